@@ -1,0 +1,230 @@
+//! Writes a [`Bootstrap`] as the JSON form of `envoy.config.bootstrap.v3.Bootstrap`.
+//!
+//! One function for each part of the document, outermost first. Field names are Envoy's, so that its documentation can
+//! be searched for them.
+
+use std::net::SocketAddr;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value, json};
+
+use super::{Bootstrap, FailPolicy, Module, Plugin, Profile, Upstream};
+
+/// The only cluster's name; the route and the cluster have to agree on it.
+const CLUSTER: &str = "upstream";
+
+pub(super) fn bootstrap(of: &Bootstrap) -> Value {
+    let mut root = Map::new();
+    if let Some(admin) = of.admin {
+        root.insert("admin".into(), json!({ "address": address(admin) }));
+    }
+    root.insert(
+        "static_resources".into(),
+        json!({ "listeners": [listener(of)], "clusters": [cluster(&of.upstream)] }),
+    );
+    Value::Object(root)
+}
+
+fn address(at: SocketAddr) -> Value {
+    socket_address(&at.ip().to_string(), at.port())
+}
+
+fn socket_address(host: &str, port: u16) -> Value {
+    json!({ "socket_address": { "address": host, "port_value": port } })
+}
+
+fn listener(of: &Bootstrap) -> Value {
+    json!({
+        "name": "listener",
+        "address": address(of.listen),
+        "filter_chains": [{
+            "filters": [{
+                "name": "envoy.filters.network.http_connection_manager",
+                "typed_config": connection_manager(of),
+            }],
+        }],
+    })
+}
+
+fn connection_manager(of: &Bootstrap) -> Value {
+    let mut filters: Vec<Value> = of
+        .plugins
+        .iter()
+        .map(|plugin| wasm_filter(plugin, of.profile))
+        .collect();
+    filters.push(router(of.profile));
+
+    let mut manager = typed(
+        "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        json!({
+            "stat_prefix": "ingress",
+            // Envoy drops HTTP/1.1 trailers unless told not to; a plugin's streams have them in every home.
+            "http_protocol_options": { "enable_trailers": true },
+            "http_filters": filters,
+            "route_config": routes(of.profile),
+        }),
+    );
+    if of.profile == Profile::Comparable {
+        extend(
+            &mut manager,
+            json!({
+                "generate_request_id": false,
+                "server_header_transformation": "PASS_THROUGH",
+            }),
+        );
+    }
+    manager
+}
+
+fn routes(profile: Profile) -> Value {
+    let mut all = json!({
+        "name": "all",
+        "domains": ["*"],
+        "routes": [{
+            "match": { "prefix": "/" },
+            // Envoy would give up on a response after fifteen seconds, however steadily it streams.
+            "route": { "cluster": CLUSTER, "timeout": "0s" },
+        }],
+    });
+    if profile == Profile::Comparable {
+        extend(
+            &mut all,
+            json!({ "request_headers_to_remove": ["x-forwarded-proto"] }),
+        );
+    }
+    json!({ "virtual_hosts": [all] })
+}
+
+fn router(profile: Profile) -> Value {
+    let options = match profile {
+        Profile::Serving => json!({}),
+        Profile::Comparable => json!({ "suppress_envoy_headers": true }),
+    };
+    json!({
+        "name": "envoy.filters.http.router",
+        "typed_config": typed("envoy.extensions.filters.http.router.v3.Router", options),
+    })
+}
+
+fn wasm_filter(plugin: &Plugin, profile: Profile) -> Value {
+    let mut config = json!({
+        "name": plugin.name,
+        "root_id": plugin.name,
+        "vm_config": vm_config(plugin),
+    });
+    extend(&mut config, failure(plugin.fail_policy, profile));
+    if let Some(configuration) = plugin
+        .configuration
+        .as_deref()
+        .filter(|bytes| !bytes.is_empty())
+    {
+        extend(
+            &mut config,
+            json!({ "configuration": any_bytes(configuration) }),
+        );
+    }
+    json!({
+        "name": plugin.name,
+        "typed_config": typed("envoy.extensions.filters.http.wasm.v3.Wasm", json!({ "config": config })),
+    })
+}
+
+fn failure(policy: FailPolicy, profile: Profile) -> Value {
+    match policy {
+        // Envoy's own default is one second; it is written out because it decides how long clients see 503. A
+        // transcript cannot wait for it, and a millisecond, the least that Envoy takes, has passed by the next request.
+        FailPolicy::Reload => {
+            let base = match profile {
+                Profile::Serving => "1s",
+                Profile::Comparable => "0.001s",
+            };
+            json!({
+                "failure_policy": "FAIL_RELOAD",
+                "reload_config": { "backoff": { "base_interval": base } },
+            })
+        }
+        FailPolicy::Closed => json!({ "failure_policy": "FAIL_CLOSED" }),
+        FailPolicy::Open => json!({ "failure_policy": "FAIL_OPEN" }),
+    }
+}
+
+fn vm_config(plugin: &Plugin) -> Value {
+    let code = match &plugin.module {
+        Module::Inline(bytes) => json!({ "inline_bytes": STANDARD.encode(bytes) }),
+        Module::File(path) => json!({ "filename": path.to_string_lossy() }),
+    };
+    let mut config = json!({
+        "runtime": "envoy.wasm.runtime.v8",
+        "code": { "local": code },
+    });
+    if !plugin.environment.is_empty() {
+        let variables: Map<String, Value> = plugin
+            .environment
+            .iter()
+            .map(|(name, value)| (name.clone(), json!(value)))
+            .collect();
+        extend(
+            &mut config,
+            json!({ "environment_variables": { "key_values": variables } }),
+        );
+    }
+    config
+}
+
+/// The configuration in a wrapper that Envoy takes off again, so that the plugin sees these bytes and no others.
+/// A `Struct` would be rewritten on the way: keys sorted, numbers as doubles.
+fn any_bytes(bytes: &[u8]) -> Value {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => {
+            json!({ "@type": "type.googleapis.com/google.protobuf.StringValue", "value": text })
+        }
+        Err(_) => {
+            json!({ "@type": "type.googleapis.com/google.protobuf.BytesValue", "value": STANDARD.encode(bytes) })
+        }
+    }
+}
+
+fn cluster(upstream: &Upstream) -> Value {
+    let kind = if upstream.ip().is_some() {
+        "STATIC"
+    } else {
+        "STRICT_DNS"
+    };
+    let mut cluster = json!({
+        "name": CLUSTER,
+        "type": kind,
+        "connect_timeout": "5s",
+        "load_assignment": {
+            "cluster_name": CLUSTER,
+            "endpoints": [{
+                "lb_endpoints": [{ "endpoint": { "address": socket_address(&upstream.host, upstream.port) } }],
+            }],
+        },
+        "typed_extension_protocol_options": {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": typed(
+                "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                json!({ "explicit_http_config": { "http_protocol_options": { "enable_trailers": true } } }),
+            ),
+        },
+    });
+    if upstream.ip().is_none() {
+        // `localhost` has two addresses on most machines, and servers on a laptop listen on the old one.
+        extend(&mut cluster, json!({ "dns_lookup_family": "V4_PREFERRED" }));
+    }
+    cluster
+}
+
+/// A message inside `google.protobuf.Any`: its fields beside the type's name.
+fn typed(message: &str, fields: Value) -> Value {
+    let mut any = json!({ "@type": format!("type.googleapis.com/{message}") });
+    extend(&mut any, fields);
+    any
+}
+
+/// Adds the fields of one object to another; both are objects wherever this file calls it.
+fn extend(object: &mut Value, fields: Value) {
+    if let (Value::Object(object), Value::Object(fields)) = (object, fields) {
+        object.extend(fields);
+    }
+}

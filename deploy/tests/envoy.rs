@@ -1,0 +1,180 @@
+//! What the bootstrap says, part by part. Whether Envoy agrees is for the scenario runner, which starts real ones.
+
+use serde_json::{Value, json};
+use tidegate_deploy::envoy::{Bootstrap, FailPolicy, Module, Plugin, Profile, Upstream};
+
+fn bootstrap(upstream: Upstream, plugins: Vec<Plugin>) -> Bootstrap {
+    let listen = "127.0.0.1:8080".parse().expect("a socket address");
+    Bootstrap {
+        plugins,
+        ..Bootstrap::new(listen, upstream)
+    }
+}
+
+fn plugin(name: &str) -> Plugin {
+    Plugin::new(name, Module::Inline(b"\0asm".to_vec()))
+}
+
+fn manager(document: &Value) -> &Value {
+    &document["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+}
+
+/// The `PluginConfig` of the nth HTTP filter.
+fn config(document: &Value, nth: usize) -> &Value {
+    &manager(document)["http_filters"][nth]["typed_config"]["config"]
+}
+
+#[test]
+fn plugins_keep_their_order_and_the_router_is_last() {
+    let document = bootstrap(
+        Upstream::new("127.0.0.1", 9000),
+        vec![plugin("first"), plugin("second")],
+    )
+    .to_json();
+    let names: Vec<_> = manager(&document)["http_filters"]
+        .as_array()
+        .expect("a list of filters")
+        .iter()
+        .map(|filter| filter["name"].as_str().expect("a name"))
+        .collect();
+    assert_eq!(names, ["first", "second", "envoy.filters.http.router"]);
+    assert_eq!(config(&document, 0)["root_id"], "first");
+    assert_eq!(config(&document, 1)["root_id"], "second");
+}
+
+#[test]
+fn upstream_address_is_static_and_a_name_is_resolved() {
+    let cluster = |host: &str| {
+        bootstrap(Upstream::new(host, 9000), vec![]).to_json()["static_resources"]["clusters"][0]
+            .clone()
+    };
+    assert_eq!(cluster("127.0.0.1")["type"], "STATIC");
+    assert_eq!(cluster("::1")["type"], "STATIC");
+    assert_eq!(cluster("localhost")["type"], "STRICT_DNS");
+    assert_eq!(cluster("localhost")["dns_lookup_family"], "V4_PREFERRED");
+    assert_eq!(
+        cluster("::1")["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"]
+            ["socket_address"],
+        json!({ "address": "::1", "port_value": 9000 }),
+    );
+}
+
+#[test]
+fn module_is_inline_or_a_file() {
+    let mut file = plugin("file");
+    file.module = Module::File("/plugins/file.wasm".into());
+    let document = bootstrap(
+        Upstream::new("127.0.0.1", 9000),
+        vec![plugin("inline"), file],
+    )
+    .to_json();
+    assert_eq!(
+        config(&document, 0)["vm_config"]["code"]["local"],
+        json!({ "inline_bytes": "AGFzbQ==" })
+    );
+    assert_eq!(
+        config(&document, 1)["vm_config"]["code"]["local"],
+        json!({ "filename": "/plugins/file.wasm" })
+    );
+}
+
+#[test]
+fn configuration_reaches_the_plugin_byte_for_byte() {
+    let configured = |bytes: Option<&[u8]>| {
+        let mut plugin = plugin("plugin");
+        plugin.configuration = bytes.map(<[u8]>::to_vec);
+        config(
+            &bootstrap(Upstream::new("127.0.0.1", 9000), vec![plugin]).to_json(),
+            0,
+        )["configuration"]
+            .clone()
+    };
+    assert_eq!(
+        configured(Some(b"{\"b\": 1, \"a\": 2}")),
+        json!({ "@type": "type.googleapis.com/google.protobuf.StringValue", "value": "{\"b\": 1, \"a\": 2}" }),
+    );
+    assert_eq!(
+        configured(Some(b"\xff\x00")),
+        json!({ "@type": "type.googleapis.com/google.protobuf.BytesValue", "value": "/wA=" }),
+    );
+    assert_eq!(configured(Some(b"")), Value::Null);
+    assert_eq!(configured(None), Value::Null);
+}
+
+#[test]
+fn environment_belongs_to_the_virtual_machine() {
+    let mut with = plugin("with");
+    with.environment = vec![("GREETING".into(), "hello".into())];
+    let document = bootstrap(
+        Upstream::new("127.0.0.1", 9000),
+        vec![with, plugin("without")],
+    )
+    .to_json();
+    assert_eq!(
+        config(&document, 0)["vm_config"]["environment_variables"],
+        json!({ "key_values": { "GREETING": "hello" } })
+    );
+    assert_eq!(
+        config(&document, 1)["vm_config"].get("environment_variables"),
+        None
+    );
+}
+
+#[test]
+fn fail_policies_have_envoys_names() {
+    for (policy, name) in [
+        (FailPolicy::Reload, "FAIL_RELOAD"),
+        (FailPolicy::Closed, "FAIL_CLOSED"),
+        (FailPolicy::Open, "FAIL_OPEN"),
+    ] {
+        let mut plugin = plugin("plugin");
+        plugin.fail_policy = policy;
+        let document = bootstrap(Upstream::new("127.0.0.1", 9000), vec![plugin]).to_json();
+        assert_eq!(config(&document, 0)["failure_policy"], name);
+        assert_eq!(
+            config(&document, 0).get("reload_config").is_some(),
+            policy == FailPolicy::Reload
+        );
+    }
+}
+
+#[test]
+fn profile_serving_leaves_envoy_as_it_comes() {
+    let serving = bootstrap(Upstream::new("127.0.0.1", 9000), vec![plugin("plugin")]);
+    let comparable = Bootstrap {
+        profile: Profile::Comparable,
+        ..serving.clone()
+    };
+    assert_eq!(manager(&serving.to_json()).get("generate_request_id"), None);
+    assert_eq!(manager(&comparable.to_json())["generate_request_id"], false);
+    assert_eq!(
+        config(&serving.to_json(), 0)["reload_config"]["backoff"]["base_interval"],
+        "1s"
+    );
+    assert_eq!(
+        config(&comparable.to_json(), 0)["reload_config"]["backoff"]["base_interval"],
+        "0.001s"
+    );
+}
+
+#[test]
+fn admin_is_there_only_when_asked_for() {
+    let mut bootstrap = bootstrap(Upstream::new("127.0.0.1", 9000), vec![]);
+    assert_eq!(bootstrap.to_json().get("admin"), None);
+    bootstrap.admin = Some("127.0.0.1:9901".parse().expect("a socket address"));
+    assert_eq!(
+        bootstrap.to_json()["admin"]["address"]["socket_address"]["port_value"],
+        9901
+    );
+}
+
+#[test]
+fn yaml_says_the_same_as_json() {
+    let mut plugin = plugin("plugin");
+    plugin.module = Module::Inline(vec![0x5a; 4096]);
+    plugin.configuration = Some(b"{\n  \"text\": \"yes: # 'quoted' \\\"twice\\\"\"\n}\n".to_vec());
+    let bootstrap = bootstrap(Upstream::new("localhost", 9000), vec![plugin]);
+    let yaml = bootstrap.to_yaml().expect("YAML");
+    let read: Value = serde_saphyr::from_str(&yaml).expect("readable YAML");
+    assert_eq!(read, bootstrap.to_json());
+}
