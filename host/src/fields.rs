@@ -1,0 +1,390 @@
+//! Headers and trailers: an ordered list of fields, pseudo-headers among them.
+//!
+//! `http::HeaderMap` forgets the order of fields of different names, and has no room for pseudo-headers; plugins see both. Names
+//! and values are the `http` crate's, so that fields come and go without their bytes being copied, and what the proxy
+//! would refuse to send cannot get in. Which changes are allowed when is said in `hostcalls/http_fields.rs`.
+
+use http::header::{HOST, HeaderName, HeaderValue};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+
+/// An ordered list of fields.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fields {
+    list: Vec<(Name, HeaderValue)>,
+}
+
+/// The name of a field.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Name {
+    /// One of the five pseudo-headers.
+    Pseudo(Pseudo),
+    /// Any other: a token, in lower case.
+    Header(HeaderName),
+}
+
+/// A pseudo-header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Pseudo {
+    /// `:authority`, of a request.
+    Authority,
+    /// `:path`, of a request, with its query.
+    Path,
+    /// `:method`, of a request.
+    Method,
+    /// `:scheme`, of a request.
+    Scheme,
+    /// `:status`, of a response.
+    Status,
+}
+
+/// Why fields cannot be sent as the head of a message.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FieldsError {
+    /// A pseudo-header that the message needs is not there.
+    #[error(
+        "the fields have no `{0}`; a plugin that replaces all of them must keep the pseudo-headers"
+    )]
+    Missing(&'static str),
+    /// A pseudo-header has a value that the message cannot have.
+    #[error("`{name}` cannot be {value:?}")]
+    Invalid {
+        /// The pseudo-header.
+        name: &'static str,
+        /// What it was given.
+        value: HeaderValue,
+    },
+}
+
+// === impl Fields ===
+
+impl Fields {
+    /// No fields.
+    pub const fn new() -> Self {
+        Self { list: Vec::new() }
+    }
+
+    /// No fields, with room for `capacity` of them.
+    pub fn with_capacity(capacity: usize) -> Self {
+        Self {
+            list: Vec::with_capacity(capacity),
+        }
+    }
+
+    /// How many fields there are.
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// Bytes of all names and values together.
+    pub fn byte_size(&self) -> usize {
+        self.list
+            .iter()
+            .map(|(name, value)| name.as_str().len() + value.len())
+            .sum()
+    }
+
+    /// The first value of a field. The name may be in any case; one that no field can have gives none.
+    pub fn get(&self, name: impl AsRef<[u8]>) -> Option<&HeaderValue> {
+        let wanted = name.as_ref();
+        self.list
+            .iter()
+            .find(|(name, _)| name.is(wanted))
+            .map(|(_, value)| value)
+    }
+
+    /// The first value of a pseudo-header.
+    pub fn pseudo(&self, pseudo: Pseudo) -> Option<&HeaderValue> {
+        self.list
+            .iter()
+            .find(|(name, _)| matches!(name, Name::Pseudo(it) if *it == pseudo))
+            .map(|(_, value)| value)
+    }
+
+    /// Every value of a field, in order.
+    pub fn values<'a>(
+        &'a self,
+        name: &'a (impl AsRef<[u8]> + ?Sized),
+    ) -> impl Iterator<Item = &'a HeaderValue> {
+        let wanted = name.as_ref();
+        self.list
+            .iter()
+            .filter(move |(name, _)| name.is(wanted))
+            .map(|(_, value)| value)
+    }
+
+    /// Every field, in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&Name, &HeaderValue)> {
+        self.list.iter().map(|(name, value)| (name, value))
+    }
+
+    /// Replaces all values of a field by one, which takes the place of the first, or adds the field.
+    pub fn set(&mut self, name: Name, value: HeaderValue) {
+        let Some(first) = self.list.iter().position(|(it, _)| *it == name) else {
+            return self.append(name, value);
+        };
+        let mut index = 0;
+        self.list.retain(|(it, _)| {
+            let keep = index <= first || *it != name;
+            index += 1;
+            keep
+        });
+        if let Some((_, old)) = self.list.get_mut(first) {
+            *old = value;
+        }
+    }
+
+    /// Adds a value beside those that the field has. A pseudo-header can have but one: it is replaced.
+    pub fn append(&mut self, name: Name, value: HeaderValue) {
+        match name {
+            Name::Header(_) => self.list.push((name, value)),
+            Name::Pseudo(pseudo) => self.set_pseudo(pseudo, value),
+        }
+    }
+
+    /// Sets a pseudo-header. A new one goes behind the last of those that are there, before all other fields.
+    pub fn set_pseudo(&mut self, pseudo: Pseudo, value: HeaderValue) {
+        let name = Name::Pseudo(pseudo);
+        if let Some((_, old)) = self.list.iter_mut().find(|(it, _)| *it == name) {
+            *old = value;
+            return;
+        }
+        let end = self
+            .list
+            .iter()
+            .take_while(|(it, _)| matches!(it, Name::Pseudo(_)))
+            .count();
+        self.list.insert(end, (name, value));
+    }
+
+    /// Removes a field with all its values.
+    pub fn remove(&mut self, name: impl AsRef<[u8]>) {
+        let unwanted = name.as_ref();
+        self.list.retain(|(name, _)| !name.is(unwanted));
+    }
+
+    /// Replaces all fields.
+    pub fn replace_all(&mut self, fields: impl IntoIterator<Item = (Name, HeaderValue)>) {
+        self.list.clear();
+        for (name, value) in fields {
+            self.append(name, value);
+        }
+    }
+
+    /// The head of a request, in Envoy's order: authority, path, method, scheme, then the rest. `host` becomes `:authority`.
+    pub fn from_request<B>(request: Request<B>, scheme: &'static str) -> (Self, B) {
+        let (mut parts, body) = request.into_parts();
+        let host = parts.headers.remove(HOST);
+        let authority = match parts.uri.authority() {
+            Some(authority) => HeaderValue::from_str(authority.as_str()).ok(),
+            None => host,
+        };
+        let path = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+        let path = HeaderValue::from_str(path).unwrap_or_else(|_| HeaderValue::from_static("/"));
+        let mut fields = Self::with_capacity(parts.headers.len() + 8);
+        if let Some(authority) = authority {
+            fields
+                .list
+                .push((Name::Pseudo(Pseudo::Authority), authority));
+        }
+        fields.list.push((Name::Pseudo(Pseudo::Path), path));
+        fields
+            .list
+            .push((Name::Pseudo(Pseudo::Method), method_value(&parts.method)));
+        fields.list.push((
+            Name::Pseudo(Pseudo::Scheme),
+            HeaderValue::from_static(scheme),
+        ));
+        fields.extend_from(parts.headers);
+        (fields, body)
+    }
+
+    /// The head of a request in origin form: the path alone as its URI, the authority in `host`, which comes first.
+    pub fn into_request(self) -> Result<Request<()>, FieldsError> {
+        let mut request = Request::new(());
+        let mut headers = HeaderMap::with_capacity(self.list.len());
+        let (mut method, mut path) = (None, None);
+        for (name, value) in self.list {
+            match name {
+                Name::Pseudo(Pseudo::Method) => method = Some(value),
+                Name::Pseudo(Pseudo::Path) => path = Some(value),
+                Name::Pseudo(Pseudo::Authority) => _ = headers.insert(HOST, value),
+                Name::Pseudo(Pseudo::Scheme | Pseudo::Status) => {}
+                Name::Header(name) => _ = headers.append(name, value),
+            }
+        }
+        let method = method.ok_or(FieldsError::Missing(Pseudo::Method.as_str()))?;
+        let path = path.ok_or(FieldsError::Missing(Pseudo::Path.as_str()))?;
+        *request.method_mut() =
+            Method::from_bytes(method.as_bytes()).map_err(|_| FieldsError::Invalid {
+                name: Pseudo::Method.as_str(),
+                value: method,
+            })?;
+        *request.uri_mut() = match PathAndQuery::try_from(path.as_bytes()) {
+            Ok(path) => Uri::from(path),
+            Err(_) => {
+                return Err(FieldsError::Invalid {
+                    name: Pseudo::Path.as_str(),
+                    value: path,
+                });
+            }
+        };
+        *request.headers_mut() = headers;
+        Ok(request)
+    }
+
+    /// The head of a response: status, then the rest.
+    pub fn from_response<B>(response: Response<B>) -> (Self, B) {
+        let (parts, body) = response.into_parts();
+        let mut fields = Self::with_capacity(parts.headers.len() + 4);
+        fields
+            .list
+            .push((Name::Pseudo(Pseudo::Status), status_value(parts.status)));
+        fields.extend_from(parts.headers);
+        (fields, body)
+    }
+
+    /// The head of a response.
+    pub fn into_response(self) -> Result<Response<()>, FieldsError> {
+        let status = self.status()?;
+        let mut response = Response::new(());
+        *response.status_mut() = status;
+        *response.headers_mut() = self.into_header_map();
+        Ok(response)
+    }
+
+    /// The status of a response.
+    pub fn status(&self) -> Result<StatusCode, FieldsError> {
+        let value = self
+            .pseudo(Pseudo::Status)
+            .ok_or(FieldsError::Missing(Pseudo::Status.as_str()))?;
+        StatusCode::from_bytes(value.as_bytes()).map_err(|_| FieldsError::Invalid {
+            name: Pseudo::Status.as_str(),
+            value: value.clone(),
+        })
+    }
+
+    /// Fields without pseudo-headers: trailers.
+    pub fn from_header_map(headers: HeaderMap) -> Self {
+        let mut fields = Self::with_capacity(headers.len());
+        fields.extend_from(headers);
+        fields
+    }
+
+    /// The fields without their pseudo-headers.
+    pub fn into_header_map(self) -> HeaderMap {
+        let mut headers = HeaderMap::with_capacity(self.list.len());
+        for (name, value) in self.list {
+            if let Name::Header(name) = name {
+                headers.append(name, value);
+            }
+        }
+        headers
+    }
+
+    fn extend_from(&mut self, headers: HeaderMap) {
+        let mut last = None;
+        for (name, value) in headers {
+            if name.is_some() {
+                last = name;
+            }
+            if let Some(name) = &last {
+                self.list.push((Name::Header(name.clone()), value));
+            }
+        }
+    }
+}
+
+impl FromIterator<(Name, HeaderValue)> for Fields {
+    fn from_iter<I: IntoIterator<Item = (Name, HeaderValue)>>(fields: I) -> Self {
+        let mut all = Self::new();
+        all.replace_all(fields);
+        all
+    }
+}
+
+// === impl Name ===
+
+impl Name {
+    /// The name that these bytes spell, in any case, unless they spell none.
+    pub fn parse(name: &[u8]) -> Option<Name> {
+        match name.strip_prefix(b":") {
+            None => HeaderName::from_bytes(name).ok().map(Name::Header),
+            Some(_) => Pseudo::ALL
+                .into_iter()
+                .find(|it| it.as_str().as_bytes().eq_ignore_ascii_case(name))
+                .map(Name::Pseudo),
+        }
+    }
+
+    /// The name in lower case.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Name::Pseudo(pseudo) => pseudo.as_str(),
+            Name::Header(name) => name.as_str(),
+        }
+    }
+
+    /// Whether these bytes spell the name, in any case.
+    fn is(&self, other: &[u8]) -> bool {
+        self.as_str().as_bytes().eq_ignore_ascii_case(other)
+    }
+}
+
+impl From<HeaderName> for Name {
+    fn from(name: HeaderName) -> Self {
+        Name::Header(name)
+    }
+}
+
+impl From<Pseudo> for Name {
+    fn from(pseudo: Pseudo) -> Self {
+        Name::Pseudo(pseudo)
+    }
+}
+
+// === impl Pseudo ===
+
+impl Pseudo {
+    /// All five.
+    pub const ALL: [Pseudo; 5] = [
+        Pseudo::Authority,
+        Pseudo::Path,
+        Pseudo::Method,
+        Pseudo::Scheme,
+        Pseudo::Status,
+    ];
+
+    /// The name, with its colon.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Pseudo::Authority => ":authority",
+            Pseudo::Path => ":path",
+            Pseudo::Method => ":method",
+            Pseudo::Scheme => ":scheme",
+            Pseudo::Status => ":status",
+        }
+    }
+}
+
+fn method_value(method: &Method) -> HeaderValue {
+    match *method {
+        Method::GET => HeaderValue::from_static("GET"),
+        Method::POST => HeaderValue::from_static("POST"),
+        _ => HeaderValue::from_str(method.as_str())
+            .unwrap_or_else(|_| HeaderValue::from_static("GET")),
+    }
+}
+
+/// The value of `:status`.
+pub(crate) fn status_value(status: StatusCode) -> HeaderValue {
+    match status {
+        StatusCode::OK => HeaderValue::from_static("200"),
+        _ => HeaderValue::from(status.as_u16()),
+    }
+}

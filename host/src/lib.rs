@@ -1,0 +1,29 @@
+//! Tidegate's host: a reverse proxy that runs plugins with wasmtime.
+//!
+//! What an HTTP stream means (phases, buffers, pause and resume, local responses, the order of the chain) is in
+//! [`stream`], written once, without any I/O. What each hostcall means is in `hostcalls`, one file for each WIT interface.
+//! Two thin front ends speak to them: `engine::component` runs components of the world `tidegate:proxy/http-plugin`,
+//! `engine::proxy_wasm` runs Proxy-Wasm core modules. `proxy` carries streams over HTTP.
+//!
+//! The way through: [`Runtime::load`] compiles [`PluginSpec`]s into a [`Chain`], [`Chain::start_worker`] instantiates it
+//! for one worker thread, [`WorkerChain::open`] gives the [`Stream`] of one request, which is fed events and gives
+//! [`Effect`]s.
+//!
+//! This library prints nothing, reads no files and knows nothing of command lines: those are `host/cli`. It takes
+//! adapted modules as it takes any other, and does not know the adapter.
+
+pub mod clock;
+pub mod fields;
+pub mod limits;
+pub mod logs;
+pub mod plugin;
+pub mod runtime;
+pub mod stream;
+
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use fields::{Fields, Name, Pseudo};
+pub use limits::Limits;
+pub use logs::{Level, LogLine, LogSink};
+pub use plugin::{EngineKind, FailPolicy, PluginSpec};
+pub use runtime::{Chain, LoadError, Runtime, RuntimeConfig, StartError, WorkerChain};
+pub use stream::{Effect, Stream};
