@@ -1,0 +1,70 @@
+//! `cargo xtask demo`: the tutorial plugin, built and running, in one command.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use anyhow::{Context, Result, bail};
+
+use crate::tutorial::{self, Server};
+use crate::workspace::Workspace;
+use crate::{guests, setup, shell};
+
+/// What the command line says.
+pub struct Options {
+    /// Stop after the three requests.
+    once: bool,
+    /// Where to listen on loopback; any free port when it is 0.
+    port: u16,
+}
+
+impl Options {
+    /// `[--once] [--port PORT]`
+    pub fn parse(arguments: &[String]) -> Result<Options> {
+        let mut once = false;
+        let mut port = None;
+        let mut rest = arguments.iter();
+        while let Some(argument) = rest.next() {
+            match argument.as_str() {
+                "--once" => once = true,
+                "--port" => {
+                    let value = rest.next().context("--port takes a number")?;
+                    port = Some(
+                        value
+                            .parse()
+                            .with_context(|| format!("`{value}` is not a port"))?,
+                    );
+                }
+                unknown => bail!("demo takes `--once` and `--port PORT`, not `{unknown}`"),
+            }
+        }
+        // A server that goes on needs an address that the reader can type; one that stops must not meet another's.
+        Ok(Options {
+            once,
+            port: port.unwrap_or(if once { 0 } else { 8080 }),
+        })
+    }
+}
+
+/// Set-up, build, run, three requests.
+pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
+    setup::targets(workspace)?;
+    shell::run(
+        workspace
+            .cargo()
+            .args(["build", "--locked", "--package", "tidegate"]),
+    )?;
+    let [plugin] = guests::build(workspace, &["istio-tutorial"])?
+        .try_into()
+        .ok()
+        .context("one component expected")?;
+    let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, options.port));
+    let server = Server::start(&workspace.dev_binary("tidegate"), &plugin, None, listen)?;
+    tutorial::send_three(server.address)?;
+    if options.once {
+        return Ok(());
+    }
+    shell::say(&format!(
+        "still serving; try `curl -i http://{}/get`, stop with Ctrl-C",
+        server.address
+    ));
+    server.wait()
+}

@@ -1,0 +1,105 @@
+//! `cargo xtask`: what `cargo` alone cannot do, and nothing else.
+//!
+//! This file only parses and dispatches; each command has a file of its own. Few dependencies, so that the first
+//! command on a fresh machine starts in seconds. What is checked by a test lives in `tests/`, not here.
+
+use std::env;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+
+mod bridge;
+mod demo;
+mod deny;
+mod guests;
+mod install;
+mod setup;
+mod shell;
+mod test;
+mod tutorial;
+mod workspace;
+
+use workspace::Workspace;
+
+const USAGE: &str = "\
+Usage: cargo xtask <COMMAND>
+
+Commands:
+  setup                  Add the wasm targets and cargo-component
+  demo [--once] [--port PORT]
+                         Build the tutorial plugin, run it, send its three requests, keep serving
+  test [ARGS...]         All set-up, then every test, Envoy's included; ARGS go to `cargo test` and run only that
+  build-guests           Build every plugin and example as a component
+  bridge [--check]       Build the bridge into adapter/; --check compares with what is checked in
+  deny                   Check licences and sources of all dependencies against deny.toml, offline
+
+The first demo or test does the set-up by itself.";
+
+fn main() -> ExitCode {
+    // As a RUSTC_WRAPPER this binary is called with rustc's path and arguments, not with a command.
+    if env::var_os(install::REFUSE_WASM).is_some() {
+        return install::refuse_wasm(env::args_os().skip(1));
+    }
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    if arguments.is_empty()
+        || arguments
+            .iter()
+            .any(|argument| argument == "-h" || argument == "--help")
+    {
+        println!("{USAGE}");
+        return if arguments.is_empty() {
+            ExitCode::from(2)
+        } else {
+            ExitCode::SUCCESS
+        };
+    }
+    match dispatch(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(arguments: &[String]) -> Result<()> {
+    let [command, rest @ ..] = arguments else {
+        bail!("no command given\n{USAGE}")
+    };
+    let workspace = Workspace::find().context("failed to find the workspace")?;
+    match command.as_str() {
+        "setup" => {
+            none(rest)?;
+            setup::run(&workspace)
+        }
+        "demo" => demo::run(&workspace, &demo::Options::parse(rest)?),
+        "test" => test::run(&workspace, rest),
+        "build-guests" => {
+            none(rest)?;
+            setup::targets(&workspace)?;
+            guests::build_all(&workspace)
+        }
+        "bridge" => {
+            let check = match rest {
+                [] => false,
+                [flag] if flag == "--check" => true,
+                _ => bail!("bridge takes `--check` or nothing"),
+            };
+            setup::targets(&workspace)?;
+            bridge::run(&workspace, check)
+        }
+        "deny" => {
+            none(rest)?;
+            deny::run(&workspace)
+        }
+        unknown => bail!("no command `{unknown}`\n{USAGE}"),
+    }
+}
+
+fn none(rest: &[String]) -> Result<()> {
+    if rest.is_empty() {
+        Ok(())
+    } else {
+        bail!("takes no arguments, got `{}`", rest.join(" "))
+    }
+}

@@ -1,0 +1,51 @@
+//! Running other programs, visibly.
+
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+/// Says what is being done, so that a long silence has a name.
+pub fn say(line: &str) {
+    eprintln!("xtask: {line}");
+}
+
+/// Shows the command, runs it with our own standard streams, and fails unless it succeeds.
+pub fn run(command: &mut Command) -> Result<()> {
+    let shown = show(command);
+    eprintln!("$ {shown}");
+    let status = command
+        .status()
+        .with_context(|| format!("failed to start `{shown}`"))?;
+    if status.success() {
+        Ok(())
+    } else {
+        bail!("`{shown}` ended with {status}")
+    }
+}
+
+/// Runs a command silently and gives what it wrote to standard output.
+pub fn read(command: &mut Command) -> Result<String> {
+    let shown = show(command);
+    let output = command
+        .output()
+        .with_context(|| format!("failed to start `{shown}`"))?;
+    if !output.status.success() {
+        bail!(
+            "`{shown}` ended with {}: {}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
+    }
+    String::from_utf8(output.stdout)
+        .with_context(|| format!("`{shown}` wrote something that is not UTF-8"))
+}
+
+fn show(command: &Command) -> String {
+    let program = command.get_program().to_string_lossy();
+    let name = program.rsplit('/').next().unwrap_or(&program).to_owned();
+    command.get_args().fold(name, |mut line, argument| {
+        line.push(' ');
+        line.push_str(&argument.to_string_lossy());
+        line
+    })
+}

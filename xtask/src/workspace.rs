@@ -1,0 +1,105 @@
+//! Where things are: the workspace, its target folder, its packages, its toolchain.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+
+use crate::shell;
+
+/// The workspace that this binary was built from.
+pub struct Workspace {
+    /// The folder of the root manifest.
+    pub root: PathBuf,
+    /// Where cargo builds, `target/` unless the user has another.
+    pub target: PathBuf,
+    /// Its members.
+    pub packages: Vec<Package>,
+}
+
+/// A member of the workspace.
+#[derive(Deserialize)]
+pub struct Package {
+    /// What `-p` takes.
+    pub name: String,
+    /// Its `Cargo.toml`.
+    pub manifest_path: PathBuf,
+}
+
+impl Workspace {
+    /// Asks cargo.
+    pub fn find() -> Result<Workspace> {
+        #[derive(Deserialize)]
+        struct Metadata {
+            workspace_root: PathBuf,
+            target_directory: PathBuf,
+            packages: Vec<Package>,
+        }
+        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+        let text = shell::read(
+            Command::new(cargo_path())
+                .args([
+                    "metadata",
+                    "--no-deps",
+                    "--format-version",
+                    "1",
+                    "--manifest-path",
+                ])
+                .arg(manifest),
+        )?;
+        let metadata: Metadata =
+            serde_json::from_str(&text).context("`cargo metadata` gave something unexpected")?;
+        Ok(Workspace {
+            root: metadata.workspace_root,
+            target: metadata.target_directory,
+            packages: metadata.packages,
+        })
+    }
+
+    /// Cargo, of the pinned toolchain, in the root folder.
+    pub fn cargo(&self) -> Command {
+        let mut command = Command::new(cargo_path());
+        command.current_dir(&self.root);
+        command
+    }
+
+    /// Members whose manifest is below `folder`.
+    pub fn packages_below(&self, folder: &str) -> impl Iterator<Item = &Package> {
+        let folder = self.root.join(folder);
+        self.packages
+            .iter()
+            .filter(move |package| package.manifest_path.starts_with(&folder))
+    }
+
+    /// The toolchain that `rust-toolchain.toml` pins.
+    pub fn toolchain(&self) -> Result<String> {
+        #[derive(Deserialize)]
+        struct File {
+            toolchain: Toolchain,
+        }
+        #[derive(Deserialize)]
+        struct Toolchain {
+            channel: String,
+        }
+        let path = self.root.join("rust-toolchain.toml");
+        let text = std::fs::read_to_string(&path)
+            .with_context(|| format!("failed to read {}", path.display()))?;
+        let file: File =
+            toml::from_str(&text).with_context(|| format!("failed to read {}", path.display()))?;
+        Ok(file.toolchain.channel)
+    }
+
+    /// A binary that a dev build of this workspace made.
+    pub fn dev_binary(&self, name: &str) -> PathBuf {
+        self.target
+            .join("debug")
+            .join(format!("{name}{}", env::consts::EXE_SUFFIX))
+    }
+}
+
+/// The cargo that started us: the same toolchain, whatever the folder.
+fn cargo_path() -> PathBuf {
+    env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from)
+}
