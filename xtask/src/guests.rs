@@ -7,22 +7,27 @@ use anyhow::{Result, bail};
 use crate::shell;
 use crate::workspace::Workspace;
 
-const TARGET: &str = "wasm32-wasip2";
+/// The target whose output is a component.
+pub const TARGET: &str = "wasm32-wasip2";
 
 /// The profile that plugins are shipped with; see the root manifest.
 const PROFILE: &str = "plugin";
 
 /// Every plugin and every example of the workspace.
 pub fn build_all(workspace: &Workspace) -> Result<()> {
-    let names: Vec<&str> = workspace
-        .packages_below("guest/plugins")
-        .chain(workspace.packages_below("guest/examples"))
-        .map(|package| package.name.as_str())
-        .collect();
-    for path in build(workspace, &names)? {
+    for path in build(workspace, &names(workspace))? {
         shell::say(&format!("built {}", path.display()));
     }
     Ok(())
+}
+
+/// The packages under `guest/` that are plugins.
+pub fn names(workspace: &Workspace) -> Vec<&str> {
+    workspace
+        .packages_below("guest/plugins")
+        .chain(workspace.packages_below("guest/examples"))
+        .map(|package| package.name.as_str())
+        .collect()
 }
 
 /// Builds the named packages and gives their components, in the same order.

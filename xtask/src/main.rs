@@ -13,6 +13,7 @@ mod demo;
 mod deny;
 mod guests;
 mod install;
+mod lint;
 mod setup;
 mod shell;
 mod test;
@@ -31,6 +32,7 @@ Commands:
   test [ARGS...]         All set-up, then every test, Envoy's included; ARGS go to `cargo test` and run only that
   build-guests           Build every plugin and example as a component
   bridge [--check]       Build the bridge into adapter/; --check compares with what is checked in
+  lint                   Formatting and clippy, warnings as errors; plugins and the bridge for their own targets
   deny                   Check licences and sources of all dependencies against deny.toml, offline
 
 The first demo or test does the set-up by itself.";
@@ -87,6 +89,11 @@ fn dispatch(arguments: &[String]) -> Result<()> {
             };
             setup::targets(&workspace)?;
             bridge::run(&workspace, check)
+        }
+        "lint" => {
+            none(rest)?;
+            setup::targets(&workspace)?;
+            lint::run(&workspace)
         }
         "deny" => {
             none(rest)?;

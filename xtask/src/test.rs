@@ -5,8 +5,8 @@ use anyhow::Result;
 use crate::workspace::Workspace;
 use crate::{deny, install, setup, shell};
 
-/// Cannot be linked for this machine: their imports exist in a Proxy-Wasm host only.
-const WASM_ONLY: [&str; 1] = ["tidegate-bridge"];
+/// Members that cannot be linked for this machine: their imports exist in a Proxy-Wasm host only.
+pub const WASM_ONLY: [&str; 1] = ["tidegate-bridge"];
 
 /// With `arguments`, `cargo test` alone with these.
 pub fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
