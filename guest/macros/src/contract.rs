@@ -1,0 +1,166 @@
+//! The WIT contract, and the world of one plugin.
+//!
+//! The text is compiled in, so that a plugin needs no copy of `wit/` and no path to it. wit-bindgen takes one text for
+//! all: the plugin's own world first, then the contract as a nested package.
+
+use crate::callback::Callback;
+
+/// Each file of the contract, by its name.
+pub const FILES: &[(&str, &str)] = &[
+    ("clock.wit", include_str!("../../../wit/clock.wit")),
+    (
+        "http-bodies.wit",
+        include_str!("../../../wit/http-bodies.wit"),
+    ),
+    (
+        "http-fields.wit",
+        include_str!("../../../wit/http-fields.wit"),
+    ),
+    (
+        "http-filter.wit",
+        include_str!("../../../wit/http-filter.wit"),
+    ),
+    (
+        "http-streams.wit",
+        include_str!("../../../wit/http-streams.wit"),
+    ),
+    (
+        "local-responses.wit",
+        include_str!("../../../wit/local-responses.wit"),
+    ),
+    ("logging.wit", include_str!("../../../wit/logging.wit")),
+    ("on-log.wit", include_str!("../../../wit/on-log.wit")),
+    (
+        "on-request-body.wit",
+        include_str!("../../../wit/on-request-body.wit"),
+    ),
+    (
+        "on-request-headers.wit",
+        include_str!("../../../wit/on-request-headers.wit"),
+    ),
+    (
+        "on-response-body.wit",
+        include_str!("../../../wit/on-response-body.wit"),
+    ),
+    (
+        "on-response-headers.wit",
+        include_str!("../../../wit/on-response-headers.wit"),
+    ),
+    ("plugin.wit", include_str!("../../../wit/plugin.wit")),
+    (
+        "stream-control.wit",
+        include_str!("../../../wit/stream-control.wit"),
+    ),
+    ("types.wit", include_str!("../../../wit/types.wit")),
+    ("worlds.wit", include_str!("../../../wit/worlds.wit")),
+];
+
+/// The package that every file of the contract opens with.
+pub const PACKAGE: &str = "tidegate:proxy@0.1.0";
+
+/// The WIT of a plugin that has these callbacks.
+///
+/// What a plugin imports is not told here: the SDK's own bindings tell it, and the linker keeps what is used.
+pub fn world_with(callbacks: &[&Callback]) -> String {
+    let mut text = String::from("package tidegate:plugin;\n\nworld plugin {\n");
+    for interface in ["plugin", "http-filter"]
+        .into_iter()
+        .chain(callbacks.iter().map(|callback| callback.interface))
+    {
+        text.push_str(&format!("  export {};\n", qualified(interface)));
+    }
+    text.push_str("}\n\n");
+    text.push_str(&format!("package {PACKAGE} {{\n"));
+    for (_, file) in FILES {
+        for line in file.lines().filter(|line| !line.starts_with("package ")) {
+            text.push_str(line);
+            text.push('\n');
+        }
+    }
+    text.push_str("}\n");
+    text
+}
+
+/// The full name of an interface of the contract: `tidegate:proxy/types@0.1.0`.
+pub fn qualified(interface: &str) -> String {
+    match PACKAGE.split_once('@') {
+        Some((package, version)) => format!("{package}/{interface}@{version}"),
+        None => format!("{PACKAGE}/{interface}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, fs, path::Path};
+
+    use super::*;
+    use crate::callback::CALLBACKS;
+
+    fn contract_folder() -> std::path::PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit")
+    }
+
+    #[test]
+    fn embedded_files_are_all_of_the_contract() {
+        let embedded: BTreeSet<String> = FILES.iter().map(|(name, _)| (*name).to_owned()).collect();
+        let on_disk: BTreeSet<String> = fs::read_dir(contract_folder())
+            .expect("wit/ can be read")
+            .map(|entry| {
+                entry
+                    .expect("an entry")
+                    .file_name()
+                    .into_string()
+                    .expect("a UTF-8 name")
+            })
+            .filter(|name| name.ends_with(".wit"))
+            .collect();
+        assert_eq!(
+            embedded, on_disk,
+            "FILES in guest/macros/src/contract.rs must list what wit/ holds"
+        );
+    }
+
+    #[test]
+    fn every_file_opens_with_the_package() {
+        for (name, text) in FILES {
+            assert_eq!(
+                text.lines().next(),
+                Some(format!("package {PACKAGE};").as_str()),
+                "wit/{name} must open with the package, or `PACKAGE` in contract.rs must follow it"
+            );
+        }
+    }
+
+    #[test]
+    fn callbacks_are_those_of_the_world_all() {
+        let (_, worlds) = FILES
+            .iter()
+            .find(|(name, _)| *name == "worlds.wit")
+            .expect("worlds.wit");
+        let all = worlds.split("world all").nth(1).expect("a world `all`");
+        let exported: BTreeSet<&str> = all
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("export ")?.strip_suffix(';'))
+            .collect();
+        let listed: BTreeSet<&str> = CALLBACKS
+            .iter()
+            .map(|callback| callback.interface)
+            .collect();
+        assert_eq!(
+            listed, exported,
+            "CALLBACKS in guest/macros/src/callback.rs must follow wit/worlds.wit"
+        );
+    }
+
+    #[test]
+    fn world_exports_what_it_is_asked_for_alone() {
+        let callback = Callback::named("on_log").expect("on_log is a callback");
+        let text = world_with(&[callback]);
+        let own = text
+            .split("package tidegate:proxy")
+            .next()
+            .expect("a part before the contract");
+        assert!(own.contains("export tidegate:proxy/on-log@0.1.0;"), "{own}");
+        assert!(!own.contains("on-request-headers"), "{own}");
+    }
+}

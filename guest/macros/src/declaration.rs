@@ -1,0 +1,281 @@
+//! Reading `#[plugin(…)] impl Plugin for …`, and saying what is wrong with it.
+//!
+//! rustc checks the methods' types against the trait; what it cannot know is that a method which the trait does not
+//! have was meant to be a callback, and what an absent associated type stands for. Every complaint is made at the
+//! token that it is about, and all of them at once.
+
+use syn::{
+    Error, ImplItem, ItemImpl, LitStr, Result, Type,
+    parse::{Parse, ParseStream},
+    spanned::Spanned,
+};
+
+use crate::callback::{self, Callback};
+
+/// The arguments of the attribute.
+#[derive(Default)]
+pub struct Arguments {
+    /// The file that holds the JSON Schema of the configuration, from the crate's manifest.
+    pub schema: Option<LitStr>,
+}
+
+impl Parse for Arguments {
+    fn parse(input: ParseStream<'_>) -> Result<Self> {
+        let mut arguments = Arguments::default();
+        while !input.is_empty() {
+            let name: syn::Ident = input.parse()?;
+            if name != "schema" {
+                return Err(Error::new(
+                    name.span(),
+                    format!(
+                        "`{name}` is not an argument of #[plugin]; there is `schema = \"config.schema.json\"`"
+                    ),
+                ));
+            }
+            if arguments.schema.is_some() {
+                return Err(Error::new(name.span(), "`schema` is given twice"));
+            }
+            input.parse::<syn::Token![=]>()?;
+            arguments.schema = Some(input.parse()?);
+            if !input.is_empty() {
+                input.parse::<syn::Token![,]>()?;
+            }
+        }
+        Ok(arguments)
+    }
+}
+
+/// A plugin as its impl block declares it.
+pub struct Declaration {
+    /// The impl block, handed on as it is.
+    pub item: ItemImpl,
+    /// The callbacks that it has.
+    pub callbacks: Vec<&'static Callback>,
+    /// Whether `type Config = ()`, in plain sight.
+    pub takes_configuration: bool,
+}
+
+/// Reads an impl block.
+pub fn read(item: ItemImpl) -> Result<Declaration> {
+    let mut complaints = Complaints::default();
+    match &item.trait_ {
+        Some((None, path, _))
+            if path
+                .segments
+                .last()
+                .is_some_and(|segment| segment.ident == "Plugin") => {}
+        Some((_, path, _)) => complaints.add(
+            path,
+            "#[plugin] goes on an `impl Plugin for …` block, this is another trait",
+        ),
+        None => complaints.add(
+            &item.self_ty,
+            "#[plugin] goes on an `impl Plugin for …` block, `Plugin for` is missing",
+        ),
+    }
+    if !item.generics.params.is_empty() {
+        complaints.add(
+            &item.generics,
+            "a plugin has no generic parameters: a component is made of one type",
+        );
+    }
+
+    let mut callbacks = Vec::new();
+    let (mut config, mut stream, mut configure) = (None, false, false);
+    for member in &item.items {
+        match member {
+            ImplItem::Type(member) if member.ident == "Config" => config = Some(&member.ty),
+            ImplItem::Type(member) if member.ident == "Stream" => stream = true,
+            ImplItem::Type(member) => {
+                complaints.add(&member.ident, &format!("`{}` is not a type of `Plugin`, which has `Config` and `Stream`", member.ident));
+            }
+            ImplItem::Fn(member) if member.sig.ident == "configure" => configure = true,
+            ImplItem::Fn(member) => match Callback::named(&member.sig.ident.to_string()) {
+                Some(callback) => callbacks.push(callback),
+                None => complaints.add(
+                    &member.sig.ident,
+                    &format!(
+                        "`{}` is not a method of `Plugin`, which has `configure` and the callbacks {}; \
+                         put your own functions into an `impl` block of their own",
+                        member.sig.ident,
+                        callback::names()
+                    ),
+                ),
+            },
+            other => complaints.add(other, "`Plugin` has types and methods only"),
+        }
+    }
+    if config.is_none() {
+        complaints.add(
+            &item.self_ty,
+            "`type Config` is missing: the serde type of the configuration, or `type Config = ();` for a plugin that takes none",
+        );
+    }
+    if !stream {
+        complaints.add(
+            &item.self_ty,
+            "`type Stream` is missing: what is kept for each HTTP stream, or `type Stream = ();` for nothing",
+        );
+    }
+    if !configure {
+        complaints.add(
+            &item.self_ty,
+            "`fn configure(config: Self::Config) -> Result<Self, ConfigError>` is missing",
+        );
+    }
+    if callbacks.is_empty() && complaints.is_empty() {
+        complaints.add(
+            &item.self_ty,
+            &format!(
+                "this plugin has no callback, it would never be called; there are {}",
+                callback::names()
+            ),
+        );
+    }
+    complaints.into_result()?;
+
+    let takes_configuration = !matches!(config, Some(Type::Tuple(tuple)) if tuple.elems.is_empty());
+    Ok(Declaration {
+        takes_configuration,
+        callbacks,
+        item,
+    })
+}
+
+/// Everything that is wrong, each at its place.
+#[derive(Default)]
+struct Complaints(Option<Error>);
+
+impl Complaints {
+    fn add(&mut self, at: &impl Spanned, message: &str) {
+        let error = Error::new(at.span(), message);
+        match &mut self.0 {
+            Some(first) => first.combine(error),
+            none => *none = Some(error),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    fn into_result(self) -> Result<()> {
+        self.0.map_or(Ok(()), Err)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use syn::parse_quote;
+
+    use super::*;
+
+    fn complaints(item: ItemImpl) -> Vec<String> {
+        match read(item) {
+            Ok(_) => Vec::new(),
+            Err(error) => error.into_iter().map(|error| error.to_string()).collect(),
+        }
+    }
+
+    #[test]
+    fn callbacks_are_those_of_the_block() {
+        let declaration = read(parse_quote! {
+            impl Plugin for Greeter {
+                type Config = ();
+                type Stream = ();
+                fn configure(_: ()) -> Result<Self, ConfigError> { Ok(Greeter) }
+                fn on_response_headers(&self, _: &mut (), _: &mut HttpStream, _: EndOfStream) -> Action { Action::Continue }
+                fn on_log(&self, _: &mut (), _: &mut HttpStream) {}
+            }
+        })
+        .ok()
+        .expect("this is a plugin");
+        let methods: Vec<&str> = declaration
+            .callbacks
+            .iter()
+            .map(|callback| callback.method)
+            .collect();
+        assert_eq!(methods, ["on_response_headers", "on_log"]);
+        assert!(!declaration.takes_configuration);
+    }
+
+    #[test]
+    fn unknown_method_is_told_which_there_are() {
+        let complaints = complaints(parse_quote! {
+            impl tidegate_guest::Plugin for Greeter {
+                type Config = GreeterConfig;
+                type Stream = ();
+                fn configure(_: GreeterConfig) -> Result<Self, ConfigError> { Ok(Greeter) }
+                fn on_request_header(&self) {}
+            }
+        });
+        assert_eq!(complaints.len(), 1, "{complaints:?}");
+        assert!(
+            complaints[0].starts_with("`on_request_header` is not a method of `Plugin`"),
+            "{complaints:?}"
+        );
+        assert!(
+            complaints[0].contains("`on_request_headers`, `on_request_body`"),
+            "{complaints:?}"
+        );
+    }
+
+    #[test]
+    fn everything_that_is_missing_is_told_at_once() {
+        let complaints = complaints(parse_quote! { impl Plugin for Greeter {} });
+        assert_eq!(complaints.len(), 3, "{complaints:?}");
+        assert!(
+            complaints[0].contains("type Config = ();"),
+            "{complaints:?}"
+        );
+        assert!(
+            complaints[1].contains("type Stream = ();"),
+            "{complaints:?}"
+        );
+        assert!(complaints[2].contains("fn configure"), "{complaints:?}");
+    }
+
+    #[test]
+    fn other_blocks_are_refused() {
+        assert!(
+            complaints(parse_quote! { impl Greeter {} })[0].contains("`Plugin for` is missing")
+        );
+        assert!(
+            complaints(parse_quote! { impl Clone for Greeter {} })[0].contains("another trait")
+        );
+        assert!(
+            complaints(parse_quote! { impl<T> Plugin for Greeter<T> {} })[0].contains("generic")
+        );
+    }
+
+    #[test]
+    fn plugin_without_callbacks_is_refused() {
+        let complaints = complaints(parse_quote! {
+            impl Plugin for Greeter {
+                type Config = ();
+                type Stream = ();
+                fn configure(_: ()) -> Result<Self, ConfigError> { Ok(Greeter) }
+            }
+        });
+        assert!(complaints[0].contains("never be called"), "{complaints:?}");
+    }
+
+    #[test]
+    fn arguments_are_read() {
+        let arguments: Arguments = parse_quote!(schema = "config.schema.json");
+        assert_eq!(
+            arguments.schema.map(|path| path.value()).as_deref(),
+            Some("config.schema.json")
+        );
+        let error = syn::parse_str::<Arguments>("scheme = \"x\"")
+            .err()
+            .expect("unknown")
+            .to_string();
+        assert!(error.contains("`scheme` is not an argument"), "{error}");
+        let error = syn::parse_str::<Arguments>("schema = \"x\", schema = \"y\"")
+            .err()
+            .expect("twice")
+            .to_string();
+        assert!(error.contains("twice"), "{error}");
+    }
+}

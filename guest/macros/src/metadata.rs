@@ -1,0 +1,106 @@
+//! The custom section that says what a plugin is: name, version, JSON Schema of its configuration.
+//!
+//! `tidegate adapt` carries the section along, `tidegate inspect` shows it, and a deployment can check a configuration
+//! before a proxy ever sees it. Name and version are those of the crate that is being compiled.
+
+use std::{env, fs, path::PathBuf};
+
+use serde_json::{Value, json};
+use syn::LitStr;
+
+/// The name of the custom section.
+pub const SECTION: &str = "tidegate-plugin";
+
+/// What the section of a plugin holds, and the file that has to be watched for it.
+pub struct Metadata {
+    /// The section's bytes.
+    pub json: Vec<u8>,
+    /// The schema's file; a change of it is a reason to compile again.
+    pub schema_file: Option<String>,
+}
+
+/// Collects the metadata of the crate that is being compiled.
+pub fn of_current_crate(schema: Option<&LitStr>) -> syn::Result<Metadata> {
+    let name = variable("CARGO_PKG_NAME")?;
+    let version = variable("CARGO_PKG_VERSION")?;
+    let (schema, schema_file) = match schema {
+        None => (Value::Null, None),
+        Some(path) => {
+            let file = PathBuf::from(variable("CARGO_MANIFEST_DIR")?).join(path.value());
+            let text = fs::read(&file).map_err(|error| {
+                syn::Error::new(
+                    path.span(),
+                    format!("cannot read the schema `{}`: {error}", file.display()),
+                )
+            })?;
+            (
+                parse_schema(&text).map_err(|error| syn::Error::new(path.span(), error))?,
+                Some(file.display().to_string()),
+            )
+        }
+    };
+    let json = json!({ "name": name, "version": version, "schema": schema })
+        .to_string()
+        .into_bytes();
+    Ok(Metadata { json, schema_file })
+}
+
+fn parse_schema(text: &[u8]) -> Result<Value, String> {
+    match serde_json::from_slice(text) {
+        Ok(Value::Object(schema)) => Ok(Value::Object(schema)),
+        Ok(_) => Err("a JSON Schema is a JSON object, this file holds something else".to_owned()),
+        Err(error) => Err(format!("the schema is not JSON: {error}")),
+    }
+}
+
+fn variable(name: &str) -> syn::Result<String> {
+    env::var(name).map_err(|_| {
+        syn::Error::new(
+            proc_macro2::Span::call_site(),
+            format!("`{name}` is not set: #[plugin] needs cargo"),
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn section_names_the_crate() {
+        let metadata = of_current_crate(None).expect("cargo sets what is needed");
+        let value: Value = serde_json::from_slice(&metadata.json).expect("the section is JSON");
+        assert_eq!(
+            value,
+            json!({ "name": "tidegate-guest-macros", "version": env!("CARGO_PKG_VERSION"), "schema": null })
+        );
+    }
+
+    #[test]
+    fn schema_must_be_a_json_object() {
+        assert_eq!(
+            parse_schema(b"{\"type\":\"object\"}"),
+            Ok(json!({ "type": "object" }))
+        );
+        assert!(
+            parse_schema(b"[]")
+                .expect_err("an array is refused")
+                .contains("is a JSON object")
+        );
+        assert!(
+            parse_schema(b"{")
+                .expect_err("not JSON")
+                .contains("is not JSON")
+        );
+    }
+
+    #[test]
+    fn missing_schema_is_named() {
+        let path: LitStr = syn::parse_quote!("nowhere.json");
+        let error = of_current_crate(Some(&path))
+            .err()
+            .expect("there is no such file")
+            .to_string();
+        assert!(error.contains("nowhere.json"), "{error}");
+    }
+}

@@ -1,0 +1,67 @@
+//! [`Fields`]: headers and trailers, the contract's `http-fields`.
+
+use crate::{
+    Error, HttpStream,
+    bindings::http_fields::{self, FieldMap},
+};
+
+/// The headers or trailers of one half of a stream.
+///
+/// Nothing is copied until it is asked for: each method is one hostcall. Names are lower-case. Fields of one name keep
+/// their order. Later than their way through the proxy fields can be read but not changed ([`Error::NotAvailable`]).
+#[derive(Clone, Copy, Debug)]
+pub struct Fields<'a> {
+    http: &'a HttpStream,
+    map: FieldMap,
+}
+
+impl<'a> Fields<'a> {
+    pub(crate) fn new(http: &'a HttpStream, map: FieldMap) -> Self {
+        Fields { http, map }
+    }
+
+    /// The first value of a field.
+    pub fn get(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
+        http_fields::get(self.http.handle(), self.map, name)
+    }
+
+    /// The first value of a field, as text; [`Error::Malformed`] if it is not UTF-8.
+    pub fn get_str(&self, name: &str) -> Result<Option<String>, Error> {
+        match self.get(name)? {
+            Some(value) => String::from_utf8(value)
+                .map(Some)
+                .map_err(|_| Error::Malformed),
+            None => Ok(None),
+        }
+    }
+
+    /// Every value of a field, in order.
+    pub fn values(&self, name: &str) -> Result<Vec<Vec<u8>>, Error> {
+        http_fields::values(self.http.handle(), self.map, name)
+    }
+
+    /// Every field, in order.
+    pub fn entries(&self) -> Result<Vec<(String, Vec<u8>)>, Error> {
+        http_fields::entries(self.http.handle(), self.map)
+    }
+
+    /// Replaces all values of a field by one, or adds the field.
+    pub fn set(&self, name: &str, value: impl AsRef<[u8]>) -> Result<(), Error> {
+        http_fields::set(self.http.handle(), self.map, name, value.as_ref())
+    }
+
+    /// Adds a value beside those that the field has.
+    pub fn append(&self, name: &str, value: impl AsRef<[u8]>) -> Result<(), Error> {
+        http_fields::append(self.http.handle(), self.map, name, value.as_ref())
+    }
+
+    /// Removes a field with all its values; nothing happens if it is absent.
+    pub fn remove(&self, name: &str) -> Result<(), Error> {
+        http_fields::remove(self.http.handle(), self.map, name)
+    }
+
+    /// Replaces all fields, pseudo-headers such as `:path` included.
+    pub fn replace_all(&self, entries: &[(String, Vec<u8>)]) -> Result<(), Error> {
+        http_fields::replace_all(self.http.handle(), self.map, entries)
+    }
+}

@@ -1,0 +1,104 @@
+//! What lies between the exports that `#[plugin]` writes and an author's [`Plugin`].
+//!
+//! The contract's two resources are here: a [`Context`] for each configuration, a [`Filter`] for each stream. Neither
+//! is a global, so two configurations in one instance share nothing. Nothing here panics: a callback that comes while
+//! another one of the same stream is still at work, which no proxy does today, finds the state borrowed and lets the
+//! stream go on.
+
+use std::{cell::RefCell, rc::Rc};
+
+use crate::{Action, ConfigError, HttpStream, Plugin, bindings::http_streams, config};
+
+/// A configured plugin: the contract's `plugin-context`.
+///
+/// The contract lends it to a filter's constructor alone; filters keep it alive by counting.
+pub struct Context<P>(Rc<P>);
+
+/// Makes a plugin of the bytes of its configuration.
+pub fn configure_from_json<P: Plugin>(configuration: &[u8]) -> Result<Context<P>, String> {
+    config::from_json(configuration)
+        .and_then(P::configure)
+        .map(Context::new)
+        .map_err(|error| error.to_string())
+}
+
+/// Makes a plugin that takes no configuration. No deserializer comes with it.
+pub fn configure_without<P: Plugin<Config = ()>>(
+    configuration: &[u8],
+) -> Result<Context<P>, String> {
+    config::refuse_any(configuration)
+        .and_then(P::configure)
+        .map(Context::new)
+        .map_err(ConfigError::into_string)
+}
+
+/// A plugin at work on one stream: the contract's `filter`.
+pub struct Filter<P: Plugin> {
+    plugin: Rc<P>,
+    stream: RefCell<(P::Stream, HttpStream)>,
+}
+
+// === impl Context ===
+
+impl<P> Context<P> {
+    fn new(plugin: P) -> Self {
+        Context(Rc::new(plugin))
+    }
+}
+
+// === impl Filter ===
+
+impl<P: Plugin> Filter<P> {
+    /// Begins a stream.
+    pub fn create(context: &Context<P>, http: http_streams::HttpStream) -> Self {
+        let stream = RefCell::new((P::Stream::default(), HttpStream::new(http)));
+        Filter {
+            plugin: Rc::clone(&context.0),
+            stream,
+        }
+    }
+
+    /// Calls the author's callback.
+    #[inline]
+    pub fn on_request_headers(&self, end: bool) -> Action {
+        self.call(|plugin, stream, http| plugin.on_request_headers(stream, http, end.into()))
+    }
+
+    /// Calls the author's callback.
+    #[inline]
+    pub fn on_request_body(&self, size: u32, end: bool) -> Action {
+        self.call(|plugin, stream, http| plugin.on_request_body(stream, http, size, end.into()))
+    }
+
+    /// Calls the author's callback.
+    #[inline]
+    pub fn on_response_headers(&self, end: bool) -> Action {
+        self.call(|plugin, stream, http| plugin.on_response_headers(stream, http, end.into()))
+    }
+
+    /// Calls the author's callback.
+    #[inline]
+    pub fn on_response_body(&self, size: u32, end: bool) -> Action {
+        self.call(|plugin, stream, http| plugin.on_response_body(stream, http, size, end.into()))
+    }
+
+    /// Calls the author's callback.
+    #[inline]
+    pub fn on_log(&self) {
+        if let Ok(mut stream) = self.stream.try_borrow_mut() {
+            let (stream, http) = &mut *stream;
+            self.plugin.on_log(stream, http);
+        }
+    }
+
+    #[inline]
+    fn call(&self, callback: impl FnOnce(&P, &mut P::Stream, &mut HttpStream) -> Action) -> Action {
+        match self.stream.try_borrow_mut() {
+            Ok(mut stream) => {
+                let (stream, http) = &mut *stream;
+                callback(&self.plugin, stream, http)
+            }
+            Err(_) => Action::Continue,
+        }
+    }
+}
