@@ -13,21 +13,16 @@ pub const TARGET: &str = "wasm32-wasip2";
 /// The profile that plugins are shipped with; see the root manifest.
 const PROFILE: &str = "plugin";
 
-/// Every plugin and every example of the workspace.
+/// Every plugin of the workspace: products, examples, and those that tests are made of.
 pub fn build_all(workspace: &Workspace) -> Result<()> {
-    for path in build(workspace, &names(workspace))? {
+    let names: Vec<&str> = workspace
+        .plugins()
+        .map(|package| package.name.as_str())
+        .collect();
+    for path in build(workspace, &names)? {
         shell::say(&format!("built {}", path.display()));
     }
     Ok(())
-}
-
-/// The packages under `guest/` that are plugins.
-pub fn names(workspace: &Workspace) -> Vec<&str> {
-    workspace
-        .packages_below("guest/plugins")
-        .chain(workspace.packages_below("guest/examples"))
-        .map(|package| package.name.as_str())
-        .collect()
 }
 
 /// Builds the named packages and gives their components, in the same order.

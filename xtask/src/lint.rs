@@ -2,8 +2,7 @@
 
 use anyhow::Result;
 
-use crate::test::WASM_ONLY;
-use crate::workspace::Workspace;
+use crate::workspace::{BRIDGE, Workspace};
 use crate::{guests, shell};
 
 /// Warnings are errors here, and here only: while one writes they are warnings.
@@ -12,22 +11,26 @@ pub fn run(workspace: &Workspace) -> Result<()> {
 
     let mut host = workspace.cargo();
     host.args(["clippy", "--locked", "--workspace", "--all-targets"]);
-    for name in WASM_ONLY {
-        host.args(["--exclude", name]);
+    for package in workspace.wasm_only() {
+        host.args(["--exclude", &package.name]);
     }
     shell::run(host.args(["--", "-D", "warnings"]))?;
 
     let mut plugins = workspace.cargo();
     plugins.args(["clippy", "--locked", "--target", guests::TARGET]);
-    for name in guests::names(workspace) {
-        plugins.args(["--package", name]);
+    for package in workspace.plugins() {
+        plugins.args(["--package", &package.name]);
     }
     shell::run(plugins.args(["--", "-D", "warnings"]))?;
 
     let mut bridge = workspace.cargo();
-    bridge.args(["clippy", "--locked", "--target", "wasm32-unknown-unknown"]);
-    for name in WASM_ONLY {
-        bridge.args(["--package", name]);
-    }
+    bridge.args([
+        "clippy",
+        "--locked",
+        "--target",
+        "wasm32-unknown-unknown",
+        "--package",
+        BRIDGE,
+    ]);
     shell::run(bridge.args(["--", "-D", "warnings"]))
 }

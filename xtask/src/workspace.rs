@@ -9,6 +9,9 @@ use serde::Deserialize;
 
 use crate::shell;
 
+/// The one member that is built for `wasm32-unknown-unknown` alone.
+pub const BRIDGE: &str = "tidegate-bridge";
+
 /// The workspace that this binary was built from.
 pub struct Workspace {
     /// The folder of the root manifest.
@@ -26,6 +29,12 @@ pub struct Package {
     pub name: String,
     /// Its `Cargo.toml`.
     pub manifest_path: PathBuf,
+    targets: Vec<Target>,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    crate_types: Vec<String>,
 }
 
 impl Workspace {
@@ -65,12 +74,25 @@ impl Workspace {
         command
     }
 
-    /// Members whose manifest is below `folder`.
-    pub fn packages_below(&self, folder: &str) -> impl Iterator<Item = &Package> {
-        let folder = self.root.join(folder);
-        self.packages
-            .iter()
-            .filter(move |package| package.manifest_path.starts_with(&folder))
+    /// Members that are built for wasm and for nothing else: nothing here could link what they import.
+    pub fn wasm_only(&self) -> impl Iterator<Item = &Package> {
+        self.packages.iter().filter(|package| {
+            package
+                .targets
+                .iter()
+                .all(|target| target.crate_types == ["cdylib"])
+        })
+    }
+
+    /// Members that are plugins: built for wasm, and perhaps for this machine too, where their logic is tested.
+    pub fn plugins(&self) -> impl Iterator<Item = &Package> {
+        self.packages.iter().filter(|package| {
+            package.name != BRIDGE
+                && package
+                    .targets
+                    .iter()
+                    .any(|target| target.crate_types.iter().any(|kind| kind == "cdylib"))
+        })
     }
 
     /// The toolchain that `rust-toolchain.toml` pins.
