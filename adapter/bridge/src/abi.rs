@@ -1,0 +1,125 @@
+//! The host's functions as Proxy-Wasm 0.2.1 declares them, and the numbers that they take and give.
+//!
+//! Only what the world needs is declared; the linker removes the imports that a plugin does not reach. What statuses
+//! mean to a plugin is in `types`.
+
+/// What a `proxy_*` function returns.
+pub(crate) type Status = u32;
+
+/// The call did what it says.
+pub(crate) const OK: Status = 0;
+/// The map or buffer is there, what was named in it is not.
+pub(crate) const NOT_FOUND: Status = 1;
+/// The map is not there in this phase or can no longer be changed, or an argument is wrong.
+pub(crate) const BAD_ARGUMENT: Status = 2;
+/// What was to be serialised could not be.
+pub(crate) const SERIALIZATION_FAILURE: Status = 3;
+/// What was to be parsed could not be.
+pub(crate) const PARSE_FAILURE: Status = 4;
+/// A queue holds nothing.
+pub(crate) const EMPTY: Status = 7;
+/// Another writer was first.
+pub(crate) const CAS_MISMATCH: Status = 8;
+/// Envoy's answer to a hostcall that the deployment's capability restriction leaves out.
+pub(crate) const INTERNAL_FAILURE: Status = 10;
+/// The host does not have it.
+pub(crate) const UNIMPLEMENTED: Status = 12;
+
+/// Body of the request; that of the response is the next number.
+pub(crate) const BUFFER_REQUEST_BODY: u32 = 0;
+/// The configuration that the plugin was deployed with.
+pub(crate) const BUFFER_PLUGIN_CONFIGURATION: u32 = 7;
+
+/// Log level of what a plugin prints.
+pub(crate) const LEVEL_INFO: u32 = 2;
+/// Log level of what goes wrong.
+pub(crate) const LEVEL_ERROR: u32 = 4;
+
+/// What a callback answers so that its phase goes on.
+pub(crate) const ACTION_CONTINUE: u32 = 0;
+/// What a callback answers so that its phase stops, and a body accumulates.
+pub(crate) const ACTION_PAUSE: u32 = 1;
+/// What a body callback answers so that its phase stops and the bytes are dropped.
+pub(crate) const ACTION_STOP_NO_BUFFER: u32 = 3;
+
+#[link(wasm_import_module = "env")]
+unsafe extern "C" {
+    pub(crate) fn proxy_log(level: u32, message: *const u8, message_len: usize) -> Status;
+    pub(crate) fn proxy_get_current_time_nanoseconds(time: *mut u64) -> Status;
+    pub(crate) safe fn proxy_set_effective_context(context: u32) -> Status;
+
+    pub(crate) fn proxy_get_header_map_value(
+        map: u32,
+        name: *const u8,
+        name_len: usize,
+        value: *mut u32,
+        value_len: *mut u32,
+    ) -> Status;
+    pub(crate) fn proxy_get_header_map_pairs(
+        map: u32,
+        pairs: *mut u32,
+        pairs_len: *mut u32,
+    ) -> Status;
+    pub(crate) fn proxy_set_header_map_pairs(
+        map: u32,
+        pairs: *const u8,
+        pairs_len: usize,
+    ) -> Status;
+    pub(crate) fn proxy_add_header_map_value(
+        map: u32,
+        name: *const u8,
+        name_len: usize,
+        value: *const u8,
+        value_len: usize,
+    ) -> Status;
+    pub(crate) fn proxy_replace_header_map_value(
+        map: u32,
+        name: *const u8,
+        name_len: usize,
+        value: *const u8,
+        value_len: usize,
+    ) -> Status;
+    pub(crate) fn proxy_remove_header_map_value(
+        map: u32,
+        name: *const u8,
+        name_len: usize,
+    ) -> Status;
+
+    pub(crate) fn proxy_get_buffer_bytes(
+        buffer: u32,
+        start: u32,
+        max: u32,
+        data: *mut u32,
+        data_len: *mut u32,
+    ) -> Status;
+    pub(crate) fn proxy_set_buffer_bytes(
+        buffer: u32,
+        start: u32,
+        len: u32,
+        data: *const u8,
+        data_len: usize,
+    ) -> Status;
+
+    pub(crate) fn proxy_send_local_response(
+        status: u32,
+        details: *const u8,
+        details_len: usize,
+        body: *const u8,
+        body_len: usize,
+        headers: *const u8,
+        headers_len: usize,
+        grpc_status: i32,
+    ) -> Status;
+    pub(crate) safe fn proxy_continue_stream(half: u32) -> Status;
+    pub(crate) safe fn proxy_close_stream(half: u32) -> Status;
+}
+
+// The part of WASI that every release of Envoy has.
+#[link(wasm_import_module = "wasi_snapshot_preview1")]
+unsafe extern "C" {
+    pub(crate) fn clock_time_get(clock: u32, precision: u64, time: *mut u64) -> u32;
+    pub(crate) fn random_get(buffer: *mut u8, len: usize) -> u32;
+    pub(crate) fn environ_get(entries: *mut u32, buffer: *mut u8) -> u32;
+    pub(crate) fn environ_sizes_get(count: *mut u32, size: *mut u32) -> u32;
+    pub(crate) safe fn proc_exit(code: u32);
+}

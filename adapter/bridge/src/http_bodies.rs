@@ -1,0 +1,126 @@
+//! `http-bodies`: the bytes of a body, inside that body's callback alone.
+//!
+//! The size is known from the callback and kept up with what is changed, so asking for it costs no hostcall.
+
+use crate::abi::{self, BUFFER_REQUEST_BODY};
+use crate::contexts::Phase;
+use crate::memory::{Area, List, bytes};
+use crate::state::{State, state};
+use crate::types::{self, Error};
+
+/// A start behind the end of any body: what is stored there is added to it.
+const END: u32 = u32::MAX;
+
+/// Whether the body's callback is what runs.
+fn check(state: &State, http: u32, body: u32) -> Result<(), Error> {
+    let phase = if body == 0 {
+        Phase::RequestBody
+    } else {
+        Phase::ResponseBody
+    };
+    if http == state.current.get() && state.phase.get() == phase {
+        Ok(())
+    } else if state.streams.find(http).is_some() {
+        Err(Error::NotAvailable)
+    } else {
+        Err(Error::Closed)
+    }
+}
+
+#[unsafe(export_name = "http-bodies#size")]
+extern "C" fn size(http: u32, body: u32, area: *mut u8) {
+    // SAFETY: the caller gives room for a `result<u32, error>`.
+    let area = unsafe { Area::new(area) };
+    let state = state();
+    match check(state, http, body) {
+        Err(error) => types::store_error(area, 4, error),
+        Ok(()) => {
+            area.byte(0, 0);
+            area.word(4, state.body_size.get());
+        }
+    }
+}
+
+#[unsafe(export_name = "http-bodies#read")]
+extern "C" fn read(http: u32, body: u32, offset: u32, max: u32, area: *mut u8) {
+    // SAFETY: the caller gives room for a `result<list<u8>, error>`.
+    let area = unsafe { Area::new(area) };
+    let state = state();
+    match copy_out(state, http, body, offset, max) {
+        Err(error) => types::store_error(area, 4, error),
+        Ok(()) => {
+            area.byte(0, 0);
+            area.list(4, List::received(state));
+        }
+    }
+}
+
+fn copy_out(state: &State, http: u32, body: u32, offset: u32, max: u32) -> Result<(), Error> {
+    check(state, http, body)?;
+    let max = max.min(state.body_size.get().saturating_sub(offset));
+    if max == 0 {
+        state.size.set(0);
+        return Ok(());
+    }
+    // SAFETY: both addresses are cells of the state.
+    types::outcome(unsafe {
+        abi::proxy_get_buffer_bytes(
+            buffer(body),
+            offset,
+            max,
+            state.data.as_ptr(),
+            state.size.as_ptr(),
+        )
+    })
+}
+
+#[unsafe(export_name = "http-bodies#replace")]
+extern "C" fn replace(http: u32, body: u32, data: *const u8, data_len: usize, area: *mut u8) {
+    let size = state().body_size.get();
+    store(http, body, 0, size, data, data_len, area);
+}
+
+#[unsafe(export_name = "http-bodies#append")]
+extern "C" fn append(http: u32, body: u32, data: *const u8, data_len: usize, area: *mut u8) {
+    store(http, body, END, 0, data, data_len, area);
+}
+
+#[unsafe(export_name = "http-bodies#prepend")]
+extern "C" fn prepend(http: u32, body: u32, data: *const u8, data_len: usize, area: *mut u8) {
+    store(http, body, 0, 0, data, data_len, area);
+}
+
+/// Puts bytes in the place of `removed` bytes at `start`.
+fn store(
+    http: u32,
+    body: u32,
+    start: u32,
+    removed: u32,
+    data: *const u8,
+    data_len: usize,
+    area: *mut u8,
+) {
+    // SAFETY: the caller gives room for a `result<_, error>`, and the bytes are its for the call.
+    let (area, data) = unsafe { (Area::new(area), bytes(data, data_len)) };
+    let state = state();
+    let outcome = check(state, http, body).and_then(|()| {
+        // SAFETY: the bytes stay where they are while the host reads them.
+        types::outcome(unsafe {
+            abi::proxy_set_buffer_bytes(buffer(body), start, removed, data.as_ptr(), data.len())
+        })?;
+        state.body_size.set(
+            state
+                .body_size
+                .get()
+                .wrapping_sub(removed)
+                .wrapping_add(data.len() as u32),
+        );
+        Ok(())
+    });
+    types::store(area, outcome);
+}
+
+#[inline(always)]
+fn buffer(body: u32) -> u32 {
+    BUFFER_REQUEST_BODY + body
+}

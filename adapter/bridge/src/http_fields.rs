@@ -1,0 +1,295 @@
+//! `http-fields`: headers and trailers.
+//!
+//! The host gives the first value of a field alone; all of them are read from its list of all fields.
+
+use crate::abi::{self, Status};
+use crate::contexts;
+use crate::memory::{Area, List, allocate, bytes, received, trap};
+use crate::pairs::{self, Entry, Names, Pairs};
+use crate::state::{State, state};
+use crate::syntax;
+use crate::types::{self, Error};
+
+#[unsafe(export_name = "http-fields#get")]
+extern "C" fn get(http: u32, map: u32, name: *const u8, name_len: usize, area: *mut u8) {
+    // SAFETY: the caller gives room for a `result<option<list<u8>>, error>`, and the name is its for the call.
+    let (area, name) = unsafe { (Area::new(area), bytes(name, name_len)) };
+    let state = state();
+    match first(state, http, map, name) {
+        Err(error) => types::store_error(area, 4, error),
+        Ok(found) => {
+            area.byte(0, 0);
+            area.byte(4, found as u8);
+            if found {
+                area.list(8, List::received(state));
+            }
+        }
+    }
+}
+
+/// Asks for the first value; whether there is one.
+#[inline(always)]
+fn first(state: &State, http: u32, map: u32, name: &[u8]) -> Result<bool, Error> {
+    contexts::enter(state, http)?;
+    let status = if name.first() == Some(&b':') && !syntax::is_pseudo(name) {
+        // Proxies have pseudo-headers of their own, which the contract does not.
+        abi::NOT_FOUND
+    } else {
+        value(state, check(map), name)
+    };
+    contexts::leave(state, http);
+    if status == abi::NOT_FOUND {
+        return Ok(false);
+    }
+    types::outcome(status).map(|()| true)
+}
+
+fn value(state: &State, map: u32, name: &[u8]) -> Status {
+    // SAFETY: the name stays where it is, and the two addresses are cells of the state.
+    unsafe {
+        abi::proxy_get_header_map_value(
+            map,
+            name.as_ptr(),
+            name.len(),
+            state.data.as_ptr(),
+            state.size.as_ptr(),
+        )
+    }
+}
+
+#[unsafe(export_name = "http-fields#values")]
+extern "C" fn values(http: u32, map: u32, name: *const u8, name_len: usize, area: *mut u8) {
+    // SAFETY: the caller gives room for a `result<list<list<u8>>, error>`, and the name is its for the call.
+    let (area, name) = unsafe { (Area::new(area), bytes(name, name_len)) };
+    match all_of(state(), http, map, name) {
+        Err(error) => types::store_error(area, 4, error),
+        Ok(list) => {
+            area.byte(0, 0);
+            area.list(4, list);
+        }
+    }
+}
+
+fn all_of(state: &State, http: u32, map: u32, name: &[u8]) -> Result<List, Error> {
+    all(state, http, map)?;
+    let is_asked_for = |field: &[u8]| field.eq_ignore_ascii_case(name);
+    let mut len = 0;
+    each(state, |field, _| {
+        len += is_asked_for(field) as usize;
+        Ok(())
+    })?;
+    if name.first() == Some(&b':') && !syntax::is_pseudo(name) {
+        len = 0;
+    }
+    let start = allocate(4, len * size_of::<List>());
+    let mut next = start.cast::<List>();
+    if len != 0 {
+        each(state, |field, value| {
+            if is_asked_for(field) {
+                // SAFETY: there is room for as many as were counted above, in the same list.
+                unsafe {
+                    next.write(List::copied(value));
+                    next = next.add(1);
+                }
+            }
+            Ok(())
+        })?;
+    }
+    Ok(List { start, len })
+}
+
+#[unsafe(export_name = "http-fields#entries")]
+extern "C" fn entries(http: u32, map: u32, area: *mut u8) {
+    // SAFETY: the caller gives room for a `result<list<tuple<string, list<u8>>>, error>`.
+    let area = unsafe { Area::new(area) };
+    match every(state(), http, map) {
+        Err(error) => types::store_error(area, 4, error),
+        Ok(list) => {
+            area.byte(0, 0);
+            area.list(4, list);
+        }
+    }
+}
+
+fn every(state: &State, http: u32, map: u32) -> Result<List, Error> {
+    all(state, http, map)?;
+    let Some(Pairs { count, .. }) = Pairs::read(received(state)) else {
+        return Err(Error::Malformed);
+    };
+    let start = allocate(4, count * size_of::<Entry>());
+    let mut next = start.cast::<Entry>();
+    each(state, |name, value| {
+        // A name becomes a string, and hosts do not say that theirs are UTF-8.
+        if !name.is_ascii() {
+            return Err(Error::Malformed);
+        }
+        // SAFETY: `each` gives no more than `count` fields, for which there is room.
+        unsafe {
+            next.write(Entry {
+                name: List::copied(name),
+                value: List::copied(value),
+            });
+            next = next.add(1);
+        }
+        Ok(())
+    })?;
+    Ok(List { start, len: count })
+}
+
+/// Has the host write all fields into the scratch buffer.
+fn all(state: &State, http: u32, map: u32) -> Result<(), Error> {
+    contexts::enter(state, http)?;
+    state.allocate_scratch.set(true);
+    // SAFETY: both addresses are cells of the state.
+    let mut status = unsafe {
+        abi::proxy_get_header_map_pairs(check(map), state.data.as_ptr(), state.size.as_ptr())
+    };
+    state.allocate_scratch.set(false);
+    if status == abi::OK && state.size.get() == 0 {
+        // So the host answers for a map that is not there, too. Only asking for a value tells the two apart.
+        state.time.set(b'-'.into());
+        // SAFETY: the name is the first byte of a cell of the state; a literal would be a data segment.
+        status = match value(state, map, unsafe { bytes(state.time.as_ptr().cast(), 1) }) {
+            abi::NOT_FOUND => abi::OK,
+            other => other,
+        };
+        state.size.set(0);
+    }
+    contexts::leave(state, http);
+    types::outcome(status)
+}
+
+/// Goes through the fields that `all` brought.
+#[inline(always)]
+fn each(
+    state: &State,
+    mut field: impl FnMut(&[u8], &[u8]) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let Some(mut pairs) = Pairs::read(received(state)) else {
+        return Err(Error::Malformed);
+    };
+    for _ in 0..pairs.count {
+        let Some((name, value)) = pairs.next() else {
+            return Err(Error::Malformed);
+        };
+        field(name, value)?;
+    }
+    Ok(())
+}
+
+#[unsafe(export_name = "http-fields#set")]
+extern "C" fn set(
+    http: u32,
+    map: u32,
+    name: *const u8,
+    name_len: usize,
+    value: *const u8,
+    value_len: usize,
+    area: *mut u8,
+) {
+    // SAFETY: the caller gives room for a `result<_, error>`; name and value are its for the call.
+    unsafe {
+        let (name, value) = (bytes(name, name_len), bytes(value, value_len));
+        types::store(
+            Area::new(area),
+            change(http, map, name, value, abi::proxy_replace_header_map_value),
+        );
+    }
+}
+
+#[unsafe(export_name = "http-fields#append")]
+extern "C" fn append(
+    http: u32,
+    map: u32,
+    name: *const u8,
+    name_len: usize,
+    value: *const u8,
+    value_len: usize,
+    area: *mut u8,
+) {
+    // SAFETY: the caller gives room for a `result<_, error>`; name and value are its for the call.
+    unsafe {
+        let (name, value) = (bytes(name, name_len), bytes(value, value_len));
+        types::store(
+            Area::new(area),
+            change(http, map, name, value, abi::proxy_add_header_map_value),
+        );
+    }
+}
+
+/// Checks a field and gives it to one of the two hostcalls that store one.
+#[inline(always)]
+fn change(
+    http: u32,
+    map: u32,
+    name: &[u8],
+    value: &[u8],
+    store: unsafe extern "C" fn(u32, *const u8, usize, *const u8, usize) -> Status,
+) -> Result<(), Error> {
+    let state = state();
+    contexts::enter(state, http)?;
+    let outcome = syntax::check_field(name, value).and_then(|()| {
+        // SAFETY: name and value stay where they are while the host reads them.
+        types::outcome(unsafe {
+            store(
+                check(map),
+                name.as_ptr(),
+                name.len(),
+                value.as_ptr(),
+                value.len(),
+            )
+        })
+    });
+    contexts::leave(state, http);
+    outcome
+}
+
+#[unsafe(export_name = "http-fields#remove")]
+extern "C" fn remove(http: u32, map: u32, name: *const u8, name_len: usize, area: *mut u8) {
+    // SAFETY: the caller gives room for a `result<_, error>`, and the name is its for the call.
+    let (area, name) = unsafe { (Area::new(area), bytes(name, name_len)) };
+    let remove = || {
+        let state = state();
+        contexts::enter(state, http)?;
+        let outcome = syntax::check_name(name).and_then(|()| {
+            // SAFETY: the name stays where it is while the host reads it.
+            types::outcome(unsafe {
+                abi::proxy_remove_header_map_value(check(map), name.as_ptr(), name.len())
+            })
+        });
+        contexts::leave(state, http);
+        outcome
+    };
+    types::store(area, remove());
+}
+
+#[unsafe(export_name = "http-fields#replace-all")]
+extern "C" fn replace_all(
+    http: u32,
+    map: u32,
+    fields: *const Entry,
+    fields_len: usize,
+    area: *mut u8,
+) {
+    // SAFETY: the caller gives room for a `result<_, error>`, and the list is its for the call.
+    let (area, fields) = unsafe { (Area::new(area), pairs::entries(fields, fields_len)) };
+    let replace = || {
+        let state = state();
+        contexts::enter(state, http)?;
+        let outcome = pairs::write(state, fields, Names::FieldsAndPseudo).and_then(|list| {
+            // SAFETY: the list is in the scratch buffer, which nothing touches meanwhile.
+            types::outcome(unsafe {
+                abi::proxy_set_header_map_pairs(check(map), list.start, list.len)
+            })
+        });
+        contexts::leave(state, http);
+        outcome
+    };
+    types::store(area, replace());
+}
+
+/// `field-map` has the host's numbers, which go on where it ends: a plugin is not to reach those maps through it.
+#[inline(always)]
+fn check(map: u32) -> u32 {
+    if map > 3 { trap() } else { map }
+}

@@ -1,0 +1,4 @@
+//! `http-streams`: a handle is its stream's context id, so there is nothing to keep and nothing to free.
+
+#[unsafe(export_name = "http-streams#[resource-drop]http-stream")]
+extern "C" fn drop_http_stream(_: u32) {}

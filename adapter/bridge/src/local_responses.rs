@@ -1,0 +1,95 @@
+//! `local-responses`: answering without asking upstream.
+
+use crate::abi;
+use crate::contexts::{self, ANSWERED, PAUSED, STOPPED};
+use crate::memory::{Area, bytes};
+use crate::pairs::{self, Entry, Names};
+use crate::state::state;
+use crate::types::{self, Error};
+
+/// What the host takes for "no gRPC status".
+const NO_GRPC_STATUS: i32 = -1;
+
+/// A `local-response`, flattened.
+struct LocalResponse<'a> {
+    status: u16,
+    headers: &'a [Entry],
+    body: &'a [u8],
+    grpc_status: Option<u32>,
+    details: &'a [u8],
+}
+
+#[unsafe(export_name = "local-responses#send")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the canonical ABI flattens the record"
+)]
+extern "C" fn send(
+    to: u32,
+    status: u32,
+    headers: *const Entry,
+    headers_len: usize,
+    body: *const u8,
+    body_len: usize,
+    has_grpc_status: u32,
+    grpc_status: u32,
+    details: *const u8,
+    details_len: usize,
+    area: *mut u8,
+) {
+    // SAFETY: strings and lists are the guest's for the length of the call.
+    let response = unsafe {
+        LocalResponse {
+            status: status as u16,
+            headers: pairs::entries(headers, headers_len),
+            body: bytes(body, body_len),
+            grpc_status: (has_grpc_status != 0).then_some(grpc_status),
+            details: bytes(details, details_len),
+        }
+    };
+    // SAFETY: the caller gives room for a `result<_, error>`.
+    types::store(unsafe { Area::new(area) }, answer(to, &response));
+}
+
+#[inline(always)]
+fn answer(to: u32, response: &LocalResponse<'_>) -> Result<(), Error> {
+    let state = state();
+    let Some(stream) = state.streams.find(to) else {
+        return Err(Error::Closed);
+    };
+    // Envoy breaks the stream off where there was a response already.
+    if stream.has(ANSWERED) {
+        return Err(Error::NotAvailable);
+    }
+    let grpc_status = match response.grpc_status {
+        None => NO_GRPC_STATUS,
+        Some(code @ 0..=16) => code as i32,
+        Some(_) => return Err(Error::InvalidArgument),
+    };
+    if !(200..=599).contains(&response.status) {
+        return Err(Error::InvalidArgument);
+    }
+    let headers = pairs::write(state, response.headers, Names::Fields)?;
+    contexts::enter(state, to)?;
+    // SAFETY: all of it stays where it is while the host reads it.
+    let status = unsafe {
+        abi::proxy_send_local_response(
+            response.status.into(),
+            response.details.as_ptr(),
+            response.details.len(),
+            response.body.as_ptr(),
+            response.body.len(),
+            headers.start,
+            headers.len,
+            grpc_status,
+        )
+    };
+    contexts::leave(state, to);
+    types::outcome(status)?;
+    stream.mark(ANSWERED);
+    stream.clear(PAUSED);
+    if to == state.current.get() {
+        stream.mark(STOPPED);
+    }
+    Ok(())
+}

@@ -1,0 +1,140 @@
+//! Proxy-Wasm's form of a list of fields: their number, the lengths of each name and value, then all of them, each
+//! followed by a zero byte.
+
+use crate::memory::{List, bytes, trap};
+use crate::state::State;
+use crate::syntax;
+use crate::types::Error;
+
+/// The host reads no more fields, and takes a longer list for an empty one without a word.
+const MAX_FIELDS: usize = 1024;
+/// The host reads no more bytes.
+const MAX_SIZE: usize = 1 << 20;
+
+/// A stored `tuple<string, list<u8>>`.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Entry {
+    pub(crate) name: List,
+    pub(crate) value: List,
+}
+
+/// A guest's `list<tuple<string, list<u8>>>`.
+///
+/// # Safety
+/// It stays there unchanged for `'a`.
+pub(crate) unsafe fn entries<'a>(start: *const Entry, len: usize) -> &'a [Entry] {
+    if len == 0 {
+        return &[];
+    }
+    if start.is_null() || !start.is_aligned() {
+        trap()
+    }
+    // SAFETY: the caller's promise; an address outside of memory traps when it is read.
+    unsafe { core::slice::from_raw_parts(start, len) }
+}
+
+impl Entry {
+    fn parts(&self) -> (&[u8], &[u8]) {
+        // SAFETY: the entry was borrowed from the guest together with what it points to.
+        unsafe {
+            (
+                bytes(self.name.start, self.name.len),
+                bytes(self.value.start, self.value.len),
+            )
+        }
+    }
+}
+
+/// Which names a list may hold.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Names {
+    /// Those of fields.
+    Fields,
+    /// Pseudo-headers too.
+    FieldsAndPseudo,
+}
+
+/// Checks a list and writes it into the scratch buffer for the host.
+pub(crate) fn write(state: &State, entries: &[Entry], names: Names) -> Result<List, Error> {
+    if entries.len() > MAX_FIELDS {
+        return Err(Error::TooLarge);
+    }
+    let mut size = 4_usize;
+    for entry in entries {
+        size = size
+            .saturating_add(10)
+            .saturating_add(entry.name.len)
+            .saturating_add(entry.value.len);
+    }
+    if size > MAX_SIZE {
+        return Err(Error::TooLarge);
+    }
+    let start = state.scratch.reserve(size);
+    let mut sizes = start.cast::<u32>();
+    // SAFETY: `size` counts the four bytes here and, for each entry, the eight and the bytes that follow below.
+    let mut text = unsafe { start.add(4 + 8 * entries.len()) };
+    // SAFETY: see above.
+    unsafe { sizes.write(entries.len() as u32) };
+    for entry in entries {
+        let (name, value) = entry.parts();
+        syntax::check_field(name, value)?;
+        if names == Names::Fields && syntax::is_pseudo(name) {
+            return Err(Error::InvalidArgument);
+        }
+        for part in [name, value] {
+            // SAFETY: see above.
+            unsafe {
+                sizes = sizes.add(1);
+                sizes.write(part.len() as u32);
+                core::ptr::copy_nonoverlapping(part.as_ptr(), text, part.len());
+                text = text.add(part.len());
+                text.write(0);
+                text = text.add(1);
+            }
+        }
+    }
+    Ok(List { start, len: size })
+}
+
+/// A list that the host wrote, read from front to back.
+pub(crate) struct Pairs<'a> {
+    sizes: &'a [u8],
+    text: &'a [u8],
+    /// How many fields the list says it has.
+    pub(crate) count: usize,
+}
+
+impl<'a> Pairs<'a> {
+    /// Nothing at all is an empty list, too.
+    pub(crate) fn read(data: &'a [u8]) -> Option<Pairs<'a>> {
+        if data.is_empty() {
+            return Some(Pairs {
+                sizes: data,
+                text: data,
+                count: 0,
+            });
+        }
+        let (count, rest) = data.split_first_chunk::<4>()?;
+        let count = u32::from_le_bytes(*count) as usize;
+        let (sizes, text) = rest.split_at_checked(count.checked_mul(8)?)?;
+        Some(Pairs { sizes, text, count })
+    }
+
+    /// The next field; none at the end, or where the list is broken.
+    #[inline(always)]
+    pub(crate) fn next(&mut self) -> Option<(&'a [u8], &'a [u8])> {
+        Some((self.part()?, self.part()?))
+    }
+
+    fn part(&mut self) -> Option<&'a [u8]> {
+        let (len, sizes) = self.sizes.split_first_chunk::<4>()?;
+        self.sizes = sizes;
+        let (part, rest) = self
+            .text
+            .split_at_checked(u32::from_le_bytes(*len) as usize)?;
+        let (_, rest) = rest.split_first()?;
+        self.text = rest;
+        Some(part)
+    }
+}

@@ -1,0 +1,64 @@
+//! `stream-control`: going on with a paused half, or breaking the stream off.
+//!
+//! Envoy continues a stream before it has heard that the running callback pauses it, and the stream then hangs. So a
+//! half that its own callback resumes is not continued by the host: the callback's answer becomes `continue`.
+
+use crate::abi;
+use crate::contexts::{self, ENDED, PAUSED, RESUMED, STOPPED};
+use crate::memory::{Area, trap};
+use crate::state::state;
+use crate::types::{self, Error};
+
+#[unsafe(export_name = "stream-control#resume")]
+extern "C" fn resume(http: u32, half: u32, area: *mut u8) {
+    // SAFETY: the caller gives room for a `result<_, error>`.
+    types::store(unsafe { Area::new(area) }, continue_half(http, half));
+}
+
+fn continue_half(http: u32, half: u32) -> Result<(), Error> {
+    if half > 1 {
+        trap()
+    }
+    let state = state();
+    let Some(stream) = state.streams.find(http) else {
+        return Err(Error::Closed);
+    };
+    if http == state.current.get() && state.phase.get().is_of(half) {
+        stream.mark(RESUMED << half);
+        return Ok(());
+    }
+    if stream.has(ENDED) || !stream.has(PAUSED << half) {
+        return Ok(());
+    }
+    contexts::enter(state, http)?;
+    let status = abi::proxy_continue_stream(half);
+    contexts::leave(state, http);
+    types::outcome(status)?;
+    stream.clear(PAUSED << half);
+    Ok(())
+}
+
+#[unsafe(export_name = "stream-control#reset")]
+extern "C" fn reset(http: u32, area: *mut u8) {
+    // SAFETY: the caller gives room for a `result<_, error>`.
+    types::store(unsafe { Area::new(area) }, break_off(http));
+}
+
+fn break_off(http: u32) -> Result<(), Error> {
+    let state = state();
+    let Some(stream) = state.streams.find(http) else {
+        return Err(Error::Closed);
+    };
+    if stream.has(ENDED) {
+        return Err(Error::NotAvailable);
+    }
+    contexts::enter(state, http)?;
+    let status = abi::proxy_close_stream(0);
+    contexts::leave(state, http);
+    types::outcome(status)?;
+    stream.clear(PAUSED | PAUSED << 1);
+    if http == state.current.get() {
+        stream.mark(STOPPED);
+    }
+    Ok(())
+}

@@ -1,0 +1,58 @@
+//! `types`: the errors of the contract, and what the host's statuses become.
+//!
+//! `action` and `direction` are numbers here, those that Proxy-Wasm has for them.
+
+use crate::abi::{self, Status};
+use crate::memory::Area;
+
+/// `error`, in the order of its cases.
+#[derive(Clone, Copy)]
+#[repr(u8)]
+#[expect(
+    dead_code,
+    reason = "the contract names errors that only interfaces of later versions give"
+)]
+pub(crate) enum Error {
+    Closed,
+    NotAvailable,
+    NotFound,
+    InvalidArgument,
+    TooLarge,
+    CasMismatch,
+    Empty,
+    Malformed,
+    NotPermitted,
+    Unsupported,
+    Internal,
+}
+
+/// What a plugin is told of a status.
+///
+/// Arguments are checked before the host sees them, so where it finds one bad, what they speak of is not there.
+pub(crate) fn outcome(status: Status) -> Result<(), Error> {
+    match status {
+        abi::OK => Ok(()),
+        abi::NOT_FOUND | abi::BAD_ARGUMENT => Err(Error::NotAvailable),
+        abi::SERIALIZATION_FAILURE | abi::PARSE_FAILURE => Err(Error::Malformed),
+        abi::EMPTY => Err(Error::Empty),
+        abi::CAS_MISMATCH => Err(Error::CasMismatch),
+        // None of the hostcalls used here fails so in Envoy but by the deployment's capability restriction.
+        abi::INTERNAL_FAILURE => Err(Error::NotPermitted),
+        abi::UNIMPLEMENTED => Err(Error::Unsupported),
+        _ => Err(Error::Internal),
+    }
+}
+
+/// Stores a `result<_, error>`.
+pub(crate) fn store(area: Area, outcome: Result<(), Error>) {
+    match outcome {
+        Ok(()) => area.byte(0, 0),
+        Err(error) => store_error(area, 1, error),
+    }
+}
+
+/// Stores the error of a `result<T, error>` whose payload begins at `offset`.
+pub(crate) fn store_error(area: Area, offset: usize, error: Error) {
+    area.byte(0, 1);
+    area.byte(offset, error as u8);
+}

@@ -1,0 +1,57 @@
+//! `wasi:clocks`: the host's clocks. Nothing can sleep in a proxy, so every timer has run out already.
+
+use super::io::POLLABLE;
+use crate::abi;
+use crate::memory::Area;
+use crate::state::state;
+
+/// The host's number of the clock that tells the date.
+const REALTIME: u32 = 0;
+/// The host's number of the clock that never goes back.
+const MONOTONIC: u32 = 1;
+const NANOSECONDS: u64 = 1_000_000_000;
+
+/// WASI's own call and not the proxy's: it may be made while a plugin starts.
+fn time(clock: u32) -> u64 {
+    let state = state();
+    // SAFETY: the address is a cell of the state.
+    unsafe { abi::clock_time_get(clock, 1, state.time.as_ptr()) };
+    state.time.get()
+}
+
+#[unsafe(export_name = "wasi:clocks/monotonic-clock#now")]
+extern "C" fn monotonic_now() -> u64 {
+    time(MONOTONIC)
+}
+
+#[unsafe(export_name = "wasi:clocks/monotonic-clock#resolution")]
+extern "C" fn monotonic_resolution() -> u64 {
+    1
+}
+
+#[unsafe(export_name = "wasi:clocks/monotonic-clock#subscribe-instant")]
+extern "C" fn subscribe_instant(_: u64) -> u32 {
+    POLLABLE
+}
+
+#[unsafe(export_name = "wasi:clocks/monotonic-clock#subscribe-duration")]
+extern "C" fn subscribe_duration(_: u64) -> u32 {
+    POLLABLE
+}
+
+#[unsafe(export_name = "wasi:clocks/wall-clock#now")]
+extern "C" fn wall_now(area: *mut u8) {
+    store(area, time(REALTIME));
+}
+
+#[unsafe(export_name = "wasi:clocks/wall-clock#resolution")]
+extern "C" fn wall_resolution(area: *mut u8) {
+    store(area, 1);
+}
+
+fn store(area: *mut u8, time: u64) {
+    // SAFETY: the caller gives room for a `datetime`.
+    let area = unsafe { Area::new(area) };
+    area.long(0, time / NANOSECONDS);
+    area.word(8, (time % NANOSECONDS) as u32);
+}

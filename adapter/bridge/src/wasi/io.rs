@@ -1,0 +1,155 @@
+//! `wasi:io`: two streams that take everything and one that has nothing; whatever is waited for is there.
+
+use super::{drops, unreachable_functions};
+use crate::memory::{Area, List, allocate, bytes};
+use crate::output;
+use crate::state::state;
+
+/// The handle of everything that can be waited for.
+pub(super) const POLLABLE: u32 = 1;
+
+/// How much may be written at once. Any number would do; this one is what the runtimes' buffers are made for.
+const WRITABLE: u64 = 1 << 16;
+
+/// The case `closed` of `stream-error`.
+const CLOSED: u8 = 1;
+
+drops! {
+    "wasi:io/error#[resource-drop]error";
+    "wasi:io/poll#[resource-drop]pollable";
+    "wasi:io/streams#[resource-drop]input-stream";
+    "wasi:io/streams#[resource-drop]output-stream";
+}
+
+unreachable_functions! {
+    "wasi:io/error#[method]error.to-debug-string" (u32, *mut u8);
+}
+
+#[unsafe(export_name = "wasi:io/poll#[method]pollable.ready")]
+extern "C" fn ready(_: u32) -> u32 {
+    1
+}
+
+#[unsafe(export_name = "wasi:io/poll#[method]pollable.block")]
+extern "C" fn block(_: u32) {}
+
+#[unsafe(export_name = "wasi:io/poll#poll")]
+extern "C" fn poll(_: *const u32, len: usize, area: *mut u8) {
+    let start = allocate(4, len.saturating_mul(4));
+    for index in 0..len {
+        // SAFETY: there is room for `len` numbers.
+        unsafe { start.cast::<u32>().add(index).write(index as u32) };
+    }
+    // SAFETY: the caller gives room for a `list<u32>`.
+    unsafe { Area::new(area) }.list(0, List { start, len });
+}
+
+#[unsafe(export_name = "wasi:io/streams#[method]input-stream.read")]
+extern "C" fn read(_: u32, _: u64, area: *mut u8) {
+    closed(area, 4);
+}
+
+#[unsafe(export_name = "wasi:io/streams#[method]input-stream.blocking-read")]
+extern "C" fn blocking_read(_: u32, _: u64, area: *mut u8) {
+    closed(area, 4);
+}
+
+#[unsafe(export_name = "wasi:io/streams#[method]input-stream.skip")]
+extern "C" fn skip(_: u32, _: u64, area: *mut u8) {
+    closed(area, 8);
+}
+
+#[unsafe(export_name = "wasi:io/streams#[method]input-stream.blocking-skip")]
+extern "C" fn blocking_skip(_: u32, _: u64, area: *mut u8) {
+    closed(area, 8);
+}
+
+#[unsafe(export_name = "wasi:io/streams#[method]input-stream.subscribe")]
+extern "C" fn subscribe_input(_: u32) -> u32 {
+    POLLABLE
+}
+
+#[unsafe(export_name = "wasi:io/streams#[method]output-stream.check-write")]
+extern "C" fn check_write(_: u32, area: *mut u8) {
+    // SAFETY: the caller gives room for a `result<u64, stream-error>`.
+    let area = unsafe { Area::new(area) };
+    area.byte(0, 0);
+    area.long(8, WRITABLE);
+}
+
+#[unsafe(export_name = "wasi:io/streams#[method]output-stream.write")]
+extern "C" fn write(stream: u32, text: *const u8, text_len: usize, area: *mut u8) {
+    print(stream, text, text_len, area);
+}
+
+#[unsafe(export_name = "wasi:io/streams#[method]output-stream.blocking-write-and-flush")]
+extern "C" fn blocking_write_and_flush(
+    stream: u32,
+    text: *const u8,
+    text_len: usize,
+    area: *mut u8,
+) {
+    print(stream, text, text_len, area);
+}
+
+fn print(stream: u32, text: *const u8, text_len: usize, area: *mut u8) {
+    let stream = if stream == output::Stream::Stderr as u32 {
+        output::Stream::Stderr
+    } else {
+        output::Stream::Stdout
+    };
+    // SAFETY: the text is the guest's for the length of the call.
+    output::write(state(), stream, unsafe { bytes(text, text_len) });
+    done(area);
+}
+
+/// A line that has no newline yet stays where it is: runtimes flush after every piece.
+#[unsafe(export_name = "wasi:io/streams#[method]output-stream.flush")]
+extern "C" fn flush(_: u32, area: *mut u8) {
+    done(area);
+}
+
+#[unsafe(export_name = "wasi:io/streams#[method]output-stream.blocking-flush")]
+extern "C" fn blocking_flush(_: u32, area: *mut u8) {
+    done(area);
+}
+
+#[unsafe(export_name = "wasi:io/streams#[method]output-stream.subscribe")]
+extern "C" fn subscribe_output(_: u32) -> u32 {
+    POLLABLE
+}
+
+/// Zero bytes are nothing that a log could show.
+#[unsafe(export_name = "wasi:io/streams#[method]output-stream.write-zeroes")]
+extern "C" fn write_zeroes(_: u32, _: u64, area: *mut u8) {
+    done(area);
+}
+
+#[unsafe(export_name = "wasi:io/streams#[method]output-stream.blocking-write-zeroes-and-flush")]
+extern "C" fn blocking_write_zeroes_and_flush(_: u32, _: u64, area: *mut u8) {
+    done(area);
+}
+
+#[unsafe(export_name = "wasi:io/streams#[method]output-stream.splice")]
+extern "C" fn splice(_: u32, _: u32, _: u64, area: *mut u8) {
+    closed(area, 8);
+}
+
+#[unsafe(export_name = "wasi:io/streams#[method]output-stream.blocking-splice")]
+extern "C" fn blocking_splice(_: u32, _: u32, _: u64, area: *mut u8) {
+    closed(area, 8);
+}
+
+/// Stores the ok of a `result<_, stream-error>`.
+fn done(area: *mut u8) {
+    // SAFETY: the caller gives room for one.
+    unsafe { Area::new(area) }.byte(0, 0);
+}
+
+/// Stores the error `closed` of a `result<T, stream-error>` whose payload begins at `offset`.
+fn closed(area: *mut u8, offset: usize) {
+    // SAFETY: the caller gives room for one.
+    let area = unsafe { Area::new(area) };
+    area.byte(0, 1);
+    area.byte(offset, CLOSED);
+}

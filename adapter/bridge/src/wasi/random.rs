@@ -1,0 +1,71 @@
+//! `wasi:random`: the host's generator, for the insecure interfaces too.
+
+use crate::abi;
+use crate::memory::{Area, List, allocate, trap};
+use crate::state::state;
+
+/// The host gives no more at once.
+const PIECE: usize = 1 << 16;
+
+/// Fills memory with random bytes, whether it did.
+pub(crate) fn fill(start: *mut u8, len: usize) -> bool {
+    let mut filled = 0;
+    while filled < len {
+        let piece = PIECE.min(len - filled);
+        // SAFETY: the caller owns `len` bytes from `start` on.
+        if unsafe { abi::random_get(start.add(filled), piece) } != 0 {
+            return false;
+        }
+        filled += piece;
+    }
+    true
+}
+
+/// There is no result to say it in when the host has no randomness, and predictable bytes are worse than a trap.
+fn random_bytes(len: u64, area: *mut u8) {
+    let Ok(len) = usize::try_from(len) else {
+        trap()
+    };
+    let start = allocate(1, len);
+    if !fill(start, len) {
+        trap()
+    }
+    // SAFETY: the caller gives room for a `list<u8>`.
+    unsafe { Area::new(area) }.list(0, List { start, len });
+}
+
+fn random_u64() -> u64 {
+    let state = state();
+    if !fill(state.time.as_ptr().cast(), 8) {
+        trap()
+    }
+    state.time.get()
+}
+
+#[unsafe(export_name = "wasi:random/random#get-random-bytes")]
+extern "C" fn get_random_bytes(len: u64, area: *mut u8) {
+    random_bytes(len, area);
+}
+
+#[unsafe(export_name = "wasi:random/random#get-random-u64")]
+extern "C" fn get_random_u64() -> u64 {
+    random_u64()
+}
+
+#[unsafe(export_name = "wasi:random/insecure#get-insecure-random-bytes")]
+extern "C" fn get_insecure_random_bytes(len: u64, area: *mut u8) {
+    random_bytes(len, area);
+}
+
+#[unsafe(export_name = "wasi:random/insecure#get-insecure-random-u64")]
+extern "C" fn get_insecure_random_u64() -> u64 {
+    random_u64()
+}
+
+#[unsafe(export_name = "wasi:random/insecure-seed#insecure-seed")]
+extern "C" fn insecure_seed(area: *mut u8) {
+    // The caller gives room for a `tuple<u64, u64>`.
+    if !fill(area, 16) {
+        trap()
+    }
+}

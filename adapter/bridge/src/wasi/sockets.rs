@@ -1,0 +1,99 @@
+//! `wasi:sockets`: a plugin reaches the network through the proxy or not at all.
+
+use super::{drops, unreachable_functions};
+use crate::memory::Area;
+
+/// The handle of the network that leads nowhere.
+const NETWORK: u32 = 1;
+/// The case `not-supported` of `error-code`.
+const NOT_SUPPORTED: u8 = 2;
+
+#[unsafe(export_name = "wasi:sockets/instance-network#instance-network")]
+extern "C" fn instance_network() -> u32 {
+    NETWORK
+}
+
+#[unsafe(export_name = "wasi:sockets/tcp-create-socket#create-tcp-socket")]
+extern "C" fn create_tcp_socket(_: u32, area: *mut u8) {
+    refuse(area);
+}
+
+#[unsafe(export_name = "wasi:sockets/udp-create-socket#create-udp-socket")]
+extern "C" fn create_udp_socket(_: u32, area: *mut u8) {
+    refuse(area);
+}
+
+#[unsafe(export_name = "wasi:sockets/ip-name-lookup#resolve-addresses")]
+extern "C" fn resolve_addresses(_: u32, _: *const u8, _: usize, area: *mut u8) {
+    refuse(area);
+}
+
+/// Stores the error of a `result<R, error-code>` where R is a resource.
+fn refuse(area: *mut u8) {
+    // SAFETY: the caller gives room for one.
+    let area = unsafe { Area::new(area) };
+    area.byte(0, 1);
+    area.byte(4, NOT_SUPPORTED);
+}
+
+drops! {
+    "wasi:sockets/network#[resource-drop]network";
+    "wasi:sockets/tcp#[resource-drop]tcp-socket";
+    "wasi:sockets/udp#[resource-drop]udp-socket";
+    "wasi:sockets/udp#[resource-drop]incoming-datagram-stream";
+    "wasi:sockets/udp#[resource-drop]outgoing-datagram-stream";
+    "wasi:sockets/ip-name-lookup#[resource-drop]resolve-address-stream";
+}
+
+unreachable_functions! {
+    "wasi:sockets/ip-name-lookup#[method]resolve-address-stream.resolve-next-address" (u32, *mut u8);
+    "wasi:sockets/ip-name-lookup#[method]resolve-address-stream.subscribe" (u32) -> u32;
+
+    "wasi:sockets/tcp#[method]tcp-socket.start-bind" (u32, u32, u32, u32, u32, u32, u32, u32, u32, u32, u32, u32, u32, u32, *mut u8);
+    "wasi:sockets/tcp#[method]tcp-socket.finish-bind" (u32, *mut u8);
+    "wasi:sockets/tcp#[method]tcp-socket.start-connect" (u32, u32, u32, u32, u32, u32, u32, u32, u32, u32, u32, u32, u32, u32, *mut u8);
+    "wasi:sockets/tcp#[method]tcp-socket.finish-connect" (u32, *mut u8);
+    "wasi:sockets/tcp#[method]tcp-socket.start-listen" (u32, *mut u8);
+    "wasi:sockets/tcp#[method]tcp-socket.finish-listen" (u32, *mut u8);
+    "wasi:sockets/tcp#[method]tcp-socket.accept" (u32, *mut u8);
+    "wasi:sockets/tcp#[method]tcp-socket.local-address" (u32, *mut u8);
+    "wasi:sockets/tcp#[method]tcp-socket.remote-address" (u32, *mut u8);
+    "wasi:sockets/tcp#[method]tcp-socket.is-listening" (u32) -> u32;
+    "wasi:sockets/tcp#[method]tcp-socket.address-family" (u32) -> u32;
+    "wasi:sockets/tcp#[method]tcp-socket.set-listen-backlog-size" (u32, u64, *mut u8);
+    "wasi:sockets/tcp#[method]tcp-socket.keep-alive-enabled" (u32, *mut u8);
+    "wasi:sockets/tcp#[method]tcp-socket.set-keep-alive-enabled" (u32, u32, *mut u8);
+    "wasi:sockets/tcp#[method]tcp-socket.keep-alive-idle-time" (u32, *mut u8);
+    "wasi:sockets/tcp#[method]tcp-socket.set-keep-alive-idle-time" (u32, u64, *mut u8);
+    "wasi:sockets/tcp#[method]tcp-socket.keep-alive-interval" (u32, *mut u8);
+    "wasi:sockets/tcp#[method]tcp-socket.set-keep-alive-interval" (u32, u64, *mut u8);
+    "wasi:sockets/tcp#[method]tcp-socket.keep-alive-count" (u32, *mut u8);
+    "wasi:sockets/tcp#[method]tcp-socket.set-keep-alive-count" (u32, u32, *mut u8);
+    "wasi:sockets/tcp#[method]tcp-socket.hop-limit" (u32, *mut u8);
+    "wasi:sockets/tcp#[method]tcp-socket.set-hop-limit" (u32, u32, *mut u8);
+    "wasi:sockets/tcp#[method]tcp-socket.receive-buffer-size" (u32, *mut u8);
+    "wasi:sockets/tcp#[method]tcp-socket.set-receive-buffer-size" (u32, u64, *mut u8);
+    "wasi:sockets/tcp#[method]tcp-socket.send-buffer-size" (u32, *mut u8);
+    "wasi:sockets/tcp#[method]tcp-socket.set-send-buffer-size" (u32, u64, *mut u8);
+    "wasi:sockets/tcp#[method]tcp-socket.subscribe" (u32) -> u32;
+    "wasi:sockets/tcp#[method]tcp-socket.shutdown" (u32, u32, *mut u8);
+
+    "wasi:sockets/udp#[method]udp-socket.start-bind" (u32, u32, u32, u32, u32, u32, u32, u32, u32, u32, u32, u32, u32, u32, *mut u8);
+    "wasi:sockets/udp#[method]udp-socket.finish-bind" (u32, *mut u8);
+    "wasi:sockets/udp#[method]udp-socket.stream" (u32, u32, u32, u32, u32, u32, u32, u32, u32, u32, u32, u32, u32, u32, *mut u8);
+    "wasi:sockets/udp#[method]udp-socket.local-address" (u32, *mut u8);
+    "wasi:sockets/udp#[method]udp-socket.remote-address" (u32, *mut u8);
+    "wasi:sockets/udp#[method]udp-socket.address-family" (u32) -> u32;
+    "wasi:sockets/udp#[method]udp-socket.unicast-hop-limit" (u32, *mut u8);
+    "wasi:sockets/udp#[method]udp-socket.set-unicast-hop-limit" (u32, u32, *mut u8);
+    "wasi:sockets/udp#[method]udp-socket.receive-buffer-size" (u32, *mut u8);
+    "wasi:sockets/udp#[method]udp-socket.set-receive-buffer-size" (u32, u64, *mut u8);
+    "wasi:sockets/udp#[method]udp-socket.send-buffer-size" (u32, *mut u8);
+    "wasi:sockets/udp#[method]udp-socket.set-send-buffer-size" (u32, u64, *mut u8);
+    "wasi:sockets/udp#[method]udp-socket.subscribe" (u32) -> u32;
+    "wasi:sockets/udp#[method]incoming-datagram-stream.receive" (u32, u64, *mut u8);
+    "wasi:sockets/udp#[method]incoming-datagram-stream.subscribe" (u32) -> u32;
+    "wasi:sockets/udp#[method]outgoing-datagram-stream.check-send" (u32, *mut u8);
+    "wasi:sockets/udp#[method]outgoing-datagram-stream.send" (u32, *const u8, usize, *mut u8);
+    "wasi:sockets/udp#[method]outgoing-datagram-stream.subscribe" (u32) -> u32;
+}
