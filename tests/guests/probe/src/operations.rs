@@ -1,0 +1,215 @@
+//! What each step of the probe does, and how its result is written.
+//!
+//! Every operation logs one line at level info, `<callback>: <operation> <what it was about> = <result>`, so that a scenario
+//! can state results and two homes can be compared by their logs. `logging.log` and what ends the plugin log nothing
+//! of their own.
+
+use crate::bindings::tidegate::proxy::http_fields::{self, FieldMap};
+use crate::bindings::tidegate::proxy::http_streams::HttpStream;
+use crate::bindings::tidegate::proxy::local_responses::{self, LocalResponse};
+use crate::bindings::tidegate::proxy::logging;
+use crate::bindings::tidegate::proxy::types::{Action, Direction, Error};
+use crate::bindings::tidegate::proxy::{clock, http_bodies, stream_control};
+use crate::script::{Fields, Half, Level, Operation, Step};
+use crate::Filter;
+
+/// Does one step of a callback.
+pub fn run(filter: &Filter, callback: &str, step: &Step, call: Option<(u32, bool)>, action: &mut Action) {
+    let say = |what: String| logging::log(logging::Level::Info, &format!("{callback}: {what}"));
+    match step.operation {
+        Operation::Pause => *action = Action::Pause,
+        Operation::Log => logging::log(step.level.into(), &step.message.repeat(step.times)),
+        Operation::ClockNow => say(format!("clock.now = {}", clock_now(filter))),
+        Operation::Arguments => say(match call {
+            Some((size, end)) => format!("size {size}, end-of-stream {end}"),
+            None => "no arguments".to_owned(),
+        }),
+        Operation::Count => {
+            let (context, instance) = filter.count();
+            say(format!("count = {context} in this plugin context, {instance} in this instance"));
+        }
+        Operation::Keep => {
+            let Some(http) = filter.http.borrow().clone() else { return say("keep: no handle".to_owned()) };
+            filter.plugin.kept.borrow_mut().insert(step.name.clone(), http);
+        }
+        Operation::Forget => drop(filter.plugin.kept.borrow_mut().remove(&step.name)),
+        Operation::Drop => drop(filter.http.borrow_mut().take()),
+        Operation::Panic => panic!("{}", step.message),
+        Operation::Trap => core::arch::wasm32::unreachable(),
+        Operation::Loop => loop {
+            core::hint::spin_loop();
+        },
+        Operation::Allocate => {
+            let memory = vec![1u8; step.times << 20];
+            say(format!("allocate = {} MiB", core::hint::black_box(&memory).len() >> 20));
+        }
+        _ => match filter.stream(step) {
+            Some(http) => say(on_stream(&http, step)),
+            None => say("no handle".to_owned()),
+        },
+    }
+}
+
+/// The operations that are about a stream, with their results.
+fn on_stream(http: &HttpStream, step: &Step) -> String {
+    let fields = FieldMap::from(step.fields);
+    let map = name_of(step.fields);
+    let body = Direction::from(step.body);
+    let half = match step.body {
+        Half::Request => "request",
+        Half::Response => "response",
+    };
+    let (name, value, data) = (&step.name, bytes(&step.value), bytes(&step.data).repeat(step.times));
+    match step.operation {
+        Operation::FieldGet => {
+            let got = http_fields::get(http, fields, name);
+            format!("get {map} {name} = {}", result(got, |value| value.map_or("none".to_owned(), |value| quote(&value))))
+        }
+        Operation::FieldValues => {
+            let got = http_fields::values(http, fields, name);
+            format!("values {map} {name} = {}", result(got, |values| list(values.iter().map(|value| quote(value)))))
+        }
+        Operation::FieldEntries => {
+            let got = http_fields::entries(http, fields);
+            let shown = |entries: Vec<(String, Vec<u8>)>| {
+                let chosen = entries.iter().filter(|(entry, _)| entry.starts_with(name.as_str()));
+                list(chosen.map(|(entry, value)| format!("{entry}: {}", quote(value))))
+            };
+            format!("entries {map} {name}* = {}", result(got, shown))
+        }
+        Operation::FieldSet => {
+            format!("set {map} {name} = {}", done(http_fields::set(http, fields, name, &value)))
+        }
+        Operation::FieldAppend => {
+            format!("append {map} {name} = {}", done(http_fields::append(http, fields, name, &value)))
+        }
+        Operation::FieldRemove => format!("remove {map} {name} = {}", done(http_fields::remove(http, fields, name))),
+        Operation::FieldReplaceAll => {
+            let one_round = pairs(&step.entries);
+            let entries: Vec<_> = one_round.iter().cycle().take(one_round.len() * step.times).cloned().collect();
+            format!("replace-all {map} = {}", done(http_fields::replace_all(http, fields, &entries)))
+        }
+        Operation::BodySize => format!("size {half} = {}", result(http_bodies::size(http, body), |size| size.to_string())),
+        Operation::BodyRead => {
+            let got = http_bodies::read(http, body, step.offset, step.max);
+            format!("read {half} = {}", result(got, |data| quote(&data)))
+        }
+        Operation::BodyReplace => format!("replace {half} = {}", done(http_bodies::replace(http, body, &data))),
+        Operation::BodyAppend => format!("append {half} = {}", done(http_bodies::append(http, body, &data))),
+        Operation::BodyPrepend => format!("prepend {half} = {}", done(http_bodies::prepend(http, body, &data))),
+        Operation::Send => {
+            let response = LocalResponse {
+                status: step.status,
+                headers: pairs(&step.headers),
+                body: data,
+                grpc_status: step.grpc_status,
+                details: step.details.clone(),
+            };
+            format!("send {} = {}", step.status, done(local_responses::send(http, &response)))
+        }
+        Operation::Resume => format!("resume {half} = {}", done(stream_control::resume(http, body))),
+        Operation::Reset => format!("reset = {}", done(stream_control::reset(http))),
+        // The others are not about a stream; `run` took them.
+        _ => String::new(),
+    }
+}
+
+/// Whole seconds since the plugin's first reading: what a stopped clock and a real one agree on.
+fn clock_now(filter: &Filter) -> String {
+    let now = clock::now();
+    let started = filter.plugin.started.get().unwrap_or(now);
+    filter.plugin.started.set(Some(started));
+    match now.checked_sub(started) {
+        Some(passed) => format!("{} s after the first reading", passed / 1_000_000_000),
+        None => "before the first reading".to_owned(),
+    }
+}
+
+fn result<T>(result: Result<T, Error>, shown: impl Fn(T) -> String) -> String {
+    match result {
+        Ok(value) => shown(value),
+        Err(error) => format!("error {}", error_name(error)),
+    }
+}
+
+fn done(outcome: Result<(), Error>) -> String {
+    result(outcome, |()| "ok".to_owned())
+}
+
+fn error_name(error: Error) -> &'static str {
+    match error {
+        Error::Closed => "closed",
+        Error::NotAvailable => "not-available",
+        Error::NotFound => "not-found",
+        Error::InvalidArgument => "invalid-argument",
+        Error::TooLarge => "too-large",
+        Error::CasMismatch => "cas-mismatch",
+        Error::Empty => "empty",
+        Error::Malformed => "malformed",
+        Error::NotPermitted => "not-permitted",
+        Error::Unsupported => "unsupported",
+        Error::Internal => "internal",
+    }
+}
+
+/// Bytes as they are logged: ASCII in quotes, the rest escaped.
+fn quote(bytes: &[u8]) -> String {
+    format!("\"{}\"", bytes.escape_ascii())
+}
+
+fn list(items: impl Iterator<Item = String>) -> String {
+    format!("[{}]", items.collect::<Vec<_>>().join(", "))
+}
+
+/// One byte for each character; a character beyond U+00FF has no byte, and shows as a question mark.
+fn bytes(text: &str) -> Vec<u8> {
+    text.chars().map(|character| u8::try_from(u32::from(character)).unwrap_or(b'?')).collect()
+}
+
+fn pairs(fields: &[(String, String)]) -> Vec<(String, Vec<u8>)> {
+    fields.iter().map(|(name, value)| (name.clone(), bytes(value))).collect()
+}
+
+fn name_of(fields: Fields) -> &'static str {
+    match fields {
+        Fields::RequestHeaders => "request-headers",
+        Fields::RequestTrailers => "request-trailers",
+        Fields::ResponseHeaders => "response-headers",
+        Fields::ResponseTrailers => "response-trailers",
+    }
+}
+
+// === impl From ===
+
+impl From<Fields> for FieldMap {
+    fn from(fields: Fields) -> Self {
+        match fields {
+            Fields::RequestHeaders => FieldMap::RequestHeaders,
+            Fields::RequestTrailers => FieldMap::RequestTrailers,
+            Fields::ResponseHeaders => FieldMap::ResponseHeaders,
+            Fields::ResponseTrailers => FieldMap::ResponseTrailers,
+        }
+    }
+}
+
+impl From<Half> for Direction {
+    fn from(half: Half) -> Self {
+        match half {
+            Half::Request => Direction::Request,
+            Half::Response => Direction::Response,
+        }
+    }
+}
+
+impl From<Level> for logging::Level {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::Trace => Self::Trace,
+            Level::Debug => Self::Debug,
+            Level::Info => Self::Info,
+            Level::Warn => Self::Warn,
+            Level::Error => Self::Error,
+            Level::Critical => Self::Critical,
+        }
+    }
+}

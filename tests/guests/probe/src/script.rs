@@ -1,0 +1,186 @@
+//! The configuration of the probe: a list of steps for each callback.
+//!
+//! A step is flat: what to do, when, on which stream, and the operation's arguments under their names in the WIT. What an
+//! operation does with them is in `operations.rs`.
+
+use serde::Deserialize;
+
+/// What to do in each callback.
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Script {
+    /// Logged by `configure`.
+    pub announce: Option<String>,
+    /// Whether a dropped filter is logged.
+    pub announce_drop: bool,
+    /// Refuse the configuration for this reason.
+    pub refuse: Option<String>,
+    /// Steps for the constructor of the filter.
+    pub constructor: Vec<Step>,
+    /// Steps for the callback of this name, as all that follow.
+    pub on_request_headers: Vec<Step>,
+    pub on_request_body: Vec<Step>,
+    pub on_response_headers: Vec<Step>,
+    pub on_response_body: Vec<Step>,
+    pub on_log: Vec<Step>,
+}
+
+/// One thing to do.
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Step {
+    /// What.
+    #[serde(rename = "do")]
+    pub operation: Operation,
+    /// Only on requests for this path.
+    pub path: Option<String>,
+    /// Only in calls whose `end-of-stream` is this.
+    pub end: Option<bool>,
+    /// On the stream kept under this name instead of the filter's own.
+    pub on: Option<String>,
+
+    #[serde(default)]
+    pub fields: Fields,
+    #[serde(default)]
+    pub name: String,
+    #[serde(default)]
+    pub value: String,
+    /// New fields for `replace-all`; for `entries`, only fields whose names begin with `name` are logged.
+    #[serde(default)]
+    pub entries: Vec<(String, String)>,
+
+    #[serde(default)]
+    pub body: Half,
+    #[serde(default)]
+    pub offset: u32,
+    #[serde(default = "everything")]
+    pub max: u32,
+    #[serde(default)]
+    pub data: String,
+    /// How many times `data` (or the one entry) is repeated, for large arguments.
+    #[serde(default = "once")]
+    pub times: usize,
+
+    #[serde(default)]
+    pub status: u16,
+    #[serde(default)]
+    pub headers: Vec<(String, String)>,
+    pub grpc_status: Option<u32>,
+    #[serde(default)]
+    pub details: String,
+
+    #[serde(default)]
+    pub level: Level,
+    #[serde(default)]
+    pub message: String,
+}
+
+fn everything() -> u32 {
+    u32::MAX
+}
+
+fn once() -> usize {
+    1
+}
+
+/// One variant for each function that the world imports, and what the probe does by itself.
+#[derive(Deserialize, Clone, Copy)]
+pub enum Operation {
+    #[serde(rename = "clock.now")]
+    ClockNow,
+    #[serde(rename = "http-bodies.size")]
+    BodySize,
+    #[serde(rename = "http-bodies.read")]
+    BodyRead,
+    #[serde(rename = "http-bodies.replace")]
+    BodyReplace,
+    #[serde(rename = "http-bodies.append")]
+    BodyAppend,
+    #[serde(rename = "http-bodies.prepend")]
+    BodyPrepend,
+    #[serde(rename = "http-fields.get")]
+    FieldGet,
+    #[serde(rename = "http-fields.values")]
+    FieldValues,
+    #[serde(rename = "http-fields.entries")]
+    FieldEntries,
+    #[serde(rename = "http-fields.set")]
+    FieldSet,
+    #[serde(rename = "http-fields.append")]
+    FieldAppend,
+    #[serde(rename = "http-fields.remove")]
+    FieldRemove,
+    #[serde(rename = "http-fields.replace-all")]
+    FieldReplaceAll,
+    #[serde(rename = "local-responses.send")]
+    Send,
+    #[serde(rename = "logging.log")]
+    Log,
+    #[serde(rename = "stream-control.resume")]
+    Resume,
+    #[serde(rename = "stream-control.reset")]
+    Reset,
+    /// Return `pause`.
+    #[serde(rename = "pause")]
+    Pause,
+    /// Log the callback's own arguments.
+    #[serde(rename = "arguments")]
+    Arguments,
+    /// Log a count of this plugin context and one of the instance.
+    #[serde(rename = "count")]
+    Count,
+    /// Keep the filter's handle under `name`, beyond the filter.
+    #[serde(rename = "keep")]
+    Keep,
+    /// Drop the handle kept under `name`.
+    #[serde(rename = "forget")]
+    Forget,
+    /// Drop the filter's own handle.
+    #[serde(rename = "drop")]
+    Drop,
+    /// Panic with `message`.
+    #[serde(rename = "panic")]
+    Panic,
+    /// Execute `unreachable`.
+    #[serde(rename = "trap")]
+    Trap,
+    /// Never return.
+    #[serde(rename = "loop")]
+    Loop,
+    /// Take `times` MiB of memory and touch them.
+    #[serde(rename = "allocate")]
+    Allocate,
+}
+
+/// `http-fields.field-map`.
+#[derive(Deserialize, Clone, Copy, Default)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fields {
+    #[default]
+    RequestHeaders,
+    RequestTrailers,
+    ResponseHeaders,
+    ResponseTrailers,
+}
+
+/// `types.direction`.
+#[derive(Deserialize, Clone, Copy, Default)]
+#[serde(rename_all = "kebab-case")]
+pub enum Half {
+    #[default]
+    Request,
+    Response,
+}
+
+/// `logging.level`.
+#[derive(Deserialize, Clone, Copy, Default)]
+#[serde(rename_all = "kebab-case")]
+pub enum Level {
+    Trace,
+    Debug,
+    #[default]
+    Info,
+    Warn,
+    Error,
+    Critical,
+}

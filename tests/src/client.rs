@@ -1,0 +1,220 @@
+//! Asks the proxy: one request on a connection of its own.
+//!
+//! Header names and values go out and come back as they are, duplicates and bytes beyond UTF-8 included. Every request has the
+//! same `host`, so that homes on different ports see the same.
+
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{self, Poll};
+use std::thread::JoinHandle;
+
+use anyhow::{Context, Result, anyhow};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body, Frame};
+use hyper::header::{HeaderName, HeaderValue};
+use hyper::Request;
+use hyper_util::rt::TokioIo;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::logbook::PATIENCE;
+use crate::octets::Octets;
+use crate::transcript::Seen;
+
+/// The `host` of every request.
+pub const HOST: &str = "scenario.test";
+
+/// A request before it is sent.
+#[derive(Debug)]
+pub struct Outgoing<'a> {
+    /// The method.
+    pub method: &'a str,
+    /// The path with its query.
+    pub path: &'a str,
+    /// The headers, in order.
+    pub headers: &'a [(String, Octets)],
+    /// What follows the headers.
+    pub body: OutgoingBody,
+}
+
+/// The body of a request.
+#[derive(Debug)]
+pub enum OutgoingBody {
+    /// None.
+    None,
+    /// All of it, with its length.
+    Whole(Vec<u8>),
+    /// Chunk by chunk, as [`Call::chunk`] gives them.
+    Open,
+}
+
+/// A request under way, on a thread of its own.
+#[derive(Debug)]
+pub struct Call {
+    request: String,
+    chunks: Option<mpsc::UnboundedSender<Bytes>>,
+    hangup: Option<oneshot::Sender<()>>,
+    thread: JoinHandle<Result<Seen>>,
+}
+
+/// Sends a request and reads its response to the end.
+pub fn ask(proxy: SocketAddr, request: Outgoing<'_>) -> Result<Seen> {
+    begin(proxy, request)?.finish()
+}
+
+/// Begins a request.
+pub fn begin(proxy: SocketAddr, outgoing: Outgoing<'_>) -> Result<Call> {
+    let name = format!("{} {}", outgoing.method, outgoing.path);
+    let mut request = Request::builder().method(outgoing.method).uri(outgoing.path).header("host", HOST);
+    for (name, value) in outgoing.headers {
+        let name = HeaderName::try_from(name.as_str()).with_context(|| format!("`{name}` is no header name"))?;
+        let value = HeaderValue::from_bytes(&value.0).with_context(|| format!("`{value}` is no header value"))?;
+        request = request.header(name, value);
+    }
+    let (chunks, body) = match outgoing.body {
+        OutgoingBody::None => (None, Sent::Whole(Full::default())),
+        OutgoingBody::Whole(bytes) => (None, Sent::Whole(Full::from(bytes))),
+        OutgoingBody::Open => {
+            let (chunks, rest) = mpsc::unbounded_channel();
+            (Some(chunks), Sent::Open(rest))
+        }
+    };
+    let request = request.body(body).with_context(|| format!("`{name}` is no request"))?;
+    let (hangup, hung_up) = oneshot::channel();
+    let seen = Seen { request: name.clone(), ..Seen::default() };
+    let thread = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let exchange = tokio::time::timeout(PATIENCE, exchange(proxy, request, seen));
+            tokio::select! {
+                seen = exchange => seen.map_err(|_| anyhow!("no complete response within {PATIENCE:?}"))?,
+                Ok(()) = hung_up => Ok(Seen { broken: true, ..Seen::default() }),
+            }
+        })
+    });
+    Ok(Call { request: name, chunks, hangup: Some(hangup), thread })
+}
+
+/// One request and its response.
+async fn exchange(proxy: SocketAddr, request: Request<Sent>, mut seen: Seen) -> Result<Seen> {
+    let stream = tokio::net::TcpStream::connect(proxy).await.with_context(|| format!("failed to connect to {proxy}"))?;
+    stream.set_nodelay(true).context("failed to set TCP_NODELAY")?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    // Its error is that of the request or of the body, which are looked at below.
+    let connection = tokio::spawn(async move { drop(connection.await) });
+    let response = match sender.send_request(request).await {
+        Ok(response) => response,
+        Err(error) if error.is_incomplete_message() || error.is_closed() || is_reset(&error) => {
+            seen.broken = true;
+            return Ok(seen);
+        }
+        Err(error) => return Err(error).with_context(|| format!("{} failed", seen.request)),
+    };
+    seen.status = Some(response.status().as_u16());
+    let fields = response.headers().iter();
+    seen.headers = fields.map(|(name, value)| (name.as_str().to_owned(), Octets::from(value.as_bytes()))).collect();
+    let mut body = response.into_body();
+    while let Some(frame) = body.frame().await {
+        match frame {
+            Ok(frame) => {
+                if let Ok(data) = frame.into_data() {
+                    seen.body.0.extend_from_slice(&data);
+                }
+            }
+            Err(_) => {
+                seen.broken = true;
+                break;
+            }
+        }
+    }
+    // Closing the connection before the next request is what keeps runs alike.
+    drop(sender);
+    connection.await.context("the connection's task failed")?;
+    Ok(seen)
+}
+
+/// Whether the proxy closed the connection with a TCP reset.
+fn is_reset(error: &hyper::Error) -> bool {
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<std::io::Error>() {
+            return matches!(error.kind(), std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::BrokenPipe);
+        }
+        cause = error.source();
+    }
+    false
+}
+
+// === impl Call ===
+
+impl Call {
+    /// Sends a piece of the body, and with `end` the body's end.
+    pub fn chunk(&mut self, data: &[u8], end: bool) -> Result<()> {
+        let chunks = self.chunks.as_ref().with_context(|| format!("{} takes no chunk: not `open`, or ended", self.request))?;
+        if !data.is_empty() {
+            chunks.send(Bytes::copy_from_slice(data)).map_err(|_| anyhow!("{} takes no more chunks", self.request))?;
+        }
+        if end {
+            self.chunks = None;
+        }
+        Ok(())
+    }
+
+    /// Waits for the end of the response.
+    pub fn finish(mut self) -> Result<Seen> {
+        self.chunks = None;
+        self.join()
+    }
+
+    /// Closes the connection, whatever the state of the exchange.
+    pub fn hang_up(mut self) -> Result<()> {
+        if let Some(hangup) = self.hangup.take() {
+            // A call that has ended by itself needs no telling.
+            let _ = hangup.send(());
+        }
+        self.join().map(drop)
+    }
+
+    fn join(self) -> Result<Seen> {
+        let Self { request, hangup, thread, .. } = self;
+        // Dropped before the thread ends it would be taken for a hang-up that never comes; either is fine.
+        let seen = thread.join().map_err(|_| anyhow!("the thread of {request} panicked"))?;
+        drop(hangup);
+        seen.with_context(|| format!("{request} failed"))
+    }
+}
+
+/// A request's body as it is sent.
+enum Sent {
+    Whole(Full<Bytes>),
+    Open(mpsc::UnboundedReceiver<Bytes>),
+}
+
+impl Body for Sent {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut task::Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        match self.get_mut() {
+            Sent::Whole(body) => Pin::new(body).poll_frame(context),
+            Sent::Open(chunks) => chunks.poll_recv(context).map(|chunk| chunk.map(|chunk| Ok(Frame::data(chunk)))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Sent::Whole(body) => body.is_end_stream(),
+            Sent::Open(_) => false,
+        }
+    }
+
+    fn size_hint(&self) -> hyper::body::SizeHint {
+        match self {
+            Sent::Whole(body) => body.size_hint(),
+            Sent::Open(_) => hyper::body::SizeHint::default(),
+        }
+    }
+}

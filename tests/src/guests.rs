@@ -1,0 +1,164 @@
+//! Builds the plugins that scenarios run, from this workspace's own crates, in every shape that a component comes in.
+//!
+//! Cargo does the work, a second time within `cargo test`; a guest is built once per process and only if a test wants it. The
+//! profile is `plugin`, what a plugin is shipped with.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use bytes::Bytes;
+
+use crate::workspace;
+
+/// How a component was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Shape {
+    /// `cargo build --target wasm32-wasip2`.
+    Wasip2,
+    /// `cargo build --target wasm32-unknown-unknown`, then componentised.
+    Bare,
+    /// `cargo component build`.
+    CargoComponent,
+}
+
+/// A component and what the adapter makes of it.
+#[derive(Debug, Clone)]
+pub struct Built {
+    /// The component.
+    pub component: Bytes,
+    /// The Proxy-Wasm module.
+    pub module: Bytes,
+}
+
+/// Builds a guest crate, and adapts it.
+pub fn build(guest: &str, shape: Shape) -> Result<Built> {
+    type Memo = Mutex<HashMap<(String, Shape), Arc<OnceLock<Result<Built, String>>>>>;
+    static BUILT: LazyLock<Memo> = LazyLock::new(Memo::default);
+    let entry = {
+        let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+        built.entry((guest.to_owned(), shape)).or_default().clone()
+    };
+    let result = entry.get_or_init(|| {
+        let build = || -> Result<Built> {
+            let component = component(guest, shape)?;
+            let module = tidegate_adapter::adapt(&component, &tidegate_adapter::Options::default())
+                .with_context(|| format!("failed to adapt `{guest}` ({shape})"))?;
+            Ok(Built { component: component.into(), module: module.into() })
+        };
+        build().map_err(|error| format!("{error:#}"))
+    });
+    result.clone().map_err(|error| anyhow!(error))
+}
+
+/// Builds a crate that is a Proxy-Wasm module by itself, made with an SDK of that world.
+pub fn build_module(guest: &str) -> Result<Bytes> {
+    let file = cargo(guest, &["build", "--target", "wasm32-wasip1"], None)?;
+    read(&file).map(Bytes::from)
+}
+
+/// Whether a crate of this workspace is a Proxy-Wasm module by itself: it depends on that SDK.
+pub fn is_module(guest: &str) -> bool {
+    guest.starts_with("proxy-wasm-")
+}
+
+/// Builds a component.
+pub fn component(guest: &str, shape: Shape) -> Result<Vec<u8>> {
+    match shape {
+        Shape::Wasip2 => read(&cargo(guest, &["build", "--target", "wasm32-wasip2"], None)?),
+        Shape::Bare => {
+            let module = read(&cargo(guest, &["build", "--target", "wasm32-unknown-unknown"], None)?)?;
+            wit_component::ComponentEncoder::default()
+                .validate(true)
+                .module(&module)
+                .and_then(|mut encoder| encoder.encode())
+                .with_context(|| format!("failed to componentise `{guest}`"))
+        }
+        Shape::CargoComponent => read(&cargo(guest, &["component", "build"], Some(&cargo_component()?))?),
+    }
+}
+
+fn read(file: &Path) -> Result<Vec<u8>> {
+    fs::read(file).with_context(|| format!("failed to read {}", file.display()))
+}
+
+/// Runs cargo, or a program that takes its arguments, and tells which file it made.
+fn cargo(guest: &str, arguments: &[&str], program: Option<&Path>) -> Result<PathBuf> {
+    let target = workspace::target();
+    fs::create_dir_all(&target).with_context(|| format!("failed to make {}", target.display()))?;
+    // Cargo's own lock does not cover cargo-component, which rewrites what cargo made.
+    let lock = File::create(target.join(".guests.lock")).context("failed to make a lock file")?;
+    lock.lock().context("failed to lock")?;
+
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(program.map_or(Path::new(&cargo), |program| program));
+    command
+        .args(arguments)
+        .args(["--package", guest, "--profile", "plugin", "--message-format", "json-render-diagnostics", "--quiet"])
+        .current_dir(workspace::root())
+        .env("CARGO", &cargo)
+        .env("CARGO_TARGET_DIR", &target)
+        // Flags of the build that these tests are part of are not meant for the guests.
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .env_remove("RUSTFLAGS")
+        .stdin(Stdio::null());
+    let output = command.output().with_context(|| format!("failed to run {command:?}"))?;
+    if !output.status.success() {
+        bail!(
+            "failed to build `{guest}` with `{}` (are the wasm targets there? `cargo xtask setup` adds them):\n{}",
+            arguments.join(" "),
+            String::from_utf8_lossy(&output.stderr).trim_end()
+        );
+    }
+    artifact(guest, &String::from_utf8_lossy(&output.stdout))
+}
+
+/// The `.wasm` among cargo's messages.
+fn artifact(guest: &str, messages: &str) -> Result<PathBuf> {
+    let crate_name = guest.replace('-', "_");
+    messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter(|message| message["reason"] == "compiler-artifact")
+        .filter(|message| message["target"]["name"].as_str().is_some_and(|name| name.replace('-', "_") == crate_name))
+        .filter_map(|message| message["filenames"].as_array().cloned())
+        .flatten()
+        .filter_map(|file| file.as_str().map(PathBuf::from))
+        .rfind(|file| file.extension().is_some_and(|extension| extension == "wasm"))
+        .with_context(|| format!("cargo made no .wasm of `{guest}`; is its crate-type `cdylib`?"))
+}
+
+/// The `cargo-component` binary: the one that `TIDEGATE_CARGO_COMPONENT` names, that set-up installed, or that the path has.
+fn cargo_component() -> Result<PathBuf> {
+    if let Some(named) = std::env::var_os("TIDEGATE_CARGO_COMPONENT") {
+        return Ok(named.into());
+    }
+    let name = format!("cargo-component{}", std::env::consts::EXE_SUFFIX);
+    let installed = workspace::target().join("tools/bin").join(&name);
+    if installed.is_file() {
+        return Ok(installed);
+    }
+    let found = Command::new(&name).args(["component", "--version"]).output().is_ok_and(|output| output.status.success());
+    ensure!(found, "there is no cargo-component; `cargo xtask setup` installs it");
+    Ok(name.into())
+}
+
+// === impl Shape ===
+
+impl Shape {
+    /// Every shape.
+    pub const ALL: [Self; 3] = [Self::Wasip2, Self::Bare, Self::CargoComponent];
+}
+
+impl std::fmt::Display for Shape {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Wasip2 => "wasip2",
+            Self::Bare => "bare",
+            Self::CargoComponent => "cargo-component",
+        })
+    }
+}

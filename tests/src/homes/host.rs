@@ -1,0 +1,90 @@
+//! Our own proxy as a home: the server with one worker and a clock that a scenario moves.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tidegate_host::{EngineKind, FailPolicy, ManualClock, PluginSpec, Server, ServerConfig, Upstream};
+
+use super::{Deployed, Home, Started};
+use crate::logbook::{LogBook, PATIENCE};
+use crate::scenario;
+
+/// When every scenario begins: a moment of 2026, in nanoseconds. Any time does, but plugins take zero for never.
+const BEGINNING: u64 = 1_767_225_600_000_000_000;
+
+struct Host {
+    /// Taken by `stop`.
+    server: Option<Server>,
+    address: SocketAddr,
+    clock: Arc<ManualClock>,
+    log: Arc<LogBook>,
+    start_lines: usize,
+}
+
+/// Starts the server.
+pub fn start(engine: EngineKind, plugins: &[Deployed], upstream: SocketAddr) -> Result<Started> {
+    let clock = Arc::new(ManualClock::new(BEGINNING));
+    let log = Arc::new(LogBook::default());
+    let config = ServerConfig {
+        listen: "127.0.0.1:0".parse().context("an address")?,
+        upstream: Upstream::Http { host: upstream.ip().to_string(), port: upstream.port() },
+        workers: 1,
+        plugins: plugins.iter().map(|plugin| spec(engine, plugin)).collect(),
+        clock: clock.clone(),
+        logs: log.clone(),
+    };
+    match Server::start(config) {
+        Ok(server) => Ok(Started::Serving(Box::new(Host {
+            address: server.local_addr(),
+            server: Some(server),
+            clock,
+            start_lines: log.len(),
+            log,
+        }))),
+        Err(error) => {
+            let reason = format!("{:#}", anyhow::Error::new(error));
+            Ok(Started::Refused { lines: log.lines(), reason })
+        }
+    }
+}
+
+fn spec(engine: EngineKind, plugin: &Deployed) -> PluginSpec {
+    PluginSpec {
+        engine: Some(engine),
+        configuration: plugin.configuration.clone(),
+        fail_policy: match plugin.fail_policy {
+            scenario::FailPolicy::Reload => FailPolicy::Reload,
+            scenario::FailPolicy::Closed => FailPolicy::Closed,
+            scenario::FailPolicy::Open => FailPolicy::Open,
+        },
+        environment: plugin.environment.clone(),
+        ..PluginSpec::new(plugin.name.clone(), plugin.wasm.clone())
+    }
+}
+
+impl Home for Host {
+    fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+    }
+
+    fn log(&self) -> &LogBook {
+        &self.log
+    }
+
+    fn start_lines(&self) -> usize {
+        self.start_lines
+    }
+
+    fn stop(&mut self) -> Result<()> {
+        if let Some(server) = self.server.take() {
+            server.shutdown(PATIENCE);
+        }
+        Ok(())
+    }
+}

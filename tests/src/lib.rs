@@ -1,0 +1,41 @@
+//! Runs one scenario in three homes and compares what came back.
+//!
+//! A scenario is a YAML file ([`scenario`]): plugins, what upstream answers, the steps, what must come back. [`runner`] takes it
+//! through one home and writes down everything that was seen ([`transcript`]); [`compare`] fails where two homes' transcripts
+//! differ outside the list of fields that the proxy owns. The homes stand behind one API ([`homes`]): a component in our
+//! host, the adapted module in our host, the adapted module in a real Envoy.
+//!
+//! Around them: [`guests`] builds the plugins, [`envoy`] fetches Envoy, [`upstream`] answers what the proxy asks,
+//! [`client`] asks the proxy, [`logbook`] collects what plugins log.
+//!
+//! The scenarios are in `tests/scenarios`, found by walking; the tests that they become are in `tests/tests/scenarios.rs`.
+
+pub mod scenario;
+
+pub mod octets;
+
+pub mod runner;
+
+pub mod transcript;
+
+pub mod compare;
+
+pub mod homes;
+
+pub mod guests;
+
+pub mod envoy;
+
+pub mod upstream;
+
+pub mod client;
+
+pub mod logbook;
+
+pub mod workspace;
+
+pub use compare::Owned;
+pub use homes::HomeKind;
+pub use runner::Runner;
+pub use scenario::Scenario;
+pub use transcript::Transcript;

@@ -1,0 +1,430 @@
+//! A scenario as it is written: the schema of `tests/scenarios/<interface>/*.yaml`.
+//!
+//! The types here are the schema; `tests/scenarios/README.md` is its manual. What a scenario means is in
+//! [`runner`](crate::runner). Reading is strict: an unknown key is an error that names file, line and column.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use serde::{Deserialize, Deserializer, de};
+
+use crate::homes::HomeKind;
+use crate::octets::Octets;
+
+/// One scenario.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Scenario {
+    /// What it shows, in a sentence or two.
+    pub about: String,
+    /// The plugins of the chain, in the order that requests pass them.
+    pub plugins: Vec<Plugin>,
+    /// What upstream answers, by path. Without any, upstream is the host's echo server.
+    #[serde(default)]
+    pub upstream: Vec<Answer>,
+    /// What must be seen while the plugins start.
+    #[serde(default)]
+    pub start: Start,
+    /// Homes that this scenario is not for, each with its reason.
+    #[serde(default)]
+    pub not_in: BTreeMap<String, String>,
+    /// What is done, in order.
+    #[serde(default)]
+    pub steps: Vec<Step>,
+    /// Where it was read from, below the folder of scenarios, without its extension: `http-fields/get`.
+    #[serde(skip)]
+    pub name: String,
+}
+
+/// One plugin of the chain.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Plugin {
+    /// The crate that it is built from.
+    pub guest: String,
+    /// Its name in logs; the guest's if absent. Two plugins of one chain have different names.
+    pub name: Option<String>,
+    /// Its configuration: text as it is, anything else as JSON.
+    pub configuration: Option<Configuration>,
+    /// What becomes of streams when it traps.
+    #[serde(default)]
+    pub fail_policy: FailPolicy,
+    /// Environment variables that it sees.
+    #[serde(default)]
+    pub environment: BTreeMap<String, String>,
+}
+
+/// A plugin's configuration.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+pub enum Configuration {
+    /// Handed over as it is.
+    Text(String),
+    /// Handed over as JSON.
+    Json(serde_json::Value),
+}
+
+/// What becomes of streams when a plugin traps.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FailPolicy {
+    /// 503, and a fresh instance for the next.
+    #[default]
+    Reload,
+    /// 503 from then on.
+    Closed,
+    /// They pass.
+    Open,
+}
+
+/// What upstream answers to requests for one path.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Answer {
+    /// The path, as it reaches upstream.
+    pub path: String,
+    /// The status.
+    #[serde(default = "ok")]
+    pub status: u16,
+    /// The headers, in order, beside those that frame the body.
+    #[serde(default)]
+    pub headers: Vec<(String, Octets)>,
+    /// The body, with its length in `content-length`.
+    #[serde(default)]
+    pub body: Octets,
+    /// The body in chunks instead, without a length.
+    #[serde(default)]
+    pub chunks: Vec<Octets>,
+}
+
+/// What must be seen while the plugins start.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Start {
+    /// The proxy must not serve.
+    #[serde(default)]
+    pub refused: bool,
+    /// Lines that plugins log while they start, in order.
+    #[serde(default)]
+    pub logs: Vec<LinePattern>,
+}
+
+/// One thing that is done.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Step {
+    /// A request is sent and its response read to the end.
+    Request(Box<Exchange>),
+    /// A request is begun, on a connection of its own, and left alone.
+    Begin(Box<Begin>),
+    /// A piece of the body of a request that was begun `open`.
+    Chunk(Chunk),
+    /// The response of a request that was begun is awaited.
+    Finish(Finish),
+    /// The client of a request that was begun goes away.
+    Hangup(String),
+    /// Nothing more is done until a plugin has logged this line; each line serves once.
+    Until(LinePattern),
+    /// Time passes: the clock of our hosts is moved on, with Envoy there is nothing for it but to wait.
+    Advance(Passing),
+}
+
+/// A request and what must come back.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Exchange {
+    /// The method.
+    #[serde(default = "get")]
+    pub method: String,
+    /// The path with its query.
+    pub path: String,
+    /// The headers, in order, beside `host` and those that frame the body.
+    #[serde(default)]
+    pub headers: Vec<(String, Octets)>,
+    /// The body, with its length in `content-length`.
+    pub body: Option<Octets>,
+    /// What must come back.
+    #[serde(default)]
+    pub expect: Expect,
+}
+
+/// A request that is begun.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Begin {
+    /// What later steps call it.
+    pub id: String,
+    /// The method.
+    #[serde(default = "get")]
+    pub method: String,
+    /// The path with its query.
+    pub path: String,
+    /// The headers.
+    #[serde(default)]
+    pub headers: Vec<(String, Octets)>,
+    /// The body.
+    pub body: Option<Octets>,
+    /// The body comes in chunks, by `chunk` steps, and is chunked on the wire.
+    #[serde(default)]
+    pub open: bool,
+}
+
+/// A piece of a body.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Chunk {
+    /// Whose body.
+    pub id: String,
+    /// The bytes.
+    #[serde(default)]
+    pub data: Octets,
+    /// The body ends after it.
+    #[serde(default)]
+    pub end: bool,
+}
+
+/// The end of a request that was begun.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Finish {
+    /// Which.
+    pub id: String,
+    /// What must come back.
+    #[serde(default)]
+    pub expect: Expect,
+}
+
+/// What must come back. What is not stated is not checked here, but still compared between homes.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Expect {
+    /// The status.
+    pub status: Option<u16>,
+    /// Headers by name, each with all its values in order; none where it must be absent.
+    #[serde(default)]
+    pub headers: BTreeMap<String, Vec<Octets>>,
+    /// The whole body.
+    pub body: Option<Octets>,
+    /// The connection breaks before the response is complete.
+    #[serde(default)]
+    pub broken: bool,
+    /// What reached upstream.
+    pub upstream: Option<Received>,
+    /// Lines that plugins log, in order, after those that earlier steps stated.
+    #[serde(default)]
+    pub logs: Vec<LinePattern>,
+}
+
+/// What must have reached upstream.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Received {
+    /// The method.
+    pub method: Option<String>,
+    /// The path with its query.
+    pub path: Option<String>,
+    /// Headers by name, each with all its values in order; none where it must be absent.
+    #[serde(default)]
+    pub headers: BTreeMap<String, Vec<Octets>>,
+    /// The whole body.
+    pub body: Option<Octets>,
+}
+
+/// A plugin's log line: `plugin level message`, where `*` in the message stands for anything.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinePattern {
+    /// The plugin's name.
+    pub plugin: String,
+    /// The level's name.
+    pub level: String,
+    /// The message, with `*` for what is left open.
+    pub message: String,
+}
+
+/// How much time passes, written `1.5s` or `250ms`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Passing(pub Duration);
+
+fn ok() -> u16 {
+    200
+}
+
+fn get() -> String {
+    "GET".to_owned()
+}
+
+// === impl Scenario ===
+
+impl Scenario {
+    /// Reads one file below `folder`.
+    pub fn read(folder: &Path, file: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(file).with_context(|| format!("failed to read {}", file.display()))?;
+        let mut scenario: Scenario = serde_saphyr::from_str(&text).map_err(|error| match error.location() {
+            Some(at) => anyhow!("{}:{}:{}: {error}", file.display(), at.line(), at.column()),
+            None => anyhow!("{}: {error}", file.display()),
+        })?;
+        let below = file.strip_prefix(folder).unwrap_or(file).with_extension("");
+        scenario.name = below.components().map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/");
+        scenario.check().with_context(|| format!("{} cannot be run", file.display()))?;
+        Ok(scenario)
+    }
+
+    /// Whether this scenario is for a home.
+    pub fn is_for(&self, home: HomeKind) -> bool {
+        !self.not_in.keys().any(|name| home.is_named(name))
+    }
+
+    /// What the types cannot say.
+    fn check(&self) -> Result<()> {
+        ensure!(!self.about.trim().is_empty(), "`about` is empty: say what this shows");
+        ensure!(!self.plugins.is_empty(), "`plugins` is empty");
+        let mut names: Vec<&str> = self.plugins.iter().map(Plugin::name).collect();
+        names.sort_unstable();
+        if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            bail!("two plugins are called `{}`; give one of them another `name`", pair[0]);
+        }
+        for (home, reason) in &self.not_in {
+            ensure!(
+                HomeKind::all().iter().any(|kind| kind.is_named(home)),
+                "`not-in` names no home: `{home}`; homes are {}",
+                HomeKind::all().map(HomeKind::name).join(", ")
+            );
+            ensure!(!reason.trim().is_empty(), "`not-in` gives no reason for `{home}`");
+        }
+        ensure!(
+            self.start.refused == self.steps.is_empty(),
+            "a scenario has steps unless its start is `refused`, and none if it is"
+        );
+        Ok(())
+    }
+}
+
+/// Every scenario below a folder, in the order of their names.
+pub fn walk(folder: &Path) -> Result<Vec<Scenario>> {
+    let mut files: Vec<PathBuf> = Vec::new();
+    for entry in walkdir::WalkDir::new(folder) {
+        let entry = entry.with_context(|| format!("failed to walk {}", folder.display()))?;
+        if entry.path().extension().is_some_and(|extension| extension == "yaml") {
+            files.push(entry.into_path());
+        }
+    }
+    files.sort();
+    files.iter().map(|file| Scenario::read(folder, file)).collect()
+}
+
+// === impl Plugin ===
+
+impl Plugin {
+    /// What logs call it.
+    pub fn name(&self) -> &str {
+        self.name.as_deref().unwrap_or(&self.guest)
+    }
+
+    /// The bytes of its configuration; empty if it has none.
+    pub fn configuration(&self) -> Vec<u8> {
+        match &self.configuration {
+            None => Vec::new(),
+            Some(Configuration::Text(text)) => text.clone().into_bytes(),
+            Some(Configuration::Json(value)) => value.to_string().into_bytes(),
+        }
+    }
+}
+
+// === impl LinePattern ===
+
+impl LinePattern {
+    /// Whether a line is meant.
+    pub fn matches(&self, plugin: &str, level: &str, message: &str) -> bool {
+        self.plugin == plugin && self.level == level && glob(&self.message, message)
+    }
+}
+
+impl std::fmt::Display for LinePattern {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {} {}", self.plugin, self.level, self.message)
+    }
+}
+
+/// `*` stands for any text, everything else for itself.
+fn glob(pattern: &str, text: &str) -> bool {
+    let Some((head, rest)) = pattern.split_once('*') else { return pattern == text };
+    let Some(text) = text.strip_prefix(head) else { return false };
+    text.char_indices().map(|(at, _)| at).chain([text.len()]).any(|at| glob(rest, &text[at..]))
+}
+
+impl<'de> Deserialize<'de> for LinePattern {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let mut parts = text.splitn(3, ' ');
+        match (parts.next(), parts.next(), parts.next()) {
+            (Some(plugin), Some(level), Some(message))
+                if tidegate_host::Level::ALL.iter().any(|known| known.name() == level) =>
+            {
+                Ok(Self { plugin: plugin.to_owned(), level: level.to_owned(), message: message.to_owned() })
+            }
+            _ => Err(de::Error::custom(format!("`{text}` is not `plugin level message`"))),
+        }
+    }
+}
+
+// === impl Passing ===
+
+impl<'de> Deserialize<'de> for Passing {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let (number, unit) = match (text.strip_suffix("ms"), text.strip_suffix('s')) {
+            (Some(number), _) => (number, 0.001),
+            (None, Some(number)) => (number, 1.0),
+            (None, None) => (text.as_str(), f64::NAN),
+        };
+        number
+            .parse::<f64>()
+            .ok()
+            .and_then(|number| Duration::try_from_secs_f64(number * unit).ok())
+            .map(Self)
+            .ok_or_else(|| de::Error::custom(format!("`{text}` is no time; write `1.5s` or `250ms`")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Scenario> {
+        let folder = tempfile::tempdir()?;
+        let file = folder.path().join("logging/log.yaml");
+        std::fs::create_dir(folder.path().join("logging"))?;
+        std::fs::write(&file, text)?;
+        Scenario::read(folder.path(), &file)
+    }
+
+    #[test]
+    fn scenario_knows_its_name() {
+        let scenario = read("about: x\nplugins: [{guest: probe}]\nsteps:\n- advance: 1.5s\n- request: {path: /}\n");
+        let scenario = scenario.expect("a scenario");
+        assert_eq!(scenario.name, "logging/log");
+        assert!(matches!(scenario.steps[0], Step::Advance(Passing(time)) if time == Duration::from_millis(1500)));
+    }
+
+    #[test]
+    fn mistakes_are_named_with_their_place() {
+        let error = |text: &str| format!("{:#}", read(text).expect_err("a mistake"));
+        let unknown = error("about: x\nplugins: [{guest: probe}]\nsteps:\n- request: {path: /, boody: x}\n");
+        assert!(unknown.contains("log.yaml:4:"), "{unknown}");
+        assert!(unknown.contains("boody"), "{unknown}");
+        let twice = error("about: x\nplugins: [{guest: probe}, {guest: probe}]\nsteps:\n- request: {path: /}\n");
+        assert!(twice.contains("two plugins are called `probe`"), "{twice}");
+        let home = error("about: x\nplugins: [{guest: probe}]\nnot-in: {mars: far}\nsteps:\n- request: {path: /}\n");
+        assert!(home.contains("`mars`") && home.contains("envoy-1.40.0"), "{home}");
+        let time = error("about: x\nplugins: [{guest: probe}]\nsteps:\n- advance: soon\n");
+        assert!(time.contains("`soon` is no time"), "{time}");
+    }
+
+    #[test]
+    fn star_in_a_line_stands_for_anything() {
+        assert!(glob("a*c", "abc") && glob("a*c", "ac") && glob("*", "") && glob("a", "a"));
+        assert!(!glob("a*c", "abcd") && !glob("a", "ab") && glob("*b*", "abc"));
+    }
+}

@@ -1,0 +1,100 @@
+//! Every scenario in every home, and the homes against each other.
+//!
+//! The folder `tests/scenarios` is walked; each file becomes one test for each home, `<interface>/<name>/<home>`, and one
+//! that compares the homes' transcripts, `<interface>/<name>/homes_agree`. A home's run is made once, by whichever test comes
+//! first. `cargo test -p tidegate-testkit --test scenarios -- http-fields/get` runs what belongs to one file.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::sync::{Arc, OnceLock};
+
+use anyhow::{Context, Result};
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use tidegate_testkit::envoy::{self, Release};
+use tidegate_testkit::{HomeKind, Owned, Runner, Scenario, Transcript, compare, runner, scenario, workspace};
+
+/// A scenario with its runs so far.
+struct Case {
+    scenario: Scenario,
+    runs: BTreeMap<HomeKind, OnceLock<Result<Transcript, String>>>,
+    runner: Arc<Runner>,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    match trials() {
+        Ok(trials) => libtest_mimic::run(&arguments, trials).exit_code(),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn trials() -> Result<Vec<Trial>> {
+    let folder = workspace::scenarios();
+    let owned = Arc::new(Owned::read(&folder.join("proxy-owned-fields.txt"))?);
+    let scenarios = scenario::walk(&folder).context("the scenarios cannot be read")?;
+    let runner = Arc::new(Runner::default());
+    let mut trials = Vec::new();
+    for scenario in scenarios {
+        let homes = HomeKind::all().into_iter().filter(|home| scenario.is_for(*home));
+        let runs = homes.map(|home| (home, OnceLock::new())).collect();
+        let case = Arc::new(Case { scenario, runs, runner: runner.clone() });
+        for home in case.runs.keys().copied() {
+            let (name, case) = (format!("{}/{}", case.scenario.name, home.name()), case.clone());
+            trials.push(Trial::ignorable_test(name, move || case.passes(home)));
+        }
+        let (name, owned) = (format!("{}/homes_agree", case.scenario.name), owned.clone());
+        trials.push(Trial::ignorable_test(name, move || case.homes_agree(&owned)));
+    }
+    Ok(trials)
+}
+
+impl Case {
+    /// What the scenario states is what is seen.
+    fn passes(&self, home: HomeKind) -> Result<Completion, Failed> {
+        if let Some(reason) = missing(home) {
+            return Ok(Completion::ignored_with(reason));
+        }
+        let transcript = self.run(home).as_ref().map_err(Failed::from)?;
+        runner::check(&self.scenario, transcript).map_err(|error| Failed::from(format!("{error:#}")))?;
+        Ok(Completion::Completed)
+    }
+
+    /// What is seen in one home is seen in all.
+    fn homes_agree(&self, owned: &Owned) -> Result<Completion, Failed> {
+        let homes: Vec<HomeKind> = self.runs.keys().copied().filter(|home| missing(*home).is_none()).collect();
+        let [first, others @ ..] = &homes[..] else { return Ok(Completion::ignored_with("there is one home only")) };
+        let left = self.run(*first).as_ref().map_err(Failed::from)?;
+        let mut found = Vec::new();
+        for home in others {
+            let right = self.run(*home).as_ref().map_err(Failed::from)?;
+            for difference in compare::differences(owned, left, right) {
+                found.push(format!("{} against {}: {difference}", first.name(), home.name()));
+            }
+        }
+        if found.is_empty() { Ok(Completion::Completed) } else { Err(found.join("\n").into()) }
+    }
+
+    fn run(&self, home: HomeKind) -> &Result<Transcript, String> {
+        // The keys are the homes that tests were made for.
+        self.runs[&home].get_or_init(|| self.runner.run(&self.scenario, home).map_err(|error| format!("{error:#}")))
+    }
+}
+
+/// Why a home cannot be had on this platform. Said once on standard error, beside every test that it concerns.
+fn missing(home: HomeKind) -> Option<String> {
+    static MISSING: OnceLock<Option<String>> = OnceLock::new();
+    let HomeKind::Envoy(_) = home else { return None };
+    let reason = MISSING.get_or_init(|| {
+        let reason = match envoy::binary(Release::ALL[0]) {
+            Ok(Err(reason)) => reason.to_string(),
+            // That a download failed is for the tests that need it to say: they fail.
+            Ok(Ok(_)) | Err(_) => return None,
+        };
+        eprintln!("{reason}");
+        Some(reason)
+    });
+    reason.clone()
+}
