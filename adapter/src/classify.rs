@@ -1,0 +1,208 @@
+//! The pass that says what each import and export of a component is to a proxy, or refuses it by name.
+//!
+//! Names alone decide nothing: a function of the contract must have the contract's type, a function of WASI the core
+//! type that the bridge has for it. What is then done about each is `plan`'s affair.
+
+use crate::bridge::Bridge;
+use crate::component::{Component, Lift, Name, ResourceRef};
+use crate::contract::Contract;
+use crate::error::AdaptError;
+use crate::types::{FuncTy, Signature};
+use std::collections::BTreeMap;
+
+/// What a component asks for and offers, in a proxy's terms.
+#[derive(Debug)]
+pub struct Classes {
+    /// For each lowered import, what it is.
+    pub imports: Vec<Import>,
+    /// For each exported function, by the bridge's name for it, the core functions behind it.
+    pub exports: BTreeMap<String, Lift>,
+}
+
+/// What a lowered import is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Import {
+    /// A function of the contract, by the bridge's name.
+    Hostcall(String),
+    /// A function of WASI that the bridge provides, by the bridge's name.
+    Wasi(String),
+    /// A function of WASI that nothing in a proxy stands for.
+    Refused(String),
+}
+
+/// Sorts the component's imports and exports.
+pub fn classify(component: &Component<'_>, contract: &Contract, bridge: &Bridge<'_>) -> Result<Classes, AdaptError> {
+    check_world(component, contract)?;
+    for (interface, contents) in &component.imports {
+        for (function, item) in &contents.functions {
+            let name = Name { interface: interface.clone(), item: function.clone() };
+            check_import(&name, &item.ty, contract)?;
+        }
+    }
+    let imports = component.lowerings.iter().map(|lowering| {
+        import(&lowering.name, &lowering.signature, contract, bridge)
+    });
+    Ok(Classes { imports: imports.collect::<Result<_, _>>()?, exports: exports(component, contract)? })
+}
+
+/// The bridge's name for dropping a handle to an imported resource, if anything is to be done then.
+pub fn drop_name(resource: &ResourceRef, contract: &Contract) -> Option<String> {
+    let ResourceRef::Imported(name) = resource else { return None };
+    let interface = contract.short(&name.interface).or_else(|| wasi(&name.interface))?;
+    Some(Bridge::export_name(interface, &format!("[resource-drop]{}", name.item)))
+}
+
+/// `wasi:cli/exit` for `wasi:cli/exit@0.2.6`: none if it is not WASI or not of a 0.2 release.
+pub fn wasi(interface: &str) -> Option<&str> {
+    let (name, version) = interface.split_once('@')?;
+    let patch = version.strip_prefix("0.2.")?;
+    let released = !patch.is_empty() && patch.bytes().all(|byte| byte.is_ascii_digit());
+    (name.starts_with("wasi:") && released).then_some(name)
+}
+
+/// Checks that the component is a plugin at all, and of this version of the contract.
+fn check_world(component: &Component<'_>, contract: &Contract) -> Result<(), AdaptError> {
+    let ours = component.imports.keys().chain(component.exports.keys()).filter(|name| contract.covers(name));
+    for interface in ours {
+        if contract.short(interface).is_none() {
+            return Err(AdaptError::Version {
+                found: interface.clone(),
+                advice: "build the plugin against the WIT that `tidegate wit` writes",
+            });
+        }
+    }
+    for missing in &contract.required {
+        if component.exports.contains_key(missing) {
+            continue;
+        }
+        // The tools accept a world that exports a callback alone; what it speaks of becomes an import.
+        let became_import = component.imports.contains_key(missing);
+        let extra = if became_import {
+            "; it is imported instead, as happens when callbacks are exported without it"
+        } else {
+            ""
+        };
+        return Err(AdaptError::NotAPlugin { missing: missing.clone(), extra });
+    }
+    if !contract.callbacks().any(|callback| component.exports.contains_key(callback)) {
+        let known = contract.callbacks().filter_map(|name| contract.short(name)).map(str::to_owned).collect();
+        return Err(AdaptError::NoCallback { known });
+    }
+    Ok(())
+}
+
+/// Checks one imported function by its type, as far as it is one of the contract's.
+fn check_import(name: &Name, ty: &FuncTy, contract: &Contract) -> Result<(), AdaptError> {
+    if wasi(&name.interface).is_some() {
+        return Ok(());
+    }
+    if !contract.covers(&name.interface) {
+        let other_wasi = name.interface.starts_with("wasi:");
+        let (reason, advice) = if other_wasi {
+            ("is not of WASI 0.2", "build the plugin for WASI 0.2 (`wasm32-wasip2`)")
+        } else {
+            ("a proxy does not offer", "a plugin may import `tidegate:proxy` and WASI 0.2 only")
+        };
+        return Err(AdaptError::unsupported("imports", name, reason, advice));
+    }
+    match contract.imports.get(&name.interface).and_then(|functions| functions.get(&name.item)) {
+        Some(expected) => check_type(name, ty, expected),
+        None if contract.exports.contains_key(&name.interface) => Err(AdaptError::unsupported(
+            "imports",
+            name,
+            "plugins export",
+            "export the interface in the plugin's world; a world that exports callbacks includes `http-plugin`",
+        )),
+        None => Err(AdaptError::unsupported(
+            "imports",
+            name,
+            "is not in the contract",
+            "build the plugin against the WIT that `tidegate wit` writes",
+        )),
+    }
+}
+
+fn check_type(name: &Name, found: &FuncTy, expected: &FuncTy) -> Result<(), AdaptError> {
+    if found.is_async && !expected.is_async {
+        return Err(AdaptError::Async { interface: name.interface.clone(), function: name.item.clone() });
+    }
+    if found == expected {
+        return Ok(());
+    }
+    Err(AdaptError::Type {
+        interface: name.interface.clone(),
+        function: name.item.clone(),
+        found: Box::new(found.clone()),
+        expected: Box::new(expected.clone()),
+    })
+}
+
+/// Says what a lowered import is. Its WIT type has been checked.
+fn import(
+    name: &Name,
+    signature: &Signature,
+    contract: &Contract,
+    bridge: &Bridge<'_>,
+) -> Result<Import, AdaptError> {
+    let (interface, is_wasi) = match (contract.short(&name.interface), wasi(&name.interface)) {
+        (Some(interface), _) => (interface, false),
+        (None, Some(interface)) => (interface, true),
+        (None, None) => {
+            return Err(AdaptError::unsupported(
+                "imports",
+                name,
+                "a proxy does not offer",
+                "a plugin may import `tidegate:proxy` and WASI 0.2 only",
+            ));
+        }
+    };
+    let export = Bridge::export_name(interface, &name.item);
+    match bridge.exports.get(&export) {
+        Some(expected) if expected == signature => {
+            Ok(if is_wasi { Import::Wasi(export) } else { Import::Hostcall(export) })
+        }
+        Some(expected) => Err(AdaptError::Signature {
+            interface: name.interface.clone(),
+            function: name.item.clone(),
+            found: signature.clone(),
+            expected: expected.clone(),
+        }),
+        None if is_wasi => Ok(Import::Refused(export)),
+        None => Err(AdaptError::unsupported(
+            "imports",
+            name,
+            "this adapter's bridge lacks",
+            "use a newer release of tidegate",
+        )),
+    }
+}
+
+/// Says what each exported function is, after comparing it with the contract.
+fn exports(component: &Component<'_>, contract: &Contract) -> Result<BTreeMap<String, Lift>, AdaptError> {
+    let mut exports = BTreeMap::new();
+    for (interface, contents) in &component.exports {
+        let expected = contract.exports.get(interface);
+        for (function, item) in &contents.functions {
+            let name = Name { interface: interface.clone(), item: function.clone() };
+            let known = expected.and_then(|functions| functions.get(function));
+            let (Some(known), Some(short)) = (known, contract.short(interface)) else {
+                return Err(AdaptError::unsupported(
+                    "exports",
+                    &name,
+                    "no proxy calls",
+                    "remove it from the plugin's world",
+                ));
+            };
+            check_type(&name, &item.ty, known)?;
+            if let Some(lift) = &item.lift {
+                exports.insert(Bridge::export_name(short, function), lift.clone());
+            }
+        }
+        for function in expected.into_iter().flat_map(BTreeMap::keys) {
+            if !contents.functions.contains_key(function) {
+                return Err(AdaptError::MissingFunction { interface: interface.clone(), function: function.clone() });
+            }
+        }
+    }
+    Ok(exports)
+}

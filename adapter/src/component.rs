@@ -1,0 +1,131 @@
+//! A component, taken apart: the small IR that every pass after `parse` works on.
+//!
+//! It is plain data and knows nothing of the library that took the component apart, so that library can be replaced.
+//! What a name means to a proxy is not said here; `classify` does.
+
+use crate::types::{FuncTy, Signature};
+use std::collections::BTreeMap;
+
+/// A component with its nested instances flattened into a list of core instances.
+#[derive(Debug)]
+pub struct Component<'a> {
+    /// The core modules, each as its own bytes.
+    pub modules: Vec<&'a [u8]>,
+    /// Core instances, in the order in which they are instantiated.
+    pub instances: Vec<Instance>,
+    /// Imports that core code calls, each with the canonical options of its call.
+    pub lowerings: Vec<Lowering>,
+    /// The component's imported interfaces and what is in them, by full name.
+    pub imports: BTreeMap<String, Interface>,
+    /// The component's exported interfaces and what is in them, by full name.
+    pub exports: BTreeMap<String, Interface>,
+    /// Resources that the component defines itself.
+    pub resources: Vec<Resource>,
+}
+
+/// One core module, instantiated.
+#[derive(Debug)]
+pub struct Instance {
+    /// Which of [`Component::modules`].
+    pub module: usize,
+    /// What each of its imports is, in the order of its import section.
+    pub imports: Vec<Def>,
+}
+
+/// Where a core item comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Def {
+    /// From an earlier instance, by its module's own index space.
+    Item {
+        /// Which of [`Component::instances`].
+        instance: usize,
+        /// Which item in it.
+        item: Item,
+    },
+    /// A lowered import: which of [`Component::lowerings`].
+    Lowered(usize),
+    /// `resource.new`, of a resource that the component defines.
+    ResourceNew(usize),
+    /// `resource.rep`, of a resource that the component defines.
+    ResourceRep(usize),
+    /// `resource.drop`.
+    ResourceDrop(ResourceRef),
+}
+
+/// An item in a core module's index spaces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Item {
+    /// A function.
+    Func(u32),
+    /// A table.
+    Table(u32),
+    /// A linear memory.
+    Memory(u32),
+    /// A global.
+    Global(u32),
+}
+
+/// A resource seen from inside the component.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ResourceRef {
+    /// One that the component defines: which of [`Component::resources`].
+    Defined(usize),
+    /// One that is imported.
+    Imported(Name),
+}
+
+/// An item of an interface, both by name. A world's own items have an empty interface.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Name {
+    /// `package:name/interface@version`.
+    pub interface: String,
+    /// The item's name in it, such as `[method]stream.write`.
+    pub item: String,
+}
+
+/// An imported function as one core function calls it.
+#[derive(Debug)]
+pub struct Lowering {
+    /// What is imported.
+    pub name: Name,
+    /// Its type in WIT.
+    pub ty: FuncTy,
+    /// The type of the core function.
+    pub signature: Signature,
+}
+
+/// An interface that the component imports or exports.
+#[derive(Debug, Default)]
+pub struct Interface {
+    /// Its functions, by name.
+    pub functions: BTreeMap<String, Function>,
+}
+
+/// A function of an interface.
+#[derive(Debug)]
+pub struct Function {
+    /// Its type in WIT.
+    pub ty: FuncTy,
+    /// Where it is exported: the core function behind it.
+    pub lift: Option<Lift>,
+}
+
+/// The core functions behind an exported function.
+#[derive(Debug, Clone)]
+pub struct Lift {
+    /// What is called.
+    pub func: Def,
+    /// What is called with the result once it was read.
+    pub post_return: Option<Def>,
+    /// What allocates memory for the arguments.
+    pub realloc: Option<Def>,
+}
+
+/// A resource that the component defines.
+#[derive(Debug)]
+pub struct Resource {
+    /// The name under which it is first exported, if it is.
+    pub name: Option<Name>,
+    /// Its destructor.
+    pub dtor: Option<Def>,
+}

@@ -1,0 +1,75 @@
+//! The pass that makes one core module of the component's core modules and the bridge.
+//!
+//! `resolve` enters everything into a graph and says what each import is, `shim` does so for wit-component's own modules,
+//! `refusal` makes what stands in for functions that a proxy has nothing for, `reach` finds what stays, `emit` writes it.
+//! Which import is fed by what was decided by `plan`; whether the result is one that a proxy loads is asked by `verify`.
+
+mod body;
+mod emit;
+mod graph;
+mod reach;
+mod refusal;
+mod resolve;
+mod shim;
+mod unit;
+
+pub use emit::MEMORY;
+pub use refusal::Refusal;
+
+use crate::bridge::Bridge;
+use crate::component::Component;
+use crate::contract::Contract;
+use crate::error::AdaptError;
+use crate::module::Module;
+use crate::plan::Plan;
+use crate::{METADATA, Options};
+use graph::FuncId;
+use reach::Reached;
+use resolve::Resolved;
+
+/// Makes one module.
+pub fn link<'a>(
+    component: &Component<'a>,
+    modules: &'a [Module<'a>],
+    contract: &Contract,
+    bridge: &'a Bridge<'a>,
+    plan: &Plan,
+    options: &Options,
+) -> Result<Vec<u8>, AdaptError> {
+    let mut resolved = resolve::resolve(component, modules, contract, bridge, plan)?;
+    let reached = prune(&mut resolved)?;
+    let (emitted, layout) = emit::emit(&resolved.graph, &reached, &resolved.exports)?;
+    let mut module = emitted.module;
+    if !options.strip_names {
+        emit::names(&resolved.graph, &reached, &layout, &mut module);
+    }
+    let customs = modules.iter().flat_map(|module| &module.customs);
+    if let Some((name, data)) = customs.into_iter().find(|(name, _)| *name == METADATA) {
+        emit::custom(&mut module, name, data);
+    }
+    Ok(module.finish())
+}
+
+/// Finds what stays. A bypassed instance's start function is run only if something else of it is needed.
+fn prune(resolved: &mut Resolved<'_>) -> Result<Reached, AdaptError> {
+    let mut wanted: Vec<bool> =
+        resolved.starts.iter().map(|(instance, _)| !resolved.bypassed.contains(instance)).collect();
+    loop {
+        let starts: Vec<FuncId> =
+            resolved.starts.iter().zip(&wanted).filter(|(_, wanted)| **wanted).map(|((_, id), _)| *id).collect();
+        resolved.run(&starts);
+        let roots: Vec<FuncId> = resolved.exports.iter().map(|(_, id)| *id).collect();
+        let reached = reach::reach(&mut resolved.graph, &mut resolved.units, roots, false)?;
+        let mut is_complete = true;
+        for ((instance, _), wanted) in resolved.starts.iter().zip(&mut wanted) {
+            let unit = resolved.units.get(*instance).and_then(Option::as_ref);
+            if !*wanted && unit.is_some_and(|unit| unit.is_in(&reached)) {
+                *wanted = true;
+                is_complete = false;
+            }
+        }
+        if is_complete {
+            return Ok(reached);
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Dead code elimination over the whole graph: what stays is what the module's exports reach.
+//!
+//! A table that is reached keeps all its functions alive, since who is called through it is not known. Data that is
+//! written at instantiation stays, since who reads it is not known.
+
+use crate::error::AdaptError;
+use crate::link::body::{self, Ref, func_of};
+use crate::link::graph::{
+    Code, DataId, ElementId, ElementMode, FuncId, GlobalId, Graph, TableId, TypeId,
+};
+use crate::link::unit::Unit;
+use std::collections::BTreeSet;
+
+/// What stays, each in the order of its identifiers.
+#[derive(Debug, Default)]
+pub struct Reached {
+    /// Types.
+    pub types: BTreeSet<TypeId>,
+    /// Functions.
+    pub funcs: BTreeSet<FuncId>,
+    /// Globals.
+    pub globals: BTreeSet<GlobalId>,
+    /// Tables.
+    pub tables: BTreeSet<TableId>,
+    /// Element segments.
+    pub elements: BTreeSet<ElementId>,
+    /// Data segments.
+    pub data: BTreeSet<DataId>,
+    /// Functions that a body refers to by `ref.func`, which must be declared.
+    pub referenced: BTreeSet<FuncId>,
+    /// Whether a body speaks of a data segment.
+    pub data_is_counted: bool,
+    left: Vec<FuncId>,
+}
+
+/// Finds all that `roots` reach, decoding bodies as they are met.
+pub fn reach<'a>(
+    graph: &mut Graph<'a>,
+    units: &mut [Option<Unit<'a>>],
+    roots: impl IntoIterator<Item = FuncId>,
+    keep_offsets: bool,
+) -> Result<Reached, AdaptError> {
+    let mut reached = Reached::default();
+    for (index, data) in graph.data.iter().enumerate() {
+        if data.offset.is_some() {
+            reached.data.insert(DataId(index as u32));
+        }
+    }
+    for root in roots {
+        reached.func(root);
+    }
+    while let Some(id) = reached.left.pop() {
+        decode(graph, units, id, keep_offsets)?;
+        let Some(func) = graph.funcs.get(id.at()) else { continue };
+        reached.types.insert(func.ty);
+        let Code::Body(body) = &func.code else { continue };
+        for (_, to) in &body.refs {
+            reached.refer(graph, *to);
+        }
+    }
+    Ok(reached)
+}
+
+fn decode<'a>(
+    graph: &mut Graph<'a>,
+    units: &mut [Option<Unit<'a>>],
+    id: FuncId,
+    keep_offsets: bool,
+) -> Result<(), AdaptError> {
+    let Some(func) = graph.funcs.get(id.at()) else { return Ok(()) };
+    let Code::Raw { unit, body } = &func.code else { return Ok(()) };
+    let (unit, body) = (*unit, body.clone());
+    let Some(unit) = units.get_mut(unit).and_then(Option::as_mut) else { return Ok(()) };
+    let body = body::decode(graph, unit, &body, keep_offsets)?;
+    if let Some(func) = graph.funcs.get_mut(id.at()) {
+        func.code = Code::Body(body);
+    }
+    Ok(())
+}
+
+// === impl Reached ===
+
+impl Reached {
+    fn func(&mut self, id: FuncId) {
+        if self.funcs.insert(id) {
+            self.left.push(id);
+        }
+    }
+
+    fn refer(&mut self, graph: &Graph<'_>, to: Ref) {
+        match to {
+            Ref::Call(func) => self.func(func),
+            Ref::Func(func) => {
+                self.referenced.insert(func);
+                self.func(func);
+            }
+            Ref::CallIndirect(ty, table) => {
+                self.types.insert(ty);
+                self.table(graph, table);
+            }
+            Ref::Block(ty) | Ref::Loop(ty) | Ref::If(ty) => {
+                self.types.insert(ty);
+            }
+            Ref::GlobalGet(global) | Ref::GlobalSet(global) => self.global(graph, global),
+            Ref::TableGet(table)
+            | Ref::TableSet(table)
+            | Ref::TableSize(table)
+            | Ref::TableGrow(table)
+            | Ref::TableFill(table) => self.table(graph, table),
+            Ref::TableCopy(to, from) => {
+                self.table(graph, to);
+                self.table(graph, from);
+            }
+            Ref::TableInit(table, element) => {
+                self.table(graph, table);
+                self.element(graph, element);
+            }
+            Ref::ElemDrop(element) => self.element(graph, element),
+            Ref::MemoryInit(data) | Ref::DataDrop(data) => {
+                self.data.insert(data);
+                self.data_is_counted = true;
+            }
+        }
+    }
+
+    fn global(&mut self, graph: &Graph<'_>, id: GlobalId) {
+        if !self.globals.insert(id) {
+            return;
+        }
+        if let Some(func) = graph.globals.get(id.at()).and_then(|global| func_of(&global.init)) {
+            self.func(func);
+        }
+    }
+
+    fn table(&mut self, graph: &Graph<'_>, id: TableId) {
+        if !self.tables.insert(id) {
+            return;
+        }
+        for (index, element) in graph.elements.iter().enumerate() {
+            if matches!(element.mode, ElementMode::Active { table, .. } if table == id) {
+                self.element(graph, ElementId(index as u32));
+            }
+        }
+    }
+
+    fn element(&mut self, graph: &Graph<'_>, id: ElementId) {
+        if !self.elements.insert(id) {
+            return;
+        }
+        let Some(element) = graph.elements.get(id.at()) else { return };
+        if let ElementMode::Active { table, .. } = element.mode {
+            self.table(graph, table);
+        }
+        for func in element.items.iter().filter_map(func_of) {
+            self.func(func);
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Functions that refuse: what stands in for a function of WASI that a proxy has nothing for.
+//!
+//! A refusal is typed where the function's own type has room for one: an error, a none, an empty list. Where it has not,
+//! calling the function traps. Either way the function's name is in the backtrace.
+
+use crate::link::body::BodyBuilder;
+use crate::link::graph::{Code, Func, FuncId, Graph};
+use crate::types::{CoreTy, FuncTy, Signature, Ty};
+use std::borrow::Cow;
+use wasm_encoder::{Instruction, MemArg};
+use wasmparser::{FuncType, ValType};
+
+/// Names of errors that say it best, best first.
+const ERRORS: &[&str] =
+    &["unsupported", "not-supported", "access-denied", "access", "not-permitted", "closed", "HTTP-request-denied"];
+
+/// What a refused function answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// Nothing: it has no result.
+    Silence,
+    /// An error without a value, or of this case, at this offset behind the discriminant.
+    Error(Option<(u64, u32)>),
+    /// None.
+    Absent,
+    /// An empty list or string.
+    Empty,
+    /// It traps.
+    Trap,
+}
+
+// === impl Refusal ===
+
+impl Refusal {
+    /// What a function of this type answers when it is refused.
+    pub fn of(ty: &FuncTy) -> Refusal {
+        match &ty.result {
+            None => Refusal::Silence,
+            Some(Ty::Option(_)) => Refusal::Absent,
+            Some(Ty::List(_) | Ty::Primitive("string")) => Refusal::Empty,
+            Some(Ty::Result(_, None)) => Refusal::Error(None),
+            Some(Ty::Result(ok, Some(error))) => {
+                let payload = ok.iter().map(|ok| align(ok)).max().unwrap_or(1).max(align(error));
+                let case = |names: Vec<(&String, bool)>| {
+                    let known = ERRORS.iter().find_map(|error| names.iter().position(|(n, free)| n == error && *free));
+                    known.or_else(|| names.iter().position(|(_, free)| *free))
+                };
+                let case = match error.as_ref() {
+                    Ty::Enum(names) => case(names.iter().map(|name| (name, true)).collect()),
+                    Ty::Variant(cases) => case(cases.iter().map(|(name, ty)| (name, ty.is_none())).collect()),
+                    _ => None,
+                };
+                match case {
+                    // A discriminant of one byte is all that WASI has.
+                    Some(case) if case < 256 => Refusal::Error(Some((payload, case as u32))),
+                    _ => Refusal::Trap,
+                }
+            }
+            Some(_) => Refusal::Trap,
+        }
+    }
+}
+
+/// Adds the function that refuses `function`.
+pub fn make(graph: &mut Graph<'_>, function: &str, ty: &FuncTy, signature: &Signature) -> FuncId {
+    let params: Vec<_> = signature.params.iter().map(|ty| val_type(*ty)).collect();
+    let results: Vec<_> = signature.results.iter().map(|ty| val_type(*ty)).collect();
+    // A result that takes more than one core value goes where the last parameter points.
+    let out = (params.len() as u32).wrapping_sub(1);
+    let mut body = BodyBuilder::new();
+    let store = |body: &mut BodyBuilder, offset: u64, value: u32| {
+        let memarg = MemArg { offset, align: 0, memory_index: 0 };
+        body.op(Instruction::LocalGet(out)).op(Instruction::I32Const(value as i32)).op(Instruction::I32Store8(memarg));
+    };
+    match (Refusal::of(ty), results.is_empty()) {
+        (Refusal::Silence, true) => {}
+        (Refusal::Error(None), false) => {
+            body.op(Instruction::I32Const(1));
+        }
+        (Refusal::Error(error), true) if !params.is_empty() => {
+            store(&mut body, 0, 1);
+            if let Some((offset, case)) = error {
+                store(&mut body, offset, case);
+            }
+        }
+        (Refusal::Absent, true) if !params.is_empty() => store(&mut body, 0, 0),
+        (Refusal::Empty, true) if !params.is_empty() => {
+            // Guests take the pointer for one that may not be null, even where the length is zero.
+            for (offset, value) in [(0, 8), (4, 0)] {
+                let memarg = MemArg { offset, align: 2, memory_index: 0 };
+                body.op(Instruction::LocalGet(out)).op(Instruction::I32Const(value)).op(Instruction::I32Store(memarg));
+            }
+        }
+        _ => {
+            body.op(Instruction::Unreachable);
+        }
+    }
+    let ty = graph.type_id(&FuncType::new(params, results));
+    let code = Code::Body(body.finish());
+    graph.func(Func { ty, code, name: Some(Cow::Owned(format!("[refused] {function}"))) })
+}
+
+fn val_type(ty: CoreTy) -> ValType {
+    match ty {
+        CoreTy::I32 | CoreTy::Other => ValType::I32,
+        CoreTy::I64 => ValType::I64,
+        CoreTy::F32 => ValType::F32,
+        CoreTy::F64 => ValType::F64,
+    }
+}
+
+/// The alignment of a value in memory.
+fn align(ty: &Ty) -> u64 {
+    let max = |types: &mut dyn Iterator<Item = &Ty>| types.map(align).max().unwrap_or(1);
+    match ty {
+        Ty::Primitive("bool" | "u8" | "s8") => 1,
+        Ty::Primitive("u16" | "s16") => 2,
+        Ty::Primitive("u64" | "s64" | "f64") => 8,
+        Ty::Primitive(_) | Ty::List(_) | Ty::Own(_) | Ty::Borrow(_) | Ty::Other(_) => 4,
+        Ty::Record(fields) => max(&mut fields.iter().map(|(_, ty)| ty)),
+        Ty::Tuple(items) => max(&mut items.iter()),
+        Ty::Variant(cases) => max(&mut cases.iter().filter_map(|(_, ty)| ty.as_ref())).max(discriminant(cases.len())),
+        Ty::Enum(names) => discriminant(names.len()),
+        Ty::Flags(names) => match names.len() {
+            0..=8 => 1,
+            9..=16 => 2,
+            _ => 4,
+        },
+        Ty::Option(item) => align(item),
+        Ty::Result(ok, error) => max(&mut ok.iter().chain(error).map(|ty| ty.as_ref())),
+    }
+}
+
+fn discriminant(cases: usize) -> u64 {
+    match cases {
+        0..=256 => 1,
+        257..=65536 => 2,
+        _ => 4,
+    }
+}

@@ -1,0 +1,231 @@
+//! A core module, its sections read into index spaces.
+//!
+//! Bodies and constant expressions stay as bytes until someone asks for them: most of a large module is looked at once.
+
+use wasmparser::{
+    BinaryReaderError as Error, ConstExpr, Data, Element, Export, ExternalKind, FuncType, FunctionBody, GlobalType,
+    KnownCustom, MemoryType, Name, Parser, Payload, Table, TableType, TypeRef,
+};
+
+/// A core module.
+#[derive(Default)]
+pub struct Module<'a> {
+    /// Function types.
+    pub types: Vec<FuncType>,
+    /// Imports, in order.
+    pub imports: Vec<Import<'a>>,
+    /// The type of every function, imported ones first.
+    pub funcs: Vec<u32>,
+    /// Every table, imported ones first.
+    pub tables: Vec<TableDef<'a>>,
+    /// Every memory, imported ones first.
+    pub memories: Vec<MemoryType>,
+    /// Every global, imported ones first; those that are defined with their first value.
+    pub globals: Vec<(GlobalType, Option<ConstExpr<'a>>)>,
+    /// Exports, in order.
+    pub exports: Vec<Export<'a>>,
+    /// The start function.
+    pub start: Option<u32>,
+    /// Element segments.
+    pub elements: Vec<Element<'a>>,
+    /// Data segments.
+    pub data: Vec<Data<'a>>,
+    /// Bodies of the functions that are defined.
+    pub bodies: Vec<FunctionBody<'a>>,
+    /// Names of functions.
+    pub func_names: Vec<(u32, &'a str)>,
+    /// Names of globals.
+    pub global_names: Vec<(u32, &'a str)>,
+    /// Custom sections, by name.
+    pub customs: Vec<(&'a str, &'a [u8])>,
+    /// How many bytes each part takes.
+    pub sizes: Sizes,
+    /// How many functions, tables, memories and globals are imported.
+    pub imported: Counts,
+    /// Where in the module the code section's contents begin.
+    pub code_start: usize,
+}
+
+/// A table, with the expression that fills it if there is one.
+#[derive(Debug)]
+pub struct TableDef<'a> {
+    /// Its type.
+    pub ty: TableType,
+    /// What every slot holds at first, if not null.
+    pub init: Option<ConstExpr<'a>>,
+}
+
+/// An import.
+#[derive(Debug, Clone, Copy)]
+pub struct Import<'a> {
+    /// The module it comes from.
+    pub module: &'a str,
+    /// Its name.
+    pub name: &'a str,
+    /// Its type.
+    pub ty: TypeRef,
+}
+
+/// How many there are of each kind.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Counts {
+    /// Functions.
+    pub funcs: usize,
+    /// Tables.
+    pub tables: usize,
+    /// Memories.
+    pub memories: usize,
+    /// Globals.
+    pub globals: usize,
+}
+
+/// Sizes in bytes.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Sizes {
+    /// Code section.
+    pub code: usize,
+    /// Data section.
+    pub data: usize,
+    /// Name section.
+    pub names: usize,
+    /// Other custom sections.
+    pub customs: usize,
+    /// Everything.
+    pub total: usize,
+}
+
+// === impl Module ===
+
+impl<'a> Module<'a> {
+    /// Reads a module. It need not be valid, only well-formed.
+    pub fn read(bytes: &'a [u8]) -> Result<Module<'a>, Error> {
+        let mut module = Module { sizes: Sizes { total: bytes.len(), ..Sizes::default() }, ..Module::default() };
+        for payload in Parser::new(0).parse_all(bytes) {
+            module.section(payload?)?;
+        }
+        Ok(module)
+    }
+
+    /// The type of function `index`.
+    pub fn func_type(&self, index: u32) -> Option<&FuncType> {
+        let ty = self.funcs.get(index as usize)?;
+        self.types.get(*ty as usize)
+    }
+
+    /// The exported function of that name.
+    pub fn exported_func(&self, name: &str) -> Option<u32> {
+        let is_it = |export: &&Export<'_>| export.name == name && export.kind == ExternalKind::Func;
+        self.exports.iter().find(is_it).map(|export| export.index)
+    }
+
+    fn section(&mut self, payload: Payload<'a>) -> Result<(), Error> {
+        match payload {
+            Payload::TypeSection(section) => {
+                for ty in section.into_iter_err_on_gc_types() {
+                    self.types.push(ty?);
+                }
+            }
+            Payload::ImportSection(section) => {
+                for import in section.into_imports() {
+                    self.import(import?);
+                }
+            }
+            Payload::FunctionSection(section) => {
+                for ty in section {
+                    self.funcs.push(ty?);
+                }
+            }
+            Payload::TableSection(section) => {
+                for table in section {
+                    let Table { ty, init } = table?;
+                    let init = match init {
+                        wasmparser::TableInit::RefNull => None,
+                        wasmparser::TableInit::Expr(expr) => Some(expr),
+                    };
+                    self.tables.push(TableDef { ty, init });
+                }
+            }
+            Payload::MemorySection(section) => {
+                for memory in section {
+                    self.memories.push(memory?);
+                }
+            }
+            Payload::GlobalSection(section) => {
+                for global in section {
+                    let global = global?;
+                    self.globals.push((global.ty, Some(global.init_expr)));
+                }
+            }
+            Payload::ExportSection(section) => {
+                for export in section {
+                    self.exports.push(export?);
+                }
+            }
+            Payload::StartSection { func, .. } => self.start = Some(func),
+            Payload::ElementSection(section) => {
+                for element in section {
+                    self.elements.push(element?);
+                }
+            }
+            Payload::DataSection(section) => {
+                self.sizes.data = section.range().len();
+                for data in section {
+                    self.data.push(data?);
+                }
+            }
+            Payload::CodeSectionStart { range, .. } => {
+                self.sizes.code = range.len();
+                self.code_start = range.start;
+            }
+            Payload::CodeSectionEntry(body) => self.bodies.push(body),
+            Payload::CustomSection(section) => {
+                if let KnownCustom::Name(names) = section.as_known() {
+                    self.sizes.names = section.data().len();
+                    // A name section that is malformed names nothing; it makes no module invalid.
+                    for name in names.into_iter().map_while(Result::ok) {
+                        match name {
+                            Name::Function(map) => {
+                                let names = map.into_iter().map_while(Result::ok);
+                                self.func_names.extend(names.map(|naming| (naming.index, naming.name)));
+                            }
+                            Name::Global(map) => {
+                                let names = map.into_iter().map_while(Result::ok);
+                                self.global_names.extend(names.map(|naming| (naming.index, naming.name)));
+                            }
+                            _ => {}
+                        }
+                    }
+                } else {
+                    self.sizes.customs += section.data().len();
+                    self.customs.push((section.name(), section.data()));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn import(&mut self, import: wasmparser::Import<'a>) {
+        let wasmparser::Import { module, name, ty } = import;
+        match ty {
+            TypeRef::Func(ty) | TypeRef::FuncExact(ty) => {
+                self.funcs.push(ty);
+                self.imported.funcs += 1;
+            }
+            TypeRef::Table(ty) => {
+                self.tables.push(TableDef { ty, init: None });
+                self.imported.tables += 1;
+            }
+            TypeRef::Memory(ty) => {
+                self.memories.push(ty);
+                self.imported.memories += 1;
+            }
+            TypeRef::Global(ty) => {
+                self.globals.push((ty, None));
+                self.imported.globals += 1;
+            }
+            TypeRef::Tag(_) => {}
+        }
+        self.imports.push(Import { module, name, ty });
+    }
+}

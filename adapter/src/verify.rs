@@ -1,0 +1,154 @@
+//! The pass that looks at what was made as a proxy's engine will, before anyone hands it to one.
+//!
+//! It trusts nothing that came before: it takes bytes, and checks each rule of Envoy's hosts that a module can break.
+
+use crate::bridge::PREVIEW1;
+use crate::link::MEMORY;
+use crate::module::Module;
+use crate::proxy_wasm::{self, HOST, WASI};
+use crate::types::Signature;
+use wasmparser::{ExternalKind, TypeRef, Validator, WasmFeatures};
+
+/// What the engine of the oldest supported Envoy has.
+pub const FEATURES: WasmFeatures = WasmFeatures::WASM2;
+
+/// What is wrong with a module that a proxy is to load.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum VerifyError {
+    /// Not a valid module, or one with features that not every engine has.
+    #[error("the module is not valid for every supported engine: {message} (at byte {offset:#x})")]
+    Invalid {
+        /// What the validator says.
+        message: String,
+        /// Where.
+        offset: usize,
+    },
+    /// Not exactly one memory.
+    #[error("it has {count} memories instead of one")]
+    Memories {
+        /// How many.
+        count: usize,
+    },
+    /// The memory is imported, or not exported under the name that hosts expect.
+    #[error("its memory is not exported as `memory`")]
+    MemoryExport,
+    /// A start section: it would run before the host has set the module up.
+    #[error("it has a start section, which runs before a proxy is ready")]
+    Start,
+    /// An import that not every host has.
+    #[error("it imports `{module}` `{name}`, which not every proxy provides")]
+    Import {
+        /// The import's module.
+        module: String,
+        /// The import's name.
+        name: String,
+    },
+    /// An import of the wrong type.
+    #[error("it imports `{module}` `{name}` as {found}, proxies provide {expected}")]
+    ImportType {
+        /// The import's module.
+        module: String,
+        /// The import's name.
+        name: String,
+        /// Its type in the module.
+        found: String,
+        /// Its type in hosts.
+        expected: String,
+    },
+    /// An export of the wrong type.
+    #[error("it exports `{name}` as {found}, proxies call {expected}")]
+    ExportType {
+        /// The export's name.
+        name: String,
+        /// Its type in the module.
+        found: String,
+        /// Its type in hosts.
+        expected: String,
+    },
+    /// An export is missing that hosts need.
+    #[error("it does not export `{name}`")]
+    Missing {
+        /// The export's name.
+        name: &'static str,
+    },
+    /// Two allocators: hosts would take the one that is not ours.
+    #[error("it exports `malloc` beside `proxy_on_memory_allocate`: proxies would call the wrong one")]
+    Allocators,
+}
+
+/// Checks a module.
+pub fn verify(bytes: &[u8]) -> Result<(), VerifyError> {
+    // Compact import sections are a feature of their own, and not among these.
+    let invalid = |error: wasmparser::Error| VerifyError::Invalid {
+        message: error.message().to_owned(),
+        offset: error.offset(),
+    };
+    Validator::new_with_features(FEATURES).validate_all(bytes).map_err(invalid)?;
+    let module = Module::read(bytes).map_err(invalid)?;
+    memory(&module)?;
+    if module.start.is_some() {
+        return Err(VerifyError::Start);
+    }
+    imports(&module)?;
+    exports(&module)
+}
+
+fn memory(module: &Module<'_>) -> Result<(), VerifyError> {
+    if module.memories.len() != 1 {
+        return Err(VerifyError::Memories { count: module.memories.len() });
+    }
+    let is_export = |kind: ExternalKind| kind == ExternalKind::Memory;
+    let mut exported = module.exports.iter().filter(|export| is_export(export.kind));
+    let is_only = exported.next().is_some_and(|export| export.name == MEMORY) && exported.next().is_none();
+    if is_only && module.imported.memories == 0 { Ok(()) } else { Err(VerifyError::MemoryExport) }
+}
+
+fn imports(module: &Module<'_>) -> Result<(), VerifyError> {
+    for import in &module.imports {
+        let list = match import.module {
+            "env" => HOST,
+            PREVIEW1 => WASI,
+            _ => &[],
+        };
+        let known = list.iter().find(|function| function.name == import.name);
+        let (TypeRef::Func(ty), Some(known)) = (import.ty, known) else {
+            return Err(VerifyError::Import { module: import.module.to_owned(), name: import.name.to_owned() });
+        };
+        let found = module.types.get(ty as usize).map(Signature::from);
+        if found.as_ref() != Some(&known.signature()) {
+            return Err(VerifyError::ImportType {
+                module: import.module.to_owned(),
+                name: import.name.to_owned(),
+                found: found.map(|found| found.to_string()).unwrap_or_default(),
+                expected: known.signature().to_string(),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn exports(module: &Module<'_>) -> Result<(), VerifyError> {
+    let exported = |name: &str| module.exported_func(name);
+    if exported(proxy_wasm::ABI_MARKER).is_none() {
+        return Err(VerifyError::Missing { name: proxy_wasm::ABI_MARKER });
+    }
+    if exported("proxy_on_memory_allocate").is_none() {
+        return Err(VerifyError::Missing { name: "proxy_on_memory_allocate" });
+    }
+    if exported("malloc").is_some() {
+        return Err(VerifyError::Allocators);
+    }
+    for callback in proxy_wasm::CALLBACKS {
+        let Some(found) = exported(callback.name).and_then(|index| module.func_type(index)) else { continue };
+        let found = Signature::from(found);
+        if found != callback.signature() {
+            return Err(VerifyError::ExportType {
+                name: callback.name.to_owned(),
+                found: found.to_string(),
+                expected: callback.signature().to_string(),
+            });
+        }
+    }
+    Ok(())
+}
