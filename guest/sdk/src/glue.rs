@@ -19,7 +19,7 @@ pub fn configure_from_json<P: Plugin>(configuration: &[u8]) -> Result<Context<P>
     config::from_json(configuration)
         .and_then(P::configure)
         .map(Context::new)
-        .map_err(|error| error.to_string())
+        .map_err(ConfigError::into_string)
 }
 
 /// Makes a plugin that takes no configuration. No deserializer comes with it.

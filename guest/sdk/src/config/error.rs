@@ -1,0 +1,169 @@
+//! [`ConfigError`], and the words for what serde has to say.
+
+use std::fmt::{self, Display, Write};
+
+use serde::de::{self, Expected, Unexpected};
+
+/// Why a configuration was refused.
+///
+/// It is for the operator, and names the place in the configuration and what was expected there:
+/// `rules[2].limit: expected u32, got "ten"`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    path: String,
+    reason: String,
+}
+
+impl ConfigError {
+    /// A reason that concerns the configuration as a whole.
+    pub fn new(reason: impl Into<String>) -> Self {
+        ConfigError {
+            path: String::new(),
+            reason: reason.into(),
+        }
+    }
+
+    /// A reason and its place, as in `rules[2].limit`.
+    pub fn at(path: impl Into<String>, reason: impl Into<String>) -> Self {
+        ConfigError {
+            path: path.into(),
+            reason: reason.into(),
+        }
+    }
+
+    /// The place in the configuration; empty for the whole.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// What is wrong there.
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    /// The same error, seen from the object that has the value under `key`.
+    pub(crate) fn under(mut self, key: &str) -> Self {
+        if !self.path.is_empty() && !self.path.starts_with('[') {
+            self.path.insert(0, '.');
+        }
+        self.path.insert_str(0, key);
+        self
+    }
+
+    /// The same error, seen from the array whose element has it.
+    pub(crate) fn in_element(self, index: usize) -> Self {
+        self.under(&format!("[{index}]"))
+    }
+
+    /// What was expected, and what there was.
+    pub(super) fn mismatch(expected: impl Display, got: impl Display) -> Self {
+        ConfigError::new(format!("expected {expected}, got {got}"))
+    }
+
+    /// Path and reason, put together without the machinery of `Display`, which not every plugin has otherwise.
+    pub(crate) fn into_string(self) -> String {
+        if self.path.is_empty() {
+            return self.reason;
+        }
+        let mut text = self.path;
+        text.push_str(": ");
+        text.push_str(&self.reason);
+        text
+    }
+}
+
+impl Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.path.is_empty() {
+            f.write_str(&self.path)?;
+            f.write_str(": ")?;
+        }
+        f.write_str(&self.reason)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl de::Error for ConfigError {
+    fn custom<T: Display>(message: T) -> Self {
+        ConfigError::new(message.to_string())
+    }
+
+    fn invalid_type(unexpected: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        ConfigError::mismatch(expected, InJsonWords(unexpected))
+    }
+
+    fn invalid_value(unexpected: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        ConfigError::mismatch(expected, InJsonWords(unexpected))
+    }
+
+    fn invalid_length(length: usize, expected: &dyn Expected) -> Self {
+        ConfigError::new(format!("expected {expected}, got {length} elements"))
+    }
+
+    fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
+        ConfigError::mismatch(OneOf(expected), InJsonWords(Unexpected::Str(variant)))
+    }
+
+    fn unknown_field(_: &str, expected: &'static [&'static str]) -> Self {
+        // The path names it.
+        ConfigError::new(if expected.is_empty() {
+            "unknown field, there are none here".to_owned()
+        } else {
+            format!("unknown field, expected {}", OneOf(expected))
+        })
+    }
+
+    fn missing_field(field: &'static str) -> Self {
+        ConfigError::at(field, "missing")
+    }
+
+    fn duplicate_field(field: &'static str) -> Self {
+        ConfigError::at(field, "given twice")
+    }
+}
+
+/// What was met, as the operator wrote it. Fractions are not printed: that takes as much code as all the rest.
+struct InJsonWords<'a>(Unexpected<'a>);
+
+impl Display for InJsonWords<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Unexpected::Bool(value) => f.write_str(if value { "true" } else { "false" }),
+            Unexpected::Unsigned(value) => value.fmt(f),
+            Unexpected::Signed(value) => value.fmt(f),
+            Unexpected::Float(_) => f.write_str("a fraction"),
+            Unexpected::Char(value) => write!(f, "\"{value}\""),
+            Unexpected::Str(value) => write!(f, "\"{value}\""),
+            Unexpected::Unit | Unexpected::Option => f.write_str("null"),
+            Unexpected::Seq | Unexpected::Bytes(_) => f.write_str("an array"),
+            Unexpected::Map | Unexpected::NewtypeStruct => f.write_str("an object"),
+            Unexpected::Enum | Unexpected::UnitVariant => f.write_str("a name alone"),
+            Unexpected::NewtypeVariant | Unexpected::TupleVariant | Unexpected::StructVariant => {
+                f.write_str("a name with a value")
+            }
+            Unexpected::Other(other) => f.write_str(other),
+        }
+    }
+}
+
+/// A list of names to choose from.
+struct OneOf(&'static [&'static str]);
+
+impl Display for OneOf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, name) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str(if index + 1 == self.0.len() {
+                    " or "
+                } else {
+                    ", "
+                })?;
+            }
+            f.write_char('`')?;
+            f.write_str(name)?;
+            f.write_char('`')?;
+        }
+        Ok(())
+    }
+}
