@@ -1,0 +1,90 @@
+//! The listener: one thread that accepts connections and deals them out to the workers in turn.
+//!
+//! Workers could each accept from a socket of their own (`SO_REUSEPORT`). Then the kernel would choose by a hash, and few
+//! connections, as in a test or from one client's pool, would fall unevenly; a second proxy on the same port would
+//! not be told so but share it; and outside Linux nothing would be balanced at all. Dealing costs one hand-over for each
+//! connection, none for each request.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::proxy::worker::{Stop, deadline};
+
+/// Connections that the kernel holds for us while we are busy.
+const BACKLOG: i32 = 1024;
+
+/// How long to wait when the process has no more file descriptors: some will be closed by then.
+const EXHAUSTED: Duration = Duration::from_millis(50);
+
+/// Opens the port. `std` would do, but for its short backlog.
+pub(super) fn listen(at: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(at), Type::STREAM, Some(Protocol::TCP))?;
+    // Connections of a proxy that has just ended do not block the port of the next.
+    #[cfg(unix)]
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&at.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Accepts until the word to stop.
+pub(super) fn run(
+    runtime: &tokio::runtime::Runtime,
+    listener: TcpListener,
+    workers: &[UnboundedSender<std::net::TcpStream>],
+    mut stop: Stop,
+) {
+    runtime.block_on(async {
+        let listener = match tokio::net::TcpListener::from_std(listener) {
+            Ok(listener) => listener,
+            Err(error) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "cannot accept connections"
+                );
+                return;
+            }
+        };
+        let mut turns = workers.iter().cycle();
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                _ = deadline(&mut stop) => return,
+                accepted = listener.accept() => accepted,
+            };
+            let stream = match accepted.and_then(|(stream, _)| {
+                stream.set_nodelay(true)?;
+                stream.into_std()
+            }) {
+                Ok(stream) => stream,
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "connection lost");
+                    if !of_one_connection(&error) {
+                        tokio::time::sleep(EXHAUSTED).await;
+                    }
+                    continue;
+                }
+            };
+            if let Some(worker) = turns.next() {
+                // A worker that has gone has stopped for all, and this loop is about to be told.
+                let _ = worker.send(stream);
+            }
+        }
+    });
+}
+
+/// Whether the connection failed, not the listener.
+fn of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        ConnectionAborted, ConnectionRefused, ConnectionReset, InvalidInput, NotConnected,
+    };
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset | InvalidInput | NotConnected
+    )
+}

@@ -1,0 +1,310 @@
+//! An upstream that answers with what it received, to try plugins on.
+//!
+//! | path | answer |
+//! |---|---|
+//! | `/status/CODE` | that status, 200 to 599, and no body |
+//! | `/bytes/N` | N bytes of the alphabet over and over, with `content-length` |
+//! | `/chunks/N` | N lines `chunk 1`, `chunk 2` ..., one chunk each, then the trailer `x-chunks: N` |
+//! | `/response-headers?NAME=VALUE&...` | the request as below, with these fields in the response's head |
+//! | any other | the request as below |
+//!
+//! N is at most 100 MB, or a million chunks. A request is told as JSON:
+//!
+//! ```json
+//! {"method": "POST", "path": "/a?b=c", "headers": [["host", "example.com"], ["x-name", "one"], ["x-name", "two"]], "body": "text"}
+//! ```
+//!
+//! Fields of one name come together and in order. Values and bodies need not be UTF-8: a byte that is no part of a character is
+//! shown as `\xNN` and a backslash as two, so that what differs looks different. A query's `%NN` stands for any byte.
+
+use std::borrow::Cow;
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::thread::JoinHandle;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, TRAILER};
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use serde_json::json;
+use tokio::sync::watch;
+
+use crate::proxy::accept::listen;
+
+const BYTES: usize = 100_000_000;
+const CHUNKS: usize = 1_000_000;
+const X_CHUNKS: HeaderName = HeaderName::from_static("x-chunks");
+
+/// A running echo server. Dropping it stops it.
+pub struct EchoServer {
+    address: SocketAddr,
+    stop: watch::Sender<()>,
+    thread: Option<JoinHandle<()>>,
+}
+
+// === impl EchoServer ===
+
+impl EchoServer {
+    /// Listens and answers, on a thread of its own.
+    pub fn start(at: SocketAddr) -> io::Result<EchoServer> {
+        let listener = listen(at)?;
+        let address = listener.local_addr()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let listener = {
+            let _inside = runtime.enter();
+            tokio::net::TcpListener::from_std(listener)?
+        };
+        let (stop, mut stopped) = watch::channel(());
+        let thread = std::thread::Builder::new()
+            .name("tidegate-echo".into())
+            .spawn(move || {
+                runtime.block_on(async {
+                    tokio::select! {
+                        // The value never changes: this waits for the sender to be dropped.
+                        _ = stopped.changed() => {}
+                        () = accept(listener) => {}
+                    }
+                });
+            })?;
+        Ok(EchoServer {
+            address,
+            stop,
+            thread: Some(thread),
+        })
+    }
+
+    /// Where it listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for EchoServer {
+    fn drop(&mut self) {
+        self.stop = watch::Sender::new(());
+        if let Some(thread) = self.thread.take() {
+            // It has nothing to tell that anyone could still use.
+            let _ = thread.join();
+        }
+    }
+}
+
+async fn accept(listener: tokio::net::TcpListener) {
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            // Out of file descriptors, most likely; without a pause this would be a busy loop until some are closed.
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            continue;
+        };
+        // A connection that loses its Nagle setting is slow, not wrong.
+        let _ = stream.set_nodelay(true);
+        let connection =
+            http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(answer));
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(
+                    error = &error as &dyn std::error::Error,
+                    "echo: connection closed"
+                );
+            }
+        });
+    }
+}
+
+async fn answer(request: Request<Incoming>) -> Result<Response<EchoBody>, hyper::Error> {
+    let (head, body) = request.into_parts();
+    // It is read whatever the answer, so that the connection can be used again.
+    let body = body.collect().await?.to_bytes();
+    let path = head.uri.path();
+    let answer = if let Some(code) = path.strip_prefix("/status/") {
+        code.parse().ok().and_then(status)
+    } else if let Some(count) = path.strip_prefix("/bytes/") {
+        count.parse().ok().and_then(alphabet)
+    } else if let Some(count) = path.strip_prefix("/chunks/") {
+        count.parse().ok().and_then(chunks)
+    } else {
+        told(&head, &body)
+    };
+    Ok(answer.unwrap_or_else(|| {
+        let mut refusal = Response::new(EchoBody::Whole(Bytes::from_static(
+            b"the echo server cannot do that\n",
+        )));
+        *refusal.status_mut() = StatusCode::BAD_REQUEST;
+        refusal
+    }))
+}
+
+fn status(code: u16) -> Option<Response<EchoBody>> {
+    let mut response = Response::new(EchoBody::Whole(Bytes::new()));
+    *response.status_mut() = StatusCode::from_u16(code)
+        .ok()
+        .filter(|_| (200..600).contains(&code))?;
+    Some(response)
+}
+
+fn alphabet(count: usize) -> Option<Response<EchoBody>> {
+    let bytes: Vec<u8> = (b'a'..=b'z').cycle().take(count).collect();
+    (count <= BYTES).then(|| Response::new(EchoBody::Whole(bytes.into())))
+}
+
+fn chunks(count: usize) -> Option<Response<EchoBody>> {
+    let mut response = Response::new(EchoBody::Chunks { next: 1, count });
+    response
+        .headers_mut()
+        .insert(TRAILER, HeaderValue::from_name(X_CHUNKS));
+    (count <= CHUNKS).then_some(response)
+}
+
+fn told(head: &http::request::Parts, body: &[u8]) -> Option<Response<EchoBody>> {
+    let headers: Vec<_> = head
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), shown(value.as_bytes())))
+        .collect();
+    let path = head
+        .uri
+        .path_and_query()
+        .map_or("", http::uri::PathAndQuery::as_str);
+    let told = json!({ "method": head.method.as_str(), "path": path, "headers": headers, "body": shown(body) });
+    let mut response = Response::new(EchoBody::Whole(Bytes::from(format!("{told:#}\n"))));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if head.uri.path() == "/response-headers" {
+        for pair in head
+            .uri
+            .query()
+            .unwrap_or_default()
+            .split('&')
+            .filter(|pair| !pair.is_empty())
+        {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let name = HeaderName::from_bytes(&unescaped(name)).ok()?;
+            response
+                .headers_mut()
+                .append(name, HeaderValue::from_bytes(&unescaped(value)).ok()?);
+        }
+    }
+    Some(response)
+}
+
+/// Bytes as text, different bytes as different text.
+fn shown(bytes: &[u8]) -> Cow<'_, str> {
+    if !bytes.contains(&b'\\')
+        && let Ok(text) = std::str::from_utf8(bytes)
+    {
+        return text.into();
+    }
+    let mut text = String::new();
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(&chunk.valid().replace('\\', r"\\"));
+        for byte in chunk.invalid() {
+            text.push_str(&format!(r"\x{byte:02x}"));
+        }
+    }
+    text.into()
+}
+
+/// The bytes that a part of a query stands for. A `%` that begins no escape stands for itself.
+fn unescaped(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        let escape = (first == b'%').then(|| text_of(after.get(..2)?)).flatten();
+        match escape {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = after.get(2..).unwrap_or_default();
+            }
+            None => {
+                bytes.push(first);
+                rest = after;
+            }
+        }
+    }
+    bytes
+}
+
+fn text_of(digits: &[u8]) -> Option<u8> {
+    if !digits.iter().all(u8::is_ascii_hexdigit) {
+        return None;
+    }
+    u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+}
+
+enum EchoBody {
+    Whole(Bytes),
+    Chunks { next: usize, count: usize },
+}
+
+impl Body for EchoBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(match self.get_mut() {
+            Self::Whole(bytes) if bytes.is_empty() => None,
+            Self::Whole(bytes) => Some(Ok(Frame::data(std::mem::take(bytes)))),
+            Self::Chunks { next, count } if *next <= *count => {
+                let line = format!("chunk {next}\n");
+                *next += 1;
+                Some(Ok(Frame::data(line.into())))
+            }
+            Self::Chunks { next, count } if *next == *count + 1 => {
+                *next += 1;
+                Some(Ok(Frame::trailers(HeaderMap::from_iter([(
+                    X_CHUNKS,
+                    HeaderValue::from(*count),
+                )]))))
+            }
+            Self::Chunks { .. } => None,
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Whole(bytes) => bytes.is_empty(),
+            Self::Chunks { next, count } => *next > *count + 1,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Chunks { .. } => SizeHint::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shown_keeps_different_bytes_different() {
+        assert_eq!(shown(b"plain"), "plain");
+        assert_eq!(shown("zoë".as_bytes()), "zoë");
+        assert_eq!(shown(b"a\xffb"), r"a\xffb");
+        assert_eq!(shown(br"a\xffb"), r"a\\xffb");
+    }
+
+    #[test]
+    fn unescaped_takes_any_byte() {
+        assert_eq!(unescaped("a%20b%ff"), b"a b\xff");
+        assert_eq!(unescaped("100%"), b"100%");
+        assert_eq!(unescaped("%zz%+1"), b"%zz%+1");
+    }
+}

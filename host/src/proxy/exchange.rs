@@ -1,0 +1,472 @@
+//! One request and its response: between hyper on both sides and the stream, which holds the meaning.
+//!
+//! An exchange is polled, never spawned: by the connection's task, first as the service's future until the response's head is
+//! there, then as the response's body. Each poll does what the stream wants done, hands one piece downstream if there is one,
+//! and otherwise feeds the stream from whichever side has something. Each direction holds one piece and reads no further until it is
+//! gone, which is all the back-pressure there is.
+//!
+//! So a client that will not read its response is not read from either. Envoy would go on reading its request.
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper_util::client::legacy::ResponseFuture;
+
+use crate::fields::Fields;
+use crate::proxy::head;
+use crate::proxy::linger::Unread;
+use crate::proxy::pipe::{PipeBody, Writer, pipe};
+use crate::proxy::respond::Failure;
+use crate::proxy::upstream::UpstreamClient;
+use crate::runtime::WorkerChain;
+use crate::stream::{Effect, Stream};
+
+/// What the streams of one worker share.
+pub(super) struct Way {
+    pub(super) chain: WorkerChain,
+    pub(super) upstream: UpstreamClient,
+}
+
+/// The stream was reset, upstream broke off, or downstream has gone: there is no whole response. hyper closes the connection.
+#[derive(Debug, thiserror::Error)]
+#[error("the stream was broken off")]
+pub(super) struct BrokenOff;
+
+/// A response's body as hyper's server takes it.
+pub(super) enum ResponseBody {
+    /// All there is, perhaps nothing.
+    Whole(Bytes),
+    /// What is still to come.
+    Coming(Box<Exchange>),
+}
+
+/// A request and its response on their way.
+pub(super) struct Exchange {
+    way: Rc<Way>,
+    unread: Unread,
+    /// None once the response has been handed on to its end.
+    stream: Option<Stream>,
+    wake: Rc<Wake>,
+    /// What downstream still sends.
+    request: Option<Incoming>,
+    /// What upstream has not taken yet.
+    upward: VecDeque<Upward>,
+    upload: Option<Writer>,
+    response: Answer,
+    /// What downstream has not taken yet.
+    downward: VecDeque<Downward>,
+    reset: bool,
+}
+
+/// Runs one request through the plugins and upstream, until its response's head.
+pub(super) async fn serve(
+    way: Rc<Way>,
+    unread: Unread,
+    request: Request<Incoming>,
+) -> Result<Response<ResponseBody>, BrokenOff> {
+    let whole = request.body().is_end_stream();
+    let to_head = request.method() == Method::HEAD;
+    let (fields, body) = match head::request_in(request) {
+        Ok(taken) => taken,
+        Err(failure) => {
+            tracing::debug!(
+                error = &failure as &dyn std::error::Error,
+                "request refused"
+            );
+            if !whole {
+                unread.mark();
+            }
+            return Ok(failure.response().map(ResponseBody::Whole));
+        }
+    };
+    let mut exchange = Box::new(Exchange::open(way, unread, fields, body));
+    let next = std::future::poll_fn(|cx| exchange.poll_downward(cx)).await?;
+    let (fields, end) = match next {
+        Downward::Head { fields, end } => (fields, end),
+        // The stream gives the head first; without one there is nothing that could be sent.
+        Downward::Body { .. } | Downward::Trailers(_) => return Err(BrokenOff),
+    };
+    match head::response_out(fields, end, to_head) {
+        Ok(response) => Ok(response.map(|()| match end {
+            true => ResponseBody::Whole(Bytes::new()),
+            false => ResponseBody::Coming(exchange),
+        })),
+        Err(failure) => {
+            tracing::warn!(
+                error = &failure as &dyn std::error::Error,
+                "response refused"
+            );
+            Ok(failure.response().map(ResponseBody::Whole))
+        }
+    }
+}
+
+/// The other side's half of the exchange.
+enum Answer {
+    /// Nothing has been asked.
+    Unasked,
+    /// The request is on its way.
+    Awaited(ResponseFuture),
+    /// The head has come.
+    Body(Incoming),
+    /// Nothing more comes, or nothing more is wanted.
+    Over,
+}
+
+enum Upward {
+    Data { data: Bytes, end: bool },
+    Trailers(HeaderMap),
+}
+
+enum Downward {
+    Head { fields: Fields, end: bool },
+    Body { data: Bytes, end: bool },
+    Trailers(HeaderMap),
+}
+
+// === impl Exchange ===
+
+impl Exchange {
+    fn open(way: Rc<Way>, unread: Unread, fields: Fields, body: Incoming) -> Self {
+        let wake = Rc::new(Wake::default());
+        let mut stream = way.chain.open({
+            let wake = Rc::clone(&wake);
+            Rc::new(move || wake.wake())
+        });
+        let end = body.is_end_stream();
+        stream.request_headers(fields, end);
+        Self {
+            way,
+            unread,
+            stream: Some(stream),
+            wake,
+            request: (!end).then_some(body),
+            upward: VecDeque::new(),
+            upload: None,
+            response: Answer::Unasked,
+            downward: VecDeque::new(),
+            reset: false,
+        }
+    }
+
+    /// The next piece for downstream.
+    fn poll_downward(&mut self, cx: &mut Context<'_>) -> Poll<Result<Downward, BrokenOff>> {
+        self.wake.remember(cx);
+        loop {
+            self.take_effects();
+            if let Some(piece) = self.downward.pop_front() {
+                if piece.ends() {
+                    self.finish();
+                }
+                return Poll::Ready(Ok(piece));
+            }
+            if self.reset || self.stream.is_none() {
+                self.finish();
+                return Poll::Ready(Err(BrokenOff));
+            }
+            let mut moved = self.poll_upload(cx);
+            moved |= self.poll_request(cx);
+            moved |= self.poll_response(cx);
+            if !moved {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Does what the stream wants done. What waits for the other side waits here, so that neither direction holds up the other.
+    fn take_effects(&mut self) {
+        while let Some(effect) = self.stream.as_mut().and_then(Stream::next_effect) {
+            match effect {
+                Effect::RequestHeaders { fields, end } => self.ask(fields, end),
+                Effect::RequestBody { data, end } => {
+                    self.upward.push_back(Upward::Data { data, end })
+                }
+                Effect::RequestTrailers(fields) => self
+                    .upward
+                    .push_back(Upward::Trailers(fields.into_header_map())),
+                Effect::ResponseHeaders { fields, end } => {
+                    if matches!(self.response, Answer::Unasked | Answer::Awaited(_)) {
+                        // It is a plugin's own response: what upstream would say is of no interest any more.
+                        self.hang_up();
+                    }
+                    self.downward.push_back(Downward::Head { fields, end });
+                }
+                Effect::ResponseBody { data, end } => {
+                    self.downward.push_back(Downward::Body { data, end })
+                }
+                Effect::ResponseTrailers(fields) => self
+                    .downward
+                    .push_back(Downward::Trailers(fields.into_header_map())),
+                Effect::Reset => self.reset = true,
+            }
+        }
+    }
+
+    /// Sends the head of the request upstream.
+    fn ask(&mut self, fields: Fields, end: bool) {
+        let request = match head::request_out(fields, end) {
+            Ok(request) => request,
+            Err(failure) => return self.fail(&failure),
+        };
+        let body = if end {
+            PipeBody::empty()
+        } else {
+            let (writer, body) = pipe();
+            self.upload = Some(writer);
+            body
+        };
+        self.response = Answer::Awaited(self.way.upstream.send(request, body));
+    }
+
+    /// Answers in upstream's stead.
+    fn fail(&mut self, failure: &Failure) {
+        tracing::debug!(error = failure as &dyn std::error::Error, "upstream failed");
+        self.hang_up();
+        if let Some(stream) = &mut self.stream {
+            stream.fail_upstream(failure.status().as_u16(), failure.body());
+        }
+    }
+
+    /// Hands on what upstream has room for. All polls here say whether anything moved.
+    fn poll_upload(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.upward.is_empty() {
+            return false;
+        }
+        let Some(upload) = &mut self.upload else {
+            // Nobody upstream wants it, but plugins have seen it.
+            self.upward.clear();
+            return true;
+        };
+        match upload.poll_room(cx) {
+            Poll::Pending => return false,
+            Poll::Ready(Err(_)) => {
+                self.upload = None;
+                self.upward.clear();
+                return true;
+            }
+            Poll::Ready(Ok(())) => {}
+        }
+        let last = match self.upward.pop_front() {
+            Some(Upward::Data { data, end }) => {
+                upload.data(data, end);
+                end
+            }
+            Some(Upward::Trailers(trailers)) => {
+                upload.trailers(trailers);
+                true
+            }
+            None => false,
+        };
+        if last {
+            self.upload = None;
+        }
+        true
+    }
+
+    /// Reads on downstream.
+    fn poll_request(&mut self, cx: &mut Context<'_>) -> bool {
+        let (Some(body), Some(stream)) = (&mut self.request, &mut self.stream) else {
+            return false;
+        };
+        if !self.upward.is_empty() || !stream.wants_request_body() {
+            return false;
+        }
+        match Pin::new(body).poll_frame(cx) {
+            Poll::Pending => return false,
+            Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                // The end is told by itself, as Envoy does, so that plugins get the same callbacks here as there.
+                Ok(data) => stream.request_body(data, false),
+                Err(frame) => {
+                    self.request = None;
+                    if let Ok(trailers) = frame.into_trailers() {
+                        stream.request_trailers(Fields::from_header_map(trailers));
+                    }
+                }
+            },
+            Poll::Ready(None) => {
+                self.request = None;
+                stream.request_body(Bytes::new(), true);
+            }
+            Poll::Ready(Some(Err(error))) => {
+                tracing::debug!(
+                    error = &error as &dyn std::error::Error,
+                    "request broken off"
+                );
+                self.reset = true;
+            }
+        }
+        true
+    }
+
+    /// Reads on upstream.
+    fn poll_response(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(stream) = &mut self.stream else {
+            return false;
+        };
+        match &mut self.response {
+            Answer::Unasked | Answer::Over => false,
+            Answer::Awaited(response) => match Pin::new(response).poll(cx) {
+                Poll::Pending => false,
+                Poll::Ready(Ok(response))
+                    if response.status() == StatusCode::SWITCHING_PROTOCOLS =>
+                {
+                    self.fail(&Failure::Protocol);
+                    true
+                }
+                Poll::Ready(Ok(response)) => {
+                    let (fields, body) = Fields::from_response(response);
+                    let end = body.is_end_stream();
+                    self.response = if end {
+                        Answer::Over
+                    } else {
+                        Answer::Body(body)
+                    };
+                    stream.response_headers(fields, end);
+                    true
+                }
+                Poll::Ready(Err(error)) => {
+                    tracing::debug!(error = &error as &dyn std::error::Error, "upstream failed");
+                    self.fail(&Failure::of_upstream(&error));
+                    true
+                }
+            },
+            Answer::Body(_) if !stream.wants_response_body() => false,
+            Answer::Body(body) => {
+                match Pin::new(body).poll_frame(cx) {
+                    Poll::Pending => return false,
+                    Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                        Ok(data) => stream.response_body(data, false),
+                        Err(frame) => {
+                            self.response = Answer::Over;
+                            if let Ok(trailers) = frame.into_trailers() {
+                                stream.response_trailers(Fields::from_header_map(trailers));
+                            }
+                        }
+                    },
+                    Poll::Ready(None) => {
+                        self.response = Answer::Over;
+                        stream.response_body(Bytes::new(), true);
+                    }
+                    Poll::Ready(Some(Err(error))) => {
+                        // The head has gone down, so only the connection can tell that the rest will not come.
+                        tracing::debug!(
+                            error = &error as &dyn std::error::Error,
+                            "upstream broke off"
+                        );
+                        self.reset = true;
+                    }
+                }
+                true
+            }
+        }
+    }
+
+    /// Lets go of upstream: what was not finished there is broken off.
+    fn hang_up(&mut self) {
+        self.response = Answer::Over;
+        self.upload = None;
+        self.upward.clear();
+    }
+
+    /// The response has gone down to its end, or never will: the stream is over, whatever the request still has to say.
+    fn finish(&mut self) {
+        self.hang_up();
+        if self.request.take().is_some() {
+            self.unread.mark();
+        }
+        if let Some(stream) = self.stream.take() {
+            stream.finish();
+        }
+    }
+}
+
+// === impl Downward ===
+
+impl Downward {
+    /// Whether nothing follows.
+    fn ends(&self) -> bool {
+        match self {
+            Downward::Head { end, .. } | Downward::Body { end, .. } => *end,
+            Downward::Trailers(_) => true,
+        }
+    }
+}
+
+// === impl ResponseBody ===
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = BrokenOff;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        let exchange = match self.get_mut() {
+            ResponseBody::Whole(data) if data.is_empty() => return Poll::Ready(None),
+            ResponseBody::Whole(data) => {
+                return Poll::Ready(Some(Ok(Frame::data(std::mem::take(data)))));
+            }
+            ResponseBody::Coming(exchange) => exchange,
+        };
+        loop {
+            if exchange.stream.is_none() && !exchange.reset {
+                return Poll::Ready(None);
+            }
+            return Poll::Ready(match std::task::ready!(exchange.poll_downward(cx)) {
+                Ok(Downward::Body { data, .. }) if data.is_empty() => continue,
+                Ok(Downward::Body { data, .. }) => Some(Ok(Frame::data(data))),
+                Ok(Downward::Trailers(trailers)) => Some(Ok(Frame::trailers(trailers))),
+                Ok(Downward::Head { .. }) => Some(Err(BrokenOff)),
+                Err(broken) => Some(Err(broken)),
+            });
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            ResponseBody::Whole(data) => data.is_empty(),
+            ResponseBody::Coming(exchange) => exchange.stream.is_none() && !exchange.reset,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            ResponseBody::Whole(data) => SizeHint::with_exact(data.len() as u64),
+            // The length stands in the head, where a plugin may have changed it; hyper reads it there.
+            ResponseBody::Coming(_) => SizeHint::default(),
+        }
+    }
+}
+
+/// Whom to wake when another stream's callback has changed this one.
+#[derive(Default)]
+struct Wake {
+    waker: Cell<Option<Waker>>,
+}
+
+// === impl Wake ===
+
+impl Wake {
+    fn remember(&self, cx: &mut Context<'_>) {
+        let waker = match self.waker.take() {
+            Some(waker) if waker.will_wake(cx.waker()) => waker,
+            _ => cx.waker().clone(),
+        };
+        self.waker.set(Some(waker));
+    }
+
+    fn wake(&self) {
+        // The task is polled again and remembers itself again.
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! Heads of messages on their way in and out: what belongs to one connection is taken off, what frames a body is made to
+//! agree with it.
+//!
+//! The rules are Envoy's: a request loses its connection's fields before plugins see it, a response after they have.
+
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, HeaderValue, TE, TRANSFER_ENCODING,
+    UPGRADE,
+};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
+
+use crate::fields::{Fields, FieldsError, Name, Pseudo};
+use crate::proxy::respond::Failure;
+
+const HOP_BY_HOP: [HeaderName; 5] = [
+    CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
+
+/// A request's fields as plugins see them, and its body.
+pub(super) fn request_in<B>(request: Request<B>) -> Result<(Fields, B), Failure> {
+    let headers = request.headers();
+    if headers.contains_key(UPGRADE) && lists(headers, &CONNECTION, "upgrade") {
+        return Err(Failure::Upgrade);
+    }
+    let addressed = request.uri().authority().is_some() || headers.contains_key(HOST);
+    if !addressed && request.version() == Version::HTTP_11 {
+        return Err(Failure::NoHost);
+    }
+    let te = headers.contains_key(TE);
+    let trailers = te && lists(headers, &TE, "trailers");
+    // hyper has seen it, and answers it as soon as the body is asked for.
+    let expect = headers.contains_key(EXPECT);
+    let scheme = match request.uri().scheme_str() {
+        Some("https") => "https",
+        _ => "http",
+    };
+    let (mut fields, body) = Fields::from_request(request, scheme);
+    strip_connection(&mut fields);
+    if expect {
+        fields.remove(EXPECT.as_str());
+    }
+    if trailers {
+        fields.set(TE.into(), HeaderValue::from_static("trailers"));
+    } else if te {
+        fields.remove(TE.as_str());
+    }
+    Ok((fields, body))
+}
+
+/// The request that goes upstream, its path alone as URI.
+pub(super) fn request_out(fields: Fields, end: bool) -> Result<Request<()>, Failure> {
+    let method = fields.pseudo(Pseudo::Method).map(HeaderValue::as_bytes);
+    let path = fields
+        .pseudo(Pseudo::Path)
+        .map_or(&b"/"[..], HeaderValue::as_bytes);
+    // There is one route, for all paths that are paths; Envoy's match on the prefix `/` says the same.
+    if method == Some(Method::CONNECT.as_str().as_bytes()) || !path.starts_with(b"/") {
+        return Err(Failure::NoRoute);
+    }
+    let mut request = fields.into_request().map_err(Failure::RequestHead)?;
+    frame(request.headers_mut(), end, false);
+    Ok(request)
+}
+
+/// The response that goes downstream. `to_head`: it answers a `HEAD` request, whose response tells of a body it has not.
+pub(super) fn response_out(
+    mut fields: Fields,
+    end: bool,
+    to_head: bool,
+) -> Result<Response<()>, Failure> {
+    let status = fields.status().map_err(Failure::ResponseHead)?;
+    if status.is_informational() {
+        let value = HeaderValue::from(status.as_u16());
+        return Err(Failure::ResponseHead(FieldsError::Invalid {
+            name: Pseudo::Status.as_str(),
+            value,
+        }));
+    }
+    strip_connection(&mut fields);
+    let mut response = fields.into_response().map_err(Failure::ResponseHead)?;
+    frame(
+        response.headers_mut(),
+        end,
+        to_head || status == StatusCode::NOT_MODIFIED,
+    );
+    Ok(response)
+}
+
+/// Takes off the fields that speak of the connection, and those that `connection` names.
+fn strip_connection(fields: &mut Fields) {
+    let hop_by_hop = |name: &Name| matches!(name, Name::Header(name) if HOP_BY_HOP.contains(name));
+    // Most messages have none, and then one look is all it costs.
+    if !fields.iter().any(|(name, _)| hop_by_hop(name)) {
+        return;
+    }
+    let named: Vec<Vec<u8>> = fields
+        .values(CONNECTION.as_str())
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .map(|name| name.trim_ascii().to_vec())
+        .filter(|name| !name.starts_with(b":"))
+        .collect();
+    for name in named {
+        // What `te` says is passed on as far as it can be.
+        if !name.eq_ignore_ascii_case(TE.as_str().as_bytes()) {
+            fields.remove(name);
+        }
+    }
+    for name in &HOP_BY_HOP {
+        fields.remove(name.as_str());
+    }
+}
+
+/// Makes the head agree with what follows it. Plugins can write any `content-length`; with one that is no length, or two
+/// of them, hyper could not frame the message, and with one where nothing follows the other side would wait for ever.
+/// `tells` says that the field tells of a body that is not sent.
+fn frame(headers: &mut HeaderMap, end: bool, tells: bool) {
+    headers.remove(TRANSFER_ENCODING);
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let Some(first) = lengths.next() else { return };
+    let length: Option<u64> = first.to_str().ok().and_then(|text| text.parse().ok());
+    let sound =
+        lengths.next().is_none() && length.is_some() && (!end || tells || length == Some(0));
+    if !sound {
+        headers.remove(CONTENT_LENGTH);
+    }
+}
+
+/// Whether a field's comma-separated values have this token among them.
+fn lists(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+    headers
+        .get_all(name)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        // A token may carry parameters, as in `trailers;q=0.5`.
+        .filter_map(|item| item.split(|byte| *byte == b';').next())
+        .any(|item| item.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(
+        build: impl FnOnce(http::request::Builder) -> http::request::Builder,
+    ) -> Request<()> {
+        build(Request::builder().uri("/a?b").header("host", "h"))
+            .body(())
+            .expect("a request")
+    }
+
+    fn names(fields: &Fields) -> Vec<&str> {
+        let mut names: Vec<_> = fields.iter().map(|(name, _)| name.as_str()).collect();
+        names.sort_unstable();
+        names
+    }
+
+    #[test]
+    fn request_loses_what_belongs_to_its_connection() {
+        let request = request(|it| {
+            it.header("connection", "keep-alive, X-Hop")
+                .header("x-hop", "1")
+                .header("keep-alive", "timeout=5")
+                .header("proxy-connection", "close")
+                .header("transfer-encoding", "chunked")
+                .header("te", "gzip, trailers;q=0.5")
+                .header("expect", "100-continue")
+                .header("x-kept", "1")
+        });
+        let (fields, ()) = request_in(request).expect("a request that is taken");
+        assert_eq!(
+            names(&fields),
+            [":authority", ":method", ":path", ":scheme", "te", "x-kept"]
+        );
+        assert_eq!(fields.get("te").expect("te"), "trailers");
+    }
+
+    #[test]
+    fn request_without_host_is_refused() {
+        let request = Request::builder().uri("/").body(()).expect("a request");
+        assert!(matches!(request_in(request), Err(Failure::NoHost)));
+    }
+
+    #[test]
+    fn request_in_absolute_form_says_its_authority_itself() {
+        let request = Request::builder()
+            .uri("http://other:81/x?y")
+            .header("host", "h")
+            .body(())
+            .expect("a request");
+        let (fields, ()) = request_in(request).expect("a request that is taken");
+        assert_eq!(fields.get(":authority").expect("an authority"), "other:81");
+        assert_eq!(fields.get(":path").expect("a path"), "/x?y");
+    }
+
+    #[test]
+    fn request_to_upgrade_is_refused() {
+        let upgrade = request(|it| {
+            it.header("connection", "Upgrade")
+                .header("upgrade", "websocket")
+        });
+        assert!(matches!(request_in(upgrade), Err(Failure::Upgrade)));
+    }
+
+    #[test]
+    fn request_for_no_path_has_no_route() {
+        for (method, path) in [("OPTIONS", "*"), ("CONNECT", "/")] {
+            let mut fields = Fields::new();
+            fields.set_pseudo(Pseudo::Method, HeaderValue::from_static(method));
+            fields.set_pseudo(Pseudo::Path, HeaderValue::from_static(path));
+            assert!(
+                matches!(request_out(fields, true), Err(Failure::NoRoute)),
+                "{method} {path}"
+            );
+        }
+    }
+
+    fn response(
+        headers: &[(&'static str, &'static str)],
+        end: bool,
+        to_head: bool,
+    ) -> Response<()> {
+        let mut fields = Fields::new();
+        fields.set_pseudo(Pseudo::Status, HeaderValue::from_static("200"));
+        for (name, value) in headers {
+            fields.append(
+                HeaderName::from_static(name).into(),
+                HeaderValue::from_static(value),
+            );
+        }
+        response_out(fields, end, to_head).expect("a response that can be sent")
+    }
+
+    #[test]
+    fn response_keeps_a_length_that_can_be_true() {
+        let length = |values: &[&'static str], end, to_head| {
+            let headers: Vec<_> = values
+                .iter()
+                .map(|value| ("content-length", *value))
+                .collect();
+            response(&headers, end, to_head)
+                .headers()
+                .get(CONTENT_LENGTH)
+                .cloned()
+        };
+        assert_eq!(
+            length(&["5"], false, false),
+            Some(HeaderValue::from_static("5"))
+        );
+        assert_eq!(
+            length(&["5"], true, true),
+            Some(HeaderValue::from_static("5"))
+        );
+        assert_eq!(
+            length(&["0"], true, false),
+            Some(HeaderValue::from_static("0"))
+        );
+        assert_eq!(length(&["5"], true, false), None);
+        assert_eq!(length(&["5", "6"], false, false), None);
+        assert_eq!(length(&["five"], false, false), None);
+    }
+
+    #[test]
+    fn response_loses_what_belongs_to_its_connection() {
+        let response = response(
+            &[
+                ("connection", "close"),
+                ("transfer-encoding", "chunked"),
+                ("x-kept", "1"),
+            ],
+            false,
+            false,
+        );
+        assert_eq!(response.headers().keys().collect::<Vec<_>>(), ["x-kept"]);
+    }
+
+    #[test]
+    fn response_needs_a_final_status() {
+        let mut fields = Fields::new();
+        assert!(response_out(fields.clone(), true, false).is_err());
+        fields.set_pseudo(Pseudo::Status, HeaderValue::from_static("100"));
+        assert!(response_out(fields, true, false).is_err());
+    }
+}

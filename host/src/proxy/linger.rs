@@ -1,0 +1,122 @@
+//! A connection that is closed so that the last response arrives.
+//!
+//! Closing a socket that has unread input resets the connection, and a client that was still sending, because the response
+//! came before it was done, may then never see that response. So such a connection is closed in two steps: nothing more is
+//! written, and what still comes is thrown away until the client closes too, or has had long enough.
+
+use std::cell::Cell;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead as _, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Sleep, sleep};
+
+/// How long a client may go on sending. It is Envoy's delay.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// A downstream connection.
+pub(super) struct Lingering {
+    io: TokioIo<TcpStream>,
+    unread: Unread,
+    closing: Option<Pin<Box<Sleep>>>,
+}
+
+/// Remembers of a connection that a request on it was answered before all of it was read.
+#[derive(Clone, Default)]
+pub(super) struct Unread(Rc<Cell<bool>>);
+
+// === impl Lingering ===
+
+impl Lingering {
+    pub(super) fn new(stream: TcpStream, unread: Unread) -> Self {
+        Self {
+            io: TokioIo::new(stream),
+            unread,
+            closing: None,
+        }
+    }
+
+    fn io(self: Pin<&mut Self>) -> Pin<&mut TokioIo<TcpStream>> {
+        Pin::new(&mut self.get_mut().io)
+    }
+}
+
+// === impl Unread ===
+
+impl Unread {
+    pub(super) fn mark(&self) {
+        self.0.set(true);
+    }
+}
+
+impl Read for Lingering {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.io().poll_read(cx, buf)
+    }
+}
+
+impl Write for Lingering {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.io().poll_write(cx, buf)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.io().poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let closing = match &mut this.closing {
+            Some(closing) => closing,
+            None => {
+                ready!(Pin::new(&mut this.io).poll_shutdown(cx))?;
+                if !this.unread.0.get() {
+                    return Poll::Ready(Ok(()));
+                }
+                this.closing.insert(Box::pin(sleep(LINGER)))
+            }
+        };
+        let stream = this.io.inner_mut();
+        let mut waste = [0; 8192];
+        // A fast sender must not keep the worker here for its whole second: after some rounds others have their turn.
+        for _ in 0..16 {
+            if closing.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Ok(()));
+            }
+            let mut waste = ReadBuf::new(&mut waste);
+            match ready!(Pin::new(&mut *stream).poll_read(cx, &mut waste)) {
+                Ok(()) if !waste.filled().is_empty() => {}
+                // It has closed, one way or the other.
+                Ok(()) | Err(_) => return Poll::Ready(Ok(())),
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.io().poll_write_vectored(cx, bufs)
+    }
+}

@@ -1,0 +1,244 @@
+//! The proxy: HTTP/1.1 in, plugins, HTTP/1.1 out, on hyper.
+//!
+//! `accept` deals connections out to workers; a `worker` is a thread with plugin instances of its own; `exchange` carries
+//! one request and its response, with `head` for what heads may say, `pipe` for a body on its way up, `upstream` for the
+//! client and `linger` for closing politely. `respond` makes responses of errors. [`echo`] is an upstream to try plugins on.
+//!
+//! What the plugins' callbacks mean is not here but in [`crate::stream`]. HTTP/2 would be another way of serving a
+//! connection in `worker` and of connecting in `upstream`: an exchange does not know which it is.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, watch};
+
+use crate::clock::Clock;
+use crate::logs::LogSink;
+use crate::plugin::PluginSpec;
+use crate::proxy::exchange::Way;
+use crate::proxy::upstream::UpstreamClient;
+use crate::runtime::{LoadError, Runtime, RuntimeConfig, StartError};
+
+mod accept;
+pub mod echo;
+mod exchange;
+mod head;
+mod linger;
+mod pipe;
+mod respond;
+mod upstream;
+mod worker;
+
+pub use echo::EchoServer;
+
+/// A proxy at work. Dropping it cuts off what is under way.
+pub struct Server {
+    address: SocketAddr,
+    stop: watch::Sender<Option<Instant>>,
+    threads: Vec<JoinHandle<()>>,
+    // What follows is dropped after the threads have ended: upstream and the plugins' code are in use until then.
+    _echo: Option<EchoServer>,
+    _runtime: Runtime,
+}
+
+/// What a proxy is to do.
+#[derive(Clone)]
+pub struct ServerConfig {
+    /// Where it listens; port 0 lets the system choose.
+    pub listen: SocketAddr,
+    /// Where requests go that the plugins let through.
+    pub upstream: Upstream,
+    /// How many threads serve; at least one. Each has plugin instances of its own, which share no state.
+    pub workers: usize,
+    /// The plugins, in the order that requests pass them.
+    pub plugins: Vec<PluginSpec>,
+    /// Time as plugins see it.
+    pub clock: Arc<dyn Clock>,
+    /// Where plugins' log lines go.
+    pub logs: Arc<dyn LogSink>,
+}
+
+/// The server behind the proxy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Upstream {
+    /// An [`EchoServer`] that comes and goes with the proxy.
+    Echo,
+    /// A server that speaks HTTP/1.1.
+    Http {
+        /// Its name or IP address.
+        host: String,
+        /// Its TCP port.
+        port: u16,
+    },
+}
+
+/// Why a proxy cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// A plugin cannot be loaded.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// A plugin cannot be started.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The upstream's host is no host.
+    #[error("upstream `{host}` is neither a name nor an IP address")]
+    Upstream {
+        /// What was given.
+        host: String,
+    },
+    /// The port cannot be opened.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The system gives no more threads, or no way to wait on sockets.
+    #[error("cannot start thread `{thread}`")]
+    Thread {
+        /// The thread's name.
+        thread: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A worker ended before it was ready.
+    #[error("worker {worker} ended while it started")]
+    Lost {
+        /// The worker's number.
+        worker: usize,
+    },
+}
+
+// === impl Server ===
+
+impl Server {
+    /// Loads the plugins, starts the workers, then opens the port: whoever can connect is served.
+    pub fn start(config: ServerConfig) -> Result<Server, ServeError> {
+        let runtime = Runtime::new(RuntimeConfig {
+            clock: config.clock,
+            ..RuntimeConfig::new(config.logs)
+        })?;
+        let chain = runtime.load(&config.plugins)?;
+        let (echo, host, port) = match config.upstream {
+            Upstream::Http { host, port } => (None, host, port),
+            Upstream::Echo => {
+                let address = SocketAddr::from(([127, 0, 0, 1], 0));
+                let echo = EchoServer::start(address)
+                    .map_err(|source| ServeError::Listen { address, source })?;
+                let address = echo.local_addr();
+                (Some(echo), address.ip().to_string(), address.port())
+            }
+        };
+        let authority =
+            upstream::authority(&host, port).map_err(|_| ServeError::Upstream { host })?;
+
+        // From here on an early return drops the server, which stops the threads that are there.
+        let mut server = Server {
+            address: config.listen,
+            stop: watch::Sender::new(None),
+            threads: Vec::new(),
+            _echo: echo,
+            _runtime: runtime,
+        };
+        let mut inboxes = Vec::new();
+        let mut starting = Vec::new();
+        for worker in 0..config.workers.max(1) {
+            let (sender, inbox) = mpsc::unbounded_channel();
+            let (started, ready) = std::sync::mpsc::sync_channel(1);
+            let (chain, authority, stop) =
+                (chain.clone(), authority.clone(), server.stop.subscribe());
+            server.spawn(
+                format!("tidegate-worker-{worker}"),
+                move |runtime| match chain.start_worker(worker) {
+                    Ok(chain) => {
+                        let _ = started.send(Ok(()));
+                        let way = Way {
+                            chain,
+                            upstream: UpstreamClient::new(authority),
+                        };
+                        worker::run(runtime, way, inbox, stop);
+                    }
+                    Err(error) => _ = started.send(Err(error)),
+                },
+            )?;
+            inboxes.push(sender);
+            starting.push(ready);
+        }
+        for (worker, ready) in starting.into_iter().enumerate() {
+            ready.recv().map_err(|_| ServeError::Lost { worker })??;
+        }
+
+        let listen = |source| ServeError::Listen {
+            address: config.listen,
+            source,
+        };
+        let listener = accept::listen(config.listen).map_err(listen)?;
+        server.address = listener.local_addr().map_err(listen)?;
+        let stop = server.stop.subscribe();
+        server.spawn("tidegate-accept".into(), move |runtime| {
+            accept::run(runtime, listener, &inboxes, stop)
+        })?;
+        Ok(server)
+    }
+
+    /// Where it listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Takes no more connections and requests, waits for what is under way, no longer than `grace`, and cuts off the rest.
+    pub fn shutdown(mut self, grace: Duration) {
+        self.stop_by(Instant::now() + grace);
+    }
+
+    /// Serves until the process ends.
+    pub fn wait(mut self) {
+        self.join();
+    }
+
+    fn spawn(
+        &mut self,
+        thread: String,
+        body: impl FnOnce(&tokio::runtime::Runtime) + Send + 'static,
+    ) -> Result<(), ServeError> {
+        let failed = |source| ServeError::Thread {
+            thread: thread.clone(),
+            source,
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(failed)?;
+        let handle = std::thread::Builder::new()
+            .name(thread.clone())
+            .spawn(move || body(&runtime))
+            .map_err(failed)?;
+        self.threads.push(handle);
+        Ok(())
+    }
+
+    fn stop_by(&mut self, deadline: Instant) {
+        self.stop.send_replace(Some(deadline));
+        self.join();
+    }
+
+    fn join(&mut self) {
+        for thread in self.threads.drain(..) {
+            let name = thread.thread().name().unwrap_or_default().to_owned();
+            if thread.join().is_err() {
+                tracing::error!(thread = name, "thread panicked");
+            }
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop_by(Instant::now());
+    }
+}

@@ -1,0 +1,251 @@
+//! A body that is written while it is sent.
+//!
+//! The exchange pushes pieces in at one end, hyper's client, in a task of its own, takes them out at the other. There is
+//! room for one piece: more would only hide from downstream that upstream is slow. Channels from libraries either cannot be
+//! polled for room or hold more than they are told to.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+
+/// The two ends of a body.
+pub(super) fn pipe() -> (Writer, PipeBody) {
+    let shared = Arc::new(Mutex::new(Shared::default()));
+    (
+        Writer {
+            shared: Arc::clone(&shared),
+            finished: false,
+        },
+        PipeBody(Source::Pipe(Reader { shared })),
+    )
+}
+
+/// The end that pieces are pushed into. Dropped before the body was finished, it breaks the body off.
+pub(super) struct Writer {
+    shared: Arc<Mutex<Shared>>,
+    finished: bool,
+}
+
+/// A request's body as hyper's client takes it.
+pub(super) struct PipeBody(Source);
+
+/// Nobody takes pieces any more: the upstream connection is gone, or its response came before the request's end.
+#[derive(Debug)]
+pub(super) struct Unread;
+
+/// The request was broken off downstream, so the request upstream is broken off too.
+#[derive(Debug, thiserror::Error)]
+#[error("the request was broken off before its end")]
+pub(super) struct BrokenOff;
+
+enum Source {
+    Empty,
+    Pipe(Reader),
+}
+
+struct Reader {
+    shared: Arc<Mutex<Shared>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    piece: Option<Frame<Bytes>>,
+    end: Option<End>,
+    unread: bool,
+    /// Whoever waits: the writer for room, the reader for a piece. Both cannot wait at once.
+    waiting: Option<Waker>,
+}
+
+#[derive(Clone, Copy)]
+enum End {
+    Finished,
+    Broken,
+}
+
+// === impl Writer ===
+
+impl Writer {
+    /// Waits until there is room for a piece.
+    pub(super) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<Result<(), Unread>> {
+        let mut shared = lock(&self.shared);
+        if shared.unread {
+            return Poll::Ready(Err(Unread));
+        }
+        if shared.piece.is_none() {
+            return Poll::Ready(Ok(()));
+        }
+        shared.waiting = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// Pushes a piece of the body, and says whether it is the last. There must be room.
+    pub(super) fn data(&mut self, data: Bytes, last: bool) {
+        let piece = (!data.is_empty()).then(|| Frame::data(data));
+        self.push(piece, last);
+    }
+
+    /// Pushes the trailers; nothing follows them. There must be room.
+    pub(super) fn trailers(&mut self, trailers: HeaderMap) {
+        self.push(Some(Frame::trailers(trailers)), true);
+    }
+
+    fn push(&mut self, piece: Option<Frame<Bytes>>, last: bool) {
+        let mut shared = lock(&self.shared);
+        if piece.is_some() {
+            shared.piece = piece;
+        }
+        if last {
+            shared.end = Some(End::Finished);
+            self.finished = true;
+        }
+        shared.wake();
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if !self.finished {
+            let mut shared = lock(&self.shared);
+            shared.end = Some(End::Broken);
+            shared.wake();
+        }
+    }
+}
+
+// === impl PipeBody ===
+
+impl PipeBody {
+    /// No body at all.
+    pub(super) fn empty() -> Self {
+        Self(Source::Empty)
+    }
+}
+
+impl Body for PipeBody {
+    type Data = Bytes;
+    type Error = BrokenOff;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        let Source::Pipe(reader) = &self.0 else {
+            return Poll::Ready(None);
+        };
+        let mut shared = lock(&reader.shared);
+        if let Some(piece) = shared.piece.take() {
+            shared.wake();
+            return Poll::Ready(Some(Ok(piece)));
+        }
+        match shared.end {
+            Some(End::Finished) => Poll::Ready(None),
+            Some(End::Broken) => Poll::Ready(Some(Err(BrokenOff))),
+            None => {
+                shared.waiting = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            Source::Empty => true,
+            Source::Pipe(reader) => {
+                let shared = lock(&reader.shared);
+                shared.piece.is_none() && matches!(shared.end, Some(End::Finished))
+            }
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Source::Empty => SizeHint::with_exact(0),
+            // The length stands in the head, where a plugin may have changed it; hyper reads it there.
+            Source::Pipe(_) => SizeHint::default(),
+        }
+    }
+}
+
+// === impl Reader ===
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        let mut shared = lock(&self.shared);
+        shared.unread = true;
+        shared.piece = None;
+        shared.wake();
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    fn wake(&mut self) {
+        if let Some(waiting) = self.waiting.take() {
+            waiting.wake();
+        }
+    }
+}
+
+/// A poisoned lock guards a piece that is whole all the same: every change here is one assignment after another.
+fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    fn noop() -> Context<'static> {
+        Context::from_waker(Waker::noop())
+    }
+
+    #[test]
+    fn pipe_holds_one_piece() {
+        let (mut writer, mut body) = pipe();
+        assert!(matches!(writer.poll_room(&mut noop()), Poll::Ready(Ok(()))));
+        writer.data(Bytes::from_static(b"one"), false);
+        assert!(writer.poll_room(&mut noop()).is_pending());
+        let Poll::Ready(Some(Ok(piece))) = Pin::new(&mut body).poll_frame(&mut noop()) else {
+            panic!("no piece")
+        };
+        assert_eq!(piece.into_data().expect("data"), "one");
+        assert!(matches!(writer.poll_room(&mut noop()), Poll::Ready(Ok(()))));
+    }
+
+    #[tokio::test]
+    async fn pipe_ends_with_the_last_piece() {
+        let (mut writer, body) = pipe();
+        writer.data(Bytes::from_static(b"all"), true);
+        drop(writer);
+        assert_eq!(
+            body.collect().await.expect("a whole body").to_bytes(),
+            "all"
+        );
+    }
+
+    #[tokio::test]
+    async fn pipe_breaks_off_with_its_writer() {
+        let (mut writer, body) = pipe();
+        writer.data(Bytes::from_static(b"half"), false);
+        drop(writer);
+        assert!(body.collect().await.is_err());
+    }
+
+    #[test]
+    fn pipe_tells_that_nobody_reads() {
+        let (mut writer, body) = pipe();
+        writer.data(Bytes::from_static(b"lost"), false);
+        drop(body);
+        assert!(matches!(
+            writer.poll_room(&mut noop()),
+            Poll::Ready(Err(Unread))
+        ));
+    }
+}

@@ -1,0 +1,86 @@
+//! The way upstream: one client for each worker, with its own pool of connections.
+//!
+//! Nothing is shared between workers, so no request waits for another worker's lock. The client asks anew, on another
+//! connection, when the one that it took from the pool turns out to have been closed before anything was written.
+
+use std::time::Duration;
+
+use http::uri::{Authority, InvalidUri, PathAndQuery, Scheme};
+use http::{Request, Uri};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::{Client, ResponseFuture};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+
+use crate::proxy::pipe::PipeBody;
+
+/// How long a connection may take to come up.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// How long an unused connection is kept. Shorter than what common servers allow, lest a request meet one that closes.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// A worker's client.
+pub(super) struct UpstreamClient {
+    client: Client<HttpConnector, PipeBody>,
+    authority: Authority,
+}
+
+// === impl UpstreamClient ===
+
+impl UpstreamClient {
+    /// A client for this server alone.
+    pub(super) fn new(authority: Authority) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        connector.set_connect_timeout(Some(CONNECT));
+        let client = Client::builder(TokioExecutor::new())
+            .pool_idle_timeout(IDLE)
+            .pool_timer(TokioTimer::new())
+            // The head says whom the request is for; a plugin may have made it someone else.
+            .set_host(false)
+            .build(connector);
+        Self { client, authority }
+    }
+
+    /// Sends a request whose URI is its path.
+    pub(super) fn send(&self, head: Request<()>, body: PipeBody) -> ResponseFuture {
+        let (mut head, ()) = head.into_parts();
+        // The URI tells the client where to connect; on the wire it is the path again.
+        let path = head
+            .uri
+            .into_parts()
+            .path_and_query
+            .unwrap_or_else(|| PathAndQuery::from_static("/"));
+        let mut parts = http::uri::Parts::default();
+        parts.scheme = Some(Scheme::HTTP);
+        parts.authority = Some(self.authority.clone());
+        parts.path_and_query = Some(path);
+        // Scheme, authority and path together are always a URI.
+        head.uri = Uri::from_parts(parts).unwrap_or_default();
+        self.client.request(Request::from_parts(head, body))
+    }
+}
+
+/// A host and a port as they stand in a URI; an IPv6 address gets its brackets.
+pub(super) fn authority(host: &str, port: u16) -> Result<Authority, InvalidUri> {
+    if host.contains(':') && !host.starts_with('[') {
+        format!("[{host}]:{port}").parse()
+    } else {
+        format!("{host}:{port}").parse()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn authority_brackets_an_ipv6_address() {
+        assert_eq!(authority("::1", 80).expect("an authority"), "[::1]:80");
+        assert_eq!(
+            authority("localhost", 80).expect("an authority"),
+            "localhost:80"
+        );
+        assert!(authority("no host", 80).is_err());
+    }
+}

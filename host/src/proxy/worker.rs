@@ -1,0 +1,95 @@
+//! A worker: one thread with its own plugin instances, its own connections and its own runtime.
+//!
+//! Everything that a request touches belongs to the worker that its connection was given to, so nothing here is locked or
+//! shared. What comes from outside are connections, and the word to stop.
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioTimer;
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{LocalSet, spawn_local};
+
+use crate::proxy::exchange::{self, Way};
+use crate::proxy::linger::{Lingering, Unread};
+
+/// How long a connection may stay silent before, or stammer through, a request's head.
+const HEAD: std::time::Duration = std::time::Duration::from_secs(300);
+
+/// Bytes of a request's head; Envoy's limit.
+const HEAD_BYTES: usize = 60 * 1024;
+
+/// The word to stop: none yet, or when what is still under way is cut off.
+pub(super) type Stop = watch::Receiver<Option<Instant>>;
+
+/// Connections on their way to a worker.
+pub(super) type Inbox = mpsc::UnboundedReceiver<std::net::TcpStream>;
+
+/// Serves connections until the word to stop, then what is still under way until its deadline.
+pub(super) fn run(runtime: &tokio::runtime::Runtime, way: Way, inbox: Inbox, stop: Stop) {
+    let local = LocalSet::new();
+    // Tasks that are left at the deadline are dropped with the set, and their streams end.
+    local.block_on(runtime, serve(Rc::new(way), inbox, stop));
+}
+
+async fn serve(way: Rc<Way>, mut inbox: Inbox, mut stop: Stop) {
+    let connections = GracefulShutdown::new();
+    let deadline = loop {
+        tokio::select! {
+            biased;
+            deadline = deadline(&mut stop) => break deadline,
+            stream = inbox.recv() => match stream {
+                Some(stream) => connect(&way, stream, &connections),
+                // The acceptor has gone and will send no more; the word to stop comes after it.
+                None => break deadline(&mut stop).await,
+            },
+        }
+    };
+    // Idle connections close now, busy ones after their response.
+    tokio::select! {
+        () = connections.shutdown() => {}
+        () = tokio::time::sleep_until(deadline.into()) => {}
+    }
+}
+
+/// Waits for the word to stop.
+pub(super) async fn deadline(stop: &mut Stop) -> Instant {
+    match stop.wait_for(Option::is_some).await {
+        Ok(deadline) => deadline.unwrap_or_else(Instant::now),
+        // Whoever could have said it is gone.
+        Err(_) => Instant::now(),
+    }
+}
+
+fn connect(way: &Rc<Way>, stream: std::net::TcpStream, connections: &GracefulShutdown) {
+    let stream = match TcpStream::from_std(stream) {
+        Ok(stream) => stream,
+        Err(error) => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "connection lost");
+            return;
+        }
+    };
+    let unread = Unread::default();
+    let service = service_fn({
+        let (way, unread) = (Rc::clone(way), unread.clone());
+        move |request| exchange::serve(Rc::clone(&way), unread.clone(), request)
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .max_header_size(HEAD_BYTES)
+        .serve_connection(Lingering::new(stream, unread), service);
+    let connection = connections.watch(connection);
+    spawn_local(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(
+                error = &error as &dyn std::error::Error,
+                "connection closed"
+            );
+        }
+    });
+}

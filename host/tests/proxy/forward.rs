@@ -1,0 +1,252 @@
+//! Messages as they pass.
+
+use serde_json::{Value, json};
+
+use crate::peers::{Origin, Peer, before, before_echo};
+
+/// What the echo server says that it received.
+fn told(body: &[u8]) -> Value {
+    let mut told: Value = serde_json::from_slice(body).expect("JSON from the echo server");
+    // Fields of different names come in any order. The sort is stable: those of one name stay as they are.
+    let headers = told["headers"].as_array_mut().expect("a list of fields");
+    headers.sort_by_key(|field| field[0].as_str().map(str::to_owned));
+    told
+}
+
+#[test]
+fn request_arrives_as_it_was_sent() {
+    let server = before_echo();
+    let (head, body) = Peer::connect(&server).ask(
+        b"POST /a/b?c=d&e HTTP/1.1\r\nHost: example.com:81\r\nX-Name: one\r\nContent-Length: 5\r\nx-name: two\r\nx-bytes: \xff\\\r\n\r\nhello",
+    );
+    assert_eq!(head.first, "HTTP/1.1 200 OK");
+    assert_eq!(
+        told(&body),
+        json!({
+            "method": "POST",
+            "path": "/a/b?c=d&e",
+            "headers": [
+                ["content-length", "5"],
+                ["host", "example.com:81"],
+                ["x-bytes", r"\xff\\"],
+                ["x-name", "one"],
+                ["x-name", "two"],
+            ],
+            "body": "hello",
+        }),
+    );
+}
+
+#[test]
+fn request_without_body_has_none_upstream() {
+    let server = before_echo();
+    let (_, body) = Peer::connect(&server).ask("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
+    assert_eq!(told(&body)["headers"], json!([["host", "h"]]));
+}
+
+#[test]
+fn request_loses_what_belongs_to_its_connection() {
+    let server = before_echo();
+    let (_, body) = Peer::connect(&server).ask(
+        "GET /a HTTP/1.1\r\nhost: h\r\nconnection: x-hop, keep-alive\r\nx-hop: 1\r\nkeep-alive: timeout=5\r\nproxy-connection: close\r\n\r\n",
+    );
+    assert_eq!(told(&body)["headers"], json!([["host", "h"]]));
+}
+
+#[test]
+fn request_in_absolute_form_is_for_its_authority() {
+    let server = before_echo();
+    let (_, body) =
+        Peer::connect(&server).ask("GET http://other:81/x?y HTTP/1.1\r\nhost: h\r\n\r\n");
+    assert_eq!(
+        (&told(&body)["path"], &told(&body)["headers"]),
+        (&json!("/x?y"), &json!([["host", "other:81"]]))
+    );
+    let (_, body) = Peer::connect(&server).ask("GET http://other HTTP/1.1\r\nhost: h\r\n\r\n");
+    assert_eq!(told(&body)["path"], "/");
+}
+
+#[test]
+fn request_that_expects_100_is_told_to_go_on() {
+    let server = before_echo();
+    let mut client = Peer::connect(&server);
+    client.send("POST /a HTTP/1.1\r\nhost: h\r\nexpect: 100-continue\r\ncontent-length: 5\r\n\r\n");
+    assert_eq!(
+        client.head().expect("an interim response").first,
+        "HTTP/1.1 100 Continue"
+    );
+    let (head, body) = client.ask("hello");
+    assert_eq!(head.first, "HTTP/1.1 200 OK");
+    assert_eq!(told(&body)["body"], "hello");
+    assert_eq!(
+        told(&body)["headers"],
+        json!([["content-length", "5"], ["host", "h"]])
+    );
+}
+
+#[test]
+fn trailers_pass_both_ways() {
+    let origin = Origin::new(|mut peer| {
+        let head = peer.head().expect("a request");
+        assert_eq!(head.get("te").as_deref(), Some("trailers"));
+        assert_eq!(
+            peer.chunked(),
+            (b"hello".to_vec(), vec!["x-sum: 1".to_owned()])
+        );
+        peer.send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-total\r\n\r\n3\r\nabc\r\n0\r\nx-total: 3\r\n\r\n");
+    });
+    let server = before(&origin);
+    let mut client = Peer::connect(&server);
+    client.send(
+        "POST /a HTTP/1.1\r\nhost: h\r\nte: trailers\r\ntrailer: x-sum\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nx-sum: 1\r\n\r\n",
+    );
+    assert_eq!(client.head().expect("a response").first, "HTTP/1.1 200 OK");
+    assert_eq!(
+        client.chunked(),
+        (b"abc".to_vec(), vec!["x-total: 3".to_owned()])
+    );
+}
+
+#[test]
+fn trailers_that_the_client_did_not_ask_for_end_the_body_cleanly() {
+    let origin =
+        Origin::answering(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-total\r\n\r\n3\r\nabc\r\n0\r\nx-total: 3\r\n\r\n");
+    let server = before(&origin);
+    let mut client = Peer::connect(&server);
+    for _ in 0..2 {
+        client.send("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
+        client.head().expect("a response");
+        assert_eq!(client.chunked(), (b"abc".to_vec(), vec![]));
+    }
+}
+
+#[test]
+fn response_arrives_as_it_was_sent() {
+    let origin = Origin::answering(
+        b"HTTP/1.1 418 I'm a teapot\r\nContent-Length: 2\r\nset-cookie: a\r\nset-cookie: b\r\nx-bytes: \xff\r\nkeep-alive: timeout=5\r\nconnection: keep-alive\r\n\r\nhi",
+    );
+    let server = before(&origin);
+    let (head, body) = Peer::connect(&server).ask("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
+    assert!(head.first.starts_with("HTTP/1.1 418 "));
+    assert_eq!(
+        head.names(),
+        [
+            "content-length",
+            "date",
+            "set-cookie",
+            "set-cookie",
+            "x-bytes"
+        ]
+    );
+    assert_eq!(head.get("set-cookie").as_deref(), Some("a, b"));
+    assert!(head.fields.contains(&("x-bytes".to_owned(), vec![0xff])));
+    assert_eq!(body, b"hi");
+}
+
+#[test]
+fn response_to_head_tells_of_a_body_and_has_none() {
+    let origin = Origin::answering(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n");
+    let server = before(&origin);
+    let mut client = Peer::connect(&server);
+    for _ in 0..2 {
+        client.send("HEAD /a HTTP/1.1\r\nhost: h\r\n\r\n");
+        assert_eq!(
+            client
+                .head()
+                .expect("a response")
+                .get("content-length")
+                .as_deref(),
+            Some("1000")
+        );
+    }
+    assert_eq!(origin.connections(), 1);
+}
+
+#[test]
+fn responses_without_body_leave_the_connection_usable() {
+    for status in ["204 No Content", "304 Not Modified"] {
+        let response = format!("HTTP/1.1 {status}\r\nx-a: b\r\n\r\n").into_bytes();
+        let origin = Origin::answering(response.leak());
+        let server = before(&origin);
+        let mut client = Peer::connect(&server);
+        for _ in 0..2 {
+            client.send("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
+            let head = client.head().expect("a response");
+            assert_eq!(head.first, format!("HTTP/1.1 {status}"));
+            assert_eq!(head.names(), ["date", "x-a"], "{status}");
+        }
+        assert_eq!(origin.connections(), 1, "{status}");
+    }
+}
+
+#[test]
+fn response_that_ends_with_its_connection_is_whole() {
+    let origin = Origin::new(|mut peer| {
+        peer.head().expect("a request");
+        peer.send("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nto the end");
+    });
+    let server = before(&origin);
+    let (_, body) = Peer::connect(&server).ask("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
+    assert_eq!(body, b"to the end");
+}
+
+#[test]
+fn requests_share_one_upstream_connection() {
+    let origin = Origin::answering(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi");
+    let server = before(&origin);
+    for _ in 0..3 {
+        let mut client = Peer::connect(&server);
+        for _ in 0..3 {
+            assert_eq!(client.ask("GET /a HTTP/1.1\r\nhost: h\r\n\r\n").1, b"hi");
+        }
+    }
+    assert_eq!(origin.connections(), 1);
+}
+
+#[test]
+fn request_moves_on_when_upstream_has_closed_the_connection_it_shared() {
+    let origin = Origin::new(|mut peer| {
+        peer.head().expect("a request");
+        peer.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi");
+    });
+    let server = before(&origin);
+    let mut client = Peer::connect(&server);
+    for _ in 0..5 {
+        assert_eq!(
+            client.ask("GET /a HTTP/1.1\r\nhost: h\r\n\r\n").0.first,
+            "HTTP/1.1 200 OK"
+        );
+    }
+}
+
+#[test]
+fn pipelined_requests_are_answered_in_order() {
+    let server = before_echo();
+    let mut client = Peer::connect(&server);
+    client.send("GET /1 HTTP/1.1\r\nhost: h\r\n\r\nGET /2 HTTP/1.1\r\nhost: h\r\n\r\n");
+    for path in ["/1", "/2"] {
+        let head = client.head().expect("a response");
+        assert_eq!(told(&client.body(&head))["path"], path);
+    }
+}
+
+#[test]
+fn echo_answers_as_it_is_asked() {
+    let server = before_echo();
+    let mut client = Peer::connect(&server);
+    let mut get = |path: &str| {
+        client.ask(format!(
+            "GET {path} HTTP/1.1\r\nhost: h\r\nte: trailers\r\n\r\n"
+        ))
+    };
+    assert_eq!(
+        get("/status/503").0.first,
+        "HTTP/1.1 503 Service Unavailable"
+    );
+    assert_eq!(get("/status/99").0.first, "HTTP/1.1 400 Bad Request");
+    assert_eq!(get("/bytes/30").1, b"abcdefghijklmnopqrstuvwxyzabcd");
+    assert_eq!(get("/chunks/2").1, b"chunk 1\nchunk 2\n");
+    let (head, _) = get("/response-headers?x-a=1&x-a=%ff&x-b");
+    assert_eq!(head.get("x-a").as_deref(), Some("1, \u{fffd}"));
+    assert_eq!(head.get("x-b").as_deref(), Some(""));
+}

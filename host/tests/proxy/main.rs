@@ -1,0 +1,10 @@
+//! The proxy without plugins, over real sockets: what it does to messages, and what it does when either side misbehaves.
+//!
+//! Both sides are raw sockets, so that tests can send and see what no HTTP library would. Every read has a deadline, so a
+//! test that waits in vain fails instead of hanging.
+
+mod errors;
+mod forward;
+mod peers;
+mod stop;
+mod streaming;
