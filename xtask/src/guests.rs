@@ -13,10 +13,12 @@ pub const TARGET: &str = "wasm32-wasip2";
 /// The profile that plugins are shipped with; see the root manifest.
 const PROFILE: &str = "plugin";
 
-/// Every plugin of the workspace: products, examples, and those that tests are made of.
+/// Every plugin of the workspace that is a component: products, examples, and those that tests are made of.
 pub fn build_all(workspace: &Workspace) -> Result<()> {
     let names: Vec<&str> = workspace
         .plugins()
+        // Modules made with Proxy-Wasm's own SDK are no components.
+        .filter(|package| !package.name.starts_with("proxy-wasm-"))
         .map(|package| package.name.as_str())
         .collect();
     for path in build(workspace, &names)? {

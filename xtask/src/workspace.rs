@@ -27,8 +27,6 @@ pub struct Workspace {
 pub struct Package {
     /// What `-p` takes.
     pub name: String,
-    /// Its `Cargo.toml`.
-    pub manifest_path: PathBuf,
     targets: Vec<Target>,
 }
 

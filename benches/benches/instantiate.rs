@@ -1,0 +1,68 @@
+//! From compiled plugin to one that is configured and can take streams, as after a trap or for another worker.
+
+use std::sync::Arc;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use tidegate_benches::candidate::{OUT_OF_REACH, configuration};
+use tidegate_host::{EngineKind, LogLine, LogSink, PluginSpec, Runtime, RuntimeConfig};
+use tidegate_testkit::guests::{self, Shape};
+
+/// A sink that drops lines: what a plugin says at its start is no part of what is measured.
+struct Silent;
+
+impl LogSink for Silent {
+    fn line(&self, _: &LogLine<'_>) {}
+}
+
+fn instantiate(criterion: &mut Criterion) {
+    let append = guests::build("bench-append", Shape::Bare).expect("the component is built");
+    let tutorial = guests::build("istio-tutorial", Shape::Wasip2).expect("the component is built");
+    let twin = guests::build_module("proxy-wasm-twin").expect("the module is built");
+    let configuration = configuration(OUT_OF_REACH);
+    let runtime = Runtime::new(RuntimeConfig::new(Arc::new(Silent))).expect("a runtime");
+    let mut group = criterion.benchmark_group("instantiate");
+    for (name, engine, module, configuration) in [
+        (
+            "component/append",
+            EngineKind::Component,
+            append.component,
+            "",
+        ),
+        (
+            "component/tutorial",
+            EngineKind::Component,
+            tutorial.component,
+            &configuration,
+        ),
+        (
+            "proxy-wasm/append",
+            EngineKind::ProxyWasm,
+            append.module,
+            "",
+        ),
+        (
+            "proxy-wasm/tutorial",
+            EngineKind::ProxyWasm,
+            tutorial.module,
+            &configuration,
+        ),
+        (
+            "proxy-wasm/rust-sdk-tutorial",
+            EngineKind::ProxyWasm,
+            twin,
+            &configuration,
+        ),
+    ] {
+        let mut spec = PluginSpec::new(name, module);
+        spec.engine = Some(engine);
+        spec.configuration = configuration.as_bytes().to_vec();
+        let chain = runtime.load(&[spec]).expect("the plugin loads");
+        group.bench_function(name, |bencher| {
+            bencher.iter_with_large_drop(|| chain.start_worker(0).expect("the plugin starts"));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, instantiate);
+criterion_main!(benches);

@@ -1,0 +1,288 @@
+//! Load on whole servers: what a request costs through Envoy and through `tidegate run`, with each way of doing the tutorial's work.
+//!
+//! `cargo bench --bench rps [-- --slices N] [--slice MILLISECONDS] [--only TEXT] [--million]`
+//!
+//! Servers share one core and take turns, the load generator has another. Slices are taken in rounds, one of each candidate, and
+//! what is compared is the server's processor time for each request: requests per second beside it tell how busy the machine was.
+//! `--million` instead sends a million requests through `tidegate run` with two workers and watches its memory.
+
+use std::env;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use tidegate_benches::affinity::{self, Cores};
+use tidegate_benches::candidate::{self, Candidate, Environment, Family, OUT_OF_REACH};
+use tidegate_benches::load::{Load, Until};
+use tidegate_benches::modules::Modules;
+use tidegate_benches::process::Server;
+use tidegate_benches::statistics::{self, Slice};
+use tidegate_benches::table::{Table, figure};
+use tidegate_benches::verify::verify;
+use tidegate_host::EchoServer;
+use tidegate_testkit::envoy::{self, Release};
+use tidegate_testkit::workspace;
+
+/// Enough that a server always has a next request before it, few enough to be cheap.
+const CONNECTIONS: usize = 8;
+
+struct Options {
+    /// Only show that everything works: each candidate is verified, and measured for a moment.
+    smoke: bool,
+    rounds: usize,
+    slice: Duration,
+    /// Part of the names of the candidates to measure, beside the first of each family.
+    only: Option<String>,
+    million: bool,
+}
+
+fn main() -> ExitCode {
+    match Options::parse(env::args().skip(1)).and_then(|options| run(&options)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("rps: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+impl Options {
+    fn parse(arguments: impl Iterator<Item = String>) -> Result<Options> {
+        let mut options = Options {
+            smoke: true,
+            rounds: 24,
+            slice: Duration::from_secs(1),
+            only: None,
+            million: false,
+        };
+        let mut test = false;
+        let mut arguments = arguments;
+        while let Some(argument) = arguments.next() {
+            let mut value = || {
+                arguments
+                    .next()
+                    .with_context(|| format!("{argument} takes a value"))
+            };
+            match argument.as_str() {
+                "--bench" => options.smoke = false,
+                "--test" => test = true,
+                "--slices" => {
+                    options.rounds = value()?.parse().context("--slices takes a number")?
+                }
+                "--slice" => {
+                    options.slice = Duration::from_millis(
+                        value()?.parse().context("--slice takes milliseconds")?,
+                    );
+                }
+                "--only" => options.only = Some(value()?),
+                "--million" => options.million = true,
+                unknown => {
+                    bail!("rps takes --slices, --slice, --only and --million, not `{unknown}`")
+                }
+            }
+        }
+        options.smoke |= test;
+        if options.smoke {
+            options.rounds = 1;
+            options.slice = Duration::from_millis(50);
+        }
+        Ok(options)
+    }
+}
+
+fn run(options: &Options) -> Result<()> {
+    let cores = Cores::choose()?;
+    let modules = Modules::build()?;
+    let envoy = match envoy::binary(Release::V1_40_0)? {
+        Ok(binary) => Some(binary),
+        Err(no_wheel) => {
+            println!("rps: SKIPPED in Envoy: {no_wheel}");
+            None
+        }
+    };
+    let tidegate = command_line_tool(options.smoke)?;
+    // What this process starts from here on runs on the load's core, the upstream included.
+    affinity::pin(cores.load).context("failed to choose a core")?;
+    let upstream = EchoServer::start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+    let environment = Environment {
+        cores,
+        modules,
+        envoy,
+        tidegate,
+        upstream: upstream.local_addr(),
+        folder: tempfile::tempdir()?,
+    };
+    if options.smoke {
+        million(&environment, 2_000)?;
+    } else if options.million {
+        return million(&environment, 1_000_000);
+    }
+    compare(&environment, options)
+}
+
+/// `tidegate`, built with the profile that users install, or as the tests have it already.
+fn command_line_tool(smoke: bool) -> Result<PathBuf> {
+    let profile = if smoke {
+        ("dev", "debug")
+    } else {
+        ("release", "release")
+    };
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo)
+        .args([
+            "build",
+            "--quiet",
+            "--package",
+            "tidegate",
+            "--profile",
+            profile.0,
+        ])
+        .current_dir(workspace::root())
+        .status()
+        .context("failed to start cargo")?;
+    ensure!(status.success(), "failed to build the command line tool");
+    Ok(workspace::target()
+        .join(profile.1)
+        .join(format!("tidegate{}", env::consts::EXE_SUFFIX)))
+}
+
+struct Row {
+    candidate: Candidate,
+    server: Server,
+    load: Load,
+    slices: Vec<Slice>,
+}
+
+fn compare(environment: &Environment, options: &Options) -> Result<()> {
+    let mut rows = Vec::new();
+    let mut families = Vec::new();
+    for candidate in Candidate::all(environment)? {
+        let base = !families.contains(&candidate.family);
+        let wanted = options
+            .only
+            .as_ref()
+            .is_none_or(|part| candidate.name.contains(part.as_str()));
+        if !base && !wanted {
+            continue;
+        }
+        families.push(candidate.family);
+        if options.smoke {
+            verify(&candidate, environment)?;
+        }
+        let server = candidate.start(environment, OUT_OF_REACH)?;
+        let mut load = Load::connect(server.address, CONNECTIONS)?;
+        load.run(Until::Elapsed(options.slice))?;
+        rows.push(Row {
+            candidate,
+            server,
+            load,
+            slices: Vec::with_capacity(options.rounds),
+        });
+    }
+    let count = rows.len();
+    for round in 0..options.rounds {
+        // Each round begins with another candidate, so that no one always follows the same neighbour.
+        for turn in 0..count {
+            let Some(row) = rows.get_mut((round + turn) % count) else {
+                continue;
+            };
+            row.slices
+                .push(measure(&row.server, &mut row.load, options.slice)?);
+        }
+    }
+    println!("{}", table(&rows)?);
+    println!(
+        "{} rounds of {} ms; cpu: the server's processor time for each request, all threads; over: paired median over the \
+         family's first row; ratio: of these, to the Rust SDK twin and to the floor",
+        options.rounds,
+        options.slice.as_millis()
+    );
+    Ok(())
+}
+
+fn measure(server: &Server, load: &mut Load, slice: Duration) -> Result<Slice> {
+    let cpu = server.cpu()?;
+    let begun = Instant::now();
+    let requests = load.run(Until::Elapsed(slice))?;
+    Ok(Slice {
+        requests,
+        time: begun.elapsed(),
+        cpu: server.cpu()?.saturating_sub(cpu),
+    })
+}
+
+fn table(rows: &[Row]) -> Result<Table> {
+    let mut table = Table::new([
+        "candidate",
+        "req/s",
+        "cpu min",
+        "cpu median",
+        "over",
+        "over/twin",
+        "over/floor",
+        "RSS MB",
+        "module B",
+    ]);
+    let over = |family: Family, part: &str| {
+        let base = rows.iter().find(|row| row.candidate.family == family)?;
+        let row = rows
+            .iter()
+            .find(|row| row.candidate.family == family && row.candidate.name.contains(part))?;
+        Some(statistics::overhead(&row.slices, &base.slices))
+    };
+    for row in rows {
+        let family = row.candidate.family;
+        let own = over(family, row.candidate.name)
+            .filter(|_| row.candidate.works)
+            .unwrap_or(f64::NAN);
+        let costs = || row.slices.iter().map(Slice::cost);
+        table.row(vec![
+            row.candidate.name.to_owned(),
+            figure(statistics::median(row.slices.iter().map(Slice::rate)), 0),
+            figure(statistics::minimum(costs()), 2),
+            figure(statistics::median(costs()), 2),
+            figure(over(family, row.candidate.name).unwrap_or(f64::NAN), 2),
+            figure(own / over(family, "twin").unwrap_or(f64::NAN), 2),
+            figure(own / over(family, "floor").unwrap_or(f64::NAN), 2),
+            figure(row.server.resident()? as f64 / 1e6, 1),
+            row.candidate
+                .module
+                .as_ref()
+                .map_or_else(|| "-".to_owned(), |module| module.len().to_string()),
+        ]);
+    }
+    Ok(table)
+}
+
+/// Memory of `tidegate run` with one plugin and two workers, in each engine, as requests go through.
+fn million(environment: &Environment, requests: u64) -> Result<()> {
+    let mut table = Table::new([
+        "memory of `tidegate run`, two workers",
+        "requests",
+        "RSS MB",
+    ]);
+    for (engine, module) in [
+        ("component", &environment.modules.component),
+        ("proxy-wasm", &environment.modules.adapted),
+    ] {
+        let configuration = candidate::configuration(OUT_OF_REACH);
+        let server = candidate::run(environment, engine, module, Some(&configuration), 2)?;
+        let mut load = Load::connect(server.address, CONNECTIONS)?;
+        let mut sent = CONNECTIONS as u64;
+        for tenth in 0..=10 {
+            let until = requests * tenth / 10;
+            if until > sent {
+                sent += load.run(Until::Requests(until - sent))?;
+            }
+            table.row(vec![
+                engine.to_owned(),
+                sent.to_string(),
+                figure(server.resident()? as f64 / 1e6, 1),
+            ]);
+        }
+    }
+    println!("{table}");
+    Ok(())
+}

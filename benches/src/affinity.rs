@@ -1,0 +1,71 @@
+//! Which core a process runs on: the server on one, the load generator on another.
+
+use std::io;
+use std::mem;
+
+use anyhow::{Context, Result, ensure};
+
+/// Two cores of this machine.
+#[derive(Clone, Copy, Debug)]
+pub struct Cores {
+    /// For the server that is measured.
+    pub server: usize,
+    /// For the load generator, and for the upstream where there is one.
+    pub load: usize,
+}
+
+impl Cores {
+    /// The first two that this process may use. Fails where there is only one: what is measured there would mean nothing.
+    pub fn choose() -> Result<Cores> {
+        let allowed = allowed().context("failed to ask which cores this process may use")?;
+        let cores: Vec<usize> = (0..libc::CPU_SETSIZE as usize)
+            .filter(|core| has(&allowed, *core))
+            .take(2)
+            .collect();
+        ensure!(
+            cores.len() == 2,
+            "the load comparison needs two cores, one for the server and one for the load"
+        );
+        Ok(Cores {
+            server: cores[0],
+            load: cores[1],
+        })
+    }
+}
+
+/// Moves the calling thread, and what it will start, to one core.
+pub fn pin(core: usize) -> io::Result<()> {
+    let mut set = empty();
+    // SAFETY: `set` is a valid set, and CPU_SET checks the index against its size.
+    unsafe { libc::CPU_SET(core, &mut set) };
+    // SAFETY: the size is that of the set that is pointed to; process 0 is the calling thread.
+    let result =
+        unsafe { libc::sched_setaffinity(0, mem::size_of::<libc::cpu_set_t>(), &raw const set) };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+fn allowed() -> io::Result<libc::cpu_set_t> {
+    let mut set = empty();
+    // SAFETY: the size is that of the set that is pointed to; process 0 is the calling thread.
+    let result =
+        unsafe { libc::sched_getaffinity(0, mem::size_of::<libc::cpu_set_t>(), &raw mut set) };
+    if result == 0 {
+        Ok(set)
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+fn has(set: &libc::cpu_set_t, core: usize) -> bool {
+    // SAFETY: `set` is a valid set, and CPU_ISSET checks the index against its size.
+    unsafe { libc::CPU_ISSET(core, set) }
+}
+
+fn empty() -> libc::cpu_set_t {
+    // SAFETY: a set of cores is a plain array of bits; all zeros is the empty set.
+    unsafe { mem::zeroed() }
+}

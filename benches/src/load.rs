@@ -1,0 +1,232 @@
+//! The load generator: a closed loop over a few kept-alive HTTP/1.1 connections, on one thread.
+//!
+//! Each connection has one request under way. The thread takes the connections in turn, reads an answer and sends the next
+//! request, so that the server always has the others' requests before it and never waits for the load. No HTTP library: what it
+//! would cost is more than what some of the candidates cost.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::messages;
+
+/// How long one answer may take before the run is given up.
+const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+
+/// Connections to one server.
+pub struct Load {
+    connections: Vec<Connection>,
+    request: Vec<u8>,
+}
+
+/// When to stop sending.
+#[derive(Clone, Copy)]
+pub enum Until {
+    /// When this much time has passed.
+    Elapsed(Duration),
+    /// When so many requests have been sent.
+    Requests(u64),
+}
+
+impl Load {
+    /// Opens the connections and sends one request over each.
+    pub fn connect(server: SocketAddr, connections: usize) -> Result<Load> {
+        let connections = (0..connections)
+            .map(|_| Connection::open(server))
+            .collect::<Result<_>>()?;
+        let mut load = Load {
+            connections,
+            request: request("/get"),
+        };
+        load.run(Until::Requests(load.connections.len() as u64))?;
+        Ok(load)
+    }
+
+    /// Sends requests and gives how many were answered; all that were sent have been by then. An answer other than 200 is
+    /// an error: the server would be measured at something else.
+    pub fn run(&mut self, until: Until) -> Result<u64> {
+        let begun = Instant::now();
+        let mut sent = 0;
+        let mut over = move || {
+            let over = match until {
+                Until::Elapsed(time) => begun.elapsed() >= time,
+                Until::Requests(count) => sent >= count,
+            };
+            sent += 1;
+            over
+        };
+        let mut answered = 0;
+        let mut waiting: Vec<bool> = Vec::with_capacity(self.connections.len());
+        for connection in &mut self.connections {
+            let send = !over();
+            if send {
+                connection.send(&self.request)?;
+            }
+            waiting.push(send);
+        }
+        while waiting.contains(&true) {
+            for (connection, waits) in self
+                .connections
+                .iter_mut()
+                .zip(&mut waiting)
+                .filter(|(_, waits)| **waits)
+            {
+                let status = connection.receive()?.status;
+                ensure!(status == 200, "the server answered {status} under load");
+                answered += 1;
+                *waits = !over();
+                if *waits {
+                    connection.send(&self.request)?;
+                }
+            }
+        }
+        Ok(answered)
+    }
+}
+
+/// One kept-alive connection.
+pub struct Connection {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+    filled: usize,
+}
+
+impl Connection {
+    /// Connects.
+    pub fn open(server: SocketAddr) -> Result<Connection> {
+        let stream =
+            TcpStream::connect(server).with_context(|| format!("failed to connect to {server}"))?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(ANSWER_WITHIN))?;
+        Ok(Connection {
+            stream,
+            buffer: vec![0; 64 * 1024],
+            filled: 0,
+        })
+    }
+
+    /// Sends a whole request.
+    pub fn send(&mut self, request: &[u8]) -> Result<()> {
+        self.stream
+            .write_all(request)
+            .context("failed to send a request")
+    }
+
+    /// Reads one answer, body included.
+    pub fn receive(&mut self) -> Result<Received<'_>> {
+        loop {
+            if let Some(head) = find(&self.buffer[..self.filled], b"\r\n\r\n") {
+                let head = head + 4;
+                let length = content_length(&self.buffer[..head])?;
+                let whole = head + length;
+                ensure!(
+                    whole <= self.buffer.len(),
+                    "an answer of {whole} bytes is more than the load expects"
+                );
+                while self.filled < whole {
+                    self.fill()?;
+                }
+                ensure!(
+                    self.filled == whole,
+                    "the server sent more than it was asked for"
+                );
+                self.filled = 0;
+                let status = status(&self.buffer[..head])?;
+                return Ok(Received {
+                    status,
+                    head: &self.buffer[..head],
+                });
+            }
+            self.fill()?;
+        }
+    }
+
+    fn fill(&mut self) -> Result<()> {
+        ensure!(
+            self.filled < self.buffer.len(),
+            "the head of an answer is more than the load expects"
+        );
+        let read = self
+            .stream
+            .read(&mut self.buffer[self.filled..])
+            .context("failed to read an answer")?;
+        if read == 0 {
+            bail!("the server closed a connection that it should have kept");
+        }
+        self.filled += read;
+        Ok(())
+    }
+}
+
+/// What came back, as long as nothing else is read.
+pub struct Received<'a> {
+    /// HTTP status.
+    pub status: u16,
+    /// Bytes of status line and headers.
+    pub head: &'a [u8],
+}
+
+/// A request with the headers of [`messages`].
+pub fn request(path: &str) -> Vec<u8> {
+    let mut text = format!("GET {path} HTTP/1.1\r\nhost: shop.example.com\r\n");
+    for (name, value) in messages::REQUEST {
+        text.push_str(&format!("{name}: {value}\r\n"));
+    }
+    text.push_str("\r\n");
+    text.into_bytes()
+}
+
+fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+    haystack
+        .windows(needle.len())
+        .position(|window| window == needle)
+}
+
+fn status(head: &[u8]) -> Result<u16> {
+    let digits = head
+        .strip_prefix(b"HTTP/1.1 ")
+        .and_then(|rest| rest.get(..3))
+        .context("not an answer in HTTP/1.1")?;
+    let digits = std::str::from_utf8(digits).context("the status is no number")?;
+    digits.parse().context("the status is no number")
+}
+
+fn content_length(head: &[u8]) -> Result<usize> {
+    const NAME: &[u8] = b"content-length:";
+    for line in head.split(|byte| *byte == b'\n') {
+        if line.len() > NAME.len() && line[..NAME.len()].eq_ignore_ascii_case(NAME) {
+            let value = std::str::from_utf8(&line[NAME.len()..])
+                .context("`content-length` is no number")?;
+            return value
+                .trim()
+                .parse()
+                .context("`content-length` is no number");
+        }
+    }
+    bail!("an answer without `content-length`; the load reads no other")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heads_are_read() {
+        let head = b"HTTP/1.1 403 Forbidden\r\nserver: x\r\nContent-Length: 12\r\n\r\n";
+        assert_eq!(find(head, b"\r\n\r\n"), Some(head.len() - 4));
+        assert_eq!(status(head).expect("a status"), 403);
+        assert_eq!(content_length(head).expect("a length"), 12);
+        assert!(content_length(b"HTTP/1.1 200 OK\r\n\r\n").is_err());
+    }
+
+    #[test]
+    fn requests_have_twelve_headers() {
+        let request = request("/");
+        assert_eq!(
+            request.windows(2).filter(|pair| pair == b"\r\n").count(),
+            1 + 12 + 1
+        );
+    }
+}

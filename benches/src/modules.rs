@@ -1,0 +1,47 @@
+//! The plugins that are measured, built from the sources that the tests use.
+
+use anyhow::{Context, Result};
+use tidegate_testkit::guests::{self, Shape};
+
+/// The tutorial's plugin in every form, and what it is held against.
+pub struct Modules {
+    /// The component, straight from rustc.
+    pub component: Vec<u8>,
+    /// What the adapter makes of it.
+    pub adapted: Vec<u8>,
+    /// What it makes of the component built for `wasm32-unknown-unknown`, which has no WASI and no libc.
+    pub adapted_bare: Vec<u8>,
+    /// The same plugin written with the Proxy-Wasm Rust SDK.
+    pub twin: Vec<u8>,
+    /// A module that does nothing.
+    pub empty: Vec<u8>,
+}
+
+impl Modules {
+    /// Builds all of them.
+    pub fn build() -> Result<Modules> {
+        let wasip2 = guests::build("istio-tutorial", Shape::Wasip2)?;
+        let bare = guests::build("istio-tutorial", Shape::Bare)?;
+        Ok(Modules {
+            component: wasip2.component.to_vec(),
+            adapted: wasip2.module.to_vec(),
+            adapted_bare: bare.module.to_vec(),
+            twin: guests::build_module("proxy-wasm-twin")?.to_vec(),
+            empty: text(include_str!("../wat/empty.wat"))?,
+        })
+    }
+
+    /// The hand-written module, with this limit.
+    pub fn floor(&self, limit: u64) -> Result<Vec<u8>> {
+        text(&include_str!("../wat/floor.wat").replace("LIMIT", &limit.to_string()))
+    }
+}
+
+/// The hand-written module that appends one header to each response.
+pub fn append_by_hand() -> Result<Vec<u8>> {
+    text(include_str!("../wat/append.wat"))
+}
+
+fn text(wat: &str) -> Result<Vec<u8>> {
+    wat::parse_str(wat).context("a module in text form that is not well-formed")
+}

@@ -1,0 +1,143 @@
+//! Servers as processes: started on their core, watched from outside, ended when dropped.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::mem::MaybeUninit;
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use crate::affinity::{self, Cores};
+
+/// Compiling a plugin, and Envoy's own start, on a busy machine.
+const READY_WITHIN: Duration = Duration::from_secs(120);
+
+/// A running server.
+pub struct Server {
+    child: Child,
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
+/// Where a server says that it is ready.
+#[derive(Clone, Copy)]
+pub enum Says {
+    /// On standard output: the first word that begins with `http://` is the address.
+    Address,
+    /// On standard error, once this is part of a line; the address was chosen before.
+    Words(&'static str, SocketAddr),
+}
+
+impl Server {
+    /// Starts a server on its core and waits until it is ready.
+    pub fn start(mut command: Command, cores: Cores, says: Says) -> Result<Server> {
+        let program = command.get_program().to_string_lossy().into_owned();
+        command.stdin(Stdio::null());
+        match says {
+            Says::Address => command.stdout(Stdio::piped()).stderr(Stdio::null()),
+            Says::Words(..) => command.stdout(Stdio::null()).stderr(Stdio::piped()),
+        };
+        // A child runs where its parent ran when it was started, and so do all its threads.
+        affinity::pin(cores.server)?;
+        let child = command.spawn();
+        affinity::pin(cores.load)?;
+        let mut child = child.with_context(|| format!("failed to start {program}"))?;
+        let output: Option<Box<dyn Read + Send>> = match says {
+            Says::Address => child.stdout.take().map(|pipe| Box::new(pipe) as _),
+            Says::Words(..) => child.stderr.take().map(|pipe| Box::new(pipe) as _),
+        };
+        // From here on the child is ended when we fail.
+        let mut server = Server {
+            child,
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+        };
+        server.address = ready(output.context("the server has no output")?, says)
+            .with_context(|| format!("{program} did not get ready"))?;
+        Ok(server)
+    }
+
+    /// Processor time that the process has used so far, all its threads together.
+    pub fn cpu(&self) -> Result<Duration> {
+        let mut clock = MaybeUninit::<libc::clockid_t>::uninit();
+        let pid = libc::pid_t::try_from(self.child.id()).context("not a process id")?;
+        // SAFETY: `clock` is a place for one clock id.
+        let result = unsafe { libc::clock_getcpuclockid(pid, clock.as_mut_ptr()) };
+        if result != 0 {
+            bail!(
+                "process {pid} has no processor clock: {}",
+                std::io::Error::from_raw_os_error(result)
+            );
+        }
+        let mut time = MaybeUninit::<libc::timespec>::uninit();
+        // SAFETY: the call above wrote the clock's id, since it succeeded; `time` is a place for one time.
+        let result = unsafe { libc::clock_gettime(clock.assume_init(), time.as_mut_ptr()) };
+        if result != 0 {
+            return Err(std::io::Error::last_os_error())
+                .context("failed to read a process's clock");
+        }
+        // SAFETY: the call above wrote it, since it succeeded.
+        let time = unsafe { time.assume_init() };
+        Ok(Duration::new(
+            u64::try_from(time.tv_sec)?,
+            u32::try_from(time.tv_nsec)?,
+        ))
+    }
+
+    /// Resident memory in bytes.
+    pub fn resident(&self) -> Result<u64> {
+        let path = format!("/proc/{}/status", self.child.id());
+        let text = fs::read_to_string(&path).with_context(|| format!("failed to read {path}"))?;
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .context("a status without VmRSS")?;
+        let kilobytes: u64 = line
+            .trim()
+            .trim_end_matches("kB")
+            .trim()
+            .parse()
+            .context("VmRSS is no number")?;
+        Ok(kilobytes * 1024)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Nothing to report to if it has ended already.
+        _ = self.child.kill();
+        _ = self.child.wait();
+    }
+}
+
+/// Waits for the line, and goes on reading afterwards, so that the server never writes into a full pipe.
+fn ready(output: Box<dyn Read + Send>, says: Says) -> Result<SocketAddr> {
+    let (found, listening) = mpsc::channel();
+    thread::spawn(move || {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            let address = match says {
+                Says::Address => line
+                    .split_whitespace()
+                    .find_map(|word| word.strip_prefix("http://")?.parse().ok()),
+                Says::Words(words, address) => line.contains(words).then_some(address),
+            };
+            if let Some(address) = address {
+                // The receiver is gone once it has an address.
+                _ = found.send(address);
+            }
+        }
+    });
+    listening
+        .recv_timeout(READY_WITHIN)
+        .map_err(|error| match error {
+            mpsc::RecvTimeoutError::Disconnected => {
+                anyhow::anyhow!("it ended, or closed its output")
+            }
+            mpsc::RecvTimeoutError::Timeout => {
+                anyhow::anyhow!("it said nothing for {} s", READY_WITHIN.as_secs())
+            }
+        })
+}

@@ -1,0 +1,46 @@
+//! Whether a candidate does the work that it is measured at: the tutorial's three requests against a limit of two.
+
+use anyhow::{Context, Result, ensure};
+
+use crate::candidate::{Candidate, Environment};
+use crate::load::{self, Connection};
+
+/// Starts the candidate with a limit of two and sends three requests. One that does nothing answers all of them.
+pub fn verify(candidate: &Candidate, environment: &Environment) -> Result<()> {
+    let server = candidate.start(environment, 2)?;
+    let mut connection = Connection::open(server.address)?;
+    let expected = if candidate.works {
+        [200, 200, 403]
+    } else {
+        [200; 3]
+    };
+    for (number, expected) in expected.into_iter().enumerate() {
+        connection.send(&load::request("/get"))?;
+        let answer = connection
+            .receive()
+            .with_context(|| format!("`{}`, request {}", candidate.name, number + 1))?;
+        ensure!(
+            answer.status == expected,
+            "`{}` answers request {} with {} instead of {expected}",
+            candidate.name,
+            number + 1,
+            answer.status
+        );
+        let head = String::from_utf8_lossy(answer.head).to_ascii_lowercase();
+        let adds =
+            head.contains("who-am-i: wasm-extension") && head.contains("injected-by: istio-api!");
+        ensure!(
+            adds == candidate.works,
+            "`{}`, request {}: not the expected headers:\n{head}",
+            candidate.name,
+            number + 1
+        );
+        ensure!(
+            head.contains("powered-by: proxy-wasm-go-sdk!!") == (expected == 403),
+            "`{}`, request {}: `powered-by` belongs to 403:\n{head}",
+            candidate.name,
+            number + 1
+        );
+    }
+    Ok(())
+}
