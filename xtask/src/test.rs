@@ -9,9 +9,15 @@ use crate::{deny, install, setup, shell};
 pub fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     setup::run(workspace)?;
     let mut command = workspace.cargo();
-    command.args(["test", "--locked", "--workspace"]);
-    for package in workspace.wasm_only() {
-        command.args(["--exclude", &package.name]);
+    command.args(["test", "--locked"]);
+    if !arguments
+        .iter()
+        .any(|argument| argument == "-p" || argument.starts_with("--package"))
+    {
+        command.arg("--workspace");
+        for package in workspace.wasm_only() {
+            command.args(["--exclude", &package.name]);
+        }
     }
     shell::run(command.args(arguments))?;
     if !arguments.is_empty() {
