@@ -20,10 +20,6 @@ struct LocalResponse<'a> {
 }
 
 #[unsafe(export_name = "local-responses#send")]
-#[expect(
-    clippy::too_many_arguments,
-    reason = "the canonical ABI flattens the record"
-)]
 extern "C" fn send(
     to: u32,
     status: u32,

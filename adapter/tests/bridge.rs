@@ -1,0 +1,432 @@
+//! The bridge's artefact: it is what its source builds, it holds what its contract says, and nothing of the world is
+//! missing from it.
+//!
+//! What its functions do is seen by the scenarios, in Envoy and in our own host.
+
+#[path = "../bridge/build_recipe.rs"]
+mod build_recipe;
+
+use anyhow::{Context, Result, bail, ensure};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use wasmparser::{ExternalKind, FuncType, Operator, Parser, Payload, TypeRef, ValType};
+use wit_parser::abi::{AbiVariant, WasmType};
+use wit_parser::{Function, Resolve, TypeDefKind, WorldItem};
+
+const PROXY: &str = "proxy_";
+
+/// Functions of WASI preview 1 that every supported Envoy has.
+const PREVIEW1: &[&str] =
+    &["clock_time_get", "environ_get", "environ_sizes_get", "proc_exit", "random_get"];
+
+/// Exports that every adapted module has.
+const ALWAYS: &[&str] = &[
+    "_initialize",
+    "proxy_abi_version_0_2_1",
+    "proxy_on_configure",
+    "proxy_on_context_create",
+    "proxy_on_delete",
+    "proxy_on_memory_allocate",
+];
+
+fn bridge() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("bridge")
+}
+
+/// Builds the bridge whose folder is `source`, into a folder of its own.
+fn build(source: &Path, name: &str) -> Result<Vec<u8>> {
+    let output = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    fs::create_dir_all(&output)?;
+    let status = build_recipe::command(source, &output).status().context("failed to run rustc")?;
+    ensure!(
+        status.success(),
+        "the bridge was not built; it needs `rustup target add wasm32-unknown-unknown`, which `cargo xtask test` does"
+    );
+    Ok(fs::read(output.join(build_recipe::ARTEFACT))?)
+}
+
+#[test]
+fn artefact_is_what_the_source_builds() -> Result<()> {
+    let checked_in = fs::read(bridge().join(build_recipe::ARTEFACT))?;
+    if build(&bridge(), "bridge-here")? != checked_in {
+        bail!(
+            "adapter/bridge/{} is not what adapter/bridge/src builds: run `cargo xtask bridge` and commit it",
+            build_recipe::ARTEFACT
+        );
+    }
+    Ok(())
+}
+
+/// Nobody checks the repository out where we do.
+#[test]
+fn artefact_does_not_depend_on_where_it_is_built() -> Result<()> {
+    let elsewhere = Path::new(env!("CARGO_TARGET_TMPDIR")).join("elsewhere/quite/deep");
+    if elsewhere.exists() {
+        fs::remove_dir_all(&elsewhere)?;
+    }
+    copy(&bridge().join("src"), &elsewhere.join("bridge/src"))?;
+    // The toolchain is found by the file that pins it.
+    let pin = Path::new(env!("CARGO_MANIFEST_DIR")).join("../rust-toolchain.toml");
+    fs::copy(pin, elsewhere.join("rust-toolchain.toml"))?;
+    ensure!(
+        build(&bridge(), "bridge-first")? == build(&elsewhere.join("bridge"), "bridge-second")?,
+        "two checkouts build two bridges"
+    );
+    Ok(())
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}
+
+/// The artefact, read.
+#[derive(Default)]
+struct Artefact {
+    /// Imported functions by module and name.
+    imports: BTreeMap<(String, String), FuncType>,
+    /// Exported functions.
+    exports: BTreeMap<String, FuncType>,
+    /// Names of exported globals, with what they hold.
+    globals: BTreeMap<String, i32>,
+    /// Names of sections that it may not have.
+    forbidden: Vec<&'static str>,
+    custom_sections: Vec<String>,
+    /// Whether memory is imported, and only so.
+    imports_memory: bool,
+    /// Instructions of `_initialize` up to its first call of `set-stack`, and the stack pointer's uses among them.
+    early_stack_uses: usize,
+    grows_memory: bool,
+    calls_indirectly: bool,
+}
+
+fn read(bytes: &[u8]) -> Result<Artefact> {
+    wasmparser::Validator::new().validate_all(bytes)?;
+    let mut artefact = Artefact::default();
+    let mut types = Vec::new();
+    // Type of each function, imported ones first.
+    let mut functions: Vec<FuncType> = Vec::new();
+    let mut imported = 0;
+    let mut set_stack = None;
+    let mut initialize = None;
+    let mut constants = Vec::new();
+    let mut exported_globals = Vec::new();
+    let mut bodies = 0;
+    for payload in Parser::new(0).parse_all(bytes) {
+        match payload? {
+            Payload::TypeSection(section) => {
+                for ty in section.into_iter_err_on_gc_types() {
+                    types.push(ty?);
+                }
+            }
+            Payload::ImportSection(section) => {
+                for import in section.into_imports() {
+                    let import = import?;
+                    match import.ty {
+                        TypeRef::Func(ty) => {
+                            let ty = types.get(ty as usize).context("no such type")?;
+                            if (import.module, import.name) == ("state", "set-stack") {
+                                set_stack = Some(imported);
+                            }
+                            imported += 1;
+                            functions.push(ty.clone());
+                            artefact
+                                .imports
+                                .insert((import.module.into(), import.name.into()), ty.clone());
+                        }
+                        TypeRef::Memory(_) => artefact.imports_memory = true,
+                        _ => artefact.forbidden.push("import of another kind"),
+                    }
+                }
+            }
+            Payload::FunctionSection(section) => {
+                for ty in section {
+                    functions.push(types.get(ty? as usize).context("no such type")?.clone());
+                }
+            }
+            Payload::GlobalSection(section) => {
+                for global in section {
+                    let mut instructions = global?.init_expr.get_operators_reader();
+                    constants.push(match instructions.read()? {
+                        Operator::I32Const { value } => value,
+                        other => bail!("a global begins as {other:?}"),
+                    });
+                }
+            }
+            Payload::ExportSection(section) => {
+                for export in section {
+                    let export = export?;
+                    match export.kind {
+                        ExternalKind::Func => {
+                            if export.name == "_initialize" {
+                                initialize = Some(export.index);
+                            }
+                            let ty =
+                                functions.get(export.index as usize).context("no such function")?;
+                            artefact.exports.insert(export.name.into(), ty.clone());
+                        }
+                        ExternalKind::Global => {
+                            exported_globals.push((export.name.to_owned(), export.index));
+                        }
+                        _ => artefact.forbidden.push("export of another kind"),
+                    }
+                }
+            }
+            Payload::MemorySection(_) => artefact.forbidden.push("memory"),
+            Payload::StartSection { .. } => artefact.forbidden.push("start"),
+            Payload::ElementSection(_) => artefact.forbidden.push("elements"),
+            Payload::DataCountSection { .. } => artefact.forbidden.push("data count"),
+            Payload::DataSection(_) => artefact.forbidden.push("data"),
+            Payload::TagSection(_) => artefact.forbidden.push("tags"),
+            Payload::CustomSection(section) => artefact.custom_sections.push(section.name().into()),
+            Payload::CodeSectionEntry(body) => {
+                let is_initialize = initialize == Some(imported + bodies);
+                bodies += 1;
+                let mut has_stack = false;
+                for operator in body.get_operators_reader()? {
+                    match operator? {
+                        Operator::MemoryGrow { .. } => artefact.grows_memory = true,
+                        Operator::CallIndirect { .. } => artefact.calls_indirectly = true,
+                        Operator::Call { function_index } => {
+                            has_stack |= set_stack == Some(function_index);
+                        }
+                        Operator::GlobalGet { .. } if is_initialize && !has_stack => {
+                            artefact.early_stack_uses += 1;
+                        }
+                        _ => {}
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    for (name, index) in exported_globals {
+        artefact.globals.insert(name, *constants.get(index as usize).context("no such global")?);
+    }
+    Ok(artefact)
+}
+
+fn artefact() -> Result<Artefact> {
+    read(&fs::read(bridge().join(build_recipe::ARTEFACT))?)
+}
+
+#[test]
+fn artefact_leaves_the_guest_its_memory() -> Result<()> {
+    let artefact = artefact()?;
+    ensure!(artefact.imports_memory, "the bridge does not import memory");
+    ensure!(artefact.forbidden.is_empty(), "the bridge has {:?}", artefact.forbidden);
+    ensure!(
+        artefact.globals.get("__data_end") == Some(&0),
+        "a `static` of the bridge lies over the guest's address 0: {:?}",
+        artefact.globals
+    );
+    ensure!(!artefact.grows_memory, "the bridge grows memory, which some guests believe their own");
+    ensure!(!artefact.calls_indirectly, "the bridge calls through a table");
+    ensure!(artefact.early_stack_uses == 0, "`_initialize` uses a stack before it has one");
+    ensure!(
+        artefact.custom_sections == ["name"],
+        "the bridge has sections {:?}, not names alone",
+        artefact.custom_sections
+    );
+    Ok(())
+}
+
+#[test]
+fn artefact_imports_what_its_contract_says() -> Result<()> {
+    for (module, name) in artefact()?.imports.keys() {
+        let known = match module.as_str() {
+            "env" => name.starts_with(PROXY),
+            "wasi_snapshot_preview1" => PREVIEW1.contains(&name.as_str()),
+            "state" => ["get", "set", "set-stack"].contains(&name.as_str()),
+            "cabi" => ["realloc", "start"].contains(&name.as_str()),
+            // Compared with the world below.
+            "guest" | "guest-post" => true,
+            _ => false,
+        };
+        ensure!(known, "adapter/bridge/README.md does not know the import `{module}` `{name}`");
+    }
+    Ok(())
+}
+
+#[test]
+fn artefact_exports_what_its_contract_says() -> Result<()> {
+    let artefact = artefact()?;
+    let world = World::read()?;
+    let hostcalls = world.hostcalls();
+    for name in artefact.exports.keys() {
+        let known = ALWAYS.contains(&name.as_str())
+            || hostcalls.contains_key(name)
+            || name.starts_with("wasi:")
+            || name.starts_with("wasi_snapshot_preview1#")
+            || world.callbacks().contains_key(&callback_interface(name));
+        ensure!(known, "adapter/bridge/README.md does not know the export `{name}`");
+    }
+    for name in ALWAYS {
+        ensure!(artefact.exports.contains_key(*name), "the bridge does not export `{name}`");
+    }
+    let globals: Vec<_> = artefact.globals.keys().map(String::as_str).collect();
+    ensure!(globals == ["__data_end", "__heap_base"], "the bridge exports globals {globals:?}");
+    Ok(())
+}
+
+/// The interface that a callback of the host is for: `on-log` for `proxy_on_log`.
+fn callback_interface(export: &str) -> String {
+    export.trim_start_matches(PROXY).replace('_', "-")
+}
+
+/// The contract, read from `wit/`.
+struct World {
+    resolve: Resolve,
+    id: wit_parser::WorldId,
+}
+
+impl World {
+    fn read() -> Result<World> {
+        let mut resolve = Resolve::default();
+        let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit");
+        let (package, _) = resolve.push_dir(wit)?;
+        let id = resolve.select_world(&[package], Some("all"))?;
+        Ok(World { resolve, id })
+    }
+
+    /// Core functions that the bridge has to have for the imports, with their interface.
+    fn hostcalls(&self) -> BTreeMap<String, (String, FuncType)> {
+        let mut hostcalls = BTreeMap::new();
+        self.each(&self.resolve.worlds[self.id].imports, |interface, item| {
+            let (name, ty) = match item {
+                Item::Function(function) => {
+                    (function.name.clone(), self.signature(AbiVariant::GuestImport, function))
+                }
+                Item::Resource(resource) => {
+                    (format!("[resource-drop]{resource}"), FuncType::new([ValType::I32], []))
+                }
+            };
+            hostcalls.insert(format!("{interface}#{name}"), (interface.to_owned(), ty));
+        });
+        hostcalls
+    }
+
+    /// Core functions that a component lifts for its exports, by interface.
+    fn callbacks(&self) -> BTreeMap<String, BTreeMap<String, FuncType>> {
+        let mut callbacks: BTreeMap<String, BTreeMap<String, FuncType>> = BTreeMap::new();
+        self.each(&self.resolve.worlds[self.id].exports, |interface, item| {
+            let (name, ty) = match item {
+                Item::Function(function) => {
+                    (function.name.clone(), self.signature(AbiVariant::GuestExport, function))
+                }
+                Item::Resource(resource) => {
+                    (format!("[dtor]{resource}"), FuncType::new([ValType::I32], []))
+                }
+            };
+            let of_interface = callbacks.entry(interface.to_owned()).or_default();
+            of_interface.insert(format!("{interface}#{name}"), ty);
+        });
+        callbacks
+    }
+
+    fn each<'a>(
+        &'a self,
+        items: impl IntoIterator<Item = (&'a wit_parser::WorldKey, &'a WorldItem)>,
+        mut see: impl FnMut(&str, Item<'a>),
+    ) {
+        for (_, item) in items {
+            let WorldItem::Interface { id, .. } = item else { continue };
+            let interface = &self.resolve.interfaces[*id];
+            let name = interface.name.as_deref().unwrap_or_default();
+            for function in interface.functions.values() {
+                see(name, Item::Function(function));
+            }
+            for (resource, ty) in &interface.types {
+                if matches!(self.resolve.types[*ty].kind, TypeDefKind::Resource) {
+                    see(name, Item::Resource(resource));
+                }
+            }
+        }
+    }
+
+    fn signature(&self, variant: AbiVariant, function: &Function) -> FuncType {
+        let signature = self.resolve.wasm_signature(variant, function);
+        FuncType::new(signature.params.iter().map(core), signature.results.iter().map(core))
+    }
+}
+
+enum Item<'a> {
+    Function(&'a Function),
+    Resource(&'a str),
+}
+
+fn core(ty: &WasmType) -> ValType {
+    match ty {
+        WasmType::I32 | WasmType::Pointer | WasmType::Length => ValType::I32,
+        WasmType::I64 | WasmType::PointerOrI64 => ValType::I64,
+        WasmType::F32 => ValType::F32,
+        WasmType::F64 => ValType::F64,
+    }
+}
+
+/// The source file of an interface.
+fn file(interface: &str) -> String {
+    format!("adapter/bridge/src/{}.rs", interface.replace('-', "_"))
+}
+
+#[test]
+fn every_hostcall_has_a_bridge_function() -> Result<()> {
+    let artefact = artefact()?;
+    let mut wrong = Vec::new();
+    for (name, (interface, ty)) in World::read()?.hostcalls() {
+        match artefact.exports.get(&name) {
+            Some(found) if *found == ty => {}
+            Some(found) => wrong.push(format!("{}: `{name}` is {found:?}, not {ty:?}", file(&interface))),
+            None => wrong.push(format!("{}: no function exported as `{name}`, of {ty:?}", file(&interface))),
+        }
+    }
+    ensure!(wrong.is_empty(), "write, then run `cargo xtask bridge`:\n{}", wrong.join("\n"));
+    Ok(())
+}
+
+#[test]
+fn every_callback_is_called_by_the_bridge() -> Result<()> {
+    let artefact = artefact()?;
+    let mut wrong = Vec::new();
+    let mut known = BTreeSet::new();
+    for (interface, functions) in World::read()?.callbacks() {
+        let file = file(&interface);
+        for (name, ty) in functions {
+            let import = |module: &str| artefact.imports.get(&(module.to_owned(), name.clone()));
+            match import("guest") {
+                Some(found) if *found == ty => {}
+                Some(found) => wrong.push(format!("{file}: guest's `{name}` is {found:?}, not {ty:?}")),
+                None => wrong.push(format!("{file}: guest's `{name}` is not called; it is {ty:?}")),
+            }
+            // Some languages abort at their next call if a post-return was left out.
+            let post = FuncType::new(ty.results().to_vec(), []);
+            if !name.contains("#[dtor]") && import("guest-post") != Some(&post) {
+                wrong.push(format!("{file}: the post-return of `{name}` is not called; it is {post:?}"));
+            }
+            known.insert(name);
+        }
+        if interface.starts_with("on-") {
+            let export = format!("{PROXY}{}", interface.replace('-', "_"));
+            if !artefact.exports.contains_key(&export) {
+                wrong.push(format!("{file}: no function exported as `{export}`"));
+            }
+        }
+    }
+    for (module, name) in artefact.imports.keys() {
+        if module.starts_with("guest") && !known.contains(name) {
+            wrong.push(format!("the bridge calls `{name}`, which the world does not export"));
+        }
+    }
+    ensure!(wrong.is_empty(), "write, then run `cargo xtask bridge`:\n{}", wrong.join("\n"));
+    Ok(())
+}
