@@ -1,0 +1,47 @@
+// Adds `x-greeting` to every response. The configuration is the greeting itself; `hello` if there is none.
+
+#include "greeter.h"
+#include <stdlib.h>
+#include <string.h>
+
+struct exports_tidegate_proxy_plugin_plugin_context_t { greeter_list_u8_t greeting; };
+struct exports_tidegate_proxy_http_filter_filter_t {
+    exports_tidegate_proxy_plugin_plugin_context_t *plugin;
+    tidegate_proxy_http_streams_own_http_stream_t http;
+};
+
+bool exports_tidegate_proxy_plugin_static_plugin_context_configure(greeter_list_u8_t *configuration,
+        exports_tidegate_proxy_plugin_own_plugin_context_t *ret, greeter_string_t *err) {
+    if (configuration->len > 64) { greeter_string_dup(err, "the greeting is longer than 64 bytes"); return false; }
+    exports_tidegate_proxy_plugin_plugin_context_t *plugin = malloc(sizeof *plugin);
+    plugin->greeting = *configuration;
+    *ret = exports_tidegate_proxy_plugin_plugin_context_new(plugin);
+    return true;
+}
+void exports_tidegate_proxy_plugin_plugin_context_destructor(exports_tidegate_proxy_plugin_plugin_context_t *plugin) {
+    free(plugin->greeting.ptr);
+    free(plugin);
+}
+exports_tidegate_proxy_http_filter_own_filter_t exports_tidegate_proxy_http_filter_constructor_filter(
+        exports_tidegate_proxy_http_filter_borrow_plugin_context_t plugin,
+        exports_tidegate_proxy_http_filter_own_http_stream_t http) {
+    exports_tidegate_proxy_http_filter_filter_t *filter = malloc(sizeof *filter);
+    filter->plugin = plugin;
+    filter->http = http;
+    return exports_tidegate_proxy_http_filter_filter_new(filter);
+}
+void exports_tidegate_proxy_http_filter_filter_destructor(exports_tidegate_proxy_http_filter_filter_t *filter) {
+    tidegate_proxy_http_streams_http_stream_drop_own(filter->http);
+    free(filter);
+}
+exports_tidegate_proxy_on_response_headers_action_t exports_tidegate_proxy_on_response_headers_handle(
+        exports_tidegate_proxy_on_response_headers_borrow_filter_t filter, bool end_of_stream) {
+    greeter_string_t name;
+    greeter_string_set(&name, "x-greeting");
+    greeter_list_u8_t hello = { (uint8_t *)"hello", 5 };
+    tidegate_proxy_http_fields_error_t error;
+    tidegate_proxy_http_fields_append(tidegate_proxy_http_streams_borrow_http_stream(filter->http),
+        TIDEGATE_PROXY_HTTP_FIELDS_FIELD_MAP_RESPONSE_HEADERS, &name,
+        filter->plugin->greeting.len ? &filter->plugin->greeting : &hello, &error);
+    return TIDEGATE_PROXY_TYPES_ACTION_CONTINUE;
+}

@@ -1,0 +1,19 @@
+"""The plugin as it was deployed."""
+
+import json
+
+from componentize_py_types import Err
+from wit_world.exports import plugin
+
+
+class PluginContext(plugin.PluginContext):
+    @classmethod
+    def configure(cls, configuration):
+        context = cls()
+        try:
+            given = json.loads(configuration) if configuration else {}
+            context.greeting = given.get("greeting", "hello").encode()
+        except (AttributeError, ValueError) as error:
+            # The reason that the operator reads.
+            raise Err(f"not a configuration: {error}")
+        return context
