@@ -7,7 +7,7 @@
 
 use proc_macro2::{Literal, TokenStream};
 use quote::{format_ident, quote};
-use syn::{Ident, ItemImpl, LitByteStr, LitStr, Result, parse2, spanned::Spanned};
+use syn::{Ident, ItemImpl, LitStr, Result, parse2, spanned::Spanned};
 
 use crate::{
     callback::{Callback, Shape},
@@ -123,13 +123,17 @@ fn export_of(callback: &Callback) -> TokenStream {
 }
 
 fn section(metadata: &Metadata) -> TokenStream {
-    let bytes = LitByteStr::new(&metadata.json, proc_macro2::Span::call_site());
+    // One by one: a byte string would leave a second copy of itself among the module's data.
+    let bytes = metadata
+        .json
+        .iter()
+        .map(|byte| Literal::u8_unsuffixed(*byte));
     let length = Literal::usize_unsuffixed(metadata.json.len());
     let watched = metadata.schema_file.iter();
     quote! {
         #[used]
         #[unsafe(link_section = #SECTION)]
-        static METADATA: [u8; #length] = *#bytes;
+        static METADATA: [u8; #length] = [#(#bytes),*];
         #(const _: &[u8] = include_bytes!(#watched);)*
     }
 }

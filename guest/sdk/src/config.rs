@@ -15,8 +15,10 @@ pub use error::ConfigError;
 /// How deep a configuration may be nested. Wasm stacks are small, and nobody writes such a thing by hand.
 const MAX_DEPTH: usize = 64;
 
-/// Reads a configuration. None at all counts as `{}`.
-pub(crate) fn from_json<T: DeserializeOwned>(configuration: &[u8]) -> Result<T, ConfigError> {
+/// Reads a configuration as it is read for [`Plugin::configure`](crate::Plugin::configure). None at all counts as `{}`.
+///
+/// It needs no proxy: it is there for a plugin's own tests.
+pub fn read_config<T: DeserializeOwned>(configuration: &[u8]) -> Result<T, ConfigError> {
     if configuration.trim_ascii().is_empty() {
         return parsed(b"{}").map_err(|error| {
             ConfigError::new(format!(

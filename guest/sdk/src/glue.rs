@@ -16,7 +16,7 @@ pub struct Context<P>(Rc<P>);
 
 /// Makes a plugin of the bytes of its configuration.
 pub fn configure_from_json<P: Plugin>(configuration: &[u8]) -> Result<Context<P>, String> {
-    config::from_json(configuration)
+    config::read_config(configuration)
         .and_then(P::configure)
         .map(Context::new)
         .map_err(ConfigError::into_string)

@@ -1,1 +1,99 @@
-//! Being written.
+//! A plugin on the bare contract: wit-bindgen on `wit/`, and no SDK.
+//!
+//! This is what `#[plugin]` spares its users, and what an SDK for another language has to do: implement the two
+//! resources, export the callbacks that the world names, keep the plugin alive for as long as a stream has it. The
+//! world is in `wit/world.wit`.
+
+use std::{cell::Cell, rc::Rc};
+
+use bindings::{
+    exports::tidegate::proxy::{
+        http_filter::{self, FilterBorrow, GuestFilter, HttpStream, PluginContextBorrow},
+        on_response_headers::{self, Action},
+        plugin::{self, GuestPluginContext, PluginContext},
+    },
+    tidegate::proxy::{http_fields, logging},
+};
+
+mod bindings {
+    wit_bindgen::generate!({
+        path: ["../../../wit", "wit"],
+        world: "tidegate:bare/bare",
+        generate_all,
+    });
+}
+
+struct Bare;
+
+/// What is kept for each configuration. It is counted: the contract lends it to a filter's constructor alone.
+struct Plugin {
+    greeting: Vec<u8>,
+    responses: Cell<u64>,
+}
+
+struct Context(Rc<Plugin>);
+
+/// What is kept for each stream.
+struct Filter {
+    plugin: Rc<Plugin>,
+    http: HttpStream,
+}
+
+impl plugin::Guest for Bare {
+    type PluginContext = Context;
+}
+
+impl GuestPluginContext for Context {
+    /// The configuration is the greeting itself.
+    fn configure(configuration: Vec<u8>) -> Result<PluginContext, String> {
+        if configuration.iter().any(|byte| *byte < b' ') {
+            return Err("the greeting must be one line".to_owned());
+        }
+        let greeting = if configuration.is_empty() {
+            b"hello".to_vec()
+        } else {
+            configuration
+        };
+        Ok(PluginContext::new(Context(Rc::new(Plugin {
+            greeting,
+            responses: Cell::new(0),
+        }))))
+    }
+}
+
+impl http_filter::Guest for Bare {
+    type Filter = Filter;
+}
+
+impl GuestFilter for Filter {
+    fn new(plugin: PluginContextBorrow<'_>, http: HttpStream) -> Self {
+        Filter {
+            plugin: Rc::clone(&plugin.get::<Context>().0),
+            http,
+        }
+    }
+}
+
+impl on_response_headers::Guest for Bare {
+    fn handle(filter: FilterBorrow<'_>, _: bool) -> Action {
+        let Filter { plugin, http } = filter.get::<Filter>();
+        plugin.responses.set(plugin.responses.get() + 1);
+        let count = plugin.responses.get().to_string();
+        for (name, value) in [
+            ("x-greeting", plugin.greeting.as_slice()),
+            ("x-responses", count.as_bytes()),
+        ] {
+            let added =
+                http_fields::append(http, http_fields::FieldMap::ResponseHeaders, name, value);
+            if let Err(error) = added {
+                logging::log(
+                    logging::Level::Error,
+                    &format!("cannot add {name}: {}", error.name()),
+                );
+            }
+        }
+        Action::Continue
+    }
+}
+
+bindings::export!(Bare with_types_in bindings);

@@ -16,7 +16,7 @@ use serde::{
     forward_to_deserialize_any,
 };
 
-use super::ConfigError;
+use super::error::{ConfigError, Quoted};
 
 type JsonValue<'a> = Value<&'a str, Cow<'a, str>>;
 
@@ -31,7 +31,7 @@ impl Json<'_> {
             Value::Bool(true) => ConfigError::mismatch(expected, "true"),
             Value::Bool(false) => ConfigError::mismatch(expected, "false"),
             Value::Number((digits, _)) => ConfigError::mismatch(expected, digits),
-            Value::String(text) => ConfigError::mismatch(expected, format_args!("\"{text}\"")),
+            Value::String(text) => ConfigError::mismatch(expected, Quoted(text)),
             Value::Array(_) => ConfigError::mismatch(expected, "an array"),
             Value::Object(_) => ConfigError::mismatch(expected, "an object"),
         }
@@ -352,7 +352,7 @@ macro_rules! integer_key {
             } else if let Ok(value) = self.0.parse::<i64>() {
                 visitor.visit_i64(value)
             } else {
-                Err(ConfigError::mismatch(&visitor as &dyn Expected, format_args!("\"{}\"", self.0)))
+                Err(ConfigError::mismatch(&visitor as &dyn Expected, Quoted(&self.0)))
             }
         }
     )* };

@@ -133,8 +133,8 @@ impl Display for InJsonWords<'_> {
             Unexpected::Unsigned(value) => value.fmt(f),
             Unexpected::Signed(value) => value.fmt(f),
             Unexpected::Float(_) => f.write_str("a fraction"),
-            Unexpected::Char(value) => write!(f, "\"{value}\""),
-            Unexpected::Str(value) => write!(f, "\"{value}\""),
+            Unexpected::Char(value) => Quoted(value.encode_utf8(&mut [0; 4])).fmt(f),
+            Unexpected::Str(value) => Quoted(value).fmt(f),
             Unexpected::Unit | Unexpected::Option => f.write_str("null"),
             Unexpected::Seq | Unexpected::Bytes(_) => f.write_str("an array"),
             Unexpected::Map | Unexpected::NewtypeStruct => f.write_str("an object"),
@@ -144,6 +144,24 @@ impl Display for InJsonWords<'_> {
             }
             Unexpected::Other(other) => f.write_str(other),
         }
+    }
+}
+
+/// Text in quotes: one line, and not longer than a line.
+pub(super) struct Quoted<'a>(pub &'a str);
+
+impl Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_char('"')?;
+        let mut characters = self.0.chars();
+        for character in characters.by_ref().take(60) {
+            f.write_char(if character < ' ' { ' ' } else { character })?;
+        }
+        f.write_str(if characters.next().is_some() {
+            "…\""
+        } else {
+            "\""
+        })
     }
 }
 

@@ -43,7 +43,7 @@ enum Mode {
 }
 
 fn refused(json: &str) -> String {
-    from_json::<Limits>(json.as_bytes())
+    read_config::<Limits>(json.as_bytes())
         .expect_err("this is refused")
         .to_string()
 }
@@ -53,7 +53,7 @@ fn everything_that_serde_asks_for_is_there() {
     let json = r#" { "rules": [ {"limit": 1, "name": "a\n\u00e9\ud83d\ude00"}, {"limit": 4294967295} ],
         "mode": {"window": {"seconds": 18446744073709551615}}, "status": 429, "share": 2.5e-1,
         "pages": {"404": "lost"}, "pair": [255, -128] } "#;
-    let limits: Limits = from_json(json.as_bytes()).expect("a good configuration");
+    let limits: Limits = read_config(json.as_bytes()).expect("a good configuration");
     assert_eq!(limits.rules[0].name, "a\né😀");
     assert_eq!(limits.rules[1].limit.get(), u32::MAX);
     assert_eq!(limits.mode, Mode::Window { seconds: u64::MAX });
@@ -64,12 +64,12 @@ fn everything_that_serde_asks_for_is_there() {
     assert_eq!(limits.pages, BTreeMap::from([(404, "lost".to_owned())]));
 
     let limits: Limits =
-        from_json(br#"{"rules": [], "mode": "off", "status": null, "share": 3}"#).expect("good");
+        read_config(br#"{"rules": [], "mode": "off", "status": null, "share": 3}"#).expect("good");
     assert_eq!(
         (limits.mode, limits.status, limits.share),
         (Mode::Off, None, 3.0)
     );
-    let limits: Limits = from_json(br#"{"rules": [], "mode": {"sample": 7}}"#).expect("good");
+    let limits: Limits = read_config(br#"{"rules": [], "mode": {"sample": 7}}"#).expect("good");
     assert_eq!(limits.mode, Mode::Sample(7));
 }
 
@@ -185,6 +185,16 @@ fn refusals_name_place_and_reason() {
 }
 
 #[test]
+fn what_is_quoted_stays_one_line() {
+    let json = serde_json::json!({ "rules": "a\nb".repeat(100) }).to_string();
+    let error = refused(&json);
+    let quoted = error
+        .strip_prefix("rules: expected an array, got ")
+        .expect("the place and what was expected");
+    assert_eq!(quoted, format!("\"{}…\"", "a b".repeat(20)));
+}
+
+#[test]
 fn nesting_is_bounded() {
     let deep = "[".repeat(100_000);
     assert!(refused(&deep).contains("maximal depth exceeded"));
@@ -226,20 +236,20 @@ proptest! {
     #[test]
     fn reads_what_serde_json_writes(value in any_json(), pretty: bool) {
         let text = if pretty { serde_json::to_vec_pretty(&value) } else { serde_json::to_vec(&value) };
-        prop_assert_eq!(from_json::<serde_json::Value>(&text.expect("a value is JSON")), Ok(value));
+        prop_assert_eq!(read_config::<serde_json::Value>(&text.expect("a value is JSON")), Ok(value));
     }
 
     /// Any bytes give a configuration or a reason; where serde_json finds JSON, so do we, and the other way round.
     #[test]
     fn agrees_with_serde_json_on_what_is_json(text in r#"[\[\]{},:"\\0-9eE.+\-ntrufalse \u{1}é]{1,24}"#) {
         prop_assume!(!text.trim().is_empty());
-        let ours = from_json::<serde::de::IgnoredAny>(text.as_bytes()).is_ok();
+        let ours = read_config::<serde::de::IgnoredAny>(text.as_bytes()).is_ok();
         let theirs = serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok();
         prop_assert_eq!(ours, theirs, "{}", text);
     }
 
     #[test]
     fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
-        let _ = from_json::<Limits>(&bytes);
+        let _ = read_config::<Limits>(&bytes);
     }
 }
