@@ -90,46 +90,67 @@ impl Runner {
 
 /// Does every step in order.
 fn steps(scenario: &Scenario, home: &dyn Home, transcript: &mut Transcript) -> Result<()> {
-    let proxy = home.address();
-    let mut begun: HashMap<&str, Call> = HashMap::new();
-    let mut awaited = home.start_lines();
+    let mut run = Run { home, begun: HashMap::new(), awaited: home.start_lines(), transcript };
     for (number, step) in scenario.steps.iter().enumerate() {
-        let mut take = |id: &str| begun.remove(id).with_context(|| format!("no request `{id}` is under way"));
-        let mut perform = || -> Result<()> {
-            match step {
-                Step::Request(exchange) => {
-                    let body = exchange.body.as_ref().map_or(OutgoingBody::None, |body| OutgoingBody::Whole(body.0.clone()));
-                    let outgoing =
-                        Outgoing { method: &exchange.method, path: &exchange.path, headers: &exchange.headers, body };
-                    transcript.exchanges.push(client::ask(proxy, outgoing)?);
-                }
-                Step::Begin(begin) => {
-                    let body = match (&begin.body, begin.open) {
-                        (None, true) => OutgoingBody::Open,
-                        (Some(body), false) => OutgoingBody::Whole(body.0.clone()),
-                        (None, false) => OutgoingBody::None,
-                        (Some(_), true) => bail!("`{}` is `open` and has a `body`; send it as a chunk", begin.id),
-                    };
-                    let outgoing = Outgoing { method: &begin.method, path: &begin.path, headers: &begin.headers, body };
-                    begun.insert(&begin.id, client::begin(proxy, outgoing)?);
-                }
-                Step::Chunk(chunk) => {
-                    let call = begun.get_mut(chunk.id.as_str());
-                    call.with_context(|| format!("no request `{}` is under way", chunk.id))?.chunk(&chunk.data.0, chunk.end)?;
-                }
-                Step::Finish(finish) => transcript.exchanges.push(take(&finish.id)?.finish()?),
-                Step::Hangup(id) => take(id)?.hang_up()?,
-                Step::Until(pattern) => awaited = home.log().wait_for(pattern, awaited)?,
-                Step::Advance(passing) => home.advance(passing.0),
-            }
-            Ok(())
-        };
-        perform().with_context(|| format!("step {} cannot be done", number + 1))?;
+        run.step(step).with_context(|| format!("step {} cannot be done", number + 1))?;
     }
-    match begun.keys().next() {
+    match run.begun.keys().next() {
         Some(id) => bail!("request `{id}` is never finished"),
         None => Ok(()),
     }
+}
+
+/// A scenario under way.
+struct Run<'a> {
+    home: &'a dyn Home,
+    /// Requests that later steps speak of.
+    begun: HashMap<&'a str, Call>,
+    /// The number of the first log line that no step has waited for.
+    awaited: usize,
+    transcript: &'a mut Transcript,
+}
+
+impl<'a> Run<'a> {
+    fn step(&mut self, step: &'a Step) -> Result<()> {
+        let proxy = self.home.address();
+        match step {
+            Step::Request(request) => {
+                let body = request.body.as_ref().map_or(OutgoingBody::None, |body| OutgoingBody::Whole(body.0.clone()));
+                let outgoing = Outgoing { method: &request.method, path: &request.path, headers: &request.headers, body };
+                self.transcript.exchanges.push(client::ask(proxy, outgoing)?);
+            }
+            Step::Begin(begin) => {
+                let body = match (&begin.body, begin.open) {
+                    (None, true) => OutgoingBody::Open,
+                    (Some(body), false) => OutgoingBody::Whole(body.0.clone()),
+                    (None, false) => OutgoingBody::None,
+                    (Some(_), true) => bail!("`{}` is `open` and has a `body`; send it as a chunk", begin.id),
+                };
+                let outgoing = Outgoing { method: &begin.method, path: &begin.path, headers: &begin.headers, body };
+                self.begun.insert(&begin.id, client::begin(proxy, outgoing)?);
+            }
+            Step::Chunk(chunk) => {
+                let call = self.begun.get_mut(chunk.id.as_str()).with_context(|| unknown(&chunk.id))?;
+                call.chunk(&chunk.data.0, chunk.end)?;
+            }
+            Step::Finish(finish) => {
+                let seen = self.take(&finish.id)?.finish()?;
+                self.transcript.exchanges.push(seen);
+            }
+            Step::Hangup(id) => self.take(id)?.hang_up()?,
+            Step::Until(pattern) => self.awaited = self.home.log().wait_for(pattern, self.awaited)?,
+            Step::Advance(passing) => self.home.advance(passing.0),
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, id: &str) -> Result<Call> {
+        self.begun.remove(id).with_context(|| unknown(id))
+    }
+}
+
+fn unknown(id: &str) -> String {
+    format!("no request `{id}` is under way")
 }
 
 // === impl Behind ===

@@ -47,23 +47,13 @@ pub struct Plugin {
     /// Its name in logs; the guest's if absent. Two plugins of one chain have different names.
     pub name: Option<String>,
     /// Its configuration: text as it is, anything else as JSON.
-    pub configuration: Option<Configuration>,
+    pub configuration: Option<serde_json::Value>,
     /// What becomes of streams when it traps.
     #[serde(default)]
     pub fail_policy: FailPolicy,
     /// Environment variables that it sees.
     #[serde(default)]
     pub environment: BTreeMap<String, String>,
-}
-
-/// A plugin's configuration.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(untagged)]
-pub enum Configuration {
-    /// Handed over as it is.
-    Text(String),
-    /// Handed over as JSON.
-    Json(serde_json::Value),
 }
 
 /// What becomes of streams when a plugin traps.
@@ -326,8 +316,8 @@ impl Plugin {
     pub fn configuration(&self) -> Vec<u8> {
         match &self.configuration {
             None => Vec::new(),
-            Some(Configuration::Text(text)) => text.clone().into_bytes(),
-            Some(Configuration::Json(value)) => value.to_string().into_bytes(),
+            Some(serde_json::Value::String(text)) => text.clone().into_bytes(),
+            Some(value) => value.to_string().into_bytes(),
         }
     }
 }

@@ -128,7 +128,7 @@ impl Filter {
 
     /// The stream that a step is about, if the filter still has a handle.
     fn stream(&self, step: &Step) -> Option<Rc<HttpStream>> {
-        match &step.on {
+        match &step.of {
             Some(name) => self.plugin.kept.borrow().get(name).cloned(),
             None => self.http.borrow().clone(),
         }

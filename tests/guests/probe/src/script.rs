@@ -37,7 +37,7 @@ pub struct Step {
     /// Only in calls whose `end-of-stream` is this.
     pub end: Option<bool>,
     /// On the stream kept under this name instead of the filter's own.
-    pub on: Option<String>,
+    pub of: Option<String>,
 
     #[serde(default)]
     pub fields: Fields,

@@ -1,0 +1,156 @@
+//! Walks the contract and fails for every function that lacks one of its parts, naming the file to write.
+//!
+//! `wit/` is the one list from which everything else follows: a function that the world imports has a meaning in
+//! `host/src/hostcalls`, a bridge in `adapter/bridge/src` and a scenario; one that it exports has a caller in both engines, a
+//! bridge and a scenario. Each file has the stem of the WIT interface. Whether what is there is right, the scenarios say.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tidegate_testkit::workspace;
+use wit_parser::{Function, FunctionKind, Resolve, WorldItem};
+
+/// Everything that a plugin may import or export.
+const WORLD: &str = "all";
+
+/// A function of the contract.
+struct Part {
+    /// The interface's name, which is the stem of its files.
+    interface: String,
+    /// The function's name in the interface: `plugin-context.configure` is `configure`.
+    name: String,
+    /// As the bridge names it: `plugin#[static]plugin-context.configure`.
+    symbol: String,
+    imported: bool,
+}
+
+#[test]
+fn every_function_has_a_scenario() {
+    let lacking: Vec<String> = parts()
+        .iter()
+        .map(|part| workspace::scenarios().join(&part.interface).join(format!("{}.yaml", part.name)))
+        .filter(|file| !file.is_file())
+        .map(|file| format!("write {}", shown(&file)))
+        .collect();
+    assert!(lacking.is_empty(), "functions of the world without a scenario:\n{}", lacking.join("\n"));
+}
+
+#[test]
+fn every_function_has_a_bridge() {
+    let lacking: Vec<String> = parts()
+        .iter()
+        .filter_map(|part| {
+            let file = workspace::root().join("adapter/bridge/src").join(format!("{}.rs", snake(&part.interface)));
+            lacks(&file, &format!("\"{}\"", part.symbol), &format!("bridge `{}`", part.symbol))
+        })
+        .collect();
+    assert!(lacking.is_empty(), "functions of the world without a bridge:\n{}", lacking.join("\n"));
+}
+
+#[test]
+fn every_import_has_a_meaning_in_the_host() {
+    let lacking: Vec<String> = parts()
+        .iter()
+        .filter(|part| part.imported)
+        .filter_map(|part| {
+            let file = workspace::root().join("host/src/hostcalls").join(format!("{}.rs", snake(&part.interface)));
+            let function = snake(&part.name);
+            lacks(&file, &format!("fn {function}("), &format!("write `fn {function}`"))
+        })
+        .collect();
+    assert!(lacking.is_empty(), "hostcalls that the host does not have:\n{}", lacking.join("\n"));
+}
+
+#[test]
+fn every_export_has_a_caller_in_both_engines() {
+    let engines = workspace::root().join("host/src/engine");
+    let component = source(&[engines.join("component.rs"), engines.join("component")]);
+    let proxy_wasm = source(&[engines.join("proxy_wasm.rs"), engines.join("proxy_wasm")]);
+    let mut lacking = Vec::new();
+    for part in parts().iter().filter(|part| !part.imported) {
+        // Lifecycle interfaces hold resources; the rest are callbacks, one Proxy-Wasm function each.
+        let lifecycle = ["plugin", "http-filter"].contains(&part.interface.as_str());
+        if !component.contains(&snake(&part.interface)) && !component.contains(&part.interface) {
+            lacking.push(format!("host/src/engine/component does not call `{}`", part.interface));
+        }
+        let callback = format!("proxy_{}", snake(&part.interface));
+        if !lifecycle && !proxy_wasm.contains(&callback) {
+            lacking.push(format!("host/src/engine/proxy_wasm does not call `{callback}`"));
+        }
+    }
+    assert!(lacking.is_empty(), "callbacks that no engine calls:\n{}", lacking.join("\n"));
+}
+
+#[test]
+fn every_hostcall_file_belongs_to_an_interface() {
+    let stems: Vec<String> = parts().iter().map(|part| snake(&part.interface)).collect();
+    let folder = workspace::root().join("host/src/hostcalls");
+    for entry in fs::read_dir(&folder).expect("host/src/hostcalls") {
+        let path = entry.expect("an entry").path();
+        let stem = path.file_stem().and_then(|stem| stem.to_str()).expect("a name").to_owned();
+        let known = stem == "mod" || stem == "http_streams" || stems.contains(&stem);
+        assert!(known, "{}: the contract has no interface `{}`", shown(&path), stem.replace('_', "-"));
+    }
+}
+
+/// Every function of the world `all`.
+fn parts() -> Vec<Part> {
+    let mut resolve = Resolve::default();
+    let (package, _) = resolve.push_dir(workspace::root().join("wit")).expect("wit/ is a package");
+    let world = resolve.select_world(&[package], Some(WORLD)).expect("the world `all`");
+    let world = &resolve.worlds[world];
+    let sides = [(&world.imports, true), (&world.exports, false)];
+    let mut parts = Vec::new();
+    for (items, imported) in sides {
+        for item in items.values() {
+            let WorldItem::Interface { id, .. } = item else { panic!("the world has functions outside interfaces") };
+            let interface = &resolve.interfaces[*id];
+            let stem = interface.name.clone().expect("interfaces of a package have names");
+            parts.extend(interface.functions.values().map(|function| Part {
+                name: item_name(function),
+                symbol: format!("{stem}#{}", function.name),
+                interface: stem.clone(),
+                imported,
+            }));
+        }
+    }
+    assert!(parts.len() > 20, "the world has {} functions only: is it read right?", parts.len());
+    parts
+}
+
+/// The name beneath its interface and resource.
+fn item_name(function: &Function) -> String {
+    match function.kind {
+        FunctionKind::Constructor(_) => "constructor".to_owned(),
+        _ => function.item_name().to_owned(),
+    }
+}
+
+/// What is to be done where a file does not contain a text.
+fn lacks(file: &Path, text: &str, what: &str) -> Option<String> {
+    match fs::read_to_string(file) {
+        Ok(source) if source.contains(text) => None,
+        Ok(_) => Some(format!("{}: {what}", shown(file))),
+        Err(_) => Some(format!("write {}: {what}", shown(file))),
+    }
+}
+
+/// All Rust files at these places, one after the other.
+fn source(places: &[PathBuf]) -> String {
+    places
+        .iter()
+        .filter(|place| place.exists())
+        .flat_map(walkdir::WalkDir::new)
+        .map(|entry| entry.expect("an entry").into_path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .map(|path| fs::read_to_string(path).expect("a source file"))
+        .collect()
+}
+
+fn snake(name: &str) -> String {
+    name.replace('-', "_")
+}
+
+fn shown(path: &Path) -> String {
+    path.strip_prefix(workspace::root()).unwrap_or(path).display().to_string()
+}

@@ -1,0 +1,91 @@
+//! Every crate under `guest/plugins` and `guest/examples`, in each of the three shapes that a component comes in: it
+//! builds, it adapts, and it behaves.
+//!
+//! That the usual shape behaves in every home is for the scenarios; here the same scenarios are run in each shape. A crate
+//! without a scenario of its own fails.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use tidegate_testkit::envoy::{self, Release};
+use tidegate_testkit::guests::{self, Shape};
+use tidegate_testkit::{HomeKind, Runner, Scenario, runner, scenario, workspace};
+
+const TUTORIAL: &str = "istio-tutorial";
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    match trials() {
+        Ok(trials) => libtest_mimic::run(&arguments, trials).exit_code(),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn trials() -> Result<Vec<Trial>> {
+    let scenarios = Arc::new(scenario::walk(&workspace::scenarios())?);
+    let mut trials = Vec::new();
+    for guest in crates()? {
+        for shape in Shape::ALL {
+            for home in HomeKind::all() {
+                let (scenarios, guest) = (scenarios.clone(), guest.clone());
+                let name = format!("{guest}/{shape}/{}", home.name());
+                trials.push(Trial::ignorable_test(name, move || behaves(&scenarios, &guest, shape, home)));
+            }
+        }
+    }
+    Ok(trials)
+}
+
+/// The guests that people get.
+fn crates() -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for folder in ["guest/plugins", "guest/examples"] {
+        let folder = workspace::root().join(folder);
+        for entry in std::fs::read_dir(&folder).with_context(|| format!("failed to read {}", folder.display()))? {
+            let path = entry?.path();
+            // The gallery holds other languages too, which cargo does not build.
+            if path.join("Cargo.toml").is_file() {
+                names.extend(path.file_name().map(|name| name.to_string_lossy().into_owned()));
+            }
+        }
+    }
+    if !names.iter().any(|name| name == TUTORIAL) {
+        bail!("guest/examples has no {TUTORIAL}");
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Runs every scenario of this guest alone; the same in this shape as in the usual one.
+fn behaves(scenarios: &[Scenario], guest: &str, shape: Shape, home: HomeKind) -> Result<Completion, Failed> {
+    if let HomeKind::Envoy(_) = home
+        && let Ok(Err(reason)) = envoy::binary(Release::ALL[0])
+    {
+        return Ok(Completion::ignored_with(reason));
+    }
+    let own = |scenario: &&Scenario| {
+        scenario.is_for(home) && scenario.plugins.iter().all(|plugin| plugin.guest == guest)
+    };
+    let shaped = Runner::with(move |plugin, home| {
+        let built = guests::build(&plugin.guest, shape)?;
+        Ok(if home == HomeKind::Component { built.component } else { built.module })
+    });
+    let mut ran = 0;
+    for scenario in scenarios.iter().filter(own) {
+        let check = || -> Result<()> {
+            let transcript = shaped.run(scenario, home)?;
+            runner::check(scenario, &transcript)
+        };
+        check().map_err(|error| format!("scenario {}: {error:#}", scenario.name))?;
+        ran += 1;
+    }
+    if ran == 0 {
+        return Err(format!("no scenario has `{guest}` alone; write one under tests/scenarios/plugins").into());
+    }
+    Ok(Completion::Completed)
+}
