@@ -46,6 +46,7 @@ impl Parse for Arguments {
 }
 
 /// A plugin as its impl block declares it.
+#[derive(Debug)]
 pub struct Declaration {
     /// The impl block, handed on as it is.
     pub item: ItemImpl,
@@ -187,9 +188,7 @@ mod tests {
                 fn on_response_headers(&self, _: &mut (), _: &mut HttpStream, _: EndOfStream) -> Action { Action::Continue }
                 fn on_log(&self, _: &mut (), _: &mut HttpStream) {}
             }
-        })
-        .ok()
-        .expect("this is a plugin");
+        }).expect("this is a plugin");
         let methods: Vec<&str> = declaration
             .callbacks
             .iter()

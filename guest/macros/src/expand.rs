@@ -29,6 +29,7 @@ pub fn plugin(arguments: TokenStream, item: TokenStream) -> Result<TokenStream> 
     let section = section(&metadata::of_current_crate(arguments.schema.as_ref())?);
     let exports = exports(&declaration);
     let item = &declaration.item;
+    let plugin = &item.self_ty;
     Ok(quote! {
         #item
 
@@ -37,6 +38,10 @@ pub fn plugin(arguments: TokenStream, item: TokenStream) -> Result<TokenStream> 
             #exports
             #section
         };
+
+        // Where there is nothing to export to, the plugin is used all the same.
+        #[cfg(not(target_family = "wasm"))]
+        const _: () = ::tidegate_guest::__private::exported::<#plugin>();
     })
 }
 
@@ -158,7 +163,11 @@ mod tests {
         .expect("this is a plugin")
         .to_string();
         let file: syn::File = syn::parse_str(&expanded).expect("the expansion is Rust");
-        assert_eq!(file.items.len(), 2, "the block itself and the exports");
+        assert_eq!(
+            file.items.len(),
+            3,
+            "the block itself, the exports, and what stands for them in tests"
+        );
         assert!(
             expanded.contains("exports :: on_log :: Guest"),
             "{expanded}"

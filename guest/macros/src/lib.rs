@@ -7,11 +7,11 @@
 //! The trait itself, and everything that happens when a callback comes, is ordinary code in `tidegate-guest`; authors
 //! depend on that crate and never on this one.
 //!
-//! - [`declaration`] reads the impl block and refuses what is not a plugin.
-//! - [`callback`] is the list of callbacks.
-//! - [`contract`] holds the WIT text and writes the plugin's own world.
-//! - [`metadata`] makes the custom section.
-//! - [`expand`] writes the exports.
+//! - `declaration` reads the impl block and refuses what is not a plugin.
+//! - `callback` is the list of callbacks.
+//! - `contract` holds the WIT text and writes the plugin's own world.
+//! - `metadata` makes the custom section.
+//! - `expand` writes the exports.
 
 mod callback;
 mod contract;

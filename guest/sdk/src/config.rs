@@ -29,18 +29,15 @@ pub fn read_config<T: DeserializeOwned>(configuration: &[u8]) -> Result<T, Confi
     parsed(configuration)
 }
 
-/// Accepts the configuration of a plugin that takes none: nothing, or an empty object.
-pub(crate) fn refuse_any(configuration: &[u8]) -> Result<(), ConfigError> {
-    let given = configuration.trim_ascii();
-    let inside = given
-        .strip_prefix(b"{")
-        .and_then(|rest| rest.strip_suffix(b"}"))
-        .unwrap_or(given);
-    if inside.trim_ascii().is_empty() {
-        Ok(())
-    } else {
-        Err(ConfigError::new("this plugin takes no configuration"))
-    }
+/// Whether a configuration says nothing: it is empty, or an empty object.
+pub(crate) fn is_none(configuration: &[u8]) -> bool {
+    let mut written = configuration
+        .iter()
+        .filter(|byte| !byte.is_ascii_whitespace());
+    matches!(
+        (written.next(), written.next(), written.next()),
+        (None, ..) | (Some(b'{'), Some(b'}'), None)
+    )
 }
 
 fn parsed<T: DeserializeOwned>(json: &[u8]) -> Result<T, ConfigError> {

@@ -26,11 +26,16 @@ pub fn configure_from_json<P: Plugin>(configuration: &[u8]) -> Result<Context<P>
 pub fn configure_without<P: Plugin<Config = ()>>(
     configuration: &[u8],
 ) -> Result<Context<P>, String> {
-    config::refuse_any(configuration)
-        .and_then(P::configure)
+    if !config::is_none(configuration) {
+        return Err(String::from("this plugin takes no configuration"));
+    }
+    P::configure(())
         .map(Context::new)
         .map_err(ConfigError::into_string)
 }
+
+/// Stands for the exports where there are none, so that rustc does not call a plugin dead code in its own tests.
+pub const fn exported<P: Plugin>() {}
 
 /// A plugin at work on one stream: the contract's `filter`.
 pub struct Filter<P: Plugin> {

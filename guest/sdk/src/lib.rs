@@ -9,7 +9,7 @@
 //!
 //! ```toml
 //! [lib]
-//! crate-type = ["cdylib", "rlib"]   # rlib, so that `cargo test` can use it
+//! crate-type = ["cdylib"]   # and nothing else: with an rlib beside it, cargo optimises across crates no more
 //!
 //! [dependencies]
 //! serde = { version = "1", features = ["derive"] }
@@ -224,7 +224,7 @@ pub mod __private {
 
     pub use wit_bindgen;
 
-    pub use crate::glue::{Context, Filter, configure_from_json, configure_without};
+    pub use crate::glue::{Context, Filter, configure_from_json, configure_without, exported};
 
     pub mod bindings {
         pub use crate::bindings::{http_streams, types};

@@ -4,7 +4,7 @@
 //! resources, export the callbacks that the world names, keep the plugin alive for as long as a stream has it. The
 //! world is in `wit/world.wit`.
 
-use std::{cell::Cell, rc::Rc};
+use std::rc::Rc;
 
 use bindings::{
     exports::tidegate::proxy::{
@@ -28,7 +28,6 @@ struct Bare;
 /// What is kept for each configuration. It is counted: the contract lends it to a filter's constructor alone.
 struct Plugin {
     greeting: Vec<u8>,
-    responses: Cell<u64>,
 }
 
 struct Context(Rc<Plugin>);
@@ -54,10 +53,7 @@ impl GuestPluginContext for Context {
         } else {
             configuration
         };
-        Ok(PluginContext::new(Context(Rc::new(Plugin {
-            greeting,
-            responses: Cell::new(0),
-        }))))
+        Ok(PluginContext::new(Context(Rc::new(Plugin { greeting }))))
     }
 }
 
@@ -77,20 +73,14 @@ impl GuestFilter for Filter {
 impl on_response_headers::Guest for Bare {
     fn handle(filter: FilterBorrow<'_>, _: bool) -> Action {
         let Filter { plugin, http } = filter.get::<Filter>();
-        plugin.responses.set(plugin.responses.get() + 1);
-        let count = plugin.responses.get().to_string();
-        for (name, value) in [
-            ("x-greeting", plugin.greeting.as_slice()),
-            ("x-responses", count.as_bytes()),
-        ] {
-            let added =
-                http_fields::append(http, http_fields::FieldMap::ResponseHeaders, name, value);
-            if let Err(error) = added {
-                logging::log(
-                    logging::Level::Error,
-                    &format!("cannot add {name}: {}", error.name()),
-                );
-            }
+        let added = http_fields::append(
+            http,
+            http_fields::FieldMap::ResponseHeaders,
+            "x-greeting",
+            &plugin.greeting,
+        );
+        if let Err(error) = added {
+            logging::log(logging::Level::Error, error.name());
         }
         Action::Continue
     }

@@ -11,6 +11,7 @@ const WINDOW: u64 = 1_000_000_000;
 
 /// What an operator may set; the tutorial has no configuration and these defaults.
 #[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 struct Config {
     /// How many requests pass in a second.
@@ -34,7 +35,7 @@ struct Tutorial {
     last_refill: Cell<u64>,
 }
 
-#[plugin]
+#[plugin(schema = "config.schema.json")]
 impl Plugin for Tutorial {
     type Config = Config;
     type Stream = ();
@@ -60,35 +61,70 @@ impl Plugin for Tutorial {
                 self.remaining.get()
             );
         }
-        match self.remaining.get().checked_sub(1) {
-            Some(remaining) => {
-                self.remaining.set(remaining);
-                Action::Continue
-            }
-            None => {
-                let refusal = LocalResponse::new(403)
-                    .header("powered-by", "proxy-wasm-go-sdk!!")
-                    .body("rate limited, wait and retry.");
-                match http.send_response(refusal) {
-                    Ok(()) => Action::Pause,
-                    Err(_) => {
-                        log::error!("cannot answer");
-                        Action::Continue
-                    }
-                }
-            }
+        if let Some(remaining) = self.remaining.get().checked_sub(1) {
+            self.remaining.set(remaining);
+            return Action::Continue;
+        }
+        let refusal = LocalResponse::new(403)
+            .header("powered-by", "proxy-wasm-go-sdk!!")
+            .body("rate limited, wait and retry.");
+        match http.send_response(refusal).or_log("send a local response") {
+            Some(()) => Action::Pause,
+            None => Action::Continue,
         }
     }
 
     fn on_response_headers(&self, _: &mut (), http: &mut HttpStream, _: EndOfStream) -> Action {
-        for (name, value) in [
-            ("who-am-i", "wasm-extension"),
-            ("injected-by", "istio-api!"),
-        ] {
-            if http.response_headers().append(name, value).is_err() {
-                log::error!("cannot add a header");
-            }
-        }
+        let headers = http.response_headers();
+        headers
+            .append("who-am-i", "wasm-extension")
+            .or_log("add who-am-i");
+        headers
+            .append("injected-by", "istio-api!")
+            .or_log("add injected-by");
         Action::Continue
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_guest::read_config;
+
+    use super::*;
+
+    #[test]
+    fn configuration_is_optional() {
+        let config: Config = read_config(b"").expect("none at all");
+        assert_eq!((config.requests_per_second, config.log), (2, true));
+        let config: Config =
+            read_config(br#"{"requests_per_second": 4294967295, "log": false}"#).expect("both");
+        assert_eq!(
+            (config.requests_per_second, config.log),
+            (4_294_967_295, false)
+        );
+        let error = read_config::<Config>(br#"{"request_per_second": 1}"#)
+            .err()
+            .expect("misspelt");
+        assert_eq!(
+            error.to_string(),
+            "request_per_second: unknown field, expected `requests_per_second` or `log`"
+        );
+    }
+
+    /// `BLESS=1 cargo test -p istio-tutorial` writes the schema that `#[plugin]` puts into the plugin.
+    #[test]
+    fn schema_is_that_of_the_configuration() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/config.schema.json");
+        let schema = serde_json::to_string_pretty(&schemars::schema_for!(Config))
+            .expect("a schema is JSON")
+            + "\n";
+        if std::env::var_os("BLESS").is_some() {
+            std::fs::write(file, &schema).expect("the schema can be written");
+        }
+        let written = std::fs::read_to_string(file).unwrap_or_default();
+        assert_eq!(
+            written, schema,
+            "BLESS=1 cargo test -p istio-tutorial writes config.schema.json anew"
+        );
     }
 }

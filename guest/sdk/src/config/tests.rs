@@ -202,12 +202,11 @@ fn nesting_is_bounded() {
 
 #[test]
 fn plugin_without_configuration_takes_none() {
-    for none in ["", " ", "{}", " { } "] {
-        assert_eq!(refuse_any(none.as_bytes()), Ok(()), "{none:?}");
+    for none in ["", " ", "{}", " {\n} "] {
+        assert!(is_none(none.as_bytes()), "{none:?}");
     }
-    for some in ["{\"a\":1}", "[]", "null", "{"] {
-        let error = refuse_any(some.as_bytes()).expect_err(some);
-        assert_eq!(error.to_string(), "this plugin takes no configuration");
+    for some in ["{\"a\":1}", "[]", "null", "{", "}{", "{}{}"] {
+        assert!(!is_none(some.as_bytes()), "{some:?}");
     }
 }
 
