@@ -107,3 +107,84 @@ impl<P: Plugin> Filter<P> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::Cell, mem};
+
+    use super::*;
+    use crate::EndOfStream;
+
+    /// Pauses each request, counted in the plugin and in the stream.
+    struct Pausing {
+        requests: Cell<u32>,
+    }
+
+    impl Plugin for Pausing {
+        type Config = u32;
+        type Stream = u32;
+
+        fn configure(begin: u32) -> Result<Self, ConfigError> {
+            if begin > 9 {
+                return Err(ConfigError::at("begin", "too much"));
+            }
+            Ok(Pausing {
+                requests: Cell::new(begin),
+            })
+        }
+
+        fn on_request_headers(
+            &self,
+            stream: &mut u32,
+            _: &mut HttpStream,
+            _: EndOfStream,
+        ) -> Action {
+            *stream += 1;
+            self.requests.set(self.requests.get() + 1);
+            Action::Pause
+        }
+    }
+
+    fn context(configuration: &[u8]) -> Context<Pausing> {
+        configure_from_json(configuration).expect("a good configuration")
+    }
+
+    fn filter(context: &Context<Pausing>) -> mem::ManuallyDrop<Filter<Pausing>> {
+        // SAFETY: there is no host here that the handle could belong to; no hostcall is made on it, and it is not dropped.
+        let handle = unsafe { http_streams::HttpStream::from_handle(1) };
+        mem::ManuallyDrop::new(Filter::create(context, handle))
+    }
+
+    #[test]
+    fn contexts_share_nothing() {
+        let (one, other) = (context(b"0"), context(b"5"));
+        let filters = [filter(&one), filter(&one), filter(&other)];
+        for filter in &filters {
+            assert_eq!(filter.on_request_headers(true), Action::Pause);
+        }
+        assert_eq!((one.0.requests.get(), other.0.requests.get()), (2, 6));
+        assert!(
+            filters.iter().all(|filter| filter.stream.borrow().0 == 1),
+            "a stream's state is its own"
+        );
+    }
+
+    #[test]
+    fn callback_within_a_callback_lets_the_stream_go_on() {
+        let context = context(b"0");
+        let filter = filter(&context);
+        let busy = filter.stream.borrow_mut();
+        assert_eq!(filter.on_request_headers(true), Action::Continue);
+        filter.on_log();
+        drop(busy);
+        assert_eq!(filter.on_request_headers(true), Action::Pause);
+        assert_eq!(context.0.requests.get(), 1);
+    }
+
+    #[test]
+    fn refusals_are_one_text() {
+        let refused = |configuration: &[u8]| configure_from_json::<Pausing>(configuration).err();
+        assert_eq!(refused(b"true").as_deref(), Some("expected u32, got true"));
+        assert_eq!(refused(b"10").as_deref(), Some("begin: too much"));
+    }
+}

@@ -1,8 +1,7 @@
 //! A plugin on the bare contract: wit-bindgen on `wit/`, and no SDK.
 //!
 //! This is what `#[plugin]` spares its users, and what an SDK for another language has to do: implement the two
-//! resources, export the callbacks that the world names, keep the plugin alive for as long as a stream has it. The
-//! world is in `wit/world.wit`.
+//! resources, export the callbacks that the world names, keep the plugin alive for as long as a stream has it.
 
 use std::rc::Rc;
 
@@ -17,8 +16,16 @@ use bindings::{
 
 mod bindings {
     wit_bindgen::generate!({
-        path: ["../../../wit", "wit"],
-        world: "tidegate:bare/bare",
+        path: "../../../wit",
+        inline: "
+            package tidegate:bare;
+
+            /// A plugin that wants to see the headers of responses, and nothing else.
+            world bare {
+                include tidegate:proxy/http-plugin@0.1.0;
+                export tidegate:proxy/on-response-headers@0.1.0;
+            }
+        ",
         generate_all,
     });
 }
