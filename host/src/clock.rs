@@ -3,13 +3,20 @@
 //! Plugins see time through hostcalls and WASI only, and both ask the one clock of the runtime, so that a test can stop it
 //! and move it on. Deadlines on guests are not taken from here: a stopped clock must not stop those.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Time as plugins see it.
 pub trait Clock: Send + Sync {
     /// Nanoseconds since 1970-01-01 00:00 UTC.
     fn now(&self) -> u64;
+
+    /// Nanoseconds since some moment; it never goes back.
+    fn monotonic(&self) -> u64 {
+        static START: OnceLock<Instant> = OnceLock::new();
+        u64::try_from(START.get_or_init(Instant::now).elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
 }
 
 /// The machine's clock.
@@ -50,6 +57,10 @@ impl ManualClock {
 impl Clock for ManualClock {
     fn now(&self) -> u64 {
         self.now.load(Ordering::Relaxed)
+    }
+
+    fn monotonic(&self) -> u64 {
+        self.now()
     }
 }
 

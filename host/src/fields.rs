@@ -139,6 +139,14 @@ impl Fields {
         }
     }
 
+    /// Replaces the first value of a field and leaves the others, or adds the field.
+    pub fn set_first(&mut self, name: Name, value: HeaderValue) {
+        match self.list.iter_mut().find(|(it, _)| *it == name) {
+            Some((_, old)) => *old = value,
+            None => self.append(name, value),
+        }
+    }
+
     /// Adds a value beside those that the field has. A pseudo-header can have but one: it is replaced.
     pub fn append(&mut self, name: Name, value: HeaderValue) {
         match name {
@@ -319,6 +327,16 @@ impl Name {
                 .into_iter()
                 .find(|it| it.as_str().as_bytes().eq_ignore_ascii_case(name))
                 .map(Name::Pseudo),
+        }
+    }
+
+    /// Whether these bytes spell a name, in any case.
+    pub fn is_valid(name: &[u8]) -> bool {
+        // The standard says which bytes: RFC 9110, 5.6.2. `http` has no check that keeps nothing.
+        let token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+        match name.strip_prefix(b":") {
+            None => !name.is_empty() && name.iter().all(token),
+            Some(_) => Name::parse(name).is_some(),
         }
     }
 

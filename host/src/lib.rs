@@ -12,18 +12,25 @@
 //! This library prints nothing, reads no files and knows nothing of command lines: those are `host/cli`. It takes
 //! adapted modules as it takes any other, and does not know the adapter.
 
+mod bindings;
 pub mod clock;
+mod engine;
 pub mod fields;
+mod hostcalls;
 pub mod limits;
 pub mod logs;
 pub mod plugin;
+pub mod proxy;
 pub mod runtime;
 pub mod stream;
+mod wasi;
+mod worker;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use fields::{Fields, Name, Pseudo};
 pub use limits::Limits;
 pub use logs::{Level, LogLine, LogSink};
 pub use plugin::{EngineKind, FailPolicy, PluginSpec};
+pub use proxy::{EchoServer, ServeError, Server, ServerConfig, Upstream};
 pub use runtime::{Chain, LoadError, Runtime, RuntimeConfig, StartError, WorkerChain};
 pub use stream::{Effect, Stream};

@@ -1,17 +1,19 @@
 //! From plugins' bytes to a chain that serves streams.
 
-use std::marker::PhantomData;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::clock::{Clock, SystemClock};
+use crate::engine::Compiler;
 use crate::logs::LogSink;
-use crate::plugin::PluginSpec;
+use crate::plugin::{EngineKind, PluginSpec};
 use crate::stream::Stream;
+use crate::worker::{Loaded, LoadedModule, LoadedPlugin, Worker};
 
-/// What all plugins share: compiled code, the clock, the log.
+/// What all plugins share: the compiler, the clock, the log.
 pub struct Runtime {
     config: RuntimeConfig,
+    compiler: Compiler,
 }
 
 /// How a [`Runtime`] is to be.
@@ -28,23 +30,90 @@ pub struct RuntimeConfig {
 /// Compiled plugins, in order.
 #[derive(Clone)]
 pub struct Chain {
-    config: RuntimeConfig,
+    loaded: Arc<Loaded>,
 }
 
 /// The plugins of a chain, instantiated and configured for one worker thread.
 #[derive(Clone)]
 pub struct WorkerChain {
-    _here: PhantomData<Rc<()>>,
+    worker: Rc<Worker>,
 }
 
 /// Why plugins cannot be loaded.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum LoadError {
+    /// wasmtime cannot run on this machine, or no thread could be started.
+    #[error("cannot run WebAssembly on this machine")]
+    Runtime {
+        /// What it says.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The bytes are no WebAssembly at all.
-    #[error(
-        "plugin `{plugin}`: not a WebAssembly binary: expected a component or a Proxy-Wasm module"
-    )]
+    #[error("plugin `{plugin}` is not a WebAssembly binary; give a component (.wasm) or a Proxy-Wasm module")]
     NotWasm {
+        /// The plugin's name.
+        plugin: String,
+    },
+    /// The engine that was asked for runs the other kind of binary.
+    #[error("plugin `{plugin}` is for engine `{found}`, but engine `{wanted}` was asked for{}", mend(*.wanted))]
+    WrongEngine {
+        /// The plugin's name.
+        plugin: String,
+        /// What was asked for.
+        wanted: EngineKind,
+        /// What can run it.
+        found: EngineKind,
+    },
+    /// The binary is not valid, or uses what the engine does not have.
+    #[error("plugin `{plugin}` cannot be compiled")]
+    Compile {
+        /// The plugin's name.
+        plugin: String,
+        /// What wasmtime says.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The binary imports what this host does not have.
+    #[error("plugin `{plugin}` imports what this host does not have; build it for `{world}`")]
+    Import {
+        /// The plugin's name.
+        plugin: String,
+        /// What this host offers.
+        world: &'static str,
+        /// Which import it is.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// An export that every plugin has is not there.
+    #[error("plugin `{plugin}` does not export `{export}`; build it for `{world}`")]
+    MissingExport {
+        /// The plugin's name.
+        plugin: String,
+        /// The export.
+        export: String,
+        /// What this host runs.
+        world: &'static str,
+    },
+    /// An export has the right name and another type.
+    #[error("plugin `{plugin}` exports `{export}` with a type that is not that of `{world}`: {reason}")]
+    WrongType {
+        /// The plugin's name.
+        plugin: String,
+        /// The export.
+        export: String,
+        /// What this host runs.
+        world: &'static str,
+        /// In what they differ.
+        reason: String,
+    },
+    /// A Proxy-Wasm module that does not say which ABI it is for.
+    #[error(
+        "plugin `{plugin}` says no Proxy-Wasm ABI that this host knows: it must export one of \
+         `proxy_abi_version_0_2_1`, `proxy_abi_version_0_2_0`, `proxy_abi_version_0_1_0`"
+    )]
+    UnknownAbi {
         /// The plugin's name.
         plugin: String,
     },
@@ -52,6 +121,7 @@ pub enum LoadError {
 
 /// Why a chain cannot be started.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum StartError {
     /// The plugin refused its configuration.
     #[error("plugin `{plugin}` refuses its configuration: {reason}")]
@@ -61,43 +131,68 @@ pub enum StartError {
         /// What it says is wrong, and where.
         reason: String,
     },
+    /// The plugin's code failed while it was started or configured.
+    #[error("plugin `{plugin}` failed to start: {message}")]
+    Trapped {
+        /// The plugin's name.
+        plugin: String,
+        /// How it failed.
+        message: String,
+    },
+    /// A compiled module that no plugin of the chain uses.
+    #[error("a module of the chain belongs to no plugin")]
+    Unused,
 }
 
 impl RuntimeConfig {
     /// The machine's clock, 1 MiB of buffer, and this sink.
     pub fn new(logs: Arc<dyn LogSink>) -> Self {
-        Self {
-            clock: Arc::new(SystemClock),
-            logs,
-            buffer: 1 << 20,
-        }
+        Self { clock: Arc::new(SystemClock), logs, buffer: 1 << 20 }
     }
 }
 
 impl Runtime {
     /// A runtime without plugins.
     pub fn new(config: RuntimeConfig) -> Result<Runtime, LoadError> {
-        Ok(Runtime { config })
+        let compiler = Compiler::new().map_err(|source| LoadError::Runtime { source })?;
+        Ok(Runtime { config, compiler })
     }
 
     /// Compiles plugins. Nothing of theirs runs yet.
     pub fn load(&self, plugins: &[PluginSpec]) -> Result<Chain, LoadError> {
-        for plugin in plugins {
-            return Err(LoadError::NotWasm {
-                plugin: plugin.name.clone(),
-            });
+        let mut loaded = Loaded { config: self.config.clone(), plugins: Vec::new(), modules: Vec::<LoadedModule>::new() };
+        for (index, spec) in plugins.iter().enumerate() {
+            let engine = engine_for(spec)?;
+            let same = |other: &LoadedPlugin| other.engine == engine && other.spec.module == spec.module;
+            let (module, place) = match loaded.plugins.iter().find(|it| same(it)).map(|it| it.module) {
+                Some(module) => {
+                    let place = loaded.modules.get_mut(module).map_or(0, |it| {
+                        it.plugins.push(index);
+                        it.plugins.len() - 1
+                    });
+                    (module, place)
+                }
+                None => {
+                    let compiled = self.compiler.compile(spec, engine)?;
+                    loaded.modules.push(LoadedModule { compiled, plugins: vec![index] });
+                    (loaded.modules.len() - 1, 0)
+                }
+            };
+            loaded.plugins.push(LoadedPlugin { spec: spec.clone(), engine, module, place });
         }
-        Ok(Chain {
-            config: self.config.clone(),
-        })
+        Ok(Chain { loaded: Arc::new(loaded) })
     }
 }
 
 impl Chain {
     /// Instantiates the plugins for one worker, and configures them in order.
     pub fn start_worker(&self, worker: usize) -> Result<WorkerChain, StartError> {
-        let _ = (&self.config, worker);
-        Ok(WorkerChain { _here: PhantomData })
+        Ok(WorkerChain { worker: Rc::new(Worker::start(self.loaded.clone(), worker)?) })
+    }
+
+    #[cfg(test)]
+    pub(crate) fn of(loaded: Loaded) -> Self {
+        Self { loaded: Arc::new(loaded) }
     }
 }
 
@@ -105,7 +200,23 @@ impl WorkerChain {
     /// Opens a stream. `wake` is called when another stream's callback has changed this one: [`Stream::next_effect`] has
     /// something then. It must not call into the stream itself.
     pub fn open(&self, wake: Rc<dyn Fn()>) -> Stream {
-        let _ = wake;
-        Stream::new()
+        Stream::new(self.worker.clone(), wake)
+    }
+}
+
+/// What runs a plugin: what was asked for, if that can.
+fn engine_for(spec: &PluginSpec) -> Result<EngineKind, LoadError> {
+    let plugin = || spec.name.clone();
+    let found = EngineKind::detect(&spec.module).ok_or_else(|| LoadError::NotWasm { plugin: plugin() })?;
+    match spec.engine {
+        Some(wanted) if wanted != found => Err(LoadError::WrongEngine { plugin: plugin(), wanted, found }),
+        _ => Ok(found),
+    }
+}
+
+fn mend(wanted: EngineKind) -> &'static str {
+    match wanted {
+        EngineKind::Component => "; a Proxy-Wasm module runs on no other",
+        EngineKind::ProxyWasm => "; adapt the component first",
     }
 }

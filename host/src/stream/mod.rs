@@ -1,14 +1,46 @@
-//! One HTTP stream on its way through the chain.
+//! One HTTP stream on its way through the chain: the state machine, without I/O.
+//!
+//! It follows Envoy's filter manager, and its Wasm filter, in everything that a plugin or a client can see. `iterate` has
+//! the order of things: which plugin is called next, what pausing and resuming do. `callback` is one call: what is set up
+//! before it, and what became of the plugin's instance. `state` is what hostcalls can reach, `local_response` the
+//! responses that do not come from upstream, `body` the bytes that are kept.
+
+pub(crate) mod body;
+mod callback;
+mod iterate;
+pub(crate) mod local_response;
+pub(crate) mod state;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
+use std::rc::Rc;
 
 use bytes::Bytes;
+use http::StatusCode;
 
+use crate::engine::vm::{Context, Vm};
 use crate::fields::Fields;
+use crate::stream::body::Body;
+use crate::stream::local_response::LocalResponse;
+use crate::stream::state::{Direction, FieldMap, Phase, Shared};
+use crate::worker::Worker;
 
 /// One HTTP stream, without I/O: it is fed what happens and gives what is to be done.
 pub struct Stream {
+    worker: Rc<Worker>,
+    shared: Rc<Shared>,
+    filters: Vec<Filter>,
+    halves: [Half; 2],
     effects: VecDeque<Effect>,
+    /// The response is one of the proxy's, or of a plugin's: upstream's does not count any more.
+    local: bool,
+    /// The end of the response has come in: what becomes of the request does not matter any more.
+    answered: bool,
+    /// The stream was broken off.
+    reset: bool,
+    /// Where a plugin stands that is not in the chain.
+    nowhere: Position,
 }
 
 /// What is to be done next.
@@ -30,7 +62,7 @@ pub enum Effect {
     },
     /// Send the trailers of the request upstream; nothing follows.
     RequestTrailers(Fields),
-    /// Send the head of the response downstream.
+    /// Send the head of the response downstream. It may come before the request was handed on, or instead of that.
     ResponseHeaders {
         /// Its fields.
         fields: Fields,
@@ -50,66 +82,249 @@ pub enum Effect {
     Reset,
 }
 
+/// One plugin of the chain, on this stream.
+struct Filter {
+    plugin: Plugin,
+    /// Where it stands in the request and in the response.
+    positions: [Position; 2],
+}
+
+/// The instance that a plugin uses on this stream.
+enum Plugin {
+    /// None of its callbacks was called yet.
+    New,
+    /// It has a context.
+    Bound { vm: Rc<Vm>, context: Context, slot: usize },
+    /// Its instance has died and the stream was failed for it, or passes without it.
+    Gone,
+}
+
+/// Where a plugin stands in one half of the stream.
+#[derive(Clone, Copy, Default)]
+struct Position {
+    flow: Flow,
+    /// The headers have gone on to the next plugin.
+    headers_passed: bool,
+    /// The end has been seen here.
+    end: bool,
+}
+
+/// Whether a plugin lets a half of the stream pass.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Flow {
+    #[default]
+    Open,
+    /// Stopped in its body or trailers callback: the next callback is called still.
+    Paused,
+    /// Stopped in its headers callback: no callback is called until it is resumed.
+    Stopped {
+        /// What to do about too many bytes: tell the sender to wait, rather than fail.
+        watermark: bool,
+    },
+}
+
+/// One half of the stream.
+#[derive(Clone, Copy, Default)]
+struct Half {
+    /// Its headers have come in.
+    started: bool,
+    /// Its end has come in.
+    complete: bool,
+    /// It goes no further: a local response has taken its place.
+    aborted: bool,
+    /// Its end has been handed on.
+    ended: bool,
+}
+
 impl Stream {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(worker: Rc<Worker>, wake: Rc<dyn Fn()>) -> Self {
+        let count = worker.plugin_count();
         Self {
+            shared: Rc::new(Shared::new(count, wake)),
+            filters: (0..count).map(|_| Filter { plugin: Plugin::New, positions: Default::default() }).collect(),
+            halves: Default::default(),
             effects: VecDeque::new(),
+            local: false,
+            answered: false,
+            reset: false,
+            nowhere: Position::default(),
+            worker,
         }
     }
 
     /// The head of the request has come. `end`: neither body nor trailers follow.
     pub fn request_headers(&mut self, fields: Fields, end: bool) {
-        self.effects
-            .push_back(Effect::RequestHeaders { fields, end });
+        self.feed_headers(Direction::Request, fields, end);
     }
 
     /// A piece of the request's body has come.
     pub fn request_body(&mut self, data: Bytes, end: bool) {
-        self.effects.push_back(Effect::RequestBody { data, end });
+        self.feed_body(Direction::Request, data, end);
     }
 
     /// The trailers of the request have come.
     pub fn request_trailers(&mut self, fields: Fields) {
-        self.effects.push_back(Effect::RequestTrailers(fields));
+        self.feed_trailers(Direction::Request, fields);
     }
 
-    /// The head of the response has come.
+    /// The head of upstream's response has come.
     pub fn response_headers(&mut self, fields: Fields, end: bool) {
-        self.effects
-            .push_back(Effect::ResponseHeaders { fields, end });
+        self.feed_headers(Direction::Response, fields, end);
     }
 
-    /// A piece of the response's body has come.
+    /// A piece of upstream's response has come.
     pub fn response_body(&mut self, data: Bytes, end: bool) {
-        self.effects.push_back(Effect::ResponseBody { data, end });
+        self.feed_body(Direction::Response, data, end);
     }
 
-    /// The trailers of the response have come.
+    /// The trailers of upstream's response have come.
     pub fn response_trailers(&mut self, fields: Fields) {
-        self.effects.push_back(Effect::ResponseTrailers(fields));
+        self.feed_trailers(Direction::Response, fields);
     }
 
     /// What is to be done next, if there is anything. To be asked after every event and after every wake, until none is left.
     pub fn next_effect(&mut self) -> Option<Effect> {
+        if self.shared.called.replace(false) {
+            self.busy(Self::answer_call);
+        }
         self.effects.pop_front()
     }
 
     /// Whether more of the request's body may be fed now. While it says no, reading from downstream should stop.
     pub fn wants_request_body(&self) -> bool {
-        true
+        self.wants_body(Direction::Request)
     }
 
     /// Whether more of the response's body may be fed now. While it says no, reading from upstream should stop.
     pub fn wants_response_body(&self) -> bool {
-        true
+        self.wants_body(Direction::Response)
     }
 
     /// Upstream cannot be had: answers with the proxy's own response, which passes the response callbacks.
+    ///
+    /// If a response has begun already, the stream is reset. A status that is none becomes 502.
     pub fn fail_upstream(&mut self, status: u16, body: Bytes) {
-        let _ = (status, body);
-        self.effects.push_back(Effect::Reset);
+        if self.local || self.answered {
+            return;
+        }
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
+        self.busy(|it| it.respond(LocalResponse::plain(status, body)));
     }
 
     /// The stream has ended, well or not: the last callbacks, then the filters are dropped. Dropping the stream does the same.
     pub fn finish(self) {}
+
+    fn feed_headers(&mut self, half: Direction, fields: Fields, end: bool) {
+        if self.reset || self.half(half).started {
+            return;
+        }
+        let state = self.half(half);
+        state.started = true;
+        state.complete = end;
+        self.answered |= end && half == Direction::Response;
+        self.with_state(|it| it.set_map(half.headers(), fields));
+        self.busy(|it| it.pass_headers(half, 0, end));
+    }
+
+    fn feed_body(&mut self, half: Direction, data: Bytes, end: bool) {
+        if self.ignores(half) || (data.is_empty() && !end) {
+            return;
+        }
+        self.half(half).complete |= end;
+        self.answered |= end && half == Direction::Response;
+        self.with_state(|it| it.set_passing(half, Body::from(data)));
+        self.busy(|it| it.pass_body(half, 0, end));
+    }
+
+    fn feed_trailers(&mut self, half: Direction, fields: Fields) {
+        if self.ignores(half) {
+            return;
+        }
+        self.half(half).complete = true;
+        self.answered |= half == Direction::Response;
+        self.with_state(|it| it.set_map(half.trailers(), fields));
+        self.busy(|it| it.pass_trailers(half, 0));
+    }
+
+    /// Whether what comes in counts no more.
+    fn ignores(&mut self, half: Direction) -> bool {
+        let answered = self.answered;
+        let local = self.local;
+        let reset = self.reset;
+        let state = self.half(half);
+        reset
+            || !state.started
+            || state.complete
+            || state.aborted
+            || match half {
+                Direction::Request => answered,
+                Direction::Response => local,
+            }
+    }
+
+    fn wants_body(&self, half: Direction) -> bool {
+        let held = self.shared.state.try_borrow().map_or(0, |it| it.held_len(half));
+        held <= self.worker.buffer()
+    }
+
+    fn half(&mut self, half: Direction) -> &mut Half {
+        let [request, response] = &mut self.halves;
+        match half {
+            Direction::Request => request,
+            Direction::Response => response,
+        }
+    }
+
+    /// Runs a part of the state machine. Meanwhile nobody needs to be woken for what is asked of this stream.
+    fn busy<R>(&mut self, run: impl FnOnce(&mut Self) -> R) -> R {
+        let before = self.shared.busy.replace(true);
+        let result = run(self);
+        self.shared.busy.set(before);
+        result
+    }
+
+    /// The last callbacks, and the end of all contexts.
+    fn close(&mut self) {
+        self.with_state(|it| {
+            it.answered = true;
+            it.requests.clear();
+            it.filters.iter_mut().for_each(|filter| filter.live = 0);
+        });
+        for index in 0..self.filters.len() {
+            self.call(index, Phase::Log, true);
+        }
+        self.with_state(|it| {
+            it.requests.clear();
+            it.ended = true;
+        });
+        for index in 0..self.filters.len() {
+            self.close_filter(index);
+        }
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        if self.half(Direction::Request).started {
+            self.busy(Self::close);
+        }
+    }
+}
+
+impl state::State {
+    fn set_map(&mut self, map: FieldMap, fields: Fields) {
+        if let Some(place) = self.maps.get_mut(map.index()) {
+            *place = Some(fields);
+        }
+    }
+
+    fn set_passing(&mut self, half: Direction, body: Body) {
+        if let Some(place) = self.passing.get_mut(half.index()) {
+            *place = body;
+        }
+    }
+
+    fn held_len(&self, half: Direction) -> usize {
+        self.held.get(half.index()).and_then(Option::as_ref).map_or(0, Body::len)
+    }
 }

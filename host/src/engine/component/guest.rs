@@ -1,0 +1,61 @@
+//! What belongs to a component instance's store.
+
+use std::rc::Rc;
+
+use wasmtime::component::ResourceTable;
+use wasmtime::{StoreLimits, StoreLimitsBuilder};
+use wasmtime_wasi::WasiCtx;
+
+use crate::engine::vm::{Context, StreamContext, Surroundings};
+use crate::hostcalls::{Error, http_streams};
+use crate::logs::Level;
+use crate::wasi::{self, Lines};
+
+/// The data of an instance's store.
+pub(crate) struct Guest {
+    pub(crate) around: Rc<Surroundings>,
+    /// The context whose callback runs.
+    pub(crate) current: Option<Context>,
+    pub(crate) limits: StoreLimits,
+    pub(crate) wasi: WasiCtx,
+    pub(crate) table: ResourceTable,
+    pub(crate) stdout: Lines,
+    pub(crate) stderr: Lines,
+}
+
+impl Guest {
+    pub(crate) fn new(around: &Rc<Surroundings>) -> Self {
+        let limits = StoreLimitsBuilder::new().memory_size(around.limits.memory).table_elements(1 << 20).build();
+        Self {
+            around: around.clone(),
+            current: None,
+            limits,
+            wasi: wasi::context(around),
+            table: ResourceTable::new(),
+            stdout: Lines::new(Level::Info),
+            stderr: Lines::new(Level::Error),
+        }
+    }
+
+    /// The plugin that runs; while an instance starts, its first.
+    pub(crate) fn plugin(&self) -> usize {
+        self.current.as_ref().map_or(0, |it| it.plugin)
+    }
+
+    /// Uses the stream that a handle stands for.
+    pub(crate) fn stream<R>(
+        &self,
+        id: u32,
+        call: impl FnOnce(&StreamContext) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        http_streams::with(&self.around, self.current.as_ref(), id, call)
+    }
+
+    /// Logs what was printed without a line's end: the guest will print no more.
+    pub(crate) fn flush(&mut self) {
+        let plugin = self.plugin();
+        let Self { stdout, stderr, around, .. } = self;
+        stdout.flush(|level, line| around.log(plugin, level, line));
+        stderr.flush(|level, line| around.log(plugin, level, line));
+    }
+}

@@ -1,0 +1,186 @@
+//! The contract's hostcalls, for components: the generated traits, each function of which is one of `hostcalls`.
+
+use wasmtime::component::{HasSelf, Linker, Resource};
+
+use crate::bindings::HttpStream;
+use crate::bindings::tidegate::proxy::{
+    clock, http_bodies, http_fields, http_streams, local_responses, logging, stream_control, types,
+};
+use crate::engine::component::guest::Guest;
+use crate::hostcalls;
+use crate::logs::Level;
+use crate::stream::state::{Direction, FieldMap};
+
+/// Links the contract.
+pub(crate) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    clock::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
+    http_bodies::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
+    http_fields::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
+    http_streams::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
+    local_responses::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
+    logging::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
+    stream_control::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
+    types::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)
+}
+
+type Http = Resource<HttpStream>;
+type Answer<T> = Result<T, types::Error>;
+
+impl types::Host for Guest {}
+
+impl clock::Host for Guest {
+    fn now(&mut self) -> u64 {
+        hostcalls::clock::now(&self.around)
+    }
+}
+
+impl logging::Host for Guest {
+    fn log(&mut self, level: logging::Level, message: String) {
+        let level = match level {
+            logging::Level::Trace => Level::Trace,
+            logging::Level::Debug => Level::Debug,
+            logging::Level::Info => Level::Info,
+            logging::Level::Warn => Level::Warn,
+            logging::Level::Error => Level::Error,
+            logging::Level::Critical => Level::Critical,
+        };
+        hostcalls::logging::log(&self.around, self.plugin(), level, &message);
+    }
+}
+
+impl http_streams::Host for Guest {}
+
+impl http_streams::HostHttpStream for Guest {
+    fn drop(&mut self, _handle: Http) -> wasmtime::Result<()> {
+        // A handle is no more than a number.
+        Ok(())
+    }
+}
+
+impl http_fields::Host for Guest {
+    fn get(&mut self, http: Http, map: http_fields::FieldMap, name: String) -> Answer<Option<Vec<u8>>> {
+        Ok(self.stream(http.rep(), |of| {
+            hostcalls::http_fields::read(of, map.into(), |fields| fields.get(&name).map(|it| it.as_bytes().to_vec()))
+        })?)
+    }
+
+    fn values(&mut self, http: Http, map: http_fields::FieldMap, name: String) -> Answer<Vec<Vec<u8>>> {
+        Ok(self.stream(http.rep(), |of| {
+            hostcalls::http_fields::read(of, map.into(), |fields| {
+                fields.values(&name).map(|it| it.as_bytes().to_vec()).collect()
+            })
+        })?)
+    }
+
+    fn entries(&mut self, http: Http, map: http_fields::FieldMap) -> Answer<Vec<(String, Vec<u8>)>> {
+        Ok(self.stream(http.rep(), |of| {
+            hostcalls::http_fields::read(of, map.into(), |fields| {
+                fields.iter().map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect()
+            })
+        })?)
+    }
+
+    fn set(&mut self, http: Http, map: http_fields::FieldMap, name: String, value: Vec<u8>) -> Answer<()> {
+        Ok(self.stream(http.rep(), |of| hostcalls::http_fields::set(of, map.into(), name.as_bytes(), &value))?)
+    }
+
+    fn append(&mut self, http: Http, map: http_fields::FieldMap, name: String, value: Vec<u8>) -> Answer<()> {
+        Ok(self.stream(http.rep(), |of| hostcalls::http_fields::append(of, map.into(), name.as_bytes(), &value))?)
+    }
+
+    fn remove(&mut self, http: Http, map: http_fields::FieldMap, name: String) -> Answer<()> {
+        Ok(self.stream(http.rep(), |of| hostcalls::http_fields::remove(of, map.into(), name.as_bytes()))?)
+    }
+
+    fn replace_all(
+        &mut self,
+        http: Http,
+        map: http_fields::FieldMap,
+        entries: Vec<(String, Vec<u8>)>,
+    ) -> Answer<()> {
+        Ok(self.stream(http.rep(), |of| {
+            hostcalls::http_fields::replace_all(
+                of,
+                map.into(),
+                entries.iter().map(|(name, value)| (name.as_bytes(), &value[..])),
+            )
+        })?)
+    }
+}
+
+impl http_bodies::Host for Guest {
+    fn size(&mut self, http: Http, body: types::Direction) -> Answer<u32> {
+        let size = self.stream(http.rep(), |of| hostcalls::http_bodies::size(of, body.into()))?;
+        Ok(u32::try_from(size).unwrap_or(u32::MAX))
+    }
+
+    fn read(&mut self, http: Http, body: types::Direction, offset: u32, max: u32) -> Answer<Vec<u8>> {
+        let (offset, max) = (offset as usize, max as usize);
+        Ok(self.stream(http.rep(), |of| hostcalls::http_bodies::read(of, body.into(), offset, max))?)
+    }
+
+    fn replace(&mut self, http: Http, body: types::Direction, data: Vec<u8>) -> Answer<()> {
+        Ok(self.stream(http.rep(), |of| hostcalls::http_bodies::replace(of, body.into(), data.into()))?)
+    }
+
+    fn append(&mut self, http: Http, body: types::Direction, data: Vec<u8>) -> Answer<()> {
+        Ok(self.stream(http.rep(), |of| hostcalls::http_bodies::append(of, body.into(), data.into()))?)
+    }
+
+    fn prepend(&mut self, http: Http, body: types::Direction, data: Vec<u8>) -> Answer<()> {
+        Ok(self.stream(http.rep(), |of| hostcalls::http_bodies::prepend(of, body.into(), data.into()))?)
+    }
+}
+
+impl local_responses::Host for Guest {
+    fn send(&mut self, to: Http, response: local_responses::LocalResponse) -> Answer<()> {
+        // Details are for access logs, which this host does not write.
+        let local_responses::LocalResponse { status, headers, body, grpc_status, details: _ } = response;
+        Ok(self.stream(to.rep(), |to| {
+            let headers = headers.iter().map(|(name, value)| (name.as_bytes(), &value[..]));
+            hostcalls::local_responses::send(to, status, headers, body.into(), grpc_status)
+        })?)
+    }
+}
+
+impl stream_control::Host for Guest {
+    fn resume(&mut self, http: Http, half: types::Direction) -> Answer<()> {
+        Ok(self.stream(http.rep(), |of| hostcalls::stream_control::resume(of, half.into()))?)
+    }
+
+    fn reset(&mut self, http: Http) -> Answer<()> {
+        Ok(self.stream(http.rep(), hostcalls::stream_control::reset)?)
+    }
+}
+
+impl From<hostcalls::Error> for types::Error {
+    fn from(error: hostcalls::Error) -> Self {
+        match error {
+            hostcalls::Error::Closed => types::Error::Closed,
+            hostcalls::Error::NotAvailable => types::Error::NotAvailable,
+            hostcalls::Error::InvalidArgument => types::Error::InvalidArgument,
+            hostcalls::Error::TooLarge => types::Error::TooLarge,
+            hostcalls::Error::Internal => types::Error::Internal,
+        }
+    }
+}
+
+impl From<http_fields::FieldMap> for FieldMap {
+    fn from(map: http_fields::FieldMap) -> Self {
+        match map {
+            http_fields::FieldMap::RequestHeaders => FieldMap::RequestHeaders,
+            http_fields::FieldMap::RequestTrailers => FieldMap::RequestTrailers,
+            http_fields::FieldMap::ResponseHeaders => FieldMap::ResponseHeaders,
+            http_fields::FieldMap::ResponseTrailers => FieldMap::ResponseTrailers,
+        }
+    }
+}
+
+impl From<types::Direction> for Direction {
+    fn from(half: types::Direction) -> Self {
+        match half {
+            types::Direction::Request => Direction::Request,
+            types::Direction::Response => Direction::Response,
+        }
+    }
+}

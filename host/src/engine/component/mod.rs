@@ -1,0 +1,199 @@
+//! The engine for components of the world `tidegate:proxy/http-plugin`.
+//!
+//! `guest` is the store's data, `imports` the contract's hostcalls, `exports` which callbacks a component has and whether they
+//! are of the right types; WASI is in `crate::wasi`. Here is how an instance is made and called.
+
+mod exports;
+pub(crate) mod guest;
+mod imports;
+#[cfg(test)]
+mod tests;
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use wasmtime::component::{Component, InstancePre, Linker, Resource, ResourceAny};
+use wasmtime::{Engine, Store};
+
+use crate::bindings::tidegate::proxy::types;
+use crate::engine::component::exports::{Exports, Indices};
+use crate::engine::component::guest::Guest;
+use crate::engine::vm::{Context, Surroundings};
+use crate::engine::{self, Action, Callbacks, Filter, Trap};
+use crate::limits::Limits;
+use crate::plugin::PluginSpec;
+use crate::runtime::LoadError;
+use crate::stream::state::Direction;
+use crate::wasi;
+
+/// A compiled component, linked.
+pub(crate) struct Compiled {
+    pre: InstancePre<Guest>,
+    indices: Indices,
+}
+
+/// What loads a component here says what it may be built for.
+pub(crate) const WORLD: &str = "tidegate:proxy/http-plugin@0.1.0";
+
+impl Compiled {
+    pub(crate) fn new(engine: &Engine, plugin: &PluginSpec) -> Result<Self, LoadError> {
+        let name = || plugin.name.clone();
+        let component = Component::from_binary(engine, &plugin.module)
+            .map_err(|error| LoadError::Compile { plugin: name(), source: error.into() })?;
+        exports::check(engine, &component, &plugin.name)?;
+        let mut linker = Linker::new(engine);
+        let pre = imports::link(&mut linker)
+            .and_then(|()| wasi::link(&mut linker, engine, &component))
+            .and_then(|()| linker.instantiate_pre(&component))
+            .map_err(|error| LoadError::Import { plugin: name(), world: WORLD, source: error.into() })?;
+        let indices = Indices::find(&pre, &plugin.name)?;
+        Ok(Self { pre, indices })
+    }
+}
+
+impl engine::Compiled for Compiled {
+    fn callbacks(&self) -> Callbacks {
+        self.indices.callbacks()
+    }
+
+    fn instantiate(&self, around: &Rc<Surroundings>) -> Result<Box<dyn engine::Instance>, Trap> {
+        let limit = around.limits.callback;
+        let mut store = Store::new(self.pre.engine(), Guest::new(around));
+        store.limiter(|guest| &mut guest.limits);
+        let deadline = Limits::ticks(limit);
+        store.set_epoch_deadline(deadline);
+        let instance = self.pre.instantiate(&mut store).map_err(|error| Trap::of("instantiation", &error, limit))?;
+        let exports = Exports::load(&self.indices, &mut store, &instance)
+            .map_err(|error| Trap::new(format!("an export is not of the type that {WORLD} says: {error:#}")))?;
+        Ok(Box::new(Instance { store, exports, plugins: Vec::new(), slots: Vec::new(), free: Vec::new(), deadline, limit }))
+    }
+}
+
+/// An instance, with the resources that its guest made.
+struct Instance {
+    store: Store<Guest>,
+    exports: Exports,
+    /// The plugins' contexts, in order.
+    plugins: Vec<ResourceAny>,
+    /// The streams' filters: none before the first callback that the plugin has.
+    slots: Vec<Option<ResourceAny>>,
+    free: Vec<usize>,
+    deadline: u64,
+    limit: Duration,
+}
+
+impl Instance {
+    /// Runs guest code for a context.
+    fn run<R>(
+        &mut self,
+        context: &Context,
+        name: &str,
+        call: impl FnOnce(&Exports, &mut Store<Guest>) -> wasmtime::Result<R>,
+    ) -> Result<R, Trap> {
+        self.store.set_epoch_deadline(self.deadline);
+        self.store.data_mut().current = Some(context.clone());
+        let result = call(&self.exports, &mut self.store);
+        if let Err(error) = &result {
+            self.store.data_mut().flush();
+            return Err(Trap::of(name, error, self.limit));
+        }
+        self.store.data_mut().current = None;
+        result.map_err(|error| Trap::of(name, &error, self.limit))
+    }
+
+    /// The filter of a stream, made if this is its first callback.
+    fn filter(&mut self, filter: Filter<'_>) -> Result<ResourceAny, Trap> {
+        if let Some(Some(made)) = self.slots.get(filter.slot) {
+            return Ok(*made);
+        }
+        let Some(plugin) = self.plugins.get(filter.context.plugin).copied() else {
+            return Err(Trap::new("a stream came to a plugin that is not configured"));
+        };
+        let made = self.run(filter.context, "[constructor]filter", |exports, store| {
+            let http = Resource::new_own(filter.context.id);
+            exports.http_filter.filter().call_constructor(store, plugin, http)
+        })?;
+        if let Some(slot) = self.slots.get_mut(filter.slot) {
+            *slot = Some(made);
+        }
+        Ok(made)
+    }
+}
+
+impl engine::Instance for Instance {
+    fn configure(&mut self, context: &Context, configuration: &[u8]) -> Result<Result<(), String>, Trap> {
+        let configured = self.run(context, "plugin-context.configure", |exports, store| {
+            exports.plugin.plugin_context().call_configure(store, configuration)
+        })?;
+        Ok(configured.map(|plugin| self.plugins.push(plugin)))
+    }
+
+    fn open(&mut self, _context: &Context) -> Result<usize, Trap> {
+        Ok(self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            self.slots.len() - 1
+        }))
+    }
+
+    fn headers(&mut self, filter: Filter<'_>, half: Direction, _count: u32, end: bool) -> Result<Action, Trap> {
+        let made = self.filter(filter)?;
+        self.run(filter.context, headers_name(half), |exports, store| match half {
+            Direction::Request => exports.on_request_headers.as_ref().map(|it| it.call_handle(store, made, end)),
+            Direction::Response => exports.on_response_headers.as_ref().map(|it| it.call_handle(store, made, end)),
+        }
+        .transpose())
+        .map(action)
+    }
+
+    fn body(&mut self, filter: Filter<'_>, half: Direction, size: u32, end: bool) -> Result<Action, Trap> {
+        let made = self.filter(filter)?;
+        self.run(filter.context, body_name(half), |exports, store| match half {
+            Direction::Request => exports.on_request_body.as_ref().map(|it| it.call_handle(store, made, size, end)),
+            Direction::Response => exports.on_response_body.as_ref().map(|it| it.call_handle(store, made, size, end)),
+        }
+        .transpose())
+        .map(action)
+    }
+
+    fn trailers(&mut self, _: Filter<'_>, _: Direction, _: u32) -> Result<Action, Trap> {
+        // The contract has no callback for trailers yet: they pass.
+        Ok(Action::Continue)
+    }
+
+    fn log(&mut self, filter: Filter<'_>) -> Result<(), Trap> {
+        let made = self.filter(filter)?;
+        self.run(filter.context, "on-log", |exports, store| {
+            exports.on_log.as_ref().map(|it| it.call_handle(store, made)).transpose().map(|_| ())
+        })
+    }
+
+    fn close(&mut self, filter: Filter<'_>) -> Result<(), Trap> {
+        let made = self.slots.get_mut(filter.slot).and_then(Option::take);
+        self.free.push(filter.slot);
+        match made {
+            Some(made) => self.run(filter.context, "[dtor]filter", |_, store| made.resource_drop(store)),
+            None => Ok(()),
+        }
+    }
+}
+
+fn headers_name(half: Direction) -> &'static str {
+    match half {
+        Direction::Request => "on-request-headers",
+        Direction::Response => "on-response-headers",
+    }
+}
+
+fn body_name(half: Direction) -> &'static str {
+    match half {
+        Direction::Request => "on-request-body",
+        Direction::Response => "on-response-body",
+    }
+}
+
+fn action(action: Option<types::Action>) -> Action {
+    match action {
+        None | Some(types::Action::Continue) => Action::Continue,
+        Some(types::Action::Pause) => Action::Pause,
+    }
+}

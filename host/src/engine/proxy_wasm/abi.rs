@@ -1,0 +1,111 @@
+//! Proxy-Wasm's numbers and names: the three versions of the ABI, status codes, enumerations.
+
+use crate::engine::Action;
+use crate::hostcalls::Error;
+use crate::stream::state::{Direction, FieldMap};
+
+/// A version of the ABI, by the function that a module exports to say so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Abi {
+    V0_1_0,
+    V0_2_0,
+    V0_2_1,
+}
+
+impl Abi {
+    /// The version that an export stands for.
+    pub(crate) fn of_export(name: &str) -> Option<Abi> {
+        match name {
+            "proxy_abi_version_0_1_0" => Some(Abi::V0_1_0),
+            "proxy_abi_version_0_2_0" => Some(Abi::V0_2_0),
+            "proxy_abi_version_0_2_1" => Some(Abi::V0_2_1),
+            _ => None,
+        }
+    }
+}
+
+/// What a hostcall answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Status {
+    Ok = 0,
+    NotFound = 1,
+    BadArgument = 2,
+    ParseFailure = 4,
+    InvalidMemoryAccess = 6,
+    InternalFailure = 10,
+    Unimplemented = 12,
+}
+
+impl From<Error> for Status {
+    /// Envoy knows no closed streams and no phases: for it the map or the buffer is just not there.
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Closed | Error::NotAvailable | Error::InvalidArgument | Error::TooLarge => Status::BadArgument,
+            Error::Internal => Status::InternalFailure,
+        }
+    }
+}
+
+/// A header map's number. The maps of callouts are known, and never there.
+pub(crate) fn field_map(number: u32) -> Result<Option<FieldMap>, Status> {
+    match number {
+        0 => Ok(Some(FieldMap::RequestHeaders)),
+        1 => Ok(Some(FieldMap::RequestTrailers)),
+        2 => Ok(Some(FieldMap::ResponseHeaders)),
+        3 => Ok(Some(FieldMap::ResponseTrailers)),
+        4..=7 => Ok(None),
+        _ => Err(Status::BadArgument),
+    }
+}
+
+/// A buffer, by its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Buffer {
+    Body(Direction),
+    PluginConfiguration,
+    /// One that Envoy has and finds empty here: the VM's configuration, what only TCP, gRPC and foreign functions fill.
+    Empty,
+    /// The body of a callout's response, outside its callback.
+    Absent,
+}
+
+impl Buffer {
+    pub(crate) fn of(number: u32) -> Result<Buffer, Status> {
+        match number {
+            0 => Ok(Buffer::Body(Direction::Request)),
+            1 => Ok(Buffer::Body(Direction::Response)),
+            4 => Ok(Buffer::Absent),
+            7 => Ok(Buffer::PluginConfiguration),
+            2 | 3 | 5 | 6 | 8 => Ok(Buffer::Empty),
+            _ => Err(Status::BadArgument),
+        }
+    }
+}
+
+/// What a headers callback returned, as Envoy takes it.
+pub(crate) fn headers_action(number: u32) -> Action {
+    match number {
+        0 | 2 => Action::Continue,
+        3 => Action::PauseBuffering,
+        _ => Action::Pause,
+    }
+}
+
+/// What a body callback returned, as Envoy takes it.
+pub(crate) fn body_action(number: u32) -> Action {
+    match number {
+        0 => Action::Continue,
+        1 => Action::Pause,
+        2 => Action::PauseWatermark,
+        _ => Action::PauseDropping,
+    }
+}
+
+/// What a trailers callback returned, as Envoy takes it.
+pub(crate) fn trailers_action(number: u32) -> Action {
+    match number {
+        0 => Action::Continue,
+        _ => Action::Pause,
+    }
+}

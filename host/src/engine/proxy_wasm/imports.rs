@@ -1,0 +1,421 @@
+//! The hostcalls of Proxy-Wasm, module `env`: arguments out of the guest's memory, results into it.
+//!
+//! What they do is in `hostcalls`; what is here is how Envoy answers. What has no counterpart in this host yet is in `unsupported`.
+
+use bytes::Bytes;
+use wasmtime::{Caller, Linker};
+
+use crate::engine::proxy_wasm::abi::{Abi, Buffer, Status, field_map};
+use crate::engine::proxy_wasm::guest::{
+    Access, Guest, give, memory, put_u32, put_u64, running, slice, status,
+};
+use crate::engine::proxy_wasm::pairs;
+use crate::engine::vm::{Context, StreamContext};
+use crate::hostcalls::{clock, http_bodies, http_fields, local_responses, stream_control};
+use crate::logs::Level;
+use crate::stream::body::Body;
+use crate::stream::state::{Direction, FieldMap, Phase};
+
+/// Links what a module of this ABI may import. What another version has, and this has not, is missing here, as in Envoy.
+pub(crate) fn link(linker: &mut Linker<Guest>, abi: Abi) -> wasmtime::Result<()> {
+    linker.func_wrap("env", "proxy_log", log)?;
+    linker.func_wrap("env", "proxy_get_current_time_nanoseconds", get_current_time)?;
+    linker.func_wrap("env", "proxy_get_header_map_value", get_header_map_value)?;
+    linker.func_wrap("env", "proxy_add_header_map_value", add_header_map_value)?;
+    linker.func_wrap("env", "proxy_replace_header_map_value", replace_header_map_value)?;
+    linker.func_wrap("env", "proxy_remove_header_map_value", remove_header_map_value)?;
+    linker.func_wrap("env", "proxy_get_header_map_pairs", get_header_map_pairs)?;
+    linker.func_wrap("env", "proxy_set_header_map_pairs", set_header_map_pairs)?;
+    linker.func_wrap("env", "proxy_get_header_map_size", get_header_map_size)?;
+    linker.func_wrap("env", "proxy_get_buffer_bytes", get_buffer_bytes)?;
+    linker.func_wrap("env", "proxy_get_buffer_status", get_buffer_status)?;
+    linker.func_wrap("env", "proxy_set_buffer_bytes", set_buffer_bytes)?;
+    linker.func_wrap("env", "proxy_send_local_response", send_local_response)?;
+    linker.func_wrap("env", "proxy_set_effective_context", set_effective_context)?;
+    linker.func_wrap("env", "proxy_done", done)?;
+    linker.func_wrap("env", "proxy_get_status", get_status)?;
+    linker.func_wrap("env", "pthread_equal", |a: u32, b: u32| u32::from(a == b))?;
+    linker.func_wrap("env", "emscripten_notify_memory_growth", |_: u32| {})?;
+    match abi {
+        Abi::V0_1_0 => {
+            linker.func_wrap("env", "proxy_get_configuration", get_configuration)?;
+            linker.func_wrap("env", "proxy_continue_request", |caller: Caller<'_, Guest>| {
+                resume(&caller, "proxy_continue_request", Direction::Request)
+            })?;
+            linker.func_wrap("env", "proxy_continue_response", |caller: Caller<'_, Guest>| {
+                resume(&caller, "proxy_continue_response", Direction::Response)
+            })?;
+            // There are no routes here whose choice could be taken back.
+            linker.func_wrap("env", "proxy_clear_route_cache", || Status::Ok as u32)?;
+        }
+        Abi::V0_2_0 | Abi::V0_2_1 => {
+            linker.func_wrap("env", "proxy_continue_stream", continue_stream)?;
+            linker.func_wrap("env", "proxy_close_stream", close_stream)?;
+        }
+    }
+    if abi == Abi::V0_2_1 {
+        linker.func_wrap("env", "proxy_get_log_level", get_log_level)?;
+    }
+    super::unsupported::link(linker, abi)
+}
+
+type Host<'a> = Caller<'a, Guest>;
+
+fn log(mut host: Host<'_>, level: u32, data: u32, size: u32) -> u32 {
+    status(memory(&mut host).and_then(|(memory, guest)| {
+        let level = usize::try_from(level).ok().and_then(|it| Level::ALL.get(it)).ok_or(Status::BadArgument)?;
+        guest.log(*level, &String::from_utf8_lossy(slice(memory, data, size)?));
+        Ok(())
+    }))
+}
+
+fn get_log_level(mut host: Host<'_>, level_at: u32) -> wasmtime::Result<u32> {
+    running(&host, "proxy_get_log_level")?;
+    Ok(status(memory(&mut host).and_then(|(memory, guest)| put_u32(memory, level_at, guest.around.logs.level() as u32))))
+}
+
+fn get_current_time(mut host: Host<'_>, time_at: u32) -> wasmtime::Result<u32> {
+    running(&host, "proxy_get_current_time_nanoseconds")?;
+    Ok(status(memory(&mut host).and_then(|(memory, guest)| put_u64(memory, time_at, clock::now(&guest.around)))))
+}
+
+fn get_header_map_value(
+    mut host: Host<'_>,
+    map: u32,
+    name: u32,
+    name_size: u32,
+    data_at: u32,
+    size_at: u32,
+) -> wasmtime::Result<u32> {
+    running(&host, "proxy_get_header_map_value")?;
+    let found = memory(&mut host).and_then(|(memory, guest)| {
+        let map = field_map(map)?;
+        let name = slice(memory, name, name_size)?;
+        let (stream, map) = readable(guest, map)?;
+        let value = http_fields::read(stream, map, |fields| fields.get(name).cloned())?;
+        match value {
+            Some(value) => Ok(Some(value)),
+            // Where an absent field and an empty one are the same.
+            None if guest.abi == Abi::V0_1_0 => Ok(None),
+            None => Err(Status::NotFound),
+        }
+    });
+    let value = match found {
+        Ok(value) => value,
+        Err(status) => return Ok(status as u32),
+    };
+    let bytes = value.as_ref().map_or(&[][..], |it| it.as_bytes());
+    let given = give(&mut host, bytes.len(), data_at, size_at, |place, _| {
+        place.copy_from_slice(bytes);
+        true
+    })?;
+    Ok(status(given))
+}
+
+/// Which stream and map a guest may read: those whose callback runs or has paused; in the log callback all that Envoy's access
+/// log has, which are not the trailers of the request.
+fn readable(guest: &Guest, map: Option<FieldMap>) -> Access<(&StreamContext, FieldMap)> {
+    let stream = guest.stream().ok_or(Status::BadArgument)?;
+    let map = map.ok_or(Status::BadArgument)?;
+    let logging = stream.shared.state.try_borrow().is_ok_and(|it| it.filter(stream.filter).phase == Some(Phase::Log));
+    match (logging, map) {
+        (true, FieldMap::RequestTrailers) => Err(Status::NotFound),
+        (true, _) if http_fields::read(stream, map, |_| ()).is_ok() => Ok((stream, map)),
+        (true, _) => Err(Status::NotFound),
+        (false, _) if http_fields::is_live(stream, map) => Ok((stream, map)),
+        (false, _) => Err(Status::BadArgument),
+    }
+}
+
+/// Which stream and map a guest may change.
+fn changeable(guest: &Guest, map: u32) -> Access<(&StreamContext, FieldMap)> {
+    let map = field_map(map)?.ok_or(Status::BadArgument)?;
+    Ok((guest.stream().ok_or(Status::BadArgument)?, map))
+}
+
+fn add_header_map_value(
+    mut host: Host<'_>,
+    map: u32,
+    name: u32,
+    name_size: u32,
+    value: u32,
+    value_size: u32,
+) -> wasmtime::Result<u32> {
+    running(&host, "proxy_add_header_map_value")?;
+    Ok(status(memory(&mut host).and_then(|(memory, guest)| {
+        let (name, value) = (slice(memory, name, name_size)?, slice(memory, value, value_size)?);
+        let (stream, map) = changeable(guest, map)?;
+        Ok(http_fields::append(stream, map, name, value)?)
+    })))
+}
+
+fn replace_header_map_value(
+    mut host: Host<'_>,
+    map: u32,
+    name: u32,
+    name_size: u32,
+    value: u32,
+    value_size: u32,
+) -> wasmtime::Result<u32> {
+    running(&host, "proxy_replace_header_map_value")?;
+    Ok(status(memory(&mut host).and_then(|(memory, guest)| {
+        let (name, value) = (slice(memory, name, name_size)?, slice(memory, value, value_size)?);
+        let (stream, map) = changeable(guest, map)?;
+        Ok(http_fields::set_first(stream, map, name, value)?)
+    })))
+}
+
+fn remove_header_map_value(mut host: Host<'_>, map: u32, name: u32, name_size: u32) -> wasmtime::Result<u32> {
+    running(&host, "proxy_remove_header_map_value")?;
+    Ok(status(memory(&mut host).and_then(|(memory, guest)| {
+        let name = slice(memory, name, name_size)?;
+        let (stream, map) = changeable(guest, map)?;
+        Ok(http_fields::remove(stream, map, name)?)
+    })))
+}
+
+fn get_header_map_pairs(mut host: Host<'_>, map: u32, data_at: u32, size_at: u32) -> wasmtime::Result<u32> {
+    running(&host, "proxy_get_header_map_pairs")?;
+    let map = match field_map(map) {
+        Ok(map) => map,
+        Err(status) => return Ok(status as u32),
+    };
+    // A map that is not there reads as empty.
+    let size = readable(host.data(), map)
+        .and_then(|(stream, map)| Ok(http_fields::read(stream, map, pairs::size)?))
+        .unwrap_or_default();
+    let given = give(&mut host, size, data_at, size_at, |place, guest| {
+        readable(guest, map)
+            .and_then(|(stream, map)| Ok(http_fields::read(stream, map, |fields| pairs::write(fields, place))?))
+            .unwrap_or(false)
+    })?;
+    Ok(status(given))
+}
+
+fn set_header_map_pairs(mut host: Host<'_>, map: u32, data: u32, size: u32) -> wasmtime::Result<u32> {
+    running(&host, "proxy_set_header_map_pairs")?;
+    Ok(status(memory(&mut host).and_then(|(memory, guest)| {
+        let data = slice(memory, data, size)?;
+        let (stream, map) = changeable(guest, map)?;
+        Ok(http_fields::replace_all(stream, map, pairs::read(data).into_iter())?)
+    })))
+}
+
+fn get_header_map_size(mut host: Host<'_>, map: u32, size_at: u32) -> wasmtime::Result<u32> {
+    running(&host, "proxy_get_header_map_size")?;
+    Ok(status(memory(&mut host).and_then(|(memory, guest)| {
+        let (stream, map) = changeable(guest, map)?;
+        if !http_fields::is_live(stream, map) {
+            return Err(Status::BadArgument);
+        }
+        let size = http_fields::read(stream, map, |fields| fields.byte_size())?;
+        put_u32(memory, size_at, u32::try_from(size).unwrap_or(u32::MAX))
+    })))
+}
+
+/// How many bytes a buffer has. A body that is not there is empty, as in Envoy.
+fn buffer_size(guest: &Guest, buffer: Buffer) -> Access<usize> {
+    match buffer {
+        Buffer::Body(half) => Ok(with_body(guest, half, |body| body.len()).unwrap_or_default()),
+        Buffer::PluginConfiguration => guest.configuration.as_ref().map(Bytes::len).ok_or(Status::NotFound),
+        Buffer::Empty => Ok(0),
+        Buffer::Absent => Err(Status::NotFound),
+    }
+}
+
+fn with_body<R>(guest: &Guest, half: Direction, call: impl FnOnce(&mut Body) -> R) -> Access<R> {
+    let stream = guest.stream().ok_or(Status::BadArgument)?;
+    Ok(http_bodies::with_paused(stream, half, call)?)
+}
+
+fn get_buffer_bytes(
+    mut host: Host<'_>,
+    buffer: u32,
+    start: u32,
+    max: u32,
+    data_at: u32,
+    size_at: u32,
+) -> wasmtime::Result<u32> {
+    running(&host, "proxy_get_buffer_bytes")?;
+    let buffer = match Buffer::of(buffer) {
+        Ok(buffer) => buffer,
+        Err(status) => return Ok(status as u32),
+    };
+    let total = match buffer_size(host.data(), buffer) {
+        Ok(total) => total,
+        Err(status) => return Ok(status as u32),
+    };
+    let (start, max) = (start as usize, max as usize);
+    let size = total.saturating_sub(start).min(max);
+    let given = give(&mut host, size, data_at, size_at, |place, guest| match buffer {
+        Buffer::Body(half) => with_body(guest, half, |body| copy_range(body, start, place)).unwrap_or(false),
+        Buffer::PluginConfiguration => {
+            let bytes = guest.configuration.as_ref().and_then(|it| it.get(start..start + place.len()));
+            bytes.is_some_and(|bytes| {
+                place.copy_from_slice(bytes);
+                true
+            })
+        }
+        Buffer::Empty | Buffer::Absent => false,
+    })?;
+    Ok(status(given))
+}
+
+fn copy_range(body: &Body, start: usize, mut place: &mut [u8]) -> bool {
+    for slice in body.range(start, place.len()) {
+        match place.split_off_mut(..slice.len()) {
+            Some(part) => part.copy_from_slice(slice),
+            None => return false,
+        }
+    }
+    place.is_empty()
+}
+
+fn get_buffer_status(mut host: Host<'_>, buffer: u32, size_at: u32, flags_at: u32) -> wasmtime::Result<u32> {
+    running(&host, "proxy_get_buffer_status")?;
+    Ok(status(memory(&mut host).and_then(|(memory, guest)| {
+        let size = buffer_size(guest, Buffer::of(buffer)?)?;
+        put_u32(memory, size_at, u32::try_from(size).unwrap_or(u32::MAX))?;
+        put_u32(memory, flags_at, 0)
+    })))
+}
+
+fn set_buffer_bytes(
+    mut host: Host<'_>,
+    buffer: u32,
+    start: u32,
+    size: u32,
+    data: u32,
+    data_size: u32,
+) -> wasmtime::Result<u32> {
+    running(&host, "proxy_set_buffer_bytes")?;
+    Ok(status(memory(&mut host).and_then(|(memory, guest)| {
+        let half = match Buffer::of(buffer)? {
+            Buffer::Body(half) => half,
+            Buffer::PluginConfiguration if guest.configuration.is_none() => return Err(Status::NotFound),
+            Buffer::PluginConfiguration | Buffer::Empty => return Err(Status::BadArgument),
+            Buffer::Absent => return Err(Status::NotFound),
+        };
+        let data = Bytes::copy_from_slice(slice(memory, data, data_size)?);
+        let (start, size) = (start as usize, size as usize);
+        // Envoy can change the beginning and the end of a buffer, and nothing between.
+        let changed = with_body(guest, half, |body| {
+            if start == 0 {
+                body.drain_front(size);
+                body.push_front(data);
+            } else if start >= body.len() {
+                body.push_back(data);
+            } else {
+                return false;
+            }
+            true
+        })?;
+        if changed { Ok(()) } else { Err(Status::BadArgument) }
+    })))
+}
+
+#[expect(clippy::too_many_arguments, reason = "the ABI has them")]
+fn send_local_response(
+    mut host: Host<'_>,
+    code: u32,
+    details: u32,
+    details_size: u32,
+    body: u32,
+    body_size: u32,
+    headers: u32,
+    headers_size: u32,
+    grpc_status: u32,
+) -> wasmtime::Result<u32> {
+    running(&host, "proxy_send_local_response")?;
+    Ok(status(memory(&mut host).and_then(|(memory, guest)| {
+        // Details are for access logs, which this host does not write.
+        slice(memory, details, details_size)?;
+        let body = slice(memory, body, body_size)?;
+        let headers = slice(memory, headers, headers_size)?;
+        if let Some(stream) = guest.stream() {
+            let body = Bytes::copy_from_slice(body);
+            local_responses::send_unchecked(stream, code, pairs::read(headers).into_iter(), body, grpc_status)?;
+        }
+        Ok(())
+    })))
+}
+
+fn continue_stream(host: Host<'_>, kind: u32) -> wasmtime::Result<u32> {
+    match kind {
+        0 => resume(&host, "proxy_continue_stream", Direction::Request),
+        1 => resume(&host, "proxy_continue_stream", Direction::Response),
+        // An HTTP stream has no connection of its own to be continued.
+        2 => Ok(Status::Ok as u32),
+        3 => Ok(Status::Unimplemented as u32),
+        _ => Ok(Status::BadArgument as u32),
+    }
+}
+
+fn resume(host: &Host<'_>, hostcall: &str, half: Direction) -> wasmtime::Result<u32> {
+    running(host, hostcall)?;
+    let resumed = host.data().stream().map_or(Ok(()), |stream| stream_control::resume(stream, half));
+    Ok(status(resumed.map_err(Status::from)))
+}
+
+fn close_stream(host: Host<'_>, kind: u32) -> wasmtime::Result<u32> {
+    running(&host, "proxy_close_stream")?;
+    let reset = match kind {
+        0 | 1 => host.data().stream().map_or(Ok(()), stream_control::reset),
+        2 | 3 => Ok(()),
+        _ => return Ok(Status::BadArgument as u32),
+    };
+    Ok(status(reset.map_err(Status::from)))
+}
+
+fn set_effective_context(mut host: Host<'_>, id: u32) -> wasmtime::Result<u32> {
+    running(&host, "proxy_set_effective_context")?;
+    let guest = host.data_mut();
+    if guest.current.as_ref().is_some_and(|it| it.id == id) {
+        guest.effective = None;
+        return Ok(Status::Ok as u32);
+    }
+    match guest.around.find(id) {
+        Some(context) => {
+            guest.effective = Some(context);
+            Ok(Status::Ok as u32)
+        }
+        None => Ok(Status::BadArgument as u32),
+    }
+}
+
+/// Only plugins that are to be stopped wait to be done, and this host stops none before its streams have ended.
+fn done(host: Host<'_>) -> wasmtime::Result<u32> {
+    running(&host, "proxy_done")?;
+    Ok(Status::NotFound as u32)
+}
+
+/// The status of the last callout; there are none.
+fn get_status(mut host: Host<'_>, code_at: u32, data_at: u32, size_at: u32) -> wasmtime::Result<u32> {
+    running(&host, "proxy_get_status")?;
+    Ok(status(memory(&mut host).and_then(|(memory, _)| {
+        put_u32(memory, code_at, 0)?;
+        put_u32(memory, data_at, 0)?;
+        put_u32(memory, size_at, 0)
+    })))
+}
+
+fn get_configuration(mut host: Host<'_>, data_at: u32, size_at: u32) -> wasmtime::Result<u32> {
+    running(&host, "proxy_get_configuration")?;
+    let configuration = host.data().configuration.clone().unwrap_or_default();
+    let given = give(&mut host, configuration.len(), data_at, size_at, |place, _| {
+        place.copy_from_slice(&configuration);
+        true
+    })?;
+    Ok(status(given))
+}
+
+/// The property path's first segments that say who the plugin is.
+pub(super) fn own_property(guest: &Guest, path: &[u8]) -> Option<Bytes> {
+    let path = path.strip_suffix(b"\0").unwrap_or(path);
+    let Context { plugin, .. } = guest.context()?;
+    match path {
+        b"plugin_name" => guest.around.plugins.get(*plugin).map(|name| Bytes::copy_from_slice(name.as_bytes())),
+        b"plugin_root_id" | b"plugin_vm_id" => Some(Bytes::new()),
+        _ => None,
+    }
+}

@@ -1,0 +1,375 @@
+//! The engine for Proxy-Wasm core modules, of ABI 0.2.1, 0.2.0 and 0.1.0.
+//!
+//! `abi` has the numbers, `pairs` the form of header maps, `guest` the store's data and the guest's memory, `imports` the
+//! hostcalls, `unsupported` those that answer that they are not there, `wasi` what modules import beside them. Here is what the
+//! host does to a module: the checks when it is loaded, the order in which it is started, the callbacks.
+
+mod abi;
+mod guest;
+mod imports;
+mod pairs;
+#[cfg(test)]
+mod tests;
+mod unsupported;
+mod wasi;
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use wasmtime::{
+    Engine, ExternType, FuncType, InstancePre, Linker, Module, Store, TypedFunc, ValType, WasmParams, WasmResults,
+};
+
+use crate::engine::proxy_wasm::abi::{Abi, body_action, headers_action, trailers_action};
+use crate::engine::proxy_wasm::guest::{Guest, Mode};
+use crate::engine::vm::{Context, Surroundings};
+use crate::engine::{self, Action, Callbacks, Filter, Trap};
+use crate::limits::Limits;
+use crate::plugin::PluginSpec;
+use crate::runtime::LoadError;
+use crate::stream::state::{Direction, Phase};
+
+/// A compiled module, linked.
+pub(crate) struct Compiled {
+    pre: InstancePre<Guest>,
+    abi: Abi,
+    callbacks: Callbacks,
+}
+
+/// An instance, and what of it is called.
+struct Instance {
+    store: Store<Guest>,
+    exports: Exports,
+    deadline: u64,
+    limit: Duration,
+}
+
+/// The exports that the host calls; all may be absent.
+#[derive(Default)]
+struct Exports {
+    on_context_create: Option<TypedFunc<(u32, u32), ()>>,
+    on_vm_start: Option<TypedFunc<(u32, u32), u32>>,
+    on_configure: Option<TypedFunc<(u32, u32), u32>>,
+    on_request_headers: Option<OnHeaders>,
+    on_request_body: Option<TypedFunc<(u32, u32, u32), u32>>,
+    on_request_trailers: Option<TypedFunc<(u32, u32), u32>>,
+    on_response_headers: Option<OnHeaders>,
+    on_response_body: Option<TypedFunc<(u32, u32, u32), u32>>,
+    on_response_trailers: Option<TypedFunc<(u32, u32), u32>>,
+    on_log: Option<TypedFunc<u32, ()>>,
+    on_done: Option<TypedFunc<u32, u32>>,
+    on_delete: Option<TypedFunc<u32, ()>>,
+}
+
+/// The headers callbacks got a parameter more after 0.1.0.
+enum OnHeaders {
+    Old(TypedFunc<(u32, u32), u32>),
+    New(TypedFunc<(u32, u32, u32), u32>),
+}
+
+/// What loads a module here says what it may be built for.
+const WORLD: &str = "Proxy-Wasm 0.2.1, 0.2.0 or 0.1.0";
+
+/// The exports whose types are checked when a module is loaded: name, parameters, whether there is a result. All are `i32`.
+const SIGNATURES: [(&str, usize, bool); 19] = [
+    ("_initialize", 0, false),
+    ("_start", 0, false),
+    ("main", 2, true),
+    ("__main_void", 0, true),
+    ("malloc", 1, true),
+    ("proxy_on_memory_allocate", 1, true),
+    ("proxy_on_context_create", 2, false),
+    ("proxy_on_vm_start", 2, true),
+    ("proxy_on_configure", 2, true),
+    (REQUEST_HEADERS, 3, true),
+    ("proxy_on_request_body", 3, true),
+    ("proxy_on_request_trailers", 2, true),
+    (RESPONSE_HEADERS, 3, true),
+    ("proxy_on_response_body", 3, true),
+    ("proxy_on_response_trailers", 2, true),
+    ("proxy_on_log", 1, false),
+    ("proxy_on_done", 1, true),
+    ("proxy_on_delete", 1, false),
+    ("proxy_on_tick", 1, false),
+];
+
+const REQUEST_HEADERS: &str = "proxy_on_request_headers";
+const RESPONSE_HEADERS: &str = "proxy_on_response_headers";
+
+// === impl Compiled ===
+
+impl Compiled {
+    pub(crate) fn new(engine: &Engine, plugin: &PluginSpec) -> Result<Self, LoadError> {
+        let name = || plugin.name.clone();
+        let module = Module::from_binary(engine, &plugin.module)
+            .map_err(|error| LoadError::Compile { plugin: name(), source: error.into() })?;
+        // The first marker counts, in the order of exports.
+        let abi = module
+            .exports()
+            .filter(|export| matches!(export.ty(), ExternType::Func(_)))
+            .find_map(|export| Abi::of_export(export.name()))
+            .ok_or_else(|| LoadError::UnknownAbi { plugin: name() })?;
+        let missing = |export: &str| LoadError::MissingExport { plugin: name(), export: export.to_owned(), world: WORLD };
+        if !module.exports().any(|export| matches!(export.ty(), ExternType::Memory(_))) {
+            return Err(missing("memory"));
+        }
+        if module.get_export("malloc").is_none() && module.get_export("proxy_on_memory_allocate").is_none() {
+            return Err(missing("proxy_on_memory_allocate"));
+        }
+        for (export, parameters, result) in SIGNATURES {
+            let parameters = if abi == Abi::V0_1_0 && [REQUEST_HEADERS, RESPONSE_HEADERS].contains(&export) {
+                parameters - 1
+            } else {
+                parameters
+            };
+            if let Some(ExternType::Func(found)) = module.get_export(export)
+                && !is_i32s(&found, parameters, result)
+            {
+                let result = if result { "(i32)" } else { "()" };
+                let wanted = vec!["i32"; parameters].join(", ");
+                return Err(LoadError::WrongType {
+                    plugin: name(),
+                    export: export.to_owned(),
+                    world: WORLD,
+                    reason: format!("expected ({wanted}) -> {result}, found {found}"),
+                });
+            }
+        }
+        let mut linker = Linker::new(engine);
+        let pre = imports::link(&mut linker, abi)
+            .and_then(|()| wasi::link(&mut linker))
+            .and_then(|()| linker.instantiate_pre(&module))
+            .map_err(|error| LoadError::Import { plugin: name(), world: WORLD, source: error.into() })?;
+        let callbacks = CALLBACKS
+            .into_iter()
+            .filter(|(_, export)| module.get_export(export).is_some())
+            .fold(Callbacks::default(), |all, (phase, _)| all.with(phase));
+        Ok(Self { pre, abi, callbacks })
+    }
+}
+
+/// The exports that are callbacks of a stream.
+const CALLBACKS: [(Phase, &str); 7] = [
+    (Phase::RequestHeaders, REQUEST_HEADERS),
+    (Phase::RequestBody, "proxy_on_request_body"),
+    (Phase::RequestTrailers, "proxy_on_request_trailers"),
+    (Phase::ResponseHeaders, RESPONSE_HEADERS),
+    (Phase::ResponseBody, "proxy_on_response_body"),
+    (Phase::ResponseTrailers, "proxy_on_response_trailers"),
+    (Phase::Log, "proxy_on_log"),
+];
+
+fn is_i32s(found: &FuncType, parameters: usize, result: bool) -> bool {
+    found.params().len() == parameters
+        && found.results().len() == usize::from(result)
+        && found.params().chain(found.results()).all(|it| matches!(it, ValType::I32))
+}
+
+impl engine::Compiled for Compiled {
+    fn callbacks(&self) -> Callbacks {
+        self.callbacks
+    }
+
+    fn instantiate(&self, around: &Rc<Surroundings>) -> Result<Box<dyn engine::Instance>, Trap> {
+        let limit = around.limits.callback;
+        let mut store = Store::new(self.pre.module().engine(), Guest::new(around, self.abi));
+        store.limiter(|guest| &mut guest.limits);
+        let deadline = Limits::ticks(limit);
+        store.set_epoch_deadline(deadline);
+        let failed = |call: &str, error: &wasmtime::Error| Trap::of(call, error, limit);
+        let instance = self.pre.instantiate(&mut store).map_err(|error| failed("instantiation", &error))?;
+        let memory = self
+            .pre
+            .module()
+            .exports()
+            .find(|export| matches!(export.ty(), ExternType::Memory(_)))
+            .and_then(|export| instance.get_memory(&mut store, export.name()));
+        store.data_mut().memory = memory;
+        let mut find = Find { store: &mut store, instance };
+        let allocate = find.function("malloc").or_else(|| find.function("proxy_on_memory_allocate"));
+        let exports = Exports::find(&mut find, self.abi);
+        let initialize = find.function::<(), ()>("_initialize");
+        let start = find.function::<(), ()>("_start");
+        let main = find.function::<(u32, u32), u32>("main");
+        let main_void = find.function::<(), u32>("__main_void");
+        store.data_mut().allocate = allocate;
+        let mut instance = Instance { store, exports, deadline, limit };
+        match (initialize, start) {
+            (Some(initialize), _) => {
+                instance.run("_initialize", &initialize, ())?;
+                match (main, main_void) {
+                    (Some(main), _) => _ = instance.run("main", &main, (0, 0))?,
+                    (None, Some(main)) => _ = instance.run("__main_void", &main, ())?,
+                    (None, None) => {}
+                }
+            }
+            (None, Some(start)) => instance.run("_start", &start, ())?,
+            (None, None) => {}
+        }
+        instance.store.data_mut().mode = Mode::Running;
+        Ok(Box::new(instance))
+    }
+}
+
+// === impl Exports ===
+
+/// Finds exports. Their types were checked when the module was loaded.
+struct Find<'a> {
+    store: &'a mut Store<Guest>,
+    instance: wasmtime::Instance,
+}
+
+impl Find<'_> {
+    fn function<P: WasmParams, R: WasmResults>(&mut self, name: &str) -> Option<TypedFunc<P, R>> {
+        self.instance.get_typed_func(&mut *self.store, name).ok()
+    }
+
+    fn on_headers(&mut self, name: &str, abi: Abi) -> Option<OnHeaders> {
+        match abi {
+            Abi::V0_1_0 => self.function(name).map(OnHeaders::Old),
+            Abi::V0_2_0 | Abi::V0_2_1 => self.function(name).map(OnHeaders::New),
+        }
+    }
+}
+
+impl Exports {
+    fn find(find: &mut Find<'_>, abi: Abi) -> Self {
+        Self {
+            on_context_create: find.function("proxy_on_context_create"),
+            on_vm_start: find.function("proxy_on_vm_start"),
+            on_configure: find.function("proxy_on_configure"),
+            on_request_headers: find.on_headers(REQUEST_HEADERS, abi),
+            on_request_body: find.function("proxy_on_request_body"),
+            on_request_trailers: find.function("proxy_on_request_trailers"),
+            on_response_headers: find.on_headers(RESPONSE_HEADERS, abi),
+            on_response_body: find.function("proxy_on_response_body"),
+            on_response_trailers: find.function("proxy_on_response_trailers"),
+            on_log: find.function("proxy_on_log"),
+            on_done: find.function("proxy_on_done"),
+            on_delete: find.function("proxy_on_delete"),
+        }
+    }
+}
+
+// === impl Instance ===
+
+impl Instance {
+    /// Calls an export; the context is set already.
+    fn run<P: WasmParams, R: WasmResults>(
+        &mut self,
+        name: &str,
+        function: &TypedFunc<P, R>,
+        arguments: P,
+    ) -> Result<R, Trap> {
+        run(&mut self.store, self.deadline, self.limit, name, function, arguments)
+    }
+}
+
+/// Calls an export. It borrows not the whole instance, so that the export may be one of its own.
+fn run<P: WasmParams, R: WasmResults>(
+    store: &mut Store<Guest>,
+    deadline: u64,
+    limit: Duration,
+    name: &str,
+    function: &TypedFunc<P, R>,
+    arguments: P,
+) -> Result<R, Trap> {
+    store.set_epoch_deadline(deadline);
+    let result = function.call(&mut *store, arguments);
+    result.map_err(|error| Trap::of(name, &error, limit))
+}
+
+/// Calls one of an instance's exports for a context, if it is there.
+macro_rules! call {
+    ($self:ident, $context:expr, $export:ident, $name:literal, $arguments:expr) => {
+        match &$self.exports.$export {
+            Some(function) => {
+                let Guest { current, effective, .. } = $self.store.data_mut();
+                *current = Some($context.clone());
+                *effective = None;
+                let result = run(&mut $self.store, $self.deadline, $self.limit, $name, function, $arguments);
+                let Guest { current, effective, .. } = $self.store.data_mut();
+                *current = None;
+                *effective = None;
+                Some(result?)
+            }
+            None => None,
+        }
+    };
+}
+
+impl engine::Instance for Instance {
+    fn configure(&mut self, context: &Context, configuration: &[u8]) -> Result<Result<(), String>, Trap> {
+        let id = context.id;
+        let size = u32::try_from(configuration.len()).unwrap_or(u32::MAX);
+        self.store.data_mut().configuration = Some(Bytes::copy_from_slice(configuration));
+        call!(self, context, on_context_create, "proxy_on_context_create", (id, 0));
+        if call!(self, context, on_vm_start, "proxy_on_vm_start", (id, 0)) == Some(0) {
+            return Ok(Err("`proxy_on_vm_start` returned false; the plugin's log may say why".to_owned()));
+        }
+        let accepted = call!(self, context, on_configure, "proxy_on_configure", (id, size));
+        self.store.data_mut().configuration = None;
+        Ok(match accepted {
+            Some(0) => Err("`proxy_on_configure` returned false; the plugin's log may say why".to_owned()),
+            _ => Ok(()),
+        })
+    }
+
+    fn open(&mut self, context: &Context) -> Result<usize, Trap> {
+        // A plugin's context has its number in the instance, from 1 on.
+        let parent = u32::try_from(context.plugin).unwrap_or(u32::MAX).saturating_add(1);
+        call!(self, context, on_context_create, "proxy_on_context_create", (context.id, parent));
+        Ok(0)
+    }
+
+    fn headers(&mut self, filter: Filter<'_>, half: Direction, count: u32, end: bool) -> Result<Action, Trap> {
+        let Self { store, exports, deadline, limit } = self;
+        let (name, function) = match half {
+            Direction::Request => (REQUEST_HEADERS, &exports.on_request_headers),
+            Direction::Response => (RESPONSE_HEADERS, &exports.on_response_headers),
+        };
+        let Some(function) = function else { return Ok(Action::Continue) };
+        store.data_mut().current = Some(filter.context.clone());
+        let id = filter.context.id;
+        let result = match function {
+            OnHeaders::Old(function) => run(store, *deadline, *limit, name, function, (id, count)),
+            OnHeaders::New(function) => run(store, *deadline, *limit, name, function, (id, count, u32::from(end))),
+        };
+        let Guest { current, effective, .. } = store.data_mut();
+        *current = None;
+        *effective = None;
+        result.map(headers_action)
+    }
+
+    fn body(&mut self, filter: Filter<'_>, half: Direction, size: u32, end: bool) -> Result<Action, Trap> {
+        let (context, arguments) = (filter.context, (filter.context.id, size, u32::from(end)));
+        let result = match half {
+            Direction::Request => call!(self, context, on_request_body, "proxy_on_request_body", arguments),
+            Direction::Response => call!(self, context, on_response_body, "proxy_on_response_body", arguments),
+        };
+        Ok(result.map_or(Action::Continue, body_action))
+    }
+
+    fn trailers(&mut self, filter: Filter<'_>, half: Direction, count: u32) -> Result<Action, Trap> {
+        let (context, arguments) = (filter.context, (filter.context.id, count));
+        let result = match half {
+            Direction::Request => call!(self, context, on_request_trailers, "proxy_on_request_trailers", arguments),
+            Direction::Response => {
+                call!(self, context, on_response_trailers, "proxy_on_response_trailers", arguments)
+            }
+        };
+        Ok(result.map_or(Action::Continue, trailers_action))
+    }
+
+    fn log(&mut self, filter: Filter<'_>) -> Result<(), Trap> {
+        call!(self, filter.context, on_log, "proxy_on_log", filter.context.id);
+        Ok(())
+    }
+
+    fn close(&mut self, filter: Filter<'_>) -> Result<(), Trap> {
+        call!(self, filter.context, on_done, "proxy_on_done", filter.context.id);
+        call!(self, filter.context, on_delete, "proxy_on_delete", filter.context.id);
+        Ok(())
+    }
+}

@@ -1,0 +1,133 @@
+//! The serialisation of header maps.
+//!
+//! A count; for each pair the lengths of name and value; for each pair name and value, a zero byte after each. All numbers have
+//! 32 bits, little-endian. What a guest sends wrongly counts as no pairs at all, as in Envoy.
+
+use crate::fields::Fields;
+use crate::hostcalls::{MAX_FIELD_BYTES, MAX_FIELDS};
+
+/// Bytes that fields take; none if there are no fields.
+pub(crate) fn size(fields: &Fields) -> usize {
+    if fields.is_empty() {
+        return 0;
+    }
+    4 + fields.iter().map(|(name, value)| name.as_str().len() + value.len() + 10).sum::<usize>()
+}
+
+/// Writes fields to a buffer of just their size; false if it is not.
+pub(crate) fn write(fields: &Fields, buffer: &mut [u8]) -> bool {
+    let mut rest = buffer;
+    let mut put = |bytes: &[u8]| match rest.split_off_mut(..bytes.len()) {
+        Some(place) => {
+            place.copy_from_slice(bytes);
+            true
+        }
+        None => false,
+    };
+    let length = |count: usize| u32::try_from(count).unwrap_or(u32::MAX).to_le_bytes();
+    let mut fits = put(&length(fields.len()));
+    for (name, value) in fields.iter() {
+        fits = fits && put(&length(name.as_str().len())) && put(&length(value.len()));
+    }
+    for (name, value) in fields.iter() {
+        fits = fits && put(name.as_str().as_bytes()) && put(&[0]) && put(value.as_bytes()) && put(&[0]);
+    }
+    fits && rest.is_empty()
+}
+
+/// Reads pairs. What is too large, or malformed, has none.
+pub(crate) fn read(buffer: &[u8]) -> Vec<(&[u8], &[u8])> {
+    if buffer.len() > MAX_FIELD_BYTES {
+        return Vec::new();
+    }
+    parse(buffer).unwrap_or_default()
+}
+
+fn parse(buffer: &[u8]) -> Option<Vec<(&[u8], &[u8])>> {
+    let mut rest = buffer;
+    let count = usize::try_from(number(&mut rest)?).ok()?;
+    if count > MAX_FIELDS {
+        return None;
+    }
+    let mut lengths = rest.split_off(..count.checked_mul(8)?)?;
+    let mut pairs = Vec::with_capacity(count);
+    for _ in 0..count {
+        let (name, value) = (number(&mut lengths)?, number(&mut lengths)?);
+        pairs.push((terminated(&mut rest, name)?, terminated(&mut rest, value)?));
+    }
+    rest.is_empty().then_some(pairs)
+}
+
+fn number(rest: &mut &[u8]) -> Option<u32> {
+    let bytes = rest.split_off(..4)?;
+    Some(u32::from_le_bytes(bytes.try_into().ok()?))
+}
+
+fn terminated<'a>(rest: &mut &'a [u8], length: u32) -> Option<&'a [u8]> {
+    let bytes = rest.split_off(..usize::try_from(length).ok()?)?;
+    (rest.split_off(..1)? == [0]).then_some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::fields::Name;
+
+    #[test]
+    fn format_is_that_of_the_specification() {
+        let fields: Fields =
+            [("a", "1"), ("bc", "")].into_iter().map(|(name, value)| field(name, value)).collect();
+        let expected = b"\x02\0\0\0\x01\0\0\0\x01\0\0\0\x02\0\0\0\0\0\0\0a\x001\0bc\0\0";
+        let mut buffer = vec![0xff; size(&fields)];
+        assert!(write(&fields, &mut buffer));
+        assert_eq!(buffer, expected);
+        assert_eq!(read(expected), [(&b"a"[..], &b"1"[..]), (b"bc", b"")]);
+    }
+
+    #[test]
+    fn empty_has_three_spellings() {
+        for empty in [&b""[..], b"\0", b"\0\0\0\0"] {
+            assert_eq!(read(empty), []);
+        }
+        assert_eq!(size(&Fields::new()), 0);
+    }
+
+    #[test]
+    fn malformed_is_empty() {
+        let good = b"\x01\0\0\0\x01\0\0\0\x01\0\0\0a\x001\0";
+        assert_eq!(read(good).len(), 1);
+        for cut in 0..good.len() {
+            assert_eq!(read(&good[..cut]), [], "cut at {cut}");
+        }
+        assert_eq!(read(b"\x01\0\0\0\x01\0\0\0\x01\0\0\0a\x001\0more"), []);
+        assert_eq!(read(b"\x01\0\0\0\x01\0\0\0\x01\0\0\0axb\0"), []);
+        assert_eq!(read(b"\xff\xff\xff\xff"), []);
+        assert_eq!(read(b"\x01\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff"), []);
+    }
+
+    fn field(name: &str, value: &str) -> (Name, HeaderValue) {
+        (Name::parse(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap())
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(list in proptest::collection::vec(("[a-z]{1,8}", "[ -~]{0,12}"), 1..20)) {
+            let fields: Fields = list.iter().map(|(name, value)| field(name, value)).collect();
+            let mut buffer = vec![0; size(&fields)];
+            prop_assert!(write(&fields, &mut buffer));
+            let read: Vec<_> = read(&buffer).into_iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect();
+            let expected: Vec<_> = list.into_iter().map(|(name, value)| (name.into_bytes(), value.into_bytes())).collect();
+            prop_assert_eq!(read, expected);
+        }
+
+        #[test]
+        fn any_bytes_are_read(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            for (name, value) in read(&bytes) {
+                prop_assert!(name.len() + value.len() <= bytes.len());
+            }
+        }
+    }
+}

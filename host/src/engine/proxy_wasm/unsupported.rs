@@ -1,0 +1,153 @@
+//! Hostcalls of Proxy-Wasm that this host does not have yet: they link, so that modules which import them start, and
+//! answer as Envoy does where the thing in question is not there.
+//!
+//! | hostcall | answer |
+//! |---|---|
+//! | `proxy_http_call` | bad argument: no such upstream |
+//! | `proxy_grpc_call`, `proxy_grpc_stream` | parse failure: no such service |
+//! | `proxy_grpc_send`, `-cancel`, `-close` | bad argument: no such call |
+//! | `proxy_get_property` | the plugin's own name, root id and VM id; else not found |
+//! | `proxy_set_property` | not found: no stream takes properties |
+//! | `proxy_get_shared_data`, `proxy_resolve_`, `-enqueue_`, `-dequeue_shared_queue` | not found |
+//! | `proxy_set_shared_data`, `proxy_register_shared_queue` | unimplemented |
+//! | `proxy_define_metric` | unimplemented; the others of metrics: not found |
+//! | `proxy_set_tick_period_milliseconds` | unimplemented, but for 0, which is ok |
+//! | `proxy_call_foreign_function` | not found |
+//! | `envoy_resolve_dns` | bad argument |
+//!
+//! What answers unimplemented writes a warning in the plugin's log, since SDKs tend to panic on it.
+
+use wasmtime::{Caller, Linker};
+
+use crate::engine::proxy_wasm::abi::{Abi, Status};
+use crate::engine::proxy_wasm::guest::{Guest, give, memory, not_allocating, running, slice, status};
+use crate::engine::proxy_wasm::imports::own_property;
+use crate::logs::Level;
+
+type Host<'a> = Caller<'a, Guest>;
+type Answer = wasmtime::Result<u32>;
+
+pub(super) fn link(linker: &mut Linker<Guest>, _: Abi) -> wasmtime::Result<()> {
+    linker.func_wrap("env", "proxy_get_property", get_property)?;
+    linker.func_wrap("env", "proxy_set_property", |host: Host<'_>, _: u32, _: u32, _: u32, _: u32| {
+        absent(&host, "proxy_set_property", Status::NotFound)
+    })?;
+    linker.func_wrap("env", "proxy_set_tick_period_milliseconds", |host: Host<'_>, period: u32| match period {
+        0 => absent(&host, "proxy_set_tick_period_milliseconds", Status::Ok),
+        _ => unimplemented(&host, "proxy_set_tick_period_milliseconds"),
+    })?;
+    linker.func_wrap(
+        "env",
+        "proxy_http_call",
+        |host: Host<'_>, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32| {
+            absent(&host, "proxy_http_call", Status::BadArgument)
+        },
+    )?;
+    linker.func_wrap(
+        "env",
+        "proxy_grpc_call",
+        |host: Host<'_>,
+         _: u32,
+         _: u32,
+         _: u32,
+         _: u32,
+         _: u32,
+         _: u32,
+         _: u32,
+         _: u32,
+         _: u32,
+         _: u32,
+         _: u32,
+         _: u32| absent(&host, "proxy_grpc_call", Status::ParseFailure),
+    )?;
+    linker.func_wrap(
+        "env",
+        "proxy_grpc_stream",
+        |host: Host<'_>, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32| {
+            absent(&host, "proxy_grpc_stream", Status::ParseFailure)
+        },
+    )?;
+    linker.func_wrap("env", "proxy_grpc_send", |host: Host<'_>, _: u32, _: u32, _: u32, _: u32| {
+        absent(&host, "proxy_grpc_send", Status::BadArgument)
+    })?;
+    linker.func_wrap("env", "proxy_grpc_cancel", |host: Host<'_>, _: u32| {
+        absent(&host, "proxy_grpc_cancel", Status::BadArgument)
+    })?;
+    linker.func_wrap("env", "proxy_grpc_close", |host: Host<'_>, _: u32| {
+        absent(&host, "proxy_grpc_close", Status::BadArgument)
+    })?;
+    linker.func_wrap("env", "proxy_get_shared_data", |host: Host<'_>, _: u32, _: u32, _: u32, _: u32, _: u32| {
+        absent(&host, "proxy_get_shared_data", Status::NotFound)
+    })?;
+    linker.func_wrap("env", "proxy_set_shared_data", |host: Host<'_>, _: u32, _: u32, _: u32, _: u32, _: u32| {
+        unimplemented(&host, "proxy_set_shared_data")
+    })?;
+    linker.func_wrap("env", "proxy_register_shared_queue", |host: Host<'_>, _: u32, _: u32, _: u32| {
+        unimplemented(&host, "proxy_register_shared_queue")
+    })?;
+    linker.func_wrap(
+        "env",
+        "proxy_resolve_shared_queue",
+        |host: Host<'_>, _: u32, _: u32, _: u32, _: u32, _: u32| {
+            absent(&host, "proxy_resolve_shared_queue", Status::NotFound)
+        },
+    )?;
+    linker.func_wrap("env", "proxy_enqueue_shared_queue", |host: Host<'_>, _: u32, _: u32, _: u32| {
+        absent(&host, "proxy_enqueue_shared_queue", Status::NotFound)
+    })?;
+    linker.func_wrap("env", "proxy_dequeue_shared_queue", |host: Host<'_>, _: u32, _: u32, _: u32| {
+        absent(&host, "proxy_dequeue_shared_queue", Status::NotFound)
+    })?;
+    linker.func_wrap("env", "proxy_define_metric", |host: Host<'_>, _: u32, _: u32, _: u32, _: u32| {
+        unimplemented(&host, "proxy_define_metric")
+    })?;
+    linker.func_wrap("env", "proxy_record_metric", |host: Host<'_>, _: u32, _: u64| {
+        absent(&host, "proxy_record_metric", Status::NotFound)
+    })?;
+    linker.func_wrap("env", "proxy_increment_metric", |host: Host<'_>, _: u32, _: i64| {
+        absent(&host, "proxy_increment_metric", Status::NotFound)
+    })?;
+    linker.func_wrap("env", "proxy_get_metric", |host: Host<'_>, _: u32, _: u32| {
+        absent(&host, "proxy_get_metric", Status::NotFound)
+    })?;
+    linker.func_wrap(
+        "env",
+        "proxy_call_foreign_function",
+        |host: Host<'_>, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32| {
+            absent(&host, "proxy_call_foreign_function", Status::NotFound)
+        },
+    )?;
+    linker.func_wrap("env", "envoy_resolve_dns", |host: Host<'_>, _: u32, _: u32, _: u32| {
+        absent(&host, "envoy_resolve_dns", Status::BadArgument)
+    })?;
+    Ok(())
+}
+
+fn get_property(mut host: Host<'_>, path: u32, path_size: u32, data_at: u32, size_at: u32) -> Answer {
+    running(&host, "proxy_get_property")?;
+    let value = memory(&mut host).and_then(|(memory, guest)| {
+        let path = slice(memory, path, path_size)?;
+        own_property(guest, path).ok_or(Status::NotFound)
+    });
+    let value = match value {
+        Ok(value) => value,
+        Err(status) => return Ok(status as u32),
+    };
+    let given = give(&mut host, value.len(), data_at, size_at, |place, _| {
+        place.copy_from_slice(&value);
+        true
+    })?;
+    Ok(status(given))
+}
+
+fn absent(host: &Host<'_>, hostcall: &str, answer: Status) -> Answer {
+    running(host, hostcall)?;
+    Ok(answer as u32)
+}
+
+fn unimplemented(host: &Host<'_>, hostcall: &str) -> Answer {
+    not_allocating(host, hostcall)?;
+    running(host, hostcall)?;
+    host.data().log(Level::Warn, &format!("`{hostcall}` is not there: this host has it not yet"));
+    Ok(Status::Unimplemented as u32)
+}

@@ -1,0 +1,67 @@
+//! `http-bodies`: the bytes of a body, inside that body's callback.
+
+use bytes::Bytes;
+
+use crate::engine::vm::StreamContext;
+use crate::hostcalls::Error;
+use crate::stream::body::Body;
+use crate::stream::state::Direction;
+
+/// How many bytes there are.
+pub(crate) fn size(of: &StreamContext, half: Direction) -> Result<usize, Error> {
+    with(of, half, |body| body.len())
+}
+
+/// Copies out at most `max` bytes from `offset`.
+pub(crate) fn read(of: &StreamContext, half: Direction, offset: usize, max: usize) -> Result<Vec<u8>, Error> {
+    with(of, half, |body| {
+        let mut copy = Vec::with_capacity(body.range_len(offset, max));
+        body.range(offset, max).for_each(|slice| copy.extend_from_slice(slice));
+        copy
+    })
+}
+
+/// Replaces all bytes.
+pub(crate) fn replace(of: &StreamContext, half: Direction, data: Bytes) -> Result<(), Error> {
+    with(of, half, |body| body.replace(data))
+}
+
+/// Adds bytes at the end.
+pub(crate) fn append(of: &StreamContext, half: Direction, data: Bytes) -> Result<(), Error> {
+    with(of, half, |body| body.push_back(data))
+}
+
+/// Adds bytes at the beginning.
+pub(crate) fn prepend(of: &StreamContext, half: Direction, data: Bytes) -> Result<(), Error> {
+    with(of, half, |body| body.push_front(data))
+}
+
+/// The bytes that the plugin's body callback was called for, while it runs.
+fn with<R>(of: &StreamContext, half: Direction, call: impl FnOnce(&mut Body) -> R) -> Result<R, Error> {
+    let mut state = of.shared.state.try_borrow_mut().map_err(|_| Error::Internal)?;
+    if state.ended {
+        return Err(Error::Closed);
+    }
+    if state.filter(of.filter).phase != Some(half.body_phase()) {
+        return Err(Error::NotAvailable);
+    }
+    Ok(call(state.body(of.filter, half)))
+}
+
+/// The same, and what the plugin has paused in an earlier body callback too: Proxy-Wasm modules reach that from any callback.
+pub(crate) fn with_paused<R>(
+    of: &StreamContext,
+    half: Direction,
+    call: impl FnOnce(&mut Body) -> R,
+) -> Result<R, Error> {
+    let mut state = of.shared.state.try_borrow_mut().map_err(|_| Error::Internal)?;
+    let filter = state.filter(of.filter);
+    let paused = filter.buffering.get(half.index()).copied().unwrap_or(false);
+    if state.ended {
+        return Err(Error::Closed);
+    }
+    if filter.phase != Some(half.body_phase()) && !paused {
+        return Err(Error::NotAvailable);
+    }
+    Ok(call(state.body(of.filter, half)))
+}

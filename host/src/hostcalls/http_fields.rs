@@ -1,0 +1,82 @@
+//! `http-fields`: headers and trailers.
+//!
+//! They can be read from the phase that brings them until the stream ends, and changed by a plugin while its own callback
+//! for them runs, or has paused: Envoy forgets them when they go on.
+
+use http::HeaderValue;
+
+use crate::engine::vm::StreamContext;
+use crate::fields::{Fields, Name};
+use crate::hostcalls::{Error, check_sizes};
+use crate::stream::state::FieldMap;
+
+/// Reads a map.
+pub(crate) fn read<R>(of: &StreamContext, map: FieldMap, read: impl FnOnce(&Fields) -> R) -> Result<R, Error> {
+    let state = of.shared.state.try_borrow().map_err(|_| Error::Internal)?;
+    if state.ended {
+        return Err(Error::Closed);
+    }
+    state.map(map).map(read).ok_or(Error::NotAvailable)
+}
+
+/// Whether the plugin may change a map now.
+pub(crate) fn is_live(of: &StreamContext, map: FieldMap) -> bool {
+    of.shared.state.try_borrow().is_ok_and(|state| state.filter(of.filter).live & map.bit() != 0)
+}
+
+/// Changes a map.
+fn change<R>(of: &StreamContext, map: FieldMap, change: impl FnOnce(&mut Fields) -> R) -> Result<R, Error> {
+    let mut state = of.shared.state.try_borrow_mut().map_err(|_| Error::Internal)?;
+    if state.ended {
+        return Err(Error::Closed);
+    }
+    if state.filter(of.filter).live & map.bit() == 0 {
+        return Err(Error::NotAvailable);
+    }
+    match state.maps.get_mut(map.index()) {
+        Some(Some(fields)) => Ok(change(fields)),
+        _ => Err(Error::NotAvailable),
+    }
+}
+
+/// Replaces all values of a field by one.
+pub(crate) fn set(of: &StreamContext, map: FieldMap, name: &[u8], value: &[u8]) -> Result<(), Error> {
+    let (name, value) = field(name, value)?;
+    change(of, map, |fields| fields.set(name, value))
+}
+
+/// Replaces the first value of a field, and leaves the others: what Proxy-Wasm's `replace` does in Envoy.
+pub(crate) fn set_first(of: &StreamContext, map: FieldMap, name: &[u8], value: &[u8]) -> Result<(), Error> {
+    let (name, value) = field(name, value)?;
+    change(of, map, |fields| fields.set_first(name, value))
+}
+
+/// Adds a value.
+pub(crate) fn append(of: &StreamContext, map: FieldMap, name: &[u8], value: &[u8]) -> Result<(), Error> {
+    let (name, value) = field(name, value)?;
+    change(of, map, |fields| fields.append(name, value))
+}
+
+/// Removes a field.
+pub(crate) fn remove(of: &StreamContext, map: FieldMap, name: &[u8]) -> Result<(), Error> {
+    if !Name::is_valid(name) {
+        return Err(Error::InvalidArgument);
+    }
+    change(of, map, |fields| fields.remove(name))
+}
+
+/// Replaces all fields.
+pub(crate) fn replace_all<'a, I>(of: &StreamContext, map: FieldMap, entries: I) -> Result<(), Error>
+where
+    I: ExactSizeIterator<Item = (&'a [u8], &'a [u8])> + Clone,
+{
+    check_sizes(entries.clone().map(|(name, value)| name.len() + value.len()))?;
+    let entries = entries.map(|(name, value)| field(name, value)).collect::<Result<Vec<_>, Error>>()?;
+    change(of, map, |fields| fields.replace_all(entries))
+}
+
+fn field(name: &[u8], value: &[u8]) -> Result<(Name, HeaderValue), Error> {
+    let name = Name::parse(name).ok_or(Error::InvalidArgument)?;
+    let value = HeaderValue::from_bytes(value).map_err(|_| Error::InvalidArgument)?;
+    Ok((name, value))
+}

@@ -1,0 +1,84 @@
+//! `local-responses`: answering a request without asking upstream.
+
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode};
+
+use crate::engine::vm::StreamContext;
+use crate::fields::Name;
+use crate::hostcalls::{Error, check_sizes};
+use crate::stream::local_response::LocalResponse;
+use crate::stream::state::Request;
+
+/// Ends the stream with a response of the plugin's own, once the present callback has returned.
+pub(crate) fn send<'a, I>(
+    to: &StreamContext,
+    status: u16,
+    headers: I,
+    body: Bytes,
+    grpc_status: Option<u32>,
+) -> Result<(), Error>
+where
+    I: ExactSizeIterator<Item = (&'a [u8], &'a [u8])> + Clone,
+{
+    {
+        let state = to.shared.state.try_borrow().map_err(|_| Error::Internal)?;
+        if state.ended {
+            return Err(Error::Closed);
+        }
+        if state.answered || state.sent {
+            return Err(Error::NotAvailable);
+        }
+    }
+    if !(200..=599).contains(&status) || grpc_status.is_some_and(|it| it > 16) {
+        return Err(Error::InvalidArgument);
+    }
+    check_sizes(headers.clone().map(|(name, value)| name.len() + value.len()))?;
+    let headers = headers
+        .map(|(name, value)| match (Name::parse(name), HeaderValue::from_bytes(value)) {
+            (Some(Name::Header(name)), Ok(value)) => Ok((name, value)),
+            _ => Err(Error::InvalidArgument),
+        })
+        .collect::<Result<_, Error>>()?;
+    let status = StatusCode::from_u16(status).map_err(|_| Error::InvalidArgument)?;
+    ask(to, LocalResponse { status, headers, body, grpc_status })
+}
+
+/// The same without the contract's checks, as Envoy takes it from a Proxy-Wasm module: what HTTP forbids is left out, and where
+/// it is too late for a response the stream is reset in the end.
+pub(crate) fn send_unchecked<'a>(
+    to: &StreamContext,
+    status: u32,
+    headers: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+    body: Bytes,
+    grpc_status: u32,
+) -> Result<(), Error> {
+    let status = u16::try_from(status)
+        .ok()
+        .filter(|it| *it >= 200)
+        .and_then(|it| StatusCode::from_u16(it).ok())
+        .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = headers
+        .filter_map(|(name, value)| match (Name::parse(name), HeaderValue::from_bytes(value)) {
+            (Some(Name::Header(name)), Ok(value)) => Some((name, value)),
+            _ => None,
+        })
+        .collect();
+    let grpc_status = Some(grpc_status).filter(|it| *it <= 16);
+    {
+        let state = to.shared.state.try_borrow().map_err(|_| Error::Internal)?;
+        // The first of one callback counts.
+        if state.ended || state.requests.iter().any(|it| matches!(it, Request::Respond(_))) {
+            return Ok(());
+        }
+    }
+    ask(to, LocalResponse { status, headers, body, grpc_status })
+}
+
+fn ask(to: &StreamContext, response: LocalResponse) -> Result<(), Error> {
+    let mut state = to.shared.state.try_borrow_mut().map_err(|_| Error::Internal)?;
+    state.answered = true;
+    state.requests.push(Request::Respond(Box::new(response)));
+    drop(state);
+    to.shared.call();
+    Ok(())
+}

@@ -1,0 +1,43 @@
+//! What each hostcall means, written once: one file for each WIT interface that a plugin imports, with the same stem.
+//!
+//! The functions here know streams and fields, and neither wasmtime nor linear memory: the engines bring arguments in and
+//! results out. An engine adds what its ABI has beyond the contract, and says so there.
+
+pub(crate) mod clock;
+pub(crate) mod http_bodies;
+pub(crate) mod http_fields;
+pub(crate) mod http_streams;
+pub(crate) mod local_responses;
+pub(crate) mod logging;
+pub(crate) mod stream_control;
+#[cfg(test)]
+mod tests;
+
+/// Why a hostcall is refused: the cases of the contract's `error` that this host has a use for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Error {
+    Closed,
+    NotAvailable,
+    InvalidArgument,
+    TooLarge,
+    Internal,
+}
+
+/// The most fields that one call may bring.
+pub(crate) const MAX_FIELDS: usize = 1024;
+
+/// The most bytes that the fields of one call may have, in Proxy-Wasm's serialisation.
+pub(crate) const MAX_FIELD_BYTES: usize = 1 << 20;
+
+/// Whether fields of these sizes may come in one call.
+pub(crate) fn check_sizes(mut sizes: impl ExactSizeIterator<Item = usize>) -> Result<(), Error> {
+    if sizes.len() > MAX_FIELDS {
+        return Err(Error::TooLarge);
+    }
+    // A count, then for each field two lengths and two closing zeros beside its bytes.
+    let total = sizes.try_fold(4usize, |total, size| total.checked_add(size)?.checked_add(10));
+    match total {
+        Some(total) if total <= MAX_FIELD_BYTES => Ok(()),
+        _ => Err(Error::TooLarge),
+    }
+}

@@ -1,0 +1,39 @@
+//! `stream-control`: going on with, or breaking off, a stream, once the present callback has returned.
+
+use crate::engine::vm::StreamContext;
+use crate::hostcalls::Error;
+use crate::stream::state::{Direction, FieldMap, Request};
+
+/// Goes on with a half that the plugin paused.
+pub(crate) fn resume(of: &StreamContext, half: Direction) -> Result<(), Error> {
+    let StreamContext { shared, filter } = of;
+    let mut state = shared.state.try_borrow_mut().map_err(|_| Error::Internal)?;
+    if state.ended {
+        return Err(Error::Closed);
+    }
+    // As in Envoy: whichever half is resumed, the request's fields are let go of.
+    if let Some(filter) = state.filters.get_mut(*filter) {
+        filter.live &= !(FieldMap::RequestHeaders.bit() | FieldMap::RequestTrailers.bit());
+    }
+    let asked = |it: &Request| matches!(it, Request::Resume { filter: other, half: at } if other == filter && *at == half);
+    if !state.requests.iter().any(asked) {
+        state.requests.push(Request::Resume { filter: *filter, half });
+    }
+    drop(state);
+    shared.call();
+    Ok(())
+}
+
+/// Breaks the stream off.
+pub(crate) fn reset(of: &StreamContext) -> Result<(), Error> {
+    let mut state = of.shared.state.try_borrow_mut().map_err(|_| Error::Internal)?;
+    if state.ended {
+        return Err(Error::Closed);
+    }
+    if !state.requests.iter().any(|it| matches!(it, Request::Reset)) {
+        state.requests.push(Request::Reset);
+    }
+    drop(state);
+    of.shared.call();
+    Ok(())
+}

@@ -1,0 +1,160 @@
+//! Bytes of a body that have come and not yet gone on: a rope, so that buffering copies nothing.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+/// Pieces of a body, in order, none of them empty.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Body {
+    pieces: VecDeque<Bytes>,
+    len: usize,
+}
+
+impl Body {
+    /// How many bytes there are.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Adds bytes at the end.
+    pub(crate) fn push_back(&mut self, piece: Bytes) {
+        if !piece.is_empty() {
+            self.len += piece.len();
+            self.pieces.push_back(piece);
+        }
+    }
+
+    /// Adds bytes at the beginning.
+    pub(crate) fn push_front(&mut self, piece: Bytes) {
+        if !piece.is_empty() {
+            self.len += piece.len();
+            self.pieces.push_front(piece);
+        }
+    }
+
+    /// Moves all of another body to the end of this one.
+    pub(crate) fn append(&mut self, mut other: Body) {
+        self.len += other.len;
+        self.pieces.append(&mut other.pieces);
+    }
+
+    /// Replaces all bytes.
+    pub(crate) fn replace(&mut self, piece: Bytes) {
+        self.pieces.clear();
+        self.len = 0;
+        self.push_back(piece);
+    }
+
+    /// Drops at most `count` bytes from the beginning.
+    pub(crate) fn drain_front(&mut self, mut count: usize) {
+        while count > 0
+            && let Some(mut first) = self.pieces.pop_front()
+        {
+            if first.len() > count {
+                self.len -= count;
+                self.pieces.push_front(first.split_off(count));
+                return;
+            }
+            count -= first.len();
+            self.len -= first.len();
+        }
+    }
+
+    /// The slices that make up at most `max` bytes from `offset`.
+    pub(crate) fn range(&self, offset: usize, max: usize) -> impl Iterator<Item = &[u8]> {
+        let mut skip = offset;
+        let mut left = max;
+        self.pieces.iter().filter_map(move |piece| {
+            let start = skip.min(piece.len());
+            skip -= start;
+            let taken = piece.get(start..)?;
+            let taken = taken.get(..left.min(taken.len()))?;
+            left -= taken.len();
+            (!taken.is_empty()).then_some(taken)
+        })
+    }
+
+    /// How many bytes `range` gives.
+    pub(crate) fn range_len(&self, offset: usize, max: usize) -> usize {
+        self.len.saturating_sub(offset).min(max)
+    }
+}
+
+impl From<Bytes> for Body {
+    fn from(piece: Bytes) -> Self {
+        let mut body = Self::default();
+        body.push_back(piece);
+        body
+    }
+}
+
+impl IntoIterator for Body {
+    type Item = Bytes;
+    type IntoIter = std::collections::vec_deque::IntoIter<Bytes>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.pieces.into_iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Back(Vec<u8>),
+        Front(Vec<u8>),
+        Drain(usize),
+        Replace(Vec<u8>),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let bytes = || proptest::collection::vec(any::<u8>(), 0..6);
+        prop_oneof![
+            bytes().prop_map(Step::Back),
+            bytes().prop_map(Step::Front),
+            (0usize..12).prop_map(Step::Drain),
+            bytes().prop_map(Step::Replace),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn body_is_a_vec_of_bytes(steps in proptest::collection::vec(step(), 0..24), offset in 0usize..30, max in 0usize..30) {
+            let mut body = Body::default();
+            let mut model: Vec<u8> = Vec::new();
+            for step in steps {
+                match step {
+                    Step::Back(bytes) => {
+                        model.extend(&bytes);
+                        body.push_back(bytes.into());
+                    }
+                    Step::Front(bytes) => {
+                        model.splice(0..0, bytes.clone());
+                        body.push_front(bytes.into());
+                    }
+                    Step::Drain(count) => {
+                        model.drain(..count.min(model.len()));
+                        body.drain_front(count);
+                    }
+                    Step::Replace(bytes) => {
+                        model.clone_from(&bytes);
+                        body.replace(bytes.into());
+                    }
+                }
+                prop_assert_eq!(body.len(), model.len());
+            }
+            let start = offset.min(model.len());
+            let expected = &model[start..(start + max).min(model.len())];
+            let got: Vec<u8> = body.range(offset, max).flatten().copied().collect();
+            prop_assert_eq!(&got, expected);
+            prop_assert_eq!(body.range_len(offset, max), expected.len());
+            let all: Vec<u8> = body.into_iter().flatten().collect();
+            prop_assert_eq!(all, model);
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! One callback: what is set up before it, what its plugin's instance is, and what became of both.
+
+use crate::engine::vm::StreamContext;
+use crate::engine::{self, Action, Filter as EngineFilter};
+use crate::plugin::FailPolicy;
+use crate::stream::local_response::LocalResponse;
+use crate::stream::state::{Direction, FieldMap, FilterState, Phase, Request, State};
+use crate::stream::{Plugin, Stream};
+
+impl Stream {
+    /// Calls a plugin for a phase, if it has a callback for that. Without one, or on an instance that has failed and is open,
+    /// the phase goes on.
+    pub(super) fn call(&mut self, index: usize, phase: Phase, end: bool) -> Action {
+        if !self.bind(index, phase) {
+            return self.instance_is_gone(index);
+        }
+        let Some(filter) = self.filters.get(index) else { return Action::Continue };
+        let Plugin::Bound { vm, context, slot } = &filter.plugin else { return Action::Continue };
+        if vm.is_dead() {
+            return self.instance_is_gone(index);
+        }
+        if !vm.callbacks().has(phase) {
+            return Action::Continue;
+        }
+        let (half, map) = phase.of();
+        let argument = self.shared.state.try_borrow_mut().map_or(0, |mut state| state.enter(index, phase, map));
+        let filter = EngineFilter { context, slot: *slot };
+        let result = vm.enter(context.plugin, |instance: &mut dyn engine::Instance| match phase {
+            Phase::RequestHeaders | Phase::ResponseHeaders => instance.headers(filter, half, argument, end),
+            Phase::RequestBody | Phase::ResponseBody => instance.body(filter, half, argument, end),
+            Phase::RequestTrailers | Phase::ResponseTrailers => instance.trailers(filter, half, argument),
+            Phase::Log => instance.log(filter).map(|()| Action::Continue),
+        });
+        self.with_state(|state| state.leave(index, phase, map, result));
+        match result {
+            Some(action) => action,
+            None => self.instance_is_gone(index),
+        }
+    }
+
+    /// Drops what a plugin keeps for this stream.
+    pub(super) fn close_filter(&mut self, index: usize) {
+        let Some(filter) = self.filters.get_mut(index) else { return };
+        if let Plugin::Bound { vm, context, slot } = std::mem::replace(&mut filter.plugin, Plugin::Gone) {
+            let filter = EngineFilter { context: &context, slot };
+            // If it traps here, the other streams of the instance are told, and this one is over anyway.
+            let _: Option<()> = vm.enter(context.plugin, |instance| instance.close(filter));
+            vm.around().remove(context.id);
+        }
+    }
+
+    pub(super) fn with_state<R: Default>(&self, change: impl FnOnce(&mut State) -> R) -> R {
+        // Nobody holds a borrow while the state machine runs; see `state`.
+        self.shared.state.try_borrow_mut().map_or_else(|_| R::default(), |mut state| change(&mut state))
+    }
+
+    /// Gives a plugin its context, if it has none and this phase brings one: a plugin's life on a stream begins with the
+    /// headers of the request; one that they did not reach is made for the log, and is not called before. False if there is no
+    /// instance to be had.
+    fn bind(&mut self, index: usize, phase: Phase) -> bool {
+        let Some(filter) = self.filters.get_mut(index) else { return true };
+        if !matches!(filter.plugin, Plugin::New) || !matches!(phase, Phase::RequestHeaders | Phase::Log) {
+            return true;
+        }
+        let Some((vm, plugin)) = self.worker.instance(index) else { return false };
+        let stream = StreamContext { shared: self.shared.clone(), filter: index };
+        let context = vm.around().add(plugin, Some(stream));
+        let slot = vm.enter(plugin, |instance| instance.open(&context));
+        if let Some(slot) = slot {
+            filter.plugin = Plugin::Bound { vm, context, slot };
+        }
+        slot.is_some()
+    }
+
+    /// The plugin's instance is dead: the stream goes on without it, or fails.
+    pub(super) fn instance_is_gone(&mut self, index: usize) -> Action {
+        if let Some(filter) = self.filters.get_mut(index) {
+            filter.plugin = Plugin::Gone;
+        }
+        if self.worker.fail_policy(index) == FailPolicy::Open {
+            return Action::Continue;
+        }
+        self.with_state(|state| state.requests.push(Request::Respond(Box::new(LocalResponse::failure()))));
+        Action::Pause
+    }
+}
+
+impl Phase {
+    /// The half of the stream that a phase belongs to, and the fields that it brings.
+    pub(crate) fn of(self) -> (Direction, Option<FieldMap>) {
+        match self {
+            Phase::RequestHeaders => (Direction::Request, Some(FieldMap::RequestHeaders)),
+            Phase::RequestBody => (Direction::Request, None),
+            Phase::RequestTrailers => (Direction::Request, Some(FieldMap::RequestTrailers)),
+            Phase::ResponseHeaders => (Direction::Response, Some(FieldMap::ResponseHeaders)),
+            Phase::ResponseBody | Phase::Log => (Direction::Response, None),
+            Phase::ResponseTrailers => (Direction::Response, Some(FieldMap::ResponseTrailers)),
+        }
+    }
+}
+
+impl State {
+    /// Notes that a callback begins, and gives its argument: how many fields, or bytes, there are.
+    fn enter(&mut self, index: usize, phase: Phase, map: Option<FieldMap>) -> u32 {
+        if let Some(filter) = self.filters.get_mut(index) {
+            filter.phase = Some(phase);
+            filter.live |= map.map_or(0, FieldMap::bit);
+        }
+        let count = match (phase, map) {
+            (_, Some(map)) => self.map(map).map_or(0, crate::fields::Fields::len),
+            (Phase::RequestBody, None) => self.body(index, Direction::Request).len(),
+            (Phase::ResponseBody, None) => self.body(index, Direction::Response).len(),
+            _ => 0,
+        };
+        u32::try_from(count).unwrap_or(u32::MAX)
+    }
+
+    /// Notes that a callback has ended. What it let go on can be changed no more; what it paused in its body accumulates.
+    fn leave(&mut self, index: usize, phase: Phase, map: Option<FieldMap>, action: Option<Action>) {
+        let Some(FilterState { live, phase: place, buffering }) = self.filters.get_mut(index) else { return };
+        *place = None;
+        if action == Some(Action::Continue) {
+            *live &= !map.map_or(0, FieldMap::bit);
+        }
+        if let (Phase::RequestBody | Phase::ResponseBody, (half, _)) = (phase, phase.of())
+            && let Some(buffering) = buffering.get_mut(half.index())
+        {
+            *buffering = action == Some(Action::Pause);
+        }
+    }
+}

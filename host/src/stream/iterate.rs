@@ -1,0 +1,418 @@
+//! The order of things: through which plugins a half of the stream has come, and what goes on when.
+//!
+//! Requests pass the plugins in the chain's order, responses in reverse. As in Envoy, one half keeps its paused bytes in one
+//! place, whichever plugin paused them, and a plugin that paused in its headers callback is called for what was kept when it
+//! is resumed, one that paused in its body callback is not.
+
+use bytes::Bytes;
+use http::StatusCode;
+
+use crate::engine::Action;
+use crate::plugin::FailPolicy;
+use crate::stream::body::Body;
+use crate::stream::local_response::LocalResponse;
+use crate::stream::state::{Direction, FieldMap, Phase, Request, State};
+use crate::stream::{Effect, Flow, Plugin, Position, Stream};
+
+/// Whether a half goes on after a callback.
+enum After {
+    /// It does as the callback said, or, if it was resumed meanwhile, goes on.
+    Go { resumed: bool },
+    /// A local response, or a reset, has taken its place.
+    Stop,
+}
+
+impl Stream {
+    /// Takes the headers of a half through the plugins from `from` on.
+    pub(super) fn pass_headers(&mut self, half: Direction, from: usize, end: bool) {
+        let phase = match half {
+            Direction::Request => Phase::RequestHeaders,
+            Direction::Response => Phase::ResponseHeaders,
+        };
+        for place in from..self.filters.len() {
+            let index = self.index(half, place);
+            self.position(half, index).end = end;
+            let mut action = self.call(index, phase, end);
+            match self.after(half, index) {
+                After::Stop => return,
+                After::Go { resumed: true } => {
+                    action = Action::Continue;
+                    self.forget_live(half, index);
+                }
+                After::Go { resumed: false } => {}
+            }
+            let position = self.position(half, index);
+            match action {
+                Action::Continue => position.headers_passed = true,
+                Action::PauseBuffering => {
+                    position.flow = Flow::Stopped { watermark: false };
+                    return;
+                }
+                Action::Pause | Action::PauseWatermark | Action::PauseDropping => {
+                    position.flow = Flow::Stopped { watermark: true };
+                    return;
+                }
+            }
+        }
+        self.emit_headers(half, end);
+    }
+
+    /// Takes what is in `passing` through the plugins from `from` on.
+    pub(super) fn pass_body(&mut self, half: Direction, from: usize, end: bool) {
+        if half == Direction::Request && self.answered {
+            self.take_passing(half);
+            return;
+        }
+        for place in from..self.filters.len() {
+            let index = self.index(half, place);
+            let Position { flow, end: ended, .. } = *self.position(half, index);
+            if let Flow::Stopped { watermark } = flow {
+                self.keep(half, watermark);
+                return;
+            }
+            if ended {
+                self.take_passing(half);
+                return;
+            }
+            self.position(half, index).end = end;
+            let accumulates = self.accumulates(half, index);
+            let too_large = accumulates && self.keep(half, false);
+            let action = self.call(index, half.body_phase(), end);
+            if too_large {
+                self.ask(Request::Respond(Box::new(too_large_response(half))));
+            }
+            let action = match self.after(half, index) {
+                After::Stop => return,
+                After::Go { resumed: true } => Action::Continue,
+                After::Go { resumed: false } => action,
+            };
+            match action {
+                Action::Continue if flow == Flow::Paused => {
+                    self.keep(half, false);
+                    return self.resume(half, index);
+                }
+                Action::Continue => {}
+                Action::Pause | Action::PauseBuffering | Action::PauseWatermark => {
+                    self.position(half, index).flow = Flow::Paused;
+                    if self.keep(half, action == Action::PauseWatermark) {
+                        self.respond(too_large_response(half));
+                    }
+                    return;
+                }
+                Action::PauseDropping => {
+                    self.position(half, index).flow = Flow::Paused;
+                    self.take_passing(half);
+                    // What was dropped was the end: keep that, so that it goes on when the plugin is resumed.
+                    if end {
+                        self.with_state(|it| _ = it.held_mut(half).get_or_insert_default());
+                    }
+                    return;
+                }
+            }
+        }
+        self.emit_body(half, end);
+    }
+
+    /// Takes the trailers of a half through the plugins from `from` on.
+    pub(super) fn pass_trailers(&mut self, half: Direction, from: usize) {
+        if half == Direction::Request && self.answered {
+            return;
+        }
+        let phase = match half {
+            Direction::Request => Phase::RequestTrailers,
+            Direction::Response => Phase::ResponseTrailers,
+        };
+        for place in from..self.filters.len() {
+            let index = self.index(half, place);
+            if matches!(self.position(half, index).flow, Flow::Stopped { .. }) {
+                return;
+            }
+            let action = self.call(index, phase, true);
+            self.position(half, index).end = true;
+            let action = match self.after(half, index) {
+                After::Stop => return,
+                After::Go { resumed: true } => Action::Continue,
+                After::Go { resumed: false } => action,
+            };
+            let position = self.position(half, index);
+            match (action, position.flow) {
+                (Action::Continue, Flow::Open) => {}
+                (Action::Continue, _) => return self.resume(half, index),
+                _ => {
+                    position.flow = Flow::Paused;
+                    return;
+                }
+            }
+        }
+        self.emit_trailers(half);
+    }
+
+    /// Goes on with a half that a plugin paused; nothing happens if it did not.
+    pub(super) fn resume(&mut self, half: Direction, index: usize) {
+        let over = match half {
+            Direction::Request => self.answered,
+            Direction::Response => self.half(half).ended,
+        };
+        let position = self.position(half, index);
+        if over || position.flow == Flow::Open {
+            return;
+        }
+        // Stopped in its headers callback, it has not seen the rest.
+        let seen = position.flow == Flow::Paused;
+        let headers_passed = std::mem::replace(&mut position.headers_passed, true);
+        position.flow = Flow::Open;
+        self.forget_live(half, index);
+        let place = self.index(half, index);
+        let rest_from = if seen { place + 1 } else { place };
+        let has_trailers = self.with_state(|it| it.map(half.trailers()).is_some());
+        let held = self.with_state(|it| it.held_mut(half).is_some());
+        if !headers_passed {
+            let end = self.half(half).complete && !held && !has_trailers;
+            self.pass_headers(half, place + 1, end);
+        }
+        if let Some(held) = self.with_state(|it| it.held_mut(half).take()) {
+            let end = self.half(half).complete && !has_trailers;
+            self.with_state(|it| it.set_passing(half, held));
+            self.pass_body(half, rest_from, end);
+        }
+        if has_trailers {
+            self.pass_trailers(half, rest_from);
+        }
+    }
+
+    /// Sends a response that is not upstream's. As in Envoy: through the response callbacks if no response has begun; past
+    /// them if one has, but nothing of it was handed on; otherwise the stream can only be reset.
+    pub(super) fn respond(&mut self, response: LocalResponse) {
+        if self.reset {
+            return;
+        }
+        self.local = true;
+        self.answered = true;
+        let message = self.with_state(|it| {
+            it.answered = true;
+            Some(response.into_message(it.map(FieldMap::RequestHeaders)))
+        });
+        let Some((fields, body)) = message else { return self.break_off() };
+        let end = body.is_empty();
+        let sent = self.with_state(|it| it.sent);
+        let begun = self.half(Direction::Response).started;
+        if begun && sent {
+            return self.break_off();
+        }
+        let half = self.half(Direction::Response);
+        half.started = true;
+        half.complete = true;
+        half.aborted = begun;
+        self.with_state(|it| {
+            it.set_map(Direction::Response.headers(), fields);
+            *it.held_mut(Direction::Response) = None;
+        });
+        if begun {
+            self.emit_headers(Direction::Response, end);
+        } else {
+            self.pass_headers(Direction::Response, 0, end);
+        }
+        if !end && !self.reset && self.half(Direction::Response).aborted == begun {
+            self.with_state(|it| it.set_passing(Direction::Response, Body::from(body)));
+            if begun {
+                self.emit_body(Direction::Response, true);
+            } else {
+                self.pass_body(Direction::Response, 0, true);
+            }
+        }
+    }
+
+    /// Does what was asked of the stream from elsewhere, and sees to plugins whose instances have died meanwhile.
+    pub(super) fn answer_call(&mut self) {
+        self.do_requests(None);
+        for index in 0..self.filters.len() {
+            let Some(filter) = self.filters.get(index) else { continue };
+            let dead = matches!(&filter.plugin, Plugin::Bound { vm, .. } if vm.is_dead());
+            let paused = filter.positions.iter().any(|it| it.flow != Flow::Open);
+            // One that pauses nothing is seen to when the stream comes to it again, as in Envoy.
+            if dead && paused {
+                self.instance_is_gone(index);
+                if self.worker.fail_policy(index) == FailPolicy::Open {
+                    self.resume(Direction::Request, index);
+                    self.resume(Direction::Response, index);
+                }
+                self.do_requests(None);
+            }
+        }
+    }
+
+    /// What came of a callback beside its action.
+    fn after(&mut self, half: Direction, index: usize) -> After {
+        if self.with_state(|it| it.requests.is_empty()) {
+            return After::Go { resumed: false };
+        }
+        let resumed = self.do_requests(Some((half, index)));
+        if self.reset || self.half(half).aborted { After::Stop } else { After::Go { resumed } }
+    }
+
+    /// Does what was asked for. `called` is the callback that has just returned; says whether that was resumed.
+    fn do_requests(&mut self, called: Option<(Direction, usize)>) -> bool {
+        let mut resumed = false;
+        for request in self.with_state(|it| std::mem::take(&mut it.requests)) {
+            match request {
+                Request::Resume { filter, half } if called == Some((half, filter)) => resumed = true,
+                Request::Resume { filter, half } => self.resume(half, filter),
+                Request::Respond(response) => {
+                    // Before the response begins, so that its own callbacks do not find the half still under way.
+                    if let Some((Direction::Request, _)) = called {
+                        self.half(Direction::Request).aborted = true;
+                    }
+                    self.respond(*response);
+                }
+                Request::Reset => self.break_off(),
+            }
+        }
+        resumed
+    }
+
+    fn ask(&mut self, request: Request) {
+        self.with_state(|it| it.requests.push(request));
+    }
+
+    /// Breaks the stream off.
+    fn break_off(&mut self) {
+        if !std::mem::replace(&mut self.reset, true) {
+            self.local = true;
+            self.answered = true;
+            for half in &mut self.halves {
+                half.aborted = true;
+                half.ended = true;
+            }
+            self.with_state(|it| {
+                it.answered = true;
+                it.held = Default::default();
+                it.passing = Default::default();
+            });
+            self.effects.push_back(Effect::Reset);
+        }
+    }
+
+    fn emit_headers(&mut self, half: Direction, end: bool) {
+        let fields = self.with_state(|it| it.map(half.headers()).cloned()).unwrap_or_default();
+        let effect = match half {
+            Direction::Request => Effect::RequestHeaders { fields, end },
+            Direction::Response => {
+                if fields.status().is_err() {
+                    return self.respond(without_status());
+                }
+                self.with_state(|it| it.sent = true);
+                Effect::ResponseHeaders { fields, end }
+            }
+        };
+        self.half(half).ended |= end;
+        self.effects.push_back(effect);
+    }
+
+    fn emit_body(&mut self, half: Direction, end: bool) {
+        self.half(half).ended |= end;
+        let effect = |data: Bytes, end: bool| match half {
+            Direction::Request => Effect::RequestBody { data, end },
+            Direction::Response => Effect::ResponseBody { data, end },
+        };
+        let mut pieces = self.take_passing(half).into_iter().peekable();
+        if end && pieces.peek().is_none() {
+            self.effects.push_back(effect(Bytes::new(), true));
+        }
+        while let Some(data) = pieces.next() {
+            let last = pieces.peek().is_none();
+            self.effects.push_back(effect(data, end && last));
+        }
+    }
+
+    fn emit_trailers(&mut self, half: Direction) {
+        self.half(half).ended = true;
+        let fields = self.with_state(|it| it.map(half.trailers()).cloned()).unwrap_or_default();
+        self.effects.push_back(match half {
+            Direction::Request => Effect::RequestTrailers(fields),
+            Direction::Response => Effect::ResponseTrailers(fields),
+        });
+    }
+
+    /// Keeps what is passing. Says whether that is now too much to be kept.
+    fn keep(&mut self, half: Direction, watermark: bool) -> bool {
+        let limit = self.worker.buffer();
+        self.with_state(|it| {
+            let passing = it.take_passing(half);
+            let held = it.held_mut(half).get_or_insert_default();
+            held.append(passing);
+            !watermark && held.len() > limit
+        })
+    }
+
+    fn take_passing(&mut self, half: Direction) -> Body {
+        self.with_state(|it| it.take_passing(half))
+    }
+
+    fn accumulates(&self, half: Direction, index: usize) -> bool {
+        self.with_state(|it| it.filter(index).buffering.get(half.index()).copied().unwrap_or(false))
+    }
+
+    /// Notes that a plugin has let go of a half's fields.
+    fn forget_live(&mut self, half: Direction, index: usize) {
+        self.with_state(|it| {
+            if let Some(filter) = it.filters.get_mut(index) {
+                filter.live &= !(half.headers().bit() | half.trailers().bit());
+                if let Some(buffering) = filter.buffering.get_mut(half.index()) {
+                    *buffering = false;
+                }
+            }
+        });
+    }
+
+    fn position(&mut self, half: Direction, index: usize) -> &mut Position {
+        let Some(filter) = self.filters.get_mut(index) else { return &mut self.nowhere };
+        let [request, response] = &mut filter.positions;
+        match half {
+            Direction::Request => request,
+            Direction::Response => response,
+        }
+    }
+
+    /// The plugin at a place of a half's order, and the place of a plugin: responses go in reverse.
+    fn index(&self, half: Direction, place: usize) -> usize {
+        match half {
+            Direction::Request => place,
+            Direction::Response => self.filters.len().saturating_sub(place + 1),
+        }
+    }
+}
+
+/// What a stream gets of whose body more was paused than is kept.
+fn too_large_response(half: Direction) -> LocalResponse {
+    match half {
+        Direction::Request => {
+            LocalResponse::plain(StatusCode::PAYLOAD_TOO_LARGE, Bytes::from_static(b"Payload Too Large"))
+        }
+        Direction::Response => {
+            LocalResponse::plain(StatusCode::INTERNAL_SERVER_ERROR, Bytes::from_static(b"Internal Server Error"))
+        }
+    }
+}
+
+/// What a stream gets whose response has lost its status.
+fn without_status() -> LocalResponse {
+    LocalResponse::plain(StatusCode::BAD_GATEWAY, Bytes::from_static(b"missing required header: :status"))
+}
+
+impl State {
+    fn held_mut(&mut self, half: Direction) -> &mut Option<Body> {
+        let [request, response] = &mut self.held;
+        match half {
+            Direction::Request => request,
+            Direction::Response => response,
+        }
+    }
+
+    fn take_passing(&mut self, half: Direction) -> Body {
+        let [request, response] = &mut self.passing;
+        std::mem::take(match half {
+            Direction::Request => request,
+            Direction::Response => response,
+        })
+    }
+}

@@ -1,0 +1,180 @@
+//! Responses that do not come from upstream: a plugin's own, and the proxy's for failures.
+//!
+//! Which fields such a response carries is Envoy's choice, for HTTP and for gRPC.
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::StatusCode;
+
+use crate::fields::{Fields, Pseudo, status_value};
+
+/// A response that a plugin, or the proxy, makes.
+#[derive(Clone, Debug)]
+pub(crate) struct LocalResponse {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+    pub(crate) body: Bytes,
+    pub(crate) grpc_status: Option<u32>,
+}
+
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+const GRPC: &str = "application/grpc";
+
+impl LocalResponse {
+    /// The proxy's own, without further headers.
+    pub(crate) fn plain(status: StatusCode, body: Bytes) -> Self {
+        Self { status, headers: Vec::new(), body, grpc_status: None }
+    }
+
+    /// What a stream gets whose plugin's instance has died: 503 without a body; for gRPC, unavailable.
+    pub(crate) fn failure() -> Self {
+        Self { grpc_status: Some(14), ..Self::plain(StatusCode::SERVICE_UNAVAILABLE, Bytes::new()) }
+    }
+
+    /// Fields and body, as the answer to this request.
+    pub(crate) fn into_message(self, request: Option<&Fields>) -> (Fields, Bytes) {
+        let head = request.and_then(|it| it.pseudo(Pseudo::Method)).is_some_and(|it| it == "HEAD");
+        let mut fields = Fields::with_capacity(self.headers.len() + 4);
+        fields.set_pseudo(Pseudo::Status, status_value(self.status));
+        for (name, value) in self.headers {
+            fields.append(name.into(), value);
+        }
+        fields.remove(CONTENT_LENGTH.as_str());
+        if request.is_some_and(is_grpc) {
+            let status = self.grpc_status.unwrap_or_else(|| grpc_status_of(self.status));
+            fields.set_pseudo(Pseudo::Status, status_value(StatusCode::OK));
+            fields.set(CONTENT_TYPE.into(), HeaderValue::from_static(GRPC));
+            if fields.get(GRPC_STATUS.as_str()).is_none() {
+                fields.append(GRPC_STATUS.into(), HeaderValue::from(status));
+            }
+            if !self.body.is_empty()
+                && !head
+                && let Ok(message) = HeaderValue::from_maybe_shared(percent_encoded(&self.body))
+            {
+                fields.set(GRPC_MESSAGE.into(), message);
+            }
+            return (fields, Bytes::new());
+        }
+        if self.body.is_empty() {
+            fields.remove(CONTENT_TYPE.as_str());
+        } else {
+            fields.append(CONTENT_LENGTH.into(), HeaderValue::from(self.body.len()));
+            if fields.get(CONTENT_TYPE.as_str()).is_none() {
+                fields.append(CONTENT_TYPE.into(), HeaderValue::from_static("text/plain"));
+            }
+        }
+        (fields, if head { Bytes::new() } else { self.body })
+    }
+}
+
+fn is_grpc(request: &Fields) -> bool {
+    request.get(CONTENT_TYPE.as_str()).is_some_and(|value| {
+        value
+            .as_bytes()
+            .strip_prefix(GRPC.as_bytes())
+            .is_some_and(|rest| rest.first().is_none_or(|next| *next == b'+'))
+    })
+}
+
+/// The gRPC status that an HTTP status stands for.
+fn grpc_status_of(status: StatusCode) -> u32 {
+    match status.as_u16() {
+        400 => 13,
+        401 => 16,
+        403 => 7,
+        404 => 12,
+        429 | 502 | 503 | 504 => 14,
+        _ => 2,
+    }
+}
+
+/// `grpc-message` keeps printable ASCII but for the per cent sign.
+fn percent_encoded(message: &[u8]) -> Bytes {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    let mut encoded = Vec::with_capacity(message.len());
+    for &byte in message {
+        if (b' '..=b'~').contains(&byte) && byte != b'%' {
+            encoded.push(byte);
+        } else {
+            let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0');
+            encoded.extend([b'%', digit(byte >> 4), digit(byte & 15)]);
+        }
+    }
+    encoded.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(fields: &Fields) -> Vec<(&str, &[u8])> {
+        fields.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect()
+    }
+
+    fn request(fields: &[(&str, &str)]) -> Fields {
+        fields
+            .iter()
+            .map(|(name, value)| (crate::Name::parse(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap()))
+            .collect()
+    }
+
+    #[test]
+    fn body_brings_length_and_type() {
+        let mut response = LocalResponse::plain(StatusCode::FORBIDDEN, Bytes::from_static(b"no"));
+        let twice = HeaderName::from_static("x-twice");
+        response.headers.push((CONTENT_LENGTH, HeaderValue::from_static("77")));
+        response.headers.push((twice.clone(), HeaderValue::from_static("a")));
+        response.headers.push((twice, HeaderValue::from_static("b")));
+        let (fields, body) = response.into_message(None);
+        assert_eq!(
+            list(&fields),
+            [
+                (":status", &b"403"[..]),
+                ("x-twice", b"a"),
+                ("x-twice", b"b"),
+                ("content-length", b"2"),
+                ("content-type", b"text/plain")
+            ]
+        );
+        assert_eq!(body, "no");
+    }
+
+    #[test]
+    fn own_content_type_is_kept_only_with_a_body() {
+        let mut response = LocalResponse::plain(StatusCode::OK, Bytes::from_static(b"{}"));
+        response.headers.push((CONTENT_TYPE, HeaderValue::from_static("application/json")));
+        let (fields, _) = response.clone().into_message(None);
+        assert_eq!(fields.get("content-type").unwrap(), "application/json");
+        response.body = Bytes::new();
+        let (fields, _) = response.into_message(None);
+        assert_eq!(list(&fields), [(":status", &b"200"[..])]);
+    }
+
+    #[test]
+    fn head_keeps_the_length_and_loses_the_body() {
+        let response = LocalResponse::plain(StatusCode::OK, Bytes::from_static(b"four"));
+        let (fields, body) = response.into_message(Some(&request(&[(":method", "HEAD")])));
+        assert_eq!(fields.get("content-length").unwrap(), "4");
+        assert!(body.is_empty());
+    }
+
+    #[test]
+    fn grpc_request_gets_trailers_only() {
+        let request = request(&[(":method", "POST"), ("content-type", "application/grpc+proto")]);
+        let response = LocalResponse::plain(StatusCode::FORBIDDEN, Bytes::from("100% n\u{f6}"));
+        let (fields, body) = response.into_message(Some(&request));
+        assert_eq!(
+            list(&fields),
+            [
+                (":status", &b"200"[..]),
+                ("content-type", b"application/grpc"),
+                ("grpc-status", b"7"),
+                ("grpc-message", b"100%25 n%C3%B6")
+            ]
+        );
+        assert!(body.is_empty());
+        let (fields, _) = LocalResponse::failure().into_message(Some(&request));
+        assert_eq!(fields.get("grpc-status").unwrap(), "14");
+    }
+}

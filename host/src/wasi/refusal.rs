@@ -1,0 +1,113 @@
+//! The rest of WASI: files, sockets, HTTP and whatever else a component names. It links, and each call is refused.
+//!
+//! The refusal is made from the function's own type, so that no list has to be kept: a `result` is its error, an `option` is
+//! none, a list is empty, a handle is one on which everything is refused. What can be none of these traps, and says which function it
+//! was.
+
+use wasmtime::component::types::{ComponentItem, Type};
+use wasmtime::component::{Component, Linker, LinkerInstance, Resource, ResourceType, Val};
+use wasmtime::{AsContextMut, Engine, bail};
+
+use crate::engine::component::guest::Guest;
+
+/// Anything of what is refused.
+enum Refused {}
+
+/// The interfaces that are there. Their versions are of no account: wasmtime matches those.
+const THERE: [&str; 18] = [
+    "wasi:cli/environment",
+    "wasi:cli/exit",
+    "wasi:cli/stderr",
+    "wasi:cli/stdin",
+    "wasi:cli/stdout",
+    "wasi:cli/terminal-input",
+    "wasi:cli/terminal-output",
+    "wasi:cli/terminal-stderr",
+    "wasi:cli/terminal-stdin",
+    "wasi:cli/terminal-stdout",
+    "wasi:clocks/monotonic-clock",
+    "wasi:clocks/wall-clock",
+    "wasi:io/error",
+    "wasi:io/poll",
+    "wasi:io/streams",
+    "wasi:random/insecure",
+    "wasi:random/insecure-seed",
+    "wasi:random/random",
+];
+
+/// The resources of those, which other interfaces only use.
+const USED: [&str; 6] = ["error", "input-stream", "output-stream", "pollable", "terminal-input", "terminal-output"];
+
+/// The words by which WASI's errors say that something is not to be had, best first.
+const NO: [&str; 5] = ["access-denied", "access", "not-permitted", "not-supported", "unsupported"];
+
+/// Links every function of WASI that the component imports and this host does not have.
+pub(super) fn link(linker: &mut Linker<Guest>, engine: &Engine, component: &Component) -> wasmtime::Result<()> {
+    for (name, item) in component.component_type().imports(engine) {
+        let interface = name.split('@').next().unwrap_or(name);
+        let ComponentItem::ComponentInstance(instance) = item.ty else { continue };
+        if !name.starts_with("wasi:") || THERE.contains(&interface) {
+            continue;
+        }
+        let mut place = linker.instance(name)?;
+        for (function, item) in instance.exports(engine) {
+            match item.ty {
+                ComponentItem::ComponentFunc(_) => refuse(&mut place, name, function)?,
+                ComponentItem::Resource(_) if !USED.contains(&function) => {
+                    place.resource(function, ResourceType::host::<Refused>(), |_, _| Ok(()))?;
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+fn refuse(place: &mut LinkerInstance<'_, Guest>, interface: &str, function: &str) -> wasmtime::Result<()> {
+    let path = format!("{interface}#{function}");
+    place.func_new(function, move |mut store, ty, _, results| {
+        for (result, ty) in results.iter_mut().zip(ty.results()) {
+            *result = match ty {
+                Type::Own(_) => {
+                    let handle = Resource::<Refused>::new_own(0);
+                    Val::Resource(handle.try_into_resource_any(store.as_context_mut())?)
+                }
+                ty => match no(&ty) {
+                    Some(no) => no,
+                    None => bail!("`{path}` is not there: plugins have no files, no network and no other worlds"),
+                },
+            };
+        }
+        Ok(())
+    })
+}
+
+/// The value of a type that says no, if it has one.
+fn no(ty: &Type) -> Option<Val> {
+    match ty {
+        Type::Result(result) => Some(Val::Result(Err(match result.err() {
+            Some(error) => Some(Box::new(error_case(&error)?)),
+            None => None,
+        }))),
+        Type::Option(_) => Some(Val::Option(None)),
+        Type::List(_) => Some(Val::List(Vec::new())),
+        _ => None,
+    }
+}
+
+fn error_case(ty: &Type) -> Option<Val> {
+    match ty {
+        Type::Enum(cases) => {
+            let best = NO.into_iter().find(|no| cases.names().any(|it| it == *no));
+            best.or_else(|| cases.names().next()).map(|name| Val::Enum(name.to_owned()))
+        }
+        Type::Variant(variant) => {
+            let plain: Vec<&str> = variant.cases().filter(|case| case.ty.is_none()).map(|case| case.name).collect();
+            let best = NO.into_iter().find(|no| plain.contains(no));
+            best.or_else(|| plain.first().copied()).map(|name| Val::Variant(name.to_owned(), None))
+        }
+        Type::String => Some(Val::String("not there".to_owned())),
+        Type::Option(_) => Some(Val::Option(None)),
+        _ => None,
+    }
+}

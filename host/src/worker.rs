@@ -1,0 +1,155 @@
+//! One worker's instances of a chain's plugins, and their renewal.
+//!
+//! State that plugins keep lives here, in their instances, as in Envoy: each worker has its own.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::engine::vm::{Surroundings, Vm};
+use crate::engine::{Compiled, Trap};
+use crate::logs::Level;
+use crate::plugin::{EngineKind, FailPolicy, PluginSpec};
+use crate::runtime::{RuntimeConfig, StartError};
+
+/// The plugins of a chain, compiled: what all workers share.
+pub(crate) struct Loaded {
+    pub(crate) config: RuntimeConfig,
+    pub(crate) plugins: Vec<LoadedPlugin>,
+    pub(crate) modules: Vec<LoadedModule>,
+}
+
+/// One plugin of the chain, and where its code is.
+pub(crate) struct LoadedPlugin {
+    pub(crate) spec: PluginSpec,
+    pub(crate) engine: EngineKind,
+    /// Index in [`Loaded::modules`].
+    pub(crate) module: usize,
+    /// Index among the plugins of that module.
+    pub(crate) place: usize,
+}
+
+/// Compiled code, and whose it is.
+pub(crate) struct LoadedModule {
+    pub(crate) compiled: Arc<dyn Compiled>,
+    /// Indices in [`Loaded::plugins`], in order.
+    pub(crate) plugins: Vec<usize>,
+}
+
+/// The instances of one worker.
+pub(crate) struct Worker {
+    number: usize,
+    loaded: Arc<Loaded>,
+    instances: Vec<Renewable>,
+    /// The plugins that stay as their failed instance left them.
+    lost: Vec<Cell<bool>>,
+}
+
+/// An instance that can be replaced by a fresh one.
+struct Renewable {
+    vm: RefCell<Rc<Vm>>,
+    /// When a renewal that failed may be tried again.
+    retry: Cell<Option<Instant>>,
+}
+
+/// How long to wait after a fresh instance could not be started. Envoy's is about the same.
+const RETRY: Duration = Duration::from_secs(1);
+
+impl Worker {
+    /// Instantiates all modules, and configures all plugins in order.
+    pub(crate) fn start(loaded: Arc<Loaded>, number: usize) -> Result<Self, StartError> {
+        let mut instances = Vec::with_capacity(loaded.modules.len());
+        for module in &loaded.modules {
+            let vm = RefCell::new(Rc::new(start(&loaded, module, number)?));
+            instances.push(Renewable { vm, retry: Cell::new(None) });
+        }
+        let lost = loaded.plugins.iter().map(|_| Cell::new(false)).collect();
+        Ok(Self { number, loaded, instances, lost })
+    }
+
+    pub(crate) fn plugin_count(&self) -> usize {
+        self.loaded.plugins.len()
+    }
+
+    /// Bytes of one half of a stream that are kept while it is paused.
+    pub(crate) fn buffer(&self) -> usize {
+        self.loaded.config.buffer
+    }
+
+    pub(crate) fn fail_policy(&self, plugin: usize) -> FailPolicy {
+        self.loaded.plugins.get(plugin).map_or(FailPolicy::Closed, |it| it.spec.fail_policy)
+    }
+
+    /// The instance for a new stream, and the plugin's number there. None if the plugin has failed and stays so, or cannot be
+    /// started again yet.
+    pub(crate) fn instance(&self, plugin: usize) -> Option<(Rc<Vm>, usize)> {
+        let LoadedPlugin { module, place, .. } = self.loaded.plugins.get(plugin)?;
+        let renewable = self.instances.get(*module)?;
+        if self.lost.get(plugin)?.get() {
+            return None;
+        }
+        let vm = renewable.vm.try_borrow().ok()?.clone();
+        if !vm.is_dead() {
+            return Some((vm, *place));
+        }
+        let module = self.loaded.modules.get(*module)?;
+        for &other in &module.plugins {
+            if self.fail_policy(other) != FailPolicy::Reload
+                && let Some(lost) = self.lost.get(other)
+            {
+                lost.set(true);
+            }
+        }
+        if self.fail_policy(plugin) != FailPolicy::Reload {
+            return None;
+        }
+        if renewable.retry.get().is_some_and(|at| Instant::now() < at) {
+            return None;
+        }
+        match start(&self.loaded, module, self.number) {
+            Ok(fresh) => {
+                let fresh = Rc::new(fresh);
+                *renewable.vm.try_borrow_mut().ok()? = fresh.clone();
+                renewable.retry.set(None);
+                Some((fresh, *place))
+            }
+            Err(error) => {
+                renewable.retry.set(Instant::now().checked_add(RETRY));
+                vm.around().log(*place, Level::Critical, &format!("cannot be started again: {error}"));
+                None
+            }
+        }
+    }
+}
+
+/// Makes an instance and configures its plugins, in order.
+fn start(loaded: &Loaded, module: &LoadedModule, worker: usize) -> Result<Vm, StartError> {
+    let specs: Vec<&PluginSpec> =
+        module.plugins.iter().filter_map(|&plugin| loaded.plugins.get(plugin)).map(|it| &it.spec).collect();
+    let Some(first) = specs.first() else { return Err(StartError::Unused) };
+    let RuntimeConfig { clock, logs, .. } = &loaded.config;
+    let around = Surroundings::new(
+        worker,
+        clock.clone(),
+        logs.clone(),
+        first.limits,
+        first.environment.clone(),
+        specs.iter().map(|it| it.name.clone()).collect(),
+    );
+    let vm = Vm::start(&*module.compiled, around)
+        .map_err(|Trap { message }| StartError::Trapped { plugin: first.name.clone(), message })?;
+    for (place, spec) in specs.iter().enumerate() {
+        let context = vm.around().add(place, None);
+        // A trap is logged where it happens; the error says that it did.
+        match vm.enter(place, |instance| instance.configure(&context, &spec.configuration)) {
+            Some(Ok(())) => {}
+            Some(Err(reason)) => return Err(StartError::Refused { plugin: spec.name.clone(), reason }),
+            None => {
+                let message = "it trapped while it was configured; its log says where".to_owned();
+                return Err(StartError::Trapped { plugin: spec.name.clone(), message });
+            }
+        }
+    }
+    Ok(vm)
+}
