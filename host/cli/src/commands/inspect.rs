@@ -1,0 +1,62 @@
+//! `tidegate inspect`: what is in a component or a module.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::Args;
+use tidegate_adapter::inspect;
+
+use crate::file;
+
+/// Say what is in a component or module: kind, callbacks, hostcalls, WASI and how it is mapped, metadata, sizes
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Inspect {
+    /// The component or module; `-` for stdin
+    #[arg(value_name = "FILE.wasm")]
+    file: PathBuf,
+
+    /// Write JSON
+    #[arg(long)]
+    json: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  tidegate inspect greeter.wasm
+  tidegate inspect greeter.wasm --json | jq .hostcalls
+  tidegate adapt greeter.wasm -o - | tidegate inspect -";
+
+// === impl Inspect ===
+
+impl Inspect {
+    pub fn execute(self) -> anyhow::Result<()> {
+        let bytes = file::read(&self.file)?;
+        let inspection = inspect(&bytes).with_context(|| match file::is_stdio(&self.file) {
+            true => "cannot inspect what came from stdin".to_owned(),
+            false => format!("cannot inspect `{}`", self.file.display()),
+        })?;
+        let text = if self.json {
+            format!(
+                "{:#}\n",
+                serde_json::to_value(&inspection).context("cannot write the inspection as JSON")?
+            )
+        } else {
+            shown(&inspection.to_string())
+        };
+        file::write(Path::new("-"), text.as_bytes())
+    }
+}
+
+/// The text with control characters shown: names come from the file, and a terminal would obey them.
+fn shown(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for char in text.chars() {
+        if char.is_control() && char != '\n' {
+            shown.extend(char.escape_default());
+        } else {
+            shown.push(char);
+        }
+    }
+    shown
+}

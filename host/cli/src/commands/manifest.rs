@@ -1,0 +1,123 @@
+//! `tidegate manifest`: what a proxy needs to run plugins.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use clap::{Args, ValueEnum};
+use tidegate_deploy::envoy::{self, Bootstrap, Module};
+
+use crate::file;
+use crate::plugin::{self, Plugin, PluginArg};
+use crate::upstream::UpstreamUrl;
+
+/// Write a complete configuration for a proxy that runs plugins
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Manifest {
+    /// Which proxy it is for
+    #[arg(long, value_name = "KIND")]
+    kind: Kind,
+
+    /// Plugins, in the order that requests pass them; CONFIG is a JSON file or, beginning with `{`, JSON itself.
+    /// Components are adapted first
+    #[arg(required = true, value_name = "PLUGIN.wasm[=CONFIG]")]
+    plugins: Vec<PluginArg>,
+
+    /// Where requests go: http://HOST[:PORT]
+    #[arg(long, value_name = "URL", value_parser = UpstreamUrl::parse)]
+    upstream: UpstreamUrl,
+
+    /// Where the proxy listens
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+
+    /// Where the proxy's admin interface listens; it has none if not given
+    #[arg(long, value_name = "ADDRESS")]
+    admin: Option<SocketAddr>,
+
+    /// How it is written; Envoy tells by the file's ending, and reads a path without one as JSON
+    #[arg(long, value_name = "FORMAT", default_value = "json")]
+    format: Format,
+
+    /// Write modules into this folder and name them in the manifest, instead of putting them into it
+    #[arg(long, value_name = "DIR")]
+    module_dir: Option<PathBuf>,
+
+    /// Where the manifest goes; `-` for stdout
+    #[arg(short, long, value_name = "FILE", default_value = "-")]
+    output: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    /// An Envoy bootstrap
+    Envoy,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Json,
+    Yaml,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  envoy -c <(tidegate manifest --kind envoy greeter.wasm --upstream http://127.0.0.1:9000)
+  tidegate manifest --kind envoy rate-limit.wasm=limits.json headers.wasm='{}' --upstream http://httpbin.org -o envoy.json
+  tidegate manifest --kind envoy greeter.wasm --upstream http://127.0.0.1:9000 --format yaml --module-dir modules
+
+The plugins fail as they do in `tidegate run`: one that traps is started afresh. That needs Envoy 1.33 or newer.";
+
+// === impl Manifest ===
+
+impl Manifest {
+    pub fn execute(self) -> anyhow::Result<()> {
+        let plugins = plugin::read(&self.plugins)?;
+        let text = match self.kind {
+            Kind::Envoy => self.envoy(&plugins)?,
+        };
+        file::write(&self.output, text.as_bytes())
+    }
+
+    fn envoy(&self, plugins: &[Plugin]) -> anyhow::Result<String> {
+        let upstream = envoy::Upstream::new(&self.upstream.host, self.upstream.port);
+        let mut bootstrap = Bootstrap::new(self.listen, upstream);
+        bootstrap.admin = self.admin;
+        let folder = self.module_dir.as_deref().map(folder).transpose()?;
+        for plugin in plugins {
+            let module = plugin.adapted()?;
+            let module = match &folder {
+                None => Module::Inline(module.to_vec()),
+                Some(folder) => {
+                    let path = folder.join(format!("{}.wasm", plugin.name));
+                    file::write(&path, &module)?;
+                    Module::File(path)
+                }
+            };
+            let mut entry = envoy::Plugin::new(&plugin.name, module);
+            entry.configuration = Some(plugin.configuration.clone());
+            bootstrap.plugins.push(entry);
+        }
+        Ok(match self.format {
+            Format::Json => format!("{:#}\n", bootstrap.to_json()),
+            Format::Yaml => bootstrap.to_yaml()?,
+        })
+    }
+}
+
+/// The folder, made if it is not there, as a path that holds wherever the proxy is started.
+fn folder(path: &Path) -> anyhow::Result<PathBuf> {
+    fs::create_dir_all(path)
+        .with_context(|| format!("cannot make the folder `{}`", path.display()))?;
+    let full = fs::canonicalize(path)
+        .with_context(|| format!("cannot find the folder `{}`", path.display()))?;
+    if full.to_str().is_none() {
+        bail!(
+            "the folder `{}` has a name that is not UTF-8, and the manifest could not name it",
+            path.display()
+        );
+    }
+    Ok(full)
+}

@@ -1,0 +1,129 @@
+//! What goes to stderr: plugins' log lines, the proxy's own, and the error that ends a command.
+//!
+//! A plugin's text is not trusted: control characters are shown, not sent to the terminal. A stderr that nobody reads any more
+//! is no reason to stop serving, so failures to write are ignored.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+
+use clap::builder::PossibleValue;
+use tidegate_host::{Level, LogLine, LogSink};
+
+/// Writes plugins' lines to stderr, with plugin, worker and level.
+pub struct Stderr {
+    least: Least,
+}
+
+/// The least level that is shown, as `--log-level` says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Least(pub Level);
+
+// === impl Stderr ===
+
+impl Stderr {
+    /// A sink that keeps lines of this level and above. The proxy's own lines go the same way from now on.
+    pub fn install(least: Least) -> Self {
+        let proxy = match least.0 {
+            Level::Trace => tracing_subscriber::filter::LevelFilter::TRACE,
+            Level::Debug => tracing_subscriber::filter::LevelFilter::DEBUG,
+            Level::Info => tracing_subscriber::filter::LevelFilter::INFO,
+            Level::Warn => tracing_subscriber::filter::LevelFilter::WARN,
+            Level::Error | Level::Critical => tracing_subscriber::filter::LevelFilter::ERROR,
+        };
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(proxy)
+            .with_writer(io::stderr)
+            .with_ansi(false)
+            .without_time()
+            .with_target(false);
+        // Only the first can be installed, and this is called once.
+        let _ = subscriber.try_init();
+        Self { least }
+    }
+}
+
+impl LogSink for Stderr {
+    fn line(&self, line: &LogLine<'_>) {
+        if line.level < self.level() {
+            return;
+        }
+        // One write for each line, so that workers' lines do not mix.
+        let mut text = String::with_capacity(line.message.len() + 32);
+        for part in line.message.split('\n') {
+            let _ = write!(text, "{:>8} {}#{}: ", line.level, line.plugin, line.worker);
+            escape(part.trim_end_matches('\r'), &mut text);
+            text.push('\n');
+        }
+        let _ = io::stderr().lock().write_all(text.as_bytes());
+    }
+
+    fn level(&self) -> Level {
+        self.least.0
+    }
+}
+
+/// Says why a command failed, with what caused it.
+pub fn complain(error: &anyhow::Error) {
+    let mut text = String::new();
+    let mut last = String::new();
+    for cause in error.chain() {
+        let cause = cause.to_string();
+        // Some errors say their cause themselves.
+        if last.ends_with(&cause) {
+            continue;
+        }
+        if !text.is_empty() {
+            text.push_str(": ");
+        }
+        text.push_str(&cause);
+        last = cause;
+    }
+    let _ = writeln!(io::stderr().lock(), "error: {text}");
+}
+
+/// Says something to whoever watches a command that writes its result elsewhere.
+pub fn note(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+fn escape(text: &str, into: &mut String) {
+    for char in text.chars() {
+        if char.is_control() && char != '\t' {
+            into.extend(char.escape_default());
+        } else {
+            into.push(char);
+        }
+    }
+}
+
+// === impl Least ===
+
+impl clap::ValueEnum for Least {
+    fn value_variants<'a>() -> &'a [Self] {
+        const ALL: [Least; 6] = [
+            Least(Level::Trace),
+            Least(Level::Debug),
+            Least(Level::Info),
+            Least(Level::Warn),
+            Least(Level::Error),
+            Least(Level::Critical),
+        ];
+        &ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.0.name()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escape_shows_control_characters() {
+        let mut text = String::new();
+        escape("a\tb \u{1b}[31mred é", &mut text);
+        assert_eq!(text, "a\tb \\u{1b}[31mred é");
+    }
+}

@@ -1,0 +1,122 @@
+//! The command line tool `tidegate`.
+//!
+//! This file parses and dispatches; each subcommand is a file in `commands/`. `plugin` reads the one syntax for plugins,
+//! `upstream` the one for upstreams, `file` reads and writes whole files, `logs` writes plugins' lines to stderr.
+//! Nothing else in Tidegate prints, reads arguments or ends the process.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod commands;
+mod file;
+mod logs;
+mod plugin;
+mod upstream;
+
+/// Write proxy plugins as WebAssembly components; run them here; ship them to Envoy and Istio.
+#[derive(Parser)]
+#[command(name = "tidegate", version = VERSION.as_str(), arg_required_else_help = true, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Run(commands::run::Run),
+    Adapt(commands::adapt::Adapt),
+    Inspect(commands::inspect::Inspect),
+    Manifest(commands::manifest::Manifest),
+    Wit(commands::wit::Wit),
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  tidegate run greeter.wasm --upstream echo
+  tidegate adapt greeter.wasm -o greeter.proxy.wasm
+  tidegate manifest --kind envoy greeter.wasm --upstream http://127.0.0.1:9000
+
+`tidegate help COMMAND` has more of each.";
+
+/// Every plugin is compiled by this wasmtime and written against this contract, so both are part of what a version is.
+static VERSION: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| {
+    format!(
+        "{} (wasmtime {}, {})",
+        env!("CARGO_PKG_VERSION"),
+        wasmtime_environ::VERSION,
+        tidegate_adapter::WORLD
+    )
+});
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Run(run) => run.execute(),
+        Command::Adapt(adapt) => adapt.execute(),
+        Command::Inspect(inspect) => inspect.execute(),
+        Command::Manifest(manifest) => manifest.execute(),
+        Command::Wit(wit) => wit.execute(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            logs::complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    /// The commands among a help text's examples, as a shell would split them, up to a pipe or the like.
+    fn examples(help: &str) -> Vec<Vec<String>> {
+        let lines = help.lines().filter(|line| line.starts_with("  "));
+        let commands = lines.filter_map(|line| line.find("tidegate ").map(|at| &line[at..]));
+        commands.map(words).collect()
+    }
+
+    fn words(line: &str) -> Vec<String> {
+        let (mut words, mut word, mut quoted) = (Vec::new(), String::new(), false);
+        for char in line.chars() {
+            match char {
+                '\'' => quoted = !quoted,
+                '|' | '>' | '<' | ')' | '&' if !quoted => break,
+                ' ' if !quoted => words.push(std::mem::take(&mut word)),
+                char => word.push(char),
+            }
+        }
+        words.push(word);
+        words.retain(|word| !word.is_empty());
+        words
+    }
+
+    #[test]
+    fn help_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help_has_examples_that_parse() {
+        let mut command = Cli::command();
+        let mut pages = vec![command.get_after_help().map(ToString::to_string)];
+        pages.extend(
+            command
+                .get_subcommands_mut()
+                .map(|it| it.get_after_help().map(ToString::to_string)),
+        );
+        for page in pages {
+            let page = page.expect("a page with examples");
+            let examples = examples(&page);
+            assert!(!examples.is_empty(), "no example in:\n{page}");
+            for example in examples {
+                if let Err(error) = Cli::try_parse_from(&example) {
+                    panic!("{example:?}: {error}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! The one syntax for plugins: `PLUGIN.wasm[=CONFIG]`.
+//!
+//! CONFIG is the name of a JSON file or, beginning with `{`, JSON itself. Both are checked to be JSON and handed to the plugin
+//! as they are, byte for byte. File names may contain `=`: what stands before the first `=` that makes it the name of a file is
+//! the plugin.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use anyhow::{Context as _, bail};
+use bytes::Bytes;
+use tidegate_host::EngineKind;
+
+use crate::file;
+
+/// A plugin as it was named on the command line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PluginArg(String);
+
+/// A plugin, read.
+pub struct Plugin {
+    /// The file's name without its ending; other plugins' names differ.
+    pub name: String,
+    /// The file.
+    pub path: PathBuf,
+    /// Its bytes.
+    pub bytes: Bytes,
+    /// What they are.
+    pub kind: EngineKind,
+    /// The configuration, empty if there is none.
+    pub configuration: Vec<u8>,
+    /// The file that the configuration was read from, if it was.
+    pub configuration_file: Option<PathBuf>,
+}
+
+// === impl PluginArg ===
+
+impl FromStr for PluginArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split('=').next() {
+            None | Some("") => Err("a plugin is PLUGIN.wasm or PLUGIN.wasm=CONFIG".into()),
+            Some(_) => Ok(Self(text.to_owned())),
+        }
+    }
+}
+
+impl PluginArg {
+    /// The plugin's file and, if there is one, its configuration.
+    fn split(&self) -> (&Path, Option<&str>) {
+        let is_file = |text: &str| Path::new(text).is_file();
+        if is_file(&self.0) {
+            return (Path::new(&self.0), None);
+        }
+        let mut splits = self
+            .0
+            .match_indices('=')
+            .map(|(at, _)| (&self.0[..at], &self.0[at + 1..]));
+        let split = splits
+            .find(|(path, _)| is_file(path))
+            .or_else(|| self.0.split_once('='));
+        match split {
+            Some((path, configuration)) => (Path::new(path), Some(configuration)),
+            None => (Path::new(&self.0), None),
+        }
+    }
+}
+
+/// Reads plugins and their configurations.
+pub fn read(args: &[PluginArg]) -> anyhow::Result<Vec<Plugin>> {
+    let mut plugins: Vec<Plugin> = Vec::with_capacity(args.len());
+    for arg in args {
+        let (path, configuration) = arg.split();
+        let bytes = file::read(path)?;
+        let Some(kind) = EngineKind::detect(&bytes) else {
+            bail!(
+                "`{}` is not a WebAssembly binary: expected a component or a Proxy-Wasm module",
+                path.display()
+            );
+        };
+        let (configuration, configuration_file) = match configuration {
+            None => (Vec::new(), None),
+            Some(text) if text.starts_with('{') => {
+                let json = text.as_bytes().to_vec();
+                check(&json).with_context(|| {
+                    format!("the configuration of `{}` is not JSON", path.display())
+                })?;
+                (json, None)
+            }
+            Some(config) => {
+                let json = fs::read(config).with_context(|| {
+                    format!(
+                        "cannot read the configuration of `{}` from `{config}`",
+                        path.display()
+                    )
+                })?;
+                check(&json).with_context(|| format!("`{config}` is not JSON"))?;
+                (json, Some(PathBuf::from(config)))
+            }
+        };
+        let name = unused_name(path, &plugins);
+        plugins.push(Plugin {
+            name,
+            path: path.to_owned(),
+            bytes: bytes.into(),
+            kind,
+            configuration,
+            configuration_file,
+        });
+    }
+    Ok(plugins)
+}
+
+fn check(json: &[u8]) -> Result<(), serde_json::Error> {
+    serde_json::from_slice::<serde_json::Value>(json).map(|_| ())
+}
+
+/// A name for the plugin that no other has: proxies and logs tell plugins apart by it.
+fn unused_name(path: &Path, others: &[Plugin]) -> String {
+    let stem = path
+        .file_stem()
+        .map_or_else(|| "plugin".into(), |stem| stem.to_string_lossy());
+    let mut name = stem.to_string();
+    let mut number = 1;
+    while others.iter().any(|other| other.name == name) {
+        number += 1;
+        name = format!("{stem}-{number}");
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn split(text: &str) -> (String, Option<String>) {
+        let arg: PluginArg = text.parse().expect("a plugin");
+        let (path, configuration) = arg.split();
+        (path.display().to_string(), configuration.map(str::to_owned))
+    }
+
+    #[test]
+    fn plugin_without_file_is_split_at_the_first_sign() {
+        assert_eq!(split("none.wasm"), ("none.wasm".into(), None));
+        assert_eq!(
+            split("none.wasm={\"a\":\"b=c\"}"),
+            ("none.wasm".into(), Some("{\"a\":\"b=c\"}".into()))
+        );
+    }
+
+    #[test]
+    fn plugin_that_is_a_file_may_have_signs_in_its_name() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a=b.wasm");
+        fs::write(&path, b"").expect("a file");
+        let path = path.display().to_string();
+        assert_eq!(split(&path), (path.clone(), None));
+        assert_eq!(
+            split(&format!("{path}=c=d.json")),
+            (path, Some("c=d.json".into()))
+        );
+    }
+
+    #[test]
+    fn plugin_without_name_is_refused() {
+        assert!("".parse::<PluginArg>().is_err());
+        assert!("={}".parse::<PluginArg>().is_err());
+    }
+}

@@ -1,0 +1,95 @@
+//! `run`: what it says, what it does, how it stops.
+
+use std::net::TcpListener;
+
+use crate::tool::{Folder, serve, tidegate};
+
+#[test]
+fn run_serves_with_a_plugin_before_echo() {
+    let folder = Folder::new();
+    let path = folder.module("greeter.wasm");
+    let serving = serve([
+        format!("{path}={{\"a\": 1}}"),
+        "--workers".into(),
+        "2".into(),
+    ]);
+    assert_eq!(
+        serving.introduction,
+        [
+            "2 workers: plugins keep their state per worker, none of it is shared".to_owned(),
+            format!("plugin greeter: {path}, engine proxy-wasm, configuration given"),
+            "upstream: echo".to_owned(),
+        ],
+    );
+    serving.says("info greeter#0: {\"a\": 1}");
+    let response = serving.get("/anything?a=b");
+    assert!(response.starts_with("HTTP/1.1 200 OK\r\n"), "{response}");
+    assert!(response.contains("\r\nx-plugin: here\r\n"), "{response}");
+    assert!(
+        response.contains("\"path\": \"/anything?a=b\""),
+        "{response}"
+    );
+}
+
+#[test]
+fn run_keeps_lines_below_the_level_to_itself() {
+    let folder = Folder::new();
+    let path = folder.module("greeter.wasm");
+    let serving = serve([
+        format!("{path}={{\"a\": 1}}"),
+        "--log-level".into(),
+        "warn".into(),
+    ]);
+    serving.signal("INT");
+    // The first line on stderr is not the plugin's.
+    serving.says("stopping");
+}
+
+#[test]
+fn run_tells_plugins_of_one_file_apart() {
+    let folder = Folder::new();
+    let path = folder.module("greeter.wasm");
+    let serving = serve([
+        path.clone(),
+        format!("{path}={{\"a\": 2}}"),
+        "--workers".into(),
+        "1".into(),
+    ]);
+    serving.says("info greeter-2#0: {\"a\": 2}");
+    assert_eq!(serving.get("/").matches("x-plugin: here").count(), 2);
+}
+
+#[test]
+fn run_stops_when_told() {
+    let folder = Folder::new();
+    let path = folder.module("greeter.wasm");
+    for signal in ["INT", "TERM"] {
+        let serving = serve([&path]);
+        serving.signal(signal);
+        serving.says("stopping");
+        assert!(serving.end().success(), "{signal}");
+    }
+}
+
+#[test]
+fn run_says_why_it_cannot_start() {
+    let folder = Folder::new();
+    let path = folder.module("greeter.wasm");
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    tidegate(["run", &path, "--listen", &address]).fails_with(&[
+        "cannot listen on",
+        &address,
+        "in use",
+    ]);
+    tidegate(["run", &path, "--engine", "component"])
+        .fails_with(&["greeter.wasm` is a Proxy-Wasm module", "`--engine`"]);
+    tidegate(["run", "none.wasm"]).fails_with(&["cannot read `none.wasm`"]);
+    tidegate(["run", &folder.file("broken.wasm", b"\0asm\x01\0\0\0broken")])
+        .fails_with(&["broken"]);
+    tidegate([
+        "run",
+        &folder.file("empty.wasm", wat::parse_str("(module)").expect("a module")),
+    ])
+    .fails_with(&["empty"]);
+}

@@ -1,0 +1,270 @@
+//! Runs the tool, and makes the files that it is run on.
+
+use std::ffi::OsStr;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+/// How long anything may take before a test fails.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The smallest Proxy-Wasm module: it adds `x-plugin: here` to responses, and logs its configuration.
+const MODULE: &str = r#"(module
+  (import "env" "proxy_log" (func $log (param i32 i32 i32) (result i32)))
+  (import "env" "proxy_get_buffer_bytes" (func $read (param i32 i32 i32 i32 i32) (result i32)))
+  (import "env" "proxy_add_header_map_value" (func $add (param i32 i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 2)
+  (data (i32.const 16) "x-pluginhere")
+  (func (export "proxy_abi_version_0_2_1"))
+  (func (export "proxy_on_memory_allocate") (param i32) (result i32) i32.const 65536)
+  (func (export "proxy_on_context_create") (param i32 i32))
+  (func (export "proxy_on_configure") (param i32 i32) (result i32)
+    (drop (call $read (i32.const 7) (i32.const 0) (local.get 1) (i32.const 0) (i32.const 4)))
+    (drop (call $log (i32.const 2) (i32.load (i32.const 0)) (i32.load (i32.const 4))))
+    i32.const 1)
+  (func (export "proxy_on_response_headers") (param i32 i32 i32) (result i32)
+    (drop (call $add (i32.const 2) (i32.const 16) (i32.const 8) (i32.const 24) (i32.const 4)))
+    i32.const 0))"#;
+
+/// What the tool has done.
+pub struct Done {
+    pub status: ExitStatus,
+    pub stdout: Vec<u8>,
+    pub stderr: String,
+}
+
+/// A `tidegate run` at work.
+pub struct Serving {
+    child: Child,
+    /// What it said before it was ready.
+    pub introduction: Vec<String>,
+    pub address: SocketAddr,
+    stderr: Receiver<String>,
+}
+
+/// A folder of the test's own.
+pub struct Folder(tempfile::TempDir);
+
+pub fn tidegate<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Done {
+    tidegate_with(args, b"")
+}
+
+/// Runs the tool with something on its stdin.
+pub fn tidegate_with<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>, stdin: &[u8]) -> Done {
+    let mut child = command(args)
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("the tool");
+    let pipe = child.stdin.take().expect("a stdin");
+    let stdin = stdin.to_vec();
+    let feeding = std::thread::spawn(move || feed(pipe, &stdin));
+    let output = child.wait_with_output().expect("the tool's output");
+    feeding.join().expect("a stdin that was fed");
+    Done {
+        status: output.status,
+        stdout: output.stdout,
+        stderr: String::from_utf8(output.stderr).expect("messages in UTF-8"),
+    }
+}
+
+fn feed(mut pipe: ChildStdin, bytes: &[u8]) {
+    // A tool that does not read its stdin closes it, and is right to.
+    let _ = pipe.write_all(bytes);
+}
+
+fn command<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+    command
+        .args(args)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .env_remove("RUST_BACKTRACE");
+    command
+}
+
+/// Runs `tidegate run` on a free port until it is ready.
+pub fn serve<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Serving {
+    let mut command = command(["run", "--listen", "127.0.0.1:0"]);
+    let mut child = command
+        .args(args)
+        .stdin(Stdio::null())
+        .spawn()
+        .expect("the tool");
+    let mut stdout = BufReader::new(child.stdout.take().expect("a stdout"));
+    let stderr = lines(child.stderr.take().expect("a stderr"));
+    let mut introduction = Vec::new();
+    loop {
+        let mut line = String::new();
+        if stdout.read_line(&mut line).expect("a line") == 0 {
+            let said: Vec<_> = stderr.iter().collect();
+            panic!("`tidegate run` ended before it was ready: {said:?}");
+        }
+        if let Some(address) = line.trim_end().strip_prefix("listening on http://") {
+            let address = address.parse().expect("an address");
+            return Serving {
+                child,
+                introduction,
+                address,
+                stderr,
+            };
+        }
+        introduction.push(line.trim_end().to_owned());
+    }
+}
+
+fn lines(from: impl std::io::Read + Send + 'static) -> Receiver<String> {
+    let (sender, receiver) = channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(from).lines().map_while(Result::ok) {
+            // The test may have seen enough.
+            let _ = sender.send(line);
+        }
+    });
+    receiver
+}
+
+impl Done {
+    /// Checks that the tool failed as tools should: one line that has all of these parts in it, and nothing on stdout.
+    #[track_caller]
+    pub fn fails_with(&self, parts: &[&str]) {
+        assert_eq!(self.status.code(), Some(1), "{}", self.stderr);
+        assert!(self.stdout.is_empty());
+        assert!(self.stderr.starts_with("error: "), "{}", self.stderr);
+        assert_eq!(self.stderr.lines().count(), 1, "{}", self.stderr);
+        for part in parts {
+            assert!(
+                self.stderr.contains(part),
+                "expected `{part}` in: {}",
+                self.stderr
+            );
+        }
+    }
+
+    /// Checks that the tool was called wrongly, and says what with.
+    #[track_caller]
+    pub fn misses(&self, part: &str) {
+        assert_eq!(self.status.code(), Some(2), "{}", self.stderr);
+        assert!(
+            self.stderr.contains(part),
+            "expected `{part}` in: {}",
+            self.stderr
+        );
+    }
+
+    #[track_caller]
+    pub fn succeeds(&self) -> &[u8] {
+        assert!(self.status.success(), "{}", self.stderr);
+        &self.stdout
+    }
+}
+
+impl Serving {
+    /// A response to `GET PATH`, head and body.
+    pub fn get(&self, path: &str) -> String {
+        let mut stream = TcpStream::connect(self.address).expect("a connection");
+        stream
+            .set_read_timeout(Some(PATIENCE))
+            .expect("a read timeout");
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n"
+        )
+        .expect("a request");
+        let mut response = String::new();
+        stream.read_to_string(&mut response).expect("a response");
+        response
+    }
+
+    /// Waits for a line on stderr.
+    #[track_caller]
+    pub fn says(&self, part: &str) {
+        let begun = Instant::now();
+        let mut said = Vec::new();
+        while let Some(left) = PATIENCE.checked_sub(begun.elapsed()) {
+            match self.stderr.recv_timeout(left) {
+                Ok(line) if line.contains(part) => return,
+                Ok(line) => said.push(line),
+                Err(_) => break,
+            }
+        }
+        panic!("expected `{part}` on stderr, which has {said:?}");
+    }
+
+    /// Sends a signal as a shell or a supervisor would.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill")
+            .args([format!("-{name}"), self.child.id().to_string()])
+            .status();
+        assert!(sent.expect("the command `kill`").success());
+    }
+
+    /// Waits for its end.
+    pub fn end(mut self) -> ExitStatus {
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
+            if let Some(status) = self.child.try_wait().expect("a status") {
+                return status;
+            }
+            std::thread::yield_now();
+        }
+        panic!("it does not end");
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Folder {
+    pub fn new() -> Self {
+        Self(tempfile::tempdir().expect("a folder"))
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// A file in the folder, and its name as an argument.
+    pub fn file(&self, name: &str, bytes: impl AsRef<[u8]>) -> String {
+        let path = self.path(name);
+        std::fs::write(&path, bytes).expect("a file");
+        text(&path)
+    }
+
+    /// A Proxy-Wasm module in the folder.
+    pub fn module(&self, name: &str) -> String {
+        self.file(name, module())
+    }
+
+    /// What is in the folder.
+    pub fn names(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.0.path()).expect("the folder");
+        let mut names: Vec<_> = entries
+            .map(|entry| {
+                entry
+                    .expect("an entry")
+                    .file_name()
+                    .to_string_lossy()
+                    .into_owned()
+            })
+            .collect();
+        names.sort();
+        names
+    }
+}
+
+/// The smallest Proxy-Wasm module.
+pub fn module() -> Vec<u8> {
+    wat::parse_str(MODULE).expect("a module")
+}
+
+pub fn text(path: &Path) -> String {
+    path.to_str().expect("a path in UTF-8").to_owned()
+}

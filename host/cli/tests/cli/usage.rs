@@ -1,0 +1,74 @@
+//! Help, versions, and arguments that are wrong.
+
+use crate::tool::{Folder, text, tidegate};
+
+#[test]
+fn version_names_what_it_is_made_of() {
+    let done = tidegate(["--version"]);
+    let version = String::from_utf8(done.succeeds().to_vec()).expect("UTF-8");
+    assert!(
+        version.starts_with("tidegate 0.1.0 (wasmtime 48.0."),
+        "{version}"
+    );
+    assert!(
+        version.trim_end().ends_with(", tidegate:proxy@0.1.0)"),
+        "{version}"
+    );
+}
+
+#[test]
+fn help_of_every_command_has_examples() {
+    for command in ["run", "adapt", "inspect", "manifest", "wit"] {
+        let done = tidegate([command, "--help"]);
+        let help = String::from_utf8(done.succeeds().to_vec()).expect("UTF-8");
+        assert!(
+            help.contains("Examples:\n") && help.contains(&format!("tidegate {command} ")),
+            "{help}"
+        );
+    }
+}
+
+#[test]
+fn arguments_that_are_wrong_exit_with_2() {
+    tidegate([""; 0]).misses("Usage: tidegate");
+    tidegate(["serve"]).misses("unrecognized subcommand 'serve'");
+    tidegate(["run"]).misses("PLUGIN.wasm[=CONFIG]");
+    tidegate(["run", "={}"]).misses("a plugin is PLUGIN.wasm or PLUGIN.wasm=CONFIG");
+    tidegate(["run", "a.wasm", "--upstream", "https://example.com"])
+        .misses("TLS to the upstream is not supported yet");
+    tidegate(["run", "a.wasm", "--upstream", "http://example.com/path"])
+        .misses("an upstream has no path");
+    tidegate(["run", "a.wasm", "--workers", "0"]).misses("0 is not in 1..=1024");
+    tidegate(["run", "a.wasm", "--listen", "8080"]).misses("--listen");
+    tidegate(["run", "a.wasm", "--engine", "v8"]).misses("proxy-wasm");
+    tidegate(["run", "a.wasm", "--log-level", "loud"]).misses("critical");
+    tidegate(["adapt", "a.wasm"]).misses("--output");
+    tidegate(["manifest", "a.wasm", "--upstream", "http://h"]).misses("--kind");
+    tidegate(["manifest", "--kind", "envoy", "a.wasm"]).misses("--upstream");
+    tidegate([
+        "manifest",
+        "--kind",
+        "envoy",
+        "a.wasm",
+        "--upstream",
+        "echo",
+    ])
+    .misses("http://HOST[:PORT]");
+}
+
+#[test]
+fn wit_writes_the_contract() {
+    let folder = Folder::new();
+    let output = folder.path("deep/wit");
+    tidegate(["wit", "-o", &text(&output)]).succeeds();
+    let world = std::fs::read_to_string(output.join("worlds.wit")).expect("the worlds");
+    assert!(world.contains("package tidegate:proxy@0.1.0;") && world.contains("world http-plugin"));
+}
+
+#[test]
+fn wit_says_where_it_cannot_write() {
+    let folder = Folder::new();
+    let file = folder.file("file", "");
+    tidegate(["wit", "-o", &format!("{file}/wit")])
+        .fails_with(&["cannot make the folder", "file/wit"]);
+}
