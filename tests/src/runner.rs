@@ -227,7 +227,7 @@ pub fn check(scenario: &Scenario, transcript: &Transcript) -> Result<()> {
     if wrong.is_empty() {
         return Ok(());
     }
-    bail!("{}\nwhat was seen: {transcript:#?}", wrong.join("\n"))
+    bail!("{}\nwhat was seen:\n{transcript}", wrong.join("\n"))
 }
 
 fn exchange(wrong: &mut Vec<String>, of: &str, stated: &Expect, seen: &Seen) {

@@ -70,3 +70,38 @@ impl std::fmt::Display for Line {
         write!(f, "{} {} {}", self.plugin, self.level, self.message)
     }
 }
+
+// === impl Transcript ===
+
+/// As a reader follows it: what started, what was answered, what reached upstream, what was logged.
+impl std::fmt::Display for Transcript {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.refused {
+            writeln!(f, "the proxy did not serve")?;
+        }
+        for line in &self.start {
+            writeln!(f, "start: {line}")?;
+        }
+        for seen in &self.exchanges {
+            let status = seen.status.map_or("no response".to_owned(), |status| status.to_string());
+            let broken = if seen.broken { ", broken off" } else { "" };
+            writeln!(f, "{} -> {status}{broken} {:?} {:?}", seen.request, Fields(&seen.headers), seen.body)?;
+        }
+        for received in &self.received {
+            let Received { method, path, headers, body } = received;
+            writeln!(f, "upstream: {method} {path} {:?} {body:?}", Fields(headers))?;
+        }
+        for line in &self.lines {
+            writeln!(f, "log: {line}")?;
+        }
+        Ok(())
+    }
+}
+
+struct Fields<'a>(&'a [(String, Octets)]);
+
+impl std::fmt::Debug for Fields<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_map().entries(self.0.iter().map(|(name, value)| (name, value))).finish()
+    }
+}
