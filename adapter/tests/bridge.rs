@@ -17,8 +17,13 @@ use wit_parser::{Function, Resolve, TypeDefKind, WorldItem};
 const PROXY: &str = "proxy_";
 
 /// Functions of WASI preview 1 that every supported Envoy has.
-const PREVIEW1: &[&str] =
-    &["clock_time_get", "environ_get", "environ_sizes_get", "proc_exit", "random_get"];
+const PREVIEW1: &[&str] = &[
+    "clock_time_get",
+    "environ_get",
+    "environ_sizes_get",
+    "proc_exit",
+    "random_get",
+];
 
 /// Exports that every adapted module has.
 const ALWAYS: &[&str] = &[
@@ -38,7 +43,9 @@ fn bridge() -> PathBuf {
 fn build(source: &Path, name: &str) -> Result<Vec<u8>> {
     let output = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     fs::create_dir_all(&output)?;
-    let status = build_recipe::command(source, &output).status().context("failed to run rustc")?;
+    let status = build_recipe::command(source, &output)
+        .status()
+        .context("failed to run rustc")?;
     ensure!(
         status.success(),
         "the bridge was not built; it needs `rustup target add wasm32-unknown-unknown`, which `cargo xtask test` does"
@@ -171,8 +178,9 @@ fn read(bytes: &[u8]) -> Result<Artefact> {
                             if export.name == "_initialize" {
                                 initialize = Some(export.index);
                             }
-                            let ty =
-                                functions.get(export.index as usize).context("no such function")?;
+                            let ty = functions
+                                .get(export.index as usize)
+                                .context("no such function")?;
                             artefact.exports.insert(export.name.into(), ty.clone());
                         }
                         ExternalKind::Global => {
@@ -211,7 +219,10 @@ fn read(bytes: &[u8]) -> Result<Artefact> {
         }
     }
     for (name, index) in exported_globals {
-        artefact.globals.insert(name, *constants.get(index as usize).context("no such global")?);
+        artefact.globals.insert(
+            name,
+            *constants.get(index as usize).context("no such global")?,
+        );
     }
     Ok(artefact)
 }
@@ -224,15 +235,28 @@ fn artefact() -> Result<Artefact> {
 fn artefact_leaves_the_guest_its_memory() -> Result<()> {
     let artefact = artefact()?;
     ensure!(artefact.imports_memory, "the bridge does not import memory");
-    ensure!(artefact.forbidden.is_empty(), "the bridge has {:?}", artefact.forbidden);
+    ensure!(
+        artefact.forbidden.is_empty(),
+        "the bridge has {:?}",
+        artefact.forbidden
+    );
     ensure!(
         artefact.globals.get("__data_end") == Some(&0),
         "a `static` of the bridge lies over the guest's address 0: {:?}",
         artefact.globals
     );
-    ensure!(!artefact.grows_memory, "the bridge grows memory, which some guests believe their own");
-    ensure!(!artefact.calls_indirectly, "the bridge calls through a table");
-    ensure!(artefact.early_stack_uses == 0, "`_initialize` uses a stack before it has one");
+    ensure!(
+        !artefact.grows_memory,
+        "the bridge grows memory, which some guests believe their own"
+    );
+    ensure!(
+        !artefact.calls_indirectly,
+        "the bridge calls through a table"
+    );
+    ensure!(
+        artefact.early_stack_uses == 0,
+        "`_initialize` uses a stack before it has one"
+    );
     ensure!(
         artefact.custom_sections == ["name"],
         "the bridge has sections {:?}, not names alone",
@@ -253,7 +277,10 @@ fn artefact_imports_what_its_contract_says() -> Result<()> {
             "guest" | "guest-post" => true,
             _ => false,
         };
-        ensure!(known, "adapter/bridge/README.md does not know the import `{module}` `{name}`");
+        ensure!(
+            known,
+            "adapter/bridge/README.md does not know the import `{module}` `{name}`"
+        );
     }
     Ok(())
 }
@@ -269,13 +296,22 @@ fn artefact_exports_what_its_contract_says() -> Result<()> {
             || name.starts_with("wasi:")
             || name.starts_with("wasi_snapshot_preview1#")
             || world.callbacks().contains_key(&callback_interface(name));
-        ensure!(known, "adapter/bridge/README.md does not know the export `{name}`");
+        ensure!(
+            known,
+            "adapter/bridge/README.md does not know the export `{name}`"
+        );
     }
     for name in ALWAYS {
-        ensure!(artefact.exports.contains_key(*name), "the bridge does not export `{name}`");
+        ensure!(
+            artefact.exports.contains_key(*name),
+            "the bridge does not export `{name}`"
+        );
     }
     let globals: Vec<_> = artefact.globals.keys().map(String::as_str).collect();
-    ensure!(globals == ["__data_end", "__heap_base"], "the bridge exports globals {globals:?}");
+    ensure!(
+        globals == ["__data_end", "__heap_base"],
+        "the bridge exports globals {globals:?}"
+    );
     Ok(())
 }
 
@@ -304,12 +340,14 @@ impl World {
         let mut hostcalls = BTreeMap::new();
         self.each(&self.resolve.worlds[self.id].imports, |interface, item| {
             let (name, ty) = match item {
-                Item::Function(function) => {
-                    (function.name.clone(), self.signature(AbiVariant::GuestImport, function))
-                }
-                Item::Resource(resource) => {
-                    (format!("[resource-drop]{resource}"), FuncType::new([ValType::I32], []))
-                }
+                Item::Function(function) => (
+                    function.name.clone(),
+                    self.signature(AbiVariant::GuestImport, function),
+                ),
+                Item::Resource(resource) => (
+                    format!("[resource-drop]{resource}"),
+                    FuncType::new([ValType::I32], []),
+                ),
             };
             hostcalls.insert(format!("{interface}#{name}"), (interface.to_owned(), ty));
         });
@@ -321,12 +359,14 @@ impl World {
         let mut callbacks: BTreeMap<String, BTreeMap<String, FuncType>> = BTreeMap::new();
         self.each(&self.resolve.worlds[self.id].exports, |interface, item| {
             let (name, ty) = match item {
-                Item::Function(function) => {
-                    (function.name.clone(), self.signature(AbiVariant::GuestExport, function))
-                }
-                Item::Resource(resource) => {
-                    (format!("[dtor]{resource}"), FuncType::new([ValType::I32], []))
-                }
+                Item::Function(function) => (
+                    function.name.clone(),
+                    self.signature(AbiVariant::GuestExport, function),
+                ),
+                Item::Resource(resource) => (
+                    format!("[dtor]{resource}"),
+                    FuncType::new([ValType::I32], []),
+                ),
             };
             let of_interface = callbacks.entry(interface.to_owned()).or_default();
             of_interface.insert(format!("{interface}#{name}"), ty);
@@ -340,7 +380,9 @@ impl World {
         mut see: impl FnMut(&str, Item<'a>),
     ) {
         for (_, item) in items {
-            let WorldItem::Interface { id, .. } = item else { continue };
+            let WorldItem::Interface { id, .. } = item else {
+                continue;
+            };
             let interface = &self.resolve.interfaces[*id];
             let name = interface.name.as_deref().unwrap_or_default();
             for function in interface.functions.values() {
@@ -356,7 +398,10 @@ impl World {
 
     fn signature(&self, variant: AbiVariant, function: &Function) -> FuncType {
         let signature = self.resolve.wasm_signature(variant, function);
-        FuncType::new(signature.params.iter().map(core), signature.results.iter().map(core))
+        FuncType::new(
+            signature.params.iter().map(core),
+            signature.results.iter().map(core),
+        )
     }
 }
 
@@ -386,11 +431,21 @@ fn every_hostcall_has_a_bridge_function() -> Result<()> {
     for (name, (interface, ty)) in World::read()?.hostcalls() {
         match artefact.exports.get(&name) {
             Some(found) if *found == ty => {}
-            Some(found) => wrong.push(format!("{}: `{name}` is {found:?}, not {ty:?}", file(&interface))),
-            None => wrong.push(format!("{}: no function exported as `{name}`, of {ty:?}", file(&interface))),
+            Some(found) => wrong.push(format!(
+                "{}: `{name}` is {found:?}, not {ty:?}",
+                file(&interface)
+            )),
+            None => wrong.push(format!(
+                "{}: no function exported as `{name}`, of {ty:?}",
+                file(&interface)
+            )),
         }
     }
-    ensure!(wrong.is_empty(), "write, then run `cargo xtask bridge`:\n{}", wrong.join("\n"));
+    ensure!(
+        wrong.is_empty(),
+        "write, then run `cargo xtask bridge`:\n{}",
+        wrong.join("\n")
+    );
     Ok(())
 }
 
@@ -405,13 +460,19 @@ fn every_callback_is_called_by_the_bridge() -> Result<()> {
             let import = |module: &str| artefact.imports.get(&(module.to_owned(), name.clone()));
             match import("guest") {
                 Some(found) if *found == ty => {}
-                Some(found) => wrong.push(format!("{file}: guest's `{name}` is {found:?}, not {ty:?}")),
-                None => wrong.push(format!("{file}: guest's `{name}` is not called; it is {ty:?}")),
+                Some(found) => {
+                    wrong.push(format!("{file}: guest's `{name}` is {found:?}, not {ty:?}"))
+                }
+                None => wrong.push(format!(
+                    "{file}: guest's `{name}` is not called; it is {ty:?}"
+                )),
             }
             // Some languages abort at their next call if a post-return was left out.
             let post = FuncType::new(ty.results().to_vec(), []);
             if !name.contains("#[dtor]") && import("guest-post") != Some(&post) {
-                wrong.push(format!("{file}: the post-return of `{name}` is not called; it is {post:?}"));
+                wrong.push(format!(
+                    "{file}: the post-return of `{name}` is not called; it is {post:?}"
+                ));
             }
             known.insert(name);
         }
@@ -424,9 +485,15 @@ fn every_callback_is_called_by_the_bridge() -> Result<()> {
     }
     for (module, name) in artefact.imports.keys() {
         if module.starts_with("guest") && !known.contains(name) {
-            wrong.push(format!("the bridge calls `{name}`, which the world does not export"));
+            wrong.push(format!(
+                "the bridge calls `{name}`, which the world does not export"
+            ));
         }
     }
-    ensure!(wrong.is_empty(), "write, then run `cargo xtask bridge`:\n{}", wrong.join("\n"));
+    ensure!(
+        wrong.is_empty(),
+        "write, then run `cargo xtask bridge`:\n{}",
+        wrong.join("\n")
+    );
     Ok(())
 }

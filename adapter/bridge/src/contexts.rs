@@ -15,20 +15,26 @@ use crate::plugin;
 use crate::state::{State, state};
 use crate::types::Error;
 
-/// Which callback is running. The half of the stream is the lowest bit of the first four.
+/// Which callback is running.
 #[derive(Clone, Copy, PartialEq)]
 #[repr(u32)]
 pub(crate) enum Phase {
     /// A callback of a plugin, not of a stream.
     Plugin,
-    RequestHeaders = 2,
-    ResponseHeaders = 3,
-    RequestBody = 4,
-    ResponseBody = 5,
-    Log = 6,
+    RequestHeaders,
+    ResponseHeaders,
+    RequestBody,
+    ResponseBody,
+    Log,
 }
 
 impl Phase {
+    /// Whether its callback answers with an action.
+    #[inline(always)]
+    pub(crate) fn has_action(self) -> bool {
+        !matches!(self, Phase::Plugin | Phase::Log)
+    }
+
     /// Whether it belongs to this half of a stream: 0 is the request's, 1 the response's.
     #[inline(always)]
     pub(crate) fn is_of(self, half: u32) -> bool {

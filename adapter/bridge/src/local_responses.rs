@@ -53,8 +53,9 @@ fn answer(to: u32, response: &LocalResponse<'_>) -> Result<(), Error> {
     let Some(stream) = state.streams.find(to) else {
         return Err(Error::Closed);
     };
-    // Envoy breaks the stream off where there was a response already.
-    if stream.has(ANSWERED) {
+    // Envoy breaks the stream off where there was a response already. And it stops whichever stream's callback is running
+    // when any stream is answered, so that one which answers another would hang for ever.
+    if stream.has(ANSWERED) || to != state.current.get() && state.phase.get().has_action() {
         return Err(Error::NotAvailable);
     }
     let grpc_status = match response.grpc_status {
