@@ -59,10 +59,17 @@ impl<'a> Bridge<'a> {
                 exports.insert(export.name.to_owned(), Signature::from(ty));
             }
             if is_callback(export.name) {
-                callbacks.insert(export.name.to_owned(), guest_functions(&module, &calls, export.index));
+                callbacks.insert(
+                    export.name.to_owned(),
+                    guest_functions(&module, &calls, export.index),
+                );
             }
         }
-        Ok(Bridge { module, exports, callbacks })
+        Ok(Bridge {
+            module,
+            exports,
+            callbacks,
+        })
     }
 
     /// The export that stands for a function of an interface.
@@ -93,15 +100,25 @@ fn calls(module: &Module<'_>) -> Result<Vec<Vec<u32>>, wasmparser::Error> {
 
 /// The imports from [`GUEST`] that are reached from function `root`.
 fn guest_functions(module: &Module<'_>, calls: &[Vec<u32>], root: u32) -> BTreeSet<String> {
-    let imports: Vec<_> = module.imports.iter().filter(|import| matches!(import.ty, TypeRef::Func(_))).collect();
+    let imports: Vec<_> = module
+        .imports
+        .iter()
+        .filter(|import| matches!(import.ty, TypeRef::Func(_)))
+        .collect();
     let mut seen = BTreeSet::from([root]);
     let mut left = vec![root];
     let mut found = BTreeSet::new();
     while let Some(index) = left.pop() {
-        if let Some(import) = imports.get(index as usize).filter(|import| import.module == GUEST) {
+        if let Some(import) = imports
+            .get(index as usize)
+            .filter(|import| import.module == GUEST)
+        {
             found.insert(import.name.to_owned());
         }
-        let called = calls.get(index as usize).map(Vec::as_slice).unwrap_or_default();
+        let called = calls
+            .get(index as usize)
+            .map(Vec::as_slice)
+            .unwrap_or_default();
         left.extend(called.iter().filter(|called| seen.insert(**called)));
     }
     found

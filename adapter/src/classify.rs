@@ -31,25 +31,43 @@ pub enum Import {
 }
 
 /// Sorts the component's imports and exports.
-pub fn classify(component: &Component<'_>, contract: &Contract, bridge: &Bridge<'_>) -> Result<Classes, AdaptError> {
+pub fn classify(
+    component: &Component<'_>,
+    contract: &Contract,
+    bridge: &Bridge<'_>,
+) -> Result<Classes, AdaptError> {
     check_world(component, contract)?;
     for (interface, contents) in &component.imports {
         for (function, item) in &contents.functions {
-            let name = Name { interface: interface.clone(), item: function.clone() };
+            let name = Name {
+                interface: interface.clone(),
+                item: function.clone(),
+            };
             check_import(&name, &item.ty, contract)?;
         }
     }
-    let imports = component.lowerings.iter().map(|lowering| {
-        import(&lowering.name, &lowering.signature, contract, bridge)
-    });
-    Ok(Classes { imports: imports.collect::<Result<_, _>>()?, exports: exports(component, contract)? })
+    let imports = component
+        .lowerings
+        .iter()
+        .map(|lowering| import(&lowering.name, &lowering.signature, contract, bridge));
+    Ok(Classes {
+        imports: imports.collect::<Result<_, _>>()?,
+        exports: exports(component, contract)?,
+    })
 }
 
 /// The bridge's name for dropping a handle to an imported resource, if anything is to be done then.
 pub fn drop_name(resource: &ResourceRef, contract: &Contract) -> Option<String> {
-    let ResourceRef::Imported(name) = resource else { return None };
-    let interface = contract.short(&name.interface).or_else(|| wasi(&name.interface))?;
-    Some(Bridge::export_name(interface, &format!("[resource-drop]{}", name.item)))
+    let ResourceRef::Imported(name) = resource else {
+        return None;
+    };
+    let interface = contract
+        .short(&name.interface)
+        .or_else(|| wasi(&name.interface))?;
+    Some(Bridge::export_name(
+        interface,
+        &format!("[resource-drop]{}", name.item),
+    ))
 }
 
 /// `wasi:cli/exit` for `wasi:cli/exit@0.2.6`: none if it is not WASI or not of a 0.2 release.
@@ -62,7 +80,11 @@ pub fn wasi(interface: &str) -> Option<&str> {
 
 /// Checks that the component is a plugin at all, and of this version of the contract.
 fn check_world(component: &Component<'_>, contract: &Contract) -> Result<(), AdaptError> {
-    let ours = component.imports.keys().chain(component.exports.keys()).filter(|name| contract.covers(name));
+    let ours = component
+        .imports
+        .keys()
+        .chain(component.exports.keys())
+        .filter(|name| contract.covers(name));
     for interface in ours {
         if contract.short(interface).is_none() {
             return Err(AdaptError::Version {
@@ -82,10 +104,20 @@ fn check_world(component: &Component<'_>, contract: &Contract) -> Result<(), Ada
         } else {
             ""
         };
-        return Err(AdaptError::NotAPlugin { missing: missing.clone(), extra });
+        return Err(AdaptError::NotAPlugin {
+            missing: missing.clone(),
+            extra,
+        });
     }
-    if !contract.callbacks().any(|callback| component.exports.contains_key(callback)) {
-        let known = contract.callbacks().filter_map(|name| contract.short(name)).map(str::to_owned).collect();
+    if !contract
+        .callbacks()
+        .any(|callback| component.exports.contains_key(callback))
+    {
+        let known = contract
+            .callbacks()
+            .filter_map(|name| contract.short(name))
+            .map(str::to_owned)
+            .collect();
         return Err(AdaptError::NoCallback { known });
     }
     Ok(())
@@ -99,13 +131,23 @@ fn check_import(name: &Name, ty: &FuncTy, contract: &Contract) -> Result<(), Ada
     if !contract.covers(&name.interface) {
         let other_wasi = name.interface.starts_with("wasi:");
         let (reason, advice) = if other_wasi {
-            ("is not of WASI 0.2", "build the plugin for WASI 0.2 (`wasm32-wasip2`)")
+            (
+                "is not of WASI 0.2",
+                "build the plugin for WASI 0.2 (`wasm32-wasip2`)",
+            )
         } else {
-            ("a proxy does not offer", "a plugin may import `tidegate:proxy` and WASI 0.2 only")
+            (
+                "a proxy does not offer",
+                "a plugin may import `tidegate:proxy` and WASI 0.2 only",
+            )
         };
         return Err(AdaptError::unsupported("imports", name, reason, advice));
     }
-    match contract.imports.get(&name.interface).and_then(|functions| functions.get(&name.item)) {
+    match contract
+        .imports
+        .get(&name.interface)
+        .and_then(|functions| functions.get(&name.item))
+    {
         Some(expected) => check_type(name, ty, expected),
         None if contract.exports.contains_key(&name.interface) => Err(AdaptError::unsupported(
             "imports",
@@ -124,7 +166,10 @@ fn check_import(name: &Name, ty: &FuncTy, contract: &Contract) -> Result<(), Ada
 
 fn check_type(name: &Name, found: &FuncTy, expected: &FuncTy) -> Result<(), AdaptError> {
     if found.is_async && !expected.is_async {
-        return Err(AdaptError::Async { interface: name.interface.clone(), function: name.item.clone() });
+        return Err(AdaptError::Async {
+            interface: name.interface.clone(),
+            function: name.item.clone(),
+        });
     }
     if found == expected {
         return Ok(());
@@ -158,14 +203,16 @@ fn import(
     };
     let export = Bridge::export_name(interface, &name.item);
     match bridge.exports.get(&export) {
-        Some(expected) if expected == signature => {
-            Ok(if is_wasi { Import::Wasi(export) } else { Import::Hostcall(export) })
-        }
+        Some(expected) if expected == signature => Ok(if is_wasi {
+            Import::Wasi(export)
+        } else {
+            Import::Hostcall(export)
+        }),
         Some(expected) => Err(AdaptError::Signature {
             interface: name.interface.clone(),
             function: name.item.clone(),
-            found: signature.clone(),
-            expected: expected.clone(),
+            found: Box::new(signature.clone()),
+            expected: Box::new(expected.clone()),
         }),
         None if is_wasi => Ok(Import::Refused(export)),
         None => Err(AdaptError::unsupported(
@@ -178,12 +225,22 @@ fn import(
 }
 
 /// Says what each exported function is, after comparing it with the contract.
-fn exports(component: &Component<'_>, contract: &Contract) -> Result<BTreeMap<String, Lift>, AdaptError> {
+fn exports(
+    component: &Component<'_>,
+    contract: &Contract,
+) -> Result<BTreeMap<String, Lift>, AdaptError> {
     let mut exports = BTreeMap::new();
     for (interface, contents) in &component.exports {
+        // An interface without a package belongs to the tool that made the component: componentize-py has one.
+        if !interface.is_empty() && !interface.contains(':') {
+            continue;
+        }
         let expected = contract.exports.get(interface);
         for (function, item) in &contents.functions {
-            let name = Name { interface: interface.clone(), item: function.clone() };
+            let name = Name {
+                interface: interface.clone(),
+                item: function.clone(),
+            };
             let known = expected.and_then(|functions| functions.get(function));
             let (Some(known), Some(short)) = (known, contract.short(interface)) else {
                 return Err(AdaptError::unsupported(
@@ -200,7 +257,10 @@ fn exports(component: &Component<'_>, contract: &Contract) -> Result<BTreeMap<St
         }
         for function in expected.into_iter().flat_map(BTreeMap::keys) {
             if !contents.functions.contains_key(function) {
-                return Err(AdaptError::MissingFunction { interface: interface.clone(), function: function.clone() });
+                return Err(AdaptError::MissingFunction {
+                    interface: interface.clone(),
+                    function: function.clone(),
+                });
             }
         }
     }

@@ -3,6 +3,8 @@
 //! It is plain data and knows nothing of the library that took the component apart, so that library can be replaced.
 //! What a name means to a proxy is not said here; `classify` does.
 
+use crate::error::AdaptError;
+use crate::module::Module;
 use crate::types::{FuncTy, Signature};
 use std::collections::BTreeMap;
 
@@ -128,4 +130,31 @@ pub struct Resource {
     pub name: Option<Name>,
     /// Its destructor.
     pub dtor: Option<Def>,
+}
+
+// === impl Component ===
+
+impl<'a> Component<'a> {
+    /// Reads the core modules.
+    pub fn read_modules(&self) -> Result<Vec<Module<'a>>, AdaptError> {
+        let modules = self.modules.iter().enumerate().map(|(number, bytes)| {
+            let unreadable = |error: wasmparser::Error| AdaptError::Link {
+                module: number.to_string(),
+                message: error.to_string(),
+            };
+            Module::read(bytes).map_err(unreadable)
+        });
+        modules.collect()
+    }
+
+    /// How many memories its instances define.
+    pub fn memories(&self, modules: &[Module<'_>]) -> usize {
+        let instantiated = self
+            .instances
+            .iter()
+            .filter_map(|instance| modules.get(instance.module));
+        instantiated
+            .map(|module| module.memories.len() - module.imported.memories)
+            .sum()
+    }
 }

@@ -6,7 +6,9 @@
 use crate::component::Name;
 use crate::types::{FuncTy, Ty};
 use std::collections::BTreeMap;
-use wit_parser::{Handle, InterfaceId, Resolve, SourceMap, Type, TypeDefKind, TypeId, TypeOwner, WorldItem};
+use wit_parser::{
+    Handle, InterfaceId, Resolve, SourceMap, Type, TypeDefKind, TypeId, TypeOwner, WorldItem,
+};
 
 /// The files of the package, by name.
 pub const FILES: &[(&str, &str)] = &[
@@ -14,16 +16,37 @@ pub const FILES: &[(&str, &str)] = &[
     ("http-bodies.wit", include_str!("../../wit/http-bodies.wit")),
     ("http-fields.wit", include_str!("../../wit/http-fields.wit")),
     ("http-filter.wit", include_str!("../../wit/http-filter.wit")),
-    ("http-streams.wit", include_str!("../../wit/http-streams.wit")),
-    ("local-responses.wit", include_str!("../../wit/local-responses.wit")),
+    (
+        "http-streams.wit",
+        include_str!("../../wit/http-streams.wit"),
+    ),
+    (
+        "local-responses.wit",
+        include_str!("../../wit/local-responses.wit"),
+    ),
     ("logging.wit", include_str!("../../wit/logging.wit")),
     ("on-log.wit", include_str!("../../wit/on-log.wit")),
-    ("on-request-body.wit", include_str!("../../wit/on-request-body.wit")),
-    ("on-request-headers.wit", include_str!("../../wit/on-request-headers.wit")),
-    ("on-response-body.wit", include_str!("../../wit/on-response-body.wit")),
-    ("on-response-headers.wit", include_str!("../../wit/on-response-headers.wit")),
+    (
+        "on-request-body.wit",
+        include_str!("../../wit/on-request-body.wit"),
+    ),
+    (
+        "on-request-headers.wit",
+        include_str!("../../wit/on-request-headers.wit"),
+    ),
+    (
+        "on-response-body.wit",
+        include_str!("../../wit/on-response-body.wit"),
+    ),
+    (
+        "on-response-headers.wit",
+        include_str!("../../wit/on-response-headers.wit"),
+    ),
     ("plugin.wit", include_str!("../../wit/plugin.wit")),
-    ("stream-control.wit", include_str!("../../wit/stream-control.wit")),
+    (
+        "stream-control.wit",
+        include_str!("../../wit/stream-control.wit"),
+    ),
     ("types.wit", include_str!("../../wit/types.wit")),
     ("worlds.wit", include_str!("../../wit/worlds.wit")),
 ];
@@ -56,12 +79,22 @@ impl Contract {
         }
         let group = files.parse().map_err(|(_, error)| format!("{error:?}"))?;
         let mut resolve = Resolve::default();
-        let package = resolve.push_group(group).map_err(|error| format!("{error:?}"))?;
+        let package = resolve
+            .push_group(group)
+            .map_err(|error| format!("{error:?}"))?;
 
         let name = resolve.packages[package].name.clone();
-        let suffix = name.version.as_ref().map(|version| format!("@{version}")).unwrap_or_default();
+        let suffix = name
+            .version
+            .as_ref()
+            .map(|version| format!("@{version}"))
+            .unwrap_or_default();
         let prefix = format!("{}:{}/", name.namespace, name.name);
-        let mut contract = Contract { prefix, suffix, ..Contract::default() };
+        let mut contract = Contract {
+            prefix,
+            suffix,
+            ..Contract::default()
+        };
         for (world, contents) in &resolve.packages[package].worlds {
             let world_items = &resolve.worlds[*contents];
             let interfaces = |items: Vec<&WorldItem>| -> Vec<InterfaceId> {
@@ -73,11 +106,19 @@ impl Contract {
             };
             let exports = interfaces(world_items.exports.values().collect());
             match world.as_str() {
-                "http-plugin" => contract.required = exports.iter().filter_map(|id| resolve.id_of(*id)).collect(),
+                "http-plugin" => {
+                    contract.required = exports.iter().filter_map(|id| resolve.id_of(*id)).collect()
+                }
                 "all" => {
-                    contract.exports = exports.iter().filter_map(|id| functions(&resolve, *id)).collect();
+                    contract.exports = exports
+                        .iter()
+                        .filter_map(|id| functions(&resolve, *id))
+                        .collect();
                     let imports = interfaces(world_items.imports.values().collect());
-                    contract.imports = imports.iter().filter_map(|id| functions(&resolve, *id)).collect();
+                    contract.imports = imports
+                        .iter()
+                        .filter_map(|id| functions(&resolve, *id))
+                        .collect();
                 }
                 _ => {}
             }
@@ -92,29 +133,35 @@ impl Contract {
 
     /// `http-fields` for `tidegate:proxy/http-fields@0.1.0`.
     pub fn short<'a>(&self, interface: &'a str) -> Option<&'a str> {
-        interface.strip_prefix(&self.prefix)?.strip_suffix(&self.suffix)
-    }
-
-    /// The full name of `short`.
-    pub fn full(&self, short: &str) -> String {
-        format!("{}{short}{}", self.prefix, self.suffix)
+        interface
+            .strip_prefix(&self.prefix)?
+            .strip_suffix(&self.suffix)
     }
 
     /// The callbacks, by full name: what may be exported but need not.
     pub fn callbacks(&self) -> impl Iterator<Item = &String> {
-        self.exports.keys().filter(|name| !self.required.contains(name))
+        self.exports
+            .keys()
+            .filter(|name| !self.required.contains(name))
     }
 }
 
 fn functions(resolve: &Resolve, id: InterfaceId) -> Option<(String, BTreeMap<String, FuncTy>)> {
-    let functions = resolve.interfaces[id].functions.iter().map(|(name, function)| {
-        let ty = FuncTy {
-            is_async: function.kind.is_async(),
-            params: function.params.iter().map(|param| (param.name.clone(), ty(resolve, &param.ty))).collect(),
-            result: function.result.as_ref().map(|result| ty(resolve, result)),
-        };
-        (name.clone(), ty)
-    });
+    let functions = resolve.interfaces[id]
+        .functions
+        .iter()
+        .map(|(name, function)| {
+            let ty = FuncTy {
+                is_async: function.kind.is_async(),
+                params: function
+                    .params
+                    .iter()
+                    .map(|param| (param.name.clone(), ty(resolve, &param.ty)))
+                    .collect(),
+                result: function.result.as_ref().map(|result| ty(resolve, result)),
+            };
+            (name.clone(), ty)
+        });
     Some((resolve.id_of(id)?, functions.collect()))
 }
 
@@ -142,16 +189,33 @@ fn defined(resolve: &Resolve, id: TypeId) -> Ty {
     let boxed = |of: &Option<Type>| of.as_ref().map(|of| Box::new(ty(resolve, of)));
     match &resolve.types[id].kind {
         TypeDefKind::Type(of) => ty(resolve, of),
-        TypeDefKind::Record(record) => {
-            Ty::Record(record.fields.iter().map(|field| (field.name.clone(), ty(resolve, &field.ty))).collect())
-        }
+        TypeDefKind::Record(record) => Ty::Record(
+            record
+                .fields
+                .iter()
+                .map(|field| (field.name.clone(), ty(resolve, &field.ty)))
+                .collect(),
+        ),
         TypeDefKind::Variant(variant) => {
             let cases = variant.cases.iter();
-            Ty::Variant(cases.map(|case| (case.name.clone(), case.ty.as_ref().map(|of| ty(resolve, of)))).collect())
+            Ty::Variant(
+                cases
+                    .map(|case| {
+                        (
+                            case.name.clone(),
+                            case.ty.as_ref().map(|of| ty(resolve, of)),
+                        )
+                    })
+                    .collect(),
+            )
         }
         TypeDefKind::Enum(of) => Ty::Enum(of.cases.iter().map(|case| case.name.clone()).collect()),
-        TypeDefKind::Flags(of) => Ty::Flags(of.flags.iter().map(|flag| flag.name.clone()).collect()),
-        TypeDefKind::Tuple(tuple) => Ty::Tuple(tuple.types.iter().map(|of| ty(resolve, of)).collect()),
+        TypeDefKind::Flags(of) => {
+            Ty::Flags(of.flags.iter().map(|flag| flag.name.clone()).collect())
+        }
+        TypeDefKind::Tuple(tuple) => {
+            Ty::Tuple(tuple.types.iter().map(|of| ty(resolve, of)).collect())
+        }
         TypeDefKind::List(of) => Ty::List(Box::new(ty(resolve, of))),
         TypeDefKind::Option(of) => Ty::Option(Box::new(ty(resolve, of))),
         TypeDefKind::Result(result) => Ty::Result(boxed(&result.ok), boxed(&result.err)),
@@ -173,7 +237,10 @@ fn resource(resolve: &Resolve, mut id: TypeId) -> Name {
         TypeOwner::Interface(id) => resolve.id_of(id).unwrap_or_default(),
         TypeOwner::World(_) | TypeOwner::None => String::new(),
     };
-    Name { interface, item: ty.name.clone().unwrap_or_default() }
+    Name {
+        interface,
+        item: ty.name.clone().unwrap_or_default(),
+    }
 }
 
 #[cfg(test)]
@@ -185,19 +252,45 @@ mod tests {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../wit");
         let mut on_disk: Vec<_> = std::fs::read_dir(folder)
             .expect("the folder `wit`")
-            .map(|entry| entry.expect("an entry of `wit`").file_name().into_string().expect("a UTF-8 name"))
+            .map(|entry| {
+                entry
+                    .expect("an entry of `wit`")
+                    .file_name()
+                    .into_string()
+                    .expect("a UTF-8 name")
+            })
             .collect();
         on_disk.sort();
         let compiled_in: Vec<_> = FILES.iter().map(|(name, _)| (*name).to_owned()).collect();
-        assert_eq!(compiled_in, on_disk, "list every file of `wit/` in adapter/src/contract.rs, in order");
+        assert_eq!(
+            compiled_in, on_disk,
+            "list every file of `wit/` in adapter/src/contract.rs, in order"
+        );
     }
 
     #[test]
     fn the_world_is_the_one_that_is_announced() {
         let contract = Contract::load().expect("the package parses");
-        assert_eq!(format!("{}{}", contract.prefix.trim_end_matches('/'), contract.suffix), crate::WORLD);
-        assert_eq!(contract.required, [contract.full("plugin"), contract.full("http-filter")]);
-        assert!(contract.callbacks().any(|name| *name == contract.full("on-log")));
-        assert!(contract.imports[&contract.full("clock")].contains_key("now"));
+        assert_eq!(
+            format!(
+                "{}{}",
+                contract.prefix.trim_end_matches('/'),
+                contract.suffix
+            ),
+            crate::WORLD
+        );
+        assert_eq!(
+            contract.required,
+            [
+                "tidegate:proxy/plugin@0.1.0",
+                "tidegate:proxy/http-filter@0.1.0"
+            ]
+        );
+        assert!(
+            contract
+                .callbacks()
+                .any(|name| contract.short(name) == Some("on-log"))
+        );
+        assert!(contract.imports["tidegate:proxy/clock@0.1.0"].contains_key("now"));
     }
 }

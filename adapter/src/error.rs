@@ -23,11 +23,13 @@ pub enum AdaptError {
     CoreModule,
 
     /// A core module that is a Proxy-Wasm plugin already.
-    #[error("this is a Proxy-Wasm module already: Envoy and `tidegate run` take it as it is, there is nothing to adapt")]
+    #[error(
+        "this is a Proxy-Wasm module already: Envoy and `tidegate run` take it as it is, there is nothing to adapt"
+    )]
     AlreadyProxyWasm,
 
     /// The file stops in the middle.
-    #[error("the file is cut off: it ends at byte {len} in the middle of the component")]
+    #[error("the file is cut off: it ends at byte {len}, before the component does")]
     Truncated {
         /// How long it is.
         len: usize,
@@ -152,8 +154,10 @@ pub enum AdaptError {
 
     /// A right name with a wrong type.
     #[error(
-        "`{interface}` `{function}` has another type than in {known}\n  component: {found}\n  contract:  {expected}",
-        known = crate::WORLD
+        "`{interface}` `{function}` has another type than in {known}\n  component: {found_text}\n  contract:  {expected_text}",
+        known = crate::WORLD,
+        found_text = found.text(looks_same(found, expected)),
+        expected_text = expected.text(looks_same(found, expected)),
     )]
     Type {
         /// The interface.
@@ -186,9 +190,9 @@ pub enum AdaptError {
         /// The function.
         function: String,
         /// The core type of the call.
-        found: Signature,
+        found: Box<Signature>,
         /// The core type that is provided.
-        expected: Signature,
+        expected: Box<Signature>,
     },
 
     /// A core module has something that cannot be merged into one module.
@@ -215,10 +219,19 @@ impl AdaptError {
     ) -> AdaptError {
         AdaptError::Unsupported {
             direction,
-            interface: name.interface.clone(),
+            interface: if name.interface.is_empty() {
+                "(world)".to_owned()
+            } else {
+                name.interface.clone()
+            },
             function: name.item.clone(),
             reason,
             advice,
         }
     }
+}
+
+/// Whether two types can only be told apart by where their resources are declared.
+fn looks_same(one: &FuncTy, other: &FuncTy) -> bool {
+    one.text(false) == other.text(false)
 }

@@ -13,23 +13,28 @@ mod classify;
 mod component;
 mod contract;
 mod error;
+mod inspect;
 mod link;
 mod module;
 mod parse;
 mod plan;
 mod proxy_wasm;
+mod shim;
 mod types;
 mod verify;
 
 pub use component::Name;
 pub use error::AdaptError;
+pub use inspect::{InspectError, Inspection, Kind, Mapping, Size, Wasi, inspect};
 pub use types::{CoreTy, FuncTy, Signature, Ty};
 pub use verify::{VerifyError, verify};
 
 use bridge::Bridge;
+use component::Component;
 use contract::Contract;
 use module::Module;
 use plan::Plan;
+use std::sync::OnceLock;
 
 /// The contract that this adapter knows.
 pub const WORLD: &str = "tidegate:proxy@0.1.0";
@@ -48,17 +53,20 @@ pub struct Options {
 
 /// Turns a component into a Proxy-Wasm module.
 pub fn adapt(component: &[u8], options: &Options) -> Result<Vec<u8>, AdaptError> {
-    let adapter = Adapter::new()?;
-    let output = adapter.run(component, |component, modules, plan| {
-        link::link(component, modules, &adapter.contract, &adapter.bridge, plan, options)
-    })?;
+    let adapter = Adapter::get()?;
+    let component = parse::parse(component)?;
+    let modules = component.read_modules()?;
+    let plan = adapter.plan_for(&component, &modules)?;
+    let (contract, bridge) = (&adapter.contract, &adapter.bridge);
+    let output = link::link(&component, &modules, contract, bridge, &plan, options)?;
     verify(&output)?;
     Ok(output)
 }
 
 /// Says what [`adapt`] would link to what, for people to read and for tests to compare.
 pub fn explain(component: &[u8]) -> Result<String, AdaptError> {
-    Adapter::new()?.run(component, |_, _, plan| Ok(plan.to_string()))
+    let plan = Adapter::get()?.plan(&parse::parse(component)?)?;
+    Ok(plan.to_string())
 }
 
 /// What every run needs: the contract and the bridge.
@@ -70,29 +78,39 @@ struct Adapter {
 // === impl Adapter ===
 
 impl Adapter {
-    fn new() -> Result<Adapter, AdaptError> {
-        let broken = |message: String| AdaptError::Link { module: "of the bridge".to_owned(), message };
+    /// The one that this crate was built with, read once.
+    fn get() -> Result<&'static Adapter, AdaptError> {
+        static ADAPTER: OnceLock<Result<Adapter, String>> = OnceLock::new();
+        let broken = |message: &String| AdaptError::Link {
+            module: "of the bridge".to_owned(),
+            message: message.clone(),
+        };
+        ADAPTER.get_or_init(Adapter::read).as_ref().map_err(broken)
+    }
+
+    fn read() -> Result<Adapter, String> {
+        let bridge = Bridge::read(bridge::BYTES).map_err(|error| error.to_string())?;
         Ok(Adapter {
-            contract: Contract::load().map_err(broken)?,
-            bridge: Bridge::read(bridge::BYTES).map_err(|error| broken(error.to_string()))?,
+            contract: Contract::load()?,
+            bridge,
         })
     }
 
-    fn run<T>(
+    fn plan(&self, component: &Component<'_>) -> Result<Plan, AdaptError> {
+        self.plan_for(component, &component.read_modules()?)
+    }
+
+    fn plan_for(
         &self,
-        bytes: &[u8],
-        then: impl FnOnce(&component::Component<'_>, &[Module<'_>], &Plan) -> Result<T, AdaptError>,
-    ) -> Result<T, AdaptError> {
-        let component = parse::parse(bytes)?;
-        let modules = component.modules.iter().enumerate().map(|(number, bytes)| {
-            Module::read(bytes).map_err(|error| AdaptError::Link {
-                module: number.to_string(),
-                message: error.to_string(),
-            })
-        });
-        let modules = modules.collect::<Result<Vec<_>, _>>()?;
-        let classes = classify::classify(&component, &self.contract, &self.bridge)?;
-        let plan = plan::plan(&component, &modules, classes, &self.contract, &self.bridge)?;
-        then(&component, &modules, &plan)
+        component: &Component<'_>,
+        modules: &[Module<'_>],
+    ) -> Result<Plan, AdaptError> {
+        // Said before what it exports, which two components in one have hidden from each other.
+        let count = component.memories(modules);
+        if count > 1 {
+            return Err(AdaptError::Memories { count });
+        }
+        let classes = classify::classify(component, &self.contract, &self.bridge)?;
+        plan::plan(component, modules, classes, &self.contract, &self.bridge)
     }
 }

@@ -1,7 +1,6 @@
 //! The pass that makes one core module of the component's core modules and the bridge.
 //!
-//! `resolve` enters everything into a graph and says what each import is, `shim` does so for wit-component's own modules,
-//! `refusal` makes what stands in for functions that a proxy has nothing for, `reach` finds what stays, `emit` writes it.
+//! `resolve` enters everything into a graph and says what each import is, `refusal` makes what stands in for functions that a proxy has nothing for, `reach` finds what stays, `emit` writes it.
 //! Which import is fed by what was decided by `plan`; whether the result is one that a proxy loads is asked by `verify`.
 
 mod body;
@@ -10,7 +9,6 @@ mod graph;
 mod reach;
 mod refusal;
 mod resolve;
-mod shim;
 mod unit;
 
 pub use emit::MEMORY;
@@ -52,11 +50,19 @@ pub fn link<'a>(
 
 /// Finds what stays. A bypassed instance's start function is run only if something else of it is needed.
 fn prune(resolved: &mut Resolved<'_>) -> Result<Reached, AdaptError> {
-    let mut wanted: Vec<bool> =
-        resolved.starts.iter().map(|(instance, _)| !resolved.bypassed.contains(instance)).collect();
+    let mut wanted: Vec<bool> = resolved
+        .starts
+        .iter()
+        .map(|(instance, _)| !resolved.bypassed.contains(instance))
+        .collect();
     loop {
-        let starts: Vec<FuncId> =
-            resolved.starts.iter().zip(&wanted).filter(|(_, wanted)| **wanted).map(|((_, id), _)| *id).collect();
+        let starts: Vec<FuncId> = resolved
+            .starts
+            .iter()
+            .zip(&wanted)
+            .filter(|(_, wanted)| **wanted)
+            .map(|((_, id), _)| *id)
+            .collect();
         resolved.run(&starts);
         let roots: Vec<FuncId> = resolved.exports.iter().map(|(_, id)| *id).collect();
         let reached = reach::reach(&mut resolved.graph, &mut resolved.units, roots, false)?;

@@ -3,8 +3,9 @@
 //! Bodies and constant expressions stay as bytes until someone asks for them: most of a large module is looked at once.
 
 use wasmparser::{
-    BinaryReaderError as Error, ConstExpr, Data, Element, Export, ExternalKind, FuncType, FunctionBody, GlobalType,
-    KnownCustom, MemoryType, Name, Parser, Payload, Table, TableType, TypeRef,
+    BinaryReaderError as Error, ConstExpr, Data, Element, Export, ExternalKind, FuncType,
+    FunctionBody, GlobalType, KnownCustom, MemoryType, Name, Parser, Payload, Table, TableType,
+    TypeRef,
 };
 
 /// A core module.
@@ -99,7 +100,13 @@ pub struct Sizes {
 impl<'a> Module<'a> {
     /// Reads a module. It need not be valid, only well-formed.
     pub fn read(bytes: &'a [u8]) -> Result<Module<'a>, Error> {
-        let mut module = Module { sizes: Sizes { total: bytes.len(), ..Sizes::default() }, ..Module::default() };
+        let mut module = Module {
+            sizes: Sizes {
+                total: bytes.len(),
+                ..Sizes::default()
+            },
+            ..Module::default()
+        };
         for payload in Parser::new(0).parse_all(bytes) {
             module.section(payload?)?;
         }
@@ -186,11 +193,13 @@ impl<'a> Module<'a> {
                         match name {
                             Name::Function(map) => {
                                 let names = map.into_iter().map_while(Result::ok);
-                                self.func_names.extend(names.map(|naming| (naming.index, naming.name)));
+                                self.func_names
+                                    .extend(names.map(|naming| (naming.index, naming.name)));
                             }
                             Name::Global(map) => {
                                 let names = map.into_iter().map_while(Result::ok);
-                                self.global_names.extend(names.map(|naming| (naming.index, naming.name)));
+                                self.global_names
+                                    .extend(names.map(|naming| (naming.index, naming.name)));
                             }
                             _ => {}
                         }

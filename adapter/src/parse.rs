@@ -5,52 +5,58 @@
 //! only, and pinned. It does not validate function bodies; that is done first, over the whole file. What the names mean
 //! is not asked here but in `classify`.
 
+mod validate;
+
 use crate::component::{
-    Component, Def, Function, Instance, Interface, Item, Lift, Lowering, Name, Resource, ResourceRef,
+    Component, Def, Function, Instance, Interface, Item, Lift, Lowering, Name, Resource,
+    ResourceRef,
 };
 use crate::error::AdaptError;
 use crate::types::{CoreTy, FuncTy, Signature, Ty};
 use std::collections::{BTreeMap, HashMap};
-use wasmparser::{Parser, Payload, Validator, WasmFeatures};
+use validate::{COMPONENTS, CORE};
+use wasmparser::{Validator, WasmFeatures};
 use wasmtime_environ::component::{
-    self as environ, CanonicalOptions, CanonicalOptionsDataModel, ComponentTranslation, ComponentTypes, ComponentTypesBuilder, CoreDef, Export,
-    ExportItem, GlobalInitializer, InstantiateModule, InterfaceType, OptionsIndex, ResourceIndex, RuntimeImportIndex,
-    Trampoline, TrampolineIndex, Translator, TypeDef, TypeFuncIndex, TypeResourceTable, TypeResourceTableIndex,
+    self as environ, CanonicalOptions, CanonicalOptionsDataModel, ComponentTranslation,
+    ComponentTypes, ComponentTypesBuilder, CoreDef, Export, ExportItem, GlobalInitializer,
+    InstantiateModule, InterfaceType, OptionsIndex, ResourceIndex, RuntimeImportIndex, Trampoline,
+    TrampolineIndex, Translator, TypeDef, TypeFuncIndex, TypeResourceTable, TypeResourceTableIndex,
 };
 use wasmtime_environ::{EntityIndex, ScopeVec, Tunables};
 
-/// What a plugin's core modules may make use of: all that the oldest supported Envoy's engine has, and what the linker
-/// folds away.
-const CORE: WasmFeatures = WasmFeatures::WASM2.union(WasmFeatures::EXTENDED_CONST);
-
-/// What of the component model is understood, if only to refuse it by name.
-const COMPONENTS: WasmFeatures = WasmFeatures::COMPONENT_MODEL.union(WasmFeatures::CM_ASYNC);
-
 /// Takes `bytes` apart.
 pub fn parse(bytes: &[u8]) -> Result<Component<'_>, AdaptError> {
-    validate(bytes)?;
+    validate::validate(bytes)?;
 
     let mut tunables = Tunables::default_u32();
-    tunables.concurrency_support = is_async(bytes);
+    tunables.concurrency_support = validate::is_async(bytes);
     // A composed component's adapters take part in two memories. It is refused below, by a better message.
     let features = CORE | COMPONENTS | WasmFeatures::MULTI_MEMORY;
     let mut validator = Validator::new_with_features(features);
     let mut types = ComponentTypesBuilder::new(&validator);
     let scope = ScopeVec::new();
-    let translated = Translator::new(&tunables, &mut validator, &mut types, &scope).translate(bytes);
-    let (translation, modules) =
-        translated.map_err(|error| AdaptError::Translate { message: format!("{error:#}") })?;
+    let translated =
+        Translator::new(&tunables, &mut validator, &mut types, &scope).translate(bytes);
+    let (translation, modules) = translated.map_err(|error| AdaptError::Translate {
+        message: format!("{error:#}"),
+    })?;
     let (types, _) = types.finish(&translation.component);
 
     let mut slices = Vec::new();
     for (_, module) in modules.iter() {
         // Modules that the translator made itself are not in `bytes`; `instances` refuses whoever instantiates one.
         let start = usize::try_from(module.wasm_module_offset).unwrap_or(usize::MAX);
-        let slice = start.checked_add(module.wasm.len()).and_then(|end| bytes.get(start..end));
+        let slice = start
+            .checked_add(module.wasm.len())
+            .and_then(|end| bytes.get(start..end));
         slices.push(slice.unwrap_or_default());
     }
 
-    let mut reading = Reading { translation: &translation, types: &types, resources: HashMap::new() };
+    let mut reading = Reading {
+        translation: &translation,
+        types: &types,
+        resources: HashMap::new(),
+    };
     let mut resources = reading.resources();
     let exports = reading.exports(&mut resources)?;
     let lowerings = reading.lowerings()?;
@@ -61,69 +67,6 @@ pub fn parse(bytes: &[u8]) -> Result<Component<'_>, AdaptError> {
         exports,
         resources: reading.destructors(resources)?,
         lowerings,
-    })
-}
-
-/// Checks that `bytes` are a valid component with nothing in them that cannot run in a proxy.
-fn validate(bytes: &[u8]) -> Result<(), AdaptError> {
-    match Parser::is_component(bytes) {
-        true => {}
-        false if Parser::is_core_wasm(bytes) => {
-            return Err(if crate::proxy_wasm::is_plugin(bytes) {
-                AdaptError::AlreadyProxyWasm
-            } else {
-                AdaptError::CoreModule
-            });
-        }
-        false if bytes.is_empty() || b"\0asm".starts_with(bytes) || bytes.starts_with(b"\0asm") && bytes.len() < 8 => {
-            return Err(AdaptError::Truncated { len: bytes.len() });
-        }
-        false if !bytes.starts_with(b"\0asm") => return Err(AdaptError::NotWasm),
-        // Another layer or version: the validator names it.
-        false => {}
-    }
-    let features = CORE | COMPONENTS;
-    match Validator::new_with_features(features).validate_all(bytes) {
-        Ok(_) => Ok(()),
-        Err(error) if error.missing_wasm_feature().is_some() => {
-            Err(AdaptError::Feature { message: error.message().to_owned(), offset: error.offset() })
-        }
-        Err(error) => Err(invalid(bytes, &error)),
-    }
-}
-
-/// Whether `error` is an end too early, or something else.
-fn invalid(bytes: &[u8], error: &wasmparser::Error) -> AdaptError {
-    if error.offset() >= bytes.len() || error.message().starts_with("unexpected end") && ends_early(bytes) {
-        return AdaptError::Truncated { len: bytes.len() };
-    }
-    AdaptError::Invalid { message: error.message().to_owned(), offset: error.offset() }
-}
-
-/// Whether the outermost sections of `bytes` say that more should follow.
-fn ends_early(bytes: &[u8]) -> bool {
-    let mut at = 8;
-    while at < bytes.len() {
-        let mut reader = wasmparser::BinaryReader::new(&bytes[at + 1..], 0);
-        let Ok(size) = reader.read_var_u32() else { return true };
-        at += 1 + reader.current_position() + size as usize;
-    }
-    at > bytes.len()
-}
-
-/// Whether there are asynchronous lifts, lowers or built-ins. They are refused, but by the name of the function.
-fn is_async(bytes: &[u8]) -> bool {
-    use wasmparser::{CanonicalFunction as Canonical, CanonicalOption as Opt};
-    let canonical = Parser::new(0).parse_all(bytes).map_while(Result::ok).filter_map(|payload| match payload {
-        Payload::ComponentCanonicalSection(section) => Some(section),
-        _ => None,
-    });
-    canonical.flatten().map_while(Result::ok).any(|function| match function {
-        Canonical::Lift { options, .. } | Canonical::Lower { options, .. } => {
-            options.iter().any(|option| matches!(option, Opt::Async | Opt::Callback(_)))
-        }
-        Canonical::ResourceNew { .. } | Canonical::ResourceDrop { .. } | Canonical::ResourceRep { .. } => false,
-        _ => true,
     })
 }
 
@@ -149,15 +92,26 @@ impl Reading<'_> {
             self.resources.insert(index, name);
         }
         let defined = self.component().defined_resource_instances.len();
-        (0..defined).map(|_| Resource { name: None, dtor: None }).collect()
+        (0..defined)
+            .map(|_| Resource {
+                name: None,
+                dtor: None,
+            })
+            .collect()
     }
 
     fn import_name(&self, import: RuntimeImportIndex) -> Name {
         let (import, path) = &self.component().imports[import];
         let (outer, _) = &self.component().import_types[*import];
         match path.as_slice() {
-            [] => Name { interface: String::new(), item: outer.clone() },
-            path => Name { interface: outer.clone(), item: path.join("/") },
+            [] => Name {
+                interface: String::new(),
+                item: outer.clone(),
+            },
+            path => Name {
+                interface: outer.clone(),
+                item: path.join("/"),
+            },
         }
     }
 
@@ -169,17 +123,30 @@ impl Reading<'_> {
                     let interface = interfaces.entry(name.clone()).or_default();
                     for (item, ty) in self.types[instance].exports.iter() {
                         if let TypeDef::ComponentFunc(ty) = ty.ty {
-                            let function = Function { ty: self.func(ty), lift: None };
+                            let function = Function {
+                                ty: self.func(ty),
+                                lift: None,
+                            };
                             interface.functions.insert(item.clone(), function);
                         }
                     }
                 }
                 TypeDef::ComponentFunc(ty) => {
-                    let function = Function { ty: self.func(ty), lift: None };
-                    interfaces.entry(String::new()).or_default().functions.insert(name.clone(), function);
+                    let function = Function {
+                        ty: self.func(ty),
+                        lift: None,
+                    };
+                    interfaces
+                        .entry(String::new())
+                        .or_default()
+                        .functions
+                        .insert(name.clone(), function);
                 }
                 TypeDef::Module(_) | TypeDef::CoreFunc(_) | TypeDef::Component(_) => {
-                    let name = Name { interface: name.clone(), item: item.ty.desc().to_owned() };
+                    let name = Name {
+                        interface: name.clone(),
+                        item: item.ty.desc().to_owned(),
+                    };
                     return Err(AdaptError::unsupported(
                         "imports",
                         &name,
@@ -193,7 +160,10 @@ impl Reading<'_> {
         Ok(interfaces)
     }
 
-    fn exports(&mut self, resources: &mut [Resource]) -> Result<BTreeMap<String, Interface>, AdaptError> {
+    fn exports(
+        &mut self,
+        resources: &mut [Resource],
+    ) -> Result<BTreeMap<String, Interface>, AdaptError> {
         let translation = self.translation;
         let mut interfaces = BTreeMap::<String, Interface>::new();
         let mut instances = Vec::new();
@@ -201,12 +171,22 @@ impl Reading<'_> {
             match &translation.component.export_items[*index] {
                 Export::Instance { exports, .. } => instances.push((name.to_string(), exports)),
                 Export::LiftedFunction { ty, func, options } => {
-                    let name = Name { interface: String::new(), item: name.to_string() };
+                    let name = Name {
+                        interface: String::new(),
+                        item: name.to_string(),
+                    };
                     let function = self.lifted(&name, *ty, func, *options)?;
-                    interfaces.entry(name.interface).or_default().functions.insert(name.item, function);
+                    interfaces
+                        .entry(name.interface)
+                        .or_default()
+                        .functions
+                        .insert(name.item, function);
                 }
                 Export::ModuleStatic { .. } | Export::ModuleImport { .. } => {
-                    let name = Name { interface: name.to_string(), item: "core module".to_owned() };
+                    let name = Name {
+                        interface: name.to_string(),
+                        item: "core module".to_owned(),
+                    };
                     return Err(AdaptError::unsupported(
                         "exports",
                         &name,
@@ -220,20 +200,29 @@ impl Reading<'_> {
         // Resources first: functions speak of them, and an interface that only uses another's comes after it.
         for (interface, exports) in &instances {
             for (item, (index, _)) in exports.raw_iter() {
-                let Export::Type(TypeDef::Resource(table)) = translation.component.export_items[*index] else {
+                let Export::Type(TypeDef::Resource(table)) =
+                    translation.component.export_items[*index]
+                else {
                     continue;
                 };
-                let name = Name { interface: interface.clone(), item: item.to_string() };
+                let name = Name {
+                    interface: interface.clone(),
+                    item: item.to_string(),
+                };
                 self.name_resource(table, &name, resources);
             }
         }
         for (interface, exports) in instances {
             let functions = &mut interfaces.entry(interface.clone()).or_default().functions;
             for (item, (index, _)) in exports.raw_iter() {
-                let name = Name { interface: interface.clone(), item: item.to_string() };
+                let name = Name {
+                    interface: interface.clone(),
+                    item: item.to_string(),
+                };
                 match &translation.component.export_items[*index] {
                     Export::LiftedFunction { ty, func, options } => {
-                        functions.insert(name.item.clone(), self.lifted(&name, *ty, func, *options)?);
+                        functions
+                            .insert(name.item.clone(), self.lifted(&name, *ty, func, *options)?);
                     }
                     Export::Type(_) => {}
                     _ => {
@@ -250,10 +239,20 @@ impl Reading<'_> {
         Ok(interfaces)
     }
 
-    fn name_resource(&mut self, table: TypeResourceTableIndex, name: &Name, resources: &mut [Resource]) {
-        let TypeResourceTable::Concrete { ty, .. } = self.types[table] else { return };
+    fn name_resource(
+        &mut self,
+        table: TypeResourceTableIndex,
+        name: &Name,
+        resources: &mut [Resource],
+    ) {
+        let TypeResourceTable::Concrete { ty, .. } = self.types[table] else {
+            return;
+        };
         self.resources.entry(ty).or_insert_with(|| name.clone());
-        let defined = self.component().defined_resource_index(ty).map(|index| index.as_u32() as usize);
+        let defined = self
+            .component()
+            .defined_resource_index(ty)
+            .map(|index| index.as_u32() as usize);
         if let Some(resource) = defined.and_then(|index| resources.get_mut(index)) {
             resource.name.get_or_insert_with(|| name.clone());
         }
@@ -269,7 +268,9 @@ impl Reading<'_> {
         let options = self.options(name, options)?;
         let post_return = match options.post_return {
             Some(wanted) => self.initializers(|init| match init {
-                GlobalInitializer::ExtractPostReturn(extract) if extract.index == wanted => Some(&extract.def),
+                GlobalInitializer::ExtractPostReturn(extract) if extract.index == wanted => {
+                    Some(&extract.def)
+                }
                 _ => None,
             }),
             None => None,
@@ -280,7 +281,9 @@ impl Reading<'_> {
         };
         let realloc = match realloc {
             Some(wanted) => self.initializers(|init| match init {
-                GlobalInitializer::ExtractRealloc(extract) if extract.index == wanted => Some(&extract.def),
+                GlobalInitializer::ExtractRealloc(extract) if extract.index == wanted => {
+                    Some(&extract.def)
+                }
                 _ => None,
             }),
             None => None,
@@ -290,17 +293,26 @@ impl Reading<'_> {
             post_return: post_return.map(|def| self.def(def)).transpose()?,
             realloc: realloc.map(|def| self.def(def)).transpose()?,
         };
-        Ok(Function { ty: self.func(ty), lift: Some(lift) })
+        Ok(Function {
+            ty: self.func(ty),
+            lift: Some(lift),
+        })
     }
 
-    fn initializers<'a, T>(&'a self, find: impl Fn(&'a GlobalInitializer) -> Option<T>) -> Option<T> {
+    fn initializers<'a, T>(
+        &'a self,
+        find: impl Fn(&'a GlobalInitializer) -> Option<T>,
+    ) -> Option<T> {
         self.component().initializers.iter().find_map(find)
     }
 
     fn options(&self, name: &Name, options: OptionsIndex) -> Result<&CanonicalOptions, AdaptError> {
         let options = &self.component().options[options];
         if options.async_ || options.callback.is_some() {
-            return Err(AdaptError::Async { interface: name.interface.clone(), function: name.item.clone() });
+            return Err(AdaptError::Async {
+                interface: name.interface.clone(),
+                function: name.item.clone(),
+            });
         }
         let encoding = match options.string_encoding {
             environ::StringEncoding::Utf8 => return Ok(options),
@@ -324,25 +336,52 @@ impl Reading<'_> {
         // Indexed as the translator's own lowerings are; `trampoline` counts on that.
         let mut lowerings = Vec::new();
         for (_, trampoline) in self.translation.trampolines.iter() {
-            let Trampoline::LowerImport { index, lower_ty, options } = trampoline else { continue };
+            let Trampoline::LowerImport {
+                index,
+                lower_ty,
+                options,
+            } = trampoline
+            else {
+                continue;
+            };
             let name = match imports.get(index) {
                 Some(import) => self.import_name(*import),
-                None => return Err(AdaptError::Translate { message: "a lowered import has no name".to_owned() }),
+                None => {
+                    return Err(AdaptError::Translate {
+                        message: "a lowered import has no name".to_owned(),
+                    });
+                }
             };
             let options = self.options(&name, *options)?;
             let signature = self.signature(options.core_type);
-            lowerings.push((*index, Lowering { name, ty: self.func(*lower_ty), signature }));
+            lowerings.push((
+                *index,
+                Lowering {
+                    name,
+                    ty: self.func(*lower_ty),
+                    signature,
+                },
+            ));
         }
         lowerings.sort_by_key(|(index, _)| index.as_u32());
-        Ok(lowerings.into_iter().map(|(_, lowering)| lowering).collect())
+        Ok(lowerings
+            .into_iter()
+            .map(|(_, lowering)| lowering)
+            .collect())
     }
 
     fn signature(&self, ty: wasmtime_environ::ModuleInternedTypeIndex) -> Signature {
         let Some(func) = self.types.module_types()[ty].as_func() else {
-            return Signature { params: vec![CoreTy::Other], results: Vec::new() };
+            return Signature {
+                params: vec![CoreTy::Other],
+                results: Vec::new(),
+            };
         };
         let convert = |types: &[wasmtime_environ::WasmValType]| types.iter().map(core_ty).collect();
-        Signature { params: convert(func.params()), results: convert(func.results()) }
+        Signature {
+            params: convert(func.params()),
+            results: convert(func.results()),
+        }
     }
 
     fn instances(&self) -> Result<Vec<Instance>, AdaptError> {
@@ -350,14 +389,27 @@ impl Reading<'_> {
         for init in &self.component().initializers {
             match init {
                 GlobalInitializer::InstantiateModule(_, None) => {
-                    return Err(AdaptError::Composed { what: "seen by the functions that pass values between them" });
+                    return Err(AdaptError::Composed {
+                        what: "seen by the functions that pass values between them",
+                    });
                 }
-                GlobalInitializer::InstantiateModule(InstantiateModule::Static(module, imports), Some(_)) => {
-                    let imports = imports.iter().map(|def| self.def(def)).collect::<Result<_, _>>()?;
-                    instances.push(Instance { module: module.as_u32() as usize, imports });
+                GlobalInitializer::InstantiateModule(
+                    InstantiateModule::Static(module, imports),
+                    Some(_),
+                ) => {
+                    let imports = imports
+                        .iter()
+                        .map(|def| self.def(def))
+                        .collect::<Result<_, _>>()?;
+                    instances.push(Instance {
+                        module: module.as_u32() as usize,
+                        imports,
+                    });
                 }
                 GlobalInitializer::InstantiateModule(InstantiateModule::Import(..), _) => {
-                    return Err(AdaptError::Translate { message: "it imports a core module".to_owned() });
+                    return Err(AdaptError::Translate {
+                        message: "it imports a core module".to_owned(),
+                    });
                 }
                 _ => {}
             }
@@ -367,7 +419,14 @@ impl Reading<'_> {
 
     fn destructors(&self, mut resources: Vec<Resource>) -> Result<Vec<Resource>, AdaptError> {
         for init in &self.component().initializers {
-            let GlobalInitializer::Resource(environ::Resource { index, dtor: Some(dtor), .. }) = init else { continue };
+            let GlobalInitializer::Resource(environ::Resource {
+                index,
+                dtor: Some(dtor),
+                ..
+            }) = init
+            else {
+                continue;
+            };
             if let Some(resource) = resources.get_mut(index.as_u32() as usize) {
                 resource.dtor = Some(self.def(dtor)?);
             }
@@ -379,7 +438,9 @@ impl Reading<'_> {
         match def {
             CoreDef::Export(export) => {
                 let ExportItem::Index(index) = &export.item else {
-                    return Err(AdaptError::Translate { message: "it takes an item of a core module by name".to_owned() });
+                    return Err(AdaptError::Translate {
+                        message: "it takes an item of a core module by name".to_owned(),
+                    });
                 };
                 let item = match index {
                     EntityIndex::Function(index) => Item::Func(index.as_u32()),
@@ -387,15 +448,21 @@ impl Reading<'_> {
                     EntityIndex::Memory(index) => Item::Memory(index.as_u32()),
                     EntityIndex::Global(index) => Item::Global(index.as_u32()),
                     EntityIndex::Tag(_) => {
-                        return Err(AdaptError::Feature { message: "exceptions".to_owned(), offset: 0 });
+                        return Err(AdaptError::Feature {
+                            message: "exceptions".to_owned(),
+                            offset: 0,
+                        });
                     }
                 };
-                Ok(Def::Item { instance: export.instance.as_u32() as usize, item })
+                Ok(Def::Item {
+                    instance: export.instance.as_u32() as usize,
+                    item,
+                })
             }
             CoreDef::Trampoline(index) => self.trampoline(*index),
-            CoreDef::InstanceFlags(_) | CoreDef::TaskMayBlock => {
-                Err(AdaptError::Composed { what: "seen by their instance flags" })
-            }
+            CoreDef::InstanceFlags(_) | CoreDef::TaskMayBlock => Err(AdaptError::Composed {
+                what: "seen by their instance flags",
+            }),
             CoreDef::UnsafeIntrinsic(_) => Err(built_in("context.get and context.set")),
         }
     }
@@ -403,13 +470,15 @@ impl Reading<'_> {
     fn trampoline(&self, index: TrampolineIndex) -> Result<Def, AdaptError> {
         let resource = |table: &TypeResourceTableIndex| match &self.types[*table] {
             TypeResourceTable::Concrete { ty, .. } => Ok(*ty),
-            TypeResourceTable::Abstract(_) => {
-                Err(AdaptError::Translate { message: "it makes use of a resource that nothing defines".to_owned() })
-            }
+            TypeResourceTable::Abstract(_) => Err(AdaptError::Translate {
+                message: "it makes use of a resource that nothing defines".to_owned(),
+            }),
         };
         let defined = |index: ResourceIndex| match self.component().defined_resource_index(index) {
             Some(index) => Ok(index.as_u32() as usize),
-            None => Err(AdaptError::Translate { message: "it creates a resource that it imports".to_owned() }),
+            None => Err(AdaptError::Translate {
+                message: "it creates a resource that it imports".to_owned(),
+            }),
         };
         match &self.translation.trampolines[index] {
             Trampoline::LowerImport { index, .. } => Ok(Def::Lowered(index.as_u32() as usize)),
@@ -417,24 +486,29 @@ impl Reading<'_> {
             Trampoline::ResourceRep { ty, .. } => Ok(Def::ResourceRep(defined(resource(ty)?)?)),
             Trampoline::ResourceDrop { ty, .. } => {
                 let index = resource(ty)?;
-                Ok(Def::ResourceDrop(match self.component().defined_resource_index(index) {
-                    Some(index) => ResourceRef::Defined(index.as_u32() as usize),
-                    None => ResourceRef::Imported(self.resource_name(index)),
-                }))
+                Ok(Def::ResourceDrop(
+                    match self.component().defined_resource_index(index) {
+                        Some(index) => ResourceRef::Defined(index.as_u32() as usize),
+                        None => ResourceRef::Imported(self.resource_name(index)),
+                    },
+                ))
             }
             Trampoline::Transcoder { .. }
             | Trampoline::ResourceTransferOwn
             | Trampoline::ResourceTransferBorrow
             | Trampoline::EnterSyncCall
-            | Trampoline::ExitSyncCall => {
-                Err(AdaptError::Composed { what: "seen by the functions that pass values between them" })
-            }
+            | Trampoline::ExitSyncCall => Err(AdaptError::Composed {
+                what: "seen by the functions that pass values between them",
+            }),
             other => Err(built_in(&other.symbol_name())),
         }
     }
 
     fn resource_name(&self, index: ResourceIndex) -> Name {
-        let unnamed = || Name { interface: String::new(), item: format!("resource {}", index.as_u32()) };
+        let unnamed = || Name {
+            interface: String::new(),
+            item: format!("resource {}", index.as_u32()),
+        };
         self.resources.get(&index).cloned().unwrap_or_else(unnamed)
     }
 
@@ -453,7 +527,10 @@ impl Reading<'_> {
         let boxed = |ty: &Option<InterfaceType>| ty.as_ref().map(|ty| Box::new(self.ty(ty)));
         let handle = |table: &TypeResourceTableIndex| match &types[*table] {
             TypeResourceTable::Concrete { ty, .. } => self.resource_name(*ty),
-            TypeResourceTable::Abstract(_) => Name { interface: String::new(), item: "abstract".to_owned() },
+            TypeResourceTable::Abstract(_) => Name {
+                interface: String::new(),
+                item: "abstract".to_owned(),
+            },
         };
         match ty {
             InterfaceType::Bool => Ty::Primitive("bool"),
@@ -469,19 +546,31 @@ impl Reading<'_> {
             InterfaceType::Float64 => Ty::Primitive("f64"),
             InterfaceType::Char => Ty::Primitive("char"),
             InterfaceType::String => Ty::Primitive("string"),
-            InterfaceType::Record(index) => {
-                Ty::Record(types[*index].fields.iter().map(|f| (f.name.clone(), self.ty(&f.ty))).collect())
-            }
+            InterfaceType::Record(index) => Ty::Record(
+                types[*index]
+                    .fields
+                    .iter()
+                    .map(|f| (f.name.clone(), self.ty(&f.ty)))
+                    .collect(),
+            ),
             InterfaceType::Variant(index) => {
                 let cases = types[*index].cases.iter();
-                Ty::Variant(cases.map(|(name, ty)| (name.clone(), ty.as_ref().map(|ty| self.ty(ty)))).collect())
+                Ty::Variant(
+                    cases
+                        .map(|(name, ty)| (name.clone(), ty.as_ref().map(|ty| self.ty(ty))))
+                        .collect(),
+                )
             }
             InterfaceType::List(index) => Ty::List(Box::new(self.ty(&types[*index].element))),
-            InterfaceType::Tuple(index) => Ty::Tuple(types[*index].types.iter().map(|ty| self.ty(ty)).collect()),
+            InterfaceType::Tuple(index) => {
+                Ty::Tuple(types[*index].types.iter().map(|ty| self.ty(ty)).collect())
+            }
             InterfaceType::Flags(index) => Ty::Flags(types[*index].names.iter().cloned().collect()),
             InterfaceType::Enum(index) => Ty::Enum(types[*index].names.iter().cloned().collect()),
             InterfaceType::Option(index) => Ty::Option(Box::new(self.ty(&types[*index].ty))),
-            InterfaceType::Result(index) => Ty::Result(boxed(&types[*index].ok), boxed(&types[*index].err)),
+            InterfaceType::Result(index) => {
+                Ty::Result(boxed(&types[*index].ok), boxed(&types[*index].err))
+            }
             InterfaceType::Own(table) => Ty::Own(handle(table)),
             InterfaceType::Borrow(table) => Ty::Borrow(handle(table)),
             InterfaceType::FixedLengthList(_) => Ty::Other("list of fixed length"),
@@ -504,5 +593,8 @@ fn core_ty(ty: &wasmtime_environ::WasmValType) -> CoreTy {
 }
 
 fn built_in(name: &str) -> AdaptError {
-    AdaptError::Async { interface: "(canonical built-ins)".to_owned(), function: name.to_owned() }
+    AdaptError::Async {
+        interface: "(canonical built-ins)".to_owned(),
+        function: name.to_owned(),
+    }
 }

@@ -119,8 +119,14 @@ functions! {
 
 /// The version of the ABI that a module announces, such as `0.2.1`.
 pub fn abi_version(module: &Module<'_>) -> Option<String> {
-    let functions = module.exports.iter().filter(|export| export.kind == ExternalKind::Func);
-    functions.into_iter().find_map(|export| export.name.strip_prefix(ABI_MARKERS)).map(|version| version.replace('_', "."))
+    let functions = module
+        .exports
+        .iter()
+        .filter(|export| export.kind == ExternalKind::Func);
+    functions
+        .into_iter()
+        .find_map(|export| export.name.strip_prefix(ABI_MARKERS))
+        .map(|version| version.replace('_', "."))
 }
 
 /// Whether these bytes are a Proxy-Wasm module.
@@ -134,7 +140,14 @@ impl Function {
     /// Its core type.
     pub fn signature(&self) -> Signature {
         let (params, results) = self.code.split_once('>').unwrap_or((self.code, ""));
-        let types = |code: &str| code.chars().map(|c| if c == 'I' { CoreTy::I64 } else { CoreTy::I32 }).collect();
-        Signature { params: types(params), results: types(results) }
+        let types = |code: &str| {
+            code.chars()
+                .map(|c| if c == 'I' { CoreTy::I64 } else { CoreTy::I32 })
+                .collect()
+        };
+        Signature {
+            params: types(params),
+            results: types(results),
+        }
     }
 }

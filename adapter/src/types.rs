@@ -73,68 +73,72 @@ pub enum CoreTy {
 
 // === impl FuncTy ===
 
+impl FuncTy {
+    /// As WIT has it; `is_full` adds to each resource where it is declared.
+    pub(crate) fn text(&self, is_full: bool) -> String {
+        let params = self
+            .params
+            .iter()
+            .map(|(name, ty)| format!("{name}: {}", ty.text(is_full)));
+        let params = params.collect::<Vec<_>>().join(", ");
+        let result = self
+            .result
+            .as_ref()
+            .map(|ty| format!(" -> {}", ty.text(is_full)));
+        let async_ = if self.is_async { "async " } else { "" };
+        format!("{async_}func({params}){}", result.unwrap_or_default())
+    }
+}
+
 impl fmt::Display for FuncTy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.is_async {
-            f.write_str("async ")?;
-        }
-        f.write_str("func(")?;
-        for (i, (name, ty)) in self.params.iter().enumerate() {
-            let separator = if i == 0 { "" } else { ", " };
-            write!(f, "{separator}{name}: {ty}")?;
-        }
-        f.write_str(")")?;
-        match &self.result {
-            Some(result) => write!(f, " -> {result}"),
-            None => Ok(()),
-        }
+        f.write_str(&self.text(false))
     }
 }
 
 // === impl Ty ===
 
-impl fmt::Display for Ty {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Ty {
+    fn text(&self, is_full: bool) -> String {
+        let text = |ty: &Ty| ty.text(is_full);
+        let handle = |handle: &str, name: &Name| match is_full {
+            true => format!("{handle}<{} of {}>", name.item, name.interface),
+            false => format!("{handle}<{}>", name.item),
+        };
+        let list = |items: Vec<String>| items.join(", ");
         match self {
-            Ty::Primitive(name) | Ty::Other(name) => f.write_str(name),
+            Ty::Primitive(name) | Ty::Other(name) => (*name).to_owned(),
             Ty::Record(fields) => {
-                f.write_str("record { ")?;
-                for (i, (name, ty)) in fields.iter().enumerate() {
-                    let separator = if i == 0 { "" } else { ", " };
-                    write!(f, "{separator}{name}: {ty}")?;
-                }
-                f.write_str(" }")
+                let fields = fields
+                    .iter()
+                    .map(|(name, ty)| format!("{name}: {}", text(ty)));
+                format!("record {{ {} }}", list(fields.collect()))
             }
             Ty::Variant(cases) => {
-                f.write_str("variant { ")?;
-                for (i, (name, ty)) in cases.iter().enumerate() {
-                    let separator = if i == 0 { "" } else { ", " };
-                    write!(f, "{separator}{name}")?;
-                    if let Some(ty) = ty {
-                        write!(f, "({ty})")?;
-                    }
-                }
-                f.write_str(" }")
+                let cases = cases.iter().map(|(name, ty)| match ty {
+                    Some(ty) => format!("{name}({})", text(ty)),
+                    None => name.clone(),
+                });
+                format!("variant {{ {} }}", list(cases.collect()))
             }
-            Ty::Enum(names) => write!(f, "enum {{ {} }}", names.join(", ")),
-            Ty::Flags(names) => write!(f, "flags {{ {} }}", names.join(", ")),
-            Ty::Tuple(items) => {
-                f.write_str("tuple<")?;
-                for (i, ty) in items.iter().enumerate() {
-                    let separator = if i == 0 { "" } else { ", " };
-                    write!(f, "{separator}{ty}")?;
-                }
-                f.write_str(">")
-            }
-            Ty::List(item) => write!(f, "list<{item}>"),
-            Ty::Option(item) => write!(f, "option<{item}>"),
-            Ty::Result(None, None) => f.write_str("result"),
-            Ty::Result(Some(ok), None) => write!(f, "result<{ok}>"),
-            Ty::Result(None, Some(err)) => write!(f, "result<_, {err}>"),
-            Ty::Result(Some(ok), Some(err)) => write!(f, "result<{ok}, {err}>"),
-            Ty::Own(name) => write!(f, "own<{}>", name.item),
-            Ty::Borrow(name) => write!(f, "borrow<{}>", name.item),
+            Ty::Enum(names) => format!("enum {{ {} }}", list(names.clone())),
+            Ty::Flags(names) => format!("flags {{ {} }}", list(names.clone())),
+            Ty::Tuple(items) => format!("tuple<{}>", list(items.iter().map(text).collect())),
+            Ty::List(item) => format!("list<{}>", text(item)),
+            Ty::Option(item) => format!("option<{}>", text(item)),
+            Ty::Result(None, None) => "result".to_owned(),
+            Ty::Result(Some(ok), None) => format!("result<{}>", text(ok)),
+            Ty::Result(None, Some(err)) => format!("result<_, {}>", text(err)),
+            Ty::Result(Some(ok), Some(err)) => format!("result<{}, {}>", text(ok), text(err)),
+            Ty::Own(name) => handle("own", name),
+            Ty::Borrow(name) => handle("borrow", name),
         }
+    }
+}
+
+impl fmt::Display for Ty {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text(false))
     }
 }
 

@@ -73,7 +73,9 @@ pub enum VerifyError {
         name: &'static str,
     },
     /// Two allocators: hosts would take the one that is not ours.
-    #[error("it exports `malloc` beside `proxy_on_memory_allocate`: proxies would call the wrong one")]
+    #[error(
+        "it exports `malloc` beside `proxy_on_memory_allocate`: proxies would call the wrong one"
+    )]
     Allocators,
 }
 
@@ -84,7 +86,9 @@ pub fn verify(bytes: &[u8]) -> Result<(), VerifyError> {
         message: error.message().to_owned(),
         offset: error.offset(),
     };
-    Validator::new_with_features(FEATURES).validate_all(bytes).map_err(invalid)?;
+    Validator::new_with_features(FEATURES)
+        .validate_all(bytes)
+        .map_err(invalid)?;
     let module = Module::read(bytes).map_err(invalid)?;
     memory(&module)?;
     if module.start.is_some() {
@@ -96,12 +100,22 @@ pub fn verify(bytes: &[u8]) -> Result<(), VerifyError> {
 
 fn memory(module: &Module<'_>) -> Result<(), VerifyError> {
     if module.memories.len() != 1 {
-        return Err(VerifyError::Memories { count: module.memories.len() });
+        return Err(VerifyError::Memories {
+            count: module.memories.len(),
+        });
     }
     let is_export = |kind: ExternalKind| kind == ExternalKind::Memory;
-    let mut exported = module.exports.iter().filter(|export| is_export(export.kind));
-    let is_only = exported.next().is_some_and(|export| export.name == MEMORY) && exported.next().is_none();
-    if is_only && module.imported.memories == 0 { Ok(()) } else { Err(VerifyError::MemoryExport) }
+    let mut exported = module
+        .exports
+        .iter()
+        .filter(|export| is_export(export.kind));
+    let is_only =
+        exported.next().is_some_and(|export| export.name == MEMORY) && exported.next().is_none();
+    if is_only && module.imported.memories == 0 {
+        Ok(())
+    } else {
+        Err(VerifyError::MemoryExport)
+    }
 }
 
 fn imports(module: &Module<'_>) -> Result<(), VerifyError> {
@@ -113,7 +127,10 @@ fn imports(module: &Module<'_>) -> Result<(), VerifyError> {
         };
         let known = list.iter().find(|function| function.name == import.name);
         let (TypeRef::Func(ty), Some(known)) = (import.ty, known) else {
-            return Err(VerifyError::Import { module: import.module.to_owned(), name: import.name.to_owned() });
+            return Err(VerifyError::Import {
+                module: import.module.to_owned(),
+                name: import.name.to_owned(),
+            });
         };
         let found = module.types.get(ty as usize).map(Signature::from);
         if found.as_ref() != Some(&known.signature()) {
@@ -131,16 +148,22 @@ fn imports(module: &Module<'_>) -> Result<(), VerifyError> {
 fn exports(module: &Module<'_>) -> Result<(), VerifyError> {
     let exported = |name: &str| module.exported_func(name);
     if exported(proxy_wasm::ABI_MARKER).is_none() {
-        return Err(VerifyError::Missing { name: proxy_wasm::ABI_MARKER });
+        return Err(VerifyError::Missing {
+            name: proxy_wasm::ABI_MARKER,
+        });
     }
     if exported("proxy_on_memory_allocate").is_none() {
-        return Err(VerifyError::Missing { name: "proxy_on_memory_allocate" });
+        return Err(VerifyError::Missing {
+            name: "proxy_on_memory_allocate",
+        });
     }
     if exported("malloc").is_some() {
         return Err(VerifyError::Allocators);
     }
     for callback in proxy_wasm::CALLBACKS {
-        let Some(found) = exported(callback.name).and_then(|index| module.func_type(index)) else { continue };
+        let Some(found) = exported(callback.name).and_then(|index| module.func_type(index)) else {
+            continue;
+        };
         let found = Signature::from(found);
         if found != callback.signature() {
             return Err(VerifyError::ExportType {

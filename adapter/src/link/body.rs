@@ -4,7 +4,9 @@
 //! kept aside with its place, so that `reach` can follow it and `emit` can fill it in without decoding again.
 
 use crate::error::AdaptError;
-use crate::link::graph::{Const, DataId, ElementId, FuncId, GlobalId, Graph, TableId, TypeId, unlinkable};
+use crate::link::graph::{
+    Const, DataId, ElementId, FuncId, GlobalId, Graph, TableId, TypeId, unlinkable,
+};
 use crate::link::unit::{Callee, Unit};
 use wasm_encoder::reencode::{Error, Reencode};
 use wasm_encoder::{Encode, Instruction};
@@ -73,7 +75,12 @@ pub struct BodyBuilder {
 impl BodyBuilder {
     /// An empty body without locals of its own.
     pub fn new() -> BodyBuilder {
-        BodyBuilder { body: Body { bytes: vec![0], ..Body::default() } }
+        BodyBuilder {
+            body: Body {
+                bytes: vec![0],
+                ..Body::default()
+            },
+        }
     }
 
     /// Appends an instruction that refers to nothing.
@@ -102,7 +109,12 @@ pub fn decode<'a>(
     body: &FunctionBody<'a>,
     keep_offsets: bool,
 ) -> Result<Body, AdaptError> {
-    let mut decoder = Decoder { graph, unit, body: Body::default(), keep_offsets };
+    let mut decoder = Decoder {
+        graph,
+        unit,
+        body: Body::default(),
+        keep_offsets,
+    };
     match decoder.run(body) {
         Ok(()) => Ok(decoder.body),
         Err(Error::UserError(error)) => Err(error),
@@ -133,7 +145,9 @@ impl<'a> Decoder<'_, 'a> {
             let position = operators.original_position();
             let operator = operators.read()?;
             if self.keep_offsets {
-                self.body.offsets.push((position, self.body.bytes.len(), self.body.refs.len()));
+                self.body
+                    .offsets
+                    .push((position, self.body.bytes.len(), self.body.refs.len()));
             }
             self.operator(operator)?;
         }
@@ -143,13 +157,22 @@ impl<'a> Decoder<'_, 'a> {
     fn operator(&mut self, operator: Operator<'a>) -> Result<(), Error<AdaptError>> {
         let to = match operator {
             Operator::Call { function_index } => return Ok(self.call(function_index)?),
-            Operator::RefFunc { function_index } => Ref::Func(self.unit.func(self.graph, function_index)?),
-            Operator::CallIndirect { type_index, table_index } => {
-                Ref::CallIndirect(self.unit.ty(type_index)?, self.unit.table(table_index)?)
+            Operator::RefFunc { function_index } => {
+                Ref::Func(self.unit.func(self.graph, function_index)?)
             }
-            Operator::Block { blockty: BlockType::FuncType(ty) } => Ref::Block(self.unit.ty(ty)?),
-            Operator::Loop { blockty: BlockType::FuncType(ty) } => Ref::Loop(self.unit.ty(ty)?),
-            Operator::If { blockty: BlockType::FuncType(ty) } => Ref::If(self.unit.ty(ty)?),
+            Operator::CallIndirect {
+                type_index,
+                table_index,
+            } => Ref::CallIndirect(self.unit.ty(type_index)?, self.unit.table(table_index)?),
+            Operator::Block {
+                blockty: BlockType::FuncType(ty),
+            } => Ref::Block(self.unit.ty(ty)?),
+            Operator::Loop {
+                blockty: BlockType::FuncType(ty),
+            } => Ref::Loop(self.unit.ty(ty)?),
+            Operator::If {
+                blockty: BlockType::FuncType(ty),
+            } => Ref::If(self.unit.ty(ty)?),
             Operator::GlobalGet { global_index } => Ref::GlobalGet(self.unit.global(global_index)?),
             Operator::GlobalSet { global_index } => Ref::GlobalSet(self.unit.global(global_index)?),
             Operator::TableGet { table } => Ref::TableGet(self.unit.table(table)?),
@@ -157,9 +180,10 @@ impl<'a> Decoder<'_, 'a> {
             Operator::TableSize { table } => Ref::TableSize(self.unit.table(table)?),
             Operator::TableGrow { table } => Ref::TableGrow(self.unit.table(table)?),
             Operator::TableFill { table } => Ref::TableFill(self.unit.table(table)?),
-            Operator::TableCopy { dst_table, src_table } => {
-                Ref::TableCopy(self.unit.table(dst_table)?, self.unit.table(src_table)?)
-            }
+            Operator::TableCopy {
+                dst_table,
+                src_table,
+            } => Ref::TableCopy(self.unit.table(dst_table)?, self.unit.table(src_table)?),
             Operator::TableInit { elem_index, table } => {
                 Ref::TableInit(self.unit.table(table)?, self.unit.element(elem_index)?)
             }
@@ -203,7 +227,10 @@ impl<'a> Decoder<'_, 'a> {
     }
 
     fn unexpected(&self, what: &str) -> Error<AdaptError> {
-        Error::UserError(unlinkable(self.unit.label.clone(), format!("an instruction refers to {what}")))
+        Error::UserError(unlinkable(
+            self.unit.label.clone(),
+            format!("an instruction refers to {what}"),
+        ))
     }
 }
 
@@ -212,7 +239,11 @@ impl Reencode for Decoder<'_, '_> {
     type Error = AdaptError;
 
     fn memory_index(&mut self, memory: u32) -> Result<u32, Error<AdaptError>> {
-        if memory == 0 { Ok(0) } else { Err(self.unexpected("a second memory")) }
+        if memory == 0 {
+            Ok(0)
+        } else {
+            Err(self.unexpected("a second memory"))
+        }
     }
 
     fn function_index(&mut self, _: u32) -> Result<u32, Error<AdaptError>> {

@@ -9,9 +9,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
 use wasm_encoder::reencode::{Reencode, RoundtripReencoder};
 use wasm_encoder::{
-    CodeSection, ConstExpr, CustomSection, DataCountSection, DataSection, ElementSection, Elements, Encode,
-    EntityType, ExportKind, ExportSection, FunctionSection, GlobalSection, ImportSection, Instruction, MemorySection,
-    Module, NameMap, NameSection, TableSection, TypeSection,
+    CodeSection, ConstExpr, CustomSection, DataCountSection, DataSection, ElementSection, Elements,
+    Encode, EntityType, ExportKind, ExportSection, FunctionSection, GlobalSection, ImportSection,
+    Instruction, MemorySection, Module, NameMap, NameSection, TableSection, TypeSection,
 };
 use wasmparser::RefType;
 
@@ -39,7 +39,11 @@ pub struct Emitted {
 }
 
 /// Writes the module: all sections but the custom ones.
-pub fn emit(graph: &Graph<'_>, reached: &Reached, exports: &[(String, FuncId)]) -> Result<(Emitted, Layout), AdaptError> {
+pub fn emit(
+    graph: &Graph<'_>,
+    reached: &Reached,
+    exports: &[(String, FuncId)],
+) -> Result<(Emitted, Layout), AdaptError> {
     let layout = Layout::new(graph, reached);
     let mut module = Module::new();
     types(graph, reached, &mut module)?;
@@ -49,7 +53,9 @@ pub fn emit(graph: &Graph<'_>, reached: &Reached, exports: &[(String, FuncId)]) 
     export(exports, &layout, &mut module)?;
     elements(graph, reached, &layout, exports, &mut module)?;
     if reached.data_is_counted {
-        module.section(&DataCountSection { count: reached.data.len() as u32 });
+        module.section(&DataCountSection {
+            count: reached.data.len() as u32,
+        });
     }
     let bodies = code(graph, reached, &layout, &mut module)?;
     data(graph, reached, &layout, &mut module)?;
@@ -60,7 +66,10 @@ pub fn emit(graph: &Graph<'_>, reached: &Reached, exports: &[(String, FuncId)]) 
 pub fn names(graph: &Graph<'_>, reached: &Reached, layout: &Layout, module: &mut Module) {
     let mut by_index = Vec::new();
     for id in &reached.funcs {
-        let name = graph.funcs.get(id.at()).and_then(|func| func.name.as_deref());
+        let name = graph
+            .funcs
+            .get(id.at())
+            .and_then(|func| func.name.as_deref());
         if let (Some(name), Ok(index)) = (name, layout.func(*id)) {
             by_index.push((index, name));
         }
@@ -77,7 +86,10 @@ pub fn names(graph: &Graph<'_>, reached: &Reached, layout: &Layout, module: &mut
 
 /// Appends a custom section.
 pub fn custom(module: &mut Module, name: &str, data: &[u8]) {
-    module.section(&CustomSection { name: Cow::Borrowed(name), data: Cow::Borrowed(data) });
+    module.section(&CustomSection {
+        name: Cow::Borrowed(name),
+        data: Cow::Borrowed(data),
+    });
 }
 
 // === impl Layout ===
@@ -85,7 +97,10 @@ pub fn custom(module: &mut Module, name: &str, data: &[u8]) {
 impl Layout {
     fn new(graph: &Graph<'_>, reached: &Reached) -> Layout {
         let is_import = |id: &&FuncId| {
-            graph.funcs.get(id.at()).is_some_and(|func| matches!(func.code, Code::Import { .. }))
+            graph
+                .funcs
+                .get(id.at())
+                .is_some_and(|func| matches!(func.code, Code::Import { .. }))
         };
         let imports = reached.funcs.iter().filter(is_import);
         let defined = reached.funcs.iter().filter(|id| !is_import(id));
@@ -114,9 +129,10 @@ impl Layout {
         Ok(match to {
             Ref::Call(id) => Instruction::Call(self.func(id)?),
             Ref::Func(id) => Instruction::RefFunc(self.func(id)?),
-            Ref::CallIndirect(of, through) => {
-                Instruction::CallIndirect { type_index: ty(of)?, table_index: table(through)? }
-            }
+            Ref::CallIndirect(of, through) => Instruction::CallIndirect {
+                type_index: ty(of)?,
+                table_index: table(through)?,
+            },
             Ref::Block(id) => Instruction::Block(block(id)?),
             Ref::Loop(id) => Instruction::Loop(block(id)?),
             Ref::If(id) => Instruction::If(block(id)?),
@@ -127,12 +143,19 @@ impl Layout {
             Ref::TableSize(id) => Instruction::TableSize(table(id)?),
             Ref::TableGrow(id) => Instruction::TableGrow(table(id)?),
             Ref::TableFill(id) => Instruction::TableFill(table(id)?),
-            Ref::TableCopy(to, from) => {
-                Instruction::TableCopy { src_table: table(from)?, dst_table: table(to)? }
-            }
-            Ref::TableInit(to, from) => Instruction::TableInit { elem_index: element(from)?, table: table(to)? },
+            Ref::TableCopy(to, from) => Instruction::TableCopy {
+                src_table: table(from)?,
+                dst_table: table(to)?,
+            },
+            Ref::TableInit(to, from) => Instruction::TableInit {
+                elem_index: element(from)?,
+                table: table(to)?,
+            },
             Ref::ElemDrop(id) => Instruction::ElemDrop(element(id)?),
-            Ref::MemoryInit(id) => Instruction::MemoryInit { mem: 0, data_index: data(id)? },
+            Ref::MemoryInit(id) => Instruction::MemoryInit {
+                mem: 0,
+                data_index: data(id)?,
+            },
             Ref::DataDrop(id) => Instruction::DataDrop(data(id)?),
         })
     }
@@ -144,7 +167,9 @@ impl Layout {
             Const::F32(bits) => ConstExpr::f32_const(wasm_encoder::Ieee32::new(bits)),
             Const::F64(bits) => ConstExpr::f64_const(wasm_encoder::Ieee64::new(bits)),
             Const::V128(value) => ConstExpr::v128_const(value),
-            Const::Null(ty) => ConstExpr::ref_null(encoded(RoundtripReencoder.heap_type(ty.heap_type()))?),
+            Const::Null(ty) => {
+                ConstExpr::ref_null(encoded(RoundtripReencoder.heap_type(ty.heap_type()))?)
+            }
             Const::Func(id) => ConstExpr::ref_func(self.func(id)?),
         })
     }
@@ -155,7 +180,10 @@ fn places<T: Eq + Hash>(ids: impl Iterator<Item = T>) -> HashMap<T, u32> {
 }
 
 fn place(places: &HashMap<u32, u32>, id: u32) -> Result<u32, AdaptError> {
-    places.get(&id).copied().ok_or_else(|| unlinkable("(all)", format!("item {id} was thought to be unused")))
+    places
+        .get(&id)
+        .copied()
+        .ok_or_else(|| unlinkable("(all)", format!("item {id} was thought to be unused")))
 }
 
 /// A type in the encoder's terms. Only what refers to type indices has none, and validation let none in.
@@ -165,17 +193,32 @@ fn encoded<T>(result: Result<T, wasm_encoder::reencode::Error>) -> Result<T, Ada
 
 fn types(graph: &Graph<'_>, reached: &Reached, module: &mut Module) -> Result<(), AdaptError> {
     let mut section = TypeSection::new();
-    for ty in reached.types.iter().filter_map(|id| graph.types.get(id.at())) {
-        section.ty().func_type(&encoded(RoundtripReencoder.func_type(ty.clone()))?);
+    for ty in reached
+        .types
+        .iter()
+        .filter_map(|id| graph.types.get(id.at()))
+    {
+        section
+            .ty()
+            .func_type(&encoded(RoundtripReencoder.func_type(ty.clone()))?);
     }
     module.section(&section);
     Ok(())
 }
 
-fn functions(graph: &Graph<'_>, reached: &Reached, layout: &Layout, module: &mut Module) -> Result<(), AdaptError> {
+fn functions(
+    graph: &Graph<'_>,
+    reached: &Reached,
+    layout: &Layout,
+    module: &mut Module,
+) -> Result<(), AdaptError> {
     let mut imports = ImportSection::new();
     let mut functions = FunctionSection::new();
-    for func in reached.funcs.iter().filter_map(|id| graph.funcs.get(id.at())) {
+    for func in reached
+        .funcs
+        .iter()
+        .filter_map(|id| graph.funcs.get(id.at()))
+    {
         let ty = place(&layout.types, func.ty.0)?;
         match func.code {
             Code::Import { module, name } => {
@@ -190,10 +233,18 @@ fn functions(graph: &Graph<'_>, reached: &Reached, layout: &Layout, module: &mut
     Ok(())
 }
 
-fn tables_and_memory(graph: &Graph<'_>, reached: &Reached, module: &mut Module) -> Result<(), AdaptError> {
+fn tables_and_memory(
+    graph: &Graph<'_>,
+    reached: &Reached,
+    module: &mut Module,
+) -> Result<(), AdaptError> {
     if !reached.tables.is_empty() {
         let mut section = TableSection::new();
-        for ty in reached.tables.iter().filter_map(|id| graph.tables.get(id.at())) {
+        for ty in reached
+            .tables
+            .iter()
+            .filter_map(|id| graph.tables.get(id.at()))
+        {
             section.table(encoded(RoundtripReencoder.table_type(*ty))?);
         }
         module.section(&section);
@@ -206,19 +257,35 @@ fn tables_and_memory(graph: &Graph<'_>, reached: &Reached, module: &mut Module) 
     Ok(())
 }
 
-fn globals(graph: &Graph<'_>, reached: &Reached, layout: &Layout, module: &mut Module) -> Result<(), AdaptError> {
+fn globals(
+    graph: &Graph<'_>,
+    reached: &Reached,
+    layout: &Layout,
+    module: &mut Module,
+) -> Result<(), AdaptError> {
     if reached.globals.is_empty() {
         return Ok(());
     }
     let mut section = GlobalSection::new();
-    for global in reached.globals.iter().filter_map(|id| graph.globals.get(id.at())) {
-        section.global(encoded(RoundtripReencoder.global_type(global.ty))?, &layout.constant(global.init)?);
+    for global in reached
+        .globals
+        .iter()
+        .filter_map(|id| graph.globals.get(id.at()))
+    {
+        section.global(
+            encoded(RoundtripReencoder.global_type(global.ty))?,
+            &layout.constant(global.init)?,
+        );
     }
     module.section(&section);
     Ok(())
 }
 
-fn export(exports: &[(String, FuncId)], layout: &Layout, module: &mut Module) -> Result<(), AdaptError> {
+fn export(
+    exports: &[(String, FuncId)],
+    layout: &Layout,
+    module: &mut Module,
+) -> Result<(), AdaptError> {
     let mut section = ExportSection::new();
     section.export(MEMORY, ExportKind::Memory, 0);
     for (name, id) in exports {
@@ -237,17 +304,28 @@ fn elements(
 ) -> Result<(), AdaptError> {
     // What is exported, or an item, or a global's value, needs no declaration to be referred to.
     let mut declared: BTreeSet<FuncId> = exports.iter().map(|(_, id)| *id).collect();
-    let globals = reached.globals.iter().filter_map(|id| graph.globals.get(id.at()));
+    let globals = reached
+        .globals
+        .iter()
+        .filter_map(|id| graph.globals.get(id.at()));
     declared.extend(globals.filter_map(|global| func_of(&global.init)));
 
     let mut section = ElementSection::new();
-    for element in reached.elements.iter().filter_map(|id| graph.elements.get(id.at())) {
+    for element in reached
+        .elements
+        .iter()
+        .filter_map(|id| graph.elements.get(id.at()))
+    {
         declared.extend(element.items.iter().filter_map(func_of));
         let items = items(element, layout)?;
         match element.mode {
             ElementMode::Active { table, offset } => {
                 let table = place(&layout.tables, table.0)?;
-                section.active((table != 0).then_some(table), &layout.constant(offset)?, items);
+                section.active(
+                    (table != 0).then_some(table),
+                    &layout.constant(offset)?,
+                    items,
+                );
             }
             ElementMode::Passive => {
                 section.passive(items);
@@ -257,7 +335,11 @@ fn elements(
             }
         }
     }
-    let undeclared: Vec<_> = reached.referenced.difference(&declared).map(|id| layout.func(*id)).collect::<Result<_, _>>()?;
+    let undeclared: Vec<_> = reached
+        .referenced
+        .difference(&declared)
+        .map(|id| layout.func(*id))
+        .collect::<Result<_, _>>()?;
     if !undeclared.is_empty() {
         section.declared(Elements::Functions(Cow::Owned(undeclared)));
     }
@@ -271,12 +353,19 @@ fn items(element: &Element, layout: &Layout) -> Result<Elements<'static>, AdaptE
     let funcs: Option<Vec<_>> = element.items.iter().map(func_of).collect();
     Ok(match funcs.filter(|_| element.ty == RefType::FUNCREF) {
         Some(funcs) => {
-            let funcs = funcs.into_iter().map(|id| layout.func(id)).collect::<Result<Vec<_>, _>>()?;
+            let funcs = funcs
+                .into_iter()
+                .map(|id| layout.func(id))
+                .collect::<Result<Vec<_>, _>>()?;
             Elements::Functions(Cow::Owned(funcs))
         }
         None => {
             let ty = encoded(RoundtripReencoder.ref_type(element.ty))?;
-            let items = element.items.iter().map(|item| layout.constant(*item)).collect::<Result<Vec<_>, _>>()?;
+            let items = element
+                .items
+                .iter()
+                .map(|item| layout.constant(*item))
+                .collect::<Result<Vec<_>, _>>()?;
             Elements::Expressions(ty, Cow::Owned(items))
         }
     })
@@ -288,9 +377,11 @@ fn code(
     layout: &Layout,
     module: &mut Module,
 ) -> Result<Vec<(FuncId, usize)>, AdaptError> {
-    let bodies = reached.funcs.iter().filter_map(|id| match graph.funcs.get(id.at()).map(|func| &func.code) {
-        Some(Code::Body(body)) => Some((*id, body)),
-        _ => None,
+    let bodies = reached.funcs.iter().filter_map(|id| {
+        match graph.funcs.get(id.at()).map(|func| &func.code) {
+            Some(Code::Body(body)) => Some((*id, body)),
+            _ => None,
+        }
     });
     let mut section = CodeSection::new();
     let mut places = Vec::new();
@@ -331,7 +422,12 @@ pub fn leb_len(value: usize) -> usize {
     bits.div_ceil(7).max(1) as usize
 }
 
-fn data(graph: &Graph<'_>, reached: &Reached, layout: &Layout, module: &mut Module) -> Result<(), AdaptError> {
+fn data(
+    graph: &Graph<'_>,
+    reached: &Reached,
+    layout: &Layout,
+    module: &mut Module,
+) -> Result<(), AdaptError> {
     if reached.data.is_empty() {
         return Ok(());
     }

@@ -184,5 +184,8 @@ impl<'a> Graph<'a> {
 
 /// Says that something of module `module` cannot be linked.
 pub fn unlinkable(module: impl Into<String>, message: impl Into<String>) -> AdaptError {
-    AdaptError::Link { module: module.into(), message: message.into() }
+    AdaptError::Link {
+        module: module.into(),
+        message: message.into(),
+    }
 }

@@ -51,9 +51,13 @@ pub fn reach<'a>(
     }
     while let Some(id) = reached.left.pop() {
         decode(graph, units, id, keep_offsets)?;
-        let Some(func) = graph.funcs.get(id.at()) else { continue };
+        let Some(func) = graph.funcs.get(id.at()) else {
+            continue;
+        };
         reached.types.insert(func.ty);
-        let Code::Body(body) = &func.code else { continue };
+        let Code::Body(body) = &func.code else {
+            continue;
+        };
         for (_, to) in &body.refs {
             reached.refer(graph, *to);
         }
@@ -67,10 +71,16 @@ fn decode<'a>(
     id: FuncId,
     keep_offsets: bool,
 ) -> Result<(), AdaptError> {
-    let Some(func) = graph.funcs.get(id.at()) else { return Ok(()) };
-    let Code::Raw { unit, body } = &func.code else { return Ok(()) };
+    let Some(func) = graph.funcs.get(id.at()) else {
+        return Ok(());
+    };
+    let Code::Raw { unit, body } = &func.code else {
+        return Ok(());
+    };
     let (unit, body) = (*unit, body.clone());
-    let Some(unit) = units.get_mut(unit).and_then(Option::as_mut) else { return Ok(()) };
+    let Some(unit) = units.get_mut(unit).and_then(Option::as_mut) else {
+        return Ok(());
+    };
     let body = body::decode(graph, unit, &body, keep_offsets)?;
     if let Some(func) = graph.funcs.get_mut(id.at()) {
         func.code = Code::Body(body);
@@ -127,7 +137,11 @@ impl Reached {
         if !self.globals.insert(id) {
             return;
         }
-        if let Some(func) = graph.globals.get(id.at()).and_then(|global| func_of(&global.init)) {
+        if let Some(func) = graph
+            .globals
+            .get(id.at())
+            .and_then(|global| func_of(&global.init))
+        {
             self.func(func);
         }
     }
@@ -147,7 +161,9 @@ impl Reached {
         if !self.elements.insert(id) {
             return;
         }
-        let Some(element) = graph.elements.get(id.at()) else { return };
+        let Some(element) = graph.elements.get(id.at()) else {
+            return;
+        };
         if let ElementMode::Active { table, .. } = element.mode {
             self.table(graph, table);
         }

@@ -11,8 +11,15 @@ use wasm_encoder::{Instruction, MemArg};
 use wasmparser::{FuncType, ValType};
 
 /// Names of errors that say it best, best first.
-const ERRORS: &[&str] =
-    &["unsupported", "not-supported", "access-denied", "access", "not-permitted", "closed", "HTTP-request-denied"];
+const ERRORS: &[&str] = &[
+    "unsupported",
+    "not-supported",
+    "access-denied",
+    "access",
+    "not-permitted",
+    "closed",
+    "HTTP-request-denied",
+];
 
 /// What a refused function answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,14 +47,26 @@ impl Refusal {
             Some(Ty::List(_) | Ty::Primitive("string")) => Refusal::Empty,
             Some(Ty::Result(_, None)) => Refusal::Error(None),
             Some(Ty::Result(ok, Some(error))) => {
-                let payload = ok.iter().map(|ok| align(ok)).max().unwrap_or(1).max(align(error));
+                let payload = ok
+                    .iter()
+                    .map(|ok| align(ok))
+                    .max()
+                    .unwrap_or(1)
+                    .max(align(error));
                 let case = |names: Vec<(&String, bool)>| {
-                    let known = ERRORS.iter().find_map(|error| names.iter().position(|(n, free)| n == error && *free));
+                    let known = ERRORS
+                        .iter()
+                        .find_map(|error| names.iter().position(|(n, free)| n == error && *free));
                     known.or_else(|| names.iter().position(|(_, free)| *free))
                 };
                 let case = match error.as_ref() {
                     Ty::Enum(names) => case(names.iter().map(|name| (name, true)).collect()),
-                    Ty::Variant(cases) => case(cases.iter().map(|(name, ty)| (name, ty.is_none())).collect()),
+                    Ty::Variant(cases) => case(
+                        cases
+                            .iter()
+                            .map(|(name, ty)| (name, ty.is_none()))
+                            .collect(),
+                    ),
                     _ => None,
                 };
                 match case {
@@ -69,8 +88,14 @@ pub fn make(graph: &mut Graph<'_>, function: &str, ty: &FuncTy, signature: &Sign
     let out = (params.len() as u32).wrapping_sub(1);
     let mut body = BodyBuilder::new();
     let store = |body: &mut BodyBuilder, offset: u64, value: u32| {
-        let memarg = MemArg { offset, align: 0, memory_index: 0 };
-        body.op(Instruction::LocalGet(out)).op(Instruction::I32Const(value as i32)).op(Instruction::I32Store8(memarg));
+        let memarg = MemArg {
+            offset,
+            align: 0,
+            memory_index: 0,
+        };
+        body.op(Instruction::LocalGet(out))
+            .op(Instruction::I32Const(value as i32))
+            .op(Instruction::I32Store8(memarg));
     };
     match (Refusal::of(ty), results.is_empty()) {
         (Refusal::Silence, true) => {}
@@ -87,8 +112,14 @@ pub fn make(graph: &mut Graph<'_>, function: &str, ty: &FuncTy, signature: &Sign
         (Refusal::Empty, true) if !params.is_empty() => {
             // Guests take the pointer for one that may not be null, even where the length is zero.
             for (offset, value) in [(0, 8), (4, 0)] {
-                let memarg = MemArg { offset, align: 2, memory_index: 0 };
-                body.op(Instruction::LocalGet(out)).op(Instruction::I32Const(value)).op(Instruction::I32Store(memarg));
+                let memarg = MemArg {
+                    offset,
+                    align: 2,
+                    memory_index: 0,
+                };
+                body.op(Instruction::LocalGet(out))
+                    .op(Instruction::I32Const(value))
+                    .op(Instruction::I32Store(memarg));
             }
         }
         _ => {
@@ -97,7 +128,11 @@ pub fn make(graph: &mut Graph<'_>, function: &str, ty: &FuncTy, signature: &Sign
     }
     let ty = graph.type_id(&FuncType::new(params, results));
     let code = Code::Body(body.finish());
-    graph.func(Func { ty, code, name: Some(Cow::Owned(format!("[refused] {function}"))) })
+    graph.func(Func {
+        ty,
+        code,
+        name: Some(Cow::Owned(format!("[refused] {function}"))),
+    })
 }
 
 fn val_type(ty: CoreTy) -> ValType {
@@ -119,7 +154,9 @@ fn align(ty: &Ty) -> u64 {
         Ty::Primitive(_) | Ty::List(_) | Ty::Own(_) | Ty::Borrow(_) | Ty::Other(_) => 4,
         Ty::Record(fields) => max(&mut fields.iter().map(|(_, ty)| ty)),
         Ty::Tuple(items) => max(&mut items.iter()),
-        Ty::Variant(cases) => max(&mut cases.iter().filter_map(|(_, ty)| ty.as_ref())).max(discriminant(cases.len())),
+        Ty::Variant(cases) => {
+            max(&mut cases.iter().filter_map(|(_, ty)| ty.as_ref())).max(discriminant(cases.len()))
+        }
         Ty::Enum(names) => discriminant(names.len()),
         Ty::Flags(names) => match names.len() {
             0..=8 => 1,

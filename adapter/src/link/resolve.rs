@@ -8,7 +8,6 @@ use crate::error::AdaptError;
 use crate::link::body::{BodyBuilder, Ref};
 use crate::link::graph::{Code, Const, Func, FuncId, Global, GlobalId, Graph, unlinkable};
 use crate::link::refusal;
-use crate::link::shim::Shims;
 use crate::link::unit::{Callee, Unit};
 use crate::module::Module;
 use crate::plan::{Feed, Plan};
@@ -41,7 +40,6 @@ struct Resolver<'a, 'c> {
     contract: &'c Contract,
     plan: &'c Plan,
     bridge: &'a Bridge<'a>,
-    shims: Shims,
     graph: Graph<'a>,
     units: Vec<Option<Unit<'a>>>,
     refusals: HashMap<usize, FuncId>,
@@ -59,17 +57,27 @@ pub fn resolve<'a>(
     plan: &Plan,
 ) -> Result<Resolved<'a>, AdaptError> {
     let mut graph = Graph::default();
-    let state = GlobalType { content_type: ValType::I32, mutable: true, shared: false };
-    let state = graph.global(Global { ty: state, init: Const::I32(0) });
+    let state = GlobalType {
+        content_type: ValType::I32,
+        mutable: true,
+        shared: false,
+    };
+    let state = graph.global(Global {
+        ty: state,
+        init: Const::I32(0),
+    });
     let ty = graph.type_id(&FuncType::new([], []));
     let code = Code::Body(BodyBuilder::new().finish());
-    let start = graph.func(Func { ty, code, name: Some(Cow::Borrowed("[component start]")) });
+    let start = graph.func(Func {
+        ty,
+        code,
+        name: Some(Cow::Borrowed("[component start]")),
+    });
     let mut resolver = Resolver {
         component,
         contract,
         plan,
         bridge,
-        shims: Shims::find(component, modules),
         graph,
         units: Vec::new(),
         refusals: HashMap::new(),
@@ -81,7 +89,9 @@ pub fn resolve<'a>(
     resolver.funcs()?;
     resolver.rest()?;
     if resolver.graph.memories.len() != 1 {
-        return Err(AdaptError::Memories { count: resolver.graph.memories.len() });
+        return Err(AdaptError::Memories {
+            count: resolver.graph.memories.len(),
+        });
     }
     resolver.finish()
 }
@@ -92,26 +102,44 @@ impl<'a> Resolver<'a, '_> {
     fn declare(&mut self, modules: &'a [Module<'a>]) -> Result<(), AdaptError> {
         for (number, instance) in self.component.instances.iter().enumerate() {
             let Some(module) = modules.get(instance.module) else {
-                return Err(unlinkable(instance.module.to_string(), "it is not in the component"));
+                return Err(unlinkable(
+                    instance.module.to_string(),
+                    "it is not in the component",
+                ));
             };
             let label = instance.module.to_string();
-            let is_gone = self.shims.gone.contains(&number);
-            self.units.push((!is_gone).then(|| Unit::declare(&mut self.graph, module, number, label)));
+            let is_gone = self.plan.shims.gone.contains(&number);
+            self.units
+                .push((!is_gone).then(|| Unit::declare(&mut self.graph, module, number, label)));
         }
         let number = self.units.len();
         let label = "of the bridge".to_owned();
-        self.units.push(Some(Unit::declare(&mut self.graph, &self.bridge.module, number, label)));
+        self.units.push(Some(Unit::declare(
+            &mut self.graph,
+            &self.bridge.module,
+            number,
+            label,
+        )));
         Ok(())
     }
 
     /// Says what every imported function is.
     fn funcs(&mut self) -> Result<(), AdaptError> {
         for number in 0..self.units.len() {
-            let Some(module) = self.units[number].as_ref().map(|unit| unit.module) else { continue };
-            let funcs = module.imports.iter().enumerate().filter(|(_, import)| matches!(import.ty, TypeRef::Func(_)));
+            let Some(module) = self.units[number].as_ref().map(|unit| unit.module) else {
+                continue;
+            };
+            let funcs = module
+                .imports
+                .iter()
+                .enumerate()
+                .filter(|(_, import)| matches!(import.ty, TypeRef::Func(_)));
             for (index, (position, import)) in funcs.enumerate() {
                 let callee = match self.component.instances.get(number) {
-                    Some(_) if import.module == PREVIEW1 && self.plan.preview1.contains(import.name) => {
+                    Some(_)
+                        if import.module == PREVIEW1
+                            && self.plan.preview1.contains(import.name) =>
+                    {
                         self.bypass(number, position);
                         self.bridge_export(&Bridge::export_name(PREVIEW1, import.name), 0)?
                     }
@@ -132,10 +160,20 @@ impl<'a> Resolver<'a, '_> {
 
     /// Notes which instance would have served an import that now goes to the bridge.
     fn bypass(&mut self, number: usize, position: usize) {
-        let mut def = self.component.instances.get(number).and_then(|instance| instance.imports.get(position));
+        let mut def = self
+            .component
+            .instances
+            .get(number)
+            .and_then(|instance| instance.imports.get(position));
         for _ in 0..MAX_CHAIN {
-            let Some(Def::Item { instance, item: Item::Func(func) }) = def else { return };
-            def = match self.shims.target(*instance, *func) {
+            let Some(Def::Item {
+                instance,
+                item: Item::Func(func),
+            }) = def
+            else {
+                return;
+            };
+            def = match self.plan.shims.target(*instance, *func) {
                 Some(target) => Some(target),
                 None => {
                     self.bypassed.insert(*instance);
@@ -146,16 +184,27 @@ impl<'a> Resolver<'a, '_> {
     }
 
     fn check_type(&self, number: usize, index: u32, callee: Callee) -> Result<(), AdaptError> {
-        let Some(unit) = &self.units[number] else { return Ok(()) };
-        let Callee::Func(id) = callee else { return Ok(()) };
+        let Some(unit) = &self.units[number] else {
+            return Ok(());
+        };
+        let Callee::Func(id) = callee else {
+            return Ok(());
+        };
         let (wanted, found) = (unit.module.func_type(index), self.graph.funcs.get(id.at()));
         let found = found.and_then(|func| self.graph.types.get(func.ty.at()));
         if wanted == found {
             return Ok(());
         }
-        let import = unit.module.imports.iter().filter(|import| matches!(import.ty, TypeRef::Func(_)));
-        let name = import.map(|import| format!("`{}` `{}`", import.module, import.name)).nth(index as usize);
-        let show = |ty: Option<&FuncType>| ty.map(|ty| crate::types::Signature::from(ty).to_string());
+        let import = unit
+            .module
+            .imports
+            .iter()
+            .filter(|import| matches!(import.ty, TypeRef::Func(_)));
+        let name = import
+            .map(|import| format!("`{}` `{}`", import.module, import.name))
+            .nth(index as usize);
+        let show =
+            |ty: Option<&FuncType>| ty.map(|ty| crate::types::Signature::from(ty).to_string());
         Err(unlinkable(
             unit.label.clone(),
             format!(
@@ -173,19 +222,28 @@ impl<'a> Resolver<'a, '_> {
             return Err(unlinkable("(all)", "an import stands for itself"));
         }
         match def {
-            Def::Item { instance, item: Item::Func(func) } => {
-                if let Some(target) = self.shims.target(*instance, *func) {
+            Def::Item {
+                instance,
+                item: Item::Func(func),
+            } => {
+                if let Some(target) = self.plan.shims.target(*instance, *func) {
                     let target = target.clone();
                     return self.def(&target, depth + 1);
                 }
-                let Some(unit) = self.units.get(*instance).and_then(Option::as_ref) else { return Ok(Callee::Absent) };
+                let Some(unit) = self.units.get(*instance).and_then(Option::as_ref) else {
+                    return Ok(Callee::Absent);
+                };
                 // Imports of an earlier instance may not have been resolved themselves.
                 if (*func as usize) < unit.module.imported.funcs {
                     let imports = unit.module.imports.iter().enumerate();
-                    let mut funcs = imports.filter(|(_, import)| matches!(import.ty, TypeRef::Func(_)));
+                    let mut funcs =
+                        imports.filter(|(_, import)| matches!(import.ty, TypeRef::Func(_)));
                     let position = funcs.nth(*func as usize).map(|(position, _)| position);
                     let source = self.component.instances.get(*instance);
-                    let def = position.zip(source).and_then(|(at, source)| source.imports.get(at)).cloned();
+                    let def = position
+                        .zip(source)
+                        .and_then(|(at, source)| source.imports.get(at))
+                        .cloned();
                     return match def {
                         Some(def) => self.def(&def, depth + 1),
                         None => Ok(Callee::Absent),
@@ -197,11 +255,17 @@ impl<'a> Resolver<'a, '_> {
             Def::Lowered(index) => self.lowered(*index, depth),
             Def::ResourceNew(_) | Def::ResourceRep(_) => Ok(Callee::Identity),
             Def::ResourceDrop(ResourceRef::Defined(index)) => {
-                let dtor = self.component.resources.get(*index).and_then(|resource| resource.dtor.as_ref());
+                let dtor = self
+                    .component
+                    .resources
+                    .get(*index)
+                    .and_then(|resource| resource.dtor.as_ref());
                 dtor.map_or(Ok(Callee::Nothing), |dtor| self.def(dtor, depth + 1))
             }
             Def::ResourceDrop(resource) => match classify::drop_name(resource, self.contract) {
-                Some(name) if self.bridge.exports.contains_key(&name) => self.bridge_export(&name, depth),
+                Some(name) if self.bridge.exports.contains_key(&name) => {
+                    self.bridge_export(&name, depth)
+                }
                 _ => Ok(Callee::Nothing),
             },
         }
@@ -210,7 +274,11 @@ impl<'a> Resolver<'a, '_> {
     fn lowered(&mut self, index: usize, depth: usize) -> Result<Callee, AdaptError> {
         match self.plan.feeds.get(index) {
             Some(Feed::Bridge { export, .. }) => self.bridge_export(export, depth),
-            Some(Feed::Refusal { function, ty, signature }) => {
+            Some(Feed::Refusal {
+                function,
+                ty,
+                signature,
+            }) => {
                 let id = match self.refusals.get(&index) {
                     Some(id) => *id,
                     None => {
@@ -236,7 +304,9 @@ impl<'a> Resolver<'a, '_> {
 
     /// What an import of the bridge is, by its contract.
     fn bridge_import(&mut self, position: usize) -> Result<Callee, AdaptError> {
-        let Some(import) = self.bridge.module.imports.get(position) else { return Ok(Callee::Absent) };
+        let Some(import) = self.bridge.module.imports.get(position) else {
+            return Ok(Callee::Absent);
+        };
         let of = |def: Option<&Def>, otherwise: Callee, resolver: &mut Self| match def {
             Some(def) => resolver.def(&def.clone(), 0),
             None => Ok(otherwise),
@@ -248,7 +318,11 @@ impl<'a> Resolver<'a, '_> {
                 (None, _) => Ok(Callee::Absent),
             },
             (GUEST_POST, name) => {
-                let post_return = self.plan.guest.get(name).and_then(|lift| lift.post_return.as_ref());
+                let post_return = self
+                    .plan
+                    .guest
+                    .get(name)
+                    .and_then(|lift| lift.post_return.as_ref());
                 of(post_return, Callee::Nothing, self)
             }
             (CABI, "realloc") => of(self.plan.realloc.as_ref(), Callee::Absent, self),
@@ -262,10 +336,16 @@ impl<'a> Resolver<'a, '_> {
                     TypeRef::Func(ty) => self.bridge.module.types.get(ty as usize),
                     _ => None,
                 };
-                let Some(ty) = ty else { return Ok(Callee::Absent) };
+                let Some(ty) = ty else {
+                    return Ok(Callee::Absent);
+                };
                 let ty = self.graph.type_id(ty);
                 let code = Code::Import { module, name };
-                Ok(Callee::Func(self.graph.func(Func { ty, code, name: Some(Cow::Borrowed(name)) })))
+                Ok(Callee::Func(self.graph.func(Func {
+                    ty,
+                    code,
+                    name: Some(Cow::Borrowed(name)),
+                })))
             }
         }
     }
@@ -273,18 +353,49 @@ impl<'a> Resolver<'a, '_> {
     /// Resolves imported tables and globals, instance by instance, and enters what each defines.
     fn rest(&mut self) -> Result<(), AdaptError> {
         for number in 0..self.units.len() {
-            let Some(mut unit) = self.units[number].take() else { continue };
+            let Some(mut unit) = self.units[number].take() else {
+                continue;
+            };
             let empty = Vec::new();
-            let defs = self.component.instances.get(number).map_or(&empty, |instance| &instance.imports);
+            let defs = self
+                .component
+                .instances
+                .get(number)
+                .map_or(&empty, |instance| &instance.imports);
             for (import, def) in unit.module.imports.iter().zip(defs) {
-                let missing = || unlinkable(unit.label.clone(), format!("`{}` is not provided", import.name));
+                let missing = || {
+                    unlinkable(
+                        unit.label.clone(),
+                        format!("`{}` is not provided", import.name),
+                    )
+                };
                 match (import.ty, def) {
-                    (TypeRef::Table(_), Def::Item { instance, item: Item::Table(index) }) => {
-                        let source = self.units.get(*instance).and_then(Option::as_ref).ok_or_else(missing)?;
+                    (
+                        TypeRef::Table(_),
+                        Def::Item {
+                            instance,
+                            item: Item::Table(index),
+                        },
+                    ) => {
+                        let source = self
+                            .units
+                            .get(*instance)
+                            .and_then(Option::as_ref)
+                            .ok_or_else(missing)?;
                         unit.tables.push(source.table(*index)?);
                     }
-                    (TypeRef::Global(_), Def::Item { instance, item: Item::Global(index) }) => {
-                        let source = self.units.get(*instance).and_then(Option::as_ref).ok_or_else(missing)?;
+                    (
+                        TypeRef::Global(_),
+                        Def::Item {
+                            instance,
+                            item: Item::Global(index),
+                        },
+                    ) => {
+                        let source = self
+                            .units
+                            .get(*instance)
+                            .and_then(Option::as_ref)
+                            .ok_or_else(missing)?;
                         unit.globals.push(source.global(*index)?);
                     }
                     (TypeRef::Func(_) | TypeRef::Memory(_), _) => {}
@@ -302,15 +413,33 @@ impl<'a> Resolver<'a, '_> {
 
     /// Lets the bridge set its stack pointer, if it has one.
     fn bind_stack(&self, bridge: &mut Unit<'a>) {
-        let named = bridge.module.global_names.iter().find(|(_, name)| *name == "__stack_pointer");
+        let named = bridge
+            .module
+            .global_names
+            .iter()
+            .find(|(_, name)| *name == "__stack_pointer");
         let index = named.map_or(0, |(index, _)| *index);
         let is_stack = |(ty, _): &&(GlobalType, _)| ty.mutable && ty.content_type == ValType::I32;
-        if bridge.module.globals.get(index as usize).filter(is_stack).is_none() {
+        if bridge
+            .module
+            .globals
+            .get(index as usize)
+            .filter(is_stack)
+            .is_none()
+        {
             return;
         }
-        let Ok(global) = bridge.global(index) else { return };
-        let imports = bridge.module.imports.iter().filter(|import| matches!(import.ty, TypeRef::Func(_)));
-        let positions = imports.enumerate().filter(|(_, import)| (import.module, import.name) == (STATE, "set-stack"));
+        let Ok(global) = bridge.global(index) else {
+            return;
+        };
+        let imports = bridge
+            .module
+            .imports
+            .iter()
+            .filter(|import| matches!(import.ty, TypeRef::Func(_)));
+        let positions = imports
+            .enumerate()
+            .filter(|(_, import)| (import.module, import.name) == (STATE, "set-stack"));
         for (index, _) in positions {
             bridge.callees[index] = Callee::GlobalSet(global);
         }
@@ -321,7 +450,12 @@ impl<'a> Resolver<'a, '_> {
         for name in self.plan.exports.keys() {
             match self.bridge_export(name, 0)? {
                 Callee::Func(id) => exports.push((name.clone(), id)),
-                _ => return Err(unlinkable("of the bridge", format!("it does not export `{name}`"))),
+                _ => {
+                    return Err(unlinkable(
+                        "of the bridge",
+                        format!("it does not export `{name}`"),
+                    ));
+                }
             }
         }
         let mut starts = Vec::new();

@@ -3,8 +3,8 @@
 use crate::error::AdaptError;
 use crate::link::body::{BodyBuilder, Ref};
 use crate::link::graph::{
-    Code, Const, Data, DataId, Element, ElementId, ElementMode, Func, FuncId, Global, GlobalId, Graph, TableId, TypeId,
-    unlinkable,
+    Code, Const, Data, DataId, Element, ElementId, ElementMode, Func, FuncId, Global, GlobalId,
+    Graph, TableId, TypeId, unlinkable,
 };
 use crate::link::reach::Reached;
 use crate::module::Module;
@@ -55,15 +55,29 @@ pub enum Callee {
 
 impl<'a> Unit<'a> {
     /// Enters the functions of `module` into the graph. Imports stay [`Callee::Absent`] until they are resolved.
-    pub fn declare(graph: &mut Graph<'a>, module: &'a Module<'a>, number: usize, label: String) -> Unit<'a> {
+    pub fn declare(
+        graph: &mut Graph<'a>,
+        module: &'a Module<'a>,
+        number: usize,
+        label: String,
+    ) -> Unit<'a> {
         let types: Vec<_> = module.types.iter().map(|ty| graph.type_id(ty)).collect();
         let names: HashMap<_, _> = module.func_names.iter().copied().collect();
         let mut callees = vec![Callee::Absent; module.imported.funcs];
-        for (index, (ty, body)) in module.funcs.iter().skip(module.imported.funcs).zip(&module.bodies).enumerate() {
+        for (index, (ty, body)) in module
+            .funcs
+            .iter()
+            .skip(module.imported.funcs)
+            .zip(&module.bodies)
+            .enumerate()
+        {
             let index = (module.imported.funcs + index) as u32;
             let ty = types.get(*ty as usize).copied().unwrap_or(TypeId(0));
             let name = names.get(&index).map(|name| Cow::Borrowed(*name));
-            let code = Code::Raw { unit: number, body: body.clone() };
+            let code = Code::Raw {
+                unit: number,
+                body: body.clone(),
+            };
             callees.push(Callee::Func(graph.func(Func { ty, code, name })));
         }
         Unit {
@@ -85,12 +99,17 @@ impl<'a> Unit<'a> {
         let module = self.module;
         for table in module.tables.iter().skip(module.imported.tables) {
             if table.init.is_some() {
-                return Err(unlinkable(self.label.clone(), "a table is filled by an expression"));
+                return Err(unlinkable(
+                    self.label.clone(),
+                    "a table is filled by an expression",
+                ));
             }
             graph.tables.push(table.ty);
             self.tables.push(TableId(graph.tables.len() as u32 - 1));
         }
-        graph.memories.extend(module.memories.iter().skip(module.imported.memories));
+        graph
+            .memories
+            .extend(module.memories.iter().skip(module.imported.memories));
         for (ty, init) in module.globals.iter().skip(module.imported.globals) {
             let init = match init {
                 Some(init) => self.constant(graph, init)?,
@@ -101,15 +120,24 @@ impl<'a> Unit<'a> {
         for element in &module.elements {
             let element = self.element_segment(graph, element)?;
             graph.elements.push(element);
-            self.elements.push(ElementId(graph.elements.len() as u32 - 1));
+            self.elements
+                .push(ElementId(graph.elements.len() as u32 - 1));
         }
         for data in &module.data {
             let offset = match &data.kind {
-                DataKind::Active { memory_index: 0, offset_expr } => Some(self.constant(graph, offset_expr)?),
-                DataKind::Active { .. } => return Err(unlinkable(self.label.clone(), "it has a second memory")),
+                DataKind::Active {
+                    memory_index: 0,
+                    offset_expr,
+                } => Some(self.constant(graph, offset_expr)?),
+                DataKind::Active { .. } => {
+                    return Err(unlinkable(self.label.clone(), "it has a second memory"));
+                }
                 DataKind::Passive => None,
             };
-            graph.data.push(Data { offset, bytes: data.data });
+            graph.data.push(Data {
+                offset,
+                bytes: data.data,
+            });
             self.data.push(DataId(graph.data.len() as u32 - 1));
         }
         Ok(())
@@ -121,7 +149,10 @@ impl<'a> Unit<'a> {
         element: &wasmparser::Element<'a>,
     ) -> Result<Element, AdaptError> {
         let mode = match &element.kind {
-            ElementKind::Active { table_index, offset_expr } => ElementMode::Active {
+            ElementKind::Active {
+                table_index,
+                offset_expr,
+            } => ElementMode::Active {
                 table: self.table(table_index.unwrap_or(0))?,
                 offset: self.constant(graph, offset_expr)?,
             },
@@ -149,7 +180,11 @@ impl<'a> Unit<'a> {
     }
 
     /// Works out a constant expression. All that it may refer to is known by now, so old engines need not compute it.
-    fn constant(&mut self, graph: &mut Graph<'a>, expression: &ConstExpr<'a>) -> Result<Const, AdaptError> {
+    fn constant(
+        &mut self,
+        graph: &mut Graph<'a>,
+        expression: &ConstExpr<'a>,
+    ) -> Result<Const, AdaptError> {
         let mut stack = Vec::new();
         for operator in expression.get_operators_reader() {
             let operator = operator.map_err(|error| self.malformed(&error))?;
@@ -161,67 +196,110 @@ impl<'a> Unit<'a> {
                 Operator::V128Const { value } => Const::V128(value.i128()),
                 Operator::RefNull { hty } => match RefType::new(true, hty) {
                     Some(ty) => Const::Null(ty),
-                    None => return Err(unlinkable(self.label.clone(), "a null of an unknown type")),
+                    None => {
+                        return Err(unlinkable(self.label.clone(), "a null of an unknown type"));
+                    }
                 },
-                Operator::RefFunc { function_index } => Const::Func(self.func(graph, function_index)?),
+                Operator::RefFunc { function_index } => {
+                    Const::Func(self.func(graph, function_index)?)
+                }
                 Operator::GlobalGet { global_index } => {
                     let global = self.global(global_index)?;
                     match graph.globals.get(global.at()) {
                         Some(global) => global.init,
-                        None => return Err(unlinkable(self.label.clone(), "a constant of no known value")),
+                        None => {
+                            return Err(unlinkable(
+                                self.label.clone(),
+                                "a constant of no known value",
+                            ));
+                        }
                     }
                 }
                 Operator::End => continue,
                 other => match (stack.pop(), stack.pop()) {
                     (Some(right), Some(left)) => match fold(&other, left, right) {
                         Some(value) => value,
-                        None => return Err(unlinkable(self.label.clone(), format!("a constant with {other:?}"))),
+                        None => {
+                            return Err(unlinkable(
+                                self.label.clone(),
+                                format!("a constant with {other:?}"),
+                            ));
+                        }
                     },
-                    _ => return Err(unlinkable(self.label.clone(), "a constant that is incomplete")),
+                    _ => {
+                        return Err(unlinkable(
+                            self.label.clone(),
+                            "a constant that is incomplete",
+                        ));
+                    }
                 },
             };
             stack.push(value);
         }
         match stack.as_slice() {
             [value] => Ok(*value),
-            _ => Err(unlinkable(self.label.clone(), "a constant that is not one value")),
+            _ => Err(unlinkable(
+                self.label.clone(),
+                "a constant that is not one value",
+            )),
         }
     }
 
     /// The graph's type of type `index`.
     pub fn ty(&self, index: u32) -> Result<TypeId, AdaptError> {
-        self.types.get(index as usize).copied().ok_or_else(|| self.beyond("type", index))
+        self.types
+            .get(index as usize)
+            .copied()
+            .ok_or_else(|| self.beyond("type", index))
     }
 
     /// What function `index` is.
     pub fn callee(&self, index: u32) -> Result<Callee, AdaptError> {
-        self.callees.get(index as usize).copied().ok_or_else(|| self.beyond("function", index))
+        self.callees
+            .get(index as usize)
+            .copied()
+            .ok_or_else(|| self.beyond("function", index))
     }
 
     /// The parameters of function `index`.
     pub fn params(&self, index: u32) -> Result<&'a [ValType], AdaptError> {
-        let ty = self.module.func_type(index).ok_or_else(|| self.beyond("function", index))?;
+        let ty = self
+            .module
+            .func_type(index)
+            .ok_or_else(|| self.beyond("function", index))?;
         Ok(ty.params())
     }
 
     /// The graph's table of table `index`.
     pub fn table(&self, index: u32) -> Result<TableId, AdaptError> {
-        self.tables.get(index as usize).copied().ok_or_else(|| self.beyond("table", index))
+        self.tables
+            .get(index as usize)
+            .copied()
+            .ok_or_else(|| self.beyond("table", index))
     }
 
     /// The graph's global of global `index`.
     pub fn global(&self, index: u32) -> Result<GlobalId, AdaptError> {
-        self.globals.get(index as usize).copied().ok_or_else(|| self.beyond("global", index))
+        self.globals
+            .get(index as usize)
+            .copied()
+            .ok_or_else(|| self.beyond("global", index))
     }
 
     /// The graph's segment of element segment `index`.
     pub fn element(&self, index: u32) -> Result<ElementId, AdaptError> {
-        self.elements.get(index as usize).copied().ok_or_else(|| self.beyond("element segment", index))
+        self.elements
+            .get(index as usize)
+            .copied()
+            .ok_or_else(|| self.beyond("element segment", index))
     }
 
     /// The graph's segment of data segment `index`.
     pub fn data(&self, index: u32) -> Result<DataId, AdaptError> {
-        self.data.get(index as usize).copied().ok_or_else(|| self.beyond("data segment", index))
+        self.data
+            .get(index as usize)
+            .copied()
+            .ok_or_else(|| self.beyond("data segment", index))
     }
 
     /// Function `index` as something that can be referred to. What is none is made one.
@@ -233,7 +311,10 @@ impl<'a> Unit<'a> {
         if let Some(id) = self.made.get(&index) {
             return Ok(*id);
         }
-        let ty = self.module.func_type(index).ok_or_else(|| self.beyond("function", index))?;
+        let ty = self
+            .module
+            .func_type(index)
+            .ok_or_else(|| self.beyond("function", index))?;
         let ty = graph.type_id(ty);
         let mut body = BodyBuilder::new();
         match callee {
@@ -246,7 +327,11 @@ impl<'a> Unit<'a> {
             Callee::Absent => return Err(self.absent(index)),
             Callee::Identity | Callee::Nothing | Callee::Func(_) => &mut body,
         };
-        let id = graph.func(Func { ty, code: Code::Body(body.finish()), name: None });
+        let id = graph.func(Func {
+            ty,
+            code: Code::Body(body.finish()),
+            name: None,
+        });
         self.made.insert(index, id);
         Ok(id)
     }
@@ -254,14 +339,28 @@ impl<'a> Unit<'a> {
     /// Whether a function that it defines is among what stays.
     pub fn is_in(&self, reached: &Reached) -> bool {
         let defined = self.callees.iter().skip(self.module.imported.funcs);
-        defined.into_iter().any(|callee| matches!(callee, Callee::Func(id) if reached.funcs.contains(id)))
+        defined
+            .into_iter()
+            .any(|callee| matches!(callee, Callee::Func(id) if reached.funcs.contains(id)))
     }
 
     /// Says that the code reaches an import which nothing provides.
     pub fn absent(&self, index: u32) -> AdaptError {
-        let import = self.module.imports.iter().filter(|import| matches!(import.ty, wasmparser::TypeRef::Func(_)));
-        let name = import.map(|import| format!("`{}` `{}`", import.module, import.name)).nth(index as usize);
-        unlinkable(self.label.clone(), format!("it calls {}, which nothing provides", name.unwrap_or_default()))
+        let import = self
+            .module
+            .imports
+            .iter()
+            .filter(|import| matches!(import.ty, wasmparser::TypeRef::Func(_)));
+        let name = import
+            .map(|import| format!("`{}` `{}`", import.module, import.name))
+            .nth(index as usize);
+        unlinkable(
+            self.label.clone(),
+            format!(
+                "it calls {}, which nothing provides",
+                name.unwrap_or_default()
+            ),
+        )
     }
 
     fn beyond(&self, what: &str, index: u32) -> AdaptError {

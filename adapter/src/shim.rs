@@ -28,8 +28,12 @@ impl Shims {
     pub fn find(component: &Component<'_>, modules: &[Module<'_>]) -> Shims {
         let mut shims = Shims::default();
         for (number, instance) in component.instances.iter().enumerate() {
-            let Some(slots) = modules.get(instance.module).and_then(slots) else { continue };
-            let Some((fixups, contents)) = contents(component, modules, number) else { continue };
+            let Some(slots) = modules.get(instance.module).and_then(slots) else {
+                continue;
+            };
+            let Some((fixups, contents)) = contents(component, modules, number) else {
+                continue;
+            };
             for (func, slot) in slots.iter().enumerate() {
                 if let Some(target) = contents.get(slot) {
                     shims.targets.insert((number, func as u32), target.clone());
@@ -61,7 +65,9 @@ fn slots(module: &Module<'_>) -> Option<Vec<u32>> {
     }
     let func_types = (0..).map_while(|index| module.func_type(index));
     let slots = module.bodies.iter().zip(func_types).zip(&module.funcs);
-    slots.map(|((body, ty), index)| slot(body, ty.params().len(), *index)).collect()
+    slots
+        .map(|((body, ty), index)| slot(body, ty.params().len(), *index))
+        .collect()
 }
 
 /// The slot that a body calls through, handing on its parameters as they are.
@@ -73,13 +79,22 @@ fn slot(body: &FunctionBody<'_>, params: usize, own_type: u32) -> Option<u32> {
             _ => return None,
         }
     }
-    let Operator::I32Const { value } = operators.read().ok()? else { return None };
+    let Operator::I32Const { value } = operators.read().ok()? else {
+        return None;
+    };
     match operators.read().ok()? {
-        Operator::CallIndirect { type_index, table_index: 0 } if type_index == own_type => {}
+        Operator::CallIndirect {
+            type_index,
+            table_index: 0,
+        } if type_index == own_type => {}
         _ => return None,
     }
     let ends = matches!(operators.read().ok()?, Operator::End) && operators.eof();
-    if ends { u32::try_from(value).ok() } else { None }
+    if ends {
+        u32::try_from(value).ok()
+    } else {
+        None
+    }
 }
 
 /// What the fixups of shim `shim` put into its table, and which instances they are. None if others use the table too.
@@ -88,7 +103,10 @@ fn contents(
     modules: &[Module<'_>],
     shim: usize,
 ) -> Option<(Vec<usize>, HashMap<u32, Def>)> {
-    let table = Def::Item { instance: shim, item: Item::Table(0) };
+    let table = Def::Item {
+        instance: shim,
+        item: Item::Table(0),
+    };
     let mut fixups = Vec::new();
     let mut contents = HashMap::new();
     for (number, instance) in component.instances.iter().enumerate() {
@@ -106,14 +124,28 @@ fn contents(
             return None;
         }
         let imported = module.imports.iter().zip(&instance.imports);
-        let funcs: Vec<_> =
-            imported.filter(|(import, _)| matches!(import.ty, TypeRef::Func(_))).map(|(_, def)| def).collect();
+        let funcs: Vec<_> = imported
+            .filter(|(import, _)| matches!(import.ty, TypeRef::Func(_)))
+            .map(|(_, def)| def)
+            .collect();
         for element in &module.elements {
-            let ElementKind::Active { table_index: None | Some(0), offset_expr } = &element.kind else { return None };
-            let ElementItems::Functions(items) = &element.items else { return None };
+            let ElementKind::Active {
+                table_index: None | Some(0),
+                offset_expr,
+            } = &element.kind
+            else {
+                return None;
+            };
+            let ElementItems::Functions(items) = &element.items else {
+                return None;
+            };
             let mut offset = offset_expr.get_operators_reader();
-            let Operator::I32Const { value } = offset.read().ok()? else { return None };
-            let Operator::End = offset.read().ok()? else { return None };
+            let Operator::I32Const { value } = offset.read().ok()? else {
+                return None;
+            };
+            let Operator::End = offset.read().ok()? else {
+                return None;
+            };
             for (slot, func) in (u32::try_from(value).ok()?..).zip(items.clone()) {
                 let def = funcs.get(func.ok()? as usize)?;
                 contents.insert(slot, (*def).clone());
@@ -121,5 +153,9 @@ fn contents(
         }
         fixups.push(number);
     }
-    if fixups.is_empty() { None } else { Some((fixups, contents)) }
+    if fixups.is_empty() {
+        None
+    } else {
+        Some((fixups, contents))
+    }
 }

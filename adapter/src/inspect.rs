@@ -1,0 +1,450 @@
+//! Says what is in a component or module, without running or changing it.
+//!
+//! What a component needs is read off the same plan by which `adapt` would link it, so the two cannot disagree. How an
+//! [`Inspection`] is shown is up to who asked; it has a plain form and serialises.
+
+use crate::bridge::PREVIEW1;
+use crate::classify;
+use crate::component::Component;
+use crate::contract::Contract;
+use crate::error::AdaptError;
+use crate::link::Refusal;
+use crate::module::{Module, Sizes};
+use crate::plan::{Feed, Plan};
+use crate::{Adapter, METADATA, parse, proxy_wasm};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use wasmparser::{Parser, Payload, TypeRef, Validator, WasmFeatures};
+
+/// What is in a file.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub struct Inspection {
+    /// What it is.
+    pub kind: Kind,
+    /// The contract that a component was built against, such as `tidegate:proxy@0.1.0`.
+    pub world: Option<String>,
+    /// The ABI that a module speaks, such as `0.2.1`.
+    pub abi: Option<String>,
+    /// The plugin's name.
+    pub name: Option<String>,
+    /// The plugin's version.
+    pub version: Option<String>,
+    /// The JSON Schema of the plugin's configuration.
+    pub schema: Option<serde_json::Value>,
+    /// What the proxy calls: a component's exported interfaces, a module's exported functions.
+    pub callbacks: Vec<String>,
+    /// What it calls in the proxy.
+    pub hostcalls: Vec<String>,
+    /// What it calls of WASI.
+    pub wasi: Vec<Wasi>,
+    /// How large it is.
+    pub size: Size,
+    /// Why `adapt` refuses it, if it does.
+    pub refusal: Option<String>,
+}
+
+/// What a file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// A component.
+    Component,
+    /// A core module for Proxy-Wasm hosts.
+    ProxyWasm,
+    /// Any other core module.
+    CoreModule,
+}
+
+/// A function of WASI that is called.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Wasi {
+    /// Which, such as `wasi:clocks/wall-clock.now`.
+    pub function: String,
+    /// What becomes of the call.
+    pub how: Mapping,
+}
+
+/// What becomes of a call of WASI in a proxy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mapping {
+    /// It does what it should, by the proxy's means.
+    Mapped,
+    /// It is refused at run time, in the way that its type allows for.
+    Refused,
+    /// It traps at run time: its type has no room for a refusal.
+    Traps,
+    /// The proxy provides it, in every supported release.
+    AlwaysAvailable,
+    /// The proxy provides it in some releases only: elsewhere the module does not load.
+    NotEverywhere,
+}
+
+/// Sizes in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Size {
+    /// Code.
+    pub code: usize,
+    /// Data.
+    pub data: usize,
+    /// Names of functions and the like.
+    pub names: usize,
+    /// Other custom sections.
+    pub custom: usize,
+    /// What is left: types, imports, exports, tables …
+    pub other: usize,
+    /// The file.
+    pub total: usize,
+}
+
+/// Why a file cannot be inspected.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InspectError {
+    /// Neither a component nor a module, or not a valid one.
+    #[error(transparent)]
+    Invalid(#[from] AdaptError),
+    /// The plugin's description of itself cannot be read.
+    #[error("the section `{METADATA}`, in which a plugin describes itself, cannot be read")]
+    Metadata(#[source] serde_json::Error),
+}
+
+/// What a plugin says of itself.
+#[derive(Deserialize, Default)]
+struct Metadata {
+    name: Option<String>,
+    version: Option<String>,
+    schema: Option<serde_json::Value>,
+}
+
+/// The packages of WASI that have a meaning in a proxy; the others are refused.
+const MAPPED: &[&str] = &["wasi:cli/", "wasi:clocks/", "wasi:io/", "wasi:random/"];
+
+/// Says what is in `wasm`.
+pub fn inspect(wasm: &[u8]) -> Result<Inspection, InspectError> {
+    let mut inspection = if Parser::is_core_wasm(wasm) {
+        core_module(wasm)?
+    } else {
+        component(wasm)?
+    };
+    if let Some(metadata) = metadata(wasm).map_err(InspectError::Metadata)? {
+        inspection.name = metadata.name;
+        inspection.version = metadata.version;
+        inspection.schema = metadata.schema;
+    }
+    Ok(inspection)
+}
+
+// === impl Inspection ===
+
+impl Inspection {
+    fn empty(kind: Kind, size: Size) -> Inspection {
+        Inspection {
+            kind,
+            world: None,
+            abi: None,
+            name: None,
+            version: None,
+            schema: None,
+            callbacks: Vec::new(),
+            hostcalls: Vec::new(),
+            wasi: Vec::new(),
+            size,
+            refusal: None,
+        }
+    }
+}
+
+impl fmt::Display for Inspection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self.kind {
+            Kind::Component => "component",
+            Kind::ProxyWasm => "Proxy-Wasm module",
+            Kind::CoreModule => "core module",
+        };
+        writeln!(f, "kind       {kind}")?;
+        let named = [
+            ("world", &self.world),
+            ("abi", &self.abi),
+            ("name", &self.name),
+            ("version", &self.version),
+        ];
+        for (label, value) in named {
+            if let Some(value) = value {
+                writeln!(f, "{label:<10} {value}")?;
+            }
+        }
+        if let Some(schema) = &self.schema {
+            writeln!(f, "{:<10} {schema}", "schema")?;
+        }
+        for (label, values) in [
+            ("callbacks", &self.callbacks),
+            ("hostcalls", &self.hostcalls),
+        ] {
+            for (i, value) in values.iter().enumerate() {
+                writeln!(f, "{:<10} {value}", if i == 0 { label } else { "" })?;
+            }
+        }
+        for (i, wasi) in self.wasi.iter().enumerate() {
+            let how = match wasi.how {
+                Mapping::Mapped => "mapped",
+                Mapping::Refused => "refused at run time",
+                Mapping::Traps => "traps at run time",
+                Mapping::AlwaysAvailable => "always available",
+                Mapping::NotEverywhere => "not in every supported Envoy",
+            };
+            writeln!(
+                f,
+                "{:<10} {} ({how})",
+                if i == 0 { "wasi" } else { "" },
+                wasi.function
+            )?;
+        }
+        let Size {
+            code,
+            data,
+            names,
+            custom,
+            other,
+            total,
+        } = self.size;
+        writeln!(
+            f,
+            "size       {total} bytes: code {code}, data {data}, names {names}, custom {custom}, other {other}"
+        )?;
+        match &self.refusal {
+            Some(refusal) => writeln!(f, "adapt      refuses it: {refusal}"),
+            None => Ok(()),
+        }
+    }
+}
+
+fn component(wasm: &[u8]) -> Result<Inspection, InspectError> {
+    let mut inspection = Inspection::empty(Kind::Component, component_size(wasm));
+    let adapter = Adapter::get()?;
+    let component = match parse::parse(wasm) {
+        Ok(component) => component,
+        Err(
+            error @ (AdaptError::NotWasm
+            | AdaptError::Truncated { .. }
+            | AdaptError::Invalid { .. }),
+        ) => return Err(error.into()),
+        Err(error) => {
+            inspection.refusal = Some(error.to_string());
+            return Ok(inspection);
+        }
+    };
+    let interfaces = component.exports.keys().chain(component.imports.keys());
+    inspection.world = interfaces
+        .into_iter()
+        .find_map(|interface| world(interface, &adapter.contract.prefix));
+    let exports = component.exports.keys();
+    let optional = exports.filter(|name| !adapter.contract.required.contains(name));
+    let callbacks = optional.filter_map(|name| adapter.contract.short(name));
+    inspection.callbacks = callbacks.map(str::to_owned).collect();
+    match adapter.plan(&component) {
+        Ok(plan) => describe(&plan, &mut inspection),
+        Err(error) => {
+            inspection.refusal = Some(error.to_string());
+            unplanned(&component, &adapter.contract, &mut inspection);
+        }
+    }
+    inspection.hostcalls.sort();
+    inspection.wasi.sort_by(|a, b| a.function.cmp(&b.function));
+    inspection.wasi.dedup();
+    inspection.hostcalls.dedup();
+    Ok(inspection)
+}
+
+/// `tidegate:proxy@0.1.0` for an interface of it.
+fn world(interface: &str, prefix: &str) -> Option<String> {
+    let rest = interface.strip_prefix(prefix)?;
+    let (_, version) = rest.split_once('@')?;
+    Some(format!("{}@{version}", prefix.trim_end_matches('/')))
+}
+
+fn describe(plan: &Plan, inspection: &mut Inspection) {
+    for feed in plan.used_feeds() {
+        match feed {
+            Feed::Bridge {
+                export,
+                wasi: false,
+                ..
+            } => inspection.hostcalls.push(dotted(export)),
+            Feed::Bridge {
+                export, wasi: true, ..
+            } => {
+                let is_mapped = MAPPED.iter().any(|package| export.starts_with(package));
+                let how = if is_mapped {
+                    Mapping::Mapped
+                } else {
+                    Mapping::Refused
+                };
+                inspection.wasi.push(Wasi {
+                    function: dotted(export),
+                    how,
+                });
+            }
+            Feed::Refusal { function, ty, .. } => {
+                let how = if Refusal::of(ty) == Refusal::Trap {
+                    Mapping::Traps
+                } else {
+                    Mapping::Refused
+                };
+                inspection.wasi.push(Wasi {
+                    function: dotted(function),
+                    how,
+                });
+            }
+        }
+    }
+    for function in &plan.preview1 {
+        inspection.wasi.push(Wasi {
+            function: format!("{PREVIEW1}.{function}"),
+            how: Mapping::Mapped,
+        });
+    }
+}
+
+/// What a component calls that cannot be adapted.
+fn unplanned(component: &Component<'_>, contract: &Contract, inspection: &mut Inspection) {
+    for lowering in &component.lowerings {
+        let name = &lowering.name;
+        match classify::wasi(&name.interface) {
+            Some(interface) => {
+                let is_mapped = MAPPED.iter().any(|package| interface.starts_with(package));
+                let how = if is_mapped {
+                    Mapping::Mapped
+                } else {
+                    Mapping::Refused
+                };
+                inspection.wasi.push(Wasi {
+                    function: format!("{interface}.{}", name.item),
+                    how,
+                });
+            }
+            None => {
+                let interface = contract.short(&name.interface).unwrap_or(&name.interface);
+                inspection
+                    .hostcalls
+                    .push(format!("{interface}.{}", name.item));
+            }
+        }
+    }
+}
+
+fn dotted(export: &str) -> String {
+    export.replacen('#', ".", 1)
+}
+
+fn core_module(wasm: &[u8]) -> Result<Inspection, InspectError> {
+    let invalid = |error: wasmparser::Error| AdaptError::Invalid {
+        message: error.message().to_owned(),
+        offset: error.offset(),
+    };
+    Validator::new_with_features(WasmFeatures::all())
+        .validate_all(wasm)
+        .map_err(invalid)?;
+    let module = Module::read(wasm).map_err(invalid)?;
+    let abi = proxy_wasm::abi_version(&module);
+    let kind = if abi.is_some() {
+        Kind::ProxyWasm
+    } else {
+        Kind::CoreModule
+    };
+    let mut inspection = Inspection::empty(kind, module_size(&module.sizes));
+    inspection.abi = abi;
+    if kind == Kind::ProxyWasm {
+        let exported = module.exports.iter().map(|export| export.name.to_owned());
+        inspection.callbacks = exported
+            .filter(|name| name.starts_with("proxy_on_") && name != "proxy_on_memory_allocate")
+            .collect();
+        inspection.callbacks.sort();
+    }
+    for import in module
+        .imports
+        .iter()
+        .filter(|import| matches!(import.ty, TypeRef::Func(_)))
+    {
+        match import.module {
+            "env" if import.name.starts_with("proxy_") => {
+                inspection.hostcalls.push(import.name.to_owned())
+            }
+            PREVIEW1 | "wasi_unstable" => {
+                let is_common = proxy_wasm::WASI
+                    .iter()
+                    .any(|function| function.name == import.name);
+                let how = if is_common {
+                    Mapping::AlwaysAvailable
+                } else {
+                    Mapping::NotEverywhere
+                };
+                inspection.wasi.push(Wasi {
+                    function: format!("{}.{}", import.module, import.name),
+                    how,
+                });
+            }
+            _ => {}
+        }
+    }
+    inspection.hostcalls.sort();
+    inspection.wasi.sort_by(|a, b| a.function.cmp(&b.function));
+    Ok(inspection)
+}
+
+fn module_size(sizes: &Sizes) -> Size {
+    let Sizes {
+        code,
+        data,
+        names,
+        customs,
+        total,
+    } = *sizes;
+    let counted = code + data + names + customs;
+    Size {
+        code,
+        data,
+        names,
+        custom: customs,
+        other: total.saturating_sub(counted),
+        total,
+    }
+}
+
+/// The sizes of all core modules of a component, and of what is around them.
+fn component_size(wasm: &[u8]) -> Size {
+    let mut size = Size {
+        total: wasm.len(),
+        ..Size::default()
+    };
+    // What cannot be read adds to the rest; `parse` says what is wrong with it.
+    for payload in Parser::new(0).parse_all(wasm).map_while(Result::ok) {
+        match payload {
+            Payload::CodeSectionStart { range, .. } => size.code += range.len(),
+            Payload::DataSection(section) => size.data += section.range().len(),
+            Payload::CustomSection(section) if section.name() == "name" => {
+                size.names += section.data().len()
+            }
+            Payload::CustomSection(section) => size.custom += section.data().len(),
+            _ => {}
+        }
+    }
+    size.other = size
+        .total
+        .saturating_sub(size.code + size.data + size.names + size.custom);
+    size
+}
+
+/// What the plugin says of itself, in whichever of the file's modules it says it.
+fn metadata(wasm: &[u8]) -> Result<Option<Metadata>, serde_json::Error> {
+    let section = Parser::new(0)
+        .parse_all(wasm)
+        .map_while(Result::ok)
+        .find_map(|payload| match payload {
+            Payload::CustomSection(section) if section.name() == METADATA => Some(section.data()),
+            _ => None,
+        });
+    section.map(serde_json::from_slice).transpose()
+}

@@ -1,0 +1,229 @@
+//! Golden tests: each folder of `cases/` is a component, and what the adapter says to it.
+//!
+//! A folder holds what the component is made of:
+//!
+//! - `world.wit`, a package with one world, which may hold packages of its own. A first line `// with: …` asks for
+//!   `preview1` (WASI's adapter beside the main module), `utf16` (strings) or `async` (lifts and lowers).
+//! - `main.wat`, its main module. Without one a module is made up of the world.
+//! - or, instead of both, `input.wat` or `input.txt`: the file itself.
+//!
+//! and what is expected, which `BLESS=1 cargo test -p tidegate-adapter --test cases` writes:
+//!
+//! - `plan.txt`: what is linked to what. `module.txt`, where there is a `main.wat`: what is in the module.
+//! - `error.txt`, in folders that begin with `error-`: why it is refused. Others must not be refused.
+
+mod support;
+
+use anyhow::{Context, Result, bail, ensure};
+use libtest_mimic::{Arguments, Trial};
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use support::Recipe;
+use tidegate_adapter::{Options, adapt, explain, inspect, verify};
+use wasmparser::{Parser, Payload};
+use wit_component::StringEncoding;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
+    let mut cases: Vec<PathBuf> = fs::read_dir(folder)
+        .expect("the folder `tests/cases`")
+        .map(|entry| entry.expect("an entry of `tests/cases`").path())
+        .collect();
+    cases.sort();
+    let trials = cases.into_iter().map(|case| {
+        let name = case
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned());
+        Trial::test(name.unwrap_or_default(), move || {
+            run(&case).map_err(|error| format!("{error:#}").into())
+        })
+    });
+    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+}
+
+fn run(case: &Path) -> Result<()> {
+    let must_fail = case
+        .file_name()
+        .is_some_and(|name| name.to_string_lossy().starts_with("error-"));
+    let input = input(case)?;
+    match adapt(&input, &Options::default()) {
+        Ok(_) if must_fail => bail!("it was adapted, though its name says that it must be refused"),
+        Ok(output) => {
+            verify(&output)?;
+            ensure!(
+                inspect(&input)?.refusal.is_none(),
+                "`inspect` says that it is refused"
+            );
+            compare(&case.join("plan.txt"), &explain(&input)?)?;
+            if case.join("main.wat").exists() {
+                compare(
+                    &case.join("module.txt"),
+                    &summary(&output, &case.join("main.wat"))?,
+                )?;
+            }
+            Ok(())
+        }
+        Err(error) if must_fail => {
+            // Whoever asks first what it is must be told the same.
+            match inspect(&input) {
+                Ok(inspection) if inspection.abi.is_some() || inspection.refusal.is_none() => {}
+                Ok(inspection) => ensure!(
+                    inspection.refusal == Some(error.to_string()),
+                    "`inspect` differs"
+                ),
+                Err(inspected) => ensure!(
+                    inspected.to_string() == error.to_string(),
+                    "`inspect` differs"
+                ),
+            }
+            compare(&case.join("error.txt"), &format!("{error}\n"))
+        }
+        Err(error) => Err(error).context("it was refused"),
+    }
+}
+
+fn input(case: &Path) -> Result<Vec<u8>> {
+    let read = |name: &str| fs::read_to_string(case.join(name)).ok();
+    if let Some(text) = read("input.txt") {
+        return Ok(text.into_bytes());
+    }
+    if let Some(text) = read("input.wat") {
+        return Ok(wat::parse_str(text)?);
+    }
+    let wit = read("world.wit")
+        .context("it holds neither `world.wit` nor `input.wat` nor `input.txt`")?;
+    let with = wit
+        .lines()
+        .next()
+        .and_then(|line| line.strip_prefix("// with: "))
+        .unwrap_or_default();
+    let has = |word: &str| with.split(", ").any(|with| with == word);
+    let recipe = Recipe {
+        wit: &wit,
+        module: read("main.wat").map(wat::parse_str).transpose()?,
+        preview1: has("preview1"),
+        encoding: has("utf16").then_some(StringEncoding::UTF16),
+        is_async: has("async"),
+    };
+    recipe.make()
+}
+
+fn compare(file: &Path, actual: &str) -> Result<()> {
+    if std::env::var_os("BLESS").is_some() {
+        return fs::write(file, actual)
+            .with_context(|| format!("failed to write {}", file.display()));
+    }
+    let expected = fs::read_to_string(file)
+        .unwrap_or_default()
+        .replace("\r\n", "\n");
+    ensure!(
+        expected == actual,
+        "{} differs; `BLESS=1 cargo test -p tidegate-adapter --test cases` accepts what is now.\nexpected:\n{expected}\nactual:\n{actual}",
+        file.display()
+    );
+    Ok(())
+}
+
+/// What is in a module, without what changes with every change of the bridge.
+fn summary(module: &[u8], source: &Path) -> Result<String> {
+    let source = fs::read_to_string(source)?;
+    let mut out = String::new();
+    for payload in Parser::new(0).parse_all(module) {
+        match payload? {
+            Payload::ImportSection(section) => {
+                for import in section.into_imports() {
+                    let import = import?;
+                    writeln!(out, "import {} {}", import.module, import.name)?;
+                }
+            }
+            Payload::TableSection(section) => {
+                for table in section {
+                    let ty = table?.ty;
+                    writeln!(
+                        out,
+                        "table of {}, {} to {:?}",
+                        ty.element_type, ty.initial, ty.maximum
+                    )?;
+                }
+            }
+            Payload::MemorySection(section) => {
+                for memory in section {
+                    writeln!(out, "memory of {} pages", memory?.initial)?;
+                }
+            }
+            Payload::GlobalSection(section) => {
+                for global in section {
+                    let global = global?;
+                    let first = global.init_expr.get_operators_reader().read()?;
+                    let mutable = if global.ty.mutable { "mutable " } else { "" };
+                    writeln!(out, "global {mutable}{} {first:?}", global.ty.content_type)?;
+                }
+            }
+            Payload::ExportSection(section) => {
+                for export in section {
+                    writeln!(out, "export {}", export?.name)?;
+                }
+            }
+            Payload::ElementSection(section) => {
+                for element in section {
+                    let (kind, items) = (
+                        element.as_ref().map(|e| kind(&e.kind)),
+                        element.as_ref().map(|e| len(&e.items)),
+                    );
+                    if let (Ok(kind), Ok(items)) = (kind, items) {
+                        writeln!(out, "elements {kind}, {items} of them")?;
+                    }
+                }
+            }
+            Payload::DataSection(section) => {
+                for data in section {
+                    let data = data?;
+                    let place = match data.kind {
+                        wasmparser::DataKind::Passive => "passive".to_owned(),
+                        wasmparser::DataKind::Active { offset_expr, .. } => {
+                            format!("at {:?}", offset_expr.get_operators_reader().read()?)
+                        }
+                    };
+                    writeln!(out, "data {place}, {} bytes", data.data.len())?;
+                }
+            }
+            Payload::CustomSection(section) if section.name() == "name" => {
+                let wasmparser::KnownCustom::Name(names) = section.as_known() else {
+                    bail!("no names")
+                };
+                for name in names {
+                    let wasmparser::Name::Function(functions) = name? else {
+                        continue;
+                    };
+                    for naming in functions {
+                        let name = naming?.name;
+                        if source.contains(&format!("(func ${name} ")) {
+                            writeln!(out, "function {name}")?;
+                        }
+                    }
+                }
+            }
+            Payload::CustomSection(section) => writeln!(out, "section {}", section.name())?,
+            _ => {}
+        }
+    }
+    Ok(out)
+}
+
+fn kind(kind: &wasmparser::ElementKind<'_>) -> &'static str {
+    match kind {
+        wasmparser::ElementKind::Passive => "passive",
+        wasmparser::ElementKind::Active { .. } => "active",
+        wasmparser::ElementKind::Declared => "declared",
+    }
+}
+
+fn len(items: &wasmparser::ElementItems<'_>) -> u32 {
+    match items {
+        wasmparser::ElementItems::Functions(items) => items.count(),
+        wasmparser::ElementItems::Expressions(_, items) => items.count(),
+    }
+}

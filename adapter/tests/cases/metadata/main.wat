@@ -1,0 +1,22 @@
+;; What a plugin says of itself is carried along, debug information is not.
+(module
+    (@custom "tidegate-plugin" "{\"name\":\"metadata\",\"version\":\"1.2.3\",\"schema\":null}")
+    (@custom ".debug_info" "\00")
+    (@custom "producers" "\00")
+    (memory (export "memory") 2)
+    (global $heap (mut i32) (i32.const 4096))
+
+    (func $realloc (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+        global.get $heap
+        global.get $heap
+        local.get 3
+        i32.add
+        global.set $heap)
+    (func $configure (export "tidegate:proxy/plugin@0.1.0#[static]plugin-context.configure")
+        (param i32 i32) (result i32)
+        i32.const 16)
+    (func $filter (export "tidegate:proxy/http-filter@0.1.0#[constructor]filter")
+        (param i32 i32) (result i32)
+        local.get 1)
+
+    (func $log (export "tidegate:proxy/on-log@0.1.0#handle") (param i32)))

@@ -1,0 +1,185 @@
+//! No file makes the adapter panic, and what it accepts is what it would make of a good one: a module that verifies.
+//!
+//! The inputs are the example plugin in the three shapes that build tools give it, cut off at every length and changed
+//! in ten thousand ways that are the same on every run.
+
+mod support;
+
+use anyhow::{Context, Result, ensure};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
+use support::{Recipe, Shape};
+use tidegate_adapter::{AdaptError, InspectError, Options, adapt, inspect, verify};
+
+const MUTATIONS: u64 = 10_000;
+
+/// A small generator of numbers (SplitMix64): the tests need the same ones everywhere, and nothing else of them.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, limit: usize) -> usize {
+        (self.next() % limit.max(1) as u64) as usize
+    }
+}
+
+#[test]
+fn every_shape_is_adapted() -> Result<()> {
+    for shape in Shape::ALL {
+        let input = shape.build()?;
+        let output = adapt(&input, &Options::default()).with_context(|| format!("{shape:?}"))?;
+        verify(&output)?;
+        let inspection = inspect(&input)?;
+        ensure!(
+            inspection.refusal.is_none() && !inspection.callbacks.is_empty(),
+            "{inspection:?}"
+        );
+        let smaller = adapt(
+            &input,
+            &Options {
+                strip_names: true,
+                ..Options::default()
+            },
+        )?;
+        ensure!(
+            smaller.len() < output.len(),
+            "{shape:?} has no names to strip"
+        );
+        ensure!(inspect(&smaller)?.size.names == 0, "{shape:?} keeps names");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_file_that_is_cut_off_is_refused_as_such() -> Result<()> {
+    for shape in Shape::ALL {
+        let input = shape.build()?;
+        for len in 0..input.len() {
+            let cut = &input[..len];
+            let result = catch_unwind(|| adapt(cut, &Options::default()));
+            let result =
+                result.map_err(|_| anyhow::anyhow!("{shape:?} cut off at {len} panics"))?;
+            // Between two sections it may be a component of another world. It is none of ours.
+            let error = result
+                .err()
+                .with_context(|| format!("{shape:?} cut off at {len} is adapted"))?;
+            let is_right = matches!(
+                error,
+                AdaptError::Truncated { .. }
+                    | AdaptError::NotAPlugin { .. }
+                    | AdaptError::NoCallback { .. }
+            );
+            ensure!(is_right, "{shape:?} cut off at {len}: {error}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn mutations_of_the_wasip2_shape_do_no_harm() -> Result<()> {
+    mutate(&Shape::Wasip2.build()?)
+}
+
+#[test]
+fn mutations_of_the_preview1_shape_do_no_harm() -> Result<()> {
+    mutate(&Shape::Preview1.build()?)
+}
+
+#[test]
+fn mutations_of_the_bare_shape_do_no_harm() -> Result<()> {
+    mutate(&Shape::Bare.build()?)
+}
+
+/// Small, so most changes hit the component's own sections and not code.
+#[test]
+fn mutations_of_a_made_up_plugin_do_no_harm() -> Result<()> {
+    let wit = "package test:made-up; world plugin { include tidegate:proxy/all@0.1.0; }";
+    mutate(
+        &Recipe {
+            wit,
+            ..Recipe::default()
+        }
+        .make()?,
+    )
+}
+
+fn mutate(input: &[u8]) -> Result<()> {
+    let threads = thread::available_parallelism()
+        .map_or(1, |threads| threads.get() as u64)
+        .min(8);
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads)
+            .map(|first| {
+                scope.spawn(move || {
+                    (first..MUTATIONS)
+                        .step_by(threads as usize)
+                        .try_for_each(|seed| try_one(input, seed))
+                })
+            })
+            .collect();
+        workers
+            .into_iter()
+            .try_for_each(|worker| match worker.join() {
+                Ok(result) => result,
+                Err(_) => anyhow::bail!("the test itself panicked"),
+            })
+    })
+}
+
+fn try_one(input: &[u8], seed: u64) -> Result<()> {
+    let mutant = mutant(input, seed);
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        let inspected = inspect(&mutant);
+        (adapt(&mutant, &Options::default()), inspected)
+    }));
+    let Ok((adapted, inspected)) = outcome else {
+        anyhow::bail!("mutation {seed} panics")
+    };
+    match adapted {
+        Ok(output) => {
+            verify(&output).with_context(|| format!("mutation {seed}"))?;
+            let refusal = inspected.map(|inspection| inspection.refusal);
+            // What it says of itself is not read when it is adapted.
+            ensure!(
+                matches!(refusal, Ok(None) | Err(InspectError::Metadata(_))),
+                "mutation {seed}: {refusal:?}"
+            );
+        }
+        // A bad file is refused before something is made of it, not after.
+        Err(AdaptError::Verify(error)) => {
+            anyhow::bail!("mutation {seed} is made something of: {error}")
+        }
+        Err(_) => {}
+    }
+    Ok(())
+}
+
+/// `input` with one to four changes: bits flipped, bytes set, copied, inserted or removed.
+fn mutant(input: &[u8], seed: u64) -> Vec<u8> {
+    let mut random = Random(seed);
+    let mut bytes = input.to_vec();
+    for _ in 0..=random.below(4) {
+        let at = random.below(bytes.len());
+        match random.below(5) {
+            0 => bytes[at] ^= 1 << random.below(8),
+            1 => bytes[at] = random.next() as u8,
+            2 => {
+                let from = random.below(bytes.len());
+                let len = random.below(16).min(bytes.len() - at.max(from));
+                bytes.copy_within(from..from + len, at);
+            }
+            3 => bytes.insert(at, random.next() as u8),
+            _ => {
+                bytes.remove(at);
+            }
+        }
+    }
+    bytes
+}

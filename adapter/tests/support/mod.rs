@@ -1,0 +1,156 @@
+//! Makes components: of a world and a few lines of WebAssembly text, and of the example plugin in each shape that build
+//! tools give it.
+
+#![allow(
+    dead_code,
+    clippy::allow_attributes,
+    reason = "each test that includes this file needs a part of it"
+)]
+
+use anyhow::{Context, Result, bail};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use wit_component::{ComponentEncoder, StringEncoding, dummy_module, embed_component_metadata};
+use wit_parser::{LiftLowerAbi, ManglingAndAbi, Resolve};
+
+/// The adapter that cargo-component 0.21 puts beside a main module for WASI's first preview.
+pub use wasi_preview1_component_adapter_provider::{
+    WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME as ADAPTER_NAME,
+    WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER as ADAPTER,
+};
+
+/// How to make a component.
+#[derive(Default)]
+pub struct Recipe<'a> {
+    /// The package that has the world. It may hold its own `tidegate:proxy`; otherwise the real one is there.
+    pub wit: &'a str,
+    /// The main module. Without one it is made up: its functions are of the right types and trap.
+    pub module: Option<Vec<u8>>,
+    /// Whether the adapter for WASI's first preview goes beside it.
+    pub preview1: bool,
+    /// How strings are passed.
+    pub encoding: Option<StringEncoding>,
+    /// Whether to lift and lower asynchronously.
+    pub is_async: bool,
+}
+
+// === impl Recipe ===
+
+impl Recipe<'_> {
+    /// Makes the component.
+    pub fn make(self) -> Result<Vec<u8>> {
+        let mut resolve = Resolve {
+            all_features: true,
+            ..Resolve::default()
+        };
+        if !self.wit.contains("package tidegate:proxy") {
+            resolve.push_dir(workspace().join("wit"))?;
+        }
+        let package = resolve.push_str("world.wit", self.wit)?;
+        let world = resolve.select_world(&[package], None)?;
+        let abi = if self.is_async {
+            LiftLowerAbi::AsyncCallback
+        } else {
+            LiftLowerAbi::Sync
+        };
+        let made_up = || dummy_module(&resolve, world, ManglingAndAbi::Legacy(abi));
+        let mut module = self.module.unwrap_or_else(made_up);
+        embed_component_metadata(
+            &mut module,
+            &resolve,
+            world,
+            self.encoding.unwrap_or(StringEncoding::UTF8),
+        )?;
+        encode(&module, self.preview1)
+    }
+}
+
+/// Makes a component of a module that says itself which world it is for.
+pub fn encode(module: &[u8], preview1: bool) -> Result<Vec<u8>> {
+    let mut encoder = ComponentEncoder::default().validate(true).module(module)?;
+    if preview1 {
+        encoder = encoder.adapter(ADAPTER_NAME, ADAPTER)?;
+    }
+    encoder.encode()
+}
+
+/// The shapes in which build tools give a component.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// `cargo build --target wasm32-wasip2`.
+    Wasip2,
+    /// `cargo component build`: a module for `wasm32-wasip1` with an adapter beside it.
+    Preview1,
+    /// A module for `wasm32-unknown-unknown`, made a component.
+    Bare,
+}
+
+// === impl Shape ===
+
+impl Shape {
+    /// All of them.
+    pub const ALL: [Shape; 3] = [Shape::Wasip2, Shape::Preview1, Shape::Bare];
+
+    fn target(self) -> &'static str {
+        match self {
+            Shape::Wasip2 => "wasm32-wasip2",
+            Shape::Preview1 => "wasm32-wasip1",
+            Shape::Bare => "wasm32-unknown-unknown",
+        }
+    }
+
+    /// The example plugin `bare` in this shape.
+    pub fn build(self) -> Result<Vec<u8>> {
+        const GUEST: &str = "bare";
+        let target = target_dir();
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut command = Command::new(cargo);
+        command
+            .args([
+                "build",
+                "--quiet",
+                "--package",
+                GUEST,
+                "--profile",
+                "plugin",
+                "--target",
+                self.target(),
+            ])
+            .current_dir(workspace())
+            .env("CARGO_TARGET_DIR", &target)
+            // Flags of the build that these tests are part of are not meant for the guests.
+            .env_remove("CARGO_ENCODED_RUSTFLAGS")
+            .env_remove("RUSTFLAGS")
+            .stdin(Stdio::null());
+        let output = command.output().context("failed to run cargo")?;
+        if !output.status.success() {
+            bail!(
+                "failed to build `{GUEST}`; it needs `rustup target add {}`, which `cargo xtask setup` does:\n{}",
+                self.target(),
+                String::from_utf8_lossy(&output.stderr)
+            );
+        }
+        let file = target
+            .join(self.target())
+            .join("plugin")
+            .join(format!("{GUEST}.wasm"));
+        let module =
+            std::fs::read(&file).with_context(|| format!("failed to read {}", file.display()))?;
+        match self {
+            Shape::Wasip2 => Ok(module),
+            Shape::Preview1 => encode(&module, true),
+            Shape::Bare => encode(&module, false),
+        }
+    }
+}
+
+/// The workspace that these tests belong to.
+pub fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Where this build's files are, and the guests' too.
+fn target_dir() -> PathBuf {
+    let tmp = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    tmp.parent().unwrap_or(tmp).to_owned()
+}
