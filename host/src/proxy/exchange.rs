@@ -198,15 +198,25 @@ impl Exchange {
                     }
                     self.downward.push_back(Downward::Head { fields, end });
                 }
-                Effect::ResponseBody { data, end } => {
-                    self.downward.push_back(Downward::Body { data, end })
-                }
+                Effect::ResponseBody { data, end } => self.push_down(data, end),
                 Effect::ResponseTrailers(fields) => self
                     .downward
                     .push_back(Downward::Trailers(fields.into_header_map())),
                 Effect::Reset => self.reset = true,
             }
         }
+    }
+
+    /// Puts a piece in line for downstream. An end that comes by itself goes with the piece before it.
+    fn push_down(&mut self, data: Bytes, end: bool) {
+        if data.is_empty()
+            && end
+            && let Some(Downward::Body { end, .. }) = self.downward.back_mut()
+        {
+            *end = true;
+            return;
+        }
+        self.downward.push_back(Downward::Body { data, end });
     }
 
     /// Sends the head of the request upstream.
@@ -321,7 +331,7 @@ impl Exchange {
                     true
                 }
                 Poll::Ready(Ok(response)) => {
-                    let (fields, body) = Fields::from_response(response);
+                    let (fields, body) = head::response_in(response);
                     let end = body.is_end_stream();
                     self.response = if end {
                         Answer::Over
@@ -339,10 +349,19 @@ impl Exchange {
             },
             Answer::Body(_) if !stream.wants_response_body() => false,
             Answer::Body(body) => {
-                match Pin::new(body).poll_frame(cx) {
+                match Pin::new(&mut *body).poll_frame(cx) {
                     Poll::Pending => return false,
                     Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
-                        Ok(data) => stream.response_body(data, false),
+                        Ok(data) => {
+                            let last = body.is_end_stream();
+                            stream.response_body(data, false);
+                            if last {
+                                // hyper counts bytes where there is a length and asks for nothing after the last of
+                                // them, so the end has to come with it.
+                                self.response = Answer::Over;
+                                stream.response_body(Bytes::new(), true);
+                            }
+                        }
                         Err(frame) => {
                             self.response = Answer::Over;
                             if let Ok(trailers) = frame.into_trailers() {
@@ -384,6 +403,13 @@ impl Exchange {
         if let Some(stream) = self.stream.take() {
             stream.finish();
         }
+    }
+}
+
+impl Drop for Exchange {
+    /// hyper lets go of a response as soon as it needs no more of it, and of everything when the client has gone.
+    fn drop(&mut self) {
+        self.finish();
     }
 }
 

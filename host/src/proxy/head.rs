@@ -1,7 +1,8 @@
 //! Heads of messages on their way in and out: what belongs to one connection is taken off, what frames a body is made to
 //! agree with it.
 //!
-//! The rules are Envoy's: a request loses its connection's fields before plugins see it, a response after they have.
+//! The rules are Envoy's: a request loses its connection's fields before plugins see it, and those that `connection` names; a
+//! response loses them after plugins have seen it, but for `keep-alive`, and keeps what `connection` names.
 
 use http::header::{
     CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, HeaderValue, TE, TRANSFER_ENCODING,
@@ -12,9 +13,10 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use crate::fields::{Fields, FieldsError, Name, Pseudo};
 use crate::proxy::respond::Failure;
 
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const HOP_BY_HOP: [HeaderName; 5] = [
     CONNECTION,
-    HeaderName::from_static("keep-alive"),
+    KEEP_ALIVE,
     HeaderName::from_static("proxy-connection"),
     TRANSFER_ENCODING,
     UPGRADE,
@@ -39,6 +41,7 @@ pub(super) fn request_in<B>(request: Request<B>) -> Result<(Fields, B), Failure>
         _ => "http",
     };
     let (mut fields, body) = Fields::from_request(request, scheme);
+    strip_named(&mut fields);
     strip_connection(&mut fields);
     if expect {
         fields.remove(EXPECT.as_str());
@@ -66,6 +69,16 @@ pub(super) fn request_out(fields: Fields, end: bool) -> Result<Request<()>, Fail
     Ok(request)
 }
 
+/// A response's fields as plugins see them, and its body.
+pub(super) fn response_in<B>(response: Response<B>) -> (Fields, B) {
+    let keep_alive = response.headers().contains_key(KEEP_ALIVE);
+    let (mut fields, body) = Fields::from_response(response);
+    if keep_alive {
+        fields.remove(KEEP_ALIVE.as_str());
+    }
+    (fields, body)
+}
+
 /// The response that goes downstream. `to_head`: it answers a `HEAD` request, whose response tells of a body it has not.
 pub(super) fn response_out(
     mut fields: Fields,
@@ -90,27 +103,36 @@ pub(super) fn response_out(
     Ok(response)
 }
 
-/// Takes off the fields that speak of the connection, and those that `connection` names.
-fn strip_connection(fields: &mut Fields) {
-    let hop_by_hop = |name: &Name| matches!(name, Name::Header(name) if HOP_BY_HOP.contains(name));
-    // Most messages have none, and then one look is all it costs.
-    if !fields.iter().any(|(name, _)| hop_by_hop(name)) {
-        return;
-    }
+/// Takes off the fields that `connection` names.
+fn strip_named(fields: &mut Fields) {
     let named: Vec<Vec<u8>> = fields
         .values(CONNECTION.as_str())
         .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
         .map(|name| name.trim_ascii().to_vec())
-        .filter(|name| !name.starts_with(b":"))
         .collect();
     for name in named {
-        // What `te` says is passed on as far as it can be.
-        if !name.eq_ignore_ascii_case(TE.as_str().as_bytes()) {
+        // What `te` says is passed on as far as it can be, and what frames a message is not the client's to take off.
+        let kept = [TE.as_str(), CONTENT_LENGTH.as_str()];
+        if !name.starts_with(b":")
+            && !kept
+                .iter()
+                .any(|kept| name.eq_ignore_ascii_case(kept.as_bytes()))
+        {
             fields.remove(name);
         }
     }
-    for name in &HOP_BY_HOP {
-        fields.remove(name.as_str());
+}
+
+/// Takes off the fields that speak of the connection.
+fn strip_connection(fields: &mut Fields) {
+    // Most messages have none, and then one look is all it costs.
+    let any = fields
+        .iter()
+        .any(|(name, _)| matches!(name, Name::Header(name) if HOP_BY_HOP.contains(name)));
+    if any {
+        for name in &HOP_BY_HOP {
+            fields.remove(name.as_str());
+        }
     }
 }
 

@@ -32,6 +32,23 @@ fn run_serves_with_a_plugin_before_echo() {
 }
 
 #[test]
+fn run_tells_plugins_of_the_end_of_every_body() {
+    let folder = Folder::new();
+    let serving = serve([
+        folder.module("greeter.wasm"),
+        "--workers".into(),
+        "1".into(),
+    ]);
+    for path in ["/bytes/5", "/bytes/500000", "/chunks/3"] {
+        assert!(
+            serving.get(path).starts_with("HTTP/1.1 200 OK\r\n"),
+            "{path}"
+        );
+        serving.says("info greeter#0: last piece");
+    }
+}
+
+#[test]
 fn run_keeps_lines_below_the_level_to_itself() {
     let folder = Folder::new();
     let path = folder.module("greeter.wasm");
@@ -77,7 +94,7 @@ fn run_says_why_it_cannot_start() {
     let path = folder.module("greeter.wasm");
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("an address").to_string();
-    tidegate(["run", &path, "--listen", &address]).fails_with(&[
+    tidegate(["run", &path, "--listen", &address, "--log-level", "error"]).fails_with(&[
         "cannot listen on",
         &address,
         "in use",

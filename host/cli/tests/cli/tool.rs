@@ -11,13 +11,13 @@ use std::time::{Duration, Instant};
 /// How long anything may take before a test fails.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The smallest Proxy-Wasm module: it adds `x-plugin: here` to responses, and logs its configuration.
+/// A small Proxy-Wasm module: it adds `x-plugin: here` to responses, and logs its configuration and the ends of bodies.
 const MODULE: &str = r#"(module
   (import "env" "proxy_log" (func $log (param i32 i32 i32) (result i32)))
   (import "env" "proxy_get_buffer_bytes" (func $read (param i32 i32 i32 i32 i32) (result i32)))
   (import "env" "proxy_add_header_map_value" (func $add (param i32 i32 i32 i32 i32) (result i32)))
   (memory (export "memory") 2)
-  (data (i32.const 16) "x-pluginhere")
+  (data (i32.const 16) "x-pluginherelast piece")
   (func (export "proxy_abi_version_0_2_1"))
   (func (export "proxy_on_memory_allocate") (param i32) (result i32) i32.const 65536)
   (func (export "proxy_on_context_create") (param i32 i32))
@@ -27,6 +27,9 @@ const MODULE: &str = r#"(module
     i32.const 1)
   (func (export "proxy_on_response_headers") (param i32 i32 i32) (result i32)
     (drop (call $add (i32.const 2) (i32.const 16) (i32.const 8) (i32.const 24) (i32.const 4)))
+    i32.const 0)
+  (func (export "proxy_on_response_body") (param i32 i32 i32) (result i32)
+    (if (local.get 2) (then (drop (call $log (i32.const 2) (i32.const 28) (i32.const 10)))))
     i32.const 0))"#;
 
 /// What the tool has done.
@@ -260,7 +263,7 @@ impl Folder {
     }
 }
 
-/// The smallest Proxy-Wasm module.
+/// The module as bytes.
 pub fn module() -> Vec<u8> {
     wat::parse_str(MODULE).expect("a module")
 }
