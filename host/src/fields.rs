@@ -123,28 +123,10 @@ impl Fields {
         self.list.iter().map(|(name, value)| (name, value))
     }
 
-    /// Replaces all values of a field by one, which takes the place of the first, or adds the field.
+    /// Replaces all values of a field by one, which comes last, as in Envoy; or adds the field.
     pub fn set(&mut self, name: Name, value: HeaderValue) {
-        let Some(first) = self.list.iter().position(|(it, _)| *it == name) else {
-            return self.append(name, value);
-        };
-        let mut index = 0;
-        self.list.retain(|(it, _)| {
-            let keep = index <= first || *it != name;
-            index += 1;
-            keep
-        });
-        if let Some((_, old)) = self.list.get_mut(first) {
-            *old = value;
-        }
-    }
-
-    /// Replaces the first value of a field and leaves the others, or adds the field.
-    pub fn set_first(&mut self, name: Name, value: HeaderValue) {
-        match self.list.iter_mut().find(|(it, _)| *it == name) {
-            Some((_, old)) => *old = value,
-            None => self.append(name, value),
-        }
+        self.list.retain(|(it, _)| *it != name);
+        self.append(name, value);
     }
 
     /// Adds a value beside those that the field has. A pseudo-header can have but one: it is replaced.
@@ -186,20 +168,10 @@ impl Fields {
 
     /// The head of a request, in Envoy's order: authority, path, method, scheme, then the rest. `host` becomes `:authority`.
     pub fn from_request<B>(request: Request<B>, scheme: &'static str) -> (Self, B) {
-        let (mut parts, body) = request.into_parts();
-        let host = parts.headers.remove(HOST);
-        let authority = match parts.uri.authority() {
-            Some(authority) => HeaderValue::from_str(authority.as_str()).ok(),
-            None => host,
-        };
+        let (parts, body) = request.into_parts();
         let path = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
         let path = HeaderValue::from_str(path).unwrap_or_else(|_| HeaderValue::from_static("/"));
         let mut fields = Self::with_capacity(parts.headers.len() + 8);
-        if let Some(authority) = authority {
-            fields
-                .list
-                .push((Name::Pseudo(Pseudo::Authority), authority));
-        }
         fields.list.push((Name::Pseudo(Pseudo::Path), path));
         fields
             .list
@@ -208,7 +180,16 @@ impl Fields {
             Name::Pseudo(Pseudo::Scheme),
             HeaderValue::from_static(scheme),
         ));
-        fields.extend_from(parts.headers);
+        let host = fields.extend_from(parts.headers, Some(&HOST));
+        let authority = match parts.uri.authority() {
+            Some(authority) => HeaderValue::from_str(authority.as_str()).ok(),
+            None => host,
+        };
+        if let Some(authority) = authority {
+            fields
+                .list
+                .insert(0, (Name::Pseudo(Pseudo::Authority), authority));
+        }
         (fields, body)
     }
 
@@ -253,7 +234,7 @@ impl Fields {
         fields
             .list
             .push((Name::Pseudo(Pseudo::Status), status_value(parts.status)));
-        fields.extend_from(parts.headers);
+        fields.extend_from(parts.headers, None);
         (fields, body)
     }
 
@@ -280,7 +261,7 @@ impl Fields {
     /// Fields without pseudo-headers: trailers.
     pub fn from_header_map(headers: HeaderMap) -> Self {
         let mut fields = Self::with_capacity(headers.len());
-        fields.extend_from(headers);
+        fields.extend_from(headers, None);
         fields
     }
 
@@ -295,16 +276,21 @@ impl Fields {
         headers
     }
 
-    fn extend_from(&mut self, headers: HeaderMap) {
+    /// Adds a map's fields in its order, but for one, whose first value it gives.
+    fn extend_from(&mut self, headers: HeaderMap, but: Option<&HeaderName>) -> Option<HeaderValue> {
         let mut last = None;
+        let mut left_out = None;
         for (name, value) in headers {
             if name.is_some() {
                 last = name;
             }
-            if let Some(name) = &last {
-                self.list.push((Name::Header(name.clone()), value));
+            match &last {
+                Some(name) if Some(name) == but => left_out = left_out.or(Some(value)),
+                Some(name) => self.list.push((Name::Header(name.clone()), value)),
+                None => {}
             }
         }
+        left_out
     }
 }
 
@@ -404,5 +390,157 @@ pub(crate) fn status_value(status: StatusCode) -> HeaderValue {
     match status {
         StatusCode::OK => HeaderValue::from_static("200"),
         _ => HeaderValue::from(status.as_u16()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn name(name: &str) -> Name {
+        Name::parse(name.as_bytes()).unwrap()
+    }
+
+    fn value(value: &str) -> HeaderValue {
+        HeaderValue::from_str(value).unwrap()
+    }
+
+    fn fields(list: &[(&str, &str)]) -> Fields {
+        list.iter().map(|(n, v)| (name(n), value(v))).collect()
+    }
+
+    fn list(fields: &Fields) -> Vec<(&str, &str)> {
+        fields
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
+            .collect()
+    }
+
+    #[test]
+    fn set_replaces_all_and_comes_last() {
+        let mut it = fields(&[("a", "1"), ("b", "2"), ("A", "3"), ("c", "4")]);
+        it.set(name("a"), value("5"));
+        assert_eq!(list(&it), [("b", "2"), ("c", "4"), ("a", "5")]);
+        it.set(name("d"), value("6"));
+        assert_eq!(list(&it), [("b", "2"), ("c", "4"), ("a", "5"), ("d", "6")]);
+    }
+
+    #[test]
+    fn pseudo_headers_come_first_and_once() {
+        let mut it = fields(&[("a", "1")]);
+        it.append(name(":status"), value("200"));
+        it.append(name(":status"), value("404"));
+        assert_eq!(list(&it), [(":status", "404"), ("a", "1")]);
+    }
+
+    #[test]
+    fn request_goes_there_and_back() {
+        let request = Request::builder()
+            .method("PUT")
+            .uri("/p?q=1")
+            .header("host", "example.org")
+            .header("b", "1")
+            .header("a", "2")
+            .header("b", "3")
+            .body("body")
+            .unwrap();
+        let (fields, body) = Fields::from_request(request, "http");
+        assert_eq!(body, "body");
+        assert_eq!(
+            list(&fields),
+            [
+                (":authority", "example.org"),
+                (":path", "/p?q=1"),
+                (":method", "PUT"),
+                (":scheme", "http"),
+                ("b", "1"),
+                ("b", "3"),
+                ("a", "2")
+            ]
+        );
+        let back = fields.into_request().unwrap();
+        assert_eq!(
+            (back.method().as_str(), back.uri()),
+            ("PUT", &Uri::from_static("/p?q=1"))
+        );
+        let headers: Vec<_> = back
+            .headers()
+            .iter()
+            .map(|(n, v)| (n.as_str(), v.to_str().unwrap()))
+            .collect();
+        assert_eq!(
+            headers,
+            [("host", "example.org"), ("b", "1"), ("b", "3"), ("a", "2")]
+        );
+    }
+
+    #[test]
+    fn authority_of_the_uri_counts_more_than_host() {
+        let request = Request::builder()
+            .uri("http://uri.example/x")
+            .header("host", "other.example")
+            .body(())
+            .unwrap();
+        let (fields, ()) = Fields::from_request(request, "http");
+        assert_eq!(fields.pseudo(Pseudo::Authority).unwrap(), "uri.example");
+    }
+
+    #[test]
+    fn request_without_its_pseudo_headers_is_an_error_that_names_them() {
+        let missing = fields(&[(":path", "/")]).into_request().unwrap_err();
+        assert_eq!(missing, FieldsError::Missing(":method"));
+        let invalid = fields(&[(":path", "no path"), (":method", "GET")])
+            .into_request()
+            .unwrap_err();
+        assert_eq!(invalid.to_string(), "`:path` cannot be \"no path\"");
+        let invalid = fields(&[(":status", "two hundred")])
+            .into_response()
+            .unwrap_err();
+        assert_eq!(invalid.to_string(), "`:status` cannot be \"two hundred\"");
+    }
+
+    proptest! {
+        #[test]
+        fn names_are_what_http_takes(bytes in proptest::collection::vec(any::<u8>(), 0..6)) {
+            let pseudo = Pseudo::ALL.iter().any(|it| it.as_str().as_bytes().eq_ignore_ascii_case(&bytes));
+            let expected = pseudo || HeaderName::from_bytes(&bytes).is_ok();
+            prop_assert_eq!(Name::is_valid(&bytes), expected);
+            prop_assert_eq!(Name::parse(&bytes).is_some(), expected);
+        }
+
+        #[test]
+        fn byte_size_is_kept_by_any_order_of_changes(
+            changes in proptest::collection::vec((0..4u8, "[a-c]", "[x-z]{0,3}"), 0..30),
+        ) {
+            let mut it = Fields::new();
+            let mut model: Vec<(String, String)> = Vec::new();
+            for (change, n, v) in changes {
+                match change {
+                    0 => {
+                        it.append(name(&n), value(&v));
+                        model.push((n, v));
+                    }
+                    1 => {
+                        it.set(name(&n), value(&v));
+                        model.retain(|(m, _)| *m != n);
+                        model.push((n, v));
+                    }
+                    2 => {
+                        it.remove(&n);
+                        model.retain(|(m, _)| *m != n);
+                    }
+                    _ => {
+                        let values: Vec<_> = it.values(&n).map(|v| v.to_str().unwrap().to_owned()).collect();
+                        let expected: Vec<_> = model.iter().filter(|(m, _)| *m == n).map(|(_, v)| v.clone()).collect();
+                        prop_assert_eq!(values, expected);
+                    }
+                }
+                let expected: Vec<_> = model.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+                prop_assert_eq!(list(&it), expected);
+                prop_assert_eq!(it.byte_size(), model.iter().map(|(n, v)| n.len() + v.len()).sum::<usize>());
+            }
+        }
     }
 }

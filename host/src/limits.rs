@@ -18,7 +18,10 @@ impl Limits {
     /// How many ticks a callback may see so that it has at least this time.
     pub(crate) fn ticks(limit: Duration) -> u64 {
         // The tick under way may be about to end. A limit of a thousand years is none.
-        let ticks = limit.as_nanos().div_ceil(Self::TICK.as_nanos()).min(1 << 42);
+        let ticks = limit
+            .as_nanos()
+            .div_ceil(Self::TICK.as_nanos())
+            .min(1 << 42);
         u64::try_from(ticks).unwrap_or(1 << 42).saturating_add(1)
     }
 }

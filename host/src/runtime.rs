@@ -51,7 +51,9 @@ pub enum LoadError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The bytes are no WebAssembly at all.
-    #[error("plugin `{plugin}` is not a WebAssembly binary; give a component (.wasm) or a Proxy-Wasm module")]
+    #[error(
+        "plugin `{plugin}` is not a WebAssembly binary; give a component (.wasm) or a Proxy-Wasm module"
+    )]
     NotWasm {
         /// The plugin's name.
         plugin: String,
@@ -97,7 +99,9 @@ pub enum LoadError {
         world: &'static str,
     },
     /// An export has the right name and another type.
-    #[error("plugin `{plugin}` exports `{export}` with a type that is not that of `{world}`: {reason}")]
+    #[error(
+        "plugin `{plugin}` exports `{export}` with a type that is not that of `{world}`: {reason}"
+    )]
     WrongType {
         /// The plugin's name.
         plugin: String,
@@ -147,7 +151,11 @@ pub enum StartError {
 impl RuntimeConfig {
     /// The machine's clock, 1 MiB of buffer, and this sink.
     pub fn new(logs: Arc<dyn LogSink>) -> Self {
-        Self { clock: Arc::new(SystemClock), logs, buffer: 1 << 20 }
+        Self {
+            clock: Arc::new(SystemClock),
+            logs,
+            buffer: 1 << 20,
+        }
     }
 }
 
@@ -160,11 +168,21 @@ impl Runtime {
 
     /// Compiles plugins. Nothing of theirs runs yet.
     pub fn load(&self, plugins: &[PluginSpec]) -> Result<Chain, LoadError> {
-        let mut loaded = Loaded { config: self.config.clone(), plugins: Vec::new(), modules: Vec::<LoadedModule>::new() };
+        let mut loaded = Loaded {
+            config: self.config.clone(),
+            plugins: Vec::new(),
+            modules: Vec::<LoadedModule>::new(),
+        };
         for (index, spec) in plugins.iter().enumerate() {
             let engine = engine_for(spec)?;
-            let same = |other: &LoadedPlugin| other.engine == engine && other.spec.module == spec.module;
-            let (module, place) = match loaded.plugins.iter().find(|it| same(it)).map(|it| it.module) {
+            let same =
+                |other: &LoadedPlugin| other.engine == engine && other.spec.module == spec.module;
+            let (module, place) = match loaded
+                .plugins
+                .iter()
+                .find(|it| same(it))
+                .map(|it| it.module)
+            {
                 Some(module) => {
                     let place = loaded.modules.get_mut(module).map_or(0, |it| {
                         it.plugins.push(index);
@@ -174,25 +192,39 @@ impl Runtime {
                 }
                 None => {
                     let compiled = self.compiler.compile(spec, engine)?;
-                    loaded.modules.push(LoadedModule { compiled, plugins: vec![index] });
+                    loaded.modules.push(LoadedModule {
+                        compiled,
+                        plugins: vec![index],
+                    });
                     (loaded.modules.len() - 1, 0)
                 }
             };
-            loaded.plugins.push(LoadedPlugin { spec: spec.clone(), engine, module, place });
+            loaded.plugins.push(LoadedPlugin {
+                spec: spec.clone(),
+                engine,
+                module,
+                place,
+            });
         }
-        Ok(Chain { loaded: Arc::new(loaded) })
+        Ok(Chain {
+            loaded: Arc::new(loaded),
+        })
     }
 }
 
 impl Chain {
     /// Instantiates the plugins for one worker, and configures them in order.
     pub fn start_worker(&self, worker: usize) -> Result<WorkerChain, StartError> {
-        Ok(WorkerChain { worker: Rc::new(Worker::start(self.loaded.clone(), worker)?) })
+        Ok(WorkerChain {
+            worker: Rc::new(Worker::start(self.loaded.clone(), worker)?),
+        })
     }
 
     #[cfg(test)]
     pub(crate) fn of(loaded: Loaded) -> Self {
-        Self { loaded: Arc::new(loaded) }
+        Self {
+            loaded: Arc::new(loaded),
+        }
     }
 }
 
@@ -207,9 +239,14 @@ impl WorkerChain {
 /// What runs a plugin: what was asked for, if that can.
 fn engine_for(spec: &PluginSpec) -> Result<EngineKind, LoadError> {
     let plugin = || spec.name.clone();
-    let found = EngineKind::detect(&spec.module).ok_or_else(|| LoadError::NotWasm { plugin: plugin() })?;
+    let found =
+        EngineKind::detect(&spec.module).ok_or_else(|| LoadError::NotWasm { plugin: plugin() })?;
     match spec.engine {
-        Some(wanted) if wanted != found => Err(LoadError::WrongEngine { plugin: plugin(), wanted, found }),
+        Some(wanted) if wanted != found => Err(LoadError::WrongEngine {
+            plugin: plugin(),
+            wanted,
+            found,
+        }),
         _ => Ok(found),
     }
 }

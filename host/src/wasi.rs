@@ -38,7 +38,11 @@ pub(crate) fn context(around: &Rc<Surroundings>) -> WasiCtx {
 }
 
 /// Links what this component imports of WASI.
-pub(crate) fn link(linker: &mut Linker<Guest>, engine: &Engine, component: &Component) -> wasmtime::Result<()> {
+pub(crate) fn link(
+    linker: &mut Linker<Guest>,
+    engine: &Engine,
+    component: &Component,
+) -> wasmtime::Result<()> {
     clocks::wall_clock::add_to_linker::<Guest, WasiClocks>(linker, clocks_of)?;
     clocks::monotonic_clock::add_to_linker::<Guest, WasiClocks>(linker, clocks_of)?;
     random::random::add_to_linker::<Guest, WasiRandom>(linker, |guest| guest.wasi.random())?;
@@ -54,11 +58,17 @@ pub(crate) fn link(linker: &mut Linker<Guest>, engine: &Engine, component: &Comp
 }
 
 fn clocks_of(guest: &mut Guest) -> WasiClocksCtxView<'_> {
-    WasiClocksCtxView { ctx: guest.wasi.clocks(), table: &mut guest.table }
+    WasiClocksCtxView {
+        ctx: guest.wasi.clocks(),
+        table: &mut guest.table,
+    }
 }
 
 fn cli_of(guest: &mut Guest) -> WasiCliCtxView<'_> {
-    WasiCliCtxView { ctx: guest.wasi.cli(), table: &mut guest.table }
+    WasiCliCtxView {
+        ctx: guest.wasi.cli(),
+        table: &mut guest.table,
+    }
 }
 
 /// The runtime's clock, as WASI's two.
@@ -95,14 +105,19 @@ const MAX_LINE: usize = 64 << 10;
 
 impl Lines {
     pub(crate) fn new(level: Level) -> Self {
-        Self { level, open: Vec::new() }
+        Self {
+            level,
+            open: Vec::new(),
+        }
     }
 
     /// Takes bytes, and gives the lines that are complete by them, without their ends.
     pub(crate) fn write(&mut self, bytes: &[u8], mut line: impl FnMut(Level, &str)) {
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             match piece.strip_suffix(b"\n") {
-                Some(end) if self.open.is_empty() => line(self.level, &String::from_utf8_lossy(end)),
+                Some(end) if self.open.is_empty() => {
+                    line(self.level, &String::from_utf8_lossy(end))
+                }
                 Some(end) => {
                     self.open.extend_from_slice(end);
                     self.flush(&mut line);
@@ -133,7 +148,9 @@ mod tests {
         let mut got = Vec::new();
         let mut lines = Lines::new(Level::Info);
         for piece in ["one", " line\ntwo\n\nth", "ree"] {
-            lines.write(piece.as_bytes(), |level, line| got.push((level, line.to_owned())));
+            lines.write(piece.as_bytes(), |level, line| {
+                got.push((level, line.to_owned()))
+            });
         }
         lines.flush(|level, line| got.push((level, line.to_owned())));
         lines.flush(|level, line| got.push((level, line.to_owned())));

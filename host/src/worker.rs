@@ -62,10 +62,18 @@ impl Worker {
         let mut instances = Vec::with_capacity(loaded.modules.len());
         for module in &loaded.modules {
             let vm = RefCell::new(Rc::new(start(&loaded, module, number)?));
-            instances.push(Renewable { vm, retry: Cell::new(None) });
+            instances.push(Renewable {
+                vm,
+                retry: Cell::new(None),
+            });
         }
         let lost = loaded.plugins.iter().map(|_| Cell::new(false)).collect();
-        Ok(Self { number, loaded, instances, lost })
+        Ok(Self {
+            number,
+            loaded,
+            instances,
+            lost,
+        })
     }
 
     pub(crate) fn plugin_count(&self) -> usize {
@@ -78,7 +86,10 @@ impl Worker {
     }
 
     pub(crate) fn fail_policy(&self, plugin: usize) -> FailPolicy {
-        self.loaded.plugins.get(plugin).map_or(FailPolicy::Closed, |it| it.spec.fail_policy)
+        self.loaded
+            .plugins
+            .get(plugin)
+            .map_or(FailPolicy::Closed, |it| it.spec.fail_policy)
     }
 
     /// The instance for a new stream, and the plugin's number there. None if the plugin has failed and stays so, or cannot be
@@ -116,7 +127,11 @@ impl Worker {
             }
             Err(error) => {
                 renewable.retry.set(Instant::now().checked_add(RETRY));
-                vm.around().log(*place, Level::Critical, &format!("cannot be started again: {error}"));
+                vm.around().log(
+                    *place,
+                    Level::Critical,
+                    &format!("cannot be started again: {error}"),
+                );
                 None
             }
         }
@@ -125,9 +140,15 @@ impl Worker {
 
 /// Makes an instance and configures its plugins, in order.
 fn start(loaded: &Loaded, module: &LoadedModule, worker: usize) -> Result<Vm, StartError> {
-    let specs: Vec<&PluginSpec> =
-        module.plugins.iter().filter_map(|&plugin| loaded.plugins.get(plugin)).map(|it| &it.spec).collect();
-    let Some(first) = specs.first() else { return Err(StartError::Unused) };
+    let specs: Vec<&PluginSpec> = module
+        .plugins
+        .iter()
+        .filter_map(|&plugin| loaded.plugins.get(plugin))
+        .map(|it| &it.spec)
+        .collect();
+    let Some(first) = specs.first() else {
+        return Err(StartError::Unused);
+    };
     let RuntimeConfig { clock, logs, .. } = &loaded.config;
     let around = Surroundings::new(
         worker,
@@ -137,17 +158,30 @@ fn start(loaded: &Loaded, module: &LoadedModule, worker: usize) -> Result<Vm, St
         first.environment.clone(),
         specs.iter().map(|it| it.name.clone()).collect(),
     );
-    let vm = Vm::start(&*module.compiled, around)
-        .map_err(|Trap { message }| StartError::Trapped { plugin: first.name.clone(), message })?;
+    let vm =
+        Vm::start(&*module.compiled, around).map_err(|Trap { message }| StartError::Trapped {
+            plugin: first.name.clone(),
+            message,
+        })?;
     for (place, spec) in specs.iter().enumerate() {
         let context = vm.around().add(place, None);
         // A trap is logged where it happens; the error says that it did.
-        match vm.enter(place, |instance| instance.configure(&context, &spec.configuration)) {
+        match vm.enter(place, |instance| {
+            instance.configure(&context, &spec.configuration)
+        }) {
             Some(Ok(())) => {}
-            Some(Err(reason)) => return Err(StartError::Refused { plugin: spec.name.clone(), reason }),
+            Some(Err(reason)) => {
+                return Err(StartError::Refused {
+                    plugin: spec.name.clone(),
+                    reason,
+                });
+            }
             None => {
                 let message = "it trapped while it was configured; its log says where".to_owned();
-                return Err(StartError::Trapped { plugin: spec.name.clone(), message });
+                return Err(StartError::Trapped {
+                    plugin: spec.name.clone(),
+                    message,
+                });
             }
         }
     }

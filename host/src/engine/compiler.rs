@@ -28,19 +28,25 @@ impl Compiler {
         let engine = Engine::new(&config)?;
         // The thread ends by itself, at the first tick after the last chain is gone.
         let weak = engine.weak();
-        std::thread::Builder::new().name("tidegate-epoch".to_owned()).spawn(move || {
-            loop {
-                std::thread::sleep(Limits::TICK);
-                match weak.upgrade() {
-                    Some(engine) => engine.increment_epoch(),
-                    None => return,
+        std::thread::Builder::new()
+            .name("tidegate-epoch".to_owned())
+            .spawn(move || {
+                loop {
+                    std::thread::sleep(Limits::TICK);
+                    match weak.upgrade() {
+                        Some(engine) => engine.increment_epoch(),
+                        None => return,
+                    }
                 }
-            }
-        })?;
+            })?;
         Ok(Self { engine })
     }
 
-    pub(crate) fn compile(&self, plugin: &PluginSpec, engine: EngineKind) -> Result<Arc<dyn Compiled>, LoadError> {
+    pub(crate) fn compile(
+        &self,
+        plugin: &PluginSpec,
+        engine: EngineKind,
+    ) -> Result<Arc<dyn Compiled>, LoadError> {
         Ok(match engine {
             EngineKind::Component => Arc::new(component::Compiled::new(&self.engine, plugin)?),
             EngineKind::ProxyWasm => Arc::new(proxy_wasm::Compiled::new(&self.engine, plugin)?),

@@ -28,19 +28,36 @@ pub(crate) trait Compiled: Send + Sync {
 /// One instance. Every method may run guest code; after a trap none is called again.
 pub(crate) trait Instance {
     /// Creates and configures one of the instance's plugins. The inner error is the plugin's refusal, with its reason.
-    fn configure(&mut self, context: &Context, configuration: &[u8]) -> Result<Result<(), String>, Trap>;
+    fn configure(
+        &mut self,
+        context: &Context,
+        configuration: &[u8],
+    ) -> Result<Result<(), String>, Trap>;
 
     /// Makes what the plugin keeps for a stream, and says where it is.
     fn open(&mut self, context: &Context) -> Result<usize, Trap>;
 
     /// Headers of a message have come.
-    fn headers(&mut self, filter: Filter<'_>, half: Direction, count: u32, end: bool) -> Result<Action, Trap>;
+    fn headers(
+        &mut self,
+        filter: Filter<'_>,
+        half: Direction,
+        count: u32,
+        end: bool,
+    ) -> Result<Action, Trap>;
 
     /// A piece of a body has come.
-    fn body(&mut self, filter: Filter<'_>, half: Direction, size: u32, end: bool) -> Result<Action, Trap>;
+    fn body(
+        &mut self,
+        filter: Filter<'_>,
+        half: Direction,
+        size: u32,
+        end: bool,
+    ) -> Result<Action, Trap>;
 
     /// Trailers of a message have come.
-    fn trailers(&mut self, filter: Filter<'_>, half: Direction, count: u32) -> Result<Action, Trap>;
+    fn trailers(&mut self, filter: Filter<'_>, half: Direction, count: u32)
+    -> Result<Action, Trap>;
 
     /// The stream has ended.
     fn log(&mut self, filter: Filter<'_>) -> Result<(), Trap>;
@@ -94,6 +111,8 @@ impl Callbacks {
 
 impl Trap {
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into() }
+        Self {
+            message: message.into(),
+        }
     }
 }

@@ -127,7 +127,16 @@ impl Surroundings {
         plugins: Vec<String>,
     ) -> Self {
         let contexts = RefCell::new(HashMap::default());
-        Self { worker, clock, logs, limits, environment, plugins, contexts, next: Cell::new(1) }
+        Self {
+            worker,
+            clock,
+            logs,
+            limits,
+            environment,
+            plugins,
+            contexts,
+            next: Cell::new(1),
+        }
     }
 
     /// Numbers a new context.
@@ -161,7 +170,12 @@ impl Surroundings {
             return;
         }
         let plugin = self.plugins.get(plugin).map_or("", String::as_str);
-        self.logs.line(&LogLine { plugin, worker: self.worker, level, message });
+        self.logs.line(&LogLine {
+            plugin,
+            worker: self.worker,
+            level,
+            message,
+        });
     }
 }
 

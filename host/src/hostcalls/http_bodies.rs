@@ -13,10 +13,16 @@ pub(crate) fn size(of: &StreamContext, half: Direction) -> Result<usize, Error> 
 }
 
 /// Copies out at most `max` bytes from `offset`.
-pub(crate) fn read(of: &StreamContext, half: Direction, offset: usize, max: usize) -> Result<Vec<u8>, Error> {
+pub(crate) fn read(
+    of: &StreamContext,
+    half: Direction,
+    offset: usize,
+    max: usize,
+) -> Result<Vec<u8>, Error> {
     with(of, half, |body| {
         let mut copy = Vec::with_capacity(body.range_len(offset, max));
-        body.range(offset, max).for_each(|slice| copy.extend_from_slice(slice));
+        body.range(offset, max)
+            .for_each(|slice| copy.extend_from_slice(slice));
         copy
     })
 }
@@ -37,8 +43,16 @@ pub(crate) fn prepend(of: &StreamContext, half: Direction, data: Bytes) -> Resul
 }
 
 /// The bytes that the plugin's body callback was called for, while it runs.
-fn with<R>(of: &StreamContext, half: Direction, call: impl FnOnce(&mut Body) -> R) -> Result<R, Error> {
-    let mut state = of.shared.state.try_borrow_mut().map_err(|_| Error::Internal)?;
+fn with<R>(
+    of: &StreamContext,
+    half: Direction,
+    call: impl FnOnce(&mut Body) -> R,
+) -> Result<R, Error> {
+    let mut state = of
+        .shared
+        .state
+        .try_borrow_mut()
+        .map_err(|_| Error::Internal)?;
     if state.ended {
         return Err(Error::Closed);
     }
@@ -54,7 +68,11 @@ pub(crate) fn with_paused<R>(
     half: Direction,
     call: impl FnOnce(&mut Body) -> R,
 ) -> Result<R, Error> {
-    let mut state = of.shared.state.try_borrow_mut().map_err(|_| Error::Internal)?;
+    let mut state = of
+        .shared
+        .state
+        .try_borrow_mut()
+        .map_err(|_| Error::Internal)?;
     let filter = state.filter(of.filter);
     let paused = filter.buffering.get(half.index()).copied().unwrap_or(false);
     if state.ended {

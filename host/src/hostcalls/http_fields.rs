@@ -11,7 +11,11 @@ use crate::hostcalls::{Error, check_sizes};
 use crate::stream::state::FieldMap;
 
 /// Reads a map.
-pub(crate) fn read<R>(of: &StreamContext, map: FieldMap, read: impl FnOnce(&Fields) -> R) -> Result<R, Error> {
+pub(crate) fn read<R>(
+    of: &StreamContext,
+    map: FieldMap,
+    read: impl FnOnce(&Fields) -> R,
+) -> Result<R, Error> {
     let state = of.shared.state.try_borrow().map_err(|_| Error::Internal)?;
     if state.ended {
         return Err(Error::Closed);
@@ -21,12 +25,23 @@ pub(crate) fn read<R>(of: &StreamContext, map: FieldMap, read: impl FnOnce(&Fiel
 
 /// Whether the plugin may change a map now.
 pub(crate) fn is_live(of: &StreamContext, map: FieldMap) -> bool {
-    of.shared.state.try_borrow().is_ok_and(|state| state.filter(of.filter).live & map.bit() != 0)
+    of.shared
+        .state
+        .try_borrow()
+        .is_ok_and(|state| state.filter(of.filter).live & map.bit() != 0)
 }
 
 /// Changes a map.
-fn change<R>(of: &StreamContext, map: FieldMap, change: impl FnOnce(&mut Fields) -> R) -> Result<R, Error> {
-    let mut state = of.shared.state.try_borrow_mut().map_err(|_| Error::Internal)?;
+fn change<R>(
+    of: &StreamContext,
+    map: FieldMap,
+    change: impl FnOnce(&mut Fields) -> R,
+) -> Result<R, Error> {
+    let mut state = of
+        .shared
+        .state
+        .try_borrow_mut()
+        .map_err(|_| Error::Internal)?;
     if state.ended {
         return Err(Error::Closed);
     }
@@ -40,19 +55,23 @@ fn change<R>(of: &StreamContext, map: FieldMap, change: impl FnOnce(&mut Fields)
 }
 
 /// Replaces all values of a field by one.
-pub(crate) fn set(of: &StreamContext, map: FieldMap, name: &[u8], value: &[u8]) -> Result<(), Error> {
+pub(crate) fn set(
+    of: &StreamContext,
+    map: FieldMap,
+    name: &[u8],
+    value: &[u8],
+) -> Result<(), Error> {
     let (name, value) = field(name, value)?;
     change(of, map, |fields| fields.set(name, value))
 }
 
-/// Replaces the first value of a field, and leaves the others: what Proxy-Wasm's `replace` does in Envoy.
-pub(crate) fn set_first(of: &StreamContext, map: FieldMap, name: &[u8], value: &[u8]) -> Result<(), Error> {
-    let (name, value) = field(name, value)?;
-    change(of, map, |fields| fields.set_first(name, value))
-}
-
 /// Adds a value.
-pub(crate) fn append(of: &StreamContext, map: FieldMap, name: &[u8], value: &[u8]) -> Result<(), Error> {
+pub(crate) fn append(
+    of: &StreamContext,
+    map: FieldMap,
+    name: &[u8],
+    value: &[u8],
+) -> Result<(), Error> {
     let (name, value) = field(name, value)?;
     change(of, map, |fields| fields.append(name, value))
 }
@@ -70,8 +89,14 @@ pub(crate) fn replace_all<'a, I>(of: &StreamContext, map: FieldMap, entries: I) 
 where
     I: ExactSizeIterator<Item = (&'a [u8], &'a [u8])> + Clone,
 {
-    check_sizes(entries.clone().map(|(name, value)| name.len() + value.len()))?;
-    let entries = entries.map(|(name, value)| field(name, value)).collect::<Result<Vec<_>, Error>>()?;
+    check_sizes(
+        entries
+            .clone()
+            .map(|(name, value)| name.len() + value.len()),
+    )?;
+    let entries = entries
+        .map(|(name, value)| field(name, value))
+        .collect::<Result<Vec<_>, Error>>()?;
     change(of, map, |fields| fields.replace_all(entries))
 }
 

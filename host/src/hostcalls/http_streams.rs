@@ -12,13 +12,20 @@ pub(crate) fn with<R>(
     id: u32,
     call: impl FnOnce(&StreamContext) -> Result<R, Error>,
 ) -> Result<R, Error> {
-    if let Some(Context { id: running, stream: Some(stream), .. }) = current
+    if let Some(Context {
+        id: running,
+        stream: Some(stream),
+        ..
+    }) = current
         && *running == id
     {
         return call(stream);
     }
     match around.find(id) {
-        Some(Context { stream: Some(stream), .. }) => call(&stream),
+        Some(Context {
+            stream: Some(stream),
+            ..
+        }) => call(&stream),
         _ => Err(Error::Closed),
     }
 }

@@ -32,15 +32,29 @@ where
     if !(200..=599).contains(&status) || grpc_status.is_some_and(|it| it > 16) {
         return Err(Error::InvalidArgument);
     }
-    check_sizes(headers.clone().map(|(name, value)| name.len() + value.len()))?;
+    check_sizes(
+        headers
+            .clone()
+            .map(|(name, value)| name.len() + value.len()),
+    )?;
     let headers = headers
-        .map(|(name, value)| match (Name::parse(name), HeaderValue::from_bytes(value)) {
-            (Some(Name::Header(name)), Ok(value)) => Ok((name, value)),
-            _ => Err(Error::InvalidArgument),
-        })
+        .map(
+            |(name, value)| match (Name::parse(name), HeaderValue::from_bytes(value)) {
+                (Some(Name::Header(name)), Ok(value)) => Ok((name, value)),
+                _ => Err(Error::InvalidArgument),
+            },
+        )
         .collect::<Result<_, Error>>()?;
     let status = StatusCode::from_u16(status).map_err(|_| Error::InvalidArgument)?;
-    ask(to, LocalResponse { status, headers, body, grpc_status })
+    ask(
+        to,
+        LocalResponse {
+            status,
+            headers,
+            body,
+            grpc_status,
+        },
+    )
 }
 
 /// The same without the contract's checks, as Envoy takes it from a Proxy-Wasm module: what HTTP forbids is left out, and where
@@ -58,24 +72,43 @@ pub(crate) fn send_unchecked<'a>(
         .and_then(|it| StatusCode::from_u16(it).ok())
         .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = headers
-        .filter_map(|(name, value)| match (Name::parse(name), HeaderValue::from_bytes(value)) {
-            (Some(Name::Header(name)), Ok(value)) => Some((name, value)),
-            _ => None,
-        })
+        .filter_map(
+            |(name, value)| match (Name::parse(name), HeaderValue::from_bytes(value)) {
+                (Some(Name::Header(name)), Ok(value)) => Some((name, value)),
+                _ => None,
+            },
+        )
         .collect();
     let grpc_status = Some(grpc_status).filter(|it| *it <= 16);
     {
         let state = to.shared.state.try_borrow().map_err(|_| Error::Internal)?;
         // The first of one callback counts.
-        if state.ended || state.requests.iter().any(|it| matches!(it, Request::Respond(_))) {
+        if state.ended
+            || state
+                .requests
+                .iter()
+                .any(|it| matches!(it, Request::Respond(_)))
+        {
             return Ok(());
         }
     }
-    ask(to, LocalResponse { status, headers, body, grpc_status })
+    ask(
+        to,
+        LocalResponse {
+            status,
+            headers,
+            body,
+            grpc_status,
+        },
+    )
 }
 
 fn ask(to: &StreamContext, response: LocalResponse) -> Result<(), Error> {
-    let mut state = to.shared.state.try_borrow_mut().map_err(|_| Error::Internal)?;
+    let mut state = to
+        .shared
+        .state
+        .try_borrow_mut()
+        .map_err(|_| Error::Internal)?;
     state.answered = true;
     state.requests.push(Request::Respond(Box::new(response)));
     drop(state);

@@ -35,7 +35,9 @@ pub(crate) fn check_sizes(mut sizes: impl ExactSizeIterator<Item = usize>) -> Re
         return Err(Error::TooLarge);
     }
     // A count, then for each field two lengths and two closing zeros beside its bytes.
-    let total = sizes.try_fold(4usize, |total, size| total.checked_add(size)?.checked_add(10));
+    let total = sizes.try_fold(4usize, |total, size| {
+        total.checked_add(size)?.checked_add(10)
+    });
     match total {
         Some(total) if total <= MAX_FIELD_BYTES => Ok(()),
         _ => Err(Error::TooLarge),

@@ -17,7 +17,10 @@ pub(crate) fn resume(of: &StreamContext, half: Direction) -> Result<(), Error> {
     }
     let asked = |it: &Request| matches!(it, Request::Resume { filter: other, half: at } if other == filter && *at == half);
     if !state.requests.iter().any(asked) {
-        state.requests.push(Request::Resume { filter: *filter, half });
+        state.requests.push(Request::Resume {
+            filter: *filter,
+            half,
+        });
     }
     drop(state);
     shared.call();
@@ -26,7 +29,11 @@ pub(crate) fn resume(of: &StreamContext, half: Direction) -> Result<(), Error> {
 
 /// Breaks the stream off.
 pub(crate) fn reset(of: &StreamContext) -> Result<(), Error> {
-    let mut state = of.shared.state.try_borrow_mut().map_err(|_| Error::Internal)?;
+    let mut state = of
+        .shared
+        .state
+        .try_borrow_mut()
+        .map_err(|_| Error::Internal)?;
     if state.ended {
         return Err(Error::Closed);
     }

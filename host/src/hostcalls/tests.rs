@@ -1,0 +1,166 @@
+//! What hostcalls refuse, whatever the phase: arguments that HTTP forbids, and too much at once.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use http::HeaderValue;
+use http::header::HeaderName;
+
+use super::*;
+use crate::engine::vm::StreamContext;
+use crate::fields::Fields;
+use crate::stream::state::{FieldMap, Shared};
+
+const MAP: FieldMap = FieldMap::RequestHeaders;
+
+/// A stream whose request headers may be changed.
+fn stream() -> StreamContext {
+    let shared = Shared::new(1, Rc::new(|| ()));
+    {
+        let mut state = shared.state.borrow_mut();
+        state.maps[MAP.index()] = Some(Fields::from_iter([(
+            HeaderName::from_static("a").into(),
+            HeaderValue::from_static("1"),
+        )]));
+        state.filters[0].live = MAP.bit();
+    }
+    StreamContext {
+        shared: Rc::new(shared),
+        filter: 0,
+    }
+}
+
+fn list(of: &StreamContext) -> Vec<(String, Vec<u8>)> {
+    http_fields::read(of, MAP, |fields| {
+        fields
+            .iter()
+            .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
+            .collect()
+    })
+    .unwrap()
+}
+
+#[test]
+fn forbidden_names_and_values_change_nothing() {
+    let of = stream();
+    let before = list(&of);
+    for name in [
+        &b""[..],
+        b"a b",
+        b"a\0",
+        b":",
+        b":host",
+        b"a:",
+        b"\xff",
+        "ä".as_bytes(),
+    ] {
+        assert_eq!(
+            http_fields::set(&of, MAP, name, b"v"),
+            Err(Error::InvalidArgument),
+            "{name:?}"
+        );
+        assert_eq!(
+            http_fields::append(&of, MAP, name, b"v"),
+            Err(Error::InvalidArgument),
+            "{name:?}"
+        );
+        assert_eq!(
+            http_fields::remove(&of, MAP, name),
+            Err(Error::InvalidArgument),
+            "{name:?}"
+        );
+        let replaced = http_fields::replace_all(
+            &of,
+            MAP,
+            [(&b"ok"[..], &b"v"[..]), (name, b"v")].into_iter(),
+        );
+        assert_eq!(replaced, Err(Error::InvalidArgument), "{name:?}");
+        assert_eq!(
+            http_fields::read(&of, MAP, |fields| fields.get(name).cloned()),
+            Ok(None)
+        );
+    }
+    for value in [&b"a\nb"[..], b"a\rb", b"\0", b"\x1f", b"\x7f"] {
+        assert_eq!(
+            http_fields::set(&of, MAP, b"n", value),
+            Err(Error::InvalidArgument),
+            "{value:?}"
+        );
+    }
+    assert_eq!(list(&of), before);
+}
+
+#[test]
+fn unusual_names_and_values_are_taken() {
+    let of = stream();
+    http_fields::set(&of, MAP, b":PATH", b"/").unwrap();
+    http_fields::append(&of, MAP, b"X-Bytes", b"\x80\xff\t ").unwrap();
+    http_fields::append(&of, MAP, b"x-bytes", b"").unwrap();
+    assert_eq!(
+        list(&of),
+        [
+            (":path".to_owned(), b"/".to_vec()),
+            ("a".to_owned(), b"1".to_vec()),
+            ("x-bytes".to_owned(), b"\x80\xff\t ".to_vec()),
+            ("x-bytes".to_owned(), Vec::new())
+        ]
+    );
+}
+
+#[test]
+fn too_many_or_too_large_fields_are_refused() {
+    let of = stream();
+    let many = vec![(&b"n"[..], &b"v"[..]); MAX_FIELDS + 1];
+    assert_eq!(
+        http_fields::replace_all(&of, MAP, many.iter().copied()),
+        Err(Error::TooLarge)
+    );
+    assert_eq!(
+        http_fields::replace_all(&of, MAP, many[1..].iter().copied()),
+        Ok(())
+    );
+    // The count, two lengths and two zeros, and a name of one byte, belong to the size.
+    let value = vec![b'v'; MAX_FIELD_BYTES - 4 - 10];
+    assert_eq!(
+        http_fields::replace_all(&of, MAP, [(&b"n"[..], &value[..])].into_iter()),
+        Err(Error::TooLarge)
+    );
+    assert_eq!(
+        http_fields::replace_all(&of, MAP, [(&b"n"[..], &value[1..])].into_iter()),
+        Ok(())
+    );
+}
+
+#[test]
+fn local_response_is_checked() {
+    let of = stream();
+    let send = |status, name: &[u8], value: &[u8], grpc| {
+        local_responses::send(&of, status, [(name, value)].into_iter(), Bytes::new(), grpc)
+    };
+    for status in [0, 100, 199, 600, 1000, u16::MAX] {
+        assert_eq!(
+            send(status, b"a", b"b", None),
+            Err(Error::InvalidArgument),
+            "{status}"
+        );
+    }
+    assert_eq!(
+        send(200, b":status", b"201", None),
+        Err(Error::InvalidArgument)
+    );
+    assert_eq!(send(200, b"a b", b"", None), Err(Error::InvalidArgument));
+    assert_eq!(send(200, b"a", b"\n", None), Err(Error::InvalidArgument));
+    assert_eq!(send(200, b"a", b"b", Some(17)), Err(Error::InvalidArgument));
+    assert_eq!(send(599, b"a", b"b", Some(16)), Ok(()));
+    assert_eq!(send(200, b"a", b"b", None), Err(Error::NotAvailable));
+}
+
+#[test]
+fn asking_over_and_over_takes_no_memory() {
+    let of = stream();
+    for _ in 0..1000 {
+        stream_control::resume(&of, crate::stream::state::Direction::Request).unwrap();
+        stream_control::reset(&of).unwrap();
+    }
+    assert_eq!(of.shared.state.borrow().requests.len(), 2);
+}

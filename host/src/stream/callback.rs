@@ -14,8 +14,12 @@ impl Stream {
         if !self.bind(index, phase) {
             return self.instance_is_gone(index);
         }
-        let Some(filter) = self.filters.get(index) else { return Action::Continue };
-        let Plugin::Bound { vm, context, slot } = &filter.plugin else { return Action::Continue };
+        let Some(filter) = self.filters.get(index) else {
+            return Action::Continue;
+        };
+        let Plugin::Bound { vm, context, slot } = &filter.plugin else {
+            return Action::Continue;
+        };
         if vm.is_dead() {
             return self.instance_is_gone(index);
         }
@@ -23,14 +27,30 @@ impl Stream {
             return Action::Continue;
         }
         let (half, map) = phase.of();
-        let argument = self.shared.state.try_borrow_mut().map_or(0, |mut state| state.enter(index, phase, map));
-        let filter = EngineFilter { context, slot: *slot };
-        let result = vm.enter(context.plugin, |instance: &mut dyn engine::Instance| match phase {
-            Phase::RequestHeaders | Phase::ResponseHeaders => instance.headers(filter, half, argument, end),
-            Phase::RequestBody | Phase::ResponseBody => instance.body(filter, half, argument, end),
-            Phase::RequestTrailers | Phase::ResponseTrailers => instance.trailers(filter, half, argument),
-            Phase::Log => instance.log(filter).map(|()| Action::Continue),
-        });
+        let argument = self
+            .shared
+            .state
+            .try_borrow_mut()
+            .map_or(0, |mut state| state.enter(index, phase, map));
+        let filter = EngineFilter {
+            context,
+            slot: *slot,
+        };
+        let result = vm.enter(
+            context.plugin,
+            |instance: &mut dyn engine::Instance| match phase {
+                Phase::RequestHeaders | Phase::ResponseHeaders => {
+                    instance.headers(filter, half, argument, end)
+                }
+                Phase::RequestBody | Phase::ResponseBody => {
+                    instance.body(filter, half, argument, end)
+                }
+                Phase::RequestTrailers | Phase::ResponseTrailers => {
+                    instance.trailers(filter, half, argument)
+                }
+                Phase::Log => instance.log(filter).map(|()| Action::Continue),
+            },
+        );
         self.with_state(|state| state.leave(index, phase, map, result));
         match result {
             Some(action) => action,
@@ -40,9 +60,16 @@ impl Stream {
 
     /// Drops what a plugin keeps for this stream.
     pub(super) fn close_filter(&mut self, index: usize) {
-        let Some(filter) = self.filters.get_mut(index) else { return };
-        if let Plugin::Bound { vm, context, slot } = std::mem::replace(&mut filter.plugin, Plugin::Gone) {
-            let filter = EngineFilter { context: &context, slot };
+        let Some(filter) = self.filters.get_mut(index) else {
+            return;
+        };
+        if let Plugin::Bound { vm, context, slot } =
+            std::mem::replace(&mut filter.plugin, Plugin::Gone)
+        {
+            let filter = EngineFilter {
+                context: &context,
+                slot,
+            };
             // If it traps here, the other streams of the instance are told, and this one is over anyway.
             let _: Option<()> = vm.enter(context.plugin, |instance| instance.close(filter));
             vm.around().remove(context.id);
@@ -51,19 +78,31 @@ impl Stream {
 
     pub(super) fn with_state<R: Default>(&self, change: impl FnOnce(&mut State) -> R) -> R {
         // Nobody holds a borrow while the state machine runs; see `state`.
-        self.shared.state.try_borrow_mut().map_or_else(|_| R::default(), |mut state| change(&mut state))
+        self.shared
+            .state
+            .try_borrow_mut()
+            .map_or_else(|_| R::default(), |mut state| change(&mut state))
     }
 
     /// Gives a plugin its context, if it has none and this phase brings one: a plugin's life on a stream begins with the
     /// headers of the request; one that they did not reach is made for the log, and is not called before. False if there is no
     /// instance to be had.
     fn bind(&mut self, index: usize, phase: Phase) -> bool {
-        let Some(filter) = self.filters.get_mut(index) else { return true };
-        if !matches!(filter.plugin, Plugin::New) || !matches!(phase, Phase::RequestHeaders | Phase::Log) {
+        let Some(filter) = self.filters.get_mut(index) else {
+            return true;
+        };
+        if !matches!(filter.plugin, Plugin::New)
+            || !matches!(phase, Phase::RequestHeaders | Phase::Log)
+        {
             return true;
         }
-        let Some((vm, plugin)) = self.worker.instance(index) else { return false };
-        let stream = StreamContext { shared: self.shared.clone(), filter: index };
+        let Some((vm, plugin)) = self.worker.instance(index) else {
+            return false;
+        };
+        let stream = StreamContext {
+            shared: self.shared.clone(),
+            filter: index,
+        };
         let context = vm.around().add(plugin, Some(stream));
         let slot = vm.enter(plugin, |instance| instance.open(&context));
         if let Some(slot) = slot {
@@ -80,7 +119,11 @@ impl Stream {
         if self.worker.fail_policy(index) == FailPolicy::Open {
             return Action::Continue;
         }
-        self.with_state(|state| state.requests.push(Request::Respond(Box::new(LocalResponse::failure()))));
+        self.with_state(|state| {
+            state
+                .requests
+                .push(Request::Respond(Box::new(LocalResponse::failure())))
+        });
         Action::Pause
     }
 }
@@ -117,7 +160,14 @@ impl State {
 
     /// Notes that a callback has ended. What it let go on can be changed no more; what it paused in its body accumulates.
     fn leave(&mut self, index: usize, phase: Phase, map: Option<FieldMap>, action: Option<Action>) {
-        let Some(FilterState { live, phase: place, buffering }) = self.filters.get_mut(index) else { return };
+        let Some(FilterState {
+            live,
+            phase: place,
+            buffering,
+        }) = self.filters.get_mut(index)
+        else {
+            return;
+        };
         *place = None;
         if action == Some(Action::Continue) {
             *live &= !map.map_or(0, FieldMap::bit);

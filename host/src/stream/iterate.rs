@@ -65,7 +65,9 @@ impl Stream {
         }
         for place in from..self.filters.len() {
             let index = self.index(half, place);
-            let Position { flow, end: ended, .. } = *self.position(half, index);
+            let Position {
+                flow, end: ended, ..
+            } = *self.position(half, index);
             if let Flow::Stopped { watermark } = flow {
                 self.keep(half, watermark);
                 return;
@@ -192,7 +194,9 @@ impl Stream {
             it.answered = true;
             Some(response.into_message(it.map(FieldMap::RequestHeaders)))
         });
-        let Some((fields, body)) = message else { return self.break_off() };
+        let Some((fields, body)) = message else {
+            return self.break_off();
+        };
         let end = body.is_empty();
         let sent = self.with_state(|it| it.sent);
         let begun = self.half(Direction::Response).started;
@@ -226,7 +230,9 @@ impl Stream {
     pub(super) fn answer_call(&mut self) {
         self.do_requests(None);
         for index in 0..self.filters.len() {
-            let Some(filter) = self.filters.get(index) else { continue };
+            let Some(filter) = self.filters.get(index) else {
+                continue;
+            };
             let dead = matches!(&filter.plugin, Plugin::Bound { vm, .. } if vm.is_dead());
             let paused = filter.positions.iter().any(|it| it.flow != Flow::Open);
             // One that pauses nothing is seen to when the stream comes to it again, as in Envoy.
@@ -247,7 +253,11 @@ impl Stream {
             return After::Go { resumed: false };
         }
         let resumed = self.do_requests(Some((half, index)));
-        if self.reset || self.half(half).aborted { After::Stop } else { After::Go { resumed } }
+        if self.reset || self.half(half).aborted {
+            After::Stop
+        } else {
+            After::Go { resumed }
+        }
     }
 
     /// Does what was asked for. `called` is the callback that has just returned; says whether that was resumed.
@@ -255,7 +265,9 @@ impl Stream {
         let mut resumed = false;
         for request in self.with_state(|it| std::mem::take(&mut it.requests)) {
             match request {
-                Request::Resume { filter, half } if called == Some((half, filter)) => resumed = true,
+                Request::Resume { filter, half } if called == Some((half, filter)) => {
+                    resumed = true
+                }
                 Request::Resume { filter, half } => self.resume(half, filter),
                 Request::Respond(response) => {
                     // Before the response begins, so that its own callbacks do not find the half still under way.
@@ -293,7 +305,9 @@ impl Stream {
     }
 
     fn emit_headers(&mut self, half: Direction, end: bool) {
-        let fields = self.with_state(|it| it.map(half.headers()).cloned()).unwrap_or_default();
+        let fields = self
+            .with_state(|it| it.map(half.headers()).cloned())
+            .unwrap_or_default();
         let effect = match half {
             Direction::Request => Effect::RequestHeaders { fields, end },
             Direction::Response => {
@@ -326,7 +340,9 @@ impl Stream {
 
     fn emit_trailers(&mut self, half: Direction) {
         self.half(half).ended = true;
-        let fields = self.with_state(|it| it.map(half.trailers()).cloned()).unwrap_or_default();
+        let fields = self
+            .with_state(|it| it.map(half.trailers()).cloned())
+            .unwrap_or_default();
         self.effects.push_back(match half {
             Direction::Request => Effect::RequestTrailers(fields),
             Direction::Response => Effect::ResponseTrailers(fields),
@@ -349,7 +365,13 @@ impl Stream {
     }
 
     fn accumulates(&self, half: Direction, index: usize) -> bool {
-        self.with_state(|it| it.filter(index).buffering.get(half.index()).copied().unwrap_or(false))
+        self.with_state(|it| {
+            it.filter(index)
+                .buffering
+                .get(half.index())
+                .copied()
+                .unwrap_or(false)
+        })
     }
 
     /// Notes that a plugin has let go of a half's fields.
@@ -365,7 +387,9 @@ impl Stream {
     }
 
     fn position(&mut self, half: Direction, index: usize) -> &mut Position {
-        let Some(filter) = self.filters.get_mut(index) else { return &mut self.nowhere };
+        let Some(filter) = self.filters.get_mut(index) else {
+            return &mut self.nowhere;
+        };
         let [request, response] = &mut filter.positions;
         match half {
             Direction::Request => request,
@@ -385,18 +409,23 @@ impl Stream {
 /// What a stream gets of whose body more was paused than is kept.
 fn too_large_response(half: Direction) -> LocalResponse {
     match half {
-        Direction::Request => {
-            LocalResponse::plain(StatusCode::PAYLOAD_TOO_LARGE, Bytes::from_static(b"Payload Too Large"))
-        }
-        Direction::Response => {
-            LocalResponse::plain(StatusCode::INTERNAL_SERVER_ERROR, Bytes::from_static(b"Internal Server Error"))
-        }
+        Direction::Request => LocalResponse::plain(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            Bytes::from_static(b"Payload Too Large"),
+        ),
+        Direction::Response => LocalResponse::plain(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            Bytes::from_static(b"Internal Server Error"),
+        ),
     }
 }
 
 /// What a stream gets whose response has lost its status.
 fn without_status() -> LocalResponse {
-    LocalResponse::plain(StatusCode::BAD_GATEWAY, Bytes::from_static(b"missing required header: :status"))
+    LocalResponse::plain(
+        StatusCode::BAD_GATEWAY,
+        Bytes::from_static(b"missing required header: :status"),
+    )
 }
 
 impl State {

@@ -3,8 +3,8 @@
 //! Which fields such a response carries is Envoy's choice, for HTTP and for gRPC.
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::StatusCode;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 
 use crate::fields::{Fields, Pseudo, status_value};
 
@@ -24,17 +24,27 @@ const GRPC: &str = "application/grpc";
 impl LocalResponse {
     /// The proxy's own, without further headers.
     pub(crate) fn plain(status: StatusCode, body: Bytes) -> Self {
-        Self { status, headers: Vec::new(), body, grpc_status: None }
+        Self {
+            status,
+            headers: Vec::new(),
+            body,
+            grpc_status: None,
+        }
     }
 
     /// What a stream gets whose plugin's instance has died: 503 without a body; for gRPC, unavailable.
     pub(crate) fn failure() -> Self {
-        Self { grpc_status: Some(14), ..Self::plain(StatusCode::SERVICE_UNAVAILABLE, Bytes::new()) }
+        Self {
+            grpc_status: Some(14),
+            ..Self::plain(StatusCode::SERVICE_UNAVAILABLE, Bytes::new())
+        }
     }
 
     /// Fields and body, as the answer to this request.
     pub(crate) fn into_message(self, request: Option<&Fields>) -> (Fields, Bytes) {
-        let head = request.and_then(|it| it.pseudo(Pseudo::Method)).is_some_and(|it| it == "HEAD");
+        let head = request
+            .and_then(|it| it.pseudo(Pseudo::Method))
+            .is_some_and(|it| it == "HEAD");
         let mut fields = Fields::with_capacity(self.headers.len() + 4);
         fields.set_pseudo(Pseudo::Status, status_value(self.status));
         for (name, value) in self.headers {
@@ -42,7 +52,9 @@ impl LocalResponse {
         }
         fields.remove(CONTENT_LENGTH.as_str());
         if request.is_some_and(is_grpc) {
-            let status = self.grpc_status.unwrap_or_else(|| grpc_status_of(self.status));
+            let status = self
+                .grpc_status
+                .unwrap_or_else(|| grpc_status_of(self.status));
             fields.set_pseudo(Pseudo::Status, status_value(StatusCode::OK));
             fields.set(CONTENT_TYPE.into(), HeaderValue::from_static(GRPC));
             if fields.get(GRPC_STATUS.as_str()).is_none() {
@@ -109,13 +121,21 @@ mod tests {
     use super::*;
 
     fn list(fields: &Fields) -> Vec<(&str, &[u8])> {
-        fields.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect()
+        fields
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_bytes()))
+            .collect()
     }
 
     fn request(fields: &[(&str, &str)]) -> Fields {
         fields
             .iter()
-            .map(|(name, value)| (crate::Name::parse(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap()))
+            .map(|(name, value)| {
+                (
+                    crate::Name::parse(name.as_bytes()).unwrap(),
+                    HeaderValue::from_str(value).unwrap(),
+                )
+            })
             .collect()
     }
 
@@ -123,9 +143,15 @@ mod tests {
     fn body_brings_length_and_type() {
         let mut response = LocalResponse::plain(StatusCode::FORBIDDEN, Bytes::from_static(b"no"));
         let twice = HeaderName::from_static("x-twice");
-        response.headers.push((CONTENT_LENGTH, HeaderValue::from_static("77")));
-        response.headers.push((twice.clone(), HeaderValue::from_static("a")));
-        response.headers.push((twice, HeaderValue::from_static("b")));
+        response
+            .headers
+            .push((CONTENT_LENGTH, HeaderValue::from_static("77")));
+        response
+            .headers
+            .push((twice.clone(), HeaderValue::from_static("a")));
+        response
+            .headers
+            .push((twice, HeaderValue::from_static("b")));
         let (fields, body) = response.into_message(None);
         assert_eq!(
             list(&fields),
@@ -143,7 +169,9 @@ mod tests {
     #[test]
     fn own_content_type_is_kept_only_with_a_body() {
         let mut response = LocalResponse::plain(StatusCode::OK, Bytes::from_static(b"{}"));
-        response.headers.push((CONTENT_TYPE, HeaderValue::from_static("application/json")));
+        response
+            .headers
+            .push((CONTENT_TYPE, HeaderValue::from_static("application/json")));
         let (fields, _) = response.clone().into_message(None);
         assert_eq!(fields.get("content-type").unwrap(), "application/json");
         response.body = Bytes::new();
@@ -161,7 +189,10 @@ mod tests {
 
     #[test]
     fn grpc_request_gets_trailers_only() {
-        let request = request(&[(":method", "POST"), ("content-type", "application/grpc+proto")]);
+        let request = request(&[
+            (":method", "POST"),
+            ("content-type", "application/grpc+proto"),
+        ]);
         let response = LocalResponse::plain(StatusCode::FORBIDDEN, Bytes::from("100% n\u{f6}"));
         let (fields, body) = response.into_message(Some(&request));
         assert_eq!(

@@ -94,7 +94,11 @@ enum Plugin {
     /// None of its callbacks was called yet.
     New,
     /// It has a context.
-    Bound { vm: Rc<Vm>, context: Context, slot: usize },
+    Bound {
+        vm: Rc<Vm>,
+        context: Context,
+        slot: usize,
+    },
     /// Its instance has died and the stream was failed for it, or passes without it.
     Gone,
 }
@@ -141,7 +145,12 @@ impl Stream {
         let count = worker.plugin_count();
         Self {
             shared: Rc::new(Shared::new(count, wake)),
-            filters: (0..count).map(|_| Filter { plugin: Plugin::New, positions: Default::default() }).collect(),
+            filters: (0..count)
+                .map(|_| Filter {
+                    plugin: Plugin::New,
+                    positions: Default::default(),
+                })
+                .collect(),
             halves: Default::default(),
             effects: VecDeque::new(),
             local: false,
@@ -263,7 +272,11 @@ impl Stream {
     }
 
     fn wants_body(&self, half: Direction) -> bool {
-        let held = self.shared.state.try_borrow().map_or(0, |it| it.held_len(half));
+        let held = self
+            .shared
+            .state
+            .try_borrow()
+            .map_or(0, |it| it.held_len(half));
         held <= self.worker.buffer()
     }
 
@@ -325,6 +338,9 @@ impl state::State {
     }
 
     fn held_len(&self, half: Direction) -> usize {
-        self.held.get(half.index()).and_then(Option::as_ref).map_or(0, Body::len)
+        self.held
+            .get(half.index())
+            .and_then(Option::as_ref)
+            .map_or(0, Body::len)
     }
 }

@@ -126,8 +126,16 @@ impl FieldMap {
 
 impl Shared {
     pub(crate) fn new(filters: usize, wake: Rc<dyn Fn()>) -> Self {
-        let state = State { filters: vec![FilterState::default(); filters], ..State::default() };
-        Self { state: RefCell::new(state), busy: Cell::new(false), called: Cell::new(false), wake }
+        let state = State {
+            filters: vec![FilterState::default(); filters],
+            ..State::default()
+        };
+        Self {
+            state: RefCell::new(state),
+            busy: Cell::new(false),
+            called: Cell::new(false),
+            wake,
+        }
     }
 
     /// Has the stream look at what was asked of it, once the present callback, of whichever stream, has returned.
@@ -149,7 +157,12 @@ impl State {
 
     /// What the body callback of a filter sees.
     pub(crate) fn body(&mut self, filter: usize, half: Direction) -> &mut Body {
-        let buffering = self.filter(filter).buffering.get(half.index()).copied().unwrap_or(false);
+        let buffering = self
+            .filter(filter)
+            .buffering
+            .get(half.index())
+            .copied()
+            .unwrap_or(false);
         let [request_held, response_held] = &mut self.held;
         let [request, response] = &mut self.passing;
         let (held, passing) = match half {

@@ -36,16 +36,35 @@ const THERE: [&str; 18] = [
 ];
 
 /// The resources of those, which other interfaces only use.
-const USED: [&str; 6] = ["error", "input-stream", "output-stream", "pollable", "terminal-input", "terminal-output"];
+const USED: [&str; 6] = [
+    "error",
+    "input-stream",
+    "output-stream",
+    "pollable",
+    "terminal-input",
+    "terminal-output",
+];
 
 /// The words by which WASI's errors say that something is not to be had, best first.
-const NO: [&str; 5] = ["access-denied", "access", "not-permitted", "not-supported", "unsupported"];
+const NO: [&str; 5] = [
+    "access-denied",
+    "access",
+    "not-permitted",
+    "not-supported",
+    "unsupported",
+];
 
 /// Links every function of WASI that the component imports and this host does not have.
-pub(super) fn link(linker: &mut Linker<Guest>, engine: &Engine, component: &Component) -> wasmtime::Result<()> {
+pub(super) fn link(
+    linker: &mut Linker<Guest>,
+    engine: &Engine,
+    component: &Component,
+) -> wasmtime::Result<()> {
     for (name, item) in component.component_type().imports(engine) {
         let interface = name.split('@').next().unwrap_or(name);
-        let ComponentItem::ComponentInstance(instance) = item.ty else { continue };
+        let ComponentItem::ComponentInstance(instance) = item.ty else {
+            continue;
+        };
         if !name.starts_with("wasi:") || THERE.contains(&interface) {
             continue;
         }
@@ -63,7 +82,11 @@ pub(super) fn link(linker: &mut Linker<Guest>, engine: &Engine, component: &Comp
     Ok(())
 }
 
-fn refuse(place: &mut LinkerInstance<'_, Guest>, interface: &str, function: &str) -> wasmtime::Result<()> {
+fn refuse(
+    place: &mut LinkerInstance<'_, Guest>,
+    interface: &str,
+    function: &str,
+) -> wasmtime::Result<()> {
     let path = format!("{interface}#{function}");
     place.func_new(function, move |mut store, ty, _, results| {
         for (result, ty) in results.iter_mut().zip(ty.results()) {
@@ -99,12 +122,18 @@ fn error_case(ty: &Type) -> Option<Val> {
     match ty {
         Type::Enum(cases) => {
             let best = NO.into_iter().find(|no| cases.names().any(|it| it == *no));
-            best.or_else(|| cases.names().next()).map(|name| Val::Enum(name.to_owned()))
+            best.or_else(|| cases.names().next())
+                .map(|name| Val::Enum(name.to_owned()))
         }
         Type::Variant(variant) => {
-            let plain: Vec<&str> = variant.cases().filter(|case| case.ty.is_none()).map(|case| case.name).collect();
+            let plain: Vec<&str> = variant
+                .cases()
+                .filter(|case| case.ty.is_none())
+                .map(|case| case.name)
+                .collect();
             let best = NO.into_iter().find(|no| plain.contains(no));
-            best.or_else(|| plain.first().copied()).map(|name| Val::Variant(name.to_owned(), None))
+            best.or_else(|| plain.first().copied())
+                .map(|name| Val::Variant(name.to_owned(), None))
         }
         Type::String => Some(Val::String("not there".to_owned())),
         Type::Option(_) => Some(Val::Option(None)),

@@ -42,39 +42,64 @@ type Done<T> = wasmtime::Result<(Result<T, StreamError>,)>;
 pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     let mut error = linker.instance("wasi:io/error@0.2.12")?;
     error.resource("error", ResourceType::host::<IoError>(), |_, _| Ok(()))?;
-    error.func_wrap("[method]error.to-debug-string", |_: Store<'_>, (_,): (Resource<IoError>,)| Ok((String::new(),)))?;
+    error.func_wrap(
+        "[method]error.to-debug-string",
+        |_: Store<'_>, (_,): (Resource<IoError>,)| Ok((String::new(),)),
+    )?;
 
     let mut poll = linker.instance("wasi:io/poll@0.2.12")?;
     poll.resource("pollable", ResourceType::host::<Pollable>(), |_, _| Ok(()))?;
-    poll.func_wrap("[method]pollable.ready", |_: Store<'_>, (_,): (Resource<Pollable>,)| Ok((true,)))?;
-    poll.func_wrap("[method]pollable.block", |_: Store<'_>, (_,): (Resource<Pollable>,)| Ok(()))?;
-    poll.func_wrap("poll", |_: Store<'_>, (list,): (Vec<Resource<Pollable>>,)| {
-        // The standard says that an empty list traps.
-        wasmtime::ensure!(!list.is_empty(), "`wasi:io/poll` was asked to wait for nothing");
-        let count = u32::try_from(list.len())?;
-        Ok(((0..count).collect::<Vec<u32>>(),))
-    })?;
+    poll.func_wrap(
+        "[method]pollable.ready",
+        |_: Store<'_>, (_,): (Resource<Pollable>,)| Ok((true,)),
+    )?;
+    poll.func_wrap(
+        "[method]pollable.block",
+        |_: Store<'_>, (_,): (Resource<Pollable>,)| Ok(()),
+    )?;
+    poll.func_wrap(
+        "poll",
+        |_: Store<'_>, (list,): (Vec<Resource<Pollable>>,)| {
+            // The standard says that an empty list traps.
+            wasmtime::ensure!(
+                !list.is_empty(),
+                "`wasi:io/poll` was asked to wait for nothing"
+            );
+            let count = u32::try_from(list.len())?;
+            Ok(((0..count).collect::<Vec<u32>>(),))
+        },
+    )?;
 
     let mut streams = linker.instance("wasi:io/streams@0.2.12")?;
     streams.resource("input-stream", ResourceType::host::<Input>(), |_, _| Ok(()))?;
     for name in ["read", "blocking-read"] {
         streams.func_wrap(
             &format!("[method]input-stream.{name}"),
-            |_: Store<'_>, (_, _): (Resource<Input>, u64)| -> Done<Vec<u8>> { Ok((Err(StreamError::Closed),)) },
+            |_: Store<'_>, (_, _): (Resource<Input>, u64)| -> Done<Vec<u8>> {
+                Ok((Err(StreamError::Closed),))
+            },
         )?;
     }
     for name in ["skip", "blocking-skip"] {
         streams.func_wrap(
             &format!("[method]input-stream.{name}"),
-            |_: Store<'_>, (_, _): (Resource<Input>, u64)| -> Done<u64> { Ok((Err(StreamError::Closed),)) },
+            |_: Store<'_>, (_, _): (Resource<Input>, u64)| -> Done<u64> {
+                Ok((Err(StreamError::Closed),))
+            },
         )?;
     }
-    streams.func_wrap("[method]input-stream.subscribe", |_: Store<'_>, (_,): (Resource<Input>,)| ready())?;
+    streams.func_wrap(
+        "[method]input-stream.subscribe",
+        |_: Store<'_>, (_,): (Resource<Input>,)| ready(),
+    )?;
 
-    streams.resource("output-stream", ResourceType::host::<Output>(), |_, _| Ok(()))?;
-    streams.func_wrap("[method]output-stream.check-write", |_: Store<'_>, (_,): (Resource<Output>,)| -> Done<u64> {
-        Ok((Ok(WRITE),))
+    streams.resource("output-stream", ResourceType::host::<Output>(), |_, _| {
+        Ok(())
     })?;
+    streams.func_wrap(
+        "[method]output-stream.check-write",
+        |_: Store<'_>, (_,): (Resource<Output>,)| -> Done<u64> { Ok((Ok(WRITE),)) },
+    )?;
     for name in ["write", "blocking-write-and-flush"] {
         streams.func_wrap(
             &format!("[method]output-stream.{name}"),
@@ -91,7 +116,10 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
             |_: Store<'_>, (_,): (Resource<Output>,)| -> Done<()> { Ok((Ok(()),)) },
         )?;
     }
-    streams.func_wrap("[method]output-stream.subscribe", |_: Store<'_>, (_,): (Resource<Output>,)| ready())?;
+    streams.func_wrap(
+        "[method]output-stream.subscribe",
+        |_: Store<'_>, (_,): (Resource<Output>,)| ready(),
+    )?;
     for name in ["write-zeroes", "blocking-write-zeroes-and-flush"] {
         streams.func_wrap(
             &format!("[method]output-stream.{name}"),
@@ -115,16 +143,25 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     clock.func_wrap("subscribe-instant", |_: Store<'_>, (_,): (u64,)| ready())?;
     clock.func_wrap("subscribe-duration", |_: Store<'_>, (_,): (u64,)| ready())?;
 
-    linker.instance("wasi:cli/stdin@0.2.12")?.func_wrap("get-stdin", |_: Store<'_>, (): ()| {
-        Ok((Resource::<Input>::new_own(0),))
-    })?;
-    linker.instance("wasi:cli/stdout@0.2.12")?.func_wrap("get-stdout", |_: Store<'_>, (): ()| {
-        Ok((Resource::<Output>::new_own(STDOUT),))
-    })?;
-    linker.instance("wasi:cli/stderr@0.2.12")?.func_wrap("get-stderr", |_: Store<'_>, (): ()| {
-        Ok((Resource::<Output>::new_own(STDERR),))
-    })?;
-    for (interface, resource) in [("terminal-input", "terminal-input"), ("terminal-output", "terminal-output")] {
+    linker
+        .instance("wasi:cli/stdin@0.2.12")?
+        .func_wrap("get-stdin", |_: Store<'_>, (): ()| {
+            Ok((Resource::<Input>::new_own(0),))
+        })?;
+    linker
+        .instance("wasi:cli/stdout@0.2.12")?
+        .func_wrap("get-stdout", |_: Store<'_>, (): ()| {
+            Ok((Resource::<Output>::new_own(STDOUT),))
+        })?;
+    linker
+        .instance("wasi:cli/stderr@0.2.12")?
+        .func_wrap("get-stderr", |_: Store<'_>, (): ()| {
+            Ok((Resource::<Output>::new_own(STDERR),))
+        })?;
+    for (interface, resource) in [
+        ("terminal-input", "terminal-input"),
+        ("terminal-output", "terminal-output"),
+    ] {
         let mut terminal = linker.instance(&format!("wasi:cli/{interface}@0.2.12"))?;
         terminal.resource(resource, ResourceType::host::<Terminal>(), |_, _| Ok(()))?;
     }
@@ -144,7 +181,16 @@ fn ready() -> wasmtime::Result<(Resource<Pollable>,)> {
 fn write(mut store: Store<'_>, stream: &Resource<Output>, bytes: &[u8]) {
     let guest = store.data_mut();
     let plugin = guest.plugin();
-    let Guest { stdout, stderr, around, .. } = guest;
-    let lines = if stream.rep() == STDERR { stderr } else { stdout };
+    let Guest {
+        stdout,
+        stderr,
+        around,
+        ..
+    } = guest;
+    let lines = if stream.rep() == STDERR {
+        stderr
+    } else {
+        stdout
+    };
     lines.write(bytes, |level, line| around.log(plugin, level, line));
 }

@@ -38,12 +38,42 @@ pub(crate) struct Exports {
 
 /// The functions of each interface, with their types.
 const SHAPES: [(&str, &str, &[Shape], Option<Shape>); 7] = [
-    ("plugin", "[static]plugin-context.configure", &[Shape::Bytes], Some(Shape::Configured)),
-    ("http-filter", "[constructor]filter", &[Shape::Borrow, Shape::Own], Some(Shape::Own)),
-    ("on-request-headers", "handle", &[Shape::Borrow, Shape::Bool], Some(Shape::Action)),
-    ("on-request-body", "handle", &[Shape::Borrow, Shape::U32, Shape::Bool], Some(Shape::Action)),
-    ("on-response-headers", "handle", &[Shape::Borrow, Shape::Bool], Some(Shape::Action)),
-    ("on-response-body", "handle", &[Shape::Borrow, Shape::U32, Shape::Bool], Some(Shape::Action)),
+    (
+        "plugin",
+        "[static]plugin-context.configure",
+        &[Shape::Bytes],
+        Some(Shape::Configured),
+    ),
+    (
+        "http-filter",
+        "[constructor]filter",
+        &[Shape::Borrow, Shape::Own],
+        Some(Shape::Own),
+    ),
+    (
+        "on-request-headers",
+        "handle",
+        &[Shape::Borrow, Shape::Bool],
+        Some(Shape::Action),
+    ),
+    (
+        "on-request-body",
+        "handle",
+        &[Shape::Borrow, Shape::U32, Shape::Bool],
+        Some(Shape::Action),
+    ),
+    (
+        "on-response-headers",
+        "handle",
+        &[Shape::Borrow, Shape::Bool],
+        Some(Shape::Action),
+    ),
+    (
+        "on-response-body",
+        "handle",
+        &[Shape::Borrow, Shape::U32, Shape::Bool],
+        Some(Shape::Action),
+    ),
     ("on-log", "handle", &[Shape::Borrow], None),
 ];
 
@@ -71,7 +101,11 @@ pub(crate) fn check(engine: &Engine, component: &Component, plugin: &str) -> Res
         let export = interface(name);
         let Some((item, index)) = component.get_export(None, &export) else {
             if matches!(name, "plugin" | "http-filter") {
-                return Err(LoadError::MissingExport { plugin: plugin.to_owned(), export, world: WORLD });
+                return Err(LoadError::MissingExport {
+                    plugin: plugin.to_owned(),
+                    export,
+                    world: WORLD,
+                });
             }
             continue;
         };
@@ -90,7 +124,10 @@ pub(crate) fn check(engine: &Engine, component: &Component, plugin: &str) -> Res
             Some((ComponentItem::ComponentFunc(_), _)) => {
                 let result = result.map_or(String::new(), |it| format!(" -> {it}"));
                 let parameters: Vec<String> = parameters.iter().map(Shape::to_string).collect();
-                return Err(wrong(path, format!("expected func({}){result}", parameters.join(", "))));
+                return Err(wrong(
+                    path,
+                    format!("expected func({}){result}", parameters.join(", ")),
+                ));
             }
             Some(_) => return Err(wrong(path, "it is not a function".to_owned())),
             None => return Err(wrong(export, format!("it has no function `{function}`"))),
@@ -103,7 +140,10 @@ pub(crate) fn check(engine: &Engine, component: &Component, plugin: &str) -> Res
 fn fits(found: &ComponentFunc, parameters: &[Shape], result: Option<Shape>) -> bool {
     let mut results = found.results();
     found.params().len() == parameters.len()
-        && found.params().zip(parameters).all(|((_, found), shape)| shape.fits(&found))
+        && found
+            .params()
+            .zip(parameters)
+            .all(|((_, found), shape)| shape.fits(&found))
         && match (results.next(), result) {
             (None, None) => true,
             (Some(found), Some(shape)) => shape.fits(&found) && results.next().is_none(),
@@ -121,7 +161,8 @@ impl Shape {
             (Shape::Bytes, Type::List(list)) => matches!(list.ty(), Type::U8),
             (Shape::Action, Type::Enum(cases)) => cases.names().eq(["continue", "pause"]),
             (Shape::Configured, Type::Result(result)) => {
-                matches!(result.ok(), Some(Type::Own(_))) && matches!(result.err(), Some(Type::String))
+                matches!(result.ok(), Some(Type::Own(_)))
+                    && matches!(result.err(), Some(Type::String))
             }
             _ => false,
         }
@@ -148,7 +189,8 @@ macro_rules! optional {
         let export = interface($name);
         match $pre.component().get_export_index(None, &export) {
             Some(_) => Some(
-                world::$module::GuestIndices::new($pre).map_err(|error| wrong_type($plugin, export, &error))?,
+                world::$module::GuestIndices::new($pre)
+                    .map_err(|error| wrong_type($plugin, export, &error))?,
             ),
             None => None,
         }
@@ -156,7 +198,12 @@ macro_rules! optional {
 }
 
 fn wrong_type(plugin: &str, export: String, error: &wasmtime::Error) -> LoadError {
-    LoadError::WrongType { plugin: plugin.to_owned(), export, world: WORLD, reason: format!("{error:#}") }
+    LoadError::WrongType {
+        plugin: plugin.to_owned(),
+        export,
+        world: WORLD,
+        reason: format!("{error:#}"),
+    }
 }
 
 impl Indices {
@@ -182,12 +229,18 @@ impl Indices {
             (Phase::ResponseBody, self.on_response_body.is_some()),
             (Phase::Log, self.on_log.is_some()),
         ];
-        has.into_iter().filter(|(_, has)| *has).fold(Callbacks::default(), |all, (phase, _)| all.with(phase))
+        has.into_iter()
+            .filter(|(_, has)| *has)
+            .fold(Callbacks::default(), |all, (phase, _)| all.with(phase))
     }
 }
 
 impl Exports {
-    pub(crate) fn load(indices: &Indices, store: &mut Store<Guest>, instance: &Instance) -> wasmtime::Result<Self> {
+    pub(crate) fn load(
+        indices: &Indices,
+        store: &mut Store<Guest>,
+        instance: &Instance,
+    ) -> wasmtime::Result<Self> {
         Ok(Self {
             plugin: indices.plugin.load(&mut *store, instance)?,
             http_filter: indices.http_filter.load(&mut *store, instance)?,
@@ -196,14 +249,26 @@ impl Exports {
                 .as_ref()
                 .map(|it| it.load(&mut *store, instance))
                 .transpose()?,
-            on_request_body: indices.on_request_body.as_ref().map(|it| it.load(&mut *store, instance)).transpose()?,
+            on_request_body: indices
+                .on_request_body
+                .as_ref()
+                .map(|it| it.load(&mut *store, instance))
+                .transpose()?,
             on_response_headers: indices
                 .on_response_headers
                 .as_ref()
                 .map(|it| it.load(&mut *store, instance))
                 .transpose()?,
-            on_response_body: indices.on_response_body.as_ref().map(|it| it.load(&mut *store, instance)).transpose()?,
-            on_log: indices.on_log.as_ref().map(|it| it.load(&mut *store, instance)).transpose()?,
+            on_response_body: indices
+                .on_response_body
+                .as_ref()
+                .map(|it| it.load(&mut *store, instance))
+                .transpose()?,
+            on_log: indices
+                .on_log
+                .as_ref()
+                .map(|it| it.load(&mut *store, instance))
+                .transpose()?,
         })
     }
 }

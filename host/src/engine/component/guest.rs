@@ -25,7 +25,10 @@ pub(crate) struct Guest {
 
 impl Guest {
     pub(crate) fn new(around: &Rc<Surroundings>) -> Self {
-        let limits = StoreLimitsBuilder::new().memory_size(around.limits.memory).table_elements(1 << 20).build();
+        let limits = StoreLimitsBuilder::new()
+            .memory_size(around.limits.memory)
+            .table_elements(1 << 20)
+            .build();
         Self {
             around: around.clone(),
             current: None,
@@ -54,7 +57,12 @@ impl Guest {
     /// Logs what was printed without a line's end: the guest will print no more.
     pub(crate) fn flush(&mut self) {
         let plugin = self.plugin();
-        let Self { stdout, stderr, around, .. } = self;
+        let Self {
+            stdout,
+            stderr,
+            around,
+            ..
+        } = self;
         stdout.flush(|level, line| around.log(plugin, level, line));
         stderr.flush(|level, line| around.log(plugin, level, line));
     }

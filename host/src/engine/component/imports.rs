@@ -58,38 +58,78 @@ impl http_streams::HostHttpStream for Guest {
 }
 
 impl http_fields::Host for Guest {
-    fn get(&mut self, http: Http, map: http_fields::FieldMap, name: String) -> Answer<Option<Vec<u8>>> {
-        Ok(self.stream(http.rep(), |of| {
-            hostcalls::http_fields::read(of, map.into(), |fields| fields.get(&name).map(|it| it.as_bytes().to_vec()))
-        })?)
-    }
-
-    fn values(&mut self, http: Http, map: http_fields::FieldMap, name: String) -> Answer<Vec<Vec<u8>>> {
+    fn get(
+        &mut self,
+        http: Http,
+        map: http_fields::FieldMap,
+        name: String,
+    ) -> Answer<Option<Vec<u8>>> {
         Ok(self.stream(http.rep(), |of| {
             hostcalls::http_fields::read(of, map.into(), |fields| {
-                fields.values(&name).map(|it| it.as_bytes().to_vec()).collect()
+                fields.get(&name).map(|it| it.as_bytes().to_vec())
             })
         })?)
     }
 
-    fn entries(&mut self, http: Http, map: http_fields::FieldMap) -> Answer<Vec<(String, Vec<u8>)>> {
+    fn values(
+        &mut self,
+        http: Http,
+        map: http_fields::FieldMap,
+        name: String,
+    ) -> Answer<Vec<Vec<u8>>> {
         Ok(self.stream(http.rep(), |of| {
             hostcalls::http_fields::read(of, map.into(), |fields| {
-                fields.iter().map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect()
+                fields
+                    .values(&name)
+                    .map(|it| it.as_bytes().to_vec())
+                    .collect()
             })
         })?)
     }
 
-    fn set(&mut self, http: Http, map: http_fields::FieldMap, name: String, value: Vec<u8>) -> Answer<()> {
-        Ok(self.stream(http.rep(), |of| hostcalls::http_fields::set(of, map.into(), name.as_bytes(), &value))?)
+    fn entries(
+        &mut self,
+        http: Http,
+        map: http_fields::FieldMap,
+    ) -> Answer<Vec<(String, Vec<u8>)>> {
+        Ok(self.stream(http.rep(), |of| {
+            hostcalls::http_fields::read(of, map.into(), |fields| {
+                fields
+                    .iter()
+                    .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
+                    .collect()
+            })
+        })?)
     }
 
-    fn append(&mut self, http: Http, map: http_fields::FieldMap, name: String, value: Vec<u8>) -> Answer<()> {
-        Ok(self.stream(http.rep(), |of| hostcalls::http_fields::append(of, map.into(), name.as_bytes(), &value))?)
+    fn set(
+        &mut self,
+        http: Http,
+        map: http_fields::FieldMap,
+        name: String,
+        value: Vec<u8>,
+    ) -> Answer<()> {
+        Ok(self.stream(http.rep(), |of| {
+            hostcalls::http_fields::set(of, map.into(), name.as_bytes(), &value)
+        })?)
+    }
+
+    fn append(
+        &mut self,
+        http: Http,
+        map: http_fields::FieldMap,
+        name: String,
+        value: Vec<u8>,
+    ) -> Answer<()> {
+        Ok(self.stream(http.rep(), |of| {
+            hostcalls::http_fields::append(of, map.into(), name.as_bytes(), &value)
+        })?)
     }
 
     fn remove(&mut self, http: Http, map: http_fields::FieldMap, name: String) -> Answer<()> {
-        Ok(self.stream(http.rep(), |of| hostcalls::http_fields::remove(of, map.into(), name.as_bytes()))?)
+        Ok(self.stream(http.rep(), |of| {
+            hostcalls::http_fields::remove(of, map.into(), name.as_bytes())
+        })?)
     }
 
     fn replace_all(
@@ -102,7 +142,9 @@ impl http_fields::Host for Guest {
             hostcalls::http_fields::replace_all(
                 of,
                 map.into(),
-                entries.iter().map(|(name, value)| (name.as_bytes(), &value[..])),
+                entries
+                    .iter()
+                    .map(|(name, value)| (name.as_bytes(), &value[..])),
             )
         })?)
     }
@@ -110,34 +152,58 @@ impl http_fields::Host for Guest {
 
 impl http_bodies::Host for Guest {
     fn size(&mut self, http: Http, body: types::Direction) -> Answer<u32> {
-        let size = self.stream(http.rep(), |of| hostcalls::http_bodies::size(of, body.into()))?;
+        let size = self.stream(http.rep(), |of| {
+            hostcalls::http_bodies::size(of, body.into())
+        })?;
         Ok(u32::try_from(size).unwrap_or(u32::MAX))
     }
 
-    fn read(&mut self, http: Http, body: types::Direction, offset: u32, max: u32) -> Answer<Vec<u8>> {
+    fn read(
+        &mut self,
+        http: Http,
+        body: types::Direction,
+        offset: u32,
+        max: u32,
+    ) -> Answer<Vec<u8>> {
         let (offset, max) = (offset as usize, max as usize);
-        Ok(self.stream(http.rep(), |of| hostcalls::http_bodies::read(of, body.into(), offset, max))?)
+        Ok(self.stream(http.rep(), |of| {
+            hostcalls::http_bodies::read(of, body.into(), offset, max)
+        })?)
     }
 
     fn replace(&mut self, http: Http, body: types::Direction, data: Vec<u8>) -> Answer<()> {
-        Ok(self.stream(http.rep(), |of| hostcalls::http_bodies::replace(of, body.into(), data.into()))?)
+        Ok(self.stream(http.rep(), |of| {
+            hostcalls::http_bodies::replace(of, body.into(), data.into())
+        })?)
     }
 
     fn append(&mut self, http: Http, body: types::Direction, data: Vec<u8>) -> Answer<()> {
-        Ok(self.stream(http.rep(), |of| hostcalls::http_bodies::append(of, body.into(), data.into()))?)
+        Ok(self.stream(http.rep(), |of| {
+            hostcalls::http_bodies::append(of, body.into(), data.into())
+        })?)
     }
 
     fn prepend(&mut self, http: Http, body: types::Direction, data: Vec<u8>) -> Answer<()> {
-        Ok(self.stream(http.rep(), |of| hostcalls::http_bodies::prepend(of, body.into(), data.into()))?)
+        Ok(self.stream(http.rep(), |of| {
+            hostcalls::http_bodies::prepend(of, body.into(), data.into())
+        })?)
     }
 }
 
 impl local_responses::Host for Guest {
     fn send(&mut self, to: Http, response: local_responses::LocalResponse) -> Answer<()> {
         // Details are for access logs, which this host does not write.
-        let local_responses::LocalResponse { status, headers, body, grpc_status, details: _ } = response;
+        let local_responses::LocalResponse {
+            status,
+            headers,
+            body,
+            grpc_status,
+            details: _,
+        } = response;
         Ok(self.stream(to.rep(), |to| {
-            let headers = headers.iter().map(|(name, value)| (name.as_bytes(), &value[..]));
+            let headers = headers
+                .iter()
+                .map(|(name, value)| (name.as_bytes(), &value[..]));
             hostcalls::local_responses::send(to, status, headers, body.into(), grpc_status)
         })?)
     }
@@ -145,7 +211,9 @@ impl local_responses::Host for Guest {
 
 impl stream_control::Host for Guest {
     fn resume(&mut self, http: Http, half: types::Direction) -> Answer<()> {
-        Ok(self.stream(http.rep(), |of| hostcalls::stream_control::resume(of, half.into()))?)
+        Ok(self.stream(http.rep(), |of| {
+            hostcalls::stream_control::resume(of, half.into())
+        })?)
     }
 
     fn reset(&mut self, http: Http) -> Answer<()> {

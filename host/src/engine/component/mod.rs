@@ -38,14 +38,21 @@ pub(crate) const WORLD: &str = "tidegate:proxy/http-plugin@0.1.0";
 impl Compiled {
     pub(crate) fn new(engine: &Engine, plugin: &PluginSpec) -> Result<Self, LoadError> {
         let name = || plugin.name.clone();
-        let component = Component::from_binary(engine, &plugin.module)
-            .map_err(|error| LoadError::Compile { plugin: name(), source: error.into() })?;
+        let component =
+            Component::from_binary(engine, &plugin.module).map_err(|error| LoadError::Compile {
+                plugin: name(),
+                source: error.into(),
+            })?;
         exports::check(engine, &component, &plugin.name)?;
         let mut linker = Linker::new(engine);
         let pre = imports::link(&mut linker)
             .and_then(|()| wasi::link(&mut linker, engine, &component))
             .and_then(|()| linker.instantiate_pre(&component))
-            .map_err(|error| LoadError::Import { plugin: name(), world: WORLD, source: error.into() })?;
+            .map_err(|error| LoadError::Import {
+                plugin: name(),
+                world: WORLD,
+                source: error.into(),
+            })?;
         let indices = Indices::find(&pre, &plugin.name)?;
         Ok(Self { pre, indices })
     }
@@ -62,10 +69,24 @@ impl engine::Compiled for Compiled {
         store.limiter(|guest| &mut guest.limits);
         let deadline = Limits::ticks(limit);
         store.set_epoch_deadline(deadline);
-        let instance = self.pre.instantiate(&mut store).map_err(|error| Trap::of("instantiation", &error, limit))?;
-        let exports = Exports::load(&self.indices, &mut store, &instance)
-            .map_err(|error| Trap::new(format!("an export is not of the type that {WORLD} says: {error:#}")))?;
-        Ok(Box::new(Instance { store, exports, plugins: Vec::new(), slots: Vec::new(), free: Vec::new(), deadline, limit }))
+        let instance = self
+            .pre
+            .instantiate(&mut store)
+            .map_err(|error| Trap::of("instantiation", &error, limit))?;
+        let exports = Exports::load(&self.indices, &mut store, &instance).map_err(|error| {
+            Trap::new(format!(
+                "an export is not of the type that {WORLD} says: {error:#}"
+            ))
+        })?;
+        Ok(Box::new(Instance {
+            store,
+            exports,
+            plugins: Vec::new(),
+            slots: Vec::new(),
+            free: Vec::new(),
+            deadline,
+            limit,
+        }))
     }
 }
 
@@ -107,11 +128,16 @@ impl Instance {
             return Ok(*made);
         }
         let Some(plugin) = self.plugins.get(filter.context.plugin).copied() else {
-            return Err(Trap::new("a stream came to a plugin that is not configured"));
+            return Err(Trap::new(
+                "a stream came to a plugin that is not configured",
+            ));
         };
         let made = self.run(filter.context, "[constructor]filter", |exports, store| {
             let http = Resource::new_own(filter.context.id);
-            exports.http_filter.filter().call_constructor(store, plugin, http)
+            exports
+                .http_filter
+                .filter()
+                .call_constructor(store, plugin, http)
         })?;
         if let Some(slot) = self.slots.get_mut(filter.slot) {
             *slot = Some(made);
@@ -121,9 +147,16 @@ impl Instance {
 }
 
 impl engine::Instance for Instance {
-    fn configure(&mut self, context: &Context, configuration: &[u8]) -> Result<Result<(), String>, Trap> {
+    fn configure(
+        &mut self,
+        context: &Context,
+        configuration: &[u8],
+    ) -> Result<Result<(), String>, Trap> {
         let configured = self.run(context, "plugin-context.configure", |exports, store| {
-            exports.plugin.plugin_context().call_configure(store, configuration)
+            exports
+                .plugin
+                .plugin_context()
+                .call_configure(store, configuration)
         })?;
         Ok(configured.map(|plugin| self.plugins.push(plugin)))
     }
@@ -135,23 +168,51 @@ impl engine::Instance for Instance {
         }))
     }
 
-    fn headers(&mut self, filter: Filter<'_>, half: Direction, _count: u32, end: bool) -> Result<Action, Trap> {
+    fn headers(
+        &mut self,
+        filter: Filter<'_>,
+        half: Direction,
+        _count: u32,
+        end: bool,
+    ) -> Result<Action, Trap> {
         let made = self.filter(filter)?;
-        self.run(filter.context, headers_name(half), |exports, store| match half {
-            Direction::Request => exports.on_request_headers.as_ref().map(|it| it.call_handle(store, made, end)),
-            Direction::Response => exports.on_response_headers.as_ref().map(|it| it.call_handle(store, made, end)),
-        }
-        .transpose())
+        self.run(filter.context, headers_name(half), |exports, store| {
+            match half {
+                Direction::Request => exports
+                    .on_request_headers
+                    .as_ref()
+                    .map(|it| it.call_handle(store, made, end)),
+                Direction::Response => exports
+                    .on_response_headers
+                    .as_ref()
+                    .map(|it| it.call_handle(store, made, end)),
+            }
+            .transpose()
+        })
         .map(action)
     }
 
-    fn body(&mut self, filter: Filter<'_>, half: Direction, size: u32, end: bool) -> Result<Action, Trap> {
+    fn body(
+        &mut self,
+        filter: Filter<'_>,
+        half: Direction,
+        size: u32,
+        end: bool,
+    ) -> Result<Action, Trap> {
         let made = self.filter(filter)?;
-        self.run(filter.context, body_name(half), |exports, store| match half {
-            Direction::Request => exports.on_request_body.as_ref().map(|it| it.call_handle(store, made, size, end)),
-            Direction::Response => exports.on_response_body.as_ref().map(|it| it.call_handle(store, made, size, end)),
-        }
-        .transpose())
+        self.run(filter.context, body_name(half), |exports, store| {
+            match half {
+                Direction::Request => exports
+                    .on_request_body
+                    .as_ref()
+                    .map(|it| it.call_handle(store, made, size, end)),
+                Direction::Response => exports
+                    .on_response_body
+                    .as_ref()
+                    .map(|it| it.call_handle(store, made, size, end)),
+            }
+            .transpose()
+        })
         .map(action)
     }
 
@@ -163,7 +224,12 @@ impl engine::Instance for Instance {
     fn log(&mut self, filter: Filter<'_>) -> Result<(), Trap> {
         let made = self.filter(filter)?;
         self.run(filter.context, "on-log", |exports, store| {
-            exports.on_log.as_ref().map(|it| it.call_handle(store, made)).transpose().map(|_| ())
+            exports
+                .on_log
+                .as_ref()
+                .map(|it| it.call_handle(store, made))
+                .transpose()
+                .map(|_| ())
         })
     }
 
@@ -171,7 +237,9 @@ impl engine::Instance for Instance {
         let made = self.slots.get_mut(filter.slot).and_then(Option::take);
         self.free.push(filter.slot);
         match made {
-            Some(made) => self.run(filter.context, "[dtor]filter", |_, store| made.resource_drop(store)),
+            Some(made) => self.run(filter.context, "[dtor]filter", |_, store| {
+                made.resource_drop(store)
+            }),
             None => Ok(()),
         }
     }

@@ -41,7 +41,9 @@ impl From<Error> for Status {
     /// Envoy knows no closed streams and no phases: for it the map or the buffer is just not there.
     fn from(error: Error) -> Self {
         match error {
-            Error::Closed | Error::NotAvailable | Error::InvalidArgument | Error::TooLarge => Status::BadArgument,
+            Error::Closed | Error::NotAvailable | Error::InvalidArgument | Error::TooLarge => {
+                Status::BadArgument
+            }
             Error::Internal => Status::InternalFailure,
         }
     }

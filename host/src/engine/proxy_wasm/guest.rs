@@ -53,8 +53,11 @@ impl Guest {
             .instances(1)
             .memories(1)
             .build();
-        let environment =
-            around.environment.iter().map(|(name, value)| format!("{name}={value}\0").into_bytes()).collect();
+        let environment = around
+            .environment
+            .iter()
+            .map(|(name, value)| format!("{name}={value}\0").into_bytes())
+            .collect();
         Self {
             around: around.clone(),
             abi,
@@ -72,7 +75,10 @@ impl Guest {
     /// The context that hostcalls are about.
     pub(crate) fn context(&self) -> Option<&Context> {
         match &self.effective {
-            Some(Context { stream: Some(stream), .. }) if has_ended(stream) => self.current.as_ref(),
+            Some(Context {
+                stream: Some(stream),
+                ..
+            }) if has_ended(stream) => self.current.as_ref(),
             Some(context) => Some(context),
             None => self.current.as_ref(),
         }
@@ -85,33 +91,46 @@ impl Guest {
 
     /// Writes a line of the log of the plugin that runs.
     pub(crate) fn log(&self, level: Level, message: &str) {
-        self.around.log(self.context().map_or(0, |it| it.plugin), level, message);
+        self.around
+            .log(self.context().map_or(0, |it| it.plugin), level, message);
     }
 }
 
 fn has_ended(stream: &StreamContext) -> bool {
-    stream.shared.state.try_borrow().is_ok_and(|state| state.ended)
+    stream
+        .shared
+        .state
+        .try_borrow()
+        .is_ok_and(|state| state.ended)
 }
 
 /// Traps unless a callback runs: what Envoy restricts while a guest starts or gives memory.
 pub(crate) fn running(caller: &Caller<'_, Guest>, hostcall: &str) -> wasmtime::Result<()> {
     match caller.data().mode {
         Mode::Running => Ok(()),
-        Mode::Starting => bail!("`{hostcall}` called while the module starts: only logging and WASI are there"),
-        Mode::Allocating => bail!("`{hostcall}` called by the allocator: only logging and the clock are there"),
+        Mode::Starting => {
+            bail!("`{hostcall}` called while the module starts: only logging and WASI are there")
+        }
+        Mode::Allocating => {
+            bail!("`{hostcall}` called by the allocator: only logging and the clock are there")
+        }
     }
 }
 
 /// Traps if the guest is asked for memory just now.
 pub(crate) fn not_allocating(caller: &Caller<'_, Guest>, hostcall: &str) -> wasmtime::Result<()> {
     match caller.data().mode {
-        Mode::Allocating => bail!("`{hostcall}` called by the allocator: only logging and the clock are there"),
+        Mode::Allocating => {
+            bail!("`{hostcall}` called by the allocator: only logging and the clock are there")
+        }
         _ => Ok(()),
     }
 }
 
 /// The guest's memory, and the rest of the store's data beside it.
-pub(crate) fn memory<'a>(caller: &'a mut Caller<'_, Guest>) -> Access<(&'a mut [u8], &'a mut Guest)> {
+pub(crate) fn memory<'a>(
+    caller: &'a mut Caller<'_, Guest>,
+) -> Access<(&'a mut [u8], &'a mut Guest)> {
     let memory = caller.data().memory.ok_or(Status::InvalidMemoryAccess)?;
     Ok(memory.data_and_store_mut(caller))
 }
@@ -119,15 +138,21 @@ pub(crate) fn memory<'a>(caller: &'a mut Caller<'_, Guest>) -> Access<(&'a mut [
 /// A part of the guest's memory.
 pub(crate) fn slice(memory: &[u8], at: u32, size: u32) -> Access<&[u8]> {
     let start = at as usize;
-    let end = start.checked_add(size as usize).ok_or(Status::InvalidMemoryAccess)?;
+    let end = start
+        .checked_add(size as usize)
+        .ok_or(Status::InvalidMemoryAccess)?;
     memory.get(start..end).ok_or(Status::InvalidMemoryAccess)
 }
 
 /// A part of the guest's memory, to be written.
 pub(crate) fn slice_mut(memory: &mut [u8], at: u32, size: u32) -> Access<&mut [u8]> {
     let start = at as usize;
-    let end = start.checked_add(size as usize).ok_or(Status::InvalidMemoryAccess)?;
-    memory.get_mut(start..end).ok_or(Status::InvalidMemoryAccess)
+    let end = start
+        .checked_add(size as usize)
+        .ok_or(Status::InvalidMemoryAccess)?;
+    memory
+        .get_mut(start..end)
+        .ok_or(Status::InvalidMemoryAccess)
 }
 
 /// Writes a number of 32 bits.
@@ -151,7 +176,9 @@ pub(crate) fn give(
     size_at: u32,
     fill: impl FnOnce(&mut [u8], &Guest) -> bool,
 ) -> wasmtime::Result<Access<()>> {
-    let Ok(size) = u32::try_from(size) else { return Ok(Err(Status::InvalidMemoryAccess)) };
+    let Ok(size) = u32::try_from(size) else {
+        return Ok(Err(Status::InvalidMemoryAccess));
+    };
     let at = match size {
         // Nothing is allocated for nothing.
         0 => 0,
@@ -171,7 +198,9 @@ pub(crate) fn give(
 }
 
 fn allocate(caller: &mut Caller<'_, Guest>, size: u32) -> wasmtime::Result<u32> {
-    let Some(allocate) = caller.data().allocate.clone() else { return Ok(0) };
+    let Some(allocate) = caller.data().allocate.clone() else {
+        return Ok(0);
+    };
     let before = std::mem::replace(&mut caller.data_mut().mode, Mode::Allocating);
     let at = allocate.call(&mut *caller, size);
     caller.data_mut().mode = before;

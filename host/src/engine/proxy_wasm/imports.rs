@@ -19,11 +19,23 @@ use crate::stream::state::{Direction, FieldMap, Phase};
 /// Links what a module of this ABI may import. What another version has, and this has not, is missing here, as in Envoy.
 pub(crate) fn link(linker: &mut Linker<Guest>, abi: Abi) -> wasmtime::Result<()> {
     linker.func_wrap("env", "proxy_log", log)?;
-    linker.func_wrap("env", "proxy_get_current_time_nanoseconds", get_current_time)?;
+    linker.func_wrap(
+        "env",
+        "proxy_get_current_time_nanoseconds",
+        get_current_time,
+    )?;
     linker.func_wrap("env", "proxy_get_header_map_value", get_header_map_value)?;
     linker.func_wrap("env", "proxy_add_header_map_value", add_header_map_value)?;
-    linker.func_wrap("env", "proxy_replace_header_map_value", replace_header_map_value)?;
-    linker.func_wrap("env", "proxy_remove_header_map_value", remove_header_map_value)?;
+    linker.func_wrap(
+        "env",
+        "proxy_replace_header_map_value",
+        replace_header_map_value,
+    )?;
+    linker.func_wrap(
+        "env",
+        "proxy_remove_header_map_value",
+        remove_header_map_value,
+    )?;
     linker.func_wrap("env", "proxy_get_header_map_pairs", get_header_map_pairs)?;
     linker.func_wrap("env", "proxy_set_header_map_pairs", set_header_map_pairs)?;
     linker.func_wrap("env", "proxy_get_header_map_size", get_header_map_size)?;
@@ -39,12 +51,20 @@ pub(crate) fn link(linker: &mut Linker<Guest>, abi: Abi) -> wasmtime::Result<()>
     match abi {
         Abi::V0_1_0 => {
             linker.func_wrap("env", "proxy_get_configuration", get_configuration)?;
-            linker.func_wrap("env", "proxy_continue_request", |caller: Caller<'_, Guest>| {
-                resume(&caller, "proxy_continue_request", Direction::Request)
-            })?;
-            linker.func_wrap("env", "proxy_continue_response", |caller: Caller<'_, Guest>| {
-                resume(&caller, "proxy_continue_response", Direction::Response)
-            })?;
+            linker.func_wrap(
+                "env",
+                "proxy_continue_request",
+                |caller: Caller<'_, Guest>| {
+                    resume(&caller, "proxy_continue_request", Direction::Request)
+                },
+            )?;
+            linker.func_wrap(
+                "env",
+                "proxy_continue_response",
+                |caller: Caller<'_, Guest>| {
+                    resume(&caller, "proxy_continue_response", Direction::Response)
+                },
+            )?;
             // There are no routes here whose choice could be taken back.
             linker.func_wrap("env", "proxy_clear_route_cache", || Status::Ok as u32)?;
         }
@@ -63,7 +83,10 @@ type Host<'a> = Caller<'a, Guest>;
 
 fn log(mut host: Host<'_>, level: u32, data: u32, size: u32) -> u32 {
     status(memory(&mut host).and_then(|(memory, guest)| {
-        let level = usize::try_from(level).ok().and_then(|it| Level::ALL.get(it)).ok_or(Status::BadArgument)?;
+        let level = usize::try_from(level)
+            .ok()
+            .and_then(|it| Level::ALL.get(it))
+            .ok_or(Status::BadArgument)?;
         guest.log(*level, &String::from_utf8_lossy(slice(memory, data, size)?));
         Ok(())
     }))
@@ -71,12 +94,16 @@ fn log(mut host: Host<'_>, level: u32, data: u32, size: u32) -> u32 {
 
 fn get_log_level(mut host: Host<'_>, level_at: u32) -> wasmtime::Result<u32> {
     running(&host, "proxy_get_log_level")?;
-    Ok(status(memory(&mut host).and_then(|(memory, guest)| put_u32(memory, level_at, guest.around.logs.level() as u32))))
+    Ok(status(memory(&mut host).and_then(|(memory, guest)| {
+        put_u32(memory, level_at, guest.around.logs.level() as u32)
+    })))
 }
 
 fn get_current_time(mut host: Host<'_>, time_at: u32) -> wasmtime::Result<u32> {
     running(&host, "proxy_get_current_time_nanoseconds")?;
-    Ok(status(memory(&mut host).and_then(|(memory, guest)| put_u64(memory, time_at, clock::now(&guest.around)))))
+    Ok(status(memory(&mut host).and_then(|(memory, guest)| {
+        put_u64(memory, time_at, clock::now(&guest.around))
+    })))
 }
 
 fn get_header_map_value(
@@ -117,7 +144,11 @@ fn get_header_map_value(
 fn readable(guest: &Guest, map: Option<FieldMap>) -> Access<(&StreamContext, FieldMap)> {
     let stream = guest.stream().ok_or(Status::BadArgument)?;
     let map = map.ok_or(Status::BadArgument)?;
-    let logging = stream.shared.state.try_borrow().is_ok_and(|it| it.filter(stream.filter).phase == Some(Phase::Log));
+    let logging = stream
+        .shared
+        .state
+        .try_borrow()
+        .is_ok_and(|it| it.filter(stream.filter).phase == Some(Phase::Log));
     match (logging, map) {
         (true, FieldMap::RequestTrailers) => Err(Status::NotFound),
         (true, _) if http_fields::read(stream, map, |_| ()).is_ok() => Ok((stream, map)),
@@ -143,7 +174,10 @@ fn add_header_map_value(
 ) -> wasmtime::Result<u32> {
     running(&host, "proxy_add_header_map_value")?;
     Ok(status(memory(&mut host).and_then(|(memory, guest)| {
-        let (name, value) = (slice(memory, name, name_size)?, slice(memory, value, value_size)?);
+        let (name, value) = (
+            slice(memory, name, name_size)?,
+            slice(memory, value, value_size)?,
+        );
         let (stream, map) = changeable(guest, map)?;
         Ok(http_fields::append(stream, map, name, value)?)
     })))
@@ -159,13 +193,21 @@ fn replace_header_map_value(
 ) -> wasmtime::Result<u32> {
     running(&host, "proxy_replace_header_map_value")?;
     Ok(status(memory(&mut host).and_then(|(memory, guest)| {
-        let (name, value) = (slice(memory, name, name_size)?, slice(memory, value, value_size)?);
+        let (name, value) = (
+            slice(memory, name, name_size)?,
+            slice(memory, value, value_size)?,
+        );
         let (stream, map) = changeable(guest, map)?;
-        Ok(http_fields::set_first(stream, map, name, value)?)
+        Ok(http_fields::set(stream, map, name, value)?)
     })))
 }
 
-fn remove_header_map_value(mut host: Host<'_>, map: u32, name: u32, name_size: u32) -> wasmtime::Result<u32> {
+fn remove_header_map_value(
+    mut host: Host<'_>,
+    map: u32,
+    name: u32,
+    name_size: u32,
+) -> wasmtime::Result<u32> {
     running(&host, "proxy_remove_header_map_value")?;
     Ok(status(memory(&mut host).and_then(|(memory, guest)| {
         let name = slice(memory, name, name_size)?;
@@ -174,7 +216,12 @@ fn remove_header_map_value(mut host: Host<'_>, map: u32, name: u32, name_size: u
     })))
 }
 
-fn get_header_map_pairs(mut host: Host<'_>, map: u32, data_at: u32, size_at: u32) -> wasmtime::Result<u32> {
+fn get_header_map_pairs(
+    mut host: Host<'_>,
+    map: u32,
+    data_at: u32,
+    size_at: u32,
+) -> wasmtime::Result<u32> {
     running(&host, "proxy_get_header_map_pairs")?;
     let map = match field_map(map) {
         Ok(map) => map,
@@ -186,18 +233,31 @@ fn get_header_map_pairs(mut host: Host<'_>, map: u32, data_at: u32, size_at: u32
         .unwrap_or_default();
     let given = give(&mut host, size, data_at, size_at, |place, guest| {
         readable(guest, map)
-            .and_then(|(stream, map)| Ok(http_fields::read(stream, map, |fields| pairs::write(fields, place))?))
+            .and_then(|(stream, map)| {
+                Ok(http_fields::read(stream, map, |fields| {
+                    pairs::write(fields, place)
+                })?)
+            })
             .unwrap_or(false)
     })?;
     Ok(status(given))
 }
 
-fn set_header_map_pairs(mut host: Host<'_>, map: u32, data: u32, size: u32) -> wasmtime::Result<u32> {
+fn set_header_map_pairs(
+    mut host: Host<'_>,
+    map: u32,
+    data: u32,
+    size: u32,
+) -> wasmtime::Result<u32> {
     running(&host, "proxy_set_header_map_pairs")?;
     Ok(status(memory(&mut host).and_then(|(memory, guest)| {
         let data = slice(memory, data, size)?;
         let (stream, map) = changeable(guest, map)?;
-        Ok(http_fields::replace_all(stream, map, pairs::read(data).into_iter())?)
+        Ok(http_fields::replace_all(
+            stream,
+            map,
+            pairs::read(data).into_iter(),
+        )?)
     })))
 }
 
@@ -217,7 +277,11 @@ fn get_header_map_size(mut host: Host<'_>, map: u32, size_at: u32) -> wasmtime::
 fn buffer_size(guest: &Guest, buffer: Buffer) -> Access<usize> {
     match buffer {
         Buffer::Body(half) => Ok(with_body(guest, half, |body| body.len()).unwrap_or_default()),
-        Buffer::PluginConfiguration => guest.configuration.as_ref().map(Bytes::len).ok_or(Status::NotFound),
+        Buffer::PluginConfiguration => guest
+            .configuration
+            .as_ref()
+            .map(Bytes::len)
+            .ok_or(Status::NotFound),
         Buffer::Empty => Ok(0),
         Buffer::Absent => Err(Status::NotFound),
     }
@@ -247,17 +311,28 @@ fn get_buffer_bytes(
     };
     let (start, max) = (start as usize, max as usize);
     let size = total.saturating_sub(start).min(max);
-    let given = give(&mut host, size, data_at, size_at, |place, guest| match buffer {
-        Buffer::Body(half) => with_body(guest, half, |body| copy_range(body, start, place)).unwrap_or(false),
-        Buffer::PluginConfiguration => {
-            let bytes = guest.configuration.as_ref().and_then(|it| it.get(start..start + place.len()));
-            bytes.is_some_and(|bytes| {
-                place.copy_from_slice(bytes);
-                true
-            })
-        }
-        Buffer::Empty | Buffer::Absent => false,
-    })?;
+    let given = give(
+        &mut host,
+        size,
+        data_at,
+        size_at,
+        |place, guest| match buffer {
+            Buffer::Body(half) => {
+                with_body(guest, half, |body| copy_range(body, start, place)).unwrap_or(false)
+            }
+            Buffer::PluginConfiguration => {
+                let bytes = guest
+                    .configuration
+                    .as_ref()
+                    .and_then(|it| it.get(start..start + place.len()));
+                bytes.is_some_and(|bytes| {
+                    place.copy_from_slice(bytes);
+                    true
+                })
+            }
+            Buffer::Empty | Buffer::Absent => false,
+        },
+    )?;
     Ok(status(given))
 }
 
@@ -271,7 +346,12 @@ fn copy_range(body: &Body, start: usize, mut place: &mut [u8]) -> bool {
     place.is_empty()
 }
 
-fn get_buffer_status(mut host: Host<'_>, buffer: u32, size_at: u32, flags_at: u32) -> wasmtime::Result<u32> {
+fn get_buffer_status(
+    mut host: Host<'_>,
+    buffer: u32,
+    size_at: u32,
+    flags_at: u32,
+) -> wasmtime::Result<u32> {
     running(&host, "proxy_get_buffer_status")?;
     Ok(status(memory(&mut host).and_then(|(memory, guest)| {
         let size = buffer_size(guest, Buffer::of(buffer)?)?;
@@ -292,7 +372,9 @@ fn set_buffer_bytes(
     Ok(status(memory(&mut host).and_then(|(memory, guest)| {
         let half = match Buffer::of(buffer)? {
             Buffer::Body(half) => half,
-            Buffer::PluginConfiguration if guest.configuration.is_none() => return Err(Status::NotFound),
+            Buffer::PluginConfiguration if guest.configuration.is_none() => {
+                return Err(Status::NotFound);
+            }
             Buffer::PluginConfiguration | Buffer::Empty => return Err(Status::BadArgument),
             Buffer::Absent => return Err(Status::NotFound),
         };
@@ -310,7 +392,11 @@ fn set_buffer_bytes(
             }
             true
         })?;
-        if changed { Ok(()) } else { Err(Status::BadArgument) }
+        if changed {
+            Ok(())
+        } else {
+            Err(Status::BadArgument)
+        }
     })))
 }
 
@@ -334,7 +420,13 @@ fn send_local_response(
         let headers = slice(memory, headers, headers_size)?;
         if let Some(stream) = guest.stream() {
             let body = Bytes::copy_from_slice(body);
-            local_responses::send_unchecked(stream, code, pairs::read(headers).into_iter(), body, grpc_status)?;
+            local_responses::send_unchecked(
+                stream,
+                code,
+                pairs::read(headers).into_iter(),
+                body,
+                grpc_status,
+            )?;
         }
         Ok(())
     })))
@@ -353,7 +445,10 @@ fn continue_stream(host: Host<'_>, kind: u32) -> wasmtime::Result<u32> {
 
 fn resume(host: &Host<'_>, hostcall: &str, half: Direction) -> wasmtime::Result<u32> {
     running(host, hostcall)?;
-    let resumed = host.data().stream().map_or(Ok(()), |stream| stream_control::resume(stream, half));
+    let resumed = host
+        .data()
+        .stream()
+        .map_or(Ok(()), |stream| stream_control::resume(stream, half));
     Ok(status(resumed.map_err(Status::from)))
 }
 
@@ -390,7 +485,12 @@ fn done(host: Host<'_>) -> wasmtime::Result<u32> {
 }
 
 /// The status of the last callout; there are none.
-fn get_status(mut host: Host<'_>, code_at: u32, data_at: u32, size_at: u32) -> wasmtime::Result<u32> {
+fn get_status(
+    mut host: Host<'_>,
+    code_at: u32,
+    data_at: u32,
+    size_at: u32,
+) -> wasmtime::Result<u32> {
     running(&host, "proxy_get_status")?;
     Ok(status(memory(&mut host).and_then(|(memory, _)| {
         put_u32(memory, code_at, 0)?;
@@ -402,10 +502,16 @@ fn get_status(mut host: Host<'_>, code_at: u32, data_at: u32, size_at: u32) -> w
 fn get_configuration(mut host: Host<'_>, data_at: u32, size_at: u32) -> wasmtime::Result<u32> {
     running(&host, "proxy_get_configuration")?;
     let configuration = host.data().configuration.clone().unwrap_or_default();
-    let given = give(&mut host, configuration.len(), data_at, size_at, |place, _| {
-        place.copy_from_slice(&configuration);
-        true
-    })?;
+    let given = give(
+        &mut host,
+        configuration.len(),
+        data_at,
+        size_at,
+        |place, _| {
+            place.copy_from_slice(&configuration);
+            true
+        },
+    )?;
     Ok(status(given))
 }
 
@@ -414,7 +520,11 @@ pub(super) fn own_property(guest: &Guest, path: &[u8]) -> Option<Bytes> {
     let path = path.strip_suffix(b"\0").unwrap_or(path);
     let Context { plugin, .. } = guest.context()?;
     match path {
-        b"plugin_name" => guest.around.plugins.get(*plugin).map(|name| Bytes::copy_from_slice(name.as_bytes())),
+        b"plugin_name" => guest
+            .around
+            .plugins
+            .get(*plugin)
+            .map(|name| Bytes::copy_from_slice(name.as_bytes())),
         b"plugin_root_id" | b"plugin_vm_id" => Some(Bytes::new()),
         _ => None,
     }

@@ -18,7 +18,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use wasmtime::{
-    Engine, ExternType, FuncType, InstancePre, Linker, Module, Store, TypedFunc, ValType, WasmParams, WasmResults,
+    Engine, ExternType, FuncType, InstancePre, Linker, Module, Store, TypedFunc, ValType,
+    WasmParams, WasmResults,
 };
 
 use crate::engine::proxy_wasm::abi::{Abi, body_action, headers_action, trailers_action};
@@ -102,27 +103,40 @@ const RESPONSE_HEADERS: &str = "proxy_on_response_headers";
 impl Compiled {
     pub(crate) fn new(engine: &Engine, plugin: &PluginSpec) -> Result<Self, LoadError> {
         let name = || plugin.name.clone();
-        let module = Module::from_binary(engine, &plugin.module)
-            .map_err(|error| LoadError::Compile { plugin: name(), source: error.into() })?;
+        let module =
+            Module::from_binary(engine, &plugin.module).map_err(|error| LoadError::Compile {
+                plugin: name(),
+                source: error.into(),
+            })?;
         // The first marker counts, in the order of exports.
         let abi = module
             .exports()
             .filter(|export| matches!(export.ty(), ExternType::Func(_)))
             .find_map(|export| Abi::of_export(export.name()))
             .ok_or_else(|| LoadError::UnknownAbi { plugin: name() })?;
-        let missing = |export: &str| LoadError::MissingExport { plugin: name(), export: export.to_owned(), world: WORLD };
-        if !module.exports().any(|export| matches!(export.ty(), ExternType::Memory(_))) {
+        let missing = |export: &str| LoadError::MissingExport {
+            plugin: name(),
+            export: export.to_owned(),
+            world: WORLD,
+        };
+        if !module
+            .exports()
+            .any(|export| matches!(export.ty(), ExternType::Memory(_)))
+        {
             return Err(missing("memory"));
         }
-        if module.get_export("malloc").is_none() && module.get_export("proxy_on_memory_allocate").is_none() {
+        if module.get_export("malloc").is_none()
+            && module.get_export("proxy_on_memory_allocate").is_none()
+        {
             return Err(missing("proxy_on_memory_allocate"));
         }
         for (export, parameters, result) in SIGNATURES {
-            let parameters = if abi == Abi::V0_1_0 && [REQUEST_HEADERS, RESPONSE_HEADERS].contains(&export) {
-                parameters - 1
-            } else {
-                parameters
-            };
+            let parameters =
+                if abi == Abi::V0_1_0 && [REQUEST_HEADERS, RESPONSE_HEADERS].contains(&export) {
+                    parameters - 1
+                } else {
+                    parameters
+                };
             if let Some(ExternType::Func(found)) = module.get_export(export)
                 && !is_i32s(&found, parameters, result)
             {
@@ -140,12 +154,20 @@ impl Compiled {
         let pre = imports::link(&mut linker, abi)
             .and_then(|()| wasi::link(&mut linker))
             .and_then(|()| linker.instantiate_pre(&module))
-            .map_err(|error| LoadError::Import { plugin: name(), world: WORLD, source: error.into() })?;
+            .map_err(|error| LoadError::Import {
+                plugin: name(),
+                world: WORLD,
+                source: error.into(),
+            })?;
         let callbacks = CALLBACKS
             .into_iter()
             .filter(|(_, export)| module.get_export(export).is_some())
             .fold(Callbacks::default(), |all, (phase, _)| all.with(phase));
-        Ok(Self { pre, abi, callbacks })
+        Ok(Self {
+            pre,
+            abi,
+            callbacks,
+        })
     }
 }
 
@@ -163,7 +185,10 @@ const CALLBACKS: [(Phase, &str); 7] = [
 fn is_i32s(found: &FuncType, parameters: usize, result: bool) -> bool {
     found.params().len() == parameters
         && found.results().len() == usize::from(result)
-        && found.params().chain(found.results()).all(|it| matches!(it, ValType::I32))
+        && found
+            .params()
+            .chain(found.results())
+            .all(|it| matches!(it, ValType::I32))
 }
 
 impl engine::Compiled for Compiled {
@@ -178,7 +203,10 @@ impl engine::Compiled for Compiled {
         let deadline = Limits::ticks(limit);
         store.set_epoch_deadline(deadline);
         let failed = |call: &str, error: &wasmtime::Error| Trap::of(call, error, limit);
-        let instance = self.pre.instantiate(&mut store).map_err(|error| failed("instantiation", &error))?;
+        let instance = self
+            .pre
+            .instantiate(&mut store)
+            .map_err(|error| failed("instantiation", &error))?;
         let memory = self
             .pre
             .module()
@@ -186,15 +214,25 @@ impl engine::Compiled for Compiled {
             .find(|export| matches!(export.ty(), ExternType::Memory(_)))
             .and_then(|export| instance.get_memory(&mut store, export.name()));
         store.data_mut().memory = memory;
-        let mut find = Find { store: &mut store, instance };
-        let allocate = find.function("malloc").or_else(|| find.function("proxy_on_memory_allocate"));
+        let mut find = Find {
+            store: &mut store,
+            instance,
+        };
+        let allocate = find
+            .function("malloc")
+            .or_else(|| find.function("proxy_on_memory_allocate"));
         let exports = Exports::find(&mut find, self.abi);
         let initialize = find.function::<(), ()>("_initialize");
         let start = find.function::<(), ()>("_start");
         let main = find.function::<(u32, u32), u32>("main");
         let main_void = find.function::<(), u32>("__main_void");
         store.data_mut().allocate = allocate;
-        let mut instance = Instance { store, exports, deadline, limit };
+        let mut instance = Instance {
+            store,
+            exports,
+            deadline,
+            limit,
+        };
         match (initialize, start) {
             (Some(initialize), _) => {
                 instance.run("_initialize", &initialize, ())?;
@@ -262,7 +300,14 @@ impl Instance {
         function: &TypedFunc<P, R>,
         arguments: P,
     ) -> Result<R, Trap> {
-        run(&mut self.store, self.deadline, self.limit, name, function, arguments)
+        run(
+            &mut self.store,
+            self.deadline,
+            self.limit,
+            name,
+            function,
+            arguments,
+        )
     }
 }
 
@@ -285,11 +330,22 @@ macro_rules! call {
     ($self:ident, $context:expr, $export:ident, $name:literal, $arguments:expr) => {
         match &$self.exports.$export {
             Some(function) => {
-                let Guest { current, effective, .. } = $self.store.data_mut();
+                let Guest {
+                    current, effective, ..
+                } = $self.store.data_mut();
                 *current = Some($context.clone());
                 *effective = None;
-                let result = run(&mut $self.store, $self.deadline, $self.limit, $name, function, $arguments);
-                let Guest { current, effective, .. } = $self.store.data_mut();
+                let result = run(
+                    &mut $self.store,
+                    $self.deadline,
+                    $self.limit,
+                    $name,
+                    function,
+                    $arguments,
+                );
+                let Guest {
+                    current, effective, ..
+                } = $self.store.data_mut();
                 *current = None;
                 *effective = None;
                 Some(result?)
@@ -300,76 +356,179 @@ macro_rules! call {
 }
 
 impl engine::Instance for Instance {
-    fn configure(&mut self, context: &Context, configuration: &[u8]) -> Result<Result<(), String>, Trap> {
+    fn configure(
+        &mut self,
+        context: &Context,
+        configuration: &[u8],
+    ) -> Result<Result<(), String>, Trap> {
         let id = context.id;
         let size = u32::try_from(configuration.len()).unwrap_or(u32::MAX);
         self.store.data_mut().configuration = Some(Bytes::copy_from_slice(configuration));
-        call!(self, context, on_context_create, "proxy_on_context_create", (id, 0));
+        call!(
+            self,
+            context,
+            on_context_create,
+            "proxy_on_context_create",
+            (id, 0)
+        );
         if call!(self, context, on_vm_start, "proxy_on_vm_start", (id, 0)) == Some(0) {
-            return Ok(Err("`proxy_on_vm_start` returned false; the plugin's log may say why".to_owned()));
+            return Ok(Err(
+                "`proxy_on_vm_start` returned false; the plugin's log may say why".to_owned(),
+            ));
         }
-        let accepted = call!(self, context, on_configure, "proxy_on_configure", (id, size));
+        let accepted = call!(
+            self,
+            context,
+            on_configure,
+            "proxy_on_configure",
+            (id, size)
+        );
         self.store.data_mut().configuration = None;
         Ok(match accepted {
-            Some(0) => Err("`proxy_on_configure` returned false; the plugin's log may say why".to_owned()),
+            Some(0) => {
+                Err("`proxy_on_configure` returned false; the plugin's log may say why".to_owned())
+            }
             _ => Ok(()),
         })
     }
 
     fn open(&mut self, context: &Context) -> Result<usize, Trap> {
         // A plugin's context has its number in the instance, from 1 on.
-        let parent = u32::try_from(context.plugin).unwrap_or(u32::MAX).saturating_add(1);
-        call!(self, context, on_context_create, "proxy_on_context_create", (context.id, parent));
+        let parent = u32::try_from(context.plugin)
+            .unwrap_or(u32::MAX)
+            .saturating_add(1);
+        call!(
+            self,
+            context,
+            on_context_create,
+            "proxy_on_context_create",
+            (context.id, parent)
+        );
         Ok(0)
     }
 
-    fn headers(&mut self, filter: Filter<'_>, half: Direction, count: u32, end: bool) -> Result<Action, Trap> {
-        let Self { store, exports, deadline, limit } = self;
+    fn headers(
+        &mut self,
+        filter: Filter<'_>,
+        half: Direction,
+        count: u32,
+        end: bool,
+    ) -> Result<Action, Trap> {
+        let Self {
+            store,
+            exports,
+            deadline,
+            limit,
+        } = self;
         let (name, function) = match half {
             Direction::Request => (REQUEST_HEADERS, &exports.on_request_headers),
             Direction::Response => (RESPONSE_HEADERS, &exports.on_response_headers),
         };
-        let Some(function) = function else { return Ok(Action::Continue) };
+        let Some(function) = function else {
+            return Ok(Action::Continue);
+        };
         store.data_mut().current = Some(filter.context.clone());
         let id = filter.context.id;
         let result = match function {
             OnHeaders::Old(function) => run(store, *deadline, *limit, name, function, (id, count)),
-            OnHeaders::New(function) => run(store, *deadline, *limit, name, function, (id, count, u32::from(end))),
+            OnHeaders::New(function) => run(
+                store,
+                *deadline,
+                *limit,
+                name,
+                function,
+                (id, count, u32::from(end)),
+            ),
         };
-        let Guest { current, effective, .. } = store.data_mut();
+        let Guest {
+            current, effective, ..
+        } = store.data_mut();
         *current = None;
         *effective = None;
         result.map(headers_action)
     }
 
-    fn body(&mut self, filter: Filter<'_>, half: Direction, size: u32, end: bool) -> Result<Action, Trap> {
+    fn body(
+        &mut self,
+        filter: Filter<'_>,
+        half: Direction,
+        size: u32,
+        end: bool,
+    ) -> Result<Action, Trap> {
         let (context, arguments) = (filter.context, (filter.context.id, size, u32::from(end)));
         let result = match half {
-            Direction::Request => call!(self, context, on_request_body, "proxy_on_request_body", arguments),
-            Direction::Response => call!(self, context, on_response_body, "proxy_on_response_body", arguments),
+            Direction::Request => call!(
+                self,
+                context,
+                on_request_body,
+                "proxy_on_request_body",
+                arguments
+            ),
+            Direction::Response => call!(
+                self,
+                context,
+                on_response_body,
+                "proxy_on_response_body",
+                arguments
+            ),
         };
         Ok(result.map_or(Action::Continue, body_action))
     }
 
-    fn trailers(&mut self, filter: Filter<'_>, half: Direction, count: u32) -> Result<Action, Trap> {
+    fn trailers(
+        &mut self,
+        filter: Filter<'_>,
+        half: Direction,
+        count: u32,
+    ) -> Result<Action, Trap> {
         let (context, arguments) = (filter.context, (filter.context.id, count));
         let result = match half {
-            Direction::Request => call!(self, context, on_request_trailers, "proxy_on_request_trailers", arguments),
+            Direction::Request => call!(
+                self,
+                context,
+                on_request_trailers,
+                "proxy_on_request_trailers",
+                arguments
+            ),
             Direction::Response => {
-                call!(self, context, on_response_trailers, "proxy_on_response_trailers", arguments)
+                call!(
+                    self,
+                    context,
+                    on_response_trailers,
+                    "proxy_on_response_trailers",
+                    arguments
+                )
             }
         };
         Ok(result.map_or(Action::Continue, trailers_action))
     }
 
     fn log(&mut self, filter: Filter<'_>) -> Result<(), Trap> {
-        call!(self, filter.context, on_log, "proxy_on_log", filter.context.id);
+        call!(
+            self,
+            filter.context,
+            on_log,
+            "proxy_on_log",
+            filter.context.id
+        );
         Ok(())
     }
 
     fn close(&mut self, filter: Filter<'_>) -> Result<(), Trap> {
-        call!(self, filter.context, on_done, "proxy_on_done", filter.context.id);
-        call!(self, filter.context, on_delete, "proxy_on_delete", filter.context.id);
+        call!(
+            self,
+            filter.context,
+            on_done,
+            "proxy_on_done",
+            filter.context.id
+        );
+        call!(
+            self,
+            filter.context,
+            on_delete,
+            "proxy_on_delete",
+            filter.context.id
+        );
         Ok(())
     }
 }

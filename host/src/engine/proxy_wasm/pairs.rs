@@ -11,7 +11,10 @@ pub(crate) fn size(fields: &Fields) -> usize {
     if fields.is_empty() {
         return 0;
     }
-    4 + fields.iter().map(|(name, value)| name.as_str().len() + value.len() + 10).sum::<usize>()
+    4 + fields
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + 10)
+        .sum::<usize>()
 }
 
 /// Writes fields to a buffer of just their size; false if it is not.
@@ -30,7 +33,11 @@ pub(crate) fn write(fields: &Fields, buffer: &mut [u8]) -> bool {
         fits = fits && put(&length(name.as_str().len())) && put(&length(value.len()));
     }
     for (name, value) in fields.iter() {
-        fits = fits && put(name.as_str().as_bytes()) && put(&[0]) && put(value.as_bytes()) && put(&[0]);
+        fits = fits
+            && put(name.as_str().as_bytes())
+            && put(&[0])
+            && put(value.as_bytes())
+            && put(&[0]);
     }
     fits && rest.is_empty()
 }
@@ -78,8 +85,10 @@ mod tests {
 
     #[test]
     fn format_is_that_of_the_specification() {
-        let fields: Fields =
-            [("a", "1"), ("bc", "")].into_iter().map(|(name, value)| field(name, value)).collect();
+        let fields: Fields = [("a", "1"), ("bc", "")]
+            .into_iter()
+            .map(|(name, value)| field(name, value))
+            .collect();
         let expected = b"\x02\0\0\0\x01\0\0\0\x01\0\0\0\x02\0\0\0\0\0\0\0a\x001\0bc\0\0";
         let mut buffer = vec![0xff; size(&fields)];
         assert!(write(&fields, &mut buffer));
@@ -109,7 +118,10 @@ mod tests {
     }
 
     fn field(name: &str, value: &str) -> (Name, HeaderValue) {
-        (Name::parse(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap())
+        (
+            Name::parse(name.as_bytes()).unwrap(),
+            HeaderValue::from_str(value).unwrap(),
+        )
     }
 
     proptest! {

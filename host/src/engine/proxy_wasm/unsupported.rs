@@ -20,7 +20,9 @@
 use wasmtime::{Caller, Linker};
 
 use crate::engine::proxy_wasm::abi::{Abi, Status};
-use crate::engine::proxy_wasm::guest::{Guest, give, memory, not_allocating, running, slice, status};
+use crate::engine::proxy_wasm::guest::{
+    Guest, give, memory, not_allocating, running, slice, status,
+};
 use crate::engine::proxy_wasm::imports::own_property;
 use crate::logs::Level;
 
@@ -29,19 +31,35 @@ type Answer = wasmtime::Result<u32>;
 
 pub(super) fn link(linker: &mut Linker<Guest>, _: Abi) -> wasmtime::Result<()> {
     linker.func_wrap("env", "proxy_get_property", get_property)?;
-    linker.func_wrap("env", "proxy_set_property", |host: Host<'_>, _: u32, _: u32, _: u32, _: u32| {
-        absent(&host, "proxy_set_property", Status::NotFound)
-    })?;
-    linker.func_wrap("env", "proxy_set_tick_period_milliseconds", |host: Host<'_>, period: u32| match period {
-        0 => absent(&host, "proxy_set_tick_period_milliseconds", Status::Ok),
-        _ => unimplemented(&host, "proxy_set_tick_period_milliseconds"),
-    })?;
+    linker.func_wrap(
+        "env",
+        "proxy_set_property",
+        |host: Host<'_>, _: u32, _: u32, _: u32, _: u32| {
+            absent(&host, "proxy_set_property", Status::NotFound)
+        },
+    )?;
+    linker.func_wrap(
+        "env",
+        "proxy_set_tick_period_milliseconds",
+        |host: Host<'_>, period: u32| match period {
+            0 => absent(&host, "proxy_set_tick_period_milliseconds", Status::Ok),
+            _ => unimplemented(&host, "proxy_set_tick_period_milliseconds"),
+        },
+    )?;
     linker.func_wrap(
         "env",
         "proxy_http_call",
-        |host: Host<'_>, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32| {
-            absent(&host, "proxy_http_call", Status::BadArgument)
-        },
+        |host: Host<'_>,
+         _: u32,
+         _: u32,
+         _: u32,
+         _: u32,
+         _: u32,
+         _: u32,
+         _: u32,
+         _: u32,
+         _: u32,
+         _: u32| { absent(&host, "proxy_http_call", Status::BadArgument) },
     )?;
     linker.func_wrap(
         "env",
@@ -67,24 +85,40 @@ pub(super) fn link(linker: &mut Linker<Guest>, _: Abi) -> wasmtime::Result<()> {
             absent(&host, "proxy_grpc_stream", Status::ParseFailure)
         },
     )?;
-    linker.func_wrap("env", "proxy_grpc_send", |host: Host<'_>, _: u32, _: u32, _: u32, _: u32| {
-        absent(&host, "proxy_grpc_send", Status::BadArgument)
-    })?;
+    linker.func_wrap(
+        "env",
+        "proxy_grpc_send",
+        |host: Host<'_>, _: u32, _: u32, _: u32, _: u32| {
+            absent(&host, "proxy_grpc_send", Status::BadArgument)
+        },
+    )?;
     linker.func_wrap("env", "proxy_grpc_cancel", |host: Host<'_>, _: u32| {
         absent(&host, "proxy_grpc_cancel", Status::BadArgument)
     })?;
     linker.func_wrap("env", "proxy_grpc_close", |host: Host<'_>, _: u32| {
         absent(&host, "proxy_grpc_close", Status::BadArgument)
     })?;
-    linker.func_wrap("env", "proxy_get_shared_data", |host: Host<'_>, _: u32, _: u32, _: u32, _: u32, _: u32| {
-        absent(&host, "proxy_get_shared_data", Status::NotFound)
-    })?;
-    linker.func_wrap("env", "proxy_set_shared_data", |host: Host<'_>, _: u32, _: u32, _: u32, _: u32, _: u32| {
-        unimplemented(&host, "proxy_set_shared_data")
-    })?;
-    linker.func_wrap("env", "proxy_register_shared_queue", |host: Host<'_>, _: u32, _: u32, _: u32| {
-        unimplemented(&host, "proxy_register_shared_queue")
-    })?;
+    linker.func_wrap(
+        "env",
+        "proxy_get_shared_data",
+        |host: Host<'_>, _: u32, _: u32, _: u32, _: u32, _: u32| {
+            absent(&host, "proxy_get_shared_data", Status::NotFound)
+        },
+    )?;
+    linker.func_wrap(
+        "env",
+        "proxy_set_shared_data",
+        |host: Host<'_>, _: u32, _: u32, _: u32, _: u32, _: u32| {
+            unimplemented(&host, "proxy_set_shared_data")
+        },
+    )?;
+    linker.func_wrap(
+        "env",
+        "proxy_register_shared_queue",
+        |host: Host<'_>, _: u32, _: u32, _: u32| {
+            unimplemented(&host, "proxy_register_shared_queue")
+        },
+    )?;
     linker.func_wrap(
         "env",
         "proxy_resolve_shared_queue",
@@ -92,24 +126,42 @@ pub(super) fn link(linker: &mut Linker<Guest>, _: Abi) -> wasmtime::Result<()> {
             absent(&host, "proxy_resolve_shared_queue", Status::NotFound)
         },
     )?;
-    linker.func_wrap("env", "proxy_enqueue_shared_queue", |host: Host<'_>, _: u32, _: u32, _: u32| {
-        absent(&host, "proxy_enqueue_shared_queue", Status::NotFound)
-    })?;
-    linker.func_wrap("env", "proxy_dequeue_shared_queue", |host: Host<'_>, _: u32, _: u32, _: u32| {
-        absent(&host, "proxy_dequeue_shared_queue", Status::NotFound)
-    })?;
-    linker.func_wrap("env", "proxy_define_metric", |host: Host<'_>, _: u32, _: u32, _: u32, _: u32| {
-        unimplemented(&host, "proxy_define_metric")
-    })?;
-    linker.func_wrap("env", "proxy_record_metric", |host: Host<'_>, _: u32, _: u64| {
-        absent(&host, "proxy_record_metric", Status::NotFound)
-    })?;
-    linker.func_wrap("env", "proxy_increment_metric", |host: Host<'_>, _: u32, _: i64| {
-        absent(&host, "proxy_increment_metric", Status::NotFound)
-    })?;
-    linker.func_wrap("env", "proxy_get_metric", |host: Host<'_>, _: u32, _: u32| {
-        absent(&host, "proxy_get_metric", Status::NotFound)
-    })?;
+    linker.func_wrap(
+        "env",
+        "proxy_enqueue_shared_queue",
+        |host: Host<'_>, _: u32, _: u32, _: u32| {
+            absent(&host, "proxy_enqueue_shared_queue", Status::NotFound)
+        },
+    )?;
+    linker.func_wrap(
+        "env",
+        "proxy_dequeue_shared_queue",
+        |host: Host<'_>, _: u32, _: u32, _: u32| {
+            absent(&host, "proxy_dequeue_shared_queue", Status::NotFound)
+        },
+    )?;
+    linker.func_wrap(
+        "env",
+        "proxy_define_metric",
+        |host: Host<'_>, _: u32, _: u32, _: u32, _: u32| {
+            unimplemented(&host, "proxy_define_metric")
+        },
+    )?;
+    linker.func_wrap(
+        "env",
+        "proxy_record_metric",
+        |host: Host<'_>, _: u32, _: u64| absent(&host, "proxy_record_metric", Status::NotFound),
+    )?;
+    linker.func_wrap(
+        "env",
+        "proxy_increment_metric",
+        |host: Host<'_>, _: u32, _: i64| absent(&host, "proxy_increment_metric", Status::NotFound),
+    )?;
+    linker.func_wrap(
+        "env",
+        "proxy_get_metric",
+        |host: Host<'_>, _: u32, _: u32| absent(&host, "proxy_get_metric", Status::NotFound),
+    )?;
     linker.func_wrap(
         "env",
         "proxy_call_foreign_function",
@@ -117,13 +169,23 @@ pub(super) fn link(linker: &mut Linker<Guest>, _: Abi) -> wasmtime::Result<()> {
             absent(&host, "proxy_call_foreign_function", Status::NotFound)
         },
     )?;
-    linker.func_wrap("env", "envoy_resolve_dns", |host: Host<'_>, _: u32, _: u32, _: u32| {
-        absent(&host, "envoy_resolve_dns", Status::BadArgument)
-    })?;
+    linker.func_wrap(
+        "env",
+        "envoy_resolve_dns",
+        |host: Host<'_>, _: u32, _: u32, _: u32| {
+            absent(&host, "envoy_resolve_dns", Status::BadArgument)
+        },
+    )?;
     Ok(())
 }
 
-fn get_property(mut host: Host<'_>, path: u32, path_size: u32, data_at: u32, size_at: u32) -> Answer {
+fn get_property(
+    mut host: Host<'_>,
+    path: u32,
+    path_size: u32,
+    data_at: u32,
+    size_at: u32,
+) -> Answer {
     running(&host, "proxy_get_property")?;
     let value = memory(&mut host).and_then(|(memory, guest)| {
         let path = slice(memory, path, path_size)?;
@@ -148,6 +210,9 @@ fn absent(host: &Host<'_>, hostcall: &str, answer: Status) -> Answer {
 fn unimplemented(host: &Host<'_>, hostcall: &str) -> Answer {
     not_allocating(host, hostcall)?;
     running(host, hostcall)?;
-    host.data().log(Level::Warn, &format!("`{hostcall}` is not there: this host has it not yet"));
+    host.data().log(
+        Level::Warn,
+        &format!("`{hostcall}` is not there: this host has it not yet"),
+    );
     Ok(Status::Unimplemented as u32)
 }

@@ -7,7 +7,9 @@
 use wasmtime::{Caller, Linker};
 
 use crate::engine::proxy_wasm::abi::Status;
-use crate::engine::proxy_wasm::guest::{Guest, memory, not_allocating, put_u32, put_u64, running, slice, slice_mut};
+use crate::engine::proxy_wasm::guest::{
+    Guest, memory, not_allocating, put_u32, put_u64, running, slice, slice_mut,
+};
 use crate::hostcalls::clock;
 use crate::logs::Level;
 
@@ -59,10 +61,14 @@ pub(crate) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
             },
         )?;
         linker.func_wrap(module, "fd_fdstat_get", fd_fdstat_get)?;
-        linker.func_wrap(module, "fd_seek", |host: Host<'_>, fd: u32, _: u64, _: u32, _: u32| {
-            logged(&host, "fd_seek", fd)
+        linker.func_wrap(
+            module,
+            "fd_seek",
+            |host: Host<'_>, fd: u32, _: u64, _: u32, _: u32| logged(&host, "fd_seek", fd),
+        )?;
+        linker.func_wrap(module, "fd_close", |host: Host<'_>, fd: u32| {
+            logged(&host, "fd_close", fd)
         })?;
-        linker.func_wrap(module, "fd_close", |host: Host<'_>, fd: u32| logged(&host, "fd_close", fd))?;
         linker.func_wrap(module, "environ_sizes_get", environ_sizes_get)?;
         linker.func_wrap(module, "environ_get", environ_get)?;
         linker.func_wrap(module, "args_sizes_get", args_sizes_get)?;
@@ -105,14 +111,28 @@ pub(crate) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
             "fd_sync" ();
         }
         // Those that Envoy does not have while a module starts.
-        linker.func_wrap(module, "fd_read", |host: Host<'_>, _: u32, _: u32, _: u32, _: u32| -> Answer {
-            running(&host, "fd_read")?;
-            Ok(Errno::NoSystemCall as u32)
-        })?;
+        linker.func_wrap(
+            module,
+            "fd_read",
+            |host: Host<'_>, _: u32, _: u32, _: u32, _: u32| -> Answer {
+                running(&host, "fd_read")?;
+                Ok(Errno::NoSystemCall as u32)
+            },
+        )?;
         linker.func_wrap(
             module,
             "path_open",
-            |host: Host<'_>, _: u32, _: u32, _: u32, _: u32, _: u32, _: u64, _: u64, _: u32, _: u32| -> Answer {
+            |host: Host<'_>,
+             _: u32,
+             _: u32,
+             _: u32,
+             _: u32,
+             _: u32,
+             _: u64,
+             _: u64,
+             _: u32,
+             _: u32|
+             -> Answer {
                 running(&host, "path_open")?;
                 Ok(Errno::NoEntry as u32)
             },
@@ -150,25 +170,31 @@ fn fd_write(mut host: Host<'_>, fd: u32, list: u32, count: u32, written_at: u32)
         2 => Level::Error,
         _ => return Errno::BadDescriptor as u32,
     };
-    let result = memory(&mut host).map_err(Errno::from).and_then(|(memory, guest)| {
-        let mut text = Vec::new();
-        let list = slice(memory, list, count.checked_mul(8).ok_or(Errno::Fault)?)?;
-        for entry in list.as_chunks::<4>().0.as_chunks::<2>().0 {
-            let [at, size] = entry.map(u32::from_le_bytes);
-            let bytes = slice(memory, at, size)?;
-            // A list may name the same bytes over and over.
-            if text.len() + bytes.len() > MAX_LINE {
-                return Err(Errno::Invalid);
+    let result = memory(&mut host)
+        .map_err(Errno::from)
+        .and_then(|(memory, guest)| {
+            let mut text = Vec::new();
+            let list = slice(memory, list, count.checked_mul(8).ok_or(Errno::Fault)?)?;
+            for entry in list.as_chunks::<4>().0.as_chunks::<2>().0 {
+                let [at, size] = entry.map(u32::from_le_bytes);
+                let bytes = slice(memory, at, size)?;
+                // A list may name the same bytes over and over.
+                if text.len() + bytes.len() > MAX_LINE {
+                    return Err(Errno::Invalid);
+                }
+                text.extend_from_slice(bytes);
             }
-            text.extend_from_slice(bytes);
-        }
-        put_u32(memory, written_at, u32::try_from(text.len()).unwrap_or(u32::MAX))?;
-        if !text.is_empty() {
-            let line = text.strip_suffix(b"\n").unwrap_or(&text);
-            guest.log(level, &String::from_utf8_lossy(line));
-        }
-        Ok(())
-    });
+            put_u32(
+                memory,
+                written_at,
+                u32::try_from(text.len()).unwrap_or(u32::MAX),
+            )?;
+            if !text.is_empty() {
+                let line = text.strip_suffix(b"\n").unwrap_or(&text);
+                guest.log(level, &String::from_utf8_lossy(line));
+            }
+            Ok(())
+        });
     errno(result)
 }
 
@@ -180,68 +206,86 @@ fn fd_fdstat_get(mut host: Host<'_>, fd: u32, at: u32) -> Answer {
     if !is_stdio(fd) {
         return Ok(Errno::BadDescriptor as u32);
     }
-    Ok(errno(memory(&mut host).map_err(Errno::from).and_then(|(memory, _)| {
-        // All zero but for the right to write.
-        slice_mut(memory, at, 24)?.fill(0);
-        Ok(put_u64(memory, at.checked_add(8).ok_or(Errno::Fault)?, 64)?)
-    })))
+    Ok(errno(memory(&mut host).map_err(Errno::from).and_then(
+        |(memory, _)| {
+            // All zero but for the right to write.
+            slice_mut(memory, at, 24)?.fill(0);
+            Ok(put_u64(memory, at.checked_add(8).ok_or(Errno::Fault)?, 64)?)
+        },
+    )))
 }
 
 fn logged(host: &Host<'_>, function: &str, fd: u32) -> Answer {
     running(host, function)?;
-    host.data().log(Level::Error, &format!("`{function}` of descriptor {fd} does nothing"));
+    host.data().log(
+        Level::Error,
+        &format!("`{function}` of descriptor {fd} does nothing"),
+    );
     Ok(Errno::Success as u32)
 }
 
 fn environ_sizes_get(mut host: Host<'_>, count_at: u32, size_at: u32) -> Answer {
     not_allocating(&host, "environ_sizes_get")?;
-    Ok(errno(memory(&mut host).map_err(Errno::from).and_then(|(memory, guest)| {
-        let count = u32::try_from(guest.environment.len()).map_err(|_| Errno::Fault)?;
-        let size = u32::try_from(guest.environment.iter().map(Vec::len).sum::<usize>()).map_err(|_| Errno::Fault)?;
-        put_u32(memory, count_at, count)?;
-        Ok(put_u32(memory, size_at, size)?)
-    })))
+    Ok(errno(memory(&mut host).map_err(Errno::from).and_then(
+        |(memory, guest)| {
+            let count = u32::try_from(guest.environment.len()).map_err(|_| Errno::Fault)?;
+            let size = u32::try_from(guest.environment.iter().map(Vec::len).sum::<usize>())
+                .map_err(|_| Errno::Fault)?;
+            put_u32(memory, count_at, count)?;
+            Ok(put_u32(memory, size_at, size)?)
+        },
+    )))
 }
 
 fn environ_get(mut host: Host<'_>, mut list_at: u32, mut text_at: u32) -> Answer {
     not_allocating(&host, "environ_get")?;
-    Ok(errno(memory(&mut host).map_err(Errno::from).and_then(|(memory, guest)| {
-        for variable in &guest.environment {
-            let size = u32::try_from(variable.len()).map_err(|_| Errno::Fault)?;
-            put_u32(memory, list_at, text_at)?;
-            slice_mut(memory, text_at, size)?.copy_from_slice(variable);
-            list_at = list_at.checked_add(4).ok_or(Errno::Fault)?;
-            text_at = text_at.checked_add(size).ok_or(Errno::Fault)?;
-        }
-        Ok(())
-    })))
+    Ok(errno(memory(&mut host).map_err(Errno::from).and_then(
+        |(memory, guest)| {
+            for variable in &guest.environment {
+                let size = u32::try_from(variable.len()).map_err(|_| Errno::Fault)?;
+                put_u32(memory, list_at, text_at)?;
+                slice_mut(memory, text_at, size)?.copy_from_slice(variable);
+                list_at = list_at.checked_add(4).ok_or(Errno::Fault)?;
+                text_at = text_at.checked_add(size).ok_or(Errno::Fault)?;
+            }
+            Ok(())
+        },
+    )))
 }
 
 fn args_sizes_get(mut host: Host<'_>, count_at: u32, size_at: u32) -> Answer {
     not_allocating(&host, "args_sizes_get")?;
-    Ok(errno(memory(&mut host).map_err(Errno::from).and_then(|(memory, _)| {
-        put_u32(memory, count_at, 0)?;
-        Ok(put_u32(memory, size_at, 0)?)
-    })))
+    Ok(errno(memory(&mut host).map_err(Errno::from).and_then(
+        |(memory, _)| {
+            put_u32(memory, count_at, 0)?;
+            Ok(put_u32(memory, size_at, 0)?)
+        },
+    )))
 }
 
 fn clock_time_get(mut host: Host<'_>, clock_id: u32, _precision: u64, time_at: u32) -> u32 {
-    errno(memory(&mut host).map_err(Errno::from).and_then(|(memory, guest)| {
-        let now = match clock_id {
-            0 => clock::now(&guest.around),
-            1 => guest.around.clock.monotonic(),
-            _ => return Err(Errno::NotSupported),
-        };
-        Ok(put_u64(memory, time_at, now)?)
-    }))
+    errno(
+        memory(&mut host)
+            .map_err(Errno::from)
+            .and_then(|(memory, guest)| {
+                let now = match clock_id {
+                    0 => clock::now(&guest.around),
+                    1 => guest.around.clock.monotonic(),
+                    _ => return Err(Errno::NotSupported),
+                };
+                Ok(put_u64(memory, time_at, now)?)
+            }),
+    )
 }
 
 fn clock_res_get(mut host: Host<'_>, clock_id: u32, resolution_at: u32) -> Answer {
     not_allocating(&host, "clock_res_get")?;
-    Ok(errno(memory(&mut host).map_err(Errno::from).and_then(|(memory, _)| match clock_id {
-        0 | 1 => Ok(put_u64(memory, resolution_at, 1)?),
-        _ => Err(Errno::NotSupported),
-    })))
+    Ok(errno(memory(&mut host).map_err(Errno::from).and_then(
+        |(memory, _)| match clock_id {
+            0 | 1 => Ok(put_u64(memory, resolution_at, 1)?),
+            _ => Err(Errno::NotSupported),
+        },
+    )))
 }
 
 fn random_get(mut host: Host<'_>, at: u32, size: u32) -> Answer {
@@ -250,20 +294,27 @@ fn random_get(mut host: Host<'_>, at: u32, size: u32) -> Answer {
         0 => Ok(()),
         // As in Envoy.
         65_537.. => Err(Errno::Invalid),
-        _ => memory(&mut host).map_err(Errno::from).and_then(|(memory, _)| {
-            getrandom::fill(slice_mut(memory, at, size)?).map_err(|_| Errno::Invalid)
-        }),
+        _ => memory(&mut host)
+            .map_err(Errno::from)
+            .and_then(|(memory, _)| {
+                getrandom::fill(slice_mut(memory, at, size)?).map_err(|_| Errno::Invalid)
+            }),
     }))
 }
 
 /// Nothing is waited for: a guest that sleeps would stop its worker.
 fn poll_oneoff(mut host: Host<'_>, _in: u32, _out: u32, _count: u32, events_at: u32) -> u32 {
-    errno(memory(&mut host).map_err(Errno::from).and_then(|(memory, _)| Ok(put_u32(memory, events_at, 0)?)))
+    errno(
+        memory(&mut host)
+            .map_err(Errno::from)
+            .and_then(|(memory, _)| Ok(put_u32(memory, events_at, 0)?)),
+    )
 }
 
 /// It returns, as in Envoy: what the guest does then is its own affair, mostly `unreachable`.
 fn proc_exit(host: Host<'_>, code: u32) -> wasmtime::Result<()> {
     running(&host, "proc_exit")?;
-    host.data().log(Level::Error, &format!("the plugin exits with code {code}"));
+    host.data()
+        .log(Level::Error, &format!("the plugin exits with code {code}"));
     Ok(())
 }
