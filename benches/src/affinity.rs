@@ -40,7 +40,7 @@ pub fn pin(core: usize) -> io::Result<()> {
     unsafe { libc::CPU_SET(core, &mut set) };
     // SAFETY: the size is that of the set that is pointed to; process 0 is the calling thread.
     let result =
-        unsafe { libc::sched_setaffinity(0, mem::size_of::<libc::cpu_set_t>(), &raw const set) };
+        unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set) };
     if result == 0 {
         Ok(())
     } else {
@@ -51,8 +51,7 @@ pub fn pin(core: usize) -> io::Result<()> {
 fn allowed() -> io::Result<libc::cpu_set_t> {
     let mut set = empty();
     // SAFETY: the size is that of the set that is pointed to; process 0 is the calling thread.
-    let result =
-        unsafe { libc::sched_getaffinity(0, mem::size_of::<libc::cpu_set_t>(), &raw mut set) };
+    let result = unsafe { libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut set) };
     if result == 0 {
         Ok(set)
     } else {

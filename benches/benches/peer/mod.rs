@@ -85,6 +85,7 @@ struct HttpStream;
 #[derive(ComponentType, Lift, Lower, Clone, Copy)]
 #[component(enum)]
 #[repr(u8)]
+#[expect(dead_code, reason = "most cases come from the component, if at all")]
 enum FieldMap {
     #[component(name = "request-headers")]
     RequestHeaders,
@@ -99,6 +100,7 @@ enum FieldMap {
 #[derive(ComponentType, Lift, Lower, Clone, Copy)]
 #[component(enum)]
 #[repr(u8)]
+#[expect(dead_code, reason = "most cases come from the component, if at all")]
 enum Action {
     #[component(name = "continue")]
     Continue,
@@ -109,6 +111,7 @@ enum Action {
 #[derive(ComponentType, Lift, Lower, Clone, Copy)]
 #[component(enum)]
 #[repr(u8)]
+#[expect(dead_code, reason = "most cases come from the component, if at all")]
 enum Error {
     #[component(name = "closed")]
     Closed,
