@@ -1,4 +1,4 @@
-//! The proxy without plugins, over real sockets: what it does to messages, and what it does when either side misbehaves.
+//! The proxy, mostly without plugins, over real sockets: what it does to messages, and what it does when either side misbehaves.
 //!
 //! Both sides are raw sockets, so that tests can send and see what no HTTP library would. Every read has a deadline, so a
 //! test that waits in vain fails instead of hanging.
@@ -6,5 +6,6 @@
 mod errors;
 mod forward;
 mod peers;
+mod plugins;
 mod stop;
 mod streaming;

@@ -2,7 +2,105 @@
 
 use std::fs;
 
-use crate::tool::{Folder, module, text, tidegate, tidegate_with};
+use crate::tool::{Folder, PATIENCE, component, module, text, tidegate, tidegate_with};
+
+/// What every core module begins with.
+const CORE_MODULE: &[u8] = b"\0asm\x01\0\0\0";
+
+#[test]
+fn adapt_writes_a_module_that_inspect_knows() {
+    let folder = Folder::new();
+    let output = text(&folder.path("out.wasm"));
+    let done = tidegate(["adapt", &folder.file("in.wasm", component()), "-o", &output]);
+    assert!(done.succeeds().is_empty());
+    assert!(
+        done.stderr.starts_with("adapted ") && done.stderr.contains("out.wasm"),
+        "{}",
+        done.stderr
+    );
+    assert!(
+        fs::read(&output)
+            .expect("the module")
+            .starts_with(CORE_MODULE)
+    );
+    assert_eq!(folder.names(), ["in.wasm", "out.wasm"]);
+    let done = tidegate(["inspect", &output, "--json"]);
+    let json: serde_json::Value = serde_json::from_slice(done.succeeds()).expect("JSON");
+    assert_eq!(
+        (&json["kind"], &json["abi"]),
+        (&"proxy-wasm".into(), &"0.2.1".into())
+    );
+}
+
+#[test]
+fn adapt_goes_from_stdin_to_stdout() {
+    let done = tidegate_with(["adapt", "-", "-o", "-"], &component());
+    assert!(done.succeeds().starts_with(CORE_MODULE));
+    assert_eq!(done.stderr, "");
+    let done = tidegate_with(["inspect", "-"], &done.stdout);
+    assert!(String::from_utf8_lossy(done.succeeds()).contains("Proxy-Wasm module"));
+}
+
+#[test]
+fn adapt_strips_names_when_asked() {
+    let with = tidegate_with(["adapt", "-", "-o", "-"], &component());
+    let without = tidegate_with(["adapt", "-", "-o", "-", "--strip-names"], &component());
+    assert!(without.succeeds().len() < with.succeeds().len());
+}
+
+#[test]
+fn adapt_says_where_it_cannot_write() {
+    let folder = Folder::new();
+    let input = folder.file("in.wasm", component());
+    let adapt = |output: &str| tidegate(["adapt", &input, "-o", output]);
+    adapt(&text(&folder.path("none/out.wasm"))).fails_with(&[
+        "cannot write",
+        "none/out.wasm",
+        "No such file",
+    ]);
+    adapt(&text(&folder.path(""))).fails_with(&["cannot write"]);
+    adapt(&format!("{input}/out.wasm")).fails_with(&["cannot write", "in.wasm/out.wasm"]);
+    assert_eq!(folder.names(), ["in.wasm"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn adapt_writes_where_a_link_points() {
+    let folder = Folder::new();
+    let input = folder.file("in.wasm", component());
+    fs::create_dir(folder.path("real")).expect("a folder");
+    fs::write(folder.path("real/out.wasm"), "old").expect("a file");
+    std::os::unix::fs::symlink(folder.path("real/out.wasm"), folder.path("link.wasm"))
+        .expect("a link");
+    tidegate(["adapt", &input, "-o", &text(&folder.path("link.wasm"))]).succeeds();
+    assert!(
+        fs::read(folder.path("real/out.wasm"))
+            .expect("the module")
+            .starts_with(CORE_MODULE)
+    );
+    assert!(folder.path("link.wasm").is_symlink());
+}
+
+#[cfg(unix)]
+#[test]
+fn adapt_writes_into_a_pipe() {
+    let folder = Folder::new();
+    let input = folder.file("in.wasm", component());
+    let pipe = folder.path("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.expect("the command `mkfifo`").success());
+    let (sender, receiver) = std::sync::mpsc::channel();
+    std::thread::spawn({
+        let pipe = pipe.clone();
+        move || sender.send(fs::read(pipe))
+    });
+    tidegate(["adapt", &input, "-o", &text(&pipe)]).succeeds();
+    let read = receiver
+        .recv_timeout(PATIENCE)
+        .expect("the end of the pipe")
+        .expect("a module");
+    assert!(read.starts_with(CORE_MODULE));
+}
 
 #[test]
 fn adapt_says_what_it_cannot_adapt() {

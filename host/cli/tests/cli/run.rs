@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use crate::tool::{Folder, serve, tidegate};
+use crate::tool::{Folder, component, serve, tidegate};
 
 #[test]
 fn run_serves_with_a_plugin_before_echo() {
@@ -85,6 +85,21 @@ fn run_stops_when_told() {
         serving.signal(signal);
         serving.says("stopping");
         assert!(serving.end().success(), "{signal}");
+    }
+}
+
+#[test]
+fn run_says_which_plugin_fails_to_start() {
+    let folder = Folder::new();
+    let path = folder.file("trapping.wasm", component());
+    for engine in ["component", "proxy-wasm"] {
+        let done = tidegate(["run", &path, "--engine", engine, "--log-level", "critical"]);
+        assert_eq!(done.status.code(), Some(1), "{}", done.stderr);
+        assert!(
+            done.stderr.contains("error: plugin `trapping`"),
+            "{engine}: {}",
+            done.stderr
+        );
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 /// How long anything may take before a test fails.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A small Proxy-Wasm module: it adds `x-plugin: here` to responses, and logs its configuration and the ends of bodies.
 const MODULE: &str = r#"(module
@@ -266,6 +266,29 @@ impl Folder {
 /// The module as bytes.
 pub fn module() -> Vec<u8> {
     wat::parse_str(MODULE).expect("a module")
+}
+
+/// A component of the contract's world `all`. Its functions are of the right types and trap.
+pub fn component() -> Vec<u8> {
+    use wit_component::{ComponentEncoder, StringEncoding, dummy_module, embed_component_metadata};
+    use wit_parser::{LiftLowerAbi, ManglingAndAbi, Resolve};
+
+    let mut resolve = Resolve {
+        all_features: true,
+        ..Resolve::default()
+    };
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
+    let (package, _) = resolve.push_dir(folder).expect("the contract");
+    let world = resolve
+        .select_world(&[package], Some("all"))
+        .expect("a world");
+    let mut module = dummy_module(&resolve, world, ManglingAndAbi::Legacy(LiftLowerAbi::Sync));
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)
+        .expect("a module with its world");
+    ComponentEncoder::default()
+        .module(&module)
+        .and_then(|mut it| it.encode())
+        .expect("a component")
 }
 
 pub fn text(path: &Path) -> String {

@@ -1,0 +1,150 @@
+//! What plugins ask for that only a proxy can do: answering early, breaking off, letting another stream go on.
+
+use std::sync::mpsc;
+
+use tidegate_host::{PluginSpec, Server};
+
+use crate::peers::{Origin, PATIENCE, Peer, to};
+
+/// A proxy with a plugin of which this is given in text; the rest is what every module has.
+fn with_plugin(origin: &Origin, text: &str) -> Server {
+    let module = format!(
+        r#"(module
+          (import "env" "proxy_send_local_response"
+            (func $answer (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
+          (import "env" "proxy_close_stream" (func $close (param i32) (result i32)))
+          (import "env" "proxy_continue_stream" (func $continue (param i32) (result i32)))
+          (import "env" "proxy_set_effective_context" (func $enter (param i32) (result i32)))
+          (memory (export "memory") 1)
+          (data (i32.const 0) "refused")
+          (global $waiting (mut i32) (i32.const 0))
+          (func (export "proxy_abi_version_0_2_1"))
+          (func (export "proxy_on_memory_allocate") (param i32) (result i32) i32.const 4096)
+          (func (export "proxy_on_context_create") (param i32 i32))
+          {text})"#
+    );
+    let mut config = to(origin.address);
+    config.plugins = vec![PluginSpec::new(
+        "plugin",
+        wat::parse_str(module).expect("a module"),
+    )];
+    Server::start(config).expect("a proxy")
+}
+
+const ANSWER: &str =
+    "(drop (call $answer (i32.const 403) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 7)
+    (i32.const 0) (i32.const 0) (i32.const -1)))";
+
+#[test]
+fn plugin_that_answers_keeps_the_request_from_upstream() {
+    let origin = Origin::answering(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+    let plugin = format!(
+        r#"(func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) {ANSWER} i32.const 1)"#
+    );
+    let server = with_plugin(&origin, &plugin);
+    let mut client = Peer::connect(&server);
+    for _ in 0..2 {
+        let (head, body) = client.ask("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
+        assert_eq!(
+            (head.first.as_str(), body.as_slice()),
+            ("HTTP/1.1 403 Forbidden", &b"refused"[..])
+        );
+    }
+    // While the request is still coming, its rest is not waited for.
+    client.send("POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: 10000000\r\n\r\nhello");
+    let head = client.head().expect("a response");
+    assert_eq!(
+        (head.first.as_str(), client.body(&head).as_slice()),
+        ("HTTP/1.1 403 Forbidden", &b"refused"[..])
+    );
+    assert_eq!(client.rest(), b"");
+    assert_eq!(origin.connections(), 0);
+}
+
+#[test]
+fn plugin_that_answers_in_the_middle_of_a_request_breaks_off_upstream() {
+    let (report, reported) = mpsc::channel();
+    let origin = Origin::new(move |mut peer| {
+        peer.head().expect("a request");
+        report.send(()).expect("a test that listens");
+        peer.rest();
+        report.send(()).expect("a test that listens");
+    });
+    let plugin = format!(
+        r#"(func (export "proxy_on_request_body") (param i32 i32 i32) (result i32) {ANSWER} i32.const 1)"#
+    );
+    let server = with_plugin(&origin, &plugin);
+    let mut client = Peer::connect(&server);
+    client.send("POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: 100\r\n\r\n");
+    reported.recv_timeout(PATIENCE).expect("a request upstream");
+    client.send("hello");
+    let head = client.head().expect("a response");
+    assert_eq!(
+        (head.first.as_str(), client.body(&head).as_slice()),
+        ("HTTP/1.1 403 Forbidden", &b"refused"[..])
+    );
+    reported
+        .recv_timeout(PATIENCE)
+        .expect("the end of the connection upstream");
+}
+
+#[test]
+fn plugin_that_resets_closes_the_connection() {
+    let origin = Origin::answering(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+    let server = with_plugin(
+        &origin,
+        r#"(func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+          (drop (call $close (i32.const 0))) i32.const 1)"#,
+    );
+    let mut client = Peer::connect(&server);
+    client.send("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
+    assert_eq!(client.rest(), b"");
+}
+
+#[test]
+fn plugin_that_resets_in_a_response_breaks_it_off() {
+    let origin = Origin::answering(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello");
+    let server = with_plugin(
+        &origin,
+        r#"(func (export "proxy_on_response_body") (param i32 i32 i32) (result i32)
+          (drop (call $close (i32.const 1))) i32.const 1)"#,
+    );
+    let mut client = Peer::connect(&server);
+    client.send("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
+    let rest = String::from_utf8(client.rest()).expect("text");
+    assert!(!rest.contains("hello"), "{rest}");
+}
+
+#[test]
+fn plugin_lets_another_stream_go_on() {
+    let (asked, wait) = mpsc::channel();
+    let origin = Origin::new(move |mut peer| {
+        while let Some(head) = peer.head() {
+            asked.send(head.first).expect("a test that listens");
+            peer.send("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+        }
+    });
+    // One stream waits for the next, which goes on at once.
+    let server = with_plugin(
+        &origin,
+        r#"(func (export "proxy_on_request_headers") (param $stream i32) (param i32 i32) (result i32)
+          (if (i32.eqz (global.get $waiting)) (then
+            (global.set $waiting (local.get $stream))
+            (return (i32.const 1))))
+          (drop (call $enter (global.get $waiting)))
+          (drop (call $continue (i32.const 0)))
+          i32.const 0)"#,
+    );
+    let mut first = Peer::connect(&server);
+    first.send("GET /first HTTP/1.1\r\nhost: h\r\n\r\n");
+    // Whichever of the two is served first waits for the other.
+    let mut second = Peer::connect(&server);
+    second.send("GET /second HTTP/1.1\r\nhost: h\r\n\r\n");
+    let mut seen: Vec<_> = (0..2)
+        .map(|_| wait.recv_timeout(PATIENCE).expect("a request upstream"))
+        .collect();
+    seen.sort();
+    assert_eq!(seen, ["GET /first HTTP/1.1", "GET /second HTTP/1.1"]);
+    assert_eq!(first.head().expect("a response").first, "HTTP/1.1 200 OK");
+    assert_eq!(second.head().expect("a response").first, "HTTP/1.1 200 OK");
+}
