@@ -61,15 +61,19 @@ fn every_shape_is_adapted() -> Result<()> {
 fn a_file_that_is_cut_off_is_refused_as_such() -> Result<()> {
     for shape in Shape::ALL {
         let input = shape.build()?;
+        let whole = adapt(&input, &Options::default())?;
         for len in 0..input.len() {
             let cut = &input[..len];
             let result = catch_unwind(|| adapt(cut, &Options::default()));
             let result =
                 result.map_err(|_| anyhow::anyhow!("{shape:?} cut off at {len} panics"))?;
+            let error = match result {
+                // What is behind the last section that matters only says who made the file.
+                Ok(output) if output == whole => continue,
+                Ok(_) => anyhow::bail!("{shape:?} cut off at {len} is adapted to something else"),
+                Err(error) => error,
+            };
             // Between two sections it may be a component of another world. It is none of ours.
-            let error = result
-                .err()
-                .with_context(|| format!("{shape:?} cut off at {len} is adapted"))?;
             let is_right = matches!(
                 error,
                 AdaptError::Truncated { .. }
@@ -136,8 +140,10 @@ fn mutate(input: &[u8]) -> Result<()> {
 fn try_one(input: &[u8], seed: u64) -> Result<()> {
     let mutant = mutant(input, seed);
     let outcome = catch_unwind(AssertUnwindSafe(|| {
-        let inspected = inspect(&mutant);
-        (adapt(&mutant, &Options::default()), inspected)
+        let adapted = adapt(&mutant, &Options::default());
+        // Both begin alike, so what was refused is inspected only now and then.
+        let inspected = (adapted.is_ok() || seed % 8 == 0).then(|| inspect(&mutant));
+        (adapted, inspected)
     }));
     let Ok((adapted, inspected)) = outcome else {
         anyhow::bail!("mutation {seed} panics")
@@ -145,10 +151,10 @@ fn try_one(input: &[u8], seed: u64) -> Result<()> {
     match adapted {
         Ok(output) => {
             verify(&output).with_context(|| format!("mutation {seed}"))?;
-            let refusal = inspected.map(|inspection| inspection.refusal);
+            let refusal = inspected.map(|inspected| inspected.map(|inspection| inspection.refusal));
             // What it says of itself is not read when it is adapted.
             ensure!(
-                matches!(refusal, Ok(None) | Err(InspectError::Metadata(_))),
+                matches!(refusal, Some(Ok(None) | Err(InspectError::Metadata(_)))),
                 "mutation {seed}: {refusal:?}"
             );
         }
