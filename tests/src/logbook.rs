@@ -72,6 +72,10 @@ pub fn shown(lines: &[Line]) -> String {
 
 impl tidegate_host::LogSink for LogBook {
     fn line(&self, line: &tidegate_host::LogLine<'_>) {
+        // That a callback failed is the host's word, not the plugin's; Envoy says it outside plugins' logs, in its own words.
+        if line.level == tidegate_host::Level::Critical && line.message.starts_with('`') && line.message.contains("` failed: ") {
+            return;
+        }
         self.push(Line {
             plugin: line.plugin.to_owned(),
             level: line.level.name().to_owned(),

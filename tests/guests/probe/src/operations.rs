@@ -43,6 +43,10 @@ pub fn run(filter: &Filter, callback: &str, step: &Step, call: Option<(u32, bool
             let memory = vec![1u8; step.times << 20];
             say(format!("allocate = {} MiB", core::hint::black_box(&memory).len() >> 20));
         }
+        Operation::StreamId => say(match filter.stream(step) {
+            Some(http) => format!("id = {}", stream_id(filter, &http)),
+            None => "no handle".to_owned(),
+        }),
         _ => match filter.stream(step) {
             Some(http) => say(on_stream(&http, step)),
             None => say("no handle".to_owned()),
@@ -111,6 +115,18 @@ fn on_stream(http: &HttpStream, step: &Step) -> String {
         Operation::Reset => format!("reset = {}", done(stream_control::reset(http))),
         // The others are not about a stream; `run` took them.
         _ => String::new(),
+    }
+}
+
+/// Whether it is that of the stream whose number was asked first: all that two proxies agree on.
+fn stream_id(filter: &Filter, http: &HttpStream) -> &'static str {
+    let id = http.id();
+    let first = filter.plugin.first.get().unwrap_or(id);
+    filter.plugin.first.set(Some(first));
+    match id {
+        0 => "zero",
+        _ if id == first => "the first stream's",
+        _ => "another than the first stream's",
     }
 }
 

@@ -112,6 +112,8 @@ pub enum Operation {
     FieldRemove,
     #[serde(rename = "http-fields.replace-all")]
     FieldReplaceAll,
+    #[serde(rename = "http-streams.id")]
+    StreamId,
     #[serde(rename = "local-responses.send")]
     Send,
     #[serde(rename = "logging.log")]
