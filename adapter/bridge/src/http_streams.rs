@@ -2,3 +2,8 @@
 
 #[unsafe(export_name = "http-streams#[resource-drop]http-stream")]
 extern "C" fn drop_http_stream(_: u32) {}
+
+#[unsafe(export_name = "http-streams#[method]http-stream.id")]
+extern "C" fn id(http: u32) -> u32 {
+    http
+}

@@ -37,6 +37,11 @@ impl HttpStream {
         }
     }
 
+    /// A number that no other stream of this worker has while this one lives: for lines of a log.
+    pub fn id(&self) -> u32 {
+        self.handle().id()
+    }
+
     /// The headers of the request, `:method`, `:path`, `:authority` and `:scheme` among them.
     pub fn request_headers(&self) -> Fields<'_> {
         Fields::new(self, FieldMap::RequestHeaders)

@@ -51,6 +51,10 @@ impl logging::Host for Guest {
 impl http_streams::Host for Guest {}
 
 impl http_streams::HostHttpStream for Guest {
+    fn id(&mut self, http: Http) -> u32 {
+        hostcalls::http_streams::id(http.rep())
+    }
+
     fn drop(&mut self, _handle: Http) -> wasmtime::Result<()> {
         // A handle is no more than a number.
         Ok(())

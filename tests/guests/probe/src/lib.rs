@@ -44,6 +44,8 @@ struct State {
     counted: Cell<u32>,
     /// The first reading of the clock, which later ones are told from.
     started: Cell<Option<u64>>,
+    /// The number of the first stream that was asked for it.
+    first: Cell<Option<u32>>,
 }
 
 /// What this instance counted, whichever its plugin context: instances are seen through it.
@@ -81,6 +83,7 @@ impl GuestPluginContext for Plugin {
             kept: RefCell::default(),
             counted: Cell::new(0),
             started: Cell::new(None),
+            first: Cell::new(None),
         }))))
     }
 }

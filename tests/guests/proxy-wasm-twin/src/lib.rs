@@ -33,7 +33,10 @@ struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { requests_per_second: 2, log: true }
+        Self {
+            requests_per_second: 2,
+            log: true,
+        }
     }
 }
 
@@ -59,7 +62,12 @@ impl Context for Root {}
 
 impl RootContext for Root {
     fn on_configure(&mut self, _: usize) -> bool {
-        let Some(bytes) = self.get_plugin_configuration().filter(|bytes| !bytes.is_empty()) else { return true };
+        let Some(bytes) = self
+            .get_plugin_configuration()
+            .filter(|bytes| !bytes.is_empty())
+        else {
+            return true;
+        };
         match serde_json::from_slice(&bytes) {
             Ok(config) => {
                 self.config = config;
@@ -73,7 +81,10 @@ impl RootContext for Root {
     }
 
     fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Stream { config: self.config, window: self.window.clone() }))
+        Some(Box::new(Stream {
+            config: self.config,
+            window: self.window.clone(),
+        }))
     }
 
     fn get_type(&self) -> Option<ContextType> {
@@ -116,7 +127,9 @@ impl HttpContext for Stream {
 }
 
 fn nanoseconds(time: SystemTime) -> u64 {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let since = time
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 

@@ -23,9 +23,13 @@ mod bindings {
     });
 }
 
-use bindings::exports::tidegate::proxy::http_filter::{FilterBorrow, GuestFilter, PluginContextBorrow};
+use bindings::exports::tidegate::proxy::http_filter::{
+    FilterBorrow, GuestFilter, PluginContextBorrow,
+};
 use bindings::exports::tidegate::proxy::plugin::{GuestPluginContext, PluginContext};
-use bindings::exports::tidegate::proxy::{http_filter, on_request_headers, on_response_headers, plugin};
+use bindings::exports::tidegate::proxy::{
+    http_filter, on_request_headers, on_response_headers, plugin,
+};
 use bindings::tidegate::proxy::http_fields::{self, FieldMap};
 use bindings::tidegate::proxy::http_streams::HttpStream;
 use bindings::tidegate::proxy::types::Action;
@@ -56,8 +60,14 @@ impl http_filter::Guest for StdGuest {
 
 impl GuestFilter for Filter {
     fn new(_: PluginContextBorrow<'_>, http: HttpStream) -> Self {
-        let path = http_fields::get(&http, FieldMap::RequestHeaders, ":path").ok().flatten().unwrap_or_default();
-        Filter { http, path: String::from_utf8_lossy(&path).into_owned() }
+        let path = http_fields::get(&http, FieldMap::RequestHeaders, ":path")
+            .ok()
+            .flatten()
+            .unwrap_or_default();
+        Filter {
+            http,
+            path: String::from_utf8_lossy(&path).into_owned(),
+        }
     }
 }
 
@@ -114,7 +124,9 @@ fn map() {
 
 /// Both clocks: one since the epoch, one that only runs forward.
 fn time() {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let since = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs());
     // The first second of 2024: any clock that was ever set is past it.
     println!("the clock is set: {}", since > 1_704_067_200);
     let before = Instant::now();
