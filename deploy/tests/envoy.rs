@@ -153,7 +153,7 @@ fn profile_serving_leaves_envoy_as_it_comes() {
     );
     assert_eq!(
         config(&comparable.to_json(), 0)["reload_config"]["backoff"]["base_interval"],
-        "0.001s"
+        "0.002s"
     );
 }
 
