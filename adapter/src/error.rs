@@ -204,6 +204,17 @@ pub enum AdaptError {
         message: String,
     },
 
+    /// Debug information that was asked for cannot be carried along.
+    #[error(
+        "debug information of core module {module} cannot be kept: {message}; adapt it without debug information"
+    )]
+    DebugInfo {
+        /// Which core module, by its place in the component.
+        module: String,
+        /// Why.
+        message: String,
+    },
+
     /// What the adapter made is not a module that a proxy would load.
     #[error("the adapted module would not load")]
     Verify(#[from] VerifyError),

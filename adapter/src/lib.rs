@@ -47,7 +47,7 @@ pub const METADATA: &str = "tidegate-plugin";
 pub struct Options {
     /// Leaves out the name section. Backtraces in the proxy's log then show numbers instead of names.
     pub strip_names: bool,
-    /// Carries debug information along.
+    /// Carries debug information (DWARF) along, with every address changed to where its code went.
     pub keep_debug: bool,
 }
 

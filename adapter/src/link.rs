@@ -1,9 +1,11 @@
 //! The pass that makes one core module of the component's core modules and the bridge.
 //!
-//! `resolve` enters everything into a graph and says what each import is, `refusal` makes what stands in for functions that a proxy has nothing for, `reach` finds what stays, `emit` writes it.
+//! `resolve` enters everything into a graph and says what each import is, `refusal` makes what stands in for functions that a proxy has nothing for, `reach` finds what stays, `emit` writes it, `debug` makes
+//! debug information follow.
 //! Which import is fed by what was decided by `plan`; whether the result is one that a proxy loads is asked by `verify`.
 
 mod body;
+mod debug;
 mod emit;
 mod graph;
 mod reach;
@@ -35,8 +37,12 @@ pub fn link<'a>(
     options: &Options,
 ) -> Result<Vec<u8>, AdaptError> {
     let mut resolved = resolve::resolve(component, modules, contract, bridge, plan)?;
-    let reached = prune(&mut resolved)?;
+    let reached = prune(&mut resolved, options.keep_debug)?;
     let (emitted, layout) = emit::emit(&resolved.graph, &reached, &resolved.exports)?;
+    let debug = match options.keep_debug {
+        true => debug::sections(&resolved.graph, &resolved.units, &emitted, &layout)?,
+        false => Vec::new(),
+    };
     let mut module = emitted.module;
     if !options.strip_names {
         emit::names(&resolved.graph, &reached, &layout, &mut module);
@@ -45,11 +51,14 @@ pub fn link<'a>(
     if let Some((name, data)) = customs.into_iter().find(|(name, _)| *name == METADATA) {
         emit::custom(&mut module, name, data);
     }
+    for (name, data) in &debug {
+        emit::custom(&mut module, name, data);
+    }
     Ok(module.finish())
 }
 
 /// Finds what stays. A bypassed instance's start function is run only if something else of it is needed.
-fn prune(resolved: &mut Resolved<'_>) -> Result<Reached, AdaptError> {
+fn prune(resolved: &mut Resolved<'_>, keep_offsets: bool) -> Result<Reached, AdaptError> {
     let mut wanted: Vec<bool> = resolved
         .starts
         .iter()
@@ -65,7 +74,12 @@ fn prune(resolved: &mut Resolved<'_>) -> Result<Reached, AdaptError> {
             .collect();
         resolved.run(&starts);
         let roots: Vec<FuncId> = resolved.exports.iter().map(|(_, id)| *id).collect();
-        let reached = reach::reach(&mut resolved.graph, &mut resolved.units, roots, false)?;
+        let reached = reach::reach(
+            &mut resolved.graph,
+            &mut resolved.units,
+            roots,
+            keep_offsets,
+        )?;
         let mut is_complete = true;
         for ((instance, _), wanted) in resolved.starts.iter().zip(&mut wanted) {
             let unit = resolved.units.get(*instance).and_then(Option::as_ref);

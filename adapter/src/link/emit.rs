@@ -160,6 +160,13 @@ impl Layout {
         })
     }
 
+    /// How many bytes an instruction takes.
+    pub fn width(&self, to: Ref) -> Result<usize, AdaptError> {
+        let mut bytes = Vec::new();
+        self.instruction(to)?.encode(&mut bytes);
+        Ok(bytes.len())
+    }
+
     fn constant(&self, constant: Const) -> Result<ConstExpr, AdaptError> {
         Ok(match constant {
             Const::I32(value) => ConstExpr::i32_const(value),

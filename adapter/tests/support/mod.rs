@@ -101,8 +101,17 @@ impl Shape {
 
     /// The example plugin `bare` in this shape.
     pub fn build(self) -> Result<Vec<u8>> {
+        self.build_in(&target_dir(), &[])
+    }
+
+    /// The same with debug information.
+    pub fn build_with_debug(self) -> Result<Vec<u8>> {
+        let target = target_dir().join("with-debug");
+        self.build_in(&target, &["--config", "profile.plugin.debug=true"])
+    }
+
+    fn build_in(self, target: &Path, arguments: &[&str]) -> Result<Vec<u8>> {
         const GUEST: &str = "bare";
-        let target = target_dir();
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut command = Command::new(cargo);
         command
@@ -116,8 +125,9 @@ impl Shape {
                 "--target",
                 self.target(),
             ])
+            .args(arguments)
             .current_dir(workspace())
-            .env("CARGO_TARGET_DIR", &target)
+            .env("CARGO_TARGET_DIR", target)
             // Flags of the build that these tests are part of are not meant for the guests.
             .env_remove("CARGO_ENCODED_RUSTFLAGS")
             .env_remove("RUSTFLAGS")

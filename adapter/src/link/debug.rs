@@ -1,0 +1,343 @@
+//! Carries debug information along: DWARF whose addresses are those of the merged module.
+//!
+//! In WebAssembly an address is an offset in the code section, and linking moves every instruction. So every address is
+//! looked up: of functions, of the ranges and locations inside them, of the rows of line tables. What describes code that
+//! is gone is marked as such, in the way that linkers do. Expressions that name a global by its number are left out,
+//! because that number changed; that is where a few debuggers would look for a frame.
+
+use crate::error::AdaptError;
+use crate::link::emit::{Emitted, Layout};
+use crate::link::graph::{Code, FuncId, Graph};
+use crate::link::unit::{Callee, Unit};
+use crate::module::Module;
+use gimli::write::{
+    Address, AttributeValue, ConvertLineProgram, ConvertLineSequenceEnd, ConvertResult,
+    ConvertUnit, ConvertUnitEntry, Dwarf, EndianVec, Location, LocationList, Range, RangeList,
+    Sections, UnitEntryId,
+};
+use gimli::{EndianSlice, LittleEndian, Operation, constants, read};
+use std::collections::HashMap;
+
+/// Where linkers say that code is which is gone.
+const NOWHERE: u64 = u32::MAX as u64;
+
+type Slice<'a> = EndianSlice<'a, LittleEndian>;
+
+/// The debug sections for the merged module, by name.
+pub fn sections(
+    graph: &Graph<'_>,
+    units: &[Option<Unit<'_>>],
+    emitted: &Emitted,
+    layout: &Layout,
+) -> Result<Vec<(&'static str, Vec<u8>)>, AdaptError> {
+    let places: HashMap<FuncId, usize> = emitted.bodies.iter().copied().collect();
+    let mut dwarf = Dwarf::new();
+    for unit in units
+        .iter()
+        .flatten()
+        .filter(|unit| has_debug_info(unit.module))
+    {
+        let map = CodeMap::new(graph, unit, &places, layout)?;
+        convert(unit.module, &map, &mut dwarf).map_err(|error| AdaptError::DebugInfo {
+            module: unit.label.clone(),
+            message: error.to_string(),
+        })?;
+    }
+    let mut sections = Sections::new(EndianVec::new(LittleEndian));
+    let unwritable = |error: gimli::write::Error| AdaptError::DebugInfo {
+        module: "(all)".to_owned(),
+        message: error.to_string(),
+    };
+    dwarf.write(&mut sections).map_err(unwritable)?;
+    let mut named = Vec::new();
+    let collected = sections.for_each(|id, data| {
+        if !data.slice().is_empty() {
+            named.push((id.name(), data.slice().to_vec()));
+        }
+        Ok::<_, gimli::write::Error>(())
+    });
+    collected.map_err(unwritable)?;
+    Ok(named)
+}
+
+fn has_debug_info(module: &Module<'_>) -> bool {
+    module
+        .customs
+        .iter()
+        .any(|(name, _)| *name == ".debug_info")
+}
+
+/// Where the instructions of one module went, as offsets in the code section before and after.
+struct CodeMap {
+    /// In the order of the old offsets. Several may be adjacent, none overlap.
+    functions: Vec<Moved>,
+}
+
+/// A function that stays.
+struct Moved {
+    old_end: u64,
+    new_end: u64,
+    /// Old and new offset of the beginning, and of each instruction.
+    points: Vec<(u64, u64)>,
+}
+
+// === impl CodeMap ===
+
+impl CodeMap {
+    fn new(
+        graph: &Graph<'_>,
+        unit: &Unit<'_>,
+        places: &HashMap<FuncId, usize>,
+        layout: &Layout,
+    ) -> Result<CodeMap, AdaptError> {
+        let module = unit.module;
+        let old = |position: usize| position.saturating_sub(module.code_start) as u64;
+        let mut functions = Vec::new();
+        let defined = unit.callees.iter().skip(module.imported.funcs);
+        for (callee, raw) in defined.zip(&module.bodies) {
+            let Callee::Func(id) = callee else { continue };
+            let (Some(place), Some(func)) = (places.get(id), graph.funcs.get(id.at())) else {
+                continue;
+            };
+            let Code::Body(body) = &func.code else {
+                continue;
+            };
+            let mut points = vec![(old(raw.range().start), *place as u64)];
+            // What the gaps that come before an instruction took once they were filled.
+            let mut gaps = body.refs.iter();
+            let (mut filled, mut passed) = (0, 0);
+            for (position, at, before) in &body.offsets {
+                for (_, to) in gaps.by_ref().take(before - passed) {
+                    filled += layout.width(*to)?;
+                }
+                passed = *before;
+                points.push((old(*position), (place + at + filled) as u64));
+            }
+            for (_, to) in gaps {
+                filled += layout.width(*to)?;
+            }
+            functions.push(Moved {
+                old_end: old(raw.range().end),
+                new_end: (place + body.bytes.len() + filled) as u64,
+                points,
+            });
+        }
+        Ok(CodeMap { functions })
+    }
+
+    /// Where the code at `address` went. Nothing is at 0, which stands for "no base".
+    fn get(&self, address: u64) -> Option<u64> {
+        if address == 0 {
+            return Some(0);
+        }
+        let index = self
+            .functions
+            .partition_point(|function| function.old_end < address);
+        let function = self.functions.get(index)?;
+        if address == function.old_end {
+            return Some(function.new_end);
+        }
+        let point = function.points.partition_point(|(old, _)| *old <= address);
+        function
+            .points
+            .get(point.checked_sub(1)?)
+            .map(|(_, new)| *new)
+    }
+
+    fn range(&self, range: read::Range) -> Option<(u64, u64)> {
+        Some((self.get(range.begin)?, self.get(range.end)?)).filter(|(begin, end)| begin < end)
+    }
+
+    fn address(&self, address: u64) -> Option<Address> {
+        Some(Address::Constant(self.get(address).unwrap_or(NOWHERE)))
+    }
+}
+
+fn convert(module: &Module<'_>, map: &CodeMap, into: &mut Dwarf) -> ConvertResult<()> {
+    let section = |id: gimli::SectionId| {
+        let data = module
+            .customs
+            .iter()
+            .find(|(name, _)| *name == id.name())
+            .map(|(_, data)| *data);
+        Ok::<_, read::Error>(EndianSlice::new(data.unwrap_or_default(), LittleEndian))
+    };
+    let from = read::Dwarf::load(section)?;
+    let mut units = into.convert(&from)?;
+    while let Some((mut unit, root)) = units.read_unit()? {
+        if let Some(mut lines) = unit.read_line_program(None, None)? {
+            convert_lines(&mut lines, map)?;
+            let (program, files) = lines.program();
+            unit.set_line_program(program, files);
+        }
+        let id = unit.unit.root();
+        convert_attributes(&mut unit, id, &root, map)?;
+        let mut entry = root;
+        while let Some(id) = unit.read_entry(&mut entry)? {
+            let id = unit.add_entry(id, &entry);
+            convert_attributes(&mut unit, id, &entry, map)?;
+        }
+    }
+    Ok(())
+}
+
+fn convert_lines(
+    lines: &mut ConvertLineProgram<'_, Slice<'_>>,
+    map: &CodeMap,
+) -> ConvertResult<()> {
+    while let Some(sequence) = lines.read_sequence()? {
+        let Some(start) = sequence.start else {
+            continue;
+        };
+        let end = match sequence.end {
+            ConvertLineSequenceEnd::Length(length) => start.checked_add(length),
+            ConvertLineSequenceEnd::Address(address) => Some(address),
+        };
+        let mut base = None;
+        let mut last = 0;
+        for mut row in sequence.rows {
+            let new = start
+                .checked_add(row.address_offset)
+                .and_then(|address| map.get(address));
+            let Some(new) = new.filter(|new| *new > 0) else {
+                continue;
+            };
+            let base = *base.get_or_insert_with(|| {
+                lines.begin_sequence(Some(Address::Constant(new)));
+                new
+            });
+            // Rows of one sequence only go up, and so do functions of one module.
+            let Some(offset) = new.checked_sub(base).filter(|offset| *offset >= last) else {
+                continue;
+            };
+            last = offset;
+            row.address_offset = offset;
+            lines.generate_row(row);
+        }
+        if let Some(base) = base {
+            let end = end
+                .and_then(|end| map.get(end))
+                .and_then(|end| end.checked_sub(base));
+            lines.end_sequence(end.filter(|end| *end >= last).unwrap_or(last));
+        }
+    }
+    Ok(())
+}
+
+fn convert_attributes<'a>(
+    unit: &mut ConvertUnit<'_, Slice<'a>>,
+    id: UnitEntryId,
+    entry: &ConvertUnitEntry<'_, Slice<'a>>,
+    map: &CodeMap,
+) -> ConvertResult<()> {
+    for attr in &entry.attrs {
+        let value = match (attr.name(), attr.value()) {
+            // An extension that nothing on WebAssembly reads.
+            (constants::DW_AT_GNU_locviews, _) => continue,
+            (constants::DW_AT_high_pc, value) if value.udata_value().is_some() => {
+                let length = value.udata_value().unwrap_or_default();
+                AttributeValue::Udata(length_after(entry, length, map))
+            }
+            (_, read::AttributeValue::Exprloc(expression)) if names_a_global(expression, entry) => {
+                continue;
+            }
+            (_, value) => match (
+                ranges(entry, value, map)?,
+                locations(unit, entry, value, map)?,
+            ) {
+                (Some(list), _) => AttributeValue::RangeListRef(unit.unit.ranges.add(list)),
+                (None, Some(list)) => {
+                    AttributeValue::LocationListRef(unit.unit.locations.add(list))
+                }
+                (None, None) => {
+                    unit.convert_attribute_value(entry.read_unit, attr, &|address| {
+                        map.address(address)
+                    })?
+                }
+            },
+        };
+        unit.unit.get_mut(id).set(attr.name(), value);
+    }
+    Ok(())
+}
+
+/// How long the code is by now that was `length` long.
+fn length_after(entry: &ConvertUnitEntry<'_, Slice<'_>>, length: u64, map: &CodeMap) -> u64 {
+    let low = entry
+        .attrs
+        .iter()
+        .find(|attr| attr.name() == constants::DW_AT_low_pc);
+    let begin = match low.map(|attr| attr.value()) {
+        Some(read::AttributeValue::Addr(address)) => Some(address),
+        Some(read::AttributeValue::DebugAddrIndex(index)) => entry.read_unit.address(index).ok(),
+        _ => None,
+    };
+    let range = begin.and_then(|begin| {
+        Some(read::Range {
+            begin,
+            end: begin.checked_add(length)?,
+        })
+    });
+    range
+        .and_then(|range| map.range(range))
+        .map_or(0, |(begin, end)| end - begin)
+}
+
+fn names_a_global<'a>(
+    expression: read::Expression<Slice<'a>>,
+    entry: &ConvertUnitEntry<'_, Slice<'a>>,
+) -> bool {
+    let mut operations = expression.operations(entry.read_unit.encoding());
+    while let Ok(Some(operation)) = operations.next() {
+        if matches!(operation, Operation::WasmGlobal { .. }) {
+            return true;
+        }
+    }
+    false
+}
+
+fn ranges<'a>(
+    entry: &ConvertUnitEntry<'_, Slice<'a>>,
+    value: read::AttributeValue<Slice<'a>>,
+    map: &CodeMap,
+) -> ConvertResult<Option<RangeList>> {
+    let Some(mut old) = entry.read_unit.attr_ranges(value)? else {
+        return Ok(None);
+    };
+    let mut list = vec![Range::BaseAddress {
+        address: Address::Constant(0),
+    }];
+    while let Some(range) = old.next()? {
+        if let Some((begin, end)) = map.range(range) {
+            list.push(Range::OffsetPair { begin, end });
+        }
+    }
+    Ok(Some(RangeList(list)))
+}
+
+fn locations<'a>(
+    unit: &ConvertUnit<'_, Slice<'a>>,
+    entry: &ConvertUnitEntry<'_, Slice<'a>>,
+    value: read::AttributeValue<Slice<'a>>,
+    map: &CodeMap,
+) -> ConvertResult<Option<LocationList>> {
+    let Some(mut old) = entry.read_unit.attr_locations(value)? else {
+        return Ok(None);
+    };
+    let mut list = vec![Location::BaseAddress {
+        address: Address::Constant(0),
+    }];
+    while let Some(location) = old.next()? {
+        let Some((begin, end)) = map.range(location.range) else {
+            continue;
+        };
+        if names_a_global(location.data, entry) {
+            continue;
+        }
+        let data = unit.convert_expression(entry.read_unit, location.data, &|address| {
+            map.address(address)
+        })?;
+        list.push(Location::OffsetPair { begin, end, data });
+    }
+    Ok(Some(LocationList(list)))
+}
