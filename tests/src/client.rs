@@ -11,9 +11,9 @@ use std::thread::JoinHandle;
 use anyhow::{Context, Result, anyhow};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
+use hyper::Request;
 use hyper::body::{Body, Frame};
 use hyper::header::{HeaderName, HeaderValue};
-use hyper::Request;
 use hyper_util::rt::TokioIo;
 use tokio::sync::{mpsc, oneshot};
 
@@ -65,10 +65,15 @@ pub fn ask(proxy: SocketAddr, request: Outgoing<'_>) -> Result<Seen> {
 /// Begins a request.
 pub fn begin(proxy: SocketAddr, outgoing: Outgoing<'_>) -> Result<Call> {
     let name = format!("{} {}", outgoing.method, outgoing.path);
-    let mut request = Request::builder().method(outgoing.method).uri(outgoing.path).header("host", HOST);
+    let mut request = Request::builder()
+        .method(outgoing.method)
+        .uri(outgoing.path)
+        .header("host", HOST);
     for (name, value) in outgoing.headers {
-        let name = HeaderName::try_from(name.as_str()).with_context(|| format!("`{name}` is no header name"))?;
-        let value = HeaderValue::from_bytes(&value.0).with_context(|| format!("`{value}` is no header value"))?;
+        let name = HeaderName::try_from(name.as_str())
+            .with_context(|| format!("`{name}` is no header name"))?;
+        let value = HeaderValue::from_bytes(&value.0)
+            .with_context(|| format!("`{value}` is no header value"))?;
         request = request.header(name, value);
     }
     let (chunks, body) = match outgoing.body {
@@ -79,27 +84,45 @@ pub fn begin(proxy: SocketAddr, outgoing: Outgoing<'_>) -> Result<Call> {
             (Some(chunks), Sent::Open(rest))
         }
     };
-    let request = request.body(body).with_context(|| format!("`{name}` is no request"))?;
+    let request = request
+        .body(body)
+        .with_context(|| format!("`{name}` is no request"))?;
     let (hangup, hung_up) = oneshot::channel();
-    let seen = Seen { request: name.clone(), ..Seen::default() };
+    let seen = Seen {
+        request: name.clone(),
+        ..Seen::default()
+    };
     let thread = std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         runtime.block_on(async {
             let exchange = tokio::time::timeout(PATIENCE, exchange(proxy, request, seen));
             tokio::select! {
                 seen = exchange => seen.map_err(|_| anyhow!("no complete response within {PATIENCE:?}"))?,
+                // A sender that was dropped unused is no hang-up: then this branch is out and the response is awaited.
                 Ok(()) = hung_up => Ok(Seen { broken: true, ..Seen::default() }),
             }
         })
     });
-    Ok(Call { request: name, chunks, hangup: Some(hangup), thread })
+    Ok(Call {
+        request: name,
+        chunks,
+        hangup: Some(hangup),
+        thread,
+    })
 }
 
 /// One request and its response.
 async fn exchange(proxy: SocketAddr, request: Request<Sent>, mut seen: Seen) -> Result<Seen> {
-    let stream = tokio::net::TcpStream::connect(proxy).await.with_context(|| format!("failed to connect to {proxy}"))?;
-    stream.set_nodelay(true).context("failed to set TCP_NODELAY")?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let stream = tokio::net::TcpStream::connect(proxy)
+        .await
+        .with_context(|| format!("failed to connect to {proxy}"))?;
+    stream
+        .set_nodelay(true)
+        .context("failed to set TCP_NODELAY")?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     // Its error is that of the request or of the body, which are looked at below.
     let connection = tokio::spawn(async move { drop(connection.await) });
     let response = match sender.send_request(request).await {
@@ -112,7 +135,9 @@ async fn exchange(proxy: SocketAddr, request: Request<Sent>, mut seen: Seen) -> 
     };
     seen.status = Some(response.status().as_u16());
     let fields = response.headers().iter();
-    seen.headers = fields.map(|(name, value)| (name.as_str().to_owned(), Octets::from(value.as_bytes()))).collect();
+    seen.headers = fields
+        .map(|(name, value)| (name.as_str().to_owned(), Octets::from(value.as_bytes())))
+        .collect();
     let mut body = response.into_body();
     while let Some(frame) = body.frame().await {
         match frame {
@@ -138,7 +163,10 @@ fn is_reset(error: &hyper::Error) -> bool {
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
         if let Some(error) = error.downcast_ref::<std::io::Error>() {
-            return matches!(error.kind(), std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::BrokenPipe);
+            return matches!(
+                error.kind(),
+                std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::BrokenPipe
+            );
         }
         cause = error.source();
     }
@@ -150,9 +178,14 @@ fn is_reset(error: &hyper::Error) -> bool {
 impl Call {
     /// Sends a piece of the body, and with `end` the body's end.
     pub fn chunk(&mut self, data: &[u8], end: bool) -> Result<()> {
-        let chunks = self.chunks.as_ref().with_context(|| format!("{} takes no chunk: not `open`, or ended", self.request))?;
+        let chunks = self
+            .chunks
+            .as_ref()
+            .with_context(|| format!("{} takes no chunk: not `open`, or ended", self.request))?;
         if !data.is_empty() {
-            chunks.send(Bytes::copy_from_slice(data)).map_err(|_| anyhow!("{} takes no more chunks", self.request))?;
+            chunks
+                .send(Bytes::copy_from_slice(data))
+                .map_err(|_| anyhow!("{} takes no more chunks", self.request))?;
         }
         if end {
             self.chunks = None;
@@ -176,10 +209,12 @@ impl Call {
     }
 
     fn join(self) -> Result<Seen> {
-        let Self { request, hangup, thread, .. } = self;
-        // Dropped before the thread ends it would be taken for a hang-up that never comes; either is fine.
-        let seen = thread.join().map_err(|_| anyhow!("the thread of {request} panicked"))?;
-        drop(hangup);
+        let Self {
+            request, thread, ..
+        } = self;
+        let seen = thread
+            .join()
+            .map_err(|_| anyhow!("the thread of {request} panicked"))?;
         seen.with_context(|| format!("{request} failed"))
     }
 }
@@ -200,7 +235,9 @@ impl Body for Sent {
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         match self.get_mut() {
             Sent::Whole(body) => Pin::new(body).poll_frame(context),
-            Sent::Open(chunks) => chunks.poll_recv(context).map(|chunk| chunk.map(|chunk| Ok(Frame::data(chunk)))),
+            Sent::Open(chunks) => chunks
+                .poll_recv(context)
+                .map(|chunk| chunk.map(|chunk| Ok(Frame::data(chunk)))),
         }
     }
 

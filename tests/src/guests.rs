@@ -47,7 +47,10 @@ pub fn build(guest: &str, shape: Shape) -> Result<Built> {
             let component = component(guest, shape)?;
             let module = tidegate_adapter::adapt(&component, &tidegate_adapter::Options::default())
                 .with_context(|| format!("failed to adapt `{guest}` ({shape})"))?;
-            Ok(Built { component: component.into(), module: module.into() })
+            Ok(Built {
+                component: component.into(),
+                module: module.into(),
+            })
         };
         build().map_err(|error| format!("{error:#}"))
     });
@@ -68,16 +71,28 @@ pub fn is_module(guest: &str) -> bool {
 /// Builds a component.
 pub fn component(guest: &str, shape: Shape) -> Result<Vec<u8>> {
     match shape {
-        Shape::Wasip2 => read(&cargo(guest, &["build", "--target", "wasm32-wasip2"], None)?),
+        Shape::Wasip2 => read(&cargo(
+            guest,
+            &["build", "--target", "wasm32-wasip2"],
+            None,
+        )?),
         Shape::Bare => {
-            let module = read(&cargo(guest, &["build", "--target", "wasm32-unknown-unknown"], None)?)?;
+            let module = read(&cargo(
+                guest,
+                &["build", "--target", "wasm32-unknown-unknown"],
+                None,
+            )?)?;
             wit_component::ComponentEncoder::default()
                 .validate(true)
                 .module(&module)
                 .and_then(|mut encoder| encoder.encode())
                 .with_context(|| format!("failed to componentise `{guest}`"))
         }
-        Shape::CargoComponent => read(&cargo(guest, &["component", "build"], Some(&cargo_component()?))?),
+        Shape::CargoComponent => read(&cargo(
+            guest,
+            &["component", "build"],
+            Some(&cargo_component()?),
+        )?),
     }
 }
 
@@ -97,7 +112,15 @@ fn cargo(guest: &str, arguments: &[&str], program: Option<&Path>) -> Result<Path
     let mut command = Command::new(program.map_or(Path::new(&cargo), |program| program));
     command
         .args(arguments)
-        .args(["--package", guest, "--profile", "plugin", "--message-format", "json-render-diagnostics", "--quiet"])
+        .args([
+            "--package",
+            guest,
+            "--profile",
+            "plugin",
+            "--message-format",
+            "json-render-diagnostics",
+            "--quiet",
+        ])
         .current_dir(workspace::root())
         .env("CARGO", &cargo)
         .env("CARGO_TARGET_DIR", &target)
@@ -105,7 +128,9 @@ fn cargo(guest: &str, arguments: &[&str], program: Option<&Path>) -> Result<Path
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .env_remove("RUSTFLAGS")
         .stdin(Stdio::null());
-    let output = command.output().with_context(|| format!("failed to run {command:?}"))?;
+    let output = command
+        .output()
+        .with_context(|| format!("failed to run {command:?}"))?;
     if !output.status.success() {
         bail!(
             "failed to build `{guest}` with `{}` (are the wasm targets there? `cargo xtask setup` adds them):\n{}",
@@ -123,11 +148,18 @@ fn artifact(guest: &str, messages: &str) -> Result<PathBuf> {
         .lines()
         .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
         .filter(|message| message["reason"] == "compiler-artifact")
-        .filter(|message| message["target"]["name"].as_str().is_some_and(|name| name.replace('-', "_") == crate_name))
+        .filter(|message| {
+            message["target"]["name"]
+                .as_str()
+                .is_some_and(|name| name.replace('-', "_") == crate_name)
+        })
         .filter_map(|message| message["filenames"].as_array().cloned())
         .flatten()
         .filter_map(|file| file.as_str().map(PathBuf::from))
-        .rfind(|file| file.extension().is_some_and(|extension| extension == "wasm"))
+        .rfind(|file| {
+            file.extension()
+                .is_some_and(|extension| extension == "wasm")
+        })
         .with_context(|| format!("cargo made no .wasm of `{guest}`; is its crate-type `cdylib`?"))
 }
 
@@ -141,8 +173,14 @@ fn cargo_component() -> Result<PathBuf> {
     if installed.is_file() {
         return Ok(installed);
     }
-    let found = Command::new(&name).args(["component", "--version"]).output().is_ok_and(|output| output.status.success());
-    ensure!(found, "there is no cargo-component; `cargo xtask setup` installs it");
+    let found = Command::new(&name)
+        .args(["component", "--version"])
+        .output()
+        .is_ok_and(|output| output.status.success());
+    ensure!(
+        found,
+        "there is no cargo-component; `cargo xtask setup` installs it"
+    );
     Ok(name.into())
 }
 

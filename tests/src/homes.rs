@@ -89,7 +89,12 @@ impl HomeKind {
     /// Every home.
     pub fn all() -> [Self; 4] {
         let [newest, oldest] = Release::ALL;
-        [Self::Component, Self::ProxyWasm, Self::Envoy(newest), Self::Envoy(oldest)]
+        [
+            Self::Component,
+            Self::ProxyWasm,
+            Self::Envoy(newest),
+            Self::Envoy(oldest),
+        ]
     }
 
     /// The home's name in tests and scenarios.

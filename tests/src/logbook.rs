@@ -51,9 +51,16 @@ impl LogBook {
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                bail!("`{pattern}` was not logged within {PATIENCE:?}; what was:\n{}", shown(&lines));
+                bail!(
+                    "`{pattern}` was not logged within {PATIENCE:?}; what was:\n{}",
+                    shown(&lines)
+                );
             }
-            lines = self.grown.wait_timeout(lines, left).unwrap_or_else(PoisonError::into_inner).0;
+            lines = self
+                .grown
+                .wait_timeout(lines, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
     }
 
@@ -66,14 +73,21 @@ impl LogBook {
 pub fn shown(lines: &[Line]) -> String {
     match lines {
         [] => "  (no line)".to_owned(),
-        lines => lines.iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n"),
+        lines => lines
+            .iter()
+            .map(|line| format!("  {line}"))
+            .collect::<Vec<_>>()
+            .join("\n"),
     }
 }
 
 impl tidegate_host::LogSink for LogBook {
     fn line(&self, line: &tidegate_host::LogLine<'_>) {
         // That a callback failed is the host's word, not the plugin's; Envoy says it outside plugins' logs, in its own words.
-        if line.level == tidegate_host::Level::Critical && line.message.starts_with('`') && line.message.contains("` failed: ") {
+        if line.level == tidegate_host::Level::Critical
+            && line.message.starts_with('`')
+            && line.message.contains("` failed: ")
+        {
             return;
         }
         self.push(Line {

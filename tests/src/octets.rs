@@ -21,7 +21,8 @@ pub struct NotAByte(char);
 impl Octets {
     /// Reads text.
     pub fn parse(text: &str) -> Result<Self, NotAByte> {
-        let byte = |character: char| u8::try_from(u32::from(character)).map_err(|_| NotAByte(character));
+        let byte =
+            |character: char| u8::try_from(u32::from(character)).map_err(|_| NotAByte(character));
         text.chars().map(byte).collect::<Result<_, _>>().map(Self)
     }
 }
@@ -71,8 +72,14 @@ mod tests {
 
     #[test]
     fn each_character_is_a_byte() {
-        assert_eq!(Octets::parse("a\u{ff}\u{0}").expect("bytes").0, b"a\xff\x00");
+        assert_eq!(
+            Octets::parse("a\u{ff}\u{0}").expect("bytes").0,
+            b"a\xff\x00"
+        );
         let error = Octets::parse("5 €").expect_err("not a byte");
-        assert_eq!(error.to_string(), "`€` (U+20AC) stands for no byte; write its UTF-8 bytes as \\xNN");
+        assert_eq!(
+            error.to_string(),
+            "`€` (U+20AC) stands for no byte; write its UTF-8 bytes as \\xNN"
+        );
     }
 }

@@ -40,7 +40,11 @@ impl Default for Runner {
                 return guests::build_module(&plugin.guest);
             }
             let built = guests::build(&plugin.guest, Shape::Wasip2)?;
-            Ok(if home == HomeKind::Component { built.component } else { built.module })
+            Ok(if home == HomeKind::Component {
+                built.component
+            } else {
+                built.module
+            })
         })
     }
 }
@@ -48,17 +52,27 @@ impl Default for Runner {
 impl Runner {
     /// Runs what `wasm` gives for a scenario's plugins: a component for home `component`, a Proxy-Wasm module for the others.
     pub fn with(wasm: impl Fn(&Plugin, HomeKind) -> Result<Bytes> + Send + Sync + 'static) -> Self {
-        Self { wasm: Box::new(wasm) }
+        Self {
+            wasm: Box::new(wasm),
+        }
     }
 
     /// Takes a scenario through a home.
     pub fn run(&self, scenario: &Scenario, kind: HomeKind) -> Result<Transcript> {
-        let plugins = scenario.plugins.iter().map(|plugin| self.deployed(plugin, kind)).collect::<Result<Vec<_>>>()?;
+        let plugins = scenario
+            .plugins
+            .iter()
+            .map(|plugin| self.deployed(plugin, kind))
+            .collect::<Result<Vec<_>>>()?;
         let behind = Behind::start(scenario)?;
         let mut transcript = Transcript::default();
         match homes::start(kind, &plugins, behind.address())? {
             Started::Refused { lines, reason } => {
-                ensure!(scenario.start.refused, "the proxy does not start: {reason}\nplugins logged:\n{}", shown(&lines));
+                ensure!(
+                    scenario.start.refused,
+                    "the proxy does not start: {reason}\nplugins logged:\n{}",
+                    shown(&lines)
+                );
                 transcript.refused = true;
                 transcript.start = lines;
             }
@@ -83,16 +97,26 @@ impl Runner {
             wasm: (self.wasm)(plugin, kind)?,
             configuration: plugin.configuration(),
             fail_policy: plugin.fail_policy,
-            environment: plugin.environment.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+            environment: plugin
+                .environment
+                .iter()
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect(),
         })
     }
 }
 
 /// Does every step in order.
 fn steps(scenario: &Scenario, home: &dyn Home, transcript: &mut Transcript) -> Result<()> {
-    let mut run = Run { home, begun: HashMap::new(), awaited: home.start_lines(), transcript };
+    let mut run = Run {
+        home,
+        begun: HashMap::new(),
+        awaited: home.start_lines(),
+        transcript,
+    };
     for (number, step) in scenario.steps.iter().enumerate() {
-        run.step(step).with_context(|| format!("step {} cannot be done", number + 1))?;
+        run.step(step)
+            .with_context(|| format!("step {} cannot be done", number + 1))?;
     }
     match run.begun.keys().next() {
         Some(id) => bail!("request `{id}` is never finished"),
@@ -115,22 +139,43 @@ impl<'a> Run<'a> {
         let proxy = self.home.address();
         match step {
             Step::Request(request) => {
-                let body = request.body.as_ref().map_or(OutgoingBody::None, |body| OutgoingBody::Whole(body.0.clone()));
-                let outgoing = Outgoing { method: &request.method, path: &request.path, headers: &request.headers, body };
-                self.transcript.exchanges.push(client::ask(proxy, outgoing)?);
+                let body = request.body.as_ref().map_or(OutgoingBody::None, |body| {
+                    OutgoingBody::Whole(body.0.clone())
+                });
+                let outgoing = Outgoing {
+                    method: &request.method,
+                    path: &request.path,
+                    headers: &request.headers,
+                    body,
+                };
+                self.transcript
+                    .exchanges
+                    .push(client::ask(proxy, outgoing)?);
             }
             Step::Begin(begin) => {
                 let body = match (&begin.body, begin.open) {
                     (None, true) => OutgoingBody::Open,
                     (Some(body), false) => OutgoingBody::Whole(body.0.clone()),
                     (None, false) => OutgoingBody::None,
-                    (Some(_), true) => bail!("`{}` is `open` and has a `body`; send it as a chunk", begin.id),
+                    (Some(_), true) => bail!(
+                        "`{}` is `open` and has a `body`; send it as a chunk",
+                        begin.id
+                    ),
                 };
-                let outgoing = Outgoing { method: &begin.method, path: &begin.path, headers: &begin.headers, body };
-                self.begun.insert(&begin.id, client::begin(proxy, outgoing)?);
+                let outgoing = Outgoing {
+                    method: &begin.method,
+                    path: &begin.path,
+                    headers: &begin.headers,
+                    body,
+                };
+                self.begun
+                    .insert(&begin.id, client::begin(proxy, outgoing)?);
             }
             Step::Chunk(chunk) => {
-                let call = self.begun.get_mut(chunk.id.as_str()).with_context(|| unknown(&chunk.id))?;
+                let call = self
+                    .begun
+                    .get_mut(chunk.id.as_str())
+                    .with_context(|| unknown(&chunk.id))?;
                 call.chunk(&chunk.data.0, chunk.end)?;
             }
             Step::Finish(finish) => {
@@ -138,7 +183,9 @@ impl<'a> Run<'a> {
                 self.transcript.exchanges.push(seen);
             }
             Step::Hangup(id) => self.take(id)?.hang_up()?,
-            Step::Until(pattern) => self.awaited = self.home.log().wait_for(pattern, self.awaited)?,
+            Step::Until(pattern) => {
+                self.awaited = self.home.log().wait_for(pattern, self.awaited)?
+            }
             Step::Advance(passing) => self.home.advance(passing.0),
         }
         Ok(())
@@ -159,7 +206,9 @@ impl Behind {
     fn start(scenario: &Scenario) -> Result<Self> {
         if scenario.upstream.is_empty() {
             let any_port: SocketAddr = "127.0.0.1:0".parse()?;
-            return Ok(Self::Echo(EchoServer::start(any_port).context("failed to start the echo server")?));
+            return Ok(Self::Echo(
+                EchoServer::start(any_port).context("failed to start the echo server")?,
+            ));
         }
         Upstream::start(&scenario.upstream).map(Self::Played)
     }
@@ -195,11 +244,19 @@ impl Behind {
 pub fn check(scenario: &Scenario, transcript: &Transcript) -> Result<()> {
     let mut wrong = Vec::new();
     if scenario.start.refused && !transcript.refused {
-        wrong.push("the proxy serves, where a plugin should have refused its configuration".to_owned());
+        wrong.push(
+            "the proxy serves, where a plugin should have refused its configuration".to_owned(),
+        );
     }
     let mut from = 0;
     for pattern in &scenario.start.logs {
-        advance(&mut wrong, "while starting", pattern, &transcript.start, &mut from);
+        advance(
+            &mut wrong,
+            "while starting",
+            pattern,
+            &transcript.start,
+            &mut from,
+        );
     }
     let (mut seen, mut received) = (transcript.exchanges.iter(), transcript.received.iter());
     let mut from = 0;
@@ -233,10 +290,20 @@ pub fn check(scenario: &Scenario, transcript: &Transcript) -> Result<()> {
 fn exchange(wrong: &mut Vec<String>, of: &str, stated: &Expect, seen: &Seen) {
     let of = format!("{of} ({})", seen.request);
     if stated.status.is_some() && stated.status != seen.status {
-        wrong.push(format!("{of}: status {:?}, not {:?}", seen.status, stated.status));
+        wrong.push(format!(
+            "{of}: status {:?}, not {:?}",
+            seen.status, stated.status
+        ));
     }
     if stated.broken != seen.broken {
-        wrong.push(format!("{of}: the response is {}", if seen.broken { "broken off" } else { "complete" }));
+        wrong.push(format!(
+            "{of}: the response is {}",
+            if seen.broken {
+                "broken off"
+            } else {
+                "complete"
+            }
+        ));
     }
     headers(wrong, &of, &stated.headers, &seen.headers);
     body(wrong, &of, stated.body.as_ref(), &seen.body);
@@ -244,10 +311,18 @@ fn exchange(wrong: &mut Vec<String>, of: &str, stated: &Expect, seen: &Seen) {
 
 fn request(wrong: &mut Vec<String>, of: &str, stated: &scenario::Received, received: &Received) {
     let of = format!("{of}, at upstream");
-    if stated.method.as_ref().is_some_and(|method| *method != received.method) {
+    if stated
+        .method
+        .as_ref()
+        .is_some_and(|method| *method != received.method)
+    {
         wrong.push(format!("{of}: method {}", received.method));
     }
-    if stated.path.as_ref().is_some_and(|path| *path != received.path) {
+    if stated
+        .path
+        .as_ref()
+        .is_some_and(|path| *path != received.path)
+    {
         wrong.push(format!("{of}: path {}", received.path));
     }
     headers(wrong, &of, &stated.headers, &received.headers);
@@ -282,9 +357,12 @@ fn advance(
     lines: &[crate::transcript::Line],
     from: &mut usize,
 ) {
-    let meant = |line: &crate::transcript::Line| pattern.matches(&line.plugin, &line.level, &line.message);
+    let meant =
+        |line: &crate::transcript::Line| pattern.matches(&line.plugin, &line.level, &line.message);
     match lines.iter().skip(*from).position(meant) {
         Some(found) => *from += found + 1,
-        None => wrong.push(format!("{of}: `{pattern}` is not in the log, or not in this order")),
+        None => wrong.push(format!(
+            "{of}: `{pattern}` is not in the log, or not in this order"
+        )),
     }
 }

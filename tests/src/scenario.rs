@@ -250,14 +250,22 @@ fn get() -> String {
 impl Scenario {
     /// Reads one file below `folder`.
     pub fn read(folder: &Path, file: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(file).with_context(|| format!("failed to read {}", file.display()))?;
-        let mut scenario: Scenario = serde_saphyr::from_str(&text).map_err(|error| match error.location() {
-            Some(at) => anyhow!("{}:{}:{}: {error}", file.display(), at.line(), at.column()),
-            None => anyhow!("{}: {error}", file.display()),
-        })?;
+        let text = std::fs::read_to_string(file)
+            .with_context(|| format!("failed to read {}", file.display()))?;
+        let mut scenario: Scenario =
+            serde_saphyr::from_str(&text).map_err(|error| match error.location() {
+                Some(at) => anyhow!("{}:{}:{}: {error}", file.display(), at.line(), at.column()),
+                None => anyhow!("{}: {error}", file.display()),
+            })?;
         let below = file.strip_prefix(folder).unwrap_or(file).with_extension("");
-        scenario.name = below.components().map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/");
-        scenario.check().with_context(|| format!("{} cannot be run", file.display()))?;
+        scenario.name = below
+            .components()
+            .map(|part| part.as_os_str().to_string_lossy())
+            .collect::<Vec<_>>()
+            .join("/");
+        scenario
+            .check()
+            .with_context(|| format!("{} cannot be run", file.display()))?;
         Ok(scenario)
     }
 
@@ -268,12 +276,18 @@ impl Scenario {
 
     /// What the types cannot say.
     fn check(&self) -> Result<()> {
-        ensure!(!self.about.trim().is_empty(), "`about` is empty: say what this shows");
+        ensure!(
+            !self.about.trim().is_empty(),
+            "`about` is empty: say what this shows"
+        );
         ensure!(!self.plugins.is_empty(), "`plugins` is empty");
         let mut names: Vec<&str> = self.plugins.iter().map(Plugin::name).collect();
         names.sort_unstable();
         if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-            bail!("two plugins are called `{}`; give one of them another `name`", pair[0]);
+            bail!(
+                "two plugins are called `{}`; give one of them another `name`",
+                pair[0]
+            );
         }
         for (home, reason) in &self.not_in {
             ensure!(
@@ -281,7 +295,10 @@ impl Scenario {
                 "`not-in` names no home: `{home}`; homes are {}",
                 HomeKind::all().map(HomeKind::name).join(", ")
             );
-            ensure!(!reason.trim().is_empty(), "`not-in` gives no reason for `{home}`");
+            ensure!(
+                !reason.trim().is_empty(),
+                "`not-in` gives no reason for `{home}`"
+            );
         }
         ensure!(
             self.start.refused == self.steps.is_empty(),
@@ -296,12 +313,19 @@ pub fn walk(folder: &Path) -> Result<Vec<Scenario>> {
     let mut files: Vec<PathBuf> = Vec::new();
     for entry in walkdir::WalkDir::new(folder) {
         let entry = entry.with_context(|| format!("failed to walk {}", folder.display()))?;
-        if entry.path().extension().is_some_and(|extension| extension == "yaml") {
+        if entry
+            .path()
+            .extension()
+            .is_some_and(|extension| extension == "yaml")
+        {
             files.push(entry.into_path());
         }
     }
     files.sort();
-    files.iter().map(|file| Scenario::read(folder, file)).collect()
+    files
+        .iter()
+        .map(|file| Scenario::read(folder, file))
+        .collect()
 }
 
 // === impl Plugin ===
@@ -339,9 +363,16 @@ impl std::fmt::Display for LinePattern {
 
 /// `*` stands for any text, everything else for itself.
 fn glob(pattern: &str, text: &str) -> bool {
-    let Some((head, rest)) = pattern.split_once('*') else { return pattern == text };
-    let Some(text) = text.strip_prefix(head) else { return false };
-    text.char_indices().map(|(at, _)| at).chain([text.len()]).any(|at| glob(rest, &text[at..]))
+    let Some((head, rest)) = pattern.split_once('*') else {
+        return pattern == text;
+    };
+    let Some(text) = text.strip_prefix(head) else {
+        return false;
+    };
+    text.char_indices()
+        .map(|(at, _)| at)
+        .chain([text.len()])
+        .any(|at| glob(rest, &text[at..]))
 }
 
 impl<'de> Deserialize<'de> for LinePattern {
@@ -350,11 +381,19 @@ impl<'de> Deserialize<'de> for LinePattern {
         let mut parts = text.splitn(3, ' ');
         match (parts.next(), parts.next(), parts.next()) {
             (Some(plugin), Some(level), Some(message))
-                if tidegate_host::Level::ALL.iter().any(|known| known.name() == level) =>
+                if tidegate_host::Level::ALL
+                    .iter()
+                    .any(|known| known.name() == level) =>
             {
-                Ok(Self { plugin: plugin.to_owned(), level: level.to_owned(), message: message.to_owned() })
+                Ok(Self {
+                    plugin: plugin.to_owned(),
+                    level: level.to_owned(),
+                    message: message.to_owned(),
+                })
             }
-            _ => Err(de::Error::custom(format!("`{text}` is not `plugin level message`"))),
+            _ => Err(de::Error::custom(format!(
+                "`{text}` is not `plugin level message`"
+            ))),
         }
     }
 }
@@ -374,7 +413,9 @@ impl<'de> Deserialize<'de> for Passing {
             .ok()
             .and_then(|number| Duration::try_from_secs_f64(number * unit).ok())
             .map(Self)
-            .ok_or_else(|| de::Error::custom(format!("`{text}` is no time; write `1.5s` or `250ms`")))
+            .ok_or_else(|| {
+                de::Error::custom(format!("`{text}` is no time; write `1.5s` or `250ms`"))
+            })
     }
 }
 
@@ -392,22 +433,34 @@ mod tests {
 
     #[test]
     fn scenario_knows_its_name() {
-        let scenario = read("about: x\nplugins: [{guest: probe}]\nsteps:\n- advance: 1.5s\n- request: {path: /}\n");
+        let scenario = read(
+            "about: x\nplugins: [{guest: probe}]\nsteps:\n- advance: 1.5s\n- request: {path: /}\n",
+        );
         let scenario = scenario.expect("a scenario");
         assert_eq!(scenario.name, "logging/log");
-        assert!(matches!(scenario.steps[0], Step::Advance(Passing(time)) if time == Duration::from_millis(1500)));
+        assert!(
+            matches!(scenario.steps[0], Step::Advance(Passing(time)) if time == Duration::from_millis(1500))
+        );
     }
 
     #[test]
     fn mistakes_are_named_with_their_place() {
         let error = |text: &str| format!("{:#}", read(text).expect_err("a mistake"));
-        let unknown = error("about: x\nplugins: [{guest: probe}]\nsteps:\n- request: {path: /, boody: x}\n");
+        let unknown =
+            error("about: x\nplugins: [{guest: probe}]\nsteps:\n- request: {path: /, boody: x}\n");
         assert!(unknown.contains("log.yaml:4:"), "{unknown}");
         assert!(unknown.contains("boody"), "{unknown}");
-        let twice = error("about: x\nplugins: [{guest: probe}, {guest: probe}]\nsteps:\n- request: {path: /}\n");
+        let twice = error(
+            "about: x\nplugins: [{guest: probe}, {guest: probe}]\nsteps:\n- request: {path: /}\n",
+        );
         assert!(twice.contains("two plugins are called `probe`"), "{twice}");
-        let home = error("about: x\nplugins: [{guest: probe}]\nnot-in: {mars: far}\nsteps:\n- request: {path: /}\n");
-        assert!(home.contains("`mars`") && home.contains("envoy-1.40.0"), "{home}");
+        let home = error(
+            "about: x\nplugins: [{guest: probe}]\nnot-in: {mars: far}\nsteps:\n- request: {path: /}\n",
+        );
+        assert!(
+            home.contains("`mars`") && home.contains("envoy-1.40.0"),
+            "{home}"
+        );
         let time = error("about: x\nplugins: [{guest: probe}]\nsteps:\n- advance: soon\n");
         assert!(time.contains("`soon` is no time"), "{time}");
     }

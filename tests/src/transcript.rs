@@ -60,7 +60,11 @@ pub struct Received {
 
 /// All values of a field, in order.
 pub fn values<'a>(fields: &'a [(String, Octets)], name: &str) -> Vec<&'a Octets> {
-    fields.iter().filter(|(field, _)| field == name).map(|(_, value)| value).collect()
+    fields
+        .iter()
+        .filter(|(field, _)| field == name)
+        .map(|(_, value)| value)
+        .collect()
 }
 
 // === impl Line ===
@@ -83,13 +87,30 @@ impl std::fmt::Display for Transcript {
             writeln!(f, "start: {line}")?;
         }
         for seen in &self.exchanges {
-            let status = seen.status.map_or("no response".to_owned(), |status| status.to_string());
+            let status = seen
+                .status
+                .map_or("no response".to_owned(), |status| status.to_string());
             let broken = if seen.broken { ", broken off" } else { "" };
-            writeln!(f, "{} -> {status}{broken} {:?} {:?}", seen.request, Fields(&seen.headers), seen.body)?;
+            writeln!(
+                f,
+                "{} -> {status}{broken} {:?} {:?}",
+                seen.request,
+                Fields(&seen.headers),
+                seen.body
+            )?;
         }
         for received in &self.received {
-            let Received { method, path, headers, body } = received;
-            writeln!(f, "upstream: {method} {path} {:?} {body:?}", Fields(headers))?;
+            let Received {
+                method,
+                path,
+                headers,
+                body,
+            } = received;
+            writeln!(
+                f,
+                "upstream: {method} {path} {:?} {body:?}",
+                Fields(headers)
+            )?;
         }
         for line in &self.lines {
             writeln!(f, "log: {line}")?;
@@ -102,6 +123,8 @@ struct Fields<'a>(&'a [(String, Octets)]);
 
 impl std::fmt::Debug for Fields<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_map().entries(self.0.iter().map(|(name, value)| (name, value))).finish()
+        f.debug_map()
+            .entries(self.0.iter().map(|(name, value)| (name, value)))
+            .finish()
     }
 }

@@ -47,12 +47,15 @@ impl Upstream {
     /// Starts it on a port of the system's choice.
     pub fn start(answers: &[Answer]) -> Result<Self> {
         for answer in answers {
-            reply(Some(answer)).with_context(|| format!("the answer for {} cannot be given", answer.path))?;
+            reply(Some(answer))
+                .with_context(|| format!("the answer for {} cannot be given", answer.path))?;
         }
         let listener = std::net::TcpListener::bind("127.0.0.1:0").context("failed to listen")?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         let listener = {
             let _guard = runtime.enter();
             tokio::net::TcpListener::from_std(listener)?
@@ -68,7 +71,12 @@ impl Upstream {
                 }
             });
         });
-        Ok(Self { address, received, stop: Some(stop), thread: Some(thread) })
+        Ok(Self {
+            address,
+            received,
+            stop: Some(stop),
+            thread: Some(thread),
+        })
     }
 
     /// Where it listens.
@@ -78,7 +86,10 @@ impl Upstream {
 
     /// What it has received so far.
     pub fn received(&self) -> Vec<Received> {
-        self.received.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.received
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 
@@ -102,8 +113,16 @@ pub fn echoed(body: &Octets) -> Option<Received> {
         body: String,
     }
     let echo: Echo = serde_json::from_slice(&body.0).ok()?;
-    let headers = echo.headers.into_iter().map(|(name, value)| (name, unescaped(&value)));
-    Some(Received { method: echo.method, path: echo.path, headers: headers.collect(), body: unescaped(&echo.body) })
+    let headers = echo
+        .headers
+        .into_iter()
+        .map(|(name, value)| (name, unescaped(&value)));
+    Some(Received {
+        method: echo.method,
+        path: echo.path,
+        headers: headers.collect(),
+        body: unescaped(&echo.body),
+    })
 }
 
 /// The echo server writes a byte that is no part of a character as `\xNN`, and a backslash as two.
@@ -112,7 +131,10 @@ fn unescaped(text: &str) -> Octets {
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('\\') {
         bytes.extend_from_slice(before.as_bytes());
-        let number = after.strip_prefix('x').and_then(|after| after.get(..2)).map(|digits| u8::from_str_radix(digits, 16));
+        let number = after
+            .strip_prefix('x')
+            .and_then(|after| after.get(..2))
+            .map(|digits| u8::from_str_radix(digits, 16));
         rest = match number {
             Some(Ok(byte)) => {
                 bytes.push(byte);
@@ -141,37 +163,57 @@ async fn serve(listener: tokio::net::TcpListener, answers: Arc<Vec<Answer>>, rec
     }
 }
 
-async fn answer(request: Request<Incoming>, answers: Arc<Vec<Answer>>, record: Record) -> Result<Reply> {
+async fn answer(
+    request: Request<Incoming>,
+    answers: Arc<Vec<Answer>>,
+    record: Record,
+) -> Result<Reply> {
     let (head, body) = request.into_parts();
     let fields = head.headers.iter();
     let mut received = Received {
         method: head.method.to_string(),
-        path: head.uri.path_and_query().map_or_else(String::new, ToString::to_string),
-        headers: fields.map(|(name, value)| (name.as_str().to_owned(), Octets::from(value.as_bytes()))).collect(),
+        path: head
+            .uri
+            .path_and_query()
+            .map_or_else(String::new, ToString::to_string),
+        headers: fields
+            .map(|(name, value)| (name.as_str().to_owned(), Octets::from(value.as_bytes())))
+            .collect(),
         body: Octets::default(),
     };
     received.body = Octets(body.collect().await?.to_bytes().to_vec());
     let answer = answers.iter().find(|answer| answer.path == received.path);
-    record.lock().unwrap_or_else(PoisonError::into_inner).push(received);
+    record
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .push(received);
     reply(answer)
 }
 
 /// The answer as a response; 404 where the scenario has none.
 fn reply(answer: Option<&Answer>) -> Result<Reply> {
     let Some(answer) = answer else {
-        let body = Full::new(Bytes::from_static(b"the scenario has no answer for this path"));
+        let body = Full::new(Bytes::from_static(
+            b"the scenario has no answer for this path",
+        ));
         return Ok(Response::builder().status(404).body(Given::Whole(body))?);
     };
     let body = if answer.chunks.is_empty() {
         Given::Whole(Full::new(Bytes::from(answer.body.0.clone())))
     } else {
-        let chunks: Vec<_> = answer.chunks.iter().map(|chunk| Bytes::from(chunk.0.clone())).collect();
+        let chunks: Vec<_> = answer
+            .chunks
+            .iter()
+            .map(|chunk| Bytes::from(chunk.0.clone()))
+            .collect();
         Given::Chunks(chunks.into_iter())
     };
     let mut response = Response::builder().status(answer.status).body(body)?;
     for (name, value) in &answer.headers {
-        let name = HeaderName::try_from(name.as_str()).map_err(|_| anyhow!("`{name}` is no header name"))?;
-        let value = HeaderValue::from_bytes(&value.0).map_err(|_| anyhow!("`{value}` is no header value"))?;
+        let name = HeaderName::try_from(name.as_str())
+            .map_err(|_| anyhow!("`{name}` is no header name"))?;
+        let value = HeaderValue::from_bytes(&value.0)
+            .map_err(|_| anyhow!("`{value}` is no header value"))?;
         response.headers_mut().append(name, value);
     }
     Ok(response)
@@ -214,7 +256,10 @@ mod tests {
     fn echo_is_read_back_to_bytes() {
         let answer = br#"{"method": "GET", "path": "/", "headers": [["x", "a\\xffb\\\\xc"]], "body": "\u00e9"}"#;
         let received = echoed(&Octets(answer.to_vec())).expect("an echo");
-        assert_eq!(received.headers, [("x".to_owned(), Octets(b"a\xffb\\xc".to_vec()))]);
+        assert_eq!(
+            received.headers,
+            [("x".to_owned(), Octets(b"a\xffb\\xc".to_vec()))]
+        );
         assert_eq!(received.body.0, "\u{e9}".as_bytes());
         assert!(echoed(&Octets(b"hello".to_vec())).is_none());
     }

@@ -28,11 +28,19 @@ struct Part {
 fn every_function_has_a_scenario() {
     let lacking: Vec<String> = parts()
         .iter()
-        .map(|part| workspace::scenarios().join(&part.interface).join(format!("{}.yaml", part.name)))
+        .map(|part| {
+            workspace::scenarios()
+                .join(&part.interface)
+                .join(format!("{}.yaml", part.name))
+        })
         .filter(|file| !file.is_file())
         .map(|file| format!("write {}", shown(&file)))
         .collect();
-    assert!(lacking.is_empty(), "functions of the world without a scenario:\n{}", lacking.join("\n"));
+    assert!(
+        lacking.is_empty(),
+        "functions of the world without a scenario:\n{}",
+        lacking.join("\n")
+    );
 }
 
 #[test]
@@ -40,11 +48,21 @@ fn every_function_has_a_bridge() {
     let lacking: Vec<String> = parts()
         .iter()
         .filter_map(|part| {
-            let file = workspace::root().join("adapter/bridge/src").join(format!("{}.rs", snake(&part.interface)));
-            lacks(&file, &[format!("\"{}\"", part.symbol)], &format!("bridge `{}`", part.symbol))
+            let file = workspace::root()
+                .join("adapter/bridge/src")
+                .join(format!("{}.rs", snake(&part.interface)));
+            lacks(
+                &file,
+                &[format!("\"{}\"", part.symbol)],
+                &format!("bridge `{}`", part.symbol),
+            )
         })
         .collect();
-    assert!(lacking.is_empty(), "functions of the world without a bridge:\n{}", lacking.join("\n"));
+    assert!(
+        lacking.is_empty(),
+        "functions of the world without a bridge:\n{}",
+        lacking.join("\n")
+    );
 }
 
 #[test]
@@ -53,13 +71,19 @@ fn every_import_has_a_meaning_in_the_host() {
         .iter()
         .filter(|part| part.imported)
         .filter_map(|part| {
-            let file = workspace::root().join("host/src/hostcalls").join(format!("{}.rs", snake(&part.interface)));
+            let file = workspace::root()
+                .join("host/src/hostcalls")
+                .join(format!("{}.rs", snake(&part.interface)));
             let function = snake(&part.name);
             let starts = [format!("fn {function}("), format!("fn {function}<")];
             lacks(&file, &starts, &format!("write `fn {function}`"))
         })
         .collect();
-    assert!(lacking.is_empty(), "hostcalls that the host does not have:\n{}", lacking.join("\n"));
+    assert!(
+        lacking.is_empty(),
+        "hostcalls that the host does not have:\n{}",
+        lacking.join("\n")
+    );
 }
 
 #[test]
@@ -72,14 +96,23 @@ fn every_export_has_a_caller_in_both_engines() {
         // Lifecycle interfaces hold resources; the rest are callbacks, one Proxy-Wasm function each.
         let lifecycle = ["plugin", "http-filter"].contains(&part.interface.as_str());
         if !component.contains(&snake(&part.interface)) && !component.contains(&part.interface) {
-            lacking.push(format!("host/src/engine/component does not call `{}`", part.interface));
+            lacking.push(format!(
+                "host/src/engine/component does not call `{}`",
+                part.interface
+            ));
         }
         let callback = format!("proxy_{}", snake(&part.interface));
         if !lifecycle && !proxy_wasm.contains(&callback) {
-            lacking.push(format!("host/src/engine/proxy_wasm does not call `{callback}`"));
+            lacking.push(format!(
+                "host/src/engine/proxy_wasm does not call `{callback}`"
+            ));
         }
     }
-    assert!(lacking.is_empty(), "callbacks that no engine calls:\n{}", lacking.join("\n"));
+    assert!(
+        lacking.is_empty(),
+        "callbacks that no engine calls:\n{}",
+        lacking.join("\n")
+    );
 }
 
 #[test]
@@ -88,26 +121,45 @@ fn every_hostcall_file_belongs_to_an_interface() {
     let folder = workspace::root().join("host/src/hostcalls");
     for entry in fs::read_dir(&folder).expect("host/src/hostcalls") {
         let path = entry.expect("an entry").path();
-        let stem = path.file_stem().and_then(|stem| stem.to_str()).expect("a name").to_owned();
+        let stem = path
+            .file_stem()
+            .and_then(|stem| stem.to_str())
+            .expect("a name")
+            .to_owned();
         // `http-streams` has a resource and no function.
-        let known = ["mod", "tests", "http_streams"].contains(&stem.as_str()) || stems.contains(&stem);
-        assert!(known, "{}: the contract has no interface `{}`", shown(&path), stem.replace('_', "-"));
+        let known =
+            ["mod", "tests", "http_streams"].contains(&stem.as_str()) || stems.contains(&stem);
+        assert!(
+            known,
+            "{}: the contract has no interface `{}`",
+            shown(&path),
+            stem.replace('_', "-")
+        );
     }
 }
 
 /// Every function of the world `all`.
 fn parts() -> Vec<Part> {
     let mut resolve = Resolve::default();
-    let (package, _) = resolve.push_dir(workspace::root().join("wit")).expect("wit/ is a package");
-    let world = resolve.select_world(&[package], Some(WORLD)).expect("the world `all`");
+    let (package, _) = resolve
+        .push_dir(workspace::root().join("wit"))
+        .expect("wit/ is a package");
+    let world = resolve
+        .select_world(&[package], Some(WORLD))
+        .expect("the world `all`");
     let world = &resolve.worlds[world];
     let sides = [(&world.imports, true), (&world.exports, false)];
     let mut parts = Vec::new();
     for (items, imported) in sides {
         for item in items.values() {
-            let WorldItem::Interface { id, .. } = item else { panic!("the world has functions outside interfaces") };
+            let WorldItem::Interface { id, .. } = item else {
+                panic!("the world has functions outside interfaces")
+            };
             let interface = &resolve.interfaces[*id];
-            let stem = interface.name.clone().expect("interfaces of a package have names");
+            let stem = interface
+                .name
+                .clone()
+                .expect("interfaces of a package have names");
             parts.extend(interface.functions.values().map(|function| Part {
                 name: item_name(function),
                 symbol: format!("{stem}#{}", function.name),
@@ -116,7 +168,11 @@ fn parts() -> Vec<Part> {
             }));
         }
     }
-    assert!(parts.len() > 20, "the world has {} functions only: is it read right?", parts.len());
+    assert!(
+        parts.len() > 20,
+        "the world has {} functions only: is it read right?",
+        parts.len()
+    );
     parts
 }
 
@@ -154,5 +210,8 @@ fn snake(name: &str) -> String {
 }
 
 fn shown(path: &Path) -> String {
-    path.strip_prefix(workspace::root()).unwrap_or(path).display().to_string()
+    path.strip_prefix(workspace::root())
+        .unwrap_or(path)
+        .display()
+        .to_string()
 }

@@ -11,7 +11,9 @@ use std::sync::{Arc, OnceLock};
 use anyhow::{Context, Result};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use tidegate_testkit::envoy::{self, Release};
-use tidegate_testkit::{HomeKind, Owned, Runner, Scenario, Transcript, compare, runner, scenario, workspace};
+use tidegate_testkit::{
+    HomeKind, Owned, Runner, Scenario, Transcript, compare, runner, scenario, workspace,
+};
 
 /// A scenario with its runs so far.
 struct Case {
@@ -38,15 +40,26 @@ fn trials() -> Result<Vec<Trial>> {
     let runner = Arc::new(Runner::default());
     let mut trials = Vec::new();
     for scenario in scenarios {
-        let homes = HomeKind::all().into_iter().filter(|home| scenario.is_for(*home));
+        let homes = HomeKind::all()
+            .into_iter()
+            .filter(|home| scenario.is_for(*home));
         let runs = homes.map(|home| (home, OnceLock::new())).collect();
-        let case = Arc::new(Case { scenario, runs, runner: runner.clone() });
+        let case = Arc::new(Case {
+            scenario,
+            runs,
+            runner: runner.clone(),
+        });
         for home in case.runs.keys().copied() {
-            let (name, case) = (format!("{}/{}", case.scenario.name, home.name()), case.clone());
+            let (name, case) = (
+                format!("{}/{}", case.scenario.name, home.name()),
+                case.clone(),
+            );
             trials.push(Trial::ignorable_test(name, move || case.passes(home)));
         }
         let (name, owned) = (format!("{}/homes_agree", case.scenario.name), owned.clone());
-        trials.push(Trial::ignorable_test(name, move || case.homes_agree(&owned)));
+        trials.push(Trial::ignorable_test(name, move || {
+            case.homes_agree(&owned)
+        }));
     }
     Ok(trials)
 }
@@ -58,35 +71,57 @@ impl Case {
             return Ok(Completion::ignored_with(reason));
         }
         let transcript = self.run(home).as_ref().map_err(Failed::from)?;
-        runner::check(&self.scenario, transcript).map_err(|error| Failed::from(format!("{error:#}")))?;
+        runner::check(&self.scenario, transcript)
+            .map_err(|error| Failed::from(format!("{error:#}")))?;
         Ok(Completion::Completed)
     }
 
     /// What is seen in one home is seen in all.
     fn homes_agree(&self, owned: &Owned) -> Result<Completion, Failed> {
-        let homes: Vec<HomeKind> = self.runs.keys().copied().filter(|home| missing(*home).is_none()).collect();
-        let [first, others @ ..] = &homes[..] else { return Ok(Completion::ignored_with("there is one home only")) };
+        let homes: Vec<HomeKind> = self
+            .runs
+            .keys()
+            .copied()
+            .filter(|home| missing(*home).is_none())
+            .collect();
+        let [first, others @ ..] = &homes[..] else {
+            return Ok(Completion::ignored_with("there is one home only"));
+        };
         let left = self.run(*first).as_ref().map_err(Failed::from)?;
         let mut found = Vec::new();
         for home in others {
             let right = self.run(*home).as_ref().map_err(Failed::from)?;
             for difference in compare::differences(owned, left, right) {
-                found.push(format!("{} against {}: {difference}", first.name(), home.name()));
+                found.push(format!(
+                    "{} against {}: {difference}",
+                    first.name(),
+                    home.name()
+                ));
             }
         }
-        if found.is_empty() { Ok(Completion::Completed) } else { Err(found.join("\n").into()) }
+        if found.is_empty() {
+            Ok(Completion::Completed)
+        } else {
+            Err(found.join("\n").into())
+        }
     }
 
     fn run(&self, home: HomeKind) -> &Result<Transcript, String> {
         // The keys are the homes that tests were made for.
-        self.runs[&home].get_or_init(|| self.runner.run(&self.scenario, home).map_err(|error| format!("{error:#}")))
+        self.runs[&home].get_or_init(|| {
+            self.runner
+                .run(&self.scenario, home)
+                .map_err(|error| format!("{error:#}"))
+        })
     }
 }
 
 /// Why a home cannot be had on this platform. Said once on standard error, beside every test that it concerns.
 fn missing(home: HomeKind) -> Option<String> {
     static MISSING: OnceLock<Option<String>> = OnceLock::new();
-    let HomeKind::Envoy(_) = home else { return None };
+    let HomeKind::Envoy(_) = home else {
+        return None;
+    };
     let reason = MISSING.get_or_init(|| {
         let reason = match envoy::binary(Release::ALL[0]) {
             Ok(Err(reason)) => reason.to_string(),

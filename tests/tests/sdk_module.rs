@@ -3,7 +3,9 @@
 
 use anyhow::{Context, Result};
 use tidegate_testkit::envoy::{self, Release};
-use tidegate_testkit::{HomeKind, Owned, Runner, Scenario, Transcript, compare, guests, runner, workspace};
+use tidegate_testkit::{
+    HomeKind, Owned, Runner, Scenario, Transcript, compare, guests, runner, workspace,
+};
 
 const TWIN: &str = "proxy-wasm-twin";
 
@@ -39,7 +41,10 @@ fn twin_is_the_same_in_our_host_and_in_envoy() -> Result<()> {
         }
         let ours = run("plugins/tutorial", HomeKind::ProxyWasm)?;
         let envoys = run("plugins/tutorial", HomeKind::Envoy(release))?;
-        assert_eq!(compare::differences(&owned, &ours, &envoys), Vec::<String>::new());
+        assert_eq!(
+            compare::differences(&owned, &ours, &envoys),
+            Vec::<String>::new()
+        );
     }
     Ok(())
 }
@@ -50,6 +55,9 @@ fn twin_is_the_tutorial() -> Result<()> {
     let tutorial = scenario("plugins/tutorial")?;
     let component = Runner::default().run(&tutorial, HomeKind::Component)?;
     let twin = run("plugins/tutorial", HomeKind::ProxyWasm)?;
-    assert_eq!(compare::differences(&owned, &component, &twin), Vec::<String>::new());
+    assert_eq!(
+        compare::differences(&owned, &component, &twin),
+        Vec::<String>::new()
+    );
     Ok(())
 }

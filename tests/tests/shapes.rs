@@ -34,7 +34,9 @@ fn trials() -> Result<Vec<Trial>> {
             for home in HomeKind::all() {
                 let (scenarios, guest) = (scenarios.clone(), guest.clone());
                 let name = format!("{guest}/{shape}/{}", home.name());
-                trials.push(Trial::ignorable_test(name, move || behaves(&scenarios, &guest, shape, home)));
+                trials.push(Trial::ignorable_test(name, move || {
+                    behaves(&scenarios, &guest, shape, home)
+                }));
             }
         }
     }
@@ -46,11 +48,16 @@ fn crates() -> Result<Vec<String>> {
     let mut names = Vec::new();
     for folder in ["guest/plugins", "guest/examples"] {
         let folder = workspace::root().join(folder);
-        for entry in std::fs::read_dir(&folder).with_context(|| format!("failed to read {}", folder.display()))? {
+        for entry in std::fs::read_dir(&folder)
+            .with_context(|| format!("failed to read {}", folder.display()))?
+        {
             let path = entry?.path();
             // The gallery holds other languages too, which cargo does not build.
             if path.join("Cargo.toml").is_file() {
-                names.extend(path.file_name().map(|name| name.to_string_lossy().into_owned()));
+                names.extend(
+                    path.file_name()
+                        .map(|name| name.to_string_lossy().into_owned()),
+                );
             }
         }
     }
@@ -62,7 +69,12 @@ fn crates() -> Result<Vec<String>> {
 }
 
 /// Runs every scenario of this guest alone; the same in this shape as in the usual one.
-fn behaves(scenarios: &[Scenario], guest: &str, shape: Shape, home: HomeKind) -> Result<Completion, Failed> {
+fn behaves(
+    scenarios: &[Scenario],
+    guest: &str,
+    shape: Shape,
+    home: HomeKind,
+) -> Result<Completion, Failed> {
     if let HomeKind::Envoy(_) = home
         && let Ok(Err(reason)) = envoy::binary(Release::ALL[0])
     {
@@ -73,7 +85,11 @@ fn behaves(scenarios: &[Scenario], guest: &str, shape: Shape, home: HomeKind) ->
     };
     let shaped = Runner::with(move |plugin, home| {
         let built = guests::build(&plugin.guest, shape)?;
-        Ok(if home == HomeKind::Component { built.component } else { built.module })
+        Ok(if home == HomeKind::Component {
+            built.component
+        } else {
+            built.module
+        })
     });
     let mut ran = 0;
     for scenario in scenarios.iter().filter(own) {
@@ -85,7 +101,10 @@ fn behaves(scenarios: &[Scenario], guest: &str, shape: Shape, home: HomeKind) ->
         ran += 1;
     }
     if ran == 0 {
-        return Err(format!("no scenario has `{guest}` alone; write one under tests/scenarios/plugins").into());
+        return Err(format!(
+            "no scenario has `{guest}` alone; write one under tests/scenarios/plugins"
+        )
+        .into());
     }
     Ok(Completion::Completed)
 }

@@ -25,22 +25,45 @@ fn crates_depend_only_leftwards() {
         };
         if package.folder.starts_with("guest/") || package.folder.starts_with("tests/guests/") {
             forbid(
-                ["tidegate-host", "tidegate-adapter", "tidegate-deploy"].into_iter().any(sees),
+                ["tidegate-host", "tidegate-adapter", "tidegate-deploy"]
+                    .into_iter()
+                    .any(sees),
                 "a plugin sees the contract and the SDK, nothing else of ours",
             );
         }
         match package.folder.as_str() {
-            "host" => forbid(["tidegate-adapter", "clap"].into_iter().any(sees), "the host knows neither adapter nor clap"),
+            "host" => forbid(
+                ["tidegate-adapter", "clap"].into_iter().any(sees),
+                "the host knows neither adapter nor clap",
+            ),
             "adapter" => {
-                forbid(["wasmtime", "wasmtime-wasi", "tidegate-host"].into_iter().any(sees), "the adapter runs nothing");
+                forbid(
+                    ["wasmtime", "wasmtime-wasi", "tidegate-host"]
+                        .into_iter()
+                        .any(sees),
+                    "the adapter runs nothing",
+                );
             }
-            "adapter/bridge" => forbid(!package.dependencies.is_empty(), "the bridge depends on `core` alone"),
-            "deploy" => forbid(package.dependencies.iter().any(|name| tidegate(name)), "deploy sees none of ours"),
+            "adapter/bridge" => forbid(
+                !package.dependencies.is_empty(),
+                "the bridge depends on `core` alone",
+            ),
+            "deploy" => forbid(
+                package.dependencies.iter().any(|name| tidegate(name)),
+                "deploy sees none of ours",
+            ),
             "host/cli" | "tests" | "benches" | "xtask" => {}
-            _ => forbid(sees("tidegate-host") && sees("tidegate-adapter"), "only host/cli, tests and benches join these"),
+            _ => forbid(
+                sees("tidegate-host") && sees("tidegate-adapter"),
+                "only host/cli, tests and benches join these",
+            ),
         }
     }
-    assert!(wrong.is_empty(), "dependencies that the architecture forbids:\n{}", wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "dependencies that the architecture forbids:\n{}",
+        wrong.join("\n")
+    );
 }
 
 #[test]
@@ -50,7 +73,11 @@ fn every_file_says_what_it_is() {
         .filter(|(_, source)| !source.starts_with("//!"))
         .map(|(path, _)| path)
         .collect();
-    assert!(silent.is_empty(), "files that do not open with `//!`: what, why, what is elsewhere:\n{}", silent.join("\n"));
+    assert!(
+        silent.is_empty(),
+        "files that do not open with `//!`: what, why, what is elsewhere:\n{}",
+        silent.join("\n")
+    );
 }
 
 #[test]
@@ -61,35 +88,66 @@ fn no_file_is_too_long() {
         .filter(|(_, lines)| *lines > MOST_LINES)
         .map(|(path, lines)| format!("{path}: {lines} lines"))
         .collect();
-    assert!(long.is_empty(), "files of more than {MOST_LINES} lines; split them by what they are about:\n{}", long.join("\n"));
+    assert!(
+        long.is_empty(),
+        "files of more than {MOST_LINES} lines; split them by what they are about:\n{}",
+        long.join("\n")
+    );
 }
 
 #[test]
 fn no_file_is_a_drawer() {
-    let drawers = ["utils", "util", "helpers", "helper", "misc", "common", "manager"];
+    let drawers = [
+        "utils", "util", "helpers", "helper", "misc", "common", "manager",
+    ];
     let found: Vec<String> = rust_files()
         .into_iter()
         .map(|(path, _)| path)
-        .filter(|path| drawers.iter().any(|drawer| Path::new(path).file_stem().is_some_and(|stem| stem == *drawer)))
+        .filter(|path| {
+            drawers.iter().any(|drawer| {
+                Path::new(path)
+                    .file_stem()
+                    .is_some_and(|stem| stem == *drawer)
+            })
+        })
         .collect();
-    assert!(found.is_empty(), "files named after nothing in particular:\n{}", found.join("\n"));
+    assert!(
+        found.is_empty(),
+        "files named after nothing in particular:\n{}",
+        found.join("\n")
+    );
 }
 
 #[test]
 fn there_is_one_lock_file() {
     let others: Vec<String> =
-        files(|path| path.file_name().is_some_and(|name| name == "Cargo.lock")).into_iter().filter(|path| path != "Cargo.lock").collect();
-    assert!(others.is_empty(), "lock files beside the workspace's own:\n{}", others.join("\n"));
+        files(|path| path.file_name().is_some_and(|name| name == "Cargo.lock"))
+            .into_iter()
+            .filter(|path| path != "Cargo.lock")
+            .collect();
+    assert!(
+        others.is_empty(),
+        "lock files beside the workspace's own:\n{}",
+        others.join("\n")
+    );
 }
 
 #[test]
 fn every_interface_has_a_file_of_its_name() {
     let resolve = contract();
     for (_, interface) in &resolve.interfaces {
-        let name = interface.name.clone().expect("interfaces of a package have names");
+        let name = interface
+            .name
+            .clone()
+            .expect("interfaces of a package have names");
         let file = workspace::root().join(format!("wit/{name}.wit"));
-        let text = fs::read_to_string(&file).unwrap_or_else(|_| panic!("interface `{name}` belongs into wit/{name}.wit"));
-        assert_eq!(text.matches("\ninterface ").count(), 1, "wit/{name}.wit holds one interface, `{name}`");
+        let text = fs::read_to_string(&file)
+            .unwrap_or_else(|_| panic!("interface `{name}` belongs into wit/{name}.wit"));
+        assert_eq!(
+            text.matches("\ninterface ").count(),
+            1,
+            "wit/{name}.wit holds one interface, `{name}`"
+        );
     }
 }
 
@@ -98,7 +156,11 @@ fn every_item_of_the_contract_says_since_when_and_what_for() {
     let resolve = contract();
     let mut silent = Vec::new();
     let mut look = |what: String, docs: &Docs, stability: &Stability| {
-        if docs.contents.as_deref().is_none_or(|text| text.trim().is_empty()) {
+        if docs
+            .contents
+            .as_deref()
+            .is_none_or(|text| text.trim().is_empty())
+        {
             silent.push(format!("{what} has no doc comment"));
         }
         if !matches!(stability, Stability::Stable { .. }) {
@@ -106,13 +168,25 @@ fn every_item_of_the_contract_says_since_when_and_what_for() {
         }
     };
     for (_, world) in &resolve.worlds {
-        look(format!("world {}", world.name), &world.docs, &world.stability);
+        look(
+            format!("world {}", world.name),
+            &world.docs,
+            &world.stability,
+        );
     }
     for (_, interface) in &resolve.interfaces {
         let name = interface.name.clone().unwrap_or_default();
-        look(format!("interface {name}"), &interface.docs, &interface.stability);
+        look(
+            format!("interface {name}"),
+            &interface.docs,
+            &interface.stability,
+        );
         for function in interface.functions.values() {
-            look(format!("{name}.{}", function.name), &function.docs, &function.stability);
+            look(
+                format!("{name}.{}", function.name),
+                &function.docs,
+                &function.stability,
+            );
         }
         for (type_name, id) in &interface.types {
             let ty = &resolve.types[*id];
@@ -122,23 +196,47 @@ fn every_item_of_the_contract_says_since_when_and_what_for() {
             }
         }
     }
-    assert!(silent.is_empty(), "wit/ leaves unsaid:\n{}", silent.join("\n"));
+    assert!(
+        silent.is_empty(),
+        "wit/ leaves unsaid:\n{}",
+        silent.join("\n")
+    );
 }
 
 #[test]
 fn every_known_difference_names_its_test() {
-    let text = fs::read_to_string(workspace::root().join("docs/host-differences.md")).expect("docs/host-differences.md");
+    let text = fs::read_to_string(workspace::root().join("docs/host-differences.md"))
+        .expect("docs/host-differences.md");
     let mut wrong = Vec::new();
     let mut rows = 0;
-    for row in text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| What")) {
+    for row in text
+        .lines()
+        .filter(|line| line.starts_with("| ") && !line.starts_with("| What"))
+    {
         rows += 1;
-        let named = row.trim_end_matches('|').rsplit('|').next().unwrap_or_default().trim().trim_matches('`').to_owned();
+        let named = row
+            .trim_end_matches('|')
+            .rsplit('|')
+            .next()
+            .unwrap_or_default()
+            .trim()
+            .trim_matches('`')
+            .to_owned();
         if !test_exists(&named) {
-            wrong.push(format!("{row}\n  names no test: `{named}` is neither a scenario nor `file.rs::test`"));
+            wrong.push(format!(
+                "{row}\n  names no test: `{named}` is neither a scenario nor `file.rs::test`"
+            ));
         }
     }
-    assert!(wrong.is_empty(), "docs/host-differences.md:\n{}", wrong.join("\n"));
-    assert!(rows > 0, "docs/host-differences.md has no rows: is it read right?");
+    assert!(
+        wrong.is_empty(),
+        "docs/host-differences.md:\n{}",
+        wrong.join("\n")
+    );
+    assert!(
+        rows > 0,
+        "docs/host-differences.md has no rows: is it read right?"
+    );
 }
 
 /// `interface/name` for a scenario, `path/file.rs::test` for a test in Rust.
@@ -146,13 +244,20 @@ fn test_exists(named: &str) -> bool {
     match named.split_once("::") {
         Some((file, test)) => fs::read_to_string(workspace::root().join(file))
             .is_ok_and(|source| source.contains(&format!("fn {test}("))),
-        None => !named.is_empty() && workspace::scenarios().join(format!("{named}.yaml")).is_file(),
+        None => {
+            !named.is_empty()
+                && workspace::scenarios()
+                    .join(format!("{named}.yaml"))
+                    .is_file()
+        }
     }
 }
 
 fn contract() -> Resolve {
     let mut resolve = Resolve::default();
-    resolve.push_dir(workspace::root().join("wit")).expect("wit/ is a package");
+    resolve
+        .push_dir(workspace::root().join("wit"))
+        .expect("wit/ is a package");
     resolve
 }
 
@@ -173,7 +278,10 @@ fn rust_files() -> Vec<(String, String)> {
 fn files(wanted: impl Fn(&Path) -> bool) -> Vec<String> {
     let root = workspace::root();
     let foreign = |path: &Path| {
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default();
         ["target", ".git", "node_modules"].contains(&name) || path == workspace::target()
     };
     let mut found: Vec<String> = walkdir::WalkDir::new(&root)
@@ -181,7 +289,12 @@ fn files(wanted: impl Fn(&Path) -> bool) -> Vec<String> {
         .filter_entry(|entry| !foreign(entry.path()))
         .map(|entry| entry.expect("an entry").into_path())
         .filter(|path| path.is_file() && wanted(path))
-        .map(|path| path.strip_prefix(&root).expect("a path below the root").to_string_lossy().into_owned())
+        .map(|path| {
+            path.strip_prefix(&root)
+                .expect("a path below the root")
+                .to_string_lossy()
+                .into_owned()
+        })
         .collect();
     found.sort();
     found
@@ -205,28 +318,50 @@ impl Crates {
             .current_dir(workspace::root())
             .output()
             .expect("cargo metadata");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
         let text = |value: &serde_json::Value| value.as_str().expect("a string").to_owned();
-        let packages = metadata["packages"].as_array().expect("a list of packages").iter().map(|package| {
-            let dependencies = package["dependencies"].as_array().expect("a list of dependencies").iter();
-            let manifest = PathBuf::from(text(&package["manifest_path"]));
-            let folder = manifest.parent().and_then(|folder| folder.strip_prefix(workspace::root()).ok());
-            let package_of = Package {
-                folder: folder.expect("a crate below the root").to_string_lossy().into_owned(),
-                dependencies: dependencies
-                    .filter(|dependency| dependency["kind"].as_str() != Some("dev"))
-                    .map(|dependency| text(&dependency["name"]))
-                    .collect(),
-            };
-            (text(&package["name"]), package_of)
-        });
+        let packages = metadata["packages"]
+            .as_array()
+            .expect("a list of packages")
+            .iter()
+            .map(|package| {
+                let dependencies = package["dependencies"]
+                    .as_array()
+                    .expect("a list of dependencies")
+                    .iter();
+                let manifest = PathBuf::from(text(&package["manifest_path"]));
+                let folder = manifest
+                    .parent()
+                    .and_then(|folder| folder.strip_prefix(workspace::root()).ok());
+                let package_of = Package {
+                    folder: folder
+                        .expect("a crate below the root")
+                        .to_string_lossy()
+                        .into_owned(),
+                    dependencies: dependencies
+                        .filter(|dependency| dependency["kind"].as_str() != Some("dev"))
+                        .map(|dependency| text(&dependency["name"]))
+                        .collect(),
+                };
+                (text(&package["name"]), package_of)
+            });
         Self(packages.collect())
     }
 
     /// Whether a crate depends on another, by itself or through our own.
     fn sees(&self, name: &str, other: &str) -> bool {
-        let Some(package) = self.0.get(name) else { return false };
-        package.dependencies.contains(other) || package.dependencies.iter().any(|next| self.sees(next, other))
+        let Some(package) = self.0.get(name) else {
+            return false;
+        };
+        package.dependencies.contains(other)
+            || package
+                .dependencies
+                .iter()
+                .any(|next| self.sees(next, other))
     }
 }

@@ -30,7 +30,10 @@ struct Slots {
     freed: Condvar,
 }
 
-static SLOTS: Slots = Slots { free: Mutex::new(3), freed: Condvar::new() };
+static SLOTS: Slots = Slots {
+    free: Mutex::new(3),
+    freed: Condvar::new(),
+};
 
 struct Slot;
 
@@ -77,16 +80,30 @@ pub fn start(release: Release, plugins: &[Deployed], upstream: SocketAddr) -> Re
     let mut process = Command::new(binary)
         .arg("--config-path")
         .arg(bootstrap.path())
-        .args(["--concurrency", "1", "--disable-hot-restart", "--log-format", FORMAT])
+        .args([
+            "--concurrency",
+            "1",
+            "--disable-hot-restart",
+            "--log-format",
+            FORMAT,
+        ])
         // Plugins' lines of every level, and of Envoy's own what tells how far it is and what it complains of.
-        .args(["--log-level", "warning", "--component-log-level", "main:info,admin:info,config:info,wasm:trace"])
+        .args([
+            "--log-level",
+            "warning",
+            "--component-log-level",
+            "main:info,admin:info,config:info,wasm:trace",
+        ])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
         .context("failed to start Envoy")?;
     let watch = Arc::new(Watch::default());
-    let stderr = process.stderr.take().context("Envoy has no standard error")?;
+    let stderr = process
+        .stderr
+        .take()
+        .context("Envoy has no standard error")?;
     let reader = {
         let watch = watch.clone();
         std::thread::spawn(move || watch.read(stderr))
@@ -104,12 +121,18 @@ pub fn start(release: Release, plugins: &[Deployed], upstream: SocketAddr) -> Re
     let Some(admin) = envoy.watch.wait_for_workers()? else {
         envoy.join()?;
         let complaints = envoy.watch.complaints();
-        return Ok(Started::Refused { lines: envoy.watch.main.lines(), reason: complaints });
+        return Ok(Started::Refused {
+            lines: envoy.watch.main.lines(),
+            reason: complaints,
+        });
     };
     envoy.admin = admin;
     envoy.address = listener(admin)?;
     let twice = envoy.watch.main.len();
-    ensure!(twice % 2 == 0, "plugins logged {twice} lines on Envoy's main thread, where each starts twice");
+    ensure!(
+        twice % 2 == 0,
+        "plugins logged {twice} lines on Envoy's main thread, where each starts twice"
+    );
     envoy.start_lines = twice / 2;
     Ok(Started::Serving(Box::new(envoy)))
 }
@@ -117,7 +140,10 @@ pub fn start(release: Release, plugins: &[Deployed], upstream: SocketAddr) -> Re
 /// The bootstrap as a file: it is too long for an argument.
 fn bootstrap(plugins: &[Deployed], upstream: SocketAddr) -> Result<tempfile::NamedTempFile> {
     let any_port: SocketAddr = "127.0.0.1:0".parse()?;
-    let mut bootstrap = Bootstrap::new(any_port, Upstream::new(upstream.ip().to_string(), upstream.port()));
+    let mut bootstrap = Bootstrap::new(
+        any_port,
+        Upstream::new(upstream.ip().to_string(), upstream.port()),
+    );
     bootstrap.admin = Some(any_port);
     bootstrap.profile = Profile::Comparable;
     bootstrap.plugins = plugins.iter().map(plugin).collect();
@@ -142,15 +168,30 @@ fn plugin(plugin: &Deployed) -> Plugin {
 /// Where the one listener listens, which the admin interface knows.
 fn listener(admin: SocketAddr) -> Result<SocketAddr> {
     let body = call_admin(admin, "GET", "/listeners?format=json")?;
-    let listeners: serde_json::Value = serde_json::from_slice(&body).context("Envoy's list of listeners is not JSON")?;
+    let listeners: serde_json::Value =
+        serde_json::from_slice(&body).context("Envoy's list of listeners is not JSON")?;
     let address = &listeners["listener_statuses"][0]["local_address"]["socket_address"];
-    let port = address["port_value"].as_u64().with_context(|| format!("no address in {listeners}"))?;
+    let port = address["port_value"]
+        .as_u64()
+        .with_context(|| format!("no address in {listeners}"))?;
     Ok(SocketAddr::new(admin.ip(), u16::try_from(port)?))
 }
 
 fn call_admin(admin: SocketAddr, method: &str, path: &str) -> Result<Vec<u8>> {
-    let reply = client::ask(admin, Outgoing { method, path, headers: &[], body: OutgoingBody::None })?;
-    ensure!(reply.status == Some(200), "Envoy's admin interface answers {method} {path} with {:?}", reply.status);
+    let reply = client::ask(
+        admin,
+        Outgoing {
+            method,
+            path,
+            headers: &[],
+            body: OutgoingBody::None,
+        },
+    )?;
+    ensure!(
+        reply.status == Some(200),
+        "Envoy's admin interface answers {method} {path} with {:?}",
+        reply.status
+    );
     Ok(reply.body.0)
 }
 
@@ -162,7 +203,9 @@ impl Envoy {
         self.watch.wait_for_end()?;
         self.process.wait().context("failed to wait for Envoy")?;
         if let Some(reader) = self.reader.take() {
-            reader.join().map_err(|_| anyhow::anyhow!("the reader of Envoy's log panicked"))?;
+            reader
+                .join()
+                .map_err(|_| anyhow::anyhow!("the reader of Envoy's log panicked"))?;
         }
         Ok(())
     }
@@ -219,10 +262,15 @@ impl Watch {
             // From before logging is set up, or from a crash.
             return self.stage(|stage| stage.complaints.push(line.to_owned()));
         };
-        let message: String = serde_json::from_str(&format!("\"{message}\"")).unwrap_or_else(|_| message.to_owned());
+        let message: String =
+            serde_json::from_str(&format!("\"{message}\"")).unwrap_or_else(|_| message.to_owned());
         if let ("wasm", Some(line)) = (logger, plugin_line(level, &message)) {
             let main = self.locked().main_thread.as_deref() == Some(thread);
-            return if main { self.main.push(line) } else { self.worker.push(line) };
+            return if main {
+                self.main.push(line)
+            } else {
+                self.worker.push(line)
+            };
         }
         self.stage(|stage| {
             if stage.main_thread.is_none() {
@@ -240,10 +288,12 @@ impl Watch {
 
     /// Waits until Envoy starts its workers and tells its admin address; nothing if it ended before.
     fn wait_for_workers(&self) -> Result<Option<SocketAddr>> {
-        self.wait("start its workers", |stage| match (stage.workers, stage.admin) {
-            (true, Some(admin)) => Some(Some(admin)),
-            _ if stage.ended => Some(None),
-            _ => None,
+        self.wait("start its workers", |stage| {
+            match (stage.workers, stage.admin) {
+                (true, Some(admin)) => Some(Some(admin)),
+                _ if stage.ended => Some(None),
+                _ => None,
+            }
         })
     }
 
@@ -259,8 +309,16 @@ impl Watch {
                 return Ok(reached);
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            ensure!(!left.is_zero(), "Envoy did not {what} within {PATIENCE:?}:\n{}", stage.complaints.join("\n"));
-            stage = self.moved.wait_timeout(stage, left).unwrap_or_else(PoisonError::into_inner).0;
+            ensure!(
+                !left.is_zero(),
+                "Envoy did not {what} within {PATIENCE:?}:\n{}",
+                stage.complaints.join("\n")
+            );
+            stage = self
+                .moved
+                .wait_timeout(stage, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
     }
 
@@ -284,7 +342,11 @@ fn plugin_line(level: &str, message: &str) -> Option<Line> {
     let (ids, message) = rest.split_once(": ")?;
     let plugin = ids.split(' ').next()?;
     let level = if level == "warning" { "warn" } else { level };
-    Some(Line { plugin: plugin.to_owned(), level: level.to_owned(), message: message.to_owned() })
+    Some(Line {
+        plugin: plugin.to_owned(),
+        level: level.to_owned(),
+        message: message.to_owned(),
+    })
 }
 
 // === impl Slots ===
@@ -293,7 +355,10 @@ impl Slots {
     fn take(&'static self) -> Slot {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         while *free == 0 {
-            free = self.freed.wait(free).unwrap_or_else(PoisonError::into_inner);
+            free = self
+                .freed
+                .wait(free)
+                .unwrap_or_else(PoisonError::into_inner);
         }
         *free -= 1;
         Slot

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use tidegate_host::{EngineKind, FailPolicy, ManualClock, PluginSpec, Server, ServerConfig, Upstream};
+use tidegate_host::{
+    EngineKind, FailPolicy, ManualClock, PluginSpec, Server, ServerConfig, Upstream,
+};
 
 use super::{Deployed, Home, Started};
 use crate::logbook::{LogBook, PATIENCE};
@@ -29,7 +31,10 @@ pub fn start(engine: EngineKind, plugins: &[Deployed], upstream: SocketAddr) -> 
     let log = Arc::new(LogBook::default());
     let config = ServerConfig {
         listen: "127.0.0.1:0".parse().context("an address")?,
-        upstream: Upstream::Http { host: upstream.ip().to_string(), port: upstream.port() },
+        upstream: Upstream::Http {
+            host: upstream.ip().to_string(),
+            port: upstream.port(),
+        },
         workers: 1,
         plugins: plugins.iter().map(|plugin| spec(engine, plugin)).collect(),
         clock: clock.clone(),
@@ -45,7 +50,10 @@ pub fn start(engine: EngineKind, plugins: &[Deployed], upstream: SocketAddr) -> 
         }))),
         Err(error) => {
             let reason = format!("{:#}", anyhow::Error::new(error));
-            Ok(Started::Refused { lines: log.lines(), reason })
+            Ok(Started::Refused {
+                lines: log.lines(),
+                reason,
+            })
         }
     }
 }
