@@ -12,6 +12,7 @@ use crate::engine::{Compiled, Trap};
 use crate::logs::Level;
 use crate::plugin::{EngineKind, FailPolicy, PluginSpec};
 use crate::runtime::{RuntimeConfig, StartError};
+use crate::stream::state::Phase;
 
 /// The plugins of a chain, compiled: what all workers share.
 pub(crate) struct Loaded {
@@ -44,6 +45,7 @@ pub(crate) struct Worker {
     instances: Vec<Renewable>,
     /// The plugins that stay as their failed instance left them.
     lost: Vec<Cell<bool>>,
+    logs: bool,
 }
 
 /// An instance that can be replaced by a fresh one.
@@ -68,16 +70,26 @@ impl Worker {
             });
         }
         let lost = loaded.plugins.iter().map(|_| Cell::new(false)).collect();
+        let logs = loaded
+            .modules
+            .iter()
+            .any(|it| it.compiled.callbacks().has(Phase::Log));
         Ok(Self {
             number,
             loaded,
             instances,
             lost,
+            logs,
         })
     }
 
     pub(crate) fn plugin_count(&self) -> usize {
         self.loaded.plugins.len()
+    }
+
+    /// Whether any plugin has a log callback.
+    pub(crate) fn logs(&self) -> bool {
+        self.logs
     }
 
     /// Bytes of one half of a stream that are kept while it is paused.

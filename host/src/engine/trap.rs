@@ -22,7 +22,8 @@ impl Trap {
             None => _ = write!(message, "{}", error.root_cause()),
         }
         if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() {
-            for line in backtrace.to_string().lines().take(FRAMES) {
+            // The first line says what the others are.
+            for line in backtrace.to_string().lines().skip(1).take(FRAMES) {
                 _ = write!(message, "\n{line}");
             }
         }

@@ -1,14 +1,14 @@
 //! `http-fields`: headers and trailers.
 //!
-//! They can be read from the phase that brings them until the stream ends, and changed by a plugin while its own callback
-//! for them runs, or has paused: Envoy forgets them when they go on.
+//! A plugin can read and change them while its own callback for them runs, or has paused: Envoy forgets them when they go on.
+//! In the log callback all that there were can be read once more.
 
 use http::HeaderValue;
 
 use crate::engine::vm::StreamContext;
 use crate::fields::{Fields, Name};
 use crate::hostcalls::{Error, check_sizes};
-use crate::stream::state::FieldMap;
+use crate::stream::state::{FieldMap, Phase};
 
 /// Reads a map.
 pub(crate) fn read<R>(
@@ -20,7 +20,19 @@ pub(crate) fn read<R>(
     if state.ended {
         return Err(Error::Closed);
     }
+    let filter = state.filter(of.filter);
+    if filter.live & map.bit() == 0 && filter.phase != Some(Phase::Log) {
+        return Err(Error::NotAvailable);
+    }
     state.map(map).map(read).ok_or(Error::NotAvailable)
+}
+
+/// Whether the plugin's log callback runs.
+pub(crate) fn is_logging(of: &StreamContext) -> bool {
+    of.shared
+        .state
+        .try_borrow()
+        .is_ok_and(|state| state.filter(of.filter).phase == Some(Phase::Log))
 }
 
 /// Whether the plugin may change a map now.

@@ -7,7 +7,7 @@ use crate::engine::vm::StreamContext;
 use crate::fields::Name;
 use crate::hostcalls::{Error, check_sizes};
 use crate::stream::local_response::LocalResponse;
-use crate::stream::state::Request;
+use crate::stream::state::{Phase, Request};
 
 /// Ends the stream with a response of the plugin's own, once the present callback has returned.
 pub(crate) fn send<'a, I>(
@@ -25,7 +25,12 @@ where
         if state.ended {
             return Err(Error::Closed);
         }
-        if state.answered || state.sent {
+        // From elsewhere Envoy would take it, and hang the stream.
+        let runs = state
+            .filter(to.filter)
+            .phase
+            .is_some_and(|phase| phase != Phase::Log);
+        if state.answered || state.sent || !runs {
             return Err(Error::NotAvailable);
         }
     }

@@ -9,7 +9,7 @@ use http::header::HeaderName;
 use super::*;
 use crate::engine::vm::StreamContext;
 use crate::fields::Fields;
-use crate::stream::state::{FieldMap, Shared};
+use crate::stream::state::{FieldMap, Phase, Shared};
 
 const MAP: FieldMap = FieldMap::RequestHeaders;
 
@@ -23,6 +23,7 @@ fn stream() -> StreamContext {
             HeaderValue::from_static("1"),
         )]));
         state.filters[0].live = MAP.bit();
+        state.filters[0].phase = Some(Phase::RequestHeaders);
     }
     StreamContext {
         shared: Rc::new(shared),
@@ -153,6 +154,16 @@ fn local_response_is_checked() {
     assert_eq!(send(200, b"a", b"b", Some(17)), Err(Error::InvalidArgument));
     assert_eq!(send(599, b"a", b"b", Some(16)), Ok(()));
     assert_eq!(send(200, b"a", b"b", None), Err(Error::NotAvailable));
+}
+
+#[test]
+fn local_response_needs_a_callback_of_that_stream() {
+    let of = stream();
+    for phase in [None, Some(Phase::Log)] {
+        of.shared.state.borrow_mut().filters[0].phase = phase;
+        let sent = local_responses::send(&of, 200, [].into_iter(), Bytes::new(), None);
+        assert_eq!(sent, Err(Error::NotAvailable), "{phase:?}");
+    }
 }
 
 #[test]

@@ -11,8 +11,8 @@ use crate::engine::Action;
 use crate::plugin::FailPolicy;
 use crate::stream::body::Body;
 use crate::stream::local_response::LocalResponse;
-use crate::stream::state::{Direction, FieldMap, Phase, Request, State};
-use crate::stream::{Effect, Flow, Plugin, Position, Stream};
+use crate::stream::state::{Direction, Phase, Request, State};
+use crate::stream::{Flow, Plugin, Position, Ready, Stream};
 
 /// Whether a half goes on after a callback.
 enum After {
@@ -190,13 +190,8 @@ impl Stream {
         }
         self.local = true;
         self.answered = true;
-        let message = self.with_state(|it| {
-            it.answered = true;
-            Some(response.into_message(it.map(FieldMap::RequestHeaders)))
-        });
-        let Some((fields, body)) = message else {
-            return self.break_off();
-        };
+        self.with_state(|it| it.answered = true);
+        let (fields, body) = response.into_message(self.request);
         let end = body.is_empty();
         let sent = self.with_state(|it| it.sent);
         let begun = self.half(Direction::Response).started;
@@ -300,53 +295,46 @@ impl Stream {
                 it.held = Default::default();
                 it.passing = Default::default();
             });
-            self.effects.push_back(Effect::Reset);
+            self.ready.push_back(Ready::Reset);
         }
     }
 
     fn emit_headers(&mut self, half: Direction, end: bool) {
-        let fields = self
-            .with_state(|it| it.map(half.headers()).cloned())
-            .unwrap_or_default();
-        let effect = match half {
-            Direction::Request => Effect::RequestHeaders { fields, end },
-            Direction::Response => {
-                if fields.status().is_err() {
-                    return self.respond(without_status());
-                }
-                self.with_state(|it| it.sent = true);
-                Effect::ResponseHeaders { fields, end }
+        if half == Direction::Response {
+            let has_status =
+                self.with_state(|it| it.map(half.headers()).is_some_and(|it| it.status().is_ok()));
+            if !has_status {
+                return self.respond(without_status());
             }
-        };
+            self.with_state(|it| it.sent = true);
+        }
         self.half(half).ended |= end;
-        self.effects.push_back(effect);
+        self.ready.push_back(Ready::Headers { half, end });
     }
 
     fn emit_body(&mut self, half: Direction, end: bool) {
         self.half(half).ended |= end;
-        let effect = |data: Bytes, end: bool| match half {
-            Direction::Request => Effect::RequestBody { data, end },
-            Direction::Response => Effect::ResponseBody { data, end },
-        };
         let mut pieces = self.take_passing(half).into_iter().peekable();
         if end && pieces.peek().is_none() {
-            self.effects.push_back(effect(Bytes::new(), true));
+            self.ready.push_back(Ready::Body {
+                half,
+                data: Bytes::new(),
+                end,
+            });
         }
         while let Some(data) = pieces.next() {
             let last = pieces.peek().is_none();
-            self.effects.push_back(effect(data, end && last));
+            self.ready.push_back(Ready::Body {
+                half,
+                data,
+                end: end && last,
+            });
         }
     }
 
     fn emit_trailers(&mut self, half: Direction) {
         self.half(half).ended = true;
-        let fields = self
-            .with_state(|it| it.map(half.trailers()).cloned())
-            .unwrap_or_default();
-        self.effects.push_back(match half {
-            Direction::Request => Effect::RequestTrailers(fields),
-            Direction::Response => Effect::ResponseTrailers(fields),
-        });
+        self.ready.push_back(Ready::Trailers(half));
     }
 
     /// Keeps what is passing. Says whether that is now too much to be kept.

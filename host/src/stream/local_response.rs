@@ -17,6 +17,13 @@ pub(crate) struct LocalResponse {
     pub(crate) grpc_status: Option<u32>,
 }
 
+/// What of a request a response must know.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct RequestKind {
+    head: bool,
+    grpc: bool,
+}
+
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 const GRPC: &str = "application/grpc";
@@ -40,18 +47,16 @@ impl LocalResponse {
         }
     }
 
-    /// Fields and body, as the answer to this request.
-    pub(crate) fn into_message(self, request: Option<&Fields>) -> (Fields, Bytes) {
-        let head = request
-            .and_then(|it| it.pseudo(Pseudo::Method))
-            .is_some_and(|it| it == "HEAD");
+    /// Fields and body, as the answer to such a request.
+    pub(crate) fn into_message(self, request: RequestKind) -> (Fields, Bytes) {
+        let RequestKind { head, grpc } = request;
         let mut fields = Fields::with_capacity(self.headers.len() + 4);
         fields.set_pseudo(Pseudo::Status, status_value(self.status));
         for (name, value) in self.headers {
             fields.append(name.into(), value);
         }
         fields.remove(CONTENT_LENGTH.as_str());
-        if request.is_some_and(is_grpc) {
+        if grpc {
             let status = self
                 .grpc_status
                 .unwrap_or_else(|| grpc_status_of(self.status));
@@ -80,13 +85,20 @@ impl LocalResponse {
     }
 }
 
-fn is_grpc(request: &Fields) -> bool {
-    request.get(CONTENT_TYPE.as_str()).is_some_and(|value| {
-        value
-            .as_bytes()
-            .strip_prefix(GRPC.as_bytes())
-            .is_some_and(|rest| rest.first().is_none_or(|next| *next == b'+'))
-    })
+impl RequestKind {
+    /// What a request is, by its headers as they came.
+    pub(crate) fn of(request: &Fields) -> Self {
+        let grpc = |value: &HeaderValue| {
+            let rest = value.as_bytes().strip_prefix(GRPC.as_bytes());
+            rest.is_some_and(|rest| rest.first().is_none_or(|next| *next == b'+'))
+        };
+        Self {
+            head: request
+                .pseudo(Pseudo::Method)
+                .is_some_and(|it| it == "HEAD"),
+            grpc: request.get(CONTENT_TYPE.as_str()).is_some_and(grpc),
+        }
+    }
 }
 
 /// The gRPC status that an HTTP status stands for.
@@ -152,7 +164,7 @@ mod tests {
         response
             .headers
             .push((twice, HeaderValue::from_static("b")));
-        let (fields, body) = response.into_message(None);
+        let (fields, body) = response.into_message(RequestKind::default());
         assert_eq!(
             list(&fields),
             [
@@ -172,17 +184,18 @@ mod tests {
         response
             .headers
             .push((CONTENT_TYPE, HeaderValue::from_static("application/json")));
-        let (fields, _) = response.clone().into_message(None);
+        let (fields, _) = response.clone().into_message(RequestKind::default());
         assert_eq!(fields.get("content-type").unwrap(), "application/json");
         response.body = Bytes::new();
-        let (fields, _) = response.into_message(None);
+        let (fields, _) = response.into_message(RequestKind::default());
         assert_eq!(list(&fields), [(":status", &b"200"[..])]);
     }
 
     #[test]
     fn head_keeps_the_length_and_loses_the_body() {
         let response = LocalResponse::plain(StatusCode::OK, Bytes::from_static(b"four"));
-        let (fields, body) = response.into_message(Some(&request(&[(":method", "HEAD")])));
+        let (fields, body) =
+            response.into_message(RequestKind::of(&request(&[(":method", "HEAD")])));
         assert_eq!(fields.get("content-length").unwrap(), "4");
         assert!(body.is_empty());
     }
@@ -194,7 +207,7 @@ mod tests {
             ("content-type", "application/grpc+proto"),
         ]);
         let response = LocalResponse::plain(StatusCode::FORBIDDEN, Bytes::from("100% n\u{f6}"));
-        let (fields, body) = response.into_message(Some(&request));
+        let (fields, body) = response.into_message(RequestKind::of(&request));
         assert_eq!(
             list(&fields),
             [
@@ -205,7 +218,7 @@ mod tests {
             ]
         );
         assert!(body.is_empty());
-        let (fields, _) = LocalResponse::failure().into_message(Some(&request));
+        let (fields, _) = LocalResponse::failure().into_message(RequestKind::of(&request));
         assert_eq!(fields.get("grpc-status").unwrap(), "14");
     }
 }

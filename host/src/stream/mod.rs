@@ -22,7 +22,7 @@ use http::StatusCode;
 use crate::engine::vm::{Context, Vm};
 use crate::fields::Fields;
 use crate::stream::body::Body;
-use crate::stream::local_response::LocalResponse;
+use crate::stream::local_response::{LocalResponse, RequestKind};
 use crate::stream::state::{Direction, FieldMap, Phase, Shared};
 use crate::worker::Worker;
 
@@ -32,7 +32,8 @@ pub struct Stream {
     shared: Rc<Shared>,
     filters: Vec<Filter>,
     halves: [Half; 2],
-    effects: VecDeque<Effect>,
+    ready: VecDeque<Ready>,
+    request: RequestKind,
     /// The response is one of the proxy's, or of a plugin's: upstream's does not count any more.
     local: bool,
     /// The end of the response has come in: what becomes of the request does not matter any more.
@@ -79,6 +80,21 @@ pub enum Effect {
     /// Send the trailers of the response downstream; nothing follows.
     ResponseTrailers(Fields),
     /// Break off both sides; nothing follows.
+    Reset,
+}
+
+/// An effect, while its fields are where plugins can read them.
+enum Ready {
+    Headers {
+        half: Direction,
+        end: bool,
+    },
+    Body {
+        half: Direction,
+        data: Bytes,
+        end: bool,
+    },
+    Trailers(Direction),
     Reset,
 }
 
@@ -152,7 +168,8 @@ impl Stream {
                 })
                 .collect(),
             halves: Default::default(),
-            effects: VecDeque::new(),
+            ready: VecDeque::new(),
+            request: RequestKind::default(),
             local: false,
             answered: false,
             reset: false,
@@ -196,7 +213,39 @@ impl Stream {
         if self.shared.called.replace(false) {
             self.busy(Self::answer_call);
         }
-        self.effects.pop_front()
+        Some(match self.ready.pop_front()? {
+            Ready::Headers {
+                half: Direction::Request,
+                end,
+            } => Effect::RequestHeaders {
+                fields: self.hand_out(FieldMap::RequestHeaders),
+                end,
+            },
+            Ready::Headers {
+                half: Direction::Response,
+                end,
+            } => Effect::ResponseHeaders {
+                fields: self.hand_out(FieldMap::ResponseHeaders),
+                end,
+            },
+            Ready::Body {
+                half: Direction::Request,
+                data,
+                end,
+            } => Effect::RequestBody { data, end },
+            Ready::Body {
+                half: Direction::Response,
+                data,
+                end,
+            } => Effect::ResponseBody { data, end },
+            Ready::Trailers(Direction::Request) => {
+                Effect::RequestTrailers(self.hand_out(FieldMap::RequestTrailers))
+            }
+            Ready::Trailers(Direction::Response) => {
+                Effect::ResponseTrailers(self.hand_out(FieldMap::ResponseTrailers))
+            }
+            Ready::Reset => Effect::Reset,
+        })
     }
 
     /// Whether more of the request's body may be fed now. While it says no, reading from downstream should stop.
@@ -223,6 +272,17 @@ impl Stream {
     /// The stream has ended, well or not: the last callbacks, then the filters are dropped. Dropping the stream does the same.
     pub fn finish(self) {}
 
+    /// Fields that have gone through all plugins. Only log callbacks have a use for them still.
+    fn hand_out(&self, map: FieldMap) -> Fields {
+        let keep = self.worker.logs();
+        self.with_state(|it| {
+            let place = it.maps.get_mut(map.index());
+            place
+                .and_then(|fields| if keep { fields.clone() } else { fields.take() })
+                .unwrap_or_default()
+        })
+    }
+
     fn feed_headers(&mut self, half: Direction, fields: Fields, end: bool) {
         if self.reset || self.half(half).started {
             return;
@@ -230,7 +290,10 @@ impl Stream {
         let state = self.half(half);
         state.started = true;
         state.complete = end;
-        self.answered |= end && half == Direction::Response;
+        match half {
+            Direction::Request => self.request = RequestKind::of(&fields),
+            Direction::Response => self.answered |= end,
+        }
         self.with_state(|it| it.set_map(half.headers(), fields));
         self.busy(|it| it.pass_headers(half, 0, end));
     }

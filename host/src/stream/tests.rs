@@ -1141,10 +1141,8 @@ fn fields_can_be_changed_until_they_have_gone_on() {
                 b"1",
             );
             assert_eq!(late, refused);
-            let read = http_fields::read(stream_of(context), FieldMap::RequestHeaders, |it| {
-                it.get("x-set").cloned()
-            });
-            assert_eq!(read.unwrap().unwrap(), "1");
+            let read = http_fields::read(stream_of(context), FieldMap::RequestHeaders, |_| ());
+            assert_eq!(read, refused);
             Ok(Action::Continue)
         })
         .on(0, Phase::Log, move |context| {

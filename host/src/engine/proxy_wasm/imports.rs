@@ -14,7 +14,7 @@ use crate::engine::vm::{Context, StreamContext};
 use crate::hostcalls::{clock, http_bodies, http_fields, local_responses, stream_control};
 use crate::logs::Level;
 use crate::stream::body::Body;
-use crate::stream::state::{Direction, FieldMap, Phase};
+use crate::stream::state::{Direction, FieldMap};
 
 /// Links what a module of this ABI may import. What another version has, and this has not, is missing here, as in Envoy.
 pub(crate) fn link(linker: &mut Linker<Guest>, abi: Abi) -> wasmtime::Result<()> {
@@ -139,22 +139,22 @@ fn get_header_map_value(
     Ok(status(given))
 }
 
-/// Which stream and map a guest may read: those whose callback runs or has paused; in the log callback all that Envoy's access
-/// log has, which are not the trailers of the request.
+/// Which stream and map a guest may read. In the log callback Envoy has all but the trailers of the request, and says otherwise
+/// what is not there.
 fn readable(guest: &Guest, map: Option<FieldMap>) -> Access<(&StreamContext, FieldMap)> {
     let stream = guest.stream().ok_or(Status::BadArgument)?;
     let map = map.ok_or(Status::BadArgument)?;
-    let logging = stream
-        .shared
-        .state
-        .try_borrow()
-        .is_ok_and(|it| it.filter(stream.filter).phase == Some(Phase::Log));
-    match (logging, map) {
-        (true, FieldMap::RequestTrailers) => Err(Status::NotFound),
-        (true, _) if http_fields::read(stream, map, |_| ()).is_ok() => Ok((stream, map)),
-        (true, _) => Err(Status::NotFound),
-        (false, _) if http_fields::is_live(stream, map) => Ok((stream, map)),
-        (false, _) => Err(Status::BadArgument),
+    let there = http_fields::read(stream, map, |_| ()).is_ok();
+    if http_fields::is_logging(stream) {
+        if there && map != FieldMap::RequestTrailers {
+            Ok((stream, map))
+        } else {
+            Err(Status::NotFound)
+        }
+    } else if there {
+        Ok((stream, map))
+    } else {
+        Err(Status::BadArgument)
     }
 }
 
@@ -265,6 +265,7 @@ fn get_header_map_size(mut host: Host<'_>, map: u32, size_at: u32) -> wasmtime::
     running(&host, "proxy_get_header_map_size")?;
     Ok(status(memory(&mut host).and_then(|(memory, guest)| {
         let (stream, map) = changeable(guest, map)?;
+        // What the log callback can read has no size, as in Envoy.
         if !http_fields::is_live(stream, map) {
             return Err(Status::BadArgument);
         }

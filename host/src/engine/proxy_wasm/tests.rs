@@ -461,7 +461,7 @@ fn header_operations_reach_the_request() {
             (":method", "GET"),
             (":scheme", "http"),
             (":path", "/new"),
-            ("y")
+            ("y", "")
         ]
     );
 }
