@@ -10,6 +10,9 @@ use crate::state::{State, state};
 use crate::syntax;
 use crate::types::{self, Error};
 
+/// `field-map.request-headers`, and Proxy-Wasm's number of the same.
+const REQUEST_HEADERS: u32 = 0;
+
 #[unsafe(export_name = "http-fields#get")]
 extern "C" fn get(http: u32, map: u32, name: *const u8, name_len: usize, area: *mut u8) {
     // SAFETY: the caller gives room for a `result<option<list<u8>>, error>`, and the name is its for the call.
@@ -72,7 +75,14 @@ extern "C" fn values(http: u32, map: u32, name: *const u8, name_len: usize, area
 
 fn all_of(state: &State, http: u32, map: u32, name: &[u8]) -> Result<List, Error> {
     all(state, http, map)?;
-    let is_asked_for = |field: &[u8]| field.eq_ignore_ascii_case(name);
+    let authority = map == REQUEST_HEADERS && syntax::is_host(name);
+    let is_asked_for = |field: &[u8]| {
+        if authority {
+            syntax::is_authority(field)
+        } else {
+            field.eq_ignore_ascii_case(name)
+        }
+    };
     let mut len = 0;
     each(state, |field, _| {
         len += is_asked_for(field) as usize;

@@ -36,11 +36,23 @@ pub(crate) fn check_name(name: &[u8]) -> Result<(), Error> {
 pub(crate) fn is_pseudo(name: &[u8]) -> bool {
     const METHOD: u128 = number(b":method");
     const PATH: u128 = number(b":path");
-    const AUTHORITY: u128 = number(b":authority");
     const SCHEME: u128 = number(b":scheme");
     const STATUS: u128 = number(b":status");
     name.len() <= 16 && matches!(number(name), METHOD | PATH | AUTHORITY | SCHEME | STATUS)
 }
+
+/// Whether `name` is `host`, by which Envoy lets a request's `:authority` be called, too.
+pub(crate) fn is_host(name: &[u8]) -> bool {
+    // Setting this bit makes a small letter of a capital, and one of these four of no other byte.
+    name.len() == 4 && number(name) | 0x2020_2020 == const { number(b"host") }
+}
+
+/// Whether `name` is `:authority`.
+pub(crate) fn is_authority(name: &[u8]) -> bool {
+    name.len() == 10 && number(name) == AUTHORITY
+}
+
+const AUTHORITY: u128 = number(b":authority");
 
 /// At most 16 bytes, of which the first is not zero, as a number.
 const fn number(mut text: &[u8]) -> u128 {
