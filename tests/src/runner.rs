@@ -140,7 +140,7 @@ impl<'a> Run<'a> {
         match step {
             Step::Request(request) => {
                 let body = request.body.as_ref().map_or(OutgoingBody::None, |body| {
-                    OutgoingBody::Whole(body.0.clone())
+                    OutgoingBody::Whole(body.0.repeat(request.times))
                 });
                 let outgoing = Outgoing {
                     method: &request.method,

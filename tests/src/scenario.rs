@@ -135,6 +135,9 @@ pub struct Exchange {
     pub headers: Vec<(String, Octets)>,
     /// The body, with its length in `content-length`.
     pub body: Option<Octets>,
+    /// How many times the body is repeated, for a large one.
+    #[serde(default = "once")]
+    pub times: usize,
     /// What must come back.
     #[serde(default)]
     pub expect: Expect,
@@ -239,6 +242,10 @@ pub struct Passing(pub Duration);
 
 fn ok() -> u16 {
     200
+}
+
+fn once() -> usize {
+    1
 }
 
 fn get() -> String {

@@ -75,6 +75,9 @@ impl GuestPluginContext for Plugin {
         if let Some(message) = &script.announce {
             logging::log(Level::Info, &format!("configure: {message}"));
         }
+        if script.trap {
+            core::arch::wasm32::unreachable();
+        }
         if let Some(reason) = script.refuse {
             return Err(reason);
         }

@@ -15,6 +15,8 @@ pub struct Script {
     pub announce_drop: bool,
     /// Refuse the configuration for this reason.
     pub refuse: Option<String>,
+    /// Trap instead of reading on.
+    pub trap: bool,
     /// Steps for the constructor of the filter.
     pub constructor: Vec<Step>,
     /// Steps for the callback of this name, as all that follow.
