@@ -2,7 +2,10 @@
 
 use crate::error::AdaptError;
 use crate::link::body::{Body, Ref, func_of};
-use crate::link::graph::{Code, Const, Element, ElementMode, FuncId, Graph, unlinkable};
+use crate::link::graph::{
+    Code, Const, DataId, Element, ElementId, ElementMode, FuncId, GlobalId, Graph, TableId, TypeId,
+    unlinkable,
+};
 use crate::link::reach::Reached;
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
@@ -120,12 +123,12 @@ impl Layout {
 
     /// An instruction with everything in its place.
     fn instruction(&self, to: Ref) -> Result<Instruction<'static>, AdaptError> {
-        let ty = |id: crate::link::graph::TypeId| place(&self.types, id.0);
+        let ty = |id: TypeId| place(&self.types, id.0);
         let block = |id| Ok::<_, AdaptError>(wasm_encoder::BlockType::FunctionType(ty(id)?));
-        let table = |id: crate::link::graph::TableId| place(&self.tables, id.0);
-        let element = |id: crate::link::graph::ElementId| place(&self.elements, id.0);
-        let data = |id: crate::link::graph::DataId| place(&self.data, id.0);
-        let global = |id: crate::link::graph::GlobalId| place(&self.globals, id.0);
+        let table = |id: TableId| place(&self.tables, id.0);
+        let element = |id: ElementId| place(&self.elements, id.0);
+        let data = |id: DataId| place(&self.data, id.0);
+        let global = |id: GlobalId| place(&self.globals, id.0);
         Ok(match to {
             Ref::Call(id) => Instruction::Call(self.func(id)?),
             Ref::Func(id) => Instruction::RefFunc(self.func(id)?),
@@ -323,10 +326,11 @@ fn elements(
         .iter()
         .filter_map(|id| graph.elements.get(id.at()))
     {
-        declared.extend(element.items.iter().filter_map(func_of));
-        let items = items(element, layout)?;
         match element.mode {
             ElementMode::Active { table, offset } => {
+                let items = filled(graph, reached, element, table);
+                declared.extend(items.iter().filter_map(func_of));
+                let items = self::items(element.ty, &items, layout)?;
                 let table = place(&layout.tables, table.0)?;
                 section.active(
                     (table != 0).then_some(table),
@@ -335,10 +339,12 @@ fn elements(
                 );
             }
             ElementMode::Passive => {
-                section.passive(items);
+                declared.extend(element.items.iter().filter_map(func_of));
+                section.passive(items(element.ty, &element.items, layout)?);
             }
             ElementMode::Declared => {
-                section.declared(items);
+                declared.extend(element.items.iter().filter_map(func_of));
+                section.declared(items(element.ty, &element.items, layout)?);
             }
         }
     }
@@ -356,9 +362,22 @@ fn elements(
     Ok(())
 }
 
-fn items(element: &Element, layout: &Layout) -> Result<Elements<'static>, AdaptError> {
-    let funcs: Option<Vec<_>> = element.items.iter().map(func_of).collect();
-    Ok(match funcs.filter(|_| element.ty == RefType::FUNCREF) {
+/// The items of a segment. In the place of a function that is gone is one of a type by which nothing is called, so that
+/// a call still traps for the same reason; that takes less room than a segment with holes.
+fn filled(graph: &Graph<'_>, reached: &Reached, element: &Element, table: TableId) -> Vec<Const> {
+    let filler = reached
+        .uncalled(graph, table)
+        .map_or(Const::Null(element.ty), Const::Func);
+    let or_filler = |item: &Const| match func_of(item) {
+        Some(func) if !reached.funcs.contains(&func) => filler,
+        _ => *item,
+    };
+    element.items.iter().map(or_filler).collect()
+}
+
+fn items(ty: RefType, items: &[Const], layout: &Layout) -> Result<Elements<'static>, AdaptError> {
+    let funcs: Option<Vec<_>> = items.iter().map(func_of).collect();
+    Ok(match funcs.filter(|_| ty == RefType::FUNCREF) {
         Some(funcs) => {
             let funcs = funcs
                 .into_iter()
@@ -367,9 +386,8 @@ fn items(element: &Element, layout: &Layout) -> Result<Elements<'static>, AdaptE
             Elements::Functions(Cow::Owned(funcs))
         }
         None => {
-            let ty = encoded(RoundtripReencoder.ref_type(element.ty))?;
-            let items = element
-                .items
+            let ty = encoded(RoundtripReencoder.ref_type(ty))?;
+            let items = items
                 .iter()
                 .map(|item| layout.constant(*item))
                 .collect::<Result<Vec<_>, _>>()?;

@@ -1,7 +1,8 @@
 //! Dead code elimination over the whole graph: what stays is what the module's exports reach.
 //!
-//! A table that is reached keeps all its functions alive, since who is called through it is not known. Data that is
-//! written at instantiation stays, since who reads it is not known.
+//! A table that is reached keeps those of its functions alive that have a type by which something is called through it;
+//! a call by another type traps whether the function is there or not. Data that is written at instantiation stays, since
+//! who reads it is not known.
 
 use crate::error::AdaptError;
 use crate::link::body::{self, Ref, func_of};
@@ -30,6 +31,10 @@ pub struct Reached {
     pub referenced: BTreeSet<FuncId>,
     /// Whether a body speaks of a data segment.
     pub data_is_counted: bool,
+    /// The types by which functions are called through each table.
+    called: BTreeSet<(TableId, TypeId)>,
+    /// Tables that are not only called through.
+    open: BTreeSet<TableId>,
     left: Vec<FuncId>,
 }
 
@@ -91,6 +96,15 @@ fn decode<'a>(
 // === impl Reached ===
 
 impl Reached {
+    /// A function that stays and has a type by which nothing is called through `table`.
+    pub fn uncalled(&self, graph: &Graph<'_>, table: TableId) -> Option<FuncId> {
+        let is_uncalled = |id: &&FuncId| {
+            let func = graph.funcs.get(id.at());
+            func.is_some_and(|func| !self.called.contains(&(table, func.ty)))
+        };
+        self.funcs.iter().find(is_uncalled).copied()
+    }
+
     fn func(&mut self, id: FuncId) {
         if self.funcs.insert(id) {
             self.left.push(id);
@@ -107,22 +121,25 @@ impl Reached {
             Ref::CallIndirect(ty, table) => {
                 self.types.insert(ty);
                 self.table(graph, table);
+                if self.called.insert((table, ty)) {
+                    self.items(graph, table);
+                }
             }
             Ref::Block(ty) | Ref::Loop(ty) | Ref::If(ty) => {
                 self.types.insert(ty);
             }
             Ref::GlobalGet(global) | Ref::GlobalSet(global) => self.global(graph, global),
+            Ref::TableSize(table) => self.table(graph, table),
             Ref::TableGet(table)
             | Ref::TableSet(table)
-            | Ref::TableSize(table)
             | Ref::TableGrow(table)
-            | Ref::TableFill(table) => self.table(graph, table),
+            | Ref::TableFill(table) => self.open_table(graph, table),
             Ref::TableCopy(to, from) => {
-                self.table(graph, to);
-                self.table(graph, from);
+                self.open_table(graph, to);
+                self.open_table(graph, from);
             }
             Ref::TableInit(table, element) => {
-                self.table(graph, table);
+                self.open_table(graph, table);
                 self.element(graph, element);
             }
             Ref::ElemDrop(element) => self.element(graph, element),
@@ -157,6 +174,30 @@ impl Reached {
         }
     }
 
+    /// A table whose slots are moved about: any of its functions may be called, or compared, anywhere.
+    fn open_table(&mut self, graph: &Graph<'_>, id: TableId) {
+        self.table(graph, id);
+        if self.open.insert(id) {
+            self.items(graph, id);
+        }
+    }
+
+    /// Finds out anew which functions of a table can be called.
+    fn items(&mut self, graph: &Graph<'_>, id: TableId) {
+        for element in &graph.elements {
+            if !matches!(element.mode, ElementMode::Active { table, .. } if table == id) {
+                continue;
+            }
+            for func in element.items.iter().filter_map(func_of) {
+                let ty = graph.funcs.get(func.at()).map(|func| func.ty);
+                let is_called = ty.is_some_and(|ty| self.called.contains(&(id, ty)));
+                if is_called || self.open.contains(&id) {
+                    self.func(func);
+                }
+            }
+        }
+    }
+
     fn element(&mut self, graph: &Graph<'_>, id: ElementId) {
         if !self.elements.insert(id) {
             return;
@@ -164,11 +205,13 @@ impl Reached {
         let Some(element) = graph.elements.get(id.at()) else {
             return;
         };
-        if let ElementMode::Active { table, .. } = element.mode {
-            self.table(graph, table);
-        }
-        for func in element.items.iter().filter_map(func_of) {
-            self.func(func);
+        match element.mode {
+            ElementMode::Active { table, .. } => self.table(graph, table),
+            ElementMode::Passive | ElementMode::Declared => {
+                for func in element.items.iter().filter_map(func_of) {
+                    self.func(func);
+                }
+            }
         }
     }
 }
