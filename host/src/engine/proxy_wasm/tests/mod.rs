@@ -1,0 +1,146 @@
+//! The engine against modules in text form: what loads, what is refused, and what hostile modules get.
+
+mod calls;
+mod hostile;
+mod starting;
+
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderValue;
+
+use crate::ManualClock;
+use crate::fields::{Fields, Name};
+use crate::limits::Limits;
+use crate::logs::{LogLine, LogSink};
+use crate::plugin::PluginSpec;
+use crate::runtime::{LoadError, Runtime, RuntimeConfig, StartError, WorkerChain};
+use crate::stream::{Effect, Stream};
+
+#[derive(Default)]
+struct Lines(Mutex<Vec<String>>);
+
+impl LogSink for Lines {
+    fn line(&self, line: &LogLine<'_>) {
+        self.0
+            .lock()
+            .unwrap()
+            .push(format!("{} {}", line.level, line.message));
+    }
+}
+
+impl Lines {
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+/// A worker with one plugin, and its log.
+struct Home {
+    chain: WorkerChain,
+    lines: Arc<Lines>,
+}
+
+fn plugin(text: &str) -> PluginSpec {
+    PluginSpec::new("plugin", wat::parse_str(text).unwrap())
+}
+
+fn load(spec: PluginSpec) -> Result<crate::Chain, LoadError> {
+    Runtime::new(RuntimeConfig::new(Arc::new(Lines::default())))
+        .unwrap()
+        .load(&[spec])
+}
+
+fn try_start(spec: PluginSpec) -> Result<Home, StartError> {
+    let lines = Arc::new(Lines::default());
+    let config = RuntimeConfig {
+        clock: Arc::new(ManualClock::new(42)),
+        ..RuntimeConfig::new(lines.clone())
+    };
+    let chain = Runtime::new(config)
+        .unwrap()
+        .load(&[spec])
+        .unwrap()
+        .start_worker(0)?;
+    Ok(Home { chain, lines })
+}
+
+fn start(spec: PluginSpec) -> Home {
+    try_start(spec).unwrap_or_else(|error| panic!("{error}"))
+}
+
+impl Home {
+    fn open(&self) -> Stream {
+        self.chain.open(Rc::new(|| ()))
+    }
+
+    /// The effects of one request without a body, and its log.
+    fn request(&self) -> (Vec<Effect>, Vec<String>) {
+        let mut stream = self.open();
+        stream.request_headers(request(), true);
+        let effects = std::iter::from_fn(|| stream.next_effect()).collect();
+        stream.finish();
+        (effects, self.lines.take())
+    }
+}
+
+fn request() -> Fields {
+    let list = [
+        (":authority", "a"),
+        (":path", "/"),
+        (":method", "GET"),
+        (":scheme", "http"),
+        ("x", "1"),
+        ("x", "2"),
+    ];
+    list.into_iter()
+        .map(|(name, value)| {
+            (
+                Name::parse(name.as_bytes()).unwrap(),
+                HeaderValue::from_static(value),
+            )
+        })
+        .collect()
+}
+
+fn status(effects: &[Effect]) -> Option<u16> {
+    match effects {
+        [Effect::ResponseHeaders { fields, end: true }] => Some(fields.status().unwrap().as_u16()),
+        _ => None,
+    }
+}
+
+/// A module of ABI 0.2.1 around these parts. Its allocator gives what is at 0x8000 and on.
+fn module(parts: &str) -> String {
+    format!(
+        r#"(module
+            {parts}
+            (memory (export "memory") 1)
+            (global $next (mut i32) (i32.const 0x8000))
+            (func (export "proxy_abi_version_0_2_1"))
+            (func (export "proxy_on_memory_allocate") (param $size i32) (result i32)
+                (global.get $next)
+                (global.set $next (i32.add (global.get $next) (local.get $size))))
+        )"#
+    )
+}
+
+/// A module whose request headers callback is this, after these imports. `$say` logs bytes at an address; `$status` logs one
+/// digit.
+fn callback(imports: &str, body: &str) -> String {
+    module(&format!(
+        r#"(import "env" "proxy_log" (func $log (param i32 i32 i32) (result i32)))
+           {imports}
+           (func $say (param $at i32) (param $size i32)
+               (drop (call $log (i32.const 2) (local.get $at) (local.get $size))))
+           (func $status (param $status i32)
+               (i32.store8 (i32.const 0x7f00) (i32.add (i32.const 0x30) (i32.div_u (local.get $status) (i32.const 10))))
+               (i32.store8 (i32.const 0x7f01) (i32.add (i32.const 0x30) (i32.rem_u (local.get $status) (i32.const 10))))
+               (call $say (i32.const 0x7f00) (i32.const 2)))
+           (func (export "proxy_on_request_headers") (param $context i32) (param $count i32) (param $end i32) (result i32)
+               {body}
+               (i32.const 0))"#
+    ))
+}

@@ -1,0 +1,224 @@
+//! Responses that are not upstream's, and resets.
+
+use super::*;
+
+#[test]
+fn local_response_passes_back_through_the_plugins_that_saw_the_request() {
+    let script = Scripted::default().on(1, Phase::RequestHeaders, answer_with(403));
+    let chain = chain(&script, &[RELOAD, RELOAD, RELOAD]);
+    let mut stream = open(&chain);
+    stream.request_headers(request(), false);
+    stream.request_body(bytes("dropped"), true);
+    assert_eq!(
+        drain(&mut stream),
+        ["response-headers:403", "response-body:no:end"]
+    );
+    stream.finish();
+    assert_eq!(
+        script.seen(),
+        [
+            "0:open",
+            "0:request-headers",
+            "1:open",
+            "1:request-headers",
+            "1:response-headers",
+            "0:response-headers",
+            "1:response-body:2:end",
+            "0:response-body:2:end",
+            "0:log",
+            "1:log",
+            "2:open",
+            "2:log",
+            "0:close",
+            "1:close",
+            "2:close"
+        ]
+    );
+}
+
+#[test]
+fn local_response_stops_its_phase_whatever_is_returned() {
+    let script = Scripted::default().on(0, Phase::RequestHeaders, |context| {
+        answer_with(403)(context)?;
+        Ok(Action::Continue)
+    });
+    let chain = chain(&script, &[RELOAD, RELOAD]);
+    let mut stream = open(&chain);
+    stream.request_headers(request(), true);
+    assert_eq!(
+        drain(&mut stream),
+        ["response-headers:403", "response-body:no:end"]
+    );
+}
+
+#[test]
+fn local_response_can_be_changed_on_its_way() {
+    let script = Scripted::default()
+        .on(0, Phase::RequestHeaders, answer_with(403))
+        .on(0, Phase::ResponseHeaders, |context| {
+            http_fields::append(
+                stream_of(context),
+                FieldMap::ResponseHeaders,
+                b"added",
+                b"1",
+            )
+            .unwrap();
+            Ok(Action::Continue)
+        });
+    let chain = chain(&script, &[RELOAD]);
+    let mut stream = open(&chain);
+    stream.request_headers(request(), true);
+    let Some(Effect::ResponseHeaders { fields, end: false }) = stream.next_effect() else {
+        panic!("no head")
+    };
+    let names: Vec<&str> = fields.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(
+        names,
+        [":status", "x", "content-length", "content-type", "added"]
+    );
+}
+
+#[test]
+fn local_response_of_a_response_callback_passes_no_further_callbacks() {
+    let script = Scripted::default().on(1, Phase::ResponseHeaders, answer_with(500));
+    let chain = chain(&script, &[RELOAD, RELOAD]);
+    let mut stream = open(&chain);
+    stream.request_headers(request(), true);
+    stream.response_headers(response(), false);
+    stream.response_body(bytes("upstream"), true);
+    assert_eq!(
+        drain(&mut stream),
+        [
+            "request-headers:end",
+            "response-headers:500",
+            "response-body:no:end"
+        ]
+    );
+    let seen = script.seen();
+    assert_eq!(seen.last().unwrap(), "1:response-headers");
+}
+
+#[test]
+fn local_response_is_refused_once_the_head_is_downstream() {
+    let script = Scripted::default().on(0, Phase::ResponseBody, |context| {
+        let sent =
+            local_responses::send(stream_of(context), 403, [].into_iter(), Bytes::new(), None);
+        assert_eq!(sent, Err(crate::hostcalls::Error::NotAvailable));
+        Ok(Action::Continue)
+    });
+    let chain = chain(&script, &[RELOAD]);
+    let mut stream = open(&chain);
+    stream.request_headers(request(), true);
+    stream.response_headers(response(), false);
+    stream.response_body(bytes("a"), true);
+    assert_eq!(
+        drain(&mut stream),
+        [
+            "request-headers:end",
+            "response-headers:200",
+            "response-body:a:end"
+        ]
+    );
+}
+
+#[test]
+fn late_unchecked_response_resets() {
+    let script = Scripted::default().on(0, Phase::ResponseBody, |context| {
+        local_responses::send_unchecked(
+            stream_of(context),
+            403,
+            [].into_iter(),
+            Bytes::new(),
+            u32::MAX,
+        )
+        .unwrap();
+        Ok(Action::Continue)
+    });
+    let chain = chain(&script, &[RELOAD]);
+    let mut stream = open(&chain);
+    stream.request_headers(request(), true);
+    stream.response_headers(response(), false);
+    stream.response_body(bytes("a"), true);
+    assert_eq!(
+        drain(&mut stream),
+        ["request-headers:end", "response-headers:200", "reset"]
+    );
+}
+
+#[test]
+fn second_local_response_is_refused() {
+    let script = Scripted::default()
+        .on(0, Phase::RequestHeaders, answer_with(403))
+        .on(0, Phase::ResponseHeaders, |context| {
+            let again =
+                local_responses::send(stream_of(context), 500, [].into_iter(), Bytes::new(), None);
+            assert_eq!(again, Err(crate::hostcalls::Error::NotAvailable));
+            Ok(Action::Continue)
+        });
+    let chain = chain(&script, &[RELOAD]);
+    let mut stream = open(&chain);
+    stream.request_headers(request(), true);
+    assert_eq!(
+        drain(&mut stream),
+        ["response-headers:403", "response-body:no:end"]
+    );
+}
+
+#[test]
+fn upstream_failure_passes_the_response_callbacks() {
+    let script = Scripted::default();
+    let chain = chain(&script, &[RELOAD]);
+    let mut stream = open(&chain);
+    stream.request_headers(request(), true);
+    stream.fail_upstream(503, bytes("down"));
+    stream.fail_upstream(503, bytes("again"));
+    stream.response_headers(response(), true);
+    assert_eq!(
+        drain(&mut stream),
+        [
+            "request-headers:end",
+            "response-headers:503",
+            "response-body:down:end"
+        ]
+    );
+    assert_eq!(
+        script.seen()[2..],
+        ["0:response-headers", "0:response-body:4:end"]
+    );
+}
+
+#[test]
+fn response_without_status_becomes_502() {
+    let script = Scripted::default().on(0, Phase::ResponseHeaders, |context| {
+        http_fields::remove(stream_of(context), FieldMap::ResponseHeaders, b":status").unwrap();
+        Ok(Action::Continue)
+    });
+    let chain = chain(&script, &[RELOAD]);
+    let mut stream = open(&chain);
+    stream.request_headers(request(), true);
+    stream.response_headers(response(), true);
+    assert_eq!(
+        drain(&mut stream)[1..],
+        [
+            "response-headers:502",
+            "response-body:missing required header: :status:end"
+        ]
+    );
+}
+
+#[test]
+fn reset_breaks_off() {
+    let script = Scripted::default().on(0, Phase::RequestBody, |context| {
+        stream_control::reset(stream_of(context)).unwrap();
+        Ok(Action::Continue)
+    });
+    let chain = chain(&script, &[RELOAD]);
+    let mut stream = open(&chain);
+    stream.request_headers(request(), false);
+    stream.request_body(bytes("a"), false);
+    stream.request_body(bytes("b"), true);
+    stream.response_headers(response(), true);
+    assert_eq!(drain(&mut stream), ["request-headers", "reset"]);
+    stream.finish();
+    assert_eq!(script.seen()[3..], ["0:log", "0:close"]);
+}

@@ -1,0 +1,223 @@
+//! Instances that trap, and other streams' callbacks.
+
+use super::*;
+
+#[test]
+fn callback_resumes_another_stream_and_wakes_it() {
+    let first: Arc<Mutex<Option<u32>>> = Arc::default();
+    let script = Scripted::default().on(0, Phase::RequestHeaders, {
+        let around: RefCell<Option<()>> = RefCell::new(None);
+        move |context| {
+            around.replace(Some(()));
+            let mut first = first.lock().unwrap();
+            match *first {
+                None => *first = Some(context.id),
+                Some(_) => FIRST.with_borrow(|it| {
+                    stream_control::resume(it.as_ref().unwrap(), Direction::Request).unwrap();
+                }),
+            }
+            Ok(if context.id == first.unwrap() {
+                Action::Pause
+            } else {
+                Action::Continue
+            })
+        }
+    });
+    thread_local! {
+        static FIRST: RefCell<Option<StreamContext>> = const { RefCell::new(None) };
+    }
+    let chain = chain(&script, &[RELOAD]);
+    let woken = Rc::new(Cell::new(0));
+    let mut paused = chain.open(Rc::new({
+        let woken = woken.clone();
+        move || woken.set(woken.get() + 1)
+    }));
+    paused.request_headers(request(), true);
+    assert_eq!(drain(&mut paused), [""; 0]);
+    FIRST.set(Some(StreamContext {
+        shared: paused.shared.clone(),
+        filter: 0,
+    }));
+    let mut other = open(&chain);
+    other.request_headers(request(), true);
+    assert_eq!(drain(&mut other), ["request-headers:end"]);
+    assert_eq!(woken.get(), 1);
+    assert_eq!(drain(&mut paused), ["request-headers:end"]);
+    FIRST.take();
+}
+
+#[test]
+fn ended_stream_is_closed() {
+    let script = Scripted::default();
+    let chain = chain(&script, &[RELOAD]);
+    let mut stream = open(&chain);
+    stream.request_headers(request(), true);
+    let kept = StreamContext {
+        shared: stream.shared.clone(),
+        filter: 0,
+    };
+    stream.finish();
+    let closed = Err(crate::hostcalls::Error::Closed);
+    assert_eq!(
+        http_fields::read(&kept, FieldMap::RequestHeaders, Fields::len),
+        Err(crate::hostcalls::Error::Closed)
+    );
+    assert_eq!(
+        http_fields::append(&kept, FieldMap::RequestHeaders, b"a", b"b"),
+        closed
+    );
+    assert_eq!(
+        http_bodies::append(&kept, Direction::Request, Bytes::new()),
+        closed
+    );
+    assert_eq!(stream_control::resume(&kept, Direction::Request), closed);
+    assert_eq!(stream_control::reset(&kept), closed);
+    assert_eq!(
+        local_responses::send(&kept, 200, [].into_iter(), Bytes::new(), None),
+        closed
+    );
+}
+
+// === Failure ===
+
+fn traps(_: &Context) -> Result<Action, Trap> {
+    Err(Trap::new("it is broken"))
+}
+
+#[test]
+fn trap_is_answered_503_and_the_next_stream_has_a_fresh_instance() {
+    let script = Scripted::default();
+    let once = Cell::new(true);
+    let script = script.on(0, Phase::RequestHeaders, move |context| {
+        match once.replace(false) {
+            true => traps(context),
+            false => Ok(Action::Continue),
+        }
+    });
+    let logs = Arc::new(Collected::default());
+    let chain = chain_with(&script, &[RELOAD], logs.clone())
+        .start_worker(0)
+        .unwrap();
+    let mut stream = open(&chain);
+    stream.request_headers(request(), true);
+    assert_eq!(drain(&mut stream), ["response-headers:503:end"]);
+    assert_eq!(*logs.0.lock().unwrap(), ["p0 critical it is broken"]);
+    stream.finish();
+    // The dead instance is called no more.
+    assert_eq!(script.seen(), ["0:open", "0:request-headers:end"]);
+    let mut next = open(&chain);
+    next.request_headers(request(), true);
+    assert_eq!(drain(&mut next), ["request-headers:end"]);
+    assert_eq!(script.0.lock().unwrap().instances, 2);
+}
+
+#[test]
+fn trap_takes_paused_streams_of_the_instance_down() {
+    let calls = Cell::new(0);
+    let script = Scripted::default().on(0, Phase::RequestHeaders, move |context| {
+        match calls.replace(calls.get() + 1) {
+            0 => Ok(Action::Pause),
+            _ => traps(context),
+        }
+    });
+    let chain = chain(&script, &[RELOAD]);
+    let woken = Rc::new(Cell::new(false));
+    let mut paused = chain.open(Rc::new({
+        let woken = woken.clone();
+        move || woken.set(true)
+    }));
+    paused.request_headers(request(), true);
+    let mut trapping = open(&chain);
+    trapping.request_headers(request(), true);
+    assert_eq!(drain(&mut trapping), ["response-headers:503:end"]);
+    assert!(woken.get());
+    assert_eq!(drain(&mut paused), ["response-headers:503:end"]);
+}
+
+#[test]
+fn open_plugin_lets_pass_after_a_trap() {
+    let script = Scripted::default().on(0, Phase::RequestHeaders, traps);
+    let chain = chain(&script, &[FailPolicy::Open]);
+    for _ in 0..2 {
+        let mut stream = open(&chain);
+        stream.request_headers(request(), false);
+        stream.request_body(bytes("a"), true);
+        stream.response_headers(response(), true);
+        assert_eq!(
+            drain(&mut stream),
+            [
+                "request-headers",
+                "request-body:a:end",
+                "response-headers:200:end"
+            ]
+        );
+    }
+    assert_eq!(script.0.lock().unwrap().instances, 1);
+}
+
+#[test]
+fn closed_plugin_stays_failed() {
+    let script = Scripted::default().on(0, Phase::ResponseHeaders, traps);
+    let chain = chain(&script, &[FailPolicy::Closed]);
+    let mut stream = open(&chain);
+    stream.request_headers(request(), true);
+    stream.response_headers(response(), true);
+    assert_eq!(
+        drain(&mut stream),
+        ["request-headers:end", "response-headers:503:end"]
+    );
+    let mut next = open(&chain);
+    next.request_headers(request(), true);
+    assert_eq!(drain(&mut next), ["response-headers:503:end"]);
+    assert_eq!(script.0.lock().unwrap().instances, 1);
+}
+
+#[test]
+fn trap_after_the_head_went_resets() {
+    let script = Scripted::default().on(0, Phase::ResponseBody, traps);
+    let chain = chain(&script, &[RELOAD]);
+    let mut stream = open(&chain);
+    stream.request_headers(request(), true);
+    stream.response_headers(response(), false);
+    stream.response_body(bytes("a"), true);
+    assert_eq!(
+        drain(&mut stream),
+        ["request-headers:end", "response-headers:200", "reset"]
+    );
+}
+
+#[test]
+fn instance_that_cannot_be_started_again_is_closed_for_a_while() {
+    let script = Scripted::default().on(0, Phase::RequestHeaders, traps);
+    let logs = Arc::new(Collected::default());
+    let chain = chain_with(&script, &[RELOAD], logs.clone())
+        .start_worker(0)
+        .unwrap();
+    let mut stream = open(&chain);
+    stream.request_headers(request(), true);
+    script.0.lock().unwrap().refuse = Some("no more".to_owned());
+    for _ in 0..3 {
+        let mut stream = open(&chain);
+        stream.request_headers(request(), true);
+        assert_eq!(drain(&mut stream), ["response-headers:503:end"]);
+    }
+    // One attempt, and not another one with each stream.
+    assert_eq!(script.0.lock().unwrap().instances, 2);
+    let logs = logs.0.lock().unwrap();
+    assert_eq!(
+        logs[1],
+        "p0 critical cannot be started again: plugin `p0` refuses its configuration: no more"
+    );
+}
+
+#[test]
+fn refused_configuration_is_an_error_with_its_reason() {
+    let script = Scripted::default();
+    script.0.lock().unwrap().refuse = Some("rules[2].limit: expected a positive number".to_owned());
+    let chain = chain_with(&script, &[RELOAD], Arc::default());
+    let error = chain.start_worker(0).map(|_| ()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "plugin `p0` refuses its configuration: rules[2].limit: expected a positive number"
+    );
+}

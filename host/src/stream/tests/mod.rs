@@ -1,0 +1,324 @@
+//! The state machine against plugins that do what a test scripts: no WebAssembly here.
+
+mod answers;
+mod failures;
+mod passing;
+mod phases;
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use http::HeaderValue;
+
+use super::*;
+use crate::clock::ManualClock;
+use crate::engine::vm::{StreamContext, Surroundings};
+use crate::engine::{self, Action, Callbacks, Trap};
+use crate::hostcalls::{http_bodies, http_fields, local_responses, stream_control};
+use crate::logs::{LogLine, LogSink};
+use crate::plugin::{EngineKind, FailPolicy, PluginSpec};
+use crate::runtime::{Chain, RuntimeConfig, WorkerChain};
+use crate::worker::{Loaded, LoadedModule, LoadedPlugin};
+
+// === The scripted plugins ===
+
+/// What a plugin does in one callback.
+type Step = Box<dyn FnMut(&Context) -> Result<Action, Trap> + Send>;
+
+/// What the plugins of a test do, and what was seen: `plugin:phase[:size][:end]`.
+#[derive(Default)]
+struct Script {
+    steps: Vec<(usize, Phase, Step)>,
+    seen: Vec<String>,
+    instances: usize,
+    refuse: Option<String>,
+}
+
+#[derive(Clone, Default)]
+struct Scripted(Arc<Mutex<Script>>);
+
+impl Scripted {
+    fn on(
+        self,
+        plugin: usize,
+        phase: Phase,
+        step: impl FnMut(&Context) -> Result<Action, Trap> + Send + 'static,
+    ) -> Self {
+        self.0
+            .lock()
+            .unwrap()
+            .steps
+            .push((plugin, phase, Box::new(step)));
+        self
+    }
+
+    /// Each call of the callback answers the next of these, the last for ever.
+    fn answers(self, plugin: usize, phase: Phase, actions: &[Action]) -> Self {
+        let mut actions: VecDeque<Action> = actions.iter().copied().collect();
+        self.on(plugin, phase, move |_| {
+            Ok(if actions.len() > 1 {
+                actions.pop_front()
+            } else {
+                actions.front().copied()
+            }
+            .unwrap())
+        })
+    }
+
+    fn seen(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap().seen)
+    }
+
+    fn run(&self, context: &Context, phase: Phase, what: String) -> Result<Action, Trap> {
+        let mut script = self.0.lock().unwrap();
+        let plugin = context.plugin;
+        script.seen.push(format!("{plugin}:{what}"));
+        let index = script
+            .steps
+            .iter()
+            .position(|(whose, when, _)| *whose == plugin && *when == phase);
+        let Some(index) = index else {
+            return Ok(Action::Continue);
+        };
+        let (_, _, mut step) = script.steps.swap_remove(index);
+        drop(script);
+        let result = step(context);
+        self.0.lock().unwrap().steps.push((plugin, phase, step));
+        result
+    }
+}
+
+impl engine::Compiled for Scripted {
+    fn callbacks(&self) -> Callbacks {
+        use Phase::*;
+        [
+            RequestHeaders,
+            RequestBody,
+            RequestTrailers,
+            ResponseHeaders,
+            ResponseBody,
+            ResponseTrailers,
+            Log,
+        ]
+        .into_iter()
+        .fold(Callbacks::default(), Callbacks::with)
+    }
+
+    fn instantiate(&self, _: &Rc<Surroundings>) -> Result<Box<dyn engine::Instance>, Trap> {
+        self.0.lock().unwrap().instances += 1;
+        Ok(Box::new(self.clone()))
+    }
+}
+
+impl engine::Instance for Scripted {
+    fn configure(&mut self, _: &Context, _: &[u8]) -> Result<Result<(), String>, Trap> {
+        Ok(self.0.lock().unwrap().refuse.clone().map_or(Ok(()), Err))
+    }
+
+    fn open(&mut self, context: &Context) -> Result<usize, Trap> {
+        self.0
+            .lock()
+            .unwrap()
+            .seen
+            .push(format!("{}:open", context.plugin));
+        Ok(0)
+    }
+
+    fn headers(
+        &mut self,
+        filter: engine::Filter<'_>,
+        half: Direction,
+        _: u32,
+        end: bool,
+    ) -> Result<Action, Trap> {
+        let (phase, name) = match half {
+            Direction::Request => (Phase::RequestHeaders, "request-headers"),
+            Direction::Response => (Phase::ResponseHeaders, "response-headers"),
+        };
+        self.run(
+            filter.context,
+            phase,
+            format!("{name}{}", if end { ":end" } else { "" }),
+        )
+    }
+
+    fn body(
+        &mut self,
+        filter: engine::Filter<'_>,
+        half: Direction,
+        size: u32,
+        end: bool,
+    ) -> Result<Action, Trap> {
+        let name = match half {
+            Direction::Request => "request-body",
+            Direction::Response => "response-body",
+        };
+        self.run(
+            filter.context,
+            half.body_phase(),
+            format!("{name}:{size}{}", if end { ":end" } else { "" }),
+        )
+    }
+
+    fn trailers(
+        &mut self,
+        filter: engine::Filter<'_>,
+        half: Direction,
+        _: u32,
+    ) -> Result<Action, Trap> {
+        let (phase, name) = match half {
+            Direction::Request => (Phase::RequestTrailers, "request-trailers"),
+            Direction::Response => (Phase::ResponseTrailers, "response-trailers"),
+        };
+        self.run(filter.context, phase, name.to_owned())
+    }
+
+    fn log(&mut self, filter: engine::Filter<'_>) -> Result<(), Trap> {
+        self.run(filter.context, Phase::Log, "log".to_owned())
+            .map(|_| ())
+    }
+
+    fn close(&mut self, filter: engine::Filter<'_>) -> Result<(), Trap> {
+        self.0
+            .lock()
+            .unwrap()
+            .seen
+            .push(format!("{}:close", filter.context.plugin));
+        Ok(())
+    }
+}
+
+#[derive(Default)]
+struct Collected(Mutex<Vec<String>>);
+
+impl LogSink for Collected {
+    fn line(&self, line: &LogLine<'_>) {
+        self.0
+            .lock()
+            .unwrap()
+            .push(format!("{} {} {}", line.plugin, line.level, line.message));
+    }
+}
+
+/// A chain of plugins with these policies, all in one instance.
+fn chain(script: &Scripted, policies: &[FailPolicy]) -> WorkerChain {
+    chain_with(script, policies, Arc::new(Collected::default()))
+        .start_worker(0)
+        .unwrap()
+}
+
+fn chain_with(script: &Scripted, policies: &[FailPolicy], logs: Arc<Collected>) -> Chain {
+    let plugins = policies
+        .iter()
+        .enumerate()
+        .map(|(place, policy)| LoadedPlugin {
+            spec: PluginSpec {
+                fail_policy: *policy,
+                ..PluginSpec::new(format!("p{place}"), Bytes::new())
+            },
+            engine: EngineKind::Component,
+            module: 0,
+            place,
+        })
+        .collect();
+    let mut modules = vec![LoadedModule {
+        compiled: Arc::new(script.clone()),
+        plugins: (0..policies.len()).collect(),
+    }];
+    modules.retain(|module| !module.plugins.is_empty());
+    let config = RuntimeConfig {
+        clock: Arc::new(ManualClock::new(0)),
+        buffer: 10,
+        ..RuntimeConfig::new(logs)
+    };
+    Chain::of(Loaded {
+        config,
+        plugins,
+        modules,
+    })
+}
+
+fn open(chain: &WorkerChain) -> Stream {
+    chain.open(Rc::new(|| ()))
+}
+
+fn fields(list: &[(&str, &str)]) -> Fields {
+    list.iter()
+        .map(|(name, value)| {
+            (
+                crate::Name::parse(name.as_bytes()).unwrap(),
+                HeaderValue::from_str(value).unwrap(),
+            )
+        })
+        .collect()
+}
+
+fn request() -> Fields {
+    fields(&[
+        (":authority", "a"),
+        (":path", "/"),
+        (":method", "GET"),
+        (":scheme", "http"),
+    ])
+}
+
+fn response() -> Fields {
+    fields(&[(":status", "200"), ("x", "upstream")])
+}
+
+/// The effects, as words.
+fn drain(stream: &mut Stream) -> Vec<String> {
+    let mut words = Vec::new();
+    let end = |end: bool| if end { ":end" } else { "" };
+    let text = |data: Bytes| String::from_utf8(data.to_vec()).unwrap();
+    while let Some(effect) = stream.next_effect() {
+        words.push(match effect {
+            Effect::RequestHeaders { end: last, .. } => format!("request-headers{}", end(last)),
+            Effect::RequestBody { data, end: last } => {
+                format!("request-body:{}{}", text(data), end(last))
+            }
+            Effect::RequestTrailers(_) => "request-trailers".to_owned(),
+            Effect::ResponseHeaders { fields, end: last } => {
+                format!(
+                    "response-headers:{}{}",
+                    fields.status().unwrap().as_u16(),
+                    end(last)
+                )
+            }
+            Effect::ResponseBody { data, end: last } => {
+                format!("response-body:{}{}", text(data), end(last))
+            }
+            Effect::ResponseTrailers(_) => "response-trailers".to_owned(),
+            Effect::Reset => "reset".to_owned(),
+        });
+    }
+    words
+}
+
+fn bytes(text: &'static str) -> Bytes {
+    Bytes::from_static(text.as_bytes())
+}
+
+fn stream_of(context: &Context) -> &StreamContext {
+    context.stream.as_ref().unwrap()
+}
+
+fn answer_with(status: u16) -> impl FnMut(&Context) -> Result<Action, Trap> + Send + 'static {
+    move |context| {
+        let headers = [(&b"x"[..], &b"own"[..])];
+        local_responses::send(
+            stream_of(context),
+            status,
+            headers.into_iter(),
+            bytes("no"),
+            None,
+        )
+        .unwrap();
+        Ok(Action::Pause)
+    }
+}
+
+const RELOAD: FailPolicy = FailPolicy::Reload;

@@ -1,0 +1,359 @@
+//! What passes the chain, what pausing and resuming do, and what is too much to keep.
+
+use super::*;
+
+#[test]
+fn chain_is_passed_forth_and_back() {
+    let script = Scripted::default();
+    let chain = chain(&script, &[RELOAD, RELOAD]);
+    let mut stream = open(&chain);
+    stream.request_headers(request(), false);
+    stream.request_body(bytes("ab"), false);
+    stream.request_trailers(fields(&[("t", "1")]));
+    assert_eq!(
+        drain(&mut stream),
+        ["request-headers", "request-body:ab", "request-trailers"]
+    );
+    stream.response_headers(response(), false);
+    stream.response_body(bytes("cd"), true);
+    assert_eq!(
+        drain(&mut stream),
+        ["response-headers:200", "response-body:cd:end"]
+    );
+    stream.finish();
+    assert_eq!(
+        script.seen(),
+        [
+            "0:open",
+            "0:request-headers",
+            "1:open",
+            "1:request-headers",
+            "0:request-body:2",
+            "1:request-body:2",
+            "0:request-trailers",
+            "1:request-trailers",
+            "1:response-headers",
+            "0:response-headers",
+            "1:response-body:2:end",
+            "0:response-body:2:end",
+            "0:log",
+            "1:log",
+            "0:close",
+            "1:close"
+        ]
+    );
+}
+
+#[test]
+fn chain_without_plugins_hands_on() {
+    let chain = chain(&Scripted::default(), &[]);
+    let mut stream = open(&chain);
+    stream.request_headers(request(), true);
+    stream.response_headers(response(), false);
+    stream.response_body(bytes("x"), false);
+    stream.response_trailers(fields(&[("t", "1")]));
+    assert_eq!(
+        drain(&mut stream),
+        [
+            "request-headers:end",
+            "response-headers:200",
+            "response-body:x",
+            "response-trailers"
+        ]
+    );
+}
+
+#[test]
+fn end_without_bytes_is_seen() {
+    let script = Scripted::default();
+    let chain = chain(&script, &[RELOAD]);
+    let mut stream = open(&chain);
+    stream.request_headers(request(), false);
+    stream.request_body(Bytes::new(), false);
+    stream.request_body(Bytes::new(), true);
+    assert_eq!(drain(&mut stream), ["request-headers", "request-body::end"]);
+    assert_eq!(
+        script.seen(),
+        ["0:open", "0:request-headers", "0:request-body:0:end"]
+    );
+}
+
+// === Pausing ===
+
+#[test]
+fn pause_in_headers_stops_all_until_resumed() {
+    let script = Scripted::default().answers(0, Phase::RequestHeaders, &[Action::Pause]);
+    let chain = chain(&script, &[RELOAD, RELOAD]);
+    let mut stream = open(&chain);
+    stream.request_headers(request(), false);
+    stream.request_body(bytes("abc"), false);
+    stream.request_body(bytes("de"), true);
+    assert_eq!(drain(&mut stream), [""; 0]);
+    assert_eq!(script.seen(), ["0:open", "0:request-headers"]);
+    resume(&mut stream, 0, Direction::Request);
+    assert_eq!(
+        drain(&mut stream),
+        ["request-headers", "request-body:abc", "request-body:de:end"]
+    );
+    // The plugin that paused sees the body that came meanwhile, as one piece.
+    assert_eq!(
+        script.seen(),
+        [
+            "1:open",
+            "1:request-headers",
+            "0:request-body:5:end",
+            "1:request-body:5:end"
+        ]
+    );
+}
+
+/// As from another stream's callback.
+fn resume(stream: &mut Stream, filter: usize, half: Direction) {
+    let context = StreamContext {
+        shared: stream.shared.clone(),
+        filter,
+    };
+    stream_control::resume(&context, half).unwrap();
+}
+
+#[test]
+fn pause_in_headers_holds_the_end() {
+    let script = Scripted::default().answers(0, Phase::ResponseHeaders, &[Action::Pause]);
+    let chain = chain(&script, &[RELOAD]);
+    let mut stream = open(&chain);
+    stream.request_headers(request(), true);
+    stream.response_headers(response(), true);
+    assert_eq!(drain(&mut stream), ["request-headers:end"]);
+    resume(&mut stream, 0, Direction::Response);
+    assert_eq!(drain(&mut stream), ["response-headers:200:end"]);
+}
+
+#[test]
+fn pause_in_headers_holds_trailers() {
+    let script = Scripted::default().answers(0, Phase::RequestHeaders, &[Action::Pause]);
+    let chain = chain(&script, &[RELOAD]);
+    let mut stream = open(&chain);
+    stream.request_headers(request(), false);
+    stream.request_trailers(fields(&[("t", "1")]));
+    assert_eq!(drain(&mut stream), [""; 0]);
+    resume(&mut stream, 0, Direction::Request);
+    assert_eq!(drain(&mut stream), ["request-headers", "request-trailers"]);
+    assert_eq!(
+        script.seen(),
+        ["0:open", "0:request-headers", "0:request-trailers"]
+    );
+}
+
+#[test]
+fn pause_in_body_accumulates() {
+    let script = Scripted::default().answers(
+        0,
+        Phase::RequestBody,
+        &[Action::Pause, Action::Pause, Action::Continue],
+    );
+    let chain = chain(&script, &[RELOAD, RELOAD]);
+    let mut stream = open(&chain);
+    stream.request_headers(request(), false);
+    for (text, end) in [("ab", false), ("c", false), ("de", true)] {
+        stream.request_body(bytes(text), end);
+    }
+    assert_eq!(
+        drain(&mut stream),
+        [
+            "request-headers",
+            "request-body:ab",
+            "request-body:c",
+            "request-body:de:end"
+        ]
+    );
+    let seen = script.seen();
+    assert_eq!(
+        seen[4..],
+        [
+            "0:request-body:2",
+            "0:request-body:3",
+            "0:request-body:5:end",
+            "1:request-body:5:end"
+        ]
+    );
+}
+
+#[test]
+fn pause_in_body_is_resumed_behind_the_plugin() {
+    let script = Scripted::default().answers(0, Phase::RequestBody, &[Action::Pause]);
+    let chain = chain(&script, &[RELOAD, RELOAD]);
+    let mut stream = open(&chain);
+    stream.request_headers(request(), false);
+    stream.request_body(bytes("abc"), true);
+    assert_eq!(drain(&mut stream), ["request-headers"]);
+    script.seen();
+    resume(&mut stream, 0, Direction::Request);
+    assert_eq!(drain(&mut stream), ["request-body:abc:end"]);
+    assert_eq!(script.seen(), ["1:request-body:3:end"]);
+}
+
+#[test]
+fn trailers_let_a_paused_body_go() {
+    let script = Scripted::default().answers(0, Phase::ResponseBody, &[Action::Pause]);
+    let chain = chain(&script, &[RELOAD]);
+    let mut stream = open(&chain);
+    stream.request_headers(request(), true);
+    stream.response_headers(response(), false);
+    stream.response_body(bytes("abc"), false);
+    stream.response_trailers(fields(&[("t", "1")]));
+    assert_eq!(
+        drain(&mut stream),
+        [
+            "request-headers:end",
+            "response-headers:200",
+            "response-body:abc",
+            "response-trailers"
+        ]
+    );
+}
+
+#[test]
+fn pause_in_trailers_keeps_them() {
+    let script = Scripted::default().answers(0, Phase::RequestTrailers, &[Action::Pause]);
+    let chain = chain(&script, &[RELOAD]);
+    let mut stream = open(&chain);
+    stream.request_headers(request(), false);
+    stream.request_trailers(fields(&[("t", "1")]));
+    assert_eq!(drain(&mut stream), ["request-headers"]);
+    resume(&mut stream, 0, Direction::Request);
+    assert_eq!(drain(&mut stream), ["request-trailers"]);
+}
+
+#[test]
+fn resume_within_the_pausing_callback_goes_on() {
+    let script = Scripted::default().on(0, Phase::RequestHeaders, |context| {
+        stream_control::resume(stream_of(context), Direction::Request).unwrap();
+        Ok(Action::Pause)
+    });
+    let chain = chain(&script, &[RELOAD]);
+    let mut stream = open(&chain);
+    stream.request_headers(request(), true);
+    assert_eq!(drain(&mut stream), ["request-headers:end"]);
+}
+
+#[test]
+fn resume_of_what_is_not_paused_does_nothing() {
+    let script = Scripted::default();
+    let chain = chain(&script, &[RELOAD]);
+    let mut stream = open(&chain);
+    stream.request_headers(request(), false);
+    resume(&mut stream, 0, Direction::Request);
+    resume(&mut stream, 0, Direction::Response);
+    stream.request_body(bytes("a"), true);
+    assert_eq!(
+        drain(&mut stream),
+        ["request-headers", "request-body:a:end"]
+    );
+}
+
+#[test]
+fn body_callback_may_drop_its_bytes() {
+    let script = Scripted::default().answers(
+        0,
+        Phase::RequestBody,
+        &[Action::PauseDropping, Action::Continue],
+    );
+    let chain = chain(&script, &[RELOAD]);
+    let mut stream = open(&chain);
+    stream.request_headers(request(), false);
+    stream.request_body(bytes("dropped"), false);
+    stream.request_body(bytes("kept"), true);
+    assert_eq!(
+        drain(&mut stream),
+        ["request-headers", "request-body:kept:end"]
+    );
+}
+
+// === Limits ===
+
+#[test]
+fn stopped_headers_press_back() {
+    let script = Scripted::default().answers(0, Phase::RequestHeaders, &[Action::Pause]);
+    let chain = chain(&script, &[RELOAD]);
+    let mut stream = open(&chain);
+    stream.request_headers(request(), false);
+    stream.request_body(bytes("0123456789"), false);
+    assert!(stream.wants_request_body());
+    stream.request_body(bytes("x"), false);
+    assert!(!stream.wants_request_body() && stream.wants_response_body());
+    resume(&mut stream, 0, Direction::Request);
+    assert_eq!(
+        drain(&mut stream),
+        [
+            "request-headers",
+            "request-body:0123456789",
+            "request-body:x"
+        ]
+    );
+    assert!(stream.wants_request_body());
+}
+
+#[test]
+fn paused_request_body_that_is_too_large_is_answered_413() {
+    let script = Scripted::default().answers(0, Phase::RequestBody, &[Action::Pause]);
+    let chain = chain(&script, &[RELOAD]);
+    let mut stream = open(&chain);
+    stream.request_headers(request(), false);
+    stream.request_body(bytes("0123456789"), false);
+    stream.request_body(bytes("x"), false);
+    stream.request_body(bytes("late"), true);
+    assert_eq!(
+        drain(&mut stream),
+        [
+            "request-headers",
+            "response-headers:413",
+            "response-body:Payload Too Large:end"
+        ]
+    );
+    let seen = script.seen();
+    // The plugin is called for what became too much, and for the response.
+    assert_eq!(
+        seen[2..],
+        [
+            "0:request-body:10",
+            "0:request-body:11",
+            "0:response-headers",
+            "0:response-body:17:end"
+        ]
+    );
+}
+
+#[test]
+fn paused_response_body_that_is_too_large_resets() {
+    let script = Scripted::default().answers(0, Phase::ResponseBody, &[Action::Pause]);
+    let chain = chain(&script, &[RELOAD]);
+    let mut stream = open(&chain);
+    stream.request_headers(request(), true);
+    stream.response_headers(response(), false);
+    stream.response_body(bytes("0123456789x"), false);
+    assert_eq!(
+        drain(&mut stream),
+        ["request-headers:end", "response-headers:200", "reset"]
+    );
+}
+
+#[test]
+fn paused_response_body_that_is_too_large_is_answered_500_before_its_headers_went() {
+    // The plugin behind holds the headers; the one before it pauses the body.
+    let script = Scripted::default()
+        .answers(0, Phase::ResponseHeaders, &[Action::Pause])
+        .answers(1, Phase::ResponseBody, &[Action::Pause]);
+    let chain = chain(&script, &[RELOAD, RELOAD]);
+    let mut stream = open(&chain);
+    stream.request_headers(request(), true);
+    stream.response_headers(response(), false);
+    stream.response_body(bytes("0123456789x"), false);
+    assert_eq!(
+        drain(&mut stream),
+        [
+            "request-headers:end",
+            "response-headers:500",
+            "response-body:Internal Server Error:end"
+        ]
+    );
+}

@@ -1,0 +1,89 @@
+//! What hostcalls may do when.
+
+use super::*;
+
+#[test]
+fn fields_can_be_changed_until_they_have_gone_on() {
+    let refused = Err(crate::hostcalls::Error::NotAvailable);
+    let script = Scripted::default()
+        .on(0, Phase::RequestHeaders, |context| {
+            http_fields::set(stream_of(context), FieldMap::RequestHeaders, b"X-Set", b"1").unwrap();
+            let none = http_fields::read(stream_of(context), FieldMap::ResponseHeaders, |_| ());
+            assert_eq!(none, Err(crate::hostcalls::Error::NotAvailable));
+            Ok(Action::Continue)
+        })
+        .on(0, Phase::RequestBody, move |context| {
+            let late = http_fields::set(
+                stream_of(context),
+                FieldMap::RequestHeaders,
+                b"x-late",
+                b"1",
+            );
+            assert_eq!(late, refused);
+            let read = http_fields::read(stream_of(context), FieldMap::RequestHeaders, |_| ());
+            assert_eq!(read, refused);
+            Ok(Action::Continue)
+        })
+        .on(0, Phase::Log, move |context| {
+            let of = stream_of(context);
+            assert_eq!(
+                http_fields::set(of, FieldMap::ResponseHeaders, b"a", b"b"),
+                refused
+            );
+            assert_eq!(
+                http_fields::read(of, FieldMap::ResponseHeaders, Fields::len),
+                Ok(2)
+            );
+            assert_eq!(
+                http_fields::read(of, FieldMap::RequestHeaders, Fields::len),
+                Ok(5)
+            );
+            assert_eq!(
+                http_bodies::size(of, Direction::Response),
+                Err(crate::hostcalls::Error::NotAvailable)
+            );
+            Ok(Action::Continue)
+        });
+    let chain = chain(&script, &[RELOAD]);
+    let mut stream = open(&chain);
+    stream.request_headers(request(), false);
+    stream.request_body(bytes("a"), true);
+    stream.response_headers(response(), true);
+    stream.finish();
+    assert_eq!(script.seen().len(), 6);
+}
+
+#[test]
+fn body_can_be_changed_in_its_callback() {
+    let script = Scripted::default().on(0, Phase::ResponseBody, |context| {
+        let of = stream_of(context);
+        http_bodies::prepend(of, Direction::Response, bytes("<")).unwrap();
+        http_bodies::append(of, Direction::Response, bytes(">")).unwrap();
+        assert_eq!(
+            http_bodies::read(of, Direction::Response, 1, 3).unwrap(),
+            b"abc"
+        );
+        assert_eq!(
+            http_bodies::read(of, Direction::Response, 9, 3).unwrap(),
+            b""
+        );
+        assert_eq!(
+            http_bodies::size(of, Direction::Request),
+            Err(crate::hostcalls::Error::NotAvailable)
+        );
+        Ok(Action::Continue)
+    });
+    let chain = chain(&script, &[RELOAD]);
+    let mut stream = open(&chain);
+    stream.request_headers(request(), true);
+    stream.response_headers(response(), false);
+    stream.response_body(bytes("abc"), true);
+    assert_eq!(
+        drain(&mut stream)[2..],
+        [
+            "response-body:<",
+            "response-body:abc",
+            "response-body:>:end"
+        ]
+    );
+}
