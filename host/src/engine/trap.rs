@@ -11,7 +11,7 @@ use crate::engine::Trap;
 const FRAMES: usize = 20;
 
 impl Trap {
-    /// Guest code that `call` ran has failed. `limit` is how long it may have taken.
+    /// Guest code that `call` ran has failed. `limit` is how long it might take.
     pub(crate) fn of(call: &str, error: &wasmtime::Error, limit: Duration) -> Self {
         let mut message = format!("`{call}` failed: ");
         match error.downcast_ref::<wasmtime::Trap>() {

@@ -10,7 +10,6 @@ mod imports;
 mod tests;
 
 use std::rc::Rc;
-use std::time::Duration;
 
 use wasmtime::component::{Component, InstancePre, Linker, Resource, ResourceAny};
 use wasmtime::{Engine, Store};
@@ -20,7 +19,7 @@ use crate::engine::component::exports::{Exports, Indices};
 use crate::engine::component::guest::Guest;
 use crate::engine::vm::{Context, Surroundings};
 use crate::engine::{self, Action, Callbacks, Filter, Trap};
-use crate::limits::Limits;
+use crate::limits::Deadline;
 use crate::plugin::PluginSpec;
 use crate::runtime::LoadError;
 use crate::stream::state::Direction;
@@ -43,7 +42,7 @@ impl Compiled {
                 plugin: name(),
                 source: error.into(),
             })?;
-        exports::check(engine, &component, &plugin.name)?;
+        exports::check(&component, &plugin.name)?;
         let mut linker = Linker::new(engine);
         let pre = imports::link(&mut linker)
             .and_then(|()| wasi::link(&mut linker, engine, &component))
@@ -64,15 +63,14 @@ impl engine::Compiled for Compiled {
     }
 
     fn instantiate(&self, around: &Rc<Surroundings>) -> Result<Box<dyn engine::Instance>, Trap> {
-        let limit = around.limits.callback;
         let mut store = Store::new(self.pre.engine(), Guest::new(around));
         store.limiter(|guest| &mut guest.limits);
-        let deadline = Limits::ticks(limit);
-        store.set_epoch_deadline(deadline);
+        let deadline = around.limits.for_start();
+        store.set_epoch_deadline(deadline.ticks);
         let instance = self
             .pre
             .instantiate(&mut store)
-            .map_err(|error| Trap::of("instantiation", &error, limit))?;
+            .map_err(|error| Trap::of("instantiation", &error, deadline.time))?;
         let exports = Exports::load(&self.indices, &mut store, &instance).map_err(|error| {
             Trap::new(format!(
                 "an export is not of the type that {WORLD} says: {error:#}"
@@ -85,7 +83,6 @@ impl engine::Compiled for Compiled {
             slots: Vec::new(),
             free: Vec::new(),
             deadline,
-            limit,
         }))
     }
 }
@@ -99,8 +96,7 @@ struct Instance {
     /// The streams' filters: none before the first callback that the plugin has.
     slots: Vec<Option<ResourceAny>>,
     free: Vec<usize>,
-    deadline: u64,
-    limit: Duration,
+    deadline: Deadline,
 }
 
 impl Instance {
@@ -111,15 +107,15 @@ impl Instance {
         name: &str,
         call: impl FnOnce(&Exports, &mut Store<Guest>) -> wasmtime::Result<R>,
     ) -> Result<R, Trap> {
-        self.store.set_epoch_deadline(self.deadline);
+        self.store.set_epoch_deadline(self.deadline.ticks);
         self.store.data_mut().current = Some(context.clone());
         let result = call(&self.exports, &mut self.store);
         if let Err(error) = &result {
             self.store.data_mut().flush();
-            return Err(Trap::of(name, error, self.limit));
+            return Err(Trap::of(name, error, self.deadline.time));
         }
         self.store.data_mut().current = None;
-        result.map_err(|error| Trap::of(name, &error, self.limit))
+        result.map_err(|error| Trap::of(name, &error, self.deadline.time))
     }
 
     /// The filter of a stream, made if this is its first callback.
@@ -152,12 +148,15 @@ impl engine::Instance for Instance {
         context: &Context,
         configuration: &[u8],
     ) -> Result<Result<(), String>, Trap> {
+        let limits = self.store.data().around.limits;
+        self.deadline = limits.for_start();
         let configured = self.run(context, "plugin-context.configure", |exports, store| {
             exports
                 .plugin
                 .plugin_context()
                 .call_configure(store, configuration)
         })?;
+        self.deadline = limits.for_callback();
         Ok(configured.map(|plugin| self.plugins.push(plugin)))
     }
 

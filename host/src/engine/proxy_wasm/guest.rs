@@ -46,10 +46,10 @@ pub(crate) type Access<T> = Result<T, Status>;
 
 impl Guest {
     pub(crate) fn new(around: &Rc<Surroundings>, abi: Abi) -> Self {
-        // One memory and one instance, as Envoy gives; the number of table elements is its wasmtime's.
+        // One memory and one instance, as Envoy gives. Modules made by Go have tables of tens of thousands.
         let limits = StoreLimitsBuilder::new()
             .memory_size(around.limits.memory)
-            .table_elements(10_000)
+            .table_elements(1 << 20)
             .instances(1)
             .memories(1)
             .build();

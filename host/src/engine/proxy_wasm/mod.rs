@@ -14,7 +14,6 @@ mod unsupported;
 mod wasi;
 
 use std::rc::Rc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use wasmtime::{
@@ -26,7 +25,7 @@ use crate::engine::proxy_wasm::abi::{Abi, body_action, headers_action, trailers_
 use crate::engine::proxy_wasm::guest::{Guest, Mode};
 use crate::engine::vm::{Context, Surroundings};
 use crate::engine::{self, Action, Callbacks, Filter, Trap};
-use crate::limits::Limits;
+use crate::limits::Deadline;
 use crate::plugin::PluginSpec;
 use crate::runtime::LoadError;
 use crate::stream::state::{Direction, Phase};
@@ -42,8 +41,7 @@ pub(crate) struct Compiled {
 struct Instance {
     store: Store<Guest>,
     exports: Exports,
-    deadline: u64,
-    limit: Duration,
+    deadline: Deadline,
 }
 
 /// The exports that the host calls; all may be absent.
@@ -197,16 +195,14 @@ impl engine::Compiled for Compiled {
     }
 
     fn instantiate(&self, around: &Rc<Surroundings>) -> Result<Box<dyn engine::Instance>, Trap> {
-        let limit = around.limits.callback;
         let mut store = Store::new(self.pre.module().engine(), Guest::new(around, self.abi));
         store.limiter(|guest| &mut guest.limits);
-        let deadline = Limits::ticks(limit);
-        store.set_epoch_deadline(deadline);
-        let failed = |call: &str, error: &wasmtime::Error| Trap::of(call, error, limit);
+        let deadline = around.limits.for_start();
+        store.set_epoch_deadline(deadline.ticks);
         let instance = self
             .pre
             .instantiate(&mut store)
-            .map_err(|error| failed("instantiation", &error))?;
+            .map_err(|error| Trap::of("instantiation", &error, deadline.time))?;
         let memory = self
             .pre
             .module()
@@ -231,7 +227,6 @@ impl engine::Compiled for Compiled {
             store,
             exports,
             deadline,
-            limit,
         };
         match (initialize, start) {
             (Some(initialize), _) => {
@@ -300,29 +295,21 @@ impl Instance {
         function: &TypedFunc<P, R>,
         arguments: P,
     ) -> Result<R, Trap> {
-        run(
-            &mut self.store,
-            self.deadline,
-            self.limit,
-            name,
-            function,
-            arguments,
-        )
+        run(&mut self.store, self.deadline, name, function, arguments)
     }
 }
 
 /// Calls an export. It borrows not the whole instance, so that the export may be one of its own.
 fn run<P: WasmParams, R: WasmResults>(
     store: &mut Store<Guest>,
-    deadline: u64,
-    limit: Duration,
+    deadline: Deadline,
     name: &str,
     function: &TypedFunc<P, R>,
     arguments: P,
 ) -> Result<R, Trap> {
-    store.set_epoch_deadline(deadline);
+    store.set_epoch_deadline(deadline.ticks);
     let result = function.call(&mut *store, arguments);
-    result.map_err(|error| Trap::of(name, &error, limit))
+    result.map_err(|error| Trap::of(name, &error, deadline.time))
 }
 
 /// Calls one of an instance's exports for a context, if it is there.
@@ -338,7 +325,6 @@ macro_rules! call {
                 let result = run(
                     &mut $self.store,
                     $self.deadline,
-                    $self.limit,
                     $name,
                     function,
                     $arguments,
@@ -363,7 +349,10 @@ impl engine::Instance for Instance {
     ) -> Result<Result<(), String>, Trap> {
         let id = context.id;
         let size = u32::try_from(configuration.len()).unwrap_or(u32::MAX);
-        self.store.data_mut().configuration = Some(Bytes::copy_from_slice(configuration));
+        let guest = self.store.data_mut();
+        guest.configuration = Some(Bytes::copy_from_slice(configuration));
+        let limits = guest.around.limits;
+        self.deadline = limits.for_start();
         call!(
             self,
             context,
@@ -384,6 +373,7 @@ impl engine::Instance for Instance {
             (id, size)
         );
         self.store.data_mut().configuration = None;
+        self.deadline = limits.for_callback();
         Ok(match accepted {
             Some(0) => {
                 Err("`proxy_on_configure` returned false; the plugin's log may say why".to_owned())
@@ -418,7 +408,6 @@ impl engine::Instance for Instance {
             store,
             exports,
             deadline,
-            limit,
         } = self;
         let (name, function) = match half {
             Direction::Request => (REQUEST_HEADERS, &exports.on_request_headers),
@@ -430,11 +419,10 @@ impl engine::Instance for Instance {
         store.data_mut().current = Some(filter.context.clone());
         let id = filter.context.id;
         let result = match function {
-            OnHeaders::Old(function) => run(store, *deadline, *limit, name, function, (id, count)),
+            OnHeaders::Old(function) => run(store, *deadline, name, function, (id, count)),
             OnHeaders::New(function) => run(
                 store,
                 *deadline,
-                *limit,
                 name,
                 function,
                 (id, count, u32::from(end)),
