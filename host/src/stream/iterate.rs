@@ -282,7 +282,7 @@ impl Stream {
     }
 
     /// Breaks the stream off.
-    fn break_off(&mut self) {
+    pub(super) fn break_off(&mut self) {
         if !std::mem::replace(&mut self.reset, true) {
             self.local = true;
             self.answered = true;

@@ -266,7 +266,14 @@ impl Stream {
             return;
         }
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
-        self.busy(|it| it.respond(LocalResponse::plain(status, body)));
+        let begun = self.half(Direction::Response).started;
+        self.busy(|it| {
+            if begun {
+                it.break_off()
+            } else {
+                it.respond(LocalResponse::plain(status, body))
+            }
+        });
     }
 
     /// The stream has ended, well or not: the last callbacks, then the filters are dropped. Dropping the stream does the same.

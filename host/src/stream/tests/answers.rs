@@ -188,6 +188,17 @@ fn upstream_failure_passes_the_response_callbacks() {
 }
 
 #[test]
+fn upstream_failure_within_a_response_resets() {
+    let script = Scripted::default().answers(0, Phase::ResponseHeaders, &[Action::Pause]);
+    let chain = chain(&script, &[RELOAD]);
+    let mut stream = open(&chain);
+    stream.request_headers(request(), true);
+    stream.response_headers(response(), false);
+    stream.fail_upstream(502, bytes("broken"));
+    assert_eq!(drain(&mut stream), ["request-headers:end", "reset"]);
+}
+
+#[test]
 fn response_without_status_becomes_502() {
     let script = Scripted::default().on(0, Phase::ResponseHeaders, |context| {
         http_fields::remove(stream_of(context), FieldMap::ResponseHeaders, b":status").unwrap();
