@@ -63,11 +63,6 @@ pub fn build_module(guest: &str) -> Result<Bytes> {
     read(&file).map(Bytes::from)
 }
 
-/// Whether a crate of this workspace is a Proxy-Wasm module by itself: it depends on that SDK.
-pub fn is_module(guest: &str) -> bool {
-    guest.starts_with("proxy-wasm-")
-}
-
 /// Builds a component.
 pub fn component(guest: &str, shape: Shape) -> Result<Vec<u8>> {
     match shape {

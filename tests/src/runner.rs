@@ -36,9 +36,6 @@ impl Default for Runner {
     /// Runs the guests that scenarios name, as rustc makes components.
     fn default() -> Self {
         Self::with(|plugin, home| {
-            if guests::is_module(&plugin.guest) {
-                return guests::build_module(&plugin.guest);
-            }
             let built = guests::build(&plugin.guest, Shape::Wasip2)?;
             Ok(if home == HomeKind::Component {
                 built.component
