@@ -19,9 +19,12 @@ use crate::scenario::{self, Expect, Plugin, Scenario, Step};
 use crate::transcript::{Received, Seen, Transcript, values};
 use crate::upstream::{Upstream, echoed};
 
+/// Gives the bytes of a plugin for a home.
+type Wasm = dyn Fn(&Plugin, HomeKind) -> Result<Bytes> + Send + Sync;
+
 /// Runs scenarios.
 pub struct Runner {
-    wasm: Box<dyn Fn(&Plugin, HomeKind) -> Result<Bytes> + Send + Sync>,
+    wasm: Box<Wasm>,
 }
 
 /// The server behind the proxy.

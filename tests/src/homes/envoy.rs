@@ -130,7 +130,7 @@ pub fn start(release: Release, plugins: &[Deployed], upstream: SocketAddr) -> Re
     envoy.address = listener(admin)?;
     let twice = envoy.watch.main.len();
     ensure!(
-        twice % 2 == 0,
+        twice.is_multiple_of(2),
         "plugins logged {twice} lines on Envoy's main thread, where each starts twice"
     );
     envoy.start_lines = twice / 2;

@@ -19,10 +19,13 @@ mod bindings {
     wit_bindgen::generate!({ world: "all", path: "../../../wit", export_macro_name: "export_probe" });
 }
 
-use bindings::exports::tidegate::proxy::http_filter::{FilterBorrow, GuestFilter, PluginContextBorrow};
+use bindings::exports::tidegate::proxy::http_filter::{
+    FilterBorrow, GuestFilter, PluginContextBorrow,
+};
 use bindings::exports::tidegate::proxy::plugin::{GuestPluginContext, PluginContext};
 use bindings::exports::tidegate::proxy::{
-    http_filter, on_log, on_request_body, on_request_headers, on_response_body, on_response_headers, plugin,
+    http_filter, on_log, on_request_body, on_request_headers, on_response_body,
+    on_response_headers, plugin,
 };
 use bindings::tidegate::proxy::http_fields::{self, FieldMap};
 use bindings::tidegate::proxy::http_streams::HttpStream;
@@ -70,13 +73,14 @@ impl GuestPluginContext for Plugin {
             logging::log(Level::Info, "configure: nothing given");
             Script::default()
         } else {
-            serde_json::from_slice(&configuration).map_err(|error| format!("configuration: {error}"))?
+            serde_json::from_slice(&configuration)
+                .map_err(|error| format!("configuration: {error}"))?
         };
         if let Some(message) = &script.announce {
             logging::log(Level::Info, &format!("configure: {message}"));
         }
         if script.trap {
-            core::arch::wasm32::unreachable();
+            operations::trap();
         }
         if let Some(reason) = script.refuse {
             return Err(reason);
@@ -104,7 +108,11 @@ impl GuestFilter for Filter {
             Ok(Some(path)) => String::from_utf8_lossy(&path).into_owned(),
             Ok(None) | Err(_) => String::new(),
         };
-        let filter = Filter { plugin, path, http: RefCell::new(Some(Rc::new(http))) };
+        let filter = Filter {
+            plugin,
+            path,
+            http: RefCell::new(Some(Rc::new(http))),
+        };
         filter.run("constructor", |script| &script.constructor, None);
         filter
     }
@@ -120,11 +128,18 @@ impl Drop for Filter {
 
 impl Filter {
     /// Runs a callback's steps and says what it returns.
-    fn run(&self, callback: &str, steps: impl Fn(&Script) -> &Vec<Step>, call: Option<(u32, bool)>) -> Action {
+    fn run(
+        &self,
+        callback: &str,
+        steps: impl Fn(&Script) -> &Vec<Step>,
+        call: Option<(u32, bool)>,
+    ) -> Action {
         let mut action = Action::Continue;
         for step in steps(&self.plugin.script) {
             let chosen = step.path.as_ref().is_none_or(|path| *path == self.path)
-                && step.end.is_none_or(|end| call.is_some_and(|(_, is)| is == end));
+                && step
+                    .end
+                    .is_none_or(|end| call.is_some_and(|(_, is)| is == end));
             if chosen {
                 operations::run(self, callback, step, call, &mut action);
             }
@@ -143,7 +158,10 @@ impl Filter {
     /// Counts for this plugin context and for the instance.
     fn count(&self) -> (u32, u32) {
         self.plugin.counted.set(self.plugin.counted.get() + 1);
-        (self.plugin.counted.get(), COUNTED.fetch_add(1, Ordering::Relaxed) + 1)
+        (
+            self.plugin.counted.get(),
+            COUNTED.fetch_add(1, Ordering::Relaxed) + 1,
+        )
     }
 }
 
@@ -151,32 +169,50 @@ impl Filter {
 
 impl on_request_headers::Guest for Probe {
     fn handle(filter: FilterBorrow<'_>, end_of_stream: bool) -> Action {
-        filter.get::<Filter>().run("on-request-headers", |script| &script.on_request_headers, Some((0, end_of_stream)))
+        filter.get::<Filter>().run(
+            "on-request-headers",
+            |script| &script.on_request_headers,
+            Some((0, end_of_stream)),
+        )
     }
 }
 
 impl on_request_body::Guest for Probe {
     fn handle(filter: FilterBorrow<'_>, size: u32, end_of_stream: bool) -> Action {
-        filter.get::<Filter>().run("on-request-body", |script| &script.on_request_body, Some((size, end_of_stream)))
+        filter.get::<Filter>().run(
+            "on-request-body",
+            |script| &script.on_request_body,
+            Some((size, end_of_stream)),
+        )
     }
 }
 
 impl on_response_headers::Guest for Probe {
     fn handle(filter: FilterBorrow<'_>, end_of_stream: bool) -> Action {
         let call = Some((0, end_of_stream));
-        filter.get::<Filter>().run("on-response-headers", |script| &script.on_response_headers, call)
+        filter.get::<Filter>().run(
+            "on-response-headers",
+            |script| &script.on_response_headers,
+            call,
+        )
     }
 }
 
 impl on_response_body::Guest for Probe {
     fn handle(filter: FilterBorrow<'_>, size: u32, end_of_stream: bool) -> Action {
-        filter.get::<Filter>().run("on-response-body", |script| &script.on_response_body, Some((size, end_of_stream)))
+        filter.get::<Filter>().run(
+            "on-response-body",
+            |script| &script.on_response_body,
+            Some((size, end_of_stream)),
+        )
     }
 }
 
 impl on_log::Guest for Probe {
     fn handle(filter: FilterBorrow<'_>) {
-        filter.get::<Filter>().run("on-log", |script| &script.on_log, None);
+        filter
+            .get::<Filter>()
+            .run("on-log", |script| &script.on_log, None);
     }
 }
 

@@ -4,6 +4,7 @@
 //! can state results and two homes can be compared by their logs. `logging.log` and what ends the plugin log nothing
 //! of their own.
 
+use crate::Filter;
 use crate::bindings::tidegate::proxy::http_fields::{self, FieldMap};
 use crate::bindings::tidegate::proxy::http_streams::HttpStream;
 use crate::bindings::tidegate::proxy::local_responses::{self, LocalResponse};
@@ -11,10 +12,15 @@ use crate::bindings::tidegate::proxy::logging;
 use crate::bindings::tidegate::proxy::types::{Action, Direction, Error};
 use crate::bindings::tidegate::proxy::{clock, http_bodies, stream_control};
 use crate::script::{Fields, Half, Level, Operation, Step};
-use crate::Filter;
 
 /// Does one step of a callback.
-pub fn run(filter: &Filter, callback: &str, step: &Step, call: Option<(u32, bool)>, action: &mut Action) {
+pub fn run(
+    filter: &Filter,
+    callback: &str,
+    step: &Step,
+    call: Option<(u32, bool)>,
+    action: &mut Action,
+) {
     let say = |what: String| logging::log(logging::Level::Info, &format!("{callback}: {what}"));
     match step.operation {
         Operation::Pause => *action = Action::Pause,
@@ -26,22 +32,33 @@ pub fn run(filter: &Filter, callback: &str, step: &Step, call: Option<(u32, bool
         }),
         Operation::Count => {
             let (context, instance) = filter.count();
-            say(format!("count = {context} in this plugin context, {instance} in this instance"));
+            say(format!(
+                "count = {context} in this plugin context, {instance} in this instance"
+            ));
         }
         Operation::Keep => {
-            let Some(http) = filter.http.borrow().clone() else { return say("keep: no handle".to_owned()) };
-            filter.plugin.kept.borrow_mut().insert(step.name.clone(), http);
+            let Some(http) = filter.http.borrow().clone() else {
+                return say("keep: no handle".to_owned());
+            };
+            filter
+                .plugin
+                .kept
+                .borrow_mut()
+                .insert(step.name.clone(), http);
         }
         Operation::Forget => drop(filter.plugin.kept.borrow_mut().remove(&step.name)),
         Operation::Drop => drop(filter.http.borrow_mut().take()),
         Operation::Panic => panic!("{}", step.message),
-        Operation::Trap => core::arch::wasm32::unreachable(),
+        Operation::Trap => trap(),
         Operation::Loop => loop {
             core::hint::spin_loop();
         },
         Operation::Allocate => {
             let memory = vec![1u8; step.times << 20];
-            say(format!("allocate = {} MiB", core::hint::black_box(&memory).len() >> 20));
+            say(format!(
+                "allocate = {} MiB",
+                core::hint::black_box(&memory).len() >> 20
+            ));
         }
         Operation::StreamId => say(match filter.stream(step) {
             Some(http) => format!("id = {}", stream_id(filter, &http)),
@@ -54,6 +71,14 @@ pub fn run(filter: &Filter, callback: &str, step: &Step, call: Option<(u32, bool
     }
 }
 
+/// Executes `unreachable`; where there is none, since the workspace is checked as a whole, it aborts.
+pub fn trap() -> ! {
+    #[cfg(target_arch = "wasm32")]
+    core::arch::wasm32::unreachable();
+    #[cfg(not(target_arch = "wasm32"))]
+    std::process::abort();
+}
+
 /// The operations that are about a stream, with their results.
 fn on_stream(http: &HttpStream, step: &Step) -> String {
     let fields = FieldMap::from(step.fields);
@@ -63,44 +88,86 @@ fn on_stream(http: &HttpStream, step: &Step) -> String {
         Half::Request => "request",
         Half::Response => "response",
     };
-    let (name, value, data) = (&step.name, bytes(&step.value), bytes(&step.data).repeat(step.times));
+    let (name, value, data) = (
+        &step.name,
+        bytes(&step.value),
+        bytes(&step.data).repeat(step.times),
+    );
     match step.operation {
         Operation::FieldGet => {
             let got = http_fields::get(http, fields, name);
-            format!("get {map} {name} = {}", result(got, |value| value.map_or("none".to_owned(), |value| quote(&value))))
+            format!(
+                "get {map} {name} = {}",
+                result(got, |value| value
+                    .map_or("none".to_owned(), |value| quote(&value)))
+            )
         }
         Operation::FieldValues => {
             let got = http_fields::values(http, fields, name);
-            format!("values {map} {name} = {}", result(got, |values| list(values.iter().map(|value| quote(value)))))
+            format!(
+                "values {map} {name} = {}",
+                result(got, |values| list(values.iter().map(|value| quote(value))))
+            )
         }
         Operation::FieldEntries => {
             let got = http_fields::entries(http, fields);
             let shown = |entries: Vec<(String, Vec<u8>)>| {
-                let chosen = entries.iter().filter(|(entry, _)| entry.starts_with(name.as_str()));
+                let chosen = entries
+                    .iter()
+                    .filter(|(entry, _)| entry.starts_with(name.as_str()));
                 list(chosen.map(|(entry, value)| format!("{entry}: {}", quote(value))))
             };
             format!("entries {map} {name}* = {}", result(got, shown))
         }
         Operation::FieldSet => {
-            format!("set {map} {name} = {}", done(http_fields::set(http, fields, name, &value)))
+            format!(
+                "set {map} {name} = {}",
+                done(http_fields::set(http, fields, name, &value))
+            )
         }
         Operation::FieldAppend => {
-            format!("append {map} {name} = {}", done(http_fields::append(http, fields, name, &value)))
+            format!(
+                "append {map} {name} = {}",
+                done(http_fields::append(http, fields, name, &value))
+            )
         }
-        Operation::FieldRemove => format!("remove {map} {name} = {}", done(http_fields::remove(http, fields, name))),
+        Operation::FieldRemove => format!(
+            "remove {map} {name} = {}",
+            done(http_fields::remove(http, fields, name))
+        ),
         Operation::FieldReplaceAll => {
             let one_round = pairs(&step.entries);
-            let entries: Vec<_> = one_round.iter().cycle().take(one_round.len() * step.times).cloned().collect();
-            format!("replace-all {map} = {}", done(http_fields::replace_all(http, fields, &entries)))
+            let entries: Vec<_> = one_round
+                .iter()
+                .cycle()
+                .take(one_round.len() * step.times)
+                .cloned()
+                .collect();
+            format!(
+                "replace-all {map} = {}",
+                done(http_fields::replace_all(http, fields, &entries))
+            )
         }
-        Operation::BodySize => format!("size {half} = {}", result(http_bodies::size(http, body), |size| size.to_string())),
+        Operation::BodySize => format!(
+            "size {half} = {}",
+            result(http_bodies::size(http, body), |size| size.to_string())
+        ),
         Operation::BodyRead => {
             let got = http_bodies::read(http, body, step.offset, step.max);
             format!("read {half} = {}", result(got, |data| quote(&data)))
         }
-        Operation::BodyReplace => format!("replace {half} = {}", done(http_bodies::replace(http, body, &data))),
-        Operation::BodyAppend => format!("append {half} = {}", done(http_bodies::append(http, body, &data))),
-        Operation::BodyPrepend => format!("prepend {half} = {}", done(http_bodies::prepend(http, body, &data))),
+        Operation::BodyReplace => format!(
+            "replace {half} = {}",
+            done(http_bodies::replace(http, body, &data))
+        ),
+        Operation::BodyAppend => format!(
+            "append {half} = {}",
+            done(http_bodies::append(http, body, &data))
+        ),
+        Operation::BodyPrepend => format!(
+            "prepend {half} = {}",
+            done(http_bodies::prepend(http, body, &data))
+        ),
         Operation::Send => {
             let response = LocalResponse {
                 status: step.status,
@@ -109,9 +176,16 @@ fn on_stream(http: &HttpStream, step: &Step) -> String {
                 grpc_status: step.grpc_status,
                 details: step.details.clone(),
             };
-            format!("send {} = {}", step.status, done(local_responses::send(http, &response)))
+            format!(
+                "send {} = {}",
+                step.status,
+                done(local_responses::send(http, &response))
+            )
         }
-        Operation::Resume => format!("resume {half} = {}", done(stream_control::resume(http, body))),
+        Operation::Resume => format!(
+            "resume {half} = {}",
+            done(stream_control::resume(http, body))
+        ),
         Operation::Reset => format!("reset = {}", done(stream_control::reset(http))),
         // The others are not about a stream; `run` took them.
         _ => String::new(),
@@ -179,11 +253,16 @@ fn list(items: impl Iterator<Item = String>) -> String {
 
 /// One byte for each character; a character beyond U+00FF has no byte, and shows as a question mark.
 fn bytes(text: &str) -> Vec<u8> {
-    text.chars().map(|character| u8::try_from(u32::from(character)).unwrap_or(b'?')).collect()
+    text.chars()
+        .map(|character| u8::try_from(u32::from(character)).unwrap_or(b'?'))
+        .collect()
 }
 
 fn pairs(fields: &[(String, String)]) -> Vec<(String, Vec<u8>)> {
-    fields.iter().map(|(name, value)| (name.clone(), bytes(value))).collect()
+    fields
+        .iter()
+        .map(|(name, value)| (name.clone(), bytes(value)))
+        .collect()
 }
 
 fn name_of(fields: Fields) -> &'static str {
