@@ -175,8 +175,12 @@ impl Runtime {
         };
         for (index, spec) in plugins.iter().enumerate() {
             let engine = engine_for(spec)?;
-            let same =
-                |other: &LoadedPlugin| other.engine == engine && other.spec.module == spec.module;
+            // As in Envoy 1.40: plugins that see another environment have an instance of their own.
+            let same = |other: &LoadedPlugin| {
+                other.engine == engine
+                    && other.spec.module == spec.module
+                    && other.spec.environment == spec.environment
+            };
             let (module, place) = match loaded
                 .plugins
                 .iter()

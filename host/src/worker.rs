@@ -152,13 +152,17 @@ impl Worker {
 
 /// Makes an instance and configures its plugins, in order.
 fn start(loaded: &Loaded, module: &LoadedModule, worker: usize) -> Result<Vm, StartError> {
-    let specs: Vec<&PluginSpec> = module
+    let plugins: Vec<&LoadedPlugin> = module
         .plugins
         .iter()
         .filter_map(|&plugin| loaded.plugins.get(plugin))
-        .map(|it| &it.spec)
         .collect();
-    let Some(first) = specs.first() else {
+    let Some(LoadedPlugin {
+        spec: first,
+        engine,
+        ..
+    }) = plugins.first()
+    else {
         return Err(StartError::Unused);
     };
     let RuntimeConfig { clock, logs, .. } = &loaded.config;
@@ -168,14 +172,14 @@ fn start(loaded: &Loaded, module: &LoadedModule, worker: usize) -> Result<Vm, St
         logs.clone(),
         first.limits,
         first.environment.clone(),
-        specs.iter().map(|it| it.name.clone()).collect(),
+        plugins.iter().map(|it| it.spec.name.clone()).collect(),
     );
     let vm =
         Vm::start(&*module.compiled, around).map_err(|Trap { message }| StartError::Trapped {
             plugin: first.name.clone(),
             message,
         })?;
-    for (place, spec) in specs.iter().enumerate() {
+    for (place, LoadedPlugin { spec, .. }) in plugins.iter().enumerate() {
         let context = vm.around().add(place, None);
         // A trap is logged where it happens; the error says that it did.
         match vm.enter(place, |instance| {
@@ -183,6 +187,11 @@ fn start(loaded: &Loaded, module: &LoadedModule, worker: usize) -> Result<Vm, St
         }) {
             Some(Ok(())) => {}
             Some(Err(reason)) => {
+                // The contract has the proxy log it; a Proxy-Wasm module has done so itself.
+                if *engine == EngineKind::Component {
+                    let line = format!("configuration refused: {reason}");
+                    vm.around().log(place, Level::Error, &line);
+                }
                 return Err(StartError::Refused {
                     plugin: spec.name.clone(),
                     reason,

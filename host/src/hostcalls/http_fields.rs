@@ -10,21 +10,51 @@ use crate::fields::{Fields, Name};
 use crate::hostcalls::{Error, check_sizes};
 use crate::stream::state::{FieldMap, Phase};
 
-/// Reads a map.
-pub(crate) fn read<R>(
+/// The first value of a field.
+pub(crate) fn get(
     of: &StreamContext,
     map: FieldMap,
-    read: impl FnOnce(&Fields) -> R,
+    name: &[u8],
+) -> Result<Option<HeaderValue>, Error> {
+    read(of, map, |fields| fields.get(alias(map, name)).cloned())
+}
+
+/// All values of a field, in order.
+pub(crate) fn values(
+    of: &StreamContext,
+    map: FieldMap,
+    name: &[u8],
+) -> Result<Vec<HeaderValue>, Error> {
+    read(of, map, |fields| {
+        fields.values(alias(map, name)).cloned().collect()
+    })
+}
+
+/// All fields, in order, as the engine wants them.
+pub(crate) fn entries<R>(
+    of: &StreamContext,
+    map: FieldMap,
+    collect: impl FnOnce(&Fields) -> R,
 ) -> Result<R, Error> {
+    read(of, map, collect)
+}
+
+/// Reads a map. In the log callback one that never was is empty.
+fn read<R>(of: &StreamContext, map: FieldMap, read: impl FnOnce(&Fields) -> R) -> Result<R, Error> {
     let state = of.shared.state.try_borrow().map_err(|_| Error::Internal)?;
     if state.ended {
         return Err(Error::Closed);
     }
     let filter = state.filter(of.filter);
-    if filter.live & map.bit() == 0 && filter.phase != Some(Phase::Log) {
+    let is_logging = filter.phase == Some(Phase::Log);
+    if filter.live & map.bit() == 0 && !is_logging {
         return Err(Error::NotAvailable);
     }
-    state.map(map).map(read).ok_or(Error::NotAvailable)
+    match state.map(map) {
+        Some(fields) => Ok(read(fields)),
+        None if is_logging => Ok(read(&Fields::default())),
+        None => Err(Error::NotAvailable),
+    }
 }
 
 /// Whether the plugin's log callback runs.
@@ -73,7 +103,7 @@ pub(crate) fn set(
     name: &[u8],
     value: &[u8],
 ) -> Result<(), Error> {
-    let (name, value) = field(name, value)?;
+    let (name, value) = field(map, name, value)?;
     change(of, map, |fields| fields.set(name, value))
 }
 
@@ -84,7 +114,7 @@ pub(crate) fn append(
     name: &[u8],
     value: &[u8],
 ) -> Result<(), Error> {
-    let (name, value) = field(name, value)?;
+    let (name, value) = field(map, name, value)?;
     change(of, map, |fields| fields.append(name, value))
 }
 
@@ -93,7 +123,7 @@ pub(crate) fn remove(of: &StreamContext, map: FieldMap, name: &[u8]) -> Result<(
     if !Name::is_valid(name) {
         return Err(Error::InvalidArgument);
     }
-    change(of, map, |fields| fields.remove(name))
+    change(of, map, |fields| fields.remove(alias(map, name)))
 }
 
 /// Replaces all fields.
@@ -107,13 +137,22 @@ where
             .map(|(name, value)| name.len() + value.len()),
     )?;
     let entries = entries
-        .map(|(name, value)| field(name, value))
+        .map(|(name, value)| field(map, name, value))
         .collect::<Result<Vec<_>, Error>>()?;
     change(of, map, |fields| fields.replace_all(entries))
 }
 
-fn field(name: &[u8], value: &[u8]) -> Result<(Name, HeaderValue), Error> {
-    let name = Name::parse(name).ok_or(Error::InvalidArgument)?;
+/// By `host`, Envoy lets a request's `:authority` be called, too.
+fn alias(map: FieldMap, name: &[u8]) -> &[u8] {
+    if map == FieldMap::RequestHeaders && name.eq_ignore_ascii_case(b"host") {
+        b":authority"
+    } else {
+        name
+    }
+}
+
+fn field(map: FieldMap, name: &[u8], value: &[u8]) -> Result<(Name, HeaderValue), Error> {
+    let name = Name::parse(alias(map, name)).ok_or(Error::InvalidArgument)?;
     let value = HeaderValue::from_bytes(value).map_err(|_| Error::InvalidArgument)?;
     Ok((name, value))
 }

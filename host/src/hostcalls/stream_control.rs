@@ -2,7 +2,7 @@
 
 use crate::engine::vm::StreamContext;
 use crate::hostcalls::Error;
-use crate::stream::state::{Direction, FieldMap, Request};
+use crate::stream::state::{Direction, FieldMap, Phase, Request};
 
 /// Goes on with a half that the plugin paused.
 pub(crate) fn resume(of: &StreamContext, half: Direction) -> Result<(), Error> {
@@ -36,6 +36,9 @@ pub(crate) fn reset(of: &StreamContext) -> Result<(), Error> {
         .map_err(|_| Error::Internal)?;
     if state.ended {
         return Err(Error::Closed);
+    }
+    if state.filter(of.filter).phase == Some(Phase::Log) {
+        return Err(Error::NotAvailable);
     }
     if !state.requests.iter().any(|it| matches!(it, Request::Reset)) {
         state.requests.push(Request::Reset);

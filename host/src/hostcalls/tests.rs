@@ -32,7 +32,7 @@ fn stream() -> StreamContext {
 }
 
 fn list(of: &StreamContext) -> Vec<(String, Vec<u8>)> {
-    http_fields::read(of, MAP, |fields| {
+    http_fields::entries(of, MAP, |fields| {
         fields
             .iter()
             .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
@@ -77,7 +77,7 @@ fn forbidden_names_and_values_change_nothing() {
         );
         assert_eq!(replaced, Err(Error::InvalidArgument), "{name:?}");
         assert_eq!(
-            http_fields::read(&of, MAP, |fields| fields.get(name).cloned()),
+            http_fields::entries(&of, MAP, |fields| fields.get(name).cloned()),
             Ok(None)
         );
     }

@@ -63,6 +63,8 @@ pub(super) struct Exchange {
     /// What downstream has not taken yet.
     downward: VecDeque<Downward>,
     reset: bool,
+    /// hyper has had the occasion to send what it was given before the reset.
+    flushed: bool,
 }
 
 /// Runs one request through the plugins and upstream, until its response's head.
@@ -153,6 +155,7 @@ impl Exchange {
             response: Answer::Unasked,
             downward: VecDeque::new(),
             reset: false,
+            flushed: false,
         }
     }
 
@@ -446,7 +449,15 @@ impl Body for ResponseBody {
             if exchange.stream.is_none() && !exchange.reset {
                 return Poll::Ready(None);
             }
-            return Poll::Ready(match std::task::ready!(exchange.poll_downward(cx)) {
+            let next = std::task::ready!(exchange.poll_downward(cx));
+            // hyper drops what it has not sent when a body fails; asked once more, it sends that first. As in Envoy, a
+            // client sees the head of a response that is broken off.
+            if next.is_err() && exchange.reset && !exchange.flushed {
+                exchange.flushed = true;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            return Poll::Ready(match next {
                 Ok(Downward::Body { data, .. }) if data.is_empty() => continue,
                 Ok(Downward::Body { data, .. }) => Some(Ok(Frame::data(data))),
                 Ok(Downward::Trailers(trailers)) => Some(Ok(Frame::trailers(trailers))),

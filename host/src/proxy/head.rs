@@ -22,6 +22,14 @@ const HOP_BY_HOP: [HeaderName; 5] = [
     UPGRADE,
 ];
 
+const BODILESS: [Method; 5] = [
+    Method::GET,
+    Method::HEAD,
+    Method::DELETE,
+    Method::TRACE,
+    Method::CONNECT,
+];
+
 /// A request's fields as plugins see them, and its body.
 pub(super) fn request_in<B>(request: Request<B>) -> Result<(Fields, B), Failure> {
     let headers = request.headers();
@@ -66,6 +74,12 @@ pub(super) fn request_out(fields: Fields, end: bool) -> Result<Request<()>, Fail
     }
     let mut request = fields.into_request().map_err(Failure::RequestHead)?;
     frame(request.headers_mut(), end, false);
+    // Envoy says of a request without a body that it has none, unless its method has none ever.
+    if end && !BODILESS.contains(request.method()) {
+        request
+            .headers_mut()
+            .insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
     Ok(request)
 }
 

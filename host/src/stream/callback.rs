@@ -52,10 +52,8 @@ impl Stream {
             },
         );
         self.with_state(|state| state.leave(index, phase, map, result));
-        match result {
-            Some(action) => action,
-            None => self.instance_is_gone(index),
-        }
+        // The stream that the trap happened on is lost whatever the policy, as in Envoy.
+        result.unwrap_or_else(|| self.fail(index))
     }
 
     /// Drops what a plugin keeps for this stream.
@@ -113,11 +111,19 @@ impl Stream {
 
     /// The plugin's instance is dead: the stream goes on without it, or fails.
     pub(super) fn instance_is_gone(&mut self, index: usize) -> Action {
+        if self.worker.fail_policy(index) == FailPolicy::Open {
+            if let Some(filter) = self.filters.get_mut(index) {
+                filter.plugin = Plugin::Gone;
+            }
+            return Action::Continue;
+        }
+        self.fail(index)
+    }
+
+    /// Fails the stream for a plugin that is no more.
+    fn fail(&mut self, index: usize) -> Action {
         if let Some(filter) = self.filters.get_mut(index) {
             filter.plugin = Plugin::Gone;
-        }
-        if self.worker.fail_policy(index) == FailPolicy::Open {
-            return Action::Continue;
         }
         self.with_state(|state| {
             state

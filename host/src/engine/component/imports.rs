@@ -69,9 +69,8 @@ impl http_fields::Host for Guest {
         name: String,
     ) -> Answer<Option<Vec<u8>>> {
         Ok(self.stream(http.rep(), |of| {
-            hostcalls::http_fields::read(of, map.into(), |fields| {
-                fields.get(&name).map(|it| it.as_bytes().to_vec())
-            })
+            hostcalls::http_fields::get(of, map.into(), name.as_bytes())
+                .map(|value| value.map(|it| it.as_bytes().to_vec()))
         })?)
     }
 
@@ -82,12 +81,8 @@ impl http_fields::Host for Guest {
         name: String,
     ) -> Answer<Vec<Vec<u8>>> {
         Ok(self.stream(http.rep(), |of| {
-            hostcalls::http_fields::read(of, map.into(), |fields| {
-                fields
-                    .values(&name)
-                    .map(|it| it.as_bytes().to_vec())
-                    .collect()
-            })
+            hostcalls::http_fields::values(of, map.into(), name.as_bytes())
+                .map(|values| values.iter().map(|it| it.as_bytes().to_vec()).collect())
         })?)
     }
 
@@ -97,7 +92,7 @@ impl http_fields::Host for Guest {
         map: http_fields::FieldMap,
     ) -> Answer<Vec<(String, Vec<u8>)>> {
         Ok(self.stream(http.rep(), |of| {
-            hostcalls::http_fields::read(of, map.into(), |fields| {
+            hostcalls::http_fields::entries(of, map.into(), |fields| {
                 fields
                     .iter()
                     .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))

@@ -119,7 +119,7 @@ fn get_header_map_value(
         let map = field_map(map)?;
         let name = slice(memory, name, name_size)?;
         let (stream, map) = readable(guest, map)?;
-        let value = http_fields::read(stream, map, |fields| fields.get(name).cloned())?;
+        let value = http_fields::get(stream, map, name)?;
         match value {
             Some(value) => Ok(Some(value)),
             // Where an absent field and an empty one are the same.
@@ -144,7 +144,7 @@ fn get_header_map_value(
 fn readable(guest: &Guest, map: Option<FieldMap>) -> Access<(&StreamContext, FieldMap)> {
     let stream = guest.stream().ok_or(Status::BadArgument)?;
     let map = map.ok_or(Status::BadArgument)?;
-    let there = http_fields::read(stream, map, |_| ()).is_ok();
+    let there = http_fields::entries(stream, map, |_| ()).is_ok();
     if http_fields::is_logging(stream) {
         if there && map != FieldMap::RequestTrailers {
             Ok((stream, map))
@@ -229,12 +229,12 @@ fn get_header_map_pairs(
     };
     // A map that is not there reads as empty.
     let size = readable(host.data(), map)
-        .and_then(|(stream, map)| Ok(http_fields::read(stream, map, pairs::size)?))
+        .and_then(|(stream, map)| Ok(http_fields::entries(stream, map, pairs::size)?))
         .unwrap_or_default();
     let given = give(&mut host, size, data_at, size_at, |place, guest| {
         readable(guest, map)
             .and_then(|(stream, map)| {
-                Ok(http_fields::read(stream, map, |fields| {
+                Ok(http_fields::entries(stream, map, |fields| {
                     pairs::write(fields, place)
                 })?)
             })
@@ -269,7 +269,7 @@ fn get_header_map_size(mut host: Host<'_>, map: u32, size_at: u32) -> wasmtime::
         if !http_fields::is_live(stream, map) {
             return Err(Status::BadArgument);
         }
-        let size = http_fields::read(stream, map, |fields| fields.byte_size())?;
+        let size = http_fields::entries(stream, map, |fields| fields.byte_size())?;
         put_u32(memory, size_at, u32::try_from(size).unwrap_or(u32::MAX))
     })))
 }

@@ -314,7 +314,6 @@ fn poll_oneoff(mut host: Host<'_>, _in: u32, _out: u32, _count: u32, events_at: 
 /// It returns, as in Envoy: what the guest does then is its own affair, mostly `unreachable`.
 fn proc_exit(host: Host<'_>, code: u32) -> wasmtime::Result<()> {
     running(&host, "proc_exit")?;
-    host.data()
-        .log(Level::Error, &format!("the plugin exits with code {code}"));
+    tracing::error!(code, "a plugin calls proc_exit");
     Ok(())
 }

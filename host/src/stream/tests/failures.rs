@@ -59,7 +59,7 @@ fn ended_stream_is_closed() {
     stream.finish();
     let closed = Err(crate::hostcalls::Error::Closed);
     assert_eq!(
-        http_fields::read(&kept, FieldMap::RequestHeaders, Fields::len),
+        http_fields::entries(&kept, FieldMap::RequestHeaders, Fields::len),
         Err(crate::hostcalls::Error::Closed)
     );
     assert_eq!(
@@ -138,6 +138,9 @@ fn trap_takes_paused_streams_of_the_instance_down() {
 fn open_plugin_lets_pass_after_a_trap() {
     let script = Scripted::default().on(0, Phase::RequestHeaders, traps);
     let chain = chain(&script, &[FailPolicy::Open]);
+    let mut lost = open(&chain);
+    lost.request_headers(request(), true);
+    assert_eq!(drain(&mut lost), ["response-headers:503:end"]);
     for _ in 0..2 {
         let mut stream = open(&chain);
         stream.request_headers(request(), false);
@@ -204,8 +207,9 @@ fn instance_that_cannot_be_started_again_is_closed_for_a_while() {
     // One attempt, and not another one with each stream.
     assert_eq!(script.0.lock().unwrap().instances, 2);
     let logs = logs.0.lock().unwrap();
+    assert_eq!(logs[1], "p0 error configuration refused: no more");
     assert_eq!(
-        logs[1],
+        logs[2],
         "p0 critical cannot be started again: plugin `p0` refuses its configuration: no more"
     );
 }

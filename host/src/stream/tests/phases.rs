@@ -8,7 +8,7 @@ fn fields_can_be_changed_until_they_have_gone_on() {
     let script = Scripted::default()
         .on(0, Phase::RequestHeaders, |context| {
             http_fields::set(stream_of(context), FieldMap::RequestHeaders, b"X-Set", b"1").unwrap();
-            let none = http_fields::read(stream_of(context), FieldMap::ResponseHeaders, |_| ());
+            let none = http_fields::entries(stream_of(context), FieldMap::ResponseHeaders, |_| ());
             assert_eq!(none, Err(crate::hostcalls::Error::NotAvailable));
             Ok(Action::Continue)
         })
@@ -20,7 +20,7 @@ fn fields_can_be_changed_until_they_have_gone_on() {
                 b"1",
             );
             assert_eq!(late, refused);
-            let read = http_fields::read(stream_of(context), FieldMap::RequestHeaders, |_| ());
+            let read = http_fields::entries(stream_of(context), FieldMap::RequestHeaders, |_| ());
             assert_eq!(read, refused);
             Ok(Action::Continue)
         })
@@ -31,11 +31,11 @@ fn fields_can_be_changed_until_they_have_gone_on() {
                 refused
             );
             assert_eq!(
-                http_fields::read(of, FieldMap::ResponseHeaders, Fields::len),
+                http_fields::entries(of, FieldMap::ResponseHeaders, Fields::len),
                 Ok(2)
             );
             assert_eq!(
-                http_fields::read(of, FieldMap::RequestHeaders, Fields::len),
+                http_fields::entries(of, FieldMap::RequestHeaders, Fields::len),
                 Ok(5)
             );
             assert_eq!(
