@@ -4,6 +4,8 @@
 //! and values are the `http` crate's, so that fields come and go without their bytes being copied, and what the proxy
 //! would refuse to send cannot get in. Which changes are allowed when is said in `hostcalls/http_fields.rs`.
 
+use std::cell::RefCell;
+
 use http::header::{HOST, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
@@ -308,7 +310,7 @@ impl Name {
     /// The name that these bytes spell, in any case, unless they spell none.
     pub fn parse(name: &[u8]) -> Option<Name> {
         match name.strip_prefix(b":") {
-            None => HeaderName::from_bytes(name).ok().map(Name::Header),
+            None => known(name).map(Name::Header),
             Some(_) => Pseudo::ALL
                 .into_iter()
                 .find(|it| it.as_str().as_bytes().eq_ignore_ascii_case(name))
@@ -374,6 +376,44 @@ impl Pseudo {
             Pseudo::Status => ":status",
         }
     }
+}
+
+/// How many names a thread remembers.
+const KNOWN: usize = 64;
+
+thread_local! {
+    /// Names that were spelt lately. A plugin spells the same few for every stream, and parsing one copies it.
+    static NAMES: RefCell<[Option<HeaderName>; KNOWN]> = const { RefCell::new([const { None }; KNOWN]) };
+}
+
+/// The name of a header, unless the bytes spell none.
+fn known(name: &[u8]) -> Option<HeaderName> {
+    let lookup = NAMES.try_with(|names| {
+        let Ok(mut names) = names.try_borrow_mut() else {
+            return HeaderName::from_bytes(name).ok();
+        };
+        let place = names.get_mut(place_of(name))?;
+        match place {
+            Some(known) if known.as_str().as_bytes() == name => Some(known.clone()),
+            _ => {
+                let parsed = HeaderName::from_bytes(name).ok()?;
+                *place = Some(parsed.clone());
+                Some(parsed)
+            }
+        }
+    });
+    match lookup {
+        Ok(found) => found,
+        // The thread ends.
+        Err(_) => HeaderName::from_bytes(name).ok(),
+    }
+}
+
+/// Where a name is remembered: names in use together mostly differ in their length or at their ends.
+fn place_of(name: &[u8]) -> usize {
+    let end = |byte: Option<&u8>| usize::from(byte.copied().unwrap_or_default());
+    let middle = name.get(name.len() / 2);
+    (name.len() ^ end(name.first()) << 2 ^ end(name.last()) << 1 ^ end(middle)) % KNOWN
 }
 
 fn method_value(method: &Method) -> HeaderValue {
@@ -499,6 +539,22 @@ mod tests {
             .into_response()
             .unwrap_err();
         assert_eq!(invalid.to_string(), "`:status` cannot be \"two hundred\"");
+    }
+
+    #[test]
+    fn names_are_told_apart_wherever_they_are_remembered() {
+        let names: Vec<String> = (0..1000).map(|number| format!("x-{number}-x")).collect();
+        for _ in 0..2 {
+            for name in &names {
+                assert_eq!(Name::parse(name.as_bytes()).unwrap().as_str(), name);
+                assert_eq!(
+                    Name::parse(name.to_uppercase().as_bytes())
+                        .unwrap()
+                        .as_str(),
+                    name
+                );
+            }
+        }
     }
 
     proptest! {
