@@ -9,7 +9,7 @@ use crate::scenario::LinePattern;
 use crate::transcript::Line;
 
 /// How long a step waits for what must come. Only a failing scenario ever waits as long.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The lines of one run.
 #[derive(Debug, Default)]
