@@ -103,6 +103,7 @@ pub fn serve<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Serving {
         let mut line = String::new();
         if stdout.read_line(&mut line).expect("a line") == 0 {
             let said: Vec<_> = stderr.iter().collect();
+            child.wait().expect("its end");
             panic!("`tidegate run` ended before it was ready: {said:?}");
         }
         if let Some(address) = line.trim_end().strip_prefix("listening on http://") {
