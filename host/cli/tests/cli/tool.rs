@@ -89,6 +89,10 @@ fn command<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
 }
 
 /// Runs `tidegate run` on a free port until it is ready.
+#[expect(
+    clippy::zombie_processes,
+    reason = "`Serving` waits for it, and a test that fails before ends this process too"
+)]
 pub fn serve<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Serving {
     let mut command = command(["run", "--listen", "127.0.0.1:0"]);
     let mut child = command
@@ -103,7 +107,6 @@ pub fn serve<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Serving {
         let mut line = String::new();
         if stdout.read_line(&mut line).expect("a line") == 0 {
             let said: Vec<_> = stderr.iter().collect();
-            child.wait().expect("its end");
             panic!("`tidegate run` ended before it was ready: {said:?}");
         }
         if let Some(address) = line.trim_end().strip_prefix("listening on http://") {
