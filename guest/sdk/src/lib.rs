@@ -176,8 +176,7 @@
 //! A hostcall exists in a proxy only, and panics in `cargo test`. So let the plugin be thin: decisions go into a module
 //! of their own that is handed what it needs (the time, a header's value) and says what is to be done. That module is
 //! tested as any other; `guest/plugins/rate-limit` is written so. [`read_config`] gives a test the configuration as a
-//! proxy would. What is left is tested where it runs, by scenarios:
-//! `tidegate test`.
+//! proxy would. What is left is tested where it runs: `tidegate run --upstream echo` and requests to it.
 //!
 //! # Panics
 //!
