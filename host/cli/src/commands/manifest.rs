@@ -25,7 +25,7 @@ pub struct Manifest {
     #[arg(required = true, value_name = "PLUGIN.wasm[=CONFIG]")]
     plugins: Vec<PluginArg>,
 
-    /// Where requests go: http://HOST[:PORT]
+    /// Where requests go: `http://HOST[:PORT]`
     #[arg(long, value_name = "URL", value_parser = UpstreamUrl::parse)]
     upstream: UpstreamUrl,
 

@@ -30,7 +30,7 @@ pub struct Run {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
 
-    /// Where requests go: http://HOST[:PORT], or `echo` for a built-in server that answers with what it received
+    /// Where requests go: `http://HOST[:PORT]`, or `echo` for a built-in server that answers with what it received
     #[arg(long, value_name = "URL", default_value = "echo", value_parser = upstream)]
     upstream: Upstream,
 
