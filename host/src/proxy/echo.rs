@@ -8,7 +8,7 @@
 //! | `/response-headers?NAME=VALUE&...` | the request as below, with these fields in the response's head |
 //! | any other | the request as below |
 //!
-//! N is at most 100 MB, or a million chunks. A request is told as JSON:
+//! N is at most 100 MB, or a million chunks. A request with more than 10 MB of body is answered 413. A request is told as JSON:
 //!
 //! ```json
 //! {"method": "POST", "path": "/a?b=c", "headers": [["host", "example.com"], ["x-name", "one"], ["x-name", "two"]], "body": "text"}
@@ -19,6 +19,7 @@
 
 use std::borrow::Cow;
 use std::convert::Infallible;
+use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -29,7 +30,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, TRAILER};
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::BodyExt as _;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -41,6 +42,9 @@ use crate::proxy::accept::listen;
 
 const BYTES: usize = 100_000_000;
 const CHUNKS: usize = 1_000_000;
+
+/// How much of a request's body is kept.
+const REQUEST: usize = 10_000_000;
 const X_CHUNKS: HeaderName = HeaderName::from_static("x-chunks");
 
 /// A running echo server. Dropping it stops it.
@@ -112,19 +116,28 @@ async fn accept(listener: tokio::net::TcpListener) {
             http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(answer));
         tokio::spawn(async move {
             if let Err(error) = connection.await {
-                tracing::debug!(
-                    error = &error as &dyn std::error::Error,
-                    "echo: connection closed"
-                );
+                tracing::debug!(error = &error as &dyn Error, "echo: connection closed");
             }
         });
     }
 }
 
-async fn answer(request: Request<Incoming>) -> Result<Response<EchoBody>, hyper::Error> {
-    let (head, body) = request.into_parts();
-    // It is read whatever the answer, so that the connection can be used again.
-    let body = body.collect().await?.to_bytes();
+async fn answer(
+    request: Request<Incoming>,
+) -> Result<Response<EchoBody>, Box<dyn Error + Send + Sync>> {
+    let (head, mut body) = request.into_parts();
+    // It is read to its end whatever the answer, so that the connection can be used again.
+    let body = match Limited::new(&mut body, REQUEST).collect().await {
+        Ok(whole) => whole.to_bytes(),
+        Err(error) if error.is::<LengthLimitError>() => {
+            while body.frame().await.transpose()?.is_some() {}
+            return Ok(refusal(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                b"the echo server does not keep that much\n",
+            ));
+        }
+        Err(error) => return Err(error),
+    };
     let path = head.uri.path();
     let answer = if let Some(code) = path.strip_prefix("/status/") {
         code.parse().ok().and_then(status)
@@ -135,13 +148,14 @@ async fn answer(request: Request<Incoming>) -> Result<Response<EchoBody>, hyper:
     } else {
         told(&head, &body)
     };
-    Ok(answer.unwrap_or_else(|| {
-        let mut refusal = Response::new(EchoBody::Whole(Bytes::from_static(
-            b"the echo server cannot do that\n",
-        )));
-        *refusal.status_mut() = StatusCode::BAD_REQUEST;
-        refusal
-    }))
+    Ok(answer
+        .unwrap_or_else(|| refusal(StatusCode::BAD_REQUEST, b"the echo server cannot do that\n")))
+}
+
+fn refusal(status: StatusCode, why: &'static [u8]) -> Response<EchoBody> {
+    let mut refusal = Response::new(EchoBody::Whole(Bytes::from_static(why)));
+    *refusal.status_mut() = status;
+    refusal
 }
 
 fn status(code: u16) -> Option<Response<EchoBody>> {
@@ -153,8 +167,12 @@ fn status(code: u16) -> Option<Response<EchoBody>> {
 }
 
 fn alphabet(count: usize) -> Option<Response<EchoBody>> {
+    // Collecting begins with room for all of them, so a number that is too large must not get there.
+    if count > BYTES {
+        return None;
+    }
     let bytes: Vec<u8> = (b'a'..=b'z').cycle().take(count).collect();
-    (count <= BYTES).then(|| Response::new(EchoBody::Whole(bytes.into())))
+    Some(Response::new(EchoBody::Whole(bytes.into())))
 }
 
 fn chunks(count: usize) -> Option<Response<EchoBody>> {

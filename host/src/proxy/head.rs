@@ -14,6 +14,7 @@ use crate::fields::{Fields, FieldsError, Name, Pseudo};
 use crate::proxy::respond::Failure;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const HTTP2_SETTINGS: &str = "http2-settings";
 const HOP_BY_HOP: [HeaderName; 5] = [
     CONNECTION,
     KEEP_ALIVE,
@@ -33,8 +34,14 @@ const BODILESS: [Method; 5] = [
 /// A request's fields as plugins see them, and its body.
 pub(super) fn request_in<B>(request: Request<B>) -> Result<(Fields, B), Failure> {
     let headers = request.headers();
-    if headers.contains_key(UPGRADE) && lists(headers, &CONNECTION, "upgrade") {
-        return Err(Failure::Upgrade);
+    let h2c = match upgrade(headers) {
+        Some(Upgrade::H2c) => true,
+        Some(Upgrade::Other) => return Err(Failure::Upgrade),
+        None => false,
+    };
+    // RFC 9112, 3.2: whoever else reads such a request may take another of them.
+    if headers.get_all(HOST).iter().nth(1).is_some() {
+        return Err(Failure::ManyHosts);
     }
     let addressed = request.uri().authority().is_some() || headers.contains_key(HOST);
     if !addressed && request.version() == Version::HTTP_11 {
@@ -51,6 +58,9 @@ pub(super) fn request_in<B>(request: Request<B>) -> Result<(Fields, B), Failure>
     let (mut fields, body) = Fields::from_request(request, scheme);
     strip_named(&mut fields);
     strip_connection(&mut fields);
+    if h2c {
+        fields.remove(HTTP2_SETTINGS);
+    }
     if expect {
         fields.remove(EXPECT.as_str());
     }
@@ -60,6 +70,25 @@ pub(super) fn request_in<B>(request: Request<B>) -> Result<(Fields, B), Failure>
         fields.remove(TE.as_str());
     }
     Ok((fields, body))
+}
+
+/// Another protocol that a request offers to speak on its connection.
+enum Upgrade {
+    /// HTTP/2. As in Envoy, such an offer is not heard, and the request served as if it had not been made: clients make it
+    /// unasked.
+    H2c,
+    /// Any other, which the client means.
+    Other,
+}
+
+fn upgrade(headers: &HeaderMap) -> Option<Upgrade> {
+    let mut offers = headers.get_all(UPGRADE).iter();
+    let first = offers.next()?;
+    if !lists(headers, &CONNECTION, "upgrade") {
+        return None;
+    }
+    let h2c = offers.next().is_none() && first.as_bytes().eq_ignore_ascii_case(b"h2c");
+    Some(if h2c { Upgrade::H2c } else { Upgrade::Other })
 }
 
 /// The request that goes upstream, its path alone as URI.
@@ -74,6 +103,12 @@ pub(super) fn request_out(fields: Fields, end: bool) -> Result<Request<()>, Fail
     }
     let mut request = fields.into_request().map_err(Failure::RequestHead)?;
     frame(request.headers_mut(), end, false);
+    // Where neither field speaks of a body, hyper takes it that a `GET` or `HEAD` has none, and drops what comes.
+    if !end && !request.headers().contains_key(CONTENT_LENGTH) {
+        request
+            .headers_mut()
+            .insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
     // Envoy says of a request without a body that it has none, unless its method has none ever.
     if end && !BODILESS.contains(request.method()) {
         request
@@ -157,12 +192,21 @@ fn frame(headers: &mut HeaderMap, end: bool, tells: bool) {
     headers.remove(TRANSFER_ENCODING);
     let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
     let Some(first) = lengths.next() else { return };
-    let length: Option<u64> = first.to_str().ok().and_then(|text| text.parse().ok());
+    let length = length(first);
     let sound =
         lengths.next().is_none() && length.is_some() && (!end || tells || length == Some(0));
     if !sound {
         headers.remove(CONTENT_LENGTH);
     }
+}
+
+/// The length that a value spells, digits alone: Rust would also take `+5`, which the other side may not.
+fn length(value: &HeaderValue) -> Option<u64> {
+    let digits = value.to_str().ok()?;
+    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    digits.parse().ok()
 }
 
 /// Whether a field's comma-separated values have this token among them.
@@ -218,6 +262,12 @@ mod tests {
     fn request_without_host_is_refused() {
         let request = Request::builder().uri("/").body(()).expect("a request");
         assert!(matches!(request_in(request), Err(Failure::NoHost)));
+    }
+
+    #[test]
+    fn request_with_two_hosts_is_refused() {
+        let request = request(|it| it.header("host", "h"));
+        assert!(matches!(request_in(request), Err(Failure::ManyHosts)));
     }
 
     #[test]
@@ -297,6 +347,8 @@ mod tests {
         assert_eq!(length(&["5"], true, false), None);
         assert_eq!(length(&["5", "6"], false, false), None);
         assert_eq!(length(&["five"], false, false), None);
+        assert_eq!(length(&["+5"], false, false), None);
+        assert_eq!(length(&[""], false, false), None);
     }
 
     #[test]

@@ -34,6 +34,9 @@ mod worker;
 
 pub use echo::EchoServer;
 
+/// As long as anyone waits. Clocks and timers are not made for every time that a caller may name.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// A proxy at work. Dropping it cuts off what is under way.
 pub struct Server {
     address: SocketAddr,
@@ -193,7 +196,8 @@ impl Server {
 
     /// Takes no more connections and requests, waits for what is under way, no longer than `grace`, and cuts off the rest.
     pub fn shutdown(mut self, grace: Duration) {
-        self.stop_by(Instant::now() + grace);
+        let now = Instant::now();
+        self.stop_by(now.checked_add(grace.min(LONGEST)).unwrap_or(now));
     }
 
     /// Serves until the process ends.
@@ -216,7 +220,11 @@ impl Server {
             .map_err(failed)?;
         let handle = std::thread::Builder::new()
             .name(thread.clone())
-            .spawn(move || body(&runtime))
+            .spawn(move || {
+                body(&runtime);
+                // Dropping it would wait for its blocking threads, and so for a name server that does not answer.
+                runtime.shutdown_background();
+            })
             .map_err(failed)?;
         self.threads.push(handle);
         Ok(())
@@ -240,5 +248,53 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.stop_by(Instant::now());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::logs::LogLine;
+
+    struct NoLogs;
+
+    impl LogSink for NoLogs {
+        fn line(&self, _: &LogLine<'_>) {}
+    }
+
+    #[test]
+    fn stop_does_not_wait_for_what_blocks() {
+        let patience = Duration::from_secs(20);
+        let mut server = Server::start(ServerConfig {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            upstream: Upstream::Echo,
+            workers: 1,
+            plugins: Vec::new(),
+            clock: Arc::new(SystemClock),
+            logs: Arc::new(NoLogs),
+        })
+        .expect("a proxy");
+        // Stands for a name server that does not answer: the client asks for addresses on such a thread.
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let (begin, begun) = std::sync::mpsc::channel();
+        server
+            .spawn("test".into(), move |runtime| {
+                runtime.spawn_blocking(move || {
+                    begin.send(()).expect("a test that listens");
+                    held.recv()
+                });
+            })
+            .expect("a thread");
+        begun.recv_timeout(patience).expect("a thread that blocks");
+        let (stop, stopped) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            server.shutdown(Duration::ZERO);
+            stop.send(())
+        });
+        stopped
+            .recv_timeout(patience)
+            .expect("a stop that does not wait");
+        drop(release);
     }
 }

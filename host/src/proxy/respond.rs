@@ -16,6 +16,9 @@ pub(super) enum Failure {
     /// The request does not say whom it is for.
     #[error("the request has no `host`")]
     NoHost,
+    /// The request says more than once whom it is for.
+    #[error("the request has more than one `host`")]
+    ManyHosts,
     /// The request wants another protocol on its connection.
     #[error("the request asks for an upgrade of its connection, which this proxy does not do")]
     Upgrade,
@@ -62,7 +65,7 @@ impl Failure {
 
     pub(super) fn status(&self) -> StatusCode {
         match self {
-            Self::NoHost => StatusCode::BAD_REQUEST,
+            Self::NoHost | Self::ManyHosts => StatusCode::BAD_REQUEST,
             Self::Upgrade => StatusCode::FORBIDDEN,
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::ResponseHead(_) | Self::Protocol => StatusCode::BAD_GATEWAY,
@@ -74,7 +77,7 @@ impl Failure {
 
     pub(super) fn body(&self) -> Bytes {
         match self {
-            Self::NoHost | Self::Upgrade | Self::NoRoute => Bytes::new(),
+            Self::NoHost | Self::ManyHosts | Self::Upgrade | Self::NoRoute => Bytes::new(),
             Self::RequestHead(error) | Self::ResponseHead(error) => Bytes::from(error.to_string()),
             Self::Connect => before_headers("remote connection failure"),
             Self::Disconnect => before_headers("connection termination"),

@@ -35,10 +35,7 @@ impl Stream {
             let mut action = self.call(index, phase, end);
             match self.after(half, index) {
                 After::Stop => return,
-                After::Go { resumed: true } => {
-                    action = Action::Continue;
-                    self.forget_live(half, index);
-                }
+                After::Go { resumed: true } => action = Action::Continue,
                 After::Go { resumed: false } => {}
             }
             let position = self.position(half, index);
@@ -69,7 +66,9 @@ impl Stream {
                 flow, end: ended, ..
             } = *self.position(half, index);
             if let Flow::Stopped { watermark } = flow {
-                self.keep(half, watermark);
+                if self.keep(half, watermark) {
+                    self.respond(too_large_response(half));
+                }
                 return;
             }
             if ended {
@@ -172,12 +171,15 @@ impl Stream {
             let end = self.half(half).complete && !held && !has_trailers;
             self.pass_headers(half, place + 1, end);
         }
+        if self.is_cut_short(half) {
+            return;
+        }
         if let Some(held) = self.with_state(|it| it.held_mut(half).take()) {
             let end = self.half(half).complete && !has_trailers;
             self.with_state(|it| it.set_passing(half, held));
             self.pass_body(half, rest_from, end);
         }
-        if has_trailers {
+        if has_trailers && !self.is_cut_short(half) {
             self.pass_trailers(half, rest_from);
         }
     }
@@ -248,11 +250,19 @@ impl Stream {
             return After::Go { resumed: false };
         }
         let resumed = self.do_requests(Some((half, index)));
-        if self.reset || self.half(half).aborted {
-            After::Stop
-        } else {
-            After::Go { resumed }
+        if self.is_cut_short(half) {
+            return After::Stop;
         }
+        if resumed {
+            // Whatever the callback returned, it holds nothing: the next one sees only what is new.
+            self.forget_live(half, index);
+        }
+        After::Go { resumed }
+    }
+
+    /// Whether a half goes no further, for a local response or a reset has taken its place.
+    fn is_cut_short(&mut self, half: Direction) -> bool {
+        self.reset || self.half(half).aborted
     }
 
     /// Does what was asked for. `called` is the callback that has just returned; says whether that was resumed.

@@ -1,8 +1,10 @@
 //! Messages as they pass.
 
+use std::sync::mpsc;
+
 use serde_json::{Value, json};
 
-use crate::peers::{Origin, Peer, before, before_echo};
+use crate::peers::{Origin, PATIENCE, Peer, before, before_echo};
 
 /// What the echo server says that it received.
 fn told(body: &[u8]) -> Value {
@@ -51,6 +53,63 @@ fn request_loses_what_belongs_to_its_connection() {
         "GET /a HTTP/1.1\r\nhost: h\r\nconnection: x-hop, keep-alive\r\nx-hop: 1\r\nkeep-alive: timeout=5\r\nproxy-connection: close\r\n\r\n",
     );
     assert_eq!(told(&body)["headers"], json!([["host", "h"]]));
+}
+
+#[test]
+fn request_that_offers_h2c_is_served_without_it() {
+    let server = before_echo();
+    let mut client = Peer::connect(&server);
+    // Whether `connection` names the settings or not, they belong to the offer.
+    for connection in ["Upgrade, HTTP2-Settings", "keep-alive, upgrade"] {
+        let (head, body) = client.ask(format!(
+            "GET /a HTTP/1.1\r\nhost: h\r\nconnection: {connection}\r\nupgrade: H2C\r\nhttp2-settings: AAMAAABk\r\n\r\n",
+        ));
+        assert_eq!(head.first, "HTTP/1.1 200 OK", "{connection}");
+        assert_eq!(
+            told(&body)["headers"],
+            json!([["host", "h"]]),
+            "{connection}"
+        );
+    }
+}
+
+#[test]
+fn body_of_any_method_arrives() {
+    let server = before_echo();
+    let mut client = Peer::connect(&server);
+    for method in ["GET", "DELETE", "OPTIONS", "TRACE", "POST"] {
+        let (_, body) = client.ask(format!(
+            "{method} /a HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
+        ));
+        let told = told(&body);
+        assert_eq!(told["body"], "hello", "{method}");
+        assert_eq!(
+            told["headers"],
+            json!([["host", "h"], ["transfer-encoding", "chunked"]]),
+            "{method}"
+        );
+    }
+}
+
+#[test]
+fn body_of_head_arrives() {
+    let (seen, saw) = mpsc::channel();
+    let origin = Origin::new(move |mut peer| {
+        let head = peer.head().expect("a request");
+        assert_eq!(head.get("transfer-encoding").as_deref(), Some("chunked"));
+        seen.send(peer.chunked().0).expect("a test that listens");
+        peer.send("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n");
+    });
+    let server = before(&origin);
+    let mut client = Peer::connect(&server);
+    client.send(
+        "HEAD /a HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    );
+    assert_eq!(client.head().expect("a response").first, "HTTP/1.1 200 OK");
+    assert_eq!(
+        saw.recv_timeout(PATIENCE).expect("a body upstream"),
+        b"hello"
+    );
 }
 
 #[test]
@@ -249,4 +308,27 @@ fn echo_answers_as_it_is_asked() {
     let (head, _) = get("/response-headers?x-a=1&x-a=%ff&x-b");
     assert_eq!(head.get("x-a").as_deref(), Some("1, \u{fffd}"));
     assert_eq!(head.get("x-b").as_deref(), Some(""));
+}
+
+#[test]
+fn echo_refuses_what_is_too_large() {
+    let server = before_echo();
+    let mut client = Peer::connect(&server);
+    for path in [
+        "/bytes/9000000000000",
+        "/bytes/100000001",
+        "/chunks/1000001",
+    ] {
+        let (head, _) = client.ask(format!("GET {path} HTTP/1.1\r\nhost: h\r\n\r\n"));
+        assert_eq!(head.first, "HTTP/1.1 400 Bad Request", "{path}");
+    }
+    let size = 10_000_001;
+    client.send(format!(
+        "POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: {size}\r\n\r\n"
+    ));
+    let (head, _) = client.ask(vec![b'x'; size]);
+    assert_eq!(head.first, "HTTP/1.1 413 Payload Too Large");
+    // It was read to its end all the same, so the next request is understood.
+    let (_, body) = client.ask("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
+    assert_eq!(told(&body)["path"], "/a");
 }

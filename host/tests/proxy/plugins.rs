@@ -15,6 +15,7 @@ fn with_plugin(origin: &Origin, text: &str) -> Server {
           (import "env" "proxy_close_stream" (func $close (param i32) (result i32)))
           (import "env" "proxy_continue_stream" (func $continue (param i32) (result i32)))
           (import "env" "proxy_set_effective_context" (func $enter (param i32) (result i32)))
+          (import "env" "proxy_remove_header_map_value" (func $remove (param i32 i32 i32) (result i32)))
           (memory (export "memory") 1)
           (data (i32.const 0) "refused")
           (global $waiting (mut i32) (i32.const 0))
@@ -147,4 +148,33 @@ fn plugin_lets_another_stream_go_on() {
     assert_eq!(seen, ["GET /first HTTP/1.1", "GET /second HTTP/1.1"]);
     assert_eq!(first.head().expect("a response").first, "HTTP/1.1 200 OK");
     assert_eq!(second.head().expect("a response").first, "HTTP/1.1 200 OK");
+}
+
+#[test]
+fn plugin_may_take_off_the_length_of_a_request() {
+    let (seen, saw) = mpsc::channel();
+    let origin = Origin::new(move |mut peer| {
+        while let Some(head) = peer.head() {
+            assert_eq!(head.names(), ["host", "transfer-encoding"]);
+            seen.send((head.first, peer.chunked().0))
+                .expect("a test that listens");
+            peer.send("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+        }
+    });
+    let server = with_plugin(
+        &origin,
+        r#"(data (i32.const 16) "content-length")
+        (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+          (drop (call $remove (i32.const 0) (i32.const 16) (i32.const 14))) i32.const 0)"#,
+    );
+    let mut client = Peer::connect(&server);
+    for method in ["GET", "POST"] {
+        client.ask(format!(
+            "{method} /a HTTP/1.1\r\nhost: h\r\ncontent-length: 5\r\n\r\nhello"
+        ));
+        assert_eq!(
+            saw.recv_timeout(PATIENCE).expect("a request upstream"),
+            (format!("{method} /a HTTP/1.1"), b"hello".to_vec())
+        );
+    }
 }

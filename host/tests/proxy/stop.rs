@@ -80,6 +80,15 @@ fn stop_cuts_off_what_takes_too_long() {
 }
 
 #[test]
+fn stop_may_be_given_all_the_time_there_is() {
+    let server = before_echo();
+    let mut client = Peer::connect(&server);
+    client.ask("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
+    server.shutdown(Duration::MAX);
+    assert_eq!(client.rest(), b"");
+}
+
+#[test]
 fn stop_comes_with_the_drop() {
     let server = before_echo();
     let address = server.local_addr();

@@ -233,3 +233,44 @@ fn reset_breaks_off() {
     stream.finish();
     assert_eq!(script.seen()[3..], ["0:log", "0:close"]);
 }
+
+/// A response whose headers a plugin holds while its trailers come, and what became of it when these go on to a plugin that
+/// does this.
+fn after_resuming(
+    step: impl FnMut(&Context) -> Result<Action, Trap> + Send + 'static,
+) -> (Vec<String>, Vec<String>) {
+    let script = Scripted::default()
+        .answers(1, Phase::ResponseHeaders, &[Action::Pause])
+        .on(0, Phase::ResponseHeaders, step);
+    let chain = chain(&script, &[RELOAD, RELOAD]);
+    let mut stream = open(&chain);
+    stream.request_headers(request(), true);
+    stream.response_headers(response(), false);
+    stream.response_body(bytes("abc"), false);
+    stream.response_trailers(fields(&[("t", "1")]));
+    assert_eq!(drain(&mut stream), ["request-headers:end"]);
+    script.seen();
+    let paused = StreamContext {
+        shared: stream.shared.clone(),
+        filter: 1,
+    };
+    stream_control::resume(&paused, Direction::Response).unwrap();
+    (drain(&mut stream), script.seen())
+}
+
+#[test]
+fn reset_within_a_resumed_response_is_its_end() {
+    let (effects, seen) = after_resuming(|context| {
+        stream_control::reset(stream_of(context)).unwrap();
+        Ok(Action::Continue)
+    });
+    assert_eq!(effects, ["reset"]);
+    assert_eq!(seen, ["0:response-headers"]);
+}
+
+#[test]
+fn local_response_within_a_resumed_response_is_its_end() {
+    let (effects, seen) = after_resuming(answer_with(500));
+    assert_eq!(effects, ["response-headers:500", "response-body:no:end"]);
+    assert_eq!(seen, ["0:response-headers"]);
+}

@@ -237,6 +237,75 @@ fn resume_within_the_pausing_callback_goes_on() {
 }
 
 #[test]
+fn resume_within_the_pausing_body_callback_goes_on() {
+    let mut resumes = true;
+    let script = Scripted::default().on(0, Phase::RequestBody, move |context| {
+        if !std::mem::take(&mut resumes) {
+            return Ok(Action::Continue);
+        }
+        stream_control::resume(stream_of(context), Direction::Request).unwrap();
+        Ok(Action::Pause)
+    });
+    let chain = chain(&script, &[RELOAD]);
+    let mut stream = open(&chain);
+    stream.request_headers(request(), false);
+    // None of them is kept back, and each is seen by itself.
+    for (text, end) in [("ab", false), ("c", false), ("de", true)] {
+        stream.request_body(bytes(text), end);
+    }
+    assert_eq!(
+        drain(&mut stream),
+        [
+            "request-headers",
+            "request-body:ab",
+            "request-body:c",
+            "request-body:de:end"
+        ]
+    );
+    assert_eq!(
+        script.seen()[2..],
+        [
+            "0:request-body:2",
+            "0:request-body:1",
+            "0:request-body:2:end"
+        ]
+    );
+}
+
+#[test]
+fn resume_within_the_pausing_trailers_callback_lets_go_of_them() {
+    let script = Scripted::default()
+        .on(1, Phase::ResponseTrailers, |context| {
+            stream_control::resume(stream_of(context), Direction::Response).unwrap();
+            Ok(Action::Pause)
+        })
+        .answers(0, Phase::ResponseTrailers, &[Action::Pause]);
+    let chain = chain(&script, &[RELOAD, RELOAD]);
+    let mut stream = open(&chain);
+    stream.request_headers(request(), true);
+    stream.response_headers(response(), false);
+    stream.response_trailers(fields(&[("t", "1")]));
+    // They wait at the next plugin, where the first must not reach them any more.
+    let first = StreamContext {
+        shared: stream.shared.clone(),
+        filter: 1,
+    };
+    assert_eq!(
+        http_fields::set(&first, FieldMap::ResponseTrailers, b"t", b"2"),
+        Err(crate::hostcalls::Error::NotAvailable)
+    );
+    resume(&mut stream, 0, Direction::Response);
+    assert_eq!(
+        drain(&mut stream),
+        [
+            "request-headers:end",
+            "response-headers:200",
+            "response-trailers"
+        ]
+    );
+}
+
+#[test]
 fn resume_of_what_is_not_paused_does_nothing() {
     let script = Scripted::default();
     let chain = chain(&script, &[RELOAD]);
@@ -344,6 +413,55 @@ fn paused_response_body_that_is_too_large_is_answered_500_before_its_headers_wen
         .answers(0, Phase::ResponseHeaders, &[Action::Pause])
         .answers(1, Phase::ResponseBody, &[Action::Pause]);
     let chain = chain(&script, &[RELOAD, RELOAD]);
+    let mut stream = open(&chain);
+    stream.request_headers(request(), true);
+    stream.response_headers(response(), false);
+    stream.response_body(bytes("0123456789x"), false);
+    assert_eq!(
+        drain(&mut stream),
+        [
+            "request-headers:end",
+            "response-headers:500",
+            "response-body:Internal Server Error:end"
+        ]
+    );
+}
+
+#[test]
+fn stopped_headers_that_buffer_answer_too_large_a_request_413() {
+    let script = Scripted::default().answers(0, Phase::RequestHeaders, &[Action::PauseBuffering]);
+    let chain = chain(&script, &[RELOAD]);
+    let mut stream = open(&chain);
+    stream.request_headers(request(), false);
+    stream.request_body(bytes("0123456789"), false);
+    assert_eq!(drain(&mut stream), [""; 0]);
+    stream.request_body(bytes("x"), false);
+    stream.request_body(bytes("late"), true);
+    assert_eq!(
+        drain(&mut stream),
+        [
+            "response-headers:413",
+            "response-body:Payload Too Large:end"
+        ]
+    );
+    // The body callback was not called, for the plugin is stopped before it.
+    assert_eq!(
+        script.seen(),
+        [
+            "0:open",
+            "0:request-headers",
+            "0:response-headers",
+            "0:response-body:17:end"
+        ]
+    );
+    resume(&mut stream, 0, Direction::Request);
+    assert_eq!(drain(&mut stream), [""; 0]);
+}
+
+#[test]
+fn stopped_headers_that_buffer_answer_too_large_a_response_500() {
+    let script = Scripted::default().answers(0, Phase::ResponseHeaders, &[Action::PauseBuffering]);
+    let chain = chain(&script, &[RELOAD]);
     let mut stream = open(&chain);
     stream.request_headers(request(), true);
     stream.response_headers(response(), false);
