@@ -1,7 +1,7 @@
 //! The licence and source check: every dependency, for every platform, against `deny.toml`.
 //!
 //! cargo-deny reads the same file, and checks more; it takes minutes to build and a network for its advisories, so
-//! what must hold on every machine is checked here.
+//! what must hold on every machine is checked here. It is offline: set-up has fetched what the lock file names.
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
@@ -19,14 +19,15 @@ pub fn run(workspace: &Workspace) -> Result<()> {
     let text = std::fs::read_to_string(&path)
         .with_context(|| format!("failed to read {}", path.display()))?;
     let rules = Rules::parse(&text)?;
-    // The lock file names what there is; where a package was never downloaded, this downloads its manifest.
     let metadata = shell::read(workspace.cargo().args([
         "metadata",
         "--locked",
+        "--offline",
         "--all-features",
         "--format-version",
         "1",
-    ]))?;
+    ]))
+    .context("the dependencies' manifests cannot be read; `cargo xtask setup` fetches them")?;
     let metadata: Metadata =
         serde_json::from_str(&metadata).context("`cargo metadata` gave something unexpected")?;
     let complaints: Vec<String> = metadata

@@ -26,7 +26,7 @@ const USAGE: &str = "\
 Usage: cargo xtask <COMMAND>
 
 Commands:
-  setup                  Add the wasm targets and cargo-component
+  setup                  Add the wasm targets, the dependencies' sources and cargo-component
   demo [--once] [--port PORT]
                          Build the tutorial plugin, run it, send its three requests, keep serving
   test [ARGS...]         All set-up, then every test, Envoy's included; ARGS go to `cargo test` and run only that

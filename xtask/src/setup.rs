@@ -1,4 +1,5 @@
-//! What must be on a machine before anything is built: the toolchain's wasm targets and cargo-component.
+//! What must be on a machine before anything is built: the toolchain's wasm targets, the dependencies' sources, and
+//! cargo-component.
 //!
 //! Envoy is not fetched here: the tests that need it fetch it.
 
@@ -21,6 +22,7 @@ const CARGO_COMPONENT: &str = "0.21.1";
 /// All of it.
 pub fn run(workspace: &Workspace) -> Result<()> {
     targets(workspace)?;
+    sources(workspace)?;
     cargo_component(workspace)
 }
 
@@ -57,6 +59,20 @@ fn has_target(target: &str) -> bool {
     let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     shell::read(Command::new(rustc).args(["--print", "target-libdir", "--target", target]))
         .is_ok_and(|folder| Path::new(folder.trim()).is_dir())
+}
+
+/// Downloads what the lock file names, for every platform, so that `cargo xtask deny` can read all manifests offline.
+fn sources(workspace: &Workspace) -> Result<()> {
+    let fetched = shell::run(workspace.cargo().args(["fetch", "--locked", "--quiet"]));
+    match fetched {
+        Err(error) if env::var_os("CI").is_none() => {
+            shell::say(&format!(
+                "SKIPPED: {error:#} (offline?); `cargo xtask deny` will fail where a manifest is missing"
+            ));
+            Ok(())
+        }
+        fetched => fetched,
+    }
 }
 
 /// Installs cargo-component into the target folder. Tests that need it look there.

@@ -33,6 +33,8 @@ pub struct Package {
 #[derive(Deserialize)]
 struct Target {
     crate_types: Vec<String>,
+    /// Whether `cargo test` builds it as a test.
+    test: bool,
 }
 
 impl Workspace {
@@ -72,13 +74,14 @@ impl Workspace {
         command
     }
 
-    /// Members that are built for wasm and for nothing else: nothing here could link what they import.
+    /// Members that are built for wasm and for nothing else: they are cdylibs, whose imports nothing here could link, and
+    /// their manifests say `test = false`. A plugin with tests of its logic is not among them.
     pub fn wasm_only(&self) -> impl Iterator<Item = &Package> {
         self.packages.iter().filter(|package| {
             package
                 .targets
                 .iter()
-                .all(|target| target.crate_types == ["cdylib"])
+                .all(|target| target.crate_types == ["cdylib"] && !target.test)
         })
     }
 
@@ -122,4 +125,24 @@ impl Workspace {
 /// The cargo that started us: the same toolchain, whatever the folder.
 fn cargo_path() -> PathBuf {
     env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plugins_with_tests_are_not_wasm_only() {
+        let workspace = Workspace::find().expect("the workspace");
+        let wasm_only: Vec<&str> = workspace
+            .wasm_only()
+            .map(|package| package.name.as_str())
+            .collect();
+        for tested in ["rate-limit", "headers", "istio-tutorial", "tidegate-guest"] {
+            assert!(!wasm_only.contains(&tested), "{tested}: {wasm_only:?}");
+        }
+        for untested in [BRIDGE, "bare", "hello", "probe", "std-guest"] {
+            assert!(wasm_only.contains(&untested), "{untested}: {wasm_only:?}");
+        }
+    }
 }

@@ -4,6 +4,9 @@
 //! SDK, a line each. Whatever could be ordinary code is there and not here.
 //!
 //! On other targets than WebAssembly nothing is exported: the impl block is compiled and can be tested.
+//!
+//! The author's type is named where the exports are declared, and whatever is declared there hides what the author calls
+//! by the same name. So every name in it begins with `__tidegate`, which no author's does.
 
 use proc_macro2::{Literal, TokenStream};
 use quote::{format_ident, quote};
@@ -61,7 +64,7 @@ fn exports(declaration: &Declaration) -> TokenStream {
         .iter()
         .map(|callback| export_of(callback));
     quote! {
-        mod bindings {
+        mod __tidegate_bindings {
             ::tidegate_guest::__private::wit_bindgen::generate!({
                 inline: #wit,
                 with: {
@@ -72,33 +75,39 @@ fn exports(declaration: &Declaration) -> TokenStream {
                 generate_all,
             });
         }
-        use ::tidegate_guest::__private as sdk;
-        use bindings::exports::tidegate::proxy as exports;
+        use ::tidegate_guest::__private as __tidegate_sdk;
+        use __tidegate_bindings::exports::tidegate::proxy as __tidegate_exports;
 
-        type Context = sdk::Context<#plugin>;
-        type Filter = sdk::Filter<#plugin>;
+        type __TidegateContext = __tidegate_sdk::Context<#plugin>;
+        type __TidegateFilter = __tidegate_sdk::Filter<#plugin>;
 
-        struct Exports;
+        struct __TidegatePlugin;
 
-        impl exports::plugin::Guest for Exports {
-            type PluginContext = Context;
+        impl __tidegate_exports::plugin::Guest for __TidegatePlugin {
+            type PluginContext = __TidegateContext;
         }
-        impl exports::plugin::GuestPluginContext for Context {
-            fn configure(configuration: sdk::Vec<u8>) -> sdk::Result<exports::plugin::PluginContext, sdk::String> {
-                sdk::#configure::<#plugin>(&configuration).map(exports::plugin::PluginContext::new)
+        impl __tidegate_exports::plugin::GuestPluginContext for __TidegateContext {
+            fn configure(
+                configuration: __tidegate_sdk::Vec<u8>,
+            ) -> __tidegate_sdk::Result<__tidegate_exports::plugin::PluginContext, __tidegate_sdk::String> {
+                __tidegate_sdk::#configure::<#plugin>(&configuration)
+                    .map(__tidegate_exports::plugin::PluginContext::new)
             }
         }
-        impl exports::http_filter::Guest for Exports {
-            type Filter = Filter;
+        impl __tidegate_exports::http_filter::Guest for __TidegatePlugin {
+            type Filter = __TidegateFilter;
         }
-        impl exports::http_filter::GuestFilter for Filter {
-            fn new(plugin: exports::http_filter::PluginContextBorrow<'_>, http: exports::http_filter::HttpStream) -> Self {
-                Filter::create(plugin.get::<Context>(), http)
+        impl __tidegate_exports::http_filter::GuestFilter for __TidegateFilter {
+            fn new(
+                plugin: __tidegate_exports::http_filter::PluginContextBorrow<'_>,
+                http: __tidegate_exports::http_filter::HttpStream,
+            ) -> Self {
+                __TidegateFilter::create(plugin.get::<__TidegateContext>(), http)
             }
         }
         #(#callbacks)*
 
-        bindings::export!(Exports with_types_in bindings);
+        __tidegate_bindings::export!(__TidegatePlugin with_types_in __tidegate_bindings);
     }
 }
 
@@ -108,20 +117,20 @@ fn export_of(callback: &Callback) -> TokenStream {
     let (parameters, answer, arguments) = match callback.shape {
         Shape::Headers => (
             quote!(, end: bool),
-            quote!(-> exports::#module::Action),
+            quote!(-> __tidegate_exports::#module::Action),
             quote!(end),
         ),
         Shape::Body => (
             quote!(, size: u32, end: bool),
-            quote!(-> exports::#module::Action),
+            quote!(-> __tidegate_exports::#module::Action),
             quote!(size, end),
         ),
         Shape::Log => (quote!(), quote!(), quote!()),
     };
     quote! {
-        impl exports::#module::Guest for Exports {
-            fn handle(filter: exports::#module::FilterBorrow<'_> #parameters) #answer {
-                filter.get::<Filter>().#method(#arguments)
+        impl __tidegate_exports::#module::Guest for __TidegatePlugin {
+            fn handle(filter: __tidegate_exports::#module::FilterBorrow<'_> #parameters) #answer {
+                filter.get::<__TidegateFilter>().#method(#arguments)
             }
         }
     }
@@ -138,13 +147,15 @@ fn section(metadata: &Metadata) -> TokenStream {
     quote! {
         #[used]
         #[unsafe(link_section = #SECTION)]
-        static METADATA: [u8; #length] = [#(#bytes),*];
+        static __TIDEGATE_METADATA: [u8; #length] = [#(#bytes),*];
         #(const _: &[u8] = include_bytes!(#watched);)*
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use syn::{Expr, Item, Stmt, UseTree};
+
     use super::*;
 
     #[test]
@@ -169,14 +180,70 @@ mod tests {
             "the block itself, the exports, and what stands for them in tests"
         );
         assert!(
-            expanded.contains("exports :: on_log :: Guest"),
+            expanded.contains("__tidegate_exports :: on_log :: Guest"),
             "{expanded}"
         );
         assert!(
-            !expanded.contains("exports :: on_request_headers"),
+            !expanded.contains("__tidegate_exports :: on_request_headers"),
             "{expanded}"
         );
         assert!(expanded.contains("configure_without"), "{expanded}");
+    }
+
+    /// A plugin may be called `Filter`, `Context`, `Exports` or whatever else.
+    #[test]
+    fn names_beside_the_authors_type_are_ours_alone() {
+        let expanded = plugin(
+            TokenStream::new(),
+            quote! {
+                impl Plugin for Filter {
+                    type Config = Context;
+                    type Stream = ();
+                    fn configure(_: Context) -> Result<Self, ConfigError> { Ok(Filter) }
+                    fn on_log(&self, _: &mut (), _: &mut HttpStream) {}
+                }
+            },
+        )
+        .expect("this is a plugin");
+        let file: syn::File = parse2(expanded).expect("the expansion is Rust");
+        let Some(Item::Const(exports)) = file.items.get(1) else {
+            panic!("the exports come after the block itself");
+        };
+        let Expr::Block(block) = &*exports.expr else {
+            panic!("the exports are in a block");
+        };
+        let mut names = Vec::new();
+        for statement in &block.block.stmts {
+            match statement {
+                Stmt::Item(Item::Mod(item)) => names.push(item.ident.to_string()),
+                Stmt::Item(Item::Use(item)) => {
+                    names.push(last_name(&item.tree));
+                }
+                Stmt::Item(Item::Type(item)) => names.push(item.ident.to_string()),
+                Stmt::Item(Item::Struct(item)) => names.push(item.ident.to_string()),
+                Stmt::Item(Item::Static(item)) => names.push(item.ident.to_string()),
+                // These declare nothing.
+                Stmt::Item(Item::Impl(_)) | Stmt::Macro(_) => {}
+                other => panic!("what does this declare? {}", quote!(#other)),
+            }
+        }
+        assert_eq!(names.len(), 7, "{names:?}");
+        for name in names {
+            assert!(
+                name.to_ascii_lowercase().starts_with("__tidegate"),
+                "`{name}` hides an author's type of that name"
+            );
+        }
+    }
+
+    /// What a `use` declares.
+    fn last_name(tree: &UseTree) -> String {
+        match tree {
+            UseTree::Path(path) => last_name(&path.tree),
+            UseTree::Rename(rename) => rename.rename.to_string(),
+            UseTree::Name(name) => name.ident.to_string(),
+            UseTree::Glob(_) | UseTree::Group(_) => panic!("one name to a `use`"),
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@
 //!
 //! [dependencies]
 //! serde = { version = "1", features = ["derive"] }
-//! tidegate-guest = "0.1"
+//! tidegate-guest = { path = "../tidegate/guest/sdk" }   # not on crates.io yet
 //! ```
 //!
 //! and in its `lib.rs`:
@@ -215,6 +215,11 @@ pub mod prelude {
         HttpStream, LocalResponse, OrLog, Plugin, clock, log, plugin,
     };
 }
+
+/// Its example is compiled as those here are.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
 
 /// What the expansion of `#[plugin]` names. Not for authors; it changes without notice.
 #[doc(hidden)]

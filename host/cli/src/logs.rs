@@ -64,6 +64,18 @@ impl LogSink for Stderr {
 
 /// Says why a command failed, with what caused it.
 pub fn complain(error: &anyhow::Error) {
+    let _ = writeln!(io::stderr().lock(), "error: {}", described(error));
+}
+
+/// Says something to whoever watches a command that writes its result elsewhere.
+pub fn note(line: &str) {
+    let mut text = String::new();
+    escape(line, &mut text);
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// An error and its causes in one line. Some causes are in a plugin's own words, or name what its file says.
+fn described(error: &anyhow::Error) -> String {
     let mut text = String::new();
     let mut last = String::new();
     for cause in error.chain() {
@@ -75,15 +87,10 @@ pub fn complain(error: &anyhow::Error) {
         if !text.is_empty() {
             text.push_str(": ");
         }
-        text.push_str(&cause);
+        escape(&cause, &mut text);
         last = cause;
     }
-    let _ = writeln!(io::stderr().lock(), "error: {text}");
-}
-
-/// Says something to whoever watches a command that writes its result elsewhere.
-pub fn note(text: &str) {
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    text
 }
 
 fn escape(text: &str, into: &mut String) {
@@ -125,5 +132,21 @@ mod tests {
         let mut text = String::new();
         escape("a\tb \u{1b}[31mred é", &mut text);
         assert_eq!(text, "a\tb \\u{1b}[31mred é");
+    }
+
+    #[test]
+    fn error_is_one_line_without_control_characters() {
+        let error = anyhow::anyhow!("refused: \u{1b}[2Jgone\nerror: none")
+            .context("plugin `\u{9b}31mred` failed");
+        assert_eq!(
+            described(&error),
+            "plugin `\\u{9b}31mred` failed: refused: \\u{1b}[2Jgone\\nerror: none"
+        );
+    }
+
+    #[test]
+    fn error_says_a_cause_once() {
+        let error = anyhow::anyhow!("cause\n").context("failed: cause\n");
+        assert_eq!(described(&error), "failed: cause\\n");
     }
 }

@@ -24,12 +24,22 @@ pub struct Edits {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Header {
-    /// Its name. `:path`, `:authority` and the like can be set, and nothing else.
+    /// Its name. A request's `:method`, `:path`, `:authority` (which is also called `host`) and `:scheme`, and a response's
+    /// `:status`, can be set, and nothing else.
     #[cfg_attr(test, schemars(with = "String"))]
     pub name: FieldName,
     /// Its value.
     #[cfg_attr(test, schemars(with = "String"))]
     pub value: FieldValue,
+}
+
+/// One direction of a stream: its headers and the names that only they have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Half {
+    /// What downstream sent.
+    Request,
+    /// What upstream answered.
+    Response,
 }
 
 /// What has fields that can be edited.
@@ -63,8 +73,20 @@ impl Edits {
         }
     }
 
-    /// Refuses what would leave a message without what it needs: a pseudo-header is there exactly once.
-    pub fn check(&self, half: &str) -> Result<(), ConfigError> {
+    /// Refuses what would leave a message without what it needs, and what would have no effect: a message has each of its
+    /// half's own pseudo-headers exactly once, and none of the other half's.
+    pub fn check(&self, half: Half) -> Result<(), ConfigError> {
+        for (index, header) in self.set.iter().enumerate() {
+            if header.name.is_pseudo() && !half.owns(&header.name) {
+                let reason = format!(
+                    "a {} has no `{}`, it has {}",
+                    half.name(),
+                    &*header.name,
+                    half.pseudo_headers()
+                );
+                return Err(half.refuse("set", index, ".name", reason));
+            }
+        }
         let removed = self.remove.iter().map(|name| ("remove", "", name));
         let appended = self
             .append
@@ -78,14 +100,44 @@ impl Edits {
         ];
         for list in lists {
             for (index, (edit, field, name)) in list {
-                if name.is_pseudo() {
-                    return Err(ConfigError::at(
-                        format!("{half}.{edit}[{index}]{field}"),
-                        format!("`{}` can be set, and nothing else", &**name),
-                    ));
+                if name.is_pseudo() || half.owns(name) {
+                    let reason = format!("`{}` can be set, and nothing else", &**name);
+                    return Err(half.refuse(edit, index, field, reason));
                 }
             }
         }
         Ok(())
+    }
+}
+
+impl Half {
+    /// What it is called in a configuration.
+    fn name(self) -> &'static str {
+        match self {
+            Half::Request => "request",
+            Half::Response => "response",
+        }
+    }
+
+    /// Whether a name stands for one of its pseudo-headers. Proxies take a request's `host` for its `:authority`.
+    fn owns(self, name: &str) -> bool {
+        match self {
+            Half::Request => matches!(
+                name,
+                ":method" | ":path" | ":authority" | ":scheme" | "host"
+            ),
+            Half::Response => name == ":status",
+        }
+    }
+
+    fn pseudo_headers(self) -> &'static str {
+        match self {
+            Half::Request => "`:method`, `:path`, `:authority` and `:scheme`",
+            Half::Response => "`:status`",
+        }
+    }
+
+    fn refuse(self, edit: &str, index: usize, field: &str, reason: String) -> ConfigError {
+        ConfigError::at(format!("{}.{edit}[{index}]{field}", self.name()), reason)
     }
 }

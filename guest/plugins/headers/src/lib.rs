@@ -8,7 +8,7 @@ pub mod edits;
 use serde::Deserialize;
 use tidegate_guest::prelude::*;
 
-use edits::{Edits, Target};
+use edits::{Edits, Half, Target};
 
 /// What is done to the headers of both halves of a stream.
 #[derive(Debug, Default, Deserialize)]
@@ -32,9 +32,8 @@ impl Plugin for Headers {
     type Stream = ();
 
     fn configure(config: Config) -> Result<Self, ConfigError> {
-        for (half, edits) in [("request", &config.request), ("response", &config.response)] {
-            edits.check(half)?;
-        }
+        config.request.check(Half::Request)?;
+        config.response.check(Half::Response)?;
         Ok(Headers { config })
     }
 

@@ -110,12 +110,41 @@ fn bad_configurations_are_refused_with_their_place() {
             json!({ "response": { "add": [{ "name": ":status", "value": "200" }] } }),
             "response.add[0].name: `:status` can be set, and nothing else",
         ),
+        (
+            json!({ "response": { "set": [{ "name": "a", "value": "" }, { "name": ":path", "value": "/" }] } }),
+            "response.set[1].name: a response has no `:path`, it has `:status`",
+        ),
+        (
+            json!({ "request": { "set": [{ "name": ":status", "value": "200" }] } }),
+            "request.set[0].name: a request has no `:status`, it has `:method`, `:path`, `:authority` and `:scheme`",
+        ),
+        (
+            json!({ "request": { "remove": ["Host"] } }),
+            "request.remove[0]: `host` can be set, and nothing else",
+        ),
+        (
+            json!({ "request": { "append": [{ "name": "host", "value": "a" }] } }),
+            "request.append[0].name: `host` can be set, and nothing else",
+        ),
+        (
+            json!({ "request": { "add": [{ "name": "host", "value": "a" }] } }),
+            "request.add[0].name: `host` can be set, and nothing else",
+        ),
     ] {
         let error = configured(config).expect_err(reason);
         assert_eq!(error.to_string(), reason);
     }
-    configured(json!({ "request": { "set": [{ "name": ":path", "value": "/" }] } }))
-        .expect(":path may be set");
+}
+
+#[test]
+fn pseudo_headers_of_a_half_can_be_set_there() {
+    for name in [":method", ":path", ":authority", ":scheme", "host"] {
+        configured(json!({ "request": { "set": [{ "name": name, "value": "a" }] } })).expect(name);
+    }
+    configured(json!({ "response": { "set": [{ "name": ":status", "value": "204" }] } }))
+        .expect(":status may be set");
+    // To a response it is a header like any other.
+    configured(json!({ "response": { "remove": ["host"] } })).expect("host may be removed");
 }
 
 /// `BLESS=1 cargo test -p headers` writes the schema that `#[plugin]` puts into the plugin.

@@ -16,7 +16,7 @@ use serde::{
     forward_to_deserialize_any,
 };
 
-use super::error::{ConfigError, Quoted};
+use super::error::{ConfigError, Quoted, Shortened};
 
 type JsonValue<'a> = Value<&'a str, Cow<'a, str>>;
 
@@ -30,7 +30,7 @@ impl Json<'_> {
             Value::Null => ConfigError::mismatch(expected, "null"),
             Value::Bool(true) => ConfigError::mismatch(expected, "true"),
             Value::Bool(false) => ConfigError::mismatch(expected, "false"),
-            Value::Number((digits, _)) => ConfigError::mismatch(expected, digits),
+            Value::Number((digits, _)) => ConfigError::mismatch(expected, Shortened(digits)),
             Value::String(text) => ConfigError::mismatch(expected, Quoted(text)),
             Value::Array(_) => ConfigError::mismatch(expected, "an array"),
             Value::Object(_) => ConfigError::mismatch(expected, "an object"),
@@ -146,10 +146,18 @@ impl<'de> Deserializer<'de> for Json<'de> {
         }
     }
 
+    /// An empty object is nothing too: no configuration at all counts as one, and a type that holds nothing takes it,
+    /// also where its author calls `()` by another name.
     fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ConfigError> {
-        match self.0 {
+        match &self.0 {
             Value::Null => visitor.visit_unit(),
-            _ => Err(self.refused(&visitor)),
+            Value::Object(entries) => match entries.first() {
+                None => visitor.visit_unit(),
+                Some((key, _)) => {
+                    Err(<ConfigError as de::Error>::unknown_field(key, &[]).under(key))
+                }
+            },
+            _ => Err(self.refused(&"an empty object")),
         }
     }
 

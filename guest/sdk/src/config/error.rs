@@ -42,17 +42,28 @@ impl ConfigError {
     }
 
     /// The same error, seen from the object that has the value under `key`.
-    pub(crate) fn under(mut self, key: &str) -> Self {
-        if !self.path.is_empty() && !self.path.starts_with('[') {
-            self.path.insert(0, '.');
+    ///
+    /// The key is whatever the configuration has there, so it is quoted where a reader could take it for something else.
+    pub(crate) fn under(self, key: &str) -> Self {
+        if is_plain(key) {
+            self.after(key)
+        } else {
+            self.after(&Quoted(key).to_string())
         }
-        self.path.insert_str(0, key);
-        self
     }
 
     /// The same error, seen from the array whose element has it.
     pub(crate) fn in_element(self, index: usize) -> Self {
-        self.under(&format!("[{index}]"))
+        self.after(&format!("[{index}]"))
+    }
+
+    /// The same error with a step before its path.
+    fn after(mut self, step: &str) -> Self {
+        if !self.path.is_empty() && !self.path.starts_with('[') {
+            self.path.insert(0, '.');
+        }
+        self.path.insert_str(0, step);
+        self
     }
 
     /// What was expected, and what there was.
@@ -147,21 +158,46 @@ impl Display for InJsonWords<'_> {
     }
 }
 
-/// Text in quotes: one line, and not longer than a line.
+/// How much of a configuration's own text is repeated: about a line.
+const LONGEST: usize = 60;
+
+/// Whether a key can stand in a path as it is.
+fn is_plain(key: &str) -> bool {
+    !key.is_empty()
+        && key.len() <= LONGEST
+        && key
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
+}
+
+/// Text of the configuration: one line, and not longer than a line.
+pub(super) struct Shortened<'a>(pub &'a str);
+
+impl Display for Shortened<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut characters = self.0.chars();
+        for character in characters.by_ref().take(LONGEST) {
+            f.write_char(if character.is_control() {
+                ' '
+            } else {
+                character
+            })?;
+        }
+        match characters.next() {
+            Some(_) => f.write_char('…'),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The same in quotes.
 pub(super) struct Quoted<'a>(pub &'a str);
 
 impl Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_char('"')?;
-        let mut characters = self.0.chars();
-        for character in characters.by_ref().take(60) {
-            f.write_char(if character < ' ' { ' ' } else { character })?;
-        }
-        f.write_str(if characters.next().is_some() {
-            "…\""
-        } else {
-            "\""
-        })
+        Shortened(self.0).fmt(f)?;
+        f.write_char('"')
     }
 }
 

@@ -194,6 +194,55 @@ fn what_is_quoted_stays_one_line() {
     assert_eq!(quoted, format!("\"{}…\"", "a b".repeat(20)));
 }
 
+/// Keys and numbers come from the same place as values, and may be as long and as odd.
+#[test]
+fn keys_and_numbers_stay_one_short_line() {
+    let key = "k\n\u{1b}[31m".repeat(100);
+    let shown = format!("\"{}…\"", &"k  [31m".repeat(100)[..60]);
+    let unknown = serde_json::json!({ "rules": [{ "limit": 1, &key: 1 }] }).to_string();
+    assert_eq!(
+        refused(&unknown),
+        format!("rules[0].{shown}: unknown field, expected `limit` or `name`")
+    );
+    let page = serde_json::json!({ "rules": [], "pages": { &key: "" } }).to_string();
+    assert_eq!(
+        refused(&page),
+        format!("pages.{shown}: expected u16, got {shown}")
+    );
+    let ends = serde_json::json!({ "rules": [], "a.b\u{9b}": 1 }).to_string();
+    assert!(refused(&ends).starts_with("\"a.b \": unknown field"));
+    assert!(refused(r#"{"": 1}"#).starts_with("\"\": unknown field"));
+
+    let digits = "9".repeat(10_000);
+    assert_eq!(
+        refused(&format!(r#"{{"rules": [{{"limit": {digits}}}]}}"#)),
+        format!(
+            "rules[0].limit: expected a nonzero u32, got {}…",
+            &digits[..60]
+        )
+    );
+}
+
+/// `type Config = Nothing` is not seen to be `()` by `#[plugin]`.
+#[test]
+fn nothing_is_read_from_nothing() {
+    type Nothing = ();
+    #[derive(Debug, Deserialize, PartialEq)]
+    struct Empty;
+
+    for none in ["", " \n", "{}", " { } ", "null"] {
+        assert_eq!(read_config::<Nothing>(none.as_bytes()), Ok(()), "{none:?}");
+        assert_eq!(read_config::<Empty>(none.as_bytes()), Ok(Empty), "{none:?}");
+    }
+    for (some, reason) in [
+        (r#"{"a": 1}"#, "a: unknown field, there are none here"),
+        ("[]", "expected an empty object, got an array"),
+    ] {
+        let error = read_config::<Nothing>(some.as_bytes()).expect_err("refused");
+        assert_eq!(error.to_string(), reason);
+    }
+}
+
 #[test]
 fn nesting_is_bounded() {
     let deep = "[".repeat(100_000);

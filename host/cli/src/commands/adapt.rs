@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
-use tidegate_adapter::{Options, adapt};
+use tidegate_adapter::{Mapping, Options, adapt, inspect};
 
 use crate::{file, logs};
 
@@ -35,7 +35,8 @@ Examples:
   tidegate adapt greeter.wasm -o greeter.proxy.wasm --strip-names
   cat greeter.wasm | tidegate adapt - -o - > greeter.proxy.wasm
 
-OUT.wasm appears whole or not at all.";
+OUT.wasm appears whole or not at all. Functions of WASI that a proxy has nothing for are named on standard error: calls of them
+are refused at run time.";
 
 // === impl Adapt ===
 
@@ -59,6 +60,30 @@ impl Adapt {
                 self.output.display()
             ));
         }
+        note_refusals(&component);
         Ok(())
+    }
+}
+
+/// Names the functions of WASI that will not do what they should. The module works without them, so this is no failure.
+fn note_refusals(component: &[u8]) {
+    let inspection = match inspect(component) {
+        Ok(inspection) => inspection,
+        Err(error) => {
+            return logs::note(&format!(
+                "cannot tell which functions of WASI are refused: {error}"
+            ));
+        }
+    };
+    for wasi in inspection.wasi {
+        let becomes = match wasi.how {
+            Mapping::Refused => "is refused at run time",
+            Mapping::Traps => "traps at run time",
+            Mapping::Mapped | Mapping::AlwaysAvailable | Mapping::NotEverywhere => continue,
+        };
+        let function = wasi.function;
+        logs::note(&format!(
+            "`{function}` {becomes}: a proxy has nothing for it"
+        ));
     }
 }

@@ -41,7 +41,7 @@ pub struct Manifest {
     #[arg(long, value_name = "FORMAT", default_value = "json")]
     format: Format,
 
-    /// Write modules into this folder and name them in the manifest, instead of putting them into it
+    /// Write modules into this folder, as `NAME.proxy.wasm`, and name them in the manifest, instead of putting them into it
     #[arg(long, value_name = "DIR")]
     module_dir: Option<PathBuf>,
 
@@ -85,14 +85,21 @@ impl Manifest {
         let upstream = envoy::Upstream::new(&self.upstream.host, self.upstream.port);
         let mut bootstrap = Bootstrap::new(self.listen, upstream);
         bootstrap.admin = self.admin;
+        // Nothing is written before everything is known to be good: half a folder is of no use.
+        let modules = plugins
+            .iter()
+            .map(Plugin::adapted)
+            .collect::<anyhow::Result<Vec<_>>>()?;
         let folder = self.module_dir.as_deref().map(folder).transpose()?;
-        for plugin in plugins {
-            let module = plugin.adapted()?;
+        let mut files = Vec::new();
+        for (plugin, module) in plugins.iter().zip(modules) {
             let module = match &folder {
                 None => Module::Inline(module.to_vec()),
                 Some(folder) => {
-                    let path = folder.join(format!("{}.wasm", plugin.name));
-                    file::write(&path, &module)?;
+                    // Not `.wasm` alone: the folder may be the one that the component lies in.
+                    let path = folder.join(format!("{}.proxy.wasm", plugin.name));
+                    refuse_input(&path, plugins)?;
+                    files.push((path.clone(), module));
                     Module::File(path)
                 }
             };
@@ -100,11 +107,36 @@ impl Manifest {
             entry.configuration = Some(plugin.configuration.clone());
             bootstrap.plugins.push(entry);
         }
-        Ok(match self.format {
+        let text = match self.format {
             Format::Json => format!("{:#}\n", bootstrap.to_json()),
             Format::Yaml => bootstrap.to_yaml()?,
-        })
+        };
+        for (path, module) in files {
+            file::write(&path, &module)?;
+        }
+        Ok(text)
     }
+}
+
+/// Refuses to write over a file that was read.
+fn refuse_input(path: &Path, plugins: &[Plugin]) -> anyhow::Result<()> {
+    // What is not there yet cannot have been read.
+    let Ok(target) = fs::canonicalize(path) else {
+        return Ok(());
+    };
+    let read = plugins
+        .iter()
+        .flat_map(|plugin| [Some(&plugin.path), plugin.configuration_file.as_ref()])
+        .flatten();
+    for input in read {
+        if fs::canonicalize(input).is_ok_and(|input| input == target) {
+            bail!(
+                "the module would be written over `{}`, which it is made from: choose another folder",
+                input.display()
+            );
+        }
+    }
+    Ok(())
 }
 
 /// The folder, made if it is not there, as a path that holds wherever the proxy is started.

@@ -76,8 +76,6 @@ impl Run {
             .collect::<anyhow::Result<Vec<_>>>()?;
         let workers = self.workers.map_or_else(cores, usize::from);
         let introduction = self.introduction(workers, &plugins, &specs);
-        // Signals count from here on, also those that come while plugins are being compiled.
-        let mut stop = StopSignal::new()?;
         let server = Server::start(ServerConfig {
             listen: self.listen,
             upstream: self.upstream,
@@ -86,6 +84,8 @@ impl Run {
             clock: Arc::new(SystemClock),
             logs: Arc::new(Stderr::install(self.log_level)),
         })?;
+        // Not earlier: until there are requests to wait for, a signal ends the process at once, as it does by itself.
+        let mut stop = StopSignal::new()?;
         // A closed stdout is no reason not to serve.
         let mut stdout = std::io::stdout().lock();
         let _ = writeln!(

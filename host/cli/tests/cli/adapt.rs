@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use crate::tool::{Folder, PATIENCE, component, module, text, tidegate, tidegate_with};
+use crate::tool::{
+    Folder, PATIENCE, component, component_of, module, text, tidegate, tidegate_with,
+};
 
 /// What every core module begins with.
 const CORE_MODULE: &[u8] = b"\0asm\x01\0\0\0";
@@ -46,6 +48,36 @@ fn adapt_strips_names_when_asked() {
     let with = tidegate_with(["adapt", "-", "-o", "-"], &component());
     let without = tidegate_with(["adapt", "-", "-o", "-", "--strip-names"], &component());
     assert!(without.succeeds().len() < with.succeeds().len());
+}
+
+/// A plugin that opens files is adapted, and whoever ships it is told that it will not get any.
+#[test]
+fn adapt_names_what_a_proxy_refuses() {
+    let component = component_of(
+        "package cli:test;
+        world plugin {
+            include tidegate:proxy/all@0.1.0;
+            import wasi:clocks/monotonic-clock@0.2.0;
+            import wasi:filesystem/preopens@0.2.0;
+            import wasi:made-up/things@0.2.0;
+        }
+        package wasi:clocks@0.2.0 {
+            interface monotonic-clock { now: func() -> u64; }
+        }
+        package wasi:filesystem@0.2.0 {
+            interface preopens { get-directories: func() -> list<string>; }
+        }
+        package wasi:made-up@0.2.0 {
+            interface things { count: func() -> u32; }
+        }",
+    );
+    let done = tidegate_with(["adapt", "-", "-o", "-"], &component);
+    assert!(done.succeeds().starts_with(CORE_MODULE));
+    assert_eq!(
+        done.stderr,
+        "`wasi:filesystem/preopens.get-directories` is refused at run time: a proxy has nothing for it\n\
+         `wasi:made-up/things.count` traps at run time: a proxy has nothing for it\n"
+    );
 }
 
 #[test]

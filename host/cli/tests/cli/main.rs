@@ -3,6 +3,8 @@
 //! Nothing here sleeps: a server is ready when it says so, and every wait has an end.
 
 mod adapt;
+#[cfg(unix)]
+mod envoy;
 mod manifest;
 mod run;
 mod tool;

@@ -1,11 +1,11 @@
-//! `manifest`: what is put together, and where it goes. Whether Envoy runs it is for the scenario runner.
+//! `manifest`: what is put together, and where it goes. Whether Envoy takes it is in `envoy`.
 
 use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
 
-use crate::tool::{Folder, module, text, tidegate};
+use crate::tool::{Folder, component, module, text, tidegate};
 
 /// The plugins' `PluginConfig`s.
 fn plugins(bootstrap: &[u8]) -> Vec<Value> {
@@ -76,22 +76,99 @@ fn manifest_names_modules_in_a_folder() {
     assert_eq!(fs::read(file).expect("the module"), module());
 }
 
+/// A folder that holds plugins may hold their modules too: nothing there is lost.
 #[test]
-fn manifest_is_yaml_when_asked() {
+fn manifest_leaves_components_in_the_folder_alone() {
     let folder = Folder::new();
-    let path = folder.module("headers.wasm");
-    let done = tidegate([
+    let path = folder.file("greeter.wasm", component());
+    let manifest = || {
+        tidegate([
+            "manifest",
+            "--kind",
+            "envoy",
+            "--upstream",
+            "http://h",
+            &path,
+            "--module-dir",
+            &text(&folder.path("")),
+        ])
+    };
+    // The second time it finds its own module there, and writes it anew.
+    for _ in 0..2 {
+        let plugins = plugins(manifest().succeeds());
+        let file = plugins[0]["vm_config"]["code"]["local"]["filename"]
+            .as_str()
+            .expect("a file");
+        assert!(file.ends_with("/greeter.proxy.wasm"), "{file}");
+        assert_eq!(folder.names(), ["greeter.proxy.wasm", "greeter.wasm"]);
+        assert_eq!(fs::read(&path).expect("the component"), component());
+    }
+}
+
+#[test]
+fn manifest_does_not_write_over_what_it_reads() {
+    let folder = Folder::new();
+    let first = folder.file("greeter.wasm", component());
+    let second = folder.module("greeter.proxy.wasm");
+    tidegate([
         "manifest",
         "--kind",
         "envoy",
         "--upstream",
         "http://h",
-        "--format",
-        "yaml",
-        &path,
-    ]);
-    let yaml = String::from_utf8(done.succeeds().to_vec()).expect("UTF-8");
+        &first,
+        &second,
+        "--module-dir",
+        &text(&folder.path("")),
+    ])
+    .fails_with(&["would be written over", "greeter.proxy.wasm"]);
+    assert_eq!(folder.names(), ["greeter.proxy.wasm", "greeter.wasm"]);
+    assert_eq!(fs::read(second).expect("the module"), module());
+}
+
+#[test]
+fn manifest_writes_all_modules_or_none() {
+    let folder = Folder::new();
+    tidegate([
+        "manifest",
+        "--kind",
+        "envoy",
+        "--upstream",
+        "http://h",
+        &folder.module("good.wasm"),
+        &folder.file("broken.wasm", b"\0asm\x0d\0\x01\0broken"),
+        "--module-dir",
+        &text(&folder.path("modules")),
+    ])
+    .fails_with(&["cannot adapt", "broken.wasm"]);
+    assert_eq!(folder.names(), ["broken.wasm", "good.wasm"]);
+}
+
+/// The two formats are one document.
+#[test]
+fn manifest_is_yaml_when_asked() {
+    let folder = Folder::new();
+    let path = folder.module("headers.wasm");
+    // Words that YAML could take for something else, and more lines than one.
+    let plugin = format!("{path}={{\"a\": \"yes\",\n\"b\": \"# 1:2\", \"c\": null}}");
+    let manifest = |format: &str| {
+        let done = tidegate([
+            "manifest",
+            "--kind",
+            "envoy",
+            "--upstream",
+            "http://h",
+            "--format",
+            format,
+            &plugin,
+        ]);
+        String::from_utf8(done.succeeds().to_vec()).expect("UTF-8")
+    };
+    let yaml = manifest("yaml");
     assert!(yaml.starts_with("static_resources:\n"), "{yaml}");
+    let from_yaml: Value = serde_saphyr::from_str(&yaml).expect("YAML");
+    let from_json: Value = serde_json::from_str(&manifest("json")).expect("JSON");
+    assert_eq!(from_yaml, from_json);
 }
 
 #[test]

@@ -2,7 +2,20 @@
 
 use std::net::TcpListener;
 
-use crate::tool::{Folder, component, serve, tidegate};
+use crate::tool::{Folder, component, serve, start, tidegate};
+
+/// A module that says that it is being configured, and then never comes back.
+const SLOW: &str = r#"(module
+  (import "env" "proxy_log" (func $log (param i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 0) "configuring")
+  (func (export "proxy_abi_version_0_2_1"))
+  (func (export "proxy_on_memory_allocate") (param i32) (result i32) i32.const 1024)
+  (func (export "proxy_on_context_create") (param i32 i32))
+  (func (export "proxy_on_configure") (param i32 i32) (result i32)
+    (drop (call $log (i32.const 2) (i32.const 0) (i32.const 11)))
+    (loop $for_ever (br $for_ever))
+    i32.const 1))"#;
 
 #[test]
 fn run_serves_with_a_plugin_before_echo() {
@@ -52,14 +65,19 @@ fn run_tells_plugins_of_the_end_of_every_body() {
 fn run_keeps_lines_below_the_level_to_itself() {
     let folder = Folder::new();
     let path = folder.module("greeter.wasm");
-    let serving = serve([
-        format!("{path}={{\"a\": 1}}"),
-        "--log-level".into(),
-        "warn".into(),
-    ]);
-    serving.signal("INT");
-    // The first line on stderr is not the plugin's.
-    serving.says("stopping");
+    for (level, first) in [("info", "info greeter#0: {\"a\": 1}"), ("warn", "stopping")] {
+        let serving = serve([
+            format!("{path}={{\"a\": 1}}"),
+            "--log-level".into(),
+            level.into(),
+            "--workers".into(),
+            "1".into(),
+        ]);
+        // The plugin has logged its configuration before the proxy is ready.
+        serving.signal("INT");
+        let line = serving.line();
+        assert!(line.contains(first), "{level}: {line}");
+    }
 }
 
 #[test]
@@ -85,6 +103,22 @@ fn run_stops_when_told() {
         serving.signal(signal);
         serving.says("stopping");
         assert!(serving.end().success(), "{signal}");
+    }
+}
+
+/// A plugin that takes its time to start holds nobody up who wants to stop.
+#[cfg(unix)]
+#[test]
+fn run_stops_at_once_while_it_starts() {
+    use std::os::unix::process::ExitStatusExt as _;
+
+    let folder = Folder::new();
+    let path = folder.file("slow.wasm", wat::parse_str(SLOW).expect("a module"));
+    for (name, number) in [("INT", 2), ("TERM", 15)] {
+        let starting = start([&path]);
+        starting.says("configuring");
+        starting.signal(name);
+        assert_eq!(starting.end().signal(), Some(number), "{name}");
     }
 }
 

@@ -3,8 +3,9 @@
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -39,13 +40,19 @@ pub struct Done {
     pub stderr: String,
 }
 
-/// A `tidegate run` at work.
-pub struct Serving {
+/// A `tidegate run`, ready or not.
+pub struct Running {
     child: Child,
+    stdout: BufReader<ChildStdout>,
+    stderr: Receiver<String>,
+}
+
+/// A `tidegate run` that is ready.
+pub struct Serving {
+    running: Running,
     /// What it said before it was ready.
     pub introduction: Vec<String>,
     pub address: SocketAddr,
-    stderr: Receiver<String>,
 }
 
 /// A folder of the test's own.
@@ -88,34 +95,39 @@ fn command<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
     command
 }
 
-/// Runs `tidegate run` on a free port until it is ready.
-#[expect(
-    clippy::zombie_processes,
-    reason = "`Serving` waits for it, and a test that fails before ends this process too"
-)]
-pub fn serve<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Serving {
+/// Starts `tidegate run` on a free port.
+pub fn start<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Running {
     let mut command = command(["run", "--listen", "127.0.0.1:0"]);
     let mut child = command
         .args(args)
         .stdin(Stdio::null())
         .spawn()
         .expect("the tool");
-    let mut stdout = BufReader::new(child.stdout.take().expect("a stdout"));
+    let stdout = BufReader::new(child.stdout.take().expect("a stdout"));
     let stderr = lines(child.stderr.take().expect("a stderr"));
+    Running {
+        child,
+        stdout,
+        stderr,
+    }
+}
+
+/// Runs `tidegate run` on a free port until it is ready.
+pub fn serve<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Serving {
+    let mut running = start(args);
     let mut introduction = Vec::new();
     loop {
         let mut line = String::new();
-        if stdout.read_line(&mut line).expect("a line") == 0 {
-            let said: Vec<_> = stderr.iter().collect();
+        if running.stdout.read_line(&mut line).expect("a line") == 0 {
+            let said: Vec<_> = running.stderr.iter().collect();
             panic!("`tidegate run` ended before it was ready: {said:?}");
         }
         if let Some(address) = line.trim_end().strip_prefix("listening on http://") {
             let address = address.parse().expect("an address");
             return Serving {
-                child,
+                running,
                 introduction,
                 address,
-                stderr,
             };
         }
         introduction.push(line.trim_end().to_owned());
@@ -185,6 +197,29 @@ impl Serving {
         response
     }
 
+    /// Waits for its end.
+    pub fn end(self) -> ExitStatus {
+        self.running.end()
+    }
+}
+
+impl Deref for Serving {
+    type Target = Running;
+
+    fn deref(&self) -> &Running {
+        &self.running
+    }
+}
+
+impl Running {
+    /// Waits for the next line on stderr.
+    #[track_caller]
+    pub fn line(&self) -> String {
+        self.stderr
+            .recv_timeout(PATIENCE)
+            .expect("a line on stderr")
+    }
+
     /// Waits for a line on stderr.
     #[track_caller]
     pub fn says(&self, part: &str) {
@@ -221,7 +256,7 @@ impl Serving {
     }
 }
 
-impl Drop for Serving {
+impl Drop for Running {
     fn drop(&mut self) {
         // It may have ended by itself.
         let _ = self.child.kill();
@@ -274,6 +309,11 @@ pub fn module() -> Vec<u8> {
 
 /// A component of the contract's world `all`. Its functions are of the right types and trap.
 pub fn component() -> Vec<u8> {
+    component_of("package cli:test; world plugin { include tidegate:proxy/all@0.1.0; }")
+}
+
+/// A component of the one world in this WIT. Its functions are of the right types and trap.
+pub fn component_of(wit: &str) -> Vec<u8> {
     use wit_component::{ComponentEncoder, StringEncoding, dummy_module, embed_component_metadata};
     use wit_parser::{LiftLowerAbi, ManglingAndAbi, Resolve};
 
@@ -282,10 +322,9 @@ pub fn component() -> Vec<u8> {
         ..Resolve::default()
     };
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
-    let (package, _) = resolve.push_dir(folder).expect("the contract");
-    let world = resolve
-        .select_world(&[package], Some("all"))
-        .expect("a world");
+    resolve.push_dir(folder).expect("the contract");
+    let package = resolve.push_str("world.wit", wit).expect("a package");
+    let world = resolve.select_world(&[package], None).expect("a world");
     let mut module = dummy_module(&resolve, world, ManglingAndAbi::Legacy(LiftLowerAbi::Sync));
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)
         .expect("a module with its world");

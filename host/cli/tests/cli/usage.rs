@@ -1,5 +1,8 @@
 //! Help, versions, and arguments that are wrong.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+
 use crate::tool::{Folder, text, tidegate};
 
 #[test]
@@ -61,8 +64,21 @@ fn wit_writes_the_contract() {
     let folder = Folder::new();
     let output = folder.path("deep/wit");
     tidegate(["wit", "-o", &text(&output)]).succeeds();
-    let world = std::fs::read_to_string(output.join("worlds.wit")).expect("the worlds");
-    assert!(world.contains("package tidegate:proxy@0.1.0;") && world.contains("world http-plugin"));
+    let contract = files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit"));
+    assert!(contract.contains_key("worlds.wit"), "{contract:?}");
+    assert_eq!(files(&output), contract);
+}
+
+/// What a folder holds, by its names.
+fn files(folder: &Path) -> BTreeMap<String, String> {
+    let entries = std::fs::read_dir(folder).expect("a folder");
+    let files = entries.map(|entry| {
+        let entry = entry.expect("an entry");
+        let name = entry.file_name().into_string().expect("a name in UTF-8");
+        let text = std::fs::read_to_string(entry.path()).expect("a text");
+        (name, text)
+    });
+    files.collect()
 }
 
 #[test]

@@ -1,0 +1,123 @@
+//! Whether real Envoys take what `manifest` writes, in each way in which it can be handed to them.
+//!
+//! Envoy is asked to validate: it reads the configuration and starts the plugins as it would to serve, and ends.
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use tidegate_testkit::envoy::{Release, binary};
+use tidegate_testkit::guests::{self, Shape};
+
+use crate::tool::{Folder, text, tidegate};
+
+/// The Envoy of a release. Where there is none for this platform, that is said on standard error, as the scenario runner
+/// does it, and nothing is tested.
+fn envoy(release: Release) -> Option<PathBuf> {
+    match binary(release).expect("an Envoy") {
+        Ok(envoy) => Some(envoy),
+        Err(no_wheel) => {
+            eprintln!("{no_wheel}");
+            None
+        }
+    }
+}
+
+/// A component of one of our plugins in the folder.
+fn plugin(folder: &Folder, name: &str) -> String {
+    let component = guests::component(name, Shape::Wasip2).expect("a component");
+    folder.file(&format!("{name}.wasm"), component)
+}
+
+/// `tidegate manifest` of two plugins, the second of which has a configuration.
+fn manifest(folder: &Folder) -> Vec<String> {
+    let configured = plugin(folder, "headers");
+    let configuration = r#"{"response": {"set": [{"name": "x-a", "value": "b: #c"}]}}"#;
+    vec![
+        "manifest".to_owned(),
+        "--kind".to_owned(),
+        "envoy".to_owned(),
+        "--upstream".to_owned(),
+        "http://127.0.0.1:9000".to_owned(),
+        plugin(folder, "hello"),
+        format!("{configured}={configuration}"),
+    ]
+}
+
+#[track_caller]
+fn accepts(what: &str, output: &Output) {
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{what}: {said}");
+    let verdict = String::from_utf8_lossy(&output.stdout);
+    assert!(verdict.contains("' OK"), "{what}: {verdict}{said}");
+}
+
+fn validates(release: Release) {
+    let Some(envoy) = envoy(release) else {
+        return;
+    };
+    let folder = Folder::new();
+    let manifest = manifest(&folder);
+    let modules = text(&folder.path("modules"));
+    for (file, options) in [
+        // Envoy goes by the ending, and takes a file without one for JSON.
+        ("envoy", vec![]),
+        ("envoy.json", vec![]),
+        ("envoy.yaml", vec!["--format", "yaml"]),
+        ("beside.json", vec!["--module-dir", &modules]),
+        (
+            "beside.yaml",
+            vec!["--module-dir", &modules, "--format", "yaml"],
+        ),
+    ] {
+        let path = text(&folder.path(file));
+        let options = options.into_iter().chain(["-o", &path]);
+        tidegate(manifest.iter().map(String::as_str).chain(options)).succeeds();
+        let output = Command::new(&envoy)
+            .args(["--mode", "validate", "-c", &path])
+            .output();
+        accepts(file, &output.expect("Envoy"));
+    }
+
+    // As the help of `manifest` has it: from one program into the other, through `/dev/fd`.
+    let output = Command::new("bash")
+        .args([
+            "-c",
+            r#""$0" --mode validate -c <("$@")"#,
+            &text(&envoy),
+            env!("CARGO_BIN_EXE_tidegate"),
+        ])
+        .args(&manifest)
+        .output();
+    accepts("/dev/fd", &output.expect("the command `bash`"));
+}
+
+#[test]
+fn manifest_is_what_envoy_1_40_0_takes() {
+    validates(Release::V1_40_0);
+}
+
+#[test]
+fn manifest_is_what_envoy_1_36_4_takes() {
+    validates(Release::V1_36_4);
+}
+
+/// Otherwise the tests above would say little about the plugins.
+#[test]
+fn envoy_starts_the_plugins_to_validate() {
+    let Some(envoy) = envoy(Release::V1_40_0) else {
+        return;
+    };
+    let folder = Folder::new();
+    let path = text(&folder.path("envoy.json"));
+    let refused = format!("{}={{\"requests\": {{}}}}", plugin(&folder, "headers"));
+    let arguments = ["manifest", "--kind", "envoy", "--upstream", "http://h"];
+    let arguments = arguments.into_iter().chain([&*refused, "-o", &path]);
+    tidegate(arguments).succeeds();
+    let output = Command::new(envoy)
+        .args(["--mode", "validate", "-c", &path])
+        .output()
+        .expect("Envoy");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "{said}");
+    assert!(said.contains("requests: unknown field"), "{said}");
+}
