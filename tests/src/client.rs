@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::Request;
 use hyper::body::{Body, Frame};
-use hyper::header::{HeaderName, HeaderValue};
+use hyper::header::{HeaderMap, HeaderName, HeaderValue, TRAILER};
 use hyper_util::rt::TokioIo;
 use tokio::sync::{mpsc, oneshot};
 
@@ -35,6 +35,8 @@ pub struct Outgoing<'a> {
     pub headers: &'a [(String, Octets)],
     /// What follows the headers.
     pub body: OutgoingBody,
+    /// What follows the body, which then comes as one chunk; the field `trailer` names them.
+    pub trailers: &'a [(String, Octets)],
 }
 
 /// The body of a request.
@@ -52,7 +54,7 @@ pub enum OutgoingBody {
 #[derive(Debug)]
 pub struct Call {
     request: String,
-    chunks: Option<mpsc::UnboundedSender<Bytes>>,
+    chunks: Option<mpsc::UnboundedSender<Frame<Bytes>>>,
     hangup: Option<oneshot::Sender<()>>,
     thread: JoinHandle<Result<Seen>>,
 }
@@ -69,16 +71,24 @@ pub fn begin(proxy: SocketAddr, outgoing: Outgoing<'_>) -> Result<Call> {
         .method(outgoing.method)
         .uri(outgoing.path)
         .header("host", HOST);
-    for (name, value) in outgoing.headers {
-        let name = HeaderName::try_from(name.as_str())
-            .with_context(|| format!("`{name}` is no header name"))?;
-        let value = HeaderValue::from_bytes(&value.0)
-            .with_context(|| format!("`{value}` is no header value"))?;
+    for (name, value) in fields(outgoing.headers)?.iter() {
         request = request.header(name, value);
     }
+    let trailers = fields(outgoing.trailers)?;
+    for name in trailers.keys() {
+        request = request.header(TRAILER, name.as_str());
+    }
     let (chunks, body) = match outgoing.body {
-        OutgoingBody::None => (None, Sent::Whole(Full::default())),
-        OutgoingBody::Whole(bytes) => (None, Sent::Whole(Full::from(bytes))),
+        OutgoingBody::None if trailers.is_empty() => (None, Sent::Whole(Full::default())),
+        OutgoingBody::Whole(bytes) if trailers.is_empty() => (None, Sent::Whole(Full::from(bytes))),
+        body @ (OutgoingBody::None | OutgoingBody::Whole(_)) => {
+            let (chunks, rest) = mpsc::unbounded_channel();
+            if let OutgoingBody::Whole(bytes) = body {
+                chunks.send(Frame::data(bytes.into()))?;
+            }
+            chunks.send(Frame::trailers(trailers))?;
+            (None, Sent::Open(rest))
+        }
         OutgoingBody::Open => {
             let (chunks, rest) = mpsc::unbounded_channel();
             (Some(chunks), Sent::Open(rest))
@@ -113,6 +123,27 @@ pub fn begin(proxy: SocketAddr, outgoing: Outgoing<'_>) -> Result<Call> {
     })
 }
 
+/// Fields for the wire.
+pub(crate) fn fields(listed: &[(String, Octets)]) -> Result<HeaderMap> {
+    let mut fields = HeaderMap::new();
+    for (name, value) in listed {
+        let name = HeaderName::try_from(name.as_str())
+            .with_context(|| format!("`{name}` is no header name"))?;
+        let value = HeaderValue::from_bytes(&value.0)
+            .with_context(|| format!("`{value}` is no header value"))?;
+        fields.append(name, value);
+    }
+    Ok(fields)
+}
+
+/// Fields as they came.
+pub(crate) fn listed(fields: &HeaderMap) -> Vec<(String, Octets)> {
+    let fields = fields.iter();
+    fields
+        .map(|(name, value)| (name.as_str().to_owned(), Octets::from(value.as_bytes())))
+        .collect()
+}
+
 /// One request and its response.
 async fn exchange(proxy: SocketAddr, request: Request<Sent>, mut seen: Seen) -> Result<Seen> {
     let stream = tokio::net::TcpStream::connect(proxy)
@@ -134,18 +165,18 @@ async fn exchange(proxy: SocketAddr, request: Request<Sent>, mut seen: Seen) -> 
         Err(error) => return Err(error).with_context(|| format!("{} failed", seen.request)),
     };
     seen.status = Some(response.status().as_u16());
-    let fields = response.headers().iter();
-    seen.headers = fields
-        .map(|(name, value)| (name.as_str().to_owned(), Octets::from(value.as_bytes())))
-        .collect();
+    seen.headers = listed(response.headers());
     let mut body = response.into_body();
     while let Some(frame) = body.frame().await {
         match frame {
-            Ok(frame) => {
-                if let Ok(data) = frame.into_data() {
-                    seen.body.0.extend_from_slice(&data);
+            Ok(frame) => match frame.into_data() {
+                Ok(data) => seen.body.0.extend_from_slice(&data),
+                Err(frame) => {
+                    if let Ok(trailers) = frame.into_trailers() {
+                        seen.trailers = listed(&trailers);
+                    }
                 }
-            }
+            },
             Err(_) => {
                 seen.broken = true;
                 break;
@@ -184,7 +215,7 @@ impl Call {
             .as_ref()
             .with_context(|| format!("{} takes no chunk: not `open`, or ended", self.request))?;
         if !data.is_empty() {
-            let _ = chunks.send(Bytes::copy_from_slice(data));
+            let _ = chunks.send(Frame::data(Bytes::copy_from_slice(data)));
         }
         if end {
             self.chunks = None;
@@ -221,7 +252,7 @@ impl Call {
 /// A request's body as it is sent.
 enum Sent {
     Whole(Full<Bytes>),
-    Open(mpsc::UnboundedReceiver<Bytes>),
+    Open(mpsc::UnboundedReceiver<Frame<Bytes>>),
 }
 
 impl Body for Sent {
@@ -234,9 +265,7 @@ impl Body for Sent {
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         match self.get_mut() {
             Sent::Whole(body) => Pin::new(body).poll_frame(context),
-            Sent::Open(chunks) => chunks
-                .poll_recv(context)
-                .map(|chunk| chunk.map(|chunk| Ok(Frame::data(chunk)))),
+            Sent::Open(frames) => frames.poll_recv(context).map(|frame| frame.map(Ok)),
         }
     }
 

@@ -1,9 +1,10 @@
 //! Holds two homes' transcripts against each other.
 //!
-//! What is compared: whether the proxy served; of every exchange the status, every header in order per name, the body and
-//! whether it came whole; the same of every request that reached upstream; every plugin's log line with its level, in
-//! order. What is left out is in one list, `tests/scenarios/proxy-owned-fields.txt`, and one rule: a log line's reading of the
-//! clock (a number of sixteen digits or more, so nanoseconds) is as different as the runs are.
+//! What is compared: whether the proxy served; of every exchange the status, every header and trailer in order per name, the
+//! body and whether it came whole; the same of every request that reached upstream whole; every plugin's log line with its
+//! level, in order. What is left out is in one list, `tests/scenarios/proxy-owned-fields.txt`, and in two rules. A log line's
+//! reading of the clock (nanoseconds of this century) is as different as the runs are. And how much reached upstream of a
+//! request that was broken off, if anything did, is a matter of moments.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -45,13 +46,14 @@ pub fn differences(owned: &Owned, left: &Transcript, right: &Transcript) -> Vec<
             right,
         );
     }
+    let (at_left, at_right) = (whole(&left.received), whole(&right.received));
     count(
         &mut found,
         "requests that reached upstream",
-        left.received.len(),
-        right.received.len(),
+        at_left.len(),
+        at_right.len(),
     );
-    for (number, (left, right)) in left.received.iter().zip(&right.received).enumerate() {
+    for (number, (left, right)) in at_left.into_iter().zip(at_right).enumerate() {
         received(
             &mut found,
             owned,
@@ -96,13 +98,25 @@ fn exchange(found: &mut Vec<String>, owned: &Owned, of: &str, left: &Seen, right
     pair(found, &format!("{of}: broken"), &left.broken, &right.broken);
     fields(found, of, &owned.response, &left.headers, &right.headers);
     pair(found, &format!("{of}: body"), &left.body, &right.body);
+    let of = format!("{of}: trailers");
+    fields(found, &of, &[], &left.trailers, &right.trailers);
+}
+
+fn whole(received: &[Received]) -> Vec<&Received> {
+    received
+        .iter()
+        .filter(|received| received.complete)
+        .collect()
 }
 
 fn received(found: &mut Vec<String>, owned: &Owned, of: &str, left: &Received, right: &Received) {
     pair(found, &format!("{of}: method"), &left.method, &right.method);
     pair(found, &format!("{of}: path"), &left.path, &right.path);
+    pair(found, &format!("{of}: of step"), &left.of, &right.of);
     fields(found, of, &owned.request, &left.headers, &right.headers);
     pair(found, &format!("{of}: body"), &left.body, &right.body);
+    let of = format!("{of}: trailers");
+    fields(found, &of, &[], &left.trailers, &right.trailers);
 }
 
 /// Order matters among the values of one name only: HTTP gives none between names, and proxies keep none.
@@ -172,7 +186,10 @@ fn lines(found: &mut Vec<String>, when: &str, left: &[Line], right: &[Line]) {
     ));
 }
 
-/// Replaces readings of the clock, in nanoseconds, by a word.
+/// From 2020 to 2100, in nanoseconds since the epoch.
+const CLOCK: std::ops::Range<u64> = 1_577_836_800_000_000_000..4_102_444_800_000_000_000;
+
+/// Replaces readings of the clock, in nanoseconds, by a word. Another number, however long, stays what it is.
 fn without_clock(line: &str) -> String {
     let mut out = String::new();
     let mut digits = String::new();
@@ -181,11 +198,8 @@ fn without_clock(line: &str) -> String {
             digits.push(character);
             continue;
         }
-        out.push_str(if digits.len() >= 16 {
-            "<nanoseconds>"
-        } else {
-            &digits
-        });
+        let reading = digits.parse().is_ok_and(|number| CLOCK.contains(&number));
+        out.push_str(if reading { "<nanoseconds>" } else { &digits });
         digits.clear();
         out.push(character);
     }
@@ -260,6 +274,30 @@ mod tests {
         assert!(
             found[0].contains("token 2") && found[0].contains("now 17"),
             "{found:?}"
+        );
+        let other = |number: &str| differences(&owned, &at(number), &at("1700000000000000001"));
+        assert_eq!(
+            other("17000000000000000").len(),
+            1,
+            "too long ago for a clock"
+        );
+        assert_eq!(other("17000000000000000000").len(), 1, "too far ahead");
+    }
+
+    #[test]
+    fn trailers_are_compared_and_what_was_broken_off_at_upstream_is_not() {
+        let owned = Owned::default();
+        let (mut left, right) = (transcript(&[], ""), transcript(&[], ""));
+        left.received.push(Received::default());
+        assert_eq!(differences(&owned, &left, &right), Vec::<String>::new());
+        left.received[0].complete = true;
+        left.exchanges[0].trailers = vec![("x-sum".into(), Octets(b"1".to_vec()))];
+        assert_eq!(
+            differences(&owned, &left, &right),
+            [
+                "response 1 (GET /): trailers: x-sum: [\"1\"] against []",
+                "number of requests that reached upstream: 1 against 0"
+            ]
         );
     }
 

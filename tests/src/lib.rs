@@ -5,8 +5,8 @@
 //! differ outside the list of fields that the proxy owns. The homes stand behind one API ([`homes`]): a component in our
 //! host, the adapted module in our host, the adapted module in a real Envoy.
 //!
-//! Around them: [`guests`] builds the plugins, [`envoy`] fetches Envoy, [`upstream`] answers what the proxy asks,
-//! [`client`] asks the proxy, [`logbook`] collects what plugins log.
+//! Around them: [`guests`] builds the plugins, [`envoy`] fetches Envoy, [`client`] asks the proxy,
+//! [`upstream`] answers what the proxy asks, [`ledger`] knows which of both belong together, [`logbook`] collects what plugins log.
 //!
 //! The scenarios are in `tests/scenarios`, found by walking; the tests that they become are in `tests/tests/scenarios.rs`.
 
@@ -27,6 +27,8 @@ pub mod guests;
 pub mod envoy;
 
 pub mod upstream;
+
+pub mod ledger;
 
 pub mod client;
 

@@ -4,18 +4,17 @@
 //! though both are wrong, and a scenario's failure shows all that happened.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
-use tidegate_host::EchoServer;
 
 use crate::client::{self, Call, Outgoing, OutgoingBody};
 use crate::guests::{self, Shape};
 use crate::homes::{self, Deployed, Home, HomeKind, Started};
+use crate::ledger::Ledger;
 use crate::logbook::shown;
 use crate::octets::Octets;
-use crate::scenario::{self, Expect, Plugin, Scenario, Step};
+use crate::scenario::{self, AtUpstream, Expect, Plugin, Scenario, Step};
 use crate::transcript::{Received, Seen, Transcript, values};
 use crate::upstream::{Upstream, echoed};
 
@@ -25,12 +24,6 @@ type Wasm = dyn Fn(&Plugin, HomeKind) -> Result<Bytes> + Send + Sync;
 /// Runs scenarios.
 pub struct Runner {
     wasm: Box<Wasm>,
-}
-
-/// The server behind the proxy.
-enum Behind {
-    Echo(EchoServer),
-    Played(Upstream),
 }
 
 // === impl Runner ===
@@ -64,9 +57,9 @@ impl Runner {
             .iter()
             .map(|plugin| self.deployed(plugin, kind))
             .collect::<Result<Vec<_>>>()?;
-        let behind = Behind::start(scenario)?;
+        let upstream = Upstream::start(&scenario.upstream)?;
         let mut transcript = Transcript::default();
-        match homes::start(kind, &plugins, behind.address())? {
+        match homes::start(kind, &plugins, upstream.address())? {
             Started::Refused { lines, reason } => {
                 ensure!(
                     scenario.start.refused,
@@ -77,7 +70,7 @@ impl Runner {
                 transcript.start = lines;
             }
             Started::Serving(mut home) => {
-                let steps = steps(scenario, home.as_ref(), &mut transcript);
+                let steps = steps(scenario, home.as_ref(), upstream.ledger(), &mut transcript);
                 // Without the error of the steps nobody would look at that of a graceful stop.
                 let stopped = if steps.is_ok() { home.stop() } else { Ok(()) };
                 let mut lines = home.log().lines();
@@ -87,7 +80,11 @@ impl Runner {
                 (transcript.start, transcript.lines) = (lines, after);
             }
         }
-        behind.finish(&mut transcript);
+        transcript.received = upstream.finish()?;
+        transcript
+            .exchanges
+            .iter_mut()
+            .for_each(|seen| told(seen, &transcript.received));
         Ok(transcript)
     }
 
@@ -107,15 +104,21 @@ impl Runner {
 }
 
 /// Does every step in order.
-fn steps(scenario: &Scenario, home: &dyn Home, transcript: &mut Transcript) -> Result<()> {
+fn steps(
+    scenario: &Scenario,
+    home: &dyn Home,
+    ledger: &Ledger,
+    transcript: &mut Transcript,
+) -> Result<()> {
     let mut run = Run {
         home,
+        ledger,
         begun: HashMap::new(),
         awaited: home.start_lines(),
         transcript,
     };
     for (number, step) in scenario.steps.iter().enumerate() {
-        run.step(step)
+        run.step(number + 1, step)
             .with_context(|| format!("step {} cannot be done", number + 1))?;
     }
     match run.begun.keys().next() {
@@ -127,15 +130,16 @@ fn steps(scenario: &Scenario, home: &dyn Home, transcript: &mut Transcript) -> R
 /// A scenario under way.
 struct Run<'a> {
     home: &'a dyn Home,
-    /// Requests that later steps speak of.
-    begun: HashMap<&'a str, Call>,
+    ledger: &'a Ledger,
+    /// Requests that later steps speak of, with the numbers of those that began them.
+    begun: HashMap<&'a str, (usize, Call)>,
     /// The number of the first log line that no step has waited for.
     awaited: usize,
     transcript: &'a mut Transcript,
 }
 
 impl<'a> Run<'a> {
-    fn step(&mut self, step: &'a Step) -> Result<()> {
+    fn step(&mut self, number: usize, step: &'a Step) -> Result<()> {
         let proxy = self.home.address();
         match step {
             Step::Request(request) => {
@@ -147,10 +151,11 @@ impl<'a> Run<'a> {
                     path: &request.path,
                     headers: &request.headers,
                     body,
+                    trailers: &request.trailers,
                 };
-                self.transcript
-                    .exchanges
-                    .push(client::ask(proxy, outgoing)?);
+                self.ledger.begin(number, &request.method, &request.path);
+                let seen = client::ask(proxy, outgoing)?;
+                self.seen(number, seen);
             }
             Step::Begin(begin) => {
                 let body = match (&begin.body, begin.open) {
@@ -167,22 +172,28 @@ impl<'a> Run<'a> {
                     path: &begin.path,
                     headers: &begin.headers,
                     body,
+                    trailers: &[],
                 };
-                self.begun
-                    .insert(&begin.id, client::begin(proxy, outgoing)?);
+                self.ledger.begin(number, &begin.method, &begin.path);
+                let call = client::begin(proxy, outgoing)?;
+                self.begun.insert(&begin.id, (number, call));
             }
             Step::Chunk(chunk) => {
-                let call = self
+                let (_, call) = self
                     .begun
                     .get_mut(chunk.id.as_str())
                     .with_context(|| unknown(&chunk.id))?;
                 call.chunk(&chunk.data.0, chunk.end)?;
             }
             Step::Finish(finish) => {
-                let seen = self.take(&finish.id)?.finish()?;
-                self.transcript.exchanges.push(seen);
+                let (number, call) = self.take(&finish.id)?;
+                self.seen(number, call.finish()?);
             }
-            Step::Hangup(id) => self.take(id)?.hang_up()?,
+            Step::Hangup(id) => {
+                let (number, call) = self.take(id)?;
+                call.hang_up()?;
+                self.ledger.end(number);
+            }
             Step::Until(pattern) => {
                 self.awaited = self.home.log().wait_for(pattern, self.awaited)?
             }
@@ -191,7 +202,12 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn take(&mut self, id: &str) -> Result<Call> {
+    fn seen(&mut self, step: usize, seen: Seen) {
+        self.ledger.end(step);
+        self.transcript.exchanges.push(Seen { step, ..seen });
+    }
+
+    fn take(&mut self, id: &str) -> Result<(usize, Call)> {
         self.begun.remove(id).with_context(|| unknown(id))
     }
 }
@@ -200,41 +216,26 @@ fn unknown(id: &str) -> String {
     format!("no request `{id}` is under way")
 }
 
-// === impl Behind ===
-
-impl Behind {
-    fn start(scenario: &Scenario) -> Result<Self> {
-        if scenario.upstream.is_empty() {
-            let any_port: SocketAddr = "127.0.0.1:0".parse()?;
-            return Ok(Self::Echo(
-                EchoServer::start(any_port).context("failed to start the echo server")?,
-            ));
-        }
-        Upstream::start(&scenario.upstream).map(Self::Played)
-    }
-
-    fn address(&self) -> SocketAddr {
-        match self {
-            Self::Echo(echo) => echo.local_addr(),
-            Self::Played(upstream) => upstream.address(),
-        }
-    }
-
-    /// Writes down what upstream received. The echo server has told in its answers; what it told is then compared
-    /// field by field as a request, not byte by byte as a body.
-    fn finish(self, transcript: &mut Transcript) {
-        match self {
-            Self::Played(upstream) => transcript.received = upstream.received(),
-            Self::Echo(_) => {
-                for seen in &mut transcript.exchanges {
-                    if let Some(received) = echoed(&seen.body) {
-                        transcript.received.push(received);
-                        seen.body = Octets(b"(what the echo server received)".to_vec());
-                        seen.headers.retain(|(name, _)| name != "content-length");
-                    }
-                }
-            }
-        }
+/// Takes the echo's answer out of a response that brought it unharmed: as a request it is compared field by field, and
+/// here it would be byte by byte, in whichever order the fields came.
+fn told(seen: &mut Seen, received: &[Received]) {
+    let sorted = |received: &Received| {
+        let mut headers = received.headers.clone();
+        headers.sort();
+        (
+            received.method.clone(),
+            received.path.clone(),
+            headers,
+            received.body.clone(),
+        )
+    };
+    let own = received
+        .iter()
+        .find(|received| received.of == Some(seen.step));
+    if let (Some(own), Some(echoed)) = (own, echoed(&seen.body))
+        && sorted(own) == sorted(&echoed)
+    {
+        seen.body = Octets(b"(what upstream received)".to_vec());
     }
 }
 
@@ -258,7 +259,7 @@ pub fn check(scenario: &Scenario, transcript: &Transcript) -> Result<()> {
             &mut from,
         );
     }
-    let (mut seen, mut received) = (transcript.exchanges.iter(), transcript.received.iter());
+    let mut seen = transcript.exchanges.iter();
     let mut from = 0;
     for (number, step) in scenario.steps.iter().enumerate() {
         let expect = match step {
@@ -268,18 +269,27 @@ pub fn check(scenario: &Scenario, transcript: &Transcript) -> Result<()> {
         };
         let of = format!("step {}", number + 1);
         match seen.next() {
-            Some(seen) => exchange(&mut wrong, &of, expect, seen),
-            None => wrong.push(format!("{of}: no exchange")),
-        }
-        if let Some(stated) = &expect.upstream {
-            match received.next() {
-                Some(received) => request(&mut wrong, &of, stated, received),
-                None => wrong.push(format!("{of}: nothing reached upstream")),
+            Some(seen) => {
+                exchange(&mut wrong, &of, expect, seen);
+                if let Some(stated) = &expect.upstream {
+                    at_upstream(&mut wrong, &of, stated, seen.step, &transcript.received);
+                }
             }
+            None => wrong.push(format!("{of}: no exchange")),
         }
         for pattern in &expect.logs {
             advance(&mut wrong, &of, pattern, &transcript.lines, &mut from);
         }
+    }
+    for stray in transcript
+        .received
+        .iter()
+        .filter(|received| received.of.is_none())
+    {
+        wrong.push(format!(
+            "{} {} reached upstream, and nothing tells which step's it is",
+            stray.method, stray.path
+        ));
     }
     if wrong.is_empty() {
         return Ok(());
@@ -307,6 +317,39 @@ fn exchange(wrong: &mut Vec<String>, of: &str, stated: &Expect, seen: &Seen) {
     }
     headers(wrong, &of, &stated.headers, &seen.headers);
     body(wrong, &of, stated.body.as_ref(), &seen.body);
+    let of = format!("{of}, trailers");
+    headers(wrong, &of, &stated.trailers, &seen.trailers);
+}
+
+/// What reached upstream of the request that this step sent.
+fn at_upstream(
+    wrong: &mut Vec<String>,
+    of: &str,
+    stated: &AtUpstream,
+    step: usize,
+    received: &[Received],
+) {
+    let own: Vec<_> = received
+        .iter()
+        .filter(|received| received.of == Some(step))
+        .collect();
+    match (stated, &own[..]) {
+        (AtUpstream::Nothing, []) => {}
+        (AtUpstream::Nothing, [some, ..]) => wrong.push(format!(
+            "{of}: {} {} reached upstream, where nothing should have",
+            some.method, some.path
+        )),
+        (AtUpstream::Request(stated), [received]) => {
+            if !received.complete {
+                wrong.push(format!("{of}: the request at upstream is broken off"));
+            }
+            request(wrong, of, stated, received);
+        }
+        (AtUpstream::Request(_), []) => wrong.push(format!("{of}: nothing reached upstream")),
+        (AtUpstream::Request(_), several) => {
+            wrong.push(format!("{of}: reached upstream {} times", several.len()))
+        }
+    }
 }
 
 fn request(wrong: &mut Vec<String>, of: &str, stated: &scenario::Received, received: &Received) {
@@ -327,6 +370,8 @@ fn request(wrong: &mut Vec<String>, of: &str, stated: &scenario::Received, recei
     }
     headers(wrong, &of, &stated.headers, &received.headers);
     body(wrong, &of, stated.body.as_ref(), &received.body);
+    let of = format!("{of}, trailers");
+    headers(wrong, &of, &stated.trailers, &received.trailers);
 }
 
 fn headers(
@@ -364,5 +409,57 @@ fn advance(
         None => wrong.push(format!(
             "{of}: `{pattern}` is not in the log, or not in this order"
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is wrong where a scenario states `upstream` of its one step, and this reached upstream.
+    fn wrong(upstream: &str, received: &[(Option<usize>, bool)]) -> String {
+        let scenario: Scenario = serde_saphyr::from_str(&format!(
+            "about: x\nplugins: [{{guest: probe}}]\nsteps:\n- request: {{path: /, expect: {{upstream: {upstream}}}}}\n"
+        ))
+        .expect("a scenario");
+        let received = received.iter().map(|(of, complete)| Received {
+            of: *of,
+            path: "/".into(),
+            complete: *complete,
+            ..Received::default()
+        });
+        let transcript = Transcript {
+            exchanges: vec![Seen {
+                step: 1,
+                ..Seen::default()
+            }],
+            received: received.collect(),
+            ..Transcript::default()
+        };
+        match check(&scenario, &transcript) {
+            Ok(()) => String::new(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn none_means_that_not_even_a_head_reached_upstream() {
+        assert_eq!(wrong("none", &[]), "");
+        assert_eq!(wrong("none", &[(Some(2), true)]), "", "another step's");
+        let head = wrong("none", &[(Some(1), false)]);
+        assert!(head.contains("where nothing should have"), "{head}");
+    }
+
+    #[test]
+    fn request_reaches_upstream_once_and_whole() {
+        assert_eq!(wrong("{path: /}", &[(Some(1), true)]), "");
+        let lacks = |received: &[_], what: &str| {
+            let wrong = wrong("{path: /}", received);
+            assert!(wrong.contains(what), "{wrong}");
+        };
+        lacks(&[(Some(2), true)], "nothing reached upstream");
+        lacks(&[(Some(1), false)], "broken off");
+        lacks(&[(Some(1), true), (Some(1), true)], "2 times");
+        lacks(&[(Some(1), true), (None, true)], "which step's it is");
     }
 }

@@ -87,9 +87,12 @@ pub struct Answer {
     /// The body in chunks instead, without a length.
     #[serde(default)]
     pub chunks: Vec<Octets>,
+    /// The trailers, in order, behind chunks; the field `trailer` names them.
+    #[serde(default)]
+    pub trailers: Vec<(String, Octets)>,
 }
 
-/// What must be seen while the plugins start.
+/// What must be seen while the plugins start. What refuses must say why: any failure to start would do otherwise.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Start {
@@ -138,6 +141,9 @@ pub struct Exchange {
     /// How many times the body is repeated, for a large one.
     #[serde(default = "once")]
     pub times: usize,
+    /// The trailers, in order; the body is chunked then, and the field `trailer` names them.
+    #[serde(default)]
+    pub trailers: Vec<(String, Octets)>,
     /// What must come back.
     #[serde(default)]
     pub expect: Expect,
@@ -200,14 +206,26 @@ pub struct Expect {
     pub headers: BTreeMap<String, Vec<Octets>>,
     /// The whole body.
     pub body: Option<Octets>,
+    /// Trailers by name, as headers.
+    #[serde(default)]
+    pub trailers: BTreeMap<String, Vec<Octets>>,
     /// The connection breaks before the response is complete.
     #[serde(default)]
     pub broken: bool,
-    /// What reached upstream.
-    pub upstream: Option<Received>,
+    /// What reached upstream of this request.
+    pub upstream: Option<AtUpstream>,
     /// Lines that plugins log, in order, after those that earlier steps stated.
     #[serde(default)]
     pub logs: Vec<LinePattern>,
+}
+
+/// What becomes of a request at upstream.
+#[derive(Debug)]
+pub enum AtUpstream {
+    /// Written `none`: not even its head may reach upstream.
+    Nothing,
+    /// It reaches upstream once, to its end, as this.
+    Request(Received),
 }
 
 /// What must have reached upstream.
@@ -223,6 +241,9 @@ pub struct Received {
     pub headers: BTreeMap<String, Vec<Octets>>,
     /// The whole body.
     pub body: Option<Octets>,
+    /// Trailers by name, as headers.
+    #[serde(default)]
+    pub trailers: BTreeMap<String, Vec<Octets>>,
 }
 
 /// A plugin's log line: `plugin level message`, where `*` in the message stands for anything.
@@ -311,6 +332,17 @@ impl Scenario {
             self.start.refused == self.steps.is_empty(),
             "a scenario has steps unless its start is `refused`, and none if it is"
         );
+        ensure!(
+            !self.start.refused || !self.start.logs.is_empty(),
+            "`start` is `refused` for any reason: state in `start.logs` what is logged by the plugin that refuses"
+        );
+        for answer in &self.upstream {
+            ensure!(
+                answer.trailers.is_empty() || !answer.chunks.is_empty(),
+                "the answer for {} has `trailers`, which only `chunks` can have",
+                answer.path
+            );
+        }
         Ok(())
     }
 }
@@ -350,6 +382,34 @@ impl Plugin {
             Some(serde_json::Value::String(text)) => text.clone().into_bytes(),
             Some(value) => value.to_string().into_bytes(),
         }
+    }
+}
+
+// === impl AtUpstream ===
+
+impl<'de> Deserialize<'de> for AtUpstream {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Stated;
+        impl<'de> de::Visitor<'de> for Stated {
+            type Value = AtUpstream;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("`none`, or what of a request reached upstream")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<AtUpstream, E> {
+                match text {
+                    "none" => Ok(AtUpstream::Nothing),
+                    _ => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
+                }
+            }
+
+            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<AtUpstream, A::Error> {
+                let stated = de::value::MapAccessDeserializer::new(map);
+                Received::deserialize(stated).map(AtUpstream::Request)
+            }
+        }
+        deserializer.deserialize_any(Stated)
     }
 }
 
@@ -470,6 +530,43 @@ mod tests {
         );
         let time = error("about: x\nplugins: [{guest: probe}]\nsteps:\n- advance: soon\n");
         assert!(time.contains("`soon` is no time"), "{time}");
+        let any = error("about: x\nplugins: [{guest: probe}]\nstart: {refused: true}\n");
+        assert!(any.contains("state in `start.logs`"), "{any}");
+        let upstream = |stated: &str| {
+            error(&format!(
+                "about: x\nplugins: [{{guest: probe}}]\nsteps:\n- request: {{path: /, expect: {{upstream: {stated}}}}}\n"
+            ))
+        };
+        let nowhere = upstream("nowhere");
+        assert!(
+            nowhere.contains("log.yaml:4:") && nowhere.contains("`none`, or what"),
+            "{nowhere}"
+        );
+        let key = upstream("{boody: x}");
+        assert!(
+            key.contains("log.yaml:4:") && key.contains("boody"),
+            "{key}"
+        );
+    }
+
+    #[test]
+    fn upstream_is_none_or_a_request() {
+        let scenario = read(
+            "about: x\nplugins: [{guest: probe}]\nsteps:\n\
+             - request: {path: /, expect: {upstream: none}}\n\
+             - request: {path: /, expect: {upstream: {body: hello}}}\n",
+        );
+        let scenario = scenario.expect("a scenario");
+        let stated = |step: &Step| match step {
+            Step::Request(request) => request
+                .expect
+                .upstream
+                .as_ref()
+                .map(|upstream| matches!(upstream, AtUpstream::Nothing)),
+            _ => None,
+        };
+        assert_eq!(stated(&scenario.steps[0]), Some(true));
+        assert_eq!(stated(&scenario.steps[1]), Some(false));
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub struct Transcript {
     pub lines: Vec<Line>,
     /// What clients saw, in the order in which responses were awaited.
     pub exchanges: Vec<Seen>,
-    /// What reached upstream, in order.
+    /// What reached upstream, in the order of the steps that it belongs to.
     pub received: Vec<Received>,
 }
 
@@ -33,6 +33,8 @@ pub struct Line {
 /// What a client saw.
 #[derive(Debug, Default)]
 pub struct Seen {
+    /// The number of the step that sent the request.
+    pub step: usize,
     /// Which request it was: `GET /path`.
     pub request: String,
     /// The status, if a response began.
@@ -41,6 +43,8 @@ pub struct Seen {
     pub headers: Vec<(String, Octets)>,
     /// As much of the body as came.
     pub body: Octets,
+    /// The trailers, in order.
+    pub trailers: Vec<(String, Octets)>,
     /// The connection broke before the response was complete.
     pub broken: bool,
 }
@@ -48,6 +52,8 @@ pub struct Seen {
 /// What upstream received.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Received {
+    /// The number of the step that sent it; none where that cannot be told, as [`ledger`](crate::ledger) explains.
+    pub of: Option<usize>,
     /// The method.
     pub method: String,
     /// The path with its query.
@@ -56,6 +62,10 @@ pub struct Received {
     pub headers: Vec<(String, Octets)>,
     /// The whole body.
     pub body: Octets,
+    /// The trailers, in order.
+    pub trailers: Vec<(String, Octets)>,
+    /// It came to its end. Of one that did not, only the head is known.
+    pub complete: bool,
 }
 
 /// All values of a field, in order.
@@ -93,29 +103,48 @@ impl std::fmt::Display for Transcript {
             let broken = if seen.broken { ", broken off" } else { "" };
             writeln!(
                 f,
-                "{} -> {status}{broken} {:?} {:?}",
+                "{} -> {status}{broken} {:?} {:?}{}",
                 seen.request,
                 Fields(&seen.headers),
-                seen.body
+                seen.body,
+                Trailers(&seen.trailers)
             )?;
         }
         for received in &self.received {
-            let Received {
-                method,
-                path,
-                headers,
-                body,
-            } = received;
+            let of = received.of.map_or("of no known step".to_owned(), |step| {
+                format!("of step {step}")
+            });
+            let broken = if received.complete {
+                ""
+            } else {
+                ", broken off"
+            };
             writeln!(
                 f,
-                "upstream: {method} {path} {:?} {body:?}",
-                Fields(headers)
+                "upstream, {of}: {} {}{broken} {:?} {:?}{}",
+                received.method,
+                received.path,
+                Fields(&received.headers),
+                received.body,
+                Trailers(&received.trailers)
             )?;
         }
         for line in &self.lines {
             writeln!(f, "log: {line}")?;
         }
         Ok(())
+    }
+}
+
+/// Behind a body, if there are any.
+struct Trailers<'a>(&'a [(String, Octets)]);
+
+impl std::fmt::Display for Trailers<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            [] => Ok(()),
+            trailers => write!(f, " {:?}", Fields(trailers)),
+        }
     }
 }
 

@@ -1,55 +1,74 @@
-//! The server behind the proxy, where a scenario says what it answers: it plays the answers and writes down what it received.
+//! The server behind the proxy: it writes down what it received, and answers as the scenario says.
 //!
-//! It is a server on a real socket, the same for every home. Scenarios without answers of their own get the host's echo
-//! server instead.
+//! It is a server on a real socket, the same for every home. A scenario without answers of its own gets those of the host's
+//! echo server, which this one asks in turn. Whose request it was that came, [`ledger`](crate::ledger) tells.
 
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{self, Poll};
 use std::thread::JoinHandle;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use hyper::header::{HeaderName, HeaderValue};
+use hyper::header::{HeaderMap, HeaderValue, TRAILER};
+use hyper::http::request::Parts;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use tidegate_host::EchoServer;
 use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 
+use crate::client::{fields, listed};
+use crate::ledger::Ledger;
+use crate::logbook::PATIENCE;
 use crate::octets::Octets;
 use crate::scenario::Answer;
 use crate::transcript::Received;
 
-type Record = Arc<Mutex<Vec<Received>>>;
 type Reply = Response<Given>;
 
 /// A response's body.
 enum Given {
     /// With its length.
     Whole(Full<Bytes>),
-    /// Without, chunk by chunk.
-    Chunks(std::vec::IntoIter<Bytes>),
+    /// Without, chunk by chunk, and trailers behind them.
+    Chunks(std::vec::IntoIter<Frame<Bytes>>),
+    /// The echo server's.
+    Echo(Incoming),
 }
 
-/// A server that plays answers; it stops when dropped.
+/// What it answers.
+enum Answers {
+    Played(Vec<Answer>),
+    Echo(EchoServer),
+}
+
+/// A server that answers; it stops when dropped.
 #[derive(Debug)]
 pub struct Upstream {
     address: SocketAddr,
-    received: Record,
+    ledger: Arc<Ledger>,
     stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<JoinHandle<Result<()>>>,
 }
 
 impl Upstream {
-    /// Starts it on a port of the system's choice.
+    /// Starts it on a port of the system's choice. Without any answers it is an echo.
     pub fn start(answers: &[Answer]) -> Result<Self> {
         for answer in answers {
             reply(Some(answer))
                 .with_context(|| format!("the answer for {} cannot be given", answer.path))?;
         }
+        let answers = Arc::new(if answers.is_empty() {
+            let any_port: SocketAddr = "127.0.0.1:0".parse()?;
+            Answers::Echo(EchoServer::start(any_port).context("failed to start the echo server")?)
+        } else {
+            Answers::Played(answers.to_vec())
+        });
         let listener = std::net::TcpListener::bind("127.0.0.1:0").context("failed to listen")?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
@@ -60,20 +79,14 @@ impl Upstream {
             let _guard = runtime.enter();
             tokio::net::TcpListener::from_std(listener)?
         };
-        let received = Record::default();
+        let ledger = Arc::new(Ledger::default());
         let (stop, stopped) = oneshot::channel();
-        let (answers, record) = (Arc::new(answers.to_vec()), received.clone());
-        let thread = std::thread::spawn(move || {
-            runtime.block_on(async {
-                tokio::select! {
-                    () = serve(listener, answers, record) => {}
-                    _ = stopped => {}
-                }
-            });
-        });
+        let served = ledger.clone();
+        let thread =
+            std::thread::spawn(move || runtime.block_on(serve(listener, answers, served, stopped)));
         Ok(Self {
             address,
-            received,
+            ledger,
             stop: Some(stop),
             thread: Some(thread),
         })
@@ -84,12 +97,24 @@ impl Upstream {
         self.address
     }
 
-    /// What it has received so far.
-    pub fn received(&self) -> Vec<Received> {
-        self.received
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+    /// Where requests are written down, at both ends.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Waits for the end of every connection, and tells what came. The proxy has stopped by then; what it sent may not have
+    /// been read yet.
+    pub fn finish(mut self) -> Result<Vec<Received>> {
+        if let Some(stop) = self.stop.take() {
+            // Without its thread, joining that says what is wrong.
+            let _ = stop.send(());
+        }
+        if let Some(thread) = self.thread.take() {
+            thread
+                .join()
+                .map_err(|_| anyhow!("the thread of the upstream panicked"))??;
+        }
+        Ok(self.ledger.received())
     }
 }
 
@@ -97,7 +122,7 @@ impl Drop for Upstream {
     fn drop(&mut self) {
         self.stop.take();
         if let Some(thread) = self.thread.take() {
-            // Its panic would have failed the exchange already.
+            // The run has failed already.
             let _ = thread.join();
         }
     }
@@ -122,6 +147,7 @@ pub fn echoed(body: &Octets) -> Option<Received> {
         path: echo.path,
         headers: headers.collect(),
         body: unescaped(&echo.body),
+        ..Received::default()
     })
 }
 
@@ -150,44 +176,84 @@ fn unescaped(text: &str) -> Octets {
     Octets(bytes)
 }
 
-async fn serve(listener: tokio::net::TcpListener, answers: Arc<Vec<Answer>>, record: Record) {
-    while let Ok((stream, _)) = listener.accept().await {
-        let (answers, record) = (answers.clone(), record.clone());
-        let service = service_fn(move |request| answer(request, answers.clone(), record.clone()));
-        let connection = hyper::server::conn::http1::Builder::new()
-            // The date is nobody's business here, and no answer's.
-            .auto_date_header(false)
-            .serve_connection(TokioIo::new(stream), service);
-        // A proxy may break a connection off; the client's side of it is what a scenario looks at.
-        tokio::spawn(async move { drop(connection.await) });
+/// Serves until it is told to stop; then what is there already is still read. Without a word it ends at once.
+async fn serve(
+    listener: tokio::net::TcpListener,
+    answers: Arc<Answers>,
+    ledger: Arc<Ledger>,
+    stopped: oneshot::Receiver<()>,
+) -> Result<()> {
+    let mut connections = JoinSet::new();
+    let accept = async {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (answers, ledger) = (answers.clone(), ledger.clone());
+            let service =
+                service_fn(move |request| answer(request, answers.clone(), ledger.clone()));
+            let connection = hyper::server::conn::http1::Builder::new()
+                // The date is nobody's business here, and no answer's.
+                .auto_date_header(false)
+                .serve_connection(TokioIo::new(stream), service);
+            // A proxy may break a connection off; the client's side of it is what a scenario looks at.
+            connections.spawn(async move { drop(connection.await) });
+        }
+    };
+    let told = tokio::select! {
+        // In this order: a connection that waits to be accepted is one that was made before.
+        biased;
+        () = accept => bail!("upstream cannot accept connections"),
+        told = stopped => told,
+    };
+    if told.is_ok() {
+        let last = async { while connections.join_next().await.is_some() {} };
+        tokio::time::timeout(PATIENCE, last)
+            .await
+            .context("the proxy has stopped, and its connections to upstream are still open")?;
     }
+    Ok(())
 }
 
 async fn answer(
     request: Request<Incoming>,
-    answers: Arc<Vec<Answer>>,
-    record: Record,
+    answers: Arc<Answers>,
+    ledger: Arc<Ledger>,
 ) -> Result<Reply> {
-    let (head, body) = request.into_parts();
-    let fields = head.headers.iter();
-    let mut received = Received {
+    let (head, mut body) = request.into_parts();
+    let path = head
+        .uri
+        .path_and_query()
+        .map_or_else(String::new, ToString::to_string);
+    let number = ledger.arrive(Received {
         method: head.method.to_string(),
-        path: head
-            .uri
-            .path_and_query()
-            .map_or_else(String::new, ToString::to_string),
-        headers: fields
-            .map(|(name, value)| (name.as_str().to_owned(), Octets::from(value.as_bytes())))
-            .collect(),
-        body: Octets::default(),
-    };
-    received.body = Octets(body.collect().await?.to_bytes().to_vec());
-    let answer = answers.iter().find(|answer| answer.path == received.path);
-    record
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .push(received);
-    reply(answer)
+        path: path.clone(),
+        headers: listed(&head.headers),
+        ..Received::default()
+    });
+    let (mut whole, mut trailers) = (Vec::new(), HeaderMap::new());
+    while let Some(frame) = body.frame().await {
+        match frame?.into_data() {
+            Ok(data) => whole.extend_from_slice(&data),
+            Err(frame) => trailers = frame.into_trailers().unwrap_or_default(),
+        }
+    }
+    ledger.complete(number, |received| {
+        received.body = Octets(whole.clone());
+        received.trailers = listed(&trailers);
+    });
+    match &*answers {
+        Answers::Played(answers) => reply(answers.iter().find(|answer| answer.path == path)),
+        Answers::Echo(echo) => ask(echo.local_addr(), head, whole).await,
+    }
+}
+
+/// What the echo server answers to the same request. It takes no notice of trailers.
+async fn ask(echo: SocketAddr, head: Parts, body: Vec<u8>) -> Result<Reply> {
+    let stream = tokio::net::TcpStream::connect(echo).await?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    // Its error is that of the response's body.
+    tokio::spawn(async move { drop(connection.await) });
+    let request = Request::from_parts(head, Full::new(Bytes::from(body)));
+    Ok(sender.send_request(request).await?.map(Given::Echo))
 }
 
 /// The answer as a response; 404 where the scenario has none.
@@ -201,42 +267,46 @@ fn reply(answer: Option<&Answer>) -> Result<Reply> {
     let body = if answer.chunks.is_empty() {
         Given::Whole(Full::new(Bytes::from(answer.body.0.clone())))
     } else {
-        let chunks: Vec<_> = answer
-            .chunks
-            .iter()
-            .map(|chunk| Bytes::from(chunk.0.clone()))
+        let chunks = answer.chunks.iter();
+        let mut frames: Vec<_> = chunks
+            .map(|chunk| Frame::data(Bytes::from(chunk.0.clone())))
             .collect();
-        Given::Chunks(chunks.into_iter())
+        if !answer.trailers.is_empty() {
+            frames.push(Frame::trailers(fields(&answer.trailers)?));
+        }
+        Given::Chunks(frames.into_iter())
     };
     let mut response = Response::builder().status(answer.status).body(body)?;
-    for (name, value) in &answer.headers {
-        let name = HeaderName::try_from(name.as_str())
-            .map_err(|_| anyhow!("`{name}` is no header name"))?;
-        let value = HeaderValue::from_bytes(&value.0)
-            .map_err(|_| anyhow!("`{value}` is no header value"))?;
-        response.headers_mut().append(name, value);
+    *response.headers_mut() = fields(&answer.headers)?;
+    for name in fields(&answer.trailers)?.keys() {
+        let name = HeaderValue::from_name(name.clone());
+        response.headers_mut().append(TRAILER, name);
     }
     Ok(response)
 }
 
 impl Body for Given {
     type Data = Bytes;
-    type Error = std::convert::Infallible;
+    type Error = hyper::Error;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         context: &mut task::Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         match self.get_mut() {
-            Given::Whole(body) => Pin::new(body).poll_frame(context),
-            Given::Chunks(chunks) => Poll::Ready(chunks.next().map(|chunk| Ok(Frame::data(chunk)))),
+            Given::Whole(body) => Pin::new(body)
+                .poll_frame(context)
+                .map_err(|never| match never {}),
+            Given::Chunks(frames) => Poll::Ready(frames.next().map(Ok)),
+            Given::Echo(body) => Pin::new(body).poll_frame(context),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Given::Whole(body) => body.is_end_stream(),
-            Given::Chunks(chunks) => chunks.len() == 0,
+            Given::Chunks(frames) => frames.len() == 0,
+            Given::Echo(body) => body.is_end_stream(),
         }
     }
 
@@ -244,6 +314,7 @@ impl Body for Given {
         match self {
             Given::Whole(body) => body.size_hint(),
             Given::Chunks(_) => SizeHint::default(),
+            Given::Echo(body) => body.size_hint(),
         }
     }
 }

@@ -1,13 +1,51 @@
 //! The host runs what the Proxy-Wasm SDKs make: the tutorial's twin, written with the Rust SDK, passes the scenarios of the
 //! tutorial in our host as it does in Envoy.
 
-use anyhow::{Context, Result};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, ensure};
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use tidegate_testkit::envoy::{self, Release};
 use tidegate_testkit::{
     HomeKind, Owned, Runner, Scenario, Transcript, compare, guests, runner, workspace,
 };
 
 const TWIN: &str = "proxy-wasm-twin";
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let mut trials = vec![
+        trial("twin_passes_the_tutorial_in_our_host", || {
+            run("plugins/tutorial", HomeKind::ProxyWasm)?;
+            run("plugins/tutorial-configured", HomeKind::ProxyWasm)?;
+            run("plugins/tutorial-misconfigured", HomeKind::ProxyWasm)?;
+            Ok(Completion::Completed)
+        }),
+        trial("twin_is_the_tutorial", || {
+            let component =
+                Runner::default().run(&scenario("plugins/tutorial")?, HomeKind::Component)?;
+            agrees(&component, HomeKind::ProxyWasm)
+        }),
+    ];
+    trials.extend(Release::ALL.map(|release| {
+        let name = format!("twin_is_the_same_in_our_host_and_in_{}", release.home());
+        trial(&name, move || {
+            // In vain on a platform that has no Envoy, and that has to be seen.
+            if let Err(reason) = envoy::binary(release)? {
+                return Ok(Completion::ignored_with(reason));
+            }
+            let ours = run("plugins/tutorial", HomeKind::ProxyWasm)?;
+            agrees(&ours, HomeKind::Envoy(release))
+        })
+    }));
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn trial(name: &str, test: impl FnOnce() -> Result<Completion> + Send + 'static) -> Trial {
+    Trial::ignorable_test(name, || {
+        test().map_err(|error| Failed::from(format!("{error:#}")))
+    })
+}
 
 fn scenario(name: &str) -> Result<Scenario> {
     let folder = workspace::scenarios();
@@ -23,41 +61,11 @@ fn run(name: &str, home: HomeKind) -> Result<Transcript> {
     Ok(transcript)
 }
 
-#[test]
-fn twin_passes_the_tutorial_in_our_host() -> Result<()> {
-    run("plugins/tutorial", HomeKind::ProxyWasm)?;
-    run("plugins/tutorial-configured", HomeKind::ProxyWasm)?;
-    run("plugins/tutorial-misconfigured", HomeKind::ProxyWasm)?;
-    Ok(())
-}
-
-#[test]
-fn twin_is_the_same_in_our_host_and_in_envoy() -> Result<()> {
+/// Holds the twin in a home against what was seen elsewhere.
+fn agrees(elsewhere: &Transcript, home: HomeKind) -> Result<Completion> {
     let owned = Owned::read(&workspace::scenarios().join("proxy-owned-fields.txt"))?;
-    for release in Release::ALL {
-        if let Err(reason) = envoy::binary(release)? {
-            eprintln!("{reason}");
-            return Ok(());
-        }
-        let ours = run("plugins/tutorial", HomeKind::ProxyWasm)?;
-        let envoys = run("plugins/tutorial", HomeKind::Envoy(release))?;
-        assert_eq!(
-            compare::differences(&owned, &ours, &envoys),
-            Vec::<String>::new()
-        );
-    }
-    Ok(())
-}
-
-#[test]
-fn twin_is_the_tutorial() -> Result<()> {
-    let owned = Owned::read(&workspace::scenarios().join("proxy-owned-fields.txt"))?;
-    let tutorial = scenario("plugins/tutorial")?;
-    let component = Runner::default().run(&tutorial, HomeKind::Component)?;
-    let twin = run("plugins/tutorial", HomeKind::ProxyWasm)?;
-    assert_eq!(
-        compare::differences(&owned, &component, &twin),
-        Vec::<String>::new()
-    );
-    Ok(())
+    let twin = run("plugins/tutorial", home)?;
+    let found = compare::differences(&owned, elsewhere, &twin);
+    ensure!(found.is_empty(), "{}", found.join("\n"));
+    Ok(Completion::Completed)
 }

@@ -23,7 +23,11 @@ fn crates_depend_only_leftwards() {
                 wrong.push(format!("{} ({}): {why}", name, package.folder));
             }
         };
-        if package.folder.starts_with("guest/") || package.folder.starts_with("tests/guests/") {
+        let guests = ["guest/", "tests/guests/", "benches/guests/"];
+        if guests
+            .iter()
+            .any(|guests| package.folder.starts_with(guests))
+        {
             forbid(
                 ["tidegate-host", "tidegate-adapter", "tidegate-deploy"]
                     .into_iter()
@@ -194,6 +198,10 @@ fn every_item_of_the_contract_says_since_when_and_what_for() {
             if !matches!(ty.kind, TypeDefKind::Type(_)) {
                 look(format!("{name}.{type_name}"), &ty.docs, &ty.stability);
             }
+            // A case or field is as old as its type: what exists never gets another.
+            for (part, docs) in parts(&ty.kind) {
+                look(format!("{name}.{type_name}.{part}"), docs, &ty.stability);
+            }
         }
     }
     assert!(
@@ -201,6 +209,20 @@ fn every_item_of_the_contract_says_since_when_and_what_for() {
         "wit/ leaves unsaid:\n{}",
         silent.join("\n")
     );
+}
+
+/// The cases or fields of a type, with their docs.
+fn parts(kind: &TypeDefKind) -> Vec<(&str, &Docs)> {
+    fn named<T>(parts: &[T], part: impl Fn(&T) -> (&str, &Docs)) -> Vec<(&str, &Docs)> {
+        parts.iter().map(part).collect()
+    }
+    match kind {
+        TypeDefKind::Record(record) => named(&record.fields, |field| (&field.name, &field.docs)),
+        TypeDefKind::Enum(list) => named(&list.cases, |case| (&case.name, &case.docs)),
+        TypeDefKind::Variant(list) => named(&list.cases, |case| (&case.name, &case.docs)),
+        TypeDefKind::Flags(list) => named(&list.flags, |flag| (&flag.name, &flag.docs)),
+        _ => Vec::new(),
+    }
 }
 
 #[test]

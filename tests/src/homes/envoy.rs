@@ -185,6 +185,7 @@ fn call_admin(admin: SocketAddr, method: &str, path: &str) -> Result<Vec<u8>> {
             path,
             headers: &[],
             body: OutgoingBody::None,
+            trailers: &[],
         },
     )?;
     ensure!(
