@@ -3,6 +3,7 @@
 //! Nothing about a hostcall or callback is listed by hand: which functions the bridge provides, of which types, and which
 //! functions of the guest each callback needs, is read from the artefact. Its contract is in `bridge/README.md`.
 
+use crate::component::Name;
 use crate::module::Module;
 use crate::types::Signature;
 use std::collections::{BTreeMap, BTreeSet};
@@ -70,6 +71,15 @@ impl<'a> Bridge<'a> {
             exports,
             callbacks,
         })
+    }
+
+    /// The function of an interface that an export stands for.
+    pub fn function_name(export: &str) -> Name {
+        let (interface, function) = export.split_once('#').unwrap_or(("", export));
+        Name {
+            interface: interface.to_owned(),
+            item: function.to_owned(),
+        }
     }
 
     /// The export that stands for a function of an interface.

@@ -1,7 +1,7 @@
 //! The pass that says what each import and export of a component is to a proxy, or refuses it by name.
 //!
-//! Names alone decide nothing: a function of the contract must have the contract's type, a function of WASI the core
-//! type that the bridge has for it. What is then done about each is `plan`'s affair.
+//! Names alone decide nothing: a function of the contract must have the contract's type, a function of WASI that means
+//! something here WASI's, and any other one the core type that the bridge has for it. What is then done about each is `plan`'s affair.
 
 use crate::bridge::Bridge;
 use crate::component::{Component, Lift, Name, ResourceRef};
@@ -125,8 +125,12 @@ fn check_world(component: &Component<'_>, contract: &Contract) -> Result<(), Ada
 
 /// Checks one imported function by its type, as far as it is one of the contract's.
 fn check_import(name: &Name, ty: &FuncTy, contract: &Contract) -> Result<(), AdaptError> {
-    if wasi(&name.interface).is_some() {
-        return Ok(());
+    if let Some(interface) = wasi(&name.interface) {
+        let functions = contract.wasi.get(interface);
+        return match functions.and_then(|functions| functions.get(&name.item)) {
+            Some(expected) => check_type(name, &ty.without_versions(), expected),
+            None => Ok(()),
+        };
     }
     if !contract.covers(&name.interface) {
         let other_wasi = name.interface.starts_with("wasi:");

@@ -94,6 +94,8 @@ pub struct Lowering {
     pub ty: FuncTy,
     /// The type of the core function.
     pub signature: Signature,
+    /// What allocates memory for its result.
+    pub realloc: Option<Def>,
 }
 
 /// An interface that the component imports or exports.

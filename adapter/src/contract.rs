@@ -3,6 +3,7 @@
 //! The files of `wit/` are compiled in, so that a component is compared with what the bridge was written against, and
 //! not with what happens to lie on a disk.
 
+use crate::classify;
 use crate::component::Name;
 use crate::types::{FuncTy, Ty};
 use std::collections::BTreeMap;
@@ -51,6 +52,9 @@ pub const FILES: &[(&str, &str)] = &[
     ("worlds.wit", include_str!("../../wit/worlds.wit")),
 ];
 
+/// What of WASI 0.2 has a meaning in a proxy.
+const WASI: &str = include_str!("wasi.wit");
+
 /// The contract, by full names of interfaces.
 #[derive(Debug, Default)]
 pub struct Contract {
@@ -64,6 +68,8 @@ pub struct Contract {
     pub exports: BTreeMap<String, BTreeMap<String, FuncTy>>,
     /// Interfaces that every plugin exports.
     pub required: Vec<String>,
+    /// Functions of WASI that have a meaning in a proxy, by interface without version. No version is in their types.
+    pub wasi: BTreeMap<String, BTreeMap<String, FuncTy>>,
 }
 
 // === impl Contract ===
@@ -93,6 +99,7 @@ impl Contract {
         let mut contract = Contract {
             prefix,
             suffix,
+            wasi: wasi()?,
             ..Contract::default()
         };
         for (world, contents) in &resolve.packages[package].worlds {
@@ -144,6 +151,25 @@ impl Contract {
             .keys()
             .filter(|name| !self.required.contains(name))
     }
+}
+
+/// The functions of WASI, from the compiled-in text.
+fn wasi() -> Result<BTreeMap<String, BTreeMap<String, FuncTy>>, String> {
+    let mut resolve = Resolve::default();
+    let pushed = resolve.push_str("wasi.wit", WASI);
+    pushed.map_err(|error| format!("{error:?}"))?;
+    let mut interfaces = BTreeMap::new();
+    for (id, _) in resolve.interfaces.iter() {
+        let Some((name, functions)) = functions(&resolve, id) else {
+            continue;
+        };
+        let functions = functions.into_iter();
+        let functions = functions.map(|(name, ty)| (name, ty.without_versions()));
+        if let Some(name) = classify::wasi(&name) {
+            interfaces.insert(name.to_owned(), functions.collect());
+        }
+    }
+    Ok(interfaces)
 }
 
 fn functions(resolve: &Resolve, id: InterfaceId) -> Option<(String, BTreeMap<String, FuncTy>)> {
@@ -266,6 +292,31 @@ mod tests {
             compiled_in, on_disk,
             "list every file of `wit/` in adapter/src/contract.rs, in order"
         );
+    }
+
+    /// Filesystems and sockets are refused, whatever the type: nothing gives a handle.
+    #[test]
+    fn every_function_of_wasi_that_does_something_has_a_type() {
+        let contract = Contract::load().expect("the package parses");
+        let bridge = crate::bridge::Bridge::read(crate::bridge::BYTES).expect("the bridge");
+        let mapped = ["cli", "clocks", "io", "random"].map(|name| format!("wasi:{name}/"));
+        for export in bridge.exports.keys() {
+            let Some((interface, function)) = export.split_once('#') else {
+                continue;
+            };
+            if function.starts_with("[resource-drop]")
+                || !mapped.iter().any(|package| interface.starts_with(package))
+            {
+                continue;
+            }
+            assert!(
+                contract
+                    .wasi
+                    .get(interface)
+                    .is_some_and(|functions| functions.contains_key(function)),
+                "adapter/src/wasi.wit lacks `{interface}` `{function}`"
+            );
+        }
     }
 
     #[test]

@@ -155,7 +155,7 @@ pub enum AdaptError {
     /// A right name with a wrong type.
     #[error(
         "`{interface}` `{function}` has another type than in {known}\n  component: {found_text}\n  contract:  {expected_text}",
-        known = crate::WORLD,
+        known = contract_of(interface),
         found_text = found.text(looks_same(found, expected)),
         expected_text = expected.text(looks_same(found, expected)),
     )]
@@ -239,6 +239,14 @@ impl AdaptError {
             reason,
             advice,
         }
+    }
+}
+
+/// What says which type a function of `interface` has.
+fn contract_of(interface: &str) -> &'static str {
+    match interface.starts_with("wasi:") {
+        true => "WASI 0.2",
+        false => crate::WORLD,
     }
 }
 

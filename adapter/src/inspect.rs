@@ -300,7 +300,7 @@ fn describe(plan: &Plan, inspection: &mut Inspection) {
             }
         }
     }
-    for function in &plan.preview1 {
+    for function in plan.preview1.values() {
         inspection.wasi.push(Wasi {
             function: format!("{PREVIEW1}.{function}"),
             how: Mapping::Mapped,

@@ -5,6 +5,7 @@
 //! only, and pinned. It does not validate function bodies; that is done first, over the whole file. What the names mean
 //! is not asked here but in `classify`.
 
+mod bounds;
 mod validate;
 
 use crate::component::{
@@ -27,6 +28,7 @@ use wasmtime_environ::{EntityIndex, ScopeVec, Tunables};
 /// Takes `bytes` apart.
 pub fn parse(bytes: &[u8]) -> Result<Component<'_>, AdaptError> {
     validate::validate(bytes)?;
+    bounds::check(bytes)?;
 
     let mut tunables = Tunables::default_u32();
     tunables.concurrency_support = validate::is_async(bytes);
@@ -275,23 +277,10 @@ impl Reading<'_> {
             }),
             None => None,
         };
-        let realloc = match options.data_model {
-            CanonicalOptionsDataModel::LinearMemory(memory) => memory.realloc,
-            CanonicalOptionsDataModel::Gc {} => None,
-        };
-        let realloc = match realloc {
-            Some(wanted) => self.initializers(|init| match init {
-                GlobalInitializer::ExtractRealloc(extract) if extract.index == wanted => {
-                    Some(&extract.def)
-                }
-                _ => None,
-            }),
-            None => None,
-        };
         let lift = Lift {
             func: self.def(func)?,
             post_return: post_return.map(|def| self.def(def)).transpose()?,
-            realloc: realloc.map(|def| self.def(def)).transpose()?,
+            realloc: self.realloc(options)?,
         };
         Ok(Function {
             ty: self.func(ty),
@@ -324,6 +313,22 @@ impl Reading<'_> {
             function: name.item.clone(),
             encoding,
         })
+    }
+
+    fn realloc(&self, options: &CanonicalOptions) -> Result<Option<Def>, AdaptError> {
+        let CanonicalOptionsDataModel::LinearMemory(memory) = options.data_model else {
+            return Ok(None);
+        };
+        let Some(wanted) = memory.realloc else {
+            return Ok(None);
+        };
+        let realloc = self.initializers(|init| match init {
+            GlobalInitializer::ExtractRealloc(extract) if extract.index == wanted => {
+                Some(&extract.def)
+            }
+            _ => None,
+        });
+        realloc.map(|def| self.def(def)).transpose()
     }
 
     fn lowerings(&self) -> Result<Vec<Lowering>, AdaptError> {
@@ -360,6 +365,7 @@ impl Reading<'_> {
                     name,
                     ty: self.func(*lower_ty),
                     signature,
+                    realloc: self.realloc(options)?,
                 },
             ));
         }

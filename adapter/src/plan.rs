@@ -17,6 +17,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use wasmparser::TypeRef;
 
+/// What a main module calls the allocator that is meant for the adapters beside it.
+const ADAPTER_REALLOC: &str = "cabi_realloc_adapter";
+
 /// What is linked to what.
 #[derive(Debug)]
 pub struct Plan {
@@ -30,14 +33,17 @@ pub struct Plan {
     pub guest: BTreeMap<String, Lift>,
     /// The guest's destructors, by the bridge's name.
     pub dtors: BTreeMap<String, Def>,
-    /// What allocates in the guest.
+    /// What allocates in the guest what the guest will own.
     pub realloc: Option<Def>,
+    /// What allocates in the guest what the bridge will own.
+    pub keep: Option<Def>,
     /// The bridge's exports that the module will have, with the guest's functions that each reaches.
     pub exports: BTreeMap<String, BTreeSet<String>>,
     /// The bridge's exports that it will not have, each with a guest's function that is not there.
     pub left_out: BTreeMap<String, String>,
-    /// Functions of WASI's first preview that a core module imports and the bridge provides.
-    pub preview1: BTreeSet<String>,
+    /// Imports of WASI's first preview that the bridge provides past the component's own adapter: names of functions, by
+    /// the instance that imports them and the place among its imports.
+    pub preview1: BTreeMap<(usize, usize), String>,
 }
 
 /// What feeds a lowered import.
@@ -112,8 +118,9 @@ pub fn plan(
         exports.entry((*name).to_owned()).or_default();
     }
 
-    let preview1 = preview1(component, modules, bridge);
+    let keep = keep(component, modules, realloc.as_ref());
     let shims = Shims::find(component, modules);
+    let preview1 = preview1(component, modules, &classes, &shims, bridge);
     let used = {
         let lifts = classes.exports.values();
         let lifted = lifts.flat_map(|lift| {
@@ -138,10 +145,12 @@ pub fn plan(
             .flatten()
             .cloned()
             .chain(dtors.values().cloned())
+            .chain(keep.clone())
             .chain(starts);
-        Live::new(component, modules, &shims, &preview1).follow(entries)
+        Live::new(component, &shims, &preview1).follow(entries)
     };
 
+    check_reallocs(component, &classes, &used, realloc.as_ref())?;
     Ok(Plan {
         used,
         shims,
@@ -150,11 +159,37 @@ pub fn plan(
             .collect(),
         guest: classes.exports,
         dtors,
+        keep,
         realloc,
         exports,
         left_out,
         preview1,
     })
+}
+
+/// What allocates memory that the bridge keeps.
+///
+/// ComponentizeJS frees at the end of a call whatever its `cabi_realloc` gave in it. Beside that it has another one for
+/// adapters that are linked in, as the bridge is, which wit-component gives to them, and which forgets what it gave.
+fn keep(component: &Component<'_>, modules: &[Module<'_>], realloc: Option<&Def>) -> Option<Def> {
+    let realloc = realloc?;
+    let for_adapters = || {
+        let Def::Item {
+            instance,
+            item: Item::Func(usual),
+        } = realloc
+        else {
+            return None;
+        };
+        let module = modules.get(component.instances.get(*instance)?.module)?;
+        let func = module.exported_func(ADAPTER_REALLOC)?;
+        let is_alike = module.func_type(func)? == module.func_type(*usual)?;
+        is_alike.then_some(Def::Item {
+            instance: *instance,
+            item: Item::Func(func),
+        })
+    };
+    for_adapters().or_else(|| Some(realloc.clone()))
 }
 
 fn feed(lowering: &Lowering, import: &Import) -> Feed {
@@ -178,35 +213,110 @@ fn feed(lowering: &Lowering, import: &Import) -> Feed {
     }
 }
 
-/// The functions of WASI's first preview that are bound to the bridge, past the component's own adapter.
+/// The bridge allocates by one function, whichever call it is for.
+fn check_reallocs(
+    component: &Component<'_>,
+    classes: &Classes,
+    used: &BTreeSet<usize>,
+    realloc: Option<&Def>,
+) -> Result<(), AdaptError> {
+    let imports = used
+        .iter()
+        .filter_map(|index| component.lowerings.get(*index));
+    for import in imports {
+        if import.realloc.is_some() && import.realloc.as_ref() != realloc {
+            return Err(AdaptError::unsupported(
+                "imports",
+                &import.name,
+                "wants its results allocated by another function than the plugin's exports their arguments",
+                "build it with one `cabi_realloc` for all",
+            ));
+        }
+    }
+    for (function, lift) in &classes.exports {
+        if lift.realloc.is_some() && lift.realloc.as_ref() != realloc {
+            return Err(AdaptError::unsupported(
+                "exports",
+                &Bridge::function_name(function),
+                "wants its arguments allocated by another function than other exports",
+                "build it with one `cabi_realloc` for all",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The imports of WASI's first preview that are bound to the bridge, past the component's own adapter.
+///
+/// An adapter it is if it calls WASI 0.2. Something else that goes by the name has a meaning of its own.
 fn preview1(
     component: &Component<'_>,
     modules: &[Module<'_>],
+    classes: &Classes,
+    shims: &Shims,
     bridge: &Bridge<'_>,
-) -> BTreeSet<String> {
-    let mut bypassed = BTreeSet::new();
-    for instance in &component.instances {
+) -> BTreeMap<(usize, usize), String> {
+    let mut bypassed = BTreeMap::new();
+    for (number, instance) in component.instances.iter().enumerate() {
         let Some(module) = modules.get(instance.module) else {
             continue;
         };
-        for import in module
-            .imports
-            .iter()
-            .filter(|import| import.module == PREVIEW1)
-        {
+        for (position, (import, def)) in module.imports.iter().zip(&instance.imports).enumerate() {
             let TypeRef::Func(ty) = import.ty else {
                 continue;
             };
+            if import.module != PREVIEW1 {
+                continue;
+            }
             let found = module.types.get(ty as usize).map(Signature::from);
             let provided = bridge
                 .exports
                 .get(&Bridge::export_name(PREVIEW1, import.name));
-            if found.is_some() && found.as_ref() == provided {
-                bypassed.insert(import.name.to_owned());
+            if found.is_some()
+                && found.as_ref() == provided
+                && calls_wasi(component, classes, shims, number, def)
+            {
+                bypassed.insert((number, position), import.name.to_owned());
             }
         }
     }
     bypassed
+}
+
+/// Whether the instance that has `def` calls WASI 0.2, itself or through others than the one that `asks`.
+fn calls_wasi(
+    component: &Component<'_>,
+    classes: &Classes,
+    shims: &Shims,
+    asks: usize,
+    def: &Def,
+) -> bool {
+    let mut seen = BTreeSet::from([asks]);
+    let mut seen_shims = BTreeSet::new();
+    let mut left = vec![def];
+    while let Some(def) = left.pop() {
+        match def {
+            Def::Lowered(index) => match classes.imports.get(*index) {
+                Some(Import::Wasi(_) | Import::Refused(_)) => return true,
+                Some(Import::Hostcall(_)) | None => {}
+            },
+            Def::Item {
+                instance,
+                item: Item::Func(func),
+            } => match shims.target(*instance, *func) {
+                Some(target) if seen_shims.insert((*instance, *func)) => left.push(target),
+                Some(_) => {}
+                None if seen.insert(*instance) => {
+                    let instance = component.instances.get(*instance);
+                    left.extend(instance.into_iter().flat_map(|it| &it.imports));
+                }
+                None => {}
+            },
+            Def::Item { .. } | Def::ResourceNew(_) | Def::ResourceRep(_) | Def::ResourceDrop(_) => {
+            }
+        }
+    }
+    false
 }
 
 // === impl Plan ===
@@ -247,7 +357,7 @@ impl fmt::Display for Plan {
                 Feed::Bridge { wasi: false, .. } => {}
             }
         }
-        for function in &self.preview1 {
+        for function in self.preview1.values().collect::<BTreeSet<_>>() {
             writeln!(f, "  {PREVIEW1}#{function}")?;
         }
         writeln!(f, "exports")?;
@@ -261,6 +371,9 @@ impl fmt::Display for Plan {
                 };
                 writeln!(f, "    {need}{remark}")?;
             }
+        }
+        if self.keep != self.realloc {
+            writeln!(f, "kept memory\n  {ADAPTER_REALLOC}")?;
         }
         writeln!(f, "left out")?;
         for (name, absent) in &self.left_out {

@@ -74,6 +74,18 @@ pub enum CoreTy {
 // === impl FuncTy ===
 
 impl FuncTy {
+    /// The same with resources named without the versions of their packages: all releases of WASI 0.2 are one.
+    pub(crate) fn without_versions(&self) -> FuncTy {
+        let params = self.params.iter();
+        FuncTy {
+            is_async: self.is_async,
+            params: params
+                .map(|(name, ty)| (name.clone(), ty.without_versions()))
+                .collect(),
+            result: self.result.as_ref().map(Ty::without_versions),
+        }
+    }
+
     /// As WIT has it; `is_full` adds to each resource where it is declared.
     pub(crate) fn text(&self, is_full: bool) -> String {
         let params = self
@@ -99,6 +111,37 @@ impl fmt::Display for FuncTy {
 // === impl Ty ===
 
 impl Ty {
+    fn without_versions(&self) -> Ty {
+        let of = Ty::without_versions;
+        let boxed = |ty: &Option<Box<Ty>>| ty.as_ref().map(|ty| Box::new(of(ty)));
+        let resource = |name: &Name| Name {
+            interface: match name.interface.split_once('@') {
+                Some((interface, _)) => interface.to_owned(),
+                None => name.interface.clone(),
+            },
+            item: name.item.clone(),
+        };
+        match self {
+            Ty::Primitive(_) | Ty::Enum(_) | Ty::Flags(_) | Ty::Other(_) => self.clone(),
+            Ty::Record(fields) => {
+                let fields = fields.iter().map(|(name, ty)| (name.clone(), of(ty)));
+                Ty::Record(fields.collect())
+            }
+            Ty::Variant(cases) => {
+                let cases = cases
+                    .iter()
+                    .map(|(name, ty)| (name.clone(), ty.as_ref().map(of)));
+                Ty::Variant(cases.collect())
+            }
+            Ty::Tuple(items) => Ty::Tuple(items.iter().map(of).collect()),
+            Ty::List(item) => Ty::List(Box::new(of(item))),
+            Ty::Option(item) => Ty::Option(Box::new(of(item))),
+            Ty::Result(ok, error) => Ty::Result(boxed(ok), boxed(error)),
+            Ty::Own(name) => Ty::Own(resource(name)),
+            Ty::Borrow(name) => Ty::Borrow(resource(name)),
+        }
+    }
+
     fn text(&self, is_full: bool) -> String {
         let text = |ty: &Ty| ty.text(is_full);
         let handle = |handle: &str, name: &Name| match is_full {

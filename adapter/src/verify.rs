@@ -12,6 +12,16 @@ use wasmparser::{ExternalKind, TypeRef, Validator, WasmFeatures};
 /// What the engine of the oldest supported Envoy has.
 pub const FEATURES: WasmFeatures = WasmFeatures::WASM2;
 
+/// A gigabyte, as Envoy's engines are set up.
+const MAX_PAGES: u64 = 16_384;
+
+/// The functions that the bridge cannot do without, beside those that hosts cannot.
+const REQUIRED: &[&str] = &[
+    proxy_wasm::ABI_MARKER,
+    "_initialize",
+    "proxy_on_memory_allocate",
+];
+
 /// What is wrong with a module that a proxy is to load.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[non_exhaustive]
@@ -29,6 +39,12 @@ pub enum VerifyError {
     Memories {
         /// How many.
         count: usize,
+    },
+    /// More memory at the start than a proxy lets a plugin have at all.
+    #[error("its memory begins with {pages} pages, and proxies give {MAX_PAGES} at most")]
+    MemorySize {
+        /// With how many.
+        pages: u64,
     },
     /// The memory is imported, or not exported under the name that hosts expect.
     #[error("its memory is not exported as `memory`")]
@@ -104,6 +120,13 @@ fn memory(module: &Module<'_>) -> Result<(), VerifyError> {
             count: module.memories.len(),
         });
     }
+    if let Some(memory) = module.memories.first()
+        && memory.initial > MAX_PAGES
+    {
+        return Err(VerifyError::MemorySize {
+            pages: memory.initial,
+        });
+    }
     let is_export = |kind: ExternalKind| kind == ExternalKind::Memory;
     let mut exported = module
         .exports
@@ -147,15 +170,8 @@ fn imports(module: &Module<'_>) -> Result<(), VerifyError> {
 
 fn exports(module: &Module<'_>) -> Result<(), VerifyError> {
     let exported = |name: &str| module.exported_func(name);
-    if exported(proxy_wasm::ABI_MARKER).is_none() {
-        return Err(VerifyError::Missing {
-            name: proxy_wasm::ABI_MARKER,
-        });
-    }
-    if exported("proxy_on_memory_allocate").is_none() {
-        return Err(VerifyError::Missing {
-            name: "proxy_on_memory_allocate",
-        });
+    if let Some(name) = REQUIRED.iter().find(|name| exported(name).is_none()) {
+        return Err(VerifyError::Missing { name });
     }
     if exported("malloc").is_some() {
         return Err(VerifyError::Allocators);

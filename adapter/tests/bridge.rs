@@ -272,7 +272,7 @@ fn artefact_imports_what_its_contract_says() -> Result<()> {
             "env" => name.starts_with(PROXY),
             "wasi_snapshot_preview1" => PREVIEW1.contains(&name.as_str()),
             "state" => ["get", "set", "set-stack"].contains(&name.as_str()),
-            "cabi" => ["realloc", "start"].contains(&name.as_str()),
+            "cabi" => ["realloc", "keep", "start"].contains(&name.as_str()),
             // Compared with the world below.
             "guest" | "guest-post" => true,
             _ => false,

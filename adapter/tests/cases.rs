@@ -5,6 +5,7 @@
 //! - `world.wit`, a package with one world, which may hold packages of its own. A first line `// with: …` asks for
 //!   `preview1` (WASI's adapter beside the main module), `utf16` (strings) or `async` (lifts and lowers).
 //! - `main.wat`, its main module. Without one a module is made up of the world.
+//! - `adapter.wat`, where there is one, what is beside the main module for WASI's first preview.
 //! - or, instead of both, `input.wat` or `input.txt`: the file itself.
 //!
 //! and what is expected, which `BLESS=1 cargo test -p tidegate-adapter --test cases` writes:
@@ -16,12 +17,13 @@ mod support;
 
 use anyhow::{Context, Result, bail, ensure};
 use libtest_mimic::{Arguments, Trial};
+use std::borrow::Cow;
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use support::Recipe;
-use tidegate_adapter::{Options, adapt, explain, inspect, verify};
+use support::{ADAPTER, Recipe};
+use tidegate_adapter::{Kind, Options, adapt, explain, inspect, verify};
 use wasmparser::{Parser, Payload};
 use wit_component::StringEncoding;
 
@@ -59,17 +61,14 @@ fn run(case: &Path) -> Result<()> {
             );
             compare(&case.join("plan.txt"), &explain(&input)?)?;
             if case.join("main.wat").exists() {
-                compare(
-                    &case.join("module.txt"),
-                    &summary(&output, &case.join("main.wat"))?,
-                )?;
+                compare(&case.join("module.txt"), &summary(&output, case)?)?;
             }
             Ok(())
         }
         Err(error) if must_fail => {
             // Whoever asks first what it is must be told the same.
             match inspect(&input) {
-                Ok(inspection) if inspection.abi.is_some() || inspection.refusal.is_none() => {}
+                Ok(inspection) if inspection.kind != Kind::Component => {}
                 Ok(inspection) => ensure!(
                     inspection.refusal == Some(error.to_string()),
                     "`inspect` differs"
@@ -104,7 +103,10 @@ fn input(case: &Path) -> Result<Vec<u8>> {
     let recipe = Recipe {
         wit: &wit,
         module: read("main.wat").map(wat::parse_str).transpose()?,
-        preview1: has("preview1"),
+        preview1: match read("adapter.wat") {
+            Some(text) => Some(Cow::Owned(wat::parse_str(text)?)),
+            None => has("preview1").then_some(Cow::Borrowed(ADAPTER)),
+        },
         encoding: has("utf16").then_some(StringEncoding::UTF16),
         is_async: has("async"),
     };
@@ -128,8 +130,9 @@ fn compare(file: &Path, actual: &str) -> Result<()> {
 }
 
 /// What is in a module, without what changes with every change of the bridge.
-fn summary(module: &[u8], source: &Path) -> Result<String> {
-    let source = fs::read_to_string(source)?;
+fn summary(module: &[u8], case: &Path) -> Result<String> {
+    let mut source = fs::read_to_string(case.join("main.wat"))?;
+    source += &fs::read_to_string(case.join("adapter.wat")).unwrap_or_default();
     let mut out = String::new();
     for payload in Parser::new(0).parse_all(module) {
         match payload? {

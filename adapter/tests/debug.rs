@@ -5,8 +5,10 @@ mod support;
 use anyhow::{Context, Result, ensure};
 use gimli::{AttributeValue, Dwarf, EndianSlice, LittleEndian};
 use std::collections::{BTreeSet, HashMap};
-use support::Shape;
-use tidegate_adapter::{Options, adapt};
+use std::fs;
+use support::{Recipe, Shape, workspace};
+use tidegate_adapter::{AdaptError, Options, adapt};
+use wasm_encoder::{CustomSection, Section};
 use wasmparser::{KnownCustom, Name, Parser, Payload, TypeRef};
 
 const KEEP_DEBUG: Options = Options {
@@ -203,5 +205,80 @@ fn nothing_is_kept_that_was_not_asked_for() -> Result<()> {
         !code.sections.contains_key(".debug_info"),
         "there is debug information from nowhere"
     );
+    Ok(())
+}
+
+/// A component whose only debug information is one unit with these bytes behind its first entry.
+fn with_unit(entries: &[u8]) -> Result<Vec<u8>> {
+    // A unit and a block, both with children, and a variable that has a location.
+    const ABBREVIATIONS: &[u8] = &[
+        1, 0x11, 1, 0, 0, 2, 0x0b, 1, 0, 0, 3, 0x34, 0, 0x02, 0x18, 0, 0, 0,
+    ];
+    // Version 4, its abbreviations at 0, addresses of four bytes.
+    let mut unit = vec![4, 0, 0, 0, 0, 0, 4, 1];
+    unit.extend(entries);
+    unit.push(0);
+    let mut info = u32::try_from(unit.len())?.to_le_bytes().to_vec();
+    info.extend(unit);
+
+    let case = workspace().join("adapter/tests/cases/constants");
+    let mut module = wat::parse_str(fs::read_to_string(case.join("main.wat"))?)?;
+    for (name, data) in [(".debug_abbrev", ABBREVIATIONS), (".debug_info", &info)] {
+        let section = CustomSection {
+            name: name.into(),
+            data: data.into(),
+        };
+        section.append_to(&mut module);
+    }
+    let recipe = Recipe {
+        wit: &fs::read_to_string(case.join("world.wit"))?,
+        module: Some(module),
+        ..Recipe::default()
+    };
+    recipe.make()
+}
+
+fn nested_blocks(count: usize) -> Vec<u8> {
+    [vec![2; count], vec![0; count]].concat()
+}
+
+fn nested_expressions(count: usize) -> Vec<u8> {
+    let leb = |mut value: usize| {
+        let mut bytes = Vec::new();
+        while value > 0x7f {
+            bytes.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        bytes.push(value as u8);
+        bytes
+    };
+    // `DW_OP_lit0` in as many `DW_OP_entry_value`, written back to front.
+    let mut reversed = vec![0x30];
+    for _ in 0..count {
+        let len = leb(reversed.len());
+        reversed.extend(len.iter().rev());
+        reversed.push(0xa3);
+    }
+    reversed.reverse();
+    let mut variable = vec![3];
+    variable.extend(leb(reversed.len()));
+    variable.extend(reversed);
+    variable
+}
+
+/// What is nested is written by recursion, which a small file could make run out of the stack.
+#[test]
+fn debug_information_that_is_nested_too_deep_is_refused() -> Result<()> {
+    for of in [nested_blocks, nested_expressions] {
+        let module = adapt(&with_unit(&of(5))?, &KEEP_DEBUG)?;
+        let kept = Code::read(&module)?.sections.contains_key(".debug_info");
+        ensure!(kept, "what is right is not kept");
+        match adapt(&with_unit(&of(100_000))?, &KEEP_DEBUG) {
+            Err(AdaptError::DebugInfo { message, .. }) => {
+                ensure!(message.ends_with("nested too deep"), "{message}");
+            }
+            other => anyhow::bail!("{:?}", other.map(|module| module.len())),
+        }
+    }
     Ok(())
 }

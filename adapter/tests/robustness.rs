@@ -1,17 +1,21 @@
 //! No file makes the adapter panic, and what it accepts is what it would make of a good one: a module that verifies.
 //!
 //! The inputs are the example plugin in the three shapes that build tools give it, cut off at every length and changed
-//! in ten thousand ways that are the same on every run.
+//! in ten thousand ways that are the same on every run; its debug information is changed as well.
 
 mod support;
 
 use anyhow::{Context, Result, ensure};
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 use support::{Recipe, Shape};
 use tidegate_adapter::{AdaptError, InspectError, Options, adapt, inspect, verify};
+use wasmparser::{Parser, Payload};
 
 const MUTATIONS: u64 = 10_000;
+/// Each is of a large file, and takes its time.
+const DEBUG_MUTATIONS: u64 = 4_000;
 
 /// A small generator of numbers (SplitMix64): the tests need the same ones everywhere, and nothing else of them.
 struct Random(u64);
@@ -114,18 +118,73 @@ fn mutations_of_a_made_up_plugin_do_no_harm() -> Result<()> {
     )
 }
 
+/// What debug information says is hostile until it has been looked at.
+#[test]
+fn mutations_of_debug_information_do_no_harm() -> Result<()> {
+    let input = Shape::Bare.build_with_debug()?;
+    let places = debug_sections(&input)?;
+    let keep_debug = Options {
+        keep_debug: true,
+        ..Options::default()
+    };
+    in_parallel(DEBUG_MUTATIONS, |seed| {
+        let mut random = Random(seed);
+        let mut mutant = input.clone();
+        for _ in 0..=random.below(6) {
+            let (name, place) = &places[random.below(places.len())];
+            // Headers and tables of what is to come are where a change tells most.
+            let len = match random.below(3) {
+                0 => place.len(),
+                1 => place.len().min(64),
+                _ if *name == ".debug_line" => place.len().min(256),
+                _ => place.len().min(1024),
+            };
+            let at = place.start + random.below(len);
+            mutant[at] = match random.below(4) {
+                0 => mutant[at] ^ 1 << random.below(8),
+                1 => 0xff,
+                2 => 0,
+                _ => random.next() as u8,
+            };
+        }
+        let outcome = catch_unwind(AssertUnwindSafe(|| adapt(&mutant, &keep_debug)));
+        match outcome {
+            Err(_) => anyhow::bail!("mutation {seed} of debug information panics"),
+            Ok(Ok(output)) => verify(&output).with_context(|| format!("mutation {seed}")),
+            Ok(Err(AdaptError::DebugInfo { .. })) => Ok(()),
+            Ok(Err(error)) => Err(error).with_context(|| format!("mutation {seed}")),
+        }
+    })
+}
+
+/// Where the sections with debug information are in a file, by name.
+fn debug_sections(bytes: &[u8]) -> Result<Vec<(String, Range<usize>)>> {
+    let mut places = Vec::new();
+    for payload in Parser::new(0).parse_all(bytes) {
+        if let Payload::CustomSection(section) = payload?
+            && section.name().starts_with(".debug_")
+        {
+            let end = section.range().end;
+            places.push((section.name().to_owned(), end - section.data().len()..end));
+        }
+    }
+    ensure!(places.len() > 4, "{places:?}");
+    Ok(places)
+}
+
 fn mutate(input: &[u8]) -> Result<()> {
+    in_parallel(MUTATIONS, |seed| try_one(input, seed))
+}
+
+fn in_parallel(count: u64, run: impl Fn(u64) -> Result<()> + Sync) -> Result<()> {
+    let run = &run;
     let threads = thread::available_parallelism()
         .map_or(1, |threads| threads.get() as u64)
         .min(8);
     thread::scope(|scope| {
         let workers: Vec<_> = (0..threads)
             .map(|first| {
-                scope.spawn(move || {
-                    (first..MUTATIONS)
-                        .step_by(threads as usize)
-                        .try_for_each(|seed| try_one(input, seed))
-                })
+                scope.spawn(move || (first..count).step_by(threads as usize).try_for_each(run))
             })
             .collect();
         workers

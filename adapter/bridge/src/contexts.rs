@@ -9,7 +9,7 @@ use core::cell::Cell;
 
 use crate::abi;
 use crate::http_filter;
-use crate::memory::{Buffer, allocate};
+use crate::memory::{Buffer, keep};
 use crate::output;
 use crate::plugin;
 use crate::state::{State, state};
@@ -17,7 +17,7 @@ use crate::types::Error;
 
 /// Which callback is running.
 #[derive(Clone, Copy, PartialEq)]
-#[repr(u32)]
+#[repr(u8)]
 pub(crate) enum Phase {
     /// A callback of a plugin, not of a stream.
     Plugin,
@@ -29,12 +29,6 @@ pub(crate) enum Phase {
 }
 
 impl Phase {
-    /// Whether its callback answers with an action.
-    #[inline(always)]
-    pub(crate) fn has_action(self) -> bool {
-        !matches!(self, Phase::Plugin | Phase::Log)
-    }
-
     /// Whether it belongs to this half of a stream: 0 is the request's, 1 the response's.
     #[inline(always)]
     pub(crate) fn is_of(self, half: u32) -> bool {
@@ -52,17 +46,66 @@ impl Phase {
 pub(crate) const CONSTRUCTED: u32 = 1;
 /// A callback paused the request.
 pub(crate) const PAUSED: u32 = 1 << 1;
-/// The running callback of the request's half resumed that half itself.
-pub(crate) const RESUMED: u32 = 1 << 3;
 /// A response was sent, or its headers were handed on: there can be no other.
 pub(crate) const ANSWERED: u32 = 1 << 5;
-/// The running callback ended its phase by a response of its own or by breaking the stream off.
-pub(crate) const STOPPED: u32 = 1 << 6;
 /// Nothing can be changed any more.
 pub(crate) const ENDED: u32 = 1 << 7;
+/// It was broken off.
+pub(crate) const RESET: u32 = 1 << 8;
+/// It has ended, but a callback of its filter is still running.
+pub(crate) const DELETED: u32 = 1 << 9;
+/// How many callbacks of its filter are running is counted from this bit on: the host may call for one within a hostcall
+/// of another.
+pub(crate) const RUNNING: u32 = 1 << 10;
+
+/// What the host called us for. It may do so within a hostcall: the former call goes on afterwards.
+#[derive(Clone, Copy)]
+#[repr(C, align(8))]
+pub(crate) struct Call {
+    /// The context.
+    pub(crate) context: u32,
+    /// The stream whose callback is running; 0 if none is, or if it has ended meanwhile.
+    pub(crate) stream: u32,
+    /// How many bytes the body has, inside a body's callback.
+    pub(crate) body_size: u32,
+    pub(crate) phase: Phase,
+    /// The callback resumed its half itself.
+    pub(crate) resumed: bool,
+    /// The callback ended its phase by a response of its own or by breaking the stream off.
+    pub(crate) stopped: bool,
+    /// So that there is no byte that was never written.
+    pub(crate) padding: u8,
+}
+
+const _: () = assert!(size_of::<Call>() == 2 * size_of::<u64>());
+
+/// A call as two numbers: so it is kept in locals, for which there need be no room on the stack.
+#[derive(Clone, Copy)]
+pub(crate) struct Former(u64, u64);
+
+impl Former {
+    /// What is running now.
+    #[inline(always)]
+    pub(crate) fn save(state: &State) -> Former {
+        let call = state.call.as_ptr().cast::<u64>();
+        // SAFETY: a call has the size and the alignment of two such numbers, and all its bytes were written.
+        unsafe { Former(call.read(), call.add(1).read()) }
+    }
+
+    /// Goes on with it.
+    #[inline(always)]
+    pub(crate) fn restore(self, state: &State) {
+        let call = state.call.as_ptr().cast::<u64>();
+        // SAFETY: see above; they were a call's.
+        unsafe {
+            call.write(self.0);
+            call.add(1).write(self.1);
+        }
+    }
+}
 
 /// A live HTTP stream.
-#[repr(C)]
+#[repr(C, align(8))]
 pub(crate) struct Stream {
     /// 0 where the table has a free place.
     id: Cell<u32>,
@@ -82,6 +125,24 @@ impl Stream {
         self.marks.get() & mark != 0
     }
 
+    /// Counts a callback that begins to run.
+    #[inline(always)]
+    pub(crate) fn enter(&self) {
+        self.marks.set(self.marks.get().wrapping_add(RUNNING));
+    }
+
+    /// Counts a callback that has returned.
+    #[inline(always)]
+    pub(crate) fn leave(&self) {
+        self.marks.set(self.marks.get().wrapping_sub(RUNNING));
+    }
+
+    /// Whether one is running.
+    #[inline(always)]
+    pub(crate) fn is_running(&self) -> bool {
+        self.marks.get() >= RUNNING
+    }
+
     #[inline(always)]
     pub(crate) fn mark(&self, mark: u32) {
         self.marks.set(self.marks.get() | mark);
@@ -93,17 +154,17 @@ impl Stream {
     }
 
     fn copy_from(&self, other: &Stream) {
-        self.id.set(other.id.get());
-        self.root.set(other.root.get());
-        self.filter.set(other.filter.get());
-        self.marks.set(other.marks.get());
+        let (from, to) = (core::ptr::from_ref(other), core::ptr::from_ref(self));
+        // SAFETY: these are two places of a table, all of it cells.
+        unsafe { core::ptr::copy_nonoverlapping(from, to.cast_mut(), 1) }
     }
 }
 
 /// The table of live streams.
 ///
 /// A table that was outgrown stays where it is: the guest's allocator cannot free, all of them together are no larger
-/// than the one in use, and a reference into an old one never dangles.
+/// than the one in use, and a reference into an old one never dangles. But what it refers to moves with every stream that
+/// ends, so nobody holds one while the guest runs or the host may call us.
 #[repr(C)]
 pub(crate) struct Streams {
     places: Cell<*const Stream>,
@@ -119,7 +180,13 @@ impl Streams {
             return None;
         }
         let stream = self.place(self.search(id));
-        (stream.id.get() == id).then_some(stream)
+        (stream.id.get() == id && !stream.has(DELETED)).then_some(stream)
+    }
+
+    /// The stream of this id, whose callback has just run: it is in the table, whatever became of it.
+    #[inline(always)]
+    pub(crate) fn running(&self, id: u32) -> &'static Stream {
+        self.place(self.search(id))
     }
 
     fn insert(&self, id: u32, root: u32) {
@@ -137,19 +204,12 @@ impl Streams {
         stream.marks.set(0);
     }
 
-    /// Forgets a stream; what it was is given back.
-    fn remove(&self, id: u32) -> Option<Stream> {
-        let removed = self.find(id)?;
-        let was = Stream {
-            id: Cell::new(0),
-            root: Cell::new(0),
-            filter: Cell::new(0),
-            marks: Cell::new(0),
-        };
-        was.copy_from(removed);
+    /// Forgets a stream of this table.
+    fn remove(&self, stream: &Stream) {
+        // SAFETY: a stream that was found lies in the table.
+        let mut gap = unsafe { core::ptr::from_ref(stream).offset_from(self.places.get()) } as u32;
         // Whatever would not be found across the gap moves into it.
         let last = self.capacity() - 1;
-        let mut gap = self.search(id);
         let mut at = gap;
         loop {
             at = (at + 1) & last;
@@ -165,10 +225,10 @@ impl Streams {
         }
         self.place(gap).id.set(0);
         self.live.set(self.live.get() - 1);
-        Some(was)
     }
 
     /// Where `id` is, or would be put.
+    #[inline(never)]
     fn search(&self, id: u32) -> u32 {
         let last = self.capacity() - 1;
         let mut at = self.home(id);
@@ -203,7 +263,8 @@ impl Streams {
         let old = self.places.get();
         let old_capacity = if old.is_null() { 0 } else { self.capacity() };
         self.shift.set(shift);
-        let places = allocate(8, self.capacity() as usize * size_of::<Stream>()).cast::<Stream>();
+        let size = self.capacity() as usize * size_of::<Stream>();
+        let places = keep(core::ptr::null_mut(), 0, 8, size).cast::<Stream>();
         // SAFETY: as many were just allocated, and zeroes are a free place.
         unsafe { core::ptr::write_bytes(places, 0, self.capacity() as usize) };
         self.places.set(places);
@@ -274,32 +335,44 @@ impl Plugins {
     }
 }
 
-/// Begins a callback.
+/// Begins a call.
 #[inline(always)]
 pub(crate) fn begin(state: &State, context: u32, stream: u32, phase: Phase) {
-    state.called_for.set(context);
-    state.current.set(stream);
-    state.phase.set(phase);
+    state.call.set(Call {
+        context,
+        stream,
+        body_size: 0,
+        phase,
+        resumed: false,
+        stopped: false,
+        padding: 0,
+    });
 }
 
 /// Makes a stream the one that the next hostcalls are about. After them comes `leave`.
 ///
 /// The running callback's own stream is so already; any other costs a hostcall here and one in `leave`.
 pub(crate) fn enter(state: &State, stream: u32) -> Result<(), Error> {
-    if stream == state.current.get() && stream != 0 {
+    if stream == state.call.get().stream && stream != 0 {
         return Ok(());
     }
-    if state.streams.find(stream).is_none() || abi::proxy_set_effective_context(stream) != abi::OK {
+    if state.streams.find(stream).is_none() {
         return Err(Error::Closed);
     }
-    Ok(())
+    match abi::proxy_set_effective_context(stream) {
+        abi::OK => Ok(()),
+        // The deployment's capability restriction leaves it out.
+        abi::INTERNAL_FAILURE => Err(Error::NotPermitted),
+        _ => Err(Error::Closed),
+    }
 }
 
 /// Goes back to the running callback's own context.
 #[inline(always)]
 pub(crate) fn leave(state: &State, stream: u32) {
-    if stream != state.current.get() {
-        abi::proxy_set_effective_context(state.called_for.get());
+    let call = state.call.get();
+    if stream != call.stream {
+        abi::proxy_set_effective_context(call.context);
     }
 }
 
@@ -312,16 +385,43 @@ extern "C" fn proxy_on_context_create(context: u32, parent: u32) {
 }
 
 /// The context's last call. Whatever its destructor asks of the stream is answered with `closed`.
+///
+/// The host may break a stream off within a hostcall of its own filter's callback. That callback finds the stream closed
+/// from here on, and when it has returned the filter is dropped.
 #[unsafe(export_name = "proxy_on_delete")]
 extern "C" fn proxy_on_delete(context: u32) {
     let state = state();
+    let former = Former::save(state);
     begin(state, context, 0, Phase::Plugin);
-    if let Some(stream) = state.streams.remove(context) {
-        if stream.has(CONSTRUCTED) {
-            http_filter::drop(stream.filter.get());
+    if let Some(stream) = state.streams.find(context) {
+        if stream.is_running() {
+            stream.mark(DELETED);
+        } else {
+            forget(state, stream);
         }
     } else if let Some(plugin) = state.plugins.remove(context) {
         plugin::drop(plugin);
         output::flush(state);
+    }
+    former.restore(state);
+    close(state, context);
+}
+
+/// Forgets a stream and drops its filter.
+pub(crate) fn forget(state: &State, stream: &Stream) {
+    let (is_constructed, filter) = (stream.has(CONSTRUCTED), stream.filter.get());
+    state.streams.remove(stream);
+    if is_constructed {
+        http_filter::drop(filter);
+    }
+}
+
+/// Lets the running callback find its stream closed, if it is of `stream`.
+#[inline(always)]
+pub(crate) fn close(state: &State, stream: u32) {
+    let mut call = state.call.get();
+    if call.stream == stream {
+        call.stream = 0;
+        state.call.set(call);
     }
 }

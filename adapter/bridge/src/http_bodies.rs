@@ -4,21 +4,30 @@
 
 use crate::abi::{self, BUFFER_REQUEST_BODY};
 use crate::contexts::Phase;
-use crate::memory::{Area, List, bytes};
+use crate::memory::{Area, List, bytes, trap};
 use crate::state::{State, state};
 use crate::types::{self, Error};
 
 /// A start behind the end of any body: what is stored there is added to it.
 const END: u32 = u32::MAX;
 
+/// Notes how large the body of the running callback is.
+#[inline(always)]
+pub(crate) fn set_size(state: &State, size: u32) {
+    let mut call = state.call.get();
+    call.body_size = size;
+    state.call.set(call);
+}
+
 /// Whether the body's callback is what runs.
 fn check(state: &State, http: u32, body: u32) -> Result<(), Error> {
-    let phase = if body == 0 {
-        Phase::RequestBody
-    } else {
-        Phase::ResponseBody
+    let phase = match body {
+        0 => Phase::RequestBody,
+        1 => Phase::ResponseBody,
+        _ => trap(),
     };
-    if http == state.current.get() && state.phase.get() == phase {
+    let call = state.call.get();
+    if http == call.stream && call.phase == phase {
         Ok(())
     } else if state.streams.find(http).is_some() {
         Err(Error::NotAvailable)
@@ -36,7 +45,7 @@ extern "C" fn size(http: u32, body: u32, area: *mut u8) {
         Err(error) => types::store_error(area, 4, error),
         Ok(()) => {
             area.byte(0, 0);
-            area.word(4, state.body_size.get());
+            area.word(4, state.call.get().body_size);
         }
     }
 }
@@ -57,7 +66,7 @@ extern "C" fn read(http: u32, body: u32, offset: u32, max: u32, area: *mut u8) {
 
 fn copy_out(state: &State, http: u32, body: u32, offset: u32, max: u32) -> Result<(), Error> {
     check(state, http, body)?;
-    let max = max.min(state.body_size.get().saturating_sub(offset));
+    let max = max.min(state.call.get().body_size.saturating_sub(offset));
     if max == 0 {
         state.size.set(0);
         return Ok(());
@@ -76,7 +85,7 @@ fn copy_out(state: &State, http: u32, body: u32, offset: u32, max: u32) -> Resul
 
 #[unsafe(export_name = "http-bodies#replace")]
 extern "C" fn replace(http: u32, body: u32, data: *const u8, data_len: usize, area: *mut u8) {
-    let size = state().body_size.get();
+    let size = state().call.get().body_size;
     store(http, body, 0, size, data, data_len, area);
 }
 
@@ -108,13 +117,8 @@ fn store(
         types::outcome(unsafe {
             abi::proxy_set_buffer_bytes(buffer(body), start, removed, data.as_ptr(), data.len())
         })?;
-        state.body_size.set(
-            state
-                .body_size
-                .get()
-                .wrapping_sub(removed)
-                .wrapping_add(data.len() as u32),
-        );
+        let size = state.call.get().body_size.wrapping_sub(removed);
+        set_size(state, size.wrapping_add(data.len() as u32));
         Ok(())
     });
     types::store(area, outcome);

@@ -5,7 +5,7 @@
 
 use crate::abi;
 use crate::contexts::{
-    self, ANSWERED, CONSTRUCTED, ENDED, PAUSED, Phase, RESUMED, STOPPED, Stream,
+    self, ANSWERED, CONSTRUCTED, Call, DELETED, ENDED, Former, PAUSED, Phase, Stream,
 };
 use crate::state::{State, state};
 
@@ -29,11 +29,12 @@ unsafe extern "C" {
 #[inline(always)]
 pub(crate) fn run(context: u32, phase: Phase, callback: impl FnOnce(&State, u32) -> u32) -> u32 {
     let state = state();
+    let former = Former::save(state);
     let Some(stream) = begin(state, context, phase) else {
         return abi::ACTION_CONTINUE;
     };
     let answer = callback(state, stream.filter.get());
-    end(stream, phase, answer)
+    end(state, former, answer)
 }
 
 /// Drops a filter.
@@ -42,39 +43,62 @@ pub(crate) fn drop(filter: u32) {
 }
 
 fn begin(state: &State, context: u32, phase: Phase) -> Option<&'static Stream> {
-    let stream = state.streams.find(context)?;
-    contexts::begin(state, context, context, phase);
+    let mut stream = state.streams.find(context)?;
+    let is_new = !stream.has(CONSTRUCTED);
+    let plugin = if is_new {
+        state.plugins.find(stream.root())?
+    } else {
+        0
+    };
     match phase {
         Phase::ResponseBody => stream.mark(ANSWERED),
         Phase::Log => stream.mark(ANSWERED | ENDED),
         _ => {}
     }
-    if !stream.has(CONSTRUCTED) {
-        let plugin = state.plugins.find(stream.root())?;
+    stream.enter();
+    contexts::begin(state, context, context, phase);
+    if is_new {
         let filter = construct(plugin, context);
+        construct_post(filter);
+        // Whatever the guest called may have moved it.
+        stream = state.streams.running(context);
         stream.filter.set(filter);
         stream.mark(CONSTRUCTED);
-        construct_post(filter);
     }
     Some(stream)
 }
 
-/// Turns the answer of a callback into what the host has to hear.
-fn end(stream: &Stream, phase: Phase, answer: u32) -> u32 {
-    let half = phase.is_of(1) as u32;
-    let resumed = stream.has(RESUMED << half);
-    let stopped = stream.has(STOPPED);
-    stream.clear(RESUMED << half | PAUSED << half | STOPPED);
-    if stopped {
+/// Turns the answer of a callback into what the host has to hear, and goes back to the call before.
+fn end(state: &State, former: Former, answer: u32) -> u32 {
+    let Call {
+        context,
+        phase,
+        resumed,
+        stopped,
+        ..
+    } = state.call.get();
+    // It may have moved since the callback began, but while that ran it was not removed.
+    let stream = state.streams.running(context);
+    stream.leave();
+    let ended = stream.has(DELETED);
+    if ended && !stream.is_running() {
+        contexts::close(state, context);
+        contexts::forget(state, stream);
+    }
+    former.restore(state);
+    if ended {
+        contexts::close(state, context);
+    }
+    if stopped || ended {
         // The response, or the end, comes when we return: the host is neither to go on nor to keep what came.
-        let is_body = matches!(phase, Phase::RequestBody | Phase::ResponseBody);
-        return if is_body {
-            abi::ACTION_STOP_NO_BUFFER
-        } else {
-            abi::ACTION_PAUSE
+        return match phase {
+            Phase::RequestBody | Phase::ResponseBody => abi::ACTION_STOP_NO_BUFFER,
+            _ => abi::ACTION_PAUSE,
         };
     }
+    let half = phase.is_of(1) as u32;
     if answer == abi::ACTION_CONTINUE || resumed {
+        stream.clear(PAUSED << half);
         if phase == Phase::ResponseHeaders {
             stream.mark(ANSWERED);
         }

@@ -1,7 +1,7 @@
 //! `local-responses`: answering without asking upstream.
 
 use crate::abi;
-use crate::contexts::{self, ANSWERED, PAUSED, STOPPED};
+use crate::contexts::{ANSWERED, PAUSED};
 use crate::memory::{Area, bytes};
 use crate::pairs::{self, Entry, Names};
 use crate::state::state;
@@ -54,8 +54,9 @@ fn answer(to: u32, response: &LocalResponse<'_>) -> Result<(), Error> {
         return Err(Error::Closed);
     };
     // Envoy breaks the stream off where there was a response already. And it stops whichever stream's callback is running
-    // when any stream is answered, so that one which answers another would hang for ever.
-    if stream.has(ANSWERED) || to != state.current.get() && state.phase.get().has_action() {
+    // when any stream is answered, so that one which answers another would hang for ever. In `on-log` a stream is answered.
+    let mut call = state.call.get();
+    if stream.has(ANSWERED) || to != call.stream {
         return Err(Error::NotAvailable);
     }
     let grpc_status = match response.grpc_status {
@@ -67,7 +68,6 @@ fn answer(to: u32, response: &LocalResponse<'_>) -> Result<(), Error> {
         return Err(Error::InvalidArgument);
     }
     let headers = pairs::write(state, response.headers, Names::Fields)?;
-    contexts::enter(state, to)?;
     // SAFETY: all of it stays where it is while the host reads it.
     let status = unsafe {
         abi::proxy_send_local_response(
@@ -81,12 +81,10 @@ fn answer(to: u32, response: &LocalResponse<'_>) -> Result<(), Error> {
             grpc_status,
         )
     };
-    contexts::leave(state, to);
     types::outcome(status)?;
     stream.mark(ANSWERED);
     stream.clear(PAUSED);
-    if to == state.current.get() {
-        stream.mark(STOPPED);
-    }
+    call.stopped = true;
+    state.call.set(call);
     Ok(())
 }

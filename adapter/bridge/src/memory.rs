@@ -1,20 +1,24 @@
 //! The guest's memory: what it allocates for the bridge, and how values are laid out in it.
 //!
-//! All memory is the guest's. It comes from the `cabi_realloc` of the canonical options, which cannot free; so what
-//! outlives a call grows by doubling, and what does not is put into one scratch buffer that is used again.
+//! All memory is the guest's, and it comes by two ways. What is handed to the guest comes from the `cabi_realloc` of the
+//! canonical options: some guests free all that it gave when a call is over. What the bridge keeps comes from an
+//! allocator that forgets what it gave. Neither can free; so what outlives a call grows by doubling, and what does not is
+//! put into one scratch buffer that is used again.
 
 use core::cell::Cell;
 
 use crate::state::{State, state};
 
-/// How deep the bridge's own calls may go. A frame is under 100 bytes, and at most three calls are nested: a
-/// callback, a hostcall made in it, and the host's allocation inside that.
+/// How deep the bridge's own calls may go. A frame is under 100 bytes, and few calls are nested: a callback, a hostcall
+/// made in it, at times another callback and a hostcall inside that, and the host's allocation.
 pub(crate) const STACK_SIZE: usize = 2048;
 
 #[link(wasm_import_module = "cabi")]
 unsafe extern "C" {
     #[link_name = "realloc"]
     fn cabi_realloc(old: *mut u8, old_size: usize, align: usize, size: usize) -> *mut u8;
+    #[link_name = "keep"]
+    fn cabi_keep(old: *mut u8, old_size: usize, align: usize, size: usize) -> *mut u8;
 }
 
 /// Ends the call, and with it the instance: an invariant is broken.
@@ -23,20 +27,46 @@ pub(crate) fn trap() -> ! {
     core::arch::wasm32::unreachable()
 }
 
-/// The guest's allocator. It never gives null.
+/// Memory that stays the bridge's for ever. It is never null.
 #[inline(always)]
-pub(crate) fn realloc(old: *mut u8, old_size: usize, align: usize, size: usize) -> *mut u8 {
-    // SAFETY: `old` is null or was given by this function for `old_size` bytes, in all of the few callers below.
-    let new = unsafe { cabi_realloc(old, old_size, align, size) };
+pub(crate) fn keep(old: *mut u8, old_size: usize, align: usize, size: usize) -> *mut u8 {
+    // SAFETY: `old` is null or was given by this function for `old_size` bytes, in all of its few callers.
+    let new = unsafe { cabi_keep(old, old_size, align, size) };
     if new.is_null() {
         trap()
     }
     new
 }
 
-/// Memory that the guest will own, of `size` bytes.
+/// Memory that the guest will own, of `size` bytes. It is never null.
 pub(crate) fn allocate(align: usize, size: usize) -> *mut u8 {
-    realloc(core::ptr::null_mut(), 0, align, size)
+    if size == 0 {
+        // An allocator may give null for nothing.
+        return core::ptr::without_provenance_mut(align);
+    }
+    // SAFETY: nothing is given back.
+    let new = unsafe { cabi_realloc(core::ptr::null_mut(), 0, align, size) };
+    if new.is_null() {
+        trap()
+    }
+    new
+}
+
+/// Gives the end of what `allocate` gave back, if there is one.
+pub(crate) fn shrink(start: *mut u8, align: usize, from: usize, to: usize) -> *mut u8 {
+    if from == to {
+        return start;
+    }
+    if to == 0 {
+        // What an allocator does with a size of zero differs.
+        return allocate(align, 0);
+    }
+    // SAFETY: the caller got `from` bytes at `start`.
+    let new = unsafe { cabi_realloc(start, from, align, to) };
+    if new.is_null() {
+        trap()
+    }
+    new
 }
 
 /// Called by the host, within a hostcall, for what it wants to hand over.
@@ -71,7 +101,7 @@ impl Buffer {
             trap()
         };
         // Eight is enough for whatever the bridge keeps in a buffer.
-        let start = realloc(self.start.get(), capacity, 8, wanted);
+        let start = keep(self.start.get(), capacity, 8, wanted);
         self.start.set(start);
         self.capacity.set(wanted);
         start
@@ -115,10 +145,11 @@ pub(crate) struct List {
 }
 
 impl List {
-    /// A list of no elements. The guest frees it as it would any, so its address is the one that its allocator gives.
+    /// A list of no elements, at an address that is not null: guests of some languages expect none that is.
+    #[inline(always)]
     pub(crate) fn empty(align: usize) -> List {
         List {
-            start: allocate(align, 0),
+            start: core::ptr::without_provenance(align),
             len: 0,
         }
     }

@@ -1,6 +1,7 @@
 //! `on-request-body`: a piece of the request's body has come.
 
 use crate::contexts::Phase;
+use crate::http_bodies;
 use crate::http_filter;
 
 #[link(wasm_import_module = "guest")]
@@ -18,7 +19,7 @@ unsafe extern "C" {
 #[unsafe(export_name = "proxy_on_request_body")]
 extern "C" fn proxy_on_request_body(context: u32, size: u32, end_of_stream: u32) -> u32 {
     http_filter::run(context, Phase::RequestBody, |state, filter| {
-        state.body_size.set(size);
+        http_bodies::set_size(state, size);
         let action = handle(filter, size, (end_of_stream != 0) as u32);
         handle_post(action);
         action

@@ -48,9 +48,7 @@ pub(crate) fn write(state: &State, to: Stream, mut text: &[u8]) {
 /// Logs what has no newline yet.
 pub(crate) fn flush(state: &State) {
     for (lines, level) in [(&state.stdout, LEVEL_INFO), (&state.stderr, LEVEL_ERROR)] {
-        if lines.len.get() != 0 {
-            lines.finish(level);
-        }
+        lines.finish(level);
     }
 }
 
@@ -59,7 +57,7 @@ impl Lines {
         if piece.is_empty() {
             return;
         }
-        if self.len.get() != 0 && self.len.get().saturating_add(piece.len()) > MAX_LINE {
+        if self.len.get().saturating_add(piece.len()) > MAX_LINE {
             self.finish(level);
         }
         if piece.len() > MAX_LINE {
@@ -73,7 +71,11 @@ impl Lines {
         self.len.set(len + piece.len());
     }
 
+    /// Logs what there is, if anything.
     fn finish(&self, level: u32) {
+        if self.len.get() == 0 {
+            return;
+        }
         // SAFETY: as many bytes were written to the buffer.
         unsafe { abi::proxy_log(level, self.buffer.start(), self.len.get()) };
         self.len.set(0);

@@ -6,7 +6,7 @@
 
 use core::cell::Cell;
 
-use crate::contexts::{Phase, Plugins, Streams};
+use crate::contexts::{Call, Plugins, Streams};
 use crate::memory::{self, Buffer, STACK_SIZE};
 use crate::output::Lines;
 
@@ -20,14 +20,8 @@ pub(crate) struct State {
     /// Where the host writes the size of what it allocated.
     pub(crate) size: Cell<u32>,
 
-    /// The stream whose callback is running, 0 outside of such.
-    pub(crate) current: Cell<u32>,
-    /// The context that the host called us for.
-    pub(crate) called_for: Cell<u32>,
-    /// Which callback is running.
-    pub(crate) phase: Cell<Phase>,
-    /// How many bytes the body has, inside a body's callback.
-    pub(crate) body_size: Cell<u32>,
+    /// What is running.
+    pub(crate) call: Cell<Call>,
 
     /// Whether the host's next allocation is only read here, and so may go to `scratch`.
     pub(crate) allocate_scratch: Cell<bool>,
@@ -62,12 +56,12 @@ pub(crate) fn state() -> &'static State {
     unsafe { &*get() }
 }
 
-/// Takes a stack and the state from the guest's allocator, then starts the guest's modules.
+/// Takes a stack and the state from the guest, then starts the guest's modules.
 ///
 /// Until `set_stack` was called no stack may be touched, so nothing here has an address.
 #[unsafe(export_name = "_initialize")]
 extern "C" fn initialize() {
-    let taken = memory::realloc(
+    let taken = memory::keep(
         core::ptr::null_mut(),
         0,
         16,

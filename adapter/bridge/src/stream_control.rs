@@ -4,7 +4,7 @@
 //! half that its own callback resumes is not continued by the host: the callback's answer becomes `continue`.
 
 use crate::abi;
-use crate::contexts::{self, ENDED, PAUSED, RESUMED, STOPPED};
+use crate::contexts::{self, ANSWERED, ENDED, PAUSED, RESET};
 use crate::memory::{Area, trap};
 use crate::state::state;
 use crate::types::{self, Error};
@@ -23,8 +23,10 @@ fn continue_half(http: u32, half: u32) -> Result<(), Error> {
     let Some(stream) = state.streams.find(http) else {
         return Err(Error::Closed);
     };
-    if http == state.current.get() && state.phase.get().is_of(half) {
-        stream.mark(RESUMED << half);
+    let mut call = state.call.get();
+    if http == call.stream && call.phase.is_of(half) {
+        call.resumed = true;
+        state.call.set(call);
         return Ok(());
     }
     if stream.has(ENDED) || !stream.has(PAUSED << half) {
@@ -35,6 +37,9 @@ fn continue_half(http: u32, half: u32) -> Result<(), Error> {
     contexts::leave(state, http);
     types::outcome(status)?;
     stream.clear(PAUSED << half);
+    if half == 1 {
+        stream.mark(ANSWERED);
+    }
     Ok(())
 }
 
@@ -52,13 +57,20 @@ fn break_off(http: u32) -> Result<(), Error> {
     if stream.has(ENDED) {
         return Err(Error::NotAvailable);
     }
+    let mut call = state.call.get();
+    // Envoy would destroy the stream once more. A response of the same callback has ended it as well.
+    if stream.has(RESET) || http == call.stream && call.stopped {
+        return Ok(());
+    }
     contexts::enter(state, http)?;
     let status = abi::proxy_close_stream(0);
     contexts::leave(state, http);
     types::outcome(status)?;
     stream.clear(PAUSED | PAUSED << 1);
-    if http == state.current.get() {
-        stream.mark(STOPPED);
+    stream.mark(ANSWERED | RESET);
+    if http == call.stream {
+        call.stopped = true;
+        state.call.set(call);
     }
     Ok(())
 }

@@ -4,6 +4,9 @@
 //! looked up: of functions, of the ranges and locations inside them, of the rows of line tables. What describes code that
 //! is gone is marked as such, in the way that linkers do. Expressions that name a global by its number are left out,
 //! because that number changed; that is where a few debuggers would look for a frame.
+//!
+//! What is in debug information nobody has validated, and gimli's writer takes some of it for granted: such things are
+//! refused here, or made what it can write.
 
 use crate::error::AdaptError;
 use crate::link::emit::{Emitted, Layout};
@@ -11,17 +14,24 @@ use crate::link::graph::{Code, FuncId, Graph};
 use crate::link::unit::{Callee, Unit};
 use crate::module::Module;
 use gimli::write::{
-    Address, AttributeValue, ConvertLineProgram, ConvertLineSequenceEnd, ConvertResult,
-    ConvertUnit, ConvertUnitEntry, Dwarf, EndianVec, Location, LocationList, Range, RangeList,
-    Sections, UnitEntryId,
+    Address, AttributeValue, ConvertLineProgram, ConvertLineSequenceEnd, ConvertUnit,
+    ConvertUnitEntry, Dwarf, EndianVec, Location, LocationList, Range, RangeList, Sections,
+    UnitEntryId,
 };
-use gimli::{EndianSlice, LittleEndian, Operation, constants, read};
+use gimli::{Encoding, EndianSlice, LineEncoding, LittleEndian, Operation, constants, read};
 use std::collections::HashMap;
+use std::error::Error;
 
 /// Where linkers say that code is which is gone.
 const NOWHERE: u64 = u32::MAX as u64;
 
+/// How deep entries may be nested. They are written by recursion; compilers come to some dozens.
+const MAX_DEPTH: isize = 256;
+/// How deep expressions may be nested. They are converted by recursion; compilers nest one.
+const MAX_NESTED: usize = 8;
+
 type Slice<'a> = EndianSlice<'a, LittleEndian>;
+type Converted<T> = Result<T, Box<dyn Error>>;
 
 /// The debug sections for the merged module, by name.
 pub fn sections(
@@ -153,7 +163,7 @@ impl CodeMap {
     }
 }
 
-fn convert(module: &Module<'_>, map: &CodeMap, into: &mut Dwarf) -> ConvertResult<()> {
+fn convert(module: &Module<'_>, map: &CodeMap, into: &mut Dwarf) -> Converted<()> {
     let section = |id: gimli::SectionId| {
         let data = module
             .customs
@@ -165,7 +175,9 @@ fn convert(module: &Module<'_>, map: &CodeMap, into: &mut Dwarf) -> ConvertResul
     let from = read::Dwarf::load(section)?;
     let mut units = into.convert(&from)?;
     while let Some((mut unit, root)) = units.read_unit()? {
-        if let Some(mut lines) = unit.read_line_program(None, None)? {
+        // Lines are written in an encoding of ours: theirs may be one that the writer cannot do with.
+        let encoding = Some(LineEncoding::default());
+        if let Some(mut lines) = unit.read_line_program(None, encoding)? {
             convert_lines(&mut lines, map)?;
             let (program, files) = lines.program();
             unit.set_line_program(program, files);
@@ -174,6 +186,9 @@ fn convert(module: &Module<'_>, map: &CodeMap, into: &mut Dwarf) -> ConvertResul
         convert_attributes(&mut unit, id, &root, map)?;
         let mut entry = root;
         while let Some(id) = unit.read_entry(&mut entry)? {
+            if entry.depth() > MAX_DEPTH {
+                return Err("its entries are nested too deep".into());
+            }
             let id = unit.add_entry(id, &entry);
             convert_attributes(&mut unit, id, &entry, map)?;
         }
@@ -181,10 +196,7 @@ fn convert(module: &Module<'_>, map: &CodeMap, into: &mut Dwarf) -> ConvertResul
     Ok(())
 }
 
-fn convert_lines(
-    lines: &mut ConvertLineProgram<'_, Slice<'_>>,
-    map: &CodeMap,
-) -> ConvertResult<()> {
+fn convert_lines(lines: &mut ConvertLineProgram<'_, Slice<'_>>, map: &CodeMap) -> Converted<()> {
     while let Some(sequence) = lines.read_sequence()? {
         let Some(start) = sequence.start else {
             continue;
@@ -212,6 +224,9 @@ fn convert_lines(
             };
             last = offset;
             row.address_offset = offset;
+            // There are no operations within an instruction, and no file has so many lines.
+            row.op_index = 0;
+            row.line = row.line.min(u32::MAX.into());
             lines.generate_row(row);
         }
         if let Some(base) = base {
@@ -229,7 +244,7 @@ fn convert_attributes<'a>(
     id: UnitEntryId,
     entry: &ConvertUnitEntry<'_, Slice<'a>>,
     map: &CodeMap,
-) -> ConvertResult<()> {
+) -> Converted<()> {
     for attr in &entry.attrs {
         let value = match (attr.name(), attr.value()) {
             // An extension that nothing on WebAssembly reads.
@@ -238,7 +253,9 @@ fn convert_attributes<'a>(
                 let length = value.udata_value().unwrap_or_default();
                 AttributeValue::Udata(length_after(entry, length, map))
             }
-            (_, read::AttributeValue::Exprloc(expression)) if names_a_global(expression, entry) => {
+            (_, read::AttributeValue::Exprloc(expression))
+                if names_a_global(expression, entry.read_unit.encoding())? =>
+            {
                 continue;
             }
             (_, value) => match (
@@ -283,24 +300,33 @@ fn length_after(entry: &ConvertUnitEntry<'_, Slice<'_>>, length: u64, map: &Code
         .map_or(0, |(begin, end)| end - begin)
 }
 
-fn names_a_global<'a>(
-    expression: read::Expression<Slice<'a>>,
-    entry: &ConvertUnitEntry<'_, Slice<'a>>,
-) -> bool {
-    let mut operations = expression.operations(entry.read_unit.encoding());
-    while let Ok(Some(operation)) = operations.next() {
-        if matches!(operation, Operation::WasmGlobal { .. }) {
-            return true;
+/// Whether an expression, or one that is nested in it, names a global. One that is nested too deep is refused.
+fn names_a_global(expression: read::Expression<Slice<'_>>, encoding: Encoding) -> Converted<bool> {
+    let mut left = vec![(expression, 0)];
+    let mut names_one = false;
+    while let Some((expression, depth)) = left.pop() {
+        if depth > MAX_NESTED {
+            return Err("its expressions are nested too deep".into());
+        }
+        let mut operations = expression.operations(encoding);
+        while let Ok(Some(operation)) = operations.next() {
+            match operation {
+                Operation::WasmGlobal { .. } => names_one = true,
+                Operation::EntryValue { expression } => {
+                    left.push((read::Expression(expression), depth + 1));
+                }
+                _ => {}
+            }
         }
     }
-    false
+    Ok(names_one)
 }
 
 fn ranges<'a>(
     entry: &ConvertUnitEntry<'_, Slice<'a>>,
     value: read::AttributeValue<Slice<'a>>,
     map: &CodeMap,
-) -> ConvertResult<Option<RangeList>> {
+) -> Converted<Option<RangeList>> {
     let Some(mut old) = entry.read_unit.attr_ranges(value)? else {
         return Ok(None);
     };
@@ -320,7 +346,7 @@ fn locations<'a>(
     entry: &ConvertUnitEntry<'_, Slice<'a>>,
     value: read::AttributeValue<Slice<'a>>,
     map: &CodeMap,
-) -> ConvertResult<Option<LocationList>> {
+) -> Converted<Option<LocationList>> {
     let Some(mut old) = entry.read_unit.attr_locations(value)? else {
         return Ok(None);
     };
@@ -331,7 +357,7 @@ fn locations<'a>(
         let Some((begin, end)) = map.range(location.range) else {
             continue;
         };
-        if names_a_global(location.data, entry) {
+        if names_a_global(location.data, entry.read_unit.encoding())? {
             continue;
         }
         let data = unit.convert_expression(entry.read_unit, location.data, &|address| {

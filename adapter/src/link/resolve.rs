@@ -136,10 +136,7 @@ impl<'a> Resolver<'a, '_> {
                 .filter(|(_, import)| matches!(import.ty, TypeRef::Func(_)));
             for (index, (position, import)) in funcs.enumerate() {
                 let callee = match self.component.instances.get(number) {
-                    Some(_)
-                        if import.module == PREVIEW1
-                            && self.plan.preview1.contains(import.name) =>
-                    {
+                    Some(_) if self.plan.preview1.contains_key(&(number, position)) => {
                         self.bypass(number, position);
                         self.bridge_export(&Bridge::export_name(PREVIEW1, import.name), 0)?
                     }
@@ -326,6 +323,7 @@ impl<'a> Resolver<'a, '_> {
                 of(post_return, Callee::Nothing, self)
             }
             (CABI, "realloc") => of(self.plan.realloc.as_ref(), Callee::Absent, self),
+            (CABI, "keep") => of(self.plan.keep.as_ref(), Callee::Absent, self),
             (CABI, "start") => Ok(Callee::Func(self.start)),
             (STATE, "get") => Ok(Callee::GlobalGet(self.state)),
             (STATE, "set") => Ok(Callee::GlobalSet(self.state)),

@@ -3,18 +3,15 @@
 //! A main module that was built for WASI's first preview brings an adapter for the second one. Where the bridge serves
 //! the first preview itself, the adapter is not called, and what it imports says nothing about the plugin.
 
-use crate::bridge::PREVIEW1;
 use crate::component::{Component, Def, Item};
-use crate::module::Module;
 use crate::shim::Shims;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What is found by following definitions from where the bridge enters the component.
 pub struct Live<'c, 'a> {
     component: &'c Component<'a>,
-    modules: &'c [Module<'a>],
     shims: &'c Shims,
-    preview1: &'c BTreeSet<String>,
+    preview1: &'c BTreeMap<(usize, usize), String>,
     instances: BTreeSet<usize>,
     lowerings: BTreeSet<usize>,
     left: Vec<Def>,
@@ -26,13 +23,11 @@ impl<'c, 'a> Live<'c, 'a> {
     /// Begins with nothing.
     pub fn new(
         component: &'c Component<'a>,
-        modules: &'c [Module<'a>],
         shims: &'c Shims,
-        preview1: &'c BTreeSet<String>,
+        preview1: &'c BTreeMap<(usize, usize), String>,
     ) -> Live<'c, 'a> {
         Live {
             component,
-            modules,
             shims,
             preview1,
             instances: BTreeSet::new(),
@@ -76,11 +71,8 @@ impl<'c, 'a> Live<'c, 'a> {
         let Some(instance) = self.component.instances.get(number) else {
             return;
         };
-        let Some(module) = self.modules.get(instance.module) else {
-            return;
-        };
-        for (import, def) in module.imports.iter().zip(&instance.imports) {
-            if import.module != PREVIEW1 || !self.preview1.contains(import.name) {
+        for (position, def) in instance.imports.iter().enumerate() {
+            if !self.preview1.contains_key(&(number, position)) {
                 self.left.push(def.clone());
             }
         }

@@ -8,6 +8,7 @@
 )]
 
 use anyhow::{Context, Result, bail};
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use wit_component::{ComponentEncoder, StringEncoding, dummy_module, embed_component_metadata};
@@ -26,8 +27,8 @@ pub struct Recipe<'a> {
     pub wit: &'a str,
     /// The main module. Without one it is made up: its functions are of the right types and trap.
     pub module: Option<Vec<u8>>,
-    /// Whether the adapter for WASI's first preview goes beside it.
-    pub preview1: bool,
+    /// The adapter for WASI's first preview that goes beside it.
+    pub preview1: Option<Cow<'a, [u8]>>,
     /// How strings are passed.
     pub encoding: Option<StringEncoding>,
     /// Whether to lift and lower asynchronously.
@@ -61,15 +62,15 @@ impl Recipe<'_> {
             world,
             self.encoding.unwrap_or(StringEncoding::UTF8),
         )?;
-        encode(&module, self.preview1)
+        encode(&module, self.preview1.as_deref())
     }
 }
 
 /// Makes a component of a module that says itself which world it is for.
-pub fn encode(module: &[u8], preview1: bool) -> Result<Vec<u8>> {
+pub fn encode(module: &[u8], preview1: Option<&[u8]>) -> Result<Vec<u8>> {
     let mut encoder = ComponentEncoder::default().validate(true).module(module)?;
-    if preview1 {
-        encoder = encoder.adapter(ADAPTER_NAME, ADAPTER)?;
+    if let Some(adapter) = preview1 {
+        encoder = encoder.adapter(ADAPTER_NAME, adapter)?;
     }
     encoder.encode()
 }
@@ -148,8 +149,8 @@ impl Shape {
             std::fs::read(&file).with_context(|| format!("failed to read {}", file.display()))?;
         match self {
             Shape::Wasip2 => Ok(module),
-            Shape::Preview1 => encode(&module, true),
-            Shape::Bare => encode(&module, false),
+            Shape::Preview1 => encode(&module, Some(ADAPTER)),
+            Shape::Bare => encode(&module, None),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::drops;
 use crate::abi;
-use crate::memory::{Area, List, allocate, trap};
+use crate::memory::{Area, List, allocate, shrink, trap};
 use crate::output;
 use crate::pairs::Entry;
 use crate::state::{State, state};
@@ -56,35 +56,44 @@ fn environment(state: &State) -> List {
         unsafe { list.cast::<Entry>().add(len).write(entry) };
         len += 1;
     }
-    List { start: list, len }
+    // Who frees a list says how large it is by how much is in it.
+    let start = shrink(
+        list,
+        4,
+        count * size_of::<Entry>(),
+        len * size_of::<Entry>(),
+    );
+    List { start, len }
 }
 
 /// `core`'s own check looks into a table, which would be a data segment.
-fn is_utf8(mut text: &[u8]) -> bool {
-    while let [first, rest @ ..] = text {
-        // How many bytes follow, and between what the first of them lies (Unicode, table 3-7).
-        let (following, low, high) = match *first {
-            0..=0x7f => (0, 0, 0),
-            0xc2..=0xdf => (1, 0x80, 0xbf),
-            0xe0 => (2, 0xa0, 0xbf),
-            0xed => (2, 0x80, 0x9f),
-            0xe1..=0xef => (2, 0x80, 0xbf),
-            0xf0 => (3, 0x90, 0xbf),
-            0xf1..=0xf3 => (3, 0x80, 0xbf),
-            0xf4 => (3, 0x80, 0x8f),
+#[inline(never)]
+fn is_utf8(text: &[u8]) -> bool {
+    let (mut following, mut code, mut least) = (0, 0, 0);
+    for byte in text {
+        let (ones, bits) = (byte.leading_ones(), u32::from(*byte));
+        match (following, ones) {
+            // The first byte says how many follow, and a code has the shortest form that it can have.
+            (0, 0 | 2..=4) => {
+                following = ones.saturating_sub(1);
+                code = bits & (0x7f >> ones);
+                least = match ones {
+                    0 => 0,
+                    2 => 1 << 7,
+                    _ => 1 << (5 * ones - 4),
+                };
+            }
+            (1.., 1) => {
+                following -= 1;
+                code = code << 6 | bits & 0x3f;
+            }
             _ => return false,
-        };
-        let Some((tail, rest)) = rest.split_at_checked(following) else {
-            return false;
-        };
-        if let [second, others @ ..] = tail
-            && (*second < low || *second > high || others.iter().any(|byte| byte & 0xc0 != 0x80))
-        {
+        }
+        if following == 0 && (code < least || char::from_u32(code).is_none()) {
             return false;
         }
-        text = rest;
     }
-    true
+    following == 0
 }
 
 #[unsafe(export_name = "wasi:cli/environment#get-arguments")]
