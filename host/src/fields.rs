@@ -4,40 +4,23 @@
 //! and values are the `http` crate's, so that fields come and go without their bytes being copied, and what the proxy
 //! would refuse to send cannot get in. Which changes are allowed when is said in `hostcalls/http_fields.rs`.
 
-use std::cell::RefCell;
+mod inline;
+mod name;
 
+use bytes::Bytes;
 use http::header::{HOST, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+
+pub(crate) use self::name::Known;
+pub use self::name::{Name, Pseudo};
+
+use crate::stream::state::FieldMap;
 
 /// An ordered list of fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fields {
     list: Vec<(Name, HeaderValue)>,
-}
-
-/// The name of a field.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Name {
-    /// One of the five pseudo-headers.
-    Pseudo(Pseudo),
-    /// Any other: a token, in lower case.
-    Header(HeaderName),
-}
-
-/// A pseudo-header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Pseudo {
-    /// `:authority`, of a request.
-    Authority,
-    /// `:path`, of a request, with its query.
-    Path,
-    /// `:method`, of a request.
-    Method,
-    /// `:scheme`, of a request.
-    Scheme,
-    /// `:status`, of a response.
-    Status,
 }
 
 /// Why fields cannot be sent as the head of a message.
@@ -139,6 +122,17 @@ impl Fields {
         }
     }
 
+    /// Adds a value as Envoy does: to a field that it keeps in a slot of one value, it joins the value that is there.
+    pub(crate) fn add(&mut self, name: &Name, joins: bool, value: HeaderValue) {
+        if joins && let Some((_, old)) = self.list.iter_mut().find(|(it, _)| it == name) {
+            return join(old, value);
+        }
+        match name {
+            Name::Header(_) => self.list.push((name.clone(), value)),
+            Name::Pseudo(pseudo) => self.set_pseudo(*pseudo, value),
+        }
+    }
+
     /// Sets a pseudo-header. A new one goes behind the last of those that are there, before all other fields.
     pub fn set_pseudo(&mut self, pseudo: Pseudo, value: HeaderValue) {
         let name = Name::Pseudo(pseudo);
@@ -160,12 +154,9 @@ impl Fields {
         self.list.retain(|(name, _)| !name.is(unwanted));
     }
 
-    /// Replaces all fields.
-    pub fn replace_all(&mut self, fields: impl IntoIterator<Item = (Name, HeaderValue)>) {
+    /// Removes all fields.
+    pub fn clear(&mut self) {
         self.list.clear();
-        for (name, value) in fields {
-            self.append(name, value);
-        }
     }
 
     /// The head of a request, in Envoy's order: authority, path, method, scheme, then the rest. `host` becomes `:authority`.
@@ -182,7 +173,7 @@ impl Fields {
             Name::Pseudo(Pseudo::Scheme),
             HeaderValue::from_static(scheme),
         ));
-        let host = fields.extend_from(parts.headers, Some(&HOST));
+        let host = fields.extend_from(parts.headers, FieldMap::RequestHeaders, Some(&HOST));
         let authority = match parts.uri.authority() {
             Some(authority) => HeaderValue::from_str(authority.as_str()).ok(),
             None => host,
@@ -236,7 +227,7 @@ impl Fields {
         fields
             .list
             .push((Name::Pseudo(Pseudo::Status), status_value(parts.status)));
-        fields.extend_from(parts.headers, None);
+        fields.extend_from(parts.headers, FieldMap::ResponseHeaders, None);
         (fields, body)
     }
 
@@ -261,9 +252,9 @@ impl Fields {
     }
 
     /// Fields without pseudo-headers: trailers.
-    pub fn from_header_map(headers: HeaderMap) -> Self {
-        let mut fields = Self::with_capacity(headers.len());
-        fields.extend_from(headers, None);
+    pub(crate) fn from_trailers(trailers: HeaderMap, map: FieldMap) -> Self {
+        let mut fields = Self::with_capacity(trailers.len());
+        fields.extend_from(trailers, map, None);
         fields
     }
 
@@ -279,16 +270,30 @@ impl Fields {
     }
 
     /// Adds a map's fields in its order, but for one, whose first value it gives.
-    fn extend_from(&mut self, headers: HeaderMap, but: Option<&HeaderName>) -> Option<HeaderValue> {
+    fn extend_from(
+        &mut self,
+        headers: HeaderMap,
+        map: FieldMap,
+        but: Option<&HeaderName>,
+    ) -> Option<HeaderValue> {
         let mut last = None;
         let mut left_out = None;
         for (name, value) in headers {
-            if name.is_some() {
+            // The second value of a name comes without it.
+            let repeated = name.is_none();
+            if !repeated {
                 last = name;
             }
             match &last {
                 Some(name) if Some(name) == but => left_out = left_out.or(Some(value)),
-                Some(name) => self.list.push((Name::Header(name.clone()), value)),
+                Some(name) => {
+                    let name = Name::Header(name.clone());
+                    let joins = repeated && name.joins(map);
+                    match self.list.last_mut() {
+                        Some((_, old)) if joins => join(old, value),
+                        _ => self.list.push((name, value)),
+                    }
+                }
                 None => {}
             }
         }
@@ -296,124 +301,30 @@ impl Fields {
     }
 }
 
+/// Puts a value behind another, as Envoy does: an empty one leaves no trace.
+fn join(old: &mut HeaderValue, value: HeaderValue) {
+    if value.is_empty() {
+        return;
+    }
+    if old.is_empty() {
+        *old = value;
+        return;
+    }
+    let joined = [old.as_bytes(), b",", value.as_bytes()].concat();
+    // Two values and a comma are a value.
+    if let Ok(joined) = HeaderValue::from_maybe_shared(Bytes::from(joined)) {
+        *old = joined;
+    }
+}
+
 impl FromIterator<(Name, HeaderValue)> for Fields {
     fn from_iter<I: IntoIterator<Item = (Name, HeaderValue)>>(fields: I) -> Self {
         let mut all = Self::new();
-        all.replace_all(fields);
+        for (name, value) in fields {
+            all.append(name, value);
+        }
         all
     }
-}
-
-// === impl Name ===
-
-impl Name {
-    /// The name that these bytes spell, in any case, unless they spell none.
-    pub fn parse(name: &[u8]) -> Option<Name> {
-        match name.strip_prefix(b":") {
-            None => known(name).map(Name::Header),
-            Some(_) => Pseudo::ALL
-                .into_iter()
-                .find(|it| it.as_str().as_bytes().eq_ignore_ascii_case(name))
-                .map(Name::Pseudo),
-        }
-    }
-
-    /// Whether these bytes spell a name, in any case.
-    pub fn is_valid(name: &[u8]) -> bool {
-        // The standard says which bytes: RFC 9110, 5.6.2. `http` has no check that keeps nothing.
-        let token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
-        match name.strip_prefix(b":") {
-            None => !name.is_empty() && name.iter().all(token),
-            Some(_) => Name::parse(name).is_some(),
-        }
-    }
-
-    /// The name in lower case.
-    pub fn as_str(&self) -> &str {
-        match self {
-            Name::Pseudo(pseudo) => pseudo.as_str(),
-            Name::Header(name) => name.as_str(),
-        }
-    }
-
-    /// Whether these bytes spell the name, in any case.
-    fn is(&self, other: &[u8]) -> bool {
-        self.as_str().as_bytes().eq_ignore_ascii_case(other)
-    }
-}
-
-impl From<HeaderName> for Name {
-    fn from(name: HeaderName) -> Self {
-        Name::Header(name)
-    }
-}
-
-impl From<Pseudo> for Name {
-    fn from(pseudo: Pseudo) -> Self {
-        Name::Pseudo(pseudo)
-    }
-}
-
-// === impl Pseudo ===
-
-impl Pseudo {
-    /// All five.
-    pub const ALL: [Pseudo; 5] = [
-        Pseudo::Authority,
-        Pseudo::Path,
-        Pseudo::Method,
-        Pseudo::Scheme,
-        Pseudo::Status,
-    ];
-
-    /// The name, with its colon.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Pseudo::Authority => ":authority",
-            Pseudo::Path => ":path",
-            Pseudo::Method => ":method",
-            Pseudo::Scheme => ":scheme",
-            Pseudo::Status => ":status",
-        }
-    }
-}
-
-/// How many names a thread remembers.
-const KNOWN: usize = 64;
-
-thread_local! {
-    /// Names that were spelt lately. A plugin spells the same few for every stream, and parsing one copies it.
-    static NAMES: RefCell<[Option<HeaderName>; KNOWN]> = const { RefCell::new([const { None }; KNOWN]) };
-}
-
-/// The name of a header, unless the bytes spell none.
-fn known(name: &[u8]) -> Option<HeaderName> {
-    let lookup = NAMES.try_with(|names| {
-        let Ok(mut names) = names.try_borrow_mut() else {
-            return HeaderName::from_bytes(name).ok();
-        };
-        let place = names.get_mut(place_of(name))?;
-        match place {
-            Some(known) if known.as_str().as_bytes() == name => Some(known.clone()),
-            _ => {
-                let parsed = HeaderName::from_bytes(name).ok()?;
-                *place = Some(parsed.clone());
-                Some(parsed)
-            }
-        }
-    });
-    match lookup {
-        Ok(found) => found,
-        // The thread ends.
-        Err(_) => HeaderName::from_bytes(name).ok(),
-    }
-}
-
-/// Where a name is remembered: names in use together mostly differ in their length or at their ends.
-fn place_of(name: &[u8]) -> usize {
-    let end = |byte: Option<&u8>| usize::from(byte.copied().unwrap_or_default());
-    let middle = name.get(name.len() / 2);
-    (name.len() ^ end(name.first()) << 2 ^ end(name.last()) << 1 ^ end(middle)) % KNOWN
 }
 
 fn method_value(method: &Method) -> HeaderValue {
@@ -473,6 +384,67 @@ mod tests {
         it.append(name(":status"), value("200"));
         it.append(name(":status"), value("404"));
         assert_eq!(list(&it), [(":status", "404"), ("a", "1")]);
+    }
+
+    #[test]
+    fn values_join_where_envoy_has_a_slot() {
+        let mut it = fields(&[("via", "a"), ("x", "1"), (":path", "/a")]);
+        let mut add = |name: &str, value: &'static str| {
+            Known::with(name.as_bytes(), |known| {
+                let joins = known.joins(FieldMap::RequestHeaders);
+                it.add(known.name(), joins, HeaderValue::from_static(value));
+            })
+            .unwrap();
+        };
+        for (name, value) in [
+            ("VIA", "b"),
+            ("via", ""),
+            ("x", "2"),
+            (":path", "/b"),
+            ("cookie", "c"),
+            ("cookie", "d"),
+            ("te", ""),
+            ("te", "gzip"),
+        ] {
+            add(name, value);
+        }
+        assert_eq!(
+            list(&it),
+            [
+                (":path", "/a,/b"),
+                ("via", "a,b"),
+                ("x", "1"),
+                ("x", "2"),
+                ("cookie", "c"),
+                ("cookie", "d"),
+                ("te", "gzip")
+            ]
+        );
+    }
+
+    #[test]
+    fn received_values_join_too() {
+        let response = Response::builder()
+            .header("vary", "a")
+            .header("set-cookie", "a")
+            .header("vary", "b")
+            .header("set-cookie", "b")
+            .header("user-agent", "a")
+            .header("user-agent", "b")
+            .body(())
+            .unwrap();
+        let (fields, ()) = Fields::from_response(response);
+        assert_eq!(
+            list(&fields),
+            [
+                (":status", "200"),
+                ("vary", "a,b"),
+                ("set-cookie", "a"),
+                ("set-cookie", "b"),
+                ("user-agent", "a"),
+                ("user-agent", "b")
+            ]
+        );
     }
 
     #[test]
@@ -541,31 +513,7 @@ mod tests {
         assert_eq!(invalid.to_string(), "`:status` cannot be \"two hundred\"");
     }
 
-    #[test]
-    fn names_are_told_apart_wherever_they_are_remembered() {
-        let names: Vec<String> = (0..1000).map(|number| format!("x-{number}-x")).collect();
-        for _ in 0..2 {
-            for name in &names {
-                assert_eq!(Name::parse(name.as_bytes()).unwrap().as_str(), name);
-                assert_eq!(
-                    Name::parse(name.to_uppercase().as_bytes())
-                        .unwrap()
-                        .as_str(),
-                    name
-                );
-            }
-        }
-    }
-
     proptest! {
-        #[test]
-        fn names_are_what_http_takes(bytes in proptest::collection::vec(any::<u8>(), 0..6)) {
-            let pseudo = Pseudo::ALL.iter().any(|it| it.as_str().as_bytes().eq_ignore_ascii_case(&bytes));
-            let expected = pseudo || HeaderName::from_bytes(&bytes).is_ok();
-            prop_assert_eq!(Name::is_valid(&bytes), expected);
-            prop_assert_eq!(Name::parse(&bytes).is_some(), expected);
-        }
-
         #[test]
         fn byte_size_is_kept_by_any_order_of_changes(
             changes in proptest::collection::vec((0..4u8, "[a-c]", "[x-z]{0,3}"), 0..30),

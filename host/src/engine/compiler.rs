@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use wasmtime::{Config, Engine};
+use wasmtime::{Config, Engine, Inlining};
 
 use crate::engine::{Compiled, component, proxy_wasm};
 use crate::limits::Limits;
@@ -25,6 +25,8 @@ impl Compiler {
         config.concurrency_support(false);
         config.epoch_interruption(true);
         config.max_wasm_stack(STACK);
+        // Plugins are built for size, and an adapted one calls the bridge for each hostcall.
+        config.compiler_inlining(Inlining::Yes);
         let engine = Engine::new(&config)?;
         // The thread ends by itself, at the first tick after the last chain is gone.
         let weak = engine.weak();

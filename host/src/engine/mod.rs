@@ -5,6 +5,7 @@
 
 mod compiler;
 pub(crate) mod component;
+mod limiter;
 mod proxy_wasm;
 mod trap;
 pub(crate) mod vm;

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::engine::vm::StreamContext;
-use crate::hostcalls::Error;
+use crate::hostcalls::{Error, MAX_BODY};
 use crate::stream::body::Body;
 use crate::stream::state::Direction;
 
@@ -34,12 +34,28 @@ pub(crate) fn replace(of: &StreamContext, half: Direction, data: Bytes) -> Resul
 
 /// Adds bytes at the end.
 pub(crate) fn append(of: &StreamContext, half: Direction, data: Bytes) -> Result<(), Error> {
-    with(of, half, |body| body.push_back(data))
+    with(of, half, |body| {
+        check_room(body.len(), &data)?;
+        body.push_back(data);
+        Ok(())
+    })?
 }
 
 /// Adds bytes at the beginning.
 pub(crate) fn prepend(of: &StreamContext, half: Direction, data: Bytes) -> Result<(), Error> {
-    with(of, half, |body| body.push_front(data))
+    with(of, half, |body| {
+        check_room(body.len(), &data)?;
+        body.push_front(data);
+        Ok(())
+    })?
+}
+
+/// Whether a body of `len` bytes may grow by these: a plugin could otherwise fill the machine's memory from within one callback.
+pub(crate) fn check_room(len: usize, data: &[u8]) -> Result<(), Error> {
+    if len.saturating_add(data.len()) > MAX_BODY {
+        return Err(Error::TooLarge);
+    }
+    Ok(())
 }
 
 /// The bytes that the plugin's body callback was called for, while it runs.

@@ -6,8 +6,8 @@
 use http::HeaderValue;
 
 use crate::engine::vm::StreamContext;
-use crate::fields::{Fields, Name};
-use crate::hostcalls::{Error, check_sizes};
+use crate::fields::{Fields, Known, Name};
+use crate::hostcalls::{Error, MAX_FIELD_BYTES, MAX_MAP, check_sizes};
 use crate::stream::state::{FieldMap, Phase};
 
 /// The first value of a field.
@@ -103,19 +103,45 @@ pub(crate) fn set(
     name: &[u8],
     value: &[u8],
 ) -> Result<(), Error> {
-    let (name, value) = field(map, name, value)?;
-    change(of, map, |fields| fields.set(name, value))
+    let value = HeaderValue::from_bytes(value).map_err(|_| Error::InvalidArgument)?;
+    with_name(map, name, |known| {
+        change(of, map, |fields| {
+            check_room(fields, false, &value)?;
+            fields.set(known.name().clone(), value);
+            Ok(())
+        })?
+    })
 }
 
-/// Adds a value.
+/// Adds a value. To one that Envoy keeps in a slot, it joins that.
 pub(crate) fn append(
     of: &StreamContext,
     map: FieldMap,
     name: &[u8],
     value: &[u8],
 ) -> Result<(), Error> {
-    let (name, value) = field(map, name, value)?;
-    change(of, map, |fields| fields.append(name, value))
+    let value = HeaderValue::from_bytes(value).map_err(|_| Error::InvalidArgument)?;
+    with_name(map, name, |known| {
+        change(of, map, |fields| {
+            let joins = known.joins(map);
+            check_room(fields, joins, &value)?;
+            fields.add(known.name(), joins, value);
+            Ok(())
+        })?
+    })
+}
+
+/// Whether there is room for one more value. Small ones are bounded by their number, so that the others' sizes matter only to a
+/// large one, and to one that joins another.
+fn check_room(fields: &Fields, joins: bool, value: &HeaderValue) -> Result<(), Error> {
+    const SMALL: usize = 1024;
+    let may_be_large = joins || value.len() > SMALL;
+    if fields.len() >= MAX_MAP
+        || (may_be_large && fields.byte_size().saturating_add(value.len()) > MAX_FIELD_BYTES)
+    {
+        return Err(Error::TooLarge);
+    }
+    Ok(())
 }
 
 /// Removes a field.
@@ -137,9 +163,19 @@ where
             .map(|(name, value)| name.len() + value.len()),
     )?;
     let entries = entries
-        .map(|(name, value)| field(map, name, value))
+        .map(|(name, value)| {
+            let value = HeaderValue::from_bytes(value).map_err(|_| Error::InvalidArgument)?;
+            with_name(map, name, |known| {
+                Ok((known.name().clone(), known.joins(map), value))
+            })
+        })
         .collect::<Result<Vec<_>, Error>>()?;
-    change(of, map, |fields| fields.replace_all(entries))
+    change(of, map, |fields| {
+        fields.clear();
+        for (name, joins, value) in entries {
+            fields.add(&name, joins, value);
+        }
+    })
 }
 
 /// By `host`, Envoy lets a request's `:authority` be called, too.
@@ -151,8 +187,10 @@ fn alias(map: FieldMap, name: &[u8]) -> &[u8] {
     }
 }
 
-fn field(map: FieldMap, name: &[u8], value: &[u8]) -> Result<(Name, HeaderValue), Error> {
-    let name = Name::parse(alias(map, name)).ok_or(Error::InvalidArgument)?;
-    let value = HeaderValue::from_bytes(value).map_err(|_| Error::InvalidArgument)?;
-    Ok((name, value))
+fn with_name<R>(
+    map: FieldMap,
+    name: &[u8],
+    call: impl FnOnce(&Known) -> Result<R, Error>,
+) -> Result<R, Error> {
+    Known::with(alias(map, name), call).unwrap_or(Err(Error::InvalidArgument))
 }

@@ -29,6 +29,13 @@ pub(crate) const MAX_FIELDS: usize = 1024;
 /// The most bytes that the fields of one call may have, in Proxy-Wasm's serialisation.
 pub(crate) const MAX_FIELD_BYTES: usize = 1 << 20;
 
+/// The most fields that a message may come to have by single calls. `http::HeaderMap` panics on six times as many.
+pub(crate) const MAX_MAP: usize = 4096;
+
+/// The most bytes that a body may come to have by a plugin's calls. What streams through is not counted, nor is what is paused:
+/// that has the stream's own limit.
+pub(crate) const MAX_BODY: usize = 64 << 20;
+
 /// Whether fields of these sizes may come in one call.
 pub(crate) fn check_sizes(mut sizes: impl ExactSizeIterator<Item = usize>) -> Result<(), Error> {
     if sizes.len() > MAX_FIELDS {

@@ -43,6 +43,8 @@ pub(crate) fn reset(of: &StreamContext) -> Result<(), Error> {
     if !state.requests.iter().any(|it| matches!(it, Request::Reset)) {
         state.requests.push(Request::Reset);
     }
+    // What is to be broken off can no more be answered.
+    state.answered = true;
     drop(state);
     of.shared.call();
     Ok(())

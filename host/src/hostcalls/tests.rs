@@ -9,7 +9,7 @@ use http::header::HeaderName;
 use super::*;
 use crate::engine::vm::StreamContext;
 use crate::fields::Fields;
-use crate::stream::state::{FieldMap, Phase, Shared};
+use crate::stream::state::{Direction, FieldMap, Phase, Shared};
 
 const MAP: FieldMap = FieldMap::RequestHeaders;
 
@@ -133,6 +133,38 @@ fn too_many_or_too_large_fields_are_refused() {
 }
 
 #[test]
+fn single_calls_cannot_fill_the_machine() {
+    let of = stream();
+    for _ in 1..MAX_MAP {
+        http_fields::append(&of, MAP, b"n", b"v").unwrap();
+    }
+    assert_eq!(
+        http_fields::append(&of, MAP, b"n", b"v"),
+        Err(Error::TooLarge)
+    );
+    assert_eq!(list(&of).len(), MAX_MAP);
+    assert_eq!(http_fields::remove(&of, MAP, b"n"), Ok(()));
+
+    let large = vec![b'v'; MAX_FIELD_BYTES / 2];
+    assert_eq!(http_fields::append(&of, MAP, b"n", &large), Ok(()));
+    assert_eq!(
+        http_fields::append(&of, MAP, b"n", &large),
+        Err(Error::TooLarge)
+    );
+    assert_eq!(http_fields::set(&of, MAP, b"m", b"small"), Ok(()));
+
+    of.shared.state.borrow_mut().filters[0].phase = Some(Phase::RequestBody);
+    let half = Bytes::from(vec![0; MAX_BODY / 2]);
+    let body = |data| http_bodies::append(&of, Direction::Request, data);
+    assert_eq!((body(half.clone()), body(half)), (Ok(()), Ok(())));
+    assert_eq!(body(Bytes::from_static(b"x")), Err(Error::TooLarge));
+    assert_eq!(
+        http_bodies::prepend(&of, Direction::Request, Bytes::from_static(b"x")),
+        Err(Error::TooLarge)
+    );
+}
+
+#[test]
 fn local_response_is_checked() {
     let of = stream();
     let send = |status, name: &[u8], value: &[u8], grpc| {
@@ -170,7 +202,7 @@ fn local_response_needs_a_callback_of_that_stream() {
 fn asking_over_and_over_takes_no_memory() {
     let of = stream();
     for _ in 0..1000 {
-        stream_control::resume(&of, crate::stream::state::Direction::Request).unwrap();
+        stream_control::resume(&of, Direction::Request).unwrap();
         stream_control::reset(&of).unwrap();
     }
     assert_eq!(of.shared.state.borrow().requests.len(), 2);

@@ -26,6 +26,7 @@ use crate::proxy::pipe::{PipeBody, Writer, pipe};
 use crate::proxy::respond::Failure;
 use crate::proxy::upstream::UpstreamClient;
 use crate::runtime::WorkerChain;
+use crate::stream::state::FieldMap;
 use crate::stream::{Effect, Stream};
 
 /// What the streams of one worker share.
@@ -299,7 +300,10 @@ impl Exchange {
                 Err(frame) => {
                     self.request = None;
                     if let Ok(trailers) = frame.into_trailers() {
-                        stream.request_trailers(Fields::from_header_map(trailers));
+                        stream.request_trailers(Fields::from_trailers(
+                            trailers,
+                            FieldMap::RequestTrailers,
+                        ));
                     }
                 }
             },
@@ -368,7 +372,10 @@ impl Exchange {
                         Err(frame) => {
                             self.response = Answer::Over;
                             if let Ok(trailers) = frame.into_trailers() {
-                                stream.response_trailers(Fields::from_header_map(trailers));
+                                stream.response_trailers(Fields::from_trailers(
+                                    trailers,
+                                    FieldMap::ResponseTrailers,
+                                ));
                             }
                         }
                     },

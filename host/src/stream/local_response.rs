@@ -6,7 +6,8 @@ use bytes::Bytes;
 use http::StatusCode;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 
-use crate::fields::{Fields, Pseudo, status_value};
+use crate::fields::{Fields, Name, Pseudo, status_value};
+use crate::stream::state::FieldMap;
 
 /// A response that a plugin, or the proxy, makes.
 #[derive(Clone, Debug)]
@@ -53,7 +54,9 @@ impl LocalResponse {
         let mut fields = Fields::with_capacity(self.headers.len() + 4);
         fields.set_pseudo(Pseudo::Status, status_value(self.status));
         for (name, value) in self.headers {
-            fields.append(name.into(), value);
+            let name = Name::from(name);
+            let joins = name.joins(FieldMap::ResponseHeaders);
+            fields.add(&name, joins, value);
         }
         fields.remove(CONTENT_LENGTH.as_str());
         if grpc {
@@ -144,7 +147,7 @@ mod tests {
             .iter()
             .map(|(name, value)| {
                 (
-                    crate::Name::parse(name.as_bytes()).unwrap(),
+                    Name::parse(name.as_bytes()).unwrap(),
                     HeaderValue::from_str(value).unwrap(),
                 )
             })

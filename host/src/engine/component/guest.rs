@@ -3,9 +3,9 @@
 use std::rc::Rc;
 
 use wasmtime::component::ResourceTable;
-use wasmtime::{StoreLimits, StoreLimitsBuilder};
 use wasmtime_wasi::WasiCtx;
 
+use crate::engine::limiter::Limiter;
 use crate::engine::vm::{Context, StreamContext, Surroundings};
 use crate::hostcalls::{Error, http_streams};
 use crate::logs::Level;
@@ -16,7 +16,7 @@ pub(crate) struct Guest {
     pub(crate) around: Rc<Surroundings>,
     /// The context whose callback runs.
     pub(crate) current: Option<Context>,
-    pub(crate) limits: StoreLimits,
+    pub(crate) limits: Limiter,
     pub(crate) wasi: WasiCtx,
     pub(crate) table: ResourceTable,
     pub(crate) stdout: Lines,
@@ -25,10 +25,7 @@ pub(crate) struct Guest {
 
 impl Guest {
     pub(crate) fn new(around: &Rc<Surroundings>) -> Self {
-        let limits = StoreLimitsBuilder::new()
-            .memory_size(around.limits.memory)
-            .table_elements(1 << 20)
-            .build();
+        let limits = Limiter::new(around.limits.memory);
         Self {
             around: around.clone(),
             current: None,

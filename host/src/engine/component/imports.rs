@@ -1,21 +1,23 @@
-//! The contract's hostcalls, for components: the generated traits, each function of which is one of `hostcalls`.
+//! The contract's hostcalls, for components: the generated traits, each function of which is one of `hostcalls`. `http_fields`
+//! has those of that interface.
 
 use wasmtime::component::{HasSelf, Linker, Resource};
 
 use crate::bindings::HttpStream;
 use crate::bindings::tidegate::proxy::{
-    clock, http_bodies, http_fields, http_streams, local_responses, logging, stream_control, types,
+    clock, http_bodies, http_streams, local_responses, logging, stream_control, types,
 };
 use crate::engine::component::guest::Guest;
+use crate::engine::component::http_fields;
 use crate::hostcalls;
 use crate::logs::Level;
-use crate::stream::state::{Direction, FieldMap};
+use crate::stream::state::Direction;
 
 /// Links the contract.
 pub(crate) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     clock::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
     http_bodies::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
-    http_fields::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
+    http_fields::link(linker)?;
     http_streams::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
     local_responses::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
     logging::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
@@ -58,94 +60,6 @@ impl http_streams::HostHttpStream for Guest {
     fn drop(&mut self, _handle: Http) -> wasmtime::Result<()> {
         // A handle is no more than a number.
         Ok(())
-    }
-}
-
-impl http_fields::Host for Guest {
-    fn get(
-        &mut self,
-        http: Http,
-        map: http_fields::FieldMap,
-        name: String,
-    ) -> Answer<Option<Vec<u8>>> {
-        Ok(self.stream(http.rep(), |of| {
-            hostcalls::http_fields::get(of, map.into(), name.as_bytes())
-                .map(|value| value.map(|it| it.as_bytes().to_vec()))
-        })?)
-    }
-
-    fn values(
-        &mut self,
-        http: Http,
-        map: http_fields::FieldMap,
-        name: String,
-    ) -> Answer<Vec<Vec<u8>>> {
-        Ok(self.stream(http.rep(), |of| {
-            hostcalls::http_fields::values(of, map.into(), name.as_bytes())
-                .map(|values| values.iter().map(|it| it.as_bytes().to_vec()).collect())
-        })?)
-    }
-
-    fn entries(
-        &mut self,
-        http: Http,
-        map: http_fields::FieldMap,
-    ) -> Answer<Vec<(String, Vec<u8>)>> {
-        Ok(self.stream(http.rep(), |of| {
-            hostcalls::http_fields::entries(of, map.into(), |fields| {
-                fields
-                    .iter()
-                    .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
-                    .collect()
-            })
-        })?)
-    }
-
-    fn set(
-        &mut self,
-        http: Http,
-        map: http_fields::FieldMap,
-        name: String,
-        value: Vec<u8>,
-    ) -> Answer<()> {
-        Ok(self.stream(http.rep(), |of| {
-            hostcalls::http_fields::set(of, map.into(), name.as_bytes(), &value)
-        })?)
-    }
-
-    fn append(
-        &mut self,
-        http: Http,
-        map: http_fields::FieldMap,
-        name: String,
-        value: Vec<u8>,
-    ) -> Answer<()> {
-        Ok(self.stream(http.rep(), |of| {
-            hostcalls::http_fields::append(of, map.into(), name.as_bytes(), &value)
-        })?)
-    }
-
-    fn remove(&mut self, http: Http, map: http_fields::FieldMap, name: String) -> Answer<()> {
-        Ok(self.stream(http.rep(), |of| {
-            hostcalls::http_fields::remove(of, map.into(), name.as_bytes())
-        })?)
-    }
-
-    fn replace_all(
-        &mut self,
-        http: Http,
-        map: http_fields::FieldMap,
-        entries: Vec<(String, Vec<u8>)>,
-    ) -> Answer<()> {
-        Ok(self.stream(http.rep(), |of| {
-            hostcalls::http_fields::replace_all(
-                of,
-                map.into(),
-                entries
-                    .iter()
-                    .map(|(name, value)| (name.as_bytes(), &value[..])),
-            )
-        })?)
     }
 }
 
@@ -228,17 +142,6 @@ impl From<hostcalls::Error> for types::Error {
             hostcalls::Error::InvalidArgument => types::Error::InvalidArgument,
             hostcalls::Error::TooLarge => types::Error::TooLarge,
             hostcalls::Error::Internal => types::Error::Internal,
-        }
-    }
-}
-
-impl From<http_fields::FieldMap> for FieldMap {
-    fn from(map: http_fields::FieldMap) -> Self {
-        match map {
-            http_fields::FieldMap::RequestHeaders => FieldMap::RequestHeaders,
-            http_fields::FieldMap::RequestTrailers => FieldMap::RequestTrailers,
-            http_fields::FieldMap::ResponseHeaders => FieldMap::ResponseHeaders,
-            http_fields::FieldMap::ResponseTrailers => FieldMap::ResponseTrailers,
         }
     }
 }

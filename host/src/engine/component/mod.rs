@@ -1,10 +1,11 @@
 //! The engine for components of the world `tidegate:proxy/http-plugin`.
 //!
-//! `guest` is the store's data, `imports` the contract's hostcalls, `exports` which callbacks a component has and whether they
+//! `guest` is the store's data, `imports` the contract's hostcalls, `http_fields` those for headers, `exports` which callbacks a component has and whether they
 //! are of the right types; WASI is in `crate::wasi`. Here is how an instance is made and called.
 
 mod exports;
 pub(crate) mod guest;
+mod http_fields;
 mod imports;
 #[cfg(test)]
 mod tests;

@@ -6,8 +6,9 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
-use wasmtime::{Caller, Memory, StoreLimits, StoreLimitsBuilder, TypedFunc, bail};
+use wasmtime::{Caller, Memory, TypedFunc, bail};
 
+use crate::engine::limiter::Limiter;
 use crate::engine::proxy_wasm::abi::{Abi, Status};
 use crate::engine::vm::{Context, StreamContext, Surroundings};
 use crate::logs::Level;
@@ -16,7 +17,7 @@ use crate::logs::Level;
 pub(crate) struct Guest {
     pub(crate) around: Rc<Surroundings>,
     pub(crate) abi: Abi,
-    pub(crate) limits: StoreLimits,
+    pub(crate) limits: Limiter,
     pub(crate) memory: Option<Memory>,
     pub(crate) allocate: Option<TypedFunc<u32, u32>>,
     pub(crate) mode: Mode,
@@ -46,13 +47,7 @@ pub(crate) type Access<T> = Result<T, Status>;
 
 impl Guest {
     pub(crate) fn new(around: &Rc<Surroundings>, abi: Abi) -> Self {
-        // One memory and one instance, as Envoy gives. Modules made by Go have tables of tens of thousands.
-        let limits = StoreLimitsBuilder::new()
-            .memory_size(around.limits.memory)
-            .table_elements(1 << 20)
-            .instances(1)
-            .memories(1)
-            .build();
+        let limits = Limiter::for_core_module(around.limits.memory);
         let environment = around
             .environment
             .iter()

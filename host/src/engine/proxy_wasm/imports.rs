@@ -379,25 +379,24 @@ fn set_buffer_bytes(
             Buffer::PluginConfiguration | Buffer::Empty => return Err(Status::BadArgument),
             Buffer::Absent => return Err(Status::NotFound),
         };
-        let data = Bytes::copy_from_slice(slice(memory, data, data_size)?);
+        let data = slice(memory, data, data_size)?;
         let (start, size) = (start as usize, size as usize);
-        // Envoy can change the beginning and the end of a buffer, and nothing between.
-        let changed = with_body(guest, half, |body| {
+        with_body(guest, half, |body| {
+            // Envoy can change the beginning and the end of a buffer, and nothing between.
+            let gone = if start == 0 { size } else { 0 };
+            if start > 0 && start < body.len() {
+                return Err(Status::BadArgument);
+            }
+            http_bodies::check_room(body.len().saturating_sub(gone), data)?;
+            let data = Bytes::copy_from_slice(data);
             if start == 0 {
                 body.drain_front(size);
                 body.push_front(data);
-            } else if start >= body.len() {
-                body.push_back(data);
             } else {
-                return false;
+                body.push_back(data);
             }
-            true
-        })?;
-        if changed {
             Ok(())
-        } else {
-            Err(Status::BadArgument)
-        }
+        })?
     })))
 }
 
@@ -521,12 +520,13 @@ pub(super) fn own_property(guest: &Guest, path: &[u8]) -> Option<Bytes> {
     let path = path.strip_suffix(b"\0").unwrap_or(path);
     let Context { plugin, .. } = guest.context()?;
     match path {
-        b"plugin_name" => guest
+        // The manifests that are made for Envoy name the root after the plugin.
+        b"plugin_name" | b"plugin_root_id" => guest
             .around
             .plugins
             .get(*plugin)
             .map(|name| Bytes::copy_from_slice(name.as_bytes())),
-        b"plugin_root_id" | b"plugin_vm_id" => Some(Bytes::new()),
+        b"plugin_vm_id" => Some(Bytes::new()),
         _ => None,
     }
 }

@@ -1,0 +1,113 @@
+//! `http-fields` for components, linked by hand: what a plugin hands over is read where it lies in its memory.
+//!
+//! The generated trait takes a `String` and a `Vec` for each name and value, so two allocations that end with the call, in the
+//! hostcalls that are called most. The other interfaces use their traits, in `imports`.
+
+use wasmtime::StoreContextMut;
+use wasmtime::component::{Linker, Resource, WasmList, WasmStr};
+
+use crate::bindings::HttpStream;
+use crate::bindings::tidegate::proxy::{http_fields, types};
+use crate::engine::component::guest::Guest;
+use crate::engine::vm::StreamContext;
+use crate::hostcalls::{self, Error};
+use crate::stream::state::FieldMap;
+
+type Store<'a> = StoreContextMut<'a, Guest>;
+type Http = Resource<HttpStream>;
+type Map = http_fields::FieldMap;
+type Answer<T> = wasmtime::Result<(Result<T, types::Error>,)>;
+type Bytes = WasmList<u8>;
+
+/// Links the interface.
+pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    let mut interface = linker.instance("tidegate:proxy/http-fields@0.1.0")?;
+    interface.func_wrap("get", get)?;
+    interface.func_wrap("values", values)?;
+    interface.func_wrap("entries", entries)?;
+    interface.func_wrap("set", set)?;
+    interface.func_wrap("append", append)?;
+    interface.func_wrap("remove", remove)?;
+    interface.func_wrap("replace-all", replace_all)
+}
+
+/// Uses the stream that a handle stands for.
+fn with<R>(
+    store: &Store<'_>,
+    http: &Http,
+    call: impl FnOnce(&StreamContext) -> Result<R, Error>,
+) -> Answer<R> {
+    let result = store.data().stream(http.rep(), call);
+    Ok((result.map_err(types::Error::from),))
+}
+
+fn get(store: Store<'_>, (http, map, name): (Http, Map, WasmStr)) -> Answer<Option<Vec<u8>>> {
+    let name = name.to_str(&store)?;
+    with(&store, &http, |of| {
+        let value = hostcalls::http_fields::get(of, map.into(), name.as_bytes())?;
+        Ok(value.map(|it| it.as_bytes().to_vec()))
+    })
+}
+
+fn values(store: Store<'_>, (http, map, name): (Http, Map, WasmStr)) -> Answer<Vec<Vec<u8>>> {
+    let name = name.to_str(&store)?;
+    with(&store, &http, |of| {
+        let values = hostcalls::http_fields::values(of, map.into(), name.as_bytes())?;
+        Ok(values.iter().map(|it| it.as_bytes().to_vec()).collect())
+    })
+}
+
+fn entries(store: Store<'_>, (http, map): (Http, Map)) -> Answer<Vec<(String, Vec<u8>)>> {
+    with(&store, &http, |of| {
+        hostcalls::http_fields::entries(of, map.into(), |fields| {
+            let entries = fields.iter();
+            entries
+                .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
+                .collect()
+        })
+    })
+}
+
+fn set(store: Store<'_>, (http, map, name, value): (Http, Map, WasmStr, Bytes)) -> Answer<()> {
+    let (name, value) = (name.to_str(&store)?, value.as_le_slice(&store));
+    with(&store, &http, |of| {
+        hostcalls::http_fields::set(of, map.into(), name.as_bytes(), value)
+    })
+}
+
+fn append(store: Store<'_>, (http, map, name, value): (Http, Map, WasmStr, Bytes)) -> Answer<()> {
+    let (name, value) = (name.to_str(&store)?, value.as_le_slice(&store));
+    with(&store, &http, |of| {
+        hostcalls::http_fields::append(of, map.into(), name.as_bytes(), value)
+    })
+}
+
+fn remove(store: Store<'_>, (http, map, name): (Http, Map, WasmStr)) -> Answer<()> {
+    let name = name.to_str(&store)?;
+    with(&store, &http, |of| {
+        hostcalls::http_fields::remove(of, map.into(), name.as_bytes())
+    })
+}
+
+fn replace_all(
+    store: Store<'_>,
+    (http, map, entries): (Http, Map, Vec<(String, Vec<u8>)>),
+) -> Answer<()> {
+    let entries = entries
+        .iter()
+        .map(|(name, value)| (name.as_bytes(), &value[..]));
+    with(&store, &http, |of| {
+        hostcalls::http_fields::replace_all(of, map.into(), entries)
+    })
+}
+
+impl From<Map> for FieldMap {
+    fn from(map: Map) -> Self {
+        match map {
+            Map::RequestHeaders => FieldMap::RequestHeaders,
+            Map::RequestTrailers => FieldMap::RequestTrailers,
+            Map::ResponseHeaders => FieldMap::ResponseHeaders,
+            Map::ResponseTrailers => FieldMap::ResponseTrailers,
+        }
+    }
+}
