@@ -9,7 +9,7 @@ const MAX_NAME: usize = 65_535;
 /// Whether a field of this name and value may be stored.
 pub(crate) fn check_field(name: &[u8], value: &[u8]) -> Result<(), Error> {
     check_name(name)?;
-    if is_value(value) {
+    if is_good(value, Kind::Value) {
         Ok(())
     } else {
         Err(Error::InvalidArgument)
@@ -21,7 +21,7 @@ pub(crate) fn check_name(name: &[u8]) -> Result<(), Error> {
     let good = match name.first() {
         None => false,
         Some(b':') => is_pseudo(name),
-        Some(_) => name.len() <= MAX_NAME && name.iter().all(|byte| is_token(*byte)),
+        Some(_) => name.len() <= MAX_NAME && is_good(name, Kind::Name),
     };
     if good {
         Ok(())
@@ -103,24 +103,75 @@ const fn token_set() -> u128 {
     set
 }
 
-/// Whether all bytes may stand in a field's value: none below 0x20 but tab, not 0x7f.
-///
-/// Eight bytes at a time as long as none of them is suspicious, since values are the longest part of a field.
-fn is_value(value: &[u8]) -> bool {
-    let (words, rest) = value.as_chunks::<8>();
-    words.iter().all(|word| {
-        !is_suspicious(u64::from_le_bytes(*word)) || word.iter().all(|byte| is_value_byte(*byte))
-    }) && rest.iter().all(|byte| is_value_byte(*byte))
+/// What a text is to be.
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Name,
+    Value,
 }
 
+/// Whether every byte may stand there: eight at a time as long as they are those that mostly do, else one by one. One function
+/// for both kinds, since every plugin carries it.
+#[inline(never)]
+fn is_good(text: &[u8], kind: Kind) -> bool {
+    let mut at = 0;
+    while let Some(word) = text.get(at..).and_then(<[u8]>::first_chunk) {
+        let word = u64::from_le_bytes(*word);
+        let good = match kind {
+            Kind::Name => is_plain(word),
+            Kind::Value => !is_suspicious(word),
+        };
+        if !good {
+            break;
+        }
+        if at + 8 == text.len() {
+            return true;
+        }
+        // The last eight bytes take in what the others leave over.
+        at = (at + 8).min(text.len() - 8);
+    }
+    text.iter().all(|byte| match kind {
+        Kind::Name => is_token(*byte),
+        Kind::Value => is_value_byte(*byte),
+    })
+}
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+const TOPS: u64 = ONES * 0x80;
+
+/// Whether eight bytes are small letters, digits and hyphens.
+const fn is_plain(word: u64) -> bool {
+    // Each sum sets a byte's top bit from some character on; no byte below 128 carries into the next.
+    let letter = word.wrapping_add(ONES * (128 - b'a' as u64))
+        & !word.wrapping_add(ONES * (127 - b'z' as u64));
+    let digit = word.wrapping_add(ONES * (128 - b'0' as u64))
+        & !word.wrapping_add(ONES * (127 - b'9' as u64));
+    let hyphen = !(word ^ (ONES * b'-' as u64)).wrapping_add(ONES * 127);
+    (letter | digit | hyphen) & !word & TOPS == TOPS
+}
+
+/// What is plain is a token, and each byte is looked at: proven when this is compiled.
+const _: () = {
+    let mut byte = 0_u8;
+    while byte < 255 {
+        let mut place = 0;
+        while place < 8 {
+            let others = (ONES * b'x' as u64) & !(0xff << (8 * place));
+            let plain = matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
+            assert!(is_plain(others | (byte as u64) << (8 * place)) == plain);
+            place += 1;
+        }
+        byte += 1;
+    }
+};
+
+/// Whether a byte may stand in a field's value: none below 0x20 but tab, not 0x7f.
 fn is_value_byte(byte: u8) -> bool {
     byte >= 0x20 && byte != 0x7f || byte == b'\t'
 }
 
 /// Whether one of eight bytes is below 0x20 or is 0x7f.
 fn is_suspicious(word: u64) -> bool {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const TOPS: u64 = ONES * 0x80;
     let below = word.wrapping_sub(ONES * 0x20) & !word;
     let flipped = word ^ (ONES * 0x7f);
     let deleted = flipped.wrapping_sub(ONES) & !flipped;
