@@ -7,7 +7,7 @@ use std::time::Duration;
 use std::{env, fs};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use tidegate_adapter::{Options, adapt};
+use tidegate_adapter::{Options, adapt, inspect};
 use tidegate_benches::table::Table;
 use tidegate_testkit::guests::{self, Shape};
 
@@ -25,25 +25,22 @@ fn adapting(criterion: &mut Criterion) {
             fs::read(path).expect("TIDEGATE_BENCH_COMPONENT names a file"),
         ));
     }
-    let stripped = Options {
-        strip_names: true,
-        ..Options::default()
-    };
-    let mut sizes = Table::new(["bytes of", "component", "adapted", "without names"]);
+    let mut sizes = Table::new([
+        "bytes of",
+        "component",
+        "module",
+        "without names",
+        "names",
+        "code",
+        "data",
+        "custom",
+        "other",
+    ]);
     let mut group = criterion.benchmark_group("adapt");
     group.warm_up_time(Duration::from_secs(1));
     for (name, component) in &components {
-        let adapted = |options: &Options| {
-            adapt(component, options)
-                .expect("the component is adapted")
-                .len()
-        };
-        sizes.row(vec![
-            name.clone(),
-            component.len().to_string(),
-            adapted(&Options::default()).to_string(),
-            adapted(&stripped).to_string(),
-        ]);
+        let module = adapt(component, &Options::default()).expect("the component is adapted");
+        sizes.row(parts(name, Some(component.len()), &module));
         group.throughput(Throughput::Bytes(component.len() as u64));
         if component.len() > 1 << 20 {
             group.sample_size(10);
@@ -55,13 +52,28 @@ fn adapting(criterion: &mut Criterion) {
     group.finish();
 
     let twin = guests::build_module("proxy-wasm-twin").expect("the module is built");
-    sizes.row(vec![
-        "proxy-wasm-twin, as built".into(),
-        "-".into(),
-        twin.len().to_string(),
-        "-".into(),
-    ]);
+    sizes.row(parts("proxy-wasm-twin, as built", None, &twin));
     println!("{sizes}");
+}
+
+/// What a module consists of. Sections' heads count as the rest.
+fn parts(name: &str, component: Option<usize>, module: &[u8]) -> Vec<String> {
+    let size = inspect(module).expect("a Proxy-Wasm module").size;
+    let component = component.map_or("-".to_owned(), |bytes| bytes.to_string());
+    let without_names = size.total - size.names;
+    let parts = [
+        size.total,
+        without_names,
+        size.names,
+        size.code,
+        size.data,
+        size.custom,
+        size.other,
+    ];
+    [name.to_owned(), component]
+        .into_iter()
+        .chain(parts.map(|bytes| bytes.to_string()))
+        .collect()
 }
 
 criterion_group!(benches, adapting);

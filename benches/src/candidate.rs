@@ -88,6 +88,12 @@ impl Candidate {
                 true,
                 modules,
             )?);
+            all.push(Candidate::wasm(
+                "envoy, floor with contexts",
+                |modules, limit| modules.floor_with_contexts(limit),
+                true,
+                modules,
+            )?);
             all.push(Candidate::filters("envoy, native filters", native, true));
             all.push(Candidate::filters("envoy, Lua", lua, true));
             all.push(Candidate::wasm(
@@ -263,6 +269,9 @@ fn envoy(environment: &Environment, filters: Vec<Value>, plugin: Option<Plugin>)
         "direct_response".into(),
         json!({ "status": 200, "body": { "inline_string": "ok" } }),
     );
+    if let (false, Some(manager)) = (filters.is_empty(), manager.as_object_mut()) {
+        manager.insert("local_reply_config".into(), refusal());
+    }
     let chain = manager
         .pointer_mut("/http_filters")
         .and_then(Value::as_array_mut)
@@ -320,6 +329,16 @@ fn native(limit: u64) -> Vec<Value> {
             },
         }),
     ]
+}
+
+/// The body of the native rate limit's answer, which is the connection manager's to say.
+fn refusal() -> Value {
+    json!({
+        "mappers": [{
+            "filter": { "status_code_filter": { "comparison": { "op": "EQ", "value": { "default_value": 403, "runtime_key": "none" } } } },
+            "body_format_override": { "text_format_source": { "inline_string": "rate limited, wait and retry." } },
+        }],
+    })
 }
 
 fn lua(limit: u64) -> Vec<Value> {

@@ -6,12 +6,16 @@
 //!
 //! Without `--bench`, as `cargo test --benches` calls them, all of them run for a moment, to show that they still work.
 
+#[cfg(target_os = "linux")]
 pub mod affinity;
+#[cfg(target_os = "linux")]
 pub mod candidate;
 pub mod load;
 pub mod messages;
 pub mod modules;
+#[cfg(target_os = "linux")]
 pub mod process;
 pub mod statistics;
 pub mod table;
+#[cfg(target_os = "linux")]
 pub mod verify;

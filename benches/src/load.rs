@@ -137,6 +137,7 @@ impl Connection {
                 return Ok(Received {
                     status,
                     head: &self.buffer[..head],
+                    body: &self.buffer[head..whole],
                 });
             }
             self.fill()?;
@@ -166,6 +167,8 @@ pub struct Received<'a> {
     pub status: u16,
     /// Bytes of status line and headers.
     pub head: &'a [u8],
+    /// Bytes of the body.
+    pub body: &'a [u8],
 }
 
 /// A request with the headers of [`messages`].

@@ -27,19 +27,36 @@ impl Modules {
             adapted: wasip2.module.to_vec(),
             adapted_bare: bare.module.to_vec(),
             twin: guests::build_module("proxy-wasm-twin")?.to_vec(),
-            empty: text(include_str!("../wat/empty.wat"))?,
+            empty: empty()?,
         })
     }
 
     /// The hand-written module, with this limit.
     pub fn floor(&self, limit: u64) -> Result<Vec<u8>> {
-        text(&include_str!("../wat/floor.wat").replace("LIMIT", &limit.to_string()))
+        text(&floor(limit))
     }
+
+    /// The same with the two callbacks that whoever keeps something for each stream cannot do without: one tells whose the
+    /// stream is, the other that it has ended. Here they do nothing.
+    pub fn floor_with_contexts(&self, limit: u64) -> Result<Vec<u8>> {
+        let contexts = r#"(func (export "proxy_on_context_create") (param i32 i32))
+            (func (export "proxy_on_delete") (param i32))"#;
+        text(&floor(limit).replace(";; CONTEXTS", contexts))
+    }
+}
+
+/// The module that does nothing, with both headers callbacks.
+pub fn empty() -> Result<Vec<u8>> {
+    text(include_str!("../wat/empty.wat"))
 }
 
 /// The hand-written module that appends one header to each response.
 pub fn append_by_hand() -> Result<Vec<u8>> {
     text(include_str!("../wat/append.wat"))
+}
+
+fn floor(limit: u64) -> String {
+    include_str!("../wat/floor.wat").replace("LIMIT", &limit.to_string())
 }
 
 fn text(wat: &str) -> Result<Vec<u8>> {

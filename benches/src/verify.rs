@@ -36,6 +36,13 @@ pub fn verify(candidate: &Candidate, environment: &Environment) -> Result<()> {
             number + 1
         );
         ensure!(
+            expected != 403 || answer.body == b"rate limited, wait and retry.",
+            "`{}`, request {}: an unexpected body: {}",
+            candidate.name,
+            number + 1,
+            String::from_utf8_lossy(answer.body)
+        );
+        ensure!(
             head.contains("powered-by: proxy-wasm-go-sdk!!") == (expected == 403),
             "`{}`, request {}: `powered-by` belongs to 403:\n{head}",
             candidate.name,

@@ -16,6 +16,7 @@
   (global $refilled (mut i64) (i64.const 0))
   (func (export "proxy_abi_version_0_2_1"))
   (func (export "proxy_on_memory_allocate") (param i32) (result i32) (i32.const 1024))
+  ;; CONTEXTS
   (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
     (local $time i64)
     (drop (call $now (i32.const 0)))

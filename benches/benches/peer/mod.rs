@@ -1,6 +1,8 @@
 //! wasmtime alone, doing what one callback with one header append needs, as its documentation shows: what Tidegate's engines
 //! are held against.
 
+use std::mem;
+
 use http::{HeaderName, HeaderValue};
 use tidegate_host::{Fields, Name};
 use wasmtime::component::{
@@ -12,16 +14,33 @@ use wasmtime::{Caller, Config, Engine, Extern, Linker, Result, Store, TypedFunc,
 /// Far enough away never to come; the checks are made all the same.
 const DEADLINE: u64 = 1 << 40;
 
-/// The hostcall's meaning: name and value are checked, and copied.
-fn append(fields: &mut Fields, name: &[u8], value: &[u8]) -> Option<()> {
-    let name = HeaderName::from_bytes(name).ok()?;
-    fields.append(Name::Header(name), HeaderValue::from_bytes(value).ok()?);
-    Some(())
+/// What the store holds.
+#[derive(Default)]
+struct Message {
+    fields: Fields,
+    /// The name that was appended last. The engines remember names, too.
+    known: Option<HeaderName>,
+}
+
+impl Message {
+    /// The hostcall's meaning: name and value are checked, and copied.
+    fn append(&mut self, name: &[u8], value: &[u8]) -> Option<()> {
+        let name = match &self.known {
+            Some(known) if known.as_str().as_bytes() == name => known.clone(),
+            _ => self
+                .known
+                .insert(HeaderName::from_bytes(name).ok()?)
+                .clone(),
+        };
+        self.fields
+            .append(Name::Header(name), HeaderValue::from_bytes(value).ok()?);
+        Some(())
+    }
 }
 
 /// A core module with Proxy-Wasm's imports.
 pub struct Module {
-    store: Store<Fields>,
+    store: Store<Message>,
     callback: TypedFunc<(i32, i32, i32), i32>,
 }
 
@@ -35,7 +54,7 @@ impl Module {
         linker.func_wrap(
             "env",
             "proxy_add_header_map_value",
-            |mut caller: Caller<'_, Fields>,
+            |mut caller: Caller<'_, Message>,
              _: i32,
              name: u32,
              name_size: u32,
@@ -45,36 +64,35 @@ impl Module {
                 let Some(Extern::Memory(memory)) = caller.get_export("memory") else {
                     bail!("no memory")
                 };
-                let (bytes, fields) = memory.data_and_store_mut(&mut caller);
+                let (bytes, message) = memory.data_and_store_mut(&mut caller);
                 let slice = |at: u32, size: u32| {
                     bytes
                         .get(at as usize..at as usize + size as usize)
                         .unwrap_or_default()
                 };
-                Ok(
-                    append(fields, slice(name, name_size), slice(value, value_size))
-                        .map_or(2, |()| 0),
-                )
+                let appended = message.append(slice(name, name_size), slice(value, value_size));
+                Ok(appended.map_or(2, |()| 0))
             },
         )?;
-        let mut store = Store::new(&engine, Fields::new());
+        let mut store = Store::new(&engine, Message::default());
         store.set_epoch_deadline(DEADLINE);
         let instance = linker.instantiate(&mut store, &wasmtime::Module::new(&engine, module)?)?;
         let callback = instance.get_typed_func(&mut store, "proxy_on_response_headers")?;
         Ok(Module { store, callback })
     }
 
-    /// One callback.
-    pub fn call(&mut self, fields: Fields) -> Result<Fields> {
-        *self.store.data_mut() = fields;
+    /// One callback, on these fields.
+    pub fn call(&mut self, fields: &mut Fields) -> Result<()> {
+        mem::swap(&mut self.store.data_mut().fields, fields);
         self.callback.call(&mut self.store, (1, 13, 1))?;
-        Ok(std::mem::take(self.store.data_mut()))
+        mem::swap(&mut self.store.data_mut().fields, fields);
+        Ok(())
     }
 }
 
 /// A component of our world.
 pub struct Component {
-    store: Store<Fields>,
+    store: Store<Message>,
     callback: ComponentFunc<(ResourceAny, bool), (Action,)>,
     filter: ResourceAny,
 }
@@ -146,7 +164,7 @@ impl Component {
             .concurrency_support(concurrency);
         let engine = Engine::new(&config)?;
         let compiled = Compiled::new(&engine, component)?;
-        let mut linker = ComponentLinker::<Fields>::new(&engine);
+        let mut linker = ComponentLinker::<Message>::new(&engine);
         linker
             .instance("tidegate:proxy/http-streams@0.1.0")?
             .resource("http-stream", ResourceType::host::<HttpStream>(), |_, _| {
@@ -157,12 +175,13 @@ impl Component {
             .func_wrap(
             "append",
             |mut store, (_, _, name, value): (Resource<HttpStream>, FieldMap, String, Vec<u8>)| {
-                Ok((
-                    append(store.data_mut(), name.as_bytes(), &value).ok_or(Error::InvalidArgument),
-                ))
+                Ok((store
+                    .data_mut()
+                    .append(name.as_bytes(), &value)
+                    .ok_or(Error::InvalidArgument),))
             },
         )?;
-        let mut store = Store::new(&engine, Fields::new());
+        let mut store = Store::new(&engine, Message::default());
         store.set_epoch_deadline(DEADLINE);
         let instance = linker.instantiate(&mut store, &compiled)?;
 
@@ -196,10 +215,11 @@ impl Component {
         })
     }
 
-    /// One callback.
-    pub fn call(&mut self, fields: Fields) -> Result<Fields> {
-        *self.store.data_mut() = fields;
+    /// One callback, on these fields.
+    pub fn call(&mut self, fields: &mut Fields) -> Result<()> {
+        mem::swap(&mut self.store.data_mut().fields, fields);
         self.callback.call(&mut self.store, (self.filter, true))?;
-        Ok(std::mem::take(self.store.data_mut()))
+        mem::swap(&mut self.store.data_mut().fields, fields);
+        Ok(())
     }
 }
