@@ -39,7 +39,8 @@ pub(crate) fn entries<R>(
     read(of, map, collect)
 }
 
-/// Reads a map. In the log callback one that never was is empty.
+/// Reads a map. In the log callback one that never was is empty, and so are the trailers of the request, which Envoy has lost by
+/// then.
 fn read<R>(of: &StreamContext, map: FieldMap, read: impl FnOnce(&Fields) -> R) -> Result<R, Error> {
     let state = of.shared.state.try_borrow().map_err(|_| Error::Internal)?;
     if state.ended {
@@ -50,7 +51,10 @@ fn read<R>(of: &StreamContext, map: FieldMap, read: impl FnOnce(&Fields) -> R) -
     if filter.live & map.bit() == 0 && !is_logging {
         return Err(Error::NotAvailable);
     }
-    match state.map(map) {
+    let fields = state
+        .map(map)
+        .filter(|_| !is_logging || map != FieldMap::RequestTrailers);
+    match fields {
         Some(fields) => Ok(read(fields)),
         None if is_logging => Ok(read(&Fields::default())),
         None => Err(Error::NotAvailable),

@@ -89,7 +89,10 @@ impl Stream {
             };
             match action {
                 Action::Continue if flow == Flow::Paused => {
-                    self.keep(half, false);
+                    // As in Envoy, what was added beyond the limit is refused although it would go on now.
+                    if self.keep(half, false) {
+                        return self.respond(too_large_response(half));
+                    }
                     return self.resume(half, index);
                 }
                 Action::Continue => {}
