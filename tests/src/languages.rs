@@ -1,0 +1,201 @@
+//! Builds the greeter in other languages than Rust, by the commands that its README gives.
+//!
+//! Their tools come from their own package registries and are large, so this is only tried where the tools that fetch them are on
+//! the path. What is fetched and built lies under `target/languages`.
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use bytes::Bytes;
+
+use crate::workspace;
+
+/// A language that the greeter is written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Language {
+    /// With componentize-js.
+    JavaScript,
+    /// With componentize-py.
+    Python,
+    /// With wit-bindgen and zig's C compiler.
+    C,
+    /// With the Proxy-Wasm Go SDK: a Proxy-Wasm module, no component.
+    Go,
+}
+
+/// What is not there, and what would bring it.
+#[derive(Debug)]
+pub struct Missing(String);
+
+const COMPONENTIZE_PY: &str = "componentize-py==0.25.1";
+const ZIG: &str = "ziglang==0.16.0";
+
+/// Builds the greeter, or says why it cannot be built here.
+pub fn build(language: Language) -> Result<Result<Bytes, Missing>> {
+    let missing = match language {
+        Language::JavaScript => absent("npm", &["--version"], "Node.js"),
+        Language::Python => absent("python3", &["-m", "pip", "--version"], "Python's pip"),
+        Language::C => absent("make", &["--version"], "make")
+            .or_else(|| absent("python3", &["-m", "pip", "--version"], "Python's pip"))
+            .or_else(|| absent("wit-bindgen", &["--version"], INSTALL))
+            .or_else(|| absent("wasm-tools", &["--version"], INSTALL)),
+        Language::Go => absent("go", &["version"], "Go"),
+    };
+    if let Some(missing) = missing {
+        return Ok(Err(missing));
+    }
+    let source = match language {
+        Language::Go => workspace::root().join("tests/languages/go"),
+        _ => workspace::root().join("guest/examples/greeter"),
+    };
+    let copy = workspace::target()
+        .join("languages")
+        .join(format!("{language}"));
+    mirror(&source, &copy)?;
+    let wasm = match language {
+        Language::JavaScript => javascript(&copy.join("javascript")),
+        Language::Python => python(&copy.join("python")),
+        Language::C => c(&copy.join("c")),
+        Language::Go => go(&copy),
+    }
+    .with_context(|| format!("failed to build the greeter in {language}"))?;
+    let bytes = fs::read(&wasm).with_context(|| format!("failed to read {}", wasm.display()))?;
+    Ok(Ok(bytes.into()))
+}
+
+const INSTALL: &str = "`cargo install wit-bindgen-cli wasm-tools`";
+
+fn javascript(folder: &Path) -> Result<PathBuf> {
+    run(Command::new("npm")
+        .args(["install", "--no-audit", "--no-fund", "--loglevel", "error"])
+        .current_dir(folder))?;
+    Ok(folder.join("greeter.wasm"))
+}
+
+fn python(folder: &Path) -> Result<PathBuf> {
+    let tools = pip(COMPONENTIZE_PY)?;
+    run(Command::new(tools.join("bin/componentize-py"))
+        .args([
+            "-d",
+            "../wit",
+            "-w",
+            "greeter",
+            "componentize",
+            "--stub-wasi",
+        ])
+        .args(["app", "-o", "greeter.wasm"])
+        .current_dir(folder)
+        .env("PYTHONPATH", &tools))?;
+    Ok(folder.join("greeter.wasm"))
+}
+
+fn c(folder: &Path) -> Result<PathBuf> {
+    let tools = pip(ZIG)?;
+    run(Command::new("make")
+        .current_dir(folder)
+        .env("PATH", path()?)
+        .env("PYTHONPATH", &tools)
+        .env("ZIG_GLOBAL_CACHE_DIR", tools.join("cache")))?;
+    Ok(folder.join("greeter.wasm"))
+}
+
+fn go(folder: &Path) -> Result<PathBuf> {
+    run(Command::new("go")
+        .args(["build", "-buildmode=c-shared", "-o", "greeter.wasm", "."])
+        .current_dir(folder)
+        .envs([("GOOS", "wasip1"), ("GOARCH", "wasm"), ("GOFLAGS", "")]))?;
+    Ok(folder.join("greeter.wasm"))
+}
+
+/// Has pip put a package into a folder of its own, which a system's Python allows where it allows nothing else.
+fn pip(requirement: &str) -> Result<PathBuf> {
+    let folder = workspace::target()
+        .join("languages")
+        .join(requirement.replace("==", "-"));
+    if !folder.join("done").is_file() {
+        run(Command::new("python3")
+            .args(["-m", "pip", "install", "--quiet"])
+            .args(["--disable-pip-version-check", "--upgrade", "--target"])
+            .arg(&folder)
+            .arg(requirement))?;
+        fs::write(folder.join("done"), "").context("failed to note that it is there")?;
+    }
+    Ok(folder)
+}
+
+/// The path, and before it where this workspace keeps tools.
+fn path() -> Result<std::ffi::OsString> {
+    let own = workspace::target().join("tools/bin");
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    Ok(std::env::join_paths(
+        [own].into_iter().chain(std::env::split_paths(&path)),
+    )?)
+}
+
+/// Copies a folder, with what links in it point to; what was built there before stays.
+fn mirror(from: &Path, to: &Path) -> Result<()> {
+    for entry in walkdir::WalkDir::new(from).follow_links(true) {
+        let entry = entry?;
+        let target = to.join(entry.path().strip_prefix(from)?);
+        if entry.file_type().is_dir() {
+            fs::create_dir_all(&target)
+                .with_context(|| format!("failed to make {}", target.display()))?;
+        } else {
+            let bytes = fs::read(entry.path())?;
+            // What did not change keeps its time, so that make sees it.
+            if fs::read(&target).ok().as_deref() != Some(&bytes[..]) {
+                fs::write(&target, bytes)
+                    .with_context(|| format!("failed to write {}", target.display()))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn absent(program: &str, arguments: &[&str], what: &str) -> Option<Missing> {
+    let found = path().ok().is_some_and(|path| {
+        Command::new(program)
+            .args(arguments)
+            .env("PATH", path)
+            .stdin(Stdio::null())
+            .output()
+            .is_ok_and(|output| output.status.success())
+    });
+    (!found).then(|| Missing(format!("there is no `{program}`; it comes with {what}")))
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("failed to start {command:?}"))?;
+    if !output.status.success() {
+        bail!(
+            "{command:?} ended with {}\n{}{}",
+            output.status,
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    Ok(())
+}
+
+impl fmt::Display for Language {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::JavaScript => "javascript",
+            Self::Python => "python",
+            Self::C => "c",
+            Self::Go => "go",
+        })
+    }
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

@@ -1,0 +1,89 @@
+//! The greeter in other languages: the contract as JavaScript, Python and C see it, and a module of the Proxy-Wasm Go SDK.
+//!
+//! Where a language's tools are not on the path its tests are ignored, and a line on standard error says which and why.
+
+use std::process::ExitCode;
+use std::sync::{Arc, OnceLock};
+
+use anyhow::{Result, anyhow};
+use bytes::Bytes;
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use tidegate_testkit::envoy::{self, Release};
+use tidegate_testkit::languages::{self, Language};
+use tidegate_testkit::{HomeKind, Runner, Scenario, runner, workspace};
+
+/// A language's build, made once, or why there is none.
+type Build = Arc<OnceLock<Result<Result<Bytes, String>, String>>>;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let envoys = Release::ALL.map(HomeKind::Envoy);
+    let here = [HomeKind::Component, HomeKind::ProxyWasm];
+    // A runtime of 12 or 18 MB takes Envoy long to compile, and shows nothing there that it does not show here.
+    let trials = [
+        (Language::JavaScript, here.to_vec()),
+        (Language::Python, here.to_vec()),
+        (Language::C, HomeKind::all().to_vec()),
+        (Language::Go, [&[HomeKind::ProxyWasm][..], &envoys].concat()),
+    ]
+    .into_iter()
+    .flat_map(|(language, homes)| of(language, homes));
+    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+}
+
+fn of(language: Language, homes: Vec<HomeKind>) -> Vec<Trial> {
+    let build = Build::default();
+    let scenarios = match language {
+        // Its configuration is the greeting itself.
+        Language::C => &["default"][..],
+        _ => &["default", "configured", "misconfigured"],
+    };
+    let trial = |home: HomeKind| {
+        let build = build.clone();
+        let name = format!("{language}/{}", home.name());
+        Trial::ignorable_test(name, move || {
+            test(language, &build, home, scenarios)
+                .map_err(|error| Failed::from(format!("{error:#}")))
+        })
+    };
+    homes.into_iter().map(trial).collect()
+}
+
+fn test(
+    language: Language,
+    build: &Build,
+    home: HomeKind,
+    scenarios: &[&str],
+) -> Result<Completion> {
+    if let HomeKind::Envoy(release) = home
+        && let Err(reason) = envoy::binary(release)?
+    {
+        return Ok(Completion::ignored_with(reason));
+    }
+    let built = build.get_or_init(|| {
+        let built = languages::build(language).map_err(|error| format!("{error:#}"))?;
+        Ok(built.map_err(|missing| {
+            eprintln!("SKIPPED: the greeter in {language}: {missing}");
+            missing.to_string()
+        }))
+    });
+    let wasm = match built {
+        Ok(Ok(wasm)) => wasm.clone(),
+        Ok(Err(missing)) => return Ok(Completion::ignored_with(missing)),
+        Err(error) => return Err(anyhow!(error.clone())),
+    };
+    let wasm = if home == HomeKind::Component || language == Language::Go {
+        wasm
+    } else {
+        tidegate_adapter::adapt(&wasm, &tidegate_adapter::Options::default())?.into()
+    };
+    let runner = Runner::with(move |_, _| Ok(wasm.clone()));
+    let folder = workspace::root().join("tests/languages");
+    for name in scenarios {
+        let scenario = Scenario::read(&folder, &folder.join(format!("{name}.yaml")))?;
+        let transcript = runner.run(&scenario, home)?;
+        runner::check(&scenario, &transcript)
+            .map_err(|error| error.context(format!("scenario {name}")))?;
+    }
+    Ok(Completion::Completed)
+}
