@@ -40,16 +40,17 @@ pub(crate) fn keep(old: *mut u8, old_size: usize, align: usize, size: usize) -> 
 
 /// Memory that the guest will own, of `size` bytes. It is never null.
 pub(crate) fn allocate(align: usize, size: usize) -> *mut u8 {
-    if size == 0 {
-        // An allocator may give null for nothing.
-        return core::ptr::without_provenance_mut(align);
-    }
+    // Asked for nothing, too: there are guests that give back whatever they were given, and what they give back must be theirs.
     // SAFETY: nothing is given back.
     let new = unsafe { cabi_realloc(core::ptr::null_mut(), 0, align, size) };
-    if new.is_null() {
+    if !new.is_null() {
+        return new;
+    }
+    // An allocator may give null for nothing, and for nothing else.
+    if size > 0 {
         trap()
     }
-    new
+    core::ptr::without_provenance_mut(align)
 }
 
 /// Gives the end of what `allocate` gave back, if there is one.
@@ -149,7 +150,7 @@ impl List {
     #[inline(always)]
     pub(crate) fn empty(align: usize) -> List {
         List {
-            start: core::ptr::without_provenance(align),
+            start: allocate(align, 0),
             len: 0,
         }
     }
