@@ -352,10 +352,16 @@ pub(crate) fn begin(state: &State, context: u32, stream: u32, phase: Phase) {
 /// Makes a stream the one that the next hostcalls are about. After them comes `leave`.
 ///
 /// The running callback's own stream is so already; any other costs a hostcall here and one in `leave`.
+#[inline(always)]
 pub(crate) fn enter(state: &State, stream: u32) -> Result<(), Error> {
     if stream == state.call.get().stream && stream != 0 {
         return Ok(());
     }
+    enter_another(state, stream)
+}
+
+#[inline(never)]
+fn enter_another(state: &State, stream: u32) -> Result<(), Error> {
     if state.streams.find(stream).is_none() {
         return Err(Error::Closed);
     }

@@ -7,6 +7,7 @@ use crate::types::Error;
 const MAX_NAME: usize = 65_535;
 
 /// Whether a field of this name and value may be stored.
+#[inline(always)]
 pub(crate) fn check_field(name: &[u8], value: &[u8]) -> Result<(), Error> {
     check_name(name)?;
     if is_good(value, Kind::Value) {
@@ -17,6 +18,7 @@ pub(crate) fn check_field(name: &[u8], value: &[u8]) -> Result<(), Error> {
 }
 
 /// Whether a field may have this name: a token of HTTP, or a pseudo-header.
+#[inline(always)]
 pub(crate) fn check_name(name: &[u8]) -> Result<(), Error> {
     let good = match name.first() {
         None => false,

@@ -29,17 +29,26 @@ pub(crate) enum Error {
 /// What a plugin is told of a status.
 ///
 /// Arguments are checked before the host sees them, so where it finds one bad, what they speak of is not there.
+#[inline(always)]
 pub(crate) fn outcome(status: Status) -> Result<(), Error> {
+    if status == abi::OK {
+        return Ok(());
+    }
+    Err(failure(status))
+}
+
+#[cold]
+#[inline(never)]
+fn failure(status: Status) -> Error {
     match status {
-        abi::OK => Ok(()),
-        abi::NOT_FOUND | abi::BAD_ARGUMENT => Err(Error::NotAvailable),
-        abi::SERIALIZATION_FAILURE | abi::PARSE_FAILURE => Err(Error::Malformed),
-        abi::EMPTY => Err(Error::Empty),
-        abi::CAS_MISMATCH => Err(Error::CasMismatch),
+        abi::NOT_FOUND | abi::BAD_ARGUMENT => Error::NotAvailable,
+        abi::SERIALIZATION_FAILURE | abi::PARSE_FAILURE => Error::Malformed,
+        abi::EMPTY => Error::Empty,
+        abi::CAS_MISMATCH => Error::CasMismatch,
         // None of the hostcalls used here fails so in Envoy but by the deployment's capability restriction.
-        abi::INTERNAL_FAILURE => Err(Error::NotPermitted),
-        abi::UNIMPLEMENTED => Err(Error::Unsupported),
-        _ => Err(Error::Internal),
+        abi::INTERNAL_FAILURE => Error::NotPermitted,
+        abi::UNIMPLEMENTED => Error::Unsupported,
+        _ => Error::Internal,
     }
 }
 
