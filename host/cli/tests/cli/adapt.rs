@@ -65,7 +65,11 @@ fn adapt_names_what_a_proxy_refuses() {
             interface monotonic-clock { now: func() -> u64; }
         }
         package wasi:filesystem@0.2.0 {
-            interface preopens { get-directories: func() -> list<string>; }
+            interface types { resource descriptor; }
+            interface preopens {
+                use types.{descriptor};
+                get-directories: func() -> list<tuple<descriptor, string>>;
+            }
         }
         package wasi:made-up@0.2.0 {
             interface things { count: func() -> u32; }

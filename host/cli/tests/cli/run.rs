@@ -114,12 +114,11 @@ fn run_stops_at_once_while_it_starts() {
 
     let folder = Folder::new();
     let path = folder.file("slow.wasm", wat::parse_str(SLOW).expect("a module"));
-    for (name, number) in [("INT", 2), ("TERM", 15)] {
-        let starting = start([&path]);
-        starting.says("configuring");
-        starting.signal(name);
-        assert_eq!(starting.end().signal(), Some(number), "{name}");
-    }
+    // Not INT, which whoever runs the tests in the background may have them ignore.
+    let starting = start([&path]);
+    starting.says("configuring");
+    starting.signal("TERM");
+    assert_eq!(starting.end().signal(), Some(15));
 }
 
 #[test]
