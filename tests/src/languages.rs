@@ -69,9 +69,29 @@ pub fn build(language: Language) -> Result<Result<Bytes, Missing>> {
 const INSTALL: &str = "`cargo install wit-bindgen-cli wasm-tools`";
 
 fn javascript(folder: &Path) -> Result<PathBuf> {
-    run(Command::new("npm")
-        .args(["install", "--no-audit", "--no-fund", "--loglevel", "error"])
-        .current_dir(folder))?;
+    let npm = |arguments: &[&str]| {
+        run(Command::new("npm")
+            .args(arguments)
+            .args(["--loglevel", "error"])
+            .current_dir(folder))
+    };
+    // npm 11 takes a package away again when it installs a second time what is there already. The installation's last step, which
+    // builds, can be had alone.
+    let done = folder.join("node_modules/.done");
+    if done.is_file() {
+        npm(&["run", "prepare"])?;
+    } else {
+        for stale in ["node_modules", "package-lock.json"] {
+            let stale = folder.join(stale);
+            if stale.is_dir() {
+                fs::remove_dir_all(&stale).context("failed to remove what an installation left")?;
+            } else if stale.is_file() {
+                fs::remove_file(&stale).context("failed to remove what an installation left")?;
+            }
+        }
+        npm(&["install", "--no-audit", "--no-fund"])?;
+        fs::write(done, "").context("failed to note that it is there")?;
+    }
     Ok(folder.join("greeter.wasm"))
 }
 
