@@ -25,7 +25,7 @@ impl Compiler {
         config.concurrency_support(false);
         config.epoch_interruption(true);
         config.max_wasm_stack(STACK);
-        // `compiler_inlining` stays off: it takes a twelfth off a callback, and leaves the process 85 MB larger for every plugin.
+        // `compiler_inlining` stays off: it takes a twelfth off a callback, and leaves the process 85 MB larger with one plugin.
         let engine = Engine::new(&config)?;
         // The thread ends by itself, at the first tick after the last chain is gone.
         let weak = engine.weak();
