@@ -373,10 +373,7 @@ fn core_module(wasm: &[u8]) -> Result<Inspection, InspectError> {
                 inspection.hostcalls.push(import.name.to_owned())
             }
             PREVIEW1 | "wasi_unstable" => {
-                let is_common = proxy_wasm::WASI
-                    .iter()
-                    .any(|function| function.name == import.name);
-                let how = if is_common {
+                let how = if proxy_wasm::wasi(import.name).is_some() {
                     Mapping::AlwaysAvailable
                 } else {
                     Mapping::NotEverywhere

@@ -1,7 +1,8 @@
 //! Turns a WebAssembly component into one Proxy-Wasm core module.
 //!
 //! [`adapt`] takes a component that was built against the package `tidegate:proxy` and gives a module that stock Envoy and
-//! Istio load. [`inspect`] says what is in either of them. Nothing is executed, and nothing is read but the bytes given.
+//! Istio load. [`inspect`] says what is in either of them, and [`check`] what keeps Envoy from loading a module that somebody else
+//! made. Nothing is executed, and nothing is read but the bytes given.
 //!
 //! A component goes through these passes, one file each, plain data in and plain data out: `parse` takes it apart,
 //! `classify` says what each import and export is, `plan` decides what feeds what, `link` merges the core modules with
@@ -9,11 +10,13 @@
 //! in `bridge/README.md`.
 
 mod bridge;
+mod check;
 mod classify;
 mod component;
 mod contract;
 mod error;
 mod inspect;
+mod interfaces;
 mod link;
 mod module;
 mod parse;
@@ -23,9 +26,11 @@ mod shim;
 mod types;
 mod verify;
 
+pub use check::check;
 pub use component::Name;
 pub use error::AdaptError;
 pub use inspect::{InspectError, Inspection, Kind, Mapping, Size, Wasi, inspect};
+pub use interfaces::{Interfaces, interfaces};
 pub use types::{CoreTy, FuncTy, Signature, Ty};
 pub use verify::{VerifyError, verify};
 

@@ -1,7 +1,7 @@
 //! The Proxy-Wasm ABI as hosts implement it: names and core types of what a module may import and what it may export.
 //!
-//! ABI 0.2.1 as Envoy has it; functions that only some Envoy releases provide are left out, since a module that imports
-//! one of them does not load in the others.
+//! ABI 0.2.1 as Envoy has it, and what the older versions have otherwise. Functions that only some Envoy releases provide
+//! are left out, since a module that imports one of them does not load in the others.
 
 use crate::module::Module;
 use crate::types::{CoreTy, Signature};
@@ -12,6 +12,17 @@ pub const ABI_MARKER: &str = "proxy_abi_version_0_2_1";
 
 /// What every marker begins with.
 const ABI_MARKERS: &str = "proxy_abi_version_";
+
+/// The versions of the ABI that Envoy knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Abi {
+    /// Of 2020.
+    V0_1_0,
+    /// With which most SDKs began.
+    V0_2_0,
+    /// What Tidegate makes.
+    V0_2_1,
+}
 
 /// A function of the ABI.
 #[derive(Debug, Clone, Copy)]
@@ -73,7 +84,22 @@ functions! {
         proxy_done ">i"
     }
 
-    /// What every supported host provides as module `wasi_snapshot_preview1`.
+    /// What hosts provide as module `env` to modules of ABI 0.1.0 only.
+    HOST_0_1_0 {
+        proxy_get_configuration "ii>i"
+        proxy_continue_request ">i"
+        proxy_continue_response ">i"
+        proxy_clear_route_cache ">i"
+    }
+
+    /// What Envoy provides as module `env` besides, to modules of any version.
+    ENVOY {
+        pthread_equal "ii>i"
+        emscripten_notify_memory_growth "i>"
+        envoy_resolve_dns "iii>i"
+    }
+
+    /// What every host provides as module `wasi_snapshot_preview1`, old ones too.
     WASI {
         fd_write "iiii>i"
         clock_time_get "iIi>i"
@@ -81,6 +107,22 @@ functions! {
         environ_get "ii>i"
         environ_sizes_get "ii>i"
         proc_exit "i>"
+    }
+
+    /// What every supported Envoy provides as module `wasi_snapshot_preview1` besides.
+    ENVOY_WASI {
+        args_get "ii>i"
+        args_sizes_get "ii>i"
+        fd_close "i>i"
+        fd_fdstat_get "ii>i"
+        fd_fdstat_set_flags "ii>i"
+        fd_prestat_dir_name "iii>i"
+        fd_prestat_get "ii>i"
+        fd_read "iiii>i"
+        fd_seek "iIii>i"
+        path_open "iiiiiIIii>i"
+        poll_oneoff "iiii>i"
+        sched_yield ">i"
     }
 
     /// What hosts look for among a module's exports.
@@ -115,6 +157,24 @@ functions! {
         proxy_on_log "i>"
         proxy_on_delete "i>"
     }
+
+    /// What Envoy looks for besides.
+    ENVOY_CALLBACKS {
+        malloc "i>i"
+        proxy_validate_configuration "ii>i"
+        envoy_on_resolve_dns "iii>"
+        envoy_on_stats_update "ii>"
+    }
+
+    /// What it looks for in a module that has `_initialize`, and in one that does not.
+    WITH_INITIALIZE { main "ii>i" }
+    WITHOUT_INITIALIZE { _start ">" }
+
+    /// What takes another type in modules of ABI 0.1.0.
+    CALLBACKS_0_1_0 {
+        proxy_on_request_headers "ii>i"
+        proxy_on_response_headers "ii>i"
+    }
 }
 
 /// The version of the ABI that a module announces, such as `0.2.1`.
@@ -129,9 +189,65 @@ pub fn abi_version(module: &Module<'_>) -> Option<String> {
         .map(|version| version.replace('_', "."))
 }
 
+/// The version of the ABI by which Envoy loads a module: that of the first marker that it knows.
+pub fn abi(module: &Module<'_>) -> Option<Abi> {
+    let functions = module
+        .exports
+        .iter()
+        .filter(|export| export.kind == ExternalKind::Func);
+    functions.into_iter().find_map(|export| match export.name {
+        "proxy_abi_version_0_1_0" => Some(Abi::V0_1_0),
+        "proxy_abi_version_0_2_0" => Some(Abi::V0_2_0),
+        ABI_MARKER => Some(Abi::V0_2_1),
+        _ => None,
+    })
+}
+
+/// A function that every supported Envoy provides as one of WASI.
+pub fn wasi(name: &str) -> Option<&'static Function> {
+    named(WASI, name).or_else(|| named(ENVOY_WASI, name))
+}
+
+/// A function of that name in a list.
+pub fn named(list: &'static [Function], name: &str) -> Option<&'static Function> {
+    list.iter().find(|function| function.name == name)
+}
+
 /// Whether these bytes are a Proxy-Wasm module.
 pub fn is_plugin(bytes: &[u8]) -> bool {
     Module::read(bytes).is_ok_and(|module| abi_version(&module).is_some())
+}
+
+// === impl Abi ===
+
+impl Abi {
+    /// A function that every supported Envoy provides as module `env` to modules of this version.
+    pub fn host(self, name: &str) -> Option<&'static Function> {
+        let since = match name {
+            "proxy_get_log_level" => Self::V0_2_1,
+            "proxy_continue_stream" | "proxy_close_stream" => Self::V0_2_0,
+            _ => Self::V0_1_0,
+        };
+        let old = || named(HOST_0_1_0, name).filter(|_| self == Self::V0_1_0);
+        named(HOST, name)
+            .filter(|_| self >= since)
+            .or_else(old)
+            .or_else(|| named(ENVOY, name))
+    }
+
+    /// What Envoy looks for among the exports of a module of this version.
+    pub fn callbacks(self, has_initialize: bool) -> impl Iterator<Item = &'static Function> {
+        let entry = match has_initialize {
+            true => WITH_INITIALIZE,
+            false => WITHOUT_INITIALIZE,
+        };
+        let known = CALLBACKS.iter().filter_map(move |callback| match self {
+            Self::V0_1_0 if callback.name == "proxy_on_foreign_function" => None,
+            Self::V0_1_0 => Some(named(CALLBACKS_0_1_0, callback.name).unwrap_or(callback)),
+            Self::V0_2_0 | Self::V0_2_1 => Some(callback),
+        });
+        known.chain(ENVOY_CALLBACKS).chain(entry)
+    }
 }
 
 // === impl Function ===

@@ -1,11 +1,12 @@
 //! The pass that looks at what was made as a proxy's engine will, before anyone hands it to one.
 //!
-//! It trusts nothing that came before: it takes bytes, and checks each rule of Envoy's hosts that a module can break.
+//! It trusts nothing that came before: it takes bytes, and checks each rule of Envoy's hosts that a module can break. What
+//! others made is held against what Envoy does in `check`, which is less strict.
 
 use crate::bridge::PREVIEW1;
 use crate::link::MEMORY;
-use crate::module::Module;
-use crate::proxy_wasm::{self, HOST, WASI};
+use crate::module::{Import, Module};
+use crate::proxy_wasm::{self, Function, HOST, WASI};
 use crate::types::Signature;
 use wasmparser::{ExternalKind, TypeRef, Validator, WasmFeatures};
 
@@ -13,7 +14,7 @@ use wasmparser::{ExternalKind, TypeRef, Validator, WasmFeatures};
 pub const FEATURES: WasmFeatures = WasmFeatures::WASM2;
 
 /// A gigabyte, as Envoy's engines are set up.
-const MAX_PAGES: u64 = 16_384;
+pub(crate) const MAX_PAGES: u64 = 16_384;
 
 /// The functions that the bridge cannot do without, beside those that hosts cannot.
 const REQUIRED: &[&str] = &[
@@ -88,6 +89,22 @@ pub enum VerifyError {
         /// The export's name.
         name: &'static str,
     },
+    /// Not WebAssembly at all.
+    #[error("it is no WebAssembly")]
+    NotWasm,
+    /// A component, where a core module has to be.
+    #[error("it is a component: proxies load core modules, and `tidegate adapt` makes one of it")]
+    Component,
+    /// No version of the ABI that hosts know.
+    #[error(
+        "it does not say by which Proxy-Wasm ABI it is to be called: it exports none of `proxy_abi_version_0_1_0`, `proxy_abi_version_0_2_0` and `proxy_abi_version_0_2_1`"
+    )]
+    NoAbi,
+    /// Nothing to ask for memory.
+    #[error(
+        "it exports neither `malloc` nor `proxy_on_memory_allocate`: proxies could hand it nothing"
+    )]
+    NoAllocator,
     /// Two allocators: hosts would take the one that is not ours.
     #[error(
         "it exports `malloc` beside `proxy_on_memory_allocate`: proxies would call the wrong one"
@@ -148,24 +165,34 @@ fn imports(module: &Module<'_>) -> Result<(), VerifyError> {
             PREVIEW1 => WASI,
             _ => &[],
         };
-        let known = list.iter().find(|function| function.name == import.name);
-        let (TypeRef::Func(ty), Some(known)) = (import.ty, known) else {
-            return Err(VerifyError::Import {
-                module: import.module.to_owned(),
-                name: import.name.to_owned(),
-            });
-        };
-        let found = module.types.get(ty as usize).map(Signature::from);
-        if found.as_ref() != Some(&known.signature()) {
-            return Err(VerifyError::ImportType {
-                module: import.module.to_owned(),
-                name: import.name.to_owned(),
-                found: found.map(|found| found.to_string()).unwrap_or_default(),
-                expected: known.signature().to_string(),
-            });
-        }
+        let known = proxy_wasm::named(list, import.name);
+        import_error(module, import, known).map_or(Ok(()), Err)?;
     }
     Ok(())
+}
+
+/// What is wrong with an import, given what hosts provide under its name.
+pub(crate) fn import_error(
+    module: &Module<'_>,
+    import: &Import<'_>,
+    known: Option<&Function>,
+) -> Option<VerifyError> {
+    let (TypeRef::Func(ty), Some(known)) = (import.ty, known) else {
+        return Some(VerifyError::Import {
+            module: import.module.to_owned(),
+            name: import.name.to_owned(),
+        });
+    };
+    let (found, expected) = (
+        module.types.get(ty as usize).map(Signature::from),
+        known.signature(),
+    );
+    (found.as_ref() != Some(&expected)).then(|| VerifyError::ImportType {
+        module: import.module.to_owned(),
+        name: import.name.to_owned(),
+        found: found.map(|found| found.to_string()).unwrap_or_default(),
+        expected: expected.to_string(),
+    })
 }
 
 fn exports(module: &Module<'_>) -> Result<(), VerifyError> {
@@ -176,18 +203,19 @@ fn exports(module: &Module<'_>) -> Result<(), VerifyError> {
     if exported("malloc").is_some() {
         return Err(VerifyError::Allocators);
     }
-    for callback in proxy_wasm::CALLBACKS {
-        let Some(found) = exported(callback.name).and_then(|index| module.func_type(index)) else {
-            continue;
-        };
-        let found = Signature::from(found);
-        if found != callback.signature() {
-            return Err(VerifyError::ExportType {
-                name: callback.name.to_owned(),
-                found: found.to_string(),
-                expected: callback.signature().to_string(),
-            });
-        }
-    }
-    Ok(())
+    let mut callbacks = proxy_wasm::CALLBACKS.iter();
+    callbacks
+        .find_map(|callback| export_error(module, callback))
+        .map_or(Ok(()), Err)
+}
+
+/// What is wrong with an export that hosts look for, if it is there.
+pub(crate) fn export_error(module: &Module<'_>, callback: &Function) -> Option<VerifyError> {
+    let found = Signature::from(module.func_type(module.exported_func(callback.name)?)?);
+    let expected = callback.signature();
+    (found != expected).then(|| VerifyError::ExportType {
+        name: callback.name.to_owned(),
+        found: found.to_string(),
+        expected: expected.to_string(),
+    })
 }

@@ -1,0 +1,84 @@
+//! What keeps Envoy from loading a module that somebody else made, found before anyone ships it.
+//!
+//! `verify` holds Tidegate's own modules to what every host takes. This one holds a stranger's to what Envoy does with it, in
+//! every supported release: what the engine does not take, imports that are not there or have another type, exports that
+//! are not what they are taken for. It says all that it finds.
+
+use crate::bridge::PREVIEW1;
+use crate::module::Module;
+use crate::proxy_wasm::{self, Abi};
+use crate::verify::{MAX_PAGES, VerifyError, export_error, import_error};
+use std::collections::BTreeSet;
+use wasmparser::{ExternalKind, Parser, TypeRef, Validator, WasmFeatures};
+
+/// What the engine of the oldest supported Envoy has at the most. It does not read compact import sections.
+const FEATURES: WasmFeatures = WasmFeatures::WASM3.union(WasmFeatures::LEGACY_EXCEPTIONS);
+
+/// Says what keeps Envoy from loading a module: nothing, if it loads.
+pub fn check(bytes: &[u8]) -> Vec<VerifyError> {
+    if !bytes.starts_with(b"\0asm") {
+        return vec![VerifyError::NotWasm];
+    }
+    if Parser::is_component(bytes) {
+        return vec![VerifyError::Component];
+    }
+    let invalid = |error: wasmparser::Error| {
+        vec![VerifyError::Invalid {
+            message: error.message().to_owned(),
+            offset: error.offset(),
+        }]
+    };
+    if let Err(error) = Validator::new_with_features(FEATURES).validate_all(bytes) {
+        return invalid(error);
+    }
+    let module = match Module::read(bytes) {
+        Ok(module) => module,
+        Err(error) => return invalid(error),
+    };
+    let abi = proxy_wasm::abi(&module);
+    let mut errors = Vec::new();
+    errors.extend(abi.is_none().then_some(VerifyError::NoAbi));
+    let allocators = ["malloc", "proxy_on_memory_allocate"].map(|name| module.exported_func(name));
+    errors.extend((allocators == [None; 2]).then_some(VerifyError::NoAllocator));
+    errors.extend(memory(&module));
+    // A module that does not say its version is most likely of the newest; what else is wrong is worth knowing.
+    let abi = abi.unwrap_or(Abi::V0_2_1);
+    errors.extend(module.imports.iter().filter_map(|import| {
+        let known = match import.module {
+            "env" => abi.host(import.name),
+            PREVIEW1 | "wasi_unstable" => proxy_wasm::wasi(import.name),
+            _ => None,
+        };
+        match import.ty {
+            // Envoy makes these itself, whatever they are called.
+            TypeRef::Memory(_) | TypeRef::Table(_) => None,
+            _ => import_error(&module, import, known),
+        }
+    }));
+    let has_initialize = module.exported_func("_initialize").is_some();
+    let callbacks = abi.callbacks(has_initialize);
+    errors.extend(callbacks.filter_map(|callback| export_error(&module, callback)));
+    errors
+}
+
+/// Envoy uses the one memory that a module exports, by whatever name, or makes the one that it imports. It loads a module that
+/// has none, too, and has then nowhere to put what it hands over.
+fn memory(module: &Module<'_>) -> Option<VerifyError> {
+    let imported = 0..module.imported.memories;
+    let exports = module.exports.iter();
+    let exported = exports.filter(|export| export.kind == ExternalKind::Memory);
+    let exported = exported.map(|export| export.index as usize);
+    let reached: BTreeSet<usize> = imported.chain(exported).collect();
+    let too_large = module
+        .memories
+        .iter()
+        .find(|memory| memory.initial > MAX_PAGES);
+    match (reached.len(), too_large) {
+        (0, _) => Some(VerifyError::MemoryExport),
+        (1, None) => None,
+        (1, Some(memory)) => Some(VerifyError::MemorySize {
+            pages: memory.initial,
+        }),
+        (count, _) => Some(VerifyError::Memories { count }),
+    }
+}

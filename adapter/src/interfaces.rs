@@ -1,0 +1,59 @@
+//! What a component imports and exports, by full names, as registries of components list it.
+//!
+//! `inspect` says what that means for a plugin; this is the bare list, of any component.
+
+use wasmparser::{Parser, Payload};
+
+/// A component's imports and exports, in its order. What cannot be read is left out.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Interfaces {
+    /// What it imports.
+    pub imports: Vec<String>,
+    /// What it exports.
+    pub exports: Vec<String>,
+}
+
+/// Lists what a component has to do with the outside.
+pub fn interfaces(component: &[u8]) -> Interfaces {
+    let mut interfaces = Interfaces::default();
+    let mut depth = 0_u32;
+    for payload in Parser::new(0).parse_all(component).map_while(Result::ok) {
+        match payload {
+            // What is within is read too, and is nobody's business outside.
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::ComponentImportSection(section) if depth == 0 => {
+                let names = section.into_iter().map_while(Result::ok);
+                let names = names.map(|import| import.name.name.to_owned());
+                interfaces.imports.extend(names);
+            }
+            Payload::ComponentExportSection(section) if depth == 0 => {
+                let names = section.into_iter().map_while(Result::ok);
+                let names = names.map(|export| export.name.name.to_owned());
+                interfaces.exports.extend(names);
+            }
+            _ => {}
+        }
+    }
+    interfaces
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interfaces_are_those_of_the_component_itself() {
+        let text = r#"(component
+            (import "a:b/c@1.0.0" (instance))
+            (component (import "inner" (func)) (export "inner-too" (func 0)))
+            (core module (func (export "core")))
+            (import "f" (func))
+            (export "d:e/f" (func 0)))"#;
+        let component = wat::parse_str(text).expect("a component");
+        let Interfaces { imports, exports } = interfaces(&component);
+        assert_eq!(imports, ["a:b/c@1.0.0", "f"]);
+        assert_eq!(exports, ["d:e/f"]);
+        assert_eq!(interfaces(b"\0asm"), Interfaces::default());
+    }
+}

@@ -1,0 +1,345 @@
+//! Where an image is: `oci://REGISTRY/REPOSITORY[:TAG][@DIGEST]`, as a `WasmPlugin` writes it.
+//!
+//! The scheme is required. Istio takes some references without one and then drops them without a word to their author,
+//! so Tidegate neither takes nor writes them. The grammar is the distribution specification's.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use crate::digest::Digest;
+
+/// A place in a registry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reference {
+    registry: String,
+    repository: String,
+    tag: Option<String>,
+    digest: Option<Digest>,
+}
+
+/// Why something is no reference.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReferenceError {
+    /// No `oci://` before it.
+    #[error("`{text}` has no `oci://` before it; write `oci://REGISTRY/REPOSITORY:TAG`")]
+    Scheme {
+        /// What was given.
+        text: String,
+    },
+    /// Nothing that names a registry.
+    #[error(
+        "`{text}` names no registry; write `oci://REGISTRY/REPOSITORY:TAG`, for Docker Hub `oci://docker.io/…`"
+    )]
+    Registry {
+        /// What was given.
+        text: String,
+    },
+    /// A repository that no registry can have.
+    #[error(
+        "`{repository}` is no repository: lower-case letters and digits, with `.`, `_`, `-` between them and `/` between the parts"
+    )]
+    Repository {
+        /// What stands for it.
+        repository: String,
+    },
+    /// A tag that no registry can have.
+    #[error(
+        "`{tag}` is no tag: up to 128 letters, digits, `_`, `.` and `-`, and neither `.` nor `-` first"
+    )]
+    Tag {
+        /// What stands for it.
+        tag: String,
+    },
+    /// Not a digest behind the `@`.
+    #[error(transparent)]
+    Digest(#[from] crate::digest::DigestError),
+}
+
+/// What a reference without tag and digest means.
+const DEFAULT_TAG: &str = "latest";
+
+const SCHEME: &str = "oci://";
+
+/// The longest repository with its registry that the specification asks registries to take.
+const MAX_NAME: usize = 255;
+
+// === impl Reference ===
+
+impl Reference {
+    /// The registry's host, with its port if it has one.
+    pub fn registry(&self) -> &str {
+        &self.registry
+    }
+
+    /// The repository, such as `plugins/greeter`.
+    pub fn repository(&self) -> &str {
+        &self.repository
+    }
+
+    /// The tag, if one is written.
+    pub fn tag(&self) -> Option<&str> {
+        self.tag.as_deref()
+    }
+
+    /// The digest, if one is written.
+    pub fn digest(&self) -> Option<&Digest> {
+        self.digest.as_ref()
+    }
+
+    /// The same with another tag, and no digest.
+    pub fn with_tag(&self, tag: &str) -> Result<Self, ReferenceError> {
+        Ok(Self {
+            tag: Some(checked_tag(tag)?),
+            digest: None,
+            ..self.clone()
+        })
+    }
+
+    /// The same, pinned: whatever becomes of the tag, this stays what it is.
+    pub fn pinned(&self, digest: Digest) -> Self {
+        Self {
+            digest: Some(digest),
+            ..self.clone()
+        }
+    }
+
+    /// Whether the registry is on this machine.
+    pub fn is_loopback(&self) -> bool {
+        is_loopback(&self.registry)
+    }
+
+    /// What a registry is asked for: the digest, else the tag, else `latest`.
+    pub(crate) fn asked_for(&self) -> String {
+        match (&self.digest, &self.tag) {
+            (Some(digest), _) => digest.to_string(),
+            (None, Some(tag)) => tag.clone(),
+            (None, None) => DEFAULT_TAG.to_owned(),
+        }
+    }
+
+    /// The host that answers for the registry. Docker Hub's is not the one in its references.
+    pub(crate) fn host(&self) -> &str {
+        match self.registry.as_str() {
+            "docker.io" | "index.docker.io" => "registry-1.docker.io",
+            other => other,
+        }
+    }
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{SCHEME}{}/{}", self.registry, self.repository)?;
+        if let Some(tag) = &self.tag {
+            write!(f, ":{tag}")?;
+        }
+        if let Some(digest) = &self.digest {
+            write!(f, "@{digest}")?;
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for Reference {
+    type Err = ReferenceError;
+
+    fn from_str(text: &str) -> Result<Self, ReferenceError> {
+        let rest = text
+            .strip_prefix(SCHEME)
+            .ok_or_else(|| ReferenceError::Scheme {
+                text: text.to_owned(),
+            })?;
+        let (rest, digest) = match rest.split_once('@') {
+            Some((rest, digest)) => (rest, Some(digest.parse()?)),
+            None => (rest, None),
+        };
+        let (registry, rest) = rest
+            .split_once('/')
+            .filter(|(registry, _)| is_registry(registry))
+            .ok_or_else(|| ReferenceError::Registry {
+                text: text.to_owned(),
+            })?;
+        let (repository, tag) = match rest.split_once(':') {
+            Some((repository, tag)) => (repository, Some(checked_tag(tag)?)),
+            None => (rest, None),
+        };
+        let is_short = registry.len() + repository.len() < MAX_NAME;
+        if !is_short || !repository.split('/').all(is_part) {
+            return Err(ReferenceError::Repository {
+                repository: repository.to_owned(),
+            });
+        }
+        // Docker Hub keeps what has no owner under `library`.
+        let is_official = registry == "docker.io" && !repository.contains('/');
+        Ok(Self {
+            registry: registry.to_owned(),
+            repository: match is_official {
+                true => format!("library/{repository}"),
+                false => repository.to_owned(),
+            },
+            tag,
+            digest,
+        })
+    }
+}
+
+/// Whether a host, with or without a port, is this machine.
+pub(crate) fn is_loopback(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(v6) => v6.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    name == "localhost"
+        || name
+            .parse()
+            .is_ok_and(|address: IpAddr| address.is_loopback())
+}
+
+/// A host is told from a repository's first part by its dot or port, as every client does.
+fn is_registry(text: &str) -> bool {
+    let (name, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, rest)) => {
+            let is_address = address.parse().is_ok_and(|it: IpAddr| it.is_ipv6());
+            return is_address && (rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port));
+        }
+        None => match text.split_once(':') {
+            Some((name, port)) => (name, Some(port)),
+            None => (text, None),
+        },
+    };
+    let is_label = |label: &str| {
+        !label.is_empty()
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    name.split('.').all(is_label)
+        && port.is_none_or(is_port)
+        && (port.is_some() || name.contains('.') || name == "localhost")
+}
+
+fn is_port(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok()
+}
+
+/// One part of a repository: runs of lower-case letters and digits, and `.`, `_`, `__` or any number of `-` between them.
+fn is_part(part: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let mut separator = String::new();
+    for char in part.chars() {
+        match char {
+            '.' | '_' | '-' => separator.push(char),
+            char if u8::try_from(char).is_ok_and(is_plain) => {
+                let is_separator = matches!(separator.as_str(), "" | "." | "_" | "__")
+                    || separator.chars().all(|char| char == '-');
+                if !is_separator {
+                    return false;
+                }
+                separator.clear();
+            }
+            _ => return false,
+        }
+    }
+    let begins = part.bytes().next().is_some_and(is_plain);
+    begins && separator.is_empty()
+}
+
+fn checked_tag(tag: &str) -> Result<String, ReferenceError> {
+    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    let is_tag = tag.len() <= 128
+        && tag.bytes().next().is_some_and(is_word)
+        && tag
+            .bytes()
+            .all(|byte| is_word(byte) || matches!(byte, b'.' | b'-'));
+    if is_tag {
+        Ok(tag.to_owned())
+    } else {
+        Err(ReferenceError::Tag {
+            tag: tag.to_owned(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reference_is_shown_as_it_was_written() {
+        let digest = Digest::of(b"");
+        for text in [
+            "oci://127.0.0.1:5000/greeter:1.0.0",
+            "oci://[::1]:5000/greeter:v1",
+            "oci://localhost/greeter",
+            "oci://ghcr.io/some_one/pl-ug--in/a__b.c:V1_x-y.z",
+            &format!("oci://ghcr.io/a/b:v1@{digest}"),
+            &format!("oci://ghcr.io/a/b@{digest}"),
+        ] {
+            let reference: Reference = text.parse().expect("a reference");
+            assert_eq!(reference.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn reference_of_docker_hub_has_an_owner() {
+        let reference: Reference = "oci://docker.io/greeter".parse().expect("a reference");
+        assert_eq!(reference.repository(), "library/greeter");
+        assert_eq!(reference.host(), "registry-1.docker.io");
+        assert_eq!(reference.asked_for(), "latest");
+    }
+
+    #[test]
+    fn reference_that_is_none_says_what_is_wrong() {
+        for (text, part) in [
+            ("127.0.0.1:5000/greeter:v1", "no `oci://`"),
+            ("http://127.0.0.1:5000/greeter:v1", "no `oci://`"),
+            ("oci://greeter:v1", "names no registry"),
+            ("oci://someone/greeter:v1", "names no registry"),
+            ("oci:///greeter:v1", "names no registry"),
+            ("oci://a.b:99999/greeter:v1", "names no registry"),
+            ("oci://a.b:/greeter:v1", "names no registry"),
+            ("oci://a.b\r\nx/greeter:v1", "names no registry"),
+            ("oci://user:pw@a.b/greeter:v1", "no digest"),
+            ("oci://[::g]/greeter:v1", "names no registry"),
+            ("oci://a.b/Greeter:v1", "no repository"),
+            ("oci://a.b/../greeter:v1", "no repository"),
+            ("oci://a.b/x//y:v1", "no repository"),
+            ("oci://a.b/x/:v1", "no repository"),
+            ("oci://a.b/x._y:v1", "no repository"),
+            ("oci://a.b/:v1", "no repository"),
+            ("oci://a.b/x?y=z", "no repository"),
+            ("oci://a.b/x:", "no tag"),
+            ("oci://a.b/x:.v1", "no tag"),
+            ("oci://a.b/x:v1/../y", "no tag"),
+            ("oci://a.b/x:v1@sha256:abc", "no digest"),
+            ("oci://a.b/x@sha512:abc", "no digest"),
+        ] {
+            let error = text.parse::<Reference>().expect_err(text).to_string();
+            assert!(error.contains(part), "expected `{part}` in: {error}");
+        }
+    }
+
+    #[test]
+    fn loopback_is_this_machine_only() {
+        for host in [
+            "localhost",
+            "localhost:5000",
+            "127.0.0.1:5000",
+            "127.9.9.9",
+            "[::1]:5000",
+        ] {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in [
+            "10.0.0.1:5000",
+            "localhost.evil.com",
+            "127.0.0.1.evil.com",
+            "[::2]",
+        ] {
+            assert!(!is_loopback(host), "{host}");
+        }
+    }
+}

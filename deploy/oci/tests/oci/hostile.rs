@@ -1,0 +1,422 @@
+//! A registry that lies, breaks off, says nothing or says too much: one clear error each, and never more held than there
+//! may be.
+
+use std::sync::{Mutex, mpsc};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tidegate_oci::{
+    Access, Digest, Error, Image, Labels, Layout, Refusal, Registry, examine, push,
+};
+
+use crate::registries::{Reply, Request, Scripted, module};
+use crate::shelf::{OCI_LAYER, OCI_MANIFEST, Shelf, gzip, layer};
+use crate::{open, reference};
+
+fn image() -> Image {
+    Image::plugin(&module(""), Layout::Compat, &Labels::default())
+}
+
+/// What comes of fetching an image from a registry that lies.
+fn lied(
+    lie: impl Fn(&Request, usize) -> Option<Reply> + Send + Sync + 'static,
+) -> (Error, Vec<String>) {
+    let registry = Shelf::of(&image(), "v1").serve_but(lie);
+    let reference = reference(&registry.address, "p:v1");
+    let error = examine(&mut open(&reference), &reference, None).expect_err("a lie");
+    (error, registry.asked())
+}
+
+#[track_caller]
+fn says(error: &Error, parts: &[&str]) {
+    use std::error::Error as _;
+    let mut text = error.to_string();
+    if let Some(source) = error.source() {
+        text = format!("{text}: {source}");
+    }
+    for part in parts {
+        assert!(text.contains(part), "expected `{part}` in: {text}");
+    }
+    assert_eq!(text.lines().count(), 1, "{text}");
+}
+
+fn is_blob(request: &Request) -> bool {
+    request.path.contains("/blobs/")
+}
+
+fn is_manifest(request: &Request) -> bool {
+    request.path.contains("/manifests/")
+}
+
+#[test]
+fn manifest_that_is_none_is_an_error() {
+    for body in [
+        "<html>a page</html>".to_owned(),
+        "[]".to_owned(),
+        r#"{"layers":[{"digest":"sha512:00","size":1}]}"#.to_owned(),
+        r#"{"layers":[{"size":-1}]}"#.to_owned(),
+        "[".repeat(100_000),
+        String::new(),
+    ] {
+        let (error, asked) = lied(move |request, _| {
+            is_manifest(request)
+                .then(|| Reply::ok(&["content-type: application/json"], body.clone()))
+        });
+        assert!(matches!(error, Error::Manifest { .. }), "{error}");
+        says(&error, &["a manifest", "cannot be read"]);
+        assert_eq!(asked.len(), 1);
+    }
+}
+
+#[test]
+fn manifest_that_is_too_large_is_not_read() {
+    // It says so, or it does not; in the one case nothing of it is read.
+    let head = "HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\n";
+    let (error, asked) = lied(move |_, _| Some(Reply::Raw(head.into())));
+    says(&error, &["more than 4194304 bytes", "`p` at `v1`"]);
+    assert_eq!(asked.len(), 1);
+    let (error, _) = lied(|_, _| {
+        let mut bytes = b"HTTP/1.1 200 OK\r\n\r\n".to_vec();
+        bytes.resize(5 << 20, b' ');
+        Some(Reply::Raw(bytes))
+    });
+    says(&error, &["more than 4194304 bytes"]);
+}
+
+#[test]
+fn blob_that_is_another_is_an_error() {
+    let layer = &image().blobs[0];
+    let (digest, size) = (layer.digest.to_string(), layer.bytes.len());
+    let (error, _) =
+        lied(move |request, _| is_blob(request).then(|| Reply::ok(&[], vec![7; size])));
+    assert!(matches!(error, Error::Corrupt { .. }), "{error}");
+    says(
+        &error,
+        &[
+            "sends something else",
+            &digest,
+            &Digest::of(&vec![7; size]).to_string(),
+        ],
+    );
+    // The same for a manifest that is asked for by its digest.
+    let pinned = image().digest();
+    let registry = Scripted::start(|_| Reply::ok(&[], "{}"));
+    let reference = reference(&registry.address, &format!("p@{pinned}"));
+    let error = examine(&mut open(&reference), &reference, None).expect_err("a lie");
+    assert!(matches!(error, Error::Corrupt { .. }), "{error}");
+}
+
+#[test]
+fn blob_of_another_size_is_an_error() {
+    let size = image().blobs[0].bytes.len();
+    let by_manifest = format!("which has {size} by its manifest");
+    for found in [0, size - 1, size + 1, size * 1000] {
+        let (error, asked) =
+            lied(move |request, _| is_blob(request).then(|| Reply::ok(&[], vec![0; found])));
+        assert!(matches!(error, Error::Size { .. }), "{error}");
+        says(&error, &[&by_manifest]);
+        assert_eq!(asked.len(), 2);
+        // Without saying how much it will be.
+        let (error, _) = lied(move |request, _| {
+            is_blob(request).then(|| {
+                let mut bytes = b"HTTP/1.1 200 OK\r\n\r\n".to_vec();
+                bytes.extend(vec![0; found]);
+                Reply::Raw(bytes)
+            })
+        });
+        says(&error, &[&by_manifest]);
+    }
+}
+
+#[test]
+fn descriptor_that_is_too_large_is_not_followed() {
+    let mut shelf = Shelf::default();
+    let mut blob = shelf.blob(OCI_LAYER, b"x");
+    blob["size"] = json!(1_u64 << 40);
+    shelf.image(OCI_MANIFEST, &[blob]);
+    let registry = shelf.serve();
+    let reference = reference(&registry.address, "p:v1");
+    let examined = examine(&mut open(&reference), &reference, None).expect("an answer");
+    assert_eq!(examined.refusals, [Refusal::TooLarge]);
+    assert_eq!(registry.asked().len(), 1);
+}
+
+#[test]
+fn gzip_bomb_is_not_unpacked() {
+    // A file before the plugin that goes on for ever: never more than its header in memory.
+    let mut header = tar::Header::new_gnu();
+    header.set_path("first").expect("a name");
+    header.set_size(300 << 20);
+    header.set_cksum();
+    let mut bomb = gzip(header.as_bytes());
+    let zeros = gzip(&vec![0; 1 << 20]);
+    // Members of a gzip behind each other are one file.
+    for _ in 0..300 {
+        bomb.extend_from_slice(&zeros);
+    }
+    assert!(bomb.len() < 2 << 20);
+    let mut shelf = Shelf::default();
+    let blob = shelf.blob(OCI_LAYER, &bomb);
+    shelf.image(OCI_MANIFEST, &[blob]);
+    let registry = shelf.serve();
+    let reference = reference(&registry.address, "p:v1");
+    let examined = examine(&mut open(&reference), &reference, None).expect("an answer");
+    assert_eq!(examined.refusals, [Refusal::TooLarge]);
+}
+
+#[test]
+fn blob_that_breaks_off_is_asked_for_again() {
+    let blob = image().blobs[0].bytes.clone();
+    let cut = move |request: &Request| {
+        is_blob(request).then(|| {
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", blob.len());
+            let mut bytes = head.into_bytes();
+            bytes.extend_from_slice(&blob[..blob.len() / 2]);
+            Reply::Raw(bytes)
+        })
+    };
+    let (error, asked) = lied({
+        let cut = cut.clone();
+        move |request, _| cut(request)
+    });
+    assert!(matches!(error, Error::Connection { .. }), "{error}");
+    says(&error, &["cannot reach `127.0.0.1:"]);
+    assert_eq!(asked.len(), 1 + 4);
+
+    let registry = Shelf::of(&image(), "v1").serve_but(move |request, now| match now {
+        0 => cut(request),
+        _ => None,
+    });
+    let reference = reference(&registry.address, "p:v1");
+    let examined = examine(&mut open(&reference), &reference, None).expect("an image");
+    assert_eq!(examined.wasm, Some(module("")));
+}
+
+#[test]
+fn failure_that_may_pass_is_tried_again() {
+    for status in [408, 429, 500, 502, 503, 504] {
+        let registry = Shelf::of(&image(), "v1")
+            .serve_but(move |_, now| (now < 2).then(|| Reply::status(status)));
+        let reference = reference(&registry.address, "p:v1");
+        let examined = examine(&mut open(&reference), &reference, None).expect("an image");
+        assert_eq!(examined.refusals, [], "{status}");
+        assert_eq!(registry.asked().len(), 6);
+    }
+    let (error, asked) = lied(|_, _| {
+        let body = r#"{"errors":[{"code":"UNAVAILABLE","message":"come back later"}]}"#;
+        Some(Reply::Whole(503, Vec::new(), body.into()))
+    });
+    says(
+        &error,
+        &[
+            "answers 503",
+            "come back later (UNAVAILABLE)",
+            "`p` at `v1`",
+        ],
+    );
+    assert_eq!(asked.len(), 4);
+}
+
+#[test]
+fn failure_that_does_not_pass_is_not_tried_again() {
+    for (status, part) in [
+        (400, "answers 400"),
+        (403, "answers 403"),
+        (404, "has no `p` at `v1`"),
+        (418, "answers 418"),
+        (501, "answers 501"),
+        (204, "answers 204"),
+        (304, "answers 304"),
+    ] {
+        let (error, asked) = lied(move |_, _| Some(Reply::status(status)));
+        says(&error, &[part]);
+        assert_eq!(asked.len(), 1, "{status}");
+    }
+    // However much a registry has to say, no more than a line of it is passed on.
+    let (error, _) = lied(|_, _| Some(Reply::Whole(400, Vec::new(), vec![b'x'; 10 << 20])));
+    assert!(error.to_string().len() < 1000);
+    let (error, _) = lied(|_, _| Some(Reply::Whole(400, Vec::new(), "<html>no</html>".into())));
+    assert!(!error.to_string().contains("html"), "{error}");
+}
+
+#[test]
+fn answer_that_is_no_http_is_an_error() {
+    for answer in [
+        "SSH-2.0-OpenSSH_9.2\r\n".to_owned(),
+        "HTTP/1.1 200 OK\r\nx: \u{1}\u{2}\r\n\r\n".to_owned(),
+        format!("HTTP/1.1 200 OK\r\nx: {}\r\n\r\n", "y".repeat(1 << 20)),
+    ] {
+        let (error, _) = lied(move |_, _| Some(Reply::Raw(answer.clone().into())));
+        says(&error, &["127.0.0.1:"]);
+    }
+    let (error, asked) = lied(|_, _| Some(Reply::Cut));
+    assert!(matches!(error, Error::Connection { .. }), "{error}");
+    assert_eq!(asked.len(), 4);
+}
+
+#[test]
+fn redirects_lead_to_a_blob_but_not_for_ever() {
+    let elsewhere = Shelf::of(&image(), "v1").serve();
+    let place = elsewhere.address.clone();
+    let registry = Shelf::of(&image(), "v1").serve_but(move |request, _| {
+        is_blob(request).then(|| {
+            let location = format!("location: http://{place}{}", request.path);
+            Reply::Whole(307, vec![location], Vec::new())
+        })
+    });
+    let there = reference(&registry.address, "p:v1");
+    let examined = examine(&mut open(&there), &there, None).expect("an image");
+    assert_eq!(examined.wasm, Some(module("")));
+    assert_eq!(elsewhere.asked().len(), 1);
+
+    let (error, asked) = lied(|request, _| {
+        Some(Reply::Whole(
+            302,
+            vec![format!("location: {}", request.path)],
+            Vec::new(),
+        ))
+    });
+    says(&error, &["redirect"]);
+    assert!(asked.len() < 10, "{asked:?}");
+    for location in ["file:///etc/passwd", "::", ""] {
+        let (error, _) = lied(move |_, _| {
+            Some(Reply::Whole(
+                302,
+                vec![format!("location: {location}")],
+                Vec::new(),
+            ))
+        });
+        says(&error, &["127.0.0.1"]);
+    }
+}
+
+#[test]
+fn registry_that_is_not_there_is_named() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = port.local_addr().expect("an address").to_string();
+    drop(port);
+    let reference = reference(&address, "p:v1");
+    for error in [
+        examine(&mut open(&reference), &reference, None).expect_err("nobody there"),
+        push(&mut open(&reference), &image(), "v1").expect_err("nobody there"),
+    ] {
+        says(&error, &[&format!("cannot reach `{address}`"), "refused"]);
+    }
+}
+
+#[test]
+fn silence_ends_in_time() {
+    let (end, until) = mpsc::channel::<()>();
+    let until = Mutex::new(until);
+    let registry = Scripted::start(move |_| {
+        let _ = until.lock().expect("the end").recv();
+        Reply::Cut
+    });
+    let reference = reference(&registry.address, "p:v1");
+    let access = Access {
+        timeout: Duration::from_millis(500),
+        ..Access::default()
+    };
+    let begun = Instant::now();
+    let mut silent = Registry::open(&reference, access);
+    let error = examine(&mut silent, &reference, None).expect_err("silence");
+    says(&error, &["was not done after 0.5 seconds"]);
+    assert!(begun.elapsed() < Duration::from_secs(20));
+    drop(end);
+}
+
+/// What comes of pushing to a registry that answers uploads so.
+fn pushed(location: Option<String>, kept: &'static str) -> (Result<Digest, Error>, Scripted) {
+    let registry = Scripted::start(move |request| match request.method.as_str() {
+        "HEAD" => Reply::status(404),
+        "POST" => {
+            let headers = location.iter().map(|it| format!("location: {it}"));
+            Reply::Whole(202, headers.collect(), Vec::new())
+        }
+        _ => Reply::Whole(
+            201,
+            vec![format!("docker-content-digest: {kept}")],
+            Vec::new(),
+        ),
+    });
+    let reference = reference(&registry.address, "p:v1");
+    let pushed = push(&mut open(&reference), &image(), "v1");
+    (pushed, registry)
+}
+
+#[test]
+fn upload_goes_on_where_the_registry_says() {
+    for location in ["/upload/1", "/upload/1?state=x"] {
+        let (pushed, registry) = pushed(Some(location.to_owned()), "");
+        assert_eq!(pushed.expect("a push"), image().digest());
+        let digest = &image().blobs[0].digest;
+        let separator = if location.contains('?') { '&' } else { '?' };
+        assert_eq!(
+            registry.asked()[2],
+            format!("PUT {location}{separator}digest={digest}")
+        );
+        assert_eq!(registry.requests()[2].body, image().blobs[0].bytes);
+    }
+    let elsewhere = Scripted::start(|_| Reply::status(201));
+    let (pushed, _) = pushed(Some(format!("http://{}/upload", elsewhere.address)), "");
+    pushed.expect("a push");
+    assert_eq!(elsewhere.asked().len(), 2);
+}
+
+#[test]
+fn upload_that_is_to_go_nowhere_is_an_error() {
+    for location in [
+        "",
+        "::::",
+        "upload/1",
+        "file:///tmp/x",
+        "ftp://127.0.0.1/x",
+        "http://",
+        "http:///x",
+        "//x y",
+        "javascript:alert(1)",
+        "http://[",
+        "/\u{7f}",
+    ] {
+        let (pushed, _) = pushed(Some(location.to_owned()), "");
+        let error = pushed.expect_err(location);
+        assert!(
+            matches!(
+                error,
+                Error::Location { .. } | Error::Protocol { .. } | Error::Connection { .. }
+            ),
+            "{location}: {error}"
+        );
+    }
+    let (pushed, _) = pushed(None, "");
+    says(&pushed.expect_err("no place"), &["sends an upload to ``"]);
+}
+
+#[test]
+fn registry_that_keeps_something_else_is_an_error() {
+    let other = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
+    let (pushed, _) = pushed(Some("/upload".to_owned()), other);
+    let error = pushed.expect_err("another digest");
+    assert!(matches!(error, Error::Kept { .. }), "{error}");
+    says(&error, &[other, &image().digest().to_string()]);
+}
+
+#[test]
+fn file_with_any_bytes_in_it_is_no_panic() {
+    // What a layer may hold: each prefix of a good one, and good ones with a byte turned.
+    let plugin = layer(&[("plugin.wasm", &module(""))]);
+    let mut shelf = Shelf::default();
+    for at in 0..plugin.len() {
+        let mut turned = plugin.clone();
+        turned[at] ^= 0x55;
+        let blob = shelf.blob(OCI_LAYER, &turned);
+        shelf.image(OCI_MANIFEST, &[blob]);
+        let registry = shelf.clone().serve();
+        let reference = reference(&registry.address, "p:v1");
+        let examined = examine(&mut open(&reference), &reference, None).expect("an answer");
+        assert!(
+            examined.wasm.is_some() || examined.refusals.len() == 1,
+            "{at}"
+        );
+    }
+}

@@ -1,0 +1,122 @@
+//! CNCF Distribution as Debian packages it, on loopback, with a folder of its own.
+
+use std::io::{BufRead as _, BufReader, ErrorKind, Write as _};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+/// Who may use one that wants credentials. The password has what headers and helpers could stumble over.
+pub const USER: &str = "mate";
+pub const PASSWORD: &str = "s3cret pass:word";
+const HASH: &str = "$2y$05$abcdefghijklmnopqrstuuWqE.ZbojV4lW1JhHwMXr3EQklLDUc6y";
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running registry, which ends with its test.
+pub struct Distribution {
+    child: Child,
+    /// `127.0.0.1:PORT`.
+    pub address: String,
+    folder: Arc<Folder>,
+}
+
+struct Folder(TempDir);
+
+// === impl Folder ===
+
+impl Default for Folder {
+    fn default() -> Self {
+        Self(tempfile::tempdir().expect("a folder"))
+    }
+}
+
+// === impl Distribution ===
+
+impl Distribution {
+    /// One that lets everyone in; none, and a line that says so, where it is not installed.
+    pub fn open() -> Option<Self> {
+        Self::start(Arc::default(), "")
+    }
+
+    /// The same once more, over TLS with this certificate and its key.
+    pub fn over_tls(&self, certificate: &str, key: &str) -> Self {
+        let more = format!("  tls: {{certificate: {certificate}, key: {key}}}\n");
+        Self::start(self.folder.clone(), &more).expect("it is installed")
+    }
+
+    /// One that wants to know who asks.
+    pub fn locked() -> Option<Self> {
+        Self::start(
+            Arc::default(),
+            "auth: {htpasswd: {realm: 'a realm, \"quoted\"', path: FOLDER/htpasswd}}\n",
+        )
+    }
+
+    fn start(folder: Arc<Folder>, more: &str) -> Option<Self> {
+        let path = folder.0.path().display();
+        let more = more.replace("FOLDER", &path.to_string());
+        let configuration = format!(
+            "version: 0.1\n\
+             log: {{level: info, accesslog: {{disabled: true}}}}\n\
+             storage: {{filesystem: {{rootdirectory: {path}/data}}}}\n\
+             http:\n  addr: 127.0.0.1:0\n  secret: loopback\n{more}"
+        );
+        std::fs::write(folder.0.path().join("htpasswd"), format!("{USER}:{HASH}\n"))
+            .expect("a file");
+        std::fs::write(folder.0.path().join("config.yaml"), configuration).expect("a file");
+        let child = Command::new("docker-registry")
+            .arg("serve")
+            .arg(folder.0.path().join("config.yaml"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn();
+        let mut child = match child {
+            Ok(child) => child,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                // Around the test's own capture, so that it is seen.
+                let _ = writeln!(
+                    std::io::stderr(),
+                    "skipped: `docker-registry` is not on PATH"
+                );
+                return None;
+            }
+            Err(error) => panic!("docker-registry: {error}"),
+        };
+        let log = child.stderr.take().expect("a log");
+        let (found, address) = mpsc::channel();
+        std::thread::spawn(move || {
+            // To its end, since a registry that cannot log does not go on.
+            for line in BufReader::new(log).lines().map_while(Result::ok) {
+                if let Some((_, rest)) = line.split_once("listening on ") {
+                    let address = rest.split(['"', ',']).next().unwrap_or_default().to_owned();
+                    let _ = found.send(address);
+                }
+            }
+        });
+        let mut registry = Self {
+            child,
+            address: String::new(),
+            folder,
+        };
+        registry.address = address
+            .recv_timeout(PATIENCE)
+            .expect("docker-registry says where it listens");
+        Some(registry)
+    }
+}
+
+/// Says why something is not tested: past what the test harness keeps to itself, so that it is seen.
+pub fn skipped(why: &str) {
+    let _ = writeln!(std::io::stderr(), "skipped: {why}");
+}
+
+impl Drop for Distribution {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
