@@ -13,10 +13,13 @@
 //! # Ok::<(), std::net::AddrParseError>(())
 //! ```
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 mod render;
+
+pub(crate) use render::{CAPABILITIES, capabilities};
 
 /// What one Envoy is to do.
 #[derive(Debug, Clone)]
@@ -61,6 +64,9 @@ pub struct Plugin {
     /// Environment variables that the plugin sees. They belong to the virtual machine: the same module with other
     /// variables runs in another one.
     pub environment: Vec<(String, String)>,
+    /// All that the module may call and be called for, such as [`Facts::capabilities`](crate::module::Facts::capabilities)
+    /// has it; everything if it is `None`.
+    pub capabilities: Option<BTreeSet<String>>,
 }
 
 /// Where Envoy takes a module's bytes from.
@@ -157,6 +163,7 @@ impl Plugin {
             configuration: None,
             fail_policy: FailPolicy::default(),
             environment: Vec::new(),
+            capabilities: None,
         }
     }
 }

@@ -178,3 +178,19 @@ fn yaml_says_the_same_as_json() {
     let read: Value = serde_saphyr::from_str(&yaml).expect("readable YAML");
     assert_eq!(read, bootstrap.to_json());
 }
+
+#[test]
+fn capabilities_are_listed_where_they_are_given() {
+    let mut restricted = plugin("restricted");
+    restricted.capabilities = Some(["proxy_log", "proxy_on_log"].map(str::to_owned).into());
+    let plugins = vec![restricted, plugin("free")];
+    let document = bootstrap(Upstream::new("127.0.0.1", 9000), plugins).to_json();
+    assert_eq!(
+        config(&document, 0)["capability_restriction_config"],
+        json!({ "allowed_capabilities": { "proxy_log": {}, "proxy_on_log": {} } })
+    );
+    assert_eq!(
+        config(&document, 1).get("capability_restriction_config"),
+        None
+    );
+}

@@ -3,6 +3,7 @@
 //! One function for each part of the document, outermost first. Field names are Envoy's, so that its documentation can
 //! be searched for them.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use base64::Engine as _;
@@ -13,6 +14,16 @@ use super::{Bootstrap, FailPolicy, Module, Plugin, Profile, Upstream};
 
 /// The only cluster's name; the route and the cluster have to agree on it.
 const CLUSTER: &str = "upstream";
+
+/// Where a plugin's powers are listed. Newer releases prefer the field of this name in `vm_config`, to which they copy this
+/// one; older ones, from the oldest supported on, know only this one.
+pub(crate) const CAPABILITIES: &str = "capability_restriction_config";
+
+/// The powers, each with a place for rules that no Envoy has yet.
+pub(crate) fn capabilities(names: &BTreeSet<String>) -> Value {
+    let allowed: Map<String, Value> = names.iter().map(|name| (name.clone(), json!({}))).collect();
+    json!({ "allowed_capabilities": allowed })
+}
 
 pub(super) fn bootstrap(of: &Bootstrap) -> Value {
     let mut root = Map::new();
@@ -114,6 +125,9 @@ fn wasm_filter(plugin: &Plugin, profile: Profile) -> Value {
         "vm_config": vm_config(plugin),
     });
     extend(&mut config, failure(plugin.fail_policy, profile));
+    if let Some(names) = &plugin.capabilities {
+        extend(&mut config, json!({ CAPABILITIES: capabilities(names) }));
+    }
     if let Some(configuration) = plugin
         .configuration
         .as_deref()

@@ -1,0 +1,444 @@
+//! A plugin's configuration on its way to the plugin: what becomes of it, and whether the plugin will take it.
+//!
+//! Envoy's own configuration carries any text unchanged. Kubernetes and Istio do not: each way has its rules, and what a
+//! rule would change in silence is refused or told here. A plugin's JSON Schema is held against what arrives.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+/// A configuration as it was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Configuration {
+    text: String,
+    value: Value,
+}
+
+/// How a configuration travels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// As text, which nothing changes: Envoy's own configuration, and that in an `EnvoyFilter`.
+    Text,
+    /// As `pluginConfig` of Istio's kinds, which is a `google.protobuf.Struct`: an object whose numbers are doubles.
+    Istio,
+    /// As `config` of Envoy Gateway's kind: numbers are 64-bit integers or doubles.
+    Gateway,
+}
+
+/// What arrives at the plugin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Arrival {
+    /// The configuration; none stands for zero bytes.
+    pub value: Option<Value>,
+    /// What is lost on the way without harm to most plugins, as JSON pointers.
+    pub nulls: Vec<Pointer>,
+}
+
+/// A place in a JSON document, as a JSON pointer.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Pointer(String);
+
+/// Something in a configuration that the plugin will not take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Where.
+    pub at: Pointer,
+    /// What is wrong there.
+    pub reason: String,
+}
+
+/// Why a configuration cannot be deployed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigurationError {
+    /// It is not JSON.
+    #[error("the configuration is not JSON")]
+    NotJson(#[source] serde_json::Error),
+    /// Istio takes objects only.
+    #[error(
+        "the configuration is not an object, and Istio's `pluginConfig` can be nothing else: put it into a field"
+    )]
+    NotObject,
+    /// Its numbers become doubles.
+    #[error(
+        "the number {number} at {at} has more digits than arrive: the plugin would read {arrives}; write it as text, or use --kind EnvoyFilter, which carries the configuration unchanged"
+    )]
+    Digits {
+        /// The place of the first such number.
+        at: Pointer,
+        /// As it is written.
+        number: String,
+        /// As the plugin would read it.
+        arrives: String,
+    },
+    /// The plugin's schema is no JSON Schema, or refers to something outside.
+    #[error("the plugin's configuration schema cannot be used: {0}")]
+    Schema(String),
+    /// The plugin will refuse it.
+    #[error("the plugin refuses {} configuration: {}", if *.given { "this" } else { "to go without a" }, listed(.problems))]
+    Refused {
+        /// Whether any configuration arrives.
+        given: bool,
+        /// Why; never empty.
+        problems: Vec<Problem>,
+    },
+}
+
+/// How many problems one message names.
+const MOST_PROBLEMS: usize = 8;
+
+/// How long a reason may be; some have the whole value in them.
+const MOST_CHARS: usize = 300;
+
+// === impl Configuration ===
+
+impl Configuration {
+    /// Reads JSON.
+    pub fn parse(json: &[u8]) -> Result<Self, ConfigurationError> {
+        // From bytes, so that text that is not UTF-8 is refused as JSON is, with the place.
+        let value = serde_json::from_slice(json).map_err(ConfigurationError::NotJson)?;
+        Ok(Self {
+            text: String::from_utf8_lossy(json).into_owned(),
+            value,
+        })
+    }
+
+    /// The text as it was given.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// What becomes of it on a way, or why it must not go that way.
+    pub fn arrival(&self, way: Way) -> Result<Arrival, ConfigurationError> {
+        if way == Way::Text {
+            return Ok(Arrival {
+                value: Some(self.value.clone()),
+                nulls: Vec::new(),
+            });
+        }
+        if way == Way::Istio && !self.value.is_object() {
+            return Err(ConfigurationError::NotObject);
+        }
+        let raw: &RawValue =
+            serde_json::from_str(&self.text).map_err(ConfigurationError::NotJson)?;
+        check_digits(raw, way, &Pointer::root())?;
+        let mut nulls = Vec::new();
+        let value = normalised(&self.value, &Pointer::root(), &mut nulls);
+        // Istio puts an empty object and none at all into the same bytes, which are no bytes.
+        let is_none = way == Way::Istio && value.as_object().is_some_and(Map::is_empty);
+        Ok(Arrival {
+            value: (!is_none).then_some(value),
+            nulls,
+        })
+    }
+}
+
+/// Holds what arrives against the plugin's schema. Where nothing arrives, plugins read `{}`.
+pub fn check(arrives: Option<&Value>, schema: &Value) -> Result<(), ConfigurationError> {
+    let validator = jsonschema::validator_for(schema)
+        .map_err(|error| ConfigurationError::Schema(error.to_string()))?;
+    let empty = Value::Object(Map::new());
+    let problems: Vec<Problem> = validator
+        .iter_errors(arrives.unwrap_or(&empty))
+        .map(|error| Problem {
+            at: Pointer(error.instance_path().as_str().to_owned()),
+            reason: shortened(error.to_string()),
+        })
+        .collect();
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Err(ConfigurationError::Refused {
+        given: arrives.is_some(),
+        problems,
+    })
+}
+
+/// Refuses the first number of which digits would be lost.
+///
+/// The values have been read once already, so the depth is bounded by what serde_json reads.
+fn check_digits(raw: &RawValue, way: Way, at: &Pointer) -> Result<(), ConfigurationError> {
+    let text = raw.get();
+    match text.as_bytes().first() {
+        Some(b'{') => {
+            let fields: BTreeMap<String, &RawValue> =
+                serde_json::from_str(text).map_err(ConfigurationError::NotJson)?;
+            fields
+                .iter()
+                .try_for_each(|(name, value)| check_digits(value, way, &at.field(name)))
+        }
+        Some(b'[') => {
+            let items: Vec<&RawValue> =
+                serde_json::from_str(text).map_err(ConfigurationError::NotJson)?;
+            items
+                .iter()
+                .enumerate()
+                .try_for_each(|(index, value)| check_digits(value, way, &at.field(index)))
+        }
+        Some(b'-' | b'0'..=b'9') => {
+            let is_integer = way == Way::Gateway && text.parse::<i64>().is_ok();
+            match changed_as_double(text) {
+                Some(arrives) if !is_integer => Err(ConfigurationError::Digits {
+                    at: at.clone(),
+                    number: text.to_owned(),
+                    arrives,
+                }),
+                _ => Ok(()),
+            }
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What a number reads as after it was a double, if that is another number.
+fn changed_as_double(text: &str) -> Option<String> {
+    let double: f64 = text.parse().ok()?;
+    // The shortest digits that mean this double: what JSON writers put out.
+    let arrives = format!("{double:e}");
+    (decimal(text) != decimal(&arrives)).then(|| format!("{double}"))
+}
+
+/// A decimal number as sign, digits without zeros at their ends, and the exponent of the last digit.
+fn decimal(text: &str) -> Option<(bool, String, i64)> {
+    let (negative, text) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text),
+    };
+    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let exponent: i64 = exponent.parse().ok()?;
+    let digits = format!("{whole}{fraction}");
+    let kept = digits.trim_end_matches('0');
+    let dropped = digits.len() - kept.len();
+    let kept = kept.trim_start_matches('0');
+    if kept.is_empty() {
+        return Some((negative, String::new(), 0));
+    }
+    let shift = i64::try_from(dropped)
+        .ok()?
+        .checked_sub(i64::try_from(fraction.len()).ok()?)?;
+    Some((negative, kept.to_owned(), exponent.checked_add(shift)?))
+}
+
+/// The value as it arrives: without fields that are null, which vanish on their way through Kubernetes and Istio, and with
+/// whole numbers as such, however they were written.
+fn normalised(value: &Value, at: &Pointer, nulls: &mut Vec<Pointer>) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let mut kept = Map::new();
+            for (name, value) in fields {
+                let at = at.field(name);
+                if value.is_null() {
+                    nulls.push(at);
+                } else {
+                    kept.insert(name.clone(), normalised(value, &at, nulls));
+                }
+            }
+            Value::Object(kept)
+        }
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .map(|(index, item)| normalised(item, &at.field(index), nulls))
+            .collect(),
+        Value::Number(number) => whole(number).map_or_else(|| value.clone(), Value::from),
+        other => other.clone(),
+    }
+}
+
+/// A whole number that was written with a fraction or an exponent, if a double holds it exactly.
+fn whole(number: &serde_json::Number) -> Option<i64> {
+    const LARGEST: f64 = 9_007_199_254_740_992.0;
+    let double = number.as_f64().filter(|_| number.is_f64())?;
+    (double.fract() == 0.0 && double.abs() <= LARGEST).then_some(double as i64)
+}
+
+// === impl Pointer ===
+
+impl Pointer {
+    fn root() -> Self {
+        Self(String::new())
+    }
+
+    fn field(&self, name: impl fmt::Display) -> Self {
+        let name = name.to_string().replace('~', "~0").replace('/', "~1");
+        Self(format!("{}/{name}", self.0))
+    }
+}
+
+impl fmt::Display for Pointer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.as_str() {
+            "" => f.write_str("the top"),
+            path => write!(f, "`{path}`"),
+        }
+    }
+}
+
+// === impl ConfigurationError ===
+
+fn shortened(mut reason: String) -> String {
+    if let Some((end, _)) = reason.char_indices().nth(MOST_CHARS) {
+        reason.truncate(end);
+        reason.push('…');
+    }
+    reason
+}
+
+fn listed(problems: &[Problem]) -> String {
+    let mut parts: Vec<String> = problems
+        .iter()
+        .take(MOST_PROBLEMS)
+        .map(|problem| format!("at {}, {}", problem.at, problem.reason))
+        .collect();
+    if problems.len() > MOST_PROBLEMS {
+        parts.push(format!("and {} more", problems.len() - MOST_PROBLEMS));
+    }
+    parts.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn arrival(way: Way, json: &str) -> Result<Arrival, String> {
+        Configuration::parse(json.as_bytes())
+            .and_then(|configuration| configuration.arrival(way))
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn numbers_that_lose_digits_are_refused_with_their_place() {
+        for (way, number, arrives) in [
+            (Way::Istio, "9007199254740993", Some("9007199254740992")),
+            (Way::Istio, "9007199254740992", None),
+            (Way::Istio, "-9007199254740993", Some("-9007199254740992")),
+            (
+                Way::Istio,
+                "18446744073709551615",
+                Some("18446744073709552000"),
+            ),
+            (Way::Istio, "1e23", None),
+            (Way::Istio, "1.0", None),
+            (Way::Istio, "0.1", None),
+            (Way::Istio, "-0", None),
+            (Way::Istio, "0.10e1", None),
+            (
+                Way::Istio,
+                "3.14159265358979323846",
+                Some("3.141592653589793"),
+            ),
+            (Way::Istio, "1e-400", Some("0")),
+            (Way::Gateway, "9007199254740993", None),
+            (
+                Way::Gateway,
+                "18446744073709551615",
+                Some("18446744073709552000"),
+            ),
+            (
+                Way::Gateway,
+                "0.12345678901234567890",
+                Some("0.12345678901234568"),
+            ),
+            (Way::Text, "9007199254740993", None),
+        ] {
+            let arrival = arrival(way, &format!(r#"{{"rules": [1, {{"a/b": {number}}}]}}"#));
+            match arrives {
+                None => assert!(arrival.is_ok(), "{way:?} {number}: {arrival:?}"),
+                Some(arrives) => {
+                    let error = arrival.expect_err(number);
+                    let expected = format!(
+                        "the number {number} at `/rules/1/a~1b` has more digits than arrive: the plugin would read {arrives};"
+                    );
+                    assert!(error.starts_with(&expected), "{error}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_beyond_doubles_are_no_json() {
+        assert!(arrival(Way::Istio, r#"{"a": 1e400}"#).is_err());
+    }
+
+    #[test]
+    fn nulls_vanish_and_are_told() {
+        let given = r#"{"a": null, "b": {"c": null}, "d": [null, {"e": null}]}"#;
+        let arrives = arrival(Way::Istio, given).expect("an arrival");
+        assert_eq!(arrives.value, Some(json!({ "b": {}, "d": [null, {}] })));
+        let nulls: Vec<_> = arrives.nulls.iter().map(Pointer::to_string).collect();
+        assert_eq!(nulls, ["`/a`", "`/b/c`", "`/d/1/e`"]);
+        let text = arrival(Way::Text, given).expect("an arrival");
+        assert_eq!(text.value, serde_json::from_str(given).ok());
+    }
+
+    #[test]
+    fn empty_objects_arrive_as_nothing_in_istio_only() {
+        for given in ["{}", r#"{"a": null}"#] {
+            assert_eq!(arrival(Way::Istio, given).expect("an arrival").value, None);
+        }
+        let gateway = arrival(Way::Gateway, "{}").expect("an arrival");
+        assert_eq!(gateway.value, Some(json!({})));
+    }
+
+    #[test]
+    fn istio_takes_objects_only() {
+        let error = arrival(Way::Istio, "[1]").expect_err("an array");
+        assert!(error.contains("not an object"), "{error}");
+        assert!(arrival(Way::Gateway, "[1]").is_ok());
+        assert!(arrival(Way::Text, "1").is_ok());
+    }
+
+    #[test]
+    fn schema_is_held_against_what_arrives() {
+        let schema = json!({
+            "type": "object",
+            "required": ["limit"],
+            "additionalProperties": false,
+            "properties": { "limit": { "type": "integer", "minimum": 1 } },
+        });
+        check(Some(&json!({ "limit": 3 })), &schema).expect("a good configuration");
+        let refused = |arrives: Option<Value>| {
+            check(arrives.as_ref(), &schema)
+                .expect_err("a bad configuration")
+                .to_string()
+        };
+        let error = refused(Some(json!({ "limit": 0, "other": 1 })));
+        assert!(
+            error.starts_with("the plugin refuses this configuration: ")
+                && error.contains("at `/limit`, 0 is less than the minimum of 1")
+                && error.contains("at the top, ")
+                && error.contains("'other'"),
+            "{error}"
+        );
+        let error = refused(None);
+        assert!(
+            error.contains("refuses to go without a configuration") && error.contains("limit"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn reasons_are_not_as_long_as_the_value() {
+        let schema = json!({ "anyOf": [{ "type": "string" }, { "type": "null" }] });
+        let error = check(
+            Some(&json!(
+                "ä".repeat(9).repeat(99).split("").collect::<Vec<_>>()
+            )),
+            &schema,
+        );
+        let error = error.expect_err("a list").to_string();
+        assert!(error.len() < 1000 && error.ends_with('…'), "{error}");
+    }
+
+    #[test]
+    fn schema_that_refers_outside_is_not_fetched() {
+        let schema = json!({ "$ref": "https://example.com/schema.json" });
+        let error = check(None, &schema).expect_err("a schema elsewhere");
+        assert!(matches!(error, ConfigurationError::Schema(_)), "{error}");
+    }
+}

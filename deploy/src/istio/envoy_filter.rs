@@ -1,0 +1,236 @@
+//! Writes an `EnvoyFilter`, the way to what Istio's own kinds for plugins cannot say: least privilege, and a configuration that
+//! no Struct has rounded.
+//!
+//! Two patches. One puts a filter into the chain that gets its configuration by discovery (ECDS); the other is that
+//! configuration. The detour is what makes `oci://` work: Istio's agent fetches modules for ECDS resources, whoever wrote
+//! them (`MaybeConvertWasmExtensionConfig` in istio's `pkg/wasm/convert.go`, called for each ECDS response in
+//! `pkg/istio-agent/xds_proxy.go`), and only for those; a Wasm filter that is written into the listener is left to Envoy,
+//! which knows neither images nor the agent's cache. `EXTENSION_CONFIG` patches become ECDS resources in
+//! `pilot/pkg/networking/core/envoyfilter/extension_configuration_patch.go`, and the example in istio's
+//! `networking/v1alpha3/envoy_filter.proto` has this shape.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::manifest::{ManifestError, check_environment, check_targets};
+use super::model::{FailStrategy, Variable, Word as _};
+use crate::envoy;
+use crate::resource::{Metadata, Resource, Scope, TargetRef, yaml};
+use crate::source::Source;
+
+/// A plugin that an `EnvoyFilter` brings into a mesh.
+#[derive(Debug, Clone)]
+pub struct EnvoyFilter {
+    /// Name and namespace.
+    pub metadata: Metadata,
+    /// Which workloads.
+    pub scope: Scope,
+    /// Which of their listeners.
+    pub context: Context,
+    /// Where the module is.
+    pub source: Source,
+    /// The configuration, which arrives byte for byte.
+    pub configuration: Option<String>,
+    /// Which of the module's plugins, if it has several.
+    pub plugin_name: Option<String>,
+    /// What happens when it fails.
+    pub fail_strategy: FailStrategy,
+    /// Environment variables.
+    pub environment: Vec<Variable>,
+    /// All that the module may call and be called for.
+    pub capabilities: BTreeSet<String>,
+}
+
+super::model::words! {
+    /// Which listeners a plugin is put into.
+    Context {
+        /// What sidecars receive.
+        SidecarInbound "SIDECAR_INBOUND"
+        /// What sidecars send.
+        SidecarOutbound "SIDECAR_OUTBOUND"
+        /// What gateways handle.
+        Gateway "GATEWAY"
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Spec {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    workload_selector: Option<Value>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    target_refs: Vec<TargetRef>,
+    config_patches: [Value; 2],
+}
+
+const COMMENT: &str = "\
+The first patch puts a filter before the router, the second is its configuration. They are two because Istio's agent
+fetches modules only for filters that get their configuration by discovery (ECDS).";
+
+const WASM: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
+const RBAC: &str = "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC";
+
+// === impl EnvoyFilter ===
+
+impl EnvoyFilter {
+    /// The manifest.
+    pub fn to_yaml(&self) -> Result<String, ManifestError> {
+        check_targets(&self.scope)?;
+        self.check_context()?;
+        check_environment(&self.environment)?;
+        let (workload_selector, target_refs) = match &self.scope {
+            Scope::Everything => (None, Vec::new()),
+            Scope::Selector(labels) => (Some(json!({ "labels": labels })), Vec::new()),
+            Scope::Targets(targets) => (None, targets.clone()),
+        };
+        let resource = Resource {
+            api_version: "networking.istio.io/v1alpha3",
+            kind: "EnvoyFilter",
+            metadata: &self.metadata,
+            spec: Spec {
+                workload_selector,
+                target_refs,
+                config_patches: [self.filter(), self.extension()],
+            },
+        };
+        Ok(yaml(COMMENT, &resource)?)
+    }
+
+    /// Refuses references to proxies that have no listeners of the context: waypoints have one of their own, which no
+    /// [`Context`] is.
+    fn check_context(&self) -> Result<(), ManifestError> {
+        let Scope::Targets(targets) = &self.scope else {
+            return Ok(());
+        };
+        let misfit = targets
+            .iter()
+            .find(|it| it.kind != "Gateway" || self.context != Context::Gateway);
+        match misfit {
+            None => Ok(()),
+            Some(target) => Err(ManifestError::Context {
+                target: target.clone(),
+                context: self.context.word(),
+            }),
+        }
+    }
+
+    /// The name by which the filter finds its configuration. A proxy sees resources of two namespaces at most, its own and
+    /// the root, and the namespace keeps those apart.
+    fn extension_name(&self) -> String {
+        match &self.metadata.namespace {
+            Some(namespace) => format!("{namespace}.{}", self.metadata.name),
+            None => self.metadata.name.to_string(),
+        }
+    }
+
+    fn filter(&self) -> Value {
+        json!({
+            "applyTo": "HTTP_FILTER",
+            "match": {
+                "context": self.context,
+                "listener": { "filterChain": { "filter": {
+                    "name": "envoy.filters.network.http_connection_manager",
+                    "subFilter": { "name": "envoy.filters.http.router" },
+                } } },
+            },
+            "patch": {
+                "operation": "INSERT_BEFORE",
+                "value": {
+                    "name": self.extension_name(),
+                    "config_discovery": {
+                        "config_source": {
+                            "ads": {},
+                            "resource_api_version": "V3",
+                            // No traffic passes before the plugin is there, as with Istio's own kinds.
+                            "initial_fetch_timeout": "0s",
+                        },
+                        // Where a module cannot be fetched the agent sends a filter in its stead that lets everything or
+                        // nothing pass; Envoy would refuse it if it were not named here.
+                        "type_urls": [WASM, RBAC],
+                    },
+                },
+            },
+        })
+    }
+
+    fn extension(&self) -> Value {
+        json!({
+            "applyTo": "EXTENSION_CONFIG",
+            "match": { "context": self.context },
+            "patch": {
+                "operation": "ADD",
+                "value": {
+                    "name": self.extension_name(),
+                    "typed_config": { "@type": WASM, "config": self.plugin() },
+                },
+            },
+        })
+    }
+
+    fn plugin(&self) -> Value {
+        let policy = match self.fail_strategy {
+            FailStrategy::Close => "FAIL_CLOSED",
+            FailStrategy::Open => "FAIL_OPEN",
+            FailStrategy::Reload => "FAIL_RELOAD",
+        };
+        let mut config = Map::from_iter([
+            ("name".to_owned(), json!(self.extension_name())),
+            (
+                "root_id".to_owned(),
+                json!(self.plugin_name.as_deref().unwrap_or_default()),
+            ),
+            ("failure_policy".to_owned(), json!(policy)),
+            (
+                envoy::CAPABILITIES.to_owned(),
+                envoy::capabilities(&self.capabilities),
+            ),
+            ("vm_config".to_owned(), self.vm()),
+        ]);
+        if let Some(text) = &self.configuration {
+            let wrapped = json!({
+                "@type": "type.googleapis.com/google.protobuf.StringValue",
+                "value": text,
+            });
+            config.insert("configuration".to_owned(), wrapped);
+        }
+        Value::Object(config)
+    }
+
+    fn vm(&self) -> Value {
+        let code = match &self.source {
+            Source::File { path } => json!({ "local": { "filename": path } }),
+            remote => json!({ "remote": {
+                // The agent fetches it; the cluster has to be there and is not used.
+                "http_uri": { "uri": remote.url(), "timeout": "30s", "cluster": "_" },
+                "sha256": remote.sha256(),
+            } }),
+        };
+        let mut vm = Map::from_iter([
+            ("runtime".to_owned(), json!("envoy.wasm.runtime.v8")),
+            ("code".to_owned(), code),
+        ]);
+        if !self.environment.is_empty() {
+            let mut inline = Map::new();
+            let mut host = Vec::new();
+            for variable in &self.environment {
+                match &variable.value {
+                    Some(value) => {
+                        inline.insert(variable.name.clone(), json!(value));
+                    }
+                    None => host.push(json!(variable.name)),
+                }
+            }
+            let mut variables = Map::new();
+            if !inline.is_empty() {
+                variables.insert("key_values".to_owned(), Value::Object(inline));
+            }
+            if !host.is_empty() {
+                variables.insert("host_env_keys".to_owned(), Value::Array(host));
+            }
+            vm.insert("environment_variables".to_owned(), Value::Object(variables));
+        }
+        Value::Object(vm)
+    }
+}

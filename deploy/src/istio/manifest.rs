@@ -1,0 +1,329 @@
+//! Writes `WasmPlugin` and `TrafficExtension`, ready for `kubectl apply`.
+//!
+//! The API server admits more than works. What it would admit and Istio then leave without effect is refused here; what is
+//! wrong with a hand-written manifest is `validate`'s to say.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::Value;
+use serde_saphyr::{Commented, DoubleQuoted};
+
+use super::model::{
+    FailStrategy, Match, MatchMode, Phase, Placement, PluginType, Port, PullPolicy, Variable,
+    VmConfig, WasmConfig, Word as _,
+};
+use super::validate::Kind;
+use crate::resource::{Metadata, Resource, Scope, TargetRef, YamlError, yaml};
+use crate::source::Source;
+
+/// A plugin that Istio's own kinds bring into a mesh.
+#[derive(Debug, Clone)]
+pub struct Deployment {
+    /// Name and namespace.
+    pub metadata: Metadata,
+    /// Which workloads.
+    pub scope: Scope,
+    /// Where the module is.
+    pub source: Source,
+    /// The configuration as it arrives.
+    pub configuration: Option<Value>,
+    /// Which of the module's plugins, if it has several.
+    pub plugin_name: Option<String>,
+    /// Where in the chain.
+    pub phase: Option<Phase>,
+    /// Higher is earlier in its phase.
+    pub priority: Option<i32>,
+    /// The direction of the traffic.
+    pub mode: Option<MatchMode>,
+    /// The ports of the traffic; all if there is none.
+    pub ports: Vec<u16>,
+    /// What happens when it fails.
+    pub fail_strategy: Option<FailStrategy>,
+    /// When an image is fetched again.
+    pub pull_policy: Option<PullPolicy>,
+    /// The secret with which an image is fetched.
+    pub pull_secret: Option<String>,
+    /// Environment variables.
+    pub environment: Vec<Variable>,
+    /// What it works on.
+    pub plugin_type: Option<PluginType>,
+}
+
+/// Why a manifest is not written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ManifestError {
+    /// Nothing would ever match.
+    #[error(
+        "a gateway's traffic is {} to Istio, so mode SERVER never matches on `{target}`: leave the mode out", MatchMode::Client.word()
+    )]
+    ServerOnGateway {
+        /// What it is attached to.
+        target: TargetRef,
+    },
+    /// Nothing would ever match.
+    #[error(
+        "a waypoint's traffic is SERVER to Istio and has no port, so {what} never matches on `{target}`: leave it out"
+    )]
+    MatchOnWaypoint {
+        /// What it is attached to.
+        target: TargetRef,
+        /// What would not match.
+        what: &'static str,
+    },
+    /// Not a kind that Istio attaches plugins to.
+    #[error(
+        "Istio attaches no plugin to `{0}`: name a Gateway, GatewayClass, Service or ServiceEntry"
+    )]
+    Target(TargetRef),
+    /// A patch that no listener would match.
+    #[error(
+        "an EnvoyFilter of context {context} has no effect on `{target}`: those of context GATEWAY can be attached to a Gateway, others go by labels"
+    )]
+    Context {
+        /// What it is attached to.
+        target: TargetRef,
+        /// Which listeners it is for.
+        context: &'static str,
+    },
+    /// More references than the API server takes.
+    #[error("{0} references are more than the 16 that the API server takes: use several resources")]
+    TooManyTargets(usize),
+    /// A variable that comes twice.
+    #[error("the environment variable `{0}` is given twice, and the API server takes it once")]
+    VariableTwice(String),
+    /// A variable that the API server refuses.
+    #[error(
+        "the environment variable `{0}` has a name of more than 256 or a value of more than 2048 characters, or no name"
+    )]
+    Variable(String),
+    /// Not written.
+    #[error(transparent)]
+    Yaml(#[from] YamlError),
+}
+
+#[derive(Serialize)]
+struct WasmPluginSpec {
+    #[serde(flatten)]
+    scope: ScopeFields,
+    #[serde(flatten)]
+    wasm: WasmConfig,
+    #[serde(flatten)]
+    placement: Placement,
+}
+
+#[derive(Serialize)]
+struct TrafficExtensionSpec {
+    #[serde(flatten)]
+    scope: ScopeFields,
+    #[serde(flatten)]
+    placement: Placement,
+    wasm: WasmConfig,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ScopeFields {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    selector: Option<Selector>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    target_refs: Vec<TargetRef>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Selector {
+    match_labels: BTreeMap<String, String>,
+}
+
+// === impl Deployment ===
+
+impl Deployment {
+    /// A plugin for all workloads, without configuration and with Istio's defaults.
+    pub fn new(metadata: Metadata, source: Source) -> Self {
+        Self {
+            metadata,
+            scope: Scope::default(),
+            source,
+            configuration: None,
+            plugin_name: None,
+            phase: None,
+            priority: None,
+            mode: None,
+            ports: Vec::new(),
+            fail_strategy: None,
+            pull_policy: None,
+            pull_secret: None,
+            environment: Vec::new(),
+            plugin_type: None,
+        }
+    }
+
+    /// The manifest.
+    pub fn to_yaml(&self, kind: Kind) -> Result<String, ManifestError> {
+        self.check_match()?;
+        check_targets(&self.scope)?;
+        check_environment(&self.environment)?;
+        let scope = ScopeFields::of(&self.scope);
+        let placement = self.placement();
+        let wasm = self.wasm();
+        let text = match kind {
+            Kind::WasmPlugin => yaml(
+                "",
+                &Resource {
+                    api_version: "extensions.istio.io/v1alpha1",
+                    kind: "WasmPlugin",
+                    metadata: &self.metadata,
+                    spec: WasmPluginSpec {
+                        scope,
+                        wasm,
+                        placement,
+                    },
+                },
+            ),
+            Kind::TrafficExtension => yaml(
+                "",
+                &Resource {
+                    api_version: "extensions.istio.io/v1alpha1",
+                    kind: "TrafficExtension",
+                    metadata: &self.metadata,
+                    spec: TrafficExtensionSpec {
+                        scope,
+                        placement,
+                        wasm,
+                    },
+                },
+            ),
+        };
+        Ok(text?)
+    }
+
+    fn placement(&self) -> Placement {
+        let matches = match (self.mode, self.ports.as_slice()) {
+            (None, []) => Vec::new(),
+            (mode, ports) => vec![Match {
+                mode,
+                ports: ports
+                    .iter()
+                    .map(|number| Port { number: *number })
+                    .collect(),
+            }],
+        };
+        Placement {
+            phase: self.phase,
+            priority: self.priority,
+            matches,
+        }
+    }
+
+    fn wasm(&self) -> WasmConfig {
+        let of = match &self.source {
+            Source::Image { .. } => "of the image's manifest, not of the module",
+            _ => "of the module, unpacked",
+        };
+        let sha256 = self.source.sha256();
+        WasmConfig {
+            url: self.source.url(),
+            sha256: sha256.map(|sha256| Commented(DoubleQuoted(sha256.to_owned()), of.to_owned())),
+            image_pull_policy: self.pull_policy,
+            image_pull_secret: self.pull_secret.clone(),
+            plugin_name: self.plugin_name.clone(),
+            plugin_type: self.plugin_type,
+            fail_strategy: self.fail_strategy,
+            plugin_config: self.configuration.clone(),
+            vm_config: VmConfig {
+                env: self.environment.clone(),
+            },
+        }
+    }
+
+    /// Refuses a match that never comes true where the plugin is attached: Istio would say nothing.
+    fn check_match(&self) -> Result<(), ManifestError> {
+        let Scope::Targets(targets) = &self.scope else {
+            return Ok(());
+        };
+        for target in targets {
+            if target.kind == "Gateway" {
+                // A waypoint is attached to by `Gateway` too, but then SERVER is what it has anyway.
+                if self.mode == Some(MatchMode::Server) {
+                    return Err(ManifestError::ServerOnGateway {
+                        target: target.clone(),
+                    });
+                }
+                continue;
+            }
+            let what = match (self.mode, self.plugin_type) {
+                (Some(MatchMode::Client), _) => "mode CLIENT",
+                // Connections have a port; requests are matched before they have one.
+                (_, Some(PluginType::Network)) => continue,
+                _ if !self.ports.is_empty() => "a port",
+                _ => continue,
+            };
+            return Err(ManifestError::MatchOnWaypoint {
+                target: target.clone(),
+                what,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Refuses targets that Istio does not know.
+pub(super) fn check_targets(scope: &Scope) -> Result<(), ManifestError> {
+    let Scope::Targets(targets) = scope else {
+        return Ok(());
+    };
+    if targets.len() > 16 {
+        return Err(ManifestError::TooManyTargets(targets.len()));
+    }
+    let known = ["Gateway", "GatewayClass", "Service", "ServiceEntry"];
+    match targets
+        .iter()
+        .find(|target| !known.contains(&&*target.kind))
+    {
+        Some(target) => Err(ManifestError::Target(target.clone())),
+        None => Ok(()),
+    }
+}
+
+/// Refuses variables that the API server or Envoy would.
+pub(super) fn check_environment(environment: &[Variable]) -> Result<(), ManifestError> {
+    for (nth, variable) in environment.iter().enumerate() {
+        let name = &variable.name;
+        let length = |text: &str| text.chars().count();
+        let value = variable.value.as_deref().map_or(0, length);
+        if name.is_empty() || length(name) > 256 || value > 2048 {
+            return Err(ManifestError::Variable(name.clone()));
+        }
+        if environment
+            .iter()
+            .take(nth)
+            .any(|other| other.name == *name)
+        {
+            return Err(ManifestError::VariableTwice(name.clone()));
+        }
+    }
+    Ok(())
+}
+
+// === impl ScopeFields ===
+
+impl ScopeFields {
+    pub(super) fn of(scope: &Scope) -> Self {
+        let (selector, target_refs) = match scope {
+            Scope::Everything => (None, Vec::new()),
+            Scope::Selector(labels) => (
+                Some(Selector {
+                    match_labels: labels.clone(),
+                }),
+                Vec::new(),
+            ),
+            Scope::Targets(targets) => (None, targets.clone()),
+        };
+        Self {
+            selector,
+            target_refs,
+        }
+    }
+}

@@ -1,0 +1,347 @@
+//! The order of plugins that Istio makes of resources: each workload's effective chain, and why it is so.
+//!
+//! The rules are istiod's, with the places where they are written: which plugins a workload gets
+//! (`pilot/pkg/model/policyattachment.go`), how those of one phase are sorted (`sortByPriority` and `sortConfigByCreationTime` in
+//! `pilot/pkg/model`), which listeners they match (`matchTrafficExtensionSelectors` in `extensions.go` there), and what of Istio's
+//! own stands between the phases (`listener_builder.go`, `listener_waypoint.go` and `networkfilter.go` in
+//! `pilot/pkg/networking/core`). This file has the types; `order/read.rs` takes resources and workloads from documents,
+//! `order/attach.rs` says who gets what, `order/chain.rs` puts it in order.
+
+mod attach;
+mod chain;
+mod read;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::Serialize;
+
+use super::model::{MatchMode, Phase};
+use crate::resource::{Label, TargetRef};
+use crate::yaml::{Document, Position};
+
+/// Stands for every namespace that has no plugins of its own.
+pub const ANY_OTHER: &str = "*";
+
+/// A file with resources.
+#[derive(Debug, Clone)]
+pub struct File<'a> {
+    /// Its name, for messages.
+    pub name: &'a str,
+    /// What it holds.
+    pub documents: &'a [Document],
+}
+
+/// How a mesh is set up, and who is asked about.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The namespace whose resources are for the whole mesh.
+    pub root_namespace: String,
+    /// The namespace of resources that do not say theirs.
+    pub namespace: String,
+    /// Whose chains; those in the files, or without any those that the plugins tell of, if there is none.
+    pub workloads: Vec<Workload>,
+}
+
+/// A proxy's side of a workload: what decides which plugins it gets.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Workload {
+    /// What it is called, such as `Deployment/web`, if it has a name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Its namespace, or [`ANY_OTHER`].
+    pub namespace: String,
+    /// Its pods' labels.
+    pub labels: BTreeMap<String, String>,
+    /// What its proxy does.
+    pub role: Role,
+}
+
+/// What a proxy does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Role {
+    /// It stands beside an application.
+    Sidecar,
+    /// It lets traffic into the mesh or out of it.
+    Gateway,
+    /// It handles traffic to services in ambient mode.
+    Waypoint,
+}
+
+/// A plugin as its resource has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Plugin {
+    id: PluginId,
+    created: Option<String>,
+    selector: Option<BTreeMap<String, String>>,
+    targets: Vec<TargetRef>,
+    phase: Option<Phase>,
+    priority: Option<i32>,
+    matches: Vec<Matching>,
+    layer: Layer,
+}
+
+/// Kind, namespace and name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct PluginId {
+    /// `WasmPlugin` or `TrafficExtension`.
+    pub kind: &'static str,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Matching {
+    mode: Option<MatchMode>,
+    ports: Vec<u16>,
+}
+
+/// What a chain is a chain of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Layer {
+    /// Requests and responses.
+    Http,
+    /// Connections that are not HTTP.
+    Network,
+}
+
+/// A workload with its chains.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ordered {
+    /// The workload.
+    #[serde(flatten)]
+    pub workload: Workload,
+    /// Its chains.
+    pub chains: Vec<Chain>,
+    /// Plugins of its namespace and of the root namespace that it does not get.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// One chain of filters, in the order that requests pass it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Chain {
+    /// Of which listeners.
+    pub traffic: Traffic,
+    /// Of which service, at a waypoint where services have chains of their own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
+    /// Of requests or of connections.
+    pub layer: Layer,
+    /// The filters.
+    pub steps: Vec<Step>,
+}
+
+/// Some listeners of a proxy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Traffic {
+    /// What a sidecar receives.
+    Inbound,
+    /// What a sidecar sends.
+    Outbound,
+    /// What a gateway handles.
+    Gateway,
+    /// What a waypoint handles.
+    Waypoint,
+}
+
+/// A filter of a chain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "by", rename_all = "camelCase")]
+pub enum Step {
+    /// One of Istio's or Envoy's own.
+    Istio {
+        /// Its name.
+        filter: &'static str,
+        /// When it is there and what it does.
+        what: &'static str,
+    },
+    /// A plugin.
+    #[serde(rename_all = "camelCase")]
+    Plugin {
+        /// Which.
+        #[serde(flatten)]
+        id: PluginId,
+        /// Its phase; none comes after all others.
+        phase: Option<Phase>,
+        /// Its priority.
+        priority: Option<i32>,
+        /// The ports to which it is confined; all if there is none.
+        ports: Vec<u16>,
+        /// Why it is there, and why after the plugin before it.
+        why: String,
+    },
+}
+
+/// A plugin that a workload does not get.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LeftOut {
+    /// Which.
+    #[serde(flatten)]
+    pub id: PluginId,
+    /// Why.
+    pub why: String,
+}
+
+/// Why there is no order.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OrderError {
+    /// A resource that Istio would not take.
+    #[error("{file}:{position}: {what} (`tidegate validate` says all that is wrong)")]
+    Resource {
+        /// The file.
+        file: String,
+        /// The place in it.
+        position: Position,
+        /// What is wrong.
+        what: String,
+    },
+    /// One resource twice.
+    #[error("{file}:{position}: {id} is here a second time: which of the two would be applied?")]
+    Twice {
+        /// The file.
+        file: String,
+        /// The place in it.
+        position: Position,
+        /// What is there twice.
+        id: PluginId,
+    },
+    /// Nothing to order.
+    #[error("there is no WasmPlugin and no TrafficExtension in {0}")]
+    NoPlugins(String),
+}
+
+/// Not a workload.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a workload `NAMESPACE/KEY=VALUE,KEY=VALUE`, such as `shop/app=web`")]
+pub struct WorkloadError(String);
+
+/// The chains of each workload.
+pub fn order(files: &[File<'_>], options: &Options) -> Result<Vec<Ordered>, OrderError> {
+    let read = read::read(files, options)?;
+    if read.plugins.is_empty() {
+        let names: Vec<_> = files.iter().map(|file| file.name).collect();
+        return Err(OrderError::NoPlugins(names.join(", ")));
+    }
+    let plugins = chain::sorted(read.plugins);
+    let mut workloads = if options.workloads.is_empty() {
+        read.workloads
+    } else {
+        options.workloads.clone()
+    };
+    if workloads.is_empty() {
+        workloads = attach::workloads(&plugins, &options.root_namespace);
+    }
+    let chains = workloads
+        .into_iter()
+        .map(|workload| chain::ordered(workload, &plugins, &options.root_namespace));
+    Ok(chains.collect())
+}
+
+// === impl Workload ===
+
+/// The label by which Istio knows the pods of a `Gateway` of the Gateway API.
+const GATEWAY_NAME: &str = "gateway.networking.k8s.io/gateway-name";
+
+/// The label, and its value, that pods of a waypoint have besides.
+const MANAGED: (&str, &str) = ("gateway.istio.io/managed", "istio.io-mesh-controller");
+
+impl Workload {
+    /// A workload whose role is told from its labels: those of gateways and waypoints are Istio's own.
+    pub fn new(namespace: impl Into<String>, labels: BTreeMap<String, String>) -> Self {
+        let has = |key: &str| labels.get(key).map(String::as_str);
+        let role = match (has(GATEWAY_NAME), has("istio")) {
+            (Some(_), _) if has(MANAGED.0) == Some(MANAGED.1) => Role::Waypoint,
+            (Some(_), _) => Role::Gateway,
+            // The labels of the gateways in Istio's charts.
+            (None, Some(value)) if value.ends_with("gateway") => Role::Gateway,
+            _ => Role::Sidecar,
+        };
+        Self {
+            name: None,
+            namespace: namespace.into(),
+            labels,
+            role,
+        }
+    }
+
+    /// The pods of a `Gateway` of the Gateway API.
+    fn of_gateway(namespace: &str, name: &str, is_waypoint: bool) -> Self {
+        let mut labels = BTreeMap::from([(GATEWAY_NAME.to_owned(), name.to_owned())]);
+        if is_waypoint {
+            labels.insert(MANAGED.0.to_owned(), MANAGED.1.to_owned());
+        }
+        Self {
+            name: Some(format!("Gateway/{name}")),
+            ..Self::new(namespace, labels)
+        }
+    }
+
+    fn gateway_name(&self) -> Option<&str> {
+        self.labels.get(GATEWAY_NAME).map(String::as_str)
+    }
+}
+
+impl FromStr for Workload {
+    type Err = WorkloadError;
+
+    fn from_str(text: &str) -> Result<Self, WorkloadError> {
+        let not_one = || WorkloadError(text.to_owned());
+        let (namespace, labels) = text.split_once('/').unwrap_or((text, ""));
+        if namespace.is_empty() {
+            return Err(not_one());
+        }
+        let labels = labels
+            .split(',')
+            .filter(|label| !label.is_empty())
+            .map(|label| {
+                let label: Label = label.parse().map_err(|_| not_one())?;
+                Ok((label.key, label.value))
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self::new(namespace, labels))
+    }
+}
+
+impl fmt::Display for Workload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let role = match self.role {
+            Role::Sidecar => "workload",
+            Role::Gateway => "gateway",
+            Role::Waypoint => "waypoint",
+        };
+        let place = match &*self.namespace {
+            ANY_OTHER => "in any other namespace".to_owned(),
+            namespace => format!("in {namespace}"),
+        };
+        if let Some(name) = &self.name {
+            return write!(f, "{role} {name} {place}");
+        }
+        if self.labels.is_empty() {
+            return write!(f, "any other {role} {place}");
+        }
+        let labels: Vec<_> = self
+            .labels
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
+        write!(f, "{role} {} {place}", labels.join(","))
+    }
+}
+
+// === impl PluginId ===
+
+impl fmt::Display for PluginId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}/{}", self.kind, self.namespace, self.name)
+    }
+}

@@ -1,0 +1,186 @@
+//! Who gets a plugin: by namespace, by labels or by reference, and on which listeners.
+//!
+//! `WorkloadPolicyMatcher.ShouldAttachPolicy` and `matchTrafficExtensionSelectors` of istiod, with the reason of each
+//! answer.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{ANY_OTHER, Layer, Plugin, Role, Traffic, Workload};
+use crate::istio::model::MatchMode;
+use crate::resource::TargetRef;
+
+/// Where a chain is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub workload: &'a Workload,
+    pub root: &'a str,
+    /// The service that a waypoint's chain is for; a waypoint is taken to serve its own namespace.
+    pub service: Option<&'a TargetRef>,
+}
+
+/// Whether a workload looks at this plugin at all, and how early: its own namespace comes before the root's.
+pub(super) fn rank(plugin: &Plugin, place: Place<'_>) -> Option<usize> {
+    [place.workload.namespace.as_str(), place.root]
+        .iter()
+        .position(|namespace| *namespace == plugin.id.namespace)
+}
+
+/// Why a workload gets a plugin, or why it does not.
+pub(super) fn attached(plugin: &Plugin, place: Place<'_>) -> Result<String, String> {
+    let workload = place.workload;
+    let Some(gateway) = workload.gateway_name() else {
+        if !plugin.targets.is_empty() {
+            return Err("it is attached by targetRefs, which only gateways and waypoints of the Gateway API look at".into());
+        }
+        return selected(plugin, place);
+    };
+    if plugin.targets.is_empty() {
+        if workload.role == Role::Waypoint {
+            return Err("it has no targetRefs, and a waypoint gets plugins by nothing else".into());
+        }
+        return selected(plugin, place);
+    }
+    let is_waypoint = workload.role == Role::Waypoint;
+    for target in &plugin.targets {
+        let why = Ok(format!("targetRef {target}"));
+        match (target.group.as_str(), target.kind.as_str()) {
+            ("", "Service") | ("networking.istio.io", "ServiceEntry")
+                if is_waypoint
+                    && plugin.id.namespace == workload.namespace
+                    && place.service == Some(target) =>
+            {
+                return why;
+            }
+            ("gateway.networking.k8s.io", "GatewayClass")
+                if is_waypoint
+                    && plugin.id.namespace == place.root
+                    && target.name == "istio-waypoint" =>
+            {
+                return why;
+            }
+            ("gateway.networking.k8s.io", "Gateway")
+                if plugin.id.namespace == workload.namespace && target.name == gateway =>
+            {
+                return why;
+            }
+            _ => {}
+        }
+    }
+    let names: Vec<_> = plugin.targets.iter().map(TargetRef::to_string).collect();
+    Err(format!(
+        "it is attached to {} in {}",
+        names.join(", "),
+        plugin.id.namespace
+    ))
+}
+
+fn selected(plugin: &Plugin, place: Place<'_>) -> Result<String, String> {
+    let whole = match plugin.id.namespace == place.root {
+        true => "for the whole mesh",
+        false => "for the whole namespace",
+    };
+    let Some(labels) = plugin.selector.as_ref().filter(|labels| !labels.is_empty()) else {
+        return Ok(whole.to_owned());
+    };
+    let missing = labels
+        .iter()
+        .find(|(key, value)| place.workload.labels.get(*key) != Some(*value));
+    match missing {
+        None => Ok(format!("selector {}", listed(labels))),
+        Some((key, value)) => Err(format!("its selector wants {key}={value}")),
+    }
+}
+
+fn listed(labels: &BTreeMap<String, String>) -> String {
+    let labels: Vec<_> = labels
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
+    labels.join(",")
+}
+
+/// The ports on which a plugin works, all if there is none, or why it works on none of these listeners.
+pub(super) fn matched(plugin: &Plugin, traffic: Traffic, layer: Layer) -> Result<Vec<u16>, String> {
+    if plugin.matches.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mode = match traffic {
+        Traffic::Outbound | Traffic::Gateway => MatchMode::Client,
+        Traffic::Inbound | Traffic::Waypoint => MatchMode::Server,
+    };
+    let fitting: Vec<_> = plugin
+        .matches
+        .iter()
+        .filter(|it| {
+            it.mode
+                .is_none_or(|wanted| wanted == MatchMode::ClientAndServer || wanted == mode)
+        })
+        .collect();
+    if fitting.is_empty() {
+        let is = match traffic {
+            Traffic::Inbound => "inbound traffic is SERVER",
+            Traffic::Outbound => "outbound traffic is CLIENT",
+            Traffic::Gateway => "a gateway's traffic is CLIENT",
+            Traffic::Waypoint => "a waypoint's traffic is SERVER",
+        };
+        return Err(format!("its match wants another mode: {is}"));
+    }
+    if fitting.iter().any(|it| it.ports.is_empty()) {
+        return Ok(Vec::new());
+    }
+    if traffic == Traffic::Waypoint && layer == Layer::Http {
+        return Err("its match names ports, and a waypoint's requests have none".into());
+    }
+    let ports: BTreeSet<u16> = fitting
+        .iter()
+        .flat_map(|it| it.ports.iter().copied())
+        .collect();
+    Ok(ports.into_iter().collect())
+}
+
+/// The workloads that plugins tell of: for each namespace one with each selector's labels, one for each reference, and one
+/// without labels.
+pub(super) fn workloads(plugins: &[Plugin], root: &str) -> Vec<Workload> {
+    let mut workloads = BTreeSet::new();
+    let mut namespaces = BTreeSet::from([ANY_OTHER]);
+    namespaces.extend(plugins.iter().map(|it| it.id.namespace.as_str()));
+    // The root's own workloads get what those of any other namespace get.
+    namespaces.remove(root);
+    if plugins.iter().all(|plugin| plugin.id.namespace != root) {
+        namespaces.remove(ANY_OTHER);
+    }
+    for plugin in plugins {
+        let own = plugin.id.namespace.as_str();
+        for target in &plugin.targets {
+            match target.kind.as_str() {
+                "Gateway" => {
+                    workloads.insert(Workload::of_gateway(own, &target.name, false));
+                }
+                "Service" | "ServiceEntry" => {
+                    workloads.insert(Workload::of_gateway(own, "waypoint", true));
+                }
+                "GatewayClass" => {
+                    workloads.insert(Workload::of_gateway(ANY_OTHER, "waypoint", true));
+                }
+                _ => {}
+            }
+        }
+        if !plugin.targets.is_empty() {
+            continue;
+        }
+        for namespace in &namespaces {
+            if own == root || own == *namespace {
+                let labels = plugin.selector.clone().unwrap_or_default();
+                workloads.insert(Workload::new(*namespace, labels));
+                workloads.insert(Workload::new(*namespace, BTreeMap::new()));
+            }
+        }
+    }
+    let mut workloads: Vec<_> = workloads.into_iter().collect();
+    // Named ones before "any other", as the words have it.
+    workloads.sort_by_key(|it| {
+        let is_rest = it.name.is_none() && it.labels.is_empty();
+        (it.namespace == ANY_OTHER, it.namespace.clone(), is_rest)
+    });
+    workloads
+}

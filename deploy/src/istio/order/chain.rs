@@ -1,0 +1,411 @@
+//! Puts what a workload gets in order, with what of Istio's own stands between.
+
+use std::cmp::{Ordering, Reverse};
+use std::collections::BTreeSet;
+
+use super::attach::{Place, attached, matched, rank};
+use super::{Chain, Layer, LeftOut, Ordered, Plugin, Role, Step, Traffic, Workload};
+use crate::istio::model::{Phase, Word as _};
+use crate::resource::TargetRef;
+
+/// What Istio has in a chain. Each phase is where its plugins come.
+enum Part {
+    Own(&'static str, &'static str),
+    Phase(Option<Phase>),
+}
+
+use Part::Own;
+
+const AUTHN: Part = Part::Phase(Some(Phase::Authn));
+const AUTHZ: Part = Part::Phase(Some(Phase::Authz));
+const STATS: Part = Part::Phase(Some(Phase::Stats));
+const UNSPECIFIED: Part = Part::Phase(None);
+
+const CUSTOM: Part = Own(
+    "envoy.filters.http.ext_authz",
+    "AuthorizationPolicies with action CUSTOM, if any",
+);
+const JWT: Part = Own(
+    "envoy.filters.http.jwt_authn",
+    "RequestAuthentications, if any",
+);
+const RBAC: Part = Own("envoy.filters.http.rbac", "AuthorizationPolicies, if any");
+const METADATA: Part = Own("istio.metadata_exchange", "who the peer is");
+const GRPC: Part = Own("envoy.filters.http.grpc_stats", "statistics of gRPC");
+const ALPN: Part = Own("istio.alpn", "the protocol towards the upstream");
+const FAULT: Part = Own("envoy.filters.http.fault", "faults of VirtualServices");
+const CORS: Part = Own("envoy.filters.http.cors", "corsPolicy of VirtualServices");
+const TELEMETRY: Part = Own("istio.stats", "Istio's metrics");
+const ROUTER: Part = Own("envoy.filters.http.router", "sends the request on");
+
+/// What a sidecar receives: `buildHTTPConnectionManager` in `listener_builder.go`, as the next two.
+const INBOUND: &[Part] = &[
+    METADATA,
+    CUSTOM,
+    AUTHN,
+    JWT,
+    AUTHZ,
+    RBAC,
+    STATS,
+    UNSPECIFIED,
+    GRPC,
+    FAULT,
+    CORS,
+    TELEMETRY,
+    ROUTER,
+];
+
+/// What a sidecar sends, where Istio neither authenticates nor authorizes anybody.
+const OUTBOUND: &[Part] = &[
+    METADATA,
+    AUTHN,
+    AUTHZ,
+    STATS,
+    UNSPECIFIED,
+    GRPC,
+    ALPN,
+    FAULT,
+    CORS,
+    TELEMETRY,
+    ROUTER,
+];
+
+/// What a gateway handles.
+const GATEWAY: &[Part] = &[
+    METADATA,
+    CUSTOM,
+    AUTHN,
+    JWT,
+    AUTHZ,
+    RBAC,
+    STATS,
+    UNSPECIFIED,
+    GRPC,
+    ALPN,
+    FAULT,
+    CORS,
+    TELEMETRY,
+    ROUTER,
+];
+
+/// Waypoints' requests: `buildWaypointInboundHTTPFilters` in `listener_waypoint.go`.
+const WAYPOINT: &[Part] = &[
+    CUSTOM,
+    AUTHN,
+    JWT,
+    AUTHZ,
+    RBAC,
+    GRPC,
+    FAULT,
+    CORS,
+    STATS,
+    UNSPECIFIED,
+    Own("waypoint_upstream_peer_metadata", "who the peer is"),
+    TELEMETRY,
+    ROUTER,
+];
+
+/// Plugins for connections that carry HTTP: `listener_inbound.go`, `listener.go` and `gateway.go`.
+const BEFORE_HTTP: &[Part] = &[AUTHN, AUTHZ, STATS, UNSPECIFIED, MANAGER];
+
+/// The same for what a sidecar receives.
+const BEFORE_HTTP_INBOUND: &[Part] = &[METADATA, AUTHN, AUTHZ, STATS, UNSPECIFIED, MANAGER];
+
+const MANAGER: Part = Own(
+    "envoy.filters.network.http_connection_manager",
+    "from here on there are requests",
+);
+
+const TCP_CUSTOM: Part = Own(
+    "envoy.filters.network.ext_authz",
+    "AuthorizationPolicies with action CUSTOM, if any",
+);
+const TCP_RBAC: Part = Own(
+    "envoy.filters.network.rbac",
+    "AuthorizationPolicies, if any",
+);
+const TCP_PROXY: Part = Own("envoy.filters.network.tcp_proxy", "sends the bytes on");
+
+/// Connections that carry something else, inbound or at a waypoint: `buildCompleteNetworkFilters` in `networkfilter.go`, as the
+/// next two.
+const TCP_INBOUND: &[Part] = &[
+    METADATA,
+    TCP_CUSTOM,
+    AUTHN,
+    AUTHZ,
+    TCP_RBAC,
+    STATS,
+    UNSPECIFIED,
+    TELEMETRY,
+    TCP_PROXY,
+];
+
+/// Those that a sidecar opens.
+const TCP_OUTBOUND: &[Part] = &[AUTHN, AUTHZ, STATS, UNSPECIFIED, TELEMETRY, TCP_PROXY];
+
+/// Those through a gateway.
+const TCP_GATEWAY: &[Part] = &[
+    TCP_CUSTOM,
+    AUTHN,
+    AUTHZ,
+    TCP_RBAC,
+    STATS,
+    UNSPECIFIED,
+    TELEMETRY,
+    TCP_PROXY,
+];
+
+/// The plugins in the order in which istiod looks at them: the older first. Files tell ages only if they come from a cluster;
+/// if one does not, names decide for all, as they do among those of one second.
+pub(super) fn sorted(mut plugins: Vec<Plugin>) -> Vec<Plugin> {
+    let has_ages = plugins.iter().all(|plugin| plugin.created.is_some());
+    if !has_ages {
+        for plugin in &mut plugins {
+            plugin.created = None;
+        }
+    }
+    plugins.sort_by(|a, b| age(a, b).then_with(|| by_name(a, b)));
+    plugins
+}
+
+/// Kubernetes writes times in UTC and whole seconds, so that texts compare as times do.
+fn age(a: &Plugin, b: &Plugin) -> Ordering {
+    a.created.cmp(&b.created)
+}
+
+/// Names as they are when istiod compares them: it has made TrafficExtensions of WasmPlugins before.
+fn by_name(a: &Plugin, b: &Plugin) -> Ordering {
+    let name = |plugin: &Plugin| match plugin.id.kind {
+        "WasmPlugin" => format!("{}~istio-translated-wasmplugin", plugin.id.name),
+        _ => plugin.id.name.clone(),
+    };
+    (name(a), &a.id.namespace).cmp(&(name(b), &b.id.namespace))
+}
+
+/// A workload's chains.
+pub(super) fn ordered(workload: Workload, plugins: &[Plugin], root: &str) -> Ordered {
+    let place = Place {
+        workload: &workload,
+        root,
+        service: None,
+    };
+    let traffics: &[Traffic] = match workload.role {
+        Role::Sidecar => &[Traffic::Inbound, Traffic::Outbound],
+        Role::Gateway => &[Traffic::Gateway],
+        Role::Waypoint => &[Traffic::Waypoint],
+    };
+    // Services that plugins are attached to have chains of their own at a waypoint.
+    let mut services: Vec<Option<&TargetRef>> = vec![None];
+    if workload.role == Role::Waypoint {
+        let own = plugins
+            .iter()
+            .filter(|plugin| plugin.id.namespace == workload.namespace);
+        let attached: BTreeSet<_> = own
+            .flat_map(|plugin| &plugin.targets)
+            .filter(|target| matches!(&*target.kind, "Service" | "ServiceEntry"))
+            .collect();
+        services.extend(attached.into_iter().map(Some));
+    }
+    let mut chains = Vec::new();
+    for traffic in traffics {
+        for service in &services {
+            let place = Place {
+                service: *service,
+                ..place
+            };
+            chains.extend(chain(place, *traffic, Layer::Http, plugins));
+            if plugins.iter().any(|plugin| plugin.layer == Layer::Network) {
+                chains.extend(chain(place, *traffic, Layer::Network, plugins));
+            }
+        }
+    }
+    let left_out = left_out(place, &services, plugins, &chains, traffics);
+    Ordered {
+        workload,
+        chains,
+        left_out,
+    }
+}
+
+/// One chain; none for connections that no plugin is in.
+fn chain(place: Place<'_>, traffic: Traffic, layer: Layer, plugins: &[Plugin]) -> Option<Chain> {
+    // A waypoint has no plugins for connections before those for requests.
+    let (connections, requests, other) = match traffic {
+        Traffic::Inbound => (Some(BEFORE_HTTP_INBOUND), INBOUND, TCP_INBOUND),
+        Traffic::Outbound => (Some(BEFORE_HTTP), OUTBOUND, TCP_OUTBOUND),
+        Traffic::Gateway => (Some(BEFORE_HTTP), GATEWAY, TCP_GATEWAY),
+        Traffic::Waypoint => (None, WAYPOINT, TCP_INBOUND),
+    };
+    let assembled = |parts, layer| assembled(parts, place, traffic, layer, plugins);
+    let steps = match layer {
+        Layer::Http => {
+            let mut steps = connections
+                .map(|parts| assembled(parts, Layer::Network))
+                .filter(|steps| steps.iter().any(is_plugin))
+                .unwrap_or_default();
+            steps.extend(assembled(requests, Layer::Http));
+            steps
+        }
+        Layer::Network => {
+            let steps = assembled(other, Layer::Network);
+            if !steps.iter().any(is_plugin) {
+                return None;
+            }
+            steps
+        }
+    };
+    Some(Chain {
+        traffic,
+        service: place.service.map(TargetRef::to_string),
+        layer,
+        steps,
+    })
+}
+
+fn is_plugin(step: &Step) -> bool {
+    matches!(step, Step::Plugin { .. })
+}
+
+fn assembled(
+    parts: &[Part],
+    place: Place<'_>,
+    traffic: Traffic,
+    layer: Layer,
+    plugins: &[Plugin],
+) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for part in parts {
+        match part {
+            Own(filter, what) => steps.push(Step::Istio { filter, what }),
+            Part::Phase(phase) => steps.extend(of_phase(*phase, place, traffic, layer, plugins)),
+        }
+    }
+    steps
+}
+
+fn of_phase(
+    phase: Option<Phase>,
+    place: Place<'_>,
+    traffic: Traffic,
+    layer: Layer,
+    plugins: &[Plugin],
+) -> Vec<Step> {
+    let mut found: Vec<(usize, &Plugin, String, Vec<u16>)> = plugins
+        .iter()
+        .filter(|plugin| plugin.phase == phase && plugin.layer == layer)
+        .filter_map(|plugin| {
+            let rank = rank(plugin, place)?;
+            let why = attached(plugin, place).ok()?;
+            let ports = matched(plugin, traffic, layer).ok()?;
+            Some((rank, plugin, why, ports))
+        })
+        .collect();
+    // Both sorts are stable, as istiod's are.
+    found.sort_by_key(|(rank, ..)| *rank);
+    found.sort_by_key(|(_, plugin, ..)| Reverse(number(plugin)));
+    let mut before: Option<(usize, &Plugin)> = None;
+    let mut steps = Vec::with_capacity(found.len());
+    for (rank, plugin, mut why, ports) in found {
+        if let Some((rank_before, other)) = before {
+            why.push_str("; ");
+            why.push_str(&reason(other, rank_before, plugin, rank));
+        }
+        before = Some((rank, plugin));
+        steps.push(Step::Plugin {
+            id: plugin.id.clone(),
+            phase,
+            priority: plugin.priority,
+            ports,
+            why,
+        });
+    }
+    steps
+}
+
+/// The number that istiod sorts by: no priority is not zero.
+fn number(plugin: &Plugin) -> i32 {
+    plugin.priority.unwrap_or(i32::MIN)
+}
+
+/// Why one plugin comes after another of its phase.
+fn reason(other: &Plugin, rank_other: usize, plugin: &Plugin, rank: usize) -> String {
+    let name = &other.id.name;
+    if number(other) != number(plugin) {
+        return match (other.priority, plugin.priority) {
+            (Some(higher), Some(lower)) => {
+                format!("after {name}, since {lower} is lower than {higher}")
+            }
+            _ => format!("after {name}, since no priority comes after every priority"),
+        };
+    }
+    let equal = match plugin.priority {
+        Some(priority) => format!("both have priority {priority}"),
+        None => "neither has a priority".to_owned(),
+    };
+    if rank_other != rank {
+        return format!("after {name}: {equal}, and the workload's own namespace comes first");
+    }
+    match (&other.created, &plugin.created) {
+        (Some(older), Some(newer)) if older < newer => {
+            format!("after {name}: {equal}, and {name} is older")
+        }
+        (Some(_), Some(_)) => {
+            format!("after {name}: {equal}, both are of the same second, and names decide")
+        }
+        _ => format!(
+            "after {name}: {equal}, and the older comes first; the files do not tell, so this is by name"
+        ),
+    }
+}
+
+/// What a workload would look at and gets in none of its chains.
+fn left_out(
+    place: Place<'_>,
+    services: &[Option<&TargetRef>],
+    plugins: &[Plugin],
+    chains: &[Chain],
+    traffics: &[Traffic],
+) -> Vec<LeftOut> {
+    let is_in = |plugin: &Plugin| {
+        let mut steps = chains.iter().flat_map(|chain| &chain.steps);
+        steps.any(|step| matches!(step, Step::Plugin { id, .. } if *id == plugin.id))
+    };
+    let mut left_out = Vec::new();
+    for plugin in plugins {
+        if rank(plugin, place).is_none() || is_in(plugin) {
+            continue;
+        }
+        let attached: Vec<_> = services
+            .iter()
+            .map(|service| {
+                let service = *service;
+                attached(plugin, Place { service, ..place })
+            })
+            .collect();
+        let reasons: BTreeSet<String> = if attached.iter().any(Result::is_ok) {
+            let unmatched = traffics
+                .iter()
+                .filter_map(|traffic| matched(plugin, *traffic, plugin.layer).err());
+            unmatched.collect()
+        } else {
+            attached.into_iter().filter_map(Result::err).collect()
+        };
+        left_out.extend(reasons.into_iter().map(|why| LeftOut {
+            id: plugin.id.clone(),
+            why,
+        }));
+    }
+    left_out
+}
+
+// === impl Step ===
+
+impl Step {
+    /// The phase of a plugin as Istio writes it.
+    pub fn phase(&self) -> Option<&'static str> {
+        match self {
+            Self::Istio { .. } => None,
+            Self::Plugin { phase, .. } => Some(phase.map_or("UNSPECIFIED", Phase::word)),
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! Plugins and workloads as documents have them. What is neither is passed over.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{File, Layer, Matching, Options, OrderError, Plugin, PluginId, Workload};
+use crate::istio::model::{MatchMode, Phase, Word};
+use crate::resource::TargetRef;
+use crate::yaml::{Node, Value};
+
+/// What files hold.
+#[derive(Default)]
+pub(super) struct Read {
+    pub plugins: Vec<Plugin>,
+    pub workloads: Vec<Workload>,
+}
+
+/// Reads all documents; those of a `List` count as if they stood alone.
+pub(super) fn read(files: &[File<'_>], options: &Options) -> Result<Read, OrderError> {
+    let mut read = Read::default();
+    let mut seen = BTreeSet::new();
+    for file in files {
+        let reader = Reader { file, options };
+        for document in file.documents {
+            let root = &document.root;
+            let items = match reader.text(root, "kind")? {
+                // What `kubectl get -o yaml` prints.
+                Some(kind) if kind.ends_with("List") => {
+                    root.get("items").and_then(Node::items).unwrap_or_default()
+                }
+                _ => std::slice::from_ref(root),
+            };
+            for item in items {
+                if let Some(plugin) = reader.plugin(item)? {
+                    if !seen.insert(plugin.id.clone()) {
+                        return Err(OrderError::Twice {
+                            file: file.name.to_owned(),
+                            position: item.position,
+                            id: plugin.id,
+                        });
+                    }
+                    read.plugins.push(plugin);
+                } else if let Some(workload) = reader.workload(item)? {
+                    read.workloads.push(workload);
+                }
+            }
+        }
+    }
+    Ok(read)
+}
+
+struct Reader<'a> {
+    file: &'a File<'a>,
+    options: &'a Options,
+}
+
+// === impl Reader ===
+
+impl Reader<'_> {
+    fn fault(&self, node: &Node, what: impl Into<String>) -> OrderError {
+        OrderError::Resource {
+            file: self.file.name.to_owned(),
+            position: node.position,
+            what: what.into(),
+        }
+    }
+
+    /// A field that is text, if it is there.
+    fn text<'n>(&self, node: &'n Node, field: &str) -> Result<Option<&'n str>, OrderError> {
+        match node.get(field) {
+            None => Ok(None),
+            Some(value) if value.is_null() => Ok(None),
+            Some(value) => match value.text() {
+                Some(text) => Ok(Some(text)),
+                None => Err(self.fault(value, format!("`{field}` is not text"))),
+            },
+        }
+    }
+
+    fn name(&self, node: &Node) -> Result<(String, String), OrderError> {
+        let metadata = node.get("metadata").unwrap_or(node);
+        let name = self
+            .text(metadata, "name")?
+            .ok_or_else(|| self.fault(metadata, "the resource has no name"))?;
+        let namespace = self.text(metadata, "namespace")?;
+        Ok((
+            namespace.unwrap_or(&self.options.namespace).to_owned(),
+            name.to_owned(),
+        ))
+    }
+
+    fn plugin(&self, node: &Node) -> Result<Option<Plugin>, OrderError> {
+        let api = self.text(node, "apiVersion")?.unwrap_or_default();
+        let kind = match self.text(node, "kind")? {
+            _ if !api.starts_with("extensions.istio.io/") => return Ok(None),
+            Some("WasmPlugin") => "WasmPlugin",
+            Some("TrafficExtension") => "TrafficExtension",
+            _ => return Ok(None),
+        };
+        let (namespace, name) = self.name(node)?;
+        let spec = node
+            .get("spec")
+            .filter(|spec| spec.mapping().is_some())
+            .ok_or_else(|| self.fault(node, "the resource has no `spec`"))?;
+        let wasm = match kind {
+            "WasmPlugin" => Some(spec),
+            _ => spec.get("wasm"),
+        };
+        let created = node
+            .get("metadata")
+            .and_then(|it| it.get("creationTimestamp"));
+        let selector = spec.get("selector").filter(|selector| !selector.is_null());
+        Ok(Some(Plugin {
+            id: PluginId {
+                kind,
+                namespace,
+                name,
+            },
+            created: created.and_then(Node::text).map(str::to_owned),
+            selector: selector
+                .map(|selector| self.labels(selector.get("matchLabels")))
+                .transpose()?,
+            targets: self.targets(spec)?,
+            phase: self.phase(spec)?,
+            priority: self.priority(spec)?,
+            matches: self.matches(spec)?,
+            layer: match wasm
+                .map(|wasm| self.text(wasm, "type"))
+                .transpose()?
+                .flatten()
+            {
+                Some("NETWORK") => Layer::Network,
+                _ => Layer::Http,
+            },
+        }))
+    }
+
+    fn labels(&self, node: Option<&Node>) -> Result<BTreeMap<String, String>, OrderError> {
+        let entries = node.and_then(Node::mapping).map(|it| it.entries.as_slice());
+        let labels = entries.unwrap_or_default().iter().map(|entry| {
+            let value = entry.value.text().ok_or_else(|| {
+                let what = format!("the label `{}` is not text: quote it", entry.key.name);
+                self.fault(&entry.value, what)
+            })?;
+            Ok((entry.key.name.clone(), value.to_owned()))
+        });
+        labels.collect()
+    }
+
+    fn targets(&self, spec: &Node) -> Result<Vec<TargetRef>, OrderError> {
+        let many = spec.get("targetRefs").and_then(Node::items);
+        // The old single form counts where the list is empty.
+        let nodes: Vec<&Node> = match many.filter(|items| !items.is_empty()) {
+            Some(items) => items.iter().collect(),
+            None => spec.get("targetRef").into_iter().collect(),
+        };
+        let targets = nodes.into_iter().map(|node| {
+            let text = |field| {
+                self.text(node, field)?
+                    .ok_or_else(|| self.fault(node, format!("the reference has no `{field}`")))
+            };
+            let group = self.text(node, "group")?.unwrap_or_default();
+            Ok(TargetRef {
+                group: if group == "core" { "" } else { group }.to_owned(),
+                kind: text("kind")?.to_owned(),
+                name: text("name")?.to_owned(),
+            })
+        });
+        targets.collect()
+    }
+
+    fn phase(&self, spec: &Node) -> Result<Option<Phase>, OrderError> {
+        match self.text(spec, "phase")? {
+            None | Some("UNSPECIFIED_PHASE" | "UNSPECIFIED") => Ok(None),
+            Some(word) => self.word(spec, "phase", word).map(Some),
+        }
+    }
+
+    fn word<T: Word>(&self, node: &Node, field: &str, word: &str) -> Result<T, OrderError> {
+        let found = T::ALL.iter().find(|(known, _)| *known == word);
+        found.map(|(_, value)| *value).ok_or_else(|| {
+            let words: Vec<_> = T::ALL.iter().map(|(word, _)| *word).collect();
+            let what = format!("`{field}` is `{word}`, and can be {}", words.join(", "));
+            self.fault(node.get(field).unwrap_or(node), what)
+        })
+    }
+
+    fn priority(&self, spec: &Node) -> Result<Option<i32>, OrderError> {
+        let Some(node) = spec.get("priority").filter(|node| !node.is_null()) else {
+            return Ok(None);
+        };
+        let number = match node.value {
+            Value::Integer(number) => i32::try_from(number).ok(),
+            _ => None,
+        };
+        match number {
+            Some(number) => Ok(Some(number)),
+            None => Err(self.fault(node, "`priority` is not an integer of 32 bits")),
+        }
+    }
+
+    fn matches(&self, spec: &Node) -> Result<Vec<Matching>, OrderError> {
+        let items = spec.get("match").and_then(Node::items).unwrap_or_default();
+        let matches = items.iter().map(|item| {
+            let mode = match self.text(item, "mode")? {
+                None | Some("UNDEFINED") => None,
+                Some(word) => Some(self.word::<MatchMode>(item, "mode", word)?),
+            };
+            let ports = item.get("ports").and_then(Node::items).unwrap_or_default();
+            let ports = ports
+                .iter()
+                .map(|port| match port.get("number").map(|it| &it.value) {
+                    Some(Value::Integer(number)) => u16::try_from(*number).map_err(|_| {
+                        self.fault(port, "the port's number is not between 1 and 65535")
+                    }),
+                    _ => Err(self.fault(port, "the port has no `number`")),
+                });
+            Ok(Matching {
+                mode,
+                ports: ports.collect::<Result<_, _>>()?,
+            })
+        });
+        matches.collect()
+    }
+
+    /// The pods that a document describes.
+    fn workload(&self, node: &Node) -> Result<Option<Workload>, OrderError> {
+        let api = self.text(node, "apiVersion")?.unwrap_or_default();
+        let group = api.split_once('/').map_or("", |(group, _)| group);
+        let kind = self.text(node, "kind")?.unwrap_or_default();
+        let spec = node.get("spec");
+        let pod = match (group, kind) {
+            ("", "Pod") => Some(node),
+            ("apps", "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet")
+            | ("batch", "Job") => spec.and_then(|spec| spec.get("template")),
+            ("gateway.networking.k8s.io", "Gateway") => {
+                let (namespace, name) = self.name(node)?;
+                let class = spec.and_then(|spec| spec.get("gatewayClassName"));
+                let is_waypoint = class.and_then(Node::text) == Some("istio-waypoint");
+                return Ok(Some(Workload::of_gateway(&namespace, &name, is_waypoint)));
+            }
+            _ => return Ok(None),
+        };
+        let (namespace, name) = self.name(node)?;
+        let metadata = pod.and_then(|pod| pod.get("metadata"));
+        let labels = self.labels(metadata.and_then(|it| it.get("labels")))?;
+        Ok(Some(Workload {
+            name: Some(format!("{kind}/{name}")),
+            ..Workload::new(namespace, labels)
+        }))
+    }
+}

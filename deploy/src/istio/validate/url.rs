@@ -1,0 +1,268 @@
+//! URLs as Go's `net/url` reads them, as far as it decides whether a plugin's `url` is admitted.
+//!
+//! The rule for `url` is written in CEL over `isURL` and `url().getScheme()`, and the webhook asks the same functions again; both
+//! are Go's `ParseRequestURI`, then `Parse`. Neither is RFC 3986, and no crate has their verdicts: `registry:5000/x` has the
+//! scheme `registry`, `127.0.0.1:5000/x` has none. So what they accept is written down here, without what they make of
+//! it. `tests/istio/tables/urls.jsonl` holds verdicts of the real ones.
+
+use std::net::Ipv6Addr;
+
+/// The schemes that a plugin can be fetched with. The empty one is `oci`.
+const SCHEMES: [&str; 5] = ["", "http", "https", "oci", "file"];
+
+/// What Go says against a URL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It is none, not even with `http://` before it.
+    Unreadable(&'static str),
+    /// Nothing is fetched with this scheme.
+    Scheme(String),
+}
+
+/// Where a text came from decides how it is read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    /// `ParseRequestURI`: only what can stand in a request.
+    Request,
+    /// `Parse`, without a fragment.
+    Reference,
+}
+
+/// Which bytes may stand where, and which must not be written as `%XX`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Host,
+    Zone,
+    Other,
+}
+
+/// Judges a plugin's URL as the API server does.
+pub fn admit(text: &str) -> Result<(), Refusal> {
+    let scheme = match parse(text, Reading::Request) {
+        Ok(_) => reference(text),
+        Err(first) => {
+            let prefixed = format!("http://{text}");
+            match parse(&prefixed, Reading::Request) {
+                Ok(_) => reference(&prefixed),
+                Err(_) => Err(first),
+            }
+        }
+    };
+    let scheme = scheme.map_err(Refusal::Unreadable)?;
+    if SCHEMES.contains(&scheme.as_str()) {
+        Ok(())
+    } else {
+        Err(Refusal::Scheme(scheme))
+    }
+}
+
+/// Go's `Parse`: the scheme in lower case, empty if there is none. This is how istiod reads what was admitted.
+pub fn reference(text: &str) -> Result<String, &'static str> {
+    let (before, fragment) = text.split_once('#').unwrap_or((text, ""));
+    let scheme = parse(before, Reading::Reference)?;
+    unescape(fragment, Part::Other)?;
+    Ok(scheme)
+}
+
+fn parse(text: &str, reading: Reading) -> Result<String, &'static str> {
+    if text.bytes().any(|byte| byte.is_ascii_control()) {
+        return Err("it has a control character in it");
+    }
+    if text.is_empty() && reading == Reading::Request {
+        return Err("it is empty");
+    }
+    if text == "*" {
+        return Ok(String::new());
+    }
+    let (scheme, rest) = split_scheme(text)?;
+    let scheme = scheme.to_ascii_lowercase();
+    let rest = rest.split_once('?').map_or(rest, |(path, _)| path);
+    if !rest.starts_with('/') {
+        if !scheme.is_empty() {
+            return Ok(scheme);
+        }
+        if reading == Reading::Request {
+            return Err("it has neither a scheme nor a `/` at its start");
+        }
+        let segment = rest.split('/').next().unwrap_or_default();
+        if segment.contains(':') {
+            return Err("what stands before the first `/` has a colon in it");
+        }
+    }
+    let may_name_host =
+        !scheme.is_empty() || (reading == Reading::Reference && !rest.starts_with("///"));
+    let path = match rest.strip_prefix("//").filter(|_| may_name_host) {
+        Some(after) => {
+            let end = after.find('/').unwrap_or(after.len());
+            let (authority, path) = after.split_at(end);
+            check_authority(&scheme, authority)?;
+            path
+        }
+        None => rest,
+    };
+    unescape(path, Part::Other)?;
+    Ok(scheme)
+}
+
+/// The scheme, empty if there is none, and what follows it.
+fn split_scheme(text: &str) -> Result<(&str, &str), &'static str> {
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' => {}
+            b'0'..=b'9' | b'+' | b'-' | b'.' if at > 0 => {}
+            b':' if at == 0 => return Err("it begins with a colon"),
+            b':' => {
+                let (scheme, rest) = text.split_at(at);
+                return Ok((scheme, rest.strip_prefix(':').unwrap_or(rest)));
+            }
+            _ => break,
+        }
+    }
+    Ok(("", text))
+}
+
+fn check_authority(scheme: &str, authority: &str) -> Result<(), &'static str> {
+    let (user, host) = match authority.rsplit_once('@') {
+        Some((user, host)) => (user, host),
+        None => ("", authority),
+    };
+    check_host(scheme, host)?;
+    let fits = |char: char| char.is_ascii_alphanumeric() || "-._:~!$&'()*+,;=%@".contains(char);
+    if !user.chars().all(fits) {
+        return Err("its user name or password has a character that must be escaped");
+    }
+    // Each on its own: an escape does not reach across the colon.
+    let (name, password) = user.split_once(':').unwrap_or((user, ""));
+    unescape(name, Part::Other)?;
+    unescape(password, Part::Other)
+}
+
+fn check_host(scheme: &str, host: &str) -> Result<(), &'static str> {
+    match host.rfind('[') {
+        Some(0) => return check_literal(host),
+        Some(_) => return Err("its host has a `[` in it"),
+        None => {}
+    }
+    if let Some(first) = host.find(':') {
+        // Only of http and https is a host without colons asked.
+        let colon = match scheme {
+            "http" | "https" => first,
+            _ => host.rfind(':').unwrap_or(first),
+        };
+        check_port(host.get(colon..).unwrap_or_default())?;
+    }
+    unescape(host, Part::Host)
+}
+
+/// An IPv6 address in brackets, with a zone and a port if need be.
+fn check_literal(host: &str) -> Result<(), &'static str> {
+    let Some((address, port)) = host
+        .strip_prefix('[')
+        .and_then(|inside| inside.rsplit_once(']'))
+    else {
+        return Err("its host has a `[` without a `]`");
+    };
+    check_port(port)?;
+    let (address, zone) = match address.find("%25") {
+        Some(at) => {
+            let (address, zone) = address.split_at(at);
+            unescape(zone, Part::Zone)?;
+            (address, zone.strip_prefix("%25"))
+        }
+        None => (address, None),
+    };
+    unescape(address, Part::Host)?;
+    if zone == Some("") || address.parse::<Ipv6Addr>().is_err() {
+        return Err("its host has brackets without an IPv6 address between them");
+    }
+    Ok(())
+}
+
+fn check_port(port: &str) -> Result<(), &'static str> {
+    let digits = port.strip_prefix(':').unwrap_or(port);
+    if (port.is_empty() || port.starts_with(':'))
+        && digits.bytes().all(|byte| byte.is_ascii_digit())
+    {
+        return Ok(());
+    }
+    Err("its port is no number")
+}
+
+/// Whether every `%` begins an escape that may stand in this part, and every other byte may stand there as it is.
+fn unescape(text: &str, part: Part) -> Result<(), &'static str> {
+    let mut rest = text.as_bytes();
+    while let [byte, after @ ..] = rest {
+        rest = after;
+        if *byte != b'%' {
+            if part != Part::Other && byte.is_ascii() && !stands_in_host(*byte) {
+                return Err("its host has a character in it that no host has");
+            }
+            continue;
+        }
+        let [high, low, after @ ..] = rest else {
+            return Err("it has a `%` without two digits behind it");
+        };
+        let (Some(high), Some(low)) = (digit(*high), digit(*low)) else {
+            return Err("it has a `%` without two digits behind it");
+        };
+        rest = after;
+        let escaped = high << 4 | low;
+        let forbidden = match part {
+            Part::Host => escaped.is_ascii() && escaped != b'%',
+            Part::Zone => escaped != b'%' && escaped != b' ' && !stands_in_host(escaped),
+            Part::Other => false,
+        };
+        if forbidden {
+            return Err("its host has an escape in it that no host has");
+        }
+    }
+    Ok(())
+}
+
+fn digit(byte: u8) -> Option<u8> {
+    char::from(byte)
+        .to_digit(16)
+        .and_then(|digit| u8::try_from(digit).ok())
+}
+
+fn stands_in_host(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!\"$&'()*+,-.:;<=>[]_~".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Verdicts of Go's own functions, one `[url, admitted]` a line. `tests/istio` compares them with Go's.
+    const VERDICTS: &str = include_str!("../../../../tests/istio/tables/urls.jsonl");
+
+    #[test]
+    fn verdicts_are_those_of_go() {
+        // A longer table than the one that is checked in can be tried in its place.
+        let longer = std::env::var_os("TIDEGATE_URL_VERDICTS")
+            .map(|path| std::fs::read_to_string(path).expect("a table of verdicts"));
+        let table = longer.as_deref().unwrap_or(VERDICTS);
+        let mut wrong = Vec::new();
+        for line in table.lines() {
+            let (url, admitted): (String, bool) =
+                serde_json::from_str(line).expect("a URL and a verdict");
+            if admit(&url).is_ok() != admitted {
+                wrong.push(format!("{url:?}: Go says {admitted}, we {:?}", admit(&url)));
+            }
+        }
+        assert!(table.lines().count() > 100);
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+
+    #[test]
+    fn a_registry_with_a_port_needs_a_scheme() {
+        assert_eq!(
+            admit("registry:5000/x"),
+            Err(Refusal::Scheme("registry".into()))
+        );
+        assert_eq!(admit("127.0.0.1:5000/x:v1"), Ok(()));
+        // Admitted, and then istiod cannot read it.
+        assert!(reference("127.0.0.1:5000/x:v1").is_err());
+        assert_eq!(reference("host.tld/x:v1"), Ok(String::new()));
+    }
+}

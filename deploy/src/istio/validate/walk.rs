@@ -1,0 +1,336 @@
+//! Holds a document against the table.
+//!
+//! The order is the API server's: null fields go first, then shapes, then what is asked of a field, and of a whole only if its
+//! parts are right, so that one mistake is one finding.
+
+use super::schema::{Check, Fault, Field, Schema, Shape, Step, Test, excerpt, path, rule_id};
+use super::{Finding, Kind, Report, Severity, table};
+use crate::yaml::{Mapping, Node, Position, Value};
+
+/// Adds what a document of this kind is refused for.
+pub fn walk(kind: Kind, root: &Node, prefix: &str, report: &mut Report) {
+    let mut walk = Walk {
+        kind,
+        prefix,
+        steps: Vec::new(),
+        report,
+    };
+    walk.node(table::root(kind), root);
+}
+
+struct Walk<'a, 'f> {
+    kind: Kind,
+    /// Where the document is in what the text holds.
+    prefix: &'a str,
+    steps: Vec<Step<'a>>,
+    report: &'f mut Report,
+}
+
+// === impl Walk ===
+
+impl<'a> Walk<'a, '_> {
+    fn node(&mut self, schema: &'static Schema, node: &'a Node) {
+        if schema.nullable && node.is_null() {
+            return;
+        }
+        let before = self.report.errors;
+        match (&schema.shape, &node.value) {
+            (Shape::Object(groups), Value::Mapping(mapping)) => self.object(groups, node, mapping),
+            (Shape::Map(values), Value::Mapping(mapping)) => {
+                for entry in &mapping.entries {
+                    if !entry.value.is_null() {
+                        self.steps.push(Step::Key(&entry.key.name));
+                        self.node(values, &entry.value);
+                        self.steps.pop();
+                    }
+                }
+            }
+            (Shape::List { items, key }, Value::Sequence(nodes)) => {
+                for (index, item) in nodes.iter().enumerate() {
+                    self.steps.push(Step::Index(index));
+                    self.node(items, item);
+                    self.steps.pop();
+                }
+                if let Some(key) = key
+                    && self.report.errors == before
+                {
+                    self.unique(nodes, key);
+                }
+            }
+            (Shape::Any, _)
+            | (Shape::Open, Value::Mapping(_))
+            | (Shape::String, Value::String(_))
+            | (Shape::Integer, Value::Integer(_)) => {}
+            _ => self.wrong_shape(&schema.shape, node),
+        }
+        // What is asked of the whole makes sense only if its parts are what they should be.
+        if self.report.errors > before {
+            return;
+        }
+        for check in schema.checks {
+            if let Some(fault) = check.test.apply(node) {
+                self.fault(check, fault, node);
+                return;
+            }
+        }
+    }
+
+    fn object(
+        &mut self,
+        groups: &'static [&'static [Field]],
+        node: &'a Node,
+        mapping: &'a Mapping,
+    ) {
+        let fields = || groups.iter().copied().flatten();
+        for entry in &mapping.entries {
+            let Some(field) = fields().find(|field| field.name == entry.key.name) else {
+                let names: Vec<_> = fields().map(|field| field.name).collect();
+                let mut message = match &entry.key.written {
+                    Some(written) => {
+                        format!(
+                            "`{}` is `{}` in YAML 1.1, and there",
+                            excerpt(written),
+                            excerpt(&entry.key.name)
+                        )
+                    }
+                    None => "there".into(),
+                };
+                message.push_str(" is no such field: ");
+                message.push_str(&match nearest(&entry.key.name, &names) {
+                    Some(name) => format!("is `{name}` meant?"),
+                    None => format!("there are {}", names.join(", ")),
+                });
+                let id = rule_id(&self.steps, "unknown");
+                self.steps.push(Step::Field(&entry.key.name));
+                self.add(id, entry.key.position, message);
+                self.steps.pop();
+                continue;
+            };
+            // A null field is taken away before anything is asked, unless null is a value.
+            if entry.value.is_null() && !field.schema.nullable {
+                continue;
+            }
+            self.steps.push(Step::Field(field.name));
+            self.node(field.schema, &entry.value);
+            self.steps.pop();
+        }
+        for field in fields().filter(|field| field.required) {
+            let value = mapping.get(field.name);
+            if value.is_none_or(Node::is_null) {
+                self.steps.push(Step::Field(field.name));
+                let message = match value {
+                    Some(_) => "is null, which is the same as not there: give it a value",
+                    None => "is missing: add it",
+                };
+                let position = value.map_or(node.position, |value| value.position);
+                self.add(rule_id(&self.steps, "required"), position, message.into());
+                self.steps.pop();
+            }
+        }
+    }
+
+    fn unique(&mut self, items: &'a [Node], key: &'static str) {
+        let mut seen: std::collections::HashMap<String, usize> = std::collections::HashMap::new();
+        for (index, item) in items.iter().enumerate() {
+            let value = item.get(key).map(Node::to_json).unwrap_or_default();
+            let Some(first) = seen.insert(value.to_string(), index) else {
+                continue;
+            };
+            seen.insert(value.to_string(), first);
+            let id = rule_id(&self.steps, "unique");
+            let position = item.get(key).map_or(item.position, |node| node.position);
+            self.steps.push(Step::Index(index));
+            self.steps.push(Step::Field(key));
+            self.add(
+                id,
+                position,
+                format!("{value} is there already, in item {first} (they count from 0): keep one of them"),
+            );
+            self.steps.truncate(self.steps.len() - 2);
+        }
+    }
+
+    fn wrong_shape(&mut self, shape: &Shape, node: &Node) {
+        // Nothing but a root that is no mapping has no name to be called by, and such a root has no kind.
+        let wanted = shape.name().unwrap_or("something else");
+        let is = node.value.kind();
+        let written = node.written.as_deref().map(excerpt);
+        let message = match (written, shape) {
+            (Some(written), Shape::String) if !written.is_empty() => format!(
+                "must be a string, and `{written}` without quotes is {is}: write \"{written}\""
+            ),
+            (Some(written), _) if !written.is_empty() => {
+                format!("must be {wanted}, and `{written}` is {is}")
+            }
+            (None, Shape::Integer) => {
+                format!("must be {wanted}, and this is {is}: write it without quotes")
+            }
+            _ => format!("must be {wanted}, and this is {is}"),
+        };
+        self.add(rule_id(&self.steps, "type"), node.position, message);
+    }
+
+    fn fault(&mut self, check: &Check, fault: Fault, node: &Node) {
+        let mut message = fault.message;
+        if !check.mend.is_empty() {
+            message.push_str(": ");
+            message.push_str(check.mend);
+        }
+        let id = rule_id(&self.steps, check.word);
+        let (field, position) = match fault.at {
+            Some((field, position)) => {
+                let mut steps = self.steps.clone();
+                steps.push(Step::Field(&field));
+                (path(&steps), position)
+            }
+            None => (path(&self.steps), node.position),
+        };
+        self.push(id, position, field, message);
+    }
+
+    fn add(&mut self, rule: String, position: Position, message: String) {
+        self.push(rule, position, path(&self.steps), message);
+    }
+
+    fn push(&mut self, rule: String, position: Position, field: String, message: String) {
+        self.report.add(Finding {
+            severity: Severity::Error,
+            rule,
+            kind: self.kind,
+            position,
+            field: format!("{}{field}", self.prefix),
+            message,
+        });
+    }
+}
+
+// === impl Test ===
+
+impl Test {
+    fn apply(&self, node: &Node) -> Option<Fault> {
+        match *self {
+            Self::MinLength(least) => {
+                let length = node.text()?.chars().count();
+                (length < least).then(|| Fault::here("is empty: give it a value"))?
+            }
+            Self::MaxLength(most) => {
+                let length = node.text()?.chars().count();
+                (length > most).then(|| {
+                    Fault::here(format!(
+                        "has {length} characters, and {most} are the most: shorten it"
+                    ))
+                })?
+            }
+            Self::MaxBytes(most) => {
+                let length = node.text()?.len();
+                (length > most).then(|| {
+                    Fault::here(format!(
+                        "has {length} bytes, and istiod takes {most}, in which a letter beyond ASCII counts as several: shorten it"
+                    ))
+                })?
+            }
+            Self::OneOf(values) => {
+                let text = node.text()?;
+                if values.contains(&text) {
+                    return None;
+                }
+                Fault::here(match nearest(text, values) {
+                    Some(value) => format!("`{}` is not known: is `{value}` meant?", excerpt(text)),
+                    None => format!(
+                        "`{}` is not known: it is one of {}",
+                        excerpt(text),
+                        values.join(", ")
+                    ),
+                })
+            }
+            Self::Pattern { regex, fits } => {
+                let text = node.text()?;
+                (!fits(text))
+                    .then(|| Fault::here(format!("`{}` does not match `{regex}`", excerpt(text))))?
+            }
+            Self::Minimum(least) => match node.value {
+                Value::Integer(value) if value < least => {
+                    Fault::here(format!("{value} is less than {least}, which is the least"))
+                }
+                _ => None,
+            },
+            Self::Maximum(most) => match node.value {
+                Value::Integer(value) if value > most => {
+                    Fault::here(format!("{value} is more than {most}, which is the most"))
+                }
+                _ => None,
+            },
+            Self::Int32 => match node.value {
+                Value::Integer(value) if i32::try_from(value).is_err() => Fault::here(format!(
+                    "{value} has no room in 32 bits: it must be from {} to {}",
+                    i32::MIN,
+                    i32::MAX
+                )),
+                _ => None,
+            },
+            Self::MaxItems(most) => {
+                let count = node.items()?.len();
+                (count > most).then(|| {
+                    Fault::here(format!(
+                        "has {count} items, and {most} are the most: make several resources"
+                    ))
+                })?
+            }
+            Self::MaxProperties(most) => {
+                let count = node.mapping()?.entries.len();
+                (count > most)
+                    .then(|| Fault::here(format!("has {count} fields, and {most} are the most")))?
+            }
+            Self::Node(_, check) => check(node),
+        }
+    }
+}
+
+/// What somebody meant who wrote this.
+fn nearest<'w>(word: &str, known: &[&'w str]) -> Option<&'w str> {
+    // Longer words are no slips.
+    if word.len() > 40 {
+        return None;
+    }
+    let lower = word.to_ascii_lowercase();
+    let distances = known
+        .iter()
+        .map(|name| (distance(&lower, &name.to_ascii_lowercase()), *name));
+    let (distance, name) = distances.min_by_key(|(distance, _)| *distance)?;
+    (distance <= 2 && distance < word.len().div_ceil(2)).then_some(name)
+}
+
+/// How many characters must change to make one word the other.
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (at, char) in one.chars().enumerate() {
+        let mut left = at + 1;
+        let mut above_left = at;
+        let mut next = vec![left];
+        for (above, wanted) in row.iter().skip(1).zip(&other) {
+            let replaced = above_left + usize::from(char != *wanted);
+            left = replaced.min(left + 1).min(above + 1);
+            above_left = *above;
+            next.push(left);
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slips_are_recognised() {
+        let known = ["FAIL_CLOSE", "FAIL_OPEN", "FAIL_RELOAD"];
+        assert_eq!(nearest("FAIL_CLOSED", &known), Some("FAIL_CLOSE"));
+        assert_eq!(nearest("fail_open", &known), Some("FAIL_OPEN"));
+        assert_eq!(nearest("IGNORE", &known), None);
+        assert_eq!(nearest("x", &["y"]), None);
+        assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!(distance("", "ab"), 2);
+    }
+}

@@ -1,0 +1,401 @@
+//! What Istio admits and then gets wrong, or what does something else than it seems to. Every row is something that was seen on
+//! the real thing or read in its source; none is a matter of taste. What becomes of a plugin's configuration is in
+//! `warnings/configuration.rs`.
+
+mod configuration;
+
+use super::schema::{Step, excerpt, path, rule_id};
+use super::{Finding, Kind, Options, Origin, Report, Rule, Severity, url};
+use crate::yaml::{Key, Node, Position, Value};
+
+/// A row: a field below `spec` or below `wasm`, a word, and the rule.
+struct Row {
+    id: &'static str,
+    what: &'static str,
+    kinds: &'static [Kind],
+}
+
+const BOTH: &[Kind] = &[Kind::WasmPlugin, Kind::TrafficExtension];
+
+const ROWS: &[Row] = &[
+    Row {
+        id: "url.no-scheme",
+        what: "a url says how the module is fetched",
+        kinds: BOTH,
+    },
+    Row {
+        id: "url.dropped",
+        what: "istiod can read the url that was admitted",
+        kinds: BOTH,
+    },
+    Row {
+        id: "url.stale-tag",
+        what: "a tag is fetched again when it is pushed again",
+        kinds: BOTH,
+    },
+    Row {
+        id: "url.latest",
+        what: "an image is named by a digest or a tag of its own",
+        kinds: BOTH,
+    },
+    Row {
+        id: "sha256.of-module",
+        what: "an image's sha256 is that of its manifest",
+        kinds: BOTH,
+    },
+    Row {
+        id: "verificationKey.ignored",
+        what: "what is verified has been implemented",
+        kinds: BOTH,
+    },
+    Row {
+        id: "pluginConfig.number-digits",
+        what: "numbers keep their digits as doubles",
+        kinds: BOTH,
+    },
+    Row {
+        id: "pluginConfig.number-form",
+        what: "numbers arrive as they are written",
+        kinds: BOTH,
+    },
+    Row {
+        id: "pluginConfig.null",
+        what: "fields arrive",
+        kinds: BOTH,
+    },
+    Row {
+        id: "pluginConfig.boolean",
+        what: "words arrive as words",
+        kinds: BOTH,
+    },
+    Row {
+        id: "vmConfig.env.name.reserved",
+        what: "variables reach the plugin",
+        kinds: BOTH,
+    },
+    Row {
+        id: "priority.negative",
+        what: "plugins without a priority come where one expects them",
+        kinds: BOTH,
+    },
+    Row {
+        id: "selector.empty",
+        what: "a selector selects",
+        kinds: BOTH,
+    },
+    Row {
+        id: "targetRef.deprecated",
+        what: "targets are in targetRefs",
+        kinds: &[Kind::WasmPlugin],
+    },
+    Row {
+        id: "yaml.changed-key",
+        what: "keys arrive as they are written",
+        kinds: BOTH,
+    },
+    Row {
+        id: "yaml.duplicate-key",
+        what: "no key comes twice",
+        kinds: BOTH,
+    },
+];
+
+/// The rows for this kind.
+pub fn rows(kind: Kind) -> Vec<Rule> {
+    let rows = ROWS.iter().filter(|row| row.kinds.contains(&kind));
+    rows.map(|row| Rule {
+        id: row.id.into(),
+        kind,
+        field: field(kind, row.id),
+        origin: Origin::Warning,
+        what: row.what.into(),
+    })
+    .collect()
+}
+
+/// The field that a row is about, from the root.
+fn field(kind: Kind, id: &str) -> String {
+    let (field, _) = id.rsplit_once('.').unwrap_or((id, ""));
+    let above = match (field.split('.').next().unwrap_or_default(), kind) {
+        ("yaml", _) => return "any".into(),
+        ("priority" | "selector" | "targetRef", _) | (_, Kind::WasmPlugin) => "spec.",
+        (_, Kind::TrafficExtension) => "spec.wasm.",
+    };
+    format!("{above}{field}")
+}
+
+/// Adds what a document of this kind is admitted with.
+pub fn warn(kind: Kind, root: &Node, prefix: &str, options: &Options, report: &mut Report) {
+    let mut warnings = Warnings {
+        kind,
+        prefix,
+        steps: Vec::new(),
+        report,
+    };
+    warnings.keys(root);
+    let Some(spec) = root.get("spec") else {
+        return;
+    };
+    warnings.steps.push(Step::Field("spec"));
+    warnings.spec(spec);
+    match kind {
+        Kind::WasmPlugin => warnings.wasm(spec, options),
+        Kind::TrafficExtension => {
+            if let Some(wasm) = spec.get("wasm") {
+                warnings.steps.push(Step::Field("wasm"));
+                warnings.wasm(wasm, options);
+            }
+        }
+    }
+}
+
+struct Warnings<'a, 'f> {
+    kind: Kind,
+    prefix: &'a str,
+    steps: Vec<Step<'a>>,
+    report: &'f mut Report,
+}
+
+// === impl Warnings ===
+
+impl<'a> Warnings<'a, '_> {
+    fn spec(&mut self, spec: &'a Node) {
+        if let Some(selector) = spec.get("selector").filter(|node| !node.is_null()) {
+            let labels = selector.get("matchLabels").and_then(Node::mapping);
+            if labels.is_none_or(|labels| labels.entries.iter().all(|entry| entry.value.is_null()))
+            {
+                self.field(
+                    "selector",
+                    "empty",
+                    selector,
+                    "selects every workload of the namespace, and in Istio's root namespace of the whole mesh: add labels, or leave it \
+                     out to say so"
+                        .into(),
+                );
+            }
+        }
+        if let Some(target) = spec.get("targetRef").filter(|node| !node.is_null()) {
+            self.field(
+                "targetRef",
+                "deprecated",
+                target,
+                "is deprecated and hidden in Istio's documentation: write a list with one item, `targetRefs`".into(),
+            );
+        }
+        if let Some(priority) = spec.get("priority")
+            && let Value::Integer(value) = priority.value
+            && value < 0
+        {
+            self.field(
+                "priority",
+                "negative",
+                priority,
+                format!(
+                    "{value} still comes before plugins without a priority, which are last of all and not at 0: give those one too"
+                ),
+            );
+        }
+    }
+
+    fn wasm(&mut self, wasm: &'a Node, options: &Options) {
+        if let Some(node) = wasm.get("url")
+            && let Some(text) = node.text()
+            && url::admit(text).is_ok()
+        {
+            self.url(node, text, wasm);
+            self.checksum(text, wasm, options);
+        }
+        if let Some(key) = wasm.get("verificationKey")
+            && key.text().is_some_and(|text| !text.is_empty())
+        {
+            self.field(
+                "verificationKey",
+                "ignored",
+                key,
+                "is not implemented in Istio, and nothing is verified: leave it out, and pin the digest".into(),
+            );
+        }
+        let variables = wasm.get("vmConfig").and_then(|config| config.get("env"));
+        for (index, variable) in variables
+            .and_then(Node::items)
+            .into_iter()
+            .flatten()
+            .enumerate()
+        {
+            let name = variable.get("name");
+            if let Some(name) = name.filter(|name| {
+                name.text()
+                    .is_some_and(|text| text.starts_with("ISTIO_META"))
+            }) {
+                self.steps.extend([
+                    Step::Field("vmConfig"),
+                    Step::Field("env"),
+                    Step::Index(index),
+                ]);
+                self.field(
+                    "name",
+                    "reserved",
+                    name,
+                    "Istio's agent takes away every variable whose name begins with `ISTIO_META`: rename it".into(),
+                );
+                self.steps.truncate(self.steps.len() - 3);
+            }
+        }
+        if let Some(configuration) = wasm.get("pluginConfig") {
+            self.steps.push(Step::Field("pluginConfig"));
+            self.configuration(configuration);
+            self.steps.pop();
+        }
+    }
+
+    fn url(&mut self, node: &Node, text: &str, wasm: &Node) {
+        let scheme = match url::reference(text) {
+            Ok(scheme) => scheme,
+            Err(why) => {
+                let mend = if text.contains("://") {
+                    "correct it".to_owned()
+                } else {
+                    format!("write `oci://{}`", excerpt(text))
+                };
+                self.field(
+                    "url",
+                    "dropped",
+                    node,
+                    format!(
+                        "is admitted, and then istiod cannot read it ({why}) and drops the plugin: requests pass without it, whatever \
+                         `failStrategy` says; {mend}"
+                    ),
+                );
+                return;
+            }
+        };
+        if scheme.is_empty() {
+            self.field(
+                "url",
+                "no-scheme",
+                node,
+                format!(
+                    "is taken for an image, and with a port in it, it would be refused or dropped: write `oci://{}`",
+excerpt(text)
+                ),
+            );
+        }
+        let pinned = text.contains('@')
+            || wasm
+                .get("sha256")
+                .is_some_and(|sum| sum.text() != Some("") && !sum.is_null());
+        if pinned || !(scheme.is_empty() || scheme == "oci") {
+            return;
+        }
+        let always = match wasm.get("imagePullPolicy").and_then(Node::text) {
+            None | Some("UNSPECIFIED_POLICY") => text.ends_with(":latest"),
+            policy => policy == Some("Always"),
+        };
+        if text.ends_with(":latest") && always {
+            self.field(
+                "url",
+                "latest",
+                node,
+                "what runs is what the tag named when this resource last changed, and it can differ between proxies: pin the digest, as \
+                 in `oci://REGISTRY/REPOSITORY@sha256:…`"
+                    .into(),
+            );
+        } else if !always {
+            self.field(
+                "url",
+                "stale-tag",
+                node,
+                "a proxy that has fetched this tag never fetches it again, even if it is pushed again: pin the digest, as in \
+                 `oci://REGISTRY/REPOSITORY@sha256:…`, or give each version a tag of its own"
+                    .into(),
+            );
+        }
+    }
+
+    fn checksum(&mut self, text: &str, wasm: &Node, options: &Options) {
+        let image = matches!(url::reference(text).as_deref(), Ok("" | "oci"));
+        if let (true, Some(module), Some(node)) =
+            (image, &options.module_sha256, wasm.get("sha256"))
+            && node.text() == Some(module)
+        {
+            self.field(
+                "sha256",
+                "of-module",
+                node,
+                "is the checksum of the module, and of an image it must be the digest of its manifest: with this, every request gets 403; \
+                 `tidegate push` prints the right one"
+                    .into(),
+            );
+        }
+    }
+
+    /// Keys that are not what they look like, anywhere.
+    fn keys(&mut self, node: &'a Node) {
+        match &node.value {
+            Value::Mapping(mapping) => {
+                for key in &mapping.overwritten {
+                    self.key(
+                        key,
+                        "yaml.duplicate-key",
+                        "comes again further down, and kubectl keeps only the last: take one away"
+                            .into(),
+                    );
+                }
+                for entry in &mapping.entries {
+                    if let Some(written) = &entry.key.written
+                        && self.names_are_free()
+                    {
+                        let (written, name) = (excerpt(written), excerpt(&entry.key.name));
+                        let message = format!("the key `{written}` arrives as `{name}`: quote it");
+                        self.key(&entry.key, "yaml.changed-key", message);
+                    }
+                    self.steps.push(Step::Field(&entry.key.name));
+                    self.keys(&entry.value);
+                    self.steps.pop();
+                }
+            }
+            Value::Sequence(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    self.steps.push(Step::Index(index));
+                    self.keys(item);
+                    self.steps.pop();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether any key is good here. Elsewhere a changed one is no field, and refused.
+    fn names_are_free(&self) -> bool {
+        self.steps.iter().any(|step| {
+            matches!(
+                step,
+                Step::Field("pluginConfig" | "labels" | "annotations" | "matchLabels")
+            )
+        })
+    }
+
+    fn key(&mut self, key: &'a Key, rule: &str, message: String) {
+        self.steps.push(Step::Field(&key.name));
+        self.warn(rule, key.position, message);
+        self.steps.pop();
+    }
+
+    fn field(&mut self, name: &'static str, word: &str, node: &Node, message: String) {
+        self.steps.push(Step::Field(name));
+        let rule = rule_id(&self.steps, word);
+        self.warn(&rule, node.position, message);
+        self.steps.pop();
+    }
+
+    fn warn(&mut self, rule: &str, position: Position, message: String) {
+        self.report.add(Finding {
+            severity: Severity::Warning,
+            rule: rule.to_owned(),
+            kind: self.kind,
+            position,
+            field: format!("{}{}", self.prefix, path(&self.steps)),
+            message,
+        });
+    }
+}

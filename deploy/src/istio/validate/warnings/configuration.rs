@@ -1,0 +1,105 @@
+//! What becomes of `pluginConfig` on its way to the plugin: istiod keeps it as Protobuf's `Struct` and writes it as JSON, so that
+//! all numbers are doubles and nulls vanish; and what was written as YAML 1.1 may never have been what it looked like.
+
+use super::Warnings;
+use crate::istio::validate::schema::{Step, excerpt};
+use crate::yaml::{Node, Value};
+
+/// The largest number up to which every integer has a double of its own.
+const EXACT: u64 = 1 << 53;
+
+// === impl Warnings ===
+
+impl<'a> Warnings<'a, '_> {
+    /// Looks at all that is below.
+    pub fn configuration(&mut self, node: &'a Node) {
+        match &node.value {
+            Value::Mapping(mapping) => {
+                for entry in &mapping.entries {
+                    self.steps.push(Step::Field(&entry.key.name));
+                    if entry.value.is_null() {
+                        self.warn(
+                            "pluginConfig.null",
+                            entry.key.position,
+                            "a field that is null does not arrive: leave it out, or give it a value".into(),
+                        );
+                    } else {
+                        self.configuration(&entry.value);
+                    }
+                    self.steps.pop();
+                }
+            }
+            Value::Sequence(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    self.steps.push(Step::Index(index));
+                    self.configuration(item);
+                    self.steps.pop();
+                }
+            }
+            Value::Bool(value) => {
+                let written = node.written.as_deref().unwrap_or_default();
+                if !written.eq_ignore_ascii_case("true") && !written.eq_ignore_ascii_case("false") {
+                    self.warn(
+                        "pluginConfig.boolean",
+                        node.position,
+                        format!(
+                            "`{written}` arrives as `{value}`: quote it if it is meant as text"
+                        ),
+                    );
+                }
+            }
+            Value::Integer(value) => {
+                let digits = value.unsigned_abs();
+                // Trailing zeros are the exponent's.
+                let exact = digits.checked_shr(digits.trailing_zeros()).unwrap_or(0) <= EXACT;
+                self.number(node, *value as f64, exact);
+            }
+            Value::Float(value) => {
+                let written = node.written.as_deref().unwrap_or_default();
+                let exact = significant(written) == significant(&json_number(*value));
+                self.number(node, *value, exact);
+            }
+            Value::Null | Value::String(_) => {}
+        }
+    }
+
+    fn number(&mut self, node: &Node, value: f64, exact: bool) {
+        let written = node.written.as_deref().unwrap_or_default();
+        let arrives = json_number(value);
+        let (same, written) = (arrives == written, excerpt(written));
+        if !exact {
+            self.warn(
+                "pluginConfig.number-digits",
+                node.position,
+                format!("`{written}` has more digits than a double holds and arrives as `{arrives}`: quote it if every digit counts"),
+            );
+        } else if !same {
+            self.warn(
+                "pluginConfig.number-form",
+                node.position,
+                format!("`{written}` arrives as `{arrives}`: quote it if it is meant as text"),
+            );
+        }
+    }
+}
+
+/// A double as istiod writes it.
+fn json_number(value: f64) -> String {
+    if value != 0.0 && (value.abs() < 1e-6 || value.abs() >= 1e21) {
+        let text = format!("{value:e}");
+        return match text.split_once('e') {
+            Some((mantissa, exponent)) if !exponent.starts_with('-') => {
+                format!("{mantissa}e+{exponent}")
+            }
+            _ => text,
+        };
+    }
+    value.to_string()
+}
+
+/// The digits of a decimal number that count.
+fn significant(number: &str) -> String {
+    let mantissa = number.split(['e', 'E']).next().unwrap_or_default();
+    let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
+    digits.trim_matches('0').to_owned()
+}

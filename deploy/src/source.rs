@@ -1,0 +1,310 @@
+//! Where a proxy fetches a module from, and the digest by which it knows that it got the right one.
+//!
+//! The traps of Istio's `url` and `sha256` are closed here: a url without scheme is admitted and then dropped in silence; a
+//! tag can be moved, and proxies that have seen it keep what they have; and for an image the checksum is that of the
+//! image's manifest, while for a download it is that of the module.
+
+/// A module's place, pinned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// An image in a registry.
+    Image {
+        /// Registry and repository, without scheme.
+        repository: String,
+        /// The tag by which people know it.
+        tag: Option<String>,
+        /// The SHA-256 of the image's manifest, in hexadecimal digits.
+        digest: String,
+    },
+    /// A download.
+    Http {
+        /// The whole url.
+        url: String,
+        /// The SHA-256 of the module's bytes, unpacked.
+        sha256: String,
+    },
+    /// A file that is already where the proxy runs.
+    File {
+        /// Its absolute path.
+        path: String,
+    },
+}
+
+/// Why a module has no place.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SourceError {
+    /// No scheme, or another one.
+    #[error(
+        "`{0}` does not begin with `oci://`, `https://`, `http://` or `file://`: without a scheme Istio may admit it and then run no plugin; an image is `oci://REGISTRY/REPOSITORY:TAG`"
+    )]
+    Scheme(String),
+    /// Not a place that can be fetched from.
+    #[error("`{url}` is no place to fetch from: {reason}")]
+    Url {
+        /// What was given.
+        url: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// Not a digest.
+    #[error("`{0}` is not a SHA-256: 64 digits of `0` to `9` and `a` to `f`")]
+    Digest(String),
+    /// An image without digest.
+    #[error(
+        "`{0}` has no digest, and a tag can be moved: give the one that `tidegate push` printed, as --sha256 or as `@sha256:…` in the url"
+    )]
+    Unpinned(String),
+    /// Two digests.
+    #[error("the url has the digest {in_url}, and --sha256 says {given}: leave one of them out")]
+    TwoDigests {
+        /// The one in the url.
+        in_url: String,
+        /// The other.
+        given: String,
+    },
+    /// The module's checksum where the manifest's belongs.
+    #[error(
+        "{0} is the SHA-256 of the module: for `oci://` it has to be that of the image's manifest, which `tidegate push` printed"
+    )]
+    OfModule(String),
+    /// A checksum of something else.
+    #[error(
+        "{given} is not the SHA-256 of this plugin's module, which is {module}: name the plugin that lies at the url, or leave --sha256 out"
+    )]
+    OtherModule {
+        /// What was given.
+        given: String,
+        /// The module's.
+        module: String,
+    },
+    /// A checksum that nobody checks.
+    #[error(
+        "nobody checks the SHA-256 of a `file://` url: leave --sha256 out, or have the proxy fetch the module"
+    )]
+    Unchecked,
+}
+
+// === impl Source ===
+
+impl Source {
+    /// Reads a url with the digest that may be in it or beside it. `module` is the SHA-256 of the module that is deployed.
+    pub fn parse(url: &str, sha256: Option<&str>, module: &str) -> Result<Self, SourceError> {
+        let fault = |reason| SourceError::Url {
+            url: url.to_owned(),
+            reason,
+        };
+        let sha256 = sha256
+            .map(|text| digest(text.strip_prefix("sha256:").unwrap_or(text)))
+            .transpose()?;
+        if url.bytes().any(|byte| !byte.is_ascii_graphic()) {
+            return Err(fault(
+                "it has spaces or other characters that urls cannot have",
+            ));
+        }
+        let (scheme, rest) = url
+            .split_once("://")
+            .ok_or_else(|| SourceError::Scheme(url.to_owned()))?;
+        match scheme {
+            "oci" => {
+                let (name, in_url) = match rest.split_once('@') {
+                    Some((name, text)) => {
+                        let text = text
+                            .strip_prefix("sha256:")
+                            .ok_or_else(|| SourceError::Digest(text.to_owned()))?;
+                        (name, Some(digest(text)?))
+                    }
+                    None => (rest, None),
+                };
+                let (repository, tag) = image(name).map_err(fault)?;
+                let digest = match (in_url, sha256) {
+                    (Some(in_url), Some(given)) if in_url != given => {
+                        return Err(SourceError::TwoDigests { in_url, given });
+                    }
+                    (Some(digest), _) | (None, Some(digest)) => digest,
+                    (None, None) => return Err(SourceError::Unpinned(url.to_owned())),
+                };
+                if digest == module {
+                    return Err(SourceError::OfModule(digest));
+                }
+                Ok(Self::Image {
+                    repository,
+                    tag,
+                    digest,
+                })
+            }
+            "http" | "https" => {
+                if rest.split('/').next().unwrap_or_default().is_empty() {
+                    return Err(fault("it names no host"));
+                }
+                match sha256 {
+                    Some(given) if given != module => Err(SourceError::OtherModule {
+                        given,
+                        module: module.to_owned(),
+                    }),
+                    _ => Ok(Self::Http {
+                        url: url.to_owned(),
+                        sha256: module.to_owned(),
+                    }),
+                }
+            }
+            "file" => {
+                if sha256.is_some() {
+                    return Err(SourceError::Unchecked);
+                }
+                if !rest.starts_with('/') || rest.len() == 1 {
+                    return Err(fault("a file's url is `file://` and an absolute path"));
+                }
+                Ok(Self::File {
+                    path: rest.to_owned(),
+                })
+            }
+            _ => Err(SourceError::Scheme(url.to_owned())),
+        }
+    }
+
+    /// The url as Istio takes it. That of an image has the digest, so that the tag may be moved without harm.
+    pub fn url(&self) -> String {
+        match self {
+            Self::Image {
+                repository,
+                tag,
+                digest,
+            } => format!("oci://{}", reference(repository, tag.as_deref(), digest)),
+            Self::Http { url, .. } => url.clone(),
+            Self::File { path } => format!("file://{path}"),
+        }
+    }
+
+    /// The checksum that belongs beside the url.
+    pub fn sha256(&self) -> Option<&str> {
+        match self {
+            Self::Image { digest, .. } => Some(digest),
+            Self::Http { sha256, .. } => Some(sha256),
+            Self::File { .. } => None,
+        }
+    }
+}
+
+/// An image's reference without scheme.
+pub(crate) fn reference(repository: &str, tag: Option<&str>, digest: &str) -> String {
+    match tag {
+        Some(tag) => format!("{repository}:{tag}@sha256:{digest}"),
+        None => format!("{repository}@sha256:{digest}"),
+    }
+}
+
+fn digest(text: &str) -> Result<String, SourceError> {
+    let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    match text.len() == 64 && text.bytes().all(is_digit) {
+        true => Ok(text.to_owned()),
+        false => Err(SourceError::Digest(text.to_owned())),
+    }
+}
+
+/// Repository and tag. What go-containerregistry, by which Istio and Envoy Gateway fetch, would refuse is refused.
+fn image(name: &str) -> Result<(String, Option<String>), &'static str> {
+    let (host, path) = name
+        .split_once('/')
+        .ok_or("an image is REGISTRY/REPOSITORY:TAG")?;
+    if host.is_empty() {
+        return Err("it names no registry");
+    }
+    let (path, tag) = match path.split_once(':') {
+        Some((path, tag)) => (path, Some(tag)),
+        None => (path, None),
+    };
+    let in_path =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_./".contains(&byte);
+    if path.is_empty() || !path.bytes().all(in_path) || path.split('/').any(str::is_empty) {
+        return Err(
+            "a repository's name has lower-case letters, digits, `-`, `_`, `.`, and `/` between its parts",
+        );
+    }
+    let in_tag = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if tag.is_some_and(|tag| tag.is_empty() || tag.len() > 128 || !tag.bytes().all(in_tag)) {
+        return Err("a tag has letters, digits, `-`, `_` and `.`, at most 128");
+    }
+    Ok((format!("{host}/{path}"), tag.map(str::to_owned)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DIGEST: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    const MODULE: &str = "fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210";
+
+    #[test]
+    fn images_are_pinned() {
+        let pinned = format!("oci://127.0.0.1:5000/a/b:v1@sha256:{DIGEST}");
+        for (url, sha256) in [
+            ("oci://127.0.0.1:5000/a/b:v1", Some(DIGEST)),
+            (pinned.as_str(), None),
+            (pinned.as_str(), Some(DIGEST)),
+        ] {
+            let source = Source::parse(url, sha256, MODULE).expect(url);
+            assert_eq!(source.url(), pinned);
+            assert_eq!(source.sha256(), Some(DIGEST));
+        }
+        let untagged = format!("oci://ghcr.io/a@sha256:{DIGEST}");
+        let source = Source::parse(&untagged, None, MODULE).expect("a digest alone");
+        assert_eq!(source.url(), untagged);
+        let prefixed = Source::parse("oci://ghcr.io/a", Some(&format!("sha256:{DIGEST}")), MODULE);
+        assert_eq!(prefixed.map(|source| source.url()), Ok(untagged));
+    }
+
+    #[test]
+    fn downloads_are_known_by_the_module() {
+        let source = Source::parse("https://h/p.wasm", None, MODULE).expect("a download");
+        assert_eq!(source.sha256(), Some(MODULE));
+        assert_eq!(source.url(), "https://h/p.wasm");
+        assert!(Source::parse("http://h:1/p.wasm", Some(MODULE), MODULE).is_ok());
+    }
+
+    #[test]
+    fn traps_are_refused() {
+        let upper = DIGEST.to_uppercase();
+        let other = format!("oci://h.io/a:v1@sha256:{MODULE}");
+        let cases: [(&str, Option<&str>, &str); 18] = [
+            ("ghcr.io/a/b:v1", None, "does not begin with `oci://`"),
+            (
+                "127.0.0.1:5000/p:v1",
+                Some(DIGEST),
+                "does not begin with `oci://`",
+            ),
+            ("docker://h/a:1", None, "does not begin with `oci://`"),
+            ("oci://ghcr.io/a:v1", None, "has no digest"),
+            (
+                "oci://ghcr.io/a:v1",
+                Some(MODULE),
+                "is the SHA-256 of the module",
+            ),
+            (&other, Some(DIGEST), "the url has the digest"),
+            ("oci://ghcr.io/a:v1", Some(&upper), "is not a SHA-256"),
+            ("oci://ghcr.io/a:v1", Some("abc"), "is not a SHA-256"),
+            ("oci://ghcr.io/a:v1@md5:abc", None, "is not a SHA-256"),
+            ("oci://ghcr.io", Some(DIGEST), "REGISTRY/REPOSITORY:TAG"),
+            ("oci:///a:v1", Some(DIGEST), "names no registry"),
+            ("oci://ghcr.io/Upper:v1", Some(DIGEST), "lower-case"),
+            ("oci://ghcr.io/a//b:v1", Some(DIGEST), "lower-case"),
+            ("oci://ghcr.io/a:v 1", Some(DIGEST), "spaces"),
+            ("oci://ghcr.io/a:", Some(DIGEST), "a tag has"),
+            ("https:///p.wasm", None, "names no host"),
+            (
+                "https://h/p.wasm",
+                Some(DIGEST),
+                "is not the SHA-256 of this plugin's module",
+            ),
+            ("file://p.wasm", None, "an absolute path"),
+        ];
+        for (url, sha256, message) in cases {
+            let error = Source::parse(url, sha256, MODULE)
+                .expect_err(url)
+                .to_string();
+            assert!(error.contains(message), "{url}: {error}");
+        }
+        let file = Source::parse("file:///p.wasm", Some(DIGEST), MODULE);
+        assert_eq!(file, Err(SourceError::Unchecked));
+    }
+}

@@ -1,0 +1,260 @@
+//! YAML as Kubernetes reads it, with the place of everything: a text becomes [`Document`]s of [`Node`]s.
+//!
+//! A manifest goes to the API server as JSON, and what `kubectl` makes of the text is YAML 1.1 as Go's library has it: a plain `y`
+//! or `on` is a boolean in values *and* keys, `010` is eight, `1_000` a thousand, `1.0` arrives as `1`. Tools that read YAML 1.2
+//! see another document, so this module keeps to Go's rules and remembers what was written, for messages that say so.
+//!
+//! This file is the tree; `yaml/tree.rs` grows it from a parser's events, `yaml/scalar.rs` says what a scalar is,
+//! `yaml/dialect.rs` what Kubernetes refuses of good YAML. Which
+//! fields a document must have is [`crate::istio::validate`]'s matter.
+//!
+//! ```
+//! use tidegate_deploy::yaml;
+//!
+//! let documents = yaml::parse("spec:\n  on: 0x10\n")?;
+//! let spec = documents[0].root.get("spec").expect("a field");
+//! assert_eq!(spec.to_json(), serde_json::json!({ "true": 16 }));
+//! assert_eq!(spec.position.to_string(), "2:3");
+//! # Ok::<(), yaml::YamlError>(())
+//! ```
+
+mod dialect;
+mod scalar;
+mod tree;
+
+use std::fmt;
+
+use serde_json::Value as Json;
+
+/// More than any cluster takes in one request, with room for many documents in one file.
+pub const MOST_BYTES: usize = 16 << 20;
+
+/// How deep collections may lie in one another, aliases included.
+pub const MOST_DEPTH: usize = 200;
+
+/// How many nodes aliases may stand for in one text.
+pub const MOST_ALIASED: usize = 100_000;
+
+/// A document of a text.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Document {
+    /// What it holds; null if it holds nothing.
+    pub root: Node,
+}
+
+/// A value with its place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    /// What the API server gets.
+    pub value: Value,
+    /// Where it begins. What an alias stands for is where the anchor is.
+    pub position: Position,
+    /// What was written, if it is a plain scalar that became something else than a string.
+    pub written: Option<String>,
+}
+
+/// What a node is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// `null`, `~`, or nothing.
+    Null,
+    /// A boolean, of which YAML 1.1 has many spellings.
+    Bool(bool),
+    /// A number that is an integer of 64 bits, however it was written.
+    Integer(i64),
+    /// Any other number.
+    Float(f64),
+    /// Text.
+    String(String),
+    /// A list.
+    Sequence(Vec<Node>),
+    /// Fields.
+    Mapping(Mapping),
+}
+
+/// Fields in the order in which they are written.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Mapping {
+    /// The fields; no two have the same name.
+    pub entries: Vec<Entry>,
+    /// The keys of fields that do not count, because the same name comes again further down.
+    pub overwritten: Vec<Key>,
+}
+
+/// A field.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    /// Its name and the name's place.
+    pub key: Key,
+    /// What it holds.
+    pub value: Node,
+}
+
+/// The name of a field.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Key {
+    /// As the API server gets it.
+    pub name: String,
+    /// Where it begins.
+    pub position: Position,
+    /// What was written, if that is something else.
+    pub written: Option<String>,
+}
+
+/// A place in a text. Both numbers count from 1; columns count characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position {
+    /// The line.
+    pub line: usize,
+    /// The column.
+    pub column: usize,
+}
+
+/// Why a text is not what Kubernetes can read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{position}: {message}")]
+pub struct YamlError {
+    /// Where reading stopped.
+    pub position: Position,
+    /// What is wrong there.
+    pub message: String,
+}
+
+/// Reads all documents of a text, which is YAML or JSON.
+pub fn parse(text: &str) -> Result<Vec<Document>, YamlError> {
+    if text.len() > MOST_BYTES {
+        return Err(YamlError::new(
+            Position { line: 1, column: 1 },
+            format!(
+                "the text has {} bytes, more than the {MOST_BYTES} that are read: split it",
+                text.len()
+            ),
+        ));
+    }
+    tree::grow(text)
+}
+
+// === impl Node ===
+
+impl Node {
+    /// The field of this name, if this is a mapping that has it.
+    pub fn get(&self, name: &str) -> Option<&Node> {
+        self.mapping()?.get(name)
+    }
+
+    /// The fields, if this is a mapping.
+    pub fn mapping(&self) -> Option<&Mapping> {
+        match &self.value {
+            Value::Mapping(mapping) => Some(mapping),
+            _ => None,
+        }
+    }
+
+    /// The items, if this is a list.
+    pub fn items(&self) -> Option<&[Node]> {
+        match &self.value {
+            Value::Sequence(items) => Some(items),
+            _ => None,
+        }
+    }
+
+    /// The text, if this is a string.
+    pub fn text(&self) -> Option<&str> {
+        match &self.value {
+            Value::String(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Whether this is null.
+    pub fn is_null(&self) -> bool {
+        self.value == Value::Null
+    }
+
+    /// What the API server gets.
+    pub fn to_json(&self) -> Json {
+        match &self.value {
+            Value::Null => Json::Null,
+            Value::Bool(value) => Json::from(*value),
+            Value::Integer(value) => Json::from(*value),
+            Value::Float(value) => Json::from(*value),
+            Value::String(value) => Json::from(value.as_str()),
+            Value::Sequence(items) => items.iter().map(Node::to_json).collect(),
+            Value::Mapping(mapping) => mapping
+                .entries
+                .iter()
+                .map(|entry| (entry.key.name.clone(), entry.value.to_json()))
+                .collect::<serde_json::Map<_, _>>()
+                .into(),
+        }
+    }
+
+    /// How many nodes this is, and how deep they lie in one another.
+    fn extent(&self) -> (usize, usize) {
+        let inside = |nodes: &mut dyn Iterator<Item = &Node>| {
+            nodes
+                .map(Node::extent)
+                .fold((1, 0), |(size, depth), (more, deeper)| {
+                    (size + more, depth.max(deeper))
+                })
+        };
+        let (size, depth) = match &self.value {
+            Value::Sequence(items) => inside(&mut items.iter()),
+            Value::Mapping(mapping) => {
+                inside(&mut mapping.entries.iter().map(|entry| &entry.value))
+            }
+            _ => return (1, 0),
+        };
+        (size, depth + 1)
+    }
+}
+
+// === impl Value ===
+
+impl Value {
+    /// What it is called in messages.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Bool(_) => "a boolean",
+            Self::Integer(_) => "an integer",
+            Self::Float(_) => "a number",
+            Self::String(_) => "a string",
+            Self::Sequence(_) => "a list",
+            Self::Mapping(_) => "a mapping",
+        }
+    }
+}
+
+// === impl Mapping ===
+
+impl Mapping {
+    /// The field of this name.
+    pub fn get(&self, name: &str) -> Option<&Node> {
+        self.entry(name).map(|entry| &entry.value)
+    }
+
+    /// The field of this name with its key.
+    pub fn entry(&self, name: &str) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.key.name == name)
+    }
+}
+
+// === impl Position ===
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.line, self.column)
+    }
+}
+
+// === impl YamlError ===
+
+impl YamlError {
+    fn new(position: Position, message: impl Into<String>) -> Self {
+        Self {
+            position,
+            message: message.into(),
+        }
+    }
+}

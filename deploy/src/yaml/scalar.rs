@@ -1,0 +1,284 @@
+//! What a scalar is: the rules of Go's YAML library, version 2, which `kubectl` and the API server's tools have in common.
+//!
+//! They are YAML 1.1's with exceptions: no sexagesimal numbers, octal as `010` and `0o10`, and a number that looks like one
+//! but has no room in 64 bits is a float or, beyond that, a string. Then the value is written as JSON and read again, which
+//! makes integers of floats without a fraction. `tests/istio/tables/scalars.tsv` holds verdicts of the real library.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+
+use super::Value;
+
+/// The `YAML` namespace of tags.
+const TAGS: &str = "tag:yaml.org,2002:";
+
+/// How a scalar was written.
+pub struct Scalar<'a> {
+    pub text: &'a str,
+    /// Without quotes, and not as a block.
+    pub plain: bool,
+    /// Its whole tag, if it has one.
+    pub tag: Option<String>,
+}
+
+/// What a scalar is before it goes through JSON.
+enum Resolved {
+    Null,
+    Bool(bool),
+    Signed(i64),
+    Unsigned(u64),
+    Float(f64),
+    Text,
+    /// What a tag makes of the text.
+    Decoded(String),
+}
+
+/// What the API server gets for a value, or what is wrong with it.
+pub fn value(scalar: &Scalar<'_>) -> Result<Value, String> {
+    let text = scalar.text;
+    Ok(match resolve(scalar)? {
+        Resolved::Null => Value::Null,
+        Resolved::Bool(value) => Value::Bool(value),
+        Resolved::Signed(value) => Value::Integer(value),
+        Resolved::Unsigned(value) => Value::Float(value as f64),
+        Resolved::Float(value) if value.is_finite() => number(value),
+        Resolved::Float(_) => {
+            return Err(format!(
+                "`{text}` has no form in JSON, which is what the API server gets: quote it if it is meant as text"
+            ));
+        }
+        Resolved::Text => Value::String(text.to_owned()),
+        Resolved::Decoded(text) => Value::String(text),
+    })
+}
+
+/// What a key is called, or what is wrong with it.
+pub fn key(scalar: &Scalar<'_>) -> Result<String, String> {
+    let text = scalar.text;
+    match resolve(scalar)? {
+        Resolved::Bool(value) => Ok(value.to_string()),
+        Resolved::Signed(value) => Ok(value.to_string()),
+        Resolved::Float(value) if value.is_nan() => Ok(".nan".into()),
+        Resolved::Float(value) if value.is_infinite() => {
+            Ok(if value > 0.0 { ".inf" } else { "-.inf" }.into())
+        }
+        Resolved::Float(value) => Ok(short(value)),
+        Resolved::Text => Ok(text.to_owned()),
+        Resolved::Decoded(text) => Ok(text),
+        Resolved::Null => Err("null is no name for a field: quote the key".into()),
+        Resolved::Unsigned(_) => Err(format!(
+            "`{text}` is too large a number to be the name of a field: quote the key"
+        )),
+    }
+}
+
+/// Whether a key asks for the fields of other mappings.
+pub fn merges(scalar: &Scalar<'_>) -> bool {
+    scalar.text == "<<"
+        && match &scalar.tag {
+            None => scalar.plain,
+            Some(tag) => tag.strip_prefix(TAGS) == Some("merge"),
+        }
+}
+
+fn resolve(scalar: &Scalar<'_>) -> Result<Resolved, String> {
+    let Some(tag) = &scalar.tag else {
+        return Ok(if scalar.plain {
+            implicit(scalar.text)
+        } else {
+            Resolved::Text
+        });
+    };
+    let text = scalar.text;
+    let resolved = match tag.strip_prefix(TAGS) {
+        Some(kind @ ("bool" | "int" | "float" | "null")) => {
+            let resolved = implicit(text);
+            let fits = match &resolved {
+                Resolved::Null => kind == "null",
+                Resolved::Bool(_) => kind == "bool",
+                Resolved::Signed(_) => kind == "int" || kind == "float",
+                Resolved::Unsigned(_) => kind == "int",
+                Resolved::Float(_) => kind == "float",
+                Resolved::Text | Resolved::Decoded(_) => false,
+            };
+            if !fits {
+                return Err(format!("`{text}` is no {kind}, which its tag says it is"));
+            }
+            resolved
+        }
+        Some("binary") => {
+            let lines: String = text
+                .chars()
+                .filter(|char| !"\r\n".contains(*char))
+                .collect();
+            let bytes = BASE64_STANDARD
+                .decode(lines)
+                .map_err(|_| format!("`{text}` is no base64, which its tag says it is"))?;
+            Resolved::Decoded(String::from_utf8_lossy(&bytes).into_owned())
+        }
+        // Tags that nobody knows leave a string.
+        _ => Resolved::Text,
+    };
+    Ok(resolved)
+}
+
+/// What a scalar without quotes and tag is.
+fn implicit(text: &str) -> Resolved {
+    match text {
+        "y" | "Y" | "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => {
+            return Resolved::Bool(true);
+        }
+        "n" | "N" | "no" | "No" | "NO" | "false" | "False" | "FALSE" | "off" | "Off" | "OFF" => {
+            return Resolved::Bool(false);
+        }
+        "" | "~" | "null" | "Null" | "NULL" => return Resolved::Null,
+        ".nan" | ".NaN" | ".NAN" => return Resolved::Float(f64::NAN),
+        ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" => {
+            return Resolved::Float(f64::INFINITY);
+        }
+        "-.inf" | "-.Inf" | "-.INF" => return Resolved::Float(f64::NEG_INFINITY),
+        _ => {}
+    }
+    let first = text.bytes().next().unwrap_or_default();
+    let resolved = match first {
+        // Only here does Go's own rule for underscores hold: between digits.
+        b'.' => underscored(text).and_then(|plain| float(&plain)),
+        b'0'..=b'9' | b'+' | b'-' => {
+            let plain = text.replace('_', "");
+            integer(&plain).or_else(|| float(&plain))
+        }
+        _ => None,
+    };
+    resolved.unwrap_or(Resolved::Text)
+}
+
+fn integer(text: &str) -> Option<Resolved> {
+    let (sign, digits) = match text.as_bytes().first()? {
+        b'+' | b'-' => text.split_at(1),
+        _ => ("", text),
+    };
+    let (radix, digits) = match digits.as_bytes() {
+        [b'0', b'x' | b'X', _, ..] => (16, &digits[2..]),
+        [b'0', b'o' | b'O', _, ..] => (8, &digits[2..]),
+        [b'0', b'b' | b'B', _, ..] => (2, &digits[2..]),
+        [b'0', _, ..] => (8, &digits[1..]),
+        _ => (10, digits),
+    };
+    // A second sign would be taken by the parser.
+    if !digits.bytes().next()?.is_ascii_alphanumeric() {
+        return None;
+    }
+    let signed = i128::from_str_radix(digits, radix).ok()?;
+    let signed = if sign == "-" { -signed } else { signed };
+    match i64::try_from(signed) {
+        Ok(value) => Some(Resolved::Signed(value)),
+        Err(_) if sign.is_empty() => u64::try_from(signed).ok().map(Resolved::Unsigned),
+        Err(_) => None,
+    }
+}
+
+fn float(text: &str) -> Option<Resolved> {
+    // Rust's own words for infinity and the like are no numbers here.
+    let digits = text
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
+    let value: f64 = text.parse().ok().filter(|_| digits)?;
+    value.is_finite().then_some(Resolved::Float(value))
+}
+
+/// The text without its underscores, if each stands between digits.
+fn underscored(text: &str) -> Option<String> {
+    let bytes = text.as_bytes();
+    let digit = |at: Option<usize>| {
+        at.and_then(|at| bytes.get(at))
+            .is_some_and(u8::is_ascii_digit)
+    };
+    let fits = bytes
+        .iter()
+        .enumerate()
+        .all(|(at, byte)| *byte != b'_' || (digit(at.checked_sub(1)) && digit(Some(at + 1))));
+    fits.then(|| text.replace('_', ""))
+}
+
+/// A float as JSON carries it: Go writes it without a fraction if it has none, and such a thing is read as an integer.
+fn number(value: f64) -> Value {
+    // Above, Go writes an exponent. Below, both languages write the fewest digits that mean this number, then zeros.
+    if value.fract() == 0.0
+        && value.abs() < 1e21
+        && let Ok(integer) = value.to_string().parse()
+    {
+        return Value::Integer(integer);
+    }
+    Value::Float(value)
+}
+
+/// A float as the name of a field: in single precision and as short as can be.
+fn short(value: f64) -> String {
+    let value = value as f32;
+    if value.is_infinite() {
+        return if value > 0.0 { ".inf" } else { "-.inf" }.into();
+    }
+    let scientific = format!("{value:e}");
+    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    if (-4..6).contains(&exponent) {
+        return format!("{value}");
+    }
+    let sign = if exponent < 0 { '-' } else { '+' };
+    format!("{mantissa}e{sign}{:02}", exponent.abs())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::yaml::{self, Value};
+
+    /// What the real library makes of a scalar as a value and as a key, `!` if it refuses it. `tests/istio` compares them.
+    const VERDICTS: &str = include_str!("../../../tests/istio/tables/scalars.tsv");
+
+    #[test]
+    fn verdicts_are_those_of_go() {
+        // A longer table than the one that is checked in can be tried in its place.
+        let longer = std::env::var_os("TIDEGATE_SCALAR_VERDICTS")
+            .map(|path| std::fs::read_to_string(path).expect("a table of verdicts"));
+        let table = longer.as_deref().unwrap_or(VERDICTS);
+        let mut wrong = Vec::new();
+        for line in table.lines() {
+            let [written, value, key] = line.split('\t').collect::<Vec<_>>()[..] else {
+                panic!("no row of three: {line}");
+            };
+            let ours = yaml::parse(&format!("v: {written}\n"))
+                .map(|documents| documents[0].root.get("v").expect("a value").value.clone())
+                .ok();
+            if ours != value_of(value) {
+                wrong.push(format!("value {written}: Go has {value}, we {ours:?}"));
+            }
+            let ours = yaml::parse(&format!("{written}: v\n")).ok();
+            let ours = ours.map(|documents| {
+                let mapping = documents[0].root.mapping().expect("a mapping");
+                mapping.entries[0].key.name.clone()
+            });
+            if ours != (key != "!").then(|| key.to_owned()) {
+                wrong.push(format!("key {written}: Go has {key}, we {ours:?}"));
+            }
+        }
+        assert!(table.lines().count() > 100);
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+
+    /// What the API server reads from this JSON. It takes an integer for one wherever it can.
+    fn value_of(json: &str) -> Option<Value> {
+        if json == "!" {
+            return None;
+        }
+        if let Ok(integer) = json.parse() {
+            return Some(Value::Integer(integer));
+        }
+        Some(match serde_json::from_str(json).expect("JSON") {
+            serde_json::Value::Null => Value::Null,
+            serde_json::Value::Bool(value) => Value::Bool(value),
+            serde_json::Value::String(value) => Value::String(value),
+            serde_json::Value::Number(value) => Value::Float(value.as_f64().expect("a number")),
+            other => panic!("no scalar: {other}"),
+        })
+    }
+}

@@ -1,0 +1,383 @@
+//! The tree out of a parser's events: nesting, anchors, merges, keys that come twice.
+//!
+//! What is bounded is bounded here: depth, so that nothing that walks the tree runs out of stack, and what aliases stand for, so
+//! that a small text does not become a large tree. What a scalar means is `scalar.rs`'s matter, and what Kubernetes refuses of YAML
+//! that is good otherwise is `dialect.rs`'s.
+
+use std::collections::{HashMap, HashSet};
+
+use granit_parser::{Event, Marker, Parser, ScalarStyle, Tag};
+
+use super::dialect::{self, Tabs};
+use super::scalar::{self, Scalar};
+use super::{
+    Document, Entry, Key, MOST_ALIASED, MOST_DEPTH, Mapping, Node, Position, Value, YamlError,
+};
+
+/// Reads all documents of a text.
+pub fn grow(text: &str) -> Result<Vec<Document>, YamlError> {
+    dialect::bare_separators(text)?;
+    // Like the library that Kubernetes uses, where YAML's versions differ.
+    let options = granit_parser::options! {
+        bom_inside_document_as_content: true,
+        block_scalar_eof_without_line_feed: true,
+        emit_comments: false,
+        flow_nesting_limit: MOST_DEPTH,
+        block_nesting_limit: MOST_DEPTH,
+    };
+    // JSON has a reader of its own in Kubernetes, with rules that its YAML has not.
+    let json = text.trim_start().starts_with('{');
+    let mut tree = Tree::default();
+    let mut tabs = Tabs::default();
+    for event in Parser::new_from_str_with_options(text, options) {
+        let (event, span) = event
+            .map_err(|error| YamlError::new(position(error.marker()), error.kind().to_string()))?;
+        if let (Event::Scalar(_, ScalarStyle::DoubleQuoted, ..), false) = (&event, json) {
+            dialect::no_escaped_slashes(
+                span.slice(text).unwrap_or_default(),
+                position(&span.start),
+            )?;
+        }
+        tabs.see(&event, &span);
+        tree.take(event, position(&span.start))?;
+    }
+    if !json {
+        tabs.check(text)?;
+    }
+    Ok(tree.documents)
+}
+
+#[derive(Default)]
+struct Tree {
+    documents: Vec<Document>,
+    /// The collections that are open, the innermost last.
+    open: Vec<Open>,
+    /// What anchors name, by the parser's numbers.
+    anchors: HashMap<usize, Anchored>,
+    /// How many nodes aliases have stood for.
+    aliased: usize,
+    root: Option<Node>,
+}
+
+/// An anchor's node. As a key it is read by other rules than as a value.
+struct Anchored {
+    node: Node,
+    name: Option<Result<String, String>>,
+}
+
+struct Open {
+    position: Position,
+    anchor: usize,
+    inside: Inside,
+}
+
+enum Inside {
+    Sequence(Vec<Node>),
+    Mapping {
+        fields: Vec<Field>,
+        /// The key whose value comes next.
+        key: Option<Name>,
+    },
+}
+
+enum Name {
+    Key(Key),
+    /// `<<`: the value's fields become this mapping's.
+    Merge(Position),
+}
+
+struct Field {
+    entry: Entry,
+    /// Came with a merge, so that it is no mistake if it is written again.
+    merged: bool,
+}
+
+/// The place of an event, counted from 1.
+fn position(marker: &Marker) -> Position {
+    Position {
+        line: marker.line().max(1),
+        column: marker.col() + 1,
+    }
+}
+
+// === impl Tree ===
+
+impl Tree {
+    fn take(&mut self, event: Event<'_>, position: Position) -> Result<(), YamlError> {
+        match event {
+            Event::DocumentStart(..) => {
+                self.anchors.clear();
+                self.root = None;
+            }
+            Event::DocumentEnd => {
+                let root = self.root.take().unwrap_or(Node {
+                    value: Value::Null,
+                    position,
+                    written: None,
+                });
+                self.documents.push(Document { root });
+            }
+            Event::Scalar(text, style, anchor, tag) => {
+                let plain = style == ScalarStyle::Plain;
+                self.scalar(&text, plain, tag.as_deref(), anchor, position)?;
+            }
+            Event::Alias(anchor) => self.alias(anchor, position)?,
+            Event::SequenceStart(_, anchor, _) => {
+                self.begin(Inside::Sequence(Vec::new()), anchor, position)?;
+            }
+            Event::MappingStart(_, anchor, _) => {
+                let inside = Inside::Mapping {
+                    fields: Vec::new(),
+                    key: None,
+                };
+                self.begin(inside, anchor, position)?;
+            }
+            Event::SequenceEnd | Event::MappingEnd => self.end()?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Whether what comes next is a key.
+    fn wants_key(&self) -> bool {
+        matches!(
+            self.open.last(),
+            Some(Open {
+                inside: Inside::Mapping { key: None, .. },
+                ..
+            })
+        )
+    }
+
+    fn scalar(
+        &mut self,
+        text: &str,
+        plain: bool,
+        tag: Option<&Tag>,
+        anchor: usize,
+        position: Position,
+    ) -> Result<(), YamlError> {
+        let tag = tag.map(|tag| format!("{}{}", tag.handle(), tag.suffix()));
+        // `!` alone says that it is a string.
+        let scalar = Scalar {
+            text,
+            plain: plain && tag.as_deref() != Some("!"),
+            tag: tag.filter(|tag| tag != "!"),
+        };
+        let is_key = self.wants_key();
+        if is_key && scalar::merges(&scalar) {
+            self.name(Name::Merge(position));
+            return Ok(());
+        }
+        let name = (is_key || anchor != 0).then(|| scalar::key(&scalar));
+        let value = match scalar::value(&scalar) {
+            Ok(value) => value,
+            // Some keys are no values.
+            Err(_) if is_key => Value::Null,
+            Err(message) => return Err(YamlError::new(position, message)),
+        };
+        let written = (!matches!(value, Value::String(_))).then(|| text.to_owned());
+        let node = Node {
+            value,
+            position,
+            written,
+        };
+        if anchor != 0 {
+            let anchored = Anchored {
+                node: node.clone(),
+                name: name.clone(),
+            };
+            self.anchors.insert(anchor, anchored);
+        }
+        match name {
+            Some(name) if is_key => self.key(name, node.written, position),
+            _ => self.put(node),
+        }
+    }
+
+    fn alias(&mut self, anchor: usize, position: Position) -> Result<(), YamlError> {
+        let Some(anchored) = self.anchors.get(&anchor) else {
+            return Err(YamlError::new(
+                position,
+                "the anchor's value contains itself",
+            ));
+        };
+        if self.wants_key() {
+            let Some(name) = anchored.name.clone() else {
+                return Err(not_a_name(position));
+            };
+            let written = anchored.node.written.clone();
+            return self.key(name, written, position);
+        }
+        let (size, depth) = anchored.node.extent();
+        self.aliased += size;
+        if self.aliased > MOST_ALIASED {
+            return Err(YamlError::new(
+                position,
+                format!("aliases stand for more than {MOST_ALIASED} values"),
+            ));
+        }
+        if self.open.len() + depth > MOST_DEPTH {
+            return Err(too_deep(position));
+        }
+        let node = anchored.node.clone();
+        self.put(node)
+    }
+
+    fn begin(
+        &mut self,
+        inside: Inside,
+        anchor: usize,
+        position: Position,
+    ) -> Result<(), YamlError> {
+        if self.wants_key() {
+            return Err(not_a_name(position));
+        }
+        if self.open.len() >= MOST_DEPTH {
+            return Err(too_deep(position));
+        }
+        self.open.push(Open {
+            position,
+            anchor,
+            inside,
+        });
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<(), YamlError> {
+        let Some(open) = self.open.pop() else {
+            return Ok(());
+        };
+        let value = match open.inside {
+            Inside::Sequence(items) => Value::Sequence(items),
+            Inside::Mapping { fields, .. } => Value::Mapping(mapping(fields)),
+        };
+        let node = Node {
+            value,
+            position: open.position,
+            written: None,
+        };
+        if open.anchor != 0 {
+            let anchored = Anchored {
+                node: node.clone(),
+                name: None,
+            };
+            self.anchors.insert(open.anchor, anchored);
+        }
+        self.put(node)
+    }
+
+    fn key(
+        &mut self,
+        name: Result<String, String>,
+        written: Option<String>,
+        position: Position,
+    ) -> Result<(), YamlError> {
+        let name = name.map_err(|message| YamlError::new(position, message))?;
+        let written = written.filter(|written| *written != name);
+        self.name(Name::Key(Key {
+            name,
+            position,
+            written,
+        }));
+        Ok(())
+    }
+
+    fn name(&mut self, name: Name) {
+        if let Some(Open {
+            inside: Inside::Mapping { key, .. },
+            ..
+        }) = self.open.last_mut()
+        {
+            *key = Some(name);
+        }
+    }
+
+    /// Puts a finished value where it belongs.
+    fn put(&mut self, node: Node) -> Result<(), YamlError> {
+        let Some(open) = self.open.last_mut() else {
+            self.root = Some(node);
+            return Ok(());
+        };
+        match &mut open.inside {
+            Inside::Sequence(items) => items.push(node),
+            Inside::Mapping { fields, key } => match key.take() {
+                Some(Name::Key(key)) => fields.push(Field {
+                    entry: Entry { key, value: node },
+                    merged: false,
+                }),
+                Some(Name::Merge(position)) => merge(node, position, fields)?,
+                None => {}
+            },
+        }
+        Ok(())
+    }
+}
+
+/// Takes the fields of one mapping or several. Of several the earlier ones win, so they come last.
+fn merge(node: Node, position: Position, into: &mut Vec<Field>) -> Result<(), YamlError> {
+    let mappings = match node.value {
+        Value::Mapping(mapping) => vec![mapping],
+        Value::Sequence(items) => items
+            .into_iter()
+            .rev()
+            .map(|item| match item.value {
+                Value::Mapping(mapping) => Ok(mapping),
+                _ => Err(unmergeable(position)),
+            })
+            .collect::<Result<_, _>>()?,
+        _ => return Err(unmergeable(position)),
+    };
+    into.extend(
+        mappings
+            .into_iter()
+            .flat_map(|mapping| mapping.entries)
+            .map(|entry| Field {
+                entry,
+                merged: true,
+            }),
+    );
+    Ok(())
+}
+
+/// The fields that count: of each name the last.
+fn mapping(fields: Vec<Field>) -> Mapping {
+    let mut names = HashSet::with_capacity(fields.len());
+    // From the end, so that the last one is met first.
+    let counts: Vec<bool> = fields
+        .iter()
+        .rev()
+        .map(|field| names.insert(field.entry.key.name.as_str()))
+        .collect();
+    drop(names);
+    let mut mapping = Mapping::default();
+    for (field, counts) in fields.into_iter().zip(counts.into_iter().rev()) {
+        if counts {
+            mapping.entries.push(field.entry);
+        } else if !field.merged {
+            mapping.overwritten.push(field.entry.key);
+        }
+    }
+    mapping
+}
+
+fn not_a_name(position: Position) -> YamlError {
+    YamlError::new(
+        position,
+        "a list or a mapping is no name for a field; quote it if it is meant as text",
+    )
+}
+
+fn too_deep(position: Position) -> YamlError {
+    YamlError::new(
+        position,
+        format!("lists and mappings lie more than {MOST_DEPTH} deep in one another"),
+    )
+}
+
+fn unmergeable(position: Position) -> YamlError {
+    YamlError::new(
+        position,
+        "`<<` takes the fields of a mapping or of a list of mappings, and this is neither",
+    )
+}

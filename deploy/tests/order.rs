@@ -1,0 +1,510 @@
+//! Who gets which plugins in which order: rows of resources and what becomes of them.
+
+use tidegate_deploy::istio::order::{
+    File, Layer, Options, OrderError, Ordered, Step, Traffic, Workload, order,
+};
+use tidegate_deploy::yaml;
+
+fn options(workloads: &[&str]) -> Options {
+    Options {
+        root_namespace: "istio-system".into(),
+        namespace: "default".into(),
+        workloads: workloads
+            .iter()
+            .map(|text| text.parse().expect("a workload"))
+            .collect(),
+    }
+}
+
+fn ask(text: &str, workloads: &[&str]) -> Result<Vec<Ordered>, OrderError> {
+    let documents = yaml::parse(text).expect("YAML");
+    let file = File {
+        name: "plugins.yaml",
+        documents: &documents,
+    };
+    order(&[file], &options(workloads))
+}
+
+/// A WasmPlugin of a namespace; the rest is the inside of its `spec`.
+fn plugin(name: &str, namespace: &str, spec: &str) -> String {
+    format!(
+        "---\napiVersion: extensions.istio.io/v1alpha1\nkind: WasmPlugin\nmetadata: {{name: {name}, namespace: {namespace}}}\nspec: {{url: 'oci://h.io/a:1', {spec}}}\n"
+    )
+}
+
+fn extension(name: &str, namespace: &str, spec: &str) -> String {
+    format!(
+        "---\napiVersion: extensions.istio.io/v1alpha1\nkind: TrafficExtension\nmetadata: {{name: {name}, namespace: {namespace}}}\nspec: {{{spec}}}\n"
+    )
+}
+
+/// The plugins of a chain by name, with `|` where filters of Istio's stand between them.
+fn names(steps: &[Step]) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for step in steps {
+        match step {
+            Step::Plugin { id, .. } => names.push(&id.name),
+            Step::Istio { .. } if names.last().is_some_and(|last| *last != "|") => names.push("|"),
+            _ => {}
+        }
+    }
+    if names.last() == Some(&"|") {
+        names.pop();
+    }
+    names.join(" ")
+}
+
+/// The chains of a workload, as `TRAFFIC: NAMES`, those of connections with `tcp`.
+fn chains(ordered: &Ordered) -> Vec<String> {
+    let chains = ordered.chains.iter().map(|chain| {
+        let traffic = match chain.traffic {
+            Traffic::Inbound => "in",
+            Traffic::Outbound => "out",
+            Traffic::Gateway => "gateway",
+            Traffic::Waypoint => "waypoint",
+        };
+        let layer = if chain.layer == Layer::Network {
+            " tcp"
+        } else {
+            ""
+        };
+        let service = chain
+            .service
+            .as_ref()
+            .map(|it| format!(" {it}"))
+            .unwrap_or_default();
+        format!("{traffic}{layer}{service}: {}", names(&chain.steps))
+    });
+    chains.collect()
+}
+
+#[track_caller]
+fn gives(text: &str, workload: &str, expected: &[&str]) {
+    let ordered = ask(text, &[workload]).expect("an order");
+    assert_eq!(chains(&ordered[0]), expected, "{workload}\n{text}");
+}
+
+/// The reason that is given for a plugin in the first chain.
+#[track_caller]
+fn why(text: &str, workload: &str, name: &str) -> String {
+    let ordered = ask(text, &[workload]).expect("an order");
+    let mut steps = ordered[0].chains[0].steps.iter();
+    let found = steps.find_map(|step| match step {
+        Step::Plugin { id, why, .. } if id.name == name => Some(why.clone()),
+        _ => None,
+    });
+    found.unwrap_or_else(|| panic!("{name} is not there"))
+}
+
+#[track_caller]
+fn left_out(text: &str, workload: &str) -> Vec<String> {
+    let ordered = ask(text, &[workload]).expect("an order");
+    let plugins = ordered[0].left_out.iter();
+    plugins
+        .map(|it| format!("{}: {}", it.id.name, it.why))
+        .collect()
+}
+
+#[test]
+fn phases_have_istios_filters_between_them() {
+    let text = [
+        plugin("none", "shop", ""),
+        plugin("stats", "shop", "phase: STATS"),
+        plugin("authz", "shop", "phase: AUTHZ"),
+        plugin("authn", "shop", "phase: AUTHN"),
+        plugin("unspecified", "shop", "phase: UNSPECIFIED_PHASE"),
+    ]
+    .concat();
+    // After the authorization nothing of Istio's stands between the last two phases.
+    let chain = "authn | authz | stats none unspecified";
+    gives(
+        &text,
+        "shop",
+        &[
+            &format!("in: {chain}"),
+            // Istio neither authenticates nor authorizes what a sidecar sends.
+            "out: authn authz stats none unspecified",
+        ],
+    );
+    gives(
+        &text,
+        "shop/istio=ingressgateway",
+        &[&format!("gateway: {chain}")],
+    );
+    let ordered = ask(&text, &["shop"]).expect("an order");
+    let filters = |nth: usize| -> Vec<&str> {
+        let steps = ordered[0].chains[nth].steps.iter();
+        let own = steps.filter_map(|step| match step {
+            Step::Istio { filter, .. } => Some(*filter),
+            Step::Plugin { .. } => None,
+        });
+        own.collect()
+    };
+    assert_eq!(
+        filters(0),
+        [
+            "istio.metadata_exchange",
+            "envoy.filters.http.ext_authz",
+            "envoy.filters.http.jwt_authn",
+            "envoy.filters.http.rbac",
+            "envoy.filters.http.grpc_stats",
+            "envoy.filters.http.fault",
+            "envoy.filters.http.cors",
+            "istio.stats",
+            "envoy.filters.http.router",
+        ]
+    );
+    assert!(filters(1).contains(&"istio.alpn"));
+}
+
+#[test]
+fn priorities_go_down_and_none_is_last() {
+    let text = [
+        plugin("none", "shop", ""),
+        plugin("zero", "shop", "priority: 0"),
+        plugin("minus", "shop", "priority: -5"),
+        plugin("ten", "shop", "priority: 10"),
+        plugin("nil", "shop", "priority: null"),
+    ]
+    .concat();
+    gives(
+        &text,
+        "shop",
+        &[
+            "in: ten zero minus nil none",
+            "out: ten zero minus nil none",
+        ],
+    );
+    assert_eq!(
+        why(&text, "shop", "zero"),
+        "for the whole namespace; after ten, since 0 is lower than 10"
+    );
+    assert_eq!(
+        why(&text, "shop", "nil"),
+        "for the whole namespace; after minus, since no priority comes after every priority"
+    );
+    assert!(
+        why(&text, "shop", "none")
+            .contains("neither has a priority, and the older comes first; the files do not tell")
+    );
+}
+
+#[test]
+fn own_namespace_comes_before_the_root_at_one_priority() {
+    let text = [
+        plugin("a-root", "istio-system", "priority: 1"),
+        plugin("b-own", "shop", "priority: 1"),
+        plugin("c-root", "istio-system", "priority: 2"),
+        plugin("elsewhere", "bank", ""),
+    ]
+    .concat();
+    gives(
+        &text,
+        "shop",
+        &["in: c-root b-own a-root", "out: c-root b-own a-root"],
+    );
+    assert_eq!(
+        why(&text, "shop", "a-root"),
+        "for the whole mesh; after b-own: both have priority 1, and the workload's own namespace comes first"
+    );
+    gives(
+        &text,
+        "istio-system",
+        &["in: c-root a-root", "out: c-root a-root"],
+    );
+    assert!(left_out(&text, "shop").is_empty());
+}
+
+#[test]
+fn ties_go_by_age_where_all_ages_are_known() {
+    let aged = |name: &str, time: &str| {
+        format!(
+            "---\napiVersion: extensions.istio.io/v1alpha1\nkind: WasmPlugin\nmetadata: {{name: {name}, namespace: shop, creationTimestamp: '{time}'}}\nspec: {{url: 'oci://h.io/a:1'}}\n"
+        )
+    };
+    let text = [
+        aged("a", "2026-01-02T00:00:00Z"),
+        aged("b", "2026-01-01T23:59:59Z"),
+    ]
+    .concat();
+    gives(&text, "shop", &["in: b a", "out: b a"]);
+    assert!(why(&text, "shop", "a").ends_with("after b: neither has a priority, and b is older"));
+    // One unknown age, and none of them says anything.
+    let text = format!("{text}{}", plugin("c", "shop", ""));
+    gives(&text, "shop", &["in: a b c", "out: a b c"]);
+    let text = [
+        aged("b", "2026-01-01T00:00:00Z"),
+        aged("a", "2026-01-01T00:00:00Z"),
+    ]
+    .concat();
+    assert!(why(&text, "shop", "b").ends_with("both are of the same second, and names decide"));
+}
+
+/// istiod compares names after it has made a TrafficExtension of each WasmPlugin, whose name is then longer.
+#[test]
+fn ties_by_name_are_of_translated_names() {
+    let text = [
+        plugin("a", "shop", ""),
+        plugin("a-2", "shop", ""),
+        extension("b", "shop", "lua: {inlineCode: x}"),
+    ]
+    .concat();
+    gives(&text, "shop", &["in: a-2 a b", "out: a-2 a b"]);
+}
+
+#[test]
+fn selectors_want_all_their_labels() {
+    let text = [
+        plugin(
+            "both",
+            "shop",
+            "selector: {matchLabels: {app: web, tier: front}}",
+        ),
+        plugin("one", "shop", "selector: {matchLabels: {app: web}}"),
+        plugin("empty", "shop", "selector: {}"),
+        plugin(
+            "mesh",
+            "istio-system",
+            "selector: {matchLabels: {app: web}}",
+        ),
+    ]
+    .concat();
+    gives(
+        &text,
+        "shop/app=web,tier=front",
+        &["in: both empty one mesh", "out: both empty one mesh"],
+    );
+    gives(
+        &text,
+        "shop/app=web",
+        &["in: empty one mesh", "out: empty one mesh"],
+    );
+    assert_eq!(
+        left_out(&text, "shop/app=web"),
+        ["both: its selector wants tier=front"]
+    );
+    gives(&text, "bank/app=web", &["in: mesh", "out: mesh"]);
+}
+
+#[test]
+fn modes_and_ports_narrow_a_chain() {
+    let text = [
+        plugin("both", "shop", "match: [{mode: CLIENT_AND_SERVER}]"),
+        plugin("client", "shop", "match: [{mode: CLIENT}]"),
+        plugin("ports", "shop", "match: [{mode: SERVER, ports: [{number: 80}]}, {mode: SERVER, ports: [{number: 8080}]}]"),
+        plugin("server", "shop", "match: [{mode: SERVER}]"),
+    ]
+    .concat();
+    gives(
+        &text,
+        "shop",
+        &["in: both ports server", "out: both client"],
+    );
+    gives(
+        &text,
+        "shop/istio=ingressgateway",
+        &["gateway: both client"],
+    );
+    assert_eq!(
+        left_out(&text, "shop/istio=ingressgateway"),
+        [
+            "ports: its match wants another mode: a gateway's traffic is CLIENT",
+            "server: its match wants another mode: a gateway's traffic is CLIENT",
+        ]
+    );
+    assert!(left_out(&text, "shop").is_empty());
+    let ordered = ask(&text, &["shop"]).expect("an order");
+    let mut steps = ordered[0].chains[0].steps.iter();
+    let confined = steps.find_map(|step| match step {
+        Step::Plugin { id, ports, .. } if id.name == "ports" => Some(ports.clone()),
+        _ => None,
+    });
+    assert_eq!(confined, Some(vec![80, 8080]));
+}
+
+#[test]
+fn plugins_for_connections_come_before_those_for_requests() {
+    let text = [
+        plugin("http", "shop", "phase: AUTHN, type: HTTP"),
+        plugin("net", "shop", "type: NETWORK"),
+        plugin("net-authz", "shop", "phase: AUTHZ, type: NETWORK"),
+        extension("lua", "shop", "phase: STATS, lua: {inlineCode: x}"),
+        extension(
+            "wasm",
+            "shop",
+            "phase: STATS, wasm: {url: 'oci://h.io/a:1', type: NETWORK}",
+        ),
+    ]
+    .concat();
+    let (requests, connections) = ("net-authz wasm net | http | lua", "net-authz | wasm net");
+    gives(
+        &text,
+        "shop",
+        &[
+            &format!("in: {requests}"),
+            &format!("in tcp: {connections}"),
+            // Between those for requests nothing of Istio's stands in this direction.
+            "out: net-authz wasm net | http lua",
+            "out tcp: net-authz wasm net",
+        ],
+    );
+}
+
+const GATEWAY: &str = "gateway.networking.k8s.io/gateway-name=public";
+const WAYPOINT: &str =
+    "gateway.networking.k8s.io/gateway-name=way,gateway.istio.io/managed=istio.io-mesh-controller";
+
+#[test]
+fn gateways_go_by_reference_or_selector() {
+    let reference = |kind: &str, name: &str| {
+        format!("targetRefs: [{{group: gateway.networking.k8s.io, kind: {kind}, name: {name}}}]")
+    };
+    let text = [
+        plugin("named", "shop", &reference("Gateway", "public")),
+        plugin("other", "shop", &reference("Gateway", "private")),
+        plugin(
+            "old",
+            "shop",
+            "targetRef: {group: gateway.networking.k8s.io, kind: Gateway, name: public}",
+        ),
+        plugin("all", "shop", ""),
+        plugin("elsewhere", "istio-system", &reference("Gateway", "public")),
+    ]
+    .concat();
+    gives(
+        &text,
+        &format!("shop/{GATEWAY}"),
+        &["gateway: all named old"],
+    );
+    assert_eq!(
+        left_out(&text, &format!("shop/{GATEWAY}")),
+        [
+            "elsewhere: it is attached to Gateway/public in istio-system",
+            "other: it is attached to Gateway/private in shop",
+        ]
+    );
+    gives(&text, "shop/app=web", &["in: all", "out: all"]);
+    assert!(left_out(&text, "shop/app=web")[0].contains("only gateways and waypoints"));
+}
+
+#[test]
+fn waypoints_go_by_reference_alone() {
+    let text = [
+        plugin("class", "istio-system", "targetRefs: [{group: gateway.networking.k8s.io, kind: GatewayClass, name: istio-waypoint}]"),
+        plugin("gateway", "shop", "phase: STATS, targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: way}]"),
+        plugin("service", "shop", "phase: AUTHN, targetRefs: [{kind: Service, name: reviews}]"),
+        plugin("entry", "shop", "targetRefs: [{group: networking.istio.io, kind: ServiceEntry, name: out}], match: [{ports: [{number: 80}]}]"),
+        plugin("selector", "shop", ""),
+    ]
+    .concat();
+    let workload = format!("shop/{WAYPOINT}");
+    gives(
+        &text,
+        &workload,
+        &[
+            "waypoint: gateway class",
+            "waypoint Service/reviews: service | gateway class",
+            "waypoint ServiceEntry/out: gateway class",
+        ],
+    );
+    let left_out = left_out(&text, &workload);
+    assert!(
+        left_out.iter().any(|it| it.starts_with("selector: it has no targetRefs"))
+            && left_out.iter().any(|it| it == "entry: its match names ports, and a waypoint's requests have none"),
+        "{left_out:?}"
+    );
+}
+
+#[test]
+fn workloads_are_those_in_the_files() {
+    let text = format!(
+        "{}---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: web, namespace: shop}}\nspec: {{template: {{metadata: {{labels: {{app: web}}}}}}}}\n---\napiVersion: v1\nkind: List\nitems:\n- {{apiVersion: v1, kind: Pod, metadata: {{name: p, labels: {{app: p}}}}}}\n- {{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, metadata: {{name: way, namespace: shop}}, spec: {{gatewayClassName: istio-waypoint}}}}\n",
+        plugin("a", "shop", "")
+    );
+    let ordered = ask(&text, &[]).expect("an order");
+    let workloads: Vec<_> = ordered.iter().map(|it| it.workload.to_string()).collect();
+    assert_eq!(
+        workloads,
+        [
+            "workload Deployment/web in shop",
+            "workload Pod/p in default",
+            "waypoint Gateway/way in shop",
+        ]
+    );
+}
+
+#[test]
+fn workloads_are_told_from_the_plugins_where_there_are_none() {
+    let text = [
+        plugin("a", "shop", "selector: {matchLabels: {app: web}}"),
+        plugin("b", "istio-system", ""),
+        plugin(
+            "c",
+            "bank",
+            "targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: public}]",
+        ),
+    ]
+    .concat();
+    let ordered = ask(&text, &[]).expect("an order");
+    let workloads: Vec<_> = ordered
+        .iter()
+        .map(|it| format!("{}: {}", it.workload, chains(it).join(", ")))
+        .collect();
+    assert_eq!(
+        workloads,
+        [
+            "gateway Gateway/public in bank: gateway: c b",
+            "any other workload in bank: in: b, out: b",
+            "workload app=web in shop: in: a b, out: a b",
+            "any other workload in shop: in: b, out: b",
+            "any other workload in any other namespace: in: b, out: b",
+        ]
+    );
+}
+
+#[test]
+fn faults_have_a_place() {
+    let of = |text: &str| ask(text, &[]).expect_err("a fault").to_string();
+    for (spec, message) in [
+        (
+            "priority: high",
+            "plugins.yaml:5:41: `priority` is not an integer of 32 bits",
+        ),
+        (
+            "priority: 3000000000",
+            "`priority` is not an integer of 32 bits",
+        ),
+        (
+            "phase: authn",
+            "`phase` is `authn`, and can be AUTHN, AUTHZ, STATS",
+        ),
+        (
+            "selector: {matchLabels: {app: on}}",
+            "the label `app` is not text: quote it",
+        ),
+        (
+            "targetRefs: [{kind: Service}]",
+            "the reference has no `name`",
+        ),
+        ("match: [{ports: [{}]}]", "the port has no `number`"),
+        (
+            "match: [{mode: server}]",
+            "`mode` is `server`, and can be CLIENT",
+        ),
+    ] {
+        let error = of(&plugin("a", "shop", spec));
+        assert!(error.contains(message), "{spec}: {error}");
+    }
+    let twice = of(&[plugin("a", "shop", ""), plugin("a", "shop", "")].concat());
+    assert!(
+        twice.contains("WasmPlugin shop/a is here a second time"),
+        "{twice}"
+    );
+    assert_eq!(
+        of("kind: ConfigMap\n"),
+        "there is no WasmPlugin and no TrafficExtension in plugins.yaml"
+    );
+    for bad in ["", "/app=web", "shop/app", "shop/app=web,=x"] {
+        assert!(bad.parse::<Workload>().is_err(), "{bad}");
+    }
+}

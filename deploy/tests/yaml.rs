@@ -1,0 +1,230 @@
+//! The tree of a YAML text: places, aliases, merges, keys that come twice, and the bounds.
+//!
+//! What a scalar is, is tested against the real library's verdicts beside its rules, in `deploy/src/yaml/scalar.rs`.
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use tidegate_deploy::yaml::{self, Document, MOST_BYTES, MOST_DEPTH, Node};
+
+fn root(text: &str) -> Node {
+    let mut documents = yaml::parse(text).expect("YAML");
+    assert_eq!(documents.len(), 1, "{documents:#?}");
+    documents.remove(0).root
+}
+
+fn json_of(text: &str) -> Value {
+    root(text).to_json()
+}
+
+/// The place and the reason of an error, as one line.
+fn error(text: &str) -> String {
+    match yaml::parse(text) {
+        Ok(documents) => panic!("read as {documents:#?}"),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn every_node_and_key_knows_its_place() {
+    let root = root("# ü\nspec:\n  ports: [80, {number: 81}]\n  text: |\n    one\n");
+    let spec = root
+        .mapping()
+        .expect("a mapping")
+        .entry("spec")
+        .expect("spec");
+    assert_eq!(spec.key.position.to_string(), "2:1");
+    assert_eq!(spec.value.position.to_string(), "3:3");
+    let ports = spec
+        .value
+        .get("ports")
+        .and_then(Node::items)
+        .expect("ports");
+    assert_eq!(ports[0].position.to_string(), "3:11");
+    assert_eq!(
+        ports[1]
+            .get("number")
+            .expect("a number")
+            .position
+            .to_string(),
+        "3:24"
+    );
+    assert_eq!(
+        spec.value.get("text").expect("a text").position.to_string(),
+        "5:5"
+    );
+}
+
+#[test]
+fn what_was_written_is_kept_where_it_became_something_else() {
+    let root = root("on: 0x10\n\"on\": text\nport: \"80\"\n");
+    let entries = &root.mapping().expect("a mapping").entries;
+    assert_eq!(entries[0].key.name, "true");
+    assert_eq!(entries[0].key.written.as_deref(), Some("on"));
+    assert_eq!(entries[0].value.written.as_deref(), Some("0x10"));
+    assert_eq!(
+        (&*entries[1].key.name, &entries[1].key.written),
+        ("on", &None)
+    );
+    assert_eq!(entries[2].value.written, None);
+}
+
+#[test]
+fn a_text_has_any_number_of_documents() {
+    let documents = yaml::parse("a: 1\n---\n# nothing\n--- # comment\nb: 2\n...\n").expect("YAML");
+    let values: Vec<_> = documents
+        .iter()
+        .map(|Document { root }| root.to_json())
+        .collect();
+    assert_eq!(values, [json!({"a": 1}), Value::Null, json!({"b": 2})]);
+    assert_eq!(yaml::parse("").expect("nothing"), []);
+}
+
+#[test]
+fn json_is_read_too() {
+    let text = r#"{"a": [1, 2.50, true, null, "yes"], "b": {"c": "\u00e4\n"}}"#;
+    let expected: Value = json!({"a": [1, 2.5, true, null, "yes"], "b": {"c": "ä\n"}});
+    assert_eq!(json_of(text), expected);
+    let text = r#"{"a": "\ud83d\ude00 \/"}"#;
+    assert_eq!(json_of(text), json!({"a": "😀 /"}));
+}
+
+#[test]
+fn aliases_stand_for_their_anchors() {
+    let text = "a: &one {x: 1}\nb: *one\n&key name: &two 5\n*key : *two\n";
+    // The key comes twice, and the last one counts.
+    assert_eq!(
+        json_of(text),
+        json!({"a": {"x": 1}, "b": {"x": 1}, "name": 5})
+    );
+    assert!(
+        error("a: *none\n").starts_with("1:4: "),
+        "{}",
+        error("a: *none\n")
+    );
+    assert_eq!(
+        error("a: &a [*a]\n"),
+        "1:8: the anchor's value contains itself"
+    );
+    // Documents do not share anchors.
+    assert!(error("a: &a 1\n---\nb: *a\n").starts_with("3:4: "));
+}
+
+#[test]
+fn merges_follow_the_order_in_which_they_are_written() {
+    let base = "base: &base {a: 1, b: 2}\nmore: &more {b: 3, c: 4}\n";
+    let merged = |fields: &str| json_of(&format!("{base}it: {{{fields}}}\n"))["it"].clone();
+    assert_eq!(merged("<<: *base, b: 5"), json!({"a": 1, "b": 5}));
+    // Kubernetes' library has the last one win, merged or not.
+    assert_eq!(merged("b: 5, <<: *base"), json!({"a": 1, "b": 2}));
+    assert_eq!(
+        merged("<<: [*base, *more]"),
+        json!({"a": 1, "b": 2, "c": 4})
+    );
+    assert_eq!(merged("\"<<\": 1"), json!({"<<": 1}));
+    assert!(error("<<: 5\n").contains("neither"));
+}
+
+#[test]
+fn of_a_key_that_comes_twice_the_last_counts_and_the_others_are_known() {
+    let root = root("a: 1\nb: 2\na: 3\n");
+    assert_eq!(root.to_json(), json!({"a": 3, "b": 2}));
+    let overwritten = &root.mapping().expect("a mapping").overwritten;
+    assert_eq!(overwritten.len(), 1);
+    assert_eq!(overwritten[0].position.to_string(), "1:1");
+}
+
+#[test]
+fn what_kubernetes_cannot_read_is_refused_with_its_place() {
+    for (text, place, part) in [
+        ("a: .inf\n", "1:4", "no form in JSON"),
+        ("~: a\n", "1:1", "null is no name"),
+        ("[a]: b\n", "1:1", "no name for a field"),
+        ("{a: b}: c\n", "1:1", "no name for a field"),
+        ("a: b\n--- {c: d}\n", "2:4", "nothing but a comment"),
+        ("a: b\n\t\nc: d\n", "2:1", "a tab stands"),
+        ("a: \"\\\\\\/\"\n", "1:4", "`\\/`"),
+        ("a: !!int x\n", "1:10", "is no int"),
+        ("a: [b\n", "1:4", ""),
+        ("a: b: c\n", "1:5", ""),
+    ] {
+        let error = error(text);
+        assert!(
+            error.starts_with(&format!("{place}: ")),
+            "{text:?}: {error}"
+        );
+        assert!(error.contains(part), "{text:?}: {error}");
+    }
+    // In quotes and brackets a line may begin with a tab.
+    assert_eq!(json_of("a: \"b\n\tc\"\n"), json!({"a": "b c"}));
+    assert_eq!(json_of("a: [b,\n\tc]\n"), json!({"a": ["b", "c"]}));
+}
+
+#[test]
+fn depth_is_bounded_aliases_included() {
+    let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+    assert_eq!(yaml::parse(&nested(MOST_DEPTH)).map(|it| it.len()), Ok(1));
+    error(&nested(MOST_DEPTH + 1));
+    let half = nested(MOST_DEPTH / 2);
+    let deeper = format!(
+        "a: &a {half}\nb: &b [[[{}*a{}]]]\n",
+        "[".repeat(97),
+        "]".repeat(97)
+    );
+    assert!(error(&deeper).contains("deep in one another"));
+}
+
+#[test]
+fn aliases_of_aliases_stand_for_a_bounded_number_of_nodes() {
+    let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for level in 1..9 {
+        let below = format!("*a{},", level - 1).repeat(10);
+        text.push_str(&format!("a{level}: &a{level} [{below}]\n"));
+    }
+    assert!(error(&text).contains("aliases stand for more than"));
+}
+
+#[test]
+fn size_is_bounded() {
+    assert!(error(&" ".repeat(MOST_BYTES + 1)).contains("split it"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
+
+    /// Pieces of YAML in any order never end the program, and errors have places.
+    #[test]
+    fn nothing_panics(pieces in prop::collection::vec(prop::sample::select(vec![
+        "a", "- ", ": ", "\n", "\n  ", "\n    ", "[", "]", "{", "}", ",", "&a ", "*a", "!!str ", "!!int ", "!", "|", ">-", "\"", "'", "#",
+        "? ", "<<: ", "---", "...", "%YAML 1.2", "~", "0x", "1_0", ".inf", "\t", "\r\n", "\u{feff}", "\u{85}", "\0", "ü", "\\", "1e9",
+    ]), 0..40)) {
+        let text = pieces.concat();
+        match yaml::parse(&text) {
+            Ok(documents) => for document in documents {
+                document.root.to_json();
+            },
+            Err(error) => prop_assert!(error.position.line >= 1 && error.position.column >= 1),
+        }
+    }
+
+    /// What is written as JSON is read as the same.
+    #[test]
+    fn json_comes_back(value in json_value()) {
+        let text = value.to_string();
+        prop_assert_eq!(json_of(&text), value);
+    }
+}
+
+fn json_value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        "[ -~äß\u{1F600}\n]{0,12}".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(4, 32, 4, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::btree_map("[ -~]{0,6}", inner, 0..4).prop_map(Value::from_iter),
+        ]
+    })
+}
