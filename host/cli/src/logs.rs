@@ -93,7 +93,8 @@ fn described(error: &anyhow::Error) -> String {
     text
 }
 
-fn escape(text: &str, into: &mut String) {
+/// Shows control characters instead of sending them to the terminal.
+pub fn escape(text: &str, into: &mut String) {
     for char in text.chars() {
         if char.is_control() && char != '\t' {
             into.extend(char.escape_default());

@@ -1,6 +1,7 @@
 //! The command line tool `tidegate`.
 //!
 //! This file parses and dispatches; each subcommand is a file in `commands/`. `plugin` reads the one syntax for plugins,
+//! `registry` what the commands that speak to one have in common,
 //! `upstream` the one for upstreams, `file` reads and writes whole files, `logs` writes plugins' lines to stderr.
 //! Nothing else in Tidegate prints, reads arguments or ends the process.
 
@@ -12,6 +13,7 @@ mod commands;
 mod file;
 mod logs;
 mod plugin;
+mod registry;
 mod upstream;
 
 /// Write proxy plugins as WebAssembly components; run them here; ship them to Envoy and Istio.
@@ -27,7 +29,12 @@ enum Command {
     Run(commands::run::Run),
     Adapt(commands::adapt::Adapt),
     Inspect(commands::inspect::Inspect),
-    Manifest(commands::manifest::Manifest),
+    Manifest(Box<commands::manifest::Manifest>),
+    Push(commands::push::Push),
+    Pull(commands::pull::Pull),
+    Verify(commands::verify::Verify),
+    Order(commands::order::Order),
+    Validate(commands::validate::Validate),
     Wit(commands::wit::Wit),
 }
 
@@ -55,11 +62,20 @@ fn main() -> ExitCode {
         Command::Adapt(adapt) => adapt.execute(),
         Command::Inspect(inspect) => inspect.execute(),
         Command::Manifest(manifest) => manifest.execute(),
+        Command::Push(push) => push.execute(),
+        Command::Pull(pull) => pull.execute(),
+        Command::Verify(verify) => verify.execute(),
+        Command::Order(order) => order.execute(),
+        Command::Validate(validate) => validate.execute(),
         Command::Wit(wit) => wit.execute(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
+            // Arguments that do not go together are found late, and are a matter of usage all the same.
+            if let Some(usage) = error.downcast_ref::<clap::Error>() {
+                usage.exit();
+            }
             logs::complain(&error);
             ExitCode::FAILURE
         }

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use tidegate_deploy::envoy::{Bootstrap, FailPolicy, Module, Plugin, Profile, Upstream};
+use tidegate_deploy::module::Facts;
 
 use super::{Deployed, Home, Started};
 use crate::client::{self, Outgoing, OutgoingBody};
@@ -162,6 +163,16 @@ fn plugin(plugin: &Deployed) -> Plugin {
         scenario::FailPolicy::Closed => FailPolicy::Closed,
         scenario::FailPolicy::Open => FailPolicy::Open,
     };
+    // As it is shipped: with no more powers than its module shows that it uses.
+    if let Ok(inspection) = tidegate_adapter::inspect(&plugin.wasm) {
+        let facts = Facts {
+            callbacks: inspection.callbacks,
+            hostcalls: inspection.hostcalls,
+            wasi: inspection.wasi.into_iter().map(|it| it.function).collect(),
+            sha256: String::new(),
+        };
+        deployed.capabilities = Some(facts.capabilities());
+    }
     deployed
 }
 

@@ -66,7 +66,7 @@ impl Adapt {
 }
 
 /// Names the functions of WASI that will not do what they should. The module works without them, so this is no failure.
-fn note_refusals(component: &[u8]) {
+pub fn note_refusals(component: &[u8]) {
     let inspection = match inspect(component) {
         Ok(inspection) => inspection,
         Err(error) => {

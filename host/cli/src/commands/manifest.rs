@@ -1,58 +1,182 @@
-//! `tidegate manifest`: what a proxy needs to run plugins.
+//! `tidegate manifest`: what a proxy or a mesh needs to run plugins.
+//!
+//! This file has the arguments and says which kind takes which; `manifest/envoy.rs` writes bootstraps of plain Envoys,
+//! `manifest/resource.rs` what Kubernetes is given. What is in them is `tidegate-deploy`'s.
 
-use std::fs;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::error::ErrorKind;
 use clap::{Args, ValueEnum};
-use tidegate_deploy::envoy::{self, Bootstrap, Module};
+use sha2::{Digest as _, Sha256};
+use tidegate_adapter::inspect;
+use tidegate_deploy::configuration::{self, Configuration, Way};
+use tidegate_deploy::istio::envoy_filter::Context;
+use tidegate_deploy::istio::model::{
+    FailStrategy, MatchMode, Phase, PluginType, PullPolicy, Variable, Word,
+};
+use tidegate_deploy::module::Facts;
+use tidegate_deploy::resource::{Label, Name, TargetRef};
 
-use crate::file;
 use crate::plugin::{self, Plugin, PluginArg};
 use crate::upstream::UpstreamUrl;
+use crate::{file, logs};
 
-/// Write a complete configuration for a proxy that runs plugins
+mod envoy;
+mod resource;
+
+/// Write a complete configuration for a proxy or a mesh that runs plugins
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Manifest {
-    /// Which proxy it is for
-    #[arg(long, value_name = "KIND")]
+    /// What it is for
+    #[arg(long, value_name = "KIND", ignore_case = true)]
     kind: Kind,
 
-    /// Plugins, in the order that requests pass them; CONFIG is a JSON file or, beginning with `{`, JSON itself.
-    /// Components are adapted first
+    /// Plugins, in the order that requests pass them; CONFIG is a JSON file or, beginning with `{`, JSON itself, and is held
+    /// against the plugin's own schema. Components are adapted first. The kinds but `envoy` take one plugin
     #[arg(required = true, value_name = "PLUGIN.wasm[=CONFIG]")]
     plugins: Vec<PluginArg>,
 
-    /// Where requests go: `http://HOST[:PORT]`
-    #[arg(long, value_name = "URL", value_parser = UpstreamUrl::parse)]
-    upstream: UpstreamUrl,
+    /// Where the manifest goes; `-` for stdout
+    #[arg(short, long, value_name = "FILE", default_value = "-")]
+    output: PathBuf,
 
-    /// Where the proxy listens
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
-    listen: SocketAddr,
+    #[command(flatten)]
+    envoy: EnvoyArgs,
+
+    #[command(flatten)]
+    resource: ResourceArgs,
+}
+
+#[derive(Args)]
+#[command(next_help_heading = "For envoy")]
+struct EnvoyArgs {
+    /// Where requests go: `http://HOST[:PORT]`
+    #[arg(long, value_name = "URL", value_parser = UpstreamUrl::parse, required_if_eq("kind", "envoy"))]
+    upstream: Option<UpstreamUrl>,
+
+    /// Where the proxy listens [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
 
     /// Where the proxy's admin interface listens; it has none if not given
     #[arg(long, value_name = "ADDRESS")]
     admin: Option<SocketAddr>,
 
-    /// How it is written; Envoy tells by the file's ending, and reads a path without one as JSON
-    #[arg(long, value_name = "FORMAT", default_value = "json")]
-    format: Format,
+    /// How it is written; Envoy tells by the file's ending, and reads a path without one as JSON [default: json]
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<Format>,
 
     /// Write modules into this folder, as `NAME.proxy.wasm`, and name them in the manifest, instead of putting them into it
     #[arg(long, value_name = "DIR")]
     module_dir: Option<PathBuf>,
+}
 
-    /// Where the manifest goes; `-` for stdout
-    #[arg(short, long, value_name = "FILE", default_value = "-")]
-    output: PathBuf,
+#[derive(Args)]
+#[command(next_help_heading = "For the kinds of Kubernetes")]
+struct ResourceArgs {
+    /// Where the module is fetched from: `oci://REGISTRY/REPOSITORY[:TAG][@sha256:…]`, as `tidegate push` prints it, an
+    /// `https://` url, or in Istio `file://` and a path
+    #[arg(long, value_name = "URL", required_if_eq_any([
+        ("kind", "WasmPlugin"), ("kind", "TrafficExtension"), ("kind", "EnvoyExtensionPolicy"), ("kind", "EnvoyFilter"),
+    ]))]
+    url: Option<String>,
+
+    /// The digest of the image's manifest, as `tidegate push` prints it, unless the url has it; an image is always pinned
+    #[arg(long, value_name = "DIGEST")]
+    sha256: Option<String>,
+
+    /// The resource's name; the plugin's own if not given
+    #[arg(long)]
+    name: Option<Name>,
+
+    /// The resource's namespace; that of `kubectl` if not given
+    #[arg(long)]
+    namespace: Option<Name>,
+
+    /// Only pods that have all of these labels
+    #[arg(
+        long,
+        value_name = "KEY=VALUE",
+        value_delimiter = ',',
+        conflicts_with = "target_ref"
+    )]
+    selector: Vec<Label>,
+
+    /// Attach it to this: `Gateway/NAME`, in Istio also `GatewayClass/…`, `Service/…`, `ServiceEntry/…`, in Envoy Gateway
+    /// `HTTPRoute/…` and `GRPCRoute/…`
+    #[arg(
+        long,
+        value_name = "KIND/NAME",
+        value_delimiter = ',',
+        required_if_eq("kind", "EnvoyExtensionPolicy")
+    )]
+    target_ref: Vec<TargetRef>,
+
+    /// Where in Istio's chain of filters; after those of all phases if not given
+    #[arg(long, value_parser = word::<Phase>())]
+    phase: Option<Phase>,
+
+    /// Higher is earlier among those of one phase; none is after every number
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    priority: Option<i32>,
+
+    /// What happens when the plugin cannot be fetched or has trapped [default: FAIL_CLOSE]
+    #[arg(long, value_parser = word::<FailStrategy>())]
+    fail_strategy: Option<FailStrategy>,
+
+    /// The secret, of type `kubernetes.io/dockerconfigjson`, with which the image is fetched
+    #[arg(long, value_name = "NAME")]
+    image_pull_secret: Option<Name>,
+
+    /// When the image is fetched again; of no effect on a pinned one that is there
+    #[arg(long, value_parser = word::<PullPolicy>())]
+    image_pull_policy: Option<PullPolicy>,
+
+    /// Only this direction of traffic; all that gateways handle is CLIENT
+    #[arg(long, value_parser = word::<MatchMode>())]
+    match_mode: Option<MatchMode>,
+
+    /// Only this port
+    #[arg(long, value_name = "PORT", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..))]
+    port: Vec<u16>,
+
+    /// An environment variable; without a value, the proxy's own. Envoy Gateway takes only those
+    #[arg(long, value_name = "NAME[=VALUE]", value_parser = variable)]
+    env: Vec<Variable>,
+
+    /// What the plugin works on [default: HTTP]
+    #[arg(long = "type", value_parser = word::<PluginType>())]
+    plugin_type: Option<PluginType>,
+
+    /// Which plugin of the module, if it has several under names of their own
+    #[arg(long, value_name = "NAME")]
+    plugin_name: Option<String>,
+
+    /// Which listeners an EnvoyFilter puts the plugin into
+    #[arg(long, value_parser = word::<Context>(), required_if_eq("kind", "EnvoyFilter"))]
+    context: Option<Context>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Kind {
-    /// An Envoy bootstrap
+    /// For Istio
+    #[value(name = "WasmPlugin")]
+    WasmPlugin,
+    /// For Istio, since 1.30
+    #[value(name = "TrafficExtension")]
+    TrafficExtension,
+    /// For Envoy Gateway
+    #[value(name = "EnvoyExtensionPolicy")]
+    EnvoyExtensionPolicy,
+    /// For Istio, with no more powers than the plugin needs and its configuration byte for byte
+    #[value(name = "EnvoyFilter")]
+    EnvoyFilter,
+    /// A bootstrap of a plain Envoy, with no more powers than the plugins need
+    #[value(name = "envoy")]
     Envoy,
 }
 
@@ -67,89 +191,197 @@ Examples:
   envoy -c <(tidegate manifest --kind envoy greeter.wasm --upstream http://127.0.0.1:9000)
   tidegate manifest --kind envoy rate-limit.wasm=limits.json headers.wasm='{}' --upstream http://httpbin.org -o envoy.json
   tidegate manifest --kind envoy greeter.wasm --upstream http://127.0.0.1:9000 --format yaml --module-dir modules
+  tidegate manifest --kind WasmPlugin rate-limit.wasm=limits.json --url oci://ghcr.io/me/rate-limit:1.0 --sha256 \"$DIGEST\" --selector app=web --phase AUTHZ | kubectl apply -f -
+  tidegate manifest --kind TrafficExtension greeter.wasm --url \"$PINNED\" --target-ref Gateway/public
+  tidegate manifest --kind EnvoyExtensionPolicy greeter.wasm --url \"$PINNED\" --target-ref HTTPRoute/web --fail-strategy FAIL_OPEN
+  tidegate manifest --kind EnvoyFilter greeter.wasm --url \"$PINNED\" --selector app=web --context SIDECAR_INBOUND
 
-The plugins fail as they do in `tidegate run`: one that traps is started afresh. That needs Envoy 1.33 or newer.";
+In a bootstrap the plugins fail as they do in `tidegate run`: one that traps is started afresh. That needs Envoy 1.33 or newer.";
+
+/// A plugin as it will run: its module, what is known of it, and its configuration, which it takes.
+struct Ready {
+    module: bytes::Bytes,
+    facts: Facts,
+    /// What the plugin calls itself.
+    own_name: Option<String>,
+    configuration: Option<Configuration>,
+    /// What of the configuration arrives.
+    arrives: Option<serde_json::Value>,
+}
 
 // === impl Manifest ===
 
 impl Manifest {
     pub fn execute(self) -> anyhow::Result<()> {
+        self.refuse_foreign()?;
         let plugins = plugin::read(&self.plugins)?;
         let text = match self.kind {
-            Kind::Envoy => self.envoy(&plugins)?,
+            Kind::Envoy => envoy::manifest(&self.envoy, &plugins)?,
+            kind => match plugins.as_slice() {
+                [plugin] => resource::manifest(kind, &self.resource, plugin)?,
+                _ => {
+                    return Err(usage(format!(
+                        "--kind {} takes one plugin: write a manifest for each",
+                        kind.name()
+                    )));
+                }
+            },
         };
         file::write(&self.output, text.as_bytes())
     }
 
-    fn envoy(&self, plugins: &[Plugin]) -> anyhow::Result<String> {
-        let upstream = envoy::Upstream::new(&self.upstream.host, self.upstream.port);
-        let mut bootstrap = Bootstrap::new(self.listen, upstream);
-        bootstrap.admin = self.admin;
-        // Nothing is written before everything is known to be good: half a folder is of no use.
-        let modules = plugins
-            .iter()
-            .map(Plugin::adapted)
-            .collect::<anyhow::Result<Vec<_>>>()?;
-        let folder = self.module_dir.as_deref().map(folder).transpose()?;
-        let mut files = Vec::new();
-        for (plugin, module) in plugins.iter().zip(modules) {
-            let module = match &folder {
-                None => Module::Inline(module.to_vec()),
-                Some(folder) => {
-                    // Not `.wasm` alone: the folder may be the one that the component lies in.
-                    let path = folder.join(format!("{}.proxy.wasm", plugin.name));
-                    refuse_input(&path, plugins)?;
-                    files.push((path.clone(), module));
-                    Module::File(path)
-                }
-            };
-            let mut entry = envoy::Plugin::new(&plugin.name, module);
-            entry.configuration = Some(plugin.configuration.clone());
-            bootstrap.plugins.push(entry);
+    /// Refuses arguments that the kind has no place for, and says which have one.
+    fn refuse_foreign(&self) -> anyhow::Result<()> {
+        use Kind::{Envoy, EnvoyExtensionPolicy, EnvoyFilter, TrafficExtension, WasmPlugin};
+        const ISTIO: &[Kind] = &[WasmPlugin, TrafficExtension];
+        const IMAGE: &[Kind] = &[WasmPlugin, TrafficExtension, EnvoyExtensionPolicy];
+        const SELECTING: &[Kind] = &[WasmPlugin, TrafficExtension, EnvoyFilter];
+        const ALL: &[Kind] = &[
+            WasmPlugin,
+            TrafficExtension,
+            EnvoyExtensionPolicy,
+            EnvoyFilter,
+        ];
+        const PLAIN: &[Kind] = &[Envoy];
+        let (plain, resource) = (&self.envoy, &self.resource);
+        let flags: [(&str, bool, &[Kind]); 22] = [
+            ("upstream", plain.upstream.is_some(), PLAIN),
+            ("listen", plain.listen.is_some(), PLAIN),
+            ("admin", plain.admin.is_some(), PLAIN),
+            ("format", plain.format.is_some(), PLAIN),
+            ("module-dir", plain.module_dir.is_some(), PLAIN),
+            ("url", resource.url.is_some(), ALL),
+            ("sha256", resource.sha256.is_some(), ALL),
+            ("name", resource.name.is_some(), ALL),
+            ("namespace", resource.namespace.is_some(), ALL),
+            ("selector", !resource.selector.is_empty(), SELECTING),
+            ("target-ref", !resource.target_ref.is_empty(), ALL),
+            ("phase", resource.phase.is_some(), ISTIO),
+            ("priority", resource.priority.is_some(), ISTIO),
+            ("fail-strategy", resource.fail_strategy.is_some(), ALL),
+            (
+                "image-pull-secret",
+                resource.image_pull_secret.is_some(),
+                IMAGE,
+            ),
+            (
+                "image-pull-policy",
+                resource.image_pull_policy.is_some(),
+                IMAGE,
+            ),
+            ("match-mode", resource.match_mode.is_some(), ISTIO),
+            ("port", !resource.port.is_empty(), ISTIO),
+            ("env", !resource.env.is_empty(), ALL),
+            ("type", resource.plugin_type.is_some(), ISTIO),
+            ("plugin-name", resource.plugin_name.is_some(), ALL),
+            ("context", resource.context.is_some(), &[EnvoyFilter]),
+        ];
+        for (flag, is_given, kinds) in flags {
+            if is_given && !kinds.contains(&self.kind) {
+                let names: Vec<_> = kinds.iter().map(|kind| kind.name()).collect();
+                return Err(usage(format!(
+                    "--kind {} has no place for --{flag}: {} has",
+                    self.kind.name(),
+                    names.join(", ").replace(", EnvoyFilter", " or EnvoyFilter")
+                )));
+            }
         }
-        let text = match self.format {
-            Format::Json => format!("{:#}\n", bootstrap.to_json()),
-            Format::Yaml => bootstrap.to_yaml()?,
-        };
-        for (path, module) in files {
-            file::write(&path, &module)?;
-        }
-        Ok(text)
+        Ok(())
     }
 }
 
-/// Refuses to write over a file that was read.
-fn refuse_input(path: &Path, plugins: &[Plugin]) -> anyhow::Result<()> {
-    // What is not there yet cannot have been read.
-    let Ok(target) = fs::canonicalize(path) else {
-        return Ok(());
-    };
-    let read = plugins
-        .iter()
-        .flat_map(|plugin| [Some(&plugin.path), plugin.configuration_file.as_ref()])
-        .flatten();
-    for input in read {
-        if fs::canonicalize(input).is_ok_and(|input| input == target) {
+// === impl Kind ===
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::WasmPlugin => "WasmPlugin",
+            Self::TrafficExtension => "TrafficExtension",
+            Self::EnvoyExtensionPolicy => "EnvoyExtensionPolicy",
+            Self::EnvoyFilter => "EnvoyFilter",
+            Self::Envoy => "envoy",
+        }
+    }
+}
+
+// === impl Ready ===
+
+impl Ready {
+    /// Adapts a plugin and makes sure that it will take its configuration as it arrives.
+    fn new(plugin: &Plugin, way: Way) -> anyhow::Result<Self> {
+        let path = plugin.path.display();
+        let module = plugin.adapted()?;
+        let inspection = inspect(&module).with_context(|| format!("cannot inspect `{path}`"))?;
+        if inspection.kind != tidegate_adapter::Kind::ProxyWasm {
             bail!(
-                "the module would be written over `{}`, which it is made from: choose another folder",
-                input.display()
+                "`{path}` is no Proxy-Wasm module: it does not export an ABI version, and no proxy would start it"
             );
         }
+        let facts = Facts {
+            callbacks: inspection.callbacks,
+            hostcalls: inspection.hostcalls,
+            wasi: inspection.wasi.into_iter().map(|it| it.function).collect(),
+            sha256: Sha256::digest(&module)
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect(),
+        };
+        let about = || match &plugin.configuration_file {
+            Some(file) => format!("the configuration of `{path}` in `{}`", file.display()),
+            None => format!("the configuration of `{path}`"),
+        };
+        let configuration = match plugin.configuration.as_slice() {
+            [] => None,
+            json => Some(Configuration::parse(json).with_context(about)?),
+        };
+        let arrival = configuration
+            .as_ref()
+            .map(|configuration| configuration.arrival(way))
+            .transpose()
+            .with_context(about)?;
+        let (arrives, nulls) = arrival.map_or((None, Vec::new()), |it| (it.value, it.nulls));
+        for null in nulls {
+            logs::note(&format!(
+                "warning: {} is null at {null}, and a field that is null vanishes on its way to the plugin: it is left out",
+                about()
+            ));
+        }
+        if let Some(schema) = &inspection.schema {
+            configuration::check(arrives.as_ref(), schema).with_context(about)?;
+        }
+        Ok(Self {
+            module,
+            facts,
+            own_name: inspection.name,
+            configuration,
+            arrives,
+        })
     }
-    Ok(())
 }
 
-/// The folder, made if it is not there, as a path that holds wherever the proxy is started.
-fn folder(path: &Path) -> anyhow::Result<PathBuf> {
-    fs::create_dir_all(path)
-        .with_context(|| format!("cannot make the folder `{}`", path.display()))?;
-    let full = fs::canonicalize(path)
-        .with_context(|| format!("cannot find the folder `{}`", path.display()))?;
-    if full.to_str().is_none() {
-        bail!(
-            "the folder `{}` has a name that is not UTF-8, and the manifest could not name it",
-            path.display()
-        );
+/// Arguments that do not go together.
+fn usage(message: String) -> anyhow::Error {
+    clap::Error::raw(ErrorKind::ArgumentConflict, message + "\n").into()
+}
+
+/// Reads one of a closed list of words.
+fn word<T: Word + Send + Sync>() -> impl TypedValueParser<Value = T> {
+    PossibleValuesParser::new(T::ALL.iter().map(|(word, _)| *word)).try_map(|word| {
+        let found = T::ALL.iter().find(|(known, _)| *known == word);
+        found.map(|(_, value)| *value).ok_or("not one of the words")
+    })
+}
+
+fn variable(text: &str) -> Result<Variable, String> {
+    let (name, value) = match text.split_once('=') {
+        Some((name, value)) => (name, Some(value.to_owned())),
+        None => (text, None),
+    };
+    if name.is_empty() {
+        return Err("a variable is NAME=VALUE, or NAME for the proxy's own".into());
     }
-    Ok(full)
+    Ok(Variable {
+        name: name.to_owned(),
+        value,
+    })
 }

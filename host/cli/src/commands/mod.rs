@@ -3,5 +3,10 @@
 pub mod adapt;
 pub mod inspect;
 pub mod manifest;
+pub mod order;
+pub mod pull;
+pub mod push;
 pub mod run;
+pub mod validate;
+pub mod verify;
 pub mod wit;

@@ -2,6 +2,7 @@
 //!
 //! Envoy is asked to validate: it reads the configuration and starts the plugins as it would to serve, and ends.
 
+use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
@@ -12,7 +13,7 @@ use crate::tool::{Folder, text, tidegate};
 
 /// The Envoy of a release. Where there is none for this platform, that is said on standard error, as the scenario runner
 /// does it, and nothing is tested.
-fn envoy(release: Release) -> Option<PathBuf> {
+pub fn envoy(release: Release) -> Option<PathBuf> {
     match binary(release).expect("an Envoy") {
         Ok(envoy) => Some(envoy),
         Err(no_wheel) => {
@@ -23,7 +24,7 @@ fn envoy(release: Release) -> Option<PathBuf> {
 }
 
 /// A component of one of our plugins in the folder.
-fn plugin(folder: &Folder, name: &str) -> String {
+pub fn plugin(folder: &Folder, name: &str) -> String {
     let component = guests::component(name, Shape::Wasip2).expect("a component");
     folder.file(&format!("{name}.wasm"), component)
 }
@@ -109,10 +110,15 @@ fn envoy_starts_the_plugins_to_validate() {
     };
     let folder = Folder::new();
     let path = text(&folder.path("envoy.json"));
-    let refused = format!("{}={{\"requests\": {{}}}}", plugin(&folder, "headers"));
+    let plugin = plugin(&folder, "headers");
     let arguments = ["manifest", "--kind", "envoy", "--upstream", "http://h"];
-    let arguments = arguments.into_iter().chain([&*refused, "-o", &path]);
-    tidegate(arguments).succeeds();
+    let taken = format!("{plugin}={{\"request\": {{}}}}");
+    tidegate(arguments.into_iter().chain([&*taken, "-o", &path])).succeeds();
+    // The manifest would not be written with a configuration that the plugin's schema refuses.
+    let manifest = fs::read_to_string(&path).expect("the manifest");
+    let refused = manifest.replace("\\\"request\\\"", "\\\"requests\\\"");
+    assert_ne!(manifest, refused);
+    fs::write(&path, refused).expect("a manifest");
     let output = Command::new(envoy)
         .args(["--mode", "validate", "-c", &path])
         .output()

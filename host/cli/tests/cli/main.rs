@@ -4,8 +4,17 @@
 
 mod adapt;
 #[cfg(unix)]
+mod capabilities;
+#[cfg(unix)]
 mod envoy;
+mod istio_manifest;
 mod manifest;
+mod order;
+mod pull;
+mod push;
 mod run;
+mod shipping;
 mod tool;
 mod usage;
+mod validate;
+mod verify;

@@ -21,7 +21,7 @@ fn version_names_what_it_is_made_of() {
 
 #[test]
 fn help_of_every_command_has_examples() {
-    for command in ["run", "adapt", "inspect", "manifest", "wit"] {
+    for command in ["run", "adapt", "inspect", "manifest", "order", "wit"] {
         let done = tidegate([command, "--help"]);
         let help = String::from_utf8(done.succeeds().to_vec()).expect("UTF-8");
         assert!(

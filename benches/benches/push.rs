@@ -1,0 +1,64 @@
+//! How long it takes until a module is in a registry: laid out, compressed, asked for, sent.
+//!
+//! Against CNCF Distribution on this machine. Each module is another, so that everything is sent each time; what a push costs
+//! of which nothing is new is measured beside it.
+
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use tidegate_oci::{Access, Image, Labels, Layout, Reference, Registry, push};
+
+#[path = "../../deploy/oci/tests/oci/registries/mod.rs"]
+#[expect(
+    dead_code,
+    unused_imports,
+    reason = "the library's tests need more of it"
+)]
+mod registries;
+
+/// What an adapted plugin of some substance has.
+const SIZE: usize = 20 * 1024;
+
+fn pushing(criterion: &mut Criterion) {
+    let Some(registry) = registries::Distribution::open() else {
+        return;
+    };
+    let reference = format!("oci://{}/bench:v1", registry.address);
+    let reference: Reference = reference.parse().expect("a reference");
+    let send = |wasm: Vec<u8>| {
+        let image = Image::plugin(&wasm, Layout::Compat, &Labels::default());
+        // A connection of its own too, as the command has it.
+        let mut registry = Registry::open(&reference, Access::default());
+        push(&mut registry, &image, "v1").expect("a push")
+    };
+    let mut group = criterion.benchmark_group("push");
+    group.sample_size(20);
+    let mut count = 0;
+    group.bench_function("new", |bencher| {
+        let another = || {
+            count += 1;
+            module(count)
+        };
+        bencher.iter_batched(another, send, BatchSize::PerIteration);
+    });
+    group.bench_function("again", |bencher| {
+        bencher.iter_batched(|| module(0), send, BatchSize::PerIteration);
+    });
+    group.finish();
+}
+
+/// Bytes that compress as code does, by about half, and differ by their number.
+fn module(number: u64) -> Vec<u8> {
+    let mut state = number.wrapping_add(1);
+    let mut next = || {
+        // Marsaglia's xorshift.
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state & 0x0f) as u8
+    };
+    let mut module = b"\0asm\x01\0\0\0".to_vec();
+    module.resize_with(SIZE, &mut next);
+    module
+}
+
+criterion_group!(benches, pushing);
+criterion_main!(benches);

@@ -1,0 +1,95 @@
+//! How long a thousand documents take to be judged: small ones as people write them, and Istio's fixtures, which break rules.
+//!
+//! The aim is 200 ms for a thousand.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::hint::black_box;
+use std::time::Duration;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use tidegate_deploy::istio::validate::{Options, validate};
+use tidegate_testkit::workspace;
+
+const DOCUMENTS: usize = 1000;
+
+/// Plugins with what most have: a selector, a pinned image, a configuration.
+fn written() -> String {
+    let mut text = String::new();
+    for number in 0..DOCUMENTS {
+        let _ = write!(
+            text,
+            "---
+apiVersion: extensions.istio.io/v1alpha1
+kind: WasmPlugin
+metadata:
+  name: greeter-{number}
+  namespace: shop
+  labels:
+    app.kubernetes.io/name: greeter
+spec:
+  selector:
+    matchLabels:
+      app: shop
+  url: oci://registry.example.com/plugins/greeter@sha256:{digest}
+  sha256: \"{digest}\"
+  phase: AUTHZ
+  priority: {number}
+  failStrategy: FAIL_OPEN
+  match:
+  - mode: SERVER
+    ports:
+    - number: 8080
+  pluginConfig:
+    greeting: hello
+    rules:
+    - {{path: /a, limit: 10, burst: 20}}
+    - {{path: /b, limit: 100, burst: 200}}
+  vmConfig:
+    env:
+    - {{name: REGION, value: north}}
+    - {{name: HOSTNAME, valueFrom: HOST}}
+",
+            digest = "5f1c3e2a".repeat(8)
+        );
+    }
+    text
+}
+
+/// The fixtures over and over, but the few that are long on purpose.
+fn fixtures() -> String {
+    let root = workspace::root().join("tests/istio/fixtures");
+    let mut documents = Vec::new();
+    for kind in ["TrafficExtension", "WasmPlugin"] {
+        let folder = fs::read_dir(root.join(kind)).expect("a folder of fixtures");
+        let mut paths: Vec<_> = folder
+            .map(|entry| entry.expect("an entry").path())
+            .collect();
+        paths.sort();
+        let texts = paths
+            .iter()
+            .map(|path| fs::read_to_string(path).expect("a fixture"));
+        documents.extend(texts.filter(|text| text.len() < 8 << 10));
+    }
+    let documents: Vec<_> = documents.into_iter().cycle().take(DOCUMENTS).collect();
+    documents.join("---\n")
+}
+
+fn validating(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("validate");
+    group.warm_up_time(Duration::from_secs(1));
+    group.measurement_time(Duration::from_secs(3));
+    for (name, text) in [("written", written()), ("fixtures", fixtures())] {
+        let report = validate(&text, &Options::default()).expect("YAML");
+        assert_eq!(report.judged, DOCUMENTS);
+        assert_eq!(report.errors > 0, name == "fixtures");
+        group.throughput(Throughput::Elements(DOCUMENTS as u64));
+        group.bench_function(format!("1000-{name}"), |bencher| {
+            bencher.iter(|| validate(black_box(&text), &Options::default()));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, validating);
+criterion_main!(benches);

@@ -1,0 +1,129 @@
+//! What Kubernetes is given: Istio's kinds and Envoy Gateway's.
+
+use anyhow::Context as _;
+use tidegate_deploy::configuration::Way;
+use tidegate_deploy::gateway::ExtensionPolicy;
+use tidegate_deploy::istio::envoy_filter::EnvoyFilter;
+use tidegate_deploy::istio::manifest::Deployment;
+use tidegate_deploy::istio::model::FailStrategy;
+use tidegate_deploy::istio::validate;
+use tidegate_deploy::resource::{Metadata, Name, Scope};
+use tidegate_deploy::source::Source;
+
+use super::{Kind, Ready, ResourceArgs, usage};
+use crate::plugin::Plugin;
+
+pub(super) fn manifest(kind: Kind, args: &ResourceArgs, plugin: &Plugin) -> anyhow::Result<String> {
+    let way = match kind {
+        Kind::WasmPlugin | Kind::TrafficExtension => Way::Istio,
+        Kind::EnvoyExtensionPolicy => Way::Gateway,
+        Kind::EnvoyFilter | Kind::Envoy => Way::Text,
+    };
+    let ready = Ready::new(plugin, way)?;
+    let url = args.url.as_deref().context("--url is not given")?;
+    let source = Source::parse(url, args.sha256.as_deref(), &ready.facts.sha256)?;
+    let metadata = Metadata {
+        name: name(args, plugin, &ready)?,
+        namespace: args.namespace.clone(),
+    };
+    let pull_secret = args.image_pull_secret.as_ref().map(Name::to_string);
+    Ok(match kind {
+        Kind::WasmPlugin => {
+            istio(args, ready, metadata, source).to_yaml(validate::Kind::WasmPlugin)?
+        }
+        Kind::TrafficExtension => {
+            istio(args, ready, metadata, source).to_yaml(validate::Kind::TrafficExtension)?
+        }
+        Kind::EnvoyExtensionPolicy => ExtensionPolicy {
+            metadata,
+            targets: args.target_ref.clone(),
+            source,
+            configuration: ready.arrives,
+            plugin_name: args.plugin_name.clone(),
+            fail_open: fails_open(args)?,
+            pull_policy: args.image_pull_policy,
+            pull_secret,
+            host_environment: host_environment(args)?,
+        }
+        .to_yaml()?,
+        Kind::EnvoyFilter => EnvoyFilter {
+            metadata,
+            scope: scope(args),
+            context: args.context.context("--context is not given")?,
+            source,
+            configuration: ready.configuration.map(|it| it.text().to_owned()),
+            plugin_name: args.plugin_name.clone(),
+            fail_strategy: args.fail_strategy.unwrap_or(FailStrategy::Close),
+            environment: args.env.clone(),
+            capabilities: ready.facts.capabilities(),
+        }
+        .to_yaml()?,
+        Kind::Envoy => anyhow::bail!("a bootstrap is no resource"),
+    })
+}
+
+fn istio(args: &ResourceArgs, ready: Ready, metadata: Metadata, source: Source) -> Deployment {
+    Deployment {
+        metadata,
+        scope: scope(args),
+        source,
+        configuration: ready.arrives,
+        plugin_name: args.plugin_name.clone(),
+        phase: args.phase,
+        priority: args.priority,
+        mode: args.match_mode,
+        ports: args.port.clone(),
+        fail_strategy: args.fail_strategy,
+        pull_policy: args.image_pull_policy,
+        pull_secret: args.image_pull_secret.as_ref().map(Name::to_string),
+        environment: args.env.clone(),
+        plugin_type: args.plugin_type,
+    }
+}
+
+fn scope(args: &ResourceArgs) -> Scope {
+    if !args.target_ref.is_empty() {
+        return Scope::Targets(args.target_ref.clone());
+    }
+    if args.selector.is_empty() {
+        return Scope::Everything;
+    }
+    let labels = args.selector.iter();
+    Scope::Selector(
+        labels
+            .map(|it| (it.key.clone(), it.value.clone()))
+            .collect(),
+    )
+}
+
+/// The name that was given, or one like that which the plugin has itself.
+fn name(args: &ResourceArgs, plugin: &Plugin, ready: &Ready) -> anyhow::Result<Name> {
+    if let Some(name) = &args.name {
+        return Ok(name.clone());
+    }
+    let own = ready.own_name.as_deref().unwrap_or(&plugin.name);
+    Name::like(own)
+        .context("the plugin's own name does not do for a resource: give one with --name")
+}
+
+/// Envoy Gateway knows open and closed.
+fn fails_open(args: &ResourceArgs) -> anyhow::Result<bool> {
+    match args.fail_strategy {
+        None | Some(FailStrategy::Close) => Ok(false),
+        Some(FailStrategy::Open) => Ok(true),
+        Some(FailStrategy::Reload) => Err(usage(
+            "--kind EnvoyExtensionPolicy has no place for --fail-strategy FAIL_RELOAD: WasmPlugin, TrafficExtension or EnvoyFilter has".into(),
+        )),
+    }
+}
+
+fn host_environment(args: &ResourceArgs) -> anyhow::Result<Vec<String>> {
+    let names = args.env.iter().map(|variable| match &variable.value {
+        None => Ok(variable.name.clone()),
+        Some(_) => Err(usage(format!(
+            "--kind EnvoyExtensionPolicy has no place for the value of --env {0}: give `--env {0}` for the proxy's own, or use WasmPlugin, TrafficExtension or EnvoyFilter",
+            variable.name
+        ))),
+    });
+    names.collect()
+}

@@ -1,0 +1,236 @@
+//! `tidegate order`: which plugins a workload gets, in which order, and why.
+//!
+//! The rules are `tidegate-deploy`'s; this file reads files and draws the table.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+use tidegate_deploy::istio::order::{
+    self, Chain, Layer, Options, Ordered, Step, Traffic, Workload,
+};
+use tidegate_deploy::resource::Name;
+use tidegate_deploy::yaml;
+
+use crate::file;
+
+/// Say which plugins each workload of an Istio mesh gets, in which order, and why
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Order {
+    /// Files with WasmPlugins and TrafficExtensions, and with the workloads, if they are to be named; `-` for stdin
+    #[arg(short, long, value_name = "FILE", required = true, num_args = 1..)]
+    file: Vec<PathBuf>,
+
+    /// Only this workload; the Deployments, StatefulSets, DaemonSets, ReplicaSets, Jobs, Pods and Gateways in the files if not
+    /// given, and if there are none, those that selectors and targetRefs tell of
+    #[arg(short, long, value_name = "NAMESPACE[/KEY=VALUE,…]")]
+    workload: Vec<Workload>,
+
+    /// The namespace whose resources are for the whole mesh
+    #[arg(long, value_name = "NAMESPACE", default_value = "istio-system")]
+    root_namespace: Name,
+
+    /// The namespace of resources that do not say theirs
+    #[arg(short, long, default_value = "default")]
+    namespace: Name,
+
+    /// How it is written
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  tidegate order -f plugins.yaml
+  tidegate order -f plugins/*.yaml deployments.yaml --workload shop/app=web,version=v2
+  kubectl get wasmplugins,trafficextensions,deployments -A -o yaml | tidegate order -f - --format json
+
+Of two plugins of one phase and priority Istio takes the older first. Files from a cluster tell which that is; others do not,
+and then the names decide here. Workloads with a label `istio=…gateway` are taken for gateways, and waypoints are taken to serve
+their own namespace.";
+
+/// What stands in for a number that is not there.
+const NONE: &str = "-";
+
+// === impl Order ===
+
+impl Order {
+    pub fn execute(self) -> anyhow::Result<()> {
+        let mut texts = Vec::with_capacity(self.file.len());
+        for path in &self.file {
+            let name = match file::is_stdio(path) {
+                true => "stdin".to_owned(),
+                false => path.display().to_string(),
+            };
+            let text = String::from_utf8(file::read(path)?)
+                .with_context(|| format!("`{name}` is not text in UTF-8"))?;
+            let documents = yaml::parse(&text).with_context(|| format!("cannot read `{name}`"))?;
+            texts.push((name, documents));
+        }
+        let files: Vec<_> = texts
+            .iter()
+            .map(|(name, documents)| order::File { name, documents })
+            .collect();
+        let options = Options {
+            root_namespace: self.root_namespace.to_string(),
+            namespace: self.namespace.to_string(),
+            workloads: self.workload,
+        };
+        let ordered = order::order(&files, &options)?;
+        let text = match self.format {
+            Format::Json => format!(
+                "{:#}\n",
+                serde_json::to_value(&ordered).context("cannot write the order as JSON")?
+            ),
+            Format::Text => table(&ordered),
+        };
+        file::write(Path::new("-"), text.as_bytes())
+    }
+}
+
+fn table(all: &[Ordered]) -> String {
+    let mut text = String::new();
+    for ordered in all {
+        let mut name = ordered.workload.to_string();
+        if let Some(first) = name.get_mut(..1) {
+            first.make_ascii_uppercase();
+        }
+        for group in grouped(&ordered.chains) {
+            let Some(chain) = group.first() else { continue };
+            if !has_plugin(chain) {
+                line(&mut text, &format!("{name}, {}: no plugin", title(&group)));
+            } else {
+                line(&mut text, &format!("{name}, {}", title(&group)));
+                rows(&mut text, chain);
+            }
+            text.push('\n');
+        }
+        for left_out in &ordered.left_out {
+            line(
+                &mut text,
+                &format!("  not {}: {}", left_out.id, left_out.why),
+            );
+        }
+        if !ordered.left_out.is_empty() {
+            text.push('\n');
+        }
+    }
+    text.pop();
+    text
+}
+
+fn has_plugin(chain: &Chain) -> bool {
+    let mut steps = chain.steps.iter();
+    steps.any(|step| matches!(step, Step::Plugin { .. }))
+}
+
+/// Chains with the same filters, or without any plugin, which need to be shown once.
+fn grouped(chains: &[Chain]) -> Vec<Vec<&Chain>> {
+    let mut groups: Vec<Vec<&Chain>> = Vec::new();
+    for chain in chains {
+        let same = groups.iter_mut().find(|group| {
+            group.first().is_some_and(|first| {
+                (first.layer, &first.service) == (chain.layer, &chain.service)
+                    && (first.steps == chain.steps || !has_plugin(first) && !has_plugin(chain))
+            })
+        });
+        match same {
+            Some(group) => group.push(chain),
+            None => groups.push(vec![chain]),
+        }
+    }
+    groups
+}
+
+/// What chains of one layer and service are chains of.
+fn title(group: &[&Chain]) -> String {
+    let traffics: Vec<_> = group
+        .iter()
+        .map(|chain| match chain.traffic {
+            Traffic::Inbound => "inbound",
+            Traffic::Outbound => "outbound",
+            Traffic::Gateway | Traffic::Waypoint => "all",
+        })
+        .collect();
+    let traffics = traffics.join(" and ");
+    let Some(chain) = group.first() else {
+        return traffics;
+    };
+    let layer = match chain.layer {
+        Layer::Http => "requests",
+        Layer::Network => "connections that are not HTTP",
+    };
+    match &chain.service {
+        Some(service) => format!("{traffics} {layer} to {service}"),
+        None => format!("{traffics} {layer}"),
+    }
+}
+
+/// One line for each filter, plugins with their number, phase, priority, ports and the reason.
+fn rows(text: &mut String, chain: &Chain) {
+    let mut rows = vec![["#", "PHASE", "PRIORITY", "FILTER", "WHY"].map(str::to_owned)];
+    let mut number = 0;
+    for step in &chain.steps {
+        rows.push(match step {
+            Step::Istio { filter, what } => [
+                String::new(),
+                String::new(),
+                String::new(),
+                (*filter).to_owned(),
+                (*what).to_owned(),
+            ],
+            Step::Plugin {
+                id,
+                priority,
+                ports,
+                why,
+                ..
+            } => {
+                number += 1;
+                let ports: Vec<_> = ports.iter().map(u16::to_string).collect();
+                let only = match ports.as_slice() {
+                    [] => String::new(),
+                    ports => format!("; only port {}", ports.join(", ")),
+                };
+                [
+                    number.to_string(),
+                    step.phase().unwrap_or_default().to_owned(),
+                    priority.map_or_else(|| NONE.to_owned(), |priority| priority.to_string()),
+                    id.to_string(),
+                    format!("{why}{only}"),
+                ]
+            }
+        });
+    }
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let (n, phase, priority, filter) = (width(0), width(1), width(2), width(3));
+    for [a, b, c, d, e] in &rows {
+        line(
+            text,
+            &format!("  {a:>n$}  {b:<phase$}  {c:>priority$}  {d:<filter$}  {e}"),
+        );
+    }
+}
+
+/// A line without control characters: names come from files, and a terminal would obey them.
+fn line(text: &mut String, line: &str) {
+    for char in line.trim_end().chars() {
+        if char.is_control() {
+            text.extend(char.escape_default());
+        } else {
+            text.push(char);
+        }
+    }
+    let _ = writeln!(text);
+}

@@ -1,0 +1,74 @@
+//! `tidegate pull`: a plugin comes from a registry, by the way that Istio's agent goes.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use tidegate_adapter::VerifyError;
+use tidegate_oci::{Digest, Reference, examine};
+
+use crate::registry::{RegistryArgs, sha256};
+use crate::{file, logs};
+
+/// Fetch a plugin's module from a registry, as Istio does
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Pull {
+    /// Where it is
+    #[arg(value_name = "oci://REGISTRY/REPOSITORY[:TAG][@DIGEST]")]
+    reference: Reference,
+
+    /// Where the module goes; `-` for stdout
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+
+    /// What a WasmPlugin has as `sha256`: the image has to have this digest
+    #[arg(long, value_name = "HEX", value_parser = sha256)]
+    sha256: Option<Digest>,
+
+    #[command(flatten)]
+    registry: RegistryArgs,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  tidegate pull oci://127.0.0.1:5000/greeter:1.0.0 -o greeter.proxy.wasm
+  tidegate pull oci://ghcr.io/me/greeter:1.0.0 -o - | tidegate inspect -
+
+What Istio's agent would not take is not taken: see `tidegate verify`. FILE appears whole or not at all.";
+
+// === impl Pull ===
+
+impl Pull {
+    pub fn execute(self) -> anyhow::Result<()> {
+        let failed = || format!("cannot pull `{}`", self.reference);
+        let mut registry = self.registry.open(&self.reference).with_context(failed)?;
+        let examined = examine(&mut registry, &self.reference, self.sha256.as_ref());
+        let examined = examined.with_context(failed)?;
+        // With its bar, which would stand in the way.
+        drop(registry);
+        if !examined.refusals.is_empty() {
+            let refusals: Vec<_> = examined.refusals.iter().map(ToString::to_string).collect();
+            bail!(
+                "`{}` is nothing that Istio takes: {}",
+                self.reference,
+                refusals.join("; ")
+            );
+        }
+        let module = examined.wasm.with_context(failed)?;
+        file::write_binary(&self.output, &module)?;
+        if !file::is_stdio(&self.output) {
+            logs::note(&format!(
+                "pulled {} bytes into `{}` from the image `{}`",
+                module.len(),
+                self.output.display(),
+                examined.digest
+            ));
+        }
+        // It is what was asked for, and whoever asked may not know what it is.
+        if tidegate_adapter::check(&module) == [VerifyError::Component] {
+            logs::note("it is a component, which Istio hands on and Envoy does not load");
+        }
+        Ok(())
+    }
+}

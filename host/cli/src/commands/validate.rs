@@ -1,0 +1,281 @@
+//! `tidegate validate`: whether Istio will admit manifests, and what it will get wrong.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use anyhow::{Context as _, bail};
+use clap::{Args, ValueEnum};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use tidegate_deploy::istio::validate::{Options, Report, Severity, validate};
+
+use crate::{file, logs};
+
+/// Check WasmPlugins and TrafficExtensions as Istio will, and for what it admits and then gets wrong
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Validate {
+    /// Manifests, YAML or JSON; of a folder all that end in .yaml, .yml or .json, in its folders too; `-` for stdin
+    #[arg(short, long = "filename", required = true, num_args = 1.., value_name = "FILE")]
+    files: Vec<PathBuf>,
+
+    /// The module that is to run: warns where its checksum stands in for that of its image
+    #[arg(long, value_name = "MODULE.wasm")]
+    module: Option<PathBuf>,
+
+    /// Fail on warnings too
+    #[arg(long)]
+    strict: bool,
+
+    /// How findings are written
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// A line each: `FILE:LINE:COLUMN: error: FIELD: MESSAGE [RULE]`
+    Text,
+    /// One document with all of them
+    Json,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  tidegate validate -f greeter.yaml
+  tidegate validate -f manifests/ --strict
+  tidegate validate -f greeter.yaml --module greeter.proxy.wasm
+  kubectl get wasmplugins -A -o yaml | tidegate validate -f - --format json
+
+Errors are what the API server or istiod's webhook refuses, as `kubectl apply` meets it. Documents of other kinds are skipped.";
+
+/// How deep folders are looked into.
+const MOST_FOLDERS: usize = 32;
+
+/// What was found in one file.
+struct Judged {
+    name: String,
+    findings: Vec<Found>,
+}
+
+/// A finding in whichever file, or the reason why there is none.
+struct Found {
+    line: usize,
+    column: usize,
+    severity: Severity,
+    rule: String,
+    kind: Option<String>,
+    field: String,
+    message: String,
+}
+
+/// What was found altogether.
+#[derive(Default)]
+struct Sum {
+    files: Vec<Judged>,
+    judged: usize,
+    skipped: usize,
+    errors: usize,
+    warnings: usize,
+}
+
+// === impl Validate ===
+
+impl Validate {
+    pub fn execute(self) -> anyhow::Result<()> {
+        let mut options = Options::default();
+        if let Some(module) = &self.module {
+            let digest = Sha256::digest(file::read(module)?);
+            options.module_sha256 = Some(hexadecimal(&digest));
+        }
+        let mut sum = Sum::default();
+        for path in &self.files {
+            for path in manifests(path)? {
+                let bytes = file::read(&path)?;
+                sum.add(name(&path), &bytes, &options);
+            }
+        }
+        let text = match self.format {
+            Format::Text => sum.text(),
+            Format::Json => format!("{:#}\n", sum.json()),
+        };
+        file::write(Path::new("-"), text.as_bytes())?;
+        let (errors, warnings) = (
+            counted(sum.errors, "error"),
+            counted(sum.warnings, "warning"),
+        );
+        let of = format!(
+            "{errors} and {warnings} in {}{}",
+            counted(sum.judged, "document"),
+            match sum.skipped {
+                0 => String::new(),
+                skipped => format!(", {skipped} of other kinds skipped"),
+            }
+        );
+        if sum.errors > 0 || (self.strict && sum.warnings > 0) {
+            bail!("{of}");
+        }
+        logs::note(&of);
+        Ok(())
+    }
+}
+
+// === impl Sum ===
+
+impl Sum {
+    fn add(&mut self, name: String, bytes: &[u8], options: &Options) {
+        let report = match std::str::from_utf8(bytes) {
+            Ok(text) => validate(text, options).map_err(|error| {
+                let position = error.position;
+                (position.line, position.column, error.message)
+            }),
+            Err(error) => {
+                let before =
+                    String::from_utf8_lossy(bytes.get(..error.valid_up_to()).unwrap_or_default());
+                let column = before.lines().last().map_or(0, |line| line.chars().count());
+                Err((
+                    before.lines().count().max(1),
+                    column + 1,
+                    "is no UTF-8: save it as such".to_owned(),
+                ))
+            }
+        };
+        let findings = match report {
+            Ok(report) => self.count(report),
+            Err((line, column, message)) => {
+                self.errors += 1;
+                vec![Found {
+                    line,
+                    column,
+                    severity: Severity::Error,
+                    rule: "yaml.syntax".into(),
+                    kind: None,
+                    field: String::new(),
+                    message,
+                }]
+            }
+        };
+        self.files.push(Judged { name, findings });
+    }
+
+    fn count(&mut self, report: Report) -> Vec<Found> {
+        self.judged += report.judged;
+        self.skipped += report.skipped;
+        self.errors += report.errors;
+        self.warnings += report.warnings;
+        let findings = report.findings.into_iter();
+        findings
+            .map(|finding| Found {
+                line: finding.position.line,
+                column: finding.position.column,
+                severity: finding.severity,
+                rule: finding.rule,
+                kind: Some(finding.kind.to_string()),
+                field: finding.field,
+                message: finding.message,
+            })
+            .collect()
+    }
+
+    fn text(&self) -> String {
+        let mut text = String::new();
+        for file in &self.files {
+            for found in &file.findings {
+                let mut line = format!(
+                    "{}:{}:{}: {}: ",
+                    file.name, found.line, found.column, found.severity
+                );
+                if !found.field.is_empty() {
+                    line.push_str(&found.field);
+                    line.push_str(": ");
+                }
+                let _ = write!(line, "{} [{}]", found.message, found.rule);
+                logs::escape(&line, &mut text);
+                text.push('\n');
+            }
+        }
+        text
+    }
+
+    fn json(&self) -> Value {
+        let findings = self.files.iter().flat_map(|file| {
+            file.findings.iter().map(|found| {
+                json!({
+                    "file": file.name,
+                    "line": found.line,
+                    "column": found.column,
+                    "severity": found.severity.to_string(),
+                    "rule": found.rule,
+                    "kind": found.kind,
+                    "field": found.field,
+                    "message": found.message,
+                })
+            })
+        });
+        json!({
+            "documents": self.judged,
+            "skipped": self.skipped,
+            "errors": self.errors,
+            "warnings": self.warnings,
+            "findings": findings.collect::<Vec<_>>(),
+        })
+    }
+}
+
+/// The file itself, or what a folder holds, in the order of their names.
+fn manifests(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    if file::is_stdio(path) || !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut found = Vec::new();
+    look(path, MOST_FOLDERS, &mut found)
+        .with_context(|| format!("cannot read the folder `{}`", path.display()))?;
+    if found.is_empty() {
+        bail!(
+            "the folder `{}` has no file that ends in .yaml, .yml or .json",
+            path.display()
+        );
+    }
+    Ok(found)
+}
+
+fn look(folder: &Path, deeper: usize, found: &mut Vec<PathBuf>) -> io::Result<()> {
+    let mut entries = fs::read_dir(folder)?.collect::<io::Result<Vec<_>>>()?;
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
+        let path = entry.path();
+        if entry.file_type()?.is_dir() {
+            let Some(deeper) = deeper.checked_sub(1) else {
+                return Err(io::Error::other(format!(
+                    "folders lie more than {MOST_FOLDERS} deep in one another"
+                )));
+            };
+            look(&path, deeper, found)?;
+        } else if path
+            .extension()
+            .is_some_and(|ending| ["yaml", "yml", "json"].iter().any(|it| ending == *it))
+        {
+            found.push(path);
+        }
+    }
+    Ok(())
+}
+
+fn name(path: &Path) -> String {
+    match file::is_stdio(path) {
+        true => "stdin".into(),
+        false => path.display().to_string(),
+    }
+}
+
+fn counted(count: usize, what: &str) -> String {
+    match count {
+        1 => format!("1 {what}"),
+        _ => format!("{count} {what}s"),
+    }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

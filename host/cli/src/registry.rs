@@ -1,0 +1,106 @@
+//! What the commands that speak to a registry have in common: who asks, how, for how long, and a bar that shows how far it is.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
+use tidegate_oci::{Access, Credentials, Digest, Direction, Reference, Registry, Transfer};
+
+use crate::file;
+
+/// How a registry is spoken to.
+#[derive(Args)]
+pub struct RegistryArgs {
+    /// Who asks; without it docker's configuration and the credential helpers named there are asked, and then nobody in
+    /// particular
+    #[arg(long, value_name = "NAME", requires = "password_stdin")]
+    username: Option<String>,
+
+    /// Read the password from stdin
+    #[arg(long, requires = "username")]
+    password_stdin: bool,
+
+    /// Speak without TLS to a registry elsewhere; one on this machine is always spoken to without
+    #[arg(long)]
+    plain_http: bool,
+
+    /// How long all of it together may take
+    #[arg(long, value_name = "SECONDS", default_value = "120", value_parser = seconds)]
+    timeout: Duration,
+}
+
+// === impl RegistryArgs ===
+
+impl RegistryArgs {
+    /// Whether stdin is for the password.
+    pub fn takes_stdin(&self) -> bool {
+        self.password_stdin
+    }
+
+    /// The repository of a reference.
+    pub fn open(&self, reference: &Reference) -> anyhow::Result<Registry> {
+        let bar = bar();
+        let access = Access {
+            credentials: self.credentials(reference)?,
+            plain_http: self.plain_http,
+            timeout: self.timeout,
+            watcher: bar.map(|bar| -> Box<dyn Fn(Transfer<'_>)> {
+                Box::new(move |transfer| show(&bar, transfer))
+            }),
+        };
+        Ok(Registry::open(reference, access))
+    }
+
+    fn credentials(&self, reference: &Reference) -> anyhow::Result<Credentials> {
+        let Some(username) = &self.username else {
+            return Ok(Credentials::from_docker(reference.registry())?);
+        };
+        let password = file::read("-".as_ref())?;
+        let password = String::from_utf8(password).context("the password on stdin is no UTF-8")?;
+        // Whoever pipes a line in means what is on it.
+        let password = password.strip_suffix('\n').unwrap_or(&password);
+        let password = password.strip_suffix('\r').unwrap_or(password);
+        if password.is_empty() {
+            bail!("there is no password on stdin: `--password-stdin` reads it from there");
+        }
+        Ok(Credentials::Password {
+            username: username.clone(),
+            password: password.to_owned(),
+        })
+    }
+}
+
+/// Reads what a `WasmPlugin` has in its field `sha256`.
+pub fn sha256(text: &str) -> Result<Digest, String> {
+    let none =
+        "64 lower-case hexadecimal digits, without `sha256:` before them, as Kubernetes takes them";
+    Digest::from_hex(text).map_err(|_| none.to_owned())
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().filter(|seconds| *seconds > 0.0);
+    let duration = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    // What is longer than a day is no limit.
+    let duration = duration.filter(|duration| *duration <= Duration::from_secs(86_400));
+    duration.ok_or_else(|| "a number of seconds, above 0 and up to 86400".to_owned())
+}
+
+/// A bar on a terminal, and none elsewhere. It goes away by itself.
+fn bar() -> Option<ProgressBar> {
+    let bar = ProgressBar::new(0).with_finish(ProgressFinish::AndClear);
+    let style = ProgressStyle::with_template("{msg} {bar:30} {bytes}/{total_bytes}").ok()?;
+    bar.set_style(style);
+    (!bar.is_hidden()).then_some(bar)
+}
+
+fn show(bar: &ProgressBar, transfer: Transfer<'_>) {
+    let deed = match transfer.direction {
+        Direction::Up => "pushing",
+        Direction::Down => "pulling",
+    };
+    let hex = transfer.digest.hex();
+    bar.set_message(format!("{deed} {}", hex.get(..12).unwrap_or(hex)));
+    bar.set_length(transfer.total);
+    bar.set_position(transfer.done);
+}

@@ -1,0 +1,418 @@
+//! `manifest` for the kinds of Kubernetes: from arguments to a document. What documents say is tested where they are made.
+
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::tool::{Done, Folder, component, tidegate};
+
+const DIGEST: &str = "0123456789012345678901234567890123456789012345678901234567890123";
+const URL: &str = "oci://127.0.0.1:5000/plugins/limiter:1.0";
+
+/// A plugin with a name and a schema.
+fn limiter() -> Vec<u8> {
+    let metadata = json!({
+        "name": "rate_limiter",
+        "version": "1.0.0",
+        "schema": {
+            "type": "object",
+            "properties": {
+                "limit": { "type": "integer", "minimum": 1 },
+                "y": { "type": "string" },
+                "id": {},
+            },
+            "required": ["limit"],
+            "additionalProperties": false,
+        },
+    });
+    let metadata = metadata.to_string().replace('"', "\\\"");
+    wat::parse_str(format!(
+        r#"(module
+          (import "env" "proxy_log" (func (param i32 i32 i32) (result i32)))
+          (import "wasi_snapshot_preview1" "random_get" (func (param i32 i32) (result i32)))
+          (memory (export "memory") 1)
+          (func (export "proxy_abi_version_0_2_1"))
+          (func (export "proxy_on_memory_allocate") (param i32) (result i32) i32.const 0)
+          (func (export "proxy_on_log") (param i32))
+          (@custom "tidegate-plugin" "{metadata}"))"#
+    ))
+    .expect("a module")
+}
+
+/// `tidegate manifest` of the limiter.
+fn manifest(kind: &str, configuration: &str, more: &[&str]) -> Done {
+    let folder = Folder::new();
+    let plugin = folder.file("limiter.wasm", limiter());
+    let plugin = match configuration {
+        "" => plugin,
+        configuration => format!("{plugin}={configuration}"),
+    };
+    tidegate(["manifest", "--kind", kind, &plugin].iter().chain(more))
+}
+
+#[track_caller]
+fn document(done: &Done) -> Value {
+    let text = String::from_utf8(done.succeeds().to_vec()).expect("UTF-8");
+    let documents = tidegate_deploy::yaml::parse(&text).expect("YAML");
+    documents[0].root.to_json()
+}
+
+#[test]
+fn manifest_of_a_wasm_plugin_has_every_flag_in_it() {
+    let done = manifest(
+        "WasmPlugin",
+        r#"{"limit": 10, "y": "on"}"#,
+        &[
+            "--url",
+            URL,
+            "--sha256",
+            DIGEST,
+            "--namespace",
+            "shop",
+            "--selector",
+            "app=web,tier=front",
+            "--phase",
+            "AUTHZ",
+            "--priority",
+            "-5",
+            "--fail-strategy",
+            "FAIL_RELOAD",
+            "--image-pull-secret",
+            "registry",
+            "--image-pull-policy",
+            "IfNotPresent",
+            "--match-mode",
+            "SERVER",
+            "--port",
+            "80",
+            "--port",
+            "8080",
+            "--env",
+            "TZ=UTC",
+            "--env",
+            "HOSTNAME",
+            "--type",
+            "HTTP",
+            "--plugin-name",
+            "limiter",
+        ],
+    );
+    assert_eq!(
+        document(&done),
+        json!({
+            "apiVersion": "extensions.istio.io/v1alpha1",
+            "kind": "WasmPlugin",
+            "metadata": { "name": "rate-limiter", "namespace": "shop" },
+            "spec": {
+                "selector": { "matchLabels": { "app": "web", "tier": "front" } },
+                "url": format!("{URL}@sha256:{DIGEST}"),
+                "sha256": DIGEST,
+                "imagePullPolicy": "IfNotPresent",
+                "imagePullSecret": "registry",
+                "pluginName": "limiter",
+                "type": "HTTP",
+                "failStrategy": "FAIL_RELOAD",
+                "pluginConfig": { "limit": 10, "y": "on" },
+                "vmConfig": { "env": [
+                    { "name": "TZ", "value": "UTC" },
+                    { "name": "HOSTNAME", "valueFrom": "HOST" },
+                ] },
+                "phase": "AUTHZ",
+                "priority": -5,
+                "match": [{ "mode": "SERVER", "ports": [{ "number": 80 }, { "number": 8080 }] }],
+            },
+        })
+    );
+}
+
+#[test]
+fn manifest_of_each_kind_is_of_that_kind() {
+    let url = format!("{URL}@sha256:{DIGEST}");
+    let config = r#"{"limit": 1, "id": 9007199254740993}"#;
+    let small = r#"{"limit": 1}"#;
+    let extension = document(&manifest(
+        "trafficextension",
+        small,
+        &[
+            "--url",
+            &url,
+            "--name",
+            "mine",
+            "--target-ref",
+            "Gateway/public",
+        ],
+    ));
+    assert_eq!(extension["kind"], "TrafficExtension");
+    assert_eq!(extension["metadata"]["name"], "mine");
+    assert_eq!(
+        extension["spec"]["wasm"]["pluginConfig"],
+        json!({ "limit": 1 })
+    );
+    assert_eq!(extension["spec"]["targetRefs"][0]["kind"], "Gateway");
+
+    let policy = document(&manifest(
+        "EnvoyExtensionPolicy",
+        config,
+        &[
+            "--url",
+            &url,
+            "--target-ref",
+            "HTTPRoute/web",
+            "--fail-strategy",
+            "FAIL_OPEN",
+            "--env",
+            "HOSTNAME",
+            "--image-pull-secret",
+            "registry",
+        ],
+    ));
+    assert_eq!(policy["kind"], "EnvoyExtensionPolicy");
+    let wasm = &policy["spec"]["wasm"][0];
+    assert_eq!(wasm["failOpen"], true);
+    assert_eq!(wasm["env"]["hostKeys"], json!(["HOSTNAME"]));
+    assert_eq!(wasm["config"]["id"], json!(9_007_199_254_740_993_i64));
+    assert_eq!(wasm["code"]["image"]["pullSecretRef"]["name"], "registry");
+
+    let filter = document(&manifest(
+        "EnvoyFilter",
+        config,
+        &[
+            "--url",
+            &url,
+            "--context",
+            "GATEWAY",
+            "--selector",
+            "istio=ingressgateway",
+        ],
+    ));
+    let plugin = &filter["spec"]["configPatches"][1]["patch"]["value"]["typed_config"]["config"];
+    assert_eq!(plugin["configuration"]["value"], config);
+    assert_eq!(
+        plugin["capability_restriction_config"]["allowed_capabilities"],
+        json!({ "proxy_log": {}, "proxy_on_log": {}, "random_get": {} })
+    );
+}
+
+#[test]
+fn manifest_of_a_component_is_of_its_module() {
+    let folder = Folder::new();
+    let path = folder.file("all.wasm", component());
+    let url = format!("{URL}@sha256:{DIGEST}");
+    let filter = document(&tidegate([
+        "manifest",
+        "--kind",
+        "EnvoyFilter",
+        &path,
+        "--url",
+        &url,
+        "--context",
+        "SIDECAR_OUTBOUND",
+    ]));
+    let plugin = &filter["spec"]["configPatches"][1]["patch"]["value"]["typed_config"]["config"];
+    let allowed = plugin["capability_restriction_config"]["allowed_capabilities"]
+        .as_object()
+        .expect("capabilities");
+    for name in [
+        "proxy_on_request_headers",
+        "proxy_on_configure",
+        "proxy_log",
+    ] {
+        assert!(allowed.contains_key(name), "{name} in {allowed:?}");
+    }
+    assert!(
+        !allowed.contains_key("proxy_on_memory_allocate"),
+        "{allowed:?}"
+    );
+}
+
+#[test]
+fn manifest_holds_configurations_against_the_schema() {
+    let refuses = |configuration: &str, parts: &[&str]| {
+        let url = format!("{URL}@sha256:{DIGEST}");
+        let done = manifest("WasmPlugin", configuration, &["--url", &url]);
+        assert!(!done.stderr.contains("\n\n"), "{}", done.stderr);
+        done.fails_with(parts);
+    };
+    refuses(
+        r#"{"limit": 0, "more": 1}"#,
+        &[
+            "limiter.wasm",
+            "the plugin refuses this configuration",
+            "at `/limit`",
+            "'more'",
+        ],
+    );
+    refuses("", &["refuses to go without a configuration", "limit"]);
+    // What vanishes on the way is not there when the plugin looks.
+    let nothing = manifest(
+        "WasmPlugin",
+        r#"{"limit": null}"#,
+        &["--url", &format!("{URL}@sha256:{DIGEST}")],
+    );
+    assert_eq!(nothing.status.code(), Some(1));
+    assert!(
+        nothing.stderr.contains("is null at `/limit`")
+            && nothing.stderr.contains("without a configuration"),
+        "{}",
+        nothing.stderr
+    );
+    refuses(
+        r#"{"limit": 1, "id": [1, 9007199254740993]}"#,
+        &[
+            "the number 9007199254740993 at `/id/1`",
+            "would read 9007199254740992",
+            "--kind EnvoyFilter",
+        ],
+    );
+    let folder = Folder::new();
+    let plugin = format!(
+        "{}={}",
+        folder.file("limiter.wasm", limiter()),
+        folder.file("list.json", "[1]")
+    );
+    tidegate([
+        "manifest",
+        "--kind",
+        "WasmPlugin",
+        &plugin,
+        "--url",
+        "oci://h.io/a",
+    ])
+    .fails_with(&["list.json", "is not an object"]);
+    // A bootstrap carries the text as it is; the schema counts there too.
+    manifest("envoy", r#"{"limit": 0}"#, &["--upstream", "http://h"]).fails_with(&["at `/limit`"]);
+    manifest(
+        "envoy",
+        r#"{"limit": 1, "id": 9007199254740993}"#,
+        &["--upstream", "http://h"],
+    )
+    .succeeds();
+}
+
+#[test]
+fn manifest_pins_the_module() {
+    let config = r#"{"limit": 1}"#;
+    let module: String = Sha256::digest(limiter())
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    manifest("WasmPlugin", config, &["--url", URL]).fails_with(&["has no digest", "tidegate push"]);
+    manifest("WasmPlugin", config, &["--url", URL, "--sha256", &module])
+        .fails_with(&["is the SHA-256 of the module", "the image's manifest"]);
+    manifest(
+        "WasmPlugin",
+        config,
+        &["--url", "127.0.0.1:5000/p:v1", "--sha256", DIGEST],
+    )
+    .fails_with(&["does not begin with `oci://`"]);
+    let download = document(&manifest(
+        "WasmPlugin",
+        config,
+        &["--url", "https://h/limiter.wasm"],
+    ));
+    assert_eq!(download["spec"]["sha256"], module);
+}
+
+#[test]
+fn manifest_refuses_flags_that_a_kind_cannot_carry() {
+    let folder = Folder::new();
+    let plugin = folder.module("plugin.wasm");
+    let misses = |kind: &str, more: &[&str], message: &str| {
+        let arguments = ["manifest", "--kind", kind, &plugin];
+        let done = tidegate(arguments.iter().chain(more));
+        done.misses(message);
+        assert!(done.stdout.is_empty());
+    };
+    let url = ["--url", "oci://h.io/a:1", "--sha256", DIGEST];
+    let with = |more: &[&'static str]| [&url[..], more].concat();
+    misses(
+        "EnvoyExtensionPolicy",
+        &with(&["--target-ref", "Gateway/a", "--phase", "AUTHN"]),
+        "--kind EnvoyExtensionPolicy has no place for --phase: WasmPlugin, TrafficExtension has",
+    );
+    misses(
+        "EnvoyFilter",
+        &with(&["--context", "GATEWAY", "--image-pull-secret", "s"]),
+        "--kind EnvoyFilter has no place for --image-pull-secret",
+    );
+    misses(
+        "WasmPlugin",
+        &with(&["--context", "GATEWAY"]),
+        "has no place for --context: EnvoyFilter has",
+    );
+    misses(
+        "WasmPlugin",
+        &with(&["--upstream", "http://h"]),
+        "has no place for --upstream: envoy has",
+    );
+    misses(
+        "envoy",
+        &["--upstream", "http://h", "--url", "oci://h.io/a"],
+        "has no place for --url",
+    );
+    misses(
+        "EnvoyExtensionPolicy",
+        &with(&[
+            "--target-ref",
+            "Gateway/a",
+            "--fail-strategy",
+            "FAIL_RELOAD",
+        ]),
+        "FAIL_RELOAD",
+    );
+    misses(
+        "EnvoyExtensionPolicy",
+        &with(&["--target-ref", "Gateway/a", "--env", "A=b"]),
+        "the value of --env A",
+    );
+    misses("WasmPlugin", &[], "--url");
+    misses("EnvoyFilter", &url, "--context");
+    misses("EnvoyExtensionPolicy", &url, "--target-ref");
+    misses(
+        "WasmPlugin",
+        &with(&["--selector", "a=b", "--target-ref", "Gateway/a"]),
+        "--target-ref",
+    );
+    misses(
+        "WasmPlugin",
+        &with(&["--selector", "a=*"]),
+        "is not a label",
+    );
+    misses(
+        "WasmPlugin",
+        &with(&["--target-ref", "Pod/a"]),
+        "no kind that a plugin can be attached to",
+    );
+    misses("WasmPlugin", &with(&["--phase", "authn"]), "AUTHN");
+    misses(
+        "WasmPlugin",
+        &with(&["--name", "A"]),
+        "is not a Kubernetes name",
+    );
+    misses(
+        "WasmPlugin",
+        &with(&["--env", "=a"]),
+        "a variable is NAME=VALUE",
+    );
+    misses(
+        "WasmPlugin",
+        &[&url[..], &[&plugin]].concat(),
+        "takes one plugin",
+    );
+}
+
+#[test]
+fn manifest_needs_a_proxy_wasm_module() {
+    let folder = Folder::new();
+    let plugin = folder.file("core.wasm", b"\0asm\x01\0\0\0");
+    tidegate([
+        "manifest",
+        "--kind",
+        "WasmPlugin",
+        &plugin,
+        "--url",
+        "oci://h.io/a:1",
+        "--sha256",
+        DIGEST,
+    ])
+    .fails_with(&["core.wasm", "is no Proxy-Wasm module"]);
+}

@@ -1,0 +1,206 @@
+//! `tidegate pull` as it is run: what it writes, and that it writes nothing where something is wrong.
+
+use crate::shipping::registries::{Distribution, Reply, Scripted, module, skipped};
+use crate::shipping::ship;
+use crate::tool::{Folder, text};
+
+/// A real registry with a plugin in it, and the plugin's place.
+fn pushed(folder: &Folder) -> Option<(Distribution, String)> {
+    let registry = Distribution::open()?;
+    let place = format!("oci://{}/p:v1", registry.address);
+    ship(["push", &folder.file("plugin.wasm", module("")), &place]).succeeds();
+    Some((registry, place))
+}
+
+#[test]
+fn pull_writes_the_module() {
+    let folder = Folder::new();
+    let Some((_registry, place)) = pushed(&folder) else {
+        return;
+    };
+    let output = text(&folder.path("back.wasm"));
+    let done = ship(["pull", &place, "-o", &output]);
+    assert!(done.succeeds().is_empty());
+    assert!(
+        done.stderr.contains("from the image `sha256:"),
+        "{}",
+        done.stderr
+    );
+    assert_eq!(std::fs::read(&output).expect("a module"), module(""));
+    let done = ship(["pull", &place, "-o", "-"]);
+    assert_eq!(done.succeeds(), module(""));
+    assert_eq!(done.stderr, "");
+}
+
+#[test]
+fn pull_of_something_wrong_writes_nothing() {
+    let folder = Folder::new();
+    let Some((registry, place)) = pushed(&folder) else {
+        return;
+    };
+    let output = folder.file("back.wasm", "what was there");
+    let absent = format!("oci://{}/p:v2", registry.address);
+    let wrong = "0".repeat(64);
+    ship(["pull", &absent, "-o", &output]).fails_with(&["has no `p` at `v2`", "MANIFEST_UNKNOWN"]);
+    ship(["pull", &place, "-o", &output, "--sha256", &wrong])
+        .fails_with(&["not the digest of this image"]);
+    ship(["pull", &place, "-o", &output, "--sha256", "SHA"]).misses("64 lower-case");
+    let lying = Scripted::start(|_| Reply::ok(&["content-type: application/json"], "no JSON"));
+    ship([
+        "pull",
+        &format!("oci://{}/p:v1", lying.address),
+        "-o",
+        &output,
+    ])
+    .fails_with(&["a manifest", "cannot be read"]);
+    assert_eq!(std::fs::read(&output).expect("a file"), b"what was there");
+    let others = std::fs::read_dir(folder.path(""))
+        .expect("a folder")
+        .count();
+    assert_eq!(others, 2, "something is left behind");
+}
+
+/// Writing fails as on a full disk, whole or not at all.
+#[cfg(target_os = "linux")]
+#[test]
+fn pull_to_a_full_disk_is_one_error() {
+    let folder = Folder::new();
+    let Some((_registry, place)) = pushed(&folder) else {
+        return;
+    };
+    ship(["pull", &place, "-o", "/dev/full"])
+        .fails_with(&["cannot write `/dev/full`", "No space left"]);
+    ship(["pull", &place, "-o", "/proc/none/x.wasm"])
+        .fails_with(&["cannot write `/proc/none/x.wasm`"]);
+}
+
+/// Bytes that changed on the registry's own disk.
+#[test]
+fn pull_of_a_corrupt_blob_is_one_error() {
+    let folder = Folder::new();
+    let Some((registry, place)) = pushed(&folder) else {
+        return;
+    };
+    let to = registry.address.clone();
+    let way = Scripted::start(move |request| {
+        let reply = crate::shipping::registries::forward(&to, request);
+        match reply {
+            Reply::Raw(mut bytes) if request.path.contains("/blobs/") => {
+                if let Some(last) = bytes.last_mut() {
+                    *last ^= 1;
+                }
+                Reply::Raw(bytes)
+            }
+            other => other,
+        }
+    });
+    let output = text(&folder.path("back.wasm"));
+    let by_way = place.replace(&registry.address, &way.address);
+    ship(["pull", &by_way, "-o", &output])
+        .fails_with(&["sends something else for the blob `sha256:"]);
+    assert!(!folder.path("back.wasm").exists());
+}
+
+/// Over TLS, which on this machine only a redirect leads to: with a certificate that is trusted, with one that is not, and to
+/// someone who does not speak it.
+#[cfg(target_os = "linux")]
+#[test]
+fn pull_trusts_what_the_machine_trusts() {
+    use std::process::{Command, Stdio};
+    let folder = Folder::new();
+    let Some((registry, _)) = pushed(&folder) else {
+        return;
+    };
+    let (certificate, key) = (
+        text(&folder.path("certificate.pem")),
+        text(&folder.path("key.pem")),
+    );
+    let made = Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-days",
+            "2",
+        ])
+        .args([
+            "-subj",
+            "/CN=localhost",
+            "-addext",
+            "subjectAltName=DNS:localhost",
+        ])
+        .args([
+            "-addext",
+            "basicConstraints=critical,CA:FALSE",
+            "-out",
+            &certificate,
+            "-keyout",
+            &key,
+        ])
+        .stderr(Stdio::null())
+        .status();
+    if !made.is_ok_and(|status| status.success()) {
+        return skipped("`openssl` is not on PATH, or makes no certificate");
+    }
+    let secret = registry.over_tls(&certificate, &key);
+    let pull = |to: String, trusted: &str| {
+        let way = Scripted::start(move |request| {
+            Reply::Whole(
+                307,
+                vec![format!("location: {to}{}", request.path)],
+                Vec::new(),
+            )
+        });
+        let place = format!("oci://{}/p:v1", way.address);
+        let output = Command::new(env!("CARGO_BIN_EXE_tidegate"))
+            .args(["pull", &place, "-o", "-"])
+            .env("SSL_CERT_FILE", trusted)
+            .env_remove("SSL_CERT_DIR")
+            .output()
+            .expect("the tool");
+        (
+            output.status.code(),
+            output.stdout,
+            String::from_utf8(output.stderr).expect("text"),
+        )
+    };
+    let port = secret
+        .address
+        .rsplit(':')
+        .next()
+        .expect("a port")
+        .to_owned();
+    let (code, module, said) = pull(format!("https://localhost:{port}"), &certificate);
+    assert_eq!((code, module), (Some(0), self::module("")), "{said}");
+
+    let plain = registry.address.rsplit(':').next().expect("a port");
+    let none = folder.file("none.pem", "");
+    let other = format!("https://127.0.0.1:{port}");
+    for (to, trusted, part) in [
+        (
+            format!("https://localhost:{port}"),
+            "/etc/ssl/certs/ca-certificates.crt",
+            "certificate",
+        ),
+        (
+            format!("https://localhost:{port}"),
+            &none,
+            "no certificates",
+        ),
+        (other, &certificate, "certificate not valid for name"),
+        (
+            format!("https://localhost:{plain}"),
+            &certificate,
+            "localhost",
+        ),
+    ] {
+        let (code, module, said) = pull(to, trusted);
+        assert_eq!((code, module), (Some(1), Vec::new()), "{said}");
+        assert!(said.contains(part), "expected `{part}` in: {said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+    }
+}

@@ -1,0 +1,393 @@
+//! `tidegate push` as it is run: against a real registry, with each way to say who asks, and cut off at each moment.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, mpsc};
+
+use serde_json::Value;
+use tidegate_testkit::guests::{self, Shape};
+
+use crate::shipping::registries::{Distribution, PASSWORD, Reply, Scripted, USER, forward, module};
+use crate::shipping::{run, ship, start};
+use crate::tool::{Folder, PATIENCE, text};
+
+fn json(bytes: &[u8]) -> Value {
+    serde_json::from_slice(bytes).expect("JSON")
+}
+
+fn lines(bytes: &[u8]) -> Vec<String> {
+    let text = String::from_utf8(bytes.to_vec()).expect("text");
+    text.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn push_prints_what_a_manifest_takes() {
+    let Some(registry) = Distribution::open() else {
+        return;
+    };
+    let folder = Folder::new();
+    let plugin = folder.file("plugin.wasm", module(""));
+    let place = format!("oci://{}/some/plugin:1.0.0", registry.address);
+    for layout in ["compat", "docker", "artifact"] {
+        let done = ship(["push", &plugin, &place, "--layout", layout]);
+        let said = lines(done.succeeds());
+        let [url, sha256] = said.as_slice() else {
+            panic!("{said:?}");
+        };
+        let pinned = url.strip_prefix("url: ").expect("a url");
+        let hex = sha256
+            .strip_prefix("sha256: \"")
+            .and_then(|it| it.strip_suffix('"'));
+        let hex = hex.expect("a quoted digest");
+        assert_eq!(pinned, format!("{place}@sha256:{hex}"));
+
+        let done = ship(["push", &plugin, &place, "--layout", layout, "--json"]);
+        let result = json(done.succeeds());
+        assert_eq!(result["url"], pinned);
+        assert_eq!(result["sha256"], hex);
+        assert_eq!(result["layout"], layout);
+
+        let verified = json(ship(["verify", pinned, "--sha256", hex, "--json"]).succeeds());
+        assert_eq!(verified["layout"], layout);
+        assert_eq!(verified["refusals"], Value::Array(Vec::new()));
+        let back = folder.path("back.wasm");
+        ship(["pull", pinned, "-o", &text(&back)]).succeeds();
+        assert_eq!(std::fs::read(&back).expect("a module"), module(""));
+    }
+}
+
+#[test]
+fn push_adapts_a_component_and_says_what_it_is() {
+    let Some(registry) = Distribution::open() else {
+        return;
+    };
+    let folder = Folder::new();
+    let component = guests::component("headers", Shape::Wasip2).expect("a component");
+    let plugin = folder.file("headers.wasm", &component);
+    let adapted = folder.path("adapted.wasm");
+    ship(["adapt", &plugin, "-o", &text(&adapted)]).succeeds();
+
+    let place = format!("oci://{}/headers:v1", registry.address);
+    let options = [
+        "--with-component",
+        "--json",
+        "--source",
+        "https://example.com",
+        "--revision",
+        "r",
+    ];
+    let done = ship(["push", &plugin, &place].into_iter().chain(options));
+    let result = json(done.succeeds());
+    assert!(done.stderr.contains("adapted "), "{}", done.stderr);
+    let back = ship(["pull", &place, "-o", "-"]);
+    assert_eq!(back.succeeds(), std::fs::read(&adapted).expect("a module"));
+
+    let about = json(ship(["inspect", &plugin, "--json"]).succeeds());
+    let seen = json(ship(["inspect", &text(&adapted), "--json"]).succeeds());
+    let says = &json(ship(["verify", &place, "--json"]).succeeds())["says"];
+    assert_eq!(says["org.opencontainers.image.title"], about["name"]);
+    assert_eq!(says["org.opencontainers.image.version"], about["version"]);
+    assert_eq!(
+        says["org.opencontainers.image.source"],
+        "https://example.com"
+    );
+    assert_eq!(says["org.opencontainers.image.revision"], "r");
+    assert_eq!(says["dev.tidegate.world"], about["world"]);
+    let schema = says["dev.tidegate.configuration-schema"]
+        .as_str()
+        .expect("a schema");
+    assert_eq!(json(schema.as_bytes()), about["schema"]);
+    let capabilities = says["dev.tidegate.capabilities"]
+        .as_str()
+        .expect("capabilities");
+    for hostcall in seen["hostcalls"].as_array().expect("hostcalls") {
+        let hostcall = hostcall.as_str().expect("a name");
+        assert!(
+            capabilities.split(',').any(|it| it == hostcall),
+            "{capabilities}"
+        );
+    }
+
+    // The component is beside it, for others.
+    let beside = result["component"]["url"].as_str().expect("a url");
+    assert!(beside.starts_with(&format!(
+        "oci://{}/headers:v1-component@sha256:",
+        registry.address
+    )));
+    ship(["verify", beside]).fails_with(&["Istio refuses", "`application/wasm`", "CNCF"]);
+}
+
+#[test]
+fn push_gives_the_same_digest_from_everywhere() {
+    let Some(registry) = Distribution::open() else {
+        return;
+    };
+    let component = guests::component("headers", Shape::Wasip2).expect("a component");
+    let mut digests = Vec::new();
+    for (i, name) in ["a.wasm", "another-name.wasm"].into_iter().enumerate() {
+        let folder = Folder::new();
+        let plugin = folder.file(name, &component);
+        let place = format!("oci://{}/p{i}/q:v{i}", registry.address);
+        let done = ship(["push", &plugin, &place, "--with-component", "--json"]);
+        let result = json(done.succeeds());
+        let beside = result["component"]["url"]
+            .as_str()
+            .expect("a url")
+            .to_owned();
+        let digest = beside.rsplit('@').next().expect("a digest").to_owned();
+        digests.push((result["sha256"].clone(), digest));
+    }
+    assert_eq!(digests[0], digests[1]);
+}
+
+#[test]
+fn push_refuses_what_envoy_would() {
+    let folder = Folder::new();
+    // Nothing is sent, so nobody has to be there.
+    let place = "oci://127.0.0.1:1/p:v1";
+    let plugin =
+        |name: &str, text: &str| folder.file(name, wat::parse_str(text).expect("a module"));
+    let imports = r#"(import "env" "proxy_log" (func)) (import "wasi_snapshot_preview1" "clock_res_get" (func))"#;
+    let wrong = folder.file("imports.wasm", module(imports));
+    ship(["push", &wrong, place]).fails_with(&[
+        "Envoy would not load",
+        "imports.wasm",
+        "`env` `proxy_log` as",
+        "`clock_res_get`, which not every proxy provides",
+    ]);
+    ship(["push", &plugin("bare.wasm", "(module)"), place]).fails_with(&[
+        "does not say by which Proxy-Wasm ABI",
+        "neither `malloc` nor",
+        "memory is not exported",
+    ]);
+    let none = folder.file("none.wasm", "#!/bin/sh");
+    ship(["push", &none, place]).fails_with(&["cannot push", "none.wasm"]);
+    let other = plugin("other.wasm", "(component)");
+    ship(["push", &other, place]).fails_with(&["cannot adapt", "other.wasm"]);
+    let good = folder.file("good.wasm", module(""));
+    ship(["push", &good, place, "--with-component"]).fails_with(&["is a module and no component"]);
+    ship(["push", &text(&folder.path("absent.wasm")), place]).fails_with(&["absent.wasm"]);
+}
+
+#[test]
+fn push_wants_a_place_with_a_tag() {
+    let digest = "0".repeat(64);
+    for (place, part) in [
+        ("127.0.0.1:5000/p:v1", "no `oci://`"),
+        ("oci://127.0.0.1:5000/p", "names no tag"),
+        (
+            &format!("oci://127.0.0.1:5000/p:v1@sha256:{digest}"),
+            "name a tag alone",
+        ),
+        ("oci://127.0.0.1:5000/P:v1", "no repository"),
+    ] {
+        ship(["push", "x.wasm", place]).misses(part);
+    }
+    ship(["push", "x.wasm", "oci://a.b/p:v1", "--username", "me"]).misses("--password-stdin");
+    ship(["push", "x.wasm", "oci://a.b/p:v1", "--timeout", "0"]).misses("seconds");
+    let options = ["--username", "me", "--password-stdin"];
+    ship(["push", "-", "oci://a.b/p:v1"].into_iter().chain(options))
+        .fails_with(&["stdin cannot be both"]);
+}
+
+#[test]
+fn push_knows_who_asks() {
+    let Some(registry) = Distribution::locked() else {
+        return;
+    };
+    let folder = Folder::new();
+    let plugin = folder.file("plugin.wasm", module(""));
+    let host = &registry.address;
+    let place = format!("oci://{host}/p:v1");
+    let push = ["push", plugin.as_str(), place.as_str()];
+    ship(push).fails_with(&["wants credentials", &format!("docker login {host}"), &place]);
+
+    let by_flag = |password: &str| {
+        let options = ["--username", USER, "--password-stdin"];
+        run(push.into_iter().chain(options), None, password.as_bytes())
+    };
+    by_flag(PASSWORD).succeeds();
+    by_flag(&format!("{PASSWORD}\n")).succeeds();
+    by_flag("wrong").fails_with(&["refuses the credentials of `mate`", host]);
+    by_flag("").fails_with(&["no password on stdin"]);
+
+    let docker = |name: &str, config: &str| {
+        let path = folder.path(name);
+        std::fs::create_dir(&path).expect("a folder");
+        std::fs::write(path.join("config.json"), config).expect("a file");
+        run(push, Some(&path), b"")
+    };
+    // `mate:s3cret pass:word`
+    let right = "bWF0ZTpzM2NyZXQgcGFzczp3b3Jk";
+    docker(
+        "auth",
+        &format!(r#"{{"auths":{{"{host}":{{"auth":"{right}"}}}}}}"#),
+    )
+    .succeeds();
+    docker(
+        "other",
+        &format!(r#"{{"auths":{{"ghcr.io":{{"auth":"{right}"}}}}}}"#),
+    )
+    .fails_with(&["wants credentials"]);
+    docker("broken", "{").fails_with(&["docker's configuration", "`config.json` cannot be read"]);
+    docker(
+        "base64",
+        &format!(r#"{{"auths":{{"{host}":{{"auth":"!"}}}}}}"#),
+    )
+    .fails_with(&["docker's configuration", host]);
+    docker(
+        "absent",
+        &format!(r#"{{"credHelpers":{{"{host}":"tidegate-is-not-there"}}}}"#),
+    )
+    .fails_with(&["helper", "cannot be run"]);
+}
+
+/// A credential helper is a program of docker's naming that is asked on stdin and answers on stdout.
+#[cfg(unix)]
+#[test]
+fn push_asks_credential_helpers() {
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::process::Command;
+    let Some(registry) = Distribution::locked() else {
+        return;
+    };
+    let folder = Folder::new();
+    let plugin = folder.file("plugin.wasm", module(""));
+    let place = format!("oci://{}/p:v1", registry.address);
+    let host = &registry.address;
+    let helper = |name: &str, script: &str| {
+        let path = folder.file(
+            &format!("docker-credential-{name}"),
+            format!("#!/bin/sh\nread server\n{script}\n"),
+        );
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).expect("a program");
+    };
+    helper(
+        "right",
+        &format!(
+            r#"test "$1 $server" = "get {host}" || exit 1; echo '{{"Username":"{USER}","Secret":"{PASSWORD}"}}'"#
+        ),
+    );
+    helper(
+        "nothing",
+        "echo 'credentials not found in native keychain'; exit 1",
+    );
+    helper("locked", "echo 'the keychain is locked' >&2; exit 1");
+    let push = |config: String| {
+        folder.file("config.json", config);
+        let path = std::env::var("PATH").unwrap_or_default();
+        let output = Command::new(env!("CARGO_BIN_EXE_tidegate"))
+            .args(["push", &plugin, &place])
+            .env("DOCKER_CONFIG", folder.path(""))
+            .env("PATH", format!("{}:{path}", text(&folder.path(""))))
+            .output()
+            .expect("the tool");
+        (
+            output.status.code(),
+            String::from_utf8(output.stderr).expect("text"),
+        )
+    };
+    for config in [
+        format!(r#"{{"credHelpers":{{"{host}":"right"}}}}"#),
+        r#"{"credsStore":"right"}"#.to_owned(),
+    ] {
+        let (code, said) = push(config);
+        assert_eq!(code, Some(0), "{said}");
+    }
+    for (config, part) in [
+        (r#"{"credsStore":"nothing"}"#, "wants credentials"),
+        (
+            r#"{"credsStore":"locked"}"#,
+            "`docker-credential-locked` fails: the keychain is locked",
+        ),
+    ] {
+        let (code, said) = push(config.to_owned());
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains(part), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+    }
+}
+
+/// Kills the tool while a registry has each of its requests, and hears of it or not.
+#[test]
+fn push_that_is_killed_leaves_the_tag_as_it_was_or_whole() {
+    let Some(registry) = Distribution::open() else {
+        return;
+    };
+    let folder = Folder::new();
+    let old = folder.file("old.wasm", module(""));
+    let new = folder.file(
+        "new.wasm",
+        module(r#"(import "env" "proxy_done" (func (result i32)))"#),
+    );
+    // A question, a beginning and an end for each of two blobs, and the manifest.
+    const REQUESTS: usize = 7;
+    for at in 0..REQUESTS {
+        for is_done in [false, true] {
+            let repository = format!("p{at}{is_done}");
+            let there = format!("oci://{}/{repository}:v1", registry.address);
+            ship(["push", &old, &there]).succeeds();
+            let (reached, at_it) = mpsc::channel();
+            let (end, until) = mpsc::channel::<()>();
+            let (count, until, to) = (
+                AtomicUsize::new(0),
+                Mutex::new(until),
+                registry.address.clone(),
+            );
+            let way = Scripted::start(move |request| {
+                let now = count.fetch_add(1, Ordering::SeqCst);
+                if now < at {
+                    return forward(&to, request);
+                }
+                if is_done && now == at {
+                    forward(&to, request);
+                }
+                let _ = reached.send(());
+                let _ = until.lock().expect("the end").recv();
+                Reply::Cut
+            });
+            let by_way = format!("oci://{}/{repository}:v1", way.address);
+            let mut child = start(["push", &new, &by_way], None, b"");
+            at_it.recv_timeout(PATIENCE).expect("the request");
+            child.kill().expect("it lives");
+            child.wait().expect("its end");
+            drop(end);
+            let back = ship(["pull", &there, "-o", "-"]);
+            let expected = if is_done && at + 1 == REQUESTS {
+                &new
+            } else {
+                &old
+            };
+            let expected = std::fs::read(expected).expect("a module");
+            assert_eq!(back.succeeds(), expected, "killed at {at}, {is_done}");
+        }
+    }
+}
+
+#[test]
+fn push_to_nobody_is_one_error() {
+    let folder = Folder::new();
+    let plugin = folder.file("plugin.wasm", module(""));
+    let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = port.local_addr().expect("an address");
+    drop(port);
+    ship(["push", &plugin, &format!("oci://{address}/p:v1")])
+        .fails_with(&["cannot push to", &format!("cannot reach `{address}`")]);
+}
+
+#[test]
+fn push_shows_what_a_registry_says_without_obeying_it() {
+    let folder = Folder::new();
+    let plugin = folder.file("plugin.wasm", module(""));
+    let registry = Scripted::start(|request| {
+        if request.method == "HEAD" {
+            return Reply::status(404);
+        }
+        let body = r#"{"errors":[{"code":"X","message":"\u001b[2J no \n error: none"}]}"#;
+        Reply::Whole(400, Vec::new(), body.into())
+    });
+    let place = format!("oci://{}/p:v1", registry.address);
+    ship(["push", &plugin, &place]).fails_with(&[
+        "answers 400 to the upload",
+        "\\u{1b}[2J no \\n error: none (X)",
+    ]);
+}

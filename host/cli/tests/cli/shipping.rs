@@ -1,0 +1,58 @@
+//! What the tests of `push`, `pull` and `verify` have in common: the tool without anybody's docker configuration, and registries.
+
+use std::ffi::OsStr;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use crate::tool::Done;
+
+#[expect(
+    dead_code,
+    unused_imports,
+    reason = "the library's tests need more of it"
+)]
+#[path = "../../../../deploy/oci/tests/oci/registries/mod.rs"]
+pub mod registries;
+
+/// Starts the tool with a docker configuration of the test's own, or none, and something on its stdin.
+pub fn start<S: AsRef<OsStr>>(
+    args: impl IntoIterator<Item = S>,
+    docker: Option<&Path>,
+    stdin: &[u8],
+) -> Child {
+    let nowhere = Path::new(env!("CARGO_MANIFEST_DIR")).join("no-docker-here");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_tidegate"))
+        .args(args)
+        .env("DOCKER_CONFIG", docker.unwrap_or(&nowhere))
+        .env_remove("RUST_BACKTRACE")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the tool");
+    // A pipe holds more than any of these, and a tool that does not read it is right to.
+    let _ = child.stdin.take().expect("a stdin").write_all(stdin);
+    child
+}
+
+/// Runs the tool to its end.
+pub fn run<S: AsRef<OsStr>>(
+    args: impl IntoIterator<Item = S>,
+    docker: Option<&Path>,
+    stdin: &[u8],
+) -> Done {
+    let output = start(args, docker, stdin)
+        .wait_with_output()
+        .expect("the tool's output");
+    Done {
+        status: output.status,
+        stdout: output.stdout,
+        stderr: String::from_utf8(output.stderr).expect("messages in UTF-8"),
+    }
+}
+
+/// Runs the tool with nothing special around it.
+pub fn ship<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Done {
+    run(args, None, b"")
+}

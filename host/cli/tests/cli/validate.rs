@@ -1,0 +1,162 @@
+//! `tidegate validate`: files, folders and stdin in; lines or JSON out; exit codes.
+//!
+//! Which documents are refused is tested beside the rules, in `deploy/tests/validate.rs`.
+
+use serde_json::Value;
+
+use crate::tool::{Folder, tidegate, tidegate_with};
+
+const GOOD: &str = "apiVersion: extensions.istio.io/v1alpha1
+kind: WasmPlugin
+metadata:
+  name: greeter
+spec:
+  url: oci://registry.example.com/greeter@sha256:5f1c3e2a5f1c3e2a5f1c3e2a5f1c3e2a5f1c3e2a5f1c3e2a5f1c3e2a5f1c3e2a
+";
+
+fn stdout(done: &crate::tool::Done) -> String {
+    String::from_utf8(done.stdout.clone()).expect("lines in UTF-8")
+}
+
+#[test]
+fn a_good_document_passes_in_silence() {
+    let folder = Folder::new();
+    let file = folder.file("good.yaml", format!("{GOOD}---\nkind: Service\n"));
+    let done = tidegate(["validate", "-f", &file]);
+    assert_eq!(done.succeeds(), b"");
+    assert!(
+        done.stderr
+            .contains("0 errors and 0 warnings in 1 document, 1 of other kinds skipped"),
+        "{}",
+        done.stderr
+    );
+}
+
+#[test]
+fn an_error_is_a_line_with_its_place_and_exit_code_1() {
+    let folder = Folder::new();
+    let file = folder.file("bad.yaml", format!("{GOOD}  failStrategy: FAIL_CLOSED\n"));
+    let done = tidegate(["validate", "-f", &file]);
+    assert_eq!(done.status.code(), Some(1), "{}", done.stderr);
+    assert_eq!(
+        stdout(&done),
+        format!(
+            "{file}:7:17: error: spec.failStrategy: `FAIL_CLOSED` is not known: is `FAIL_CLOSE` meant? [failStrategy.enum]\n"
+        )
+    );
+    assert_eq!(done.stderr, "error: 1 error and 0 warnings in 1 document\n");
+}
+
+#[test]
+fn warnings_fail_only_if_asked_to() {
+    let folder = Folder::new();
+    let file = folder.file("warned.yaml", format!("{GOOD}  priority: -5\n"));
+    let done = tidegate(["validate", "-f", &file]);
+    done.succeeds();
+    assert!(stdout(&done).contains(":7:13: warning: spec.priority: "));
+    let strict = tidegate(["validate", "-f", &file, "--strict"]);
+    assert_eq!(strict.status.code(), Some(1), "{}", strict.stderr);
+    assert_eq!(stdout(&strict), stdout(&done));
+}
+
+#[test]
+fn the_module_tells_its_checksum_from_its_images() {
+    let folder = Folder::new();
+    let module = folder.file("empty.wasm", b"\0asm\x01\0\0\0");
+    let sum = "93a44bbb96c751218e4c00d479e4c14358122a389acca16205b1e4d0dc5f9476";
+    let file = folder.file("plugin.yaml", format!("{GOOD}  sha256: {sum}\n"));
+    assert_eq!(tidegate(["validate", "-f", &file]).succeeds(), b"");
+    let done = tidegate(["validate", "-f", &file, "--module", &module]);
+    done.succeeds();
+    assert!(
+        stdout(&done).contains("[sha256.of-module]"),
+        "{}",
+        stdout(&done)
+    );
+}
+
+#[test]
+fn folders_are_read_in_order_and_json_says_the_same() {
+    let folder = Folder::new();
+    std::fs::create_dir(folder.path("nested")).expect("a folder");
+    folder.file("nested/b.yml", GOOD.replace("url", "uri"));
+    folder.file(
+        "a.json",
+        r#"{"kind": "WasmPlugin", "spec": {"url": "ftp://h/x"}}"#,
+    );
+    folder.file("c.txt", "no manifest");
+    let root = folder.path("").display().to_string();
+    let done = tidegate(["validate", "-f", &root, "--format", "json"]);
+    assert_eq!(done.status.code(), Some(1), "{}", done.stderr);
+    let report: Value = serde_json::from_slice(&done.stdout).expect("JSON");
+    assert_eq!(report["documents"], 2);
+    assert_eq!(report["errors"], 5);
+    let found: Vec<_> = report["findings"]
+        .as_array()
+        .expect("findings")
+        .iter()
+        .map(|finding| {
+            let file = finding["file"].as_str().expect("a file");
+            let name = file.rsplit('/').next().expect("a name");
+            format!(
+                "{name}:{}:{} {}",
+                finding["line"], finding["column"], finding["rule"]
+            )
+        })
+        .collect();
+    assert_eq!(
+        found,
+        [
+            "a.json:1:1 \"apiVersion.required\"",
+            "a.json:1:1 \"metadata.required\"",
+            "a.json:1:40 \"url.scheme\"",
+            "b.yml:6:3 \"spec.unknown\"",
+            "b.yml:6:3 \"url.required\"",
+        ]
+    );
+}
+
+#[test]
+fn what_is_no_yaml_is_an_error_with_its_place_and_the_next_file_is_read() {
+    let folder = Folder::new();
+    let broken = folder.file("a.yaml", "kind: [WasmPlugin\nspec: }\n");
+    let binary = folder.file("b.yaml", b"kind: \xff");
+    let good = folder.file("c.yaml", GOOD);
+    let done = tidegate(["validate", "-f", &broken, &binary, &good]);
+    assert_eq!(done.status.code(), Some(1), "{}", done.stderr);
+    let lines = stdout(&done);
+    let lines: Vec<_> = lines.lines().collect();
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(lines[0].starts_with(&format!("{broken}:2:")), "{lines:?}");
+    assert!(lines[0].ends_with("[yaml.syntax]"), "{lines:?}");
+    assert!(
+        lines[1].starts_with(&format!("{binary}:1:7: error: is no UTF-8")),
+        "{lines:?}"
+    );
+    assert!(
+        done.stderr
+            .contains("2 errors and 0 warnings in 1 document")
+    );
+}
+
+#[test]
+fn stdin_is_read_and_control_characters_are_shown() {
+    let text = format!("{GOOD}  phase: \"\\e[31m\"\n");
+    let done = tidegate_with(["validate", "-f", "-"], text.as_bytes());
+    assert_eq!(done.status.code(), Some(1), "{}", done.stderr);
+    assert!(
+        stdout(&done).starts_with("stdin:7:10: error: spec.phase: `\\u{1b}[31m` is not known"),
+        "{}",
+        stdout(&done)
+    );
+}
+
+#[test]
+fn what_cannot_be_read_is_named() {
+    let folder = Folder::new();
+    let missing = crate::tool::text(&folder.path("missing.yaml"));
+    tidegate(["validate", "-f", &missing]).fails_with(&["cannot read", "missing.yaml"]);
+    let empty = crate::tool::text(&folder.path(""));
+    tidegate(["validate", "-f", &empty]).fails_with(&["has no file that ends in .yaml"]);
+    tidegate(["validate"]).misses("--filename");
+}
