@@ -11,7 +11,9 @@ use anyhow::{Context, Result, bail};
 mod bridge;
 mod demo;
 mod deny;
+mod e2e;
 mod guests;
+mod http;
 mod install;
 mod lint;
 mod setup;
@@ -32,6 +34,10 @@ Commands:
   test [ARGS...]         All set-up, then every test, Envoy's included; ARGS go to `cargo test` and run only that
   build-guests           Build every plugin and example as a component
   bridge [--check]       Build the bridge into adapter/; --check compares with what is checked in
+  e2e istio              Istio's own code judges every fixture of `validate`, every manifest and every image; needs Go,
+                         and docker-registry for the images
+  e2e mesh [--bless]     The tutorial on a real Kubernetes API server, Istio and Envoy, and the API server's verdict on
+                         every fixture; --bless writes the verdicts down. Builds for ten minutes the first time
   lint                   Formatting and clippy, warnings as errors; plugins and the bridge for their own targets
   deny                   Check licences and sources of all dependencies against deny.toml, offline
 
@@ -99,6 +105,7 @@ fn dispatch(arguments: &[String]) -> Result<()> {
             none(rest)?;
             deny::run(&workspace)
         }
+        "e2e" => e2e::run(&workspace, rest),
         unknown => bail!("no command `{unknown}`\n{USAGE}"),
     }
 }

@@ -1,7 +1,7 @@
 //! The tutorial's three requests: two pass with two added headers, the third is over the limit.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::http;
+
 /// Long enough for a debug build of Cranelift to compile a plugin on a busy machine.
 const READY_WITHIN: Duration = Duration::from_secs(120);
-
-const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
 /// A running `tidegate run`, ended when dropped.
 pub struct Server {
@@ -100,8 +100,8 @@ fn ready(stdout: impl Read + Send + 'static, child: &mut Child) -> Result<Socket
 /// Sends the three requests, shows each answer, and fails unless they are what the tutorial says.
 pub fn send_three(address: SocketAddr) -> Result<()> {
     for (number, expected) in [200, 200, 403].into_iter().enumerate() {
-        let answer = Answer::get(address, "/get")
-            .with_context(|| format!("request {} failed", number + 1))?;
+        let answer =
+            http::get(address, "/get").with_context(|| format!("request {} failed", number + 1))?;
         println!("\n{}. GET /get -> {}", number + 1, answer.status);
         for name in ["who-am-i", "injected-by", "powered-by"] {
             for value in answer.values(name) {
@@ -128,65 +128,4 @@ pub fn send_three(address: SocketAddr) -> Result<()> {
     }
     println!();
     Ok(())
-}
-
-struct Answer {
-    status: u16,
-    headers: Vec<(String, String)>,
-    body: String,
-}
-
-impl Answer {
-    /// One request on a connection of its own, so that the body ends with the connection.
-    fn get(address: SocketAddr, path: &str) -> Result<Answer> {
-        let mut stream = TcpStream::connect(address)
-            .with_context(|| format!("failed to connect to {address}"))?;
-        stream.set_read_timeout(Some(ANSWER_WITHIN))?;
-        write!(
-            stream,
-            "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n"
-        )?;
-        let mut bytes = Vec::new();
-        stream
-            .read_to_end(&mut bytes)
-            .context("failed to read the answer")?;
-        Answer::parse(&String::from_utf8_lossy(&bytes))
-    }
-
-    /// Enough of HTTP for answers with a `content-length` from a server that we know.
-    fn parse(text: &str) -> Result<Answer> {
-        let (head, body) = text
-            .split_once("\r\n\r\n")
-            .context("the answer has no end of headers")?;
-        let mut lines = head.split("\r\n");
-        let status = lines
-            .next()
-            .and_then(|line| line.split(' ').nth(1))
-            .and_then(|word| word.parse().ok());
-        let headers = lines
-            .filter_map(|line| line.split_once(':'))
-            .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
-            .collect();
-        Ok(Answer {
-            status: status.context("the answer has no status")?,
-            headers,
-            body: body.to_owned(),
-        })
-    }
-
-    fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.headers
-            .iter()
-            .filter(move |(of, _)| of == name)
-            .map(|(_, value)| value.as_str())
-    }
-
-    fn expect(&self, name: &str, value: &str) -> Result<()> {
-        let found: Vec<&str> = self.values(name).collect();
-        ensure!(
-            found == [value],
-            "`{name}` should be `{value}`, got {found:?}"
-        );
-        Ok(())
-    }
 }

@@ -1,0 +1,208 @@
+//! Documents: Istio admits what `tidegate validate` lets pass, and nothing else.
+//!
+//! Three verdicts on each fixture have to be one: that in its name, Istio's and ours. On variations of whole documents (see
+//! `variations`) and on texts that are hard to read (see `texts`) two have to be.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::judge::Verdict;
+use super::tidegate::Finding;
+use super::variations::{self, Variation};
+use super::{Report, Setup, texts};
+
+/// The smallest module there is: the fixtures know its checksum as that of theirs.
+const MODULE: &[u8] = b"\0asm\x01\0\0\0";
+
+/// How many variations go into one file.
+const CHUNK: usize = 1000;
+
+/// How many differences between variations are shown: they have few causes.
+const SHOWN: usize = 20;
+
+/// Every file in `fixtures/*/`, whose name ends in its verdict: `.valid.yaml`, `.invalid.yaml` or `.warned.yaml`.
+pub fn compare_fixtures(setup: &mut Setup) -> Result<Report> {
+    let folder = setup.module.join("fixtures");
+    let fixtures = fixtures(&folder)?;
+    ensure!(!fixtures.is_empty(), "no fixtures in {}", folder.display());
+    let smallest = setup.scratch.path().join("smallest.wasm");
+    fs::write(&smallest, MODULE).context("failed to write a module")?;
+    let (folder, smallest) = (folder.to_string_lossy(), smallest.to_string_lossy());
+    let mut ours = by_file(
+        setup
+            .tidegate
+            .validate(&["-f", &folder, "--module", &smallest])?,
+    );
+
+    let mut differences = Vec::new();
+    for path in &fixtures {
+        let name = path.to_string_lossy();
+        let text = fs::read_to_string(path).with_context(|| format!("failed to read {name}"))?;
+        let (refused, warned) = if name.ends_with(".invalid.yaml") {
+            (true, false)
+        } else if name.ends_with(".warned.yaml") {
+            (false, true)
+        } else if name.ends_with(".valid.yaml") {
+            (false, false)
+        } else {
+            bail!(
+                "{name} does not say whether it is `.valid.yaml`, `.invalid.yaml` or `.warned.yaml`"
+            );
+        };
+        let verdicts = setup.judge.validate(&text)?;
+        let [istio] = &verdicts[..] else {
+            differences.push(format!(
+                "{name}: Istio sees {} documents in it",
+                verdicts.len()
+            ));
+            continue;
+        };
+        let findings = ours.remove(&*name).unwrap_or_default();
+        if istio.admitted() == refused {
+            differences.push(format!("{name}: Istio says: {}", istio.words()));
+        }
+        if errors(&findings).is_empty() == refused {
+            differences.push(format!("{name}: tidegate says: {}", words(&findings)));
+        }
+        if warned && findings.is_empty() {
+            differences.push(format!("{name}: tidegate warns of nothing"));
+        }
+    }
+    Ok(Report {
+        compared: format!("{} fixtures", fixtures.len()),
+        differences,
+    })
+}
+
+/// Every variation, many in a file: each is one line, and another separates it from the next.
+pub fn compare_variations(setup: &mut Setup) -> Result<Report> {
+    let all = variations::all();
+    let mut differences = Vec::new();
+    for chunk in all.chunks(CHUNK) {
+        let lines: Vec<String> = chunk
+            .iter()
+            .map(|variation| variation.document.to_string())
+            .collect();
+        let path = setup.scratch.path().join("variations.yaml");
+        fs::write(&path, lines.join("\n---\n"))
+            .with_context(|| format!("failed to write {}", path.display()))?;
+        let mut ours: BTreeMap<usize, Vec<Finding>> = BTreeMap::new();
+        for finding in setup.tidegate.validate(&["-f", &path.to_string_lossy()])? {
+            ours.entry(finding.line.saturating_sub(1) / 2)
+                .or_default()
+                .push(finding);
+        }
+        for (index, (Variation { change, .. }, line)) in chunk.iter().zip(&lines).enumerate() {
+            let findings = ours.remove(&index).unwrap_or_default();
+            // One by one: Kubernetes' decoder takes ever longer for the next document of a long stream.
+            let verdicts = setup.judge.validate(line)?;
+            match &verdicts[..] {
+                [istio] => differences.extend(difference(change, istio, &findings)),
+                several => bail!("{change} is {} documents to Istio", several.len()),
+            }
+        }
+        ensure!(
+            ours.is_empty(),
+            "`tidegate validate` finds something where no document is: in lines {:?}",
+            ours.keys()
+        );
+    }
+    let more = differences.len().saturating_sub(SHOWN);
+    differences.truncate(SHOWN);
+    if more > 0 {
+        differences.push(format!("and {more} more"));
+    }
+    Ok(Report {
+        compared: format!("{} variations of documents", all.len()),
+        differences,
+    })
+}
+
+/// Every text, each a file of its own: admitted as a whole, or not.
+pub fn compare_texts(setup: &mut Setup) -> Result<Report> {
+    let folder = setup.scratch.path().join("texts");
+    fs::create_dir(&folder).with_context(|| format!("failed to make {}", folder.display()))?;
+    let texts = texts::all();
+    let mut files = Vec::new();
+    for (index, text) in texts.iter().enumerate() {
+        let file = folder.join(format!("{index:04}.yaml"));
+        fs::write(&file, text).with_context(|| format!("failed to write {}", file.display()))?;
+        files.push(file.to_string_lossy().into_owned());
+    }
+    let mut ours = by_file(
+        setup
+            .tidegate
+            .validate(&["-f", &folder.to_string_lossy()])?,
+    );
+    let mut differences = Vec::new();
+    for (text, file) in texts.iter().zip(&files) {
+        let verdicts = setup.judge.validate(text)?;
+        let refused = verdicts.iter().find(|verdict| !verdict.admitted());
+        let findings = ours.remove(file).unwrap_or_default();
+        if refused.is_none() != errors(&findings).is_empty() {
+            differences.push(format!(
+                "{text:?}:\n  Istio says: {}\n  tidegate says: {}",
+                refused.map_or("admitted".to_owned(), Verdict::words),
+                words(&findings)
+            ));
+        }
+    }
+    Ok(Report {
+        compared: format!("{} texts", texts.len()),
+        differences,
+    })
+}
+
+fn difference(what: &str, istio: &Verdict, ours: &[Finding]) -> Option<String> {
+    if istio.admitted() == errors(ours).is_empty() {
+        return None;
+    }
+    Some(format!(
+        "{what}:\n  Istio says: {}\n  tidegate says: {}",
+        istio.words(),
+        words(ours)
+    ))
+}
+
+/// All fixtures, sorted.
+fn fixtures(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for kind in entries(folder)? {
+        if kind.is_dir() {
+            found.extend(entries(&kind)?);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+    fs::read_dir(folder)
+        .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect())
+        .with_context(|| format!("failed to read {}", folder.display()))
+}
+
+fn by_file(findings: Vec<Finding>) -> BTreeMap<String, Vec<Finding>> {
+    let mut files: BTreeMap<String, Vec<Finding>> = BTreeMap::new();
+    for finding in findings {
+        files.entry(finding.file.clone()).or_default().push(finding);
+    }
+    files
+}
+
+fn errors(findings: &[Finding]) -> Vec<&Finding> {
+    findings
+        .iter()
+        .filter(|finding| finding.severity == "error")
+        .collect()
+}
+
+fn words(findings: &[Finding]) -> String {
+    match errors(findings)[..] {
+        [] => "admitted".to_owned(),
+        [first, ..] => format!("{}: {} [{}]", first.field, first.message, first.rule),
+    }
+}

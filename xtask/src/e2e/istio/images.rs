@@ -1,0 +1,389 @@
+//! Images: the agent takes what `tidegate push` pushes, and `tidegate verify` says of any image what the agent and Envoy do.
+//!
+//! Everything goes through a real registry. What we push is fetched by Istio's own fetcher and has to be the module, byte for byte;
+//! what others push in every shape that they are known to is put to both, and the verdicts are compared.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use sha2::{Digest as _, Sha256};
+
+use super::judge::{Fetch, Fetched, Judge};
+use super::registry::{PASSWORD, Registry, USER};
+use super::tidegate::Tidegate;
+use super::{Plugin, Report, Setup};
+use crate::shell;
+
+/// The layouts that `push` knows.
+const LAYOUTS: [&str; 3] = ["compat", "docker", "artifact"];
+
+/// Where registries send for authentication, and whether the agent lets itself be sent there. With Basic, nobody goes there.
+const REALMS: [(&str, bool); 9] = [
+    (REALM, true),
+    ("http://registry.example.com", true),
+    ("Registry", false),
+    ("ftp://registry.example.com", false),
+    ("https:///token", false),
+    ("https://localhost/token", false),
+    ("http://127.0.0.1:5000/token", false),
+    ("https://10.1.2.3/token", false),
+    ("https://metadata.google.internal/token", false),
+];
+const REALM: &str = "https://registry.example.com/token";
+
+/// Pushes, fetches, verifies.
+pub fn compare(setup: &mut Setup) -> Result<Report> {
+    let scratch = setup.scratch.path();
+    let Some(registry) = Registry::start(&scratch.join("registry"), None)? else {
+        shell::say(
+            "SKIPPED: images: no `docker-registry` on PATH; install it (Debian's package has that name)",
+        );
+        return Ok(Report {
+            compared: "no images".to_owned(),
+            differences: Vec::new(),
+        });
+    };
+    let plugin = &setup.tutorial;
+    let module = fs::read(&plugin.module).context("failed to read the adapted module")?;
+    let mut images = Images {
+        judge: &mut setup.judge,
+        tidegate: &setup.tidegate,
+        plugin,
+        scratch,
+        module: hex(&module),
+        compared: 0,
+        differences: Vec::new(),
+    };
+    for layout in LAYOUTS {
+        images.ours(&registry, layout)?;
+    }
+    images.component(&registry)?;
+    images.others(&registry)?;
+    drop(registry);
+    images.credentials()?;
+    for (realm, public) in REALMS {
+        images.realm(realm, public)?;
+    }
+    Ok(Report {
+        compared: format!("{} verdicts on images", images.compared),
+        differences: images.differences,
+    })
+}
+
+struct Images<'a> {
+    judge: &'a mut Judge,
+    tidegate: &'a Tidegate,
+    plugin: &'a Plugin,
+    scratch: &'a Path,
+    /// The SHA-256 of the module that Envoy is to run.
+    module: String,
+    compared: usize,
+    differences: Vec<String>,
+}
+
+impl Images<'_> {
+    /// A layout of ours: fetched by tag, by digest and with the checksum that `push` prints; not with another one.
+    fn ours(&mut self, registry: &Registry, layout: &str) -> Result<()> {
+        let repository = format!("oci://{}/tidegate/{layout}", registry.address);
+        let tagged = format!("{repository}:v1");
+        let digest = self.push(&self.plugin.component, &[&tagged, "--layout", layout])?;
+        let again = self.push(&self.plugin.component, &[&tagged, "--layout", layout])?;
+        ensure!(
+            digest == again,
+            "the same component is pushed as {digest}, then as {again}"
+        );
+        let pinned = format!("{repository}@sha256:{digest}");
+        // What `push` prints.
+        let both = format!("{tagged}@sha256:{digest}");
+        let name = format!("pushed with --layout {layout}");
+        for url in [&tagged, &pinned, &both] {
+            self.both(&name, url, "", true, true)?;
+            self.both(&name, url, &digest, true, true)?;
+        }
+        let latest = format!("{repository}:latest");
+        self.push(&self.plugin.component, &[&latest, "--layout", layout])?;
+        self.both(&name, &repository, "", true, true)?;
+        let module = self.module.clone();
+        let nothing = "0".repeat(64);
+        for sha256 in [&module, &nothing] {
+            self.both(&name, &tagged, sha256, false, false)?;
+        }
+        let absent = format!("{repository}@sha256:{nothing}");
+        self.both("a digest that nobody pushed", &absent, "", false, false)?;
+        self.both(
+            "a tag that nobody pushed",
+            &format!("{repository}:v2"),
+            "",
+            false,
+            false,
+        )?;
+        self.pull(&name, &tagged)?;
+        // What `adapt` wrote is pushed as it is.
+        let adapted = format!("{repository}:adapted");
+        self.push(&self.plugin.module, &[&adapted, "--layout", layout])?;
+        self.both(&name, &adapted, "", true, true)
+    }
+
+    /// The component beside its module is for other tools than the agent.
+    fn component(&mut self, registry: &Registry) -> Result<()> {
+        let tagged = format!("oci://{}/tidegate/both:v1", registry.address);
+        self.push(&self.plugin.component, &[&tagged, "--with-component"])?;
+        self.both("pushed with --with-component", &tagged, "", true, true)?;
+        let component = format!("{tagged}-component");
+        self.both("the component beside it", &component, "", false, false)
+    }
+
+    /// What others push. An index is taken by its tag, and never by its own digest.
+    fn others(&mut self, registry: &Registry) -> Result<()> {
+        let images = self.judge.push(
+            &registry.address,
+            &self.plugin.module,
+            &self.plugin.component,
+        )?;
+        ensure!(!images.is_empty(), "the judge pushed nothing");
+        for image in images {
+            let tagged = format!("oci://{}", image.reference);
+            self.both(&image.name, &tagged, "", image.agent, image.envoy)?;
+            let (repository, _) = tagged.rsplit_once(':').context("a reference with a tag")?;
+            let pinned = format!("{repository}@{}", image.digest);
+            let Some(child) = &image.child else {
+                self.both(&image.name, &pinned, "", image.agent, image.envoy)?;
+                continue;
+            };
+            let name = format!("{}, by digest", image.name);
+            let of_child = format!("{repository}@{child}");
+            // By itself the manifest has no platform that could be wrong.
+            self.both(&name, &of_child, "", true, true)?;
+            self.both(&name, &pinned, "", false, false)?;
+            self.both(&name, &tagged, bare(child), image.agent, image.envoy)?;
+            self.both(&name, &tagged, bare(&image.digest), false, false)?;
+        }
+        Ok(())
+    }
+
+    /// A registry that asks for credentials: the agent has them from a pull secret, we from options or from docker's file.
+    fn credentials(&mut self) -> Result<()> {
+        let folder = self.scratch.join("closed-registry");
+        let registry = Registry::start(&folder, Some(REALM))?.context("docker-registry is gone")?;
+        let tagged = format!("oci://{}/closed/plugin:v1", registry.address);
+        let component = self.plugin.component.to_string_lossy();
+
+        let push = ["push", &component, &tagged];
+        for (what, who, accepted) in [
+            ("without credentials", None, false),
+            ("with a wrong password", Some((USER, "tide-out")), false),
+            ("with credentials", Some((USER, PASSWORD)), true),
+        ] {
+            let ours = self.tidegate.run_as(&push, who)?;
+            self.expect(
+                &format!("push {what}"),
+                ours.succeeded,
+                accepted,
+                &ours.stderr,
+            );
+        }
+        let output = folder.join("pulled.wasm");
+        let output = output.to_string_lossy();
+        for (what, who, accepted) in [
+            ("without credentials", None, false),
+            ("with a wrong password", Some((USER, "tide-out")), false),
+            ("as somebody else", Some(("pilot", PASSWORD)), false),
+            ("with credentials", Some((USER, PASSWORD)), true),
+        ] {
+            let secret = secret(&registry.address, who);
+            let agent = self.judge.fetch(&Fetch {
+                url: &tagged,
+                pull_secret: who.is_some().then_some(secret.as_str()),
+                ..Fetch::default()
+            })?;
+            self.expect(
+                &format!("the agent's fetch {what}"),
+                agent.refusal.is_empty(),
+                accepted,
+                &agent.refusal,
+            );
+            let pull = ["pull", &tagged, "-o", &output];
+            let verify = ["verify", &tagged];
+            for command in [&pull[..], &verify[..]] {
+                let name = command[0];
+                let by_options = self.tidegate.run_as(command, who)?;
+                self.expect(
+                    &format!("{name} {what}"),
+                    by_options.succeeded,
+                    accepted,
+                    &by_options.stderr,
+                );
+                let by_file = self.tidegate.run_with_docker_config(command, &secret)?;
+                self.expect(
+                    &format!("{name} {what} in docker's file"),
+                    by_file.succeeded,
+                    accepted,
+                    &by_file.stderr,
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// A registry whose realm is this. The agent refuses some, whatever the credentials.
+    fn realm(&mut self, realm: &str, accepted: bool) -> Result<()> {
+        let folder = tempfile::tempdir_in(self.scratch).context("failed to make a folder")?;
+        let registry =
+            Registry::start(folder.path(), Some(realm))?.context("docker-registry is gone")?;
+        let tagged = format!("oci://{}/plugin:v1", registry.address);
+        let who = Some((USER, PASSWORD));
+        let module = self.plugin.module.to_string_lossy();
+        let pushed = self.tidegate.run_as(&["push", &module, &tagged], who)?;
+        self.expect(
+            &format!("push with realm {realm}"),
+            pushed.succeeded,
+            true,
+            &pushed.stderr,
+        );
+        let agent = self.judge.fetch(&Fetch {
+            url: &tagged,
+            pull_secret: Some(&secret(&registry.address, who)),
+            ..Fetch::default()
+        })?;
+        self.expect(
+            &format!("the agent's fetch with realm {realm}"),
+            agent.refusal.is_empty(),
+            accepted,
+            &agent.refusal,
+        );
+        let ours = self.tidegate.run_as(&["verify", &tagged], who)?;
+        self.expect(
+            &format!("verify with realm {realm}"),
+            ours.succeeded,
+            accepted,
+            &ours.stderr,
+        );
+        Ok(())
+    }
+
+    /// `tidegate push`, and the digest that it prints.
+    fn push(&self, plugin: &Path, arguments: &[&str]) -> Result<String> {
+        let mut command = self.tidegate.command();
+        command.arg("push").arg(plugin).args(arguments);
+        let pushed = self.tidegate.outcome(&mut command)?;
+        ensure!(
+            pushed.succeeded,
+            "`tidegate push … {}` fails: {}",
+            arguments.join(" "),
+            pushed.stderr
+        );
+        pushed
+            .stdout
+            .split(|c: char| !c.is_ascii_hexdigit())
+            .find(|word| word.len() == 64)
+            .map(str::to_owned)
+            .with_context(|| format!("`tidegate push` prints no digest: {}", pushed.stdout))
+    }
+
+    /// `tidegate pull` gives what Envoy would be given.
+    fn pull(&mut self, name: &str, url: &str) -> Result<()> {
+        let output = self.scratch.join("pulled.wasm");
+        // Of another layout.
+        _ = fs::remove_file(&output);
+        let mut command = self.tidegate.command();
+        command.args(["pull", url, "-o"]).arg(&output);
+        let pulled = self.tidegate.outcome(&mut command)?;
+        self.compared += 1;
+        let found = fs::read(&output)
+            .map(|module| hex(&module))
+            .unwrap_or_default();
+        if !pulled.succeeded || found != self.module {
+            self.differences.push(format!(
+                "`tidegate pull` of an image {name} does not give the module: {}",
+                pulled.stderr
+            ));
+        }
+        Ok(())
+    }
+
+    /// The agent's verdict and ours on one image. The agent's is known from Istio's source; another is a change in Istio.
+    fn both(
+        &mut self,
+        name: &str,
+        url: &str,
+        sha256: &str,
+        agent: bool,
+        envoy: bool,
+    ) -> Result<()> {
+        let place = match sha256 {
+            "" => format!("{name} ({url})"),
+            some => format!("{name} ({url} with sha256 {some})"),
+        };
+        let Fetched {
+            sha256: found,
+            size,
+            refusal,
+        } = self.judge.fetch(&Fetch {
+            url,
+            sha256,
+            ..Fetch::default()
+        })?;
+        self.expect(
+            &format!("the agent's fetch of {place}"),
+            refusal.is_empty(),
+            agent,
+            &refusal,
+        );
+        if agent && envoy && refusal.is_empty() && found != self.module {
+            self.differences.push(format!(
+                "{place}: the agent hands {size} bytes of SHA-256 {found} to Envoy, and the module has {}",
+                self.module
+            ));
+        }
+        let mut arguments = vec!["verify", url];
+        if !sha256.is_empty() {
+            arguments.extend(["--sha256", sha256]);
+        }
+        let ours = self.tidegate.run(&arguments)?;
+        let said = format!("{} {}", ours.stdout.trim(), ours.stderr);
+        self.expect(
+            &format!("`tidegate verify` of {place}"),
+            ours.succeeded,
+            envoy,
+            &said,
+        );
+        Ok(())
+    }
+
+    fn expect(&mut self, what: &str, accepted: bool, expected: bool, said: &str) {
+        self.compared += 1;
+        if accepted == expected {
+            return;
+        }
+        let outcome = if accepted { "accepted" } else { "refused" };
+        self.differences
+            .push(format!("{what} is {outcome}, but should not be: {said}"));
+    }
+}
+
+/// The content of a `kubernetes.io/dockerconfigjson`, which is docker's own file.
+fn secret(registry: &str, who: Option<(&str, &str)>) -> String {
+    use base64::Engine as _;
+    let auths = match who {
+        Some((user, password)) => {
+            let auth =
+                base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
+            serde_json::json!({ registry: { "auth": auth } })
+        }
+        None => serde_json::json!({}),
+    };
+    serde_json::json!({ "auths": auths }).to_string()
+}
+
+/// `sha256:` is for references.
+fn bare(digest: &str) -> &str {
+    digest.trim_start_matches("sha256:")
+}
+
+fn hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}

@@ -1,0 +1,190 @@
+//! The judge as a process: one JSON object a line each way (`tests/istio/judge/main.go` is the other side).
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// A running judge, ended when dropped.
+pub struct Judge {
+    child: Child,
+    requests: Option<ChildStdin>,
+    answers: BufReader<ChildStdout>,
+}
+
+/// What the API server and istiod's webhook say to one document.
+#[derive(Deserialize)]
+pub struct Verdict {
+    /// As the document says.
+    pub kind: String,
+    /// As the document says.
+    pub name: String,
+    /// Empty where it is admitted.
+    #[serde(default)]
+    pub refusals: Vec<Refusal>,
+    /// What istiod says to an object that it admits.
+    #[serde(default)]
+    pub warnings: Vec<String>,
+    /// What istiod tells the plugin; nothing where there is no configuration.
+    #[serde(default)]
+    pub configuration: String,
+}
+
+/// Who refuses, and why.
+#[derive(Deserialize)]
+pub struct Refusal {
+    /// `decode`, `schema`, `cel` or `webhook`.
+    pub by: String,
+    /// In their words.
+    pub message: String,
+}
+
+/// What the agent is told.
+#[derive(Default)]
+pub struct Fetch<'a> {
+    /// With its scheme.
+    pub url: &'a str,
+    /// As in a manifest; empty for none.
+    pub sha256: &'a str,
+    /// The content of a pull secret.
+    pub pull_secret: Option<&'a str>,
+}
+
+/// What the agent hands to Envoy, or why it does not.
+#[derive(Deserialize)]
+pub struct Fetched {
+    /// Of the module's bytes, in hex.
+    #[serde(default)]
+    pub sha256: String,
+    /// Of the module.
+    #[serde(default)]
+    pub size: u64,
+    /// Empty where it was fetched.
+    #[serde(default)]
+    pub refusal: String,
+}
+
+/// An image that no tool of ours makes.
+#[derive(Deserialize)]
+pub struct Pushed {
+    /// What is special about it.
+    pub name: String,
+    /// With a tag, without a scheme.
+    pub reference: String,
+    /// Of what the tag names.
+    pub digest: String,
+    /// Of the manifest, where the tag names an index.
+    #[serde(default)]
+    pub child: Option<String>,
+    /// Whether the agent is to take it.
+    pub agent: bool,
+    /// Whether Envoy then runs it.
+    pub envoy: bool,
+}
+
+// === impl Judge ===
+
+impl Judge {
+    /// Starts it with Istio's definitions. It finds no credentials but those it is told.
+    pub fn start(binary: &Path, definitions: &Path, scratch: &Path) -> Result<Judge> {
+        let mut child = Command::new(binary)
+            .arg("--crds")
+            .arg(definitions)
+            .env("DOCKER_CONFIG", scratch.join("no-docker-config"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("failed to start {}", binary.display()))?;
+        let requests = child.stdin.take();
+        let answers = child.stdout.take().context("the judge has no output")?;
+        Ok(Judge {
+            child,
+            requests,
+            answers: BufReader::new(answers),
+        })
+    }
+
+    /// Every rule in the definitions of some kinds, sorted.
+    pub fn rules(&mut self, kinds: &[&str]) -> Result<Vec<String>> {
+        self.ask(json!({ "rules": { "kinds": kinds } }))
+    }
+
+    /// The verdict on each document of a stream.
+    pub fn validate(&mut self, documents: &str) -> Result<Vec<Verdict>> {
+        self.ask(json!({ "validate": { "documents": documents } }))
+    }
+
+    /// What the agent of a fresh pod does.
+    pub fn fetch(&mut self, what: &Fetch) -> Result<Fetched> {
+        use base64::Engine as _;
+        let secret = what
+            .pull_secret
+            .map(|secret| base64::engine::general_purpose::STANDARD.encode(secret));
+        self.ask(
+            json!({ "fetch": { "url": what.url, "sha256": what.sha256, "pullSecret": secret } }),
+        )
+    }
+
+    /// Pushes images of every shape.
+    pub fn push(&mut self, registry: &str, module: &Path, component: &Path) -> Result<Vec<Pushed>> {
+        self.ask(
+            json!({ "push": { "registry": registry, "module": module, "component": component } }),
+        )
+    }
+
+    /// The answer has the field that the request has.
+    fn ask<T: for<'de> Deserialize<'de>>(&mut self, request: Value) -> Result<T> {
+        let asked = request
+            .as_object()
+            .and_then(|fields| fields.keys().next().cloned())
+            .context("a request has one field")?;
+        let requests = self.requests.as_mut().context("the judge is at work")?;
+        writeln!(requests, "{request}").context("failed to ask the judge")?;
+        let mut line = String::new();
+        self.answers
+            .read_line(&mut line)
+            .context("failed to read the judge's answer")?;
+        ensure!(!line.is_empty(), "the judge ended without an answer");
+        let mut answer: Value =
+            serde_json::from_str(&line).context("the judge's answer is no JSON")?;
+        if let Some(error) = answer.get("error").and_then(Value::as_str) {
+            bail!("the judge cannot answer `{asked}`: {error}");
+        }
+        let answer = answer.get_mut(&asked).map(Value::take);
+        serde_json::from_value(answer.unwrap_or_else(|| json!([])))
+            .with_context(|| format!("the judge answers `{asked}` with something else: {line}"))
+    }
+}
+
+impl Drop for Judge {
+    fn drop(&mut self) {
+        // It ends when there are no more requests; nobody is left to hear how.
+        self.requests = None;
+        _ = self.child.wait();
+    }
+}
+
+// === impl Verdict ===
+
+impl Verdict {
+    /// Whether nobody refuses it.
+    pub fn admitted(&self) -> bool {
+        self.refusals.is_empty()
+    }
+
+    /// `admitted`, or who refuses it and why.
+    pub fn words(&self) -> String {
+        if self.admitted() {
+            return "admitted".to_owned();
+        }
+        let refusals: Vec<String> = self
+            .refusals
+            .iter()
+            .map(|refusal| format!("refused by {}: {}", refusal.by, refusal.message))
+            .collect();
+        refusals.join("; ")
+    }
+}

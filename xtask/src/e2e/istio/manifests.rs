@@ -1,0 +1,313 @@
+//! Manifests: whatever flags `tidegate manifest` is given, Istio admits what it prints, and `tidegate validate` has nothing to say.
+
+use std::fs;
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+
+use super::{Report, Setup};
+
+const DIGEST: &str = "5f1c3e2a5f1c3e2a5f1c3e2a5f1c3e2a5f1c3e2a5f1c3e2a5f1c3e2a5f1c3e2a";
+
+/// Digits alone, which YAML takes for a number unless they are quoted.
+const DIGITS: &str = "1234567890123456789012345678901234567890123456789012345678901234";
+
+/// The same with an exponent.
+const EXPONENT: &str = "12345678901234567890123456789012345678901234567890123456789012e4";
+
+/// What both of Istio's kinds are given beside a url, each line by itself and then with others.
+const FLAGS: [&str; 34] = [
+    "",
+    "--name other-name --namespace shop",
+    "--name on --namespace null",
+    "--selector app=web",
+    "--selector app=web,istio.io/rev=1.31,empty=",
+    "--selector yes=no,1=2",
+    "--target-ref Gateway/public",
+    "--target-ref GatewayClass/istio-waypoint",
+    "--target-ref Service/web,ServiceEntry/api",
+    "--phase AUTHN",
+    "--phase AUTHZ",
+    "--phase STATS",
+    "--priority 0",
+    "--priority -5",
+    "--priority 2147483647",
+    "--priority -2147483648",
+    "--fail-strategy FAIL_OPEN",
+    "--fail-strategy FAIL_CLOSE",
+    "--fail-strategy FAIL_RELOAD",
+    "--image-pull-secret registry",
+    "--image-pull-policy IfNotPresent",
+    "--image-pull-policy Always",
+    "--match-mode CLIENT",
+    "--match-mode SERVER --port 80",
+    "--match-mode CLIENT_AND_SERVER --port 1,443,65535",
+    "--port 8080",
+    "--env LIMIT=1 --env HOSTNAME",
+    "--env YES=yes --env EMPTY= --env URL=a=b",
+    "--type HTTP",
+    "--type NETWORK",
+    "--plugin-name greeter",
+    "--plugin-name 1e3",
+    "--name all --namespace shop --selector app=web --phase AUTHZ --priority 7 --fail-strategy FAIL_RELOAD --match-mode SERVER \
+     --port 80,443 --env A=1 --env B --type HTTP --plugin-name all --image-pull-secret registry --image-pull-policy IfNotPresent",
+    "--target-ref Gateway/public --phase STATS --priority 1 --fail-strategy FAIL_OPEN --match-mode CLIENT",
+];
+
+/// Where a module may be, pinned.
+const URLS: [&str; 6] = [
+    "--url oci://registry.example.com:5000/team/plugin:v1@sha256:DIGEST",
+    "--url oci://registry.example.com/plugin --sha256 DIGEST",
+    "--url oci://registry.example.com/plugin:v1 --sha256 DIGITS",
+    "--url oci://registry.example.com/plugin:v1 --sha256 EXPONENT",
+    "--url https://plugins.example.com/plugin.wasm",
+    "--url file:///opt/plugins/plugin.wasm",
+];
+
+/// What an `EnvoyFilter` has of its own.
+const FILTERS: [&str; 4] = [
+    "--context SIDECAR_INBOUND",
+    "--context SIDECAR_OUTBOUND --selector app=web --fail-strategy FAIL_OPEN --env A=1",
+    "--context GATEWAY --fail-strategy FAIL_RELOAD --plugin-name other --namespace shop --name other",
+    "--context GATEWAY --target-ref Gateway/public",
+];
+
+/// Who asks for a negative priority is told what it means.
+const WARNED: &str = "priority.negative";
+
+/// Of every `EnvoyFilter`, whatever is in it.
+const ALWAYS_WARNED: &str = "EnvoyFilter exposes internal implementation details";
+
+/// Prints a manifest for every line of flags, and asks.
+pub fn compare_flags(setup: &mut Setup) -> Result<Report> {
+    let mut differences = Vec::new();
+    let commands = commands();
+    let module = setup.tutorial.module.clone();
+    let module = module.to_string_lossy();
+    for arguments in &commands {
+        let shown = format!("tidegate manifest {arguments}");
+        let words: Vec<&str> = arguments.split_whitespace().collect();
+        let kind = words.get(1).copied().unwrap_or_default();
+        let warned = if arguments.contains("--priority -") {
+            WARNED
+        } else {
+            ""
+        };
+        if let Err(difference) = admitted(setup, &words, &module, kind, warned)? {
+            differences.push(format!("{shown}{difference}"));
+        }
+    }
+    Ok(Report {
+        compared: format!("{} manifests", commands.len()),
+        differences,
+    })
+}
+
+/// Prints a manifest for every configuration, and asks what the plugin would get.
+pub fn compare_configurations(setup: &mut Setup) -> Result<Report> {
+    let mut differences = Vec::new();
+    let configurations = configurations();
+    let [pinned, ..] = URLS.map(fill);
+    let module = setup.rate_limit.module.clone();
+    let module = module.to_string_lossy();
+    for given in &configurations {
+        for kind in ["WasmPlugin", "TrafficExtension"] {
+            let words: Vec<&str> = ["--kind", kind]
+                .into_iter()
+                .chain(pinned.split_whitespace())
+                .collect();
+            let shown = format!("tidegate manifest --kind {kind} with the configuration {given}");
+            let plugin = format!("{module}={given}");
+            match admitted(setup, &words, &plugin, kind, "")? {
+                Err(difference) => differences.push(format!("{shown}{difference}")),
+                Ok(configuration) => {
+                    let arrives: Value = serde_json::from_str(&configuration).unwrap_or_default();
+                    if as_doubles(&arrives) != as_doubles(given) {
+                        differences.push(format!("{shown}: the plugin gets {configuration}"));
+                    }
+                }
+            }
+        }
+    }
+    Ok(Report {
+        compared: format!("{} configurations in manifests", configurations.len()),
+        differences,
+    })
+}
+
+/// Prints a manifest, and gives the configuration that Istio takes from it, or what is wrong with it.
+fn admitted(
+    setup: &mut Setup,
+    arguments: &[&str],
+    plugin: &str,
+    kind: &str,
+    warned: &str,
+) -> Result<Result<String, String>> {
+    let mut command = setup.tidegate.command();
+    command.arg("manifest").arg(plugin).args(arguments);
+    let printed = setup.tidegate.outcome(&mut command)?;
+    if !printed.succeeded {
+        return Ok(Err(format!(" fails: {}", printed.stderr)));
+    }
+    let mut verdicts = setup.judge.validate(&printed.stdout)?;
+    let documents = verdicts.len();
+    let (Some(verdict), 1) = (verdicts.pop(), documents) else {
+        return Ok(Err(format!(" prints {documents} documents")));
+    };
+    if !verdict.admitted() || verdict.kind != kind || verdict.name.is_empty() {
+        return Ok(Err(format!(
+            ": Istio says of the {} `{}`: {}\n{}",
+            verdict.kind,
+            verdict.name,
+            verdict.words(),
+            printed.stdout
+        )));
+    }
+    if let Some(warning) = verdict
+        .warnings
+        .iter()
+        .find(|warning| !warning.starts_with(ALWAYS_WARNED))
+    {
+        return Ok(Err(format!(": Istio warns: {warning}\n{}", printed.stdout)));
+    }
+    let path = setup.scratch.path().join("manifest.yaml");
+    fs::write(&path, &printed.stdout)
+        .with_context(|| format!("failed to write {}", path.display()))?;
+    let path = path.to_string_lossy();
+    let module = setup.tutorial.module.to_string_lossy();
+    let findings = setup
+        .tidegate
+        .validate(&["-f", &path, "--module", &module])?;
+    Ok(
+        match findings.iter().find(|finding| finding.rule != warned) {
+            None => Ok(verdict.configuration),
+            Some(finding) => Err(format!(
+                ": `tidegate validate` says: {}: {} [{}]\n{}",
+                finding.field, finding.message, finding.rule, printed.stdout
+            )),
+        },
+    )
+}
+
+/// What the plugin has to get: all of it, with numbers as doubles, which is how Istio holds them.
+fn as_doubles(given: &Value) -> Value {
+    match given {
+        Value::Number(number) => json!(number.as_f64()),
+        Value::Array(items) => items.iter().map(as_doubles).collect(),
+        Value::Object(fields) => fields
+            .iter()
+            .filter(|(_, value)| !value.is_null())
+            .map(|(key, value)| (key.clone(), as_doubles(value)))
+            .collect(),
+        other => other.clone(),
+    }
+}
+
+/// A configuration for each text that YAML could take for something else, and some with numbers.
+fn configurations() -> Vec<Value> {
+    let texts = [
+        "",
+        " ",
+        "yes",
+        "No",
+        "on",
+        "y",
+        "true",
+        "null",
+        "~",
+        "1",
+        "0x10",
+        "0o17",
+        "017",
+        "1e3",
+        "1_000",
+        "12:30:45",
+        ".inf",
+        "-.NaN",
+        "2026-01-01",
+        "- a",
+        "a: b",
+        "a:",
+        "#",
+        "a # b",
+        "'",
+        "\"",
+        "'a' \"b\"",
+        "\\",
+        "\\n",
+        "a\nb\n",
+        "a\n\n",
+        "\na",
+        "  a",
+        "a  ",
+        "\ta",
+        "a\r\nb",
+        "ü",
+        "😀",
+        "\u{7}",
+        "\u{0}",
+        "\u{85}",
+        "\u{2028}",
+        "\u{feff}",
+        "\u{7f}",
+        "<script>&amp;",
+        "{{x}}",
+        "${x}",
+        "%",
+        "@",
+        "`",
+        "|",
+        ">",
+        "!tag",
+        "&anchor",
+        "*alias",
+        "---",
+        "...",
+        "--- a",
+        "=",
+        "<<",
+        "?",
+        "? a",
+        "[",
+        "]",
+        "{",
+        "}",
+        ",",
+        "a, b",
+    ];
+    let long = "plugin and proxy ".repeat(200);
+    let mut all: Vec<Value> = texts
+        .into_iter()
+        .chain([long.as_str()])
+        .map(|text| json!({ "rate": 5, "body": text, "headers": [{ "name": "x-text", "value": "a" }] }))
+        .collect();
+    all.extend([
+        json!({ "rate": 1 }),
+        json!({ "rate": 4_294_967_295_u32, "burst": null }),
+        json!({ "rate": 1000, "status": 503, "burst": 10 }),
+    ]);
+    all
+}
+
+/// Every flag with the first url, every url without flags, for each kind that takes them.
+fn commands() -> Vec<String> {
+    let [pinned, ..] = URLS;
+    let mut commands = Vec::new();
+    for kind in ["WasmPlugin", "TrafficExtension"] {
+        commands.extend(FLAGS.map(|flags| format!("--kind {kind} {pinned} {flags}")));
+        commands.extend(URLS.map(|url| format!("--kind {kind} {url}")));
+    }
+    commands.extend(
+        FILTERS.map(|flags| {
+            format!("--kind EnvoyFilter --url file:///opt/plugins/plugin.wasm {flags}")
+        }),
+    );
+    commands.iter().map(|command| fill(command)).collect()
+}
+
+fn fill(command: &str) -> String {
+    command
+        .replace("DIGEST", DIGEST)
+        .replace("DIGITS", DIGITS)
+        .replace("EXPONENT", EXPONENT)
+}

@@ -1,0 +1,162 @@
+//! `cargo xtask e2e istio`: Istio's own code judges what Tidegate says, prints and pushes.
+//!
+//! A Go program (`tests/istio/judge`) links the packages that istiod, the API server and the agent are made of. This file
+//! strings the parts together: `rules` (have the CRDs changed?), `documents` (does `tidegate validate` agree?), `manifests` (is
+//! what `tidegate manifest` prints admitted?) and `images` (does the agent take what `tidegate push` pushes, and does
+//! `tidegate verify` agree about what others push?). Every difference is listed before the command fails.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
+
+use crate::workspace::Workspace;
+use crate::{guests, setup, shell};
+
+mod documents;
+mod images;
+mod judge;
+mod manifests;
+mod registry;
+mod rules;
+mod texts;
+mod tidegate;
+mod toolchain;
+mod variations;
+
+use judge::Judge;
+use tidegate::Tidegate;
+use toolchain::Readiness;
+
+/// What a part found.
+pub struct Report {
+    /// What it compared, with their number.
+    pub compared: String,
+    /// Where the two sides differ, in words.
+    pub differences: Vec<String>,
+}
+
+/// Both sides, and what they talk about.
+pub struct Setup {
+    /// Istio's side.
+    pub judge: Judge,
+    /// Ours.
+    pub tidegate: Tidegate,
+    /// A plugin that takes no configuration.
+    pub tutorial: Plugin,
+    /// A plugin whose configuration has numbers and any text.
+    pub rate_limit: Plugin,
+    /// The folder of the Go module, with fixtures and the list of rules.
+    pub module: PathBuf,
+    /// A folder that goes with this run.
+    pub scratch: TempDir,
+}
+
+/// A plugin that is pushed and that manifests are made for.
+pub struct Plugin {
+    /// As it was written.
+    pub component: PathBuf,
+    /// As Envoy runs it.
+    pub module: PathBuf,
+}
+
+/// In the order in which one wants to hear of differences.
+const PARTS: [fn(&mut Setup) -> Result<Report>; 7] = [
+    rules::compare,
+    documents::compare_fixtures,
+    documents::compare_variations,
+    documents::compare_texts,
+    manifests::compare_flags,
+    manifests::compare_configurations,
+    images::compare,
+];
+
+/// Builds the judge and asks it about everything, or says in one line why it cannot be built here.
+pub fn run(workspace: &Workspace) -> Result<()> {
+    let module = workspace.root.join("tests/istio");
+    if let Readiness::Lacking(reason) = toolchain::readiness(&module)? {
+        println!("SKIPPED: Istio's own code as judge (`cargo xtask e2e istio`): {reason}");
+        return Ok(());
+    }
+    let mut setup = Setup::make(workspace, module)?;
+    let mut differences = Vec::new();
+    for part in PARTS {
+        let begun = Instant::now();
+        let report = part(&mut setup)?;
+        shell::say(&report.words(begun.elapsed()));
+        differences.extend(report.differences);
+    }
+    if differences.is_empty() {
+        return Ok(());
+    }
+    bail!(
+        "Tidegate and Istio differ:\n\n{}\n",
+        differences.join("\n\n")
+    )
+}
+
+// === impl Setup ===
+
+impl Setup {
+    fn make(workspace: &Workspace, module: PathBuf) -> Result<Setup> {
+        toolchain::check(&module)?;
+        let scratch = tempfile::tempdir().context("failed to make a folder for this run")?;
+        let judge = toolchain::build(&module, &workspace.target.join("istio"))?;
+        let judge = Judge::start(&judge, &toolchain::definitions(&module)?, scratch.path())?;
+        shell::run(
+            workspace
+                .cargo()
+                .args(["build", "--locked", "--package", "tidegate"]),
+        )?;
+        let tidegate = Tidegate::new(workspace, scratch.path());
+        setup::targets(workspace)?;
+        let [tutorial, rate_limit] = guests::build(workspace, &["istio-tutorial", "rate-limit"])?
+            .try_into()
+            .ok()
+            .context("two components expected")?;
+        Ok(Setup {
+            judge,
+            tutorial: Plugin::adapt(tutorial, &tidegate, scratch.path())?,
+            rate_limit: Plugin::adapt(rate_limit, &tidegate, scratch.path())?,
+            tidegate,
+            module,
+            scratch,
+        })
+    }
+}
+
+// === impl Plugin ===
+
+impl Plugin {
+    fn adapt(component: PathBuf, tidegate: &Tidegate, folder: &Path) -> Result<Plugin> {
+        let name = component.file_name().context("a component has a name")?;
+        let module = folder.join(name);
+        shell::run(
+            tidegate
+                .command()
+                .arg("adapt")
+                .arg(&component)
+                .arg("-o")
+                .arg(&module),
+        )?;
+        Ok(Plugin { component, module })
+    }
+}
+
+// === impl Report ===
+
+impl Report {
+    fn words(&self, took: Duration) -> String {
+        let differences = match self.differences.len() {
+            0 => "no difference".to_owned(),
+            1 => "1 difference".to_owned(),
+            more => format!("{more} differences"),
+        };
+        format!(
+            "{}: {differences}, {:.1} s",
+            self.compared,
+            took.as_secs_f32()
+        )
+    }
+}

@@ -1,0 +1,65 @@
+//! Drift: whether Istio's CRDs still hold the rules that `tidegate validate` was written from.
+//!
+//! `tests/istio/crd-rules.txt` lists them, one a line: kind, version, path, keyword, value. The judge reads the same list out of
+//! Istio's module. A rule that came, went or changed has to be looked at by someone, who then changes the table in
+//! `deploy/src/istio/` and writes the list anew with `BLESS=1`.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use anyhow::{Context, Result};
+
+use super::{Report, Setup};
+
+/// The kinds that `tidegate validate` knows.
+const KINDS: [&str; 2] = ["TrafficExtension", "WasmPlugin"];
+
+/// Compares the two lists.
+pub fn compare(setup: &mut Setup) -> Result<Report> {
+    let path = setup.module.join("crd-rules.txt");
+    let istio = setup.judge.rules(&KINDS)?;
+    if std::env::var_os("BLESS").is_some() {
+        fs::write(&path, istio.join("\n") + "\n")
+            .with_context(|| format!("failed to write {}", path.display()))?;
+    }
+    let ours = fs::read_to_string(&path)
+        .with_context(|| format!("failed to read {}; BLESS=1 writes it", path.display()))?;
+    Ok(Report {
+        compared: format!("{} rules of the CRDs", istio.len()),
+        differences: drift(ours.lines(), istio.iter().map(String::as_str)),
+    })
+}
+
+/// What was there and is not, and the other way round.
+fn drift<'a>(
+    ours: impl Iterator<Item = &'a str>,
+    istio: impl Iterator<Item = &'a str>,
+) -> Vec<String> {
+    let ours: BTreeSet<&str> = ours.collect();
+    let istio: BTreeSet<&str> = istio.collect();
+    let gone = ours
+        .difference(&istio)
+        .map(|rule| format!("Istio's CRDs no longer have the rule\n  {rule}"));
+    let came = istio.difference(&ours).map(|rule| {
+        format!("Istio's CRDs have a rule that `validate` was not written for\n  {rule}")
+    });
+    gone.chain(came).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_changed_rule_is_one_gone_and_one_come() {
+        let ours = ["WasmPlugin v1alpha1 .spec.url minLength 1", "same"];
+        let istio = ["same", "WasmPlugin v1alpha1 .spec.url minLength 2"];
+        let differences = drift(ours.into_iter(), istio.into_iter());
+        assert_eq!(differences.len(), 2, "{differences:?}");
+        assert!(differences[0].contains("no longer") && differences[0].ends_with("minLength 1"));
+        assert!(
+            differences[1].contains("not written for") && differences[1].ends_with("minLength 2")
+        );
+        assert!(drift(ours.into_iter(), ours.into_iter()).is_empty());
+    }
+}

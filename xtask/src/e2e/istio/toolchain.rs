@@ -1,0 +1,163 @@
+//! Go: whether it is here with all that the judge needs, and building the judge.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::shell;
+
+/// What `go` writes where a module is neither in its cache nor within reach; anything else is a fault of ours.
+const UNREACHABLE: [&str; 5] = [
+    "Get \"http",
+    "reading http",
+    "module lookup disabled",
+    "unable to access",
+    "executable file not found",
+];
+
+/// Whether the judge can be built on this machine.
+pub enum Readiness {
+    /// It can.
+    Ready,
+    /// It cannot, for this reason.
+    Lacking(String),
+}
+
+/// Looks for Go and for the modules that the judge is made of; fetches those that are within reach.
+pub fn readiness(module: &Path) -> Result<Readiness> {
+    let wanted = wanted_version(module)?;
+    let output = match go(module).args(["env", "GOVERSION"]).output() {
+        Ok(output) => output,
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return Ok(Readiness::Lacking(format!(
+                "no `go` on PATH; install Go {wanted} or newer"
+            )));
+        }
+        Err(error) => return Err(error).context("failed to start `go`"),
+    };
+    let found = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    if older(found.trim_start_matches("go"), &wanted) || !output.status.success() {
+        let found = if found.is_empty() {
+            String::from_utf8_lossy(&output.stderr).trim().to_owned()
+        } else {
+            format!("`go` is {found}")
+        };
+        return Ok(Readiness::Lacking(format!(
+            "{found}; install Go {wanted} or newer"
+        )));
+    }
+    let listed = go(module)
+        .args(["list", "-mod=readonly", "-deps", "./judge"])
+        .output()
+        .context("failed to start `go list`")?;
+    if listed.status.success() {
+        return Ok(Readiness::Ready);
+    }
+    let said = String::from_utf8_lossy(&listed.stderr);
+    match said
+        .lines()
+        .find(|line| UNREACHABLE.iter().any(|sign| line.contains(sign)))
+    {
+        Some(line) => Ok(Readiness::Lacking(format!(
+            "its Go modules are neither cached nor within reach: {}",
+            line.trim()
+        ))),
+        None => bail!("`go list` fails in {}:\n{said}", module.display()),
+    }
+}
+
+/// Builds the judge, from Go's own cache where it can.
+pub fn build(module: &Path, folder: &Path) -> Result<PathBuf> {
+    shell::say(
+        "building the judge from Istio's modules (minutes the first time, seconds afterwards)",
+    );
+    let binary = folder.join(format!("judge{}", std::env::consts::EXE_SUFFIX));
+    shell::run(
+        go(module)
+            .args([
+                "build",
+                "-mod=readonly",
+                "-trimpath",
+                "-ldflags=-s -w",
+                "-o",
+            ])
+            .arg(&binary)
+            .arg("./judge"),
+    )?;
+    Ok(binary)
+}
+
+/// That the Go here is formatted, and that Go and Kubernetes' libraries say what `tables/` says they do.
+pub fn check(module: &Path) -> Result<()> {
+    let unformatted = shell::read(Command::new("gofmt").current_dir(module).args(["-l", "."]))?;
+    ensure!(
+        unformatted.is_empty(),
+        "`gofmt -w` has not seen, in {}:\n{unformatted}",
+        module.display()
+    );
+    shell::run(go(module).args(["test", "-mod=readonly", "-trimpath", "./tables"]))
+}
+
+/// Istio's custom resource definitions, out of the same module.
+pub fn definitions(module: &Path) -> Result<PathBuf> {
+    let folder = shell::read(go(module).args([
+        "list",
+        "-mod=readonly",
+        "-m",
+        "-f",
+        "{{.Dir}}",
+        "istio.io/istio",
+    ]))?;
+    Ok(Path::new(folder.trim()).join("manifests/charts/base/files/crd-all.gen.yaml"))
+}
+
+/// Go in the judge's module, as it is installed: a newer one is not fetched.
+fn go(module: &Path) -> Command {
+    let mut command = Command::new("go");
+    command.current_dir(module).env("GOTOOLCHAIN", "local");
+    command
+}
+
+/// The `go` line of `go.mod`.
+fn wanted_version(module: &Path) -> Result<String> {
+    let path = module.join("go.mod");
+    let text = std::fs::read_to_string(&path)
+        .with_context(|| format!("failed to read {}", path.display()))?;
+    text.lines()
+        .find_map(|line| line.strip_prefix("go "))
+        .map(|version| version.trim().to_owned())
+        .with_context(|| format!("{} does not say which Go it wants", path.display()))
+}
+
+/// `1.9.2` is older than `1.26.0`. What is no number counts as 0, as in `1.27rc1`.
+fn older(found: &str, wanted: &str) -> bool {
+    let numbers = |version: &str| -> Vec<u32> {
+        version
+            .split('.')
+            .map(|part| {
+                let digits = part.find(|c: char| !c.is_ascii_digit());
+                part[..digits.unwrap_or(part.len())].parse().unwrap_or(0)
+            })
+            .chain([0, 0, 0])
+            .take(3)
+            .collect()
+    };
+    numbers(found) < numbers(wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn go_versions_are_compared_as_numbers() {
+        assert!(older("1.9.2", "1.26.0"));
+        assert!(older("", "1.26.0"));
+        assert!(!older("1.26.0", "1.26.0"));
+        assert!(!older("1.26.8", "1.26.0"));
+        assert!(!older("1.27rc1", "1.26.0"));
+        assert!(!older("1.26.8-X:nodwarf5", "1.26.0"));
+    }
+}

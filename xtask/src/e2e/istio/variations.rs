@@ -1,0 +1,399 @@
+//! Documents by the thousand: whole ones with one thing changed, so that every field meets every kind of value.
+//!
+//! The fixtures have a document for each rule; here nobody has thought of which rule a document breaks. What a field is given
+//! lies around the bounds that Istio's definitions have, and around what differs between characters and bytes, absent and null,
+//! whole numbers and others.
+
+use serde_json::{Value, json};
+
+/// A document, and what was changed in it.
+pub struct Variation {
+    /// For people.
+    pub change: String,
+    /// One of Istio's kinds.
+    pub document: Value,
+}
+
+/// A document that has much, and what of it is changed.
+struct Whole {
+    document: Value,
+    /// Pointers to these and to all below them. What another document has too is changed in one of them.
+    changed: &'static [&'static str],
+}
+
+/// The whole documents themselves, then all their variations.
+pub fn all() -> Vec<Variation> {
+    let mut all = Vec::new();
+    for Whole { document, changed } in whole() {
+        let kind = document["kind"].as_str().unwrap_or_default().to_owned();
+        all.push(Variation {
+            change: format!("a whole {kind}"),
+            document: document.clone(),
+        });
+        let mut places = Vec::new();
+        walk(&document, String::new(), &mut places);
+        places.retain(|place| changed.iter().any(|prefix| place.starts_with(prefix)));
+        for place in &places {
+            for (change, document) in changes(&document, place) {
+                all.push(Variation {
+                    change: format!("a {kind} with {place} {change}"),
+                    document,
+                });
+            }
+        }
+    }
+    all
+}
+
+/// Documents that have every field, for each way to select workloads, and one as `kubectl get` gives it.
+fn whole() -> Vec<Whole> {
+    let target = json!({ "group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "gateway", "namespace": "" });
+    let service = json!({ "group": "", "kind": "Service", "name": "waypoint" });
+    let selector = json!({ "matchLabels": { "app": "shop", "istio.io/rev": "default" } });
+    let wasm = json!({
+        "url": "oci://registry.example.com/plugin:v1",
+        "sha256": "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+        "imagePullPolicy": "Always",
+        "imagePullSecret": "registry",
+        "verificationKey": "key",
+        "pluginConfig": { "limit": 2, "names": ["a", null], "nothing": null },
+        "pluginName": "plugin",
+        "failStrategy": "FAIL_OPEN",
+        "vmConfig": { "env": [
+            { "name": "ONE", "value": "1", "valueFrom": "INLINE" },
+            { "name": "TWO", "valueFrom": "HOST" },
+        ] },
+        "type": "HTTP",
+    });
+    let common = json!({
+        "match": [
+            { "mode": "SERVER", "ports": [{ "number": 80 }, { "number": 443 }] },
+            { "mode": "CLIENT" },
+        ],
+        "phase": "AUTHN",
+        "priority": 10,
+    });
+    let lua = json!({ "lua": { "inlineCode": "function envoy_on_request(handle) end" } });
+    let of_wasm = json!({ "wasm": wasm });
+    let mut exported = object(
+        "WasmPlugin",
+        &[&json!({ "url": "oci://registry.example.com/plugin:v1" })],
+    );
+    exported["metadata"] = json!({
+        "name": "plugin",
+        "generateName": "plug-",
+        "creationTimestamp": "2026-01-02T03:04:05Z",
+        "generation": 3,
+        "uid": "6a4bcb2c-7b0c-4f7f-9a53-1d0f6d6f5b0e",
+        "finalizers": ["example.com/wait"],
+        "managedFields": [{ "manager": "kubectl", "operation": "Update", "apiVersion": "extensions.istio.io/v1alpha1" }],
+        "ownerReferences": [{ "apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": "x", "controller": true }],
+    });
+    exported["status"] = json!({
+        "observedGeneration": 3,
+        "conditions": [{ "type": "Ready", "status": "True" }],
+        "validationMessages": [{ "level": "ERROR", "type": { "code": "IST0101" } }],
+    });
+    vec![
+        Whole {
+            document: object(
+                "WasmPlugin",
+                &[&wasm, &common, &json!({ "selector": selector })],
+            ),
+            changed: &["/metadata", "/spec"],
+        },
+        Whole {
+            document: object(
+                "WasmPlugin",
+                &[&wasm, &json!({ "targetRefs": [target, service] })],
+            ),
+            changed: &["/spec/targetRefs"],
+        },
+        Whole {
+            document: object("WasmPlugin", &[&wasm, &json!({ "targetRef": target })]),
+            changed: &["/spec/targetRef"],
+        },
+        Whole {
+            document: object(
+                "TrafficExtension",
+                &[
+                    &of_wasm,
+                    &common,
+                    &json!({ "targetRefs": [service, target] }),
+                ],
+            ),
+            changed: &["/metadata", "/spec"],
+        },
+        Whole {
+            document: object(
+                "TrafficExtension",
+                &[&lua, &json!({ "selector": selector })],
+            ),
+            changed: &["/spec/lua", "/spec/selector"],
+        },
+        Whole {
+            document: exported,
+            // The rest of its metadata and its status is the API server's.
+            changed: &[
+                "/metadata/name",
+                "/metadata/generateName",
+                "/metadata/finalizers",
+            ],
+        },
+    ]
+}
+
+fn object(kind: &str, parts: &[&Value]) -> Value {
+    let mut spec = serde_json::Map::new();
+    for part in parts {
+        spec.extend(
+            part.as_object()
+                .into_iter()
+                .flatten()
+                .map(|(key, value)| (key.clone(), value.clone())),
+        );
+    }
+    json!({
+        "apiVersion": "extensions.istio.io/v1alpha1",
+        "kind": kind,
+        "metadata": {
+            "name": "plugin",
+            "namespace": "shop",
+            "labels": { "app.kubernetes.io/name": "plugin" },
+            "annotations": { "example.com/owner": "team" },
+        },
+        "spec": spec,
+    })
+}
+
+/// Pointers to everything below the root.
+fn walk(value: &Value, place: String, places: &mut Vec<String>) {
+    let mut below = |key: &str, value| {
+        // As RFC 6901 wants it.
+        let key = key.replace('~', "~0").replace('/', "~1");
+        let place = format!("{place}/{key}");
+        places.push(place.clone());
+        walk(value, place, places);
+    };
+    match value {
+        Value::Object(fields) => fields.iter().for_each(|(key, value)| below(key, value)),
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .for_each(|(index, value)| below(&index.to_string(), value)),
+        _ => {}
+    }
+}
+
+/// All that can be done at one place.
+fn changes(document: &Value, place: &str) -> Vec<(String, Value)> {
+    let mut changed = Vec::new();
+    let mut edit = |change: String, edit: &dyn Fn(&mut Value)| {
+        let mut document = document.clone();
+        edit(&mut document);
+        changed.push((change, document));
+    };
+    let mut values = others();
+    match document.pointer(place) {
+        Some(Value::String(_)) => values.extend(words().chain(lengths(place))),
+        _ => values.extend(words().take(4)),
+    }
+    for value in values {
+        edit(format!("set to {}", short(&value)), &|document| {
+            if let Some(there) = document.pointer_mut(place) {
+                *there = value.clone();
+            }
+        });
+    }
+    let (parent, key) = place.rsplit_once('/').unwrap_or(("", place));
+    let key = key.replace("~1", "/").replace("~0", "~");
+    edit(
+        "taken away".to_owned(),
+        &|document| match document.pointer_mut(parent) {
+            Some(Value::Object(fields)) => _ = fields.remove(&key),
+            Some(Value::Array(items)) => {
+                if let Ok(index) = key.parse() {
+                    _ = items.remove(index);
+                }
+            }
+            _ => {}
+        },
+    );
+    for name in ["unknown", "", "*", "a/b/c", "A_b", &"k".repeat(64), "y"] {
+        for value in [json!("x"), json!(1), json!(null), json!({})] {
+            if matches!(document.pointer(place), Some(Value::Object(_))) {
+                edit(format!("given a field `{name}`: {value}"), &|document| {
+                    if let Some(Value::Object(fields)) = document.pointer_mut(place) {
+                        fields.insert(name.to_owned(), value.clone());
+                    }
+                });
+            }
+        }
+    }
+    if let Some(Value::Array(items)) = document.pointer(place) {
+        for value in items
+            .iter()
+            .take(1)
+            .cloned()
+            .chain([json!(null), json!({}), json!("x")])
+        {
+            edit(format!("given an item {}", short(&value)), &|document| {
+                if let Some(Value::Array(items)) = document.pointer_mut(place) {
+                    items.push(value.clone());
+                }
+            });
+        }
+        for count in [16, 17, 256, 257] {
+            edit(format!("repeated to {count} items"), &|document| {
+                if let Some(Value::Array(items)) = document.pointer_mut(place) {
+                    let first = items.first().cloned().unwrap_or_default();
+                    *items = (0..count).map(|number| numbered(&first, number)).collect();
+                }
+            });
+        }
+    }
+    changed
+}
+
+/// The same item with another name and number, so that nothing is there twice.
+fn numbered(item: &Value, number: usize) -> Value {
+    let mut item = item.clone();
+    if let Some(fields) = item.as_object_mut() {
+        if let Some(name) = fields.get_mut("name") {
+            *name = json!(format!("name-{number}"));
+        }
+        if let Some(port) = fields.get_mut("number") {
+            *port = json!(number + 1);
+        }
+    }
+    item
+}
+
+/// What is no word.
+fn others() -> Vec<Value> {
+    vec![
+        json!(null),
+        json!(true),
+        json!(0),
+        json!(-1),
+        json!(1),
+        json!(1.0),
+        json!(1.5),
+        json!(65535),
+        json!(65536),
+        json!(2_147_483_647),
+        json!(2_147_483_648_u32),
+        json!(-2_147_483_648_i32),
+        json!(-2_147_483_649_i64),
+        json!(9_223_372_036_854_775_807_i64),
+        json!(18_446_744_073_709_551_615_u64),
+        json!(1e3),
+        json!(1e20),
+        json!([]),
+        json!(["x"]),
+        json!([null]),
+        json!([{}]),
+        json!([{ "name": "x", "kind": "Gateway", "group": "gateway.networking.k8s.io", "number": 1 }]),
+        json!({}),
+        json!({ "x": "y" }),
+        json!({ "x": null }),
+        json!({ "name": "x", "kind": "Service", "number": 1 }),
+        json!({ "matchLabels": { "": "x" } }),
+        json!({ "matchLabels": { "a*": "x" } }),
+        json!({ "url": "oci://x.example.com/y" }),
+    ]
+}
+
+/// Words that mean something somewhere, and words that are no name.
+fn words() -> impl Iterator<Item = Value> {
+    [
+        "",
+        "x",
+        "*",
+        "1",
+        " ",
+        "X",
+        "x ",
+        "x\n",
+        "a*b",
+        "-x",
+        "x-",
+        "x.y",
+        "x..y",
+        "x/y",
+        "x_y",
+        "1e3",
+        "true",
+        "null",
+        "ä",
+        "\u{0}",
+        "HTTP",
+        "NETWORK",
+        "UNSPECIFIED_PLUGIN_TYPE",
+        "HOST",
+        "INLINE",
+        "FAIL_CLOSE",
+        "FAIL_CLOSED",
+        "FAIL_RELOAD",
+        "fail_open",
+        "IfNotPresent",
+        "UNSPECIFIED_POLICY",
+        "Never",
+        "UNSPECIFIED",
+        "UNSPECIFIED_PHASE",
+        "AUTHZ",
+        "STATS",
+        "UNDEFINED",
+        "CLIENT_AND_SERVER",
+        "Gateway",
+        "GatewayClass",
+        "Service",
+        "ServiceEntry",
+        "core",
+        "networking.istio.io",
+        "gateway.networking.k8s.io",
+        "file:///plugin.wasm",
+        "http://x.example.com/y.wasm",
+        "https://x",
+        "ftp://x.example.com/y",
+        "OCI://x.example.com/y",
+        "x.example.com:5000/y",
+        "127.0.0.1:5000/y:v1",
+        "oci://",
+        "oci://x y",
+        "oci://x.example.com/%zz",
+        "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+        "0123456789ABCDEF0123456789ABCDEF0123456789ABCDEF0123456789ABCDEF",
+        "0000000000000000000000000000000000000000000000000000000000000000",
+    ]
+    .into_iter()
+    .map(Value::from)
+}
+
+/// Strings around the bounds, in characters and in bytes: `ä` has two.
+fn lengths(place: &str) -> impl Iterator<Item = Value> {
+    let bounds: &[usize] = match place.ends_with("/inlineCode") {
+        true => &[65536],
+        false => &[63, 253, 256, 2048],
+    };
+    bounds.iter().flat_map(|bound| {
+        [
+            "x".repeat(*bound),
+            "x".repeat(bound + 1),
+            "ä".repeat(bound / 2),
+            "ä".repeat(bound / 2 + 1),
+            "ä".repeat(*bound),
+            "ä".repeat(bound + 1),
+        ]
+        .map(Value::from)
+    })
+}
+
+/// A value as it is shown.
+fn short(value: &Value) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(80) {
+        Some((at, _)) => format!("{}… ({} bytes)", &text[..at], text.len()),
+        None => text,
+    }
+}

@@ -1,0 +1,94 @@
+//! `cargo xtask e2e mesh`: the tutorial told with Tidegate on a real mesh, and the API server's verdict on every fixture.
+//!
+//! Kubernetes' API server with its store, Istio's control plane, Istio's agent with Envoy as a gateway and as a sidecar, and a
+//! registry: none is simulated, and all of it runs on loopback in namespaces of its own. `parts` builds, `namespaces` shuts
+//! in, `control_plane` and `proxies` start, `story` tells `tutorial` and `symptoms`, `verdicts` asks for the fixtures. It is
+//! not part of CI.
+
+use std::env;
+use std::fs;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+
+use crate::shell;
+use crate::workspace::Workspace;
+
+mod control_plane;
+mod namespaces;
+mod parts;
+mod process;
+mod proxies;
+mod story;
+mod symptoms;
+mod transcript;
+mod tutorial;
+mod verdicts;
+
+use control_plane::ControlPlane;
+use parts::Parts;
+use story::Story;
+
+/// What we are called with inside the namespaces.
+const INSIDE: &str = "--inside";
+
+/// `[--bless]`: write the verdicts down instead of comparing them.
+pub fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
+    let parts = Parts::of(workspace);
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => outside(workspace, &parts, &["e2e", "mesh", INSIDE]),
+        ["--bless"] => outside(workspace, &parts, &["e2e", "mesh", INSIDE, "--bless"]),
+        [INSIDE] => inside(workspace, &parts, false),
+        [INSIDE, "--bless"] => inside(workspace, &parts, true),
+        _ => bail!("e2e mesh takes `--bless` or nothing"),
+    }
+}
+
+/// Where there is a network: builds, then goes inside.
+fn outside(workspace: &Workspace, parts: &Parts, again: &[&str]) -> Result<()> {
+    parts::require_tools()?;
+    namespaces::require()?;
+    // Now, since the builds take minutes, and this program may be built anew in the meantime.
+    let us = parts.bin.join("xtask");
+    fs::create_dir_all(&parts.bin)
+        .with_context(|| format!("failed to make {}", parts.bin.display()))?;
+    parts::copy(
+        &env::current_exe().context("failed to find our own binary")?,
+        &us,
+    )?;
+    parts.build(workspace)?;
+    // What the last run left was for looking at.
+    for folder in [parts.run(), parts.logs()] {
+        _ = fs::remove_dir_all(folder);
+    }
+    for folder in [parts.story(), parts.logs()] {
+        fs::create_dir_all(&folder)
+            .with_context(|| format!("failed to make {}", folder.display()))?;
+    }
+    namespaces::run_inside(&us, again, &parts.story())
+}
+
+fn inside(workspace: &Workspace, parts: &Parts, bless: bool) -> Result<()> {
+    let begun = Instant::now();
+    let plane = ControlPlane::start(parts)?;
+    shell::say(&format!(
+        "the control plane is up after {:.1} s",
+        begun.elapsed().as_secs_f32()
+    ));
+    // A fixture that is wrong does not stop the story.
+    let verdicts = verdicts::check(workspace, parts, &plane, bless);
+    let mut story = Story::begin(parts, &plane)?;
+    shell::say(&format!(
+        "the proxies are up after {:.1} s",
+        begun.elapsed().as_secs_f32()
+    ));
+    story.tell(tutorial::STEPS)?;
+    story.tell(symptoms::STEPS)?;
+    story.end()?;
+    verdicts?;
+    shell::say(&format!(
+        "the mesh did as it was told, in {:.1} s",
+        begun.elapsed().as_secs_f32()
+    ));
+    Ok(())
+}

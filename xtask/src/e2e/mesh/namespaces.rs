@@ -1,0 +1,65 @@
+//! Namespaces of our own, by util-linux's `unshare`, so that the rig meets nothing on the machine and leaves nothing behind.
+//!
+//! A network namespace has every port free, and nothing listens on the machine's own addresses. In a mount namespace each
+//! proxy has its own `/var/lib`, where Istio's agent keeps its modules. A process namespace ends with its first process,
+//! which is us: the kernel kills whatever runs in it, however we end. And in a user namespace none of this needs root,
+//! where the system lets users make them.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::shell;
+
+/// Where the folder given to [`run_inside`] is found there.
+pub const SHARED: &str = "/mnt";
+
+/// Fails with one line where they cannot be had.
+pub fn require() -> Result<()> {
+    shell::read(unshare().args(["ip", "link", "set", "lo", "up"])).context(
+        "the mesh runs in namespaces of its own: run it as root, or let users make namespaces (in a container: CAP_SYS_ADMIN)",
+    )?;
+    Ok(())
+}
+
+/// Runs a program inside, with a folder at a path that says nothing of this machine.
+pub fn run_inside(program: &Path, arguments: &[&str], shared: &Path) -> Result<()> {
+    let status = unshare()
+        // The loopback interface of a new network namespace is down.
+        .args(["bash", "-c"])
+        .arg(format!(
+            "ip link set lo up && mount --bind \"$0\" {SHARED} && exec \"$@\""
+        ))
+        .arg(shared)
+        .arg(program)
+        .args(arguments)
+        .status()
+        .context("failed to start unshare")?;
+    match status.code() {
+        Some(0) => Ok(()),
+        // It has said why.
+        Some(_) => bail!("the mesh failed; its parts' logs are in target/mesh/log"),
+        None => bail!("the mesh ended with {status}"),
+    }
+}
+
+/// A user namespace first, which makes the others possible. `setpriv` has the second `unshare` killed if we end before it,
+/// and that has its child killed, which is the process namespace's first process.
+fn unshare() -> Command {
+    let mut command = Command::new("unshare");
+    command
+        .args(["--user", "--map-root-user", "--"])
+        .args(["setpriv", "--pdeathsig", "KILL", "--"])
+        .args([
+            "unshare",
+            "--mount",
+            "--net",
+            "--pid",
+            "--mount-proc",
+            "--fork",
+            "--kill-child=KILL",
+            "--",
+        ]);
+    command
+}

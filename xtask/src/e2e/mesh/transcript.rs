@@ -1,0 +1,66 @@
+//! What was done and what came back, on the terminal and as a page of Markdown that docs/ can quote.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use super::parts;
+
+/// Grows step by step, and is written after each.
+pub struct Transcript {
+    path: PathBuf,
+    page: String,
+    /// Whether a code block is open.
+    console: bool,
+}
+
+// === impl Transcript ===
+
+impl Transcript {
+    /// An empty page.
+    pub fn begin(path: PathBuf) -> Transcript {
+        Transcript {
+            path,
+            page: "# The tutorial on a real mesh\n\nWritten by `cargo xtask e2e mesh`.\n"
+                .to_owned(),
+            console: false,
+        }
+    }
+
+    /// A heading.
+    pub fn step(&mut self, number: usize, title: &str) -> Result<()> {
+        self.close();
+        println!("\n=== {number}. {title}");
+        self.page.push_str(&format!("\n## {number}. {title}\n"));
+        self.write()
+    }
+
+    /// Lines of a terminal.
+    pub fn console(&mut self, text: &str) -> Result<()> {
+        if !self.console {
+            self.page.push_str("\n```console\n");
+            self.console = true;
+        }
+        let text = text.trim_end();
+        println!("{text}");
+        self.page.push_str(text);
+        self.page.push('\n');
+        self.write()
+    }
+
+    /// The last line.
+    pub fn end(&mut self) -> Result<()> {
+        self.close();
+        self.write()
+    }
+
+    fn close(&mut self) {
+        if std::mem::take(&mut self.console) {
+            self.page.push_str("```\n");
+        }
+    }
+
+    fn write(&self) -> Result<()> {
+        parts::write(&self.path, &self.page)
+    }
+}

@@ -1,0 +1,168 @@
+//! The tutorial, from a component to a mesh that answers 403, and a plugin's life after that.
+
+use std::fs;
+
+use anyhow::{Context, Result, ensure};
+
+use super::parts;
+use super::proxies::{GATEWAY, SIDECAR};
+use super::story::{Step, Story};
+
+/// In order; each goes on where the one before it ended.
+pub const STEPS: &[Step] = &[
+    ("push the component", push),
+    ("three requests through a gateway", gateway),
+    ("three requests through a sidecar", sidecar),
+    ("a second plugin, in a later phase", second_plugin),
+    ("the same plugin in an earlier phase", earlier_phase),
+    ("another configuration, in place", configuration),
+    ("another version, by its digest", upgrade),
+    ("TrafficExtension instead of WasmPlugin", traffic_extension),
+    (
+        "EnvoyFilter, with no more powers than the plugin needs",
+        envoy_filter,
+    ),
+    ("delete", delete),
+];
+
+/// The application's own answer.
+pub const PLAIN: &str = "200\n   hello";
+/// The tutorial lets a request pass.
+pub const PASSED: &str = "200\n   who-am-i: wasm-extension\n   injected-by: istio-api!\n   hello";
+/// The tutorial refuses one.
+pub const LIMITED: &str = "403\n   powered-by: proxy-wasm-go-sdk!!\n   who-am-i: wasm-extension\n   \
+     injected-by: istio-api!\n   rate limited, wait and retry.";
+
+/// What most manifests say of the tutorial, and of the second plugin.
+pub const TUTORIAL: &str = "--name tutorial --namespace demo --selector app=gateway --phase AUTHZ";
+const HEADERS: &str = "--name headers --namespace demo --selector app=gateway";
+
+/// An answer of the tutorial's second version.
+pub fn second(answer: &str) -> String {
+    answer.replace("istio-api!", "istio-api2")
+}
+
+fn push(story: &mut Story) -> Result<()> {
+    story.push("istio-tutorial.wasm", "istio-tutorial:v1")?;
+    story.push("headers.wasm", "headers:v1")
+}
+
+fn gateway(story: &mut Story) -> Result<()> {
+    story.until(&GATEWAY, &[PLAIN])?;
+    story.apply("WasmPlugin", "istio-tutorial.wasm", TUTORIAL)?;
+    story.until(&GATEWAY, &[PASSED, PASSED, LIMITED])
+}
+
+fn sidecar(story: &mut Story) -> Result<()> {
+    story.until(&SIDECAR, &[PLAIN])?;
+    let flags = "--name tutorial-httpbin --namespace demo --selector app=httpbin --phase AUTHZ";
+    story.apply("WasmPlugin", "istio-tutorial.wasm", flags)?;
+    story.until(&SIDECAR, &[PASSED, PASSED, LIMITED])
+}
+
+/// The refusal passes the plugins that saw the request, and no others; a response passes them backwards.
+fn second_plugin(story: &mut Story) -> Result<()> {
+    let config = r#"{ "response": { "append": [{ "name": "seen-by", "value": "headers" }] } }"#;
+    story.file("headers.json", config)?;
+    story.apply(
+        "WasmPlugin",
+        "headers.wasm=headers.json",
+        &format!("{HEADERS} --phase STATS"),
+    )?;
+    let passed = PASSED.replace("200", "200\n   seen-by: headers");
+    story.until(&GATEWAY, &[&passed, &passed, LIMITED])?;
+    story.order("tutorial", "headers")
+}
+
+fn earlier_phase(story: &mut Story) -> Result<()> {
+    story.apply(
+        "WasmPlugin",
+        "headers.wasm=headers.json",
+        &format!("{HEADERS} --phase AUTHN"),
+    )?;
+    let seen = |answer: &str| answer.replace("istio-api!", "istio-api!\n   seen-by: headers");
+    story.until(&GATEWAY, &[&seen(PASSED), &seen(PASSED), &seen(LIMITED)])?;
+    story.order("headers", "tutorial")?;
+    story.shell("kubectl --namespace demo delete wasmplugin headers")?;
+    story.until(&GATEWAY, &[PASSED, PASSED, LIMITED])
+}
+
+fn configuration(story: &mut Story) -> Result<()> {
+    story.apply(
+        "WasmPlugin",
+        r#"istio-tutorial.wasm='{"requests_per_second": 1}'"#,
+        TUTORIAL,
+    )?;
+    story.until(&GATEWAY, &[PASSED, LIMITED, LIMITED])
+}
+
+fn upgrade(story: &mut Story) -> Result<()> {
+    story.second_version()?;
+    story.note("istio-tutorial-2.wasm: the same, but for the value of a header")?;
+    story.push("istio-tutorial-2.wasm", "istio-tutorial:v2")?;
+    story.apply("WasmPlugin", "istio-tutorial-2.wasm", TUTORIAL)?;
+    story.until(
+        &GATEWAY,
+        &[&second(PASSED), &second(PASSED), &second(LIMITED)],
+    )
+}
+
+fn traffic_extension(story: &mut Story) -> Result<()> {
+    story.shell("kubectl --namespace demo delete wasmplugin tutorial")?;
+    story.until(&GATEWAY, &[PLAIN])?;
+    story.apply("TrafficExtension", "istio-tutorial.wasm", TUTORIAL)?;
+    story.until(&GATEWAY, &[PASSED, PASSED, LIMITED])
+}
+
+/// What the plugin needs it may do, and no more: the limit is answered by the plugin itself, and it calls no one.
+fn envoy_filter(story: &mut Story) -> Result<()> {
+    story.shell("kubectl --namespace demo delete trafficextension tutorial")?;
+    story.until(&GATEWAY, &[PLAIN])?;
+    let flags = "--name tutorial --namespace demo --selector app=gateway --context GATEWAY";
+    story.apply("EnvoyFilter", "istio-tutorial.wasm", flags)?;
+    story.until(&GATEWAY, &[PASSED, PASSED, LIMITED])?;
+    let plugins = story.gateway.plugins()?;
+    ensure!(
+        plugins.contains("\"allowed_capabilities\"")
+            && plugins.contains("\"proxy_send_local_response\"")
+            && !plugins.contains("\"proxy_http_call\""),
+        "Envoy should restrict the plugin, and has\n{plugins}"
+    );
+    Ok(())
+}
+
+fn delete(story: &mut Story) -> Result<()> {
+    story.shell("kubectl --namespace demo delete wasmplugin,envoyfilter --all")?;
+    story.until(&GATEWAY, &[PLAIN, PLAIN, PLAIN])?;
+    story.until(&SIDECAR, &[PLAIN, PLAIN, PLAIN])
+}
+
+// === impl Story ===
+
+impl Story<'_> {
+    /// Lets Tidegate tell the gateway's chain, in which these come one after the other.
+    fn order(&mut self, first: &str, second: &str) -> Result<()> {
+        let said = self.shell(
+            "kubectl get wasmplugins --all-namespaces -o yaml | \
+             tidegate order -f - --workload demo/app=gateway,istio=ingressgateway",
+        )?;
+        let at = |name| said.find(&format!("WasmPlugin demo/{name} "));
+        ensure!(
+            at(first).is_some() && at(first) < at(second),
+            "`{first}` should be in the chain before `{second}`"
+        );
+        Ok(())
+    }
+
+    /// The tutorial with another value for one of its headers.
+    fn second_version(&mut self) -> Result<()> {
+        let (first, changed) = (b"istio-api!", b"istio-api2");
+        let mut bytes = fs::read(self.path("istio-tutorial.wasm"))?;
+        let at = bytes
+            .windows(first.len())
+            .position(|window| window == first)
+            .context("the component has no `istio-api!`")?;
+        bytes[at..at + first.len()].copy_from_slice(changed);
+        parts::write(&self.path("istio-tutorial-2.wasm"), bytes)
+    }
+}

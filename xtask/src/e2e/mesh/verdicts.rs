@@ -1,0 +1,327 @@
+//! What the API server says of every fixture of `tidegate validate`, compared with the fixture's name and with
+//! `tests/istio/fixtures/VERDICTS`, which says who refused it too.
+//!
+//! Each document is created as `kubectl apply` does, with strict field validation, and applied as `kubectl apply --server-side`
+//! does; neither stores anything. The first is what its name tells of, and where the second differs, that is written down.
+//! The whole path judges: decoding, the definition's schema, its CEL rules, istiod's webhook.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::Deserialize;
+
+use super::control_plane::ControlPlane;
+use super::parts::{self, Parts};
+use crate::workspace::Workspace;
+use crate::{http, shell};
+
+/// Below the workspace's root.
+const FIXTURES: &str = "tests/istio/fixtures";
+
+/// Asks for every fixture. `bless` writes down what the API server says; it must agree with the fixtures' names all the same.
+pub fn check(
+    workspace: &Workspace,
+    parts: &Parts,
+    plane: &ControlPlane,
+    bless: bool,
+) -> Result<()> {
+    let folder = workspace.root.join(FIXTURES);
+    let judge = Judge {
+        plane,
+        rules: cel_messages(&parts::read(&parts.crds)?),
+    };
+    let fixtures = fixtures(&folder)?;
+    ensure!(
+        !fixtures.is_empty(),
+        "there are no fixtures in {}",
+        folder.display()
+    );
+    make_namespaces(&fixtures, plane)?;
+    let mut lines = Vec::new();
+    let mut wrong = Vec::new();
+    for path in &fixtures {
+        let name = path.strip_prefix(&folder)?.display().to_string();
+        let (created, applied) = judge
+            .verdicts(path)
+            .with_context(|| format!("no verdict on {}", path.display()))?;
+        if is_good(path) != created.admits() {
+            wrong.push(format!("{name} is {created:#}"));
+        }
+        let other = applied.filter(|applied| applied.admits() != created.admits());
+        let other = other.map(|applied| format!("; by server-side apply {applied}"));
+        lines.push(format!("{name}: {created}{}\n", other.unwrap_or_default()));
+    }
+    let written = compare(&folder.join("VERDICTS"), &lines.concat(), bless);
+    ensure!(
+        wrong.is_empty(),
+        "the API server does not agree with the names of\n{}",
+        wrong.join("\n")
+    );
+    written?;
+    shell::say(&format!(
+        "the API server agrees with the names of all {} fixtures",
+        fixtures.len()
+    ));
+    Ok(())
+}
+
+/// Asks the API server.
+struct Judge<'a> {
+    plane: &'a ControlPlane,
+    /// The messages of the definitions' CEL rules, by which the schema's are told from them.
+    rules: BTreeSet<String>,
+}
+
+/// What it said.
+enum Verdict {
+    Admitted,
+    Refused { by: &'static str, message: String },
+}
+
+/// As much as is looked at of Kubernetes' `Status`.
+#[derive(Deserialize)]
+struct Status {
+    message: String,
+    reason: Option<String>,
+}
+
+/// All of them, in order.
+fn fixtures(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries =
+        fs::read_dir(folder).with_context(|| format!("failed to read {}", folder.display()))?;
+    let mut found = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        let name = path.to_string_lossy();
+        if path.is_dir() {
+            found.extend(fixtures(&path)?);
+        } else if name.ends_with(".yaml") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// A cluster would have the namespaces that good documents name.
+fn make_namespaces(fixtures: &[PathBuf], plane: &ControlPlane) -> Result<()> {
+    let mut namespaces = BTreeSet::new();
+    for path in fixtures.iter().filter(|path| is_good(path)) {
+        namespaces.insert(Target::of(&parts::read(path)?).namespace.to_owned());
+    }
+    for namespace in namespaces {
+        if plane.kubectl(&["get", "namespace", &namespace]).is_err() {
+            plane.kubectl(&["create", "namespace", &namespace])?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether it is to be admitted, perhaps with a warning of Tidegate's own.
+fn is_good(path: &Path) -> bool {
+    !path.to_string_lossy().ends_with(".invalid.yaml")
+}
+
+/// Every message of a CEL rule stands on a line of its own.
+fn cel_messages(crds: &str) -> BTreeSet<String> {
+    crds.lines()
+        .filter_map(|line| line.trim().strip_prefix("- message: "))
+        .map(|message| message.trim_matches(['\'', '"']).to_owned())
+        .collect()
+}
+
+/// Fails where what is written down is not what was found, unless it is to be written anew.
+fn compare(path: &Path, found: &str, bless: bool) -> Result<()> {
+    let written = fs::read_to_string(path).unwrap_or_default();
+    if bless {
+        return parts::write(path, found);
+    }
+    let only = |in_these: &str, not_in: &str, sign: char| -> Vec<String> {
+        let not_in: BTreeSet<&str> = not_in.lines().collect();
+        let lines = in_these.lines().filter(|line| !not_in.contains(line));
+        lines.map(|line| format!("{sign} {line}")).collect()
+    };
+    let drift = [only(&written, found, '-'), only(found, &written, '+')].concat();
+    ensure!(
+        drift.is_empty(),
+        "the API server's verdicts are not those in {} (`cargo xtask e2e mesh --bless` writes them anew):\n{}",
+        path.display(),
+        drift.join("\n")
+    );
+    Ok(())
+}
+
+/// Where a document goes, as far as it says so: it may be wrong in any way, and this is not what judges it.
+struct Target<'a> {
+    kind: &'a str,
+    namespace: &'a str,
+    name: Option<&'a str>,
+}
+
+// === impl Judge ===
+
+impl Judge<'_> {
+    /// What is said of it created, and of it applied.
+    fn verdicts(&self, path: &Path) -> Result<(Verdict, Option<Verdict>)> {
+        let document = &parts::read(path)?;
+        let target = Target::of(document);
+        let collection = format!(
+            "/apis/extensions.istio.io/v1alpha1/namespaces/{}/{}s",
+            target.namespace,
+            target.kind.to_ascii_lowercase()
+        );
+        let created = self.ask(&format!("POST {collection}"), "application/yaml", document)?;
+        if created.is_of_duplicates() {
+            let created = self.ask_kubectl(&["create"], path);
+            let applied = self.ask_kubectl(&["apply", "--server-side"], path);
+            return Ok((created, Some(applied)));
+        }
+        let apply = |name| {
+            let object = format!("PATCH {collection}/{name}");
+            self.ask(&object, "application/apply-patch+yaml", document)
+        };
+        // Without a name, kubectl would not ask at all.
+        Ok((created, target.name.map(apply).transpose()?))
+    }
+
+    /// The API server refuses a key that is there twice, and one that a merge brings. It hears of neither from kubectl,
+    /// which makes JSON of the document first.
+    fn ask_kubectl(&self, command: &[&str], path: &Path) -> Verdict {
+        let path = path.to_string_lossy();
+        let dry_run = ["--dry-run=server", "-f", &path];
+        match self.plane.kubectl(&[command, &dry_run].concat()) {
+            Ok(_) => Verdict::Admitted,
+            Err(error) => Verdict::Refused {
+                by: "kubectl",
+                message: format!("{error:#}"),
+            },
+        }
+    }
+
+    fn ask(&self, what: &str, content_type: &str, document: &str) -> Result<Verdict> {
+        // In HTTP/1.0 there are no chunks.
+        let request = format!(
+            "{what}?dryRun=All&fieldValidation=Strict&fieldManager=kubectl HTTP/1.0\r\nhost: {}\r\n\
+             content-type: {content_type}\r\ncontent-length: {}\r\n\r\n{document}",
+            self.plane.api,
+            document.len()
+        );
+        let answer = http::send(self.plane.api, &request)?;
+        match answer.status {
+            200 | 201 => Ok(Verdict::Admitted),
+            // It fits; it names another object's uid, and only an object that is there could have it.
+            409 => Ok(Verdict::Admitted),
+            400 | 403 | 404 | 422 => self.refused(&answer.body),
+            // Server-side apply says so of a document that the definition's schema does not fit.
+            500 if answer.body.contains("failed to create typed patch object") => {
+                self.refused(&answer.body)
+            }
+            status => bail!("the API server answers {status}: {}", answer.body),
+        }
+    }
+
+    fn refused(&self, body: &str) -> Result<Verdict> {
+        let Status { message, reason } =
+            serde_json::from_str(body).with_context(|| format!("no Status: {body}"))?;
+        let by = if message.contains("admission webhook") {
+            "webhook"
+        } else if reason.as_deref() == Some("NotFound") {
+            "namespace"
+        } else if reason.as_deref() != Some("Invalid") {
+            "decoding"
+        } else if self.rules.iter().any(|rule| message.contains(rule)) {
+            "CEL"
+        } else {
+            "schema"
+        };
+        Ok(Verdict::Refused { by, message })
+    }
+}
+
+// === impl Target ===
+
+impl<'a> Target<'a> {
+    /// Fixtures have their `metadata` before their `spec`, and nothing in it is called like what is looked for here.
+    fn of(document: &'a str) -> Target<'a> {
+        let head = document
+            .split_once("spec")
+            .map_or(document, |(head, _)| head);
+        Target {
+            kind: ["WasmPlugin", "TrafficExtension"]
+                .into_iter()
+                .find(|kind| document.contains(kind))
+                .unwrap_or("WasmPlugin"),
+            namespace: value(head, "namespace").unwrap_or("default"),
+            name: value(head, "name"),
+        }
+    }
+}
+
+/// What stands behind a key, in YAML or JSON.
+fn value<'a>(text: &'a str, key: &str) -> Option<&'a str> {
+    let quotes = ['"', '\''];
+    text.match_indices(key).find_map(|(at, _)| {
+        let (before, behind) = (&text[..at], &text[at + key.len()..]);
+        let inside = before.ends_with(|char: char| char.is_alphanumeric());
+        let behind = behind.trim_start_matches(quotes).strip_prefix(':')?;
+        let end = behind.find([',', '}', '\n']).unwrap_or(behind.len());
+        let value = behind[..end].trim().trim_matches(quotes);
+        (!inside && !value.is_empty()).then_some(value)
+    })
+}
+
+// === impl Verdict ===
+
+impl Verdict {
+    fn admits(&self) -> bool {
+        matches!(self, Self::Admitted)
+    }
+
+    fn is_of_duplicates(&self) -> bool {
+        matches!(self, Self::Refused { message, .. } if message.contains("already set in map"))
+    }
+}
+
+impl fmt::Display for Verdict {
+    /// The alternate form has the message.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Admitted => f.write_str("admitted"),
+            Self::Refused { by, message } if f.alternate() => {
+                write!(f, "refused by {by}: {message}")
+            }
+            Self::Refused { by, .. } => write!(f, "refused by {by}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn target_is_read_from_yaml_and_json() {
+        let of = |document| {
+            let target = Target::of(document);
+            (target.kind, target.namespace, target.name)
+        };
+        assert_eq!(
+            of(
+                "kind: TrafficExtension\nmetadata:\n  generateName: a-\n  name: b\n  namespace: \"c\"\nspec: {}\n"
+            ),
+            ("TrafficExtension", "c", Some("b"))
+        );
+        assert_eq!(
+            of(r#"{"kind": "WasmPlugin", "metadata": {"name": "b"}, "spec": {"url": "oci://d"}}"#),
+            ("WasmPlugin", "default", Some("b"))
+        );
+        // What stands in the spec is another's.
+        assert_eq!(
+            of("kind: []\nspec:\n  targetRefs:\n  - { name: b, namespace: c }\n"),
+            ("WasmPlugin", "default", None)
+        );
+    }
+}

@@ -1,0 +1,106 @@
+//! Just enough of HTTP/1 to ask servers on loopback that we know: one request on a connection of its own.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+
+/// What a server answered.
+pub struct Answer {
+    /// Its status.
+    pub status: u16,
+    /// Its headers, names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// All of its body.
+    pub body: String,
+}
+
+/// Asks for a path.
+pub fn get(address: SocketAddr, path: &str) -> Result<Answer> {
+    send(
+        address,
+        &format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n"),
+    )
+}
+
+/// Sends a whole request that asks for the connection to be closed, so that at the latest the body ends with it.
+pub fn send(address: SocketAddr, request: &str) -> Result<Answer> {
+    let mut stream =
+        TcpStream::connect(address).with_context(|| format!("failed to connect to {address}"))?;
+    stream.set_read_timeout(Some(ANSWER_WITHIN))?;
+    stream
+        .write_all(request.as_bytes())
+        .with_context(|| format!("failed to send a request to {address}"))?;
+    let mut bytes = Vec::new();
+    let mut chunk = [0; 4096];
+    loop {
+        let read = stream
+            .read(&mut chunk)
+            .context("failed to read the answer")?;
+        bytes.extend_from_slice(&chunk[..read]);
+        // Envoy keeps a connection open for a second after an answer of its own.
+        if read == 0 || is_complete(&bytes) {
+            return Answer::parse(&String::from_utf8_lossy(&bytes));
+        }
+    }
+}
+
+/// Whether the body is as long as the headers say, if they do.
+fn is_complete(bytes: &[u8]) -> bool {
+    let Some(head) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else {
+        return false;
+    };
+    let Ok(answer) = Answer::parse(&String::from_utf8_lossy(&bytes[..head + 4])) else {
+        return false;
+    };
+    let length = answer
+        .values("content-length")
+        .find_map(|value| value.parse().ok());
+    length.is_some_and(|length: usize| bytes.len() - head - 4 >= length)
+}
+
+// === impl Answer ===
+
+impl Answer {
+    /// The body is taken as it comes: servers send no chunks to these requests.
+    fn parse(text: &str) -> Result<Answer> {
+        let (head, body) = text
+            .split_once("\r\n\r\n")
+            .context("the answer has no end of headers")?;
+        let mut lines = head.split("\r\n");
+        let status = lines
+            .next()
+            .and_then(|line| line.split(' ').nth(1))
+            .and_then(|word| word.parse().ok());
+        let headers = lines
+            .filter_map(|line| line.split_once(':'))
+            .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
+            .collect();
+        Ok(Answer {
+            status: status.context("the answer has no status")?,
+            headers,
+            body: body.to_owned(),
+        })
+    }
+
+    /// All values of a header.
+    pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.headers
+            .iter()
+            .filter(move |(of, _)| of == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// Fails unless a header has one value, this one.
+    pub fn expect(&self, name: &str, value: &str) -> Result<()> {
+        let found: Vec<&str> = self.values(name).collect();
+        ensure!(
+            found == [value],
+            "`{name}` should be `{value}`, got {found:?}"
+        );
+        Ok(())
+    }
+}
