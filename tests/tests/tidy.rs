@@ -52,9 +52,9 @@ fn crates_depend_only_leftwards() {
                 !package.dependencies.is_empty(),
                 "the bridge depends on `core` alone",
             ),
-            "deploy" => forbid(
+            "deploy" | "deploy/oci" => forbid(
                 package.dependencies.iter().any(|name| tidegate(name)),
-                "deploy sees none of ours",
+                "deploy and the registries' client see none of ours",
             ),
             "host/cli" | "tests" | "benches" | "xtask" => {}
             _ => forbid(
