@@ -161,13 +161,15 @@ func (j *judge) admit(object *unstructured.Unstructured) (verdict, error) {
 	if answer.Name == "" && object.GetGenerateName() == "" {
 		return answer.refuse(byDecode, "resource name may not be empty"), nil
 	}
-	if answer.Name == "" {
-		// As the API server does.
+	// The API server makes up a name, kubectl fills in a namespace; what is there and no string is the decoder's to refuse.
+	absent := func(name string) bool {
+		value, _, _ := unstructured.NestedFieldNoCopy(object.Object, "metadata", name)
+		return value == nil || value == ""
+	}
+	if absent("name") {
 		object.SetName(object.GetGenerateName() + "x7k2p")
 	}
-	// One that is no string is not kubectl's to fill in: the decoder refuses it.
-	namespace, _, _ := unstructured.NestedFieldNoCopy(object.Object, "metadata", "namespace")
-	if kind.namespaced && (namespace == nil || namespace == "") {
+	if kind.namespaced && absent("namespace") {
 		object.SetNamespace("default")
 	}
 	if answer = kind.decode(answer, object); len(answer.Refusals) > 0 {

@@ -2,8 +2,8 @@
 //!
 //! Kubernetes' API server with its store, Istio's control plane, Istio's agent with Envoy as a gateway and as a sidecar, and a
 //! registry: none is simulated, and all of it runs on loopback in namespaces of its own. `parts` builds, `namespaces` shuts
-//! in, `control_plane` and `proxies` start, `story` tells `tutorial` and `symptoms`, `verdicts` asks for the fixtures. It is
-//! not part of CI.
+//! in, `control_plane` and `proxies` start, `story` tells `tutorial` and `symptoms`, `verdicts` asks for the fixtures, `quotes`
+//! holds docs/ against what was told. It is not part of CI.
 
 use std::env;
 use std::fs;
@@ -19,6 +19,7 @@ mod namespaces;
 mod parts;
 mod process;
 mod proxies;
+mod quotes;
 mod story;
 mod symptoms;
 mod transcript;
@@ -84,8 +85,9 @@ fn inside(workspace: &Workspace, parts: &Parts, bless: bool) -> Result<()> {
     ));
     story.tell(tutorial::STEPS)?;
     story.tell(symptoms::STEPS)?;
-    story.end()?;
+    let told = story.end()?;
     verdicts?;
+    quotes::check(workspace, &told)?;
     shell::say(&format!(
         "the mesh did as it was told, in {:.1} s",
         begun.elapsed().as_secs_f32()

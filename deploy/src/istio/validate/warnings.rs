@@ -274,10 +274,16 @@ impl<'a> Warnings<'a, '_> {
                 "url",
                 "no-scheme",
                 node,
-                format!(
-                    "is taken for an image, and with a port in it, it would be refused or dropped: write `oci://{}`",
-excerpt(text)
-                ),
+                match text.starts_with('/') {
+                    true => format!(
+                        "is taken for an image: if it is a file in the proxy, write `file://{}`",
+                        excerpt(text)
+                    ),
+                    false => format!(
+                        "is taken for an image, and with a port in it, it would be refused or dropped: write `oci://{}`",
+                        excerpt(text)
+                    ),
+                },
             );
         }
         let pinned = text.contains('@')

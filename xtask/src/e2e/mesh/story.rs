@@ -71,8 +71,8 @@ impl<'a> Story<'a> {
         Ok(())
     }
 
-    /// Completes the page.
-    pub fn end(mut self) -> Result<()> {
+    /// Completes the page, and gives it.
+    pub fn end(self) -> Result<String> {
         self.transcript.end()
     }
 

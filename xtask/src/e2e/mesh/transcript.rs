@@ -48,10 +48,11 @@ impl Transcript {
         self.write()
     }
 
-    /// The last line.
-    pub fn end(&mut self) -> Result<()> {
+    /// The last line; gives the page.
+    pub fn end(mut self) -> Result<String> {
         self.close();
-        self.write()
+        self.write()?;
+        Ok(self.page)
     }
 
     fn close(&mut self) {

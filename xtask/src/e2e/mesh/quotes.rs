@@ -1,0 +1,78 @@
+//! What docs/ quotes of the story has to be what was just told.
+
+use std::fs;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::workspace::Workspace;
+
+/// The page that quotes, in blocks of `console`.
+const PAGE: &str = "docs/tutorial.md";
+
+/// Fails if the page shows anything that the transcript does not have. Digests change with every version of a plugin, and a long
+/// command may be written in several lines.
+pub fn check(workspace: &Workspace, transcript: &str) -> Result<()> {
+    let path = workspace.root.join(PAGE);
+    let page =
+        fs::read_to_string(&path).with_context(|| format!("failed to read {}", path.display()))?;
+    let told = plain(transcript);
+    let quotes = quotes(&page);
+    ensure!(!quotes.is_empty(), "{PAGE} quotes nothing of the story");
+    for quote in quotes {
+        ensure!(
+            told.contains(&plain(quote)),
+            "{PAGE} quotes what was not told this time; compare with target/mesh/transcript.md:\n{quote}"
+        );
+    }
+    Ok(())
+}
+
+/// The insides of the page's `console` blocks.
+fn quotes(page: &str) -> Vec<&str> {
+    let blocks = page.split("```console\n").skip(1);
+    blocks.filter_map(|rest| rest.split("```").next()).collect()
+}
+
+/// A text with its lines joined where they go on, one space where there are several, and digests cut short.
+fn plain(text: &str) -> String {
+    let joined = text.replace("\\\n", " ");
+    let lines = joined.lines().map(|line| {
+        let words = line.split_whitespace().map(shortened);
+        words.collect::<Vec<_>>().join(" ")
+    });
+    lines.map(|line| line + "\n").collect()
+}
+
+/// A word with its digest, if it has one, cut short.
+fn shortened(word: &str) -> String {
+    const DIGITS: usize = 64;
+    let mut short = String::new();
+    let mut run = String::new();
+    for char in word.chars().map(Some).chain([None]) {
+        match char {
+            Some(digit @ ('0'..='9' | 'a'..='f')) => run.push(digit),
+            other => {
+                short.push_str(if run.len() == DIGITS { "…" } else { &run });
+                run.clear();
+                short.extend(other);
+            }
+        }
+    }
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quotes_are_compared_without_digests_and_line_breaks() {
+        let digest = "0123456789abcdef".repeat(4);
+        let told = format!("$ push --url a@sha256:{digest} --name b\n   done: 0af\n");
+        let page = "text\n```console\n$ push \\\n    --url a@sha256:… --name b\ndone:  0af\n```\n";
+        let quotes = quotes(page);
+        assert_eq!(quotes.len(), 1);
+        assert!(plain(&told).contains(&plain(quotes[0])));
+        assert!(!plain(&told).contains(&plain("done: 0a\n")));
+    }
+}
