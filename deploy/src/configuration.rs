@@ -127,7 +127,8 @@ impl Configuration {
         let mut nulls = Vec::new();
         let value = normalised(&self.value, &Pointer::root(), &mut nulls);
         // Istio puts an empty object and none at all into the same bytes, which are no bytes.
-        let is_none = way == Way::Istio && value.as_object().is_some_and(Map::is_empty);
+        let is_none =
+            value.is_null() || way == Way::Istio && value.as_object().is_some_and(Map::is_empty);
         Ok(Arrival {
             value: (!is_none).then_some(value),
             nulls,

@@ -3,6 +3,8 @@
 //! Fields and rules are those of `api/v1alpha1` in envoyproxy/gateway 1.8: it fetches the module itself and serves it to its
 //! proxies, knows neither phase nor priority (the order is that of the list), and of failing only whether it is open.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 use serde_json::Value;
 use serde_saphyr::{Commented, DoubleQuoted};
@@ -51,6 +53,9 @@ pub enum PolicyError {
         "Envoy Gateway fetches modules itself and reads no file of a proxy: give an `oci://` or `https://` url"
     )]
     File,
+    /// A variable that comes twice.
+    #[error("the environment variable `{0}` is given twice")]
+    VariableTwice(String),
     /// Not written.
     #[error(transparent)]
     Yaml(#[from] YamlError),
@@ -124,6 +129,10 @@ impl ExtensionPolicy {
             return Err(PolicyError::Target(target.clone()));
         }
         let host_keys = &*self.host_environment;
+        let mut seen = BTreeSet::new();
+        if let Some(twice) = host_keys.iter().find(|name| !seen.insert(*name)) {
+            return Err(PolicyError::VariableTwice(twice.clone()));
+        }
         let resource = Resource {
             api_version: "gateway.envoyproxy.io/v1alpha1",
             kind: "EnvoyExtensionPolicy",

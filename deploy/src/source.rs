@@ -202,7 +202,7 @@ fn digest(text: &str) -> Result<String, SourceError> {
     }
 }
 
-/// Repository and tag. What go-containerregistry, by which Istio and Envoy Gateway fetch, would refuse is refused.
+/// Repository and tag. Which registries and repositories there can be, `tidegate-oci` knows in full.
 fn image(name: &str) -> Result<(String, Option<String>), &'static str> {
     let (host, path) = name
         .split_once('/')

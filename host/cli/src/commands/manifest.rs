@@ -11,7 +11,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Args, ValueEnum};
 use sha2::{Digest as _, Sha256};
-use tidegate_adapter::inspect;
+use tidegate_adapter::{check, inspect};
 use tidegate_deploy::configuration::{self, Configuration, Way};
 use tidegate_deploy::istio::envoy_filter::Context;
 use tidegate_deploy::istio::model::{
@@ -278,11 +278,13 @@ impl Manifest {
         ];
         for (flag, is_given, kinds) in flags {
             if is_given && !kinds.contains(&self.kind) {
-                let names: Vec<_> = kinds.iter().map(|kind| kind.name()).collect();
+                let mut names: Vec<_> = kinds.iter().map(|kind| kind.name()).collect();
+                let last = names.pop().unwrap_or_default();
+                let or = if names.is_empty() { "" } else { " or " };
                 return Err(usage(format!(
-                    "--kind {} has no place for --{flag}: {} has",
+                    "--kind {} has no place for --{flag}: {}{or}{last} has",
                     self.kind.name(),
-                    names.join(", ").replace(", EnvoyFilter", " or EnvoyFilter")
+                    names.join(", ")
                 )));
             }
         }
@@ -311,12 +313,11 @@ impl Ready {
     fn new(plugin: &Plugin, way: Way) -> anyhow::Result<Self> {
         let path = plugin.path.display();
         let module = plugin.adapted()?;
-        let inspection = inspect(&module).with_context(|| format!("cannot inspect `{path}`"))?;
-        if inspection.kind != tidegate_adapter::Kind::ProxyWasm {
-            bail!(
-                "`{path}` is no Proxy-Wasm module: it does not export an ABI version, and no proxy would start it"
-            );
+        let refusals: Vec<_> = check(&module).iter().map(ToString::to_string).collect();
+        if !refusals.is_empty() {
+            bail!("Envoy refuses `{path}`: {}", refusals.join("; "));
         }
+        let inspection = inspect(&module).with_context(|| format!("cannot inspect `{path}`"))?;
         let facts = Facts {
             callbacks: inspection.callbacks,
             hostcalls: inspection.hostcalls,

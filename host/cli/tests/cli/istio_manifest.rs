@@ -313,6 +313,75 @@ fn manifest_pins_the_module() {
 }
 
 #[test]
+fn manifest_that_would_be_of_no_use_is_not_written() {
+    const IMAGE: [&str; 4] = ["--url", "oci://h.io/ab:1", "--sha256", DIGEST];
+    let pinned = |name: &str| format!("oci://{name}@sha256:{DIGEST}");
+    let long = "x".repeat(300);
+    let wide = format!("{}=1", "\u{c9}".repeat(200));
+    let (odd_host, odd_port) = (pinned("h^o/ab:v1"), pinned("h.io:x/ab:v1"));
+    let (short, local) = (pinned("h.io/p:v1"), pinned("localhost/ab:v1"));
+    let cases: [(&[&str], &str); 12] = [
+        (&["--namespace", "a.b"], "metadata.namespace"),
+        (&["--port", "80", "--port", "80"], "ports"),
+        (&["--plugin-name", ""], "pluginName"),
+        (&["--plugin-name", &long], "pluginName"),
+        (&["--env", &wide], "env"),
+        (&["--env", "ISTIO_META_X=1"], "ISTIO_META"),
+        (&["--url", "https://h/%zz"], "spec.url"),
+        (&["--url", "https://[::1/p.wasm"], "spec.url"),
+        (&["--url", &odd_host], "cannot be fetched"),
+        (&["--url", &odd_port], "cannot be fetched"),
+        (&["--url", &short], "cannot be fetched"),
+        (&["--url", &local], "cannot be fetched"),
+    ];
+    for kind in ["WasmPlugin", "TrafficExtension"] {
+        for (arguments, message) in cases {
+            let image = match arguments[0] {
+                "--url" => &[][..],
+                _ => &IMAGE,
+            };
+            manifest(kind, r#"{"limit": 1}"#, &[arguments, image].concat()).fails_with(&[message]);
+        }
+    }
+    let twice = ["--target-ref", "Gateway/a", "--env", "X", "--env", "X"];
+    manifest(
+        "EnvoyExtensionPolicy",
+        r#"{"limit": 1}"#,
+        &[&twice[..], &IMAGE].concat(),
+    )
+    .fails_with(&["`X` is given twice"]);
+}
+
+#[test]
+fn manifest_of_a_module_that_envoy_refuses_is_not_written() {
+    let folder = Folder::new();
+    let text = r#"(module
+      (import "env" "proxy_teleport" (func))
+      (memory (export "memory") 1)
+      (func (export "proxy_abi_version_0_2_1"))
+      (func (export "proxy_on_memory_allocate") (param i32) (result i32) i32.const 0)
+      (func (export "proxy_on_log") (param i32)))"#;
+    let plugin = folder.file("plugin.wasm", wat::parse_str(text).expect("a module"));
+    let image = ["--url", "oci://h.io/ab:1", "--sha256", DIGEST];
+    for kind in [
+        &["WasmPlugin"][..],
+        &["EnvoyFilter", "--context", "GATEWAY"],
+    ] {
+        let arguments = [&["manifest", &plugin, "--kind"], kind, &image].concat();
+        tidegate(&arguments).fails_with(&["proxy_teleport"]);
+    }
+    tidegate(&[
+        "manifest",
+        &plugin,
+        "--kind",
+        "envoy",
+        "--upstream",
+        "http://h",
+    ])
+    .fails_with(&["proxy_teleport"]);
+}
+
+#[test]
 fn manifest_refuses_flags_that_a_kind_cannot_carry() {
     let folder = Folder::new();
     let plugin = folder.module("plugin.wasm");
@@ -322,12 +391,12 @@ fn manifest_refuses_flags_that_a_kind_cannot_carry() {
         done.misses(message);
         assert!(done.stdout.is_empty());
     };
-    let url = ["--url", "oci://h.io/a:1", "--sha256", DIGEST];
+    let url = ["--url", "oci://h.io/ab:1", "--sha256", DIGEST];
     let with = |more: &[&'static str]| [&url[..], more].concat();
     misses(
         "EnvoyExtensionPolicy",
         &with(&["--target-ref", "Gateway/a", "--phase", "AUTHN"]),
-        "--kind EnvoyExtensionPolicy has no place for --phase: WasmPlugin, TrafficExtension has",
+        "--kind EnvoyExtensionPolicy has no place for --phase: WasmPlugin or TrafficExtension has",
     );
     misses(
         "EnvoyFilter",
@@ -398,6 +467,8 @@ fn manifest_refuses_flags_that_a_kind_cannot_carry() {
         &[&url[..], &[&plugin]].concat(),
         "takes one plugin",
     );
+    let download = ["--url", "https://h/p.wasm", "--image-pull-secret", "s"];
+    misses("WasmPlugin", &download, "--image-pull-secret has no effect");
 }
 
 #[test]
@@ -410,9 +481,9 @@ fn manifest_needs_a_proxy_wasm_module() {
         "WasmPlugin",
         &plugin,
         "--url",
-        "oci://h.io/a:1",
+        "oci://h.io/ab:1",
         "--sha256",
         DIGEST,
     ])
-    .fails_with(&["core.wasm", "is no Proxy-Wasm module"]);
+    .fails_with(&["core.wasm", "by which Proxy-Wasm ABI"]);
 }

@@ -83,6 +83,13 @@ impl<'a> Story<'a> {
         Ok(said)
     }
 
+    /// Runs a line that is to succeed and to warn of something.
+    pub fn warned(&mut self, line: &str, of: &str) -> Result<()> {
+        let said = self.shell(line)?;
+        ensure!(said.contains(of), "`{line}` should warn of `{of}`");
+        Ok(())
+    }
+
     /// Runs a line that is to fail for a reason that it names.
     pub fn refused(&mut self, line: &str, reason: &str) -> Result<()> {
         let (status, said) = self.run(line)?;

@@ -41,6 +41,29 @@ fn unfetchable(story: &mut Story) -> Result<()> {
         "url: oci://{REGISTRY}/istio-tutorial:v404\n  failStrategy: FAIL_OPEN"
     ))?;
     story.until(&GATEWAY, &[PLAIN])?;
+    // Another layout.
+    let component = format!("oci://{REGISTRY}/istio-tutorial:v1-component");
+    story.shell(&format!(
+        "tidegate push istio-tutorial.wasm oci://{REGISTRY}/istio-tutorial:v1 --with-component"
+    ))?;
+    story.apply_by_hand(&format!("url: {component}"))?;
+    story.until(&GATEWAY, &[DENIED])?;
+    story.refused(&format!("tidegate verify {component}"), "layout")?;
+    story.delete()?;
+    // The module's checksum where the manifest's belongs.
+    let image = format!("oci://{REGISTRY}/istio-tutorial:v1");
+    let said = story.shell(&format!("tidegate pull {image} -o - | sha256sum"))?;
+    let module = said
+        .split_whitespace()
+        .find(|word| word.len() == 64)
+        .context("sha256sum printed no digest")?
+        .to_owned();
+    story.apply_by_hand(&format!("url: {image}\n  sha256: \"{module}\""))?;
+    story.until(&GATEWAY, &[DENIED])?;
+    story.refused(
+        &format!("tidegate verify {image} --sha256 {module}"),
+        "of the module",
+    )?;
     story.delete()
 }
 
@@ -69,6 +92,20 @@ fn refused_on_fresh_proxy(story: &mut Story) -> Result<()> {
     story.until(&GATEWAY, &["500"])?;
     story.gateway_logs("missing import", since)?;
     story.refused("tidegate verify missing-import.wasm", "proxy_teleport")?;
+    story.delete()?;
+    // A configuration that the plugin refuses.
+    let image = format!("oci://{REGISTRY}/istio-tutorial:v1");
+    story.apply_by_hand(&format!(
+        "url: {image}\n  pluginConfig: {{ requests_per_second: many }}\n  failStrategy: FAIL_OPEN"
+    ))?;
+    let since = story.gateway.log()?.len();
+    story.restart_gateway()?;
+    story.until(&GATEWAY, &["500"])?;
+    story.gateway_logs("configuration refused:", since)?;
+    story.refused(
+        &format!("tidegate manifest --kind WasmPlugin istio-tutorial.wasm='{{\"requests_per_second\": \"many\"}}' --url {image} --sha256 {}", "0".repeat(64)),
+        "requests_per_second",
+    )?;
     story.apply("WasmPlugin", "istio-tutorial.wasm", TUTORIAL)?;
     story.until(&GATEWAY, &[PASSED, PASSED, LIMITED])?;
     story.delete()
@@ -101,7 +138,7 @@ fn no_scheme(story: &mut Story) -> Result<()> {
     story.until(&GATEWAY, &[PASSED, PASSED, LIMITED])?;
     story.apply_by_hand(&format!("url: {url}"))?;
     story.until(&GATEWAY, &[PLAIN, PLAIN, PLAIN])?;
-    story.shell("tidegate validate -f by-hand.yaml")?;
+    story.warned("tidegate validate -f by-hand.yaml", "[url.dropped]")?;
     story.delete()
 }
 
@@ -116,7 +153,7 @@ fn tag_pushed_again(story: &mut Story) -> Result<()> {
         "{url}\n  pluginConfig: {{ requests_per_second: 1 }}"
     ))?;
     story.until(&GATEWAY, &[PASSED, LIMITED, LIMITED])?;
-    story.shell("tidegate validate -f by-hand.yaml")?;
+    story.warned("tidegate validate -f by-hand.yaml", "[url.stale-tag]")?;
     story.apply("WasmPlugin", "istio-tutorial-2.wasm", TUTORIAL)?;
     story.until(
         &GATEWAY,

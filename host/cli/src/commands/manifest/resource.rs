@@ -1,6 +1,6 @@
 //! What Kubernetes is given: Istio's kinds and Envoy Gateway's.
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use tidegate_deploy::configuration::Way;
 use tidegate_deploy::gateway::ExtensionPolicy;
 use tidegate_deploy::istio::envoy_filter::EnvoyFilter;
@@ -9,6 +9,7 @@ use tidegate_deploy::istio::model::FailStrategy;
 use tidegate_deploy::istio::validate;
 use tidegate_deploy::resource::{Metadata, Name, Scope};
 use tidegate_deploy::source::Source;
+use tidegate_oci::Reference;
 
 use super::{Kind, Ready, ResourceArgs, usage};
 use crate::plugin::Plugin;
@@ -21,19 +22,33 @@ pub(super) fn manifest(kind: Kind, args: &ResourceArgs, plugin: &Plugin) -> anyh
     };
     let ready = Ready::new(plugin, way)?;
     let url = args.url.as_deref().context("--url is not given")?;
-    let source = Source::parse(url, args.sha256.as_deref(), &ready.facts.sha256)?;
+    let module = ready.facts.sha256.clone();
+    let source = Source::parse(url, args.sha256.as_deref(), &module)?;
+    if let Source::Image { .. } = source {
+        // The same reading as that of `push` and `verify`.
+        source
+            .url()
+            .parse::<Reference>()
+            .with_context(|| format!("`{url}` cannot be fetched"))?;
+    } else if args.image_pull_secret.is_some() {
+        return Err(usage(format!(
+            "`{url}` is fetched without credentials, so --image-pull-secret has no effect: leave it out, or push the plugin as an image"
+        )));
+    }
     let metadata = Metadata {
         name: name(args, plugin, &ready)?,
         namespace: args.namespace.clone(),
     };
     let pull_secret = args.image_pull_secret.as_ref().map(Name::to_string);
     Ok(match kind {
-        Kind::WasmPlugin => {
-            istio(args, ready, metadata, source).to_yaml(validate::Kind::WasmPlugin)?
-        }
-        Kind::TrafficExtension => {
-            istio(args, ready, metadata, source).to_yaml(validate::Kind::TrafficExtension)?
-        }
+        Kind::WasmPlugin => judged(
+            istio(args, ready, metadata, source).to_yaml(validate::Kind::WasmPlugin)?,
+            module,
+        )?,
+        Kind::TrafficExtension => judged(
+            istio(args, ready, metadata, source).to_yaml(validate::Kind::TrafficExtension)?,
+            module,
+        )?,
         Kind::EnvoyExtensionPolicy => ExtensionPolicy {
             metadata,
             targets: args.target_ref.clone(),
@@ -60,6 +75,38 @@ pub(super) fn manifest(kind: Kind, args: &ResourceArgs, plugin: &Plugin) -> anyh
         .to_yaml()?,
         Kind::Envoy => anyhow::bail!("a bootstrap is no resource"),
     })
+}
+
+/// What would make requests pass by a plugin that is to fail closed, or never reach it, is no warning here.
+const FATAL: [&str; 3] = [
+    "url.dropped",
+    "sha256.of-module",
+    "vmConfig.env.name.reserved",
+];
+
+/// Holds a manifest against the rules of `tidegate validate`: what the API server would refuse is not written.
+fn judged(text: String, module: String) -> anyhow::Result<String> {
+    let options = validate::Options {
+        module_sha256: Some(module),
+    };
+    let report = validate::validate(&text, &options)?;
+    let is_fatal =
+        |it: &&validate::Finding| it.severity == validate::Severity::Error || is_listed(&it.rule);
+    let faults: Vec<_> = report
+        .findings
+        .iter()
+        .filter(is_fatal)
+        .map(|it| format!("{}: {}", it.field, it.message))
+        .collect();
+    if !faults.is_empty() {
+        bail!("the manifest would be of no use: {}", faults.join("; "));
+    }
+    Ok(text)
+}
+
+/// Rules are named by what they are about and, in front, by where that is.
+fn is_listed(rule: &str) -> bool {
+    FATAL.iter().any(|fatal| rule.ends_with(fatal))
 }
 
 fn istio(args: &ResourceArgs, ready: Ready, metadata: Metadata, source: Source) -> Deployment {
