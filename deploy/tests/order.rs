@@ -1,7 +1,7 @@
 //! Who gets which plugins in which order: rows of resources and what becomes of them.
 
 use tidegate_deploy::istio::order::{
-    File, Layer, Options, OrderError, Ordered, Step, Traffic, Workload, order,
+    Answer, File, Layer, Options, OrderError, Ordered, Step, Traffic, Workload, order,
 };
 use tidegate_deploy::yaml;
 
@@ -17,6 +17,10 @@ fn options(workloads: &[&str]) -> Options {
 }
 
 fn ask(text: &str, workloads: &[&str]) -> Result<Vec<Ordered>, OrderError> {
+    answer(text, workloads).map(|answer| answer.workloads)
+}
+
+fn answer(text: &str, workloads: &[&str]) -> Result<Answer, OrderError> {
     let documents = yaml::parse(text).expect("YAML");
     let file = File {
         name: "plugins.yaml",
@@ -177,11 +181,11 @@ fn priorities_go_down_and_none_is_last() {
     );
     assert_eq!(
         why(&text, "shop", "zero"),
-        "for the whole namespace; after ten, since 0 is lower than 10"
+        "for the whole namespace; after WasmPlugin shop/ten, since 0 is lower than 10"
     );
     assert_eq!(
         why(&text, "shop", "nil"),
-        "for the whole namespace; after minus, since no priority comes after every priority"
+        "for the whole namespace; after WasmPlugin shop/minus, since no priority comes after every priority"
     );
     assert!(
         why(&text, "shop", "none")
@@ -205,7 +209,7 @@ fn own_namespace_comes_before_the_root_at_one_priority() {
     );
     assert_eq!(
         why(&text, "shop", "a-root"),
-        "for the whole mesh; after b-own: both have priority 1, and the workload's own namespace comes first"
+        "for the whole mesh; after WasmPlugin shop/b-own: both have priority 1, and the workload's own namespace comes first"
     );
     gives(
         &text,
@@ -228,7 +232,11 @@ fn ties_go_by_age_where_all_ages_are_known() {
     ]
     .concat();
     gives(&text, "shop", &["in: b a", "out: b a"]);
-    assert!(why(&text, "shop", "a").ends_with("after b: neither has a priority, and b is older"));
+    assert!(
+        why(&text, "shop", "a").ends_with(
+            "after WasmPlugin shop/b: neither has a priority, and the older comes first"
+        )
+    );
     // One unknown age, and none of them says anything.
     let text = format!("{text}{}", plugin("c", "shop", ""));
     gives(&text, "shop", &["in: a b c", "out: a b c"]);
@@ -250,6 +258,87 @@ fn ties_by_name_are_of_translated_names() {
     ]
     .concat();
     gives(&text, "shop", &["in: a-2 a b", "out: a-2 a b"]);
+}
+
+/// Two kinds can share a name, so that a reason names the kind.
+#[test]
+fn reasons_tell_kinds_apart() {
+    let text = [
+        plugin("a", "shop", "priority: 1"),
+        extension("a", "shop", "priority: 2, lua: {inlineCode: x}"),
+        plugin("b", "shop", ""),
+    ]
+    .concat();
+    assert_eq!(
+        why(&text, "shop", "b"),
+        "for the whole namespace; after WasmPlugin shop/a, since no priority comes after every priority"
+    );
+    let ordered = ask(&text, &["shop"]).expect("an order");
+    let reasons: Vec<_> = ordered[0].chains[0]
+        .steps
+        .iter()
+        .filter_map(|step| match step {
+            Step::Plugin { id, why, .. } if id.kind == "WasmPlugin" => Some(why.as_str()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(
+        reasons[0],
+        "for the whole namespace; after TrafficExtension shop/a, since 1 is lower than 2"
+    );
+}
+
+/// Admitted, and then nobody gets them: `validate` has a rule for it, `url.dropped`.
+#[test]
+fn plugins_that_istiod_drops_are_left_out() {
+    let reason = "istiod cannot read its url (what stands before the first `/` has a colon in it) and drops it; \
+                  `tidegate validate` says how to mend it";
+    let text = [
+        plugin("a", "shop", ""),
+        plugin("b", "shop", "selector: {matchLabels: {app: api}}")
+            .replace("oci://h.io/a:1", "127.0.0.1:5000/y:1"),
+        extension(
+            "c",
+            "shop",
+            "targetRefs: [{kind: Service, name: reviews}], wasm: {url: '127.0.0.1:5000/y:1'}",
+        ),
+        plugin("d", "shop", "").replace("oci://h.io/a:1", "h.io/a:1"),
+    ]
+    .concat();
+    gives(&text, "shop/app=api", &["in: a d", "out: a d"]);
+    let dropped = [format!("b: {reason}"), format!("c: {reason}")];
+    assert_eq!(left_out(&text, "shop/app=api"), dropped);
+    // What is dropped gives its service no chain of its own.
+    let workload = format!("shop/{WAYPOINT}");
+    gives(&text, &workload, &["waypoint: "]);
+    assert!(left_out(&text, &workload).contains(&dropped[1]));
+}
+
+#[test]
+fn envoy_filters_are_counted() {
+    let filter = "---\napiVersion: networking.istio.io/v1alpha3\nkind: EnvoyFilter\nmetadata: {name: f, namespace: shop}\nspec: {}\n";
+    let said = |text: &str| {
+        let answer = answer(text, &["shop"]).expect("an order");
+        let names = names(&answer.workloads[0].chains[0].steps);
+        (names, answer.envoy_filters.to_string())
+    };
+    let text = format!("{}{filter}", plugin("a", "shop", ""));
+    assert_eq!(
+        said(&text),
+        ("a".into(), "1 EnvoyFilter is not looked at".into())
+    );
+    let listed = "---\nkind: List\napiVersion: v1\nitems:\n- {apiVersion: networking.istio.io/v1alpha3, kind: EnvoyFilter, metadata: {name: g}}\n";
+    assert_eq!(
+        said(&format!("{text}{listed}")),
+        ("a".into(), "2 EnvoyFilters are not looked at".into())
+    );
+    let other = "---\napiVersion: networking.istio.io/v1\nkind: Sidecar\n---\napiVersion: example.com/v1\nkind: EnvoyFilter\n";
+    let answer = answer(&format!("{}{other}", plugin("a", "shop", "")), &[]).expect("an order");
+    assert!(!answer.envoy_filters.any());
+    assert_eq!(
+        ask(filter, &[]).expect_err("no plugins").to_string(),
+        "there is no WasmPlugin and no TrafficExtension in plugins.yaml, and 1 EnvoyFilter is not looked at"
+    );
 }
 
 #[test]
@@ -495,6 +584,8 @@ fn faults_have_a_place() {
         let error = of(&plugin("a", "shop", spec));
         assert!(error.contains(message), "{spec}: {error}");
     }
+    let refused = plugin("a", "shop", "").replace("oci://h.io/a:1", "localhost:5000/a:1");
+    assert!(of(&refused).contains("plugins.yaml:5:13: Istio does not admit this `url`"));
     let twice = of(&[plugin("a", "shop", ""), plugin("a", "shop", "")].concat());
     assert!(
         twice.contains("WasmPlugin shop/a is here a second time"),

@@ -78,6 +78,8 @@ struct Plugin {
     created: Option<String>,
     selector: Option<BTreeMap<String, String>>,
     targets: Vec<TargetRef>,
+    /// Why no workload gets it, if istiod drops it.
+    dropped: Option<String>,
     phase: Option<Phase>,
     priority: Option<i32>,
     matches: Vec<Matching>,
@@ -110,6 +112,21 @@ pub enum Layer {
     /// Connections that are not HTTP.
     Network,
 }
+
+/// All workloads, and what was not looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Answer {
+    /// The workloads with their chains.
+    pub workloads: Vec<Ordered>,
+    /// Resources that may change these chains, and whose effect is not told here.
+    pub envoy_filters: EnvoyFilters,
+}
+
+/// How many EnvoyFilters there are. They can put any filter at any place of a chain, and take any away.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct EnvoyFilters(pub usize);
 
 /// A workload with its chains.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -218,6 +235,14 @@ pub enum OrderError {
     /// Nothing to order.
     #[error("there is no WasmPlugin and no TrafficExtension in {0}")]
     NoPlugins(String),
+    /// Only what is not looked at.
+    #[error("there is no WasmPlugin and no TrafficExtension in {files}, and {envoy_filters}")]
+    OnlyEnvoyFilters {
+        /// The files.
+        files: String,
+        /// How many.
+        envoy_filters: EnvoyFilters,
+    },
 }
 
 /// Not a workload.
@@ -226,11 +251,18 @@ pub enum OrderError {
 pub struct WorkloadError(String);
 
 /// The chains of each workload.
-pub fn order(files: &[File<'_>], options: &Options) -> Result<Vec<Ordered>, OrderError> {
+pub fn order(files: &[File<'_>], options: &Options) -> Result<Answer, OrderError> {
     let read = read::read(files, options)?;
     if read.plugins.is_empty() {
-        let names: Vec<_> = files.iter().map(|file| file.name).collect();
-        return Err(OrderError::NoPlugins(names.join(", ")));
+        let files: Vec<_> = files.iter().map(|file| file.name).collect();
+        let (files, envoy_filters) = (files.join(", "), read.envoy_filters);
+        return Err(match envoy_filters.any() {
+            true => OrderError::OnlyEnvoyFilters {
+                files,
+                envoy_filters,
+            },
+            false => OrderError::NoPlugins(files),
+        });
     }
     let plugins = chain::sorted(read.plugins);
     let mut workloads = if options.workloads.is_empty() {
@@ -241,10 +273,13 @@ pub fn order(files: &[File<'_>], options: &Options) -> Result<Vec<Ordered>, Orde
     if workloads.is_empty() {
         workloads = attach::workloads(&plugins, &options.root_namespace);
     }
-    let chains = workloads
+    let workloads = workloads
         .into_iter()
         .map(|workload| chain::ordered(workload, &plugins, &options.root_namespace));
-    Ok(chains.collect())
+    Ok(Answer {
+        workloads: workloads.collect(),
+        envoy_filters: read.envoy_filters,
+    })
 }
 
 // === impl Workload ===
@@ -335,6 +370,24 @@ impl fmt::Display for Workload {
             .map(|(key, value)| format!("{key}={value}"))
             .collect();
         write!(f, "{role} {} {place}", labels.join(","))
+    }
+}
+
+// === impl EnvoyFilters ===
+
+impl EnvoyFilters {
+    /// Whether there is one.
+    pub fn any(self) -> bool {
+        self.0 > 0
+    }
+}
+
+impl fmt::Display for EnvoyFilters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            1 => f.write_str("1 EnvoyFilter is not looked at"),
+            count => write!(f, "{count} EnvoyFilters are not looked at"),
+        }
     }
 }
 

@@ -21,7 +21,7 @@
 mod checks;
 mod schema;
 mod table;
-mod url;
+pub(super) mod url;
 mod walk;
 mod warnings;
 

@@ -1,7 +1,7 @@
 //! The command line tool `tidegate`.
 //!
 //! This file parses and dispatches; each subcommand is a file in `commands/`. `plugin` reads the one syntax for plugins,
-//! `registry` what the commands that speak to one have in common,
+//! `registry` what the commands that speak to one have in common, `manifests` the files of those that look at manifests,
 //! `upstream` the one for upstreams, `file` reads and writes whole files, `logs` writes plugins' lines to stderr.
 //! Nothing else in Tidegate prints, reads arguments or ends the process.
 
@@ -12,6 +12,7 @@ use clap::{Parser, Subcommand};
 mod commands;
 mod file;
 mod logs;
+mod manifests;
 mod plugin;
 mod registry;
 mod upstream;

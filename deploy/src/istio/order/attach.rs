@@ -27,6 +27,9 @@ pub(super) fn rank(plugin: &Plugin, place: Place<'_>) -> Option<usize> {
 
 /// Why a workload gets a plugin, or why it does not.
 pub(super) fn attached(plugin: &Plugin, place: Place<'_>) -> Result<String, String> {
+    if let Some(why) = &plugin.dropped {
+        return Err(why.clone());
+    }
     let workload = place.workload;
     let Some(gateway) = workload.gateway_name() else {
         if !plugin.targets.is_empty() {

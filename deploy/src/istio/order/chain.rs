@@ -199,7 +199,7 @@ pub(super) fn ordered(workload: Workload, plugins: &[Plugin], root: &str) -> Ord
     if workload.role == Role::Waypoint {
         let own = plugins
             .iter()
-            .filter(|plugin| plugin.id.namespace == workload.namespace);
+            .filter(|plugin| plugin.id.namespace == workload.namespace && plugin.dropped.is_none());
         let attached: BTreeSet<_> = own
             .flat_map(|plugin| &plugin.targets)
             .filter(|target| matches!(&*target.kind, "Service" | "ServiceEntry"))
@@ -329,7 +329,8 @@ fn number(plugin: &Plugin) -> i32 {
 
 /// Why one plugin comes after another of its phase.
 fn reason(other: &Plugin, rank_other: usize, plugin: &Plugin, rank: usize) -> String {
-    let name = &other.id.name;
+    // Its kind and namespace too: names alone need not differ.
+    let name = &other.id;
     if number(other) != number(plugin) {
         return match (other.priority, plugin.priority) {
             (Some(higher), Some(lower)) => {
@@ -347,7 +348,7 @@ fn reason(other: &Plugin, rank_other: usize, plugin: &Plugin, rank: usize) -> St
     }
     match (&other.created, &plugin.created) {
         (Some(older), Some(newer)) if older < newer => {
-            format!("after {name}: {equal}, and {name} is older")
+            format!("after {name}: {equal}, and the older comes first")
         }
         (Some(_), Some(_)) => {
             format!("after {name}: {equal}, both are of the same second, and names decide")

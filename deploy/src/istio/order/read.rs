@@ -1,9 +1,10 @@
-//! Plugins and workloads as documents have them. What is neither is passed over.
+//! Plugins and workloads as documents have them. EnvoyFilters are counted, and everything else is passed over.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{File, Layer, Matching, Options, OrderError, Plugin, PluginId, Workload};
+use super::{EnvoyFilters, File, Layer, Matching, Options, OrderError, Plugin, PluginId, Workload};
 use crate::istio::model::{MatchMode, Phase, Word};
+use crate::istio::validate::url;
 use crate::resource::TargetRef;
 use crate::yaml::{Node, Value};
 
@@ -12,6 +13,7 @@ use crate::yaml::{Node, Value};
 pub(super) struct Read {
     pub plugins: Vec<Plugin>,
     pub workloads: Vec<Workload>,
+    pub envoy_filters: EnvoyFilters,
 }
 
 /// Reads all documents; those of a `List` count as if they stood alone.
@@ -41,6 +43,8 @@ pub(super) fn read(files: &[File<'_>], options: &Options) -> Result<Read, OrderE
                     read.plugins.push(plugin);
                 } else if let Some(workload) = reader.workload(item)? {
                     read.workloads.push(workload);
+                } else if reader.is_envoy_filter(item)? {
+                    read.envoy_filters.0 += 1;
                 }
             }
         }
@@ -120,6 +124,7 @@ impl Reader<'_> {
                 .map(|selector| self.labels(selector.get("matchLabels")))
                 .transpose()?,
             targets: self.targets(spec)?,
+            dropped: wasm.map(|wasm| self.dropped(wasm)).transpose()?.flatten(),
             phase: self.phase(spec)?,
             priority: self.priority(spec)?,
             matches: self.matches(spec)?,
@@ -131,6 +136,20 @@ impl Reader<'_> {
                 Some("NETWORK") => Layer::Network,
                 _ => Layer::Http,
             },
+        }))
+    }
+
+    /// Why istiod drops what the API server has admitted, if it does. `tidegate validate` warns of the same.
+    fn dropped(&self, wasm: &Node) -> Result<Option<String>, OrderError> {
+        let Some(text) = self.text(wasm, "url")? else {
+            return Ok(None);
+        };
+        if url::admit(text).is_err() {
+            let node = wasm.get("url").unwrap_or(wasm);
+            return Err(self.fault(node, "Istio does not admit this `url`"));
+        }
+        Ok(url::reference(text).err().map(|why| {
+            format!("istiod cannot read its url ({why}) and drops it; `tidegate validate` says how to mend it")
         }))
     }
 
@@ -220,6 +239,12 @@ impl Reader<'_> {
             })
         });
         matches.collect()
+    }
+
+    fn is_envoy_filter(&self, node: &Node) -> Result<bool, OrderError> {
+        let api = self.text(node, "apiVersion")?.unwrap_or_default();
+        let kind = self.text(node, "kind")?;
+        Ok(api.starts_with("networking.istio.io/") && kind == Some("EnvoyFilter"))
     }
 
     /// The pods that a document describes.

@@ -1,9 +1,9 @@
 //! `tidegate order`: which plugins a workload gets, in which order, and why.
 //!
-//! The rules are `tidegate-deploy`'s; this file reads files and draws the table.
+//! The rules are `tidegate-deploy`'s; this file draws the table.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
@@ -13,15 +13,15 @@ use tidegate_deploy::istio::order::{
 use tidegate_deploy::resource::Name;
 use tidegate_deploy::yaml;
 
-use crate::file;
+use crate::manifests::{ManifestArgs, ManifestFile};
+use crate::{file, logs};
 
 /// Say which plugins each workload of an Istio mesh gets, in which order, and why
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Order {
-    /// Files with WasmPlugins and TrafficExtensions, and with the workloads, if they are to be named; `-` for stdin
-    #[arg(short, long, value_name = "FILE", required = true, num_args = 1..)]
-    file: Vec<PathBuf>,
+    #[command(flatten)]
+    manifests: ManifestArgs,
 
     /// Only this workload; the Deployments, StatefulSets, DaemonSets, ReplicaSets, Jobs, Pods and Gateways in the files if not
     /// given, and if there are none, those that selectors and targetRefs tell of
@@ -50,12 +50,13 @@ enum Format {
 const EXAMPLES: &str = "\
 Examples:
   tidegate order -f plugins.yaml
+  tidegate order -f manifests/
   tidegate order -f plugins/*.yaml deployments.yaml --workload shop/app=web,version=v2
   kubectl get wasmplugins,trafficextensions,deployments -A -o yaml | tidegate order -f - --format json
 
-Of two plugins of one phase and priority Istio takes the older first. Files from a cluster tell which that is; others do not,
-and then the names decide here. Workloads with a label `istio=…gateway` are taken for gateways, and waypoints are taken to serve
-their own namespace.";
+WasmPlugins and TrafficExtensions are put in order; EnvoyFilters are counted and not looked at. Of two plugins of one phase and \
+priority Istio takes the older first. Files from a cluster tell which that is; others do not, and then the names decide here. \
+Workloads with a label `istio=…gateway` are taken for gateways, and waypoints are taken to serve their own namespace.";
 
 /// What stands in for a number that is not there.
 const NONE: &str = "-";
@@ -64,13 +65,9 @@ const NONE: &str = "-";
 
 impl Order {
     pub fn execute(self) -> anyhow::Result<()> {
-        let mut texts = Vec::with_capacity(self.file.len());
-        for path in &self.file {
-            let name = match file::is_stdio(path) {
-                true => "stdin".to_owned(),
-                false => path.display().to_string(),
-            };
-            let text = String::from_utf8(file::read(path)?)
+        let mut texts = Vec::new();
+        for ManifestFile { name, bytes } in self.manifests.read()? {
+            let text = String::from_utf8(bytes)
                 .with_context(|| format!("`{name}` is not text in UTF-8"))?;
             let documents = yaml::parse(&text).with_context(|| format!("cannot read `{name}`"))?;
             texts.push((name, documents));
@@ -84,15 +81,19 @@ impl Order {
             namespace: self.namespace.to_string(),
             workloads: self.workload,
         };
-        let ordered = order::order(&files, &options)?;
+        let answer = order::order(&files, &options)?;
         let text = match self.format {
             Format::Json => format!(
                 "{:#}\n",
-                serde_json::to_value(&ordered).context("cannot write the order as JSON")?
+                serde_json::to_value(&answer).context("cannot write the order as JSON")?
             ),
-            Format::Text => table(&ordered),
+            Format::Text => table(&answer.workloads),
         };
-        file::write(Path::new("-"), text.as_bytes())
+        file::write(Path::new("-"), text.as_bytes())?;
+        if answer.envoy_filters.any() {
+            logs::note(&answer.envoy_filters.to_string());
+        }
+        Ok(())
     }
 }
 

@@ -2,23 +2,22 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tidegate_deploy::istio::validate::{Options, Report, Severity, validate};
 
+use crate::manifests::ManifestArgs;
 use crate::{file, logs};
 
 /// Check WasmPlugins and TrafficExtensions as Istio will, and for what it admits and then gets wrong
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Validate {
-    /// Manifests, YAML or JSON; of a folder all that end in .yaml, .yml or .json, in its folders too; `-` for stdin
-    #[arg(short, long = "filename", required = true, num_args = 1.., value_name = "FILE")]
-    files: Vec<PathBuf>,
+    #[command(flatten)]
+    manifests: ManifestArgs,
 
     /// The module that is to run: warns where its checksum stands in for that of its image
     #[arg(long, value_name = "MODULE.wasm")]
@@ -49,9 +48,6 @@ Examples:
   kubectl get wasmplugins -A -o yaml | tidegate validate -f - --format json
 
 Errors are what the API server or istiod's webhook refuses, as `kubectl apply` meets it. Documents of other kinds are skipped.";
-
-/// How deep folders are looked into.
-const MOST_FOLDERS: usize = 32;
 
 /// What was found in one file.
 struct Judged {
@@ -90,11 +86,8 @@ impl Validate {
             options.module_sha256 = Some(hexadecimal(&digest));
         }
         let mut sum = Sum::default();
-        for path in &self.files {
-            for path in manifests(path)? {
-                let bytes = file::read(&path)?;
-                sum.add(name(&path), &bytes, &options);
-            }
+        for file in self.manifests.read()? {
+            sum.add(file.name, &file.bytes, &options);
         }
         let text = match self.format {
             Format::Text => sum.text(),
@@ -220,52 +213,6 @@ impl Sum {
             "warnings": self.warnings,
             "findings": findings.collect::<Vec<_>>(),
         })
-    }
-}
-
-/// The file itself, or what a folder holds, in the order of their names.
-fn manifests(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    if file::is_stdio(path) || !path.is_dir() {
-        return Ok(vec![path.to_owned()]);
-    }
-    let mut found = Vec::new();
-    look(path, MOST_FOLDERS, &mut found)
-        .with_context(|| format!("cannot read the folder `{}`", path.display()))?;
-    if found.is_empty() {
-        bail!(
-            "the folder `{}` has no file that ends in .yaml, .yml or .json",
-            path.display()
-        );
-    }
-    Ok(found)
-}
-
-fn look(folder: &Path, deeper: usize, found: &mut Vec<PathBuf>) -> io::Result<()> {
-    let mut entries = fs::read_dir(folder)?.collect::<io::Result<Vec<_>>>()?;
-    entries.sort_by_key(fs::DirEntry::file_name);
-    for entry in entries {
-        let path = entry.path();
-        if entry.file_type()?.is_dir() {
-            let Some(deeper) = deeper.checked_sub(1) else {
-                return Err(io::Error::other(format!(
-                    "folders lie more than {MOST_FOLDERS} deep in one another"
-                )));
-            };
-            look(&path, deeper, found)?;
-        } else if path
-            .extension()
-            .is_some_and(|ending| ["yaml", "yml", "json"].iter().any(|it| ending == *it))
-        {
-            found.push(path);
-        }
-    }
-    Ok(())
-}
-
-fn name(path: &Path) -> String {
-    match file::is_stdio(path) {
-        true => "stdin".into(),
-        false => path.display().to_string(),
     }
 }
 

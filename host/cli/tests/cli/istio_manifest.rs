@@ -370,7 +370,7 @@ fn manifest_of_a_module_that_envoy_refuses_is_not_written() {
         let arguments = [&["manifest", &plugin, "--kind"], kind, &image].concat();
         tidegate(&arguments).fails_with(&["proxy_teleport"]);
     }
-    tidegate(&[
+    tidegate([
         "manifest",
         &plugin,
         "--kind",

@@ -1,8 +1,8 @@
-//! `order`: the table and the JSON. The rules are tested where they are.
+//! `order`: files and folders in, the table and the JSON out. The rules are tested where they are.
 
 use serde_json::Value;
 
-use crate::tool::{Folder, tidegate};
+use crate::tool::{Folder, tidegate, tidegate_with};
 
 const PLUGINS: &str = "\
 apiVersion: extensions.istio.io/v1alpha1
@@ -87,7 +87,9 @@ fn order_is_json_when_asked() {
     let file = folder.file("plugins.yaml", PLUGINS);
     let done = tidegate(["order", "-f", &file, "--format", "json"]);
     let all: Value = serde_json::from_slice(done.succeeds()).expect("JSON");
-    let workloads = all.as_array().expect("workloads");
+    let workloads = all["workloads"].as_array().expect("workloads");
+    assert_eq!(all["envoyFilters"], 0);
+    assert_eq!(done.stderr, "");
     // Two selectors and the rest of their namespace, and what the root's plugin is for.
     assert_eq!(workloads.len(), 4, "{all:#}");
     assert_eq!(workloads[1]["labels"]["app"], "web");
@@ -103,6 +105,70 @@ fn order_is_json_when_asked() {
 }
 
 #[test]
+fn order_reads_folders_and_stdin() {
+    let folder = Folder::new();
+    std::fs::create_dir(folder.path("nested")).expect("a folder");
+    let (first, second) = PLUGINS.split_once("---\n").expect("documents");
+    folder.file("b.yaml", first);
+    folder.file("nested/c.yml", second);
+    folder.file("README.md", "# No manifest: [");
+    let all = tidegate_with(["order", "-f", "-"], PLUGINS.as_bytes());
+    let root = folder.path("").display().to_string();
+    let done = tidegate(["order", "--filename", &root]);
+    assert_eq!(done.succeeds(), all.succeeds());
+    let workload = "shop/app=web";
+    let done = tidegate(["order", "-f", &root, "--workload", workload]);
+    let table = String::from_utf8(done.succeeds().to_vec()).expect("UTF-8");
+    assert!(table.starts_with(TABLE), "{table}");
+    let nested = folder.path("nested").display().to_string();
+    folder.file(
+        "nested/c.yml",
+        second.replace("priority: 10", "priority: ten"),
+    );
+    tidegate(["order", "-f", &nested]).fails_with(&["c.yml:5:13: `priority` is not"]);
+    std::fs::remove_file(folder.path("nested/c.yml")).expect("a file");
+    tidegate(["order", "-f", &nested]).fails_with(&["has no file that ends in .yaml"]);
+}
+
+/// Those that `manifest` prints too: a chain that says nothing of them must say that it does not.
+#[test]
+fn order_says_what_it_does_not_look_at() {
+    let folder = Folder::new();
+    let module = folder.module("plugin.wasm");
+    let filter = tidegate([
+        "manifest",
+        "--kind",
+        "EnvoyFilter",
+        &module,
+        "--url",
+        "oci://h.io/plugin@sha256:5f1c3e2a5f1c3e2a5f1c3e2a5f1c3e2a5f1c3e2a5f1c3e2a5f1c3e2a5f1c3e2a",
+        "--context",
+        "GATEWAY",
+    ]);
+    let filter = folder.file("filter.yaml", filter.succeeds());
+    let dropped = "127.0.0.1:5000/y:1";
+    let plugins = PLUGINS.replace("oci://h.io/limiter@sha256:00", dropped);
+    let plugins = folder.file("plugins.yaml", plugins);
+    let note = "1 EnvoyFilter is not looked at\n";
+    let done = tidegate(["order", "-f", &plugins, &filter, "-w", "shop/app=web"]);
+    let table = String::from_utf8(done.succeeds().to_vec()).expect("UTF-8");
+    assert_eq!(done.stderr, note);
+    assert!(!table.contains("  1  AUTHZ"), "{table}");
+    assert!(
+        table.contains("\n  not WasmPlugin shop/limiter: istiod cannot read its url (what stands"),
+        "{table}"
+    );
+    let done = tidegate(["order", "-f", &plugins, &filter, "--format", "json"]);
+    let all: Value = serde_json::from_slice(done.succeeds()).expect("JSON");
+    assert_eq!(all["envoyFilters"], 1);
+    assert_eq!(done.stderr, note);
+    tidegate(["order", "-f", &filter]).fails_with(&[
+        "there is no WasmPlugin and no TrafficExtension in",
+        "and 1 EnvoyFilter is not looked at",
+    ]);
+}
+
+#[test]
 fn order_says_where_it_cannot_read() {
     let folder = Folder::new();
     let order = |text: &str| tidegate(["order", "-f", &folder.file("a.yaml", text)]);
@@ -112,6 +178,6 @@ fn order_says_where_it_cannot_read() {
     order("kind: ConfigMap\n").fails_with(&["there is no WasmPlugin", "a.yaml"]);
     order("a: \u{1b}[31m\n").fails_with(&["a.yaml"]);
     tidegate(["order", "-f", "none.yaml"]).fails_with(&["cannot read `none.yaml`"]);
-    tidegate(["order"]).misses("--file");
+    tidegate(["order"]).misses("--filename");
     tidegate(["order", "-f", "a.yaml", "--workload", "/a=b"]).misses("is not a workload");
 }

@@ -1,0 +1,92 @@
+//! The manifests that a command is to look at: files, what folders hold, and stdin. What is in them is the command's matter.
+
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+
+use crate::file;
+
+/// Where manifests are.
+#[derive(Args)]
+pub struct ManifestArgs {
+    /// Manifests, YAML or JSON; of a folder all that end in .yaml, .yml or .json, in its folders too; `-` for stdin
+    #[arg(short, long = "filename", required = true, num_args = 1.., value_name = "FILE")]
+    files: Vec<PathBuf>,
+}
+
+/// A file with manifests.
+pub struct ManifestFile {
+    /// What it is called in messages.
+    pub name: String,
+    /// What it holds, which need not be text.
+    pub bytes: Vec<u8>,
+}
+
+/// How deep folders are looked into.
+const MOST_FOLDERS: usize = 32;
+
+// === impl ManifestArgs ===
+
+impl ManifestArgs {
+    /// The files in the order in which they were named, those of a folder in the order of their names.
+    pub fn read(&self) -> anyhow::Result<Vec<ManifestFile>> {
+        let mut files = Vec::new();
+        for path in &self.files {
+            for path in within(path)? {
+                files.push(ManifestFile {
+                    name: name(&path),
+                    bytes: file::read(&path)?,
+                });
+            }
+        }
+        Ok(files)
+    }
+}
+
+/// The file itself, or what a folder holds.
+fn within(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    if file::is_stdio(path) || !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut found = Vec::new();
+    look(path, MOST_FOLDERS, &mut found)
+        .with_context(|| format!("cannot read the folder `{}`", path.display()))?;
+    if found.is_empty() {
+        bail!(
+            "the folder `{}` has no file that ends in .yaml, .yml or .json",
+            path.display()
+        );
+    }
+    Ok(found)
+}
+
+fn look(folder: &Path, deeper: usize, found: &mut Vec<PathBuf>) -> io::Result<()> {
+    let mut entries = fs::read_dir(folder)?.collect::<io::Result<Vec<_>>>()?;
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
+        let path = entry.path();
+        if entry.file_type()?.is_dir() {
+            let Some(deeper) = deeper.checked_sub(1) else {
+                return Err(io::Error::other(format!(
+                    "folders lie more than {MOST_FOLDERS} deep in one another"
+                )));
+            };
+            look(&path, deeper, found)?;
+        } else if path
+            .extension()
+            .is_some_and(|ending| ["yaml", "yml", "json"].iter().any(|it| ending == *it))
+        {
+            found.push(path);
+        }
+    }
+    Ok(())
+}
+
+fn name(path: &Path) -> String {
+    match file::is_stdio(path) {
+        true => "stdin".into(),
+        false => path.display().to_string(),
+    }
+}
