@@ -198,7 +198,11 @@ fn changed_as_double(text: &str) -> Option<String> {
     let double: f64 = text.parse().ok()?;
     // The shortest digits that mean this double: what JSON writers put out.
     let arrives = format!("{double:e}");
-    (decimal(text) != decimal(&arrives)).then(|| format!("{double}"))
+    let (given, kept) = (decimal(text), decimal(&arrives));
+    // Of a fraction there may be two that are as short; writers differ in which they take.
+    let digits = |decimal: &Option<(bool, String, i64)>| decimal.as_ref().map(|it| it.1.len());
+    let is_other = double.fract() == 0.0 || digits(&given) > digits(&kept);
+    (given != kept && is_other).then(|| format!("{double}"))
 }
 
 /// A decimal number as sign, digits without zeros at their ends, and the exponent of the last digit.
@@ -318,6 +322,14 @@ mod tests {
             (Way::Istio, "9007199254740993", Some("9007199254740992")),
             (Way::Istio, "9007199254740992", None),
             (Way::Istio, "-9007199254740993", Some("-9007199254740992")),
+            // Two spellings of one double, equally short.
+            (Way::Istio, "-2036399364046149.2", None),
+            (Way::Istio, "-2036399364046149.3", None),
+            (
+                Way::Istio,
+                "-2036399364046149.27",
+                Some("-2036399364046149.3"),
+            ),
             (
                 Way::Istio,
                 "18446744073709551615",

@@ -27,13 +27,16 @@ use std::fmt;
 use serde_json::Value as Json;
 
 /// More than any cluster takes in one request, with room for many documents in one file.
-pub const MOST_BYTES: usize = 16 << 20;
+pub const MOST_BYTES: usize = 8 << 20;
 
 /// How deep collections may lie in one another, aliases included.
 pub const MOST_DEPTH: usize = 200;
 
-/// How many nodes aliases may stand for in one text.
-pub const MOST_ALIASED: usize = 100_000;
+/// How much anchors and aliases may stand for in one text: nodes, and each [`WEIGHT`] bytes of their text as one more.
+pub const MOST_COPIED: usize = 100_000;
+
+/// How many bytes of text weigh as much as a node.
+const WEIGHT: usize = 32;
 
 /// A document of a text.
 #[derive(Clone, Debug, PartialEq)]
@@ -189,22 +192,25 @@ impl Node {
         }
     }
 
-    /// How many nodes this is, and how deep they lie in one another.
+    /// How much this is, by the measure of [`MOST_COPIED`], and how deep collections lie in one another.
     fn extent(&self) -> (usize, usize) {
-        let inside = |nodes: &mut dyn Iterator<Item = &Node>| {
-            nodes
-                .map(Node::extent)
-                .fold((1, 0), |(size, depth), (more, deeper)| {
-                    (size + more, depth.max(deeper))
-                })
+        let written = self.written.as_ref().map_or(0, String::len);
+        let own = 1 + written / WEIGHT;
+        let (mut size, mut depth) = (own, 0);
+        let mut inside = |node: &Node, name: usize| {
+            let (more, deeper) = node.extent();
+            size += more + name / WEIGHT;
+            depth = depth.max(deeper);
         };
-        let (size, depth) = match &self.value {
-            Value::Sequence(items) => inside(&mut items.iter()),
+        match &self.value {
+            Value::Sequence(items) => items.iter().for_each(|item| inside(item, 0)),
             Value::Mapping(mapping) => {
-                inside(&mut mapping.entries.iter().map(|entry| &entry.value))
+                let entries = mapping.entries.iter();
+                entries.for_each(|entry| inside(&entry.value, entry.key.name.len()));
             }
-            _ => return (1, 0),
-        };
+            Value::String(text) => return (own + text.len() / WEIGHT, 0),
+            _ => return (own, 0),
+        }
         (size, depth + 1)
     }
 }

@@ -228,3 +228,20 @@ fn json_value() -> impl Strategy<Value = Value> {
         ]
     })
 }
+
+#[test]
+fn what_anchors_and_aliases_stand_for_is_bounded() {
+    let long = "x".repeat(1 << 20);
+    let nested: String = (0..190).map(|nth| format!("&a{nth} [")).collect();
+    for text in [
+        format!("{nested}{}{}", "0,".repeat(200_000), "]".repeat(190)),
+        format!("- &a {long}\n{}", "- *a\n".repeat(3000)),
+        format!("- &a {long}\n{}", "- {*a : 1}\n".repeat(3000)),
+    ] {
+        let error = yaml::parse(&text).expect_err("too much");
+        assert!(
+            error.message.contains("anchors and aliases stand for"),
+            "{error}"
+        );
+    }
+}

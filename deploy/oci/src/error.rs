@@ -171,6 +171,20 @@ pub enum Error {
         /// What it says.
         found: String,
     },
+    /// The registry has a blob of another size under the blob's digest.
+    #[error(
+        "`{host}` has {found} bytes of {what}, which has {expected}: its storage is damaged; have the blob deleted there, then push again"
+    )]
+    Damaged {
+        /// Who has it.
+        host: String,
+        /// What it should be.
+        what: String,
+        /// The blob's size.
+        expected: u64,
+        /// How much there is.
+        found: u64,
+    },
     /// Nothing to check a registry's certificate with.
     #[error("this machine has no certificates to check a registry's with: {message}")]
     Certificates {

@@ -12,7 +12,7 @@ use crate::registry::Registry;
 pub fn push(registry: &mut Registry, image: &Image, tag: &str) -> Result<Digest, Error> {
     registry.begin_writing();
     for blob in &image.blobs {
-        if !registry.has_blob(&blob.digest)? {
+        if !registry.has_blob(&blob.digest, blob.bytes.len() as u64)? {
             registry.put_blob(&blob.digest, &blob.bytes)?;
         }
     }

@@ -30,7 +30,7 @@ pub enum ReferenceError {
     },
     /// Nothing that names a registry.
     #[error(
-        "`{text}` names no registry; write `oci://REGISTRY/REPOSITORY:TAG`, for Docker Hub `oci://docker.io/…`"
+        "`{text}` names no registry; write `oci://REGISTRY/REPOSITORY:TAG`, for Docker Hub `oci://docker.io/…`, on this machine `oci://localhost:PORT/…`"
     )]
     Registry {
         /// What was given.
@@ -38,7 +38,7 @@ pub enum ReferenceError {
     },
     /// A repository that no registry can have.
     #[error(
-        "`{repository}` is no repository: lower-case letters and digits, with `.`, `_`, `-` between them and `/` between the parts"
+        "`{repository}` is no repository: two or more lower-case letters and digits, with `.`, `_`, `-` between them and `/` between the parts"
     )]
     Repository {
         /// What stands for it.
@@ -64,6 +64,9 @@ const SCHEME: &str = "oci://";
 
 /// The longest repository with its registry that the specification asks registries to take.
 const MAX_NAME: usize = 255;
+
+/// The shortest repository that Istio's agent takes, whose library has this rule alone.
+const MIN_REPOSITORY: usize = 2;
 
 // === impl Reference ===
 
@@ -165,13 +168,15 @@ impl FromStr for Reference {
             None => (rest, None),
         };
         let is_short = registry.len() + repository.len() < MAX_NAME;
-        if !is_short || !repository.split('/').all(is_part) {
+        let is_long = repository.len() >= MIN_REPOSITORY;
+        if !is_short || !is_long || !repository.split('/').all(is_part) {
             return Err(ReferenceError::Repository {
                 repository: repository.to_owned(),
             });
         }
         // Docker Hub keeps what has no owner under `library`.
-        let is_official = registry == "docker.io" && !repository.contains('/');
+        let is_official =
+            matches!(registry, "docker.io" | "index.docker.io") && !repository.contains('/');
         Ok(Self {
             registry: registry.to_owned(),
             repository: match is_official {
@@ -196,7 +201,8 @@ pub(crate) fn is_loopback(host: &str) -> bool {
             .is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
-/// A host is told from a repository's first part by its dot or port, as every client does.
+/// A host is told from a repository's first part by its dot or port. `localhost` alone is no exception to Istio's agent, which asks
+/// Docker Hub for it.
 fn is_registry(text: &str) -> bool {
     let (name, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((address, rest)) => {
@@ -218,7 +224,7 @@ fn is_registry(text: &str) -> bool {
     };
     name.split('.').all(is_label)
         && port.is_none_or(is_port)
-        && (port.is_some() || name.contains('.') || name == "localhost")
+        && (port.is_some() || name.contains('.'))
 }
 
 fn is_port(text: &str) -> bool {
@@ -273,7 +279,7 @@ mod tests {
         for text in [
             "oci://127.0.0.1:5000/greeter:1.0.0",
             "oci://[::1]:5000/greeter:v1",
-            "oci://localhost/greeter",
+            "oci://localhost:5000/greeter",
             "oci://ghcr.io/some_one/pl-ug--in/a__b.c:V1_x-y.z",
             &format!("oci://ghcr.io/a/b:v1@{digest}"),
             &format!("oci://ghcr.io/a/b@{digest}"),
@@ -285,10 +291,12 @@ mod tests {
 
     #[test]
     fn reference_of_docker_hub_has_an_owner() {
-        let reference: Reference = "oci://docker.io/greeter".parse().expect("a reference");
-        assert_eq!(reference.repository(), "library/greeter");
-        assert_eq!(reference.host(), "registry-1.docker.io");
-        assert_eq!(reference.asked_for(), "latest");
+        for text in ["oci://docker.io/greeter", "oci://index.docker.io/greeter"] {
+            let reference: Reference = text.parse().expect("a reference");
+            assert_eq!(reference.repository(), "library/greeter");
+            assert_eq!(reference.host(), "registry-1.docker.io");
+            assert_eq!(reference.asked_for(), "latest");
+        }
     }
 
     #[test]
@@ -298,6 +306,8 @@ mod tests {
             ("http://127.0.0.1:5000/greeter:v1", "no `oci://`"),
             ("oci://greeter:v1", "names no registry"),
             ("oci://someone/greeter:v1", "names no registry"),
+            ("oci://localhost/greeter:v1", "names no registry"),
+            ("oci://a.b/g:v1", "no repository"),
             ("oci:///greeter:v1", "names no registry"),
             ("oci://a.b:99999/greeter:v1", "names no registry"),
             ("oci://a.b:/greeter:v1", "names no registry"),
@@ -311,11 +321,11 @@ mod tests {
             ("oci://a.b/x._y:v1", "no repository"),
             ("oci://a.b/:v1", "no repository"),
             ("oci://a.b/x?y=z", "no repository"),
-            ("oci://a.b/x:", "no tag"),
-            ("oci://a.b/x:.v1", "no tag"),
-            ("oci://a.b/x:v1/../y", "no tag"),
-            ("oci://a.b/x:v1@sha256:abc", "no digest"),
-            ("oci://a.b/x@sha512:abc", "no digest"),
+            ("oci://a.b/xy:", "no tag"),
+            ("oci://a.b/xy:.v1", "no tag"),
+            ("oci://a.b/xy:v1/../y", "no tag"),
+            ("oci://a.b/xy:v1@sha256:abc", "no digest"),
+            ("oci://a.b/xy@sha512:abc", "no digest"),
         ] {
             let error = text.parse::<Reference>().expect_err(text).to_string();
             assert!(error.contains(part), "expected `{part}` in: {error}");

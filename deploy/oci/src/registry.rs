@@ -10,7 +10,7 @@
 use std::thread;
 use std::time::Duration;
 
-use http::header::{CONTENT_TYPE, LOCATION};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
 use http::{HeaderValue, Method, Uri};
 
 use crate::auth::{Challenge, Grant, unsafe_realm};
@@ -19,7 +19,7 @@ use crate::digest::Digest;
 use crate::error::{Error, message, shortened};
 use crate::manifest::{ACCEPTED, Descriptor};
 use crate::reference::Reference;
-use crate::transport::{Answer, Ask, Transport, Watcher, resolved};
+use crate::transport::{Answer, Ask, Transport, Watcher, is_same_origin, resolved};
 
 /// How a registry is spoken to.
 pub struct Access {
@@ -193,8 +193,8 @@ impl Registry {
         }
     }
 
-    /// Whether a blob is there already.
-    pub(crate) fn has_blob(&mut self, digest: &Digest) -> Result<bool, Error> {
+    /// Whether a blob is there already. One that is there by half would not be sent again by anybody.
+    pub(crate) fn has_blob(&mut self, digest: &Digest, size: u64) -> Result<bool, Error> {
         let what = format!("the blob `{digest}` of `{}`", self.repository);
         let ask = self.ask(Method::HEAD, &format!("blobs/{digest}"), what)?;
         self.retry(|registry| {
@@ -203,7 +203,17 @@ impl Registry {
                 return Ok(false);
             }
             registry.expect(200, &answer, &ask, "the request for")?;
-            Ok(true)
+            let found = answer.headers.get(CONTENT_LENGTH);
+            let found = found.and_then(|it| it.to_str().ok()?.parse().ok());
+            match found {
+                Some(found) if found != size => Err(Error::Damaged {
+                    host: registry.host.clone(),
+                    what: ask.what.clone(),
+                    expected: size,
+                    found,
+                }),
+                _ => Ok(true),
+            }
         })
     }
 
@@ -305,8 +315,8 @@ impl Registry {
 
     fn is_ours(&self, uri: &Uri) -> bool {
         let scheme = if self.is_https { "https" } else { "http" };
-        uri.scheme_str() == Some(scheme)
-            && uri.authority().is_some_and(|it| it == self.host.as_str())
+        let ours = format!("{scheme}://{}/", self.host).parse();
+        ours.is_ok_and(|ours| is_same_origin(&ours, uri))
     }
 
     /// Where an upload goes on: where the registry says, there or elsewhere.

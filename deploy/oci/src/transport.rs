@@ -124,7 +124,7 @@ impl Transport {
                 return Ok(answer);
             }
             let to = redirected(&ask.uri, &answer)?;
-            if (to.scheme(), to.authority()) != (ask.uri.scheme(), ask.uri.authority()) {
+            if !is_same_origin(&to, &ask.uri) {
                 ask.authorization = None;
             }
             ask.uri = to;
@@ -370,6 +370,24 @@ fn is_no_tls(error: &io::Error) -> bool {
     matches!(inner, Some(rustls::Error::InvalidMessage(_)))
 }
 
+/// Whether two addresses are of one server: a port that goes without saying may be said.
+pub(crate) fn is_same_origin(one: &Uri, other: &Uri) -> bool {
+    let origin = |uri: &Uri| {
+        let default = if uri.scheme_str() == Some("https") {
+            443
+        } else {
+            80
+        };
+        let host = uri.host().unwrap_or_default().to_ascii_lowercase();
+        (
+            uri.scheme().cloned(),
+            host,
+            uri.port_u16().unwrap_or(default),
+        )
+    };
+    origin(one) == origin(other)
+}
+
 /// The host of an address, with its port.
 pub(crate) fn host(uri: &Uri) -> String {
     uri.authority()
@@ -396,5 +414,24 @@ impl io::Read for Upload<'_> {
         let (done, total) = (self.done as u64, self.bytes.len() as u64);
         self.transport.moved(self.ask, Direction::Up, done, total);
         Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn origin_is_scheme_host_and_port() {
+        let same = |one: &str, other: &str| {
+            let uri = |text: &str| text.parse().expect("an address");
+            is_same_origin(&uri(one), &uri(other))
+        };
+        assert!(same("http://a.b/v2/", "http://A.b:80/x?y"));
+        assert!(same("https://a.b", "https://a.b:443/"));
+        assert!(!same("https://a.b", "http://a.b:443/"));
+        assert!(!same("http://a.b", "http://a.b:443/"));
+        assert!(!same("http://a.b:5000", "http://a.b/"));
+        assert!(!same("http://a.b", "http://a.c/"));
     }
 }

@@ -11,7 +11,7 @@ use granit_parser::{Event, Marker, Parser, ScalarStyle, Tag};
 use super::dialect::{self, Tabs};
 use super::scalar::{self, Scalar};
 use super::{
-    Document, Entry, Key, MOST_ALIASED, MOST_DEPTH, Mapping, Node, Position, Value, YamlError,
+    Document, Entry, Key, MOST_COPIED, MOST_DEPTH, Mapping, Node, Position, Value, YamlError,
 };
 
 /// Reads all documents of a text.
@@ -54,8 +54,8 @@ struct Tree {
     open: Vec<Open>,
     /// What anchors name, by the parser's numbers.
     anchors: HashMap<usize, Anchored>,
-    /// How many nodes aliases have stood for.
-    aliased: usize,
+    /// How much was copied for anchors and aliases.
+    copied: usize,
     root: Option<Node>,
 }
 
@@ -202,20 +202,14 @@ impl Tree {
                 "the anchor's value contains itself",
             ));
         };
+        let (size, depth) = anchored.node.extent();
+        charge(&mut self.copied, size, position)?;
         if self.wants_key() {
             let Some(name) = anchored.name.clone() else {
                 return Err(not_a_name(position));
             };
             let written = anchored.node.written.clone();
             return self.key(name, written, position);
-        }
-        let (size, depth) = anchored.node.extent();
-        self.aliased += size;
-        if self.aliased > MOST_ALIASED {
-            return Err(YamlError::new(
-                position,
-                format!("aliases stand for more than {MOST_ALIASED} values"),
-            ));
         }
         if self.open.len() + depth > MOST_DEPTH {
             return Err(too_deep(position));
@@ -258,6 +252,8 @@ impl Tree {
             written: None,
         };
         if open.anchor != 0 {
+            // Anchors may lie in one another, and each has a copy of all that is in it.
+            charge(&mut self.copied, node.extent().0, open.position)?;
             let anchored = Anchored {
                 node: node.clone(),
                 name: None,
@@ -312,6 +308,18 @@ impl Tree {
         }
         Ok(())
     }
+}
+
+/// Counts what is copied.
+fn charge(copied: &mut usize, size: usize, position: Position) -> Result<(), YamlError> {
+    *copied = copied.saturating_add(size);
+    if *copied > MOST_COPIED {
+        return Err(YamlError::new(
+            position,
+            "anchors and aliases stand for more than any document needs: write some of it out",
+        ));
+    }
+    Ok(())
 }
 
 /// Takes the fields of one mapping or several. Of several the earlier ones win, so they come last.

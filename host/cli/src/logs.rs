@@ -93,10 +93,11 @@ fn described(error: &anyhow::Error) -> String {
     text
 }
 
-/// Shows control characters instead of sending them to the terminal.
+/// Shows control characters instead of sending them to the terminal, and those that turn the direction of text.
 pub fn escape(text: &str, into: &mut String) {
     for char in text.chars() {
-        if char.is_control() && char != '\t' {
+        let turns = matches!(char, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        if turns || char.is_control() && char != '\t' {
             into.extend(char.escape_default());
         } else {
             into.push(char);
@@ -131,8 +132,8 @@ mod tests {
     #[test]
     fn escape_shows_control_characters() {
         let mut text = String::new();
-        escape("a\tb \u{1b}[31mred é", &mut text);
-        assert_eq!(text, "a\tb \\u{1b}[31mred é");
+        escape("a\tb \u{1b}[31mred é\u{202e}", &mut text);
+        assert_eq!(text, "a\tb \\u{1b}[31mred é\\u{202e}");
     }
 
     #[test]

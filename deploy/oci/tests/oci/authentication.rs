@@ -22,7 +22,7 @@ fn password_opens_a_real_registry() {
     let Some(registry) = Distribution::locked() else {
         return;
     };
-    let reference = reference(&registry.address, "p:v1");
+    let reference = reference(&registry.address, "pp:v1");
     let right = password(USER, PASSWORD);
     push(&mut open_as(&reference, right.clone()), &image(), "v1").expect("a push");
     let examined = examine(&mut open_as(&reference, right), &reference, None).expect("an image");
@@ -87,14 +87,14 @@ fn granted(_: &Request) -> Reply {
 fn token_is_fetched_once() {
     for credentials in [Credentials::Anonymous, password("mate", "tide")] {
         let (registry, tokens) = with_tokens(granted);
-        let reference = reference(&registry.address, "p:v1");
+        let reference = reference(&registry.address, "pp:v1");
         let mut open = open_as(&reference, credentials.clone());
         let examined = examine(&mut open, &reference, None).expect("an image");
         assert_eq!(examined.refusals, []);
         assert_eq!(registry.asked().len(), 3);
         assert_eq!(
             tokens.asked(),
-            ["GET /token?scope=repository%3Ap%3Apull&service=a%20service"]
+            ["GET /token?scope=repository%3App%3Apull&service=a%20service"]
         );
         let head = tokens.requests()[0].head.to_lowercase();
         let is_named = head.contains("authorization: basic bwf0ztp0awrl");
@@ -105,21 +105,21 @@ fn token_is_fetched_once() {
 #[test]
 fn token_is_exchanged_for_another() {
     let (registry, tokens) = with_tokens(|_| Reply::ok(&[], r#"{"access_token":"granted"}"#));
-    let reference = reference(&registry.address, "p:v1");
+    let reference = reference(&registry.address, "pp:v1");
     let credentials = Credentials::IdentityToken("long & lived".to_owned());
     examine(&mut open_as(&reference, credentials), &reference, None).expect("an image");
     assert_eq!(tokens.asked(), ["POST /token"]);
     let form = String::from_utf8(tokens.requests()[0].body.clone()).expect("a form");
     assert_eq!(
         form,
-        "grant_type=refresh_token&client_id=tidegate&refresh_token=long%20%26%20lived&scope=repository%3Ap%3Apull&service=a%20service"
+        "grant_type=refresh_token&client_id=tidegate&refresh_token=long%20%26%20lived&scope=repository%3App%3Apull&service=a%20service"
     );
 }
 
 #[test]
 fn token_for_a_push_is_for_writing() {
     let (registry, tokens) = with_tokens(granted);
-    let reference = reference(&registry.address, "p:v1");
+    let reference = reference(&registry.address, "pp:v1");
     let mut open = open_as(&reference, Credentials::Anonymous);
     // It has everything, and takes nothing more.
     let error = push(&mut open, &image(), "v2").expect_err("it is read-only");
@@ -127,7 +127,7 @@ fn token_for_a_push_is_for_writing() {
         matches!(error, Error::Status { status: 404, .. }),
         "{error}"
     );
-    let scope = "scope=repository%3Ap%3Apull%2Cpush";
+    let scope = "scope=repository%3App%3Apull%2Cpush";
     assert!(tokens.asked()[0].contains(scope), "{:?}", tokens.asked());
 }
 
@@ -140,7 +140,7 @@ fn token_that_is_none_is_an_error() {
         ("[]", "the answer is none"),
     ] {
         let (registry, _tokens) = with_tokens(move |_| Reply::ok(&[], answer));
-        let reference = reference(&registry.address, "p:v1");
+        let reference = reference(&registry.address, "pp:v1");
         let error = examine(
             &mut open_as(&reference, Credentials::Anonymous),
             &reference,
@@ -151,7 +151,7 @@ fn token_that_is_none_is_an_error() {
         assert!(error.to_string().contains(part), "{error}");
     }
     let (registry, _tokens) = with_tokens(|_| Reply::status(401));
-    let reference = reference(&registry.address, "p:v1");
+    let reference = reference(&registry.address, "pp:v1");
     let error = examine(
         &mut open_as(&reference, password("mate", "x")),
         &reference,
@@ -166,7 +166,7 @@ fn token_that_is_none_is_an_error() {
     );
     // A token that does not do is not fetched again and again.
     let (registry, tokens) = with_tokens(|_| Reply::ok(&[], r#"{"token":"another"}"#));
-    let reference = self::reference(&registry.address, "p:v1");
+    let reference = self::reference(&registry.address, "pp:v1");
     examine(
         &mut open_as(&reference, Credentials::Anonymous),
         &reference,
@@ -202,7 +202,7 @@ fn realm_that_is_no_place_gets_no_credentials() {
                 Vec::new(),
             )
         });
-        let reference = reference(&registry.address, "p:v1");
+        let reference = reference(&registry.address, "pp:v1");
         let error = examine(
             &mut open_as(&reference, password("mate", "tide")),
             &reference,
@@ -232,7 +232,7 @@ fn credentials_stay_with_their_registry() {
             _ => Reply::Whole(307, vec![location], Vec::new()),
         }
     });
-    let reference = reference(&registry.address, "p:v1");
+    let reference = reference(&registry.address, "pp:v1");
     let mut open = open_as(&reference, password("mate", "tide"));
     push(&mut open, &image(), "v1").expect("a push");
     examine(&mut open, &reference, None).expect("an image");

@@ -20,7 +20,7 @@ fn examined(shelf: &Shelf, rest: &str, sha256: Option<&Digest>) -> Examined {
 
 #[track_caller]
 fn takes(shelf: &Shelf, layout: Layout) {
-    let examined = examined(shelf, "p:v1", None);
+    let examined = examined(shelf, "pp:v1", None);
     assert_eq!(examined.refusals, []);
     assert_eq!(examined.wasm, Some(module("")));
     assert_eq!(examined.layout, Some(layout));
@@ -28,7 +28,7 @@ fn takes(shelf: &Shelf, layout: Layout) {
 
 #[track_caller]
 fn refuses(shelf: &Shelf, parts: &[&str]) {
-    is_refused(&examined(shelf, "p:v1", None), parts);
+    is_refused(&examined(shelf, "pp:v1", None), parts);
 }
 
 #[track_caller]
@@ -175,7 +175,7 @@ fn component_passes_as_it_passes_the_agent() {
         &[OCI_LAYER],
         &layer(&[("plugin.wasm", component)]),
     );
-    let examined = examined(&shelf, "p:v1", None);
+    let examined = examined(&shelf, "pp:v1", None);
     assert_eq!(examined.refusals, []);
     assert_eq!(examined.wasm.as_deref(), Some(component.as_slice()));
 }
@@ -211,22 +211,22 @@ fn index_leads_to_its_image_and_its_digest_does_not() {
     for wanted in [Some(("linux", "amd64")), None] {
         let (shelf, index, images) = index(&[arm, wanted, Some(("linux", "amd64"))]);
         takes(&shelf, Layout::Compat);
-        let by_tag = examined(&shelf, "p:v1", Some(&images[1]));
+        let by_tag = examined(&shelf, "pp:v1", Some(&images[1]));
         assert_eq!(by_tag.refusals, []);
         assert_eq!(
             (&by_tag.index, &by_tag.digest),
             (&Some(index.clone()), &images[1])
         );
 
-        let both = examined(&shelf, &format!("p@{index}"), Some(&images[1]));
+        let both = examined(&shelf, &format!("pp@{index}"), Some(&images[1]));
         assert_eq!(both.refusals, []);
 
         let is_index = "the digest of an index";
         for (rest, sha256) in [
-            (format!("p:v1@{index}"), None),
-            (format!("p@{index}"), None),
-            ("p:v1".to_owned(), Some(&index)),
-            (format!("p@{index}"), Some(&index)),
+            (format!("pp:v1@{index}"), None),
+            (format!("pp@{index}"), None),
+            ("pp:v1".to_owned(), Some(&index)),
+            (format!("pp@{index}"), Some(&index)),
         ] {
             let examined = examined(&shelf, &rest, sha256);
             is_refused(&examined, &[is_index, &images[1].to_string()]);
@@ -253,7 +253,7 @@ fn index_without_the_agents_platform_is_refused() {
                 format!("i{i}")
             };
             let registry = shelf.clone().serve();
-            let reference = reference(&registry.address, &format!("p:{below}"));
+            let reference = reference(&registry.address, &format!("pp:{below}"));
             let examined = examine(&mut open(&reference), &reference, None).expect("an answer");
             let digest = examined.index.expect("an index");
             let list =
@@ -261,7 +261,7 @@ fn index_without_the_agents_platform_is_refused() {
             let list = list.to_string().into_bytes();
             shelf.manifest(&format!("i{}", i + 1), OCI_INDEX, &list);
         }
-        let examined = examined(&shelf, &format!("p:i{height}"), None);
+        let examined = examined(&shelf, &format!("pp:i{height}"), None);
         match is_taken {
             true => assert_eq!(examined.refusals, []),
             false => is_refused(&examined, &["leads to indexes only"]),
@@ -277,7 +277,7 @@ fn digest_of_the_wrong_thing_is_named() {
     let right = image.digest().to_string();
     let of_module = Digest::of(&wasm);
     is_refused(
-        &examined(&shelf, "p:v1", Some(&of_module)),
+        &examined(&shelf, "pp:v1", Some(&of_module)),
         &[
             "is the digest of the module",
             &of_module.to_string(),
@@ -286,7 +286,7 @@ fn digest_of_the_wrong_thing_is_named() {
     );
     let other = Digest::of(b"other");
     is_refused(
-        &examined(&shelf, "p:v1", Some(&other)),
+        &examined(&shelf, "pp:v1", Some(&other)),
         &[
             "is not the digest of this image",
             &other.to_string(),
@@ -295,6 +295,6 @@ fn digest_of_the_wrong_thing_is_named() {
     );
     // What else is wrong is said too.
     let shelf = self::image(OCI_MANIFEST, &["x"], &wasm);
-    let both = examined(&shelf, "p:v1", Some(&other));
+    let both = examined(&shelf, "pp:v1", Some(&other));
     assert_eq!(both.refusals.len(), 2);
 }

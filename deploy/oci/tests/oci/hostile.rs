@@ -22,7 +22,7 @@ fn lied(
     lie: impl Fn(&Request, usize) -> Option<Reply> + Send + Sync + 'static,
 ) -> (Error, Vec<String>) {
     let registry = Shelf::of(&image(), "v1").serve_but(lie);
-    let reference = reference(&registry.address, "p:v1");
+    let reference = reference(&registry.address, "pp:v1");
     let error = examine(&mut open(&reference), &reference, None).expect_err("a lie");
     (error, registry.asked())
 }
@@ -73,7 +73,7 @@ fn manifest_that_is_too_large_is_not_read() {
     // It says so, or it does not; in the one case nothing of it is read.
     let head = "HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\n";
     let (error, asked) = lied(move |_, _| Some(Reply::Raw(head.into())));
-    says(&error, &["more than 4194304 bytes", "`p` at `v1`"]);
+    says(&error, &["more than 4194304 bytes", "`pp` at `v1`"]);
     assert_eq!(asked.len(), 1);
     let (error, _) = lied(|_, _| {
         let mut bytes = b"HTTP/1.1 200 OK\r\n\r\n".to_vec();
@@ -101,7 +101,7 @@ fn blob_that_is_another_is_an_error() {
     // The same for a manifest that is asked for by its digest.
     let pinned = image().digest();
     let registry = Scripted::start(|_| Reply::ok(&[], "{}"));
-    let reference = reference(&registry.address, &format!("p@{pinned}"));
+    let reference = reference(&registry.address, &format!("pp@{pinned}"));
     let error = examine(&mut open(&reference), &reference, None).expect_err("a lie");
     assert!(matches!(error, Error::Corrupt { .. }), "{error}");
 }
@@ -135,7 +135,7 @@ fn descriptor_that_is_too_large_is_not_followed() {
     blob["size"] = json!(1_u64 << 40);
     shelf.image(OCI_MANIFEST, &[blob]);
     let registry = shelf.serve();
-    let reference = reference(&registry.address, "p:v1");
+    let reference = reference(&registry.address, "pp:v1");
     let examined = examine(&mut open(&reference), &reference, None).expect("an answer");
     assert_eq!(examined.refusals, [Refusal::TooLarge]);
     assert_eq!(registry.asked().len(), 1);
@@ -159,7 +159,7 @@ fn gzip_bomb_is_not_unpacked() {
     let blob = shelf.blob(OCI_LAYER, &bomb);
     shelf.image(OCI_MANIFEST, &[blob]);
     let registry = shelf.serve();
-    let reference = reference(&registry.address, "p:v1");
+    let reference = reference(&registry.address, "pp:v1");
     let examined = examine(&mut open(&reference), &reference, None).expect("an answer");
     assert_eq!(examined.refusals, [Refusal::TooLarge]);
 }
@@ -187,7 +187,7 @@ fn blob_that_breaks_off_is_asked_for_again() {
         0 => cut(request),
         _ => None,
     });
-    let reference = reference(&registry.address, "p:v1");
+    let reference = reference(&registry.address, "pp:v1");
     let examined = examine(&mut open(&reference), &reference, None).expect("an image");
     assert_eq!(examined.wasm, Some(module("")));
 }
@@ -197,7 +197,7 @@ fn failure_that_may_pass_is_tried_again() {
     for status in [408, 429, 500, 502, 503, 504] {
         let registry = Shelf::of(&image(), "v1")
             .serve_but(move |_, now| (now < 2).then(|| Reply::status(status)));
-        let reference = reference(&registry.address, "p:v1");
+        let reference = reference(&registry.address, "pp:v1");
         let examined = examine(&mut open(&reference), &reference, None).expect("an image");
         assert_eq!(examined.refusals, [], "{status}");
         assert_eq!(registry.asked().len(), 6);
@@ -211,7 +211,7 @@ fn failure_that_may_pass_is_tried_again() {
         &[
             "answers 503",
             "come back later (UNAVAILABLE)",
-            "`p` at `v1`",
+            "`pp` at `v1`",
         ],
     );
     assert_eq!(asked.len(), 4);
@@ -222,7 +222,7 @@ fn failure_that_does_not_pass_is_not_tried_again() {
     for (status, part) in [
         (400, "answers 400"),
         (403, "answers 403"),
-        (404, "has no `p` at `v1`"),
+        (404, "has no `pp` at `v1`"),
         (418, "answers 418"),
         (501, "answers 501"),
         (204, "answers 204"),
@@ -264,7 +264,7 @@ fn redirects_lead_to_a_blob_but_not_for_ever() {
             Reply::Whole(307, vec![location], Vec::new())
         })
     });
-    let there = reference(&registry.address, "p:v1");
+    let there = reference(&registry.address, "pp:v1");
     let examined = examine(&mut open(&there), &there, None).expect("an image");
     assert_eq!(examined.wasm, Some(module("")));
     assert_eq!(elsewhere.asked().len(), 1);
@@ -295,7 +295,7 @@ fn registry_that_is_not_there_is_named() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = port.local_addr().expect("an address").to_string();
     drop(port);
-    let reference = reference(&address, "p:v1");
+    let reference = reference(&address, "pp:v1");
     for error in [
         examine(&mut open(&reference), &reference, None).expect_err("nobody there"),
         push(&mut open(&reference), &image(), "v1").expect_err("nobody there"),
@@ -312,7 +312,7 @@ fn silence_ends_in_time() {
         let _ = until.lock().expect("the end").recv();
         Reply::Cut
     });
-    let reference = reference(&registry.address, "p:v1");
+    let reference = reference(&registry.address, "pp:v1");
     let access = Access {
         timeout: Duration::from_millis(500),
         ..Access::default()
@@ -339,7 +339,7 @@ fn pushed(location: Option<String>, kept: &'static str) -> (Result<Digest, Error
             Vec::new(),
         ),
     });
-    let reference = reference(&registry.address, "p:v1");
+    let reference = reference(&registry.address, "pp:v1");
     let pushed = push(&mut open(&reference), &image(), "v1");
     (pushed, registry)
 }
@@ -393,6 +393,19 @@ fn upload_that_is_to_go_nowhere_is_an_error() {
 }
 
 #[test]
+fn blob_that_is_there_by_half_is_an_error() {
+    let registry = Scripted::start(|request| match request.method.as_str() {
+        "HEAD" => Reply::Raw(b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n".to_vec()),
+        _ => Reply::status(201),
+    });
+    let reference = reference(&registry.address, "pp:v1");
+    let error = push(&mut open(&reference), &image(), "v1").expect_err("half a blob");
+    assert!(matches!(error, Error::Damaged { found: 1, .. }), "{error}");
+    says(&error, &["has 1 bytes of the blob", "push again"]);
+    assert_eq!(registry.asked().len(), 1, "and no manifest");
+}
+
+#[test]
 fn registry_that_keeps_something_else_is_an_error() {
     let other = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
     let (pushed, _) = pushed(Some("/upload".to_owned()), other);
@@ -412,7 +425,7 @@ fn file_with_any_bytes_in_it_is_no_panic() {
         let blob = shelf.blob(OCI_LAYER, &turned);
         shelf.image(OCI_MANIFEST, &[blob]);
         let registry = shelf.clone().serve();
-        let reference = reference(&registry.address, "p:v1");
+        let reference = reference(&registry.address, "pp:v1");
         let examined = examine(&mut open(&reference), &reference, None).expect("an answer");
         assert!(
             examined.wasm.is_some() || examined.refusals.len() == 1,

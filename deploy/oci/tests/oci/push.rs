@@ -56,7 +56,7 @@ fn push_says_what_is_in_it() {
     let Some(registry) = Distribution::open() else {
         return;
     };
-    let reference = reference(&registry.address, "p:v1");
+    let reference = reference(&registry.address, "pp:v1");
     let mut registry = open(&reference);
     for layout in [Layout::Compat, Layout::Artifact] {
         let image = Image::plugin(&module(""), layout, &labels());
@@ -93,7 +93,7 @@ fn push_of_a_component_is_for_other_runtimes() {
     let Some(registry) = Distribution::open() else {
         return;
     };
-    let reference = reference(&registry.address, "p:v1-component");
+    let reference = reference(&registry.address, "pp:v1-component");
     let mut registry = open(&reference);
     let interfaces = Interfaces {
         exports: vec!["tidegate:proxy/plugin@0.1.0".to_owned()],
@@ -115,7 +115,7 @@ fn push_again_sends_no_blob() {
     let Some(registry) = Distribution::open() else {
         return;
     };
-    let reference = reference(&registry.address, "p:v1");
+    let reference = reference(&registry.address, "pp:v1");
     let image = Image::plugin(&vec![7; 300_000], Layout::Artifact, &labels());
     let mut sent = Vec::new();
     for tag in ["v1", "v2"] {

@@ -33,7 +33,7 @@ impl Shelf {
     pub fn blob(&mut self, media_type: &str, bytes: &[u8]) -> Value {
         let digest = Digest::of(bytes);
         let content = ("application/octet-stream".to_owned(), bytes.to_vec());
-        self.0.insert(format!("/v2/p/blobs/{digest}"), content);
+        self.0.insert(format!("/v2/pp/blobs/{digest}"), content);
         json!({ "mediaType": media_type, "digest": digest, "size": bytes.len() })
     }
 
@@ -42,7 +42,7 @@ impl Shelf {
         let digest = Digest::of(bytes);
         for name in [tag, &digest.to_string()] {
             let content = (media_type.to_owned(), bytes.to_vec());
-            self.0.insert(format!("/v2/p/manifests/{name}"), content);
+            self.0.insert(format!("/v2/pp/manifests/{name}"), content);
         }
         json!({ "mediaType": media_type, "digest": digest, "size": bytes.len() })
     }

@@ -35,7 +35,8 @@ Examples:
   tidegate pull oci://127.0.0.1:5000/greeter:1.0.0 -o greeter.proxy.wasm
   tidegate pull oci://ghcr.io/me/greeter:1.0.0 -o - | tidegate inspect -
 
-What Istio's agent would not take is not taken: see `tidegate verify`. FILE appears whole or not at all.";
+An image that Istio's agent would not take is not taken: see `tidegate verify`. What it would not like of the registry itself is said,
+and no reason to stop here. FILE appears whole or not at all.";
 
 // === impl Pull ===
 
@@ -53,6 +54,11 @@ impl Pull {
                 "`{}` is nothing that Istio takes: {}",
                 self.reference,
                 refusals.join("; ")
+            );
+        }
+        if examined.unsafe_realm.is_some() {
+            logs::note(
+                "warning: newer agents do not authenticate with this registry: `tidegate verify` says why",
             );
         }
         let module = examined.wasm.with_context(failed)?;

@@ -66,7 +66,7 @@ Examples:
   tidegate push greeter.wasm oci://ghcr.io/me/greeter:1 --with-component --json | jq -r .sha256
 
 It writes what a WasmPlugin takes as `url` and `sha256`: the reference pinned to what was pushed, and the digest of the image's \
-manifest, which is not that of the module. The same plugin always gives the same digest. The tag appears, or moves, when all is \
+manifest, which is not that of the module. The same file always gives the same digest. The tag appears, or moves, when all is \
 there, so that a push that is broken off leaves nothing broken behind.
 
 Without --username, docker's configuration (DOCKER_CONFIG, else ~/.docker) and its credential helpers are asked.";

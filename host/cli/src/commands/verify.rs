@@ -206,20 +206,34 @@ impl Findings {
     }
 }
 
-/// A value for a person to read, with what a terminal would obey shown. It may come from a registry.
+/// A value for a person to read, each member in a line of its own. It may come from a registry.
 fn shown(value: &Value) -> String {
-    let text = match value {
-        Value::String(text) => text.clone(),
+    let escaped = |text: &str| {
+        let mut shown = String::new();
+        logs::escape(text, &mut shown);
+        shown
+    };
+    match value {
+        Value::String(text) => escaped(text),
         Value::Object(members) => {
             let members = members.iter();
-            let members = members.map(|(key, value)| format!("{key}={}", shown(value)));
+            let members = members.map(|(key, value)| format!("{}={}", escaped(key), shown(value)));
             members.collect::<Vec<_>>().join("\n           ")
         }
         other => other.to_string(),
-    };
-    let escape = |char: char| match char.is_control() && char != '\n' {
-        true => char.escape_default().to_string(),
-        false => char.to_string(),
-    };
-    text.chars().map(escape).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn annotations_cannot_look_like_lines_of_ours() {
+        let text = shown(&json!({ "a\nb": "x\nmodule     sha256:0000", "c": "\u{202e}d" }));
+        assert_eq!(
+            text,
+            "a\\nb=x\\nmodule     sha256:0000\n           c=\\u{202e}d"
+        );
+    }
 }

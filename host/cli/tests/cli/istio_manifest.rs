@@ -301,7 +301,7 @@ fn manifest_pins_the_module() {
     manifest(
         "WasmPlugin",
         config,
-        &["--url", "127.0.0.1:5000/p:v1", "--sha256", DIGEST],
+        &["--url", "127.0.0.1:5000/pp:v1", "--sha256", DIGEST],
     )
     .fails_with(&["does not begin with `oci://`"]);
     let download = document(&manifest(

@@ -7,7 +7,7 @@ use crate::tool::{Folder, text};
 /// A real registry with a plugin in it, and the plugin's place.
 fn pushed(folder: &Folder) -> Option<(Distribution, String)> {
     let registry = Distribution::open()?;
-    let place = format!("oci://{}/p:v1", registry.address);
+    let place = format!("oci://{}/pp:v1", registry.address);
     ship(["push", &folder.file("plugin.wasm", module("")), &place]).succeeds();
     Some((registry, place))
 }
@@ -39,16 +39,16 @@ fn pull_of_something_wrong_writes_nothing() {
         return;
     };
     let output = folder.file("back.wasm", "what was there");
-    let absent = format!("oci://{}/p:v2", registry.address);
+    let absent = format!("oci://{}/pp:v2", registry.address);
     let wrong = "0".repeat(64);
-    ship(["pull", &absent, "-o", &output]).fails_with(&["has no `p` at `v2`", "MANIFEST_UNKNOWN"]);
+    ship(["pull", &absent, "-o", &output]).fails_with(&["has no `pp` at `v2`", "MANIFEST_UNKNOWN"]);
     ship(["pull", &place, "-o", &output, "--sha256", &wrong])
         .fails_with(&["not the digest of this image"]);
     ship(["pull", &place, "-o", &output, "--sha256", "SHA"]).misses("64 lower-case");
     let lying = Scripted::start(|_| Reply::ok(&["content-type: application/json"], "no JSON"));
     ship([
         "pull",
-        &format!("oci://{}/p:v1", lying.address),
+        &format!("oci://{}/pp:v1", lying.address),
         "-o",
         &output,
     ])
@@ -155,7 +155,7 @@ fn pull_trusts_what_the_machine_trusts() {
                 Vec::new(),
             )
         });
-        let place = format!("oci://{}/p:v1", way.address);
+        let place = format!("oci://{}/pp:v1", way.address);
         let output = Command::new(env!("CARGO_BIN_EXE_tidegate"))
             .args(["pull", &place, "-o", "-"])
             .env("SSL_CERT_FILE", trusted)

@@ -143,7 +143,7 @@ fn push_gives_the_same_digest_from_everywhere() {
 fn push_refuses_what_envoy_would() {
     let folder = Folder::new();
     // Nothing is sent, so nobody has to be there.
-    let place = "oci://127.0.0.1:1/p:v1";
+    let place = "oci://127.0.0.1:1/pp:v1";
     let plugin =
         |name: &str, text: &str| folder.file(name, wat::parse_str(text).expect("a module"));
     let imports = r#"(import "env" "proxy_log" (func)) (import "wasi_snapshot_preview1" "clock_res_get" (func))"#;
@@ -172,20 +172,20 @@ fn push_refuses_what_envoy_would() {
 fn push_wants_a_place_with_a_tag() {
     let digest = "0".repeat(64);
     for (place, part) in [
-        ("127.0.0.1:5000/p:v1", "no `oci://`"),
-        ("oci://127.0.0.1:5000/p", "names no tag"),
+        ("127.0.0.1:5000/pp:v1", "no `oci://`"),
+        ("oci://127.0.0.1:5000/pp", "names no tag"),
         (
-            &format!("oci://127.0.0.1:5000/p:v1@sha256:{digest}"),
+            &format!("oci://127.0.0.1:5000/pp:v1@sha256:{digest}"),
             "name a tag alone",
         ),
         ("oci://127.0.0.1:5000/P:v1", "no repository"),
     ] {
         ship(["push", "x.wasm", place]).misses(part);
     }
-    ship(["push", "x.wasm", "oci://a.b/p:v1", "--username", "me"]).misses("--password-stdin");
-    ship(["push", "x.wasm", "oci://a.b/p:v1", "--timeout", "0"]).misses("seconds");
+    ship(["push", "x.wasm", "oci://a.b/pp:v1", "--username", "me"]).misses("--password-stdin");
+    ship(["push", "x.wasm", "oci://a.b/pp:v1", "--timeout", "0"]).misses("seconds");
     let options = ["--username", "me", "--password-stdin"];
-    ship(["push", "-", "oci://a.b/p:v1"].into_iter().chain(options))
+    ship(["push", "-", "oci://a.b/pp:v1"].into_iter().chain(options))
         .fails_with(&["stdin cannot be both"]);
 }
 
@@ -197,7 +197,7 @@ fn push_knows_who_asks() {
     let folder = Folder::new();
     let plugin = folder.file("plugin.wasm", module(""));
     let host = &registry.address;
-    let place = format!("oci://{host}/p:v1");
+    let place = format!("oci://{host}/pp:v1");
     let push = ["push", plugin.as_str(), place.as_str()];
     ship(push).fails_with(&["wants credentials", &format!("docker login {host}"), &place]);
 
@@ -252,7 +252,7 @@ fn push_asks_credential_helpers() {
     };
     let folder = Folder::new();
     let plugin = folder.file("plugin.wasm", module(""));
-    let place = format!("oci://{}/p:v1", registry.address);
+    let place = format!("oci://{}/pp:v1", registry.address);
     let host = &registry.address;
     let helper = |name: &str, script: &str| {
         let path = folder.file(
@@ -370,7 +370,7 @@ fn push_to_nobody_is_one_error() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = port.local_addr().expect("an address");
     drop(port);
-    ship(["push", &plugin, &format!("oci://{address}/p:v1")])
+    ship(["push", &plugin, &format!("oci://{address}/pp:v1")])
         .fails_with(&["cannot push to", &format!("cannot reach `{address}`")]);
 }
 
@@ -385,7 +385,7 @@ fn push_shows_what_a_registry_says_without_obeying_it() {
         let body = r#"{"errors":[{"code":"X","message":"\u001b[2J no \n error: none"}]}"#;
         Reply::Whole(400, Vec::new(), body.into())
     });
-    let place = format!("oci://{}/p:v1", registry.address);
+    let place = format!("oci://{}/pp:v1", registry.address);
     ship(["push", &plugin, &place]).fails_with(&[
         "answers 400 to the upload",
         "\\u{1b}[2J no \\n error: none (X)",

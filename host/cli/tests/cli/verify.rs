@@ -17,7 +17,7 @@ fn verify_says_what_it_found() {
     };
     let folder = Folder::new();
     let plugin = folder.file("plugin.wasm", module(""));
-    let place = format!("oci://{}/p:v1", registry.address);
+    let place = format!("oci://{}/pp:v1", registry.address);
     let pushed = ship(["push", &plugin, &place, "--json"]);
     let pushed: Value = serde_json::from_slice(pushed.succeeds()).expect("JSON");
     let hex = pushed["sha256"].as_str().expect("a digest");
@@ -89,7 +89,7 @@ fn verify_knows_realms_that_the_agent_does_not_follow() {
     };
     let folder = Folder::new();
     let plugin = folder.file("plugin.wasm", module(""));
-    let place = format!("oci://{}/p:v1", registry.address);
+    let place = format!("oci://{}/pp:v1", registry.address);
     let by = ["--username", USER, "--password-stdin"];
     let run = |command: &[&str]| run(command.iter().chain(&by), None, PASSWORD.as_bytes());
     run(&["push", &plugin, &place]).succeeds();

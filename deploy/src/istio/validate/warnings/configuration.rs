@@ -56,8 +56,11 @@ impl<'a> Warnings<'a, '_> {
             }
             Value::Float(value) => {
                 let written = node.written.as_deref().unwrap_or_default();
-                let exact = significant(written) == significant(&json_number(*value));
-                self.number(node, *value, exact);
+                let (given, arrives) = (significant(written), significant(&json_number(*value)));
+                // Of a fraction there may be two spellings that are as short: istiod may take the other one.
+                if given == arrives || value.fract() == 0.0 || given.len() > arrives.len() {
+                    self.number(node, *value, given == arrives);
+                }
             }
             Value::Null | Value::String(_) => {}
         }
