@@ -206,7 +206,12 @@ impl Node {
             Value::Sequence(items) => items.iter().for_each(|item| inside(item, 0)),
             Value::Mapping(mapping) => {
                 let entries = mapping.entries.iter();
-                entries.for_each(|entry| inside(&entry.value, entry.key.name.len()));
+                entries.for_each(|entry| inside(&entry.value, entry.key.bytes()));
+                // Keys that do not count are copied all the same.
+                let overwritten = mapping.overwritten.iter();
+                size += overwritten
+                    .map(|key| 1 + key.bytes() / WEIGHT)
+                    .sum::<usize>();
             }
             Value::String(text) => return (own + text.len() / WEIGHT, 0),
             _ => return (own, 0),
@@ -229,6 +234,15 @@ impl Value {
             Self::Sequence(_) => "a list",
             Self::Mapping(_) => "a mapping",
         }
+    }
+}
+
+// === impl Key ===
+
+impl Key {
+    /// How many bytes of text it holds.
+    fn bytes(&self) -> usize {
+        self.name.len() + self.written.as_ref().map_or(0, String::len)
     }
 }
 

@@ -237,6 +237,17 @@ fn what_anchors_and_aliases_stand_for_is_bounded() {
         format!("{nested}{}{}", "0,".repeat(200_000), "]".repeat(190)),
         format!("- &a {long}\n{}", "- *a\n".repeat(3000)),
         format!("- &a {long}\n{}", "- {*a : 1}\n".repeat(3000)),
+        // Keys that do not count, and keys whose name is shorter than what was written.
+        format!(
+            "- &a {{{}}}\n{}",
+            "k: 1,".repeat(50_000),
+            "- *a\n".repeat(3000)
+        ),
+        format!(
+            "- &a {{? 0x{}1 : 1}}\n{}",
+            "0".repeat(1 << 20),
+            "- *a\n".repeat(3000)
+        ),
     ] {
         let error = yaml::parse(&text).expect_err("too much");
         assert!(

@@ -1,7 +1,10 @@
 //! Whose name a registry is asked in: what the caller says, else what docker's configuration keeps.
 
+use std::path::{Path, PathBuf};
+use std::{env, fmt, fs};
+
 use docker_credential::{CredentialRetrievalError, DockerCredential};
-use std::fmt;
+use serde_json::Value;
 
 /// Who asks.
 #[derive(Clone, PartialEq, Eq, Default)]
@@ -56,7 +59,9 @@ impl Credentials {
                 | CredentialRetrievalError::ConfigNotFound,
             ) => return Ok(Self::Anonymous),
             // No file is as good as an empty one; the library does not tell it from one that cannot be read.
-            Err(CredentialRetrievalError::ConfigReadError) if !is_configured() => {
+            Err(CredentialRetrievalError::ConfigReadError)
+                if !configuration().is_some_and(|file| file.exists()) =>
+            {
                 return Ok(Self::Anonymous);
             }
             Err(CredentialRetrievalError::ConfigReadError) => {
@@ -76,9 +81,10 @@ impl Credentials {
                 let said = [stdout.trim(), stderr.trim()].join(" ");
                 format!("`{helper}` fails: {}", said.trim())
             }
-            Err(CredentialRetrievalError::HelperCommunicationError) => {
-                "the credential helper that it names cannot be run".to_owned()
-            }
+            Err(CredentialRetrievalError::HelperCommunicationError) => match helper(server) {
+                Some(helper) => format!("its credential helper `{helper}` cannot be run"),
+                None => "the credential helper that it names cannot be run".to_owned(),
+            },
             Err(error) => error.to_string(),
         };
         Err(CredentialsError {
@@ -107,11 +113,20 @@ impl fmt::Debug for Credentials {
     }
 }
 
-fn is_configured() -> bool {
-    let folder = std::env::var_os("DOCKER_CONFIG")
-        .map(std::path::PathBuf::from)
-        .or_else(|| {
-            std::env::var_os("HOME").map(|home| std::path::Path::new(&home).join(".docker"))
-        });
-    folder.is_some_and(|folder| folder.join("config.json").exists())
+/// Where docker keeps what it is told.
+fn configuration() -> Option<PathBuf> {
+    let folder = match env::var_os("DOCKER_CONFIG") {
+        Some(folder) => PathBuf::from(folder),
+        None => Path::new(&env::var_os("HOME")?).join(".docker"),
+    };
+    Some(folder.join("config.json"))
+}
+
+/// The program that has a registry's credentials. The library does not say which one it could not run.
+fn helper(server: &str) -> Option<String> {
+    let config: Value = serde_json::from_slice(&fs::read(configuration()?).ok()?).ok()?;
+    let own = config.get("credHelpers").and_then(|all| all.get(server));
+    let own = own.and_then(Value::as_str).filter(|name| !name.is_empty());
+    let name = own.or_else(|| config.get("credsStore")?.as_str())?;
+    Some(format!("docker-credential-{name}"))
 }

@@ -58,7 +58,8 @@ pub enum Error {
     },
     /// Credentials are wanted, and there are none.
     #[error(
-        "`{host}` wants credentials for {action}, and there are none for it; `docker login {host}` keeps some"
+        "`{host}` wants credentials for {action}, and there are none for it; give `--username` and `--password-stdin`, or \
+         let `docker login {host}` keep some"
     )]
     CredentialsMissing {
         /// Who wants them.
@@ -127,9 +128,14 @@ pub enum Error {
         what: String,
         /// How much there may be.
         limit: u64,
+        /// How much was announced, if anything was.
+        announced: Option<u64>,
     },
     /// Another size than announced.
-    #[error("`{host}` sends {found} bytes for {what}, which has {expected} by its manifest")]
+    #[error(
+        "`{host}` sends {} for {what}, which has {expected} by its manifest",
+        bytes(*found, *expected)
+    )]
     Size {
         /// Who sends it.
         host: String,
@@ -137,8 +143,8 @@ pub enum Error {
         what: String,
         /// What the manifest says.
         expected: u64,
-        /// What came, or was about to.
-        found: u64,
+        /// What came, or was about to; nobody counts what is too much and was not announced.
+        found: Option<u64>,
     },
     /// Other bytes than asked for.
     #[error("`{host}` sends something else for {what}: it has the digest {found}")]
@@ -247,6 +253,13 @@ fn said(message: &str) -> String {
     match message {
         "" => String::new(),
         message => format!(": {message}"),
+    }
+}
+
+fn bytes(found: Option<u64>, expected: u64) -> String {
+    match found {
+        Some(found) => format!("{found} bytes"),
+        None => format!("more than {expected} bytes"),
     }
 }
 

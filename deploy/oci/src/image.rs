@@ -40,7 +40,7 @@ pub struct Labels {
     pub revision: Option<String>,
     /// The contract that it was written against, such as `tidegate:proxy@0.1.0`.
     pub world: Option<String>,
-    /// What it calls in the proxy.
+    /// What Envoy has to allow for it to work: its callbacks, and what it calls.
     pub capabilities: Vec<String>,
     /// The JSON Schema of its configuration, as JSON.
     pub schema: Option<String>,

@@ -166,12 +166,14 @@ impl Registry {
         self.retry(|registry| {
             let answer = match registry.send(&ask) {
                 // More than announced is no matter of a limit.
-                Err(Error::TooLarge { .. }) => return Err(wrong_size(registry, size + 1)),
+                Err(Error::TooLarge { announced, .. }) => {
+                    return Err(wrong_size(registry, announced));
+                }
                 other => other?,
             };
             registry.expect(200, &answer, &ask, "the request for")?;
             if answer.body.len() as u64 != *size {
-                return Err(wrong_size(registry, answer.body.len() as u64));
+                return Err(wrong_size(registry, Some(answer.body.len() as u64)));
             }
             let found = Digest::of(&answer.body);
             if found != *digest {

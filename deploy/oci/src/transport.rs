@@ -216,6 +216,7 @@ impl Transport {
             host: host.to_owned(),
             what: ask.what.clone(),
             limit,
+            announced,
         };
         if is_success && announced.is_some_and(|length| length > limit) {
             return Err(too_large());

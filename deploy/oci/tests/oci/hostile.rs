@@ -114,7 +114,7 @@ fn blob_of_another_size_is_an_error() {
         let (error, asked) =
             lied(move |request, _| is_blob(request).then(|| Reply::ok(&[], vec![0; found])));
         assert!(matches!(error, Error::Size { .. }), "{error}");
-        says(&error, &[&by_manifest]);
+        says(&error, &[&format!("sends {found} bytes"), &by_manifest]);
         assert_eq!(asked.len(), 2);
         // Without saying how much it will be.
         let (error, _) = lied(move |request, _| {
@@ -124,7 +124,11 @@ fn blob_of_another_size_is_an_error() {
                 Reply::Raw(bytes)
             })
         });
-        says(&error, &[&by_manifest]);
+        let came = match found > size {
+            true => format!("sends more than {size} bytes"),
+            false => format!("sends {found} bytes"),
+        };
+        says(&error, &[&came, &by_manifest]);
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod configuration;
 
+use super::checks;
 use super::schema::{Step, excerpt, path, rule_id};
 use super::{Finding, Kind, Options, Origin, Report, Rule, Severity, url};
 use crate::yaml::{Key, Node, Position, Value};
@@ -14,6 +15,9 @@ struct Row {
     what: &'static str,
     kinds: &'static [Kind],
 }
+
+/// What a digest in an image's url begins with.
+const PINNED: &str = "@sha256:";
 
 const BOTH: &[Kind] = &[Kind::WasmPlugin, Kind::TrafficExtension];
 
@@ -39,13 +43,38 @@ const ROWS: &[Row] = &[
         kinds: BOTH,
     },
     Row {
+        id: "url.no-image",
+        what: "a url of an image names a registry and a repository",
+        kinds: BOTH,
+    },
+    Row {
+        id: "url.of-module",
+        what: "the digest in an image's url is that of its manifest",
+        kinds: BOTH,
+    },
+    Row {
         id: "sha256.of-module",
         what: "an image's sha256 is that of its manifest",
         kinds: BOTH,
     },
     Row {
+        id: "sha256.other-digest",
+        what: "the sha256 is the digest in the url",
+        kinds: BOTH,
+    },
+    Row {
+        id: "sha256.other-module",
+        what: "a download's sha256 is that of its module",
+        kinds: BOTH,
+    },
+    Row {
         id: "verificationKey.ignored",
         what: "what is verified has been implemented",
+        kinds: BOTH,
+    },
+    Row {
+        id: "pluginConfig.empty",
+        what: "a configuration arrives",
         kinds: BOTH,
     },
     Row {
@@ -203,7 +232,7 @@ impl<'a> Warnings<'a, '_> {
             && url::admit(text).is_ok()
         {
             self.url(node, text, wasm);
-            self.checksum(text, wasm, options);
+            self.checksum(node, text, wasm, options);
         }
         if let Some(key) = wasm.get("verificationKey")
             && key.text().is_some_and(|text| !text.is_empty())
@@ -242,6 +271,18 @@ impl<'a> Warnings<'a, '_> {
             }
         }
         if let Some(configuration) = wasm.get("pluginConfig") {
+            if configuration
+                .mapping()
+                .is_some_and(|fields| fields.entries.is_empty())
+            {
+                self.field(
+                    "pluginConfig",
+                    "empty",
+                    configuration,
+                    "arrives as no configuration at all, not as `{}`: leave it out to say so"
+                        .into(),
+                );
+            }
             self.steps.push(Step::Field("pluginConfig"));
             self.configuration(configuration);
             self.steps.pop();
@@ -286,7 +327,23 @@ impl<'a> Warnings<'a, '_> {
                 },
             );
         }
-        let pinned = text.contains('@')
+        let no_image = scheme == "oci"
+            && text
+                .split_once("://")
+                .and_then(|(_, rest)| rest.split_once('/'))
+                .is_none_or(|(host, repository)| host.is_empty() || repository.is_empty());
+        if no_image {
+            self.field(
+                "url",
+                "no-image",
+                node,
+                "names no image, so nothing can be fetched and the plugin fails as `failStrategy` says: write \
+                 `oci://REGISTRY/REPOSITORY@sha256:…`"
+                    .into(),
+            );
+            return;
+        }
+        let pinned = text.contains(PINNED)
             || wasm
                 .get("sha256")
                 .is_some_and(|sum| sum.text() != Some("") && !sum.is_null());
@@ -318,20 +375,56 @@ impl<'a> Warnings<'a, '_> {
         }
     }
 
-    fn checksum(&mut self, text: &str, wasm: &Node, options: &Options) {
-        let image = matches!(url::reference(text).as_deref(), Ok("" | "oci"));
-        if let (true, Some(module), Some(node)) =
-            (image, &options.module_sha256, wasm.get("sha256"))
-            && node.text() == Some(module)
-        {
-            self.field(
+    fn checksum(&mut self, node: &Node, text: &str, wasm: &Node, options: &Options) {
+        let given = wasm.get("sha256");
+        // What is none is refused.
+        let sum = given.and_then(Node::text);
+        let sum = sum.filter(|sum| checks::is_sha256(sum) && !sum.is_empty());
+        let module = options.module_sha256.as_deref();
+        let is_image = match url::reference(text).as_deref() {
+            Ok("" | "oci") => true,
+            Ok("http" | "https") => false,
+            _ => return,
+        };
+        let in_url = text
+            .split_once(PINNED)
+            .map(|(_, digest)| digest)
+            .filter(|_| is_image);
+        match (sum, given) {
+            (Some(sum), Some(given)) if is_image && module == Some(sum) => self.field(
                 "sha256",
                 "of-module",
-                node,
+                given,
                 "is the checksum of the module, and of an image it must be the digest of its manifest: with this, every request gets 403; \
                  `tidegate push` prints the right one"
                     .into(),
-            );
+            ),
+            (Some(sum), Some(given)) if in_url.is_some_and(|digest| digest != sum) => self.field(
+                "sha256",
+                "other-digest",
+                given,
+                "is another digest than that in the url: unless the url's is that of an index and this that of its image for \
+                 linux/amd64, the agent refuses it and every request gets 403; leave one of them out"
+                    .into(),
+            ),
+            (Some(sum), Some(given)) if !is_image && module.is_some_and(|module| module != sum) => {
+                self.field(
+                    "sha256",
+                    "other-module",
+                    given,
+                    "is not the checksum of the module that was given: unless the url leads to another one, every request gets 403"
+                        .into(),
+                );
+            }
+            (None, _) if in_url.is_some() && in_url == module => self.field(
+                "url",
+                "of-module",
+                node,
+                "has the checksum of the module as its digest, and of an image it must be that of its manifest: with this, every request \
+                 gets 403; `tidegate push` prints the right one"
+                    .into(),
+            ),
+            _ => {}
         }
     }
 

@@ -10,7 +10,6 @@ use anyhow::{Context as _, bail};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Args, ValueEnum};
-use sha2::{Digest as _, Sha256};
 use tidegate_adapter::{check, inspect};
 use tidegate_deploy::configuration::{self, Configuration, Way};
 use tidegate_deploy::istio::envoy_filter::Context;
@@ -19,6 +18,7 @@ use tidegate_deploy::istio::model::{
 };
 use tidegate_deploy::module::Facts;
 use tidegate_deploy::resource::{Label, Name, TargetRef};
+use tidegate_oci::Digest;
 
 use crate::plugin::{self, Plugin, PluginArg};
 use crate::upstream::UpstreamUrl;
@@ -322,10 +322,7 @@ impl Ready {
             callbacks: inspection.callbacks,
             hostcalls: inspection.hostcalls,
             wasi: inspection.wasi.into_iter().map(|it| it.function).collect(),
-            sha256: Sha256::digest(&module)
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect(),
+            sha256: Digest::of(&module).hex().to_owned(),
         };
         let about = || match &plugin.configuration_file {
             Some(file) => format!("the configuration of `{path}` in `{}`", file.display()),

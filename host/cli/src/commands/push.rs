@@ -6,7 +6,8 @@ use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 use tidegate_adapter::{Inspection, Kind, Options, adapt, check, inspect, interfaces};
-use tidegate_oci::{Image, Interfaces, Labels, Reference, push};
+use tidegate_deploy::module::Facts;
+use tidegate_oci::{Digest, Image, Interfaces, Labels, Reference, push};
 
 use crate::commands::adapt::note_refusals;
 use crate::registry::RegistryArgs;
@@ -176,19 +177,21 @@ impl Push {
     }
 
     fn labels(&self, about: Inspection, module: &[u8]) -> anyhow::Result<Labels> {
-        // What Envoy sees, which is what it can be told to allow.
+        // What Envoy sees. The annotation is all that it has to be told to allow, as in the manifests that restrict a plugin.
         let seen = inspect(module).context("the module cannot be read again")?;
-        let wasi = seen.wasi.iter();
-        let wasi = wasi.filter_map(|wasi| wasi.function.rsplit('.').next());
-        let mut capabilities = seen.hostcalls.clone();
-        capabilities.extend(wasi.map(str::to_owned));
+        let facts = Facts {
+            callbacks: seen.callbacks,
+            hostcalls: seen.hostcalls,
+            wasi: seen.wasi.into_iter().map(|it| it.function).collect(),
+            sha256: Digest::of(module).hex().to_owned(),
+        };
         Ok(Labels {
             title: about.name,
             version: about.version,
             source: self.source.clone(),
             revision: self.revision.clone(),
             world: about.world,
-            capabilities,
+            capabilities: facts.capabilities().into_iter().collect(),
             schema: about.schema.map(|schema| schema.to_string()),
         })
     }

@@ -3,11 +3,12 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
+use tidegate_adapter::{VerifyError, adapt, check};
 use tidegate_deploy::istio::validate::{Options, Report, Severity, validate};
+use tidegate_oci::Digest;
 
 use crate::manifests::ManifestArgs;
 use crate::{file, logs};
@@ -82,8 +83,13 @@ impl Validate {
     pub fn execute(self) -> anyhow::Result<()> {
         let mut options = Options::default();
         if let Some(module) = &self.module {
-            let digest = Sha256::digest(file::read(module)?);
-            options.module_sha256 = Some(hexadecimal(&digest));
+            let mut bytes = file::read(module)?;
+            if check(&bytes) == [VerifyError::Component] {
+                // What is deployed of it is what it is adapted to.
+                bytes = adapt(&bytes, &tidegate_adapter::Options::default())
+                    .with_context(|| format!("cannot adapt `{}`", module.display()))?;
+            }
+            options.module_sha256 = Some(Digest::of(&bytes).hex().to_owned());
         }
         let mut sum = Sum::default();
         for file in self.manifests.read()? {
@@ -126,10 +132,10 @@ impl Sum {
             Err(error) => {
                 let before =
                     String::from_utf8_lossy(bytes.get(..error.valid_up_to()).unwrap_or_default());
-                let column = before.lines().last().map_or(0, |line| line.chars().count());
+                let column = before.rsplit('\n').next().unwrap_or_default().chars();
                 Err((
-                    before.lines().count().max(1),
-                    column + 1,
+                    before.matches('\n').count() + 1,
+                    column.count() + 1,
                     "is no UTF-8: save it as such".to_owned(),
                 ))
             }
@@ -221,8 +227,4 @@ fn counted(count: usize, what: &str) -> String {
         1 => format!("1 {what}"),
         _ => format!("{count} {what}s"),
     }
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -74,6 +74,36 @@ fn pull_to_a_full_disk_is_one_error() {
         .fails_with(&["cannot write `/proc/none/x.wasm`"]);
 }
 
+/// The same on the way by which files are replaced: what was there stays, and nothing is left beside it.
+#[cfg(target_os = "linux")]
+#[test]
+fn pull_that_cannot_be_written_keeps_what_was_there() {
+    use std::process::Command;
+    let folder = Folder::new();
+    let Some((_registry, place)) = pushed(&folder) else {
+        return;
+    };
+    let output = folder.file("back.wasm", "what was there");
+    // Whoever writes past the limit gets a signal, which ends it unless it is ignored.
+    let done = Command::new("sh")
+        .args(["-c", r#"trap '' XFSZ; ulimit -f 0; exec "$@""#, "sh"])
+        .args([env!("CARGO_BIN_EXE_tidegate"), "pull", &place, "-o"])
+        .arg(&output)
+        .env("DOCKER_CONFIG", folder.path("no-docker-here"))
+        .output()
+        .expect("the tool");
+    let said = String::from_utf8(done.stderr).expect("text");
+    assert_eq!(done.status.code(), Some(1), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    let part = format!("error: cannot write `{output}`: File too large");
+    assert!(said.contains(&part), "expected `{part}` in: {said}");
+    assert_eq!(std::fs::read(&output).expect("a file"), b"what was there");
+    let others = std::fs::read_dir(folder.path(""))
+        .expect("a folder")
+        .count();
+    assert_eq!(others, 2, "something is left behind");
+}
+
 /// Bytes that changed on the registry's own disk.
 #[test]
 fn pull_of_a_corrupt_blob_is_one_error() {

@@ -1,5 +1,6 @@
 //! `tidegate push` as it is run: against a real registry, with each way to say who asks, and cut off at each moment.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, mpsc};
 
@@ -99,13 +100,21 @@ fn push_adapts_a_component_and_says_what_it_is() {
     let capabilities = says["dev.tidegate.capabilities"]
         .as_str()
         .expect("capabilities");
-    for hostcall in seen["hostcalls"].as_array().expect("hostcalls") {
-        let hostcall = hostcall.as_str().expect("a name");
-        assert!(
-            capabilities.split(',').any(|it| it == hostcall),
-            "{capabilities}"
-        );
-    }
+    // All that Envoy has to be told to allow: a list without the callbacks would silence the plugin.
+    let names = |kind: &str| seen[kind].as_array().expect("a list").clone();
+    let wasi = names("wasi").into_iter().map(|it| it["function"].clone());
+    let needed: BTreeSet<String> = names("callbacks")
+        .into_iter()
+        .chain(names("hostcalls"))
+        .chain(wasi)
+        .filter_map(|name| Some(name.as_str()?.rsplit('.').next()?.to_owned()))
+        .filter(|name| name != "proxy_on_memory_allocate")
+        .collect();
+    assert!(needed.contains("proxy_on_request_headers"), "{needed:?}");
+    assert_eq!(
+        capabilities.split(',').collect::<Vec<_>>(),
+        needed.iter().collect::<Vec<_>>()
+    );
 
     // The component is beside it, for others.
     let beside = result["component"]["url"].as_str().expect("a url");
@@ -199,7 +208,12 @@ fn push_knows_who_asks() {
     let host = &registry.address;
     let place = format!("oci://{host}/pp:v1");
     let push = ["push", plugin.as_str(), place.as_str()];
-    ship(push).fails_with(&["wants credentials", &format!("docker login {host}"), &place]);
+    ship(push).fails_with(&[
+        "wants credentials",
+        &format!("docker login {host}"),
+        "--username",
+        &place,
+    ]);
 
     let by_flag = |password: &str| {
         let options = ["--username", USER, "--password-stdin"];
@@ -238,7 +252,7 @@ fn push_knows_who_asks() {
         "absent",
         &format!(r#"{{"credHelpers":{{"{host}":"tidegate-is-not-there"}}}}"#),
     )
-    .fails_with(&["helper", "cannot be run"]);
+    .fails_with(&["`docker-credential-tidegate-is-not-there`", "cannot be run"]);
 }
 
 /// A credential helper is a program of docker's naming that is asked on stdin and answers on stdout.
@@ -295,6 +309,10 @@ fn push_asks_credential_helpers() {
     }
     for (config, part) in [
         (r#"{"credsStore":"nothing"}"#, "wants credentials"),
+        (
+            r#"{"credsStore":"absent","credHelpers":{"a.b":"right"}}"#,
+            "`docker-credential-absent` cannot be run",
+        ),
         (
             r#"{"credsStore":"locked"}"#,
             "`docker-credential-locked` fails: the keychain is locked",

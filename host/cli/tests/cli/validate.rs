@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use crate::tool::{Folder, tidegate, tidegate_with};
+use crate::tool::{Folder, component, tidegate, tidegate_with};
 
 const GOOD: &str = "apiVersion: extensions.istio.io/v1alpha1
 kind: WasmPlugin
@@ -64,10 +64,30 @@ fn the_module_tells_its_checksum_from_its_images() {
     let folder = Folder::new();
     let module = folder.file("empty.wasm", b"\0asm\x01\0\0\0");
     let sum = "93a44bbb96c751218e4c00d479e4c14358122a389acca16205b1e4d0dc5f9476";
-    let file = folder.file("plugin.yaml", format!("{GOOD}  sha256: {sum}\n"));
+    let tagged = "url: oci://registry.example.com/greeter:v1";
+    let with = |sum: &str| {
+        let lines = GOOD.lines().map(|line| match line.contains("url: ") {
+            true => format!("  {tagged}\n"),
+            false => format!("{line}\n"),
+        });
+        format!("{}  sha256: {sum}\n", lines.collect::<String>())
+    };
+    let file = folder.file("plugin.yaml", with(sum));
     assert_eq!(tidegate(["validate", "-f", &file]).succeeds(), b"");
     let done = tidegate(["validate", "-f", &file, "--module", &module]);
     done.succeeds();
+    assert!(
+        stdout(&done).contains("[sha256.of-module]"),
+        "{}",
+        stdout(&done)
+    );
+    // Of a component, it is what is deployed of it.
+    let bytes = component();
+    let adapted = tidegate_adapter::adapt(&bytes, &Default::default()).expect("a module");
+    let sum = tidegate_oci::Digest::of(&adapted);
+    let module = folder.file("component.wasm", bytes);
+    let file = folder.file("plugin.yaml", with(sum.hex()));
+    let done = tidegate(["validate", "-f", &file, "--module", &module]);
     assert!(
         stdout(&done).contains("[sha256.of-module]"),
         "{}",

@@ -93,7 +93,13 @@ fn verify_knows_realms_that_the_agent_does_not_follow() {
     let by = ["--username", USER, "--password-stdin"];
     let run = |command: &[&str]| run(command.iter().chain(&by), None, PASSWORD.as_bytes());
     run(&["push", &plugin, &place]).succeeds();
-    run(&["pull", &place, "-o", "-"]).succeeds();
+    let pulled = run(&["pull", &place, "-o", "-"]);
+    assert_eq!(pulled.succeeds(), module(""));
+    assert!(
+        pulled.stderr.contains("`tidegate verify` says why"),
+        "{}",
+        pulled.stderr
+    );
     run(&["verify", &place]).fails_with(&["Istio refuses", "the realm `a realm"]);
 }
 

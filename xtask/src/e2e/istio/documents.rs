@@ -70,11 +70,33 @@ pub fn compare_fixtures(setup: &mut Setup) -> Result<Report> {
         if warned && findings.is_empty() {
             differences.push(format!("{name}: tidegate warns of nothing"));
         }
+        if warned && is_about_configuration(path) {
+            let told = arrives(&text);
+            if told != Some(istio.configuration.as_str()) {
+                differences.push(format!(
+                    "{name}: says that {} arrives, and istiod hands on `{}`",
+                    told.map_or("nobody knows what".to_owned(), |told| format!("`{told}`")),
+                    istio.configuration
+                ));
+            }
+        }
     }
     Ok(Report {
         compared: format!("{} fixtures", fixtures.len()),
         differences,
     })
+}
+
+/// Whether a fixture warns of what becomes of the plugin's configuration.
+fn is_about_configuration(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.starts_with("pluginConfig.") || name.starts_with("yaml.changed-key.")
+}
+
+/// What a fixture says that the plugin gets: nothing, if it gets no configuration.
+fn arrives(text: &str) -> Option<&str> {
+    let last = text.lines().last()?;
+    last.strip_prefix("# arrives:").map(str::trim)
 }
 
 /// Every variation, many in a file: each is one line, and another separates it from the next.

@@ -48,7 +48,10 @@ fn unfetchable(story: &mut Story) -> Result<()> {
     ))?;
     story.apply_by_hand(&format!("url: {component}"))?;
     story.until(&GATEWAY, &[DENIED])?;
-    story.refused(&format!("tidegate verify {component}"), "layout")?;
+    story.refused(
+        &format!("tidegate verify {component}"),
+        "the layers have the types",
+    )?;
     story.delete()?;
     // The module's checksum where the manifest's belongs.
     let image = format!("oci://{REGISTRY}/istio-tutorial:v1");

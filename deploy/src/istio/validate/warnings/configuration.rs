@@ -21,7 +21,7 @@ impl<'a> Warnings<'a, '_> {
                         self.warn(
                             "pluginConfig.null",
                             entry.key.position,
-                            "a field that is null does not arrive: leave it out, or give it a value".into(),
+                            "a field that is null is lost in `kubectl apply`, though not in `kubectl create`: leave it out, or give it a value".into(),
                         );
                     } else {
                         self.configuration(&entry.value);
