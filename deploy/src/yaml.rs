@@ -32,7 +32,7 @@ pub const MOST_BYTES: usize = 8 << 20;
 /// How deep collections may lie in one another, aliases included.
 pub const MOST_DEPTH: usize = 200;
 
-/// How much anchors and aliases may stand for in one text: nodes, and each [`WEIGHT`] bytes of their text as one more.
+/// How much anchors and aliases may stand for in one text: nodes, and every 32 bytes of their text as one more.
 pub const MOST_COPIED: usize = 100_000;
 
 /// How many bytes of text weigh as much as a node.

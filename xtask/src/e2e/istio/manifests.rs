@@ -297,11 +297,12 @@ fn commands() -> Vec<String> {
         commands.extend(FLAGS.map(|flags| format!("--kind {kind} {pinned} {flags}")));
         commands.extend(URLS.map(|url| format!("--kind {kind} {url}")));
     }
-    commands.extend(
-        FILTERS.map(|flags| {
-            format!("--kind EnvoyFilter --url file:///opt/plugins/plugin.wasm {flags}")
-        }),
-    );
+    for url in [
+        "--url file:///opt/plugins/plugin.wasm",
+        "--url oci://registry.example.com/plugin:v1@sha256:DIGEST",
+    ] {
+        commands.extend(FILTERS.map(|flags| format!("--kind EnvoyFilter {url} {flags}")));
+    }
     commands.iter().map(|command| fill(command)).collect()
 }
 

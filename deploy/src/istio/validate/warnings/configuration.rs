@@ -1,5 +1,6 @@
-//! What becomes of `pluginConfig` on its way to the plugin: istiod keeps it as Protobuf's `Struct` and writes it as JSON, so that
-//! all numbers are doubles and nulls vanish; and what was written as YAML 1.1 may never have been what it looked like.
+//! What becomes of `pluginConfig` on its way to the plugin: `kubectl apply` takes fields that are null away, istiod keeps the rest as
+//! Protobuf's `Struct` and writes it as JSON, so that all numbers are doubles and `{}` is no configuration; and what was written as
+//! YAML 1.1 may never have been what it looked like.
 
 use super::Warnings;
 use crate::istio::validate::schema::{Step, excerpt};
