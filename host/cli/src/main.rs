@@ -14,6 +14,7 @@ mod file;
 mod logs;
 mod manifests;
 mod plugin;
+mod progress;
 mod registry;
 mod upstream;
 
