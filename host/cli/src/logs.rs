@@ -105,6 +105,13 @@ pub fn escape(text: &str, into: &mut String) {
     }
 }
 
+/// The text, made fit for a terminal.
+pub fn escaped(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    escape(text, &mut shown);
+    shown
+}
+
 // === impl Least ===
 
 impl clap::ValueEnum for Least {

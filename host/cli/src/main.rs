@@ -1,6 +1,7 @@
 //! The command line tool `tidegate`.
 //!
-//! This file parses and dispatches; each subcommand is a file in `commands/`. `plugin` reads the one syntax for plugins,
+//! This file parses and dispatches; each subcommand is a file in `commands/`. `project` is a plugin's source and its build,
+//! `account` what a component is in a few lines, `cache` the folder for what is fetched. `plugin` reads the one syntax for plugins,
 //! `registry` what the commands that speak to one have in common, `manifests` the files of those that look at manifests,
 //! `upstream` the one for upstreams, `file` reads and writes whole files, `logs` writes plugins' lines to stderr.
 //! Nothing else in Tidegate prints, reads arguments or ends the process.
@@ -9,11 +10,14 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod account;
+mod cache;
 mod commands;
 mod file;
 mod logs;
 mod manifests;
 mod plugin;
+mod project;
 mod registry;
 mod upstream;
 
@@ -27,6 +31,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Build(commands::build::Build),
     Run(commands::run::Run),
     Adapt(commands::adapt::Adapt),
     Inspect(commands::inspect::Inspect),
@@ -59,6 +64,7 @@ static VERSION: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| {
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
+        Command::Build(build) => build.execute(),
         Command::Run(run) => run.execute(),
         Command::Adapt(adapt) => adapt.execute(),
         Command::Inspect(inspect) => inspect.execute(),

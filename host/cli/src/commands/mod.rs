@@ -1,6 +1,7 @@
 //! The subcommands, one file each: the arguments as a type, and what they do.
 
 pub mod adapt;
+pub mod build;
 pub mod inspect;
 pub mod manifest;
 pub mod order;
