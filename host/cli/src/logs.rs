@@ -105,6 +105,13 @@ pub fn escape(text: &str, into: &mut String) {
     }
 }
 
+/// The same as a text of its own.
+pub fn escaped(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    escape(text, &mut shown);
+    shown
+}
+
 /// The same of a text of several lines, which stay lines.
 pub fn escaped_lines(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());

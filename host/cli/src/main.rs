@@ -1,6 +1,8 @@
 //! The command line tool `tidegate`.
 //!
-//! This file parses and dispatches; each subcommand is a file in `commands/`. `plugin` reads the one syntax for plugins,
+//! This file parses and dispatches; each subcommand is a file in `commands/`. `project` is a plugin's source and its build,
+//! `account` what a component is in a few lines, `cache` the folder for what is fetched. `template` is what new plugins are made
+//! of, `carried` the source that the binary brings along. `plugin` reads the one syntax for plugins,
 //! `registry` what the commands that speak to one have in common, `manifests` the files of those that look at manifests,
 //! `upstream` the one for upstreams, `file` reads and writes whole files, `logs` writes plugins' lines to stderr.
 //! Nothing else in Tidegate prints, reads arguments or ends the process.
@@ -9,13 +11,18 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod account;
+mod cache;
+mod carried;
 mod commands;
 mod file;
 mod logs;
 mod manifests;
 mod plugin;
 mod progress;
+mod project;
 mod registry;
+mod template;
 mod upstream;
 
 /// Write proxy plugins as WebAssembly components; run them here; ship them to Envoy and Istio.
@@ -28,6 +35,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    New(commands::new::New),
+    Build(commands::build::Build),
     Run(commands::run::Run),
     Adapt(commands::adapt::Adapt),
     Inspect(commands::inspect::Inspect),
@@ -60,6 +69,8 @@ static VERSION: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| {
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
+        Command::New(new) => new.execute(),
+        Command::Build(build) => build.execute(),
         Command::Run(run) => run.execute(),
         Command::Adapt(adapt) => adapt.execute(),
         Command::Inspect(inspect) => inspect.execute(),

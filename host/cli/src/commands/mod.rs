@@ -1,8 +1,10 @@
 //! The subcommands, one file each: the arguments as a type, and what they do.
 
 pub mod adapt;
+pub mod build;
 pub mod inspect;
 pub mod manifest;
+pub mod new;
 pub mod order;
 pub mod pull;
 pub mod push;

@@ -1,0 +1,147 @@
+//! What a component is in a few lines: its sizes, its callbacks, its powers; and how two differ.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use tidegate_adapter::{Mapping, Options, adapt, inspect};
+
+use crate::logs::escaped;
+
+/// What there is to say of a component.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// The component's size in bytes.
+    pub component: usize,
+    /// The size of the Proxy-Wasm module that it is adapted to, in bytes.
+    pub module: usize,
+    /// What the proxy calls.
+    pub callbacks: BTreeSet<String>,
+    /// What it may call: hostcalls, and interfaces of WASI.
+    pub powers: BTreeSet<String>,
+    /// Functions of WASI that are refused when they are called.
+    pub refused: BTreeSet<String>,
+}
+
+// === impl Account ===
+
+impl Account {
+    /// Adapts the component, so that what Envoy could not run is known at once.
+    pub fn of(component: &[u8]) -> anyhow::Result<Self> {
+        let module = adapt(component, &Options::default())?;
+        let inspection = inspect(component)?;
+        let is_refused = |how: Mapping| matches!(how, Mapping::Refused | Mapping::Traps);
+        let (refused, mapped): (Vec<_>, Vec<_>) = inspection
+            .wasi
+            .into_iter()
+            .partition(|wasi| is_refused(wasi.how));
+        // `wasi:cli/stdout.get-stdout`: a dozen functions that come with a language say no more than their interfaces.
+        let interface = |function: String| match function.find(".[").or_else(|| function.rfind('.'))
+        {
+            Some(end) => function[..end].to_owned(),
+            None => function,
+        };
+        let mapped = mapped.into_iter().map(|wasi| interface(wasi.function));
+        Ok(Self {
+            component: component.len(),
+            module: module.len(),
+            callbacks: inspection.callbacks.into_iter().collect(),
+            powers: inspection.hostcalls.into_iter().chain(mapped).collect(),
+            refused: refused.into_iter().map(|wasi| wasi.function).collect(),
+        })
+    }
+
+    /// What is another than before, a line each; none if all is the same.
+    pub fn since(&self, before: &Self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for (what, now, then) in [
+            ("component", self.component, before.component),
+            ("module", self.module, before.module),
+        ] {
+            if now != then {
+                lines.push(format!(
+                    "{what} {then} -> {now} bytes ({:+})",
+                    now as i128 - then as i128
+                ));
+            }
+        }
+        for (what, now, then) in [
+            ("callback", &self.callbacks, &before.callbacks),
+            ("power", &self.powers, &before.powers),
+            ("refused WASI function", &self.refused, &before.refused),
+        ] {
+            lines.extend(
+                now.difference(then)
+                    .map(|name| format!("{what} + {}", escaped(name))),
+            );
+            lines.extend(
+                then.difference(now)
+                    .map(|name| format!("{what} - {}", escaped(name))),
+            );
+        }
+        lines
+    }
+}
+
+impl fmt::Display for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |names: &BTreeSet<String>| match names.len() {
+            0 => "none".to_owned(),
+            _ => names
+                .iter()
+                .map(|name| escaped(name))
+                .collect::<Vec<_>>()
+                .join(", "),
+        };
+        writeln!(
+            f,
+            "size       {} bytes, adapted {} bytes",
+            self.component, self.module
+        )?;
+        writeln!(f, "callbacks  {}", list(&self.callbacks))?;
+        writeln!(f, "powers     {}", list(&self.powers))?;
+        if !self.refused.is_empty() {
+            writeln!(
+                f,
+                "refused    {}: a proxy has none of it",
+                list(&self.refused)
+            )?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn account(module: usize, callbacks: &[&str], powers: &[&str]) -> Account {
+        let set = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+        Account {
+            component: 100,
+            module,
+            callbacks: set(callbacks),
+            powers: set(powers),
+            refused: set(&[]),
+        }
+    }
+
+    #[test]
+    fn difference_names_what_came_and_what_went() {
+        let before = account(50, &["on-request-headers"], &["http-fields.get"]);
+        let after = account(
+            60,
+            &["on-request-headers", "on-log"],
+            &["http-fields.set\u{1b}"],
+        );
+        assert_eq!(
+            after.since(&before),
+            [
+                "module 50 -> 60 bytes (+10)",
+                "callback + on-log",
+                "power + http-fields.set\\u{1b}",
+                "power - http-fields.get"
+            ]
+        );
+        assert!(after.since(&after).is_empty());
+    }
+}

@@ -1,0 +1,21 @@
+//! The one folder outside a project in which Tidegate keeps what it has fetched.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use etcetera::BaseStrategy as _;
+
+/// Names another folder.
+pub const VARIABLE: &str = "TIDEGATE_CACHE";
+
+/// The folder: `TIDEGATE_CACHE`, or `tidegate` in the user's folder for caches. It may not be there yet.
+pub fn folder() -> anyhow::Result<PathBuf> {
+    if let Some(named) = std::env::var_os(VARIABLE).filter(|named| !named.is_empty()) {
+        return std::path::absolute(&named)
+            .with_context(|| format!("{VARIABLE} names no folder: `{}`", named.display()));
+    }
+    let places = etcetera::choose_base_strategy().with_context(|| {
+        format!("there is no home folder to keep a cache in; name one with {VARIABLE}")
+    })?;
+    Ok(places.cache_dir().join("tidegate"))
+}

@@ -1,0 +1,54 @@
+//! `tidegate build`: from a plugin's source to a component, and what that is.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::Args;
+
+use crate::project::{How, Project, Which};
+use crate::{account::Account, file};
+
+/// Build the plugin in this folder, and say how large it is, what the proxy calls and what it may do
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Build {
+    #[command(flatten)]
+    which: Which,
+
+    #[command(flatten)]
+    how: How,
+
+    /// Write the component here too
+    #[arg(short, long, value_name = "FILE.wasm")]
+    output: Option<PathBuf>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  tidegate build
+  tidegate build --yes -o greeter.wasm
+  tidegate build --package greeter --debug
+
+cargo component builds where it is installed, cargo itself elsewhere.";
+
+// === impl Build ===
+
+impl Build {
+    pub fn execute(self) -> anyhow::Result<()> {
+        let project = Project::find(&self.which)?;
+        let built = project.build(&self.how)?;
+        let account = Account::of(&built.bytes)
+            .with_context(|| format!("`{}` is not a plugin", built.path.display()))?;
+        if let Some(output) = &self.output {
+            file::write_binary(output, &built.bytes)?;
+            if file::is_stdio(output) {
+                return Ok(());
+            }
+        }
+        let path = self.output.as_deref().unwrap_or(&built.path);
+        file::write(
+            Path::new("-"),
+            format!("{}\n{account}", path.display()).as_bytes(),
+        )
+    }
+}

@@ -1,0 +1,77 @@
+//! The WebAssembly target of the toolchain: whether it is there, and how it comes.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, bail};
+
+use crate::logs::note;
+
+/// Whether the toolchain has the target. rustc is asked, not rustup: a distribution's toolchain may have it too.
+pub fn is_there(target: &str) -> anyhow::Result<bool> {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let output = Command::new(rustc)
+        .args(["--print", "target-libdir", "--target", target])
+        .stdin(Stdio::null())
+        .output()
+        .context("cannot run rustc; get it from https://rustup.rs, and see `tidegate doctor`")?;
+    let folder = String::from_utf8_lossy(&output.stdout);
+    Ok(output.status.success() && Path::new(folder.trim()).is_dir())
+}
+
+/// Adds the target if it is missing and rustup is there. On a terminal it asks first, elsewhere it needs `yes`.
+pub fn ensure(target: &str, yes: bool) -> anyhow::Result<()> {
+    if is_there(target)? {
+        return Ok(());
+    }
+    let rustup = Command::new("rustup")
+        .arg("--version")
+        .stdin(Stdio::null())
+        .output()
+        .is_ok_and(|output| output.status.success());
+    if !rustup {
+        bail!(
+            "the Rust toolchain has no target {target}, and there is no rustup to add it; install it with what \
+             the toolchain came from, or get rustup from https://rustup.rs"
+        );
+    }
+    if !yes && !asked(target)? {
+        bail!(
+            "the Rust toolchain has no target {target}; add it with `rustup target add {target}`, or say `--yes`"
+        );
+    }
+    note(&format!("adding {target} to the Rust toolchain"));
+    let status = Command::new("rustup")
+        .args(["target", "add", target])
+        .stdin(Stdio::null())
+        .stdout(io::stderr())
+        .status()
+        .context("cannot run rustup")?;
+    if !status.success() {
+        bail!("`rustup target add {target}` ended with {status}");
+    }
+    Ok(())
+}
+
+/// Asks whoever sits at the terminal; nobody does where there is none.
+fn asked(target: &str) -> anyhow::Result<bool> {
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return Ok(false);
+    }
+    let mut stderr = io::stderr().lock();
+    write!(
+        stderr,
+        "The Rust toolchain has no target {target}. Add it with rustup? [Y/n] "
+    )
+    .and_then(|()| stderr.flush())
+    .context("cannot ask")?;
+    let mut answer = String::new();
+    io::stdin()
+        .read_line(&mut answer)
+        .context("cannot read the answer")?;
+    Ok(matches!(
+        answer.trim().to_ascii_lowercase().as_str(),
+        "" | "y" | "yes"
+    ))
+}
