@@ -83,6 +83,7 @@ impl Run {
             plugins: specs,
             clock: Arc::new(SystemClock),
             logs: Arc::new(Stderr::install(self.log_level)),
+            observer: None,
         })?;
         // Not earlier: until there are requests to wait for, a signal ends the process at once, as it does by itself.
         let mut stop = StopSignal::new()?;
