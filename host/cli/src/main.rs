@@ -2,7 +2,7 @@
 //!
 //! This file parses and dispatches; each subcommand is a file in `commands/`. `plugin` reads the one syntax for plugins,
 //! `registry` what the commands that speak to one have in common, `manifests` the files of those that look at manifests,
-//! `upstream` the one for upstreams, `file` reads and writes whole files, `logs` writes plugins' lines to stderr.
+//! `dashboard` what `--dashboard` serves, `upstream` the one for upstreams, `file` reads and writes whole files, `logs` writes plugins' lines to stderr.
 //! Nothing else in Tidegate prints, reads arguments or ends the process.
 
 use std::process::ExitCode;
@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod commands;
+mod dashboard;
 mod file;
 mod logs;
 mod manifests;
