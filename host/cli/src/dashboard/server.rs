@@ -376,6 +376,11 @@ impl Body for Reply {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Instant, SystemTime};
+
+    use tidegate_host::Fields;
+    use tidegate_host::observe::Event;
+
     use super::*;
 
     #[test]
@@ -411,5 +416,44 @@ mod tests {
         assert_eq!(PAGE.matches("<style>").count(), 1);
         let policy = POLICY.to_str().unwrap();
         assert_eq!(policy.matches("'sha256-").count(), 2, "{policy}");
+    }
+
+    #[test]
+    fn reader_that_does_not_keep_up_is_dropped() {
+        let mut board = Board {
+            ring: Ring::default(),
+            view: View { secrets: false },
+            backlog: Arc::default(),
+            readers: Vec::new(),
+        };
+        let told = |stream| Told {
+            stream,
+            event: Event::Begun {
+                worker: 0,
+                fields: Fields::new(),
+            },
+            at: Instant::now(),
+            time: SystemTime::now(),
+            weight: 0,
+        };
+        let mut slow = board.read().unwrap();
+        let mut quick = board.read().unwrap();
+        assert!(
+            quick
+                .try_recv()
+                .unwrap()
+                .starts_with(b"retry: 500\nevent: hello\n")
+        );
+        for stream in 0..2 * MOST_WAITING as u64 {
+            board.take([told(stream)].into_iter());
+            assert!(quick.try_recv().unwrap().starts_with(b"event: request\n"));
+        }
+        assert_eq!(board.readers.len(), 1);
+        let mut taken = 0;
+        while slow.try_recv().is_ok() {
+            taken += 1;
+        }
+        assert_eq!(taken, MOST_WAITING);
+        assert!(slow.is_closed(), "it is told that there is no more");
     }
 }
