@@ -24,6 +24,8 @@ pub struct Record {
     /// Who answered, if not upstream.
     pub origin: Option<Origin>,
     pub steps: Vec<Step>,
+    /// There is no more room for what calls saw and logged.
+    full: bool,
     /// How many steps there was no room for.
     pub left_out: usize,
     pub reset: bool,
@@ -93,6 +95,7 @@ impl Record {
             response: None,
             origin: None,
             steps: Vec::new(),
+            full: false,
             left_out: 0,
             reset: false,
             took: None,
@@ -140,22 +143,25 @@ impl Record {
     }
 
     fn note_call(&mut self, mut call: Call, weight: usize) {
-        for seen in &call.fields {
-            self.secrets.learn(&seen.before);
-            self.secrets.learn(&seen.after);
-        }
         if self.is_one_of_many(&call)
             && let Some(first) = self.first_of(&call)
         {
             first.more.add(&call);
             return;
         }
-        let cut = self.bytes.saturating_add(weight) > MOST_BYTES;
+        // Once something is left out so is all that follows: its secrets are not known, and it may have been logged.
+        self.full |=
+            self.bytes.saturating_add(weight) > MOST_BYTES || self.steps.len() >= MOST_STEPS;
+        let cut = self.full;
+        let weight = if cut { BASE } else { weight };
         if cut {
             call.fields = Vec::new();
             call.lines = Lines::default();
         }
-        let weight = if cut { BASE } else { weight };
+        for seen in &call.fields {
+            self.secrets.learn(&seen.before);
+            self.secrets.learn(&seen.after);
+        }
         let called = Called {
             call,
             answer: None,

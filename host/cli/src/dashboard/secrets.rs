@@ -4,6 +4,8 @@
 //! in it or of one cookie's value: in other fields, paths, log lines. What a plugin made of a secret (decoded, hashed, split)
 //! is not recognised, nor is one of fewer bytes than `LEAST`, which would hide half of everything.
 
+use std::collections::BTreeSet;
+
 use aho_corasick::{AhoCorasick, MatchKind};
 use serde_json::{Value, json};
 use tidegate_host::Fields;
@@ -13,13 +15,22 @@ use crate::logs::escape;
 /// The secrets of one request, as they become known.
 #[derive(Default)]
 pub struct Secrets {
-    values: Vec<Vec<u8>>,
+    values: BTreeSet<Vec<u8>>,
 }
 
 /// Makes text of bytes, without secrets if they are to be masked.
 pub struct Shower {
     mask: bool,
-    secrets: Option<AhoCorasick>,
+    find: Find,
+}
+
+/// What looks for secrets in a text.
+enum Find {
+    /// There are none, or they may be shown.
+    Nothing,
+    Secrets(AhoCorasick),
+    /// They cannot be looked for, so every text may have them.
+    Anything,
 }
 
 /// The fields whose values are secret.
@@ -69,8 +80,8 @@ impl Secrets {
 
     fn add(&mut self, secret: &[u8]) {
         let secret = secret.trim_ascii();
-        if secret.len() >= LEAST && !self.values.iter().any(|it| it == secret) {
-            self.values.push(secret.to_vec());
+        if secret.len() >= LEAST {
+            self.values.insert(secret.to_vec());
         }
     }
 }
@@ -82,33 +93,34 @@ impl Shower {
     pub fn open() -> Self {
         Self {
             mask: false,
-            secrets: None,
+            find: Find::Nothing,
         }
     }
 
     /// Shows everything but these.
     pub fn masking(secrets: &Secrets) -> Self {
-        let find = || {
+        let find = if secrets.values.is_empty() {
+            Find::Nothing
+        } else {
             AhoCorasick::builder()
                 .match_kind(MatchKind::LeftmostLongest)
                 .build(&secrets.values)
+                .map_or(Find::Anything, Find::Secrets)
         };
-        Self {
-            mask: true,
-            secrets: (!secrets.values.is_empty()).then(find).and_then(Result::ok),
-        }
+        Self { mask: true, find }
     }
 
     /// A text: a string, or an object if something of it is not shown.
     pub fn text(&self, bytes: &[u8]) -> Value {
         let masked;
-        let (bytes, is_masked) = match &self.secrets {
-            Some(secrets) if secrets.is_match(bytes) => {
+        let (bytes, is_masked) = match &self.find {
+            Find::Secrets(secrets) if secrets.is_match(bytes) => {
                 let masks = vec![MASK; secrets.patterns_len()];
                 masked = secrets.replace_all_bytes(bytes, &masks);
                 (masked.as_slice(), true)
             }
-            _ => (bytes, false),
+            Find::Anything => (MASK.as_bytes(), true),
+            Find::Nothing | Find::Secrets(_) => (bytes, false),
         };
         let (shown, cut) = match bytes.get(..MOST) {
             Some(start) => (start, bytes.len() - MOST),
