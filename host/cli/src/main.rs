@@ -4,7 +4,7 @@
 //! `account` what a component is in a few lines, `cache` the folder for what is fetched. `template` is what new plugins are made
 //! of, `carried` the source that the binary brings along. `plugin` reads the one syntax for plugins,
 //! `registry` what the commands that speak to one have in common, `manifests` the files of those that look at manifests,
-//! `upstream` the one for upstreams, `file` reads and writes whole files, `logs` writes plugins' lines to stderr.
+//! `dashboard` what `--dashboard` serves, `upstream` the one for upstreams, `file` reads and writes whole files, `logs` writes plugins' lines to stderr.
 //! Nothing else in Tidegate prints, reads arguments or ends the process.
 
 use std::process::ExitCode;
@@ -15,6 +15,7 @@ mod account;
 mod cache;
 mod carried;
 mod commands;
+mod dashboard;
 mod file;
 mod logs;
 mod manifests;
