@@ -9,7 +9,7 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 mod account;
 mod cache;
@@ -48,6 +48,8 @@ enum Command {
     Order(commands::order::Order),
     Validate(commands::validate::Validate),
     Wit(commands::wit::Wit),
+    Completions(commands::completions::Completions),
+    Man(commands::man::Man),
 }
 
 const EXAMPLES: &str = "\
@@ -82,6 +84,8 @@ fn main() -> ExitCode {
         Command::Order(order) => order.execute(),
         Command::Validate(validate) => validate.execute(),
         Command::Wit(wit) => wit.execute(),
+        Command::Completions(completions) => completions.execute(Cli::command()),
+        Command::Man(man) => man.execute(Cli::command()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -98,8 +102,6 @@ fn main() -> ExitCode {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     /// The commands among a help text's examples, as a shell would split them, up to a pipe or the like.

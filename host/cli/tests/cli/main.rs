@@ -20,6 +20,7 @@ mod pull;
 mod push;
 mod reproducible;
 mod run;
+mod shell;
 mod shipping;
 mod tool;
 mod usage;
