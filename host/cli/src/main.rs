@@ -38,6 +38,7 @@ struct Cli {
 enum Command {
     New(commands::new::New),
     Build(commands::build::Build),
+    Doctor(commands::doctor::Doctor),
     Run(commands::run::Run),
     Adapt(commands::adapt::Adapt),
     Inspect(commands::inspect::Inspect),
@@ -74,6 +75,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::New(new) => new.execute(),
         Command::Build(build) => build.execute(),
+        Command::Doctor(doctor) => doctor.execute(),
         Command::Run(run) => run.execute(),
         Command::Adapt(adapt) => adapt.execute(),
         Command::Inspect(inspect) => inspect.execute(),

@@ -10,6 +10,8 @@ mod browser;
 mod capabilities;
 mod dashboard;
 #[cfg(unix)]
+mod doctor;
+#[cfg(unix)]
 mod envoy;
 mod istio_manifest;
 mod manifest;
