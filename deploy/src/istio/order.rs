@@ -4,12 +4,13 @@
 //! (`pilot/pkg/model/policyattachment.go`), how those of one phase are sorted (`sortByPriority` and `sortConfigByCreationTime` in
 //! `pilot/pkg/model`), which listeners they match (`matchTrafficExtensionSelectors` in `extensions.go` there), and what of Istio's
 //! own stands between the phases (`listener_builder.go`, `listener_waypoint.go` and `networkfilter.go` in
-//! `pilot/pkg/networking/core`). This file has the types; `order/read.rs` takes resources and workloads from documents,
-//! `order/attach.rs` says who gets what, `order/chain.rs` puts it in order.
+//! `pilot/pkg/networking/core`). This file has the types; `order/read.rs` takes plugins from documents,
+//! `order/workloads.rs` workloads, `order/attach.rs` says who gets what, `order/chain.rs` puts it in order.
 
 mod attach;
 mod chain;
 mod read;
+mod workloads;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -287,15 +288,20 @@ pub fn order(files: &[File<'_>], options: &Options) -> Result<Answer, OrderError
 /// The label by which Istio knows the pods of a `Gateway` of the Gateway API.
 const GATEWAY_NAME: &str = "gateway.networking.k8s.io/gateway-name";
 
-/// The label, and its value, that pods of a waypoint have besides.
-const MANAGED: (&str, &str) = ("gateway.istio.io/managed", "istio.io-mesh-controller");
+/// The label by which istiod knows its own of them, and those that are waypoints by its value.
+const MANAGED: &str = "gateway.istio.io/managed";
+const MANAGED_GATEWAY: &str = "istio.io-gateway-controller";
+const MANAGED_WAYPOINT: &str = "istio.io-mesh-controller";
+
+/// The label that says what a waypoint handles: `service`, as without it, `workload`, `all` or `none`.
+const WAYPOINT_FOR: &str = "istio.io/waypoint-for";
 
 impl Workload {
     /// A workload whose role is told from its labels: those of gateways and waypoints are Istio's own.
     pub fn new(namespace: impl Into<String>, labels: BTreeMap<String, String>) -> Self {
         let has = |key: &str| labels.get(key).map(String::as_str);
         let role = match (has(GATEWAY_NAME), has("istio")) {
-            (Some(_), _) if has(MANAGED.0) == Some(MANAGED.1) => Role::Waypoint,
+            (Some(_), _) if has(MANAGED) == Some(MANAGED_WAYPOINT) => Role::Waypoint,
             (Some(_), _) => Role::Gateway,
             // The labels of the gateways in Istio's charts.
             (None, Some(value)) if value.ends_with("gateway") => Role::Gateway,
@@ -310,11 +316,15 @@ impl Workload {
     }
 
     /// The pods of a `Gateway` of the Gateway API.
-    fn of_gateway(namespace: &str, name: &str, is_waypoint: bool) -> Self {
-        let mut labels = BTreeMap::from([(GATEWAY_NAME.to_owned(), name.to_owned())]);
-        if is_waypoint {
-            labels.insert(MANAGED.0.to_owned(), MANAGED.1.to_owned());
-        }
+    fn of_gateway(namespace: &str, name: &str, role: Role) -> Self {
+        let managed = match role {
+            Role::Waypoint => MANAGED_WAYPOINT,
+            Role::Gateway | Role::Sidecar => MANAGED_GATEWAY,
+        };
+        let labels = BTreeMap::from([
+            (GATEWAY_NAME.to_owned(), name.to_owned()),
+            (MANAGED.to_owned(), managed.to_owned()),
+        ]);
         Self {
             name: Some(format!("Gateway/{name}")),
             ..Self::new(namespace, labels)
@@ -323,6 +333,12 @@ impl Workload {
 
     fn gateway_name(&self) -> Option<&str> {
         self.labels.get(GATEWAY_NAME).map(String::as_str)
+    }
+
+    /// What this waypoint handles, if it does not handle services.
+    fn handles_no_services(&self) -> Option<&str> {
+        let handles = self.labels.get(WAYPOINT_FOR)?.as_str();
+        (self.role == Role::Waypoint && !matches!(handles, "service" | "all")).then_some(handles)
     }
 }
 

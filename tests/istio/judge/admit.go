@@ -194,6 +194,10 @@ func (j *judge) admit(object *unstructured.Unstructured) (verdict, error) {
 	if answer = kind.check(answer, object); len(answer.Refusals) > 0 {
 		return answer, nil
 	}
+	if !strings.HasSuffix(object.GroupVersionKind().Group, ".istio.io") {
+		// istiod's webhook is asked about Istio's groups alone, and Envoy Gateway has none.
+		return answer, nil
+	}
 	return webhook(answer, object)
 }
 

@@ -23,6 +23,7 @@ type request struct {
 	Rules    *rulesRequest    `json:"rules,omitempty"`
 	Fetch    *fetchRequest    `json:"fetch,omitempty"`
 	Push     *pushRequest     `json:"push,omitempty"`
+	Order    *orderRequest    `json:"order,omitempty"`
 }
 
 // An answer has the field that its request has, or the reason why there is none: that is no verdict, but something amiss here.
@@ -31,20 +32,25 @@ type answer struct {
 	Rules    []string      `json:"rules,omitempty"`
 	Fetch    *fetched      `json:"fetch,omitempty"`
 	Push     []pushedImage `json:"push,omitempty"`
+	Order    *ordered      `json:"order,omitempty"`
 	Error    string        `json:"error,omitempty"`
 }
 
 func main() {
-	crds := flag.String("crds", "", "file with Istio's custom resource definitions (manifests/charts/base/files/crd-all.gen.yaml)")
+	var crds []string
+	flag.Func("crds", "file with custom resource definitions, such as Istio's (manifests/charts/base/files/crd-all.gen.yaml); any number", func(path string) error {
+		crds = append(crds, path)
+		return nil
+	})
 	flag.Parse()
-	if err := run(*crds, os.Stdin, os.Stdout); err != nil {
+	if err := run(crds, os.Stdin, os.Stdout); err != nil {
 		fmt.Fprintf(os.Stderr, "judge: %v\n", err)
 		os.Exit(1)
 	}
 }
 
-func run(crds string, in io.Reader, out io.Writer) error {
-	if crds == "" {
+func run(crds []string, in io.Reader, out io.Writer) error {
+	if len(crds) == 0 {
 		return errors.New("which definitions? Pass --crds FILE")
 	}
 	// Istio logs to standard output, which is for answers here.
@@ -54,11 +60,14 @@ func run(crds string, in io.Reader, out io.Writer) error {
 	if err := log.Configure(options); err != nil {
 		return fmt.Errorf("failed to configure Istio's log: %w", err)
 	}
-	definitions, err := readDefinitions(crds)
-	if err != nil {
-		return fmt.Errorf("failed to read %s: %w", crds, err)
+	judge := &judge{kinds: map[string]*kind{}}
+	for _, path := range crds {
+		definitions, err := readDefinitions(path)
+		if err != nil {
+			return fmt.Errorf("failed to read %s: %w", path, err)
+		}
+		judge.definitions = append(judge.definitions, definitions...)
 	}
-	judge := &judge{definitions: definitions, kinds: map[string]*kind{}}
 
 	requests := json.NewDecoder(bufio.NewReader(in))
 	answers := json.NewEncoder(out)
@@ -94,6 +103,9 @@ func (j *judge) answer(asked request) (answer, error) {
 	case asked.Push != nil:
 		pushed, err := push(*asked.Push)
 		return answer{Push: pushed}, err
+	case asked.Order != nil:
+		ordered, err := order(*asked.Order)
+		return answer{Order: &ordered}, err
 	default:
 		return answer{}, errors.New("a request that asks nothing")
 	}

@@ -4,8 +4,9 @@
 //! answer.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
-use super::{ANY_OTHER, Layer, Plugin, Role, Traffic, Workload};
+use super::{ANY_OTHER, Layer, Plugin, Role, Traffic, WAYPOINT_FOR, Workload};
 use crate::istio::model::MatchMode;
 use crate::resource::TargetRef;
 
@@ -70,11 +71,23 @@ pub(super) fn attached(plugin: &Plugin, place: Place<'_>) -> Result<String, Stri
         }
     }
     let names: Vec<_> = plugin.targets.iter().map(TargetRef::to_string).collect();
-    Err(format!(
-        "it is attached to {} in {}",
-        names.join(", "),
-        plugin.id.namespace
-    ))
+    let (names, namespace) = (names.join(", "), &plugin.id.namespace);
+    let mut why = format!("it is attached to {names} in {namespace}");
+    if let Some(handles) = workload.handles_no_services()
+        && *namespace == workload.namespace
+        && plugin.targets.iter().any(is_service)
+    {
+        let _ = write!(
+            why,
+            ", and this waypoint handles no services: its {WAYPOINT_FOR} is `{handles}`"
+        );
+    }
+    Err(why)
+}
+
+/// Whether a plugin is attached to what a waypoint handles requests to.
+pub(super) fn is_service(target: &TargetRef) -> bool {
+    matches!(&*target.kind, "Service" | "ServiceEntry")
 }
 
 fn selected(plugin: &Plugin, place: Place<'_>) -> Result<String, String> {
@@ -131,13 +144,17 @@ pub(super) fn matched(plugin: &Plugin, traffic: Traffic, layer: Layer) -> Result
     if fitting.iter().any(|it| it.ports.is_empty()) {
         return Ok(Vec::new());
     }
+    let named = fitting.iter().flat_map(|it| it.ports.iter().copied());
+    let ports: BTreeSet<u16> = named.filter(|port| *port != 0).collect();
+    if ports.is_empty() {
+        return Err(
+            "its match names only port 0, which no listener has; `tidegate validate` refuses it"
+                .into(),
+        );
+    }
     if traffic == Traffic::Waypoint && layer == Layer::Http {
         return Err("its match names ports, and a waypoint's requests have none".into());
     }
-    let ports: BTreeSet<u16> = fitting
-        .iter()
-        .flat_map(|it| it.ports.iter().copied())
-        .collect();
     Ok(ports.into_iter().collect())
 }
 
@@ -157,13 +174,13 @@ pub(super) fn workloads(plugins: &[Plugin], root: &str) -> Vec<Workload> {
         for target in &plugin.targets {
             match target.kind.as_str() {
                 "Gateway" => {
-                    workloads.insert(Workload::of_gateway(own, &target.name, false));
+                    workloads.insert(Workload::of_gateway(own, &target.name, Role::Gateway));
                 }
                 "Service" | "ServiceEntry" => {
-                    workloads.insert(Workload::of_gateway(own, "waypoint", true));
+                    workloads.insert(Workload::of_gateway(own, "waypoint", Role::Waypoint));
                 }
                 "GatewayClass" => {
-                    workloads.insert(Workload::of_gateway(ANY_OTHER, "waypoint", true));
+                    workloads.insert(Workload::of_gateway(ANY_OTHER, "waypoint", Role::Waypoint));
                 }
                 _ => {}
             }

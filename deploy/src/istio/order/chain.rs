@@ -3,7 +3,7 @@
 use std::cmp::{Ordering, Reverse};
 use std::collections::BTreeSet;
 
-use super::attach::{Place, attached, matched, rank};
+use super::attach::{Place, attached, is_service, matched, rank};
 use super::{Chain, Layer, LeftOut, Ordered, Plugin, Role, Step, Traffic, Workload};
 use crate::istio::model::{Phase, Word as _};
 use crate::resource::TargetRef;
@@ -196,13 +196,13 @@ pub(super) fn ordered(workload: Workload, plugins: &[Plugin], root: &str) -> Ord
     };
     // Services that plugins are attached to have chains of their own at a waypoint.
     let mut services: Vec<Option<&TargetRef>> = vec![None];
-    if workload.role == Role::Waypoint {
+    if workload.role == Role::Waypoint && workload.handles_no_services().is_none() {
         let own = plugins
             .iter()
             .filter(|plugin| plugin.id.namespace == workload.namespace && plugin.dropped.is_none());
         let attached: BTreeSet<_> = own
             .flat_map(|plugin| &plugin.targets)
-            .filter(|target| matches!(&*target.kind, "Service" | "ServiceEntry"))
+            .filter(|target| is_service(target))
             .collect();
         services.extend(attached.into_iter().map(Some));
     }

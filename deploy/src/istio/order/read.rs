@@ -1,7 +1,9 @@
-//! Plugins and workloads as documents have them. EnvoyFilters are counted, and everything else is passed over.
+//! Plugins as documents have them, and who reads the rest: `workloads.rs` takes workloads, EnvoyFilters are counted, and everything
+//! else is passed over.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::workloads::Classes;
 use super::{EnvoyFilters, File, Layer, Matching, Options, OrderError, Plugin, PluginId, Workload};
 use crate::istio::model::{MatchMode, Phase, Word};
 use crate::istio::validate::url;
@@ -18,49 +20,103 @@ pub(super) struct Read {
 
 /// Reads all documents; those of a `List` count as if they stood alone.
 pub(super) fn read(files: &[File<'_>], options: &Options) -> Result<Read, OrderError> {
+    let mut objects = Vec::new();
+    let mut classes = Classes::default();
+    for file in files {
+        for document in file.documents {
+            let reader = Reader { file, options };
+            for object in reader.objects(&document.root)? {
+                classes.learn(&reader, object)?;
+                objects.push((reader, object));
+            }
+        }
+    }
     let mut read = Read::default();
     let mut seen = BTreeSet::new();
-    for file in files {
-        let reader = Reader { file, options };
-        for document in file.documents {
-            let root = &document.root;
-            let items = match reader.text(root, "kind")? {
-                // What `kubectl get -o yaml` prints.
-                Some(kind) if kind.ends_with("List") => {
-                    root.get("items").and_then(Node::items).unwrap_or_default()
-                }
-                _ => std::slice::from_ref(root),
-            };
-            for item in items {
-                if let Some(plugin) = reader.plugin(item)? {
-                    if !seen.insert(plugin.id.clone()) {
-                        return Err(OrderError::Twice {
-                            file: file.name.to_owned(),
-                            position: item.position,
-                            id: plugin.id,
-                        });
-                    }
-                    read.plugins.push(plugin);
-                } else if let Some(workload) = reader.workload(item)? {
-                    read.workloads.push(workload);
-                } else if reader.is_envoy_filter(item)? {
-                    read.envoy_filters.0 += 1;
-                }
+    for (reader, object) in objects {
+        if let Some(plugin) = reader.plugin(object)? {
+            if !seen.insert(plugin.id.clone()) {
+                return Err(OrderError::Twice {
+                    file: reader.file.name.to_owned(),
+                    position: object.node.position,
+                    id: plugin.id,
+                });
             }
+            read.plugins.push(plugin);
+        } else if let Some(workload) = reader.workload(object, &classes)? {
+            read.workloads.push(workload);
+        } else if (object.group(), object.kind) == ("networking.istio.io", "EnvoyFilter") {
+            read.envoy_filters.0 += 1;
         }
     }
     Ok(read)
 }
 
-struct Reader<'a> {
+/// Knows where a document is, and what it does not say.
+#[derive(Clone, Copy)]
+pub(super) struct Reader<'a> {
     file: &'a File<'a>,
     options: &'a Options,
+}
+
+/// A document, or what is in a list, with what it says that it is.
+#[derive(Clone, Copy)]
+pub(super) struct Object<'n> {
+    pub node: &'n Node,
+    pub kind: &'n str,
+    api: &'n str,
+}
+
+// === impl Object ===
+
+impl<'n> Object<'n> {
+    /// The group of its API.
+    pub fn group(self) -> &'n str {
+        self.api.split_once('/').map_or("", |(group, _)| group)
+    }
 }
 
 // === impl Reader ===
 
 impl Reader<'_> {
-    fn fault(&self, node: &Node, what: impl Into<String>) -> OrderError {
+    /// A document, or what is in it where it is a list. kubectl knows a list by its `items` alone, and opens those within lists.
+    fn objects<'n>(&self, root: &'n Node) -> Result<Vec<Object<'n>>, OrderError> {
+        let mut objects = Vec::new();
+        // Documents lie no deeper in one another than the text that they were read from allows.
+        let mut unopened = vec![self.object(root, None)?];
+        while let Some(object) = unopened.pop() {
+            match object.node.get("items").and_then(Node::items) {
+                None => objects.push(object),
+                Some(items) => {
+                    for item in items.iter().rev() {
+                        unopened.push(self.object(item, Some(object))?);
+                    }
+                }
+            }
+        }
+        Ok(objects)
+    }
+
+    fn object<'n>(
+        &self,
+        node: &'n Node,
+        list: Option<Object<'n>>,
+    ) -> Result<Object<'n>, OrderError> {
+        let api = self.text(node, "apiVersion")?.unwrap_or_default();
+        let kind = self.text(node, "kind")?.unwrap_or_default();
+        // The API server leaves out what the kind of a list says of all its items.
+        let inherited = list.filter(|_| api.is_empty() && kind.is_empty());
+        Ok(match inherited {
+            Some(list) => Object {
+                node,
+                api: list.api,
+                kind: list.kind.strip_suffix("List").unwrap_or(list.kind),
+            },
+            None => Object { node, api, kind },
+        })
+    }
+
+    pub fn fault(&self, node: &Node, what: impl Into<String>) -> OrderError {
         OrderError::Resource {
             file: self.file.name.to_owned(),
             position: node.position,
@@ -69,7 +125,7 @@ impl Reader<'_> {
     }
 
     /// A field that is text, if it is there.
-    fn text<'n>(&self, node: &'n Node, field: &str) -> Result<Option<&'n str>, OrderError> {
+    pub fn text<'n>(&self, node: &'n Node, field: &str) -> Result<Option<&'n str>, OrderError> {
         match node.get(field) {
             None => Ok(None),
             Some(value) if value.is_null() => Ok(None),
@@ -80,7 +136,8 @@ impl Reader<'_> {
         }
     }
 
-    fn name(&self, node: &Node) -> Result<(String, String), OrderError> {
+    /// The namespace and the name.
+    pub fn name(&self, node: &Node) -> Result<(String, String), OrderError> {
         let metadata = node.get("metadata").unwrap_or(node);
         let name = self
             .text(metadata, "name")?
@@ -92,12 +149,11 @@ impl Reader<'_> {
         ))
     }
 
-    fn plugin(&self, node: &Node) -> Result<Option<Plugin>, OrderError> {
-        let api = self.text(node, "apiVersion")?.unwrap_or_default();
-        let kind = match self.text(node, "kind")? {
-            _ if !api.starts_with("extensions.istio.io/") => return Ok(None),
-            Some("WasmPlugin") => "WasmPlugin",
-            Some("TrafficExtension") => "TrafficExtension",
+    fn plugin(&self, object: Object<'_>) -> Result<Option<Plugin>, OrderError> {
+        let node = object.node;
+        let kind = match (object.group(), object.kind) {
+            ("extensions.istio.io", "WasmPlugin") => "WasmPlugin",
+            ("extensions.istio.io", "TrafficExtension") => "TrafficExtension",
             _ => return Ok(None),
         };
         let (namespace, name) = self.name(node)?;
@@ -153,7 +209,7 @@ impl Reader<'_> {
         }))
     }
 
-    fn labels(&self, node: Option<&Node>) -> Result<BTreeMap<String, String>, OrderError> {
+    pub fn labels(&self, node: Option<&Node>) -> Result<BTreeMap<String, String>, OrderError> {
         let entries = node.and_then(Node::mapping).map(|it| it.entries.as_slice());
         let labels = entries.unwrap_or_default().iter().map(|entry| {
             let value = entry.value.text().ok_or_else(|| {
@@ -239,38 +295,5 @@ impl Reader<'_> {
             })
         });
         matches.collect()
-    }
-
-    fn is_envoy_filter(&self, node: &Node) -> Result<bool, OrderError> {
-        let api = self.text(node, "apiVersion")?.unwrap_or_default();
-        let kind = self.text(node, "kind")?;
-        Ok(api.starts_with("networking.istio.io/") && kind == Some("EnvoyFilter"))
-    }
-
-    /// The pods that a document describes.
-    fn workload(&self, node: &Node) -> Result<Option<Workload>, OrderError> {
-        let api = self.text(node, "apiVersion")?.unwrap_or_default();
-        let group = api.split_once('/').map_or("", |(group, _)| group);
-        let kind = self.text(node, "kind")?.unwrap_or_default();
-        let spec = node.get("spec");
-        let pod = match (group, kind) {
-            ("", "Pod") => Some(node),
-            ("apps", "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet")
-            | ("batch", "Job") => spec.and_then(|spec| spec.get("template")),
-            ("gateway.networking.k8s.io", "Gateway") => {
-                let (namespace, name) = self.name(node)?;
-                let class = spec.and_then(|spec| spec.get("gatewayClassName"));
-                let is_waypoint = class.and_then(Node::text) == Some("istio-waypoint");
-                return Ok(Some(Workload::of_gateway(&namespace, &name, is_waypoint)));
-            }
-            _ => return Ok(None),
-        };
-        let (namespace, name) = self.name(node)?;
-        let metadata = pod.and_then(|pod| pod.get("metadata"));
-        let labels = self.labels(metadata.and_then(|it| it.get("labels")))?;
-        Ok(Some(Workload {
-            name: Some(format!("{kind}/{name}")),
-            ..Workload::new(namespace, labels)
-        }))
     }
 }

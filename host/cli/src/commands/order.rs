@@ -23,8 +23,8 @@ pub struct Order {
     #[command(flatten)]
     manifests: ManifestArgs,
 
-    /// Only this workload; the Deployments, StatefulSets, DaemonSets, ReplicaSets, Jobs, Pods and Gateways in the files if not
-    /// given, and if there are none, those that selectors and targetRefs tell of
+    /// Only this workload; if not given, the Deployments, StatefulSets, DaemonSets, ReplicaSets, ReplicationControllers, Jobs,
+    /// CronJobs, Pods, Argo Rollouts and Gateways in the files, and if there are none, those that selectors and targetRefs tell of
     #[arg(short, long, value_name = "NAMESPACE[/KEY=VALUE,…]")]
     workload: Vec<Workload>,
 
@@ -56,7 +56,10 @@ Examples:
 
 WasmPlugins and TrafficExtensions are put in order; EnvoyFilters are counted and not looked at. Of two plugins of one phase and \
 priority Istio takes the older first. Files from a cluster tell which that is; others do not, and then the names decide here. \
-Workloads with a label `istio=…gateway` are taken for gateways, and waypoints are taken to serve their own namespace.";
+Workloads with a label `istio=…gateway` or into which the template `gateway` is injected are taken for gateways, all others to \
+have a sidecar, and waypoints to serve their own namespace. Which Gateways are waypoints their GatewayClass says, and without \
+one in the files the class's name; those of istio-east-west, istio-remote and istio-agentgateway, and of controllers that are \
+not Istio's, are passed over.";
 
 /// What stands in for a number that is not there.
 const NONE: &str = "-";

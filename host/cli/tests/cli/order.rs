@@ -168,6 +168,46 @@ fn order_says_what_it_does_not_look_at() {
     ]);
 }
 
+/// What `kubectl get … -o yaml` prints, with the Gateway's class beside it.
+#[test]
+fn order_looks_for_workloads_in_lists() {
+    let folder = Folder::new();
+    let mesh = "\
+apiVersion: v1
+kind: List
+items:
+- apiVersion: v1
+  kind: List
+  items:
+  - apiVersion: batch/v1
+    kind: CronJob
+    metadata: {name: nightly, namespace: shop}
+    spec: {jobTemplate: {spec: {template: {metadata: {labels: {app: api}}}}}}
+- apiVersion: gateway.networking.k8s.io/v1
+  kind: Gateway
+  metadata: {name: way, namespace: shop}
+  spec: {gatewayClassName: ours}
+- apiVersion: gateway.networking.k8s.io/v1
+  kind: GatewayClass
+  metadata: {name: ours}
+  spec: {controllerName: istio.io/mesh-controller}
+";
+    let plugins = folder.file("plugins.yaml", PLUGINS);
+    let done = tidegate(["order", "-f", &plugins, &folder.file("mesh.yaml", mesh)]);
+    let table = String::from_utf8(done.succeeds().to_vec()).expect("UTF-8");
+    for title in [
+        "Workload CronJob/nightly in shop, inbound requests\n",
+        "Waypoint Gateway/way in shop, all requests: no plugin\n",
+    ] {
+        assert!(table.contains(title), "{table}");
+    }
+    let help = tidegate(["order", "--help"]);
+    let help = String::from_utf8(help.succeeds().to_vec()).expect("UTF-8");
+    for kind in ["ReplicationControllers", "CronJobs", "Argo Rollouts"] {
+        assert!(help.contains(kind), "{help}");
+    }
+}
+
 #[test]
 fn order_says_where_it_cannot_read() {
     let folder = Folder::new();

@@ -1,7 +1,9 @@
 //! The judge as a process: one JSON object a line each way (`tests/istio/judge/main.go` is the other side).
 
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -85,14 +87,63 @@ pub struct Pushed {
     pub envoy: bool,
 }
 
+/// What istiod makes of plugins.
+#[derive(Deserialize)]
+pub struct Ordered {
+    /// The Gateways of the Gateway API, as `namespace/name`, with the label of their pods by which istiod knows its own.
+    pub gateways: BTreeMap<String, String>,
+    /// Of every proxy that was asked about.
+    pub chains: Vec<Chain>,
+    /// The same where all of Istio's own filters are in use.
+    pub filters: Vec<Filters>,
+}
+
+/// A listener, as far as plugins can tell it from others.
+#[derive(Deserialize)]
+pub struct Place {
+    /// Which of those that were asked about.
+    pub workload: usize,
+    /// `inbound`, `outbound`, `gateway` or `waypoint`.
+    pub traffic: String,
+    /// `http` or `network`.
+    pub layer: String,
+    /// Empty for all to which no plugin is attached.
+    #[serde(default)]
+    pub service: String,
+    /// 0 where there is none.
+    pub port: u16,
+}
+
+/// The plugins of a listener.
+#[derive(Deserialize)]
+pub struct Chain {
+    /// Which.
+    #[serde(flatten)]
+    pub place: Place,
+    /// Phase, kind, namespace and name, in order.
+    pub plugins: Vec<String>,
+}
+
+/// All that Envoy is told of a listener.
+#[derive(Deserialize)]
+pub struct Filters {
+    /// Which.
+    #[serde(flatten)]
+    pub place: Place,
+    /// By name, plugins by kind, namespace and name.
+    pub filters: Vec<String>,
+}
+
 // === impl Judge ===
 
 impl Judge {
-    /// Starts it with Istio's definitions. It finds no credentials but those it is told.
-    pub fn start(binary: &Path, definitions: &Path, scratch: &Path) -> Result<Judge> {
+    /// Starts it with the files of definitions. It finds no credentials but those it is told, and its istiod has ambient mode on, as
+    /// waypoints want it.
+    pub fn start(binary: &Path, definitions: &[PathBuf], scratch: &Path) -> Result<Judge> {
+        let definitions = definitions.iter();
         let mut child = Command::new(binary)
-            .arg("--crds")
-            .arg(definitions)
+            .args(definitions.flat_map(|path| [OsStr::new("--crds"), path.as_os_str()]))
+            .env("PILOT_ENABLE_AMBIENT", "true")
             .env("DOCKER_CONFIG", scratch.join("no-docker-config"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -126,6 +177,11 @@ impl Judge {
         self.ask(
             json!({ "fetch": { "url": what.url, "sha256": what.sha256, "pullSecret": secret } }),
         )
+    }
+
+    /// What istiod gives some proxies of the plugins in a stream.
+    pub fn order(&mut self, documents: &str, workloads: &[Value]) -> Result<Ordered> {
+        self.ask(json!({ "order": { "documents": documents, "workloads": workloads } }))
     }
 
     /// Pushes images of every shape.

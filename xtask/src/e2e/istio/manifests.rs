@@ -144,7 +144,7 @@ pub fn compare_configurations(setup: &mut Setup) -> Result<Report> {
 }
 
 /// Prints a manifest, and gives the configuration that Istio takes from it, or what is wrong with it.
-fn admitted(
+pub fn admitted(
     setup: &mut Setup,
     arguments: &[&str],
     plugin: &str,
@@ -327,7 +327,8 @@ fn commands() -> Vec<String> {
     commands.iter().map(|command| fill(command)).collect()
 }
 
-fn fill(command: &str) -> String {
+/// With digests in it.
+pub fn fill(command: &str) -> String {
     command
         .replace("DIGEST", DIGEST)
         .replace("DIGITS", DIGITS)

@@ -2,7 +2,8 @@
 //!
 //! A Go program (`tests/istio/judge`) links the packages that istiod, the API server and the agent are made of. This file
 //! strings the parts together: `rules` (have the CRDs changed?), `documents` (does `tidegate validate` agree?), `manifests` (is
-//! what `tidegate manifest` prints admitted?) and `images` (does the agent take what `tidegate push` pushes, and does
+//! what `tidegate manifest` prints admitted?), `gateway` (the same for Envoy Gateway), `orders` (does istiod give each workload the
+//! plugins that `tidegate order` says?) and `images` (does the agent take what `tidegate push` pushes, and does
 //! `tidegate verify` agree about what others push?). Every difference is listed before the command fails.
 
 use std::path::{Path, PathBuf};
@@ -15,9 +16,11 @@ use crate::workspace::Workspace;
 use crate::{guests, setup, shell};
 
 mod documents;
+mod gateway;
 mod images;
 mod judge;
 mod manifests;
+mod orders;
 mod registry;
 mod rules;
 mod texts;
@@ -47,6 +50,8 @@ pub struct Setup {
     pub tutorial: Plugin,
     /// A plugin whose configuration has numbers and any text.
     pub rate_limit: Plugin,
+    /// Why the judge has no definition of Envoy Gateway's policy, if it has none.
+    pub gateway_missing: Option<String>,
     /// The folder of the Go module, with fixtures and the list of rules.
     pub module: PathBuf,
     /// A folder that goes with this run.
@@ -62,13 +67,16 @@ pub struct Plugin {
 }
 
 /// In the order in which one wants to hear of differences.
-const PARTS: [fn(&mut Setup) -> Result<Report>; 7] = [
+const PARTS: [fn(&mut Setup) -> Result<Report>; 10] = [
     rules::compare,
     documents::compare_fixtures,
     documents::compare_variations,
     documents::compare_texts,
     manifests::compare_flags,
     manifests::compare_configurations,
+    gateway::compare_flags,
+    gateway::compare_refusals,
+    orders::compare,
     images::compare,
 ];
 
@@ -103,7 +111,10 @@ impl Setup {
         toolchain::check(&module)?;
         let scratch = tempfile::tempdir().context("failed to make a folder for this run")?;
         let judge = toolchain::build(&module, &workspace.target.join("istio"))?;
-        let judge = Judge::start(&judge, &toolchain::definitions(&module)?, scratch.path())?;
+        let mut definitions = vec![toolchain::definitions(&module)?];
+        let gateway = toolchain::gateway_definition(scratch.path())?;
+        definitions.extend(gateway.as_ref().ok().cloned());
+        let judge = Judge::start(&judge, &definitions, scratch.path())?;
         shell::run(
             workspace
                 .cargo()
@@ -120,6 +131,7 @@ impl Setup {
             tutorial: Plugin::adapt(tutorial, &tidegate, scratch.path())?,
             rate_limit: Plugin::adapt(rate_limit, &tidegate, scratch.path())?,
             tidegate,
+            gateway_missing: gateway.err(),
             module,
             scratch,
         })

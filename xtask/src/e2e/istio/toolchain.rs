@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
+use serde::Deserialize;
 
 use crate::shell;
 
@@ -16,6 +17,15 @@ const UNREACHABLE: [&str; 5] = [
     "unable to access",
     "executable file not found",
 ];
+
+/// Envoy Gateway, the version that `tidegate manifest` writes for, with the sum that `go.sum` would have.
+const GATEWAY: (&str, &str) = (
+    "github.com/envoyproxy/gateway@v1.8.0",
+    "h1:pn5TYSteO1zZjUMPVXGY7ayFDhZAZZWAQ+yDgVzj78o=",
+);
+
+/// Its definition of a policy.
+const GATEWAY_DEFINITION: &str = "charts/gateway-helm/charts/crds/crds/generated/gateway.envoyproxy.io_envoyextensionpolicies.yaml";
 
 /// Whether the judge can be built on this machine.
 pub enum Readiness {
@@ -56,16 +66,19 @@ pub fn readiness(module: &Path) -> Result<Readiness> {
         return Ok(Readiness::Ready);
     }
     let said = String::from_utf8_lossy(&listed.stderr);
-    match said
-        .lines()
-        .find(|line| UNREACHABLE.iter().any(|sign| line.contains(sign)))
-    {
+    match unreachable(&said) {
         Some(line) => Ok(Readiness::Lacking(format!(
-            "its Go modules are neither cached nor within reach: {}",
-            line.trim()
+            "its Go modules are neither cached nor within reach: {line}"
         ))),
         None => bail!("`go list` fails in {}:\n{said}", module.display()),
     }
+}
+
+/// The line that says that a module is out of reach, if one does.
+fn unreachable(said: &str) -> Option<&str> {
+    let mut lines = said.lines();
+    let line = lines.find(|line| UNREACHABLE.iter().any(|sign| line.contains(sign)));
+    line.map(str::trim)
 }
 
 /// Builds the judge, from Go's own cache where it can.
@@ -113,10 +126,48 @@ pub fn definitions(module: &Path) -> Result<PathBuf> {
     Ok(Path::new(folder.trim()).join("manifests/charts/base/files/crd-all.gen.yaml"))
 }
 
-/// Go in the judge's module, as it is installed: a newer one is not fetched.
-fn go(module: &Path) -> Command {
+/// The definition of Envoy Gateway's policy, out of its module, or why that is not here. Nothing is built from it, so that the
+/// judge's own module does not know it, and its requirements do not become Istio's.
+pub fn gateway_definition(scratch: &Path) -> Result<Result<PathBuf, String>> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Downloaded {
+        dir: Option<PathBuf>,
+        sum: Option<String>,
+        error: Option<String>,
+    }
+    let output = go(scratch)
+        .args(["mod", "download", "-json", GATEWAY.0])
+        .output()
+        .context("failed to start `go mod download`")?;
+    let downloaded: Downloaded = serde_json::from_slice(&output.stdout).with_context(|| {
+        let said = String::from_utf8_lossy(&output.stderr);
+        format!("`go mod download {}` says nothing: {said}", GATEWAY.0)
+    })?;
+    if let Some(error) = downloaded.error {
+        let Some(line) = unreachable(&error) else {
+            bail!("`go mod download {}` fails: {error}", GATEWAY.0);
+        };
+        return Ok(Err(format!(
+            "{} is neither cached nor within reach: {line}",
+            GATEWAY.0
+        )));
+    }
+    ensure!(
+        downloaded.sum.as_deref() == Some(GATEWAY.1),
+        "{} is another one than this was written for: its sum is {:?}, not {}",
+        GATEWAY.0,
+        downloaded.sum,
+        GATEWAY.1
+    );
+    let folder = downloaded.dir.context("a module has a folder")?;
+    Ok(Ok(folder.join(GATEWAY_DEFINITION)))
+}
+
+/// Go in a folder, as it is installed: a newer one is not fetched.
+fn go(folder: &Path) -> Command {
     let mut command = Command::new("go");
-    command.current_dir(module).env("GOTOOLCHAIN", "local");
+    command.current_dir(folder).env("GOTOOLCHAIN", "local");
     command
 }
 

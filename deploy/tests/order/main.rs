@@ -1,113 +1,12 @@
-//! Who gets which plugins in which order: rows of resources and what becomes of them.
+//! Who gets which plugins in which order: rows of resources and what becomes of them. `workloads.rs` has who they are, `ask.rs` how
+//! they are asked about.
 
-use tidegate_deploy::istio::order::{
-    Answer, File, Layer, Options, OrderError, Ordered, Step, Traffic, Workload, order,
-};
-use tidegate_deploy::yaml;
+mod ask;
+mod workloads;
 
-fn options(workloads: &[&str]) -> Options {
-    Options {
-        root_namespace: "istio-system".into(),
-        namespace: "default".into(),
-        workloads: workloads
-            .iter()
-            .map(|text| text.parse().expect("a workload"))
-            .collect(),
-    }
-}
+use tidegate_deploy::istio::order::{Step, Workload};
 
-fn ask(text: &str, workloads: &[&str]) -> Result<Vec<Ordered>, OrderError> {
-    answer(text, workloads).map(|answer| answer.workloads)
-}
-
-fn answer(text: &str, workloads: &[&str]) -> Result<Answer, OrderError> {
-    let documents = yaml::parse(text).expect("YAML");
-    let file = File {
-        name: "plugins.yaml",
-        documents: &documents,
-    };
-    order(&[file], &options(workloads))
-}
-
-/// A WasmPlugin of a namespace; the rest is the inside of its `spec`.
-fn plugin(name: &str, namespace: &str, spec: &str) -> String {
-    format!(
-        "---\napiVersion: extensions.istio.io/v1alpha1\nkind: WasmPlugin\nmetadata: {{name: {name}, namespace: {namespace}}}\nspec: {{url: 'oci://h.io/a:1', {spec}}}\n"
-    )
-}
-
-fn extension(name: &str, namespace: &str, spec: &str) -> String {
-    format!(
-        "---\napiVersion: extensions.istio.io/v1alpha1\nkind: TrafficExtension\nmetadata: {{name: {name}, namespace: {namespace}}}\nspec: {{{spec}}}\n"
-    )
-}
-
-/// The plugins of a chain by name, with `|` where filters of Istio's stand between them.
-fn names(steps: &[Step]) -> String {
-    let mut names: Vec<&str> = Vec::new();
-    for step in steps {
-        match step {
-            Step::Plugin { id, .. } => names.push(&id.name),
-            Step::Istio { .. } if names.last().is_some_and(|last| *last != "|") => names.push("|"),
-            _ => {}
-        }
-    }
-    if names.last() == Some(&"|") {
-        names.pop();
-    }
-    names.join(" ")
-}
-
-/// The chains of a workload, as `TRAFFIC: NAMES`, those of connections with `tcp`.
-fn chains(ordered: &Ordered) -> Vec<String> {
-    let chains = ordered.chains.iter().map(|chain| {
-        let traffic = match chain.traffic {
-            Traffic::Inbound => "in",
-            Traffic::Outbound => "out",
-            Traffic::Gateway => "gateway",
-            Traffic::Waypoint => "waypoint",
-        };
-        let layer = if chain.layer == Layer::Network {
-            " tcp"
-        } else {
-            ""
-        };
-        let service = chain
-            .service
-            .as_ref()
-            .map(|it| format!(" {it}"))
-            .unwrap_or_default();
-        format!("{traffic}{layer}{service}: {}", names(&chain.steps))
-    });
-    chains.collect()
-}
-
-#[track_caller]
-fn gives(text: &str, workload: &str, expected: &[&str]) {
-    let ordered = ask(text, &[workload]).expect("an order");
-    assert_eq!(chains(&ordered[0]), expected, "{workload}\n{text}");
-}
-
-/// The reason that is given for a plugin in the first chain.
-#[track_caller]
-fn why(text: &str, workload: &str, name: &str) -> String {
-    let ordered = ask(text, &[workload]).expect("an order");
-    let mut steps = ordered[0].chains[0].steps.iter();
-    let found = steps.find_map(|step| match step {
-        Step::Plugin { id, why, .. } if id.name == name => Some(why.clone()),
-        _ => None,
-    });
-    found.unwrap_or_else(|| panic!("{name} is not there"))
-}
-
-#[track_caller]
-fn left_out(text: &str, workload: &str) -> Vec<String> {
-    let ordered = ask(text, &[workload]).expect("an order");
-    let plugins = ordered[0].left_out.iter();
-    plugins
-        .map(|it| format!("{}: {}", it.id.name, it.why))
-        .collect()
-}
+use ask::{GATEWAY, WAYPOINT, answer, ask, extension, gives, left_out, names, plugin, why};
 
 #[test]
 fn phases_have_istios_filters_between_them() {
@@ -411,6 +310,43 @@ fn modes_and_ports_narrow_a_chain() {
     assert_eq!(confined, Some(vec![80, 8080]));
 }
 
+/// istiod holds a port against a listener's only if it is not 0, and an entry that names ports is confined to them all the same.
+#[test]
+fn port_0_is_no_port() {
+    let text = [
+        plugin("all", "shop", "match: [{mode: CLIENT, ports: []}]"),
+        plugin(
+            "both",
+            "shop",
+            "match: [{ports: [{number: 0}, {number: 80}]}]",
+        ),
+        plugin("either", "shop", "match: [{ports: [{number: 0}]}, {}]"),
+        plugin("none", "shop", "match: [{ports: [{number: 0}]}]"),
+    ]
+    .concat();
+    gives(&text, "shop", &["in: both either", "out: all both either"]);
+    let why =
+        "none: its match names only port 0, which no listener has; `tidegate validate` refuses it";
+    assert_eq!(left_out(&text, "shop"), [why]);
+    let text = text.replace(
+        "metadata: {name: none,",
+        "metadata: {name: none, annotations: {},",
+    );
+    let text = text.replace(
+        "match: [{ports: [{number: 0}]}]}",
+        "targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: way}], match: [{ports: [{number: 0}]}]}",
+    );
+    let left_out = left_out(&text, &format!("shop/{WAYPOINT}"));
+    assert!(left_out.iter().any(|it| it == why), "{left_out:?}");
+    let ordered = ask(&text, &["shop"]).expect("an order");
+    let mut steps = ordered[0].chains[0].steps.iter();
+    let confined = steps.find_map(|step| match step {
+        Step::Plugin { id, ports, .. } if id.name == "both" => Some(ports.clone()),
+        _ => None,
+    });
+    assert_eq!(confined, Some(vec![80]));
+}
+
 #[test]
 fn plugins_for_connections_come_before_those_for_requests() {
     let text = [
@@ -438,10 +374,6 @@ fn plugins_for_connections_come_before_those_for_requests() {
         ],
     );
 }
-
-const GATEWAY: &str = "gateway.networking.k8s.io/gateway-name=public";
-const WAYPOINT: &str =
-    "gateway.networking.k8s.io/gateway-name=way,gateway.istio.io/managed=istio.io-mesh-controller";
 
 #[test]
 fn gateways_go_by_reference_or_selector() {
@@ -501,53 +433,6 @@ fn waypoints_go_by_reference_alone() {
         left_out.iter().any(|it| it.starts_with("selector: it has no targetRefs"))
             && left_out.iter().any(|it| it == "entry: its match names ports, and a waypoint's requests have none"),
         "{left_out:?}"
-    );
-}
-
-#[test]
-fn workloads_are_those_in_the_files() {
-    let text = format!(
-        "{}---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: web, namespace: shop}}\nspec: {{template: {{metadata: {{labels: {{app: web}}}}}}}}\n---\napiVersion: v1\nkind: List\nitems:\n- {{apiVersion: v1, kind: Pod, metadata: {{name: p, labels: {{app: p}}}}}}\n- {{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, metadata: {{name: way, namespace: shop}}, spec: {{gatewayClassName: istio-waypoint}}}}\n",
-        plugin("a", "shop", "")
-    );
-    let ordered = ask(&text, &[]).expect("an order");
-    let workloads: Vec<_> = ordered.iter().map(|it| it.workload.to_string()).collect();
-    assert_eq!(
-        workloads,
-        [
-            "workload Deployment/web in shop",
-            "workload Pod/p in default",
-            "waypoint Gateway/way in shop",
-        ]
-    );
-}
-
-#[test]
-fn workloads_are_told_from_the_plugins_where_there_are_none() {
-    let text = [
-        plugin("a", "shop", "selector: {matchLabels: {app: web}}"),
-        plugin("b", "istio-system", ""),
-        plugin(
-            "c",
-            "bank",
-            "targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: public}]",
-        ),
-    ]
-    .concat();
-    let ordered = ask(&text, &[]).expect("an order");
-    let workloads: Vec<_> = ordered
-        .iter()
-        .map(|it| format!("{}: {}", it.workload, chains(it).join(", ")))
-        .collect();
-    assert_eq!(
-        workloads,
-        [
-            "gateway Gateway/public in bank: gateway: c b",
-            "any other workload in bank: in: b, out: b",
-            "workload app=web in shop: in: a b, out: a b",
-            "any other workload in shop: in: b, out: b",
-            "any other workload in any other namespace: in: b, out: b",
-        ]
     );
 }
 

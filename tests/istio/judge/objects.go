@@ -1,0 +1,131 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"maps"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	kubeyaml "k8s.io/apimachinery/pkg/util/yaml"
+	gateway "sigs.k8s.io/gateway-api/apis/v1"
+
+	"istio.io/istio/pilot/pkg/config/kube/crd"
+	"istio.io/istio/pilot/pkg/config/kube/gatewaycommon"
+	"istio.io/istio/pkg/config"
+	"istio.io/istio/pkg/config/schema/collections"
+	"istio.io/istio/pkg/config/schema/gvk"
+)
+
+// Of objects that do not say theirs.
+const defaultNamespace = "default"
+
+// All objects of a stream. What is in lists counts, however deep, as for kubectl.
+func everything(documents string) ([]*unstructured.Unstructured, error) {
+	decoder := kubeyaml.NewYAMLOrJSONDecoder(strings.NewReader(documents), 4096)
+	var objects []*unstructured.Unstructured
+	for {
+		var document runtime.RawExtension
+		if err := decoder.Decode(&document); errors.Is(err, io.EOF) {
+			return objects, nil
+		} else if err != nil {
+			return nil, err
+		}
+		raw := bytes.TrimSpace(document.Raw)
+		if len(raw) == 0 || bytes.Equal(raw, []byte("null")) {
+			continue
+		}
+		unopened := []json.RawMessage{raw}
+		for len(unopened) > 0 {
+			decoded, _, err := unstructured.UnstructuredJSONScheme.Decode(unopened[0], nil, nil)
+			if err != nil {
+				return nil, err
+			}
+			unopened = unopened[1:]
+			for _, object := range flatten(decoded) {
+				if !object.IsList() {
+					objects = append(objects, object)
+					continue
+				}
+				raw, err := json.Marshal(object.Object)
+				if err != nil {
+					return nil, err
+				}
+				unopened = append(unopened, raw)
+			}
+		}
+	}
+}
+
+// WasmPlugins and TrafficExtensions as istiod reads them. Whether they are admitted is asked elsewhere.
+func pluginsIn(objects []*unstructured.Unstructured) ([]config.Config, error) {
+	var plugins []config.Config
+	for _, object := range objects {
+		schema, known := collections.WasmPlugin, true
+		switch object.GroupVersionKind().GroupKind() {
+		case gvk.WasmPlugin.Kubernetes().GroupKind():
+		case gvk.TrafficExtension.Kubernetes().GroupKind():
+			schema = collections.TrafficExtension
+		default:
+			known = false
+		}
+		if !known {
+			continue
+		}
+		raw, err := json.Marshal(object.Object)
+		if err != nil {
+			return nil, err
+		}
+		var kind crd.IstioKind
+		if err := json.Unmarshal(raw, &kind); err != nil {
+			return nil, err
+		}
+		converted, err := crd.ConvertObject(schema, &kind, "cluster.local")
+		if err != nil {
+			return nil, err
+		}
+		if converted.Namespace == "" {
+			converted.Namespace = defaultNamespace
+		}
+		if converted.CreationTimestamp.IsZero() {
+			// All applied in one second, so that names decide.
+			converted.CreationTimestamp = time.Unix(1_700_000_000, 0)
+		}
+		plugins = append(plugins, *converted)
+	}
+	return plugins, nil
+}
+
+// What istiod's deployment controller marks the pods of Gateways with (pilot/pkg/config/kube/gatewaycommon, Reconcile).
+func gatewaysIn(objects []*unstructured.Unstructured) (map[string]string, error) {
+	classes := maps.Clone(gatewaycommon.BuiltinGatewayClasses)
+	for _, object := range objects {
+		if object.GroupVersionKind().GroupKind() == gvk.GatewayClass.Kubernetes().GroupKind() {
+			var class gateway.GatewayClass
+			if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &class); err != nil {
+				return nil, err
+			}
+			classes[gateway.ObjectName(class.Name)] = class.Spec.ControllerName
+		}
+	}
+	gateways := map[string]string{}
+	for _, object := range objects {
+		if object.GroupVersionKind().GroupKind() == gvk.KubernetesGateway.Kubernetes().GroupKind() {
+			var asked gateway.Gateway
+			if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &asked); err != nil {
+				return nil, err
+			}
+			namespace := asked.Namespace
+			if namespace == "" {
+				namespace = defaultNamespace
+			}
+			info := gatewaycommon.ClassInfos[classes[asked.Spec.GatewayClassName]]
+			gateways[namespace+"/"+asked.Name] = info.ControllerLabel
+		}
+	}
+	return gateways, nil
+}

@@ -1,0 +1,172 @@
+//! Envoy Gateway: whatever flags `tidegate manifest` is given, the API server admits the policy that it prints.
+//!
+//! Its definition comes out of Envoy Gateway's module, and the code that holds it against a document is the API server's, as for
+//! Istio's kinds. What the gateway itself makes of a policy that is admitted nobody here can say: that code cannot be linked.
+
+use anyhow::Result;
+
+use super::manifests::{admitted, fill};
+use super::{Report, Setup};
+
+/// What stands between the kind and what a line is about.
+const KIND: &str = "EnvoyExtensionPolicy";
+
+const PINNED: &str = "--url oci://registry.example.com:5000/team/plugin:v1@sha256:DIGEST";
+
+/// What a policy can be given beside a url.
+const FLAGS: [&str; 16] = [
+    "--target-ref Gateway/public",
+    "--target-ref HTTPRoute/web",
+    "--target-ref GRPCRoute/api",
+    "--target-ref Gateway/public,HTTPRoute/web,GRPCRoute/api",
+    "--target-ref HTTPRoute/a.b-c",
+    "--target-ref Gateway/public --name other-name --namespace shop",
+    "--target-ref Gateway/public --name on --namespace null",
+    "--target-ref Gateway/public --fail-strategy FAIL_OPEN",
+    "--target-ref Gateway/public --fail-strategy FAIL_CLOSE",
+    "--target-ref Gateway/public --image-pull-secret registry",
+    "--target-ref Gateway/public --image-pull-policy IfNotPresent",
+    "--target-ref Gateway/public --image-pull-policy Always",
+    "--target-ref Gateway/public --env HOSTNAME --env YES",
+    "--target-ref Gateway/public --plugin-name greeter",
+    "--target-ref Gateway/public --plugin-name 1e3",
+    "--target-ref Gateway/public,HTTPRoute/web --name all --namespace shop --fail-strategy FAIL_OPEN --plugin-name all --env A --env B \
+     --image-pull-secret registry --image-pull-policy IfNotPresent",
+];
+
+/// Where a module may be, pinned.
+const URLS: [&str; 4] = [
+    "--url oci://registry.example.com/plugin --sha256 DIGEST",
+    "--url oci://registry.example.com/plugin:v1 --sha256 DIGITS",
+    "--url oci://registry.example.com/plugin:v1 --sha256 EXPONENT",
+    "--url https://plugins.example.com/plugin.wasm",
+];
+
+/// What is changed in a policy that is admitted, and who then refuses it and how.
+const REFUSALS: [(&str, &str, &str, &str); 9] = [
+    (
+        "failOpen: false",
+        "failOpen: 'no'",
+        "schema",
+        "spec.wasm[0].failOpen",
+    ),
+    (
+        "failOpen: false",
+        "failStrategy: FAIL_OPEN",
+        "decode",
+        "spec.wasm[0].failStrategy",
+    ),
+    (
+        "type: Image",
+        "type: File",
+        "schema",
+        "spec.wasm[0].code.type",
+    ),
+    (
+        "type: Image",
+        "type: HTTP",
+        "cel",
+        "If type is HTTP, http field needs to be set.",
+    ),
+    (
+        "kind: Gateway",
+        "kind: Service",
+        "cel",
+        "targetRefs[*].kind",
+    ),
+    (
+        "group: gateway.networking.k8s.io",
+        "group: ''",
+        "cel",
+        "targetRefs[*].group",
+    ),
+    (
+        "targetRefs:",
+        "targetRef: {group: gateway.networking.k8s.io, kind: Gateway, name: public}\n  targetRefs:",
+        "cel",
+        "either targetRef or targetRefs must be used",
+    ),
+    (
+        "pullPolicy: Always",
+        "pullPolicy: Never",
+        "schema",
+        "spec.wasm[0].code.pullPolicy",
+    ),
+    (
+        "kind: Secret",
+        "kind: ConfigMap",
+        "cel",
+        "only support Secret kind.",
+    ),
+];
+
+/// Prints a policy for every line of flags and every url, with and without a configuration, and asks.
+pub fn compare_flags(setup: &mut Setup) -> Result<Report> {
+    if let Some(reason) = &setup.gateway_missing {
+        println!("SKIPPED: Envoy Gateway's policies before the API server's code: {reason}");
+        return Ok(Report {
+            compared: "0 policies".to_owned(),
+            differences: Vec::new(),
+        });
+    }
+    let target = "--target-ref HTTPRoute/web";
+    let flags = FLAGS.iter().map(|flags| format!("{PINNED} {flags}"));
+    let commands = flags.chain(URLS.iter().map(|url| format!("{url} {target}")));
+    let commands: Vec<String> = commands
+        .map(|arguments| fill(&format!("--kind {KIND} {arguments}")))
+        .collect();
+    let tutorial = setup.tutorial.module.to_string_lossy().into_owned();
+    let rate_limit = setup.rate_limit.module.to_string_lossy();
+    let configured =
+        format!(r#"{rate_limit}={{"rate":4294967295,"body":"{{}}: yes","burst":null}}"#);
+    let mut differences = Vec::new();
+    for arguments in &commands {
+        let words: Vec<&str> = arguments.split_whitespace().collect();
+        for plugin in [&tutorial, &configured] {
+            if let Err(difference) = admitted(setup, &words, plugin, KIND, "")? {
+                differences.push(format!(
+                    "tidegate manifest {plugin} {arguments}{difference}"
+                ));
+            }
+        }
+    }
+    Ok(Report {
+        compared: format!("{} policies of Envoy Gateway", 2 * commands.len()),
+        differences,
+    })
+}
+
+/// Spoils a policy in every way of the table, to see that it can be refused at all.
+pub fn compare_refusals(setup: &mut Setup) -> Result<Report> {
+    let mut report = Report {
+        compared: "0 spoilt policies".to_owned(),
+        differences: Vec::new(),
+    };
+    if setup.gateway_missing.is_some() {
+        return Ok(report);
+    }
+    let arguments = fill(&format!(
+        "--kind {KIND} {PINNED} --target-ref Gateway/public --image-pull-policy Always --image-pull-secret registry"
+    ));
+    let mut command = setup.tidegate.command();
+    command.arg("manifest").arg(&setup.tutorial.module);
+    let printed = setup
+        .tidegate
+        .outcome(command.args(arguments.split_whitespace()))?;
+    for (found, put, by, words) in REFUSALS {
+        let spoilt = printed.stdout.replacen(found, put, 1);
+        let verdicts = setup.judge.validate(&spoilt)?;
+        let refusals = verdicts.iter().flat_map(|verdict| &verdict.refusals);
+        let mut refusals = refusals.filter(|it| it.by == by && it.message.contains(words));
+        if spoilt == printed.stdout || refusals.next().is_none() {
+            let said: Vec<String> = verdicts.iter().map(super::judge::Verdict::words).collect();
+            report.differences.push(format!(
+                "`{put}` for `{found}` is not refused by {by} for `{words}`, but {}:\n{spoilt}{}",
+                said.join("; "),
+                printed.stderr
+            ));
+        }
+    }
+    report.compared = format!("{} spoilt policies", REFUSALS.len());
+    Ok(report)
+}
