@@ -3,7 +3,7 @@
 //! This file parses and dispatches; each subcommand is a file in `commands/`. `project` is a plugin's source and its build,
 //! `account` what a component is in a few lines, `cache` the folder for what is fetched. `plugin` reads the one syntax for plugins,
 //! `registry` what the commands that speak to one have in common, `manifests` the files of those that look at manifests,
-//! `upstream` the one for upstreams, `file` reads and writes whole files, `logs` writes plugins' lines to stderr.
+//! `dashboard` what `--dashboard` serves, `upstream` the one for upstreams, `file` reads and writes whole files, `logs` writes plugins' lines to stderr.
 //! Nothing else in Tidegate prints, reads arguments or ends the process.
 
 use std::process::ExitCode;
@@ -13,6 +13,7 @@ use clap::{Parser, Subcommand};
 mod account;
 mod cache;
 mod commands;
+mod dashboard;
 mod file;
 mod logs;
 mod manifests;

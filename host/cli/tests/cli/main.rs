@@ -4,12 +4,17 @@
 
 mod adapt;
 #[cfg(unix)]
+mod browser;
+#[cfg(unix)]
 mod capabilities;
+mod dashboard;
 #[cfg(unix)]
 mod envoy;
 mod istio_manifest;
 mod manifest;
 mod order;
+#[cfg(unix)]
+mod page;
 mod pull;
 mod push;
 mod run;
