@@ -16,7 +16,7 @@ pub struct Account {
     pub module: usize,
     /// What the proxy calls.
     pub callbacks: BTreeSet<String>,
-    /// What it may call: hostcalls, and functions of WASI.
+    /// What it may call: hostcalls, and interfaces of WASI.
     pub powers: BTreeSet<String>,
     /// Functions of WASI that are refused when they are called.
     pub refused: BTreeSet<String>,
@@ -34,7 +34,13 @@ impl Account {
             .wasi
             .into_iter()
             .partition(|wasi| is_refused(wasi.how));
-        let mapped = mapped.into_iter().map(|wasi| wasi.function);
+        // `wasi:cli/stdout.get-stdout`: a dozen functions that come with a language say no more than their interfaces.
+        let interface = |function: String| match function.find(".[").or_else(|| function.rfind('.'))
+        {
+            Some(end) => function[..end].to_owned(),
+            None => function,
+        };
+        let mapped = mapped.into_iter().map(|wasi| interface(wasi.function));
         Ok(Self {
             component: component.len(),
             module: module.len(),

@@ -1,7 +1,8 @@
 //! The command line tool `tidegate`.
 //!
 //! This file parses and dispatches; each subcommand is a file in `commands/`. `project` is a plugin's source and its build,
-//! `account` what a component is in a few lines, `cache` the folder for what is fetched. `plugin` reads the one syntax for plugins,
+//! `account` what a component is in a few lines, `cache` the folder for what is fetched. `template` is what new plugins are made
+//! of, `carried` the source that the binary brings along. `plugin` reads the one syntax for plugins,
 //! `registry` what the commands that speak to one have in common, `manifests` the files of those that look at manifests,
 //! `dashboard` what `--dashboard` serves, `upstream` the one for upstreams, `file` reads and writes whole files, `logs` writes plugins' lines to stderr.
 //! Nothing else in Tidegate prints, reads arguments or ends the process.
@@ -12,6 +13,7 @@ use clap::{Parser, Subcommand};
 
 mod account;
 mod cache;
+mod carried;
 mod commands;
 mod dashboard;
 mod file;
@@ -20,6 +22,7 @@ mod manifests;
 mod plugin;
 mod project;
 mod registry;
+mod template;
 mod upstream;
 
 /// Write proxy plugins as WebAssembly components; run them here; ship them to Envoy and Istio.
@@ -32,6 +35,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    New(commands::new::New),
     Build(commands::build::Build),
     Run(commands::run::Run),
     Adapt(commands::adapt::Adapt),
@@ -65,6 +69,7 @@ static VERSION: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| {
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
+        Command::New(new) => new.execute(),
         Command::Build(build) => build.execute(),
         Command::Run(run) => run.execute(),
         Command::Adapt(adapt) => adapt.execute(),

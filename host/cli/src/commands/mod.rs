@@ -4,6 +4,7 @@ pub mod adapt;
 pub mod build;
 pub mod inspect;
 pub mod manifest;
+pub mod new;
 pub mod order;
 pub mod pull;
 pub mod push;

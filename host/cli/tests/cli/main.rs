@@ -3,6 +3,7 @@
 //! Nothing here sleeps: a server is ready when it says so, and every wait has an end.
 
 mod adapt;
+mod author;
 #[cfg(unix)]
 mod browser;
 #[cfg(unix)]

@@ -1,0 +1,93 @@
+//! Source that the binary carries along, so that it needs neither a repository nor a network: the contract, and the SDK.
+
+/// The files, by their path below the root of Tidegate's repository, in order. `build.rs` lists them.
+const FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/carried.rs"));
+
+/// The manifest of the workspace that the SDK belongs to.
+const WORKSPACE: &str = include_str!("../../../Cargo.toml");
+
+/// The crates among the files.
+const CRATES: [&str; 2] = ["guest/macros", "guest/sdk"];
+
+/// The files of the contract, by their names.
+pub fn contract() -> impl Iterator<Item = (&'static str, &'static str)> {
+    FILES
+        .iter()
+        .filter_map(|&(path, text)| Some((path.strip_prefix("wit/")?, text)))
+}
+
+/// The SDK as a workspace of its own: its files, with the contract, and a manifest that has what they inherit.
+pub fn sdk() -> Vec<(&'static str, String)> {
+    let mut files = vec![("Cargo.toml", manifest())];
+    files.extend(FILES.iter().map(|&(path, text)| (path, text.to_owned())));
+    files
+}
+
+/// Where the SDK's crate is in that workspace.
+pub const SDK: &str = "guest/sdk";
+
+/// Of the workspace's manifest what the SDK's crates inherit.
+fn manifest() -> String {
+    let inherited: Vec<&str> = FILES
+        .iter()
+        .filter(|(path, _)| path.ends_with("/Cargo.toml"))
+        .flat_map(|(_, text)| text.lines())
+        .filter_map(|line| line.strip_suffix(".workspace = true"))
+        .collect();
+    let members: Vec<String> = CRATES.iter().map(|path| format!("{path:?}")).collect();
+    let mut text = format!(
+        "# The SDK of Tidegate, as the command `tidegate` brought it along.\n\
+         [workspace]\nresolver = \"3\"\nmembers = [{}]\n",
+        members.join(", ")
+    );
+    let mut table = "";
+    for line in WORKSPACE.lines() {
+        if line.starts_with('[') {
+            table = line;
+            if is_inherited(table) {
+                text.push_str(&format!("\n{line}\n"));
+            }
+            continue;
+        }
+        let key = line.split(" = ").next().filter(|key| *key != line);
+        let is_wanted = match (table, key) {
+            ("[workspace.dependencies]", Some(key)) => inherited.contains(&key),
+            (table, Some(_)) => is_inherited(table),
+            (_, None) => false,
+        };
+        if is_wanted {
+            text.push_str(line);
+            text.push('\n');
+        }
+    }
+    text
+}
+
+fn is_inherited(table: &str) -> bool {
+    table == "[workspace.package]"
+        || table == "[workspace.dependencies]"
+        || table.starts_with("[workspace.lints.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn manifest_has_what_the_crates_inherit_and_no_more() {
+        let text = manifest();
+        for wanted in [
+            "members = [\"guest/macros\", \"guest/sdk\"]",
+            "edition = ",
+            "\nwit-bindgen = ",
+            "\ntidegate-guest-macros = { path = \"guest/macros\"",
+            "\nproptest = ",
+            "missing_docs = ",
+        ] {
+            assert!(text.contains(wanted), "no `{wanted}` in:\n{text}");
+        }
+        for other in ["wasmtime", "[profile", "tidegate-host", "default-members"] {
+            assert!(!text.contains(other), "`{other}` in:\n{text}");
+        }
+    }
+}

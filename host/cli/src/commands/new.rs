@@ -1,0 +1,258 @@
+//! `tidegate new`: a plugin that compiles and passes its own scenarios.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+
+use crate::template::{Places, Template};
+use crate::{carried, file};
+
+/// Make the source of a new plugin: a Rust package with scenarios that it passes
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct New {
+    /// The folder to make; its name is the plugin's
+    #[arg(value_name = "NAME")]
+    folder: PathBuf,
+
+    /// What the plugin does at first
+    #[arg(long, value_name = "TEMPLATE", default_value = "http")]
+    template: Template,
+
+    /// The SDK: a version on crates.io, or the folder of its crate; a copy in the plugin's `vendor/` if not given
+    #[arg(long, value_name = "VERSION|PATH")]
+    sdk: Option<String>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  tidegate new greeter
+  tidegate new limiter --template rate-limit
+  tidegate new plugins/greeter --sdk ../tidegate/guest/sdk
+
+Then, in its folder: `tidegate test`, `tidegate dev`.";
+
+/// Where the SDK's copy goes, in the plugin's folder.
+const VENDOR: &str = "vendor/tidegate";
+
+/// Names that Rust or cargo keeps for itself, and those of the crates that a plugin names.
+const TAKEN: &[&str] = &[
+    "abstract",
+    "alloc",
+    "as",
+    "async",
+    "await",
+    "become",
+    "box",
+    "break",
+    "const",
+    "continue",
+    "core",
+    "crate",
+    "do",
+    "dyn",
+    "else",
+    "enum",
+    "extern",
+    "false",
+    "final",
+    "fn",
+    "for",
+    "gen",
+    "if",
+    "impl",
+    "in",
+    "let",
+    "loop",
+    "macro",
+    "match",
+    "mod",
+    "move",
+    "mut",
+    "override",
+    "priv",
+    "proc-macro",
+    "pub",
+    "ref",
+    "return",
+    "self",
+    "serde",
+    "static",
+    "std",
+    "struct",
+    "super",
+    "test",
+    "tidegate-guest",
+    "trait",
+    "true",
+    "try",
+    "type",
+    "typeof",
+    "unsafe",
+    "unsized",
+    "use",
+    "virtual",
+    "where",
+    "while",
+    "yield",
+];
+
+// === impl New ===
+
+impl New {
+    pub fn execute(self) -> anyhow::Result<()> {
+        let name = name(&self.folder)?;
+        if self.folder.exists() && !is_empty_folder(&self.folder)? {
+            bail!(
+                "`{}` is there already, and not empty; choose another name",
+                self.folder.display()
+            );
+        }
+        let sdk = self.sdk(&name)?;
+        let is_vendored = self.sdk.is_none();
+        let mut files = self.template.files(&Places {
+            name: &name,
+            sdk: &sdk,
+            is_vendored,
+        });
+        let vendored = if is_vendored {
+            carried::sdk()
+        } else {
+            Vec::new()
+        };
+        let vendored = vendored
+            .into_iter()
+            .map(|(path, text)| (format!("{VENDOR}/{path}"), text));
+
+        // Made beside its place and moved there, so that it is there whole or not at all.
+        let parent = parent(&self.folder);
+        fs::create_dir_all(parent)
+            .with_context(|| format!("cannot make the folder `{}`", parent.display()))?;
+        let made = tempfile::Builder::new()
+            .prefix(".tidegate-new-")
+            .tempdir_in(parent)
+            .with_context(|| format!("cannot write to `{}`", parent.display()))?;
+        let place = made.path().join(&name);
+        let files = files.drain(..).map(|(path, text)| (path.to_owned(), text));
+        for (path, text) in files.chain(vendored) {
+            let path = place.join(path);
+            let folder = self::parent(&path);
+            fs::create_dir_all(folder)
+                .and_then(|()| fs::write(&path, text))
+                .with_context(|| format!("cannot write `{}`", path.display()))?;
+        }
+        fs::rename(&place, &self.folder)
+            .with_context(|| format!("cannot make the folder `{}`", self.folder.display()))?;
+        let text = format!(
+            "made the plugin `{name}`; next:\n  cd {folder}\n  tidegate test\n  tidegate dev{config}\n",
+            folder = self.folder.display(),
+            config = if self.folder.join("config.json").is_file() {
+                " --config config.json"
+            } else {
+                ""
+            },
+        );
+        file::write(Path::new("-"), text.as_bytes())
+    }
+
+    /// The dependency, in TOML.
+    fn sdk(&self, name: &str) -> anyhow::Result<String> {
+        let Some(sdk) = &self.sdk else {
+            return Ok(format!(
+                "{{ path = {:?} }}",
+                format!("{VENDOR}/{}", carried::SDK)
+            ));
+        };
+        if sdk.starts_with(|char: char| char.is_ascii_digit()) && !Path::new(sdk).exists() {
+            return Ok(format!("{sdk:?}"));
+        }
+        let manifest = Path::new(sdk).join("Cargo.toml");
+        let text = fs::read_to_string(&manifest).with_context(|| {
+            format!(
+                "`--sdk {sdk}` is neither a version nor the folder of a crate: cannot read `{}`",
+                manifest.display()
+            )
+        })?;
+        if !text
+            .lines()
+            .any(|line| line.trim() == "name = \"tidegate-guest\"")
+        {
+            bail!(
+                "`{}` is not the manifest of `tidegate-guest`, which `{name}` would depend on",
+                manifest.display()
+            );
+        }
+        let folder = fs::canonicalize(sdk).with_context(|| format!("cannot find `{sdk}`"))?;
+        let folder = folder.to_str().with_context(|| {
+            format!(
+                "`{}` cannot be written in a Cargo.toml: it is not UTF-8",
+                folder.display()
+            )
+        })?;
+        Ok(format!("{{ path = {folder:?} }}"))
+    }
+}
+
+/// The name of the package that a folder's name gives.
+fn name(folder: &Path) -> anyhow::Result<String> {
+    let name = folder
+        .file_name()
+        .and_then(|name| name.to_str())
+        .with_context(|| format!("`{}` does not end in a name", folder.display()))?;
+    let is_letter = |char: char| char.is_ascii_alphanumeric() || char == '-' || char == '_';
+    if let Some(char) = name.chars().find(|char| !is_letter(*char)) {
+        bail!(
+            "`{name}` cannot be a plugin's name: it has {char:?}; take letters, digits, `-` and `_`"
+        );
+    }
+    if !name.starts_with(|char: char| char.is_ascii_alphabetic()) {
+        bail!("`{name}` cannot be a plugin's name: it does not begin with a letter");
+    }
+    if TAKEN.contains(&name.replace('_', "-").to_ascii_lowercase().as_str()) {
+        bail!("`{name}` cannot be a plugin's name: Rust or cargo keeps it for itself");
+    }
+    Ok(name.to_owned())
+}
+
+fn is_empty_folder(path: &Path) -> anyhow::Result<bool> {
+    let mut entries = match fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(_) => return Ok(false),
+    };
+    Ok(entries.next().is_none())
+}
+
+/// The folder that something is in.
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn name_is_one_that_cargo_takes() {
+        let of = |text: &str| name(Path::new(text)).map_err(|error| error.to_string());
+        assert_eq!(of("plugins/rate-limit_2"), Ok("rate-limit_2".to_owned()));
+        for wrong in [
+            "a b",
+            "1a",
+            "-a",
+            "fn",
+            "Self",
+            "proc_macro",
+            "std",
+            "é",
+            "..",
+            "",
+        ] {
+            assert!(of(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! What `tidegate new` makes a plugin of: the files in `templates/`, with a few places to fill in.
+
+use clap::ValueEnum;
+
+/// What the new plugin is to do at first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Template {
+    /// Adds a greeting to every response: the smallest plugin that does something
+    #[default]
+    Http,
+    /// Answers 429 to requests that come too fast: state, time, answers of its own
+    RateLimit,
+    /// Sets and removes headers of responses: configuration with a check
+    Headers,
+}
+
+/// What is filled in.
+pub struct Places<'a> {
+    /// The package's name.
+    pub name: &'a str,
+    /// The SDK as a dependency, in TOML.
+    pub sdk: &'a str,
+    /// Whether the SDK lies in `vendor/`.
+    pub is_vendored: bool,
+}
+
+// === impl Template ===
+
+impl Template {
+    /// The plugin's files, by their path in its folder.
+    pub fn files(self, places: &Places<'_>) -> Vec<(&'static str, String)> {
+        let own = self.own();
+        let has = |path: &str| own.iter().any(|(name, _)| *name == path);
+        let config = if has("config.json") {
+            " --config config.json"
+        } else {
+            ""
+        };
+        let logic = own
+            .iter()
+            .find_map(|(name, _)| name.strip_prefix("src/").filter(|name| *name != "lib.rs"))
+            .map_or_else(String::new, |file| {
+                format!("; `src/{file}` is what it decides, without a proxy and with its own test (`cargo test`)")
+            });
+        let vendor = if places.is_vendored {
+            "\n* `vendor/` is the SDK, which is not on crates.io yet. Keep it under version control."
+        } else {
+            ""
+        };
+        let fill = |text: &str| {
+            text.replace("{{name}}", places.name)
+                .replace("{{about}}", self.about())
+                .replace("{{config}}", config)
+                .replace("{{logic}}", &logic)
+                .replace("{{vendor}}", vendor)
+                .replace("{{sdk}}", places.sdk)
+                .replace("{{repository}}", env!("CARGO_PKG_REPOSITORY"))
+        };
+        let all = COMMON.iter().chain(own);
+        all.map(|(path, text)| (*path, fill(text))).collect()
+    }
+
+    fn about(self) -> &'static str {
+        match self {
+            Self::Http => "A proxy plugin that adds a greeting to every response.",
+            Self::RateLimit => {
+                "A proxy plugin that answers 429 to requests that come faster than is allowed."
+            }
+            Self::Headers => "A proxy plugin that sets and removes headers of responses.",
+        }
+    }
+
+    fn own(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Http => &[
+                ("src/lib.rs", include_str!("../templates/http/src/lib.rs")),
+                (
+                    "scenarios/greeting.yaml",
+                    include_str!("../templates/http/scenarios/greeting.yaml"),
+                ),
+                (
+                    "scenarios/configured.yaml",
+                    include_str!("../templates/http/scenarios/configured.yaml"),
+                ),
+            ],
+            Self::RateLimit => &[
+                (
+                    "src/lib.rs",
+                    include_str!("../templates/rate-limit/src/lib.rs"),
+                ),
+                (
+                    "src/bucket.rs",
+                    include_str!("../templates/rate-limit/src/bucket.rs"),
+                ),
+                (
+                    "scenarios/limit.yaml",
+                    include_str!("../templates/rate-limit/scenarios/limit.yaml"),
+                ),
+                (
+                    "scenarios/misconfigured.yaml",
+                    include_str!("../templates/rate-limit/scenarios/misconfigured.yaml"),
+                ),
+                (
+                    "config.json",
+                    include_str!("../templates/rate-limit/config.json"),
+                ),
+            ],
+            Self::Headers => &[
+                (
+                    "src/lib.rs",
+                    include_str!("../templates/headers/src/lib.rs"),
+                ),
+                (
+                    "src/edits.rs",
+                    include_str!("../templates/headers/src/edits.rs"),
+                ),
+                (
+                    "scenarios/edits.yaml",
+                    include_str!("../templates/headers/scenarios/edits.yaml"),
+                ),
+                (
+                    "scenarios/misconfigured.yaml",
+                    include_str!("../templates/headers/scenarios/misconfigured.yaml"),
+                ),
+                (
+                    "config.json",
+                    include_str!("../templates/headers/config.json"),
+                ),
+            ],
+        }
+    }
+}
+
+/// What every plugin has.
+const COMMON: &[(&str, &str)] = &[
+    ("Cargo.toml", include_str!("../templates/common/Cargo.toml")),
+    ("README.md", include_str!("../templates/common/README.md")),
+    (".gitignore", include_str!("../templates/common/gitignore")),
+    (
+        ".github/workflows/test.yml",
+        include_str!("../templates/common/.github/workflows/test.yml"),
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_left_to_fill_in() {
+        for template in Template::value_variants() {
+            let places = Places {
+                name: "greeter",
+                sdk: "\"0.1.0\"",
+                is_vendored: false,
+            };
+            for (path, text) in template.files(&places) {
+                assert!(!text.contains("{{"), "{template:?}: {path}:\n{text}");
+            }
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! Adds a greeting to every response.
+
+use serde::Deserialize;
+use tidegate_guest::prelude::*;
+
+/// What an operator may configure. A field that is not here is refused, with its name.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Config {
+    /// The value of `x-greeting`.
+    greeting: Option<FieldValue>,
+}
+
+/// The plugin: one value for each configuration and worker of the proxy.
+struct Greeter {
+    greeting: String,
+}
+
+#[plugin]
+impl Plugin for Greeter {
+    type Config = Config;
+    /// What is kept for each stream; nothing here.
+    type Stream = ();
+
+    fn configure(config: Config) -> Result<Self, ConfigError> {
+        let greeting = config.greeting.as_deref().unwrap_or("hello");
+        Ok(Greeter {
+            greeting: greeting.to_owned(),
+        })
+    }
+
+    // The proxy calls only what is written here. There are callbacks for requests, bodies and the log, too.
+    fn on_response_headers(&self, _: &mut (), http: &mut HttpStream, _: EndOfStream) -> Action {
+        http.response_headers()
+            .set("x-greeting", &self.greeting)
+            .or_log("greet");
+        Action::Continue
+    }
+}

@@ -1,0 +1,59 @@
+//! A token bucket. It is handed the time, in nanoseconds, so it is tested without a clock.
+
+use std::num::NonZeroU32;
+
+/// Holds up to `burst` tokens and gets `rate` of them in each second, evenly.
+#[derive(Clone, Copy, Debug)]
+pub struct Bucket {
+    rate: u128,
+    capacity: u128,
+    level: u128,
+    last: u64,
+}
+
+/// One token is a second's nanoseconds, so that `rate` comes in with each of them and nothing is rounded.
+const TOKEN: u128 = 1_000_000_000;
+
+impl Bucket {
+    /// A bucket with `burst` tokens.
+    pub fn full(rate: NonZeroU32, burst: NonZeroU32) -> Self {
+        let capacity = u128::from(burst.get()) * TOKEN;
+        Bucket {
+            rate: u128::from(rate.get()),
+            capacity,
+            level: capacity,
+            last: 0,
+        }
+    }
+
+    /// Takes a token, if there is one.
+    pub fn take(&mut self, now: u64) -> bool {
+        let gained = u128::from(now.saturating_sub(self.last)) * self.rate;
+        self.level = self.capacity.min(self.level + gained);
+        self.last = now;
+        match self.level.checked_sub(TOKEN) {
+            Some(level) => {
+                self.level = level;
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn burst_passes_and_then_the_rate() {
+        let [rate, burst] = [2, 3].map(|number| NonZeroU32::new(number).expect("not zero"));
+        let mut bucket = Bucket::full(rate, burst);
+        let start = 1_700_000_000_000_000_000;
+        let passed = |bucket: &mut Bucket, now| (0..5).filter(|_| bucket.take(now)).count();
+        assert_eq!(passed(&mut bucket, start), 3);
+        assert_eq!(passed(&mut bucket, start + 499_999_999), 0);
+        assert_eq!(passed(&mut bucket, start + 1_000_000_000), 2);
+        assert_eq!(passed(&mut bucket, start + 60_000_000_000), 3);
+    }
+}

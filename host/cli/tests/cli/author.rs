@@ -1,0 +1,164 @@
+//! `tidegate new` and `tidegate build`: from nothing to a plugin, in a folder of its own.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::tool::{Done, Folder, text, tidegate};
+
+/// A tool run in a folder, offline: the crates are those that this workspace has. All plugins share a target folder, so that the
+/// SDK is built once.
+pub fn run_in(folder: &Path, program: &str, args: &[&str]) -> Done {
+    let output = Command::new(program)
+        .args(args)
+        .current_dir(folder)
+        .env("CARGO_NET_OFFLINE", "true")
+        .env("CARGO_TARGET_DIR", target())
+        .env("CARGO_TERM_COLOR", "never")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .env_remove("RUSTFLAGS")
+        .env_remove("RUST_BACKTRACE")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap_or_else(|error| panic!("`{program}` does not start: {error}"));
+    Done {
+        status: output.status,
+        stdout: output.stdout,
+        stderr: String::from_utf8(output.stderr).expect("messages in UTF-8"),
+    }
+}
+
+/// `tidegate` in a folder.
+pub fn tidegate_in(folder: &Path, args: &[&str]) -> Done {
+    run_in(folder, env!("CARGO_BIN_EXE_tidegate"), args)
+}
+
+/// Where these plugins are built: beside what the workspace builds, and kept there.
+fn target() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("authors")
+}
+
+fn made(folder: &Folder, name: &str, more: &[&str]) -> PathBuf {
+    let path = folder.path(name);
+    let path_text = text(&path);
+    let done = tidegate(["new", &path_text].iter().chain(more));
+    let said = String::from_utf8_lossy(done.succeeds()).into_owned();
+    assert!(
+        said.contains(name) && said.contains("tidegate test"),
+        "{said}"
+    );
+    path
+}
+
+#[test]
+fn every_template_is_clean_builds_and_says_what_it_may_do() {
+    for (template, callback, power) in [
+        ("http", "on-response-headers", "http-fields.set"),
+        ("rate-limit", "on-request-headers", "local-responses.send"),
+        ("headers", "on-response-headers", "http-fields.remove"),
+    ] {
+        let folder = Folder::new();
+        let plugin = made(
+            &folder,
+            &format!("my-{template}"),
+            &["--template", template],
+        );
+        run_in(&plugin, "cargo", &["fmt", "--check"]).succeeds();
+        run_in(
+            &plugin,
+            "cargo",
+            &["clippy", "--quiet", "--all-targets", "--", "-D", "warnings"],
+        )
+        .succeeds();
+        run_in(&plugin, "cargo", &["test", "--quiet"]).succeeds();
+
+        let built = tidegate_in(&plugin, &["build", "-o", "plugin.wasm"]);
+        let said = String::from_utf8_lossy(built.succeeds()).into_owned();
+        for part in [
+            "plugin.wasm\n",
+            "adapted",
+            callback,
+            power,
+            "wasi:cli/stdout",
+        ] {
+            assert!(said.contains(part), "expected `{part}` in: {said}");
+        }
+        tidegate(["inspect".as_ref(), plugin.join("plugin.wasm").as_os_str()]).succeeds();
+        // Where cargo was told to build, and the project, are all that was written.
+        assert_eq!(folder.names(), [format!("my-{template}")]);
+        assert!(!plugin.join("target").exists());
+    }
+}
+
+#[test]
+fn new_takes_the_sdk_from_where_it_is_told() {
+    let folder = Folder::new();
+    let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../guest/sdk");
+    let plugin = made(&folder, "greeter", &["--sdk", &text(&sdk)]);
+    assert!(!plugin.join("vendor").exists());
+    tidegate_in(&plugin, &["build"]).succeeds();
+
+    let plugin = made(&folder, "later", &["--sdk", "0.1.0"]);
+    let manifest = fs::read_to_string(plugin.join("Cargo.toml")).expect("a manifest");
+    assert!(
+        manifest.contains("tidegate-guest = \"0.1.0\""),
+        "{manifest}"
+    );
+
+    let wrong = Path::new(env!("CARGO_MANIFEST_DIR")).to_owned();
+    let done = tidegate(["new", &text(&folder.path("wrong")), "--sdk", &text(&wrong)]);
+    done.fails_with(&["not the manifest of `tidegate-guest`"]);
+    assert_eq!(folder.names(), ["greeter", "later"]);
+}
+
+#[test]
+fn new_touches_nothing_that_is_there() {
+    let folder = Folder::new();
+    fs::create_dir(folder.path("empty")).expect("a folder");
+    made(&folder, "empty", &[]);
+    let again = tidegate(["new", &text(&folder.path("empty"))]);
+    again.fails_with(&["there already", "empty"]);
+    folder.file("file", "kept");
+    tidegate(["new", &text(&folder.path("file"))]).fails_with(&["there already"]);
+    assert_eq!(
+        fs::read_to_string(folder.path("file")).expect("the file"),
+        "kept"
+    );
+    tidegate(["new", &text(&folder.path("fn"))]).fails_with(&["`fn`", "keeps it for itself"]);
+    assert_eq!(folder.names(), ["empty", "file"]);
+}
+
+#[test]
+fn build_says_what_is_missing() {
+    let folder = Folder::new();
+    let empty = folder.path("empty");
+    fs::create_dir(&empty).expect("a folder");
+    tidegate_in(&empty, &["build"]).fails_with(&["tidegate new NAME"]);
+
+    let plugin = made(&folder, "greeter", &[]);
+    let manifest = fs::read_to_string(plugin.join("Cargo.toml")).expect("a manifest");
+    let rlib = manifest.replace("crate-type = [\"cdylib\"]", "crate-type = [\"rlib\"]");
+    fs::write(plugin.join("Cargo.toml"), rlib).expect("a manifest");
+    let done = tidegate_in(&plugin, &["build"]);
+    assert_eq!(done.status.code(), Some(1));
+    assert!(
+        done.stderr.contains("crate-type = [\"cdylib\"]"),
+        "{}",
+        done.stderr
+    );
+    fs::write(plugin.join("Cargo.toml"), &manifest).expect("a manifest");
+
+    // Cargo says what is wrong with the source, and where.
+    fs::write(plugin.join("src/lib.rs"), "fn broken( {").expect("a source");
+    let done = tidegate_in(&plugin, &["build"]);
+    assert_eq!(done.status.code(), Some(1));
+    assert!(done.stderr.contains("src/lib.rs:1:"), "{}", done.stderr);
+    assert!(
+        done.stderr.ends_with("failed for `greeter`\n"),
+        "{}",
+        done.stderr
+    );
+
+    tidegate_in(&plugin, &["build", "--package", "other"])
+        .fails_with(&["no package `other`", "greeter"]);
+}
