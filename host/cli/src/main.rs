@@ -16,12 +16,15 @@ mod cache;
 mod carried;
 mod commands;
 mod dashboard;
+mod dev;
 mod file;
 mod logs;
 mod manifests;
 mod plugin;
 mod project;
 mod registry;
+mod serve;
+mod stop;
 mod template;
 mod upstream;
 
@@ -37,6 +40,7 @@ struct Cli {
 enum Command {
     New(commands::new::New),
     Build(commands::build::Build),
+    Dev(commands::dev::Dev),
     Run(commands::run::Run),
     Adapt(commands::adapt::Adapt),
     Inspect(commands::inspect::Inspect),
@@ -71,6 +75,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::New(new) => new.execute(),
         Command::Build(build) => build.execute(),
+        Command::Dev(dev) => dev.execute(),
         Command::Run(run) => run.execute(),
         Command::Adapt(adapt) => adapt.execute(),
         Command::Inspect(inspect) => inspect.execute(),

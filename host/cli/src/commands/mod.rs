@@ -2,6 +2,7 @@
 
 pub mod adapt;
 pub mod build;
+pub mod dev;
 pub mod inspect;
 pub mod manifest;
 pub mod new;

@@ -9,6 +9,7 @@ mod browser;
 #[cfg(unix)]
 mod capabilities;
 mod dashboard;
+mod dev;
 #[cfg(unix)]
 mod envoy;
 mod istio_manifest;
