@@ -82,15 +82,15 @@ pub fn note(line: &str) {
 /// Says on a terminal what goes on, until something else does; nothing if the text is empty. Elsewhere it is not shown.
 pub fn status(text: &str) {
     let bar = STATUS.get_or_init(|| {
-        let style = ProgressStyle::with_template("{spinner} {msg}");
+        let style = ProgressStyle::with_template("> {msg}");
         ProgressBar::new_spinner()
             .with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
     });
     if text.is_empty() {
         bar.finish_and_clear();
     } else {
-        bar.reset();
         bar.set_message(escaped(text));
+        bar.reset();
     }
 }
 
