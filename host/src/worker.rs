@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::engine::vm::{Surroundings, Vm};
 use crate::engine::{Compiled, Trap};
 use crate::logs::Level;
-use crate::observe::{Ear, Observer};
+use crate::observe::Observer;
 use crate::plugin::{EngineKind, FailPolicy, PluginSpec};
 use crate::runtime::{RuntimeConfig, StartError};
 use crate::stream::state::Phase;
@@ -189,8 +189,11 @@ fn start(loaded: &Loaded, module: &LoadedModule, worker: usize) -> Result<Vm, St
         first.limits,
         first.environment.clone(),
         plugins.iter().map(|it| it.spec.name.clone()).collect(),
-        observer.as_ref().map(|_| Ear::default()),
     );
+    let around = match observer {
+        Some(_) => around.heard(),
+        None => around,
+    };
     let vm =
         Vm::start(&*module.compiled, around).map_err(|Trap { message }| StartError::Trapped {
             plugin: first.name.clone(),

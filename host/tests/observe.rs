@@ -299,3 +299,36 @@ fn fuel_is_the_same_each_time() {
         assert_eq!(fuel[1], fuel[2]);
     }
 }
+
+/// Counting fuel does not take the clock's place: a guest that never ends is ended in time.
+#[test]
+fn deadline_holds_where_fuel_is_counted() {
+    let endless = Callbacks {
+        request_headers: "(loop $for_ever (br $for_ever)) (i32.const 0)",
+        request_body: "(i32.const 0)",
+    };
+    for make in [component, proxy_wasm] {
+        let seer = Arc::new(Seer {
+            fuel: true,
+            events: Mutex::default(),
+        });
+        let config = RuntimeConfig {
+            observer: Some(seer.clone()),
+            ..RuntimeConfig::new(Arc::new(NoLogs))
+        };
+        let mut plugin = PluginSpec::new("endless", make(&endless));
+        plugin.limits.callback = Duration::from_millis(30);
+        let chain = Runtime::new(config)
+            .and_then(|it| it.load(&[plugin]))
+            .expect("a chain")
+            .start_worker(0)
+            .expect("a worker");
+        let mut stream = open(&chain);
+        stream.request_headers(request(), true);
+        let (calls, answers) = seer.take();
+        assert_eq!(answers, [(Origin::Failed(0), 503, 0)]);
+        let trap = calls[0].outcome.clone().expect_err("a trap");
+        assert!(trap.contains("longer than its limit of 30ms"), "{trap}");
+        assert!(calls[0].time >= Duration::from_millis(30), "{calls:?}");
+    }
+}

@@ -21,6 +21,7 @@ mod file;
 mod logs;
 mod manifests;
 mod plugin;
+mod progress;
 mod project;
 mod registry;
 mod serve;

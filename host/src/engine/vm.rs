@@ -149,7 +149,6 @@ impl Surroundings {
         limits: Limits,
         environment: Vec<(String, String)>,
         plugins: Vec<String>,
-        ear: Option<Ear>,
     ) -> Self {
         let contexts = RefCell::new(HashMap::default());
         Self {
@@ -159,10 +158,16 @@ impl Surroundings {
             limits,
             environment,
             plugins,
-            ear,
+            ear: None,
             contexts,
             next: Cell::new(1),
         }
+    }
+
+    /// Has what is logged heard, for an observer.
+    pub(crate) fn heard(self) -> Self {
+        let ear = Some(Ear::default());
+        Self { ear, ..self }
     }
 
     /// Numbers a new context.

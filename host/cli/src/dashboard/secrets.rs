@@ -144,10 +144,14 @@ impl Shower {
     }
 }
 
-/// Shows control characters, those that turn the direction of text, and bytes that are no UTF-8, as escapes.
+/// Shows control characters but line breaks, those that turn the direction of text, and bytes that are no UTF-8, as escapes.
 fn escape_bytes(bytes: &[u8], into: &mut String) {
     for chunk in bytes.utf8_chunks() {
-        escape(chunk.valid(), into);
+        for line in chunk.valid().split_inclusive('\n') {
+            let text = line.strip_suffix('\n');
+            escape(text.unwrap_or(line), into);
+            into.extend(text.map(|_| '\n'));
+        }
         for byte in chunk.invalid() {
             into.push_str(&format!("\\x{byte:02x}"));
         }
@@ -209,8 +213,8 @@ mod tests {
     fn bytes_are_shown_escaped_and_cut() {
         let shower = Shower::open();
         assert_eq!(
-            shower.text(b"<b>\xff\x1b[31m \xe2\x80\xae\xc3\xa9"),
-            "<b>\\xff\\u{1b}[31m \\u{202e}\u{e9}"
+            shower.text(b"<b>\n\n\xff\x1b[31m\n\r \xe2\x80\xae\xc3\xa9"),
+            "<b>\n\n\\xff\\u{1b}[31m\n\\r \\u{202e}\u{e9}"
         );
         let long = vec![b'a'; MOST + 3];
         let shown = shower.text(&long);

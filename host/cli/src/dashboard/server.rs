@@ -5,6 +5,7 @@
 //! for nothing grants them that. One thread does it all, so what the requests are kept in needs no lock.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::net::{IpAddr, TcpListener};
 use std::pin::Pin;
@@ -32,6 +33,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{LocalSet, spawn_local};
+use tokio::time::MissedTickBehavior;
 
 use crate::dashboard::ring::{MOST_RECORDS, Ring};
 use crate::dashboard::view::View;
@@ -43,8 +45,11 @@ const PAGE: &str = include_str!("page.html");
 /// Connections at a time. A page has two or three.
 const MOST_CONNECTIONS: usize = 64;
 
-/// Events that may wait for a reader; one that is slower is dropped, and its browser connects again.
-const MOST_WAITING: usize = 256;
+/// Messages that may wait for a reader; one that is slower is dropped, and its browser connects again.
+const MOST_WAITING: usize = 16;
+
+/// How often readers are told. Requests that come and go in between, and there may be thousands, are not told of.
+const TURN: Duration = Duration::from_millis(50);
 
 /// Events that are taken in one go.
 const BATCH: usize = 256;
@@ -86,6 +91,8 @@ struct Board {
     view: View,
     backlog: Arc<Backlog>,
     readers: Vec<mpsc::Sender<Bytes>>,
+    /// The requests that readers have not been told of yet.
+    changed: BTreeSet<u64>,
 }
 
 /// A body: all of it, or events as they come.
@@ -105,6 +112,7 @@ impl Keeper {
                 view: View { secrets },
                 backlog,
                 readers: Vec::new(),
+                changed: BTreeSet::new(),
             },
         }
     }
@@ -131,12 +139,22 @@ pub fn run(
 /// Takes what is told, and passes it on to who reads.
 async fn keep(mut inbox: mpsc::UnboundedReceiver<Told>, board: &RefCell<Board>) {
     let mut batch = Vec::with_capacity(BATCH);
-    while inbox.recv_many(&mut batch, BATCH).await > 0 {
-        board.borrow_mut().take(batch.drain(..));
+    let mut turns = tokio::time::interval(TURN);
+    turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            biased;
+            _ = turns.tick() => board.borrow_mut().tell(),
+            taken = inbox.recv_many(&mut batch, BATCH) => match taken {
+                // No worker is left, and what there was can still be looked at.
+                0 => break,
+                _ => board.borrow_mut().take(batch.drain(..)),
+            },
+        }
         // Connections are served in between, however many requests there are.
         tokio::task::yield_now().await;
     }
-    // No worker is left, and what there was can still be looked at.
+    board.borrow_mut().tell();
     std::future::pending().await
 }
 
@@ -279,32 +297,38 @@ fn text(status: StatusCode, text: &'static str) -> Response<Reply> {
 // === impl Board ===
 
 impl Board {
-    /// Takes events, and tells readers of the requests that they are about.
+    /// Takes events, and notes which requests they are about.
     fn take(&mut self, batch: impl Iterator<Item = Told>) {
-        let mut changed = Vec::new();
         for told in batch {
             self.backlog.bytes.fetch_sub(told.weight, Ordering::Relaxed);
             let id = told.stream;
-            if self.ring.take(told) && !changed.contains(&id) {
-                changed.push(id);
+            if self.ring.take(told) && !self.readers.is_empty() {
+                self.changed.insert(id);
             }
         }
+    }
+
+    /// Tells readers of the requests that have changed.
+    fn tell(&mut self) {
+        let changed = std::mem::take(&mut self.changed);
         self.readers.retain(|it| !it.is_closed());
-        if self.readers.is_empty() {
+        if changed.is_empty() || self.readers.is_empty() {
             return;
         }
-        for id in changed {
-            let Some(record) = self.ring.find(id) else {
-                continue;
-            };
+        let mut events = String::new();
+        for record in self.ring.iter().filter(|it| changed.contains(&it.id)) {
             let data = json!({
                 "request": self.view.summary(&self.ring, record),
                 "lost": self.backlog.lost.load(Ordering::Relaxed),
             });
-            let event = Bytes::from(format!("event: request\ndata: {data}\n\n"));
-            self.readers
-                .retain(|reader| reader.try_send(event.clone()).is_ok());
+            events += &format!("event: request\ndata: {data}\n\n");
         }
+        if events.is_empty() {
+            return;
+        }
+        let events = Bytes::from(events);
+        self.readers
+            .retain(|reader| reader.try_send(events.clone()).is_ok());
     }
 
     /// All requests in the list, oldest first.
@@ -425,6 +449,7 @@ mod tests {
             view: View { secrets: false },
             backlog: Arc::default(),
             readers: Vec::new(),
+            changed: BTreeSet::new(),
         };
         let told = |stream| Told {
             stream,
@@ -446,6 +471,7 @@ mod tests {
         );
         for stream in 0..2 * MOST_WAITING as u64 {
             board.take([told(stream)].into_iter());
+            board.tell();
             assert!(quick.try_recv().unwrap().starts_with(b"event: request\n"));
         }
         assert_eq!(board.readers.len(), 1);

@@ -117,6 +117,8 @@ fn call(ring: &Ring, called: &Called, shower: &Shower) -> Value {
         .lines
         .kept
         .iter()
+        // How an instance died is its last line too.
+        .filter(|(_, line)| call.outcome.as_ref().err() != Some(line))
         .map(|(level, line)| json!({ "level": level.name(), "text": shower.text(line.as_bytes()) }))
         .collect();
     let (outcome, trap) = match &call.outcome {

@@ -215,6 +215,42 @@ fn dashboard_shows_what_a_plugin_saw_and_changed() {
     assert_eq!(changed[0]["value"], "yes");
 }
 
+#[test]
+fn dashboard_shows_how_a_plugin_failed() {
+    const TRAPPING: &str = r#"(module
+      (memory (export "memory") 1)
+      (func (export "proxy_abi_version_0_2_1"))
+      (func (export "proxy_on_memory_allocate") (param i32) (result i32) i32.const 4096)
+      (func (export "proxy_on_context_create") (param i32 i32))
+      (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) unreachable))"#;
+    let folder = Folder::new();
+    let path = folder.file("broken.wasm", wat::parse_str(TRAPPING).expect("a module"));
+    let (serving, address) = serve_with_dashboard(&[&nosy(&folder), &path]);
+    let response = ask(
+        serving.address,
+        "GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n",
+    );
+    assert!(response.starts_with("HTTP/1.1 503 "), "{response}");
+    let list = requests(address, 1);
+    let summary = &list["requests"][0];
+    assert_eq!(summary["status"], 503);
+    assert_eq!(summary["by"]["kind"], "failed");
+    assert_eq!(summary["by"]["plugin"], "broken");
+    assert_eq!(summary["trapped"], true);
+    let detail = json(&get(address, &format!("/api/requests/{}", summary["id"])));
+    let step = &detail["steps"][1];
+    assert_eq!(step["plugin"], "broken");
+    assert_eq!(step["outcome"], "trapped");
+    let trap = step["trap"].as_str().expect("a trap");
+    assert!(
+        trap.starts_with("`proxy_on_request_headers` failed: wasm trap:") && trap.contains('\n'),
+        "{trap}"
+    );
+    assert_eq!(step["lines"], Value::Array(Vec::new()), "it is said once");
+    assert_eq!(step["answer"]["status"], 503);
+    assert!(detail["upstream"].is_null());
+}
+
 const SECRETS: &str = "GET /token/open-sesame-1 HTTP/1.1\r\nhost: h\r\nauthorization: Bearer open-sesame-1\r\n\
      cookie: session=open-sesame-2; a=b\r\nproxy-authorization: Basic open-sesame-3\r\nx-copy: open-sesame-2\r\n\
      connection: close\r\n\r\n";

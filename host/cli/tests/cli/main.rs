@@ -19,6 +19,7 @@ mod order;
 mod page;
 mod pull;
 mod push;
+mod reproducible;
 mod run;
 mod shipping;
 mod tool;

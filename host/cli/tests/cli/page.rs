@@ -368,4 +368,17 @@ fn page_comes_back_when_the_proxy_does() {
     browser.wait(&focused("GET /after"));
     browser.press("Enter");
     browser.wait(&shows("GET /after"));
+
+    // The same while the page is paused: it catches up when it goes on.
+    browser.press("p");
+    serving.signal("TERM");
+    assert!(serving.end().success());
+    browser.wait("document.getElementById('state').textContent.startsWith('Not connected')");
+    let (serving, _) = serve_with_dashboard(&[&path, &format!("--dashboard={dashboard}")]);
+    browser.wait("document.getElementById('state').textContent.startsWith('Paused')");
+    get(serving.address, "/third");
+    browser.wait("document.getElementById('state').textContent.includes('1 request waiting')");
+    browser.press("p");
+    browser.wait("document.querySelector('#rows').innerText.includes('/third')");
+    browser.wait(&listed(1));
 }
