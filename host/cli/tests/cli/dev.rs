@@ -4,13 +4,13 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::author::target;
+use crate::author::{target, tidegate_in};
 use crate::tool::{Folder, Serving, launch, text};
 
 /// How long a build may take that waits for other tests' builds.
@@ -63,6 +63,13 @@ const MORE: &str = r#"
     fn on_request_headers(&self, _: &mut (), _: &mut HttpStream, _: EndOfStream) -> Action {
         Action::Continue
     }"#;
+
+const WAITING: &str = r#"
+fn main() {
+    let mut test = std::net::TcpStream::connect("ADDRESS").expect("a test that listens");
+    let _ = std::io::copy(&mut test, &mut std::io::sink());
+}
+"#;
 
 /// A plugin's folder, outside of any workspace.
 struct Project {
@@ -210,9 +217,45 @@ fn dev_serves_every_edit_and_fails_no_request() {
         assert!(count > 100, "only {count} requests");
     });
 
+    // A build that does not end holds nobody up: its script waits until the test hangs up.
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    project.write(
+        "build.rs",
+        &WAITING.replace("ADDRESS", &address.to_string()),
+    );
+    let (build, _) = listener.accept().expect("a build that waits");
     serving.signal("INT");
     serving.says("stopping");
     assert!(serving.end().success());
+    drop(build);
+    fs::remove_file(project.path("build.rs")).expect("the build script");
+
+    // The same as Envoy would have it.
+    project.write("src/lib.rs", &source("seven"));
+    let inline = r#"{"greeting": "hello"}"#;
+    let serving = launch(project.dev(&["--engine", "proxy-wasm", "--config", inline])).ready();
+    assert!(
+        serving
+            .introduction
+            .iter()
+            .any(|line| line.ends_with("engine proxy-wasm, adapted, configuration given")),
+        "{:?}",
+        serving.introduction
+    );
+    assert_eq!(told(&serving), "seven hello");
+    project.move_to("src/lib.rs", &source("eight"));
+    serving.says_within(PATIENCE, "reloaded in ");
+    assert_eq!(told(&serving), "eight hello");
+    serving.signal("TERM");
+    assert!(serving.end().success());
+}
+
+#[test]
+fn dev_says_where_no_plugin_is() {
+    let folder = Folder::new();
+    tidegate_in(&folder.path("."), &["dev", "--listen", "127.0.0.1:0"])
+        .fails_with(&["there is no plugin here", "tidegate new"]);
 }
 
 fn tell(project: &Project, serving: &Serving) {
