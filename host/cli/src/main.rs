@@ -1,8 +1,7 @@
 //! The command line tool `tidegate`.
 //!
 //! This file parses and dispatches; each subcommand is a file in `commands/`. `project` is a plugin's source and its build,
-//! `dev` watches it, `serve` is how to serve, with `stop` for the end of that,
-//! `account` what a component is in a few lines, `cache` the folder for what is fetched. `template` is what new plugins are made
+//! `dev` watches it, `serve` is how to serve, `stop` how that ends, `account` what a component is in a few lines, `cache` the folder for what is fetched. `template` is what new plugins are made
 //! of, `carried` the source that the binary brings along. `plugin` reads the one syntax for plugins,
 //! `registry` what the commands that speak to one have in common, `manifests` the files of those that look at manifests,
 //! `dashboard` what `--dashboard` serves, `upstream` the one for upstreams, `file` reads and writes whole files, `logs` writes plugins' lines to stderr.
