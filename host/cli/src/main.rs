@@ -1,7 +1,8 @@
 //! The command line tool `tidegate`.
 //!
 //! This file parses and dispatches; each subcommand is a file in `commands/`. `project` is a plugin's source and its build,
-//! `dev` watches it, `serve` is how to serve, `stop` how that ends, `account` what a component is in a few lines, `cache` the folder for what is fetched. `template` is what new plugins are made
+//! `dev` watches it, `serve` is how to serve, `stop` how that ends. `account` is what a component is in a few lines, `cache` the
+//! folder for what is fetched. `template` is what new plugins are made
 //! of, `carried` the source that the binary brings along. `plugin` reads the one syntax for plugins,
 //! `registry` what the commands that speak to one have in common, `manifests` the files of those that look at manifests,
 //! `dashboard` what `--dashboard` serves, `upstream` the one for upstreams, `file` reads and writes whole files, `logs` writes plugins' lines to stderr.
@@ -9,7 +10,7 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 mod account;
 mod cache;
@@ -42,6 +43,7 @@ enum Command {
     New(commands::new::New),
     Build(commands::build::Build),
     Dev(commands::dev::Dev),
+    Doctor(commands::doctor::Doctor),
     Run(commands::run::Run),
     Adapt(commands::adapt::Adapt),
     Inspect(commands::inspect::Inspect),
@@ -52,6 +54,8 @@ enum Command {
     Order(commands::order::Order),
     Validate(commands::validate::Validate),
     Wit(commands::wit::Wit),
+    Completions(commands::completions::Completions),
+    Man(commands::man::Man),
 }
 
 const EXAMPLES: &str = "\
@@ -77,6 +81,7 @@ fn main() -> ExitCode {
         Command::New(new) => new.execute(),
         Command::Build(build) => build.execute(),
         Command::Dev(dev) => dev.execute(),
+        Command::Doctor(doctor) => doctor.execute(),
         Command::Run(run) => run.execute(),
         Command::Adapt(adapt) => adapt.execute(),
         Command::Inspect(inspect) => inspect.execute(),
@@ -87,6 +92,8 @@ fn main() -> ExitCode {
         Command::Order(order) => order.execute(),
         Command::Validate(validate) => validate.execute(),
         Command::Wit(wit) => wit.execute(),
+        Command::Completions(completions) => completions.execute(Cli::command()),
+        Command::Man(man) => man.execute(Cli::command()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -103,8 +110,6 @@ fn main() -> ExitCode {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     /// The commands among a help text's examples, as a shell would split them, up to a pipe or the like.

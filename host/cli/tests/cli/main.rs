@@ -11,6 +11,8 @@ mod capabilities;
 mod dashboard;
 mod dev;
 #[cfg(unix)]
+mod doctor;
+#[cfg(unix)]
 mod envoy;
 mod istio_manifest;
 mod manifest;
@@ -21,6 +23,7 @@ mod pull;
 mod push;
 mod reproducible;
 mod run;
+mod shell;
 mod shipping;
 mod tool;
 mod usage;
