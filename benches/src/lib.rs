@@ -1,8 +1,8 @@
 //! What the benches share: plugins to measure, a head of twelve headers, and the machinery of the load comparison.
 //!
 //! The benches themselves are in `benches/`: `callback`, `instantiate` and `adapt` are criterion's; `rps` puts load on whole
-//! servers and prints a table. What is measured is built here from the same sources that the tests use, with
-//! `profile.plugin`, so that a figure is of what users ship.
+//! servers and prints a table, and `reload` says how soon an edit is served. What is measured is built here from the same
+//! sources that the tests use, with `profile.plugin`, so that a figure is of what users ship.
 //!
 //! Without `--bench`, as `cargo test --benches` calls them, all of them run for a moment, to show that they still work.
 

@@ -2,11 +2,15 @@
 //!
 //! A plugin's text is not trusted: control characters are shown, not sent to the terminal. A stderr that nobody reads any more
 //! is no reason to stop serving, so failures to write are ignored.
+//!
+//! On a terminal there may be one line more, below all others: what the command is at.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
+use std::sync::OnceLock;
 
 use clap::builder::PossibleValue;
+use indicatif::{ProgressBar, ProgressStyle};
 use tidegate_host::{Level, LogLine, LogSink};
 
 /// Writes plugins' lines to stderr, with plugin, worker and level.
@@ -32,7 +36,7 @@ impl Stderr {
         };
         let subscriber = tracing_subscriber::fmt()
             .with_max_level(proxy)
-            .with_writer(io::stderr)
+            .with_writer(|| Lines)
             .with_ansi(false)
             .without_time()
             .with_target(false);
@@ -54,7 +58,7 @@ impl LogSink for Stderr {
             escape(part.trim_end_matches('\r'), &mut text);
             text.push('\n');
         }
-        let _ = io::stderr().lock().write_all(text.as_bytes());
+        put(&text);
     }
 
     fn level(&self) -> Level {
@@ -64,14 +68,56 @@ impl LogSink for Stderr {
 
 /// Says why a command failed, with what caused it.
 pub fn complain(error: &anyhow::Error) {
-    let _ = writeln!(io::stderr().lock(), "error: {}", described(error));
+    put(&format!("error: {}\n", described(error)));
 }
 
 /// Says something to whoever watches a command that writes its result elsewhere.
 pub fn note(line: &str) {
     let mut text = String::new();
     escape(line, &mut text);
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    text.push('\n');
+    put(&text);
+}
+
+/// Says on a terminal what goes on, until something else does; nothing if the text is empty. Elsewhere it is not shown.
+pub fn status(text: &str) {
+    let bar = STATUS.get_or_init(|| {
+        let style = ProgressStyle::with_template("> {msg}");
+        ProgressBar::new_spinner()
+            .with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
+    });
+    if text.is_empty() {
+        bar.finish_and_clear();
+    } else {
+        bar.set_message(escaped(text));
+        bar.reset();
+    }
+}
+
+/// The line below all others.
+static STATUS: OnceLock<ProgressBar> = OnceLock::new();
+
+/// Writes whole lines, above the status.
+fn put(text: &str) {
+    let write = || io::stderr().lock().write_all(text.as_bytes());
+    let _ = match STATUS.get() {
+        Some(bar) => bar.suspend(write),
+        None => write(),
+    };
+}
+
+/// The proxy's own lines.
+struct Lines;
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        put(&String::from_utf8_lossy(bytes));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// An error and its causes in one line. Some causes are in a plugin's own words, or name what its file says.

@@ -1,7 +1,8 @@
 //! The command line tool `tidegate`.
 //!
 //! This file parses and dispatches; each subcommand is a file in `commands/`. `project` is a plugin's source and its build,
-//! `account` what a component is in a few lines, `cache` the folder for what is fetched. `template` is what new plugins are made
+//! `dev` watches it, `serve` is how to serve, `stop` how that ends. `account` is what a component is in a few lines, `cache` the
+//! folder for what is fetched. `template` is what new plugins are made
 //! of, `carried` the source that the binary brings along. `plugin` reads the one syntax for plugins,
 //! `registry` what the commands that speak to one have in common, `manifests` the files of those that look at manifests,
 //! `dashboard` what `--dashboard` serves, `upstream` the one for upstreams, `file` reads and writes whole files, `logs` writes plugins' lines to stderr.
@@ -16,6 +17,7 @@ mod cache;
 mod carried;
 mod commands;
 mod dashboard;
+mod dev;
 mod file;
 mod logs;
 mod manifests;
@@ -23,6 +25,8 @@ mod plugin;
 mod progress;
 mod project;
 mod registry;
+mod serve;
+mod stop;
 mod template;
 mod upstream;
 
@@ -38,6 +42,7 @@ struct Cli {
 enum Command {
     New(commands::new::New),
     Build(commands::build::Build),
+    Dev(commands::dev::Dev),
     Doctor(commands::doctor::Doctor),
     Run(commands::run::Run),
     Adapt(commands::adapt::Adapt),
@@ -75,6 +80,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::New(new) => new.execute(),
         Command::Build(build) => build.execute(),
+        Command::Dev(dev) => dev.execute(),
         Command::Doctor(doctor) => doctor.execute(),
         Command::Run(run) => run.execute(),
         Command::Adapt(adapt) => adapt.execute(),

@@ -82,23 +82,7 @@ pub fn read(args: &[PluginArg]) -> anyhow::Result<Vec<Plugin>> {
         };
         let (configuration, configuration_file) = match configuration {
             None => (Vec::new(), None),
-            Some(text) if text.starts_with('{') => {
-                let json = text.as_bytes().to_vec();
-                check(&json).with_context(|| {
-                    format!("the configuration of `{}` is not JSON", path.display())
-                })?;
-                (json, None)
-            }
-            Some(config) => {
-                let json = fs::read(config).with_context(|| {
-                    format!(
-                        "cannot read the configuration of `{}` from `{config}`",
-                        path.display()
-                    )
-                })?;
-                check(&json).with_context(|| format!("`{config}` is not JSON"))?;
-                (json, Some(PathBuf::from(config)))
-            }
+            Some(text) => configured(text, &path.display().to_string())?,
         };
         let name = unused_name(path, &plugins);
         plugins.push(Plugin {
@@ -111,6 +95,19 @@ pub fn read(args: &[PluginArg]) -> anyhow::Result<Vec<Plugin>> {
         });
     }
     Ok(plugins)
+}
+
+/// A plugin's configuration, and the file that it is in if it is in one.
+pub fn configured(text: &str, plugin: &str) -> anyhow::Result<(Vec<u8>, Option<PathBuf>)> {
+    if text.starts_with('{') {
+        let json = text.as_bytes().to_vec();
+        check(&json).with_context(|| format!("the configuration of `{plugin}` is not JSON"))?;
+        return Ok((json, None));
+    }
+    let json = fs::read(text)
+        .with_context(|| format!("cannot read the configuration of `{plugin}` from `{text}`"))?;
+    check(&json).with_context(|| format!("`{text}` is not JSON"))?;
+    Ok((json, Some(PathBuf::from(text))))
 }
 
 fn check(json: &[u8]) -> Result<(), serde_json::Error> {

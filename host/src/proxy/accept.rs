@@ -12,7 +12,7 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::proxy::worker::{Stop, deadline};
+use crate::proxy::worker::{Order, Stop, deadline};
 
 /// Connections that the kernel holds for us while we are busy.
 const BACKLOG: i32 = 1024;
@@ -36,7 +36,7 @@ pub(super) fn listen(at: SocketAddr) -> io::Result<TcpListener> {
 pub(super) fn run(
     runtime: &tokio::runtime::Runtime,
     listener: TcpListener,
-    workers: &[UnboundedSender<std::net::TcpStream>],
+    workers: &[UnboundedSender<Order>],
     mut stop: Stop,
 ) {
     runtime.block_on(async {
@@ -72,7 +72,7 @@ pub(super) fn run(
             };
             if let Some(worker) = turns.next() {
                 // A worker that has gone has stopped for all, and this loop is about to be told.
-                let _ = worker.send(stream);
+                let _ = worker.send(Order::Connection(stream));
             }
         }
     });

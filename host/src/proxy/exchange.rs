@@ -7,7 +7,7 @@
 //!
 //! So a client that will not read its response is not read from either. Envoy would go on reading its request.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -31,7 +31,8 @@ use crate::stream::{Effect, Stream};
 
 /// What the streams of one worker share.
 pub(super) struct Way {
-    pub(super) chain: WorkerChain,
+    /// What new streams go through. Those that are under way hold what they began with.
+    pub(super) chain: RefCell<WorkerChain>,
     pub(super) upstream: UpstreamClient,
 }
 
@@ -139,7 +140,8 @@ enum Downward {
 impl Exchange {
     fn open(way: Rc<Way>, unread: Unread, fields: Fields, body: Incoming) -> Self {
         let wake = Rc::new(Wake::default());
-        let mut stream = way.chain.open({
+        let chain = way.chain.borrow().clone();
+        let mut stream = chain.open({
             let wake = Rc::clone(&wake);
             Rc::new(move || wake.wake())
         });

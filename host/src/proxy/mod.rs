@@ -1,15 +1,17 @@
 //! The proxy: HTTP/1.1 in, plugins, HTTP/1.1 out, on hyper.
 //!
-//! `accept` deals connections out to workers; a `worker` is a thread with plugin instances of its own; `exchange` carries
-//! one request and its response, with `head` for what heads may say, `pipe` for a body on its way up, `upstream` for the
-//! client and `linger` for closing politely. `respond` makes responses of errors. [`echo`] is an upstream to try plugins on.
+//! `accept` deals connections out to workers; a `worker` is a thread with plugin instances of its own, which
+//! [`Server::reload`] has it replace; `exchange` carries one request and its response, with `head` for what heads may say,
+//! `pipe` for a body on its way up, `upstream` for the client and `linger` for closing politely. `respond` makes responses of
+//! errors. [`echo`] is an upstream to try plugins on.
 //!
 //! What the plugins' callbacks mean is not here but in [`crate::stream`]. HTTP/2 would be another way of serving a
 //! connection in `worker` and of connecting in `upstream`: an exchange does not know which it is.
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -19,9 +21,9 @@ use crate::clock::Clock;
 use crate::logs::LogSink;
 use crate::observe::Observer;
 use crate::plugin::PluginSpec;
-use crate::proxy::exchange::Way;
 use crate::proxy::upstream::UpstreamClient;
-use crate::runtime::{LoadError, Runtime, RuntimeConfig, StartError};
+use crate::proxy::worker::{Order, Worker};
+use crate::runtime::{Chain, LoadError, Runtime, RuntimeConfig, StartError};
 
 mod accept;
 pub mod echo;
@@ -43,9 +45,11 @@ pub struct Server {
     address: SocketAddr,
     stop: watch::Sender<Option<Instant>>,
     threads: Vec<JoinHandle<()>>,
+    /// The workers' inboxes. Whoever holds the lock is changing their plugins; requests do not take it.
+    workers: Mutex<Vec<mpsc::UnboundedSender<Order>>>,
     // What follows is dropped after the threads have ended: upstream and the plugins' code are in use until then.
     _echo: Option<EchoServer>,
-    _runtime: Runtime,
+    runtime: Runtime,
 }
 
 /// What a proxy is to do.
@@ -113,7 +117,7 @@ pub enum ServeError {
         source: io::Error,
     },
     /// A worker ended before it was ready.
-    #[error("worker {worker} ended while it started")]
+    #[error("worker {worker} ended before its plugins were ready")]
     Lost {
         /// The worker's number.
         worker: usize,
@@ -149,30 +153,30 @@ impl Server {
             address: config.listen,
             stop: watch::Sender::new(None),
             threads: Vec::new(),
+            workers: Mutex::new(Vec::new()),
             _echo: echo,
-            _runtime: runtime,
+            runtime,
         };
         let mut inboxes = Vec::new();
         let mut starting = Vec::new();
         for worker in 0..config.workers.max(1) {
             let (sender, inbox) = mpsc::unbounded_channel();
-            let (started, ready) = std::sync::mpsc::sync_channel(1);
+            let (started, ready) = sync_channel(1);
             let (chain, authority, stop) =
                 (chain.clone(), authority.clone(), server.stop.subscribe());
-            server.spawn(
-                format!("tidegate-worker-{worker}"),
-                move |runtime| match chain.start_worker(worker) {
+            server.spawn(format!("tidegate-worker-{worker}"), move |runtime| {
+                let begun = chain.start_worker(worker);
+                // The worker may get another chain, and nobody else should hold this one then.
+                drop(chain);
+                match begun {
                     Ok(chain) => {
                         let _ = started.send(Ok(()));
-                        let way = Way {
-                            chain,
-                            upstream: UpstreamClient::new(authority),
-                        };
-                        worker::run(runtime, way, inbox, stop);
+                        let upstream = UpstreamClient::new(authority);
+                        Worker::new(worker, chain, upstream).run(runtime, inbox, stop);
                     }
                     Err(error) => _ = started.send(Err(error)),
-                },
-            )?;
+                }
+            })?;
             inboxes.push(sender);
             starting.push(ready);
         }
@@ -187,6 +191,7 @@ impl Server {
         let listener = accept::listen(config.listen).map_err(listen)?;
         server.address = listener.local_addr().map_err(listen)?;
         let stop = server.stop.subscribe();
+        server.workers = Mutex::new(inboxes.clone());
         server.spawn("tidegate-accept".into(), move |runtime| {
             accept::run(runtime, listener, &inboxes, stop)
         })?;
@@ -196,6 +201,32 @@ impl Server {
     /// Where it listens.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Serves with other plugins from now on, on every worker or, after an error, on none. It returns when no further request
+    /// goes through the old ones; streams that are under way keep them to their end.
+    ///
+    /// It compiles on the caller's thread and instantiates on the workers', which serve nothing else meanwhile: for
+    /// microseconds with most plugins, and at worst as long as [`Limits`](crate::Limits) let a plugin start. If it is called
+    /// from several threads, one goes after the other.
+    pub fn reload(&self, plugins: &[PluginSpec]) -> Result<(), ServeError> {
+        let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        let chain = self.runtime.load(plugins)?;
+        let prepared = prepare(&workers, &chain);
+        if prepared.is_err() {
+            for worker in workers.iter() {
+                let _ = worker.send(Order::Abandon);
+            }
+            return prepared;
+        }
+        let (done, all) = sync_channel(workers.len());
+        for worker in workers.iter() {
+            let _ = worker.send(Order::Commit { done: done.clone() });
+        }
+        drop(done);
+        // It ends when the last has switched, or has gone and dropped its order.
+        for () in all {}
+        Ok(())
     }
 
     /// Takes no more connections and requests, waits for what is under way, no longer than `grace`, and cuts off the rest.
@@ -247,6 +278,20 @@ impl Server {
             }
         }
     }
+}
+
+/// Starts plugins on one worker after the other: what they refuse, one of them says once.
+fn prepare(workers: &[mpsc::UnboundedSender<Order>], chain: &Chain) -> Result<(), ServeError> {
+    for (worker, inbox) in workers.iter().enumerate() {
+        let lost = ServeError::Lost { worker };
+        let (answer, answered) = sync_channel(1);
+        let chain = chain.clone();
+        if inbox.send(Order::Prepare { chain, answer }).is_err() {
+            return Err(lost);
+        }
+        answered.recv().map_err(|_| lost)??;
+    }
+    Ok(())
 }
 
 impl Drop for Server {

@@ -1,9 +1,14 @@
 //! A worker: one thread with its own plugin instances, its own connections and its own runtime.
 //!
 //! Everything that a request touches belongs to the worker that its connection was given to, so nothing here is locked or
-//! shared. What comes from outside are connections, and the word to stop.
+//! shared. What comes from outside are connections, other plugins, and the word to stop.
+//!
+//! A stream keeps the chain that it began with; a request that comes after the change gets the new one, on old connections
+//! too. The old instances go with the last of their streams.
 
+use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::mpsc::SyncSender;
 use std::time::Instant;
 
 use hyper::server::conn::http1;
@@ -16,6 +21,8 @@ use tokio::task::{LocalSet, spawn_local};
 
 use crate::proxy::exchange::{self, Way};
 use crate::proxy::linger::{Lingering, Unread};
+use crate::proxy::upstream::UpstreamClient;
+use crate::runtime::{Chain, StartError, WorkerChain};
 
 /// How long a connection may stay silent before, or stammer through, a request's head.
 const HEAD: std::time::Duration = std::time::Duration::from_secs(300);
@@ -26,25 +33,78 @@ const HEAD_BYTES: usize = 60 * 1024;
 /// The word to stop: none yet, or when what is still under way is cut off.
 pub(super) type Stop = watch::Receiver<Option<Instant>>;
 
-/// Connections on their way to a worker.
-pub(super) type Inbox = mpsc::UnboundedReceiver<std::net::TcpStream>;
-
-/// Serves connections until the word to stop, then what is still under way until its deadline.
-pub(super) fn run(runtime: &tokio::runtime::Runtime, way: Way, inbox: Inbox, stop: Stop) {
-    let local = LocalSet::new();
-    // Tasks that are left at the deadline are dropped with the set, and their streams end.
-    local.block_on(runtime, serve(Rc::new(way), inbox, stop));
+/// What a worker is told, in order.
+pub(super) enum Order {
+    /// Serve this connection.
+    Connection(std::net::TcpStream),
+    /// Start these plugins, and hold them ready until all workers have. One that is held already is dropped.
+    Prepare {
+        chain: Chain,
+        answer: SyncSender<Result<(), StartError>>,
+    },
+    /// Send new streams through what is held ready.
+    Commit { done: SyncSender<()> },
+    /// Drop what is held ready.
+    Abandon,
 }
 
-async fn serve(way: Rc<Way>, mut inbox: Inbox, mut stop: Stop) {
+/// Orders on their way to a worker.
+pub(super) type Inbox = mpsc::UnboundedReceiver<Order>;
+
+/// A worker: what serves its streams, and what will.
+pub(super) struct Worker {
+    number: usize,
+    way: Rc<Way>,
+    prepared: Option<WorkerChain>,
+}
+
+// === impl Worker ===
+
+impl Worker {
+    pub(super) fn new(number: usize, chain: WorkerChain, upstream: UpstreamClient) -> Self {
+        let chain = RefCell::new(chain);
+        Self {
+            number,
+            way: Rc::new(Way { chain, upstream }),
+            prepared: None,
+        }
+    }
+
+    /// Does as it is told until the word to stop, then serves what is still under way until its deadline.
+    pub(super) fn run(self, runtime: &tokio::runtime::Runtime, inbox: Inbox, stop: Stop) {
+        let local = LocalSet::new();
+        // Tasks that are left at the deadline are dropped with the set, and their streams end.
+        local.block_on(runtime, serve(self, inbox, stop));
+    }
+
+    fn take(&mut self, order: Order, connections: &GracefulShutdown) {
+        match order {
+            Order::Connection(stream) => connect(&self.way, stream, connections),
+            Order::Prepare { chain, answer } => {
+                self.prepared = None;
+                let started = chain.start_worker(self.number);
+                let _ = answer.send(started.map(|chain| self.prepared = Some(chain)));
+            }
+            Order::Commit { done } => {
+                if let Some(chain) = self.prepared.take() {
+                    self.way.chain.replace(chain);
+                }
+                let _ = done.send(());
+            }
+            Order::Abandon => self.prepared = None,
+        }
+    }
+}
+
+async fn serve(mut worker: Worker, mut inbox: Inbox, mut stop: Stop) {
     let connections = GracefulShutdown::new();
     let deadline = loop {
         tokio::select! {
             biased;
             deadline = deadline(&mut stop) => break deadline,
-            stream = inbox.recv() => match stream {
-                Some(stream) => connect(&way, stream, &connections),
-                // The acceptor has gone and will send no more; the word to stop comes after it.
+            order = inbox.recv() => match order {
+                Some(order) => worker.take(order, &connections),
+                // Nobody is left who could send more; the word to stop comes after it.
                 None => break deadline(&mut stop).await,
             },
         }

@@ -7,5 +7,6 @@ mod errors;
 mod forward;
 mod peers;
 mod plugins;
+mod reload;
 mod stop;
 mod streaming;

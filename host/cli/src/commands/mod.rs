@@ -3,6 +3,7 @@
 pub mod adapt;
 pub mod build;
 pub mod completions;
+pub mod dev;
 pub mod doctor;
 pub mod inspect;
 pub mod man;

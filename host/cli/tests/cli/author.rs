@@ -34,7 +34,7 @@ pub fn tidegate_in(folder: &Path, args: &[&str]) -> Done {
 }
 
 /// Where these plugins are built: beside what the workspace builds, and kept there.
-fn target() -> PathBuf {
+pub fn target() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("authors")
 }
 

@@ -9,6 +9,7 @@ mod browser;
 #[cfg(unix)]
 mod capabilities;
 mod dashboard;
+mod dev;
 #[cfg(unix)]
 mod doctor;
 #[cfg(unix)]

@@ -98,8 +98,15 @@ fn command<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
 /// Starts `tidegate run` on a free port.
 pub fn start<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Running {
     let mut command = command(["run", "--listen", "127.0.0.1:0"]);
+    command.args(args);
+    launch(command)
+}
+
+/// Starts a tool that will serve.
+pub fn launch(mut command: Command) -> Running {
     let mut child = command
-        .args(args)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .stdin(Stdio::null())
         .spawn()
         .expect("the tool");
@@ -114,24 +121,7 @@ pub fn start<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Running {
 
 /// Runs `tidegate run` on a free port until it is ready.
 pub fn serve<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Serving {
-    let mut running = start(args);
-    let mut introduction = Vec::new();
-    loop {
-        let mut line = String::new();
-        if running.stdout.read_line(&mut line).expect("a line") == 0 {
-            let said: Vec<_> = running.stderr.iter().collect();
-            panic!("`tidegate run` ended before it was ready: {said:?}");
-        }
-        if let Some(address) = line.trim_end().strip_prefix("listening on http://") {
-            let address = address.parse().expect("an address");
-            return Serving {
-                running,
-                introduction,
-                address,
-            };
-        }
-        introduction.push(line.trim_end().to_owned());
-    }
+    start(args).ready()
 }
 
 fn lines(from: impl std::io::Read + Send + 'static) -> Receiver<String> {
@@ -220,14 +210,44 @@ impl Running {
             .expect("a line on stderr")
     }
 
+    /// Waits until it is ready.
+    pub fn ready(mut self) -> Serving {
+        let mut introduction = Vec::new();
+        loop {
+            let mut line = String::new();
+            if self.stdout.read_line(&mut line).expect("a line") == 0 {
+                let said: Vec<_> = self.stderr.iter().collect();
+                panic!("the tool ended before it was ready: {said:?}");
+            }
+            if let Some(address) = line.trim_end().strip_prefix("listening on http://") {
+                let address = address.parse().expect("an address");
+                return Serving {
+                    running: self,
+                    introduction,
+                    address,
+                };
+            }
+            introduction.push(line.trim_end().to_owned());
+        }
+    }
+
     /// Waits for a line on stderr.
     #[track_caller]
     pub fn says(&self, part: &str) {
+        self.says_within(PATIENCE, part);
+    }
+
+    /// Waits for a line on stderr, and gives what was there until then, that line included.
+    #[track_caller]
+    pub fn says_within(&self, patience: Duration, part: &str) -> Vec<String> {
         let begun = Instant::now();
         let mut said = Vec::new();
-        while let Some(left) = PATIENCE.checked_sub(begun.elapsed()) {
+        while let Some(left) = patience.checked_sub(begun.elapsed()) {
             match self.stderr.recv_timeout(left) {
-                Ok(line) if line.contains(part) => return,
+                Ok(line) if line.contains(part) => {
+                    said.push(line);
+                    return said;
+                }
                 Ok(line) => said.push(line),
                 Err(_) => break,
             }

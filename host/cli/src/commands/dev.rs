@@ -1,0 +1,205 @@
+//! `tidegate dev`: build, run, and serve every edit.
+
+use std::path::Path;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+
+use anyhow::Context as _;
+use clap::Args;
+use tidegate_host::{ServeError, Server};
+
+use crate::dev::{Author, News, Version};
+use crate::file;
+use crate::logs::{complain, note, status};
+use crate::project::{How, Which};
+use crate::serve::{ServeArgs, Serving};
+use crate::stop::{StopSignal, stop};
+
+/// Build the plugin in this folder, serve with it, and with every edit as soon as it builds
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Dev {
+    #[command(flatten)]
+    which: Which,
+
+    #[command(flatten)]
+    how: How,
+
+    /// The plugin's configuration: a JSON file, which is watched too, or, beginning with `{`, JSON itself
+    #[arg(long, value_name = "CONFIG")]
+    config: Option<String>,
+
+    #[command(flatten)]
+    serve: ServeArgs,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  tidegate dev
+  tidegate dev --config limits.json --upstream http://127.0.0.1:9000
+  tidegate dev --package greeter --engine proxy-wasm --log-level debug
+  tidegate dev --dashboard
+
+Each edit is built by cargo and served once it is configured; no request fails over it. Until then, and if it does not build
+or refuses its configuration, the version before serves on. Streams that are under way end in the version that they began in.
+Stop with ctrl-c: requests that are under way get ten seconds to finish.";
+
+/// The server and what it serves with.
+struct Stage {
+    serving: Serving,
+    /// None before the first version works.
+    now: Option<(Server, Box<Version>)>,
+}
+
+// === impl Dev ===
+
+impl Dev {
+    pub fn execute(self) -> anyhow::Result<()> {
+        let author = Author::new(self.which, self.how, self.config)?;
+        let stage = Stage {
+            serving: self.serve.open()?,
+            now: None,
+        };
+        let (teller, news) = channel();
+        let builder = teller.clone();
+        note(&format!("building {}", author.plugin()));
+        // It ends with the process: nothing need wait for a build that nobody will see.
+        thread::Builder::new()
+            .name("tidegate-author".into())
+            .spawn(move || author.work(&builder))
+            .context("cannot start a thread")?;
+        stage.run(&self.serve, &news, &teller)
+    }
+}
+
+// === impl Stage ===
+
+impl Stage {
+    fn run(
+        mut self,
+        args: &ServeArgs,
+        news: &Receiver<News>,
+        teller: &Sender<News>,
+    ) -> anyhow::Result<()> {
+        for news in news {
+            match news {
+                News::Version(version) => self.take(args, version, teller)?,
+                News::Failed(error) => self.keep(&error),
+                News::Stop(signal) => {
+                    status("");
+                    if let Some((server, _)) = self.now {
+                        stop(server, signal);
+                    }
+                    return Ok(());
+                }
+            }
+            if let Some((server, version)) = &self.now {
+                status(&format!(
+                    "{} on http://{}, waiting for edits",
+                    version.plugin.name,
+                    server.local_addr()
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Serves a version, if it lets itself be.
+    fn take(
+        &mut self,
+        args: &ServeArgs,
+        version: Box<Version>,
+        teller: &Sender<News>,
+    ) -> anyhow::Result<()> {
+        if let Some((_, before)) = &self.now
+            && before.plugin.bytes == version.plugin.bytes
+            && before.plugin.configuration == version.plugin.configuration
+        {
+            note("nothing to reload: the component and its configuration are what serves already");
+            return Ok(());
+        }
+        let spec = match args.spec(&version.plugin) {
+            Ok(spec) => spec,
+            Err(error) => {
+                self.keep(&error);
+                return Ok(());
+            }
+        };
+        let Some((server, before)) = &mut self.now else {
+            match self.serving.start(vec![spec.clone()]) {
+                Ok(server) => {
+                    let introduction = self
+                        .serving
+                        .introduction(std::slice::from_ref(&version.plugin), &[spec]);
+                    introduce(&server, &introduction, &version);
+                    listen(teller)?;
+                    self.now = Some((server, version));
+                }
+                // An edit may mend these.
+                Err(error @ (ServeError::Load(_) | ServeError::Start(_))) => {
+                    self.keep(&error.into());
+                }
+                Err(error) => return Err(error.into()),
+            }
+            return Ok(());
+        };
+        match server.reload(&[spec]) {
+            Ok(()) => {
+                let took = version.since.elapsed().as_millis();
+                note(&format!(
+                    "reloaded in {took} ms: {}",
+                    changes(before, &version)
+                ));
+                *before = version;
+            }
+            Err(error) => self.keep(&error.into()),
+        }
+        Ok(())
+    }
+
+    /// Says why there is no other version.
+    fn keep(&self, error: &anyhow::Error) {
+        complain(error);
+        note(match self.now {
+            Some(_) => "the version before serves on",
+            None => "nothing serves yet: waiting for an edit",
+        });
+    }
+}
+
+/// Says that requests can come. Whatever started the command reads it on stdout.
+fn introduce(server: &Server, introduction: &str, version: &Version) {
+    let text = format!(
+        "{introduction}{}listening on http://{}\n",
+        version.account,
+        server.local_addr()
+    );
+    // A closed stdout is no reason not to serve.
+    let _ = file::write(Path::new("-"), text.as_bytes());
+}
+
+/// Has the signal told like all else. Not before there are requests to wait for: until then it ends the process at once.
+fn listen(teller: &Sender<News>) -> anyhow::Result<()> {
+    let mut signal = StopSignal::new()?;
+    let teller = teller.clone();
+    thread::Builder::new()
+        .name("tidegate-signal".into())
+        .spawn(move || {
+            signal.wait();
+            let _ = teller.send(News::Stop(signal));
+        })
+        .context("cannot start a thread")?;
+    Ok(())
+}
+
+/// What is another than before, in one line.
+fn changes(before: &Version, version: &Version) -> String {
+    let mut changes = version.account.since(&before.account);
+    if before.plugin.configuration != version.plugin.configuration {
+        changes.push("another configuration".into());
+    }
+    if changes.is_empty() {
+        changes.push("same sizes, callbacks and powers".into());
+    }
+    changes.join("; ")
+}

@@ -1,0 +1,174 @@
+//! How to serve: what `run` and `dev` are told alike.
+
+use std::net::SocketAddr;
+use std::num::NonZero;
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use clap::{Args, ValueEnum};
+use tidegate_host::{
+    EngineKind, PluginSpec, ServeError, Server, ServerConfig, SystemClock, Upstream,
+};
+
+use crate::dashboard::{Dashboard, DashboardArgs};
+use crate::logs::{Least, Stderr};
+use crate::plugin::Plugin;
+use crate::upstream::UpstreamUrl;
+
+/// Where to listen, what is behind, and what runs the plugins.
+#[derive(Args)]
+pub struct ServeArgs {
+    /// Where to listen; port 0 lets the system choose
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+
+    /// Where requests go: `http://HOST[:PORT]`, or `echo` for a built-in server that answers with what it received
+    #[arg(long, value_name = "URL", default_value = "echo", value_parser = upstream)]
+    upstream: Upstream,
+
+    /// What runs the plugins; components are adapted first where it is `proxy-wasm`. What a file is made for, if not given
+    #[arg(long)]
+    engine: Option<Engine>,
+
+    /// Threads that serve, each with plugin instances, and so with counters and other state, of its own; one for each core
+    /// if not given
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    workers: Option<u16>,
+
+    /// The least level of log lines that are shown
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    log_level: Least,
+
+    #[command(flatten)]
+    dashboard: DashboardArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Engine {
+    /// wasmtime's component model
+    Component,
+    /// The Proxy-Wasm ABI, as in Envoy
+    ProxyWasm,
+}
+
+/// What a server is made of, without plugins.
+pub struct Serving {
+    config: ServerConfig,
+    dashboard: Option<Dashboard>,
+}
+
+// === impl ServeArgs ===
+
+impl ServeArgs {
+    /// The plugin as the server takes it.
+    pub fn spec(&self, plugin: &Plugin) -> anyhow::Result<PluginSpec> {
+        let (engine, module) = match (self.engine, plugin.kind) {
+            (Some(Engine::Component), EngineKind::ProxyWasm) => bail!(
+                "`{}` is a Proxy-Wasm module, and engine `component` runs components: leave `--engine` out",
+                plugin.path.display()
+            ),
+            (Some(Engine::ProxyWasm), EngineKind::Component) => {
+                (EngineKind::ProxyWasm, plugin.adapted()?)
+            }
+            (_, kind) => (kind, plugin.bytes.clone()),
+        };
+        let mut spec = PluginSpec::new(&plugin.name, module);
+        spec.engine = Some(engine);
+        spec.configuration.clone_from(&plugin.configuration);
+        Ok(spec)
+    }
+
+    /// What will serve. From now on plugins' lines, and the proxy's own, go to stderr, and the dashboard is there if it is wanted.
+    pub fn open(&self) -> anyhow::Result<Serving> {
+        let dashboard = self.dashboard.start()?;
+        let config = ServerConfig {
+            listen: self.listen,
+            upstream: self.upstream.clone(),
+            workers: self.workers.map_or_else(cores, usize::from),
+            plugins: Vec::new(),
+            clock: Arc::new(SystemClock),
+            logs: Arc::new(Stderr::install(self.log_level)),
+            observer: dashboard.as_ref().map(Dashboard::observer),
+        };
+        Ok(Serving { config, dashboard })
+    }
+}
+
+// === impl Serving ===
+
+impl Serving {
+    /// Starts to serve with plugins.
+    pub fn start(&self, plugins: Vec<PluginSpec>) -> Result<Server, ServeError> {
+        Server::start(ServerConfig {
+            plugins,
+            ..self.config.clone()
+        })
+    }
+
+    /// What there is to know before the first request.
+    pub fn introduction(&self, plugins: &[Plugin], specs: &[PluginSpec]) -> String {
+        let workers = match self.config.workers {
+            1 => "1 worker".to_owned(),
+            count => format!("{count} workers"),
+        };
+        let mut text =
+            format!("{workers}: plugins keep their state per worker, none of it is shared\n");
+        for (plugin, spec) in plugins.iter().zip(specs) {
+            let engine = spec.engine.unwrap_or(plugin.kind);
+            let adapted = if engine == plugin.kind {
+                ""
+            } else {
+                ", adapted"
+            };
+            let configuration = match &plugin.configuration_file {
+                Some(file) => format!(", configuration from {}", file.display()),
+                None if plugin.configuration.is_empty() => String::new(),
+                None => ", configuration given".to_owned(),
+            };
+            let path = plugin.path.display();
+            text.push_str(&format!(
+                "plugin {}: {path}, engine {engine}{adapted}{configuration}\n",
+                plugin.name
+            ));
+        }
+        match &self.config.upstream {
+            Upstream::Echo => text.push_str("upstream: echo\n"),
+            Upstream::Http { host, port } => {
+                text.push_str(&format!("upstream: {host} port {port}\n"))
+            }
+        }
+        if let Some(dashboard) = &self.dashboard {
+            text += &format!("dashboard on http://{}\n", dashboard.address());
+        }
+        text
+    }
+}
+
+// === impl Plugin ===
+
+impl Plugin {
+    /// The plugin as a Proxy-Wasm module, adapted if it is a component.
+    pub fn adapted(&self) -> anyhow::Result<bytes::Bytes> {
+        match self.kind {
+            EngineKind::ProxyWasm => Ok(self.bytes.clone()),
+            EngineKind::Component => {
+                tidegate_adapter::adapt(&self.bytes, &tidegate_adapter::Options::default())
+                    .map(Into::into)
+                    .with_context(|| format!("cannot adapt `{}`", self.path.display()))
+            }
+        }
+    }
+}
+
+/// How many threads can run at once, or one if the system will not say.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get)
+}
+
+fn upstream(text: &str) -> Result<Upstream, String> {
+    if text == "echo" {
+        return Ok(Upstream::Echo);
+    }
+    let UpstreamUrl { host, port } = UpstreamUrl::parse(text)?;
+    Ok(Upstream::Http { host, port })
+}

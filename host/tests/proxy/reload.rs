@@ -1,0 +1,294 @@
+//! Other plugins while the proxy serves: which streams get which, what an error leaves, and that the old ones go.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::Instant;
+
+use tidegate_host::{
+    Clock, LoadError, LogLine, LogSink, PluginSpec, ServeError, Server, StartError, Upstream,
+};
+
+use crate::peers::{Origin, PATIENCE, Peer, config, to};
+
+/// A plugin that writes its version onto requests and responses.
+fn version(version: usize) -> PluginSpec {
+    plugin(&format!(
+        r#"(data (i32.const 0) "x-version{version:04}")
+        (func $mark (param $map i32) (drop (call $add
+          (local.get $map) (i32.const 0) (i32.const 9) (i32.const 9) (i32.const 4))))
+        (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+          (call $mark (i32.const 0)) i32.const 0)
+        (func (export "proxy_on_response_headers") (param i32 i32 i32) (result i32)
+          (call $mark (i32.const 2)) i32.const 0)"#
+    ))
+}
+
+/// A plugin of which this is given in text; the rest is what every module has.
+fn plugin(text: &str) -> PluginSpec {
+    let module = format!(
+        r#"(module
+          (import "env" "proxy_add_header_map_value"
+            (func $add (param i32 i32 i32 i32 i32) (result i32)))
+          (import "env" "proxy_get_current_time_nanoseconds" (func $now (param i32) (result i32)))
+          (memory (export "memory") 1)
+          (func (export "proxy_abi_version_0_2_1"))
+          (func (export "proxy_on_memory_allocate") (param i32) (result i32) i32.const 4096)
+          (func (export "proxy_on_context_create") (param i32 i32))
+          {text})"#
+    );
+    PluginSpec::new("plugin", wat::parse_str(module).expect("a module"))
+}
+
+fn echo_with(plugin: PluginSpec, workers: usize) -> Server {
+    let mut config = config(Upstream::Echo);
+    config.workers = workers;
+    config.plugins = vec![plugin];
+    Server::start(config).expect("a proxy")
+}
+
+/// The version that a request went through, forth and back.
+fn asked(client: &mut Peer, request: &[u8]) -> usize {
+    let (head, body) = client.ask(request);
+    assert_eq!(head.first, "HTTP/1.1 200 OK");
+    let back = head.get("x-version").expect("a mark on the response");
+    let told: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+    let forth: Vec<_> = told["headers"]
+        .as_array()
+        .expect("headers")
+        .iter()
+        .filter(|field| field[0] == "x-version")
+        .map(|field| field[1].as_str().expect("text"))
+        .collect();
+    assert_eq!(forth, [back.as_str()], "a stream that changed its plugin");
+    back.parse().expect("a number")
+}
+
+const GET: &[u8] = b"GET /a HTTP/1.1\r\nhost: h\r\n\r\n";
+const POST: &[u8] = b"POST /a HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n7\r\n, there\r\n0\r\n\r\n";
+const CHUNKS: &[u8] = b"GET /chunks/200 HTTP/1.1\r\nhost: h\r\n\r\n";
+
+#[test]
+fn reload_a_hundred_times_under_load_fails_no_request() {
+    let server = echo_with(version(0), 2);
+    // Versions only go up, so what a client may see lies between what was certain before it asked and after.
+    let (least, most) = (AtomicU64::new(0), AtomicU64::new(0));
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..4)
+            .map(|number| {
+                let (server, least, most, over) = (&server, &least, &most, &over);
+                scope.spawn(move || {
+                    let mut client = Peer::connect(server);
+                    let mut seen = std::collections::BTreeSet::new();
+                    let mut count = 0_usize;
+                    while !over.load(Ordering::SeqCst) {
+                        let from = least.load(Ordering::SeqCst);
+                        let version = match count % 3 {
+                            0 => asked(&mut client, GET),
+                            1 => asked(&mut client, POST),
+                            _ => {
+                                let (head, body) = client.ask(CHUNKS);
+                                assert_eq!(head.first, "HTTP/1.1 200 OK");
+                                assert!(body.ends_with(b"chunk 200\n"), "a body that was cut off");
+                                head.get("x-version")
+                                    .expect("a mark")
+                                    .parse()
+                                    .expect("a number")
+                            }
+                        };
+                        let to = most.load(Ordering::SeqCst);
+                        assert!(
+                            (from..=to).contains(&(version as u64)),
+                            "client {number} saw {version}, not {from} to {to}"
+                        );
+                        seen.insert(version);
+                        count += 1;
+                    }
+                    (count, seen.len())
+                })
+            })
+            .collect();
+        let mut kept = Peer::connect(&server);
+        for next in 1..=100_usize {
+            most.store(next as u64, Ordering::SeqCst);
+            let reloaded = server.reload(&[version(next)]);
+            least.store(next as u64, Ordering::SeqCst);
+            if reloaded.is_err() || asked(&mut kept, GET) != next {
+                over.store(true, Ordering::SeqCst);
+                panic!("reload {next}: {reloaded:?}");
+            }
+        }
+        over.store(true, Ordering::SeqCst);
+        for client in clients {
+            let (count, seen) = client.join().expect("a client whose requests all succeed");
+            assert!(
+                count > 0 && seen > 1,
+                "{count} requests saw {seen} versions"
+            );
+        }
+    });
+}
+
+#[test]
+fn reload_leaves_streams_under_way_with_what_they_began_with() {
+    let (asked, wait) = mpsc::channel();
+    let (go, release) = mpsc::channel::<()>();
+    let release = std::sync::Mutex::new(release);
+    let origin = Origin::new(move |mut peer| {
+        while let Some(head) = peer.head() {
+            if head.first.starts_with("GET /slow") {
+                let await_release = || {
+                    let release = release.lock().expect("a lock");
+                    release.recv_timeout(PATIENCE).expect("the word to go on");
+                };
+                asked
+                    .send(head.get("x-version"))
+                    .expect("a test that listens");
+                await_release();
+                peer.send("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nfirst");
+                await_release();
+                peer.send("other");
+            } else {
+                peer.send("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+            }
+        }
+    });
+    let mut config = to(origin.address);
+    config.plugins = vec![version(1)];
+    let server = Server::start(config).expect("a proxy");
+    let mut slow = Peer::connect(&server);
+    slow.send("GET /slow HTTP/1.1\r\nhost: h\r\n\r\n");
+    let forth = wait.recv_timeout(PATIENCE).expect("a request upstream");
+    assert_eq!(forth.as_deref(), Some("0001"));
+    // Before the response's head, and in the middle of its body.
+    server.reload(&[version(2)]).expect("a reload");
+    go.send(()).expect("an upstream that waits");
+    let head = slow.head().expect("a response");
+    assert_eq!(head.get("x-version").as_deref(), Some("0001"));
+    assert_eq!(slow.bytes(5), b"first");
+    server.reload(&[version(3)]).expect("a reload");
+    let (head, _) = Peer::connect(&server).ask(GET);
+    assert_eq!(head.get("x-version").as_deref(), Some("0003"));
+    go.send(()).expect("an upstream that waits");
+    assert_eq!(slow.bytes(5), b"other");
+    let (head, _) = slow.ask(GET);
+    assert_eq!(head.get("x-version").as_deref(), Some("0003"));
+}
+
+#[test]
+fn reload_that_fails_leaves_the_old_plugins() {
+    let server = echo_with(version(1), 2);
+    let mut clients = [Peer::connect(&server), Peer::connect(&server)];
+    let mut refusing =
+        plugin(r#"(func (export "proxy_on_configure") (param i32 i32) (result i32) i32.const 0)"#);
+    refusing.name = "refusing".into();
+    let mut trapping =
+        plugin(r#"(func (export "proxy_on_configure") (param i32 i32) (result i32) unreachable)"#);
+    trapping.name = "trapping".into();
+    let failed = |plugins: &[PluginSpec]| server.reload(plugins).expect_err("a failure");
+    assert!(matches!(
+        failed(&[version(2), refusing]),
+        ServeError::Start(StartError::Refused { plugin, .. }) if plugin == "refusing"
+    ));
+    assert!(matches!(
+        failed(&[version(2), trapping]),
+        ServeError::Start(StartError::Trapped { plugin, .. }) if plugin == "trapping"
+    ));
+    assert!(matches!(
+        failed(&[version(2), PluginSpec::new("text", &b"no plugin"[..])]),
+        ServeError::Load(LoadError::NotWasm { plugin }) if plugin == "text"
+    ));
+    assert!(matches!(
+        failed(&[PluginSpec::new("cut", &b"\0asm\x01\0\0\0\x01"[..])]),
+        ServeError::Load(LoadError::Compile { plugin, .. }) if plugin == "cut"
+    ));
+    for client in &mut clients {
+        assert_eq!(asked(client, GET), 1);
+    }
+    server.reload(&[version(3)]).expect("a reload");
+    for client in &mut clients {
+        assert_eq!(asked(client, GET), 3);
+    }
+}
+
+/// A clock of which every reading is another.
+struct Counting(AtomicU64);
+
+impl Clock for Counting {
+    fn now(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::SeqCst)
+    }
+}
+
+#[test]
+fn reload_that_one_worker_refuses_changes_no_worker() {
+    let mut config = config(Upstream::Echo);
+    config.workers = 2;
+    config.plugins = vec![version(1)];
+    config.clock = Arc::new(Counting(AtomicU64::new(1)));
+    let server = Server::start(config).expect("a proxy");
+    // The first worker reads an odd time, the second an even one.
+    let particular = plugin(
+        r#"(func (export "proxy_on_configure") (param i32 i32) (result i32)
+          (drop (call $now (i32.const 0)))
+          (i32.wrap_i64 (i64.rem_u (i64.load (i32.const 0)) (i64.const 2))))"#,
+    );
+    assert!(matches!(
+        server.reload(&[particular]),
+        Err(ServeError::Start(StartError::Refused { .. }))
+    ));
+    // Connections are dealt out in turn.
+    for mut client in [Peer::connect(&server), Peer::connect(&server)] {
+        assert_eq!(asked(&mut client, GET), 1);
+    }
+}
+
+#[test]
+fn trap_after_a_reload_is_one_request_s_trouble() {
+    let server = echo_with(version(1), 1);
+    let mut client = Peer::connect(&server);
+    let trapping = plugin(
+        r#"(func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) unreachable)"#,
+    );
+    server.reload(&[trapping]).expect("a reload");
+    for _ in 0..2 {
+        assert_eq!(client.ask(GET).0.first, "HTTP/1.1 503 Service Unavailable");
+    }
+    server.reload(&[version(2)]).expect("a reload");
+    assert_eq!(asked(&mut client, GET), 2);
+}
+
+struct NoLogs;
+
+impl LogSink for NoLogs {
+    fn line(&self, _: &LogLine<'_>) {}
+}
+
+#[test]
+fn reload_lets_go_of_what_it_replaces() {
+    // Every chain and every instance holds it.
+    let logs: Arc<dyn LogSink> = Arc::new(NoLogs);
+    let mut config = config(Upstream::Echo);
+    config.workers = 2;
+    config.plugins = vec![version(1)];
+    config.logs = Arc::clone(&logs);
+    let server = Server::start(config).expect("a proxy");
+    let mut client = Peer::connect(&server);
+    let at_start = Arc::strong_count(&logs);
+    for next in 0..200 {
+        server.reload(&[version(next % 2)]).expect("a reload");
+        assert_eq!(asked(&mut client, GET), next % 2);
+    }
+    // The stream of the last response may outlive its last byte by a moment.
+    let begun = Instant::now();
+    while Arc::strong_count(&logs) != at_start {
+        assert!(
+            begun.elapsed() < PATIENCE,
+            "{} are held, {at_start} were",
+            Arc::strong_count(&logs)
+        );
+        std::thread::yield_now();
+    }
+    drop(server);
+    assert_eq!(Arc::strong_count(&logs), 1);
+}
