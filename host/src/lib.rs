@@ -21,6 +21,7 @@ pub mod limits;
 pub mod logs;
 pub mod plugin;
 pub mod proxy;
+mod random;
 pub mod runtime;
 pub mod stream;
 mod wasi;

@@ -27,7 +27,14 @@ use crate::logs::Level;
 
 /// A context without authority: a clock, random numbers, and the plugin's own environment.
 pub(crate) fn context(around: &Rc<Surroundings>) -> WasiCtx {
-    WasiCtxBuilder::new()
+    let mut builder = WasiCtxBuilder::new();
+    if let Some((seed, numbers)) = around.random.seeded() {
+        builder
+            .secure_random(numbers.clone())
+            .insecure_random(numbers)
+            .insecure_random_seed(seed.into());
+    }
+    builder
         .envs(&around.environment)
         .wall_clock(Time(around.clock.clone()))
         .monotonic_clock(Time(around.clock.clone()))

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::{Deserialize, Deserializer, de};
@@ -19,8 +19,15 @@ use crate::octets::Octets;
 pub struct Scenario {
     /// What it shows, in a sentence or two.
     pub about: String,
-    /// The plugins of the chain, in the order that requests pass them.
+    /// The plugins of the chain, in the order that requests pass them. Without any, it is the plugin that is tested.
+    #[serde(default)]
     pub plugins: Vec<Plugin>,
+    /// The configuration of the plugin that is tested, where `plugins` is absent.
+    pub configuration: Option<serde_json::Value>,
+    /// When it begins, in our hosts. Envoy's clock is the machine's.
+    pub clock: Option<Moment>,
+    /// What plugins' random numbers begin with, in our hosts. Envoy's are the machine's.
+    pub seed: Option<u64>,
     /// What upstream answers, by path. Without any, upstream is the host's echo server.
     #[serde(default)]
     pub upstream: Vec<Answer>,
@@ -36,15 +43,18 @@ pub struct Scenario {
     /// Where it was read from, below the folder of scenarios, without its extension: `http-fields/get`.
     #[serde(skip)]
     pub name: String,
+    /// The file that it was read from.
+    #[serde(skip)]
+    pub file: PathBuf,
 }
 
 /// One plugin of the chain.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Plugin {
-    /// The crate that it is built from.
+    /// The crate that it is built from or, ending in `.wasm`, its file, relative to the scenario's.
     pub guest: String,
-    /// Its name in logs; the guest's if absent. Two plugins of one chain have different names.
+    /// Its name in logs; the guest's if absent, a file's without its ending. Two plugins of one chain have different names.
     pub name: Option<String>,
     /// Its configuration: text as it is, anything else as JSON.
     pub configuration: Option<serde_json::Value>,
@@ -257,6 +267,10 @@ pub struct LinePattern {
     pub message: String,
 }
 
+/// A moment, in nanoseconds since 1970, written `2026-01-01T00:00:00Z`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment(pub u64);
+
 /// How much time passes, written `1.5s` or `250ms`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Passing(pub Duration);
@@ -276,8 +290,8 @@ fn get() -> String {
 // === impl Scenario ===
 
 impl Scenario {
-    /// Reads one file below `folder`.
-    pub fn read(folder: &Path, file: &Path) -> Result<Self> {
+    /// Reads one file below `folder`. `own` is the plugin that is tested where a scenario names none.
+    pub fn read(folder: &Path, file: &Path, own: Option<&str>) -> Result<Self> {
         let text = std::fs::read_to_string(file)
             .with_context(|| format!("failed to read {}", file.display()))?;
         let mut scenario: Scenario =
@@ -291,6 +305,16 @@ impl Scenario {
             .map(|part| part.as_os_str().to_string_lossy())
             .collect::<Vec<_>>()
             .join("/");
+        scenario.file = file.to_owned();
+        if let (Some(own), []) = (own, &scenario.plugins[..]) {
+            scenario.plugins.push(Plugin {
+                guest: own.to_owned(),
+                name: None,
+                configuration: scenario.configuration.take(),
+                fail_policy: FailPolicy::default(),
+                environment: BTreeMap::new(),
+            });
+        }
         scenario
             .check()
             .with_context(|| format!("{} cannot be run", file.display()))?;
@@ -299,7 +323,19 @@ impl Scenario {
 
     /// Whether this scenario is for a home.
     pub fn is_for(&self, home: HomeKind) -> bool {
-        !self.not_in.keys().any(|name| home.is_named(name))
+        self.unfit(home).is_none()
+    }
+
+    /// Why this scenario is not for a home, if it is not.
+    pub fn unfit(&self, home: HomeKind) -> Option<String> {
+        let stated = self.not_in.iter().find(|(name, _)| home.is_named(name));
+        let needs = |what| format!("`{what}` cannot be set in Envoy");
+        match (stated, home) {
+            (Some((_, reason)), _) => Some(reason.clone()),
+            (None, HomeKind::Envoy(_)) if self.clock.is_some() => Some(needs("clock")),
+            (None, HomeKind::Envoy(_)) if self.seed.is_some() => Some(needs("seed")),
+            (None, _) => None,
+        }
     }
 
     /// What the types cannot say.
@@ -309,6 +345,10 @@ impl Scenario {
             "`about` is empty: say what this shows"
         );
         ensure!(!self.plugins.is_empty(), "`plugins` is empty");
+        ensure!(
+            self.configuration.is_none(),
+            "`configuration` beside `plugins`: write it into the plugin that it is for"
+        );
         let mut names: Vec<&str> = self.plugins.iter().map(Plugin::name).collect();
         names.sort_unstable();
         if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
@@ -348,7 +388,15 @@ impl Scenario {
 }
 
 /// Every scenario below a folder, in the order of their names.
-pub fn walk(folder: &Path) -> Result<Vec<Scenario>> {
+pub fn walk(folder: &Path, own: Option<&str>) -> Result<Vec<Scenario>> {
+    files(folder)?
+        .iter()
+        .map(|file| Scenario::read(folder, file, own))
+        .collect()
+}
+
+/// Every file of a scenario below a folder, in order.
+pub fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files: Vec<PathBuf> = Vec::new();
     for entry in walkdir::WalkDir::new(folder) {
         let entry = entry.with_context(|| format!("failed to walk {}", folder.display()))?;
@@ -361,10 +409,7 @@ pub fn walk(folder: &Path) -> Result<Vec<Scenario>> {
         }
     }
     files.sort();
-    files
-        .iter()
-        .map(|file| Scenario::read(folder, file))
-        .collect()
+    Ok(files)
 }
 
 // === impl Plugin ===
@@ -372,7 +417,22 @@ pub fn walk(folder: &Path) -> Result<Vec<Scenario>> {
 impl Plugin {
     /// What logs call it.
     pub fn name(&self) -> &str {
-        self.name.as_deref().unwrap_or(&self.guest)
+        self.name.as_deref().unwrap_or_else(|| match self.file() {
+            None => &self.guest,
+            Some(file) => file
+                .file_stem()
+                .and_then(|stem| stem.to_str())
+                .unwrap_or(&self.guest),
+        })
+    }
+
+    /// The file that the guest is, if it is one and no crate.
+    pub fn file(&self) -> Option<&Path> {
+        let path = Path::new(&self.guest);
+        let is_file = path
+            .extension()
+            .is_some_and(|extension| extension == "wasm");
+        is_file.then_some(path)
     }
 
     /// The bytes of its configuration; empty if it has none.
@@ -465,6 +525,24 @@ impl<'de> Deserialize<'de> for LinePattern {
     }
 }
 
+// === impl Moment ===
+
+impl<'de> Deserialize<'de> for Moment {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        humantime::parse_rfc3339_weak(&text)
+            .ok()
+            .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
+            .and_then(|since| u64::try_from(since.as_nanos()).ok())
+            .map(Self)
+            .ok_or_else(|| {
+                de::Error::custom(format!(
+                    "`{text}` is no moment; write one since 1970 and in UTC, such as `2026-01-01T00:00:00Z`"
+                ))
+            })
+    }
+}
+
 // === impl Passing ===
 
 impl<'de> Deserialize<'de> for Passing {
@@ -495,7 +573,7 @@ mod tests {
         let file = folder.path().join("logging/log.yaml");
         std::fs::create_dir(folder.path().join("logging"))?;
         std::fs::write(&file, text)?;
-        Scenario::read(folder.path(), &file)
+        Scenario::read(folder.path(), &file, None)
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::engine::{Callbacks, Compiled, Instance, Trap};
 use crate::limits::Limits;
 use crate::logs::{Level, LogLine, LogSink};
+use crate::random::Random;
 use crate::stream::state::Shared;
 
 /// One instance and its contexts.
@@ -30,6 +31,7 @@ pub(crate) struct Surroundings {
     pub(crate) logs: Arc<dyn LogSink>,
     pub(crate) limits: Limits,
     pub(crate) environment: Vec<(String, String)>,
+    pub(crate) random: Random,
     /// The names of the instance's plugins. Their contexts have the numbers from 1 on.
     pub(crate) plugins: Vec<String>,
     contexts: RefCell<HashMap<u32, Context, BuildHasherDefault<NumberHasher>>>,
@@ -124,6 +126,7 @@ impl Surroundings {
         logs: Arc<dyn LogSink>,
         limits: Limits,
         environment: Vec<(String, String)>,
+        seed: Option<u64>,
         plugins: Vec<String>,
     ) -> Self {
         let contexts = RefCell::new(HashMap::default());
@@ -133,6 +136,7 @@ impl Surroundings {
             logs,
             limits,
             environment,
+            random: Random::new(seed),
             plugins,
             contexts,
             next: Cell::new(1),
