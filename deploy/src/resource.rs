@@ -1,6 +1,9 @@
 //! What Kubernetes resources have in common: names, what they apply to, and how they are written as YAML.
 //!
-//! Names are checked when they are made, so that a manifest that could be written is one that the API server takes.
+//! Names are checked when they are made, so that a manifest that could be written is one that the API server takes;
+//! `resource/names.rs` has the rules.
+
+pub(crate) mod names;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -130,13 +133,7 @@ impl FromStr for Name {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        let is_label = |label: &str| {
-            let outer = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-            label.bytes().all(|byte| outer(byte) || byte == b'-')
-                && label.bytes().next().is_some_and(outer)
-                && label.bytes().last().is_some_and(outer)
-        };
-        match text.len() <= 253 && text.split('.').all(is_label) {
+        match names::is_dns_subdomain(text) {
             true => Ok(Self(text.to_owned())),
             false => Err(NameError::Name(text.to_owned())),
         }
@@ -157,22 +154,7 @@ impl FromStr for Label {
     fn from_str(text: &str) -> Result<Self, NameError> {
         let not_one = || NameError::Label(text.to_owned());
         let (key, value) = text.split_once('=').ok_or_else(not_one)?;
-        let is_part = |part: &str| {
-            part.len() <= 63
-                && part
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
-                && !part.starts_with(['-', '_', '.'])
-                && !part.ends_with(['-', '_', '.'])
-        };
-        let (prefix, name) = match key.split_once('/') {
-            Some((prefix, name)) => (Some(prefix), name),
-            None => (None, key),
-        };
-        let is_label = !name.is_empty()
-            && is_part(name)
-            && is_part(value)
-            && prefix.is_none_or(|prefix| prefix.parse::<Name>().is_ok());
+        let is_label = names::is_qualified_name(key) && names::is_label_value(value);
         match is_label {
             true => Ok(Self {
                 key: key.to_owned(),

@@ -4,9 +4,9 @@
 //! or `on` is a boolean in values *and* keys, `010` is eight, `1_000` a thousand, `1.0` arrives as `1`. Tools that read YAML 1.2
 //! see another document, so this module keeps to Go's rules and remembers what was written, for messages that say so.
 //!
-//! This file is the tree; `yaml/tree.rs` grows it from a parser's events, `yaml/scalar.rs` says what a scalar is,
-//! `yaml/dialect.rs` what Kubernetes refuses of good YAML. Which
-//! fields a document must have is [`crate::istio::validate`]'s matter.
+//! This file is the tree; `yaml/stream.rs` cuts a text into documents, `yaml/tree.rs` grows a tree from a parser's events,
+//! `yaml/scalar.rs` says what a scalar is, `yaml/dialect.rs` where Kubernetes' YAML is another one. Which fields a document must have
+//! is [`crate::istio::validate`]'s matter.
 //!
 //! ```
 //! use tidegate_deploy::yaml;
@@ -20,6 +20,7 @@
 
 mod dialect;
 mod scalar;
+mod stream;
 mod tree;
 
 use std::fmt;

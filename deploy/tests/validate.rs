@@ -296,6 +296,78 @@ fn a_message_says_where_what_and_how_to_mend_it() {
 }
 
 #[test]
+fn what_the_api_server_writes_is_looked_at_too() {
+    let with = |metadata: &str, status: &str| {
+        only(&plugin(status).replace(
+            "  name: greeter\n",
+            &format!("  name: greeter\n{metadata}\n"),
+        ))
+    };
+    assert_eq!(
+        with("  creationTimestamp: nonsense", ""),
+        "5:22: error: metadata.creationTimestamp: `nonsense` is no time as in `2026-01-02T03:04:05Z`; the API server writes this \
+         field itself: take it away [metadata.creationTimestamp.date-time]"
+    );
+    assert_eq!(
+        with("  uid: [1]", ""),
+        "5:8: error: metadata.uid: must be a string, and this is a list [metadata.uid.type]"
+    );
+    let owner =
+        |uid| format!("{{apiVersion: v1, kind: Pod, name: a, uid: {uid}, controller: true}}");
+    assert_eq!(
+        with(
+            &format!("  ownerReferences: [{}, {}]", owner("u1"), owner("u2")),
+            ""
+        ),
+        "5:86: error: metadata.ownerReferences[1]: is the second owner that is to be the controller: leave `controller: true` to \
+         one of them [metadata.ownerReferences.one-controller]"
+    );
+    assert_eq!(
+        with("", "status: {conditions: [{kind: Ready}]}\n"),
+        "8:24: error: status.conditions[0].kind: is no field of the status, which the control plane writes: take the status away \
+         [status.unknown]"
+    );
+}
+
+#[test]
+fn what_says_not_what_it_is_is_no_document() {
+    for (text, told) in [
+        (
+            "apiVersion: v1\n",
+            "1:1: error: kind: is missing, so that nobody knows what this document is: add it [document.kind]",
+        ),
+        (
+            "apiVersion: v1\nkind: [Pod]\n",
+            "2:7: error: kind: must be a string with something in it [document.kind]",
+        ),
+        (
+            "kind: Pod\n",
+            "1:1: error: apiVersion: is missing, so that nobody knows what this document is: add it [document.apiVersion]",
+        ),
+        (
+            "some text\n",
+            "1:1: error: : a document is a mapping with `apiVersion` and `kind`, and this is a string [document.type]",
+        ),
+        (
+            "apiVersion: v1\nkind: List\nitems: 5\n",
+            "3:8: error: items: must be a list, since what has items is a list of documents, and this is an integer \
+             [document.items]",
+        ),
+        (
+            "apiVersion: v1\nkind: List\nitems: [5]\n",
+            "3:9: error: items[0]: a document is a mapping with `apiVersion` and `kind`, and this is an integer [document.type]",
+        ),
+    ] {
+        assert_eq!(only(text), told);
+        assert_eq!(judge(text).findings[0].kind, None);
+    }
+    // What a list says, its items need not say.
+    let list = "apiVersion: extensions.istio.io/v1alpha1\nkind: WasmPluginList\nitems:\n- {metadata: {name: a}, spec: {url: ftp://h/x}}\n";
+    let report = judge(list);
+    assert_eq!((report.judged, report.errors), (1, 1), "{report:#?}");
+}
+
+#[test]
 fn a_checksum_of_the_module_is_warned_of_only_if_the_module_is_known() {
     let text = plugin(&format!("  sha256: {MODULE}\n")).replace("@sha256:1", ":v1");
     assert_eq!(judge(&text).warnings, 1);
@@ -305,11 +377,11 @@ fn a_checksum_of_the_module_is_warned_of_only_if_the_module_is_known() {
 
 #[test]
 fn lists_are_opened_and_other_kinds_skipped() {
-    let text = "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Secret}\n- apiVersion: extensions.istio.io/v1alpha1\n  kind: WasmPlugin\n  metadata: {name: a}\n  spec: {url: ftp://h/x}\n---\n# nothing\n---\nkind: Service\n";
+    let text = "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Secret}\n- apiVersion: extensions.istio.io/v1alpha1\n  kind: WasmPlugin\n  metadata: {name: a}\n  spec: {url: ftp://h/x}\n---\n# nothing\n---\napiVersion: v1\nkind: Service\n";
     let report = judge(text);
     assert_eq!((report.judged, report.skipped), (1, 2));
     assert_eq!(report.findings[0].field, "items[1].spec.url");
-    assert_eq!(report.findings[0].kind, Kind::WasmPlugin);
+    assert_eq!(report.findings[0].kind, Some(Kind::WasmPlugin));
 }
 
 #[test]

@@ -79,6 +79,53 @@ fn a_text_has_any_number_of_documents() {
     assert_eq!(yaml::parse("").expect("nothing"), []);
 }
 
+/// Every document of a text as JSON.
+fn all_of(text: &str) -> Vec<Value> {
+    let documents = yaml::parse(text).expect("YAML");
+    documents.iter().map(|it| it.root.to_json()).collect()
+}
+
+#[test]
+fn a_text_is_cut_before_it_is_read() {
+    // Of a piece the first document counts, whatever follows it.
+    assert_eq!(
+        all_of("a: 1\n...\n]\n---\nb: 2\n"),
+        [json!({"a": 1}), json!({"b": 2})]
+    );
+    assert_eq!(
+        all_of("a: 1\n%YAML 1.1\n---\nb: 2\n"),
+        [json!({"a": 1}), json!({"b": 2})]
+    );
+    for text in ["%YAML 1.1\n---\na: 1\n", "...\na: 1\n", "a: 1\n%WORD\n"] {
+        error(text);
+    }
+    // JSON needs nothing between two values, and is what it is as long as it can be.
+    assert_eq!(
+        all_of(r#"{"a": "\/"} {"b": 2}"#),
+        [json!({"a": "/"}), json!({"b": 2})]
+    );
+    assert_eq!(
+        all_of("{\"a\": 1}\n---\nb: 2\n"),
+        [json!({"a": 1}), json!({"b": 2})]
+    );
+    assert!(error("{\"a\": 1}\n---\n{\"a\": \"\\/\"}\n").starts_with("3:7: "));
+    assert!(error("{\"a\": 1}{\"b\": 2}\n]").starts_with("1:17: "));
+}
+
+#[test]
+fn line_breaks_of_yaml_1_1_break_lines_and_move_no_places() {
+    let root = root("a: 1\u{85}b: 2\u{2028}c: 3 # x\u{2029}d: 4\n\u{2028}e: 5\n");
+    assert_eq!(
+        root.to_json(),
+        json!({"a": 1, "b": 2, "c": 3, "d": 4, "e": 5})
+    );
+    let entries = root.mapping().expect("a mapping").entries.iter();
+    let places: Vec<_> = entries.map(|it| it.key.position.to_string()).collect();
+    assert_eq!(places, ["1:1", "1:6", "1:11", "1:20", "2:2"]);
+    // In JSON they are text.
+    assert_eq!(json_of("{\"a\": \"\u{2028}\"}"), json!({"a": "\u{2028}"}));
+}
+
 #[test]
 fn json_is_read_too() {
     let text = r#"{"a": [1, 2.50, true, null, "yes"], "b": {"c": "\u00e4\n"}}"#;

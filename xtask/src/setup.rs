@@ -116,6 +116,20 @@ fn cargo_component(workspace: &Workspace) -> Result<()> {
     }
 }
 
+/// `cargo component` in the root folder, if it is here: the one that was installed into the target folder, or one on the path.
+pub fn cargo_with_component(workspace: &Workspace) -> Option<Command> {
+    let tools = workspace.target.join("tools/bin");
+    let path = env::var_os("PATH").unwrap_or_default();
+    let path = env::join_paths([tools].into_iter().chain(env::split_paths(&path))).ok()?;
+    let cargo = || {
+        let mut cargo = workspace.cargo();
+        cargo.env("PATH", &path).arg("component");
+        cargo
+    };
+    shell::read(cargo().arg("--version")).ok()?;
+    Some(cargo())
+}
+
 fn binary(root: &Path) -> PathBuf {
     root.join("bin")
         .join(format!("cargo-component{}", env::consts::EXE_SUFFIX))

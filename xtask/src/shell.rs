@@ -40,7 +40,8 @@ pub fn read(command: &mut Command) -> Result<String> {
         .with_context(|| format!("`{shown}` wrote something that is not UTF-8"))
 }
 
-fn show(command: &Command) -> String {
+/// A command as it is typed.
+pub fn show(command: &Command) -> String {
     let program = command.get_program().to_string_lossy();
     let name = program.rsplit('/').next().unwrap_or(&program).to_owned();
     command.get_args().fold(name, |mut line, argument| {

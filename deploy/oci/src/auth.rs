@@ -17,6 +17,7 @@ use serde::Deserialize;
 use crate::credentials::Credentials;
 use crate::error::{Error, message, shortened};
 use crate::reference::is_loopback;
+use crate::retry_after::retry_after;
 use crate::transport::{Ask, Transport};
 
 /// What a registry answers to who is not known to it.
@@ -206,6 +207,7 @@ fn token(
                 action: "the request for a token".to_owned(),
                 status,
                 message: message(&answer.body),
+                retry_after: retry_after(&answer.headers),
             });
         }
     }

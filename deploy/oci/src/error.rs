@@ -35,7 +35,11 @@ pub enum Error {
         limit: Duration,
     },
     /// An answer that says no, or does not fit the question.
-    #[error("`{host}` answers {status} to {action}{}", said(message))]
+    #[error(
+        "`{host}` answers {status} to {action}{}{}",
+        said(message),
+        later(retry_after)
+    )]
     Status {
         /// Who was asked.
         host: String,
@@ -45,6 +49,8 @@ pub enum Error {
         status: u16,
         /// What the registry says itself.
         message: String,
+        /// How long it wants to be left alone, if it says so.
+        retry_after: Option<Duration>,
     },
     /// Nothing there.
     #[error("`{host}` has no {what}{}", said(message))]
@@ -213,6 +219,14 @@ impl Error {
             _ => false,
         }
     }
+
+    /// How long the registry wants to be left alone before the same is tried again.
+    pub(crate) fn retry_after(&self) -> Duration {
+        match self {
+            Self::Status { retry_after, .. } => retry_after.unwrap_or_default(),
+            _ => Duration::ZERO,
+        }
+    }
 }
 
 /// What a registry says about a failure, short enough to be shown.
@@ -253,6 +267,13 @@ fn said(message: &str) -> String {
     match message {
         "" => String::new(),
         message => format!(": {message}"),
+    }
+}
+
+fn later(retry_after: &Option<Duration>) -> String {
+    match retry_after {
+        Some(wait) => format!("; it wants to be asked again after {} s", wait.as_secs()),
+        None => String::new(),
     }
 }
 

@@ -31,6 +31,7 @@ mod manifest;
 mod push;
 mod reference;
 mod registry;
+mod retry_after;
 mod transport;
 
 pub use credentials::{Credentials, CredentialsError};

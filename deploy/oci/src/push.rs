@@ -16,5 +16,5 @@ pub fn push(registry: &mut Registry, image: &Image, tag: &str) -> Result<Digest,
             registry.put_blob(&blob.digest, &blob.bytes)?;
         }
     }
-    registry.put_manifest(tag, image.media_type, &image.manifest)
+    registry.put_manifest(tag, image)
 }

@@ -1,7 +1,8 @@
 //! A registry by the OCI distribution protocol: manifests and blobs, down and up, each held against its digest.
 //!
 //! What may go well a moment later is tried again, a few times and only while there is time. An upload is tried again from
-//! its beginning, since nobody knows what a registry keeps of one that broke.
+//! its beginning, since nobody knows what a registry keeps of one that broke. A registry that says when to come back
+//! (`Retry-After`) is not asked before.
 //!
 //! Why this is no client from a library: `oci-client` reads manifests, tokens and complaints of any length into memory,
 //! panics on an upload's `Location` or a token that it cannot parse, and asks for a token before each request to a
@@ -17,8 +18,10 @@ use crate::auth::{Challenge, Grant, unsafe_realm};
 use crate::credentials::Credentials;
 use crate::digest::Digest;
 use crate::error::{Error, message, shortened};
+use crate::image::Image;
 use crate::manifest::{ACCEPTED, Descriptor};
 use crate::reference::Reference;
+use crate::retry_after::retry_after;
 use crate::transport::{Answer, Ask, Transport, Watcher, is_same_origin, resolved};
 
 /// How a registry is spoken to.
@@ -61,6 +64,9 @@ const MAX_MANIFEST: u64 = 4 * 1024 * 1024;
 /// How often something is tried, and how long the first wait is; each further one is twice as long.
 const ATTEMPTS: u32 = 4;
 const FIRST_WAIT: Duration = Duration::from_millis(200);
+
+/// A registry that wants to be left alone for longer is not waited for.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// Answers to uploads have nothing in them that anyone reads.
 const MAX_RECEIPT: u64 = 64 * 1024;
@@ -241,21 +247,16 @@ impl Registry {
     }
 
     /// Puts a manifest there, under a tag.
-    pub(crate) fn put_manifest(
-        &mut self,
-        tag: &str,
-        media_type: &'static str,
-        bytes: &[u8],
-    ) -> Result<Digest, Error> {
+    pub(crate) fn put_manifest(&mut self, tag: &str, image: &Image) -> Result<Digest, Error> {
         let what = format!("`{}` at `{tag}`", self.repository);
         let mut ask = self.ask(Method::PUT, &format!("manifests/{tag}"), what)?;
-        ask.body = Some((media_type, bytes));
+        ask.body = Some((image.media_type, &image.manifest));
         let answer = self.retry(|registry| {
             let answer = registry.send(&ask)?;
             registry.expect(201, &answer, &ask, "the upload of")?;
             Ok(answer)
         })?;
-        let digest = Digest::of(bytes);
+        let digest = image.digest();
         let kept = answer.headers.get(CONTENT_DIGEST);
         match kept.map(|kept| kept.to_str().unwrap_or_default()) {
             Some(kept) if !kept.is_empty() && kept != digest.to_string() => Err(Error::Kept {
@@ -366,23 +367,29 @@ impl Registry {
                 action,
                 status,
                 message,
+                retry_after: retry_after(&answer.headers),
             },
         })
     }
 
+    /// Does something again as long as that may help, and not before the registry wants it.
     fn retry<T>(
         &mut self,
         mut attempt: impl FnMut(&mut Self) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let mut wait = FIRST_WAIT;
+        let mut least = FIRST_WAIT;
         for _ in 1..ATTEMPTS {
-            match attempt(self) {
-                Err(error) if error.is_temporary() && self.transport.left() > wait => {
-                    thread::sleep(wait);
-                    wait *= 2;
-                }
+            let error = match attempt(self) {
+                Err(error) if error.is_temporary() => error,
                 done => return done,
+            };
+            let wait = least.max(error.retry_after());
+            // Asking sooner than it wants would do nothing but harm; who pushes hears when that is.
+            if wait > LONGEST_WAIT || wait >= self.transport.left() {
+                return Err(error);
             }
+            thread::sleep(wait);
+            least *= 2;
         }
         attempt(self)
     }

@@ -2,8 +2,8 @@
 //! the place of everything that is wrong, and warnings for what they admit and then get wrong.
 //!
 //! The rules are data: `validate/table.rs` has a row for each, [`rules`] lists them, and for every row there is a document that
-//! breaks it and one that does not, in `tests/istio/fixtures`, where Istio's own code judges them too. `walk.rs` holds a
-//! document against the table, `checks.rs` has the rules that are more than a number, `url.rs` Go's idea of a URL,
+//! breaks it and one that does not, in `tests/istio/fixtures`, where Istio's own code judges them too. `document.rs` says which
+//! documents there are, `walk.rs` holds one against the table, `checks.rs` has the rules that are more than a number, `url.rs` Go's idea of a URL,
 //! `warnings.rs` the rows that refuse nothing.
 //!
 //! ```
@@ -19,6 +19,7 @@
 //! ```
 
 mod checks;
+mod document;
 mod schema;
 mod table;
 pub(super) mod url;
@@ -92,8 +93,8 @@ pub struct Finding {
     pub severity: Severity,
     /// The rule's identifier.
     pub rule: String,
-    /// The document's kind.
-    pub kind: Kind,
+    /// The document's kind; none where it is of none at all.
+    pub kind: Option<Kind>,
     /// Where in the text.
     pub position: Position,
     /// Which field, such as `spec.match[0].ports[1].number`.
@@ -140,41 +141,12 @@ pub fn rules() -> Vec<Rule> {
 pub fn validate(text: &str, options: &Options) -> Result<Report, YamlError> {
     let mut report = Report::default();
     for document in yaml::parse(text)? {
-        judge(&document.root, "", options, &mut report);
+        document::judge(&document.root, options, &mut report);
     }
     report.findings.sort_by(|one, other| {
         (one.position, one.severity, &one.rule).cmp(&(other.position, other.severity, &other.rule))
     });
     Ok(report)
-}
-
-/// Judges a document or, one by one, what is in a list.
-fn judge(root: &Node, prefix: &str, options: &Options, report: &mut Report) {
-    // Between two separators there may be nothing, and nobody would call that a document.
-    if root.is_null() {
-        return;
-    }
-    let kind = root.get("kind").and_then(Node::text).unwrap_or_default();
-    if let (true, Some(items)) = (
-        kind.ends_with("List"),
-        root.get("items").and_then(Node::items),
-    ) {
-        for (index, item) in items.iter().enumerate() {
-            judge(item, &format!("{prefix}items[{index}]."), options, report);
-        }
-        return;
-    }
-    let Some(kind) = Kind::of(root) else {
-        report.skipped += 1;
-        return;
-    };
-    let mut about = Report {
-        judged: 1,
-        ..Report::default()
-    };
-    walk::walk(kind, root, prefix, &mut about);
-    warnings::warn(kind, root, prefix, options, &mut about);
-    report.take(about);
 }
 
 // === impl Kind ===

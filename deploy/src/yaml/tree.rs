@@ -4,57 +4,42 @@
 //! that a small text does not become a large tree. What a scalar means is `scalar.rs`'s matter, and what Kubernetes refuses of YAML
 //! that is good otherwise is `dialect.rs`'s.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
-use granit_parser::{Event, Marker, Parser, ScalarStyle, Tag};
+use granit_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Tag};
 
-use super::dialect::{self, Tabs};
+use super::dialect::{self, Dialect, Refusal};
 use super::scalar::{self, Scalar};
+use super::stream::{self, Piece};
 use super::{
     Document, Entry, Key, MOST_COPIED, MOST_DEPTH, Mapping, Node, Position, Value, YamlError,
 };
 
+/// How often a document is read anew because the parser stumbled over what Kubernetes' library takes.
+const MOST_MENDS: usize = 16;
+
 /// Reads all documents of a text.
 pub fn grow(text: &str) -> Result<Vec<Document>, YamlError> {
-    dialect::bare_separators(text)?;
-    // Like the library that Kubernetes uses, where YAML's versions differ.
-    let options = granit_parser::options! {
-        bom_inside_document_as_content: true,
-        block_scalar_eof_without_line_feed: true,
-        emit_comments: false,
-        flow_nesting_limit: MOST_DEPTH,
-        block_nesting_limit: MOST_DEPTH,
-    };
-    // JSON has a reader of its own in Kubernetes, with rules that its YAML has not.
-    let json = text.trim_start().starts_with('{');
-    let mut tree = Tree::default();
-    let mut tabs = Tabs::default();
-    for event in Parser::new_from_str_with_options(text, options) {
-        let (event, span) = event
-            .map_err(|error| YamlError::new(position(error.marker()), error.kind().to_string()))?;
-        if let (Event::Scalar(_, ScalarStyle::DoubleQuoted, ..), false) = (&event, json) {
-            dialect::no_escaped_slashes(
-                span.slice(text).unwrap_or_default(),
-                position(&span.start),
-            )?;
-        }
-        tabs.see(&event, &span);
-        tree.take(event, position(&span.start))?;
-    }
-    if !json {
-        tabs.check(text)?;
-    }
-    Ok(tree.documents)
+    let mut copied = 0;
+    stream::cut(text)?
+        .iter()
+        .map(|piece| {
+            let mut tree = Tree::new(piece, copied);
+            tree.read()?;
+            copied = tree.copied;
+            Ok(tree.document())
+        })
+        .collect()
 }
 
-#[derive(Default)]
-struct Tree {
-    documents: Vec<Document>,
+struct Tree<'a> {
+    piece: &'a Piece<'a>,
     /// The collections that are open, the innermost last.
     open: Vec<Open>,
     /// What anchors name, by the parser's numbers.
     anchors: HashMap<usize, Anchored>,
-    /// How much was copied for anchors and aliases.
+    /// How much was copied for anchors and aliases, in the documents before too.
     copied: usize,
     root: Option<Node>,
 }
@@ -92,31 +77,98 @@ struct Field {
     merged: bool,
 }
 
-/// The place of an event, counted from 1.
-fn position(marker: &Marker) -> Position {
-    Position {
-        line: marker.line().max(1),
-        column: marker.col() + 1,
-    }
-}
-
 // === impl Tree ===
 
-impl Tree {
+impl<'a> Tree<'a> {
+    fn new(piece: &'a Piece<'a>, copied: usize) -> Self {
+        Self {
+            piece,
+            open: Vec::new(),
+            anchors: HashMap::new(),
+            copied,
+            root: None,
+        }
+    }
+
+    /// Reads the first document of the piece. Nobody reads another.
+    fn read(&mut self) -> Result<(), YamlError> {
+        let piece = self.piece;
+        let copied = self.copied;
+        let mut text = Cow::Borrowed(&*piece.text);
+        for _ in 0..MOST_MENDS {
+            let error = match self.attempt(&text)? {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
+            text = match dialect::mend(&text, &error) {
+                Some(mended) if !piece.json => mended.into(),
+                _ => {
+                    return Err(YamlError::new(
+                        self.position(error.marker()),
+                        error.kind().to_string(),
+                    ));
+                }
+            };
+            *self = Tree::new(piece, copied);
+        }
+        Err(YamlError::new(
+            piece.position(1, 1),
+            "this is YAML in a way that most tools do not read: put a space before every `#`",
+        ))
+    }
+
+    /// Reads a text that is the piece's but for what is no mistake to Kubernetes' library. The inner error is the parser's.
+    fn attempt(&mut self, text: &str) -> Result<Result<(), ScanError>, YamlError> {
+        // Like the library that Kubernetes uses, where YAML's versions differ.
+        let options = granit_parser::options! {
+            bom_inside_document_as_content: true,
+            block_scalar_eof_without_line_feed: true,
+            emit_comments: false,
+            flow_nesting_limit: MOST_DEPTH,
+            block_nesting_limit: MOST_DEPTH,
+        };
+        let piece = self.piece;
+        // What JSON is, is known before.
+        let mut dialect = (!piece.json).then(|| Dialect::new(&piece.text));
+        for event in Parser::new_from_str_with_options(text, options) {
+            let (event, span) = match event {
+                Ok(event) => event,
+                Err(error) => return Ok(Err(error)),
+            };
+            if let Some(dialect) = &mut dialect {
+                dialect.see(&event, &span, self.wants_key()).map_err(
+                    |Refusal { marker, message }| YamlError::new(self.position(&marker), message),
+                )?;
+            }
+            if matches!(event, Event::DocumentEnd) {
+                let ended = dialect.map_or(Ok(()), |dialect| dialect.end(&span));
+                return match ended {
+                    Ok(()) => Ok(Ok(())),
+                    Err((line, message)) => Err(YamlError::new(piece.position(line, 1), message)),
+                };
+            }
+            self.take(event, self.position(&span.start))?;
+        }
+        Ok(Ok(()))
+    }
+
+    /// The place of an event in the whole text.
+    fn position(&self, marker: &Marker) -> Position {
+        self.piece.position(marker.line().max(1), marker.col() + 1)
+    }
+
+    /// What was read.
+    fn document(self) -> Document {
+        let root = self.root.unwrap_or(Node {
+            value: Value::Null,
+            position: self.piece.position(1, 1),
+            written: None,
+        });
+        Document { root }
+    }
+
     fn take(&mut self, event: Event<'_>, position: Position) -> Result<(), YamlError> {
         match event {
-            Event::DocumentStart(..) => {
-                self.anchors.clear();
-                self.root = None;
-            }
-            Event::DocumentEnd => {
-                let root = self.root.take().unwrap_or(Node {
-                    value: Value::Null,
-                    position,
-                    written: None,
-                });
-                self.documents.push(Document { root });
-            }
             Event::Scalar(text, style, anchor, tag) => {
                 let plain = style == ScalarStyle::Plain;
                 self.scalar(&text, plain, tag.as_deref(), anchor, position)?;

@@ -105,10 +105,24 @@ pub fn escape(text: &str, into: &mut String) {
     }
 }
 
-/// The text, made fit for a terminal.
+/// The same as a text of its own.
 pub fn escaped(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     escape(text, &mut shown);
+    shown
+}
+
+/// The same of a text of several lines, which stay lines.
+pub fn escaped_lines(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for line in text.split_inclusive('\n') {
+        let (line, end) = match line.strip_suffix('\n') {
+            Some(line) => (line, "\n"),
+            None => (line, ""),
+        };
+        escape(line, &mut shown);
+        shown.push_str(end);
+    }
     shown
 }
 
@@ -135,6 +149,11 @@ impl clap::ValueEnum for Least {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn escaped_keeps_a_texts_lines() {
+        assert_eq!(escaped_lines("a\u{1b}[2J\nb\r\n"), "a\\u{1b}[2J\nb\\r\n");
+    }
 
     #[test]
     fn escape_shows_control_characters() {

@@ -19,6 +19,7 @@ mod file;
 mod logs;
 mod manifests;
 mod plugin;
+mod progress;
 mod project;
 mod registry;
 mod template;

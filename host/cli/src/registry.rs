@@ -1,13 +1,14 @@
-//! What the commands that speak to a registry have in common: who asks, how, for how long, and a bar that shows how far it is.
+//! What the commands that speak to a registry have in common: who asks, how, for how long. How far it is, is for `progress`.
 
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
-use tidegate_oci::{Access, Credentials, Digest, Direction, Reference, Registry, Transfer};
+use indicatif::ProgressDrawTarget;
+use tidegate_oci::{Access, Credentials, Digest, Reference, Registry, Transfer};
 
 use crate::file;
+use crate::progress::Bar;
 
 /// How a registry is spoken to.
 #[derive(Args)]
@@ -40,13 +41,15 @@ impl RegistryArgs {
 
     /// The repository of a reference.
     pub fn open(&self, reference: &Reference) -> anyhow::Result<Registry> {
-        let bar = bar();
+        // A bar on a terminal, and none elsewhere.
+        let bar = (!ProgressDrawTarget::stderr().is_hidden())
+            .then(|| Bar::on(ProgressDrawTarget::stderr));
         let access = Access {
             credentials: self.credentials(reference)?,
             plain_http: self.plain_http,
             timeout: self.timeout,
             watcher: bar.map(|bar| -> Box<dyn Fn(Transfer<'_>)> {
-                Box::new(move |transfer| show(&bar, transfer))
+                Box::new(move |transfer| bar.show(transfer))
             }),
         };
         Ok(Registry::open(reference, access))
@@ -84,23 +87,4 @@ fn seconds(text: &str) -> Result<Duration, String> {
     // What is longer than a day is no limit.
     let duration = duration.filter(|duration| *duration <= Duration::from_secs(86_400));
     duration.ok_or_else(|| "a number of seconds, above 0 and up to 86400".to_owned())
-}
-
-/// A bar on a terminal, and none elsewhere. It goes away by itself.
-fn bar() -> Option<ProgressBar> {
-    let bar = ProgressBar::new(0).with_finish(ProgressFinish::AndClear);
-    let style = ProgressStyle::with_template("{msg} {bar:30} {bytes}/{total_bytes}").ok()?;
-    bar.set_style(style);
-    (!bar.is_hidden()).then_some(bar)
-}
-
-fn show(bar: &ProgressBar, transfer: Transfer<'_>) {
-    let deed = match transfer.direction {
-        Direction::Up => "pushing",
-        Direction::Down => "pulling",
-    };
-    let hex = transfer.digest.hex();
-    bar.set_message(format!("{deed} {}", hex.get(..12).unwrap_or(hex)));
-    bar.set_length(transfer.total);
-    bar.set_position(transfer.done);
 }

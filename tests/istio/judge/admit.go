@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/go-multierror"
@@ -21,7 +22,9 @@ import (
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/objectmeta"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/pruning"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/validation"
+	"k8s.io/apimachinery/pkg/api/equality"
 	metavalidation "k8s.io/apimachinery/pkg/api/validation"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -120,6 +123,15 @@ func (j *judge) validate(asked validateRequest) ([]verdict, error) {
 		decoded, _, err := unstructured.UnstructuredJSONScheme.Decode(raw, nil, nil)
 		if err != nil {
 			verdicts = append(verdicts, refused(byDecode, err.Error()))
+			continue
+		}
+		// Before it asks, kubectl validates this much by itself (kubectl/pkg/validation).
+		content := decoded.(runtime.Unstructured).UnstructuredContent()
+		if version := content["apiVersion"]; version == nil {
+			verdicts = append(verdicts, refused(byDecode, "apiVersion not set"))
+			continue
+		} else if _, isText := version.(string); !isText {
+			verdicts = append(verdicts, refused(byDecode, "apiVersion isn't string type"))
 			continue
 		}
 		for _, object := range flatten(decoded) {
@@ -273,11 +285,21 @@ func (k *kind) decode(answer verdict, object *unstructured.Unstructured) verdict
 	return answer
 }
 
-// What the API server does before it creates a custom resource (registry/customresource/strategy.go), in its order.
+// What the API server does before it creates a custom resource (endpoints/handlers/create.go, registry/rest/meta.go,
+// registry/customresource/strategy.go), in its order.
 func (k *kind) check(answer verdict, object *unstructured.Unstructured) verdict {
+	object.SetCreationTimestamp(metav1.Time{})
+	object.SetUID("")
+	object.SetDeletionTimestamp(nil)
+	object.SetDeletionGracePeriodSeconds(nil)
+	object.SetSelfLink("")
+	object.SetOwnerReferences(distinct(object.GetOwnerReferences()))
+	// Those that cannot be decoded are dropped, and of the others what the new object has becomes its creator's.
+	object.SetManagedFields(nil)
 	if k.hasStatus {
 		delete(object.Object, "status")
 	}
+	object.SetGeneration(1)
 	errs := metavalidation.ValidateObjectMetaAccessor(object, k.namespaced, metavalidation.NameIsDNSSubdomain, field.NewPath("metadata"))
 	errs = append(errs, validation.ValidateCustomResource(nil, object.Object, k.validator)...)
 	errs = append(errs, objectmeta.Validate(nil, object.Object, k.structural, false)...)
@@ -295,6 +317,18 @@ func (k *kind) check(answer verdict, object *unstructured.Unstructured) verdict 
 	}
 	errs, _ = k.cel.Validate(context.Background(), nil, k.structural, object.Object, nil, celconfig.RuntimeCELCostBudget)
 	return answer.refuseAll(byCEL, errs)
+}
+
+// Each owner once (endpoints/handlers/rest.go).
+func distinct(owners []metav1.OwnerReference) []metav1.OwnerReference {
+	var kept []metav1.OwnerReference
+	for _, owner := range owners {
+		same := func(other metav1.OwnerReference) bool { return equality.Semantic.DeepEqual(owner, other) }
+		if !slices.ContainsFunc(kept, same) {
+			kept = append(kept, owner)
+		}
+	}
+	return kept
 }
 
 // What istiod's webhook does (pkg/webhooks/validation/server), with the collections that istiod gives it.

@@ -86,8 +86,8 @@ fn inside(workspace: &Workspace, parts: &Parts, bless: bool) -> Result<()> {
     story.tell(tutorial::STEPS)?;
     story.tell(symptoms::STEPS)?;
     let told = story.end()?;
-    verdicts?;
     quotes::check(workspace, &told)?;
+    verdicts?;
     shell::say(&format!(
         "the mesh did as it was told, in {:.1} s",
         begun.elapsed().as_secs_f32()

@@ -4,6 +4,7 @@ mod authentication;
 mod broken;
 mod examine;
 mod hostile;
+mod patience;
 mod push;
 #[expect(
     dead_code,

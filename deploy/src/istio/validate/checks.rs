@@ -1,22 +1,14 @@
-//! The checks that are more than a number or a list of words: the CRDs' patterns and CEL rules, the webhook's own, and what
-//! Kubernetes asks of any object's metadata.
+//! The checks that are more than a number or a list of words: the CRDs' patterns and CEL rules, and the webhook's own. What
+//! Kubernetes asks of any object's metadata is in `checks/metadata.rs`.
 //!
 //! Each says what is wrong with a node, or nothing. Which node it is asked of is in `table.rs`.
 
+pub mod metadata;
+
 use super::schema::{Fault, excerpt};
 use super::url::{self, Refusal};
+use crate::resource::names;
 use crate::yaml::{Node, Value};
-
-/// How many bytes all annotations of an object may have together.
-const MOST_ANNOTATIONS: usize = 256 << 10;
-
-/// Annotations that istiod keeps to itself.
-const ISTIODS: [&str; 4] = [
-    "istio.io/dry-run",
-    "internal.istio.io/webhook-always-reject",
-    "internal.istio.io/parent-namespace",
-    "internal.istio.io/parents",
-];
 
 // --- Patterns of the CRDs.
 
@@ -31,7 +23,7 @@ pub fn is_sha256(text: &str) -> bool {
 
 /// `^$|^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
 pub fn is_group(text: &str) -> bool {
-    text.is_empty() || text.split('.').all(is_label)
+    text.is_empty() || names::is_dns_subdomain(text)
 }
 
 /// `^[a-zA-Z]([-a-zA-Z0-9]*[a-zA-Z0-9])?$`
@@ -41,19 +33,6 @@ pub fn is_kind(text: &str) -> bool {
         && text
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-}
-
-/// Lower case letters, digits and hyphens, not at the ends.
-fn is_label(text: &str) -> bool {
-    let end = |byte: Option<&u8>| {
-        byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
-    };
-    let bytes = text.as_bytes();
-    end(bytes.first())
-        && end(bytes.last())
-        && bytes
-            .iter()
-            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-')
 }
 
 // --- CEL rules of the CRDs.
@@ -196,155 +175,79 @@ pub fn allowed_target(node: &Node) -> Option<Fault> {
     )
 }
 
-/// Some annotations are refused.
-pub fn not_istiods(node: &Node) -> Option<Fault> {
-    let entries = &node.mapping()?.entries;
-    let entry = entries
+// --- The status.
+
+/// A field of the status: what it has as a mapping, and what its items have if it is a list.
+struct Known {
+    name: &'static str,
+    fields: &'static [Known],
+    items: &'static [Known],
+}
+
+const STATUS: &[Known] = &[
+    Known {
+        items: &[
+            Known::value("lastProbeTime"),
+            Known::value("lastTransitionTime"),
+            Known::value("message"),
+            Known::value("observedGeneration"),
+            Known::value("reason"),
+            Known::value("status"),
+            Known::value("type"),
+        ],
+        ..Known::value("conditions")
+    },
+    Known::value("observedGeneration"),
+    Known {
+        items: &[
+            Known::value("documentationUrl"),
+            Known::value("level"),
+            Known {
+                fields: &[Known::value("code"), Known::value("name")],
+                ..Known::value("type")
+            },
+        ],
+        ..Known::value("validationMessages")
+    },
+];
+
+/// The status has what is known and anything else. What is known has no fields but its own; of what type it is, nobody asks.
+pub fn known_status(node: &Node) -> Option<Fault> {
+    STATUS
         .iter()
-        .find(|entry| ISTIODS.contains(&entry.key.name.as_str()))?;
-    Fault::at(
-        &entry.key.name,
-        entry.key.position,
-        "istiod refuses this annotation on plugins: take it away",
-    )
+        .find_map(|known| known.unknown(node.get(known.name)?, known.name))
 }
 
-// --- Metadata.
-
-/// An object has a name, or what one is made from.
-pub fn named(node: &Node) -> Option<Fault> {
-    let has = |name: &str| {
-        node.get(name)
-            .is_some_and(|node| node.text().is_some_and(|text| !text.is_empty()))
-    };
-    if has("name") || has("generateName") {
-        return None;
-    }
-    Fault::here("has no name: add `name`, or `generateName` for `kubectl create`")
-}
-
-/// A DNS subdomain.
-pub fn object_name(node: &Node) -> Option<Fault> {
-    let text = node.text()?;
-    // That there is one is another rule.
-    if text.is_empty() || (text.len() <= 253 && text.split('.').all(is_label)) {
-        return None;
-    }
-    Fault::here(format!(
-        "`{}` is no name of an object: use at most 253 lower case letters, digits, `-` and `.`, with a letter or digit at both \
-         ends and around each `.`",
-        excerpt(text)
-    ))
-}
-
-/// A DNS subdomain once something is behind it.
-pub fn name_prefix(node: &Node) -> Option<Fault> {
-    let text = node.text()?;
-    // The last but one goes with the hyphen, so that no second one can stand before it: that is Kubernetes' own arithmetic.
-    let masked = match text.strip_suffix('-') {
-        Some(before) if !before.is_empty() => {
-            let mut chars = before.chars();
-            chars.next_back();
-            format!("{}a", chars.as_str())
-        }
-        _ => text.to_owned(),
-    };
-    if text.is_empty() || (masked.len() <= 253 && masked.split('.').all(is_label)) {
-        return None;
-    }
-    Fault::here(format!(
-        "`{}` begins no name of an object: use lower case letters, digits, `-` and `.`, with a letter or digit first",
-        excerpt(text)
-    ))
-}
-
-/// A DNS label.
-pub fn namespace(node: &Node) -> Option<Fault> {
-    let text = node.text()?;
-    if text.is_empty() || (text.len() <= 63 && is_label(text)) {
-        return None;
-    }
-    Fault::here(format!(
-        "`{}` is no name of a namespace: use at most 63 lower case letters, digits and `-`, with a letter or digit at both ends",
-        excerpt(text)
-    ))
-}
-
-/// Labels' keys.
-pub fn label_keys(node: &Node) -> Option<Fault> {
-    let entries = &node.mapping()?.entries;
-    let entry = entries
-        .iter()
-        .find(|entry| !is_qualified_name(&entry.key.name))?;
-    Fault::at(&entry.key.name, entry.key.position, NOT_QUALIFIED)
-}
-
-/// Labels' values.
-pub fn label_value(node: &Node) -> Option<Fault> {
-    let text = node.text()?;
-    if text.is_empty() || is_name_part(text) {
-        return None;
-    }
-    Fault::here(format!(
-        "`{}` is no value of a label: use at most 63 letters, digits, `-`, `_` and `.`, with a letter or digit at both ends",
-        excerpt(text)
-    ))
-}
-
-/// Annotations' keys, in which case does not matter.
-pub fn annotation_keys(node: &Node) -> Option<Fault> {
-    let entries = &node.mapping()?.entries;
-    let entry = entries
-        .iter()
-        .find(|entry| !is_qualified_name(&entry.key.name.to_lowercase()))?;
-    Fault::at(&entry.key.name, entry.key.position, NOT_QUALIFIED)
-}
-
-/// All annotations together.
-pub fn annotations_size(node: &Node) -> Option<Fault> {
-    let bytes: usize = node
-        .mapping()?
-        .entries
-        .iter()
-        .map(|entry| entry.key.name.len() + entry.value.text().map_or(0, str::len))
-        .sum();
-    if bytes <= MOST_ANNOTATIONS {
-        return None;
-    }
-    Fault::here(format!(
-        "annotations have {bytes} bytes together, and {MOST_ANNOTATIONS} are the most: move data elsewhere"
-    ))
-}
-
-/// A finalizer's name.
-pub fn finalizer(node: &Node) -> Option<Fault> {
-    if is_qualified_name(node.text()?) {
-        return None;
-    }
-    Fault::here(NOT_QUALIFIED)
-}
-
-const NOT_QUALIFIED: &str = "is no qualified name: use at most 63 letters, digits, `-`, `_` and `.`, with a letter or digit at \
-     both ends, and before it, if wanted, a DNS name and a `/`";
-
-fn is_qualified_name(text: &str) -> bool {
-    match text.split_once('/') {
-        None => is_name_part(text),
-        Some((prefix, name)) => {
-            prefix.len() <= 253 && prefix.split('.').all(is_label) && is_name_part(name)
+impl Known {
+    const fn value(name: &'static str) -> Self {
+        Self {
+            name,
+            fields: &[],
+            items: &[],
         }
     }
-}
 
-fn is_name_part(text: &str) -> bool {
-    let end = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
-    let bytes = text.as_bytes();
-    bytes.len() <= 63
-        && end(bytes.first())
-        && end(bytes.last())
-        && bytes
-            .iter()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte))
+    fn unknown(&self, node: &Node, path: &str) -> Option<Fault> {
+        if let Some(items) = node.items() {
+            let item = Self {
+                fields: self.items,
+                ..Self::value(self.name)
+            };
+            let mut items = items.iter().enumerate();
+            return items.find_map(|(at, node)| item.unknown(node, &format!("{path}[{at}]")));
+        }
+        node.mapping()?.entries.iter().find_map(|entry| {
+            let path = format!("{path}.{}", entry.key.name);
+            match self.fields.iter().find(|field| field.name == entry.key.name) {
+                Some(field) => field.unknown(&entry.value, &path),
+                None => Fault::at(
+                    &path,
+                    entry.key.position,
+                    "is no field of the status, which the control plane writes: take the status away",
+                ),
+            }
+        })
+    }
 }
 
 /// A field that is there: null ones are taken away before anything is asked.
@@ -376,26 +279,6 @@ mod tests {
         ] {
             assert_eq!(is_group(text), group, "{text:?} as a group");
             assert_eq!(is_kind(text), kind, "{text:?} as a kind");
-        }
-    }
-
-    #[test]
-    fn qualified_names_are_those_of_kubernetes() {
-        for name in ["a", "A.b_c-d", "example.com/a", "a/1"] {
-            assert!(is_qualified_name(name), "{name}");
-        }
-        for name in [
-            "",
-            "/a",
-            "a/",
-            "a/b/c",
-            "Example.com/a",
-            "-a",
-            "a b",
-            "ä",
-            "a_b/c",
-        ] {
-            assert!(!is_qualified_name(name), "{name}");
         }
     }
 }

@@ -36,7 +36,8 @@ pub enum Shape {
     },
     String,
     Integer,
-    /// The API server sets it or takes it away; nothing is asked.
+    Boolean,
+    /// Of whatever type.
     Any,
 }
 
@@ -83,8 +84,15 @@ pub enum Test {
 #[derive(Debug, PartialEq)]
 pub struct Fault {
     pub message: String,
-    /// Where, if it is a field of the node.
-    pub at: Option<(String, Position)>,
+    /// Where, if it is something in the node.
+    pub at: Option<(Place, Position)>,
+}
+
+/// What of a node is meant.
+#[derive(Debug, PartialEq)]
+pub enum Place {
+    Field(String),
+    Item(usize),
 }
 
 /// A step down a document.
@@ -195,7 +203,7 @@ fn descend(
             descend(kind, items, steps, rows);
             steps.pop();
         }
-        Shape::Open | Shape::String | Shape::Integer | Shape::Any => {}
+        Shape::Open | Shape::String | Shape::Integer | Shape::Boolean | Shape::Any => {}
     }
 }
 
@@ -263,6 +271,7 @@ impl Shape {
             Self::List { .. } => "a list",
             Self::String => "a string",
             Self::Integer => "an integer",
+            Self::Boolean => "a boolean",
             Self::Any => return None,
         })
     }
@@ -335,6 +344,29 @@ impl Check {
         }
     }
 
+    /// A bound that Kubernetes sets, of any object.
+    pub const fn of_object(word: &'static str, test: Test) -> Self {
+        Self {
+            word,
+            origin: Origin::Object,
+            test,
+            mend: "",
+        }
+    }
+
+    pub const fn strict(
+        word: &'static str,
+        says: &'static str,
+        test: fn(&Node) -> Option<Fault>,
+    ) -> Self {
+        Self {
+            word,
+            origin: Origin::Strict,
+            test: Test::Node(says, test),
+            mend: "",
+        }
+    }
+
     pub const fn mend(mut self, mend: &'static str) -> Self {
         self.mend = mend;
         self
@@ -377,7 +409,15 @@ impl Fault {
     pub fn at(field: &str, position: Position, message: impl Into<String>) -> Option<Self> {
         Some(Self {
             message: message.into(),
-            at: Some((field.to_owned(), position)),
+            at: Some((Place::Field(field.to_owned()), position)),
+        })
+    }
+
+    /// An item of the node is wrong; as a check answers.
+    pub fn item(index: usize, position: Position, message: impl Into<String>) -> Option<Self> {
+        Some(Self {
+            message: message.into(),
+            at: Some((Place::Item(index), position)),
         })
     }
 }

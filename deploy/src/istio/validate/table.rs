@@ -1,7 +1,10 @@
 //! The rule table: every field of both kinds, with what the CRD's schema, its CEL rules and istiod's webhook ask of it.
 //!
 //! Written from the CRDs of Istio 1.32-dev. What both kinds have is written once: a `WasmPlugin`'s fields are those of a
-//! `TrafficExtension`'s `wasm`, and both select and match in the same way. `checks.rs` has what does not fit into a line.
+//! `TrafficExtension`'s `wasm`, and both select and match in the same way. `checks.rs` has what does not fit into a line, and
+//! `table/metadata.rs` what any object has.
+
+mod metadata;
 
 use super::Kind;
 use super::checks;
@@ -45,9 +48,8 @@ static ROOT: &[Field] = &[
             Test::OneOf(&["extensions.istio.io/v1alpha1"]),
         )]),
     ),
-    Field::required("metadata", &METADATA),
-    // Of a new object it is thrown away.
-    Field::optional("status", &ANY),
+    Field::required("metadata", &metadata::METADATA),
+    Field::optional("status", &STATUS),
 ];
 
 static WASM_PLUGIN_SPEC: Schema = Schema {
@@ -337,95 +339,13 @@ static PORT: Schema = Schema {
     ],
 };
 
-/// What people write of an object's metadata is checked; what the API server writes is not.
-static METADATA: Schema = Schema {
-    shape: Shape::Object(&[&[
-        Field::optional(
-            "name",
-            &Schema::string(&[Check::object(
-                "dns-subdomain",
-                "a DNS subdomain",
-                checks::object_name,
-            )]),
-        ),
-        Field::optional(
-            "generateName",
-            &Schema::string(&[Check::object(
-                "dns-subdomain",
-                "begins a DNS subdomain",
-                checks::name_prefix,
-            )]),
-        ),
-        Field::optional(
-            "namespace",
-            &Schema::string(&[Check::object("dns-label", "a DNS label", checks::namespace)]),
-        ),
-        Field::optional(
-            "labels",
-            &Schema {
-                shape: Shape::Map(&Schema::string(&[Check::object(
-                    "label-value",
-                    "a label value",
-                    checks::label_value,
-                )])),
-                nullable: false,
-                checks: &[Check::object(
-                    "qualified-name",
-                    "keys are qualified names",
-                    checks::label_keys,
-                )],
-            },
-        ),
-        Field::optional(
-            "annotations",
-            &Schema {
-                shape: Shape::Map(&Schema::string(&[])),
-                nullable: false,
-                checks: &[
-                    Check::object(
-                        "qualified-name",
-                        "keys are qualified names but for their case",
-                        checks::annotation_keys,
-                    ),
-                    Check::object(
-                        "size",
-                        "262144 bytes or fewer altogether",
-                        checks::annotations_size,
-                    ),
-                    Check::webhook(
-                        "reserved",
-                        Test::Node("none of those that istiod refuses", checks::not_istiods),
-                    ),
-                ],
-            },
-        ),
-        Field::optional(
-            "finalizers",
-            &Schema::of(Shape::List {
-                items: &Schema::string(&[Check::object(
-                    "qualified-name",
-                    "a qualified name",
-                    checks::finalizer,
-                )]),
-                key: None,
-            }),
-        ),
-        Field::optional("ownerReferences", &ANY),
-        Field::optional("creationTimestamp", &ANY),
-        Field::optional("deletionGracePeriodSeconds", &ANY),
-        Field::optional("deletionTimestamp", &ANY),
-        Field::optional("generation", &ANY),
-        Field::optional("managedFields", &ANY),
-        Field::optional("resourceVersion", &ANY),
-        Field::optional("selfLink", &ANY),
-        Field::optional("uid", &ANY),
-    ]]),
+/// Of a new object it is thrown away before its types are looked at, and after its fields are.
+static STATUS: Schema = Schema {
+    shape: Shape::Any,
     nullable: false,
-    checks: &[Check::object(
-        "named",
-        "a name or a generateName",
-        checks::named,
+    checks: &[Check::strict(
+        "unknown",
+        "has no fields below its own but those of the definition",
+        checks::known_status,
     )],
 };
-
-static ANY: Schema = Schema::of(Shape::Any);

@@ -3,7 +3,9 @@
 //! The order is the API server's: null fields go first, then shapes, then what is asked of a field, and of a whole only if its
 //! parts are right, so that one mistake is one finding.
 
-use super::schema::{Check, Fault, Field, Schema, Shape, Step, Test, excerpt, path, rule_id};
+use super::schema::{
+    Check, Fault, Field, Place, Schema, Shape, Step, Test, excerpt, path, rule_id,
+};
 use super::{Finding, Kind, Report, Severity, table};
 use crate::yaml::{Mapping, Node, Position, Value};
 
@@ -60,7 +62,8 @@ impl<'a> Walk<'a, '_> {
             (Shape::Any, _)
             | (Shape::Open, Value::Mapping(_))
             | (Shape::String, Value::String(_))
-            | (Shape::Integer, Value::Integer(_)) => {}
+            | (Shape::Integer, Value::Integer(_))
+            | (Shape::Boolean, Value::Bool(_)) => {}
             _ => self.wrong_shape(&schema.shape, node),
         }
         // What is asked of the whole makes sense only if its parts are what they should be.
@@ -178,9 +181,12 @@ impl<'a> Walk<'a, '_> {
         }
         let id = rule_id(&self.steps, check.word);
         let (field, position) = match fault.at {
-            Some((field, position)) => {
+            Some((place, position)) => {
                 let mut steps = self.steps.clone();
-                steps.push(Step::Field(&field));
+                steps.push(match &place {
+                    Place::Field(name) => Step::Field(name),
+                    Place::Item(index) => Step::Index(*index),
+                });
                 (path(&steps), position)
             }
             None => (path(&self.steps), node.position),
@@ -196,7 +202,7 @@ impl<'a> Walk<'a, '_> {
         self.report.add(Finding {
             severity: Severity::Error,
             rule,
-            kind: self.kind,
+            kind: Some(self.kind),
             position,
             field: format!("{}{field}", self.prefix),
             message,

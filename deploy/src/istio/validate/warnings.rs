@@ -491,7 +491,7 @@ impl<'a> Warnings<'a, '_> {
         self.report.add(Finding {
             severity: Severity::Warning,
             rule: rule.to_owned(),
-            kind: self.kind,
+            kind: Some(self.kind),
             position,
             field: format!("{}{}", self.prefix, path(&self.steps)),
             message,

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use clap::Args;
 use tidegate_adapter::inspect;
 
-use crate::file;
+use crate::{file, logs};
 
 /// Say what is in a component or module: kind, callbacks, hostcalls, WASI and how it is mapped, metadata, sizes
 #[derive(Args)]
@@ -42,21 +42,9 @@ impl Inspect {
                 serde_json::to_value(&inspection).context("cannot write the inspection as JSON")?
             )
         } else {
-            shown(&inspection.to_string())
+            // Names come from the file, and a terminal would obey them.
+            logs::escaped_lines(&inspection.to_string())
         };
         file::write(Path::new("-"), text.as_bytes())
     }
-}
-
-/// The text with control characters shown: names come from the file, and a terminal would obey them.
-fn shown(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for char in text.chars() {
-        if char.is_control() && char != '\n' {
-            shown.extend(char.escape_default());
-        } else {
-            shown.push(char);
-        }
-    }
-    shown
 }

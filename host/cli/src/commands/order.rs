@@ -226,12 +226,6 @@ fn rows(text: &mut String, chain: &Chain) {
 
 /// A line without control characters: names come from files, and a terminal would obey them.
 fn line(text: &mut String, line: &str) {
-    for char in line.trim_end().chars() {
-        if char.is_control() {
-            text.extend(char.escape_default());
-        } else {
-            text.push(char);
-        }
-    }
+    logs::escape(line.trim_end(), text);
     let _ = writeln!(text);
 }

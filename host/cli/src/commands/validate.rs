@@ -170,7 +170,7 @@ impl Sum {
                 column: finding.position.column,
                 severity: finding.severity,
                 rule: finding.rule,
-                kind: Some(finding.kind.to_string()),
+                kind: finding.kind.map(|kind| kind.to_string()),
                 field: finding.field,
                 message: finding.message,
             })

@@ -13,6 +13,7 @@ mod manifest;
 mod order;
 mod pull;
 mod push;
+mod reproducible;
 mod run;
 mod shipping;
 mod tool;

@@ -17,6 +17,9 @@ use super::{Report, Setup, texts};
 /// The smallest module there is: the fixtures know its checksum as that of theirs.
 const MODULE: &[u8] = b"\0asm\x01\0\0\0";
 
+/// The folder of fixtures that are of no rule.
+const OF_NO_RULE: &str = "more";
+
 /// How many variations go into one file.
 const CHUNK: usize = 1000;
 
@@ -67,9 +70,7 @@ pub fn compare_fixtures(setup: &mut Setup) -> Result<Report> {
         if errors(&findings).is_empty() == refused {
             differences.push(format!("{name}: tidegate says: {}", words(&findings)));
         }
-        if warned && findings.is_empty() {
-            differences.push(format!("{name}: tidegate warns of nothing"));
-        }
+        differences.extend(other_finding(path, &findings));
         if warned && is_about_configuration(path) {
             let told = arrives(&text);
             if told != Some(istio.configuration.as_str()) {
@@ -85,6 +86,32 @@ pub fn compare_fixtures(setup: &mut Setup) -> Result<Report> {
         compared: format!("{} fixtures", fixtures.len()),
         differences,
     })
+}
+
+/// What a fixture is named for that is not found: `url.scheme` is to be found in `url.scheme.invalid.yaml`, as an error and as the
+/// only one, in `.warned` as a warning, and not at all in `.valid`. What is of no rule is in a folder of its own.
+fn other_finding(path: &Path, findings: &[Finding]) -> Option<String> {
+    if path
+        .parent()
+        .is_some_and(|folder| folder.ends_with(OF_NO_RULE))
+    {
+        return None;
+    }
+    let name = path.file_name()?.to_string_lossy();
+    let (rule, verdict) = name.strip_suffix(".yaml")?.rsplit_once('.')?;
+    let found: Vec<&str> = match verdict {
+        "invalid" => errors(findings),
+        _ => findings.iter().collect(),
+    }
+    .iter()
+    .map(|finding| finding.rule.as_str())
+    .collect();
+    let fits = match verdict {
+        "invalid" => found == [rule],
+        "warned" => found.contains(&rule),
+        _ => !found.contains(&rule),
+    };
+    (!fits).then(|| format!("{}: tidegate finds {found:?}", path.display()))
 }
 
 /// Whether a fixture warns of what becomes of the plugin's configuration.

@@ -78,6 +78,14 @@ const WARNED: &str = "priority.negative";
 /// Of every `EnvoyFilter`, whatever is in it.
 const ALWAYS_WARNED: &str = "EnvoyFilter exposes internal implementation details";
 
+/// What a plugin is configured with.
+struct Configuration {
+    /// The file.
+    given: Value,
+    /// What the plugin gets.
+    arrives: Value,
+}
+
 /// Prints a manifest for every line of flags, and asks.
 pub fn compare_flags(setup: &mut Setup) -> Result<Report> {
     let mut differences = Vec::new();
@@ -110,7 +118,7 @@ pub fn compare_configurations(setup: &mut Setup) -> Result<Report> {
     let [pinned, ..] = URLS.map(fill);
     let module = setup.rate_limit.module.clone();
     let module = module.to_string_lossy();
-    for given in &configurations {
+    for Configuration { given, arrives } in &configurations {
         for kind in ["WasmPlugin", "TrafficExtension"] {
             let words: Vec<&str> = ["--kind", kind]
                 .into_iter()
@@ -121,8 +129,8 @@ pub fn compare_configurations(setup: &mut Setup) -> Result<Report> {
             match admitted(setup, &words, &plugin, kind, "")? {
                 Err(difference) => differences.push(format!("{shown}{difference}")),
                 Ok(configuration) => {
-                    let arrives: Value = serde_json::from_str(&configuration).unwrap_or_default();
-                    if as_doubles(&arrives) != as_doubles(given) {
+                    let gets: Value = serde_json::from_str(&configuration).unwrap_or_default();
+                    if as_doubles(&gets) != as_doubles(arrives) {
                         differences.push(format!("{shown}: the plugin gets {configuration}"));
                     }
                 }
@@ -189,22 +197,21 @@ fn admitted(
     )
 }
 
-/// What the plugin has to get: all of it, with numbers as doubles, which is how Istio holds them.
+/// The same with numbers as doubles, which is how Istio holds them. Nothing else is a matter of form: a null is one.
 fn as_doubles(given: &Value) -> Value {
     match given {
         Value::Number(number) => json!(number.as_f64()),
         Value::Array(items) => items.iter().map(as_doubles).collect(),
         Value::Object(fields) => fields
             .iter()
-            .filter(|(_, value)| !value.is_null())
             .map(|(key, value)| (key.clone(), as_doubles(value)))
             .collect(),
         other => other.clone(),
     }
 }
 
-/// A configuration for each text that YAML could take for something else, and some with numbers.
-fn configurations() -> Vec<Value> {
+/// A configuration for each text that YAML could take for something else, some with numbers, some with nulls.
+fn configurations() -> Vec<Configuration> {
     let texts = [
         "",
         " ",
@@ -276,17 +283,31 @@ fn configurations() -> Vec<Value> {
         "a, b",
     ];
     let long = "plugin and proxy ".repeat(200);
-    let mut all: Vec<Value> = texts
+    let whole = texts
         .into_iter()
         .chain([long.as_str()])
         .map(|text| json!({ "rate": 5, "body": text, "headers": [{ "name": "x-text", "value": "a" }] }))
-        .collect();
-    all.extend([
-        json!({ "rate": 1 }),
-        json!({ "rate": 4_294_967_295_u32, "burst": null }),
-        json!({ "rate": 1000, "status": 503, "burst": 10 }),
-    ]);
-    all
+        .chain([
+            json!({ "rate": 1 }),
+            json!({ "rate": 1000, "status": 503, "burst": 10 }),
+        ])
+        .map(|given| Configuration {
+            arrives: given.clone(),
+            given,
+        });
+    // Fields that are null are left out of a manifest: `kubectl apply` would take them away, `kubectl create` would not.
+    let nulls = [
+        (
+            json!({ "rate": 4_294_967_295_u32, "burst": null }),
+            json!({ "rate": 4_294_967_295_u32 }),
+        ),
+        (
+            json!({ "rate": 1, "body": null, "headers": null, "status": 503 }),
+            json!({ "rate": 1, "status": 503 }),
+        ),
+    ]
+    .map(|(given, arrives)| Configuration { given, arrives });
+    whole.chain(nulls).collect()
 }
 
 /// Every flag with the first url, every url without flags, for each kind that takes them.

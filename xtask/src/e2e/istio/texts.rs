@@ -6,7 +6,7 @@
 use std::iter;
 
 /// A plugin with one more line in its `spec`, or several.
-const IN_SPEC: [&str; 84] = [
+const IN_SPEC: [&str; 123] = [
     "",
     "  pluginName: !!str 5",
     "  priority: !!int \"5\"",
@@ -91,10 +91,52 @@ const IN_SPEC: [&str; 84] = [
     "  pluginConfig: {a: 18446744073709551615}",
     "  pluginConfig: {a: 1e400}",
     "...",
+    // What follows is nobody's.
+    "...\nnobody: [reads this",
+    "... # and a comment\n]",
+    "...   x: [\n",
+    "....",
+    "  pluginName: a\n...b: c",
+    "  pluginName: \"a\n...\n  b\"",
+    "  pluginName: |\n    a\n...\n]",
+    "  pluginConfig: {a: 1,\n...\n  b: 2}",
+    "%YAML 1.1\nnobody: [reads this",
+    "%YAML 1.2 # a comment\n]",
+    "%TAG ! tag:example.com,2000:\n]",
+    "%YAML\n]",
+    "%WORD 1.1\n]",
+    "  pluginName: \"a\n%YAML 1.1\n  b\"",
+    // Line breaks of YAML 1.1.
+    "  # a comment\u{85}  phase: NOPE",
+    "  # a comment\u{2028}  phase: NOPE",
+    "  # a comment\u{2029}  phase: AUTHN",
+    "  phase: AUTHN\u{85}  priority: 5",
+    "  phase: AUTHN\u{2028}  priority: x",
+    "  pluginName: a\u{2028}",
+    "  pluginName: |\u{85}    a",
+    "  sha256: \"\u{85}\"",
+    // Within brackets, and tabs.
+    "  pluginConfig: {a: b?c}",
+    "  pluginConfig: {a: :b}",
+    "  pluginConfig: {a\n b: 1}",
+    "  pluginConfig: {a\n b}",
+    "  \tphase: AUTHN",
+    "  match:\n  -\tmode: SERVER",
+    "  match:\n  - \tmode: SERVER",
+    "  pluginConfig:\n    a: b\n    \tc",
+    "  pluginConfig: {\n\t\"a\": 1,\n\t\"b\": [\n\t\t2\n\t]\n  }",
+    "  pluginConfig: {\n    \ta: 1,\n\n\tb: 2}",
+    "  pluginConfig: {\n\ta: 1}\n\tphase: AUTHN",
+    "  pluginConfig: {\n\ta: 1}\n  \tphase: AUTHN",
+    "  pluginConfig: {\n\t\"a\": [\n\t\t\"b\"\n\t]\n  }",
+    "  pluginConfig: {a: [1\n   \t]}",
+    "  pluginConfig: {a\n    : 1}",
+    "  pluginName: \"a\"# a comment\n  phase: AUTHN",
+    "  pluginConfig: {a: [1]#]\n  }",
 ];
 
 /// Before and after a plugin's text.
-const AROUND: [(&str, &str); 17] = [
+const AROUND: [(&str, &str); 46] = [
     ("\u{feff}", ""),
     ("---\n", "---\n"),
     ("---\n---\n", "---\n---\n"),
@@ -112,10 +154,40 @@ const AROUND: [(&str, &str); 17] = [
     ("", "---\na: [\n"),
     ("%YAML\n", ""),
     ("", "\n\n\n   \n"),
+    ("%YAML 1.1\n---\n", ""),
+    ("%YAML 1.2\n---\n", ""),
+    ("%TAG ! tag:example.com,2000:\n---\n", ""),
+    ("%WORD\n---\n", ""),
+    ("---\n%YAML 1.1\n---\n", ""),
+    ("---\n%YAML 1.1\n", ""),
+    ("# a comment\n%YAML 1.1\n---\n", ""),
+    ("", "---\n%YAML 1.1\n"),
+    ("", "---\n%YAML 1.1\n---\n"),
+    ("", "...\n---\nkind: [\n"),
+    ("", "...\n%YAML 1.1\n---\n"),
+    ("...\n", ""),
+    ("...\n---\n", ""),
+    ("# a comment\n...\n---\n", ""),
+    ("---\n...\n---\n", ""),
+    ("\u{2028}", ""),
+    ("---\u{2028}", ""),
+    ("\u{85}---\u{85}", ""),
+    // What is no document of any kind.
+    ("", "---\napiVersion: v1\n"),
+    ("", "---\nkind: null\n"),
+    ("", "---\nkind: [Service]\n"),
+    ("", "---\nkind: ''\n"),
+    ("", "---\nkind: Service\n"),
+    ("", "---\napiVersion: null\nkind: Service\n"),
+    ("", "---\napiVersion: 1\nkind: Service\n"),
+    ("", "---\na text\n"),
+    ("", "---\n[a, list]\n"),
+    ("", "---\n5\n"),
+    ("", "---\n{}\n"),
 ];
 
 /// Whole documents in JSON, or nearly.
-const JSON: [&str; 12] = [
+const JSON: [&str; 22] = [
     r#"{"apiVersion":"extensions.istio.io/v1alpha1","kind":"WasmPlugin","metadata":{"name":"a"},"spec":{"url":"oci://h/p"}}"#,
     r#"{"apiVersion":"extensions.istio.io/v1alpha1","kind":"WasmPlugin","metadata":{"name":"a"},"spec":{"url":"ftp://h/p","url":"oci://h/p"}}"#,
     r#"{"apiVersion":"extensions.istio.io/v1alpha1","kind":"WasmPlugin","metadata":{"name":"a"},"spec":{"url":"oci://h/p","url":"ftp://h/p"}}"#,
@@ -128,6 +200,18 @@ const JSON: [&str; 12] = [
     r#"{apiVersion: extensions.istio.io/v1alpha1, kind: WasmPlugin, metadata: {name: a}, spec: {url: "oci://h/p"}}"#,
     "{\"apiVersion\":\"extensions.istio.io/v1alpha1\",\n\t\"kind\":\"WasmPlugin\",\n\t\"metadata\":{\"name\":\"a\"},\n\t\"spec\":{\"url\":\"oci://h/p\"}}",
     r#"{"apiVersion":"v1","kind":"List","items":[{"apiVersion":"extensions.istio.io/v1alpha1","kind":"WasmPlugin","metadata":{"name":"a"},"spec":{"url":"ftp://h/p"}}]}"#,
+    // Streams, which need nothing between two values.
+    "{\"apiVersion\":\"extensions.istio.io/v1alpha1\",\"kind\":\"WasmPlugin\",\"metadata\":{\"name\":\"a\"},\"spec\":{\"url\":\"oci:\\/\\/h\"}}{\"a\":1}",
+    "{\"apiVersion\":\"extensions.istio.io/v1alpha1\",\"kind\":\"WasmPlugin\",\"metadata\":{\"name\":\"a\"},\"spec\":{\"url\":\"oci:\\/\\/h\"}}\n---\n{\"apiVersion\":\"extensions.istio.io/v1alpha1\",\"kind\":\"WasmPlugin\",\"metadata\":{\"name\":\"a\"},\"spec\":{\"url\":\"oci:\\/\\/h\"}}",
+    "{\"apiVersion\":\"extensions.istio.io/v1alpha1\",\"kind\":\"WasmPlugin\",\"metadata\":{\"name\":\"a\"},\"spec\":{\"url\":\"oci:\\/\\/h\"}}\n]",
+    // Lists: whatever has items is one.
+    r#"{"apiVersion":"v1","kind":"List","items":null}"#,
+    r#"{"apiVersion":"v1","kind":"List","items":5}"#,
+    r#"{"apiVersion":"v1","kind":"List","items":["x"]}"#,
+    r#"{"apiVersion":"v1","items":[]}"#,
+    r#"{"kind":"List","items":[]}"#,
+    r#"{"apiVersion":"extensions.istio.io/v1alpha1","kind":"WasmPluginList","items":[{"metadata":{"name":"a"},"spec":{"url":"oci://h/p"}}]}"#,
+    r#"{"apiVersion":"extensions.istio.io/v1alpha1","kind":"WasmPluginList","items":[{"metadata":{"name":"a"},"spec":{"url":"ftp://h/p"}},{"apiVersion":"v1"}]}"#,
 ];
 
 /// All of them.

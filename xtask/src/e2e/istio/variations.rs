@@ -85,14 +85,41 @@ fn whole() -> Vec<Whole> {
         "creationTimestamp": "2026-01-02T03:04:05Z",
         "generation": 3,
         "uid": "6a4bcb2c-7b0c-4f7f-9a53-1d0f6d6f5b0e",
-        "finalizers": ["example.com/wait"],
-        "managedFields": [{ "manager": "kubectl", "operation": "Update", "apiVersion": "extensions.istio.io/v1alpha1" }],
-        "ownerReferences": [{ "apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": "x", "controller": true }],
+        "resourceVersion": "7",
+        "selfLink": "/apis/extensions.istio.io/v1alpha1/namespaces/default/wasmplugins/plugin",
+        "deletionTimestamp": "2026-01-02T03:04:05Z",
+        "deletionGracePeriodSeconds": 30,
+        "finalizers": ["example.com/wait", "orphan"],
+        "managedFields": [{
+            "manager": "kubectl",
+            "operation": "Update",
+            "apiVersion": "extensions.istio.io/v1alpha1",
+            "time": "2026-01-02T03:04:05Z",
+            "fieldsType": "FieldsV1",
+            "fieldsV1": { "f:spec": { "f:url": {} } },
+            "subresource": "status",
+        }],
+        "ownerReferences": [
+            { "apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": "x", "controller": true },
+            { "apiVersion": "apps/v1", "kind": "Deployment", "name": "other", "uid": "y", "controller": false, "blockOwnerDeletion": true },
+        ],
     });
     exported["status"] = json!({
         "observedGeneration": 3,
-        "conditions": [{ "type": "Ready", "status": "True" }],
-        "validationMessages": [{ "level": "ERROR", "type": { "code": "IST0101" } }],
+        "conditions": [{
+            "type": "Ready",
+            "status": "True",
+            "reason": "Running",
+            "message": "it runs",
+            "lastProbeTime": "2026-01-02T03:04:05Z",
+            "lastTransitionTime": "2026-01-02T03:04:05Z",
+            "observedGeneration": "3",
+        }],
+        "validationMessages": [{
+            "level": "ERROR",
+            "documentationUrl": "https://istio.io",
+            "type": { "code": "IST0101", "name": "ReferencedResourceNotFound" },
+        }],
     });
     vec![
         Whole {
@@ -133,12 +160,7 @@ fn whole() -> Vec<Whole> {
         },
         Whole {
             document: exported,
-            // The rest of its metadata and its status is the API server's.
-            changed: &[
-                "/metadata/name",
-                "/metadata/generateName",
-                "/metadata/finalizers",
-            ],
+            changed: &["/metadata", "/status"],
         },
     ]
 }
@@ -336,6 +358,16 @@ fn words() -> impl Iterator<Item = Value> {
         "FAIL_CLOSED",
         "FAIL_RELOAD",
         "fail_open",
+        "2026-01-02T03:04:05Z",
+        "2026-01-02T3:04:05,5+24:60",
+        "2026-02-29T03:04:05Z",
+        "2026-01-02",
+        "v1",
+        "/v1",
+        "apps/",
+        "Event",
+        "orphan",
+        "foregroundDeletion",
         "IfNotPresent",
         "UNSPECIFIED_POLICY",
         "Never",

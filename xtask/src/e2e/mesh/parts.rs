@@ -15,6 +15,10 @@ use crate::{guests, setup, shell};
 /// The newest Envoy that plugins are proven in, as the scenarios' tests keep it under `target/envoy/`.
 const ENVOY: &str = "1.40.0";
 
+/// What the transcript says instead of a command where there is no cargo-component.
+pub const WITHOUT_CARGO_COMPONENT: &str =
+    "# built with `cargo build --target wasm32-wasip2`, since there is no cargo-component here";
+
 /// Where Istio's module, and where Kubernetes' are required, and what is built there.
 const GO: [(&str, &str, &str); 5] = [
     (
@@ -116,7 +120,7 @@ impl Parts {
         self.take_from_istio(workspace)
     }
 
-    /// The command line tool, and three plugins.
+    /// The command line tool, and the plugins.
     fn build_ours(&self, workspace: &Workspace) -> Result<()> {
         setup::targets(workspace)?;
         shell::run(
@@ -129,11 +133,35 @@ impl Parts {
             &workspace.dev_binary("tidegate"),
             &self.bin.join("tidegate"),
         )?;
-        let names = ["istio-tutorial", "headers", "probe"];
-        for (name, component) in names.iter().zip(guests::build(workspace, &names)?) {
-            copy(&component, &self.plugins.join(format!("{name}.wasm")))?;
+        self.build_plugins(workspace)
+    }
+
+    /// With cargo-component, as the tutorial says; without it, by rustc alone, which the transcript then says.
+    fn build_plugins(&self, workspace: &Workspace) -> Result<()> {
+        let names = ["istio-tutorial", "headers"];
+        let (told, components) = match guests::build_with_cargo_component(workspace, &names)? {
+            Some((line, components)) => (format!("$ {line}\n"), components),
+            None => {
+                shell::say(
+                    "there is no cargo-component (`cargo xtask setup` installs it): the plugins are built by rustc alone",
+                );
+                let told = format!("{WITHOUT_CARGO_COMPONENT}\n");
+                (told, guests::build(workspace, &names)?)
+            }
+        };
+        write(&self.built(), told)?;
+        // The tests' own, which nobody builds after the page.
+        let probe = guests::build(workspace, &["probe"])?;
+        let names = names.iter().chain(&["probe"]);
+        for (name, component) in names.zip(components.iter().chain(&probe)) {
+            copy(component, &self.plugins.join(format!("{name}.wasm")))?;
         }
         Ok(())
+    }
+
+    /// What the transcript says of how the plugins were built.
+    pub fn built(&self) -> PathBuf {
+        self.plugins.join("built")
     }
 
     /// The tests know how; one that runs in it leaves it there.

@@ -32,7 +32,7 @@ pub struct Story<'a> {
     pub gateway: Proxy,
     _sidecar: Proxy,
     transcript: Transcript,
-    told: usize,
+    steps: usize,
     /// Where commands are run.
     folder: PathBuf,
     /// What was pushed, by component.
@@ -55,7 +55,7 @@ impl<'a> Story<'a> {
             parts,
             plane,
             transcript: Transcript::begin(parts.folder.join("transcript.md")),
-            told: 0,
+            steps: 0,
             folder,
             pinned: BTreeMap::new(),
         })
@@ -64,8 +64,8 @@ impl<'a> Story<'a> {
     /// Does the steps.
     pub fn tell(&mut self, steps: &[Step]) -> Result<()> {
         for (title, step) in steps {
-            self.told += 1;
-            self.transcript.step(self.told, title)?;
+            self.steps += 1;
+            self.transcript.step(self.steps, title)?;
             step(self).with_context(|| format!("step `{title}` failed"))?;
         }
         Ok(())
@@ -123,6 +123,11 @@ impl<'a> Story<'a> {
     /// A line that no command printed.
     pub fn note(&mut self, text: &str) -> Result<()> {
         self.transcript.console(&format!("# {text}"))
+    }
+
+    /// What was done before the story began, as it is to be shown.
+    pub fn told(&mut self, text: &str) -> Result<()> {
+        self.transcript.console(text)
     }
 
     /// A file of the folder that commands are run in.

@@ -1,0 +1,165 @@
+//! What a text's documents are: those of both kinds are judged, lists are opened, and what says not what it is is no document,
+//! which `kubectl` says before it asks anybody.
+
+use std::borrow::Cow;
+
+use super::{Finding, Kind, Options, Report, Severity, walk, warnings};
+use crate::yaml::{Entry, Key, Node, Position, Value};
+
+/// What is wrong with a document that is none.
+struct Fault {
+    /// Beside the field's name, the rule's word.
+    field: &'static str,
+    position: Position,
+    message: String,
+}
+
+/// Judges a document or, one by one, what is in a list.
+pub fn judge(root: &Node, options: &Options, report: &mut Report) {
+    // Between two separators there may be nothing, and nobody would call that a document.
+    if root.is_null() {
+        return;
+    }
+    // Nobody looks at the kind before: whatever has items is a list.
+    let Some(items) = root.get("items").filter(|_| has_text(root, "kind")) else {
+        return alone(root, "", options, report);
+    };
+    if let Some(fault) = no_document(root).or_else(|| no_list(items)) {
+        report.take(fault.report(""));
+        return;
+    }
+    for (index, item) in items.items().into_iter().flatten().enumerate() {
+        alone(
+            &inherit(root, item),
+            &format!("items[{index}]."),
+            options,
+            report,
+        );
+    }
+}
+
+/// Judges a document that is no list.
+fn alone(root: &Node, prefix: &str, options: &Options, report: &mut Report) {
+    if let Some(kind) = Kind::of(root) {
+        let mut about = Report {
+            judged: 1,
+            ..Report::default()
+        };
+        walk::walk(kind, root, prefix, &mut about);
+        warnings::warn(kind, root, prefix, options, &mut about);
+        report.take(about);
+    } else if let Some(fault) = no_document(root) {
+        report.take(fault.report(prefix));
+    } else {
+        report.skipped += 1;
+    }
+}
+
+/// Why nobody knows what a document is.
+fn no_document(root: &Node) -> Option<Fault> {
+    let Some(mapping) = root.mapping() else {
+        return Some(Fault {
+            field: "",
+            position: root.position,
+            message: format!(
+                "a document is a mapping with `apiVersion` and `kind`, and this is {}",
+                root.value.kind()
+            ),
+        });
+    };
+    ["kind", "apiVersion"].into_iter().find_map(|field| {
+        let value = mapping.get(field).filter(|value| !value.is_null());
+        match value.map(Node::text) {
+            None => Some(Fault {
+                field,
+                position: root.position,
+                message: "is missing, so that nobody knows what this document is: add it".into(),
+            }),
+            // Versions are somebody else's matter.
+            Some(Some(text)) if !text.is_empty() || field != "kind" => None,
+            _ => Some(Fault {
+                field,
+                position: value.map_or(root.position, |value| value.position),
+                message: "must be a string with something in it".into(),
+            }),
+        }
+    })
+}
+
+fn no_list(items: &Node) -> Option<Fault> {
+    if items.is_null() || items.items().is_some() {
+        return None;
+    }
+    Some(Fault {
+        field: "items",
+        position: items.position,
+        message: format!(
+            "must be a list, since what has items is a list of documents, and this is {}",
+            items.value.kind()
+        ),
+    })
+}
+
+/// An item of a list that names neither its kind nor its version has those of the list.
+fn inherit<'a>(list: &Node, item: &'a Node) -> Cow<'a, Node> {
+    let Some(mapping) = item
+        .mapping()
+        .filter(|_| !has_text(item, "kind") && !has_text(item, "apiVersion"))
+    else {
+        return Cow::Borrowed(item);
+    };
+    let mut mapping = mapping.clone();
+    for name in ["apiVersion", "kind"] {
+        let Some(text) = list.get(name).and_then(Node::text) else {
+            continue;
+        };
+        mapping.entries.retain(|entry| entry.key.name != name);
+        mapping.entries.push(Entry {
+            key: Key {
+                name: name.to_owned(),
+                position: item.position,
+                written: None,
+            },
+            value: Node {
+                value: Value::String(text.trim_end_matches("List").to_owned()),
+                position: item.position,
+                written: None,
+            },
+        });
+    }
+    Cow::Owned(Node {
+        value: Value::Mapping(mapping),
+        ..item.clone()
+    })
+}
+
+fn has_text(node: &Node, name: &str) -> bool {
+    let text = node.get(name).and_then(Node::text);
+    text.is_some_and(|text| !text.is_empty())
+}
+
+// === impl Fault ===
+
+impl Fault {
+    fn report(self, prefix: &str) -> Report {
+        let word = match self.field {
+            "" => "type",
+            field => field,
+        };
+        let mut report = Report {
+            judged: 1,
+            ..Report::default()
+        };
+        report.add(Finding {
+            severity: Severity::Error,
+            rule: format!("document.{word}"),
+            kind: None,
+            position: self.position,
+            field: format!("{prefix}{}", self.field)
+                .trim_end_matches('.')
+                .to_owned(),
+            message: self.message,
+        });
+        report
+    }
+}

@@ -1,0 +1,83 @@
+//! What Kubernetes takes for a name: of objects, namespaces, labels, annotations and finalizers.
+
+/// The longest DNS name that Kubernetes takes.
+const MOST_DNS: usize = 253;
+
+/// The longest DNS label, and the longest part of a qualified name.
+const MOST_LABEL: usize = 63;
+
+/// Lower case letters, digits and hyphens, not at the ends, in labels between dots. Labels may be of any length.
+pub fn is_dns_subdomain(text: &str) -> bool {
+    text.len() <= MOST_DNS && text.split('.').all(is_between_dots)
+}
+
+/// One such label, as namespaces are called.
+pub fn is_dns_label(text: &str) -> bool {
+    text.len() <= MOST_LABEL && is_between_dots(text)
+}
+
+/// A name with, if wanted, a DNS name and a slash before it, as the keys of labels are.
+pub fn is_qualified_name(text: &str) -> bool {
+    match text.split_once('/') {
+        None => is_name_part(text),
+        Some((prefix, name)) => is_dns_subdomain(prefix) && is_name_part(name),
+    }
+}
+
+/// What a label may be worth.
+pub fn is_label_value(text: &str) -> bool {
+    text.is_empty() || is_name_part(text)
+}
+
+fn is_between_dots(text: &str) -> bool {
+    let inner = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    has_ends(text, inner) && text.bytes().all(|byte| inner(&byte) || byte == b'-')
+}
+
+fn is_name_part(text: &str) -> bool {
+    text.len() <= MOST_LABEL
+        && has_ends(text, u8::is_ascii_alphanumeric)
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+}
+
+/// Whether the first and the last byte are as they should be, and there.
+fn has_ends(text: &str, fits: impl Fn(&u8) -> bool) -> bool {
+    let bytes = text.as_bytes();
+    bytes.first().is_some_and(&fits) && bytes.last().is_some_and(&fits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn qualified_names_are_those_of_kubernetes() {
+        for name in ["a", "A.b_c-d", "example.com/a", "a/1"] {
+            assert!(is_qualified_name(name), "{name}");
+        }
+        for name in [
+            "",
+            "/a",
+            "a/",
+            "a/b/c",
+            "Example.com/a",
+            "-a",
+            "a b",
+            "ä",
+            "a_b/c",
+        ] {
+            assert!(!is_qualified_name(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn only_labels_that_stand_alone_are_short() {
+        let long = "a".repeat(64);
+        assert!(is_dns_subdomain(&long) && is_dns_subdomain(&format!("{long}.b")));
+        assert!(!is_dns_label(&long) && is_dns_label(&long[1..]));
+        assert!(!is_dns_subdomain(&"a".repeat(254)));
+        assert!(is_label_value("") && !is_label_value(&long));
+    }
+}

@@ -1,0 +1,110 @@
+//! The same source gives the same digest, wherever it is checked out: a plugin is really built in two folders, and pushed.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+use tidegate_testkit::workspace;
+
+use crate::shipping::registries::Distribution;
+use crate::shipping::ship;
+use crate::tool::{Folder, text};
+
+const PLUGIN: &str = "istio-tutorial";
+
+#[test]
+fn push_gives_the_same_digest_from_two_checkouts() {
+    let folder = Folder::new();
+    // Of different depth and length, so that a path that gets into a plugin changes its size as well.
+    let places = ["a", "another/checkout/that-is-deeper"].map(|place| folder.path(place));
+    let components = std::thread::scope(|scope| {
+        let builds = places.each_ref().map(|place| scope.spawn(|| build(place)));
+        builds.map(|build| build.join().expect("a build"))
+    });
+    let [one, other] = components
+        .each_ref()
+        .map(|path| std::fs::read(path).expect("a component"));
+    assert!(
+        one == other,
+        "the components differ, of {} and {} bytes",
+        one.len(),
+        other.len()
+    );
+    for place in &places {
+        let place = text(place);
+        let is_told = one
+            .windows(place.len())
+            .any(|window| window == place.as_bytes());
+        assert!(!is_told, "the component says that it was built in {place}");
+    }
+
+    let Some(registry) = Distribution::open() else {
+        return;
+    };
+    let digests = ["one", "other"].map(|name| format!("oci://{}/{name}:v1", registry.address));
+    let digests: Vec<_> = components
+        .iter()
+        .zip(digests)
+        .map(|(component, place)| {
+            let done = ship([
+                "push",
+                &text(component),
+                &place,
+                "--with-component",
+                "--json",
+            ]);
+            let result: Value = serde_json::from_slice(done.succeeds()).expect("JSON");
+            let beside = result["component"]["url"].as_str().expect("a url");
+            let beside = beside.rsplit('@').next().expect("a digest").to_owned();
+            (result["sha256"].clone(), beside)
+        })
+        .collect();
+    assert_eq!(digests[0], digests[1]);
+}
+
+/// Checks the workspace out into a folder, and builds the plugin there by its documented command.
+fn build(place: &Path) -> PathBuf {
+    check_out(&workspace::root(), place);
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args([
+            "build",
+            "--locked",
+            "--offline",
+            "--quiet",
+            "--profile",
+            "plugin",
+        ])
+        .args(["--target", "wasm32-wasip2", "--package", PLUGIN])
+        .current_dir(place)
+        // Each with a target folder of its own, and without the flags of the build that this test is part of.
+        .env_remove("CARGO_TARGET_DIR")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .env_remove("RUSTFLAGS")
+        .stdin(Stdio::null())
+        .output()
+        .expect("cargo");
+    assert!(
+        output.status.success(),
+        "are the wasm targets there? `cargo xtask setup` adds them:\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    place.join("target/wasm32-wasip2/plugin/istio_tutorial.wasm")
+}
+
+/// Copies what belongs to a checkout: all but what tools leave in it.
+fn check_out(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a folder");
+    for entry in std::fs::read_dir(from).expect("a folder") {
+        let entry = entry.expect("an entry");
+        let (name, kind) = (entry.file_name(), entry.file_type().expect("its kind"));
+        if kind.is_dir() {
+            let is_left = [".git", "__pycache__", "node_modules", "target"];
+            if !is_left.iter().any(|left| name == *left) {
+                check_out(&entry.path(), &to.join(name));
+            }
+        } else if kind.is_file() {
+            std::fs::copy(entry.path(), to.join(name)).expect("a copy");
+        }
+    }
+}
