@@ -9,6 +9,8 @@
 //! for one worker thread, [`WorkerChain::open`] gives the [`Stream`] of one request, which is fed events and gives
 //! [`Effect`]s.
 //!
+//! [`observe`] is for who wants to see what plugins do on the way; without an observer nothing of it is made.
+//!
 //! This library prints nothing, reads no files and knows nothing of command lines: those are `host/cli`. It takes
 //! adapted modules as it takes any other, and does not know the adapter.
 
@@ -19,6 +21,7 @@ pub mod fields;
 mod hostcalls;
 pub mod limits;
 pub mod logs;
+pub mod observe;
 pub mod plugin;
 pub mod proxy;
 mod random;
@@ -31,6 +34,7 @@ pub use clock::{Clock, ManualClock, SystemClock};
 pub use fields::{Fields, Name, Pseudo};
 pub use limits::Limits;
 pub use logs::{Level, LogLine, LogSink};
+pub use observe::Observer;
 pub use plugin::{EngineKind, FailPolicy, PluginSpec};
 pub use proxy::{EchoServer, ServeError, Server, ServerConfig, Upstream};
 pub use runtime::{Chain, LoadError, Runtime, RuntimeConfig, StartError, WorkerChain};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::clock::{Clock, SystemClock};
 use crate::engine::Compiler;
 use crate::logs::LogSink;
+use crate::observe::Observer;
 use crate::plugin::{EngineKind, PluginSpec};
 use crate::stream::Stream;
 use crate::worker::{Loaded, LoadedModule, LoadedPlugin, Worker};
@@ -25,6 +26,8 @@ pub struct RuntimeConfig {
     pub logs: Arc<dyn LogSink>,
     /// Bytes of one half of a stream that are kept while a plugin pauses it. Envoy's default is 1 MiB.
     pub buffer: usize,
+    /// Who is told what plugins see and change. Without one, nothing is measured.
+    pub observer: Option<Arc<dyn Observer>>,
 }
 
 /// Compiled plugins, in order.
@@ -149,12 +152,13 @@ pub enum StartError {
 }
 
 impl RuntimeConfig {
-    /// The machine's clock, 1 MiB of buffer, and this sink.
+    /// The machine's clock, 1 MiB of buffer, this sink, and no observer.
     pub fn new(logs: Arc<dyn LogSink>) -> Self {
         Self {
             clock: Arc::new(SystemClock),
             logs,
             buffer: 1 << 20,
+            observer: None,
         }
     }
 }
@@ -162,7 +166,8 @@ impl RuntimeConfig {
 impl Runtime {
     /// A runtime without plugins.
     pub fn new(config: RuntimeConfig) -> Result<Runtime, LoadError> {
-        let compiler = Compiler::new().map_err(|source| LoadError::Runtime { source })?;
+        let fuel = config.observer.as_ref().is_some_and(|it| it.wants_fuel());
+        let compiler = Compiler::new(fuel).map_err(|source| LoadError::Runtime { source })?;
         Ok(Runtime { config, compiler })
     }
 

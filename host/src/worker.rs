@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use crate::engine::vm::{Surroundings, Vm};
 use crate::engine::{Compiled, Trap};
 use crate::logs::Level;
+use crate::observe::Observer;
 use crate::plugin::{EngineKind, FailPolicy, PluginSpec};
 use crate::runtime::{RuntimeConfig, StartError};
 use crate::stream::state::Phase;
@@ -97,6 +98,16 @@ impl Worker {
         self.loaded.config.buffer
     }
 
+    /// Its place among the workers.
+    pub(crate) fn number(&self) -> usize {
+        self.number
+    }
+
+    /// Who is told of streams.
+    pub(crate) fn observer(&self) -> Option<&Arc<dyn Observer>> {
+        self.loaded.config.observer.as_ref()
+    }
+
     pub(crate) fn fail_policy(&self, plugin: usize) -> FailPolicy {
         self.loaded
             .plugins
@@ -165,7 +176,12 @@ fn start(loaded: &Loaded, module: &LoadedModule, worker: usize) -> Result<Vm, St
     else {
         return Err(StartError::Unused);
     };
-    let RuntimeConfig { clock, logs, .. } = &loaded.config;
+    let RuntimeConfig {
+        clock,
+        logs,
+        observer,
+        ..
+    } = &loaded.config;
     let around = Surroundings::new(
         worker,
         clock.clone(),
@@ -175,6 +191,10 @@ fn start(loaded: &Loaded, module: &LoadedModule, worker: usize) -> Result<Vm, St
         first.seed,
         plugins.iter().map(|it| it.spec.name.clone()).collect(),
     );
+    let around = match observer {
+        Some(_) => around.heard(),
+        None => around,
+    };
     let vm =
         Vm::start(&*module.compiled, around).map_err(|Trap { message }| StartError::Trapped {
             plugin: first.name.clone(),

@@ -8,11 +8,11 @@ use std::ops::Range;
 use granit_parser::ScalarStyle;
 use serde_json::Value;
 
-use crate::source::{Kind, Node, Source};
+use crate::source::{Kind, Node, Source, dash};
 use crate::verdict::{Part, Place};
 
 /// More differences than any scenario has.
-const MOST_EDITS: usize = 10_000;
+const MOST_EDITS: usize = 2_000;
 
 /// A piece of the text and what takes its place.
 struct Edit {
@@ -25,8 +25,8 @@ struct Edit {
 struct Around {
     /// Inside `[…]` or `{…}`.
     flow: bool,
-    /// The column of the key or the dash that it belongs to, from zero.
-    column: usize,
+    /// The column of the key or the dash that it belongs to, from zero; the whole of the text has none.
+    column: Option<usize>,
 }
 
 /// The text where the value at a place is another, or is gone. Keys that lead there are added. None if the text cannot be
@@ -52,7 +52,8 @@ pub fn set(text: &str, place: &Place, wanted: Option<&Value>) -> Option<String> 
             None => match (source.get(place), place.0.split_last()) {
                 (Some(_), Some((last, above))) => {
                     let above = Place(above.to_vec());
-                    Some(remove(&text, source.get(&above)?, last)?)
+                    let around = around(&text, &source, &above);
+                    Some(remove(&text, source.get(&above)?, around, last)?)
                 }
                 _ => None,
             },
@@ -77,7 +78,7 @@ fn nested(value: Value, part: &Part) -> Option<Value> {
 fn around(text: &str, source: &Source, place: &Place) -> Around {
     let mut around = Around {
         flow: false,
-        column: 0,
+        column: None,
     };
     let mut node = &source.root;
     for part in &place.0 {
@@ -86,8 +87,8 @@ fn around(text: &str, source: &Source, place: &Place) -> Around {
             break;
         };
         around.column = match key {
-            Some(key) => column(text, key.span.start),
-            None => dash(text, value).map_or(0, |dash| column(text, dash)),
+            Some(key) => Some(column(text, key.span.start)),
+            None => dash(text, value).map(|dash| column(text, dash)),
         };
         node = value;
     }
@@ -104,10 +105,14 @@ fn is_flow(node: &Node) -> bool {
 /// The first edit on the way from what is written to what is wanted, none if they are the same.
 fn differing(text: &str, node: &Node, around: Around, wanted: &Value) -> Option<Edit> {
     match (&node.kind, wanted) {
-        (Kind::Scalar(said, style), Value::String(wanted)) => {
-            (said != wanted || node.is_left_out()).then(|| replace(text, node, around, *style, wanted))
+        (Kind::Scalar(said, style), Value::String(wanted)) => (said != wanted
+            || node.is_left_out())
+        .then(|| replace(text, node, around, *style, wanted)),
+        (Kind::Scalar(said, ScalarStyle::Plain), Value::Null)
+            if node.is_left_out() || said == "null" =>
+        {
+            None
         }
-        (Kind::Scalar(said, ScalarStyle::Plain), Value::Null) if node.is_left_out() || said == "null" => None,
         (Kind::Scalar(said, ScalarStyle::Plain), Value::Bool(_) | Value::Number(_))
             if *said == wanted.to_string() =>
         {
@@ -120,11 +125,11 @@ fn differing(text: &str, node: &Node, around: Around, wanted: &Value) -> Option<
                 };
                 let inside = Around {
                     flow: around.flow || *flow,
-                    column: column(text, key.span.start),
+                    column: Some(column(text, key.span.start)),
                 };
                 let edit = match wanted.get(name) {
                     Some(wanted) => differing(text, value, inside, wanted),
-                    None => remove(text, node, &Part::Key(name.clone())),
+                    None => remove(text, node, around, &Part::Key(name.clone())),
                 };
                 if edit.is_some() {
                     return edit;
@@ -146,11 +151,11 @@ fn differing(text: &str, node: &Node, around: Around, wanted: &Value) -> Option<
                 (Some(item), Some(wanted)) if head < old && head < new => {
                     let inside = Around {
                         flow: around.flow || *flow,
-                        column: dash(text, item).map_or(0, |dash| column(text, dash)),
+                        column: dash(text, item).map(|dash| column(text, dash)),
                     };
                     differing(text, item, inside, wanted)
                 }
-                (Some(_), _) if head < old => remove(text, node, &Part::Item(head)),
+                (Some(_), _) if head < old => remove(text, node, around, &Part::Item(head)),
                 (_, Some(wanted)) if head < new => {
                     add(text, node, around, &Part::Item(head), wanted)
                 }
@@ -159,7 +164,7 @@ fn differing(text: &str, node: &Node, around: Around, wanted: &Value) -> Option<
         }
         (Kind::Mapping { entries, .. }, Value::Object(_)) if entries.is_empty() => None,
         (Kind::Sequence { items, .. }, Value::Array(_)) if items.is_empty() => None,
-        _ => Some(put(text, node, inline(wanted))),
+        _ => Some(put(text, node, around, inline(wanted))),
     }
 }
 
@@ -168,7 +173,7 @@ fn reads(node: &Node, wanted: &Value) -> bool {
     // Where lines begin does not matter to the question.
     let around = Around {
         flow: true,
-        column: 0,
+        column: None,
     };
     differing("", node, around, wanted).is_none()
 }
@@ -179,7 +184,7 @@ fn add(text: &str, node: &Node, around: Around, part: &Part, value: &Value) -> O
         (Kind::Mapping { entries, flow }, Part::Key(name)) => {
             let entry = format!("{}: {}", quoted(name), inline(value));
             let Some((first, last)) = entries.first().zip(entries.last()) else {
-                return Some(put(text, node, format!("{{ {entry} }}")));
+                return Some(put(text, node, around, format!("{{ {entry} }}")));
             };
             if *flow || around.flow {
                 let end = last.1.span.end.max(last.0.span.end);
@@ -192,9 +197,12 @@ fn add(text: &str, node: &Node, around: Around, part: &Part, value: &Value) -> O
         (Kind::Sequence { items, flow }, Part::Item(number)) => {
             let value = inline(value);
             if items.is_empty() {
-                return Some(put(text, node, format!("[{value}]")));
+                return Some(put(text, node, around, format!("[{value}]")));
             }
-            match (items.get(*number), number.checked_sub(1).and_then(|it| items.get(it))) {
+            match (
+                items.get(*number),
+                number.checked_sub(1).and_then(|it| items.get(it)),
+            ) {
                 (Some(next), _) if *flow => Some(at(next.span.start, format!("{value}, "))),
                 (None, Some(last)) if *flow => Some(at(last.span.end, format!(", {value}"))),
                 (_, Some(last)) => {
@@ -211,15 +219,22 @@ fn add(text: &str, node: &Node, around: Around, part: &Part, value: &Value) -> O
             }
         }
         // What says nothing yet may become anything.
-        (Kind::Scalar(said, ScalarStyle::Plain), Part::Key(_)) if said.is_empty() || said == "~" || said == "null" => {
-            Some(put(text, node, inline(&nested(value.clone(), part)?)))
+        (Kind::Scalar(said, ScalarStyle::Plain), Part::Key(_))
+            if said.is_empty() || said == "~" || said == "null" =>
+        {
+            Some(put(
+                text,
+                node,
+                around,
+                inline(&nested(value.clone(), part)?),
+            ))
         }
         _ => None,
     }
 }
 
 /// Takes a key or an item away, with its line where it has lines of its own. Of a collection that has nothing else, brackets stay.
-fn remove(text: &str, node: &Node, part: &Part) -> Option<Edit> {
+fn remove(text: &str, node: &Node, around: Around, part: &Part) -> Option<Edit> {
     let (parts, number, flow, empty): (Vec<Range<usize>>, _, _, _) = match (&node.kind, part) {
         (Kind::Mapping { entries, flow }, Part::Key(name)) => (
             entries
@@ -250,7 +265,7 @@ fn remove(text: &str, node: &Node, part: &Part) -> Option<Edit> {
         parts.get(number + 1),
     );
     let span = match (before, after) {
-        (None, None) => return Some(put(text, node, empty.to_owned())),
+        (None, None) => return Some(put(text, node, around, empty.to_owned())),
         (Some(before), _) if flow => before.end..own.end,
         (None, Some(after)) if flow => own.start..after.start,
         // The line that it begins on is its own: from the end of the one above to its own end.
@@ -258,8 +273,14 @@ fn remove(text: &str, node: &Node, part: &Part) -> Option<Edit> {
             let line = text.get(..own.start)?.rfind('\n')?;
             line..line_end(text, own.end)
         }
-        // What is first may share its line with a dash, which stays for the next.
-        (None, Some(after)) => own.start..after.start,
+        (None, Some(after)) => {
+            let line = own.start - column_bytes(text, own.start);
+            match text.get(line..own.start)?.trim().is_empty() {
+                true => line..(line_end(text, own.end) + 1).min(after.start),
+                // What shares its line with a dash leaves the dash to the next.
+                false => own.start..after.start,
+            }
+        }
     };
     Some(Edit {
         span,
@@ -272,37 +293,36 @@ fn replace(text: &str, node: &Node, around: Around, style: ScalarStyle, wanted: 
     let lines = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded)
         || (wanted.trim_end_matches('\n').contains('\n') && !around.flow);
     let written = match style {
-        _ if lines && !around.flow => literal(wanted, around.column + 2),
+        _ if lines && !around.flow => literal(wanted, around.column.map_or(0, |column| column + 2)),
         ScalarStyle::DoubleQuoted => Some(double(wanted)),
         ScalarStyle::SingleQuoted if can_print(wanted) => Some(single(wanted)),
         _ => None,
     };
-    put(text, node, written.unwrap_or_else(|| quoted(wanted)))
+    put(
+        text,
+        node,
+        around,
+        written.unwrap_or_else(|| quoted(wanted)),
+    )
 }
 
 /// Puts a value where another stands, or where one is left out behind its key.
-fn put(text: &str, node: &Node, written: String) -> Edit {
-    if !node.is_left_out() {
-        return Edit {
-            span: node.span.clone(),
-            text: written,
-        };
+fn put(text: &str, node: &Node, around: Around, written: String) -> Edit {
+    if node.is_left_out() {
+        return at(node.span.start, format!(" {written}"));
     }
-    // Nothing is written there, and the place that the parser gives may be a line further down, behind comments.
-    let before = text.get(..node.span.start).unwrap_or_default();
-    let end = before
-        .lines()
-        .rev()
-        .find_map(|line| {
-            let bare = line.trim_start();
-            (!bare.is_empty() && !bare.starts_with('#')).then_some(line)
-        })
-        .and_then(|line| {
-            let start = before.rfind(line)?;
-            let sign = line.find(": ").or_else(|| line.strip_suffix(':').map(str::len));
-            Some(start + sign.map_or(line.trim_end().len(), |sign| sign + 1))
-        });
-    at(end.unwrap_or(node.span.start), format!(" {written}"))
+    let line = node.span.start - column_bytes(text, node.span.start);
+    let before = text.get(line..node.span.start).unwrap_or_default();
+    // A list in lines may stand as far left as its key; other values may not.
+    let least = match around.column {
+        Some(column) if before.trim().is_empty() && !around.flow => column + 2,
+        _ => 0,
+    };
+    let missing = least.saturating_sub(before.chars().count());
+    Edit {
+        span: node.span.clone(),
+        text: format!("{}{written}", " ".repeat(missing)),
+    }
 }
 
 fn at(at: usize, text: String) -> Edit {
@@ -312,8 +332,16 @@ fn at(at: usize, text: String) -> Edit {
 /// The column of a byte, from zero, in characters.
 fn column(text: &str, at: usize) -> usize {
     let before = text.get(..at).unwrap_or_default();
-    let line = before.rfind('\n').map_or(before, |end| before.get(end + 1..).unwrap_or_default());
+    let line = before
+        .rfind('\n')
+        .map_or(before, |end| before.get(end + 1..).unwrap_or_default());
     line.chars().count()
+}
+
+/// How far into its line a byte is.
+fn column_bytes(text: &str, at: usize) -> usize {
+    let before = text.get(..at).unwrap_or_default();
+    before.len() - before.rfind('\n').map_or(0, |end| end + 1)
 }
 
 /// Where the line of a byte ends, before its line break.
@@ -321,12 +349,6 @@ fn line_end(text: &str, from: usize) -> usize {
     let rest = text.get(from..).unwrap_or_default();
     let line = rest.split('\n').next().unwrap_or_default();
     from + line.strip_suffix('\r').unwrap_or(line).len()
-}
-
-/// The dash before an item of a list in lines.
-fn dash(text: &str, item: &Node) -> Option<usize> {
-    let before = text.get(..item.span.start)?.trim_end();
-    before.ends_with('-').then(|| before.len() - 1)
 }
 
 // === Values in one line ===
@@ -403,7 +425,11 @@ fn literal(text: &str, indent: usize) -> Option<String> {
         None => (text, "|-"),
     };
     let fits = |line: &str| can_print(line) && !line.ends_with(' ');
-    if lines.is_empty() || lines.starts_with([' ', '\n']) || lines.ends_with('\n') || !lines.split('\n').all(fits) {
+    if lines.is_empty()
+        || lines.starts_with([' ', '\n'])
+        || lines.ends_with('\n')
+        || !lines.split('\n').all(fits)
+    {
         return None;
     }
     let indent = " ".repeat(indent);
@@ -415,4 +441,235 @@ fn literal(text: &str, indent: usize) -> Option<String> {
         })
         .collect();
     Some(format!("{sign}\n{}", lines.join("\n")))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn at(parts: &[&str]) -> Place {
+        let part = |part: &&str| match part.parse() {
+            Ok(item) => Part::Item(item),
+            Err(_) => Part::Key((*part).to_owned()),
+        };
+        Place(parts.iter().map(part).collect())
+    }
+
+    #[track_caller]
+    fn becomes(before: &str, place: &[&str], wanted: Value, after: &str) {
+        assert_eq!(
+            set(before, &at(place), Some(&wanted)).as_deref(),
+            Some(after)
+        );
+    }
+
+    #[test]
+    fn scalar_is_written_as_it_was() {
+        becomes("a: 1 # one\nb: 2\n", &["a"], json!(3), "a: 3 # one\nb: 2\n");
+        becomes(
+            "a: {b: 'x', c: 1}\n",
+            &["a", "b"],
+            json!("it's"),
+            "a: {b: 'it''s', c: 1}\n",
+        );
+        becomes("a: \"x\"\n", &["a"], json!("y\u{ff}"), "a: \"y\\xff\"\n");
+        becomes("a: x\n", &["a"], json!("true"), "a: \"true\"\n");
+        becomes("a: x\n", &["a"], json!("say \"so\""), "a: 'say \"so\"'\n");
+        becomes(
+            "a:  # left out\nb: 2\n",
+            &["a"],
+            json!(1),
+            "a: 1  # left out\nb: 2\n",
+        );
+        becomes("a: x", &["a"], json!("z"), "a: z");
+    }
+
+    #[test]
+    fn lines_stay_lines() {
+        becomes(
+            "a:\n  b: |   # why\n    one\n    two\n\n  c: 1\n",
+            &["a", "b"],
+            json!("one\n\nthree\n"),
+            "a:\n  b: |\n    one\n\n    three\n\n  c: 1\n",
+        );
+        becomes(
+            "a: x\nb: 1\n",
+            &["a"],
+            json!("x\ny"),
+            "a: |-\n  x\n  y\nb: 1\n",
+        );
+        becomes(
+            "- a: x\n",
+            &["0", "a"],
+            json!("x\ny\n"),
+            "- a: |\n    x\n    y\n",
+        );
+        becomes(
+            "a: {b: x}\n",
+            &["a", "b"],
+            json!("x\ny"),
+            "a: {b: \"x\\ny\"}\n",
+        );
+        becomes("a: |\n  x\n", &["a"], json!("\u{0}"), "a: \"\\x00\"\n");
+    }
+
+    #[test]
+    fn items_and_keys_come_and_go() {
+        let list = "l:\n# first\n- a # A\n# second\n- b # B\n- c # C\nm: 1\n";
+        becomes(
+            list,
+            &["l"],
+            json!(["a", "x", "c"]),
+            &list.replace("- b", "- x"),
+        );
+        becomes(
+            list,
+            &["l"],
+            json!(["a", "b", "x", "c"]),
+            &list.replace("# B\n", "# B\n- x\n"),
+        );
+        becomes(
+            list,
+            &["l"],
+            json!(["a", "b", "c", "x"]),
+            &list.replace("# C\n", "# C\n- x\n"),
+        );
+        becomes(
+            list,
+            &["l"],
+            json!(["x", "a", "b", "c"]),
+            &list.replace("- a", "- x\n- a"),
+        );
+        becomes(
+            list,
+            &["l"],
+            json!(["a", "c"]),
+            &list.replace("- b # B\n", ""),
+        );
+        becomes(
+            list,
+            &["l"],
+            json!(["b", "c"]),
+            &list.replace("- a # A\n", ""),
+        );
+        becomes(list, &["l"], json!([]), "l:\n# first\n  [] # C\nm: 1\n");
+        becomes(
+            "l: [a, 'b', c]\n",
+            &["l"],
+            json!(["a", "c", "d"]),
+            "l: [a, 'c', d]\n",
+        );
+        becomes("l: []\n", &["l"], json!(["a"]), "l: [a]\n");
+        becomes("l: [a, b]\n", &["l"], json!(["b"]), "l: [b]\n");
+        becomes(
+            "m: { a: 1, b: 2 }\n",
+            &["m"],
+            json!({"b": 2, "c": [1]}),
+            "m: { b: 2, c: [1] }\n",
+        );
+        becomes(
+            "m:\n  a: 1 # one\nn: 1\n",
+            &["m", "b"],
+            json!(2),
+            "m:\n  a: 1 # one\n  b: 2\nn: 1\n",
+        );
+        becomes(
+            "m:\n  a: 1\n",
+            &["m", "b", "c"],
+            json!(2),
+            "m:\n  a: 1\n  b: { c: 2 }\n",
+        );
+        becomes(
+            "- path: /\n- x\n",
+            &["0", "expect", "status"],
+            json!(2),
+            "- path: /\n  expect: { status: 2 }\n- x\n",
+        );
+        becomes("m:\n", &["m", "a"], json!(1), "m: { a: 1 }\n");
+        assert_eq!(
+            set("m:\n  a: 1\n  b: 2 # two\n  c: 3\n", &at(&["m", "b"]), None).as_deref(),
+            Some("m:\n  a: 1\n  c: 3\n")
+        );
+        assert_eq!(
+            set("- a: 1\n  b: 2\n", &at(&["0", "a"]), None).as_deref(),
+            Some("- b: 2\n")
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_changed_is_none() {
+        assert_eq!(set("a: [", &at(&["a"]), Some(&json!(1))), None);
+        assert_eq!(set("a: x\n", &at(&["a", "b"]), Some(&json!(1))), None);
+        assert_eq!(
+            set("a: [1]\n", &at(&["a", "5", "b"]), Some(&json!(1))),
+            None
+        );
+        assert_eq!(
+            set("a: 1\n", &at(&["b"]), None).as_deref(),
+            Some("a: 1\n"),
+            "it is gone already"
+        );
+    }
+
+    /// Values with the texts that are hard to write.
+    fn values() -> impl Strategy<Value = Value> {
+        let text = prop_oneof![
+            Just("a".to_owned()),
+            Just("200".to_owned()),
+            Just("- a: b # c".to_owned()),
+            Just("it's \"so\"".to_owned()),
+            Just("one\ntwo\n".to_owned()),
+            "[ a\n:#\\\\'\"\u{0}\u{ff}\u{85}-]{0,6}",
+        ];
+        let leaf = prop_oneof![
+            text.prop_map(Value::from),
+            any::<bool>().prop_map(Value::from),
+            (0..300).prop_map(Value::from)
+        ];
+        leaf.prop_recursive(3, 12, 3, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::btree_map("[a-d]|200|x-y", inner, 0..4)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    /// In lines wherever it can be, each with a comment above.
+    fn block(value: &Value, indent: usize) -> String {
+        let above = format!("\n{0}# note\n{0}", " ".repeat(indent));
+        match value {
+            Value::Object(map) if !map.is_empty() => map
+                .iter()
+                .map(|(name, value)| {
+                    format!("{above}{}: {}", quoted(name), block(value, indent + 2))
+                })
+                .collect(),
+            Value::Array(items) if !items.is_empty() => items
+                .iter()
+                .map(|item| format!("{above}- {}", block(item, indent + 2)))
+                .collect(),
+            Value::String(text) => literal(text, indent).unwrap_or_else(|| quoted(text)),
+            value => inline(value),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn text_says_what_is_wanted(before in values(), after in values(), flow: bool) {
+            let written = if flow { inline(&before) } else { block(&before, 2) };
+            let text = format!("x: 1 # one\nv: {written}\n# end\ny: [2]\n");
+            let read = |text: &str| serde_saphyr::from_str::<Value>(text).map_err(|error| {
+                TestCaseError::fail(format!("{error}\n{text}"))
+            });
+            prop_assert_eq!(&read(&text)?["v"], &before);
+            let changed = set(&text, &at(&["v"]), Some(&after));
+            let changed = changed.ok_or_else(|| TestCaseError::fail("it cannot be changed"))?;
+            prop_assert_eq!(read(&changed)?, json!({"x": 1, "v": after, "y": [2]}), "{}", changed);
+            prop_assert!(changed.starts_with("x: 1 # one\n") && changed.ends_with("\n# end\ny: [2]\n"));
+        }
+    }
 }

@@ -55,23 +55,20 @@ impl Runner {
     pub fn with(
         wasm: impl Fn(&Scenario, &Plugin, HomeKind) -> Result<Bytes> + Send + Sync + 'static,
     ) -> Self {
-        Self {
-            wasm: Box::new(wasm),
-            envoys: Box::new(|release| match envoy::binary(release)? {
-                Ok(binary) => Ok(binary),
-                Err(no_wheel) => bail!("{no_wheel}"),
-            }),
-        }
+        Self::new(wasm, |release| match envoy::binary(release)? {
+            Ok(binary) => Ok(binary),
+            Err(no_wheel) => bail!("{no_wheel}"),
+        })
     }
 
-    /// Runs the Envoys that `envoys` gives.
-    pub fn envoys(
-        self,
+    /// The same, in the Envoys that `envoys` gives. Nothing of this workspace is looked for.
+    pub fn new(
+        wasm: impl Fn(&Scenario, &Plugin, HomeKind) -> Result<Bytes> + Send + Sync + 'static,
         envoys: impl Fn(Release) -> Result<PathBuf> + Send + Sync + 'static,
     ) -> Self {
         Self {
+            wasm: Box::new(wasm),
             envoys: Box::new(envoys),
-            ..self
         }
     }
 

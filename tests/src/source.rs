@@ -86,9 +86,17 @@ impl Source {
             let node = match event {
                 Event::Scalar(said, style, ..) => {
                     let mut node = node(span, Kind::Scalar(said.into_owned(), style))?;
-                    if matches!(style, ScalarStyle::Literal | ScalarStyle::Folded) {
-                        let before = open.last().and_then(|parent| parent.children.last());
-                        node.span = block(text, before.map_or(0, |it| it.span.end), node.span)?;
+                    if node.is_left_out() {
+                        node.span = left_out(text, node.span.start);
+                    } else if matches!(style, ScalarStyle::Literal | ScalarStyle::Folded) {
+                        let from = match open.last() {
+                            None => 0,
+                            Some(parent) => match parent.children.last() {
+                                Some(before) => before.span.end,
+                                None => parent.start.byte_range()?.start,
+                            },
+                        };
+                        node.span = block(text, from, node.span)?;
                     }
                     node
                 }
@@ -102,7 +110,7 @@ impl Source {
                     });
                     continue;
                 }
-                Event::SequenceEnd | Event::MappingEnd => open.pop()?.close(&span)?,
+                Event::SequenceEnd | Event::MappingEnd => open.pop()?.close(text, &span)?,
                 _ => continue,
             };
             match open.last_mut() {
@@ -183,6 +191,14 @@ fn node(span: Span, kind: Kind) -> Option<Node> {
     })
 }
 
+/// Where a value would be written that is left out: behind the colon, not behind the key.
+fn left_out(text: &str, key: usize) -> Range<usize> {
+    let rest = text.get(key..).unwrap_or_default();
+    let behind = rest.trim_start_matches(' ').strip_prefix(':');
+    let at = behind.map_or(key, |behind| text.len() - behind.len());
+    at..at
+}
+
 /// A block of text with the sign that begins it, without the lines behind it that are empty. The parser gives its lines only.
 fn block(text: &str, from: usize, lines: Range<usize>) -> Option<Range<usize>> {
     let start = from + text.get(from..lines.start)?.find(['|', '>'])?;
@@ -197,11 +213,32 @@ fn position(span: &Span) -> Position {
     }
 }
 
+/// The dash before an item of a list in lines.
+pub fn dash(text: &str, item: &Node) -> Option<usize> {
+    let mut before = text.get(..item.span.start)?;
+    loop {
+        let line = before.rfind('\n').map_or(0, |end| end + 1);
+        let written = before.get(line..)?;
+        // Between the two there may be comments.
+        let said = match written.find('#') {
+            Some(comment) => written.get(..comment)?,
+            None => written,
+        };
+        match said.trim_end() {
+            "" => before = before.get(..line.checked_sub(1)?)?,
+            said => return said.ends_with('-').then(|| line + said.len() - 1),
+        }
+    }
+}
+
 // === impl Open ===
 
 impl Open {
-    fn close(self, end: &Span) -> Option<Node> {
-        let start = self.start.byte_range()?.start;
+    fn close(self, text: &str, end: &Span) -> Option<Node> {
+        let mut start = self.start.byte_range()?.start;
+        if let (false, false, Some(first)) = (self.flow, self.mapping, self.children.first()) {
+            start = dash(text, first)?;
+        }
         // A block ends where what follows it begins; its own end is that of the last thing in it.
         let end = match self.children.last() {
             Some(last) if !self.flow => last.span.end,

@@ -35,7 +35,7 @@ fn main() -> ExitCode {
 
 fn trials() -> Result<Vec<Trial>> {
     let folder = workspace::scenarios();
-    let owned = Arc::new(Owned::read(&folder.join("proxy-owned-fields.txt"))?);
+    let owned = Arc::new(Owned::known()?);
     let scenarios = scenario::walk(&folder, None).context("the scenarios cannot be read")?;
     let runner = Arc::new(Runner::default());
     let mut trials = Vec::new();

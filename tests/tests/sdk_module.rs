@@ -63,7 +63,7 @@ fn run(name: &str, home: HomeKind) -> Result<Transcript> {
 
 /// Holds the twin in a home against what was seen elsewhere.
 fn agrees(elsewhere: &Transcript, home: HomeKind) -> Result<Completion> {
-    let owned = Owned::read(&workspace::scenarios().join("proxy-owned-fields.txt"))?;
+    let owned = Owned::known()?;
     let twin = run("plugins/tutorial", home)?;
     let found = compare::differences(&owned, elsewhere, &twin);
     ensure!(found.is_empty(), "{}", found.join("\n"));

@@ -4,7 +4,7 @@
 //! `account` what a component is in a few lines, `cache` the folder for what is fetched. `template` is what new plugins are made
 //! of, `carried` the source that the binary brings along. `plugin` reads the one syntax for plugins,
 //! `registry` what the commands that speak to one have in common, `manifests` the files of those that look at manifests,
-//! `upstream` the one for upstreams, `file` reads and writes whole files, `logs` writes plugins' lines to stderr.
+//! `dashboard` what `--dashboard` serves, `upstream` the one for upstreams, `file` reads and writes whole files, `logs` writes plugins' lines to stderr.
 //! Nothing else in Tidegate prints, reads arguments or ends the process.
 
 use std::process::ExitCode;
@@ -15,6 +15,7 @@ mod account;
 mod cache;
 mod carried;
 mod commands;
+mod dashboard;
 mod file;
 mod logs;
 mod manifests;
@@ -22,7 +23,9 @@ mod plugin;
 mod progress;
 mod project;
 mod registry;
+mod report;
 mod template;
+mod testing;
 mod upstream;
 
 /// Write proxy plugins as WebAssembly components; run them here; ship them to Envoy and Istio.
@@ -37,6 +40,7 @@ struct Cli {
 enum Command {
     New(commands::new::New),
     Build(commands::build::Build),
+    Test(commands::test::Test),
     Run(commands::run::Run),
     Adapt(commands::adapt::Adapt),
     Inspect(commands::inspect::Inspect),
@@ -71,6 +75,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::New(new) => new.execute(),
         Command::Build(build) => build.execute(),
+        Command::Test(test) => test.execute(),
         Command::Run(run) => run.execute(),
         Command::Adapt(adapt) => adapt.execute(),
         Command::Inspect(inspect) => inspect.execute(),

@@ -6,6 +6,8 @@ use std::time::Duration;
 use tidegate_testkit::verdict::Mismatch;
 
 pub mod human;
+pub mod json;
+pub mod junit;
 
 /// One scenario in one home, or its homes held against each other.
 #[derive(Debug)]
@@ -57,6 +59,11 @@ pub enum Finding {
 // === impl Outcome ===
 
 impl Outcome {
+    /// Whether something is not as the scenario states, which blessing would change.
+    pub fn is_mismatch(&self) -> bool {
+        matches!(self.result, Finding::Failed { .. })
+    }
+
     /// Whether it is a reason to fail.
     pub fn is_failure(&self) -> bool {
         !matches!(self.result, Finding::Passed | Finding::Skipped { .. })

@@ -19,11 +19,13 @@ pub(crate) struct Compiler {
 const STACK: usize = 512 << 10;
 
 impl Compiler {
-    pub(crate) fn new() -> Result<Self, Box<dyn Error + Send + Sync>> {
+    /// `fuel`: whether guests' code is to count it, which slows it down.
+    pub(crate) fn new(fuel: bool) -> Result<Self, Box<dyn Error + Send + Sync>> {
         let mut config = Config::new();
         // Without it a call into a component costs half: the plugins' world is synchronous.
         config.concurrency_support(false);
         config.epoch_interruption(true);
+        config.consume_fuel(fuel);
         config.max_wasm_stack(STACK);
         // `compiler_inlining` stays off: it takes a twelfth off a callback, and leaves the process 85 MB larger with one plugin.
         let engine = Engine::new(&config)?;

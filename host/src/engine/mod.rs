@@ -65,6 +65,14 @@ pub(crate) trait Instance {
 
     /// Drops what the plugin keeps for a stream.
     fn close(&mut self, filter: Filter<'_>) -> Result<(), Trap>;
+
+    /// Fills fuel up, where it is counted. It is never what ends a guest.
+    fn refuel(&mut self) {}
+
+    /// The fuel burnt since, where it is counted.
+    fn burnt(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// A plugin at work on one stream: its context, and what [`Instance::open`] gave.
@@ -83,7 +91,8 @@ pub(crate) struct Trap {
 /// What a callback wants done with its phase. All but the first stop it; they differ in what becomes of bytes that come
 /// meanwhile. Components know the first two, Proxy-Wasm modules all that Envoy takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Action {
+pub enum Action {
+    /// Goes on.
     Continue,
     /// From headers: bytes are kept, and the sender is told to wait when there are too many. From a body: bytes are kept, and
     /// the stream fails when there are too many.
@@ -116,4 +125,10 @@ impl Trap {
             message: message.into(),
         }
     }
+}
+
+/// Fills a store's fuel up, if its code was compiled to count it. There is more than any deadline lets a guest burn.
+fn refuel<T>(store: &mut wasmtime::Store<T>) {
+    // It fails only where fuel is not counted.
+    let _ = store.set_fuel(u64::MAX);
 }

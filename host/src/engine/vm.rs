@@ -8,11 +8,13 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::clock::Clock;
 use crate::engine::{Callbacks, Compiled, Instance, Trap};
 use crate::limits::Limits;
 use crate::logs::{Level, LogLine, LogSink};
+use crate::observe::{Ear, Measured};
 use crate::random::Random;
 use crate::stream::state::Shared;
 
@@ -34,6 +36,8 @@ pub(crate) struct Surroundings {
     pub(crate) random: Random,
     /// The names of the instance's plugins. Their contexts have the numbers from 1 on.
     pub(crate) plugins: Vec<String>,
+    /// Where lines are heard beside the log, if somebody wants to.
+    ear: Option<Ear>,
     contexts: RefCell<HashMap<u32, Context, BuildHasherDefault<NumberHasher>>>,
     next: Cell<u32>,
 }
@@ -105,6 +109,26 @@ impl Vm {
         }
     }
 
+    /// The same, and what it took.
+    pub(crate) fn enter_measured<R>(
+        &self,
+        plugin: usize,
+        call: impl FnOnce(&mut dyn Instance) -> Result<R, Trap>,
+    ) -> (Option<R>, Measured) {
+        let mut measured = Measured::default();
+        let result = self.enter(plugin, |instance| {
+            instance.refuel();
+            let begun = Instant::now();
+            let result = call(instance);
+            measured.time = begun.elapsed();
+            measured.fuel = instance.burnt();
+            measured.trap = result.as_ref().err().map(|trap| trap.message.clone());
+            result
+        });
+        measured.lines = self.around.ear.as_ref().map(Ear::take).unwrap_or_default();
+        (result, measured)
+    }
+
     fn die(&self, plugin: usize, trap: &Trap) {
         self.dead.set(true);
         self.around.log(plugin, Level::Critical, &trap.message);
@@ -138,9 +162,16 @@ impl Surroundings {
             environment,
             random: Random::new(seed),
             plugins,
+            ear: None,
             contexts,
             next: Cell::new(1),
         }
+    }
+
+    /// Has what is logged heard, for an observer.
+    pub(crate) fn heard(self) -> Self {
+        let ear = Some(Ear::default());
+        Self { ear, ..self }
     }
 
     /// Numbers a new context.
@@ -172,6 +203,9 @@ impl Surroundings {
     pub(crate) fn log(&self, plugin: usize, level: Level, message: &str) {
         if level < self.logs.level() {
             return;
+        }
+        if let Some(ear) = &self.ear {
+            ear.hear(level, message);
         }
         let plugin = self.plugins.get(plugin).map_or("", String::as_str);
         self.logs.line(&LogLine {

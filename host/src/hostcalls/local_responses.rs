@@ -6,6 +6,7 @@ use http::{HeaderValue, StatusCode};
 use crate::engine::vm::StreamContext;
 use crate::fields::Name;
 use crate::hostcalls::{Error, check_sizes};
+use crate::observe::Origin;
 use crate::stream::local_response::LocalResponse;
 use crate::stream::state::{Phase, Request};
 
@@ -58,6 +59,7 @@ where
             headers,
             body,
             grpc_status,
+            origin: Origin::Plugin(to.filter),
         },
     )
 }
@@ -104,6 +106,7 @@ pub(crate) fn send_unchecked<'a>(
             headers,
             body,
             grpc_status,
+            origin: Origin::Plugin(to.filter),
         },
     )
 }

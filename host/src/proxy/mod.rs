@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::clock::Clock;
 use crate::logs::LogSink;
+use crate::observe::Observer;
 use crate::plugin::PluginSpec;
 use crate::proxy::exchange::Way;
 use crate::proxy::upstream::UpstreamClient;
@@ -62,6 +63,8 @@ pub struct ServerConfig {
     pub clock: Arc<dyn Clock>,
     /// Where plugins' log lines go.
     pub logs: Arc<dyn LogSink>,
+    /// Who is told what plugins see and change, if anyone.
+    pub observer: Option<Arc<dyn Observer>>,
 }
 
 /// The server behind the proxy.
@@ -124,6 +127,7 @@ impl Server {
     pub fn start(config: ServerConfig) -> Result<Server, ServeError> {
         let runtime = Runtime::new(RuntimeConfig {
             clock: config.clock,
+            observer: config.observer,
             ..RuntimeConfig::new(config.logs)
         })?;
         let chain = runtime.load(&config.plugins)?;
@@ -273,6 +277,7 @@ mod tests {
             plugins: Vec::new(),
             clock: Arc::new(SystemClock),
             logs: Arc::new(NoLogs),
+            observer: None,
         })
         .expect("a proxy");
         // Stands for a name server that does not answer: the client asks for addresses on such a thread.

@@ -2,9 +2,11 @@
 
 use crate::engine::vm::StreamContext;
 use crate::engine::{self, Action, Filter as EngineFilter};
+use crate::observe::Occasion;
 use crate::plugin::FailPolicy;
 use crate::stream::local_response::LocalResponse;
 use crate::stream::state::{Direction, FieldMap, FilterState, Phase, Request, State};
+use crate::stream::watch::Callback;
 use crate::stream::{Plugin, Stream};
 
 impl Stream {
@@ -36,21 +38,28 @@ impl Stream {
             context,
             slot: *slot,
         };
-        let result = vm.enter(
-            context.plugin,
-            |instance: &mut dyn engine::Instance| match phase {
-                Phase::RequestHeaders | Phase::ResponseHeaders => {
-                    instance.headers(filter, half, argument, end)
-                }
-                Phase::RequestBody | Phase::ResponseBody => {
-                    instance.body(filter, half, argument, end)
-                }
-                Phase::RequestTrailers | Phase::ResponseTrailers => {
-                    instance.trailers(filter, half, argument)
-                }
-                Phase::Log => instance.log(filter).map(|()| Action::Continue),
-            },
-        );
+        let run = |instance: &mut dyn engine::Instance| match phase {
+            Phase::RequestHeaders | Phase::ResponseHeaders => {
+                instance.headers(filter, half, argument, end)
+            }
+            Phase::RequestBody | Phase::ResponseBody => instance.body(filter, half, argument, end),
+            Phase::RequestTrailers | Phase::ResponseTrailers => {
+                instance.trailers(filter, half, argument)
+            }
+            Phase::Log => instance.log(filter).map(|()| Action::Continue),
+        };
+        let result = match &self.watch {
+            None => vm.enter(context.plugin, run),
+            Some(watch) => {
+                let callback = Callback {
+                    shared: &self.shared,
+                    index,
+                    phase,
+                    end,
+                };
+                watch.callback(vm, context, callback, run)
+            }
+        };
         self.with_state(|state| state.leave(index, phase, map, result));
         // The stream that the trap happened on is lost whatever the policy, as in Envoy.
         result.unwrap_or_else(|| self.fail(index))
@@ -69,7 +78,11 @@ impl Stream {
                 slot,
             };
             // If it traps here, the other streams of the instance are told, and this one is over anyway.
-            let _: Option<()> = vm.enter(context.plugin, |instance| instance.close(filter));
+            let close = |instance: &mut dyn engine::Instance| instance.close(filter);
+            let _: Option<()> = match &self.watch {
+                None => vm.enter(context.plugin, close),
+                Some(watch) => watch.lifetime(&vm, &context, index, Occasion::Close, close),
+            };
             vm.around().remove(context.id);
         }
     }
@@ -102,7 +115,11 @@ impl Stream {
             filter: index,
         };
         let context = vm.around().add(plugin, Some(stream));
-        let slot = vm.enter(plugin, |instance| instance.open(&context));
+        let open = |instance: &mut dyn engine::Instance| instance.open(&context);
+        let slot = match &self.watch {
+            None => vm.enter(plugin, open),
+            Some(watch) => watch.lifetime(&vm, &context, index, Occasion::Open, open),
+        };
         if let Some(slot) = slot {
             filter.plugin = Plugin::Bound { vm, context, slot };
         }
@@ -128,7 +145,7 @@ impl Stream {
         self.with_state(|state| {
             state
                 .requests
-                .push(Request::Respond(Box::new(LocalResponse::failure())))
+                .push(Request::Respond(Box::new(LocalResponse::failure(index))))
         });
         Action::Pause
     }

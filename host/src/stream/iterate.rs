@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::StatusCode;
 
 use crate::engine::Action;
+use crate::observe::Event;
 use crate::plugin::FailPolicy;
 use crate::stream::body::Body;
 use crate::stream::local_response::LocalResponse;
@@ -165,6 +166,7 @@ impl Stream {
         let seen = position.flow == Flow::Paused;
         let headers_passed = std::mem::replace(&mut position.headers_passed, true);
         position.flow = Flow::Open;
+        self.tell_of_resume(half, index);
         self.forget_live(half, index);
         let place = self.index(half, index);
         let rest_from = if seen { place + 1 } else { place };
@@ -196,7 +198,15 @@ impl Stream {
         self.local = true;
         self.answered = true;
         self.with_state(|it| it.answered = true);
+        let origin = response.origin;
         let (fields, body) = response.into_message(self.request);
+        if let Some(watch) = &self.watch {
+            watch.tell(Event::LocalResponse {
+                origin,
+                fields: fields.clone(),
+                body: body.len(),
+            });
+        }
         let end = body.is_empty();
         let sent = self.with_state(|it| it.sent);
         let begun = self.half(Direction::Response).started;
@@ -258,9 +268,16 @@ impl Stream {
         }
         if resumed {
             // Whatever the callback returned, it holds nothing: the next one sees only what is new.
+            self.tell_of_resume(half, index);
             self.forget_live(half, index);
         }
         After::Go { resumed }
+    }
+
+    fn tell_of_resume(&self, half: Direction, place: usize) {
+        if let Some(watch) = &self.watch {
+            watch.tell(Event::Resumed { place, half });
+        }
     }
 
     /// Whether a half goes no further, for a local response or a reset has taken its place.
@@ -309,6 +326,9 @@ impl Stream {
                 it.passing = Default::default();
             });
             self.ready.push_back(Ready::Reset);
+            if let Some(watch) = &self.watch {
+                watch.tell(Event::Reset);
+            }
         }
     }
 
@@ -320,6 +340,11 @@ impl Stream {
                 return self.respond(without_status());
             }
             self.with_state(|it| it.sent = true);
+        }
+        if let Some(watch) = &self.watch {
+            let map = half.headers();
+            let fields = self.with_state(|it| it.map(map).cloned().unwrap_or_default());
+            watch.tell(Event::Passed { map, fields });
         }
         self.half(half).ended |= end;
         self.ready.push_back(Ready::Headers { half, end });

@@ -7,6 +7,7 @@ use http::StatusCode;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 
 use crate::fields::{Fields, Name, Pseudo, status_value};
+use crate::observe::Origin;
 use crate::stream::state::FieldMap;
 
 /// A response that a plugin, or the proxy, makes.
@@ -16,6 +17,8 @@ pub(crate) struct LocalResponse {
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
     pub(crate) body: Bytes,
     pub(crate) grpc_status: Option<u32>,
+    /// Whose it is.
+    pub(crate) origin: Origin,
 }
 
 /// What of a request a response must know.
@@ -37,13 +40,15 @@ impl LocalResponse {
             headers: Vec::new(),
             body,
             grpc_status: None,
+            origin: Origin::Proxy,
         }
     }
 
     /// What a stream gets whose plugin's instance has died: 503 without a body; for gRPC, unavailable.
-    pub(crate) fn failure() -> Self {
+    pub(crate) fn failure(plugin: usize) -> Self {
         Self {
             grpc_status: Some(14),
+            origin: Origin::Failed(plugin),
             ..Self::plain(StatusCode::SERVICE_UNAVAILABLE, Bytes::new())
         }
     }
@@ -221,7 +226,7 @@ mod tests {
             ]
         );
         assert!(body.is_empty());
-        let (fields, _) = LocalResponse::failure().into_message(RequestKind::of(&request));
+        let (fields, _) = LocalResponse::failure(0).into_message(RequestKind::of(&request));
         assert_eq!(fields.get("grpc-status").unwrap(), "14");
     }
 }

@@ -3,7 +3,7 @@
 //! It follows Envoy's filter manager, and its Wasm filter, in everything that a plugin or a client can see. `iterate` has
 //! the order of things: which plugin is called next, what pausing and resuming do. `callback` is one call: what is set up
 //! before it, and what became of the plugin's instance. `state` is what hostcalls can reach, `local_response` the
-//! responses that do not come from upstream, `body` the bytes that are kept.
+//! responses that do not come from upstream, `body` the bytes that are kept, `watch` tells an observer what happens.
 
 pub(crate) mod body;
 mod callback;
@@ -12,6 +12,7 @@ pub(crate) mod local_response;
 pub(crate) mod state;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -21,9 +22,11 @@ use http::StatusCode;
 
 use crate::engine::vm::{Context, Vm};
 use crate::fields::Fields;
+use crate::observe::Event;
 use crate::stream::body::Body;
 use crate::stream::local_response::{LocalResponse, RequestKind};
 use crate::stream::state::{Direction, FieldMap, Phase, Shared};
+use crate::stream::watch::Watch;
 use crate::worker::Worker;
 
 /// One HTTP stream, without I/O: it is fed what happens and gives what is to be done.
@@ -42,6 +45,8 @@ pub struct Stream {
     reset: bool,
     /// Where a plugin stands that is not in the chain.
     nowhere: Position,
+    /// How an observer is told of it, if there is one.
+    watch: Option<Watch>,
 }
 
 /// What is to be done next.
@@ -174,6 +179,7 @@ impl Stream {
             answered: false,
             reset: false,
             nowhere: Position::default(),
+            watch: worker.observer().map(Watch::of),
             worker,
         }
     }
@@ -298,7 +304,14 @@ impl Stream {
         state.started = true;
         state.complete = end;
         match half {
-            Direction::Request => self.request = RequestKind::of(&fields),
+            Direction::Request => {
+                self.request = RequestKind::of(&fields);
+                if let Some(watch) = &self.watch {
+                    let worker = self.worker.number();
+                    let fields = fields.clone();
+                    watch.tell(Event::Begun { worker, fields });
+                }
+            }
             Direction::Response => self.answered |= end,
         }
         self.with_state(|it| it.set_map(half.headers(), fields));
@@ -382,6 +395,9 @@ impl Stream {
         });
         for index in 0..self.filters.len() {
             self.close_filter(index);
+        }
+        if let Some(watch) = &self.watch {
+            watch.tell(Event::Ended);
         }
     }
 }

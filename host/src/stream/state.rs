@@ -13,29 +13,42 @@ use crate::stream::local_response::LocalResponse;
 
 /// One of the two halves of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Direction {
+pub enum Direction {
+    /// From downstream to upstream.
     Request = 0,
+    /// From upstream, or a plugin, to downstream.
     Response = 1,
 }
 
 /// One of the four sets of fields. The numbers are Proxy-Wasm's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum FieldMap {
+pub enum FieldMap {
+    /// The headers of the request.
     RequestHeaders = 0,
+    /// The trailers of the request.
     RequestTrailers = 1,
+    /// The headers of the response.
     ResponseHeaders = 2,
+    /// The trailers of the response.
     ResponseTrailers = 3,
 }
 
 /// What a callback is called for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Phase {
+pub enum Phase {
+    /// The head of the request has come.
     RequestHeaders,
+    /// A piece of the request's body has come.
     RequestBody,
+    /// The trailers of the request have come.
     RequestTrailers,
+    /// The head of the response has come.
     ResponseHeaders,
+    /// A piece of the response's body has come.
     ResponseBody,
+    /// The trailers of the response have come.
     ResponseTrailers,
+    /// The stream has ended.
     Log,
 }
 
@@ -115,6 +128,14 @@ impl Direction {
 }
 
 impl FieldMap {
+    /// All of them, by number.
+    pub(crate) const ALL: [FieldMap; 4] = [
+        FieldMap::RequestHeaders,
+        FieldMap::RequestTrailers,
+        FieldMap::ResponseHeaders,
+        FieldMap::ResponseTrailers,
+    ];
+
     pub(crate) fn index(self) -> usize {
         self as usize
     }

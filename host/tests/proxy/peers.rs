@@ -25,6 +25,7 @@ pub fn config(upstream: Upstream) -> ServerConfig {
         plugins: Vec::new(),
         clock: Arc::new(SystemClock),
         logs: Arc::new(NoLogs),
+        observer: None,
     }
 }
 

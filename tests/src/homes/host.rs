@@ -45,6 +45,7 @@ pub fn start(
         plugins: plugins.iter().map(|plugin| spec(engine, plugin)).collect(),
         clock: clock.clone(),
         logs: log.clone(),
+        observer: None,
     };
     match Server::start(config) {
         Ok(server) => Ok(Started::Serving(Box::new(Host {

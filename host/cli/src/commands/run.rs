@@ -11,6 +11,7 @@ use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use tidegate_host::{EngineKind, PluginSpec, Server, ServerConfig, SystemClock, Upstream};
 
+use crate::dashboard::{Dashboard, DashboardArgs};
 use crate::logs::{Least, Stderr, note};
 use crate::plugin::{self, Plugin, PluginArg};
 use crate::upstream::UpstreamUrl;
@@ -46,6 +47,9 @@ pub struct Run {
     /// The least level of log lines that are shown
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     log_level: Least,
+
+    #[command(flatten)]
+    dashboard: DashboardArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -62,6 +66,7 @@ Examples:
   tidegate run greeter.wasm='{\"name\": \"x-hello\"}' --upstream http://127.0.0.1:9000
   tidegate run rate-limit.wasm=limits.json headers.wasm=headers.json --workers 4
   tidegate run greeter.wasm --engine proxy-wasm --log-level debug
+  tidegate run greeter.wasm --dashboard
 
 Stop with ctrl-c: requests that are under way get ten seconds to finish.";
 
@@ -75,7 +80,11 @@ impl Run {
             .map(|plugin| self.spec(plugin))
             .collect::<anyhow::Result<Vec<_>>>()?;
         let workers = self.workers.map_or_else(cores, usize::from);
-        let introduction = self.introduction(workers, &plugins, &specs);
+        let mut introduction = self.introduction(workers, &plugins, &specs);
+        let dashboard = self.dashboard.start()?;
+        if let Some(dashboard) = &dashboard {
+            introduction += &format!("dashboard on http://{}\n", dashboard.address());
+        }
         let server = Server::start(ServerConfig {
             listen: self.listen,
             upstream: self.upstream,
@@ -83,6 +92,7 @@ impl Run {
             plugins: specs,
             clock: Arc::new(SystemClock),
             logs: Arc::new(Stderr::install(self.log_level)),
+            observer: dashboard.as_ref().map(Dashboard::observer),
         })?;
         // Not earlier: until there are requests to wait for, a signal ends the process at once, as it does by itself.
         let mut stop = StopSignal::new()?;

@@ -5,12 +5,17 @@
 mod adapt;
 mod author;
 #[cfg(unix)]
+mod browser;
+#[cfg(unix)]
 mod capabilities;
+mod dashboard;
 #[cfg(unix)]
 mod envoy;
 mod istio_manifest;
 mod manifest;
 mod order;
+#[cfg(unix)]
+mod page;
 mod pull;
 mod push;
 mod reproducible;

@@ -19,7 +19,7 @@ use crate::bindings::tidegate::proxy::types;
 use crate::engine::component::exports::{Exports, Indices};
 use crate::engine::component::guest::Guest;
 use crate::engine::vm::{Context, Surroundings};
-use crate::engine::{self, Action, Callbacks, Filter, Trap};
+use crate::engine::{self, Action, Callbacks, Filter, Trap, refuel};
 use crate::limits::Deadline;
 use crate::plugin::PluginSpec;
 use crate::runtime::LoadError;
@@ -68,6 +68,7 @@ impl engine::Compiled for Compiled {
         store.limiter(|guest| &mut guest.limits);
         let deadline = around.limits.for_start();
         store.set_epoch_deadline(deadline.ticks);
+        refuel(&mut store);
         let instance = self
             .pre
             .instantiate(&mut store)
@@ -242,6 +243,14 @@ impl engine::Instance for Instance {
             }),
             None => Ok(()),
         }
+    }
+
+    fn refuel(&mut self) {
+        refuel(&mut self.store);
+    }
+
+    fn burnt(&self) -> Option<u64> {
+        self.store.get_fuel().ok().map(|left| u64::MAX - left)
     }
 }
 

@@ -24,7 +24,7 @@ use wasmtime::{
 use crate::engine::proxy_wasm::abi::{Abi, body_action, headers_action, trailers_action};
 use crate::engine::proxy_wasm::guest::{Guest, Mode};
 use crate::engine::vm::{Context, Surroundings};
-use crate::engine::{self, Action, Callbacks, Filter, Trap};
+use crate::engine::{self, Action, Callbacks, Filter, Trap, refuel};
 use crate::limits::Deadline;
 use crate::plugin::PluginSpec;
 use crate::runtime::LoadError;
@@ -199,6 +199,7 @@ impl engine::Compiled for Compiled {
         store.limiter(|guest| &mut guest.limits);
         let deadline = around.limits.for_start();
         store.set_epoch_deadline(deadline.ticks);
+        refuel(&mut store);
         let instance = self
             .pre
             .instantiate(&mut store)
@@ -518,5 +519,13 @@ impl engine::Instance for Instance {
             filter.context.id
         );
         Ok(())
+    }
+
+    fn refuel(&mut self) {
+        refuel(&mut self.store);
+    }
+
+    fn burnt(&self) -> Option<u64> {
+        self.store.get_fuel().ok().map(|left| u64::MAX - left)
     }
 }

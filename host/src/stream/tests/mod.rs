@@ -2,6 +2,7 @@
 
 mod answers;
 mod failures;
+mod observed;
 mod passing;
 mod phases;
 
@@ -19,6 +20,7 @@ use crate::engine::vm::{StreamContext, Surroundings};
 use crate::engine::{self, Action, Callbacks, Trap};
 use crate::hostcalls::{http_bodies, http_fields, local_responses, stream_control};
 use crate::logs::{LogLine, LogSink};
+use crate::observe::Observer;
 use crate::plugin::{EngineKind, FailPolicy, PluginSpec};
 use crate::runtime::{Chain, RuntimeConfig, WorkerChain};
 use crate::worker::{Loaded, LoadedModule, LoadedPlugin};
@@ -211,6 +213,15 @@ fn chain(script: &Scripted, policies: &[FailPolicy]) -> WorkerChain {
 }
 
 fn chain_with(script: &Scripted, policies: &[FailPolicy], logs: Arc<Collected>) -> Chain {
+    chain_of(script, policies, logs, None)
+}
+
+fn chain_of(
+    script: &Scripted,
+    policies: &[FailPolicy],
+    logs: Arc<Collected>,
+    observer: Option<Arc<dyn Observer>>,
+) -> Chain {
     let plugins = policies
         .iter()
         .enumerate()
@@ -232,6 +243,7 @@ fn chain_with(script: &Scripted, policies: &[FailPolicy], logs: Arc<Collected>) 
     let config = RuntimeConfig {
         clock: Arc::new(ManualClock::new(0)),
         buffer: 10,
+        observer,
         ..RuntimeConfig::new(logs)
     };
     Chain::of(Loaded {

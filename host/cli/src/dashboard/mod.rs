@@ -1,0 +1,203 @@
+//! `--dashboard`: a page on loopback that shows what each plugin saw and changed of the latest requests.
+//!
+//! Workers only hand events over, and never wait: what the dashboard is too slow for is counted and dropped. Everything else is
+//! on the dashboard's own thread: `ring` keeps the latest requests, `record` is one of them, `changes` compares fields,
+//! `secrets` masks, `view` makes JSON of it all, `server` serves that and the page, `page.html`.
+
+mod changes;
+mod record;
+mod ring;
+mod secrets;
+mod server;
+mod view;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Instant, SystemTime};
+
+use anyhow::Context as _;
+use clap::Args;
+use tidegate_host::Observer;
+use tidegate_host::observe::Event;
+use tokio::sync::{mpsc, oneshot};
+
+/// Whether, where and how a dashboard is wanted: for every command that serves.
+#[derive(Args, Clone, Debug)]
+pub struct DashboardArgs {
+    /// Serve a page that shows what each plugin sees and changes; on loopback only, 127.0.0.1:8081 if no address is given. Plugins
+    /// run slower, for their fuel is counted
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "127.0.0.1:8081",
+        value_parser = loopback
+    )]
+    dashboard: Option<SocketAddr>,
+
+    /// Show the values of `authorization`, `proxy-authorization`, `cookie` and `set-cookie` on the dashboard
+    #[arg(long, requires = "dashboard")]
+    dashboard_secrets: bool,
+}
+
+/// A dashboard at work, until it is dropped.
+pub struct Dashboard {
+    address: SocketAddr,
+    teller: Arc<Teller>,
+    _stop: oneshot::Sender<()>,
+}
+
+/// Hands events over to the dashboard's thread.
+struct Teller {
+    events: mpsc::UnboundedSender<Told>,
+    backlog: Arc<Backlog>,
+}
+
+/// What waits to be taken by the dashboard, and what was dropped.
+#[derive(Default)]
+struct Backlog {
+    bytes: AtomicUsize,
+    lost: AtomicU64,
+}
+
+/// An event, and when it happened.
+struct Told {
+    stream: u64,
+    event: Event,
+    at: Instant,
+    time: SystemTime,
+    weight: usize,
+}
+
+/// Bytes that may wait for the dashboard.
+const MOST_WAITING: usize = 16 << 20;
+
+// === impl DashboardArgs ===
+
+impl DashboardArgs {
+    /// Starts the dashboard, if one is wanted.
+    pub fn start(&self) -> anyhow::Result<Option<Dashboard>> {
+        let Some(address) = self.dashboard else {
+            return Ok(None);
+        };
+        Dashboard::start(address, self.dashboard_secrets).map(Some)
+    }
+}
+
+/// Reads an address, which must be one of this machine's own.
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    let address: SocketAddr = text
+        .parse()
+        .map_err(|_| "an address is IP:PORT, like 127.0.0.1:8081 or [::1]:8081".to_owned())?;
+    if address.ip().is_loopback() {
+        return Ok(address);
+    }
+    Err(
+        "the dashboard shows what requests hold to whoever can connect, so it is served on loopback only, like 127.0.0.1:8081 or \
+         [::1]:8081; reach it from elsewhere through a tunnel of your own, like `ssh -L`"
+            .to_owned(),
+    )
+}
+
+// === impl Dashboard ===
+
+impl Dashboard {
+    fn start(address: SocketAddr, secrets: bool) -> anyhow::Result<Self> {
+        let failed = || format!("cannot serve the dashboard on {address}");
+        let listener = std::net::TcpListener::bind(address).with_context(failed)?;
+        listener.set_nonblocking(true).with_context(failed)?;
+        let address = listener.local_addr().with_context(failed)?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("cannot start the dashboard")?;
+        let (events, inbox) = mpsc::unbounded_channel();
+        let backlog = Arc::new(Backlog::default());
+        let (stop, stopped) = oneshot::channel();
+        let keeper = server::Keeper::new(inbox, backlog.clone(), secrets);
+        std::thread::Builder::new()
+            .name("tidegate-dashboard".to_owned())
+            .spawn(move || server::run(&runtime, listener, keeper, stopped))
+            .context("cannot start the dashboard")?;
+        Ok(Self {
+            address,
+            teller: Arc::new(Teller { events, backlog }),
+            _stop: stop,
+        })
+    }
+
+    /// Where it is served.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What is to be told of streams.
+    pub fn observer(&self) -> Arc<dyn Observer> {
+        self.teller.clone()
+    }
+}
+
+// === impl Teller ===
+
+impl Observer for Teller {
+    fn event(&self, stream: u64, event: Event) {
+        let weight = record::weight(&event);
+        // An end is small, and without it a request would stay under way for ever.
+        let most = match event {
+            Event::Ended => 2 * MOST_WAITING,
+            _ => MOST_WAITING,
+        };
+        let waiting = self.backlog.bytes.fetch_add(weight, Ordering::Relaxed);
+        let told = Told {
+            stream,
+            event,
+            at: Instant::now(),
+            time: SystemTime::now(),
+            weight,
+        };
+        if waiting.saturating_add(weight) > most || self.events.send(told).is_err() {
+            self.backlog.bytes.fetch_sub(weight, Ordering::Relaxed);
+            self.backlog.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn wants_fuel(&self) -> bool {
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_loopback_is_taken() {
+        for good in ["127.0.0.1:0", "127.8.9.1:80", "[::1]:8081"] {
+            assert!(loopback(good).is_ok(), "{good}");
+        }
+        for bad in ["0.0.0.0:8081", "[::]:8081", "192.168.1.2:80"] {
+            let reason = loopback(bad).unwrap_err();
+            assert!(reason.contains("loopback only"), "{bad}: {reason}");
+        }
+        assert!(loopback("8081").unwrap_err().contains("IP:PORT"));
+    }
+
+    #[test]
+    fn events_are_dropped_rather_than_waited_for() {
+        let (events, mut inbox) = mpsc::unbounded_channel();
+        let backlog = Arc::new(Backlog::default());
+        let teller = Teller {
+            events,
+            backlog: backlog.clone(),
+        };
+        backlog.bytes.store(MOST_WAITING, Ordering::Relaxed);
+        teller.event(1, Event::Reset);
+        assert!(inbox.try_recv().is_err());
+        assert_eq!(backlog.lost.load(Ordering::Relaxed), 1);
+        teller.event(1, Event::Ended);
+        assert!(matches!(inbox.try_recv().unwrap().event, Event::Ended));
+        assert_eq!(backlog.lost.load(Ordering::Relaxed), 1);
+    }
+}

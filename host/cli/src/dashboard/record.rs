@@ -1,0 +1,271 @@
+//! One request, as far as it has been told of.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use tidegate_host::Fields;
+use tidegate_host::observe::{
+    BodySize, Call, Direction, Event, FieldMap, Lines, Occasion, Origin, Phase,
+};
+
+use crate::dashboard::secrets::Secrets;
+
+/// A request and what happened to it.
+pub struct Record {
+    pub id: u64,
+    pub worker: usize,
+    pub time: SystemTime,
+    begun: Instant,
+    /// As it came.
+    pub request: Fields,
+    /// As it went upstream.
+    pub upstream: Option<Fields>,
+    /// The response as it went downstream.
+    pub response: Option<Fields>,
+    /// Who answered, if not upstream.
+    pub origin: Option<Origin>,
+    pub steps: Vec<Step>,
+    /// There is no more room for what calls saw and logged.
+    full: bool,
+    /// How many steps there was no room for.
+    pub left_out: usize,
+    pub reset: bool,
+    pub took: Option<Duration>,
+    pub secrets: Secrets,
+    /// About what it takes.
+    pub bytes: usize,
+}
+
+/// One thing that happened.
+pub enum Step {
+    Call(Box<Called>),
+    Answer(Answer),
+    Resumed { place: usize, half: Direction },
+    Reset,
+}
+
+/// A callback, and those after it that are not kept by themselves.
+pub struct Called {
+    pub call: Call,
+    /// The local response that it asked for.
+    pub answer: Option<Answer>,
+    pub more: More,
+    /// Its fields and lines were too large to be kept.
+    pub cut: bool,
+}
+
+/// A local response.
+pub struct Answer {
+    pub origin: Origin,
+    pub fields: Fields,
+    pub body: usize,
+}
+
+/// Further calls of a callback, together.
+#[derive(Default)]
+pub struct More {
+    pub calls: usize,
+    pub seen: usize,
+    pub left: usize,
+    pub time: Duration,
+    pub fuel: u64,
+    pub lines: usize,
+}
+
+/// Calls of one body callback of one plugin that are kept by themselves; a long body has thousands.
+const MOST_PIECES: usize = 8;
+
+/// What one request may take.
+const MOST_BYTES: usize = 1 << 20;
+const MOST_STEPS: usize = 1_000;
+
+// === impl Record ===
+
+impl Record {
+    pub fn new(id: u64, worker: usize, request: Fields, time: SystemTime, begun: Instant) -> Self {
+        let mut secrets = Secrets::default();
+        secrets.learn(&request);
+        Self {
+            id,
+            worker,
+            time,
+            begun,
+            bytes: 500 + size(&request),
+            request,
+            upstream: None,
+            response: None,
+            origin: None,
+            steps: Vec::new(),
+            full: false,
+            left_out: 0,
+            reset: false,
+            took: None,
+            secrets,
+        }
+    }
+
+    /// Notes what has happened.
+    pub fn note(&mut self, event: Event, weight: usize, at: Instant) {
+        match event {
+            Event::Begun { .. } => {}
+            Event::Called(call) => self.note_call(*call, weight),
+            Event::Resumed { place, half } => self.push(Step::Resumed { place, half }, weight),
+            Event::LocalResponse {
+                origin,
+                fields,
+                body,
+            } => {
+                self.origin = Some(origin);
+                self.secrets.learn(&fields);
+                self.note_answer(
+                    Answer {
+                        origin,
+                        fields,
+                        body,
+                    },
+                    weight,
+                );
+            }
+            Event::Passed { map, fields } => {
+                self.secrets.learn(&fields);
+                self.bytes += weight;
+                match map {
+                    FieldMap::RequestHeaders => self.upstream = Some(fields),
+                    FieldMap::ResponseHeaders => self.response = Some(fields),
+                    FieldMap::RequestTrailers | FieldMap::ResponseTrailers => {}
+                }
+            }
+            Event::Reset => {
+                self.reset = true;
+                self.push(Step::Reset, weight);
+            }
+            Event::Ended => self.took = Some(at.saturating_duration_since(self.begun)),
+        }
+    }
+
+    fn note_call(&mut self, mut call: Call, weight: usize) {
+        if self.is_one_of_many(&call)
+            && let Some(first) = self.first_of(&call)
+        {
+            first.more.add(&call);
+            return;
+        }
+        // Once something is left out so is all that follows: its secrets are not known, and it may have been logged.
+        self.full |=
+            self.bytes.saturating_add(weight) > MOST_BYTES || self.steps.len() >= MOST_STEPS;
+        let cut = self.full;
+        let weight = if cut { BASE } else { weight };
+        if cut {
+            call.fields = Vec::new();
+            call.lines = Lines::default();
+        }
+        for seen in &call.fields {
+            self.secrets.learn(&seen.before);
+            self.secrets.learn(&seen.after);
+        }
+        let called = Called {
+            call,
+            answer: None,
+            more: More::default(),
+            cut,
+        };
+        self.push(Step::Call(Box::new(called)), weight);
+    }
+
+    /// A local response belongs to the callback that has just asked for it.
+    fn note_answer(&mut self, answer: Answer, weight: usize) {
+        let asked = match (answer.origin, self.steps.last_mut()) {
+            (Origin::Plugin(place) | Origin::Failed(place), Some(Step::Call(called)))
+                if called.call.place == place && called.answer.is_none() =>
+            {
+                Some(called)
+            }
+            _ => None,
+        };
+        match asked {
+            Some(called) => {
+                called.answer = Some(answer);
+                self.bytes += weight;
+            }
+            None => self.push(Step::Answer(answer), weight),
+        }
+    }
+
+    fn push(&mut self, step: Step, weight: usize) {
+        if self.steps.len() >= MOST_STEPS {
+            self.left_out += 1;
+            return;
+        }
+        self.bytes += weight;
+        self.steps.push(step);
+    }
+
+    /// Whether it is a further piece of a body, about which there is nothing to say by itself.
+    fn is_one_of_many(&self, call: &Call) -> bool {
+        let is_body = matches!(
+            call.occasion,
+            Occasion::Callback(Phase::RequestBody | Phase::ResponseBody)
+        );
+        is_body
+            && call.outcome.is_ok()
+            && call.fields.is_empty()
+            && self.calls().filter(|it| it.is_like(call)).count() >= MOST_PIECES
+    }
+
+    /// The last call of its kind that is kept by itself.
+    fn first_of(&mut self, call: &Call) -> Option<&mut Called> {
+        self.steps.iter_mut().rev().find_map(|step| match step {
+            Step::Call(called) if called.is_like(call) => Some(&mut **called),
+            _ => None,
+        })
+    }
+
+    pub fn calls(&self) -> impl Iterator<Item = &Called> {
+        self.steps.iter().filter_map(|step| match step {
+            Step::Call(called) => Some(&**called),
+            _ => None,
+        })
+    }
+}
+
+impl Called {
+    fn is_like(&self, other: &Call) -> bool {
+        self.call.place == other.place && self.call.occasion == other.occasion
+    }
+}
+
+impl More {
+    fn add(&mut self, call: &Call) {
+        let BodySize { seen, left } = call.body.unwrap_or(BodySize { seen: 0, left: 0 });
+        self.calls += 1;
+        self.seen = self.seen.saturating_add(seen);
+        self.left = self.left.saturating_add(left);
+        self.time = self.time.saturating_add(call.time);
+        self.fuel = self.fuel.saturating_add(call.fuel.unwrap_or(0));
+        self.lines += call.lines.kept.len() + call.lines.left_out;
+    }
+}
+
+/// What an event takes when it carries nothing.
+const BASE: usize = 200;
+
+/// About what an event takes.
+pub fn weight(event: &Event) -> usize {
+    BASE + match event {
+        Event::Begun { fields, .. }
+        | Event::LocalResponse { fields, .. }
+        | Event::Passed { fields, .. } => size(fields),
+        Event::Called(call) => {
+            let fields = call.fields.iter();
+            let lines = call.lines.kept.iter();
+            fields
+                .map(|it| size(&it.before) + size(&it.after))
+                .chain(lines.map(|(_, line)| 32 + line.len()))
+                .sum()
+        }
+        Event::Resumed { .. } | Event::Reset | Event::Ended => 0,
+    }
+}
+
+fn size(fields: &Fields) -> usize {
+    fields.byte_size() + 80 * fields.len()
+}

@@ -1,0 +1,234 @@
+//! What is not shown: credentials and cookies, wherever they occur word for word; and how bytes are shown at all.
+//!
+//! Values of the fields that hold secrets are masked whole. So is every other occurrence of such a value, of the credentials
+//! in it or of one cookie's value: in other fields, paths, log lines. What a plugin made of a secret (decoded, hashed, split)
+//! is not recognised, nor is one of fewer bytes than `LEAST`, which would hide half of everything.
+
+use std::collections::BTreeSet;
+
+use aho_corasick::{AhoCorasick, MatchKind};
+use serde_json::{Value, json};
+use tidegate_host::Fields;
+
+use crate::logs::escape;
+
+/// The secrets of one request, as they become known.
+#[derive(Default)]
+pub struct Secrets {
+    values: BTreeSet<Vec<u8>>,
+}
+
+/// Makes text of bytes, without secrets if they are to be masked.
+pub struct Shower {
+    mask: bool,
+    find: Find,
+}
+
+/// What looks for secrets in a text.
+enum Find {
+    /// There are none, or they may be shown.
+    Nothing,
+    Secrets(AhoCorasick),
+    /// They cannot be looked for, so every text may have them.
+    Anything,
+}
+
+/// The fields whose values are secret.
+const FIELDS: [&str; 4] = [
+    "authorization",
+    "proxy-authorization",
+    "cookie",
+    "set-cookie",
+];
+
+/// Bytes that a secret has at least to be looked for elsewhere.
+const LEAST: usize = 6;
+
+/// Bytes of a text that are shown.
+const MOST: usize = 4096;
+
+const MASK: &str = "[masked]";
+
+// === impl Secrets ===
+
+impl Secrets {
+    /// Learns what these fields say.
+    pub fn learn(&mut self, fields: &Fields) {
+        for name in FIELDS {
+            for value in fields.values(name) {
+                self.learn_value(name, value.as_bytes());
+            }
+        }
+    }
+
+    fn learn_value(&mut self, name: &str, value: &[u8]) {
+        self.add(value);
+        if name.ends_with("authorization") {
+            // The credentials after the scheme.
+            let mut words = value.splitn(2, |byte| *byte == b' ');
+            self.add(words.nth(1).unwrap_or_default());
+            return;
+        }
+        let cookies = value.split(|byte| *byte == b';');
+        // What follows the first in `set-cookie` are attributes.
+        let count = if name == "cookie" { usize::MAX } else { 1 };
+        for cookie in cookies.take(count) {
+            let mut parts = cookie.splitn(2, |byte| *byte == b'=');
+            self.add(parts.nth(1).unwrap_or_default());
+        }
+    }
+
+    fn add(&mut self, secret: &[u8]) {
+        let secret = secret.trim_ascii();
+        if secret.len() >= LEAST {
+            self.values.insert(secret.to_vec());
+        }
+    }
+}
+
+// === impl Shower ===
+
+impl Shower {
+    /// Shows everything.
+    pub fn open() -> Self {
+        Self {
+            mask: false,
+            find: Find::Nothing,
+        }
+    }
+
+    /// Shows everything but these.
+    pub fn masking(secrets: &Secrets) -> Self {
+        let find = if secrets.values.is_empty() {
+            Find::Nothing
+        } else {
+            AhoCorasick::builder()
+                .match_kind(MatchKind::LeftmostLongest)
+                .build(&secrets.values)
+                .map_or(Find::Anything, Find::Secrets)
+        };
+        Self { mask: true, find }
+    }
+
+    /// A text: a string, or an object if something of it is not shown.
+    pub fn text(&self, bytes: &[u8]) -> Value {
+        let masked;
+        let (bytes, is_masked) = match &self.find {
+            Find::Secrets(secrets) if secrets.is_match(bytes) => {
+                let masks = vec![MASK; secrets.patterns_len()];
+                masked = secrets.replace_all_bytes(bytes, &masks);
+                (masked.as_slice(), true)
+            }
+            Find::Anything => (MASK.as_bytes(), true),
+            Find::Nothing | Find::Secrets(_) => (bytes, false),
+        };
+        let (shown, cut) = match bytes.get(..MOST) {
+            Some(start) => (start, bytes.len() - MOST),
+            None => (bytes, 0),
+        };
+        let mut text = String::with_capacity(shown.len());
+        escape_bytes(shown, &mut text);
+        if cut == 0 && !is_masked {
+            return Value::String(text);
+        }
+        json!({ "text": text, "cut": cut, "masked": is_masked })
+    }
+
+    /// The value of a field.
+    pub fn value(&self, name: &str, bytes: &[u8]) -> Value {
+        if self.mask && FIELDS.contains(&name) {
+            let text = format!("{} bytes", bytes.len());
+            return json!({ "text": text, "cut": 0, "masked": true });
+        }
+        self.text(bytes)
+    }
+}
+
+/// Shows control characters but line breaks, those that turn the direction of text, and bytes that are no UTF-8, as escapes.
+fn escape_bytes(bytes: &[u8], into: &mut String) {
+    for chunk in bytes.utf8_chunks() {
+        for line in chunk.valid().split_inclusive('\n') {
+            let text = line.strip_suffix('\n');
+            escape(text.unwrap_or(line), into);
+            into.extend(text.map(|_| '\n'));
+        }
+        for byte in chunk.invalid() {
+            into.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+    use tidegate_host::Name;
+
+    use super::*;
+
+    fn secrets(list: &[(&str, &'static str)]) -> Secrets {
+        let field = |(name, value): &(&str, &'static str)| {
+            let name = Name::parse(name.as_bytes()).unwrap();
+            (name, HeaderValue::from_static(value))
+        };
+        let mut secrets = Secrets::default();
+        secrets.learn(&list.iter().map(field).collect());
+        secrets
+    }
+
+    fn text(value: &Value) -> &str {
+        value["text"].as_str().or(value.as_str()).unwrap()
+    }
+
+    #[test]
+    fn secrets_are_masked_wherever_they_occur_word_for_word() {
+        let secrets = secrets(&[
+            ("authorization", "Bearer abc.def.ghi"),
+            ("cookie", "short=a; session=0123456789; theme=darkest"),
+            ("set-cookie", "id=ABCDEFGH; Path=/somewhere; HttpOnly"),
+            ("x-harmless", "Bearer"),
+        ]);
+        let shower = Shower::masking(&secrets);
+        for (given, shown) in [
+            ("token abc.def.ghi!", "token [masked]!"),
+            ("Bearer abc.def.ghi", "[masked]"),
+            ("0123456789/darkest", "[masked]/[masked]"),
+            (
+                "id=ABCDEFGH, Path=/somewhere",
+                "id=[masked], Path=/somewhere",
+            ),
+            ("Bearer a short", "Bearer a short"),
+        ] {
+            assert_eq!(text(&shower.text(given.as_bytes())), shown);
+        }
+        let cookie = shower.value("cookie", b"a=b");
+        assert_eq!(
+            cookie,
+            json!({ "text": "3 bytes", "cut": 0, "masked": true })
+        );
+        assert_eq!(text(&shower.value("x", b"a=b")), "a=b");
+        assert_eq!(Shower::open().value("cookie", b"a=b"), "a=b");
+    }
+
+    #[test]
+    fn bytes_are_shown_escaped_and_cut() {
+        let shower = Shower::open();
+        assert_eq!(
+            shower.text(b"<b>\n\n\xff\x1b[31m\n\r \xe2\x80\xae\xc3\xa9"),
+            "<b>\n\n\\xff\\u{1b}[31m\n\\r \\u{202e}\u{e9}"
+        );
+        let long = vec![b'a'; MOST + 3];
+        let shown = shower.text(&long);
+        assert_eq!(text(&shown).len(), MOST);
+        assert_eq!(shown["cut"], 3);
+    }
+
+    /// Cutting first would leave the beginning of a secret.
+    #[test]
+    fn secret_at_the_cut_is_masked_whole() {
+        let secrets = secrets(&[("authorization", "secret-secret-secret")]);
+        let mut long = vec![b'a'; MOST - 5];
+        long.extend(b"secret-secret-secret");
+        let shown = Shower::masking(&secrets).text(&long);
+        assert!(!text(&shown).contains("secre"), "{shown}");
+    }
+}

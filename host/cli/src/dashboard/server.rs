@@ -1,0 +1,485 @@
+//! Serves the page, the requests as JSON, and what is new as server-sent events.
+//!
+//! Only this machine's browsers are to see it. The socket is on loopback; a page of some site whose name was made to point
+//! here (DNS rebinding) is told from ours by the `Host` that its browser sends; other sites' scripts cannot read what is here,
+//! for nothing grants them that. One thread does it all, so what the requests are kept in needs no lock.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::net::{IpAddr, TcpListener};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::LazyLock;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, REFERRER_POLICY,
+    X_CONTENT_TYPE_OPTIONS,
+};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{LocalSet, spawn_local};
+use tokio::time::MissedTickBehavior;
+
+use crate::dashboard::ring::{MOST_RECORDS, Ring};
+use crate::dashboard::view::View;
+use crate::dashboard::{Backlog, Told};
+
+/// The page, its style and its script.
+const PAGE: &str = include_str!("page.html");
+
+/// Connections at a time. A page has two or three.
+const MOST_CONNECTIONS: usize = 64;
+
+/// Messages that may wait for a reader; one that is slower is dropped, and its browser connects again.
+const MOST_WAITING: usize = 16;
+
+/// How often readers are told. Requests that come and go in between, and there may be thousands, are not told of.
+const TURN: Duration = Duration::from_millis(50);
+
+/// Events that are taken in one go.
+const BATCH: usize = 256;
+
+/// How long a connection may say nothing, or half a request.
+const HEAD: Duration = Duration::from_secs(30);
+
+/// How long to wait when the process has no more file descriptors.
+const EXHAUSTED: Duration = Duration::from_millis(50);
+
+/// Nothing but what the page brings with it, and its own API.
+static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
+    let hash = |tag: &str| {
+        let text = PAGE
+            .split_once(&format!("<{tag}>"))
+            .and_then(|(_, rest)| rest.split_once(&format!("</{tag}>")));
+        let digest = Sha256::digest(text.map_or("", |(text, _)| text));
+        format!("'sha256-{}'", STANDARD.encode(digest))
+    };
+    let policy = format!(
+        "default-src 'none'; script-src {}; style-src {}; connect-src 'self'; img-src data:; base-uri 'none'; \
+         form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'",
+        hash("script"),
+        hash("style")
+    );
+    // It is ASCII without control characters.
+    HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
+});
+
+/// What the dashboard's thread keeps.
+pub struct Keeper {
+    inbox: mpsc::UnboundedReceiver<Told>,
+    board: Board,
+}
+
+/// What connections see of it.
+struct Board {
+    ring: Ring,
+    view: View,
+    backlog: Arc<Backlog>,
+    readers: Vec<mpsc::Sender<Bytes>>,
+    /// The requests that readers have not been told of yet.
+    changed: BTreeSet<u64>,
+}
+
+/// A body: all of it, or events as they come.
+enum Reply {
+    Whole(Bytes),
+    Events(mpsc::Receiver<Bytes>),
+}
+
+// === impl Keeper ===
+
+impl Keeper {
+    pub fn new(inbox: mpsc::UnboundedReceiver<Told>, backlog: Arc<Backlog>, secrets: bool) -> Self {
+        Self {
+            inbox,
+            board: Board {
+                ring: Ring::default(),
+                view: View { secrets },
+                backlog,
+                readers: Vec::new(),
+                changed: BTreeSet::new(),
+            },
+        }
+    }
+}
+
+/// Keeps and serves until it is told to stop.
+pub fn run(
+    runtime: &tokio::runtime::Runtime,
+    listener: TcpListener,
+    keeper: Keeper,
+    stopped: oneshot::Receiver<()>,
+) {
+    let Keeper { inbox, board } = keeper;
+    let board = Rc::new(RefCell::new(board));
+    LocalSet::new().block_on(runtime, async {
+        tokio::select! {
+            _ = stopped => {}
+            () = keep(inbox, &board) => {}
+            () = accept(listener, &board) => {}
+        }
+    });
+}
+
+/// Takes what is told, and passes it on to who reads.
+async fn keep(mut inbox: mpsc::UnboundedReceiver<Told>, board: &RefCell<Board>) {
+    let mut batch = Vec::with_capacity(BATCH);
+    let mut turns = tokio::time::interval(TURN);
+    turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            biased;
+            _ = turns.tick() => board.borrow_mut().tell(),
+            taken = inbox.recv_many(&mut batch, BATCH) => match taken {
+                // No worker is left, and what there was can still be looked at.
+                0 => break,
+                _ => board.borrow_mut().take(batch.drain(..)),
+            },
+        }
+        // Connections are served in between, however many requests there are.
+        tokio::task::yield_now().await;
+    }
+    board.borrow_mut().tell();
+    std::future::pending().await
+}
+
+async fn accept(listener: TcpListener, board: &Rc<RefCell<Board>>) {
+    let listener = match tokio::net::TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => {
+            crate::logs::note(&format!("the dashboard cannot accept connections: {error}"));
+            return std::future::pending().await;
+        }
+    };
+    let places = Arc::new(tokio::sync::Semaphore::new(MOST_CONNECTIONS));
+    loop {
+        let Ok(place) = places.clone().acquire_owned().await else {
+            return;
+        };
+        let Ok((stream, _)) = listener.accept().await else {
+            tokio::time::sleep(EXHAUSTED).await;
+            continue;
+        };
+        let board = Rc::clone(board);
+        let service = service_fn(move |request: Request<Incoming>| {
+            let response = answer(&board, &request);
+            async move { Ok::<_, Infallible>(response) }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD)
+            .serve_connection(TokioIo::new(stream), service);
+        spawn_local(async move {
+            // A browser that goes away in the middle is none of our affair.
+            let _ = connection.await;
+            drop(place);
+        });
+    }
+}
+
+fn answer<B>(board: &RefCell<Board>, request: &Request<B>) -> Response<Reply> {
+    let mut response = route(board, request);
+    let headers = response.headers_mut();
+    let fixed = [
+        (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+        (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+        (
+            HeaderName::from_static("cross-origin-resource-policy"),
+            HeaderValue::from_static("same-origin"),
+        ),
+        (CONTENT_SECURITY_POLICY, POLICY.clone()),
+    ];
+    headers.extend(fixed);
+    response
+}
+
+fn route<B>(board: &RefCell<Board>, request: &Request<B>) -> Response<Reply> {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let host = match (hosts.next(), hosts.next()) {
+        (Some(host), None) => host.as_bytes(),
+        _ => b"",
+    };
+    if !is_loopback(host) {
+        return text(
+            StatusCode::FORBIDDEN,
+            "The dashboard answers to `localhost` and loopback addresses only, so that no other site's name can be made to point \
+             here.\n",
+        );
+    }
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let mut response = text(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "The dashboard is only read.\n",
+        );
+        let allowed = HeaderValue::from_static("GET, HEAD");
+        response.headers_mut().insert(ALLOW, allowed);
+        return response;
+    }
+    match request.uri().path() {
+        "/" => reply(
+            "text/html; charset=utf-8",
+            Reply::Whole(Bytes::from_static(PAGE.as_bytes())),
+        ),
+        "/api/requests" => json_reply(&board.borrow().requests()),
+        "/api/events" => match board.borrow_mut().read() {
+            Some(events) => reply("text/event-stream", Reply::Events(events)),
+            None => text(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Too many pages are open.\n",
+            ),
+        },
+        path => {
+            let id = path.strip_prefix("/api/requests/");
+            match id.and_then(|id| id.parse().ok()) {
+                Some(id) => match board.borrow().request(id) {
+                    Some(request) => json_reply(&request),
+                    None => text(
+                        StatusCode::NOT_FOUND,
+                        "This request is not kept any more.\n",
+                    ),
+                },
+                None => text(
+                    StatusCode::NOT_FOUND,
+                    "There are /, /api/requests, /api/requests/ID and /api/events.\n",
+                ),
+            }
+        }
+    }
+}
+
+/// Whether a `Host` names this machine as itself.
+fn is_loopback(host: &[u8]) -> bool {
+    let Ok(authority) = http::uri::Authority::try_from(host) else {
+        return false;
+    };
+    let name = authority.host();
+    let address = name.trim_start_matches('[').trim_end_matches(']');
+    name.eq_ignore_ascii_case("localhost")
+        || address
+            .parse()
+            .is_ok_and(|address: IpAddr| address.is_loopback())
+}
+
+fn reply(kind: &'static str, body: Reply) -> Response<Reply> {
+    let mut response = Response::new(body);
+    let kind = HeaderValue::from_static(kind);
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    response
+}
+
+fn json_reply(value: &Value) -> Response<Reply> {
+    reply("application/json", Reply::Whole(value.to_string().into()))
+}
+
+fn text(status: StatusCode, text: &'static str) -> Response<Reply> {
+    let body = Reply::Whole(Bytes::from_static(text.as_bytes()));
+    let mut response = reply("text/plain; charset=utf-8", body);
+    *response.status_mut() = status;
+    response
+}
+
+// === impl Board ===
+
+impl Board {
+    /// Takes events, and notes which requests they are about.
+    fn take(&mut self, batch: impl Iterator<Item = Told>) {
+        for told in batch {
+            self.backlog.bytes.fetch_sub(told.weight, Ordering::Relaxed);
+            let id = told.stream;
+            if self.ring.take(told) && !self.readers.is_empty() {
+                self.changed.insert(id);
+            }
+        }
+    }
+
+    /// Tells readers of the requests that have changed.
+    fn tell(&mut self) {
+        let changed = std::mem::take(&mut self.changed);
+        self.readers.retain(|it| !it.is_closed());
+        if changed.is_empty() || self.readers.is_empty() {
+            return;
+        }
+        let mut events = String::new();
+        for record in self.ring.iter().filter(|it| changed.contains(&it.id)) {
+            let data = json!({
+                "request": self.view.summary(&self.ring, record),
+                "lost": self.backlog.lost.load(Ordering::Relaxed),
+            });
+            events += &format!("event: request\ndata: {data}\n\n");
+        }
+        if events.is_empty() {
+            return;
+        }
+        let events = Bytes::from(events);
+        self.readers
+            .retain(|reader| reader.try_send(events.clone()).is_ok());
+    }
+
+    /// All requests in the list, oldest first.
+    fn requests(&self) -> Value {
+        let requests: Vec<Value> = self
+            .ring
+            .iter()
+            .map(|record| self.view.summary(&self.ring, record))
+            .collect();
+        json!({
+            "requests": requests,
+            "most": MOST_RECORDS,
+            "gone": self.ring.gone,
+            "lost": self.backlog.lost.load(Ordering::Relaxed),
+            "masked": !self.view.secrets,
+        })
+    }
+
+    fn request(&self, id: u64) -> Option<Value> {
+        let record = self.ring.find(id)?;
+        Some(self.view.detail(&self.ring, record))
+    }
+
+    /// A new reader of events: first what there is, then what happens.
+    fn read(&mut self) -> Option<mpsc::Receiver<Bytes>> {
+        self.readers.retain(|it| !it.is_closed());
+        // Some places are left for what pages ask beside.
+        if self.readers.len() >= MOST_CONNECTIONS / 2 {
+            return None;
+        }
+        let (sender, receiver) = mpsc::channel(MOST_WAITING);
+        let hello = format!("retry: 500\nevent: hello\ndata: {}\n\n", self.requests());
+        sender.try_send(hello.into()).ok()?;
+        self.readers.push(sender);
+        Some(receiver)
+    }
+}
+
+// === impl Reply ===
+
+impl Body for Reply {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match self.get_mut() {
+            Reply::Whole(data) if data.is_empty() => Poll::Ready(None),
+            Reply::Whole(data) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(data))))),
+            Reply::Events(events) => events
+                .poll_recv(cx)
+                .map(|event| event.map(|data| Ok(Frame::data(data)))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Reply::Whole(data) if data.is_empty())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Reply::Whole(data) => SizeHint::with_exact(data.len() as u64),
+            Reply::Events(_) => SizeHint::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Instant, SystemTime};
+
+    use tidegate_host::Fields;
+    use tidegate_host::observe::Event;
+
+    use super::*;
+
+    #[test]
+    fn host_must_be_loopbacks() {
+        for good in [
+            "localhost",
+            "LOCALHOST:8081",
+            "127.0.0.1:1",
+            "127.9.9.9",
+            "[::1]:80",
+            "[::1]",
+        ] {
+            assert!(is_loopback(good.as_bytes()), "{good}");
+        }
+        for bad in [
+            "",
+            "evil.example",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example:8081",
+            "evil.example@127.0.0.1.example",
+            "0.0.0.0",
+            "[::]",
+            "10.0.0.1",
+            "localhost, evil.example",
+        ] {
+            assert!(!is_loopback(bad.as_bytes()), "{bad}");
+        }
+    }
+
+    #[test]
+    fn policy_has_the_hashes_of_what_the_page_has() {
+        assert_eq!(PAGE.matches("<script>").count(), 1);
+        assert_eq!(PAGE.matches("<style>").count(), 1);
+        let policy = POLICY.to_str().unwrap();
+        assert_eq!(policy.matches("'sha256-").count(), 2, "{policy}");
+    }
+
+    #[test]
+    fn reader_that_does_not_keep_up_is_dropped() {
+        let mut board = Board {
+            ring: Ring::default(),
+            view: View { secrets: false },
+            backlog: Arc::default(),
+            readers: Vec::new(),
+            changed: BTreeSet::new(),
+        };
+        let told = |stream| Told {
+            stream,
+            event: Event::Begun {
+                worker: 0,
+                fields: Fields::new(),
+            },
+            at: Instant::now(),
+            time: SystemTime::now(),
+            weight: 0,
+        };
+        let mut slow = board.read().unwrap();
+        let mut quick = board.read().unwrap();
+        assert!(
+            quick
+                .try_recv()
+                .unwrap()
+                .starts_with(b"retry: 500\nevent: hello\n")
+        );
+        for stream in 0..2 * MOST_WAITING as u64 {
+            board.take([told(stream)].into_iter());
+            board.tell();
+            assert!(quick.try_recv().unwrap().starts_with(b"event: request\n"));
+        }
+        assert_eq!(board.readers.len(), 1);
+        let mut taken = 0;
+        while slow.try_recv().is_ok() {
+            taken += 1;
+        }
+        assert_eq!(taken, MOST_WAITING);
+        assert!(slow.is_closed(), "it is told that there is no more");
+    }
+}

@@ -1,0 +1,226 @@
+//! What is kept of requests, as JSON. All text in it has been masked and escaped, so that the page only has to show it.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+use tidegate_host::observe::{
+    Action, BodySize, Direction, FieldMap, Occasion, Origin, Phase, Seen,
+};
+use tidegate_host::{Fields, Pseudo};
+
+use crate::dashboard::changes::{Change, changes};
+use crate::dashboard::record::{Answer, Called, Record, Step};
+use crate::dashboard::ring::Ring;
+use crate::dashboard::secrets::Shower;
+
+/// Makes JSON of requests.
+pub struct View {
+    /// Whether secrets are shown.
+    pub secrets: bool,
+}
+
+// === impl View ===
+
+impl View {
+    /// A request in the list.
+    pub fn summary(&self, ring: &Ring, record: &Record) -> Value {
+        summary(ring, record, &self.shower(record))
+    }
+
+    /// Everything that is known of a request.
+    pub fn detail(&self, ring: &Ring, record: &Record) -> Value {
+        let shower = self.shower(record);
+        let steps: Vec<Value> = record
+            .steps
+            .iter()
+            .map(|step| self::step(ring, step, &shower))
+            .collect();
+        let list = |it: &Option<Fields>| it.as_ref().map(|it| fields(it, &shower));
+        json!({
+            "summary": summary(ring, record, &shower),
+            "request": fields(&record.request, &shower),
+            "upstream": list(&record.upstream),
+            "response": list(&record.response),
+            "steps": steps,
+            "left_out": record.left_out,
+        })
+    }
+
+    fn shower(&self, record: &Record) -> Shower {
+        if self.secrets {
+            Shower::open()
+        } else {
+            Shower::masking(&record.secrets)
+        }
+    }
+}
+
+fn summary(ring: &Ring, record: &Record, shower: &Shower) -> Value {
+    let pseudo = |pseudo| {
+        let value = record.request.pseudo(pseudo);
+        shower.text(value.map_or(&b""[..], |it| it.as_bytes()))
+    };
+    let since = record.time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let status = record.response.as_ref().and_then(|it| it.status().ok());
+    let by = match (&record.origin, &record.response) {
+        (Some(origin), _) => whose(ring, *origin),
+        (None, Some(_)) => json!({ "kind": "upstream" }),
+        (None, None) => Value::Null,
+    };
+    json!({
+        "id": record.id,
+        "time": u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
+        "worker": record.worker,
+        "method": pseudo(Pseudo::Method),
+        "path": pseudo(Pseudo::Path),
+        "authority": pseudo(Pseudo::Authority),
+        "status": status.map(|it| it.as_u16()),
+        "by": by,
+        "reset": record.reset,
+        "trapped": record.calls().any(|it| it.call.outcome.is_err()),
+        "took_ns": record.took.map(nanos),
+    })
+}
+
+fn whose(ring: &Ring, origin: Origin) -> Value {
+    match origin {
+        Origin::Plugin(place) => json!({ "kind": "plugin", "plugin": ring.name(place) }),
+        Origin::Failed(place) => json!({ "kind": "failed", "plugin": ring.name(place) }),
+        Origin::Proxy => json!({ "kind": "proxy" }),
+    }
+}
+
+fn step(ring: &Ring, step: &Step, shower: &Shower) -> Value {
+    match step {
+        Step::Call(called) => call(ring, called, shower),
+        Step::Answer(it) => json!({ "kind": "answer", "answer": answer(ring, it, shower) }),
+        Step::Resumed { place, half } => json!({
+            "kind": "resumed",
+            "plugin": ring.name(*place),
+            "half": match half {
+                Direction::Request => "request",
+                Direction::Response => "response",
+            },
+        }),
+        Step::Reset => json!({ "kind": "reset" }),
+    }
+}
+
+fn call(ring: &Ring, called: &Called, shower: &Shower) -> Value {
+    let Called {
+        call,
+        answer: own,
+        more,
+        cut,
+    } = called;
+    let lines: Vec<Value> = call
+        .lines
+        .kept
+        .iter()
+        // How an instance died is its last line too.
+        .filter(|(_, line)| call.outcome.as_ref().err() != Some(line))
+        .map(|(level, line)| json!({ "level": level.name(), "text": shower.text(line.as_bytes()) }))
+        .collect();
+    let (outcome, trap) = match &call.outcome {
+        Ok(action) => (self::action(*action), None),
+        Err(trap) => ("trapped", Some(shower.text(trap.as_bytes()))),
+    };
+    json!({
+        "kind": "call",
+        "plugin": call.plugin,
+        "place": call.place,
+        "callback": occasion(call.occasion),
+        "end": call.end,
+        "outcome": outcome,
+        "trap": trap,
+        "time_ns": nanos(call.time),
+        "fuel": call.fuel,
+        "body": call.body.map(|BodySize { seen, left }| json!({ "seen": seen, "left": left })),
+        "fields": call.fields.iter().map(|it| seen(it, shower)).collect::<Vec<_>>(),
+        "lines": lines,
+        "lines_left_out": call.lines.left_out,
+        "answer": own.as_ref().map(|it| answer(ring, it, shower)),
+        "more": (more.calls > 0).then(|| json!({
+            "calls": more.calls,
+            "seen": more.seen,
+            "left": more.left,
+            "time_ns": nanos(more.time),
+            "fuel": more.fuel,
+            "lines": more.lines,
+        })),
+        "cut": cut,
+    })
+}
+
+fn answer(ring: &Ring, answer: &Answer, shower: &Shower) -> Value {
+    json!({
+        "by": whose(ring, answer.origin),
+        "status": answer.fields.status().ok().map(|it| it.as_u16()),
+        "fields": fields(&answer.fields, shower),
+        "body": answer.body,
+    })
+}
+
+fn fields(fields: &Fields, shower: &Shower) -> Value {
+    let field = |(name, value): (&tidegate_host::Name, &http::HeaderValue)| {
+        let name = name.as_str();
+        json!({ "name": name, "value": shower.value(name, value.as_bytes()) })
+    };
+    fields.iter().map(field).collect()
+}
+
+fn seen(seen: &Seen, shower: &Shower) -> Value {
+    let rows: Vec<Value> = changes(&seen.before, &seen.after)
+        .into_iter()
+        .map(|(name, change)| {
+            let show = |value| shower.value(name, value);
+            match change {
+                Change::Same(value) => json!({ "is": "same", "name": name, "value": show(value) }),
+                Change::Added(value) => {
+                    json!({ "is": "added", "name": name, "value": show(value) })
+                }
+                Change::Removed(value) => {
+                    json!({ "is": "removed", "name": name, "value": show(value) })
+                }
+                Change::Changed(from, to) => json!({
+                    "is": "changed", "name": name, "from": show(from), "value": show(to),
+                }),
+            }
+        })
+        .collect();
+    let map = match seen.map {
+        FieldMap::RequestHeaders => "request headers",
+        FieldMap::RequestTrailers => "request trailers",
+        FieldMap::ResponseHeaders => "response headers",
+        FieldMap::ResponseTrailers => "response trailers",
+    };
+    json!({ "map": map, "rows": rows })
+}
+
+fn occasion(occasion: Occasion) -> &'static str {
+    match occasion {
+        Occasion::Open => "opens",
+        Occasion::Callback(Phase::RequestHeaders) => "on-request-headers",
+        Occasion::Callback(Phase::RequestBody) => "on-request-body",
+        Occasion::Callback(Phase::RequestTrailers) => "on-request-trailers",
+        Occasion::Callback(Phase::ResponseHeaders) => "on-response-headers",
+        Occasion::Callback(Phase::ResponseBody) => "on-response-body",
+        Occasion::Callback(Phase::ResponseTrailers) => "on-response-trailers",
+        Occasion::Callback(Phase::Log) => "on-log",
+        Occasion::Close => "closes",
+    }
+}
+
+fn action(action: Action) -> &'static str {
+    match action {
+        Action::Continue => "continue",
+        Action::Pause => "pause",
+        Action::PauseBuffering => "pause, buffering",
+        Action::PauseWatermark => "pause, to the watermark",
+        Action::PauseDropping => "pause, dropping",
+    }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}

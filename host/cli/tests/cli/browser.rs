@@ -1,0 +1,266 @@
+//! A headless Chromium, driven through the DevTools protocol over a pair of pipes.
+//!
+//! The pipes spare a port and a library for WebSockets: messages are JSON with a zero byte after each. Every wait polls a
+//! condition in the page, and ends.
+
+use std::collections::VecDeque;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::Once;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+use crate::tool::PATIENCE;
+
+/// A browser with one page.
+pub struct Browser {
+    child: Child,
+    into: ChildStdin,
+    from: Receiver<Value>,
+    session: Option<String>,
+    next: u64,
+    /// What the page has complained of: errors on the console, exceptions, violations of its policy.
+    complaints: VecDeque<String>,
+    _profile: tempfile::TempDir,
+}
+
+/// What the browser may be called, in the order in which it is looked for.
+const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "chrome"];
+
+impl Browser {
+    /// Starts the machine's browser. Where there is none, that is said once, and nothing is tested.
+    pub fn start() -> Option<Self> {
+        static SAID: Once = Once::new();
+        let Some(program) = find() else {
+            SAID.call_once(|| {
+                // Past the capture of tests' output, so that it is seen.
+                let _ = writeln!(
+                    std::io::stderr(),
+                    "SKIPPED: the dashboard's page in a browser: there is no `chromium` on PATH"
+                );
+            });
+            return None;
+        };
+        let profile = tempfile::tempdir().expect("a folder");
+        // The protocol is on the descriptors 3 and 4.
+        let mut child = Command::new("sh")
+            .args(["-c", r#"exec "$@" 3<&0 4>&1 </dev/null >/dev/null"#, "sh"])
+            .arg(program)
+            .args([
+                "--headless",
+                "--disable-gpu",
+                "--disable-dev-shm-usage",
+                "--disable-background-networking",
+                "--no-first-run",
+                // Its sandbox is not to be had by root, nor in most containers; it opens our page alone.
+                "--no-sandbox",
+                "--remote-debugging-pipe",
+                "--window-size=1280,900",
+            ])
+            .arg(format!("--user-data-dir={}", profile.path().display()))
+            .arg("about:blank")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("a shell");
+        let into = child.stdin.take().expect("a stdin");
+        let mut from = BufReader::new(child.stdout.take().expect("a stdout"));
+        let (sender, receiver) = channel();
+        std::thread::spawn(move || {
+            let mut message = Vec::new();
+            while from.read_until(0, &mut message).is_ok_and(|read| read > 0) {
+                message.pop();
+                if let Ok(message) = serde_json::from_slice(&message)
+                    && sender.send(message).is_err()
+                {
+                    return;
+                }
+                message.clear();
+            }
+        });
+        let mut browser = Self {
+            child,
+            into,
+            from: receiver,
+            session: None,
+            next: 0,
+            complaints: VecDeque::new(),
+            _profile: profile,
+        };
+        let target = browser.call("Target.createTarget", json!({ "url": "about:blank" }));
+        let target = json!({ "targetId": target["targetId"], "flatten": true });
+        let session = browser.call("Target.attachToTarget", target);
+        browser.session = session["sessionId"].as_str().map(str::to_owned);
+        for domain in ["Page", "Runtime", "Log", "Audits"] {
+            browser.call(&format!("{domain}.enable"), json!({}));
+        }
+        Some(browser)
+    }
+
+    /// Opens an address, and waits until the condition holds there.
+    pub fn open(&mut self, url: &str, until: &str) {
+        self.call("Page.navigate", json!({ "url": url }));
+        self.wait(until);
+    }
+
+    /// What an expression gives in the page.
+    pub fn eval(&mut self, expression: &str) -> Value {
+        let mut done = self.call(
+            "Runtime.evaluate",
+            json!({ "expression": expression, "returnByValue": true, "awaitPromise": true }),
+        );
+        assert!(
+            done["exceptionDetails"].is_null(),
+            "{expression}: {}",
+            done["exceptionDetails"]
+        );
+        done["result"]["value"].take()
+    }
+
+    /// What an expression gives, as text.
+    pub fn text(&mut self, expression: &str) -> String {
+        match self.eval(expression) {
+            Value::String(text) => text,
+            other => other.to_string(),
+        }
+    }
+
+    /// Waits until a condition holds in the page.
+    #[track_caller]
+    pub fn wait(&mut self, condition: &str) {
+        let begun = Instant::now();
+        // While a page is being loaded there may be nothing that could be asked.
+        let guarded =
+            format!("(() => {{ try {{ return !!({condition}) }} catch {{ return false }} }})()");
+        while begun.elapsed() < PATIENCE {
+            if self.eval(&guarded) == Value::Bool(true) {
+                return;
+            }
+            // Answers come when the page has drawn once more.
+            self.eval("new Promise(done => setTimeout(done, 20))");
+        }
+        let page = self.text("document.body.innerText");
+        panic!("`{condition}` does not come to hold in:\n{page}");
+    }
+
+    /// Presses and releases a key, by its name.
+    pub fn press(&mut self, key: &str) {
+        let (code, text) = match key {
+            "Enter" => (13, "\r"),
+            "Escape" => (27, ""),
+            "Tab" => (9, ""),
+            "ArrowDown" => (40, ""),
+            "ArrowUp" => (38, ""),
+            letter => (0, letter),
+        };
+        let mut down = json!({ "type": "keyDown", "key": key, "windowsVirtualKeyCode": code });
+        if !text.is_empty() {
+            down["text"] = text.into();
+        }
+        self.call("Input.dispatchKeyEvent", down);
+        let up = json!({ "type": "keyUp", "key": key, "windowsVirtualKeyCode": code });
+        self.call("Input.dispatchKeyEvent", up);
+    }
+
+    /// Types a text.
+    pub fn type_in(&mut self, text: &str) {
+        self.call("Input.insertText", json!({ "text": text }));
+    }
+
+    /// Has the page drawn as for a user who wants it `light` or `dark`.
+    pub fn prefer(&mut self, scheme: &str) {
+        let features = json!([{ "name": "prefers-color-scheme", "value": scheme }, { "name": "prefers-reduced-motion", "value": "reduce" }]);
+        self.call(
+            "Emulation.setEmulatedMedia",
+            json!({ "features": features }),
+        );
+    }
+
+    /// Gives the page another size.
+    pub fn resize(&mut self, width: u32, height: u32) {
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false }),
+        );
+    }
+
+    /// Checks that the page has complained of nothing.
+    #[track_caller]
+    pub fn is_content(&mut self) {
+        // What was reported before this answer has come by then.
+        self.eval("0");
+        assert!(self.complaints.is_empty(), "{:#?}", self.complaints);
+    }
+
+    /// Whether the page has complained.
+    pub fn complains(&mut self) -> bool {
+        self.eval("0");
+        !self.complaints.is_empty()
+    }
+
+    /// Calls a method of the protocol.
+    #[track_caller]
+    fn call(&mut self, method: &str, parameters: Value) -> Value {
+        self.next += 1;
+        let mut message = json!({ "id": self.next, "method": method, "params": parameters });
+        if let Some(session) = &self.session {
+            message["sessionId"] = session.as_str().into();
+        }
+        let mut bytes = message.to_string().into_bytes();
+        bytes.push(0);
+        self.into.write_all(&bytes).expect("a browser that runs");
+        loop {
+            let mut answer = self.from.recv_timeout(PATIENCE).expect("an answer");
+            if answer["id"] == self.next {
+                assert!(answer["error"].is_null(), "{method}: {answer}");
+                return answer["result"].take();
+            }
+            self.note(&answer);
+        }
+    }
+
+    fn note(&mut self, event: &Value) {
+        let parameters = &event["params"];
+        let bad = match event["method"].as_str() {
+            Some("Runtime.exceptionThrown" | "Audits.issueAdded") => true,
+            Some("Runtime.consoleAPICalled") => parameters["type"] == "error",
+            Some("Log.entryAdded") => parameters["entry"]["level"] == "error",
+            _ => false,
+        };
+        if bad {
+            self.complaints.push_back(parameters.to_string());
+        }
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // Asked to, it takes its own children with it and leaves its profile alone.
+        self.session = None;
+        let _ = self
+            .into
+            .write_all(b"{\"id\":0,\"method\":\"Browser.close\"}\0");
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE / 6 {
+            if matches!(self.child.try_wait(), Ok(Some(_)) | Err(_)) {
+                return;
+            }
+            std::thread::yield_now();
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn find() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    let mut all = NAMES
+        .iter()
+        .flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
+    all.find(|file| file.is_file())
+}

@@ -1,0 +1,384 @@
+//! The dashboard's page in a real browser: live, by keyboard alone, against hostile data, in both colour schemes.
+
+use std::net::SocketAddr;
+
+use serde_json::Value;
+use tidegate_testkit::guests::{self, Shape};
+
+use crate::browser::Browser;
+use crate::dashboard::{ask, nosy, serve_with_dashboard};
+use crate::tool::Folder;
+
+const LIVE: &str = "document.getElementById('state').textContent === 'Live'";
+
+/// The tutorial's plugin: it marks every response, logs, and lets two requests a second through.
+fn tutorial(folder: &Folder) -> String {
+    let component = guests::component("istio-tutorial", Shape::Wasip2).expect("a component");
+    folder.file("tutorial.wasm", component)
+}
+
+fn get(address: SocketAddr, path: &str) -> String {
+    ask(
+        address,
+        format!("GET {path} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n"),
+    )
+}
+
+fn url(dashboard: SocketAddr) -> String {
+    format!("http://{dashboard}/")
+}
+
+/// How many requests are listed.
+fn listed(count: usize) -> String {
+    format!("document.querySelectorAll('#rows tr:not([hidden])').length === {count}")
+}
+
+/// That a request has the focus.
+fn focused(words: &str) -> String {
+    format!("document.activeElement.textContent === '{words}'")
+}
+
+/// That the detail is of a request, and whole.
+fn shows(words: &str) -> String {
+    format!(
+        "document.activeElement.id === 'title' && document.activeElement.textContent === '{words}' \
+         && [...document.querySelectorAll('#body dt')].some(it => it.textContent === 'Took')"
+    )
+}
+
+/// The text of the card of a callback.
+fn card(browser: &mut Browser, callback: &str) -> String {
+    browser.text(&format!(
+        "document.querySelector('article[data-callback={callback}]').innerText"
+    ))
+}
+
+#[test]
+fn page_shows_requests_live_and_is_read_by_keyboard_alone() {
+    let Some(mut browser) = Browser::start() else {
+        return;
+    };
+    let folder = Folder::new();
+    let (serving, dashboard) = serve_with_dashboard(&[&tutorial(&folder)]);
+    browser.open(&url(dashboard), LIVE);
+    assert_eq!(browser.eval(&listed(0)), true);
+    for (path, status) in [("/one", "200"), ("/two", "200"), ("/three", "403")] {
+        let response = get(serving.address, path);
+        assert!(
+            response.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{response}"
+        );
+    }
+    browser.wait(&listed(3));
+    browser.wait("document.querySelector('#rows').innerText.includes('403')");
+    assert!(
+        browser
+            .text("document.querySelector('#rows tr').innerText")
+            .contains("plugin tutorial")
+    );
+
+    // The first key brings the focus to the newest.
+    browser.press("j");
+    browser.wait(&focused("GET /three"));
+    browser.press("Enter");
+    browser.wait(&shows("GET /three"));
+    let refused = card(&mut browser, "on-request-headers");
+    for part in [
+        "tutorial on-request-headers",
+        "pause",
+        "Local response 403 by plugin tutorial, 29 bytes",
+        "powered-by",
+        "proxy-wasm-go-sdk!!",
+        "the remain token 0",
+        "Fuel",
+    ] {
+        assert!(refused.contains(part), "no `{part}` in:\n{refused}");
+    }
+
+    // Away, two down, one up, by either kind of keys.
+    browser.press("Escape");
+    browser.wait(&focused("GET /three"));
+    assert_eq!(
+        browser.eval("document.getElementById('body').children.length"),
+        0
+    );
+    browser.press("ArrowDown");
+    browser.press("j");
+    browser.wait(&focused("GET /one"));
+    browser.press("k");
+    browser.press("ArrowUp");
+    browser.wait(&focused("GET /three"));
+    browser.press("j");
+    browser.press("Enter");
+    browser.wait(&shows("GET /two"));
+    let marked = browser.text(
+        "[...document.querySelectorAll('article[data-callback=on-response-headers] tr[data-is=added]')]
+            .map(it => it.innerText).join('\\n')",
+    );
+    assert_eq!(
+        marked,
+        "+ added\twho-am-i\twasm-extension\n+ added\tinjected-by\tistio-api!"
+    );
+
+    // The filter, and a pause.
+    browser.press("/");
+    browser.wait("document.activeElement.id === 'filter'");
+    browser.type_in("/t");
+    browser.wait(&listed(2));
+    browser.press("Escape");
+    browser.wait(&listed(3));
+    browser.press("p");
+    browser.wait("document.getElementById('state').textContent.startsWith('Paused')");
+    get(serving.address, "/four");
+    browser.wait("document.getElementById('state').textContent.includes('1 request waiting')");
+    assert_eq!(browser.eval(&listed(3)), true);
+    browser.press("p");
+    browser.wait(&listed(4));
+    browser.is_content();
+}
+
+#[test]
+fn page_masks_secrets_unless_asked() {
+    let Some(mut browser) = Browser::start() else {
+        return;
+    };
+    let folder = Folder::new();
+    let path = nosy(&folder);
+    // A proxy that ends under its page would be complained of.
+    let mut serving_still = Vec::new();
+    for (flag, is_shown) in [(None, false), (Some("--dashboard-secrets"), true)] {
+        let args: Vec<&str> = [path.as_str()].into_iter().chain(flag).collect();
+        let (serving, dashboard) = serve_with_dashboard(&args);
+        browser.open(&url(dashboard), LIVE);
+        ask(
+            serving.address,
+            "GET /a HTTP/1.1\r\nhost: h\r\nauthorization: Bearer open-sesame\r\ncookie: c=sesame-seeds\r\n\
+             connection: close\r\n\r\n",
+        );
+        open_first(&mut browser);
+        let page = browser.text("document.body.innerText");
+        assert_eq!(page.contains("sesame"), is_shown, "{page}");
+        assert_eq!(page.contains("18 bytes masked"), !is_shown, "{page}");
+        assert_eq!(page.contains("--dashboard-secrets was given"), is_shown);
+        serving_still.push(serving);
+    }
+    browser.is_content();
+}
+
+/// Opens the one request that there is, and unfolds everything.
+fn open_first(browser: &mut Browser) {
+    browser.wait("document.querySelector('#rows tr .took')?.textContent.endsWith('s')");
+    browser.press("j");
+    browser.press("Enter");
+    browser.wait("document.querySelector('#body article')");
+    browser.eval("document.querySelectorAll('details').forEach(it => it.open = true)");
+}
+
+#[test]
+fn hostile_requests_and_plugins_do_no_harm() {
+    let Some(mut browser) = Browser::start() else {
+        return;
+    };
+    let folder = Folder::new();
+    let (serving, dashboard) = serve_with_dashboard(&[&nosy(&folder)]);
+    browser.open(&url(dashboard), LIVE);
+    // HTTP has no angle brackets in paths; what reads like them afterwards is there.
+    let mut request = b"GET /%3Cscript%3Epwned=1%3C/script%3E/'\"&lt;img&gt;".to_vec();
+    request.extend([b'a'; 20_000]);
+    request.extend(b" HTTP/1.1\r\nhost: h\r\nx-markup: </td><img src=x onerror=pwned=1><script>pwned=1</script>\r\n");
+    request.extend("x-turned: \u{202e}abc\u{2066} \u{5d0}\u{5d1}\r\n".as_bytes());
+    request.extend(b"x-bytes: \xff\xfe\t\x80\r\nx-long: ");
+    request.extend([b'b'; 20_000]);
+    request.extend(b"\r\n__proto__: x\r\nconnection: close\r\n\r\n");
+    let response = ask(serving.address, &request);
+    assert!(response.starts_with("HTTP/1.1 200 "), "{response}");
+    open_first(&mut browser);
+    let page = browser.text("document.body.innerText");
+    for shown in [
+        "/%3Cscript%3Epwned=1%3C/script%3E/'\"&lt;img&gt;aaa",
+        "</td><img src=x onerror=pwned=1><script>pwned=1</script>",
+        "\\u{202e}abc\\u{2066}",
+        "\\xff\\xfe\t\\x80",
+        "__proto__",
+        "and 15,904 bytes more",
+        "\\u{1b}[31m\\u{202e}</td>",
+    ] {
+        assert!(page.contains(shown), "no `{shown}` in:\n{page}");
+    }
+    assert_eq!(browser.text("typeof pwned"), "undefined");
+    for (elements, count) in [
+        ("script", 1),
+        ("style", 1),
+        ("img", 0),
+        ("svg", 0),
+        ("b", 0),
+    ] {
+        let found = browser.eval(&format!("document.querySelectorAll('{elements}').length"));
+        assert_eq!(found, count, "{elements}");
+    }
+    for (width, height) in [(1280, 900), (400, 800)] {
+        browser.resize(width, height);
+        let fits = "document.documentElement.scrollWidth <= document.documentElement.clientWidth";
+        browser.wait(fits);
+    }
+    browser.is_content();
+    // Were one to forget that data is text, the page's policy would stop it, and this test would hear of it.
+    assert_eq!(
+        browser.text("try { document.body.innerHTML = '<img>'; } catch (error) { error.name }"),
+        "TypeError"
+    );
+    browser.eval("document.body.setAttribute('style', 'color: red')");
+    assert!(browser.complains(), "a violation goes unheard");
+}
+
+/// The contrast of every text with what is behind it, after WCAG 2: those that have less than 4.5.
+const FAINT: &str = r#"(() => {
+  const channels = text => (text.match(/[\d.]+/g) || []).map(Number);
+  const light = ([r, g, b]) => [r, g, b].map(it => it / 255).map(it => it <= .03928 ? it / 12.92 : ((it + .055) / 1.055) ** 2.4)
+    .reduce((sum, it, at) => sum + it * [.2126, .7152, .0722][at], 0);
+  const behind = element => {
+    for (let it = element; it; it = it.parentElement) {
+      const ground = channels(getComputedStyle(it).backgroundColor);
+      if (ground.length === 3 || ground[3] === 1) return ground;
+    }
+    return [255, 255, 255];
+  };
+  const contrast = (text, ground) => {
+    const [high, low] = [light(text), light(ground)].sort((a, b) => b - a);
+    return (high + .05) / (low + .05);
+  };
+  const found = [];
+  let seen = 0;
+  for (const element of document.body.querySelectorAll("*")) {
+    const own = [...element.childNodes].some(it => it.nodeType === Node.TEXT_NODE && it.data.trim());
+    if (!element.checkVisibility() || !(own || element.placeholder)) continue;
+    const style = getComputedStyle(element, element.placeholder ? "::placeholder" : null);
+    const text = channels(style.color);
+    const ratio = contrast(text, behind(element)) * (text.length === 3 ? 1 : 0) * (Number(style.opacity) === 1 ? 1 : 0);
+    seen += 1;
+    if (ratio < 4.5) found.push(`${element.tagName} ${element.className} ${element.textContent.slice(0, 30)}: ${ratio}`);
+  }
+  return { seen, found, ground: getComputedStyle(document.body).backgroundColor };
+})()"#;
+
+#[test]
+fn page_can_be_read_in_the_dark_and_in_the_light() {
+    let Some(mut browser) = Browser::start() else {
+        return;
+    };
+    let folder = Folder::new();
+    let headers = guests::component("headers", Shape::Wasip2).expect("a component");
+    let headers = folder.file("headers.wasm", headers);
+    let headers = format!(
+        r#"{headers}={{"request": {{"set": [{{"name": "x-a", "value": "2"}}], "remove": ["x-b"]}}}}"#
+    );
+    let (serving, dashboard) = serve_with_dashboard(&[&headers, &tutorial(&folder)]);
+    for _ in 0..3 {
+        ask(
+            serving.address,
+            "GET /a HTTP/1.1\r\nhost: h\r\nx-a: 1\r\nx-b: 1\r\nauthorization: secret\r\nconnection: close\r\n\r\n",
+        );
+    }
+    let mut grounds = Vec::new();
+    for scheme in ["light", "dark"] {
+        browser.prefer(scheme);
+        browser.open(&url(dashboard), LIVE);
+        browser.wait(&listed(3));
+        open_first(&mut browser);
+        // Signs and words, not colour alone.
+        let changes = browser.text(
+            "[...document.querySelectorAll('tr[data-is] .is')].map(it => it.textContent).join()",
+        );
+        for words in ["~ changed", "− removed", "same"] {
+            assert!(changes.contains(words), "{changes}");
+        }
+        let Value::Object(result) = browser.eval(FAINT) else {
+            panic!("no result");
+        };
+        assert_eq!(result["found"], Value::Array(Vec::new()), "{scheme}");
+        assert!(
+            result["seen"].as_u64().expect("a number") > 60,
+            "{result:?}"
+        );
+        grounds.push(result["ground"].clone());
+    }
+    assert_ne!(grounds[0], grounds[1], "both schemes look the same");
+    browser.is_content();
+}
+
+#[test]
+fn page_says_what_it_is_to_who_cannot_see_it() {
+    let Some(mut browser) = Browser::start() else {
+        return;
+    };
+    let folder = Folder::new();
+    let (serving, dashboard) = serve_with_dashboard(&[&nosy(&folder)]);
+    browser.open(&url(dashboard), LIVE);
+    get(serving.address, "/a");
+    browser.wait(&listed(1));
+    // The first stop leads past the bar, the list is one stop, and each stop can be seen.
+    let mut stops = Vec::new();
+    for _ in 0..4 {
+        browser.press("Tab");
+        stops.push(browser.text("document.activeElement.textContent || document.activeElement.id"));
+        let outline = browser.text("getComputedStyle(document.activeElement).outlineStyle");
+        assert_eq!(outline, "solid", "{stops:?}");
+    }
+    assert_eq!(stops, ["Skip to the requests", "filter", "Pause", "GET /a"]);
+    browser.press("Enter");
+    browser.wait(&shows("GET /a"));
+    let nameless = browser.text(
+        "[...document.querySelectorAll('button, input, section, article, table')].filter(it => {
+            const label = document.getElementById(it.getAttribute('aria-labelledby')) || it.labels?.[0] || it.caption;
+            return !(it.getAttribute('aria-label') || label?.textContent || it.matches('button') && it.textContent);
+        }).map(it => it.outerHTML).join()",
+    );
+    assert_eq!(nameless, "");
+    let current =
+        browser.text("document.querySelector('#rows button[aria-current=true]').textContent");
+    assert_eq!(current, "GET /a");
+    assert_eq!(browser.text("document.documentElement.lang"), "en");
+    browser.is_content();
+}
+
+#[test]
+fn page_comes_back_when_the_proxy_does() {
+    let Some(mut browser) = Browser::start() else {
+        return;
+    };
+    let folder = Folder::new();
+    let path = nosy(&folder);
+    let (serving, dashboard) = serve_with_dashboard(&[&path]);
+    browser.open(&url(dashboard), LIVE);
+    get(serving.address, "/before");
+    open_first(&mut browser);
+    serving.signal("TERM");
+    assert!(serving.end().success());
+    browser.wait("document.getElementById('state').textContent.startsWith('Not connected')");
+    // What was there can still be read.
+    assert_eq!(browser.eval(&listed(1)), true);
+    let (serving, again) = serve_with_dashboard(&[&path, &format!("--dashboard={dashboard}")]);
+    assert_eq!(again, dashboard);
+    browser.wait(LIVE);
+    browser.wait(&listed(0));
+    get(serving.address, "/after");
+    browser.wait(&listed(1));
+    browser.press("Escape");
+    browser.press("j");
+    browser.wait(&focused("GET /after"));
+    browser.press("Enter");
+    browser.wait(&shows("GET /after"));
+
+    // The same while the page is paused: it catches up when it goes on.
+    browser.press("p");
+    serving.signal("TERM");
+    assert!(serving.end().success());
+    browser.wait("document.getElementById('state').textContent.startsWith('Not connected')");
+    let (serving, _) = serve_with_dashboard(&[&path, &format!("--dashboard={dashboard}")]);
+    browser.wait("document.getElementById('state').textContent.startsWith('Paused')");
+    get(serving.address, "/third");
+    browser.wait("document.getElementById('state').textContent.includes('1 request waiting')");
+    browser.press("p");
+    browser.wait("document.querySelector('#rows').innerText.includes('/third')");
+    browser.wait(&listed(1));
+}

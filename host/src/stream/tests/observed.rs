@@ -1,0 +1,281 @@
+//! What an observer is told, event by event.
+
+use super::*;
+use crate::observe::{BodySize, Call, Event, Observer, Occasion, Seen};
+
+#[derive(Default)]
+struct Seer(Mutex<Vec<(u64, Event)>>);
+
+impl Observer for Seer {
+    fn event(&self, stream: u64, event: Event) {
+        self.0.lock().unwrap().push((stream, event));
+    }
+}
+
+impl Seer {
+    fn take(&self) -> Vec<(u64, Event)> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+
+    /// The events as words, of one stream alone.
+    fn words(&self) -> Vec<String> {
+        let events = self.take();
+        assert!(
+            events
+                .iter()
+                .all(|(stream, _)| Some(*stream) == events.first().map(|it| it.0))
+        );
+        events.iter().map(|(_, event)| word(event)).collect()
+    }
+}
+
+fn word(event: &Event) -> String {
+    match event {
+        Event::Begun { worker, fields } => format!("begun on {worker} {}", fields.len()),
+        Event::Called(call) => {
+            let Call {
+                plugin,
+                occasion,
+                fields,
+                outcome,
+                ..
+            } = &**call;
+            let occasion = match occasion {
+                Occasion::Open => "open".to_owned(),
+                Occasion::Callback(phase) => format!("{phase:?}"),
+                Occasion::Close => "close".to_owned(),
+            };
+            let end = if call.end { ":end" } else { "" };
+            let mut word = format!("{plugin} {occasion}{end}");
+            for Seen { map, before, after } in fields {
+                word += &format!(" {map:?} {}>{}", before.len(), after.len());
+            }
+            if let Some(BodySize { seen, left }) = call.body {
+                word += &format!(" body {seen}>{left}");
+            }
+            for (level, line) in &call.lines.kept {
+                word += &format!(" {level}:{line}");
+            }
+            match outcome {
+                Ok(action) => word + &format!(" {action:?}"),
+                Err(trap) => word + &format!(" died: {trap}"),
+            }
+        }
+        Event::Resumed { place, half } => format!("{place} resumed {half:?}"),
+        Event::LocalResponse {
+            origin,
+            fields,
+            body,
+        } => format!(
+            "answer {} of {origin:?}, body {body}",
+            fields.status().unwrap().as_u16()
+        ),
+        Event::Passed { map, fields } => format!("passed {map:?} {}", fields.len()),
+        Event::Reset => "reset".to_owned(),
+        Event::Ended => "ended".to_owned(),
+    }
+}
+
+/// A chain that is watched.
+fn watched(script: &Scripted, policies: &[FailPolicy]) -> (WorkerChain, Arc<Seer>) {
+    let seer = Arc::new(Seer::default());
+    let chain = chain_of(
+        script,
+        policies,
+        Arc::new(Collected::default()),
+        Some(seer.clone()),
+    );
+    (chain.start_worker(3).unwrap(), seer)
+}
+
+fn set(name: &'static str) -> impl FnMut(&Context) -> Result<Action, Trap> + Send + 'static {
+    move |context| {
+        let map = FieldMap::RequestHeaders;
+        http_fields::set(stream_of(context), map, name.as_bytes(), b"1").unwrap();
+        Ok(Action::Continue)
+    }
+}
+
+#[test]
+fn observer_sees_every_callback_and_what_it_changed() {
+    let script = Scripted::default()
+        .on(0, Phase::RequestHeaders, set("x-a"))
+        .on(1, Phase::RequestHeaders, set("x-b"))
+        .on(1, Phase::RequestBody, |context| {
+            http_bodies::append(stream_of(context), Direction::Request, bytes("!!")).unwrap();
+            Ok(Action::Continue)
+        });
+    let (chain, seer) = watched(&script, &[RELOAD, RELOAD]);
+    let mut stream = open(&chain);
+    stream.request_headers(request(), false);
+    stream.request_body(bytes("abc"), true);
+    stream.response_headers(response(), true);
+    drain(&mut stream);
+    stream.finish();
+    assert_eq!(
+        seer.words(),
+        [
+            "begun on 3 4",
+            "p0 RequestHeaders RequestHeaders 4>5 Continue",
+            "p1 RequestHeaders RequestHeaders 5>6 Continue",
+            "passed RequestHeaders 6",
+            "p0 RequestBody:end body 3>3 Continue",
+            "p1 RequestBody:end body 3>5 Continue",
+            "p1 ResponseHeaders:end ResponseHeaders 2>2 Continue",
+            "p0 ResponseHeaders:end ResponseHeaders 2>2 Continue",
+            "passed ResponseHeaders 2",
+            "p0 Log:end Continue",
+            "p1 Log:end Continue",
+            "ended"
+        ]
+    );
+}
+
+#[test]
+fn observer_tells_streams_apart() {
+    let (chain, seer) = watched(&Scripted::default(), &[]);
+    let (mut first, mut second) = (open(&chain), open(&chain));
+    first.request_headers(request(), true);
+    second.request_headers(request(), true);
+    let begun = seer.take();
+    let numbers: Vec<u64> = begun
+        .iter()
+        .filter(|(_, it)| matches!(it, Event::Begun { .. }))
+        .map(|it| it.0)
+        .collect();
+    assert_eq!(numbers.len(), 2);
+    assert_ne!(numbers[0], numbers[1]);
+    drop(first);
+    assert!(
+        matches!(seer.take().as_slice(), [(number, Event::Ended)] if *number == numbers[0]),
+        "a stream that is dropped has ended"
+    );
+}
+
+#[test]
+fn observer_sees_whose_a_local_response_is() {
+    let script = Scripted::default().on(1, Phase::RequestHeaders, answer_with(403));
+    let (chain, seer) = watched(&script, &[RELOAD, RELOAD]);
+    let mut stream = open(&chain);
+    stream.request_headers(request(), true);
+    drain(&mut stream);
+    stream.finish();
+    let words = seer.words();
+    assert_eq!(
+        words[..8],
+        [
+            "begun on 3 4",
+            "p0 RequestHeaders:end RequestHeaders 4>4 Continue",
+            "p1 RequestHeaders:end RequestHeaders 4>4 Pause",
+            "answer 403 of Plugin(1), body 2",
+            "p1 ResponseHeaders ResponseHeaders 4>4 Continue",
+            "p0 ResponseHeaders ResponseHeaders 4>4 Continue",
+            "passed ResponseHeaders 4",
+            "p1 ResponseBody:end body 2>2 Continue",
+        ]
+    );
+}
+
+#[test]
+fn observer_sees_pause_and_resume() {
+    let script = Scripted::default()
+        .answers(0, Phase::RequestHeaders, &[Action::Pause])
+        .on(0, Phase::RequestBody, |context| {
+            stream_control::resume(stream_of(context), Direction::Request).unwrap();
+            Ok(Action::Pause)
+        });
+    let (chain, seer) = watched(&script, &[RELOAD]);
+    let mut stream = open(&chain);
+    stream.request_headers(request(), false);
+    stream.request_body(bytes("abc"), true);
+    drain(&mut stream);
+    assert_eq!(
+        seer.words(),
+        ["begun on 3 4", "p0 RequestHeaders RequestHeaders 4>4 Pause"]
+    );
+    // From elsewhere: what was kept goes on.
+    let context = StreamContext {
+        shared: stream.shared.clone(),
+        filter: 0,
+    };
+    stream_control::resume(&context, Direction::Request).unwrap();
+    drain(&mut stream);
+    assert_eq!(
+        seer.words(),
+        [
+            "0 resumed Request",
+            "passed RequestHeaders 4",
+            "p0 RequestBody:end body 3>3 Pause",
+            "0 resumed Request",
+        ]
+    );
+}
+
+#[test]
+fn observer_sees_fields_that_a_callback_changes_beside_its_own() {
+    let script = Scripted::default()
+        .answers(0, Phase::RequestHeaders, &[Action::Pause])
+        .on(0, Phase::ResponseHeaders, set("x"));
+    let (chain, seer) = watched(&script, &[RELOAD]);
+    let mut stream = open(&chain);
+    stream.request_headers(request(), true);
+    stream.fail_upstream(502, Bytes::new());
+    assert_eq!(
+        seer.words()[3..],
+        [
+            "p0 ResponseHeaders:end ResponseHeaders 1>1 RequestHeaders 4>5 Continue",
+            "passed ResponseHeaders 1"
+        ]
+    );
+}
+
+#[test]
+fn observer_sees_a_trap_and_the_failure_that_follows() {
+    let script = Scripted::default().on(0, Phase::RequestHeaders, |_| Err(Trap::new("oh")));
+    let (chain, seer) = watched(&script, &[RELOAD, RELOAD]);
+    let mut stream = open(&chain);
+    stream.request_headers(request(), true);
+    drain(&mut stream);
+    stream.finish();
+    assert_eq!(
+        seer.words()[..4],
+        [
+            "begun on 3 4",
+            "p0 RequestHeaders:end RequestHeaders 4>4 critical:oh died: oh",
+            "answer 503 of Failed(0), body 0",
+            "passed ResponseHeaders 1",
+        ]
+    );
+}
+
+#[test]
+fn observer_sees_resets_and_the_proxys_own_answers() {
+    let (chain, seer) = watched(&Scripted::default(), &[]);
+    let mut stream = open(&chain);
+    stream.request_headers(request(), true);
+    stream.fail_upstream(502, bytes("gone"));
+    assert_eq!(
+        seer.words(),
+        [
+            "begun on 3 4",
+            "passed RequestHeaders 4",
+            "answer 502 of Proxy, body 4",
+            "passed ResponseHeaders 3"
+        ]
+    );
+    let script = Scripted::default().on(0, Phase::RequestHeaders, |context| {
+        stream_control::reset(stream_of(context)).unwrap();
+        Ok(Action::Continue)
+    });
+    let (chain, seer) = watched(&script, &[RELOAD]);
+    let mut stream = open(&chain);
+    stream.request_headers(request(), true);
+    assert_eq!(
+        seer.words(),
+        [
+            "begun on 3 4",
+            "p0 RequestHeaders:end RequestHeaders 4>4 Continue",
+            "reset"
+        ]
+    );
+}

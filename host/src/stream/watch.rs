@@ -1,0 +1,181 @@
+//! Telling the observer, where there is one, what happens on a stream.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::engine::vm::{Context, Vm};
+use crate::engine::{self, Action, Trap};
+use crate::fields::Fields;
+use crate::observe::{BodySize, Call, Event, Measured, Observer, Occasion, Seen};
+use crate::stream::state::{Direction, FieldMap, Phase, Shared, State};
+
+/// A stream, as it is told of.
+pub(super) struct Watch {
+    observer: Arc<dyn Observer>,
+    number: u64,
+}
+
+/// One callback, as the stream sees it.
+pub(super) struct Callback<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) index: usize,
+    pub(super) phase: Phase,
+    pub(super) end: bool,
+}
+
+/// What there was before a callback.
+#[derive(Default)]
+struct Before {
+    maps: [Option<Fields>; 4],
+    body: Option<usize>,
+}
+
+impl Watch {
+    pub(super) fn of(observer: &Arc<dyn Observer>) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self {
+            observer: observer.clone(),
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
+        }
+    }
+
+    pub(super) fn tell(&self, event: Event) {
+        self.observer.event(self.number, event);
+    }
+
+    /// Runs a callback and tells of it. It is to be told before the state forgets what ran.
+    pub(super) fn callback(
+        &self,
+        vm: &Rc<Vm>,
+        context: &Context,
+        callback: Callback<'_>,
+        run: impl FnOnce(&mut dyn engine::Instance) -> Result<Action, Trap>,
+    ) -> Option<Action> {
+        let Callback {
+            shared,
+            index,
+            phase,
+            end,
+        } = callback;
+        let before = match shared.state.try_borrow_mut() {
+            Ok(mut state) => Before::of(&mut state, index, phase),
+            Err(_) => Before::default(),
+        };
+        let (action, measured) = vm.enter_measured(context.plugin, run);
+        let (fields, body) = match shared.state.try_borrow_mut() {
+            Ok(mut state) => before.compare(&mut state, index, phase),
+            Err(_) => Default::default(),
+        };
+        let call = Call {
+            fields,
+            body,
+            end,
+            ..call(
+                vm,
+                context,
+                index,
+                Occasion::Callback(phase),
+                action,
+                measured,
+            )
+        };
+        self.tell(Event::Called(Box::new(call)));
+        action
+    }
+
+    /// Makes or drops what a plugin keeps for the stream, and tells of it if there is something to tell.
+    pub(super) fn lifetime<R>(
+        &self,
+        vm: &Rc<Vm>,
+        context: &Context,
+        index: usize,
+        occasion: Occasion,
+        run: impl FnOnce(&mut dyn engine::Instance) -> Result<R, Trap>,
+    ) -> Option<R> {
+        let (result, measured) = vm.enter_measured(context.plugin, run);
+        let silent = measured.lines.kept.is_empty() && measured.lines.left_out == 0;
+        if !silent || measured.trap.is_some() {
+            let action = result.is_some().then_some(Action::Continue);
+            let call = call(vm, context, index, occasion, action, measured);
+            self.tell(Event::Called(Box::new(call)));
+        }
+        result
+    }
+}
+
+fn call(
+    vm: &Vm,
+    context: &Context,
+    place: usize,
+    occasion: Occasion,
+    action: Option<Action>,
+    measured: Measured,
+) -> Call {
+    let Measured {
+        time,
+        fuel,
+        trap,
+        lines,
+    } = measured;
+    let plugin = vm.around().plugins.get(context.plugin).cloned();
+    Call {
+        plugin: plugin.unwrap_or_default(),
+        place,
+        occasion,
+        end: false,
+        fields: Vec::new(),
+        body: None,
+        outcome: action
+            .ok_or_else(|| trap.unwrap_or_else(|| "its instance was dead already".to_owned())),
+        lines,
+        time,
+        fuel,
+    }
+}
+
+impl Before {
+    fn of(state: &mut State, index: usize, phase: Phase) -> Self {
+        Self {
+            maps: state.maps.clone(),
+            body: body(state, index, phase),
+        }
+    }
+
+    fn compare(
+        self,
+        state: &mut State,
+        index: usize,
+        phase: Phase,
+    ) -> (Vec<Seen>, Option<BodySize>) {
+        let (_, own) = phase.of();
+        let mut fields = Vec::new();
+        for (map, before) in FieldMap::ALL.into_iter().zip(self.maps) {
+            let (Some(before), Some(after)) = (before, state.map(map)) else {
+                continue;
+            };
+            if own == Some(map) || before != *after {
+                let after = after.clone();
+                let seen = Seen { map, before, after };
+                // What the callback is about comes first.
+                let at = if own == Some(map) { 0 } else { fields.len() };
+                fields.insert(at, seen);
+            }
+        }
+        let left = body(state, index, phase);
+        let body = self
+            .body
+            .zip(left)
+            .map(|(seen, left)| BodySize { seen, left });
+        (fields, body)
+    }
+}
+
+/// Bytes of the body that a callback is about.
+fn body(state: &mut State, index: usize, phase: Phase) -> Option<usize> {
+    match phase {
+        Phase::RequestBody => Some(state.body(index, Direction::Request).len()),
+        Phase::ResponseBody => Some(state.body(index, Direction::Response).len()),
+        _ => None,
+    }
+}
