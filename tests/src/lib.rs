@@ -14,6 +14,14 @@ pub mod scenario;
 
 pub mod octets;
 
+pub mod source;
+
+pub mod rewrite;
+
+pub mod bless;
+
+pub mod schema;
+
 pub mod runner;
 
 pub mod transcript;

@@ -27,6 +27,9 @@ type Wasm = dyn Fn(&Scenario, &Plugin, HomeKind) -> Result<Bytes> + Send + Sync;
 /// Gives the binary of an Envoy.
 type Envoys = dyn Fn(Release) -> Result<PathBuf> + Send + Sync;
 
+/// Stands in transcripts for the body of an echo that came unharmed.
+pub const ECHOED: &str = "(what upstream received)";
+
 /// Runs scenarios.
 pub struct Runner {
     wasm: Box<Wasm>,
@@ -268,6 +271,6 @@ fn told(seen: &mut Seen, received: &[Received]) {
     if let (Some(own), Some(echoed)) = (own, echoed(&seen.body))
         && sorted(own) == sorted(&echoed)
     {
-        seen.body = Octets(b"(what upstream received)".to_vec());
+        seen.body = Octets(ECHOED.into());
     }
 }

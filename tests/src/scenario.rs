@@ -8,13 +8,15 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, de};
 
 use crate::homes::HomeKind;
 use crate::octets::Octets;
+use crate::schema;
 
 /// One scenario.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Scenario {
     /// What it shows, in a sentence or two.
@@ -36,6 +38,7 @@ pub struct Scenario {
     pub start: Start,
     /// Homes that this scenario is not for, each with its reason.
     #[serde(default)]
+    #[schemars(schema_with = "schema::homes")]
     pub not_in: BTreeMap<String, String>,
     /// What is done, in order.
     #[serde(default)]
@@ -49,7 +52,7 @@ pub struct Scenario {
 }
 
 /// One plugin of the chain.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Plugin {
     /// The crate that it is built from or, ending in `.wasm`, its file, relative to the scenario's.
@@ -67,7 +70,7 @@ pub struct Plugin {
 }
 
 /// What becomes of streams when a plugin traps.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum FailPolicy {
     /// 503, and a fresh instance for the next.
@@ -80,7 +83,7 @@ pub enum FailPolicy {
 }
 
 /// What upstream answers to requests for one path.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Answer {
     /// The path, as it reaches upstream.
@@ -103,7 +106,7 @@ pub struct Answer {
 }
 
 /// What must be seen while the plugins start. What refuses must say why: any failure to start would do otherwise.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Start {
     /// The proxy must not serve.
@@ -115,7 +118,7 @@ pub struct Start {
 }
 
 /// One thing that is done.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Step {
     /// A request is sent and its response read to the end.
@@ -135,7 +138,7 @@ pub enum Step {
 }
 
 /// A request and what must come back.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Exchange {
     /// The method.
@@ -160,7 +163,7 @@ pub struct Exchange {
 }
 
 /// A request that is begun.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Begin {
     /// What later steps call it.
@@ -181,7 +184,7 @@ pub struct Begin {
 }
 
 /// A piece of a body.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Chunk {
     /// Whose body.
@@ -195,7 +198,7 @@ pub struct Chunk {
 }
 
 /// The end of a request that was begun.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Finish {
     /// Which.
@@ -206,7 +209,7 @@ pub struct Finish {
 }
 
 /// What must come back. What is not stated is not checked here, but still compared between homes.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Expect {
     /// The status.
@@ -239,7 +242,7 @@ pub enum AtUpstream {
 }
 
 /// What must have reached upstream.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Received {
     /// The method.
@@ -318,6 +321,18 @@ impl Scenario {
         scenario
             .check()
             .with_context(|| format!("{} cannot be run", file.display()))?;
+        Ok(scenario)
+    }
+
+    /// The same scenario with another text. Its plugins stay as they are.
+    pub fn reread(&self, text: &str) -> Result<Self> {
+        let scenario = Self {
+            name: self.name.clone(),
+            file: self.file.clone(),
+            plugins: self.plugins.clone(),
+            configuration: None,
+            ..serde_saphyr::from_str(text)?
+        };
         Ok(scenario)
     }
 

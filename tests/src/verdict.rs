@@ -371,12 +371,14 @@ fn logs(
 // === impl Place ===
 
 impl Place {
-    fn key(mut self, name: &str) -> Self {
+    /// The value of a key in it.
+    pub fn key(mut self, name: &str) -> Self {
         self.0.push(Part::Key(name.to_owned()));
         self
     }
 
-    fn item(mut self, at: usize) -> Self {
+    /// An item of it.
+    pub fn item(mut self, at: usize) -> Self {
         self.0.push(Part::Item(at));
         self
     }

@@ -59,11 +59,6 @@ pub enum Finding {
 // === impl Outcome ===
 
 impl Outcome {
-    /// Whether something is not as the scenario states, which blessing would change.
-    pub fn is_mismatch(&self) -> bool {
-        matches!(self.result, Finding::Failed { .. })
-    }
-
     /// Whether it is a reason to fail.
     pub fn is_failure(&self) -> bool {
         !matches!(self.result, Finding::Passed | Finding::Skipped { .. })

@@ -32,17 +32,22 @@ pub struct Testing<'a> {
     pub unfit: &'a (dyn Fn(&Scenario, HomeKind) -> Option<String> + Sync),
 }
 
-/// A scenario's outcomes, with the first home's transcript if there is one.
+/// A scenario's outcomes, with what was seen in each home that it ran in.
 pub struct Tested {
     pub outcomes: Vec<Outcome>,
-    pub transcript: Option<Transcript>,
+    pub seen: Vec<(&'static str, Transcript)>,
 }
 
 // === impl Testing ===
 
 impl Testing<'_> {
     /// Runs all of them, `jobs` at once. `ended` is told of each as it ends; what is returned is in the order of the scenarios.
-    pub fn run(&self, scenarios: &[Scenario], jobs: usize, mut ended: impl FnMut(&Outcome)) -> Vec<Tested> {
+    pub fn run(
+        &self,
+        scenarios: &[Scenario],
+        jobs: usize,
+        mut ended: impl FnMut(&Outcome),
+    ) -> Vec<Tested> {
         let next = AtomicUsize::new(0);
         let (sender, receiver) = mpsc::channel();
         let mut tested: Vec<Option<Tested>> = scenarios.iter().map(|_| None).collect();
@@ -75,10 +80,12 @@ impl Testing<'_> {
     /// One scenario in each home, and the homes against each other.
     fn scenario(&self, scenario: &Scenario) -> Tested {
         let mut outcomes = Vec::new();
-        let mut seen: Vec<(&str, Transcript)> = Vec::new();
+        let mut seen: Vec<(&'static str, Transcript)> = Vec::new();
         for home in self.homes {
             let begun = Instant::now();
-            let unfit = scenario.unfit(home.kind).or_else(|| (self.unfit)(scenario, home.kind));
+            let unfit = scenario
+                .unfit(home.kind)
+                .or_else(|| (self.unfit)(scenario, home.kind));
             let result = match unfit {
                 Some(reason) => Finding::Skipped { reason },
                 None => match self.home(scenario, home.kind) {
@@ -106,7 +113,9 @@ impl Testing<'_> {
                 .iter()
                 .flat_map(|(other, right)| {
                     let found = compare::differences(&self.owned, left, right);
-                    found.into_iter().map(move |it| format!("{first} against {other}: {it}"))
+                    found
+                        .into_iter()
+                        .map(move |it| format!("{first} against {other}: {it}"))
                 })
                 .collect();
             outcomes.push(Outcome {
@@ -120,10 +129,7 @@ impl Testing<'_> {
                 },
             });
         }
-        Tested {
-            outcomes,
-            transcript: seen.into_iter().next().map(|(_, transcript)| transcript),
-        }
+        Tested { outcomes, seen }
     }
 
     /// A run. A mistake of the runner's own ends this scenario, not the others.
@@ -131,6 +137,20 @@ impl Testing<'_> {
         match catch_unwind(AssertUnwindSafe(|| self.runner.run(scenario, home))) {
             Ok(ran) => ran.map_err(|error| format!("{error:#}")),
             Err(_) => Err("the runner panicked; please report it".to_owned()),
+        }
+    }
+}
+
+// === impl Tested ===
+
+impl Tested {
+    /// Judges what was seen by what the scenario states now.
+    pub fn judge_again(&mut self, scenario: &Scenario) {
+        for (home, transcript) in &self.seen {
+            let of_home = self.outcomes.iter_mut().find(|it| it.home == *home);
+            if let Some(outcome) = of_home {
+                outcome.result = held(scenario, transcript);
+            }
         }
     }
 }
@@ -145,7 +165,9 @@ fn held(scenario: &Scenario, transcript: &Transcript) -> Finding {
     let mismatches = mismatches
         .into_iter()
         .map(|mismatch| {
-            let position = source.as_ref().map(|source| source.position(&mismatch.place));
+            let position = source
+                .as_ref()
+                .map(|source| source.position(&mismatch.place));
             (position.map(|at| (at.line, at.column)), mismatch)
         })
         .collect();

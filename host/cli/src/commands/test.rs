@@ -1,21 +1,22 @@
 //! `tidegate test`: scenarios, in our host and in Envoy.
 
+use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _};
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use tidegate_testkit::envoy::Release;
-use tidegate_testkit::{HomeKind, Owned, Runner, Scenario, scenario};
+use tidegate_testkit::{HomeKind, Owned, Runner, Scenario, bless, scenario, schema};
 
-use crate::file;
 use crate::project::{How, Project, Which};
 use crate::report::human::{self, Colour};
 use crate::report::{Outcome, json, junit};
 use crate::testing::plugins::{Origin, Plugins};
 use crate::testing::{Home, Tested, Testing, envoy};
+use crate::{file, logs};
 
 /// Build the plugin in this folder and run its scenarios: requests in, what must come back
 #[derive(Args)]
@@ -26,7 +27,12 @@ pub struct Test {
     scenarios: Vec<String>,
 
     /// Where they run; what they show is compared
-    #[arg(long, value_name = "HOME", value_delimiter = ',', default_value = "component,proxy-wasm")]
+    #[arg(
+        long,
+        value_name = "HOME",
+        value_delimiter = ',',
+        default_value = "component,proxy-wasm"
+    )]
     home: Vec<HomeArg>,
 
     /// The Envoy of home `envoy`: a release to be fetched, or a binary
@@ -55,13 +61,17 @@ pub struct Test {
     #[arg(short, long, value_name = "FILE", requires = "format")]
     output: Option<PathBuf>,
 
-    /// Write what came into the scenarios, where it is not as they state
+    /// Write what came into the scenarios, where it is not as they state or an `expect` is empty
     #[arg(long)]
     bless: bool,
 
     /// Say which scenarios there are, and run none
-    #[arg(long)]
+    #[arg(long, conflicts_with = "bless")]
     list: bool,
+
+    /// Write the JSON Schema of scenario files, for editors, and run none
+    #[arg(long, conflicts_with_all = ["scenarios", "bless", "list", "plugin"])]
+    schema: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -90,7 +100,8 @@ Examples:
   tidegate test limit --home component,proxy-wasm,envoy
   tidegate test --plugin greeter.wasm scenarios/greeting.yaml
   tidegate test --format junit -o target/junit.xml
-  tidegate test --bless";
+  tidegate test --bless
+  tidegate test --schema -o scenarios/.schema.json";
 
 /// Where a project has its scenarios.
 const FOLDER: &str = "scenarios";
@@ -99,15 +110,25 @@ const FOLDER: &str = "scenarios";
 
 impl Test {
     pub fn execute(self) -> anyhow::Result<()> {
+        if self.schema {
+            let schema = format!("{:#}\n", schema::scenario());
+            return file::write(or_stdout(&self.output), schema.as_bytes());
+        }
         let project = match &self.plugin {
             Some(_) => None,
             None => Some(Project::find(&self.which)?),
         };
         let own = self.own(project.as_ref())?;
-        let folder = project.as_ref().map_or(Path::new(FOLDER).to_owned(), |project| project.folder().join(FOLDER));
+        let folder = project
+            .as_ref()
+            .map_or(Path::new(FOLDER).to_owned(), |project| {
+                project.folder().join(FOLDER)
+            });
         let scenarios = self.select(&folder, &own)?;
         if self.list {
-            let names = scenarios.iter().map(|it| format!("{}\t{}\n", it.name, first_line(&it.about)));
+            let names = scenarios
+                .iter()
+                .map(|it| format!("{}\t{}\n", it.name, first_line(&it.about)));
             return file::write(Path::new("-"), names.collect::<String>().as_bytes());
         }
         let origin = match (&project, &self.plugin) {
@@ -116,8 +137,15 @@ impl Test {
             (None, None) => bail!("neither a project nor a plugin is there"),
         };
         let plugins = std::sync::Arc::new(Plugins::of(&scenarios, &origin)?);
-        let tested = self.run(&plugins, &scenarios)?;
-        self.end(&scenarios, tested)
+        let begun = Instant::now();
+        let mut tested = self.run(&plugins, &scenarios)?;
+        let took = begun.elapsed();
+        let notes = match self.bless {
+            true => Self::write_what_came(&scenarios, &mut tested),
+            false => String::new(),
+        };
+        let outcomes: Vec<Outcome> = tested.into_iter().flat_map(|it| it.outcomes).collect();
+        self.end(&outcomes, took, &notes)
     }
 
     /// What the plugin that is tested is called.
@@ -129,14 +157,22 @@ impl Test {
             bail!("neither a project nor a plugin is there");
         };
         // What it says of itself, as when it is built here.
-        let said = tidegate_adapter::inspect(&file::read(path)?).ok().and_then(|it| it.name);
-        let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
-        said.or(stem).with_context(|| format!("`{}` has no name", path.display()))
+        let said = tidegate_adapter::inspect(&file::read(path)?)
+            .ok()
+            .and_then(|it| it.name);
+        let stem = path
+            .file_stem()
+            .map(|stem| stem.to_string_lossy().into_owned());
+        said.or(stem)
+            .with_context(|| format!("`{}` has no name", path.display()))
     }
 
     /// The scenarios that are asked for.
     fn select(&self, folder: &Path, own: &str) -> anyhow::Result<Vec<Scenario>> {
-        let (paths, filters): (Vec<_>, Vec<_>) = self.scenarios.iter().partition(|text| Path::new(text).exists());
+        let (paths, filters): (Vec<_>, Vec<_>) = self
+            .scenarios
+            .iter()
+            .partition(|text| Path::new(text).exists());
         let mut scenarios = Vec::new();
         if paths.is_empty() {
             if !folder.is_dir() {
@@ -152,15 +188,26 @@ impl Test {
                 scenarios.extend(scenario::walk(path, Some(own))?);
             } else {
                 let parent = path.parent().unwrap_or(Path::new(""));
-                let base = if path.starts_with(folder) { folder } else { parent };
+                let base = if path.starts_with(folder) {
+                    folder
+                } else {
+                    parent
+                };
                 scenarios.push(Scenario::read(base, path, Some(own))?);
             }
         }
         if !filters.is_empty() {
-            scenarios.retain(|scenario| filters.iter().any(|filter| scenario.name.contains(filter.as_str())));
+            scenarios.retain(|scenario| {
+                filters
+                    .iter()
+                    .any(|filter| scenario.name.contains(filter.as_str()))
+            });
         }
         if scenarios.is_empty() {
-            bail!("no scenario is meant by `{}`; `--list` says which there are", self.scenarios.join(" "));
+            bail!(
+                "no scenario is meant by `{}`; `--list` says which there are",
+                self.scenarios.join(" ")
+            );
         }
         Ok(scenarios)
     }
@@ -169,10 +216,19 @@ impl Test {
         let mut homes = Vec::new();
         for home in &self.home {
             let home = match home {
-                HomeArg::Component => Home { kind: HomeKind::Component, name: "component" },
-                HomeArg::ProxyWasm => Home { kind: HomeKind::ProxyWasm, name: "proxy-wasm" },
+                HomeArg::Component => Home {
+                    kind: HomeKind::Component,
+                    name: "component",
+                },
+                HomeArg::ProxyWasm => Home {
+                    kind: HomeKind::ProxyWasm,
+                    name: "proxy-wasm",
+                },
                 // Which release it is was said; to scenarios it is Envoy.
-                HomeArg::Envoy => Home { kind: HomeKind::Envoy(Release::ALL[0]), name: "envoy" },
+                HomeArg::Envoy => Home {
+                    kind: HomeKind::Envoy(Release::ALL[0]),
+                    name: "envoy",
+                },
             };
             if !homes.contains(&home) {
                 homes.push(home);
@@ -181,7 +237,11 @@ impl Test {
         homes
     }
 
-    fn run(&self, plugins: &std::sync::Arc<Plugins>, scenarios: &[Scenario]) -> anyhow::Result<Vec<Tested>> {
+    fn run(
+        &self,
+        plugins: &std::sync::Arc<Plugins>,
+        scenarios: &[Scenario],
+    ) -> anyhow::Result<Vec<Tested>> {
         let homes = self.homes();
         let binary = match self.home.contains(&HomeArg::Envoy) {
             true => Some(envoy::binary(self.envoy.as_deref())?),
@@ -197,7 +257,10 @@ impl Test {
             owned: Owned::known()?,
             unfit: &|scenario, home| plugins.unfit(scenario, home),
         };
-        let jobs = self.jobs.map_or_else(|| std::thread::available_parallelism().map_or(1, NonZero::get), usize::from);
+        let jobs = self.jobs.map_or_else(
+            || std::thread::available_parallelism().map_or(1, NonZero::get),
+            usize::from,
+        );
         let colour = self.colour();
         let mut out = self.people();
         Ok(testing.run(scenarios, jobs, |outcome| {
@@ -206,44 +269,51 @@ impl Test {
         }))
     }
 
-    /// Blesses, reports, and fails if anything failed.
-    fn end(&self, scenarios: &[Scenario], tested: Vec<Tested>) -> anyhow::Result<()> {
+    /// Writes what the first home showed into the scenarios, and says of how many it did.
+    fn write_what_came(scenarios: &[Scenario], tested: &mut [Tested]) -> String {
+        let mut notes = String::new();
         let mut blessed = 0;
-        let mut outcomes: Vec<Outcome> = Vec::new();
         for (scenario, tested) in scenarios.iter().zip(tested) {
-            let mut of_it = tested.outcomes;
-            if let Some(transcript) = tested.transcript.filter(|_| self.bless && of_it.iter().any(Outcome::is_mismatch)) {
-                let text = std::fs::read_to_string(&scenario.file)
-                    .with_context(|| format!("cannot read `{}`", scenario.file.display()))?;
-                let text = tidegate_testkit::bless::bless(&text, scenario, &transcript)
-                    .with_context(|| format!("cannot bless `{}`", scenario.file.display()))?;
-                file::write(&scenario.file, text.as_bytes())?;
-                blessed += 1;
-                of_it.retain(|outcome| !outcome.is_mismatch());
+            match bless_one(scenario, tested) {
+                Ok(changed) => blessed += usize::from(changed),
+                Err(error) => {
+                    let error = logs::escaped_lines(&format!("{error:#}"));
+                    let _ = writeln!(notes, "{}: not blessed: {error}", scenario.file.display());
+                }
             }
-            outcomes.extend(of_it);
         }
-        let took = outcomes.iter().map(|outcome| outcome.took).sum();
-        let mut out = self.people();
-        let mut text = human::failures(&outcomes, self.colour());
-        text.push_str(&format!("\n{}\n", human::summary(&outcomes, took)));
-        if blessed > 0 {
-            text.push_str(&format!("blessed {blessed} scenarios: look at what changed\n"));
-        }
-        let _ = out.write_all(text.as_bytes());
-        let machine = match self.format {
-            Format::Human => None,
-            Format::Junit => Some(junit::text(&outcomes)?),
-            Format::Json => Some(json::text(&outcomes)?),
+        let _ = match blessed {
+            0 => Ok(()),
+            1 => writeln!(notes, "1 scenario blessed: look at what changed"),
+            _ => writeln!(notes, "{blessed} scenarios blessed: look at what changed"),
         };
-        match (machine, &self.output) {
-            (Some(machine), output) => {
-                file::write(output.as_deref().unwrap_or(Path::new("-")), machine.as_bytes())?;
-            }
-            (None, Some(output)) => file::write(output, text.as_bytes())?,
-            (None, None) => {}
+        notes
+    }
+
+    /// Reports, and fails if anything failed.
+    fn end(&self, outcomes: &[Outcome], took: Duration, notes: &str) -> anyhow::Result<()> {
+        let text = |colour| {
+            format!(
+                "{}\n{}\n{notes}",
+                human::failures(outcomes, colour),
+                human::summary(outcomes, took)
+            )
+        };
+        // Whoever does not read has the exit code.
+        let _ = self.people().write_all(text(self.colour()).as_bytes());
+        let (machine, output) = match (self.format, &self.output) {
+            (Format::Human, None) => (None, Path::new("-")),
+            (Format::Human, Some(output)) => (Some(text(Colour(false))), output.as_path()),
+            (Format::Junit, output) => (Some(junit::text(outcomes)?), or_stdout(output)),
+            (Format::Json, output) => (Some(json::text(outcomes)?), or_stdout(output)),
+        };
+        if let Some(machine) = machine {
+            file::write(output, machine.as_bytes())?;
         }
-        let failed = outcomes.iter().filter(|outcome| outcome.is_failure()).count();
+        let failed = outcomes
+            .iter()
+            .filter(|outcome| outcome.is_failure())
+            .count();
         match failed {
             0 => Ok(()),
             1 => bail!("1 test failed"),
@@ -267,6 +337,25 @@ impl Test {
         let is_unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Colour(is_terminal && !is_unwanted)
     }
+}
+
+/// Whether the scenario's file is another now.
+fn bless_one(scenario: &Scenario, tested: &mut Tested) -> anyhow::Result<bool> {
+    let Some((_, transcript)) = tested.seen.first() else {
+        return Ok(false);
+    };
+    let before = std::fs::read_to_string(&scenario.file).context("cannot read it")?;
+    let (text, scenario) = bless::bless(&before, scenario, transcript)?;
+    if text == before {
+        return Ok(false);
+    }
+    file::write(&scenario.file, text.as_bytes())?;
+    tested.judge_again(&scenario);
+    Ok(true)
+}
+
+fn or_stdout(output: &Option<PathBuf>) -> &Path {
+    output.as_deref().unwrap_or(Path::new("-"))
 }
 
 fn first_line(text: &str) -> &str {

@@ -17,7 +17,9 @@ pub fn line(outcome: &Outcome, colour: Colour) -> String {
     let (word, code, more) = match &outcome.result {
         Finding::Passed => ("ok", 32, String::new()),
         Finding::Skipped { reason } => ("skip", 33, format!(": {}", escaped(reason))),
-        Finding::Failed { .. } | Finding::Differs { .. } | Finding::Broken { .. } => ("FAIL", 31, String::new()),
+        Finding::Failed { .. } | Finding::Differs { .. } | Finding::Broken { .. } => {
+            ("FAIL", 31, String::new())
+        }
     };
     format!(
         "{}  {}  {}  {}{more}",
@@ -32,7 +34,12 @@ pub fn line(outcome: &Outcome, colour: Colour) -> String {
 pub fn failures(outcomes: &[Outcome], colour: Colour) -> String {
     let mut text = String::new();
     for outcome in outcomes.iter().filter(|outcome| outcome.is_failure()) {
-        let _ = writeln!(text, "\n--- {}  {}", escaped(&outcome.scenario), outcome.home);
+        let _ = writeln!(
+            text,
+            "\n--- {}  {}",
+            escaped(&outcome.scenario),
+            outcome.home
+        );
         failure(&mut text, outcome, colour);
     }
     text
@@ -49,10 +56,18 @@ fn failure(text: &mut String, outcome: &Outcome, colour: Colour) {
                 let _ = writeln!(text, "  {}", escaped(difference));
             }
         }
-        Finding::Failed { mismatches, transcript } => {
+        Finding::Failed {
+            mismatches,
+            transcript,
+        } => {
             for (at, mismatch) in mismatches {
                 let at = at.map_or_else(String::new, |(line, column)| format!(":{line}:{column}"));
-                let _ = writeln!(text, "{file}{at}: {}: {}", escaped(&mismatch.of), escaped(&mismatch.what));
+                let _ = writeln!(
+                    text,
+                    "{file}{at}: {}: {}",
+                    escaped(&mismatch.of),
+                    escaped(&mismatch.what)
+                );
                 sides(text, &mismatch.expected, &mismatch.seen, colour);
             }
             text.push_str("what was seen:\n");
@@ -68,7 +83,12 @@ fn failure(text: &mut String, outcome: &Outcome, colour: Colour) {
 /// Two short texts below each other, long ones as a difference by lines.
 fn sides(text: &mut String, expected: &str, seen: &str, colour: Colour) {
     if !expected.contains('\n') && !seen.contains('\n') {
-        let _ = writeln!(text, "  {} {}", colour.paint("expected", 32), escaped(expected));
+        let _ = writeln!(
+            text,
+            "  {} {}",
+            colour.paint("expected", 32),
+            escaped(expected)
+        );
         let _ = writeln!(text, "  {}      {}", colour.paint("got", 31), escaped(seen));
         return;
     }
@@ -95,7 +115,10 @@ pub fn summary(outcomes: &[Outcome], took: Duration) -> String {
     let failed = count(Outcome::is_failure);
     let skipped = count(|outcome| matches!(outcome.result, Finding::Skipped { .. }));
     let passed = outcomes.len() - failed - skipped;
-    format!("{passed} passed, {failed} failed, {skipped} skipped, {}", shown(took))
+    format!(
+        "{passed} passed, {failed} failed, {skipped} skipped, {}",
+        shown(took)
+    )
 }
 
 fn shown(took: Duration) -> String {

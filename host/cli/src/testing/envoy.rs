@@ -12,12 +12,17 @@ pub fn binary(named: Option<&str>) -> anyhow::Result<PathBuf> {
     let newest = Release::ALL[0];
     let release = match named {
         None => newest,
-        Some(named) => match Release::ALL.into_iter().find(|release| release.version() == named) {
+        Some(named) => match Release::ALL
+            .into_iter()
+            .find(|release| release.version() == named)
+        {
             Some(release) => release,
             None if Path::new(named).is_file() => return Ok(named.into()),
             None => {
                 let versions = Release::ALL.map(Release::version).join(", ");
-                bail!("`--envoy {named}` is neither a file nor one of the releases that can be fetched: {versions}");
+                bail!(
+                    "`--envoy {named}` is neither a file nor one of the releases that can be fetched: {versions}"
+                );
             }
         },
     };

@@ -38,18 +38,29 @@ pub enum Origin<'a> {
 impl Plugins {
     /// Builds and reads all that these scenarios name, so that cargo's messages come before the tests'.
     pub fn of(scenarios: &[Scenario], origin: &Origin<'_>) -> anyhow::Result<Self> {
-        let mut plugins = Self { wasm: HashMap::new(), files: HashMap::new() };
+        let mut plugins = Self {
+            wasm: HashMap::new(),
+            files: HashMap::new(),
+        };
         for scenario in scenarios {
             for plugin in &scenario.plugins {
-                plugins
-                    .add(scenario, plugin, origin)
-                    .with_context(|| format!("{} names a plugin that cannot be had", scenario.file.display()))?;
+                plugins.add(scenario, plugin, origin).with_context(|| {
+                    format!(
+                        "{} names a plugin that cannot be had",
+                        scenario.file.display()
+                    )
+                })?;
             }
         }
         Ok(plugins)
     }
 
-    fn add(&mut self, scenario: &Scenario, plugin: &Plugin, origin: &Origin<'_>) -> anyhow::Result<()> {
+    fn add(
+        &mut self,
+        scenario: &Scenario,
+        plugin: &Plugin,
+        origin: &Origin<'_>,
+    ) -> anyhow::Result<()> {
         if let Some(path) = path(scenario, plugin) {
             if !self.files.contains_key(&path) {
                 let wasm = Wasm::read(&path)?;
@@ -77,22 +88,35 @@ impl Plugins {
     }
 
     /// The plugin's bytes for a home.
-    pub fn bytes(&self, scenario: &Scenario, plugin: &Plugin, home: HomeKind) -> anyhow::Result<Bytes> {
-        let wasm = self.find(scenario, plugin).context("the plugin was not built")?;
+    pub fn bytes(
+        &self,
+        scenario: &Scenario,
+        plugin: &Plugin,
+        home: HomeKind,
+    ) -> anyhow::Result<Bytes> {
+        let wasm = self
+            .find(scenario, plugin)
+            .context("the plugin was not built")?;
         match home {
-            HomeKind::Component => wasm
-                .component
-                .clone()
-                .with_context(|| format!("`{}` is a Proxy-Wasm module, and this home runs components", plugin.guest)),
+            HomeKind::Component => wasm.component.clone().with_context(|| {
+                format!(
+                    "`{}` is a Proxy-Wasm module, and this home runs components",
+                    plugin.guest
+                )
+            }),
             HomeKind::ProxyWasm | HomeKind::Envoy(_) => Ok(wasm.module.clone()),
         }
     }
 
     /// Why a scenario's plugins cannot run in a home.
     pub fn unfit(&self, scenario: &Scenario, home: HomeKind) -> Option<String> {
-        let is_module = |plugin: &&Plugin| self.find(scenario, plugin).is_some_and(|wasm| wasm.component.is_none());
+        let is_module = |plugin: &&Plugin| {
+            self.find(scenario, plugin)
+                .is_some_and(|wasm| wasm.component.is_none())
+        };
         let module = scenario.plugins.iter().find(is_module)?;
-        (home == HomeKind::Component).then(|| format!("`{}` is a Proxy-Wasm module, no component", module.guest))
+        (home == HomeKind::Component)
+            .then(|| format!("`{}` is a Proxy-Wasm module, no component", module.guest))
     }
 
     fn find(&self, scenario: &Scenario, plugin: &Plugin) -> Option<&Wasm> {
@@ -118,11 +142,17 @@ impl Wasm {
 
     fn new(bytes: Bytes, path: &Path) -> anyhow::Result<Self> {
         match EngineKind::detect(&bytes) {
-            Some(EngineKind::ProxyWasm) => Ok(Self { component: None, module: bytes }),
+            Some(EngineKind::ProxyWasm) => Ok(Self {
+                component: None,
+                module: bytes,
+            }),
             Some(EngineKind::Component) => {
                 let module = tidegate_adapter::adapt(&bytes, &tidegate_adapter::Options::default())
                     .with_context(|| format!("cannot adapt `{}`", path.display()))?;
-                Ok(Self { component: Some(bytes), module: module.into() })
+                Ok(Self {
+                    component: Some(bytes),
+                    module: module.into(),
+                })
             }
             None => bail!("`{}` is not a WebAssembly binary", path.display()),
         }
