@@ -9,7 +9,7 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 mod account;
 mod cache;
@@ -41,6 +41,7 @@ enum Command {
     New(commands::new::New),
     Build(commands::build::Build),
     Test(commands::test::Test),
+    Doctor(commands::doctor::Doctor),
     Run(commands::run::Run),
     Adapt(commands::adapt::Adapt),
     Inspect(commands::inspect::Inspect),
@@ -51,6 +52,8 @@ enum Command {
     Order(commands::order::Order),
     Validate(commands::validate::Validate),
     Wit(commands::wit::Wit),
+    Completions(commands::completions::Completions),
+    Man(commands::man::Man),
 }
 
 const EXAMPLES: &str = "\
@@ -76,6 +79,7 @@ fn main() -> ExitCode {
         Command::New(new) => new.execute(),
         Command::Build(build) => build.execute(),
         Command::Test(test) => test.execute(),
+        Command::Doctor(doctor) => doctor.execute(),
         Command::Run(run) => run.execute(),
         Command::Adapt(adapt) => adapt.execute(),
         Command::Inspect(inspect) => inspect.execute(),
@@ -86,6 +90,8 @@ fn main() -> ExitCode {
         Command::Order(order) => order.execute(),
         Command::Validate(validate) => validate.execute(),
         Command::Wit(wit) => wit.execute(),
+        Command::Completions(completions) => completions.execute(Cli::command()),
+        Command::Man(man) => man.execute(Cli::command()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -102,8 +108,6 @@ fn main() -> ExitCode {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     /// The commands among a help text's examples, as a shell would split them, up to a pipe or the like.

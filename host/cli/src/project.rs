@@ -264,7 +264,7 @@ fn is_plugin(package: &Package) -> bool {
 
 /// What makes components.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Tool {
+pub enum Tool {
     /// `cargo component build`.
     CargoComponent,
     /// `cargo build`, since rustc itself makes components.
@@ -275,7 +275,7 @@ enum Tool {
 
 impl Tool {
     /// cargo component where it is installed.
-    fn installed() -> Self {
+    pub fn installed() -> Self {
         let asked = Command::new(cargo())
             .args(["component", "--version"])
             .stdin(Stdio::null())
@@ -295,7 +295,7 @@ impl Tool {
     }
 
     /// The target that it builds for.
-    fn target(self) -> &'static str {
+    pub fn target(self) -> &'static str {
         match self {
             // It makes components of modules for preview 1.
             Self::CargoComponent => "wasm32-wasip1",

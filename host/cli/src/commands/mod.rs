@@ -2,7 +2,10 @@
 
 pub mod adapt;
 pub mod build;
+pub mod completions;
+pub mod doctor;
 pub mod inspect;
+pub mod man;
 pub mod manifest;
 pub mod new;
 pub mod order;

@@ -1,5 +1,6 @@
 //! The WebAssembly target of the toolchain: whether it is there, and how it comes.
 
+use std::ffi::OsString;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -10,14 +11,18 @@ use crate::logs::note;
 
 /// Whether the toolchain has the target. rustc is asked, not rustup: a distribution's toolchain may have it too.
 pub fn is_there(target: &str) -> anyhow::Result<bool> {
-    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let output = Command::new(rustc)
+    let output = Command::new(rustc())
         .args(["--print", "target-libdir", "--target", target])
         .stdin(Stdio::null())
         .output()
         .context("cannot run rustc; get it from https://rustup.rs, and see `tidegate doctor`")?;
     let folder = String::from_utf8_lossy(&output.stdout);
     Ok(output.status.success() && Path::new(folder.trim()).is_dir())
+}
+
+/// The compiler, or what `RUSTC` names.
+pub fn rustc() -> OsString {
+    std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into())
 }
 
 /// Adds the target if it is missing and rustup is there. On a terminal it asks first, elsewhere it needs `yes`.

@@ -10,6 +10,8 @@ mod browser;
 mod capabilities;
 mod dashboard;
 #[cfg(unix)]
+mod doctor;
+#[cfg(unix)]
 mod envoy;
 mod istio_manifest;
 mod manifest;
@@ -20,6 +22,7 @@ mod pull;
 mod push;
 mod reproducible;
 mod run;
+mod shell;
 mod shipping;
 mod tool;
 mod usage;

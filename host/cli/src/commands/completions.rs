@@ -1,0 +1,37 @@
+//! `tidegate completions`: what shells need to complete Tidegate's command line.
+
+use std::path::Path;
+
+use clap::{Args, Command};
+use clap_complete::{Shell, generate};
+
+use crate::file;
+
+/// Write the script with which a shell completes `tidegate` commands and options, to stdout
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Completions {
+    /// The shell
+    #[arg(value_enum)]
+    shell: Shell,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  tidegate completions bash > ~/.local/share/bash-completion/completions/tidegate
+  tidegate completions zsh > ~/.zfunc/_tidegate
+  tidegate completions fish > ~/.config/fish/completions/tidegate.fish
+
+zsh looks where `fpath` says, so `~/.zshrc` needs `fpath+=~/.zfunc` before `compinit`.";
+
+// === impl Completions ===
+
+impl Completions {
+    /// Writes the script for this command line.
+    pub fn execute(self, mut command: Command) -> anyhow::Result<()> {
+        let name = command.get_name().to_owned();
+        let mut script = Vec::new();
+        generate(self.shell, &mut command, name, &mut script);
+        file::write(Path::new("-"), &script)
+    }
+}

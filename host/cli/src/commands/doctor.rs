@@ -1,0 +1,123 @@
+//! `tidegate doctor`: what this machine lacks to make plugins, and the commands that mend it.
+//!
+//! What is looked at is in [`checks`], what a machine's own tools say in [`machine`].
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use anyhow::bail;
+use clap::Args;
+use serde_json::json;
+
+use crate::{file, logs};
+
+mod checks;
+mod machine;
+
+use checks::{Check, State};
+
+/// Say what this machine lacks to build and test plugins, and the commands that mend it, in the order to run them
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Doctor {
+    /// Write JSON
+    #[arg(long)]
+    json: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  tidegate doctor
+  tidegate doctor --json | jq -r '.mend[]'
+
+It builds a small program for this machine and one for WebAssembly, in the cache folder; it installs nothing. The exit code is 0
+if all that is needed is there, whatever is lacking that is optional.";
+
+// === impl Doctor ===
+
+impl Doctor {
+    pub fn execute(self) -> anyhow::Result<()> {
+        let checks = checks::all();
+        let text = if self.json {
+            format!("{:#}\n", json(&checks))
+        } else {
+            text(&checks)
+        };
+        file::write(Path::new("-"), text.as_bytes())?;
+        let lacking: Vec<&str> = checks
+            .iter()
+            .filter(|check| check.needed && check.lacks())
+            .map(|check| check.name.as_str())
+            .collect();
+        if !lacking.is_empty() {
+            bail!(
+                "this machine lacks what plugins need: {}",
+                lacking.join(", ")
+            );
+        }
+        Ok(())
+    }
+}
+
+fn text(checks: &[Check]) -> String {
+    let width = checks.iter().map(|check| check.name.len()).max();
+    let width = width.unwrap_or_default();
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    for check in checks {
+        let (mark, detail) = match &check.state {
+            State::Found(what) => ("ok", what),
+            State::Lacks { why, .. } if check.needed => ("lacking", why),
+            State::Lacks { why, .. } => ("optional", why),
+        };
+        let detail = logs::escaped(detail);
+        let _ = writeln!(text, "{mark:<8}  {:<width$}  {detail}", check.name);
+    }
+    for (needed, heading) in [(true, "Run these, in this order:"), (false, "Optional:")] {
+        let mend = mend(checks.iter().filter(|check| check.needed == needed));
+        if !mend.is_empty() {
+            let _ = writeln!(text, "\n{heading}");
+        }
+        for command in mend {
+            let _ = writeln!(text, "  {command}");
+        }
+    }
+    text
+}
+
+fn json(checks: &[Check]) -> serde_json::Value {
+    let each = checks.iter().map(|check| {
+        let (detail, mend) = match &check.state {
+            State::Found(what) => (what, &[][..]),
+            State::Lacks { why, mend } => (why, &mend[..]),
+        };
+        json!({
+            "name": check.name,
+            "needed": check.needed,
+            "ok": !check.lacks(),
+            "detail": detail,
+            "mend": mend,
+        })
+    });
+    json!({
+        "ok": !checks.iter().any(|check| check.needed && check.lacks()),
+        "checks": each.collect::<Vec<_>>(),
+        "mend": mend(checks.iter().filter(|check| check.needed)),
+    })
+}
+
+/// The commands that mend these, in order. One may mend several, and is run once.
+fn mend<'a>(checks: impl Iterator<Item = &'a Check>) -> Vec<&'a str> {
+    let mut commands = Vec::new();
+    for check in checks {
+        let State::Lacks { mend, .. } = &check.state else {
+            continue;
+        };
+        for command in mend {
+            if !commands.contains(&command.as_str()) {
+                commands.push(command);
+            }
+        }
+    }
+    commands
+}

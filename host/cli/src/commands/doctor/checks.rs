@@ -1,0 +1,270 @@
+//! What a machine must have to make plugins, and what it may have, in the order in which it is mended.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::Path;
+
+use tempfile::TempDir;
+
+use super::machine::{Rust, installation, output, python, rust, rustup};
+use crate::cache;
+use crate::project::{Tool, cargo, target};
+
+/// One thing that was looked at.
+pub struct Check {
+    pub name: String,
+    /// Whether no plugin is built without it.
+    pub needed: bool,
+    pub state: State,
+}
+
+/// What was found.
+pub enum State {
+    /// It is there; which one.
+    Found(String),
+    /// It is not there, or not good enough.
+    Lacks {
+        why: String,
+        /// The commands that mend it, in order.
+        mend: Vec<String>,
+    },
+}
+
+/// The oldest Rust that builds plugins: the SDK needs what this tool needs.
+const OLDEST: &str = env!("CARGO_PKG_RUST_VERSION");
+
+/// How rustup comes.
+const GET_RUSTUP: &[&str] = if cfg!(windows) {
+    &["winget install --id Rustlang.Rustup"]
+} else {
+    &[
+        "curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh",
+        ". \"$HOME/.cargo/env\"",
+    ]
+};
+
+/// Looks at everything.
+pub fn all() -> Vec<Check> {
+    let (cache, folder) = cache();
+    let rustup = rustup();
+    let rust = rust();
+    let tool = match rust {
+        Ok(_) => Tool::installed(),
+        Err(_) => Tool::Cargo,
+    };
+    // Both are tried by building something, where that is possible.
+    let trial = match (&folder, &rust) {
+        (Some(folder), Ok(_)) => Some(folder.path()),
+        _ => None,
+    };
+    let mut checks = vec![
+        cache,
+        toolchain(&rust, rustup),
+        linker(&rust, trial),
+        wasm(tool.target(), rust.is_ok(), rustup, trial),
+        cargo_component(tool),
+    ];
+    // There is no Envoy for Windows.
+    if !cfg!(windows) {
+        checks.push(python_for_envoy());
+    }
+    checks
+}
+
+/// The cache folder, with a folder in it for this command.
+fn cache() -> (Check, Option<TempDir>) {
+    let made = cache::folder().and_then(|folder| {
+        fs::create_dir_all(&folder)?;
+        let within = tempfile::Builder::new()
+            .prefix("doctor-")
+            .tempdir_in(&folder)?;
+        fs::write(within.path().join("written"), "here")?;
+        Ok((folder, within))
+    });
+    let (state, folder) = match made {
+        Ok((folder, within)) => (State::Found(folder.display().to_string()), Some(within)),
+        Err(error) => {
+            let place = cache::folder().map_or_else(
+                |_| "there is none".to_owned(),
+                |folder| format!("cannot write to `{}`", folder.display()),
+            );
+            let variable = cache::VARIABLE;
+            let mend = if cfg!(windows) {
+                format!("$env:{variable} = \"$PWD\\target\\tidegate-cache\"")
+            } else {
+                format!("export {variable}=\"$PWD/target/tidegate-cache\"")
+            };
+            let state = State::Lacks {
+                why: format!("{place}: {error:#}"),
+                mend: vec![mend],
+            };
+            (state, None)
+        }
+    };
+    (check("cache folder", state), folder)
+}
+
+/// cargo and rustc, and whether they are new enough.
+fn toolchain(rust: &Result<Rust, String>, rustup: bool) -> Check {
+    let state = match rust {
+        Ok(rust) if rust.is_at_least(OLDEST) => State::Found(rust.version.clone()),
+        Ok(rust) => State::Lacks {
+            why: format!("{} is older than {OLDEST}", rust.version),
+            mend: newer(rustup),
+        },
+        Err(why) => State::Lacks {
+            why: why.clone(),
+            mend: match rustup {
+                // A toolchain file names one that rustup has not got.
+                true if why.contains("is not installed") => commands(&["rustup toolchain install"]),
+                true => commands(&["rustup default stable"]),
+                false => commands(GET_RUSTUP),
+            },
+        },
+    };
+    check("Rust", state)
+}
+
+/// The commands that make the toolchain of this folder a newer one: rustup says why it is this one.
+fn newer(rustup: bool) -> Vec<String> {
+    if !rustup {
+        return commands(GET_RUSTUP);
+    }
+    let active = output("rustup", ["show", "active-toolchain"]).unwrap_or_default();
+    if active.starts_with("stable") {
+        commands(&["rustup update stable"])
+    } else if active.contains("default") {
+        commands(&["rustup update stable", "rustup default stable"])
+    } else if std::env::var_os("RUSTUP_TOOLCHAIN").is_some() {
+        commands(&["unset RUSTUP_TOOLCHAIN"])
+    } else {
+        commands(&["rustup update stable", "rustup override set stable"])
+    }
+}
+
+/// What links build scripts and macros. Without Rust, it is only seen whether there is one.
+fn linker(rust: &Result<Rust, String>, trial: Option<&Path>) -> Check {
+    let tried = match (rust, trial) {
+        (Ok(rust), Some(folder)) => {
+            builds(folder, &rust.host).map(|()| format!("links for {}", rust.host))
+        }
+        _ => output("cc", ["--version"])
+            .map(|said| said.lines().next().unwrap_or_default().to_owned()),
+    };
+    let state = tried.map_or_else(
+        |why| State::Lacks {
+            mend: match trial.is_none() || is_of_toolchain(&why) {
+                true => installation().c_compiler(),
+                false => Vec::new(),
+            },
+            why,
+        },
+        State::Found,
+    );
+    check("C linker", state)
+}
+
+/// The target that plugins are compiled for.
+fn wasm(target: &str, has_rust: bool, rustup: bool, trial: Option<&Path>) -> Check {
+    let mut mend = if rustup {
+        Vec::new()
+    } else {
+        commands(GET_RUSTUP)
+    };
+    mend.push(format!("rustup target add {target}"));
+    let tried = match (has_rust && target::is_there(target).unwrap_or(false), trial) {
+        (true, Some(folder)) => builds(folder, target)
+            .map(|()| "compiles and links")
+            .inspect_err(|why| {
+                if !is_of_toolchain(why) {
+                    mend.clear();
+                }
+            }),
+        (true, None) => Ok("is there"),
+        (false, _) if has_rust => Err("the Rust toolchain does not have it".to_owned()),
+        (false, _) => Err("there is no Rust that could have it".to_owned()),
+    };
+    let state = match tried {
+        Ok(how) => State::Found(how.to_owned()),
+        Err(why) => State::Lacks { why, mend },
+    };
+    check(&format!("target {target}"), state)
+}
+
+fn cargo_component(tool: Tool) -> Check {
+    let state = match (tool, output(cargo(), ["component", "--version"])) {
+        (Tool::CargoComponent, Ok(version)) => State::Found(version),
+        _ => State::Lacks {
+            why: "cargo itself builds plugins".to_owned(),
+            mend: commands(&["cargo install --locked cargo-component"]),
+        },
+    };
+    optional("cargo component", state)
+}
+
+fn python_for_envoy() -> Check {
+    let state = match python() {
+        Ok(version) => State::Found(version),
+        Err(why) => State::Lacks {
+            why: format!("it fetches Envoy for tests: {why}"),
+            mend: installation().python(),
+        },
+    };
+    optional("Python 3", state)
+}
+
+/// Whether a build failed for want of a linker or a target. Cargo may have another reason, such as its own configuration, which
+/// no installation mends.
+fn is_of_toolchain(why: &str) -> bool {
+    why.contains("link") || why.contains("can't find crate")
+}
+
+/// Builds a program that does nothing, as cargo would build here: its configuration counts.
+fn builds(folder: &Path, target: &str) -> Result<(), String> {
+    let (manifest, built) = (folder.join("Cargo.toml"), folder.join("target"));
+    let text =
+        "[package]\nname = \"trial\"\nversion = \"0.0.0\"\nedition = \"2021\"\n\n[workspace]\n";
+    fs::create_dir_all(folder.join("src"))
+        .and_then(|()| fs::write(folder.join("src/main.rs"), "fn main() {}\n"))
+        .and_then(|()| fs::write(&manifest, text))
+        .map_err(|error| format!("cannot write what is to be built: {error}"))?;
+    let arguments: [&OsStr; 9] = [
+        "build".as_ref(),
+        "--offline".as_ref(),
+        "--quiet".as_ref(),
+        "--target".as_ref(),
+        target.as_ref(),
+        "--manifest-path".as_ref(),
+        manifest.as_ref(),
+        "--target-dir".as_ref(),
+        built.as_ref(),
+    ];
+    output(cargo(), arguments).map(drop)
+}
+
+fn check(name: &str, state: State) -> Check {
+    Check {
+        name: name.to_owned(),
+        needed: true,
+        state,
+    }
+}
+
+fn optional(name: &str, state: State) -> Check {
+    Check {
+        needed: false,
+        ..check(name, state)
+    }
+}
+
+fn commands(commands: &[&str]) -> Vec<String> {
+    commands.iter().map(|&command| command.to_owned()).collect()
+}
+
+// === impl Check ===
+
+impl Check {
+    pub fn lacks(&self) -> bool {
+        matches!(self.state, State::Lacks { .. })
+    }
+}

@@ -1,0 +1,94 @@
+//! `tidegate man`: the help texts as manual pages.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::{Args, Command};
+use clap_mangen::roff::{Roff, roman};
+
+use crate::{file, logs};
+
+/// Write the manual pages: one of `tidegate`, and one of each command
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Man {
+    /// The folder that the pages go into; made if it is not there
+    #[arg(short, long, value_name = "DIR")]
+    output: PathBuf,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  tidegate man -o ~/.local/share/man/man1
+  tidegate man -o man && man -l man/tidegate-run.1";
+
+// === impl Man ===
+
+impl Man {
+    /// Writes the pages of this command line.
+    pub fn execute(self, command: Command) -> anyhow::Result<()> {
+        fs::create_dir_all(&self.output)
+            .with_context(|| format!("cannot make the folder `{}`", self.output.display()))?;
+        let pages = pages(command).context("cannot make the manual pages")?;
+        for (name, page) in &pages {
+            file::write(&self.output.join(name), page)?;
+        }
+        logs::note(&format!(
+            "wrote {} manual pages to `{}`",
+            pages.len(),
+            self.output.display()
+        ));
+        Ok(())
+    }
+}
+
+/// Each page with the name of its file.
+fn pages(command: Command) -> std::io::Result<Vec<(String, Vec<u8>)>> {
+    let mut command = command.disable_help_subcommand(true);
+    // Only now do the subcommands have their full names.
+    command.build();
+    let mut pages = Vec::new();
+    let mut open = vec![command];
+    while let Some(command) = open.pop() {
+        open.extend(command.get_subcommands().cloned());
+        let source = concat!("tidegate ", env!("CARGO_PKG_VERSION"));
+        let man = clap_mangen::Man::new(command.clone())
+            .source(source)
+            .manual("Tidegate");
+        let mut page = Vec::new();
+        man.render_title(&mut page)?;
+        man.render_name_section(&mut page)?;
+        man.render_synopsis_section(&mut page)?;
+        man.render_description_section(&mut page)?;
+        man.render_options_section(&mut page)?;
+        if command.has_subcommands() {
+            man.render_subcommands_section(&mut page)?;
+        }
+        examples(&command).to_writer(&mut page)?;
+        pages.push((man.get_filename(), page));
+    }
+    Ok(pages)
+}
+
+/// What follows the options in a help text. There it begins with `Examples:`, and what is indented keeps its lines.
+fn examples(command: &Command) -> Roff {
+    let help = command.get_after_help().map(ToString::to_string);
+    let mut roff = Roff::new();
+    let mut kept = false;
+    for line in help.unwrap_or_default().lines() {
+        if kept != line.starts_with("  ") {
+            kept = !kept;
+            roff.control(if kept { "nf" } else { "fi" }, []);
+        }
+        match line {
+            "Examples:" => roff.control("SH", ["EXAMPLES"]),
+            "" => roff.control("PP", []),
+            line => roff.text([roman(line)]),
+        };
+    }
+    if kept {
+        roff.control("fi", []);
+    }
+    roff
+}

@@ -1,0 +1,148 @@
+//! `tidegate completions` and `tidegate man`: what shells and `man` make of them.
+
+use std::fs;
+use std::process::{Command, Output, Stdio};
+
+use crate::tool::{Folder, text, tidegate};
+
+/// The commands that the help lists, but `help` itself.
+fn commands() -> Vec<String> {
+    let done = tidegate(["--help"]);
+    let help = String::from_utf8(done.succeeds().to_vec()).expect("UTF-8");
+    let list = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let names = list.take_while(|line| !line.is_empty());
+    // What a command is may need a second line, which is indented further.
+    names
+        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|name| *name != "help")
+        .map(str::to_owned)
+        .collect()
+}
+
+/// A program's output, or none where it is not installed, which is said.
+fn output(command: &mut Command) -> Option<Output> {
+    match command.stdin(Stdio::null()).output() {
+        Ok(output) => Some(output),
+        Err(error) => {
+            eprintln!(
+                "not tested: cannot run `{}`: {error}",
+                command.get_program().display()
+            );
+            None
+        }
+    }
+}
+
+#[test]
+fn every_shell_has_a_script_with_every_command() {
+    let commands = commands();
+    assert!(commands.len() > 10, "{commands:?}");
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let done = tidegate(["completions", shell]);
+        let script = String::from_utf8(done.succeeds().to_vec()).expect("UTF-8");
+        for command in &commands {
+            assert!(script.contains(command), "{shell} does not know {command}");
+        }
+        assert!(script.contains("upstream"), "{shell} knows no options");
+    }
+    tidegate(["completions", "tcsh"]).misses("[possible values: bash,");
+}
+
+#[test]
+fn bash_completes_commands_options_and_values() {
+    let folder = Folder::new();
+    let script = folder.file(
+        "tidegate.bash",
+        tidegate(["completions", "bash"]).succeeds(),
+    );
+    for (typed, completed) in [
+        ("tidegate ver", "verify"),
+        ("tidegate adapt --out", "--output"),
+        ("tidegate completions z", "zsh"),
+    ] {
+        // What bash does when the tab key is pressed at the end.
+        let complete = r#"
+            source "$1"
+            COMP_WORDS=($2)
+            COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+            registered=$(complete -p tidegate)
+            [[ $registered == *"-F _tidegate "* ]] || exit 1
+            _tidegate tidegate "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"
+            echo "${COMPREPLY[*]}""#;
+        let mut bash = Command::new("bash");
+        bash.args(["--norc", "-c", complete, "bash", &script, typed]);
+        let Some(output) = output(&mut bash) else {
+            return;
+        };
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(
+            String::from_utf8_lossy(&output.stdout).trim_end(),
+            completed,
+            "{error}"
+        );
+        assert!(output.status.success() && error.is_empty(), "{error}");
+    }
+}
+
+#[test]
+fn every_command_has_a_page_with_its_examples() {
+    let folder = Folder::new();
+    let pages = folder.path("share/man1");
+    tidegate(["man", "-o", &text(&pages)]).succeeds();
+    let mut expected: Vec<String> = commands()
+        .iter()
+        .map(|name| format!("tidegate-{name}.1"))
+        .chain(["tidegate.1".to_owned()])
+        .collect();
+    expected.sort();
+    let entries = fs::read_dir(&pages).expect("the pages");
+    let mut found: Vec<String> = entries
+        .map(|entry| {
+            entry
+                .expect("an entry")
+                .file_name()
+                .to_string_lossy()
+                .into_owned()
+        })
+        .collect();
+    found.sort();
+    assert_eq!(found, expected);
+
+    for name in &found {
+        let page = fs::read_to_string(pages.join(name)).expect("a page");
+        let command = name.trim_end_matches(".1").replace('-', " ");
+        assert!(page.contains(".SH EXAMPLES\n.nf\n"), "{name}: {page}");
+        let mut groff = Command::new("groff");
+        groff.args([
+            "-man",
+            "-Kutf8",
+            "-Tutf8",
+            "-ww",
+            "-P-cbou",
+            &text(&pages.join(name)),
+        ]);
+        let Some(output) = output(&mut groff) else {
+            continue;
+        };
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.success() && error.is_empty(),
+            "{name}: {error}"
+        );
+        let shown = String::from_utf8_lossy(&output.stdout);
+        // An example keeps its line.
+        let example = shown
+            .lines()
+            .find(|line| line.trim_start().starts_with(&command) && line.starts_with("         "));
+        assert!(example.is_some(), "{name}: {shown}");
+    }
+}
+
+#[test]
+fn man_says_where_it_cannot_write() {
+    let folder = Folder::new();
+    let file = folder.file("file", "");
+    tidegate(["man", "-o", &format!("{file}/man")])
+        .fails_with(&["cannot make the folder", "file/man"]);
+}
