@@ -119,11 +119,10 @@ impl Test {
             None => Some(Project::find(&self.which)?),
         };
         let own = self.own(project.as_ref())?;
-        let folder = project
-            .as_ref()
-            .map_or(Path::new(FOLDER).to_owned(), |project| {
-                project.folder().join(FOLDER)
-            });
+        let folder = match &project {
+            Some(project) => from_here(&project.folder().join(FOLDER)),
+            None => FOLDER.into(),
+        };
         let scenarios = self.select(&folder, &own)?;
         if self.list {
             let names = scenarios
@@ -356,6 +355,12 @@ fn bless_one(scenario: &Scenario, tested: &mut Tested) -> anyhow::Result<bool> {
 
 fn or_stdout(output: &Option<PathBuf>) -> &Path {
     output.as_deref().unwrap_or(Path::new("-"))
+}
+
+/// The path as seen from the current folder, if it is below that.
+fn from_here(path: &Path) -> PathBuf {
+    let here = std::env::current_dir().unwrap_or_default();
+    path.strip_prefix(here).unwrap_or(path).to_owned()
 }
 
 fn first_line(text: &str) -> &str {

@@ -5,6 +5,7 @@
 //! proxy. It exports two callbacks only; `probe` exports all.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
 use std::io::Write as _;
 use std::time::{Instant, SystemTime};
 
@@ -76,6 +77,7 @@ impl on_request_headers::Guest for StdGuest {
         match filter.get::<Filter>().path.as_str() {
             "/print" => print(),
             "/map" => map(),
+            "/random" => random(),
             "/time" => time(),
             "/environment" => environment(),
             "/panic" => panic!("the plugin's own words"),
@@ -111,6 +113,11 @@ fn print() {
     if let Err(error) = written {
         eprintln!("write: {error}");
     }
+}
+
+/// What a `HashMap`'s random seed makes of a number: another in every instance, unless the host's random numbers are fixed.
+fn random() {
+    println!("random {:016x}", RandomState::new().hash_one(1));
 }
 
 /// A `HashMap` asks for random bytes when it is made.
