@@ -10,10 +10,7 @@ pub(crate) enum Random {
     /// The system's.
     System,
     /// Those that follow from a seed.
-    Seeded {
-        seed: u64,
-        numbers: RefCell<ChaCha8Rng>,
-    },
+    Seeded(RefCell<ChaCha8Rng>),
 }
 
 // === impl Random ===
@@ -22,18 +19,7 @@ impl Random {
     pub(crate) fn new(seed: Option<u64>) -> Self {
         match seed {
             None => Self::System,
-            Some(seed) => Self::Seeded {
-                seed,
-                numbers: RefCell::new(ChaCha8Rng::seed_from_u64(seed)),
-            },
-        }
-    }
-
-    /// The generator at its beginning, with its seed, if there is one.
-    pub(crate) fn seeded(&self) -> Option<(u64, ChaCha8Rng)> {
-        match self {
-            Self::System => None,
-            Self::Seeded { seed, .. } => Some((*seed, ChaCha8Rng::seed_from_u64(*seed))),
+            Some(seed) => Self::Seeded(RefCell::new(ChaCha8Rng::seed_from_u64(seed))),
         }
     }
 
@@ -41,7 +27,7 @@ impl Random {
     pub(crate) fn fill(&self, bytes: &mut [u8]) -> Result<(), getrandom::Error> {
         match self {
             Self::System => getrandom::fill(bytes),
-            Self::Seeded { numbers, .. } => {
+            Self::Seeded(numbers) => {
                 numbers.borrow_mut().fill_bytes(bytes);
                 Ok(())
             }

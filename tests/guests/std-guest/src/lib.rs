@@ -77,6 +77,7 @@ impl on_request_headers::Guest for StdGuest {
         match filter.get::<Filter>().path.as_str() {
             "/print" => print(),
             "/map" => map(),
+            "/now" => println!("now {}", since_1970()),
             "/random" => random(),
             "/time" => time(),
             "/environment" => environment(),
@@ -131,13 +132,16 @@ fn map() {
 
 /// Both clocks: one since the epoch, one that only runs forward.
 fn time() {
-    let since = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs());
     // The first second of 2024: any clock that was ever set is past it.
-    println!("the clock is set: {}", since > 1_704_067_200);
+    println!("the clock is set: {}", since_1970() > 1_704_067_200);
     let before = Instant::now();
     println!("time runs forward: {}", Instant::now() >= before);
+}
+
+fn since_1970() -> u64 {
+    SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
 }
 
 fn environment() {
