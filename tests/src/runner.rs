@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use bytes::Bytes;
 use tidegate_host::EngineKind;
 
@@ -110,7 +110,7 @@ impl Runner {
                 let stopped = if steps.is_ok() { home.stop() } else { Ok(()) };
                 let mut lines = home.log().lines();
                 let after = lines.split_off(home.start_lines().min(lines.len()));
-                steps.with_context(|| format!("plugins logged:\n{}", shown(&after)))?;
+                steps.map_err(|error| anyhow!("{error:#}\nplugins logged:\n{}", shown(&after)))?;
                 stopped.context("the proxy did not stop")?;
                 (transcript.start, transcript.lines) = (lines, after);
             }

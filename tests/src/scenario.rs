@@ -3,17 +3,19 @@
 //! The types here are the schema; `tests/scenarios/README.md` is its manual. What a scenario means is in
 //! [`runner`](crate::runner). Reading is strict: an unknown key is an error that names file, line and column.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, anyhow};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, de};
 
 use crate::homes::HomeKind;
 use crate::octets::Octets;
 use crate::schema;
+use crate::source::Source;
+use crate::verdict::Place;
 
 /// One scenario.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -298,10 +300,7 @@ impl Scenario {
         let text = std::fs::read_to_string(file)
             .with_context(|| format!("failed to read {}", file.display()))?;
         let mut scenario: Scenario =
-            serde_saphyr::from_str(&text).map_err(|error| match error.location() {
-                Some(at) => anyhow!("{}:{}:{}: {error}", file.display(), at.line(), at.column()),
-                None => anyhow!("{}: {error}", file.display()),
-            })?;
+            serde_saphyr::from_str(&text).map_err(|error| located(&error, file))?;
         let below = file.strip_prefix(folder).unwrap_or(file).with_extension("");
         scenario.name = below
             .components()
@@ -318,9 +317,11 @@ impl Scenario {
                 environment: BTreeMap::new(),
             });
         }
-        scenario
-            .check()
-            .with_context(|| format!("{} cannot be run", file.display()))?;
+        scenario.check().map_err(|(place, wrong)| {
+            let at = Source::parse(&text).map(|source| source.position(&place));
+            let at = at.map_or_else(String::new, |at| format!(":{at}"));
+            anyhow!("{}{at}: {wrong}", file.display())
+        })?;
         Ok(scenario)
     }
 
@@ -353,53 +354,88 @@ impl Scenario {
         }
     }
 
-    /// What the types cannot say.
-    fn check(&self) -> Result<()> {
-        ensure!(
+    /// What the types cannot say, with the place of what is wrong.
+    fn check(&self) -> Result<(), (Place, String)> {
+        let at = |key: &str| Place::default().key(key);
+        let must = |holds: bool, place: Place, wrong: &str| match holds {
+            true => Ok(()),
+            false => Err((place, wrong.to_owned())),
+        };
+        must(
             !self.about.trim().is_empty(),
-            "`about` is empty: say what this shows"
-        );
-        ensure!(!self.plugins.is_empty(), "`plugins` is empty");
-        ensure!(
+            at("about"),
+            "`about` is empty: say what this shows",
+        )?;
+        must(
+            !self.plugins.is_empty(),
+            at("plugins"),
+            "`plugins` is empty",
+        )?;
+        must(
             self.configuration.is_none(),
-            "`configuration` beside `plugins`: write it into the plugin that it is for"
-        );
-        let mut names: Vec<&str> = self.plugins.iter().map(Plugin::name).collect();
-        names.sort_unstable();
-        if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-            bail!(
-                "two plugins are called `{}`; give one of them another `name`",
-                pair[0]
-            );
+            at("configuration"),
+            "`configuration` beside `plugins`: write it into the plugin that it is for",
+        )?;
+        let mut names = BTreeSet::new();
+        for (number, plugin) in self.plugins.iter().enumerate() {
+            let name = plugin.name();
+            must(
+                names.insert(name),
+                at("plugins").item(number),
+                &format!("two plugins are called `{name}`; give one of them another `name`"),
+            )?;
         }
         for (home, reason) in &self.not_in {
-            ensure!(
+            let place = at("not-in").key(home);
+            must(
                 HomeKind::all().iter().any(|kind| kind.is_named(home)),
-                "`not-in` names no home: `{home}`; homes are {}",
-                HomeKind::all().map(HomeKind::name).join(", ")
-            );
-            ensure!(
+                place.clone(),
+                &format!(
+                    "`not-in` names no home: `{home}`; homes are {}, and `envoy` for each of them",
+                    HomeKind::all().map(HomeKind::name).join(", ")
+                ),
+            )?;
+            must(
                 !reason.trim().is_empty(),
-                "`not-in` gives no reason for `{home}`"
-            );
+                place,
+                &format!("`not-in` gives no reason for `{home}`"),
+            )?;
         }
-        ensure!(
+        must(
             self.start.refused == self.steps.is_empty(),
-            "a scenario has steps unless its start is `refused`, and none if it is"
-        );
-        ensure!(
+            at("steps"),
+            "a scenario has steps unless its start is `refused`, and none if it is",
+        )?;
+        must(
             !self.start.refused || !self.start.logs.is_empty(),
-            "`start` is `refused` for any reason: state in `start.logs` what is logged by the plugin that refuses"
-        );
-        for answer in &self.upstream {
-            ensure!(
+            at("start"),
+            "`start` is `refused` for any reason: state in `start.logs` what is logged by the plugin that refuses",
+        )?;
+        for (number, answer) in self.upstream.iter().enumerate() {
+            must(
                 answer.trailers.is_empty() || !answer.chunks.is_empty(),
-                "the answer for {} has `trailers`, which only `chunks` can have",
-                answer.path
-            );
+                at("upstream").item(number).key("trailers"),
+                &format!(
+                    "the answer for {} has `trailers`, which only `chunks` can have",
+                    answer.path
+                ),
+            )?;
         }
         Ok(())
     }
+}
+
+/// What is wrong with a file, in one line that begins with the place.
+fn located(error: &serde_saphyr::Error, file: &Path) -> anyhow::Error {
+    // The reader says the place by itself as well, and shows the line, which editors do better.
+    let message = error.without_snippet().to_string();
+    let Some(at) = error.location() else {
+        return anyhow!("{}: {message}", file.display());
+    };
+    let (line, column) = (at.line(), at.column());
+    let said = format!(" at line {line}, column {column}");
+    let message = message.strip_suffix(&said).unwrap_or(&message);
+    anyhow!("{}:{line}:{column}: {message}", file.display())
 }
 
 /// Every scenario below a folder, in the order of their names.
@@ -610,6 +646,7 @@ mod tests {
             error("about: x\nplugins: [{guest: probe}]\nsteps:\n- request: {path: /, boody: x}\n");
         assert!(unknown.contains("log.yaml:4:"), "{unknown}");
         assert!(unknown.contains("boody"), "{unknown}");
+        assert_eq!(unknown.lines().count(), 1, "{unknown}");
         let twice = error(
             "about: x\nplugins: [{guest: probe}, {guest: probe}]\nsteps:\n- request: {path: /}\n",
         );
@@ -624,7 +661,10 @@ mod tests {
         let time = error("about: x\nplugins: [{guest: probe}]\nsteps:\n- advance: soon\n");
         assert!(time.contains("`soon` is no time"), "{time}");
         let any = error("about: x\nplugins: [{guest: probe}]\nstart: {refused: true}\n");
-        assert!(any.contains("state in `start.logs`"), "{any}");
+        assert!(
+            any.contains("log.yaml:3:1: ") && any.contains("state in `start.logs`"),
+            "{any}"
+        );
         let upstream = |stated: &str| {
             error(&format!(
                 "about: x\nplugins: [{{guest: probe}}]\nsteps:\n- request: {{path: /, expect: {{upstream: {stated}}}}}\n"

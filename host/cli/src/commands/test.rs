@@ -58,7 +58,7 @@ pub struct Test {
     format: Format,
 
     /// Write the results into this file
-    #[arg(short, long, value_name = "FILE", requires = "format")]
+    #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
     /// Write what came into the scenarios, where it is not as they state or an `expect` is empty

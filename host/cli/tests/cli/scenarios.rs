@@ -7,6 +7,7 @@ use std::path::Path;
 
 use serde_json::Value;
 use tidegate_testkit::envoy::Release;
+use tidegate_testkit::workspace;
 
 use crate::author::tidegate_in;
 use crate::envoy::{envoy, plugin};
@@ -141,12 +142,22 @@ fn mistake_in_a_scenario_is_named_with_its_place() {
         "bad",
         "about: x\nsteps:\n- request: { path: /, boody: x }\n",
     )]);
-    let done = test(&folder, &[]);
-    assert_eq!(done.status.code(), Some(1));
-    assert!(done.stdout.is_empty());
-    for part in ["scenarios/bad.yaml:3:", "boody"] {
-        assert!(done.stderr.contains(part), "{}", done.stderr);
-    }
+    test(&folder, &[]).fails_with(&[
+        "error: scenarios/bad.yaml:3:23: unknown field `boody`, expected one of method, path",
+    ]);
+    let empty = project(&[("empty", "about: x\nsteps: []\n")]);
+    test(&empty, &[]).fails_with(&["scenarios/empty.yaml:2:1: a scenario has steps"]);
+}
+
+#[test]
+fn tool_names_no_folder_of_the_machine_that_built_it() {
+    let tool = fs::read(env!("CARGO_BIN_EXE_tidegate")).expect("the tool");
+    // Where the guests of this repository are is for its own tests to know.
+    let folder = text(&workspace::root().join("tests"));
+    let is_told = tool
+        .windows(folder.len())
+        .any(|window| window == folder.as_bytes());
+    assert!(!is_told, "the tool knows of {folder}");
 }
 
 #[test]
