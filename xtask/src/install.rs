@@ -6,6 +6,7 @@
 use std::env;
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
@@ -17,8 +18,8 @@ use crate::{guests, shell};
 /// Set in the environment of the wrapper.
 pub const REFUSE_WASM: &str = "XTASK_REFUSE_WASM";
 
-/// Installs into the target folder, then adapts and runs the tutorial with what was installed.
-pub fn check(workspace: &Workspace) -> Result<()> {
+/// Installs into the target folder, then adapts and runs the tutorial with what was installed. Gives the folder that it is in.
+pub fn check(workspace: &Workspace) -> Result<PathBuf> {
     shell::say("installing the command line tool as on a toolchain without wasm targets");
     // What is fresh is not compiled again, and would not be seen.
     let mut clean = workspace.cargo();
@@ -68,7 +69,7 @@ pub fn check(workspace: &Workspace) -> Result<()> {
         let server = Server::start(&tidegate, plugin, Some(engine), any_port)?;
         tutorial::send_three(server.address).with_context(|| format!("in engine {engine}"))?;
     }
-    Ok(())
+    Ok(root.join("bin"))
 }
 
 /// What this binary does as a RUSTC_WRAPPER: rustc's path and arguments come in, and go on unless they name wasm.

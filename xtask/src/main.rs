@@ -16,6 +16,7 @@ mod guests;
 mod http;
 mod install;
 mod lint;
+mod newcomer;
 mod setup;
 mod shell;
 mod test;

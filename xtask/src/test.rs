@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::workspace::Workspace;
-use crate::{deny, install, setup, shell};
+use crate::{deny, install, newcomer, setup, shell};
 
 /// With `arguments`, `cargo test` alone with these.
 pub fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
@@ -24,5 +24,6 @@ pub fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
         return Ok(());
     }
     deny::run(workspace)?;
-    install::check(workspace)
+    let bin = install::check(workspace)?;
+    newcomer::check(workspace, &bin)
 }

@@ -147,6 +147,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn readme_shows_the_first_template() {
+        let readme = include_str!("../../../README.md");
+        assert!(readme.contains(include_str!("../templates/http/src/lib.rs")));
+    }
+
+    #[test]
     fn nothing_is_left_to_fill_in() {
         for template in Template::value_variants() {
             let places = Places {

@@ -1,0 +1,329 @@
+//! README's "Five minutes", followed to the letter by somebody who has never seen Tidegate.
+//!
+//! The commands are read from the page, so the page cannot promise what does not work. They run in an empty folder, with a
+//! home folder of their own and without network: what they need is a toolchain, and the crates that cargo has already. At
+//! the end nothing may have been written but the project and the cache folder.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::workspace::Workspace;
+use crate::{http, shell};
+
+const SECTION: &str = "## Five minutes";
+
+/// What the page says that installs the command. It is installed when this runs.
+const INSTALL: &str = "cargo install --locked --path host/cli";
+
+/// Where `tidegate dev` listens if it is not told to listen elsewhere.
+const ADDRESS: &str = "127.0.0.1:8080";
+
+/// Long enough for a plugin and its dependencies to be built on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// A line of the page: a command and, behind `#`, what the page says of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Line<'a> {
+    command: &'a str,
+    remark: &'a str,
+}
+
+/// Somebody at a terminal.
+struct Newcomer {
+    /// Where they are.
+    folder: PathBuf,
+    path: OsString,
+    home: PathBuf,
+    /// Where the crates are that cargo has fetched.
+    cargo_home: PathBuf,
+    rustup_home: PathBuf,
+}
+
+/// `tidegate dev` in the other terminal, ended when dropped.
+struct Dev {
+    child: Child,
+    lines: Receiver<String>,
+    address: SocketAddr,
+}
+
+/// Follows the page with the `tidegate` that was installed in `bin`.
+pub fn check(workspace: &Workspace, bin: &Path) -> Result<()> {
+    shell::say("following README's five minutes in an empty folder, offline");
+    let page =
+        fs::read_to_string(workspace.root.join("README.md")).context("failed to read README.md")?;
+    let [first, second] = blocks(&page)?;
+    let place = tempfile::tempdir().context("failed to make a folder")?;
+    let mut newcomer = Newcomer::new(place.path(), bin)?;
+
+    let (&last, before) = first
+        .split_last()
+        .context("README's first block is empty")?;
+    ensure!(
+        before.first().is_some_and(|line| line.command == INSTALL),
+        "README's first command is not `{INSTALL}`"
+    );
+    for line in &before[1..] {
+        newcomer.run(line.command)?;
+    }
+    let dev = newcomer.dev(last.command)?;
+    for line in &second {
+        match line.command.strip_prefix("curl -i http://") {
+            Some(url) => dev.ask(url, line.remark)?,
+            None => newcomer.run(line.command)?,
+        }
+    }
+    drop(dev);
+    newcomer.left_nothing_behind(place.path())
+}
+
+/// The two `sh` blocks of the section.
+fn blocks(page: &str) -> Result<[Vec<Line<'_>>; 2]> {
+    let section = page
+        .split_once(SECTION)
+        .map(|(_, rest)| rest.split("\n## ").next().unwrap_or(rest))
+        .with_context(|| format!("README has no section `{SECTION}`"))?;
+    let blocks: Vec<Vec<Line<'_>>> = section
+        .split("```sh\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next())
+        .map(|block| block.lines().filter_map(Line::parse).collect())
+        .collect();
+    blocks
+        .try_into()
+        .ok()
+        .context("README's section has not two blocks of `sh`, one for each terminal")
+}
+
+// === impl Line ===
+
+impl<'a> Line<'a> {
+    fn parse(text: &'a str) -> Option<Self> {
+        let (command, remark) = text.split_once(" # ").unwrap_or((text, ""));
+        let (command, remark) = (command.trim(), remark.trim());
+        (!command.is_empty()).then_some(Self { command, remark })
+    }
+}
+
+// === impl Newcomer ===
+
+impl Newcomer {
+    fn new(place: &Path, bin: &Path) -> Result<Self> {
+        let old_home = std::env::home_dir().context("there is no home folder")?;
+        let named = |name: &str, below: &str| {
+            std::env::var_os(name).map_or_else(|| old_home.join(below), PathBuf::from)
+        };
+        let (folder, home) = (place.join("work"), place.join("home"));
+        fs::create_dir(&folder)?;
+        fs::create_dir(&home)?;
+        let mut paths = vec![bin.to_owned()];
+        paths.extend(std::env::split_paths(
+            &std::env::var_os("PATH").unwrap_or_default(),
+        ));
+        Ok(Self {
+            folder,
+            path: std::env::join_paths(paths).context("a PATH")?,
+            home,
+            cargo_home: named("CARGO_HOME", ".cargo"),
+            rustup_home: named("RUSTUP_HOME", ".rustup"),
+        })
+    }
+
+    /// Does what a line says; `cd` stays.
+    fn run(&mut self, command: &str) -> Result<()> {
+        eprintln!("$ {command}");
+        for part in command.split(" && ") {
+            match part.strip_prefix("cd ") {
+                Some(folder) => self.folder = self.folder.join(folder.trim()),
+                None => {
+                    let status = self
+                        .shell(part)
+                        .status()
+                        .with_context(|| format!("failed to start `{part}`"))?;
+                    ensure!(status.success(), "README's `{part}` ended with {status}");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn dev(&self, command: &str) -> Result<Dev> {
+        ensure!(
+            command == "tidegate dev",
+            "README's first block does not end with `tidegate dev`"
+        );
+        // The one thing that is not as on the page: its port may be taken here.
+        let command = format!("exec {command} --listen 127.0.0.1:0");
+        eprintln!("$ {command}");
+        let mut child = self
+            .shell(&command)
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("failed to start `{command}`"))?;
+        let stdout = child.stdout.take().context("it has no standard output")?;
+        let (found, lines) = mpsc::channel();
+        thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                println!("{line}");
+                // Nobody listens any more once the test is over.
+                _ = found.send(line);
+            }
+        });
+        let mut dev = Dev {
+            child,
+            lines,
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+        };
+        dev.address = dev.listening()?;
+        Ok(dev)
+    }
+
+    fn shell(&self, command: &str) -> Command {
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-c", command])
+            .current_dir(&self.folder)
+            .env("PATH", &self.path)
+            .env("HOME", &self.home)
+            .env("CARGO_HOME", &self.cargo_home)
+            .env("RUSTUP_HOME", &self.rustup_home)
+            .env("CARGO_NET_OFFLINE", "true")
+            .stdin(Stdio::null());
+        // What this very run was told is not meant for a project elsewhere.
+        for name in [
+            "CARGO_TARGET_DIR",
+            "CARGO_ENCODED_RUSTFLAGS",
+            "RUSTFLAGS",
+            "XDG_CACHE_HOME",
+            "TIDEGATE_CACHE",
+        ] {
+            shell.env_remove(name);
+        }
+        shell
+    }
+
+    /// The project, and the cache folder: nothing else was written.
+    fn left_nothing_behind(&self, place: &Path) -> Result<()> {
+        let project = self
+            .folder
+            .file_name()
+            .context("a project's folder")?
+            .to_owned();
+        ensure!(
+            names(&place.join("work"))? == [project],
+            "something beside the project was written"
+        );
+        let mut strays = names(&self.home)?;
+        if let Some(at) = strays
+            .iter()
+            .position(|name| name == ".cache" || name == "Library")
+        {
+            let cache = self.home.join(strays.swap_remove(at));
+            let cache = if cache.ends_with("Library") {
+                cache.join("Caches")
+            } else {
+                cache
+            };
+            strays.extend(names(&cache)?.into_iter().filter(|name| name != "tidegate"));
+        }
+        ensure!(
+            strays.is_empty(),
+            "in the home folder was written: {strays:?}"
+        );
+        Ok(())
+    }
+}
+
+fn names(folder: &Path) -> Result<Vec<OsString>> {
+    let entries =
+        fs::read_dir(folder).with_context(|| format!("failed to read {}", folder.display()))?;
+    entries.map(|entry| Ok(entry?.file_name())).collect()
+}
+
+// === impl Dev ===
+
+impl Dev {
+    fn listening(&mut self) -> Result<SocketAddr> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self
+                .lines
+                .recv_timeout(deadline.saturating_duration_since(Instant::now()))
+            {
+                Ok(line) => {
+                    let address = line
+                        .split_whitespace()
+                        .find_map(|word| word.strip_prefix("http://")?.parse().ok());
+                    if let Some(address) = address {
+                        return Ok(address);
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    bail!("`tidegate dev` does not listen within {PATIENCE:?}")
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    bail!("`tidegate dev` ended with {}", self.child.wait()?)
+                }
+            }
+        }
+    }
+
+    /// Does what `curl -i` does until the answer has the header that the page says it has: what was edited is built first. No
+    /// request may fail meanwhile.
+    fn ask(&self, url: &str, header: &str) -> Result<()> {
+        let path = url.strip_prefix(ADDRESS).with_context(|| {
+            format!("README asks `{url}`, and `tidegate dev` listens on {ADDRESS}")
+        })?;
+        let (name, value) = header.split_once(": ").with_context(|| {
+            format!("README does not say which header `curl -i http://{url}` shows")
+        })?;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let answer = http::get(self.address, path)?;
+            ensure!(answer.status == 200, "GET {path} -> {}", answer.status);
+            if answer.values(name).eq([value]) {
+                println!("GET {path} -> 200, {name}: {value}");
+                return Ok(());
+            }
+            ensure!(
+                Instant::now() < deadline,
+                "README says `{header}`, but {name} is {:?}",
+                answer.values(name).collect::<Vec<_>>()
+            );
+            // Nothing tells from outside that a new version serves, but the answer.
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+impl Drop for Dev {
+    fn drop(&mut self) {
+        // Nothing to report to if it has ended already.
+        _ = self.child.kill();
+        _ = self.child.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn page_is_read_as_two_terminals() {
+        let page = "# T\n## Five minutes\ntext\n```sh\na b   # why\n\ncd c && d\n```\nthen\n```sh\ncurl -i http://x/ # n: v\n```\n## Next\n```sh\nno\n```\n";
+        let [first, second] = blocks(page).expect("two blocks");
+        let line = |command, remark| Line { command, remark };
+        assert_eq!(first, [line("a b", "why"), line("cd c && d", "")]);
+        assert_eq!(second, [line("curl -i http://x/", "n: v")]);
+        assert!(blocks("## Five minutes\n```sh\na\n```\n").is_err());
+        assert!(blocks("nothing").is_err());
+    }
+}
