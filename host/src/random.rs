@@ -10,7 +10,7 @@ pub(crate) enum Random {
     /// The system's.
     System,
     /// Those that follow from a seed.
-    Seeded(RefCell<ChaCha8Rng>),
+    Seeded(Box<RefCell<ChaCha8Rng>>),
 }
 
 // === impl Random ===
@@ -19,7 +19,7 @@ impl Random {
     pub(crate) fn new(seed: Option<u64>) -> Self {
         match seed {
             None => Self::System,
-            Some(seed) => Self::Seeded(RefCell::new(ChaCha8Rng::seed_from_u64(seed))),
+            Some(seed) => Self::Seeded(Box::new(RefCell::new(ChaCha8Rng::seed_from_u64(seed)))),
         }
     }
 

@@ -128,7 +128,7 @@ fn fill(filled: &mut Vec<Change>, place: &Place, seen: &Seen, received: &[&Recei
 fn of_response(stated: &mut Vec<Change>, place: &Place, expect: &Expect, seen: &Seen) {
     let status = seen.status.map(Value::from);
     stated.push((place.clone().key("status"), status));
-    let broken = seen.broken.then(|| json!(true));
+    let broken = seen.broken.then_some(Value::Bool(true));
     stated.push((place.clone().key("broken"), broken));
     fields(
         stated,

@@ -166,9 +166,12 @@ fn reads(node: &Node, wanted: &Value) -> bool {
         (Kind::Scalar(said, ScalarStyle::Plain), Value::Null) => {
             node.is_left_out() || said == "null"
         }
-        (Kind::Scalar(said, ScalarStyle::Plain), Value::Bool(_) | Value::Number(_)) => {
-            *said == wanted.to_string()
+        (Kind::Scalar(said, ScalarStyle::Plain), Value::Bool(wanted)) => {
+            said == if *wanted { "true" } else { "false" }
         }
+        (Kind::Scalar(said, ScalarStyle::Plain), Value::Number(wanted)) => said
+            .parse()
+            .is_ok_and(|said: serde_json::Number| said == *wanted),
         (Kind::Mapping { entries, .. }, Value::Object(wanted)) => {
             let known = |(key, value): &(Node, Node)| match &key.kind {
                 Kind::Scalar(name, _) => wanted.get(name).is_some_and(|it| reads(value, it)),

@@ -1,6 +1,7 @@
 //! The plugins that scenarios name: the project's own, others of its workspace, and files.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -62,9 +63,9 @@ impl Plugins {
         origin: &Origin<'_>,
     ) -> anyhow::Result<()> {
         if let Some(path) = path(scenario, plugin) {
-            if !self.files.contains_key(&path) {
-                let wasm = Wasm::read(&path)?;
-                self.files.insert(path, wasm);
+            if let Entry::Vacant(place) = self.files.entry(path) {
+                let wasm = Wasm::read(place.key())?;
+                place.insert(wasm);
             }
             return Ok(());
         }
@@ -76,7 +77,12 @@ impl Plugins {
                 let built = project.sibling(&plugin.guest)?.build(how)?;
                 Wasm::new(built.bytes, &built.path)?
             }
-            Origin::File(name, path) if plugin.guest == *name => Wasm::read(path)?,
+            // Cargo writes the package `my-plugin` as `my_plugin.wasm`.
+            Origin::File(name, path)
+                if plugin.guest.replace('-', "_") == name.replace('-', "_") =>
+            {
+                Wasm::read(path)?
+            }
             Origin::File(name, _) => bail!(
                 "`guest: {}` is not the plugin that is tested, `{name}`; name a file, `guest: ./{}.wasm`",
                 plugin.guest,
