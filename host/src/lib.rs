@@ -24,6 +24,7 @@ pub mod logs;
 pub mod observe;
 pub mod plugin;
 pub mod proxy;
+mod random;
 pub mod runtime;
 pub mod stream;
 mod wasi;

@@ -19,6 +19,8 @@ pub struct PluginSpec {
     pub fail_policy: FailPolicy,
     /// Environment variables that the plugin sees; it sees none of the host's own.
     pub environment: Vec<(String, String)>,
+    /// What its random numbers begin with, where they are to be the same in every run. The system's if there is none.
+    pub seed: Option<u64>,
     /// What the plugin may use.
     pub limits: Limits,
 }
@@ -33,6 +35,7 @@ impl PluginSpec {
             configuration: Vec::new(),
             fail_policy: FailPolicy::default(),
             environment: Vec::new(),
+            seed: None,
             limits: Limits::default(),
         }
     }

@@ -185,6 +185,7 @@ impl Runtime {
                 other.engine == engine
                     && other.spec.module == spec.module
                     && other.spec.environment == spec.environment
+                    && other.spec.seed == spec.seed
             };
             let (module, place) = match loaded
                 .plugins

@@ -1,10 +1,12 @@
 //! WASI 0.2 for components: what their languages' libraries drag in, without any authority.
 //!
-//! Clocks, random numbers and the environment come from wasmtime-wasi with an empty context. Streams and polling are ours,
+//! Clocks and the environment come from wasmtime-wasi with an empty context. Random numbers are the instance's own, which may
+//! have a seed. Streams and polling are ours,
 //! because wasmtime-wasi's block, and blocking inside tokio panics: standard output and error go to the plugin's log by
 //! line, standard input is at its end, and every pollable is ready, so that nothing is ever waited for. Whatever else of WASI a component
 //! imports is refused when it is called, with the error of that function's own type where it has one: see `refusal`.
 
+mod random;
 mod refusal;
 mod streams;
 
@@ -16,8 +18,7 @@ use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 use wasmtime_wasi::cli::{WasiCli, WasiCliCtxView};
 use wasmtime_wasi::clocks::{HostMonotonicClock, HostWallClock, WasiClocks, WasiClocksCtxView};
-use wasmtime_wasi::p2::bindings::{cli, clocks, random};
-use wasmtime_wasi::random::WasiRandom;
+use wasmtime_wasi::p2::bindings::{cli, clocks};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder};
 
 use crate::clock::Clock;
@@ -25,7 +26,7 @@ use crate::engine::component::guest::Guest;
 use crate::engine::vm::Surroundings;
 use crate::logs::Level;
 
-/// A context without authority: a clock, random numbers, and the plugin's own environment.
+/// A context without authority: a clock, and the plugin's own environment.
 pub(crate) fn context(around: &Rc<Surroundings>) -> WasiCtx {
     WasiCtxBuilder::new()
         .envs(&around.environment)
@@ -33,7 +34,6 @@ pub(crate) fn context(around: &Rc<Surroundings>) -> WasiCtx {
         .monotonic_clock(Time(around.clock.clone()))
         .allow_tcp(false)
         .allow_udp(false)
-        .max_random_size(64 << 10)
         .build()
 }
 
@@ -45,9 +45,7 @@ pub(crate) fn link(
 ) -> wasmtime::Result<()> {
     clocks::wall_clock::add_to_linker::<Guest, WasiClocks>(linker, clocks_of)?;
     clocks::monotonic_clock::add_to_linker::<Guest, WasiClocks>(linker, clocks_of)?;
-    random::random::add_to_linker::<Guest, WasiRandom>(linker, |guest| guest.wasi.random())?;
-    random::insecure::add_to_linker::<Guest, WasiRandom>(linker, |guest| guest.wasi.random())?;
-    random::insecure_seed::add_to_linker::<Guest, WasiRandom>(linker, |guest| guest.wasi.random())?;
+    random::link(linker)?;
     cli::environment::add_to_linker::<Guest, WasiCli>(linker, cli_of)?;
     cli::exit::add_to_linker::<Guest, WasiCli>(linker, cli_of)?;
     // Ours, over the two functions of the clock that would wait.

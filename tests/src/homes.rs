@@ -39,6 +39,8 @@ pub struct Deployed {
     pub configuration: Vec<u8>,
     /// What becomes of streams when it traps.
     pub fail_policy: FailPolicy,
+    /// What its random numbers begin with, in our hosts.
+    pub seed: Option<u64>,
     /// Environment variables that it sees.
     pub environment: Vec<(String, String)>,
 }
@@ -74,15 +76,6 @@ pub enum Started {
     },
 }
 
-/// Starts a home with these plugins, before this upstream.
-pub fn start(kind: HomeKind, plugins: &[Deployed], upstream: SocketAddr) -> Result<Started> {
-    match kind {
-        HomeKind::Component => host::start(tidegate_host::EngineKind::Component, plugins, upstream),
-        HomeKind::ProxyWasm => host::start(tidegate_host::EngineKind::ProxyWasm, plugins, upstream),
-        HomeKind::Envoy(release) => envoy::start(release, plugins, upstream),
-    }
-}
-
 // === impl HomeKind ===
 
 impl HomeKind {
@@ -101,7 +94,7 @@ impl HomeKind {
     pub fn name(self) -> &'static str {
         match self {
             Self::Component => "component",
-            Self::ProxyWasm => "proxy_wasm",
+            Self::ProxyWasm => "proxy-wasm",
             Self::Envoy(release) => release.home(),
         }
     }

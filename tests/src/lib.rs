@@ -1,7 +1,7 @@
 //! Runs one scenario in three homes and compares what came back.
 //!
 //! A scenario is a YAML file ([`scenario`]): plugins, what upstream answers, the steps, what must come back. [`runner`] takes it
-//! through one home and writes down everything that was seen ([`transcript`]); [`compare`] fails where two homes' transcripts
+//! through one home and writes down everything that was seen ([`transcript`]); [`verdict`] holds that against what is stated, [`compare`] fails where two homes' transcripts
 //! differ outside the list of fields that the proxy owns. The homes stand behind one API ([`homes`]): a component in our
 //! host, the adapted module in our host, the adapted module in a real Envoy.
 //!
@@ -14,9 +14,19 @@ pub mod scenario;
 
 pub mod octets;
 
+pub mod source;
+
+pub mod rewrite;
+
+pub mod bless;
+
+pub mod schema;
+
 pub mod runner;
 
 pub mod transcript;
+
+pub mod verdict;
 
 pub mod compare;
 

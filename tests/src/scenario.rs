@@ -3,24 +3,35 @@
 //! The types here are the schema; `tests/scenarios/README.md` is its manual. What a scenario means is in
 //! [`runner`](crate::runner). Reading is strict: an unknown key is an error that names file, line and column.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, anyhow};
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, de};
 
 use crate::homes::HomeKind;
 use crate::octets::Octets;
+use crate::schema;
+use crate::source::Source;
+use crate::verdict::Place;
 
 /// One scenario.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Scenario {
     /// What it shows, in a sentence or two.
     pub about: String,
-    /// The plugins of the chain, in the order that requests pass them.
+    /// The plugins of the chain, in the order that requests pass them. Without any, it is the plugin that is tested.
+    #[serde(default)]
     pub plugins: Vec<Plugin>,
+    /// The configuration of the plugin that is tested, where `plugins` is absent.
+    pub configuration: Option<serde_json::Value>,
+    /// When it begins, in our hosts. Envoy's clock is the machine's.
+    pub clock: Option<Moment>,
+    /// What plugins' random numbers begin with, in our hosts. Envoy's are the machine's.
+    pub seed: Option<u64>,
     /// What upstream answers, by path. Without any, upstream is the host's echo server.
     #[serde(default)]
     pub upstream: Vec<Answer>,
@@ -29,6 +40,7 @@ pub struct Scenario {
     pub start: Start,
     /// Homes that this scenario is not for, each with its reason.
     #[serde(default)]
+    #[schemars(schema_with = "schema::homes")]
     pub not_in: BTreeMap<String, String>,
     /// What is done, in order.
     #[serde(default)]
@@ -36,15 +48,18 @@ pub struct Scenario {
     /// Where it was read from, below the folder of scenarios, without its extension: `http-fields/get`.
     #[serde(skip)]
     pub name: String,
+    /// The file that it was read from.
+    #[serde(skip)]
+    pub file: PathBuf,
 }
 
 /// One plugin of the chain.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Plugin {
-    /// The crate that it is built from.
+    /// The crate that it is built from or, ending in `.wasm`, its file, relative to the scenario's.
     pub guest: String,
-    /// Its name in logs; the guest's if absent. Two plugins of one chain have different names.
+    /// Its name in logs; the guest's if absent, a file's without its ending. Two plugins of one chain have different names.
     pub name: Option<String>,
     /// Its configuration: text as it is, anything else as JSON.
     pub configuration: Option<serde_json::Value>,
@@ -57,7 +72,7 @@ pub struct Plugin {
 }
 
 /// What becomes of streams when a plugin traps.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum FailPolicy {
     /// 503, and a fresh instance for the next.
@@ -70,7 +85,7 @@ pub enum FailPolicy {
 }
 
 /// What upstream answers to requests for one path.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Answer {
     /// The path, as it reaches upstream.
@@ -93,7 +108,7 @@ pub struct Answer {
 }
 
 /// What must be seen while the plugins start. What refuses must say why: any failure to start would do otherwise.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Start {
     /// The proxy must not serve.
@@ -105,7 +120,7 @@ pub struct Start {
 }
 
 /// One thing that is done.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Step {
     /// A request is sent and its response read to the end.
@@ -125,7 +140,7 @@ pub enum Step {
 }
 
 /// A request and what must come back.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Exchange {
     /// The method.
@@ -150,7 +165,7 @@ pub struct Exchange {
 }
 
 /// A request that is begun.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Begin {
     /// What later steps call it.
@@ -171,7 +186,7 @@ pub struct Begin {
 }
 
 /// A piece of a body.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Chunk {
     /// Whose body.
@@ -185,7 +200,7 @@ pub struct Chunk {
 }
 
 /// The end of a request that was begun.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Finish {
     /// Which.
@@ -196,7 +211,7 @@ pub struct Finish {
 }
 
 /// What must come back. What is not stated is not checked here, but still compared between homes.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Expect {
     /// The status.
@@ -229,7 +244,7 @@ pub enum AtUpstream {
 }
 
 /// What must have reached upstream.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Received {
     /// The method.
@@ -257,6 +272,10 @@ pub struct LinePattern {
     pub message: String,
 }
 
+/// A moment, in nanoseconds since 1970, written `2026-01-01T00:00:00Z`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment(pub u64);
+
 /// How much time passes, written `1.5s` or `250ms`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Passing(pub Duration);
@@ -276,79 +295,159 @@ fn get() -> String {
 // === impl Scenario ===
 
 impl Scenario {
-    /// Reads one file below `folder`.
-    pub fn read(folder: &Path, file: &Path) -> Result<Self> {
+    /// Reads one file below `folder`. `own` is the plugin that is tested where a scenario names none.
+    pub fn read(folder: &Path, file: &Path, own: Option<&str>) -> Result<Self> {
         let text = std::fs::read_to_string(file)
             .with_context(|| format!("failed to read {}", file.display()))?;
         let mut scenario: Scenario =
-            serde_saphyr::from_str(&text).map_err(|error| match error.location() {
-                Some(at) => anyhow!("{}:{}:{}: {error}", file.display(), at.line(), at.column()),
-                None => anyhow!("{}: {error}", file.display()),
-            })?;
+            serde_saphyr::from_str(&text).map_err(|error| located(&error, file))?;
         let below = file.strip_prefix(folder).unwrap_or(file).with_extension("");
         scenario.name = below
             .components()
             .map(|part| part.as_os_str().to_string_lossy())
             .collect::<Vec<_>>()
             .join("/");
-        scenario
-            .check()
-            .with_context(|| format!("{} cannot be run", file.display()))?;
+        scenario.file = file.to_owned();
+        if let (Some(own), []) = (own, &scenario.plugins[..]) {
+            scenario.plugins.push(Plugin {
+                guest: own.to_owned(),
+                name: None,
+                configuration: scenario.configuration.take(),
+                fail_policy: FailPolicy::default(),
+                environment: BTreeMap::new(),
+            });
+        }
+        scenario.check().map_err(|(place, wrong)| {
+            let at = Source::parse(&text).map(|source| source.position(&place));
+            let at = at.map_or_else(String::new, |at| format!(":{at}"));
+            anyhow!("{}{at}: {wrong}", file.display())
+        })?;
+        Ok(scenario)
+    }
+
+    /// The same scenario with another text. Its plugins stay as they are.
+    pub fn reread(&self, text: &str) -> Result<Self> {
+        let scenario = Self {
+            name: self.name.clone(),
+            file: self.file.clone(),
+            plugins: self.plugins.clone(),
+            configuration: None,
+            ..serde_saphyr::from_str(text)?
+        };
         Ok(scenario)
     }
 
     /// Whether this scenario is for a home.
     pub fn is_for(&self, home: HomeKind) -> bool {
-        !self.not_in.keys().any(|name| home.is_named(name))
+        self.unfit(home).is_none()
     }
 
-    /// What the types cannot say.
-    fn check(&self) -> Result<()> {
-        ensure!(
+    /// Why this scenario is not for a home, if it is not.
+    pub fn unfit(&self, home: HomeKind) -> Option<String> {
+        let stated = self.not_in.iter().find(|(name, _)| home.is_named(name));
+        let needs = |what| format!("`{what}` cannot be set in Envoy");
+        match (stated, home) {
+            (Some((_, reason)), _) => Some(reason.clone()),
+            (None, HomeKind::Envoy(_)) if self.clock.is_some() => Some(needs("clock")),
+            (None, HomeKind::Envoy(_)) if self.seed.is_some() => Some(needs("seed")),
+            (None, _) => None,
+        }
+    }
+
+    /// What the types cannot say, with the place of what is wrong.
+    fn check(&self) -> Result<(), (Place, String)> {
+        let at = |key: &str| Place::default().key(key);
+        let must = |holds: bool, place: Place, wrong: &str| match holds {
+            true => Ok(()),
+            false => Err((place, wrong.to_owned())),
+        };
+        must(
             !self.about.trim().is_empty(),
-            "`about` is empty: say what this shows"
-        );
-        ensure!(!self.plugins.is_empty(), "`plugins` is empty");
-        let mut names: Vec<&str> = self.plugins.iter().map(Plugin::name).collect();
-        names.sort_unstable();
-        if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-            bail!(
-                "two plugins are called `{}`; give one of them another `name`",
-                pair[0]
-            );
+            at("about"),
+            "`about` is empty: say what this shows",
+        )?;
+        must(
+            !self.plugins.is_empty(),
+            at("plugins"),
+            "`plugins` is empty",
+        )?;
+        must(
+            self.configuration.is_none(),
+            at("configuration"),
+            "`configuration` beside `plugins`: write it into the plugin that it is for",
+        )?;
+        let mut names = BTreeSet::new();
+        for (number, plugin) in self.plugins.iter().enumerate() {
+            let name = plugin.name();
+            must(
+                names.insert(name),
+                at("plugins").item(number),
+                &format!("two plugins are called `{name}`; give one of them another `name`"),
+            )?;
         }
         for (home, reason) in &self.not_in {
-            ensure!(
+            let place = at("not-in").key(home);
+            must(
                 HomeKind::all().iter().any(|kind| kind.is_named(home)),
-                "`not-in` names no home: `{home}`; homes are {}",
-                HomeKind::all().map(HomeKind::name).join(", ")
-            );
-            ensure!(
+                place.clone(),
+                &format!(
+                    "`not-in` names no home: `{home}`; homes are {}, and `envoy` for each of them",
+                    HomeKind::all().map(HomeKind::name).join(", ")
+                ),
+            )?;
+            must(
                 !reason.trim().is_empty(),
-                "`not-in` gives no reason for `{home}`"
-            );
+                place,
+                &format!("`not-in` gives no reason for `{home}`"),
+            )?;
         }
-        ensure!(
+        must(
             self.start.refused == self.steps.is_empty(),
-            "a scenario has steps unless its start is `refused`, and none if it is"
-        );
-        ensure!(
+            at("steps"),
+            "a scenario has steps unless its start is `refused`, and none if it is",
+        )?;
+        must(
             !self.start.refused || !self.start.logs.is_empty(),
-            "`start` is `refused` for any reason: state in `start.logs` what is logged by the plugin that refuses"
-        );
-        for answer in &self.upstream {
-            ensure!(
+            at("start"),
+            "`start` is `refused` for any reason: state in `start.logs` what is logged by the plugin that refuses",
+        )?;
+        for (number, answer) in self.upstream.iter().enumerate() {
+            must(
                 answer.trailers.is_empty() || !answer.chunks.is_empty(),
-                "the answer for {} has `trailers`, which only `chunks` can have",
-                answer.path
-            );
+                at("upstream").item(number).key("trailers"),
+                &format!(
+                    "the answer for {} has `trailers`, which only `chunks` can have",
+                    answer.path
+                ),
+            )?;
         }
         Ok(())
     }
 }
 
+/// What is wrong with a file, in one line that begins with the place.
+fn located(error: &serde_saphyr::Error, file: &Path) -> anyhow::Error {
+    // The reader says the place by itself as well, and shows the line, which editors do better.
+    let message = error.without_snippet().to_string();
+    let Some(at) = error.location() else {
+        return anyhow!("{}: {message}", file.display());
+    };
+    let (line, column) = (at.line(), at.column());
+    let said = format!(" at line {line}, column {column}");
+    let message = message.strip_suffix(&said).unwrap_or(&message);
+    anyhow!("{}:{line}:{column}: {message}", file.display())
+}
+
 /// Every scenario below a folder, in the order of their names.
-pub fn walk(folder: &Path) -> Result<Vec<Scenario>> {
+pub fn walk(folder: &Path, own: Option<&str>) -> Result<Vec<Scenario>> {
+    files(folder)?
+        .iter()
+        .map(|file| Scenario::read(folder, file, own))
+        .collect()
+}
+
+/// Every file of a scenario below a folder, in order.
+pub fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files: Vec<PathBuf> = Vec::new();
     for entry in walkdir::WalkDir::new(folder) {
         let entry = entry.with_context(|| format!("failed to walk {}", folder.display()))?;
@@ -361,10 +460,7 @@ pub fn walk(folder: &Path) -> Result<Vec<Scenario>> {
         }
     }
     files.sort();
-    files
-        .iter()
-        .map(|file| Scenario::read(folder, file))
-        .collect()
+    Ok(files)
 }
 
 // === impl Plugin ===
@@ -372,7 +468,22 @@ pub fn walk(folder: &Path) -> Result<Vec<Scenario>> {
 impl Plugin {
     /// What logs call it.
     pub fn name(&self) -> &str {
-        self.name.as_deref().unwrap_or(&self.guest)
+        self.name.as_deref().unwrap_or_else(|| match self.file() {
+            None => &self.guest,
+            Some(file) => file
+                .file_stem()
+                .and_then(|stem| stem.to_str())
+                .unwrap_or(&self.guest),
+        })
+    }
+
+    /// The file that the guest is, if it is one and no crate.
+    pub fn file(&self) -> Option<&Path> {
+        let path = Path::new(&self.guest);
+        let is_file = path
+            .extension()
+            .is_some_and(|extension| extension == "wasm");
+        is_file.then_some(path)
     }
 
     /// The bytes of its configuration; empty if it has none.
@@ -465,6 +576,24 @@ impl<'de> Deserialize<'de> for LinePattern {
     }
 }
 
+// === impl Moment ===
+
+impl<'de> Deserialize<'de> for Moment {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        humantime::parse_rfc3339_weak(&text)
+            .ok()
+            .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
+            .and_then(|since| u64::try_from(since.as_nanos()).ok())
+            .map(Self)
+            .ok_or_else(|| {
+                de::Error::custom(format!(
+                    "`{text}` is no moment; write one since 1970 and in UTC, such as `2026-01-01T00:00:00Z`"
+                ))
+            })
+    }
+}
+
 // === impl Passing ===
 
 impl<'de> Deserialize<'de> for Passing {
@@ -495,7 +624,7 @@ mod tests {
         let file = folder.path().join("logging/log.yaml");
         std::fs::create_dir(folder.path().join("logging"))?;
         std::fs::write(&file, text)?;
-        Scenario::read(folder.path(), &file)
+        Scenario::read(folder.path(), &file, None)
     }
 
     #[test]
@@ -517,6 +646,7 @@ mod tests {
             error("about: x\nplugins: [{guest: probe}]\nsteps:\n- request: {path: /, boody: x}\n");
         assert!(unknown.contains("log.yaml:4:"), "{unknown}");
         assert!(unknown.contains("boody"), "{unknown}");
+        assert_eq!(unknown.lines().count(), 1, "{unknown}");
         let twice = error(
             "about: x\nplugins: [{guest: probe}, {guest: probe}]\nsteps:\n- request: {path: /}\n",
         );
@@ -531,7 +661,10 @@ mod tests {
         let time = error("about: x\nplugins: [{guest: probe}]\nsteps:\n- advance: soon\n");
         assert!(time.contains("`soon` is no time"), "{time}");
         let any = error("about: x\nplugins: [{guest: probe}]\nstart: {refused: true}\n");
-        assert!(any.contains("state in `start.logs`"), "{any}");
+        assert!(
+            any.contains("log.yaml:3:1: ") && any.contains("state in `start.logs`"),
+            "{any}"
+        );
         let upstream = |stated: &str| {
             error(&format!(
                 "about: x\nplugins: [{{guest: probe}}]\nsteps:\n- request: {{path: /, expect: {{upstream: {stated}}}}}\n"
@@ -567,6 +700,22 @@ mod tests {
         };
         assert_eq!(stated(&scenario.steps[0]), Some(true));
         assert_eq!(stated(&scenario.steps[1]), Some(false));
+    }
+
+    #[test]
+    fn manual_shows_a_scenario_that_is_one() {
+        let manual = include_str!("../../docs/testing.md");
+        let shown = manual
+            .split("```yaml\n")
+            .skip(1)
+            .filter_map(|rest| rest.split("```").next());
+        let [whole, plugins] = shown.collect::<Vec<_>>()[..] else {
+            panic!("two examples");
+        };
+        let scenario: Scenario = serde_saphyr::from_str(whole).expect("a scenario");
+        assert_eq!((scenario.seed, scenario.steps.len()), (Some(7), 8));
+        let chain = format!("about: x\nsteps:\n- request: {{path: /}}\n{plugins}");
+        assert_eq!(read(&chain).expect("a scenario").plugins.len(), 2);
     }
 
     #[test]

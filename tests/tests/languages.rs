@@ -10,7 +10,7 @@ use bytes::Bytes;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use tidegate_testkit::envoy::{self, Release};
 use tidegate_testkit::languages::{self, Language};
-use tidegate_testkit::{HomeKind, Runner, Scenario, runner, workspace};
+use tidegate_testkit::{HomeKind, Runner, Scenario, verdict, workspace};
 
 /// A language's build, made once, or why there is none.
 type Build = Arc<OnceLock<Result<Result<Bytes, String>, String>>>;
@@ -77,12 +77,12 @@ fn test(
     } else {
         tidegate_adapter::adapt(&wasm, &tidegate_adapter::Options::default())?.into()
     };
-    let runner = Runner::with(move |_, _| Ok(wasm.clone()));
+    let runner = Runner::with(move |_, _, _| Ok(wasm.clone()));
     let folder = workspace::root().join("tests/languages");
     for name in scenarios {
-        let scenario = Scenario::read(&folder, &folder.join(format!("{name}.yaml")))?;
+        let scenario = Scenario::read(&folder, &folder.join(format!("{name}.yaml")), None)?;
         let transcript = runner.run(&scenario, home)?;
-        runner::check(&scenario, &transcript)
+        verdict::check(&scenario, &transcript)
             .map_err(|error| error.context(format!("scenario {name}")))?;
     }
     Ok(Completion::Completed)

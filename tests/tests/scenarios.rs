@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use tidegate_testkit::envoy::{self, Release};
 use tidegate_testkit::{
-    HomeKind, Owned, Runner, Scenario, Transcript, compare, runner, scenario, workspace,
+    HomeKind, Owned, Runner, Scenario, Transcript, compare, scenario, verdict, workspace,
 };
 
 /// A scenario with its runs so far.
@@ -35,8 +35,8 @@ fn main() -> ExitCode {
 
 fn trials() -> Result<Vec<Trial>> {
     let folder = workspace::scenarios();
-    let owned = Arc::new(Owned::read(&folder.join("proxy-owned-fields.txt"))?);
-    let scenarios = scenario::walk(&folder).context("the scenarios cannot be read")?;
+    let owned = Arc::new(Owned::known()?);
+    let scenarios = scenario::walk(&folder, None).context("the scenarios cannot be read")?;
     let runner = Arc::new(Runner::default());
     let mut trials = Vec::new();
     for scenario in scenarios {
@@ -71,7 +71,7 @@ impl Case {
             return Ok(Completion::ignored_with(reason));
         }
         let transcript = self.run(home).as_ref().map_err(Failed::from)?;
-        runner::check(&self.scenario, transcript)
+        verdict::check(&self.scenario, transcript)
             .map_err(|error| Failed::from(format!("{error:#}")))?;
         Ok(Completion::Completed)
     }

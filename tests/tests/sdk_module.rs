@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use tidegate_testkit::envoy::{self, Release};
 use tidegate_testkit::{
-    HomeKind, Owned, Runner, Scenario, Transcript, compare, guests, runner, workspace,
+    HomeKind, Owned, Runner, Scenario, Transcript, compare, guests, verdict, workspace,
 };
 
 const TWIN: &str = "proxy-wasm-twin";
@@ -49,21 +49,21 @@ fn trial(name: &str, test: impl FnOnce() -> Result<Completion> + Send + 'static)
 
 fn scenario(name: &str) -> Result<Scenario> {
     let folder = workspace::scenarios();
-    Scenario::read(&folder, &folder.join(format!("{name}.yaml")))
+    Scenario::read(&folder, &folder.join(format!("{name}.yaml")), None)
 }
 
 /// Runs a scenario of the tutorial with the twin in the tutorial's place.
 fn run(name: &str, home: HomeKind) -> Result<Transcript> {
     let scenario = scenario(name)?;
-    let twin = Runner::with(|_, _| guests::build_module(TWIN));
+    let twin = Runner::with(|_, _, _| guests::build_module(TWIN));
     let transcript = twin.run(&scenario, home)?;
-    runner::check(&scenario, &transcript).with_context(|| format!("{name} in {}", home.name()))?;
+    verdict::check(&scenario, &transcript).with_context(|| format!("{name} in {}", home.name()))?;
     Ok(transcript)
 }
 
 /// Holds the twin in a home against what was seen elsewhere.
 fn agrees(elsewhere: &Transcript, home: HomeKind) -> Result<Completion> {
-    let owned = Owned::read(&workspace::scenarios().join("proxy-owned-fields.txt"))?;
+    let owned = Owned::known()?;
     let twin = run("plugins/tutorial", home)?;
     let found = compare::differences(&owned, elsewhere, &twin);
     ensure!(found.is_empty(), "{}", found.join("\n"));

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use tidegate_testkit::envoy::{self, Release};
 use tidegate_testkit::guests::{self, Shape};
-use tidegate_testkit::{HomeKind, Runner, Scenario, runner, scenario, workspace};
+use tidegate_testkit::{HomeKind, Runner, Scenario, scenario, verdict, workspace};
 
 const TUTORIAL: &str = "istio-tutorial";
 
@@ -27,7 +27,7 @@ fn main() -> ExitCode {
 }
 
 fn trials() -> Result<Vec<Trial>> {
-    let scenarios = Arc::new(scenario::walk(&workspace::scenarios())?);
+    let scenarios = Arc::new(scenario::walk(&workspace::scenarios(), None)?);
     let mut trials = Vec::new();
     for guest in crates()? {
         for shape in Shape::ALL {
@@ -83,7 +83,7 @@ fn behaves(
     let own = |scenario: &&Scenario| {
         scenario.is_for(home) && scenario.plugins.iter().all(|plugin| plugin.guest == guest)
     };
-    let shaped = Runner::with(move |plugin, home| {
+    let shaped = Runner::with(move |_, plugin, home| {
         let built = guests::build(&plugin.guest, shape)?;
         Ok(if home == HomeKind::Component {
             built.component
@@ -95,7 +95,7 @@ fn behaves(
     for scenario in scenarios.iter().filter(own) {
         let check = || -> Result<()> {
             let transcript = shaped.run(scenario, home)?;
-            runner::check(scenario, &transcript)
+            verdict::check(scenario, &transcript)
         };
         check().map_err(|error| format!("scenario {}: {error:#}", scenario.name))?;
         ran += 1;

@@ -1,11 +1,18 @@
 //! The command line tool `tidegate`.
 //!
-//! This file parses and dispatches; each subcommand is a file in `commands/`. `project` is a plugin's source and its build,
-//! `dev` watches it, `serve` is how to serve, `stop` how that ends. `account` is what a component is in a few lines, `cache` the
-//! folder for what is fetched. `template` is what new plugins are made
-//! of, `carried` the source that the binary brings along. `plugin` reads the one syntax for plugins,
-//! `registry` what the commands that speak to one have in common, `manifests` the files of those that look at manifests,
-//! `dashboard` what `--dashboard` serves, `upstream` the one for upstreams, `file` reads and writes whole files, `logs` writes plugins' lines to stderr.
+//! This file parses and dispatches; each subcommand is a file in `commands/`.
+//!
+//! For authors: `project` is a plugin's source and its build, `dev` watches it, `template` is what new ones are made of, `carried` the
+//! source that the binary brings along. `account` is what a component is in a few lines. `testing` runs scenarios, `report` shows
+//! what came of them. `cache` is the folder for what is fetched.
+//!
+//! For serving: `serve` is how, `stop` how that ends, `dashboard` the page beside it, `plugin` the one syntax for plugins, `upstream`
+//! the one for upstreams.
+//!
+//! For shipping: `registry` is what the commands that speak to one have in common, `progress` their bar, `manifests` the files of
+//! those that look at manifests.
+//!
+//! `file` reads and writes whole files, `logs` writes plugins' lines to stderr.
 //! Nothing else in Tidegate prints, reads arguments or ends the process.
 
 use std::process::ExitCode;
@@ -25,9 +32,11 @@ mod plugin;
 mod progress;
 mod project;
 mod registry;
+mod report;
 mod serve;
 mod stop;
 mod template;
+mod testing;
 mod upstream;
 
 /// Write proxy plugins as WebAssembly components; run them here; ship them to Envoy and Istio.
@@ -43,6 +52,7 @@ enum Command {
     New(commands::new::New),
     Build(commands::build::Build),
     Dev(commands::dev::Dev),
+    Test(commands::test::Test),
     Doctor(commands::doctor::Doctor),
     Run(commands::run::Run),
     Adapt(commands::adapt::Adapt),
@@ -81,6 +91,7 @@ fn main() -> ExitCode {
         Command::New(new) => new.execute(),
         Command::Build(build) => build.execute(),
         Command::Dev(dev) => dev.execute(),
+        Command::Test(test) => test.execute(),
         Command::Doctor(doctor) => doctor.execute(),
         Command::Run(run) => run.execute(),
         Command::Adapt(adapt) => adapt.execute(),

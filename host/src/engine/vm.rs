@@ -15,6 +15,7 @@ use crate::engine::{Callbacks, Compiled, Instance, Trap};
 use crate::limits::Limits;
 use crate::logs::{Level, LogLine, LogSink};
 use crate::observe::{Ear, Measured};
+use crate::random::Random;
 use crate::stream::state::Shared;
 
 /// One instance and its contexts.
@@ -32,6 +33,7 @@ pub(crate) struct Surroundings {
     pub(crate) logs: Arc<dyn LogSink>,
     pub(crate) limits: Limits,
     pub(crate) environment: Vec<(String, String)>,
+    pub(crate) random: Random,
     /// The names of the instance's plugins. Their contexts have the numbers from 1 on.
     pub(crate) plugins: Vec<String>,
     /// Where lines are heard beside the log, if somebody wants to.
@@ -148,6 +150,7 @@ impl Surroundings {
         logs: Arc<dyn LogSink>,
         limits: Limits,
         environment: Vec<(String, String)>,
+        seed: Option<u64>,
         plugins: Vec<String>,
     ) -> Self {
         let contexts = RefCell::new(HashMap::default());
@@ -157,6 +160,7 @@ impl Surroundings {
             logs,
             limits,
             environment,
+            random: Random::new(seed),
             plugins,
             ear: None,
             contexts,

@@ -6,18 +6,18 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use tidegate_deploy::envoy::{Bootstrap, FailPolicy, Module, Plugin, Profile, Upstream};
 use tidegate_deploy::module::Facts;
 
 use super::{Deployed, Home, Started};
 use crate::client::{self, Outgoing, OutgoingBody};
-use crate::envoy::{self, Release};
 use crate::logbook::{LogBook, PATIENCE};
 use crate::scenario;
 use crate::transcript::Line;
@@ -71,11 +71,7 @@ struct Stage {
 }
 
 /// Starts Envoy and waits until it serves or has given up.
-pub fn start(release: Release, plugins: &[Deployed], upstream: SocketAddr) -> Result<Started> {
-    let binary = match envoy::binary(release)? {
-        Ok(binary) => binary,
-        Err(no_wheel) => bail!("{no_wheel}"),
-    };
+pub fn start(binary: &Path, plugins: &[Deployed], upstream: SocketAddr) -> Result<Started> {
     let slot = SLOTS.take();
     let bootstrap = bootstrap(plugins, upstream)?;
     let mut process = Command::new(binary)
@@ -99,7 +95,7 @@ pub fn start(release: Release, plugins: &[Deployed], upstream: SocketAddr) -> Re
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
-        .context("failed to start Envoy")?;
+        .with_context(|| format!("failed to start Envoy, `{}`", binary.display()))?;
     let watch = Arc::new(Watch::default());
     let stderr = process
         .stderr

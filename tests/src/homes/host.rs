@@ -11,9 +11,9 @@ use tidegate_host::{
 
 use super::{Deployed, Home, Started};
 use crate::logbook::{LogBook, PATIENCE};
-use crate::scenario;
+use crate::scenario::{self, Moment};
 
-/// When every scenario begins: a moment of 2026, in nanoseconds. Any time does, but plugins take zero for never.
+/// When a scenario begins that does not say when: a moment of 2026, in nanoseconds. Any time does, but plugins take zero for never.
 const BEGINNING: u64 = 1_767_225_600_000_000_000;
 
 struct Host {
@@ -26,8 +26,14 @@ struct Host {
 }
 
 /// Starts the server.
-pub fn start(engine: EngineKind, plugins: &[Deployed], upstream: SocketAddr) -> Result<Started> {
-    let clock = Arc::new(ManualClock::new(BEGINNING));
+pub fn start(
+    engine: EngineKind,
+    plugins: &[Deployed],
+    upstream: SocketAddr,
+    beginning: Option<Moment>,
+) -> Result<Started> {
+    let beginning = beginning.map_or(BEGINNING, |Moment(nanoseconds)| nanoseconds);
+    let clock = Arc::new(ManualClock::new(beginning));
     let log = Arc::new(LogBook::default());
     let config = ServerConfig {
         listen: "127.0.0.1:0".parse().context("an address")?,
@@ -69,6 +75,7 @@ fn spec(engine: EngineKind, plugin: &Deployed) -> PluginSpec {
             scenario::FailPolicy::Open => FailPolicy::Open,
         },
         environment: plugin.environment.clone(),
+        seed: plugin.seed,
         ..PluginSpec::new(plugin.name.clone(), plugin.wasm.clone())
     }
 }

@@ -13,6 +13,7 @@ pub mod order;
 pub mod pull;
 pub mod push;
 pub mod run;
+pub mod test;
 pub mod validate;
 pub mod verify;
 pub mod wit;

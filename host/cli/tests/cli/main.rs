@@ -23,6 +23,7 @@ mod pull;
 mod push;
 mod reproducible;
 mod run;
+mod scenarios;
 mod shell;
 mod shipping;
 mod tool;

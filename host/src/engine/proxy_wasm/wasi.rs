@@ -296,8 +296,9 @@ fn random_get(mut host: Host<'_>, at: u32, size: u32) -> Answer {
         65_537.. => Err(Errno::Invalid),
         _ => memory(&mut host)
             .map_err(Errno::from)
-            .and_then(|(memory, _)| {
-                getrandom::fill(slice_mut(memory, at, size)?).map_err(|_| Errno::Invalid)
+            .and_then(|(memory, guest)| {
+                let bytes = slice_mut(memory, at, size)?;
+                guest.around.random.fill(bytes).map_err(|_| Errno::Invalid)
             }),
     }))
 }

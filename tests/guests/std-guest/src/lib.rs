@@ -5,6 +5,7 @@
 //! proxy. It exports two callbacks only; `probe` exports all.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
 use std::io::Write as _;
 use std::time::{Instant, SystemTime};
 
@@ -76,6 +77,8 @@ impl on_request_headers::Guest for StdGuest {
         match filter.get::<Filter>().path.as_str() {
             "/print" => print(),
             "/map" => map(),
+            "/now" => println!("now {}", since_1970()),
+            "/random" => random(),
             "/time" => time(),
             "/environment" => environment(),
             "/panic" => panic!("the plugin's own words"),
@@ -113,6 +116,11 @@ fn print() {
     }
 }
 
+/// What a `HashMap`'s random seed makes of a number: another in every instance, unless the host's random numbers are fixed.
+fn random() {
+    println!("random {:016x}", RandomState::new().hash_one(1));
+}
+
 /// A `HashMap` asks for random bytes when it is made.
 fn map() {
     let mut map = HashMap::new();
@@ -124,13 +132,16 @@ fn map() {
 
 /// Both clocks: one since the epoch, one that only runs forward.
 fn time() {
-    let since = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs());
     // The first second of 2024: any clock that was ever set is past it.
-    println!("the clock is set: {}", since > 1_704_067_200);
+    println!("the clock is set: {}", since_1970() > 1_704_067_200);
     let before = Instant::now();
     println!("time runs forward: {}", Instant::now() >= before);
+}
+
+fn since_1970() -> u64 {
+    SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
 }
 
 fn environment() {

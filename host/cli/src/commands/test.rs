@@ -1,0 +1,368 @@
+//! `tidegate test`: scenarios, in our host and in Envoy.
+
+use std::fmt::Write as _;
+use std::io::{IsTerminal as _, Write as _};
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use clap::{Args, ValueEnum};
+use tidegate_testkit::envoy::Release;
+use tidegate_testkit::{HomeKind, Owned, Runner, Scenario, bless, scenario, schema};
+
+use crate::project::{How, Project, Which};
+use crate::report::human::{self, Colour};
+use crate::report::{Outcome, json, junit};
+use crate::testing::plugins::{Origin, Plugins};
+use crate::testing::{Home, Tested, Testing, envoy};
+use crate::{file, logs};
+
+/// Build the plugin in this folder and run its scenarios: requests in, what must come back
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Test {
+    /// Files, folders, or parts of scenarios' names; all in the folder `scenarios` if not given
+    #[arg(value_name = "SCENARIO")]
+    scenarios: Vec<String>,
+
+    /// Where they run; what they show is compared
+    #[arg(
+        long,
+        value_name = "HOME",
+        value_delimiter = ',',
+        default_value = "component,proxy-wasm"
+    )]
+    home: Vec<HomeArg>,
+
+    /// The Envoy of home `envoy`: a release to be fetched, or a binary
+    #[arg(long, value_name = "VERSION|PATH")]
+    envoy: Option<String>,
+
+    /// A plugin that is built already, in any language: a component or a Proxy-Wasm module
+    #[arg(long, value_name = "FILE.wasm", conflicts_with_all = ["manifest_path", "package", "debug", "yes"])]
+    plugin: Option<PathBuf>,
+
+    #[command(flatten)]
+    which: Which,
+
+    #[command(flatten)]
+    how: How,
+
+    /// How many scenarios run at once; one for each core if not given
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    jobs: Option<u16>,
+
+    /// How results are written; what is not for people goes to stdout, and the lines for people to stderr
+    #[arg(long, value_name = "FORMAT", default_value = "human")]
+    format: Format,
+
+    /// Write the results into this file
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+
+    /// Write what came into the scenarios, where it is not as they state or an `expect` is empty
+    #[arg(long)]
+    bless: bool,
+
+    /// Say which scenarios there are, and run none
+    #[arg(long, conflicts_with = "bless")]
+    list: bool,
+
+    /// Write the JSON Schema of scenario files, for editors, and run none
+    #[arg(long, conflicts_with_all = ["scenarios", "bless", "list", "plugin"])]
+    schema: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum HomeArg {
+    /// Our host, the component as it is
+    Component,
+    /// Our host, the adapted module
+    ProxyWasm,
+    /// A real Envoy, the adapted module
+    Envoy,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// Lines for people
+    Human,
+    /// JUnit's XML
+    Junit,
+    /// JSON
+    Json,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  tidegate test
+  tidegate test limit --home component,proxy-wasm,envoy
+  tidegate test --plugin greeter.wasm scenarios/greeting.yaml
+  tidegate test --format junit -o target/junit.xml
+  tidegate test --bless
+  tidegate test --schema -o scenarios/.schema.json";
+
+/// Where a project has its scenarios.
+const FOLDER: &str = "scenarios";
+
+// === impl Test ===
+
+impl Test {
+    pub fn execute(self) -> anyhow::Result<()> {
+        if self.schema {
+            let schema = format!("{:#}\n", schema::scenario());
+            return file::write(or_stdout(&self.output), schema.as_bytes());
+        }
+        let project = match &self.plugin {
+            Some(_) => None,
+            None => Some(Project::find(&self.which)?),
+        };
+        let own = self.own(project.as_ref())?;
+        let folder = match &project {
+            Some(project) => from_here(&project.folder().join(FOLDER)),
+            None => FOLDER.into(),
+        };
+        let scenarios = self.select(&folder, &own)?;
+        if self.list {
+            let names = scenarios
+                .iter()
+                .map(|it| format!("{}\t{}\n", it.name, first_line(&it.about)));
+            return file::write(Path::new("-"), names.collect::<String>().as_bytes());
+        }
+        let origin = match (&project, &self.plugin) {
+            (Some(project), _) => Origin::Project(project, &self.how),
+            (None, Some(path)) => Origin::File(&own, path),
+            (None, None) => bail!("neither a project nor a plugin is there"),
+        };
+        let plugins = std::sync::Arc::new(Plugins::of(&scenarios, &origin)?);
+        let begun = Instant::now();
+        let mut tested = self.run(&plugins, &scenarios)?;
+        let took = begun.elapsed();
+        let notes = match self.bless {
+            true => Self::write_what_came(&scenarios, &mut tested),
+            false => String::new(),
+        };
+        let outcomes: Vec<Outcome> = tested.into_iter().flat_map(|it| it.outcomes).collect();
+        self.end(&outcomes, took, &notes)
+    }
+
+    /// What the plugin that is tested is called.
+    fn own(&self, project: Option<&Project>) -> anyhow::Result<String> {
+        if let Some(project) = project {
+            return Ok(project.name().to_owned());
+        }
+        let Some(path) = &self.plugin else {
+            bail!("neither a project nor a plugin is there");
+        };
+        // What it says of itself, as when it is built here.
+        let said = tidegate_adapter::inspect(&file::read(path)?)
+            .ok()
+            .and_then(|it| it.name);
+        let stem = path
+            .file_stem()
+            .map(|stem| stem.to_string_lossy().into_owned());
+        said.or(stem)
+            .with_context(|| format!("`{}` has no name", path.display()))
+    }
+
+    /// The scenarios that are asked for.
+    fn select(&self, folder: &Path, own: &str) -> anyhow::Result<Vec<Scenario>> {
+        let (paths, filters): (Vec<_>, Vec<_>) = self
+            .scenarios
+            .iter()
+            .partition(|text| Path::new(text).exists());
+        let mut scenarios = Vec::new();
+        if paths.is_empty() {
+            if !folder.is_dir() {
+                bail!(
+                    "there is no folder `{}`; write a scenario there, as docs/testing.md shows, or name files",
+                    folder.display()
+                );
+            }
+            scenarios = scenario::walk(folder, Some(own))?;
+        }
+        for path in paths.into_iter().map(Path::new) {
+            if path.is_dir() {
+                scenarios.extend(scenario::walk(path, Some(own))?);
+            } else {
+                let parent = path.parent().unwrap_or(Path::new(""));
+                let base = if path.starts_with(folder) {
+                    folder
+                } else {
+                    parent
+                };
+                scenarios.push(Scenario::read(base, path, Some(own))?);
+            }
+        }
+        if !filters.is_empty() {
+            scenarios.retain(|scenario| {
+                filters
+                    .iter()
+                    .any(|filter| scenario.name.contains(filter.as_str()))
+            });
+        }
+        if scenarios.is_empty() {
+            bail!(
+                "no scenario is meant by `{}`; `--list` says which there are",
+                self.scenarios.join(" ")
+            );
+        }
+        Ok(scenarios)
+    }
+
+    fn homes(&self) -> Vec<Home> {
+        let mut homes = Vec::new();
+        for home in &self.home {
+            let home = match home {
+                HomeArg::Component => Home {
+                    kind: HomeKind::Component,
+                    name: "component",
+                },
+                HomeArg::ProxyWasm => Home {
+                    kind: HomeKind::ProxyWasm,
+                    name: "proxy-wasm",
+                },
+                // Which release it is was said; to scenarios it is Envoy.
+                HomeArg::Envoy => Home {
+                    kind: HomeKind::Envoy(Release::ALL[0]),
+                    name: "envoy",
+                },
+            };
+            if !homes.contains(&home) {
+                homes.push(home);
+            }
+        }
+        homes
+    }
+
+    fn run(
+        &self,
+        plugins: &std::sync::Arc<Plugins>,
+        scenarios: &[Scenario],
+    ) -> anyhow::Result<Vec<Tested>> {
+        let homes = self.homes();
+        let binary = match self.home.contains(&HomeArg::Envoy) {
+            true => Some(envoy::binary(self.envoy.as_deref())?),
+            false => None,
+        };
+        let own = plugins.clone();
+        let testing = Testing {
+            runner: Runner::new(
+                move |scenario, plugin, home| own.bytes(scenario, plugin, home),
+                move |_| binary.clone().context("there is no Envoy"),
+            ),
+            homes: &homes,
+            owned: Owned::known()?,
+            unfit: &|scenario, home| plugins.unfit(scenario, home),
+        };
+        let jobs = self.jobs.map_or_else(
+            || std::thread::available_parallelism().map_or(1, NonZero::get),
+            usize::from,
+        );
+        let colour = self.colour();
+        let mut out = self.people();
+        Ok(testing.run(scenarios, jobs, |outcome| {
+            // Whoever does not read has the exit code.
+            let _ = writeln!(out, "{}", human::line(outcome, colour));
+        }))
+    }
+
+    /// Writes what the first home showed into the scenarios, and says of how many it did.
+    fn write_what_came(scenarios: &[Scenario], tested: &mut [Tested]) -> String {
+        let mut notes = String::new();
+        let mut blessed = 0;
+        for (scenario, tested) in scenarios.iter().zip(tested) {
+            match bless_one(scenario, tested) {
+                Ok(changed) => blessed += usize::from(changed),
+                Err(error) => {
+                    let error = logs::escaped_lines(&format!("{error:#}"));
+                    let _ = writeln!(notes, "{}: not blessed: {error}", scenario.file.display());
+                }
+            }
+        }
+        let _ = match blessed {
+            0 => Ok(()),
+            1 => writeln!(notes, "1 scenario blessed: look at what changed"),
+            _ => writeln!(notes, "{blessed} scenarios blessed: look at what changed"),
+        };
+        notes
+    }
+
+    /// Reports, and fails if anything failed.
+    fn end(&self, outcomes: &[Outcome], took: Duration, notes: &str) -> anyhow::Result<()> {
+        let text = |colour| {
+            format!(
+                "{}\n{}\n{notes}",
+                human::failures(outcomes, colour),
+                human::summary(outcomes, took)
+            )
+        };
+        // Whoever does not read has the exit code.
+        let _ = self.people().write_all(text(self.colour()).as_bytes());
+        let (machine, output) = match (self.format, &self.output) {
+            (Format::Human, None) => (None, Path::new("-")),
+            (Format::Human, Some(output)) => (Some(text(Colour(false))), output.as_path()),
+            (Format::Junit, output) => (Some(junit::text(outcomes)?), or_stdout(output)),
+            (Format::Json, output) => (Some(json::text(outcomes)?), or_stdout(output)),
+        };
+        if let Some(machine) = machine {
+            file::write(output, machine.as_bytes())?;
+        }
+        let failed = outcomes
+            .iter()
+            .filter(|outcome| outcome.is_failure())
+            .count();
+        match failed {
+            0 => Ok(()),
+            1 => bail!("1 test failed"),
+            failed => bail!("{failed} tests failed"),
+        }
+    }
+
+    /// Where lines for people go: out of the way of what is for programs.
+    fn people(&self) -> Box<dyn std::io::Write> {
+        match (self.format, &self.output) {
+            (Format::Junit | Format::Json, None) => Box::new(std::io::stderr()),
+            _ => Box::new(std::io::stdout()),
+        }
+    }
+
+    fn colour(&self) -> Colour {
+        let is_terminal = match (self.format, &self.output) {
+            (Format::Junit | Format::Json, None) => std::io::stderr().is_terminal(),
+            _ => std::io::stdout().is_terminal(),
+        };
+        let is_unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        Colour(is_terminal && !is_unwanted)
+    }
+}
+
+/// Whether the scenario's file is another now.
+fn bless_one(scenario: &Scenario, tested: &mut Tested) -> anyhow::Result<bool> {
+    let Some((_, transcript)) = tested.seen.first() else {
+        return Ok(false);
+    };
+    let before = std::fs::read_to_string(&scenario.file).context("cannot read it")?;
+    let (text, scenario) = bless::bless(&before, scenario, transcript)?;
+    if text == before {
+        return Ok(false);
+    }
+    file::write(&scenario.file, text.as_bytes())?;
+    tested.judge_again(&scenario);
+    Ok(true)
+}
+
+fn or_stdout(output: &Option<PathBuf>) -> &Path {
+    output.as_deref().unwrap_or(Path::new("-"))
+}
+
+/// The path as seen from the current folder, if it is below that.
+fn from_here(path: &Path) -> PathBuf {
+    let here = std::env::current_dir().unwrap_or_default();
+    path.strip_prefix(here).unwrap_or(path).to_owned()
+}
+
+fn first_line(text: &str) -> &str {
+    text.trim().lines().next().unwrap_or_default()
+}

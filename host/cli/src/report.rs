@@ -1,0 +1,66 @@
+//! What `tidegate test` found, as plain data. How it is shown is in the files of `report/`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tidegate_testkit::verdict::Mismatch;
+
+pub mod human;
+pub mod json;
+pub mod junit;
+
+/// One scenario in one home, or its homes held against each other.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The scenario's name: its file below the folder of scenarios, without the ending.
+    pub scenario: String,
+    /// The scenario's file.
+    pub file: PathBuf,
+    /// The home's name, or [`AGREE`].
+    pub home: String,
+    /// How long it took.
+    pub took: Duration,
+    /// What came of it.
+    pub result: Finding,
+}
+
+/// What [`Outcome::home`] is where homes were held against each other.
+pub const AGREE: &str = "homes agree";
+
+/// What came of a test.
+#[derive(Debug)]
+pub enum Finding {
+    /// All is as stated.
+    Passed,
+    /// It was not run.
+    Skipped {
+        /// Why.
+        reason: String,
+    },
+    /// Something is not as stated.
+    Failed {
+        /// What, each with its line and column in the scenario's file, where that is known.
+        mismatches: Vec<(Option<(usize, usize)>, Mismatch)>,
+        /// All that was seen.
+        transcript: String,
+    },
+    /// Homes saw different things.
+    Differs {
+        /// What, a line each.
+        differences: Vec<String>,
+    },
+    /// It could not be run to its end.
+    Broken {
+        /// Why, with causes.
+        error: String,
+    },
+}
+
+// === impl Outcome ===
+
+impl Outcome {
+    /// Whether it is a reason to fail.
+    pub fn is_failure(&self) -> bool {
+        !matches!(self.result, Finding::Passed | Finding::Skipped { .. })
+    }
+}

@@ -1,0 +1,140 @@
+//! For people: a line for each test as it ends, and at the end what failed, with both sides.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use similar::{ChangeTag, TextDiff};
+
+use super::{Finding, Outcome};
+use crate::logs::{escape, escaped, escaped_lines};
+
+/// Whether signs are coloured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Colour(pub bool);
+
+/// One line: how it went, what it was, how long it took.
+pub fn line(outcome: &Outcome, colour: Colour) -> String {
+    let (word, code, more) = match &outcome.result {
+        Finding::Passed => ("ok", 32, String::new()),
+        Finding::Skipped { reason } => ("skip", 33, format!(": {}", escaped(reason))),
+        Finding::Failed { .. } | Finding::Differs { .. } | Finding::Broken { .. } => {
+            ("FAIL", 31, String::new())
+        }
+    };
+    format!(
+        "{}  {}  {}  {}{more}",
+        colour.paint(&format!("{word:<4}"), code),
+        escaped(&outcome.scenario),
+        outcome.home,
+        shown(outcome.took)
+    )
+}
+
+/// All that failed, in order, each with what was expected and what came.
+pub fn failures(outcomes: &[Outcome], colour: Colour) -> String {
+    let mut text = String::new();
+    for outcome in outcomes.iter().filter(|outcome| outcome.is_failure()) {
+        let _ = writeln!(
+            text,
+            "\n--- {}  {}",
+            escaped(&outcome.scenario),
+            outcome.home
+        );
+        failure(&mut text, outcome, colour);
+    }
+    text
+}
+
+fn failure(text: &mut String, outcome: &Outcome, colour: Colour) {
+    let file = outcome.file.display();
+    match &outcome.result {
+        Finding::Passed | Finding::Skipped { .. } => {}
+        Finding::Broken { error } => text.push_str(&format!("{}\n", escaped_lines(error))),
+        Finding::Differs { differences } => {
+            let _ = writeln!(text, "{file}: the homes do not behave alike");
+            for difference in differences {
+                let _ = writeln!(text, "  {}", escaped(difference));
+            }
+        }
+        Finding::Failed {
+            mismatches,
+            transcript,
+        } => {
+            for (at, mismatch) in mismatches {
+                let at = at.map_or_else(String::new, |(line, column)| format!(":{line}:{column}"));
+                let _ = writeln!(
+                    text,
+                    "{file}{at}: {}: {}",
+                    escaped(&mismatch.of),
+                    escaped(&mismatch.what)
+                );
+                sides(text, &mismatch.expected, &mismatch.seen, colour);
+            }
+            text.push_str("what was seen:\n");
+            for line in transcript.lines() {
+                text.push_str("  ");
+                escape(line, text);
+                text.push('\n');
+            }
+        }
+    }
+}
+
+/// Two short texts below each other, long ones as a difference by lines.
+fn sides(text: &mut String, expected: &str, seen: &str, colour: Colour) {
+    if !expected.contains('\n') && !seen.contains('\n') {
+        let _ = writeln!(
+            text,
+            "  {} {}",
+            colour.paint("expected", 32),
+            escaped(expected)
+        );
+        let _ = writeln!(text, "  {}      {}", colour.paint("got", 31), escaped(seen));
+        return;
+    }
+    let _ = writeln!(
+        text,
+        "  {}, {}",
+        colour.paint("- expected", 32),
+        colour.paint("+ got", 31)
+    );
+    for change in TextDiff::from_lines(expected, seen).iter_all_changes() {
+        let (sign, code) = match change.tag() {
+            ChangeTag::Delete => ("-", 32),
+            ChangeTag::Insert => ("+", 31),
+            ChangeTag::Equal => (" ", 0),
+        };
+        let line = format!("{sign} {}", escaped(change.value().trim_end_matches('\n')));
+        let _ = writeln!(text, "  {}", colour.paint(&line, code));
+    }
+}
+
+/// How many there were of each kind.
+pub fn summary(outcomes: &[Outcome], took: Duration) -> String {
+    let count = |is: fn(&Outcome) -> bool| outcomes.iter().filter(|outcome| is(outcome)).count();
+    let failed = count(Outcome::is_failure);
+    let skipped = count(|outcome| matches!(outcome.result, Finding::Skipped { .. }));
+    let passed = outcomes.len() - failed - skipped;
+    format!(
+        "{passed} passed, {failed} failed, {skipped} skipped, {}",
+        shown(took)
+    )
+}
+
+fn shown(took: Duration) -> String {
+    match took.as_millis() {
+        ms @ 0..1000 => format!("{ms} ms"),
+        ms => format!("{:.1} s", ms as f64 / 1000.0),
+    }
+}
+
+// === impl Colour ===
+
+impl Colour {
+    fn paint(self, text: &str, code: u8) -> String {
+        match (self.0, code) {
+            (true, 1..) => format!("\u{1b}[{code}m{text}\u{1b}[0m"),
+            _ => text.to_owned(),
+        }
+    }
+}

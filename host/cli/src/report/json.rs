@@ -1,0 +1,54 @@
+//! For programs: one JSON object, a member for each test.
+
+use serde_json::{Value, json};
+
+use super::{Finding, Outcome};
+
+/// `{"tests": [{"scenario", "file", "home", "seconds", "result", …}]}`, in the order of the scenarios.
+pub fn text(outcomes: &[Outcome]) -> anyhow::Result<String> {
+    let tests: Vec<Value> = outcomes.iter().map(test).collect();
+    Ok(format!("{:#}\n", json!({ "tests": tests })))
+}
+
+fn test(outcome: &Outcome) -> Value {
+    let mut test = json!({
+        "scenario": outcome.scenario,
+        "file": outcome.file.to_string_lossy(),
+        "home": outcome.home,
+        "seconds": outcome.took.as_secs_f64(),
+    });
+    let (result, more) = match &outcome.result {
+        Finding::Passed => ("passed", json!({})),
+        Finding::Skipped { reason } => ("skipped", json!({ "reason": reason })),
+        Finding::Failed {
+            mismatches,
+            transcript,
+        } => {
+            let mismatches: Vec<Value> = mismatches
+                .iter()
+                .map(|(at, mismatch)| {
+                    json!({
+                        "line": at.map(|(line, _)| line),
+                        "column": at.map(|(_, column)| column),
+                        "place": mismatch.place.to_string(),
+                        "of": mismatch.of,
+                        "what": mismatch.what,
+                        "expected": mismatch.expected,
+                        "seen": mismatch.seen,
+                    })
+                })
+                .collect();
+            (
+                "failed",
+                json!({ "mismatches": mismatches, "transcript": transcript }),
+            )
+        }
+        Finding::Differs { differences } => ("failed", json!({ "differences": differences })),
+        Finding::Broken { error } => ("broken", json!({ "error": error })),
+    };
+    if let (Value::Object(test), Value::Object(more)) = (&mut test, more) {
+        test.insert("result".to_owned(), result.into());
+        test.extend(more);
+    }
+    test
+}

@@ -1,0 +1,166 @@
+//! The plugins that scenarios name: the project's own, others of its workspace, and files.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use bytes::Bytes;
+use tidegate_host::EngineKind;
+use tidegate_testkit::scenario::Plugin;
+use tidegate_testkit::{HomeKind, Scenario};
+
+use crate::file;
+use crate::project::{How, Project};
+
+/// What scenarios name, ready to run.
+pub struct Plugins {
+    wasm: HashMap<String, Wasm>,
+    files: HashMap<PathBuf, Wasm>,
+}
+
+/// A plugin in the forms that homes take.
+struct Wasm {
+    /// None where it came as a Proxy-Wasm module.
+    component: Option<Bytes>,
+    module: Bytes,
+}
+
+/// Where plugins come from that are named and no files.
+pub enum Origin<'a> {
+    /// They are packages, and built.
+    Project(&'a Project, &'a How),
+    /// The one of this name is this file.
+    File(&'a str, &'a Path),
+}
+
+// === impl Plugins ===
+
+impl Plugins {
+    /// Builds and reads all that these scenarios name, so that cargo's messages come before the tests'.
+    pub fn of(scenarios: &[Scenario], origin: &Origin<'_>) -> anyhow::Result<Self> {
+        let mut plugins = Self {
+            wasm: HashMap::new(),
+            files: HashMap::new(),
+        };
+        for scenario in scenarios {
+            for plugin in &scenario.plugins {
+                plugins.add(scenario, plugin, origin).with_context(|| {
+                    format!(
+                        "{} names a plugin that cannot be had",
+                        scenario.file.display()
+                    )
+                })?;
+            }
+        }
+        Ok(plugins)
+    }
+
+    fn add(
+        &mut self,
+        scenario: &Scenario,
+        plugin: &Plugin,
+        origin: &Origin<'_>,
+    ) -> anyhow::Result<()> {
+        if let Some(path) = path(scenario, plugin) {
+            if let Entry::Vacant(place) = self.files.entry(path) {
+                let wasm = Wasm::read(place.key())?;
+                place.insert(wasm);
+            }
+            return Ok(());
+        }
+        if self.wasm.contains_key(&plugin.guest) {
+            return Ok(());
+        }
+        let wasm = match origin {
+            Origin::Project(project, how) => {
+                let built = project.sibling(&plugin.guest)?.build(how)?;
+                Wasm::new(built.bytes, &built.path)?
+            }
+            // Cargo writes the package `my-plugin` as `my_plugin.wasm`.
+            Origin::File(name, path)
+                if plugin.guest.replace('-', "_") == name.replace('-', "_") =>
+            {
+                Wasm::read(path)?
+            }
+            Origin::File(name, _) => bail!(
+                "`guest: {}` is not the plugin that is tested, `{name}`; name a file, `guest: ./{}.wasm`",
+                plugin.guest,
+                plugin.guest
+            ),
+        };
+        self.wasm.insert(plugin.guest.clone(), wasm);
+        Ok(())
+    }
+
+    /// The plugin's bytes for a home.
+    pub fn bytes(
+        &self,
+        scenario: &Scenario,
+        plugin: &Plugin,
+        home: HomeKind,
+    ) -> anyhow::Result<Bytes> {
+        let wasm = self
+            .find(scenario, plugin)
+            .context("the plugin was not built")?;
+        match home {
+            HomeKind::Component => wasm.component.clone().with_context(|| {
+                format!(
+                    "`{}` is a Proxy-Wasm module, and this home runs components",
+                    plugin.guest
+                )
+            }),
+            HomeKind::ProxyWasm | HomeKind::Envoy(_) => Ok(wasm.module.clone()),
+        }
+    }
+
+    /// Why a scenario's plugins cannot run in a home.
+    pub fn unfit(&self, scenario: &Scenario, home: HomeKind) -> Option<String> {
+        let is_module = |plugin: &&Plugin| {
+            self.find(scenario, plugin)
+                .is_some_and(|wasm| wasm.component.is_none())
+        };
+        let module = scenario.plugins.iter().find(is_module)?;
+        (home == HomeKind::Component)
+            .then(|| format!("`{}` is a Proxy-Wasm module, no component", module.guest))
+    }
+
+    fn find(&self, scenario: &Scenario, plugin: &Plugin) -> Option<&Wasm> {
+        match path(scenario, plugin) {
+            Some(path) => self.files.get(&path),
+            None => self.wasm.get(&plugin.guest),
+        }
+    }
+}
+
+/// The file that a scenario names, from where we are.
+fn path(scenario: &Scenario, plugin: &Plugin) -> Option<PathBuf> {
+    let folder = scenario.file.parent().unwrap_or(Path::new("."));
+    plugin.file().map(|file| folder.join(file))
+}
+
+// === impl Wasm ===
+
+impl Wasm {
+    fn read(path: &Path) -> anyhow::Result<Self> {
+        Self::new(file::read(path)?.into(), path)
+    }
+
+    fn new(bytes: Bytes, path: &Path) -> anyhow::Result<Self> {
+        match EngineKind::detect(&bytes) {
+            Some(EngineKind::ProxyWasm) => Ok(Self {
+                component: None,
+                module: bytes,
+            }),
+            Some(EngineKind::Component) => {
+                let module = tidegate_adapter::adapt(&bytes, &tidegate_adapter::Options::default())
+                    .with_context(|| format!("cannot adapt `{}`", path.display()))?;
+                Ok(Self {
+                    component: Some(bytes),
+                    module: module.into(),
+                })
+            }
+            None => bail!("`{}` is not a WebAssembly binary", path.display()),
+        }
+    }
+}

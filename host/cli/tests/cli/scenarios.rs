@@ -1,0 +1,339 @@
+//! `tidegate test`: what it runs, what it says, what it writes.
+//!
+//! Most of it is asked with a small Proxy-Wasm module, which needs no compiler; a component of ours shows both engines.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+use tidegate_testkit::envoy::Release;
+use tidegate_testkit::workspace;
+
+use crate::author::tidegate_in;
+use crate::envoy::{envoy, plugin};
+use crate::tool::{Done, Folder, text};
+
+const PASSES: &str = "about: The response is marked.
+configuration: told
+start: { logs: ['plugin info told'] }
+steps:
+- request: { path: /, expect: { status: 200, headers: { x-plugin: [here] } } }
+";
+
+const FAILS: &str = "about: Much is wrong here.
+upstream:
+- { path: /, status: 202, headers: [[x-a, \"\\xff\"]], body: \"one\\nthree\\n\" }
+steps:
+# Before the request.
+- request:
+    path: /        # the root
+    expect:
+      status: 200  # not so
+      headers: { x-plugin: [here], x-a: [b], x-none: [c] }
+      body: |
+        one
+        two
+      upstream: none
+";
+
+/// A folder with a plugin and scenarios of these names and texts.
+fn project(scenarios: &[(&str, &str)]) -> Folder {
+    let folder = Folder::new();
+    folder.module("plugin.wasm");
+    fs::create_dir(folder.path("scenarios")).expect("a folder");
+    for (name, text) in scenarios {
+        let path = folder.path(&format!("scenarios/{name}.yaml"));
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        fs::write(path, text).expect("a scenario");
+    }
+    folder
+}
+
+fn test(folder: &Folder, more: &[&str]) -> Done {
+    let mut args = vec!["test", "--plugin", "plugin.wasm"];
+    args.extend(more);
+    tidegate_in(&folder.path(""), &args)
+}
+
+/// What was written, without how long things took.
+fn timeless(text: &[u8]) -> String {
+    let text = String::from_utf8(text.to_vec()).expect("text");
+    let is_unit = |word: &str| ["ms", "s", "ms:", "s:"].contains(&word);
+    let line = |line: &str| {
+        let mut words: Vec<&str> = line.split(' ').collect();
+        let time = words.windows(2).position(
+            |pair| matches!(pair, [number, unit] if number.parse::<f64>().is_ok() && is_unit(unit)),
+        );
+        if let Some(at) = time {
+            let unit = words.remove(at + 1);
+            words[at] = if unit.ends_with(':') { "TIME:" } else { "TIME" };
+        }
+        words.join(" ")
+    };
+    text.lines().map(|it| line(it) + "\n").collect()
+}
+
+#[test]
+fn failure_says_where_what_was_expected_and_what_came() {
+    let folder = project(&[("marks", PASSES), ("wrong/all", FAILS)]);
+    let done = test(&folder, &["--jobs", "1", "--home", "component,proxy-wasm"]);
+    assert_eq!(done.status.code(), Some(1));
+    assert_eq!(done.stderr, "error: 1 test failed\n");
+    let said = timeless(&done.stdout);
+    let (told, seen) = said.split_once("what was seen:\n").expect("a transcript");
+    assert_eq!(
+        told,
+        "\
+skip  marks  component  TIME: `plugin` is a Proxy-Wasm module, no component
+ok    marks  proxy-wasm  TIME
+skip  wrong/all  component  TIME: `plugin` is a Proxy-Wasm module, no component
+FAIL  wrong/all  proxy-wasm  TIME
+
+--- wrong/all  proxy-wasm
+scenarios/wrong/all.yaml:9:7: step 1 (GET /): status
+  expected 200
+  got      202
+scenarios/wrong/all.yaml:10:36: step 1 (GET /): header x-a
+  expected \"b\"
+  got      \"\\xff\"
+scenarios/wrong/all.yaml:10:46: step 1 (GET /): header x-none
+  expected \"c\"
+  got      absent
+scenarios/wrong/all.yaml:11:7: step 1 (GET /): body
+  - expected, + got
+    one\\n
+  - two\\n
+  + three\\n
+scenarios/wrong/all.yaml:14:7: step 1, at upstream: request
+  expected nothing reaches upstream
+  got      GET /
+",
+        "{said}"
+    );
+    assert!(seen.contains("  GET / -> 202 {"), "{seen}");
+    assert!(
+        seen.ends_with("\n1 passed, 1 failed, 2 skipped, TIME\n"),
+        "{seen}"
+    );
+}
+
+#[test]
+fn names_folders_and_files_choose() {
+    let folder = project(&[("a/one", PASSES), ("a/two", PASSES), ("b", PASSES)]);
+    let listed = |more: &[&str]| {
+        let done = test(&folder, &[&["--list"], more].concat());
+        let names = String::from_utf8(done.succeeds().to_vec()).expect("text");
+        names
+            .lines()
+            .map(|line| line.split('\t').next().unwrap_or_default().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(listed(&[]), ["a/one", "a/two", "b"]);
+    assert_eq!(listed(&["tw"]), ["a/two"]);
+    assert_eq!(listed(&["scenarios/b.yaml"]), ["b"]);
+    assert_eq!(listed(&["scenarios/a", "one"]), ["one"]);
+    let none = test(&folder, &["mars"]);
+    none.fails_with(&["no scenario is meant by `mars`", "--list"]);
+}
+
+#[test]
+fn mistake_in_a_scenario_is_named_with_its_place() {
+    let folder = project(&[(
+        "bad",
+        "about: x\nsteps:\n- request: { path: /, boody: x }\n",
+    )]);
+    test(&folder, &[]).fails_with(&[
+        "error: scenarios/bad.yaml:3:23: unknown field `boody`, expected one of method, path",
+    ]);
+    let empty = project(&[("empty", "about: x\nsteps: []\n")]);
+    test(&empty, &[]).fails_with(&["scenarios/empty.yaml:2:1: a scenario has steps"]);
+}
+
+#[test]
+fn tool_names_no_folder_of_the_machine_that_built_it() {
+    let tool = fs::read(env!("CARGO_BIN_EXE_tidegate")).expect("the tool");
+    // Where the guests of this repository are is for its own tests to know.
+    let folder = text(&workspace::root().join("tests"));
+    let is_told = tool
+        .windows(folder.len())
+        .any(|window| window == folder.as_bytes());
+    assert!(!is_told, "the tool knows of {folder}");
+}
+
+#[test]
+fn reports_hold_what_was_said() {
+    let folder = project(&[("marks", PASSES), ("wrong", FAILS)]);
+    let done = test(&folder, &["--format", "json"]);
+    assert_eq!(done.status.code(), Some(1));
+    assert!(
+        done.stderr.contains("1 passed, 1 failed, 2 skipped"),
+        "{}",
+        done.stderr
+    );
+    let report: Value = serde_json::from_slice(&done.stdout).expect("JSON");
+    let results: Vec<_> = report["tests"]
+        .as_array()
+        .expect("tests")
+        .iter()
+        .map(|test| {
+            let text = |key: &str| test[key].as_str().expect("text").to_owned();
+            (text("scenario"), text("home"), text("result"))
+        })
+        .collect();
+    let each = |scenario: &str, result: &str| {
+        [("component", "skipped"), ("proxy-wasm", result)]
+            .map(|(home, result)| (scenario.to_owned(), home.to_owned(), result.to_owned()))
+    };
+    assert_eq!(
+        results,
+        [each("marks", "passed"), each("wrong", "failed")].concat()
+    );
+    let first = &report["tests"][3]["mismatches"][0];
+    assert_eq!(
+        (&first["line"], &first["expected"], &first["seen"]),
+        (&9.into(), &"200".into(), &"202".into())
+    );
+
+    let done = test(&folder, &["--format", "junit", "--output", "report.xml"]);
+    assert_eq!(done.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&done.stdout).contains("1 failed"));
+    let xml = fs::read_to_string(folder.path("report.xml")).expect("a report");
+    let report = quick_junit::Report::deserialize_from_str(&xml).expect("JUnit's XML");
+    assert_eq!((report.tests, report.failures), (4, 1));
+    let names: Vec<&str> = report
+        .test_suites
+        .iter()
+        .map(|suite| suite.name.as_str())
+        .collect();
+    assert_eq!(names, ["marks", "wrong"]);
+    assert!(
+        xml.contains("wrong.yaml:9:7: step 1 (GET /): status"),
+        "{xml}"
+    );
+}
+
+#[test]
+fn blessing_writes_what_came_and_nothing_else() {
+    let empty = "about: x\nsteps:\n- request: { path: /, expect: {} } # to be filled\n";
+    let folder = project(&[("empty", empty), ("marks", PASSES), ("wrong", FAILS)]);
+    let done = test(&folder, &["--bless"]);
+    let said = String::from_utf8_lossy(done.succeeds()).into_owned();
+    assert!(
+        said.ends_with("2 scenarios blessed: look at what changed\n"),
+        "{said}"
+    );
+    let read = |name: &str| {
+        fs::read_to_string(folder.path(&format!("scenarios/{name}.yaml"))).expect("a scenario")
+    };
+    assert_eq!(read("empty"), empty.replace("{}", "{ status: 200 }"));
+    assert_eq!(read("marks"), PASSES);
+    let expected = FAILS
+        .replace("status: 200  #", "status: 202  #")
+        .replace("x-a: [b], x-none: [c]", "x-a: [\"\\xff\"], x-none: []")
+        .replace("        two", "        three")
+        .replace("upstream: none", "upstream: { method: GET, path: / }");
+    assert_eq!(read("wrong"), expected);
+    test(&folder, &[]).succeeds();
+    let again = test(&folder, &["--bless"]);
+    assert!(!String::from_utf8_lossy(again.succeeds()).contains("blessed"));
+}
+
+#[test]
+fn schema_is_for_the_scenarios_that_are_read() {
+    let folder = Folder::new();
+    let done = tidegate_in(&folder.path(""), &["test", "--schema"]);
+    let schema: Value = serde_json::from_slice(done.succeeds()).expect("JSON");
+    for key in ["about", "clock", "seed", "steps"] {
+        assert!(
+            schema["properties"][key]["description"].is_string(),
+            "{key}"
+        );
+    }
+}
+
+const FIXED: &str = "about: Time and random numbers are those that the scenario sets.
+clock: 2026-01-02T03:04:05Z
+seed: 7
+plugins:
+- guest: plugin
+- guest: ./std-guest.wasm
+steps:
+- request: { path: /random, expect: { status: 200, logs: ['std-guest info random 0'] } }
+- advance: 2s
+- request: { path: /now, expect: { logs: ['std-guest info now 1767323047'] } }
+";
+
+/// A folder with components of ours.
+fn components() -> Folder {
+    let folder = project(&[]);
+    fs::rename(plugin(&folder, "probe"), folder.path("plugin.wasm")).expect("a plugin");
+    fs::rename(
+        plugin(&folder, "std-guest"),
+        folder.path("scenarios/std-guest.wasm"),
+    )
+    .expect("a plugin");
+    folder
+}
+
+#[test]
+fn clock_and_seed_are_the_same_in_both_engines() {
+    let folder = components();
+    let file = folder.path("scenarios/fixed.yaml");
+    fs::write(&file, FIXED).expect("a scenario");
+    // What the seed gives is not known here; that it is the same in another run is.
+    let blessed = test(&folder, &["--bless", "--home", "component"]);
+    assert!(
+        blessed.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&blessed.stdout),
+        blessed.stderr
+    );
+    let text = fs::read_to_string(&file).expect("a scenario");
+    assert!(
+        text.contains("now 1767323047'") && !text.contains("random 0'"),
+        "{text}"
+    );
+    let said = test(&folder, &["--home", "component,proxy-wasm,component"]);
+    let said = String::from_utf8_lossy(said.succeeds()).into_owned();
+    assert!(said.contains("\n3 passed, 0 failed, 0 skipped"), "{said}");
+    fs::write(&file, text.replace("seed: 7", "seed: 8")).expect("a scenario");
+    let other = test(&folder, &["--home", "component"]);
+    assert_eq!(other.status.code(), Some(1));
+}
+
+#[test]
+fn scenarios_run_in_a_real_envoy() {
+    let Some(binary) = envoy(Release::ALL[0]) else {
+        return;
+    };
+    let folder = project(&[
+        ("marks", PASSES),
+        (
+            "fixed",
+            "about: x\nseed: 1\nsteps:\n- request: { path: / }\n",
+        ),
+    ]);
+    let done = test(
+        &folder,
+        &[
+            "--home",
+            "proxy-wasm,envoy",
+            "--envoy",
+            &text(Path::new(&binary)),
+        ],
+    );
+    let said = timeless(done.succeeds());
+    for line in [
+        "ok    marks  envoy  TIME\n",
+        "ok    marks  homes agree  TIME\n",
+        "skip  fixed  envoy  ",
+        "`seed` cannot be set in Envoy",
+    ] {
+        assert!(said.contains(line), "{line} in {said}");
+    }
+    let none = test(&folder, &["--home", "envoy", "--envoy", "0.1.0"]);
+    none.fails_with(&[
+        "`--envoy 0.1.0` is neither a file nor one of the releases",
+        "1.40.0",
+    ]);
+}

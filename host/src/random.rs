@@ -1,0 +1,53 @@
+//! Where plugins' random numbers come from: the system, or a seed, so that a test sees the same ones in every run.
+
+use std::cell::RefCell;
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
+
+/// The random numbers of one instance.
+pub(crate) enum Random {
+    /// The system's.
+    System,
+    /// Those that follow from a seed.
+    Seeded(Box<RefCell<ChaCha8Rng>>),
+}
+
+// === impl Random ===
+
+impl Random {
+    pub(crate) fn new(seed: Option<u64>) -> Self {
+        match seed {
+            None => Self::System,
+            Some(seed) => Self::Seeded(Box::new(RefCell::new(ChaCha8Rng::seed_from_u64(seed)))),
+        }
+    }
+
+    /// The next bytes.
+    pub(crate) fn fill(&self, bytes: &mut [u8]) -> Result<(), getrandom::Error> {
+        match self {
+            Self::System => getrandom::fill(bytes),
+            Self::Seeded(numbers) => {
+                numbers.borrow_mut().fill_bytes(bytes);
+                Ok(())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seed_gives_the_same_bytes_again() {
+        let bytes = |seed| {
+            let mut bytes = [0; 32];
+            Random::new(seed).fill(&mut bytes).expect("bytes");
+            bytes
+        };
+        assert_eq!(bytes(Some(7)), bytes(Some(7)));
+        assert_ne!(bytes(Some(7)), bytes(Some(8)));
+        assert_ne!(bytes(None), bytes(None));
+    }
+}

@@ -1,0 +1,52 @@
+//! `wasi:random`, all three interfaces from the instance's one source, in the order in which they are asked: an adapted module has
+//! it so, and a seed gives both engines the same numbers.
+
+use wasmtime::StoreContextMut;
+use wasmtime::component::Linker;
+
+use crate::engine::component::guest::Guest;
+
+/// As much as a plugin gets at once.
+const MOST: u64 = 64 << 10;
+
+type Store<'a> = StoreContextMut<'a, Guest>;
+
+/// Links them. The names carry the version that wasmtime-wasi has; a component may import any 0.2.
+pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    for (interface, kind) in [("random", ""), ("insecure", "insecure-")] {
+        let mut instance = linker.instance(&format!("wasi:random/{interface}@0.2.12"))?;
+        instance.func_wrap(
+            &format!("get-{kind}random-bytes"),
+            |store: Store<'_>, (len,): (u64,)| {
+                wasmtime::ensure!(
+                    len <= MOST,
+                    "{len} random bytes at once are more than the {MOST} that there are"
+                );
+                let mut bytes = vec![0; usize::try_from(len)?];
+                fill(&store, &mut bytes)?;
+                Ok((bytes,))
+            },
+        )?;
+        instance.func_wrap(
+            &format!("get-{kind}random-u64"),
+            |store: Store<'_>, (): ()| Ok((number(&store)?,)),
+        )?;
+    }
+    let mut seed = linker.instance("wasi:random/insecure-seed@0.2.12")?;
+    seed.func_wrap("insecure-seed", |store: Store<'_>, (): ()| {
+        Ok(((number(&store)?, number(&store)?),))
+    })
+}
+
+fn number(store: &Store<'_>) -> wasmtime::Result<u64> {
+    let mut bytes = [0; 8];
+    fill(store, &mut bytes)?;
+    Ok(u64::from_le_bytes(bytes))
+}
+
+fn fill(store: &Store<'_>, bytes: &mut [u8]) -> wasmtime::Result<()> {
+    let random = &store.data().around.random;
+    random
+        .fill(bytes)
+        .map_err(|error| wasmtime::format_err!("the system gives no random numbers: {error}"))
+}

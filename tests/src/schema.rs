@@ -1,0 +1,233 @@
+//! The schema of scenario files for editors, JSON Schema's draft 7, which their YAML servers know best.
+//!
+//! It is derived from the types that read a scenario, so that both know the same keys; here is what those types read by rules of
+//! their own. What a scenario must be beyond that (names that differ, steps unless it is refused) the reader alone checks.
+
+use std::borrow::Cow;
+
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use tidegate_host::Level;
+
+use crate::homes::HomeKind;
+use crate::octets::Octets;
+use crate::scenario::{AtUpstream, LinePattern, Moment, Passing, Received, Scenario};
+
+/// The schema.
+pub fn scenario() -> serde_json::Value {
+    SchemaSettings::draft07()
+        .for_deserialize()
+        .into_generator()
+        .into_root_schema_for::<Scenario>()
+        .to_value()
+}
+
+/// `not-in`: homes with reasons.
+pub fn homes(_: &mut SchemaGenerator) -> Schema {
+    let mut names = HomeKind::all().map(HomeKind::name).to_vec();
+    names.push("envoy");
+    json_schema!({
+        "type": "object",
+        "propertyNames": { "enum": names },
+        "additionalProperties": { "type": "string", "minLength": 1 },
+    })
+}
+
+/// What is read as text may look like something else, as in `x-count: [5]`.
+impl JsonSchema for Octets {
+    fn schema_name() -> Cow<'static, str> {
+        "Bytes".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "Each character is one byte: \"\\xff\" is the byte 0xFF, and \"\\xc3\\xa9\" is \u{e9} in UTF-8.",
+            "type": ["string", "number", "boolean"],
+            "pattern": "^[\\u0000-\\u00ff]*$",
+        })
+    }
+}
+
+impl JsonSchema for LinePattern {
+    fn schema_name() -> Cow<'static, str> {
+        "Line".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let levels = Level::ALL
+            .iter()
+            .map(|level| level.name())
+            .collect::<Vec<_>>();
+        json_schema!({
+            "description": "A line of a plugin's log, `plugin level message`, where `*` in the message stands for anything.",
+            "type": "string",
+            "pattern": format!("^[^ ]* ({}) ", levels.join("|")),
+        })
+    }
+}
+
+impl JsonSchema for Moment {
+    fn schema_name() -> Cow<'static, str> {
+        "Moment".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A moment since 1970 in UTC.",
+            "type": "string",
+            "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?Z?$",
+            "examples": ["2026-01-01T00:00:00Z"],
+        })
+    }
+}
+
+impl JsonSchema for Passing {
+    fn schema_name() -> Cow<'static, str> {
+        "Time".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "How much time, in seconds or milliseconds.",
+            "type": "string",
+            "pattern": "^[0-9.]+(e[0-9]+)?m?s$",
+            "examples": ["1.5s", "250ms"],
+        })
+    }
+}
+
+impl JsonSchema for AtUpstream {
+    fn schema_name() -> Cow<'static, str> {
+        "AtUpstream".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let received = generator.subschema_for::<Received>();
+        json_schema!({
+            "description": "`none`, or what of a request reached upstream.",
+            "anyOf": [{ "const": "none" }, received],
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::{scenario, workspace};
+
+    fn validator() -> jsonschema::Validator {
+        jsonschema::draft7::new(&scenario()).expect("a schema")
+    }
+
+    /// Whether the schema and the reader take a scenario.
+    fn verdicts(scenario: &Value) -> (bool, bool) {
+        let read = serde_json::from_value::<Scenario>(scenario.clone());
+        (validator().is_valid(scenario), read.is_ok())
+    }
+
+    #[test]
+    fn every_scenario_is_valid() {
+        let validator = validator();
+        let files = scenario::files(&workspace::scenarios()).expect("scenarios");
+        assert!(files.len() > 50, "{} scenarios", files.len());
+        for file in files {
+            let text = std::fs::read_to_string(&file).expect("a scenario");
+            let value: Value = serde_saphyr::from_str(&text).expect("YAML");
+            let wrong: Vec<String> = validator
+                .iter_errors(&value)
+                .map(|error| format!("{}: {error}", error.instance_path()))
+                .collect();
+            assert!(wrong.is_empty(), "{}: {wrong:#?}", file.display());
+        }
+    }
+
+    #[test]
+    fn schema_and_reader_refuse_the_same() {
+        let whole = json!({
+            "about": "x", "plugins": [{ "guest": "p", "name": "q", "fail-policy": "open", "environment": { "A": "b" } }],
+            "clock": "2026-01-01T00:00:00Z", "seed": 7, "not-in": { "envoy": "far" },
+            "upstream": [{ "path": "/", "status": 200, "headers": [["a", "b"]], "chunks": ["x"], "trailers": [["c", "d"]] }],
+            "start": { "refused": false, "logs": ["p info x"] },
+            "steps": [
+                { "request": { "path": "/", "method": "GET", "headers": [["a", "b"]], "body": "x", "times": 2, "trailers": [["a", "b"]],
+                    "expect": { "status": 200, "headers": { "a": ["b"] }, "body": "x", "trailers": {}, "broken": false, "upstream": "none", "logs": [] } } },
+                { "begin": { "id": "a", "path": "/", "open": true } },
+                { "chunk": { "id": "a", "data": "x", "end": true } },
+                { "finish": { "id": "a", "expect": { "upstream": { "method": "GET", "path": "/", "headers": {}, "body": "x", "trailers": {} } } } },
+                { "hangup": "a" }, { "until": "p info y" }, { "advance": "1.5s" },
+            ],
+        });
+        assert_eq!(verdicts(&whole), (true, true));
+        let mut tried = 0;
+        walk(&whole, &mut Vec::new(), &mut |path, value| {
+            // Another kind of thing, and one thing more, at every place.
+            let mut others = vec![json!({ "mars": 1 }), json!([[1]])];
+            if let Value::Object(fields) = value {
+                let mut more = fields.clone();
+                more.insert("mars".to_owned(), json!({ "x": 1 }));
+                others.push(Value::Object(more));
+            }
+            if let Value::String(_) = value {
+                others.push(json!("\u{20ac} \u{20ac}"));
+            }
+            for other in others {
+                let mut mutant = whole.clone();
+                *path.iter().fold(&mut mutant, |value, part| match part {
+                    Value::String(key) => &mut value[key.as_str()],
+                    part => {
+                        &mut value[usize::try_from(part.as_u64().expect("an item")).expect("small")]
+                    }
+                }) = other.clone();
+                let (valid, read) = verdicts(&mutant);
+                // Names of homes and forms of texts are looked at only when a scenario is checked.
+                let (named, free) = (path.first() == Some(&json!("not-in")), other.is_string());
+                assert!(
+                    valid == read || (!valid && (named || free)),
+                    "{path:?} = {other}: the schema says {valid}, the reader {read}"
+                );
+                tried += 1;
+            }
+        });
+        assert!(tried > 150, "{tried}");
+    }
+
+    fn walk(value: &Value, path: &mut Vec<Value>, look: &mut dyn FnMut(&[Value], &Value)) {
+        look(path, value);
+        let children: Vec<(Value, &Value)> = match value {
+            Value::Object(fields) => fields
+                .iter()
+                .map(|(key, value)| (json!(key), value))
+                .collect(),
+            Value::Array(items) => items
+                .iter()
+                .enumerate()
+                .map(|(at, item)| (json!(at), item))
+                .collect(),
+            _ => Vec::new(),
+        };
+        for (part, child) in children {
+            path.push(part);
+            walk(child, path, look);
+            path.pop();
+        }
+    }
+
+    #[test]
+    fn editors_find_what_a_key_is_for() {
+        let schema = scenario();
+        assert_eq!(schema["$schema"], "http://json-schema.org/draft-07/schema#");
+        let about = &schema["properties"]["about"];
+        assert!(
+            about["description"]
+                .as_str()
+                .is_some_and(|text| text.contains("shows"))
+        );
+        assert!(schema["properties"].get("file").is_none());
+        assert_eq!(
+            schema["definitions"]["Expect"]["additionalProperties"],
+            false
+        );
+    }
+}

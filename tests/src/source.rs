@@ -1,0 +1,331 @@
+//! A scenario's text with the place of everything in it.
+//!
+//! Messages name line and column of what a scenario states, and [`rewrite`](crate::rewrite) changes a text there and nowhere
+//! else. What the text means is read by [`scenario`](crate::scenario); here it is keys, items and where they stand.
+
+use std::ops::Range;
+
+use granit_parser::{Event, Parser, ScalarStyle, Span, StructureStyle};
+
+use crate::verdict::{Part, Place};
+
+/// How deep collections may lie in one another.
+const MOST_DEPTH: usize = 64;
+
+/// The first document of a text.
+#[derive(Debug)]
+pub struct Source {
+    /// What it holds.
+    pub root: Node,
+}
+
+/// A value as it is written.
+#[derive(Debug)]
+pub struct Node {
+    /// Its bytes in the text. Nothing where it is left out, as behind `key:`.
+    pub span: Range<usize>,
+    /// Where it begins.
+    pub position: Position,
+    /// What it is.
+    pub kind: Kind,
+}
+
+/// What is written.
+#[derive(Debug)]
+pub enum Kind {
+    /// Text, a number or the like: what it says, escapes resolved, and how it is written.
+    Scalar(String, ScalarStyle),
+    /// `*name`.
+    Alias,
+    /// A list.
+    Sequence {
+        /// Written `[…]`.
+        flow: bool,
+        /// What it holds.
+        items: Vec<Node>,
+    },
+    /// Keys and values.
+    Mapping {
+        /// Written `{…}`.
+        flow: bool,
+        /// What it holds.
+        entries: Vec<(Node, Node)>,
+    },
+}
+
+/// A place in a text. Both numbers count from 1; columns count characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    /// The line.
+    pub line: usize,
+    /// The column.
+    pub column: usize,
+}
+
+/// A collection whose end has not come.
+struct Open {
+    start: Span,
+    flow: bool,
+    mapping: bool,
+    children: Vec<Node>,
+}
+
+// === impl Source ===
+
+impl Source {
+    /// Reads a text; none if it is no YAML, which [`Scenario::read`](crate::Scenario::read) explains.
+    pub fn parse(text: &str) -> Option<Self> {
+        let options = granit_parser::options! {
+            emit_comments: false,
+            flow_nesting_limit: MOST_DEPTH,
+            block_nesting_limit: MOST_DEPTH,
+        };
+        let mut open: Vec<Open> = Vec::new();
+        for event in Parser::new_from_str_with_options(text, options) {
+            let (event, span) = event.ok()?;
+            let node = match event {
+                Event::Scalar(said, style, ..) => {
+                    let mut node = node(span, Kind::Scalar(said.into_owned(), style))?;
+                    if node.is_left_out() {
+                        node.span = left_out(text, node.span.start);
+                    } else if matches!(style, ScalarStyle::Literal | ScalarStyle::Folded) {
+                        let from = match open.last() {
+                            None => 0,
+                            Some(parent) => match parent.children.last() {
+                                Some(before) => before.span.end,
+                                None => parent.start.byte_range()?.start,
+                            },
+                        };
+                        node.span = block(text, from, node.span)?;
+                    }
+                    node
+                }
+                Event::Alias(_) => node(span, Kind::Alias)?,
+                Event::SequenceStart(style, ..) | Event::MappingStart(style, ..) => {
+                    open.push(Open {
+                        start: span,
+                        flow: style == StructureStyle::Flow,
+                        mapping: matches!(event, Event::MappingStart(..)),
+                        children: Vec::new(),
+                    });
+                    continue;
+                }
+                Event::SequenceEnd | Event::MappingEnd => open.pop()?.close(text, &span)?,
+                _ => continue,
+            };
+            match open.last_mut() {
+                Some(parent) => parent.children.push(node),
+                None => return Some(Self { root: node }),
+            }
+        }
+        None
+    }
+
+    /// The node at a place, if it is written.
+    pub fn get(&self, place: &Place) -> Option<&Node> {
+        let (node, left) = self.nearest(place);
+        left.is_empty().then_some(node)
+    }
+
+    /// Where the key or item of a place stands, or the nearest place above that is written.
+    pub fn position(&self, place: &Place) -> Position {
+        let mut node = &self.root;
+        let mut position = node.position;
+        for part in &place.0 {
+            let Some((key, value)) = node.child(part) else {
+                break;
+            };
+            position = key.unwrap_or(value).position;
+            node = value;
+        }
+        position
+    }
+
+    /// The node at the part of a place that is written, and what is left of the place.
+    pub fn nearest<'a>(&self, place: &'a Place) -> (&Node, &'a [Part]) {
+        let mut node = &self.root;
+        let mut left = &place.0[..];
+        while let [part, rest @ ..] = left {
+            let Some((_, value)) = node.child(part) else {
+                break;
+            };
+            (node, left) = (value, rest);
+        }
+        (node, left)
+    }
+}
+
+// === impl Node ===
+
+impl Node {
+    /// A value of a mapping with its key, or an item of a list.
+    pub fn child(&self, part: &Part) -> Option<(Option<&Node>, &Node)> {
+        match (&self.kind, part) {
+            (Kind::Mapping { entries, .. }, Part::Key(name)) => entries
+                .iter()
+                .find(|(key, _)| key.is(name))
+                .map(|(key, value)| (Some(key), value)),
+            (Kind::Sequence { items, .. }, Part::Item(at)) => {
+                items.get(*at).map(|item| (None, item))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether it is this text.
+    pub fn is(&self, text: &str) -> bool {
+        matches!(&self.kind, Kind::Scalar(said, _) if said == text)
+    }
+
+    /// Whether it is left out.
+    pub fn is_left_out(&self) -> bool {
+        self.span.is_empty()
+    }
+}
+
+fn node(span: Span, kind: Kind) -> Option<Node> {
+    Some(Node {
+        span: span.byte_range()?,
+        position: position(&span),
+        kind,
+    })
+}
+
+/// Where a value would be written that is left out: behind the colon, not behind the key.
+fn left_out(text: &str, key: usize) -> Range<usize> {
+    let rest = text.get(key..).unwrap_or_default();
+    let behind = rest.trim_start_matches(' ').strip_prefix(':');
+    let at = behind.map_or(key, |behind| text.len() - behind.len());
+    at..at
+}
+
+/// A block of text with the sign that begins it, without the lines behind it that are empty. The parser gives its lines only.
+fn block(text: &str, from: usize, lines: Range<usize>) -> Option<Range<usize>> {
+    let start = from + text.get(from..lines.start)?.find(['|', '>'])?;
+    let end = start + text.get(start..lines.end)?.trim_end().len();
+    Some(start..end)
+}
+
+fn position(span: &Span) -> Position {
+    Position {
+        line: span.start.line().max(1),
+        column: span.start.col() + 1,
+    }
+}
+
+/// The dash before an item of a list in lines.
+pub fn dash(text: &str, item: &Node) -> Option<usize> {
+    let mut before = text.get(..item.span.start)?;
+    loop {
+        let line = before.rfind('\n').map_or(0, |end| end + 1);
+        let written = before.get(line..)?;
+        // Between the two there may be comments.
+        let said = match written.find('#') {
+            Some(comment) => written.get(..comment)?,
+            None => written,
+        };
+        match said.trim_end() {
+            "" => before = before.get(..line.checked_sub(1)?)?,
+            said => return said.ends_with('-').then(|| line + said.len() - 1),
+        }
+    }
+}
+
+// === impl Open ===
+
+impl Open {
+    fn close(self, text: &str, end: &Span) -> Option<Node> {
+        let mut start = self.start.byte_range()?.start;
+        if let (false, false, Some(first)) = (self.flow, self.mapping, self.children.first()) {
+            start = dash(text, first)?;
+        }
+        // A block ends where what follows it begins; its own end is that of the last thing in it.
+        let end = match self.children.last() {
+            Some(last) if !self.flow => last.span.end,
+            _ => end.byte_range()?.end,
+        };
+        let flow = self.flow;
+        let kind = if self.mapping {
+            let mut entries = Vec::new();
+            let mut children = self.children.into_iter();
+            while let (Some(key), Some(value)) = (children.next(), children.next()) {
+                entries.push((key, value));
+            }
+            Kind::Mapping { flow, entries }
+        } else {
+            let items = self.children;
+            Kind::Sequence { flow, items }
+        };
+        Some(Node {
+            span: start..end.max(start),
+            position: position(&self.start),
+            kind,
+        })
+    }
+}
+
+// === impl Position ===
+
+impl std::fmt::Display for Position {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.line, self.column)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(parts: &[&str]) -> Place {
+        let part = |part: &&str| match part.parse() {
+            Ok(item) => Part::Item(item),
+            Err(_) => Part::Key((*part).to_owned()),
+        };
+        Place(parts.iter().map(part).collect())
+    }
+
+    const TEXT: &str = "about: x\nsteps:\n- request: # here\n    path: /\n    expect: { status: 200, logs: [a, 'b c'] }\n\n- until: \"é\"   # there\n- chunk:\n    data: |\n      one\n      two\n\n    end:\n- hangup: x\n";
+
+    #[test]
+    fn everything_has_its_place() {
+        let source = Source::parse(TEXT).expect("YAML");
+        let said = |parts: &[&str]| {
+            let place = at(parts);
+            let text = source.get(&place).map(|node| &TEXT[node.span.clone()]);
+            (text, source.position(&place).to_string())
+        };
+        assert_eq!(
+            said(&["steps", "0", "request", "expect", "status"]),
+            (Some("200"), "5:15".to_owned())
+        );
+        assert_eq!(
+            said(&["steps", "0", "request", "expect", "logs"]),
+            (Some("[a, 'b c']"), "5:28".to_owned())
+        );
+        assert_eq!(
+            said(&["steps", "0", "request", "expect", "logs", "1"]),
+            (Some("'b c'"), "5:38".to_owned())
+        );
+        assert_eq!(
+            said(&["steps", "1", "until"]),
+            (Some("\"é\""), "7:3".to_owned())
+        );
+        assert_eq!(
+            said(&["steps", "0", "request", "expect", "body"]),
+            (None, "5:5".to_owned()),
+            "the nearest place above"
+        );
+        let request = said(&["steps", "0", "request"]).0.expect("a mapping");
+        assert!(request.starts_with("path: /") && request.ends_with(" }"));
+        assert_eq!(said(&["steps", "2", "chunk", "end"]).0, Some(""));
+        let data = said(&["steps", "2", "chunk", "data"]).0.expect("text");
+        assert_eq!(data, "|\n      one\n      two");
+    }
+
+    #[test]
+    fn text_that_is_no_yaml_has_no_places() {
+        assert!(Source::parse("a: [").is_none());
+        assert!(Source::parse("").is_none());
+        assert!(Source::parse(&"[".repeat(10_000)).is_none());
+    }
+}

@@ -1,0 +1,502 @@
+//! What a scenario states, held against what was seen.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use anyhow::{Result, bail};
+
+use crate::octets::Octets;
+use crate::scenario::{self, AtUpstream, Expect, LinePattern, Scenario, Step};
+use crate::transcript::{Line, Received, Seen, Transcript, values};
+
+/// One thing that is not as stated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mismatch {
+    /// Where in the scenario it is stated, or the nearest place above.
+    pub place: Place,
+    /// Whose it is: `step 2 (GET /)`, `step 2 (GET /), at upstream`.
+    pub of: String,
+    /// What it is: `status`, `header x-name`, `body`.
+    pub what: String,
+    /// What was stated. Bytes are shown as text, with escapes for all that cannot be printed; line breaks are kept.
+    pub expected: String,
+    /// What came instead.
+    pub seen: String,
+}
+
+/// A node of the scenario's file: the keys and indices that lead to it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Place(pub Vec<Part>);
+
+/// A part of a [`Place`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    /// The value of a key.
+    Key(String),
+    /// An item of a list, from zero.
+    Item(usize),
+}
+
+/// Fails where anything is not as the scenario states, and shows all that was seen.
+pub fn check(scenario: &Scenario, transcript: &Transcript) -> Result<()> {
+    let wrong = mismatches(scenario, transcript);
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    let wrong: Vec<String> = wrong.iter().map(Mismatch::to_string).collect();
+    bail!("{}\nwhat was seen:\n{transcript}", wrong.join("\n"))
+}
+
+/// All that is not as the scenario states.
+pub fn mismatches(scenario: &Scenario, transcript: &Transcript) -> Vec<Mismatch> {
+    let mut wrong = Vec::new();
+    let start = Place::default().key("start");
+    if scenario.start.refused && !transcript.refused {
+        wrong.push(Mismatch {
+            place: start.clone().key("refused"),
+            of: "start".to_owned(),
+            what: "configuration".to_owned(),
+            expected: "a plugin refuses it".to_owned(),
+            seen: "the proxy serves".to_owned(),
+        });
+    }
+    logs(
+        &mut wrong,
+        &start,
+        "start",
+        &scenario.start.logs,
+        &transcript.start,
+        &mut 0,
+    );
+    let mut seen = transcript.exchanges.iter();
+    let mut from = 0;
+    for (number, step) in scenario.steps.iter().enumerate() {
+        let (kind, expect) = match step {
+            Step::Request(exchange) => ("request", &exchange.expect),
+            Step::Finish(finish) => ("finish", &finish.expect),
+            _ => continue,
+        };
+        let place = Place::default()
+            .key("steps")
+            .item(number)
+            .key(kind)
+            .key("expect");
+        let of = format!("step {}", number + 1);
+        match seen.next() {
+            Some(seen) => {
+                exchange(&mut wrong, &place, &of, expect, seen);
+                if let Some(stated) = &expect.upstream {
+                    let place = place.clone().key("upstream");
+                    at_upstream(
+                        &mut wrong,
+                        &place,
+                        &of,
+                        stated,
+                        seen.step,
+                        &transcript.received,
+                    );
+                }
+            }
+            None => wrong.push(Mismatch {
+                place: place.clone(),
+                of: of.clone(),
+                what: "exchange".to_owned(),
+                expected: "a response".to_owned(),
+                seen: "none, the proxy did not serve".to_owned(),
+            }),
+        }
+        logs(
+            &mut wrong,
+            &place,
+            &of,
+            &expect.logs,
+            &transcript.lines,
+            &mut from,
+        );
+    }
+    for stray in transcript
+        .received
+        .iter()
+        .filter(|received| received.of.is_none())
+    {
+        wrong.push(Mismatch {
+            place: Place::default().key("steps"),
+            of: format!("{} {}, at upstream", stray.method, stray.path),
+            what: "step".to_owned(),
+            expected: "the step that sent it".to_owned(),
+            seen: "nothing tells which step's it is".to_owned(),
+        });
+    }
+    wrong
+}
+
+fn exchange(wrong: &mut Vec<Mismatch>, place: &Place, of: &str, stated: &Expect, seen: &Seen) {
+    let of = format!("{of} ({})", seen.request);
+    if let Some(status) = stated.status
+        && seen.status != Some(status)
+    {
+        wrong.push(Mismatch {
+            place: place.clone().key("status"),
+            of: of.clone(),
+            what: "status".to_owned(),
+            expected: status.to_string(),
+            seen: seen
+                .status
+                .map_or_else(|| "none".to_owned(), |status| status.to_string()),
+        });
+    }
+    if stated.broken != seen.broken {
+        let state = |broken| if broken { "broken off" } else { "complete" }.to_owned();
+        wrong.push(Mismatch {
+            place: place.clone().key("broken"),
+            of: of.clone(),
+            what: "response".to_owned(),
+            expected: state(stated.broken),
+            seen: state(seen.broken),
+        });
+    }
+    fields(
+        wrong,
+        place,
+        &of,
+        ["headers", "header"],
+        &stated.headers,
+        &seen.headers,
+    );
+    body(wrong, place, &of, stated.body.as_ref(), &seen.body);
+    fields(
+        wrong,
+        place,
+        &of,
+        ["trailers", "trailer"],
+        &stated.trailers,
+        &seen.trailers,
+    );
+}
+
+/// What reached upstream of the request that this step sent.
+fn at_upstream(
+    wrong: &mut Vec<Mismatch>,
+    place: &Place,
+    of: &str,
+    stated: &AtUpstream,
+    step: usize,
+    received: &[Received],
+) {
+    let of = format!("{of}, at upstream");
+    let mut say = |expected: &str, seen: String| {
+        wrong.push(Mismatch {
+            place: place.clone(),
+            of: of.clone(),
+            what: "request".to_owned(),
+            expected: expected.to_owned(),
+            seen,
+        });
+    };
+    let own: Vec<_> = received
+        .iter()
+        .filter(|received| received.of == Some(step))
+        .collect();
+    match (stated, &own[..]) {
+        (AtUpstream::Nothing, []) => {}
+        (AtUpstream::Nothing, [some, ..]) => {
+            say(
+                "nothing reaches upstream",
+                format!("{} {}", some.method, some.path),
+            );
+        }
+        (AtUpstream::Request(stated), [received]) => {
+            if !received.complete {
+                say("it comes to its end", "it is broken off".to_owned());
+            }
+            request(wrong, place, &of, stated, received);
+        }
+        (AtUpstream::Request(_), []) => say("a request", "nothing reached upstream".to_owned()),
+        (AtUpstream::Request(_), several) => {
+            say(
+                "one request",
+                format!("it reached upstream {} times", several.len()),
+            );
+        }
+    }
+}
+
+fn request(
+    wrong: &mut Vec<Mismatch>,
+    place: &Place,
+    of: &str,
+    stated: &scenario::Received,
+    received: &Received,
+) {
+    for (what, stated, seen) in [
+        ("method", &stated.method, &received.method),
+        ("path", &stated.path, &received.path),
+    ] {
+        if let Some(stated) = stated
+            && stated != seen
+        {
+            wrong.push(Mismatch {
+                place: place.clone().key(what),
+                of: of.to_owned(),
+                what: what.to_owned(),
+                expected: stated.escape_debug().to_string(),
+                seen: seen.escape_debug().to_string(),
+            });
+        }
+    }
+    fields(
+        wrong,
+        place,
+        of,
+        ["headers", "header"],
+        &stated.headers,
+        &received.headers,
+    );
+    body(wrong, place, of, stated.body.as_ref(), &received.body);
+    fields(
+        wrong,
+        place,
+        of,
+        ["trailers", "trailer"],
+        &stated.trailers,
+        &received.trailers,
+    );
+}
+
+/// `names` are what the scenario calls all of them, and what one is called.
+fn fields(
+    wrong: &mut Vec<Mismatch>,
+    place: &Place,
+    of: &str,
+    names: [&str; 2],
+    stated: &BTreeMap<String, Vec<Octets>>,
+    seen: &[(String, Octets)],
+) {
+    for (name, stated) in stated {
+        let seen = values(seen, name);
+        if !seen.iter().copied().eq(stated) {
+            wrong.push(Mismatch {
+                place: place.clone().key(names[0]).key(name),
+                of: of.to_owned(),
+                what: format!("{} {}", names[1], name.escape_debug()),
+                expected: listed(stated.iter()),
+                seen: listed(seen.into_iter()),
+            });
+        }
+    }
+}
+
+fn listed<'a>(values: impl ExactSizeIterator<Item = &'a Octets>) -> String {
+    match values.len() {
+        0 => "absent".to_owned(),
+        _ => values
+            .map(|value| format!("{value:?}"))
+            .collect::<Vec<_>>()
+            .join(", "),
+    }
+}
+
+fn body(
+    wrong: &mut Vec<Mismatch>,
+    place: &Place,
+    of: &str,
+    stated: Option<&Octets>,
+    seen: &Octets,
+) {
+    if let Some(stated) = stated
+        && stated != seen
+    {
+        wrong.push(Mismatch {
+            place: place.clone().key("body"),
+            of: of.to_owned(),
+            what: "body".to_owned(),
+            expected: lines(stated),
+            seen: lines(seen),
+        });
+    }
+}
+
+/// Bytes as text, line breaks kept.
+fn lines(bytes: &Octets) -> String {
+    match bytes.0.is_empty() {
+        true => "empty".to_owned(),
+        false => {
+            let lines = bytes.0.split_inclusive(|byte| *byte == b'\n');
+            lines
+                .map(|line| match line.strip_suffix(b"\n") {
+                    // What ends the line is seen, so that its absence is.
+                    Some(line) => format!("{}\\n\n", line.escape_ascii()),
+                    None => line.escape_ascii().to_string(),
+                })
+                .collect()
+        }
+    }
+}
+
+/// Finds each line behind those that were found before.
+fn logs(
+    wrong: &mut Vec<Mismatch>,
+    place: &Place,
+    of: &str,
+    patterns: &[LinePattern],
+    lines: &[Line],
+    from: &mut usize,
+) {
+    for (number, pattern) in patterns.iter().enumerate() {
+        let meant = |line: &Line| pattern.matches(&line.plugin, &line.level, &line.message);
+        match lines.iter().skip(*from).position(meant) {
+            Some(found) => *from += found + 1,
+            None => {
+                let rest: Vec<String> = lines.iter().skip(*from).map(Line::to_string).collect();
+                wrong.push(Mismatch {
+                    place: place.clone().key("logs").item(number),
+                    of: of.to_owned(),
+                    what: "log".to_owned(),
+                    expected: pattern.to_string(),
+                    seen: match &rest[..] {
+                        [] => "nothing more is logged".to_owned(),
+                        // Each line by itself, whatever is in it.
+                        rest => rest
+                            .iter()
+                            .map(|line| line.escape_debug().to_string())
+                            .collect::<Vec<_>>()
+                            .join("\n"),
+                    },
+                });
+            }
+        }
+    }
+}
+
+// === impl Place ===
+
+impl Place {
+    /// The value of a key in it.
+    pub fn key(mut self, name: &str) -> Self {
+        self.0.push(Part::Key(name.to_owned()));
+        self
+    }
+
+    /// An item of it.
+    pub fn item(mut self, at: usize) -> Self {
+        self.0.push(Part::Item(at));
+        self
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, part) in self.0.iter().enumerate() {
+            match part {
+                Part::Key(name) if number == 0 => f.write_str(name)?,
+                Part::Key(name) => write!(f, ".{name}")?,
+                Part::Item(at) => write!(f, "[{at}]")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+// === impl Mismatch ===
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            of,
+            what,
+            expected,
+            seen,
+            ..
+        } = self;
+        write!(f, "{of}: {what}: expected {expected}, got {seen}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scenario(step: &str) -> Scenario {
+        serde_saphyr::from_str(&format!(
+            "about: x\nplugins: [{{guest: probe}}]\nsteps:\n- request: {{path: /, expect: {step}}}\n"
+        ))
+        .expect("a scenario")
+    }
+
+    /// What is wrong where a scenario states `upstream` of its one step, and this reached upstream.
+    fn wrong(upstream: &str, received: &[(Option<usize>, bool)]) -> String {
+        let received = received.iter().map(|(of, complete)| Received {
+            of: *of,
+            path: "/".into(),
+            complete: *complete,
+            ..Received::default()
+        });
+        let transcript = Transcript {
+            exchanges: vec![Seen {
+                step: 1,
+                ..Seen::default()
+            }],
+            received: received.collect(),
+            ..Transcript::default()
+        };
+        match check(&scenario(&format!("{{upstream: {upstream}}}")), &transcript) {
+            Ok(()) => String::new(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn none_means_that_not_even_a_head_reached_upstream() {
+        assert_eq!(wrong("none", &[]), "");
+        assert_eq!(wrong("none", &[(Some(2), true)]), "", "another step's");
+        let head = wrong("none", &[(Some(1), false)]);
+        assert!(head.contains("nothing reaches upstream"), "{head}");
+    }
+
+    #[test]
+    fn request_reaches_upstream_once_and_whole() {
+        assert_eq!(wrong("{path: /}", &[(Some(1), true)]), "");
+        let lacks = |received: &[_], what: &str| {
+            let wrong = wrong("{path: /}", received);
+            assert!(wrong.contains(what), "{wrong}");
+        };
+        lacks(&[(Some(2), true)], "nothing reached upstream");
+        lacks(&[(Some(1), false)], "broken off");
+        lacks(&[(Some(1), true), (Some(1), true)], "2 times");
+        lacks(&[(Some(1), true), (None, true)], "which step's it is");
+    }
+
+    #[test]
+    fn mismatch_names_place_and_both_sides() {
+        let seen = Seen {
+            step: 1,
+            request: "GET /".into(),
+            status: Some(403),
+            headers: vec![("x-a".into(), Octets(b"\xff".to_vec()))],
+            body: Octets(b"one\ntwo".to_vec()),
+            ..Seen::default()
+        };
+        let transcript = Transcript {
+            exchanges: vec![seen],
+            ..Transcript::default()
+        };
+        let stated =
+            "{status: 200, headers: {x-a: [b], x-b: [c]}, body: \"one\\n\", logs: [\"p info x\"]}";
+        let found: Vec<(String, String, String)> = mismatches(&scenario(stated), &transcript)
+            .into_iter()
+            .map(|it| (it.place.to_string(), it.expected, it.seen))
+            .collect();
+        let expect = |place: &str| format!("steps[0].request.expect.{place}");
+        let all = [
+            (expect("status"), "200", "403"),
+            (expect("headers.x-a"), "\"b\"", "\"\\xff\""),
+            (expect("headers.x-b"), "\"c\"", "absent"),
+            (expect("body"), "one\\n\n", "one\\n\ntwo"),
+            (expect("logs[0]"), "p info x", "nothing more is logged"),
+        ];
+        assert_eq!(
+            found,
+            all.map(|(place, expected, seen)| (place, expected.to_owned(), seen.to_owned()))
+        );
+    }
+}
