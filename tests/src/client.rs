@@ -17,7 +17,7 @@ use hyper::header::{HeaderMap, HeaderName, HeaderValue, TRAILER};
 use hyper_util::rt::TokioIo;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::logbook::PATIENCE;
+use crate::logbook::STEP;
 use crate::octets::Octets;
 use crate::transcript::Seen;
 
@@ -107,9 +107,9 @@ pub fn begin(proxy: SocketAddr, outgoing: Outgoing<'_>) -> Result<Call> {
             .enable_all()
             .build()?;
         runtime.block_on(async {
-            let exchange = tokio::time::timeout(PATIENCE, exchange(proxy, request, seen));
+            let exchange = tokio::time::timeout(STEP, exchange(proxy, request, seen));
             tokio::select! {
-                seen = exchange => seen.map_err(|_| anyhow!("no complete response within {PATIENCE:?}"))?,
+                seen = exchange => seen.map_err(|_| anyhow!("no complete response within {STEP:?}"))?,
                 // A sender that was dropped unused is no hang-up: then this branch is out and the response is awaited.
                 Ok(()) = hung_up => Ok(Seen { broken: true, ..Seen::default() }),
             }

@@ -8,8 +8,11 @@ use anyhow::{Result, bail};
 use crate::scenario::LinePattern;
 use crate::transcript::Line;
 
-/// How long a step waits for what must come. Only a failing scenario ever waits as long.
+/// How long a start, a stop and what reaches upstream are waited for. Only a failing scenario ever waits as long.
 pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How long a response or a log line is waited for. What a plugin never does should not keep its author waiting.
+pub const STEP: Duration = Duration::from_secs(30);
 
 /// The lines of one run.
 #[derive(Debug, Default)]
@@ -42,7 +45,7 @@ impl LogBook {
 
     /// Waits until a line from the `from`th on is meant by `pattern`, and tells the number of the next.
     pub fn wait_for(&self, pattern: &LinePattern, from: usize) -> Result<usize> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + STEP;
         let mut lines = self.locked();
         loop {
             let meant = |line: &Line| pattern.matches(&line.plugin, &line.level, &line.message);
@@ -52,7 +55,7 @@ impl LogBook {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 bail!(
-                    "`{pattern}` was not logged within {PATIENCE:?}; what was:\n{}",
+                    "`{pattern}` was not logged within {STEP:?}; what was:\n{}",
                     shown(&lines)
                 );
             }

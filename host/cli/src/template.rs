@@ -1,6 +1,7 @@
 //! What `tidegate new` makes a plugin of: the files in `templates/`, with a few places to fill in.
 
 use clap::ValueEnum;
+use tidegate_testkit::schema;
 
 /// What the new plugin is to do at first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -57,7 +58,13 @@ impl Template {
                 .replace("{{repository}}", env!("CARGO_PKG_REPOSITORY"))
         };
         let all = COMMON.iter().chain(own);
-        all.map(|(path, text)| (*path, fill(text))).collect()
+        let mut files: Vec<_> = all.map(|(path, text)| (*path, fill(text))).collect();
+        // Each scenario names it in its first line, for editors.
+        files.push((
+            "scenarios/.schema.json",
+            format!("{:#}\n", schema::scenario()),
+        ));
+        files
     }
 
     fn about(self) -> &'static str {
@@ -162,6 +169,9 @@ mod tests {
             };
             for (path, text) in template.files(&places) {
                 assert!(!text.contains("{{"), "{template:?}: {path}:\n{text}");
+                if path.ends_with(".yaml") && path.starts_with("scenarios/") {
+                    assert!(text.starts_with("# yaml-language-server: $schema=.schema.json\n"));
+                }
             }
         }
     }
