@@ -23,6 +23,7 @@ import (
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/pruning"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/validation"
 	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metavalidation "k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -134,7 +135,12 @@ func (j *judge) validate(asked validateRequest) ([]verdict, error) {
 			verdicts = append(verdicts, refused(byDecode, "apiVersion isn't string type"))
 			continue
 		}
-		for _, object := range flatten(decoded) {
+		objects, err := flatten(decoded)
+		if err != nil {
+			verdicts = append(verdicts, refused(byDecode, err.Error()))
+			continue
+		}
+		for _, object := range objects {
 			verdict, err := j.admit(object)
 			if err != nil {
 				return nil, err
@@ -144,20 +150,25 @@ func (j *judge) validate(asked validateRequest) ([]verdict, error) {
 	}
 }
 
-// kubectl applies what is in a list one by one.
-func flatten(decoded runtime.Object) []*unstructured.Unstructured {
-	switch decoded := decoded.(type) {
-	case *unstructured.Unstructured:
-		return []*unstructured.Unstructured{decoded}
-	case *unstructured.UnstructuredList:
-		var objects []*unstructured.Unstructured
-		for index := range decoded.Items {
-			objects = append(objects, &decoded.Items[index])
+// kubectl applies what is in a list one by one (FlattenListVisitor of cli-runtime). An item with items is a list to it, too, and one
+// that it cannot open.
+func flatten(decoded runtime.Object) ([]*unstructured.Unstructured, error) {
+	var objects []*unstructured.Unstructured
+	open := []runtime.Object{decoded}
+	for len(open) > 0 {
+		object := open[0]
+		open = open[1:]
+		if single, is := object.(*unstructured.Unstructured); is && !meta.IsListType(object) {
+			objects = append(objects, single)
+			continue
 		}
-		return objects
-	default:
-		return nil
+		items, err := meta.ExtractList(object)
+		if err != nil {
+			return nil, err
+		}
+		open = append(open, items...)
 	}
+	return objects, nil
 }
 
 // One document's way, with strict field validation as kubectl asks for it; an error is not a verdict.

@@ -28,7 +28,12 @@ pub fn judge(root: &Node, options: &Options, report: &mut Report) {
         report.take(fault.report(""));
         return;
     }
-    for (index, item) in items.items().into_iter().flatten().enumerate() {
+    let items = items.items().unwrap_or_default();
+    if let Some((index, item)) = items.iter().enumerate().find(|(_, item)| is_list(item)) {
+        report.take(list_in_list(item).report(&format!("items[{index}].")));
+        return;
+    }
+    for (index, item) in items.iter().enumerate() {
         alone(
             &inherit(root, item),
             &format!("items[{index}]."),
@@ -98,6 +103,21 @@ fn no_list(items: &Node) -> Option<Fault> {
             items.value.kind()
         ),
     })
+}
+
+/// What has items is a list to kubectl, whatever its kind.
+fn is_list(item: &Node) -> bool {
+    item.get("items")
+        .is_some_and(|items| items.items().is_some())
+}
+
+/// kubectl wants to open the list within, cannot, and takes nothing of the one around it.
+fn list_in_list(item: &Node) -> Fault {
+    Fault {
+        field: "items",
+        position: item.position,
+        message: "is a list within a list, and kubectl opens no such thing: write its documents into the list around it".into(),
+    }
 }
 
 /// An item of a list that names neither its kind nor its version has those of the list.
