@@ -24,7 +24,7 @@ import (
 // Of objects that do not say theirs.
 const defaultNamespace = "default"
 
-// All objects of a stream. What is in lists counts, however deep, as for kubectl.
+// All objects of a stream. What is in lists counts, however deep; kubectl itself takes no list within a list.
 func everything(documents string) ([]*unstructured.Unstructured, error) {
 	decoder := kubeyaml.NewYAMLOrJSONDecoder(strings.NewReader(documents), 4096)
 	var objects []*unstructured.Unstructured
@@ -46,12 +46,13 @@ func everything(documents string) ([]*unstructured.Unstructured, error) {
 				return nil, err
 			}
 			unopened = unopened[1:]
-			for _, object := range flatten(decoded) {
-				if !object.IsList() {
-					objects = append(objects, object)
-					continue
-				}
-				raw, err := json.Marshal(object.Object)
+			list, isList := decoded.(*unstructured.UnstructuredList)
+			if !isList {
+				objects = append(objects, decoded.(*unstructured.Unstructured))
+				continue
+			}
+			for _, item := range list.Items {
+				raw, err := json.Marshal(item.Object)
 				if err != nil {
 					return nil, err
 				}
