@@ -166,10 +166,19 @@ impl Images<'_> {
     fn credentials(&mut self) -> Result<()> {
         let folder = self.scratch.join("closed-registry");
         let registry = Registry::start(&folder, Some(REALM))?.context("docker-registry is gone")?;
-        let tagged = format!("oci://{}/closed/plugin:v1", registry.address);
+        for layout in LAYOUTS {
+            let output = folder.join(format!("{layout}.wasm"));
+            self.credentials_of(&registry, layout, &output.to_string_lossy())
+                .with_context(|| format!("layout {layout}"))?;
+        }
+        Ok(())
+    }
+
+    fn credentials_of(&mut self, registry: &Registry, layout: &str, output: &str) -> Result<()> {
+        let tagged = format!("oci://{}/closed/{layout}:v1", registry.address);
         let component = self.plugin.component.to_string_lossy();
 
-        let push = ["push", &component, &tagged];
+        let push = ["push", &component, &tagged, "--layout", layout];
         for (what, who, accepted) in [
             ("without credentials", None, false),
             ("with a wrong password", Some((USER, "tide-out")), false),
@@ -177,14 +186,12 @@ impl Images<'_> {
         ] {
             let ours = self.tidegate.run_as(&push, who)?;
             self.expect(
-                &format!("push {what}"),
+                &format!("push --layout {layout} {what}"),
                 ours.succeeded,
                 accepted,
                 &ours.stderr,
             );
         }
-        let output = folder.join("pulled.wasm");
-        let output = output.to_string_lossy();
         for (what, who, accepted) in [
             ("without credentials", None, false),
             ("with a wrong password", Some((USER, "tide-out")), false),
@@ -198,25 +205,25 @@ impl Images<'_> {
                 ..Fetch::default()
             })?;
             self.expect(
-                &format!("the agent's fetch {what}"),
+                &format!("the agent's fetch of layout {layout} {what}"),
                 agent.refusal.is_empty(),
                 accepted,
                 &agent.refusal,
             );
-            let pull = ["pull", &tagged, "-o", &output];
+            let pull = ["pull", &tagged, "-o", output];
             let verify = ["verify", &tagged];
             for command in [&pull[..], &verify[..]] {
                 let name = command[0];
                 let by_options = self.tidegate.run_as(command, who)?;
                 self.expect(
-                    &format!("{name} {what}"),
+                    &format!("{name} of layout {layout} {what}"),
                     by_options.succeeded,
                     accepted,
                     &by_options.stderr,
                 );
                 let by_file = self.tidegate.run_with_docker_config(command, &secret)?;
                 self.expect(
-                    &format!("{name} {what} in docker's file"),
+                    &format!("{name} of layout {layout} {what} in docker's file"),
                     by_file.succeeded,
                     accepted,
                     &by_file.stderr,
