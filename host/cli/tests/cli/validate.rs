@@ -21,7 +21,10 @@ fn stdout(done: &crate::tool::Done) -> String {
 #[test]
 fn a_good_document_passes_in_silence() {
     let folder = Folder::new();
-    let file = folder.file("good.yaml", format!("{GOOD}---\napiVersion: v1\nkind: Service\n"));
+    let file = folder.file(
+        "good.yaml",
+        format!("{GOOD}---\napiVersion: v1\nkind: Service\n"),
+    );
     let done = tidegate(["validate", "-f", &file]);
     assert_eq!(done.succeeds(), b"");
     assert!(
