@@ -458,14 +458,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-
-    fn at(parts: &[&str]) -> Place {
-        let part = |part: &&str| match part.parse() {
-            Ok(item) => Part::Item(item),
-            Err(_) => Part::Key((*part).to_owned()),
-        };
-        Place(parts.iter().map(part).collect())
-    }
+    use crate::verdict::at;
 
     #[track_caller]
     fn becomes(before: &str, place: &[&str], wanted: Value, after: &str) {

@@ -275,14 +275,7 @@ impl std::fmt::Display for Position {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn at(parts: &[&str]) -> Place {
-        let part = |part: &&str| match part.parse() {
-            Ok(item) => Part::Item(item),
-            Err(_) => Part::Key((*part).to_owned()),
-        };
-        Place(parts.iter().map(part).collect())
-    }
+    use crate::verdict::at;
 
     const TEXT: &str = "about: x\nsteps:\n- request: # here\n    path: /\n    expect: { status: 200, logs: [a, 'b c'] }\n\n- until: \"é\"   # there\n- chunk:\n    data: |\n      one\n      two\n\n    end:\n- hangup: x\n";
 

@@ -412,6 +412,16 @@ impl fmt::Display for Mismatch {
     }
 }
 
+/// A place as tests write it: numbers are items, anything else keys.
+#[cfg(test)]
+pub(crate) fn at(parts: &[&str]) -> Place {
+    let part = |part: &&str| match part.parse() {
+        Ok(item) => Part::Item(item),
+        Err(_) => Part::Key((*part).to_owned()),
+    };
+    Place(parts.iter().map(part).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,8 +1,9 @@
 //! README's "Five minutes", followed to the letter by somebody who has never seen Tidegate.
 //!
 //! The commands are read from the page, so the page cannot promise what does not work. They run in an empty folder, with a
-//! home folder of their own and without network: what they need is a toolchain, and the crates that cargo has already. At
-//! the end nothing may have been written but the project and the cache folder.
+//! home folder of their own, without network, and with nothing on the path but what the page says that one needs: rustup's
+//! toolchain, a C compiler to link with, Python 3, and a shell. At the end nothing may have been written but the project and the
+//! cache folder.
 
 use std::ffi::OsString;
 use std::fs;
@@ -85,6 +86,28 @@ pub fn check(workspace: &Workspace, bin: &Path) -> Result<()> {
     newcomer.left_nothing_behind(place.path())
 }
 
+/// What somebody with rustup, a C compiler and Python 3 has, and what the page's commands are written in.
+const TOOLS: [&str; 9] = [
+    "as", "cargo", "cc", "ld", "python3", "rustc", "rustup", "sed", "sh",
+];
+
+/// Puts the tools that this machine has into a folder, by links.
+fn offer(tools: &Path) -> Result<()> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    for tool in TOOLS {
+        let found = std::env::split_paths(&path)
+            .map(|folder| folder.join(tool))
+            .find(|file| file.is_file());
+        let Some(found) = found else { continue };
+        #[cfg(unix)]
+        std::os::unix::fs::symlink(&found, tools.join(tool))
+            .with_context(|| format!("failed to offer {}", found.display()))?;
+        #[cfg(not(unix))]
+        bail!("{} cannot be offered by a link here", found.display());
+    }
+    Ok(())
+}
+
 /// The two `sh` blocks of the section.
 fn blocks(page: &str) -> Result<[Vec<Line<'_>>; 2]> {
     let section = page
@@ -124,13 +147,12 @@ impl Newcomer {
         let (folder, home) = (place.join("work"), place.join("home"));
         fs::create_dir(&folder)?;
         fs::create_dir(&home)?;
-        let mut paths = vec![bin.to_owned()];
-        paths.extend(std::env::split_paths(
-            &std::env::var_os("PATH").unwrap_or_default(),
-        ));
+        let tools = place.join("tools");
+        fs::create_dir(&tools)?;
+        offer(&tools)?;
         Ok(Self {
             folder,
-            path: std::env::join_paths(paths).context("a PATH")?,
+            path: std::env::join_paths([bin, &tools]).context("a PATH")?,
             home,
             cargo_home: named("CARGO_HOME", ".cargo"),
             rustup_home: named("RUSTUP_HOME", ".rustup"),

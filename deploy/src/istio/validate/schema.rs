@@ -300,13 +300,17 @@ impl Field {
 // === impl Check ===
 
 impl Check {
-    pub const fn schema(word: &'static str, test: Test) -> Self {
+    const fn of(origin: Origin, word: &'static str, test: Test) -> Self {
         Self {
             word,
-            origin: Origin::Schema,
+            origin,
             test,
             mend: "",
         }
+    }
+
+    pub const fn schema(word: &'static str, test: Test) -> Self {
+        Self::of(Origin::Schema, word, test)
     }
 
     pub const fn cel(
@@ -314,21 +318,11 @@ impl Check {
         says: &'static str,
         test: fn(&Node) -> Option<Fault>,
     ) -> Self {
-        Self {
-            word,
-            origin: Origin::Cel,
-            test: Test::Node(says, test),
-            mend: "",
-        }
+        Self::of(Origin::Cel, word, Test::Node(says, test))
     }
 
     pub const fn webhook(word: &'static str, test: Test) -> Self {
-        Self {
-            word,
-            origin: Origin::Webhook,
-            test,
-            mend: "",
-        }
+        Self::of(Origin::Webhook, word, test)
     }
 
     pub const fn object(
@@ -336,22 +330,12 @@ impl Check {
         says: &'static str,
         test: fn(&Node) -> Option<Fault>,
     ) -> Self {
-        Self {
-            word,
-            origin: Origin::Object,
-            test: Test::Node(says, test),
-            mend: "",
-        }
+        Self::of_object(word, Test::Node(says, test))
     }
 
     /// A bound that Kubernetes sets, of any object.
     pub const fn of_object(word: &'static str, test: Test) -> Self {
-        Self {
-            word,
-            origin: Origin::Object,
-            test,
-            mend: "",
-        }
+        Self::of(Origin::Object, word, test)
     }
 
     pub const fn strict(
@@ -359,12 +343,7 @@ impl Check {
         says: &'static str,
         test: fn(&Node) -> Option<Fault>,
     ) -> Self {
-        Self {
-            word,
-            origin: Origin::Strict,
-            test: Test::Node(says, test),
-            mend: "",
-        }
+        Self::of(Origin::Strict, word, Test::Node(says, test))
     }
 
     pub const fn mend(mut self, mend: &'static str) -> Self {

@@ -112,7 +112,7 @@ impl New {
         }
         let sdk = self.sdk(&name)?;
         let is_vendored = self.sdk.is_none();
-        let mut files = self.template.files(&Places {
+        let files = self.template.files(&Places {
             name: &name,
             sdk: &sdk,
             is_vendored,
@@ -135,8 +135,10 @@ impl New {
             .tempdir_in(parent)
             .with_context(|| format!("cannot write to `{}`", parent.display()))?;
         let place = made.path().join(&name);
-        let files = files.drain(..).map(|(path, text)| (path.to_owned(), text));
-        for (path, text) in files.chain(vendored) {
+        let own = files
+            .into_iter()
+            .map(|(path, text)| (path.to_owned(), text));
+        for (path, text) in own.chain(vendored) {
             let path = place.join(path);
             let folder = self::parent(&path);
             fs::create_dir_all(folder)

@@ -202,6 +202,12 @@ impl Test {
                     .any(|filter| scenario.name.contains(filter.as_str()))
             });
         }
+        if scenarios.is_empty() && self.scenarios.is_empty() {
+            bail!(
+                "the folder `{}` holds no scenario; write one there, as docs/testing.md shows",
+                folder.display()
+            );
+        }
         if scenarios.is_empty() {
             bail!(
                 "no scenario is meant by `{}`; `--list` says which there are",

@@ -118,6 +118,15 @@ scenarios/wrong/all.yaml:14:7: step 1, at upstream: request
 }
 
 #[test]
+fn missing_scenarios_are_missed() {
+    let folder = project(&[]);
+    test(&folder, &["--list"]).fails_with(&["holds no scenario", "docs/testing.md"]);
+    test(&folder, &["none", "--list"]).fails_with(&["no scenario is meant by `none`"]);
+    fs::remove_dir(folder.path("scenarios")).expect("an empty folder");
+    test(&folder, &["--list"]).fails_with(&["there is no folder `scenarios`"]);
+}
+
+#[test]
 fn names_folders_and_files_choose() {
     let folder = project(&[("a/one", PASSES), ("a/two", PASSES), ("b", PASSES)]);
     let listed = |more: &[&str]| {

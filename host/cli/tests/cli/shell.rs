@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::{Command, Output, Stdio};
 
-use crate::tool::{Folder, text, tidegate};
+use crate::tool::{Folder, names, text, tidegate};
 
 /// The commands that the help lists, but `help` itself.
 fn commands() -> Vec<String> {
@@ -96,17 +96,7 @@ fn every_command_has_a_page_with_its_examples() {
         .chain(["tidegate.1".to_owned()])
         .collect();
     expected.sort();
-    let entries = fs::read_dir(&pages).expect("the pages");
-    let mut found: Vec<String> = entries
-        .map(|entry| {
-            entry
-                .expect("an entry")
-                .file_name()
-                .to_string_lossy()
-                .into_owned()
-        })
-        .collect();
-    found.sort();
+    let found = names(&pages);
     assert_eq!(found, expected);
 
     for name in &found {
