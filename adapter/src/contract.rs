@@ -44,6 +44,8 @@ pub const FILES: &[(&str, &str)] = &[
         include_str!("../../wit/on-response-headers.wit"),
     ),
     ("plugin.wit", include_str!("../../wit/plugin.wit")),
+    ("properties.wit", include_str!("../../wit/properties.wit")),
+    ("shared-data.wit", include_str!("../../wit/shared-data.wit")),
     (
         "stream-control.wit",
         include_str!("../../wit/stream-control.wit"),

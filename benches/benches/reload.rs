@@ -49,6 +49,8 @@ fn measure(component: &[u8], engine: EngineKind, rounds: u8) -> Result<()> {
         plugins: Vec::new(),
         clock: Arc::new(SystemClock),
         logs: Arc::new(NoLogs),
+        shared_data: Arc::default(),
+        attributes: Arc::default(),
         observer: None,
     })?;
     let mut client = Connection::open(server.local_addr())?;

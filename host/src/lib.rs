@@ -14,6 +14,7 @@
 //! This library prints nothing, reads no files and knows nothing of command lines: those are `host/cli`. It takes
 //! adapted modules as it takes any other, and does not know the adapter.
 
+pub mod attributes;
 mod bindings;
 pub mod clock;
 mod engine;
@@ -26,10 +27,12 @@ pub mod plugin;
 pub mod proxy;
 mod random;
 pub mod runtime;
+pub mod shared_data;
 pub mod stream;
 mod wasi;
 mod worker;
 
+pub use attributes::Attributes;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use fields::{Fields, Name, Pseudo};
 pub use limits::Limits;
@@ -38,4 +41,5 @@ pub use observe::Observer;
 pub use plugin::{EngineKind, FailPolicy, PluginSpec};
 pub use proxy::{EchoServer, ServeError, Server, ServerConfig, Upstream};
 pub use runtime::{Chain, LoadError, Runtime, RuntimeConfig, StartError, WorkerChain};
+pub use shared_data::SharedData;
 pub use stream::{Effect, Stream};

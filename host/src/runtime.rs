@@ -3,11 +3,13 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::attributes::Attributes;
 use crate::clock::{Clock, SystemClock};
 use crate::engine::Compiler;
 use crate::logs::LogSink;
 use crate::observe::Observer;
 use crate::plugin::{EngineKind, PluginSpec};
+use crate::shared_data::SharedData;
 use crate::stream::Stream;
 use crate::worker::{Loaded, LoadedModule, LoadedPlugin, Worker};
 
@@ -26,6 +28,10 @@ pub struct RuntimeConfig {
     pub logs: Arc<dyn LogSink>,
     /// Bytes of one half of a stream that are kept while a plugin pauses it. Envoy's default is 1 MiB.
     pub buffer: usize,
+    /// What plugins of all workers share.
+    pub shared_data: Arc<SharedData>,
+    /// What plugins are told of a stream where this host knows nothing of it, or something else.
+    pub attributes: Arc<Attributes>,
     /// Who is told what plugins see and change. Without one, nothing is measured.
     pub observer: Option<Arc<dyn Observer>>,
 }
@@ -152,12 +158,14 @@ pub enum StartError {
 }
 
 impl RuntimeConfig {
-    /// The machine's clock, 1 MiB of buffer, this sink, and no observer.
+    /// The machine's clock, 1 MiB of buffer, this sink, nothing shared, no attributes, and no observer.
     pub fn new(logs: Arc<dyn LogSink>) -> Self {
         Self {
             clock: Arc::new(SystemClock),
             logs,
             buffer: 1 << 20,
+            shared_data: Arc::default(),
+            attributes: Arc::default(),
             observer: None,
         }
     }

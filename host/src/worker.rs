@@ -179,6 +179,8 @@ fn start(loaded: &Loaded, module: &LoadedModule, worker: usize) -> Result<Vm, St
     let RuntimeConfig {
         clock,
         logs,
+        shared_data,
+        attributes,
         observer,
         ..
     } = &loaded.config;
@@ -189,6 +191,8 @@ fn start(loaded: &Loaded, module: &LoadedModule, worker: usize) -> Result<Vm, St
         first.limits,
         first.environment.clone(),
         first.seed,
+        shared_data.clone(),
+        attributes.clone(),
         plugins.iter().map(|it| it.spec.name.clone()).collect(),
     );
     let around = match observer {

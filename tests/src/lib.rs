@@ -5,7 +5,7 @@
 //! differ outside the list of fields that the proxy owns. The homes stand behind one API ([`homes`]): a component in our
 //! host, the adapted module in our host, the adapted module in a real Envoy.
 //!
-//! Around them: [`guests`] builds the plugins, [`languages`] one in other languages than Rust, [`envoy`] fetches Envoy, [`client`] asks the proxy,
+//! [`surroundings`] is what plugins find when a scenario begins. Around them: [`guests`] builds the plugins, [`languages`] one in other languages than Rust, [`envoy`] fetches Envoy, [`client`] asks the proxy,
 //! [`upstream`] answers what the proxy asks, [`ledger`] knows which of both belong together, [`logbook`] collects what plugins log.
 //!
 //! The scenarios are in `tests/scenarios`, found by walking; the tests that they become are in `tests/tests/scenarios.rs`.
@@ -13,6 +13,8 @@
 pub mod scenario;
 
 pub mod octets;
+
+pub mod surroundings;
 
 pub mod source;
 

@@ -87,10 +87,10 @@ impl Runner {
         let mut transcript = Transcript::default();
         let started = match kind {
             HomeKind::Component => {
-                homes::host::start(EngineKind::Component, &plugins, at, scenario.clock)
+                homes::host::start(EngineKind::Component, &plugins, at, scenario)
             }
             HomeKind::ProxyWasm => {
-                homes::host::start(EngineKind::ProxyWasm, &plugins, at, scenario.clock)
+                homes::host::start(EngineKind::ProxyWasm, &plugins, at, scenario)
             }
             HomeKind::Envoy(release) => homes::envoy::start(&(self.envoys)(release)?, &plugins, at),
         };

@@ -15,6 +15,7 @@ use crate::homes::HomeKind;
 use crate::octets::Octets;
 use crate::schema;
 use crate::source::Source;
+use crate::surroundings::Property;
 use crate::verdict::Place;
 
 /// One scenario.
@@ -32,6 +33,12 @@ pub struct Scenario {
     pub clock: Option<Moment>,
     /// What plugins' random numbers begin with, in our hosts. Envoy's are the machine's.
     pub seed: Option<u64>,
+    /// What plugins find in shared data, by key, in our hosts.
+    #[serde(default)]
+    pub shared_data: BTreeMap<String, Octets>,
+    /// What every stream has for properties, beside or instead of what our hosts know of it.
+    #[serde(default)]
+    pub properties: Vec<Property>,
     /// What upstream answers, by path. Without any, upstream is the host's echo server.
     #[serde(default)]
     pub upstream: Vec<Answer>,
@@ -350,6 +357,10 @@ impl Scenario {
             (Some((_, reason)), _) => Some(reason.clone()),
             (None, HomeKind::Envoy(_)) if self.clock.is_some() => Some(needs("clock")),
             (None, HomeKind::Envoy(_)) if self.seed.is_some() => Some(needs("seed")),
+            (None, HomeKind::Envoy(_)) if !self.shared_data.is_empty() => {
+                Some(needs("shared-data"))
+            }
+            (None, HomeKind::Envoy(_)) if !self.properties.is_empty() => Some(needs("properties")),
             (None, _) => None,
         }
     }
@@ -400,6 +411,10 @@ impl Scenario {
                 place,
                 &format!("`not-in` gives no reason for `{home}`"),
             )?;
+        }
+        for (number, property) in self.properties.iter().enumerate() {
+            let wrong = |error: anyhow::Error| (at("properties").item(number), error.to_string());
+            property.check().map_err(wrong)?;
         }
         must(
             self.start.refused == self.steps.is_empty(),
@@ -660,6 +675,13 @@ mod tests {
         );
         let time = error("about: x\nplugins: [{guest: probe}]\nsteps:\n- advance: soon\n");
         assert!(time.contains("`soon` is no time"), "{time}");
+        let path = error(
+            "about: x\nplugins: [{guest: probe}]\nproperties:\n- {path: [a, ''], value: 5}\nsteps:\n- request: {path: /}\n",
+        );
+        assert!(
+            path.contains("log.yaml:4:3: `a.` has a segment that is empty"),
+            "{path}"
+        );
         let any = error("about: x\nplugins: [{guest: probe}]\nstart: {refused: true}\n");
         assert!(
             any.contains("log.yaml:3:1: ") && any.contains("state in `start.logs`"),
@@ -714,6 +736,10 @@ mod tests {
         };
         let scenario: Scenario = serde_saphyr::from_str(whole).expect("a scenario");
         assert_eq!((scenario.seed, scenario.steps.len()), (Some(7), 8));
+        assert_eq!(
+            (scenario.shared_data.len(), scenario.properties.len()),
+            (1, 1)
+        );
         let chain = format!("about: x\nsteps:\n- request: {{path: /}}\n{plugins}");
         assert_eq!(read(&chain).expect("a scenario").plugins.len(), 2);
     }

@@ -147,7 +147,9 @@ mod tests {
     fn schema_and_reader_refuse_the_same() {
         let whole = json!({
             "about": "x", "plugins": [{ "guest": "p", "name": "q", "fail-policy": "open", "environment": { "A": "b" } }],
-            "clock": "2026-01-01T00:00:00Z", "seed": 7, "not-in": { "envoy": "far" },
+            "clock": "2026-01-01T00:00:00Z", "seed": 7, "shared-data": { "a": "b" },
+            "properties": [{ "path": ["a", "b"], "value": "x" }, { "path": ["a"], "value": 5 }, { "path": ["c"], "value": 0.5 }, { "path": ["d"], "value": true }],
+            "not-in": { "envoy": "far" },
             "upstream": [{ "path": "/", "status": 200, "headers": [["a", "b"]], "chunks": ["x"], "trailers": [["c", "d"]] }],
             "start": { "refused": false, "logs": ["p info x"] },
             "steps": [
@@ -163,7 +165,7 @@ mod tests {
         let mut tried = 0;
         walk(&whole, &mut Vec::new(), &mut |path, value| {
             // Another kind of thing, and one thing more, at every place.
-            let mut others = vec![json!({ "mars": 1 }), json!([[1]])];
+            let mut others = vec![json!({ "mars": null }), json!([[1]])];
             if let Value::Object(fields) = value {
                 let mut more = fields.clone();
                 more.insert("mars".to_owned(), json!({ "x": 1 }));

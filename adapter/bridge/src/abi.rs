@@ -100,6 +100,34 @@ unsafe extern "C" {
         data_len: usize,
     ) -> Status;
 
+    pub(crate) fn proxy_get_property(
+        path: *const u8,
+        path_len: usize,
+        value: *mut u32,
+        value_len: *mut u32,
+    ) -> Status;
+    pub(crate) fn proxy_set_property(
+        path: *const u8,
+        path_len: usize,
+        value: *const u8,
+        value_len: usize,
+    ) -> Status;
+
+    pub(crate) fn proxy_get_shared_data(
+        key: *const u8,
+        key_len: usize,
+        value: *mut u32,
+        value_len: *mut u32,
+        version: *mut u32,
+    ) -> Status;
+    pub(crate) fn proxy_set_shared_data(
+        key: *const u8,
+        key_len: usize,
+        value: *const u8,
+        value_len: usize,
+        version: u32,
+    ) -> Status;
+
     pub(crate) fn proxy_send_local_response(
         status: u32,
         details: *const u8,

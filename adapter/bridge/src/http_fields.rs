@@ -4,7 +4,7 @@
 
 use crate::abi::{self, Status};
 use crate::contexts;
-use crate::memory::{Area, List, allocate, bytes, received, trap};
+use crate::memory::{Area, List, allocate, bytes, list, received, trap};
 use crate::pairs::{self, Entry, Names, Pairs};
 use crate::state::{State, state};
 use crate::syntax;
@@ -282,7 +282,7 @@ extern "C" fn replace_all(
     area: *mut u8,
 ) {
     // SAFETY: the caller gives room for a `result<_, error>`, and the list is its for the call.
-    let (area, fields) = unsafe { (Area::new(area), pairs::entries(fields, fields_len)) };
+    let (area, fields) = unsafe { (Area::new(area), list(fields, fields_len)) };
     let replace = || {
         let state = state();
         contexts::enter(state, http)?;

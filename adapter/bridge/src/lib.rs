@@ -31,6 +31,8 @@ mod http_fields;
 mod http_streams;
 mod local_responses;
 mod logging;
+mod properties;
+mod shared_data;
 mod stream_control;
 mod types;
 

@@ -2,7 +2,7 @@
 
 use crate::abi;
 use crate::contexts::{ANSWERED, PAUSED};
-use crate::memory::{Area, bytes};
+use crate::memory::{Area, bytes, list};
 use crate::pairs::{self, Entry, Names};
 use crate::state::state;
 use crate::types::{self, Error};
@@ -37,7 +37,7 @@ extern "C" fn send(
     let response = unsafe {
         LocalResponse {
             status: status as u16,
-            headers: pairs::entries(headers, headers_len),
+            headers: list(headers, headers_len),
             body: bytes(body, body_len),
             grpc_status: (has_grpc_status != 0).then_some(grpc_status),
             details: bytes(details, details_len),

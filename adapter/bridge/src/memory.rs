@@ -129,6 +129,21 @@ pub(crate) unsafe fn bytes<'a>(start: *const u8, len: usize) -> &'a [u8] {
     unsafe { core::slice::from_raw_parts(start, len) }
 }
 
+/// A guest's list of records, tuples or strings.
+///
+/// # Safety
+/// It stays there unchanged for `'a`, and `T` is laid out as the canonical ABI stores an element.
+pub(crate) unsafe fn list<'a, T>(start: *const T, len: usize) -> &'a [T] {
+    if len == 0 {
+        return &[];
+    }
+    if start.is_null() || !start.is_aligned() {
+        trap()
+    }
+    // SAFETY: the caller's promise; an address outside of memory traps when it is read.
+    unsafe { core::slice::from_raw_parts(start, len) }
+}
+
 /// What the host allocated last and told through `State::data` and `State::size`.
 #[inline(always)]
 pub(crate) fn received(state: &State) -> &'static [u8] {

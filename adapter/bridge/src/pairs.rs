@@ -1,7 +1,7 @@
 //! Proxy-Wasm's form of a list of fields: their number, the lengths of each name and value, then all of them, each
 //! followed by a zero byte.
 
-use crate::memory::{List, bytes, trap};
+use crate::memory::{List, bytes};
 use crate::state::State;
 use crate::syntax;
 use crate::types::Error;
@@ -17,21 +17,6 @@ const MAX_SIZE: usize = 1 << 20;
 pub(crate) struct Entry {
     pub(crate) name: List,
     pub(crate) value: List,
-}
-
-/// A guest's `list<tuple<string, list<u8>>>`.
-///
-/// # Safety
-/// It stays there unchanged for `'a`.
-pub(crate) unsafe fn entries<'a>(start: *const Entry, len: usize) -> &'a [Entry] {
-    if len == 0 {
-        return &[];
-    }
-    if start.is_null() || !start.is_aligned() {
-        trap()
-    }
-    // SAFETY: the caller's promise; an address outside of memory traps when it is read.
-    unsafe { core::slice::from_raw_parts(start, len) }
 }
 
 impl Entry {

@@ -48,6 +48,14 @@ pub const FILES: &[(&str, &str)] = &[
     ),
     ("plugin.wit", include_str!("../../../wit/plugin.wit")),
     (
+        "properties.wit",
+        include_str!("../../../wit/properties.wit"),
+    ),
+    (
+        "shared-data.wit",
+        include_str!("../../../wit/shared-data.wit"),
+    ),
+    (
         "stream-control.wit",
         include_str!("../../../wit/stream-control.wit"),
     ),

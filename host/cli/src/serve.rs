@@ -88,6 +88,8 @@ impl ServeArgs {
             plugins: Vec::new(),
             clock: Arc::new(SystemClock),
             logs: Arc::new(Stderr::install(self.log_level)),
+            shared_data: Arc::default(),
+            attributes: Arc::default(),
             observer: dashboard.as_ref().map(Dashboard::observer),
         };
         Ok(Serving { config, dashboard })

@@ -10,12 +10,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::attributes::Attributes;
 use crate::clock::Clock;
 use crate::engine::{Callbacks, Compiled, Instance, Trap};
 use crate::limits::Limits;
 use crate::logs::{Level, LogLine, LogSink};
 use crate::observe::{Ear, Measured};
 use crate::random::Random;
+use crate::shared_data::SharedData;
 use crate::stream::state::Shared;
 
 /// One instance and its contexts.
@@ -34,6 +36,8 @@ pub(crate) struct Surroundings {
     pub(crate) limits: Limits,
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) random: Random,
+    pub(crate) shared_data: Arc<SharedData>,
+    pub(crate) attributes: Arc<Attributes>,
     /// The names of the instance's plugins. Their contexts have the numbers from 1 on.
     pub(crate) plugins: Vec<String>,
     /// Where lines are heard beside the log, if somebody wants to.
@@ -151,6 +155,8 @@ impl Surroundings {
         limits: Limits,
         environment: Vec<(String, String)>,
         seed: Option<u64>,
+        shared_data: Arc<SharedData>,
+        attributes: Arc<Attributes>,
         plugins: Vec<String>,
     ) -> Self {
         let contexts = RefCell::new(HashMap::default());
@@ -161,6 +167,8 @@ impl Surroundings {
             limits,
             environment,
             random: Random::new(seed),
+            shared_data,
+            attributes,
             plugins,
             ear: None,
             contexts,

@@ -9,6 +9,8 @@ pub(crate) mod http_fields;
 pub(crate) mod http_streams;
 pub(crate) mod local_responses;
 pub(crate) mod logging;
+pub(crate) mod properties;
+pub(crate) mod shared_data;
 pub(crate) mod stream_control;
 #[cfg(test)]
 mod tests;
@@ -20,6 +22,8 @@ pub(crate) enum Error {
     NotAvailable,
     InvalidArgument,
     TooLarge,
+    CasMismatch,
+    Malformed,
     Internal,
 }
 

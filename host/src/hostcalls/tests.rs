@@ -165,6 +165,45 @@ fn single_calls_cannot_fill_the_machine() {
 }
 
 #[test]
+fn properties_left_on_a_stream_are_bounded() {
+    let of = stream();
+    let mut left = 0;
+    while properties::set(&of, format!("name {left}").as_bytes(), b"x").is_ok() {
+        left += 1;
+        assert!(left < 10_000, "no bound");
+    }
+    assert_eq!(properties::set(&of, b"another", b"x"), Err(Error::TooLarge));
+    assert_eq!(properties::set(&of, b"name 0", b"y"), Ok(()));
+    let large = vec![b'v'; 1 << 16];
+    assert_eq!(
+        properties::set(&of, b"name 0", &large),
+        Err(Error::TooLarge)
+    );
+    of.shared.state.borrow_mut().ended = true;
+    assert_eq!(properties::set(&of, b"name 0", b"z"), Err(Error::Closed));
+}
+
+#[test]
+fn paths_are_segments_with_zeros_between() {
+    let path = |segments: &[&str]| {
+        properties::path(
+            &segments
+                .iter()
+                .map(|it| (*it).to_owned())
+                .collect::<Vec<_>>(),
+        )
+    };
+    assert_eq!(path(&["a"]), Ok(b"a".to_vec()));
+    assert_eq!(path(&["a", "b.c", "d"]), Ok(b"a\0b.c\0d".to_vec()));
+    for wrong in [&[][..], &[""], &["a", ""], &["", "a"], &["a\0b"]] {
+        assert_eq!(path(wrong), Err(Error::InvalidArgument), "{wrong:?}");
+    }
+    let most = "x".repeat((1 << 16) - 1);
+    assert_eq!(path(&[&most]).map(|path| path.len()), Ok(most.len()));
+    assert_eq!(path(&[&most, "x"]), Err(Error::TooLarge));
+}
+
+#[test]
 fn local_response_is_checked() {
     let of = stream();
     let send = |status, name: &[u8], value: &[u8], grpc| {

@@ -51,7 +51,7 @@ pub(super) fn run(
             }
         };
         let mut turns = workers.iter().cycle();
-        loop {
+        for id in 1.. {
             let accepted = tokio::select! {
                 biased;
                 _ = deadline(&mut stop) => return,
@@ -72,7 +72,7 @@ pub(super) fn run(
             };
             if let Some(worker) = turns.next() {
                 // A worker that has gone has stopped for all, and this loop is about to be told.
-                let _ = worker.send(Order::Connection(stream));
+                let _ = worker.send(Order::Connection { stream, id });
             }
         }
     });

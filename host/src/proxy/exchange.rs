@@ -19,6 +19,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::ResponseFuture;
 
+use crate::attributes::Connection;
 use crate::fields::Fields;
 use crate::proxy::head;
 use crate::proxy::linger::Unread;
@@ -72,9 +73,14 @@ pub(super) struct Exchange {
 /// Runs one request through the plugins and upstream, until its response's head.
 pub(super) async fn serve(
     way: Rc<Way>,
+    connection: Connection,
     unread: Unread,
     request: Request<Incoming>,
 ) -> Result<Response<ResponseBody>, BrokenOff> {
+    let connection = Connection {
+        version: request.version(),
+        ..connection
+    };
     let whole = request.body().is_end_stream();
     let to_head = request.method() == Method::HEAD;
     let (fields, body) = match head::request_in(request) {
@@ -90,7 +96,7 @@ pub(super) async fn serve(
             return Ok(failure.response().map(ResponseBody::Whole));
         }
     };
-    let mut exchange = Box::new(Exchange::open(way, unread, fields, body));
+    let mut exchange = Box::new(Exchange::open(way, connection, unread, fields, body));
     let next = std::future::poll_fn(|cx| exchange.poll_downward(cx)).await?;
     let (fields, end) = match next {
         Downward::Head { fields, end } => (fields, end),
@@ -138,7 +144,13 @@ enum Downward {
 // === impl Exchange ===
 
 impl Exchange {
-    fn open(way: Rc<Way>, unread: Unread, fields: Fields, body: Incoming) -> Self {
+    fn open(
+        way: Rc<Way>,
+        connection: Connection,
+        unread: Unread,
+        fields: Fields,
+        body: Incoming,
+    ) -> Self {
         let wake = Rc::new(Wake::default());
         let chain = way.chain.borrow().clone();
         let mut stream = chain.open({
@@ -146,6 +158,7 @@ impl Exchange {
             Rc::new(move || wake.wake())
         });
         let end = body.is_end_stream();
+        stream.connected(connection);
         stream.request_headers(fields, end);
         Self {
             way,

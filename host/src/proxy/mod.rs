@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 
+use crate::attributes::Attributes;
 use crate::clock::Clock;
 use crate::logs::LogSink;
 use crate::observe::Observer;
@@ -24,6 +25,7 @@ use crate::plugin::PluginSpec;
 use crate::proxy::upstream::UpstreamClient;
 use crate::proxy::worker::{Order, Worker};
 use crate::runtime::{Chain, LoadError, Runtime, RuntimeConfig, StartError};
+use crate::shared_data::SharedData;
 
 mod accept;
 pub mod echo;
@@ -67,6 +69,10 @@ pub struct ServerConfig {
     pub clock: Arc<dyn Clock>,
     /// Where plugins' log lines go.
     pub logs: Arc<dyn LogSink>,
+    /// What the workers' plugins share.
+    pub shared_data: Arc<SharedData>,
+    /// What plugins are told of a stream where this host knows nothing of it, or something else.
+    pub attributes: Arc<Attributes>,
     /// Who is told what plugins see and change, if anyone.
     pub observer: Option<Arc<dyn Observer>>,
 }
@@ -131,6 +137,8 @@ impl Server {
     pub fn start(config: ServerConfig) -> Result<Server, ServeError> {
         let runtime = Runtime::new(RuntimeConfig {
             clock: config.clock,
+            shared_data: config.shared_data,
+            attributes: config.attributes,
             observer: config.observer,
             ..RuntimeConfig::new(config.logs)
         })?;
@@ -322,6 +330,8 @@ mod tests {
             plugins: Vec::new(),
             clock: Arc::new(SystemClock),
             logs: Arc::new(NoLogs),
+            shared_data: Arc::default(),
+            attributes: Arc::default(),
             observer: None,
         })
         .expect("a proxy");

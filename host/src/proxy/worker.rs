@@ -11,6 +11,7 @@ use std::rc::Rc;
 use std::sync::mpsc::SyncSender;
 use std::time::Instant;
 
+use http::Version;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioTimer;
@@ -19,6 +20,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{LocalSet, spawn_local};
 
+use crate::attributes::Connection;
 use crate::proxy::exchange::{self, Way};
 use crate::proxy::linger::{Lingering, Unread};
 use crate::proxy::upstream::UpstreamClient;
@@ -36,7 +38,11 @@ pub(super) type Stop = watch::Receiver<Option<Instant>>;
 /// What a worker is told, in order.
 pub(super) enum Order {
     /// Serve this connection.
-    Connection(std::net::TcpStream),
+    Connection {
+        stream: std::net::TcpStream,
+        /// Its number among all of the proxy's.
+        id: u64,
+    },
     /// Start these plugins, and hold them ready until all workers have. One that is held already is dropped.
     Prepare {
         chain: Chain,
@@ -79,7 +85,7 @@ impl Worker {
 
     fn take(&mut self, order: Order, connections: &GracefulShutdown) {
         match order {
-            Order::Connection(stream) => connect(&self.way, stream, connections),
+            Order::Connection { stream, id } => connect(&self.way, stream, id, connections),
             Order::Prepare { chain, answer } => {
                 self.prepared = None;
                 let started = chain.start_worker(self.number);
@@ -125,9 +131,18 @@ pub(super) async fn deadline(stop: &mut Stop) -> Instant {
     }
 }
 
-fn connect(way: &Rc<Way>, stream: std::net::TcpStream, connections: &GracefulShutdown) {
-    let stream = match TcpStream::from_std(stream) {
-        Ok(stream) => stream,
+fn connect(way: &Rc<Way>, stream: std::net::TcpStream, id: u64, connections: &GracefulShutdown) {
+    let opened = TcpStream::from_std(stream).and_then(|stream| {
+        let connection = Connection {
+            id,
+            source: stream.peer_addr()?,
+            destination: stream.local_addr()?,
+            version: Version::HTTP_11,
+        };
+        Ok((stream, connection))
+    });
+    let (stream, connection) = match opened {
+        Ok(opened) => opened,
         Err(error) => {
             tracing::warn!(error = &error as &dyn std::error::Error, "connection lost");
             return;
@@ -136,16 +151,16 @@ fn connect(way: &Rc<Way>, stream: std::net::TcpStream, connections: &GracefulShu
     let unread = Unread::default();
     let service = service_fn({
         let (way, unread) = (Rc::clone(way), unread.clone());
-        move |request| exchange::serve(Rc::clone(&way), unread.clone(), request)
+        move |request| exchange::serve(Rc::clone(&way), connection, unread.clone(), request)
     });
-    let connection = http1::Builder::new()
+    let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD)
         .max_header_size(HEAD_BYTES)
         .serve_connection(Lingering::new(stream, unread), service);
-    let connection = connections.watch(connection);
+    let served = connections.watch(served);
     spawn_local(async move {
-        if let Err(error) = connection.await {
+        if let Err(error) = served.await {
             tracing::debug!(
                 error = &error as &dyn std::error::Error,
                 "connection closed"

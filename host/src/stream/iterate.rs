@@ -197,7 +197,11 @@ impl Stream {
         }
         self.local = true;
         self.answered = true;
-        self.with_state(|it| it.answered = true);
+        let code = Some(response.status.as_u16());
+        self.with_state(|it| {
+            it.answered = true;
+            it.code = code;
+        });
         let origin = response.origin;
         let (fields, body) = response.into_message(self.request);
         if let Some(watch) = &self.watch {
@@ -334,12 +338,14 @@ impl Stream {
 
     fn emit_headers(&mut self, half: Direction, end: bool) {
         if half == Direction::Response {
-            let has_status =
-                self.with_state(|it| it.map(half.headers()).is_some_and(|it| it.status().is_ok()));
-            if !has_status {
+            let code = self.with_state(|it| it.map(half.headers())?.status().ok());
+            let Some(code) = code else {
                 return self.respond(without_status());
-            }
-            self.with_state(|it| it.sent = true);
+            };
+            self.with_state(|it| {
+                it.sent = true;
+                it.code = Some(code.as_u16());
+            });
         }
         if let Some(watch) = &self.watch {
             let map = half.headers();

@@ -20,6 +20,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use http::StatusCode;
 
+use crate::attributes::Connection;
 use crate::engine::vm::{Context, Vm};
 use crate::fields::Fields;
 use crate::observe::Event;
@@ -184,6 +185,11 @@ impl Stream {
         }
     }
 
+    /// Says which connection it comes over, for plugins that ask.
+    pub fn connected(&mut self, connection: Connection) {
+        self.with_state(|state| state.connection = Some(connection));
+    }
+
     /// The head of the request has come. `end`: neither body nor trailers follow.
     pub fn request_headers(&mut self, fields: Fields, end: bool) {
         self.feed_headers(Direction::Request, fields, end);
@@ -312,7 +318,11 @@ impl Stream {
                     watch.tell(Event::Begun { worker, fields });
                 }
             }
-            Direction::Response => self.answered |= end,
+            Direction::Response => {
+                self.answered |= end;
+                let code = fields.status().ok().map(|status| status.as_u16());
+                self.with_state(|it| it.code = code);
+            }
         }
         self.with_state(|it| it.set_map(half.headers(), fields));
         self.busy(|it| it.pass_headers(half, 0, end));

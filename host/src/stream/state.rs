@@ -7,6 +7,9 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use bytes::Bytes;
+
+use crate::attributes::Connection;
 use crate::fields::Fields;
 use crate::stream::body::Body;
 use crate::stream::local_response::LocalResponse;
@@ -80,6 +83,12 @@ pub(crate) struct State {
     pub(crate) held: [Option<Body>; 2],
     pub(crate) filters: Vec<FilterState>,
     pub(crate) requests: Vec<Request>,
+    /// Over which connection it came, if it came over one.
+    pub(crate) connection: Option<Connection>,
+    /// The status of the response: as it came, from upstream or in its place, then as it went.
+    pub(crate) code: Option<u16>,
+    /// What plugins left on it, by path.
+    pub(crate) left: Vec<(Box<[u8]>, Bytes)>,
     /// A plugin has answered the request itself.
     pub(crate) answered: bool,
     /// The head of the response has been handed downstream.

@@ -8,5 +8,6 @@ mod forward;
 mod peers;
 mod plugins;
 mod reload;
+mod shared;
 mod stop;
 mod streaming;

@@ -25,6 +25,8 @@ pub fn config(upstream: Upstream) -> ServerConfig {
         plugins: Vec::new(),
         clock: Arc::new(SystemClock),
         logs: Arc::new(NoLogs),
+        shared_data: Arc::default(),
+        attributes: Arc::default(),
         observer: None,
     }
 }

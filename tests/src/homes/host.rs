@@ -11,7 +11,8 @@ use tidegate_host::{
 
 use super::{Deployed, Home, Started};
 use crate::logbook::{LogBook, PATIENCE};
-use crate::scenario::{self, Moment};
+use crate::scenario::{self, Moment, Scenario};
+use crate::surroundings;
 
 /// When a scenario begins that does not say when: a moment of 2026, in nanoseconds. Any time does, but plugins take zero for never.
 const BEGINNING: u64 = 1_767_225_600_000_000_000;
@@ -30,9 +31,11 @@ pub fn start(
     engine: EngineKind,
     plugins: &[Deployed],
     upstream: SocketAddr,
-    beginning: Option<Moment>,
+    scenario: &Scenario,
 ) -> Result<Started> {
-    let beginning = beginning.map_or(BEGINNING, |Moment(nanoseconds)| nanoseconds);
+    let beginning = scenario
+        .clock
+        .map_or(BEGINNING, |Moment(nanoseconds)| nanoseconds);
     let clock = Arc::new(ManualClock::new(beginning));
     let log = Arc::new(LogBook::default());
     let config = ServerConfig {
@@ -45,6 +48,8 @@ pub fn start(
         plugins: plugins.iter().map(|plugin| spec(engine, plugin)).collect(),
         clock: clock.clone(),
         logs: log.clone(),
+        shared_data: Arc::new(surroundings::shared_data(&scenario.shared_data)?),
+        attributes: Arc::new(surroundings::attributes(&scenario.properties)),
         observer: None,
     };
     match Server::start(config) {

@@ -5,11 +5,13 @@ use wasmtime::component::{HasSelf, Linker, Resource};
 
 use crate::bindings::HttpStream;
 use crate::bindings::tidegate::proxy::{
-    clock, http_bodies, http_streams, local_responses, logging, stream_control, types,
+    clock, http_bodies, http_streams, local_responses, logging, properties, shared_data,
+    stream_control, types,
 };
 use crate::engine::component::guest::Guest;
 use crate::engine::component::http_fields;
 use crate::hostcalls;
+use crate::hostcalls::shared_data::Condition;
 use crate::logs::Level;
 use crate::stream::state::Direction;
 
@@ -21,6 +23,8 @@ pub(crate) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     http_streams::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
     local_responses::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
     logging::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
+    properties::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
+    shared_data::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
     stream_control::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
     types::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)
 }
@@ -122,6 +126,54 @@ impl local_responses::Host for Guest {
     }
 }
 
+impl properties::Host for Guest {
+    fn get(&mut self, http: Http, path: Vec<String>) -> Answer<Option<Vec<u8>>> {
+        let (around, plugin) = (&self.around, self.plugin());
+        Ok(self.stream(http.rep(), |of| {
+            let path = hostcalls::properties::path(&path)?;
+            let found = hostcalls::properties::get(around, plugin, of, &path)?;
+            Ok(found.map(Vec::from))
+        })?)
+    }
+
+    fn set(&mut self, http: Http, name: String, value: Vec<u8>) -> Answer<()> {
+        Ok(self.stream(http.rep(), |of| {
+            hostcalls::properties::check_segment(&name)?;
+            hostcalls::properties::set(of, name.as_bytes(), &value)
+        })?)
+    }
+}
+
+impl shared_data::Host for Guest {
+    fn get(&mut self, key: String) -> Answer<Option<shared_data::Stored>> {
+        let stored = hostcalls::shared_data::get(&self.around, key.as_bytes());
+        Ok(stored.map(|stored| shared_data::Stored {
+            value: stored.value.into(),
+            version: stored.version,
+        }))
+    }
+
+    fn set(
+        &mut self,
+        key: String,
+        value: Vec<u8>,
+        condition: shared_data::Condition,
+    ) -> Answer<()> {
+        let condition = match condition {
+            shared_data::Condition::Always => Condition::Always,
+            shared_data::Condition::Absent => Condition::Absent,
+            shared_data::Condition::Version(version) => Condition::Version(version),
+        };
+        let (around, key) = (&self.around, key.as_bytes());
+        Ok(hostcalls::shared_data::set(
+            around,
+            key,
+            value.into(),
+            condition,
+        )?)
+    }
+}
+
 impl stream_control::Host for Guest {
     fn resume(&mut self, http: Http, half: types::Direction) -> Answer<()> {
         Ok(self.stream(http.rep(), |of| {
@@ -141,6 +193,8 @@ impl From<hostcalls::Error> for types::Error {
             hostcalls::Error::NotAvailable => types::Error::NotAvailable,
             hostcalls::Error::InvalidArgument => types::Error::InvalidArgument,
             hostcalls::Error::TooLarge => types::Error::TooLarge,
+            hostcalls::Error::CasMismatch => types::Error::CasMismatch,
+            hostcalls::Error::Malformed => types::Error::Malformed,
             hostcalls::Error::Internal => types::Error::Internal,
         }
     }

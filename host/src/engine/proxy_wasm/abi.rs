@@ -31,8 +31,10 @@ pub(crate) enum Status {
     Ok = 0,
     NotFound = 1,
     BadArgument = 2,
+    SerializationFailure = 3,
     ParseFailure = 4,
     InvalidMemoryAccess = 6,
+    CasMismatch = 8,
     InternalFailure = 10,
     Unimplemented = 12,
 }
@@ -44,6 +46,8 @@ impl From<Error> for Status {
             Error::Closed | Error::NotAvailable | Error::InvalidArgument | Error::TooLarge => {
                 Status::BadArgument
             }
+            Error::CasMismatch => Status::CasMismatch,
+            Error::Malformed => Status::SerializationFailure,
             Error::Internal => Status::InternalFailure,
         }
     }

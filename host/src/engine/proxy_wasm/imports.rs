@@ -1,6 +1,7 @@
 //! The hostcalls of Proxy-Wasm, module `env`: arguments out of the guest's memory, results into it.
 //!
-//! What they do is in `hostcalls`; what is here is how Envoy answers. What has no counterpart in this host yet is in `unsupported`.
+//! What they do is in `hostcalls`; what is here is how Envoy answers. `properties` and `shared_data` have those of these
+//! interfaces, `unsupported` what has no counterpart in this host yet.
 
 use bytes::Bytes;
 use wasmtime::{Caller, Linker};
@@ -10,7 +11,7 @@ use crate::engine::proxy_wasm::guest::{
     Access, Guest, give, memory, put_u32, put_u64, running, slice, status,
 };
 use crate::engine::proxy_wasm::pairs;
-use crate::engine::vm::{Context, StreamContext};
+use crate::engine::vm::StreamContext;
 use crate::hostcalls::{clock, http_bodies, http_fields, local_responses, stream_control};
 use crate::logs::Level;
 use crate::stream::body::Body;
@@ -76,6 +77,8 @@ pub(crate) fn link(linker: &mut Linker<Guest>, abi: Abi) -> wasmtime::Result<()>
     if abi == Abi::V0_2_1 {
         linker.func_wrap("env", "proxy_get_log_level", get_log_level)?;
     }
+    super::properties::link(linker)?;
+    super::shared_data::link(linker)?;
     super::unsupported::link(linker, abi)
 }
 
@@ -513,20 +516,4 @@ fn get_configuration(mut host: Host<'_>, data_at: u32, size_at: u32) -> wasmtime
         },
     )?;
     Ok(status(given))
-}
-
-/// The property path's first segments that say who the plugin is.
-pub(super) fn own_property(guest: &Guest, path: &[u8]) -> Option<Bytes> {
-    let path = path.strip_suffix(b"\0").unwrap_or(path);
-    let Context { plugin, .. } = guest.context()?;
-    match path {
-        // The manifests that are made for Envoy name the root after the plugin.
-        b"plugin_name" | b"plugin_root_id" => guest
-            .around
-            .plugins
-            .get(*plugin)
-            .map(|name| Bytes::copy_from_slice(name.as_bytes())),
-        b"plugin_vm_id" => Some(Bytes::new()),
-        _ => None,
-    }
 }

@@ -8,6 +8,8 @@ mod abi;
 mod guest;
 mod imports;
 mod pairs;
+mod properties;
+mod shared_data;
 #[cfg(test)]
 mod tests;
 mod unsupported;

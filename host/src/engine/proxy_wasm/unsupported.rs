@@ -6,10 +6,8 @@
 //! | `proxy_http_call` | bad argument: no such upstream |
 //! | `proxy_grpc_call`, `proxy_grpc_stream` | parse failure: no such service |
 //! | `proxy_grpc_send`, `-cancel`, `-close` | bad argument: no such call |
-//! | `proxy_get_property` | the plugin's own name, root id and VM id; else not found |
-//! | `proxy_set_property` | not found: no stream takes properties |
-//! | `proxy_get_shared_data`, `proxy_resolve_`, `-enqueue_`, `-dequeue_shared_queue` | not found |
-//! | `proxy_set_shared_data`, `proxy_register_shared_queue` | unimplemented |
+//! | `proxy_resolve_`, `-enqueue_`, `-dequeue_shared_queue` | not found |
+//! | `proxy_register_shared_queue` | unimplemented |
 //! | `proxy_define_metric` | unimplemented; the others of metrics: not found |
 //! | `proxy_set_tick_period_milliseconds` | ok, but no tick comes |
 //! | `proxy_call_foreign_function` | not found |
@@ -21,24 +19,13 @@
 use wasmtime::{Caller, Linker};
 
 use crate::engine::proxy_wasm::abi::{Abi, Status};
-use crate::engine::proxy_wasm::guest::{
-    Guest, give, memory, not_allocating, running, slice, status,
-};
-use crate::engine::proxy_wasm::imports::own_property;
+use crate::engine::proxy_wasm::guest::{Guest, not_allocating, running};
 use crate::logs::Level;
 
 type Host<'a> = Caller<'a, Guest>;
 type Answer = wasmtime::Result<u32>;
 
 pub(super) fn link(linker: &mut Linker<Guest>, _: Abi) -> wasmtime::Result<()> {
-    linker.func_wrap("env", "proxy_get_property", get_property)?;
-    linker.func_wrap(
-        "env",
-        "proxy_set_property",
-        |host: Host<'_>, _: u32, _: u32, _: u32, _: u32| {
-            absent(&host, "proxy_set_property", Status::NotFound)
-        },
-    )?;
     linker.func_wrap(
         "env",
         "proxy_set_tick_period_milliseconds",
@@ -105,20 +92,6 @@ pub(super) fn link(linker: &mut Linker<Guest>, _: Abi) -> wasmtime::Result<()> {
     })?;
     linker.func_wrap(
         "env",
-        "proxy_get_shared_data",
-        |host: Host<'_>, _: u32, _: u32, _: u32, _: u32, _: u32| {
-            absent(&host, "proxy_get_shared_data", Status::NotFound)
-        },
-    )?;
-    linker.func_wrap(
-        "env",
-        "proxy_set_shared_data",
-        |host: Host<'_>, _: u32, _: u32, _: u32, _: u32, _: u32| {
-            unimplemented(&host, "proxy_set_shared_data")
-        },
-    )?;
-    linker.func_wrap(
-        "env",
         "proxy_register_shared_queue",
         |host: Host<'_>, _: u32, _: u32, _: u32| {
             unimplemented(&host, "proxy_register_shared_queue")
@@ -182,29 +155,6 @@ pub(super) fn link(linker: &mut Linker<Guest>, _: Abi) -> wasmtime::Result<()> {
         },
     )?;
     Ok(())
-}
-
-fn get_property(
-    mut host: Host<'_>,
-    path: u32,
-    path_size: u32,
-    data_at: u32,
-    size_at: u32,
-) -> Answer {
-    running(&host, "proxy_get_property")?;
-    let value = memory(&mut host).and_then(|(memory, guest)| {
-        let path = slice(memory, path, path_size)?;
-        own_property(guest, path).ok_or(Status::NotFound)
-    });
-    let value = match value {
-        Ok(value) => value,
-        Err(status) => return Ok(status as u32),
-    };
-    let given = give(&mut host, value.len(), data_at, size_at, |place, _| {
-        place.copy_from_slice(&value);
-        true
-    })?;
-    Ok(status(given))
 }
 
 fn absent(host: &Host<'_>, hostcall: &str, answer: Status) -> Answer {

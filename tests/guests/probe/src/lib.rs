@@ -49,6 +49,8 @@ struct State {
     started: Cell<Option<u64>>,
     /// The number of the first stream that was asked for it.
     first: Cell<Option<u32>>,
+    /// The version of the shared value that was read last.
+    read: Cell<u32>,
 }
 
 /// What this instance counted, whichever its plugin context: instances are seen through it.
@@ -91,6 +93,7 @@ impl GuestPluginContext for Plugin {
             counted: Cell::new(0),
             started: Cell::new(None),
             first: Cell::new(None),
+            read: Cell::new(0),
         }))))
     }
 }

@@ -9,9 +9,10 @@ use crate::bindings::tidegate::proxy::http_fields::{self, FieldMap};
 use crate::bindings::tidegate::proxy::http_streams::HttpStream;
 use crate::bindings::tidegate::proxy::local_responses::{self, LocalResponse};
 use crate::bindings::tidegate::proxy::logging;
+use crate::bindings::tidegate::proxy::shared_data::{self, Condition, Stored};
 use crate::bindings::tidegate::proxy::types::{Action, Direction, Error};
-use crate::bindings::tidegate::proxy::{clock, http_bodies, stream_control};
-use crate::script::{Fields, Half, Level, Operation, Step};
+use crate::bindings::tidegate::proxy::{clock, http_bodies, properties, stream_control};
+use crate::script::{self, Fields, Half, Level, Operation, Step};
 
 /// Does one step of a callback.
 pub fn run(
@@ -64,6 +65,7 @@ pub fn run(
             Some(http) => format!("id = {}", stream_id(filter, &http)),
             None => "no handle".to_owned(),
         }),
+        Operation::SharedGet | Operation::SharedSet => say(on_shared_data(filter, step)),
         _ => match filter.stream(step) {
             Some(http) => say(on_stream(&http, step)),
             None => say("no handle".to_owned()),
@@ -182,6 +184,26 @@ fn on_stream(http: &HttpStream, step: &Step) -> String {
                 done(local_responses::send(http, &response))
             )
         }
+        Operation::PropertyGet => {
+            let got = properties::get(http, &step.segments);
+            let shown = |value: Option<Vec<u8>>| match value {
+                None => "none".to_owned(),
+                Some(value) if step.length => format!("{} bytes", value.len()),
+                Some(value) => quote(&value),
+            };
+            format!(
+                "property {} = {}",
+                step.segments.join("."),
+                result(got, shown)
+            )
+        }
+        Operation::PropertySet => {
+            let value = value.repeat(step.times);
+            format!(
+                "set property {name} = {}",
+                done(properties::set(http, name, &value))
+            )
+        }
         Operation::Resume => format!(
             "resume {half} = {}",
             done(stream_control::resume(http, body))
@@ -190,6 +212,36 @@ fn on_stream(http: &HttpStream, step: &Step) -> String {
         // The others are not about a stream; `run` took them.
         _ => String::new(),
     }
+}
+
+/// What is shared is shared by all streams.
+fn on_shared_data(filter: &Filter, step: &Step) -> String {
+    let (key, read) = (&step.name, &filter.plugin.read);
+    if let Operation::SharedGet = step.operation {
+        let got = shared_data::get(key);
+        if let Ok(Some(stored)) = &got {
+            read.set(stored.version);
+        }
+        let shown = |stored: Option<Stored>| match stored {
+            Some(Stored { version: 0, .. }) => "version 0, which is none".to_owned(),
+            Some(stored) => quote(&stored.value),
+            None => "none".to_owned(),
+        };
+        return format!("get {key} = {}", result(got, shown));
+    }
+    let (condition, name) = match step.condition {
+        script::Condition::Always => (Condition::Always, "always"),
+        script::Condition::Absent => (Condition::Absent, "if absent"),
+        script::Condition::Version => {
+            let version = step.version.unwrap_or(read.get());
+            (Condition::Version(version), "if of that version")
+        }
+    };
+    let value = bytes(&step.value).repeat(step.times);
+    format!(
+        "set {key} {name} = {}",
+        done(shared_data::set(key, &value, condition))
+    )
 }
 
 /// Whether it is that of the stream whose number was asked first: all that two proxies agree on.

@@ -51,6 +51,17 @@ pub struct Step {
     #[serde(default)]
     pub entries: Vec<(String, String)>,
 
+    /// Of a property's path.
+    #[serde(default)]
+    pub segments: Vec<String>,
+    /// Log how long a property's value is instead of the value, which no two proxies agree on.
+    #[serde(default)]
+    pub length: bool,
+    #[serde(default)]
+    pub condition: Condition,
+    /// For `condition: version`; without it, that of the value that was read last.
+    pub version: Option<u32>,
+
     #[serde(default)]
     pub body: Half,
     #[serde(default)]
@@ -120,6 +131,14 @@ pub enum Operation {
     Send,
     #[serde(rename = "logging.log")]
     Log,
+    #[serde(rename = "properties.get")]
+    PropertyGet,
+    #[serde(rename = "properties.set")]
+    PropertySet,
+    #[serde(rename = "shared-data.get")]
+    SharedGet,
+    #[serde(rename = "shared-data.set")]
+    SharedSet,
     #[serde(rename = "stream-control.resume")]
     Resume,
     #[serde(rename = "stream-control.reset")]
@@ -174,6 +193,16 @@ pub enum Half {
     #[default]
     Request,
     Response,
+}
+
+/// `shared-data.condition`.
+#[derive(Deserialize, Clone, Copy, Default)]
+#[serde(rename_all = "kebab-case")]
+pub enum Condition {
+    #[default]
+    Always,
+    Absent,
+    Version,
 }
 
 /// `logging.level`.

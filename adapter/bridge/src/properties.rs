@@ -1,0 +1,125 @@
+//! `properties`: what the host knows of a stream beside its fields.
+//!
+//! The host takes a path as its segments with zeros between them. What is set has a path of one segment: the host finds no other
+//! again.
+
+use crate::abi;
+use crate::contexts;
+use crate::memory::{Area, List, bytes, list};
+use crate::state::{State, state};
+use crate::types::{self, Error};
+
+/// A path's segments, or name and value together, have no more bytes.
+const MAX_SIZE: usize = 1 << 16;
+
+#[unsafe(export_name = "properties#get")]
+extern "C" fn get(http: u32, path: *const List, path_len: usize, area: *mut u8) {
+    // SAFETY: the caller gives room for a `result<option<list<u8>>, error>`, and the path is its for the call.
+    let (area, path) = unsafe { (Area::new(area), list(path, path_len)) };
+    let state = state();
+    match find(state, http, path) {
+        Err(error) => types::store_error(area, 4, error),
+        Ok(found) => {
+            area.byte(0, 0);
+            area.byte(4, found as u8);
+            if found {
+                area.list(8, List::received(state));
+            }
+        }
+    }
+}
+
+/// Asks for the value; whether there is one.
+fn find(state: &State, http: u32, path: &[List]) -> Result<bool, Error> {
+    contexts::enter(state, http)?;
+    let status = write(state, path).map(|path| {
+        // SAFETY: the path is in the scratch buffer, which nothing touches meanwhile, and the others are cells of the state.
+        unsafe {
+            abi::proxy_get_property(
+                path.start,
+                path.len,
+                state.data.as_ptr(),
+                state.size.as_ptr(),
+            )
+        }
+    });
+    contexts::leave(state, http);
+    match status? {
+        abi::NOT_FOUND => Ok(false),
+        status => types::outcome(status).map(|()| true),
+    }
+}
+
+/// Writes a path into the scratch buffer.
+fn write(state: &State, path: &[List]) -> Result<List, Error> {
+    let mut size = 0_usize;
+    for segment in path {
+        size = size.saturating_add(1).saturating_add(segment.len);
+    }
+    if size > MAX_SIZE {
+        return Err(Error::TooLarge);
+    }
+    let start = state.scratch.reserve(size);
+    let mut end = start;
+    for segment in path {
+        // SAFETY: the segment was borrowed from the guest together with the path.
+        let segment = unsafe { bytes(segment.start, segment.len) };
+        check(segment)?;
+        // SAFETY: `size` counts the segment's bytes and one more.
+        unsafe {
+            core::ptr::copy_nonoverlapping(segment.as_ptr(), end, segment.len());
+            end = end.add(segment.len());
+            end.write(0);
+            end = end.add(1);
+        }
+    }
+    // Behind the last segment there is no zero. A path of none is no path.
+    let Some(len) = size.checked_sub(1) else {
+        return Err(Error::InvalidArgument);
+    };
+    Ok(List { start, len })
+}
+
+/// Whether something can be a segment: an empty one would be lost, and one with a zero would become two.
+fn check(segment: &[u8]) -> Result<(), Error> {
+    if segment.is_empty() || segment.contains(&0) {
+        return Err(Error::InvalidArgument);
+    }
+    Ok(())
+}
+
+#[unsafe(export_name = "properties#set")]
+extern "C" fn set(
+    http: u32,
+    name: *const u8,
+    name_len: usize,
+    value: *const u8,
+    value_len: usize,
+    area: *mut u8,
+) {
+    // SAFETY: the caller gives room for a `result<_, error>`; name and value are its for the call.
+    let (area, name, value) = unsafe {
+        (
+            Area::new(area),
+            bytes(name, name_len),
+            bytes(value, value_len),
+        )
+    };
+    types::store(area, leave(http, name, value));
+}
+
+fn leave(http: u32, name: &[u8], value: &[u8]) -> Result<(), Error> {
+    let state = state();
+    contexts::enter(state, http)?;
+    let outcome = check(name).and_then(|()| {
+        if name.len().saturating_add(value.len()) > MAX_SIZE {
+            return Err(Error::TooLarge);
+        }
+        // SAFETY: name and value stay where they are while the host reads them.
+        types::outcome(unsafe {
+            abi::proxy_set_property(name.as_ptr(), name.len(), value.as_ptr(), value.len())
+        })
+    });
+    contexts::leave(state, http);
+    outcome
+}

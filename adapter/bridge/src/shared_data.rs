@@ -1,0 +1,91 @@
+//! `shared-data`: what the workers of a proxy share.
+//!
+//! The host compares versions only where something is stored, and takes 0 for no condition at all.
+
+use crate::abi;
+use crate::memory::{Area, List, bytes, trap};
+use crate::state::state;
+use crate::types::{self, Error};
+
+/// Key and value together have no more bytes.
+const MAX_SIZE: usize = 1 << 20;
+
+/// A version that nothing has before four thousand million values were stored: it is refused wherever there is something.
+const NEVER: u32 = u32::MAX;
+
+#[unsafe(export_name = "shared-data#get")]
+extern "C" fn get(key: *const u8, key_len: usize, area: *mut u8) {
+    // SAFETY: the caller gives room for a `result<option<stored>, error>`.
+    let area = unsafe { Area::new(area) };
+    let state = state();
+    let version = state.time.as_ptr().cast::<u32>();
+    // SAFETY: the key is the guest's for the call, and the addresses are cells of the state.
+    let status = unsafe {
+        abi::proxy_get_shared_data(
+            key,
+            key_len,
+            state.data.as_ptr(),
+            state.size.as_ptr(),
+            version,
+        )
+    };
+    if status == abi::NOT_FOUND {
+        area.byte(0, 0);
+        area.byte(4, 0);
+        return;
+    }
+    match types::outcome(status) {
+        Err(error) => types::store_error(area, 4, error),
+        Ok(()) => {
+            area.byte(0, 0);
+            area.byte(4, 1);
+            // SAFETY: the host has written it.
+            area.word(16, unsafe { version.read() });
+            area.list(8, List::received(state));
+        }
+    }
+}
+
+#[unsafe(export_name = "shared-data#set")]
+extern "C" fn set(
+    key: *const u8,
+    key_len: usize,
+    value: *const u8,
+    value_len: usize,
+    condition: u32,
+    version: u32,
+    area: *mut u8,
+) {
+    // SAFETY: the caller gives room for a `result<_, error>`; key and value are its for the call.
+    let (area, key, value) = unsafe {
+        (
+            Area::new(area),
+            bytes(key, key_len),
+            bytes(value, value_len),
+        )
+    };
+    types::store(area, store(key, value, condition, version));
+}
+
+fn store(key: &[u8], value: &[u8], condition: u32, version: u32) -> Result<(), Error> {
+    let version = match (condition, version) {
+        (0, _) => 0,
+        (1, _) => NEVER,
+        (2, 0) => return Err(Error::InvalidArgument),
+        (2, version) => version,
+        _ => trap(),
+    };
+    if key.len().saturating_add(value.len()) > MAX_SIZE {
+        return Err(Error::TooLarge);
+    }
+    // SAFETY: key and value stay where they are while the host reads them.
+    types::outcome(unsafe {
+        abi::proxy_set_shared_data(
+            key.as_ptr(),
+            key.len(),
+            value.as_ptr(),
+            value.len(),
+            version,
+        )
+    })
+}

@@ -1,0 +1,60 @@
+//! The hostcalls of Proxy-Wasm for what is known of a stream, or of a plugin, beside fields and bodies.
+
+use wasmtime::{Caller, Linker};
+
+use crate::engine::proxy_wasm::abi::Status;
+use crate::engine::proxy_wasm::guest::{Guest, give, memory, running, slice, status};
+use crate::engine::vm::Context;
+use crate::hostcalls::properties;
+
+pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    linker.func_wrap("env", "proxy_get_property", get_property)?;
+    linker.func_wrap("env", "proxy_set_property", set_property)?;
+    Ok(())
+}
+
+type Host<'a> = Caller<'a, Guest>;
+
+fn get_property(
+    mut host: Host<'_>,
+    path: u32,
+    path_size: u32,
+    data_at: u32,
+    size_at: u32,
+) -> wasmtime::Result<u32> {
+    running(&host, "proxy_get_property")?;
+    let value = memory(&mut host).and_then(|(memory, guest)| {
+        let path = slice(memory, path, path_size)?;
+        let Context { plugin, stream, .. } = guest.context().ok_or(Status::NotFound)?;
+        let found = match stream {
+            Some(stream) => properties::get(&guest.around, *plugin, stream, path)?,
+            None => properties::of_plugin(&guest.around, *plugin, path),
+        };
+        found.ok_or(Status::NotFound)
+    });
+    let value = match value {
+        Ok(value) => value,
+        Err(status) => return Ok(status as u32),
+    };
+    let given = give(&mut host, value.len(), data_at, size_at, |place, _| {
+        place.copy_from_slice(&value);
+        true
+    })?;
+    Ok(status(given))
+}
+
+fn set_property(
+    mut host: Host<'_>,
+    path: u32,
+    path_size: u32,
+    value: u32,
+    value_size: u32,
+) -> wasmtime::Result<u32> {
+    running(&host, "proxy_set_property")?;
+    Ok(status(memory(&mut host).and_then(|(memory, guest)| {
+        let path = slice(memory, path, path_size)?;
+        let value = slice(memory, value, value_size)?;
+        let stream = guest.stream().ok_or(Status::NotFound)?;
+        Ok(properties::set(stream, path, value)?)
+    })))
+}

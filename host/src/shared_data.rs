@@ -1,0 +1,167 @@
+//! What the workers of a proxy share, as Envoy keeps it: bytes by key, each with a version that changes when it is stored anew.
+//!
+//! It is the one thing on a request's path that is locked, for the length of a look-up, since to be shared is what it is for. It
+//! lives as long as whoever holds it: a server keeps it over [`reload`](crate::Server::reload).
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+
+/// The most bytes that all of it may have: plugins choose keys, often after what clients send. Envoy has no limit.
+pub const MAX_SHARED: usize = 64 << 20;
+
+/// What an entry takes beside its bytes, roughly.
+const ENTRY: usize = 96;
+
+/// Values by key, for all plugins of a proxy and all its workers.
+#[derive(Debug, Default)]
+pub struct SharedData {
+    entries: Mutex<Entries>,
+}
+
+/// What is stored under a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// The bytes.
+    pub value: Bytes,
+    /// Never 0, and never the same again before four thousand million values were stored.
+    pub version: u32,
+}
+
+/// Why a value is not stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// Another version is there than the one that was named.
+    #[error("the value was changed since it was read")]
+    Changed,
+    /// There is no room for it.
+    #[error("shared data would have more than {MAX_SHARED} bytes")]
+    Full,
+}
+
+#[derive(Debug, Default)]
+struct Entries {
+    by_key: HashMap<Box<[u8]>, Stored>,
+    /// What they take together.
+    size: usize,
+    /// The version that was given last.
+    last: u32,
+}
+
+// === impl SharedData ===
+
+impl SharedData {
+    /// What is stored under a key.
+    pub fn get(&self, key: &[u8]) -> Option<Stored> {
+        self.lock().by_key.get(key).cloned()
+    }
+
+    /// Stores a value. With a version other than 0, only if nothing or that version is there.
+    pub fn set(&self, key: &[u8], value: Bytes, version: u32) -> Result<(), StoreError> {
+        let mut entries = self.lock();
+        let there = entries.by_key.get(key);
+        if there.is_some_and(|there| version != 0 && version != there.version) {
+            return Err(StoreError::Changed);
+        }
+        let gone = there.map_or(0, |there| ENTRY + key.len() + there.value.len());
+        let size = (entries.size - gone).saturating_add(ENTRY + key.len() + value.len());
+        if size > MAX_SHARED {
+            return Err(StoreError::Full);
+        }
+        entries.size = size;
+        entries.last = entries.last.checked_add(1).unwrap_or(1);
+        let stored = Stored {
+            value,
+            version: entries.last,
+        };
+        match entries.by_key.get_mut(key) {
+            Some(there) => *there = stored,
+            None => _ = entries.by_key.insert(key.into(), stored),
+        }
+        Ok(())
+    }
+
+    /// Nothing is left half done by whoever panics here, so that a lock that was poisoned still guards what it did.
+    fn lock(&self) -> MutexGuard<'_, Entries> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &[u8] = b"key";
+
+    fn version(data: &SharedData) -> u32 {
+        data.get(KEY).expect("a value").version
+    }
+
+    #[test]
+    fn version_is_compared_where_something_is() {
+        let data = SharedData::default();
+        assert_eq!(data.get(KEY), None);
+        data.set(KEY, "one".into(), 7).expect("nothing to compare");
+        let first = version(&data);
+        assert_ne!(first, 0);
+        data.set(KEY, "two".into(), first).expect("the same still");
+        assert_ne!(version(&data), first);
+        assert_eq!(
+            data.set(KEY, "three".into(), first),
+            Err(StoreError::Changed)
+        );
+        assert_eq!(data.get(KEY).expect("a value").value, "two");
+        data.set(KEY, "three".into(), 0).expect("no condition");
+        assert_eq!(data.get(KEY).expect("a value").value, "three");
+    }
+
+    #[test]
+    fn versions_begin_again_behind_zero() {
+        let data = SharedData::default();
+        data.lock().last = u32::MAX - 1;
+        data.set(KEY, Bytes::new(), 0).expect("room");
+        assert_eq!(version(&data), u32::MAX);
+        data.set(KEY, Bytes::new(), 0).expect("room");
+        assert_eq!(version(&data), 1);
+    }
+
+    #[test]
+    fn size_is_bounded_and_what_is_replaced_gives_its_room() {
+        let data = SharedData::default();
+        let half = Bytes::from(vec![0; MAX_SHARED / 2]);
+        data.set(KEY, half.clone(), 0).expect("room");
+        data.set(KEY, half.clone(), 0)
+            .expect("the room of the former");
+        assert_eq!(data.set(b"other", half, 0), Err(StoreError::Full));
+        data.set(KEY, "small".into(), 0).expect("room");
+        assert_eq!(data.lock().size, ENTRY + KEY.len() + "small".len());
+        assert_eq!(data.get(b"other"), None);
+    }
+
+    #[test]
+    fn writers_that_compare_lose_nothing() {
+        let data = SharedData::default();
+        let number = |bytes: &Bytes| u64::from_le_bytes(bytes[..].try_into().expect("eight bytes"));
+        std::thread::scope(|threads| {
+            for _ in 0..4 {
+                threads.spawn(|| {
+                    for _ in 0..1000 {
+                        loop {
+                            let (count, version) = match data.get(KEY) {
+                                Some(stored) => (number(&stored.value), stored.version),
+                                // Nobody's version: whoever is second finds something, and it is not that.
+                                None => (0, u32::MAX),
+                            };
+                            let more = Bytes::copy_from_slice(&(count + 1).to_le_bytes());
+                            if data.set(KEY, more, version).is_ok() {
+                                break;
+                            }
+                        }
+                    }
+                });
+            }
+        });
+        assert_eq!(number(&data.get(KEY).expect("a value").value), 4000);
+    }
+}

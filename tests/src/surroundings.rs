@@ -1,0 +1,89 @@
+//! What plugins find when a scenario begins, beside the request: shared data and properties.
+//!
+//! Our hosts can be told both. What they are for is in `host/src/shared_data.rs` and `host/src/attributes.rs`.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Result, ensure};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use tidegate_host::{Attributes, SharedData};
+
+use crate::octets::Octets;
+
+/// What a stream has at a path.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Property {
+    /// The path's segments: `[source, address]`.
+    #[schemars(length(min = 1), inner(length(min = 1)))]
+    pub path: Vec<String>,
+    /// Text, a number or a boolean, in the form that plugins get from Envoy: an integer as eight bytes, little endian.
+    pub value: PropertyValue,
+}
+
+/// A value, by its form.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum PropertyValue {
+    /// One byte.
+    Boolean(bool),
+    /// Eight bytes, signed.
+    Integer(i64),
+    /// Eight bytes.
+    Number(f64),
+    /// As it is.
+    Text(Octets),
+}
+
+/// Stores what a scenario begins with.
+pub fn shared_data(stated: &BTreeMap<String, Octets>) -> Result<SharedData> {
+    let data = SharedData::default();
+    for (key, value) in stated {
+        data.set(key.as_bytes(), value.0.clone().into(), 0)?;
+    }
+    Ok(data)
+}
+
+/// What a scenario says of every stream.
+pub fn attributes(stated: &[Property]) -> Attributes {
+    let mut attributes = Attributes::default();
+    for Property { path, value } in stated {
+        let path = path.iter().map(String::as_str);
+        attributes.insert(path, value.bytes().into());
+    }
+    attributes
+}
+
+// === impl Property ===
+
+impl Property {
+    /// Whether it can be a property.
+    pub fn check(&self) -> Result<()> {
+        let shown = self.path.join(".");
+        ensure!(
+            !self.path.is_empty(),
+            "`path` is empty: write its segments, such as `[source, address]`"
+        );
+        for segment in &self.path {
+            ensure!(
+                !segment.is_empty() && !segment.contains('\0'),
+                "`{shown}` has a segment that is empty or has a zero byte"
+            );
+        }
+        Ok(())
+    }
+}
+
+// === impl PropertyValue ===
+
+impl PropertyValue {
+    fn bytes(&self) -> Vec<u8> {
+        match self {
+            Self::Boolean(value) => vec![u8::from(*value)],
+            Self::Integer(value) => value.to_le_bytes().to_vec(),
+            Self::Number(value) => value.to_le_bytes().to_vec(),
+            Self::Text(text) => text.0.clone(),
+        }
+    }
+}
