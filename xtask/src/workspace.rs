@@ -141,7 +141,7 @@ mod tests {
         for tested in ["rate-limit", "headers", "istio-tutorial", "tidegate-guest"] {
             assert!(!wasm_only.contains(&tested), "{tested}: {wasm_only:?}");
         }
-        for untested in [BRIDGE, "bare", "hello", "probe", "std-guest"] {
+        for untested in [BRIDGE, "bare", "hello", "probe", "std-guest", "visitors"] {
             assert!(wasm_only.contains(&untested), "{untested}: {wasm_only:?}");
         }
     }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use crate::{
     Body, Error, Fields, LocalResponse,
-    bindings::{http_fields::FieldMap, http_streams, local_responses, stream_control},
+    bindings::{http_fields::FieldMap, http_streams, local_responses, properties, stream_control},
 };
 
 pub use crate::bindings::types::Direction;
@@ -70,6 +70,45 @@ impl HttpStream {
     /// The body of the response, inside [`on_response_body`](crate::Plugin::on_response_body) alone.
     pub fn response_body(&self) -> Body<'_> {
         Body::new(self, Direction::Response)
+    }
+
+    /// What the proxy has at a path, or a plugin before this one left there: `&["request", "path"]`, `&["source", "address"]`.
+    ///
+    /// Texts are their bytes, a boolean is one byte, a number eight, little endian. Envoy's documentation lists the attributes
+    /// that it has; not all of them are in every proxy and every phase, and what is not is none.
+    pub fn property(&self, path: &[&str]) -> Result<Option<Vec<u8>>, Error> {
+        // The bindings take strings that are owned.
+        let path: Vec<String> = path.iter().map(|segment| (*segment).to_owned()).collect();
+        properties::get(self.handle(), &path)
+    }
+
+    /// A property that is a text; [`Error::Malformed`] if it is not UTF-8.
+    pub fn property_str(&self, path: &[&str]) -> Result<Option<String>, Error> {
+        match self.property(path)? {
+            Some(value) => String::from_utf8(value)
+                .map(Some)
+                .map_err(|_| Error::Malformed),
+            None => Ok(None),
+        }
+    }
+
+    /// A property that is an integer, such as `&["response", "code"]`; [`Error::Malformed`] if it has not eight bytes.
+    pub fn property_i64(&self, path: &[&str]) -> Result<Option<i64>, Error> {
+        match self.property(path)? {
+            Some(value) => match <[u8; 8]>::try_from(value) {
+                Ok(value) => Ok(Some(i64::from_le_bytes(value))),
+                Err(_) => Err(Error::Malformed),
+            },
+            None => Ok(None),
+        }
+    }
+
+    /// Leaves a value on the stream: plugins further on find it at the path `&[name]`, as does a later callback of this one.
+    ///
+    /// The proxy's own attributes stay what they are. Name and value together are at most 64 KiB, else it is
+    /// [`Error::TooLarge`].
+    pub fn set_property(&self, name: &str, value: impl AsRef<[u8]>) -> Result<(), Error> {
+        properties::set(self.handle(), name, value.as_ref())
     }
 
     /// Answers the request without asking upstream.

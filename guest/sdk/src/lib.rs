@@ -134,6 +134,32 @@
 //! }
 //! ```
 //!
+//! What workers must know of each other goes through [`shared_data`]. What plugins further on are to know of a stream goes
+//! [with it](HttpStream::set_property), and so does what the proxy itself knows beside headers and body:
+//!
+//! ```
+//! use tidegate_guest::prelude::*;
+//!
+//! struct Mark;
+//!
+//! #[plugin]
+//! impl Plugin for Mark {
+//!     type Config = ();
+//!     type Stream = ();
+//!
+//!     fn configure(_: ()) -> Result<Self, ConfigError> {
+//!         Ok(Mark)
+//!     }
+//!
+//!     fn on_request_headers(&self, _: &mut (), http: &mut HttpStream, _: EndOfStream) -> Action {
+//!         if let Ok(Some(client)) = http.property_str(&["source", "address"]) {
+//!             http.set_property("mark.client", client).or_log("mark the stream");
+//!         }
+//!         Action::Continue
+//!     }
+//! }
+//! ```
+//!
 //! # Answering, pausing, bodies
 //!
 //! [`HttpStream::send_response`] answers without asking upstream. [`Action::Pause`] holds a stream back until
@@ -196,6 +222,7 @@ mod local_response;
 pub mod log;
 mod or_log;
 mod plugin;
+pub mod shared_data;
 
 pub use bindings::types::Error;
 pub use body::Body;
@@ -212,7 +239,7 @@ pub use tidegate_guest_macros::plugin;
 pub mod prelude {
     pub use crate::{
         Action, Body, ConfigError, Direction, EndOfStream, Error, FieldName, FieldValue, Fields,
-        HttpStream, LocalResponse, OrLog, Plugin, clock, log, plugin,
+        HttpStream, LocalResponse, OrLog, Plugin, clock, log, plugin, shared_data,
     };
 }
 
