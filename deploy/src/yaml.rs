@@ -5,8 +5,8 @@
 //! see another document, so this module keeps to Go's rules and remembers what was written, for messages that say so.
 //!
 //! This file is the tree; `yaml/stream.rs` cuts a text into documents, `yaml/tree.rs` grows a tree from a parser's events,
-//! `yaml/scalar.rs` says what a scalar is, `yaml/dialect.rs` where Kubernetes' YAML is another one. Which fields a document must have
-//! is [`crate::istio::validate`]'s matter.
+//! `yaml/scalar.rs` says what a scalar is, `yaml/dialect.rs` and `yaml/gaps.rs` where Kubernetes' YAML is another one, and
+//! `yaml/mended.rs` has a parser read it. Which fields a document must have is [`crate::istio::validate`]'s matter.
 //!
 //! ```
 //! use tidegate_deploy::yaml;
@@ -19,6 +19,8 @@
 //! ```
 
 mod dialect;
+mod gaps;
+mod mended;
 mod scalar;
 mod stream;
 mod tree;

@@ -207,6 +207,132 @@ fn what_kubernetes_cannot_read_is_refused_with_its_place() {
 }
 
 #[test]
+fn within_brackets_signs_mean_what_they_mean_to_kubernetes() {
+    for (text, read) in [
+        ("{?a: b}", json!({"a": "b"})),
+        ("{?\"a\": b, ? c}", json!({"a": "b", "c": null})),
+        ("[?a: b, ?c]", json!([{"a": "b"}, {"c": null}])),
+        ("{a: b:}", json!({"a": "b:"})),
+        ("{a:}", json!({"a:": null})),
+        ("[a:, b::]", json!(["a:", "b::"])),
+        ("[-, -]", json!(["-", "-"])),
+        ("{\"a\" :b, 'c':d}", json!({"a": "b", "c": "d"})),
+        ("{a: [!, b]}", json!({"a": ["b"]})),
+        ("[!!i!nt 5, !x,y z]", json!(["5", "z"])),
+        ("{a: &a 1, b: *a, *a: c}", json!({"a": 1, "b": 1, "1": "c"})),
+    ] {
+        assert_eq!(
+            json_of(&format!("x: {text}\n")),
+            json!({"x": read}),
+            "{text}"
+        );
+    }
+    for text in [
+        "{a: !}",
+        "[!]",
+        "{a: b?c}",
+        "{a: ?b}",
+        "[a ?b]",
+        "{a: :b}",
+        "[!a!b c]",
+        "[!a{}]",
+        "[&a&b]",
+        "[&a:b]",
+        "[&é a]",
+        "{&a\n b: c}",
+        "{!x\n : a}",
+        "{\"a\"\n: b}",
+        "[- a]",
+    ] {
+        error(&format!("x: {text}\n"));
+    }
+}
+
+#[test]
+fn tabs_stand_where_kubernetes_takes_them() {
+    for (text, read) in [
+        ("a: b\n \t\nc: d\n", json!({"a": "b", "c": "d"})),
+        ("a:\n- b\n \tc\n", json!({"a": ["b c"]})),
+        (
+            "a: {\r\n\tb: 1,\r\n\tc: |\r\n\t}\r\nd: \"\n\te\"\n",
+            Value::Null,
+        ),
+        ("a: {\n\tb: 1\n}\nc: |\n  \td\n", Value::Null),
+        (
+            "a: {\n\tb: 1\n}\nc: |2\n  \td\n",
+            json!({"a": {"b": 1}, "c": "\td\n"}),
+        ),
+        ("a: |\n   b\n   \tc\n", json!({"a": "b\n\tc\n"})),
+        ("a: \"b\"\n \t\nc: d\n", Value::Null),
+        ("a: b\n\t# c\n", Value::Null),
+        ("a: |\n  b\n \tc\n", Value::Null),
+        ("\t\n", Value::Null),
+        ("-\ta: b\n", Value::Null),
+    ] {
+        let ours = yaml::parse(text).ok().map(|it| it[0].root.to_json());
+        assert_eq!(ours.unwrap_or_default(), read, "{text:?}");
+    }
+}
+
+#[test]
+fn what_is_mended_moves_no_places() {
+    let root = root("x: [?a: {?b: c:}, ü: d]\n");
+    let items = root.get("x").and_then(Node::items).expect("a list");
+    let pair = |node: &Node| node.mapping().expect("a mapping").entries[0].clone();
+    let a = pair(&items[0]);
+    let b = pair(&a.value);
+    let places = [
+        a.key.position,
+        a.value.position,
+        b.key.position,
+        b.value.position,
+    ];
+    assert_eq!(
+        places.map(|it| it.to_string()),
+        ["1:6", "1:9", "1:11", "1:14"]
+    );
+    assert_eq!(b.value.text(), Some("c:"));
+    for (text, place) in [
+        ("x: [?a, ?b, &c: d, ü?e]\n", "1:21"),
+        ("x: [?a, ?b,\n ü, c?d]\n", "2:6"),
+        ("x: [?a, ?b, *none]\n", "1:13"),
+        ("x: [?a, ?b, !!int c]\n", "1:19"),
+    ] {
+        let error = error(text);
+        assert!(
+            error.starts_with(&format!("{place}: ")),
+            "{text:?}: {error}"
+        );
+    }
+}
+
+#[test]
+fn mending_is_bounded() {
+    // One reading mends everything within brackets, and outside of them there is an end to it.
+    let many = format!("x: [{}]\n", "?a: [b:, -], ".repeat(20_000));
+    assert_eq!(json_of(&many)["x"].as_array().map(Vec::len), Some(20_000));
+    let some = format!("a: &a 1\nx:\n{}", "- {*a:b}\n".repeat(50));
+    assert_eq!(json_of(&some)["x"][49], json!({"1": "b"}));
+    let lines = "- \"a\"#\n".repeat(100_000);
+    assert!(error(&lines).contains("before every `#`"));
+}
+
+#[test]
+fn behind_brackets_nobody_looks() {
+    assert_eq!(json_of("{a: b}}, # c\n]\n"), json!({"a": "b"}));
+    for text in ["{a: b}} c\n", "{a: b}\n@\n", "a: {b: c}}\n"] {
+        error(text);
+    }
+}
+
+#[test]
+fn control_characters_stand_nowhere() {
+    assert!(error("a: b\n# ü\u{7}\n").starts_with("2:4: a control character"));
+    assert!(error("a: \"\u{7f}\"\n").starts_with("1:5: a control character"));
+    assert_eq!(json_of("a: \"\\a\"\n"), json!({"a": "\u{7}"}));
+}
+
+#[test]
 fn depth_is_bounded_aliases_included() {
     let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
     assert_eq!(yaml::parse(&nested(MOST_DEPTH)).map(|it| it.len()), Ok(1));
@@ -242,7 +368,7 @@ proptest! {
     #[test]
     fn nothing_panics(pieces in prop::collection::vec(prop::sample::select(vec![
         "a", "- ", ": ", "\n", "\n  ", "\n    ", "[", "]", "{", "}", ",", "&a ", "*a", "!!str ", "!!int ", "!", "|", ">-", "\"", "'", "#",
-        "? ", "<<: ", "---", "...", "%YAML 1.2", "~", "0x", "1_0", ".inf", "\t", "\r\n", "\u{feff}", "\u{85}", "\0", "ü", "\\", "1e9",
+        "? ", "?", ":", "-", "*a:", "!x,", "<<: ", "---", "...", "%YAML 1.2", "~", "0x", "1_0", ".inf", "\t", "\r\n", "\u{feff}", "\u{85}", "\0", "ü", "\\", "1e9",
     ]), 0..40)) {
         let text = pieces.concat();
         match yaml::parse(&text) {

@@ -1,25 +1,39 @@
 //! Where Kubernetes' library, which is of YAML 1.1, refuses what is good YAML 1.2, and takes what is not.
 
-use granit_parser::{ErrorKind, Event, Marker, ScalarStyle, ScanError, Span, StructureStyle};
+use std::iter;
+
+use granit_parser::{ErrorKind, Event, ScalarStyle, ScanError, Span, StructureStyle};
+
+use super::gaps::Gaps;
+use super::mended::{Mend, Mended};
 
 /// Looks at what a parser of YAML 1.2 reads.
 pub struct Dialect<'a> {
     text: &'a str,
-    /// Where a line may begin with a tab: from the line behind the first to the second.
-    allowed: Vec<(usize, usize)>,
-    /// The first lines of flow collections that are open.
-    flows: Vec<usize>,
-    /// The columns of block collections that are open.
-    indents: Vec<usize>,
+    gaps: Gaps<'a>,
+    /// How many flow collections are open.
+    flows: usize,
+    /// The block collections that are open.
+    blocks: Vec<Block>,
 }
 
-/// What is wrong, and from where on.
+struct Block {
+    column: usize,
+    is_mapping: bool,
+}
+
+/// Why a text is not read further.
+pub enum Halt {
+    Refused(Refusal),
+    /// It is to be read anew with these.
+    Mends(Vec<Mend>),
+}
+
+/// What is wrong, and at which byte.
 pub struct Refusal {
-    pub marker: Marker,
+    pub place: usize,
     pub message: &'static str,
 }
-
-const TAB: &str = "a tab stands where only spaces may: replace it";
 
 // === impl Dialect ===
 
@@ -27,127 +41,111 @@ impl<'a> Dialect<'a> {
     pub fn new(text: &'a str) -> Self {
         Self {
             text,
-            allowed: Vec::new(),
-            flows: Vec::new(),
-            indents: Vec::new(),
+            gaps: Gaps::new(text),
+            flows: 0,
+            blocks: Vec::new(),
         }
     }
 
-    /// Looks at an event, which may be a key. An error is where it begins.
-    pub fn see(&mut self, event: &Event<'_>, span: &Span, is_key: bool) -> Result<(), Refusal> {
-        let refused = match event {
-            Event::Scalar(_, style, ..) => self
-                .scalar(*style, span, is_key)
-                .or_else(|| self.behind_tab(span)),
-            Event::Alias(_) | Event::SequenceStart(..) | Event::MappingStart(..) => {
-                self.behind_tab(span)
-            }
-            _ => None,
-        };
-        self.remember(event, span);
-        let refuse = |message| Refusal {
-            marker: span.start,
-            message,
-        };
-        refused.map(refuse).map_or(Ok(()), Err)
-    }
-
-    fn scalar(&self, style: ScalarStyle, span: &Span, is_key: bool) -> Option<&'static str> {
-        let written = span.slice(self.text).unwrap_or_default();
-        if style == ScalarStyle::DoubleQuoted && has_escaped_slash(written) {
-            // JSON has this escape. Kubernetes reads JSON by itself only if all of the text is JSON.
-            return Some("the escape `\\/` is not known in YAML 1.1: write `/`");
-        }
-        if self.flows.is_empty() {
-            return None;
-        }
-        if style == ScalarStyle::Plain && written.contains('?') {
-            return Some("within brackets a `?` begins a key in YAML 1.1: quote the text");
-        }
-        if style == ScalarStyle::Plain && written.starts_with(':') {
-            return Some("within brackets a `:` begins a value in YAML 1.1: quote the text");
-        }
-        let end = span.end.byte_offset().unwrap_or_default();
-        let behind = self.text.get(end..).unwrap_or_default();
-        let next = behind.trim_start();
-        let gap = behind.strip_suffix(next).unwrap_or_default();
-        if style == ScalarStyle::Plain && (self.is_cut_by_tab(written) || self.is_cut_by_tab(gap)) {
-            return Some(TAB);
-        }
-        let is_long = span.start.line() != span.end.line() || gap.contains('\n');
-        let is_marked = self.before(span).trim_end().ends_with('?');
-        (is_key && is_long && next.starts_with(':') && !is_marked)
-            .then_some("a key and its `:` are on one line in YAML 1.1: write it so")
-    }
-
-    /// Behind a plain text, a tab may not stand in the columns of the block that all of this is in.
-    fn is_cut_by_tab(&self, text: &str) -> bool {
-        let columns = self.indents.last().map_or(0, |indent| indent + 1);
-        text.split('\n').skip(1).any(|line| {
-            let mut begin = line.chars().take(columns);
-            begin.find(|char| *char != ' ') == Some('\t')
-        })
-    }
-
-    /// Where a key could begin, Kubernetes' library takes no tab for a space.
-    fn behind_tab(&self, span: &Span) -> Option<&'static str> {
-        if !self.flows.is_empty() {
-            return None;
-        }
-        let before = self.before(span);
-        let line = before.rsplit('\n').next().unwrap_or_default();
-        let blank = line.trim_start_matches(['-', '?', ' ', '\t']).is_empty();
-        (blank && line.contains('\t')).then_some(TAB)
-    }
-
-    /// The text up to here.
-    fn before(&self, span: &Span) -> &'a str {
-        let start = span.start.byte_offset().unwrap_or_default();
-        self.text.get(..start).unwrap_or_default()
-    }
-
-    /// Remembers quoted scalars and flow collections, in which a line may begin with a tab.
-    fn remember(&mut self, event: &Event<'_>, span: &Span) {
-        let (first, last) = (span.start.line(), span.end.line());
+    /// Looks at an event and at what is before it.
+    pub fn see(&mut self, event: &Event<'_>, span: &Span) -> Result<(), Halt> {
         match event {
-            Event::Scalar(_, ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted, ..)
-                if first < last && self.flows.is_empty() =>
-            {
-                self.allowed.push((first, last));
+            // Of nothing, nothing is to be seen. A block has a head.
+            Event::Scalar(_, style, ..) if !span.is_empty() || is_block(*style) => {
+                self.walk()?;
+                let end = span.end.byte_offset().unwrap_or_default();
+                let columns = self.columns();
+                self.gaps
+                    .scalar(end, *style, columns)
+                    .map_err(Halt::Refused)?;
+                self.scalar(*style, span).map_err(Halt::Refused)?;
             }
             Event::SequenceStart(StructureStyle::Flow, ..)
-            | Event::MappingStart(StructureStyle::Flow, ..) => self.flows.push(first),
-            Event::SequenceStart(..) | Event::MappingStart(..) => {
-                self.indents.push(span.start.col());
+            | Event::MappingStart(StructureStyle::Flow, ..) => self.flows += 1,
+            Event::SequenceStart(..) => {
+                let column = self.dash(span).unwrap_or(span.start.col());
+                self.blocks.push(Block {
+                    column,
+                    is_mapping: false,
+                });
+            }
+            Event::MappingStart(..) => {
+                self.blocks.push(Block {
+                    column: span.start.col(),
+                    is_mapping: true,
+                });
             }
             // Block collections hold flow ones and not the other way round.
-            Event::SequenceEnd | Event::MappingEnd => match self.flows.pop() {
-                Some(first) if self.flows.is_empty() && first < last => {
-                    self.allowed.push((first, last));
-                }
-                Some(_) => {}
-                None => _ = self.indents.pop(),
+            Event::SequenceEnd | Event::MappingEnd => match self.flows.checked_sub(1) {
+                Some(flows) => self.flows = flows,
+                None => _ = self.blocks.pop(),
             },
+            Event::StreamStart => self.printable()?,
+            Event::DocumentEnd | Event::StreamEnd => self.walk()?,
             _ => {}
-        }
-    }
-
-    /// The line, if any up to the document's end, that begins with a tab elsewhere: there Kubernetes' library refuses it, were the
-    /// line empty otherwise.
-    pub fn end(&self, end: &Span) -> Result<(), (usize, &'static str)> {
-        let mut allowed = self.allowed.iter().peekable();
-        for (at, line) in self.text.lines().take(end.end.line()).enumerate() {
-            let number = at + 1;
-            while allowed.next_if(|(_, last)| *last < number).is_some() {}
-            let fits = allowed
-                .peek()
-                .is_some_and(|(first, last)| (first + 1..=*last).contains(&number));
-            if line.starts_with('\t') && !fits {
-                return Err((number, TAB));
-            }
         }
         Ok(())
     }
+
+    /// Looks at what is behind the last event that there was.
+    pub fn walk(&mut self) -> Result<(), Halt> {
+        let walked = self.gaps.walk(self.columns());
+        let mends = self.gaps.mends();
+        // What is wrong is wrong whatever else is mended.
+        walked.map_err(Halt::Refused)?;
+        if mends.is_empty() {
+            Ok(())
+        } else {
+            Err(Halt::Mends(mends))
+        }
+    }
+
+    /// Some characters stand nowhere, not even in a comment.
+    fn printable(&self) -> Result<(), Halt> {
+        let is_control = |char: char| {
+            let is_blank = matches!(char, '\t' | '\n' | '\r');
+            (char.is_control() && !is_blank) || matches!(char, '\u{fffe}' | '\u{ffff}')
+        };
+        let refuse = |place| {
+            Halt::Refused(Refusal {
+                place,
+                message: "a control character stands here, which YAML takes nowhere: escape it within double quotes, or take it away",
+            })
+        };
+        self.text.find(is_control).map(refuse).map_or(Ok(()), Err)
+    }
+
+    /// The columns that the innermost block leaves to those around it.
+    fn columns(&self) -> usize {
+        self.blocks.last().map_or(0, |block| block.column + 1)
+    }
+
+    /// The column of a list's first `-` if that is the column of the key above it. Then the list is said to begin behind the `-`.
+    fn dash(&self, span: &Span) -> Option<usize> {
+        let key = self.blocks.last().filter(|block| block.is_mapping)?;
+        let start = span.start.byte_offset()?;
+        let line = self.text.get(..start)?.rsplit(['\n', '\r']).next()?;
+        let item = line.trim_start_matches(' ');
+        let is_there = item.starts_with('-') && line.len() - item.len() == key.column;
+        is_there.then_some(key.column)
+    }
+
+    fn scalar(&self, style: ScalarStyle, span: &Span) -> Result<(), Refusal> {
+        let written = span.slice(self.text).unwrap_or_default();
+        if style == ScalarStyle::DoubleQuoted && has_escaped_slash(written) {
+            // JSON has this escape. Kubernetes reads JSON by itself only if all of the text is JSON.
+            return Err(Refusal {
+                place: span.start.byte_offset().unwrap_or_default(),
+                message: "the escape `\\/` is not known in YAML 1.1: write `/`",
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Whether a scalar is written as a block.
+pub fn is_block(style: ScalarStyle) -> bool {
+    matches!(style, ScalarStyle::Literal | ScalarStyle::Folded)
 }
 
 fn has_escaped_slash(written: &str) -> bool {
@@ -161,33 +159,32 @@ fn has_escaped_slash(written: &str) -> bool {
     false
 }
 
-/// The text without what a parser of YAML 1.2 stumbles over and Kubernetes' library does not. What is left stays where it is.
-pub fn mend(text: &str, error: &ScanError) -> Option<String> {
+/// Takes away what a parser of YAML 1.2 stumbles over and Kubernetes' library does not. What is left stays where it is.
+pub fn mend(text: &mut Mended<'_>, error: &ScanError) -> Option<()> {
     let at = error.marker().byte_offset()?;
-    let (before, behind) = text.split_at_checked(at)?;
+    let (before, behind) = text.read().split_at_checked(at)?;
+    let line = || behind.split(['\n', '\r']).next().unwrap_or_default();
     match error.kind() {
         // A directive ends the document before it.
         ErrorKind::MissingDocumentEndBeforeDirective => {
-            let line = behind.lines().next().unwrap_or_default();
-            is_directive(line).then(|| before.to_owned())
+            is_directive(line()).then(|| text.apply(&[Mend::End(at)]))?
         }
         // Behind quotes and brackets a comment needs no space.
-        ErrorKind::CommentNotSeparated => {
-            let comment = behind.find('\n').unwrap_or(behind.len());
-            let behind = behind.get(comment..)?;
-            Some(format!("{before}{}{behind}", " ".repeat(comment)))
-        }
-        // Within brackets a line may begin with a tab. Where one may not, `Dialect` knows.
+        ErrorKind::CommentNotSeparated => text.blank(iter::once(at..at + line().len())),
+        // Within brackets a line may begin with a tab, and then the next ones do so, too. Where one may not, `Gaps` knows.
         ErrorKind::TabInBlockIndentation | ErrorKind::TabNotAllowed => {
-            let mut at_begin = true;
-            let spaced: String = text
-                .chars()
-                .map(|char| {
-                    at_begin = char == '\n' || (at_begin && matches!(char, ' ' | '\t'));
-                    if at_begin && char == '\t' { ' ' } else { char }
-                })
-                .collect();
-            (spaced != text).then_some(spaced)
+            let mut begin = before.rfind(['\n', '\r']).map_or(0, |at| at + 1);
+            let lines = text.read().get(begin..)?.split_inclusive('\n');
+            let mut blanks = Vec::new();
+            for line in lines {
+                let blank = line.len() - line.trim_start_matches([' ', '\t']).len();
+                if !line.get(..blank)?.contains('\t') {
+                    break;
+                }
+                blanks.push(begin..begin + blank);
+                begin += line.len();
+            }
+            text.blank(blanks)
         }
         _ => None,
     }
@@ -202,7 +199,7 @@ fn is_directive(line: &str) -> bool {
         .split_ascii_whitespace()
         .collect();
     let is_number = |text: &str| {
-        (1..10).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
+        (1..=2).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
     };
     match words[..] {
         ["%YAML", version] => version

@@ -4,19 +4,21 @@
 //! that a small text does not become a large tree. What a scalar means is `scalar.rs`'s matter, and what Kubernetes refuses of YAML
 //! that is good otherwise is `dialect.rs`'s.
 
-use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use granit_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Tag};
 
-use super::dialect::{self, Dialect, Refusal};
+use super::dialect::{self, Dialect, Halt, Refusal};
+use super::mended::{Mend, Mended};
 use super::scalar::{self, Scalar};
 use super::stream::{self, Piece};
 use super::{
     Document, Entry, Key, MOST_COPIED, MOST_DEPTH, Mapping, Node, Position, Value, YamlError,
 };
 
-/// How often a document is read anew because the parser stumbled over what Kubernetes' library takes.
+/// How much is read anew of a document because the parser stumbled over what Kubernetes' library takes: by so many bytes, but the
+/// whole document at least so often.
+const MOST_READ: usize = 4 << 20;
 const MOST_MENDS: usize = 16;
 
 /// Reads all documents of a text.
@@ -35,6 +37,8 @@ pub fn grow(text: &str) -> Result<Vec<Document>, YamlError> {
 
 struct Tree<'a> {
     piece: &'a Piece<'a>,
+    /// The piece's text, mended so far.
+    text: Mended<'a>,
     /// The collections that are open, the innermost last.
     open: Vec<Open>,
     /// What anchors name, by the parser's numbers.
@@ -42,6 +46,13 @@ struct Tree<'a> {
     /// How much was copied for anchors and aliases, in the documents before too.
     copied: usize,
     root: Option<Node>,
+}
+
+/// Why a document is not read to its end.
+enum Trouble {
+    Fault(YamlError),
+    Parser(ScanError),
+    Mends(Vec<Mend>),
 }
 
 /// An anchor's node. As a key it is read by other rules than as a value.
@@ -83,6 +94,7 @@ impl<'a> Tree<'a> {
     fn new(piece: &'a Piece<'a>, copied: usize) -> Self {
         Self {
             piece,
+            text: Mended::new(&piece.text),
             open: Vec::new(),
             anchors: HashMap::new(),
             copied,
@@ -92,33 +104,39 @@ impl<'a> Tree<'a> {
 
     /// Reads the first document of the piece. Nobody reads another.
     fn read(&mut self) -> Result<(), YamlError> {
-        let piece = self.piece;
         let copied = self.copied;
-        let mut text = Cow::Borrowed(&*piece.text);
-        for _ in 0..MOST_MENDS {
-            let error = match self.attempt(&text)? {
+        for _ in 0..MOST_MENDS.max(MOST_READ / (1 + self.text.shown().len())) {
+            let mut text = std::mem::replace(&mut self.text, Mended::new(""));
+            let attempted = self.attempt(&text);
+            let mended = match attempted {
                 Ok(()) => return Ok(()),
-                Err(error) => error,
-            };
-            text = match dialect::mend(&text, &error) {
-                Some(mended) if !piece.json => mended.into(),
-                _ => {
-                    return Err(YamlError::new(
-                        self.position(error.marker()),
+                Err(Trouble::Fault(error)) => return Err(error),
+                Err(Trouble::Mends(mends)) => text.apply(&mends),
+                Err(Trouble::Parser(error)) => {
+                    let refused = YamlError::new(
+                        self.position(&text, error.marker()),
                         error.kind().to_string(),
-                    ));
+                    );
+                    if self.piece.json {
+                        return Err(refused);
+                    }
+                    Some(dialect::mend(&mut text, &error).ok_or(refused)?)
                 }
             };
-            *self = Tree::new(piece, copied);
+            if mended.is_none() {
+                break;
+            }
+            *self = Tree::new(self.piece, copied);
+            self.text = text;
         }
         Err(YamlError::new(
-            piece.position(1, 1),
-            "this is YAML in a way that most tools do not read: put a space before every `#`",
+            self.piece.position(1, 1),
+            "this is YAML in a way that most tools do not read: put a space behind every `?`, `:` and anchor, and before every `#`",
         ))
     }
 
-    /// Reads a text that is the piece's but for what is no mistake to Kubernetes' library. The inner error is the parser's.
-    fn attempt(&mut self, text: &str) -> Result<Result<(), ScanError>, YamlError> {
+    /// Reads a text that is the piece's but for what is no mistake to Kubernetes' library.
+    fn attempt(&mut self, text: &Mended<'_>) -> Result<(), Trouble> {
         // Like the library that Kubernetes uses, where YAML's versions differ.
         let options = granit_parser::options! {
             bom_inside_document_as_content: true,
@@ -127,34 +145,49 @@ impl<'a> Tree<'a> {
             flow_nesting_limit: MOST_DEPTH,
             block_nesting_limit: MOST_DEPTH,
         };
-        let piece = self.piece;
         // What JSON is, is known before.
-        let mut dialect = (!piece.json).then(|| Dialect::new(&piece.text));
-        for event in Parser::new_from_str_with_options(text, options) {
+        let mut dialect = (!self.piece.json).then(|| Dialect::new(text.shown()));
+        let halt = |halt, piece: &Piece<'_>| match halt {
+            Halt::Mends(mends) => Trouble::Mends(mends),
+            Halt::Refused(Refusal { place, message }) => {
+                let (line, column) = text.place(place);
+                YamlError::new(piece.position(line, column), message).into()
+            }
+        };
+        for event in Parser::new_from_str_with_options(text.read(), options) {
             let (event, span) = match event {
                 Ok(event) => event,
-                Err(error) => return Ok(Err(error)),
+                Err(error) => {
+                    // What the parser stumbles over may be behind what it has told.
+                    let walked = dialect.as_mut().map_or(Ok(()), Dialect::walk);
+                    walked.map_err(|why| halt(why, self.piece))?;
+                    return Err(Trouble::Parser(error));
+                }
             };
             if let Some(dialect) = &mut dialect {
-                dialect.see(&event, &span, self.wants_key()).map_err(
-                    |Refusal { marker, message }| YamlError::new(self.position(&marker), message),
-                )?;
+                let seen = dialect.see(&event, &span);
+                seen.map_err(|why| halt(why, self.piece))?;
             }
             if matches!(event, Event::DocumentEnd) {
-                let ended = dialect.map_or(Ok(()), |dialect| dialect.end(&span));
-                return match ended {
-                    Ok(()) => Ok(Ok(())),
-                    Err((line, message)) => Err(YamlError::new(piece.position(line, 1), message)),
-                };
+                return Ok(());
             }
-            self.take(event, self.position(&span.start))?;
+            let position = self.position(text, &span.start);
+            if let Err(error) = self.take(event, text, position) {
+                // It may be none once all before it is mended.
+                let walked = dialect.as_mut().map_or(Ok(()), Dialect::walk);
+                walked.map_err(|why| halt(why, self.piece))?;
+                return Err(error.into());
+            }
         }
-        Ok(Ok(()))
+        Ok(())
     }
 
     /// The place of an event in the whole text.
-    fn position(&self, marker: &Marker) -> Position {
-        self.piece.position(marker.line().max(1), marker.col() + 1)
+    fn position(&self, text: &Mended<'_>, marker: &Marker) -> Position {
+        let line = marker.line().max(1);
+        let place = marker.byte_offset().unwrap_or_default();
+        self.piece
+            .position(line, text.column(line, marker.col() + 1, place))
     }
 
     /// What was read.
@@ -167,11 +200,22 @@ impl<'a> Tree<'a> {
         Document { root }
     }
 
-    fn take(&mut self, event: Event<'_>, position: Position) -> Result<(), YamlError> {
+    fn take(
+        &mut self,
+        event: Event<'_>,
+        written: &Mended<'_>,
+        position: Position,
+    ) -> Result<(), YamlError> {
         match event {
             Event::Scalar(text, style, anchor, tag) => {
                 let plain = style == ScalarStyle::Plain;
-                self.scalar(&text, plain, tag.as_deref(), anchor, position)?;
+                self.scalar(
+                    &written.text(&text),
+                    plain,
+                    tag.as_deref(),
+                    anchor,
+                    position,
+                )?;
             }
             Event::Alias(anchor) => self.alias(anchor, position)?,
             Event::SequenceStart(_, anchor, _) => {
@@ -210,14 +254,15 @@ impl<'a> Tree<'a> {
         position: Position,
     ) -> Result<(), YamlError> {
         let tag = tag.map(|tag| format!("{}{}", tag.handle(), tag.suffix()));
-        // `!` alone says that it is a string.
+        let is_key = self.wants_key();
+        // `!` alone says that it is a string, but for a key, which may be one and the other.
+        let is_bare = tag.as_deref() == Some("!");
         let scalar = Scalar {
             text,
-            plain: plain && tag.as_deref() != Some("!"),
-            tag: tag.filter(|tag| tag != "!"),
+            plain: plain && !is_bare,
+            tag: tag.filter(|_| !is_bare),
         };
-        let is_key = self.wants_key();
-        if is_key && scalar::merges(&scalar) {
+        if is_key && (scalar::merges(&scalar) || (is_bare && text == "<<")) {
             self.name(Name::Merge(position));
             return Ok(());
         }
@@ -359,6 +404,14 @@ impl<'a> Tree<'a> {
             },
         }
         Ok(())
+    }
+}
+
+// === impl Trouble ===
+
+impl From<YamlError> for Trouble {
+    fn from(error: YamlError) -> Self {
+        Self::Fault(error)
     }
 }
 
