@@ -341,6 +341,10 @@ fn what_says_not_what_it_is_is_no_document() {
             "2:7: error: kind: must be a string with something in it [document.kind]",
         ),
         (
+            "apiVersion: ''\nkind: Pod\n",
+            "1:13: error: apiVersion: must be a string with something in it [document.apiVersion]",
+        ),
+        (
             "kind: Pod\n",
             "1:1: error: apiVersion: is missing, so that nobody knows what this document is: add it [document.apiVersion]",
         ),

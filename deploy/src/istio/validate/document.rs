@@ -80,8 +80,7 @@ fn no_document(root: &Node) -> Option<Fault> {
                 position: root.position,
                 message: "is missing, so that nobody knows what this document is: add it".into(),
             }),
-            // Versions are somebody else's matter.
-            Some(Some(text)) if !text.is_empty() || field != "kind" => None,
+            Some(Some(text)) if !text.is_empty() => None,
             _ => Some(Fault {
                 field,
                 position: value.map_or(root.position, |value| value.position),
