@@ -72,11 +72,13 @@ fn asked(target: &str) -> anyhow::Result<bool> {
     .and_then(|()| stderr.flush())
     .context("cannot ask")?;
     let mut answer = String::new();
-    io::stdin()
+    let read = io::stdin()
         .read_line(&mut answer)
         .context("cannot read the answer")?;
-    Ok(matches!(
+    // Who ends the input has not said yes, even if that is all that there is to say.
+    let consents = matches!(
         answer.trim().to_ascii_lowercase().as_str(),
         "" | "y" | "yes"
-    ))
+    );
+    Ok(read > 0 && consents)
 }

@@ -26,6 +26,8 @@ mod run;
 mod scenarios;
 mod shell;
 mod shipping;
+#[cfg(unix)]
+mod target;
 mod tool;
 mod usage;
 mod validate;

@@ -1,0 +1,190 @@
+//! `tidegate build` on a toolchain without WebAssembly: when it adds the target, and whom it asks.
+//!
+//! rustup would fetch from the net, so a script stands in its place; the compiler is the real one behind a script that does not
+//! know the target until rustup has added it.
+
+use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::mpsc::channel;
+
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+use crate::author::target;
+use crate::tool::{Folder, PATIENCE, text, tidegate};
+
+/// A plugin, and a toolchain that lacks the target.
+struct Lacking {
+    folder: Folder,
+    plugin: PathBuf,
+}
+
+/// How `tidegate build` ended on a terminal, and what the terminal showed.
+struct Shown {
+    code: Option<i32>,
+    screen: String,
+}
+
+const QUESTION: &str = "Add it with rustup? [Y/n] ";
+
+impl Lacking {
+    fn new() -> Self {
+        let folder = Folder::new();
+        let plugin = folder.path("greeter");
+        tidegate(["new", &text(&plugin)]).succeeds();
+        fs::create_dir(folder.path("bin")).expect("a folder");
+        script(
+            &folder.path("bin/rustup"),
+            "if [ \"$1\" = --version ]; then exit; fi\n\
+             echo \"$@\" >> asked\n\
+             if [ -e refuse ]; then exit 7; fi\n\
+             touch added\n",
+        );
+        script(
+            &folder.path("bin/rustc-behind"),
+            "if [ \"$1 $2\" = '--print target-libdir' ] && [ ! -e added ]; then echo /nowhere; exit; fi\n\
+             cd \"$here\"\nexec rustc \"$@\"\n",
+        );
+        Self { folder, plugin }
+    }
+
+    fn build(&self, args: &[&str]) -> Command {
+        let path = std::env::var("PATH").unwrap_or_default();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+        command
+            .arg("build")
+            .args(args)
+            .current_dir(&self.plugin)
+            .env(
+                "PATH",
+                format!("{}:{path}", self.folder.path("bin").display()),
+            )
+            .env("RUSTC", self.folder.path("bin/rustc-behind"))
+            .env("CARGO_NET_OFFLINE", "true")
+            .env("CARGO_TARGET_DIR", target())
+            .env_remove("CARGO_ENCODED_RUSTFLAGS")
+            .env_remove("RUSTFLAGS")
+            .env_remove("RUST_BACKTRACE")
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// What rustup was asked for.
+    fn asked(&self) -> String {
+        fs::read_to_string(self.folder.path("bin/asked")).unwrap_or_default()
+    }
+
+    /// Builds on a terminal on which somebody types this, once the question is there.
+    fn typed(&self, answer: &str) -> Shown {
+        let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+        grantpt(&ours).expect("a terminal of ours");
+        unlockpt(&ours).expect("a terminal that can be opened");
+        let name = ptsname(&ours, Vec::new()).expect("a terminal with a name");
+        let theirs = File::options()
+            .read(true)
+            .write(true)
+            .open(name.to_str().expect("a name"))
+            .expect("the terminal's other side");
+        let again = || Stdio::from(theirs.try_clone().expect("the terminal again"));
+        let mut command = self.build(&[]);
+        command.stdin(again()).stdout(again()).stderr(again());
+        let mut child = command.spawn().expect("the tool");
+        drop((command, theirs));
+
+        let mut ours = File::from(ours);
+        let mut input = ours.try_clone().expect("the terminal again");
+        let answer = answer.to_owned();
+        let (send, screen) = channel();
+        std::thread::spawn(move || {
+            let (mut screen, mut piece, mut answered) = (Vec::new(), [0; 1024], false);
+            // Reading fails when the last of the other side is closed.
+            while let Ok(count @ 1..) = ours.read(&mut piece) {
+                screen.extend_from_slice(&piece[..count]);
+                let asked = String::from_utf8_lossy(&screen).contains(QUESTION);
+                if asked && !answered {
+                    answered = true;
+                    input
+                        .write_all(answer.as_bytes())
+                        .expect("a key that is heard");
+                }
+            }
+            // The test may have given up.
+            let _ = send.send(String::from_utf8_lossy(&screen).into_owned());
+        });
+        let screen = screen.recv_timeout(PATIENCE).unwrap_or_else(|_| {
+            child.kill().expect("a tool that can be stopped");
+            panic!("the tool did not end");
+        });
+        Shown {
+            code: child.wait().expect("the tool").code(),
+            screen,
+        }
+    }
+}
+
+/// A script that runs in its own folder.
+fn script(path: &Path, text: &str) {
+    let text = format!("#!/bin/sh\nhere=$(pwd)\ncd \"$(dirname \"$0\")\"\n{text}");
+    fs::write(path, text).expect("a script");
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("a script that runs");
+}
+
+const ADD: &str = "target add wasm32-wasip2\n";
+
+#[test]
+fn without_a_terminal_the_target_is_added_only_if_told() {
+    let lacking = Lacking::new();
+    let output = lacking.build(&[]).output().expect("the tool");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(
+        error.contains("`rustup target add wasm32-wasip2`, or say `--yes`"),
+        "{error}"
+    );
+    assert_eq!(lacking.asked(), "");
+
+    let output = lacking.build(&["--yes"]).output().expect("the tool");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{error}");
+    assert!(
+        error.contains("adding wasm32-wasip2 to the Rust toolchain"),
+        "{error}"
+    );
+    assert_eq!(lacking.asked(), ADD);
+
+    // Once it is there nobody is asked again.
+    let again = lacking.build(&["--yes"]).output().expect("the tool");
+    assert!(again.status.success());
+    assert_eq!(lacking.asked(), ADD);
+}
+
+#[test]
+fn rustup_that_fails_is_named() {
+    let lacking = Lacking::new();
+    lacking.folder.file("bin/refuse", "");
+    let output = lacking.build(&["--yes"]).output().expect("the tool");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(
+        error.contains("`rustup target add wasm32-wasip2` ended with exit status: 7"),
+        "{error}"
+    );
+}
+
+#[test]
+fn on_a_terminal_it_asks_first() {
+    let lacking = Lacking::new();
+    // What ends a terminal's input is no consent.
+    for no in ["n\n", "no\n", "what?\n", "\u{4}"] {
+        let Shown { code, screen } = lacking.typed(no);
+        assert_eq!(code, Some(1), "{no:?}: {screen}");
+        assert!(screen.contains("or say `--yes`"), "{no:?}: {screen}");
+        assert_eq!(lacking.asked(), "", "{no:?}");
+    }
+    let Shown { code, screen } = lacking.typed("\n");
+    assert_eq!(code, Some(0), "{screen}");
+    assert!(screen.contains("greeter"), "{screen}");
+    assert_eq!(lacking.asked(), ADD);
+}
