@@ -86,6 +86,52 @@ fn bash_completes_commands_options_and_values() {
 }
 
 #[test]
+fn fish_completes_commands_and_options() {
+    let folder = Folder::new();
+    let script = folder.file(
+        "tidegate.fish",
+        tidegate(["completions", "fish"]).succeeds(),
+    );
+    for (typed, completed) in [
+        ("tidegate ver", "verify\t"),
+        ("tidegate adapt --out", "--output\t"),
+    ] {
+        let complete = "source $argv[1]; complete -C $argv[2]";
+        let mut fish = Command::new("fish");
+        fish.args(["--no-config", "-c", complete, &script, typed]);
+        let Some(output) = output(&mut fish) else {
+            return;
+        };
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && error.is_empty(), "{error}");
+        let found = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            found.starts_with(completed) && found.lines().count() == 1,
+            "{found}"
+        );
+    }
+}
+
+#[test]
+fn zsh_finds_the_script_in_its_path_and_loads_it() {
+    let folder = Folder::new();
+    folder.file("_tidegate", tidegate(["completions", "zsh"]).succeeds());
+    let load = "fpath=($1 $fpath); autoload -Uz compinit && compinit -u -D && \
+        autoload +X _tidegate && print -r -- $_comps[tidegate] $+functions[_tidegate]";
+    let mut zsh = Command::new("zsh");
+    zsh.args(["-f", "-c", load, "zsh", &text(&folder.path(""))]);
+    let Some(output) = output(&mut zsh) else {
+        return;
+    };
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && error.is_empty(), "{error}");
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout).trim_end(),
+        "_tidegate 1"
+    );
+}
+
+#[test]
 fn every_command_has_a_page_with_its_examples() {
     let folder = Folder::new();
     let pages = folder.path("share/man1");
