@@ -2,10 +2,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
 
+use crate::logs::note;
 use crate::template::{Places, Template};
 use crate::{carried, file};
 
@@ -147,6 +149,21 @@ impl New {
         }
         fs::rename(&place, &self.folder)
             .with_context(|| format!("cannot make the folder `{}`", self.folder.display()))?;
+        // Cargo must not find it when it looks for members.
+        drop(made);
+        if let Some(root) = workspace_that_takes_it(&self.folder) {
+            note(&format!(
+                "`{}` takes `{name}` for a member, which it cannot be, being a workspace of its own; write \
+                 `exclude = [\"{}\"]` below `[workspace]` there",
+                root.display(),
+                fs::canonicalize(&self.folder)
+                    .ok()
+                    .as_deref()
+                    .and_then(|folder| folder.strip_prefix(self::parent(&root)).ok())
+                    .unwrap_or(&self.folder)
+                    .display()
+            ));
+        }
         let text = format!(
             "made the plugin `{name}`; next:\n  cd {folder}\n  tidegate test\n  tidegate dev{config}\n",
             folder = self.folder.display(),
@@ -224,6 +241,36 @@ fn is_empty_folder(path: &Path) -> anyhow::Result<bool> {
         Err(_) => return Ok(false),
     };
     Ok(entries.next().is_none())
+}
+
+/// The manifest of the cargo workspace around a plugin, if it can no longer be read since the plugin is there: a pattern in its
+/// `members` may take in the plugin's folder. Without cargo there is nobody whom that would trouble.
+fn workspace_that_takes_it(plugin: &Path) -> Option<PathBuf> {
+    let cargo = |arguments: &[&str]| {
+        Command::new("cargo")
+            .args(arguments)
+            .current_dir(parent(plugin))
+            .stdin(Stdio::null())
+            .output()
+            .ok()
+    };
+    let located = cargo(&["locate-project", "--workspace", "--message-format", "plain"])?;
+    if !located.status.success() {
+        return None;
+    }
+    let root = String::from_utf8(located.stdout).ok()?;
+    let read = cargo(&[
+        "metadata",
+        "--no-deps",
+        "--offline",
+        "--format-version",
+        "1",
+    ])?;
+    let error = String::from_utf8_lossy(&read.stderr);
+    // Whatever it stumbles over first, it names the member.
+    let named = fs::canonicalize(plugin).ok()?;
+    (!read.status.success() && error.contains(named.to_str()?))
+        .then(|| PathBuf::from(root.trim_end()))
 }
 
 /// The folder that something is in.

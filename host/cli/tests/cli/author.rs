@@ -129,6 +129,44 @@ fn new_touches_nothing_that_is_there() {
 }
 
 #[test]
+fn new_says_which_workspace_takes_it_for_a_member() {
+    let folder = Folder::new();
+    let member = folder.path("plugins/old");
+    fs::create_dir_all(member.join("src")).expect("a folder");
+    fs::write(
+        member.join("Cargo.toml"),
+        "[package]\nname = \"old\"\nedition = \"2024\"\n",
+    )
+    .expect("a manifest");
+    fs::write(member.join("src/lib.rs"), "").expect("a source");
+    let root = "[workspace]\nresolver = \"3\"\nmembers = [\"plugins/*\"]\n";
+    folder.file("Cargo.toml", root);
+    let metadata = || {
+        let args = ["metadata", "--no-deps", "--format-version", "1"];
+        run_in(&folder.path(""), "cargo", &args)
+    };
+    metadata().succeeds();
+
+    let new = |path: &str| {
+        let done = tidegate_in(&folder.path(""), &["new", path]);
+        done.succeeds();
+        done.stderr
+    };
+    let said = new("plugins/greeter");
+    let mend = "exclude = [\"plugins/greeter\"]";
+    assert!(
+        said.contains("Cargo.toml` takes `greeter` for a member") && said.contains(mend),
+        "{said}"
+    );
+    assert!(!metadata().status.success());
+    // What it says mends it, and where no pattern takes the plugin nothing is said.
+    folder.file("Cargo.toml", format!("{root}{mend}\n"));
+    metadata().succeeds();
+    assert_eq!(new("apart/greeter"), "");
+    metadata().succeeds();
+}
+
+#[test]
 fn build_says_what_is_missing() {
     let folder = Folder::new();
     let empty = folder.path("empty");
