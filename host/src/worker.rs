@@ -176,29 +176,8 @@ fn start(loaded: &Loaded, module: &LoadedModule, worker: usize) -> Result<Vm, St
     else {
         return Err(StartError::Unused);
     };
-    let RuntimeConfig {
-        clock,
-        logs,
-        shared_data,
-        attributes,
-        observer,
-        ..
-    } = &loaded.config;
-    let around = Surroundings::new(
-        worker,
-        clock.clone(),
-        logs.clone(),
-        first.limits,
-        first.environment.clone(),
-        first.seed,
-        shared_data.clone(),
-        attributes.clone(),
-        plugins.iter().map(|it| it.spec.name.clone()).collect(),
-    );
-    let around = match observer {
-        Some(_) => around.heard(),
-        None => around,
-    };
+    let names = plugins.iter().map(|it| it.spec.name.clone()).collect();
+    let around = Surroundings::new(worker, &loaded.config, first, names);
     let vm =
         Vm::start(&*module.compiled, around).map_err(|Trap { message }| StartError::Trapped {
             plugin: first.name.clone(),

@@ -16,7 +16,9 @@ use crate::engine::{Callbacks, Compiled, Instance, Trap};
 use crate::limits::Limits;
 use crate::logs::{Level, LogLine, LogSink};
 use crate::observe::{Ear, Measured};
+use crate::plugin::PluginSpec;
 use crate::random::Random;
+use crate::runtime::RuntimeConfig;
 use crate::shared_data::SharedData;
 use crate::stream::state::Shared;
 
@@ -148,38 +150,27 @@ impl Vm {
 // === impl Surroundings ===
 
 impl Surroundings {
+    /// Of the plugins of one instance, the first says what all of them have.
     pub(crate) fn new(
         worker: usize,
-        clock: Arc<dyn Clock>,
-        logs: Arc<dyn LogSink>,
-        limits: Limits,
-        environment: Vec<(String, String)>,
-        seed: Option<u64>,
-        shared_data: Arc<SharedData>,
-        attributes: Arc<Attributes>,
+        config: &RuntimeConfig,
+        first: &PluginSpec,
         plugins: Vec<String>,
     ) -> Self {
-        let contexts = RefCell::new(HashMap::default());
         Self {
             worker,
-            clock,
-            logs,
-            limits,
-            environment,
-            random: Random::new(seed),
-            shared_data,
-            attributes,
+            clock: config.clock.clone(),
+            logs: config.logs.clone(),
+            limits: first.limits,
+            environment: first.environment.clone(),
+            random: Random::new(first.seed),
+            shared_data: config.shared_data.clone(),
+            attributes: config.attributes.clone(),
             plugins,
-            ear: None,
-            contexts,
+            ear: config.observer.as_ref().map(|_| Ear::default()),
+            contexts: RefCell::new(HashMap::default()),
             next: Cell::new(1),
         }
-    }
-
-    /// Has what is logged heard, for an observer.
-    pub(crate) fn heard(self) -> Self {
-        let ear = Some(Ear::default());
-        Self { ear, ..self }
     }
 
     /// Numbers a new context.
