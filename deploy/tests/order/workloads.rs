@@ -79,14 +79,21 @@ fn gateways_are_known_by_what_is_injected() {
     }
 }
 
-/// kubectl knows a list by its items and not by its name, and opens lists within lists.
+/// kubectl knows a list by its items and not by its name, and opens none within another.
 #[test]
-fn lists_are_opened_to_the_bottom() {
+fn lists_are_opened_and_hold_no_lists() {
     let pod = |name: &str| format!("{{apiVersion: v1, kind: Pod, metadata: {{name: {name}}}}}");
     let list = |items: &str| format!("{{apiVersion: v1, kind: List, items: [{items}]}}");
-    let nested = list(&[list(&[list(&pod("a")), pod("b")].join(", ")), pod("c")].join(", "));
+    let many = list(&[pod("a"), pod("b"), pod("c")].join(", "));
     let expected = ["a", "b", "c"].map(|name| format!("workload Pod/{name} in default"));
-    assert_eq!(workloads(&format!("---\n{nested}\n")), expected);
+    assert_eq!(workloads(&format!("---\n{many}\n")), expected);
+    let nested = list(&[pod("a"), list(&pod("b"))].join(", "));
+    let refused = ask(&format!("{nested}\n"), &[]).expect_err("a list within a list");
+    let refused = refused.to_string();
+    assert!(
+        refused.contains(":1:") && refused.contains("a list within a list"),
+        "{refused}"
+    );
     // A typed list says once what its items are.
     let typed = "---\n{apiVersion: apps/v1, kind: DeploymentList, items: [{metadata: {name: a}, spec: {template: {}}}]}\n";
     assert_eq!(workloads(typed), ["workload Deployment/a in default"]);
@@ -95,12 +102,6 @@ fn lists_are_opened_to_the_bottom() {
                 - metadata: {name: inherits, namespace: shop}\n  spec: {url: 'oci://h.io/a:1'}\n\
                 ---\napiVersion: example.com/v1\nkind: AllowList\nmetadata: {name: x}\nspec: {items: [1]}\n";
     gives(text, "shop", &["in: inherits", "out: inherits"]);
-    // Deeper than this nobody reads YAML.
-    let deep = (0..40).fold(pod("deep"), |inner, _| list(&inner));
-    assert_eq!(
-        workloads(&format!("---\n{deep}\n")),
-        ["workload Pod/deep in default"]
-    );
 }
 
 /// A class's controller decides, as it does for istiod, and only without one its name.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"strings"
@@ -24,7 +25,7 @@ import (
 // Of objects that do not say theirs.
 const defaultNamespace = "default"
 
-// All objects of a stream. What is in lists counts, however deep; kubectl itself takes no list within a list.
+// All objects of a stream, those in lists among them. Like kubectl it takes no list within a list.
 func everything(documents string) ([]*unstructured.Unstructured, error) {
 	decoder := kubeyaml.NewYAMLOrJSONDecoder(strings.NewReader(documents), 4096)
 	var objects []*unstructured.Unstructured
@@ -39,25 +40,21 @@ func everything(documents string) ([]*unstructured.Unstructured, error) {
 		if len(raw) == 0 || bytes.Equal(raw, []byte("null")) {
 			continue
 		}
-		unopened := []json.RawMessage{raw}
-		for len(unopened) > 0 {
-			decoded, _, err := unstructured.UnstructuredJSONScheme.Decode(unopened[0], nil, nil)
-			if err != nil {
-				return nil, err
+		decoded, _, err := unstructured.UnstructuredJSONScheme.Decode(raw, nil, nil)
+		if err != nil {
+			return nil, err
+		}
+		list, isList := decoded.(*unstructured.UnstructuredList)
+		if !isList {
+			objects = append(objects, decoded.(*unstructured.Unstructured))
+			continue
+		}
+		for _, item := range list.Items {
+			// kubectl fails at a list within a list.
+			if item.IsList() {
+				return nil, fmt.Errorf("%s is a list within a list", item.GetKind())
 			}
-			unopened = unopened[1:]
-			list, isList := decoded.(*unstructured.UnstructuredList)
-			if !isList {
-				objects = append(objects, decoded.(*unstructured.Unstructured))
-				continue
-			}
-			for _, item := range list.Items {
-				raw, err := json.Marshal(item.Object)
-				if err != nil {
-					return nil, err
-				}
-				unopened = append(unopened, raw)
-			}
+			objects = append(objects, &item)
 		}
 	}
 }

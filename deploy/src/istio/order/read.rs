@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::workloads::Classes;
 use super::{EnvoyFilters, File, Layer, Matching, Options, OrderError, Plugin, PluginId, Workload};
+use crate::istio::LIST_IN_LIST;
 use crate::istio::model::{MatchMode, Phase, Word};
 use crate::istio::validate::url;
 use crate::resource::TargetRef;
@@ -67,6 +68,11 @@ pub(super) struct Object<'n> {
     api: &'n str,
 }
 
+/// What is in a list, if this is one.
+fn items(node: &Node) -> Option<&[Node]> {
+    node.get("items").and_then(Node::items)
+}
+
 // === impl Object ===
 
 impl<'n> Object<'n> {
@@ -79,22 +85,17 @@ impl<'n> Object<'n> {
 // === impl Reader ===
 
 impl Reader<'_> {
-    /// A document, or what is in it where it is a list. kubectl knows a list by its `items` alone, and opens those within lists.
+    /// A document, or what is in it where it is a list. kubectl knows a list by its `items` alone.
     fn objects<'n>(&self, root: &'n Node) -> Result<Vec<Object<'n>>, OrderError> {
-        let mut objects = Vec::new();
-        // Documents lie no deeper in one another than the text that they were read from allows.
-        let mut unopened = vec![self.object(root, None)?];
-        while let Some(object) = unopened.pop() {
-            match object.node.get("items").and_then(Node::items) {
-                None => objects.push(object),
-                Some(items) => {
-                    for item in items.iter().rev() {
-                        unopened.push(self.object(item, Some(object))?);
-                    }
-                }
-            }
+        let list = self.object(root, None)?;
+        let Some(items) = items(root) else {
+            return Ok(vec![list]);
+        };
+        if let Some(item) = items.iter().find(|item| self::items(item).is_some()) {
+            return Err(self.fault(item, LIST_IN_LIST));
         }
-        Ok(objects)
+        let objects = items.iter().map(|item| self.object(item, Some(list)));
+        objects.collect()
     }
 
     fn object<'n>(

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 
 use super::{Finding, Kind, Options, Report, Severity, walk, warnings};
+use crate::istio::LIST_IN_LIST;
 use crate::yaml::{Entry, Key, Node, Position, Value};
 
 /// What is wrong with a document that is none.
@@ -110,12 +111,11 @@ fn is_list(item: &Node) -> bool {
         .is_some_and(|items| items.items().is_some())
 }
 
-/// kubectl wants to open the list within, cannot, and takes nothing of the one around it.
 fn list_in_list(item: &Node) -> Fault {
     Fault {
         field: "items",
         position: item.position,
-        message: "is a list within a list, and kubectl opens no such thing: write its documents into the list around it".into(),
+        message: LIST_IN_LIST.into(),
     }
 }
 
