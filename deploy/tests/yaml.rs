@@ -319,8 +319,11 @@ fn mending_is_bounded() {
 
 #[test]
 fn behind_brackets_nobody_looks() {
-    assert_eq!(json_of("{a: b}}, # c\n]\n"), json!({"a": "b"}));
-    for text in ["{a: b}} c\n", "{a: b}\n@\n", "a: {b: c}}\n"] {
+    for text in ["{a: b}}\n", "{a: b}\t, c: [\n", "{a: b} # c\n\n  ]\n@\n"] {
+        assert_eq!(json_of(text), json!({"a": "b"}), "{text:?}");
+    }
+    assert_eq!(json_of("!!map # c\n], b: [\n"), json!(""));
+    for text in ["{a: b}\n\t]\n", "{a: b}\n@\n", "a: {b: c}}\n"] {
         error(text);
     }
 }

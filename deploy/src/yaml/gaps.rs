@@ -24,6 +24,8 @@ pub struct Gaps<'a> {
     plain: Option<usize>,
     /// Whether nothing is read yet but what may be all of the document.
     is_root: bool,
+    /// Whether it is all of the document unless more follows that belongs to it.
+    is_over: bool,
     /// Whether a value comes next in a block.
     awaits: bool,
     /// Where quotes or brackets ended: a `:` right behind them needs no space.
@@ -56,6 +58,7 @@ impl<'a> Gaps<'a> {
             key: true,
             plain: None,
             is_root: true,
+            is_over: false,
             awaits: false,
             closed: None,
             mends: Vec::new(),
@@ -105,6 +108,7 @@ impl<'a> Gaps<'a> {
         self.at = end;
         self.awaits = false;
         self.is_root = false;
+        self.is_over = false;
         self.key = is_block;
         self.plain = (style == ScalarStyle::Plain).then_some(columns);
         Ok(())
@@ -129,6 +133,11 @@ impl<'a> Gaps<'a> {
                 b'#' => self.comment(),
                 // A mark of the text's encoding.
                 0xef if self.at == self.line && self.is_marked() => self.at += 3,
+                // A bracket that closes nothing ends the document, or a comma. What follows is nobody's.
+                b']' | b'}' | b',' if self.is_over => {
+                    self.mends.push(Mend::End(self.at));
+                    self.at = self.text.len();
+                }
                 b'[' | b'{' => {
                     self.begin();
                     self.open.push(Flow::Before);
@@ -138,10 +147,8 @@ impl<'a> Gaps<'a> {
                     self.open.pop();
                     self.sign(false);
                     self.closed = Some(self.at);
-                    if self.is_root && self.open.is_empty() {
-                        self.is_root = false;
-                        self.end();
-                    }
+                    self.is_over = self.is_root && self.open.is_empty();
+                    self.is_root &= !self.is_over;
                 }
                 b'!' => self.tag()?,
                 b'&' | b'*' => self.anchor()?,
@@ -185,20 +192,6 @@ impl<'a> Gaps<'a> {
         Ok(())
     }
 
-    /// Behind a document in brackets nobody looks at more brackets that close nothing, nor at commas.
-    fn end(&mut self) {
-        let rest = self.text.get(self.at..).unwrap_or_default();
-        let mut lines = rest.split(['\n', '\r']);
-        let is_nothing = lines.all(|line| {
-            let signs = line.split('#').next().unwrap_or_default();
-            signs.trim_matches([' ', ']', '}', ',']).is_empty()
-        });
-        if is_nothing && rest.contains([']', '}', ',']) {
-            self.mends.push(Mend::End(self.at));
-            self.at = self.text.len();
-        }
-    }
-
     /// The byte so far ahead.
     fn peek(&self, ahead: usize) -> Option<u8> {
         self.text.as_bytes().get(self.at + ahead).copied()
@@ -219,6 +212,7 @@ impl<'a> Gaps<'a> {
     fn sign(&mut self, key: bool) {
         self.at += 1;
         self.key = key;
+        self.is_over = false;
     }
 
     /// What may be a key begins here.
@@ -228,6 +222,7 @@ impl<'a> Gaps<'a> {
             self.now(Flow::Key(self.line));
         }
         self.key = false;
+        self.is_over = self.is_root && self.open.is_empty();
     }
 
     fn now(&mut self, flow: Flow) {
