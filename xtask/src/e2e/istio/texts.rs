@@ -6,7 +6,7 @@
 use std::iter;
 
 /// A plugin with one more line in its `spec`, or several.
-const IN_SPEC: [&str; 123] = [
+const IN_SPEC: [&str; 173] = [
     "",
     "  pluginName: !!str 5",
     "  priority: !!int \"5\"",
@@ -133,10 +133,62 @@ const IN_SPEC: [&str; 123] = [
     "  pluginConfig: {a\n    : 1}",
     "  pluginName: \"a\"# a comment\n  phase: AUTHN",
     "  pluginConfig: {a: [1]#]\n  }",
+    "  pluginConfig: {?a: b, ? c: d, ?\"e\": f, ?g}",
+    "  pluginConfig: {a: [?b: c, ?d, ? e]}",
+    "  pluginConfig: {?a\n    : b}",
+    "  pluginConfig: {a: ?b}",
+    "  pluginConfig: {a: [b ?c]}",
+    "  pluginConfig: {?}",
+    "  pluginConfig: {a:, b: c:, d::}",
+    "  pluginConfig: {a: [b:, -, c]}",
+    "  pluginConfig: {a: [-]}",
+    "  pluginConfig: {a: [- b]}",
+    "  pluginConfig: {a:[b]}",
+    "  pluginConfig: {\"a\" :b, 'c':d}",
+    "  pluginConfig: {\"a\"\n    :b}",
+    "  pluginConfig: {!x\n    a: b}",
+    "  pluginConfig: {&x\n    a: b}",
+    "  pluginConfig: {\"a\\\n    b\": c}",
+    "  phase: [AUTHN:]",
+    // Tags, anchors and aliases.
+    "  pluginName: !",
+    "  phase: ! AUTHN",
+    "  pluginConfig: {a: !}",
+    "  pluginConfig: {a: [!, b]}",
+    "  priority: !!i!nt 5",
+    "  pluginName: !!i!nt 5",
+    "  pluginName: !a!b c",
+    "  pluginName: !a,b[c] d",
+    "  pluginName: !!str#x",
+    "  pluginName: !<tag:yaml.org,2002:str> 5",
+    "  priority: !<tag:yaml.org,2002:int> 5",
+    "  priority: !!in%74 5",
+    "  pluginName: &a:b",
+    "  pluginName: &a:",
+    "  pluginName: &é a",
+    "  pluginName: &a#b",
+    "  pluginConfig: {a: &a x, *a: y}",
+    "  pluginConfig: {a: &a x, b: *a:c}",
+    "  pluginConfig:\n    &a x: 1\n    *a: 2",
+    "  ! <<: {phase: NOPE}",
+    // Tabs in lines that are blank otherwise, and blocks that have them.
+    "  phase: AUTHN\n    \t\n  priority: 5",
+    "  phase: AUTHN\n \t\n  priority: 5",
+    "  phase: \"AUTHN\"\n    \t\n  priority: 5",
+    "  pluginConfig: {a: 1}\n    \t# a comment",
+    "  match:\n  - mode: SERVER\n   \t\n",
+    "  pluginName: |\n    \ta",
+    "  pluginName: |2\n    \ta",
+    "  pluginName: |\n    a\n   \tb",
+    "  pluginName: |\n    a\n    \tb",
+    "  pluginName:\n  |\n    a",
+    "  pluginName:\n  a\n  |\n    b",
+    "  # a comment\u{7}",
+    "  pluginName: \"a\u{7f}b\"",
 ];
 
 /// Before and after a plugin's text.
-const AROUND: [(&str, &str); 46] = [
+const AROUND: [(&str, &str); 49] = [
     ("\u{feff}", ""),
     ("---\n", "---\n"),
     ("---\n---\n", "---\n---\n"),
@@ -184,10 +236,13 @@ const AROUND: [(&str, &str); 46] = [
     ("", "---\n[a, list]\n"),
     ("", "---\n5\n"),
     ("", "---\n{}\n"),
+    ("", "---\napiVersion: ''\nkind: Service\n"),
+    ("", "---\n \t\n"),
+    ("\t\n---\n", ""),
 ];
 
 /// Whole documents in JSON, or nearly.
-const JSON: [&str; 22] = [
+const JSON: [&str; 25] = [
     r#"{"apiVersion":"extensions.istio.io/v1alpha1","kind":"WasmPlugin","metadata":{"name":"a"},"spec":{"url":"oci://h/p"}}"#,
     r#"{"apiVersion":"extensions.istio.io/v1alpha1","kind":"WasmPlugin","metadata":{"name":"a"},"spec":{"url":"ftp://h/p","url":"oci://h/p"}}"#,
     r#"{"apiVersion":"extensions.istio.io/v1alpha1","kind":"WasmPlugin","metadata":{"name":"a"},"spec":{"url":"oci://h/p","url":"ftp://h/p"}}"#,
@@ -200,6 +255,9 @@ const JSON: [&str; 22] = [
     r#"{apiVersion: extensions.istio.io/v1alpha1, kind: WasmPlugin, metadata: {name: a}, spec: {url: "oci://h/p"}}"#,
     "{\"apiVersion\":\"extensions.istio.io/v1alpha1\",\n\t\"kind\":\"WasmPlugin\",\n\t\"metadata\":{\"name\":\"a\"},\n\t\"spec\":{\"url\":\"oci://h/p\"}}",
     r#"{"apiVersion":"v1","kind":"List","items":[{"apiVersion":"extensions.istio.io/v1alpha1","kind":"WasmPlugin","metadata":{"name":"a"},"spec":{"url":"ftp://h/p"}}]}"#,
+    r#"{apiVersion: extensions.istio.io/v1alpha1, kind: WasmPlugin, metadata: {name: a}, spec: {url: "oci://h/p"}}}, # and more"#,
+    "{apiVersion: extensions.istio.io/v1alpha1, kind: WasmPlugin, metadata: {name: a}, spec: {url: oci://h/p}}}\n@",
+    r#"{?apiVersion: extensions.istio.io/v1alpha1, ?kind: WasmPlugin, ?metadata: {?name: a}, ?spec: {?url: "oci://h/p"}}"#,
     // Streams, which need nothing between two values.
     "{\"apiVersion\":\"extensions.istio.io/v1alpha1\",\"kind\":\"WasmPlugin\",\"metadata\":{\"name\":\"a\"},\"spec\":{\"url\":\"oci:\\/\\/h\"}}{\"a\":1}",
     "{\"apiVersion\":\"extensions.istio.io/v1alpha1\",\"kind\":\"WasmPlugin\",\"metadata\":{\"name\":\"a\"},\"spec\":{\"url\":\"oci:\\/\\/h\"}}\n---\n{\"apiVersion\":\"extensions.istio.io/v1alpha1\",\"kind\":\"WasmPlugin\",\"metadata\":{\"name\":\"a\"},\"spec\":{\"url\":\"oci:\\/\\/h\"}}",
