@@ -249,6 +249,17 @@ fn within_brackets_signs_mean_what_they_mean_to_kubernetes() {
 }
 
 #[test]
+fn an_apostrophe_may_be_escaped() {
+    let said = json_of("a: \"it\\'s \\\\'\\\"\\'\"\n\"\\'b\": ['\\', \"\\'\"]\n");
+    assert_eq!(said, json!({"a": "it's \\'\"'", "'b": ["\\", "'"]}));
+    for text in ["a: \"\\'\\q\"\n", "a: \"\\'\\/\"\n", "a: \"\\'\n"] {
+        error(text);
+    }
+    // What is behind it is where it was.
+    assert!(error("a: \"\\'\"\nb: \"\\'\" c\n").starts_with("2:"));
+}
+
+#[test]
 fn tabs_stand_where_kubernetes_takes_them() {
     for (text, read) in [
         ("a: b\n \t\nc: d\n", json!({"a": "b", "c": "d"})),

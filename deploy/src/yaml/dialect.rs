@@ -132,7 +132,8 @@ impl<'a> Dialect<'a> {
 
     fn scalar(&self, style: ScalarStyle, span: &Span) -> Result<(), Refusal> {
         let written = span.slice(self.text).unwrap_or_default();
-        if style == ScalarStyle::DoubleQuoted && has_escaped_slash(written) {
+        if style == ScalarStyle::DoubleQuoted && escapes(written).any(|(_, escaped)| escaped == '/')
+        {
             // JSON has this escape. Kubernetes reads JSON by itself only if all of the text is JSON.
             return Err(Refusal {
                 place: span.start.byte_offset().unwrap_or_default(),
@@ -148,15 +149,22 @@ pub fn is_block(style: ScalarStyle) -> bool {
     matches!(style, ScalarStyle::Literal | ScalarStyle::Folded)
 }
 
-fn has_escaped_slash(written: &str) -> bool {
-    let mut chars = written.chars();
-    while let Some(char) = chars.next() {
-        // What is escaped is consumed, so that a second backslash escapes nothing.
-        if char == '\\' && chars.next() == Some('/') {
-            return true;
+/// The escapes of a double-quoted text, each with its place and the sign behind the backslash.
+fn escapes(written: &str) -> impl Iterator<Item = (usize, char)> {
+    // What is escaped is consumed, so that a second backslash escapes nothing, and an escaped quote ends nothing.
+    let mut chars = written
+        .char_indices()
+        .skip_while(|(_, char)| *char != '"')
+        .skip(1);
+    iter::from_fn(move || {
+        loop {
+            match chars.next()? {
+                (_, '"') => return None,
+                (place, '\\') => return Some((place, chars.next()?.1)),
+                _ => {}
+            }
         }
-    }
-    false
+    })
 }
 
 /// Takes away what a parser of YAML 1.2 stumbles over and Kubernetes' library does not. What is left stays where it is.
@@ -168,6 +176,14 @@ pub fn mend(text: &mut Mended<'_>, error: &ScanError) -> Option<()> {
         // A directive ends the document before it.
         ErrorKind::MissingDocumentEndBeforeDirective => {
             is_directive(line()).then(|| text.apply(&[Mend::End(at)]))?
+        }
+        // YAML 1.1 in its library has one escape more.
+        ErrorKind::UnknownQuotedScalarEscape => {
+            let apostrophes: Vec<_> = escapes(behind)
+                .filter(|(_, escaped)| *escaped == '\'')
+                .map(|(place, _)| Mend::Backslash(at + place))
+                .collect();
+            (!apostrophes.is_empty()).then(|| text.apply(&apostrophes))?
         }
         // Behind quotes and brackets a comment needs no space.
         ErrorKind::CommentNotSeparated => text.blank(iter::once(at..at + line().len())),

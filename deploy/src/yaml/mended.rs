@@ -12,6 +12,8 @@ pub enum Mend {
     Space(usize),
     /// The sign here is text: a `-` or a `:`.
     Text(usize),
+    /// The backslash here says nothing: what is behind it is itself.
+    Backslash(usize),
     /// This is a tag that nobody knows, of signs that not everybody takes.
     Tag(Range<usize>),
     /// The document ends here.
@@ -26,8 +28,8 @@ pub struct Mended<'a> {
     read: Cow<'a, str>,
     /// The spaces that nobody wrote, by line and place.
     spaces: Vec<(usize, usize)>,
-    /// What stands for a `-` and a `:` that are text.
-    stand_ins: Option<[char; 2]>,
+    /// What stands for a `-` and a `:` that are text, and for what says nothing.
+    stand_ins: Option<[char; 3]>,
 }
 
 // === impl Mended ===
@@ -67,7 +69,7 @@ impl<'a> Mended<'a> {
 
     /// Changes the text in places that come one after another.
     pub fn apply(&mut self, mends: &[Mend]) -> Option<()> {
-        let [dash, colon] = match self.stand_ins {
+        let [dash, colon, nothing] = match self.stand_ins {
             Some(stand_ins) => stand_ins,
             None => *self.stand_ins.insert(absent(&self.shown)?),
         };
@@ -78,7 +80,7 @@ impl<'a> Mended<'a> {
         for mend in mends {
             let (place, end) = match mend {
                 Mend::Space(place) => (*place, *place),
-                Mend::Text(place) => (*place, place + 1),
+                Mend::Text(place) | Mend::Backslash(place) => (*place, place + 1),
                 Mend::Tag(range) => (range.start, range.end),
                 Mend::End(place) => (*place, self.shown.len()),
             };
@@ -96,6 +98,7 @@ impl<'a> Mended<'a> {
                 }
                 Mend::Text(_) if self.shown.get(place..end)? == "-" => dash.to_string(),
                 Mend::Text(_) => colon.to_string(),
+                Mend::Backslash(_) => nothing.to_string(),
                 Mend::End(_) => String::new(),
                 Mend::Tag(_) => format!("!{}", "x".repeat(end - place - 1)),
             };
@@ -115,8 +118,9 @@ impl<'a> Mended<'a> {
     /// What was written where this is read.
     pub fn text<'t>(&self, read: &'t str) -> Cow<'t, str> {
         match self.stand_ins {
-            Some([dash, colon]) if read.contains([dash, colon]) => {
-                read.replace(dash, "-").replace(colon, ":").into()
+            Some([dash, colon, nothing]) if read.contains([dash, colon, nothing]) => {
+                let said = read.replace(dash, "-").replace(colon, ":");
+                said.replace(nothing, "").into()
             }
             _ => read.into(),
         }
@@ -143,10 +147,10 @@ fn breaks(text: &str) -> usize {
     text.matches(['\n', '\r']).count() - text.matches("\r\n").count()
 }
 
-/// Two characters for private use that a text does not use.
-fn absent(text: &str) -> Option<[char; 2]> {
+/// Three characters for private use that a text does not use.
+fn absent(text: &str) -> Option<[char; 3]> {
     const PRIVATE: std::ops::RangeInclusive<char> = '\u{e000}'..='\u{f8ff}';
     let used: HashSet<char> = text.chars().filter(|char| PRIVATE.contains(char)).collect();
     let mut absent = PRIVATE.filter(|char| !used.contains(char));
-    Some([absent.next()?, absent.next()?])
+    Some([absent.next()?, absent.next()?, absent.next()?])
 }

@@ -6,7 +6,7 @@
 use std::iter;
 
 /// A plugin with one more line in its `spec`, or several.
-const IN_SPEC: [&str; 173] = [
+const IN_SPEC: [&str; 176] = [
     "",
     "  pluginName: !!str 5",
     "  priority: !!int \"5\"",
@@ -39,6 +39,9 @@ const IN_SPEC: [&str; 173] = [
     "  sha256: |\n    0000000000000000000000000000000000000000000000000000000000000000",
     "  pluginName: \"\\x41\\u00e4\\U0001F600\\t\\e\"",
     "  pluginName: \"\\q\"",
+    "  pluginName: \"it\\'s\"",
+    "  pluginName: \"\\\\'\\'\\\"\\q\"",
+    "  pluginConfig: {\"\\'a\": 'x', b: \"\\'\"}",
     "  pluginName: \"\\ud800\"",
     "  pluginName: 'it''s'",
     "  pluginName:\u{a0}a",
