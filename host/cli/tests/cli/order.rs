@@ -176,13 +176,10 @@ fn order_looks_for_workloads_in_lists() {
 apiVersion: v1
 kind: List
 items:
-- apiVersion: v1
-  kind: List
-  items:
-  - apiVersion: batch/v1
-    kind: CronJob
-    metadata: {name: nightly, namespace: shop}
-    spec: {jobTemplate: {spec: {template: {metadata: {labels: {app: api}}}}}}
+- apiVersion: batch/v1
+  kind: CronJob
+  metadata: {name: nightly, namespace: shop}
+  spec: {jobTemplate: {spec: {template: {metadata: {labels: {app: api}}}}}}
 - apiVersion: gateway.networking.k8s.io/v1
   kind: Gateway
   metadata: {name: way, namespace: shop}
@@ -214,6 +211,10 @@ fn order_says_where_it_cannot_read() {
     let order = |text: &str| tidegate(["order", "-f", &folder.file("a.yaml", text)]);
     order(&PLUGINS.replace("AUTHZ", "LATE"))
         .fails_with(&["a.yaml:6:10: `phase` is `LATE`", "tidegate validate"]);
+    order("kind: List\nitems:\n- {kind: List, items: []}\n").fails_with(&[
+        "a.yaml:3:3: is a list within a list",
+        "kubectl opens no such",
+    ]);
     order("a: [\n").fails_with(&["cannot read", "a.yaml"]);
     order("kind: ConfigMap\n").fails_with(&["there is no WasmPlugin", "a.yaml"]);
     order("a: \u{1b}[31m\n").fails_with(&["a.yaml"]);
