@@ -4,7 +4,7 @@
 //! connections from then on. What plugins log is read from its standard error, in a format of ours: fields behind
 //! control characters, the message escaped as JSON, so that a message of two lines stays one.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Write as _};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
@@ -45,7 +45,6 @@ struct Envoy {
     watch: Arc<Watch>,
     reader: Option<JoinHandle<()>>,
     start_lines: usize,
-    _bootstrap: tempfile::NamedTempFile,
     _slot: Slot,
 }
 
@@ -75,9 +74,10 @@ pub fn start(binary: &Path, plugins: &[Deployed], upstream: SocketAddr) -> Resul
     let slot = SLOTS.take();
     let bootstrap = bootstrap(plugins, upstream)?;
     let mut process = Command::new(binary)
-        .arg("--config-path")
-        .arg(bootstrap.path())
         .args([
+            // Too long for an argument, and nobody's business in a file.
+            "--config-path",
+            "/dev/fd/0",
             "--concurrency",
             "1",
             "--disable-hot-restart",
@@ -91,11 +91,17 @@ pub fn start(binary: &Path, plugins: &[Deployed], upstream: SocketAddr) -> Resul
             "--component-log-level",
             "main:info,admin:info,config:info,wasm:trace",
         ])
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
         .with_context(|| format!("failed to start Envoy, `{}`", binary.display()))?;
+    let mut stdin = process
+        .stdin
+        .take()
+        .context("Envoy has no standard input")?;
+    // One that ends before it has read all of it says why by itself.
+    std::thread::spawn(move || _ = stdin.write_all(&bootstrap));
     let watch = Arc::new(Watch::default());
     let stderr = process
         .stderr
@@ -112,7 +118,6 @@ pub fn start(binary: &Path, plugins: &[Deployed], upstream: SocketAddr) -> Resul
         watch,
         reader: Some(reader),
         start_lines: 0,
-        _bootstrap: bootstrap,
         _slot: slot,
     };
     let Some(admin) = envoy.watch.wait_for_workers()? else {
@@ -134,8 +139,8 @@ pub fn start(binary: &Path, plugins: &[Deployed], upstream: SocketAddr) -> Resul
     Ok(Started::Serving(Box::new(envoy)))
 }
 
-/// The bootstrap as a file: it is too long for an argument.
-fn bootstrap(plugins: &[Deployed], upstream: SocketAddr) -> Result<tempfile::NamedTempFile> {
+/// The bootstrap, in JSON.
+fn bootstrap(plugins: &[Deployed], upstream: SocketAddr) -> Result<Vec<u8>> {
     let any_port: SocketAddr = "127.0.0.1:0".parse()?;
     let mut bootstrap = Bootstrap::new(
         any_port,
@@ -144,10 +149,7 @@ fn bootstrap(plugins: &[Deployed], upstream: SocketAddr) -> Result<tempfile::Nam
     bootstrap.admin = Some(any_port);
     bootstrap.profile = Profile::Comparable;
     bootstrap.plugins = plugins.iter().map(plugin).collect();
-    let mut file = tempfile::Builder::new().suffix(".json").tempfile()?;
-    serde_json::to_writer(&mut file, &bootstrap.to_json())?;
-    file.flush()?;
-    Ok(file)
+    Ok(serde_json::to_vec(&bootstrap.to_json())?)
 }
 
 fn plugin(plugin: &Deployed) -> Plugin {
