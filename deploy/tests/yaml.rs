@@ -443,3 +443,24 @@ fn what_anchors_and_aliases_stand_for_is_bounded() {
         );
     }
 }
+
+/// What `docs/istio.md` says of texts that kubectl reads otherwise. Whoever mends one takes it off that page.
+#[test]
+fn what_kubectl_reads_otherwise_is_known() {
+    for text in [
+        // kubectl does not look at what is overwritten, nor at most of what stands behind a document that has ended.
+        "a: .inf\na: b\n",
+        "a:\n  ?\na: b\n",
+        "{a: b} \"c\",\n",
+        "  a: b\n [\n",
+        // It takes a comment for a block's text.
+        "a: |\n  \n #\n",
+    ] {
+        error(text);
+    }
+    // In quotes it keeps these line breaks of YAML 1.1, which become spaces here.
+    for char in ['\u{2028}', '\u{2029}'] {
+        let text = format!("a: \"{char}b\"\n");
+        assert_eq!(json_of(&text), json!({"a": " b"}));
+    }
+}

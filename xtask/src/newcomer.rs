@@ -44,6 +44,8 @@ struct Newcomer {
     folder: PathBuf,
     path: OsString,
     home: PathBuf,
+    /// For temporary files: the linker has some.
+    temporary: PathBuf,
     /// Where the crates are that cargo has fetched.
     cargo_home: PathBuf,
     rustup_home: PathBuf,
@@ -147,6 +149,8 @@ impl Newcomer {
         let (folder, home) = (place.join("work"), place.join("home"));
         fs::create_dir(&folder)?;
         fs::create_dir(&home)?;
+        let temporary = place.join("temporary");
+        fs::create_dir(&temporary)?;
         let tools = place.join("tools");
         fs::create_dir(&tools)?;
         offer(&tools)?;
@@ -154,6 +158,7 @@ impl Newcomer {
             folder,
             path: std::env::join_paths([bin, &tools]).context("a PATH")?,
             home,
+            temporary,
             cargo_home: named("CARGO_HOME", ".cargo"),
             rustup_home: named("RUSTUP_HOME", ".rustup"),
         })
@@ -215,6 +220,7 @@ impl Newcomer {
             .current_dir(&self.folder)
             .env("PATH", &self.path)
             .env("HOME", &self.home)
+            .env("TMPDIR", &self.temporary)
             .env("CARGO_HOME", &self.cargo_home)
             .env("RUSTUP_HOME", &self.rustup_home)
             .env("CARGO_NET_OFFLINE", "true")
@@ -242,6 +248,11 @@ impl Newcomer {
         ensure!(
             names(&place.join("work"))? == [project],
             "something beside the project was written"
+        );
+        let temporary = names(&self.temporary)?;
+        ensure!(
+            temporary.is_empty(),
+            "temporary files were left: {temporary:?}"
         );
         let mut strays = names(&self.home)?;
         if let Some(at) = strays
