@@ -12,7 +12,7 @@ use bytes::Bytes;
 pub const MAX_SHARED: usize = 64 << 20;
 
 /// What an entry takes beside its bytes, roughly.
-const ENTRY: usize = 96;
+const ENTRY: usize = 192;
 
 /// Values by key, for all plugins of a proxy and all its workers.
 #[derive(Debug, Default)]
@@ -70,7 +70,11 @@ impl SharedData {
             return Err(StoreError::Full);
         }
         entries.size = size;
-        entries.last = entries.last.checked_add(1).unwrap_or(1);
+        // The last number of all is nobody's: plugins name it where nothing may be stored yet.
+        entries.last = match entries.last + 1 {
+            u32::MAX => 1,
+            next => next,
+        };
         let stored = Stored {
             value,
             version: entries.last,
@@ -117,11 +121,11 @@ mod tests {
     }
 
     #[test]
-    fn versions_begin_again_behind_zero() {
+    fn versions_begin_again_and_are_never_the_first_nor_the_last_number() {
         let data = SharedData::default();
-        data.lock().last = u32::MAX - 1;
+        data.lock().last = u32::MAX - 2;
         data.set(KEY, Bytes::new(), 0).expect("room");
-        assert_eq!(version(&data), u32::MAX);
+        assert_eq!(version(&data), u32::MAX - 1);
         data.set(KEY, Bytes::new(), 0).expect("room");
         assert_eq!(version(&data), 1);
     }

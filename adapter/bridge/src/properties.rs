@@ -116,7 +116,7 @@ fn leave(http: u32, name: &[u8], value: &[u8]) -> Result<(), Error> {
             return Err(Error::TooLarge);
         }
         // SAFETY: name and value stay where they are while the host reads them.
-        types::outcome(unsafe {
+        types::room(unsafe {
             abi::proxy_set_property(name.as_ptr(), name.len(), value.as_ptr(), value.len())
         })
     });

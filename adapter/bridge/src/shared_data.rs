@@ -79,7 +79,7 @@ fn store(key: &[u8], value: &[u8], condition: u32, version: u32) -> Result<(), E
         return Err(Error::TooLarge);
     }
     // SAFETY: key and value stay where they are while the host reads them.
-    types::outcome(unsafe {
+    let status = unsafe {
         abi::proxy_set_shared_data(
             key.as_ptr(),
             key.len(),
@@ -87,5 +87,6 @@ fn store(key: &[u8], value: &[u8], condition: u32, version: u32) -> Result<(), E
             value.len(),
             version,
         )
-    })
+    };
+    types::room(status)
 }

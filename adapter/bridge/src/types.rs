@@ -37,6 +37,14 @@ pub(crate) fn outcome(status: Status) -> Result<(), Error> {
     Err(failure(status))
 }
 
+/// The same of a hostcall that stores something whose place is always there: what the host refuses is too much.
+pub(crate) fn room(status: Status) -> Result<(), Error> {
+    match status {
+        abi::BAD_ARGUMENT => Err(Error::TooLarge),
+        status => outcome(status),
+    }
+}
+
 #[cold]
 #[inline(never)]
 fn failure(status: Status) -> Error {

@@ -87,6 +87,15 @@ pub(crate) fn check_segment(segment: &str) -> Result<(), Error> {
     Ok(())
 }
 
+/// Whether a stream's properties can be asked for at all.
+pub(crate) fn check_open(of: &StreamContext) -> Result<(), Error> {
+    let state = of.shared.state.try_borrow().map_err(|_| Error::Internal)?;
+    match state.ended {
+        true => Err(Error::Closed),
+        false => Ok(()),
+    }
+}
+
 /// The value at a path, for the plugin of this number.
 pub(crate) fn get(
     around: &Surroundings,
@@ -117,8 +126,8 @@ pub(crate) fn get(
     if let (b"response\0code", Some(code)) = (path, state.code) {
         return Ok(Some(number(code.into())));
     }
-    let first = path.split(|byte| *byte == 0).next().unwrap_or_default();
-    if OWN.contains(&first) {
+    // What was left under a path of several segments is not found again, as in Envoy.
+    if path.contains(&0) || OWN.contains(&path) {
         return Ok(None);
     }
     let mut left = state.left.iter();

@@ -57,11 +57,11 @@ pub(super) fn run(
                 _ = deadline(&mut stop) => return,
                 accepted = listener.accept() => accepted,
             };
-            let stream = match accepted.and_then(|(stream, _)| {
+            let (stream, peer) = match accepted.and_then(|(stream, peer)| {
                 stream.set_nodelay(true)?;
-                stream.into_std()
+                Ok((stream.into_std()?, peer))
             }) {
-                Ok(stream) => stream,
+                Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::warn!(error = &error as &dyn std::error::Error, "connection lost");
                     if !of_one_connection(&error) {
@@ -72,7 +72,7 @@ pub(super) fn run(
             };
             if let Some(worker) = turns.next() {
                 // A worker that has gone has stopped for all, and this loop is about to be told.
-                let _ = worker.send(Order::Connection { stream, id });
+                let _ = worker.send(Order::Connection { stream, peer, id });
             }
         }
     });

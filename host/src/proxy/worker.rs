@@ -7,6 +7,7 @@
 //! too. The old instances go with the last of their streams.
 
 use std::cell::RefCell;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::mpsc::SyncSender;
 use std::time::Instant;
@@ -40,6 +41,8 @@ pub(super) enum Order {
     /// Serve this connection.
     Connection {
         stream: std::net::TcpStream,
+        /// Where it comes from. The socket no longer knows once the client has reset it.
+        peer: SocketAddr,
         /// Its number among all of the proxy's.
         id: u64,
     },
@@ -85,7 +88,9 @@ impl Worker {
 
     fn take(&mut self, order: Order, connections: &GracefulShutdown) {
         match order {
-            Order::Connection { stream, id } => connect(&self.way, stream, id, connections),
+            Order::Connection { stream, peer, id } => {
+                connect(&self.way, stream, peer, id, connections);
+            }
             Order::Prepare { chain, answer } => {
                 self.prepared = None;
                 let started = chain.start_worker(self.number);
@@ -131,11 +136,17 @@ pub(super) async fn deadline(stop: &mut Stop) -> Instant {
     }
 }
 
-fn connect(way: &Rc<Way>, stream: std::net::TcpStream, id: u64, connections: &GracefulShutdown) {
+fn connect(
+    way: &Rc<Way>,
+    stream: std::net::TcpStream,
+    peer: SocketAddr,
+    id: u64,
+    connections: &GracefulShutdown,
+) {
     let opened = TcpStream::from_std(stream).and_then(|stream| {
         let connection = Connection {
             id,
-            source: stream.peer_addr()?,
+            source: peer,
             destination: stream.local_addr()?,
             version: Version::HTTP_11,
         };

@@ -128,8 +128,12 @@ impl local_responses::Host for Guest {
 
 impl properties::Host for Guest {
     fn get(&mut self, http: Http, path: Vec<String>) -> Answer<Option<Vec<u8>>> {
-        let (around, plugin) = (&self.around, self.plugin());
+        let around = &self.around;
+        // The stream's, which may be another than the one that runs.
+        let context = around.find(http.rep());
+        let plugin = context.map_or_else(|| self.plugin(), |it| it.plugin);
         Ok(self.stream(http.rep(), |of| {
+            hostcalls::properties::check_open(of)?;
             let path = hostcalls::properties::path(&path)?;
             let found = hostcalls::properties::get(around, plugin, of, &path)?;
             Ok(found.map(Vec::from))
@@ -138,6 +142,7 @@ impl properties::Host for Guest {
 
     fn set(&mut self, http: Http, name: String, value: Vec<u8>) -> Answer<()> {
         Ok(self.stream(http.rep(), |of| {
+            hostcalls::properties::check_open(of)?;
             hostcalls::properties::check_segment(&name)?;
             hostcalls::properties::set(of, name.as_bytes(), &value)
         })?)

@@ -204,6 +204,18 @@ fn on_stream(http: &HttpStream, step: &Step) -> String {
                 done(properties::set(http, name, &value))
             )
         }
+        Operation::PropertyFill => {
+            let mut set =
+                (0..step.times).map(|at| properties::set(http, &format!("{name} {at}"), &value));
+            match set
+                .by_ref()
+                .enumerate()
+                .find(|(_, outcome)| outcome.is_err())
+            {
+                Some((at, outcome)) => format!("fill {name}: {at} set, then {}", done(outcome)),
+                None => format!("fill {name}: {} set", step.times),
+            }
+        }
         Operation::Resume => format!(
             "resume {half} = {}",
             done(stream_control::resume(http, body))

@@ -135,6 +135,9 @@ pub enum Operation {
     PropertyGet,
     #[serde(rename = "properties.set")]
     PropertySet,
+    /// Set properties `name 0`, `name 1` and so on, `times` of them or until one is refused.
+    #[serde(rename = "fill-properties")]
+    PropertyFill,
     #[serde(rename = "shared-data.get")]
     SharedGet,
     #[serde(rename = "shared-data.set")]
