@@ -352,15 +352,18 @@ impl Scenario {
     /// Why this scenario is not for a home, if it is not.
     pub fn unfit(&self, home: HomeKind) -> Option<String> {
         let stated = self.not_in.iter().find(|(name, _)| home.is_named(name));
-        let needs = |what| format!("`{what}` cannot be set in Envoy");
         match (stated, home) {
             (Some((_, reason)), _) => Some(reason.clone()),
-            (None, HomeKind::Envoy(_)) if self.clock.is_some() => Some(needs("clock")),
-            (None, HomeKind::Envoy(_)) if self.seed.is_some() => Some(needs("seed")),
-            (None, HomeKind::Envoy(_)) if !self.shared_data.is_empty() => {
-                Some(needs("shared-data"))
+            (None, HomeKind::Envoy(_)) => {
+                let ours = [
+                    ("clock", self.clock.is_some()),
+                    ("seed", self.seed.is_some()),
+                    ("shared-data", !self.shared_data.is_empty()),
+                    ("properties", !self.properties.is_empty()),
+                ];
+                let stated = ours.into_iter().find(|(_, is_stated)| *is_stated);
+                stated.map(|(key, _)| format!("`{key}` cannot be set in Envoy"))
             }
-            (None, HomeKind::Envoy(_)) if !self.properties.is_empty() => Some(needs("properties")),
             (None, _) => None,
         }
     }

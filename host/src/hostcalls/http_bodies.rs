@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::engine::vm::StreamContext;
-use crate::hostcalls::{Error, MAX_BODY};
+use crate::hostcalls::{Error, MAX_BODY, open};
 use crate::stream::body::Body;
 use crate::stream::state::Direction;
 
@@ -64,14 +64,7 @@ fn with<R>(
     half: Direction,
     call: impl FnOnce(&mut Body) -> R,
 ) -> Result<R, Error> {
-    let mut state = of
-        .shared
-        .state
-        .try_borrow_mut()
-        .map_err(|_| Error::Internal)?;
-    if state.ended {
-        return Err(Error::Closed);
-    }
+    let mut state = open(of)?;
     if state.filter(of.filter).phase != Some(half.body_phase()) {
         return Err(Error::NotAvailable);
     }
@@ -84,16 +77,9 @@ pub(crate) fn with_paused<R>(
     half: Direction,
     call: impl FnOnce(&mut Body) -> R,
 ) -> Result<R, Error> {
-    let mut state = of
-        .shared
-        .state
-        .try_borrow_mut()
-        .map_err(|_| Error::Internal)?;
+    let mut state = open(of)?;
     let filter = state.filter(of.filter);
     let paused = filter.buffering.get(half.index()).copied().unwrap_or(false);
-    if state.ended {
-        return Err(Error::Closed);
-    }
     if filter.phase != Some(half.body_phase()) && !paused {
         return Err(Error::NotAvailable);
     }

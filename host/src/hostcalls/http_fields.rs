@@ -7,7 +7,7 @@ use http::HeaderValue;
 
 use crate::engine::vm::StreamContext;
 use crate::fields::{Fields, Known, Name};
-use crate::hostcalls::{Error, MAX_FIELD_BYTES, MAX_MAP, check_sizes};
+use crate::hostcalls::{Error, MAX_FIELD_BYTES, MAX_MAP, check_sizes, open};
 use crate::stream::state::{FieldMap, Phase};
 
 /// The first value of a field.
@@ -83,14 +83,7 @@ fn change<R>(
     map: FieldMap,
     change: impl FnOnce(&mut Fields) -> R,
 ) -> Result<R, Error> {
-    let mut state = of
-        .shared
-        .state
-        .try_borrow_mut()
-        .map_err(|_| Error::Internal)?;
-    if state.ended {
-        return Err(Error::Closed);
-    }
+    let mut state = open(of)?;
     if state.filter(of.filter).live & map.bit() == 0 {
         return Err(Error::NotAvailable);
     }

@@ -3,6 +3,11 @@
 //! The functions here know streams and fields, and neither wasmtime nor linear memory: the engines bring arguments in and
 //! results out. An engine adds what its ABI has beyond the contract, and says so there.
 
+use std::cell::RefMut;
+
+use crate::engine::vm::StreamContext;
+use crate::stream::state::State;
+
 pub(crate) mod clock;
 pub(crate) mod http_bodies;
 pub(crate) mod http_fields;
@@ -39,6 +44,16 @@ pub(crate) const MAX_MAP: usize = 4096;
 /// The most bytes that a body may come to have by a plugin's calls. What streams through is not counted, nor is what is paused:
 /// that has the stream's own limit.
 pub(crate) const MAX_BODY: usize = 64 << 20;
+
+/// A stream, to be read or changed, unless it has ended.
+pub(crate) fn open(of: &StreamContext) -> Result<RefMut<'_, State>, Error> {
+    let state = of.shared.state.try_borrow_mut();
+    let state = state.map_err(|_| Error::Internal)?;
+    match state.ended {
+        true => Err(Error::Closed),
+        false => Ok(state),
+    }
+}
 
 /// Whether fields of these sizes may come in one call.
 pub(crate) fn check_sizes(mut sizes: impl ExactSizeIterator<Item = usize>) -> Result<(), Error> {

@@ -11,7 +11,7 @@ use http::HeaderValue;
 
 use crate::attributes::number;
 use crate::engine::vm::{StreamContext, Surroundings};
-use crate::hostcalls::{Error, http_fields};
+use crate::hostcalls::{Error, http_fields, open};
 use crate::stream::state::FieldMap;
 
 /// A path's segments, or name and value together, have no more bytes.
@@ -89,11 +89,7 @@ pub(crate) fn check_segment(segment: &str) -> Result<(), Error> {
 
 /// Whether a stream's properties can be asked for at all.
 pub(crate) fn check_open(of: &StreamContext) -> Result<(), Error> {
-    let state = of.shared.state.try_borrow().map_err(|_| Error::Internal)?;
-    match state.ended {
-        true => Err(Error::Closed),
-        false => Ok(()),
-    }
+    open(of).map(drop)
 }
 
 /// The value at a path, for the plugin of this number.
@@ -202,14 +198,7 @@ fn split_query(path: &[u8]) -> (&[u8], &[u8]) {
 
 /// Leaves a value on a stream.
 pub(crate) fn set(of: &StreamContext, path: &[u8], value: &[u8]) -> Result<(), Error> {
-    let mut state = of
-        .shared
-        .state
-        .try_borrow_mut()
-        .map_err(|_| Error::Internal)?;
-    if state.ended {
-        return Err(Error::Closed);
-    }
+    let mut state = open(of)?;
     if path.len().saturating_add(value.len()) > MAX_SIZE {
         return Err(Error::TooLarge);
     }

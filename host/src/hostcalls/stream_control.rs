@@ -1,7 +1,7 @@
 //! `stream-control`: going on with, or breaking off, a stream, once the present callback has returned.
 
 use crate::engine::vm::StreamContext;
-use crate::hostcalls::Error;
+use crate::hostcalls::{Error, open};
 use crate::stream::state::{Direction, FieldMap, Phase, Request};
 
 /// Goes on with a half that the plugin paused.
@@ -29,14 +29,7 @@ pub(crate) fn resume(of: &StreamContext, half: Direction) -> Result<(), Error> {
 
 /// Breaks the stream off.
 pub(crate) fn reset(of: &StreamContext) -> Result<(), Error> {
-    let mut state = of
-        .shared
-        .state
-        .try_borrow_mut()
-        .map_err(|_| Error::Internal)?;
-    if state.ended {
-        return Err(Error::Closed);
-    }
+    let mut state = open(of)?;
     if state.filter(of.filter).phase == Some(Phase::Log) {
         return Err(Error::NotAvailable);
     }

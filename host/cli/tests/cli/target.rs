@@ -131,7 +131,21 @@ fn script(path: &Path, text: &str) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("a script that runs");
 }
 
-const ADD: &str = "target add wasm32-wasip2\n";
+/// The target that the toolchain here needs: another where cargo component is installed.
+fn wanted() -> &'static str {
+    let component = Command::new("cargo")
+        .args(["component", "--version"])
+        .output();
+    match component.is_ok_and(|output| output.status.success()) {
+        true => "wasm32-wasip1",
+        false => "wasm32-wasip2",
+    }
+}
+
+/// What rustup is asked for.
+fn add() -> String {
+    format!("target add {}\n", wanted())
+}
 
 #[test]
 fn without_a_terminal_the_target_is_added_only_if_told() {
@@ -140,7 +154,7 @@ fn without_a_terminal_the_target_is_added_only_if_told() {
     let error = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{error}");
     assert!(
-        error.contains("`rustup target add wasm32-wasip2`, or say `--yes`"),
+        error.contains(&format!("`rustup target add {}`, or say `--yes`", wanted())),
         "{error}"
     );
     assert_eq!(lacking.asked(), "");
@@ -149,15 +163,15 @@ fn without_a_terminal_the_target_is_added_only_if_told() {
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{error}");
     assert!(
-        error.contains("adding wasm32-wasip2 to the Rust toolchain"),
+        error.contains(&format!("adding {} to the Rust toolchain", wanted())),
         "{error}"
     );
-    assert_eq!(lacking.asked(), ADD);
+    assert_eq!(lacking.asked(), add());
 
     // Once it is there nobody is asked again.
     let again = lacking.build(&["--yes"]).output().expect("the tool");
     assert!(again.status.success());
-    assert_eq!(lacking.asked(), ADD);
+    assert_eq!(lacking.asked(), add());
 }
 
 #[test]
@@ -168,7 +182,10 @@ fn rustup_that_fails_is_named() {
     let error = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{error}");
     assert!(
-        error.contains("`rustup target add wasm32-wasip2` ended with exit status: 7"),
+        error.contains(&format!(
+            "`rustup target add {}` ended with exit status: 7",
+            wanted()
+        )),
         "{error}"
     );
 }
@@ -186,5 +203,5 @@ fn on_a_terminal_it_asks_first() {
     let Shown { code, screen } = lacking.typed("\n");
     assert_eq!(code, Some(0), "{screen}");
     assert!(screen.contains("greeter"), "{screen}");
-    assert_eq!(lacking.asked(), ADD);
+    assert_eq!(lacking.asked(), add());
 }

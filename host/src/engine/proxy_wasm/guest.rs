@@ -192,6 +192,19 @@ pub(crate) fn give(
     Ok(result)
 }
 
+/// The same with bytes that the host holds.
+pub(crate) fn give_bytes(
+    caller: &mut Caller<'_, Guest>,
+    bytes: &[u8],
+    data_at: u32,
+    size_at: u32,
+) -> wasmtime::Result<Access<()>> {
+    give(caller, bytes.len(), data_at, size_at, |place, _| {
+        place.copy_from_slice(bytes);
+        true
+    })
+}
+
 fn allocate(caller: &mut Caller<'_, Guest>, size: u32) -> wasmtime::Result<u32> {
     let Some(allocate) = caller.data().allocate.clone() else {
         return Ok(0);

@@ -8,7 +8,7 @@ use wasmtime::{Caller, Linker};
 
 use crate::engine::proxy_wasm::abi::{Abi, Buffer, Status, field_map};
 use crate::engine::proxy_wasm::guest::{
-    Access, Guest, give, memory, put_u32, put_u64, running, slice, status,
+    Access, Guest, give, give_bytes, memory, put_u32, put_u64, running, slice, status,
 };
 use crate::engine::proxy_wasm::pairs;
 use crate::engine::vm::StreamContext;
@@ -135,11 +135,7 @@ fn get_header_map_value(
         Err(status) => return Ok(status as u32),
     };
     let bytes = value.as_ref().map_or(&[][..], |it| it.as_bytes());
-    let given = give(&mut host, bytes.len(), data_at, size_at, |place, _| {
-        place.copy_from_slice(bytes);
-        true
-    })?;
-    Ok(status(given))
+    Ok(status(give_bytes(&mut host, bytes, data_at, size_at)?))
 }
 
 /// Which stream and map a guest may read. In the log callback Envoy has all but the trailers of the request, and says otherwise
@@ -505,15 +501,10 @@ fn get_status(
 fn get_configuration(mut host: Host<'_>, data_at: u32, size_at: u32) -> wasmtime::Result<u32> {
     running(&host, "proxy_get_configuration")?;
     let configuration = host.data().configuration.clone().unwrap_or_default();
-    let given = give(
+    Ok(status(give_bytes(
         &mut host,
-        configuration.len(),
+        &configuration,
         data_at,
         size_at,
-        |place, _| {
-            place.copy_from_slice(&configuration);
-            true
-        },
-    )?;
-    Ok(status(given))
+    )?))
 }

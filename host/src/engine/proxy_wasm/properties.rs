@@ -3,7 +3,7 @@
 use wasmtime::{Caller, Linker};
 
 use crate::engine::proxy_wasm::abi::Status;
-use crate::engine::proxy_wasm::guest::{Guest, give, memory, running, slice, status};
+use crate::engine::proxy_wasm::guest::{Guest, give_bytes, memory, running, slice, status};
 use crate::engine::vm::Context;
 use crate::hostcalls::properties;
 
@@ -36,11 +36,7 @@ fn get_property(
         Ok(value) => value,
         Err(status) => return Ok(status as u32),
     };
-    let given = give(&mut host, value.len(), data_at, size_at, |place, _| {
-        place.copy_from_slice(&value);
-        true
-    })?;
-    Ok(status(given))
+    Ok(status(give_bytes(&mut host, &value, data_at, size_at)?))
 }
 
 fn set_property(

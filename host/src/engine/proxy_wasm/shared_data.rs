@@ -4,7 +4,9 @@ use bytes::Bytes;
 use wasmtime::{Caller, Linker};
 
 use crate::engine::proxy_wasm::abi::Status;
-use crate::engine::proxy_wasm::guest::{Guest, give, memory, put_u32, running, slice, status};
+use crate::engine::proxy_wasm::guest::{
+    Guest, give_bytes, memory, put_u32, running, slice, status,
+};
 use crate::hostcalls::shared_data;
 
 pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
@@ -32,16 +34,7 @@ fn get_shared_data(
         Ok(stored) => stored,
         Err(status) => return Ok(status as u32),
     };
-    let given = give(
-        &mut host,
-        stored.value.len(),
-        data_at,
-        size_at,
-        |place, _| {
-            place.copy_from_slice(&stored.value);
-            true
-        },
-    )?;
+    let given = give_bytes(&mut host, &stored.value, data_at, size_at)?;
     Ok(status(given.and_then(|()| {
         memory(&mut host).and_then(|(memory, _)| put_u32(memory, version_at, stored.version))
     })))
