@@ -4,9 +4,11 @@
 //! or `on` is a boolean in values *and* keys, `010` is eight, `1_000` a thousand, `1.0` arrives as `1`. Tools that read YAML 1.2
 //! see another document, so this module keeps to Go's rules and remembers what was written, for messages that say so.
 //!
-//! This file is the tree; `yaml/stream.rs` cuts a text into documents, `yaml/tree.rs` grows a tree from a parser's events,
-//! `yaml/scalar.rs` says what a scalar is, `yaml/dialect.rs` and `yaml/gaps.rs` where Kubernetes' YAML is another one, and
-//! `yaml/mended.rs` has a parser read it. Which fields a document must have is [`crate::istio::validate`]'s matter.
+//! This file is the tree. Text goes one way: `yaml/stream.rs` cuts it into documents, `yaml/cursor.rs` gives characters,
+//! `yaml/scanner.rs` tokens, `yaml/composer.rs` a graph (`yaml/json.rs` of JSON), and `yaml/constructor.rs` the tree, with
+//! `yaml/scalar.rs` for what a scalar is. They follow Go's library so closely because its YAML is no dialect that another library
+//! reads: neither one of YAML 1.2 nor libyaml, from which it comes. Which fields a document must have is
+//! [`crate::istio::validate`]'s matter.
 //!
 //! ```
 //! use tidegate_deploy::yaml;
@@ -18,14 +20,18 @@
 //! # Ok::<(), yaml::YamlError>(())
 //! ```
 
-mod dialect;
-mod gaps;
-mod mended;
+mod composer;
+mod constructor;
+mod cursor;
+mod graph;
+mod json;
 mod scalar;
+mod scanner;
 mod stream;
-mod tree;
+mod timestamp;
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde_json::Value as Json;
 
@@ -35,11 +41,11 @@ pub const MOST_BYTES: usize = 8 << 20;
 /// How deep collections may lie in one another, aliases included.
 pub const MOST_DEPTH: usize = 200;
 
-/// How much anchors and aliases may stand for in one text: nodes, and every 32 bytes of their text as one more.
-pub const MOST_COPIED: usize = 100_000;
+/// How many nodes aliases may stand for in one text. In one document they stand for fewer by Go's own rule.
+pub const MOST_COPIED: usize = 1_000_000;
 
-/// How many bytes of text weigh as much as a node.
-const WEIGHT: usize = 32;
+/// How much text aliases may stand for in one text, in bytes: more than any cluster takes.
+pub const MOST_TEXT: usize = 64 << 20;
 
 /// A document of a text.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,7 +62,7 @@ pub struct Node {
     /// Where it begins. What an alias stands for is where the anchor is.
     pub position: Position,
     /// What was written, if it is a plain scalar that became something else than a string.
-    pub written: Option<String>,
+    pub written: Option<Arc<str>>,
 }
 
 /// What a node is.
@@ -104,7 +110,7 @@ pub struct Key {
     /// Where it begins.
     pub position: Position,
     /// What was written, if that is something else.
-    pub written: Option<String>,
+    pub written: Option<Arc<str>>,
 }
 
 /// A place in a text. Both numbers count from 1; columns count characters.
@@ -137,7 +143,23 @@ pub fn parse(text: &str) -> Result<Vec<Document>, YamlError> {
             ),
         ));
     }
-    tree::grow(text)
+    let mut copied = constructor::Copied::default();
+    let mut documents = Vec::new();
+    for piece in stream::cut(text)? {
+        let graph = if piece.json {
+            json::compose(&piece.text, piece.begin)?
+        } else {
+            composer::compose(&piece.text, piece.begin)?
+        };
+        let root = constructor::construct(&graph, &mut copied)?;
+        let root = root.unwrap_or(Node {
+            value: Value::Null,
+            position: piece.begin,
+            written: None,
+        });
+        documents.push(Document { root });
+    }
+    Ok(documents)
 }
 
 // === impl Node ===
@@ -194,33 +216,6 @@ impl Node {
                 .into(),
         }
     }
-
-    /// How much this is, by the measure of [`MOST_COPIED`], and how deep collections lie in one another.
-    fn extent(&self) -> (usize, usize) {
-        let written = self.written.as_ref().map_or(0, String::len);
-        let own = 1 + written / WEIGHT;
-        let (mut size, mut depth) = (own, 0);
-        let mut inside = |node: &Node, name: usize| {
-            let (more, deeper) = node.extent();
-            size += more + name / WEIGHT;
-            depth = depth.max(deeper);
-        };
-        match &self.value {
-            Value::Sequence(items) => items.iter().for_each(|item| inside(item, 0)),
-            Value::Mapping(mapping) => {
-                let entries = mapping.entries.iter();
-                entries.for_each(|entry| inside(&entry.value, entry.key.bytes()));
-                // Keys that do not count are copied all the same.
-                let overwritten = mapping.overwritten.iter();
-                size += overwritten
-                    .map(|key| 1 + key.bytes() / WEIGHT)
-                    .sum::<usize>();
-            }
-            Value::String(text) => return (own + text.len() / WEIGHT, 0),
-            _ => return (own, 0),
-        }
-        (size, depth + 1)
-    }
 }
 
 // === impl Value ===
@@ -237,15 +232,6 @@ impl Value {
             Self::Sequence(_) => "a list",
             Self::Mapping(_) => "a mapping",
         }
-    }
-}
-
-// === impl Key ===
-
-impl Key {
-    /// How many bytes of text it holds.
-    fn bytes(&self) -> usize {
-        self.name.len() + self.written.as_ref().map_or(0, String::len)
     }
 }
 

@@ -4,92 +4,115 @@
 //! but has no room in 64 bits is a float or, beyond that, a string. Then the value is written as JSON and read again, which
 //! makes integers of floats without a fraction. `tests/istio/tables/scalars.tsv` holds verdicts of the real library.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
+use base64::alphabet::STANDARD;
+use base64::engine::{GeneralPurpose, GeneralPurposeConfig};
 
 use super::Value;
+use super::timestamp;
 
 /// The `YAML` namespace of tags.
-const TAGS: &str = "tag:yaml.org,2002:";
+pub const TAGS: &str = "tag:yaml.org,2002:";
+
+/// Like Go's: what is left over of the last digit is nobody's.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
+);
 
 /// How a scalar was written.
-pub struct Scalar<'a> {
-    pub text: &'a str,
-    /// Without quotes, and not as a block.
-    pub plain: bool,
+#[derive(Debug)]
+pub struct Scalar {
+    /// Without quotes and escapes.
+    pub text: Arc<str>,
+    /// Whether it may be something else than a string without a tag that says so: it has no quotes, or the tag `!`.
+    pub is_implicit: bool,
     /// Its whole tag, if it has one.
     pub tag: Option<String>,
 }
 
 /// What a scalar is before it goes through JSON.
-enum Resolved {
+#[derive(Debug)]
+pub enum Resolved {
     Null,
     Bool(bool),
     Signed(i64),
     Unsigned(u64),
     Float(f64),
+    /// The text itself.
     Text,
     /// What a tag makes of the text.
     Decoded(String),
 }
 
-/// What the API server gets for a value, or what is wrong with it.
-pub fn value(scalar: &Scalar<'_>) -> Result<Value, String> {
-    let text = scalar.text;
-    Ok(match resolve(scalar)? {
-        Resolved::Null => Value::Null,
-        Resolved::Bool(value) => Value::Bool(value),
-        Resolved::Signed(value) => Value::Integer(value),
-        Resolved::Unsigned(value) => Value::Float(value as f64),
-        Resolved::Float(value) if value.is_finite() => number(value),
-        Resolved::Float(_) => {
-            return Err(format!(
-                "`{text}` has no form in JSON, which is what the API server gets: quote it if it is meant as text"
-            ));
-        }
-        Resolved::Text => Value::String(text.to_owned()),
-        Resolved::Decoded(text) => Value::String(text),
-    })
-}
+// === impl Scalar ===
 
-/// What a key is called, or what is wrong with it.
-pub fn key(scalar: &Scalar<'_>) -> Result<String, String> {
-    let text = scalar.text;
-    match resolve(scalar)? {
-        Resolved::Bool(value) => Ok(value.to_string()),
-        Resolved::Signed(value) => Ok(value.to_string()),
-        Resolved::Float(value) if value.is_nan() => Ok(".nan".into()),
-        Resolved::Float(value) if value.is_infinite() => {
-            Ok(if value > 0.0 { ".inf" } else { "-.inf" }.into())
-        }
-        Resolved::Float(value) => Ok(short(value)),
-        Resolved::Text => Ok(text.to_owned()),
-        Resolved::Decoded(text) => Ok(text),
-        Resolved::Null => Err("null is no name for a field: quote the key".into()),
-        Resolved::Unsigned(_) => Err(format!(
-            "`{text}` is too large a number to be the name of a field: quote the key"
-        )),
+impl Scalar {
+    /// Whether a key asks for the fields of other mappings.
+    pub fn merges(&self) -> bool {
+        let is_tagged = |tag: &String| tag.strip_prefix(TAGS) == Some("merge");
+        *self.text == *"<<" && (self.is_implicit || self.tag.as_ref().is_some_and(is_tagged))
+    }
+
+    /// What this is, or why it is no YAML.
+    pub fn resolve(&self) -> Result<Resolved, String> {
+        resolve(self)
     }
 }
 
-/// Whether a key asks for the fields of other mappings.
-pub fn merges(scalar: &Scalar<'_>) -> bool {
-    scalar.text == "<<"
-        && match &scalar.tag {
-            None => scalar.plain,
-            Some(tag) => tag.strip_prefix(TAGS) == Some("merge"),
-        }
+// === impl Resolved ===
+
+impl Resolved {
+    /// What the API server gets for a value that was written so, or what is wrong with it.
+    pub fn value(&self, text: &str) -> Result<Value, String> {
+        Ok(match self {
+            Self::Null => Value::Null,
+            Self::Bool(value) => Value::Bool(*value),
+            Self::Signed(value) => Value::Integer(*value),
+            Self::Unsigned(value) => Value::Float(*value as f64),
+            Self::Float(value) if value.is_finite() => number(*value),
+            Self::Float(_) => {
+                return Err(format!(
+                    "`{text}` has no form in JSON, which is what the API server gets: quote it if it is meant as text"
+                ));
+            }
+            Self::Text => Value::String(text.to_owned()),
+            Self::Decoded(text) => Value::String(text.clone()),
+        })
+    }
+
+    /// What a key is called that was written so, or what is wrong with it.
+    pub fn name(&self, text: &str) -> Result<String, String> {
+        Ok(match self {
+            Self::Bool(value) => value.to_string(),
+            Self::Signed(value) => value.to_string(),
+            Self::Float(value) if value.is_nan() => ".nan".into(),
+            Self::Float(value) if *value == f64::INFINITY => ".inf".into(),
+            Self::Float(value) if *value == f64::NEG_INFINITY => "-.inf".into(),
+            Self::Float(value) => short(*value),
+            Self::Text => text.to_owned(),
+            Self::Decoded(text) => text.clone(),
+            Self::Null => return Err("null is no name for a field: quote the key".into()),
+            Self::Unsigned(_) => {
+                return Err(format!(
+                    "`{text}` is too large a number to be the name of a field: quote the key"
+                ));
+            }
+        })
+    }
 }
 
-fn resolve(scalar: &Scalar<'_>) -> Result<Resolved, String> {
+fn resolve(scalar: &Scalar) -> Result<Resolved, String> {
+    let text = &*scalar.text;
     let Some(tag) = &scalar.tag else {
-        return Ok(if scalar.plain {
-            implicit(scalar.text)
+        return Ok(if scalar.is_implicit {
+            implicit(text)
         } else {
             Resolved::Text
         });
     };
-    let text = scalar.text;
     let resolved = match tag.strip_prefix(TAGS) {
         Some(kind @ ("bool" | "int" | "float" | "null")) => {
             let resolved = implicit(text);
@@ -111,15 +134,29 @@ fn resolve(scalar: &Scalar<'_>) -> Result<Resolved, String> {
                 .chars()
                 .filter(|char| !"\r\n".contains(*char))
                 .collect();
-            let bytes = BASE64_STANDARD
+            let bytes = BASE64
                 .decode(lines)
                 .map_err(|_| format!("`{text}` is no base64, which its tag says it is"))?;
-            Resolved::Decoded(String::from_utf8_lossy(&bytes).into_owned())
+            Resolved::Decoded(lossy(&bytes))
+        }
+        // It stays text, but has to be one.
+        Some("timestamp") if !timestamp::is_one(text) => {
+            return Err(format!("`{text}` is no time, which its tag says it is"));
         }
         // Tags that nobody knows leave a string.
         _ => Resolved::Text,
     };
     Ok(resolved)
+}
+
+/// Bytes as text. Unlike Rust's own way, each byte that is none becomes a character.
+fn lossy(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().map(|_| char::REPLACEMENT_CHARACTER));
+    }
+    text
 }
 
 /// What a scalar without quotes and tag is.

@@ -2,103 +2,151 @@
 //!
 //! A text that begins with `{` is a stream of JSON values as long as it can be read as one. Everything else is cut at lines that
 //! begin with `---`, wherever they stand, and of each piece the first document is read: what follows `...` is nobody's. For the
-//! same reason no directive (`%YAML`) ever has the `---` below it that it needs.
+//! same reason hardly a directive (`%YAML`) has the `---` below it that it needs. The rules are those of `YAMLOrJSONDecoder` in
+//! `k8s.io/apimachinery`.
 
 use std::borrow::Cow;
 
+use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::{Position, YamlError};
 
+/// How far `kubectl` looks for a `{`, in bytes.
+const MOST_BLANK: usize = 4096;
+
+/// How many bytes `kubectl` wants to see behind JSON, to look for YAML in them.
+const LEAST_YAML: usize = 4;
+
+/// What stands around values in JSON.
+const JSON_BLANKS: [char; 4] = [' ', '\t', '\n', '\r'];
+
 /// What is read as one document.
 pub struct Piece<'a> {
-    /// The text, with `\n` for line breaks that YAML 1.2 does not know.
+    /// The text. What is YAML has `\n` for `\r\n`, and one at its end.
     pub text: Cow<'a, str>,
     /// Whether it is read by the rules of JSON.
     pub json: bool,
     /// Where it begins.
-    begin: Position,
-    /// The lines that begin behind a break that is none to an editor, and how many columns are before them.
-    broken: Vec<(usize, usize)>,
-}
-
-/// The places of bytes that are asked for in their order.
-struct Places<'a> {
-    text: &'a str,
-    at: usize,
-    position: Position,
+    pub begin: Position,
 }
 
 /// Cuts a text.
 pub fn cut(text: &str) -> Result<Vec<Piece<'_>>, YamlError> {
-    let mut pieces = Vec::new();
-    let mut places = Places {
+    let mut pieces = Pieces {
         text,
+        done: Vec::new(),
         at: 0,
         position: Position { line: 1, column: 1 },
     };
-    let mut piece = |begin, end, json, pieces: &mut Vec<_>| -> Result<(), YamlError> {
-        let text = text.get(begin..end).unwrap_or_default();
-        let piece = Piece::new(text, places.of(begin), json)?;
-        pieces.push(piece);
-        Ok(())
-    };
-    let mut rest = text;
-    if text.trim_start().starts_with('{') {
-        let mut values = serde_json::Deserializer::from_str(text).into_iter::<IgnoredAny>();
-        let mut end = 0;
-        let failure = loop {
-            match values.next() {
-                None => return Ok(pieces),
-                Some(Err(error)) => break error,
-                Some(Ok(IgnoredAny)) => {}
-            }
-            let begin = end;
-            end = values.byte_offset();
-            piece(begin, end, true, &mut pieces)?;
-        };
-        // After two values it is decided what the stream is.
-        if pieces.len() > 1 {
-            return Err(YamlError::new(
-                places.of(end),
-                format!("behind JSON there is nothing but JSON, and this is none: {failure}"),
-            ));
-        }
-        rest = text.get(end..).unwrap_or_default();
-        let blank = rest.len() - rest.trim_start().len();
-        let line = rest.find('\n').map_or(blank, |at| at + 1);
-        rest = rest.get(blank.min(line)..).unwrap_or_default();
+    if let Some(begin) = pieces.json()? {
+        pieces.yaml(begin)?;
     }
-    let mut at = text.len() - rest.len();
-    let mut begin = at;
-    for line in rest.split_inclusive('\n') {
-        let next = at + line.len();
-        if let Some(behind) = line.strip_prefix("---") {
-            let behind = behind.trim();
-            if !behind.is_empty() && !behind.starts_with('#') {
-                return Err(YamlError::new(
-                    places.of(at + 3),
-                    "kubectl takes nothing but a comment behind `---`: put the document on the lines below",
-                ));
-            }
-            // A separator that nothing is before belongs to what follows it.
-            if begin < at {
-                piece(begin, at, false, &mut pieces)?;
-                begin = next;
-            }
-        }
-        at = next;
-    }
-    if begin < at {
-        piece(begin, at, false, &mut pieces)?;
-    }
-    Ok(pieces)
+    Ok(pieces.done)
 }
 
-// === impl Places ===
+/// The pieces so far, and the place of a byte that comes no earlier than the last one that was asked for.
+struct Pieces<'a> {
+    text: &'a str,
+    done: Vec<Piece<'a>>,
+    at: usize,
+    position: Position,
+}
 
-impl Places<'_> {
-    fn of(&mut self, at: usize) -> Position {
+// === impl Pieces ===
+
+impl<'a> Pieces<'a> {
+    fn from(&self, begin: usize) -> &'a str {
+        self.text.get(begin..).unwrap_or_default()
+    }
+
+    /// Takes as many JSON values as there are, and says where YAML begins, if it does.
+    fn json(&mut self) -> Result<Option<usize>, YamlError> {
+        let ahead = self.text.get(..self.text.floor_char_boundary(MOST_BLANK));
+        if !ahead.is_some_and(|ahead| ahead.trim_start().starts_with('{')) {
+            return Ok(Some(0));
+        }
+        let mut end = 0;
+        let failure = loop {
+            let rest = self.from(end);
+            if rest.trim_start_matches(JSON_BLANKS).is_empty() {
+                return Ok(None);
+            }
+            let length = match json_value(rest) {
+                Ok(length) => length,
+                Err(error) => break error,
+            };
+            self.piece(end, end + length, true);
+            end += length;
+        };
+        // After two values it is decided what the stream is.
+        let yaml = match self.done.len() {
+            0 | 1 => self.behind_blanks(end),
+            _ => None,
+        };
+        yaml.map(Some).ok_or_else(|| {
+            YamlError::new(
+                self.place(end),
+                format!("kubectl takes this for JSON, and it is none: {failure}"),
+            )
+        })
+    }
+
+    /// Where something begins behind blanks, or a line.
+    fn behind_blanks(&self, mut at: usize) -> Option<usize> {
+        loop {
+            let rest = self.from(at);
+            let next = rest.chars().next().filter(|_| rest.len() >= LEAST_YAML)?;
+            match next {
+                char::REPLACEMENT_CHARACTER => return None,
+                '\n' => return Some(at + 1),
+                next if !next.is_whitespace() => return Some(at),
+                next => at += next.len_utf8(),
+            }
+        }
+    }
+
+    /// Cuts YAML that begins there.
+    fn yaml(&mut self, mut begin: usize) -> Result<(), YamlError> {
+        let mut at = begin;
+        for line in self.from(begin).split_inclusive('\n') {
+            let next = at + line.len();
+            if let Some(behind) = line.strip_prefix("---") {
+                let behind = behind.trim();
+                if !behind.is_empty() && !behind.starts_with('#') {
+                    return Err(YamlError::new(
+                        self.place(at + 3),
+                        "kubectl takes nothing but a comment behind `---`: put the document on the lines below",
+                    ));
+                }
+                // A separator that nothing is before belongs to what follows it.
+                if begin < at {
+                    self.piece(begin, at, false);
+                    begin = next;
+                }
+            }
+            at = next;
+        }
+        if begin < at {
+            self.piece(begin, at, false);
+        }
+        Ok(())
+    }
+
+    fn piece(&mut self, begin: usize, end: usize, json: bool) {
+        let text = self.text.get(begin..end).unwrap_or_default();
+        let mut text = Cow::Borrowed(text);
+        if !json && text.contains("\r\n") {
+            text = text.replace("\r\n", "\n").into();
+        }
+        if !json && !text.ends_with('\n') {
+            text.to_mut().push('\n');
+        }
+        let begin = self.place(begin);
+        self.done.push(Piece { text, json, begin });
+    }
+
+    fn place(&mut self, at: usize) -> Position {
         let passed = self.text.get(self.at..at).unwrap_or_default();
         let breaks = passed.matches(['\n', '\r']).count() - passed.matches("\r\n").count();
         let last = passed.rsplit(['\n', '\r']).next().unwrap_or_default();
@@ -112,93 +160,17 @@ impl Places<'_> {
     }
 }
 
-// === impl Piece ===
-
-impl<'a> Piece<'a> {
-    fn new(text: &'a str, begin: Position, json: bool) -> Result<Self, YamlError> {
-        let mut piece = Self {
-            text: text.into(),
-            json,
-            begin,
-            broken: Vec::new(),
-        };
-        if json {
-            return Ok(piece);
-        }
-        if piece.text.contains(is_old_break) {
-            piece.mend_breaks();
-        }
-        if let Some(end) = end_of_document(&piece.text) {
-            let before = piece.text.get(..end).unwrap_or_default();
-            let is_empty = |line: &str| line.trim().is_empty() || line.trim().starts_with('#');
-            if before.split(['\n', '\r']).all(is_empty) {
-                let line = 1 + before.lines().count();
-                return Err(YamlError::new(
-                    piece.position(line, 1),
-                    "`...` ends a document, and none has begun: take it away",
-                ));
-            }
-            piece.text = match piece.text {
-                Cow::Borrowed(text) => text.get(..end).unwrap_or_default().into(),
-                Cow::Owned(mut text) => {
-                    text.truncate(end);
-                    text.into()
-                }
-            };
-        }
-        Ok(piece)
+/// How many bytes the JSON value has with which a text begins.
+fn json_value(text: &str) -> serde_json::Result<usize> {
+    // To Go two numbers need nothing between them, and `01` is two.
+    let number = text.trim_start_matches(JSON_BLANKS);
+    let number = number.strip_prefix('-').unwrap_or(number);
+    if let Some(behind) = number.strip_prefix('0')
+        && behind.starts_with(|char: char| char.is_ascii_digit())
+    {
+        return Ok(text.len() - behind.len());
     }
-
-    /// YAML 1.1 has more line breaks. In a quoted text, two of them stay what they are, and here they become spaces.
-    fn mend_breaks(&mut self) {
-        let (mut line, mut column) = (1, 0);
-        let mut chars = self.text.chars().peekable();
-        while let Some(char) = chars.next() {
-            column += 1;
-            if is_old_break(char) {
-                line += 1;
-                self.broken.push((line, column));
-            } else if char == '\n' || (char == '\r' && chars.peek() != Some(&'\n')) {
-                line += 1;
-                column = 0;
-            }
-        }
-        self.text = self.text.replace(is_old_break, "\n").into();
-    }
-
-    /// Where in the whole text something is that is here in this line and column, which count from 1.
-    pub fn position(&self, line: usize, column: usize) -> Position {
-        let broken = self.broken.partition_point(|(first, _)| *first <= line);
-        let last = broken.checked_sub(1).and_then(|last| self.broken.get(last));
-        let before = match last {
-            Some((first, before)) if *first == line => *before,
-            _ => 0,
-        };
-        let line = line.saturating_sub(broken);
-        let before = match line {
-            0 | 1 => before + self.begin.column - 1,
-            _ => before,
-        };
-        Position {
-            line: self.begin.line + line.saturating_sub(1),
-            column: column + before,
-        }
-    }
-}
-
-/// Where `...` stands alone at a line's start, whatever it is in: nothing may go on below it.
-fn end_of_document(text: &str) -> Option<usize> {
-    let mut found = text.match_indices("...");
-    let (end, _) = found.find(|(at, _)| {
-        let before = text.get(..*at).unwrap_or_default();
-        let behind = text.get(at + 3..).unwrap_or_default();
-        (before.is_empty() || before.ends_with(['\n', '\r']))
-            && (behind.is_empty() || behind.starts_with([' ', '\t', '\n', '\r']))
-    })?;
-    Some(end)
-}
-
-/// NEL, LS and PS.
-fn is_old_break(char: char) -> bool {
-    matches!(char, '\u{85}' | '\u{2028}' | '\u{2029}')
+    let mut reader = serde_json::Deserializer::from_str(text);
+    IgnoredAny::deserialize(&mut reader)?;
+    Ok(reader.into_iter::<IgnoredAny>().byte_offset())
 }

@@ -1,12 +1,12 @@
 //! Manifests as text: what YAML and JSON can do to a document before anyone looks at its fields.
 //!
-//! `kubectl` reads YAML 1.1 with Go's library and cuts a stream into documents before that. `tidegate validate` reads with another
-//! library, so each text here is put to both. What `kubectl` does to scalars is in `tests/istio/tables`.
+//! `kubectl` reads YAML 1.1 with Go's library and cuts a stream into documents before that. `tidegate validate` reads by its own
+//! reader, so each text here is put to both. What `kubectl` does to scalars is in `tests/istio/tables`.
 
 use std::iter;
 
 /// A plugin with one more line in its `spec`, or several.
-const IN_SPEC: [&str; 176] = [
+const IN_SPEC: &[&str] = &[
     "",
     "  pluginName: !!str 5",
     "  priority: !!int \"5\"",
@@ -188,10 +188,45 @@ const IN_SPEC: [&str; 176] = [
     "  pluginName:\n  a\n  |\n    b",
     "  # a comment\u{7}",
     "  pluginName: \"a\u{7f}b\"",
+    // What is overwritten may have no form in JSON, but has to be YAML.
+    "  pluginName: .inf\n  pluginName: a",
+    "  pluginName: a\n  pluginName: .inf",
+    "  pluginConfig: {~: a}\n  pluginConfig: {b: c}",
+    "  pluginConfig: {~: a, ~: b}",
+    "  pluginConfig: {18446744073709551615: a}\n  pluginConfig: {}",
+    "  priority: !!int x\n  priority: 5",
+    "  pluginConfig: [.nan]\n  <<: {pluginConfig: {a: b}}",
+    // Blocks whose indentation is odd.
+    "  pluginName: |\n    \n   #",
+    "  pluginName: |\n    \n #",
+    "  pluginName: |0\n    a",
+    "  pluginName: |1-# a comment\n   a",
+    "  sha256: |\n    0000000000000000000000000000000000000000000000000000000000000000\u{2028}",
+    "  pluginName: \"\u{2028}a\"",
+    "  pluginName: '\u{2029}'",
+    // Marks of the encoding, and what is behind the end.
+    "  \u{feff}phase: AUTHN",
+    "\u{feff}  phase: AUTHN",
+    "  phase: \u{feff}AUTHN",
+    "...\n# a comment\u{7}",
+    // Tags that ask for something.
+    "  pluginName: !!timestamp x",
+    "  pluginName: !!timestamp 2026-02-29",
+    "  pluginName: !!timestamp 2026-01-02T3:4:5Z",
+    "  pluginName: !!timestamp '5'",
+    "  pluginName: !!binary aGVsbG9=",
+    "  pluginName: !!binary aGVsbG8",
+    "  sha256: !!binary MDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMP==",
+    "  pluginConfig: {[]: a}",
+    "  pluginConfig: {? []: a}",
+    "  pluginConfig: [?]",
+    "  pluginConfig: {a: [? : b]}",
+    "  &a phase: AUTHN\n  pluginName: *a",
+    "  phase: AUTHN\r\r\n  priority: 5",
 ];
 
 /// Before and after a plugin's text.
-const AROUND: [(&str, &str); 49] = [
+const AROUND: &[(&str, &str)] = &[
     ("\u{feff}", ""),
     ("---\n", "---\n"),
     ("---\n---\n", "---\n---\n"),
@@ -242,10 +277,19 @@ const AROUND: [(&str, &str); 49] = [
     ("", "---\napiVersion: ''\nkind: Service\n"),
     ("", "---\n \t\n"),
     ("\t\n---\n", ""),
+    // Marks of the encoding that are none.
+    ("\u{feff}\u{feff}", ""),
+    ("\u{feff}\u{feff}#", ""),
+    ("", "---\n\u{feff}kind: List\napiVersion: v1\nitems: []\n"),
+    ("# a comment\n---\n\u{feff}", ""),
+    // Directives whose `---` kubectl does not see.
+    ("%YAML 1.1\r---\r", ""),
+    ("%YAML 1.2\r---\r", ""),
+    ("%TAG !e! x\r---\r", ""),
 ];
 
 /// Whole documents in JSON, or nearly.
-const JSON: [&str; 25] = [
+const JSON: &[&str] = &[
     r#"{"apiVersion":"extensions.istio.io/v1alpha1","kind":"WasmPlugin","metadata":{"name":"a"},"spec":{"url":"oci://h/p"}}"#,
     r#"{"apiVersion":"extensions.istio.io/v1alpha1","kind":"WasmPlugin","metadata":{"name":"a"},"spec":{"url":"ftp://h/p","url":"oci://h/p"}}"#,
     r#"{"apiVersion":"extensions.istio.io/v1alpha1","kind":"WasmPlugin","metadata":{"name":"a"},"spec":{"url":"oci://h/p","url":"ftp://h/p"}}"#,
@@ -261,6 +305,18 @@ const JSON: [&str; 25] = [
     r#"{apiVersion: extensions.istio.io/v1alpha1, kind: WasmPlugin, metadata: {name: a}, spec: {url: "oci://h/p"}}}, # and more"#,
     "{apiVersion: extensions.istio.io/v1alpha1, kind: WasmPlugin, metadata: {name: a}, spec: {url: oci://h/p}}}\n@",
     r#"{?apiVersion: extensions.istio.io/v1alpha1, ?kind: WasmPlugin, ?metadata: {?name: a}, ?spec: {?url: "oci://h/p"}}"#,
+    r#"{"apiVersion":"extensions.istio.io/v1alpha1","kind":"WasmPlugin","metadata":{"name":"a"},"spec":{"url":"oci://h/p","pluginName":"\ud83d"}}"#,
+    "{\"apiVersion\":\"extensions.istio.io/v1alpha1\",\"kind\":\"WasmPlugin\",\"metadata\":{\"name\":\"a\"},\"spec\":{\"url\":\"oci://h/p\",\"pluginName\":\"a\u{7f}b\u{ffff}\"}}",
+    r#"{"apiVersion":"extensions.istio.io/v1alpha1","kind":"WasmPlugin","metadata":{"name":"a"},"spec":{"url":"oci://h/p","pluginConfig":{"a":1e400}}}"#,
+    r#"{"apiVersion":"extensions.istio.io/v1alpha1","kind":"WasmPlugin","metadata":{"name":"a"},"spec":{"url":"oci://h/p","priority":-0}}"#,
+    r#"{apiVersion: extensions.istio.io/v1alpha1, kind: WasmPlugin, metadata: {name: a}, spec: {url: "oci://h/p"}} "c", @"#,
+    r#"{apiVersion: extensions.istio.io/v1alpha1, kind: WasmPlugin, metadata: {name: a}, spec: {url: "oci://h/p"}} "c" @"#,
+    "  apiVersion: extensions.istio.io/v1alpha1\n  kind: WasmPlugin\n  metadata: {name: a}\n  spec: {url: oci://h/p}\n [\n",
+    "{\"apiVersion\":\"v1\",\"kind\":\"List\",\"items\":[]}\nb:",
+    "{\"apiVersion\":\"v1\",\"kind\":\"List\",\"items\":[]}\n# c",
+    "{\"apiVersion\":\"v1\",\"kind\":\"List\",\"items\":[]}\n01: x\nkind: List\napiVersion: v1\nitems: []\n",
+    "{a}",
+    "{ab}",
     // Streams, which need nothing between two values.
     "{\"apiVersion\":\"extensions.istio.io/v1alpha1\",\"kind\":\"WasmPlugin\",\"metadata\":{\"name\":\"a\"},\"spec\":{\"url\":\"oci:\\/\\/h\"}}{\"a\":1}",
     "{\"apiVersion\":\"extensions.istio.io/v1alpha1\",\"kind\":\"WasmPlugin\",\"metadata\":{\"name\":\"a\"},\"spec\":{\"url\":\"oci:\\/\\/h\"}}\n---\n{\"apiVersion\":\"extensions.istio.io/v1alpha1\",\"kind\":\"WasmPlugin\",\"metadata\":{\"name\":\"a\"},\"spec\":{\"url\":\"oci:\\/\\/h\"}}",
@@ -284,10 +340,15 @@ pub fn all() -> Vec<String> {
     };
     let twice = format!("{}---\n{}", plugin(""), plugin("  phase: NOPE"));
     IN_SPEC
+        .iter()
+        .copied()
         .map(plugin)
-        .into_iter()
-        .chain(AROUND.map(|(before, after)| format!("{before}{}{after}", plugin(""))))
-        .chain(JSON.map(str::to_owned))
+        .chain(
+            AROUND
+                .iter()
+                .map(|(before, after)| format!("{before}{}{after}", plugin(""))),
+        )
+        .chain(JSON.iter().copied().map(str::to_owned))
         .chain([
             plugin("").replace('\n', "\r\n"),
             plugin("").replace('\n', "\r"),
