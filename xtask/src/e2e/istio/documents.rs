@@ -1,7 +1,7 @@
 //! Documents: Istio admits what `tidegate validate` lets pass, and nothing else.
 //!
 //! Three verdicts on each fixture have to be one: that in its name, Istio's and ours. On variations of whole documents (see
-//! `variations`) and on texts that are hard to read (see `texts`) two have to be.
+//! `variations`) and on texts that are hard to read (see `texts` and `spoilt`) two have to be.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use super::judge::Verdict;
 use super::tidegate::Finding;
 use super::variations::{self, Variation};
-use super::{Report, Setup, texts};
+use super::{Report, Setup, spoilt, texts};
 
 /// The smallest module there is: the fixtures know its checksum as that of theirs.
 const MODULE: &[u8] = b"\0asm\x01\0\0\0";
@@ -23,7 +23,7 @@ const OF_NO_RULE: &str = "more";
 /// How many variations go into one file.
 const CHUNK: usize = 1000;
 
-/// How many differences between variations are shown: they have few causes.
+/// How many differences of a kind are shown: they have few causes.
 const SHOWN: usize = 20;
 
 /// Every file in `fixtures/*/`, whose name ends in its verdict: `.valid.yaml`, `.invalid.yaml` or `.warned.yaml`.
@@ -159,22 +159,26 @@ pub fn compare_variations(setup: &mut Setup) -> Result<Report> {
             ours.keys()
         );
     }
-    let more = differences.len().saturating_sub(SHOWN);
-    differences.truncate(SHOWN);
-    if more > 0 {
-        differences.push(format!("and {more} more"));
-    }
     Ok(Report {
         compared: format!("{} variations of documents", all.len()),
-        differences,
+        differences: first_of(differences),
     })
 }
 
-/// Every text, each a file of its own: admitted as a whole, or not.
+/// Texts that somebody thought of.
 pub fn compare_texts(setup: &mut Setup) -> Result<Report> {
-    let folder = setup.scratch.path().join("texts");
+    compare_all(setup, "texts", &texts::all())
+}
+
+/// Texts that nobody did.
+pub fn compare_spoilt(setup: &mut Setup) -> Result<Report> {
+    compare_all(setup, "spoilt manifests", &spoilt::all())
+}
+
+/// Every text, each a file of its own: admitted as a whole, or not.
+fn compare_all(setup: &mut Setup, what: &str, texts: &[String]) -> Result<Report> {
+    let folder = setup.scratch.path().join(what);
     fs::create_dir(&folder).with_context(|| format!("failed to make {}", folder.display()))?;
-    let texts = texts::all();
     let mut files = Vec::new();
     for (index, text) in texts.iter().enumerate() {
         let file = folder.join(format!("{index:04}.yaml"));
@@ -200,9 +204,19 @@ pub fn compare_texts(setup: &mut Setup) -> Result<Report> {
         }
     }
     Ok(Report {
-        compared: format!("{} texts", texts.len()),
-        differences,
+        compared: format!("{} {what}", texts.len()),
+        differences: first_of(differences),
     })
+}
+
+/// The first ones, and how many more there are.
+fn first_of(mut differences: Vec<String>) -> Vec<String> {
+    let more = differences.len().saturating_sub(SHOWN);
+    differences.truncate(SHOWN);
+    if more > 0 {
+        differences.push(format!("and {more} more"));
+    }
+    differences
 }
 
 fn difference(what: &str, istio: &Verdict, ours: &[Finding]) -> Option<String> {

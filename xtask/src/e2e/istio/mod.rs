@@ -23,6 +23,7 @@ mod manifests;
 mod orders;
 mod registry;
 mod rules;
+mod spoilt;
 mod texts;
 mod tidegate;
 mod toolchain;
@@ -67,11 +68,12 @@ pub struct Plugin {
 }
 
 /// In the order in which one wants to hear of differences.
-const PARTS: [fn(&mut Setup) -> Result<Report>; 10] = [
+const PARTS: [fn(&mut Setup) -> Result<Report>; 11] = [
     rules::compare,
     documents::compare_fixtures,
     documents::compare_variations,
     documents::compare_texts,
+    documents::compare_spoilt,
     manifests::compare_flags,
     manifests::compare_configurations,
     gateway::compare_flags,

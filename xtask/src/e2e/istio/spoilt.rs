@@ -1,0 +1,130 @@
+//! Manifests into which something fell: signs that mean something to YAML, at any place.
+//!
+//! Nobody chose what is compared here, so that it is not only what somebody thought of. It is the same in every run.
+
+use sha2::{Digest, Sha256};
+
+const COUNT: u32 = 4000;
+
+/// Above it. What is of a kind that nobody knows is no manifest of ours.
+const KIND: &str = "apiVersion: extensions.istio.io/v1alpha1\nkind: WasmPlugin\n";
+
+/// Into this, which has something of everything.
+const MANIFEST: &str = "\
+metadata: {name: \"plugin\", labels: {a: 'b'}}
+spec:
+  url: oci://h.example.com/p:v1 # a comment
+  phase: AUTHN
+  match:
+  - ports: [{number: 80}, {\"number\": 81}]
+    mode: SERVER
+  pluginName: |
+    one
+    two
+  pluginConfig: &a
+    list: [x, y]
+    ? key
+    : value
+  priority: 5
+";
+
+const PIECES: [&str; 72] = [
+    "\t",
+    " ",
+    "  ",
+    "\n",
+    "\n  ",
+    "\n    ",
+    "\n\t",
+    "\r\n",
+    "\r",
+    ":",
+    ": ",
+    ":\n",
+    "-",
+    "- ",
+    "\n- ",
+    "?",
+    "? ",
+    "!",
+    "! ",
+    "!x ",
+    "!!str ",
+    "!!int ",
+    "!!timestamp ",
+    "!<x> ",
+    "&a ",
+    "&",
+    "*a",
+    "*a: ",
+    "*",
+    "#",
+    " #",
+    "'",
+    "\"",
+    "[",
+    "]",
+    "{",
+    "}",
+    "{}",
+    "[]",
+    ",",
+    ", ",
+    "|",
+    "|\n",
+    "|2-\n",
+    ">",
+    ">+\n",
+    "%",
+    "@",
+    "`",
+    "\\",
+    "\\x41",
+    "\\u00e",
+    "<<: ",
+    "<<: *a",
+    "---",
+    "\n---\n",
+    "\n---\n# c\n",
+    "...",
+    "\n...\n",
+    "\n%YAML 1.1\n",
+    "é",
+    "\u{a0}",
+    "\u{feff}",
+    "\u{85}",
+    "\u{2028}",
+    "\u{7f}",
+    "~",
+    ".inf",
+    "0x",
+    "null",
+    "\"a\": b",
+    "=",
+];
+
+/// All of them.
+pub fn all() -> Vec<String> {
+    (0..COUNT).map(spoilt).collect()
+}
+
+fn spoilt(number: u32) -> String {
+    let mut text = MANIFEST.to_owned();
+    let bytes = Sha256::digest(number.to_le_bytes());
+    let (first, rest) = bytes.split_at(1);
+    let changes = rest.chunks_exact(6).take(1 + usize::from(first[0] % 4));
+    for change in changes {
+        let number = |at: usize| usize::from(u16::from_le_bytes([change[at], change[at + 1]]));
+        let at = text.floor_char_boundary(number(0) % (text.len() + 1));
+        let piece = PIECES[number(2) % PIECES.len()];
+        // Two of three are put in, and some signs are taken away or take another's place.
+        let end = match number(4) % 6 {
+            0 => at + 1,
+            1 => at + 3,
+            _ => at,
+        };
+        let end = text.floor_char_boundary(end.min(text.len())).max(at);
+        text.replace_range(at..end, if end > at + 1 { "" } else { piece });
+    }
+    format!("{KIND}{text}")
+}
