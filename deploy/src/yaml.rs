@@ -30,6 +30,7 @@ mod scanner;
 mod stream;
 mod timestamp;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -41,11 +42,15 @@ pub const MOST_BYTES: usize = 8 << 20;
 /// How deep collections may lie in one another, aliases included.
 pub const MOST_DEPTH: usize = 200;
 
-/// How many nodes aliases may stand for in one text. In one document they stand for fewer by Go's own rule.
-pub const MOST_COPIED: usize = 1_000_000;
+/// How many nodes one text may have, documents among them, and again how many aliases may stand for. In one document they stand for
+/// fewer by Go's own rule.
+pub const MOST_NODES: usize = 1_000_000;
 
 /// How much text aliases may stand for in one text, in bytes: more than any cluster takes.
 pub const MOST_TEXT: usize = 64 << 20;
+
+/// How many characters of a text are shown.
+const MOST_SHOWN: usize = 100;
 
 /// A document of a text.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,7 +64,7 @@ pub struct Document {
 pub struct Node {
     /// What the API server gets.
     pub value: Value,
-    /// Where it begins. What an alias stands for is where the anchor is.
+    /// Where it begins. What an alias stands for is where the value is that has the anchor.
     pub position: Position,
     /// What was written, if it is a plain scalar that became something else than a string.
     pub written: Option<Arc<str>>,
@@ -132,6 +137,24 @@ pub struct YamlError {
     pub message: String,
 }
 
+/// The text of a file, as `kubectl` takes it: UTF-16 if a byte order mark says so, otherwise UTF-8, with U+FFFD for what is none.
+pub fn decode(bytes: &[u8]) -> Cow<'_, str> {
+    let utf16 = |unit: fn([u8; 2]) -> u16| -> Cow<'_, str> {
+        let (units, rest) = bytes.as_chunks();
+        let chars = char::decode_utf16(units.iter().copied().map(unit));
+        let mut text: String = chars
+            .map(|char| char.unwrap_or(char::REPLACEMENT_CHARACTER))
+            .collect();
+        text.extend(rest.iter().map(|_| char::REPLACEMENT_CHARACTER));
+        text.into()
+    };
+    match bytes {
+        [0xff, 0xfe, ..] => utf16(u16::from_le_bytes),
+        [0xfe, 0xff, ..] => utf16(u16::from_be_bytes),
+        _ => String::from_utf8_lossy(bytes),
+    }
+}
+
 /// Reads all documents of a text, which is YAML or JSON.
 pub fn parse(text: &str) -> Result<Vec<Document>, YamlError> {
     if text.len() > MOST_BYTES {
@@ -143,23 +166,66 @@ pub fn parse(text: &str) -> Result<Vec<Document>, YamlError> {
             ),
         ));
     }
-    let mut copied = constructor::Copied::default();
+    // A byte order mark is no part of the text.
+    let stream::Cut {
+        pieces,
+        mut no_json,
+        failure,
+    } = stream::cut(text.strip_prefix('\u{feff}').unwrap_or(text));
+    let mut budget = Budget::default();
     let mut documents = Vec::new();
-    for piece in stream::cut(text)? {
-        let graph = if piece.json {
-            json::compose(&piece.text, piece.begin)?
-        } else {
-            composer::compose(&piece.text, piece.begin)?
-        };
-        let root = constructor::construct(&graph, &mut copied)?;
-        let root = root.unwrap_or(Node {
+    for piece in pieces {
+        // Whoever came further knows better what the text was meant to be.
+        let no_json = if piece.json { None } else { no_json.take() };
+        let document = read(&piece, &mut budget).map_err(|error| match no_json {
+            Some(no_json) if no_json.position > error.position => no_json,
+            _ => error,
+        })?;
+        documents.push(document);
+    }
+    failure.map_or(Ok(documents), Err)
+}
+
+/// What all documents of a text have together.
+#[derive(Default)]
+struct Budget {
+    /// Nodes that were written, and documents.
+    nodes: usize,
+    /// Nodes that aliases stand for.
+    copied: usize,
+    /// Text that aliases stand for, in bytes.
+    text: usize,
+}
+
+/// Reads the first document of a piece. Nobody reads another.
+fn read(piece: &stream::Piece<'_>, budget: &mut Budget) -> Result<Document, YamlError> {
+    // A document without a node is one too.
+    let most = MOST_NODES.saturating_sub(budget.nodes + 1);
+    let graph = if piece.json {
+        json::compose(&piece.text, piece.begin, most)?
+    } else {
+        composer::compose(&piece.text, piece.begin, most)?
+    };
+    budget.nodes += 1 + graph.len();
+    if budget.nodes > MOST_NODES {
+        return Err(graph::too_many(piece.begin));
+    }
+    let root = constructor::construct(&graph, budget)?;
+    Ok(Document {
+        root: root.unwrap_or(Node {
             value: Value::Null,
             position: piece.begin,
             written: None,
-        });
-        documents.push(Document { root });
+        }),
+    })
+}
+
+/// A text as messages show it: somebody may have put a whole file there.
+pub(crate) fn excerpt(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(MOST_SHOWN) {
+        Some((at, _)) => format!("{}…", text.get(..at).unwrap_or_default()).into(),
+        None => text.into(),
     }
-    Ok(documents)
 }
 
 // === impl Node ===

@@ -4,7 +4,7 @@
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use tidegate_deploy::yaml::{self, Document, MOST_BYTES, MOST_DEPTH, Node};
+use tidegate_deploy::yaml::{self, Document, MOST_BYTES, MOST_DEPTH, MOST_NODES, Node};
 
 fn root(text: &str) -> Node {
     let mut documents = yaml::parse(text).expect("YAML");
@@ -69,6 +69,20 @@ fn what_was_written_is_kept_where_it_became_something_else() {
 }
 
 #[test]
+fn what_is_not_written_is_where_it_could_be() {
+    let place = |text: &str, name: &str| {
+        let root = root(text);
+        root.get(name).expect("a field").position.to_string()
+    };
+    assert_eq!(place("a:\n\n# c\nb: 1\n", "a"), "1:2");
+    assert_eq!(place("b: 1\n? a\n", "a"), "2:1");
+    assert_eq!(place("{a, b: }\n", "a"), "1:2");
+    assert_eq!(place("{a, b: }\n", "b"), "1:6");
+    let root = root("-\n\n- 1\n");
+    assert_eq!(root.items().expect("a list")[0].position.to_string(), "1:1");
+}
+
+#[test]
 fn a_text_has_any_number_of_documents() {
     let documents = yaml::parse("a: 1\n---\n# nothing\n--- # comment\nb: 2\n...\n").expect("YAML");
     let values: Vec<_> = documents
@@ -109,7 +123,7 @@ fn a_text_is_cut_before_it_is_read() {
         [json!({"a": 1}), json!({"b": 2})]
     );
     assert!(error("{\"a\": 1}\n---\n{\"a\": \"\\/\"}\n").starts_with("3:8: "));
-    assert!(error("{\"a\": 1}{\"b\": 2}\n]").starts_with("1:17: "));
+    assert!(error("{\"a\": 1}{\"b\": 2}\n]").starts_with("2:1: "));
     // Behind JSON kubectl wants to see four bytes at least, and of two numbers it is one that begins with 0.
     error("{\"a\": 1}\nb:");
     assert_eq!(
@@ -201,7 +215,44 @@ fn what_kubernetes_cannot_read_is_refused_with_its_place() {
         ("a: !!int x\n", "1:10", "is no int"),
         ("a: [b\n", "1:4", "nothing closes this `[`"),
         ("a: {b: c\nd: e\n", "2:2", "since `{` stands at 1:4"),
-        ("a: b: c\n", "1:5", ""),
+        ("a: b: c\n", "1:5", "quote the text"),
+        ("a: - b\n", "1:4", "begin it on a line of its own"),
+        ("a: ? b\n", "1:4", "begin it on a line of its own"),
+        ("a: b\n  c: d\n", "2:4", "look above"),
+        (
+            "a: 1\nb:2\nc: 3\n",
+            "2:1",
+            "with a space behind it is missing",
+        ),
+        ("a: 'it's'\n", "1:8", "escape the quote"),
+        ("a: \"b\" c\n", "1:8", "escape the quote"),
+        (
+            "a:\n  b: 1\n c: 2\n",
+            "3:2",
+            "in the column of what it belongs to",
+        ),
+        ("a: 1\n- b\n", "2:1", "a mapping goes on here without a key"),
+        ("- a\nb: c\n", "2:1", "without a `-`"),
+        ("a: @b\n", "1:4", "`@` begins no text"),
+        ("a: %b\n", "1:4", "`%` begins no text"),
+        ("a: |b\n", "1:5", "the line ends"),
+        (
+            "a: \"b\nc: d\n",
+            "1:4",
+            "the text in quotes that begins here",
+        ),
+        ("- *.example.com\n", "1:3", "quote a text"),
+        ("a: !important!\n", "1:4", "quote a text"),
+        ("a: *b\n", "1:4", "no anchor `&b`"),
+        ("a: !b!c d\n", "1:4", "`!b!` stands for"),
+        (
+            "{\"a\": \"\\/\",\n \"b\": 1,}\n",
+            "2:9",
+            "kubectl takes this for JSON",
+        ),
+        ("{a: b, c: [}\n", "1:12", "a value belongs here"),
+        ("{}\n{}\n{\"a\": }\n", "3:7", "kubectl takes this for JSON"),
+        ("a: [\n---\nb: c\n--- x\n", "1:4", "nothing closes"),
     ] {
         let error = error(text);
         assert!(
@@ -358,7 +409,7 @@ fn control_characters_stand_nowhere() {
 fn depth_is_bounded_aliases_included() {
     let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
     assert_eq!(yaml::parse(&nested(MOST_DEPTH)).map(|it| it.len()), Ok(1));
-    error(&nested(MOST_DEPTH + 1));
+    assert!(error(&nested(MOST_DEPTH + 1)).contains("deep in one another"));
     let half = nested(MOST_DEPTH / 2);
     let deeper = format!(
         "a: &a {half}\nb: &b [[[{}*a{}]]]\n",
@@ -380,6 +431,11 @@ fn aliases_of_aliases_stand_for_a_bounded_number_of_nodes() {
 
 #[test]
 fn size_is_bounded() {
+    let list = |items: usize| format!("[{}]\n", "a,".repeat(items));
+    yaml::parse(&list(MOST_NODES - 2)).expect("as many as there may be");
+    assert!(error(&list(MOST_NODES)).contains("split it"));
+    assert!(error(&"{}".repeat(MOST_NODES / 2 + 1)).contains("split it"));
+    assert!(error(&"---\n".repeat(MOST_NODES + 2)).contains("split it"));
     assert!(error(&" ".repeat(MOST_BYTES + 1)).contains("split it"));
 }
 
@@ -453,13 +509,24 @@ fn what_aliases_stand_for_is_bounded() {
     ] {
         yaml::parse(&text).expect("no more than Go takes");
     }
-    // A chain of merges is as deep as what lies in one another.
+    // A chain of aliases and one of merges are as deep as what lies in one another, and are read where the stack is small.
+    let chain = |length: usize| {
+        let links = (1..length).map(|nth| format!("- &a{nth} {{x: *a{}}}\n", nth - 1));
+        format!("- &a0 {{b: c}}\n{}", links.collect::<String>())
+    };
+    let deep = chain(MOST_DEPTH - 1);
+    let read = std::thread::Builder::new()
+        .stack_size(2 << 20)
+        .spawn(move || yaml::parse(&deep).map(|it| it.len()))
+        .expect("a thread");
+    assert_eq!(read.join().expect("room on the stack"), Ok(1));
     let chain = |length: usize| {
         let links = (1..length).map(|nth| format!("- &a{nth} {{<<: *a{}}}\n", nth - 1));
         format!("- &a0 {{b: c}}\n{}", links.collect::<String>())
     };
     assert_eq!(json_of(&chain(100))[99], json!({"b": "c"}));
-    error(&chain(2 * MOST_DEPTH));
+    let error = yaml::parse(&chain(2 * MOST_DEPTH)).expect_err("too much");
+    assert!(error.message.contains("anchors and aliases"), "{error}");
 }
 
 #[test]
@@ -528,24 +595,92 @@ fn in_quotes_separators_of_lines_stay() {
 
 #[test]
 fn marks_of_the_encoding_are_seen_where_go_sees_them() {
-    assert_eq!(json_of("\u{feff}a: b\n"), json!({"a": "b"}));
+    // One belongs to the file, and one to each document.
+    for marks in ["", "\u{feff}", "\u{feff}\u{feff}"] {
+        assert_eq!(
+            json_of(&format!("{marks}a: b\n-c: d\n")),
+            json!({"a": "b", "-c": "d"})
+        );
+    }
+    assert_eq!(
+        all_of("\u{feff}{\"a\": \"\\/\"}{\"b\": 1}"),
+        [json!({"a": "/"}), json!({"b": 1})]
+    );
     // Within a text one is text, ...
     assert_eq!(
         json_of("a: b\n\u{feff}c: d\n"),
         json!({"a": "b", "\u{feff}c": "d"})
     );
-    // ... but a second one has Go's library pass the first sign of each line.
+    // ... but behind another one at its begin, it has Go's library pass the first sign of each line.
     assert_eq!(
-        json_of("\u{feff}\u{feff}a: b\n-c: d\n"),
+        json_of("\u{feff}\u{feff}\u{feff}a: b\n-c: d\n"),
         json!({"a": "b", "c": "d"})
     );
 }
 
 #[test]
+fn files_are_texts_as_kubectl_takes_them() {
+    let text = "a: \"ü😀\"\n---\nb: c\n";
+    let utf16 = |bytes: fn(u16) -> [u8; 2]| -> Vec<u8> {
+        let marked = format!("\u{feff}{text}");
+        marked.encode_utf16().flat_map(bytes).collect()
+    };
+    for bytes in [
+        text.as_bytes().to_vec(),
+        [b"\xef\xbb\xbf", text.as_bytes()].concat(),
+        utf16(u16::to_le_bytes),
+        utf16(u16::to_be_bytes),
+    ] {
+        assert_eq!(
+            all_of(&yaml::decode(&bytes)),
+            [json!({"a": "ü😀"}), json!({"b": "c"})]
+        );
+    }
+    assert_eq!(yaml::decode(b"a: \xff\xe4b"), "a: \u{fffd}\u{fffd}b");
+    // A lone half of a pair, and a byte that is left over.
+    assert_eq!(
+        yaml::decode(b"\xff\xfe\x00\xd8a\0b"),
+        "\u{feff}\u{fffd}a\u{fffd}"
+    );
+}
+
+#[test]
+fn a_last_line_is_lost_where_kubectl_loses_it() {
+    let line = |size: usize| format!("b: {}", "x".repeat(size - 3));
+    for size in [4096, 8192] {
+        assert_eq!(json_of(&format!("a: 1\n{}", line(size))), json!({"a": 1}));
+        assert_eq!(all_of(&line(size)), [] as [Value; 0]);
+    }
+    for size in [4095, 4097, 8191] {
+        assert!(json_of(&format!("a: 1\n{}", line(size)))["b"].is_string());
+    }
+    assert!(json_of(&format!("a: 1\n{}\n", line(4096)))["b"].is_string());
+    // No line is parted within its break.
+    let broken = format!("b: {}\r", "x".repeat(4092));
+    assert!(json_of(&format!("a: 1\n{broken}"))["b"].is_string());
+}
+
+#[test]
+fn keys_have_no_more_than_1024_characters() {
+    let text = |size: usize| format!("a: 1\n\"{}\": 2\n", "k".repeat(size));
+    assert_eq!(
+        json_of(&text(1022)).as_object().map(serde_json::Map::len),
+        Some(2)
+    );
+    assert!(error(&text(1023)).starts_with("2:1: a key stands here"));
+}
+
+#[test]
 fn what_is_behind_a_document_is_read_by_the_chunk() {
-    let behind = |blanks: usize| format!("{{a: b}}\n]\n{}\u{7}\n", "#\n".repeat(blanks));
-    error(&behind(100));
-    assert_eq!(json_of(&behind(300)), json!({"a": "b"}));
+    let behind = |sign: &str, before: usize| {
+        let begin = "{a: b}\n]\n#";
+        format!("{begin}{}{sign}\n", "x".repeat(before - begin.len()))
+    };
+    assert!(error(&behind("\u{7}", 511)).starts_with("3:503: a control character"));
+    assert_eq!(json_of(&behind("\u{7}", 512)), json!({"a": "b"}));
+    // A character that is not whole in one is read with the next.
+    assert!(error(&behind("\u{ffff}", 509)).starts_with("3:501: "));
+    assert_eq!(json_of(&behind("\u{ffff}", 510)), json!({"a": "b"}));
 }
 
 #[test]

@@ -5,15 +5,15 @@ use std::collections::HashMap;
 use super::graph::{Content, Graph, Id, too_deep};
 use super::scalar::Scalar;
 use super::scanner::{Kind, Scanner, Token};
-use super::{MOST_DEPTH, Position, YamlError};
+use super::{MOST_DEPTH, Position, YamlError, excerpt};
 
 type Result<T> = std::result::Result<T, YamlError>;
 
-/// Reads the first document of a text that begins there. Nobody reads another.
-pub fn compose(text: &str, begin: Position) -> Result<Graph> {
+/// Reads the first document of a text that begins there, if it has no more than so many nodes.
+pub fn compose(text: &str, begin: Position, most: usize) -> Result<Graph> {
     let mut composer = Composer {
         scanner: Scanner::new(text, begin),
-        graph: Graph::default(),
+        graph: Graph::new(most),
         anchors: HashMap::new(),
         handles: HashMap::new(),
         depth: 0,
@@ -76,14 +76,11 @@ impl Composer<'_> {
                     }
                 }
                 Kind::DocumentStart => {
+                    let begin = *position;
                     self.scanner.take();
                     self.default_handles();
-                    if self.is_next(is_document_end)? {
-                        let position = self.scanner.peek()?.position;
-                        self.graph.root = Some(self.empty(position));
-                    } else {
-                        self.graph.root = Some(self.node(Blocks::All)?);
-                    }
+                    let root = self.node_unless(is_document_end, Blocks::All, begin)?;
+                    self.graph.root = Some(root);
                     break;
                 }
                 _ if is_explicit => {
@@ -153,7 +150,8 @@ impl Composer<'_> {
                         return Err(YamlError::new(
                             position,
                             format!(
-                                "nobody knows what `{handle}` stands for in a tag: take the tag away"
+                                "nobody knows what `{}` stands for in a tag: take the tag away",
+                                excerpt(handle)
                             ),
                         ));
                     };
@@ -172,12 +170,15 @@ impl Composer<'_> {
             let Some(target) = self.anchors.get(name) else {
                 return Err(YamlError::new(
                     begin,
-                    format!("no anchor `&{name}` stands above: name one that does"),
+                    format!(
+                        "no anchor `&{}` stands above: name one that does",
+                        excerpt(name)
+                    ),
                 ));
             };
             let content = Content::Alias(*target);
             self.scanner.take();
-            return Ok(self.graph.add(content, begin));
+            return self.graph.add(content, begin);
         }
         let Properties { anchor, tag } = self.properties()?;
         let token = self.scanner.peek()?;
@@ -200,7 +201,7 @@ impl Composer<'_> {
                     is_implicit,
                     tag,
                 };
-                let id = self.graph.add(Content::Scalar(scalar), position);
+                let id = self.graph.add(Content::Scalar(scalar), position)?;
                 self.name(anchor, id);
                 return Ok(id);
             }
@@ -209,15 +210,12 @@ impl Composer<'_> {
             Kind::BlockSequenceStart if in_blocks => Self::block_sequence,
             Kind::BlockMappingStart if in_blocks => Self::block_mapping,
             _ if anchor.is_some() || tag.is_some() => {
-                let id = self.empty(begin);
-                let is_implicit = tag.is_none();
-                let text = String::new();
                 let scalar = Scalar {
-                    text: text.into(),
-                    is_implicit,
+                    text: "".into(),
+                    is_implicit: tag.is_none(),
                     tag,
                 };
-                self.graph.fill(id, Content::Scalar(scalar));
+                let id = self.graph.add(Content::Scalar(scalar), begin)?;
                 self.name(anchor, id);
                 return Ok(id);
             }
@@ -227,7 +225,7 @@ impl Composer<'_> {
             return Err(too_deep(position));
         }
         // An anchor is known within its own node.
-        let id = self.graph.add(Content::Sequence(Vec::new()), position);
+        let id = self.graph.add(Content::Sequence(Vec::new()), position)?;
         self.name(anchor, id);
         self.depth += 1;
         let content = read(self)?;
@@ -243,7 +241,7 @@ impl Composer<'_> {
     }
 
     /// Nothing, which is null.
-    fn empty(&mut self, position: Position) -> Id {
+    fn empty(&mut self, position: Position) -> Result<Id> {
         let scalar = Scalar {
             text: "".into(),
             is_implicit: true,
@@ -252,26 +250,35 @@ impl Composer<'_> {
         self.graph.add(Content::Scalar(scalar), position)
     }
 
-    /// A node, or nothing if one of these tokens comes.
-    fn node_unless(&mut self, ends: fn(&Kind) -> bool, blocks: Blocks) -> Result<Id> {
+    /// A node, or, if one of these tokens comes, nothing in this place.
+    fn node_unless(
+        &mut self,
+        ends: fn(&Kind) -> bool,
+        blocks: Blocks,
+        place: Position,
+    ) -> Result<Id> {
         if self.is_next(ends)? {
-            let position = self.scanner.peek()?.position;
-            return Ok(self.empty(position));
+            return self.empty(place);
         }
         self.node(blocks)
+    }
+
+    /// What stands behind a key's `:`, or nothing in the place of the `:` or of the key.
+    fn value(&mut self, ends: fn(&Kind) -> bool, blocks: Blocks, key: Position) -> Result<Id> {
+        match self.take(is_value)? {
+            Some(place) => self.node_unless(ends, blocks, place),
+            None => self.empty(key),
+        }
     }
 
     fn block_sequence(&mut self) -> Result<Content> {
         let ends = |kind: &Kind| matches!(kind, Kind::BlockEntry | Kind::BlockEnd);
         self.scanner.take();
         let mut items = Vec::new();
-        while self.take(is_block_entry)?.is_some() {
-            items.push(self.node_unless(ends, Blocks::All)?);
+        while let Some(place) = self.take(is_block_entry)? {
+            items.push(self.node_unless(ends, Blocks::All, place)?);
         }
-        self.end(
-            |kind| matches!(kind, Kind::BlockEnd),
-            "a list goes on here without a `-`: write it, or indent this otherwise",
-        )?;
+        self.block_end("a list goes on here without a `-`: write it, or indent this otherwise")?;
         Ok(Content::Sequence(items))
     }
 
@@ -283,8 +290,8 @@ impl Composer<'_> {
             )
         };
         let mut items = Vec::new();
-        while self.take(is_block_entry)?.is_some() {
-            items.push(self.node_unless(ends, Blocks::All)?);
+        while let Some(place) = self.take(is_block_entry)? {
+            items.push(self.node_unless(ends, Blocks::All, place)?);
         }
         Ok(Content::Sequence(items))
     }
@@ -293,18 +300,11 @@ impl Composer<'_> {
         let ends = |kind: &Kind| matches!(kind, Kind::Key | Kind::Value | Kind::BlockEnd);
         self.scanner.take();
         let mut fields = Vec::new();
-        while self.take(is_key)?.is_some() {
-            let key = self.node_unless(ends, Blocks::Indentless)?;
-            let value = match self.take(is_value)? {
-                Some(_) => self.node_unless(ends, Blocks::Indentless)?,
-                None => self.nothing()?,
-            };
-            fields.push((key, value));
+        while let Some(place) = self.take(is_key)? {
+            let key = self.node_unless(ends, Blocks::Indentless, place)?;
+            fields.push((key, self.value(ends, Blocks::Indentless, place)?));
         }
-        self.end(
-            |kind| matches!(kind, Kind::BlockEnd),
-            "a mapping goes on here without a key: write it, or indent this otherwise",
-        )?;
+        self.block_end("a mapping goes on here without a key: write it, or indent this otherwise")?;
         Ok(Content::Mapping(fields))
     }
 
@@ -314,7 +314,7 @@ impl Composer<'_> {
         let mut items = Vec::new();
         while self.goes_on(is_sequence_end, items.is_empty(), ["[", "]"], begin)? {
             let item = match self.take(is_key)? {
-                Some(position) => self.pair(position)?,
+                Some(place) => self.pair(place)?,
                 None => self.node(Blocks::None)?,
             };
             items.push(item);
@@ -323,24 +323,17 @@ impl Composer<'_> {
     }
 
     /// A mapping of one field within `[]`.
-    fn pair(&mut self, position: Position) -> Result<Id> {
+    fn pair(&mut self, place: Position) -> Result<Id> {
         let ends = |kind: &Kind| matches!(kind, Kind::FlowEntry | Kind::FlowSequenceEnd);
-        let key = if self.is_next(|kind| {
-            is_value(kind) || matches!(kind, Kind::FlowEntry | Kind::FlowSequenceEnd)
-        })? {
+        let key = if self.is_next(is_value)? || self.is_next(ends)? {
             // The library passes the sign that comes instead of a key.
             self.scanner.take();
-            self.empty(position)
+            self.empty(place)?
         } else {
             self.node(Blocks::None)?
         };
-        let value = match self.take(is_value)? {
-            Some(_) => self.node_unless(ends, Blocks::None)?,
-            None => self.nothing()?,
-        };
-        Ok(self
-            .graph
-            .add(Content::Mapping(vec![(key, value)]), position))
+        let value = self.value(ends, Blocks::None, place)?;
+        self.graph.add(Content::Mapping(vec![(key, value)]), place)
     }
 
     fn flow_mapping(&mut self) -> Result<Content> {
@@ -349,28 +342,18 @@ impl Composer<'_> {
         self.scanner.take();
         let mut fields = Vec::new();
         while self.goes_on(is_mapping_end, fields.is_empty(), ["{", "}"], begin)? {
-            let field = if self.take(is_key)?.is_some() {
-                let key = self.node_unless(
-                    |kind| is_value(kind) || matches!(kind, Kind::FlowEntry | Kind::FlowMappingEnd),
-                    Blocks::None,
-                )?;
-                let value = match self.take(is_value)? {
-                    Some(_) => self.node_unless(ends, Blocks::None)?,
-                    None => self.nothing()?,
-                };
-                (key, value)
+            let place = self.scanner.peek()?.position;
+            let field = if self.take(is_key)?.is_none() {
+                (self.node(Blocks::None)?, self.empty(place)?)
+            } else if self.is_next(is_value)? {
+                (self.empty(place)?, self.value(ends, Blocks::None, place)?)
             } else {
-                (self.node(Blocks::None)?, self.nothing()?)
+                let key = self.node_unless(ends, Blocks::None, place)?;
+                (key, self.value(ends, Blocks::None, place)?)
             };
             fields.push(field);
         }
         Ok(Content::Mapping(fields))
-    }
-
-    /// Nothing, where the next token is.
-    fn nothing(&mut self) -> Result<Id> {
-        let position = self.scanner.peek()?.position;
-        Ok(self.empty(position))
     }
 
     /// Whether another item comes within brackets that begin there. If not, they are closed.
@@ -399,11 +382,23 @@ impl Composer<'_> {
         Ok(self.take(ends)?.is_none())
     }
 
-    fn end(&mut self, is_end: fn(&Kind) -> bool, message: &str) -> Result<()> {
-        match self.take(is_end)? {
-            Some(_) => Ok(()),
-            None => Err(YamlError::new(self.scanner.peek()?.position, message)),
-        }
+    /// The end of a block, or what is wrong with what comes instead.
+    fn block_end(&mut self, otherwise: &str) -> Result<()> {
+        let Token { kind, position } = self.scanner.peek()?;
+        let message = match kind {
+            Kind::BlockEnd => {
+                self.scanner.take();
+                return Ok(());
+            }
+            Kind::Scalar { .. } => {
+                "text stands here behind a value that has ended: escape the quote that ended it (`''` or `\\\"`), or look above for one that nothing closes"
+            }
+            Kind::BlockMappingStart | Kind::BlockSequenceStart => {
+                "this is indented like nothing above it: write it in the column of what it belongs to"
+            }
+            _ => otherwise,
+        };
+        Err(YamlError::new(*position, message))
     }
 }
 

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use super::graph::{Content, Graph, Id, too_deep};
 use super::scalar::{Resolved, Scalar};
 use super::{
-    Entry, Key, MOST_COPIED, MOST_DEPTH, MOST_TEXT, Mapping, Node, Position, Value, YamlError,
+    Budget, Entry, Key, MOST_DEPTH, MOST_NODES, MOST_TEXT, Mapping, Node, Position, Value,
+    YamlError,
 };
 
 type Result<T> = std::result::Result<T, YamlError>;
@@ -24,16 +25,8 @@ const LARGE: usize = 4_000_000;
 const MOST_SHARE: f64 = 0.99;
 const LEAST_SHARE: f64 = 0.10;
 
-/// What aliases stand for in all documents of a text.
-#[derive(Default)]
-pub struct Copied {
-    nodes: usize,
-    /// In bytes.
-    text: usize,
-}
-
 /// Builds the tree.
-pub fn construct(graph: &Graph, copied: &mut Copied) -> Result<Option<Node>> {
+pub fn construct(graph: &Graph, budget: &mut Budget) -> Result<Option<Node>> {
     let Some(root) = graph.root else {
         return Ok(None);
     };
@@ -43,10 +36,13 @@ pub fn construct(graph: &Graph, copied: &mut Copied) -> Result<Option<Node>> {
         nodes: 1,
         aliased: 0,
         open: HashSet::new(),
-        copied,
+        budget,
     };
     let made = constructor.node(root, 0)?;
-    made.fault.map_or(Ok(Some(made.node)), Err)
+    match made.fault {
+        Some(fault) => Err(*fault),
+        None => Ok(Some(made.node)),
+    }
 }
 
 struct Constructor<'a> {
@@ -57,13 +53,17 @@ struct Constructor<'a> {
     aliased: usize,
     /// The aliases that are open.
     open: HashSet<Id>,
-    copied: &'a mut Copied,
+    budget: &'a mut Budget,
 }
 
-/// A node, and why the API server cannot get it. That counts only if it is not overwritten.
+/// Why the API server cannot get a node. That counts only if the node is not overwritten. There is one for every field, so that it
+/// is small.
+type Fault = Box<YamlError>;
+
+/// A node, and what is wrong with it.
 struct Made {
     node: Node,
-    fault: Option<YamlError>,
+    fault: Option<Fault>,
 }
 
 /// The fields of a mapping so far.
@@ -71,13 +71,13 @@ struct Made {
 struct Fields {
     fields: Vec<Field>,
     /// A name that the API server cannot get. Nothing overwrites it.
-    fault: Option<YamlError>,
+    fault: Option<Fault>,
 }
 
 struct Field {
     entry: Entry,
     /// What is wrong with its value.
-    fault: Option<YamlError>,
+    fault: Option<Fault>,
     /// Came with a merge, so that it is no mistake if it is written again.
     merged: bool,
 }
@@ -88,68 +88,69 @@ impl<'a> Constructor<'a> {
     fn part(&self, id: Id) -> Result<(&'a Content, Position)> {
         let part = self.graph.part(id);
         let part = part.map(|part| (&part.content, part.position));
+        // Every id is one of this graph's.
         part.ok_or_else(|| YamlError::new(Position { line: 1, column: 1 }, "a node is missing"))
     }
 
-    /// What a node is, `depth` deep in others.
+    /// What a node is, `depth` deep in others. Its parts have functions of their own, so that its frame is small: there are many of them
+    /// on the stack.
     fn node(&mut self, id: Id, depth: usize) -> Result<Made> {
         let (content, position) = self.part(id)?;
         self.count(position)?;
         match content {
-            Content::Scalar(scalar) => {
-                let resolved = resolve(scalar, position)?;
-                self.copy(&scalar.text, position)?;
-                let (value, fault) = match resolved.value(&scalar.text) {
-                    Ok(value) => (value, None),
-                    Err(message) => (Value::Null, Some(YamlError::new(position, message))),
-                };
-                let written = written(&resolved, &scalar.text);
-                let node = Node {
-                    value,
-                    position,
-                    written,
-                };
-                Ok(Made { node, fault })
+            Content::Scalar(scalar) => self.scalar(scalar, position),
+            Content::Alias(target) => {
+                self.open(id, position)?;
+                let made = self.node(*target, depth);
+                self.open.remove(&id);
+                made
             }
-            Content::Alias(target) => self.alias(id, position, |this| this.node(*target, depth)),
-            Content::Sequence(items) => {
-                let depth = deeper(depth, position)?;
-                let mut fault = None;
-                let mut nodes = Vec::with_capacity(items.len());
-                for item in items {
-                    let made = self.node(*item, depth)?;
-                    fault = fault.or(made.fault);
-                    nodes.push(made.node);
-                }
-                let node = collection(Value::Sequence(nodes), position);
-                Ok(Made { node, fault })
-            }
+            Content::Sequence(items) => self.sequence(items, position, deeper(depth, position)?),
             Content::Mapping(pairs) => {
                 let mut fields = Fields::default();
                 self.fields(pairs, false, deeper(depth, position)?, &mut fields)?;
-                let (mapping, fault) = fields.finish();
-                let node = collection(Value::Mapping(mapping), position);
-                Ok(Made { node, fault })
+                Ok(fields.finish(position))
             }
         }
     }
 
-    /// Reads what an alias stands for.
-    fn alias<T>(
-        &mut self,
-        id: Id,
-        position: Position,
-        read: impl FnOnce(&mut Self) -> Result<T>,
-    ) -> Result<T> {
+    fn scalar(&mut self, scalar: &Scalar, position: Position) -> Result<Made> {
+        let resolved = resolve(scalar, position)?;
+        self.copy(&scalar.text, position)?;
+        let (value, fault) = match resolved.value(&scalar.text) {
+            Ok(value) => (value, None),
+            Err(message) => (Value::Null, Some(YamlError::new(position, message).into())),
+        };
+        let written = written(&resolved, &scalar.text);
+        let node = Node {
+            value,
+            position,
+            written,
+        };
+        Ok(Made { node, fault })
+    }
+
+    fn sequence(&mut self, items: &[Id], position: Position, depth: usize) -> Result<Made> {
+        let mut fault = None;
+        let mut nodes = Vec::with_capacity(items.len());
+        for item in items {
+            let made = self.node(*item, depth)?;
+            fault = fault.or(made.fault);
+            nodes.push(made.node);
+        }
+        let node = collection(Value::Sequence(nodes), position);
+        Ok(Made { node, fault })
+    }
+
+    /// Notes that an alias is being read. It must not be within what it stands for.
+    fn open(&mut self, id: Id, position: Position) -> Result<()> {
         if !self.open.insert(id) {
             return Err(YamlError::new(
                 position,
                 "the anchor's value contains itself",
             ));
         }
-        let read = read(self);
-        self.open.remove(&id);
-        read
+        Ok(())
     }
 
     /// Adds a mapping's fields to those that are there.
@@ -185,7 +186,7 @@ impl<'a> Constructor<'a> {
     }
 
     /// What a key is called. Some keys are wrong only if their mapping counts.
-    fn key(&mut self, id: Id) -> Result<std::result::Result<Key, YamlError>> {
+    fn key(&mut self, id: Id) -> Result<std::result::Result<Key, Fault>> {
         let (content, position) = self.part(id)?;
         self.count(position)?;
         match content {
@@ -199,13 +200,15 @@ impl<'a> Constructor<'a> {
                         name,
                         position,
                     }),
-                    Err(message) => Err(YamlError::new(position, message)),
+                    Err(message) => Err(YamlError::new(position, message).into()),
                 })
             }
             Content::Alias(target) if matches!(self.part(*target)?.0, Content::Scalar(_)) => {
-                let key = self.alias(id, position, |this| this.key(*target))?;
+                self.open(id, position)?;
+                let key = self.key(*target);
+                self.open.remove(&id);
                 // The name is here.
-                Ok(key.map(|key| Key { position, ..key }))
+                Ok(key?.map(|key| Key { position, ..key }))
             }
             _ => Err(YamlError::new(
                 position,
@@ -247,9 +250,10 @@ impl<'a> Constructor<'a> {
             }
             Content::Alias(target) if matches!(self.part(*target)?.0, Content::Mapping(_)) => {
                 self.count(place)?;
-                self.alias(id, place, |this| {
-                    this.merge_one(*target, position, depth, into)
-                })
+                self.open(id, place)?;
+                let merged = self.merge_one(*target, position, depth, into);
+                self.open.remove(&id);
+                merged
             }
             _ => Err(YamlError::new(
                 position,
@@ -263,12 +267,12 @@ impl<'a> Constructor<'a> {
         self.nodes += 1;
         if !self.open.is_empty() {
             self.aliased += 1;
-            self.copied.nodes += 1;
+            self.budget.copied += 1;
         }
         let share = self.aliased as f64 / self.nodes as f64;
         let is_share =
             self.aliased > FEW_ALIASED && self.nodes > FEW_NODES && share > allowed(self.nodes);
-        if is_share || self.copied.nodes > MOST_COPIED {
+        if is_share || self.budget.copied > MOST_NODES {
             return Err(too_much(position));
         }
         Ok(())
@@ -277,9 +281,9 @@ impl<'a> Constructor<'a> {
     /// Counts text that is there more than once.
     fn copy(&mut self, text: &str, position: Position) -> Result<()> {
         if !self.open.is_empty() {
-            self.copied.text += text.len();
+            self.budget.text += text.len();
         }
-        if self.copied.text > MOST_TEXT {
+        if self.budget.text > MOST_TEXT {
             return Err(too_much(position));
         }
         Ok(())
@@ -289,8 +293,8 @@ impl<'a> Constructor<'a> {
 // === impl Fields ===
 
 impl Fields {
-    /// The fields that count, of each name the last, and what is wrong with them.
-    fn finish(self) -> (Mapping, Option<YamlError>) {
+    /// A mapping of the fields that count, of each name the last, and what is wrong with them.
+    fn finish(self, position: Position) -> Made {
         let mut names = HashSet::with_capacity(self.fields.len());
         // From the end, so that the last one is met first.
         let counts: Vec<bool> = self
@@ -310,7 +314,8 @@ impl Fields {
                 mapping.overwritten.push(field.entry.key);
             }
         }
-        (mapping, fault)
+        let node = collection(Value::Mapping(mapping), position);
+        Made { node, fault }
     }
 }
 

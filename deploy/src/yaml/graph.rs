@@ -1,12 +1,14 @@
 //! The graph of a document: what lies in what, and what aliases name. What it means is `constructor.rs`'s matter.
 
 use super::scalar::Scalar;
-use super::{MOST_DEPTH, Position, YamlError};
+use super::{MOST_DEPTH, MOST_NODES, Position, YamlError};
 
 /// A document's nodes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Graph {
     nodes: Vec<Part>,
+    /// How many there may be.
+    most: usize,
     /// The node that is all of the document; none if there is nothing.
     pub root: Option<Id>,
 }
@@ -33,13 +35,31 @@ pub enum Content {
 // === impl Graph ===
 
 impl Graph {
+    /// Nothing yet, and no more than so many nodes.
+    pub fn new(most: usize) -> Self {
+        Self {
+            nodes: Vec::new(),
+            most,
+            root: None,
+        }
+    }
+
+    /// How many nodes there are.
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
     pub fn part(&self, id: Id) -> Option<&Part> {
         self.nodes.get(id.0)
     }
 
-    pub fn add(&mut self, content: Content, position: Position) -> Id {
+    pub fn add(&mut self, content: Content, position: Position) -> Result<Id, YamlError> {
+        let id = Id(self.nodes.len());
+        if id.0 >= self.most {
+            return Err(too_many(position));
+        }
         self.nodes.push(Part { content, position });
-        Id(self.nodes.len() - 1)
+        Ok(id)
     }
 
     /// Gives a node the content that was read since it was added.
@@ -55,5 +75,13 @@ pub fn too_deep(position: Position) -> YamlError {
     YamlError::new(
         position,
         format!("lists and mappings lie more than {MOST_DEPTH} deep in one another"),
+    )
+}
+
+/// What is wrong with a text that has so many nodes before this.
+pub fn too_many(position: Position) -> YamlError {
+    YamlError::new(
+        position,
+        format!("the text has more than the {MOST_NODES} values that are read: split it"),
     )
 }

@@ -1,18 +1,18 @@
-//! The graph of a text that is known to be JSON. Its rules are others than YAML's: `\\/` is an escape, and a lone half of a pair of
+//! The graph of a text that is known to be JSON. Its rules are others than YAML's: `\/` is an escape, and a lone half of a pair of
 //! surrogates is a character, that which stands for what cannot be read.
 
 use super::cursor::Cursor;
 use super::graph::{Content, Graph, Id, too_deep};
 use super::scalar::Scalar;
-use super::{MOST_DEPTH, Position, YamlError};
+use super::{MOST_DEPTH, Position, YamlError, excerpt};
 
 type Result<T> = std::result::Result<T, YamlError>;
 
-/// Reads the value that a text is, which begins there.
-pub fn compose(text: &str, begin: Position) -> Result<Graph> {
+/// Reads the value that a text is, which begins there and has no more than so many nodes.
+pub fn compose(text: &str, begin: Position, most: usize) -> Result<Graph> {
     let mut reader = Reader {
         text: Cursor::of_json(text, begin),
-        graph: Graph::default(),
+        graph: Graph::new(most),
         depth: 0,
     };
     let root = reader.value()?;
@@ -55,14 +55,15 @@ impl Reader<'_> {
                     return Err(YamlError::new(
                         position,
                         format!(
-                            "`{word}` is too large for a number: quote it if it is meant as text"
+                            "`{}` is too large for a number: quote it if it is meant as text",
+                            excerpt(&word)
                         ),
                     ));
                 }
                 scalar(word, true)
             }
         };
-        Ok(self.graph.add(content, position))
+        self.graph.add(content, position)
     }
 
     fn object(&mut self) -> Result<Content> {
@@ -70,7 +71,7 @@ impl Reader<'_> {
         while self.goes_on('}') {
             let position = self.text.mark().position;
             let key = scalar(self.string()?, false);
-            let key = self.graph.add(key, position);
+            let key = self.graph.add(key, position)?;
             self.blanks();
             // `:`.
             self.text.skip();

@@ -10,8 +10,7 @@ use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{GeneralPurpose, GeneralPurposeConfig};
 
-use super::Value;
-use super::timestamp;
+use super::{Value, excerpt, timestamp};
 
 /// The `YAML` namespace of tags.
 pub const TAGS: &str = "tag:yaml.org,2002:";
@@ -75,7 +74,8 @@ impl Resolved {
             Self::Float(value) if value.is_finite() => number(*value),
             Self::Float(_) => {
                 return Err(format!(
-                    "`{text}` has no form in JSON, which is what the API server gets: quote it if it is meant as text"
+                    "`{}` has no form in JSON, which is what the API server gets: quote it if it is meant as text",
+                    excerpt(text)
                 ));
             }
             Self::Text => Value::String(text.to_owned()),
@@ -97,7 +97,8 @@ impl Resolved {
             Self::Null => return Err("null is no name for a field: quote the key".into()),
             Self::Unsigned(_) => {
                 return Err(format!(
-                    "`{text}` is too large a number to be the name of a field: quote the key"
+                    "`{}` is too large a number to be the name of a field: quote the key",
+                    excerpt(text)
                 ));
             }
         })
@@ -125,7 +126,10 @@ fn resolve(scalar: &Scalar) -> Result<Resolved, String> {
                 Resolved::Text | Resolved::Decoded(_) => false,
             };
             if !fits {
-                return Err(format!("`{text}` is no {kind}, which its tag says it is"));
+                return Err(format!(
+                    "`{}` is no {kind}, which its tag says it is",
+                    excerpt(text)
+                ));
             }
             resolved
         }
@@ -134,14 +138,17 @@ fn resolve(scalar: &Scalar) -> Result<Resolved, String> {
                 .chars()
                 .filter(|char| !"\r\n".contains(*char))
                 .collect();
-            let bytes = BASE64
-                .decode(lines)
-                .map_err(|_| format!("`{text}` is no base64, which its tag says it is"))?;
+            let bytes = BASE64.decode(lines).map_err(|_| {
+                format!("`{}` is no base64, which its tag says it is", excerpt(text))
+            })?;
             Resolved::Decoded(lossy(&bytes))
         }
         // It stays text, but has to be one.
         Some("timestamp") if !timestamp::is_one(text) => {
-            return Err(format!("`{text}` is no time, which its tag says it is"));
+            return Err(format!(
+                "`{}` is no time, which its tag says it is",
+                excerpt(text)
+            ));
         }
         // Tags that nobody knows leave a string.
         _ => Resolved::Text,

@@ -91,12 +91,11 @@ struct MaybeKey {
 /// How many characters a key may have.
 const MOST_KEY: usize = 1024;
 
-/// How many brackets may be open, and how many blocks. What is read is bounded more tightly, but not what is behind it.
-const MOST_OPEN: usize = 10_000;
-
-const NO_COLON: &str =
-    "a text stands here where only a key may, and its `:` is missing or on another line";
-const NO_PLACE: &str = "this may not stand here: look at the lines above for a missing quote, or for another indentation";
+const NO_COLON: &str = "a key stands here, and its `:` with a space behind it is missing, on another line or more than 1024 characters away: write it, or indent a text that goes on";
+const NO_VALUE: &str = "a `:` with a space behind it stands in a text here: quote the text, or, if this is a key, begin it on a line of its own and look above for a quote that nothing closes";
+const NO_ENTRY: &str = "a list may not begin here: begin it on a line of its own, or quote a text that begins with `-`";
+const NO_KEY: &str =
+    "a key may not begin here: begin it on a line of its own, or quote a text that begins with `?`";
 const TAB: &str = "a tab stands where only spaces may: replace it";
 
 // === impl Scanner ===
@@ -166,18 +165,14 @@ impl<'a> Scanner<'a> {
         let column = self.text.mark().column;
         self.unroll(column + 1);
         self.text.need(4);
-        let [first, second, third, fourth] = [0, 1, 2, 3].map(|ahead| self.text.peek(ahead));
+        let [first, second] = [0, 1].map(|ahead| self.text.peek(ahead));
         let is_apart = is_blank_or_end(second);
         let in_block = self.keys.len() == 1;
         if column == 0 && first == '%' {
             return self.directive();
         }
-        if column == 0 && is_blank_or_end(fourth) {
-            match [first, second, third] {
-                ['-', '-', '-'] => return self.document(Kind::DocumentStart),
-                ['.', '.', '.'] => return self.document(Kind::DocumentEnd),
-                _ => {}
-            }
+        if let Some(kind) = self.document_sign() {
+            return self.document(kind);
         }
         match first {
             '\0' => self.stream_end(),
@@ -195,11 +190,26 @@ impl<'a> Scanner<'a> {
             '|' | '>' if in_block => self.block_scalar(first),
             '\'' | '"' => self.quoted_scalar(first),
             '\t' => Err(self.error(TAB)),
-            '@' | '`' | '%' => Err(self.error("a text begins with this sign only in quotes")),
+            '@' | '`' | '%' => {
+                Err(self.error(format!("`{first}` begins no text without quotes: quote it")))
+            }
             '|' | '>' => {
                 Err(self.error("a block of text stands nowhere within brackets: quote the text"))
             }
             _ => self.plain_scalar(),
+        }
+    }
+
+    /// `---` or `...` alone at the begin of a line. Four characters have to be in the buffer.
+    fn document_sign(&self) -> Option<Kind> {
+        let [first, second, third, fourth] = [0, 1, 2, 3].map(|ahead| self.text.peek(ahead));
+        if self.text.mark().column > 0 || !is_blank_or_end(fourth) {
+            return None;
+        }
+        match [first, second, third] {
+            ['-', '-', '-'] => Some(Kind::DocumentStart),
+            ['.', '.', '.'] => Some(Kind::DocumentEnd),
+            _ => None,
         }
     }
 
@@ -271,6 +281,7 @@ impl<'a> Scanner<'a> {
         if key.is_required {
             return Err(YamlError::new(key.mark.position, NO_COLON));
         }
+        // The library leaves it in `by_token`, where it makes no difference: it is not possible.
         key.is_possible = false;
         Ok(false)
     }
@@ -320,17 +331,13 @@ impl<'a> Scanner<'a> {
     // --- Columns. ---
 
     /// A block begins in this column if it is further right than that around it. Its token becomes that of this number.
-    fn roll(&mut self, mark: Mark, number: Option<usize>, kind: Kind) -> Result<()> {
+    fn roll(&mut self, mark: Mark, number: Option<usize>, kind: Kind) {
         if self.keys.len() > 1 || self.margin > mark.column {
-            return Ok(());
+            return;
         }
         self.margins.push(self.margin);
         self.margin = mark.column + 1;
-        if self.margins.len() > MOST_OPEN {
-            return Err(too_deep(mark.position));
-        }
         self.insert(number, kind, mark.position);
-        Ok(())
     }
 
     /// Ends the blocks whose margin is further right than this.
@@ -398,9 +405,6 @@ impl<'a> Scanner<'a> {
         self.save_key()?;
         let position = self.text.mark().position;
         self.open();
-        if self.keys.len() > MOST_OPEN + 1 {
-            return Err(too_deep(position));
-        }
         self.key_allowed = true;
         self.text.skip();
         self.push(kind, position);
@@ -435,14 +439,14 @@ impl<'a> Scanner<'a> {
         let is_key = matches!(kind, Kind::Key);
         if in_block {
             if !self.key_allowed {
-                return Err(self.error(NO_PLACE));
+                return Err(self.error(if is_key { NO_KEY } else { NO_ENTRY }));
             }
             let block = if is_key {
                 Kind::BlockMappingStart
             } else {
                 Kind::BlockSequenceStart
             };
-            self.roll(self.text.mark(), None, block)?;
+            self.roll(self.text.mark(), None, block);
         }
         self.sign(kind, in_block || !is_key)
     }
@@ -457,26 +461,19 @@ impl<'a> Scanner<'a> {
             key.is_possible = false;
             let (token, mark) = (key.token, key.mark);
             self.insert(Some(token), Kind::Key, mark.position);
-            self.roll(mark, Some(token), Kind::BlockMappingStart)?;
+            self.roll(mark, Some(token), Kind::BlockMappingStart);
             self.by_token.remove(&token);
             return self.sign_only(Kind::Value);
         }
         if in_block {
             if !self.key_allowed {
-                return Err(self.error(NO_PLACE));
+                return Err(self.error(NO_VALUE));
             }
-            self.roll(self.text.mark(), None, Kind::BlockMappingStart)?;
+            self.roll(self.text.mark(), None, Kind::BlockMappingStart);
         }
         self.sign_only(Kind::Value)?;
         // Behind the `:` of a `?` there may be a key.
         self.key_allowed = in_block;
         Ok(())
     }
-}
-
-fn too_deep(position: Position) -> YamlError {
-    YamlError::new(
-        position,
-        format!("lists and mappings lie more than {MOST_OPEN} deep in one another"),
-    )
 }

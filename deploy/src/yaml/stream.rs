@@ -18,6 +18,9 @@ const MOST_BLANK: usize = 4096;
 /// How many bytes `kubectl` wants to see behind JSON, to look for YAML in them.
 const LEAST_YAML: usize = 4;
 
+/// How many bytes of a line `kubectl` reads at once.
+const LINE: usize = 4096;
+
 /// What stands around values in JSON.
 const JSON_BLANKS: [char; 4] = [' ', '\t', '\n', '\r'];
 
@@ -31,44 +34,57 @@ pub struct Piece<'a> {
     pub begin: Position,
 }
 
+/// A text in pieces.
+pub struct Cut<'a> {
+    pub pieces: Vec<Piece<'a>>,
+    /// Why what begins as JSON is none, unless it is not meant to be.
+    pub no_json: Option<YamlError>,
+    /// Why there are no more pieces.
+    pub failure: Option<YamlError>,
+}
+
 /// Cuts a text.
-pub fn cut(text: &str) -> Result<Vec<Piece<'_>>, YamlError> {
-    let mut pieces = Pieces {
+pub fn cut(text: &str) -> Cut<'_> {
+    let mut cutter = Cutter {
         text,
-        done: Vec::new(),
+        pieces: Vec::new(),
         at: 0,
         position: Position { line: 1, column: 1 },
     };
-    if let Some(begin) = pieces.json()? {
-        pieces.yaml(begin)?;
+    let mut no_json = None;
+    let begin = cutter.json(&mut no_json);
+    let cut = begin.and_then(|begin| begin.map_or(Ok(()), |begin| cutter.yaml(begin)));
+    Cut {
+        pieces: cutter.pieces,
+        no_json,
+        failure: cut.err(),
     }
-    Ok(pieces.done)
 }
 
 /// The pieces so far, and the place of a byte that comes no earlier than the last one that was asked for.
-struct Pieces<'a> {
+struct Cutter<'a> {
     text: &'a str,
-    done: Vec<Piece<'a>>,
+    pieces: Vec<Piece<'a>>,
     at: usize,
     position: Position,
 }
 
-// === impl Pieces ===
+// === impl Cutter ===
 
-impl<'a> Pieces<'a> {
-    fn from(&self, begin: usize) -> &'a str {
+impl<'a> Cutter<'a> {
+    fn rest(&self, begin: usize) -> &'a str {
         self.text.get(begin..).unwrap_or_default()
     }
 
     /// Takes as many JSON values as there are, and says where YAML begins, if it does.
-    fn json(&mut self) -> Result<Option<usize>, YamlError> {
+    fn json(&mut self, failure: &mut Option<YamlError>) -> Result<Option<usize>, YamlError> {
         let ahead = self.text.get(..self.text.floor_char_boundary(MOST_BLANK));
         if !ahead.is_some_and(|ahead| ahead.trim_start().starts_with('{')) {
             return Ok(Some(0));
         }
         let mut end = 0;
-        let failure = loop {
-            let rest = self.from(end);
+        let error = loop {
+            let rest = self.rest(end);
             if rest.trim_start_matches(JSON_BLANKS).is_empty() {
                 return Ok(None);
             }
@@ -79,23 +95,47 @@ impl<'a> Pieces<'a> {
             self.piece(end, end + length, true);
             end += length;
         };
+        let error = self.no_json(end, &error);
         // After two values it is decided what the stream is.
-        let yaml = match self.done.len() {
+        let yaml = match self.pieces.len() {
             0 | 1 => self.behind_blanks(end),
             _ => None,
         };
-        yaml.map(Some).ok_or_else(|| {
-            YamlError::new(
-                self.place(end),
-                format!("kubectl takes this for JSON, and it is none: {failure}"),
-            )
-        })
+        if yaml.is_none() {
+            return Err(error);
+        }
+        // Whoever quotes the first key means JSON.
+        let first = self.rest(end).trim_start().strip_prefix('{');
+        if first.is_some_and(|first| first.trim_start().starts_with('"')) {
+            *failure = Some(error);
+        }
+        Ok(yaml)
+    }
+
+    /// What is wrong with JSON that begins there.
+    fn no_json(&mut self, begin: usize, error: &serde_json::Error) -> YamlError {
+        let begin = self.place(begin);
+        let first = if error.line() <= 1 {
+            begin.column - 1
+        } else {
+            0
+        };
+        let position = Position {
+            line: begin.line + error.line().saturating_sub(1),
+            column: (first + error.column()).max(1),
+        };
+        let said = error.to_string();
+        let reason = said.split(" at line ").next().unwrap_or_default();
+        YamlError::new(
+            position,
+            format!("kubectl takes this for JSON, and it is none: {reason}"),
+        )
     }
 
     /// Where something begins behind blanks, or a line.
     fn behind_blanks(&self, mut at: usize) -> Option<usize> {
         loop {
-            let rest = self.from(at);
+            let rest = self.rest(at);
             let next = rest.chars().next().filter(|_| rest.len() >= LEAST_YAML)?;
             match next {
                 char::REPLACEMENT_CHARACTER => return None,
@@ -109,7 +149,8 @@ impl<'a> Pieces<'a> {
     /// Cuts YAML that begins there.
     fn yaml(&mut self, mut begin: usize) -> Result<(), YamlError> {
         let mut at = begin;
-        for line in self.from(begin).split_inclusive('\n') {
+        for line in self.rest(begin).split_inclusive('\n') {
+            let is_lost = is_lost(line);
             let next = at + line.len();
             if let Some(behind) = line.strip_prefix("---") {
                 let behind = behind.trim();
@@ -124,6 +165,9 @@ impl<'a> Pieces<'a> {
                     self.piece(begin, at, false);
                     begin = next;
                 }
+            }
+            if is_lost {
+                break;
             }
             at = next;
         }
@@ -143,7 +187,7 @@ impl<'a> Pieces<'a> {
             text.to_mut().push('\n');
         }
         let begin = self.place(begin);
-        self.done.push(Piece { text, json, begin });
+        self.pieces.push(Piece { text, json, begin });
     }
 
     fn place(&mut self, at: usize) -> Position {
@@ -158,6 +202,25 @@ impl<'a> Pieces<'a> {
         self.at = at;
         self.position
     }
+}
+
+/// Whether `kubectl` loses a last line, since nothing comes where it looks for the line's end: it reads so many bytes at once, of a
+/// `\r\n` that would be parted neither.
+fn is_lost(line: &str) -> bool {
+    if line.ends_with('\n') {
+        return false;
+    }
+    let mut rest = line.as_bytes();
+    while let Some((chunk, behind)) = rest.split_at_checked(LINE) {
+        rest = match chunk {
+            [.., b'\r'] => rest.get(LINE - 1..).unwrap_or_default(),
+            _ => behind,
+        };
+        if rest.is_empty() {
+            return true;
+        }
+    }
+    false
 }
 
 /// How many bytes the JSON value has with which a text begins.

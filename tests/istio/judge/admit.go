@@ -108,7 +108,7 @@ func readDefinitions(path string) ([]apiextensionsv1.CustomResourceDefinition, e
 
 // Every document of the stream, up to one that is no YAML: there kubectl stops.
 func (j *judge) validate(asked validateRequest) ([]verdict, error) {
-	decoder := kubeyaml.NewYAMLOrJSONDecoder(strings.NewReader(asked.Documents), 4096)
+	decoder := kubeyaml.NewYAMLOrJSONDecoder(asKubectl(asked.Documents), 4096)
 	verdicts := []verdict{}
 	for {
 		var document runtime.RawExtension

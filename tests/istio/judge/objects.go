@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/text/encoding/unicode"
+	"golang.org/x/text/transform"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	kubeyaml "k8s.io/apimachinery/pkg/util/yaml"
@@ -25,9 +27,14 @@ import (
 // Of objects that do not say theirs.
 const defaultNamespace = "default"
 
+// A file as kubectl takes it, which looks for a byte order mark.
+func asKubectl(documents string) io.Reader {
+	return transform.NewReader(strings.NewReader(documents), unicode.BOMOverride(unicode.UTF8.NewDecoder()))
+}
+
 // All objects of a stream, those in lists among them. Like kubectl it takes no list within a list.
 func everything(documents string) ([]*unstructured.Unstructured, error) {
-	decoder := kubeyaml.NewYAMLOrJSONDecoder(strings.NewReader(documents), 4096)
+	decoder := kubeyaml.NewYAMLOrJSONDecoder(asKubectl(documents), 4096)
 	var objects []*unstructured.Unstructured
 	for {
 		var document runtime.RawExtension

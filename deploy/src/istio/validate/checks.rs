@@ -5,10 +5,10 @@
 
 pub mod metadata;
 
-use super::schema::{Fault, excerpt};
+use super::schema::Fault;
 use super::url::{self, Refusal};
 use crate::resource::names;
-use crate::yaml::{Node, Value};
+use crate::yaml::{Node, Value, excerpt};
 
 // --- Patterns of the CRDs.
 

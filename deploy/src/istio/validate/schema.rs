@@ -4,13 +4,8 @@
 //! change: the field below `spec` (or below `wasm`, so that both kinds have one name for what they share), then the rule's
 //! word. `ports.item.type` is about the items of a list, `matchLabels.value.type` about the values of a mapping.
 
-use std::borrow::Cow;
-
 use super::{Kind, Origin, Rule};
-use crate::yaml::{Node, Position};
-
-/// How many characters of a text are shown.
-const MOST_SHOWN: usize = 100;
+use crate::yaml::{Node, Position, excerpt};
 
 /// What is asked of a node.
 pub struct Schema {
@@ -229,14 +224,6 @@ pub fn path(steps: &[Step<'_>]) -> String {
         }
     }
     path
-}
-
-/// A text as messages show it: somebody may have put a whole file there.
-pub fn excerpt(text: &str) -> Cow<'_, str> {
-    match text.char_indices().nth(MOST_SHOWN) {
-        Some((at, _)) => format!("{}…", text.get(..at).unwrap_or_default()).into(),
-        None => text.into(),
-    }
 }
 
 // === impl Schema ===

@@ -3,11 +3,9 @@
 //! The order is the API server's: null fields go first, then shapes, then what is asked of a field, and of a whole only if its
 //! parts are right, so that one mistake is one finding.
 
-use super::schema::{
-    Check, Fault, Field, Place, Schema, Shape, Step, Test, excerpt, path, rule_id,
-};
+use super::schema::{Check, Fault, Field, Place, Schema, Shape, Step, Test, path, rule_id};
 use super::{Finding, Kind, Report, Severity, table};
-use crate::yaml::{Mapping, Node, Position, Value};
+use crate::yaml::{Mapping, Node, Position, Value, excerpt};
 
 /// Adds what a document of this kind is refused for.
 pub fn walk(kind: Kind, root: &Node, prefix: &str, report: &mut Report) {

@@ -5,9 +5,9 @@
 mod configuration;
 
 use super::checks;
-use super::schema::{Step, excerpt, path, rule_id};
+use super::schema::{Step, path, rule_id};
 use super::{Finding, Kind, Options, Origin, Report, Rule, Severity, url};
-use crate::yaml::{Key, Node, Position, Value};
+use crate::yaml::{Key, Node, Position, Value, excerpt};
 
 /// A row: a field below `spec` or below `wasm`, a word, and the rule.
 struct Row {

@@ -4,8 +4,8 @@ use super::{Kind, Result, Scanner};
 use crate::yaml::YamlError;
 use crate::yaml::cursor::{is_blank, is_blank_or_end};
 
-const ANCHOR: &str = "the name of an anchor or alias has letters of ASCII, digits, `_` and `-`, and a space behind it: write it so";
-const TAG: &str = "no tag of YAML 1.1: it has letters of ASCII, digits and few other signs, and a space behind it";
+const ANCHOR: &str = "`&` and `*` begin the name of an anchor or alias, which has letters of ASCII, digits, `_` and `-`, and a space behind it: quote a text that begins so";
+const TAG: &str = "`!` begins a tag, and this is none of YAML 1.1, which has letters of ASCII, digits and few other signs, and a space behind it: quote a text that begins so";
 const DIRECTIVE: &str = "only `%YAML 1.1` and `%TAG !handle! prefix` begin with a `%`: quote the text if it is meant as one";
 
 impl Scanner<'_> {

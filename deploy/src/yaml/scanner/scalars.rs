@@ -78,15 +78,6 @@ impl Gap {
 }
 
 impl Scanner<'_> {
-    /// `---` or `...` alone at the begin of a line.
-    fn is_end(&mut self) -> bool {
-        self.text.need(4);
-        let [first, second, third, fourth] = [0, 1, 2, 3].map(|ahead| self.text.peek(ahead));
-        self.text.mark().column == 0
-            && matches!([first, second, third], ['-', '-', '-'] | ['.', '.', '.'])
-            && is_blank_or_end(fourth)
-    }
-
     pub(super) fn plain_scalar(&mut self) -> Result<()> {
         self.save_key()?;
         self.key_allowed = false;
@@ -95,7 +86,11 @@ impl Scanner<'_> {
         let margin = self.margin;
         let mut text = String::new();
         let mut gap = Gap::default();
-        while !self.is_end() && self.text.peek(0) != '#' {
+        loop {
+            self.text.need(4);
+            if self.document_sign().is_some() || self.text.peek(0) == '#' {
+                break;
+            }
             loop {
                 let char = self.text.peek(0);
                 let ends = match char {
@@ -138,7 +133,8 @@ impl Scanner<'_> {
         let mut text = String::new();
         let mut gap = Gap::default();
         loop {
-            if self.is_end() || self.text.peek(0) == '\0' {
+            self.text.need(4);
+            if self.document_sign().is_some() || self.text.peek(0) == '\0' {
                 return Err(YamlError::new(
                     position,
                     "the document ends before the text in quotes that begins here",

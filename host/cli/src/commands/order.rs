@@ -70,9 +70,8 @@ impl Order {
     pub fn execute(self) -> anyhow::Result<()> {
         let mut texts = Vec::new();
         for ManifestFile { name, bytes } in self.manifests.read()? {
-            let text = String::from_utf8(bytes)
-                .with_context(|| format!("`{name}` is not text in UTF-8"))?;
-            let documents = yaml::parse(&text).with_context(|| format!("cannot read `{name}`"))?;
+            let documents = yaml::parse(&yaml::decode(&bytes))
+                .with_context(|| format!("cannot read `{name}`"))?;
             texts.push((name, documents));
         }
         let files: Vec<_> = texts

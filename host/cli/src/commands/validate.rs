@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use tidegate_adapter::{VerifyError, adapt, check};
 use tidegate_deploy::istio::validate::{Options, Report, Severity, validate};
+use tidegate_deploy::yaml;
 use tidegate_oci::Digest;
 
 use crate::manifests::ManifestArgs;
@@ -124,34 +125,19 @@ impl Validate {
 
 impl Sum {
     fn add(&mut self, name: String, bytes: &[u8], options: &Options) {
-        let report = match std::str::from_utf8(bytes) {
-            Ok(text) => validate(text, options).map_err(|error| {
-                let position = error.position;
-                (position.line, position.column, error.message)
-            }),
-            Err(error) => {
-                let before =
-                    String::from_utf8_lossy(bytes.get(..error.valid_up_to()).unwrap_or_default());
-                let column = before.rsplit('\n').next().unwrap_or_default().chars();
-                Err((
-                    before.matches('\n').count() + 1,
-                    column.count() + 1,
-                    "is no UTF-8: save it as such".to_owned(),
-                ))
-            }
-        };
+        let report = validate(&yaml::decode(bytes), options);
         let findings = match report {
             Ok(report) => self.count(report),
-            Err((line, column, message)) => {
+            Err(error) => {
                 self.errors += 1;
                 vec![Found {
-                    line,
-                    column,
+                    line: error.position.line,
+                    column: error.position.column,
                     severity: Severity::Error,
                     rule: "yaml.syntax".into(),
                     kind: None,
                     field: String::new(),
-                    message,
+                    message: error.message,
                 }]
             }
         };

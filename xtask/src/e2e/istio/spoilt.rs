@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 const COUNT: u32 = 4000;
 
-/// Above it. What is of a kind that nobody knows is no manifest of ours.
+/// What stands above it. Something of a kind that nobody knows is no manifest of ours.
 const KIND: &str = "apiVersion: extensions.istio.io/v1alpha1\nkind: WasmPlugin\n";
 
 /// Into this, which has something of everything.
@@ -21,11 +21,23 @@ spec:
   pluginName: |
     one
     two
+  priority: 5
   pluginConfig: &a
-    list: [x, y]
+    list: [x, y, {z: 1}]
     ? key
     : value
-  priority: 5
+    text: two words, and
+      two lines
+    folded: >-
+      one
+
+        two
+    \"quoted\": 'it''s' # a comment
+    numbers: [-1, .5, 0x1, ~]
+    nested:
+    - one
+    -
+      two: {three: four}
 ";
 
 const PIECES: [&str; 72] = [
@@ -112,7 +124,9 @@ fn spoilt(number: u32) -> String {
     let mut text = MANIFEST.to_owned();
     let bytes = Sha256::digest(number.to_le_bytes());
     let (first, rest) = bytes.split_at(1);
-    let changes = rest.chunks_exact(6).take(1 + usize::from(first[0] % 4));
+    let changes = rest
+        .chunks_exact(6)
+        .take(1 + usize::from(first[0] % 3 == 0));
     for change in changes {
         let number = |at: usize| usize::from(u16::from_le_bytes([change[at], change[at + 1]]));
         let at = text.floor_char_boundary(number(0) % (text.len() + 1));
@@ -126,5 +140,10 @@ fn spoilt(number: u32) -> String {
         let end = text.floor_char_boundary(end.min(text.len())).max(at);
         text.replace_range(at..end, if end > at + 1 { "" } else { piece });
     }
-    format!("{KIND}{text}")
+    // The library reads 512 bytes at once: of every other one the end of the first lies somewhere in the manifest.
+    let before = match number % 2 {
+        0 => String::new(),
+        _ => format!("# {}\n", "x".repeat((number % 509) as usize)),
+    };
+    format!("{before}{KIND}{text}")
 }

@@ -279,7 +279,9 @@ const AROUND: &[(&str, &str)] = &[
     ("\t\n---\n", ""),
     // Marks of the encoding that are none.
     ("\u{feff}\u{feff}", ""),
-    ("\u{feff}\u{feff}#", ""),
+    ("\u{feff}\u{feff}\u{feff}", ""),
+    ("\u{feff}\u{feff}\u{feff}#", ""),
+    ("\u{feff}--- x\n", ""),
     ("", "---\n\u{feff}kind: List\napiVersion: v1\nitems: []\n"),
     ("# a comment\n---\n\u{feff}", ""),
     // Directives whose `---` kubectl does not see.
@@ -355,6 +357,11 @@ pub fn all() -> Vec<String> {
             twice,
         ])
         .chain(iter::once(format!("{}\n---\n{}", JSON[0], plugin(""))))
+        // A last line that kubectl loses, and one that it does not.
+        .chain([4095, 4096].map(|size| {
+            let line = format!("  phase: {}", "x".repeat(size - 9));
+            plugin(&line).trim_end().to_owned()
+        }))
         .chain([60, 90].map(|deep| {
             plugin(&format!(
                 "  pluginConfig: {}1{}",

@@ -2,9 +2,9 @@
 //!
 //! Each says what is wrong with a node, or nothing. Which node it is asked of is in `table/metadata.rs`.
 
-use super::super::schema::{Fault, excerpt};
+use super::super::schema::Fault;
 use crate::resource::names;
-use crate::yaml::{Node, Value};
+use crate::yaml::{Node, Value, excerpt};
 
 /// How many bytes all annotations of an object may have together.
 const MOST_ANNOTATIONS: usize = 256 << 10;

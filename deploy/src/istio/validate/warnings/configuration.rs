@@ -3,8 +3,8 @@
 //! YAML 1.1 may never have been what it looked like.
 
 use super::Warnings;
-use crate::istio::validate::schema::{Step, excerpt};
-use crate::yaml::{Node, Value};
+use crate::istio::validate::schema::Step;
+use crate::yaml::{Node, Value, excerpt};
 
 /// The largest number up to which every integer has a double of its own.
 const EXACT: u64 = 1 << 53;
