@@ -252,6 +252,7 @@ fn what_kubernetes_cannot_read_is_refused_with_its_place() {
         ),
         ("{a: b, c: [}\n", "1:12", "a value belongs here"),
         ("{}\n{}\n{\"a\": }\n", "3:7", "kubectl takes this for JSON"),
+        ("{}{}{\"ü\": }\n", "1:11", "kubectl takes this for JSON"),
         ("a: [\n---\nb: c\n--- x\n", "1:4", "nothing closes"),
     ] {
         let error = error(text);

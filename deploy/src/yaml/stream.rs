@@ -114,15 +114,24 @@ impl<'a> Cutter<'a> {
 
     /// What is wrong with JSON that begins there.
     fn no_json(&mut self, begin: usize, error: &serde_json::Error) -> YamlError {
+        // It counts bytes.
+        let line = self
+            .rest(begin)
+            .split('\n')
+            .nth(error.line().saturating_sub(1));
+        let before = line.and_then(|line| line.get(..error.column().saturating_sub(1)));
+        let before = before.unwrap_or_default().chars().count();
         let begin = self.place(begin);
-        let first = if error.line() <= 1 {
-            begin.column - 1
+        let position = if error.line() <= 1 {
+            Position {
+                column: begin.column + before,
+                ..begin
+            }
         } else {
-            0
-        };
-        let position = Position {
-            line: begin.line + error.line().saturating_sub(1),
-            column: (first + error.column()).max(1),
+            Position {
+                line: begin.line + error.line() - 1,
+                column: 1 + before,
+            }
         };
         let said = error.to_string();
         let reason = said.split(" at line ").next().unwrap_or_default();
