@@ -253,11 +253,12 @@ fn normalised(value: &Value, at: &Pointer, nulls: &mut Vec<Pointer>) -> Value {
     }
 }
 
-/// A whole number that was written with a fraction or an exponent, if a double holds it exactly.
+/// A whole number that was written with a fraction or an exponent, if all its digits are those of a double. Larger ones are written
+/// with an exponent.
 fn whole(number: &serde_json::Number) -> Option<i64> {
-    const LARGEST: f64 = 9_007_199_254_740_992.0;
+    const MOST: f64 = 1e16;
     let double = number.as_f64().filter(|_| number.is_f64())?;
-    (double.fract() == 0.0 && double.abs() <= LARGEST).then_some(double as i64)
+    (double.fract() == 0.0 && double.abs() < MOST).then_some(double as i64)
 }
 
 // === impl Pointer ===

@@ -580,8 +580,18 @@ fn json_value() -> impl Strategy<Value = Value> {
         any::<f64>()
             .prop_filter("finite", |number| number.is_finite())
             .prop_map(Value::from),
-        prop::sample::select(vec![1e23, 1e21, -0.0, 1e-7, 5e-324, 0.1, 100.0])
-            .prop_map(Value::from),
+        prop::sample::select(vec![
+            1e23,
+            1e21,
+            1e16,
+            9_249_195_469_705_298.0,
+            -0.0,
+            1e-7,
+            5e-324,
+            0.1,
+            100.0,
+        ])
+        .prop_map(Value::from),
         text().prop_map(Value::from),
         Just(Value::Array(vec![])),
         Just(Value::Object(Map::new())),
