@@ -272,28 +272,29 @@ impl Composer<'_> {
     }
 
     fn block_sequence(&mut self) -> Result<Content> {
-        let ends = |kind: &Kind| matches!(kind, Kind::BlockEntry | Kind::BlockEnd);
         self.scanner.take();
-        let mut items = Vec::new();
-        while let Some(place) = self.take(is_block_entry)? {
-            items.push(self.node_unless(ends, Blocks::All, place)?);
-        }
+        let items = self.entries(|kind| matches!(kind, Kind::BlockEntry | Kind::BlockEnd))?;
         self.block_end("a list goes on here without a `-`: write it, or indent this otherwise")?;
         Ok(Content::Sequence(items))
     }
 
     fn indentless_sequence(&mut self) -> Result<Content> {
-        let ends = |kind: &Kind| {
+        let items = self.entries(|kind| {
             matches!(
                 kind,
                 Kind::BlockEntry | Kind::Key | Kind::Value | Kind::BlockEnd
             )
-        };
+        })?;
+        Ok(Content::Sequence(items))
+    }
+
+    /// The items of a list, each behind a `-`. One of these tokens says that there is nothing behind it.
+    fn entries(&mut self, ends: fn(&Kind) -> bool) -> Result<Vec<Id>> {
         let mut items = Vec::new();
         while let Some(place) = self.take(is_block_entry)? {
             items.push(self.node_unless(ends, Blocks::All, place)?);
         }
-        Ok(Content::Sequence(items))
+        Ok(items)
     }
 
     fn block_mapping(&mut self) -> Result<Content> {

@@ -377,10 +377,15 @@ impl<'a> Scanner<'a> {
     fn sign(&mut self, kind: Kind, key_allowed: bool) -> Result<()> {
         self.remove_key()?;
         self.key_allowed = key_allowed;
+        self.pass(kind);
+        Ok(())
+    }
+
+    /// Passes a sign that is a token.
+    fn pass(&mut self, kind: Kind) {
         let position = self.text.mark().position;
         self.text.skip();
         self.push(kind, position);
-        Ok(())
     }
 
     fn stream_end(&mut self) -> Result<()> {
@@ -403,11 +408,9 @@ impl<'a> Scanner<'a> {
 
     fn flow_start(&mut self, kind: Kind) -> Result<()> {
         self.save_key()?;
-        let position = self.text.mark().position;
         self.open();
         self.key_allowed = true;
-        self.text.skip();
-        self.push(kind, position);
+        self.pass(kind);
         Ok(())
     }
 
@@ -421,15 +424,8 @@ impl<'a> Scanner<'a> {
             // no key to the queue.
             self.by_token.remove(&key.token);
         }
-        self.sign_only(kind)
-    }
-
-    /// A sign that is no key and has none behind it.
-    fn sign_only(&mut self, kind: Kind) -> Result<()> {
         self.key_allowed = false;
-        let position = self.text.mark().position;
-        self.text.skip();
-        self.push(kind, position);
+        self.pass(kind);
         Ok(())
     }
 
@@ -463,7 +459,9 @@ impl<'a> Scanner<'a> {
             self.insert(Some(token), Kind::Key, mark.position);
             self.roll(mark, Some(token), Kind::BlockMappingStart);
             self.by_token.remove(&token);
-            return self.sign_only(Kind::Value);
+            self.key_allowed = false;
+            self.pass(Kind::Value);
+            return Ok(());
         }
         if in_block {
             if !self.key_allowed {
@@ -471,7 +469,7 @@ impl<'a> Scanner<'a> {
             }
             self.roll(self.text.mark(), None, Kind::BlockMappingStart);
         }
-        self.sign_only(Kind::Value)?;
+        self.pass(Kind::Value);
         // Behind the `:` of a `?` there may be a key.
         self.key_allowed = in_block;
         Ok(())
