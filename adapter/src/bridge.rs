@@ -12,14 +12,8 @@ use wasmparser::{ExternalKind, Operator, TypeRef};
 /// The artefact that is checked in beside this crate.
 pub const BYTES: &[u8] = include_bytes!("../bridge/tidegate_bridge.wasm");
 
-/// Import module of the functions that the guest exports.
-pub const GUEST: &str = "guest";
-/// Import module of their post-returns.
-pub const GUEST_POST: &str = "guest-post";
-/// Import module of the canonical ABI's helpers.
-pub const CABI: &str = "cabi";
-/// Import module of the bridge's state, kept in globals.
-pub const STATE: &str = "state";
+/// The export that allocates the bridge's state and stack, if they are needed before `_initialize` has done so.
+pub const ALLOCATE: &str = "state#allocate";
 /// Module of the WASI functions that every supported Envoy has, as an import and as a prefix of the bridge's exports.
 pub const PREVIEW1: &str = "wasi_snapshot_preview1";
 
@@ -39,8 +33,75 @@ pub struct Bridge<'a> {
     pub module: Module<'a>,
     /// Its exported functions and their types.
     pub exports: BTreeMap<String, Signature>,
-    /// For each `proxy_on_*` that it exports, the guest's functions that it reaches.
-    pub callbacks: BTreeMap<String, BTreeSet<String>>,
+    /// The `proxy_on_*` that it exports.
+    pub callbacks: BTreeMap<String, Callback>,
+    /// For each of its functions, whether it needs the bridge's state or stack, itself or through others.
+    pub is_stateful: Vec<bool>,
+}
+
+/// A function that the proxy calls when something has happened.
+#[derive(Debug, Default)]
+pub struct Callback {
+    /// The component's callbacks that it delivers. The module exports it if the component has one of them.
+    pub delivers: BTreeSet<String>,
+    /// All functions of the guest that it may call, by the bridge's name.
+    pub calls: BTreeSet<String>,
+}
+
+/// What the bridge imports, by the contract in `bridge/README.md`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BridgeImport<'a> {
+    /// A function that every plugin exports.
+    Guest(&'a str),
+    /// The destructor of a resource that the plugin exports. It need not have one.
+    Destructor(&'a str),
+    /// A post-return. A function need not have one.
+    PostReturn(&'a str),
+    /// A callback of the plugin that the proxy's callback of this name delivers. The plugin need not have it.
+    Callback {
+        /// The export of the bridge.
+        export: &'a str,
+        /// The plugin's callback.
+        name: &'a str,
+    },
+    /// Allocates what the guest will own as a result.
+    ImportRealloc,
+    /// Allocates what the guest will own as an argument.
+    ExportRealloc,
+    /// Allocates what the bridge keeps.
+    Keep,
+    /// Runs the component's start code.
+    Start,
+    /// Reads the address of the bridge's state.
+    StateGet,
+    /// Writes the address of the bridge's state.
+    StateSet,
+    /// Writes the bridge's stack pointer.
+    StackSet,
+    /// A function of the proxy.
+    Proxy,
+}
+
+// === impl BridgeImport ===
+
+impl<'a> BridgeImport<'a> {
+    /// What an import of the bridge stands for.
+    pub fn of(module: &'a str, name: &'a str) -> BridgeImport<'a> {
+        match (module, name) {
+            ("guest", name) => BridgeImport::Guest(name),
+            ("guest-dtor", name) => BridgeImport::Destructor(name),
+            ("guest-post", name) => BridgeImport::PostReturn(name),
+            ("cabi", "import-realloc") => BridgeImport::ImportRealloc,
+            ("cabi", "export-realloc") => BridgeImport::ExportRealloc,
+            ("cabi", "keep") => BridgeImport::Keep,
+            ("cabi", "start") => BridgeImport::Start,
+            ("state", "get") => BridgeImport::StateGet,
+            ("state", "set") => BridgeImport::StateSet,
+            ("state", "set-stack") => BridgeImport::StackSet,
+            (export, name) if is_callback(export) => BridgeImport::Callback { export, name },
+            _ => BridgeImport::Proxy,
+        }
+    }
 }
 
 // === impl Bridge ===
@@ -49,7 +110,7 @@ impl<'a> Bridge<'a> {
     /// Reads a bridge's bytes.
     pub fn read(bytes: &'a [u8]) -> Result<Bridge<'a>, wasmparser::Error> {
         let module = Module::read(bytes)?;
-        let calls = calls(&module)?;
+        let code = Code::read(&module)?;
         let mut exports = BTreeMap::new();
         let mut callbacks = BTreeMap::new();
         for export in &module.exports {
@@ -60,16 +121,16 @@ impl<'a> Bridge<'a> {
                 exports.insert(export.name.to_owned(), Signature::from(ty));
             }
             if is_callback(export.name) {
-                callbacks.insert(
-                    export.name.to_owned(),
-                    guest_functions(&module, &calls, export.index),
-                );
+                callbacks.insert(export.name.to_owned(), code.callback(export));
             }
         }
+        let is_stateful = (0..module.funcs.len() as u32).map(|func| code.is_stateful(func));
+        let is_stateful = is_stateful.collect();
         Ok(Bridge {
-            module,
             exports,
             callbacks,
+            is_stateful,
+            module,
         })
     }
 
@@ -93,43 +154,85 @@ fn is_callback(name: &str) -> bool {
     name.starts_with("proxy_on_") && name != "proxy_on_memory_allocate"
 }
 
-/// For each function, those that it calls.
-fn calls(module: &Module<'_>) -> Result<Vec<Vec<u32>>, wasmparser::Error> {
-    let mut calls = vec![Vec::new(); module.imported.funcs];
-    for body in &module.bodies {
-        let mut called = Vec::new();
-        for operator in body.get_operators_reader()? {
-            if let Operator::Call { function_index } = operator? {
-                called.push(function_index);
-            }
-        }
-        calls.push(called);
-    }
-    Ok(calls)
+/// The bridge's call graph.
+struct Code<'m> {
+    /// The imported functions.
+    imports: Vec<BridgeImport<'m>>,
+    /// For each function, those that it calls.
+    calls: Vec<Vec<u32>>,
+    /// For each function, whether it uses a global; the bridge has no other than its stack pointer.
+    uses_stack: Vec<bool>,
 }
 
-/// The imports from [`GUEST`] that are reached from function `root`.
-fn guest_functions(module: &Module<'_>, calls: &[Vec<u32>], root: u32) -> BTreeSet<String> {
-    let imports: Vec<_> = module
-        .imports
-        .iter()
-        .filter(|import| matches!(import.ty, TypeRef::Func(_)))
-        .collect();
-    let mut seen = BTreeSet::from([root]);
-    let mut left = vec![root];
-    let mut found = BTreeSet::new();
-    while let Some(index) = left.pop() {
-        if let Some(import) = imports
-            .get(index as usize)
-            .filter(|import| import.module == GUEST)
-        {
-            found.insert(import.name.to_owned());
+// === impl Code ===
+
+impl<'m> Code<'m> {
+    fn read(module: &'m Module<'_>) -> Result<Code<'m>, wasmparser::Error> {
+        let imports = module.imports.iter();
+        let imports = imports.filter(|import| matches!(import.ty, TypeRef::Func(_)));
+        let imports = imports.map(|import| BridgeImport::of(import.module, import.name));
+        let mut calls = vec![Vec::new(); module.imported.funcs];
+        let mut uses_stack = vec![false; module.imported.funcs];
+        for body in &module.bodies {
+            let (mut called, mut uses) = (Vec::new(), false);
+            for operator in body.get_operators_reader()? {
+                match operator? {
+                    Operator::Call { function_index } => called.push(function_index),
+                    Operator::GlobalGet { .. } | Operator::GlobalSet { .. } => uses = true,
+                    _ => {}
+                }
+            }
+            calls.push(called);
+            uses_stack.push(uses);
         }
-        let called = calls
-            .get(index as usize)
-            .map(Vec::as_slice)
-            .unwrap_or_default();
-        left.extend(called.iter().filter(|called| seen.insert(**called)));
+        Ok(Code {
+            imports: imports.collect(),
+            calls,
+            uses_stack,
+        })
     }
-    found
+
+    /// The functions that `root` reaches, itself included.
+    fn reach(&self, root: u32) -> BTreeSet<u32> {
+        let mut seen = BTreeSet::from([root]);
+        let mut left = vec![root];
+        while let Some(index) = left.pop() {
+            let called = self.calls.get(index as usize);
+            let called = called.map(Vec::as_slice).unwrap_or_default();
+            left.extend(called.iter().filter(|called| seen.insert(**called)));
+        }
+        seen
+    }
+
+    fn imports_of(&self, root: u32) -> impl Iterator<Item = BridgeImport<'m>> {
+        let reached = self.reach(root).into_iter();
+        reached.filter_map(|index| self.imports.get(index as usize).copied())
+    }
+
+    fn callback(&self, of: &wasmparser::Export<'_>) -> Callback {
+        let mut callback = Callback::default();
+        for import in self.imports_of(of.index) {
+            match import {
+                BridgeImport::Callback { export, name } => {
+                    callback.calls.insert(name.to_owned());
+                    if export == of.name {
+                        callback.delivers.insert(name.to_owned());
+                    }
+                }
+                BridgeImport::Guest(name) => {
+                    callback.calls.insert(name.to_owned());
+                }
+                _ => {}
+            }
+        }
+        callback
+    }
+
+    fn is_stateful(&self, root: u32) -> bool {
+        let uses_stack = |index: &u32| self.uses_stack.get(*index as usize) == Some(&true);
+        self.reach(root).iter().any(uses_stack)
+            || self
+                .imports_of(root)
+                .any(|import| import == BridgeImport::StateGet)
+    }
 }

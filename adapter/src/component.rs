@@ -68,7 +68,7 @@ pub enum Item {
 }
 
 /// A resource seen from inside the component.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ResourceRef {
     /// One that the component defines: which of [`Component::resources`].
     Defined(usize),

@@ -204,6 +204,23 @@ pub enum AdaptError {
         message: String,
     },
 
+    /// A guest with a garbage collector that reclaims what the bridge would keep.
+    #[error(
+        "the component was compiled from Go, whose garbage collector reclaims what `cabi_realloc` returns, and it does not \
+         export `{export}`: add that export, an allocator whose memory is never reclaimed; `guest/go/allocator.go` has one"
+    )]
+    NoKeptMemory {
+        /// The export that is missing.
+        export: &'static str,
+    },
+
+    /// The adapter contradicts itself. This is a bug.
+    #[error("internal error of the adapter: {message}; please report it")]
+    Internal {
+        /// What is inconsistent.
+        message: String,
+    },
+
     /// Debug information that was asked for cannot be carried along.
     #[error(
         "debug information of core module {module} cannot be kept: {message}; adapt it without debug information"

@@ -10,7 +10,7 @@ use crate::contract::Contract;
 use crate::error::AdaptError;
 use crate::link::Refusal;
 use crate::module::{Module, Sizes};
-use crate::plan::{Feed, Plan};
+use crate::plan::{Binding, Plan};
 use crate::{Adapter, METADATA, parse, proxy_wasm};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -266,14 +266,14 @@ fn world(interface: &str, prefix: &str) -> Option<String> {
 }
 
 fn describe(plan: &Plan, inspection: &mut Inspection) {
-    for feed in plan.used_feeds() {
-        match feed {
-            Feed::Bridge {
+    for binding in plan.used_bindings() {
+        match binding {
+            Binding::Bridge {
                 export,
                 wasi: false,
                 ..
             } => inspection.hostcalls.push(dotted(export)),
-            Feed::Bridge {
+            Binding::Bridge {
                 export, wasi: true, ..
             } => {
                 let is_mapped = MAPPED.iter().any(|package| export.starts_with(package));
@@ -287,7 +287,7 @@ fn describe(plan: &Plan, inspection: &mut Inspection) {
                     how,
                 });
             }
-            Feed::Refusal { function, ty, .. } => {
+            Binding::Stub { function, ty, .. } => {
                 let how = if Refusal::of(ty) == Refusal::Trap {
                     Mapping::Traps
                 } else {

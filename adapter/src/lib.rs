@@ -62,8 +62,7 @@ pub fn adapt(component: &[u8], options: &Options) -> Result<Vec<u8>, AdaptError>
     let component = parse::parse(component)?;
     let modules = component.read_modules()?;
     let plan = adapter.plan_for(&component, &modules)?;
-    let (contract, bridge) = (&adapter.contract, &adapter.bridge);
-    let output = link::link(&component, &modules, contract, bridge, &plan, options)?;
+    let output = link::link(&component, &modules, &adapter.bridge, &plan, options)?;
     verify(&output)?;
     Ok(output)
 }

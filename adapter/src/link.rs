@@ -18,26 +18,21 @@ pub use refusal::Refusal;
 
 use crate::bridge::Bridge;
 use crate::component::Component;
-use crate::contract::Contract;
 use crate::error::AdaptError;
 use crate::module::Module;
 use crate::plan::Plan;
 use crate::{METADATA, Options};
-use graph::FuncId;
-use reach::Reached;
-use resolve::Resolved;
 
 /// Makes one module.
 pub fn link<'a>(
     component: &Component<'a>,
     modules: &'a [Module<'a>],
-    contract: &Contract,
     bridge: &'a Bridge<'a>,
     plan: &Plan,
     options: &Options,
 ) -> Result<Vec<u8>, AdaptError> {
-    let mut resolved = resolve::resolve(component, modules, contract, bridge, plan)?;
-    let reached = prune(&mut resolved, options.keep_debug)?;
+    let mut resolved = resolve::resolve(component, modules, bridge, plan)?;
+    let reached = reach::reach(&mut resolved, options.keep_debug)?;
     let (emitted, layout) = emit::emit(&resolved.graph, &reached, &resolved.exports)?;
     let debug = match options.keep_debug {
         true => debug::sections(&resolved.graph, &resolved.units, &emitted, &layout)?,
@@ -55,41 +50,4 @@ pub fn link<'a>(
         emit::custom(&mut module, name, data);
     }
     Ok(module.finish())
-}
-
-/// Finds what stays. A bypassed instance's start function is run only if something else of it is needed.
-fn prune(resolved: &mut Resolved<'_>, keep_offsets: bool) -> Result<Reached, AdaptError> {
-    let mut wanted: Vec<bool> = resolved
-        .starts
-        .iter()
-        .map(|(instance, _)| !resolved.bypassed.contains(instance))
-        .collect();
-    loop {
-        let starts: Vec<FuncId> = resolved
-            .starts
-            .iter()
-            .zip(&wanted)
-            .filter(|(_, wanted)| **wanted)
-            .map(|((_, id), _)| *id)
-            .collect();
-        resolved.run(&starts);
-        let roots: Vec<FuncId> = resolved.exports.iter().map(|(_, id)| *id).collect();
-        let reached = reach::reach(
-            &mut resolved.graph,
-            &mut resolved.units,
-            roots,
-            keep_offsets,
-        )?;
-        let mut is_complete = true;
-        for ((instance, _), wanted) in resolved.starts.iter().zip(&mut wanted) {
-            let unit = resolved.units.get(*instance).and_then(Option::as_ref);
-            if !*wanted && unit.is_some_and(|unit| unit.is_in(&reached)) {
-                *wanted = true;
-                is_complete = false;
-            }
-        }
-        if is_complete {
-            return Ok(reached);
-        }
-    }
 }

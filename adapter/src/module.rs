@@ -119,6 +119,13 @@ impl<'a> Module<'a> {
         self.types.get(*ty as usize)
     }
 
+    /// The position among the imports of function `index`, if it is imported.
+    pub fn import_of_func(&self, index: u32) -> Option<usize> {
+        let imports = self.imports.iter().enumerate();
+        let mut funcs = imports.filter(|(_, it)| matches!(it.ty, TypeRef::Func(_)));
+        funcs.nth(index as usize).map(|(position, _)| position)
+    }
+
     /// The exported function of that name.
     pub fn exported_func(&self, name: &str) -> Option<u32> {
         let is_it = |export: &&Export<'_>| export.name == name && export.kind == ExternalKind::Func;

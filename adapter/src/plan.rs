@@ -1,54 +1,57 @@
 //! The pass that decides what is linked to what, as plain data that can be read and tested.
 //!
-//! Nothing is decided after it: `link` only carries it out.
+//! Nothing is decided after it: `link` only carries it out, and drops the code that nothing calls.
 
-mod live;
+mod memory;
+mod preview1;
+mod reachability;
 
 use crate::bridge::{ALWAYS, Bridge, PREVIEW1};
-use crate::classify::{Classes, Import};
-use crate::component::{Component, Def, Item, Lift, Lowering};
+use crate::classify::{self, Classes, Import};
+use crate::component::{Component, Def, Item, Lift, Lowering, ResourceRef};
 use crate::contract::Contract;
 use crate::error::AdaptError;
 use crate::module::Module;
 use crate::shim::Shims;
 use crate::types::{FuncTy, Signature};
-use live::Live;
+use memory::{ADAPTER_REALLOC, Reallocs};
+use reachability::Reachability;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use wasmparser::TypeRef;
-
-/// What a main module calls the allocator that is meant for the adapters beside it.
-const ADAPTER_REALLOC: &str = "cabi_realloc_adapter";
+use wasmparser::ExternalKind;
 
 /// What is linked to what.
 #[derive(Debug)]
 pub struct Plan {
-    /// For each lowered import, what feeds it.
-    pub feeds: Vec<Feed>,
-    /// The lowered imports that are called from instances that take part; others serve a bypassed adapter only.
+    /// For each lowered import, what it is bound to.
+    pub bindings: Vec<Binding>,
+    /// The lowered imports that are called from instances that take part. Others serve only an adapter that is bypassed.
     pub used: BTreeSet<usize>,
-    /// What wit-component's shims stand for.
+    /// For each imported resource of which the component drops handles, the export of the bridge that is called then.
+    /// Others are dropped by doing nothing.
+    pub drops: BTreeMap<ResourceRef, String>,
+    /// The functions behind wit-component's shims.
     pub shims: Shims,
     /// The guest's functions that the bridge may call, by the bridge's name.
     pub guest: BTreeMap<String, Lift>,
     /// The guest's destructors, by the bridge's name.
     pub dtors: BTreeMap<String, Def>,
-    /// What allocates in the guest what the guest will own.
-    pub realloc: Option<Def>,
-    /// What allocates in the guest what the bridge will own.
-    pub keep: Option<Def>,
-    /// The bridge's exports that the module will have, with the guest's functions that each reaches.
+    /// What allocates memory in the guest.
+    pub reallocs: Reallocs,
+    /// The component's start code, in order.
+    pub starts: Vec<Start>,
+    /// The bridge's exports that the module will have, with the guest's functions that each may call.
     pub exports: BTreeMap<String, BTreeSet<String>>,
-    /// The bridge's exports that it will not have, each with a guest's function that is not there.
-    pub left_out: BTreeMap<String, String>,
-    /// Imports of WASI's first preview that the bridge provides past the component's own adapter: names of functions, by
-    /// the instance that imports them and the place among its imports.
+    /// The bridge's exports that it will not have, each with the guest's functions that it would deliver to.
+    pub left_out: BTreeMap<String, BTreeSet<String>>,
+    /// Imports of WASI preview 1 that the bridge serves past the component's own adapter: names of functions, by the
+    /// instance that imports them and the position among its imports.
     pub preview1: BTreeMap<(usize, usize), String>,
 }
 
-/// What feeds a lowered import.
+/// What a lowered import is bound to.
 #[derive(Debug)]
-pub enum Feed {
+pub enum Binding {
     /// An export of the bridge.
     Bridge {
         /// Its name.
@@ -58,8 +61,8 @@ pub enum Feed {
         /// Its type.
         signature: Signature,
     },
-    /// A function that the linker makes: it refuses.
-    Refusal {
+    /// A function that the linker makes, which refuses the call.
+    Stub {
         /// What it refuses, by the bridge's naming.
         function: String,
         /// The type of the refused function in WIT, which says what a refusal looks like.
@@ -67,6 +70,15 @@ pub enum Feed {
         /// Its type.
         signature: Signature,
     },
+}
+
+/// A function that runs when the component is instantiated.
+#[derive(Debug)]
+pub struct Start {
+    /// What it is called in the plan's text.
+    pub name: String,
+    /// The function.
+    pub func: Def,
 }
 
 /// Decides what is linked to what.
@@ -77,135 +89,206 @@ pub fn plan(
     contract: &Contract,
     bridge: &Bridge<'_>,
 ) -> Result<Plan, AdaptError> {
-    let feeds = component.lowerings.iter().zip(&classes.imports);
+    let bindings = component.lowerings.iter().zip(&classes.imports);
+    let bindings = bindings.map(|(lowering, import)| bind(lowering, import));
     let dtors = component.resources.iter().filter_map(|resource| {
         let name = resource.name.as_ref()?;
         let interface = contract.short(&name.interface)?;
         let dtor = resource.dtor.clone()?;
-        Some((
-            Bridge::export_name(interface, &format!("[dtor]{}", name.item)),
-            dtor,
-        ))
+        Some((Bridge::export_name(interface, &name.item), dtor))
     });
     let dtors: BTreeMap<_, _> = dtors.collect();
-    let realloc = classes
-        .exports
-        .values()
-        .find_map(|lift| lift.realloc.clone());
+    let (exports, left_out) = exports(&classes, bridge)?;
 
-    let mut exports = BTreeMap::new();
-    let mut left_out = BTreeMap::new();
-    for (name, needs) in &bridge.callbacks {
-        let is_absent =
-            |need: &&String| !need.contains("#[dtor]") && !classes.exports.contains_key(*need);
-        match needs.iter().find(is_absent) {
-            None => {
-                exports.insert(name.clone(), needs.clone());
-            }
-            Some(absent) => {
-                left_out.insert(name.clone(), absent.clone());
-            }
-        }
-    }
-    for name in ALWAYS {
-        if let Some(absent) = left_out.get(*name) {
-            // Cannot happen with a bridge that keeps its contract: what these need, `classify` has made sure of.
-            return Err(AdaptError::Link {
-                module: "of the bridge".to_owned(),
-                message: format!("`{name}` needs `{absent}`, which the component does not export"),
-            });
-        }
-        exports.entry((*name).to_owned()).or_default();
-    }
-
-    let keep = keep(component, modules, realloc.as_ref());
     let shims = Shims::find(component, modules);
-    let preview1 = preview1(component, modules, &classes, &shims, bridge);
-    let used = {
-        let lifts = classes.exports.values();
-        let lifted = lifts.flat_map(|lift| {
-            [
-                Some(&lift.func),
-                lift.post_return.as_ref(),
-                lift.realloc.as_ref(),
-            ]
-        });
-        let starts = component
-            .instances
-            .iter()
-            .enumerate()
-            .filter_map(|(number, instance)| {
-                let start = modules.get(instance.module)?.start?;
-                Some(Def::Item {
-                    instance: number,
-                    item: Item::Func(start),
-                })
-            });
-        let entries = lifted
+    let preview1 = preview1::served(component, modules, &classes, &shims, bridge);
+    let mut reached = Reachability::new(component, &shims, &preview1);
+    for lift in classes.exports.values() {
+        let defs = [
+            Some(&lift.func),
+            lift.post_return.as_ref(),
+            lift.realloc.as_ref(),
+        ];
+        defs.into_iter()
             .flatten()
-            .cloned()
-            .chain(dtors.values().cloned())
-            .chain(keep.clone())
-            .chain(starts);
-        Live::new(component, &shims, &preview1).follow(entries)
-    };
-
-    check_reallocs(component, &classes, &used, realloc.as_ref())?;
+            .for_each(|def| reached.follow(def));
+    }
+    dtors.values().for_each(|dtor| reached.follow(dtor));
+    let starts = starts(component, modules, &preview1, &mut reached)?;
+    let used = std::mem::take(&mut reached.lowerings);
+    let reallocs = memory::reallocs(component, modules, &classes, &used)?;
     Ok(Plan {
-        used,
-        shims,
-        feeds: feeds
-            .map(|(lowering, import)| feed(lowering, import))
-            .collect(),
+        bindings: bindings.collect(),
+        drops: drops(component, &reached.instances, contract, bridge),
         guest: classes.exports,
         dtors,
-        keep,
-        realloc,
+        reallocs,
+        starts,
         exports,
         left_out,
+        used,
+        shims,
         preview1,
     })
 }
 
-/// What allocates memory that the bridge keeps.
-///
-/// ComponentizeJS frees at the end of a call whatever its `cabi_realloc` gave in it. Beside that it has another one for
-/// adapters that are linked in, as the bridge is, which wit-component gives to them, and which forgets what it gave.
-fn keep(component: &Component<'_>, modules: &[Module<'_>], realloc: Option<&Def>) -> Option<Def> {
-    let realloc = realloc?;
-    let for_adapters = || {
-        let Def::Item {
-            instance,
-            item: Item::Func(usual),
-        } = realloc
-        else {
-            return None;
-        };
-        let module = modules.get(component.instances.get(*instance)?.module)?;
-        let func = module.exported_func(ADAPTER_REALLOC)?;
-        let is_alike = module.func_type(func)? == module.func_type(*usual)?;
-        is_alike.then_some(Def::Item {
-            instance: *instance,
-            item: Item::Func(func),
-        })
-    };
-    for_adapters().or_else(|| Some(realloc.clone()))
+/// The bridge's exports that the module will have, and those that it will not have.
+type Exports = BTreeMap<String, BTreeSet<String>>;
+
+/// A callback of the proxy is exported if the component has one of the callbacks that it delivers.
+fn exports(classes: &Classes, bridge: &Bridge<'_>) -> Result<(Exports, Exports), AdaptError> {
+    let (mut exports, mut left_out) = (Exports::new(), Exports::new());
+    for name in ALWAYS {
+        if !bridge.exports.contains_key(*name) {
+            return Err(AdaptError::Internal {
+                message: format!("the bridge does not export `{name}`"),
+            });
+        }
+        exports.insert((*name).to_owned(), BTreeSet::new());
+    }
+    for (name, callback) in &bridge.callbacks {
+        let is_there = |function: &&String| classes.exports.contains_key(*function);
+        if ALWAYS.contains(&name.as_str()) || callback.delivers.iter().any(|it| is_there(&it)) {
+            let calls = callback.calls.iter().filter(is_there).cloned();
+            exports.insert(name.clone(), calls.collect());
+        } else {
+            left_out.insert(name.clone(), callback.delivers.clone());
+        }
+    }
+    Ok((exports, left_out))
 }
 
-fn feed(lowering: &Lowering, import: &Import) -> Feed {
+/// The start code of the instances that take part. An adapter that is bypassed needs none, unless something else of it is
+/// called.
+fn starts(
+    component: &Component<'_>,
+    modules: &[Module<'_>],
+    preview1: &BTreeMap<(usize, usize), String>,
+    reached: &mut Reachability<'_, '_>,
+) -> Result<Vec<Start>, AdaptError> {
+    let shims = reached.shims();
+    let served = preview1.keys().filter_map(|(instance, position)| {
+        let imports = &component.instances.get(*instance)?.imports;
+        shims.resolve(imports.get(*position)?)
+    });
+    let bypassed: BTreeSet<usize> = served.map(|(instance, _)| instance).collect();
+    let mut starts = BTreeMap::new();
+    for (number, instance) in component.instances.iter().enumerate() {
+        let Some((module, start)) = modules
+            .get(instance.module)
+            .and_then(|module| Some((module, module.start?)))
+        else {
+            continue;
+        };
+        let func = if shims.gone.contains(&number) {
+            // The fixups have no function of their own: theirs is the one that they import.
+            let import = module.import_of_func(start);
+            let def = import.and_then(|position| instance.imports.get(position));
+            def.cloned().ok_or_else(|| AdaptError::Internal {
+                message: format!(
+                    "the start function of core module {} is unknown",
+                    instance.module
+                ),
+            })?
+        } else {
+            Def::Item {
+                instance: number,
+                item: Item::Func(start),
+            }
+        };
+        if !bypassed.contains(&number) {
+            reached.follow(&func);
+        }
+        let name = name_of(component, modules, &func);
+        starts.insert(number, Start { name, func });
+    }
+    // Start code may reach an adapter that looked bypassed, and so its start code.
+    loop {
+        let before = reached.instances.len();
+        for (number, start) in &starts {
+            if reached.instances.contains(number) {
+                reached.follow(&start.func);
+            }
+        }
+        if reached.instances.len() == before {
+            break;
+        }
+    }
+    let takes_part =
+        |number: &usize| !bypassed.contains(number) || reached.instances.contains(number);
+    let starts = starts.into_iter().filter(|(number, _)| takes_part(number));
+    Ok(starts.map(|(_, start)| start).collect())
+}
+
+/// The core module and the export that `func` is, or stands for, such as `_initialize of core module 0`.
+fn name_of(component: &Component<'_>, modules: &[Module<'_>], func: &Def) -> String {
+    let mut func = func;
+    // Start code may be an import of a module that does nothing else. No chain of those is longer than there are modules.
+    for _ in 0..=component.instances.len() {
+        let Def::Item {
+            instance,
+            item: Item::Func(index),
+        } = func
+        else {
+            break;
+        };
+        let Some(instance) = component.instances.get(*instance) else {
+            break;
+        };
+        let Some(module) = modules.get(instance.module) else {
+            break;
+        };
+        let import = module.import_of_func(*index);
+        match import.and_then(|position| instance.imports.get(position)) {
+            Some(import) => func = import,
+            None => {
+                let exports = module.exports.iter();
+                let mut exports = exports
+                    .filter(|export| export.kind == ExternalKind::Func && export.index == *index);
+                let name = exports.next().map_or("start section", |export| export.name);
+                return format!("{name} of core module {}", instance.module);
+            }
+        }
+    }
+    "start section".to_owned()
+}
+
+/// What the bridge does when handles to imported resources are dropped.
+fn drops(
+    component: &Component<'_>,
+    instances: &BTreeSet<usize>,
+    contract: &Contract,
+    bridge: &Bridge<'_>,
+) -> BTreeMap<ResourceRef, String> {
+    let instances = instances
+        .iter()
+        .filter_map(|it| component.instances.get(*it));
+    let imports = instances.flat_map(|it| &it.imports);
+    let drops = imports.filter_map(|def| match def {
+        Def::ResourceDrop(resource) => {
+            let export = classify::drop_name(resource, contract)?;
+            let is_there = bridge.exports.contains_key(&export);
+            is_there.then(|| (resource.clone(), export))
+        }
+        _ => None,
+    });
+    drops.collect()
+}
+
+fn bind(lowering: &Lowering, import: &Import) -> Binding {
     let signature = lowering.signature.clone();
     match import {
-        Import::Hostcall(export) => Feed::Bridge {
+        Import::Hostcall(export) => Binding::Bridge {
             export: export.clone(),
             wasi: false,
             signature,
         },
-        Import::Wasi(export) => Feed::Bridge {
+        Import::Wasi(export) => Binding::Bridge {
             export: export.clone(),
             wasi: true,
             signature,
         },
-        Import::Refused(function) => Feed::Refusal {
+        Import::Refused(function) => Binding::Stub {
             function: function.clone(),
             ty: Box::new(lowering.ty.clone()),
             signature,
@@ -213,171 +296,83 @@ fn feed(lowering: &Lowering, import: &Import) -> Feed {
     }
 }
 
-/// The bridge allocates by one function, whichever call it is for.
-fn check_reallocs(
-    component: &Component<'_>,
-    classes: &Classes,
-    used: &BTreeSet<usize>,
-    realloc: Option<&Def>,
-) -> Result<(), AdaptError> {
-    let imports = used
-        .iter()
-        .filter_map(|index| component.lowerings.get(*index));
-    for import in imports {
-        if import.realloc.is_some() && import.realloc.as_ref() != realloc {
-            return Err(AdaptError::unsupported(
-                "imports",
-                &import.name,
-                "wants its results allocated by another function than the plugin's exports their arguments",
-                "build it with one `cabi_realloc` for all",
-            ));
-        }
-    }
-    for (function, lift) in &classes.exports {
-        if lift.realloc.is_some() && lift.realloc.as_ref() != realloc {
-            return Err(AdaptError::unsupported(
-                "exports",
-                &Bridge::function_name(function),
-                "wants its arguments allocated by another function than other exports",
-                "build it with one `cabi_realloc` for all",
-            ));
-        }
-    }
-    Ok(())
-}
-
-/// The imports of WASI's first preview that are bound to the bridge, past the component's own adapter.
-///
-/// An adapter it is if it calls WASI 0.2. Something else that goes by the name has a meaning of its own.
-fn preview1(
-    component: &Component<'_>,
-    modules: &[Module<'_>],
-    classes: &Classes,
-    shims: &Shims,
-    bridge: &Bridge<'_>,
-) -> BTreeMap<(usize, usize), String> {
-    let mut bypassed = BTreeMap::new();
-    for (number, instance) in component.instances.iter().enumerate() {
-        let Some(module) = modules.get(instance.module) else {
-            continue;
-        };
-        for (position, (import, def)) in module.imports.iter().zip(&instance.imports).enumerate() {
-            let TypeRef::Func(ty) = import.ty else {
-                continue;
-            };
-            if import.module != PREVIEW1 {
-                continue;
-            }
-            let found = module.types.get(ty as usize).map(Signature::from);
-            let provided = bridge
-                .exports
-                .get(&Bridge::export_name(PREVIEW1, import.name));
-            if found.is_some()
-                && found.as_ref() == provided
-                && calls_wasi(component, classes, shims, number, def)
-            {
-                bypassed.insert((number, position), import.name.to_owned());
-            }
-        }
-    }
-    bypassed
-}
-
-/// Whether the instance that has `def` calls WASI 0.2, itself or through others than the one that `asks`.
-fn calls_wasi(
-    component: &Component<'_>,
-    classes: &Classes,
-    shims: &Shims,
-    asks: usize,
-    def: &Def,
-) -> bool {
-    let mut seen = BTreeSet::from([asks]);
-    let mut seen_shims = BTreeSet::new();
-    let mut left = vec![def];
-    while let Some(def) = left.pop() {
-        match def {
-            Def::Lowered(index) => match classes.imports.get(*index) {
-                Some(Import::Wasi(_) | Import::Refused(_)) => return true,
-                Some(Import::Hostcall(_)) | None => {}
-            },
-            Def::Item {
-                instance,
-                item: Item::Func(func),
-            } => match shims.target(*instance, *func) {
-                Some(target) if seen_shims.insert((*instance, *func)) => left.push(target),
-                Some(_) => {}
-                None if seen.insert(*instance) => {
-                    let instance = component.instances.get(*instance);
-                    left.extend(instance.into_iter().flat_map(|it| &it.imports));
-                }
-                None => {}
-            },
-            Def::Item { .. } | Def::ResourceNew(_) | Def::ResourceRep(_) | Def::ResourceDrop(_) => {
-            }
-        }
-    }
-    false
-}
-
 // === impl Plan ===
 
 impl Plan {
-    /// What feeds the lowered imports that are called.
-    pub fn used_feeds(&self) -> impl Iterator<Item = &Feed> {
-        self.used.iter().filter_map(|index| self.feeds.get(*index))
+    /// What the lowered imports that are called are bound to.
+    pub fn used_bindings(&self) -> impl Iterator<Item = &Binding> {
+        self.used
+            .iter()
+            .filter_map(|index| self.bindings.get(*index))
     }
 }
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "hostcalls")?;
-        for feed in self.used_feeds() {
-            if let Feed::Bridge {
+        for binding in self.used_bindings() {
+            if let Binding::Bridge {
                 export,
                 wasi: false,
                 signature,
-            } = feed
+            } = binding
             {
                 writeln!(f, "  {export} {signature}")?;
             }
         }
         writeln!(f, "wasi")?;
-        for feed in self.used_feeds() {
-            match feed {
-                Feed::Bridge {
+        for binding in self.used_bindings() {
+            match binding {
+                Binding::Bridge {
                     export,
                     wasi: true,
                     signature,
                 } => writeln!(f, "  {export} {signature}")?,
-                Feed::Refusal {
+                Binding::Stub {
                     function,
                     signature,
                     ..
                 } => writeln!(f, "  {function} {signature} refused")?,
-                Feed::Bridge { wasi: false, .. } => {}
+                Binding::Bridge { wasi: false, .. } => {}
             }
         }
         for function in self.preview1.values().collect::<BTreeSet<_>>() {
             writeln!(f, "  {PREVIEW1}#{function}")?;
         }
-        writeln!(f, "exports")?;
-        for (name, needs) in &self.exports {
-            writeln!(f, "  {name}")?;
-            for need in needs {
-                let remark = match (self.guest.get(need), self.dtors.contains_key(need)) {
-                    (Some(lift), _) if lift.post_return.is_some() => " and its post-return",
-                    (Some(_), _) | (None, true) => "",
-                    (None, false) => ", which the component does not have",
-                };
-                writeln!(f, "    {need}{remark}")?;
-            }
+        writeln!(f, "start")?;
+        for start in &self.starts {
+            writeln!(f, "  {}", start.name)?;
         }
-        if self.keep != self.realloc {
-            writeln!(f, "kept memory\n  {ADAPTER_REALLOC}")?;
+        writeln!(f, "memory")?;
+        if self.reallocs.keeps_apart {
+            writeln!(f, "  kept by the bridge: {ADAPTER_REALLOC}")?;
+        }
+        if self.reallocs.import != self.reallocs.export {
+            writeln!(f, "  results and arguments apart")?;
+        }
+        writeln!(f, "resources")?;
+        for export in self.drops.values() {
+            writeln!(f, "  {export}")?;
+        }
+        for name in self.dtors.keys() {
+            writeln!(f, "  {name} has a destructor")?;
+        }
+        writeln!(f, "exports")?;
+        for (name, calls) in &self.exports {
+            writeln!(f, "  {name}")?;
+            for call in calls {
+                let lift = self.guest.get(call);
+                let remark = match lift.is_some_and(|lift| lift.post_return.is_some()) {
+                    true => " and its post-return",
+                    false => "",
+                };
+                writeln!(f, "    {call}{remark}")?;
+            }
         }
         writeln!(f, "left out")?;
         for (name, absent) in &self.left_out {
-            writeln!(f, "  {name}: {absent} is not exported")?;
+            let absent: Vec<&str> = absent.iter().map(String::as_str).collect();
+            writeln!(f, "  {name}: {} is not exported", absent.join(" or "))?;
         }
         Ok(())
     }

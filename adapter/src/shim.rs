@@ -45,7 +45,36 @@ impl Shims {
         shims
     }
 
-    /// What the function calls that `func` of `instance` is.
+    /// What is behind `def`, if it is a function of a shim: the definition that is none. `None` if it leads in a circle.
+    pub fn follow<'d>(&'d self, mut def: &'d Def) -> Option<&'d Def> {
+        for _ in 0..=self.targets.len() {
+            let target = match def {
+                Def::Item {
+                    instance,
+                    item: Item::Func(func),
+                } => self.target(*instance, *func),
+                _ => None,
+            };
+            match target {
+                Some(target) => def = target,
+                None => return Some(def),
+            }
+        }
+        None
+    }
+
+    /// The instance and the function behind `def`, if it is a function of an instance.
+    pub fn resolve(&self, def: &Def) -> Option<(usize, u32)> {
+        match self.follow(def)? {
+            Def::Item {
+                instance,
+                item: Item::Func(func),
+            } => Some((*instance, *func)),
+            _ => None,
+        }
+    }
+
+    /// What `func` of `instance` calls, if that is a shim.
     pub fn target(&self, instance: usize, func: u32) -> Option<&Def> {
         self.targets.get(&(instance, func))
     }
@@ -118,8 +147,8 @@ fn contents(
             && module.memories.is_empty()
             && module.globals.is_empty()
             && module.bodies.is_empty()
-            && module.data.is_empty()
-            && module.start.is_none();
+            && module.data.is_empty();
+        // Since wit-component 0.258 they may have a start section. Without bodies its function is an imported one.
         if !is_bare {
             return None;
         }

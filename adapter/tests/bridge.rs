@@ -111,7 +111,7 @@ struct Artefact {
     custom_sections: Vec<String>,
     /// Whether memory is imported, and only so.
     imports_memory: bool,
-    /// Instructions of `_initialize` up to its first call of `set-stack`, and the stack pointer's uses among them.
+    /// Uses of the stack pointer in `_initialize` and `state#allocate`.
     early_stack_uses: usize,
     grows_memory: bool,
     calls_indirectly: bool,
@@ -124,8 +124,7 @@ fn read(bytes: &[u8]) -> Result<Artefact> {
     // Type of each function, imported ones first.
     let mut functions: Vec<FuncType> = Vec::new();
     let mut imported = 0;
-    let mut set_stack = None;
-    let mut initialize = None;
+    let mut without_stack = Vec::new();
     let mut constants = Vec::new();
     let mut exported_globals = Vec::new();
     let mut bodies = 0;
@@ -142,9 +141,6 @@ fn read(bytes: &[u8]) -> Result<Artefact> {
                     match import.ty {
                         TypeRef::Func(ty) => {
                             let ty = types.get(ty as usize).context("no such type")?;
-                            if (import.module, import.name) == ("state", "set-stack") {
-                                set_stack = Some(imported);
-                            }
                             imported += 1;
                             functions.push(ty.clone());
                             artefact
@@ -175,8 +171,8 @@ fn read(bytes: &[u8]) -> Result<Artefact> {
                     let export = export?;
                     match export.kind {
                         ExternalKind::Func => {
-                            if export.name == "_initialize" {
-                                initialize = Some(export.index);
+                            if ["_initialize", "state#allocate"].contains(&export.name) {
+                                without_stack.push(export.index);
                             }
                             let ty = functions
                                 .get(export.index as usize)
@@ -198,17 +194,13 @@ fn read(bytes: &[u8]) -> Result<Artefact> {
             Payload::TagSection(_) => artefact.forbidden.push("tags"),
             Payload::CustomSection(section) => artefact.custom_sections.push(section.name().into()),
             Payload::CodeSectionEntry(body) => {
-                let is_initialize = initialize == Some(imported + bodies);
+                let has_no_stack = without_stack.contains(&(imported + bodies));
                 bodies += 1;
-                let mut has_stack = false;
                 for operator in body.get_operators_reader()? {
                     match operator? {
                         Operator::MemoryGrow { .. } => artefact.grows_memory = true,
                         Operator::CallIndirect { .. } => artefact.calls_indirectly = true,
-                        Operator::Call { function_index } => {
-                            has_stack |= set_stack == Some(function_index);
-                        }
-                        Operator::GlobalGet { .. } if is_initialize && !has_stack => {
+                        Operator::GlobalGet { .. } if has_no_stack => {
                             artefact.early_stack_uses += 1;
                         }
                         _ => {}
@@ -255,7 +247,7 @@ fn artefact_leaves_the_guest_its_memory() -> Result<()> {
     );
     ensure!(
         artefact.early_stack_uses == 0,
-        "`_initialize` uses a stack before it has one"
+        "`_initialize` or `state#allocate` uses a stack before there is one"
     );
     ensure!(
         artefact.custom_sections == ["name"],
@@ -272,10 +264,12 @@ fn artefact_imports_what_its_contract_says() -> Result<()> {
             "env" => name.starts_with(PROXY),
             "wasi_snapshot_preview1" => PREVIEW1.contains(&name.as_str()),
             "state" => ["get", "set", "set-stack"].contains(&name.as_str()),
-            "cabi" => ["realloc", "keep", "start"].contains(&name.as_str()),
+            "cabi" => {
+                ["import-realloc", "export-realloc", "keep", "start"].contains(&name.as_str())
+            }
             // Compared with the world below.
-            "guest" | "guest-post" => true,
-            _ => false,
+            "guest" | "guest-dtor" | "guest-post" => true,
+            callback => callback.starts_with("proxy_on_"),
         };
         ensure!(
             known,
@@ -292,6 +286,7 @@ fn artefact_exports_what_its_contract_says() -> Result<()> {
     let hostcalls = world.hostcalls();
     for name in artefact.exports.keys() {
         let known = ALWAYS.contains(&name.as_str())
+            || name == "state#allocate"
             || hostcalls.contains_key(name)
             || name.starts_with("wasi:")
             || name.starts_with("wasi_snapshot_preview1#")
@@ -363,10 +358,9 @@ impl World {
                     function.name.clone(),
                     self.signature(AbiVariant::GuestExport, function),
                 ),
-                Item::Resource(resource) => (
-                    format!("[dtor]{resource}"),
-                    FuncType::new([ValType::I32], []),
-                ),
+                Item::Resource(resource) => {
+                    (resource.to_owned(), FuncType::new([ValType::I32], []))
+                }
             };
             let of_interface = callbacks.entry(interface.to_owned()).or_default();
             of_interface.insert(format!("{interface}#{name}"), ty);
@@ -458,18 +452,25 @@ fn every_callback_is_called_by_the_bridge() -> Result<()> {
         let file = file(&interface);
         for (name, ty) in functions {
             let import = |module: &str| artefact.imports.get(&(module.to_owned(), name.clone()));
-            match import("guest") {
+            let is_dtor = !name.contains("handle") && !name.contains('[');
+            let callback = format!("{PROXY}{}", interface.replace('-', "_"));
+            let module = match (is_dtor, interface.starts_with("on-")) {
+                (true, _) => "guest-dtor",
+                (false, true) => &callback,
+                (false, false) => "guest",
+            };
+            match import(module) {
                 Some(found) if *found == ty => {}
-                Some(found) => {
-                    wrong.push(format!("{file}: guest's `{name}` is {found:?}, not {ty:?}"))
-                }
+                Some(found) => wrong.push(format!(
+                    "{file}: `{name}` of `{module}` is {found:?}, not {ty:?}"
+                )),
                 None => wrong.push(format!(
-                    "{file}: guest's `{name}` is not called; it is {ty:?}"
+                    "{file}: `{name}` of `{module}` is not called; it is {ty:?}"
                 )),
             }
             // Some languages abort at their next call if a post-return was left out.
             let post = FuncType::new(ty.results().to_vec(), []);
-            if !name.contains("#[dtor]") && import("guest-post") != Some(&post) {
+            if !is_dtor && import("guest-post") != Some(&post) {
                 wrong.push(format!(
                     "{file}: the post-return of `{name}` is not called; it is {post:?}"
                 ));
@@ -484,7 +485,8 @@ fn every_callback_is_called_by_the_bridge() -> Result<()> {
         }
     }
     for (module, name) in artefact.imports.keys() {
-        if module.starts_with("guest") && !known.contains(name) {
+        let is_guest = module.starts_with("guest") || module.starts_with("proxy_on_");
+        if is_guest && !known.contains(name) {
             wrong.push(format!(
                 "the bridge calls `{name}`, which the world does not export"
             ));

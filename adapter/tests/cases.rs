@@ -3,7 +3,8 @@
 //! A folder holds what the component is made of:
 //!
 //! - `world.wit`, a package with one world, which may hold packages of its own. A first line `// with: …` asks for
-//!   `preview1` (WASI's adapter beside the main module), `utf16` (strings) or `async` (lifts and lowers).
+//!   `preview1` (WASI's adapter beside the main module), `utf16` (strings), `async` (lifts and lowers) or `newest` (the
+//!   newest release of wit-component).
 //! - `main.wat`, its main module. Without one a module is made up of the world.
 //! - `adapter.wat`, where there is one, what is beside the main module for WASI's first preview.
 //! - or, instead of both, `input.wat` or `input.txt`: the file itself.
@@ -22,10 +23,10 @@ use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use support::{ADAPTER, Recipe};
+use support::{Encoder, Recipe};
 use tidegate_adapter::{Kind, Options, adapt, explain, inspect, verify};
+use tidegate_components::Strings;
 use wasmparser::{Parser, Payload};
-use wit_component::StringEncoding;
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
@@ -100,15 +101,23 @@ fn input(case: &Path) -> Result<Vec<u8>> {
         .and_then(|line| line.strip_prefix("// with: "))
         .unwrap_or_default();
     let has = |word: &str| with.split(", ").any(|with| with == word);
+    let encoder = match has("newest") {
+        true => Encoder::Newest,
+        false => Encoder::Wasmtime,
+    };
     let recipe = Recipe {
         wit: &wit,
         module: read("main.wat").map(wat::parse_str).transpose()?,
         preview1: match read("adapter.wat") {
             Some(text) => Some(Cow::Owned(wat::parse_str(text)?)),
-            None => has("preview1").then_some(Cow::Borrowed(ADAPTER)),
+            None => has("preview1").then_some(Cow::Borrowed(encoder.adapter())),
         },
-        encoding: has("utf16").then_some(StringEncoding::UTF16),
+        strings: match has("utf16") {
+            true => Strings::Utf16,
+            false => Strings::Utf8,
+        },
         is_async: has("async"),
+        encoder,
     };
     recipe.make()
 }

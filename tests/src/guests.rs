@@ -45,16 +45,21 @@ pub fn build(guest: &str, shape: Shape) -> Result<Built> {
     let result = entry.get_or_init(|| {
         let build = || -> Result<Built> {
             let component = component(guest, shape)?;
-            let module = tidegate_adapter::adapt(&component, &tidegate_adapter::Options::default())
-                .with_context(|| format!("failed to adapt `{guest}` ({shape})"))?;
-            Ok(Built {
-                component: component.into(),
-                module: module.into(),
-            })
+            adapted(guest, component).with_context(|| shape.to_string())
         };
         build().map_err(|error| format!("{error:#}"))
     });
     result.clone().map_err(|error| anyhow!(error))
+}
+
+/// Adapts a component.
+pub fn adapted(guest: &str, component: Vec<u8>) -> Result<Built> {
+    let module = tidegate_adapter::adapt(&component, &tidegate_adapter::Options::default())
+        .with_context(|| format!("failed to adapt `{guest}`"))?;
+    Ok(Built {
+        component: component.into(),
+        module: module.into(),
+    })
 }
 
 /// Builds a crate that is a Proxy-Wasm module by itself, made with an SDK of that world.

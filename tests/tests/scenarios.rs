@@ -9,8 +9,12 @@ use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context, Result};
+use bytes::Bytes;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use tidegate_components::Encoder;
 use tidegate_testkit::envoy::{self, Release};
+use tidegate_testkit::guests::{self, Shape};
+use tidegate_testkit::scenario::Plugin;
 use tidegate_testkit::{
     HomeKind, Owned, Runner, Scenario, Transcript, compare, scenario, verdict, workspace,
 };
@@ -37,7 +41,7 @@ fn trials() -> Result<Vec<Trial>> {
     let folder = workspace::scenarios();
     let owned = Arc::new(Owned::known()?);
     let scenarios = scenario::walk(&folder, None).context("the scenarios cannot be read")?;
-    let runner = Arc::new(Runner::default());
+    let runner = Arc::new(Runner::with(wasm));
     let mut trials = Vec::new();
     for scenario in scenarios {
         let homes = HomeKind::all()
@@ -62,6 +66,18 @@ fn trials() -> Result<Vec<Trial>> {
         }));
     }
     Ok(trials)
+}
+
+/// A guest of this workspace: a crate, or a folder of `tests/wat`.
+fn wasm(_: &Scenario, plugin: &Plugin, home: HomeKind) -> Result<Bytes> {
+    let built = match tidegate_components::guest(&plugin.guest, Encoder::Newest)? {
+        Some(component) => guests::adapted(&plugin.guest, component)?,
+        None => guests::build(&plugin.guest, Shape::Wasip2)?,
+    };
+    Ok(match home {
+        HomeKind::Component => built.component,
+        HomeKind::ProxyWasm | HomeKind::Envoy(_) => built.module,
+    })
 }
 
 impl Case {

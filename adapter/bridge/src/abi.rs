@@ -3,6 +3,12 @@
 //! Only what the world needs is declared; the linker removes the imports that a plugin does not reach. What statuses
 //! mean to a plugin is in `types`.
 
+/// Ends the call, and with it the instance: an invariant is broken.
+#[cold]
+pub(crate) fn trap() -> ! {
+    core::arch::wasm32::unreachable()
+}
+
 /// What a `proxy_*` function returns.
 pub(crate) type Status = u32;
 
@@ -16,6 +22,8 @@ pub(crate) const BAD_ARGUMENT: Status = 2;
 pub(crate) const SERIALIZATION_FAILURE: Status = 3;
 /// What was to be parsed could not be.
 pub(crate) const PARSE_FAILURE: Status = 4;
+/// An address that the guest passed is outside of its memory.
+pub(crate) const INVALID_MEMORY_ACCESS: Status = 6;
 /// A queue holds nothing.
 pub(crate) const EMPTY: Status = 7;
 /// Another writer was first.
@@ -45,7 +53,6 @@ pub(crate) const ACTION_STOP_NO_BUFFER: u32 = 3;
 #[link(wasm_import_module = "env")]
 unsafe extern "C" {
     pub(crate) fn proxy_log(level: u32, message: *const u8, message_len: usize) -> Status;
-    pub(crate) fn proxy_get_current_time_nanoseconds(time: *mut u64) -> Status;
     pub(crate) safe fn proxy_set_effective_context(context: u32) -> Status;
 
     pub(crate) fn proxy_get_header_map_value(

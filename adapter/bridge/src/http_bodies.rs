@@ -2,28 +2,21 @@
 //!
 //! The size is known from the callback and kept up with what is changed, so asking for it costs no hostcall.
 
-use crate::abi::{self, BUFFER_REQUEST_BODY};
-use crate::contexts::Phase;
-use crate::memory::{Area, List, bytes, trap};
+use crate::abi::{self, BUFFER_REQUEST_BODY, trap};
+use crate::call::Phase;
+use crate::memory::{List, RetPtr, bytes};
 use crate::state::{State, state};
 use crate::types::{self, Error};
 
-/// A start behind the end of any body: what is stored there is added to it.
+/// An offset after the end of any body: what is stored there is appended.
 const END: u32 = u32::MAX;
-
-/// Notes how large the body of the running callback is.
-#[inline(always)]
-pub(crate) fn set_size(state: &State, size: u32) {
-    let mut call = state.call.get();
-    call.body_size = size;
-    state.call.set(call);
-}
 
 /// Whether the body's callback is what runs.
 fn check(state: &State, http: u32, body: u32) -> Result<(), Error> {
     let phase = match body {
         0 => Phase::RequestBody,
         1 => Phase::ResponseBody,
+        // `direction` has two cases.
         _ => trap(),
     };
     let call = state.call.get();
@@ -37,29 +30,29 @@ fn check(state: &State, http: u32, body: u32) -> Result<(), Error> {
 }
 
 #[unsafe(export_name = "http-bodies#size")]
-extern "C" fn size(http: u32, body: u32, area: *mut u8) {
+extern "C" fn size(http: u32, body: u32, ret: *mut u8) {
     // SAFETY: the caller gives room for a `result<u32, error>`.
-    let area = unsafe { Area::new(area) };
+    let ret = unsafe { RetPtr::new(ret) };
     let state = state();
     match check(state, http, body) {
-        Err(error) => types::store_error(area, 4, error),
+        Err(error) => types::store_error(ret, 4, error),
         Ok(()) => {
-            area.byte(0, 0);
-            area.word(4, state.call.get().body_size);
+            ret.byte(0, 0);
+            ret.word(4, state.call.get().body_size);
         }
     }
 }
 
 #[unsafe(export_name = "http-bodies#read")]
-extern "C" fn read(http: u32, body: u32, offset: u32, max: u32, area: *mut u8) {
+extern "C" fn read(http: u32, body: u32, offset: u32, max: u32, ret: *mut u8) {
     // SAFETY: the caller gives room for a `result<list<u8>, error>`.
-    let area = unsafe { Area::new(area) };
+    let ret = unsafe { RetPtr::new(ret) };
     let state = state();
     match copy_out(state, http, body, offset, max) {
-        Err(error) => types::store_error(area, 4, error),
+        Err(error) => types::store_error(ret, 4, error),
         Ok(()) => {
-            area.byte(0, 0);
-            area.list(4, List::received(state));
+            ret.byte(0, 0);
+            ret.list(4, List::received(state));
         }
     }
 }
@@ -84,19 +77,19 @@ fn copy_out(state: &State, http: u32, body: u32, offset: u32, max: u32) -> Resul
 }
 
 #[unsafe(export_name = "http-bodies#replace")]
-extern "C" fn replace(http: u32, body: u32, data: *const u8, data_len: usize, area: *mut u8) {
+extern "C" fn replace(http: u32, body: u32, data: *const u8, data_len: usize, ret: *mut u8) {
     let size = state().call.get().body_size;
-    store(http, body, 0, size, data, data_len, area);
+    store(http, body, 0, size, data, data_len, ret);
 }
 
 #[unsafe(export_name = "http-bodies#append")]
-extern "C" fn append(http: u32, body: u32, data: *const u8, data_len: usize, area: *mut u8) {
-    store(http, body, END, 0, data, data_len, area);
+extern "C" fn append(http: u32, body: u32, data: *const u8, data_len: usize, ret: *mut u8) {
+    store(http, body, END, 0, data, data_len, ret);
 }
 
 #[unsafe(export_name = "http-bodies#prepend")]
-extern "C" fn prepend(http: u32, body: u32, data: *const u8, data_len: usize, area: *mut u8) {
-    store(http, body, 0, 0, data, data_len, area);
+extern "C" fn prepend(http: u32, body: u32, data: *const u8, data_len: usize, ret: *mut u8) {
+    store(http, body, 0, 0, data, data_len, ret);
 }
 
 /// Puts bytes in the place of `removed` bytes at `start`.
@@ -107,10 +100,10 @@ fn store(
     removed: u32,
     data: *const u8,
     data_len: usize,
-    area: *mut u8,
+    ret: *mut u8,
 ) {
     // SAFETY: the caller gives room for a `result<_, error>`, and the bytes are its for the call.
-    let (area, data) = unsafe { (Area::new(area), bytes(data, data_len)) };
+    let (ret, data) = unsafe { (RetPtr::new(ret), bytes(data, data_len)) };
     let state = state();
     let outcome = check(state, http, body).and_then(|()| {
         // SAFETY: the bytes stay where they are while the host reads them.
@@ -118,10 +111,10 @@ fn store(
             abi::proxy_set_buffer_bytes(buffer(body), start, removed, data.as_ptr(), data.len())
         })?;
         let size = state.call.get().body_size.wrapping_sub(removed);
-        set_size(state, size.wrapping_add(data.len() as u32));
+        state.update_call(|call| call.body_size = size.wrapping_add(data.len() as u32));
         Ok(())
     });
-    types::store(area, outcome);
+    types::store(ret, outcome);
 }
 
 #[inline(always)]

@@ -4,7 +4,7 @@
 
 use crate::abi::{self, Status};
 use crate::contexts;
-use crate::memory::{Area, List, allocate, bytes, list, received, trap};
+use crate::memory::{List, RetPtr, allocate, bytes, discriminant, into_scratch, received, string};
 use crate::pairs::{self, Entry, Names, Pairs};
 use crate::state::{State, state};
 use crate::syntax;
@@ -13,18 +13,24 @@ use crate::types::{self, Error};
 /// `field-map.request-headers`, and Proxy-Wasm's number of the same.
 const REQUEST_HEADERS: u32 = 0;
 
+/// The cases of `field-map` have the host's numbers. The host has more maps, which a plugin cannot reach through this.
+#[inline(always)]
+fn field_map(map: u32) -> u32 {
+    discriminant(map, 4)
+}
+
 #[unsafe(export_name = "http-fields#get")]
-extern "C" fn get(http: u32, map: u32, name: *const u8, name_len: usize, area: *mut u8) {
+extern "C" fn get(http: u32, map: u32, name: *const u8, name_len: usize, ret: *mut u8) {
     // SAFETY: the caller gives room for a `result<option<list<u8>>, error>`, and the name is its for the call.
-    let (area, name) = unsafe { (Area::new(area), bytes(name, name_len)) };
+    let (ret, name) = unsafe { (RetPtr::new(ret), string(name, name_len)) };
     let state = state();
-    match first(state, http, map, name) {
-        Err(error) => types::store_error(area, 4, error),
+    match first(state, http, field_map(map), name) {
+        Err(error) => types::store_error(ret, 4, error),
         Ok(found) => {
-            area.byte(0, 0);
-            area.byte(4, found as u8);
+            ret.byte(0, 0);
+            ret.byte(4, found as u8);
             if found {
-                area.list(8, List::received(state));
+                ret.list(8, List::received(state));
             }
         }
     }
@@ -38,7 +44,7 @@ fn first(state: &State, http: u32, map: u32, name: &[u8]) -> Result<bool, Error>
         // Proxies have pseudo-headers of their own, which the contract does not.
         abi::NOT_FOUND
     } else {
-        value(state, check(map), name)
+        value(state, map, name)
     };
     contexts::leave(state, http);
     if status == abi::NOT_FOUND {
@@ -61,14 +67,14 @@ fn value(state: &State, map: u32, name: &[u8]) -> Status {
 }
 
 #[unsafe(export_name = "http-fields#values")]
-extern "C" fn values(http: u32, map: u32, name: *const u8, name_len: usize, area: *mut u8) {
+extern "C" fn values(http: u32, map: u32, name: *const u8, name_len: usize, ret: *mut u8) {
     // SAFETY: the caller gives room for a `result<list<list<u8>>, error>`, and the name is its for the call.
-    let (area, name) = unsafe { (Area::new(area), bytes(name, name_len)) };
-    match all_of(state(), http, map, name) {
-        Err(error) => types::store_error(area, 4, error),
+    let (ret, name) = unsafe { (RetPtr::new(ret), string(name, name_len)) };
+    match all_of(state(), http, field_map(map), name) {
+        Err(error) => types::store_error(ret, 4, error),
         Ok(list) => {
-            area.byte(0, 0);
-            area.list(4, list);
+            ret.byte(0, 0);
+            ret.list(4, list);
         }
     }
 }
@@ -109,14 +115,14 @@ fn all_of(state: &State, http: u32, map: u32, name: &[u8]) -> Result<List, Error
 }
 
 #[unsafe(export_name = "http-fields#entries")]
-extern "C" fn entries(http: u32, map: u32, area: *mut u8) {
+extern "C" fn entries(http: u32, map: u32, ret: *mut u8) {
     // SAFETY: the caller gives room for a `result<list<tuple<string, list<u8>>>, error>`.
-    let area = unsafe { Area::new(area) };
-    match every(state(), http, map) {
-        Err(error) => types::store_error(area, 4, error),
+    let ret = unsafe { RetPtr::new(ret) };
+    match every(state(), http, field_map(map)) {
+        Err(error) => types::store_error(ret, 4, error),
         Ok(list) => {
-            area.byte(0, 0);
-            area.list(4, list);
+            ret.byte(0, 0);
+            ret.list(4, list);
         }
     }
 }
@@ -149,14 +155,12 @@ fn every(state: &State, http: u32, map: u32) -> Result<List, Error> {
 /// Has the host write all fields into the scratch buffer.
 fn all(state: &State, http: u32, map: u32) -> Result<(), Error> {
     contexts::enter(state, http)?;
-    state.allocate_scratch.set(true);
-    // SAFETY: both addresses are cells of the state.
-    let mut status = unsafe {
-        abi::proxy_get_header_map_pairs(check(map), state.data.as_ptr(), state.size.as_ptr())
-    };
-    state.allocate_scratch.set(false);
+    let mut status = into_scratch(state, |data, size| {
+        // SAFETY: both addresses are cells of the state.
+        unsafe { abi::proxy_get_header_map_pairs(map, data, size) }
+    });
     if status == abi::OK && state.size.get() == 0 {
-        // So the host answers for a map that is not there, too. Only asking for a value tells the two apart.
+        // The host also answers like this for a map that is not there. Only asking for a value tells the two apart.
         state.time.set(b'-'.into());
         // SAFETY: the name is the first byte of a cell of the state; a literal would be a data segment.
         status = match value(state, map, unsafe { bytes(state.time.as_ptr().cast(), 1) }) {
@@ -195,14 +199,20 @@ extern "C" fn set(
     name_len: usize,
     value: *const u8,
     value_len: usize,
-    area: *mut u8,
+    ret: *mut u8,
 ) {
     // SAFETY: the caller gives room for a `result<_, error>`; name and value are its for the call.
     unsafe {
-        let (name, value) = (bytes(name, name_len), bytes(value, value_len));
+        let (name, value) = (string(name, name_len), bytes(value, value_len));
         types::store(
-            Area::new(area),
-            change(http, map, name, value, abi::proxy_replace_header_map_value),
+            RetPtr::new(ret),
+            change(
+                http,
+                field_map(map),
+                name,
+                value,
+                abi::proxy_replace_header_map_value,
+            ),
         );
     }
 }
@@ -215,14 +225,20 @@ extern "C" fn append(
     name_len: usize,
     value: *const u8,
     value_len: usize,
-    area: *mut u8,
+    ret: *mut u8,
 ) {
     // SAFETY: the caller gives room for a `result<_, error>`; name and value are its for the call.
     unsafe {
-        let (name, value) = (bytes(name, name_len), bytes(value, value_len));
+        let (name, value) = (string(name, name_len), bytes(value, value_len));
         types::store(
-            Area::new(area),
-            change(http, map, name, value, abi::proxy_add_header_map_value),
+            RetPtr::new(ret),
+            change(
+                http,
+                field_map(map),
+                name,
+                value,
+                abi::proxy_add_header_map_value,
+            ),
         );
     }
 }
@@ -241,13 +257,7 @@ fn change(
     let outcome = syntax::check_field(name, value).and_then(|()| {
         // SAFETY: name and value stay where they are while the host reads them.
         types::outcome(unsafe {
-            store(
-                check(map),
-                name.as_ptr(),
-                name.len(),
-                value.as_ptr(),
-                value.len(),
-            )
+            store(map, name.as_ptr(), name.len(), value.as_ptr(), value.len())
         })
     });
     contexts::leave(state, http);
@@ -255,22 +265,23 @@ fn change(
 }
 
 #[unsafe(export_name = "http-fields#remove")]
-extern "C" fn remove(http: u32, map: u32, name: *const u8, name_len: usize, area: *mut u8) {
+extern "C" fn remove(http: u32, map: u32, name: *const u8, name_len: usize, ret: *mut u8) {
     // SAFETY: the caller gives room for a `result<_, error>`, and the name is its for the call.
-    let (area, name) = unsafe { (Area::new(area), bytes(name, name_len)) };
+    let (ret, name) = unsafe { (RetPtr::new(ret), string(name, name_len)) };
+    let map = field_map(map);
     let remove = || {
         let state = state();
         contexts::enter(state, http)?;
         let outcome = syntax::check_name(name).and_then(|()| {
             // SAFETY: the name stays where it is while the host reads it.
             types::outcome(unsafe {
-                abi::proxy_remove_header_map_value(check(map), name.as_ptr(), name.len())
+                abi::proxy_remove_header_map_value(map, name.as_ptr(), name.len())
             })
         });
         contexts::leave(state, http);
         outcome
     };
-    types::store(area, remove());
+    types::store(ret, remove());
 }
 
 #[unsafe(export_name = "http-fields#replace-all")]
@@ -279,27 +290,20 @@ extern "C" fn replace_all(
     map: u32,
     fields: *const Entry,
     fields_len: usize,
-    area: *mut u8,
+    ret: *mut u8,
 ) {
     // SAFETY: the caller gives room for a `result<_, error>`, and the list is its for the call.
-    let (area, fields) = unsafe { (Area::new(area), list(fields, fields_len)) };
+    let (ret, fields) = unsafe { (RetPtr::new(ret), pairs::lift(fields, fields_len)) };
+    let map = field_map(map);
     let replace = || {
         let state = state();
         contexts::enter(state, http)?;
         let outcome = pairs::write(state, fields, Names::FieldsAndPseudo).and_then(|list| {
             // SAFETY: the list is in the scratch buffer, which nothing touches meanwhile.
-            types::outcome(unsafe {
-                abi::proxy_set_header_map_pairs(check(map), list.start, list.len)
-            })
+            types::outcome(unsafe { abi::proxy_set_header_map_pairs(map, list.start, list.len) })
         });
         contexts::leave(state, http);
         outcome
     };
-    types::store(area, replace());
-}
-
-/// `field-map` has the host's numbers, which go on where it ends: a plugin is not to reach those maps through it.
-#[inline(always)]
-fn check(map: u32) -> u32 {
-    if map > 3 { trap() } else { map }
+    types::store(ret, replace());
 }

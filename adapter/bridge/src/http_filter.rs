@@ -1,19 +1,24 @@
-//! `http-filter`: a filter is made at its stream's first exported callback, and every callback runs through here.
+//! `http-filter`: a filter is constructed at its stream's first exported callback, and every callback runs through here.
 //!
-//! What becomes of a callback's answer is decided here too, because the host acts on `resume` and `reset` before it
-//! sees the answer of the callback that they were called in.
+//! What the host is told about a callback's result is decided here too, because the host acts on `resume` and `reset`
+//! before it sees the result of the callback that called them.
 
-use crate::abi;
-use crate::contexts::{
-    self, ANSWERED, CONSTRUCTED, Call, DELETED, ENDED, Former, PAUSED, Phase, Stream,
-};
+use crate::abi::{self, trap};
+use crate::call::{Call, Phase, SavedCall};
+use crate::contexts;
+use crate::on_log;
 use crate::state::{State, state};
+use crate::streams::{ANSWERED, CONSTRUCTED, DELETED, ENDED, LOG_PENDING, PAUSED, Stream};
 
 #[link(wasm_import_module = "guest")]
 unsafe extern "C" {
     #[link_name = "http-filter#[constructor]filter"]
     safe fn construct(plugin: u32, http: u32) -> u32;
-    #[link_name = "http-filter#[dtor]filter"]
+}
+
+#[link(wasm_import_module = "guest-dtor")]
+unsafe extern "C" {
+    #[link_name = "http-filter#filter"]
     safe fn destruct(filter: u32);
 }
 
@@ -23,23 +28,45 @@ unsafe extern "C" {
     safe fn construct_post(filter: u32);
 }
 
-/// Runs a callback of a stream's filter and says what the host is to do.
+/// Runs a callback of a stream's filter, and returns what the host is to do.
 ///
-/// A stream that is not known, or whose plugin was refused, goes on untouched.
+/// A stream that is not known, or whose plugin refused its configuration, passes.
 #[inline(always)]
 pub(crate) fn run(context: u32, phase: Phase, callback: impl FnOnce(&State, u32) -> u32) -> u32 {
     let state = state();
-    let former = Former::save(state);
+    let saved = SavedCall::save(&state.call);
     let Some(stream) = begin(state, context, phase) else {
         return abi::ACTION_CONTINUE;
     };
-    let answer = callback(state, stream.filter.get());
-    end(state, former, answer)
+    let action = callback(state, stream.filter.get());
+    end(state, saved, action)
 }
 
-/// Drops a filter.
-pub(crate) fn drop(filter: u32) {
-    destruct(filter);
+/// Calls `on-log`.
+///
+/// The host may end a stream within a hostcall of a callback of its filter. Then `on-log` waits until that callback has
+/// returned: a filter is never entered twice.
+#[unsafe(export_name = "proxy_on_log")]
+extern "C" fn proxy_on_log(context: u32) {
+    if let Some(stream) = state().streams.find(context)
+        && stream.is_running()
+    {
+        stream.mark(LOG_PENDING);
+        return;
+    }
+    run(context, Phase::Log, |_, filter| {
+        on_log::handle(filter);
+        abi::ACTION_CONTINUE
+    });
+}
+
+/// Removes a stream and drops its filter.
+pub(crate) fn forget(state: &State, stream: &Stream) {
+    let (is_constructed, filter) = (stream.has(CONSTRUCTED), stream.filter.get());
+    state.streams.remove(stream);
+    if is_constructed {
+        destruct(filter);
+    }
 }
 
 fn begin(state: &State, context: u32, phase: Phase) -> Option<&'static Stream> {
@@ -60,7 +87,7 @@ fn begin(state: &State, context: u32, phase: Phase) -> Option<&'static Stream> {
     if is_new {
         let filter = construct(plugin, context);
         construct_post(filter);
-        // Whatever the guest called may have moved it.
+        // The stream may have moved while the guest ran.
         stream = state.streams.running(context);
         stream.filter.set(filter);
         stream.mark(CONSTRUCTED);
@@ -68,8 +95,11 @@ fn begin(state: &State, context: u32, phase: Phase) -> Option<&'static Stream> {
     Some(stream)
 }
 
-/// Turns the answer of a callback into what the host has to hear, and goes back to the call before.
-fn end(state: &State, former: Former, answer: u32) -> u32 {
+/// Turns the result of a callback into what the host is told, and goes back to the call before.
+fn end(state: &State, saved: SavedCall, action: u32) -> u32 {
+    if action > abi::ACTION_PAUSE {
+        trap()
+    }
     let Call {
         context,
         phase,
@@ -77,27 +107,27 @@ fn end(state: &State, former: Former, answer: u32) -> u32 {
         stopped,
         ..
     } = state.call.get();
-    // It may have moved since the callback began, but while that ran it was not removed.
+    // The stream may have moved since the callback began, but it was not removed while the callback ran.
     let stream = state.streams.running(context);
     stream.leave();
-    let ended = stream.has(DELETED);
-    if ended && !stream.is_running() {
-        contexts::close(state, context);
-        contexts::forget(state, stream);
+    let deleted = stream.has(DELETED);
+    if !stream.is_running() && (stream.has(LOG_PENDING) || deleted) {
+        finish(state, context, deleted);
     }
-    former.restore(state);
-    if ended {
+    saved.restore(&state.call);
+    if deleted {
         contexts::close(state, context);
     }
-    if stopped || ended {
-        // The response, or the end, comes when we return: the host is neither to go on nor to keep what came.
+    if stopped || deleted {
+        // The local response, or the end, comes when this returns: the host must neither go on nor keep what came.
         return match phase {
             Phase::RequestBody | Phase::ResponseBody => abi::ACTION_STOP_NO_BUFFER,
             _ => abi::ACTION_PAUSE,
         };
     }
+    let stream = state.streams.running(context);
     let half = phase.is_of(1) as u32;
-    if answer == abi::ACTION_CONTINUE || resumed {
+    if action == abi::ACTION_CONTINUE || resumed {
         stream.clear(PAUSED << half);
         if phase == Phase::ResponseHeaders {
             stream.mark(ANSWERED);
@@ -106,4 +136,20 @@ fn end(state: &State, former: Former, answer: u32) -> u32 {
     }
     stream.mark(PAUSED << half);
     abi::ACTION_PAUSE
+}
+
+/// What the host called for while a callback of the stream was running, now that it has returned.
+#[cold]
+#[inline(never)]
+fn finish(state: &State, context: u32, deleted: bool) {
+    let stream = state.streams.running(context);
+    if stream.has(LOG_PENDING) {
+        // For `on-log` the stream is still there.
+        stream.clear(LOG_PENDING | DELETED);
+        proxy_on_log(context);
+    }
+    if deleted {
+        contexts::close(state, context);
+        forget(state, state.streams.running(context));
+    }
 }

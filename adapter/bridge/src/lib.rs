@@ -7,7 +7,7 @@
 //!
 //! The module has no data, no elements, no table, no start function and no memory of its own. Its stack and its state
 //! are allocated by the guest, so nothing here may be a `static`, and text longer than a word or two would become a
-//! data segment. Functions written for the canonical ABI take its flattened core types and write results where the
+//! data segment. Modules form no import cycle. Functions written for the canonical ABI take its flattened core types and write results where the
 //! caller says.
 //!
 //! Every hostcall is synchronous and the module is single-threaded, but the host may call
@@ -16,13 +16,21 @@
 #![cfg_attr(target_arch = "wasm32", no_std)]
 #![cfg(target_arch = "wasm32")]
 
+// What everything else is made of.
 mod abi;
+mod arena;
+mod call;
 mod contexts;
+mod lines;
 mod memory;
 mod output;
 mod pairs;
+mod plugins;
 mod state;
+mod streams;
 mod syntax;
+mod text;
+mod types;
 
 // The world's imports.
 mod clock;
@@ -34,10 +42,11 @@ mod logging;
 mod properties;
 mod shared_data;
 mod stream_control;
-mod types;
 
 // The world's exports.
+mod callback;
 mod http_filter;
+mod lifecycle;
 mod on_log;
 mod on_request_body;
 mod on_request_headers;

@@ -1,10 +1,10 @@
 //! `local-responses`: answering without asking upstream.
 
 use crate::abi;
-use crate::contexts::{ANSWERED, PAUSED};
-use crate::memory::{Area, bytes, list};
+use crate::memory::{RetPtr, bytes, discriminant, string};
 use crate::pairs::{self, Entry, Names};
 use crate::state::state;
+use crate::streams::{ANSWERED, PAUSED};
 use crate::types::{self, Error};
 
 /// What the host takes for "no gRPC status".
@@ -31,20 +31,20 @@ extern "C" fn send(
     grpc_status: u32,
     details: *const u8,
     details_len: usize,
-    area: *mut u8,
+    ret: *mut u8,
 ) {
     // SAFETY: strings and lists are the guest's for the length of the call.
     let response = unsafe {
         LocalResponse {
             status: status as u16,
-            headers: list(headers, headers_len),
+            headers: pairs::lift(headers, headers_len),
             body: bytes(body, body_len),
-            grpc_status: (has_grpc_status != 0).then_some(grpc_status),
-            details: bytes(details, details_len),
+            grpc_status: (discriminant(has_grpc_status, 2) != 0).then_some(grpc_status),
+            details: string(details, details_len),
         }
     };
     // SAFETY: the caller gives room for a `result<_, error>`.
-    types::store(unsafe { Area::new(area) }, answer(to, &response));
+    types::store(unsafe { RetPtr::new(ret) }, answer(to, &response));
 }
 
 #[inline(always)]
@@ -55,8 +55,7 @@ fn answer(to: u32, response: &LocalResponse<'_>) -> Result<(), Error> {
     };
     // Envoy breaks the stream off where there was a response already. And it stops whichever stream's callback is running
     // when any stream is answered, so that one which answers another would hang for ever. In `on-log` a stream is answered.
-    let mut call = state.call.get();
-    if stream.has(ANSWERED) || to != call.stream {
+    if stream.has(ANSWERED) || to != state.call.get().stream {
         return Err(Error::NotAvailable);
     }
     let grpc_status = match response.grpc_status {
@@ -82,9 +81,10 @@ fn answer(to: u32, response: &LocalResponse<'_>) -> Result<(), Error> {
         )
     };
     types::outcome(status)?;
-    stream.mark(ANSWERED);
-    stream.clear(PAUSED);
-    call.stopped = true;
-    state.call.set(call);
+    if let Some(stream) = state.streams.find(to) {
+        stream.mark(ANSWERED);
+        stream.clear(PAUSED);
+    }
+    state.update_call(|call| call.stopped = true);
     Ok(())
 }

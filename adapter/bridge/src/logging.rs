@@ -1,17 +1,18 @@
 //! `logging`: lines that the plugin writes itself. What its runtime prints is in `output`.
 
 use crate::abi;
-use crate::memory::trap;
+use crate::memory::{discriminant, string};
 
-/// The last of the levels, `critical`.
-const LAST_LEVEL: u32 = 5;
+/// The number of levels.
+const LEVELS: u32 = 6;
 
-/// The levels have the host's numbers.
+/// The cases of `level` have the host's numbers.
 #[unsafe(export_name = "logging#log")]
 extern "C" fn log(level: u32, message: *const u8, message_len: usize) {
-    if level > LAST_LEVEL {
-        trap()
+    let level = discriminant(level, LEVELS);
+    // SAFETY: the message belongs to the guest and stays where it is for the length of the call.
+    unsafe {
+        let message = string(message, message_len);
+        abi::proxy_log(level, message.as_ptr(), message.len());
     }
-    // SAFETY: the message is the guest's for the length of the call, and the host checks that it lies in memory.
-    unsafe { abi::proxy_log(level, message, message_len) };
 }

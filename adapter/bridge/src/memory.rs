@@ -1,121 +1,59 @@
-//! The guest's memory: what it allocates for the bridge, and how values are laid out in it.
+//! Values that pass between the guest and the bridge: how they are read, checked and laid out.
 //!
-//! All memory is the guest's, and it comes by two ways. What is handed to the guest comes from the `cabi_realloc` of the
-//! canonical options: some guests free all that it gave when a call is over. What the bridge keeps comes from an
-//! allocator that forgets what it gave. Neither can free; so what outlives a call grows by doubling, and what does not is
-//! put into one scratch buffer that is used again.
+//! What the guest will own is allocated by the `cabi_realloc` of the canonical options, and never touched again. Nothing
+//! that the bridge keeps is allocated here; see `arena`.
+//!
+//! The checks are those of the canonical ABI: a value that breaks its type ends the instance, as it does in a component
+//! runtime.
 
-use core::cell::Cell;
-
-use crate::state::{State, state};
-
-/// How deep the bridge's own calls may go. A frame is under 100 bytes, and few calls are nested: a callback, a hostcall
-/// made in it, at times another callback and a hostcall inside that, and the host's allocation.
-pub(crate) const STACK_SIZE: usize = 2048;
+use crate::abi::{self, trap};
+use crate::state::{Owner, State, state};
+use crate::text;
 
 #[link(wasm_import_module = "cabi")]
 unsafe extern "C" {
-    #[link_name = "realloc"]
-    fn cabi_realloc(old: *mut u8, old_size: usize, align: usize, size: usize) -> *mut u8;
-    #[link_name = "keep"]
-    fn cabi_keep(old: *mut u8, old_size: usize, align: usize, size: usize) -> *mut u8;
+    /// Allocates what the guest will own as the result of a hostcall.
+    #[link_name = "import-realloc"]
+    safe fn import_realloc(old: usize, old_size: usize, align: usize, size: usize) -> *mut u8;
+    /// Allocates what the guest will own as an argument of a callback.
+    #[link_name = "export-realloc"]
+    safe fn export_realloc(old: usize, old_size: usize, align: usize, size: usize) -> *mut u8;
 }
 
-/// Ends the call, and with it the instance: an invariant is broken.
-#[cold]
-pub(crate) fn trap() -> ! {
-    core::arch::wasm32::unreachable()
-}
-
-/// Memory that stays the bridge's for ever. It is never null.
-#[inline(always)]
-pub(crate) fn keep(old: *mut u8, old_size: usize, align: usize, size: usize) -> *mut u8 {
-    // SAFETY: `old` is null or was given by this function for `old_size` bytes, in all of its few callers.
-    let new = unsafe { cabi_keep(old, old_size, align, size) };
-    if new.is_null() {
-        trap()
-    }
-    new
-}
-
-/// Memory that the guest will own, of `size` bytes. It is never null.
+/// `size` bytes that the guest will own as the result of a hostcall. Null only where `size` is 0.
 pub(crate) fn allocate(align: usize, size: usize) -> *mut u8 {
-    // Asked for nothing, too: there are guests that give back whatever they were given, and what they give back must be theirs.
-    // SAFETY: nothing is given back.
-    let new = unsafe { cabi_realloc(core::ptr::null_mut(), 0, align, size) };
-    if !new.is_null() {
-        return new;
-    }
-    // An allocator may give null for nothing, and for nothing else.
-    if size > 0 {
-        trap()
-    }
-    core::ptr::without_provenance_mut(align)
+    // Even for no bytes: some guests free whatever they are given.
+    check_allocation(import_realloc(0, 0, align, size), align, size)
 }
 
-/// Gives the end of what `allocate` gave back, if there is one.
-pub(crate) fn shrink(start: *mut u8, align: usize, from: usize, to: usize) -> *mut u8 {
-    if from == to {
-        return start;
-    }
-    if to == 0 {
-        // What an allocator does with a size of zero differs.
-        return allocate(align, 0);
-    }
-    // SAFETY: the caller got `from` bytes at `start`.
-    let new = unsafe { cabi_realloc(start, from, align, to) };
-    if new.is_null() {
+/// `size` bytes that the guest will own as a `list<u8>` or `string` argument of a callback. Null only where `size` is 0.
+pub(crate) fn allocate_argument(size: usize) -> *mut u8 {
+    check_allocation(export_realloc(0, 0, 1, size), 1, size)
+}
+
+#[inline(always)]
+fn check_allocation(start: *mut u8, align: usize, size: usize) -> *mut u8 {
+    if start.is_null() && size > 0 || start.addr() & (align - 1) != 0 {
         trap()
     }
-    new
+    start
 }
 
 /// Called by the host, within a hostcall, for what it wants to hand over.
 ///
-/// The guest owns bytes allocated with alignment 1, which is how a `list<u8>` is lowered: most results are handed on
-/// as they are.
+/// The guest owns bytes allocated with alignment 1, which is how a `list<u8>` is lowered: most results are passed on as
+/// they are.
 #[unsafe(export_name = "proxy_on_memory_allocate")]
 extern "C" fn proxy_on_memory_allocate(size: usize) -> *mut u8 {
     let state = state();
-    if state.allocate_scratch.get() {
-        state.scratch.reserve(size)
-    } else {
-        allocate(1, size)
+    match state.owner.get() {
+        Owner::Caller => allocate(1, size),
+        Owner::Callee => allocate_argument(size),
+        Owner::Bridge => state.scratch(size),
     }
 }
 
-/// Bytes that grow and are never given back.
-#[repr(C)]
-pub(crate) struct Buffer {
-    start: Cell<*mut u8>,
-    capacity: Cell<usize>,
-}
-
-impl Buffer {
-    /// Room for `size` bytes; what was in the buffer stays in it.
-    pub(crate) fn reserve(&self, size: usize) -> *mut u8 {
-        let capacity = self.capacity.get();
-        if size <= capacity && capacity != 0 {
-            return self.start.get();
-        }
-        let Some(wanted) = size.max(256).checked_next_power_of_two() else {
-            trap()
-        };
-        // Eight is enough for whatever the bridge keeps in a buffer.
-        let start = keep(self.start.get(), capacity, 8, wanted);
-        self.start.set(start);
-        self.capacity.set(wanted);
-        start
-    }
-
-    /// Where the buffer is; null before the first `reserve`.
-    #[inline(always)]
-    pub(crate) fn start(&self) -> *mut u8 {
-        self.start.get()
-    }
-}
-
-/// Bytes that guest or host passed by address and length.
+/// Bytes that the guest or the host passed by address and length.
 ///
 /// # Safety
 /// They stay there unchanged for `'a`.
@@ -129,30 +67,81 @@ pub(crate) unsafe fn bytes<'a>(start: *const u8, len: usize) -> &'a [u8] {
     unsafe { core::slice::from_raw_parts(start, len) }
 }
 
-/// A guest's list of records, tuples or strings.
+/// A `string` that the guest passed. Traps if it is not UTF-8.
+///
+/// # Safety
+/// See [`bytes`].
+#[inline(always)]
+pub(crate) unsafe fn string<'a>(start: *const u8, len: usize) -> &'a [u8] {
+    // SAFETY: the caller's promise.
+    let string = unsafe { bytes(start, len) };
+    text::check(string);
+    string
+}
+
+/// A list of records, tuples or strings that the guest passed. Traps if it is not aligned.
 ///
 /// # Safety
 /// It stays there unchanged for `'a`, and `T` is laid out as the canonical ABI stores an element.
 pub(crate) unsafe fn list<'a, T>(start: *const T, len: usize) -> &'a [T] {
+    if !start.is_aligned() {
+        trap()
+    }
     if len == 0 {
         return &[];
     }
-    if start.is_null() || !start.is_aligned() {
+    if start.is_null() {
         trap()
     }
     // SAFETY: the caller's promise; an address outside of memory traps when it is read.
     unsafe { core::slice::from_raw_parts(start, len) }
 }
 
+/// An enum's discriminant, or that of a `bool`, `option` or `result` if `cases` is 2. Traps if it is out of range.
+#[inline(always)]
+pub(crate) fn discriminant(value: u32, cases: u32) -> u32 {
+    if value >= cases { trap() } else { value }
+}
+
 /// What the host allocated last and told through `State::data` and `State::size`.
 #[inline(always)]
 pub(crate) fn received(state: &State) -> &'static [u8] {
-    // SAFETY: the host wrote both in the hostcall just made, and the callers are done with the bytes before another
+    // SAFETY: the host wrote both in the hostcall just made, and the callers have finished with the bytes before another
     // hostcall allocates.
     unsafe { bytes(state.data.get() as *const u8, state.size.get() as usize) }
 }
 
-/// A list that the caller said a function should be given, flattened or as stored: first element and length.
+/// Has the host write into the scratch buffer what it allocates in `hostcall`.
+#[inline(always)]
+pub(crate) fn into_scratch(
+    state: &State,
+    hostcall: impl FnOnce(*mut u32, *mut u32) -> abi::Status,
+) -> abi::Status {
+    receive(state, Owner::Bridge, hostcall)
+}
+
+/// Has the host allocate for a callback's argument in `hostcall`.
+#[inline(always)]
+pub(crate) fn into_argument(
+    state: &State,
+    hostcall: impl FnOnce(*mut u32, *mut u32) -> abi::Status,
+) -> abi::Status {
+    receive(state, Owner::Callee, hostcall)
+}
+
+#[inline(always)]
+fn receive(
+    state: &State,
+    owner: Owner,
+    hostcall: impl FnOnce(*mut u32, *mut u32) -> abi::Status,
+) -> abi::Status {
+    state.owner.set(owner);
+    let status = hostcall(state.data.as_ptr(), state.size.as_ptr());
+    state.owner.set(Owner::Caller);
+    status
+}
+
+/// A list as the canonical ABI stores it: the address of its first element, and the number of elements.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct List {
@@ -161,7 +150,7 @@ pub(crate) struct List {
 }
 
 impl List {
-    /// A list of no elements, at an address that is not null: guests of some languages expect none that is.
+    /// A list without elements. It has whatever address the guest's allocator gives for no bytes.
     #[inline(always)]
     pub(crate) fn empty(align: usize) -> List {
         List {
@@ -170,13 +159,12 @@ impl List {
         }
     }
 
-    /// What the host handed over, in the guest's ownership.
-    ///
-    /// For nothing the host allocates nothing and gives null, which no guest expects.
+    /// What the host handed over as the result of a hostcall, owned by the guest.
     #[inline(always)]
     pub(crate) fn received(state: &State) -> List {
         let len = state.size.get() as usize;
         if len == 0 {
+            // The host allocates nothing then, and gives null.
             List::empty(1)
         } else {
             List {
@@ -186,7 +174,7 @@ impl List {
         }
     }
 
-    /// A copy of `bytes` in the guest's ownership.
+    /// A copy of `bytes`, owned by the guest.
     pub(crate) fn copied(bytes: &[u8]) -> List {
         let start = allocate(1, bytes.len());
         // SAFETY: `allocate` gave as many bytes as are copied, apart from all others.
@@ -198,16 +186,16 @@ impl List {
     }
 }
 
-/// Where a function's result goes, when it is more than one core value.
+/// Where a function's result is stored, if it takes more than one core value.
 #[derive(Clone, Copy)]
-pub(crate) struct Area(*mut u8);
+pub(crate) struct RetPtr(*mut u8);
 
-impl Area {
+impl RetPtr {
     /// # Safety
     /// `start` points to as many bytes, aligned, as the type that is stored through this needs.
     #[inline(always)]
-    pub(crate) unsafe fn new(start: *mut u8) -> Area {
-        Area(start)
+    pub(crate) unsafe fn new(start: *mut u8) -> RetPtr {
+        RetPtr(start)
     }
 
     #[inline(always)]
@@ -233,15 +221,4 @@ impl Area {
         self.word(offset, value.start as u32);
         self.word(offset + 4, value.len as u32);
     }
-}
-
-/// Eight bytes of `text` from `at` on, zeroes behind its end: text that is stored by instructions needs no data segment.
-pub(crate) const fn word(text: &[u8], at: usize) -> u64 {
-    let mut word = [0; 8];
-    let mut index = 0;
-    while index < 8 && at + index < text.len() {
-        word[index] = text[at + index];
-        index += 1;
-    }
-    u64::from_le_bytes(word)
 }

@@ -1,25 +1,21 @@
-//! `on-log`: the stream has ended.
+//! `on-log`: the stream has ended. When it is called is said in `http_filter`, because it may have to wait.
 
-use crate::contexts::Phase;
-use crate::http_filter;
+mod guest {
+    #[link(wasm_import_module = "proxy_on_log")]
+    unsafe extern "C" {
+        #[link_name = "on-log#handle"]
+        pub(super) safe fn handle(filter: u32);
+    }
 
-#[link(wasm_import_module = "guest")]
-unsafe extern "C" {
-    #[link_name = "on-log#handle"]
-    safe fn handle(filter: u32);
+    #[link(wasm_import_module = "guest-post")]
+    unsafe extern "C" {
+        #[link_name = "on-log#handle"]
+        pub(super) safe fn handle_post();
+    }
 }
 
-#[link(wasm_import_module = "guest-post")]
-unsafe extern "C" {
-    #[link_name = "on-log#handle"]
-    safe fn handle_post();
-}
-
-#[unsafe(export_name = "proxy_on_log")]
-extern "C" fn proxy_on_log(context: u32) {
-    http_filter::run(context, Phase::Log, |_, filter| {
-        handle(filter);
-        handle_post();
-        0
-    });
+/// Calls it.
+pub(crate) fn handle(filter: u32) {
+    guest::handle(filter);
+    guest::handle_post();
 }

@@ -1,27 +1,5 @@
-//! `on-response-body`: a piece of the response's body has come.
+//! `on-response-body`: a piece of the body of the response has come.
 
-use crate::contexts::Phase;
-use crate::http_bodies;
-use crate::http_filter;
+use crate::callback::callback;
 
-#[link(wasm_import_module = "guest")]
-unsafe extern "C" {
-    #[link_name = "on-response-body#handle"]
-    safe fn handle(filter: u32, size: u32, end_of_stream: u32) -> u32;
-}
-
-#[link(wasm_import_module = "guest-post")]
-unsafe extern "C" {
-    #[link_name = "on-response-body#handle"]
-    safe fn handle_post(action: u32);
-}
-
-#[unsafe(export_name = "proxy_on_response_body")]
-extern "C" fn proxy_on_response_body(context: u32, size: u32, end_of_stream: u32) -> u32 {
-    http_filter::run(context, Phase::ResponseBody, |state, filter| {
-        http_bodies::set_size(state, size);
-        let action = handle(filter, size, (end_of_stream != 0) as u32);
-        handle_post(action);
-        action
-    })
-}
+callback!("proxy_on_response_body" => "on-response-body#handle", body in ResponseBody);

@@ -1,14 +1,14 @@
 //! Proxy-Wasm's form of a list of fields: their number, the lengths of each name and value, then all of them, each
 //! followed by a zero byte.
 
-use crate::memory::{List, bytes};
+use crate::memory::{List, bytes, list, string};
 use crate::state::State;
 use crate::syntax;
 use crate::types::Error;
 
-/// The host reads no more fields, and takes a longer list for an empty one without a word.
+/// The most fields that the host reads. It takes a longer list for an empty one, and reports no error.
 const MAX_FIELDS: usize = 1024;
-/// The host reads no more bytes.
+/// The most bytes that the host reads.
 const MAX_SIZE: usize = 1 << 20;
 
 /// A stored `tuple<string, list<u8>>`.
@@ -28,6 +28,21 @@ impl Entry {
                 bytes(self.value.start, self.value.len),
             )
         }
+    }
+}
+
+/// A `list<tuple<string, list<u8>>>` that the guest passed. Traps if it breaks its type.
+///
+/// # Safety
+/// It stays there unchanged for `'a`.
+pub(crate) unsafe fn lift<'a>(start: *const Entry, len: usize) -> &'a [Entry] {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let entries = list(start, len);
+        for entry in entries {
+            string(entry.name.start, entry.name.len);
+        }
+        entries
     }
 }
 
@@ -55,7 +70,7 @@ pub(crate) fn write(state: &State, entries: &[Entry], names: Names) -> Result<Li
     if size > MAX_SIZE {
         return Err(Error::TooLarge);
     }
-    let start = state.scratch.reserve(size);
+    let start = state.scratch(size);
     let mut sizes = start.cast::<u32>();
     // SAFETY: `size` counts the four bytes here and, for each entry, the eight and the bytes that follow below.
     let mut text = unsafe { start.add(4 + 8 * entries.len()) };
@@ -106,7 +121,7 @@ impl<'a> Pairs<'a> {
         Some(Pairs { sizes, text, count })
     }
 
-    /// The next field; none at the end, or where the list is broken.
+    /// The next field. `None` at the end, or where the list is malformed.
     #[inline(always)]
     pub(crate) fn next(&mut self) -> Option<(&'a [u8], &'a [u8])> {
         Some((self.part()?, self.part()?))

@@ -1,9 +1,11 @@
-//! `plugin`: reads the configuration, hands it to the plugin and keeps the plugin context that it makes.
+//! `plugin`: reads the configuration, passes it to the plugin and keeps the plugin context that the plugin makes.
 
-use crate::abi::{self, BUFFER_PLUGIN_CONFIGURATION, LEVEL_ERROR};
-use crate::contexts::{self, Phase};
-use crate::memory::{List, bytes, trap, word};
+use crate::abi::{self, BUFFER_PLUGIN_CONFIGURATION, LEVEL_ERROR, trap};
+use crate::call::Phase;
+use crate::contexts;
+use crate::memory::{self, List, allocate_argument, discriminant, into_argument};
 use crate::state::{State, state};
+use crate::text::word;
 
 /// A stored `result<plugin-context, string>`.
 #[repr(C)]
@@ -18,7 +20,11 @@ struct Configured {
 unsafe extern "C" {
     #[link_name = "plugin#[static]plugin-context.configure"]
     fn configure(configuration: *const u8, configuration_len: usize) -> *const Configured;
-    #[link_name = "plugin#[dtor]plugin-context"]
+}
+
+#[link(wasm_import_module = "guest-dtor")]
+unsafe extern "C" {
+    #[link_name = "plugin#plugin-context"]
     safe fn destruct(plugin: u32);
 }
 
@@ -33,13 +39,13 @@ pub(crate) fn drop(plugin: u32) {
     destruct(plugin);
 }
 
-/// Configures a plugin, or configures it anew: then the plugin context that it had goes once there is another.
+/// Configures a plugin. If it was configured before, its plugin context is dropped once there is a new one.
 #[unsafe(export_name = "proxy_on_configure")]
 extern "C" fn proxy_on_configure(root: u32, size: u32) -> u32 {
     let state = state();
     contexts::begin(state, root, 0, Phase::Plugin);
     let configuration = configuration(state, size);
-    // SAFETY: the list is the guest's own by now, and what comes back is where the canonical ABI says.
+    // SAFETY: the guest owns the list by now, and the result is where the canonical ABI says.
     let result = unsafe { configure(configuration.start, configuration.len) };
     if !result.is_aligned() {
         trap()
@@ -50,48 +56,46 @@ extern "C" fn proxy_on_configure(root: u32, size: u32) -> u32 {
         payload,
         reason_len,
     } = unsafe { result.read() };
-    if is_refusal != 0 {
+    let is_refusal = discriminant(is_refusal.into(), 2) != 0;
+    if is_refusal {
         // SAFETY: as above.
-        log_refusal(state, unsafe { bytes(payload as *const u8, reason_len) });
+        log_refusal(state, unsafe {
+            memory::string(payload as *const u8, reason_len)
+        });
     }
     // SAFETY: `result` is what `configure` returned, and is not read any more.
     unsafe { configure_post(result) };
-    if is_refusal != 0 {
+    if is_refusal {
         return 0;
     }
-    if let Some(former) = state.plugins.put(root, payload) {
+    if let Some(former) = state.plugins.put(&state.arena, root, payload) {
         destruct(former);
     }
     1
 }
 
 fn configuration(state: &State, size: u32) -> List {
-    if size == 0 {
-        return List::empty(1);
+    if size != 0 {
+        let status = into_argument(state, |data, len| {
+            // SAFETY: both addresses are cells of the state.
+            unsafe { abi::proxy_get_buffer_bytes(BUFFER_PLUGIN_CONFIGURATION, 0, size, data, len) }
+        });
+        if status == abi::OK && state.size.get() != 0 {
+            return List::received(state);
+        }
     }
-    // SAFETY: both addresses are cells of the state.
-    let status = unsafe {
-        abi::proxy_get_buffer_bytes(
-            BUFFER_PLUGIN_CONFIGURATION,
-            0,
-            size,
-            state.data.as_ptr(),
-            state.size.as_ptr(),
-        )
-    };
-    if status == abi::OK {
-        List::received(state)
-    } else {
-        List::empty(1)
+    List {
+        start: allocate_argument(0),
+        len: 0,
     }
 }
 
-/// The host says only that the configuration was refused, so the reason goes to its log.
+/// The host says only that the configuration was refused, so the reason is logged.
 fn log_refusal(state: &State, reason: &[u8]) {
     const PREFIX: &[u8] = b"configuration refused: ";
     let len = PREFIX.len() + reason.len();
-    let line = state.scratch.reserve(len.max(24));
-    // SAFETY: the buffer has room for the prefix in whole words and for the reason behind it.
+    let line = state.scratch(len.max(24));
+    // SAFETY: the buffer has room for the prefix in whole words and for the reason after it.
     unsafe {
         line.cast::<u64>().write(const { word(PREFIX, 0) });
         line.cast::<u64>().add(1).write(const { word(PREFIX, 8) });

@@ -5,7 +5,7 @@
 
 use crate::abi;
 use crate::contexts;
-use crate::memory::{Area, List, bytes, list};
+use crate::memory::{List, RetPtr, bytes, list, string};
 use crate::state::{State, state};
 use crate::types::{self, Error};
 
@@ -13,17 +13,21 @@ use crate::types::{self, Error};
 const MAX_SIZE: usize = 1 << 16;
 
 #[unsafe(export_name = "properties#get")]
-extern "C" fn get(http: u32, path: *const List, path_len: usize, area: *mut u8) {
+extern "C" fn get(http: u32, path: *const List, path_len: usize, ret: *mut u8) {
     // SAFETY: the caller gives room for a `result<option<list<u8>>, error>`, and the path is its for the call.
-    let (area, path) = unsafe { (Area::new(area), list(path, path_len)) };
+    let (ret, path) = unsafe { (RetPtr::new(ret), list::<List>(path, path_len)) };
+    for segment in path {
+        // SAFETY: the segment was borrowed from the guest together with the path.
+        unsafe { string(segment.start, segment.len) };
+    }
     let state = state();
     match find(state, http, path) {
-        Err(error) => types::store_error(area, 4, error),
+        Err(error) => types::store_error(ret, 4, error),
         Ok(found) => {
-            area.byte(0, 0);
-            area.byte(4, found as u8);
+            ret.byte(0, 0);
+            ret.byte(4, found as u8);
             if found {
-                area.list(8, List::received(state));
+                ret.list(8, List::received(state));
             }
         }
     }
@@ -59,7 +63,7 @@ fn write(state: &State, path: &[List]) -> Result<List, Error> {
     if size > MAX_SIZE {
         return Err(Error::TooLarge);
     }
-    let start = state.scratch.reserve(size);
+    let start = state.scratch(size);
     let mut end = start;
     for segment in path {
         // SAFETY: the segment was borrowed from the guest together with the path.
@@ -73,7 +77,7 @@ fn write(state: &State, path: &[List]) -> Result<List, Error> {
             end = end.add(1);
         }
     }
-    // Behind the last segment there is no zero. A path of none is no path.
+    // There is no zero after the last segment. A path has one segment at least.
     let Some(len) = size.checked_sub(1) else {
         return Err(Error::InvalidArgument);
     };
@@ -95,17 +99,17 @@ extern "C" fn set(
     name_len: usize,
     value: *const u8,
     value_len: usize,
-    area: *mut u8,
+    ret: *mut u8,
 ) {
     // SAFETY: the caller gives room for a `result<_, error>`; name and value are its for the call.
-    let (area, name, value) = unsafe {
+    let (ret, name, value) = unsafe {
         (
-            Area::new(area),
-            bytes(name, name_len),
+            RetPtr::new(ret),
+            string(name, name_len),
             bytes(value, value_len),
         )
     };
-    types::store(area, leave(http, name, value));
+    types::store(ret, leave(http, name, value));
 }
 
 fn leave(http: u32, name: &[u8], value: &[u8]) -> Result<(), Error> {

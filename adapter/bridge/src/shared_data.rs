@@ -2,8 +2,8 @@
 //!
 //! The host compares versions only where something is stored, and takes 0 for no condition at all.
 
-use crate::abi;
-use crate::memory::{Area, List, bytes, trap};
+use crate::abi::{self, trap};
+use crate::memory::{List, RetPtr, bytes, string};
 use crate::state::state;
 use crate::types::{self, Error};
 
@@ -14,34 +14,35 @@ const MAX_SIZE: usize = 1 << 20;
 const NEVER: u32 = u32::MAX;
 
 #[unsafe(export_name = "shared-data#get")]
-extern "C" fn get(key: *const u8, key_len: usize, area: *mut u8) {
+extern "C" fn get(key: *const u8, key_len: usize, ret: *mut u8) {
     // SAFETY: the caller gives room for a `result<option<stored>, error>`.
-    let area = unsafe { Area::new(area) };
+    let ret = unsafe { RetPtr::new(ret) };
     let state = state();
     let version = state.time.as_ptr().cast::<u32>();
     // SAFETY: the key is the guest's for the call, and the addresses are cells of the state.
     let status = unsafe {
+        let key = string(key, key_len);
         abi::proxy_get_shared_data(
-            key,
-            key_len,
+            key.as_ptr(),
+            key.len(),
             state.data.as_ptr(),
             state.size.as_ptr(),
             version,
         )
     };
     if status == abi::NOT_FOUND {
-        area.byte(0, 0);
-        area.byte(4, 0);
+        ret.byte(0, 0);
+        ret.byte(4, 0);
         return;
     }
     match types::outcome(status) {
-        Err(error) => types::store_error(area, 4, error),
+        Err(error) => types::store_error(ret, 4, error),
         Ok(()) => {
-            area.byte(0, 0);
-            area.byte(4, 1);
+            ret.byte(0, 0);
+            ret.byte(4, 1);
             // SAFETY: the host has written it.
-            area.word(16, unsafe { version.read() });
-            area.list(8, List::received(state));
+            ret.word(16, unsafe { version.read() });
+            ret.list(8, List::received(state));
         }
     }
 }
@@ -54,17 +55,17 @@ extern "C" fn set(
     value_len: usize,
     condition: u32,
     version: u32,
-    area: *mut u8,
+    ret: *mut u8,
 ) {
     // SAFETY: the caller gives room for a `result<_, error>`; key and value are its for the call.
-    let (area, key, value) = unsafe {
+    let (ret, key, value) = unsafe {
         (
-            Area::new(area),
-            bytes(key, key_len),
+            RetPtr::new(ret),
+            string(key, key_len),
             bytes(value, value_len),
         )
     };
-    types::store(area, store(key, value, condition, version));
+    types::store(ret, store(key, value, condition, version));
 }
 
 fn store(key: &[u8], value: &[u8], condition: u32, version: u32) -> Result<(), Error> {

@@ -4,29 +4,29 @@
 //! half that its own callback resumes is not continued by the host: the callback's answer becomes `continue`.
 
 use crate::abi;
-use crate::contexts::{self, ANSWERED, ENDED, PAUSED, RESET};
-use crate::memory::{Area, trap};
+use crate::contexts;
+use crate::memory::{RetPtr, discriminant};
 use crate::state::state;
+use crate::streams::{ANSWERED, ENDED, PAUSED, RESET};
 use crate::types::{self, Error};
 
 #[unsafe(export_name = "stream-control#resume")]
-extern "C" fn resume(http: u32, half: u32, area: *mut u8) {
+extern "C" fn resume(http: u32, half: u32, ret: *mut u8) {
     // SAFETY: the caller gives room for a `result<_, error>`.
-    types::store(unsafe { Area::new(area) }, continue_half(http, half));
+    types::store(
+        unsafe { RetPtr::new(ret) },
+        continue_half(http, discriminant(half, 2)),
+    );
 }
 
 fn continue_half(http: u32, half: u32) -> Result<(), Error> {
-    if half > 1 {
-        trap()
-    }
     let state = state();
     let Some(stream) = state.streams.find(http) else {
         return Err(Error::Closed);
     };
-    let mut call = state.call.get();
+    let call = state.call.get();
     if http == call.stream && call.phase.is_of(half) {
-        call.resumed = true;
-        state.call.set(call);
+        state.update_call(|call| call.resumed = true);
         return Ok(());
     }
     if stream.has(ENDED) || !stream.has(PAUSED << half) {
@@ -36,17 +36,19 @@ fn continue_half(http: u32, half: u32) -> Result<(), Error> {
     let status = abi::proxy_continue_stream(half);
     contexts::leave(state, http);
     types::outcome(status)?;
-    stream.clear(PAUSED << half);
-    if half == 1 {
-        stream.mark(ANSWERED);
+    if let Some(stream) = state.streams.find(http) {
+        stream.clear(PAUSED << half);
+        if half == 1 {
+            stream.mark(ANSWERED);
+        }
     }
     Ok(())
 }
 
 #[unsafe(export_name = "stream-control#reset")]
-extern "C" fn reset(http: u32, area: *mut u8) {
+extern "C" fn reset(http: u32, ret: *mut u8) {
     // SAFETY: the caller gives room for a `result<_, error>`.
-    types::store(unsafe { Area::new(area) }, break_off(http));
+    types::store(unsafe { RetPtr::new(ret) }, break_off(http));
 }
 
 fn break_off(http: u32) -> Result<(), Error> {
@@ -57,7 +59,7 @@ fn break_off(http: u32) -> Result<(), Error> {
     if stream.has(ENDED) {
         return Err(Error::NotAvailable);
     }
-    let mut call = state.call.get();
+    let call = state.call.get();
     // Envoy would destroy the stream once more. A response of the same callback has ended it as well.
     if stream.has(RESET) || http == call.stream && call.stopped {
         return Ok(());
@@ -66,11 +68,10 @@ fn break_off(http: u32) -> Result<(), Error> {
     let status = abi::proxy_close_stream(0);
     contexts::leave(state, http);
     types::outcome(status)?;
-    stream.clear(PAUSED | PAUSED << 1);
-    stream.mark(ANSWERED | RESET);
-    if http == call.stream {
-        call.stopped = true;
-        state.call.set(call);
+    if let Some(stream) = state.streams.find(http) {
+        stream.clear(PAUSED | PAUSED << 1);
+        stream.mark(ANSWERED | RESET);
     }
+    state.update_call(|call| call.stopped |= http == call.stream);
     Ok(())
 }

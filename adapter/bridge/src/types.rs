@@ -2,8 +2,8 @@
 //!
 //! `action` and `direction` are numbers here, those that Proxy-Wasm has for them.
 
-use crate::abi::{self, Status};
-use crate::memory::Area;
+use crate::abi::{self, Status, trap};
+use crate::memory::RetPtr;
 
 /// `error`, in the order of its cases.
 #[derive(Clone, Copy)]
@@ -56,20 +56,22 @@ fn failure(status: Status) -> Error {
         // None of the hostcalls used here fails so in Envoy but by the deployment's capability restriction.
         abi::INTERNAL_FAILURE => Error::NotPermitted,
         abi::UNIMPLEMENTED => Error::Unsupported,
+        // A component runtime traps when it lifts such a list.
+        abi::INVALID_MEMORY_ACCESS => trap(),
         _ => Error::Internal,
     }
 }
 
 /// Stores a `result<_, error>`.
-pub(crate) fn store(area: Area, outcome: Result<(), Error>) {
+pub(crate) fn store(ret: RetPtr, outcome: Result<(), Error>) {
     match outcome {
-        Ok(()) => area.byte(0, 0),
-        Err(error) => store_error(area, 1, error),
+        Ok(()) => ret.byte(0, 0),
+        Err(error) => store_error(ret, 1, error),
     }
 }
 
 /// Stores the error of a `result<T, error>` whose payload begins at `offset`.
-pub(crate) fn store_error(area: Area, offset: usize, error: Error) {
-    area.byte(0, 1);
-    area.byte(offset, error as u8);
+pub(crate) fn store_error(ret: RetPtr, offset: usize, error: Error) {
+    ret.byte(0, 1);
+    ret.byte(offset, error as u8);
 }

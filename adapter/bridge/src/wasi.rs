@@ -4,7 +4,7 @@
 //! could only be called on a handle that nothing here gives, the call traps. One file for each WASI package.
 
 pub(crate) mod cli;
-mod clocks;
+pub(crate) mod clocks;
 mod filesystem;
 mod io;
 pub(crate) mod random;
@@ -16,7 +16,7 @@ macro_rules! unreachable_functions {
         $(const _: () = {
             #[unsafe(export_name = $name)]
             extern "C" fn function($(_: $parameter),*) $(-> $result)? {
-                $crate::memory::trap()
+                $crate::abi::trap()
             }
         };)*
     };

@@ -143,6 +143,11 @@ extern "C" fn environ_sizes_get(count: *mut u32, size: *mut u32) -> Errno {
     unsafe { abi::environ_sizes_get(count, size) }
 }
 
+/// Not WASI's: the preview 1 adapter stops its clock while an allocator runs that asks for the time, because a component
+/// may not call out then. Here it may.
+#[unsafe(export_name = "wasi_snapshot_preview1#adapter_monotonic_clock_set_paused")]
+extern "C" fn adapter_monotonic_clock_set_paused(_: u32) {}
+
 #[unsafe(export_name = "wasi_snapshot_preview1#args_get")]
 extern "C" fn args_get(_: u32, _: u32) -> Errno {
     SUCCESS

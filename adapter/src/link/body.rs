@@ -64,6 +64,16 @@ pub enum Ref {
     DataDrop(DataId),
 }
 
+/// What a function of the bridge begins with, if the guest's start code may call it: it allocates the bridge's state, if
+/// that has not been done.
+#[derive(Debug, Clone, Copy)]
+pub struct Prologue {
+    /// The global that holds the state's address.
+    pub state: GlobalId,
+    /// The function that allocates it.
+    pub allocate: FuncId,
+}
+
 /// Builds a body from scratch: parameters are its only locals.
 #[derive(Debug)]
 pub struct BodyBuilder {
@@ -107,6 +117,7 @@ pub fn decode<'a>(
     graph: &mut Graph<'a>,
     unit: &mut Unit<'a>,
     body: &FunctionBody<'a>,
+    prologue: Option<Prologue>,
     keep_offsets: bool,
 ) -> Result<Body, AdaptError> {
     let mut decoder = Decoder {
@@ -115,7 +126,7 @@ pub fn decode<'a>(
         body: Body::default(),
         keep_offsets,
     };
-    match decoder.run(body) {
+    match decoder.run(body, prologue) {
         Ok(()) => Ok(decoder.body),
         Err(Error::UserError(error)) => Err(error),
         Err(error) => Err(unlinkable(decoder.unit.label.clone(), error.to_string())),
@@ -132,13 +143,20 @@ struct Decoder<'g, 'a> {
 // === impl Decoder ===
 
 impl<'a> Decoder<'_, 'a> {
-    fn run(&mut self, body: &FunctionBody<'a>) -> Result<(), Error<AdaptError>> {
+    fn run(
+        &mut self,
+        body: &FunctionBody<'a>,
+        prologue: Option<Prologue>,
+    ) -> Result<(), Error<AdaptError>> {
         let locals = body.get_locals_reader()?;
         locals.get_count().encode(&mut self.body.bytes);
         for local in locals {
             let (count, ty) = local?;
             count.encode(&mut self.body.bytes);
             self.val_type(ty)?.encode(&mut self.body.bytes);
+        }
+        if let Some(prologue) = prologue {
+            self.prologue(prologue);
         }
         let mut operators = body.get_operators_reader()?;
         while !operators.eof() {
@@ -152,6 +170,16 @@ impl<'a> Decoder<'_, 'a> {
             self.operator(operator)?;
         }
         Ok(())
+    }
+
+    /// Below 2 there is no state: it has not been allocated, or is being allocated right now, which `allocate` refuses.
+    fn prologue(&mut self, prologue: Prologue) {
+        self.refer(Ref::GlobalGet(prologue.state));
+        Instruction::I32Const(2).encode(&mut self.body.bytes);
+        Instruction::I32LtU.encode(&mut self.body.bytes);
+        Instruction::If(wasm_encoder::BlockType::Empty).encode(&mut self.body.bytes);
+        self.refer(Ref::Call(prologue.allocate));
+        Instruction::End.encode(&mut self.body.bytes);
     }
 
     fn operator(&mut self, operator: Operator<'a>) -> Result<(), Error<AdaptError>> {

@@ -9,7 +9,7 @@ use crate::link::body::{self, Ref, func_of};
 use crate::link::graph::{
     Code, DataId, ElementId, ElementMode, FuncId, GlobalId, Graph, TableId, TypeId,
 };
-use crate::link::unit::Unit;
+use crate::link::resolve::Resolved;
 use std::collections::BTreeSet;
 
 /// What stays, each in the order of its identifiers.
@@ -38,25 +38,20 @@ pub struct Reached {
     left: Vec<FuncId>,
 }
 
-/// Finds all that `roots` reach, decoding bodies as they are met.
-pub fn reach<'a>(
-    graph: &mut Graph<'a>,
-    units: &mut [Option<Unit<'a>>],
-    roots: impl IntoIterator<Item = FuncId>,
-    keep_offsets: bool,
-) -> Result<Reached, AdaptError> {
+/// Finds all that the module's exports reach, decoding bodies as they are met.
+pub fn reach(resolved: &mut Resolved<'_>, keep_offsets: bool) -> Result<Reached, AdaptError> {
     let mut reached = Reached::default();
-    for (index, data) in graph.data.iter().enumerate() {
+    for (index, data) in resolved.graph.data.iter().enumerate() {
         if data.offset.is_some() {
             reached.data.insert(DataId(index as u32));
         }
     }
-    for root in roots {
-        reached.func(root);
+    for (_, root) in &resolved.exports {
+        reached.func(*root);
     }
     while let Some(id) = reached.left.pop() {
-        decode(graph, units, id, keep_offsets)?;
-        let Some(func) = graph.funcs.get(id.at()) else {
+        decode(resolved, id, keep_offsets)?;
+        let Some(func) = resolved.graph.funcs.get(id.at()) else {
             continue;
         };
         reached.types.insert(func.ty);
@@ -64,30 +59,26 @@ pub fn reach<'a>(
             continue;
         };
         for (_, to) in &body.refs {
-            reached.refer(graph, *to);
+            reached.refer(&resolved.graph, *to);
         }
     }
     Ok(reached)
 }
 
-fn decode<'a>(
-    graph: &mut Graph<'a>,
-    units: &mut [Option<Unit<'a>>],
-    id: FuncId,
-    keep_offsets: bool,
-) -> Result<(), AdaptError> {
-    let Some(func) = graph.funcs.get(id.at()) else {
+fn decode(resolved: &mut Resolved<'_>, id: FuncId, keep_offsets: bool) -> Result<(), AdaptError> {
+    let Some(func) = resolved.graph.funcs.get(id.at()) else {
         return Ok(());
     };
     let Code::Raw { unit, body } = &func.code else {
         return Ok(());
     };
     let (unit, body) = (*unit, body.clone());
-    let Some(unit) = units.get_mut(unit).and_then(Option::as_mut) else {
+    let Some(unit) = resolved.units.get_mut(unit).and_then(Option::as_mut) else {
         return Ok(());
     };
-    let body = body::decode(graph, unit, &body, keep_offsets)?;
-    if let Some(func) = graph.funcs.get_mut(id.at()) {
+    let guard = resolved.guarded.contains(&id).then_some(resolved.prologue);
+    let body = body::decode(&mut resolved.graph, unit, &body, guard, keep_offsets)?;
+    if let Some(func) = resolved.graph.funcs.get_mut(id.at()) {
         func.code = Code::Body(body);
     }
     Ok(())

@@ -3,7 +3,7 @@
 //! A refusal is typed where the function's own type has room for one: an error, a none, an empty list. Where it has not,
 //! calling the function traps. Either way the function's name is in the backtrace.
 
-use crate::link::body::BodyBuilder;
+use crate::link::body::{BodyBuilder, Ref};
 use crate::link::graph::{Code, Func, FuncId, Graph};
 use crate::types::{CoreTy, FuncTy, Signature, Ty};
 use std::borrow::Cow;
@@ -30,8 +30,8 @@ pub enum Refusal {
     Error(Option<(u64, u32)>),
     /// None.
     Absent,
-    /// An empty list or string.
-    Empty,
+    /// An empty list or string, whose elements have this alignment.
+    Empty(u64),
     /// It traps.
     Trap,
 }
@@ -44,7 +44,8 @@ impl Refusal {
         match &ty.result {
             None => Refusal::Silence,
             Some(Ty::Option(_)) => Refusal::Absent,
-            Some(Ty::List(_) | Ty::Primitive("string")) => Refusal::Empty,
+            Some(Ty::List(item)) => Refusal::Empty(align(item)),
+            Some(Ty::Primitive("string")) => Refusal::Empty(1),
             Some(Ty::Result(_, None)) => Refusal::Error(None),
             Some(Ty::Result(ok, Some(error))) => {
                 let payload = ok
@@ -80,8 +81,14 @@ impl Refusal {
     }
 }
 
-/// Adds the function that refuses `function`.
-pub fn make(graph: &mut Graph<'_>, function: &str, ty: &FuncTy, signature: &Signature) -> FuncId {
+/// Adds the function that refuses `function`. `realloc` allocates its results.
+pub fn make(
+    graph: &mut Graph<'_>,
+    function: &str,
+    ty: &FuncTy,
+    signature: &Signature,
+    realloc: Option<FuncId>,
+) -> FuncId {
     let params: Vec<_> = signature.params.iter().map(|ty| val_type(*ty)).collect();
     let results: Vec<_> = signature.results.iter().map(|ty| val_type(*ty)).collect();
     // A result that takes more than one core value goes where the last parameter points.
@@ -97,30 +104,34 @@ pub fn make(graph: &mut Graph<'_>, function: &str, ty: &FuncTy, signature: &Sign
             .op(Instruction::I32Const(value as i32))
             .op(Instruction::I32Store8(memarg));
     };
-    match (Refusal::of(ty), results.is_empty()) {
-        (Refusal::Silence, true) => {}
-        (Refusal::Error(None), false) => {
+    match (Refusal::of(ty), results.is_empty(), realloc) {
+        (Refusal::Silence, true, _) => {}
+        (Refusal::Error(None), false, _) => {
             body.op(Instruction::I32Const(1));
         }
-        (Refusal::Error(error), true) if !params.is_empty() => {
+        (Refusal::Error(error), true, _) if !params.is_empty() => {
             store(&mut body, 0, 1);
             if let Some((offset, case)) = error {
                 store(&mut body, offset, case);
             }
         }
-        (Refusal::Absent, true) if !params.is_empty() => store(&mut body, 0, 0),
-        (Refusal::Empty, true) if !params.is_empty() => {
-            // Guests take the pointer for one that may not be null, even where the length is zero.
-            for (offset, value) in [(0, 8), (4, 0)] {
-                let memarg = MemArg {
-                    offset,
-                    align: 2,
-                    memory_index: 0,
-                };
-                body.op(Instruction::LocalGet(out))
-                    .op(Instruction::I32Const(value))
-                    .op(Instruction::I32Store(memarg));
+        (Refusal::Absent, true, _) if !params.is_empty() => store(&mut body, 0, 0),
+        (Refusal::Empty(align), true, Some(realloc)) if !params.is_empty() => {
+            // Even an empty list has an address that the guest's allocator gave: some guests free whatever they are given.
+            let memarg = |offset| MemArg {
+                offset,
+                align: 2,
+                memory_index: 0,
+            };
+            body.op(Instruction::LocalGet(out));
+            for argument in [0, 0, align as i32, 0] {
+                body.op(Instruction::I32Const(argument));
             }
+            body.refer(Ref::Call(realloc))
+                .op(Instruction::I32Store(memarg(0)))
+                .op(Instruction::LocalGet(out))
+                .op(Instruction::I32Const(0))
+                .op(Instruction::I32Store(memarg(4)));
         }
         _ => {
             body.op(Instruction::Unreachable);

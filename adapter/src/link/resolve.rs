@@ -1,18 +1,16 @@
 //! Fills the graph: every import of every instance, and of the bridge, becomes what the plan says feeds it.
 
-use crate::bridge::{Bridge, CABI, GUEST, GUEST_POST, PREVIEW1, STATE};
-use crate::classify;
+use crate::bridge::{ALLOCATE, Bridge, BridgeImport, PREVIEW1};
 use crate::component::{Component, Def, Item, ResourceRef};
-use crate::contract::Contract;
 use crate::error::AdaptError;
-use crate::link::body::{BodyBuilder, Ref};
+use crate::link::body::{BodyBuilder, Prologue, Ref};
 use crate::link::graph::{Code, Const, Func, FuncId, Global, GlobalId, Graph, unlinkable};
 use crate::link::refusal;
 use crate::link::unit::{Callee, Unit};
-use crate::module::Module;
-use crate::plan::{Feed, Plan};
+use crate::module::{Import, Module};
+use crate::plan::{Binding, Plan};
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{HashMap, HashSet};
 use wasmparser::{FuncType, GlobalType, TypeRef, ValType};
 
 /// No chain of imports that stand for imports is this long, unless it bites its tail.
@@ -26,18 +24,15 @@ pub struct Resolved<'a> {
     pub units: Vec<Option<Unit<'a>>>,
     /// The bridge's exports that the module will have.
     pub exports: Vec<(String, FuncId)>,
-    /// The function that runs the instances' start functions.
-    pub start: FuncId,
-    /// The instances' start functions in order, by instance.
-    pub starts: Vec<(usize, FuncId)>,
-    /// Instances that served WASI's first preview and are bypassed.
-    pub bypassed: BTreeSet<usize>,
+    /// Functions of the bridge that begin by allocating its state, if that has not been done.
+    pub guarded: HashSet<FuncId>,
+    /// How they do so.
+    pub prologue: Prologue,
 }
 
 /// What is being resolved.
 struct Resolver<'a, 'c> {
     component: &'c Component<'a>,
-    contract: &'c Contract,
     plan: &'c Plan,
     bridge: &'a Bridge<'a>,
     graph: Graph<'a>,
@@ -45,14 +40,13 @@ struct Resolver<'a, 'c> {
     refusals: HashMap<usize, FuncId>,
     start: FuncId,
     state: GlobalId,
-    bypassed: BTreeSet<usize>,
+    guarded: HashSet<FuncId>,
 }
 
 /// Fills the graph.
 pub fn resolve<'a>(
     component: &Component<'a>,
     modules: &'a [Module<'a>],
-    contract: &Contract,
     bridge: &'a Bridge<'a>,
     plan: &Plan,
 ) -> Result<Resolved<'a>, AdaptError> {
@@ -75,7 +69,6 @@ pub fn resolve<'a>(
     });
     let mut resolver = Resolver {
         component,
-        contract,
         plan,
         bridge,
         graph,
@@ -83,7 +76,7 @@ pub fn resolve<'a>(
         refusals: HashMap::new(),
         start,
         state,
-        bypassed: BTreeSet::new(),
+        guarded: HashSet::new(),
     };
     resolver.declare(modules)?;
     resolver.funcs()?;
@@ -136,15 +129,17 @@ impl<'a> Resolver<'a, '_> {
                 .filter(|(_, import)| matches!(import.ty, TypeRef::Func(_)));
             for (index, (position, import)) in funcs.enumerate() {
                 let callee = match self.component.instances.get(number) {
-                    Some(_) if self.plan.preview1.contains_key(&(number, position)) => {
-                        self.bypass(number, position);
-                        self.bridge_export(&Bridge::export_name(PREVIEW1, import.name), 0)?
-                    }
-                    Some(instance) => match instance.imports.get(position) {
-                        Some(def) => self.def(def, 0)?,
-                        None => Callee::Absent,
+                    Some(instance) => match (
+                        self.plan.preview1.get(&(number, position)),
+                        instance.imports.get(position),
+                    ) {
+                        (Some(function), _) => {
+                            self.bridge_function(&Bridge::export_name(PREVIEW1, function), 0)?
+                        }
+                        (None, Some(def)) => self.def(def, 0)?,
+                        (None, None) => Callee::Absent,
                     },
-                    None => self.bridge_import(position)?,
+                    None => self.bridge_import(import)?,
                 };
                 self.check_type(number, index as u32, callee)?;
                 if let Some(unit) = &mut self.units[number] {
@@ -153,31 +148,6 @@ impl<'a> Resolver<'a, '_> {
             }
         }
         Ok(())
-    }
-
-    /// Notes which instance would have served an import that now goes to the bridge.
-    fn bypass(&mut self, number: usize, position: usize) {
-        let mut def = self
-            .component
-            .instances
-            .get(number)
-            .and_then(|instance| instance.imports.get(position));
-        for _ in 0..MAX_CHAIN {
-            let Some(Def::Item {
-                instance,
-                item: Item::Func(func),
-            }) = def
-            else {
-                return;
-            };
-            def = match self.plan.shims.target(*instance, *func) {
-                Some(target) => Some(target),
-                None => {
-                    self.bypassed.insert(*instance);
-                    return;
-                }
-            };
-        }
     }
 
     fn check_type(&self, number: usize, index: u32, callee: Callee) -> Result<(), AdaptError> {
@@ -232,10 +202,7 @@ impl<'a> Resolver<'a, '_> {
                 };
                 // Imports of an earlier instance may not have been resolved themselves.
                 if (*func as usize) < unit.module.imported.funcs {
-                    let imports = unit.module.imports.iter().enumerate();
-                    let mut funcs =
-                        imports.filter(|(_, import)| matches!(import.ty, TypeRef::Func(_)));
-                    let position = funcs.nth(*func as usize).map(|(position, _)| position);
+                    let position = unit.module.import_of_func(*func);
                     let source = self.component.instances.get(*instance);
                     let def = position
                         .zip(source)
@@ -259,19 +226,17 @@ impl<'a> Resolver<'a, '_> {
                     .and_then(|resource| resource.dtor.as_ref());
                 dtor.map_or(Ok(Callee::Nothing), |dtor| self.def(dtor, depth + 1))
             }
-            Def::ResourceDrop(resource) => match classify::drop_name(resource, self.contract) {
-                Some(name) if self.bridge.exports.contains_key(&name) => {
-                    self.bridge_export(&name, depth)
-                }
-                _ => Ok(Callee::Nothing),
+            Def::ResourceDrop(resource) => match self.plan.drops.get(resource) {
+                Some(export) => self.bridge_function(export, depth),
+                None => Ok(Callee::Nothing),
             },
         }
     }
 
     fn lowered(&mut self, index: usize, depth: usize) -> Result<Callee, AdaptError> {
-        match self.plan.feeds.get(index) {
-            Some(Feed::Bridge { export, .. }) => self.bridge_export(export, depth),
-            Some(Feed::Refusal {
+        match self.plan.bindings.get(index) {
+            Some(Binding::Bridge { export, .. }) => self.bridge_function(export, depth),
+            Some(Binding::Stub {
                 function,
                 ty,
                 signature,
@@ -279,7 +244,14 @@ impl<'a> Resolver<'a, '_> {
                 let id = match self.refusals.get(&index) {
                     Some(id) => *id,
                     None => {
-                        let id = refusal::make(&mut self.graph, function, ty, signature);
+                        let realloc = self.component.lowerings.get(index);
+                        let realloc = realloc.and_then(|lowering| lowering.realloc.as_ref());
+                        let realloc = realloc.map(|realloc| self.def(realloc, depth + 1));
+                        let realloc = match realloc.transpose()? {
+                            Some(Callee::Func(id)) => Some(id),
+                            _ => None,
+                        };
+                        let id = refusal::make(&mut self.graph, function, ty, signature, realloc);
                         self.refusals.insert(index, id);
                         id
                     }
@@ -299,53 +271,69 @@ impl<'a> Resolver<'a, '_> {
         }
     }
 
+    /// An export of the bridge that the component calls. Start code may call it before the bridge has its state.
+    fn bridge_function(&mut self, name: &str, depth: usize) -> Result<Callee, AdaptError> {
+        let callee = self.bridge_export(name, depth)?;
+        let index = self.bridge.module.exported_func(name);
+        let is_stateful = index.and_then(|index| self.bridge.is_stateful.get(index as usize));
+        if let (Callee::Func(id), Some(true), false) =
+            (callee, is_stateful, self.plan.starts.is_empty())
+        {
+            self.guarded.insert(id);
+        }
+        Ok(callee)
+    }
+
     /// What an import of the bridge is, by its contract.
-    fn bridge_import(&mut self, position: usize) -> Result<Callee, AdaptError> {
-        let Some(import) = self.bridge.module.imports.get(position) else {
+    fn bridge_import(&mut self, import: &'a Import<'a>) -> Result<Callee, AdaptError> {
+        let plan = self.plan;
+        let guest = |name: &str| plan.guest.get(name);
+        let (def, otherwise) = match BridgeImport::of(import.module, import.name) {
+            BridgeImport::Guest(name) => (guest(name).map(|lift| &lift.func), Callee::Absent),
+            // Where it is absent, only callbacks of other names reach it.
+            BridgeImport::Callback { name, .. } => {
+                (guest(name).map(|lift| &lift.func), Callee::Nothing)
+            }
+            BridgeImport::PostReturn(name) => {
+                let post_return = guest(name).and_then(|lift| lift.post_return.as_ref());
+                (post_return, Callee::Nothing)
+            }
+            BridgeImport::Destructor(name) => (plan.dtors.get(name), Callee::Nothing),
+            BridgeImport::ImportRealloc => (Some(&plan.reallocs.import), Callee::Absent),
+            BridgeImport::ExportRealloc => (Some(&plan.reallocs.export), Callee::Absent),
+            BridgeImport::Keep => (Some(&plan.reallocs.keep), Callee::Absent),
+            BridgeImport::Start => (None, Callee::Func(self.start)),
+            BridgeImport::StateGet => (None, Callee::GlobalGet(self.state)),
+            BridgeImport::StateSet => (None, Callee::GlobalSet(self.state)),
+            // The bridge's globals are not entered yet. `rest` binds this one.
+            BridgeImport::StackSet => (None, Callee::Nothing),
+            BridgeImport::Proxy => return self.proxy_function(import),
+        };
+        match def {
+            Some(def) => self.def(def, 0),
+            None => Ok(otherwise),
+        }
+    }
+
+    /// A function that stays an import.
+    fn proxy_function(&mut self, import: &'a Import<'a>) -> Result<Callee, AdaptError> {
+        let ty = match import.ty {
+            TypeRef::Func(ty) => self.bridge.module.types.get(ty as usize),
+            _ => None,
+        };
+        let Some(ty) = ty else {
             return Ok(Callee::Absent);
         };
-        let of = |def: Option<&Def>, otherwise: Callee, resolver: &mut Self| match def {
-            Some(def) => resolver.def(&def.clone(), 0),
-            None => Ok(otherwise),
+        let ty = self.graph.type_id(ty);
+        let code = Code::Import {
+            module: import.module,
+            name: import.name,
         };
-        match (import.module, import.name) {
-            (GUEST, name) => match (self.plan.guest.get(name), self.plan.dtors.get(name)) {
-                (Some(lift), _) => of(Some(&lift.func), Callee::Absent, self),
-                (None, dtor) if name.contains("#[dtor]") => of(dtor, Callee::Nothing, self),
-                (None, _) => Ok(Callee::Absent),
-            },
-            (GUEST_POST, name) => {
-                let post_return = self
-                    .plan
-                    .guest
-                    .get(name)
-                    .and_then(|lift| lift.post_return.as_ref());
-                of(post_return, Callee::Nothing, self)
-            }
-            (CABI, "realloc") => of(self.plan.realloc.as_ref(), Callee::Absent, self),
-            (CABI, "keep") => of(self.plan.keep.as_ref(), Callee::Absent, self),
-            (CABI, "start") => Ok(Callee::Func(self.start)),
-            (STATE, "get") => Ok(Callee::GlobalGet(self.state)),
-            (STATE, "set") => Ok(Callee::GlobalSet(self.state)),
-            // The bridge's globals are not entered yet. `rest` knows this one.
-            (STATE, "set-stack") => Ok(Callee::Nothing),
-            (module, name) => {
-                let ty = match import.ty {
-                    TypeRef::Func(ty) => self.bridge.module.types.get(ty as usize),
-                    _ => None,
-                };
-                let Some(ty) = ty else {
-                    return Ok(Callee::Absent);
-                };
-                let ty = self.graph.type_id(ty);
-                let code = Code::Import { module, name };
-                Ok(Callee::Func(self.graph.func(Func {
-                    ty,
-                    code,
-                    name: Some(Cow::Borrowed(name)),
-                })))
-            }
-        }
+        Ok(Callee::Func(self.graph.func(Func {
+            ty,
+            code,
+            name: Some(Cow::Borrowed(import.name)),
+        })))
     }
 
     /// Resolves imported tables and globals, instance by instance, and enters what each defines.
@@ -435,9 +423,9 @@ impl<'a> Resolver<'a, '_> {
             .imports
             .iter()
             .filter(|import| matches!(import.ty, TypeRef::Func(_)));
-        let positions = imports
-            .enumerate()
-            .filter(|(_, import)| (import.module, import.name) == (STATE, "set-stack"));
+        let positions = imports.enumerate().filter(|(_, import)| {
+            BridgeImport::of(import.module, import.name) == BridgeImport::StackSet
+        });
         for (index, _) in positions {
             bridge.callees[index] = Callee::GlobalSet(global);
         }
@@ -456,34 +444,37 @@ impl<'a> Resolver<'a, '_> {
                 }
             }
         }
-        let mut starts = Vec::new();
-        for unit in self.units.iter_mut().flatten() {
-            if let Some(start) = unit.module.start {
-                starts.push((unit.number, unit.func(&mut self.graph, start)?));
+        let mut start = BodyBuilder::new();
+        for code in &self.plan.starts {
+            match self.def(&code.func, 0)? {
+                Callee::Func(id) => {
+                    start.refer(Ref::Call(id));
+                }
+                Callee::Nothing => {}
+                _ => {
+                    return Err(AdaptError::Internal {
+                        message: format!("there is no {}", code.name),
+                    });
+                }
             }
         }
+        if let Some(func) = self.graph.funcs.get_mut(self.start.at()) {
+            func.code = Code::Body(start.finish());
+        }
+        let Callee::Func(allocate) = self.bridge_export(ALLOCATE, 0)? else {
+            return Err(AdaptError::Internal {
+                message: format!("the bridge does not export `{ALLOCATE}`"),
+            });
+        };
         Ok(Resolved {
             graph: self.graph,
             units: self.units,
             exports,
-            start: self.start,
-            starts,
-            bypassed: self.bypassed,
+            guarded: self.guarded,
+            prologue: Prologue {
+                state: self.state,
+                allocate,
+            },
         })
-    }
-}
-
-// === impl Resolved ===
-
-impl Resolved<'_> {
-    /// Sets which of the instances' start functions are run.
-    pub fn run(&mut self, starts: &[FuncId]) {
-        let mut body = BodyBuilder::new();
-        for start in starts {
-            body.refer(Ref::Call(*start));
-        }
-        if let Some(func) = self.graph.funcs.get_mut(self.start.at()) {
-            func.code = Code::Body(body.finish());
-        }
     }
 }

@@ -6,7 +6,6 @@ use crate::link::graph::{
     Code, Const, Data, DataId, Element, ElementId, ElementMode, Func, FuncId, Global, GlobalId,
     Graph, TableId, TypeId, unlinkable,
 };
-use crate::link::reach::Reached;
 use crate::module::Module;
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -17,8 +16,6 @@ use wasmparser::{ConstExpr, DataKind, ElementItems, ElementKind, Operator, RefTy
 pub struct Unit<'a> {
     /// How error messages call it.
     pub label: String,
-    /// Its place among the graph's units.
-    pub number: usize,
     /// Its module.
     pub module: &'a Module<'a>,
     types: Vec<TypeId>,
@@ -82,7 +79,6 @@ impl<'a> Unit<'a> {
         }
         Unit {
             label,
-            number,
             module,
             types,
             callees,
@@ -334,14 +330,6 @@ impl<'a> Unit<'a> {
         });
         self.made.insert(index, id);
         Ok(id)
-    }
-
-    /// Whether a function that it defines is among what stays.
-    pub fn is_in(&self, reached: &Reached) -> bool {
-        let defined = self.callees.iter().skip(self.module.imported.funcs);
-        defined
-            .into_iter()
-            .any(|callee| matches!(callee, Callee::Func(id) if reached.funcs.contains(id)))
     }
 
     /// Says that the code reaches an import which nothing provides.

@@ -8,71 +8,13 @@
 )]
 
 use anyhow::{Context, Result, bail};
-use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use wit_component::{ComponentEncoder, StringEncoding, dummy_module, embed_component_metadata};
-use wit_parser::{LiftLowerAbi, ManglingAndAbi, Resolve};
-
-/// The adapter that cargo-component 0.21 puts beside a main module for WASI's first preview.
-pub use wasi_preview1_component_adapter_provider::{
-    WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME as ADAPTER_NAME,
-    WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER as ADAPTER,
-};
-
-/// How to make a component.
-#[derive(Default)]
-pub struct Recipe<'a> {
-    /// The package that has the world. It may hold its own `tidegate:proxy`; otherwise the real one is there.
-    pub wit: &'a str,
-    /// The main module. Without one it is made up: its functions are of the right types and trap.
-    pub module: Option<Vec<u8>>,
-    /// The adapter for WASI's first preview that goes beside it.
-    pub preview1: Option<Cow<'a, [u8]>>,
-    /// How strings are passed.
-    pub encoding: Option<StringEncoding>,
-    /// Whether to lift and lower asynchronously.
-    pub is_async: bool,
-}
-
-// === impl Recipe ===
-
-impl Recipe<'_> {
-    /// Makes the component.
-    pub fn make(self) -> Result<Vec<u8>> {
-        let mut resolve = Resolve {
-            all_features: true,
-            ..Resolve::default()
-        };
-        if !self.wit.contains("package tidegate:proxy") {
-            resolve.push_dir(workspace().join("wit"))?;
-        }
-        let package = resolve.push_str("world.wit", self.wit)?;
-        let world = resolve.select_world(&[package], None)?;
-        let abi = if self.is_async {
-            LiftLowerAbi::AsyncCallback
-        } else {
-            LiftLowerAbi::Sync
-        };
-        let made_up = || dummy_module(&resolve, world, ManglingAndAbi::Legacy(abi));
-        let mut module = self.module.unwrap_or_else(made_up);
-        embed_component_metadata(
-            &mut module,
-            &resolve,
-            world,
-            self.encoding.unwrap_or(StringEncoding::UTF8),
-        )?;
-        encode(&module, self.preview1.as_deref())
-    }
-}
+pub use tidegate_components::{ADAPTER, Encoder, Recipe};
 
 /// Makes a component of a module that says itself which world it is for.
 pub fn encode(module: &[u8], preview1: Option<&[u8]>) -> Result<Vec<u8>> {
-    let mut encoder = ComponentEncoder::default().validate(true).module(module)?;
-    if let Some(adapter) = preview1 {
-        encoder = encoder.adapter(ADAPTER_NAME, adapter)?;
-    }
-    encoder.encode()
+    Encoder::default().encode(module, preview1)
 }
 
 /// The shapes in which build tools give a component.

@@ -2,18 +2,19 @@
 
 use super::io::POLLABLE;
 use crate::abi;
-use crate::memory::Area;
+use crate::memory::RetPtr;
 use crate::state::state;
 
 /// The host's number of the clock that tells the date.
-const REALTIME: u32 = 0;
+pub(crate) const REALTIME: u32 = 0;
 /// The host's number of the clock that never goes back.
 const MONOTONIC: u32 = 1;
 const NANOSECONDS: u64 = 1_000_000_000;
 
-/// WASI's own call and not the proxy's: it may be made while a plugin starts.
-fn time(clock: u32) -> u64 {
+/// Nanoseconds, or 0 if the deployment does not allow the plugin to ask.
+pub(crate) fn time(clock: u32) -> u64 {
     let state = state();
+    state.time.set(0);
     // SAFETY: the address is a cell of the state.
     unsafe { abi::clock_time_get(clock, 1, state.time.as_ptr()) };
     state.time.get()
@@ -40,18 +41,18 @@ extern "C" fn subscribe_duration(_: u64) -> u32 {
 }
 
 #[unsafe(export_name = "wasi:clocks/wall-clock#now")]
-extern "C" fn wall_now(area: *mut u8) {
-    store(area, time(REALTIME));
+extern "C" fn wall_now(ret: *mut u8) {
+    store(ret, time(REALTIME));
 }
 
 #[unsafe(export_name = "wasi:clocks/wall-clock#resolution")]
-extern "C" fn wall_resolution(area: *mut u8) {
-    store(area, 1);
+extern "C" fn wall_resolution(ret: *mut u8) {
+    store(ret, 1);
 }
 
-fn store(area: *mut u8, time: u64) {
+fn store(ret: *mut u8, time: u64) {
     // SAFETY: the caller gives room for a `datetime`.
-    let area = unsafe { Area::new(area) };
-    area.long(0, time / NANOSECONDS);
-    area.word(8, (time % NANOSECONDS) as u32);
+    let ret = unsafe { RetPtr::new(ret) };
+    ret.long(0, time / NANOSECONDS);
+    ret.word(8, (time % NANOSECONDS) as u32);
 }

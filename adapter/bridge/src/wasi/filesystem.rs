@@ -1,19 +1,19 @@
 //! `wasi:filesystem`: there are no directories, so nothing could be opened.
 
 use super::{drops, unreachable_functions};
-use crate::memory::{Area, List};
+use crate::memory::{List, RetPtr};
 
 #[unsafe(export_name = "wasi:filesystem/preopens#get-directories")]
-extern "C" fn get_directories(area: *mut u8) {
+extern "C" fn get_directories(ret: *mut u8) {
     // SAFETY: the caller gives room for a `list<tuple<descriptor, string>>`.
-    unsafe { Area::new(area) }.list(0, List::empty(4));
+    unsafe { RetPtr::new(ret) }.list(0, List::empty(4));
 }
 
 /// No error of a stream comes from a file.
 #[unsafe(export_name = "wasi:filesystem/types#filesystem-error-code")]
-extern "C" fn filesystem_error_code(_: u32, area: *mut u8) {
+extern "C" fn filesystem_error_code(_: u32, ret: *mut u8) {
     // SAFETY: the caller gives room for an `option<error-code>`.
-    unsafe { Area::new(area) }.byte(0, 0);
+    unsafe { RetPtr::new(ret) }.byte(0, 0);
 }
 
 drops! {

@@ -1,7 +1,7 @@
 //! `wasi:io`: two streams that take everything and one that has nothing; whatever is waited for is there.
 
 use super::{drops, unreachable_functions};
-use crate::memory::{Area, List, allocate, bytes};
+use crate::memory::{List, RetPtr, allocate, bytes};
 use crate::output;
 use crate::state::state;
 
@@ -34,34 +34,34 @@ extern "C" fn ready(_: u32) -> u32 {
 extern "C" fn block(_: u32) {}
 
 #[unsafe(export_name = "wasi:io/poll#poll")]
-extern "C" fn poll(_: *const u32, len: usize, area: *mut u8) {
+extern "C" fn poll(_: *const u32, len: usize, ret: *mut u8) {
     let start = allocate(4, len.saturating_mul(4));
     for index in 0..len {
         // SAFETY: there is room for `len` numbers.
         unsafe { start.cast::<u32>().add(index).write(index as u32) };
     }
     // SAFETY: the caller gives room for a `list<u32>`.
-    unsafe { Area::new(area) }.list(0, List { start, len });
+    unsafe { RetPtr::new(ret) }.list(0, List { start, len });
 }
 
 #[unsafe(export_name = "wasi:io/streams#[method]input-stream.read")]
-extern "C" fn read(_: u32, _: u64, area: *mut u8) {
-    closed(area, 4);
+extern "C" fn read(_: u32, _: u64, ret: *mut u8) {
+    closed(ret, 4);
 }
 
 #[unsafe(export_name = "wasi:io/streams#[method]input-stream.blocking-read")]
-extern "C" fn blocking_read(_: u32, _: u64, area: *mut u8) {
-    closed(area, 4);
+extern "C" fn blocking_read(_: u32, _: u64, ret: *mut u8) {
+    closed(ret, 4);
 }
 
 #[unsafe(export_name = "wasi:io/streams#[method]input-stream.skip")]
-extern "C" fn skip(_: u32, _: u64, area: *mut u8) {
-    closed(area, 8);
+extern "C" fn skip(_: u32, _: u64, ret: *mut u8) {
+    closed(ret, 8);
 }
 
 #[unsafe(export_name = "wasi:io/streams#[method]input-stream.blocking-skip")]
-extern "C" fn blocking_skip(_: u32, _: u64, area: *mut u8) {
-    closed(area, 8);
+extern "C" fn blocking_skip(_: u32, _: u64, ret: *mut u8) {
+    closed(ret, 8);
 }
 
 #[unsafe(export_name = "wasi:io/streams#[method]input-stream.subscribe")]
@@ -70,16 +70,16 @@ extern "C" fn subscribe_input(_: u32) -> u32 {
 }
 
 #[unsafe(export_name = "wasi:io/streams#[method]output-stream.check-write")]
-extern "C" fn check_write(_: u32, area: *mut u8) {
+extern "C" fn check_write(_: u32, ret: *mut u8) {
     // SAFETY: the caller gives room for a `result<u64, stream-error>`.
-    let area = unsafe { Area::new(area) };
-    area.byte(0, 0);
-    area.long(8, WRITABLE);
+    let ret = unsafe { RetPtr::new(ret) };
+    ret.byte(0, 0);
+    ret.long(8, WRITABLE);
 }
 
 #[unsafe(export_name = "wasi:io/streams#[method]output-stream.write")]
-extern "C" fn write(stream: u32, text: *const u8, text_len: usize, area: *mut u8) {
-    print(stream, text, text_len, area);
+extern "C" fn write(stream: u32, text: *const u8, text_len: usize, ret: *mut u8) {
+    print(stream, text, text_len, ret);
 }
 
 #[unsafe(export_name = "wasi:io/streams#[method]output-stream.blocking-write-and-flush")]
@@ -87,12 +87,12 @@ extern "C" fn blocking_write_and_flush(
     stream: u32,
     text: *const u8,
     text_len: usize,
-    area: *mut u8,
+    ret: *mut u8,
 ) {
-    print(stream, text, text_len, area);
+    print(stream, text, text_len, ret);
 }
 
-fn print(stream: u32, text: *const u8, text_len: usize, area: *mut u8) {
+fn print(stream: u32, text: *const u8, text_len: usize, ret: *mut u8) {
     let stream = if stream == output::Stream::Stderr as u32 {
         output::Stream::Stderr
     } else {
@@ -100,18 +100,18 @@ fn print(stream: u32, text: *const u8, text_len: usize, area: *mut u8) {
     };
     // SAFETY: the text is the guest's for the length of the call.
     output::write(state(), stream, unsafe { bytes(text, text_len) });
-    done(area);
+    done(ret);
 }
 
 /// A line that has no newline yet stays where it is: runtimes flush after every piece.
 #[unsafe(export_name = "wasi:io/streams#[method]output-stream.flush")]
-extern "C" fn flush(_: u32, area: *mut u8) {
-    done(area);
+extern "C" fn flush(_: u32, ret: *mut u8) {
+    done(ret);
 }
 
 #[unsafe(export_name = "wasi:io/streams#[method]output-stream.blocking-flush")]
-extern "C" fn blocking_flush(_: u32, area: *mut u8) {
-    done(area);
+extern "C" fn blocking_flush(_: u32, ret: *mut u8) {
+    done(ret);
 }
 
 #[unsafe(export_name = "wasi:io/streams#[method]output-stream.subscribe")]
@@ -121,35 +121,35 @@ extern "C" fn subscribe_output(_: u32) -> u32 {
 
 /// Zero bytes are nothing that a log could show.
 #[unsafe(export_name = "wasi:io/streams#[method]output-stream.write-zeroes")]
-extern "C" fn write_zeroes(_: u32, _: u64, area: *mut u8) {
-    done(area);
+extern "C" fn write_zeroes(_: u32, _: u64, ret: *mut u8) {
+    done(ret);
 }
 
 #[unsafe(export_name = "wasi:io/streams#[method]output-stream.blocking-write-zeroes-and-flush")]
-extern "C" fn blocking_write_zeroes_and_flush(_: u32, _: u64, area: *mut u8) {
-    done(area);
+extern "C" fn blocking_write_zeroes_and_flush(_: u32, _: u64, ret: *mut u8) {
+    done(ret);
 }
 
 #[unsafe(export_name = "wasi:io/streams#[method]output-stream.splice")]
-extern "C" fn splice(_: u32, _: u32, _: u64, area: *mut u8) {
-    closed(area, 8);
+extern "C" fn splice(_: u32, _: u32, _: u64, ret: *mut u8) {
+    closed(ret, 8);
 }
 
 #[unsafe(export_name = "wasi:io/streams#[method]output-stream.blocking-splice")]
-extern "C" fn blocking_splice(_: u32, _: u32, _: u64, area: *mut u8) {
-    closed(area, 8);
+extern "C" fn blocking_splice(_: u32, _: u32, _: u64, ret: *mut u8) {
+    closed(ret, 8);
 }
 
 /// Stores the ok of a `result<_, stream-error>`.
-fn done(area: *mut u8) {
+fn done(ret: *mut u8) {
     // SAFETY: the caller gives room for one.
-    unsafe { Area::new(area) }.byte(0, 0);
+    unsafe { RetPtr::new(ret) }.byte(0, 0);
 }
 
 /// Stores the error `closed` of a `result<T, stream-error>` whose payload begins at `offset`.
-fn closed(area: *mut u8, offset: usize) {
+fn closed(ret: *mut u8, offset: usize) {
     // SAFETY: the caller gives room for one.
-    let area = unsafe { Area::new(area) };
-    area.byte(0, 1);
-    area.byte(offset, CLOSED);
+    let ret = unsafe { RetPtr::new(ret) };
+    ret.byte(0, 1);
+    ret.byte(offset, CLOSED);
 }

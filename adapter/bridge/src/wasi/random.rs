@@ -1,7 +1,7 @@
 //! `wasi:random`: the host's generator, for the insecure interfaces too.
 
-use crate::abi;
-use crate::memory::{Area, List, allocate, trap};
+use crate::abi::{self, trap};
+use crate::memory::{List, RetPtr, allocate};
 use crate::state::state;
 
 /// The host gives no more at once.
@@ -22,7 +22,7 @@ pub(crate) fn fill(start: *mut u8, len: usize) -> bool {
 }
 
 /// There is no result to say it in when the host has no randomness, and predictable bytes are worse than a trap.
-fn random_bytes(len: u64, area: *mut u8) {
+fn random_bytes(len: u64, ret: *mut u8) {
     let Ok(len) = usize::try_from(len) else {
         trap()
     };
@@ -31,7 +31,7 @@ fn random_bytes(len: u64, area: *mut u8) {
         trap()
     }
     // SAFETY: the caller gives room for a `list<u8>`.
-    unsafe { Area::new(area) }.list(0, List { start, len });
+    unsafe { RetPtr::new(ret) }.list(0, List { start, len });
 }
 
 fn random_u64() -> u64 {
@@ -43,8 +43,8 @@ fn random_u64() -> u64 {
 }
 
 #[unsafe(export_name = "wasi:random/random#get-random-bytes")]
-extern "C" fn get_random_bytes(len: u64, area: *mut u8) {
-    random_bytes(len, area);
+extern "C" fn get_random_bytes(len: u64, ret: *mut u8) {
+    random_bytes(len, ret);
 }
 
 #[unsafe(export_name = "wasi:random/random#get-random-u64")]
@@ -53,8 +53,8 @@ extern "C" fn get_random_u64() -> u64 {
 }
 
 #[unsafe(export_name = "wasi:random/insecure#get-insecure-random-bytes")]
-extern "C" fn get_insecure_random_bytes(len: u64, area: *mut u8) {
-    random_bytes(len, area);
+extern "C" fn get_insecure_random_bytes(len: u64, ret: *mut u8) {
+    random_bytes(len, ret);
 }
 
 #[unsafe(export_name = "wasi:random/insecure#get-insecure-random-u64")]
@@ -63,9 +63,9 @@ extern "C" fn get_insecure_random_u64() -> u64 {
 }
 
 #[unsafe(export_name = "wasi:random/insecure-seed#insecure-seed")]
-extern "C" fn insecure_seed(area: *mut u8) {
+extern "C" fn insecure_seed(ret: *mut u8) {
     // The caller gives room for a `tuple<u64, u64>`.
-    if !fill(area, 16) {
+    if !fill(ret, 16) {
         trap()
     }
 }

@@ -1,7 +1,7 @@
 //! `wasi:sockets`: a plugin reaches the network through the proxy or not at all.
 
 use super::{drops, unreachable_functions};
-use crate::memory::Area;
+use crate::memory::RetPtr;
 
 /// The handle of the network that leads nowhere.
 const NETWORK: u32 = 1;
@@ -14,26 +14,26 @@ extern "C" fn instance_network() -> u32 {
 }
 
 #[unsafe(export_name = "wasi:sockets/tcp-create-socket#create-tcp-socket")]
-extern "C" fn create_tcp_socket(_: u32, area: *mut u8) {
-    refuse(area);
+extern "C" fn create_tcp_socket(_: u32, ret: *mut u8) {
+    refuse(ret);
 }
 
 #[unsafe(export_name = "wasi:sockets/udp-create-socket#create-udp-socket")]
-extern "C" fn create_udp_socket(_: u32, area: *mut u8) {
-    refuse(area);
+extern "C" fn create_udp_socket(_: u32, ret: *mut u8) {
+    refuse(ret);
 }
 
 #[unsafe(export_name = "wasi:sockets/ip-name-lookup#resolve-addresses")]
-extern "C" fn resolve_addresses(_: u32, _: *const u8, _: usize, area: *mut u8) {
-    refuse(area);
+extern "C" fn resolve_addresses(_: u32, _: *const u8, _: usize, ret: *mut u8) {
+    refuse(ret);
 }
 
 /// Stores the error of a `result<R, error-code>` where R is a resource.
-fn refuse(area: *mut u8) {
+fn refuse(ret: *mut u8) {
     // SAFETY: the caller gives room for one.
-    let area = unsafe { Area::new(area) };
-    area.byte(0, 1);
-    area.byte(4, NOT_SUPPORTED);
+    let ret = unsafe { RetPtr::new(ret) };
+    ret.byte(0, 1);
+    ret.byte(4, NOT_SUPPORTED);
 }
 
 drops! {

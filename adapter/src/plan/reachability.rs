@@ -1,52 +1,62 @@
 //! Which of a component's instances take part, and so which of its imports are called at all.
 //!
-//! A main module that was built for WASI's first preview brings an adapter for the second one. Where the bridge serves
-//! the first preview itself, the adapter is not called, and what it imports says nothing about the plugin.
+//! A main module that was built for WASI preview 1 brings an adapter for WASI 0.2. Where the bridge serves preview 1
+//! itself, the adapter is not called, and what it imports says nothing about the plugin.
 
 use crate::component::{Component, Def, Item};
 use crate::shim::Shims;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What is found by following definitions from where the bridge enters the component.
-pub struct Live<'c, 'a> {
+/// What is reached by following definitions.
+pub struct Reachability<'c, 'a> {
     component: &'c Component<'a>,
     shims: &'c Shims,
     preview1: &'c BTreeMap<(usize, usize), String>,
-    instances: BTreeSet<usize>,
-    lowerings: BTreeSet<usize>,
-    left: Vec<Def>,
+    /// The instances that are reached.
+    pub instances: BTreeSet<usize>,
+    /// The lowered imports that are reached.
+    pub lowerings: BTreeSet<usize>,
+    seen: BTreeSet<(usize, Item)>,
 }
 
-// === impl Live ===
+// === impl Reachability ===
 
-impl<'c, 'a> Live<'c, 'a> {
-    /// Begins with nothing.
+impl<'c, 'a> Reachability<'c, 'a> {
+    /// Begins with nothing. Imports in `preview1` are not followed.
     pub fn new(
         component: &'c Component<'a>,
         shims: &'c Shims,
         preview1: &'c BTreeMap<(usize, usize), String>,
-    ) -> Live<'c, 'a> {
-        Live {
+    ) -> Reachability<'c, 'a> {
+        Reachability {
             component,
             shims,
             preview1,
             instances: BTreeSet::new(),
             lowerings: BTreeSet::new(),
-            left: Vec::new(),
+            seen: BTreeSet::new(),
         }
     }
 
-    /// Follows `defs`, and says which lowered imports are called.
-    pub fn follow(mut self, defs: impl IntoIterator<Item = Def>) -> BTreeSet<usize> {
-        self.left.extend(defs);
-        let mut seen_targets = BTreeSet::new();
-        while let Some(def) = self.left.pop() {
+    /// The shims that are looked through.
+    pub fn shims(&self) -> &'c Shims {
+        self.shims
+    }
+
+    /// Follows a definition.
+    pub fn follow(&mut self, def: &Def) {
+        let mut left = vec![def.clone()];
+        while let Some(def) = left.pop() {
             match def {
-                Def::Item { instance, item } => match self.target(instance, item) {
-                    Some(target) if seen_targets.insert((instance, item)) => self.left.push(target),
-                    Some(_) => {}
-                    None => self.instance(instance),
-                },
+                Def::Item { instance, item } => {
+                    if !self.seen.insert((instance, item)) {
+                        continue;
+                    }
+                    match self.target(instance, item) {
+                        Some(target) => left.push(target),
+                        None => self.instance(instance, &mut left),
+                    }
+                }
                 Def::Lowered(index) => {
                     self.lowerings.insert(index);
                 }
@@ -54,7 +64,6 @@ impl<'c, 'a> Live<'c, 'a> {
                 Def::ResourceNew(_) | Def::ResourceRep(_) | Def::ResourceDrop(_) => {}
             }
         }
-        self.lowerings
     }
 
     fn target(&self, instance: usize, item: Item) -> Option<Def> {
@@ -64,7 +73,7 @@ impl<'c, 'a> Live<'c, 'a> {
         }
     }
 
-    fn instance(&mut self, number: usize) {
+    fn instance(&mut self, number: usize, left: &mut Vec<Def>) {
         if self.shims.gone.contains(&number) || !self.instances.insert(number) {
             return;
         }
@@ -73,7 +82,7 @@ impl<'c, 'a> Live<'c, 'a> {
         };
         for (position, def) in instance.imports.iter().enumerate() {
             if !self.preview1.contains_key(&(number, position)) {
-                self.left.push(def.clone());
+                left.push(def.clone());
             }
         }
     }

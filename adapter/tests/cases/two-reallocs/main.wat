@@ -1,4 +1,4 @@
-;; What imports give is to be allocated by a function of its own, which frees in another way.
+;; Results of imports are allocated by one function, arguments of exports by another.
 (module
     (import "tidegate:proxy/http-fields@0.1.0" "get" (func $get (param i32 i32 i32 i32 i32)))
     (memory (export "memory") 2)

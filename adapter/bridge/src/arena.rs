@@ -1,0 +1,110 @@
+//! The memory that the bridge keeps: one arena of blocks that the guest's allocator gives.
+//!
+//! A block is never given back, moved or resized, because guests differ in what their allocators support beyond a plain
+//! allocation. Blocks double in size, and so do the buffers in them, so what has been outgrown is never larger than what
+//! is in use. Nothing here reads the bridge's state: whoever holds the state hands the arena over.
+
+use core::cell::Cell;
+
+use crate::abi::trap;
+
+/// The size of the first block, in bytes: the bridge's stack, its state, and the buffers of a plugin of usual size.
+pub(crate) const FIRST_BLOCK: usize = 8192;
+
+/// The alignment of blocks and of everything in them. Go's allocator supports no larger one.
+const ALIGN: usize = 8;
+
+#[link(wasm_import_module = "cabi")]
+unsafe extern "C" {
+    /// Allocates memory that the guest never reclaims.
+    #[link_name = "keep"]
+    safe fn cabi_keep(old: usize, old_size: usize, align: usize, size: usize) -> usize;
+}
+
+/// Allocates a block that belongs to the bridge forever. Traps if the guest has no memory left.
+#[inline(always)]
+pub(crate) fn block(size: usize) -> usize {
+    // The old pointer is always null: some allocators trap on any other.
+    let start = cabi_keep(0, 0, ALIGN, size);
+    if start == 0 || !start.is_multiple_of(ALIGN) {
+        trap()
+    }
+    start
+}
+
+/// What is left of the newest block.
+#[repr(C)]
+pub(crate) struct Arena {
+    next: Cell<usize>,
+    end: Cell<usize>,
+    block_size: Cell<usize>,
+}
+
+impl Arena {
+    /// Takes over the first block, whose part up to `next` is in use.
+    #[inline(always)]
+    pub(crate) fn begin(&self, next: usize, end: usize) {
+        self.next.set(next);
+        self.end.set(end);
+        self.block_size.set(FIRST_BLOCK);
+    }
+
+    /// `size` bytes, aligned to 8. Their contents are undefined.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn allocate(&self, size: usize) -> *mut u8 {
+        let Some(size) = size.checked_next_multiple_of(ALIGN) else {
+            trap()
+        };
+        if self.end.get() - self.next.get() < size {
+            let Some(wanted) = size.checked_next_power_of_two() else {
+                trap()
+            };
+            let block_size = wanted.max(self.block_size.get().saturating_mul(2));
+            let start = block(block_size);
+            self.next.set(start);
+            self.end.set(start.wrapping_add(block_size));
+            self.block_size.set(block_size);
+        }
+        let start = self.next.get();
+        self.next.set(start + size);
+        start as *mut u8
+    }
+}
+
+/// Bytes in the arena that grow as needed and never shrink.
+#[repr(C)]
+pub(crate) struct Buffer {
+    start: Cell<*mut u8>,
+    capacity: Cell<usize>,
+}
+
+impl Buffer {
+    /// Makes room for `size` bytes and returns where they are. The buffer's contents stay.
+    pub(crate) fn reserve(&self, arena: &Arena, size: usize) -> *mut u8 {
+        if size <= self.capacity.get() && self.capacity.get() != 0 {
+            return self.start.get();
+        }
+        self.grow(arena, size)
+    }
+
+    #[cold]
+    fn grow(&self, arena: &Arena, size: usize) -> *mut u8 {
+        let Some(wanted) = size.max(256).checked_next_power_of_two() else {
+            trap()
+        };
+        let (old, old_capacity) = (self.start.get(), self.capacity.get());
+        let new = arena.allocate(wanted);
+        // SAFETY: the old bytes and the new ones are different parts of the arena, and the new part is larger.
+        unsafe { core::ptr::copy_nonoverlapping(old, new, old_capacity) };
+        self.start.set(new);
+        self.capacity.set(wanted);
+        new
+    }
+
+    /// Where the buffer is; null before the first `reserve`.
+    #[inline(always)]
+    pub(crate) fn start(&self) -> *mut u8 {
+        self.start.get()
+    }
+}

@@ -1,0 +1,72 @@
+//! The callback that is running.
+
+/// Which callback is running.
+#[derive(Clone, Copy, PartialEq)]
+#[repr(u8)]
+pub(crate) enum Phase {
+    /// A callback of a plugin, not of a stream.
+    Plugin,
+    RequestHeaders,
+    ResponseHeaders,
+    RequestBody,
+    ResponseBody,
+    Log,
+}
+
+impl Phase {
+    /// Whether it belongs to this half of a stream: 0 is the request, 1 the response.
+    #[inline(always)]
+    pub(crate) fn is_of(self, half: u32) -> bool {
+        matches!(
+            (self, half),
+            (Phase::RequestHeaders | Phase::RequestBody, 0)
+                | (Phase::ResponseHeaders | Phase::ResponseBody, 1)
+        )
+    }
+}
+
+/// What the host called the module for. The host may call again within a hostcall; the earlier call goes on afterwards.
+#[derive(Clone, Copy)]
+#[repr(C, align(8))]
+pub(crate) struct Call {
+    /// The context.
+    pub(crate) context: u32,
+    /// The stream whose callback is running; 0 if there is none, or if it has ended meanwhile.
+    pub(crate) stream: u32,
+    /// The size of the body in bytes, inside a body callback.
+    pub(crate) body_size: u32,
+    pub(crate) phase: Phase,
+    /// The callback resumed its own half.
+    pub(crate) resumed: bool,
+    /// The callback ended its phase by a local response or a reset.
+    pub(crate) stopped: bool,
+    /// Makes every byte an initialised one.
+    pub(crate) padding: u8,
+}
+
+const _: () = assert!(size_of::<Call>() == 2 * size_of::<u64>());
+
+/// A call as two numbers, which fit into locals: saving it needs no stack.
+#[derive(Clone, Copy)]
+pub(crate) struct SavedCall(u64, u64);
+
+impl SavedCall {
+    /// Saves the call that is running.
+    #[inline(always)]
+    pub(crate) fn save(call: &core::cell::Cell<Call>) -> SavedCall {
+        let call = call.as_ptr().cast::<u64>();
+        // SAFETY: a call has the size and the alignment of two such numbers, and all its bytes are initialised.
+        unsafe { SavedCall(call.read(), call.add(1).read()) }
+    }
+
+    /// Makes it the running call again.
+    #[inline(always)]
+    pub(crate) fn restore(self, call: &core::cell::Cell<Call>) {
+        let call = call.as_ptr().cast::<u64>();
+        // SAFETY: see `save`; the numbers came from a call.
+        unsafe {
+            call.write(self.0);
+            call.add(1).write(self.1);
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Which of the guest's functions allocate memory, for whom.
+
+use crate::classify::Classes;
+use crate::component::{Component, Def, Item, Name};
+use crate::error::AdaptError;
+use crate::module::Module;
+use std::collections::BTreeSet;
+use wasmparser::{BinaryReader, ProducersSectionReader};
+
+/// What a main module calls the allocator for what lives longer than a call. wit-component links it to the adapters beside
+/// a main module; the bridge is another such adapter.
+pub const ADAPTER_REALLOC: &str = "cabi_realloc_adapter";
+
+/// The functions that allocate memory in the guest.
+#[derive(Debug)]
+pub struct Reallocs {
+    /// For what the guest will own as a result of a hostcall.
+    pub import: Def,
+    /// For what the guest will own as an argument of a callback.
+    pub export: Def,
+    /// For what the bridge keeps.
+    pub keep: Def,
+    /// Whether `keep` is the guest's allocator for adapters.
+    pub keeps_apart: bool,
+}
+
+/// Finds them. `used` are the lowered imports that are called.
+pub fn reallocs(
+    component: &Component<'_>,
+    modules: &[Module<'_>],
+    classes: &Classes,
+    used: &BTreeSet<usize>,
+) -> Result<Reallocs, AdaptError> {
+    let lifts = classes.exports.iter();
+    let exports = lifts.filter_map(|(name, lift)| {
+        let name = crate::bridge::Bridge::function_name(name);
+        Some((name, lift.realloc.as_ref()?))
+    });
+    let lowerings = used.iter().filter_map(|index| {
+        let lowering = component.lowerings.get(*index)?;
+        Some((lowering.name.clone(), lowering.realloc.as_ref()?))
+    });
+    let export = only("exports", exports)?;
+    let import = only("imports", lowerings)?;
+    let Some(export) = export.or(import) else {
+        // `configure` takes a list, so validation has made sure of one.
+        return Err(AdaptError::Internal {
+            message: "no export of the component has an allocator".to_owned(),
+        });
+    };
+    let import = import.unwrap_or(export);
+    let for_adapters = [export, import]
+        .into_iter()
+        .find_map(|beside| for_adapters(component, modules, beside));
+    if for_adapters.is_none() && modules.iter().any(is_go) {
+        return Err(AdaptError::NoKeptMemory {
+            export: ADAPTER_REALLOC,
+        });
+    }
+    Ok(Reallocs {
+        import: import.clone(),
+        export: export.clone(),
+        keeps_apart: for_adapters.is_some(),
+        keep: for_adapters.unwrap_or_else(|| export.clone()),
+    })
+}
+
+/// The one allocator of all `functions`. wit-component takes one for all imports and one for all exports of a module.
+fn only<'d>(
+    direction: &'static str,
+    functions: impl Iterator<Item = (Name, &'d Def)>,
+) -> Result<Option<&'d Def>, AdaptError> {
+    let mut found = None;
+    for (name, realloc) in functions {
+        match found {
+            None => found = Some(realloc),
+            Some(found) if found == realloc => {}
+            Some(_) => {
+                return Err(AdaptError::unsupported(
+                    direction,
+                    &name,
+                    "allocates by another `realloc` than others do",
+                    "build it with one `cabi_realloc` for all",
+                ));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The allocator for adapters of the module that has the allocator `beside`.
+fn for_adapters(component: &Component<'_>, modules: &[Module<'_>], beside: &Def) -> Option<Def> {
+    let Def::Item {
+        instance,
+        item: Item::Func(usual),
+    } = beside
+    else {
+        return None;
+    };
+    let module = modules.get(component.instances.get(*instance)?.module)?;
+    let func = module.exported_func(ADAPTER_REALLOC)?;
+    let is_alike = module.func_type(func)? == module.func_type(*usual)?;
+    is_alike.then_some(Def::Item {
+        instance: *instance,
+        item: Item::Func(func),
+    })
+}
+
+/// Whether a module was compiled from Go, whose collector reclaims what `cabi_realloc` gave.
+fn is_go(module: &Module<'_>) -> bool {
+    let producers = module
+        .customs
+        .iter()
+        .filter(|(name, _)| *name == "producers");
+    let fields = producers
+        .filter_map(|(_, data)| ProducersSectionReader::new(BinaryReader::new(data, 0)).ok());
+    // A section that is malformed says nothing.
+    let values = fields
+        .flat_map(|fields| fields.into_iter().map_while(Result::ok))
+        .filter(|field| field.name == "language")
+        .flat_map(|field| field.values.into_iter().map_while(Result::ok));
+    values.into_iter().any(|value| value.name == "Go")
+}

@@ -1,0 +1,105 @@
+//! Which imports of WASI preview 1 the bridge serves, past the component's own adapter.
+//!
+//! What an import is bound to tells its function, not what it is called: Go imports `fd_write` twice, and wit-component
+//! then calls one of the two `fd_write [v2]`.
+
+use crate::bridge::{Bridge, PREVIEW1};
+use crate::classify::{Classes, Import};
+use crate::component::{Component, Def, Item};
+use crate::module::Module;
+use crate::shim::Shims;
+use crate::types::Signature;
+use std::collections::{BTreeMap, BTreeSet};
+use wasmparser::{ExternalKind, TypeRef};
+
+/// For each import that the bridge serves: its instance, its position there, and the function.
+pub fn served(
+    component: &Component<'_>,
+    modules: &[Module<'_>],
+    classes: &Classes,
+    shims: &Shims,
+    bridge: &Bridge<'_>,
+) -> BTreeMap<(usize, usize), String> {
+    let mut served = BTreeMap::new();
+    for (number, instance) in component.instances.iter().enumerate() {
+        let Some(module) = modules.get(instance.module) else {
+            continue;
+        };
+        for (position, (import, def)) in module.imports.iter().zip(&instance.imports).enumerate() {
+            let TypeRef::Func(ty) = import.ty else {
+                continue;
+            };
+            if import.module != PREVIEW1 {
+                continue;
+            }
+            let Some((adapter, function)) = function(component, modules, shims, import.name, def)
+            else {
+                continue;
+            };
+            let wanted = module.types.get(ty as usize).map(Signature::from);
+            let provided = bridge.exports.get(&Bridge::export_name(PREVIEW1, function));
+            if wanted.is_some()
+                && wanted.as_ref() == provided
+                && calls_wasi(component, classes, shims, number, adapter)
+            {
+                served.insert((number, position), function.to_owned());
+            }
+        }
+    }
+    served
+}
+
+/// The instance that an import called `name` comes from, and what that instance calls the function.
+fn function<'m>(
+    component: &Component<'_>,
+    modules: &'m [Module<'_>],
+    shims: &Shims,
+    name: &str,
+    def: &Def,
+) -> Option<(usize, &'m str)> {
+    let (instance, func) = shims.resolve(def)?;
+    let module = modules.get(component.instances.get(instance)?.module)?;
+    let exports = module.exports.iter();
+    let exports = exports.filter(|it| it.kind == ExternalKind::Func && it.index == func);
+    // Compilers merge functions that do the same, so that one function may have several names.
+    let names: Vec<&str> = exports.map(|export| export.name).collect();
+    let found = match names.as_slice() {
+        [only] => only,
+        names => names.iter().find(|it| {
+            let suffix = name.strip_prefix(**it);
+            suffix.is_some_and(|suffix| suffix.is_empty() || suffix.starts_with(' '))
+        })?,
+    };
+    Some((instance, found))
+}
+
+/// Whether an instance calls WASI 0.2, itself or through others than the one that `asks`.
+///
+/// Only then is it an adapter. Another module that goes by the name has a meaning of its own.
+fn calls_wasi(
+    component: &Component<'_>,
+    classes: &Classes,
+    shims: &Shims,
+    asks: usize,
+    instance: usize,
+) -> bool {
+    let mut seen = BTreeSet::from([asks, instance]);
+    let mut left = vec![instance];
+    while let Some(instance) = left.pop() {
+        let imports = component.instances.get(instance).map(|it| &it.imports);
+        for def in imports.into_iter().flatten() {
+            match shims.follow(def) {
+                Some(Def::Lowered(index)) => match classes.imports.get(*index) {
+                    Some(Import::Wasi(_) | Import::Refused(_)) => return true,
+                    Some(Import::Hostcall(_)) | None => {}
+                },
+                Some(Def::Item {
+                    instance,
+                    item: Item::Func(_),
+                }) if seen.insert(*instance) => left.push(*instance),
+                _ => {}
+            }
+        }
+    }
+    false
+}
