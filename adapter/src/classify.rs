@@ -4,10 +4,10 @@
 //! something here WASI's, and any other one the core type that the bridge has for it. What is then done about each is `plan`'s affair.
 
 use crate::bridge::Bridge;
-use crate::component::{Component, Lift, Name, ResourceRef};
+use crate::component::{Component, Lift, Lowering, Name, Obstacle, ResourceRef};
 use crate::contract::Contract;
 use crate::error::AdaptError;
-use crate::types::{FuncTy, Signature};
+use crate::types::FuncTy;
 use std::collections::BTreeMap;
 
 /// What a component asks for and offers, in a proxy's terms.
@@ -17,6 +17,8 @@ pub struct Classes {
     pub imports: Vec<Import>,
     /// For each exported function, by the bridge's name for it, the core functions behind it.
     pub exports: BTreeMap<String, Lift>,
+    /// Exports of other worlds, which no proxy calls: interfaces, and functions of the world itself.
+    pub ignored: Vec<String>,
 }
 
 /// What a lowered import is.
@@ -49,10 +51,11 @@ pub fn classify(
     let imports = component
         .lowerings
         .iter()
-        .map(|lowering| import(&lowering.name, &lowering.signature, contract, bridge));
+        .map(|lowering| import(lowering, contract, bridge));
     Ok(Classes {
         imports: imports.collect::<Result<_, _>>()?,
         exports: exports(component, contract)?,
+        ignored: ignored(component, contract),
     })
 }
 
@@ -186,13 +189,42 @@ fn check_type(name: &Name, found: &FuncTy, expected: &FuncTy) -> Result<(), Adap
     })
 }
 
+/// Checks that a function can be called from an adapted module at all.
+fn check_use(name: &Name, ty: &FuncTy, obstacle: Option<Obstacle>) -> Result<(), AdaptError> {
+    if let Some(obstacle) = obstacle {
+        return Err(obstacle.error(name));
+    }
+    match ty.unsupported() {
+        Some(ty) => Err(AdaptError::UnsupportedType {
+            interface: name.interface.clone(),
+            function: name.item.clone(),
+            ty,
+        }),
+        None => Ok(()),
+    }
+}
+
+/// Exports that are not of the contract's package. Language runtimes have some, `wasi:cli/run` above all.
+fn ignored(component: &Component<'_>, contract: &Contract) -> Vec<String> {
+    let foreign = component.exports.iter().filter(|(interface, _)| {
+        // An interface without a package belongs to the tool that made the component: componentize-py has one.
+        (interface.is_empty() || interface.contains(':')) && !contract.covers(interface)
+    });
+    let names = foreign.flat_map(|(interface, contents)| match interface.as_str() {
+        "" => contents.functions.keys().cloned().collect(),
+        _ => vec![interface.clone()],
+    });
+    names.collect()
+}
+
 /// Says what a lowered import is. Its WIT type has been checked.
 fn import(
-    name: &Name,
-    signature: &Signature,
+    lowering: &Lowering,
     contract: &Contract,
     bridge: &Bridge<'_>,
 ) -> Result<Import, AdaptError> {
+    let (name, signature) = (&lowering.name, &lowering.signature);
+    check_use(name, &lowering.ty, lowering.obstacle)?;
     let (interface, is_wasi) = match (contract.short(&name.interface), wasi(&name.interface)) {
         (Some(interface), _) => (interface, false),
         (None, Some(interface)) => (interface, true),
@@ -235,8 +267,7 @@ fn exports(
 ) -> Result<BTreeMap<String, Lift>, AdaptError> {
     let mut exports = BTreeMap::new();
     for (interface, contents) in &component.exports {
-        // An interface without a package belongs to the tool that made the component: componentize-py has one.
-        if !interface.is_empty() && !interface.contains(':') {
+        if !contract.covers(interface) {
             continue;
         }
         let expected = contract.exports.get(interface);
@@ -256,6 +287,7 @@ fn exports(
             };
             check_type(&name, &item.ty, known)?;
             if let Some(lift) = &item.lift {
+                check_use(&name, &item.ty, lift.obstacle)?;
                 exports.insert(Bridge::export_name(short, function), lift.clone());
             }
         }

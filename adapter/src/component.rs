@@ -52,6 +52,8 @@ pub enum Def {
     ResourceRep(usize),
     /// `resource.drop`.
     ResourceDrop(ResourceRef),
+    /// A canonical built-in that serves asynchronous functions, by its name.
+    Async(String),
 }
 
 /// An item in a core module's index spaces.
@@ -96,6 +98,17 @@ pub struct Lowering {
     pub signature: Signature,
     /// What allocates memory for its result.
     pub realloc: Option<Def>,
+    /// Why it cannot be called from an adapted module.
+    pub obstacle: Option<Obstacle>,
+}
+
+/// Why a function cannot be lifted or lowered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Obstacle {
+    /// It is asynchronous.
+    Async,
+    /// It passes strings in this encoding.
+    Strings(&'static str),
 }
 
 /// An interface that the component imports or exports.
@@ -123,6 +136,8 @@ pub struct Lift {
     pub post_return: Option<Def>,
     /// What allocates memory for the arguments.
     pub realloc: Option<Def>,
+    /// Why it cannot be called from an adapted module.
+    pub obstacle: Option<Obstacle>,
 }
 
 /// A resource that the component defines.
@@ -132,6 +147,26 @@ pub struct Resource {
     pub name: Option<Name>,
     /// Its destructor.
     pub dtor: Option<Def>,
+}
+
+// === impl Obstacle ===
+
+impl Obstacle {
+    /// The error for a function that is called.
+    pub fn error(self, function: &Name) -> AdaptError {
+        let (interface, function) = (function.interface.clone(), function.item.clone());
+        match self {
+            Obstacle::Async => AdaptError::Async {
+                interface,
+                function,
+            },
+            Obstacle::Strings(encoding) => AdaptError::StringEncoding {
+                interface,
+                function,
+                encoding,
+            },
+        }
+    }
 }
 
 // === impl Component ===

@@ -105,6 +105,19 @@ pub enum AdaptError {
         encoding: &'static str,
     },
 
+    /// A type that the adapter does not know.
+    #[error(
+        "`{interface}` `{function}` uses `{ty}`, a component-model type that this version does not support"
+    )]
+    UnsupportedType {
+        /// The interface.
+        interface: String,
+        /// The function.
+        function: String,
+        /// The type's name.
+        ty: &'static str,
+    },
+
     /// The contract, in another version.
     #[error("`{found}` is another version of the contract than the one this adapter knows, {known}: {advice}", known = crate::WORLD)]
     Version {

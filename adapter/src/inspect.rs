@@ -35,6 +35,8 @@ pub struct Inspection {
     pub schema: Option<serde_json::Value>,
     /// What the proxy calls: a component's exported interfaces, a module's exported functions.
     pub callbacks: Vec<String>,
+    /// A component's exports that no proxy calls, and that `adapt` leaves out.
+    pub ignored: Vec<String>,
     /// What it calls in the proxy.
     pub hostcalls: Vec<String>,
     /// What it calls of WASI.
@@ -149,6 +151,7 @@ impl Inspection {
             version: None,
             schema: None,
             callbacks: Vec::new(),
+            ignored: Vec::new(),
             hostcalls: Vec::new(),
             wasi: Vec::new(),
             size,
@@ -181,6 +184,7 @@ impl fmt::Display for Inspection {
         }
         for (label, values) in [
             ("callbacks", &self.callbacks),
+            ("ignored", &self.ignored),
             ("hostcalls", &self.hostcalls),
         ] {
             for (i, value) in values.iter().enumerate() {
@@ -300,6 +304,7 @@ fn describe(plan: &Plan, inspection: &mut Inspection) {
             }
         }
     }
+    inspection.ignored = plan.ignored.clone();
     for function in plan.preview1.values() {
         inspection.wasi.push(Wasi {
             function: format!("{PREVIEW1}.{function}"),

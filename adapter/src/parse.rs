@@ -9,7 +9,7 @@ mod bounds;
 mod validate;
 
 use crate::component::{
-    Component, Def, Function, Instance, Interface, Item, Lift, Lowering, Name, Resource,
+    Component, Def, Function, Instance, Interface, Item, Lift, Lowering, Name, Obstacle, Resource,
     ResourceRef,
 };
 use crate::error::AdaptError;
@@ -177,7 +177,7 @@ impl Reading<'_> {
                         interface: String::new(),
                         item: name.to_string(),
                     };
-                    let function = self.lifted(&name, *ty, func, *options)?;
+                    let function = self.lifted(*ty, func, *options)?;
                     interfaces
                         .entry(name.interface)
                         .or_default()
@@ -223,8 +223,7 @@ impl Reading<'_> {
                 };
                 match &translation.component.export_items[*index] {
                     Export::LiftedFunction { ty, func, options } => {
-                        functions
-                            .insert(name.item.clone(), self.lifted(&name, *ty, func, *options)?);
+                        functions.insert(name.item.clone(), self.lifted(*ty, func, *options)?);
                     }
                     Export::Type(_) => {}
                     _ => {
@@ -262,12 +261,11 @@ impl Reading<'_> {
 
     fn lifted(
         &self,
-        name: &Name,
         ty: TypeFuncIndex,
         func: &CoreDef,
         options: OptionsIndex,
     ) -> Result<Function, AdaptError> {
-        let options = self.options(name, options)?;
+        let (options, obstacle) = self.options(options);
         let post_return = match options.post_return {
             Some(wanted) => self.initializers(|init| match init {
                 GlobalInitializer::ExtractPostReturn(extract) if extract.index == wanted => {
@@ -281,6 +279,7 @@ impl Reading<'_> {
             func: self.def(func)?,
             post_return: post_return.map(|def| self.def(def)).transpose()?,
             realloc: self.realloc(options)?,
+            obstacle,
         };
         Ok(Function {
             ty: self.func(ty),
@@ -295,24 +294,15 @@ impl Reading<'_> {
         self.component().initializers.iter().find_map(find)
     }
 
-    fn options(&self, name: &Name, options: OptionsIndex) -> Result<&CanonicalOptions, AdaptError> {
+    fn options(&self, options: OptionsIndex) -> (&CanonicalOptions, Option<Obstacle>) {
         let options = &self.component().options[options];
-        if options.async_ || options.callback.is_some() {
-            return Err(AdaptError::Async {
-                interface: name.interface.clone(),
-                function: name.item.clone(),
-            });
-        }
-        let encoding = match options.string_encoding {
-            environ::StringEncoding::Utf8 => return Ok(options),
-            environ::StringEncoding::Utf16 => "UTF-16",
-            environ::StringEncoding::CompactUtf16 => "Latin-1 or UTF-16",
+        let obstacle = match options.string_encoding {
+            _ if options.async_ || options.callback.is_some() => Some(Obstacle::Async),
+            environ::StringEncoding::Utf8 => None,
+            environ::StringEncoding::Utf16 => Some(Obstacle::Strings("UTF-16")),
+            environ::StringEncoding::CompactUtf16 => Some(Obstacle::Strings("Latin-1 or UTF-16")),
         };
-        Err(AdaptError::StringEncoding {
-            interface: name.interface.clone(),
-            function: name.item.clone(),
-            encoding,
-        })
+        (options, obstacle)
     }
 
     fn realloc(&self, options: &CanonicalOptions) -> Result<Option<Def>, AdaptError> {
@@ -357,7 +347,7 @@ impl Reading<'_> {
                     });
                 }
             };
-            let options = self.options(&name, *options)?;
+            let (options, obstacle) = self.options(*options);
             let signature = self.signature(options.core_type);
             lowerings.push((
                 *index,
@@ -366,6 +356,7 @@ impl Reading<'_> {
                     ty: self.func(*lower_ty),
                     signature,
                     realloc: self.realloc(options)?,
+                    obstacle,
                 },
             ));
         }
@@ -466,10 +457,11 @@ impl Reading<'_> {
                 })
             }
             CoreDef::Trampoline(index) => self.trampoline(*index),
-            CoreDef::InstanceFlags(_) | CoreDef::TaskMayBlock => Err(AdaptError::Composed {
+            CoreDef::TaskMayBlock => Ok(Def::Async("task may block".to_owned())),
+            CoreDef::InstanceFlags(_) => Err(AdaptError::Composed {
                 what: "seen by their instance flags",
             }),
-            CoreDef::UnsafeIntrinsic(_) => Err(built_in("context.get and context.set")),
+            CoreDef::UnsafeIntrinsic(_) => Ok(Def::Async("context.get or context.set".to_owned())),
         }
     }
 
@@ -506,7 +498,7 @@ impl Reading<'_> {
             | Trampoline::ExitSyncCall => Err(AdaptError::Composed {
                 what: "seen by the functions that pass values between them",
             }),
-            other => Err(built_in(&other.symbol_name())),
+            other => Ok(Def::Async(other.symbol_name())),
         }
     }
 
@@ -595,12 +587,5 @@ fn core_ty(ty: &wasmtime_environ::WasmValType) -> CoreTy {
         wasmtime_environ::WasmValType::F32 => CoreTy::F32,
         wasmtime_environ::WasmValType::F64 => CoreTy::F64,
         _ => CoreTy::Other,
-    }
-}
-
-fn built_in(name: &str) -> AdaptError {
-    AdaptError::Async {
-        interface: "(canonical built-ins)".to_owned(),
-        function: name.to_owned(),
     }
 }

@@ -47,6 +47,8 @@ pub struct Plan {
     /// Imports of WASI preview 1 that the bridge serves past the component's own adapter: names of functions, by the
     /// instance that imports them and the position among its imports.
     pub preview1: BTreeMap<(usize, usize), String>,
+    /// Exports of the component that no proxy calls. They are left out, and so is what only they reach.
+    pub ignored: Vec<String>,
 }
 
 /// What a lowered import is bound to.
@@ -120,6 +122,7 @@ pub fn plan(
     Ok(Plan {
         bindings: bindings.collect(),
         drops: drops(component, &reached.instances, contract, bridge),
+        ignored: classes.ignored,
         guest: classes.exports,
         dtors,
         reallocs,
@@ -373,6 +376,9 @@ impl fmt::Display for Plan {
         for (name, absent) in &self.left_out {
             let absent: Vec<&str> = absent.iter().map(String::as_str).collect();
             writeln!(f, "  {name}: {} is not exported", absent.join(" or "))?;
+        }
+        for name in &self.ignored {
+            writeln!(f, "  {name}: no proxy calls it")?;
         }
         Ok(())
     }

@@ -86,6 +86,12 @@ impl FuncTy {
         }
     }
 
+    /// A type in it that this version does not support, by its name.
+    pub(crate) fn unsupported(&self) -> Option<&'static str> {
+        let params = self.params.iter().map(|(_, ty)| ty);
+        params.chain(&self.result).find_map(Ty::unsupported)
+    }
+
     /// As WIT has it; `is_full` adds to each resource where it is declared.
     pub(crate) fn text(&self, is_full: bool) -> String {
         let params = self
@@ -139,6 +145,18 @@ impl Ty {
             Ty::Result(ok, error) => Ty::Result(boxed(ok), boxed(error)),
             Ty::Own(name) => Ty::Own(resource(name)),
             Ty::Borrow(name) => Ty::Borrow(resource(name)),
+        }
+    }
+
+    fn unsupported(&self) -> Option<&'static str> {
+        match self {
+            Ty::Other(name) => Some(name),
+            Ty::Primitive(_) | Ty::Enum(_) | Ty::Flags(_) | Ty::Own(_) | Ty::Borrow(_) => None,
+            Ty::Record(fields) => fields.iter().find_map(|(_, ty)| ty.unsupported()),
+            Ty::Variant(cases) => cases.iter().find_map(|(_, ty)| ty.as_ref()?.unsupported()),
+            Ty::Tuple(items) => items.iter().find_map(Ty::unsupported),
+            Ty::List(item) | Ty::Option(item) => item.unsupported(),
+            Ty::Result(ok, error) => ok.iter().chain(error).find_map(|ty| ty.unsupported()),
         }
     }
 

@@ -249,7 +249,7 @@ impl<'a> Decoder<'_, 'a> {
             }
             Callee::GlobalGet(global) => self.refer(Ref::GlobalGet(global)),
             Callee::GlobalSet(global) => self.refer(Ref::GlobalSet(global)),
-            Callee::Absent => return Err(self.unit.absent(index)),
+            Callee::Absent | Callee::Async => return Err(self.unit.absent(index)),
         }
         Ok(())
     }

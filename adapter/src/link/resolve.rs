@@ -218,6 +218,7 @@ impl<'a> Resolver<'a, '_> {
             Def::Item { .. } => Ok(Callee::Absent),
             Def::Lowered(index) => self.lowered(*index, depth),
             Def::ResourceNew(_) | Def::ResourceRep(_) => Ok(Callee::Identity),
+            Def::Async(_) => Ok(Callee::Async),
             Def::ResourceDrop(ResourceRef::Defined(index)) => {
                 let dtor = self
                     .component

@@ -44,6 +44,8 @@ pub enum Callee {
     GlobalGet(GlobalId),
     /// It writes a global.
     GlobalSet(GlobalId),
+    /// It serves asynchronous functions, and may not be reached.
+    Async,
     /// It is not there, and may not be reached.
     Absent,
 }
@@ -320,7 +322,7 @@ impl<'a> Unit<'a> {
         match callee {
             Callee::GlobalGet(global) => body.refer(Ref::GlobalGet(global)),
             Callee::GlobalSet(global) => body.refer(Ref::GlobalSet(global)),
-            Callee::Absent => return Err(self.absent(index)),
+            Callee::Absent | Callee::Async => return Err(self.absent(index)),
             Callee::Identity | Callee::Nothing | Callee::Func(_) => &mut body,
         };
         let id = graph.func(Func {
@@ -340,8 +342,15 @@ impl<'a> Unit<'a> {
             .iter()
             .filter(|import| matches!(import.ty, wasmparser::TypeRef::Func(_)));
         let name = import
-            .map(|import| format!("`{}` `{}`", import.module, import.name))
+            .map(|import| (import.module, import.name))
             .nth(index as usize);
+        if let (Some((_, name)), Ok(Callee::Async)) = (name, self.callee(index)) {
+            return AdaptError::Async {
+                interface: "(canonical built-ins)".to_owned(),
+                function: name.to_owned(),
+            };
+        }
+        let name = name.map(|(module, name)| format!("`{module}` `{name}`"));
         unlinkable(
             self.label.clone(),
             format!(

@@ -9,8 +9,15 @@ use wasmparser::{BinaryReader, Parser, Payload, Validator, WasmFeatures};
 /// folds away.
 pub const CORE: WasmFeatures = WasmFeatures::WASM2.union(WasmFeatures::EXTENDED_CONST);
 
-/// What of the component model is understood, if only to refuse it by name.
-pub const COMPONENTS: WasmFeatures = WasmFeatures::COMPONENT_MODEL.union(WasmFeatures::CM_ASYNC);
+/// What of the component model is read. What cannot be adapted is refused by name, and only where it is used.
+pub const COMPONENTS: WasmFeatures = WasmFeatures::COMPONENT_MODEL
+    .union(WasmFeatures::CM_ASYNC)
+    .union(WasmFeatures::CM_ASYNC_STACKFUL)
+    .union(WasmFeatures::CM_MORE_ASYNC_BUILTINS)
+    .union(WasmFeatures::CM_ERROR_CONTEXT)
+    .union(WasmFeatures::CM_FIXED_LENGTH_LISTS)
+    .union(WasmFeatures::CM_MAP)
+    .union(WasmFeatures::CM_IMPLEMENTS);
 
 /// What every file of WebAssembly begins with.
 const MAGIC: &[u8] = b"\0asm";

@@ -61,7 +61,10 @@ impl<'c, 'a> Reachability<'c, 'a> {
                     self.lowerings.insert(index);
                 }
                 // The destructors of resources are followed on their own.
-                Def::ResourceNew(_) | Def::ResourceRep(_) | Def::ResourceDrop(_) => {}
+                Def::ResourceNew(_)
+                | Def::ResourceRep(_)
+                | Def::ResourceDrop(_)
+                | Def::Async(_) => {}
             }
         }
     }

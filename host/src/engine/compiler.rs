@@ -27,6 +27,10 @@ impl Compiler {
         config.epoch_interruption(true);
         config.consume_fuel(fuel);
         config.max_wasm_stack(STACK);
+        // Newer tools emit these types. A plugin may mention them, as long as nothing that it calls uses them.
+        config.wasm_component_model_map(true);
+        config.wasm_component_model_fixed_length_lists(true);
+        config.wasm_component_model_implements(true);
         // `compiler_inlining` stays off: it takes a twelfth off a callback, and leaves the process 85 MB larger with one plugin.
         let engine = Engine::new(&config)?;
         // The thread ends by itself, at the first tick after the last chain is gone.

@@ -75,6 +75,11 @@ pub fn note_refusals(component: &[u8]) {
             ));
         }
     };
+    for export in &inspection.ignored {
+        logs::note(&format!(
+            "the export `{export}` is left out: no proxy calls it"
+        ));
+    }
     for wasi in inspection.wasi {
         let becomes = match wasi.how {
             Mapping::Refused => "is refused at run time",

@@ -3,9 +3,11 @@
 use std::path::Path;
 
 use clap::Args;
+use tidegate_host::{EngineKind, ServeError};
 
 use crate::file;
-use crate::plugin::{self, PluginArg};
+use crate::logs;
+use crate::plugin::{self, Plugin, PluginArg};
 use crate::serve::ServeArgs;
 use crate::stop::{StopSignal, stop};
 
@@ -40,9 +42,12 @@ impl Run {
             .iter()
             .map(|plugin| self.serve.spec(plugin))
             .collect::<anyhow::Result<Vec<_>>>()?;
+        let refusals = refusals(&plugins);
         let serving = self.serve.open()?;
         let introduction = serving.introduction(&plugins, &specs);
-        let server = serving.start(specs)?;
+        let server = serving
+            .start(specs)
+            .map_err(|error| explained(error, &refusals))?;
         // Not earlier: until there are requests to wait for, a signal ends the process at once, as it does by itself.
         let mut signal = StopSignal::new()?;
         let listening = format!(
@@ -54,5 +59,31 @@ impl Run {
         signal.wait();
         stop(server, signal);
         Ok(())
+    }
+}
+
+/// Names the components that `adapt` refuses, each with the reason: this proxy may run what Envoy cannot.
+fn refusals(plugins: &[Plugin]) -> Vec<String> {
+    let mut refusals = Vec::new();
+    for plugin in plugins.iter().filter(|it| it.kind == EngineKind::Component) {
+        let refusal = match tidegate_adapter::inspect(&plugin.bytes) {
+            Ok(inspection) => inspection.refusal,
+            Err(error) => Some(error.to_string()),
+        };
+        if let Some(refusal) = refusal {
+            let refusal = format!("cannot adapt `{}`: {refusal}", plugin.path.display());
+            logs::note(&refusal);
+            refusals.push(refusal);
+        }
+    }
+    refusals
+}
+
+/// Why the proxy does not start. Of a component that cannot be adapted either, `run` says the same as `adapt` does.
+fn explained(error: ServeError, refusals: &[String]) -> anyhow::Error {
+    let is_load = matches!(error, ServeError::Load(_));
+    match refusals.first() {
+        Some(refusal) if is_load => anyhow::anyhow!("{refusal}"),
+        _ => error.into(),
     }
 }
