@@ -1,0 +1,18 @@
+//! Builds the plugins of `guest/go` as components, into the folder that is named.
+
+use anyhow::{Context, Result, ensure};
+use std::path::PathBuf;
+use tidegate_components::go;
+
+fn main() -> Result<()> {
+    let target = std::env::args_os().nth(1);
+    let target = PathBuf::from(target.context("which folder do they go to?")?);
+    ensure!(go::is_there(), "there is no `go`; install Go 1.25 or later");
+    for name in ["greeter", "tutorial"] {
+        let component = go::build(name, &target)?;
+        let file = target.join(format!("{name}-go.wasm"));
+        std::fs::write(&file, &component)?;
+        println!("{}, {} bytes", file.display(), component.len());
+    }
+    Ok(())
+}

@@ -1,0 +1,105 @@
+//! Builds plugins that are written in Go, as `guest/go/README.md` says by hand.
+
+use crate::{ADAPTER_NAME, Encoder, Recipe};
+use anyhow::{Context, Result, bail, ensure};
+use std::borrow::Cow;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use wit_bindgen_core::Files;
+use wit_bindgen_core::wit_parser::Resolve;
+
+/// Whether Go is on the path.
+pub fn is_there() -> bool {
+    let version = Command::new("go").arg("version").stdin(Stdio::null()).output();
+    version.is_ok_and(|output| output.status.success())
+}
+
+/// Builds the plugin `guest/go/NAME` in a folder under `target`.
+pub fn build(name: &str, target: &Path) -> Result<Vec<u8>> {
+    let sources = crate::workspace().join("guest/go");
+    let source = sources.join(name);
+    ensure!(source.is_dir(), "there is no plugin {}", source.display());
+    let folder = target.join("go").join(name);
+    if folder.exists() {
+        fs::remove_dir_all(&folder)?;
+    }
+    fs::create_dir_all(&folder)?;
+    let wit = fs::read_to_string(source.join("world.wit"))?;
+    bindings(&wit, &folder)?;
+    // After the bindings, which bring a `go.mod` of their own.
+    for file in ["allocator.go", "go.mod", "go.sum"] {
+        fs::copy(sources.join(file), folder.join(file))?;
+    }
+    copy(&source, &folder)?;
+    let module = compile(&folder)?;
+    let recipe = Recipe {
+        wit: &wit,
+        module: Some(fs::read(module)?),
+        preview1: Some(Cow::Borrowed(Encoder::Newest.adapter())),
+        encoder: Encoder::Newest,
+        ..Recipe::default()
+    };
+    recipe
+        .make()
+        .with_context(|| format!("failed to make a component with {ADAPTER_NAME}"))
+}
+
+/// Writes what `wit-bindgen go` generates for a world.
+fn bindings(wit: &str, folder: &Path) -> Result<()> {
+    let mut resolve = Resolve::default();
+    resolve.push_dir(crate::workspace().join("wit"))?;
+    let package = resolve.push_str("world.wit", wit)?;
+    let world = resolve.select_world(&[package], None)?;
+    let mut files = Files::default();
+    let mut generator = wit_bindgen_go::Opts::default().build();
+    generator.generate(&mut resolve, world, &mut files)?;
+    for (name, contents) in files.iter() {
+        let file = folder.join(name);
+        fs::create_dir_all(file.parent().unwrap_or(folder))?;
+        fs::write(file, contents)?;
+    }
+    Ok(())
+}
+
+/// Copies a folder's files over those that are there.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        match entry.file_type()?.is_dir() {
+            true => copy(&entry.path(), &target)?,
+            false => {
+                fs::copy(entry.path(), target)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn compile(folder: &Path) -> Result<PathBuf> {
+    let module = folder.join("core.wasm");
+    let mut command = Command::new("go");
+    command
+        .args(["build", "-buildmode=c-shared"])
+        // The runtime package of the bindings reaches into Go's own; the others leave out what a module cannot use.
+        .arg("-ldflags=-checklinkname=0 -s -w")
+        .arg("-o")
+        .arg(&module)
+        .arg(".")
+        .current_dir(folder)
+        .env("GOOS", "wasip1")
+        .env("GOARCH", "wasm")
+        .env("GOWORK", "off")
+        .stdin(Stdio::null());
+    let output = command.output().context("failed to run go")?;
+    if !output.status.success() {
+        bail!(
+            "go build failed in {}:\n{}",
+            folder.display(),
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    Ok(module)
+}

@@ -1,0 +1,149 @@
+//! The plugins of `guest/go`: the greeter and the tutorial behave as their Rust twins do, in both engines and both Envoys, and
+//! keep doing so while Go's collector runs.
+//!
+//! Where Go is not on the path the tests are ignored, and a line on standard error says so.
+
+use std::process::ExitCode;
+use std::sync::{Arc, OnceLock};
+
+use anyhow::{Context, Result, anyhow, ensure};
+use bytes::Bytes;
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use tidegate_components::go;
+use tidegate_testkit::envoy;
+use tidegate_testkit::guests::{self, Built};
+use tidegate_testkit::{HomeKind, Owned, Runner, Scenario, compare, verdict, workspace};
+
+/// Requests in one run of the collector's test. `cargo xtask soak` asks for more.
+const REQUESTS: usize = 2000;
+
+/// A plugin's build, made once.
+type Build = Arc<OnceLock<Result<Built, String>>>;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    if !go::is_there() {
+        eprintln!("SKIPPED: the plugins in Go: there is no `go` on the path");
+    }
+    let plugins = [
+        ("greeter", "tests/languages", &["default", "configured", "misconfigured"][..]),
+        (
+            "tutorial",
+            "tests/scenarios/plugins",
+            &["tutorial", "tutorial-configured", "tutorial-misconfigured"],
+        ),
+    ];
+    let mut trials = Vec::new();
+    for (plugin, folder, scenarios) in plugins {
+        let build = Build::default();
+        for home in HomeKind::all() {
+            let build = build.clone();
+            trials.push(trial(&format!("{plugin}/{}", home.name()), home, move || {
+                passes(plugin, &build, folder, scenarios, home)
+            }));
+        }
+        if plugin == "greeter" {
+            for home in HomeKind::all() {
+                let build = build.clone();
+                trials.push(trial(&format!("collector/{}", home.name()), home, move || {
+                    survives(plugin, &build, home)
+                }));
+            }
+        }
+    }
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn trial(
+    name: &str,
+    home: HomeKind,
+    test: impl FnOnce() -> Result<()> + Send + 'static,
+) -> Trial {
+    Trial::ignorable_test(name, move || {
+        if !go::is_there() {
+            return Ok(Completion::ignored_with("there is no `go` on the path"));
+        }
+        let run = || -> Result<Completion> {
+            if let HomeKind::Envoy(release) = home
+                && let Err(reason) = envoy::binary(release)?
+            {
+                return Ok(Completion::ignored_with(reason));
+            }
+            test()?;
+            Ok(Completion::Completed)
+        };
+        run().map_err(|error| Failed::from(format!("{error:#}")))
+    })
+}
+
+fn runner(plugin: &'static str, build: &Build) -> Result<Runner> {
+    let built = build.get_or_init(|| {
+        let target = workspace::target().join("languages");
+        let build = || guests::adapted(plugin, go::build(plugin, &target)?);
+        build().map_err(|error| format!("{error:#}"))
+    });
+    let built = built.clone().map_err(|error| anyhow!(error))?;
+    Ok(Runner::with(move |_, _, home| -> Result<Bytes> {
+        Ok(match home {
+            HomeKind::Component => built.component.clone(),
+            HomeKind::ProxyWasm | HomeKind::Envoy(_) => built.module.clone(),
+        })
+    }))
+}
+
+/// Each scenario of the Rust twin holds, and what is seen agrees with what the twin shows in our host.
+fn passes(
+    plugin: &'static str,
+    build: &Build,
+    folder: &str,
+    scenarios: &[&str],
+    home: HomeKind,
+) -> Result<()> {
+    let runner = runner(plugin, build)?;
+    let owned = Owned::known()?;
+    let folder = workspace::root().join(folder);
+    for name in scenarios {
+        // Refusals are worded by each language's JSON library.
+        let is_refusal = name.ends_with("misconfigured");
+        let mut scenario = Scenario::read(&folder, &folder.join(format!("{name}.yaml")), None)?;
+        if is_refusal {
+            scenario.start.logs = Vec::new();
+        }
+        let transcript = runner.run(&scenario, home)?;
+        if is_refusal {
+            ensure!(transcript.refused, "{name}: the configuration is not refused");
+            ensure!(!transcript.start.is_empty(), "{name}: no reason is logged");
+            continue;
+        }
+        verdict::check(&scenario, &transcript).with_context(|| (*name).to_owned())?;
+        if plugin == "tutorial" {
+            let twin = Runner::default().run(&scenario, HomeKind::Component)?;
+            let found = compare::differences(&owned, &twin, &transcript);
+            ensure!(found.is_empty(), "{name}: {}", found.join("\n"));
+        }
+    }
+    Ok(())
+}
+
+/// Every request is served while the collector runs, at a heap that it goes over with each few requests.
+fn survives(plugin: &'static str, build: &Build, home: HomeKind) -> Result<()> {
+    let requests = match std::env::var("TIDEGATE_REQUESTS") {
+        Ok(requests) => requests.parse().context("TIDEGATE_REQUESTS is no number")?,
+        Err(_) => REQUESTS,
+    };
+    let runner = runner(plugin, build)?;
+    let mut text = String::from(
+        "about: Go's collector runs while requests are served.\n\
+         plugins:\n- { guest: greeter, environment: { GOGC: \"1\" } }\n\
+         upstream:\n- { path: /, body: hello }\nsteps:\n",
+    );
+    for _ in 0..requests {
+        text += "- request: { path: /, expect: { status: 200, headers: { x-greeting: [hello] } } }\n";
+    }
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("collector.yaml");
+    std::fs::write(&file, text)?;
+    let scenario = Scenario::read(folder.path(), &file, None)?;
+    let transcript = runner.run(&scenario, home)?;
+    verdict::check(&scenario, &transcript)
+}
