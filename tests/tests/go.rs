@@ -26,7 +26,11 @@ fn main() -> ExitCode {
         eprintln!("SKIPPED: the plugins in Go: there is no `go` on the path");
     }
     let plugins = [
-        ("greeter", "tests/languages", &["default", "configured", "misconfigured"][..]),
+        (
+            "greeter",
+            "tests/languages",
+            &["default", "configured", "misconfigured"][..],
+        ),
         (
             "tutorial",
             "tests/scenarios/plugins",
@@ -38,27 +42,26 @@ fn main() -> ExitCode {
         let build = Build::default();
         for home in HomeKind::all() {
             let build = build.clone();
-            trials.push(trial(&format!("{plugin}/{}", home.name()), home, move || {
-                passes(plugin, &build, folder, scenarios, home)
-            }));
+            trials.push(trial(
+                &format!("{plugin}/{}", home.name()),
+                home,
+                move || passes(plugin, &build, folder, scenarios, home),
+            ));
         }
-        if plugin == "greeter" {
-            for home in HomeKind::all() {
-                let build = build.clone();
-                trials.push(trial(&format!("collector/{}", home.name()), home, move || {
-                    survives(plugin, &build, home)
-                }));
-            }
-        }
+    }
+    let build = Build::default();
+    for home in HomeKind::all() {
+        let build = build.clone();
+        trials.push(trial(
+            &format!("collector/{}", home.name()),
+            home,
+            move || survives(&build, home),
+        ));
     }
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-fn trial(
-    name: &str,
-    home: HomeKind,
-    test: impl FnOnce() -> Result<()> + Send + 'static,
-) -> Trial {
+fn trial(name: &str, home: HomeKind, test: impl FnOnce() -> Result<()> + Send + 'static) -> Trial {
     Trial::ignorable_test(name, move || {
         if !go::is_there() {
             return Ok(Completion::ignored_with("there is no `go` on the path"));
@@ -111,7 +114,10 @@ fn passes(
         }
         let transcript = runner.run(&scenario, home)?;
         if is_refusal {
-            ensure!(transcript.refused, "{name}: the configuration is not refused");
+            ensure!(
+                transcript.refused,
+                "{name}: the configuration is not refused"
+            );
             ensure!(!transcript.start.is_empty(), "{name}: no reason is logged");
             continue;
         }
@@ -125,25 +131,40 @@ fn passes(
     Ok(())
 }
 
-/// Every request is served while the collector runs, at a heap that it goes over with each few requests.
-fn survives(plugin: &'static str, build: &Build, home: HomeKind) -> Result<()> {
+/// Every request is served while the collector runs in every tenth of them.
+fn survives(build: &Build, home: HomeKind) -> Result<()> {
     let requests = match std::env::var("TIDEGATE_REQUESTS") {
         Ok(requests) => requests.parse().context("TIDEGATE_REQUESTS is no number")?,
         Err(_) => REQUESTS,
     };
-    let runner = runner(plugin, build)?;
+    let runner = runner("collector", build)?;
     let mut text = String::from(
         "about: Go's collector runs while requests are served.\n\
-         plugins:\n- { guest: greeter, environment: { GOGC: \"1\" } }\n\
+         plugins:\n- { guest: collector }\n\
          upstream:\n- { path: /, body: hello }\nsteps:\n",
     );
-    for _ in 0..requests {
-        text += "- request: { path: /, expect: { status: 200, headers: { x-greeting: [hello] } } }\n";
+    for number in 0..requests {
+        text += &format!(
+            "- request: {{ path: /, expect: {{ status: 200, headers: {{ x-greeting: [hello {number}], x-entries: ['true'] }} }} }}\n"
+        );
     }
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("collector.yaml");
     std::fs::write(&file, text)?;
     let scenario = Scenario::read(folder.path(), &file, None)?;
     let transcript = runner.run(&scenario, home)?;
-    verdict::check(&scenario, &transcript)
+    verdict::check(&scenario, &transcript)?;
+    let last = transcript.exchanges.last().context("no request was made")?;
+    let cycles = last.headers.iter().find(|(name, _)| name == "x-cycles");
+    let (_, cycles) = cycles.context("the number of collections is not there")?;
+    let cycles: usize = cycles.to_string().trim_matches('"').parse()?;
+    ensure!(
+        cycles >= requests / 10,
+        "the collector ran {cycles} times in {requests} requests"
+    );
+    eprintln!(
+        "{}: {requests} requests, the collector ran {cycles} times",
+        home.name()
+    );
+    Ok(())
 }

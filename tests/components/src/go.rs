@@ -1,7 +1,7 @@
 //! Builds plugins that are written in Go, as `guest/go/README.md` says by hand.
 
 use crate::{ADAPTER_NAME, Encoder, Recipe};
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use std::borrow::Cow;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,15 +11,23 @@ use wit_bindgen_core::wit_parser::Resolve;
 
 /// Whether Go is on the path.
 pub fn is_there() -> bool {
-    let version = Command::new("go").arg("version").stdin(Stdio::null()).output();
+    let version = Command::new("go")
+        .arg("version")
+        .stdin(Stdio::null())
+        .output();
     version.is_ok_and(|output| output.status.success())
 }
 
-/// Builds the plugin `guest/go/NAME` in a folder under `target`.
+/// Builds the plugin `guest/go/NAME`, or `tests/go/NAME`, in a folder under `target`.
 pub fn build(name: &str, target: &Path) -> Result<Vec<u8>> {
     let sources = crate::workspace().join("guest/go");
-    let source = sources.join(name);
-    ensure!(source.is_dir(), "there is no plugin {}", source.display());
+    let places = [
+        sources.join(name),
+        crate::workspace().join("tests/go").join(name),
+    ];
+    let Some(source) = places.iter().find(|place| place.is_dir()) else {
+        bail!("there is no plugin {}", places[0].display());
+    };
     let folder = target.join("go").join(name);
     if folder.exists() {
         fs::remove_dir_all(&folder)?;
@@ -31,7 +39,7 @@ pub fn build(name: &str, target: &Path) -> Result<Vec<u8>> {
     for file in ["allocator.go", "go.mod", "go.sum"] {
         fs::copy(sources.join(file), folder.join(file))?;
     }
-    copy(&source, &folder)?;
+    copy(source, &folder)?;
     let module = compile(&folder)?;
     let recipe = Recipe {
         wit: &wit,

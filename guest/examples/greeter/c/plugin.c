@@ -6,7 +6,7 @@
 
 struct exports_tidegate_proxy_plugin_plugin_context_t { greeter_list_u8_t greeting; };
 struct exports_tidegate_proxy_http_filter_filter_t {
-    exports_tidegate_proxy_plugin_plugin_context_t *plugin;
+    greeter_list_u8_t greeting;
     tidegate_proxy_http_streams_own_http_stream_t http;
 };
 
@@ -26,12 +26,16 @@ exports_tidegate_proxy_http_filter_own_filter_t exports_tidegate_proxy_http_filt
         exports_tidegate_proxy_http_filter_borrow_plugin_context_t plugin,
         exports_tidegate_proxy_http_filter_own_http_stream_t http) {
     exports_tidegate_proxy_http_filter_filter_t *filter = malloc(sizeof *filter);
-    filter->plugin = plugin;
+    // The plugin is borrowed for this call, so what is needed of it is copied.
+    filter->greeting.len = plugin->greeting.len;
+    filter->greeting.ptr = malloc(plugin->greeting.len);
+    memcpy(filter->greeting.ptr, plugin->greeting.ptr, plugin->greeting.len);
     filter->http = http;
     return exports_tidegate_proxy_http_filter_filter_new(filter);
 }
 void exports_tidegate_proxy_http_filter_filter_destructor(exports_tidegate_proxy_http_filter_filter_t *filter) {
     tidegate_proxy_http_streams_http_stream_drop_own(filter->http);
+    free(filter->greeting.ptr);
     free(filter);
 }
 exports_tidegate_proxy_on_response_headers_action_t exports_tidegate_proxy_on_response_headers_handle(
@@ -42,6 +46,6 @@ exports_tidegate_proxy_on_response_headers_action_t exports_tidegate_proxy_on_re
     tidegate_proxy_http_fields_error_t error;
     tidegate_proxy_http_fields_append(tidegate_proxy_http_streams_borrow_http_stream(filter->http),
         TIDEGATE_PROXY_HTTP_FIELDS_FIELD_MAP_RESPONSE_HEADERS, &name,
-        filter->plugin->greeting.len ? &filter->plugin->greeting : &hello, &error);
+        filter->greeting.len ? &filter->greeting : &hello, &error);
     return TIDEGATE_PROXY_TYPES_ACTION_CONTINUE;
 }

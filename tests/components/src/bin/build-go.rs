@@ -8,8 +8,11 @@ fn main() -> Result<()> {
     let target = std::env::args_os().nth(1);
     let target = PathBuf::from(target.context("which folder do they go to?")?);
     ensure!(go::is_there(), "there is no `go`; install Go 1.25 or later");
-    for name in ["greeter", "tutorial"] {
-        let component = go::build(name, &target)?;
+    for name in std::env::args()
+        .skip(2)
+        .chain(["greeter".to_owned(), "tutorial".to_owned()])
+    {
+        let component = go::build(&name, &target)?;
         let file = target.join(format!("{name}-go.wasm"));
         std::fs::write(&file, &component)?;
         println!("{}, {} bytes", file.display(), component.len());
