@@ -2,7 +2,8 @@
 //!
 //! The folder `tests/scenarios` is walked; each file becomes one test for each home, `<interface>/<name>/<home>`, and one
 //! that compares the homes' transcripts, `<interface>/<name>/homes_agree`. A home's run is made once, by whichever test comes
-//! first. `cargo test -p tidegate-testkit --test scenarios -- http-fields/get` runs what belongs to one file.
+//! first. Scenarios in which a proxy may call a stream within one of its callbacks run with the probe that is made with the SDK, too:
+//! `<interface>/<name>/sdk/<home>`. `cargo test -p tidegate-testkit --test scenarios -- http-fields/get` runs what belongs to one file.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -42,30 +43,69 @@ fn trials() -> Result<Vec<Trial>> {
     let owned = Arc::new(Owned::known()?);
     let scenarios = scenario::walk(&folder, None).context("the scenarios cannot be read")?;
     let runner = Arc::new(Runner::with(wasm));
+    let with_sdk = Arc::new(Runner::with(|scenario, plugin, home| {
+        let mut plugin = plugin.clone();
+        if plugin.guest == PROBE {
+            plugin.guest = SDK_PROBE.to_owned();
+        }
+        wasm(scenario, &plugin, home)
+    }));
     let mut trials = Vec::new();
     for scenario in scenarios {
-        let homes = HomeKind::all()
-            .into_iter()
-            .filter(|home| scenario.is_for(*home));
-        let runs = homes.map(|home| (home, OnceLock::new())).collect();
-        let case = Arc::new(Case {
-            scenario,
-            runs,
-            runner: runner.clone(),
-        });
-        for home in case.runs.keys().copied() {
-            let (name, case) = (
-                format!("{}/{}", case.scenario.name, home.name()),
-                case.clone(),
-            );
-            trials.push(Trial::ignorable_test(name, move || case.passes(home)));
-        }
-        let (name, owned) = (format!("{}/homes_agree", case.scenario.name), owned.clone());
-        trials.push(Trial::ignorable_test(name, move || {
-            case.homes_agree(&owned)
-        }));
+        trials.extend(trials_of("", scenario, &runner, &owned));
+    }
+    let nesting = scenario::walk(&folder, None)?.into_iter().filter(may_nest);
+    for scenario in nesting {
+        trials.extend(trials_of("/sdk", scenario, &with_sdk, &owned));
     }
     Ok(trials)
+}
+
+/// The probe, and the one that is made with the SDK.
+const PROBE: &str = "probe";
+const SDK_PROBE: &str = "sdk-probe";
+
+/// Folders of scenarios in which a hostcall may make the proxy call the same stream.
+const NESTING: [&str; 4] = ["http-bodies/", "local-responses/", "on-", "stream-control/"];
+
+fn may_nest(scenario: &Scenario) -> bool {
+    let is_there = |plugin: &Plugin| plugin.guest == PROBE;
+    NESTING
+        .iter()
+        .any(|folder| scenario.name.starts_with(folder))
+        && scenario.plugins.iter().any(is_there)
+}
+
+/// A scenario's tests; `variant` is part of their names.
+fn trials_of(
+    variant: &str,
+    scenario: Scenario,
+    runner: &Arc<Runner>,
+    owned: &Arc<Owned>,
+) -> Vec<Trial> {
+    let mut trials = Vec::new();
+    let homes = HomeKind::all()
+        .into_iter()
+        .filter(|home| scenario.is_for(*home));
+    let runs = homes.map(|home| (home, OnceLock::new())).collect();
+    let case = Arc::new(Case {
+        scenario,
+        runs,
+        runner: runner.clone(),
+    });
+    for home in case.runs.keys().copied() {
+        let (name, case) = (
+            format!("{}{variant}/{}", case.scenario.name, home.name()),
+            case.clone(),
+        );
+        trials.push(Trial::ignorable_test(name, move || case.passes(home)));
+    }
+    let name = format!("{}{variant}/homes_agree", case.scenario.name);
+    let owned = owned.clone();
+    trials.push(Trial::ignorable_test(name, move || {
+        case.homes_agree(&owned)
+    }));
+    trials
 }
 
 /// A guest of this workspace: a crate, or a folder of `tests/wat`.

@@ -4,8 +4,9 @@
 //! have was meant to be a callback, and what an absent associated type stands for. Every complaint is made at the
 //! token that it is about, and all of them at once.
 
+use proc_macro2::TokenStream;
 use syn::{
-    Error, ImplItem, ItemImpl, LitStr, Result, Type,
+    Attribute, Error, ImplItem, ItemImpl, LitStr, Result, Type,
     parse::{Parse, ParseStream},
     spanned::Spanned,
 };
@@ -51,9 +52,18 @@ pub struct Declaration {
     /// The impl block, handed on as it is.
     pub item: ItemImpl,
     /// The callbacks that it has.
-    pub callbacks: Vec<&'static Callback>,
+    pub callbacks: Vec<Method>,
     /// Whether `type Config = ()`, in plain sight.
     pub takes_configuration: bool,
+}
+
+/// A callback of an impl block.
+#[derive(Debug, Clone)]
+pub struct Method {
+    /// Which one.
+    pub callback: &'static Callback,
+    /// The predicates of its `#[cfg(…)]` attributes: it is there only where all of them hold.
+    pub conditions: Vec<TokenStream>,
 }
 
 /// Reads an impl block.
@@ -92,7 +102,10 @@ pub fn read(item: ItemImpl) -> Result<Declaration> {
             }
             ImplItem::Fn(member) if member.sig.ident == "configure" => configure = true,
             ImplItem::Fn(member) => match Callback::named(&member.sig.ident.to_string()) {
-                Some(callback) => callbacks.push(callback),
+                Some(callback) => callbacks.push(Method {
+                    callback,
+                    conditions: conditions(&member.attrs),
+                }),
                 None => complaints.add(
                     &member.sig.ident,
                     &format!(
@@ -141,6 +154,15 @@ pub fn read(item: ItemImpl) -> Result<Declaration> {
         callbacks,
         item,
     })
+}
+
+/// The predicates of the `#[cfg(…)]` among a method's attributes.
+fn conditions(attributes: &[Attribute]) -> Vec<TokenStream> {
+    let lists = attributes
+        .iter()
+        .filter(|attribute| attribute.path().is_ident("cfg"))
+        .filter_map(|attribute| attribute.meta.require_list().ok());
+    lists.map(|list| list.tokens.clone()).collect()
 }
 
 /// Everything that is wrong, each at its place.
@@ -192,7 +214,7 @@ mod tests {
         let methods: Vec<&str> = declaration
             .callbacks
             .iter()
-            .map(|callback| callback.method)
+            .map(|callback| callback.callback.method)
             .collect();
         assert_eq!(methods, ["on_response_headers", "on_log"]);
         assert!(!declaration.takes_configuration);

@@ -15,7 +15,7 @@ use syn::{Ident, ItemImpl, LitStr, Result, parse2, spanned::Spanned};
 use crate::{
     callback::{Callback, Shape},
     contract,
-    declaration::{self, Arguments, Declaration},
+    declaration::{self, Arguments, Declaration, Method},
     metadata::{self, Metadata, SECTION},
 };
 
@@ -30,17 +30,22 @@ pub fn plugin(arguments: TokenStream, item: TokenStream) -> Result<TokenStream> 
     })?;
     let declaration = declaration::read(item)?;
     let section = section(&metadata::of_current_crate(arguments.schema.as_ref())?);
-    let exports = exports(&declaration);
+    let exports = subsets(&declaration.callbacks).map(|(condition, callbacks)| {
+        let exports = exports(&declaration, &callbacks);
+        quote! {
+            #[cfg(all(target_family = "wasm", #condition))]
+            const _: () = {
+                #exports
+                #section
+            };
+        }
+    });
     let item = &declaration.item;
     let plugin = &item.self_ty;
     Ok(quote! {
         #item
 
-        #[cfg(target_family = "wasm")]
-        const _: () = {
-            #exports
-            #section
-        };
+        #(#exports)*
 
         // Where there is nothing to export to, the plugin is used all the same.
         #[cfg(not(target_family = "wasm"))]
@@ -48,9 +53,36 @@ pub fn plugin(arguments: TokenStream, item: TokenStream) -> Result<TokenStream> 
     })
 }
 
-fn exports(declaration: &Declaration) -> TokenStream {
+/// The sets of callbacks that a plugin may turn out to have, each with the condition under which it has them. An attribute
+/// does not see which `#[cfg(…)]` hold, so there is one set for each combination.
+fn subsets(methods: &[Method]) -> impl Iterator<Item = (TokenStream, Vec<&'static Callback>)> {
+    let conditional = methods.iter().filter(|it| !it.conditions.is_empty());
+    let count = conditional.count();
+    (0..1_usize << count).map(move |subset| {
+        let mut bits = 0..count;
+        let (mut condition, mut callbacks) = (TokenStream::new(), Vec::new());
+        for method in methods {
+            let holds = match method.conditions.is_empty() {
+                true => true,
+                false => bits.next().is_some_and(|bit| subset >> bit & 1 == 1),
+            };
+            let predicates = &method.conditions;
+            match (method.conditions.is_empty(), holds) {
+                (true, _) => {}
+                (false, true) => condition.extend(quote!(#(#predicates,)*)),
+                (false, false) => condition.extend(quote!(not(all(#(#predicates),*)),)),
+            }
+            if holds {
+                callbacks.push(method.callback);
+            }
+        }
+        (condition, callbacks)
+    })
+}
+
+fn exports(declaration: &Declaration, callbacks: &[&'static Callback]) -> TokenStream {
     let plugin = &declaration.item.self_ty;
-    let wit = LitStr::new(&contract::world_with(&declaration.callbacks), plugin.span());
+    let wit = LitStr::new(&contract::world_with(callbacks), plugin.span());
     let [types, streams] = ["types", "http-streams"]
         .map(|name| LitStr::new(&contract::qualified(name), plugin.span()));
     let configure = if declaration.takes_configuration {
@@ -59,10 +91,7 @@ fn exports(declaration: &Declaration) -> TokenStream {
         "configure_without"
     };
     let configure = Ident::new(configure, plugin.span());
-    let callbacks = declaration
-        .callbacks
-        .iter()
-        .map(|callback| export_of(callback));
+    let callbacks = callbacks.iter().map(|callback| export_of(callback));
     quote! {
         mod __tidegate_bindings {
             ::tidegate_guest::__private::wit_bindgen::generate!({
@@ -188,6 +217,38 @@ mod tests {
             "{expanded}"
         );
         assert!(expanded.contains("configure_without"), "{expanded}");
+    }
+
+    #[test]
+    fn a_conditional_callback_is_exported_where_its_condition_holds() {
+        let expanded = plugin(
+            TokenStream::new(),
+            quote! {
+                impl Plugin for Greeter {
+                    type Config = ();
+                    type Stream = ();
+                    fn configure(_: ()) -> Result<Self, ConfigError> { Ok(Greeter) }
+                    fn on_log(&self, _: &mut (), _: &mut HttpStream) {}
+                    #[cfg(feature = "bodies")]
+                    fn on_request_body(&self, _: &mut (), _: &mut HttpStream, _: u32, _: EndOfStream) -> Action { todo() }
+                }
+            },
+        )
+        .expect("this is a plugin");
+        let file: syn::File = parse2(expanded).expect("the expansion is Rust");
+        let exports = file.items.iter().filter_map(|item| match item {
+            Item::Const(item) => Some((quote!(#item)).to_string()),
+            _ => None,
+        });
+        let with = |condition: &str, callback: bool| {
+            let condition = format!("target_family = \"wasm\" , {condition}");
+            let found = exports.clone().find(|text| text.contains(&condition));
+            let found = found.expect("exports for this condition");
+            assert_eq!(found.contains("on_request_body :: Guest"), callback);
+            assert!(found.contains("on_log :: Guest"));
+        };
+        with("feature = \"bodies\"", true);
+        with("not (all (feature = \"bodies\"))", false);
     }
 
     /// A plugin may be called `Filter`, `Context`, `Exports` or whatever else.

@@ -142,3 +142,12 @@ impl HttpStream {
         HttpStream(Handle::Shared(shared))
     }
 }
+
+/// The contract's handle of a stream, for tests that go past the SDK.
+#[doc(hidden)]
+pub fn handle(http: &mut HttpStream) -> Rc<http_streams::HttpStream> {
+    match http.share().0 {
+        Handle::Shared(handle) => handle,
+        Handle::Own(handle) => Rc::new(handle),
+    }
+}

@@ -257,6 +257,8 @@ pub mod __private {
 
     pub use crate::glue::{Context, Filter, configure_from_json, configure_without, exported};
 
+    pub use crate::http_stream::handle;
+
     pub mod bindings {
         pub use crate::bindings::{http_streams, types};
     }

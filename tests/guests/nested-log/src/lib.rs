@@ -1,0 +1,78 @@
+//! Gathers the response, then adds a megabyte twice, past what proxies keep; says in `on_log` what it saw, and when the stream is
+//! dropped whether `on_log` was called. If it is configured so, it says which status `on_log` finds.
+
+use serde::Deserialize;
+use tidegate_guest::prelude::*;
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Config {
+    fields: bool,
+}
+
+struct Nested {
+    fields: bool,
+}
+
+#[derive(Default)]
+struct Seen {
+    bytes: u32,
+    logged: bool,
+}
+
+impl Drop for Seen {
+    fn drop(&mut self) {
+        let logged = match self.logged {
+            true => "was called",
+            false => "WAS NOT CALLED",
+        };
+        log::info!("dropped: bytes {}, on_log {logged}", self.bytes);
+    }
+}
+
+#[plugin]
+impl Plugin for Nested {
+    type Config = Config;
+    type Stream = Seen;
+
+    fn configure(config: Config) -> Result<Self, ConfigError> {
+        Ok(Nested {
+            fields: config.fields,
+        })
+    }
+
+    fn on_response_headers(&self, _: &mut Seen, http: &mut HttpStream, _: EndOfStream) -> Action {
+        http.response_headers()
+            .remove("content-length")
+            .or_log("remove content-length");
+        Action::Continue
+    }
+
+    fn on_response_body(
+        &self,
+        seen: &mut Seen,
+        http: &mut HttpStream,
+        size: u32,
+        end: EndOfStream,
+    ) -> Action {
+        if !end.is_end() {
+            return Action::Pause;
+        }
+        seen.bytes = size;
+        let more = vec![b'm'; 1_000_000];
+        let first = http.response_body().append(&more);
+        log::info!("first append: {first:?}");
+        let second = http.response_body().append(&more);
+        log::info!("second append: {second:?}; saw {}", seen.bytes);
+        Action::Continue
+    }
+
+    fn on_log(&self, seen: &mut Seen, http: &mut HttpStream) {
+        seen.logged = true;
+        log::info!("on_log: saw {}", seen.bytes);
+        if self.fields {
+            let status = http.response_headers().get_str(":status");
+            log::info!("on_log: status {status:?}");
+        }
+    }
+}
