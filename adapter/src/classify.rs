@@ -90,38 +90,31 @@ fn check_world(component: &Component<'_>, contract: &Contract) -> Result<(), Ada
         .filter(|name| contract.covers(name));
     for interface in ours {
         if contract.short(interface).is_none() {
-            return Err(AdaptError::Version {
-                found: interface.clone(),
-                advice: "build the plugin against the WIT that `tidegate wit` writes",
-            });
+            return Err(version_error(interface));
         }
     }
     for missing in &contract.required {
-        if component.exports.contains_key(missing) {
+        let is_it = |interface: &&String| contract.short(interface) == Some(missing);
+        if component.exports.keys().any(|it| is_it(&it)) {
             continue;
         }
-        // The tools accept a world that exports a callback alone; what it speaks of becomes an import.
-        let became_import = component.imports.contains_key(missing);
-        let extra = if became_import {
+        // The tools accept a world that exports a callback alone; what it uses of this interface becomes an import.
+        let extra = if component.imports.keys().any(|it| is_it(&it)) {
             "; it is imported instead, as happens when callbacks are exported without it"
         } else {
             ""
         };
         return Err(AdaptError::NotAPlugin {
-            missing: missing.clone(),
+            missing: contract.full(missing),
             extra,
         });
     }
-    if !contract
-        .callbacks()
-        .any(|callback| component.exports.contains_key(callback))
-    {
-        let known = contract
-            .callbacks()
-            .filter_map(|name| contract.short(name))
-            .map(str::to_owned)
-            .collect();
-        return Err(AdaptError::NoCallback { known });
+    let mut exports = component.exports.keys();
+    let is_callback = |name: &str| contract.callbacks().any(|callback| callback == name);
+    if !exports.any(|interface| contract.short(interface).is_some_and(is_callback)) {
+        return Err(AdaptError::NoCallback {
+            known: contract.callbacks().cloned().collect(),
+        });
     }
     Ok(())
 }
@@ -150,24 +143,43 @@ fn check_import(name: &Name, ty: &FuncTy, contract: &Contract) -> Result<(), Ada
         };
         return Err(AdaptError::unsupported("imports", name, reason, advice));
     }
-    match contract
-        .imports
-        .get(&name.interface)
-        .and_then(|functions| functions.get(&name.item))
-    {
-        Some(expected) => check_type(name, ty, expected),
-        None if contract.exports.contains_key(&name.interface) => Err(AdaptError::unsupported(
+    let Some(short) = contract.short(&name.interface) else {
+        return Err(version_error(&name.interface));
+    };
+    let functions = contract.imports.get(short);
+    match functions.and_then(|functions| functions.get(&name.item)) {
+        Some(expected) => check_type(name, &ty.without_versions(), &expected.ty),
+        None if contract.exports.contains_key(short) => Err(AdaptError::unsupported(
             "imports",
             name,
             "plugins export",
             "export the interface in the plugin's world; a world that exports callbacks includes `http-plugin`",
         )),
-        None => Err(AdaptError::unsupported(
-            "imports",
+        None => Err(unknown("imports", name, contract)),
+    }
+}
+
+/// A function of the contract's package that this adapter does not know.
+fn unknown(direction: &'static str, name: &Name, contract: &Contract) -> AdaptError {
+    match contract.split(&name.interface) {
+        Some((_, version)) if version > contract.version => AdaptError::Newer {
+            direction,
+            interface: name.interface.clone(),
+            function: name.item.clone(),
+        },
+        _ => AdaptError::unsupported(
+            direction,
             name,
             "is not in the contract",
             "build the plugin against the WIT that `tidegate wit` writes",
-        )),
+        ),
+    }
+}
+
+fn version_error(interface: &str) -> AdaptError {
+    AdaptError::Version {
+        found: interface.to_owned(),
+        advice: "build the plugin against the WIT that `tidegate wit` writes",
     }
 }
 
@@ -270,29 +282,28 @@ fn exports(
         if !contract.covers(interface) {
             continue;
         }
-        let expected = contract.exports.get(interface);
+        let Some((short, version)) = contract.split(interface) else {
+            return Err(version_error(interface));
+        };
+        let expected = contract.exports.get(short);
         for (function, item) in &contents.functions {
             let name = Name {
                 interface: interface.clone(),
                 item: function.clone(),
             };
-            let known = expected.and_then(|functions| functions.get(function));
-            let (Some(known), Some(short)) = (known, contract.short(interface)) else {
-                return Err(AdaptError::unsupported(
-                    "exports",
-                    &name,
-                    "no proxy calls",
-                    "remove it from the plugin's world",
-                ));
+            let Some(known) = expected.and_then(|functions| functions.get(function)) else {
+                return Err(unknown("exports", &name, contract));
             };
-            check_type(&name, &item.ty, known)?;
+            check_type(&name, &item.ty.without_versions(), &known.ty)?;
             if let Some(lift) = &item.lift {
                 check_use(&name, &item.ty, lift.obstacle)?;
                 exports.insert(Bridge::export_name(short, function), lift.clone());
             }
         }
-        for function in expected.into_iter().flat_map(BTreeMap::keys) {
-            if !contents.functions.contains_key(function) {
+        for (function, member) in expected.into_iter().flatten() {
+            // What came later than the version that the component was built against cannot be there.
+            let is_later = member.since.as_ref().is_some_and(|since| *since > version);
+            if !is_later && !contents.functions.contains_key(function) {
                 return Err(AdaptError::MissingFunction {
                     interface: interface.clone(),
                     function: function.clone(),
@@ -301,4 +312,50 @@ fn exports(
         }
     }
     Ok(exports)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::FILES;
+    use tidegate_components::Recipe;
+
+    /// The contract of a later release: a function more in an interface that plugins import and in one that they export, and
+    /// a new interface.
+    fn later() -> Contract {
+        let texts: Vec<(&str, String)> = FILES
+            .iter()
+            .map(|(name, text)| {
+                let mut text = text.replace("proxy@0.1.0;", "proxy@0.1.1;");
+                let function = "\n    @since(version = 0.1.1)\n    flush: func();\n}\n";
+                match *name {
+                    "logging.wit" => text = text.trim_end().trim_end_matches('}').to_owned() + function,
+                    "on-log.wit" => text = text.trim_end().trim_end_matches('}').to_owned() + function,
+                    "clock.wit" => text += "\n@since(version = 0.1.1)\ninterface audit { record-event: func(event: string); }\n",
+                    _ => {}
+                }
+                (*name, text)
+            })
+            .collect();
+        let texts = texts.iter().map(|(name, text)| (*name, text.as_str()));
+        Contract::read(texts).expect("the later contract parses")
+    }
+
+    #[test]
+    fn a_component_of_an_earlier_version_is_a_plugin_of_a_later_one() {
+        let wit = "package test:earlier; world plugin { include tidegate:proxy/all@0.1.0; }";
+        let recipe = Recipe {
+            wit,
+            ..Recipe::default()
+        };
+        let bytes = recipe.make().expect("a component");
+        let component = crate::parse::parse(&bytes).expect("it parses");
+        let bridge = Bridge::read(crate::bridge::BYTES).expect("the bridge");
+        let contract = later();
+        assert_eq!(contract.version.to_string(), "0.1.1");
+        assert!(contract.imports["logging"].contains_key("flush"));
+        let classes = classify(&component, &contract, &bridge).expect("it is a plugin");
+        assert!(classes.exports.contains_key("on-log#handle"));
+        assert!(!classes.exports.contains_key("on-log#flush"));
+    }
 }

@@ -6,9 +6,11 @@
 use crate::classify;
 use crate::component::Name;
 use crate::types::{FuncTy, Ty};
+use semver::Version;
 use std::collections::BTreeMap;
 use wit_parser::{
-    Handle, InterfaceId, Resolve, SourceMap, Type, TypeDefKind, TypeId, TypeOwner, WorldItem,
+    Handle, InterfaceId, Resolve, SourceMap, Stability, Type, TypeDefKind, TypeId, TypeOwner,
+    WorldItem,
 };
 
 /// The files of the package, by name.
@@ -57,21 +59,30 @@ pub const FILES: &[(&str, &str)] = &[
 /// What of WASI 0.2 has a meaning in a proxy.
 const WASI: &str = include_str!("wasi.wit");
 
-/// The contract, by full names of interfaces.
-#[derive(Debug, Default)]
+/// The contract, by names of interfaces without package and version. No version is in its types.
+#[derive(Debug)]
 pub struct Contract {
     /// `tidegate:proxy/`
     pub prefix: String,
-    /// `@0.1.0`
-    pub suffix: String,
+    /// Which version of the package it is.
+    pub version: Version,
     /// What a component may import, by function.
-    pub imports: BTreeMap<String, BTreeMap<String, FuncTy>>,
+    pub imports: BTreeMap<String, BTreeMap<String, Member>>,
     /// What a component may export, by function; also those without functions of their own.
-    pub exports: BTreeMap<String, BTreeMap<String, FuncTy>>,
+    pub exports: BTreeMap<String, BTreeMap<String, Member>>,
     /// Interfaces that every plugin exports.
     pub required: Vec<String>,
     /// Functions of WASI that have a meaning in a proxy, by interface without version. No version is in their types.
     pub wasi: BTreeMap<String, BTreeMap<String, FuncTy>>,
+}
+
+/// A function of the contract.
+#[derive(Debug)]
+pub struct Member {
+    /// Its type.
+    pub ty: FuncTy,
+    /// The version of the package since which it is there.
+    pub since: Option<Version>,
 }
 
 // === impl Contract ===
@@ -81,9 +92,14 @@ impl Contract {
     ///
     /// The tests parse them, so an error here says that the adapter itself was built wrong.
     pub fn load() -> Result<Contract, String> {
+        Contract::read(FILES.iter().copied())
+    }
+
+    /// Reads the files of a package, by name.
+    pub fn read<'t>(texts: impl Iterator<Item = (&'t str, &'t str)>) -> Result<Contract, String> {
         let mut files = SourceMap::new();
-        for (name, contents) in FILES {
-            files.push_str(name, *contents);
+        for (name, contents) in texts {
+            files.push_str(name, contents);
         }
         let group = files.parse().map_err(|(_, error)| format!("{error:?}"))?;
         let mut resolve = Resolve::default();
@@ -92,17 +108,17 @@ impl Contract {
             .map_err(|error| format!("{error:?}"))?;
 
         let name = resolve.packages[package].name.clone();
-        let suffix = name
-            .version
-            .as_ref()
-            .map(|version| format!("@{version}"))
-            .unwrap_or_default();
+        let Some(version) = name.version.clone() else {
+            return Err("the package has no version".to_owned());
+        };
         let prefix = format!("{}:{}/", name.namespace, name.name);
         let mut contract = Contract {
             prefix,
-            suffix,
+            version,
+            imports: BTreeMap::new(),
+            exports: BTreeMap::new(),
+            required: Vec::new(),
             wasi: wasi()?,
-            ..Contract::default()
         };
         for (world, contents) in &resolve.packages[package].worlds {
             let world_items = &resolve.worlds[*contents];
@@ -116,17 +132,20 @@ impl Contract {
             let exports = interfaces(world_items.exports.values().collect());
             match world.as_str() {
                 "http-plugin" => {
-                    contract.required = exports.iter().filter_map(|id| resolve.id_of(*id)).collect()
+                    let names = exports.iter();
+                    contract.required = names
+                        .filter_map(|id| resolve.interfaces[*id].name.clone())
+                        .collect()
                 }
                 "all" => {
                     contract.exports = exports
                         .iter()
-                        .filter_map(|id| functions(&resolve, *id))
+                        .filter_map(|id| members(&resolve, *id))
                         .collect();
                     let imports = interfaces(world_items.imports.values().collect());
                     contract.imports = imports
                         .iter()
-                        .filter_map(|id| functions(&resolve, *id))
+                        .filter_map(|id| members(&resolve, *id))
                         .collect();
                 }
                 _ => {}
@@ -140,19 +159,43 @@ impl Contract {
         interface.starts_with(&self.prefix)
     }
 
-    /// `http-fields` for `tidegate:proxy/http-fields@0.1.0`.
+    /// `http-fields` for `tidegate:proxy/http-fields@0.1.0`, and for any version that is compatible with this one.
     pub fn short<'a>(&self, interface: &'a str) -> Option<&'a str> {
-        interface
-            .strip_prefix(&self.prefix)?
-            .strip_suffix(&self.suffix)
+        let (name, version) = self.split(interface)?;
+        are_compatible(&self.version, &version).then_some(name)
     }
 
-    /// The callbacks, by full name: what may be exported but need not.
+    /// The name and the version of an interface of the contract's package.
+    pub fn split<'a>(&self, interface: &'a str) -> Option<(&'a str, Version)> {
+        let (name, version) = interface.strip_prefix(&self.prefix)?.split_once('@')?;
+        Some((name, Version::parse(version).ok()?))
+    }
+
+    /// The full name of an interface.
+    pub fn full(&self, name: &str) -> String {
+        format!("{}{name}@{}", self.prefix, self.version)
+    }
+
+    /// The callbacks: what may be exported but need not.
     pub fn callbacks(&self) -> impl Iterator<Item = &String> {
         self.exports
             .keys()
             .filter(|name| !self.required.contains(name))
     }
+}
+
+/// Whether what was built against one of two versions links with the other, if it uses nothing that is absent there. The
+/// rule is that of component runtimes: versions up to the first number that is not zero agree, and none is a pre-release.
+fn are_compatible(one: &Version, other: &Version) -> bool {
+    if !one.pre.is_empty() || !other.pre.is_empty() {
+        return one == other;
+    }
+    let track = |version: &Version| match (version.major, version.minor, version.patch) {
+        (0, 0, patch) => (0, 0, patch),
+        (0, minor, _) => (0, minor, 0),
+        (major, _, _) => (major, 0, 0),
+    };
+    track(one) == track(other)
 }
 
 /// The functions of WASI, from the compiled-in text.
@@ -172,6 +215,22 @@ fn wasi() -> Result<BTreeMap<String, BTreeMap<String, FuncTy>>, String> {
         }
     }
     Ok(interfaces)
+}
+
+/// An interface's functions, by the name of the interface without package and version.
+fn members(resolve: &Resolve, id: InterfaceId) -> Option<(String, BTreeMap<String, Member>)> {
+    let interface = &resolve.interfaces[id];
+    let (_, functions) = functions(resolve, id)?;
+    let members = functions.into_iter().map(|(name, ty)| {
+        let stability = interface.functions.get(&name).map(|it| &it.stability);
+        let since = match stability {
+            Some(Stability::Stable { since, .. }) => Some(since.clone()),
+            _ => None,
+        };
+        let ty = ty.without_versions();
+        (name, Member { ty, since })
+    });
+    Some((interface.name.clone()?, members.collect()))
 }
 
 fn functions(resolve: &Resolve, id: InterfaceId) -> Option<(String, BTreeMap<String, FuncTy>)> {
@@ -326,24 +385,26 @@ mod tests {
         let contract = Contract::load().expect("the package parses");
         assert_eq!(
             format!(
-                "{}{}",
+                "{}@{}",
                 contract.prefix.trim_end_matches('/'),
-                contract.suffix
+                contract.version
             ),
             crate::WORLD
         );
-        assert_eq!(
-            contract.required,
-            [
-                "tidegate:proxy/plugin@0.1.0",
-                "tidegate:proxy/http-filter@0.1.0"
-            ]
-        );
-        assert!(
-            contract
-                .callbacks()
-                .any(|name| contract.short(name) == Some("on-log"))
-        );
-        assert!(contract.imports["tidegate:proxy/clock@0.1.0"].contains_key("now"));
+        assert_eq!(contract.required, ["plugin", "http-filter"]);
+        assert!(contract.callbacks().any(|name| name == "on-log"));
+        assert!(contract.imports["clock"].contains_key("now"));
+    }
+
+    #[test]
+    fn versions_are_compatible_as_component_runtimes_have_it() {
+        let compatible = |one: &str, other: &str| {
+            let version = |text| Version::parse(text).expect("a version");
+            are_compatible(&version(one), &version(other))
+        };
+        assert!(compatible("0.1.0", "0.1.9") && compatible("1.2.0", "1.0.3"));
+        assert!(!compatible("0.1.0", "0.2.0") && !compatible("0.1.0", "1.1.0"));
+        assert!(!compatible("0.0.1", "0.0.2"));
+        assert!(!compatible("0.1.0", "0.1.0-draft") && compatible("0.1.0-draft", "0.1.0-draft"));
     }
 }

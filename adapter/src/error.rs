@@ -127,6 +127,21 @@ pub enum AdaptError {
         advice: &'static str,
     },
 
+    /// A function of a later version of the contract.
+    #[error(
+        "the component {direction} `{interface}` `{function}`, which {known} does not have: use a release of tidegate that \
+         knows this version, or build the plugin without that function",
+        known = crate::WORLD
+    )]
+    Newer {
+        /// `imports` or `exports`.
+        direction: &'static str,
+        /// The interface, in the version that the component was built against.
+        interface: String,
+        /// The function.
+        function: String,
+    },
+
     /// A component of some other world.
     #[error(
         "the component does not export `{missing}`, so it is not a plugin for {known}: its world must \

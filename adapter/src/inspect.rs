@@ -245,8 +245,8 @@ fn component(wasm: &[u8]) -> Result<Inspection, InspectError> {
         .into_iter()
         .find_map(|interface| world(interface, &adapter.contract.prefix));
     let exports = component.exports.keys();
-    let optional = exports.filter(|name| !adapter.contract.required.contains(name));
-    let callbacks = optional.filter_map(|name| adapter.contract.short(name));
+    let ours = exports.filter_map(|name| adapter.contract.short(name));
+    let callbacks = ours.filter(|name| !adapter.contract.required.iter().any(|it| it == name));
     inspection.callbacks = callbacks.map(str::to_owned).collect();
     match adapter.plan(&component) {
         Ok(plan) => describe(&plan, &mut inspection),

@@ -2,6 +2,8 @@
 
 use std::net::TcpListener;
 
+use tidegate_components::{Encoder, Recipe, Strings};
+
 use crate::tool::{Folder, component, serve, start, tidegate};
 
 /// A module that says that it is being configured, and then never comes back.
@@ -157,4 +159,70 @@ fn run_says_why_it_cannot_start() {
         &folder.file("empty.wasm", wat::parse_str("(module)").expect("a module")),
     ])
     .fails_with(&["empty"]);
+}
+
+/// A component that calls what neither this proxy nor Envoy has is refused in the same words by all who look at it.
+#[test]
+fn run_says_what_adapt_says_of_a_component_that_cannot_run() {
+    let folder = Folder::new();
+    let later = tidegate_components::guest("later-function", Encoder::Newest)
+        .expect("a component")
+        .expect("the guest of tests/wat");
+    let wasi = Recipe {
+        wit: "package test:wasi; world plugin {
+            include tidegate:proxy/http-plugin@0.1.0;
+            import wasi:clocks/system-clock@0.3.0;
+            export tidegate:proxy/on-log@0.1.0;
+        }
+        package wasi:clocks@0.3.0 { interface system-clock { now: func() -> u64; } }",
+        ..Recipe::default()
+    }
+    .make()
+    .expect("a component");
+    let cases = [
+        (
+            later,
+            "imports `tidegate:proxy/logging@0.1.1` `flush`, which tidegate:proxy@0.1.0 does not have",
+        ),
+        (wasi, "imports `wasi:clocks/system-clock@0.3.0` `now`"),
+    ];
+    for (bytes, reason) in cases {
+        let path = folder.file("plugin.wasm", bytes);
+        let output = folder.path("out.wasm");
+        for done in [
+            tidegate(["run", &path]),
+            tidegate(["adapt", &path, "-o", &output]),
+        ] {
+            assert!(!done.status.success(), "{}", done.stderr);
+            assert!(done.stderr.contains(reason), "{}", done.stderr);
+        }
+        let inspected = tidegate(["inspect", &path]);
+        let inspected = String::from_utf8(inspected.stdout).expect("UTF-8");
+        assert!(inspected.contains(reason), "{inspected}");
+    }
+}
+
+/// What this proxy runs and Envoy does not is announced before it serves.
+#[test]
+fn run_announces_what_adapt_refuses() {
+    let folder = Folder::new();
+    let bytes = Recipe {
+        wit: "package test:utf16; world plugin {
+            include tidegate:proxy/http-plugin@0.1.0;
+            export tidegate:proxy/on-log@0.1.0;
+        }",
+        strings: Strings::Utf16,
+        ..Recipe::default()
+    }
+    .make()
+    .expect("a component");
+    let path = folder.file("plugin.wasm", bytes);
+    let done = tidegate(["run", &path]);
+    assert!(
+        done.stderr.contains("passes strings as UTF-16, only UTF-8 is supported"),
+        "{}",
+        done.stderr
+    );
+    // Its functions are made up and trap, so it does not start: for a reason of its own.
+    assert!(done.stderr.contains("failed to start"), "{}", done.stderr);
 }

@@ -1,0 +1,20 @@
+;; Built against a later version of the contract.
+(module
+    (import "tidegate:proxy/logging@0.1.1" "log" (func $log (param i32 i32 i32)))
+    (import "[export]tidegate:proxy/plugin@0.1.1" "[resource-new]plugin-context" (func $new-plugin (param i32) (result i32)))
+    (import "[export]tidegate:proxy/http-filter@0.1.1" "[resource-new]filter" (func $new-filter (param i32) (result i32)))
+    (memory (export "memory") 2)
+    (global $heap (mut i32) (i32.const 65536))
+    (data (i32.const 1024) "later")
+    (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+        (global.set $heap (i32.and (i32.add (global.get $heap) (i32.sub (local.get 2) (i32.const 1))) (i32.sub (i32.const 0) (local.get 2))))
+        global.get $heap
+        (global.set $heap (i32.add (global.get $heap) (local.get 3))))
+    (func (export "tidegate:proxy/plugin@0.1.1#[static]plugin-context.configure") (param i32 i32) (result i32)
+        (i32.store8 (i32.const 16) (i32.const 0))
+        (i32.store (i32.const 20) (call $new-plugin (i32.const 7)))
+        (i32.const 16))
+    (func (export "tidegate:proxy/http-filter@0.1.1#[constructor]filter") (param i32 i32) (result i32)
+        (call $new-filter (i32.const 9)))
+    (func (export "tidegate:proxy/on-log@0.1.1#handle") (param i32)
+        (call $log (i32.const 2) (i32.const 1024) (i32.const 5))))
