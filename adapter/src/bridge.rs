@@ -3,8 +3,8 @@
 //! Nothing about a hostcall or callback is listed by hand: which functions the bridge provides, of which types, and which
 //! functions of the guest each callback needs, is read from the artefact. Its contract is in `bridge/README.md`.
 
-use crate::component::Name;
 use crate::module::Module;
+use crate::name::Name;
 use crate::types::Signature;
 use std::collections::{BTreeMap, BTreeSet};
 use wasmparser::{ExternalKind, Operator, TypeRef};

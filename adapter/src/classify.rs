@@ -4,9 +4,10 @@
 //! something here WASI's, and any other one the core type that the bridge has for it. What is then done about each is `plan`'s affair.
 
 use crate::bridge::Bridge;
-use crate::component::{Component, Lift, Lowering, Name, Obstacle, ResourceRef};
+use crate::component::{Component, Lift, Lowering, Obstacle, ResourceRef};
 use crate::contract::Contract;
 use crate::error::AdaptError;
+use crate::name::{Name, wasi};
 use crate::types::FuncTy;
 use std::collections::BTreeMap;
 
@@ -71,14 +72,6 @@ pub fn drop_name(resource: &ResourceRef, contract: &Contract) -> Option<String> 
         interface,
         &format!("[resource-drop]{}", name.item),
     ))
-}
-
-/// `wasi:cli/exit` for `wasi:cli/exit@0.2.6`: none if it is not WASI or not of a 0.2 release.
-pub fn wasi(interface: &str) -> Option<&str> {
-    let (name, version) = interface.split_once('@')?;
-    let patch = version.strip_prefix("0.2.")?;
-    let released = !patch.is_empty() && patch.bytes().all(|byte| byte.is_ascii_digit());
-    (name.starts_with("wasi:") && released).then_some(name)
 }
 
 /// Checks that the component is a plugin at all, and of this version of the contract.

@@ -5,6 +5,7 @@
 
 use crate::error::AdaptError;
 use crate::module::Module;
+use crate::name::Name;
 use crate::types::{FuncTy, Signature};
 use std::collections::BTreeMap;
 
@@ -76,15 +77,6 @@ pub enum ResourceRef {
     Defined(usize),
     /// One that is imported.
     Imported(Name),
-}
-
-/// An item of an interface, both by name. A world's own items have an empty interface.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Name {
-    /// `package:name/interface@version`.
-    pub interface: String,
-    /// The item's name in it, such as `[method]stream.write`.
-    pub item: String,
 }
 
 /// An imported function as one core function calls it.

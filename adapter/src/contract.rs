@@ -3,8 +3,8 @@
 //! The files of `wit/` are compiled in, so that a component is compared with what the bridge was written against, and
 //! not with what happens to lie on a disk.
 
-use crate::classify;
-use crate::component::Name;
+use crate::name;
+use crate::name::Name;
 use crate::types::{FuncTy, Ty};
 use semver::Version;
 use std::collections::BTreeMap;
@@ -210,7 +210,7 @@ fn wasi() -> Result<BTreeMap<String, BTreeMap<String, FuncTy>>, String> {
         };
         let functions = functions.into_iter();
         let functions = functions.map(|(name, ty)| (name, ty.without_versions()));
-        if let Some(name) = classify::wasi(&name) {
+        if let Some(name) = name::wasi(&name) {
             interfaces.insert(name.to_owned(), functions.collect());
         }
     }
@@ -389,7 +389,7 @@ mod tests {
                 contract.prefix.trim_end_matches('/'),
                 contract.version
             ),
-            crate::WORLD
+            crate::name::WORLD
         );
         assert_eq!(contract.required, ["plugin", "http-filter"]);
         assert!(contract.callbacks().any(|name| name == "on-log"));

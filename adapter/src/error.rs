@@ -3,7 +3,7 @@
 //! Each variant carries the names that its message is made of, so that tools can tell cases apart without reading text.
 //! Messages are for a plugin's author: what is wrong, where, and what to do.
 
-use crate::component::Name;
+use crate::name::Name;
 use crate::types::{FuncTy, Signature};
 use crate::verify::VerifyError;
 
@@ -119,7 +119,7 @@ pub enum AdaptError {
     },
 
     /// The contract, in another version.
-    #[error("`{found}` is another version of the contract than the one this adapter knows, {known}: {advice}", known = crate::WORLD)]
+    #[error("`{found}` is another version of the contract than the one this adapter knows, {known}: {advice}", known = crate::name::WORLD)]
     Version {
         /// The interface that was found.
         found: String,
@@ -131,7 +131,7 @@ pub enum AdaptError {
     #[error(
         "the component {direction} `{interface}` `{function}`, which {known} does not have: use a release of tidegate that \
          knows this version, or build the plugin without that function",
-        known = crate::WORLD
+        known = crate::name::WORLD
     )]
     Newer {
         /// `imports` or `exports`.
@@ -146,7 +146,7 @@ pub enum AdaptError {
     #[error(
         "the component does not export `{missing}`, so it is not a plugin for {known}: its world must \
          `include tidegate:proxy/http-plugin@0.1.0`{extra}",
-        known = crate::WORLD
+        known = crate::name::WORLD
     )]
     NotAPlugin {
         /// The interface that is missing.
@@ -266,6 +266,14 @@ pub enum AdaptError {
 }
 
 impl AdaptError {
+    /// Says that something of core module `module` cannot be linked.
+    pub(crate) fn link(module: impl Into<String>, message: impl Into<String>) -> AdaptError {
+        AdaptError::Link {
+            module: module.into(),
+            message: message.into(),
+        }
+    }
+
     /// Says which of the two names of a function the adapter cannot do anything with, and what to do.
     pub(crate) fn unsupported(
         direction: &'static str,
@@ -291,7 +299,7 @@ impl AdaptError {
 fn contract_of(interface: &str) -> &'static str {
     match interface.starts_with("wasi:") {
         true => "WASI 0.2",
-        false => crate::WORLD,
+        false => crate::name::WORLD,
     }
 }
 

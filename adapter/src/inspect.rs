@@ -3,15 +3,16 @@
 //! What a component needs is read off the same plan by which `adapt` would link it, so the two cannot disagree. How an
 //! [`Inspection`] is shown is up to who asked; it has a plain form and serialises.
 
+use crate::adapt::Adapter;
 use crate::bridge::PREVIEW1;
-use crate::classify;
 use crate::component::Component;
 use crate::contract::Contract;
 use crate::error::AdaptError;
-use crate::link::Refusal;
+use crate::link::Stub;
 use crate::module::{Module, Sizes};
+use crate::name::{METADATA, wasi};
 use crate::plan::{Binding, Plan};
-use crate::{Adapter, METADATA, parse, proxy_wasm};
+use crate::{parse, proxy_wasm};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use wasmparser::{Parser, Payload, TypeRef, Validator, WasmFeatures};
@@ -292,7 +293,7 @@ fn describe(plan: &Plan, inspection: &mut Inspection) {
                 });
             }
             Binding::Stub { function, ty, .. } => {
-                let how = if Refusal::of(ty) == Refusal::Trap {
+                let how = if Stub::of(ty) == Stub::Trap {
                     Mapping::Traps
                 } else {
                     Mapping::Refused
@@ -317,7 +318,7 @@ fn describe(plan: &Plan, inspection: &mut Inspection) {
 fn unplanned(component: &Component<'_>, contract: &Contract, inspection: &mut Inspection) {
     for lowering in &component.lowerings {
         let name = &lowering.name;
-        match classify::wasi(&name.interface) {
+        match wasi(&name.interface) {
             Some(interface) => {
                 let is_mapped = MAPPED.iter().any(|package| interface.starts_with(package));
                 let how = if is_mapped {

@@ -1,27 +1,29 @@
 //! The pass that makes one core module of the component's core modules and the bridge.
 //!
-//! `resolve` enters everything into a graph and says what each import is, `refusal` makes what stands in for functions that a proxy has nothing for, `reach` finds what stays, `emit` writes it, `debug` makes
-//! debug information follow.
-//! Which import is fed by what was decided by `plan`; whether the result is one that a proxy loads is asked by `verify`.
+//! `resolve` enters everything into a graph and binds each import by the plan, `stub` makes functions that refuse, `reach` finds
+//! what stays, decoding bodies as it goes, `emit` writes it, and `debug` makes debug information follow. What an import is bound to
+//! was decided by `plan`; whether a proxy loads the result is checked by `verify`.
 
 mod body;
 mod debug;
+mod decode;
 mod emit;
 mod graph;
+mod ids;
+mod input;
 mod reach;
-mod refusal;
 mod resolve;
-mod unit;
+mod stub;
 
-pub use emit::MEMORY;
-pub use refusal::Refusal;
+pub use stub::Stub;
 
 use crate::bridge::Bridge;
 use crate::component::Component;
 use crate::error::AdaptError;
 use crate::module::Module;
+use crate::name::METADATA;
+use crate::options::Options;
 use crate::plan::Plan;
-use crate::{METADATA, Options};
 
 /// Makes one module.
 pub fn link<'a>(
@@ -35,7 +37,7 @@ pub fn link<'a>(
     let reached = reach::reach(&mut resolved, options.keep_debug)?;
     let (emitted, layout) = emit::emit(&resolved.graph, &reached, &resolved.exports)?;
     let debug = match options.keep_debug {
-        true => debug::sections(&resolved.graph, &resolved.units, &emitted, &layout)?,
+        true => debug::sections(&resolved.graph, &resolved.inputs, &emitted, &layout)?,
         false => Vec::new(),
     };
     let mut module = emitted.module;

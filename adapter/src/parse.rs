@@ -9,10 +9,11 @@ mod bounds;
 mod validate;
 
 use crate::component::{
-    Component, Def, Function, Instance, Interface, Item, Lift, Lowering, Name, Obstacle, Resource,
+    Component, Def, Function, Instance, Interface, Item, Lift, Lowering, Obstacle, Resource,
     ResourceRef,
 };
 use crate::error::AdaptError;
+use crate::name::Name;
 use crate::types::{CoreTy, FuncTy, Signature, Ty};
 use std::collections::{BTreeMap, HashMap};
 use validate::{COMPONENTS, CORE};

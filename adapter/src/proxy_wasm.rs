@@ -10,6 +10,9 @@ use wasmparser::ExternalKind;
 /// The export that says which version of the ABI a module speaks.
 pub const ABI_MARKER: &str = "proxy_abi_version_0_2_1";
 
+/// The name under which a module exports its memory.
+pub const MEMORY: &str = "memory";
+
 /// What every marker begins with.
 const ABI_MARKERS: &str = "proxy_abi_version_";
 

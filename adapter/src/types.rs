@@ -4,7 +4,7 @@
 //! Trees, not indices: two functions are of one type if all that they mention is, wherever it was declared. Resources
 //! are the exception, for those are told apart by name.
 
-use crate::component::Name;
+use crate::name::Name;
 use std::fmt;
 
 /// The type of a function in WIT.

@@ -4,9 +4,8 @@
 //! others made is held against what Envoy does in `check`, which is less strict.
 
 use crate::bridge::PREVIEW1;
-use crate::link::MEMORY;
 use crate::module::{Import, Module};
-use crate::proxy_wasm::{self, Function, HOST, WASI};
+use crate::proxy_wasm::{self, Function, HOST, MEMORY, WASI};
 use crate::types::Signature;
 use wasmparser::{ExternalKind, TypeRef, Validator, WasmFeatures};
 

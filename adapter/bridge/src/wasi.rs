@@ -7,29 +7,6 @@ pub(crate) mod cli;
 pub(crate) mod clocks;
 mod filesystem;
 mod io;
+mod macros;
 pub(crate) mod random;
 mod sockets;
-
-/// Declares functions that no plugin can call rightly, since nothing gives the handle that they want.
-macro_rules! unreachable_functions {
-    ($($name:literal ($($parameter:ty),*) $(-> $result:ty)?;)*) => {
-        $(const _: () = {
-            #[unsafe(export_name = $name)]
-            extern "C" fn function($(_: $parameter),*) $(-> $result)? {
-                $crate::abi::trap()
-            }
-        };)*
-    };
-}
-use unreachable_functions;
-
-/// Declares the drops of resources that hold nothing.
-macro_rules! drops {
-    ($($name:literal;)*) => {
-        $(const _: () = {
-            #[unsafe(export_name = $name)]
-            extern "C" fn function(_: u32) {}
-        };)*
-    };
-}
-use drops;

@@ -10,9 +10,11 @@
 
 use crate::error::AdaptError;
 use crate::link::emit::{Emitted, Layout};
-use crate::link::graph::{Code, FuncId, Graph};
-use crate::link::unit::{Callee, Unit};
+use crate::link::graph::{Code, Graph};
+use crate::link::ids::{FuncId, InputId};
+use crate::link::input::{Callee, LinkInput};
 use crate::module::Module;
+use cranelift_entity::PrimaryMap;
 use gimli::write::{
     Address, AttributeValue, ConvertLineProgram, ConvertLineSequenceEnd, ConvertUnit,
     ConvertUnitEntry, Dwarf, EndianVec, Location, LocationList, Range, RangeList, Sections,
@@ -36,20 +38,20 @@ type Converted<T> = Result<T, Box<dyn Error>>;
 /// The debug sections for the merged module, by name.
 pub fn sections(
     graph: &Graph<'_>,
-    units: &[Option<Unit<'_>>],
+    inputs: &PrimaryMap<InputId, Option<LinkInput<'_>>>,
     emitted: &Emitted,
     layout: &Layout,
 ) -> Result<Vec<(&'static str, Vec<u8>)>, AdaptError> {
     let places: HashMap<FuncId, usize> = emitted.bodies.iter().copied().collect();
     let mut dwarf = Dwarf::new();
-    for unit in units
-        .iter()
+    for input in inputs
+        .values()
         .flatten()
-        .filter(|unit| has_debug_info(unit.module))
+        .filter(|input| has_debug_info(input.module))
     {
-        let map = CodeMap::new(graph, unit, &places, layout)?;
-        convert(unit.module, &map, &mut dwarf).map_err(|error| AdaptError::DebugInfo {
-            module: unit.label.clone(),
+        let map = CodeMap::new(graph, input, &places, layout)?;
+        convert(input.module, &map, &mut dwarf).map_err(|error| AdaptError::DebugInfo {
+            module: input.label.clone(),
             message: error.to_string(),
         })?;
     }
@@ -96,20 +98,20 @@ struct Moved {
 impl CodeMap {
     fn new(
         graph: &Graph<'_>,
-        unit: &Unit<'_>,
+        input: &LinkInput<'_>,
         places: &HashMap<FuncId, usize>,
         layout: &Layout,
     ) -> Result<CodeMap, AdaptError> {
-        let module = unit.module;
+        let module = input.module;
         let old = |position: usize| position.saturating_sub(module.code_start) as u64;
         let mut functions = Vec::new();
-        let defined = unit.callees.iter().skip(module.imported.funcs);
+        let defined = input.callees.iter().skip(module.imported.funcs);
         for (callee, raw) in defined.zip(&module.bodies) {
             let Callee::Func(id) = callee else { continue };
-            let (Some(place), Some(func)) = (places.get(id), graph.funcs.get(id.at())) else {
+            let Some(place) = places.get(id) else {
                 continue;
             };
-            let Code::Body(body) = &func.code else {
+            let Code::Body(body) = &graph.funcs[*id].code else {
                 continue;
             };
             let mut points = vec![(old(raw.range().start), *place as u64)];

@@ -1,14 +1,14 @@
 //! Gives everything that stays its place in one module, and writes that module.
 
 use crate::error::AdaptError;
-use crate::link::body::{Body, Ref, func_of};
-use crate::link::graph::{
-    Code, Const, DataId, Element, ElementId, ElementMode, FuncId, GlobalId, Graph, TableId, TypeId,
-    unlinkable,
-};
+use crate::link::body::{Body, Ref};
+use crate::link::graph::{Code, Const, Element, ElementMode, Graph};
+use crate::link::ids::{DataId, ElementId, FuncId, GlobalId, TableId, TypeId};
 use crate::link::reach::Reached;
+use crate::proxy_wasm::MEMORY;
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
+use std::fmt::Debug;
 use std::hash::Hash;
 use wasm_encoder::reencode::{Reencode, RoundtripReencoder};
 use wasm_encoder::{
@@ -18,18 +18,15 @@ use wasm_encoder::{
 };
 use wasmparser::RefType;
 
-/// The name under which the module exports its memory.
-pub const MEMORY: &str = "memory";
-
 /// Where everything went.
 #[derive(Debug)]
 pub struct Layout {
-    types: HashMap<u32, u32>,
-    funcs: HashMap<u32, u32>,
-    globals: HashMap<u32, u32>,
-    tables: HashMap<u32, u32>,
-    elements: HashMap<u32, u32>,
-    data: HashMap<u32, u32>,
+    types: HashMap<TypeId, u32>,
+    funcs: HashMap<FuncId, u32>,
+    globals: HashMap<GlobalId, u32>,
+    tables: HashMap<TableId, u32>,
+    elements: HashMap<ElementId, u32>,
+    data: HashMap<DataId, u32>,
 }
 
 /// The module, and where its code went.
@@ -69,10 +66,7 @@ pub fn emit(
 pub fn names(graph: &Graph<'_>, reached: &Reached, layout: &Layout, module: &mut Module) {
     let mut by_index = Vec::new();
     for id in &reached.funcs {
-        let name = graph
-            .funcs
-            .get(id.at())
-            .and_then(|func| func.name.as_deref());
+        let name = graph.funcs[*id].name.as_deref();
         if let (Some(name), Ok(index)) = (name, layout.func(*id)) {
             by_index.push((index, name));
         }
@@ -99,36 +93,31 @@ pub fn custom(module: &mut Module, name: &str, data: &[u8]) {
 
 impl Layout {
     fn new(graph: &Graph<'_>, reached: &Reached) -> Layout {
-        let is_import = |id: &&FuncId| {
-            graph
-                .funcs
-                .get(id.at())
-                .is_some_and(|func| matches!(func.code, Code::Import { .. }))
-        };
+        let is_import = |id: &&FuncId| matches!(graph.funcs[**id].code, Code::Import { .. });
         let imports = reached.funcs.iter().filter(is_import);
         let defined = reached.funcs.iter().filter(|id| !is_import(id));
         Layout {
-            types: places(reached.types.iter().map(|id| id.0)),
-            funcs: places(imports.chain(defined).map(|id| id.0)),
-            globals: places(reached.globals.iter().map(|id| id.0)),
-            tables: places(reached.tables.iter().map(|id| id.0)),
-            elements: places(reached.elements.iter().map(|id| id.0)),
-            data: places(reached.data.iter().map(|id| id.0)),
+            types: places(reached.types.iter()),
+            funcs: places(imports.chain(defined)),
+            globals: places(reached.globals.iter()),
+            tables: places(reached.tables.iter()),
+            elements: places(reached.elements.iter()),
+            data: places(reached.data.iter()),
         }
     }
 
     fn func(&self, id: FuncId) -> Result<u32, AdaptError> {
-        place(&self.funcs, id.0)
+        place(&self.funcs, id)
     }
 
     /// An instruction with everything in its place.
     fn instruction(&self, to: Ref) -> Result<Instruction<'static>, AdaptError> {
-        let ty = |id: TypeId| place(&self.types, id.0);
+        let ty = |id: TypeId| place(&self.types, id);
         let block = |id| Ok::<_, AdaptError>(wasm_encoder::BlockType::FunctionType(ty(id)?));
-        let table = |id: TableId| place(&self.tables, id.0);
-        let element = |id: ElementId| place(&self.elements, id.0);
-        let data = |id: DataId| place(&self.data, id.0);
-        let global = |id: GlobalId| place(&self.globals, id.0);
+        let table = |id: TableId| place(&self.tables, id);
+        let element = |id: ElementId| place(&self.elements, id);
+        let data = |id: DataId| place(&self.data, id);
+        let global = |id: GlobalId| place(&self.globals, id);
         Ok(match to {
             Ref::Call(id) => Instruction::Call(self.func(id)?),
             Ref::Func(id) => Instruction::RefFunc(self.func(id)?),
@@ -185,29 +174,27 @@ impl Layout {
     }
 }
 
-fn places<T: Eq + Hash>(ids: impl Iterator<Item = T>) -> HashMap<T, u32> {
-    ids.zip(0..).collect()
+fn places<'i, T: Copy + Eq + Hash + 'i>(ids: impl Iterator<Item = &'i T>) -> HashMap<T, u32> {
+    ids.copied().zip(0..).collect()
 }
 
-fn place(places: &HashMap<u32, u32>, id: u32) -> Result<u32, AdaptError> {
+fn place<T: Debug + Eq + Hash>(places: &HashMap<T, u32>, id: T) -> Result<u32, AdaptError> {
     places
         .get(&id)
         .copied()
-        .ok_or_else(|| unlinkable("(all)", format!("item {id} was thought to be unused")))
+        .ok_or_else(|| AdaptError::Internal {
+            message: format!("{id:?} was taken for unused"),
+        })
 }
 
 /// A type in the encoder's terms. Only what refers to type indices has none, and validation let none in.
 fn encoded<T>(result: Result<T, wasm_encoder::reencode::Error>) -> Result<T, AdaptError> {
-    result.map_err(|error| unlinkable("(all)", error.to_string()))
+    result.map_err(|error| AdaptError::link("(all)", error.to_string()))
 }
 
 fn types(graph: &Graph<'_>, reached: &Reached, module: &mut Module) -> Result<(), AdaptError> {
     let mut section = TypeSection::new();
-    for ty in reached
-        .types
-        .iter()
-        .filter_map(|id| graph.types.get(id.at()))
-    {
+    for ty in reached.types.iter().map(|id| &graph.types[*id]) {
         section
             .ty()
             .func_type(&encoded(RoundtripReencoder.func_type(ty.clone()))?);
@@ -224,12 +211,8 @@ fn functions(
 ) -> Result<(), AdaptError> {
     let mut imports = ImportSection::new();
     let mut functions = FunctionSection::new();
-    for func in reached
-        .funcs
-        .iter()
-        .filter_map(|id| graph.funcs.get(id.at()))
-    {
-        let ty = place(&layout.types, func.ty.0)?;
+    for func in reached.funcs.iter().map(|id| &graph.funcs[*id]) {
+        let ty = place(&layout.types, func.ty)?;
         match func.code {
             Code::Import { module, name } => {
                 imports.import(module, name, EntityType::Function(ty));
@@ -250,11 +233,7 @@ fn tables_and_memory(
 ) -> Result<(), AdaptError> {
     if !reached.tables.is_empty() {
         let mut section = TableSection::new();
-        for ty in reached
-            .tables
-            .iter()
-            .filter_map(|id| graph.tables.get(id.at()))
-        {
+        for ty in reached.tables.iter().map(|id| &graph.tables[*id]) {
             section.table(encoded(RoundtripReencoder.table_type(*ty))?);
         }
         module.section(&section);
@@ -277,11 +256,7 @@ fn globals(
         return Ok(());
     }
     let mut section = GlobalSection::new();
-    for global in reached
-        .globals
-        .iter()
-        .filter_map(|id| graph.globals.get(id.at()))
-    {
+    for global in reached.globals.iter().map(|id| &graph.globals[*id]) {
         section.global(
             encoded(RoundtripReencoder.global_type(global.ty))?,
             &layout.constant(global.init)?,
@@ -314,24 +289,17 @@ fn elements(
 ) -> Result<(), AdaptError> {
     // What is exported, or an item, or a global's value, needs no declaration to be referred to.
     let mut declared: BTreeSet<FuncId> = exports.iter().map(|(_, id)| *id).collect();
-    let globals = reached
-        .globals
-        .iter()
-        .filter_map(|id| graph.globals.get(id.at()));
-    declared.extend(globals.filter_map(|global| func_of(&global.init)));
+    let globals = reached.globals.iter().map(|id| &graph.globals[*id]);
+    declared.extend(globals.filter_map(|global| global.init.func()));
 
     let mut section = ElementSection::new();
-    for element in reached
-        .elements
-        .iter()
-        .filter_map(|id| graph.elements.get(id.at()))
-    {
+    for element in reached.elements.iter().map(|id| &graph.elements[*id]) {
         match element.mode {
             ElementMode::Active { table, offset } => {
                 let items = filled(graph, reached, element, table);
-                declared.extend(items.iter().filter_map(func_of));
+                declared.extend(items.iter().filter_map(Const::func));
                 let items = self::items(element.ty, &items, layout)?;
-                let table = place(&layout.tables, table.0)?;
+                let table = place(&layout.tables, table)?;
                 section.active(
                     (table != 0).then_some(table),
                     &layout.constant(offset)?,
@@ -339,11 +307,11 @@ fn elements(
                 );
             }
             ElementMode::Passive => {
-                declared.extend(element.items.iter().filter_map(func_of));
+                declared.extend(element.items.iter().filter_map(Const::func));
                 section.passive(items(element.ty, &element.items, layout)?);
             }
             ElementMode::Declared => {
-                declared.extend(element.items.iter().filter_map(func_of));
+                declared.extend(element.items.iter().filter_map(Const::func));
                 section.declared(items(element.ty, &element.items, layout)?);
             }
         }
@@ -368,7 +336,7 @@ fn filled(graph: &Graph<'_>, reached: &Reached, element: &Element, table: TableI
     let filler = reached
         .uncalled(graph, table)
         .map_or(Const::Null(element.ty), Const::Func);
-    let or_filler = |item: &Const| match func_of(item) {
+    let or_filler = |item: &Const| match item.func() {
         Some(func) if !reached.funcs.contains(&func) => filler,
         _ => *item,
     };
@@ -376,7 +344,7 @@ fn filled(graph: &Graph<'_>, reached: &Reached, element: &Element, table: TableI
 }
 
 fn items(ty: RefType, items: &[Const], layout: &Layout) -> Result<Elements<'static>, AdaptError> {
-    let funcs: Option<Vec<_>> = items.iter().map(func_of).collect();
+    let funcs: Option<Vec<_>> = items.iter().map(Const::func).collect();
     Ok(match funcs.filter(|_| ty == RefType::FUNCREF) {
         Some(funcs) => {
             let funcs = funcs
@@ -402,12 +370,13 @@ fn code(
     layout: &Layout,
     module: &mut Module,
 ) -> Result<Vec<(FuncId, usize)>, AdaptError> {
-    let bodies = reached.funcs.iter().filter_map(|id| {
-        match graph.funcs.get(id.at()).map(|func| &func.code) {
-            Some(Code::Body(body)) => Some((*id, body)),
+    let bodies = reached
+        .funcs
+        .iter()
+        .filter_map(|id| match &graph.funcs[*id].code {
+            Code::Body(body) => Some((*id, body)),
             _ => None,
-        }
-    });
+        });
     let mut section = CodeSection::new();
     let mut places = Vec::new();
     let mut bytes = Vec::new();
@@ -457,7 +426,7 @@ fn data(
         return Ok(());
     }
     let mut section = DataSection::new();
-    for data in reached.data.iter().filter_map(|id| graph.data.get(id.at())) {
+    for data in reached.data.iter().map(|id| &graph.data[*id]) {
         let bytes = data.bytes.iter().copied();
         match data.offset {
             Some(offset) => section.active(0, &layout.constant(offset)?, bytes),

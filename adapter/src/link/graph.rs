@@ -3,58 +3,29 @@
 //!
 //! `resolve` fills it, `reach` decides what stays, `emit` gives what stays its place.
 
-use crate::error::AdaptError;
 use crate::link::body::Body;
+use crate::link::ids::{DataId, ElementId, FuncId, GlobalId, InputId, TableId, TypeId};
+use cranelift_entity::PrimaryMap;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use wasmparser::{FuncType, FunctionBody, GlobalType, MemoryType, RefType, TableType};
-
-macro_rules! ids {
-    ($($(#[$doc:meta])* $name:ident)*) => { $(
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub struct $name(pub u32);
-
-        impl $name {
-            /// As an index of the graph's list.
-            pub fn at(self) -> usize {
-                self.0 as usize
-            }
-        }
-    )* };
-}
-
-ids! {
-    /// A function type.
-    TypeId
-    /// A function.
-    FuncId
-    /// A global.
-    GlobalId
-    /// A table.
-    TableId
-    /// An element segment.
-    ElementId
-    /// A data segment.
-    DataId
-}
 
 /// Everything that could be in the merged module.
 #[derive(Debug, Default)]
 pub struct Graph<'a> {
     /// Function types, each once.
-    pub types: Vec<FuncType>,
+    pub types: PrimaryMap<TypeId, FuncType>,
     type_ids: HashMap<FuncType, TypeId>,
     /// Functions.
-    pub funcs: Vec<Func<'a>>,
+    pub funcs: PrimaryMap<FuncId, Func<'a>>,
     /// Globals.
-    pub globals: Vec<Global>,
+    pub globals: PrimaryMap<GlobalId, Global>,
     /// Tables.
-    pub tables: Vec<TableType>,
+    pub tables: PrimaryMap<TableId, TableType>,
     /// Element segments.
-    pub elements: Vec<Element>,
+    pub elements: PrimaryMap<ElementId, Element>,
     /// Data segments.
-    pub data: Vec<Data<'a>>,
+    pub data: PrimaryMap<DataId, Data<'a>>,
     /// Memories; a module with other than one does not come out of `resolve`.
     pub memories: Vec<MemoryType>,
 }
@@ -82,8 +53,8 @@ pub enum Code<'a> {
     },
     /// It has a body that has not been looked at.
     Raw {
-        /// The unit that it speaks the index spaces of.
-        unit: usize,
+        /// The input whose index spaces it uses.
+        input: InputId,
         /// The body.
         body: FunctionBody<'a>,
     },
@@ -163,29 +134,20 @@ impl<'a> Graph<'a> {
         if let Some(id) = self.type_ids.get(ty) {
             return *id;
         }
-        let id = TypeId(self.types.len() as u32);
-        self.types.push(ty.clone());
+        let id = self.types.push(ty.clone());
         self.type_ids.insert(ty.clone(), id);
         id
     }
-
-    /// Adds a function.
-    pub fn func(&mut self, func: Func<'a>) -> FuncId {
-        self.funcs.push(func);
-        FuncId(self.funcs.len() as u32 - 1)
-    }
-
-    /// Adds a global.
-    pub fn global(&mut self, global: Global) -> GlobalId {
-        self.globals.push(global);
-        GlobalId(self.globals.len() as u32 - 1)
-    }
 }
 
-/// Says that something of module `module` cannot be linked.
-pub fn unlinkable(module: impl Into<String>, message: impl Into<String>) -> AdaptError {
-    AdaptError::Link {
-        module: module.into(),
-        message: message.into(),
+// === impl Const ===
+
+impl Const {
+    /// The function, if it is one.
+    pub fn func(&self) -> Option<FuncId> {
+        match self {
+            Const::Func(id) => Some(*id),
+            _ => None,
+        }
     }
 }

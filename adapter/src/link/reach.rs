@@ -5,10 +5,10 @@
 //! who reads it is not known.
 
 use crate::error::AdaptError;
-use crate::link::body::{self, Ref, func_of};
-use crate::link::graph::{
-    Code, DataId, ElementId, ElementMode, FuncId, GlobalId, Graph, TableId, TypeId,
-};
+use crate::link::body::Ref;
+use crate::link::decode;
+use crate::link::graph::{Code, Const, ElementMode, Graph};
+use crate::link::ids::{DataId, ElementId, FuncId, GlobalId, TableId, TypeId};
 use crate::link::resolve::Resolved;
 use std::collections::BTreeSet;
 
@@ -41,9 +41,9 @@ pub struct Reached {
 /// Finds all that the module's exports reach, decoding bodies as they are met.
 pub fn reach(resolved: &mut Resolved<'_>, keep_offsets: bool) -> Result<Reached, AdaptError> {
     let mut reached = Reached::default();
-    for (index, data) in resolved.graph.data.iter().enumerate() {
+    for (id, data) in resolved.graph.data.iter() {
         if data.offset.is_some() {
-            reached.data.insert(DataId(index as u32));
+            reached.data.insert(id);
         }
     }
     for (_, root) in &resolved.exports {
@@ -51,9 +51,7 @@ pub fn reach(resolved: &mut Resolved<'_>, keep_offsets: bool) -> Result<Reached,
     }
     while let Some(id) = reached.left.pop() {
         decode(resolved, id, keep_offsets)?;
-        let Some(func) = resolved.graph.funcs.get(id.at()) else {
-            continue;
-        };
+        let func = &resolved.graph.funcs[id];
         reached.types.insert(func.ty);
         let Code::Body(body) = &func.code else {
             continue;
@@ -66,21 +64,18 @@ pub fn reach(resolved: &mut Resolved<'_>, keep_offsets: bool) -> Result<Reached,
 }
 
 fn decode(resolved: &mut Resolved<'_>, id: FuncId, keep_offsets: bool) -> Result<(), AdaptError> {
-    let Some(func) = resolved.graph.funcs.get(id.at()) else {
+    let Code::Raw { input, body } = &resolved.graph.funcs[id].code else {
         return Ok(());
     };
-    let Code::Raw { unit, body } = &func.code else {
-        return Ok(());
-    };
-    let (unit, body) = (*unit, body.clone());
-    let Some(unit) = resolved.units.get_mut(unit).and_then(Option::as_mut) else {
-        return Ok(());
+    let (input, body) = (*input, body.clone());
+    let Some(input) = &mut resolved.inputs[input] else {
+        return Err(AdaptError::Internal {
+            message: "a function of a core module that is gone is called".to_owned(),
+        });
     };
     let guard = resolved.guarded.contains(&id).then_some(resolved.prologue);
-    let body = body::decode(&mut resolved.graph, unit, &body, guard, keep_offsets)?;
-    if let Some(func) = resolved.graph.funcs.get_mut(id.at()) {
-        func.code = Code::Body(body);
-    }
+    let body = decode::decode(&mut resolved.graph, input, &body, guard, keep_offsets)?;
+    resolved.graph.funcs[id].code = Code::Body(body);
     Ok(())
 }
 
@@ -89,10 +84,7 @@ fn decode(resolved: &mut Resolved<'_>, id: FuncId, keep_offsets: bool) -> Result
 impl Reached {
     /// A function that stays and has a type by which nothing is called through `table`.
     pub fn uncalled(&self, graph: &Graph<'_>, table: TableId) -> Option<FuncId> {
-        let is_uncalled = |id: &&FuncId| {
-            let func = graph.funcs.get(id.at());
-            func.is_some_and(|func| !self.called.contains(&(table, func.ty)))
-        };
+        let is_uncalled = |id: &&FuncId| !self.called.contains(&(table, graph.funcs[**id].ty));
         self.funcs.iter().find(is_uncalled).copied()
     }
 
@@ -145,11 +137,7 @@ impl Reached {
         if !self.globals.insert(id) {
             return;
         }
-        if let Some(func) = graph
-            .globals
-            .get(id.at())
-            .and_then(|global| func_of(&global.init))
-        {
+        if let Some(func) = graph.globals[id].init.func() {
             self.func(func);
         }
     }
@@ -158,9 +146,9 @@ impl Reached {
         if !self.tables.insert(id) {
             return;
         }
-        for (index, element) in graph.elements.iter().enumerate() {
-            if matches!(element.mode, ElementMode::Active { table, .. } if table == id) {
-                self.element(graph, ElementId(index as u32));
+        for (element, segment) in graph.elements.iter() {
+            if matches!(segment.mode, ElementMode::Active { table, .. } if table == id) {
+                self.element(graph, element);
             }
         }
     }
@@ -175,13 +163,12 @@ impl Reached {
 
     /// Finds out anew which functions of a table can be called.
     fn items(&mut self, graph: &Graph<'_>, id: TableId) {
-        for element in &graph.elements {
+        for element in graph.elements.values() {
             if !matches!(element.mode, ElementMode::Active { table, .. } if table == id) {
                 continue;
             }
-            for func in element.items.iter().filter_map(func_of) {
-                let ty = graph.funcs.get(func.at()).map(|func| func.ty);
-                let is_called = ty.is_some_and(|ty| self.called.contains(&(id, ty)));
+            for func in element.items.iter().filter_map(Const::func) {
+                let is_called = self.called.contains(&(id, graph.funcs[func].ty));
                 if is_called || self.open.contains(&id) {
                     self.func(func);
                 }
@@ -193,13 +180,11 @@ impl Reached {
         if !self.elements.insert(id) {
             return;
         }
-        let Some(element) = graph.elements.get(id.at()) else {
-            return;
-        };
+        let element = &graph.elements[id];
         match element.mode {
             ElementMode::Active { table, .. } => self.table(graph, table),
             ElementMode::Passive | ElementMode::Declared => {
-                for func in element.items.iter().filter_map(func_of) {
+                for func in element.items.iter().filter_map(Const::func) {
                     self.func(func);
                 }
             }

@@ -4,11 +4,14 @@ use crate::bridge::{ALLOCATE, Bridge, BridgeImport, PREVIEW1};
 use crate::component::{Component, Def, Item, ResourceRef};
 use crate::error::AdaptError;
 use crate::link::body::{BodyBuilder, Prologue, Ref};
-use crate::link::graph::{Code, Const, Func, FuncId, Global, GlobalId, Graph, unlinkable};
-use crate::link::refusal;
-use crate::link::unit::{Callee, Unit};
+use crate::link::graph::{Code, Const, Func, Global, Graph};
+use crate::link::ids::{FuncId, GlobalId, InputId};
+use crate::link::input::{Callee, LinkInput};
+use crate::link::stub;
 use crate::module::{Import, Module};
 use crate::plan::{Binding, Plan};
+use crate::types::Signature;
+use cranelift_entity::{EntityRef, PrimaryMap};
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use wasmparser::{FuncType, GlobalType, TypeRef, ValType};
@@ -20,8 +23,8 @@ const MAX_CHAIN: usize = 64;
 pub struct Resolved<'a> {
     /// The graph.
     pub graph: Graph<'a>,
-    /// Index spaces of the instances, in order, and of the bridge, last. Those that are gone have none.
-    pub units: Vec<Option<Unit<'a>>>,
+    /// The core instances in order, and the bridge, last. Those that are gone have no index spaces.
+    pub inputs: PrimaryMap<InputId, Option<LinkInput<'a>>>,
     /// The bridge's exports that the module will have.
     pub exports: Vec<(String, FuncId)>,
     /// Functions of the bridge that begin by allocating its state, if that has not been done.
@@ -36,8 +39,8 @@ struct Resolver<'a, 'c> {
     plan: &'c Plan,
     bridge: &'a Bridge<'a>,
     graph: Graph<'a>,
-    units: Vec<Option<Unit<'a>>>,
-    refusals: HashMap<usize, FuncId>,
+    inputs: PrimaryMap<InputId, Option<LinkInput<'a>>>,
+    stubs: HashMap<usize, FuncId>,
     start: FuncId,
     state: GlobalId,
     guarded: HashSet<FuncId>,
@@ -56,13 +59,13 @@ pub fn resolve<'a>(
         mutable: true,
         shared: false,
     };
-    let state = graph.global(Global {
+    let state = graph.globals.push(Global {
         ty: state,
         init: Const::I32(0),
     });
     let ty = graph.type_id(&FuncType::new([], []));
     let code = Code::Body(BodyBuilder::new().finish());
-    let start = graph.func(Func {
+    let start = graph.funcs.push(Func {
         ty,
         code,
         name: Some(Cow::Borrowed("[component start]")),
@@ -72,8 +75,8 @@ pub fn resolve<'a>(
         plan,
         bridge,
         graph,
-        units: Vec::new(),
-        refusals: HashMap::new(),
+        inputs: PrimaryMap::new(),
+        stubs: HashMap::new(),
         start,
         state,
         guarded: HashSet::new(),
@@ -89,37 +92,70 @@ pub fn resolve<'a>(
     resolver.finish()
 }
 
+/// Checks that a function is provided with the type that is imported.
+fn check_type(
+    graph: &Graph<'_>,
+    input: &LinkInput<'_>,
+    index: u32,
+    callee: Callee,
+) -> Result<(), AdaptError> {
+    let Callee::Func(id) = callee else {
+        return Ok(());
+    };
+    let wanted = input.module.func_type(index);
+    let found = &graph.types[graph.funcs[id].ty];
+    if wanted == Some(found) {
+        return Ok(());
+    }
+    let show = |ty: &FuncType| Signature::from(ty).to_string();
+    let import = input.module.import_of_func(index);
+    let import = import.and_then(|position| input.module.imports.get(position));
+    Err(AdaptError::link(
+        input.label.clone(),
+        format!(
+            "{} is wanted as {} and provided as {}",
+            import.map_or(String::new(), |it| format!("`{}` `{}`", it.module, it.name)),
+            wanted.map(show).unwrap_or_default(),
+            show(found)
+        ),
+    ))
+}
+
 // === impl Resolver ===
 
 impl<'a> Resolver<'a, '_> {
     fn declare(&mut self, modules: &'a [Module<'a>]) -> Result<(), AdaptError> {
         for (number, instance) in self.component.instances.iter().enumerate() {
             let Some(module) = modules.get(instance.module) else {
-                return Err(unlinkable(
+                return Err(AdaptError::link(
                     instance.module.to_string(),
                     "it is not in the component",
                 ));
             };
             let label = instance.module.to_string();
             let is_gone = self.plan.shims.gone.contains(&number);
-            self.units
-                .push((!is_gone).then(|| Unit::declare(&mut self.graph, module, number, label)));
+            let input = match is_gone {
+                true => None,
+                false => Some(LinkInput::declare(
+                    &mut self.graph,
+                    module,
+                    InputId::new(number),
+                    label,
+                )?),
+            };
+            self.inputs.push(input);
         }
-        let number = self.units.len();
         let label = "of the bridge".to_owned();
-        self.units.push(Some(Unit::declare(
-            &mut self.graph,
-            &self.bridge.module,
-            number,
-            label,
-        )));
+        let id = self.inputs.next_key();
+        let bridge = LinkInput::declare(&mut self.graph, &self.bridge.module, id, label)?;
+        self.inputs.push(Some(bridge));
         Ok(())
     }
 
     /// Says what every imported function is.
     fn funcs(&mut self) -> Result<(), AdaptError> {
-        for number in 0..self.units.len() {
-            let Some(module) = self.units[number].as_ref().map(|unit| unit.module) else {
+        for id in self.inputs.keys() {
+            let Some(module) = self.inputs[id].as_ref().map(|input| input.module) else {
                 continue;
             };
             let funcs = module
@@ -128,9 +164,9 @@ impl<'a> Resolver<'a, '_> {
                 .enumerate()
                 .filter(|(_, import)| matches!(import.ty, TypeRef::Func(_)));
             for (index, (position, import)) in funcs.enumerate() {
-                let callee = match self.component.instances.get(number) {
+                let callee = match self.component.instances.get(id.index()) {
                     Some(instance) => match (
-                        self.plan.preview1.get(&(number, position)),
+                        self.plan.preview1.get(&(id.index(), position)),
                         instance.imports.get(position),
                     ) {
                         (Some(function), _) => {
@@ -141,52 +177,19 @@ impl<'a> Resolver<'a, '_> {
                     },
                     None => self.bridge_import(import)?,
                 };
-                self.check_type(number, index as u32, callee)?;
-                if let Some(unit) = &mut self.units[number] {
-                    unit.callees[index] = callee;
+                if let Some(input) = &mut self.inputs[id] {
+                    check_type(&self.graph, input, index as u32, callee)?;
+                    input.callees[index] = callee;
                 }
             }
         }
         Ok(())
     }
 
-    fn check_type(&self, number: usize, index: u32, callee: Callee) -> Result<(), AdaptError> {
-        let Some(unit) = &self.units[number] else {
-            return Ok(());
-        };
-        let Callee::Func(id) = callee else {
-            return Ok(());
-        };
-        let (wanted, found) = (unit.module.func_type(index), self.graph.funcs.get(id.at()));
-        let found = found.and_then(|func| self.graph.types.get(func.ty.at()));
-        if wanted == found {
-            return Ok(());
-        }
-        let import = unit
-            .module
-            .imports
-            .iter()
-            .filter(|import| matches!(import.ty, TypeRef::Func(_)));
-        let name = import
-            .map(|import| format!("`{}` `{}`", import.module, import.name))
-            .nth(index as usize);
-        let show =
-            |ty: Option<&FuncType>| ty.map(|ty| crate::types::Signature::from(ty).to_string());
-        Err(unlinkable(
-            unit.label.clone(),
-            format!(
-                "{} is wanted as {} and provided as {}",
-                name.unwrap_or_default(),
-                show(wanted).unwrap_or_default(),
-                show(found).unwrap_or_default()
-            ),
-        ))
-    }
-
     /// The function behind `def`.
     fn def(&mut self, def: &Def, depth: usize) -> Result<Callee, AdaptError> {
         if depth > MAX_CHAIN {
-            return Err(unlinkable("(all)", "an import stands for itself"));
+            return Err(AdaptError::link("(all)", "an import stands for itself"));
         }
         match def {
             Def::Item {
@@ -197,12 +200,13 @@ impl<'a> Resolver<'a, '_> {
                     let target = target.clone();
                     return self.def(&target, depth + 1);
                 }
-                let Some(unit) = self.units.get(*instance).and_then(Option::as_ref) else {
+                let input = self.inputs.get(InputId::new(*instance));
+                let Some(input) = input.and_then(Option::as_ref) else {
                     return Ok(Callee::Absent);
                 };
                 // Imports of an earlier instance may not have been resolved themselves.
-                if (*func as usize) < unit.module.imported.funcs {
-                    let position = unit.module.import_of_func(*func);
+                if (*func as usize) < input.module.imported.funcs {
+                    let position = input.module.import_of_func(*func);
                     let source = self.component.instances.get(*instance);
                     let def = position
                         .zip(source)
@@ -213,7 +217,7 @@ impl<'a> Resolver<'a, '_> {
                         None => Ok(Callee::Absent),
                     };
                 }
-                unit.callee(*func)
+                input.callee(*func)
             }
             Def::Item { .. } => Ok(Callee::Absent),
             Def::Lowered(index) => self.lowered(*index, depth),
@@ -242,7 +246,7 @@ impl<'a> Resolver<'a, '_> {
                 ty,
                 signature,
             }) => {
-                let id = match self.refusals.get(&index) {
+                let id = match self.stubs.get(&index) {
                     Some(id) => *id,
                     None => {
                         let realloc = self.component.lowerings.get(index);
@@ -252,8 +256,8 @@ impl<'a> Resolver<'a, '_> {
                             Some(Callee::Func(id)) => Some(id),
                             _ => None,
                         };
-                        let id = refusal::make(&mut self.graph, function, ty, signature, realloc);
-                        self.refusals.insert(index, id);
+                        let id = stub::make(&mut self.graph, function, ty, signature, realloc);
+                        self.stubs.insert(index, id);
                         id
                     }
                 };
@@ -264,10 +268,10 @@ impl<'a> Resolver<'a, '_> {
     }
 
     fn bridge_export(&mut self, name: &str, depth: usize) -> Result<Callee, AdaptError> {
-        let unit = self.units.last().and_then(Option::as_ref);
+        let input = self.inputs.last().and_then(|(_, bridge)| bridge.as_ref());
         let index = self.bridge.module.exported_func(name);
-        match (unit, index) {
-            (Some(unit), Some(index)) if depth <= MAX_CHAIN => unit.callee(index),
+        match (input, index) {
+            (Some(input), Some(index)) if depth <= MAX_CHAIN => input.callee(index),
             _ => Ok(Callee::Absent),
         }
     }
@@ -330,7 +334,7 @@ impl<'a> Resolver<'a, '_> {
             module: import.module,
             name: import.name,
         };
-        Ok(Callee::Func(self.graph.func(Func {
+        Ok(Callee::Func(self.graph.funcs.push(Func {
             ty,
             code,
             name: Some(Cow::Borrowed(import.name)),
@@ -339,20 +343,20 @@ impl<'a> Resolver<'a, '_> {
 
     /// Resolves imported tables and globals, instance by instance, and enters what each defines.
     fn rest(&mut self) -> Result<(), AdaptError> {
-        for number in 0..self.units.len() {
-            let Some(mut unit) = self.units[number].take() else {
+        for id in self.inputs.keys() {
+            let Some(mut input) = self.inputs[id].take() else {
                 continue;
             };
             let empty = Vec::new();
             let defs = self
                 .component
                 .instances
-                .get(number)
+                .get(id.index())
                 .map_or(&empty, |instance| &instance.imports);
-            for (import, def) in unit.module.imports.iter().zip(defs) {
+            for (import, def) in input.module.imports.iter().zip(defs) {
                 let missing = || {
-                    unlinkable(
-                        unit.label.clone(),
+                    AdaptError::link(
+                        input.label.clone(),
                         format!("`{}` is not provided", import.name),
                     )
                 };
@@ -365,11 +369,11 @@ impl<'a> Resolver<'a, '_> {
                         },
                     ) => {
                         let source = self
-                            .units
-                            .get(*instance)
+                            .inputs
+                            .get(InputId::new(*instance))
                             .and_then(Option::as_ref)
                             .ok_or_else(missing)?;
-                        unit.tables.push(source.table(*index)?);
+                        input.tables.push(source.table(*index)?);
                     }
                     (
                         TypeRef::Global(_),
@@ -379,27 +383,27 @@ impl<'a> Resolver<'a, '_> {
                         },
                     ) => {
                         let source = self
-                            .units
-                            .get(*instance)
+                            .inputs
+                            .get(InputId::new(*instance))
                             .and_then(Option::as_ref)
                             .ok_or_else(missing)?;
-                        unit.globals.push(source.global(*index)?);
+                        input.globals.push(source.global(*index)?);
                     }
                     (TypeRef::Func(_) | TypeRef::Memory(_), _) => {}
                     _ => return Err(missing()),
                 }
             }
-            unit.define(&mut self.graph)?;
-            if number + 1 == self.units.len() {
-                self.bind_stack(&mut unit);
+            input.define(&mut self.graph)?;
+            if id.index() + 1 == self.inputs.len() {
+                self.bind_stack(&mut input);
             }
-            self.units[number] = Some(unit);
+            self.inputs[id] = Some(input);
         }
         Ok(())
     }
 
     /// Lets the bridge set its stack pointer, if it has one.
-    fn bind_stack(&self, bridge: &mut Unit<'a>) {
+    fn bind_stack(&self, bridge: &mut LinkInput<'a>) {
         let named = bridge
             .module
             .global_names
@@ -438,7 +442,7 @@ impl<'a> Resolver<'a, '_> {
             match self.bridge_export(name, 0)? {
                 Callee::Func(id) => exports.push((name.clone(), id)),
                 _ => {
-                    return Err(unlinkable(
+                    return Err(AdaptError::link(
                         "of the bridge",
                         format!("it does not export `{name}`"),
                     ));
@@ -459,9 +463,7 @@ impl<'a> Resolver<'a, '_> {
                 }
             }
         }
-        if let Some(func) = self.graph.funcs.get_mut(self.start.at()) {
-            func.code = Code::Body(start.finish());
-        }
+        self.graph.funcs[self.start].code = Code::Body(start.finish());
         let Callee::Func(allocate) = self.bridge_export(ALLOCATE, 0)? else {
             return Err(AdaptError::Internal {
                 message: format!("the bridge does not export `{ALLOCATE}`"),
@@ -469,7 +471,7 @@ impl<'a> Resolver<'a, '_> {
         };
         Ok(Resolved {
             graph: self.graph,
-            units: self.units,
+            inputs: self.inputs,
             exports,
             guarded: self.guarded,
             prologue: Prologue {

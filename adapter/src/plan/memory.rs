@@ -1,9 +1,10 @@
 //! Which of the guest's functions allocate memory, for whom.
 
 use crate::classify::Classes;
-use crate::component::{Component, Def, Item, Name};
+use crate::component::{Component, Def, Item};
 use crate::error::AdaptError;
 use crate::module::Module;
+use crate::name::Name;
 use std::collections::BTreeSet;
 use wasmparser::{BinaryReader, ProducersSectionReader};
 

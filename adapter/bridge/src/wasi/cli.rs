@@ -1,6 +1,6 @@
 //! `wasi:cli`: the environment from the deployment, output to the log, no input, no terminal, no arguments.
 
-use super::drops;
+use super::macros::drops;
 use crate::abi::{self, trap};
 use crate::memory::{List, RetPtr, allocate, bytes};
 use crate::output;

@@ -1,6 +1,6 @@
 //! `wasi:filesystem`: there are no directories, so nothing could be opened.
 
-use super::{drops, unreachable_functions};
+use super::macros::{drops, unreachable_functions};
 use crate::memory::{List, RetPtr};
 
 #[unsafe(export_name = "wasi:filesystem/preopens#get-directories")]

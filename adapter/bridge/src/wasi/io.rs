@@ -1,6 +1,6 @@
 //! `wasi:io`: two streams that take everything and one that has nothing; whatever is waited for is there.
 
-use super::{drops, unreachable_functions};
+use super::macros::{drops, unreachable_functions};
 use crate::memory::{List, RetPtr, allocate, bytes};
 use crate::output;
 use crate::state::state;

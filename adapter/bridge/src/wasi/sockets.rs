@@ -1,6 +1,6 @@
 //! `wasi:sockets`: a plugin reaches the network through the proxy or not at all.
 
-use super::{drops, unreachable_functions};
+use super::macros::{drops, unreachable_functions};
 use crate::memory::RetPtr;
 
 /// The handle of the network that leads nowhere.

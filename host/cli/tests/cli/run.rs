@@ -188,10 +188,10 @@ fn run_says_what_adapt_says_of_a_component_that_cannot_run() {
     ];
     for (bytes, reason) in cases {
         let path = folder.file("plugin.wasm", bytes);
-        let output = folder.path("out.wasm");
+        let output = folder.path("out.wasm").display().to_string();
         for done in [
             tidegate(["run", &path]),
-            tidegate(["adapt", &path, "-o", &output]),
+            tidegate(["adapt", path.as_str(), "-o", output.as_str()]),
         ] {
             assert!(!done.status.success(), "{}", done.stderr);
             assert!(done.stderr.contains(reason), "{}", done.stderr);
@@ -219,7 +219,8 @@ fn run_announces_what_adapt_refuses() {
     let path = folder.file("plugin.wasm", bytes);
     let done = tidegate(["run", &path]);
     assert!(
-        done.stderr.contains("passes strings as UTF-16, only UTF-8 is supported"),
+        done.stderr
+            .contains("passes strings as UTF-16, only UTF-8 is supported"),
         "{}",
         done.stderr
     );

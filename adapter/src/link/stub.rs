@@ -4,7 +4,8 @@
 //! calling the function traps. Either way the function's name is in the backtrace.
 
 use crate::link::body::{BodyBuilder, Ref};
-use crate::link::graph::{Code, Func, FuncId, Graph};
+use crate::link::graph::{Code, Func, Graph};
+use crate::link::ids::FuncId;
 use crate::types::{CoreTy, FuncTy, Signature, Ty};
 use std::borrow::Cow;
 use wasm_encoder::{Instruction, MemArg};
@@ -23,7 +24,7 @@ const ERRORS: &[&str] = &[
 
 /// What a refused function answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Refusal {
+pub enum Stub {
     /// Nothing: it has no result.
     Silence,
     /// An error without a value, or of this case, at this offset behind the discriminant.
@@ -36,17 +37,17 @@ pub enum Refusal {
     Trap,
 }
 
-// === impl Refusal ===
+// === impl Stub ===
 
-impl Refusal {
+impl Stub {
     /// What a function of this type answers when it is refused.
-    pub fn of(ty: &FuncTy) -> Refusal {
+    pub fn of(ty: &FuncTy) -> Stub {
         match &ty.result {
-            None => Refusal::Silence,
-            Some(Ty::Option(_)) => Refusal::Absent,
-            Some(Ty::List(item)) => Refusal::Empty(align(item)),
-            Some(Ty::Primitive("string")) => Refusal::Empty(1),
-            Some(Ty::Result(_, None)) => Refusal::Error(None),
+            None => Stub::Silence,
+            Some(Ty::Option(_)) => Stub::Absent,
+            Some(Ty::List(item)) => Stub::Empty(align(item)),
+            Some(Ty::Primitive("string")) => Stub::Empty(1),
+            Some(Ty::Result(_, None)) => Stub::Error(None),
             Some(Ty::Result(ok, Some(error))) => {
                 let payload = ok
                     .iter()
@@ -72,11 +73,11 @@ impl Refusal {
                 };
                 match case {
                     // A discriminant of one byte is all that WASI has.
-                    Some(case) if case < 256 => Refusal::Error(Some((payload, case as u32))),
-                    _ => Refusal::Trap,
+                    Some(case) if case < 256 => Stub::Error(Some((payload, case as u32))),
+                    _ => Stub::Trap,
                 }
             }
-            Some(_) => Refusal::Trap,
+            Some(_) => Stub::Trap,
         }
     }
 }
@@ -104,19 +105,19 @@ pub fn make(
             .op(Instruction::I32Const(value as i32))
             .op(Instruction::I32Store8(memarg));
     };
-    match (Refusal::of(ty), results.is_empty(), realloc) {
-        (Refusal::Silence, true, _) => {}
-        (Refusal::Error(None), false, _) => {
+    match (Stub::of(ty), results.is_empty(), realloc) {
+        (Stub::Silence, true, _) => {}
+        (Stub::Error(None), false, _) => {
             body.op(Instruction::I32Const(1));
         }
-        (Refusal::Error(error), true, _) if !params.is_empty() => {
+        (Stub::Error(error), true, _) if !params.is_empty() => {
             store(&mut body, 0, 1);
             if let Some((offset, case)) = error {
                 store(&mut body, offset, case);
             }
         }
-        (Refusal::Absent, true, _) if !params.is_empty() => store(&mut body, 0, 0),
-        (Refusal::Empty(align), true, Some(realloc)) if !params.is_empty() => {
+        (Stub::Absent, true, _) if !params.is_empty() => store(&mut body, 0, 0),
+        (Stub::Empty(align), true, Some(realloc)) if !params.is_empty() => {
             // Even an empty list has an address that the guest's allocator gave: some guests free whatever they are given.
             let memarg = |offset| MemArg {
                 offset,
@@ -139,7 +140,7 @@ pub fn make(
     }
     let ty = graph.type_id(&FuncType::new(params, results));
     let code = Code::Body(body.finish());
-    graph.func(Func {
+    graph.funcs.push(Func {
         ty,
         code,
         name: Some(Cow::Owned(format!("[refused] {function}"))),

@@ -2,10 +2,8 @@
 
 use crate::error::AdaptError;
 use crate::link::body::{BodyBuilder, Ref};
-use crate::link::graph::{
-    Code, Const, Data, DataId, Element, ElementId, ElementMode, Func, FuncId, Global, GlobalId,
-    Graph, TableId, TypeId, unlinkable,
-};
+use crate::link::graph::{Code, Const, Data, Element, ElementMode, Func, Global, Graph};
+use crate::link::ids::{DataId, ElementId, FuncId, GlobalId, InputId, TableId, TypeId};
 use crate::module::Module;
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -13,7 +11,7 @@ use wasm_encoder::Instruction;
 use wasmparser::{ConstExpr, DataKind, ElementItems, ElementKind, Operator, RefType, ValType};
 
 /// A core instance or the bridge.
-pub struct Unit<'a> {
+pub struct LinkInput<'a> {
     /// How error messages call it.
     pub label: String,
     /// Its module.
@@ -50,16 +48,16 @@ pub enum Callee {
     Absent,
 }
 
-// === impl Unit ===
+// === impl LinkInput ===
 
-impl<'a> Unit<'a> {
+impl<'a> LinkInput<'a> {
     /// Enters the functions of `module` into the graph. Imports stay [`Callee::Absent`] until they are resolved.
     pub fn declare(
         graph: &mut Graph<'a>,
         module: &'a Module<'a>,
-        number: usize,
+        id: InputId,
         label: String,
-    ) -> Unit<'a> {
+    ) -> Result<LinkInput<'a>, AdaptError> {
         let types: Vec<_> = module.types.iter().map(|ty| graph.type_id(ty)).collect();
         let names: HashMap<_, _> = module.func_names.iter().copied().collect();
         let mut callees = vec![Callee::Absent; module.imported.funcs];
@@ -71,15 +69,18 @@ impl<'a> Unit<'a> {
             .enumerate()
         {
             let index = (module.imported.funcs + index) as u32;
-            let ty = types.get(*ty as usize).copied().unwrap_or(TypeId(0));
+            let ty = types.get(*ty as usize).copied();
+            let ty = ty.ok_or_else(|| {
+                AdaptError::link(label.clone(), format!("function {index} has no type"))
+            })?;
             let name = names.get(&index).map(|name| Cow::Borrowed(*name));
             let code = Code::Raw {
-                unit: number,
+                input: id,
                 body: body.clone(),
             };
-            callees.push(Callee::Func(graph.func(Func { ty, code, name })));
+            callees.push(Callee::Func(graph.funcs.push(Func { ty, code, name })));
         }
-        Unit {
+        Ok(LinkInput {
             label,
             module,
             types,
@@ -89,7 +90,7 @@ impl<'a> Unit<'a> {
             elements: Vec::new(),
             data: Vec::new(),
             made: HashMap::new(),
-        }
+        })
     }
 
     /// Enters tables, globals and segments, after the imports were resolved.
@@ -97,13 +98,12 @@ impl<'a> Unit<'a> {
         let module = self.module;
         for table in module.tables.iter().skip(module.imported.tables) {
             if table.init.is_some() {
-                return Err(unlinkable(
+                return Err(AdaptError::link(
                     self.label.clone(),
                     "a table is filled by an expression",
                 ));
             }
-            graph.tables.push(table.ty);
-            self.tables.push(TableId(graph.tables.len() as u32 - 1));
+            self.tables.push(graph.tables.push(table.ty));
         }
         graph
             .memories
@@ -111,15 +111,19 @@ impl<'a> Unit<'a> {
         for (ty, init) in module.globals.iter().skip(module.imported.globals) {
             let init = match init {
                 Some(init) => self.constant(graph, init)?,
-                None => return Err(unlinkable(self.label.clone(), "a global has no value")),
+                None => {
+                    return Err(AdaptError::link(
+                        self.label.clone(),
+                        "a global has no value",
+                    ));
+                }
             };
-            self.globals.push(graph.global(Global { ty: *ty, init }));
+            self.globals
+                .push(graph.globals.push(Global { ty: *ty, init }));
         }
         for element in &module.elements {
             let element = self.element_segment(graph, element)?;
-            graph.elements.push(element);
-            self.elements
-                .push(ElementId(graph.elements.len() as u32 - 1));
+            self.elements.push(graph.elements.push(element));
         }
         for data in &module.data {
             let offset = match &data.kind {
@@ -128,15 +132,17 @@ impl<'a> Unit<'a> {
                     offset_expr,
                 } => Some(self.constant(graph, offset_expr)?),
                 DataKind::Active { .. } => {
-                    return Err(unlinkable(self.label.clone(), "it has a second memory"));
+                    return Err(AdaptError::link(
+                        self.label.clone(),
+                        "it has a second memory",
+                    ));
                 }
                 DataKind::Passive => None,
             };
-            graph.data.push(Data {
+            self.data.push(graph.data.push(Data {
                 offset,
                 bytes: data.data,
-            });
-            self.data.push(DataId(graph.data.len() as u32 - 1));
+            }));
         }
         Ok(())
     }
@@ -195,7 +201,10 @@ impl<'a> Unit<'a> {
                 Operator::RefNull { hty } => match RefType::new(true, hty) {
                     Some(ty) => Const::Null(ty),
                     None => {
-                        return Err(unlinkable(self.label.clone(), "a null of an unknown type"));
+                        return Err(AdaptError::link(
+                            self.label.clone(),
+                            "a null of an unknown type",
+                        ));
                     }
                 },
                 Operator::RefFunc { function_index } => {
@@ -203,29 +212,21 @@ impl<'a> Unit<'a> {
                 }
                 Operator::GlobalGet { global_index } => {
                     let global = self.global(global_index)?;
-                    match graph.globals.get(global.at()) {
-                        Some(global) => global.init,
-                        None => {
-                            return Err(unlinkable(
-                                self.label.clone(),
-                                "a constant of no known value",
-                            ));
-                        }
-                    }
+                    graph.globals[global].init
                 }
                 Operator::End => continue,
                 other => match (stack.pop(), stack.pop()) {
                     (Some(right), Some(left)) => match fold(&other, left, right) {
                         Some(value) => value,
                         None => {
-                            return Err(unlinkable(
+                            return Err(AdaptError::link(
                                 self.label.clone(),
                                 format!("a constant with {other:?}"),
                             ));
                         }
                     },
                     _ => {
-                        return Err(unlinkable(
+                        return Err(AdaptError::link(
                             self.label.clone(),
                             "a constant that is incomplete",
                         ));
@@ -236,7 +237,7 @@ impl<'a> Unit<'a> {
         }
         match stack.as_slice() {
             [value] => Ok(*value),
-            _ => Err(unlinkable(
+            _ => Err(AdaptError::link(
                 self.label.clone(),
                 "a constant that is not one value",
             )),
@@ -325,7 +326,7 @@ impl<'a> Unit<'a> {
             Callee::Absent | Callee::Async => return Err(self.absent(index)),
             Callee::Identity | Callee::Nothing | Callee::Func(_) => &mut body,
         };
-        let id = graph.func(Func {
+        let id = graph.funcs.push(Func {
             ty,
             code: Code::Body(body.finish()),
             name: None,
@@ -351,7 +352,7 @@ impl<'a> Unit<'a> {
             };
         }
         let name = name.map(|(module, name)| format!("`{module}` `{name}`"));
-        unlinkable(
+        AdaptError::link(
             self.label.clone(),
             format!(
                 "it calls {}, which nothing provides",
@@ -361,11 +362,11 @@ impl<'a> Unit<'a> {
     }
 
     fn beyond(&self, what: &str, index: u32) -> AdaptError {
-        unlinkable(self.label.clone(), format!("there is no {what} {index}"))
+        AdaptError::link(self.label.clone(), format!("there is no {what} {index}"))
     }
 
     fn malformed(&self, error: &wasmparser::Error) -> AdaptError {
-        unlinkable(self.label.clone(), error.to_string())
+        AdaptError::link(self.label.clone(), error.to_string())
     }
 }
 

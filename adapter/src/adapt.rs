@@ -1,0 +1,79 @@
+//! The passes in order, and what all of them need.
+
+use crate::bridge::{self, Bridge};
+use crate::classify;
+use crate::component::Component;
+use crate::contract::Contract;
+use crate::error::AdaptError;
+use crate::link;
+use crate::module::Module;
+use crate::options::Options;
+use crate::parse;
+use crate::plan::{self, Plan};
+use crate::verify::verify;
+use std::sync::OnceLock;
+
+/// Turns a component into a Proxy-Wasm module.
+pub fn adapt(component: &[u8], options: &Options) -> Result<Vec<u8>, AdaptError> {
+    let adapter = Adapter::get()?;
+    let component = parse::parse(component)?;
+    let modules = component.read_modules()?;
+    let plan = adapter.plan_for(&component, &modules)?;
+    let output = link::link(&component, &modules, &adapter.bridge, &plan, options)?;
+    verify(&output)?;
+    Ok(output)
+}
+
+/// Says what [`adapt`] would link to what, for people to read and for tests to compare.
+pub fn explain(component: &[u8]) -> Result<String, AdaptError> {
+    let plan = Adapter::get()?.plan(&parse::parse(component)?)?;
+    Ok(plan.to_string())
+}
+
+/// What every run needs: the contract and the bridge.
+pub struct Adapter {
+    /// The contract.
+    pub contract: Contract,
+    bridge: Bridge<'static>,
+}
+
+// === impl Adapter ===
+
+impl Adapter {
+    /// The one that this crate was built with, read once.
+    pub fn get() -> Result<&'static Adapter, AdaptError> {
+        static ADAPTER: OnceLock<Result<Adapter, String>> = OnceLock::new();
+        let broken = |message: &String| AdaptError::Link {
+            module: "of the bridge".to_owned(),
+            message: message.clone(),
+        };
+        ADAPTER.get_or_init(Adapter::read).as_ref().map_err(broken)
+    }
+
+    fn read() -> Result<Adapter, String> {
+        let bridge = Bridge::read(bridge::BYTES).map_err(|error| error.to_string())?;
+        Ok(Adapter {
+            contract: Contract::load()?,
+            bridge,
+        })
+    }
+
+    /// The plan for a component.
+    pub fn plan(&self, component: &Component<'_>) -> Result<Plan, AdaptError> {
+        self.plan_for(component, &component.read_modules()?)
+    }
+
+    fn plan_for(
+        &self,
+        component: &Component<'_>,
+        modules: &[Module<'_>],
+    ) -> Result<Plan, AdaptError> {
+        // Said before what it exports, which two components in one have hidden from each other.
+        let count = component.memories(modules);
+        if count > 1 {
+            return Err(AdaptError::Memories { count });
+        }
+        let classes = classify::classify(component, &self.contract, &self.bridge)?;
+        plan::plan(component, modules, classes, &self.contract, &self.bridge)
+    }
+}

@@ -1,0 +1,186 @@
+//! Modules of the adapter and of the bridge form no import cycle: data flows one way, and a file can be read after those that
+//! it uses.
+
+use anyhow::{Context, Result, bail, ensure};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+#[test]
+fn modules_of_the_adapter_form_no_cycle() -> Result<()> {
+    check("src")
+}
+
+#[test]
+fn modules_of_the_bridge_form_no_cycle() -> Result<()> {
+    check("bridge/src")
+}
+
+#[test]
+fn a_cycle_is_found() {
+    let edge = |from: &str, to: &[&str]| {
+        let to = to.iter().map(|to| (*to).to_owned()).collect();
+        (from.to_owned(), to)
+    };
+    let graph = Graph::from([edge("a", &["b"]), edge("b", &["c", "d"]), edge("c", &["a"])]);
+    assert_eq!(
+        cycle(&graph),
+        Some(vec!["a".into(), "b".into(), "c".into()])
+    );
+    let graph = Graph::from([edge("a", &["b", "c"]), edge("b", &["c"])]);
+    assert_eq!(cycle(&graph), None);
+}
+
+#[test]
+fn uses_are_read_from_source() {
+    let modules = ["link", "link::emit", "error"].map(str::to_owned).into();
+    let source = "use crate::error::AdaptError;\nuse crate::{link::emit, error};\nfn f() { crate::link::go() }\nmod emit;\n";
+    let uses = uses("link", source, &modules);
+    assert_eq!(
+        uses.into_iter().collect::<Vec<_>>(),
+        ["error", "link::emit"]
+    );
+    let outside = self::uses("error", "use crate::Options;\n", &modules);
+    assert_eq!(outside.into_iter().collect::<Vec<_>>(), [ROOT]);
+}
+
+/// Which modules each module uses.
+type Graph = BTreeMap<String, BTreeSet<String>>;
+
+/// The crate's root, which uses every module.
+const ROOT: &str = "(the crate's root)";
+
+fn check(folder: &str) -> Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let mut sources = BTreeMap::new();
+    read(&root, "", &mut sources)?;
+    ensure!(
+        sources.len() > 20,
+        "{folder} has {} modules only",
+        sources.len()
+    );
+    let modules: BTreeSet<String> = sources.keys().cloned().collect();
+    let mut graph = Graph::new();
+    for (module, source) in &sources {
+        // Tests may look at whatever they like.
+        let source = source.split("#[cfg(test)]").next().unwrap_or_default();
+        graph.insert(module.clone(), uses(module, source, &modules));
+    }
+    graph.insert(ROOT.to_owned(), modules);
+    match cycle(&graph) {
+        Some(cycle) => bail!(
+            "{folder}: modules import each other: {}",
+            cycle.join(" -> ")
+        ),
+        None => Ok(()),
+    }
+}
+
+/// The sources of all modules but the root, by the modules' paths.
+fn read(folder: &Path, prefix: &str, sources: &mut BTreeMap<String, String>) -> Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let stem = path.file_stem().and_then(|stem| stem.to_str());
+        let stem = stem.context("a file without a name")?;
+        let module = match prefix {
+            "" => stem.to_owned(),
+            prefix => format!("{prefix}::{stem}"),
+        };
+        if path.is_dir() {
+            read(&path, &module, sources)?;
+        } else if module != "lib" && path.extension().is_some_and(|it| it == "rs") {
+            sources.insert(module, fs::read_to_string(&path)?);
+        }
+    }
+    Ok(())
+}
+
+/// The modules that a source names: by a path from the crate's root, and its own children.
+fn uses(module: &str, source: &str, modules: &BTreeSet<String>) -> BTreeSet<String> {
+    let code = source
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"));
+    let code: String = code.collect::<Vec<_>>().join("\n");
+    let mut found = BTreeSet::new();
+    for prefix in ["$crate::", "crate::"] {
+        for (at, _) in code.match_indices(prefix) {
+            let rest = &code[at + prefix.len()..];
+            match rest.strip_prefix('{') {
+                Some(group) => {
+                    let end = group.find("};").unwrap_or(group.len());
+                    let depth_one = group[..end].split(',');
+                    found.extend(depth_one.filter_map(|item| target(item.trim(), modules)));
+                }
+                None => found.extend(target(rest, modules)),
+            }
+        }
+    }
+    let parent = module.rsplit_once("::").map(|(parent, _)| parent);
+    for (at, _) in code.match_indices("super::") {
+        let rest = &code[at + "super::".len()..];
+        let path = match parent {
+            Some(parent) => format!("{parent}::{rest}"),
+            None => rest.to_owned(),
+        };
+        found.extend(target(&path, modules));
+    }
+    for line in code.lines() {
+        let line = line.trim_start().trim_start_matches("pub(crate) ");
+        let child = line
+            .strip_prefix("mod ")
+            .and_then(|line| line.strip_suffix(';'));
+        if let Some(child) = child {
+            found.insert(format!("{module}::{child}"));
+        }
+    }
+    found.remove(module);
+    found
+}
+
+/// The module that a path leads to. What is in no module is in the root.
+fn target(path: &str, modules: &BTreeSet<String>) -> Option<String> {
+    let end = path.find(|it: char| !(it.is_alphanumeric() || it == '_' || it == ':'));
+    let mut path = path[..end.unwrap_or(path.len())].trim_end_matches(':');
+    if path.is_empty() {
+        return None;
+    }
+    loop {
+        if modules.contains(path) {
+            return Some(path.to_owned());
+        }
+        match path.rsplit_once("::") {
+            Some((parent, _)) => path = parent,
+            None => return Some(ROOT.to_owned()),
+        }
+    }
+}
+
+/// A cycle, if there is one.
+fn cycle(graph: &Graph) -> Option<Vec<String>> {
+    let mut done = BTreeSet::new();
+    graph
+        .keys()
+        .find_map(|start| visit(graph, start, &mut Vec::new(), &mut done))
+}
+
+fn visit(
+    graph: &Graph,
+    module: &str,
+    path: &mut Vec<String>,
+    done: &mut BTreeSet<String>,
+) -> Option<Vec<String>> {
+    if let Some(at) = path.iter().position(|it| it == module) {
+        return Some(path[at..].to_vec());
+    }
+    if done.contains(module) {
+        return None;
+    }
+    path.push(module.to_owned());
+    let uses = graph.get(module).into_iter().flatten();
+    let found = uses
+        .into_iter()
+        .find_map(|used| visit(graph, used, path, done));
+    path.pop();
+    done.insert(module.to_owned());
+    found
+}
