@@ -389,7 +389,7 @@ mod tests {
                 contract.prefix.trim_end_matches('/'),
                 contract.version
             ),
-            crate::name::WORLD
+            name::WORLD
         );
         assert_eq!(contract.required, ["plugin", "http-filter"]);
         assert!(contract.callbacks().any(|name| name == "on-log"));

@@ -191,6 +191,8 @@ fn start(loaded: &Loaded, module: &LoadedModule, worker: usize) -> Result<Vm, St
         }) {
             Some(Ok(())) => {}
             Some(Err(reason)) => {
+                // It never began, so it does not end.
+                vm.around().remove(context.id);
                 // The contract has the proxy log it; a Proxy-Wasm module has done so itself.
                 if *engine == EngineKind::Component {
                     let line = format!("configuration refused: {reason}");

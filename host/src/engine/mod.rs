@@ -66,6 +66,9 @@ pub(crate) trait Instance {
     /// Drops what the plugin keeps for a stream.
     fn close(&mut self, filter: Filter<'_>) -> Result<(), Trap>;
 
+    /// Ends one of the instance's plugins. It is called when no stream is left.
+    fn end(&mut self, context: &Context) -> Result<(), Trap>;
+
     /// Fills fuel up, where it is counted. It is never what ends a guest.
     fn refuel(&mut self) {}
 

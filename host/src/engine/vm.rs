@@ -135,6 +135,22 @@ impl Vm {
         (result, measured)
     }
 
+    /// Ends the plugins that were configured, in order, unless the instance has trapped.
+    fn end(&self) {
+        for plugin in 0..self.around.plugins.len() {
+            let contexts = self.around.contexts.borrow();
+            let context = contexts
+                .values()
+                .find(|it| it.stream.is_none() && it.plugin == plugin)
+                .cloned();
+            drop(contexts);
+            if let Some(context) = context {
+                self.enter(plugin, |instance| instance.end(&context));
+                self.around.remove(context.id);
+            }
+        }
+    }
+
     fn die(&self, plugin: usize, trap: &Trap) {
         self.dead.set(true);
         self.around.log(plugin, Level::Critical, &trap.message);
@@ -144,6 +160,13 @@ impl Vm {
                 stream.shared.call();
             }
         }
+    }
+}
+
+/// A plugin ends when the proxy stops, or serves with other plugins, and the last stream that it saw is over.
+impl Drop for Vm {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 

@@ -245,6 +245,17 @@ impl engine::Instance for Instance {
         }
     }
 
+    fn end(&mut self, context: &Context) -> Result<(), Trap> {
+        let plugin = self.plugins.get(context.plugin).copied();
+        if let Some(plugin) = plugin {
+            self.run(context, "[dtor]plugin-context", |_, store| {
+                plugin.resource_drop(store)
+            })?;
+        }
+        self.store.data_mut().flush();
+        Ok(())
+    }
+
     fn refuel(&mut self) {
         refuel(&mut self.store);
     }

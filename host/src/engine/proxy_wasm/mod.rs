@@ -506,20 +506,12 @@ impl engine::Instance for Instance {
     }
 
     fn close(&mut self, filter: Filter<'_>) -> Result<(), Trap> {
-        call!(
-            self,
-            filter.context,
-            on_done,
-            "proxy_on_done",
-            filter.context.id
-        );
-        call!(
-            self,
-            filter.context,
-            on_delete,
-            "proxy_on_delete",
-            filter.context.id
-        );
+        self.end(filter.context)
+    }
+
+    fn end(&mut self, context: &Context) -> Result<(), Trap> {
+        call!(self, context, on_done, "proxy_on_done", context.id);
+        call!(self, context, on_delete, "proxy_on_delete", context.id);
         Ok(())
     }
 

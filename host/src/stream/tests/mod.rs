@@ -191,6 +191,10 @@ impl engine::Instance for Scripted {
             .push(format!("{}:close", filter.context.plugin));
         Ok(())
     }
+
+    fn end(&mut self, _: &Context) -> Result<(), Trap> {
+        Ok(())
+    }
 }
 
 #[derive(Default)]

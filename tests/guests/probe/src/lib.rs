@@ -98,6 +98,14 @@ impl GuestPluginContext for Plugin {
     }
 }
 
+impl Drop for Plugin {
+    fn drop(&mut self) {
+        if let Some(message) = &self.0.script.announce_end {
+            logging::log(Level::Info, &format!("end: {message}"));
+        }
+    }
+}
+
 // === impl Filter ===
 
 impl http_filter::Guest for Probe {

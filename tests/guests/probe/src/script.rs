@@ -11,6 +11,8 @@ use serde::Deserialize;
 pub struct Script {
     /// Logged by `configure`.
     pub announce: Option<String>,
+    /// Logged when the plugin context is dropped.
+    pub announce_end: Option<String>,
     /// Whether a dropped filter is logged.
     pub announce_drop: bool,
     /// Refuse the configuration for this reason.

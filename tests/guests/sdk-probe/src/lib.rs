@@ -159,6 +159,14 @@ impl Probe {
     }
 }
 
+impl Drop for Probe {
+    fn drop(&mut self) {
+        if let Some(message) = &self.0.script.announce_end {
+            logging::log(Level::Info, &format!("end: {message}"));
+        }
+    }
+}
+
 // === impl Filter ===
 
 impl Drop for Filter {
