@@ -49,7 +49,18 @@ pub fn check(bytes: &[u8]) -> Vec<VerifyError> {
             PREVIEW1 | "wasi_unstable" => proxy_wasm::wasi(import.name),
             _ => None,
         };
+        let newer = match import.module {
+            PREVIEW1 | "wasi_unstable" if known.is_none() => proxy_wasm::newer_wasi(import.name),
+            _ => None,
+        };
         match import.ty {
+            TypeRef::Func(_) if newer.is_some() => {
+                let wrong_type = import_error(&module, import, newer);
+                Some(wrong_type.unwrap_or_else(|| VerifyError::NewerImport {
+                    module: import.module.to_owned(),
+                    name: import.name.to_owned(),
+                }))
+            }
             // Envoy makes these itself, whatever they are called.
             TypeRef::Memory(_) | TypeRef::Table(_) => None,
             _ => import_error(&module, import, known),

@@ -128,6 +128,37 @@ functions! {
         sched_yield ">i"
     }
 
+    /// What Envoy 1.40 provides as module `wasi_snapshot_preview1` besides, and 1.36 does not.
+    ENVOY_1_40_WASI {
+        clock_res_get "ii>i"
+        fd_advise "iIIi>i"
+        fd_allocate "iII>i"
+        fd_datasync "i>i"
+        fd_fdstat_set_rights "iII>i"
+        fd_filestat_get "ii>i"
+        fd_filestat_set_size "iI>i"
+        fd_filestat_set_times "iIIi>i"
+        fd_pread "iiiIi>i"
+        fd_pwrite "iiiIi>i"
+        fd_readdir "iiiIi>i"
+        fd_renumber "ii>i"
+        fd_sync "i>i"
+        fd_tell "ii>i"
+        path_create_directory "iii>i"
+        path_filestat_get "iiiii>i"
+        path_filestat_set_times "iiiiIIi>i"
+        path_link "iiiiii>i"
+        path_readlink "iiiiii>i"
+        path_remove_directory "iii>i"
+        path_rename "iiiiii>i"
+        path_symlink "iiiii>i"
+        path_unlink_file "iii>i"
+        sock_accept "iii>i"
+        sock_recv "iiiiii>i"
+        sock_send "iiiii>i"
+        sock_shutdown "ii>i"
+    }
+
     /// What hosts look for among a module's exports.
     CALLBACKS {
         _initialize ">"
@@ -209,6 +240,11 @@ pub fn abi(module: &Module<'_>) -> Option<Abi> {
 /// A function that every supported Envoy provides as one of WASI.
 pub fn wasi(name: &str) -> Option<&'static Function> {
     named(WASI, name).or_else(|| named(ENVOY_WASI, name))
+}
+
+/// A function that Envoy 1.40 provides as one of WASI, and 1.36 does not.
+pub fn newer_wasi(name: &str) -> Option<&'static Function> {
+    named(ENVOY_1_40_WASI, name)
 }
 
 /// A function of that name in a list.

@@ -60,6 +60,14 @@ pub enum VerifyError {
         /// The import's name.
         name: String,
     },
+    /// An import that only later releases of Envoy have.
+    #[error("it imports `{module}` `{name}`, which Envoy 1.40 provides and 1.36 does not")]
+    NewerImport {
+        /// The import's module.
+        module: String,
+        /// The import's name.
+        name: String,
+    },
     /// An import of the wrong type.
     #[error("it imports `{module}` `{name}` as {found}, proxies provide {expected}")]
     ImportType {

@@ -45,9 +45,13 @@ impl Run {
         let refusals = refusals(&plugins);
         let serving = self.serve.open()?;
         let introduction = serving.introduction(&plugins, &specs);
-        let server = serving
-            .start(specs)
-            .map_err(|error| explained(error, &refusals))?;
+        let server = match serving.start(specs) {
+            Err(error @ ServeError::Load(_)) => return Err(explained(error, &refusals)),
+            started => {
+                refusals.iter().for_each(|it| logs::note(&it.message));
+                started?
+            }
+        };
         // Not earlier: until there are requests to wait for, a signal ends the process at once, as it does by itself.
         let mut signal = StopSignal::new()?;
         let listening = format!(
@@ -62,28 +66,45 @@ impl Run {
     }
 }
 
-/// Names the components that `adapt` refuses, each with the reason: this proxy may run what Envoy cannot.
-fn refusals(plugins: &[Plugin]) -> Vec<String> {
+/// Why Envoy would refuse a plugin that this proxy may run.
+struct Refusal {
+    message: String,
+    /// Whether it is a component's, and so in the words of `adapt`.
+    is_of_component: bool,
+}
+
+/// What Envoy would refuse.
+fn refusals(plugins: &[Plugin]) -> Vec<Refusal> {
     let mut refusals = Vec::new();
-    for plugin in plugins.iter().filter(|it| it.kind == EngineKind::Component) {
-        let refusal = match tidegate_adapter::inspect(&plugin.bytes) {
-            Ok(inspection) => inspection.refusal,
-            Err(error) => Some(error.to_string()),
+    for plugin in plugins {
+        let path = plugin.path.display();
+        let is_of_component = plugin.kind == EngineKind::Component;
+        let messages = match is_of_component {
+            true => match tidegate_adapter::inspect(&plugin.bytes) {
+                Ok(inspection) => inspection.refusal.into_iter().collect(),
+                Err(error) => vec![error.to_string()],
+            },
+            false => {
+                let errors = tidegate_adapter::check(&plugin.bytes);
+                errors.iter().map(ToString::to_string).collect()
+            }
         };
-        if let Some(refusal) = refusal {
-            let refusal = format!("cannot adapt `{}`: {refusal}", plugin.path.display());
-            logs::note(&refusal);
-            refusals.push(refusal);
-        }
+        let what = match is_of_component {
+            true => "cannot adapt",
+            false => "Envoy refuses",
+        };
+        refusals.extend(messages.into_iter().map(|message| Refusal {
+            message: format!("{what} `{path}`: {message}"),
+            is_of_component,
+        }));
     }
     refusals
 }
 
-/// Why the proxy does not start. Of a component that cannot be adapted either, `run` says the same as `adapt` does.
-fn explained(error: ServeError, refusals: &[String]) -> anyhow::Error {
-    let is_load = matches!(error, ServeError::Load(_));
-    match refusals.first() {
-        Some(refusal) if is_load => anyhow::anyhow!("{refusal}"),
-        _ => error.into(),
+/// Why plugins cannot be loaded. Of a component that cannot be adapted either, `run` says the same as `adapt` does.
+fn explained(error: ServeError, refusals: &[Refusal]) -> anyhow::Error {
+    match refusals.iter().find(|it| it.is_of_component) {
+        Some(refusal) => anyhow::anyhow!("{}", refusal.message),
+        None => error.into(),
     }
 }

@@ -161,7 +161,7 @@ fn push_refuses_what_envoy_would() {
         "Envoy would not load",
         "imports.wasm",
         "`env` `proxy_log` as",
-        "`clock_res_get`, which not every proxy provides",
+        "`clock_res_get`, which Envoy 1.40 provides and 1.36 does not",
     ]);
     ship(["push", &plugin("bare.wasm", "(module)"), place]).fails_with(&[
         "does not say by which Proxy-Wasm ABI",
