@@ -49,18 +49,13 @@ impl Arena {
         self.block_size.set(FIRST_BLOCK);
     }
 
-    /// `size` bytes, aligned to 8. Their contents are undefined.
+    /// `size` bytes, aligned to 8. Their contents are undefined. Sizes are powers of two, from 8 on.
     #[cold]
     #[inline(never)]
     pub(crate) fn allocate(&self, size: usize) -> *mut u8 {
-        let Some(size) = size.checked_next_multiple_of(ALIGN) else {
-            trap()
-        };
         if self.end.get() - self.next.get() < size {
-            let Some(wanted) = size.checked_next_power_of_two() else {
-                trap()
-            };
-            let block_size = wanted.max(self.block_size.get().saturating_mul(2));
+            // Twice the largest block there can be is none.
+            let block_size = size.max(self.block_size.get().wrapping_mul(2));
             let start = block(block_size);
             self.next.set(start);
             self.end.set(start.wrapping_add(block_size));
@@ -81,6 +76,7 @@ pub(crate) struct Buffer {
 
 impl Buffer {
     /// Makes room for `size` bytes and returns where they are. The buffer's contents stay.
+    #[inline(always)]
     pub(crate) fn reserve(&self, arena: &Arena, size: usize) -> *mut u8 {
         if size <= self.capacity.get() && self.capacity.get() != 0 {
             return self.start.get();

@@ -81,7 +81,7 @@ pub(crate) fn state() -> &'static State {
 
 impl State {
     /// Room for `size` bytes that are used within one hostcall.
-    #[inline(always)]
+    #[inline(never)]
     pub(crate) fn scratch(&self, size: usize) -> *mut u8 {
         self.scratch.reserve(&self.arena, size)
     }

@@ -62,19 +62,24 @@ pub fn emit(
     Ok((Emitted { module, bodies }, layout))
 }
 
-/// Appends a name section with the names of the functions that stay.
+/// Appends a name section with the names of the functions that stay. Rust's are demangled, without their hashes: proxies show
+/// names in backtraces as they are.
 pub fn names(graph: &Graph<'_>, reached: &Reached, layout: &Layout, module: &mut Module) {
     let mut by_index = Vec::new();
     for id in &reached.funcs {
         let name = graph.funcs[*id].name.as_deref();
         if let (Some(name), Ok(index)) = (name, layout.func(*id)) {
+            let name = match rustc_demangle::try_demangle(name) {
+                Ok(demangled) => Cow::Owned(format!("{demangled:#}")),
+                Err(_) => Cow::Borrowed(name),
+            };
             by_index.push((index, name));
         }
     }
     by_index.sort_unstable();
     let mut functions = NameMap::new();
     for (index, name) in by_index {
-        functions.append(index, name);
+        functions.append(index, &name);
     }
     let mut names = NameSection::new();
     names.functions(&functions);

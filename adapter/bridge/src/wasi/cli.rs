@@ -37,31 +37,48 @@ fn environment(state: &State) -> List {
     }
     // SAFETY: the host wrote that many bytes, each variable ending in a zero byte.
     let text = unsafe { bytes(text, size) };
-    let variables = || {
-        let all = text.split(|byte| *byte == 0).take(count);
-        all.filter(|variable| is_utf8(variable))
+    // Counted before it is allocated: whoever frees the list tells its size by its length.
+    let mut list = List {
+        start: core::ptr::null(),
+        len: 0,
     };
-    // Counted first: whoever frees the list tells its size by its length.
-    let len = variables().count();
-    let start = allocate(4, len * size_of::<Entry>());
-    let mut next = start.cast::<Entry>();
-    for variable in variables() {
-        let split = variable
-            .iter()
-            .position(|byte| *byte == b'=')
-            .unwrap_or(variable.len());
-        let (name, value) = variable.split_at(split);
-        let value = value.get(1..).unwrap_or_default();
-        // SAFETY: there is room for as many as were counted above.
-        unsafe {
-            next.write(Entry {
-                name: List::copied(name),
-                value: List::copied(value),
-            });
-            next = next.add(1);
+    for pass in 0..2 {
+        let mut len = 0;
+        for variable in text.split(|byte| *byte == 0).take(count) {
+            if !is_utf8(variable) {
+                continue;
+            }
+            if pass == 1 {
+                // SAFETY: there is room for as many as the first pass counted.
+                unsafe {
+                    list.start
+                        .cast_mut()
+                        .cast::<Entry>()
+                        .add(len)
+                        .write(entry(variable))
+                };
+            }
+            len += 1;
+        }
+        if pass == 0 {
+            list.start = allocate(4, len * size_of::<Entry>());
+            list.len = len;
         }
     }
-    List { start, len }
+    list
+}
+
+/// A variable's name and value.
+fn entry(variable: &[u8]) -> Entry {
+    let split = variable
+        .iter()
+        .position(|byte| *byte == b'=')
+        .unwrap_or(variable.len());
+    let (name, value) = variable.split_at(split);
+    Entry {
+        name: List::copied(name),
+        value: List::copied(value.get(1..).unwrap_or_default()),
+    }
 }
 
 #[unsafe(export_name = "wasi:cli/environment#get-arguments")]
