@@ -42,7 +42,11 @@ pub fn link<'a>(
     };
     let mut module = emitted.module;
     if !options.strip_names {
-        emit::names(&resolved.graph, &reached, &layout, &mut module);
+        let names = match options.keep_debug {
+            true => emit::Names::AsTheyAre,
+            false => emit::Names::Demangled,
+        };
+        emit::names(&resolved.graph, &reached, &layout, names, &mut module);
     }
     let customs = modules.iter().flat_map(|module| &module.customs);
     if let Some((name, data)) = customs.into_iter().find(|(name, _)| *name == METADATA) {

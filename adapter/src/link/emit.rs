@@ -62,16 +62,30 @@ pub fn emit(
     Ok((Emitted { module, bodies }, layout))
 }
 
-/// Appends a name section with the names of the functions that stay. Rust's are demangled, without their hashes: proxies show
-/// names in backtraces as they are.
-pub fn names(graph: &Graph<'_>, reached: &Reached, layout: &Layout, module: &mut Module) {
+/// How functions are named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Names {
+    /// Rust's names are demangled, without their hashes: proxies do not do so in backtraces.
+    Demangled,
+    /// As debug information has them.
+    AsTheyAre,
+}
+
+/// Appends a name section with the names of the functions that stay.
+pub fn names(
+    graph: &Graph<'_>,
+    reached: &Reached,
+    layout: &Layout,
+    names: Names,
+    module: &mut Module,
+) {
     let mut by_index = Vec::new();
     for id in &reached.funcs {
         let name = graph.funcs[*id].name.as_deref();
         if let (Some(name), Ok(index)) = (name, layout.func(*id)) {
             let name = match rustc_demangle::try_demangle(name) {
-                Ok(demangled) => Cow::Owned(format!("{demangled:#}")),
-                Err(_) => Cow::Borrowed(name),
+                Ok(demangled) if names == Names::Demangled => Cow::Owned(format!("{demangled:#}")),
+                _ => Cow::Borrowed(name),
             };
             by_index.push((index, name));
         }
