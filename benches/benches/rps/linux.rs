@@ -1,9 +1,11 @@
 //! Load on whole servers: what a request costs through Envoy and through `tidegate run`, with each way of doing the tutorial's work.
 //!
-//! `cargo bench --bench rps [-- --slices N] [--slice MILLISECONDS] [--only TEXT] [--million]`
+//! `cargo bench --bench rps [-- --starts N] [--slices N] [--slice MILLISECONDS] [--only TEXT] [--million]`
 //!
 //! Servers share one core and take turns, the load generator has another. Slices are taken in rounds, one of each candidate, and
 //! what is compared is the server's processor time for each request: requests per second beside it tell how busy the machine was.
+//! The same server started twice can differ by more than what is compared, so every candidate is started several times, and the
+//! median over the starts is shown.
 //! `--million` instead sends a million requests through `tidegate run` with two workers and watches its memory.
 
 use std::env;
@@ -31,6 +33,9 @@ const CONNECTIONS: usize = 8;
 struct Options {
     /// Only show that everything works: each candidate is measured for a moment.
     smoke: bool,
+    /// How often each candidate is started.
+    starts: usize,
+    /// Slices of each candidate in each start.
     rounds: usize,
     slice: Duration,
     /// Part of the names of the candidates to measure, beside the first of each family.
@@ -52,7 +57,8 @@ impl Options {
     fn parse(arguments: impl Iterator<Item = String>) -> Result<Options> {
         let mut options = Options {
             smoke: true,
-            rounds: 24,
+            starts: 3,
+            rounds: 12,
             slice: Duration::from_secs(1),
             only: None,
             million: false,
@@ -68,6 +74,9 @@ impl Options {
             match argument.as_str() {
                 "--bench" => options.smoke = false,
                 "--test" => test = true,
+                "--starts" => {
+                    options.starts = value()?.parse().context("--starts takes a number")?
+                }
                 "--slices" => {
                     options.rounds = value()?.parse().context("--slices takes a number")?
                 }
@@ -79,12 +88,15 @@ impl Options {
                 "--only" => options.only = Some(value()?),
                 "--million" => options.million = true,
                 unknown => {
-                    bail!("rps takes --slices, --slice, --only and --million, not `{unknown}`")
+                    bail!(
+                        "rps takes --starts, --slices, --slice, --only and --million, not `{unknown}`"
+                    )
                 }
             }
         }
         options.smoke |= test;
         if options.smoke {
+            options.starts = 1;
             options.rounds = 1;
             options.slice = Duration::from_millis(50);
         }
@@ -150,6 +162,14 @@ fn command_line_tool(smoke: bool) -> Result<PathBuf> {
 
 struct Row {
     candidate: Candidate,
+    /// For each start, the slices taken from it.
+    starts: Vec<Vec<Slice>>,
+    /// Bytes that are resident at the end.
+    resident: u64,
+}
+
+/// A candidate that has been started.
+struct Started {
     server: Server,
     load: Load,
     slices: Vec<Slice>,
@@ -169,35 +189,54 @@ fn compare(environment: &Environment, options: &Options) -> Result<()> {
         }
         families.push(candidate.family);
         verify(&candidate, environment)?;
-        let server = candidate.start(environment, OUT_OF_REACH)?;
-        let mut load = Load::connect(server.address, CONNECTIONS)?;
-        load.run(Until::Elapsed(options.slice))?;
         rows.push(Row {
             candidate,
-            server,
-            load,
-            slices: Vec::with_capacity(options.rounds),
+            starts: Vec::with_capacity(options.starts),
+            resident: 0,
         });
     }
-    let count = rows.len();
-    for round in 0..options.rounds {
-        // Each round begins with another candidate, so that no one always follows the same neighbour.
-        for turn in 0..count {
-            let Some(row) = rows.get_mut((round + turn) % count) else {
-                continue;
-            };
-            row.slices
-                .push(measure(&row.server, &mut row.load, options.slice)?);
+    for _ in 0..options.starts {
+        let mut all = rows
+            .iter()
+            .map(|row| start(&row.candidate, environment, options.slice))
+            .collect::<Result<Vec<_>>>()?;
+        let count = all.len();
+        for round in 0..options.rounds {
+            // Each round begins with another candidate, so that none always follows the same neighbour.
+            for turn in 0..count {
+                let Some(started) = all.get_mut((round + turn) % count) else {
+                    continue;
+                };
+                let slice = measure(&started.server, &mut started.load, options.slice)?;
+                started.slices.push(slice);
+            }
+        }
+        for (row, started) in rows.iter_mut().zip(all) {
+            row.resident = started.server.resident()?;
+            row.starts.push(started.slices);
         }
     }
-    println!("{}", table(&rows)?);
+    println!("{}", table(&rows));
     println!(
-        "{} rounds of {} ms; cpu: the server's processor time for each request, all threads; over: paired median over the \
-         family's first row; ratio: of these, to the Rust SDK twin and to the floor",
+        "{} starts, {} rounds of {} ms each; cpu: the server's processor time for each request, all threads; over: paired \
+         median over the family's first row, median of the starts; ratio: of these, to the Rust SDK twin, to the floor and to \
+         the floor with contexts",
+        options.starts,
         options.rounds,
         options.slice.as_millis()
     );
     Ok(())
+}
+
+fn start(candidate: &Candidate, environment: &Environment, slice: Duration) -> Result<Started> {
+    let server = candidate.start(environment, OUT_OF_REACH)?;
+    let mut load = Load::connect(server.address, CONNECTIONS)?;
+    load.run(Until::Elapsed(slice))?;
+    Ok(Started {
+        server,
+        load,
+        slices: Vec::new(),
+    })
 }
 
 fn measure(server: &Server, load: &mut Load, slice: Duration) -> Result<Slice> {
@@ -211,7 +250,7 @@ fn measure(server: &Server, load: &mut Load, slice: Duration) -> Result<Slice> {
     })
 }
 
-fn table(rows: &[Row]) -> Result<Table> {
+fn table(rows: &[Row]) -> Table {
     let mut table = Table::new([
         "candidate",
         "req/s",
@@ -220,6 +259,7 @@ fn table(rows: &[Row]) -> Result<Table> {
         "over",
         "over/twin",
         "over/floor",
+        "over/contexts",
         "RSS MB",
         "module B",
     ]);
@@ -228,30 +268,35 @@ fn table(rows: &[Row]) -> Result<Table> {
         let row = rows
             .iter()
             .find(|row| row.candidate.family == family && row.candidate.name.contains(part))?;
-        Some(statistics::overhead(&row.slices, &base.slices))
+        let starts = row.starts.iter().zip(&base.starts);
+        Some(statistics::median(
+            starts.map(|(slices, base)| statistics::overhead(slices, base)),
+        ))
     };
     for row in rows {
         let family = row.candidate.family;
         let own = over(family, row.candidate.name)
             .filter(|_| row.candidate.works)
             .unwrap_or(f64::NAN);
-        let costs = || row.slices.iter().map(Slice::cost);
+        let slices = || row.starts.iter().flatten();
+        let ratio = |part: &str| figure(own / over(family, part).unwrap_or(f64::NAN), 2);
         table.row(vec![
             row.candidate.name.to_owned(),
-            figure(statistics::median(row.slices.iter().map(Slice::rate)), 0),
-            figure(statistics::minimum(costs()), 2),
-            figure(statistics::median(costs()), 2),
+            figure(statistics::median(slices().map(Slice::rate)), 0),
+            figure(statistics::minimum(slices().map(Slice::cost)), 2),
+            figure(statistics::median(slices().map(Slice::cost)), 2),
             figure(over(family, row.candidate.name).unwrap_or(f64::NAN), 2),
-            figure(own / over(family, "twin").unwrap_or(f64::NAN), 2),
-            figure(own / over(family, "floor").unwrap_or(f64::NAN), 2),
-            figure(row.server.resident()? as f64 / 1e6, 1),
+            ratio("twin"),
+            ratio("floor"),
+            ratio("with contexts"),
+            figure(row.resident as f64 / 1e6, 1),
             row.candidate
                 .module
                 .as_ref()
                 .map_or_else(|| "-".to_owned(), |module| module.len().to_string()),
         ]);
     }
-    Ok(table)
+    table
 }
 
 /// Memory of `tidegate run` with one plugin and two workers, in each engine, as requests go through.
