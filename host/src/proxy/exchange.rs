@@ -85,7 +85,8 @@ pub(super) async fn serve(
     let to_head = request.method() == Method::HEAD;
     let (fields, body) = match head::request_in(request) {
         Ok(taken) => taken,
-        Err(failure) => {
+        Err(refused) => {
+            let head::Refused { failure, fields } = *refused;
             tracing::debug!(
                 error = &failure as &dyn std::error::Error,
                 "request refused"
@@ -93,7 +94,12 @@ pub(super) async fn serve(
             if !whole {
                 unread.mark();
             }
-            return Ok(failure.response().map(ResponseBody::Whole));
+            let response = failure.response();
+            let mut stream = way.chain.borrow().clone().open(Rc::new(|| ()));
+            stream.connected(connection);
+            stream.refused(fields, Fields::from_response(response.clone()).0);
+            stream.finish();
+            return Ok(response.map(ResponseBody::Whole));
         }
     };
     let mut exchange = Box::new(Exchange::open(way, connection, unread, fields, body));

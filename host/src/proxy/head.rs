@@ -31,30 +31,31 @@ const BODILESS: [Method; 5] = [
     Method::CONNECT,
 ];
 
+/// A request that is refused before any plugin sees it.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub(super) failure: Failure,
+    /// What log callbacks see of it.
+    pub(super) fields: Fields,
+}
+
 /// A request's fields as plugins see them, and its body.
-pub(super) fn request_in<B>(request: Request<B>) -> Result<(Fields, B), Failure> {
-    let headers = request.headers();
-    let h2c = match upgrade(headers) {
-        Some(Upgrade::H2c) => true,
-        Some(Upgrade::Other) => return Err(Failure::Upgrade),
-        None => false,
-    };
-    // RFC 9112, 3.2: whoever else reads such a request may take another of them.
-    if headers.get_all(HOST).iter().nth(1).is_some() {
-        return Err(Failure::ManyHosts);
-    }
-    let addressed = request.uri().authority().is_some() || headers.contains_key(HOST);
-    if !addressed && request.version() == Version::HTTP_11 {
-        return Err(Failure::NoHost);
-    }
-    let te = headers.contains_key(TE);
-    let trailers = te && lists(headers, &TE, "trailers");
-    // hyper has seen it, and answers it as soon as the body is asked for.
-    let expect = headers.contains_key(EXPECT);
+pub(super) fn request_in<B>(request: Request<B>) -> Result<(Fields, B), Box<Refused>> {
     let scheme = match request.uri().scheme_str() {
         Some("https") => "https",
         _ => "http",
     };
+    let headers = request.headers();
+    let upgrade = upgrade(headers);
+    if let Some(failure) = refusal(&request, &upgrade) {
+        let (fields, _) = Fields::from_request(request, scheme);
+        return Err(Box::new(Refused { failure, fields }));
+    }
+    let h2c = upgrade.is_some();
+    let te = headers.contains_key(TE);
+    let trailers = te && lists(headers, &TE, "trailers");
+    // hyper has seen it, and answers it as soon as the body is asked for.
+    let expect = headers.contains_key(EXPECT);
     let (mut fields, body) = Fields::from_request(request, scheme);
     strip_named(&mut fields);
     strip_connection(&mut fields);
@@ -70,6 +71,20 @@ pub(super) fn request_in<B>(request: Request<B>) -> Result<(Fields, B), Failure>
         fields.remove(TE.as_str());
     }
     Ok((fields, body))
+}
+
+/// Why a request is refused, if it is.
+fn refusal<B>(request: &Request<B>, upgrade: &Option<Upgrade>) -> Option<Failure> {
+    let headers = request.headers();
+    if matches!(upgrade, Some(Upgrade::Other)) {
+        return Some(Failure::Upgrade);
+    }
+    // RFC 9112, 3.2: whoever else reads such a request may take another of them.
+    if headers.get_all(HOST).iter().nth(1).is_some() {
+        return Some(Failure::ManyHosts);
+    }
+    let addressed = request.uri().authority().is_some() || headers.contains_key(HOST);
+    (!addressed && request.version() == Version::HTTP_11).then_some(Failure::NoHost)
 }
 
 /// Another protocol that a request offers to speak on its connection.
@@ -261,13 +276,15 @@ mod tests {
     #[test]
     fn request_without_host_is_refused() {
         let request = Request::builder().uri("/").body(()).expect("a request");
-        assert!(matches!(request_in(request), Err(Failure::NoHost)));
+        let refused = request_in(request).expect_err("a request that is refused");
+        assert!(matches!(refused.failure, Failure::NoHost));
     }
 
     #[test]
     fn request_with_two_hosts_is_refused() {
         let request = request(|it| it.header("host", "h"));
-        assert!(matches!(request_in(request), Err(Failure::ManyHosts)));
+        let refused = request_in(request).expect_err("a request that is refused");
+        assert!(matches!(refused.failure, Failure::ManyHosts));
     }
 
     #[test]
@@ -288,7 +305,8 @@ mod tests {
             it.header("connection", "Upgrade")
                 .header("upgrade", "websocket")
         });
-        assert!(matches!(request_in(upgrade), Err(Failure::Upgrade)));
+        let refused = request_in(upgrade).expect_err("a request that is refused");
+        assert!(matches!(refused.failure, Failure::Upgrade));
     }
 
     #[test]

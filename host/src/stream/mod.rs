@@ -288,6 +288,28 @@ impl Stream {
         });
     }
 
+    /// The proxy has refused the request by itself, with this response: as in Envoy, no callback comes but that for the log.
+    pub fn refused(&mut self, request: Fields, response: Fields) {
+        if self.half(Direction::Request).started {
+            return;
+        }
+        for half in [Direction::Request, Direction::Response] {
+            let half = self.half(half);
+            (half.started, half.complete, half.aborted) = (true, true, true);
+        }
+        (self.answered, self.local) = (true, true);
+        if let Some(watch) = &self.watch {
+            let (worker, fields) = (self.worker.number(), request.clone());
+            watch.tell(Event::Begun { worker, fields });
+        }
+        let code = response.status().ok().map(|status| status.as_u16());
+        self.with_state(|it| {
+            it.code = code;
+            it.set_map(FieldMap::RequestHeaders, request);
+            it.set_map(FieldMap::ResponseHeaders, response);
+        });
+    }
+
     /// The stream has ended, well or not: the last callbacks, then the filters are dropped. Dropping the stream does the same.
     pub fn finish(self) {}
 
