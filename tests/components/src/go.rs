@@ -28,7 +28,7 @@ pub fn build(name: &str, target: &Path) -> Result<Vec<u8>> {
     let Some(source) = places.iter().find(|place| place.is_dir()) else {
         bail!("there is no plugin {}", places[0].display());
     };
-    let folder = target.join("go").join(name);
+    let folder = target.join("go-plugins").join(name);
     if folder.exists() {
         fs::remove_dir_all(&folder)?;
     }
