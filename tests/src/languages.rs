@@ -7,6 +7,7 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
@@ -31,8 +32,6 @@ pub enum Language {
 pub struct Missing(String);
 
 const COMPONENTIZE_PY: &str = "componentize-py==0.25.1";
-const ZIG: &str = "ziglang==0.16.0";
-
 /// Builds the greeter, or says why it cannot be built here.
 pub fn build(language: Language) -> Result<Result<Bytes, Missing>> {
     let missing = match language {
@@ -130,8 +129,19 @@ fn go(folder: &Path) -> Result<PathBuf> {
     Ok(folder.join("greeter.wasm"))
 }
 
+/// The package that has zig, a C compiler for WebAssembly.
+pub const ZIG: &str = "ziglang==0.16.0";
+
+/// Whether `python3` and its pip are on the path.
+pub fn has_pip() -> bool {
+    absent("python3", &["-m", "pip", "--version"], "Python's pip").is_none()
+}
+
 /// Has pip put a package into a folder of its own, which a system's Python allows where it allows nothing else.
-fn pip(requirement: &str) -> Result<PathBuf> {
+pub fn pip(requirement: &str) -> Result<PathBuf> {
+    // Tests run side by side, and one of them installs.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _installing = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = workspace::target()
         .join("languages")
         .join(requirement.replace("==", "-"));

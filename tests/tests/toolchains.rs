@@ -1,5 +1,5 @@
 //! What current and earlier tools make is adapted and behaves: the guests of `tests/wat` by two releases of wit-component, the
-//! example `bare` by three of wit-bindgen.
+//! example `bare` by three of wit-bindgen, and the greeter in C, with and without the C library's output.
 //!
 //! Rust's three targets are in `shapes`, Go in `go`, other languages in `languages`.
 
@@ -10,7 +10,9 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use tidegate_components::Encoder;
+use tidegate_components::c::{self, Output};
 use tidegate_testkit::guests::{self, Built, Shape};
+use tidegate_testkit::languages::{self, ZIG};
 use tidegate_testkit::{HomeKind, Runner, Scenario, scenario, verdict, workspace};
 
 /// Our host's two engines: Envoys see what the newest tools make, in `scenarios`.
@@ -60,6 +62,26 @@ fn trials() -> Result<Vec<Trial>> {
             let scenario = Scenario::read(&folder, &file, None)?;
             passes(&scenario, &guests::build(guest, Shape::Wasip2)?)
         }));
+    }
+    for output in [Output::Without, Output::With] {
+        for encoder in Encoder::ALL {
+            trials.push(trial(
+                format!("c/{output:?}Output/{encoder:?}"),
+                move || {
+                    if !languages::has_pip() {
+                        return Ok(Completion::ignored_with("there is no Python with pip"));
+                    }
+                    let folder =
+                        workspace::target().join(format!("languages/c-{output:?}-{encoder:?}"));
+                    let component = c::build(&languages::pip(ZIG)?, &folder, output, encoder)?;
+                    let built = guests::adapted("greeter", component)?;
+                    tidegate_adapter::verify(&built.module)?;
+                    let folder = workspace::root().join("tests/languages");
+                    let scenario = Scenario::read(&folder, &folder.join("default.yaml"), None)?;
+                    passes(&scenario, &built)
+                },
+            ));
+        }
     }
     Ok(trials)
 }

@@ -1,13 +1,11 @@
 //! Builds plugins that are written in Go, as `guest/go/README.md` says by hand.
 
-use crate::{ADAPTER_NAME, Encoder, Recipe};
+use crate::{ADAPTER_NAME, Encoder, Recipe, bindings};
 use anyhow::{Context, Result, bail};
 use std::borrow::Cow;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use wit_bindgen_core::Files;
-use wit_bindgen_core::wit_parser::Resolve;
 
 /// Whether Go is on the path.
 pub fn is_there() -> bool {
@@ -34,7 +32,7 @@ pub fn build(name: &str, target: &Path) -> Result<Vec<u8>> {
     }
     fs::create_dir_all(&folder)?;
     let wit = fs::read_to_string(source.join("world.wit"))?;
-    bindings(&wit, &folder)?;
+    bindings::generate(wit_bindgen_go::Opts::default().build(), &wit, &folder)?;
     // After the bindings, which bring a `go.mod` of their own.
     for file in ["allocator.go", "go.mod", "go.sum"] {
         fs::copy(sources.join(file), folder.join(file))?;
@@ -51,23 +49,6 @@ pub fn build(name: &str, target: &Path) -> Result<Vec<u8>> {
     recipe
         .make()
         .with_context(|| format!("failed to make a component with {ADAPTER_NAME}"))
-}
-
-/// Writes what `wit-bindgen go` generates for a world.
-fn bindings(wit: &str, folder: &Path) -> Result<()> {
-    let mut resolve = Resolve::default();
-    resolve.push_dir(crate::workspace().join("wit"))?;
-    let package = resolve.push_str("world.wit", wit)?;
-    let world = resolve.select_world(&[package], None)?;
-    let mut files = Files::default();
-    let mut generator = wit_bindgen_go::Opts::default().build();
-    generator.generate(&mut resolve, world, &mut files)?;
-    for (name, contents) in files.iter() {
-        let file = folder.join(name);
-        fs::create_dir_all(file.parent().unwrap_or(folder))?;
-        fs::write(file, contents)?;
-    }
-    Ok(())
 }
 
 /// Copies a folder's files over those that are there.

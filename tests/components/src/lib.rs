@@ -1,6 +1,8 @@
 //! Makes the components that tests need out of WIT and WebAssembly text, with an earlier and with the newest release of
 //! wit-component: what the two make differs, and authors have both.
 
+mod bindings;
+pub mod c;
 pub mod go;
 
 use anyhow::{Context, Result};
