@@ -1,8 +1,10 @@
-//! How the bridge's artefact is built, in one place: `cargo xtask bridge` and the adapter's test include this file.
+//! The command that builds the bridge's artefact. `cargo xtask bridge` and the adapter's test both include this file,
+//! so that they build it the same way.
 //!
-//! rustc is run directly and not through cargo, whose metadata, configuration and flags from the environment all
-//! show in symbol names. So the same bytes come out of every checkout, wherever it lies. The toolchain is the one that
-//! `rust-toolchain.toml` pins; it needs the target `wasm32-unknown-unknown`.
+//! The build is reproducible: every checkout produces the same bytes, whatever its path. For that, rustc is invoked
+//! directly and not through cargo, whose metadata, configuration and flags from the environment all affect symbol
+//! names. The toolchain is the one that `rust-toolchain.toml` pins; it needs the target `wasm32-unknown-unknown`.
+//! `README.md` describes what the artefact may contain.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -11,47 +13,47 @@ use std::process::Command;
 /// The artefact's name in the bridge's folder.
 pub const ARTEFACT: &str = "tidegate_bridge.wasm";
 
-/// Flags of rustc, each with what would be wrong without it.
+/// Flags for rustc, each with its reason.
 const FLAGS: &[&str] = &[
     "--crate-name=tidegate_bridge",
     "--crate-type=cdylib",
     "--edition=2024",
     "--target=wasm32-unknown-unknown",
-    // Warnings are for `cargo xtask lint`, which names them once.
+    // Warnings are reported by `cargo xtask lint`, once.
     "--cap-lints=allow",
-    // Calls and copies that are not made; an unoptimised build has data, too.
+    // Fewer calls and copies. An unoptimised build would also contain data segments.
     "-Copt-level=s",
     "-Clto=fat",
     "-Ccodegen-units=1",
-    // Messages of panics would be data.
+    // Panic messages would be data segments.
     "-Cpanic=abort",
     "-Cdebug-assertions=no",
     "-Coverflow-checks=no",
-    // A dense `match` would become a table, which is data.
+    // A dense `match` would be compiled to a lookup table, which is a data segment.
     "-Cjump-tables=no",
-    // Memory is the guest's.
+    // The memory belongs to the guest.
     "-Clink-arg=--import-memory",
-    // So is the stack, which `_initialize` takes from the guest.
+    // So does the stack, which `_initialize` allocates from it.
     "-Clink-arg=-zstack-size=0",
     "-Clink-arg=--no-entry",
-    // No debug information and no list of producers, but names: they become backtraces.
+    // No debug information and no producers section, but the names, which appear in backtraces.
     "-Clink-arg=--strip-all",
     "-Clink-arg=--keep-section=name",
 ];
 
-/// The command that builds the bridge, whose folder is `bridge`, as [`ARTEFACT`] into the folder `output`, an absolute
-/// path. The file's name is part of the name section, so it may not be another.
+/// Returns the command that builds the bridge in the folder `bridge` and writes [`ARTEFACT`] to the folder `output`,
+/// which must be an absolute path. The file name is part of the name section, so it is fixed.
 pub fn command(bridge: &Path, output: &Path) -> Command {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| OsString::from("rustc"));
     let mut command = Command::new(rustc);
-    // The source's path is relative, since a bridge that knew where it was built would differ by checkout.
+    // The path of the source is relative, because an absolute one would make the artefact differ between checkouts.
     command
         .current_dir(bridge)
         .args(FLAGS)
         .arg("src/lib.rs")
         .arg("-o")
         .arg(output.join(ARTEFACT));
-    // Set by a running cargo, it would win over the toolchain that is pinned.
+    // A running cargo sets this variable, which would override the pinned toolchain.
     command.env_remove("RUSTUP_TOOLCHAIN");
     command
 }

@@ -1,4 +1,4 @@
-//! The passes in order, and what all of them need.
+//! Runs the passes in order, and holds what they share: the contract and the bridge.
 
 use crate::bridge::{self, Bridge};
 use crate::classify;
@@ -24,13 +24,13 @@ pub fn adapt(component: &[u8], options: &Options) -> Result<Vec<u8>, AdaptError>
     Ok(output)
 }
 
-/// Says what [`adapt`] would link to what, for people to read and for tests to compare.
+/// Describes what [`adapt`] would bind each import to, as text for people to read and for tests to compare.
 pub fn explain(component: &[u8]) -> Result<String, AdaptError> {
     let plan = Adapter::get()?.plan(&parse::parse(component)?)?;
     Ok(plan.to_string())
 }
 
-/// What every run needs: the contract and the bridge.
+/// The contract and the bridge, which every run needs.
 pub struct Adapter {
     /// The contract.
     pub contract: Contract,
@@ -40,7 +40,7 @@ pub struct Adapter {
 // === impl Adapter ===
 
 impl Adapter {
-    /// The one that this crate was built with, read once.
+    /// Returns the adapter with the contract and the bridge that this crate was built with. They are read once.
     pub fn get() -> Result<&'static Adapter, AdaptError> {
         static ADAPTER: OnceLock<Result<Adapter, String>> = OnceLock::new();
         let broken = |message: &String| AdaptError::Link {
@@ -58,7 +58,7 @@ impl Adapter {
         })
     }
 
-    /// The plan for a component.
+    /// Makes the plan for a component.
     pub fn plan(&self, component: &Component<'_>) -> Result<Plan, AdaptError> {
         self.plan_for(component, &component.read_modules()?)
     }
@@ -68,7 +68,8 @@ impl Adapter {
         component: &Component<'_>,
         modules: &[Module<'_>],
     ) -> Result<Plan, AdaptError> {
-        // Said before what it exports, which two components in one have hidden from each other.
+        // Checked before the exports, which composed components hide from each other: this error is the more helpful
+        // one.
         let count = component.memories(modules);
         if count > 1 {
             return Err(AdaptError::Memories { count });

@@ -1,7 +1,8 @@
-//! The bridge as this adapter was built with it: its bytes, and what they say about themselves.
+//! The bridge that this adapter was built with: its bytes, and what can be read from them.
 //!
-//! Nothing about a hostcall or callback is listed by hand: which functions the bridge provides, of which types, and which
-//! functions of the guest each callback needs, is read from the artefact. Its contract is in `bridge/README.md`.
+//! No hostcall or callback is listed by hand. Which functions the bridge provides, their types, and which functions of
+//! the guest each callback needs are all read from the artefact. The contract between the bridge and the linker is in
+//! `bridge/README.md`.
 
 use crate::module::Module;
 use crate::name::Name;
@@ -9,12 +10,13 @@ use crate::types::Signature;
 use std::collections::{BTreeMap, BTreeSet};
 use wasmparser::{ExternalKind, Operator, TypeRef};
 
-/// The artefact that is checked in beside this crate.
+/// The artefact, which is checked in next to this crate.
 pub const BYTES: &[u8] = include_bytes!("../bridge/tidegate_bridge.wasm");
 
-/// The export that allocates the bridge's state and stack, if they are needed before `_initialize` has done so.
+/// The export that allocates the bridge's state and stack if they are needed before `_initialize` has allocated them.
 pub const ALLOCATE: &str = "state#allocate";
-/// Module of the WASI functions that every supported Envoy has, as an import and as a prefix of the bridge's exports.
+/// The module of the WASI functions that every supported Envoy has. It is also the prefix of the bridge's exports for
+/// WASI preview 1.
 pub const PREVIEW1: &str = "wasi_snapshot_preview1";
 
 /// The exports that every adapted module has, whatever the plugin exports.
@@ -27,7 +29,7 @@ pub const ALWAYS: &[&str] = &[
     "proxy_on_delete",
 ];
 
-/// A bridge, read.
+/// A bridge, parsed.
 pub struct Bridge<'a> {
     /// Its sections.
     pub module: Module<'a>,
@@ -35,33 +37,34 @@ pub struct Bridge<'a> {
     pub exports: BTreeMap<String, Signature>,
     /// The `proxy_on_*` that it exports.
     pub callbacks: BTreeMap<String, Callback>,
-    /// For each of its functions, whether it needs the bridge's state or stack, itself or through others.
+    /// For each of its functions, whether it needs the bridge's state or stack, directly or through functions that it
+    /// calls.
     pub is_stateful: Vec<bool>,
 }
 
-/// A function that the proxy calls when something has happened.
+/// A callback of the proxy: a function that it calls to report an event.
 #[derive(Debug, Default)]
 pub struct Callback {
     /// The component's callbacks that it delivers. The module exports it if the component has one of them.
     pub delivers: BTreeSet<String>,
-    /// All functions of the guest that it may call, by the bridge's name.
+    /// All functions of the guest that it may call, by the bridge's names.
     pub calls: BTreeSet<String>,
 }
 
-/// What the bridge imports, by the contract in `bridge/README.md`.
+/// An import of the bridge, as specified in `bridge/README.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BridgeImport<'a> {
     /// A function that every plugin exports.
     Guest(&'a str),
-    /// The destructor of a resource that the plugin exports. It need not have one.
+    /// The destructor of a resource that the plugin exports. The resource may have none.
     Destructor(&'a str),
-    /// A post-return. A function need not have one.
+    /// The post-return of a function that the plugin exports. The function may have none.
     PostReturn(&'a str),
-    /// A callback of the plugin that the proxy's callback of this name delivers. The plugin need not have it.
+    /// A callback of the plugin. The plugin may lack it.
     Callback {
-        /// The export of the bridge.
+        /// The export of the bridge that delivers it.
         export: &'a str,
-        /// The plugin's callback.
+        /// The name of the plugin's callback.
         name: &'a str,
     },
     /// Allocates what the guest will own as a result.
@@ -85,7 +88,7 @@ pub enum BridgeImport<'a> {
 // === impl BridgeImport ===
 
 impl<'a> BridgeImport<'a> {
-    /// What an import of the bridge stands for.
+    /// Identifies an import of the bridge.
     pub fn of(module: &'a str, name: &'a str) -> BridgeImport<'a> {
         match (module, name) {
             ("guest", name) => BridgeImport::Guest(name),
@@ -134,7 +137,7 @@ impl<'a> Bridge<'a> {
         })
     }
 
-    /// The function of an interface that an export stands for.
+    /// Returns the function of an interface that an export of the bridge implements.
     pub fn function_name(export: &str) -> Name {
         let (interface, function) = export.split_once('#').unwrap_or(("", export));
         Name {
@@ -143,13 +146,13 @@ impl<'a> Bridge<'a> {
         }
     }
 
-    /// The export that stands for a function of an interface.
+    /// Returns the name of the bridge's export that implements a function of an interface.
     pub fn export_name(interface: &str, function: &str) -> String {
         format!("{interface}#{function}")
     }
 }
 
-/// Whether a proxy calls an export of this name with something that has happened.
+/// Whether an export with this name is a callback of the proxy.
 fn is_callback(name: &str) -> bool {
     name.starts_with("proxy_on_") && name != "proxy_on_memory_allocate"
 }
@@ -160,7 +163,7 @@ struct Code<'m> {
     imports: Vec<BridgeImport<'m>>,
     /// For each function, those that it calls.
     calls: Vec<Vec<u32>>,
-    /// For each function, whether it uses a global; the bridge has no other than its stack pointer.
+    /// For each function, whether it uses a global. The only global that the bridge uses is its stack pointer.
     uses_stack: Vec<bool>,
 }
 
@@ -192,7 +195,7 @@ impl<'m> Code<'m> {
         })
     }
 
-    /// The functions that `root` reaches, itself included.
+    /// The functions that `root` reaches, including itself.
     fn reach(&self, root: u32) -> BTreeSet<u32> {
         let mut seen = BTreeSet::from([root]);
         let mut left = vec![root];

@@ -1,8 +1,9 @@
-//! What keeps Envoy from loading a module that somebody else made, found before anyone ships it.
+//! Finds what keeps Envoy from loading a module that another tool made, before the module is deployed.
 //!
-//! `verify` holds Tidegate's own modules to what every host takes. This one holds a stranger's to what Envoy does with it, in
-//! every supported release: what the engine does not take, imports that are not there or have another type, exports that
-//! are not what they are taken for. It says all that it finds.
+//! `verify` checks Tidegate's own modules against what every host accepts. This file checks modules from other tools
+//! against what Envoy does with them, in every supported release. It looks for features that the engine does not
+//! accept, imports that Envoy does not provide or provides with another type, and exports of another type than Envoy
+//! expects. It reports every problem, not only the first.
 
 use crate::bridge::PREVIEW1;
 use crate::module::Module;
@@ -11,10 +12,10 @@ use crate::verify::{MAX_PAGES, VerifyError, export_error, import_error};
 use std::collections::BTreeSet;
 use wasmparser::{ExternalKind, Parser, TypeRef, Validator, WasmFeatures};
 
-/// What the engine of the oldest supported Envoy has at the most. It does not read compact import sections.
+/// The most that the engine of the oldest supported Envoy accepts. It does not read compact import sections.
 const FEATURES: WasmFeatures = WasmFeatures::WASM3.union(WasmFeatures::LEGACY_EXCEPTIONS);
 
-/// Says what keeps Envoy from loading a module: nothing, if it loads.
+/// Returns what keeps Envoy from loading a module. The list is empty if the module loads.
 pub fn check(bytes: &[u8]) -> Vec<VerifyError> {
     if !bytes.starts_with(b"\0asm") {
         return vec![VerifyError::NotWasm];
@@ -41,7 +42,8 @@ pub fn check(bytes: &[u8]) -> Vec<VerifyError> {
     let allocators = ["malloc", "proxy_on_memory_allocate"].map(|name| module.exported_func(name));
     errors.extend((allocators == [None; 2]).then_some(VerifyError::NoAllocator));
     errors.extend(memory(&module));
-    // A module that does not say its version is most likely of the newest; what else is wrong is worth knowing.
+    // A module without a version marker most likely uses the newest version. It is checked as such, to report its other
+    // problems as well.
     let abi = abi.unwrap_or(Abi::V0_2_1);
     errors.extend(module.imports.iter().filter_map(|import| {
         let known = match import.module {
@@ -61,7 +63,7 @@ pub fn check(bytes: &[u8]) -> Vec<VerifyError> {
                     name: import.name.to_owned(),
                 }))
             }
-            // Envoy makes these itself, whatever they are called.
+            // Envoy creates imported memories and tables itself, whatever their names.
             TypeRef::Memory(_) | TypeRef::Table(_) => None,
             _ => import_error(&module, import, known),
         }
@@ -72,8 +74,8 @@ pub fn check(bytes: &[u8]) -> Vec<VerifyError> {
     errors
 }
 
-/// Envoy uses the one memory that a module exports, by whatever name, or makes the one that it imports. It loads a module that
-/// has none, too, and has then nowhere to put what it hands over.
+/// Checks the memory. Envoy uses the one memory that a module exports, under any name, or creates the one that it
+/// imports. It also loads a module without a memory, but then it has nowhere to store the data that it passes.
 fn memory(module: &Module<'_>) -> Option<VerifyError> {
     let imported = 0..module.imported.memories;
     let exports = module.exports.iter();

@@ -1,7 +1,8 @@
-//! The pass that says what each import and export of a component is to a proxy, or refuses it by name.
+//! The pass that determines what each import and export of a component means to a proxy, or rejects it by name.
 //!
-//! Names alone decide nothing: a function of the contract must have the contract's type, a function of WASI that means
-//! something here WASI's, and any other one the core type that the bridge has for it. What is then done about each is `plan`'s affair.
+//! A name alone decides nothing. A function of the contract must have the contract's type, and a function of WASI that
+//! has a meaning in a proxy must have WASI's type. Any other function must have the core type that the bridge has for
+//! it. What is then done with each of them is decided by `plan`.
 
 use crate::bridge::Bridge;
 use crate::component::{Component, Lift, Lowering, Obstacle, ResourceRef};
@@ -11,12 +12,12 @@ use crate::name::{Name, wasi};
 use crate::types::FuncTy;
 use std::collections::BTreeMap;
 
-/// What a component asks for and offers, in a proxy's terms.
+/// What a component imports and exports, in a proxy's terms.
 #[derive(Debug)]
 pub struct Classes {
     /// For each lowered import, what it is.
     pub imports: Vec<Import>,
-    /// For each exported function, by the bridge's name for it, the core functions behind it.
+    /// For each exported function, by the bridge's name for it, the core functions that implement it.
     pub exports: BTreeMap<String, Lift>,
     /// Exports of other worlds, which no proxy calls: interfaces, and functions of the world itself.
     pub ignored: Vec<String>,
@@ -29,11 +30,11 @@ pub enum Import {
     Hostcall(String),
     /// A function of WASI that the bridge provides, by the bridge's name.
     Wasi(String),
-    /// A function of WASI that nothing in a proxy stands for.
+    /// A function of WASI that a proxy cannot provide. It is bound to a stub.
     Refused(String),
 }
 
-/// Sorts the component's imports and exports.
+/// Classifies the component's imports and exports.
 pub fn classify(
     component: &Component<'_>,
     contract: &Contract,
@@ -60,7 +61,7 @@ pub fn classify(
     })
 }
 
-/// The bridge's name for dropping a handle to an imported resource, if anything is to be done then.
+/// Returns the bridge's name for the function that drops a handle to an imported resource, if there can be one.
 pub fn drop_name(resource: &ResourceRef, contract: &Contract) -> Option<String> {
     let ResourceRef::Imported(name) = resource else {
         return None;
@@ -74,7 +75,7 @@ pub fn drop_name(resource: &ResourceRef, contract: &Contract) -> Option<String> 
     ))
 }
 
-/// Checks that the component is a plugin at all, and of this version of the contract.
+/// Checks that the component is a plugin, and that its version of the contract is compatible with this one.
 fn check_world(component: &Component<'_>, contract: &Contract) -> Result<(), AdaptError> {
     let ours = component
         .imports
@@ -91,7 +92,8 @@ fn check_world(component: &Component<'_>, contract: &Contract) -> Result<(), Ada
         if component.exports.keys().any(|it| is_it(&it)) {
             continue;
         }
-        // The tools accept a world that exports a callback alone; what it uses of this interface becomes an import.
+        // The tools accept a world that exports only a callback. The interface whose types the callback uses then
+        // becomes an import.
         let extra = if component.imports.keys().any(|it| is_it(&it)) {
             "; it is imported instead, as happens when callbacks are exported without it"
         } else {
@@ -112,7 +114,7 @@ fn check_world(component: &Component<'_>, contract: &Contract) -> Result<(), Ada
     Ok(())
 }
 
-/// Checks one imported function by its type, as far as it is one of the contract's.
+/// Checks that a component may import this function, and compares its type with the expected one, if that is known.
 fn check_import(name: &Name, ty: &FuncTy, contract: &Contract) -> Result<(), AdaptError> {
     if let Some(interface) = wasi(&name.interface) {
         let functions = contract.wasi.get(interface);
@@ -152,7 +154,7 @@ fn check_import(name: &Name, ty: &FuncTy, contract: &Contract) -> Result<(), Ada
     }
 }
 
-/// A function of the contract's package that this adapter does not know.
+/// The error for a function of the contract's package that this adapter does not know.
 fn unknown(direction: &'static str, name: &Name, contract: &Contract) -> AdaptError {
     match contract.split(&name.interface) {
         Some((_, version)) if version > contract.version => AdaptError::Newer {
@@ -194,7 +196,7 @@ fn check_type(name: &Name, found: &FuncTy, expected: &FuncTy) -> Result<(), Adap
     })
 }
 
-/// Checks that a function can be called from an adapted module at all.
+/// Checks that a function can be called from an adapted module.
 fn check_use(name: &Name, ty: &FuncTy, obstacle: Option<Obstacle>) -> Result<(), AdaptError> {
     if let Some(obstacle) = obstacle {
         return Err(obstacle.error(name));
@@ -209,7 +211,8 @@ fn check_use(name: &Name, ty: &FuncTy, obstacle: Option<Obstacle>) -> Result<(),
     }
 }
 
-/// Exports that are not of the contract's package. Language runtimes have some, `wasi:cli/run` above all.
+/// Returns the exports that do not belong to the contract's package. Language runtimes add some, most often
+/// `wasi:cli/run`.
 fn ignored(component: &Component<'_>, contract: &Contract) -> Vec<String> {
     let foreign = component.exports.iter().filter(|(interface, _)| {
         // An interface without a package belongs to the tool that made the component: componentize-py has one.
@@ -222,7 +225,7 @@ fn ignored(component: &Component<'_>, contract: &Contract) -> Vec<String> {
     names.collect()
 }
 
-/// Says what a lowered import is. Its WIT type has been checked.
+/// Classifies a lowered import. Its WIT type has been checked.
 fn import(
     lowering: &Lowering,
     contract: &Contract,
@@ -265,7 +268,7 @@ fn import(
     }
 }
 
-/// Says what each exported function is, after comparing it with the contract.
+/// Compares each exported function with the contract, and returns the core functions that implement it.
 fn exports(
     component: &Component<'_>,
     contract: &Contract,
@@ -294,7 +297,7 @@ fn exports(
             }
         }
         for (function, member) in expected.into_iter().flatten() {
-            // What came later than the version that the component was built against cannot be there.
+            // The component cannot have functions that were added after the version that it was built against.
             let is_later = member.since.as_ref().is_some_and(|since| *since > version);
             if !is_later && !contents.functions.contains_key(function) {
                 return Err(AdaptError::MissingFunction {

@@ -1,7 +1,7 @@
-//! A component, taken apart: the small IR that every pass after `parse` works on.
+//! A component taken apart: the small intermediate representation (IR) that every pass after `parse` works on.
 //!
-//! It is plain data and knows nothing of the library that took the component apart, so that library can be replaced.
-//! What a name means to a proxy is not said here; `classify` does.
+//! It is plain data and independent of the library that takes the component apart, so that library can be replaced. It
+//! does not describe what a name means to a proxy; `classify` determines that.
 
 use crate::error::AdaptError;
 use crate::module::Module;
@@ -29,23 +29,23 @@ pub struct Component<'a> {
 /// One core module, instantiated.
 #[derive(Debug)]
 pub struct Instance {
-    /// Which of [`Component::modules`].
+    /// Index into [`Component::modules`].
     pub module: usize,
-    /// What each of its imports is, in the order of its import section.
+    /// What each of its imports is bound to, in the order of its import section.
     pub imports: Vec<Def>,
 }
 
 /// Where a core item comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Def {
-    /// From an earlier instance, by its module's own index space.
+    /// From an earlier instance, by an index in its module's index spaces.
     Item {
-        /// Which of [`Component::instances`].
+        /// Index into [`Component::instances`].
         instance: usize,
-        /// Which item in it.
+        /// The item in that instance.
         item: Item,
     },
-    /// A lowered import: which of [`Component::lowerings`].
+    /// A lowered import, as an index into [`Component::lowerings`].
     Lowered(usize),
     /// `resource.new`, of a resource that the component defines.
     ResourceNew(usize),
@@ -53,7 +53,7 @@ pub enum Def {
     ResourceRep(usize),
     /// `resource.drop`.
     ResourceDrop(ResourceRef),
-    /// A canonical built-in that serves asynchronous functions, by its name.
+    /// A canonical built-in for asynchronous functions, by its name.
     Async(String),
 }
 
@@ -70,27 +70,27 @@ pub enum Item {
     Global(u32),
 }
 
-/// A resource seen from inside the component.
+/// A resource as seen from inside the component.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ResourceRef {
-    /// One that the component defines: which of [`Component::resources`].
+    /// One that the component defines, as an index into [`Component::resources`].
     Defined(usize),
     /// One that is imported.
     Imported(Name),
 }
 
-/// An imported function as one core function calls it.
+/// An imported function, lowered to a core function.
 #[derive(Debug)]
 pub struct Lowering {
-    /// What is imported.
+    /// The name of the imported function.
     pub name: Name,
     /// Its type in WIT.
     pub ty: FuncTy,
     /// The type of the core function.
     pub signature: Signature,
-    /// What allocates memory for its result.
+    /// The function that allocates memory for its result.
     pub realloc: Option<Def>,
-    /// Why it cannot be called from an adapted module.
+    /// Why it cannot be called from an adapted module, if it cannot.
     pub obstacle: Option<Obstacle>,
 }
 
@@ -115,27 +115,27 @@ pub struct Interface {
 pub struct Function {
     /// Its type in WIT.
     pub ty: FuncTy,
-    /// Where it is exported: the core function behind it.
+    /// If it is exported, the core functions that implement it.
     pub lift: Option<Lift>,
 }
 
-/// The core functions behind an exported function.
+/// The core functions that implement an exported function.
 #[derive(Debug, Clone)]
 pub struct Lift {
-    /// What is called.
+    /// The core function that is called.
     pub func: Def,
-    /// What is called with the result once it was read.
+    /// The post-return: what is called with the core result once the result has been read.
     pub post_return: Option<Def>,
-    /// What allocates memory for the arguments.
+    /// The function that allocates memory for the arguments.
     pub realloc: Option<Def>,
-    /// Why it cannot be called from an adapted module.
+    /// Why it cannot be called from an adapted module, if it cannot.
     pub obstacle: Option<Obstacle>,
 }
 
 /// A resource that the component defines.
 #[derive(Debug)]
 pub struct Resource {
-    /// The name under which it is first exported, if it is.
+    /// The name under which it is first exported, if it is exported.
     pub name: Option<Name>,
     /// Its destructor.
     pub dtor: Option<Def>,
@@ -144,7 +144,7 @@ pub struct Resource {
 // === impl Obstacle ===
 
 impl Obstacle {
-    /// The error for a function that is called.
+    /// The error for a function that has this obstacle.
     pub fn error(self, function: &Name) -> AdaptError {
         let (interface, function) = (function.interface.clone(), function.item.clone());
         match self {

@@ -1,7 +1,7 @@
-//! The contract: the package `tidegate:proxy` as this adapter was built from it.
+//! The contract: the package `tidegate:proxy` that this adapter was built with.
 //!
 //! The files of `wit/` are compiled in, so that a component is compared with what the bridge was written against, and
-//! not with what happens to lie on a disk.
+//! not with the files that happen to be on disk.
 
 use crate::name;
 use crate::name::Name;
@@ -56,23 +56,24 @@ pub const FILES: &[(&str, &str)] = &[
     ("worlds.wit", include_str!("../../wit/worlds.wit")),
 ];
 
-/// What of WASI 0.2 has a meaning in a proxy.
+/// The part of WASI 0.2 that has a meaning in a proxy.
 const WASI: &str = include_str!("wasi.wit");
 
-/// The contract, by names of interfaces without package and version. No version is in its types.
+/// The contract. Interfaces are named without package and version, and the types contain no versions.
 #[derive(Debug)]
 pub struct Contract {
     /// `tidegate:proxy/`
     pub prefix: String,
-    /// Which version of the package it is.
+    /// The version of the package.
     pub version: Version,
-    /// What a component may import, by function.
+    /// The functions that a component may import, by interface.
     pub imports: BTreeMap<String, BTreeMap<String, Member>>,
-    /// What a component may export, by function; also those without functions of their own.
+    /// The functions that a component may export, by interface. Interfaces without functions are included.
     pub exports: BTreeMap<String, BTreeMap<String, Member>>,
     /// Interfaces that every plugin exports.
     pub required: Vec<String>,
-    /// Functions of WASI that have a meaning in a proxy, by interface without version. No version is in their types.
+    /// The functions of WASI that have a meaning in a proxy, by interface without version. Their types contain no
+    /// versions.
     pub wasi: BTreeMap<String, BTreeMap<String, FuncTy>>,
 }
 
@@ -81,7 +82,7 @@ pub struct Contract {
 pub struct Member {
     /// Its type.
     pub ty: FuncTy,
-    /// The version of the package since which it is there.
+    /// The version of the package that added it.
     pub since: Option<Version>,
 }
 
@@ -90,7 +91,7 @@ pub struct Member {
 impl Contract {
     /// Reads the compiled-in files.
     ///
-    /// The tests parse them, so an error here says that the adapter itself was built wrong.
+    /// The tests parse them too, so an error here means that the adapter itself was built incorrectly.
     pub fn load() -> Result<Contract, String> {
         Contract::read(FILES.iter().copied())
     }
@@ -154,12 +155,13 @@ impl Contract {
         Ok(contract)
     }
 
-    /// Whether `interface` is of the contract's package, in any version.
+    /// Whether `interface` belongs to the contract's package, in any version.
     pub fn covers(&self, interface: &str) -> bool {
         interface.starts_with(&self.prefix)
     }
 
-    /// `http-fields` for `tidegate:proxy/http-fields@0.1.0`, and for any version that is compatible with this one.
+    /// Returns `http-fields` for `tidegate:proxy/http-fields@0.1.0`, and for any version that is compatible with this
+    /// one.
     pub fn short<'a>(&self, interface: &'a str) -> Option<&'a str> {
         let (name, version) = self.split(interface)?;
         are_compatible(&self.version, &version).then_some(name)
@@ -176,7 +178,7 @@ impl Contract {
         format!("{}{name}@{}", self.prefix, self.version)
     }
 
-    /// The callbacks: what may be exported but need not.
+    /// The callbacks: interfaces that a plugin may export but need not.
     pub fn callbacks(&self) -> impl Iterator<Item = &String> {
         self.exports
             .keys()
@@ -184,8 +186,9 @@ impl Contract {
     }
 }
 
-/// Whether what was built against one of two versions links with the other, if it uses nothing that is absent there. The
-/// rule is that of component runtimes: versions up to the first number that is not zero agree, and none is a pre-release.
+/// Whether a component that was built against one version links with the other, provided that it uses nothing that the
+/// other lacks. The rule is that of component runtimes: the versions must agree up to the first number that is not
+/// zero. A pre-release is compatible only with itself.
 fn are_compatible(one: &Version, other: &Version) -> bool {
     if !one.pre.is_empty() || !other.pre.is_empty() {
         return one == other;
@@ -217,7 +220,7 @@ fn wasi() -> Result<BTreeMap<String, BTreeMap<String, FuncTy>>, String> {
     Ok(interfaces)
 }
 
-/// An interface's functions, by the name of the interface without package and version.
+/// Returns the name of an interface, without package and version, and its functions.
 fn members(resolve: &Resolve, id: InterfaceId) -> Option<(String, BTreeMap<String, Member>)> {
     let interface = &resolve.interfaces[id];
     let (_, functions) = functions(resolve, id)?;
@@ -314,7 +317,7 @@ fn defined(resolve: &Resolve, id: TypeId) -> Ty {
     }
 }
 
-/// A resource by the interface that declares it, whatever interface uses it.
+/// Names a resource by the interface that declares it, whichever interface uses it.
 fn resource(resolve: &Resolve, mut id: TypeId) -> Name {
     while let TypeDefKind::Type(Type::Id(of)) = resolve.types[id].kind {
         id = of;

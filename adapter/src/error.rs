@@ -1,7 +1,7 @@
-//! Why a file cannot be adapted.
+//! The errors of the adapter: why a file cannot be adapted.
 //!
-//! Each variant carries the names that its message is made of, so that tools can tell cases apart without reading text.
-//! Messages are for a plugin's author: what is wrong, where, and what to do.
+//! Each variant carries the names that appear in its message, so that tools can tell cases apart without parsing text.
+//! Messages are written for the plugin's author: they say what is wrong, where, and what to do about it.
 
 use crate::name::Name;
 use crate::types::{FuncTy, Signature};
@@ -11,11 +11,11 @@ use crate::verify::VerifyError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AdaptError {
-    /// Not WebAssembly at all.
+    /// The file is not WebAssembly.
     #[error("not a WebAssembly file: it does not begin with the bytes `\\0asm`")]
     NotWasm,
 
-    /// A core module where a component is wanted.
+    /// A core module instead of a component.
     #[error(
         "this is a core WebAssembly module, not a component: build it with `cargo component build`, \
          `cargo build --target wasm32-wasip2` or your language's componentizing tool"
@@ -28,38 +28,38 @@ pub enum AdaptError {
     )]
     AlreadyProxyWasm,
 
-    /// The file stops in the middle.
+    /// The file is cut off.
     #[error("the file is cut off: it ends at byte {len}, before the component does")]
     Truncated {
-        /// How long it is.
+        /// The file's length in bytes.
         len: usize,
     },
 
     /// Not a valid component.
     #[error("not a valid component: {message} (at byte {offset:#x})")]
     Invalid {
-        /// What the validator says.
+        /// The validator's message.
         message: String,
-        /// Where.
+        /// The byte offset in the file.
         offset: usize,
     },
 
-    /// Valid, but with something that the proxies' engines do not all have.
+    /// A valid component that uses a feature which not every proxy's engine has.
     #[error(
         "the component makes use of a WebAssembly feature that not every supported Envoy has: {message} (at byte \
          {offset:#x}); build it without that feature"
     )]
     Feature {
-        /// What the validator says.
+        /// The validator's message.
         message: String,
-        /// Where.
+        /// The byte offset in the file.
         offset: usize,
     },
 
-    /// The component could be validated but not taken apart.
+    /// A valid component that could not be taken apart.
     #[error("this component cannot be taken apart: {message}")]
     Translate {
-        /// What the translator says.
+        /// The translator's message.
         message: String,
     },
 
@@ -69,7 +69,7 @@ pub enum AdaptError {
          alone, before it is composed"
     )]
     Composed {
-        /// How that is seen.
+        /// How it was detected, as part of the message.
         what: &'static str,
     },
 
@@ -88,7 +88,7 @@ pub enum AdaptError {
         "`{interface}` `{function}` is asynchronous: Proxy-Wasm calls plugins synchronously. Export it as a plain `func`"
     )]
     Async {
-        /// The interface, or what stands for it.
+        /// The interface, or a placeholder if there is none.
         interface: String,
         /// The function.
         function: String,
@@ -101,7 +101,7 @@ pub enum AdaptError {
         interface: String,
         /// The function.
         function: String,
-        /// What it says.
+        /// The name of the encoding.
         encoding: &'static str,
     },
 
@@ -118,7 +118,7 @@ pub enum AdaptError {
         ty: &'static str,
     },
 
-    /// The contract, in another version.
+    /// Another version of the contract.
     #[error("`{found}` is another version of the contract than the one this adapter knows, {known}: {advice}", known = crate::name::WORLD)]
     Version {
         /// The interface that was found.
@@ -142,7 +142,7 @@ pub enum AdaptError {
         function: String,
     },
 
-    /// A component of some other world.
+    /// A component of another world.
     #[error(
         "the component does not export `{missing}`, so it is not a plugin for {known}: its world must \
          `include tidegate:proxy/http-plugin@0.1.0`{extra}",
@@ -151,7 +151,7 @@ pub enum AdaptError {
     NotAPlugin {
         /// The interface that is missing.
         missing: String,
-        /// What more is known of the reason.
+        /// What else is known about the reason. May be empty.
         extra: &'static str,
     },
 
@@ -161,11 +161,11 @@ pub enum AdaptError {
         known = .known.join(", ")
     )]
     NoCallback {
-        /// The callbacks that there are.
+        /// The callbacks of the contract.
         known: Vec<String>,
     },
 
-    /// What is imported or exported means nothing here.
+    /// An import or export that the adapter does not support.
     #[error("the component {direction} `{interface}` `{function}`, which {reason}: {advice}")]
     Unsupported {
         /// `imports` or `exports`.
@@ -174,13 +174,13 @@ pub enum AdaptError {
         interface: String,
         /// The function.
         function: String,
-        /// Why not.
+        /// Why it is not supported.
         reason: &'static str,
         /// What to do.
         advice: &'static str,
     },
 
-    /// A right name with a wrong type.
+    /// A function with a known name but a different type.
     #[error(
         "`{interface}` `{function}` has another type than in {known}\n  component: {found_text}\n  contract:  {expected_text}",
         known = contract_of(interface),
@@ -198,7 +198,7 @@ pub enum AdaptError {
         expected: Box<FuncTy>,
     },
 
-    /// A function of an exported interface is not there.
+    /// An exported interface lacks a function.
     #[error("the component exports `{interface}` without its function `{function}`")]
     MissingFunction {
         /// The interface.
@@ -207,7 +207,7 @@ pub enum AdaptError {
         function: String,
     },
 
-    /// The bridge's function has another core type than the component calls.
+    /// The bridge's function has a different core type than the component's call.
     #[error(
         "`{interface}` `{function}` is called as {found}, but the adapter provides it as {expected}: it is of another \
          version of that interface"
@@ -223,16 +223,16 @@ pub enum AdaptError {
         expected: Box<Signature>,
     },
 
-    /// A core module has something that cannot be merged into one module.
+    /// A core module contains something that cannot be linked into one module.
     #[error("core module {module} of the component cannot be linked: {message}")]
     Link {
-        /// Which core module, by its place in the component.
+        /// The core module: its index in the component, or a label such as `of the bridge`.
         module: String,
-        /// What stands in the way.
+        /// Why it cannot be linked.
         message: String,
     },
 
-    /// A guest with a garbage collector that reclaims what the bridge would keep.
+    /// A guest whose garbage collector would reclaim the memory that the bridge keeps.
     #[error(
         "the component was compiled from Go, whose garbage collector reclaims what `cabi_realloc` returns, and it does not \
          export `{export}`: add that export, an allocator whose memory is never reclaimed; `guest/go/allocator.go` has one"
@@ -242,31 +242,31 @@ pub enum AdaptError {
         export: &'static str,
     },
 
-    /// The adapter contradicts itself. This is a bug.
+    /// An internal inconsistency, which is a bug in the adapter.
     #[error("internal error of the adapter: {message}; please report it")]
     Internal {
         /// What is inconsistent.
         message: String,
     },
 
-    /// Debug information that was asked for cannot be carried along.
+    /// Debug information was requested but cannot be kept.
     #[error(
         "debug information of core module {module} cannot be kept: {message}; adapt it without debug information"
     )]
     DebugInfo {
-        /// Which core module, by its place in the component.
+        /// The core module: its index in the component, or a label such as `of the bridge`.
         module: String,
-        /// Why.
+        /// Why it cannot be kept.
         message: String,
     },
 
-    /// What the adapter made is not a module that a proxy would load.
+    /// The output is not a module that a proxy would load.
     #[error("the adapted module would not load")]
     Verify(#[from] VerifyError),
 }
 
 impl AdaptError {
-    /// Says that something of core module `module` cannot be linked.
+    /// The error for something in core module `module` that cannot be linked.
     pub(crate) fn link(module: impl Into<String>, message: impl Into<String>) -> AdaptError {
         AdaptError::Link {
             module: module.into(),
@@ -274,7 +274,7 @@ impl AdaptError {
         }
     }
 
-    /// Says which of the two names of a function the adapter cannot do anything with, and what to do.
+    /// The error for an import or export that the adapter does not support, with the reason and what to do about it.
     pub(crate) fn unsupported(
         direction: &'static str,
         name: &Name,
@@ -295,7 +295,7 @@ impl AdaptError {
     }
 }
 
-/// What says which type a function of `interface` has.
+/// The specification that defines the types of the functions of `interface`.
 fn contract_of(interface: &str) -> &'static str {
     match interface.starts_with("wasi:") {
         true => "WASI 0.2",
@@ -303,7 +303,7 @@ fn contract_of(interface: &str) -> &'static str {
     }
 }
 
-/// Whether two types can only be told apart by where their resources are declared.
+/// Whether two types look the same unless the interfaces that declare their resources are shown.
 fn looks_same(one: &FuncTy, other: &FuncTy) -> bool {
     one.text(false) == other.text(false)
 }

@@ -1,7 +1,7 @@
-//! Says what is in a component or module, without running or changing it.
+//! Describes the contents of a component or module, without running or changing it.
 //!
-//! What a component needs is read off the same plan by which `adapt` would link it, so the two cannot disagree. How an
-//! [`Inspection`] is shown is up to who asked; it has a plain form and serialises.
+//! What a component needs is read from the same plan that `adapt` would link it by, so the two cannot disagree. The
+//! caller decides how to present an [`Inspection`]: it can be displayed as text and serialised.
 
 use crate::adapt::Adapter;
 use crate::bridge::PREVIEW1;
@@ -17,16 +17,16 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use wasmparser::{Parser, Payload, TypeRef, Validator, WasmFeatures};
 
-/// What is in a file.
+/// The contents of a file.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct Inspection {
-    /// What it is.
+    /// The kind of file.
     pub kind: Kind,
     /// The contract that a component was built against, such as `tidegate:proxy@0.1.0`.
     pub world: Option<String>,
-    /// The ABI that a module speaks, such as `0.2.1`.
+    /// The version of the ABI that a module implements, such as `0.2.1`.
     pub abi: Option<String>,
     /// The plugin's name.
     pub name: Option<String>,
@@ -34,21 +34,21 @@ pub struct Inspection {
     pub version: Option<String>,
     /// The JSON Schema of the plugin's configuration.
     pub schema: Option<serde_json::Value>,
-    /// What the proxy calls: a component's exported interfaces, a module's exported functions.
+    /// What the proxy calls: the exported interfaces of a component, or the exported functions of a module.
     pub callbacks: Vec<String>,
     /// A component's exports that no proxy calls, and that `adapt` leaves out.
     pub ignored: Vec<String>,
-    /// What it calls in the proxy.
+    /// The functions of the proxy that it calls.
     pub hostcalls: Vec<String>,
-    /// What it calls of WASI.
+    /// The functions of WASI that it calls.
     pub wasi: Vec<Wasi>,
-    /// How large it is.
+    /// Its size.
     pub size: Size,
-    /// Why `adapt` refuses it, if it does.
+    /// Why `adapt` rejects it, if it does.
     pub refusal: Option<String>,
 }
 
-/// What a file is.
+/// The kind of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
@@ -63,25 +63,25 @@ pub enum Kind {
 /// A function of WASI that is called.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Wasi {
-    /// Which, such as `wasi:clocks/wall-clock.now`.
+    /// Its name, such as `wasi:clocks/wall-clock.now`.
     pub function: String,
-    /// What becomes of the call.
+    /// How the call is handled.
     pub how: Mapping,
 }
 
-/// What becomes of a call of WASI in a proxy.
+/// How a call of WASI is handled in a proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mapping {
-    /// It does what it should, by the proxy's means.
+    /// It works as specified, by means of the proxy's functions.
     Mapped,
-    /// It is refused at run time, in the way that its type allows for.
+    /// It fails at run time, in the way that its type allows.
     Refused,
-    /// It traps at run time: its type has no room for a refusal.
+    /// It traps at run time, because its type cannot express a failure.
     Traps,
     /// The proxy provides it, in every supported release.
     AlwaysAvailable,
-    /// The proxy provides it in some releases only: elsewhere the module does not load.
+    /// The proxy provides it in some releases only. In the others, the module does not load.
     NotEverywhere,
 }
 
@@ -96,9 +96,9 @@ pub struct Size {
     pub names: usize,
     /// Other custom sections.
     pub custom: usize,
-    /// What is left: types, imports, exports, tables …
+    /// Everything else: types, imports, exports, tables and so on.
     pub other: usize,
-    /// The file.
+    /// The whole file.
     pub total: usize,
 }
 
@@ -109,12 +109,12 @@ pub enum InspectError {
     /// Neither a component nor a module, or not a valid one.
     #[error(transparent)]
     Invalid(#[from] AdaptError),
-    /// The plugin's description of itself cannot be read.
+    /// The plugin's metadata cannot be read.
     #[error("the section `{METADATA}`, in which a plugin describes itself, cannot be read")]
     Metadata(#[source] serde_json::Error),
 }
 
-/// What a plugin says of itself.
+/// A plugin's metadata.
 #[derive(Deserialize, Default)]
 struct Metadata {
     name: Option<String>,
@@ -122,10 +122,10 @@ struct Metadata {
     schema: Option<serde_json::Value>,
 }
 
-/// The packages of WASI that have a meaning in a proxy; the others are refused.
+/// The packages of WASI that have a meaning in a proxy. Calls of other packages are refused.
 const MAPPED: &[&str] = &["wasi:cli/", "wasi:clocks/", "wasi:io/", "wasi:random/"];
 
-/// Says what is in `wasm`.
+/// Describes the contents of `wasm`.
 pub fn inspect(wasm: &[u8]) -> Result<Inspection, InspectError> {
     let mut inspection = if Parser::is_core_wasm(wasm) {
         core_module(wasm)?
@@ -263,7 +263,7 @@ fn component(wasm: &[u8]) -> Result<Inspection, InspectError> {
     Ok(inspection)
 }
 
-/// `tidegate:proxy@0.1.0` for an interface of it.
+/// Returns `tidegate:proxy@0.1.0` for an interface of that package.
 fn world(interface: &str, prefix: &str) -> Option<String> {
     let rest = interface.strip_prefix(prefix)?;
     let (_, version) = rest.split_once('@')?;
@@ -314,7 +314,7 @@ fn describe(plan: &Plan, inspection: &mut Inspection) {
     }
 }
 
-/// What a component calls that cannot be adapted.
+/// Describes the calls of a component that cannot be adapted, for which there is no plan.
 fn unplanned(component: &Component<'_>, contract: &Contract, inspection: &mut Inspection) {
     for lowering in &component.lowerings {
         let name = &lowering.name;
@@ -416,13 +416,13 @@ fn module_size(sizes: &Sizes) -> Size {
     }
 }
 
-/// The sizes of all core modules of a component, and of what is around them.
+/// The sizes of a component: of the sections of all its core modules together, and of everything around them.
 fn component_size(wasm: &[u8]) -> Size {
     let mut size = Size {
         total: wasm.len(),
         ..Size::default()
     };
-    // What cannot be read adds to the rest; `parse` says what is wrong with it.
+    // What cannot be read counts as other; `parse` reports what is wrong with it.
     for payload in Parser::new(0).parse_all(wasm).map_while(Result::ok) {
         match payload {
             Payload::CodeSectionStart { range, .. } => size.code += range.len(),
@@ -440,7 +440,7 @@ fn component_size(wasm: &[u8]) -> Size {
     size
 }
 
-/// What the plugin says of itself, in whichever of the file's modules it says it.
+/// Reads the plugin's metadata from the first of the file's modules that has it.
 fn metadata(wasm: &[u8]) -> Result<Option<Metadata>, serde_json::Error> {
     let section = Parser::new(0)
         .parse_all(wasm)

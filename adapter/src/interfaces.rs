@@ -1,25 +1,26 @@
-//! What a component imports and exports, by full names, as registries of components list it.
+//! Lists what a component imports and exports, by full name, as component registries do.
 //!
-//! `inspect` says what that means for a plugin; this is the bare list, of any component.
+//! This is the bare list, for any component. `inspect` describes what it means for a plugin.
 
 use wasmparser::{Parser, Payload};
 
-/// A component's imports and exports, in its order. What cannot be read is left out.
+/// The imports and exports of a component, in its own order. What cannot be read is left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Interfaces {
-    /// What it imports.
+    /// The names of its imports.
     pub imports: Vec<String>,
-    /// What it exports.
+    /// The names of its exports.
     pub exports: Vec<String>,
 }
 
-/// Lists what a component has to do with the outside.
+/// Lists the imports and exports of a component.
 pub fn interfaces(component: &[u8]) -> Interfaces {
     let mut interfaces = Interfaces::default();
     let mut depth = 0_u32;
     for payload in Parser::new(0).parse_all(component).map_while(Result::ok) {
         match payload {
-            // What is within is read too, and is nobody's business outside.
+            // The parser also visits nested modules and components. Their imports and exports are not the component's
+            // own.
             Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
             Payload::End(_) => depth = depth.saturating_sub(1),
             Payload::ComponentImportSection(section) if depth == 0 => {

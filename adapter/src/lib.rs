@@ -1,13 +1,20 @@
 //! Turns a WebAssembly component into one Proxy-Wasm core module.
 //!
-//! [`adapt`] takes a component that was built against the package `tidegate:proxy` and gives a module that stock Envoy and
-//! Istio load. [`inspect`] says what is in either of them, and [`check`] what keeps Envoy from loading a module that somebody else
-//! made. Nothing is executed, and nothing is read but the bytes given.
+//! [`adapt`] takes a component that was built against the package `tidegate:proxy` and returns a module that stock
+//! Envoy and Istio load. [`inspect`] describes the contents of a component or a module. [`check`] lists what keeps
+//! Envoy from loading a module that another tool made. None of them executes code, and none reads anything but the
+//! bytes that it is given.
 //!
-//! A component goes through these passes, one file each, plain data in and plain data out: `parse` takes it apart,
-//! `classify` says what each import and export is, `plan` decides what feeds what, `link` merges the core modules with
-//! the bridge, and `verify` looks at the result as a proxy will. What the bridge is, and its contract with the linker, is
-//! in `bridge/README.md`.
+//! A component goes through five passes. Each is a file or a folder, with plain data in and plain data out:
+//!
+//! 1. `parse` validates the component and takes it apart.
+//! 2. `classify` determines what each import and export means to a proxy.
+//! 3. `plan` decides what each import is bound to.
+//! 4. `link` links the component's core modules and the bridge into one module.
+//! 5. `verify` checks the result the way a proxy will.
+//!
+//! The bridge implements the contract over Proxy-Wasm's functions. `bridge/README.md` describes it, and the contract
+//! between it and the linker.
 
 mod adapt;
 mod bridge;

@@ -1,8 +1,9 @@
-//! The pass that makes one core module of the component's core modules and the bridge.
+//! The pass that links the component's core modules and the bridge into one core module.
 //!
-//! `resolve` enters everything into a graph and binds each import by the plan, `stub` makes functions that refuse, `reach` finds
-//! what stays, decoding bodies as it goes, `emit` writes it, and `debug` makes debug information follow. What an import is bound to
-//! was decided by `plan`; whether a proxy loads the result is checked by `verify`.
+//! `resolve` enters every input into a graph and binds each import according to the plan. `stub` makes the functions
+//! that replace those of WASI which a proxy cannot provide. `reach` finds what is kept, and has function bodies decoded
+//! as it reaches them. `emit` writes the module, and `debug` updates debug information to match. What each import is
+//! bound to has been decided by `plan`; `verify` then checks that a proxy loads the result.
 
 mod body;
 mod debug;
@@ -25,7 +26,7 @@ use crate::name::METADATA;
 use crate::options::Options;
 use crate::plan::Plan;
 
-/// Makes one module.
+/// Links a component's core modules and the bridge into one module.
 pub fn link<'a>(
     component: &Component<'a>,
     modules: &'a [Module<'a>],

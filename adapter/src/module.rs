@@ -1,6 +1,7 @@
-//! A core module, its sections read into index spaces.
+//! Reads the sections of a core module into index spaces.
 //!
-//! Bodies and constant expressions stay as bytes until someone asks for them: most of a large module is looked at once.
+//! Bodies and constant expressions stay encoded until they are needed, because most of a large module is read only
+//! once.
 
 use wasmparser::{
     BinaryReaderError as Error, ConstExpr, Data, Element, Export, ExternalKind, FuncType,
@@ -15,13 +16,13 @@ pub struct Module<'a> {
     pub types: Vec<FuncType>,
     /// Imports, in order.
     pub imports: Vec<Import<'a>>,
-    /// The type of every function, imported ones first.
+    /// The type index of every function, imported ones first.
     pub funcs: Vec<u32>,
     /// Every table, imported ones first.
     pub tables: Vec<TableDef<'a>>,
     /// Every memory, imported ones first.
     pub memories: Vec<MemoryType>,
-    /// Every global, imported ones first; those that are defined with their first value.
+    /// Every global, imported ones first. Defined globals have an initial value.
     pub globals: Vec<(GlobalType, Option<ConstExpr<'a>>)>,
     /// Exports, in order.
     pub exports: Vec<Export<'a>>,
@@ -31,7 +32,7 @@ pub struct Module<'a> {
     pub elements: Vec<Element<'a>>,
     /// Data segments.
     pub data: Vec<Data<'a>>,
-    /// Bodies of the functions that are defined.
+    /// Bodies of the defined functions.
     pub bodies: Vec<FunctionBody<'a>>,
     /// Names of functions.
     pub func_names: Vec<(u32, &'a str)>,
@@ -43,16 +44,16 @@ pub struct Module<'a> {
     pub sizes: Sizes,
     /// How many functions, tables, memories and globals are imported.
     pub imported: Counts,
-    /// Where in the module the code section's contents begin.
+    /// The offset in the module at which the code section's contents begin.
     pub code_start: usize,
 }
 
-/// A table, with the expression that fills it if there is one.
+/// A table, with its initialiser expression if it has one.
 #[derive(Debug)]
 pub struct TableDef<'a> {
     /// Its type.
     pub ty: TableType,
-    /// What every slot holds at first, if not null.
+    /// The initial value of every slot, if it is not null.
     pub init: Option<ConstExpr<'a>>,
 }
 
@@ -67,7 +68,7 @@ pub struct Import<'a> {
     pub ty: TypeRef,
 }
 
-/// How many there are of each kind.
+/// The number of items of each kind.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Counts {
     /// Functions.
@@ -119,14 +120,14 @@ impl<'a> Module<'a> {
         self.types.get(*ty as usize)
     }
 
-    /// The position among the imports of function `index`, if it is imported.
+    /// The position of function `index` among the imports, if it is imported.
     pub fn import_of_func(&self, index: u32) -> Option<usize> {
         let imports = self.imports.iter().enumerate();
         let mut funcs = imports.filter(|(_, it)| matches!(it.ty, TypeRef::Func(_)));
         funcs.nth(index as usize).map(|(position, _)| position)
     }
 
-    /// The exported function of that name.
+    /// The exported function with that name.
     pub fn exported_func(&self, name: &str) -> Option<u32> {
         let is_it = |export: &&Export<'_>| export.name == name && export.kind == ExternalKind::Func;
         self.exports.iter().find(is_it).map(|export| export.index)
@@ -195,7 +196,7 @@ impl<'a> Module<'a> {
             Payload::CustomSection(section) => {
                 if let KnownCustom::Name(names) = section.as_known() {
                     self.sizes.names = section.data().len();
-                    // A name section that is malformed names nothing; it makes no module invalid.
+                    // A malformed name section does not make the module invalid. What cannot be read is ignored.
                     for name in names.into_iter().map_while(Result::ok) {
                         match name {
                             Name::Function(map) => {

@@ -1,21 +1,21 @@
-//! Names: of interfaces, of their items, and of the contract.
+//! Names of interfaces, of their items, and of the contract.
 
 /// The contract that this adapter knows.
 pub const WORLD: &str = "tidegate:proxy@0.1.0";
 
-/// The custom section in which a plugin says its name, version and the schema of its configuration.
+/// The custom section that holds a plugin's name, its version and the schema of its configuration.
 pub const METADATA: &str = "tidegate-plugin";
 
-/// An item of an interface, both by name. A world's own items have an empty interface.
+/// The name of an item and of its interface. For items of the world itself, the interface is empty.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name {
     /// `package:name/interface@version`.
     pub interface: String,
-    /// The item's name in it, such as `[method]stream.write`.
+    /// The item's name in the interface, such as `[method]stream.write`.
     pub item: String,
 }
 
-/// `wasi:cli/exit` for `wasi:cli/exit@0.2.6`: none if it is not WASI or not of a 0.2 release.
+/// Returns `wasi:cli/exit` for `wasi:cli/exit@0.2.6`. `None` if the interface is not WASI, or not of a 0.2 release.
 pub fn wasi(interface: &str) -> Option<&str> {
     let (name, version) = interface.split_once('@')?;
     let patch = version.strip_prefix("0.2.")?;

@@ -1,10 +1,10 @@
-//! What a caller may ask for.
+//! The options of `adapt`.
 
-/// What of a component is carried along besides what runs.
+/// Which parts of a component are kept besides those that are needed to run it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Options {
-    /// Leaves out the name section. Backtraces in the proxy's log then show numbers instead of names.
+    /// Omits the name section. Backtraces in the proxy's log then show function indices instead of names.
     pub strip_names: bool,
-    /// Carries debug information (DWARF) along, with every address changed to where its code went.
+    /// Keeps debug information (DWARF), with every address updated to the new position of its code.
     pub keep_debug: bool,
 }

@@ -1,9 +1,10 @@
-//! The pass that takes a component apart: validation, then `wasmtime_environ`'s translator, then our own IR.
+//! The pass that takes a component apart. It validates the file, runs `wasmtime_environ`'s translator, and converts the
+//! result to the IR in `component`.
 //!
-//! The translator is the component model as wasmtime runs it: it follows instantiations, aliases and resource identities
-//! and leaves a linear list of what happens. It is not a public interface of wasmtime, so it is touched in this file
-//! only, and pinned. It does not validate function bodies; that is done first, over the whole file. What the names mean
-//! is not asked here but in `classify`.
+//! The translator implements the component model as wasmtime runs it: it follows instantiations, aliases and resource
+//! identities, and produces a linear list of initialisers. It is not a public interface of wasmtime, so its version is
+//! pinned and it is used in this file only. It does not validate function bodies, so the whole file is validated first.
+//! What the names mean is determined in `classify`.
 
 mod bounds;
 mod validate;
@@ -33,7 +34,8 @@ pub fn parse(bytes: &[u8]) -> Result<Component<'_>, AdaptError> {
 
     let mut tunables = Tunables::default_u32();
     tunables.concurrency_support = validate::is_async(bytes);
-    // A composed component's adapters take part in two memories. It is refused below, by a better message.
+    // The adapters between composed components use two memories. Such a component is rejected below, with a better
+    // message.
     let features = CORE | COMPONENTS | WasmFeatures::MULTI_MEMORY;
     let mut validator = Validator::new_with_features(features);
     let mut types = ComponentTypesBuilder::new(&validator);
@@ -47,7 +49,8 @@ pub fn parse(bytes: &[u8]) -> Result<Component<'_>, AdaptError> {
 
     let mut slices = Vec::new();
     for (_, module) in modules.iter() {
-        // Modules that the translator made itself are not in `bytes`; `instances` refuses whoever instantiates one.
+        // Modules that the translator generated are not in `bytes`; `instances` rejects a component that instantiates
+        // one.
         let start = usize::try_from(module.wasm_module_offset).unwrap_or(usize::MAX);
         let slice = start
             .checked_add(module.wasm.len())
@@ -77,7 +80,7 @@ pub fn parse(bytes: &[u8]) -> Result<Component<'_>, AdaptError> {
 struct Reading<'t> {
     translation: &'t ComponentTranslation,
     types: &'t ComponentTypes,
-    /// Names of resources, imported and defined alike.
+    /// Names of all resources, imported and defined.
     resources: HashMap<ResourceIndex, Name>,
 }
 
@@ -200,7 +203,8 @@ impl Reading<'_> {
                 Export::Type(_) => {}
             }
         }
-        // Resources first: functions speak of them, and an interface that only uses another's comes after it.
+        // Resources come first, because the types of functions refer to them. An interface that only uses another's
+        // resource comes after that interface.
         for (interface, exports) in &instances {
             for (item, (index, _)) in exports.raw_iter() {
                 let Export::Type(TypeDef::Resource(table)) =
@@ -329,7 +333,7 @@ impl Reading<'_> {
                 imports.insert(*index, *import);
             }
         }
-        // Indexed as the translator's own lowerings are; `trampoline` counts on that.
+        // Indexed like the translator's own lowerings; `trampoline` relies on that.
         let mut lowerings = Vec::new();
         for (_, trampoline) in self.translation.trampolines.iter() {
             let Trampoline::LowerImport {

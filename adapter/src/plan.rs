@@ -1,6 +1,6 @@
-//! The pass that decides what is linked to what, as plain data that can be read and tested.
+//! The pass that decides what each import is bound to. The plan is plain data, which can be printed and tested.
 //!
-//! Nothing is decided after it: `link` only carries it out, and drops the code that nothing calls.
+//! Nothing is decided after this pass: `link` only carries out the plan, and drops the code that is never called.
 
 mod memory;
 mod preview1;
@@ -20,34 +20,34 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use wasmparser::ExternalKind;
 
-/// What is linked to what.
+/// What each import is bound to, what runs at the start, and what is exported.
 #[derive(Debug)]
 pub struct Plan {
     /// For each lowered import, what it is bound to.
     pub bindings: Vec<Binding>,
-    /// The lowered imports that are called from instances that take part. Others serve only an adapter that is bypassed.
+    /// The lowered imports that are called from used instances. The others serve only an adapter that is bypassed.
     pub used: BTreeSet<usize>,
-    /// For each imported resource of which the component drops handles, the export of the bridge that is called then.
-    /// Others are dropped by doing nothing.
+    /// For each imported resource whose handles the component drops, the export of the bridge that is called to drop
+    /// one. Dropping a handle of any other imported resource does nothing.
     pub drops: BTreeMap<ResourceRef, String>,
-    /// The functions behind wit-component's shims.
+    /// wit-component's shims, and the functions that they call.
     pub shims: Shims,
-    /// The guest's functions that the bridge may call, by the bridge's name.
+    /// The guest's functions that the bridge may call, by the bridge's names.
     pub guest: BTreeMap<String, Lift>,
-    /// The guest's destructors, by the bridge's name.
+    /// The guest's destructors, by the bridge's names.
     pub dtors: BTreeMap<String, Def>,
-    /// What allocates memory in the guest.
+    /// The functions that allocate memory in the guest.
     pub reallocs: Reallocs,
-    /// The component's start code, in order.
+    /// The component's start code, in instantiation order.
     pub starts: Vec<Start>,
     /// The bridge's exports that the module will have, with the guest's functions that each may call.
     pub exports: BTreeMap<String, BTreeSet<String>>,
-    /// The bridge's exports that it will not have, each with the guest's functions that it would deliver to.
+    /// The bridge's exports that the module will not have, with the guest's callbacks that each would deliver.
     pub left_out: BTreeMap<String, BTreeSet<String>>,
-    /// Imports of WASI preview 1 that the bridge serves past the component's own adapter: names of functions, by the
-    /// instance that imports them and the position among its imports.
+    /// Imports of WASI preview 1 that the bridge serves, bypassing the component's own adapter: names of functions, by
+    /// the importing instance and the position among its imports.
     pub preview1: BTreeMap<(usize, usize), String>,
-    /// Exports of the component that no proxy calls. They are left out, and so is what only they reach.
+    /// Exports of the component that no proxy calls. They are left out, together with what only they reach.
     pub ignored: Vec<String>,
 }
 
@@ -58,18 +58,18 @@ pub enum Binding {
     Bridge {
         /// Its name.
         export: String,
-        /// Whether it stands for a function of WASI.
+        /// Whether it implements a function of WASI.
         wasi: bool,
-        /// Its type.
+        /// Its core type.
         signature: Signature,
     },
-    /// A function that the linker makes, which refuses the call.
+    /// A stub, which the linker makes and which refuses the call.
     Stub {
-        /// What it refuses, by the bridge's naming.
+        /// The function that it replaces, in the bridge's naming scheme.
         function: String,
-        /// The type of the refused function in WIT, which says what a refusal looks like.
+        /// The type of that function in WIT, which determines what the stub returns.
         ty: Box<FuncTy>,
-        /// Its type.
+        /// Its core type.
         signature: Signature,
     },
 }
@@ -77,13 +77,13 @@ pub enum Binding {
 /// A function that runs when the component is instantiated.
 #[derive(Debug)]
 pub struct Start {
-    /// What it is called in the plan's text.
+    /// Its name in the plan's text.
     pub name: String,
     /// The function.
     pub func: Def,
 }
 
-/// Decides what is linked to what.
+/// Makes the plan.
 pub fn plan(
     component: &Component<'_>,
     modules: &[Module<'_>],
@@ -135,10 +135,11 @@ pub fn plan(
     })
 }
 
-/// The bridge's exports that the module will have, and those that it will not have.
+/// Exports of the bridge, each with functions of the guest.
 type Exports = BTreeMap<String, BTreeSet<String>>;
 
-/// A callback of the proxy is exported if the component has one of the callbacks that it delivers.
+/// Returns the bridge's exports that the module will have, and those that it will not have. A callback of the proxy is
+/// exported if the component has one of the callbacks that it delivers.
 fn exports(classes: &Classes, bridge: &Bridge<'_>) -> Result<(Exports, Exports), AdaptError> {
     let (mut exports, mut left_out) = (Exports::new(), Exports::new());
     for name in ALWAYS {
@@ -161,8 +162,8 @@ fn exports(classes: &Classes, bridge: &Bridge<'_>) -> Result<(Exports, Exports),
     Ok((exports, left_out))
 }
 
-/// The start code of the instances that take part. An adapter that is bypassed needs none, unless something else of it is
-/// called.
+/// Returns the start code of the used instances. An adapter that is bypassed needs none, unless another of its
+/// functions is called.
 fn starts(
     component: &Component<'_>,
     modules: &[Module<'_>],
@@ -184,7 +185,7 @@ fn starts(
             continue;
         };
         let func = if shims.gone.contains(&number) {
-            // The fixups have no function of their own: theirs is the one that they import.
+            // Fixups define no function: their start function is imported.
             let import = module.import_of_func(start);
             let def = import.and_then(|position| instance.imports.get(position));
             def.cloned().ok_or_else(|| AdaptError::Internal {
@@ -205,7 +206,7 @@ fn starts(
         let name = name_of(component, modules, &func);
         starts.insert(number, Start { name, func });
     }
-    // Start code may reach an adapter that looked bypassed, and so its start code.
+    // Start code may reach an adapter that seemed to be bypassed, and then that adapter's start code is needed too.
     loop {
         let before = reached.instances.len();
         for (number, start) in &starts {
@@ -223,10 +224,12 @@ fn starts(
     Ok(starts.map(|(_, start)| start).collect())
 }
 
-/// The core module and the export that `func` is, or stands for, such as `_initialize of core module 0`.
+/// Names `func`, or the function that it imports, by its export and core module, such as `_initialize of core module
+/// 0`.
 fn name_of(component: &Component<'_>, modules: &[Module<'_>], func: &Def) -> String {
     let mut func = func;
-    // Start code may be an import of a module that does nothing else. No chain of those is longer than there are modules.
+    // Start code may be an import of a module that does nothing else. A chain of such imports is no longer than the
+    // number of instances.
     for _ in 0..=component.instances.len() {
         let Def::Item {
             instance,
@@ -256,7 +259,7 @@ fn name_of(component: &Component<'_>, modules: &[Module<'_>], func: &Def) -> Str
     "start section".to_owned()
 }
 
-/// What the bridge does when handles to imported resources are dropped.
+/// Returns the exports of the bridge that are called when handles to imported resources are dropped.
 fn drops(
     component: &Component<'_>,
     instances: &BTreeSet<usize>,
@@ -302,7 +305,7 @@ fn bind(lowering: &Lowering, import: &Import) -> Binding {
 // === impl Plan ===
 
 impl Plan {
-    /// What the lowered imports that are called are bound to.
+    /// Returns the bindings of the lowered imports that are called.
     pub fn used_bindings(&self) -> impl Iterator<Item = &Binding> {
         self.used
             .iter()

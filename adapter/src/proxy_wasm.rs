@@ -1,29 +1,30 @@
-//! The Proxy-Wasm ABI as hosts implement it: names and core types of what a module may import and what it may export.
+//! The Proxy-Wasm ABI as hosts implement it: the names and core types of what a module may import and export.
 //!
-//! ABI 0.2.1 as Envoy has it, and what the older versions have otherwise. Functions that only some Envoy releases provide
-//! are left out, since a module that imports one of them does not load in the others.
+//! This is ABI 0.2.1 as implemented by Envoy, and what differs in the older versions. Functions that only newer
+//! releases of Envoy provide are listed separately, because a module that imports one of them does not load in the
+//! older ones.
 
 use crate::module::Module;
 use crate::types::{CoreTy, Signature};
 use wasmparser::ExternalKind;
 
-/// The export that says which version of the ABI a module speaks.
+/// The export that marks a module as implementing ABI 0.2.1.
 pub const ABI_MARKER: &str = "proxy_abi_version_0_2_1";
 
 /// The name under which a module exports its memory.
 pub const MEMORY: &str = "memory";
 
-/// What every marker begins with.
+/// The prefix of the markers of all ABI versions.
 const ABI_MARKERS: &str = "proxy_abi_version_";
 
 /// The versions of the ABI that Envoy knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Abi {
-    /// Of 2020.
+    /// ABI 0.1.0, of 2020.
     V0_1_0,
-    /// With which most SDKs began.
+    /// ABI 0.2.0, with which most SDKs began.
     V0_2_0,
-    /// What Tidegate makes.
+    /// ABI 0.2.1, which Tidegate's modules implement.
     V0_2_1,
 }
 
@@ -32,7 +33,7 @@ pub enum Abi {
 pub struct Function {
     /// Its name.
     pub name: &'static str,
-    /// Its parameters and, behind a `>`, its results: `i` and `I` for 32 and 64 bits.
+    /// Its parameters and, after a `>`, its results: `i` for `i32` and `I` for `i64`.
     code: &'static str,
 }
 
@@ -44,7 +45,7 @@ macro_rules! functions {
 }
 
 functions! {
-    /// What hosts provide as module `env`.
+    /// What hosts provide in module `env`.
     HOST {
         proxy_log "iii>i"
         proxy_get_log_level "i>i"
@@ -87,7 +88,7 @@ functions! {
         proxy_done ">i"
     }
 
-    /// What hosts provide as module `env` to modules of ABI 0.1.0 only.
+    /// What hosts provide in module `env` only to modules of ABI 0.1.0.
     HOST_0_1_0 {
         proxy_get_configuration "ii>i"
         proxy_continue_request ">i"
@@ -95,14 +96,14 @@ functions! {
         proxy_clear_route_cache ">i"
     }
 
-    /// What Envoy provides as module `env` besides, to modules of any version.
+    /// What Envoy also provides in module `env`, to modules of any version.
     ENVOY {
         pthread_equal "ii>i"
         emscripten_notify_memory_growth "i>"
         envoy_resolve_dns "iii>i"
     }
 
-    /// What every host provides as module `wasi_snapshot_preview1`, old ones too.
+    /// What every host provides in module `wasi_snapshot_preview1`, including old hosts.
     WASI {
         fd_write "iiii>i"
         clock_time_get "iIi>i"
@@ -112,7 +113,7 @@ functions! {
         proc_exit "i>"
     }
 
-    /// What every supported Envoy provides as module `wasi_snapshot_preview1` besides.
+    /// What every supported Envoy also provides in module `wasi_snapshot_preview1`.
     ENVOY_WASI {
         args_get "ii>i"
         args_sizes_get "ii>i"
@@ -128,7 +129,7 @@ functions! {
         sched_yield ">i"
     }
 
-    /// What Envoy 1.40 provides as module `wasi_snapshot_preview1` besides, and 1.36 does not.
+    /// What Envoy 1.40 also provides in module `wasi_snapshot_preview1`, and 1.36 does not.
     ENVOY_1_40_WASI {
         clock_res_get "ii>i"
         fd_advise "iIIi>i"
@@ -192,7 +193,7 @@ functions! {
         proxy_on_delete "i>"
     }
 
-    /// What Envoy looks for besides.
+    /// What Envoy also looks for.
     ENVOY_CALLBACKS {
         malloc "i>i"
         proxy_validate_configuration "ii>i"
@@ -200,11 +201,11 @@ functions! {
         envoy_on_stats_update "ii>"
     }
 
-    /// What it looks for in a module that has `_initialize`, and in one that does not.
+    /// What Envoy also looks for in a module that has `_initialize`, and in one that does not.
     WITH_INITIALIZE { main "ii>i" }
     WITHOUT_INITIALIZE { _start ">" }
 
-    /// What takes another type in modules of ABI 0.1.0.
+    /// Callbacks that have another type in modules of ABI 0.1.0.
     CALLBACKS_0_1_0 {
         proxy_on_request_headers "ii>i"
         proxy_on_response_headers "ii>i"
@@ -223,7 +224,7 @@ pub fn abi_version(module: &Module<'_>) -> Option<String> {
         .map(|version| version.replace('_', "."))
 }
 
-/// The version of the ABI by which Envoy loads a module: that of the first marker that it knows.
+/// The version of the ABI with which Envoy loads a module: that of the first marker which Envoy knows.
 pub fn abi(module: &Module<'_>) -> Option<Abi> {
     let functions = module
         .exports
@@ -237,17 +238,17 @@ pub fn abi(module: &Module<'_>) -> Option<Abi> {
     })
 }
 
-/// A function that every supported Envoy provides as one of WASI.
+/// Returns a function of WASI, by name, if every supported Envoy provides it.
 pub fn wasi(name: &str) -> Option<&'static Function> {
     named(WASI, name).or_else(|| named(ENVOY_WASI, name))
 }
 
-/// A function that Envoy 1.40 provides as one of WASI, and 1.36 does not.
+/// Returns a function of WASI, by name, if Envoy 1.40 provides it and 1.36 does not.
 pub fn newer_wasi(name: &str) -> Option<&'static Function> {
     named(ENVOY_1_40_WASI, name)
 }
 
-/// A function of that name in a list.
+/// Returns the function with that name in a list.
 pub fn named(list: &'static [Function], name: &str) -> Option<&'static Function> {
     list.iter().find(|function| function.name == name)
 }
@@ -260,7 +261,7 @@ pub fn is_plugin(bytes: &[u8]) -> bool {
 // === impl Abi ===
 
 impl Abi {
-    /// A function that every supported Envoy provides as module `env` to modules of this version.
+    /// Returns a function of module `env`, by name, if every supported Envoy provides it to modules of this version.
     pub fn host(self, name: &str) -> Option<&'static Function> {
         let since = match name {
             "proxy_get_log_level" => Self::V0_2_1,

@@ -1,23 +1,24 @@
-//! Resolves wit-component's shim and fixups, so that no indirect call is left in every hostcall.
+//! Resolves wit-component's shim and fixups, so that hostcalls do not go through an indirect call.
 //!
-//! A lowered import may need the memory of the very module that imports it. wit-component breaks that circle with two
+//! A lowered import may need the memory of the module that imports it. wit-component breaks this cycle with two
 //! modules: the *shim*, whose functions call through a table, is instantiated first, and the *fixups*, which fill the
-//! table, last. What the table holds can be read off, so a call of a shim's function is a call of what the fixups put
-//! into its slot, and both modules vanish.
+//! table, last. The contents of the table are known in advance. A call of a shim's function is therefore linked as a
+//! call of the function that the fixups put into its slot, and both modules are removed.
 //!
-//! They are known by what they are, not by a name. What is not exactly of this shape is linked as any module is.
+//! Shims and fixups are recognised by their contents and not by a name. A module that does not have exactly this form
+//! is linked like any other.
 
 use crate::component::{Component, Def, Item};
 use crate::module::Module;
 use std::collections::{HashMap, HashSet};
 use wasmparser::{ElementItems, ElementKind, FunctionBody, Operator, TypeRef};
 
-/// What the shims of a component stand for.
+/// The shims of a component, and the functions that they call.
 #[derive(Debug, Default)]
 pub struct Shims {
-    /// Instances of which nothing remains: shims and their fixups.
+    /// The instances that are removed: shims and their fixups.
     pub gone: HashSet<usize>,
-    /// For a shim's instance and function, what it calls.
+    /// For each function of a shim, by instance and index, the function that it calls.
     targets: HashMap<(usize, u32), Def>,
 }
 
@@ -45,7 +46,7 @@ impl Shims {
         shims
     }
 
-    /// What is behind `def`, if it is a function of a shim: the definition that is none. `None` if it leads in a circle.
+    /// Follows `def` through functions of shims to the first definition that is not one. `None` if they form a cycle.
     pub fn follow<'d>(&'d self, mut def: &'d Def) -> Option<&'d Def> {
         for _ in 0..=self.targets.len() {
             let target = match def {
@@ -63,7 +64,7 @@ impl Shims {
         None
     }
 
-    /// The instance and the function behind `def`, if it is a function of an instance.
+    /// Follows `def` to an instance and a function in it. `None` if it is not a function of an instance.
     pub fn resolve(&self, def: &Def) -> Option<(usize, u32)> {
         match self.follow(def)? {
             Def::Item {
@@ -74,13 +75,13 @@ impl Shims {
         }
     }
 
-    /// What `func` of `instance` calls, if that is a shim.
+    /// What `func` of `instance` calls, if `instance` is a shim.
     pub fn target(&self, instance: usize, func: u32) -> Option<&Def> {
         self.targets.get(&(instance, func))
     }
 }
 
-/// For each function of a shim, the slot that it calls through. None if `module` is no shim.
+/// Returns the slot that each function of a shim calls. `None` if `module` is not a shim.
 fn slots(module: &Module<'_>) -> Option<Vec<u32>> {
     let is_bare = module.imports.is_empty()
         && module.tables.len() == 1
@@ -99,7 +100,7 @@ fn slots(module: &Module<'_>) -> Option<Vec<u32>> {
         .collect()
 }
 
-/// The slot that a body calls through, handing on its parameters as they are.
+/// Returns the slot that a body calls, if it only passes on its parameters.
 fn slot(body: &FunctionBody<'_>, params: usize, own_type: u32) -> Option<u32> {
     let mut operators = body.get_operators_reader().ok()?;
     for param in 0..params as u32 {
@@ -126,7 +127,8 @@ fn slot(body: &FunctionBody<'_>, params: usize, own_type: u32) -> Option<u32> {
     }
 }
 
-/// What the fixups of shim `shim` put into its table, and which instances they are. None if others use the table too.
+/// Returns which instances are the fixups of `shim`, and what they put into its table. `None` if other modules use the
+/// table too.
 fn contents(
     component: &Component<'_>,
     modules: &[Module<'_>],
@@ -148,7 +150,8 @@ fn contents(
             && module.globals.is_empty()
             && module.bodies.is_empty()
             && module.data.is_empty();
-        // Since wit-component 0.258 they may have a start section. Without bodies its function is an imported one.
+        // Since wit-component 0.258, fixups may have a start section. They have no bodies, so its function is an
+        // imported one.
         if !is_bare {
             return None;
         }

@@ -1,8 +1,8 @@
-//! WIT types and core types as plain trees, so that what a component says and what the contract says can be compared by
-//! `==` and shown to a person.
+//! WIT types and core types as plain trees, so that the types of a component and those of the contract can be compared
+//! with `==` and shown in messages.
 //!
-//! Trees, not indices: two functions are of one type if all that they mention is, wherever it was declared. Resources
-//! are the exception, for those are told apart by name.
+//! They are trees and not indices: two functions have the same type if all types in them are the same, wherever those
+//! were declared. Resources are the exception: they are distinguished by name.
 
 use crate::name::Name;
 use std::fmt;
@@ -43,7 +43,7 @@ pub enum Ty {
     Own(Name),
     /// A borrowed handle.
     Borrow(Name),
-    /// What no interface that a proxy knows makes use of, by its name: `stream`, `future`, `map`, …
+    /// A type that no supported interface uses, by its name: `stream`, `future`, `map` and so on.
     Other(&'static str),
 }
 
@@ -56,7 +56,7 @@ pub struct Signature {
     pub results: Vec<CoreTy>,
 }
 
-/// A core value type, as far as lifted and lowered functions have them.
+/// A core value type, as far as lifted and lowered functions use it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum CoreTy {
     /// `i32`
@@ -74,7 +74,8 @@ pub enum CoreTy {
 // === impl FuncTy ===
 
 impl FuncTy {
-    /// The same with resources named without the versions of their packages: all releases of WASI 0.2 are one.
+    /// Returns the same type with resources named without the versions of their packages, so that all releases of WASI
+    /// 0.2 compare equal.
     pub(crate) fn without_versions(&self) -> FuncTy {
         let params = self.params.iter();
         FuncTy {
@@ -86,13 +87,13 @@ impl FuncTy {
         }
     }
 
-    /// A type in it that this version does not support, by its name.
+    /// Returns the name of a type in it that this version does not support, if there is one.
     pub(crate) fn unsupported(&self) -> Option<&'static str> {
         let params = self.params.iter().map(|(_, ty)| ty);
         params.chain(&self.result).find_map(Ty::unsupported)
     }
 
-    /// As WIT has it; `is_full` adds to each resource where it is declared.
+    /// Formats the type as in WIT. If `is_full`, each resource is shown with the interface that declares it.
     pub(crate) fn text(&self, is_full: bool) -> String {
         let params = self
             .params

@@ -1,7 +1,7 @@
-//! The pass that looks at what was made as a proxy's engine will, before anyone hands it to one.
+//! The pass that checks the output the way a proxy's engine will.
 //!
-//! It trusts nothing that came before: it takes bytes, and checks each rule of Envoy's hosts that a module can break. What
-//! others made is held against what Envoy does in `check`, which is less strict.
+//! It does not rely on the earlier passes: it takes bytes, and checks each rule of Envoy's hosts that a module can
+//! break. `check` compares modules from other tools with what Envoy does, which is less strict.
 
 use crate::bridge::PREVIEW1;
 use crate::module::{Import, Module};
@@ -9,29 +9,29 @@ use crate::proxy_wasm::{self, Function, HOST, MEMORY, WASI};
 use crate::types::Signature;
 use wasmparser::{ExternalKind, TypeRef, Validator, WasmFeatures};
 
-/// What the engine of the oldest supported Envoy has.
+/// The features that the engine of the oldest supported Envoy has.
 pub const FEATURES: WasmFeatures = WasmFeatures::WASM2;
 
-/// A gigabyte, as Envoy's engines are set up.
+/// The maximum size of a memory in pages: one gibibyte, as Envoy configures its engines.
 pub(crate) const MAX_PAGES: u64 = 16_384;
 
-/// The functions that the bridge cannot do without, beside those that hosts cannot.
+/// The exports that hosts or the bridge require.
 const REQUIRED: &[&str] = &[
     proxy_wasm::ABI_MARKER,
     "_initialize",
     "proxy_on_memory_allocate",
 ];
 
-/// What is wrong with a module that a proxy is to load.
+/// What is wrong with a module that a proxy should load.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum VerifyError {
     /// Not a valid module, or one with features that not every engine has.
     #[error("the module is not valid for every supported engine: {message} (at byte {offset:#x})")]
     Invalid {
-        /// What the validator says.
+        /// The validator's message.
         message: String,
-        /// Where.
+        /// The byte offset in the module.
         offset: usize,
     },
     /// Not exactly one memory.
@@ -40,19 +40,19 @@ pub enum VerifyError {
         /// How many.
         count: usize,
     },
-    /// More memory at the start than a proxy lets a plugin have at all.
+    /// An initial memory that is larger than the maximum which a proxy permits.
     #[error("its memory begins with {pages} pages, and proxies give {MAX_PAGES} at most")]
     MemorySize {
-        /// With how many.
+        /// The initial size in pages.
         pages: u64,
     },
     /// The memory is imported, or not exported under the name that hosts expect.
     #[error("its memory is not exported as `memory`")]
     MemoryExport,
-    /// A start section: it would run before the host has set the module up.
+    /// A start section, which would run before the host has set up the module.
     #[error("it has a start section, which runs before a proxy is ready")]
     Start,
-    /// An import that not every host has.
+    /// An import that not every host provides.
     #[error("it imports `{module}` `{name}`, which not every proxy provides")]
     Import {
         /// The import's module.
@@ -60,7 +60,7 @@ pub enum VerifyError {
         /// The import's name.
         name: String,
     },
-    /// An import that only later releases of Envoy have.
+    /// An import that only later releases of Envoy provide.
     #[error("it imports `{module}` `{name}`, which Envoy 1.40 provides and 1.36 does not")]
     NewerImport {
         /// The import's module.
@@ -90,29 +90,29 @@ pub enum VerifyError {
         /// Its type in hosts.
         expected: String,
     },
-    /// An export is missing that hosts need.
+    /// An export that hosts need is missing.
     #[error("it does not export `{name}`")]
     Missing {
         /// The export's name.
         name: &'static str,
     },
-    /// Not WebAssembly at all.
+    /// The file is not WebAssembly.
     #[error("it is no WebAssembly")]
     NotWasm,
-    /// A component, where a core module has to be.
+    /// A component instead of a core module.
     #[error("it is a component: proxies load core modules, and `tidegate adapt` makes one of it")]
     Component,
-    /// No version of the ABI that hosts know.
+    /// No marker of an ABI version that hosts know.
     #[error(
         "it does not say by which Proxy-Wasm ABI it is to be called: it exports none of `proxy_abi_version_0_1_0`, `proxy_abi_version_0_2_0` and `proxy_abi_version_0_2_1`"
     )]
     NoAbi,
-    /// Nothing to ask for memory.
+    /// No allocator that hosts could call.
     #[error(
         "it exports neither `malloc` nor `proxy_on_memory_allocate`: proxies could hand it nothing"
     )]
     NoAllocator,
-    /// Two allocators: hosts would take the one that is not ours.
+    /// Two allocators. Hosts would call the one that is not the bridge's.
     #[error(
         "it exports `malloc` beside `proxy_on_memory_allocate`: proxies would call the wrong one"
     )]
@@ -121,7 +121,7 @@ pub enum VerifyError {
 
 /// Checks a module.
 pub fn verify(bytes: &[u8]) -> Result<(), VerifyError> {
-    // Compact import sections are a feature of their own, and not among these.
+    // Compact import sections are a separate feature, which `FEATURES` does not contain.
     let invalid = |error: wasmparser::Error| VerifyError::Invalid {
         message: error.message().to_owned(),
         offset: error.offset(),
@@ -216,7 +216,7 @@ fn exports(module: &Module<'_>) -> Result<(), VerifyError> {
         .map_or(Ok(()), Err)
 }
 
-/// What is wrong with an export that hosts look for, if it is there.
+/// What is wrong with an export that hosts look for, if the module has it.
 pub(crate) fn export_error(module: &Module<'_>, callback: &Function) -> Option<VerifyError> {
     let found = Signature::from(module.func_type(module.exported_func(callback.name)?)?);
     let expected = callback.signature();

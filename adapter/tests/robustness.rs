@@ -1,7 +1,10 @@
 //! No file makes the adapter panic, and what it accepts is what it would make of a good one: a module that verifies.
 //!
 //! The inputs are the example plugin in the three shapes that build tools give it, cut off at every length and changed
-//! in ten thousand ways that are the same on every run; its debug information is changed as well.
+//! in ten thousand ways that are the same on every run; its debug information is changed as well. The guests of `tests/wat`
+//! are changed too, as made by two releases of wit-component.
+//!
+//! `TIDEGATE_MUTATIONS` sets the number of changes of each input, `TIDEGATE_MUTATE` names files that are changed beside these.
 
 mod support;
 
@@ -9,7 +12,7 @@ use anyhow::{Context, Result, ensure};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
-use support::{Recipe, Shape};
+use support::{Encoder, Recipe, Shape};
 use tidegate_adapter::{AdaptError, InspectError, Options, adapt, inspect, verify};
 use wasmparser::{Parser, Payload};
 
@@ -105,6 +108,38 @@ fn mutations_of_the_bare_shape_do_no_harm() -> Result<()> {
     mutate(&Shape::Bare.build()?)
 }
 
+/// What runtimes of other languages look like, in a few lines: most changes hit what is particular to each.
+#[test]
+fn mutations_of_guests_in_text_form_do_no_harm() -> Result<()> {
+    let mut inputs = 0;
+    for entry in std::fs::read_dir(support::workspace().join("tests/wat"))? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        for encoder in Encoder::ALL {
+            // The earlier adapter lacks a function that one guest imports.
+            if let Ok(Some(input)) = tidegate_components::guest(&name, encoder) {
+                mutate_times(&input, mutations().div_ceil(10))?;
+                inputs += 1;
+            }
+        }
+    }
+    ensure!(inputs > 15, "there are {inputs} guests only");
+    Ok(())
+}
+
+/// Files that somebody names: components of any language.
+#[test]
+fn mutations_of_named_files_do_no_harm() -> Result<()> {
+    let Some(files) = std::env::var_os("TIDEGATE_MUTATE") else {
+        return Ok(());
+    };
+    for file in std::env::split_paths(&files) {
+        let input = std::fs::read(&file).with_context(|| file.display().to_string())?;
+        adapt(&input, &Options::default()).with_context(|| file.display().to_string())?;
+        mutate(&input).with_context(|| file.display().to_string())?;
+    }
+    Ok(())
+}
+
 /// Small, so most changes hit the component's own sections and not code.
 #[test]
 fn mutations_of_a_made_up_plugin_do_no_harm() -> Result<()> {
@@ -173,7 +208,16 @@ fn debug_sections(bytes: &[u8]) -> Result<Vec<(String, Range<usize>)>> {
 }
 
 fn mutate(input: &[u8]) -> Result<()> {
-    in_parallel(MUTATIONS, |seed| try_one(input, seed))
+    mutate_times(input, mutations())
+}
+
+fn mutate_times(input: &[u8], times: u64) -> Result<()> {
+    in_parallel(times, |seed| try_one(input, seed))
+}
+
+fn mutations() -> u64 {
+    let named = std::env::var("TIDEGATE_MUTATIONS").ok();
+    named.and_then(|it| it.parse().ok()).unwrap_or(MUTATIONS)
 }
 
 fn in_parallel(count: u64, run: impl Fn(u64) -> Result<()> + Sync) -> Result<()> {
@@ -221,6 +265,8 @@ fn try_one(input: &[u8], seed: u64) -> Result<()> {
         Err(AdaptError::Verify(error)) => {
             anyhow::bail!("mutation {seed} is made something of: {error}")
         }
+        // Nor does the adapter contradict itself, whatever comes in.
+        Err(error @ AdaptError::Internal { .. }) => anyhow::bail!("mutation {seed}: {error}"),
         Err(_) => {}
     }
     Ok(())

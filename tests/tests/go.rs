@@ -17,6 +17,9 @@ use tidegate_testkit::{HomeKind, Owned, Runner, Scenario, compare, verdict, work
 /// Requests in one run of the collector's test. `cargo xtask soak` asks for more.
 const REQUESTS: usize = 2000;
 
+/// The most requests to one proxy: a scenario is bounded.
+const MOST: usize = 10_000;
+
 /// A plugin's build, made once.
 type Build = Arc<OnceLock<Result<Built, String>>>;
 
@@ -138,6 +141,17 @@ fn survives(build: &Build, home: HomeKind) -> Result<()> {
         Err(_) => REQUESTS,
     };
     let runner = runner("collector", build)?;
+    let mut left = requests;
+    while left > 0 {
+        let some = left.min(MOST);
+        serves(&runner, home, some)?;
+        left -= some;
+    }
+    Ok(())
+}
+
+/// So many requests to one proxy.
+fn serves(runner: &Runner, home: HomeKind, requests: usize) -> Result<()> {
     let mut text = String::from(
         "about: Go's collector runs while requests are served.\n\
          plugins:\n- { guest: collector }\n\

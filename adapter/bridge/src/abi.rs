@@ -1,9 +1,9 @@
-//! The host's functions as Proxy-Wasm 0.2.1 declares them, and the numbers that they take and give.
+//! The host's functions as Proxy-Wasm 0.2.1 declares them, and the numbers that they take and return.
 //!
-//! Only what the world needs is declared; the linker removes the imports that a plugin does not reach. What statuses
-//! mean to a plugin is in `types`.
+//! Only what the world needs is declared; the linker removes the imports that a plugin does not reach. `types` converts
+//! statuses to the contract's errors.
 
-/// Ends the call, and with it the instance: an invariant is broken.
+/// Traps, which ends the call and with it the instance. It is called where an invariant is violated.
 #[cold]
 pub(crate) fn trap() -> ! {
     core::arch::wasm32::unreachable()
@@ -12,42 +12,42 @@ pub(crate) fn trap() -> ! {
 /// What a `proxy_*` function returns.
 pub(crate) type Status = u32;
 
-/// The call did what it says.
+/// The call succeeded.
 pub(crate) const OK: Status = 0;
-/// The map or buffer is there, what was named in it is not.
+/// The map or buffer exists, but it does not contain what was named.
 pub(crate) const NOT_FOUND: Status = 1;
-/// The map is not there in this phase or can no longer be changed, or an argument is wrong.
+/// The map does not exist in this phase or can no longer be changed, or an argument is invalid.
 pub(crate) const BAD_ARGUMENT: Status = 2;
-/// What was to be serialised could not be.
+/// Serialisation failed.
 pub(crate) const SERIALIZATION_FAILURE: Status = 3;
-/// What was to be parsed could not be.
+/// Parsing failed.
 pub(crate) const PARSE_FAILURE: Status = 4;
-/// An address that the guest passed is outside of its memory.
+/// An address that the guest passed is outside its memory.
 pub(crate) const INVALID_MEMORY_ACCESS: Status = 6;
-/// A queue holds nothing.
+/// A queue is empty.
 pub(crate) const EMPTY: Status = 7;
-/// Another writer was first.
+/// Another writer came first.
 pub(crate) const CAS_MISMATCH: Status = 8;
-/// Envoy's answer to a hostcall that the deployment's capability restriction leaves out.
+/// Returned by Envoy for a hostcall that the deployment's capability restriction does not allow.
 pub(crate) const INTERNAL_FAILURE: Status = 10;
-/// The host does not have it.
+/// The host does not implement the call.
 pub(crate) const UNIMPLEMENTED: Status = 12;
 
-/// Body of the request; that of the response is the next number.
+/// The body of the request. The body of the response has the next number.
 pub(crate) const BUFFER_REQUEST_BODY: u32 = 0;
 /// The configuration that the plugin was deployed with.
 pub(crate) const BUFFER_PLUGIN_CONFIGURATION: u32 = 7;
 
-/// Log level of what a plugin prints.
+/// The log level of what a plugin prints.
 pub(crate) const LEVEL_INFO: u32 = 2;
-/// Log level of what goes wrong.
+/// The log level of errors.
 pub(crate) const LEVEL_ERROR: u32 = 4;
 
-/// What a callback answers so that its phase goes on.
+/// Returned by a callback to continue its phase.
 pub(crate) const ACTION_CONTINUE: u32 = 0;
-/// What a callback answers so that its phase stops, and a body accumulates.
+/// Returned by a callback to stop its phase. A body is buffered.
 pub(crate) const ACTION_PAUSE: u32 = 1;
-/// What a body callback answers so that its phase stops and the bytes are dropped.
+/// Returned by a body callback to stop its phase and drop the bytes.
 pub(crate) const ACTION_STOP_NO_BUFFER: u32 = 3;
 
 #[link(wasm_import_module = "env")]

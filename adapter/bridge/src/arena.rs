@@ -1,14 +1,16 @@
-//! The memory that the bridge keeps: one arena of blocks that the guest's allocator gives.
+//! The memory that the bridge keeps: one arena of blocks from the guest's allocator.
 //!
-//! A block is never given back, moved or resized, because guests differ in what their allocators support beyond a plain
-//! allocation. Blocks double in size, and so do the buffers in them, so what has been outgrown is never larger than what
-//! is in use. Nothing here reads the bridge's state: whoever holds the state hands the arena over.
+//! A block is never freed, moved or resized, because guests differ in what their allocators support beyond a plain
+//! allocation. Blocks double in size, and so do the buffers in them, so the memory that has been outgrown is never
+//! larger than the memory in use. Nothing here reads the bridge's state: the caller, which has the state, passes the
+//! arena.
 
 use core::cell::Cell;
 
 use crate::abi::trap;
 
-/// The size of the first block, in bytes: the bridge's stack, its state, and the buffers of a plugin of usual size.
+/// The size of the first block, in bytes. It holds the bridge's stack, its state, and the buffers that a plugin of
+/// typical size needs.
 pub(crate) const FIRST_BLOCK: usize = 8192;
 
 /// The alignment of blocks and of everything in them. Go's allocator supports no larger one.
@@ -21,7 +23,7 @@ unsafe extern "C" {
     safe fn cabi_keep(old: usize, old_size: usize, align: usize, size: usize) -> usize;
 }
 
-/// Allocates a block that belongs to the bridge forever. Traps if the guest has no memory left.
+/// Allocates a block that the bridge keeps forever. Traps if the guest has no memory left.
 #[inline(always)]
 pub(crate) fn block(size: usize) -> usize {
     // The old pointer is always null: some allocators trap on any other.
@@ -32,7 +34,7 @@ pub(crate) fn block(size: usize) -> usize {
     start
 }
 
-/// What is left of the newest block.
+/// The unused part of the newest block.
 #[repr(C)]
 pub(crate) struct Arena {
     next: Cell<usize>,
@@ -41,7 +43,7 @@ pub(crate) struct Arena {
 }
 
 impl Arena {
-    /// Takes over the first block, whose part up to `next` is in use.
+    /// Starts with the first block, of which the part up to `next` is in use.
     #[inline(always)]
     pub(crate) fn begin(&self, next: usize, end: usize) {
         self.next.set(next);
@@ -49,12 +51,12 @@ impl Arena {
         self.block_size.set(FIRST_BLOCK);
     }
 
-    /// `size` bytes, aligned to 8. Their contents are undefined. Sizes are powers of two, from 8 on.
+    /// Allocates `size` bytes, aligned to 8. Their contents are undefined. `size` is a power of two, and at least 8.
     #[cold]
     #[inline(never)]
     pub(crate) fn allocate(&self, size: usize) -> *mut u8 {
         if self.end.get() - self.next.get() < size {
-            // Twice the largest block there can be is none.
+            // Doubling the largest possible block wraps around to 0, and then `size` is used.
             let block_size = size.max(self.block_size.get().wrapping_mul(2));
             let start = block(block_size);
             self.next.set(start);
@@ -67,7 +69,7 @@ impl Arena {
     }
 }
 
-/// Bytes in the arena that grow as needed and never shrink.
+/// A buffer in the arena that grows as needed and never shrinks.
 #[repr(C)]
 pub(crate) struct Buffer {
     start: Cell<*mut u8>,
@@ -75,7 +77,7 @@ pub(crate) struct Buffer {
 }
 
 impl Buffer {
-    /// Makes room for `size` bytes and returns where they are. The buffer's contents stay.
+    /// Makes room for `size` bytes and returns their address. The buffer's contents are kept.
     #[inline(always)]
     pub(crate) fn reserve(&self, arena: &Arena, size: usize) -> *mut u8 {
         if size <= self.capacity.get() && self.capacity.get() != 0 {
@@ -98,7 +100,7 @@ impl Buffer {
         new
     }
 
-    /// Where the buffer is; null before the first `reserve`.
+    /// The address of the buffer. Null before the first `reserve`.
     #[inline(always)]
     pub(crate) fn start(&self) -> *mut u8 {
         self.start.get()

@@ -25,28 +25,29 @@ impl Phase {
     }
 }
 
-/// What the host called the module for. The host may call again within a hostcall; the earlier call goes on afterwards.
+/// A call from the host into the module. The host may call again during a hostcall; the earlier call continues
+/// afterwards.
 #[derive(Clone, Copy)]
 #[repr(C, align(8))]
 pub(crate) struct Call {
     /// The context.
     pub(crate) context: u32,
-    /// The stream whose callback is running; 0 if there is none, or if it has ended meanwhile.
+    /// The stream whose callback is running. 0 if there is none, or if it has ended in the meantime.
     pub(crate) stream: u32,
     /// The size of the body in bytes, inside a body callback.
     pub(crate) body_size: u32,
     pub(crate) phase: Phase,
-    /// The callback resumed its own half.
+    /// Whether the callback has resumed its own half.
     pub(crate) resumed: bool,
-    /// The callback ended its phase by a local response or a reset.
+    /// Whether the callback has ended its phase by a local response or a reset.
     pub(crate) stopped: bool,
-    /// Makes every byte an initialised one.
+    /// Unused. It makes every byte of the struct an initialised one.
     pub(crate) padding: u8,
 }
 
 const _: () = assert!(size_of::<Call>() == 2 * size_of::<u64>());
 
-/// A call as two numbers, which fit into locals: saving it needs no stack.
+/// A call as two numbers, which fit into locals, so saving it needs no stack.
 #[derive(Clone, Copy)]
 pub(crate) struct SavedCall(u64, u64);
 

@@ -1,6 +1,6 @@
-//! The shape that the callbacks of a stream have in common: one macro, used by the files `on_*.rs`.
+//! The macro that defines the header and body callbacks of a stream, in the files `on_*.rs`.
 
-/// Exports a callback of the host that goes on to a callback of the component, both by name.
+/// Exports a Proxy-Wasm callback that calls a callback of the component, both given by name.
 macro_rules! callback {
     ($export:literal => $handle:literal, headers in $phase:ident) => {
         #[link(wasm_import_module = $export)]

@@ -2,8 +2,8 @@
 
 use crate::wasi::clocks::{REALTIME, time};
 
-/// Asks by WASI's function, not by Proxy-Wasm's: the host allows only that one while the guest's start code runs, and the
-/// two give the same time.
+/// Uses WASI's function and not Proxy-Wasm's, because the host allows only WASI's while the guest's start code runs.
+/// Both return the same time.
 #[unsafe(export_name = "clock#now")]
 extern "C" fn now() -> u64 {
     time(REALTIME)

@@ -1,11 +1,11 @@
-//! Makes a stream the one that hostcalls are about, and notes which callback is running.
+//! Selects the stream that hostcalls apply to, and records which callback is running.
 
 use crate::abi;
 use crate::call::{Call, Phase};
 use crate::state::State;
 use crate::types::Error;
 
-/// Notes that a callback begins.
+/// Records that a callback begins.
 #[inline(always)]
 pub(crate) fn begin(state: &State, context: u32, stream: u32, phase: Phase) {
     state.call.set(Call {
@@ -19,9 +19,9 @@ pub(crate) fn begin(state: &State, context: u32, stream: u32, phase: Phase) {
     });
 }
 
-/// Makes a stream the one that the next hostcalls are about. After them comes `leave`.
+/// Selects the stream that the next hostcalls apply to. `leave` must be called after them.
 ///
-/// The running callback's own stream is so already; any other costs a hostcall here and one in `leave`.
+/// The running callback's own stream is already selected. Any other stream costs a hostcall here and one in `leave`.
 #[inline(always)]
 pub(crate) fn enter(state: &State, stream: u32) -> Result<(), Error> {
     if stream == state.call.get().stream && stream != 0 {
@@ -37,13 +37,13 @@ fn enter_another(state: &State, stream: u32) -> Result<(), Error> {
     }
     match abi::proxy_set_effective_context(stream) {
         abi::OK => Ok(()),
-        // The deployment's capability restriction does not list it.
+        // The deployment's capability restriction does not list this hostcall.
         abi::INTERNAL_FAILURE => Err(Error::NotPermitted),
         _ => Err(Error::Closed),
     }
 }
 
-/// Goes back to the running callback's own context.
+/// Selects the running callback's own context again.
 #[inline(always)]
 pub(crate) fn leave(state: &State, stream: u32) {
     let call = state.call.get();
@@ -52,7 +52,7 @@ pub(crate) fn leave(state: &State, stream: u32) {
     }
 }
 
-/// Makes the running callback find its stream closed, if its stream is `stream`.
+/// Marks `stream` as closed for the running callback, if it is that callback's stream.
 #[inline(always)]
 pub(crate) fn close(state: &State, stream: u32) {
     state.update_call(|call| {

@@ -1,6 +1,6 @@
-//! `http-bodies`: the bytes of a body, inside that body's callback alone.
+//! `http-bodies`: the bytes of a body, which are accessible only inside that body's callback.
 //!
-//! The size is known from the callback and kept up with what is changed, so asking for it costs no hostcall.
+//! The size is known from the callback and is updated with every change, so `size` needs no hostcall.
 
 use crate::abi::{self, BUFFER_REQUEST_BODY, trap};
 use crate::call::Phase;
@@ -8,10 +8,10 @@ use crate::memory::{List, RetPtr, bytes};
 use crate::state::{State, state};
 use crate::types::{self, Error};
 
-/// An offset after the end of any body: what is stored there is appended.
+/// An offset past the end of any body. What is stored there is appended.
 const END: u32 = u32::MAX;
 
-/// Whether the body's callback is what runs.
+/// Checks that the running callback is that of the body.
 fn check(state: &State, http: u32, body: u32) -> Result<(), Error> {
     let phase = match body {
         0 => Phase::RequestBody,
@@ -31,7 +31,7 @@ fn check(state: &State, http: u32, body: u32) -> Result<(), Error> {
 
 #[unsafe(export_name = "http-bodies#size")]
 extern "C" fn size(http: u32, body: u32, ret: *mut u8) {
-    // SAFETY: the caller gives room for a `result<u32, error>`.
+    // SAFETY: the caller provides space for a `result<u32, error>`.
     let ret = unsafe { RetPtr::new(ret) };
     let state = state();
     match check(state, http, body) {
@@ -45,7 +45,7 @@ extern "C" fn size(http: u32, body: u32, ret: *mut u8) {
 
 #[unsafe(export_name = "http-bodies#read")]
 extern "C" fn read(http: u32, body: u32, offset: u32, max: u32, ret: *mut u8) {
-    // SAFETY: the caller gives room for a `result<list<u8>, error>`.
+    // SAFETY: the caller provides space for a `result<list<u8>, error>`.
     let ret = unsafe { RetPtr::new(ret) };
     let state = state();
     match copy_out(state, http, body, offset, max) {
@@ -64,7 +64,7 @@ fn copy_out(state: &State, http: u32, body: u32, offset: u32, max: u32) -> Resul
         state.size.set(0);
         return Ok(());
     }
-    // SAFETY: both addresses are cells of the state.
+    // SAFETY: both addresses point to cells of the state.
     types::outcome(unsafe {
         abi::proxy_get_buffer_bytes(
             buffer(body),
@@ -92,7 +92,7 @@ extern "C" fn prepend(http: u32, body: u32, data: *const u8, data_len: usize, re
     store(http, body, 0, 0, data, data_len, ret);
 }
 
-/// Puts bytes in the place of `removed` bytes at `start`.
+/// Replaces `removed` bytes at `start`.
 fn store(
     http: u32,
     body: u32,
@@ -102,7 +102,7 @@ fn store(
     data_len: usize,
     ret: *mut u8,
 ) {
-    // SAFETY: the caller gives room for a `result<_, error>`, and the bytes are its for the call.
+    // SAFETY: the caller provides space for a `result<_, error>`, and the bytes are valid for the duration of the call.
     let (ret, data) = unsafe { (RetPtr::new(ret), bytes(data, data_len)) };
     let state = state();
     let outcome = check(state, http, body).and_then(|()| {

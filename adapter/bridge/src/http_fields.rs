@@ -1,6 +1,7 @@
 //! `http-fields`: headers and trailers.
 //!
-//! The host gives the first value of a field alone; all of them are read from its list of all fields.
+//! The host returns only the first value of a field by name. All values of a field are read from its list of all
+//! fields.
 
 use crate::abi::{self, Status};
 use crate::contexts;
@@ -10,10 +11,11 @@ use crate::state::{State, state};
 use crate::syntax;
 use crate::types::{self, Error};
 
-/// `field-map.request-headers`, and Proxy-Wasm's number of the same.
+/// `field-map.request-headers`, which has the same number in Proxy-Wasm.
 const REQUEST_HEADERS: u32 = 0;
 
-/// The cases of `field-map` have the host's numbers. The host has more maps, which a plugin cannot reach through this.
+/// Checks a `field-map`, whose cases have the host's numbers. The host has more maps, which a plugin cannot reach with
+/// these.
 #[inline(always)]
 fn field_map(map: u32) -> u32 {
     discriminant(map, 4)
@@ -21,7 +23,8 @@ fn field_map(map: u32) -> u32 {
 
 #[unsafe(export_name = "http-fields#get")]
 extern "C" fn get(http: u32, map: u32, name: *const u8, name_len: usize, ret: *mut u8) {
-    // SAFETY: the caller gives room for a `result<option<list<u8>>, error>`, and the name is its for the call.
+    // SAFETY: the caller provides space for a `result<option<list<u8>>, error>`, and the name is valid for the duration
+    // of the call.
     let (ret, name) = unsafe { (RetPtr::new(ret), string(name, name_len)) };
     let state = state();
     match first(state, http, field_map(map), name) {
@@ -36,12 +39,12 @@ extern "C" fn get(http: u32, map: u32, name: *const u8, name_len: usize, ret: *m
     }
 }
 
-/// Asks for the first value; whether there is one.
+/// Asks the host for the first value. Returns whether there is one.
 #[inline(always)]
 fn first(state: &State, http: u32, map: u32, name: &[u8]) -> Result<bool, Error> {
     contexts::enter(state, http)?;
     let status = if name.first() == Some(&b':') && !syntax::is_pseudo(name) {
-        // Proxies have pseudo-headers of their own, which the contract does not.
+        // Proxies have further pseudo-headers, which are not part of the contract.
         abi::NOT_FOUND
     } else {
         value(state, map, name)
@@ -54,7 +57,7 @@ fn first(state: &State, http: u32, map: u32, name: &[u8]) -> Result<bool, Error>
 }
 
 fn value(state: &State, map: u32, name: &[u8]) -> Status {
-    // SAFETY: the name stays where it is, and the two addresses are cells of the state.
+    // SAFETY: the name stays where it is, and the two addresses point to cells of the state.
     unsafe {
         abi::proxy_get_header_map_value(
             map,
@@ -68,7 +71,8 @@ fn value(state: &State, map: u32, name: &[u8]) -> Status {
 
 #[unsafe(export_name = "http-fields#values")]
 extern "C" fn values(http: u32, map: u32, name: *const u8, name_len: usize, ret: *mut u8) {
-    // SAFETY: the caller gives room for a `result<list<list<u8>>, error>`, and the name is its for the call.
+    // SAFETY: the caller provides space for a `result<list<list<u8>>, error>`, and the name is valid for the duration
+    // of the call.
     let (ret, name) = unsafe { (RetPtr::new(ret), string(name, name_len)) };
     match all_of(state(), http, field_map(map), name) {
         Err(error) => types::store_error(ret, 4, error),
@@ -116,7 +120,7 @@ fn all_of(state: &State, http: u32, map: u32, name: &[u8]) -> Result<List, Error
 
 #[unsafe(export_name = "http-fields#entries")]
 extern "C" fn entries(http: u32, map: u32, ret: *mut u8) {
-    // SAFETY: the caller gives room for a `result<list<tuple<string, list<u8>>>, error>`.
+    // SAFETY: the caller provides space for a `result<list<tuple<string, list<u8>>>, error>`.
     let ret = unsafe { RetPtr::new(ret) };
     match every(state(), http, field_map(map)) {
         Err(error) => types::store_error(ret, 4, error),
@@ -135,11 +139,11 @@ fn every(state: &State, http: u32, map: u32) -> Result<List, Error> {
     let start = allocate(4, count * size_of::<Entry>());
     let mut next = start.cast::<Entry>();
     each(state, |name, value| {
-        // A name becomes a string, and hosts do not say that theirs are UTF-8.
+        // A name becomes a `string`, and hosts do not guarantee that their names are UTF-8.
         if !name.is_ascii() {
             return Err(Error::Malformed);
         }
-        // SAFETY: `each` gives no more than `count` fields, for which there is room.
+        // SAFETY: `each` passes no more than `count` fields, for which there is room.
         unsafe {
             next.write(Entry {
                 name: List::copied(name),
@@ -156,11 +160,11 @@ fn every(state: &State, http: u32, map: u32) -> Result<List, Error> {
 fn all(state: &State, http: u32, map: u32) -> Result<(), Error> {
     contexts::enter(state, http)?;
     let mut status = into_scratch(state, |data, size| {
-        // SAFETY: both addresses are cells of the state.
+        // SAFETY: both addresses point to cells of the state.
         unsafe { abi::proxy_get_header_map_pairs(map, data, size) }
     });
     if status == abi::OK && state.size.get() == 0 {
-        // The host also answers like this for a map that is not there. Only asking for a value tells the two apart.
+        // The host returns the same for a map that does not exist. Only asking for a value distinguishes the two cases.
         state.time.set(b'-'.into());
         // SAFETY: the name is the first byte of a cell of the state; a literal would be a data segment.
         status = match value(state, map, unsafe { bytes(state.time.as_ptr().cast(), 1) }) {
@@ -173,7 +177,7 @@ fn all(state: &State, http: u32, map: u32) -> Result<(), Error> {
     types::outcome(status)
 }
 
-/// Goes through the fields that `all` brought.
+/// Iterates over the fields that `all` has received.
 #[inline(always)]
 fn each(
     state: &State,
@@ -201,7 +205,8 @@ extern "C" fn set(
     value_len: usize,
     ret: *mut u8,
 ) {
-    // SAFETY: the caller gives room for a `result<_, error>`; name and value are its for the call.
+    // SAFETY: the caller provides space for a `result<_, error>`; name and value are valid for the duration of the
+    // call.
     unsafe {
         let (name, value) = (string(name, name_len), bytes(value, value_len));
         types::store(
@@ -227,7 +232,8 @@ extern "C" fn append(
     value_len: usize,
     ret: *mut u8,
 ) {
-    // SAFETY: the caller gives room for a `result<_, error>`; name and value are its for the call.
+    // SAFETY: the caller provides space for a `result<_, error>`; name and value are valid for the duration of the
+    // call.
     unsafe {
         let (name, value) = (string(name, name_len), bytes(value, value_len));
         types::store(
@@ -243,7 +249,7 @@ extern "C" fn append(
     }
 }
 
-/// Checks a field and gives it to one of the two hostcalls that store one.
+/// Checks a field and passes it to `store`, one of the two hostcalls that store a field.
 #[inline(always)]
 fn change(
     http: u32,
@@ -266,7 +272,7 @@ fn change(
 
 #[unsafe(export_name = "http-fields#remove")]
 extern "C" fn remove(http: u32, map: u32, name: *const u8, name_len: usize, ret: *mut u8) {
-    // SAFETY: the caller gives room for a `result<_, error>`, and the name is its for the call.
+    // SAFETY: the caller provides space for a `result<_, error>`, and the name is valid for the duration of the call.
     let (ret, name) = unsafe { (RetPtr::new(ret), string(name, name_len)) };
     let map = field_map(map);
     let remove = || {
@@ -292,14 +298,14 @@ extern "C" fn replace_all(
     fields_len: usize,
     ret: *mut u8,
 ) {
-    // SAFETY: the caller gives room for a `result<_, error>`, and the list is its for the call.
+    // SAFETY: the caller provides space for a `result<_, error>`, and the list is valid for the duration of the call.
     let (ret, fields) = unsafe { (RetPtr::new(ret), pairs::lift(fields, fields_len)) };
     let map = field_map(map);
     let replace = || {
         let state = state();
         contexts::enter(state, http)?;
         let outcome = pairs::write(state, fields, Names::FieldsAndPseudo).and_then(|list| {
-            // SAFETY: the list is in the scratch buffer, which nothing touches meanwhile.
+            // SAFETY: the list is in the scratch buffer, which nothing touches in the meantime.
             types::outcome(unsafe { abi::proxy_set_header_map_pairs(map, list.start, list.len) })
         });
         contexts::leave(state, http);

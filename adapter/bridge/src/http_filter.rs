@@ -1,7 +1,8 @@
-//! `http-filter`: a filter is constructed at its stream's first exported callback, and every callback runs through here.
+//! `http-filter`: a filter is constructed at its stream's first exported callback, and every callback runs through
+//! here.
 //!
-//! What the host is told about a callback's result is decided here too, because the host acts on `resume` and `reset`
-//! before it sees the result of the callback that called them.
+//! What a callback returns to the host is also decided here, because the host acts on `resume` and `reset` before it
+//! sees the result of the callback that called them.
 
 use crate::abi::{self, trap};
 use crate::call::{Call, Phase, SavedCall};
@@ -28,9 +29,9 @@ unsafe extern "C" {
     safe fn construct_post(filter: u32);
 }
 
-/// Runs a callback of a stream's filter, and returns what the host is to do.
+/// Runs a callback of a stream's filter, and returns the action that the host should take.
 ///
-/// A stream that is not known, or whose plugin refused its configuration, passes.
+/// A stream that is unknown, or whose plugin refused its configuration, continues.
 #[inline(always)]
 pub(crate) fn run(context: u32, phase: Phase, callback: impl FnOnce(&State, u32) -> u32) -> u32 {
     let state = state();
@@ -44,8 +45,8 @@ pub(crate) fn run(context: u32, phase: Phase, callback: impl FnOnce(&State, u32)
 
 /// Calls `on-log`.
 ///
-/// The host may end a stream within a hostcall of a callback of its filter. Then `on-log` waits until that callback has
-/// returned: a filter is never entered twice.
+/// The host may end a stream during a hostcall that a callback of its filter makes. `on-log` is then deferred until
+/// that callback has returned, so that the filter is not entered twice.
 #[unsafe(export_name = "proxy_on_log")]
 extern "C" fn proxy_on_log(context: u32) {
     if let Some(stream) = state().streams.find(context)
@@ -95,7 +96,7 @@ fn begin(state: &State, context: u32, phase: Phase) -> Option<&'static Stream> {
     Some(stream)
 }
 
-/// Turns the result of a callback into what the host is told, and goes back to the call before.
+/// Turns the result of a callback into the action for the host, and restores the previous call.
 fn end(state: &State, saved: SavedCall, action: u32) -> u32 {
     if action > abi::ACTION_PAUSE {
         trap()
@@ -119,7 +120,8 @@ fn end(state: &State, saved: SavedCall, action: u32) -> u32 {
         contexts::close(state, context);
     }
     if stopped || deleted {
-        // The local response, or the end, comes when this returns: the host must neither go on nor keep what came.
+        // The local response, or the end of the stream, takes effect when this returns. The host must neither continue
+        // nor buffer what it has received.
         return match phase {
             Phase::RequestBody | Phase::ResponseBody => abi::ACTION_STOP_NO_BUFFER,
             _ => abi::ACTION_PAUSE,
@@ -138,13 +140,13 @@ fn end(state: &State, saved: SavedCall, action: u32) -> u32 {
     abi::ACTION_PAUSE
 }
 
-/// What the host called for while a callback of the stream was running, now that it has returned.
+/// Does what the host asked for while a callback of the stream was running, now that the callback has returned.
 #[cold]
 #[inline(never)]
 fn finish(state: &State, context: u32, deleted: bool) {
     let stream = state.streams.running(context);
     if stream.has(LOG_PENDING) {
-        // For `on-log` the stream is still there.
+        // During `on-log` the stream still exists.
         stream.clear(LOG_PENDING | DELETED);
         proxy_on_log(context);
     }

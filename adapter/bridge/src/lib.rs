@@ -1,22 +1,22 @@
-//! The WIT world's imports and callbacks over Proxy-Wasm, as a core module.
+//! The bridge: the imports and callbacks of the WIT world, implemented over Proxy-Wasm, as a core module.
 //!
-//! The adapter links this module with a component's own core modules: what the component imports is bound to functions
-//! exported here under `<interface>#<function>`, and the host's `proxy_on_*` calls come in here and go on to what the
-//! component exports, imported from module `guest`. `README.md` beside this crate is the contract with the linker;
-//! `build_recipe.rs` holds the one command that builds the checked-in artefact.
+//! The adapter links this module with a component's own core modules. The component's imports are bound to functions
+//! that are exported here under `<interface>#<function>`. The host calls the `proxy_on_*` functions that are exported
+//! here, and these call the component's exports, which are imported from module `guest`. `README.md` next to this crate
+//! is the contract with the linker. `build_recipe.rs` contains the command that builds the checked-in artefact.
 //!
 //! The module has no data, no elements, no table, no start function and no memory of its own. Its stack and its state
-//! are allocated by the guest, so nothing here may be a `static`, and text longer than a word or two would become a
-//! data segment. Modules form no import cycle. Functions written for the canonical ABI take its flattened core types and write results where the
-//! caller says.
+//! are allocated by the guest's allocator. Nothing here may therefore be a `static`, and text that is longer than a
+//! word or two is not written as a literal, because it would become a data segment. Modules form no import cycle.
+//! Functions written for the canonical ABI take its flattened core types and write results where the caller says.
 //!
-//! Every hostcall is synchronous and the module is single-threaded, but the host may call
-//! `proxy_on_memory_allocate` while a hostcall is under way. State is therefore made of cells and never borrowed mutably.
+//! Every hostcall is synchronous and the module is single-threaded, but the host may call `proxy_on_memory_allocate`
+//! during a hostcall. State is therefore made of cells and never borrowed mutably.
 
 #![cfg_attr(target_arch = "wasm32", no_std)]
 #![cfg(target_arch = "wasm32")]
 
-// What everything else is made of.
+// Shared by everything else.
 mod abi;
 mod arena;
 mod call;
@@ -54,11 +54,11 @@ mod on_response_body;
 mod on_response_headers;
 mod plugin;
 
-// What languages' runtimes import beside the world.
+// What language runtimes import in addition to the world.
 mod wasi;
 mod wasi_preview1;
 
-/// No code here panics; what the compiler cannot prove so ends in a trap.
+/// No code here panics. Where the compiler cannot prove this, a panic is a trap.
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     core::arch::wasm32::unreachable()

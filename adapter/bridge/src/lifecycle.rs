@@ -1,4 +1,4 @@
-//! The host creates and deletes contexts.
+//! The callbacks with which the host creates and deletes contexts.
 
 use crate::call::{Phase, SavedCall};
 use crate::contexts;
@@ -8,8 +8,7 @@ use crate::plugin;
 use crate::state::state;
 use crate::streams::DELETED;
 
-/// A stream is known from here on: its `parent` is the root context of its plugin. A plugin is known once it is
-/// configured.
+/// Adds a stream to the table; its `parent` is the root context of its plugin. A plugin is added once it is configured.
 #[unsafe(export_name = "proxy_on_context_create")]
 extern "C" fn proxy_on_context_create(context: u32, parent: u32) {
     if parent != 0 && context != 0 {
@@ -18,10 +17,10 @@ extern "C" fn proxy_on_context_create(context: u32, parent: u32) {
     }
 }
 
-/// The last call for a context. Hostcalls of its destructor on the stream return `closed`.
+/// The last callback for a context. Hostcalls on the stream that the filter's destructor makes return `closed`.
 ///
-/// The host may end a stream within a hostcall of a callback of its filter. That callback finds the stream closed from
-/// here on, and the filter is dropped when it has returned.
+/// The host may end a stream during a hostcall that a callback of its filter makes. For that callback the stream is
+/// closed from this point on, and the filter is dropped when the callback has returned.
 #[unsafe(export_name = "proxy_on_delete")]
 extern "C" fn proxy_on_delete(context: u32) {
     let state = state();

@@ -1,16 +1,17 @@
-//! A line of a plugin's output that has no end yet.
+//! Buffers a plugin's output by line.
 //!
-//! Runtimes write lines in pieces and the host logs every piece as a line of its own, so pieces wait here.
+//! Runtimes write lines in pieces, and the host would log every piece as a separate line. Pieces are therefore buffered
+//! until their line is complete.
 
 use core::cell::Cell;
 
 use crate::abi;
 use crate::arena::{Arena, Buffer};
 
-/// A line that is longer is logged as several.
+/// The maximum length of a line. A longer one is logged as several.
 const MAX_LINE: usize = 1 << 16;
 
-/// Pieces of a line that has no end yet.
+/// The pieces of an incomplete line.
 #[repr(C)]
 pub(crate) struct Lines {
     buffer: Buffer,
@@ -51,12 +52,12 @@ impl Lines {
         self.len.set(len + piece.len());
     }
 
-    /// Logs what has no end yet, if there is anything.
+    /// Logs the incomplete line, if there is one.
     pub(crate) fn finish(&self, level: u32) {
         if self.len.get() == 0 {
             return;
         }
-        // SAFETY: as many bytes were written to the buffer.
+        // SAFETY: that many bytes have been written to the buffer.
         unsafe { abi::proxy_log(level, self.buffer.start(), self.len.get()) };
         self.len.set(0);
     }

@@ -1,4 +1,4 @@
-//! `local-responses`: answering without asking upstream.
+//! `local-responses`: answering a request without the upstream.
 
 use crate::abi;
 use crate::memory::{RetPtr, bytes, discriminant, string};
@@ -7,7 +7,7 @@ use crate::state::state;
 use crate::streams::{ANSWERED, PAUSED};
 use crate::types::{self, Error};
 
-/// What the host takes for "no gRPC status".
+/// The value with which the host means "no gRPC status".
 const NO_GRPC_STATUS: i32 = -1;
 
 /// A `local-response`, flattened.
@@ -33,7 +33,7 @@ extern "C" fn send(
     details_len: usize,
     ret: *mut u8,
 ) {
-    // SAFETY: strings and lists are the guest's for the length of the call.
+    // SAFETY: strings and lists belong to the guest and are valid for the duration of the call.
     let response = unsafe {
         LocalResponse {
             status: status as u16,
@@ -43,7 +43,7 @@ extern "C" fn send(
             details: string(details, details_len),
         }
     };
-    // SAFETY: the caller gives room for a `result<_, error>`.
+    // SAFETY: the caller provides space for a `result<_, error>`.
     types::store(unsafe { RetPtr::new(ret) }, answer(to, &response));
 }
 
@@ -53,8 +53,9 @@ fn answer(to: u32, response: &LocalResponse<'_>) -> Result<(), Error> {
     let Some(stream) = state.streams.find(to) else {
         return Err(Error::Closed);
     };
-    // Envoy breaks the stream off where there was a response already. And it stops whichever stream's callback is running
-    // when any stream is answered, so that one which answers another would hang for ever. In `on-log` a stream is answered.
+    // Envoy resets the stream if there has already been a response. When any stream is answered, Envoy also stops the
+    // stream whose callback is running, so a stream whose callback answers another stream would hang forever. In
+    // `on-log`, the stream has been answered.
     if stream.has(ANSWERED) || to != state.call.get().stream {
         return Err(Error::NotAvailable);
     }

@@ -1,4 +1,4 @@
-//! `logging`: lines that the plugin writes itself. What its runtime prints is in `output`.
+//! `logging`: messages that the plugin logs itself. What its runtime prints is handled in `output`.
 
 use crate::abi;
 use crate::memory::{discriminant, string};
@@ -10,7 +10,7 @@ const LEVELS: u32 = 6;
 #[unsafe(export_name = "logging#log")]
 extern "C" fn log(level: u32, message: *const u8, message_len: usize) {
     let level = discriminant(level, LEVELS);
-    // SAFETY: the message belongs to the guest and stays where it is for the length of the call.
+    // SAFETY: the message belongs to the guest and stays where it is for the duration of the call.
     unsafe {
         let message = string(message, message_len);
         abi::proxy_log(level, message.as_ptr(), message.len());

@@ -1,10 +1,10 @@
 //! Values that pass between the guest and the bridge: how they are read, checked and laid out.
 //!
-//! What the guest will own is allocated by the `cabi_realloc` of the canonical options, and never touched again. Nothing
-//! that the bridge keeps is allocated here; see `arena`.
+//! Memory that the guest will own is allocated by the `cabi_realloc` of the canonical options, and never touched again.
+//! Memory that the bridge keeps is not allocated here but in `arena`.
 //!
-//! The checks are those of the canonical ABI: a value that breaks its type ends the instance, as it does in a component
-//! runtime.
+//! The checks are those of the canonical ABI: a value that violates its type ends the instance, as it does in a
+//! component runtime.
 
 use crate::abi::{self, trap};
 use crate::state::{Owner, State, state};
@@ -20,13 +20,14 @@ unsafe extern "C" {
     safe fn export_realloc(old: usize, old_size: usize, align: usize, size: usize) -> *mut u8;
 }
 
-/// `size` bytes that the guest will own as the result of a hostcall. Null only where `size` is 0.
+/// Allocates `size` bytes that the guest will own as the result of a hostcall. Null only if `size` is 0.
 pub(crate) fn allocate(align: usize, size: usize) -> *mut u8 {
-    // Even for no bytes: some guests free whatever they are given.
+    // The allocator is called even for 0 bytes, because some guests free everything that they receive.
     check_allocation(import_realloc(0, 0, align, size), align, size)
 }
 
-/// `size` bytes that the guest will own as a `list<u8>` or `string` argument of a callback. Null only where `size` is 0.
+/// Allocates `size` bytes that the guest will own as a `list<u8>` or `string` argument of a callback. Null only if
+/// `size` is 0.
 pub(crate) fn allocate_argument(size: usize) -> *mut u8 {
     check_allocation(export_realloc(0, 0, 1, size), 1, size)
 }
@@ -39,10 +40,10 @@ fn check_allocation(start: *mut u8, align: usize, size: usize) -> *mut u8 {
     start
 }
 
-/// Called by the host, within a hostcall, for what it wants to hand over.
+/// Called by the host, during a hostcall, to allocate memory for what it returns.
 ///
-/// The guest owns bytes allocated with alignment 1, which is how a `list<u8>` is lowered: most results are passed on as
-/// they are.
+/// The guest owns bytes allocated with alignment 1, which is how a `list<u8>` is lowered, so most results are passed on
+/// without a copy.
 #[unsafe(export_name = "proxy_on_memory_allocate")]
 extern "C" fn proxy_on_memory_allocate(size: usize) -> *mut u8 {
     let state = state();
@@ -56,14 +57,14 @@ extern "C" fn proxy_on_memory_allocate(size: usize) -> *mut u8 {
 /// Bytes that the guest or the host passed by address and length.
 ///
 /// # Safety
-/// They stay there unchanged for `'a`.
+/// The bytes stay there, unchanged, for `'a`.
 #[inline(always)]
 pub(crate) unsafe fn bytes<'a>(start: *const u8, len: usize) -> &'a [u8] {
     if len == 0 {
-        // Some languages pass null here, which a slice may not be.
+        // Some languages pass null here, which is not allowed in a slice.
         return &[];
     }
-    // SAFETY: the caller's promise; an address outside of memory traps when it is read.
+    // SAFETY: guaranteed by the caller; an address outside memory traps when it is read.
     unsafe { core::slice::from_raw_parts(start, len) }
 }
 
@@ -73,7 +74,7 @@ pub(crate) unsafe fn bytes<'a>(start: *const u8, len: usize) -> &'a [u8] {
 /// See [`bytes`].
 #[inline(always)]
 pub(crate) unsafe fn string<'a>(start: *const u8, len: usize) -> &'a [u8] {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller.
     let string = unsafe { bytes(start, len) };
     text::check(string);
     string
@@ -82,7 +83,7 @@ pub(crate) unsafe fn string<'a>(start: *const u8, len: usize) -> &'a [u8] {
 /// A list of records, tuples or strings that the guest passed. Traps if it is not aligned.
 ///
 /// # Safety
-/// It stays there unchanged for `'a`, and `T` is laid out as the canonical ABI stores an element.
+/// The list stays there, unchanged, for `'a`, and `T` is laid out as the canonical ABI stores an element.
 pub(crate) unsafe fn list<'a, T>(start: *const T, len: usize) -> &'a [T] {
     if !start.is_aligned() {
         trap()
@@ -93,17 +94,18 @@ pub(crate) unsafe fn list<'a, T>(start: *const T, len: usize) -> &'a [T] {
     if start.is_null() {
         trap()
     }
-    // SAFETY: the caller's promise; an address outside of memory traps when it is read.
+    // SAFETY: guaranteed by the caller; an address outside memory traps when it is read.
     unsafe { core::slice::from_raw_parts(start, len) }
 }
 
-/// An enum's discriminant, or that of a `bool`, `option` or `result` if `cases` is 2. Traps if it is out of range.
+/// Checks the discriminant of an enum, or of a `bool`, `option` or `result` if `cases` is 2. Traps if it is out of
+/// range.
 #[inline(always)]
 pub(crate) fn discriminant(value: u32, cases: u32) -> u32 {
     if value >= cases { trap() } else { value }
 }
 
-/// What the host allocated last and told through `State::data` and `State::size`.
+/// The bytes that the host allocated last, whose address and size are in `State::data` and `State::size`.
 #[inline(always)]
 pub(crate) fn received(state: &State) -> &'static [u8] {
     // SAFETY: the host wrote both in the hostcall just made, and the callers have finished with the bytes before another
@@ -111,7 +113,7 @@ pub(crate) fn received(state: &State) -> &'static [u8] {
     unsafe { bytes(state.data.get() as *const u8, state.size.get() as usize) }
 }
 
-/// Has the host write into the scratch buffer what it allocates in `hostcall`.
+/// Makes a hostcall in which the host allocates from the scratch buffer.
 #[inline(always)]
 pub(crate) fn into_scratch(
     state: &State,
@@ -120,7 +122,7 @@ pub(crate) fn into_scratch(
     receive(state, Owner::Bridge, hostcall)
 }
 
-/// Has the host allocate for a callback's argument in `hostcall`.
+/// Makes a hostcall in which the host allocates memory that the guest will own as an argument of a callback.
 #[inline(always)]
 pub(crate) fn into_argument(
     state: &State,
@@ -150,7 +152,7 @@ pub(crate) struct List {
 }
 
 impl List {
-    /// A list without elements. It has whatever address the guest's allocator gives for no bytes.
+    /// An empty list. Its address is the one that the guest's allocator returns for 0 bytes.
     #[inline(always)]
     pub(crate) fn empty(align: usize) -> List {
         List {
@@ -159,12 +161,12 @@ impl List {
         }
     }
 
-    /// What the host handed over as the result of a hostcall, owned by the guest.
+    /// The bytes that the host returned from a hostcall, owned by the guest.
     #[inline(always)]
     pub(crate) fn received(state: &State) -> List {
         let len = state.size.get() as usize;
         if len == 0 {
-            // The host allocates nothing then, and gives null.
+            // In this case the host allocates nothing and returns null.
             List::empty(1)
         } else {
             List {
@@ -177,7 +179,7 @@ impl List {
     /// A copy of `bytes`, owned by the guest.
     pub(crate) fn copied(bytes: &[u8]) -> List {
         let start = allocate(1, bytes.len());
-        // SAFETY: `allocate` gave as many bytes as are copied, apart from all others.
+        // SAFETY: `allocate` returned as many bytes as are copied, and they overlap no others.
         unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), start, bytes.len()) };
         List {
             start,
@@ -192,7 +194,7 @@ pub(crate) struct RetPtr(*mut u8);
 
 impl RetPtr {
     /// # Safety
-    /// `start` points to as many bytes, aligned, as the type that is stored through this needs.
+    /// `start` points to enough bytes, suitably aligned, for the type that is stored through this pointer.
     #[inline(always)]
     pub(crate) unsafe fn new(start: *mut u8) -> RetPtr {
         RetPtr(start)
@@ -200,19 +202,19 @@ impl RetPtr {
 
     #[inline(always)]
     pub(crate) fn byte(self, offset: usize, value: u8) {
-        // SAFETY: the promise made to `new`.
+        // SAFETY: guaranteed by the caller of `new`.
         unsafe { self.0.add(offset).write(value) }
     }
 
     #[inline(always)]
     pub(crate) fn word(self, offset: usize, value: u32) {
-        // SAFETY: the promise made to `new`.
+        // SAFETY: guaranteed by the caller of `new`.
         unsafe { self.0.add(offset).cast::<u32>().write(value) }
     }
 
     #[inline(always)]
     pub(crate) fn long(self, offset: usize, value: u64) {
-        // SAFETY: the promise made to `new`.
+        // SAFETY: guaranteed by the caller of `new`.
         unsafe { self.0.add(offset).cast::<u64>().write(value) }
     }
 

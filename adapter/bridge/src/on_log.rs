@@ -1,4 +1,4 @@
-//! `on-log`: the stream has ended. When it is called is said in `http_filter`, because it may have to wait.
+//! `on-log`: the stream has ended. `http_filter` decides when it is called, because the call may have to be deferred.
 
 mod guest {
     #[link(wasm_import_module = "proxy_on_log")]
@@ -14,7 +14,7 @@ mod guest {
     }
 }
 
-/// Calls it.
+/// Calls the component's `on-log`.
 pub(crate) fn handle(filter: u32) {
     guest::handle(filter);
     guest::handle_post();

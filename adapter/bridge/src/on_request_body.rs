@@ -1,4 +1,4 @@
-//! `on-request-body`: a piece of the body of the request has come.
+//! `on-request-body`: a chunk of the request body has arrived.
 
 use crate::callback::callback;
 

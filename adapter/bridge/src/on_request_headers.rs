@@ -1,4 +1,4 @@
-//! `on-request-headers`: the headers of the request have come.
+//! `on-request-headers`: the headers of the request have arrived.
 
 use crate::callback::callback;
 

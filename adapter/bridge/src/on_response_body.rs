@@ -1,4 +1,4 @@
-//! `on-response-body`: a piece of the body of the response has come.
+//! `on-response-body`: a chunk of the response body has arrived.
 
 use crate::callback::callback;
 

@@ -1,4 +1,4 @@
-//! `on-response-headers`: the headers of the response have come.
+//! `on-response-headers`: the headers of the response have arrived.
 
 use crate::callback::callback;
 

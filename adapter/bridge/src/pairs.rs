@@ -1,14 +1,14 @@
-//! Proxy-Wasm's form of a list of fields: their number, the lengths of each name and value, then all of them, each
-//! followed by a zero byte.
+//! Proxy-Wasm's serialised form of a list of fields: their number, the lengths of each name and value, then the names
+//! and values, each followed by a zero byte.
 
 use crate::memory::{List, bytes, list, string};
 use crate::state::State;
 use crate::syntax;
 use crate::types::Error;
 
-/// The most fields that the host reads. It takes a longer list for an empty one, and reports no error.
+/// The maximum number of fields that the host reads. It treats a longer list as an empty one, and reports no error.
 const MAX_FIELDS: usize = 1024;
-/// The most bytes that the host reads.
+/// The maximum number of bytes that the host reads.
 const MAX_SIZE: usize = 1 << 20;
 
 /// A stored `tuple<string, list<u8>>`.
@@ -31,12 +31,12 @@ impl Entry {
     }
 }
 
-/// A `list<tuple<string, list<u8>>>` that the guest passed. Traps if it breaks its type.
+/// A `list<tuple<string, list<u8>>>` that the guest passed. Traps if it violates its type.
 ///
 /// # Safety
-/// It stays there unchanged for `'a`.
+/// The list stays there, unchanged, for `'a`.
 pub(crate) unsafe fn lift<'a>(start: *const Entry, len: usize) -> &'a [Entry] {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         let entries = list(start, len);
         for entry in entries {
@@ -46,12 +46,12 @@ pub(crate) unsafe fn lift<'a>(start: *const Entry, len: usize) -> &'a [Entry] {
     }
 }
 
-/// Which names a list may hold.
+/// The names that a list may contain.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Names {
-    /// Those of fields.
+    /// Names of fields only.
     Fields,
-    /// Pseudo-headers too.
+    /// Names of fields and of pseudo-headers.
     FieldsAndPseudo,
 }
 
@@ -101,12 +101,12 @@ pub(crate) fn write(state: &State, entries: &[Entry], names: Names) -> Result<Li
 pub(crate) struct Pairs<'a> {
     sizes: &'a [u8],
     text: &'a [u8],
-    /// How many fields the list says it has.
+    /// The number of fields that the list declares.
     pub(crate) count: usize,
 }
 
 impl<'a> Pairs<'a> {
-    /// Nothing at all is an empty list, too.
+    /// Reads the number and the lengths. Empty data is an empty list, too.
     pub(crate) fn read(data: &'a [u8]) -> Option<Pairs<'a>> {
         if data.is_empty() {
             return Some(Pairs {
@@ -121,7 +121,7 @@ impl<'a> Pairs<'a> {
         Some(Pairs { sizes, text, count })
     }
 
-    /// The next field. `None` at the end, or where the list is malformed.
+    /// The next field. `None` at the end, or if the list is malformed.
     #[inline(always)]
     pub(crate) fn next(&mut self) -> Option<(&'a [u8], &'a [u8])> {
         Some((self.part()?, self.part()?))

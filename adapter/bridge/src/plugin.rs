@@ -1,4 +1,4 @@
-//! `plugin`: reads the configuration, passes it to the plugin and keeps the plugin context that the plugin makes.
+//! `plugin`: reads the configuration, passes it to the plugin, and keeps the plugin context that the plugin returns.
 
 use crate::abi::{self, BUFFER_PLUGIN_CONFIGURATION, LEVEL_ERROR, trap};
 use crate::call::Phase;
@@ -11,7 +11,7 @@ use crate::text::word;
 #[repr(C)]
 struct Configured {
     is_refusal: u8,
-    /// The plugin context, or where the reason is.
+    /// The plugin context, or the address of the reason.
     payload: u32,
     reason_len: usize,
 }
@@ -45,7 +45,7 @@ extern "C" fn proxy_on_configure(root: u32, size: u32) -> u32 {
     let state = state();
     contexts::begin(state, root, 0, Phase::Plugin);
     let configuration = configuration(state, size);
-    // SAFETY: the guest owns the list by now, and the result is where the canonical ABI says.
+    // SAFETY: the guest owns the list at this point, and the result is where the canonical ABI specifies.
     let result = unsafe { configure(configuration.start, configuration.len) };
     if !result.is_aligned() {
         trap()
@@ -63,7 +63,7 @@ extern "C" fn proxy_on_configure(root: u32, size: u32) -> u32 {
             memory::string(payload as *const u8, reason_len)
         });
     }
-    // SAFETY: `result` is what `configure` returned, and is not read any more.
+    // SAFETY: `result` is what `configure` returned, and is not read anymore.
     unsafe { configure_post(result) };
     if is_refusal {
         return 0;
@@ -77,7 +77,7 @@ extern "C" fn proxy_on_configure(root: u32, size: u32) -> u32 {
 fn configuration(state: &State, size: u32) -> List {
     if size != 0 {
         let status = into_argument(state, |data, len| {
-            // SAFETY: both addresses are cells of the state.
+            // SAFETY: both addresses point to cells of the state.
             unsafe { abi::proxy_get_buffer_bytes(BUFFER_PLUGIN_CONFIGURATION, 0, size, data, len) }
         });
         if status == abi::OK && state.size.get() != 0 {
@@ -90,7 +90,7 @@ fn configuration(state: &State, size: u32) -> List {
     }
 }
 
-/// The host says only that the configuration was refused, so the reason is logged.
+/// Logs the reason, because the host only reports that the configuration was refused.
 fn log_refusal(state: &State, reason: &[u8]) {
     const PREFIX: &[u8] = b"configuration refused: ";
     let len = PREFIX.len() + reason.len();

@@ -13,7 +13,7 @@ struct Plugin {
     context: Cell<u32>,
 }
 
-/// The configured plugins, few of them.
+/// The configured plugins. There are only a few.
 #[repr(C)]
 pub(crate) struct Plugins {
     places: Buffer,
@@ -26,7 +26,7 @@ impl Plugins {
         self.place_of(root).map(|plugin| plugin.context.get())
     }
 
-    /// Keeps a plugin context, and returns the one that the root had before.
+    /// Stores a plugin context, and returns the one that the root had before.
     pub(crate) fn put(&self, arena: &Arena, root: u32, context: u32) -> Option<u32> {
         if let Some(plugin) = self.place_of(root) {
             return Some(plugin.context.replace(context));

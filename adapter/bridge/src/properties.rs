@@ -1,7 +1,7 @@
-//! `properties`: what the host knows of a stream beside its fields.
+//! `properties`: what the host knows about a stream in addition to its fields.
 //!
-//! The host takes a path as its segments with zeros between them. What is set has a path of one segment: the host finds no other
-//! again.
+//! The host takes a path as its segments, separated by zero bytes. A property that is set has a path of one segment,
+//! because the host would not find it under a longer one.
 
 use crate::abi;
 use crate::contexts;
@@ -9,12 +9,13 @@ use crate::memory::{List, RetPtr, bytes, list, string};
 use crate::state::{State, state};
 use crate::types::{self, Error};
 
-/// A path's segments, or name and value together, have no more bytes.
+/// The maximum size in bytes of a path's segments together, or of a name and its value together.
 const MAX_SIZE: usize = 1 << 16;
 
 #[unsafe(export_name = "properties#get")]
 extern "C" fn get(http: u32, path: *const List, path_len: usize, ret: *mut u8) {
-    // SAFETY: the caller gives room for a `result<option<list<u8>>, error>`, and the path is its for the call.
+    // SAFETY: the caller provides space for a `result<option<list<u8>>, error>`, and the path is valid for the duration
+    // of the call.
     let (ret, path) = unsafe { (RetPtr::new(ret), list::<List>(path, path_len)) };
     for segment in path {
         // SAFETY: the segment was borrowed from the guest together with the path.
@@ -33,11 +34,12 @@ extern "C" fn get(http: u32, path: *const List, path_len: usize, ret: *mut u8) {
     }
 }
 
-/// Asks for the value; whether there is one.
+/// Asks the host for the value. Returns whether there is one.
 fn find(state: &State, http: u32, path: &[List]) -> Result<bool, Error> {
     contexts::enter(state, http)?;
     let status = write(state, path).map(|path| {
-        // SAFETY: the path is in the scratch buffer, which nothing touches meanwhile, and the others are cells of the state.
+        // SAFETY: the path is in the scratch buffer, which nothing touches in the meantime, and the other addresses
+        // point to cells of the state.
         unsafe {
             abi::proxy_get_property(
                 path.start,
@@ -77,14 +79,14 @@ fn write(state: &State, path: &[List]) -> Result<List, Error> {
             end = end.add(1);
         }
     }
-    // There is no zero after the last segment. A path has one segment at least.
+    // There is no zero byte after the last segment. A path has at least one segment.
     let Some(len) = size.checked_sub(1) else {
         return Err(Error::InvalidArgument);
     };
     Ok(List { start, len })
 }
 
-/// Whether something can be a segment: an empty one would be lost, and one with a zero would become two.
+/// Checks a segment. An empty one would be lost, and one that contains a zero byte would become two.
 fn check(segment: &[u8]) -> Result<(), Error> {
     if segment.is_empty() || segment.contains(&0) {
         return Err(Error::InvalidArgument);
@@ -101,7 +103,8 @@ extern "C" fn set(
     value_len: usize,
     ret: *mut u8,
 ) {
-    // SAFETY: the caller gives room for a `result<_, error>`; name and value are its for the call.
+    // SAFETY: the caller provides space for a `result<_, error>`; name and value are valid for the duration of the
+    // call.
     let (ret, name, value) = unsafe {
         (
             RetPtr::new(ret),

@@ -1,25 +1,26 @@
-//! `shared-data`: what the workers of a proxy share.
+//! `shared-data`: data that the workers of a proxy share.
 //!
-//! The host compares versions only where something is stored, and takes 0 for no condition at all.
+//! The host compares versions only if the key has a value, and treats version 0 as no condition at all.
 
 use crate::abi::{self, trap};
 use crate::memory::{List, RetPtr, bytes, string};
 use crate::state::state;
 use crate::types::{self, Error};
 
-/// Key and value together have no more bytes.
+/// The maximum size in bytes of a key and its value together.
 const MAX_SIZE: usize = 1 << 20;
 
-/// A version that nothing has before four thousand million values were stored: it is refused wherever there is something.
+/// A version that no value has until four billion values have been stored. The host rejects it if the key has a value.
 const NEVER: u32 = u32::MAX;
 
 #[unsafe(export_name = "shared-data#get")]
 extern "C" fn get(key: *const u8, key_len: usize, ret: *mut u8) {
-    // SAFETY: the caller gives room for a `result<option<stored>, error>`.
+    // SAFETY: the caller provides space for a `result<option<stored>, error>`.
     let ret = unsafe { RetPtr::new(ret) };
     let state = state();
     let version = state.time.as_ptr().cast::<u32>();
-    // SAFETY: the key is the guest's for the call, and the addresses are cells of the state.
+    // SAFETY: the key belongs to the guest and is valid for the duration of the call, and the addresses point to cells
+    // of the state.
     let status = unsafe {
         let key = string(key, key_len);
         abi::proxy_get_shared_data(
@@ -40,7 +41,7 @@ extern "C" fn get(key: *const u8, key_len: usize, ret: *mut u8) {
         Ok(()) => {
             ret.byte(0, 0);
             ret.byte(4, 1);
-            // SAFETY: the host has written it.
+            // SAFETY: the host has written the version.
             ret.word(16, unsafe { version.read() });
             ret.list(8, List::received(state));
         }
@@ -57,7 +58,7 @@ extern "C" fn set(
     version: u32,
     ret: *mut u8,
 ) {
-    // SAFETY: the caller gives room for a `result<_, error>`; key and value are its for the call.
+    // SAFETY: the caller provides space for a `result<_, error>`; key and value are valid for the duration of the call.
     let (ret, key, value) = unsafe {
         (
             RetPtr::new(ret),

@@ -1,8 +1,8 @@
-//! What the bridge remembers between calls, and the calls that set it up.
+//! The state that the bridge keeps between calls, and the functions that allocate it.
 //!
-//! Rust cannot name a WebAssembly global, so the state's address is kept by two functions that the linker turns into
-//! `global.get` and `global.set`. The parts of the state are described where they are defined: `arena`, `call`, `lines`,
-//! `plugins`, `streams`.
+//! Rust cannot name a WebAssembly global, so the state's address is read and written by two imported functions, whose
+//! calls the linker turns into `global.get` and `global.set`. The parts of the state are described where they are
+//! defined: `arena`, `call`, `lines`, `plugins`, `streams`.
 
 use core::cell::Cell;
 
@@ -13,8 +13,8 @@ use crate::lines::Lines;
 use crate::plugins::Plugins;
 use crate::streams::Streams;
 
-/// The size of the bridge's stack, in bytes. A frame has fewer than 100, and few calls are nested: a callback, a hostcall
-/// in it, at times another callback and a hostcall inside that, and the host's allocation.
+/// The size of the bridge's stack, in bytes. A frame takes fewer than 100, and few calls are nested: a callback, a
+/// hostcall in it, sometimes another callback and a hostcall inside that, and the host's allocation.
 const STACK_SIZE: usize = 2048;
 
 /// Who will own what the host allocates next.
@@ -29,7 +29,7 @@ pub(crate) enum Owner {
     Bridge,
 }
 
-/// Everything that lives longer than a call. It begins as all zeroes.
+/// Everything that lives longer than a call. Initially it is all zeroes.
 #[repr(C, align(8))]
 pub(crate) struct State {
     /// Where the host writes a time, or another number of eight bytes.
@@ -68,11 +68,11 @@ unsafe extern "C" {
     safe fn start();
 }
 
-/// What [`get`] returns while the state is being allocated. 0 says that nothing has been allocated yet.
+/// What [`get`] returns while the state is being allocated. 0 means that it has not been allocated yet.
 const ALLOCATING: usize = 1;
 
-/// The state. Exports that reach this function never run without one: `_initialize` allocates it, and where the guest's
-/// start code may call an export before, the linker puts a call of [`allocate`] in front.
+/// The state. It exists whenever an export reaches this function: `_initialize` allocates it, and if the guest's start
+/// code may call the export before that, the linker inserts a call of [`allocate`] at the beginning of the export.
 #[inline(always)]
 pub(crate) fn state() -> &'static State {
     // SAFETY: see above; the state is never freed or moved, and only shared references to it exist.
@@ -86,7 +86,7 @@ impl State {
         self.scratch.reserve(&self.arena, size)
     }
 
-    /// Changes the running callback's record.
+    /// Updates the record of the running callback.
     #[inline(always)]
     pub(crate) fn update_call(&self, change: impl FnOnce(&mut Call)) {
         let mut call = self.call.get();
@@ -95,7 +95,7 @@ impl State {
     }
 }
 
-/// Runs the start code of the guest's modules, then takes memory for the bridge from the guest's allocator.
+/// Runs the start code of the guest's modules, then allocates memory for the bridge with the guest's allocator.
 ///
 /// The order matters: a guest's allocator may depend on its start code.
 #[unsafe(export_name = "_initialize")]
@@ -106,12 +106,12 @@ extern "C" fn initialize() {
     }
 }
 
-/// Takes memory for the bridge's stack and state from the guest's allocator.
+/// Allocates memory for the bridge's stack and state with the guest's allocator.
 ///
-/// Until `set_stack` has been called no stack may be touched, so nothing here has an address.
+/// The stack must not be touched until `set_stack` has been called, so no local here has an address.
 #[unsafe(export_name = "state#allocate")]
 extern "C" fn allocate() {
-    // The guest's allocator called a hostcall that needs the state. The component model forbids that too.
+    // The guest's allocator made a hostcall that needs the state. The component model forbids that, too.
     if get().addr() == ALLOCATING {
         trap()
     }
@@ -120,7 +120,7 @@ extern "C" fn allocate() {
     // The block is aligned to 8, and a stack has to be aligned to 16.
     let top = (start + STACK_SIZE) & !15;
     set_stack(top);
-    // SAFETY: the state fits into the block behind the stack, and zeroes are a valid `State`.
+    // SAFETY: the state fits into the block after the stack, and zeroes are a valid `State`.
     unsafe { core::ptr::write_bytes(top as *mut State, 0, 1) };
     set(top as *const State);
     state()
@@ -128,6 +128,6 @@ extern "C" fn allocate() {
         .begin(top + size_of::<State>(), start + FIRST_BLOCK);
 }
 
-/// Which version of the ABI the module speaks. The host looks for the name and never calls it.
+/// The marker of the ABI version that the module implements. The host looks for the name and never calls the function.
 #[unsafe(export_name = "proxy_abi_version_0_2_1")]
 extern "C" fn abi_version() {}

@@ -1,7 +1,8 @@
-//! `stream-control`: going on with a paused half, or breaking the stream off.
+//! `stream-control`: resuming a paused half of a stream, and resetting a stream.
 //!
-//! Envoy continues a stream before it has heard that the running callback pauses it, and the stream then hangs. So a
-//! half that its own callback resumes is not continued by the host: the callback's answer becomes `continue`.
+//! Envoy would continue a stream before it sees that the running callback pauses it, and the stream would then hang. If
+//! a callback resumes its own half, the host is therefore not asked to continue it. The callback returns `continue`
+//! instead.
 
 use crate::abi;
 use crate::contexts;
@@ -12,7 +13,7 @@ use crate::types::{self, Error};
 
 #[unsafe(export_name = "stream-control#resume")]
 extern "C" fn resume(http: u32, half: u32, ret: *mut u8) {
-    // SAFETY: the caller gives room for a `result<_, error>`.
+    // SAFETY: the caller provides space for a `result<_, error>`.
     types::store(
         unsafe { RetPtr::new(ret) },
         continue_half(http, discriminant(half, 2)),
@@ -47,7 +48,7 @@ fn continue_half(http: u32, half: u32) -> Result<(), Error> {
 
 #[unsafe(export_name = "stream-control#reset")]
 extern "C" fn reset(http: u32, ret: *mut u8) {
-    // SAFETY: the caller gives room for a `result<_, error>`.
+    // SAFETY: the caller provides space for a `result<_, error>`.
     types::store(unsafe { RetPtr::new(ret) }, break_off(http));
 }
 
@@ -60,7 +61,7 @@ fn break_off(http: u32) -> Result<(), Error> {
         return Err(Error::NotAvailable);
     }
     let call = state.call.get();
-    // Envoy would destroy the stream once more. A response of the same callback has ended it as well.
+    // Envoy would destroy the stream a second time. A local response from the same callback has also ended it.
     if stream.has(RESET) || http == call.stream && call.stopped {
         return Ok(());
     }

@@ -1,22 +1,22 @@
 //! The table of live streams, by context id.
 //!
-//! It is open addressing, because a worker can hold tens of thousands of streams. A stream's handle is its context id.
-//! One that is not in the table has ended, and the host is not asked about it: for a context that is gone, the host
-//! answers with the one that is running.
+//! It is a hash table with open addressing, because a worker can have tens of thousands of streams. A stream's handle
+//! is its context id. A stream that is not in the table has ended, and the host is not asked about it: for a context
+//! that no longer exists, the host would use the one that is running.
 
 use core::cell::Cell;
 
 use crate::arena::Arena;
 
-// What has happened to a stream, as bits of `Stream::marks`. Those of the response half are one bit further left.
+// What has happened to a stream, as bits of `Stream::marks`. Bits of the response half are shifted left by one more.
 
 /// Its filter has been constructed.
 pub(crate) const CONSTRUCTED: u32 = 1;
 /// A callback paused the request.
 pub(crate) const PAUSED: u32 = 1 << 1;
-/// A response was sent, or its headers were passed on: there can be no other.
+/// A response was sent, or its headers were passed on, so there can be no other.
 pub(crate) const ANSWERED: u32 = 1 << 5;
-/// Nothing can be changed any more.
+/// The stream has ended, and nothing can be changed anymore.
 pub(crate) const ENDED: u32 = 1 << 7;
 /// It was reset.
 pub(crate) const RESET: u32 = 1 << 8;
@@ -24,14 +24,14 @@ pub(crate) const RESET: u32 = 1 << 8;
 pub(crate) const DELETED: u32 = 1 << 9;
 /// The host has called for `on-log`, but a callback of its filter is still running.
 pub(crate) const LOG_PENDING: u32 = 1 << 10;
-/// The number of its filter's callbacks that are running is counted from this bit on: the host may call for one within a
-/// hostcall of another.
+/// The lowest bit of the number of the filter's callbacks that are running. The host may call one during a hostcall of
+/// another.
 const RUNNING: u32 = 1 << 11;
 
 /// A live HTTP stream.
 #[repr(C, align(8))]
 pub(crate) struct Stream {
-    /// 0 where the table has a free place.
+    /// The context id. 0 if the place in the table is free.
     id: Cell<u32>,
     root: Cell<u32>,
     pub(crate) filter: Cell<u32>,
@@ -61,7 +61,7 @@ impl Stream {
         self.marks.set(self.marks.get().wrapping_sub(RUNNING));
     }
 
-    /// Whether one is running.
+    /// Whether a callback is running.
     #[inline(always)]
     pub(crate) fn is_running(&self) -> bool {
         self.marks.get() >= RUNNING
@@ -79,25 +79,26 @@ impl Stream {
 
     fn copy_from(&self, other: &Stream) {
         let (from, to) = (core::ptr::from_ref(other), core::ptr::from_ref(self));
-        // SAFETY: these are two places of a table, all of it cells.
+        // SAFETY: these are two places of a table, which consists of cells.
         unsafe { core::ptr::copy_nonoverlapping(from, to.cast_mut(), 1) }
     }
 }
 
 /// The table of live streams.
 ///
-/// A table that was outgrown stays in the arena, so a reference into it never dangles. But streams move within the table
-/// whenever one ends, so no reference may be held while the guest runs or the host may call back.
+/// A table that was outgrown stays in the arena, so a reference into it never dangles. But streams move within the
+/// table whenever one of them ends, so no reference may be held while the guest runs or while the host may call back.
 #[repr(C)]
 pub(crate) struct Streams {
     places: Cell<*const Stream>,
-    /// How far a hash is shifted right to give a place; 32 minus the capacity's logarithm, 0 before the first stream.
+    /// How far a hash is shifted right to get a place: 32 minus the capacity's binary logarithm. 0 before the first
+    /// stream.
     shift: Cell<u32>,
     live: Cell<u32>,
 }
 
 impl Streams {
-    /// The stream of this id, unless it has ended.
+    /// The stream with this id, unless it has ended.
     pub(crate) fn find(&self, id: u32) -> Option<&'static Stream> {
         if self.shift.get() == 0 || id == 0 {
             return None;
@@ -106,7 +107,7 @@ impl Streams {
         (stream.id.get() == id && !stream.has(DELETED)).then_some(stream)
     }
 
-    /// The stream of this id, whose callback has just run. It is in the table, even if the host has deleted it.
+    /// The stream with this id, whose callback has just run. It is in the table, even if the host has deleted it.
     #[inline(always)]
     pub(crate) fn running(&self, id: u32) -> &'static Stream {
         self.place(self.search(id))
@@ -128,11 +129,11 @@ impl Streams {
         stream.marks.set(0);
     }
 
-    /// Removes a stream of this table.
+    /// Removes a stream from the table.
     pub(crate) fn remove(&self, stream: &Stream) {
         // SAFETY: a stream that was found lies in the table.
         let mut gap = unsafe { core::ptr::from_ref(stream).offset_from(self.places.get()) } as u32;
-        // What would no longer be found because of the gap moves into it.
+        // A stream that would no longer be found because of the gap is moved into it.
         let last = self.capacity() - 1;
         let mut at = gap;
         loop {
@@ -151,7 +152,7 @@ impl Streams {
         self.live.set(self.live.get() - 1);
     }
 
-    /// Where `id` is, or would be put.
+    /// The place where `id` is, or would be inserted.
     #[inline(never)]
     fn search(&self, id: u32) -> u32 {
         let last = self.capacity() - 1;
@@ -165,7 +166,8 @@ impl Streams {
         }
     }
 
-    /// Ids are given in sequence; the golden ratio spreads them, so that long-lived streams make no long runs.
+    /// The place where the search for `id` starts. Ids are assigned in sequence. The golden ratio spreads them, so that
+    /// long-lived streams do not form long runs.
     #[inline(always)]
     fn start(&self, id: u32) -> u32 {
         id.wrapping_mul(0x9e37_79b9) >> self.shift.get()
@@ -189,11 +191,11 @@ impl Streams {
         self.shift.set(shift);
         let size = self.capacity() as usize * size_of::<Stream>();
         let places = arena.allocate(size).cast::<Stream>();
-        // SAFETY: the places have just been allocated, and zeroes are a free place.
+        // SAFETY: the places have just been allocated, and a zeroed place is a free one.
         unsafe { core::ptr::write_bytes(places, 0, self.capacity() as usize) };
         self.places.set(places);
         for at in 0..old_capacity {
-            // SAFETY: the old table has as many places and is still there.
+            // SAFETY: the old table has that many places and still exists.
             let stream = unsafe { &*old.add(at as usize) };
             if stream.id.get() != 0 {
                 self.place(self.search(stream.id.get())).copy_from(stream);

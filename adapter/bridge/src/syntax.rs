@@ -1,12 +1,12 @@
-//! What may stand in a field's name and value, checked before the host is asked: hosts differ in what they let pass,
-//! and some take a bad value and break the message.
+//! Checks the names and values of fields before they are passed to the host. Hosts differ in what they accept, and some
+//! accept an invalid value and produce a broken message.
 
 use crate::types::Error;
 
-/// The longest name there may be.
+/// The maximum length of a name.
 const MAX_NAME: usize = 65_535;
 
-/// Whether a field of this name and value may be stored.
+/// Checks that a field with this name and value may be stored.
 #[inline(always)]
 pub(crate) fn check_field(name: &[u8], value: &[u8]) -> Result<(), Error> {
     check_name(name)?;
@@ -17,7 +17,7 @@ pub(crate) fn check_field(name: &[u8], value: &[u8]) -> Result<(), Error> {
     }
 }
 
-/// Whether a field may have this name: a token of HTTP, or a pseudo-header.
+/// Checks that a field may have this name: an HTTP token, or a pseudo-header.
 #[inline(always)]
 pub(crate) fn check_name(name: &[u8]) -> Result<(), Error> {
     let good = match name.first() {
@@ -34,7 +34,7 @@ pub(crate) fn check_name(name: &[u8]) -> Result<(), Error> {
 
 /// Whether `name` is one of the pseudo-headers of the contract.
 ///
-/// Names are compared as numbers, since a literal that is compared byte by byte is a data segment.
+/// Names are compared as numbers, because a literal that is compared byte by byte is a data segment.
 pub(crate) fn is_pseudo(name: &[u8]) -> bool {
     const METHOD: u128 = number(b":method");
     const PATH: u128 = number(b":path");
@@ -43,9 +43,10 @@ pub(crate) fn is_pseudo(name: &[u8]) -> bool {
     name.len() <= 16 && matches!(number(name), METHOD | PATH | AUTHORITY | SCHEME | STATUS)
 }
 
-/// Whether `name` is `host`, by which Envoy lets a request's `:authority` be called, too.
+/// Whether `name` is `host`, which Envoy accepts as another name of a request's `:authority`.
 pub(crate) fn is_host(name: &[u8]) -> bool {
-    // Setting this bit makes a small letter of a capital, and one of these four of no other byte.
+    // Setting this bit turns an upper-case letter into lower case, and turns no other byte into one of these four
+    // letters.
     name.len() == 4 && number(name) | 0x2020_2020 == const { number(b"host") }
 }
 
@@ -56,7 +57,7 @@ pub(crate) fn is_authority(name: &[u8]) -> bool {
 
 const AUTHORITY: u128 = number(b":authority");
 
-/// At most 16 bytes, of which the first is not zero, as a number.
+/// Returns at most 16 bytes, of which the first is not zero, as a number.
 const fn number(mut text: &[u8]) -> u128 {
     let mut number = 0;
     while let [first, rest @ ..] = text {
@@ -66,7 +67,7 @@ const fn number(mut text: &[u8]) -> u128 {
     number
 }
 
-/// Whether `byte` may stand in a token of HTTP (RFC 9110, section 5.6.2).
+/// Whether `byte` may appear in an HTTP token (RFC 9110, section 5.6.2).
 fn is_token(byte: u8) -> bool {
     const TOKEN: u128 = token_set();
     const LOW: u64 = TOKEN as u64;
@@ -105,15 +106,15 @@ const fn token_set() -> u128 {
     set
 }
 
-/// What a text is to be.
+/// What a text is checked as.
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
     Name,
     Value,
 }
 
-/// Whether every byte may stand there: eight at a time as long as they are those that mostly do, else one by one. One function
-/// for both kinds, since every plugin carries it.
+/// Whether every byte is allowed. Eight bytes are checked at a time as long as all of them are common ones; otherwise
+/// every byte is checked. One function serves both kinds, because every plugin includes it.
 #[inline(never)]
 fn is_good(text: &[u8], kind: Kind) -> bool {
     let mut at = 0;
@@ -129,7 +130,7 @@ fn is_good(text: &[u8], kind: Kind) -> bool {
         if at + 8 == text.len() {
             return true;
         }
-        // The last eight bytes take in what the others leave over.
+        // The last eight bytes overlap the others, so that they include the remainder.
         at = (at + 8).min(text.len() - 8);
     }
     text.iter().all(|byte| match kind {
@@ -141,9 +142,9 @@ fn is_good(text: &[u8], kind: Kind) -> bool {
 const ONES: u64 = 0x0101_0101_0101_0101;
 const TOPS: u64 = ONES * 0x80;
 
-/// Whether eight bytes are small letters, digits and hyphens.
+/// Whether eight bytes are lower-case letters, digits and hyphens.
 const fn is_plain(word: u64) -> bool {
-    // Each sum sets a byte's top bit from some character on; no byte below 128 carries into the next.
+    // Each sum sets the top bit of the bytes from a certain character on. No byte below 128 carries into the next.
     let letter = word.wrapping_add(ONES * (128 - b'a' as u64))
         & !word.wrapping_add(ONES * (127 - b'z' as u64));
     let digit = word.wrapping_add(ONES * (128 - b'0' as u64))
@@ -152,7 +153,7 @@ const fn is_plain(word: u64) -> bool {
     (letter | digit | hyphen) & !word & TOPS == TOPS
 }
 
-/// What is plain is a token, and each byte is looked at: proven when this is compiled.
+/// Proves at compile time that plain bytes are characters of a token, and that each byte is checked.
 const _: () = {
     let mut byte = 0_u8;
     while byte < 255 {
@@ -167,7 +168,7 @@ const _: () = {
     }
 };
 
-/// Whether a byte may stand in a field's value: none below 0x20 but tab, not 0x7f.
+/// Whether a byte may appear in a field's value: not 0x7f, and nothing below 0x20 except tab.
 fn is_value_byte(byte: u8) -> bool {
     byte >= 0x20 && byte != 0x7f || byte == b'\t'
 }

@@ -5,7 +5,7 @@ use crate::abi::trap;
 /// Traps if `text` is not UTF-8, as a component runtime does when it lifts a `string`.
 #[inline(never)]
 pub(crate) fn check(text: &[u8]) {
-    // Most strings are short and ASCII; `core`'s check for that is made for long ones.
+    // Most strings are short and ASCII; `core`'s check for that is optimised for long ones.
     let bits = text.iter().fold(0, |bits, byte| bits | byte);
     if bits >= 128 && !is_utf8(text) {
         trap()
@@ -20,7 +20,7 @@ pub(crate) fn is_utf8(text: &[u8]) -> bool {
     for byte in text {
         let (ones, bits) = (byte.leading_ones(), u32::from(*byte));
         match (following, ones) {
-            // The first byte tells how many follow. A code point has the shortest form that it can have.
+            // The first byte determines how many follow. A code point must be encoded in its shortest form.
             (0, 0 | 2..=4) => {
                 following = ones.saturating_sub(1);
                 code = bits & (0x7f >> ones);
@@ -43,7 +43,8 @@ pub(crate) fn is_utf8(text: &[u8]) -> bool {
     following == 0
 }
 
-/// Eight bytes of `text` from `at` on, zeroes after its end: text that is stored by instructions needs no data segment.
+/// Returns eight bytes of `text` from `at` on, with zeroes after its end. Text that is stored by instructions needs no
+/// data segment.
 pub(crate) const fn word(text: &[u8], at: usize) -> u64 {
     let mut word = [0; 8];
     let mut index = 0;

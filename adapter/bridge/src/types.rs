@@ -1,6 +1,6 @@
-//! `types`: the errors of the contract, and what the host's statuses become.
+//! `types`: the errors of the contract, and the conversion of the host's statuses to them.
 //!
-//! `action` and `direction` are numbers here, those that Proxy-Wasm has for them.
+//! `action` and `direction` are represented by their numbers in Proxy-Wasm.
 
 use crate::abi::{self, Status, trap};
 use crate::memory::RetPtr;
@@ -26,9 +26,9 @@ pub(crate) enum Error {
     Internal,
 }
 
-/// What a plugin is told of a status.
+/// Converts a status to the result for the plugin.
 ///
-/// Arguments are checked before the host sees them, so where it finds one bad, what they speak of is not there.
+/// Arguments are checked before the host sees them, so `BAD_ARGUMENT` means that what they refer to does not exist.
 #[inline(always)]
 pub(crate) fn outcome(status: Status) -> Result<(), Error> {
     if status == abi::OK {
@@ -37,7 +37,8 @@ pub(crate) fn outcome(status: Status) -> Result<(), Error> {
     Err(failure(status))
 }
 
-/// The same of a hostcall that stores something whose place is always there: what the host refuses is too much.
+/// The same for a hostcall that stores something in a place that always exists. Here, `BAD_ARGUMENT` means that it is
+/// too large.
 pub(crate) fn room(status: Status) -> Result<(), Error> {
     match status {
         abi::BAD_ARGUMENT => Err(Error::TooLarge),
@@ -53,7 +54,7 @@ fn failure(status: Status) -> Error {
         abi::SERIALIZATION_FAILURE | abi::PARSE_FAILURE => Error::Malformed,
         abi::EMPTY => Error::Empty,
         abi::CAS_MISMATCH => Error::CasMismatch,
-        // None of the hostcalls used here fails so in Envoy but by the deployment's capability restriction.
+        // In Envoy, the hostcalls used here return this only because of the deployment's capability restriction.
         abi::INTERNAL_FAILURE => Error::NotPermitted,
         abi::UNIMPLEMENTED => Error::Unsupported,
         // A component runtime traps when it lifts such a list.

@@ -1,7 +1,7 @@
-//! WASI 0.2, as much of it as a proxy has: time, randomness, the environment, and output that goes to the log.
+//! WASI 0.2, as far as a proxy supports it: time, randomness, the environment, and output, which goes to the log.
 //!
-//! Files and sockets are refused in the form that each function has for a refusal. Where it has none, and for what
-//! could only be called on a handle that nothing here gives, the call traps. One file for each WASI package.
+//! Functions for files and sockets fail in the way that their types allow. If the type allows no failure, or if the
+//! function takes a handle that nothing here returns, the call traps. There is one file for each WASI package.
 
 pub(crate) mod cli;
 pub(crate) mod clocks;

@@ -1,7 +1,8 @@
-//! WASI preview 1, for a main module that imports it itself: what the host has for every release goes to the host,
-//! output goes to the log by line, and the rest is answered here with the numbers that the host would answer with.
+//! WASI preview 1, for a main module that imports it directly.
 //!
-//! There are no files but standard output and standard error, and no sockets.
+//! What every release of the host provides is passed on to the host. Output goes to the log, line by line. All other
+//! functions return the error numbers that the host would return. There are no files except standard output and
+//! standard error, and no sockets.
 
 use crate::abi;
 use crate::memory::bytes;
@@ -10,7 +11,7 @@ use crate::state::state;
 use crate::wasi::cli::leave;
 use crate::wasi::random::fill;
 
-/// A call's outcome; 0 is success.
+/// The error number that a call returns. 0 is success.
 type Errno = u32;
 
 const SUCCESS: Errno = 0;
@@ -26,17 +27,17 @@ const STDOUT: u32 = 1;
 const STDERR: u32 = 2;
 /// The right to write, and no other.
 const RIGHT_WRITE: u64 = 1 << 6;
-/// Clocks 0 and 1 are there.
+/// The highest clock: 0 and 1 are supported.
 const LAST_CLOCK: u32 = 1;
 
-/// A piece of what is written.
+/// A piece of what is written: a `ciovec`.
 #[repr(C)]
 struct Piece {
     start: *const u8,
     len: usize,
 }
 
-/// Something to wait for; only its name is of interest, as all of it is there.
+/// A `subscription`: something to wait for. Only its name and kind are read, because everything is ready at once.
 #[repr(C)]
 struct Subscription {
     name: u64,
@@ -44,7 +45,7 @@ struct Subscription {
     details: [u64; 4],
 }
 
-/// That it is there.
+/// An `event`: what was waited for is ready.
 #[repr(C)]
 struct Event {
     name: u64,
@@ -84,7 +85,7 @@ fn write(descriptor: u32, pieces: *const Piece, pieces_len: usize, written: *mut
     let state = state();
     let mut total = 0_u32;
     for index in 0..pieces_len {
-        // SAFETY: preview 1 passes as many pieces, which stay where they are for the call.
+        // SAFETY: preview 1 passes that many pieces, which stay where they are for the duration of the call.
         let piece = unsafe {
             let piece = pieces.add(index);
             bytes((*piece).start, (*piece).len)
@@ -92,7 +93,7 @@ fn write(descriptor: u32, pieces: *const Piece, pieces_len: usize, written: *mut
         output::write(state, stream, piece);
         total = total.wrapping_add(piece.len() as u32);
     }
-    // SAFETY: preview 1 passes where to say how much was written.
+    // SAFETY: preview 1 passes the address for the number of bytes written.
     unsafe { written.write(total) };
     SUCCESS
 }
@@ -112,7 +113,7 @@ extern "C" fn clock_time_get(clock: u32, precision: u64, time: *mut u64) -> Errn
     if clock > LAST_CLOCK {
         return NOT_SUPPORTED;
     }
-    // SAFETY: preview 1 passes where the time goes.
+    // SAFETY: preview 1 passes the address for the time.
     unsafe { abi::clock_time_get(clock, precision, time) }
 }
 
@@ -121,7 +122,7 @@ extern "C" fn clock_res_get(clock: u32, resolution: *mut u64) -> Errno {
     if clock > LAST_CLOCK {
         return NOT_SUPPORTED;
     }
-    // SAFETY: preview 1 passes where the resolution goes.
+    // SAFETY: preview 1 passes the address for the resolution.
     unsafe { resolution.write(1) };
     SUCCESS
 }
@@ -133,18 +134,18 @@ extern "C" fn random_get(buffer: *mut u8, len: usize) -> Errno {
 
 #[unsafe(export_name = "wasi_snapshot_preview1#environ_get")]
 extern "C" fn environ_get(entries: *mut u32, buffer: *mut u8) -> Errno {
-    // SAFETY: preview 1 passes room for as much as the host said in `environ_sizes_get`.
+    // SAFETY: preview 1 passes space for as much as the host returned from `environ_sizes_get`.
     unsafe { abi::environ_get(entries, buffer) }
 }
 
 #[unsafe(export_name = "wasi_snapshot_preview1#environ_sizes_get")]
 extern "C" fn environ_sizes_get(count: *mut u32, size: *mut u32) -> Errno {
-    // SAFETY: preview 1 passes where the numbers go.
+    // SAFETY: preview 1 passes the addresses for the numbers.
     unsafe { abi::environ_sizes_get(count, size) }
 }
 
-/// Not WASI's: the preview 1 adapter stops its clock while an allocator runs that asks for the time, because a component
-/// may not call out then. Here it may.
+/// Not part of WASI. The preview 1 adapter stops its clock while an allocator that asks for the time runs, because a
+/// component must not call imports then. Here it may.
 #[unsafe(export_name = "wasi_snapshot_preview1#adapter_monotonic_clock_set_paused")]
 extern "C" fn adapter_monotonic_clock_set_paused(_: u32) {}
 
@@ -155,7 +156,7 @@ extern "C" fn args_get(_: u32, _: u32) -> Errno {
 
 #[unsafe(export_name = "wasi_snapshot_preview1#args_sizes_get")]
 extern "C" fn args_sizes_get(count: *mut u32, size: *mut u32) -> Errno {
-    // SAFETY: preview 1 passes where the numbers go.
+    // SAFETY: preview 1 passes the addresses for the numbers.
     unsafe {
         count.write(0);
         size.write(0);
@@ -168,7 +169,7 @@ extern "C" fn sched_yield() -> Errno {
     SUCCESS
 }
 
-/// Nothing can wait in a proxy: all that is waited for, sleep included, is there at once.
+/// Nothing can wait in a proxy, so everything that is waited for, including the end of a sleep, is ready at once.
 #[unsafe(export_name = "wasi_snapshot_preview1#poll_oneoff")]
 extern "C" fn poll_oneoff(
     subscriptions: *const Subscription,
@@ -190,7 +191,7 @@ extern "C" fn poll_oneoff(
             });
         }
     }
-    // SAFETY: preview 1 passes where the number goes.
+    // SAFETY: preview 1 passes the address for the number.
     unsafe { happened.write(len as u32) };
     SUCCESS
 }
@@ -200,7 +201,7 @@ extern "C" fn fd_fdstat_get(descriptor: u32, stat: *mut u64) -> Errno {
     if !matches!(descriptor, STDOUT | STDERR) {
         return BAD_DESCRIPTOR;
     }
-    // SAFETY: preview 1 passes room for an `fdstat`: type and flags, the rights, and those that are inherited.
+    // SAFETY: preview 1 passes space for an `fdstat`: type and flags, the rights, and those that are inherited.
     unsafe {
         stat.write(0);
         stat.add(1).write(RIGHT_WRITE);
@@ -214,7 +215,7 @@ extern "C" fn fd_seek(_: u32, _: u64, _: u32, _: u32) -> Errno {
     NOT_SEEKABLE
 }
 
-/// Declares functions that give one number, or another for standard output and standard error.
+/// Declares functions that return a constant, and optionally another one for standard output and standard error.
 macro_rules! constants {
     ($($name:literal ($descriptor:ty $(, $parameter:ty)*) $result:ident $(, $outputs:ident)?;)*) => {
         $(const _: () = {

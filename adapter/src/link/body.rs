@@ -1,20 +1,24 @@
-//! Function bodies in the graph's identifiers: encoded bytes, and apart from them what depends on where things end up.
+//! Function bodies in terms of the graph's identifiers.
+//!
+//! A body is encoded once, before indices are known. The instructions that contain an index are kept separately, and
+//! are encoded when the module is written. `decode` makes bodies from existing code, [`BodyBuilder`] makes new ones.
 
 use crate::link::ids::{DataId, ElementId, FuncId, GlobalId, TableId, TypeId};
 use wasm_encoder::{Encode, Instruction};
 
-/// A body: encoded bytes with gaps where something is referred to.
+/// A function body: encoded bytes, and the instructions that are left out of them.
 #[derive(Debug, Default)]
 pub struct Body {
     /// Local declarations and instructions, without those in `refs`.
     pub bytes: Vec<u8>,
-    /// The instructions that are left out of `bytes`, by the place where they belong, in order.
+    /// The instructions that refer to an item, in order, each with its position in `bytes`.
     pub refs: Vec<(usize, Ref)>,
-    /// Where the instructions were in their module and where they are in `bytes`, if debug information needs it.
+    /// For each instruction, if debug information needs it: its position in its module, its position in `bytes`, and
+    /// the number of `refs` before it.
     pub offsets: Vec<(usize, usize, usize)>,
 }
 
-/// An instruction that refers to something.
+/// An instruction that refers to an item of the graph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ref {
     /// `call`
@@ -23,11 +27,11 @@ pub enum Ref {
     Func(FuncId),
     /// `call_indirect`
     CallIndirect(TypeId, TableId),
-    /// `block`, of a type with an index.
+    /// `block` with a type index.
     Block(TypeId),
-    /// `loop`, of a type with an index.
+    /// `loop` with a type index.
     Loop(TypeId),
-    /// `if`, of a type with an index.
+    /// `if` with a type index.
     If(TypeId),
     /// `global.get`
     GlobalGet(GlobalId),
@@ -43,7 +47,7 @@ pub enum Ref {
     TableGrow(TableId),
     /// `table.fill`
     TableFill(TableId),
-    /// `table.copy`, to and from.
+    /// `table.copy`: destination and source.
     TableCopy(TableId, TableId),
     /// `table.init`
     TableInit(TableId, ElementId),
@@ -55,7 +59,7 @@ pub enum Ref {
     DataDrop(DataId),
 }
 
-/// What a function of the bridge begins with, if the guest's start code may call it: it allocates the bridge's state, if
+/// The beginning of a function of the bridge that the guest's start code may call. It allocates the bridge's state if
 /// that has not been done.
 #[derive(Debug, Clone, Copy)]
 pub struct Prologue {
@@ -65,7 +69,7 @@ pub struct Prologue {
     pub allocate: FuncId,
 }
 
-/// Builds a body from scratch: parameters are its only locals.
+/// Builds the body of a generated function. Its parameters are its only locals.
 #[derive(Debug)]
 pub struct BodyBuilder {
     body: Body,
@@ -74,7 +78,7 @@ pub struct BodyBuilder {
 // === impl BodyBuilder ===
 
 impl BodyBuilder {
-    /// An empty body without locals of its own.
+    /// Starts an empty body that declares no locals.
     pub fn new() -> BodyBuilder {
         BodyBuilder {
             body: Body {
@@ -84,19 +88,19 @@ impl BodyBuilder {
         }
     }
 
-    /// Appends an instruction that refers to nothing.
+    /// Appends an instruction that contains no index.
     pub fn op(&mut self, instruction: Instruction<'_>) -> &mut BodyBuilder {
         instruction.encode(&mut self.body.bytes);
         self
     }
 
-    /// Appends an instruction that refers to something.
+    /// Appends an instruction that refers to an item of the graph.
     pub fn refer(&mut self, to: Ref) -> &mut BodyBuilder {
         self.body.refs.push((self.body.bytes.len(), to));
         self
     }
 
-    /// The finished body.
+    /// Appends `end` and returns the body.
     pub fn finish(mut self) -> Body {
         Instruction::End.encode(&mut self.body.bytes);
         self.body

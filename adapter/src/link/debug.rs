@@ -1,12 +1,13 @@
-//! Carries debug information along: DWARF whose addresses are those of the merged module.
+//! Converts debug information (DWARF) so that its addresses are those of the merged module.
 //!
-//! In WebAssembly an address is an offset in the code section, and linking moves every instruction. So every address is
-//! looked up: of functions, of the ranges and locations inside them, of the rows of line tables. What describes code that
-//! is gone is marked as such, in the way that linkers do. Expressions that name a global by its number are left out,
-//! because that number changed; that is where a few debuggers would look for a frame.
+//! In WebAssembly an address is an offset in the code section, and linking moves every instruction. Every address is
+//! therefore mapped to its new value: those of functions, of the ranges and locations inside them, and of the rows of
+//! line tables. Entries for code that was removed are marked as such, in the way that linkers do. Expressions that
+//! refer to a global by its index are left out, because the index has changed; a few debuggers would use them to find a
+//! frame.
 //!
-//! What is in debug information nobody has validated, and gimli's writer takes some of it for granted: such things are
-//! refused here, or made what it can write.
+//! Debug information has not been validated, and gimli's writer assumes that some of it is well-formed. What would
+//! violate these assumptions is rejected here, or changed to what the writer supports.
 
 use crate::error::AdaptError;
 use crate::link::emit::{Emitted, Layout};
@@ -24,12 +25,12 @@ use gimli::{Encoding, EndianSlice, LineEncoding, LittleEndian, Operation, consta
 use std::collections::HashMap;
 use std::error::Error;
 
-/// Where linkers say that code is which is gone.
+/// The address that linkers give to code that was removed.
 const NOWHERE: u64 = u32::MAX as u64;
 
-/// How deep entries may be nested. They are written by recursion; compilers come to some dozens.
+/// The maximum depth of nested entries, which are written recursively. Compilers nest a few dozen.
 const MAX_DEPTH: isize = 256;
-/// How deep expressions may be nested. They are converted by recursion; compilers nest one.
+/// The maximum depth of nested expressions, which are converted recursively. Compilers nest one.
 const MAX_NESTED: usize = 8;
 
 type Slice<'a> = EndianSlice<'a, LittleEndian>;
@@ -79,13 +80,13 @@ fn has_debug_info(module: &Module<'_>) -> bool {
         .any(|(name, _)| *name == ".debug_info")
 }
 
-/// Where the instructions of one module went, as offsets in the code section before and after.
+/// Maps the positions of one module's instructions, as offsets in the old code section, to offsets in the new one.
 struct CodeMap {
-    /// In the order of the old offsets. Several may be adjacent, none overlap.
+    /// In the order of the old offsets. Functions may be adjacent but do not overlap.
     functions: Vec<Moved>,
 }
 
-/// A function that stays.
+/// A function that is kept.
 struct Moved {
     old_end: u64,
     new_end: u64,
@@ -115,7 +116,7 @@ impl CodeMap {
                 continue;
             };
             let mut points = vec![(old(raw.range().start), *place as u64)];
-            // What the gaps that come before an instruction took once they were filled.
+            // The total length of the `refs` that have been encoded before an instruction.
             let mut gaps = body.refs.iter();
             let (mut filled, mut passed) = (0, 0);
             for (position, at, before) in &body.offsets {
@@ -137,7 +138,7 @@ impl CodeMap {
         Ok(CodeMap { functions })
     }
 
-    /// Where the code at `address` went. Nothing is at 0, which stands for "no base".
+    /// Returns the new address of the code at `address`. No code is at 0, which means "no base" and stays 0.
     fn get(&self, address: u64) -> Option<u64> {
         if address == 0 {
             return Some(0);
@@ -177,7 +178,7 @@ fn convert(module: &Module<'_>, map: &CodeMap, into: &mut Dwarf) -> Converted<()
     let from = read::Dwarf::load(section)?;
     let mut units = into.convert(&from)?;
     while let Some((mut unit, root)) = units.read_unit()? {
-        // Lines are written in an encoding of ours: theirs may be one that the writer cannot do with.
+        // Line tables are written in the default encoding, because the writer may not support the original one.
         let encoding = Some(LineEncoding::default());
         if let Some(mut lines) = unit.read_line_program(None, encoding)? {
             convert_lines(&mut lines, map)?;
@@ -220,13 +221,13 @@ fn convert_lines(lines: &mut ConvertLineProgram<'_, Slice<'_>>, map: &CodeMap) -
                 lines.begin_sequence(Some(Address::Constant(new)));
                 new
             });
-            // Rows of one sequence only go up, and so do functions of one module.
+            // Addresses increase within a sequence, and the functions of one module keep their order.
             let Some(offset) = new.checked_sub(base).filter(|offset| *offset >= last) else {
                 continue;
             };
             last = offset;
             row.address_offset = offset;
-            // There are no operations within an instruction, and no file has so many lines.
+            // WebAssembly instructions are not divided into operations, and no file has that many lines.
             row.op_index = 0;
             row.line = row.line.min(u32::MAX.into());
             lines.generate_row(row);
@@ -249,7 +250,7 @@ fn convert_attributes<'a>(
 ) -> Converted<()> {
     for attr in &entry.attrs {
         let value = match (attr.name(), attr.value()) {
-            // An extension that nothing on WebAssembly reads.
+            // An extension that no tool for WebAssembly reads.
             (constants::DW_AT_GNU_locviews, _) => continue,
             (constants::DW_AT_high_pc, value) if value.udata_value().is_some() => {
                 let length = value.udata_value().unwrap_or_default();
@@ -280,7 +281,7 @@ fn convert_attributes<'a>(
     Ok(())
 }
 
-/// How long the code is by now that was `length` long.
+/// The new length of the code of `entry`, whose old length is `length`.
 fn length_after(entry: &ConvertUnitEntry<'_, Slice<'_>>, length: u64, map: &CodeMap) -> u64 {
     let low = entry
         .attrs
@@ -302,7 +303,7 @@ fn length_after(entry: &ConvertUnitEntry<'_, Slice<'_>>, length: u64, map: &Code
         .map_or(0, |(begin, end)| end - begin)
 }
 
-/// Whether an expression, or one that is nested in it, names a global. One that is nested too deep is refused.
+/// Whether an expression, or one that is nested in it, refers to a global. Nesting that is too deep is an error.
 fn names_a_global(expression: read::Expression<Slice<'_>>, encoding: Encoding) -> Converted<bool> {
     let mut left = vec![(expression, 0)];
     let mut names_one = false;

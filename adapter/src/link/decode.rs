@@ -1,7 +1,8 @@
 //! Decodes function bodies into the graph's identifiers.
 //!
-//! A body is decoded once. What does not depend on indices is encoded there and then, in its shortest form; what does is
-//! kept aside with its place, so that `reach` can follow it and `emit` can fill it in without decoding again.
+//! A body is decoded once. Instructions that contain no index are encoded at once, in their shortest form. The others
+//! are kept separately with their positions, so that `reach` can follow them and `emit` can fill them in without
+//! decoding the body again.
 
 use crate::error::AdaptError;
 use crate::link::body::{Body, Prologue, Ref};
@@ -11,7 +12,7 @@ use wasm_encoder::reencode::{Error, Reencode};
 use wasm_encoder::{Encode, Instruction};
 use wasmparser::{BlockType, FunctionBody, Operator};
 
-/// Decodes `body`, which speaks the index spaces of `input`.
+/// Decodes `body`, whose indices are in the index spaces of `input`.
 pub fn decode<'a>(
     graph: &mut Graph<'a>,
     input: &mut LinkInput<'a>,
@@ -74,7 +75,8 @@ impl<'a> Decoder<'_, 'a> {
         Ok(())
     }
 
-    /// Below 2 there is no state: it has not been allocated, or is being allocated right now, which `allocate` refuses.
+    /// Encodes the prologue. A state address below 2 means that there is no state: it has not been allocated, or it is
+    /// being allocated at this moment, in which case the function that allocates it traps.
     fn prologue(&mut self, prologue: Prologue) {
         self.refer(Ref::GlobalGet(prologue.state));
         Instruction::I32Const(2).encode(&mut self.body.bytes);
@@ -141,7 +143,7 @@ impl<'a> Decoder<'_, 'a> {
         self.body.refs.push((self.body.bytes.len(), to));
     }
 
-    /// A call becomes what the callee is: mostly a call.
+    /// Decodes a call. What it becomes depends on the callee; in most cases it is a call.
     fn call(&mut self, index: u32) -> Result<(), AdaptError> {
         let callee = self.input.callee(index)?;
         match callee {
@@ -168,7 +170,8 @@ impl<'a> Decoder<'_, 'a> {
     }
 }
 
-/// All that `Decoder::operator` does not take care of itself refers to nothing that moves. Should it, that is an error.
+/// Instructions that `Decoder::operator` does not handle itself contain no index that changes. If one does, that is an
+/// error.
 impl Reencode for Decoder<'_, '_> {
     type Error = AdaptError;
 

@@ -1,4 +1,4 @@
-//! Gives everything that stays its place in one module, and writes that module.
+//! Assigns indices to everything that is kept, and writes the merged module.
 
 use crate::error::AdaptError;
 use crate::link::body::{Body, Ref};
@@ -18,7 +18,7 @@ use wasm_encoder::{
 };
 use wasmparser::RefType;
 
-/// Where everything went.
+/// The index of each item in the merged module.
 #[derive(Debug)]
 pub struct Layout {
     types: HashMap<TypeId, u32>,
@@ -29,16 +29,17 @@ pub struct Layout {
     data: HashMap<DataId, u32>,
 }
 
-/// The module, and where its code went.
+/// The merged module, and the positions of its function bodies.
 #[derive(Debug)]
 pub struct Emitted {
     /// The module's bytes.
     pub module: Module,
-    /// For each function that has a body: where its code is, counted from the code section's contents.
+    /// For each function that has a body, the position of the body, counted from the start of the code section's
+    /// contents.
     pub bodies: Vec<(FuncId, usize)>,
 }
 
-/// Writes the module: all sections but the custom ones.
+/// Writes the module, except for custom sections.
 pub fn emit(
     graph: &Graph<'_>,
     reached: &Reached,
@@ -62,16 +63,16 @@ pub fn emit(
     Ok((Emitted { module, bodies }, layout))
 }
 
-/// How functions are named.
+/// How functions are named in the name section.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Names {
-    /// Rust's names are demangled, without their hashes: proxies do not do so in backtraces.
+    /// Rust's names are demangled, without their hashes, because proxies do not demangle names in backtraces.
     Demangled,
-    /// As debug information has them.
+    /// Names stay as they are, as in debug information.
     AsTheyAre,
 }
 
-/// Appends a name section with the names of the functions that stay.
+/// Appends a name section with the names of the functions that are kept.
 pub fn names(
     graph: &Graph<'_>,
     reached: &Reached,
@@ -129,7 +130,7 @@ impl Layout {
         place(&self.funcs, id)
     }
 
-    /// An instruction with everything in its place.
+    /// Returns an instruction with identifiers replaced by indices.
     fn instruction(&self, to: Ref) -> Result<Instruction<'static>, AdaptError> {
         let ty = |id: TypeId| place(&self.types, id);
         let block = |id| Ok::<_, AdaptError>(wasm_encoder::BlockType::FunctionType(ty(id)?));
@@ -171,7 +172,7 @@ impl Layout {
         })
     }
 
-    /// How many bytes an instruction takes.
+    /// The length of an encoded instruction in bytes.
     pub fn width(&self, to: Ref) -> Result<usize, AdaptError> {
         let mut bytes = Vec::new();
         self.instruction(to)?.encode(&mut bytes);
@@ -206,7 +207,8 @@ fn place<T: Debug + Eq + Hash>(places: &HashMap<T, u32>, id: T) -> Result<u32, A
         })
 }
 
-/// A type in the encoder's terms. Only what refers to type indices has none, and validation let none in.
+/// Unwraps a type that was converted for the encoder. Only types that contain type indices cannot be converted, and
+/// validation rejects those.
 fn encoded<T>(result: Result<T, wasm_encoder::reencode::Error>) -> Result<T, AdaptError> {
     result.map_err(|error| AdaptError::link("(all)", error.to_string()))
 }
@@ -306,7 +308,8 @@ fn elements(
     exports: &[(String, FuncId)],
     module: &mut Module,
 ) -> Result<(), AdaptError> {
-    // What is exported, or an item, or a global's value, needs no declaration to be referred to.
+    // A function that is exported, an item of a segment, or the value of a global may be referred to without a
+    // declaration.
     let mut declared: BTreeSet<FuncId> = exports.iter().map(|(_, id)| *id).collect();
     let globals = reached.globals.iter().map(|id| &graph.globals[*id]);
     declared.extend(globals.filter_map(|global| global.init.func()));
@@ -349,8 +352,9 @@ fn elements(
     Ok(())
 }
 
-/// The items of a segment. In the place of a function that is gone is one of a type by which nothing is called, so that
-/// a call still traps for the same reason; that takes less room than a segment with holes.
+/// The items of an active segment. A function that was removed is replaced by one whose type is never called through
+/// the table, so that a call of it still traps, and for the same reason. This takes less space than a segment with null
+/// items.
 fn filled(graph: &Graph<'_>, reached: &Reached, element: &Element, table: TableId) -> Vec<Const> {
     let filler = reached
         .uncalled(graph, table)
@@ -405,7 +409,7 @@ fn code(
         section.raw(&bytes);
         places.push((id, bytes.len()));
     }
-    // Each body follows its length; all follow their count.
+    // The contents begin with the number of bodies, and each body is preceded by its length.
     let mut at = leb_len(places.len());
     for (_, place) in &mut places {
         let len = *place;
@@ -417,7 +421,7 @@ fn code(
     Ok(places)
 }
 
-/// Fills the gaps of `body`.
+/// Encodes `body` with the instructions that were left out filled in.
 fn assemble(body: &Body, layout: &Layout, into: &mut Vec<u8>) -> Result<(), AdaptError> {
     let mut done = 0;
     for (place, to) in &body.refs {
@@ -429,7 +433,7 @@ fn assemble(body: &Body, layout: &Layout, into: &mut Vec<u8>) -> Result<(), Adap
     Ok(())
 }
 
-/// How many bytes the shortest encoding of `value` takes.
+/// The length in bytes of the shortest LEB128 encoding of `value`.
 pub fn leb_len(value: usize) -> usize {
     let bits = usize::BITS - value.leading_zeros();
     bits.div_ceil(7).max(1) as usize

@@ -1,7 +1,7 @@
-//! The merged module before it is a module: everything that could be in it, by identifiers that do not depend on what
-//! will be.
+//! The graph: everything that could be part of the merged module, before it is known what will be.
 //!
-//! `resolve` fills it, `reach` decides what stays, `emit` gives what stays its place.
+//! Items have identifiers that do not depend on which of them are kept. `resolve` fills the graph, `reach` decides what
+//! is kept, and `emit` assigns the final indices.
 
 use crate::link::body::Body;
 use crate::link::ids::{DataId, ElementId, FuncId, GlobalId, InputId, TableId, TypeId};
@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use wasmparser::{FuncType, FunctionBody, GlobalType, MemoryType, RefType, TableType};
 
-/// Everything that could be in the merged module.
+/// Everything that could be part of the merged module.
 #[derive(Debug, Default)]
 pub struct Graph<'a> {
     /// Function types, each once.
@@ -26,7 +26,7 @@ pub struct Graph<'a> {
     pub elements: PrimaryMap<ElementId, Element>,
     /// Data segments.
     pub data: PrimaryMap<DataId, Data<'a>>,
-    /// Memories; a module with other than one does not come out of `resolve`.
+    /// Memories. `resolve` rejects any number but one.
     pub memories: Vec<MemoryType>,
 }
 
@@ -44,14 +44,14 @@ pub struct Func<'a> {
 /// What a function does.
 #[derive(Debug)]
 pub enum Code<'a> {
-    /// It is the proxy's.
+    /// It is imported from the proxy.
     Import {
         /// The import's module.
         module: &'a str,
         /// The import's name.
         name: &'a str,
     },
-    /// It has a body that has not been looked at.
+    /// It has a body that has not been decoded.
     Raw {
         /// The input whose index spaces it uses.
         input: InputId,
@@ -67,7 +67,7 @@ pub enum Code<'a> {
 pub struct Global {
     /// Its type.
     pub ty: GlobalType,
-    /// Its first value.
+    /// Its initial value.
     pub init: Const,
 }
 
@@ -89,19 +89,19 @@ pub enum ElementMode {
     Active {
         /// To this table.
         table: TableId,
-        /// From this slot.
+        /// Starting at this slot.
         offset: Const,
     },
     /// By `table.init`.
     Passive,
-    /// Never; it only allows `ref.func` of its items.
+    /// Never. It only permits `ref.func` of its items.
     Declared,
 }
 
 /// A data segment.
 #[derive(Debug)]
 pub struct Data<'a> {
-    /// Where it is applied at instantiation; a passive one has no such place.
+    /// The offset at which it is applied at instantiation. `None` for a passive segment.
     pub offset: Option<Const>,
     /// Its bytes.
     pub bytes: &'a [u8],
@@ -114,9 +114,9 @@ pub enum Const {
     I32(i32),
     /// `i64.const`
     I64(i64),
-    /// `f32.const`, by its bits.
+    /// `f32.const`, as bits.
     F32(u32),
-    /// `f64.const`, by its bits.
+    /// `f64.const`, as bits.
     F64(u64),
     /// `v128.const`
     V128(i128),
@@ -143,7 +143,7 @@ impl<'a> Graph<'a> {
 // === impl Const ===
 
 impl Const {
-    /// The function, if it is one.
+    /// Returns the function, if it is a `ref.func`.
     pub fn func(&self) -> Option<FuncId> {
         match self {
             Const::Func(id) => Some(*id),

@@ -1,4 +1,4 @@
-//! Identifiers of what could be in the merged module. None depends on what will be in it.
+//! Identifiers of the graph's items. They do not depend on which items end up in the merged module.
 
 use cranelift_entity::entity_impl;
 
@@ -13,7 +13,7 @@ macro_rules! ids {
 }
 
 ids! {
-    /// A core instance, or the bridge.
+    /// An input of the linker: a core instance, or the bridge.
     InputId
     /// A function type.
     TypeId

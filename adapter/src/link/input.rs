@@ -1,4 +1,7 @@
-//! One core instance, or the bridge, on its way into the graph: its index spaces, mapped to the graph's identifiers.
+//! An input of the linker: one core instance, or the bridge.
+//!
+//! A [`LinkInput`] maps the index spaces of its module to the graph's identifiers. `resolve` creates the inputs and
+//! binds their imports.
 
 use crate::error::AdaptError;
 use crate::link::body::{BodyBuilder, Ref};
@@ -10,14 +13,14 @@ use std::collections::HashMap;
 use wasm_encoder::Instruction;
 use wasmparser::{ConstExpr, DataKind, ElementItems, ElementKind, Operator, RefType, ValType};
 
-/// A core instance or the bridge.
+/// One core instance, or the bridge.
 pub struct LinkInput<'a> {
-    /// How error messages call it.
+    /// Its name in error messages.
     pub label: String,
     /// Its module.
     pub module: &'a Module<'a>,
     types: Vec<TypeId>,
-    /// What each of its functions is, imported ones first.
+    /// What each of its function indices refers to, imported functions first.
     pub callees: Vec<Callee>,
     /// Its tables, imported ones first.
     pub tables: Vec<TableId>,
@@ -25,26 +28,27 @@ pub struct LinkInput<'a> {
     pub globals: Vec<GlobalId>,
     elements: Vec<ElementId>,
     data: Vec<DataId>,
-    /// Functions that were made of callees that are none, for those who want a reference.
+    /// Functions that were generated for callees which are not functions but are referred to as such, by function
+    /// index.
     made: HashMap<u32, FuncId>,
 }
 
-/// What a function index stands for.
+/// What a function index refers to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Callee {
     /// A function.
     Func(FuncId),
-    /// Its argument is its result.
+    /// The identity: its one argument is its result.
     Identity,
-    /// It does nothing.
+    /// A function that does nothing.
     Nothing,
-    /// It reads a global.
+    /// A function that reads a global.
     GlobalGet(GlobalId),
-    /// It writes a global.
+    /// A function that writes a global.
     GlobalSet(GlobalId),
-    /// It serves asynchronous functions, and may not be reached.
+    /// A built-in for asynchronous functions. It is an error to reach it.
     Async,
-    /// It is not there, and may not be reached.
+    /// Nothing is bound to the index. It is an error to reach it.
     Absent,
 }
 
@@ -93,7 +97,7 @@ impl<'a> LinkInput<'a> {
         })
     }
 
-    /// Enters tables, globals and segments, after the imports were resolved.
+    /// Enters tables, globals and segments into the graph. Imported tables and globals must have been resolved before.
     pub fn define(&mut self, graph: &mut Graph<'a>) -> Result<(), AdaptError> {
         let module = self.module;
         for table in module.tables.iter().skip(module.imported.tables) {
@@ -183,7 +187,8 @@ impl<'a> LinkInput<'a> {
         Ok(Element { mode, ty, items })
     }
 
-    /// Works out a constant expression. All that it may refer to is known by now, so old engines need not compute it.
+    /// Evaluates a constant expression. Everything that it may refer to is known at this point, so old engines need not
+    /// evaluate it.
     fn constant(
         &mut self,
         graph: &mut Graph<'a>,
@@ -244,7 +249,7 @@ impl<'a> LinkInput<'a> {
         }
     }
 
-    /// The graph's type of type `index`.
+    /// The graph's identifier of type `index`.
     pub fn ty(&self, index: u32) -> Result<TypeId, AdaptError> {
         self.types
             .get(index as usize)
@@ -252,7 +257,7 @@ impl<'a> LinkInput<'a> {
             .ok_or_else(|| self.beyond("type", index))
     }
 
-    /// What function `index` is.
+    /// What function `index` refers to.
     pub fn callee(&self, index: u32) -> Result<Callee, AdaptError> {
         self.callees
             .get(index as usize)
@@ -269,7 +274,7 @@ impl<'a> LinkInput<'a> {
         Ok(ty.params())
     }
 
-    /// The graph's table of table `index`.
+    /// The graph's identifier of table `index`.
     pub fn table(&self, index: u32) -> Result<TableId, AdaptError> {
         self.tables
             .get(index as usize)
@@ -277,7 +282,7 @@ impl<'a> LinkInput<'a> {
             .ok_or_else(|| self.beyond("table", index))
     }
 
-    /// The graph's global of global `index`.
+    /// The graph's identifier of global `index`.
     pub fn global(&self, index: u32) -> Result<GlobalId, AdaptError> {
         self.globals
             .get(index as usize)
@@ -285,7 +290,7 @@ impl<'a> LinkInput<'a> {
             .ok_or_else(|| self.beyond("global", index))
     }
 
-    /// The graph's segment of element segment `index`.
+    /// The graph's identifier of element segment `index`.
     pub fn element(&self, index: u32) -> Result<ElementId, AdaptError> {
         self.elements
             .get(index as usize)
@@ -293,7 +298,7 @@ impl<'a> LinkInput<'a> {
             .ok_or_else(|| self.beyond("element segment", index))
     }
 
-    /// The graph's segment of data segment `index`.
+    /// The graph's identifier of data segment `index`.
     pub fn data(&self, index: u32) -> Result<DataId, AdaptError> {
         self.data
             .get(index as usize)
@@ -301,7 +306,8 @@ impl<'a> LinkInput<'a> {
             .ok_or_else(|| self.beyond("data segment", index))
     }
 
-    /// Function `index` as something that can be referred to. What is none is made one.
+    /// Returns function `index` as a function that can be referred to. One is generated if the callee is not a
+    /// function.
     pub fn func(&mut self, graph: &mut Graph<'a>, index: u32) -> Result<FuncId, AdaptError> {
         let callee = self.callee(index)?;
         if let Callee::Func(id) = callee {
@@ -335,7 +341,7 @@ impl<'a> LinkInput<'a> {
         Ok(id)
     }
 
-    /// Says that the code reaches an import which nothing provides.
+    /// The error for code that reaches an import which nothing provides.
     pub fn absent(&self, index: u32) -> AdaptError {
         let import = self
             .module

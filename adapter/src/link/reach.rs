@@ -1,8 +1,8 @@
-//! Dead code elimination over the whole graph: what stays is what the module's exports reach.
+//! Dead code elimination over the whole graph: only what the module's exports reach is kept.
 //!
-//! A table that is reached keeps those of its functions alive that have a type by which something is called through it;
-//! a call by another type traps whether the function is there or not. Data that is written at instantiation stays, since
-//! who reads it is not known.
+//! A table that is reached keeps those of its functions alive whose type is called through it. A call of any other type
+//! traps whether the function is there or not. Data that is written at instantiation is kept, because it is not known
+//! which code reads it.
 
 use crate::error::AdaptError;
 use crate::link::body::Ref;
@@ -12,7 +12,7 @@ use crate::link::ids::{DataId, ElementId, FuncId, GlobalId, TableId, TypeId};
 use crate::link::resolve::Resolved;
 use std::collections::BTreeSet;
 
-/// What stays, each in the order of its identifiers.
+/// What is kept, each in the order of its identifiers.
 #[derive(Debug, Default)]
 pub struct Reached {
     /// Types.
@@ -29,16 +29,16 @@ pub struct Reached {
     pub data: BTreeSet<DataId>,
     /// Functions that a body refers to by `ref.func`, which must be declared.
     pub referenced: BTreeSet<FuncId>,
-    /// Whether a body speaks of a data segment.
+    /// Whether a body refers to a data segment, which requires a data count section.
     pub data_is_counted: bool,
-    /// The types by which functions are called through each table.
+    /// The types that are called through each table.
     called: BTreeSet<(TableId, TypeId)>,
-    /// Tables that are not only called through.
+    /// Tables that are used for more than calls, and whose functions are therefore all kept.
     open: BTreeSet<TableId>,
     left: Vec<FuncId>,
 }
 
-/// Finds all that the module's exports reach, decoding bodies as they are met.
+/// Finds everything that the module's exports reach. Bodies are decoded as they are reached.
 pub fn reach(resolved: &mut Resolved<'_>, keep_offsets: bool) -> Result<Reached, AdaptError> {
     let mut reached = Reached::default();
     for (id, data) in resolved.graph.data.iter() {
@@ -82,7 +82,7 @@ fn decode(resolved: &mut Resolved<'_>, id: FuncId, keep_offsets: bool) -> Result
 // === impl Reached ===
 
 impl Reached {
-    /// A function that stays and has a type by which nothing is called through `table`.
+    /// Returns a function that is kept and whose type is never called through `table`.
     pub fn uncalled(&self, graph: &Graph<'_>, table: TableId) -> Option<FuncId> {
         let is_uncalled = |id: &&FuncId| !self.called.contains(&(table, graph.funcs[**id].ty));
         self.funcs.iter().find(is_uncalled).copied()
@@ -153,7 +153,7 @@ impl Reached {
         }
     }
 
-    /// A table whose slots are moved about: any of its functions may be called, or compared, anywhere.
+    /// Reaches a table whose slots are read or written: any of its functions may be called or compared anywhere.
     fn open_table(&mut self, graph: &Graph<'_>, id: TableId) {
         self.table(graph, id);
         if self.open.insert(id) {
@@ -161,7 +161,7 @@ impl Reached {
         }
     }
 
-    /// Finds out anew which functions of a table can be called.
+    /// Reaches the functions of a table that can be called, after this has changed.
     fn items(&mut self, graph: &Graph<'_>, id: TableId) {
         for element in graph.elements.values() {
             if !matches!(element.mode, ElementMode::Active { table, .. } if table == id) {

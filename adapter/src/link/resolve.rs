@@ -1,4 +1,4 @@
-//! Fills the graph: every import of every instance, and of the bridge, becomes what the plan says feeds it.
+//! Fills the graph, and binds every import of every instance and of the bridge as the plan has decided.
 
 use crate::bridge::{ALLOCATE, Bridge, BridgeImport, PREVIEW1};
 use crate::component::{Component, Def, Item, ResourceRef};
@@ -16,24 +16,24 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use wasmparser::{FuncType, GlobalType, TypeRef, ValType};
 
-/// No chain of imports that stand for imports is this long, unless it bites its tail.
+/// The maximum length of a chain of imports that are bound to other imports. A longer one is a cycle.
 const MAX_CHAIN: usize = 64;
 
-/// The graph, and what is still to be known of where it came from.
+/// The filled graph, and what the later steps need to know about the inputs.
 pub struct Resolved<'a> {
     /// The graph.
     pub graph: Graph<'a>,
-    /// The core instances in order, and the bridge, last. Those that are gone have no index spaces.
+    /// The core instances in order, then the bridge. `None` for shims and fixups, which are not linked.
     pub inputs: PrimaryMap<InputId, Option<LinkInput<'a>>>,
     /// The bridge's exports that the module will have.
     pub exports: Vec<(String, FuncId)>,
-    /// Functions of the bridge that begin by allocating its state, if that has not been done.
+    /// Functions of the bridge that get the prologue.
     pub guarded: HashSet<FuncId>,
-    /// How they do so.
+    /// The prologue, which allocates the bridge's state if that has not been done.
     pub prologue: Prologue,
 }
 
-/// What is being resolved.
+/// The graph while it is being filled.
 struct Resolver<'a, 'c> {
     component: &'c Component<'a>,
     plan: &'c Plan,
@@ -46,7 +46,7 @@ struct Resolver<'a, 'c> {
     guarded: HashSet<FuncId>,
 }
 
-/// Fills the graph.
+/// Fills the graph and binds all imports.
 pub fn resolve<'a>(
     component: &Component<'a>,
     modules: &'a [Module<'a>],
@@ -92,7 +92,7 @@ pub fn resolve<'a>(
     resolver.finish()
 }
 
-/// Checks that a function is provided with the type that is imported.
+/// Checks that the function bound to an import has the import's type.
 fn check_type(
     graph: &Graph<'_>,
     input: &LinkInput<'_>,
@@ -152,7 +152,7 @@ impl<'a> Resolver<'a, '_> {
         Ok(())
     }
 
-    /// Says what every imported function is.
+    /// Binds every imported function.
     fn funcs(&mut self) -> Result<(), AdaptError> {
         for id in self.inputs.keys() {
             let Some(module) = self.inputs[id].as_ref().map(|input| input.module) else {
@@ -186,7 +186,7 @@ impl<'a> Resolver<'a, '_> {
         Ok(())
     }
 
-    /// The function behind `def`.
+    /// Resolves a definition to a callee, through shims and imports.
     fn def(&mut self, def: &Def, depth: usize) -> Result<Callee, AdaptError> {
         if depth > MAX_CHAIN {
             return Err(AdaptError::link("(all)", "an import stands for itself"));
@@ -204,7 +204,7 @@ impl<'a> Resolver<'a, '_> {
                 let Some(input) = input.and_then(Option::as_ref) else {
                     return Ok(Callee::Absent);
                 };
-                // Imports of an earlier instance may not have been resolved themselves.
+                // The imports of that instance may not have been resolved yet, so its definition is followed.
                 if (*func as usize) < input.module.imported.funcs {
                     let position = input.module.import_of_func(*func);
                     let source = self.component.instances.get(*instance);
@@ -276,7 +276,8 @@ impl<'a> Resolver<'a, '_> {
         }
     }
 
-    /// An export of the bridge that the component calls. Start code may call it before the bridge has its state.
+    /// Resolves an export of the bridge that the component calls. It gets the prologue if it needs the bridge's state
+    /// and there is start code, which may call it before the state has been allocated.
     fn bridge_function(&mut self, name: &str, depth: usize) -> Result<Callee, AdaptError> {
         let callee = self.bridge_export(name, depth)?;
         let index = self.bridge.module.exported_func(name);
@@ -289,13 +290,14 @@ impl<'a> Resolver<'a, '_> {
         Ok(callee)
     }
 
-    /// What an import of the bridge is, by its contract.
+    /// Resolves an import of the bridge, as its contract specifies.
     fn bridge_import(&mut self, import: &'a Import<'a>) -> Result<Callee, AdaptError> {
         let plan = self.plan;
         let guest = |name: &str| plan.guest.get(name);
         let (def, otherwise) = match BridgeImport::of(import.module, import.name) {
             BridgeImport::Guest(name) => (guest(name).map(|lift| &lift.func), Callee::Absent),
-            // Where it is absent, only callbacks of other names reach it.
+            // If the component lacks it, the bridge's export that delivers it is left out, and only other callbacks
+            // reach this import.
             BridgeImport::Callback { name, .. } => {
                 (guest(name).map(|lift| &lift.func), Callee::Nothing)
             }
@@ -310,7 +312,7 @@ impl<'a> Resolver<'a, '_> {
             BridgeImport::Start => (None, Callee::Func(self.start)),
             BridgeImport::StateGet => (None, Callee::GlobalGet(self.state)),
             BridgeImport::StateSet => (None, Callee::GlobalSet(self.state)),
-            // The bridge's globals are not entered yet. `rest` binds this one.
+            // The bridge's globals have not been entered yet. `rest` binds this import.
             BridgeImport::StackSet => (None, Callee::Nothing),
             BridgeImport::Proxy => return self.proxy_function(import),
         };
@@ -320,7 +322,7 @@ impl<'a> Resolver<'a, '_> {
         }
     }
 
-    /// A function that stays an import.
+    /// A function of the host, which stays an import.
     fn proxy_function(&mut self, import: &'a Import<'a>) -> Result<Callee, AdaptError> {
         let ty = match import.ty {
             TypeRef::Func(ty) => self.bridge.module.types.get(ty as usize),
@@ -341,7 +343,7 @@ impl<'a> Resolver<'a, '_> {
         })))
     }
 
-    /// Resolves imported tables and globals, instance by instance, and enters what each defines.
+    /// Resolves imported tables and globals, instance by instance, and enters what each instance defines.
     fn rest(&mut self) -> Result<(), AdaptError> {
         for id in self.inputs.keys() {
             let Some(mut input) = self.inputs[id].take() else {
@@ -402,7 +404,7 @@ impl<'a> Resolver<'a, '_> {
         Ok(())
     }
 
-    /// Lets the bridge set its stack pointer, if it has one.
+    /// Binds the import that sets the bridge's stack pointer, if the bridge has one.
     fn bind_stack(&self, bridge: &mut LinkInput<'a>) {
         let named = bridge
             .module

@@ -1,7 +1,7 @@
-//! Functions that refuse: what stands in for a function of WASI that a proxy has nothing for.
+//! Stubs: functions that replace those of WASI which a proxy cannot provide.
 //!
-//! A refusal is typed where the function's own type has room for one: an error, a none, an empty list. Where it has not,
-//! calling the function traps. Either way the function's name is in the backtrace.
+//! A stub returns an error, `none` or an empty list, if the type of the function that it replaces allows it. Otherwise
+//! it traps. In both cases the name of the replaced function appears in the backtrace.
 
 use crate::link::body::{BodyBuilder, Ref};
 use crate::link::graph::{Code, Func, Graph};
@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use wasm_encoder::{Instruction, MemArg};
 use wasmparser::{FuncType, ValType};
 
-/// Names of errors that say it best, best first.
+/// The error cases that describe the failure best, in order of preference.
 const ERRORS: &[&str] = &[
     "unsupported",
     "not-supported",
@@ -22,16 +22,17 @@ const ERRORS: &[&str] = &[
     "HTTP-request-denied",
 ];
 
-/// What a refused function answers.
+/// What a stub does when it is called.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stub {
-    /// Nothing: it has no result.
+    /// It returns. The function has no result.
     Silence,
-    /// An error without a value, or of this case, at this offset behind the discriminant.
+    /// It returns an error. `None` if the error has no payload, else the payload's offset in the result and the case to
+    /// store there.
     Error(Option<(u64, u32)>),
-    /// None.
+    /// It returns `none`.
     Absent,
-    /// An empty list or string, whose elements have this alignment.
+    /// It returns an empty list or string, whose elements have this alignment.
     Empty(u64),
     /// It traps.
     Trap,
@@ -40,7 +41,7 @@ pub enum Stub {
 // === impl Stub ===
 
 impl Stub {
-    /// What a function of this type answers when it is refused.
+    /// Chooses the stub for a function of this type.
     pub fn of(ty: &FuncTy) -> Stub {
         match &ty.result {
             None => Stub::Silence,
@@ -72,7 +73,7 @@ impl Stub {
                     _ => None,
                 };
                 match case {
-                    // A discriminant of one byte is all that WASI has.
+                    // All error types of WASI have a discriminant of one byte.
                     Some(case) if case < 256 => Stub::Error(Some((payload, case as u32))),
                     _ => Stub::Trap,
                 }
@@ -82,7 +83,7 @@ impl Stub {
     }
 }
 
-/// Adds the function that refuses `function`. `realloc` allocates its results.
+/// Adds the stub that replaces `function`. `realloc` allocates its results.
 pub fn make(
     graph: &mut Graph<'_>,
     function: &str,
@@ -92,7 +93,7 @@ pub fn make(
 ) -> FuncId {
     let params: Vec<_> = signature.params.iter().map(|ty| val_type(*ty)).collect();
     let results: Vec<_> = signature.results.iter().map(|ty| val_type(*ty)).collect();
-    // A result that takes more than one core value goes where the last parameter points.
+    // A result that takes more than one core value is stored where the last parameter points.
     let out = (params.len() as u32).wrapping_sub(1);
     let mut body = BodyBuilder::new();
     let store = |body: &mut BodyBuilder, offset: u64, value: u32| {
@@ -118,7 +119,8 @@ pub fn make(
         }
         (Stub::Absent, true, _) if !params.is_empty() => store(&mut body, 0, 0),
         (Stub::Empty(align), true, Some(realloc)) if !params.is_empty() => {
-            // Even an empty list has an address that the guest's allocator gave: some guests free whatever they are given.
+            // The address of an empty list also comes from the guest's allocator, because some guests free every list
+            // that they receive.
             let memarg = |offset| MemArg {
                 offset,
                 align: 2,

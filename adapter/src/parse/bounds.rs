@@ -1,7 +1,8 @@
-//! How much a component would come to if all its nested components were instantiated, worked out without doing it.
+//! Bounds how large a component becomes when all its nested components are instantiated. The size is computed without
+//! instantiating them.
 //!
-//! A file of a few hundred bytes can hold components that instantiate each other ten times over, ten levels deep. What takes
-//! a component apart follows every instantiation, so such a file is refused before that.
+//! A file of a few hundred bytes can contain components that instantiate each other ten times over, ten levels deep.
+//! The translator that takes a component apart follows every instantiation, so such a file is rejected before it runs.
 
 use crate::error::AdaptError;
 use wasmparser::{
@@ -9,13 +10,14 @@ use wasmparser::{
     ComponentTypeRef, Instance, Parser, Payload,
 };
 
-/// More than any tool makes of one plugin, by far: componentize-py comes to some dozens.
+/// The maximum number of instances. It is far above what any tool makes of one plugin: componentize-py makes a few
+/// dozen.
 const MAX_INSTANCES: u64 = 1_000;
-/// How many functions, types and the like the core instances may have together. SpiderMonkey comes to some tens of
+/// The maximum number of functions, types and other items of all core instances together. SpiderMonkey has some tens of
 /// thousands.
 const MAX_ITEMS: u64 = 2_000_000;
 
-/// What instantiating something comes to.
+/// The size of a module or component once it is instantiated.
 #[derive(Debug, Clone, Copy, Default)]
 struct Cost {
     instances: u64,
@@ -32,10 +34,11 @@ struct Open {
     components: Vec<Cost>,
 }
 
-/// Refuses a valid component that would come to too much.
+/// Rejects a valid component that would exceed the bounds.
 pub fn check(bytes: &[u8]) -> Result<(), AdaptError> {
     let mut open: Vec<Open> = Vec::new();
-    // What an instance exports was read before, so it comes to no more than the largest of that.
+    // The largest module and the largest component so far. What an instance exports has been read before, so it is no
+    // larger than that.
     let mut largest = [Cost::default(); 2];
     let mut is_module = false;
     for payload in Parser::new(0).parse_all(bytes) {
@@ -82,7 +85,7 @@ pub fn check(bytes: &[u8]) -> Result<(), AdaptError> {
     Ok(())
 }
 
-/// How many things a section of a core module declares.
+/// The number of items that a section of a core module declares.
 fn items(payload: &Payload<'_>) -> u64 {
     let count = match payload {
         Payload::TypeSection(section) => section.count(),
@@ -98,7 +101,7 @@ fn items(payload: &Payload<'_>) -> u64 {
     count.into()
 }
 
-/// Enters what an alias stands for, if that can be instantiated.
+/// Enters the target of an alias into the index spaces, if it can be instantiated.
 fn alias_of(alias: &ComponentAlias<'_>, open: &mut [Open], [module, component]: [Cost; 2]) {
     let found = match alias {
         ComponentAlias::InstanceExport { kind, .. } => match kind {
@@ -163,7 +166,7 @@ impl Cost {
 // === impl Open ===
 
 impl Open {
-    /// Reads a section of a component that is open at this depth.
+    /// Reads a section of a component at this nesting depth.
     fn section(&mut self, payload: Payload<'_>, depth: usize) {
         match payload {
             Payload::InstanceSection(section) => {
@@ -185,7 +188,8 @@ impl Open {
             }
             Payload::ComponentImportSection(section) => {
                 for import in section.into_iter().map_while(Result::ok) {
-                    // What it is given may be of any size. The outermost is given nothing, and refused by name.
+                    // The argument may be of any size. The outermost component receives no arguments, and is rejected
+                    // later, by the name of the import.
                     let cost = match depth {
                         1 => Cost::default(),
                         _ => Cost::TOO_MUCH,
@@ -199,7 +203,7 @@ impl Open {
             }
             Payload::ComponentExportSection(section) => {
                 for export in section.into_iter().map_while(Result::ok) {
-                    // What is exported gets a second index.
+                    // An exported item gets a second index.
                     let spaces = match export.kind {
                         ComponentExternalKind::Module => &mut self.modules,
                         ComponentExternalKind::Component => &mut self.components,

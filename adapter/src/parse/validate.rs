@@ -1,15 +1,16 @@
-//! What can be said of a file before it is taken apart: whether it is a component, whole, valid, and without anything that
-//! no proxy could run.
+//! Validates a file before it is taken apart: that it is a component, complete and valid, and that it contains nothing
+//! which no proxy could run.
 
 use crate::error::AdaptError;
 use crate::proxy_wasm;
 use wasmparser::{BinaryReader, Parser, Payload, Validator, WasmFeatures};
 
-/// What a plugin's core modules may make use of: all that the oldest supported Envoy's engine has, and what the linker
-/// folds away.
+/// The features that a plugin's core modules may use: those that the oldest supported Envoy's engine has, and those
+/// that the linker folds away.
 pub const CORE: WasmFeatures = WasmFeatures::WASM2.union(WasmFeatures::EXTENDED_CONST);
 
-/// What of the component model is read. What cannot be adapted is refused by name, and only where it is used.
+/// The features of the component model that are accepted here. What cannot be adapted is rejected later by name, and
+/// only where it is used.
 pub const COMPONENTS: WasmFeatures = WasmFeatures::COMPONENT_MODEL
     .union(WasmFeatures::CM_ASYNC)
     .union(WasmFeatures::CM_ASYNC_STACKFUL)
@@ -19,12 +20,12 @@ pub const COMPONENTS: WasmFeatures = WasmFeatures::COMPONENT_MODEL
     .union(WasmFeatures::CM_MAP)
     .union(WasmFeatures::CM_IMPLEMENTS);
 
-/// What every file of WebAssembly begins with.
+/// The magic number, with which every WebAssembly file begins.
 const MAGIC: &[u8] = b"\0asm";
-/// How long the magic number and the version are together.
+/// The length of the magic number and the version together.
 const HEADER: usize = 8;
 
-/// Checks that `bytes` are a valid component with nothing in them that cannot run in a proxy.
+/// Checks that `bytes` are a valid component that contains nothing which cannot run in a proxy.
 pub fn validate(bytes: &[u8]) -> Result<(), AdaptError> {
     let is_begun = MAGIC.starts_with(bytes) || bytes.starts_with(MAGIC);
     if !is_begun {
@@ -41,7 +42,8 @@ pub fn validate(bytes: &[u8]) -> Result<(), AdaptError> {
             AdaptError::CoreModule
         });
     }
-    // Before the validator, which takes an end in the middle of a section for all kinds of things.
+    // Checked before validation, because the validator reports many different errors for a file that ends within a
+    // section.
     if ends_early(bytes) {
         return Err(AdaptError::Truncated { len: bytes.len() });
     }
@@ -55,7 +57,7 @@ pub fn validate(bytes: &[u8]) -> Result<(), AdaptError> {
     })
 }
 
-/// Whether there are asynchronous lifts, lowers or built-ins. They are refused, but by the name of the function.
+/// Whether there are asynchronous lifts, lowers or built-ins. They are rejected later, by the name of the function.
 pub fn is_async(bytes: &[u8]) -> bool {
     use wasmparser::{CanonicalFunction as Canonical, CanonicalOption as Opt};
     let canonical = Parser::new(0)
@@ -79,7 +81,7 @@ pub fn is_async(bytes: &[u8]) -> bool {
         })
 }
 
-/// Whether the outermost sections say that more should follow.
+/// Whether the sizes of the outermost sections exceed the length of the file.
 fn ends_early(bytes: &[u8]) -> bool {
     let mut left = bytes.get(HEADER..).unwrap_or_default();
     while let Some((_, rest)) = left.split_first() {

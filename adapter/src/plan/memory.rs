@@ -1,4 +1,4 @@
-//! Which of the guest's functions allocate memory, for whom.
+//! Finds the functions with which the guest allocates memory, and the purpose of each.
 
 use crate::classify::Classes;
 use crate::component::{Component, Def, Item};
@@ -8,24 +8,24 @@ use crate::name::Name;
 use std::collections::BTreeSet;
 use wasmparser::{BinaryReader, ProducersSectionReader};
 
-/// What a main module calls the allocator for what lives longer than a call. wit-component links it to the adapters beside
-/// a main module; the bridge is another such adapter.
+/// The name under which a main module exports the allocator for memory that outlives a call. wit-component links it to
+/// the adapter modules next to a main module; the bridge is another such adapter.
 pub const ADAPTER_REALLOC: &str = "cabi_realloc_adapter";
 
 /// The functions that allocate memory in the guest.
 #[derive(Debug)]
 pub struct Reallocs {
-    /// For what the guest will own as a result of a hostcall.
+    /// Allocates what the guest will own as a result of a hostcall.
     pub import: Def,
-    /// For what the guest will own as an argument of a callback.
+    /// Allocates what the guest will own as an argument of a callback.
     pub export: Def,
-    /// For what the bridge keeps.
+    /// Allocates what the bridge keeps.
     pub keep: Def,
-    /// Whether `keep` is the guest's allocator for adapters.
+    /// Whether `keep` is the guest's [`ADAPTER_REALLOC`].
     pub keeps_apart: bool,
 }
 
-/// Finds them. `used` are the lowered imports that are called.
+/// Finds the allocators. `used` contains the lowered imports that are called.
 pub fn reallocs(
     component: &Component<'_>,
     modules: &[Module<'_>],
@@ -44,7 +44,7 @@ pub fn reallocs(
     let export = only("exports", exports)?;
     let import = only("imports", lowerings)?;
     let Some(export) = export.or(import) else {
-        // `configure` takes a list, so validation has made sure of one.
+        // `configure` takes a list, so validation has ensured that there is one.
         return Err(AdaptError::Internal {
             message: "no export of the component has an allocator".to_owned(),
         });
@@ -66,7 +66,8 @@ pub fn reallocs(
     })
 }
 
-/// The one allocator of all `functions`. wit-component takes one for all imports and one for all exports of a module.
+/// Returns the allocator that all `functions` share. wit-component uses one for all imports of a module, and one for
+/// all exports.
 fn only<'d>(
     direction: &'static str,
     functions: impl Iterator<Item = (Name, &'d Def)>,
@@ -89,7 +90,7 @@ fn only<'d>(
     Ok(found)
 }
 
-/// The allocator for adapters of the module that has the allocator `beside`.
+/// Returns the [`ADAPTER_REALLOC`] of the module that has the allocator `beside`, if both have the same type.
 fn for_adapters(component: &Component<'_>, modules: &[Module<'_>], beside: &Def) -> Option<Def> {
     let Def::Item {
         instance,
@@ -107,7 +108,7 @@ fn for_adapters(component: &Component<'_>, modules: &[Module<'_>], beside: &Def)
     })
 }
 
-/// Whether a module was compiled from Go, whose collector reclaims what `cabi_realloc` gave.
+/// Whether a module was compiled from Go, whose garbage collector reclaims what `cabi_realloc` returns.
 fn is_go(module: &Module<'_>) -> bool {
     let producers = module
         .customs
@@ -115,7 +116,7 @@ fn is_go(module: &Module<'_>) -> bool {
         .filter(|(name, _)| *name == "producers");
     let fields = producers
         .filter_map(|(_, data)| ProducersSectionReader::new(BinaryReader::new(data, 0)).ok());
-    // A section that is malformed says nothing.
+    // A malformed section is ignored.
     let values = fields
         .flat_map(|fields| fields.into_iter().map_while(Result::ok))
         .filter(|field| field.name == "language")

@@ -1,7 +1,7 @@
-//! Which imports of WASI preview 1 the bridge serves, past the component's own adapter.
+//! Finds the imports of WASI preview 1 that the bridge serves, which bypasses the component's own preview 1 adapter.
 //!
-//! What an import is bound to tells its function, not what it is called: Go imports `fd_write` twice, and wit-component
-//! then calls one of the two `fd_write [v2]`.
+//! The function is determined by what an import is bound to, and not by the import's name: Go imports `fd_write` twice,
+//! and wit-component then renames one of the two to `fd_write [v2]`.
 
 use crate::bridge::{Bridge, PREVIEW1};
 use crate::classify::{Classes, Import};
@@ -12,7 +12,8 @@ use crate::types::Signature;
 use std::collections::{BTreeMap, BTreeSet};
 use wasmparser::{ExternalKind, TypeRef};
 
-/// For each import that the bridge serves: its instance, its position there, and the function.
+/// Returns the imports that the bridge serves: names of functions, by the importing instance and the position among its
+/// imports.
 pub fn served(
     component: &Component<'_>,
     modules: &[Module<'_>],
@@ -49,7 +50,8 @@ pub fn served(
     served
 }
 
-/// The instance that an import called `name` comes from, and what that instance calls the function.
+/// Returns the instance that an import called `name` comes from, and the name under which that instance exports the
+/// function.
 fn function<'m>(
     component: &Component<'_>,
     modules: &'m [Module<'_>],
@@ -61,7 +63,7 @@ fn function<'m>(
     let module = modules.get(component.instances.get(instance)?.module)?;
     let exports = module.exports.iter();
     let exports = exports.filter(|it| it.kind == ExternalKind::Func && it.index == func);
-    // Compilers merge functions that do the same, so that one function may have several names.
+    // Compilers merge identical functions, so one function may have several names.
     let names: Vec<&str> = exports.map(|export| export.name).collect();
     let found = match names.as_slice() {
         [only] => only,
@@ -73,9 +75,10 @@ fn function<'m>(
     Some((instance, found))
 }
 
-/// Whether an instance calls WASI 0.2, itself or through others than the one that `asks`.
+/// Whether an instance calls WASI 0.2, directly or through instances other than `asks`, the importing one.
 ///
-/// Only then is it an adapter. Another module that goes by the name has a meaning of its own.
+/// Only then is it a preview 1 adapter. Another module that provides functions under this name may give them a
+/// different meaning.
 fn calls_wasi(
     component: &Component<'_>,
     classes: &Classes,

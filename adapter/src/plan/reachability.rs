@@ -1,13 +1,13 @@
-//! Which of a component's instances take part, and so which of its imports are called at all.
+//! Finds which of a component's instances are used, and therefore which of its imports are called.
 //!
-//! A main module that was built for WASI preview 1 brings an adapter for WASI 0.2. Where the bridge serves preview 1
-//! itself, the adapter is not called, and what it imports says nothing about the plugin.
+//! A main module that was built for WASI preview 1 comes with an adapter for WASI 0.2. If the bridge serves preview 1
+//! itself, the adapter is not called, and its imports do not show what the plugin needs.
 
 use crate::component::{Component, Def, Item};
 use crate::shim::Shims;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What is reached by following definitions.
+/// The instances and the lowered imports that are reached by following definitions.
 pub struct Reachability<'c, 'a> {
     component: &'c Component<'a>,
     shims: &'c Shims,
@@ -22,7 +22,7 @@ pub struct Reachability<'c, 'a> {
 // === impl Reachability ===
 
 impl<'c, 'a> Reachability<'c, 'a> {
-    /// Begins with nothing. Imports in `preview1` are not followed.
+    /// Starts with nothing reached. Imports in `preview1` are not followed.
     pub fn new(
         component: &'c Component<'a>,
         shims: &'c Shims,
@@ -38,12 +38,12 @@ impl<'c, 'a> Reachability<'c, 'a> {
         }
     }
 
-    /// The shims that are looked through.
+    /// The shims through which definitions are followed.
     pub fn shims(&self) -> &'c Shims {
         self.shims
     }
 
-    /// Follows a definition.
+    /// Follows a definition, and marks everything that it reaches.
     pub fn follow(&mut self, def: &Def) {
         let mut left = vec![def.clone()];
         while let Some(def) = left.pop() {
@@ -60,7 +60,7 @@ impl<'c, 'a> Reachability<'c, 'a> {
                 Def::Lowered(index) => {
                     self.lowerings.insert(index);
                 }
-                // The destructors of resources are followed on their own.
+                // The destructors of resources are followed separately.
                 Def::ResourceNew(_)
                 | Def::ResourceRep(_)
                 | Def::ResourceDrop(_)

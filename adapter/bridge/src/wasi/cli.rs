@@ -8,26 +8,26 @@ use crate::pairs::Entry;
 use crate::state::{State, state};
 use crate::text::is_utf8;
 
-/// The handle of the stream that reads nothing.
+/// The handle of standard input, from which nothing can be read.
 const STDIN: u32 = 3;
 
 #[unsafe(export_name = "wasi:cli/environment#get-environment")]
 extern "C" fn get_environment(ret: *mut u8) {
-    // SAFETY: the caller gives room for a `list<tuple<string, string>>`.
+    // SAFETY: the caller provides space for a `list<tuple<string, string>>`.
     let ret = unsafe { RetPtr::new(ret) };
     ret.list(0, environment(state()));
 }
 
-/// The deployment's variables, split at their first `=`. One that is not UTF-8 is left out.
+/// The deployment's variables, split at their first `=`. A variable that is not UTF-8 is left out.
 fn environment(state: &State) -> List {
-    // SAFETY: both addresses are cells of the state.
+    // SAFETY: both addresses point to cells of the state.
     let failed = unsafe { abi::environ_sizes_get(state.data.as_ptr(), state.size.as_ptr()) };
     let (count, size) = (state.data.get() as usize, state.size.get() as usize);
     if failed != 0 || count == 0 {
         return List::empty(4);
     }
     let starts = state.scratch(count * 4 + size).cast::<u32>();
-    // SAFETY: the buffer has room for as many addresses, and for the text after them.
+    // SAFETY: the buffer has room for that many addresses, and for the text after them.
     let (text, failed) = unsafe {
         let text = starts.add(count).cast::<u8>();
         (text, abi::environ_get(starts, text))
@@ -37,7 +37,8 @@ fn environment(state: &State) -> List {
     }
     // SAFETY: the host wrote that many bytes, each variable ending in a zero byte.
     let text = unsafe { bytes(text, size) };
-    // Counted before it is allocated: whoever frees the list tells its size by its length.
+    // The entries are counted before the list is allocated, because the guest derives the size to free from the list's
+    // length.
     let mut list = List {
         start: core::ptr::null(),
         len: 0,
@@ -83,7 +84,7 @@ fn entry(variable: &[u8]) -> Entry {
 
 #[unsafe(export_name = "wasi:cli/environment#get-arguments")]
 extern "C" fn get_arguments(ret: *mut u8) {
-    // SAFETY: the caller gives room for a `list<string>`.
+    // SAFETY: the caller provides space for a `list<string>`.
     unsafe { RetPtr::new(ret) }.list(0, List::empty(4));
 }
 
@@ -102,7 +103,7 @@ extern "C" fn exit_with_code(code: u32) {
     leave(code);
 }
 
-/// Ends the instance. The host's own exit only logs, so a trap follows.
+/// Ends the instance. The host's `proc_exit` only logs, so a trap follows.
 pub(crate) fn leave(code: u32) -> ! {
     output::flush(state());
     abi::proc_exit(code);
@@ -140,7 +141,7 @@ extern "C" fn get_terminal_stderr(ret: *mut u8) {
 }
 
 fn none(ret: *mut u8) {
-    // SAFETY: the caller gives room for an option.
+    // SAFETY: the caller provides space for an option.
     unsafe { RetPtr::new(ret) }.byte(0, 0);
 }
 

@@ -1,17 +1,17 @@
-//! `wasi:clocks`: the host's clocks. Nothing can sleep in a proxy, so every timer has run out already.
+//! `wasi:clocks`: the host's clocks. Nothing can sleep in a proxy, so every timer has already expired.
 
 use super::io::POLLABLE;
 use crate::abi;
 use crate::memory::RetPtr;
 use crate::state::state;
 
-/// The host's number of the clock that tells the date.
+/// The host's number of the realtime clock.
 pub(crate) const REALTIME: u32 = 0;
-/// The host's number of the clock that never goes back.
+/// The host's number of the monotonic clock.
 const MONOTONIC: u32 = 1;
 const NANOSECONDS: u64 = 1_000_000_000;
 
-/// Nanoseconds, or 0 if the deployment does not allow the plugin to ask.
+/// Returns the time in nanoseconds, or 0 if the deployment does not allow the plugin to read the clock.
 pub(crate) fn time(clock: u32) -> u64 {
     let state = state();
     state.time.set(0);
@@ -51,7 +51,7 @@ extern "C" fn wall_resolution(ret: *mut u8) {
 }
 
 fn store(ret: *mut u8, time: u64) {
-    // SAFETY: the caller gives room for a `datetime`.
+    // SAFETY: the caller provides space for a `datetime`.
     let ret = unsafe { RetPtr::new(ret) };
     ret.long(0, time / NANOSECONDS);
     ret.word(8, (time % NANOSECONDS) as u32);

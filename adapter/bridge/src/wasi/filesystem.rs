@@ -1,18 +1,18 @@
-//! `wasi:filesystem`: there are no directories, so nothing could be opened.
+//! `wasi:filesystem`: there are no directories, so nothing can be opened.
 
 use super::macros::{drops, unreachable_functions};
 use crate::memory::{List, RetPtr};
 
 #[unsafe(export_name = "wasi:filesystem/preopens#get-directories")]
 extern "C" fn get_directories(ret: *mut u8) {
-    // SAFETY: the caller gives room for a `list<tuple<descriptor, string>>`.
+    // SAFETY: the caller provides space for a `list<tuple<descriptor, string>>`.
     unsafe { RetPtr::new(ret) }.list(0, List::empty(4));
 }
 
-/// No error of a stream comes from a file.
+/// Returns `none`, because no error of a stream comes from a file.
 #[unsafe(export_name = "wasi:filesystem/types#filesystem-error-code")]
 extern "C" fn filesystem_error_code(_: u32, ret: *mut u8) {
-    // SAFETY: the caller gives room for an `option<error-code>`.
+    // SAFETY: the caller provides space for an `option<error-code>`.
     unsafe { RetPtr::new(ret) }.byte(0, 0);
 }
 

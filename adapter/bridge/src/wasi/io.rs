@@ -1,14 +1,15 @@
-//! `wasi:io`: two streams that take everything and one that has nothing; whatever is waited for is there.
+//! `wasi:io`: two output streams that accept everything, one input stream that is closed, and pollables that are always
+//! ready.
 
 use super::macros::{drops, unreachable_functions};
 use crate::memory::{List, RetPtr, allocate, bytes};
 use crate::output;
 use crate::state::state;
 
-/// The handle of everything that can be waited for.
+/// The handle of every pollable.
 pub(super) const POLLABLE: u32 = 1;
 
-/// How much may be written at once. Any number would do; this one is what the runtimes' buffers are made for.
+/// The number of bytes that may be written at once. Any number would work; runtimes size their buffers for this one.
 const WRITABLE: u64 = 1 << 16;
 
 /// The case `closed` of `stream-error`.
@@ -40,7 +41,7 @@ extern "C" fn poll(_: *const u32, len: usize, ret: *mut u8) {
         // SAFETY: there is room for `len` numbers.
         unsafe { start.cast::<u32>().add(index).write(index as u32) };
     }
-    // SAFETY: the caller gives room for a `list<u32>`.
+    // SAFETY: the caller provides space for a `list<u32>`.
     unsafe { RetPtr::new(ret) }.list(0, List { start, len });
 }
 
@@ -71,7 +72,7 @@ extern "C" fn subscribe_input(_: u32) -> u32 {
 
 #[unsafe(export_name = "wasi:io/streams#[method]output-stream.check-write")]
 extern "C" fn check_write(_: u32, ret: *mut u8) {
-    // SAFETY: the caller gives room for a `result<u64, stream-error>`.
+    // SAFETY: the caller provides space for a `result<u64, stream-error>`.
     let ret = unsafe { RetPtr::new(ret) };
     ret.byte(0, 0);
     ret.long(8, WRITABLE);
@@ -98,12 +99,12 @@ fn print(stream: u32, text: *const u8, text_len: usize, ret: *mut u8) {
     } else {
         output::Stream::Stdout
     };
-    // SAFETY: the text is the guest's for the length of the call.
+    // SAFETY: the text belongs to the guest and is valid for the duration of the call.
     output::write(state(), stream, unsafe { bytes(text, text_len) });
     done(ret);
 }
 
-/// A line that has no newline yet stays where it is: runtimes flush after every piece.
+/// An incomplete line stays buffered, because runtimes flush after every piece.
 #[unsafe(export_name = "wasi:io/streams#[method]output-stream.flush")]
 extern "C" fn flush(_: u32, ret: *mut u8) {
     done(ret);
@@ -119,7 +120,7 @@ extern "C" fn subscribe_output(_: u32) -> u32 {
     POLLABLE
 }
 
-/// Zero bytes are nothing that a log could show.
+/// Nothing is written, because a log cannot show zero bytes.
 #[unsafe(export_name = "wasi:io/streams#[method]output-stream.write-zeroes")]
 extern "C" fn write_zeroes(_: u32, _: u64, ret: *mut u8) {
     done(ret);
@@ -142,13 +143,13 @@ extern "C" fn blocking_splice(_: u32, _: u32, _: u64, ret: *mut u8) {
 
 /// Stores the ok of a `result<_, stream-error>`.
 fn done(ret: *mut u8) {
-    // SAFETY: the caller gives room for one.
+    // SAFETY: the caller provides space for one.
     unsafe { RetPtr::new(ret) }.byte(0, 0);
 }
 
 /// Stores the error `closed` of a `result<T, stream-error>` whose payload begins at `offset`.
 fn closed(ret: *mut u8, offset: usize) {
-    // SAFETY: the caller gives room for one.
+    // SAFETY: the caller provides space for one.
     let ret = unsafe { RetPtr::new(ret) };
     ret.byte(0, 1);
     ret.byte(offset, CLOSED);

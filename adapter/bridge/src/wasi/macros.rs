@@ -1,6 +1,6 @@
-//! Functions that are all alike, declared by name.
+//! Macros that declare many similar functions by name.
 
-/// Declares functions that no plugin can call rightly, since nothing gives the handle that they want.
+/// Declares functions that trap. No plugin can call them correctly, because nothing returns the handle that they take.
 macro_rules! unreachable_functions {
     ($($name:literal ($($parameter:ty),*) $(-> $result:ty)?;)*) => {
         $(const _: () = {

@@ -1,13 +1,13 @@
-//! `wasi:random`: the host's generator, for the insecure interfaces too.
+//! `wasi:random`: the host's random number generator, which also serves the insecure interfaces.
 
 use crate::abi::{self, trap};
 use crate::memory::{List, RetPtr, allocate};
 use crate::state::state;
 
-/// The host gives no more at once.
+/// The maximum number of bytes that the host returns at once.
 const PIECE: usize = 1 << 16;
 
-/// Fills memory with random bytes, whether it did.
+/// Fills memory with random bytes. Returns whether it succeeded.
 pub(crate) fn fill(start: *mut u8, len: usize) -> bool {
     let mut filled = 0;
     while filled < len {
@@ -21,7 +21,8 @@ pub(crate) fn fill(start: *mut u8, len: usize) -> bool {
     true
 }
 
-/// There is no result to say it in when the host has no randomness, and predictable bytes are worse than a trap.
+/// Traps if the host has no randomness: the function's type cannot express a failure, and predictable bytes would be
+/// worse.
 fn random_bytes(len: u64, ret: *mut u8) {
     let Ok(len) = usize::try_from(len) else {
         trap()
@@ -30,7 +31,7 @@ fn random_bytes(len: u64, ret: *mut u8) {
     if !fill(start, len) {
         trap()
     }
-    // SAFETY: the caller gives room for a `list<u8>`.
+    // SAFETY: the caller provides space for a `list<u8>`.
     unsafe { RetPtr::new(ret) }.list(0, List { start, len });
 }
 
@@ -64,7 +65,7 @@ extern "C" fn get_insecure_random_u64() -> u64 {
 
 #[unsafe(export_name = "wasi:random/insecure-seed#insecure-seed")]
 extern "C" fn insecure_seed(ret: *mut u8) {
-    // The caller gives room for a `tuple<u64, u64>`.
+    // The caller provides space for a `tuple<u64, u64>`.
     if !fill(ret, 16) {
         trap()
     }

@@ -1,9 +1,9 @@
-//! `wasi:sockets`: a plugin reaches the network through the proxy or not at all.
+//! `wasi:sockets`: no sockets can be created. A plugin reaches the network only through the proxy.
 
 use super::macros::{drops, unreachable_functions};
 use crate::memory::RetPtr;
 
-/// The handle of the network that leads nowhere.
+/// The handle of the network, which gives access to nothing.
 const NETWORK: u32 = 1;
 /// The case `not-supported` of `error-code`.
 const NOT_SUPPORTED: u8 = 2;
@@ -30,7 +30,7 @@ extern "C" fn resolve_addresses(_: u32, _: *const u8, _: usize, ret: *mut u8) {
 
 /// Stores the error of a `result<R, error-code>` where R is a resource.
 fn refuse(ret: *mut u8) {
-    // SAFETY: the caller gives room for one.
+    // SAFETY: the caller provides space for one.
     let ret = unsafe { RetPtr::new(ret) };
     ret.byte(0, 1);
     ret.byte(4, NOT_SUPPORTED);
