@@ -155,7 +155,7 @@ fn push_refuses_what_envoy_would() {
     let place = "oci://127.0.0.1:1/pp:v1";
     let plugin =
         |name: &str, text: &str| folder.file(name, wat::parse_str(text).expect("a module"));
-    let imports = r#"(import "env" "proxy_log" (func)) (import "wasi_snapshot_preview1" "clock_res_get" (func))"#;
+    let imports = r#"(import "env" "proxy_log" (func)) (import "wasi_snapshot_preview1" "clock_res_get" (func (param i32 i32) (result i32)))"#;
     let wrong = folder.file("imports.wasm", module(imports));
     ship(["push", &wrong, place]).fails_with(&[
         "Envoy would not load",
