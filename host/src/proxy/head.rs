@@ -79,7 +79,7 @@ fn refusal<B>(request: &Request<B>, upgrade: &Option<Upgrade>) -> Option<Failure
     if matches!(upgrade, Some(Upgrade::Other)) {
         return Some(Failure::Upgrade);
     }
-    // RFC 9112, 3.2: whoever else reads such a request may take another of them.
+    // RFC 9112, section 3.2: another recipient may use a different one of them.
     if headers.get_all(HOST).iter().nth(1).is_some() {
         return Some(Failure::ManyHosts);
     }

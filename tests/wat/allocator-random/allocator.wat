@@ -1,5 +1,5 @@
     ;; Random places: a gap of random length before each block, and garbage in every block. What was allocated in a call is
-    ;; overwritten with garbage and given out again at times when one ends. The seed stands in this text.
+    ;; overwritten with garbage and given out again at the end of some of the calls. A test replaces the seed below.
     (global $random (mut i32) (i32.const 1))
     (global $heap (mut i32) (i32.const 196608))
     (global $kept (mut i32) (i32.const 65536))

@@ -19,8 +19,8 @@ type Filter struct {
 // OnDrop is called when the stream is over.
 func (f *Filter) OnDrop() { f.Http.Drop() }
 
-// MakeFilter is called before the first callback of a stream. The handle of the plugin is borrowed; the Go value behind it
-// lives as long as something refers to it.
+// MakeFilter is called before the first callback of a stream. The handle of the plugin is borrowed; the Go value that it
+// refers to lives as long as something points to it.
 func MakeFilter(plugin *PluginContext, http *tidegate_proxy_http_streams.HttpStream) *Filter {
 	return &Filter{Plugin: plugin, Http: http}
 }
