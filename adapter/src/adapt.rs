@@ -2,11 +2,10 @@
 
 use crate::bridge::{self, Bridge};
 use crate::classify;
-use crate::component::Component;
+use crate::component::{Component, Modules};
 use crate::contract::Contract;
 use crate::error::AdaptError;
 use crate::link;
-use crate::module::Module;
 use crate::options::Options;
 use crate::parse;
 use crate::plan::{self, Plan};
@@ -66,7 +65,7 @@ impl Adapter {
     fn plan_for(
         &self,
         component: &Component<'_>,
-        modules: &[Module<'_>],
+        modules: &Modules<'_>,
     ) -> Result<Plan, AdaptError> {
         // Checked before the exports, which composed components hide from each other: this error is the more helpful
         // one.

@@ -4,11 +4,12 @@
 //! the guest each callback needs are all read from the artefact. The contract between the bridge and the linker is in
 //! `bridge/README.md`.
 
+use crate::ids::FuncIndex;
 use crate::module::Module;
-use crate::name::Name;
 use crate::types::Signature;
+use cranelift_entity::PrimaryMap;
 use std::collections::{BTreeMap, BTreeSet};
-use wasmparser::{ExternalKind, Operator, TypeRef};
+use wasmparser::{ExternalKind, Operator};
 
 /// The artefact, which is checked in next to this crate.
 pub const BYTES: &[u8] = include_bytes!("../bridge/tidegate_bridge.wasm");
@@ -18,16 +19,6 @@ pub const ALLOCATE: &str = "state#allocate";
 /// The module of the WASI functions that every supported Envoy has. It is also the prefix of the bridge's exports for
 /// WASI preview 1.
 pub const PREVIEW1: &str = "wasi_snapshot_preview1";
-
-/// The exports that every adapted module has, whatever the plugin exports.
-pub const ALWAYS: &[&str] = &[
-    "proxy_abi_version_0_2_1",
-    "_initialize",
-    "proxy_on_memory_allocate",
-    "proxy_on_context_create",
-    "proxy_on_configure",
-    "proxy_on_delete",
-];
 
 /// A bridge, parsed.
 pub struct Bridge<'a> {
@@ -39,7 +30,7 @@ pub struct Bridge<'a> {
     pub callbacks: BTreeMap<String, Callback>,
     /// For each of its functions, whether it needs the bridge's state or stack, directly or through functions that it
     /// calls.
-    pub is_stateful: Vec<bool>,
+    pub is_stateful: PrimaryMap<FuncIndex, bool>,
 }
 
 /// A callback of the proxy: a function that it calls to report an event.
@@ -69,8 +60,8 @@ pub enum BridgeImport<'a> {
     },
     /// Allocates what the guest will own as a result.
     ImportRealloc,
-    /// Allocates what the guest will own as an argument.
-    ExportRealloc,
+    /// Allocates what the guest will own as an argument of a function that the plugin exports.
+    ArgumentRealloc(&'a str),
     /// Allocates what the bridge keeps.
     Keep,
     /// Runs the component's start code.
@@ -93,9 +84,9 @@ impl<'a> BridgeImport<'a> {
         match (module, name) {
             ("guest", name) => BridgeImport::Guest(name),
             ("guest-dtor", name) => BridgeImport::Destructor(name),
+            ("guest-realloc", name) => BridgeImport::ArgumentRealloc(name),
             ("guest-post", name) => BridgeImport::PostReturn(name),
             ("cabi", "import-realloc") => BridgeImport::ImportRealloc,
-            ("cabi", "export-realloc") => BridgeImport::ExportRealloc,
             ("cabi", "keep") => BridgeImport::Keep,
             ("cabi", "start") => BridgeImport::Start,
             ("state", "get") => BridgeImport::StateGet,
@@ -120,14 +111,15 @@ impl<'a> Bridge<'a> {
             if export.kind != ExternalKind::Func {
                 continue;
             }
-            if let Some(ty) = module.func_type(export.index) {
+            let func = FuncIndex::from_u32(export.index);
+            if let Some(ty) = module.func_type(func) {
                 exports.insert(export.name.to_owned(), Signature::from(ty));
             }
             if is_callback(export.name) {
-                callbacks.insert(export.name.to_owned(), code.callback(export));
+                callbacks.insert(export.name.to_owned(), code.callback(func, export.name));
             }
         }
-        let is_stateful = (0..module.funcs.len() as u32).map(|func| code.is_stateful(func));
+        let is_stateful = module.funcs.keys().map(|func| code.is_stateful(func));
         let is_stateful = is_stateful.collect();
         Ok(Bridge {
             exports,
@@ -135,15 +127,6 @@ impl<'a> Bridge<'a> {
             is_stateful,
             module,
         })
-    }
-
-    /// Returns the function of an interface that an export of the bridge implements.
-    pub fn function_name(export: &str) -> Name {
-        let (interface, function) = export.split_once('#').unwrap_or(("", export));
-        Name {
-            interface: interface.to_owned(),
-            item: function.to_owned(),
-        }
     }
 
     /// Returns the name of the bridge's export that implements a function of an interface.
@@ -159,28 +142,30 @@ fn is_callback(name: &str) -> bool {
 
 /// The bridge's call graph.
 struct Code<'m> {
-    /// The imported functions.
-    imports: Vec<BridgeImport<'m>>,
+    /// What each imported function is. Imported functions come first.
+    imports: PrimaryMap<FuncIndex, BridgeImport<'m>>,
     /// For each function, those that it calls.
-    calls: Vec<Vec<u32>>,
+    calls: PrimaryMap<FuncIndex, Vec<FuncIndex>>,
     /// For each function, whether it uses a global. The only global that the bridge uses is its stack pointer.
-    uses_stack: Vec<bool>,
+    uses_stack: PrimaryMap<FuncIndex, bool>,
 }
 
 // === impl Code ===
 
 impl<'m> Code<'m> {
     fn read(module: &'m Module<'_>) -> Result<Code<'m>, wasmparser::Error> {
-        let imports = module.imports.iter();
-        let imports = imports.filter(|import| matches!(import.ty, TypeRef::Func(_)));
-        let imports = imports.map(|import| BridgeImport::of(import.module, import.name));
-        let mut calls = vec![Vec::new(); module.imported.funcs];
-        let mut uses_stack = vec![false; module.imported.funcs];
+        let imports = module.imported_funcs();
+        let imports = imports.map(|(_, import)| BridgeImport::of(import.module, import.name));
+        let imports: PrimaryMap<_, _> = imports.collect();
+        let mut calls: PrimaryMap<_, _> = imports.keys().map(|_| Vec::new()).collect();
+        let mut uses_stack: PrimaryMap<_, _> = imports.keys().map(|_| false).collect();
         for body in &module.bodies {
             let (mut called, mut uses) = (Vec::new(), false);
             for operator in body.get_operators_reader()? {
                 match operator? {
-                    Operator::Call { function_index } => called.push(function_index),
+                    Operator::Call { function_index } => {
+                        called.push(FuncIndex::from_u32(function_index));
+                    }
                     Operator::GlobalGet { .. } | Operator::GlobalSet { .. } => uses = true,
                     _ => {}
                 }
@@ -189,41 +174,41 @@ impl<'m> Code<'m> {
             uses_stack.push(uses);
         }
         Ok(Code {
-            imports: imports.collect(),
+            imports,
             calls,
             uses_stack,
         })
     }
 
     /// The functions that `root` reaches, including itself.
-    fn reach(&self, root: u32) -> BTreeSet<u32> {
+    fn reach(&self, root: FuncIndex) -> BTreeSet<FuncIndex> {
         let mut seen = BTreeSet::from([root]);
         let mut left = vec![root];
-        while let Some(index) = left.pop() {
-            let called = self.calls.get(index as usize);
-            let called = called.map(Vec::as_slice).unwrap_or_default();
-            left.extend(called.iter().filter(|called| seen.insert(**called)));
+        while let Some(func) = left.pop() {
+            let called = self.calls[func].iter();
+            left.extend(called.filter(|called| seen.insert(**called)));
         }
         seen
     }
 
-    fn imports_of(&self, root: u32) -> impl Iterator<Item = BridgeImport<'m>> {
+    fn imports_of(&self, root: FuncIndex) -> impl Iterator<Item = BridgeImport<'m>> {
         let reached = self.reach(root).into_iter();
-        reached.filter_map(|index| self.imports.get(index as usize).copied())
+        reached.filter_map(|func| self.imports.get(func).copied())
     }
 
-    fn callback(&self, of: &wasmparser::Export<'_>) -> Callback {
+    /// What the callback `name` delivers and calls. `func` implements it.
+    fn callback(&self, func: FuncIndex, name: &str) -> Callback {
         let mut callback = Callback::default();
-        for import in self.imports_of(of.index) {
+        for import in self.imports_of(func) {
             match import {
-                BridgeImport::Callback { export, name } => {
-                    callback.calls.insert(name.to_owned());
-                    if export == of.name {
-                        callback.delivers.insert(name.to_owned());
+                BridgeImport::Callback { export, name: it } => {
+                    callback.calls.insert(it.to_owned());
+                    if export == name {
+                        callback.delivers.insert(it.to_owned());
                     }
                 }
-                BridgeImport::Guest(name) => {
-                    callback.calls.insert(name.to_owned());
+                BridgeImport::Guest(it) => {
+                    callback.calls.insert(it.to_owned());
                 }
                 _ => {}
             }
@@ -231,9 +216,8 @@ impl<'m> Code<'m> {
         callback
     }
 
-    fn is_stateful(&self, root: u32) -> bool {
-        let uses_stack = |index: &u32| self.uses_stack.get(*index as usize) == Some(&true);
-        self.reach(root).iter().any(uses_stack)
+    fn is_stateful(&self, root: FuncIndex) -> bool {
+        self.reach(root).iter().any(|func| self.uses_stack[*func])
             || self
                 .imports_of(root)
                 .any(|import| import == BridgeImport::StateGet)

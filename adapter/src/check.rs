@@ -45,7 +45,7 @@ pub fn check(bytes: &[u8]) -> Vec<VerifyError> {
     // A module without a version marker most likely uses the newest version. It is checked as such, to report its other
     // problems as well.
     let abi = abi.unwrap_or(Abi::V0_2_1);
-    errors.extend(module.imports.iter().filter_map(|import| {
+    errors.extend(module.imports.values().filter_map(|import| {
         let known = match import.module {
             "env" => abi.host(import.name),
             PREVIEW1 | "wasi_unstable" => proxy_wasm::wasi(import.name),
@@ -84,7 +84,7 @@ fn memory(module: &Module<'_>) -> Option<VerifyError> {
     let reached: BTreeSet<usize> = imported.chain(exported).collect();
     let too_large = module
         .memories
-        .iter()
+        .values()
         .find(|memory| memory.initial > MAX_PAGES);
     match (reached.len(), too_large) {
         (0, _) => Some(VerifyError::MemoryExport),

@@ -8,15 +8,17 @@ use crate::bridge::Bridge;
 use crate::component::{Component, Lift, Lowering, Obstacle, ResourceRef};
 use crate::contract::Contract;
 use crate::error::AdaptError;
+use crate::ids::LoweringId;
 use crate::name::{Name, wasi};
 use crate::types::FuncTy;
+use cranelift_entity::PrimaryMap;
 use std::collections::BTreeMap;
 
 /// What a component imports and exports, in a proxy's terms.
 #[derive(Debug)]
 pub struct Classes {
     /// For each lowered import, what it is.
-    pub imports: Vec<Import>,
+    pub imports: PrimaryMap<LoweringId, Import>,
     /// For each exported function, by the bridge's name for it, the core functions that implement it.
     pub exports: BTreeMap<String, Lift>,
     /// Exports of other worlds, which no proxy calls: interfaces, and functions of the world itself.
@@ -52,7 +54,7 @@ pub fn classify(
     }
     let imports = component
         .lowerings
-        .iter()
+        .values()
         .map(|lowering| import(lowering, contract, bridge));
     Ok(Classes {
         imports: imports.collect::<Result<_, _>>()?,

@@ -15,7 +15,7 @@ use crate::plan::{Binding, Plan};
 use crate::{parse, proxy_wasm};
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use wasmparser::{Parser, Payload, TypeRef, Validator, WasmFeatures};
+use wasmparser::{Parser, Payload, Validator, WasmFeatures};
 
 /// The contents of a file.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -316,7 +316,7 @@ fn describe(plan: &Plan, inspection: &mut Inspection) {
 
 /// Describes the calls of a component that cannot be adapted, for which there is no plan.
 fn unplanned(component: &Component<'_>, contract: &Contract, inspection: &mut Inspection) {
-    for lowering in &component.lowerings {
+    for lowering in component.lowerings.values() {
         let name = &lowering.name;
         match wasi(&name.interface) {
             Some(interface) => {
@@ -369,11 +369,7 @@ fn core_module(wasm: &[u8]) -> Result<Inspection, InspectError> {
             .collect();
         inspection.callbacks.sort();
     }
-    for import in module
-        .imports
-        .iter()
-        .filter(|import| matches!(import.ty, TypeRef::Func(_)))
-    {
+    for (_, import) in module.imported_funcs() {
         match import.module {
             "env" if import.name.starts_with("proxy_") => {
                 inspection.hostcalls.push(import.name.to_owned())

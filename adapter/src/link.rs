@@ -13,15 +13,15 @@ mod graph;
 mod ids;
 mod input;
 mod reach;
+mod realloc;
 mod resolve;
 mod stub;
 
 pub use stub::Stub;
 
 use crate::bridge::Bridge;
-use crate::component::Component;
+use crate::component::{Component, Modules};
 use crate::error::AdaptError;
-use crate::module::Module;
 use crate::name::METADATA;
 use crate::options::Options;
 use crate::plan::Plan;
@@ -29,7 +29,7 @@ use crate::plan::Plan;
 /// Links a component's core modules and the bridge into one module.
 pub fn link<'a>(
     component: &Component<'a>,
-    modules: &'a [Module<'a>],
+    modules: &'a Modules<'a>,
     bridge: &'a Bridge<'a>,
     plan: &Plan,
     options: &Options,
@@ -49,7 +49,7 @@ pub fn link<'a>(
         };
         emit::names(&resolved.graph, &reached, &layout, names, &mut module);
     }
-    let customs = modules.iter().flat_map(|module| &module.customs);
+    let customs = modules.values().flat_map(|module| &module.customs);
     if let Some((name, data)) = customs.into_iter().find(|(name, _)| *name == METADATA) {
         emit::custom(&mut module, name, data);
     }

@@ -3,6 +3,8 @@
 //! Bodies and constant expressions stay encoded until they are needed, because most of a large module is read only
 //! once.
 
+use crate::ids::{FuncIndex, GlobalIndex, ImportIndex, MemoryIndex, TableIndex, TypeIndex};
+use cranelift_entity::PrimaryMap;
 use wasmparser::{
     BinaryReaderError as Error, ConstExpr, Data, Element, Export, ExternalKind, FuncType,
     FunctionBody, GlobalType, KnownCustom, MemoryType, Name, Parser, Payload, Table, TableType,
@@ -13,21 +15,21 @@ use wasmparser::{
 #[derive(Default)]
 pub struct Module<'a> {
     /// Function types.
-    pub types: Vec<FuncType>,
+    pub types: PrimaryMap<TypeIndex, FuncType>,
     /// Imports, in order.
-    pub imports: Vec<Import<'a>>,
-    /// The type index of every function, imported ones first.
-    pub funcs: Vec<u32>,
+    pub imports: PrimaryMap<ImportIndex, Import<'a>>,
+    /// The type of every function, imported ones first.
+    pub funcs: PrimaryMap<FuncIndex, TypeIndex>,
     /// Every table, imported ones first.
-    pub tables: Vec<TableDef<'a>>,
+    pub tables: PrimaryMap<TableIndex, TableDef<'a>>,
     /// Every memory, imported ones first.
-    pub memories: Vec<MemoryType>,
+    pub memories: PrimaryMap<MemoryIndex, MemoryType>,
     /// Every global, imported ones first. Defined globals have an initial value.
-    pub globals: Vec<(GlobalType, Option<ConstExpr<'a>>)>,
+    pub globals: PrimaryMap<GlobalIndex, (GlobalType, Option<ConstExpr<'a>>)>,
     /// Exports, in order.
     pub exports: Vec<Export<'a>>,
     /// The start function.
-    pub start: Option<u32>,
+    pub start: Option<FuncIndex>,
     /// Element segments.
     pub elements: Vec<Element<'a>>,
     /// Data segments.
@@ -114,23 +116,28 @@ impl<'a> Module<'a> {
         Ok(module)
     }
 
-    /// The type of function `index`.
-    pub fn func_type(&self, index: u32) -> Option<&FuncType> {
-        let ty = self.funcs.get(index as usize)?;
-        self.types.get(*ty as usize)
+    /// The type of a function.
+    pub fn func_type(&self, func: FuncIndex) -> Option<&FuncType> {
+        self.types.get(*self.funcs.get(func)?)
     }
 
-    /// The position of function `index` among the imports, if it is imported.
-    pub fn import_of_func(&self, index: u32) -> Option<usize> {
-        let imports = self.imports.iter().enumerate();
-        let mut funcs = imports.filter(|(_, it)| matches!(it.ty, TypeRef::Func(_)));
-        funcs.nth(index as usize).map(|(position, _)| position)
+    /// The imported functions. Their indices come before those of defined functions.
+    pub fn imported_funcs(&self) -> impl Iterator<Item = (ImportIndex, &Import<'a>)> {
+        let imports = self.imports.iter();
+        imports.filter(|(_, import)| matches!(import.ty, TypeRef::Func(_)))
+    }
+
+    /// The import that a function is, if it is imported.
+    pub fn import_of_func(&self, func: FuncIndex) -> Option<ImportIndex> {
+        let import = self.imported_funcs().nth(func.as_u32() as usize);
+        import.map(|(import, _)| import)
     }
 
     /// The exported function with that name.
-    pub fn exported_func(&self, name: &str) -> Option<u32> {
+    pub fn exported_func(&self, name: &str) -> Option<FuncIndex> {
         let is_it = |export: &&Export<'_>| export.name == name && export.kind == ExternalKind::Func;
-        self.exports.iter().find(is_it).map(|export| export.index)
+        let export = self.exports.iter().find(is_it);
+        export.map(|export| FuncIndex::from_u32(export.index))
     }
 
     fn section(&mut self, payload: Payload<'a>) -> Result<(), Error> {
@@ -147,7 +154,7 @@ impl<'a> Module<'a> {
             }
             Payload::FunctionSection(section) => {
                 for ty in section {
-                    self.funcs.push(ty?);
+                    self.funcs.push(TypeIndex::from_u32(ty?));
                 }
             }
             Payload::TableSection(section) => {
@@ -176,7 +183,7 @@ impl<'a> Module<'a> {
                     self.exports.push(export?);
                 }
             }
-            Payload::StartSection { func, .. } => self.start = Some(func),
+            Payload::StartSection { func, .. } => self.start = Some(FuncIndex::from_u32(func)),
             Payload::ElementSection(section) => {
                 for element in section {
                     self.elements.push(element?);
@@ -226,7 +233,7 @@ impl<'a> Module<'a> {
         let wasmparser::Import { module, name, ty } = import;
         match ty {
             TypeRef::Func(ty) | TypeRef::FuncExact(ty) => {
-                self.funcs.push(ty);
+                self.funcs.push(TypeIndex::from_u32(ty));
                 self.imported.funcs += 1;
             }
             TypeRef::Table(ty) => {

@@ -14,8 +14,12 @@ use crate::component::{
     ResourceRef,
 };
 use crate::error::AdaptError;
+use crate::ids::{
+    FuncIndex, GlobalIndex, InstanceId, LoweringId, MemoryIndex, ModuleId, ResourceId, TableIndex,
+};
 use crate::name::Name;
 use crate::types::{CoreTy, FuncTy, Signature, Ty};
+use cranelift_entity::PrimaryMap;
 use std::collections::{BTreeMap, HashMap};
 use validate::{COMPONENTS, CORE};
 use wasmparser::{Validator, WasmFeatures};
@@ -47,7 +51,7 @@ pub fn parse(bytes: &[u8]) -> Result<Component<'_>, AdaptError> {
     })?;
     let (types, _) = types.finish(&translation.component);
 
-    let mut slices = Vec::new();
+    let mut slices = PrimaryMap::new();
     for (_, module) in modules.iter() {
         // Modules that the translator generated are not in `bytes`; `instances` rejects a component that instantiates
         // one.
@@ -66,14 +70,16 @@ pub fn parse(bytes: &[u8]) -> Result<Component<'_>, AdaptError> {
     let mut resources = reading.resources();
     let exports = reading.exports(&mut resources)?;
     let lowerings = reading.lowerings()?;
-    Ok(Component {
+    let component = Component {
         modules: slices,
         instances: reading.instances()?,
         imports: reading.imports()?,
         exports,
         resources: reading.destructors(resources)?,
         lowerings,
-    })
+    };
+    component.check()?;
+    Ok(component)
 }
 
 /// The translator's output while it is being read.
@@ -92,7 +98,7 @@ impl Reading<'_> {
     }
 
     /// Names the imported resources and makes room for those that the component defines.
-    fn resources(&mut self) -> Vec<Resource> {
+    fn resources(&mut self) -> PrimaryMap<ResourceId, Resource> {
         for (index, import) in self.translation.component.imported_resources.iter() {
             let name = self.import_name(*import);
             self.resources.insert(index, name);
@@ -168,7 +174,7 @@ impl Reading<'_> {
 
     fn exports(
         &mut self,
-        resources: &mut [Resource],
+        resources: &mut PrimaryMap<ResourceId, Resource>,
     ) -> Result<BTreeMap<String, Interface>, AdaptError> {
         let translation = self.translation;
         let mut interfaces = BTreeMap::<String, Interface>::new();
@@ -249,7 +255,7 @@ impl Reading<'_> {
         &mut self,
         table: TypeResourceTableIndex,
         name: &Name,
-        resources: &mut [Resource],
+        resources: &mut PrimaryMap<ResourceId, Resource>,
     ) {
         let TypeResourceTable::Concrete { ty, .. } = self.types[table] else {
             return;
@@ -258,7 +264,7 @@ impl Reading<'_> {
         let defined = self
             .component()
             .defined_resource_index(ty)
-            .map(|index| index.as_u32() as usize);
+            .map(|index| ResourceId::from_u32(index.as_u32()));
         if let Some(resource) = defined.and_then(|index| resources.get_mut(index)) {
             resource.name.get_or_insert_with(|| name.clone());
         }
@@ -326,14 +332,13 @@ impl Reading<'_> {
         realloc.map(|def| self.def(def)).transpose()
     }
 
-    fn lowerings(&self) -> Result<Vec<Lowering>, AdaptError> {
+    fn lowerings(&self) -> Result<PrimaryMap<LoweringId, Lowering>, AdaptError> {
         let mut imports = HashMap::new();
         for init in &self.component().initializers {
             if let GlobalInitializer::LowerImport { index, import } = init {
                 imports.insert(*index, *import);
             }
         }
-        // Indexed like the translator's own lowerings; `trampoline` relies on that.
         let mut lowerings = Vec::new();
         for (_, trampoline) in self.translation.trampolines.iter() {
             let Trampoline::LowerImport {
@@ -366,10 +371,15 @@ impl Reading<'_> {
             ));
         }
         lowerings.sort_by_key(|(index, _)| index.as_u32());
-        Ok(lowerings
-            .into_iter()
-            .map(|(_, lowering)| lowering)
-            .collect())
+        // `trampoline` relies on the translator's own indices.
+        let indices = lowerings.iter().map(|(index, _)| index.as_u32());
+        if !indices.eq(0..lowerings.len() as u32) {
+            return Err(AdaptError::Internal {
+                message: "the indices of lowered imports are not consecutive".to_owned(),
+            });
+        }
+        let lowerings = lowerings.into_iter();
+        Ok(lowerings.map(|(_, lowering)| lowering).collect())
     }
 
     fn signature(&self, ty: wasmtime_environ::ModuleInternedTypeIndex) -> Signature {
@@ -386,8 +396,8 @@ impl Reading<'_> {
         }
     }
 
-    fn instances(&self) -> Result<Vec<Instance>, AdaptError> {
-        let mut instances = Vec::new();
+    fn instances(&self) -> Result<PrimaryMap<InstanceId, Instance>, AdaptError> {
+        let mut instances = PrimaryMap::new();
         for init in &self.component().initializers {
             match init {
                 GlobalInitializer::InstantiateModule(_, None) => {
@@ -404,7 +414,7 @@ impl Reading<'_> {
                         .map(|def| self.def(def))
                         .collect::<Result<_, _>>()?;
                     instances.push(Instance {
-                        module: module.as_u32() as usize,
+                        module: ModuleId::from_u32(module.as_u32()),
                         imports,
                     });
                 }
@@ -419,7 +429,10 @@ impl Reading<'_> {
         Ok(instances)
     }
 
-    fn destructors(&self, mut resources: Vec<Resource>) -> Result<Vec<Resource>, AdaptError> {
+    fn destructors(
+        &self,
+        mut resources: PrimaryMap<ResourceId, Resource>,
+    ) -> Result<PrimaryMap<ResourceId, Resource>, AdaptError> {
         for init in &self.component().initializers {
             let GlobalInitializer::Resource(environ::Resource {
                 index,
@@ -429,8 +442,14 @@ impl Reading<'_> {
             else {
                 continue;
             };
-            if let Some(resource) = resources.get_mut(index.as_u32() as usize) {
-                resource.dtor = Some(self.def(dtor)?);
+            let id = ResourceId::from_u32(index.as_u32());
+            match resources.get_mut(id) {
+                Some(resource) => resource.dtor = Some(self.def(dtor)?),
+                None => {
+                    return Err(AdaptError::Internal {
+                        message: "a resource has a destructor and is not defined".to_owned(),
+                    });
+                }
             }
         }
         Ok(resources)
@@ -445,10 +464,14 @@ impl Reading<'_> {
                     });
                 };
                 let item = match index {
-                    EntityIndex::Function(index) => Item::Func(index.as_u32()),
-                    EntityIndex::Table(index) => Item::Table(index.as_u32()),
-                    EntityIndex::Memory(index) => Item::Memory(index.as_u32()),
-                    EntityIndex::Global(index) => Item::Global(index.as_u32()),
+                    EntityIndex::Function(index) => Item::Func(FuncIndex::from_u32(index.as_u32())),
+                    EntityIndex::Table(index) => Item::Table(TableIndex::from_u32(index.as_u32())),
+                    EntityIndex::Memory(index) => {
+                        Item::Memory(MemoryIndex::from_u32(index.as_u32()))
+                    }
+                    EntityIndex::Global(index) => {
+                        Item::Global(GlobalIndex::from_u32(index.as_u32()))
+                    }
                     EntityIndex::Tag(_) => {
                         return Err(AdaptError::Feature {
                             message: "exceptions".to_owned(),
@@ -457,7 +480,7 @@ impl Reading<'_> {
                     }
                 };
                 Ok(Def::Item {
-                    instance: export.instance.as_u32() as usize,
+                    instance: InstanceId::from_u32(export.instance.as_u32()),
                     item,
                 })
             }
@@ -478,20 +501,22 @@ impl Reading<'_> {
             }),
         };
         let defined = |index: ResourceIndex| match self.component().defined_resource_index(index) {
-            Some(index) => Ok(index.as_u32() as usize),
+            Some(index) => Ok(ResourceId::from_u32(index.as_u32())),
             None => Err(AdaptError::Translate {
                 message: "it creates a resource that it imports".to_owned(),
             }),
         };
         match &self.translation.trampolines[index] {
-            Trampoline::LowerImport { index, .. } => Ok(Def::Lowered(index.as_u32() as usize)),
+            Trampoline::LowerImport { index, .. } => {
+                Ok(Def::Lowered(LoweringId::from_u32(index.as_u32())))
+            }
             Trampoline::ResourceNew { ty, .. } => Ok(Def::ResourceNew(defined(resource(ty)?)?)),
             Trampoline::ResourceRep { ty, .. } => Ok(Def::ResourceRep(defined(resource(ty)?)?)),
             Trampoline::ResourceDrop { ty, .. } => {
                 let index = resource(ty)?;
                 Ok(Def::ResourceDrop(
                     match self.component().defined_resource_index(index) {
-                        Some(index) => ResourceRef::Defined(index.as_u32() as usize),
+                        Some(index) => ResourceRef::Defined(ResourceId::from_u32(index.as_u32())),
                         None => ResourceRef::Imported(self.resource_name(index)),
                     },
                 ))

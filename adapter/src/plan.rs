@@ -6,14 +6,16 @@ mod memory;
 mod preview1;
 mod reachability;
 
-use crate::bridge::{ALWAYS, Bridge, PREVIEW1};
+use crate::bridge::{Bridge, PREVIEW1};
 use crate::classify::{self, Classes, Import};
-use crate::component::{Component, Def, Item, Lift, Lowering, ResourceRef};
+use crate::component::{Component, Def, Item, Lift, Lowering, Modules, ResourceRef};
 use crate::contract::Contract;
 use crate::error::AdaptError;
-use crate::module::Module;
+use crate::ids::{FuncIndex, ImportIndex, InstanceId, LoweringId};
+use crate::proxy_wasm::ALWAYS_EXPORTED;
 use crate::shim::Shims;
 use crate::types::{FuncTy, Signature};
+use cranelift_entity::{EntityRef, PrimaryMap};
 use memory::{ADAPTER_REALLOC, Reallocs};
 use reachability::Reachability;
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,9 +26,9 @@ use wasmparser::ExternalKind;
 #[derive(Debug)]
 pub struct Plan {
     /// For each lowered import, what it is bound to.
-    pub bindings: Vec<Binding>,
+    pub bindings: PrimaryMap<LoweringId, Binding>,
     /// The lowered imports that are called from used instances. The others serve only an adapter that is bypassed.
-    pub used: BTreeSet<usize>,
+    pub used: BTreeSet<LoweringId>,
     /// For each imported resource whose handles the component drops, the export of the bridge that is called to drop
     /// one. Dropping a handle of any other imported resource does nothing.
     pub drops: BTreeMap<ResourceRef, String>,
@@ -45,8 +47,8 @@ pub struct Plan {
     /// The bridge's exports that the module will not have, with the guest's callbacks that each would deliver.
     pub left_out: BTreeMap<String, BTreeSet<String>>,
     /// Imports of WASI preview 1 that the bridge serves, bypassing the component's own adapter: names of functions, by
-    /// the importing instance and the position among its imports.
-    pub preview1: BTreeMap<(usize, usize), String>,
+    /// the importing instance and the import.
+    pub preview1: BTreeMap<(InstanceId, ImportIndex), String>,
     /// Exports of the component that no proxy calls. They are left out, together with what only they reach.
     pub ignored: Vec<String>,
 }
@@ -86,14 +88,14 @@ pub struct Start {
 /// Makes the plan.
 pub fn plan(
     component: &Component<'_>,
-    modules: &[Module<'_>],
+    modules: &Modules<'_>,
     classes: Classes,
     contract: &Contract,
     bridge: &Bridge<'_>,
 ) -> Result<Plan, AdaptError> {
-    let bindings = component.lowerings.iter().zip(&classes.imports);
+    let bindings = component.lowerings.values().zip(classes.imports.values());
     let bindings = bindings.map(|(lowering, import)| bind(lowering, import));
-    let dtors = component.resources.iter().filter_map(|resource| {
+    let dtors = component.resources.values().filter_map(|resource| {
         let name = resource.name.as_ref()?;
         let interface = contract.short(&name.interface)?;
         let dtor = resource.dtor.clone()?;
@@ -106,14 +108,7 @@ pub fn plan(
     let preview1 = preview1::served(component, modules, &classes, &shims, bridge);
     let mut reached = Reachability::new(component, &shims, &preview1);
     for lift in classes.exports.values() {
-        let defs = [
-            Some(&lift.func),
-            lift.post_return.as_ref(),
-            lift.realloc.as_ref(),
-        ];
-        defs.into_iter()
-            .flatten()
-            .for_each(|def| reached.follow(def));
+        lift.defs().for_each(|def| reached.follow(def));
     }
     dtors.values().for_each(|dtor| reached.follow(dtor));
     let starts = starts(component, modules, &preview1, &mut reached)?;
@@ -142,7 +137,7 @@ type Exports = BTreeMap<String, BTreeSet<String>>;
 /// exported if the component has one of the callbacks that it delivers.
 fn exports(classes: &Classes, bridge: &Bridge<'_>) -> Result<(Exports, Exports), AdaptError> {
     let (mut exports, mut left_out) = (Exports::new(), Exports::new());
-    for name in ALWAYS {
+    for name in ALWAYS_EXPORTED {
         if !bridge.exports.contains_key(*name) {
             return Err(AdaptError::Internal {
                 message: format!("the bridge does not export `{name}`"),
@@ -152,7 +147,9 @@ fn exports(classes: &Classes, bridge: &Bridge<'_>) -> Result<(Exports, Exports),
     }
     for (name, callback) in &bridge.callbacks {
         let is_there = |function: &&String| classes.exports.contains_key(*function);
-        if ALWAYS.contains(&name.as_str()) || callback.delivers.iter().any(|it| is_there(&it)) {
+        if ALWAYS_EXPORTED.contains(&name.as_str())
+            || callback.delivers.iter().any(|it| is_there(&it))
+        {
             let calls = callback.calls.iter().filter(is_there).cloned();
             exports.insert(name.clone(), calls.collect());
         } else {
@@ -166,51 +163,48 @@ fn exports(classes: &Classes, bridge: &Bridge<'_>) -> Result<(Exports, Exports),
 /// functions is called.
 fn starts(
     component: &Component<'_>,
-    modules: &[Module<'_>],
-    preview1: &BTreeMap<(usize, usize), String>,
+    modules: &Modules<'_>,
+    preview1: &BTreeMap<(InstanceId, ImportIndex), String>,
     reached: &mut Reachability<'_, '_>,
 ) -> Result<Vec<Start>, AdaptError> {
     let shims = reached.shims();
-    let served = preview1.keys().filter_map(|(instance, position)| {
-        let imports = &component.instances.get(*instance)?.imports;
-        shims.resolve(imports.get(*position)?)
+    let served = preview1.keys().filter_map(|(instance, import)| {
+        shims.resolve(&component.instances[*instance].imports[*import])
     });
-    let bypassed: BTreeSet<usize> = served.map(|(instance, _)| instance).collect();
+    let bypassed: BTreeSet<InstanceId> = served.map(|(instance, _)| instance).collect();
     let mut starts = BTreeMap::new();
-    for (number, instance) in component.instances.iter().enumerate() {
-        let Some((module, start)) = modules
-            .get(instance.module)
-            .and_then(|module| Some((module, module.start?)))
-        else {
+    for (id, instance) in component.instances.iter() {
+        let module = &modules[instance.module];
+        let Some(start) = module.start else {
             continue;
         };
-        let func = if shims.gone.contains(&number) {
+        let func = if shims.gone.contains(&id) {
             // Fixups define no function: their start function is imported.
             let import = module.import_of_func(start);
-            let def = import.and_then(|position| instance.imports.get(position));
+            let def = import.and_then(|import| instance.imports.get(import));
             def.cloned().ok_or_else(|| AdaptError::Internal {
                 message: format!(
                     "the start function of core module {} is unknown",
-                    instance.module
+                    instance.module.index()
                 ),
             })?
         } else {
             Def::Item {
-                instance: number,
+                instance: id,
                 item: Item::Func(start),
             }
         };
-        if !bypassed.contains(&number) {
+        if !bypassed.contains(&id) {
             reached.follow(&func);
         }
         let name = name_of(component, modules, &func);
-        starts.insert(number, Start { name, func });
+        starts.insert(id, Start { name, func });
     }
     // Start code may reach an adapter that seemed to be bypassed, and then that adapter's start code is needed too.
     loop {
         let before = reached.instances.len();
-        for (number, start) in &starts {
-            if reached.instances.contains(number) {
+        for (id, start) in &starts {
+            if reached.instances.contains(id) {
                 reached.follow(&start.func);
             }
         }
@@ -218,15 +212,14 @@ fn starts(
             break;
         }
     }
-    let takes_part =
-        |number: &usize| !bypassed.contains(number) || reached.instances.contains(number);
-    let starts = starts.into_iter().filter(|(number, _)| takes_part(number));
+    let takes_part = |id: &InstanceId| !bypassed.contains(id) || reached.instances.contains(id);
+    let starts = starts.into_iter().filter(|(id, _)| takes_part(id));
     Ok(starts.map(|(_, start)| start).collect())
 }
 
 /// Names `func`, or the function that it imports, by its export and core module, such as `_initialize of core module
 /// 0`.
-fn name_of(component: &Component<'_>, modules: &[Module<'_>], func: &Def) -> String {
+fn name_of(component: &Component<'_>, modules: &Modules<'_>, func: &Def) -> String {
     let mut func = func;
     // Start code may be an import of a module that does nothing else. A chain of such imports is no longer than the
     // number of instances.
@@ -238,21 +231,18 @@ fn name_of(component: &Component<'_>, modules: &[Module<'_>], func: &Def) -> Str
         else {
             break;
         };
-        let Some(instance) = component.instances.get(*instance) else {
-            break;
-        };
-        let Some(module) = modules.get(instance.module) else {
-            break;
-        };
+        let instance = &component.instances[*instance];
+        let module = &modules[instance.module];
         let import = module.import_of_func(*index);
-        match import.and_then(|position| instance.imports.get(position)) {
+        match import.and_then(|import| instance.imports.get(import)) {
             Some(import) => func = import,
             None => {
                 let exports = module.exports.iter();
-                let mut exports = exports
-                    .filter(|export| export.kind == ExternalKind::Func && export.index == *index);
+                let mut exports = exports.filter(|export| {
+                    export.kind == ExternalKind::Func && FuncIndex::from_u32(export.index) == *index
+                });
                 let name = exports.next().map_or("start section", |export| export.name);
-                return format!("{name} of core module {}", instance.module);
+                return format!("{name} of core module {}", instance.module.index());
             }
         }
     }
@@ -262,14 +252,12 @@ fn name_of(component: &Component<'_>, modules: &[Module<'_>], func: &Def) -> Str
 /// Returns the exports of the bridge that are called when handles to imported resources are dropped.
 fn drops(
     component: &Component<'_>,
-    instances: &BTreeSet<usize>,
+    instances: &BTreeSet<InstanceId>,
     contract: &Contract,
     bridge: &Bridge<'_>,
 ) -> BTreeMap<ResourceRef, String> {
-    let instances = instances
-        .iter()
-        .filter_map(|it| component.instances.get(*it));
-    let imports = instances.flat_map(|it| &it.imports);
+    let instances = instances.iter().map(|id| &component.instances[*id]);
+    let imports = instances.flat_map(|it| it.imports.values());
     let drops = imports.filter_map(|def| match def {
         Def::ResourceDrop(resource) => {
             let export = classify::drop_name(resource, contract)?;
@@ -307,9 +295,7 @@ fn bind(lowering: &Lowering, import: &Import) -> Binding {
 impl Plan {
     /// Returns the bindings of the lowered imports that are called.
     pub fn used_bindings(&self) -> impl Iterator<Item = &Binding> {
-        self.used
-            .iter()
-            .filter_map(|index| self.bindings.get(*index))
+        self.used.iter().map(|id| &self.bindings[*id])
     }
 }
 
@@ -353,8 +339,12 @@ impl fmt::Display for Plan {
         if self.reallocs.keeps_apart {
             writeln!(f, "  kept by the bridge: {ADAPTER_REALLOC}")?;
         }
-        if self.reallocs.import != self.reallocs.export {
+        if self.reallocs.is_split {
             writeln!(f, "  results and arguments apart")?;
+        }
+        if self.reallocs.imports.len() > 1 {
+            let count = self.reallocs.imports.len();
+            writeln!(f, "  results from {count} allocators")?;
         }
         writeln!(f, "resources")?;
         for export in self.drops.values() {

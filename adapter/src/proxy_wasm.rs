@@ -11,6 +11,16 @@ use wasmparser::ExternalKind;
 /// The export that marks a module as implementing ABI 0.2.1.
 pub const ABI_MARKER: &str = "proxy_abi_version_0_2_1";
 
+/// The functions that every adapted module exports, whatever the plugin exports.
+pub const ALWAYS_EXPORTED: &[&str] = &[
+    ABI_MARKER,
+    "_initialize",
+    "proxy_on_memory_allocate",
+    "proxy_on_context_create",
+    "proxy_on_configure",
+    "proxy_on_delete",
+];
+
 /// The name under which a module exports its memory.
 pub const MEMORY: &str = "memory";
 

@@ -8,8 +8,10 @@
 //! Shims and fixups are recognised by their contents and not by a name. A module that does not have exactly this form
 //! is linked like any other.
 
-use crate::component::{Component, Def, Item};
+use crate::component::{Component, Def, Item, Modules};
+use crate::ids::{FuncIndex, InstanceId, TableIndex, TypeIndex};
 use crate::module::Module;
+use cranelift_entity::PrimaryMap;
 use std::collections::{HashMap, HashSet};
 use wasmparser::{ElementItems, ElementKind, FunctionBody, Operator, TypeRef};
 
@@ -17,30 +19,30 @@ use wasmparser::{ElementItems, ElementKind, FunctionBody, Operator, TypeRef};
 #[derive(Debug, Default)]
 pub struct Shims {
     /// The instances that are removed: shims and their fixups.
-    pub gone: HashSet<usize>,
+    pub gone: HashSet<InstanceId>,
     /// For each function of a shim, by instance and index, the function that it calls.
-    targets: HashMap<(usize, u32), Def>,
+    targets: HashMap<(InstanceId, FuncIndex), Def>,
 }
 
 // === impl Shims ===
 
 impl Shims {
     /// Finds the shims of a component.
-    pub fn find(component: &Component<'_>, modules: &[Module<'_>]) -> Shims {
+    pub fn find(component: &Component<'_>, modules: &Modules<'_>) -> Shims {
         let mut shims = Shims::default();
-        for (number, instance) in component.instances.iter().enumerate() {
-            let Some(slots) = modules.get(instance.module).and_then(slots) else {
+        for (id, instance) in component.instances.iter() {
+            let Some(slots) = slots(&modules[instance.module]) else {
                 continue;
             };
-            let Some((fixups, contents)) = contents(component, modules, number) else {
+            let Some((fixups, contents)) = contents(component, modules, id) else {
                 continue;
             };
-            for (func, slot) in slots.iter().enumerate() {
+            for (func, slot) in slots.iter() {
                 if let Some(target) = contents.get(slot) {
-                    shims.targets.insert((number, func as u32), target.clone());
+                    shims.targets.insert((id, func), target.clone());
                 }
             }
-            shims.gone.insert(number);
+            shims.gone.insert(id);
             shims.gone.extend(fixups);
         }
         shims
@@ -65,7 +67,7 @@ impl Shims {
     }
 
     /// Follows `def` to an instance and a function in it. `None` if it is not a function of an instance.
-    pub fn resolve(&self, def: &Def) -> Option<(usize, u32)> {
+    pub fn resolve(&self, def: &Def) -> Option<(InstanceId, FuncIndex)> {
         match self.follow(def)? {
             Def::Item {
                 instance,
@@ -76,13 +78,13 @@ impl Shims {
     }
 
     /// What `func` of `instance` calls, if `instance` is a shim.
-    pub fn target(&self, instance: usize, func: u32) -> Option<&Def> {
+    pub fn target(&self, instance: InstanceId, func: FuncIndex) -> Option<&Def> {
         self.targets.get(&(instance, func))
     }
 }
 
 /// Returns the slot that each function of a shim calls. `None` if `module` is not a shim.
-fn slots(module: &Module<'_>) -> Option<Vec<u32>> {
+fn slots(module: &Module<'_>) -> Option<PrimaryMap<FuncIndex, u32>> {
     let is_bare = module.imports.is_empty()
         && module.tables.len() == 1
         && module.memories.is_empty()
@@ -93,15 +95,15 @@ fn slots(module: &Module<'_>) -> Option<Vec<u32>> {
     if !is_bare || module.bodies.is_empty() {
         return None;
     }
-    let func_types = (0..).map_while(|index| module.func_type(index));
-    let slots = module.bodies.iter().zip(func_types).zip(&module.funcs);
+    // It has no imports, so its bodies are those of all its functions.
+    let slots = module.bodies.iter().zip(module.funcs.values());
     slots
-        .map(|((body, ty), index)| slot(body, ty.params().len(), *index))
+        .map(|(body, ty)| slot(body, module.types.get(*ty)?.params().len(), *ty))
         .collect()
 }
 
 /// Returns the slot that a body calls, if it only passes on its parameters.
-fn slot(body: &FunctionBody<'_>, params: usize, own_type: u32) -> Option<u32> {
+fn slot(body: &FunctionBody<'_>, params: usize, own_type: TypeIndex) -> Option<u32> {
     let mut operators = body.get_operators_reader().ok()?;
     for param in 0..params as u32 {
         match operators.read().ok()? {
@@ -116,7 +118,7 @@ fn slot(body: &FunctionBody<'_>, params: usize, own_type: u32) -> Option<u32> {
         Operator::CallIndirect {
             type_index,
             table_index: 0,
-        } if type_index == own_type => {}
+        } if type_index == own_type.as_u32() => {}
         _ => return None,
     }
     let ends = matches!(operators.read().ok()?, Operator::End) && operators.eof();
@@ -131,20 +133,20 @@ fn slot(body: &FunctionBody<'_>, params: usize, own_type: u32) -> Option<u32> {
 /// table too.
 fn contents(
     component: &Component<'_>,
-    modules: &[Module<'_>],
-    shim: usize,
-) -> Option<(Vec<usize>, HashMap<u32, Def>)> {
+    modules: &Modules<'_>,
+    shim: InstanceId,
+) -> Option<(Vec<InstanceId>, HashMap<u32, Def>)> {
     let table = Def::Item {
         instance: shim,
-        item: Item::Table(0),
+        item: Item::Table(TableIndex::from_u32(0)),
     };
     let mut fixups = Vec::new();
     let mut contents = HashMap::new();
-    for (number, instance) in component.instances.iter().enumerate() {
-        if !instance.imports.contains(&table) {
+    for (id, instance) in component.instances.iter() {
+        if !instance.imports.values().any(|def| *def == table) {
             continue;
         }
-        let module = modules.get(instance.module)?;
+        let module = &modules[instance.module];
         let is_bare = module.tables.len() == 1
             && module.memories.is_empty()
             && module.globals.is_empty()
@@ -155,7 +157,7 @@ fn contents(
         if !is_bare {
             return None;
         }
-        let imported = module.imports.iter().zip(&instance.imports);
+        let imported = component.imports_of(modules, id);
         let funcs: Vec<_> = imported
             .filter(|(import, _)| matches!(import.ty, TypeRef::Func(_)))
             .map(|(_, def)| def)
@@ -183,7 +185,7 @@ fn contents(
                 contents.insert(slot, (*def).clone());
             }
         }
-        fixups.push(number);
+        fixups.push(id);
     }
     if fixups.is_empty() {
         None

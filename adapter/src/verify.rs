@@ -4,8 +4,9 @@
 //! break. `check` compares modules from other tools with what Envoy does, which is less strict.
 
 use crate::bridge::PREVIEW1;
+use crate::ids::TypeIndex;
 use crate::module::{Import, Module};
-use crate::proxy_wasm::{self, Function, HOST, MEMORY, WASI};
+use crate::proxy_wasm::{self, ALWAYS_EXPORTED, Function, HOST, MEMORY, WASI};
 use crate::types::Signature;
 use wasmparser::{ExternalKind, TypeRef, Validator, WasmFeatures};
 
@@ -14,13 +15,6 @@ pub const FEATURES: WasmFeatures = WasmFeatures::WASM2;
 
 /// The maximum size of a memory in pages: one gibibyte, as Envoy configures its engines.
 pub(crate) const MAX_PAGES: u64 = 16_384;
-
-/// The exports that hosts or the bridge require.
-const REQUIRED: &[&str] = &[
-    proxy_wasm::ABI_MARKER,
-    "_initialize",
-    "proxy_on_memory_allocate",
-];
 
 /// What is wrong with a module that a proxy should load.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -144,7 +138,7 @@ fn memory(module: &Module<'_>) -> Result<(), VerifyError> {
             count: module.memories.len(),
         });
     }
-    if let Some(memory) = module.memories.first()
+    if let Some(memory) = module.memories.values().next()
         && memory.initial > MAX_PAGES
     {
         return Err(VerifyError::MemorySize {
@@ -166,7 +160,7 @@ fn memory(module: &Module<'_>) -> Result<(), VerifyError> {
 }
 
 fn imports(module: &Module<'_>) -> Result<(), VerifyError> {
-    for import in &module.imports {
+    for import in module.imports.values() {
         let list = match import.module {
             "env" => HOST,
             PREVIEW1 => WASI,
@@ -191,7 +185,10 @@ pub(crate) fn import_error(
         });
     };
     let (found, expected) = (
-        module.types.get(ty as usize).map(Signature::from),
+        module
+            .types
+            .get(TypeIndex::from_u32(ty))
+            .map(Signature::from),
         known.signature(),
     );
     (found.as_ref() != Some(&expected)).then(|| VerifyError::ImportType {
@@ -204,7 +201,7 @@ pub(crate) fn import_error(
 
 fn exports(module: &Module<'_>) -> Result<(), VerifyError> {
     let exported = |name: &str| module.exported_func(name);
-    if let Some(name) = REQUIRED.iter().find(|name| exported(name).is_none()) {
+    if let Some(name) = ALWAYS_EXPORTED.iter().find(|name| exported(name).is_none()) {
         return Err(VerifyError::Missing { name });
     }
     if exported("malloc").is_some() {

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use tidegate_adapter::ALWAYS_EXPORTED;
 use wasmparser::{ExternalKind, FuncType, Operator, Parser, Payload, TypeRef, ValType};
 use wit_parser::abi::{AbiVariant, WasmType};
 use wit_parser::{Function, Resolve, TypeDefKind, WorldItem};
@@ -23,16 +24,6 @@ const PREVIEW1: &[&str] = &[
     "environ_sizes_get",
     "proc_exit",
     "random_get",
-];
-
-/// Exports that every adapted module has.
-const ALWAYS: &[&str] = &[
-    "_initialize",
-    "proxy_abi_version_0_2_1",
-    "proxy_on_configure",
-    "proxy_on_context_create",
-    "proxy_on_delete",
-    "proxy_on_memory_allocate",
 ];
 
 fn bridge() -> PathBuf {
@@ -264,11 +255,9 @@ fn artefact_imports_what_its_contract_says() -> Result<()> {
             "env" => name.starts_with(PROXY),
             "wasi_snapshot_preview1" => PREVIEW1.contains(&name.as_str()),
             "state" => ["get", "set", "set-stack"].contains(&name.as_str()),
-            "cabi" => {
-                ["import-realloc", "export-realloc", "keep", "start"].contains(&name.as_str())
-            }
+            "cabi" => ["import-realloc", "keep", "start"].contains(&name.as_str()),
             // Compared with the world below.
-            "guest" | "guest-dtor" | "guest-post" => true,
+            "guest" | "guest-dtor" | "guest-post" | "guest-realloc" => true,
             callback => callback.starts_with("proxy_on_"),
         };
         ensure!(
@@ -285,7 +274,7 @@ fn artefact_exports_what_its_contract_says() -> Result<()> {
     let world = World::read()?;
     let hostcalls = world.hostcalls();
     for name in artefact.exports.keys() {
-        let known = ALWAYS.contains(&name.as_str())
+        let known = ALWAYS_EXPORTED.contains(&name.as_str())
             || name == "state#allocate"
             || hostcalls.contains_key(name)
             || name.starts_with("wasi:")
@@ -296,7 +285,7 @@ fn artefact_exports_what_its_contract_says() -> Result<()> {
             "adapter/bridge/README.md does not know the export `{name}`"
         );
     }
-    for name in ALWAYS {
+    for name in ALWAYS_EXPORTED {
         ensure!(
             artefact.exports.contains_key(*name),
             "the bridge does not export `{name}`"
@@ -366,6 +355,22 @@ impl World {
             of_interface.insert(format!("{interface}#{name}"), ty);
         });
         callbacks
+    }
+
+    /// The exported functions whose arguments are allocated in the guest.
+    fn allocating(&self) -> BTreeSet<String> {
+        let mut allocating = BTreeSet::new();
+        self.each(&self.resolve.worlds[self.id].exports, |interface, item| {
+            if let Item::Function(function) = item {
+                let signature = self
+                    .resolve
+                    .wasm_signature(AbiVariant::GuestExport, function);
+                if signature.params.contains(&WasmType::Pointer) {
+                    allocating.insert(format!("{interface}#{}", function.name));
+                }
+            }
+        });
+        allocating
     }
 
     fn each<'a>(
@@ -483,6 +488,15 @@ fn every_callback_is_called_by_the_bridge() -> Result<()> {
                 wrong.push(format!("{file}: no function exported as `{export}`"));
             }
         }
+    }
+    let allocated = artefact.imports.keys();
+    let allocated = allocated.filter(|(module, _)| module == "guest-realloc");
+    let allocated: BTreeSet<_> = allocated.map(|(_, name)| name.clone()).collect();
+    let allocating = World::read()?.allocating();
+    if allocated != allocating {
+        wrong.push(format!(
+            "the bridge allocates arguments of {allocated:?}, and those of {allocating:?} are allocated"
+        ));
     }
     for (module, name) in artefact.imports.keys() {
         let is_guest = module.starts_with("guest") || module.starts_with("proxy_on_");

@@ -7,6 +7,7 @@
 //!   newest release of wit-component).
 //! - `main.wat`, its main module. Without one a module is made up of the world.
 //! - `adapter.wat`, where there is one, what is beside the main module for WASI's first preview.
+//! - `NAME.adapter.wat`, and `NAME.adapter.wit` with its world: another adapter module beside the main module.
 //! - or, instead of both, `input.wat` or `input.txt`: the file itself.
 //!
 //! and what is expected, which `BLESS=1 cargo test -p tidegate-adapter --test cases` writes:
@@ -25,7 +26,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use support::{Encoder, Recipe};
 use tidegate_adapter::{Kind, Options, adapt, explain, inspect, verify};
-use tidegate_components::Strings;
+use tidegate_components::{Strings, beside};
 use wasmparser::{Parser, Payload};
 
 fn main() -> ExitCode {
@@ -117,6 +118,8 @@ fn input(case: &Path) -> Result<Vec<u8>> {
             false => Strings::Utf8,
         },
         is_async: has("async"),
+        adapters: beside(case, ".adapter.wat")?,
+        libraries: Vec::new(),
         encoder,
     };
     recipe.make()

@@ -2,13 +2,16 @@
 
 use anyhow::{Context, Result, ensure};
 use std::collections::BTreeSet;
-use tidegate_adapter::{VerifyError, verify};
+use tidegate_adapter::{ALWAYS_EXPORTED, VerifyError, verify};
 
 /// Exports that every module needs, and the memory.
 const NEEDED: &str = r#"
     (func (export "proxy_abi_version_0_2_1"))
     (func (export "_initialize"))
-    (func (export "proxy_on_memory_allocate") (param i32) (result i32) i32.const 8)"#;
+    (func (export "proxy_on_memory_allocate") (param i32) (result i32) i32.const 8)
+    (func (export "proxy_on_context_create") (param i32 i32))
+    (func (export "proxy_on_configure") (param i32 i32) (result i32) i32.const 1)
+    (func (export "proxy_on_delete") (param i32))"#;
 const MEMORY: &str = r#"(memory (export "memory") 1)"#;
 
 fn refusal(imports: &str, rest: &str) -> Result<VerifyError> {
@@ -104,15 +107,13 @@ fn every_error_has_a_module_that_is_refused_with_it() -> Result<()> {
                 expected: text("(i32)"),
             },
         ),
-        missing("proxy_abi_version_0_2_1"),
-        missing("_initialize"),
-        missing("proxy_on_memory_allocate"),
         with(
             r#"(func (export "malloc") (param i32) (result i32) i32.const 8)"#,
             VerifyError::Allocators,
         ),
     ];
-    for (imports, rest, expected) in cases {
+    let missing = ALWAYS_EXPORTED.iter().map(|name| missing(name));
+    for (imports, rest, expected) in cases.into_iter().chain(missing) {
         let found = refusal(&imports, &rest)
             .with_context(|| format!("for {expected:?}: {imports} {rest}"))?;
         ensure!(found == expected, "{found:?} instead of {expected:?}");

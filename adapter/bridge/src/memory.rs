@@ -15,9 +15,13 @@ unsafe extern "C" {
     /// Allocates what the guest will own as the result of a hostcall.
     #[link_name = "import-realloc"]
     safe fn import_realloc(old: usize, old_size: usize, align: usize, size: usize) -> *mut u8;
-    /// Allocates what the guest will own as an argument of a callback.
-    #[link_name = "export-realloc"]
-    safe fn export_realloc(old: usize, old_size: usize, align: usize, size: usize) -> *mut u8;
+}
+
+#[link(wasm_import_module = "guest-realloc")]
+unsafe extern "C" {
+    /// Allocates what the guest will own as an argument of `configure`. No other callback has such an argument.
+    #[link_name = "plugin#[static]plugin-context.configure"]
+    safe fn configure_realloc(old: usize, old_size: usize, align: usize, size: usize) -> *mut u8;
 }
 
 /// Allocates `size` bytes that the guest will own as the result of a hostcall. Null only if `size` is 0.
@@ -26,10 +30,9 @@ pub(crate) fn allocate(align: usize, size: usize) -> *mut u8 {
     check_allocation(import_realloc(0, 0, align, size), align, size)
 }
 
-/// Allocates `size` bytes that the guest will own as a `list<u8>` or `string` argument of a callback. Null only if
-/// `size` is 0.
+/// Allocates `size` bytes that the guest will own as the `list<u8>` argument of `configure`. Null only if `size` is 0.
 pub(crate) fn allocate_argument(size: usize) -> *mut u8 {
-    check_allocation(export_realloc(0, 0, 1, size), 1, size)
+    check_allocation(configure_realloc(0, 0, 1, size), 1, size)
 }
 
 #[inline(always)]

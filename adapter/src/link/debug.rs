@@ -106,7 +106,7 @@ impl CodeMap {
         let module = input.module;
         let old = |position: usize| position.saturating_sub(module.code_start) as u64;
         let mut functions = Vec::new();
-        let defined = input.callees.iter().skip(module.imported.funcs);
+        let defined = input.callees.values().skip(module.imported.funcs);
         for (callee, raw) in defined.zip(&module.bodies) {
             let Callee::Func(id) = callee else { continue };
             let Some(place) = places.get(id) else {

@@ -1,16 +1,6 @@
 //! Identifiers of the graph's items. They do not depend on which items end up in the merged module.
 
-use cranelift_entity::entity_impl;
-
-macro_rules! ids {
-    ($($(#[$doc:meta])* $name:ident)*) => { $(
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub struct $name(u32);
-
-        entity_impl!($name);
-    )* };
-}
+use crate::ids::ids;
 
 ids! {
     /// An input of the linker: a core instance, or the bridge.

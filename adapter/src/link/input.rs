@@ -4,10 +4,12 @@
 //! binds their imports.
 
 use crate::error::AdaptError;
+use crate::ids::{DataIndex, ElementIndex, FuncIndex, GlobalIndex, TableIndex, TypeIndex};
 use crate::link::body::{BodyBuilder, Ref};
 use crate::link::graph::{Code, Const, Data, Element, ElementMode, Func, Global, Graph};
 use crate::link::ids::{DataId, ElementId, FuncId, GlobalId, InputId, TableId, TypeId};
 use crate::module::Module;
+use cranelift_entity::{EntityRef, PrimaryMap};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use wasm_encoder::Instruction;
@@ -19,18 +21,18 @@ pub struct LinkInput<'a> {
     pub label: String,
     /// Its module.
     pub module: &'a Module<'a>,
-    types: Vec<TypeId>,
+    types: PrimaryMap<TypeIndex, TypeId>,
     /// What each of its function indices refers to, imported functions first.
-    pub callees: Vec<Callee>,
+    pub callees: PrimaryMap<FuncIndex, Callee>,
     /// Its tables, imported ones first.
-    pub tables: Vec<TableId>,
+    pub tables: PrimaryMap<TableIndex, TableId>,
     /// Its globals, imported ones first.
-    pub globals: Vec<GlobalId>,
-    elements: Vec<ElementId>,
-    data: Vec<DataId>,
+    pub globals: PrimaryMap<GlobalIndex, GlobalId>,
+    elements: PrimaryMap<ElementIndex, ElementId>,
+    data: PrimaryMap<DataIndex, DataId>,
     /// Functions that were generated for callees which are not functions but are referred to as such, by function
     /// index.
-    made: HashMap<u32, FuncId>,
+    made: HashMap<FuncIndex, FuncId>,
 }
 
 /// What a function index refers to.
@@ -62,26 +64,26 @@ impl<'a> LinkInput<'a> {
         id: InputId,
         label: String,
     ) -> Result<LinkInput<'a>, AdaptError> {
-        let types: Vec<_> = module.types.iter().map(|ty| graph.type_id(ty)).collect();
+        let types = module.types.values().map(|ty| graph.type_id(ty));
+        let types: PrimaryMap<_, _> = types.collect();
         let names: HashMap<_, _> = module.func_names.iter().copied().collect();
-        let mut callees = vec![Callee::Absent; module.imported.funcs];
-        for (index, (ty, body)) in module
-            .funcs
-            .iter()
-            .skip(module.imported.funcs)
-            .zip(&module.bodies)
-            .enumerate()
-        {
-            let index = (module.imported.funcs + index) as u32;
-            let ty = types.get(*ty as usize).copied();
-            let ty = ty.ok_or_else(|| {
-                AdaptError::link(label.clone(), format!("function {index} has no type"))
-            })?;
-            let name = names.get(&index).map(|name| Cow::Borrowed(*name));
+        let mut callees = PrimaryMap::new();
+        let mut bodies = module.bodies.iter();
+        for (func, ty) in module.funcs.iter() {
+            if (func.as_u32() as usize) < module.imported.funcs {
+                callees.push(Callee::Absent);
+                continue;
+            }
+            let (Some(ty), Some(body)) = (types.get(*ty), bodies.next()) else {
+                let message = format!("function {} has no type or no body", func.as_u32());
+                return Err(AdaptError::link(label, message));
+            };
+            let name = names.get(&func.as_u32()).map(|name| Cow::Borrowed(*name));
             let code = Code::Raw {
                 input: id,
                 body: body.clone(),
             };
+            let ty = *ty;
             callees.push(Callee::Func(graph.funcs.push(Func { ty, code, name })));
         }
         Ok(LinkInput {
@@ -89,10 +91,10 @@ impl<'a> LinkInput<'a> {
             module,
             types,
             callees,
-            tables: Vec::new(),
-            globals: Vec::new(),
-            elements: Vec::new(),
-            data: Vec::new(),
+            tables: PrimaryMap::new(),
+            globals: PrimaryMap::new(),
+            elements: PrimaryMap::new(),
+            data: PrimaryMap::new(),
             made: HashMap::new(),
         })
     }
@@ -100,7 +102,7 @@ impl<'a> LinkInput<'a> {
     /// Enters tables, globals and segments into the graph. Imported tables and globals must have been resolved before.
     pub fn define(&mut self, graph: &mut Graph<'a>) -> Result<(), AdaptError> {
         let module = self.module;
-        for table in module.tables.iter().skip(module.imported.tables) {
+        for table in module.tables.values().skip(module.imported.tables) {
             if table.init.is_some() {
                 return Err(AdaptError::link(
                     self.label.clone(),
@@ -111,8 +113,8 @@ impl<'a> LinkInput<'a> {
         }
         graph
             .memories
-            .extend(module.memories.iter().skip(module.imported.memories));
-        for (ty, init) in module.globals.iter().skip(module.imported.globals) {
+            .extend(module.memories.values().skip(module.imported.memories));
+        for (ty, init) in module.globals.values().skip(module.imported.globals) {
             let init = match init {
                 Some(init) => self.constant(graph, init)?,
                 None => {
@@ -250,65 +252,63 @@ impl<'a> LinkInput<'a> {
     }
 
     /// The graph's identifier of type `index`.
-    pub fn ty(&self, index: u32) -> Result<TypeId, AdaptError> {
-        self.types
-            .get(index as usize)
-            .copied()
-            .ok_or_else(|| self.beyond("type", index))
+    pub fn ty(&self, index: impl Into<TypeIndex>) -> Result<TypeId, AdaptError> {
+        let index = index.into();
+        let found = self.types.get(index).copied();
+        found.ok_or_else(|| self.beyond("type", index))
     }
 
     /// What function `index` refers to.
-    pub fn callee(&self, index: u32) -> Result<Callee, AdaptError> {
-        self.callees
-            .get(index as usize)
-            .copied()
-            .ok_or_else(|| self.beyond("function", index))
+    pub fn callee(&self, index: impl Into<FuncIndex>) -> Result<Callee, AdaptError> {
+        let index = index.into();
+        let found = self.callees.get(index).copied();
+        found.ok_or_else(|| self.beyond("function", index))
     }
 
     /// The parameters of function `index`.
-    pub fn params(&self, index: u32) -> Result<&'a [ValType], AdaptError> {
-        let ty = self
-            .module
-            .func_type(index)
-            .ok_or_else(|| self.beyond("function", index))?;
+    pub fn params(&self, index: impl Into<FuncIndex>) -> Result<&'a [ValType], AdaptError> {
+        let index = index.into();
+        let ty = self.module.func_type(index);
+        let ty = ty.ok_or_else(|| self.beyond("function", index))?;
         Ok(ty.params())
     }
 
     /// The graph's identifier of table `index`.
-    pub fn table(&self, index: u32) -> Result<TableId, AdaptError> {
-        self.tables
-            .get(index as usize)
-            .copied()
-            .ok_or_else(|| self.beyond("table", index))
+    pub fn table(&self, index: impl Into<TableIndex>) -> Result<TableId, AdaptError> {
+        let index = index.into();
+        let found = self.tables.get(index).copied();
+        found.ok_or_else(|| self.beyond("table", index))
     }
 
     /// The graph's identifier of global `index`.
-    pub fn global(&self, index: u32) -> Result<GlobalId, AdaptError> {
-        self.globals
-            .get(index as usize)
-            .copied()
-            .ok_or_else(|| self.beyond("global", index))
+    pub fn global(&self, index: impl Into<GlobalIndex>) -> Result<GlobalId, AdaptError> {
+        let index = index.into();
+        let found = self.globals.get(index).copied();
+        found.ok_or_else(|| self.beyond("global", index))
     }
 
     /// The graph's identifier of element segment `index`.
-    pub fn element(&self, index: u32) -> Result<ElementId, AdaptError> {
-        self.elements
-            .get(index as usize)
-            .copied()
-            .ok_or_else(|| self.beyond("element segment", index))
+    pub fn element(&self, index: impl Into<ElementIndex>) -> Result<ElementId, AdaptError> {
+        let index = index.into();
+        let found = self.elements.get(index).copied();
+        found.ok_or_else(|| self.beyond("element segment", index))
     }
 
     /// The graph's identifier of data segment `index`.
-    pub fn data(&self, index: u32) -> Result<DataId, AdaptError> {
-        self.data
-            .get(index as usize)
-            .copied()
-            .ok_or_else(|| self.beyond("data segment", index))
+    pub fn data(&self, index: impl Into<DataIndex>) -> Result<DataId, AdaptError> {
+        let index = index.into();
+        let found = self.data.get(index).copied();
+        found.ok_or_else(|| self.beyond("data segment", index))
     }
 
     /// Returns function `index` as a function that can be referred to. One is generated if the callee is not a
     /// function.
-    pub fn func(&mut self, graph: &mut Graph<'a>, index: u32) -> Result<FuncId, AdaptError> {
+    pub fn func(
+        &mut self,
+        graph: &mut Graph<'a>,
+        index: impl Into<FuncIndex>,
+    ) -> Result<FuncId, AdaptError> {
+        let index = index.into();
         let callee = self.callee(index)?;
         if let Callee::Func(id) = callee {
             return Ok(id);
@@ -342,33 +342,28 @@ impl<'a> LinkInput<'a> {
     }
 
     /// The error for code that reaches an import which nothing provides.
-    pub fn absent(&self, index: u32) -> AdaptError {
-        let import = self
-            .module
-            .imports
-            .iter()
-            .filter(|import| matches!(import.ty, wasmparser::TypeRef::Func(_)));
-        let name = import
-            .map(|import| (import.module, import.name))
-            .nth(index as usize);
-        if let (Some((_, name)), Ok(Callee::Async)) = (name, self.callee(index)) {
+    pub fn absent(&self, index: impl Into<FuncIndex>) -> AdaptError {
+        let index = index.into();
+        let import = self.module.import_of_func(index);
+        let Some(import) = import.and_then(|import| self.module.imports.get(import)) else {
+            return self.beyond("imported function", index);
+        };
+        if let Ok(Callee::Async) = self.callee(index) {
             return AdaptError::Async {
                 interface: "(canonical built-ins)".to_owned(),
-                function: name.to_owned(),
+                function: import.name.to_owned(),
             };
         }
-        let name = name.map(|(module, name)| format!("`{module}` `{name}`"));
-        AdaptError::link(
-            self.label.clone(),
-            format!(
-                "it calls {}, which nothing provides",
-                name.unwrap_or_default()
-            ),
-        )
+        let message = format!(
+            "it calls `{}` `{}`, which nothing provides",
+            import.module, import.name
+        );
+        AdaptError::link(self.label.clone(), message)
     }
 
-    fn beyond(&self, what: &str, index: u32) -> AdaptError {
-        AdaptError::link(self.label.clone(), format!("there is no {what} {index}"))
+    fn beyond(&self, what: &str, index: impl EntityRef) -> AdaptError {
+        let message = format!("there is no {what} {}", index.index());
+        AdaptError::link(self.label.clone(), message)
     }
 
     fn malformed(&self, error: &wasmparser::Error) -> AdaptError {

@@ -1,14 +1,16 @@
 //! Fills the graph, and binds every import of every instance and of the bridge as the plan has decided.
 
 use crate::bridge::{ALLOCATE, Bridge, BridgeImport, PREVIEW1};
-use crate::component::{Component, Def, Item, ResourceRef};
+use crate::component::{Component, Def, Item, Modules, ResourceRef};
 use crate::error::AdaptError;
+use crate::ids::{FuncIndex, GlobalIndex, InstanceId, LoweringId, TypeIndex};
 use crate::link::body::{BodyBuilder, Prologue, Ref};
 use crate::link::graph::{Code, Const, Func, Global, Graph};
 use crate::link::ids::{FuncId, GlobalId, InputId};
 use crate::link::input::{Callee, LinkInput};
+use crate::link::realloc;
 use crate::link::stub;
-use crate::module::{Import, Module};
+use crate::module::Import;
 use crate::plan::{Binding, Plan};
 use crate::types::Signature;
 use cranelift_entity::{EntityRef, PrimaryMap};
@@ -40,16 +42,19 @@ struct Resolver<'a, 'c> {
     bridge: &'a Bridge<'a>,
     graph: Graph<'a>,
     inputs: PrimaryMap<InputId, Option<LinkInput<'a>>>,
-    stubs: HashMap<usize, FuncId>,
+    stubs: HashMap<LoweringId, FuncId>,
+    wrappers: HashMap<LoweringId, FuncId>,
     start: FuncId,
     state: GlobalId,
+    /// The number of the current allocator of results, if there are several.
+    current_realloc: Option<GlobalId>,
     guarded: HashSet<FuncId>,
 }
 
 /// Fills the graph and binds all imports.
 pub fn resolve<'a>(
     component: &Component<'a>,
-    modules: &'a [Module<'a>],
+    modules: &'a Modules<'a>,
     bridge: &'a Bridge<'a>,
     plan: &Plan,
 ) -> Result<Resolved<'a>, AdaptError> {
@@ -63,6 +68,7 @@ pub fn resolve<'a>(
         ty: state,
         init: Const::I32(0),
     });
+    let current_realloc = (plan.reallocs.imports.len() > 1).then(|| realloc::current(&mut graph));
     let ty = graph.type_id(&FuncType::new([], []));
     let code = Code::Body(BodyBuilder::new().finish());
     let start = graph.funcs.push(Func {
@@ -77,6 +83,8 @@ pub fn resolve<'a>(
         graph,
         inputs: PrimaryMap::new(),
         stubs: HashMap::new(),
+        wrappers: HashMap::new(),
+        current_realloc,
         start,
         state,
         guarded: HashSet::new(),
@@ -92,11 +100,16 @@ pub fn resolve<'a>(
     resolver.finish()
 }
 
+/// The input that an instance is: inputs are the instances in order, then the bridge.
+fn input_of(instance: InstanceId) -> InputId {
+    InputId::from_u32(instance.as_u32())
+}
+
 /// Checks that the function bound to an import has the import's type.
 fn check_type(
     graph: &Graph<'_>,
     input: &LinkInput<'_>,
-    index: u32,
+    index: FuncIndex,
     callee: Callee,
 ) -> Result<(), AdaptError> {
     let Callee::Func(id) = callee else {
@@ -109,7 +122,7 @@ fn check_type(
     }
     let show = |ty: &FuncType| Signature::from(ty).to_string();
     let import = input.module.import_of_func(index);
-    let import = import.and_then(|position| input.module.imports.get(position));
+    let import = import.and_then(|import| input.module.imports.get(import));
     Err(AdaptError::link(
         input.label.clone(),
         format!(
@@ -124,23 +137,15 @@ fn check_type(
 // === impl Resolver ===
 
 impl<'a> Resolver<'a, '_> {
-    fn declare(&mut self, modules: &'a [Module<'a>]) -> Result<(), AdaptError> {
-        for (number, instance) in self.component.instances.iter().enumerate() {
-            let Some(module) = modules.get(instance.module) else {
-                return Err(AdaptError::link(
-                    instance.module.to_string(),
-                    "it is not in the component",
-                ));
-            };
-            let label = instance.module.to_string();
-            let is_gone = self.plan.shims.gone.contains(&number);
-            let input = match is_gone {
+    fn declare(&mut self, modules: &'a Modules<'a>) -> Result<(), AdaptError> {
+        for (id, instance) in self.component.instances.iter() {
+            let input = match self.plan.shims.gone.contains(&id) {
                 true => None,
                 false => Some(LinkInput::declare(
                     &mut self.graph,
-                    module,
-                    InputId::new(number),
-                    label,
+                    &modules[instance.module],
+                    input_of(id),
+                    instance.module.index().to_string(),
                 )?),
             };
             self.inputs.push(input);
@@ -158,16 +163,12 @@ impl<'a> Resolver<'a, '_> {
             let Some(module) = self.inputs[id].as_ref().map(|input| input.module) else {
                 continue;
             };
-            let funcs = module
-                .imports
-                .iter()
-                .enumerate()
-                .filter(|(_, import)| matches!(import.ty, TypeRef::Func(_)));
-            for (index, (position, import)) in funcs.enumerate() {
-                let callee = match self.component.instances.get(id.index()) {
+            for (func, (index, import)) in module.imported_funcs().enumerate() {
+                let func = FuncIndex::new(func);
+                let callee = match self.instance_of(id) {
                     Some(instance) => match (
-                        self.plan.preview1.get(&(id.index(), position)),
-                        instance.imports.get(position),
+                        self.plan.preview1.get(&(instance, index)),
+                        self.component.instances[instance].imports.get(index),
                     ) {
                         (Some(function), _) => {
                             self.bridge_function(&Bridge::export_name(PREVIEW1, function), 0)?
@@ -178,8 +179,8 @@ impl<'a> Resolver<'a, '_> {
                     None => self.bridge_import(import)?,
                 };
                 if let Some(input) = &mut self.inputs[id] {
-                    check_type(&self.graph, input, index as u32, callee)?;
-                    input.callees[index] = callee;
+                    check_type(&self.graph, input, func, callee)?;
+                    input.callees[func] = callee;
                 }
             }
         }
@@ -200,19 +201,13 @@ impl<'a> Resolver<'a, '_> {
                     let target = target.clone();
                     return self.def(&target, depth + 1);
                 }
-                let input = self.inputs.get(InputId::new(*instance));
-                let Some(input) = input.and_then(Option::as_ref) else {
+                let Some(input) = &self.inputs[input_of(*instance)] else {
                     return Ok(Callee::Absent);
                 };
                 // The imports of that instance may not have been resolved yet, so its definition is followed.
-                if (*func as usize) < input.module.imported.funcs {
-                    let position = input.module.import_of_func(*func);
-                    let source = self.component.instances.get(*instance);
-                    let def = position
-                        .zip(source)
-                        .and_then(|(at, source)| source.imports.get(at))
-                        .cloned();
-                    return match def {
+                if let Some(import) = input.module.import_of_func(*func) {
+                    let imports = &self.component.instances[*instance].imports;
+                    return match imports.get(import).cloned() {
                         Some(def) => self.def(&def, depth + 1),
                         None => Ok(Callee::Absent),
                     };
@@ -220,15 +215,11 @@ impl<'a> Resolver<'a, '_> {
                 input.callee(*func)
             }
             Def::Item { .. } => Ok(Callee::Absent),
-            Def::Lowered(index) => self.lowered(*index, depth),
+            Def::Lowered(id) => self.lowered(*id, depth),
             Def::ResourceNew(_) | Def::ResourceRep(_) => Ok(Callee::Identity),
             Def::Async(_) => Ok(Callee::Async),
-            Def::ResourceDrop(ResourceRef::Defined(index)) => {
-                let dtor = self
-                    .component
-                    .resources
-                    .get(*index)
-                    .and_then(|resource| resource.dtor.as_ref());
+            Def::ResourceDrop(ResourceRef::Defined(id)) => {
+                let dtor = self.component.resources[*id].dtor.as_ref();
                 dtor.map_or(Ok(Callee::Nothing), |dtor| self.def(dtor, depth + 1))
             }
             Def::ResourceDrop(resource) => match self.plan.drops.get(resource) {
@@ -238,33 +229,67 @@ impl<'a> Resolver<'a, '_> {
         }
     }
 
-    fn lowered(&mut self, index: usize, depth: usize) -> Result<Callee, AdaptError> {
-        match self.plan.bindings.get(index) {
-            Some(Binding::Bridge { export, .. }) => self.bridge_function(export, depth),
-            Some(Binding::Stub {
+    fn lowered(&mut self, id: LoweringId, depth: usize) -> Result<Callee, AdaptError> {
+        match &self.plan.bindings[id] {
+            Binding::Bridge { export, .. } => {
+                let callee = self.bridge_function(export, depth)?;
+                Ok(self.with_realloc(id, callee))
+            }
+            Binding::Stub {
                 function,
                 ty,
                 signature,
-            }) => {
-                let id = match self.stubs.get(&index) {
-                    Some(id) => *id,
-                    None => {
-                        let realloc = self.component.lowerings.get(index);
-                        let realloc = realloc.and_then(|lowering| lowering.realloc.as_ref());
-                        let realloc = realloc.map(|realloc| self.def(realloc, depth + 1));
-                        let realloc = match realloc.transpose()? {
-                            Some(Callee::Func(id)) => Some(id),
-                            _ => None,
-                        };
-                        let id = stub::make(&mut self.graph, function, ty, signature, realloc);
-                        self.stubs.insert(index, id);
-                        id
-                    }
+            } => {
+                if let Some(stub) = self.stubs.get(&id) {
+                    return Ok(Callee::Func(*stub));
+                }
+                let realloc = self.component.lowerings[id].realloc.as_ref();
+                let realloc = realloc.map(|realloc| self.def(realloc, depth + 1));
+                let realloc = match realloc.transpose()? {
+                    Some(Callee::Func(realloc)) => Some(realloc),
+                    _ => None,
                 };
-                Ok(Callee::Func(id))
+                let stub = stub::make(&mut self.graph, function, ty, signature, realloc);
+                self.stubs.insert(id, stub);
+                Ok(Callee::Func(stub))
             }
-            None => Ok(Callee::Absent),
         }
+    }
+
+    /// Wraps the function that implements a lowered import, if that import's allocator has to be selected.
+    fn with_realloc(&mut self, id: LoweringId, callee: Callee) -> Callee {
+        let number = self.plan.reallocs.by_lowering.get(&id);
+        let (Some(current), Some(number), Callee::Func(hostcall)) =
+            (self.current_realloc, number, callee)
+        else {
+            return callee;
+        };
+        let graph = &mut self.graph;
+        let wrapper = self.wrappers.entry(id);
+        let make = || realloc::wrapper(graph, hostcall, *number, current);
+        Callee::Func(*wrapper.or_insert_with(make))
+    }
+
+    /// Resolves the function that allocates results: the only one, or a dispatcher.
+    fn import_realloc(&mut self) -> Result<Callee, AdaptError> {
+        let plan = self.plan;
+        let (Some(current), imports) = (self.current_realloc, &plan.reallocs.imports) else {
+            let only = plan.reallocs.imports.first();
+            return only.map_or(Ok(Callee::Absent), |only| self.def(only, 0));
+        };
+        let mut allocators = Vec::new();
+        for import in imports {
+            match self.def(import, 0)? {
+                Callee::Func(id) => allocators.push(id),
+                _ => {
+                    return Err(AdaptError::Internal {
+                        message: "an allocator of results is not a function".to_owned(),
+                    });
+                }
+            }
+        }
+        let dispatcher = realloc::dispatcher(&mut self.graph, &allocators, current)?;
+        Ok(Callee::Func(dispatcher))
     }
 
     fn bridge_export(&mut self, name: &str, depth: usize) -> Result<Callee, AdaptError> {
@@ -281,7 +306,7 @@ impl<'a> Resolver<'a, '_> {
     fn bridge_function(&mut self, name: &str, depth: usize) -> Result<Callee, AdaptError> {
         let callee = self.bridge_export(name, depth)?;
         let index = self.bridge.module.exported_func(name);
-        let is_stateful = index.and_then(|index| self.bridge.is_stateful.get(index as usize));
+        let is_stateful = index.and_then(|index| self.bridge.is_stateful.get(index));
         if let (Callee::Func(id), Some(true), false) =
             (callee, is_stateful, self.plan.starts.is_empty())
         {
@@ -306,8 +331,11 @@ impl<'a> Resolver<'a, '_> {
                 (post_return, Callee::Nothing)
             }
             BridgeImport::Destructor(name) => (plan.dtors.get(name), Callee::Nothing),
-            BridgeImport::ImportRealloc => (Some(&plan.reallocs.import), Callee::Absent),
-            BridgeImport::ExportRealloc => (Some(&plan.reallocs.export), Callee::Absent),
+            BridgeImport::ImportRealloc => return self.import_realloc(),
+            BridgeImport::ArgumentRealloc(name) => {
+                let realloc = guest(name).and_then(|lift| lift.realloc.as_ref());
+                (realloc, Callee::Absent)
+            }
             BridgeImport::Keep => (Some(&plan.reallocs.keep), Callee::Absent),
             BridgeImport::Start => (None, Callee::Func(self.start)),
             BridgeImport::StateGet => (None, Callee::GlobalGet(self.state)),
@@ -325,7 +353,7 @@ impl<'a> Resolver<'a, '_> {
     /// A function of the host, which stays an import.
     fn proxy_function(&mut self, import: &'a Import<'a>) -> Result<Callee, AdaptError> {
         let ty = match import.ty {
-            TypeRef::Func(ty) => self.bridge.module.types.get(ty as usize),
+            TypeRef::Func(ty) => self.bridge.module.types.get(TypeIndex::from_u32(ty)),
             _ => None,
         };
         let Some(ty) = ty else {
@@ -349,13 +377,10 @@ impl<'a> Resolver<'a, '_> {
             let Some(mut input) = self.inputs[id].take() else {
                 continue;
             };
-            let empty = Vec::new();
-            let defs = self
-                .component
-                .instances
-                .get(id.index())
-                .map_or(&empty, |instance| &instance.imports);
-            for (import, def) in input.module.imports.iter().zip(defs) {
+            let instance = self.instance_of(id);
+            let defs = instance.map(|instance| self.component.instances[instance].imports.values());
+            let defs = defs.into_iter().flatten();
+            for (import, def) in input.module.imports.values().zip(defs) {
                 let missing = || {
                     AdaptError::link(
                         input.label.clone(),
@@ -370,10 +395,8 @@ impl<'a> Resolver<'a, '_> {
                             item: Item::Table(index),
                         },
                     ) => {
-                        let source = self
-                            .inputs
-                            .get(InputId::new(*instance))
-                            .and_then(Option::as_ref)
+                        let source = self.inputs[input_of(*instance)]
+                            .as_ref()
                             .ok_or_else(missing)?;
                         input.tables.push(source.table(*index)?);
                     }
@@ -384,10 +407,8 @@ impl<'a> Resolver<'a, '_> {
                             item: Item::Global(index),
                         },
                     ) => {
-                        let source = self
-                            .inputs
-                            .get(InputId::new(*instance))
-                            .and_then(Option::as_ref)
+                        let source = self.inputs[input_of(*instance)]
+                            .as_ref()
                             .ok_or_else(missing)?;
                         input.globals.push(source.global(*index)?);
                     }
@@ -406,36 +427,28 @@ impl<'a> Resolver<'a, '_> {
 
     /// Binds the import that sets the bridge's stack pointer, if the bridge has one.
     fn bind_stack(&self, bridge: &mut LinkInput<'a>) {
-        let named = bridge
-            .module
-            .global_names
-            .iter()
-            .find(|(_, name)| *name == "__stack_pointer");
-        let index = named.map_or(0, |(index, _)| *index);
+        let mut named = bridge.module.global_names.iter();
+        let named = named.find(|(_, name)| *name == "__stack_pointer");
+        let index = GlobalIndex::from_u32(named.map_or(0, |(index, _)| *index));
         let is_stack = |(ty, _): &&(GlobalType, _)| ty.mutable && ty.content_type == ValType::I32;
-        if bridge
-            .module
-            .globals
-            .get(index as usize)
-            .filter(is_stack)
-            .is_none()
-        {
-            return;
-        }
-        let Ok(global) = bridge.global(index) else {
+        let global = bridge.module.globals.get(index).filter(is_stack);
+        let (Some(_), Ok(global)) = (global, bridge.global(index)) else {
             return;
         };
-        let imports = bridge
-            .module
-            .imports
-            .iter()
-            .filter(|import| matches!(import.ty, TypeRef::Func(_)));
-        let positions = imports.enumerate().filter(|(_, import)| {
-            BridgeImport::of(import.module, import.name) == BridgeImport::StackSet
-        });
-        for (index, _) in positions {
-            bridge.callees[index] = Callee::GlobalSet(global);
+        for (func, (_, import)) in bridge.module.imported_funcs().enumerate() {
+            if BridgeImport::of(import.module, import.name) == BridgeImport::StackSet {
+                bridge.callees[FuncIndex::new(func)] = Callee::GlobalSet(global);
+            }
         }
+    }
+
+    /// The instance that an input is. `None` for the bridge.
+    fn instance_of(&self, id: InputId) -> Option<InstanceId> {
+        let instance = InstanceId::from_u32(id.as_u32());
+        self.component
+            .instances
+            .is_valid(instance)
+            .then_some(instance)
     }
 
     fn finish(mut self) -> Result<Resolved<'a>, AdaptError> {

@@ -1,24 +1,29 @@
 //! Finds the functions with which the guest allocates memory, and the purpose of each.
 
-use crate::classify::Classes;
-use crate::component::{Component, Def, Item};
+use crate::classify::{Classes, Import};
+use crate::component::{Component, Def, Item, Modules};
 use crate::error::AdaptError;
+use crate::ids::LoweringId;
 use crate::module::Module;
-use crate::name::Name;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use wasmparser::{BinaryReader, ProducersSectionReader};
 
 /// The name under which a main module exports the allocator for memory that outlives a call. wit-component links it to
 /// the adapter modules next to a main module; the bridge is another such adapter.
 pub const ADAPTER_REALLOC: &str = "cabi_realloc_adapter";
 
-/// The functions that allocate memory in the guest.
+/// The functions that allocate memory in the guest. Those that allocate arguments of callbacks are in the callbacks'
+/// lifts.
 #[derive(Debug)]
 pub struct Reallocs {
-    /// Allocates what the guest will own as a result of a hostcall.
-    pub import: Def,
-    /// Allocates what the guest will own as an argument of a callback.
-    pub export: Def,
+    /// The distinct functions that allocate what the guest will own as a result of a hostcall, at least one.
+    ///
+    /// wit-component uses one for all imports of a main module, and another for those of each adapter module.
+    pub imports: Vec<Def>,
+    /// For each lowered import that is bound to the bridge and allocates, its position in `imports`.
+    pub by_lowering: BTreeMap<LoweringId, usize>,
+    /// Whether results and arguments are allocated by different functions.
+    pub is_split: bool,
     /// Allocates what the bridge keeps.
     pub keep: Def,
     /// Whether `keep` is the guest's [`ADAPTER_REALLOC`].
@@ -28,70 +33,60 @@ pub struct Reallocs {
 /// Finds the allocators. `used` contains the lowered imports that are called.
 pub fn reallocs(
     component: &Component<'_>,
-    modules: &[Module<'_>],
+    modules: &Modules<'_>,
     classes: &Classes,
-    used: &BTreeSet<usize>,
+    used: &BTreeSet<LoweringId>,
 ) -> Result<Reallocs, AdaptError> {
-    let lifts = classes.exports.iter();
-    let exports = lifts.filter_map(|(name, lift)| {
-        let name = crate::bridge::Bridge::function_name(name);
-        Some((name, lift.realloc.as_ref()?))
-    });
-    let lowerings = used.iter().filter_map(|index| {
-        let lowering = component.lowerings.get(*index)?;
-        Some((lowering.name.clone(), lowering.realloc.as_ref()?))
-    });
-    let export = only("exports", exports)?;
-    let import = only("imports", lowerings)?;
-    let Some(export) = export.or(import) else {
+    let exports = classes.exports.values();
+    let exports: Vec<&Def> = exports.filter_map(|lift| lift.realloc.as_ref()).collect();
+    let mut imports = Vec::new();
+    let mut by_lowering = BTreeMap::new();
+    for id in used {
+        // A stub calls the allocator of the import that it replaces.
+        if let Import::Refused(_) = classes.imports[*id] {
+            continue;
+        }
+        let lowering = &component.lowerings[*id];
+        // A result that is returned on the stack is one value and contains no address.
+        if let (Some(realloc), true) = (&lowering.realloc, lowering.signature.results.is_empty()) {
+            let known = imports.iter().position(|import| import == realloc);
+            let position = known.unwrap_or(imports.len());
+            if known.is_none() {
+                imports.push(realloc.clone());
+            }
+            by_lowering.insert(*id, position);
+        }
+    }
+    let Some(export) = exports.first().copied().or(imports.first()).cloned() else {
         // `configure` takes a list, so validation has ensured that there is one.
         return Err(AdaptError::Internal {
             message: "no export of the component has an allocator".to_owned(),
         });
     };
-    let import = import.unwrap_or(export);
-    let for_adapters = [export, import]
+    if imports.is_empty() {
+        imports.push(export.clone());
+    }
+    let for_adapters = [&export]
         .into_iter()
+        .chain(&imports)
         .find_map(|beside| for_adapters(component, modules, beside));
-    if for_adapters.is_none() && modules.iter().any(is_go) {
+    if for_adapters.is_none() && modules.values().any(is_go) {
         return Err(AdaptError::NoKeptMemory {
             export: ADAPTER_REALLOC,
         });
     }
+    let arguments: BTreeSet<&Def> = exports.into_iter().collect();
     Ok(Reallocs {
-        import: import.clone(),
-        export: export.clone(),
+        is_split: imports.iter().any(|import| !arguments.contains(import)),
+        imports,
+        by_lowering,
         keeps_apart: for_adapters.is_some(),
-        keep: for_adapters.unwrap_or_else(|| export.clone()),
+        keep: for_adapters.unwrap_or(export),
     })
 }
 
-/// Returns the allocator that all `functions` share. wit-component uses one for all imports of a module, and one for
-/// all exports.
-fn only<'d>(
-    direction: &'static str,
-    functions: impl Iterator<Item = (Name, &'d Def)>,
-) -> Result<Option<&'d Def>, AdaptError> {
-    let mut found = None;
-    for (name, realloc) in functions {
-        match found {
-            None => found = Some(realloc),
-            Some(found) if found == realloc => {}
-            Some(_) => {
-                return Err(AdaptError::unsupported(
-                    direction,
-                    &name,
-                    "allocates by another `realloc` than others do",
-                    "build it with one `cabi_realloc` for all",
-                ));
-            }
-        }
-    }
-    Ok(found)
-}
-
 /// Returns the [`ADAPTER_REALLOC`] of the module that has the allocator `beside`, if both have the same type.
-fn for_adapters(component: &Component<'_>, modules: &[Module<'_>], beside: &Def) -> Option<Def> {
+fn for_adapters(component: &Component<'_>, modules: &Modules<'_>, beside: &Def) -> Option<Def> {
     let Def::Item {
         instance,
         item: Item::Func(usual),
@@ -99,7 +94,7 @@ fn for_adapters(component: &Component<'_>, modules: &[Module<'_>], beside: &Def)
     else {
         return None;
     };
-    let module = modules.get(component.instances.get(*instance)?.module)?;
+    let module = &modules[component.instances[*instance].module];
     let func = module.exported_func(ADAPTER_REALLOC)?;
     let is_alike = module.func_type(func)? == module.func_type(*usual)?;
     is_alike.then_some(Def::Item {

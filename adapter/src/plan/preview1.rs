@@ -5,28 +5,26 @@
 
 use crate::bridge::{Bridge, PREVIEW1};
 use crate::classify::{Classes, Import};
-use crate::component::{Component, Def, Item};
-use crate::module::Module;
+use crate::component::{Component, Def, Item, Modules};
+use crate::ids::{FuncIndex, ImportIndex, InstanceId, TypeIndex};
 use crate::shim::Shims;
 use crate::types::Signature;
 use std::collections::{BTreeMap, BTreeSet};
 use wasmparser::{ExternalKind, TypeRef};
 
-/// Returns the imports that the bridge serves: names of functions, by the importing instance and the position among its
-/// imports.
+/// Returns the imports that the bridge serves: names of functions, by the importing instance and the import.
 pub fn served(
     component: &Component<'_>,
-    modules: &[Module<'_>],
+    modules: &Modules<'_>,
     classes: &Classes,
     shims: &Shims,
     bridge: &Bridge<'_>,
-) -> BTreeMap<(usize, usize), String> {
+) -> BTreeMap<(InstanceId, ImportIndex), String> {
     let mut served = BTreeMap::new();
-    for (number, instance) in component.instances.iter().enumerate() {
-        let Some(module) = modules.get(instance.module) else {
-            continue;
-        };
-        for (position, (import, def)) in module.imports.iter().zip(&instance.imports).enumerate() {
+    for (id, instance) in component.instances.iter() {
+        let module = &modules[instance.module];
+        for (index, def) in instance.imports.iter() {
+            let import = &module.imports[index];
             let TypeRef::Func(ty) = import.ty else {
                 continue;
             };
@@ -37,13 +35,16 @@ pub fn served(
             else {
                 continue;
             };
-            let wanted = module.types.get(ty as usize).map(Signature::from);
+            let wanted = module
+                .types
+                .get(TypeIndex::from_u32(ty))
+                .map(Signature::from);
             let provided = bridge.exports.get(&Bridge::export_name(PREVIEW1, function));
             if wanted.is_some()
                 && wanted.as_ref() == provided
-                && calls_wasi(component, classes, shims, number, adapter)
+                && calls_wasi(component, classes, shims, id, adapter)
             {
-                served.insert((number, position), function.to_owned());
+                served.insert((id, index), function.to_owned());
             }
         }
     }
@@ -54,15 +55,16 @@ pub fn served(
 /// function.
 fn function<'m>(
     component: &Component<'_>,
-    modules: &'m [Module<'_>],
+    modules: &'m Modules<'_>,
     shims: &Shims,
     name: &str,
     def: &Def,
-) -> Option<(usize, &'m str)> {
+) -> Option<(InstanceId, &'m str)> {
     let (instance, func) = shims.resolve(def)?;
-    let module = modules.get(component.instances.get(instance)?.module)?;
+    let module = &modules[component.instances[instance].module];
     let exports = module.exports.iter();
-    let exports = exports.filter(|it| it.kind == ExternalKind::Func && it.index == func);
+    let exports =
+        exports.filter(|it| it.kind == ExternalKind::Func && FuncIndex::from_u32(it.index) == func);
     // Compilers merge identical functions, so one function may have several names.
     let names: Vec<&str> = exports.map(|export| export.name).collect();
     let found = match names.as_slice() {
@@ -83,18 +85,17 @@ fn calls_wasi(
     component: &Component<'_>,
     classes: &Classes,
     shims: &Shims,
-    asks: usize,
-    instance: usize,
+    asks: InstanceId,
+    instance: InstanceId,
 ) -> bool {
     let mut seen = BTreeSet::from([asks, instance]);
     let mut left = vec![instance];
     while let Some(instance) = left.pop() {
-        let imports = component.instances.get(instance).map(|it| &it.imports);
-        for def in imports.into_iter().flatten() {
+        for def in component.instances[instance].imports.values() {
             match shims.follow(def) {
-                Some(Def::Lowered(index)) => match classes.imports.get(*index) {
-                    Some(Import::Wasi(_) | Import::Refused(_)) => return true,
-                    Some(Import::Hostcall(_)) | None => {}
+                Some(Def::Lowered(id)) => match classes.imports[*id] {
+                    Import::Wasi(_) | Import::Refused(_) => return true,
+                    Import::Hostcall(_) => {}
                 },
                 Some(Def::Item {
                     instance,

@@ -4,6 +4,7 @@
 //! itself, the adapter is not called, and its imports do not show what the plugin needs.
 
 use crate::component::{Component, Def, Item};
+use crate::ids::{ImportIndex, InstanceId, LoweringId};
 use crate::shim::Shims;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,12 +12,12 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Reachability<'c, 'a> {
     component: &'c Component<'a>,
     shims: &'c Shims,
-    preview1: &'c BTreeMap<(usize, usize), String>,
+    preview1: &'c BTreeMap<(InstanceId, ImportIndex), String>,
     /// The instances that are reached.
-    pub instances: BTreeSet<usize>,
+    pub instances: BTreeSet<InstanceId>,
     /// The lowered imports that are reached.
-    pub lowerings: BTreeSet<usize>,
-    seen: BTreeSet<(usize, Item)>,
+    pub lowerings: BTreeSet<LoweringId>,
+    seen: BTreeSet<(InstanceId, Item)>,
 }
 
 // === impl Reachability ===
@@ -26,7 +27,7 @@ impl<'c, 'a> Reachability<'c, 'a> {
     pub fn new(
         component: &'c Component<'a>,
         shims: &'c Shims,
-        preview1: &'c BTreeMap<(usize, usize), String>,
+        preview1: &'c BTreeMap<(InstanceId, ImportIndex), String>,
     ) -> Reachability<'c, 'a> {
         Reachability {
             component,
@@ -69,22 +70,19 @@ impl<'c, 'a> Reachability<'c, 'a> {
         }
     }
 
-    fn target(&self, instance: usize, item: Item) -> Option<Def> {
+    fn target(&self, instance: InstanceId, item: Item) -> Option<Def> {
         match item {
             Item::Func(func) => self.shims.target(instance, func).cloned(),
             Item::Table(_) | Item::Memory(_) | Item::Global(_) => None,
         }
     }
 
-    fn instance(&mut self, number: usize, left: &mut Vec<Def>) {
-        if self.shims.gone.contains(&number) || !self.instances.insert(number) {
+    fn instance(&mut self, id: InstanceId, left: &mut Vec<Def>) {
+        if self.shims.gone.contains(&id) || !self.instances.insert(id) {
             return;
         }
-        let Some(instance) = self.component.instances.get(number) else {
-            return;
-        };
-        for (position, def) in instance.imports.iter().enumerate() {
-            if !self.preview1.contains_key(&(number, position)) {
+        for (import, def) in self.component.instances[id].imports.iter() {
+            if !self.preview1.contains_key(&(id, import)) {
                 left.push(def.clone());
             }
         }

@@ -45,6 +45,10 @@ pub struct Recipe<'a> {
     pub module: Option<Vec<u8>>,
     /// The adapter for WASI preview 1 that goes beside it.
     pub preview1: Option<Cow<'a, [u8]>>,
+    /// Other adapter modules beside it.
+    pub adapters: Vec<Module>,
+    /// Shared libraries. If there are any, there is no main module, and the first of them is for the world.
+    pub libraries: Vec<Module>,
     /// How strings are passed.
     pub strings: Strings,
     /// Whether to lift and lower asynchronously.
@@ -53,66 +57,130 @@ pub struct Recipe<'a> {
     pub encoder: Encoder,
 }
 
+/// A core module beside a main module.
+#[derive(Clone)]
+pub struct Module {
+    /// The name by which others import from it.
+    pub name: String,
+    /// The module.
+    pub bytes: Vec<u8>,
+    /// The package that has its world, if it imports or exports interfaces.
+    pub wit: Option<String>,
+}
+
 macro_rules! encoder {
-    ($module:ident, $wit_component:ident, $wit_parser:ident $(, $canonical_names:literal)?) => {
+    ($module:ident, $wit_component:ident, $wit_parser:ident, $builder:ident $(, $canonical_names:literal)?) => {
         mod $module {
-            use super::{ADAPTER_NAME, Recipe, Strings};
+            use super::{ADAPTER_NAME, Module, Recipe, Strings};
             use anyhow::Result;
             use $wit_component::{
-                ComponentEncoder, StringEncoding, dummy_module, embed_component_metadata,
+                ComponentEncoder, Linker, StringEncoding, dummy_module, embed_component_metadata,
             };
-            use $wit_parser::{LiftLowerAbi, ManglingAndAbi, Resolve};
+            use $wit_parser::{LiftLowerAbi, ManglingAndAbi, Resolve, WorldId};
 
             pub fn make(recipe: Recipe<'_>) -> Result<Vec<u8>> {
-                let mut resolve = Resolve {
-                    all_features: true,
-                    ..Resolve::default()
-                };
-                if !recipe.wit.contains("package tidegate:proxy") {
-                    resolve.push_dir(super::workspace().join("wit"))?;
-                }
-                let package = resolve.push_str("world.wit", recipe.wit)?;
-                let world = resolve.select_world(&[package], None)?;
+                let (resolve, world) = world(recipe.wit)?;
                 let abi = match recipe.is_async {
                     true => LiftLowerAbi::AsyncCallback,
                     false => LiftLowerAbi::Sync,
                 };
-                let made_up = || dummy_module(&resolve, world, ManglingAndAbi::Legacy(abi));
-                let mut module = recipe.module.unwrap_or_else(made_up);
                 let strings = match recipe.strings {
                     Strings::Utf8 => StringEncoding::UTF8,
                     Strings::Utf16 => StringEncoding::UTF16,
                 };
-                embed_component_metadata(
-                    &mut module,
-                    &resolve,
-                    world,
-                    strings
-                    $(, $canonical_names)?
-                )?;
-                encode(&module, recipe.preview1.as_deref())
+                let embed = |module: &mut Vec<u8>, resolve: &Resolve, world| {
+                    embed_component_metadata(module, resolve, world, strings $(, $canonical_names)?)
+                };
+                let mut libraries = recipe.libraries;
+                if let Some(first) = libraries.first_mut() {
+                    embed(&mut first.bytes, &resolve, world)?;
+                    return link(libraries);
+                }
+                let made_up = || dummy_module(&resolve, world, ManglingAndAbi::Legacy(abi));
+                let mut module = recipe.module.unwrap_or_else(made_up);
+                embed(&mut module, &resolve, world)?;
+                let mut adapters = recipe.adapters;
+                for adapter in &mut adapters {
+                    if let Some(wit) = &adapter.wit {
+                        let (resolve, world) = self::world(wit)?;
+                        embed(&mut adapter.bytes, &resolve, world)?;
+                    }
+                }
+                encode(&module, recipe.preview1.as_deref(), &adapters)
             }
 
-            pub fn encode(module: &[u8], preview1: Option<&[u8]>) -> Result<Vec<u8>> {
-                // One expression each: the earlier release is built by value, the newest by reference.
-                match preview1 {
-                    Some(adapter) => ComponentEncoder::default()
-                        .validate(true)
-                        .module(module)?
-                        .adapter(ADAPTER_NAME, adapter)?
-                        .encode(),
-                    None => ComponentEncoder::default()
-                        .validate(true)
-                        .module(module)?
-                        .encode(),
+            fn world(wit: &str) -> Result<(Resolve, WorldId)> {
+                let mut resolve = Resolve {
+                    all_features: true,
+                    ..Resolve::default()
+                };
+                if !wit.contains("package tidegate:proxy") {
+                    resolve.push_dir(super::workspace().join("wit"))?;
                 }
+                let package = resolve.push_str("world.wit", wit)?;
+                let world = resolve.select_world(&[package], None)?;
+                Ok((resolve, world))
+            }
+
+            // The earlier release's builders take themselves by value, the newest's by reference.
+            #[allow(
+                unused_mut,
+                reason = "one of the two releases mutates it"
+            )]
+            fn link(libraries: Vec<Module>) -> Result<Vec<u8>> {
+                let mut linker = Linker::default();
+                for library in &libraries {
+                    $builder!(linker = linker.library(&library.name, &library.bytes, false)?);
+                }
+                linker.encode()
+            }
+
+            #[allow(
+                unused_mut,
+                reason = "one of the two releases mutates it"
+            )]
+            pub fn encode(
+                module: &[u8],
+                preview1: Option<&[u8]>,
+                adapters: &[Module],
+            ) -> Result<Vec<u8>> {
+                let mut encoder = ComponentEncoder::default();
+                $builder!(encoder = encoder.validate(true));
+                $builder!(encoder = encoder.module(module)?);
+                if let Some(adapter) = preview1 {
+                    $builder!(encoder = encoder.adapter(ADAPTER_NAME, adapter)?);
+                }
+                for adapter in adapters {
+                    $builder!(encoder = encoder.adapter(&adapter.name, &adapter.bytes)?);
+                }
+                encoder.encode()
             }
         }
     };
 }
 
-encoder!(wasmtime, wit_component, wit_parser);
-encoder!(newest, wit_component_newest, wit_parser_newest, false);
+/// A step of a builder that is passed by value.
+macro_rules! by_value {
+    ($builder:ident = $step:expr) => {
+        $builder = $step
+    };
+}
+
+/// A step of a builder that is passed by reference.
+macro_rules! by_reference {
+    ($builder:ident = $step:expr) => {
+        $step
+    };
+}
+
+encoder!(wasmtime, wit_component, wit_parser, by_value);
+encoder!(
+    newest,
+    wit_component_newest,
+    wit_parser_newest,
+    by_reference,
+    false
+);
 
 // === impl Recipe ===
 
@@ -143,18 +211,20 @@ impl Encoder {
     /// Makes a component of a module that says itself which world it is for.
     pub fn encode(self, module: &[u8], preview1: Option<&[u8]>) -> Result<Vec<u8>> {
         match self {
-            Encoder::Wasmtime => wasmtime::encode(module, preview1),
-            Encoder::Newest => newest::encode(module, preview1),
+            Encoder::Wasmtime => wasmtime::encode(module, preview1, &[]),
+            Encoder::Newest => newest::encode(module, preview1, &[]),
         }
     }
 }
 
 /// Makes the component of a guest of the folder `tests/wat`, which holds either
 ///
-/// - `NAME/main.wat`, a main module, and `NAME/world.wit`, or
-/// - `NAME/allocator.wat`, the allocator of the guest `allocator.wat`.
+/// - `NAME/main.wat`, a main module, and `NAME/world.wit`,
+/// - `NAME/allocator.wat`, the allocator of the guest `allocator.wat`, or
+/// - `NAME/plugin.so.wat` and `NAME/world.wit`, with other libraries `NAME/LIBRARY.so.wat`.
 ///
-/// A module that imports WASI preview 1 gets the adapter. `None` if there is no such guest.
+/// Beside a main module there may be adapter modules, `NAME/ADAPTER.adapter.wat` and `.wit`. A module that imports WASI
+/// preview 1 gets that adapter. `None` if there is no such guest.
 pub fn guest(name: &str, encoder: Encoder) -> Result<Option<Vec<u8>>> {
     guest_with(name, encoder, |text| text)
 }
@@ -173,16 +243,26 @@ pub fn guest_with(
         let allocator = read(&folder.join("allocator.wat"))?;
         let text = read(&wat.join("allocator.wat"))?.replace("    ;; the allocator\n", &allocator);
         (text, wat.join("allocator.wit"))
+    } else if folder.join(PLUGIN).is_file() {
+        (read(&folder.join(PLUGIN))?, folder.join("world.wit"))
     } else {
         return Ok(None);
     };
     let make = || {
         let text = change(text);
         let has_preview1 = text.contains(&format!("\"{ADAPTER_NAME}\""));
+        let module = wat::parse_str(text)?;
+        let mut libraries = beside(&folder, ".so.wat")?;
+        if let Some(plugin) = libraries.iter().position(|it| PLUGIN.starts_with(&it.name)) {
+            libraries.swap(0, plugin);
+            libraries[0].bytes.clone_from(&module);
+        }
         Recipe {
             wit: &read(&world)?,
-            module: Some(wat::parse_str(text)?),
+            module: Some(module),
             preview1: has_preview1.then_some(Cow::Borrowed(encoder.adapter())),
+            adapters: beside(&folder, ".adapter.wat")?,
+            libraries,
             encoder,
             ..Recipe::default()
         }
@@ -192,6 +272,29 @@ pub fn guest_with(
     component
         .with_context(|| format!("failed to make a component of {}", folder.display()))
         .map(Some)
+}
+
+/// The shared library that is a plugin.
+const PLUGIN: &str = "plugin.so.wat";
+
+/// The modules of a guest's folder whose files end like this. A shared library's name keeps the `.so`.
+pub fn beside(folder: &Path, end: &str) -> Result<Vec<Module>> {
+    let mut modules = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let file = entry?.path();
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        let Some(stem) = name.strip_suffix(end) else {
+            continue;
+        };
+        let wit = file.with_extension("wit");
+        modules.push(Module {
+            name: stem.to_owned() + if end.starts_with(".so") { ".so" } else { "" },
+            bytes: wat::parse_str(read(&file)?)?,
+            wit: wit.is_file().then(|| read(&wit)).transpose()?,
+        });
+    }
+    modules.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(modules)
 }
 
 fn read(file: &Path) -> Result<String> {
