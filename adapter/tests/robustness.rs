@@ -4,7 +4,7 @@
 //! in ten thousand ways that are the same on every run; its debug information is changed as well. The guests of `tests/wat`
 //! are changed too, as made by two releases of wit-component.
 //!
-//! `TIDEGATE_MUTATIONS` sets the number of changes of each input, `TIDEGATE_MUTATE` names files that are changed beside these.
+//! `cargo xtask soak fuzz` runs the same judgement on a million inputs, other languages' components included.
 
 mod support;
 
@@ -12,8 +12,9 @@ use anyhow::{Context, Result, ensure};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
+use support::judge::judge;
 use support::{Encoder, Recipe, Shape};
-use tidegate_adapter::{AdaptError, InspectError, Options, adapt, inspect, verify};
+use tidegate_adapter::{AdaptError, Options, adapt, inspect, verify};
 use wasmparser::{Parser, Payload};
 
 const MUTATIONS: u64 = 10_000;
@@ -117,19 +118,12 @@ fn mutations_of_guests_in_text_form_do_no_harm() -> Result<()> {
         for encoder in Encoder::ALL {
             // The earlier adapter lacks a function that one guest imports.
             if let Ok(Some(input)) = tidegate_components::guest(&name, encoder) {
-                mutate_times(&input, mutations().div_ceil(10))?;
+                mutate_times(&input, MUTATIONS.div_ceil(10))?;
                 inputs += 1;
             }
         }
     }
     ensure!(inputs > 15, "there are {inputs} guests only");
-    let files = std::env::var_os("TIDEGATE_MUTATE").unwrap_or_default();
-    for file in std::env::split_paths(&files).filter(|file| !file.as_os_str().is_empty()) {
-        let name = || file.display().to_string();
-        let input = std::fs::read(&file).with_context(name)?;
-        adapt(&input, &Options::default()).with_context(name)?;
-        mutate(&input).with_context(name)?;
-    }
     Ok(())
 }
 
@@ -201,16 +195,11 @@ fn debug_sections(bytes: &[u8]) -> Result<Vec<(String, Range<usize>)>> {
 }
 
 fn mutate(input: &[u8]) -> Result<()> {
-    mutate_times(input, mutations())
+    mutate_times(input, MUTATIONS)
 }
 
 fn mutate_times(input: &[u8], times: u64) -> Result<()> {
     in_parallel(times, |seed| try_one(input, seed))
-}
-
-fn mutations() -> u64 {
-    let named = std::env::var("TIDEGATE_MUTATIONS").ok();
-    named.and_then(|it| it.parse().ok()).unwrap_or(MUTATIONS)
 }
 
 fn in_parallel(count: u64, run: impl Fn(u64) -> Result<()> + Sync) -> Result<()> {
@@ -235,34 +224,14 @@ fn in_parallel(count: u64, run: impl Fn(u64) -> Result<()> + Sync) -> Result<()>
 
 fn try_one(input: &[u8], seed: u64) -> Result<()> {
     let mutant = mutant(input, seed);
-    let outcome = catch_unwind(AssertUnwindSafe(|| {
-        let adapted = adapt(&mutant, &Options::default());
-        // Both begin alike, so what was refused is inspected only now and then.
-        let inspected = (adapted.is_ok() || seed.is_multiple_of(8)).then(|| inspect(&mutant));
-        (adapted, inspected)
+    let judged = catch_unwind(AssertUnwindSafe(|| {
+        judge(&mutant, &Options::default(), seed.is_multiple_of(8))
     }));
-    let Ok((adapted, inspected)) = outcome else {
-        anyhow::bail!("mutation {seed} panics")
-    };
-    match adapted {
-        Ok(output) => {
-            verify(&output).with_context(|| format!("mutation {seed}"))?;
-            let refusal = inspected.map(|inspected| inspected.map(|inspection| inspection.refusal));
-            // What it says of itself is not read when it is adapted.
-            ensure!(
-                matches!(refusal, Some(Ok(None) | Err(InspectError::Metadata(_)))),
-                "mutation {seed}: {refusal:?}"
-            );
-        }
-        // A bad file is refused before something is made of it, not after.
-        Err(AdaptError::Verify(error)) => {
-            anyhow::bail!("mutation {seed} is made something of: {error}")
-        }
-        // Nor does the adapter contradict itself, whatever comes in.
-        Err(error @ AdaptError::Internal { .. }) => anyhow::bail!("mutation {seed}: {error}"),
-        Err(_) => {}
+    match judged {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(error.context(format!("mutation {seed}"))),
+        Err(_) => anyhow::bail!("mutation {seed} panics"),
     }
-    Ok(())
 }
 
 /// `input` with one to four changes: bits flipped, bytes set, copied, inserted or removed.

@@ -19,6 +19,7 @@ mod lint;
 mod newcomer;
 mod setup;
 mod shell;
+mod soak;
 mod test;
 mod tutorial;
 mod workspace;
@@ -39,6 +40,8 @@ Commands:
                          and docker-registry for the images
   e2e mesh [--bless]     The tutorial on a real Kubernetes API server, Istio and Envoy, and the API server's verdict on
                          every fixture; --bless writes the verdicts down. Builds for ten minutes the first time
+  soak [NAME...]         The tests that take longer than a test run, each with a bound; all unless named:
+{SOAK}
   lint                   Formatting and clippy, warnings as errors; plugins and the bridge for their own targets
   deny                   Check licences and sources of all dependencies against deny.toml, offline
 
@@ -55,7 +58,7 @@ fn main() -> ExitCode {
             .iter()
             .any(|argument| argument == "-h" || argument == "--help")
     {
-        println!("{USAGE}");
+        println!("{}", usage());
         return if arguments.is_empty() {
             ExitCode::from(2)
         } else {
@@ -71,9 +74,16 @@ fn main() -> ExitCode {
     }
 }
 
+fn usage() -> String {
+    let soak: Vec<String> = soak::names()
+        .map(|(name, what)| format!("{:25}{name}: {what}", ""))
+        .collect();
+    USAGE.replace("{SOAK}", &soak.join("\n"))
+}
+
 fn dispatch(arguments: &[String]) -> Result<()> {
     let [command, rest @ ..] = arguments else {
-        bail!("no command given\n{USAGE}")
+        bail!("no command given\n{}", usage())
     };
     let workspace = Workspace::find().context("failed to find the workspace")?;
     match command.as_str() {
@@ -106,8 +116,9 @@ fn dispatch(arguments: &[String]) -> Result<()> {
             none(rest)?;
             deny::run(&workspace)
         }
+        "soak" => soak::run(&workspace, rest),
         "e2e" => e2e::run(&workspace, rest),
-        unknown => bail!("no command `{unknown}`\n{USAGE}"),
+        unknown => bail!("no command `{unknown}`\n{}", usage()),
     }
 }
 

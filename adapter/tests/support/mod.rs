@@ -7,6 +7,8 @@
     reason = "each test that includes this file needs a part of it"
 )]
 
+pub mod judge;
+
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -1,0 +1,212 @@
+//! Damages components of every shape, and judges what the adapter makes of them.
+//!
+//! What the fuzzer varies is not a component but a list of edits of one: a component of a few megabytes would otherwise be
+//! varied in its code alone, which the validator refuses at once. Two bytes choose the component, one the options; each edit
+//! is a byte that says what is done and where, four that place it, and one value.
+//!
+//! `TIDEGATE_FUZZ_INPUTS` is the folder of the components. What was done is written to standard error every 100 000 runs.
+
+#![no_main]
+
+#[path = "../../tests/support/judge.rs"]
+mod judge;
+
+use libfuzzer_sys::fuzz_target;
+use std::fs;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+use tidegate_adapter::Options;
+use wasmparser::{Parser, Payload};
+
+/// The most edits of one input, and how many bytes describe one.
+const EDITS: usize = 8;
+const EDIT: usize = 6;
+
+/// A component that is damaged.
+struct Input {
+    name: String,
+    bytes: Vec<u8>,
+    /// Where it is neither code nor data.
+    structure: Vec<Range<usize>>,
+    /// The part of all runs, out of 65 536, that this input and those before it are given. A large one takes long, so it
+    /// is given fewer.
+    up_to: u32,
+    runs: AtomicU64,
+    adapted: AtomicU64,
+}
+
+struct Inputs {
+    inputs: Vec<Input>,
+    runs: AtomicU64,
+    begun: Instant,
+}
+
+fuzz_target!(|edits: &[u8]| {
+    static INPUTS: OnceLock<Inputs> = OnceLock::new();
+    let inputs = INPUTS.get_or_init(Inputs::read);
+    let [low, high, options, edits @ ..] = edits else {
+        return;
+    };
+    if edits.len() < EDIT {
+        return;
+    }
+    let input = inputs.chosen(u16::from_le_bytes([*low, *high]));
+    let options = Options {
+        strip_names: options & 1 != 0,
+        keep_debug: options & 2 != 0,
+        ..Options::default()
+    };
+    let mutant = input.damaged(edits);
+    match judge::judge(&mutant, &options, edits.len() % 8 == 0) {
+        Ok(is_adapted) => inputs.count(input, is_adapted),
+        Err(error) => panic!("{}: {error:#}", input.name),
+    }
+});
+
+// === impl Inputs ===
+
+impl Inputs {
+    fn read() -> Inputs {
+        let folder = std::env::var_os("TIDEGATE_FUZZ_INPUTS")
+            .expect("TIDEGATE_FUZZ_INPUTS is not set; `cargo xtask soak fuzz` sets it");
+        let folder = Path::new(&folder);
+        let entries = fs::read_dir(folder).expect("the folder of inputs can be read");
+        let mut inputs: Vec<Input> = entries
+            .map(|entry| entry.expect("the folder of inputs can be read").path())
+            .filter(|path| path.extension().is_some_and(|end| end == "wasm"))
+            .map(|path| Input::read(&path))
+            .collect();
+        assert!(!inputs.is_empty(), "{} has no components", folder.display());
+        inputs.sort_by(|a, b| a.name.cmp(&b.name));
+        let weight = |input: &Input| (input.bytes.len() as f64).powf(-0.6);
+        let total: f64 = inputs.iter().map(weight).sum();
+        let mut sum = 0.0;
+        for input in &mut inputs {
+            sum += weight(input) / total;
+            input.up_to = (sum * 65_536.0) as u32;
+        }
+        Inputs {
+            inputs,
+            runs: AtomicU64::new(0),
+            begun: Instant::now(),
+        }
+    }
+
+    fn chosen(&self, number: u16) -> &Input {
+        let at = self
+            .inputs
+            .partition_point(|input| input.up_to <= number.into());
+        &self.inputs[at.min(self.inputs.len() - 1)]
+    }
+
+    fn count(&self, input: &Input, is_adapted: bool) {
+        input.runs.fetch_add(1, Ordering::Relaxed);
+        input
+            .adapted
+            .fetch_add(is_adapted.into(), Ordering::Relaxed);
+        let runs = self.runs.fetch_add(1, Ordering::Relaxed) + 1;
+        if runs.is_multiple_of(100_000) {
+            let rate = runs as f64 / self.begun.elapsed().as_secs_f64();
+            eprintln!("{runs} damaged inputs judged, {rate:.0} per second:");
+            for input in &self.inputs {
+                let (runs, adapted) = (&input.runs, &input.adapted);
+                eprintln!(
+                    "  {:>8} of {}, {} bytes; {} are adapted",
+                    runs.load(Ordering::Relaxed),
+                    input.name,
+                    input.bytes.len(),
+                    adapted.load(Ordering::Relaxed)
+                );
+            }
+        }
+    }
+}
+
+// === impl Input ===
+
+impl Input {
+    fn read(path: &Path) -> Input {
+        let bytes = fs::read(path).expect("an input can be read");
+        let mut structure = Vec::new();
+        let mut end = 0;
+        for payload in Parser::new(0).parse_all(&bytes) {
+            let skipped = match payload.expect("an input is well-formed") {
+                Payload::CodeSectionStart { range, .. } => range,
+                Payload::DataSection(section) => section.range(),
+                Payload::CustomSection(section) if section.data().len() > 4096 => section.range(),
+                _ => continue,
+            };
+            // The first bytes tell how many there are, and what comes first.
+            let first = skipped.end.min(skipped.start + 64);
+            if first > end {
+                structure.push(end..first);
+            }
+            end = skipped.end;
+        }
+        structure.push(end..bytes.len());
+        structure.retain(|range| !range.is_empty());
+        let name = path.file_stem().unwrap_or_default();
+        Input {
+            name: name.to_string_lossy().into_owned(),
+            bytes,
+            structure,
+            up_to: 0,
+            runs: AtomicU64::new(0),
+            adapted: AtomicU64::new(0),
+        }
+    }
+
+    /// The component after the edits.
+    fn damaged(&self, edits: &[u8]) -> Vec<u8> {
+        let mut bytes = self.bytes.clone();
+        for edit in edits.chunks_exact(EDIT).take(EDITS) {
+            let [kind, place @ .., value] = edit else {
+                break;
+            };
+            let place = place
+                .iter()
+                .fold(0, |sum, byte| sum << 8 | usize::from(*byte));
+            // Mostly where the component says what it is.
+            let at = match kind >> 6 {
+                0 => place % bytes.len().max(1),
+                _ => self.in_structure(place).min(bytes.len().saturating_sub(1)),
+            };
+            let Some(byte) = bytes.get_mut(at) else {
+                break;
+            };
+            match kind % 6 {
+                0 => *byte ^= 1 << (value % 8),
+                1 => *byte = *value,
+                2 => *byte = byte.wrapping_add(*value),
+                3 => bytes.insert(at, *value),
+                4 => {
+                    let end = bytes.len().min(at + 1 + usize::from(value % 16));
+                    bytes.drain(at..end);
+                }
+                _ => {
+                    let from = self.in_structure(place.rotate_left(16));
+                    let len = usize::from(value % 16);
+                    if from.max(at) + len <= bytes.len() {
+                        bytes.copy_within(from..from + len, at);
+                    }
+                }
+            }
+        }
+        bytes
+    }
+
+    fn in_structure(&self, place: usize) -> usize {
+        let total: usize = self.structure.iter().map(Range::len).sum();
+        let mut left = place % total.max(1);
+        for range in &self.structure {
+            if left < range.len() {
+                return range.start + left;
+            }
+            left -= range.len();
+        }
+        0
+    }
+}

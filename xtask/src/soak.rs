@@ -1,0 +1,220 @@
+//! `cargo xtask soak [NAME...]`: the tests that are run for longer than a test run can take, each with a bound.
+//!
+//! Whoever relies on one gives the commit and the last line.
+
+use std::fs;
+use std::num::NonZero;
+use std::process::Command;
+use std::thread;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::workspace::Workspace;
+use crate::{setup, shell};
+
+/// One of them.
+struct Soak {
+    name: &'static str,
+    /// What is done, and how often.
+    what: &'static str,
+    run: fn(&Workspace) -> Result<Outcome>,
+}
+
+enum Outcome {
+    Done,
+    Skipped(String),
+}
+
+const ALL: &[Soak] = &[
+    Soak {
+        name: "allocator",
+        what: "10 000 requests to a guest whose allocator returns random addresses: both engines agree",
+        run: |workspace| {
+            let count = ("TIDEGATE_SEQUENCES", "10000");
+            test(workspace, "tidegate-testkit", "allocator", &[], count)
+        },
+    },
+    Soak {
+        name: "fuzz",
+        what: "1 000 000 damaged components of every shape: the adapter neither panics nor contradicts itself",
+        run: fuzz,
+    },
+    Soak {
+        name: "go",
+        what: "100 000 requests to a plugin in Go in each runtime, with a collection in every tenth",
+        run: |workspace| {
+            let count = ("TIDEGATE_REQUESTS", "100000");
+            test(workspace, "tidegate-testkit", "go", &["collector"], count)
+        },
+    },
+    Soak {
+        name: "memory",
+        what: "1 000 000 requests to `tidegate run` in each engine, and its memory after each tenth",
+        run: |workspace| {
+            let mut command = workspace.cargo();
+            command.args(["bench", "--locked", "--bench", "rps", "--", "--million"]);
+            shell::run(&mut command)?;
+            Ok(Outcome::Done)
+        },
+    },
+    Soak {
+        name: "reload",
+        what: "1000 reloads under load: no request fails",
+        run: |workspace| {
+            let count = ("TIDEGATE_RELOADS", "1000");
+            test(
+                workspace,
+                "tidegate-host",
+                "proxy",
+                &["reload_under_load"],
+                count,
+            )
+        },
+    },
+];
+
+/// How many damaged inputs the fuzzer makes.
+const FUZZ_RUNS: u64 = 1_000_000;
+
+/// Runs those that are named, or all.
+pub fn run(workspace: &Workspace, names: &[String]) -> Result<()> {
+    let known = || ALL.iter().map(|soak| soak.name).collect::<Vec<_>>();
+    for name in names {
+        ensure!(
+            known().contains(&name.as_str()),
+            "no soak test `{name}`; there are {}",
+            known().join(", ")
+        );
+    }
+    let chosen = |soak: &&Soak| names.is_empty() || names.iter().any(|name| name == soak.name);
+    let commit = commit(workspace);
+    let mut failed = Vec::new();
+    let mut lines = Vec::new();
+    setup::run(workspace)?;
+    for soak in ALL.iter().filter(chosen) {
+        shell::say(&format!("{}: {}", soak.name, soak.what));
+        let begun = Instant::now();
+        let outcome = (soak.run)(workspace);
+        let seconds = begun.elapsed().as_secs();
+        lines.push(match outcome {
+            Ok(Outcome::Done) => format!("{}: ok, {seconds} s: {}", soak.name, soak.what),
+            Ok(Outcome::Skipped(reason)) => format!("{}: SKIPPED: {reason}", soak.name),
+            Err(error) => {
+                failed.push(soak.name);
+                format!("{}: FAILED after {seconds} s: {error:#}", soak.name)
+            }
+        });
+    }
+    shell::say(&format!("at {commit}"));
+    for line in &lines {
+        shell::say(line);
+    }
+    ensure!(failed.is_empty(), "{} failed", failed.join(", "));
+    Ok(())
+}
+
+/// Their names, and what each does.
+pub fn names() -> impl Iterator<Item = (&'static str, &'static str)> {
+    ALL.iter().map(|soak| (soak.name, soak.what))
+}
+
+/// The commit that is tested, with a remark if files differ from it.
+fn commit(workspace: &Workspace) -> String {
+    let git = |arguments: &[&str]| {
+        let mut command = Command::new("git");
+        command.current_dir(&workspace.root).args(arguments);
+        shell::read(&mut command)
+    };
+    match git(&["rev-parse", "--short=10", "HEAD"]) {
+        Ok(commit) => {
+            let is_clean = git(&["status", "--porcelain"]).is_ok_and(|it| it.trim().is_empty());
+            let remark = if is_clean { "" } else { ", with changes" };
+            format!("commit {}{remark}", commit.trim())
+        }
+        Err(_) => "an unknown commit".to_owned(),
+    }
+}
+
+/// Runs a test whose number of repetitions is set by an environment variable.
+fn test(
+    workspace: &Workspace,
+    package: &str,
+    test: &str,
+    filter: &[&str],
+    (variable, count): (&str, &str),
+) -> Result<Outcome> {
+    let mut command = workspace.cargo();
+    command
+        .args([
+            "test",
+            "--locked",
+            "--package",
+            package,
+            "--test",
+            test,
+            "--",
+        ])
+        .args(filter)
+        .arg("--nocapture")
+        .env(variable, count);
+    shell::run(&mut command)?;
+    Ok(Outcome::Done)
+}
+
+/// Makes components of every shape, and has libFuzzer damage them.
+fn fuzz(workspace: &Workspace) -> Result<Outcome> {
+    let nightly = || {
+        let mut command = Command::new("rustup");
+        command
+            .current_dir(&workspace.root)
+            .args(["run", "nightly", "cargo", "fuzz"]);
+        command
+    };
+    if shell::read(nightly().arg("--version")).is_err() {
+        let missing = "there is no cargo-fuzz or no nightly toolchain: `rustup toolchain install nightly` and `cargo install cargo-fuzz --locked`";
+        return Ok(Outcome::Skipped(missing.to_owned()));
+    }
+    let folder = workspace.target.join("fuzz");
+    let (inputs, corpus, artifacts) = (
+        folder.join("inputs"),
+        folder.join("corpus"),
+        folder.join("artifacts"),
+    );
+    let mut make = workspace.cargo();
+    make.args(["run", "--locked", "--package", "tidegate-testkit"])
+        .args(["--example", "fuzz-inputs", "--"])
+        .arg(&inputs);
+    shell::run(&mut make)?;
+    for folder in [&corpus, &artifacts] {
+        fs::create_dir_all(folder)
+            .with_context(|| format!("failed to make {}", folder.display()))?;
+    }
+    // Without one the fuzzer takes long to find out how much it may say.
+    let seed = corpus.join("seed");
+    fs::write(&seed, [0x55; 51]).with_context(|| format!("failed to write {}", seed.display()))?;
+    let Some(prefix) = artifacts.to_str() else {
+        bail!("{} is not UTF-8", artifacts.display())
+    };
+    let jobs = thread::available_parallelism().map_or(1, NonZero::get) as u64;
+    let mut fuzz = nightly();
+    // Damaged input makes no memory unsafe here, so no sanitizer slows this down.
+    fuzz.args(["run", "--sanitizer", "none", "--fuzz-dir"])
+        .arg(workspace.root.join("adapter/fuzz"))
+        .arg("--target-dir")
+        .arg(&folder)
+        .arg("adapt")
+        .arg(&corpus)
+        .arg("--")
+        .arg(format!("-runs={}", FUZZ_RUNS.div_ceil(jobs)))
+        .arg(format!("-jobs={jobs}"))
+        .arg(format!("-workers={jobs}"))
+        .arg(format!("-artifact_prefix={prefix}/"))
+        .args(["-max_len=51", "-len_control=0", "-timeout=60"])
+        .args(["-rss_limit_mb=4096", "-print_final_stats=1"])
+        // The fuzzer writes a log of each job into its folder.
+        .current_dir(&folder)
+        .env("TIDEGATE_FUZZ_INPUTS", &inputs);
+    shell::run(&mut fuzz)?;
+    Ok(Outcome::Done)
+}
