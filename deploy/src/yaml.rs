@@ -4,10 +4,9 @@
 //! or `on` is a boolean in values *and* keys, `010` is eight, `1_000` a thousand, `1.0` arrives as `1`. Tools that read YAML 1.2
 //! see another document, so this module keeps to Go's rules and remembers what was written, for messages that say so.
 //!
-//! This file is the tree. Text goes one way: `yaml/stream.rs` cuts it into documents, `yaml/cursor.rs` gives characters,
-//! `yaml/scanner.rs` tokens, `yaml/composer.rs` a graph (`yaml/json.rs` of JSON), and `yaml/constructor.rs` the tree, with
-//! `yaml/scalar.rs` for what a scalar is. They follow Go's library so closely because its YAML is no dialect that another library
-//! reads: neither one of YAML 1.2 nor libyaml, from which it comes. Which fields a document must have is
+//! This file is the tree. Text goes one way: `yaml/stream.rs` cuts it into documents, `yaml/composer.rs` makes a graph of the
+//! parser's events, and `yaml/constructor.rs` the tree, with `yaml/scalar.rs` for what a scalar is. The parser is the one that reads
+//! scenarios, and one of YAML 1.2: `docs/istio.md` lists where it and Go's library differ. Which fields a document must have is
 //! [`crate::istio::validate`]'s matter.
 //!
 //! ```
@@ -22,11 +21,8 @@
 
 mod composer;
 mod constructor;
-mod cursor;
 mod graph;
-mod json;
 mod scalar;
-mod scanner;
 mod stream;
 mod timestamp;
 
@@ -201,11 +197,7 @@ struct Budget {
 fn read(piece: &stream::Piece<'_>, budget: &mut Budget) -> Result<Document, YamlError> {
     // A document without a node is one too.
     let most = MOST_NODES.saturating_sub(budget.nodes + 1);
-    let graph = if piece.json {
-        json::compose(&piece.text, piece.begin, most)?
-    } else {
-        composer::compose(&piece.text, piece.begin, most)?
-    };
+    let graph = composer::compose(&piece.text, piece.begin, most)?;
     budget.nodes += 1 + graph.len();
     if budget.nodes > MOST_NODES {
         return Err(graph::too_many(piece.begin));

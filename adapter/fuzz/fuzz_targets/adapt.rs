@@ -25,6 +25,10 @@ use wasmparser::{Parser, Payload};
 const EDITS: usize = 8;
 const EDIT: usize = 6;
 
+/// An input of more bytes than this is large, and one of so many runs that chose one gets it.
+const LARGE: usize = 1_000_000;
+const LARGE_SHARE: usize = 64;
+
 /// A component that is damaged.
 struct Input {
     name: String,
@@ -53,7 +57,7 @@ fuzz_target!(|edits: &[u8]| {
     if edits.len() < EDIT {
         return;
     }
-    let input = inputs.chosen(u16::from_le_bytes([*low, *high]));
+    let input = inputs.chosen(u16::from_le_bytes([*low, *high]), edits);
     let options = Options {
         strip_names: options & 1 != 0,
         keep_debug: options & 2 != 0,
@@ -95,11 +99,22 @@ impl Inputs {
         }
     }
 
-    fn chosen(&self, number: u16) -> &Input {
+    /// The input of a number. Large inputs reach more code, so the fuzzer would soon choose little else: of the runs with
+    /// one, most get a small input instead.
+    fn chosen(&self, number: u16, edits: &[u8]) -> &Input {
         let at = self
             .inputs
             .partition_point(|input| input.up_to <= number.into());
-        &self.inputs[at.min(self.inputs.len() - 1)]
+        let input = &self.inputs[at.min(self.inputs.len() - 1)];
+        let sum = edits.iter().fold(0_usize, |sum, byte| {
+            sum.wrapping_mul(31).wrapping_add(usize::from(*byte))
+        });
+        if input.bytes.len() <= LARGE || sum.is_multiple_of(LARGE_SHARE) {
+            return input;
+        }
+        let small = self.inputs.iter().filter(|it| it.bytes.len() <= LARGE);
+        let count = small.clone().count().max(1);
+        small.clone().nth(sum % count).unwrap_or(input)
     }
 
     fn count(&self, input: &Input, is_adapted: bool) {

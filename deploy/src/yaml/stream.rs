@@ -18,15 +18,12 @@ const MOST_BLANK: usize = 4096;
 /// How many bytes `kubectl` wants to see behind JSON, to look for YAML in them.
 const LEAST_YAML: usize = 4;
 
-/// How many bytes of a line `kubectl` reads at once.
-const LINE: usize = 4096;
-
 /// What stands around values in JSON.
 const JSON_BLANKS: [char; 4] = [' ', '\t', '\n', '\r'];
 
 /// What is read as one document.
 pub struct Piece<'a> {
-    /// The text. What is YAML has `\n` for `\r\n`, and one at its end.
+    /// The text. What is YAML has `\n` for `\r\n` and `\r`, and one at its end.
     pub text: Cow<'a, str>,
     /// Whether it is read by the rules of JSON.
     pub json: bool,
@@ -159,7 +156,6 @@ impl<'a> Cutter<'a> {
     fn yaml(&mut self, mut begin: usize) -> Result<(), YamlError> {
         let mut at = begin;
         for line in self.rest(begin).split_inclusive('\n') {
-            let is_lost = is_lost(line);
             let next = at + line.len();
             if let Some(behind) = line.strip_prefix("---") {
                 let behind = behind.trim();
@@ -175,9 +171,6 @@ impl<'a> Cutter<'a> {
                     begin = next;
                 }
             }
-            if is_lost {
-                break;
-            }
             at = next;
         }
         if begin < at {
@@ -189,8 +182,8 @@ impl<'a> Cutter<'a> {
     fn piece(&mut self, begin: usize, end: usize, json: bool) {
         let text = self.text.get(begin..end).unwrap_or_default();
         let mut text = Cow::Borrowed(text);
-        if !json && text.contains("\r\n") {
-            text = text.replace("\r\n", "\n").into();
+        if !json && text.contains('\r') {
+            text = text.replace("\r\n", "\n").replace('\r', "\n").into();
         }
         if !json && !text.ends_with('\n') {
             text.to_mut().push('\n');
@@ -211,25 +204,6 @@ impl<'a> Cutter<'a> {
         self.at = at;
         self.position
     }
-}
-
-/// Whether `kubectl` loses a last line, since nothing comes where it looks for the line's end: it reads so many bytes at once, of a
-/// `\r\n` that would be parted neither.
-fn is_lost(line: &str) -> bool {
-    if line.ends_with('\n') {
-        return false;
-    }
-    let mut rest = line.as_bytes();
-    while let Some((chunk, behind)) = rest.split_at_checked(LINE) {
-        rest = match chunk {
-            [.., b'\r'] => rest.get(LINE - 1..).unwrap_or_default(),
-            _ => behind,
-        };
-        if rest.is_empty() {
-            return true;
-        }
-    }
-    false
 }
 
 /// How many bytes the JSON value has with which a text begins.
