@@ -21,17 +21,6 @@ pub const REFUSE_WASM: &str = "XTASK_REFUSE_WASM";
 /// Installs into the target folder, then adapts and runs the tutorial with what was installed. Gives the folder that it is in.
 pub fn check(workspace: &Workspace) -> Result<PathBuf> {
     shell::say("installing the command line tool as on a toolchain without wasm targets");
-    // What is fresh is not compiled again, and would not be seen.
-    let mut clean = workspace.cargo();
-    clean.args(["clean", "--quiet"]);
-    for package in workspace
-        .packages
-        .iter()
-        .filter(|package| package.name.starts_with("tidegate"))
-    {
-        clean.args(["--package", &package.name]);
-    }
-    shell::run(&mut clean)?;
     let root = workspace.target.join("installed");
     shell::run(
         workspace
@@ -41,7 +30,8 @@ pub fn check(workspace: &Workspace) -> Result<PathBuf> {
                 "--root",
             ])
             .arg(&root)
-            .env("CARGO_TARGET_DIR", &workspace.target)
+            // A folder of its own, in which all that is built is built through the wrapper: what is fresh has been seen.
+            .env("CARGO_TARGET_DIR", workspace.target.join("install"))
             .env(
                 "RUSTC_WRAPPER",
                 env::current_exe().context("failed to find our own binary")?,

@@ -19,8 +19,10 @@ mod lint;
 mod newcomer;
 mod setup;
 mod shell;
+mod slowest;
 mod soak;
 mod test;
+mod tools;
 mod tutorial;
 mod workspace;
 

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::workspace::Workspace;
-use crate::{deny, install, newcomer, setup, shell};
+use crate::{deny, install, newcomer, setup, slowest, tools};
 
 /// With `arguments`, `cargo test` alone with these.
 pub fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
@@ -19,10 +19,11 @@ pub fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
             command.args(["--exclude", &package.name]);
         }
     }
-    shell::run(command.args(arguments))?;
+    slowest::run(command.args(arguments))?;
     if !arguments.is_empty() {
         return Ok(());
     }
+    tools::run(workspace)?;
     deny::run(workspace)?;
     let bin = install::check(workspace)?;
     newcomer::check(workspace, &bin)

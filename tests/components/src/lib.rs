@@ -123,10 +123,6 @@ macro_rules! encoder {
             }
 
             // The earlier release's builders take themselves by value, the newest's by reference.
-            #[allow(
-                unused_mut,
-                reason = "one of the two releases mutates it"
-            )]
             fn link(libraries: Vec<Module>) -> Result<Vec<u8>> {
                 let mut linker = Linker::default();
                 for library in &libraries {
@@ -135,10 +131,6 @@ macro_rules! encoder {
                 linker.encode()
             }
 
-            #[allow(
-                unused_mut,
-                reason = "one of the two releases mutates it"
-            )]
             pub fn encode(
                 module: &[u8],
                 preview1: Option<&[u8]>,

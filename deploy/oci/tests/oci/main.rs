@@ -6,11 +6,7 @@ mod examine;
 mod hostile;
 mod patience;
 mod push;
-#[expect(
-    dead_code,
-    unused_imports,
-    reason = "the command line tool's tests need more of it"
-)]
+#[expect(dead_code, reason = "the command line tool's tests need more of it")]
 mod registries;
 mod shelf;
 

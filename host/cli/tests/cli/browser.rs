@@ -7,7 +7,6 @@ use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::Once;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Instant;
 
@@ -31,19 +30,9 @@ pub struct Browser {
 const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "chrome"];
 
 impl Browser {
-    /// Starts the machine's browser. Where there is none, that is said once, and nothing is tested.
-    pub fn start() -> Option<Self> {
-        static SAID: Once = Once::new();
-        let Some(program) = find() else {
-            SAID.call_once(|| {
-                // Past the capture of tests' output, so that it is seen.
-                let _ = writeln!(
-                    std::io::stderr(),
-                    "SKIPPED: the dashboard's page in a browser: there is no `chromium` on PATH"
-                );
-            });
-            return None;
-        };
+    /// Starts the machine's browser.
+    pub fn start() -> Self {
+        let program = find().expect("`chromium` on PATH, which this test needs");
         let profile = tempfile::tempdir().expect("a folder");
         // The protocol is on the descriptors 3 and 4.
         let mut child = Command::new("sh")
@@ -98,7 +87,7 @@ impl Browser {
         for domain in ["Page", "Runtime", "Log", "Audits"] {
             browser.call(&format!("{domain}.enable"), json!({}));
         }
-        Some(browser)
+        browser
     }
 
     /// Opens an address, and waits until the condition holds there.

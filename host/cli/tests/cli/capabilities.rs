@@ -65,7 +65,7 @@ fn allowed(bootstrap: &mut Value) -> &mut serde_json::Map<String, Value> {
 
 /// Starts an Envoy and waits until it serves; none if it refuses its bootstrap.
 fn start(release: Release, folder: &Folder, bootstrap: &Value) -> Option<Serving> {
-    let binary = envoy(release).expect("an Envoy");
+    let binary = envoy(release);
     let config = folder.file("envoy.json", bootstrap.to_string());
     let admin = folder.path("admin");
     // What another Envoy left there would be taken for this one's.
@@ -130,10 +130,6 @@ fn outcome(release: Release, folder: &Folder, bootstrap: &Value) -> Option<(Stri
 }
 
 fn needs_what_is_listed(release: Release) {
-    // Where there is no Envoy for this platform, that has been said.
-    if envoy(release).is_none() {
-        return;
-    }
     let folder = Folder::new();
     let upstream = Upstream::start(&[]).expect("an upstream");
     let mut listed = bootstrap(&folder, upstream.address());
@@ -169,12 +165,14 @@ fn needs_what_is_listed(release: Release) {
 }
 
 #[test]
-fn plugin_needs_what_is_listed_in_envoy_1_40_0() {
+#[ignore = "needs envoy"]
+fn plugin_needs_what_is_listed_in_envoy_1_40_0_needs_envoy() {
     needs_what_is_listed(Release::V1_40_0);
 }
 
 #[test]
-fn plugin_needs_what_is_listed_in_envoy_1_36_4() {
+#[ignore = "needs envoy"]
+fn plugin_needs_what_is_listed_in_envoy_1_36_4_needs_envoy() {
     needs_what_is_listed(Release::V1_36_4);
 }
 

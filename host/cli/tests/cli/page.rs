@@ -54,10 +54,9 @@ fn card(browser: &mut Browser, callback: &str) -> String {
 }
 
 #[test]
-fn page_shows_requests_live_and_is_read_by_keyboard_alone() {
-    let Some(mut browser) = Browser::start() else {
-        return;
-    };
+#[ignore = "needs chromium"]
+fn page_shows_requests_live_and_is_read_by_keyboard_alone_needs_chromium() {
+    let mut browser = Browser::start();
     let folder = Folder::new();
     let (serving, dashboard) = serve_with_dashboard(&[&tutorial(&folder)]);
     browser.open(&url(dashboard), LIVE);
@@ -138,10 +137,9 @@ fn page_shows_requests_live_and_is_read_by_keyboard_alone() {
 }
 
 #[test]
-fn page_masks_secrets_unless_asked() {
-    let Some(mut browser) = Browser::start() else {
-        return;
-    };
+#[ignore = "needs chromium"]
+fn page_masks_secrets_unless_asked_needs_chromium() {
+    let mut browser = Browser::start();
     let folder = Folder::new();
     let path = nosy(&folder);
     // A proxy that ends under its page would be complained of.
@@ -175,10 +173,9 @@ fn open_first(browser: &mut Browser) {
 }
 
 #[test]
-fn hostile_requests_and_plugins_do_no_harm() {
-    let Some(mut browser) = Browser::start() else {
-        return;
-    };
+#[ignore = "needs chromium"]
+fn hostile_requests_and_plugins_do_no_harm_needs_chromium() {
+    let mut browser = Browser::start();
     let folder = Folder::new();
     let (serving, dashboard) = serve_with_dashboard(&[&nosy(&folder)]);
     browser.open(&url(dashboard), LIVE);
@@ -262,10 +259,9 @@ const FAINT: &str = r#"(() => {
 })()"#;
 
 #[test]
-fn page_can_be_read_in_the_dark_and_in_the_light() {
-    let Some(mut browser) = Browser::start() else {
-        return;
-    };
+#[ignore = "needs chromium"]
+fn page_can_be_read_in_the_dark_and_in_the_light_needs_chromium() {
+    let mut browser = Browser::start();
     let folder = Folder::new();
     let headers = guests::component("headers", Shape::Wasip2).expect("a component");
     let headers = folder.file("headers.wasm", headers);
@@ -307,10 +303,9 @@ fn page_can_be_read_in_the_dark_and_in_the_light() {
 }
 
 #[test]
-fn page_says_what_it_is_to_who_cannot_see_it() {
-    let Some(mut browser) = Browser::start() else {
-        return;
-    };
+#[ignore = "needs chromium"]
+fn page_says_what_it_is_to_who_cannot_see_it_needs_chromium() {
+    let mut browser = Browser::start();
     let folder = Folder::new();
     let (serving, dashboard) = serve_with_dashboard(&[&nosy(&folder)]);
     browser.open(&url(dashboard), LIVE);
@@ -342,10 +337,9 @@ fn page_says_what_it_is_to_who_cannot_see_it() {
 }
 
 #[test]
-fn page_comes_back_when_the_proxy_does() {
-    let Some(mut browser) = Browser::start() else {
-        return;
-    };
+#[ignore = "needs chromium"]
+fn page_comes_back_when_the_proxy_does_needs_chromium() {
+    let mut browser = Browser::start();
     let folder = Folder::new();
     let path = nosy(&folder);
     let (serving, dashboard) = serve_with_dashboard(&[&path]);

@@ -1,23 +1,22 @@
 //! `tidegate pull` as it is run: what it writes, and that it writes nothing where something is wrong.
 
-use crate::shipping::registries::{Distribution, Reply, Scripted, module, skipped};
+use crate::shipping::registries::{Distribution, Reply, Scripted, module};
 use crate::shipping::ship;
 use crate::tool::{Folder, text};
 
 /// A real registry with a plugin in it, and the plugin's place.
-fn pushed(folder: &Folder) -> Option<(Distribution, String)> {
-    let registry = Distribution::open()?;
+fn pushed(folder: &Folder) -> (Distribution, String) {
+    let registry = Distribution::open();
     let place = format!("oci://{}/pp:v1", registry.address);
     ship(["push", &folder.file("plugin.wasm", module("")), &place]).succeeds();
-    Some((registry, place))
+    (registry, place)
 }
 
 #[test]
-fn pull_writes_the_module() {
+#[ignore = "needs docker-registry"]
+fn pull_writes_the_module_needs_docker_registry() {
     let folder = Folder::new();
-    let Some((_registry, place)) = pushed(&folder) else {
-        return;
-    };
+    let (_registry, place) = pushed(&folder);
     let output = text(&folder.path("back.wasm"));
     let done = ship(["pull", &place, "-o", &output]);
     assert!(done.succeeds().is_empty());
@@ -33,11 +32,10 @@ fn pull_writes_the_module() {
 }
 
 #[test]
-fn pull_of_something_wrong_writes_nothing() {
+#[ignore = "needs docker-registry"]
+fn pull_of_something_wrong_writes_nothing_needs_docker_registry() {
     let folder = Folder::new();
-    let Some((registry, place)) = pushed(&folder) else {
-        return;
-    };
+    let (registry, place) = pushed(&folder);
     let output = folder.file("back.wasm", "what was there");
     let absent = format!("oci://{}/pp:v2", registry.address);
     let wrong = "0".repeat(64);
@@ -63,11 +61,10 @@ fn pull_of_something_wrong_writes_nothing() {
 /// Writing fails as on a full disk, whole or not at all.
 #[cfg(target_os = "linux")]
 #[test]
-fn pull_to_a_full_disk_is_one_error() {
+#[ignore = "needs docker-registry"]
+fn pull_to_a_full_disk_is_one_error_needs_docker_registry() {
     let folder = Folder::new();
-    let Some((_registry, place)) = pushed(&folder) else {
-        return;
-    };
+    let (_registry, place) = pushed(&folder);
     ship(["pull", &place, "-o", "/dev/full"])
         .fails_with(&["cannot write `/dev/full`", "No space left"]);
     ship(["pull", &place, "-o", "/proc/none/x.wasm"])
@@ -77,12 +74,11 @@ fn pull_to_a_full_disk_is_one_error() {
 /// The same on the way by which files are replaced: what was there stays, and nothing is left beside it.
 #[cfg(target_os = "linux")]
 #[test]
-fn pull_that_cannot_be_written_keeps_what_was_there() {
+#[ignore = "needs docker-registry"]
+fn pull_that_cannot_be_written_keeps_what_was_there_needs_docker_registry() {
     use std::process::Command;
     let folder = Folder::new();
-    let Some((_registry, place)) = pushed(&folder) else {
-        return;
-    };
+    let (_registry, place) = pushed(&folder);
     let output = folder.file("back.wasm", "what was there");
     // Whoever writes past the limit gets a signal, which ends it unless it is ignored.
     let done = Command::new("sh")
@@ -106,11 +102,10 @@ fn pull_that_cannot_be_written_keeps_what_was_there() {
 
 /// Bytes that changed on the registry's own disk.
 #[test]
-fn pull_of_a_corrupt_blob_is_one_error() {
+#[ignore = "needs docker-registry"]
+fn pull_of_a_corrupt_blob_is_one_error_needs_docker_registry() {
     let folder = Folder::new();
-    let Some((registry, place)) = pushed(&folder) else {
-        return;
-    };
+    let (registry, place) = pushed(&folder);
     let to = registry.address.clone();
     let way = Scripted::start(move |request| {
         let reply = crate::shipping::registries::forward(&to, request);
@@ -135,12 +130,11 @@ fn pull_of_a_corrupt_blob_is_one_error() {
 /// someone who does not speak it.
 #[cfg(target_os = "linux")]
 #[test]
-fn pull_trusts_what_the_machine_trusts() {
+#[ignore = "needs openssl and docker-registry"]
+fn pull_trusts_what_the_machine_trusts_needs_openssl() {
     use std::process::{Command, Stdio};
     let folder = Folder::new();
-    let Some((registry, _)) = pushed(&folder) else {
-        return;
-    };
+    let (registry, _) = pushed(&folder);
     let (certificate, key) = (
         text(&folder.path("certificate.pem")),
         text(&folder.path("key.pem")),
@@ -173,9 +167,8 @@ fn pull_trusts_what_the_machine_trusts() {
         ])
         .stderr(Stdio::null())
         .status();
-    if !made.is_ok_and(|status| status.success()) {
-        return skipped("`openssl` is not on PATH, or makes no certificate");
-    }
+    let made = made.expect("`openssl` on PATH, which this test needs");
+    assert!(made.success(), "openssl makes no certificate");
     let secret = registry.over_tls(&certificate, &key);
     let pull = |to: String, trusted: &str| {
         let way = Scripted::start(move |request| {

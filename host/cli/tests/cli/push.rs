@@ -21,10 +21,9 @@ fn lines(bytes: &[u8]) -> Vec<String> {
 }
 
 #[test]
-fn push_prints_what_a_manifest_takes() {
-    let Some(registry) = Distribution::open() else {
-        return;
-    };
+#[ignore = "needs docker-registry"]
+fn push_prints_what_a_manifest_takes_needs_docker_registry() {
+    let registry = Distribution::open();
     let folder = Folder::new();
     let plugin = folder.file("plugin.wasm", module(""));
     let place = format!("oci://{}/some/plugin:1.0.0", registry.address);
@@ -57,10 +56,9 @@ fn push_prints_what_a_manifest_takes() {
 }
 
 #[test]
-fn push_adapts_a_component_and_says_what_it_is() {
-    let Some(registry) = Distribution::open() else {
-        return;
-    };
+#[ignore = "needs docker-registry"]
+fn push_adapts_a_component_and_says_what_it_is_needs_docker_registry() {
+    let registry = Distribution::open();
     let folder = Folder::new();
     let component = guests::component("headers", Shape::Wasip2).expect("a component");
     let plugin = folder.file("headers.wasm", &component);
@@ -126,10 +124,9 @@ fn push_adapts_a_component_and_says_what_it_is() {
 }
 
 #[test]
-fn push_gives_the_same_digest_from_everywhere() {
-    let Some(registry) = Distribution::open() else {
-        return;
-    };
+#[ignore = "needs docker-registry"]
+fn push_gives_the_same_digest_from_everywhere_needs_docker_registry() {
+    let registry = Distribution::open();
     let component = guests::component("headers", Shape::Wasip2).expect("a component");
     let mut digests = Vec::new();
     for (i, name) in ["a.wasm", "another-name.wasm"].into_iter().enumerate() {
@@ -199,10 +196,9 @@ fn push_wants_a_place_with_a_tag() {
 }
 
 #[test]
-fn push_knows_who_asks() {
-    let Some(registry) = Distribution::locked() else {
-        return;
-    };
+#[ignore = "needs docker-registry"]
+fn push_knows_who_asks_needs_docker_registry() {
+    let registry = Distribution::locked();
     let folder = Folder::new();
     let plugin = folder.file("plugin.wasm", module(""));
     let host = &registry.address;
@@ -258,12 +254,11 @@ fn push_knows_who_asks() {
 /// A credential helper is a program of docker's naming that is asked on stdin and answers on stdout.
 #[cfg(unix)]
 #[test]
-fn push_asks_credential_helpers() {
+#[ignore = "needs docker-registry"]
+fn push_asks_credential_helpers_needs_docker_registry() {
     use std::os::unix::fs::PermissionsExt as _;
     use std::process::Command;
-    let Some(registry) = Distribution::locked() else {
-        return;
-    };
+    let registry = Distribution::locked();
     let folder = Folder::new();
     let plugin = folder.file("plugin.wasm", module(""));
     let place = format!("oci://{}/pp:v1", registry.address);
@@ -327,10 +322,9 @@ fn push_asks_credential_helpers() {
 
 /// Kills the tool while a registry has each of its requests, and hears of it or not.
 #[test]
-fn push_that_is_killed_leaves_the_tag_as_it_was_or_whole() {
-    let Some(registry) = Distribution::open() else {
-        return;
-    };
+#[ignore = "needs docker-registry"]
+fn push_that_is_killed_leaves_the_tag_as_it_was_or_whole_needs_docker_registry() {
+    let registry = Distribution::open();
     let folder = Folder::new();
     let old = folder.file("old.wasm", module(""));
     let new = folder.file(

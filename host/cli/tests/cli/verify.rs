@@ -11,10 +11,9 @@ use crate::shipping::{run, ship};
 use crate::tool::{Folder, text};
 
 #[test]
-fn verify_says_what_it_found() {
-    let Some(registry) = Distribution::open() else {
-        return;
-    };
+#[ignore = "needs docker-registry"]
+fn verify_says_what_it_found_needs_docker_registry() {
+    let registry = Distribution::open();
     let folder = Folder::new();
     let plugin = folder.file("plugin.wasm", module(""));
     let place = format!("oci://{}/pp:v1", registry.address);
@@ -83,10 +82,9 @@ fn verify_says_each_refusal_in_a_line() {
 
 /// The agent takes a realm for where it is to go, even where it is a name, and does not go there.
 #[test]
-fn verify_knows_realms_that_the_agent_does_not_follow() {
-    let Some(registry) = Distribution::locked() else {
-        return;
-    };
+#[ignore = "needs docker-registry"]
+fn verify_knows_realms_that_the_agent_does_not_follow_needs_docker_registry() {
+    let registry = Distribution::locked();
     let folder = Folder::new();
     let plugin = folder.file("plugin.wasm", module(""));
     let place = format!("oci://{}/pp:v1", registry.address);

@@ -5,7 +5,7 @@
 mod distribution;
 mod scripted;
 
-pub use distribution::{Distribution, PASSWORD, USER, skipped};
+pub use distribution::{Distribution, PASSWORD, USER};
 pub use scripted::{Reply, Request, Scripted, forward};
 
 /// A module that Envoy takes: it has the marker, an allocator and a memory, and imports what is wanted.
