@@ -6,7 +6,7 @@
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use tidegate_oci::{Access, Image, Labels, Layout, Reference, Registry, push};
 
-#[path = "../../deploy/oci/tests/oci/registries/mod.rs"]
+#[path = "../../oci/tests/oci/registries/mod.rs"]
 #[expect(
     dead_code,
     unused_imports,

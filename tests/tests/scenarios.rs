@@ -3,7 +3,7 @@
 //! The folder `tests/scenarios` is walked; each file becomes one test for each home, `<interface>/<name>/<home>`, and one
 //! that compares the homes' transcripts, `<interface>/<name>/homes_agree`. A home's run is made once, by whichever test comes
 //! first. Scenarios in which a proxy may call a stream within one of its callbacks run with the probe that is made with the SDK, too:
-//! `<interface>/<name>/sdk/<home>`. `cargo test -p tidegate-testkit --test scenarios -- http-fields/get` runs what belongs to one file.
+//! `<interface>/<name>/sdk/<home>`. `cargo test -p tidegate-tests --test scenarios -- http-fields/get` runs what belongs to one file.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;

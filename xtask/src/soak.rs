@@ -32,7 +32,7 @@ const ALL: &[Soak] = &[
         what: "10 000 requests to a guest whose allocator returns random addresses: both engines agree",
         run: |workspace| {
             let count = ("TIDEGATE_SEQUENCES", "10000");
-            test(workspace, "tidegate-testkit", "allocator", &[], count)
+            test(workspace, "tidegate-tests", "allocator", &[], count)
         },
     },
     Soak {
@@ -45,7 +45,7 @@ const ALL: &[Soak] = &[
         what: "100 000 requests to a plugin in Go in each runtime, with a collection in every tenth",
         run: |workspace| {
             let count = ("TIDEGATE_REQUESTS", "100000");
-            test(workspace, "tidegate-testkit", "go", &["collector"], count)
+            test(workspace, "tidegate-tests", "go", &["collector"], count)
         },
     },
     Soak {
@@ -182,8 +182,8 @@ fn fuzz(workspace: &Workspace) -> Result<Outcome> {
         folder.join("artifacts"),
     );
     let mut make = workspace.cargo();
-    make.args(["run", "--locked", "--package", "tidegate-testkit"])
-        .args(["--example", "fuzz-inputs", "--"])
+    make.args(["run", "--locked", "--package", "tidegate-tests"])
+        .args(["--bin", "fuzz-inputs", "--"])
         .arg(&inputs);
     shell::run(&mut make)?;
     for folder in [&corpus, &artifacts] {

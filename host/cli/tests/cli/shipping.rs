@@ -12,7 +12,7 @@ use crate::tool::Done;
     unused_imports,
     reason = "the library's tests need more of it"
 )]
-#[path = "../../../../deploy/oci/tests/oci/registries/mod.rs"]
+#[path = "../../../../oci/tests/oci/registries/mod.rs"]
 pub mod registries;
 
 /// Starts the tool with a docker configuration of the test's own, or none, and something on its stdin.

@@ -168,7 +168,7 @@ impl Parts {
     fn fetch_envoy(&self, workspace: &Workspace) -> Result<()> {
         if !self.envoy.is_file() {
             let test = format!("plugins/tutorial/envoy-{ENVOY}");
-            let kit = ["--package", "tidegate-testkit", "--test", "scenarios"];
+            let kit = ["--package", "tidegate-tests", "--test", "scenarios"];
             shell::run(
                 workspace
                     .cargo()

@@ -2,7 +2,7 @@
 //!
 //! What is compared: whether the proxy served; of every exchange the status, every header and trailer in order per name, the
 //! body and whether it came whole; the same of every request that reached upstream whole; every plugin's log line with its
-//! level, in order. What is left out is in one list, `tests/scenarios/proxy-owned-fields.txt`, and in two rules. A log line's
+//! level, in order. What is left out is in one list, `testkit/proxy-owned-fields.txt`, and in two rules. A log line's
 //! reading of the clock (nanoseconds of this century) is as different as the runs are. And how much reached upstream of a
 //! request that was broken off, if anything did, is a matter of moments.
 
@@ -68,9 +68,9 @@ pub fn differences(owned: &Owned, left: &Transcript, right: &Transcript) -> Vec<
 // === impl Owned ===
 
 impl Owned {
-    /// Those of our host and of Envoy, from `tests/scenarios/proxy-owned-fields.txt`.
+    /// Those of our host and of Envoy, from `testkit/proxy-owned-fields.txt`.
     pub fn known() -> Result<Self> {
-        Self::parse(include_str!("../scenarios/proxy-owned-fields.txt"))
+        Self::parse(include_str!("../proxy-owned-fields.txt"))
             .context("proxy-owned-fields.txt cannot be read")
     }
 
