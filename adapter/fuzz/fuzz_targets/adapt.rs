@@ -35,9 +35,6 @@ struct Input {
     bytes: Vec<u8>,
     /// Where it is neither code nor data.
     structure: Vec<Range<usize>>,
-    /// The part of all runs, out of 65 536, that this input and those before it are given. A large one takes long, so it
-    /// is given fewer.
-    up_to: u32,
     runs: AtomicU64,
     adapted: AtomicU64,
 }
@@ -85,13 +82,6 @@ impl Inputs {
             .collect();
         assert!(!inputs.is_empty(), "{} has no components", folder.display());
         inputs.sort_by(|a, b| a.name.cmp(&b.name));
-        let weight = |input: &Input| (input.bytes.len() as f64).powf(-0.6);
-        let total: f64 = inputs.iter().map(weight).sum();
-        let mut sum = 0.0;
-        for input in &mut inputs {
-            sum += weight(input) / total;
-            input.up_to = (sum * 65_536.0) as u32;
-        }
         Inputs {
             inputs,
             runs: AtomicU64::new(0),
@@ -102,10 +92,7 @@ impl Inputs {
     /// The input of a number. Large inputs reach more code, so the fuzzer would soon choose little else: of the runs with
     /// one, most get a small input instead.
     fn chosen(&self, number: u16, edits: &[u8]) -> &Input {
-        let at = self
-            .inputs
-            .partition_point(|input| input.up_to <= number.into());
-        let input = &self.inputs[at.min(self.inputs.len() - 1)];
+        let input = &self.inputs[usize::from(number) % self.inputs.len()];
         let sum = edits.iter().fold(0_usize, |sum, byte| {
             sum.wrapping_mul(31).wrapping_add(usize::from(*byte))
         });
@@ -168,7 +155,6 @@ impl Input {
             name: name.to_string_lossy().into_owned(),
             bytes,
             structure,
-            up_to: 0,
             runs: AtomicU64::new(0),
             adapted: AtomicU64::new(0),
         }
