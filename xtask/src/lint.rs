@@ -1,5 +1,8 @@
 //! `cargo xtask lint`: formatting and clippy, each crate for the targets that it is built for.
 
+use std::env;
+use std::process::Command;
+
 use anyhow::Result;
 
 use crate::workspace::{BRIDGE, Workspace};
@@ -32,5 +35,30 @@ pub fn run(workspace: &Workspace) -> Result<()> {
         "--package",
         BRIDGE,
     ]);
-    shell::run(bridge.args(["--", "-D", "warnings"]))
+    shell::run(bridge.args(["--", "-D", "warnings"]))?;
+    workflows(workspace)
+}
+
+/// actionlint, which `go run` builds.
+const ACTIONLINT: &str = "github.com/rhysd/actionlint/cmd/actionlint@v1.7.12";
+
+/// Checks `.github/workflows` where there is Go.
+fn workflows(workspace: &Workspace) -> Result<()> {
+    if shell::read(Command::new("go").arg("version")).is_err() {
+        println!("SKIPPED: actionlint on .github/workflows: there is no `go` on PATH");
+        return Ok(());
+    }
+    let folder = workspace.root.join(".github/workflows");
+    let mut files: Vec<_> = std::fs::read_dir(folder)?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<Result<_>>()?;
+    files.sort();
+    let mut command = Command::new("go");
+    command
+        .args(["run", ACTIONLINT, "-shellcheck="])
+        .args(files)
+        // No module of ours is about it.
+        .current_dir(env::temp_dir())
+        .env("GOFLAGS", "-mod=mod");
+    shell::run(&mut command)
 }
