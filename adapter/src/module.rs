@@ -101,7 +101,7 @@ pub struct Sizes {
 // === impl Module ===
 
 impl<'a> Module<'a> {
-    /// Reads a module. It need not be valid, only well-formed.
+    /// Reads a module, which has been validated: an index that no module can have would not fit.
     pub fn read(bytes: &'a [u8]) -> Result<Module<'a>, Error> {
         let mut module = Module {
             sizes: Sizes {

@@ -6,7 +6,7 @@
 
 use crate::module::Module;
 use crate::types::{CoreTy, Signature};
-use wasmparser::ExternalKind;
+use wasmparser::{ExternalKind, Parser, Payload};
 
 /// The export that marks a module as implementing ABI 0.2.1.
 pub const ABI_MARKER: &str = "proxy_abi_version_0_2_1";
@@ -263,9 +263,17 @@ pub fn named(list: &'static [Function], name: &str) -> Option<&'static Function>
     list.iter().find(|function| function.name == name)
 }
 
-/// Whether these bytes are a Proxy-Wasm module.
+/// Whether these bytes are a Proxy-Wasm module. They need not be valid.
 pub fn is_plugin(bytes: &[u8]) -> bool {
-    Module::read(bytes).is_ok_and(|module| abi_version(&module).is_some())
+    let payloads = Parser::new(0).parse_all(bytes).map_while(Result::ok);
+    let exports = payloads.filter_map(|payload| match payload {
+        Payload::ExportSection(exports) => Some(exports),
+        _ => None,
+    });
+    let exports = exports.flat_map(|exports| exports.into_iter().map_while(Result::ok));
+    exports
+        .into_iter()
+        .any(|export| export.kind == ExternalKind::Func && export.name.starts_with(ABI_MARKERS))
 }
 
 // === impl Abi ===

@@ -94,6 +94,21 @@ fn a_file_that_is_cut_off_is_refused_as_such() -> Result<()> {
     Ok(())
 }
 
+/// The largest index there is, where a module that is not valid can have one.
+#[test]
+fn indices_that_no_module_has_do_no_harm() {
+    const HEADER: &[u8] = b"\0asm\x01\0\0\0";
+    const INDEX: &[u8] = b"\xff\xff\xff\xff\x0f";
+    let sections: [&[u8]; 3] = [b"\x08\x05", b"\x03\x06\x01", b"\x02\x09\x01\0\0\0"];
+    for section in sections {
+        let module = [HEADER, section, INDEX].concat();
+        assert!(adapt(&module, &Options::default()).is_err());
+        assert!(inspect(&module).is_err());
+        assert!(!tidegate_adapter::check(&module).is_empty());
+        assert!(verify(&module).is_err());
+    }
+}
+
 #[test]
 fn mutations_of_the_wasip2_shape_do_no_harm() -> Result<()> {
     mutate(&Shape::Wasip2.build()?)

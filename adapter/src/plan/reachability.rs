@@ -58,8 +58,10 @@ impl<'c, 'a> Reachability<'c, 'a> {
                         None => self.instance(instance, &mut left),
                     }
                 }
-                Def::Lowered(index) => {
-                    self.lowerings.insert(index);
+                Def::Lowered(id) => {
+                    if self.lowerings.insert(id) {
+                        left.extend(self.component.lowerings[id].realloc.clone());
+                    }
                 }
                 // The destructors of resources are followed separately.
                 Def::ResourceNew(_)

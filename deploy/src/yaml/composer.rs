@@ -6,18 +6,24 @@ use granit_parser::{Event, Marker, Parser, ScalarStyle, Span, StrInput, Structur
 
 use super::graph::{Content, Graph, Id, too_deep};
 use super::scalar::Scalar;
-use super::{MOST_DEPTH, Position, YamlError};
+use super::{MOST_BYTES, MOST_DEPTH, Position, YamlError};
 
 type Result<T> = std::result::Result<T, YamlError>;
 
+/// How many characters a key may have before its `:` in YAML, and in JSON, where there is no limit but that of texts.
+const YAML_KEY: usize = 1024;
+const JSON_KEY: usize = MOST_BYTES;
+
 /// Reads the first document of a text that begins there, if it has no more than so many nodes.
-pub fn compose(text: &str, begin: Position, most: usize) -> Result<Graph> {
+pub fn compose(text: &str, begin: Position, most: usize, is_json: bool) -> Result<Graph> {
     let options = granit_parser::options! {
+        emit_comments: false,
+        simple_key_max_lookahead: if is_json { JSON_KEY } else { YAML_KEY },
         // As libyaml does, from which Go's library comes.
         bom_inside_document_as_content: true,
         block_scalar_eof_without_line_feed: true,
-        // Collections of both kinds are counted together, below.
-        flow_nesting_limit: MOST_DEPTH + 1,
+        // Collections of both kinds are counted together, below. The parser reads ahead of its events, no further than this.
+        flow_nesting_limit: YAML_KEY + MOST_DEPTH,
         block_nesting_limit: MOST_DEPTH + 1,
     };
     let mut composer = Composer {
@@ -218,9 +224,7 @@ impl<'a> Composer<'a> {
             let before = self.text.get(..marker.byte_offset()?)?;
             let above = before.trim_end_matches([' ', '\n']);
             let header = above.rsplit('\n').next()?;
-            let said = header.split(" #").next()?.trim_end();
-            let said = said.trim_end_matches(|char: char| "+-0123456789".contains(char));
-            let column = said.strip_suffix(['|', '>'])?.chars().count();
+            let column = indicator(header)?.chars().count();
             let lines = before.get(above.len()..)?.matches('\n').count();
             let line = first.line.checked_sub(lines)?;
             let column = match line == self.begin.line {
@@ -261,6 +265,18 @@ impl<'a> Composer<'a> {
         }
         Some(position)
     }
+}
+
+/// What is before the `|` or `>` in the header of a block scalar, behind which there may be a comment.
+fn indicator(header: &str) -> Option<&str> {
+    let comments = header.match_indices('#').map(|(at, _)| at);
+    let ends = comments.chain([header.len()]);
+    let heads = ends.filter_map(|end| header.get(..end));
+    let mut heads = heads.map(|head| {
+        head.trim_end()
+            .trim_end_matches(|char: char| "+-0123456789".contains(char))
+    });
+    heads.find_map(|head| head.strip_suffix(['|', '>']))
 }
 
 fn place(begin: Position, marker: Marker) -> Position {

@@ -1,7 +1,7 @@
 //! How `kubectl` cuts a text into documents, which it does before it reads any YAML.
 //!
 //! A text that begins with `{` is a stream of JSON values as long as it can be read as one. Everything else is cut at lines that
-//! begin with `---`, wherever they stand, and of each piece the first document is read: what follows `...` is nobody's. For the
+//! begin with `---`, wherever they stand, and of each piece the first document is read. For the
 //! same reason hardly a directive (`%YAML`) has the `---` below it that it needs. The rules are those of `YAMLOrJSONDecoder` in
 //! `k8s.io/apimachinery`.
 
