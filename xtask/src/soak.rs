@@ -1,6 +1,6 @@
 //! `cargo xtask soak [NAME...]`: the tests that are run for longer than a test run can take, each with a bound.
 //!
-//! Whoever relies on one gives the commit and the last line.
+//! A report that relies on one gives the commit and the last line.
 
 use std::fs;
 use std::num::NonZero;

@@ -267,7 +267,7 @@ impl<'a> Composer<'a> {
     }
 }
 
-/// What is before the `|` or `>` in the header of a block scalar, behind which there may be a comment.
+/// What is before the `|` or `>` in the header of a block scalar. A comment may follow.
 fn indicator(header: &str) -> Option<&str> {
     let comments = header.match_indices('#').map(|(at, _)| at);
     let ends = comments.chain([header.len()]);
