@@ -22,6 +22,10 @@ pub fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
             command.args(["--exclude", &package.name]);
         }
     }
+    if arguments.is_empty() {
+        // After so long a run, every failure is worth knowing.
+        command.arg("--no-fail-fast");
+    }
     slowest::run(command.args(arguments))?;
     if !arguments.is_empty() {
         return Ok(());

@@ -122,12 +122,14 @@ fn zsh_finds_the_script_in_its_path_and_loads_it_needs_zsh() {
     );
 }
 
-/// Writes the pages, and returns their names without `.1`.
+/// Writes the pages, and returns their names without `.1`, sorted.
 fn pages(folder: &Path) -> Vec<String> {
     tidegate(["man", "-o", &text(folder)]).succeeds();
     let found = names(folder);
     let found = found.iter().map(|name| name.trim_end_matches(".1"));
-    found.map(str::to_owned).collect()
+    let mut found: Vec<_> = found.map(str::to_owned).collect();
+    found.sort();
+    found
 }
 
 #[test]

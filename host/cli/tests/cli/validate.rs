@@ -159,7 +159,7 @@ fn what_is_no_yaml_is_an_error_with_its_place_and_the_next_file_is_read() {
     assert!(lines[0].starts_with(&format!("{broken}:2:")), "{lines:?}");
     assert!(lines[0].ends_with("[yaml.syntax]"), "{lines:?}");
     assert!(
-        lines[1].starts_with(&format!("{binary}:1:7: error: a control character")),
+        lines[1].starts_with(&format!("{binary}:1:7: error: unexpected character")),
         "{lines:?}"
     );
     assert!(
