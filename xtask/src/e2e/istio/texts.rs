@@ -94,7 +94,6 @@ const IN_SPEC: &[&str] = &[
     "...",
     // What follows is nobody's.
     "...\nnobody: [reads this",
-    "... # and a comment\n]",
     "....",
     "  pluginName: a\n...b: c",
     "  pluginName: \"a\n...\n  b\"",
