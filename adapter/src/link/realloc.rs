@@ -33,7 +33,7 @@ pub fn dispatcher(
 ) -> Result<FuncId, AdaptError> {
     let Some((first, others)) = allocators.split_first() else {
         return Err(AdaptError::Internal {
-            message: "there is no allocator of results".to_owned(),
+            message: "no function allocates results".to_owned(),
         });
     };
     let ty = graph.funcs[*first].ty;

@@ -74,7 +74,7 @@ impl<'a> Composer<'a> {
                     ));
                 }
                 Event::DocumentEnd => {
-                    // kubectl reads nothing of what comes next. If it is not YAML, somebody should know.
+                    // kubectl ignores what comes next. Refusing it if it is not YAML shows that it is lost.
                     self.next()?;
                     return Ok(());
                 }
@@ -177,7 +177,7 @@ impl<'a> Composer<'a> {
     }
 
     fn anchor(&mut self, anchor: usize, id: Id) {
-        // 0 says that there is none.
+        // 0 means that the node has no anchor.
         if anchor > 0 {
             self.anchors.insert(anchor, id);
         }
