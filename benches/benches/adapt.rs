@@ -9,7 +9,7 @@ use std::{env, fs};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use tidegate_adapter::{Options, adapt, inspect};
 use tidegate_benches::table::Table;
-use tidegate_testkit::guests::{self, Shape};
+use tidegate_components::guests::{self, Shape};
 
 fn adapting(criterion: &mut Criterion) {
     let mut components: Vec<(String, Vec<u8>)> = Vec::new();

@@ -11,10 +11,10 @@ use std::sync::Arc;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use tidegate_benches::{messages, modules};
+use tidegate_components::guests::{self, Shape};
 use tidegate_host::{
     EngineKind, Fields, LogLine, LogSink, PluginSpec, Runtime, RuntimeConfig, Stream, WorkerChain,
 };
-use tidegate_testkit::guests::{self, Shape};
 
 mod peer;
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use tidegate_benches::candidate::{OUT_OF_REACH, configuration};
+use tidegate_components::guests::{self, Shape};
 use tidegate_host::{EngineKind, LogLine, LogSink, PluginSpec, Runtime, RuntimeConfig};
-use tidegate_testkit::guests::{self, Shape};
 
 /// A sink that drops lines: what a plugin says at its start is no part of what is measured.
 struct Silent;

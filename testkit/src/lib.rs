@@ -1,14 +1,12 @@
 //! Runs one scenario in three homes and compares what came back.
 //!
 //! A scenario is a YAML file ([`scenario`]): plugins, what upstream answers, the steps, what must come back. [`runner`] takes it
-//! through one home and writes down everything that was seen ([`transcript`]); [`verdict`] holds that against what is stated, [`compare`] fails where two homes' transcripts
-//! differ outside the list of fields that the proxy owns. The homes stand behind one API ([`homes`]): a component in our
+//! through one home and writes down everything that was seen ([`transcript`]); [`verdict`] holds that
+//! against what is stated, [`compare`] fails where two homes' transcripts differ outside the list of fields that the proxy owns. The homes stand behind one API ([`homes`]): a component in our
 //! host, the adapted module in our host, the adapted module in a real Envoy.
 //!
-//! [`surroundings`] is what plugins find when a scenario begins. Around them: [`guests`] builds the plugins, [`languages`] one in other languages than Rust, [`envoy`] fetches Envoy, [`client`] asks the proxy,
-//! [`upstream`] answers what the proxy asks, [`ledger`] knows which of both belong together, [`logbook`] collects what plugins log.
-//!
-//! The scenarios are in `tests/scenarios`, found by walking; the tests that they become are in `tests/tests/scenarios.rs`.
+//! [`surroundings`] is what plugins find when a scenario begins. Around them: [`envoy`] fetches Envoy,
+//! [`client`] asks the proxy, [`upstream`] answers what the proxy asks, [`ledger`] knows which of both belong together, [`logbook`] collects what plugins log.
 
 pub mod scenario;
 
@@ -34,10 +32,6 @@ pub mod compare;
 
 pub mod homes;
 
-pub mod guests;
-
-pub mod languages;
-
 pub mod envoy;
 
 pub mod upstream;
@@ -47,8 +41,6 @@ pub mod ledger;
 pub mod client;
 
 pub mod logbook;
-
-pub mod workspace;
 
 pub use compare::Owned;
 pub use homes::HomeKind;

@@ -11,8 +11,7 @@ use bytes::Bytes;
 use tidegate_host::EngineKind;
 
 use crate::client::{self, Call, Outgoing, OutgoingBody};
-use crate::envoy::{self, Release};
-use crate::guests::{self, Shape};
+use crate::envoy::Release;
 use crate::homes::{self, Deployed, Home, HomeKind, Started};
 use crate::ledger::Ledger;
 use crate::logbook::shown;
@@ -38,33 +37,9 @@ pub struct Runner {
 
 // === impl Runner ===
 
-impl Default for Runner {
-    /// Runs the guests that scenarios name, as rustc makes components.
-    fn default() -> Self {
-        Self::with(|_, plugin, home| {
-            let built = guests::build(&plugin.guest, Shape::Wasip2)?;
-            Ok(if home == HomeKind::Component {
-                built.component
-            } else {
-                built.module
-            })
-        })
-    }
-}
-
 impl Runner {
-    /// Runs what `wasm` gives for a scenario's plugins: a component for home `component`, a Proxy-Wasm module for the others.
-    /// Envoys are those that this workspace fetches.
-    pub fn with(
-        wasm: impl Fn(&Scenario, &Plugin, HomeKind) -> Result<Bytes> + Send + Sync + 'static,
-    ) -> Self {
-        Self::new(wasm, |release| match envoy::binary(release)? {
-            Ok(binary) => Ok(binary),
-            Err(no_wheel) => bail!("{no_wheel}"),
-        })
-    }
-
-    /// The same, in the Envoys that `envoys` gives. Nothing of this workspace is looked for.
+    /// Runs what `wasm` gives for a scenario's plugins: a component for home `component`, a Proxy-Wasm module for the others, in the
+    /// Envoys that `envoys` gives.
     pub fn new(
         wasm: impl Fn(&Scenario, &Plugin, HomeKind) -> Result<Bytes> + Send + Sync + 'static,
         envoys: impl Fn(Release) -> Result<PathBuf> + Send + Sync + 'static,

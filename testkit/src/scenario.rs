@@ -728,26 +728,6 @@ mod tests {
     }
 
     #[test]
-    fn manual_shows_a_scenario_that_is_one() {
-        let manual = include_str!("../../docs/testing.md");
-        let shown = manual
-            .split("```yaml\n")
-            .skip(1)
-            .filter_map(|rest| rest.split("```").next());
-        let [whole, plugins] = shown.collect::<Vec<_>>()[..] else {
-            panic!("two examples");
-        };
-        let scenario: Scenario = serde_saphyr::from_str(whole).expect("a scenario");
-        assert_eq!((scenario.seed, scenario.steps.len()), (Some(7), 8));
-        assert_eq!(
-            (scenario.shared_data.len(), scenario.properties.len()),
-            (1, 1)
-        );
-        let chain = format!("about: x\nsteps:\n- request: {{path: /}}\n{plugins}");
-        assert_eq!(read(&chain).expect("a scenario").plugins.len(), 2);
-    }
-
-    #[test]
     fn star_in_a_line_stands_for_anything() {
         assert!(glob("a*c", "abc") && glob("a*c", "ac") && glob("*", "") && glob("a", "a"));
         assert!(!glob("a*c", "abcd") && !glob("a", "ab") && glob("*b*", "abc"));

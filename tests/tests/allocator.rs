@@ -7,7 +7,8 @@ use std::fmt::Write as _;
 
 use anyhow::{Context, Result, ensure};
 use tidegate_components::Encoder;
-use tidegate_testkit::{HomeKind, Owned, Runner, Scenario, compare, guests, verdict};
+use tidegate_components::guests;
+use tidegate_testkit::{HomeKind, Owned, Scenario, compare, verdict};
 
 const GUEST: &str = "allocator-random";
 
@@ -65,7 +66,7 @@ fn agree(seed: u64) -> Result<()> {
         text.replace("(global $random (mut i32) (i32.const 1))", &start)
     })?;
     let built = guests::adapted(GUEST, component.context("there is no such guest")?)?;
-    let runner = Runner::with(move |_, _, home| {
+    let runner = tidegate_tests::runner(move |_, _, home| {
         Ok(match home {
             HomeKind::Component => built.component.clone(),
             HomeKind::ProxyWasm | HomeKind::Envoy(_) => built.module.clone(),

@@ -7,7 +7,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use tidegate_testkit::workspace;
+use tidegate_components::workspace;
 use wit_parser::{Function, FunctionKind, Resolve, WorldItem};
 
 /// Everything that a plugin may import or export.

@@ -10,9 +10,9 @@ use anyhow::{Context, Result, anyhow, ensure};
 use bytes::Bytes;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use tidegate_components::go;
-use tidegate_testkit::envoy;
-use tidegate_testkit::guests::{self, Built};
-use tidegate_testkit::{HomeKind, Owned, Runner, Scenario, compare, verdict, workspace};
+use tidegate_components::guests::{self, Built};
+use tidegate_components::workspace;
+use tidegate_testkit::{HomeKind, Owned, Runner, Scenario, compare, verdict};
 
 /// Requests in one run of the collector's test. `cargo xtask soak` asks for more.
 const REQUESTS: usize = 2000;
@@ -71,7 +71,7 @@ fn trial(name: &str, home: HomeKind, test: impl FnOnce() -> Result<()> + Send + 
         }
         let run = || -> Result<Completion> {
             if let HomeKind::Envoy(release) = home
-                && let Err(reason) = envoy::binary(release)?
+                && let Err(reason) = tidegate_tests::envoy(release)?
             {
                 return Ok(Completion::ignored_with(reason));
             }
@@ -89,7 +89,7 @@ fn runner(plugin: &'static str, build: &Build) -> Result<Runner> {
         build().map_err(|error| format!("{error:#}"))
     });
     let built = built.clone().map_err(|error| anyhow!(error))?;
-    Ok(Runner::with(move |_, _, home| -> Result<Bytes> {
+    Ok(tidegate_tests::runner(move |_, _, home| -> Result<Bytes> {
         Ok(match home {
             HomeKind::Component => built.component.clone(),
             HomeKind::ProxyWasm | HomeKind::Envoy(_) => built.module.clone(),
@@ -126,7 +126,7 @@ fn passes(
         }
         verdict::check(&scenario, &transcript).with_context(|| (*name).to_owned())?;
         if plugin == "tutorial" {
-            let twin = Runner::default().run(&scenario, HomeKind::Component)?;
+            let twin = tidegate_tests::guests().run(&scenario, HomeKind::Component)?;
             let found = compare::differences(&owned, &twin, &transcript);
             ensure!(found.is_empty(), "{name}: {}", found.join("\n"));
         }

@@ -8,9 +8,10 @@ use std::sync::{Arc, OnceLock};
 use anyhow::{Result, anyhow};
 use bytes::Bytes;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
-use tidegate_testkit::envoy::{self, Release};
-use tidegate_testkit::languages::{self, Language};
-use tidegate_testkit::{HomeKind, Runner, Scenario, verdict, workspace};
+use tidegate_components::languages::{self, Language};
+use tidegate_components::workspace;
+use tidegate_testkit::envoy::Release;
+use tidegate_testkit::{HomeKind, Scenario, verdict};
 
 /// A language's build, made once, or why there is none.
 type Build = Arc<OnceLock<Result<Result<Bytes, String>, String>>>;
@@ -56,7 +57,7 @@ fn test(
     scenarios: &[&str],
 ) -> Result<Completion> {
     if let HomeKind::Envoy(release) = home
-        && let Err(reason) = envoy::binary(release)?
+        && let Err(reason) = tidegate_tests::envoy(release)?
     {
         return Ok(Completion::ignored_with(reason));
     }
@@ -77,7 +78,7 @@ fn test(
     } else {
         tidegate_adapter::adapt(&wasm, &tidegate_adapter::Options::default())?.into()
     };
-    let runner = Runner::with(move |_, _, _| Ok(wasm.clone()));
+    let runner = tidegate_tests::runner(move |_, _, _| Ok(wasm.clone()));
     let folder = workspace::root().join("tests/languages");
     for name in scenarios {
         let scenario = Scenario::read(&folder, &folder.join(format!("{name}.yaml")), None)?;

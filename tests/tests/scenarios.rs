@@ -13,12 +13,11 @@ use anyhow::{Context, Result};
 use bytes::Bytes;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use tidegate_components::Encoder;
-use tidegate_testkit::envoy::{self, Release};
-use tidegate_testkit::guests::{self, Shape};
+use tidegate_components::guests::{self, Shape};
+use tidegate_components::workspace;
+use tidegate_testkit::envoy::Release;
 use tidegate_testkit::scenario::Plugin;
-use tidegate_testkit::{
-    HomeKind, Owned, Runner, Scenario, Transcript, compare, scenario, verdict, workspace,
-};
+use tidegate_testkit::{HomeKind, Owned, Runner, Scenario, Transcript, compare, scenario, verdict};
 
 /// A scenario with its runs so far.
 struct Case {
@@ -42,8 +41,8 @@ fn trials() -> Result<Vec<Trial>> {
     let folder = workspace::scenarios();
     let owned = Arc::new(Owned::known()?);
     let scenarios = scenario::walk(&folder, None).context("the scenarios cannot be read")?;
-    let runner = Arc::new(Runner::with(wasm));
-    let with_sdk = Arc::new(Runner::with(|scenario, plugin, home| {
+    let runner = Arc::new(tidegate_tests::runner(wasm));
+    let with_sdk = Arc::new(tidegate_tests::runner(|scenario, plugin, home| {
         let mut plugin = plugin.clone();
         if plugin.guest == PROBE {
             plugin.guest = SDK_PROBE.to_owned();
@@ -179,7 +178,7 @@ fn missing(home: HomeKind) -> Option<String> {
         return None;
     };
     let reason = MISSING.get_or_init(|| {
-        let reason = match envoy::binary(Release::ALL[0]) {
+        let reason = match tidegate_tests::envoy(Release::ALL[0]) {
             Ok(Err(reason)) => reason.to_string(),
             // That a download failed is for the tests that need it to say: they fail.
             Ok(Ok(_)) | Err(_) => return None,

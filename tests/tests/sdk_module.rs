@@ -5,10 +5,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
-use tidegate_testkit::envoy::{self, Release};
-use tidegate_testkit::{
-    HomeKind, Owned, Runner, Scenario, Transcript, compare, guests, verdict, workspace,
-};
+use tidegate_components::{guests, workspace};
+use tidegate_testkit::envoy::Release;
+use tidegate_testkit::{HomeKind, Owned, Scenario, Transcript, compare, verdict};
 
 const TWIN: &str = "proxy-wasm-twin";
 
@@ -22,8 +21,8 @@ fn main() -> ExitCode {
             Ok(Completion::Completed)
         }),
         trial("twin_is_the_tutorial", || {
-            let component =
-                Runner::default().run(&scenario("plugins/tutorial")?, HomeKind::Component)?;
+            let component = tidegate_tests::guests()
+                .run(&scenario("plugins/tutorial")?, HomeKind::Component)?;
             agrees(&component, HomeKind::ProxyWasm)
         }),
     ];
@@ -31,7 +30,7 @@ fn main() -> ExitCode {
         let name = format!("twin_is_the_same_in_our_host_and_in_{}", release.home());
         trial(&name, move || {
             // In vain on a platform that has no Envoy, and that has to be seen.
-            if let Err(reason) = envoy::binary(release)? {
+            if let Err(reason) = tidegate_tests::envoy(release)? {
                 return Ok(Completion::ignored_with(reason));
             }
             let ours = run("plugins/tutorial", HomeKind::ProxyWasm)?;
@@ -55,7 +54,7 @@ fn scenario(name: &str) -> Result<Scenario> {
 /// Runs a scenario of the tutorial with the twin in the tutorial's place.
 fn run(name: &str, home: HomeKind) -> Result<Transcript> {
     let scenario = scenario(name)?;
-    let twin = Runner::with(|_, _, _| guests::build_module(TWIN));
+    let twin = tidegate_tests::runner(|_, _, _| guests::build_module(TWIN));
     let transcript = twin.run(&scenario, home)?;
     verdict::check(&scenario, &transcript).with_context(|| format!("{name} in {}", home.name()))?;
     Ok(transcript)

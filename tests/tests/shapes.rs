@@ -9,9 +9,10 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
-use tidegate_testkit::envoy::{self, Release};
-use tidegate_testkit::guests::{self, Shape};
-use tidegate_testkit::{HomeKind, Runner, Scenario, scenario, verdict, workspace};
+use tidegate_components::guests::{self, Shape};
+use tidegate_components::workspace;
+use tidegate_testkit::envoy::Release;
+use tidegate_testkit::{HomeKind, Scenario, scenario, verdict};
 
 const TUTORIAL: &str = "istio-tutorial";
 
@@ -76,14 +77,14 @@ fn behaves(
     home: HomeKind,
 ) -> Result<Completion, Failed> {
     if let HomeKind::Envoy(_) = home
-        && let Ok(Err(reason)) = envoy::binary(Release::ALL[0])
+        && let Ok(Err(reason)) = tidegate_tests::envoy(Release::ALL[0])
     {
         return Ok(Completion::ignored_with(reason));
     }
     let own = |scenario: &&Scenario| {
         scenario.is_for(home) && scenario.plugins.iter().all(|plugin| plugin.guest == guest)
     };
-    let shaped = Runner::with(move |_, plugin, home| {
+    let shaped = tidegate_tests::runner(move |_, plugin, home| {
         let built = guests::build(&plugin.guest, shape)?;
         Ok(if home == HomeKind::Component {
             built.component

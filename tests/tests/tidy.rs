@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use tidegate_testkit::workspace;
+use tidegate_components::workspace;
 use wit_parser::{Docs, Resolve, Stability, TypeDefKind};
 
 /// More than a reader holds in mind; most files have a third of it.
@@ -56,7 +56,11 @@ fn crates_depend_only_leftwards() {
                 package.dependencies.iter().any(|name| tidegate(name)),
                 "deploy and the registries' client see none of ours",
             ),
-            "host/cli" | "testkit" | "tests" | "benches" | "xtask" => {}
+            "testkit" => forbid(
+                sees("tidegate-components"),
+                "the test kit knows nothing of this repository",
+            ),
+            "host/cli" | "tests" | "benches" | "xtask" => {}
             _ => forbid(
                 sees("tidegate-host") && sees("tidegate-adapter"),
                 "only host/cli, testkit, tests and benches join these",

@@ -11,9 +11,10 @@ use anyhow::{Context, Result};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use tidegate_components::Encoder;
 use tidegate_components::c::{self, Output};
-use tidegate_testkit::guests::{self, Built, Shape};
-use tidegate_testkit::languages::{self, ZIG};
-use tidegate_testkit::{HomeKind, Runner, Scenario, scenario, verdict, workspace};
+use tidegate_components::guests::{self, Built, Shape};
+use tidegate_components::languages::{self, ZIG};
+use tidegate_components::workspace;
+use tidegate_testkit::{HomeKind, Scenario, scenario, verdict};
 
 /// Our host's two engines: Envoys see what the newest tools make, in `scenarios`.
 const HOMES: [HomeKind; 2] = [HomeKind::Component, HomeKind::ProxyWasm];
@@ -105,7 +106,7 @@ fn is_text(scenario: &Scenario) -> bool {
 fn passes(scenario: &Scenario, built: &Built) -> Result<Completion> {
     for home in HOMES {
         let built = built.clone();
-        let runner = Runner::with(move |_, _, home| {
+        let runner = tidegate_tests::runner(move |_, _, home| {
             Ok(match home {
                 HomeKind::Component => built.component.clone(),
                 HomeKind::ProxyWasm | HomeKind::Envoy(_) => built.module.clone(),

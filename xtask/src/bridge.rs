@@ -6,8 +6,8 @@ use std::fs;
 
 use anyhow::{Context, Result, bail};
 
-use crate::shell;
-use crate::workspace::Workspace;
+use xtask::shell;
+use xtask::workspace::Workspace;
 
 #[path = "../../adapter/bridge/build_recipe.rs"]
 mod build_recipe;

@@ -5,8 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use anyhow::{Context, Result, bail};
 
 use crate::tutorial::{self, Server};
-use crate::workspace::Workspace;
-use crate::{guests, setup, shell};
+use xtask::workspace::Workspace;
+use xtask::{guests, setup, shell};
 
 /// What the command line says.
 pub struct Options {

@@ -4,8 +4,8 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::shell;
-use crate::workspace::Workspace;
+use xtask::shell;
+use xtask::workspace::Workspace;
 
 /// Runs cargo-deny where it is installed, or says that it is not. `arguments` go to `cargo deny check`; without any it
 /// checks everything, which needs a network for the advisories.

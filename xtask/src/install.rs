@@ -12,8 +12,8 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result};
 
 use crate::tutorial::{self, Server};
-use crate::workspace::Workspace;
-use crate::{guests, shell};
+use xtask::workspace::Workspace;
+use xtask::{guests, shell};
 
 /// Set in the environment of the wrapper.
 pub const REFUSE_WASM: &str = "XTASK_REFUSE_WASM";

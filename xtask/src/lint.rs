@@ -5,8 +5,8 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::workspace::{BRIDGE, Workspace};
-use crate::{guests, shell};
+use xtask::workspace::{BRIDGE, Workspace};
+use xtask::{guests, shell};
 
 /// Warnings are errors here, and here only: while one writes they are warnings.
 pub fn run(workspace: &Workspace) -> Result<()> {

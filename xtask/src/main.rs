@@ -11,22 +11,17 @@ use anyhow::{Context, Result, bail};
 mod bridge;
 mod demo;
 mod deny;
-mod e2e;
-mod guests;
-mod http;
 mod install;
 mod lint;
 mod newcomer;
-mod setup;
-mod shell;
 mod slowest;
 mod soak;
 mod test;
 mod tools;
 mod tutorial;
-mod workspace;
 
-use workspace::Workspace;
+use xtask::workspace::Workspace;
+use xtask::{guests, setup, shell};
 
 const USAGE: &str = "\
 Usage: cargo xtask <COMMAND>
@@ -116,7 +111,12 @@ fn dispatch(arguments: &[String]) -> Result<()> {
         }
         "deny" => deny::run(&workspace, rest),
         "soak" => soak::run(&workspace, rest),
-        "e2e" => e2e::run(&workspace, rest),
+        "e2e" => {
+            setup::targets(&workspace)?;
+            let mut command = workspace.cargo();
+            command.args(["run", "--locked", "--package", "tidegate-e2e", "--"]);
+            shell::run(command.args(rest))
+        }
         unknown => bail!("no command `{unknown}`\n{}", usage()),
     }
 }

@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::workspace::Workspace;
-use crate::{http, shell};
+use xtask::workspace::Workspace;
+use xtask::{http, shell};
 
 const SECTION: &str = "## Five minutes";
 

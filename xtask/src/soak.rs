@@ -10,8 +10,8 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::workspace::Workspace;
-use crate::{setup, shell};
+use xtask::workspace::Workspace;
+use xtask::{setup, shell};
 
 /// One of them.
 struct Soak {

@@ -2,8 +2,9 @@
 
 use anyhow::Result;
 
-use crate::workspace::Workspace;
-use crate::{deny, install, newcomer, setup, slowest, tools};
+use crate::{deny, install, newcomer, slowest, tools};
+use xtask::setup;
+use xtask::workspace::Workspace;
 
 /// What cargo-deny checks without a network.
 const OFFLINE: [&str; 3] = ["bans", "licenses", "sources"];

@@ -7,8 +7,8 @@ use std::env;
 
 use anyhow::Result;
 
-use crate::shell;
-use crate::workspace::Workspace;
+use xtask::shell;
+use xtask::workspace::Workspace;
 
 /// What a name ends in, and the programs that such a test needs, each by the names that it may have.
 const TOOLS: &[(&str, &[&[&str]])] = &[

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::http;
+use xtask::http;
 
 /// Long enough for a debug build of Cranelift to compile a plugin on a busy machine.
 const READY_WITHIN: Duration = Duration::from_secs(120);

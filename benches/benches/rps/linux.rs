@@ -23,9 +23,9 @@ use tidegate_benches::process::Server;
 use tidegate_benches::statistics::{self, Slice};
 use tidegate_benches::table::{Table, figure};
 use tidegate_benches::verify::verify;
+use tidegate_components::workspace;
 use tidegate_host::EchoServer;
-use tidegate_testkit::envoy::{self, Release};
-use tidegate_testkit::workspace;
+use tidegate_testkit::envoy::Release;
 
 /// Enough that a server always has a next request before it, few enough to be cheap.
 const CONNECTIONS: usize = 8;
@@ -107,7 +107,7 @@ impl Options {
 fn run(options: &Options) -> Result<()> {
     let cores = Cores::choose()?;
     let modules = Modules::build()?;
-    let envoy = match envoy::binary(Release::V1_40_0)? {
+    let envoy = match tidegate_tests::envoy(Release::V1_40_0)? {
         Ok(binary) => Some(binary),
         Err(no_wheel) => {
             println!("rps: SKIPPED in Envoy: {no_wheel}");

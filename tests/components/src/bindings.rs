@@ -9,7 +9,7 @@ use wit_bindgen_core::{Files, WorldGenerator};
 /// Writes the bindings that `generator` makes for the world of the package `wit`.
 pub fn generate(mut generator: Box<dyn WorldGenerator>, wit: &str, folder: &Path) -> Result<()> {
     let mut resolve = Resolve::default();
-    resolve.push_dir(crate::workspace().join("wit"))?;
+    resolve.push_dir(crate::workspace::root().join("wit"))?;
     let package = resolve.push_str("world.wit", wit)?;
     let world = resolve.select_world(&[package], None)?;
     let mut files = Files::default();

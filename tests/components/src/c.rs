@@ -22,7 +22,7 @@ __attribute__((constructor)) static void say(void) { printf("from C\n"); fflush(
 
 /// Builds it in `folder`. `zig` is the folder in which pip installed zig.
 pub fn build(zig: &Path, folder: &Path, output: Output, encoder: Encoder) -> Result<Vec<u8>> {
-    let source = crate::workspace().join("guest/examples/greeter");
+    let source = crate::workspace::root().join("guest/examples/greeter");
     fs::create_dir_all(folder)?;
     let wit = fs::read_to_string(source.join("wit/world.wit"))?;
     bindings::generate(wit_bindgen_c::Opts::default().build(), &wit, folder)?;

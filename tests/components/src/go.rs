@@ -18,10 +18,10 @@ pub fn is_there() -> bool {
 
 /// Builds the plugin `guest/go/NAME`, or `tests/go/NAME`, in a folder under `target`.
 pub fn build(name: &str, target: &Path) -> Result<Vec<u8>> {
-    let sources = crate::workspace().join("guest/go");
+    let sources = crate::workspace::root().join("guest/go");
     let places = [
         sources.join(name),
-        crate::workspace().join("tests/go").join(name),
+        crate::workspace::root().join("tests/go").join(name),
     ];
     let Some(source) = places.iter().find(|place| place.is_dir()) else {
         bail!("there is no plugin {}", places[0].display());

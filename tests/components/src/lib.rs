@@ -4,11 +4,14 @@
 mod bindings;
 pub mod c;
 pub mod go;
+pub mod guests;
+pub mod languages;
+pub mod workspace;
 
 use anyhow::{Context, Result};
 use std::borrow::Cow;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The adapter that cargo-component 0.21 puts beside a main module for WASI preview 1.
 pub use wasi_preview1_component_adapter_provider::{
@@ -115,7 +118,7 @@ macro_rules! encoder {
                     ..Resolve::default()
                 };
                 if !wit.contains("package tidegate:proxy") {
-                    resolve.push_dir(super::workspace().join("wit"))?;
+                    resolve.push_dir(super::workspace::root().join("wit"))?;
                 }
                 let package = resolve.push_str("world.wit", wit)?;
                 let world = resolve.select_world(&[package], None)?;
@@ -227,7 +230,7 @@ pub fn guest_with(
     encoder: Encoder,
     change: impl FnOnce(String) -> String,
 ) -> Result<Option<Vec<u8>>> {
-    let wat = workspace().join("tests/wat");
+    let wat = workspace::root().join("tests/wat");
     let folder = wat.join(name);
     let (text, world) = if folder.join("main.wat").is_file() {
         (read(&folder.join("main.wat"))?, folder.join("world.wit"))
@@ -291,9 +294,4 @@ pub fn beside(folder: &Path, end: &str) -> Result<Vec<Module>> {
 
 fn read(file: &Path) -> Result<String> {
     fs::read_to_string(file).with_context(|| format!("failed to read {}", file.display()))
-}
-
-/// The workspace that these tests belong to.
-pub fn workspace() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use tidegate_adapter::Options;
 use tidegate_components::c::{self, Output};
+use tidegate_components::guests::{self, Shape};
+use tidegate_components::languages::{self, Language, ZIG};
+use tidegate_components::workspace;
 use tidegate_components::{Encoder, go};
-use tidegate_testkit::guests::{self, Shape};
-use tidegate_testkit::languages::{self, Language, ZIG};
-use tidegate_testkit::workspace;
 
 fn main() -> Result<()> {
     let folder = std::env::args_os().nth(1).map(PathBuf::from);

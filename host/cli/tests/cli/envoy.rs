@@ -6,14 +6,14 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-use tidegate_testkit::envoy::{Release, binary};
-use tidegate_testkit::guests::{self, Shape};
+use tidegate_components::guests::{self, Shape};
+use tidegate_testkit::envoy::Release;
 
 use crate::tool::{Folder, text, tidegate};
 
 /// The Envoy of a release.
 pub fn envoy(release: Release) -> PathBuf {
-    match binary(release).expect("an Envoy") {
+    match tidegate_tests::envoy(release).expect("an Envoy") {
         Ok(envoy) => envoy,
         Err(no_wheel) => panic!("{no_wheel}"),
     }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use serde_json::Value;
-use tidegate_testkit::guests::{self, Shape};
+use tidegate_components::guests::{self, Shape};
 
 use crate::browser::Browser;
 use crate::dashboard::{ask, nosy, serve_with_dashboard};

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, mpsc};
 
 use serde_json::Value;
-use tidegate_testkit::guests::{self, Shape};
+use tidegate_components::guests::{self, Shape};
 
 use crate::shipping::registries::{Distribution, PASSWORD, Reply, Scripted, USER, forward, module};
 use crate::shipping::{run, ship, start};

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
-use tidegate_testkit::workspace;
+use tidegate_components::workspace;
 
 use crate::shipping::registries::Distribution;
 use crate::shipping::ship;

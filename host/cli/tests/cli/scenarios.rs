@@ -6,8 +6,8 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
+use tidegate_components::workspace;
 use tidegate_testkit::envoy::Release;
-use tidegate_testkit::workspace;
 
 use crate::author::tidegate_in;
 use crate::envoy::{envoy, plugin};

@@ -3,8 +3,8 @@
 use std::process::Command;
 
 use serde_json::{Value, json};
-use tidegate_testkit::envoy::{Release, binary};
-use tidegate_testkit::guests::{self, Shape};
+use tidegate_components::guests::{self, Shape};
+use tidegate_testkit::envoy::Release;
 
 use crate::shipping::registries::{Distribution, PASSWORD, USER, module};
 use crate::shipping::{run, ship};
@@ -214,7 +214,7 @@ fn modules() -> Vec<(&'static str, String, bool)> {
 }
 
 fn agrees(release: Release) {
-    let envoy = match binary(release).expect("an Envoy") {
+    let envoy = match tidegate_tests::envoy(release).expect("an Envoy") {
         Ok(envoy) => envoy,
         Err(no_wheel) => return eprintln!("{no_wheel}"),
     };

@@ -15,8 +15,8 @@ use serde::Deserialize;
 
 use super::control_plane::ControlPlane;
 use super::parts::{self, Parts};
-use crate::workspace::Workspace;
-use crate::{http, shell};
+use xtask::workspace::Workspace;
+use xtask::{http, shell};
 
 /// Below the workspace's root.
 const FIXTURES: &str = "tests/istio/fixtures";

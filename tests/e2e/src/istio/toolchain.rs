@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
-use crate::shell;
+use xtask::shell;
 
 /// What `go` writes where a module is neither in its cache nor within reach; anything else is a fault of ours.
 const UNREACHABLE: [&str; 5] = [

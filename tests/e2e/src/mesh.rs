@@ -11,8 +11,8 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-use crate::shell;
-use crate::workspace::Workspace;
+use xtask::shell;
+use xtask::workspace::Workspace;
 
 mod control_plane;
 mod namespaces;
@@ -37,8 +37,8 @@ const INSIDE: &str = "--inside";
 pub fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     let parts = Parts::of(workspace);
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [] => outside(workspace, &parts, &["e2e", "mesh", INSIDE]),
-        ["--bless"] => outside(workspace, &parts, &["e2e", "mesh", INSIDE, "--bless"]),
+        [] => outside(workspace, &parts, &["mesh", INSIDE]),
+        ["--bless"] => outside(workspace, &parts, &["mesh", INSIDE, "--bless"]),
         [INSIDE] => inside(workspace, &parts, false),
         [INSIDE, "--bless"] => inside(workspace, &parts, true),
         _ => bail!("e2e mesh takes `--bless` or nothing"),
@@ -50,7 +50,7 @@ fn outside(workspace: &Workspace, parts: &Parts, again: &[&str]) -> Result<()> {
     parts::require_tools()?;
     namespaces::require()?;
     // Now, since the builds take minutes, and this program may be built anew in the meantime.
-    let us = parts.bin.join("xtask");
+    let us = parts.bin.join("e2e");
     fs::create_dir_all(&parts.bin)
         .with_context(|| format!("failed to make {}", parts.bin.display()))?;
     parts::copy(

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
-use crate::workspace::Workspace;
-use crate::{guests, setup, shell};
+use xtask::workspace::Workspace;
+use xtask::{guests, setup, shell};
 
 mod documents;
 mod gateway;

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, ensure};
 use super::control_plane::{ControlPlane, answers};
 use super::parts::{self, Parts};
 use super::process::Process;
-use crate::http;
+use xtask::http;
 
 const READY_WITHIN: Duration = Duration::from_secs(60);
 

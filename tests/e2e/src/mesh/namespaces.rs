@@ -10,7 +10,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::shell;
+use xtask::shell;
 
 /// Where the folder given to [`run_inside`] is found there.
 pub const SHARED: &str = "/mnt";

@@ -5,8 +5,8 @@ use std::fs;
 use anyhow::{Context, Result, ensure};
 
 use super::parts::WITHOUT_CARGO_COMPONENT;
-use crate::shell;
-use crate::workspace::Workspace;
+use xtask::shell;
+use xtask::workspace::Workspace;
 
 /// The page that quotes, in blocks of `console`.
 const PAGE: &str = "docs/tutorial.md";

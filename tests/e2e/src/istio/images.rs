@@ -13,7 +13,7 @@ use super::judge::{Fetch, Fetched, Judge};
 use super::registry::{PASSWORD, Registry, USER};
 use super::tidegate::Tidegate;
 use super::{Plugin, Report, Setup};
-use crate::shell;
+use xtask::shell;
 
 /// The layouts that `push` knows.
 const LAYOUTS: [&str; 3] = ["compat", "docker", "artifact"];

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::parts::{self, Parts};
 use super::process::Process;
-use crate::{http, shell};
+use xtask::{http, shell};
 
 /// Where the registry listens; `tests/mesh/registry.yaml` says the same.
 pub const REGISTRY: &str = "127.0.0.1:5000";

@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
-use crate::workspace::Workspace;
+use xtask::workspace::Workspace;
 
 /// Where it is, and what it sees of the machine.
 pub struct Tidegate {

@@ -14,7 +14,7 @@ use super::parts::{self, Parts};
 use super::process::eventually;
 use super::proxies::{self, GATEWAY, Proxy, SIDECAR, Workload};
 use super::transcript::Transcript;
-use crate::http::{self, Answer};
+use xtask::http::{self, Answer};
 
 /// How long what was applied may take to show.
 pub const SHOWS_WITHIN: Duration = Duration::from_secs(30);

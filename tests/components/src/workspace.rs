@@ -1,13 +1,16 @@
 //! Where things are in this workspace.
 //!
-//! The test kit is always run from the workspace that it was built in: it builds that workspace's guests.
+//! Tests run in the workspace that they were built in: they build that workspace's guests.
 
 use std::path::PathBuf;
 
 /// The workspace's root folder.
 pub fn root() -> PathBuf {
-    let tests = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    tests.parent().map_or(tests.clone(), PathBuf::from)
+    let package = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    package
+        .ancestors()
+        .nth(2)
+        .map_or(package.clone(), PathBuf::from)
 }
 
 /// Where cargo puts what it builds: `CARGO_TARGET_DIR`, or the workspace's `target`.

