@@ -3,12 +3,10 @@
 //! The aim is 200 ms for a thousand.
 
 use std::fmt::Write as _;
-use std::fs;
 use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use tidegate_components::workspace;
 use tidegate_deploy::istio::validate::{Options, validate};
 
 const DOCUMENTS: usize = 1000;
@@ -58,20 +56,17 @@ spec:
 
 /// The fixtures over and over, but the few that are long on purpose.
 fn fixtures() -> String {
-    let root = workspace::root().join("tests/istio/fixtures");
-    let mut documents = Vec::new();
-    for kind in ["TrafficExtension", "WasmPlugin"] {
-        let folder = fs::read_dir(root.join(kind)).expect("a folder of fixtures");
-        let mut paths: Vec<_> = folder
-            .map(|entry| entry.expect("an entry").path())
-            .collect();
-        paths.sort();
-        let texts = paths
-            .iter()
-            .map(|path| fs::read_to_string(path).expect("a fixture"));
-        documents.extend(texts.filter(|text| text.len() < 8 << 10));
-    }
-    let documents: Vec<_> = documents.into_iter().cycle().take(DOCUMENTS).collect();
+    let fixtures = tidegate_istio_fixtures::fixtures().expect("fixtures");
+    let documents = fixtures
+        .into_iter()
+        .filter(|fixture| fixture.kind.is_some() && fixture.text.len() < 8 << 10)
+        .map(|fixture| fixture.text);
+    let documents: Vec<_> = documents
+        .collect::<Vec<_>>()
+        .into_iter()
+        .cycle()
+        .take(DOCUMENTS)
+        .collect();
     documents.join("---\n")
 }
 

@@ -1,8 +1,8 @@
 //! Whether Istio admits a document: the judgement of the API server (schema, CEL rules, metadata) and of istiod's webhook, with
 //! the place of everything that is wrong, and warnings for what they admit and then get wrong.
 //!
-//! The rules are data: `validate/table.rs` has a row for each, [`rules`] lists them, and for every row there is a document that
-//! breaks it and one that does not, in `tests/istio/fixtures`, where Istio's own code judges them too. `document.rs` says which
+//! The rules are data: `crds.txt` lists the constraints of Istio's CRDs, `table.rs` adds what no schema says, [`rules`] lists all, and
+//! Istio's own code judges documents that keep and break each, in this repository's end-to-end tests. `document.rs` says which
 //! documents there are, `walk.rs` holds one against the table, `checks.rs` has the rules that are more than a number, `url.rs` Go's idea of a URL,
 //! `warnings.rs` the rows that refuse nothing.
 //!

@@ -53,7 +53,9 @@ pub struct Setup {
     pub rate_limit: Plugin,
     /// Why the judge has no definition of Envoy Gateway's policy, if it has none.
     pub gateway_missing: Option<String>,
-    /// The folder of the Go module, with fixtures and the list of rules.
+    /// The workspace's folder.
+    pub root: PathBuf,
+    /// The folder of the Go module.
     pub module: PathBuf,
     /// A folder that goes with this run.
     pub scratch: TempDir,
@@ -134,6 +136,7 @@ impl Setup {
             rate_limit: Plugin::adapt(rate_limit, &tidegate, scratch.path())?,
             tidegate,
             gateway_missing: gateway.err(),
+            root: workspace.root.clone(),
             module,
             scratch,
         })

@@ -77,7 +77,7 @@ fn inside(workspace: &Workspace, parts: &Parts, bless: bool) -> Result<()> {
         begun.elapsed().as_secs_f32()
     ));
     // A fixture that is wrong does not stop the story.
-    let verdicts = verdicts::check(workspace, parts, &plane, bless);
+    let verdicts = verdicts::check(parts, &plane, bless);
     let mut story = Story::begin(parts, &plane)?;
     shell::say(&format!(
         "the proxies are up after {:.1} s",

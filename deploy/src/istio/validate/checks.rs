@@ -5,34 +5,16 @@
 
 pub mod metadata;
 
-use super::schema::Fault;
+use super::schema::{Fault, Schema};
 use super::url::{self, Refusal};
-use crate::resource::names;
 use crate::yaml::{Node, Value, excerpt};
 
-// --- Patterns of the CRDs.
-
-/// `(^$|^[a-f0-9]{64}$)`
+/// 64 lower case hexadecimal digits.
 pub fn is_sha256(text: &str) -> bool {
-    text.is_empty()
-        || (text.len() == 64
-            && text
-                .bytes()
-                .all(|byte| matches!(byte, b'a'..=b'f' | b'0'..=b'9')))
-}
-
-/// `^$|^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
-pub fn is_group(text: &str) -> bool {
-    text.is_empty() || names::is_dns_subdomain(text)
-}
-
-/// `^[a-zA-Z]([-a-zA-Z0-9]*[a-zA-Z0-9])?$`
-pub fn is_kind(text: &str) -> bool {
-    text.starts_with(|first: char| first.is_ascii_alphabetic())
-        && text.ends_with(|last: char| last.is_ascii_alphanumeric())
+    text.len() == 64
         && text
             .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            .all(|byte| matches!(byte, b'a'..=b'f' | b'0'..=b'9'))
 }
 
 // --- CEL rules of the CRDs.
@@ -177,77 +159,34 @@ pub fn allowed_target(node: &Node) -> Option<Fault> {
 
 // --- The status.
 
-/// A field of the status: what it has as a mapping, and what its items have if it is a list.
-struct Known {
-    name: &'static str,
-    fields: &'static [Known],
-    items: &'static [Known],
-}
-
-const STATUS: &[Known] = &[
-    Known {
-        items: &[
-            Known::value("lastProbeTime"),
-            Known::value("lastTransitionTime"),
-            Known::value("message"),
-            Known::value("observedGeneration"),
-            Known::value("reason"),
-            Known::value("status"),
-            Known::value("type"),
-        ],
-        ..Known::value("conditions")
-    },
-    Known::value("observedGeneration"),
-    Known {
-        items: &[
-            Known::value("documentationUrl"),
-            Known::value("level"),
-            Known {
-                fields: &[Known::value("code"), Known::value("name")],
-                ..Known::value("type")
-            },
-        ],
-        ..Known::value("validationMessages")
-    },
-];
-
 /// The status has what is known and anything else. What is known has no fields but its own; of what type it is, nobody asks.
-pub fn known_status(node: &Node) -> Option<Fault> {
-    STATUS
-        .iter()
-        .find_map(|known| known.unknown(node.get(known.name)?, known.name))
+pub fn known_fields(schema: &Schema, node: &Node) -> Option<Fault> {
+    stray(schema, node, "")
 }
 
-impl Known {
-    const fn value(name: &'static str) -> Self {
-        Self {
-            name,
-            fields: &[],
-            items: &[],
-        }
+fn stray(schema: &Schema, node: &Node, path: &str) -> Option<Fault> {
+    if let Some(items) = node.items() {
+        let (mut items, nothing) = (items.iter().enumerate(), Schema::default());
+        let of_items = match &schema.each {
+            Some(each) => each,
+            None if schema.open => return None,
+            None => &nothing,
+        };
+        return items.find_map(|(at, node)| stray(of_items, node, &format!("{path}[{at}]")));
     }
-
-    fn unknown(&self, node: &Node, path: &str) -> Option<Fault> {
-        if let Some(items) = node.items() {
-            let item = Self {
-                fields: self.items,
-                ..Self::value(self.name)
-            };
-            let mut items = items.iter().enumerate();
-            return items.find_map(|(at, node)| item.unknown(node, &format!("{path}[{at}]")));
+    node.mapping()?.entries.iter().find_map(|entry| {
+        let path = format!("{path}.{}", entry.key.name);
+        let mut fields = schema.fields.iter();
+        match fields.find(|field| field.name == entry.key.name) {
+            Some(field) => stray(&field.schema, &entry.value, &path),
+            None if schema.open => None,
+            None => Fault::at(
+                path.trim_start_matches('.'),
+                entry.key.position,
+                "is no field of the status, which the control plane writes: take the status away",
+            ),
         }
-        node.mapping()?.entries.iter().find_map(|entry| {
-            let path = format!("{path}.{}", entry.key.name);
-            match self.fields.iter().find(|field| field.name == entry.key.name) {
-                Some(field) => field.unknown(&entry.value, &path),
-                None => Fault::at(
-                    &path,
-                    entry.key.position,
-                    "is no field of the status, which the control plane writes: take the status away",
-                ),
-            }
-        })
-    }
+    })
 }
 
 /// A field that is there: null ones are taken away before anything is asked.
@@ -255,30 +194,4 @@ fn entry<'a>(node: &'a Node, name: &str) -> Option<&'a crate::yaml::Entry> {
     node.mapping()?
         .entry(name)
         .filter(|entry| entry.value.value != Value::Null)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn patterns_are_those_of_the_crds() {
-        for (text, group, kind) in [
-            ("", true, false),
-            ("a", true, true),
-            ("A", false, true),
-            ("a.b-c.d", true, false),
-            ("a..b", false, false),
-            ("-a", false, false),
-            ("a-", false, false),
-            ("a-b", true, true),
-            ("1a", true, false),
-            ("a_b", false, false),
-            ("a\n", false, false),
-            ("ä", false, false),
-        ] {
-            assert_eq!(is_group(text), group, "{text:?} as a group");
-            assert_eq!(is_kind(text), kind, "{text:?} as a kind");
-        }
-    }
 }

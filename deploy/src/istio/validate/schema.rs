@@ -4,46 +4,51 @@
 //! change: the field below `spec` (or below `wasm`, so that both kinds have one name for what they share), then the rule's
 //! word. `ports.item.type` is about the items of a list, `matchLabels.value.type` about the values of a mapping.
 
+use regex::Regex;
+use serde_json::Value;
+
 use super::{Kind, Origin, Rule};
 use crate::yaml::{Node, Position, excerpt};
 
 /// What is asked of a node.
+#[derive(Default)]
 pub struct Schema {
     pub shape: Shape,
     /// Null is a value here. Elsewhere the API server takes a null field away before it looks at anything.
     pub nullable: bool,
+    /// Has fields of any name, of which nothing is asked.
+    pub open: bool,
+    /// Of a mapping that has no others.
+    pub fields: Vec<Field>,
+    /// The items of a list, or the values of a mapping that has fields of any name.
+    pub each: Option<Box<Schema>>,
+    /// The field that no two items of a list may have the same value in.
+    pub key: Option<String>,
     /// Asked in this order, if the shape is right; the first that fails is told.
-    pub checks: &'static [Check],
+    pub checks: Vec<Check>,
 }
 
-/// The type of a node, with what is inside it.
+/// The type of a node.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub enum Shape {
-    /// These fields. Groups, because kinds share some.
-    Object(&'static [&'static [Field]]),
-    /// Any fields, of which nothing is asked.
-    Open,
-    /// Fields of any name.
-    Map(&'static Schema),
-    List {
-        items: &'static Schema,
-        /// The field that no two items may have the same value in.
-        key: Option<&'static str>,
-    },
+    /// Of whatever type.
+    #[default]
+    Any,
+    Mapping,
+    List,
     String,
     Integer,
-    Boolean,
-    /// Of whatever type.
-    Any,
 }
 
-/// A field of an object.
+/// A field of a mapping.
 pub struct Field {
-    pub name: &'static str,
+    pub name: String,
     pub required: bool,
-    pub schema: &'static Schema,
+    pub schema: Schema,
 }
 
 /// A row of the table.
+#[derive(Clone)]
 pub struct Check {
     /// The CRD's word for it, or ours where it has none.
     pub word: &'static str,
@@ -54,23 +59,22 @@ pub struct Check {
 }
 
 /// How a check looks at a node.
+#[derive(Clone)]
 pub enum Test {
     /// Characters in a string.
     MinLength(usize),
     MaxLength(usize),
     /// Bytes in a string: the webhook counts these where the schema counts characters.
     MaxBytes(usize),
-    OneOf(&'static [&'static str]),
-    /// A regular expression as the CRD has it, and what it says in Rust.
-    Pattern {
-        regex: &'static str,
-        fits: fn(&str) -> bool,
-    },
+    OneOf(Vec<String>),
+    Pattern(Regex),
     Minimum(i64),
     Maximum(i64),
     Int32,
     MaxItems(usize),
     MaxProperties(usize),
+    /// Fields below have no fields but those of the schema.
+    KnownFields,
     /// Anything else: the rule in a few words, and what is wrong with a node.
     Node(&'static str, fn(&Node) -> Option<Fault>),
 }
@@ -87,7 +91,6 @@ pub struct Fault {
 #[derive(Debug, PartialEq)]
 pub enum Place {
     Field(String),
-    Item(usize),
 }
 
 /// A step down a document.
@@ -122,20 +125,14 @@ pub fn rule_id(steps: &[Step<'_>], word: &str) -> String {
 }
 
 /// Every row about documents of this kind that an invalid one can break.
-pub fn rows(kind: Kind, root: &'static Schema) -> Vec<Rule> {
+pub fn rows(kind: Kind, root: &Schema) -> Vec<Rule> {
     let mut rows = Vec::new();
-    let mut steps = Vec::new();
-    descend(kind, root, &mut steps, &mut rows);
+    descend(kind, root, &mut Vec::new(), &mut rows);
     rows
 }
 
-fn descend(
-    kind: Kind,
-    schema: &'static Schema,
-    steps: &mut Vec<Step<'static>>,
-    rows: &mut Vec<Rule>,
-) {
-    let mut row = |steps: &[Step<'static>], word: &str, origin, what: String| {
+fn descend<'s>(kind: Kind, schema: &'s Schema, steps: &mut Vec<Step<'s>>, rows: &mut Vec<Rule>) {
+    let mut row = |steps: &[Step<'_>], word: &str, origin, what: String| {
         rows.push(Rule {
             id: rule_id(steps, word),
             kind,
@@ -144,61 +141,58 @@ fn descend(
             what,
         });
     };
-    let metadata = matches!(steps.first(), Some(Step::Field("metadata")));
-    let origin = if metadata {
-        Origin::Object
-    } else {
-        Origin::Schema
+    let origin = match steps.first() {
+        Some(Step::Field("metadata")) => Origin::Object,
+        _ => Origin::Schema,
     };
     // What is no mapping at all is no document of any kind.
     if let (Some(name), false) = (schema.shape.name(), steps.is_empty()) {
         row(steps, "type", origin, format!("must be {name}"));
     }
-    for check in schema.checks {
+    for check in &schema.checks {
         row(steps, check.word, check.origin, check.test.says());
     }
-    match schema.shape {
-        Shape::Object(groups) => {
-            row(
-                steps,
-                "unknown",
-                Origin::Strict,
-                "has no fields but these".into(),
-            );
-            for field in groups.iter().copied().flatten() {
-                steps.push(Step::Field(field.name));
-                if field.required {
-                    rows.push(Rule {
-                        id: rule_id(steps, "required"),
-                        kind,
-                        field: field_path(steps),
-                        origin,
-                        what: "must be there".into(),
-                    });
-                }
-                descend(kind, field.schema, steps, rows);
-                steps.pop();
-            }
+    // Of the status only the names of fields are looked at, in a check of the whole.
+    if matches!(steps[..], [Step::Field("status")]) {
+        return;
+    }
+    if let Some(key) = &schema.key {
+        row(
+            steps,
+            "unique",
+            Origin::Schema,
+            format!("no two items have the same `{key}`"),
+        );
+    }
+    if schema.shape == Shape::Mapping && !schema.open && schema.each.is_none() {
+        row(
+            steps,
+            "unknown",
+            Origin::Strict,
+            "has no fields but these".into(),
+        );
+    }
+    for field in &schema.fields {
+        steps.push(Step::Field(&field.name));
+        if field.required {
+            rows.push(Rule {
+                id: rule_id(steps, "required"),
+                kind,
+                field: field_path(steps),
+                origin,
+                what: "must be there".into(),
+            });
         }
-        Shape::Map(values) => {
-            steps.push(Step::Key("*"));
-            descend(kind, values, steps, rows);
-            steps.pop();
-        }
-        Shape::List { items, key } => {
-            if let Some(key) = key {
-                row(
-                    steps,
-                    "unique",
-                    Origin::Schema,
-                    format!("no two items have the same `{key}`"),
-                );
-            }
-            steps.push(Step::Index(0));
-            descend(kind, items, steps, rows);
-            steps.pop();
-        }
-        Shape::Open | Shape::String | Shape::Integer | Shape::Boolean | Shape::Any => {}
+        descend(kind, &field.schema, steps, rows);
+        steps.pop();
+    }
+    if let Some(each) = &schema.each {
+        steps.push(match schema.shape {
+            Shape::List => Step::Index(0),
+            _ => Step::Key("*"),
+        });
+        descend(kind, each, steps, rows);
+        steps.pop();
     }
 }
 
@@ -229,65 +223,134 @@ pub fn path(steps: &[Step<'_>]) -> String {
 // === impl Schema ===
 
 impl Schema {
-    /// A schema without checks.
-    pub const fn of(shape: Shape) -> Self {
-        Self {
-            shape,
-            nullable: false,
-            checks: &[],
-        }
+    /// Adds a line of a list of constraints: path, keyword, value in JSON. Nothing if it says something that is not known.
+    pub fn add(&mut self, line: &str) -> Option<()> {
+        let (path, line) = line.split_once(' ')?;
+        let (keyword, value) = line.split_once(' ')?;
+        let value: Value = serde_json::from_str(value).ok()?;
+        let length = || usize::try_from(value.as_u64()?).ok();
+        let node = self.make(path);
+        let (word, test) = match keyword {
+            "type" => {
+                node.shape = match value.as_str()? {
+                    "object" => Shape::Mapping,
+                    "array" => Shape::List,
+                    "string" => Shape::String,
+                    "integer" => Shape::Integer,
+                    _ => return None,
+                };
+                return Some(());
+            }
+            "required" => {
+                for name in strings(&value)? {
+                    node.field(&name).required = true;
+                }
+                return Some(());
+            }
+            "nullable" => {
+                node.nullable = value.as_bool()?;
+                return Some(());
+            }
+            "x-kubernetes-preserve-unknown-fields" => {
+                node.open = value.as_bool()?;
+                return Some(());
+            }
+            "x-kubernetes-list-map-keys" => {
+                node.key = strings(&value)?.pop();
+                return Some(());
+            }
+            // The first says how to read its keys. The others are written by hand, in `table.rs`.
+            "x-kubernetes-list-type" | "x-kubernetes-validations" | "oneOf" => return Some(()),
+            "enum" => ("enum", Test::OneOf(strings(&value)?)),
+            "pattern" => ("pattern", Test::Pattern(Regex::new(value.as_str()?).ok()?)),
+            "minLength" => ("minLength", Test::MinLength(length()?)),
+            "maxLength" => ("maxLength", Test::MaxLength(length()?)),
+            "minimum" => ("minimum", Test::Minimum(value.as_i64()?)),
+            "maximum" => ("maximum", Test::Maximum(value.as_i64()?)),
+            "maxItems" => ("maxItems", Test::MaxItems(length()?)),
+            "maxProperties" => ("maxProperties", Test::MaxProperties(length()?)),
+            "format" if value == "int32" => ("format", Test::Int32),
+            _ => return None,
+        };
+        node.checks.push(Check::schema(word, test));
+        Some(())
     }
 
-    /// A string with these checks.
-    pub const fn string(checks: &'static [Check]) -> Self {
-        Self {
-            shape: Shape::String,
-            nullable: false,
-            checks,
-        }
+    /// The node at a path such as `.spec.match[].ports`, with values of a mapping as `{}`.
+    pub fn find(&mut self, path: &str) -> Option<&mut Self> {
+        parts(path).try_fold(self, |node, part| match part {
+            "[]" | "{}" => node.each.as_deref_mut(),
+            name => {
+                let mut fields = node.fields.iter_mut();
+                let field = fields.find(|field| field.name == name)?;
+                Some(&mut field.schema)
+            }
+        })
     }
+
+    /// The same, made if it is not there.
+    pub fn make(&mut self, path: &str) -> &mut Self {
+        parts(path).fold(self, |node, part| match part {
+            "[]" | "{}" => node.each.get_or_insert_default(),
+            name => &mut node.field(name).schema,
+        })
+    }
+
+    fn field(&mut self, name: &str) -> &mut Field {
+        let at = self.fields.iter().position(|field| field.name == name);
+        let at = at.unwrap_or_else(|| {
+            self.fields.push(Field {
+                name: name.to_owned(),
+                required: false,
+                schema: Self::default(),
+            });
+            self.fields.len() - 1
+        });
+        &mut self.fields[at]
+    }
+}
+
+/// The steps of a path.
+fn parts(path: &str) -> impl Iterator<Item = &str> {
+    let mut rest = path.trim_start_matches('.');
+    std::iter::from_fn(move || {
+        rest = rest.strip_prefix('.').unwrap_or(rest);
+        let end = match rest.get(..2)? {
+            "[]" | "{}" => 2,
+            _ => rest.find(['.', '[', '{']).unwrap_or(rest.len()),
+        };
+        let (part, after) = rest.split_at(end);
+        rest = after;
+        Some(part)
+    })
+}
+
+fn strings(value: &Value) -> Option<Vec<String>> {
+    let items = value.as_array()?.iter();
+    items
+        .map(|item| item.as_str().map(str::to_owned))
+        .collect::<Option<_>>()
 }
 
 // === impl Shape ===
 
 impl Shape {
     /// What a node of this shape is called; nothing if it may be anything.
-    pub fn name(&self) -> Option<&'static str> {
+    pub fn name(self) -> Option<&'static str> {
         Some(match self {
-            Self::Object(_) | Self::Open | Self::Map(_) => "a mapping",
-            Self::List { .. } => "a list",
+            Self::Mapping => "a mapping",
+            Self::List => "a list",
             Self::String => "a string",
             Self::Integer => "an integer",
-            Self::Boolean => "a boolean",
             Self::Any => return None,
         })
-    }
-}
-
-// === impl Field ===
-
-impl Field {
-    pub const fn optional(name: &'static str, schema: &'static Schema) -> Self {
-        Self {
-            name,
-            required: false,
-            schema,
-        }
-    }
-
-    pub const fn required(name: &'static str, schema: &'static Schema) -> Self {
-        Self {
-            name,
-            required: true,
-            schema,
-        }
     }
 }
 
 // === impl Check ===
 
 impl Check {
-    const fn of(origin: Origin, word: &'static str, test: Test) -> Self {
+    fn of(origin: Origin, word: &'static str, test: Test) -> Self {
         Self {
             word,
             origin,
@@ -296,46 +359,28 @@ impl Check {
         }
     }
 
-    pub const fn schema(word: &'static str, test: Test) -> Self {
+    pub fn schema(word: &'static str, test: Test) -> Self {
         Self::of(Origin::Schema, word, test)
     }
 
-    pub const fn cel(
-        word: &'static str,
-        says: &'static str,
-        test: fn(&Node) -> Option<Fault>,
-    ) -> Self {
+    pub fn cel(word: &'static str, says: &'static str, test: fn(&Node) -> Option<Fault>) -> Self {
         Self::of(Origin::Cel, word, Test::Node(says, test))
     }
 
-    pub const fn webhook(word: &'static str, test: Test) -> Self {
+    pub fn webhook(word: &'static str, test: Test) -> Self {
         Self::of(Origin::Webhook, word, test)
     }
 
-    pub const fn object(
+    pub fn object(
         word: &'static str,
         says: &'static str,
         test: fn(&Node) -> Option<Fault>,
     ) -> Self {
-        Self::of_object(word, Test::Node(says, test))
+        Self::of(Origin::Object, word, Test::Node(says, test))
     }
 
-    /// A bound that Kubernetes sets, of any object.
-    pub const fn of_object(word: &'static str, test: Test) -> Self {
-        Self::of(Origin::Object, word, test)
-    }
-
-    pub const fn strict(
-        word: &'static str,
-        says: &'static str,
-        test: fn(&Node) -> Option<Fault>,
-    ) -> Self {
-        Self::of(Origin::Strict, word, Test::Node(says, test))
-    }
-
-    pub const fn mend(mut self, mend: &'static str) -> Self {
-        self.mend = mend;
-        self
+    pub fn strict(word: &'static str, test: Test) -> Self {
+        Self::of(Origin::Strict, word, test)
     }
 }
 
@@ -349,12 +394,13 @@ impl Test {
             Self::MaxLength(most) => format!("{most} characters or fewer"),
             Self::MaxBytes(most) => format!("{most} bytes or fewer"),
             Self::OneOf(values) => format!("one of {}", values.join(", ")),
-            Self::Pattern { regex, .. } => format!("matches {regex}"),
+            Self::Pattern(regex) => format!("matches {regex}"),
             Self::Minimum(least) => format!("{least} or more"),
             Self::Maximum(most) => format!("{most} or less"),
             Self::Int32 => "has room in 32 bits".into(),
             Self::MaxItems(most) => format!("{most} items or fewer"),
             Self::MaxProperties(most) => format!("{most} fields or fewer"),
+            Self::KnownFields => "has no fields below its own but those of the definition".into(),
             Self::Node(says, _) => (*says).into(),
         }
     }
@@ -376,14 +422,6 @@ impl Fault {
         Some(Self {
             message: message.into(),
             at: Some((Place::Field(field.to_owned()), position)),
-        })
-    }
-
-    /// An item of the node is wrong; as a check answers.
-    pub fn item(index: usize, position: Position, message: impl Into<String>) -> Option<Self> {
-        Some(Self {
-            message: message.into(),
-            at: Some((Place::Item(index), position)),
         })
     }
 }

@@ -1,351 +1,289 @@
 //! The rule table: every field of both kinds, with what the CRD's schema, its CEL rules and istiod's webhook ask of it.
 //!
-//! Written from the CRDs of Istio 1.32-dev. What both kinds have is written once: a `WasmPlugin`'s fields are those of a
-//! `TrafficExtension`'s `wasm`, and both select and match in the same way. `checks.rs` has what does not fit into a line, and
-//! `table/metadata.rs` what any object has.
+//! `crds.txt` lists the constraints of the CRDs of Istio 1.32-dev, as the end-to-end tests read them out of Istio's module. Written
+//! by hand is what no schema says: Kubernetes' own rules, CEL, the webhook, and what to do about some errors.
 
-mod metadata;
+use std::sync::LazyLock;
 
 use super::Kind;
-use super::checks;
-use super::schema::{Check, Field, Schema, Shape, Test};
+use super::checks::{self, metadata};
+use super::schema::{Check, Schema, Test};
+
+/// A line for each constraint: kind, version, path, keyword, value in JSON.
+const CRDS: &str = include_str!("crds.txt");
+
+/// The same for what any object has. What the API server writes itself is not looked at.
+const OBJECT: &str = r#"
+. required ["apiVersion","kind","metadata"]
+.apiVersion type "string"
+.apiVersion enum ["extensions.istio.io/v1alpha1"]
+.kind type "string"
+.metadata type "object"
+.metadata.name type "string"
+.metadata.generateName nullable true
+.metadata.namespace type "string"
+.metadata.labels type "object"
+.metadata.labels{} type "string"
+.metadata.annotations type "object"
+.metadata.annotations{} type "string"
+.metadata.creationTimestamp nullable true
+.metadata.deletionGracePeriodSeconds nullable true
+.metadata.deletionTimestamp nullable true
+.metadata.finalizers nullable true
+.metadata.generation nullable true
+.metadata.managedFields nullable true
+.metadata.ownerReferences nullable true
+.metadata.resourceVersion nullable true
+.metadata.selfLink nullable true
+.metadata.uid nullable true
+"#;
 
 /// The root of a document.
 pub fn root(kind: Kind) -> &'static Schema {
+    static ROOTS: LazyLock<[Schema; 2]> = LazyLock::new(|| {
+        [Kind::WasmPlugin, Kind::TrafficExtension].map(|kind| {
+            let (root, unknown) = read(kind);
+            debug_assert!(unknown.is_empty(), "constraints not known: {unknown:?}");
+            root
+        })
+    });
+    let [wasm_plugin, traffic_extension] = &*ROOTS;
     match kind {
-        Kind::WasmPlugin => &WASM_PLUGIN,
-        Kind::TrafficExtension => &TRAFFIC_EXTENSION,
+        Kind::WasmPlugin => wasm_plugin,
+        Kind::TrafficExtension => traffic_extension,
     }
 }
 
-static WASM_PLUGIN: Schema = Schema::of(Shape::Object(&[
-    ROOT,
-    &[
-        Field::required(
-            "kind",
-            &Schema::string(&[Check::schema("enum", Test::OneOf(&["WasmPlugin"]))]),
-        ),
-        Field::required("spec", &WASM_PLUGIN_SPEC),
-    ],
-]));
+/// The schema of a kind, and the lines that say something unknown.
+fn read(kind: Kind) -> (Schema, Vec<&'static str>) {
+    let mut root = Schema::default();
+    let mut unknown = Vec::new();
+    let of_objects = OBJECT.lines().filter(|line| !line.is_empty());
+    for line in of_objects.chain(constraints(kind)) {
+        // Of the status nothing is asked but that its fields are known.
+        let known = match line.split_once(' ') {
+            Some((path, constraint))
+                if path.starts_with(".status") && !constraint.contains("unknown-fields") =>
+            {
+                root.make(path);
+                Some(())
+            }
+            _ => root.add(line),
+        };
+        if known.is_none() {
+            unknown.push(line);
+        }
+    }
+    if let Some(named) = root.find(".kind") {
+        let name = Test::OneOf(vec![kind.to_string()]);
+        named.checks.push(Check::schema("enum", name));
+    }
+    for (path, check) in by_hand(kind) {
+        if let Some(node) = node(&mut root, path) {
+            node.checks.push(check);
+        }
+    }
+    for (path, word, mend) in MENDS {
+        let checks = node(&mut root, path).map(|node| &mut node.checks);
+        let mut checks = checks.into_iter().flatten();
+        if let Some(check) = checks.find(|check| check.word == *word) {
+            check.mend = mend;
+        }
+    }
+    (root, unknown)
+}
 
-static TRAFFIC_EXTENSION: Schema = Schema::of(Shape::Object(&[
-    ROOT,
-    &[
-        Field::required(
-            "kind",
-            &Schema::string(&[Check::schema("enum", Test::OneOf(&["TrafficExtension"]))]),
-        ),
-        Field::required("spec", &TRAFFIC_EXTENSION_SPEC),
-    ],
-]));
+/// The CRD's constraints: path, keyword, value.
+fn constraints(kind: Kind) -> impl Iterator<Item = &'static str> {
+    let prefix = format!("{kind} v1alpha1 ");
+    CRDS.lines()
+        .filter_map(move |line| line.strip_prefix(&prefix))
+}
 
-static ROOT: &[Field] = &[
-    Field::required(
-        "apiVersion",
-        &Schema::string(&[Check::schema(
-            "enum",
-            Test::OneOf(&["extensions.istio.io/v1alpha1"]),
-        )]),
+/// The node at a path of the document, or below `spec`, or below `spec.wasm`, where a `TrafficExtension` has a `WasmPlugin`'s fields.
+fn node<'s>(root: &'s mut Schema, path: &str) -> Option<&'s mut Schema> {
+    let places = ["", ".spec", ".spec.wasm"].map(|place| format!("{place}{path}"));
+    let place = places.iter().find(|place| root.find(place).is_some())?;
+    root.find(place)
+}
+
+/// What to do, where the failure does not say it.
+const MENDS: &[(&str, &str, &str)] = &[
+    (
+        ".sha256",
+        "pattern",
+        "write 64 lower case hexadecimal digits in quotes, without `sha256:`",
     ),
-    Field::required("metadata", &metadata::METADATA),
-    Field::optional("status", &STATUS),
+    (".targetRef.group", "pattern", GROUP),
+    (".targetRefs[].group", "pattern", GROUP),
+    (".targetRef.kind", "pattern", KIND),
+    (".targetRefs[].kind", "pattern", KIND),
 ];
 
-static WASM_PLUGIN_SPEC: Schema = Schema {
-    shape: Shape::Object(&[
-        WASM,
-        SELECTION,
-        &[
-            Field::optional(
-                "phase",
-                &Schema::string(&[Check::schema(
-                    "enum",
-                    Test::OneOf(&["UNSPECIFIED_PHASE", "AUTHN", "AUTHZ", "STATS"]),
-                )]),
-            ),
-            Field::optional("targetRef", &TARGET),
-        ],
-    ]),
-    nullable: false,
-    checks: &[Check::cel(
-        "one-target",
-        "at most one of selector, targetRef and targetRefs",
-        checks::one_target,
-    )],
-};
+const GROUP: &str = "write the API group without a version, such as `gateway.networking.k8s.io`";
+const KIND: &str = "write the kind alone, such as `Gateway`";
 
-static TRAFFIC_EXTENSION_SPEC: Schema = Schema {
-    shape: Shape::Object(&[
-        SELECTION,
-        &[
-            Field::optional(
-                "phase",
-                &Schema::string(&[Check::schema(
-                    "enum",
-                    Test::OneOf(&["UNSPECIFIED", "AUTHN", "AUTHZ", "STATS"]),
-                )]),
+/// What no schema says, in the order in which it is asked. A path that a kind does not have is the other kind's.
+fn by_hand(kind: Kind) -> Vec<(&'static str, Check)> {
+    let target = || {
+        Check::webhook(
+            "allowed",
+            Test::Node(
+                "a Service, ServiceEntry, Gateway or GatewayClass",
+                checks::allowed_target,
             ),
-            Field::optional("wasm", &Schema::of(Shape::Object(&[WASM]))),
-            Field::optional("lua", &Schema::of(Shape::Object(&[LUA]))),
-        ],
-    ]),
-    nullable: false,
-    checks: &[
-        Check::schema(
-            "oneOf",
-            Test::Node("not both of wasm and lua", checks::not_wasm_and_lua),
+        )
+    };
+    let same_namespace = || Check::cel("same-namespace", "empty", checks::no_namespace);
+    let bytes = |most| Check::webhook("maxBytes", Test::MaxBytes(most));
+    let wasm_or_lua = [
+        (
+            ".spec",
+            Check::schema(
+                "oneOf",
+                Test::Node("not both of wasm and lua", checks::not_wasm_and_lua),
+            ),
         ),
-        Check::cel("wasm-or-lua", "one of wasm and lua", checks::wasm_or_lua),
-        Check::cel(
-            "one-target",
-            "at most one of selector, targetRef and targetRefs",
-            checks::one_target,
+        (
+            ".spec",
+            Check::cel("wasm-or-lua", "one of wasm and lua", checks::wasm_or_lua),
         ),
-    ],
-};
-
-/// What runs as WebAssembly.
-static WASM: &[Field] = &[
-    Field::required(
-        "url",
-        &Schema::string(&[
-            Check::schema("minLength", Test::MinLength(1)),
+    ];
+    let mut checks = match kind {
+        Kind::WasmPlugin => Vec::new(),
+        Kind::TrafficExtension => wasm_or_lua.into(),
+    };
+    checks.extend([
+        (
+            ".metadata",
+            Check::object("named", "a name or a generateName", metadata::named),
+        ),
+        (
+            ".metadata.name",
+            Check::object("dns-subdomain", "a DNS subdomain", metadata::object_name),
+        ),
+        (
+            ".metadata.namespace",
+            Check::object("dns-label", "a DNS label", metadata::namespace),
+        ),
+        (
+            ".metadata.labels",
+            Check::object(
+                "qualified-name",
+                "keys are qualified names",
+                metadata::label_keys,
+            ),
+        ),
+        (
+            ".metadata.labels{}",
+            Check::object("label-value", "a label value", metadata::label_value),
+        ),
+        (
+            ".metadata.annotations",
+            Check::object(
+                "qualified-name",
+                "keys are qualified names but for their case",
+                metadata::annotation_keys,
+            ),
+        ),
+        (
+            ".metadata.annotations",
+            Check::object(
+                "size",
+                "262144 bytes or fewer altogether",
+                metadata::annotations_size,
+            ),
+        ),
+        (
+            ".metadata.annotations",
+            Check::webhook(
+                "reserved",
+                Test::Node("none of those that istiod refuses", metadata::not_istiods),
+            ),
+        ),
+        (".status", Check::strict("unknown", Test::KnownFields)),
+        (
+            ".spec",
+            Check::cel(
+                "one-target",
+                "at most one of selector, targetRef and targetRefs",
+                checks::one_target,
+            ),
+        ),
+        (
+            ".url",
             Check::cel(
                 "scheme",
                 "a URL with the scheme oci, http, https or file, or with none",
                 checks::url,
             ),
-        ]),
-    ),
-    Field::optional(
-        "sha256",
-        &Schema::string(&[Check::schema(
-            "pattern",
-            Test::Pattern {
-                regex: "(^$|^[a-f0-9]{64}$)",
-                fits: checks::is_sha256,
-            },
-        )
-        .mend("write 64 lower case hexadecimal digits in quotes, without `sha256:`")]),
-    ),
-    Field::optional(
-        "imagePullPolicy",
-        &Schema::string(&[Check::schema(
-            "enum",
-            Test::OneOf(&["UNSPECIFIED_POLICY", "IfNotPresent", "Always"]),
-        )]),
-    ),
-    Field::optional(
-        "imagePullSecret",
-        &Schema::string(&[
-            Check::schema("minLength", Test::MinLength(1)),
-            Check::schema("maxLength", Test::MaxLength(253)),
-            Check::webhook("maxBytes", Test::MaxBytes(253)),
-        ]),
-    ),
-    Field::optional("verificationKey", &Schema::string(&[])),
-    Field::optional("pluginConfig", &Schema::of(Shape::Open)),
-    Field::optional(
-        "pluginName",
-        &Schema::string(&[
-            Check::schema("minLength", Test::MinLength(1)),
-            Check::schema("maxLength", Test::MaxLength(256)),
-            Check::webhook("maxBytes", Test::MaxBytes(256)),
-        ]),
-    ),
-    Field::optional(
-        "failStrategy",
-        &Schema::string(&[Check::schema(
-            "enum",
-            Test::OneOf(&["FAIL_CLOSE", "FAIL_OPEN", "FAIL_RELOAD"]),
-        )]),
-    ),
-    Field::optional(
-        "vmConfig",
-        &Schema::of(Shape::Object(&[&[Field::optional("env", &VARIABLES)]])),
-    ),
-    Field::optional(
-        "type",
-        &Schema::string(&[Check::schema(
-            "enum",
-            Test::OneOf(&["UNSPECIFIED_PLUGIN_TYPE", "HTTP", "NETWORK"]),
-        )]),
-    ),
-];
-
-static VARIABLES: Schema = Schema {
-    shape: Shape::List {
-        items: &VARIABLE,
-        key: Some("name"),
-    },
-    nullable: false,
-    checks: &[Check::schema("maxItems", Test::MaxItems(256))],
-};
-
-static VARIABLE: Schema = Schema {
-    shape: Shape::Object(&[&[
-        Field::required(
-            "name",
-            &Schema::string(&[
-                Check::schema("minLength", Test::MinLength(1)),
-                Check::schema("maxLength", Test::MaxLength(256)),
-                Check::webhook("maxBytes", Test::MaxBytes(256)),
-            ]),
         ),
-        Field::optional(
-            "value",
-            &Schema::string(&[Check::schema("maxLength", Test::MaxLength(2048))]),
+        (".imagePullSecret", bytes(253)),
+        (".pluginName", bytes(256)),
+        (".vmConfig.env[].name", bytes(256)),
+        (".lua.inlineCode", bytes(65536)),
+        (
+            ".vmConfig.env[]",
+            Check::cel(
+                "inline",
+                "a value only without valueFrom: HOST",
+                checks::value_only_inline,
+            ),
         ),
-        Field::optional(
-            "valueFrom",
-            &Schema::string(&[Check::schema("enum", Test::OneOf(&["INLINE", "HOST"]))]),
+        (
+            ".selector.matchLabels{}",
+            Check::cel("wildcard", "no * in it", checks::no_wildcard_in_value),
         ),
-    ]]),
-    nullable: false,
-    checks: &[Check::cel(
-        "inline",
-        "a value only without valueFrom: HOST",
-        checks::value_only_inline,
-    )],
-};
-
-static LUA: &[Field] = &[Field::required(
-    "inlineCode",
-    &Schema::string(&[
-        Check::schema("minLength", Test::MinLength(1)),
-        Check::schema("maxLength", Test::MaxLength(65536)),
-        Check::webhook("maxBytes", Test::MaxBytes(65536)),
-    ]),
-)];
-
-/// Where it runs, for what, and in which order.
-static SELECTION: &[Field] = &[
-    Field::optional(
-        "selector",
-        &Schema::of(Shape::Object(&[&[Field::optional("matchLabels", &LABELS)]])),
-    ),
-    Field::optional(
-        "targetRefs",
-        &Schema {
-            shape: Shape::List {
-                items: &TARGET,
-                key: None,
-            },
-            nullable: false,
-            checks: &[Check::schema("maxItems", Test::MaxItems(16))],
-        },
-    ),
-    Field::optional(
-        "match",
-        &Schema::of(Shape::List {
-            items: &MATCH,
-            key: None,
-        }),
-    ),
-    Field::optional(
-        "priority",
-        &Schema {
-            shape: Shape::Integer,
-            nullable: true,
-            checks: &[Check::schema("format", Test::Int32)],
-        },
-    ),
-];
-
-static LABELS: Schema = Schema {
-    shape: Shape::Map(&Schema::string(&[
-        Check::schema("maxLength", Test::MaxLength(63)),
-        Check::cel("wildcard", "no * in it", checks::no_wildcard_in_value),
-    ])),
-    nullable: false,
-    checks: &[
-        Check::schema("maxProperties", Test::MaxProperties(4096)),
-        Check::cel("wildcard", "no * in a key", checks::no_wildcard_in_key),
-        Check::cel("empty-key", "no empty key", checks::no_empty_key),
-    ],
-};
-
-static TARGET: Schema = Schema {
-    shape: Shape::Object(&[&[
-        Field::optional(
-            "group",
-            &Schema::string(&[
-                Check::schema("maxLength", Test::MaxLength(253)),
-                Check::schema(
-                    "pattern",
-                    Test::Pattern {
-                        regex: r"^$|^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
-                        fits: checks::is_group,
-                    },
-                )
-                .mend("write the API group without a version, such as `gateway.networking.k8s.io`"),
-            ]),
+        (
+            ".selector.matchLabels",
+            Check::cel("wildcard", "no * in a key", checks::no_wildcard_in_key),
         ),
-        Field::required(
-            "kind",
-            &Schema::string(&[
-                Check::schema("minLength", Test::MinLength(1)),
-                Check::schema("maxLength", Test::MaxLength(63)),
-                Check::schema(
-                    "pattern",
-                    Test::Pattern {
-                        regex: "^[a-zA-Z]([-a-zA-Z0-9]*[a-zA-Z0-9])?$",
-                        fits: checks::is_kind,
-                    },
-                )
-                .mend("write the kind alone, such as `Gateway`"),
-            ]),
+        (
+            ".selector.matchLabels",
+            Check::cel("empty-key", "no empty key", checks::no_empty_key),
         ),
-        Field::required(
-            "name",
-            &Schema::string(&[
-                Check::schema("minLength", Test::MinLength(1)),
-                Check::schema("maxLength", Test::MaxLength(253)),
-            ]),
-        ),
-        Field::optional(
-            "namespace",
-            &Schema::string(&[Check::cel("same-namespace", "empty", checks::no_namespace)]),
-        ),
-    ]]),
-    nullable: false,
-    checks: &[Check::webhook("allowed", Test::Node("a Service, ServiceEntry, Gateway or GatewayClass", checks::allowed_target))],
-};
+        (".targetRef", target()),
+        (".targetRefs[]", target()),
+        (".targetRef.namespace", same_namespace()),
+        (".targetRefs[].namespace", same_namespace()),
+    ]);
+    checks
+}
 
-static MATCH: Schema = Schema::of(Shape::Object(&[&[
-    Field::optional(
-        "mode",
-        &Schema::string(&[Check::schema(
-            "enum",
-            Test::OneOf(&["UNDEFINED", "CLIENT", "SERVER", "CLIENT_AND_SERVER"]),
-        )]),
-    ),
-    Field::optional(
-        "ports",
-        &Schema::of(Shape::List {
-            items: &Schema::of(Shape::Object(&[&[Field::required("number", &PORT)]])),
-            key: Some("number"),
-        }),
-    ),
-]]));
+#[cfg(test)]
+mod tests {
+    use super::super::{Origin, rules};
+    use super::*;
 
-static PORT: Schema = Schema {
-    shape: Shape::Integer,
-    nullable: false,
-    checks: &[
-        Check::schema("minimum", Test::Minimum(1)),
-        Check::schema("maximum", Test::Maximum(65535)),
-    ],
-};
+    #[test]
+    fn every_constraint_of_the_crds_is_known() {
+        for kind in [Kind::WasmPlugin, Kind::TrafficExtension] {
+            assert_eq!(read(kind).1, [""; 0], "{kind}");
+        }
+    }
 
-/// Of a new object it is thrown away before its types are looked at, and after its fields are.
-static STATUS: Schema = Schema {
-    shape: Shape::Any,
-    nullable: false,
-    checks: &[Check::strict(
-        "unknown",
-        "has no fields below its own but those of the definition",
-        checks::known_status,
-    )],
-};
+    /// The rules that the CRDs have in CEL, and what the table has at the same places.
+    #[test]
+    fn every_cel_rule_of_the_crds_is_written_by_hand() {
+        for kind in [Kind::WasmPlugin, Kind::TrafficExtension] {
+            let rules = rules();
+            let mut ours: Vec<&str> = rules
+                .iter()
+                .filter(|rule| rule.kind == kind)
+                .filter(|rule| rule.origin == Origin::Cel || rule.id == "spec.oneOf")
+                .map(|rule| rule.field.as_str())
+                .collect();
+            let mut theirs: Vec<&str> = constraints(kind)
+                .filter(|line| {
+                    [" x-kubernetes-validations ", " oneOf "]
+                        .iter()
+                        .any(|word| line.contains(word))
+                })
+                .filter_map(|line| line.split(' ').next()?.strip_prefix('.'))
+                .collect();
+            ours.sort_unstable();
+            theirs.sort_unstable();
+            assert_eq!(ours, theirs, "{kind}");
+        }
+    }
+}

@@ -3,8 +3,8 @@
 //! The order is the API server's: null fields go first, then shapes, then what is asked of a field, and of a whole only if its
 //! parts are right, so that one mistake is one finding.
 
-use super::schema::{Check, Fault, Field, Place, Schema, Shape, Step, Test, path, rule_id};
-use super::{Finding, Kind, Report, Severity, table};
+use super::schema::{Check, Fault, Place, Schema, Shape, Step, Test, path, rule_id};
+use super::{Finding, Kind, Report, Severity, checks, table};
 use crate::yaml::{Mapping, Node, Position, Value, excerpt};
 
 /// Adds what a document of this kind is refused for.
@@ -29,63 +29,61 @@ struct Walk<'a, 'f> {
 // === impl Walk ===
 
 impl<'a> Walk<'a, '_> {
-    fn node(&mut self, schema: &'static Schema, node: &'a Node) {
+    fn node(&mut self, schema: &'a Schema, node: &'a Node) {
         if schema.nullable && node.is_null() {
             return;
         }
         let before = self.report.errors;
-        match (&schema.shape, &node.value) {
-            (Shape::Object(groups), Value::Mapping(mapping)) => self.object(groups, node, mapping),
-            (Shape::Map(values), Value::Mapping(mapping)) => {
-                for entry in &mapping.entries {
-                    if !entry.value.is_null() {
-                        self.steps.push(Step::Key(&entry.key.name));
-                        self.node(values, &entry.value);
+        match (schema.shape, &node.value) {
+            (Shape::Mapping, Value::Mapping(mapping)) => match &schema.each {
+                _ if schema.open => {}
+                None => self.object(schema, node, mapping),
+                Some(values) => {
+                    for entry in &mapping.entries {
+                        if !entry.value.is_null() {
+                            self.steps.push(Step::Key(&entry.key.name));
+                            self.node(values, &entry.value);
+                            self.steps.pop();
+                        }
+                    }
+                }
+            },
+            (Shape::List, Value::Sequence(nodes)) => {
+                for (index, item) in nodes.iter().enumerate() {
+                    if let Some(items) = &schema.each {
+                        self.steps.push(Step::Index(index));
+                        self.node(items, item);
                         self.steps.pop();
                     }
                 }
-            }
-            (Shape::List { items, key }, Value::Sequence(nodes)) => {
-                for (index, item) in nodes.iter().enumerate() {
-                    self.steps.push(Step::Index(index));
-                    self.node(items, item);
-                    self.steps.pop();
-                }
-                if let Some(key) = key
+                if let Some(key) = &schema.key
                     && self.report.errors == before
                 {
                     self.unique(nodes, key);
                 }
             }
             (Shape::Any, _)
-            | (Shape::Open, Value::Mapping(_))
             | (Shape::String, Value::String(_))
-            | (Shape::Integer, Value::Integer(_))
-            | (Shape::Boolean, Value::Bool(_)) => {}
-            _ => self.wrong_shape(&schema.shape, node),
+            | (Shape::Integer, Value::Integer(_)) => {}
+            _ => self.wrong_shape(schema.shape, node),
         }
         // What is asked of the whole makes sense only if its parts are what they should be.
         if self.report.errors > before {
             return;
         }
-        for check in schema.checks {
-            if let Some(fault) = check.test.apply(node) {
+        for check in &schema.checks {
+            if let Some(fault) = check.test.apply(schema, node) {
                 self.fault(check, fault, node);
                 return;
             }
         }
     }
 
-    fn object(
-        &mut self,
-        groups: &'static [&'static [Field]],
-        node: &'a Node,
-        mapping: &'a Mapping,
-    ) {
-        let fields = || groups.iter().copied().flatten();
+    fn object(&mut self, schema: &'a Schema, node: &'a Node, mapping: &'a Mapping) {
+        let fields = &schema.fields;
         for entry in &mapping.entries {
-            let Some(field) = fields().find(|field| field.name == entry.key.name) else {
-                let names: Vec<_> = fields().map(|field| field.name).collect();
+            let Some(field) = fields.iter().find(|field| field.name == entry.key.name) else {
+                let names: Vec<_> = fields.iter().map(|field| field.name.as_str()).collect();
                 let mut message = match &entry.key.written {
                     Some(written) => {
                         format!(
@@ -111,14 +109,14 @@ impl<'a> Walk<'a, '_> {
             if entry.value.is_null() && !field.schema.nullable {
                 continue;
             }
-            self.steps.push(Step::Field(field.name));
-            self.node(field.schema, &entry.value);
+            self.steps.push(Step::Field(&field.name));
+            self.node(&field.schema, &entry.value);
             self.steps.pop();
         }
-        for field in fields().filter(|field| field.required) {
-            let value = mapping.get(field.name);
+        for field in fields.iter().filter(|field| field.required) {
+            let value = mapping.get(&field.name);
             if value.is_none_or(Node::is_null) {
-                self.steps.push(Step::Field(field.name));
+                self.steps.push(Step::Field(&field.name));
                 let message = match value {
                     Some(_) => "is null, which is the same as not there: give it a value",
                     None => "is missing: add it",
@@ -130,7 +128,7 @@ impl<'a> Walk<'a, '_> {
         }
     }
 
-    fn unique(&mut self, items: &'a [Node], key: &'static str) {
+    fn unique(&mut self, items: &'a [Node], key: &'a str) {
         let mut seen: std::collections::HashMap<String, usize> = std::collections::HashMap::new();
         for (index, item) in items.iter().enumerate() {
             let value = item.get(key).map(Node::to_json).unwrap_or_default();
@@ -151,7 +149,7 @@ impl<'a> Walk<'a, '_> {
         }
     }
 
-    fn wrong_shape(&mut self, shape: &Shape, node: &Node) {
+    fn wrong_shape(&mut self, shape: Shape, node: &Node) {
         // Nothing but a root that is no mapping has no name to be called by, and such a root has no kind.
         let wanted = shape.name().unwrap_or("something else");
         let is = node.value.kind();
@@ -183,7 +181,6 @@ impl<'a> Walk<'a, '_> {
                 let mut steps = self.steps.clone();
                 steps.push(match &place {
                     Place::Field(name) => Step::Field(name),
-                    Place::Item(index) => Step::Index(*index),
                 });
                 (path(&steps), position)
             }
@@ -211,13 +208,13 @@ impl<'a> Walk<'a, '_> {
 // === impl Test ===
 
 impl Test {
-    fn apply(&self, node: &Node) -> Option<Fault> {
-        match *self {
-            Self::MinLength(least) => {
+    fn apply(&self, schema: &Schema, node: &Node) -> Option<Fault> {
+        match self {
+            &Self::MinLength(least) => {
                 let length = node.text()?.chars().count();
                 (length < least).then(|| Fault::here("is empty: give it a value"))?
             }
-            Self::MaxLength(most) => {
+            &Self::MaxLength(most) => {
                 let length = node.text()?.chars().count();
                 (length > most).then(|| {
                     Fault::here(format!(
@@ -225,7 +222,7 @@ impl Test {
                     ))
                 })?
             }
-            Self::MaxBytes(most) => {
+            &Self::MaxBytes(most) => {
                 let length = node.text()?.len();
                 (length > most).then(|| {
                     Fault::here(format!(
@@ -235,10 +232,11 @@ impl Test {
             }
             Self::OneOf(values) => {
                 let text = node.text()?;
-                if values.contains(&text) {
+                if values.iter().any(|value| value == text) {
                     return None;
                 }
-                Fault::here(match nearest(text, values) {
+                let known: Vec<&str> = values.iter().map(String::as_str).collect();
+                Fault::here(match nearest(text, &known) {
                     Some(value) => format!("`{}` is not known: is `{value}` meant?", excerpt(text)),
                     None => format!(
                         "`{}` is not known: it is one of {}",
@@ -247,18 +245,18 @@ impl Test {
                     ),
                 })
             }
-            Self::Pattern { regex, fits } => {
+            Self::Pattern(regex) => {
                 let text = node.text()?;
-                (!fits(text))
+                (!regex.is_match(text))
                     .then(|| Fault::here(format!("`{}` does not match `{regex}`", excerpt(text))))?
             }
-            Self::Minimum(least) => match node.value {
+            &Self::Minimum(least) => match node.value {
                 Value::Integer(value) if value < least => {
                     Fault::here(format!("{value} is less than {least}, which is the least"))
                 }
                 _ => None,
             },
-            Self::Maximum(most) => match node.value {
+            &Self::Maximum(most) => match node.value {
                 Value::Integer(value) if value > most => {
                     Fault::here(format!("{value} is more than {most}, which is the most"))
                 }
@@ -272,7 +270,7 @@ impl Test {
                 )),
                 _ => None,
             },
-            Self::MaxItems(most) => {
+            &Self::MaxItems(most) => {
                 let count = node.items()?.len();
                 (count > most).then(|| {
                     Fault::here(format!(
@@ -280,11 +278,12 @@ impl Test {
                     ))
                 })?
             }
-            Self::MaxProperties(most) => {
+            &Self::MaxProperties(most) => {
                 let count = node.mapping()?.entries.len();
                 (count > most)
                     .then(|| Fault::here(format!("has {count} fields, and {most} are the most")))?
             }
+            Self::KnownFields => checks::known_fields(schema, node),
             Self::Node(_, check) => check(node),
         }
     }

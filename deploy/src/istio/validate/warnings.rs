@@ -379,7 +379,7 @@ impl<'a> Warnings<'a, '_> {
         let given = wasm.get("sha256");
         // What is none is refused.
         let sum = given.and_then(Node::text);
-        let sum = sum.filter(|sum| checks::is_sha256(sum) && !sum.is_empty());
+        let sum = sum.filter(|sum| checks::is_sha256(sum));
         let module = options.module_sha256.as_deref();
         let is_image = match url::reference(text).as_deref() {
             Ok("" | "oci") => true,

@@ -1,13 +1,14 @@
 //! Documents: Istio admits what `tidegate validate` lets pass, and nothing else.
 //!
-//! Three verdicts on each fixture have to be one: that in its name, Istio's and ours. On variations of whole documents (see
+//! Three verdicts on each fixture have to be one: that in its table, Istio's and ours. On variations of whole documents (see
 //! `variations`) and on texts that are hard to read (see `texts` and `spoilt`) two have to be.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
+
+use tidegate_istio_fixtures::{Fixture, Verdict as Expected, fixtures};
 
 use super::judge::Verdict;
 use super::tidegate::Finding;
@@ -21,9 +22,6 @@ const SYNTAX: &str = "yaml.syntax";
 /// The smallest module there is: the fixtures know its checksum as that of theirs.
 const MODULE: &[u8] = b"\0asm\x01\0\0\0";
 
-/// The folder of fixtures that are of no rule.
-const OF_NO_RULE: &str = "more";
-
 /// How many variations go into one file.
 const CHUNK: usize = 1000;
 
@@ -36,11 +34,14 @@ const DIFFERENT: usize = 20;
 /// What breaks a line in YAML 1.1, and a mark of the encoding.
 const SEPARATORS: [char; 4] = ['\u{85}', '\u{2028}', '\u{2029}', '\u{feff}'];
 
-/// Every file in `fixtures/*/`, whose name ends in its verdict: `.valid.yaml`, `.invalid.yaml` or `.warned.yaml`.
+/// Every document of `tests/istio/rules`.
 pub fn compare_fixtures(setup: &mut Setup) -> Result<Report> {
-    let folder = setup.module.join("fixtures");
-    let fixtures = fixtures(&folder)?;
-    ensure!(!fixtures.is_empty(), "no fixtures in {}", folder.display());
+    let folder = setup.scratch.path().join("fixtures");
+    let fixtures = fixtures()?;
+    let files = fixtures
+        .iter()
+        .map(|fixture| Ok(fixture.write(&folder)?.to_string_lossy().into_owned()))
+        .collect::<Result<Vec<String>>>()?;
     let smallest = setup.scratch.path().join("smallest.wasm");
     fs::write(&smallest, MODULE).context("failed to write a module")?;
     let (folder, smallest) = (folder.to_string_lossy(), smallest.to_string_lossy());
@@ -51,21 +52,10 @@ pub fn compare_fixtures(setup: &mut Setup) -> Result<Report> {
     );
 
     let mut differences = Vec::new();
-    for path in &fixtures {
-        let name = path.to_string_lossy();
-        let text = fs::read_to_string(path).with_context(|| format!("failed to read {name}"))?;
-        let (refused, warned) = if name.ends_with(".invalid.yaml") {
-            (true, false)
-        } else if name.ends_with(".warned.yaml") {
-            (false, true)
-        } else if name.ends_with(".valid.yaml") {
-            (false, false)
-        } else {
-            bail!(
-                "{name} does not say whether it is `.valid.yaml`, `.invalid.yaml` or `.warned.yaml`"
-            );
-        };
-        let verdicts = setup.judge.validate(&text)?;
+    for (fixture, file) in fixtures.iter().zip(&files) {
+        let name = fixture.name();
+        let refused = fixture.verdict == Expected::Invalid;
+        let verdicts = setup.judge.validate(&fixture.text)?;
         let [istio] = &verdicts[..] else {
             differences.push(format!(
                 "{name}: Istio sees {} documents in it",
@@ -73,16 +63,16 @@ pub fn compare_fixtures(setup: &mut Setup) -> Result<Report> {
             ));
             continue;
         };
-        let findings = ours.remove(&*name).unwrap_or_default();
+        let findings = ours.remove(file).unwrap_or_default();
         if istio.admitted() == refused {
             differences.push(format!("{name}: Istio says: {}", istio.words()));
         }
         if errors(&findings).is_empty() == refused {
             differences.push(format!("{name}: tidegate says: {}", words(&findings)));
         }
-        differences.extend(other_finding(path, &findings));
-        if warned && is_about_configuration(path) {
-            let told = arrives(&text);
+        differences.extend(other_finding(fixture, &findings));
+        if fixture.verdict == Expected::Warned && is_about_configuration(fixture) {
+            let told = arrives(&fixture.text);
             if told != Some(istio.configuration.as_str()) {
                 differences.push(format!(
                     "{name}: says that {} arrives, and istiod hands on `{}`",
@@ -98,36 +88,29 @@ pub fn compare_fixtures(setup: &mut Setup) -> Result<Report> {
     })
 }
 
-/// What a fixture is named for that is not found: `url.scheme` is to be found in `url.scheme.invalid.yaml`, as an error and as the
-/// only one, in `.warned` as a warning, and not at all in `.valid`. What is of no rule is in a folder of its own.
-fn other_finding(path: &Path, findings: &[Finding]) -> Option<String> {
-    if path
-        .parent()
-        .is_some_and(|folder| folder.ends_with(OF_NO_RULE))
-    {
-        return None;
-    }
-    let name = path.file_name()?.to_string_lossy();
-    let (rule, verdict) = name.strip_suffix(".yaml")?.rsplit_once('.')?;
-    let found: Vec<&str> = match verdict {
-        "invalid" => errors(findings),
+/// What a fixture is for that is not found: its rule is to be found where it is invalid, as an error and as the only one, where it
+/// is warned of as a warning, and not at all where it is valid.
+fn other_finding(fixture: &Fixture, findings: &[Finding]) -> Option<String> {
+    fixture.kind?;
+    let rule = fixture.rule.as_str();
+    let found: Vec<&str> = match fixture.verdict {
+        Expected::Invalid => errors(findings),
         _ => findings.iter().collect(),
     }
     .iter()
     .map(|finding| finding.rule.as_str())
     .collect();
-    let fits = match verdict {
-        "invalid" => found == [rule],
-        "warned" => found.contains(&rule),
-        _ => !found.contains(&rule),
+    let fits = match fixture.verdict {
+        Expected::Invalid => found == [rule],
+        Expected::Warned => found.contains(&rule),
+        Expected::Valid => !found.contains(&rule),
     };
-    (!fits).then(|| format!("{}: tidegate finds {found:?}", path.display()))
+    (!fits).then(|| format!("{}: tidegate finds {found:?}", fixture.name()))
 }
 
 /// Whether a fixture warns of what becomes of the plugin's configuration.
-fn is_about_configuration(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    name.starts_with("pluginConfig.") || name.starts_with("yaml.changed-key.")
+fn is_about_configuration(fixture: &Fixture) -> bool {
+    fixture.rule.starts_with("pluginConfig.") || fixture.rule == "yaml.changed-key"
 }
 
 /// What a fixture says that the plugin gets: nothing, if it gets no configuration.
@@ -281,24 +264,6 @@ fn difference(what: &str, istio: &Verdict, ours: &[Finding]) -> Option<String> {
         istio.words(),
         words(ours)
     ))
-}
-
-/// All fixtures, sorted.
-fn fixtures(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    for kind in entries(folder)? {
-        if kind.is_dir() {
-            found.extend(entries(&kind)?);
-        }
-    }
-    found.sort();
-    Ok(found)
-}
-
-fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
-    fs::read_dir(folder)
-        .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect())
-        .with_context(|| format!("failed to read {}", folder.display()))
 }
 
 fn by_file(findings: Vec<Finding>) -> BTreeMap<String, Vec<Finding>> {

@@ -1,8 +1,8 @@
 //! Drift: whether Istio's CRDs still hold the rules that `tidegate validate` was written from.
 //!
-//! `tests/istio/crd-rules.txt` lists them, one a line: kind, version, path, keyword, value. The judge reads the same list out of
-//! Istio's module. A rule that came, went or changed has to be looked at by someone, who then changes the table in
-//! `deploy/src/istio/` and writes the list anew with `BLESS=1`.
+//! `crds.txt` lists them, one a line: kind, version, path, keyword, value. The judge reads the same list out of Istio's module.
+//! `BLESS=1` writes it anew, and with it most of the table that `validate` judges by. What a CEL rule says, a person has to write
+//! into `table.rs`: a test there fails until somebody does.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,12 +11,15 @@ use anyhow::{Context, Result};
 
 use super::{Report, Setup};
 
+/// Below the workspace's root.
+const CRDS: &str = "deploy/src/istio/validate/crds.txt";
+
 /// The kinds that `tidegate validate` knows.
 const KINDS: [&str; 2] = ["TrafficExtension", "WasmPlugin"];
 
 /// Compares the two lists.
 pub fn compare(setup: &mut Setup) -> Result<Report> {
-    let path = setup.module.join("crd-rules.txt");
+    let path = setup.root.join(CRDS);
     let istio = setup.judge.rules(&KINDS)?;
     if std::env::var_os("BLESS").is_some() {
         fs::write(&path, istio.join("\n") + "\n")

@@ -1,68 +1,66 @@
-//! What the API server says of every fixture of `tidegate validate`, compared with the fixture's name and with
-//! `tests/istio/fixtures/VERDICTS`, which says who refused it too.
+//! What the API server says of every fixture of `tidegate validate`, compared with the fixture's table and with
+//! `tests/istio/VERDICTS`, which says who refused it too.
 //!
 //! Each document is created as `kubectl apply` does, with strict field validation, and applied as `kubectl apply --server-side`
-//! does; neither stores anything. The first is what its name tells of, and where the second differs, that is written down.
+//! does; neither stores anything. The first is what its table tells of, and where the second differs, that is written down.
 //! The whole path judges: decoding, the definition's schema, its CEL rules, istiod's webhook.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
+use tidegate_istio_fixtures::{Fixture, Verdict as Expected};
 
 use super::control_plane::ControlPlane;
 use super::parts::{self, Parts};
-use xtask::workspace::Workspace;
 use xtask::{http, shell};
 
-/// Below the workspace's root.
-const FIXTURES: &str = "tests/istio/fixtures";
-
-/// Asks for every fixture. `bless` writes down what the API server says; it must agree with the fixtures' names all the same.
-pub fn check(
-    workspace: &Workspace,
-    parts: &Parts,
-    plane: &ControlPlane,
-    bless: bool,
-) -> Result<()> {
-    let folder = workspace.root.join(FIXTURES);
+/// Asks for every fixture. `bless` writes down what the API server says; it must agree with the fixtures' tables all the same.
+pub fn check(parts: &Parts, plane: &ControlPlane, bless: bool) -> Result<()> {
     let judge = Judge {
         plane,
         rules: cel_messages(&parts::read(&parts.crds)?),
     };
-    let fixtures = fixtures(&folder)?;
-    ensure!(
-        !fixtures.is_empty(),
-        "there are no fixtures in {}",
-        folder.display()
-    );
+    let fixtures = tidegate_istio_fixtures::fixtures()?;
     make_namespaces(&fixtures, plane)?;
-    let mut lines = Vec::new();
+    let folder = tempfile::tempdir().context("failed to make a folder")?;
+    let mut verdicts: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
     let mut wrong = Vec::new();
-    for path in &fixtures {
-        let name = path.strip_prefix(&folder)?.display().to_string();
+    for fixture in &fixtures {
+        let name = fixture.name();
         let (created, applied) = judge
-            .verdicts(path)
-            .with_context(|| format!("no verdict on {}", path.display()))?;
-        if is_good(path) != created.admits() {
+            .verdicts(&fixture.write(folder.path())?)
+            .with_context(|| format!("no verdict on {name}"))?;
+        if is_good(fixture) != created.admits() {
             wrong.push(format!("{name} is {created:#}"));
         }
         let other = applied.filter(|applied| applied.admits() != created.admits());
         let other = other.map(|applied| format!("; by server-side apply {applied}"));
-        lines.push(format!("{name}: {created}{}\n", other.unwrap_or_default()));
+        let (kind, case) = name.split_once('/').unwrap_or(("", &name));
+        verdicts
+            .entry(case.trim_end_matches(".yaml").to_owned())
+            .or_default()
+            .insert(
+                kind.to_owned(),
+                format!("{created}{}", other.unwrap_or_default()),
+            );
     }
-    let written = compare(&folder.join("VERDICTS"), &lines.concat(), bless);
+    let written = compare(
+        &tidegate_istio_fixtures::folder().join("VERDICTS"),
+        &lines(&verdicts),
+        bless,
+    );
     ensure!(
         wrong.is_empty(),
-        "the API server does not agree with the names of\n{}",
+        "the API server does not agree with the tables on\n{}",
         wrong.join("\n")
     );
     written?;
     shell::say(&format!(
-        "the API server agrees with the names of all {} fixtures",
+        "the API server agrees with the tables on all {} fixtures",
         fixtures.len()
     ));
     Ok(())
@@ -88,29 +86,27 @@ struct Status {
     reason: Option<String>,
 }
 
-/// All of them, in order.
-fn fixtures(folder: &Path) -> Result<Vec<PathBuf>> {
-    let entries =
-        fs::read_dir(folder).with_context(|| format!("failed to read {}", folder.display()))?;
-    let mut found = Vec::new();
-    for entry in entries {
-        let path = entry?.path();
-        let name = path.to_string_lossy();
-        if path.is_dir() {
-            found.extend(fixtures(&path)?);
-        } else if name.ends_with(".yaml") {
-            found.push(path);
+/// A line for each case: what the API server says of it in every kind, or in each where that differs.
+fn lines(verdicts: &BTreeMap<String, BTreeMap<String, String>>) -> String {
+    let mut lines = String::new();
+    for (case, kinds) in verdicts {
+        let different: BTreeSet<&String> = kinds.values().collect();
+        if let [verdict] = different.into_iter().collect::<Vec<_>>()[..] {
+            lines += &format!("{case}: {verdict}\n");
+            continue;
+        }
+        for (kind, verdict) in kinds {
+            lines += &format!("{case}, {kind}: {verdict}\n");
         }
     }
-    found.sort();
-    Ok(found)
+    lines
 }
 
 /// A cluster would have the namespaces that good documents name.
-fn make_namespaces(fixtures: &[PathBuf], plane: &ControlPlane) -> Result<()> {
+fn make_namespaces(fixtures: &[Fixture], plane: &ControlPlane) -> Result<()> {
     let mut namespaces = BTreeSet::new();
-    for path in fixtures.iter().filter(|path| is_good(path)) {
-        namespaces.insert(Target::of(&parts::read(path)?).namespace.to_owned());
+    for fixture in fixtures.iter().filter(|fixture| is_good(fixture)) {
+        namespaces.insert(Target::of(&fixture.text).namespace.to_owned());
     }
     for namespace in namespaces {
         if plane.kubectl(&["get", "namespace", &namespace]).is_err() {
@@ -121,8 +117,8 @@ fn make_namespaces(fixtures: &[PathBuf], plane: &ControlPlane) -> Result<()> {
 }
 
 /// Whether it is to be admitted, perhaps with a warning of Tidegate's own.
-fn is_good(path: &Path) -> bool {
-    !path.to_string_lossy().ends_with(".invalid.yaml")
+fn is_good(fixture: &Fixture) -> bool {
+    fixture.verdict != Expected::Invalid
 }
 
 /// Every message of a CEL rule stands on a line of its own.
