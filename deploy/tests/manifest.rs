@@ -18,8 +18,14 @@ const DIGEST: &str = "1234567890123456789012345678901234567890123456789012345678
 const MODULE: &str = "fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210";
 
 fn image() -> Source {
-    let url = "oci://registry.example:5000/plugins/greeter:1.2.3";
-    Source::parse(url, Some(DIGEST), MODULE).expect("a source")
+    Source::image(
+        "registry.example:5000/plugins/greeter".into(),
+        Some("1.2.3".into()),
+        None,
+        Some(DIGEST.into()),
+        MODULE,
+    )
+    .expect("a source")
 }
 
 fn metadata() -> Metadata {

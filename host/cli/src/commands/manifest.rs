@@ -86,8 +86,8 @@ struct ResourceArgs {
     url: Option<String>,
 
     /// The digest of the image's manifest, as `tidegate push` prints it, unless the url has it; an image is always pinned
-    #[arg(long, value_name = "DIGEST")]
-    sha256: Option<String>,
+    #[arg(long, value_name = "DIGEST", value_parser = digest)]
+    sha256: Option<Digest>,
 
     /// The resource's name; the plugin's own if not given
     #[arg(long)]
@@ -207,6 +207,12 @@ struct Ready {
     configuration: Option<Configuration>,
     /// What of the configuration arrives.
     arrives: Option<serde_json::Value>,
+}
+
+/// Reads a digest with `sha256:` before it or without.
+fn digest(text: &str) -> Result<Digest, String> {
+    Digest::from_hex(text.strip_prefix("sha256:").unwrap_or(text))
+        .map_err(|error| error.to_string())
 }
 
 // === impl Manifest ===

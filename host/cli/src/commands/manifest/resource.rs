@@ -9,7 +9,7 @@ use tidegate_deploy::istio::model::FailStrategy;
 use tidegate_deploy::istio::validate;
 use tidegate_deploy::resource::{Metadata, Name, Scope};
 use tidegate_deploy::source::Source;
-use tidegate_oci::Reference;
+use tidegate_oci::{Digest, Reference};
 
 use super::{Kind, Ready, ResourceArgs, usage};
 use crate::plugin::Plugin;
@@ -23,14 +23,8 @@ pub(super) fn manifest(kind: Kind, args: &ResourceArgs, plugin: &Plugin) -> anyh
     let ready = Ready::new(plugin, way)?;
     let url = args.url.as_deref().context("--url is not given")?;
     let module = ready.facts.sha256.clone();
-    let source = Source::parse(url, args.sha256.as_deref(), &module)?;
-    if let Source::Image { .. } = source {
-        // The same reading as that of `push` and `verify`.
-        source
-            .url()
-            .parse::<Reference>()
-            .with_context(|| format!("`{url}` cannot be fetched"))?;
-    } else if args.image_pull_secret.is_some() {
+    let source = source(url, args.sha256.as_ref(), &module)?;
+    if args.image_pull_secret.is_some() && !matches!(source, Source::Image { .. }) {
         return Err(usage(format!(
             "`{url}` is fetched without credentials, so --image-pull-secret has no effect: leave it out, or push the plugin as an image"
         )));
@@ -75,6 +69,24 @@ pub(super) fn manifest(kind: Kind, args: &ResourceArgs, plugin: &Plugin) -> anyh
         .to_yaml()?,
         Kind::Envoy => anyhow::bail!("a bootstrap is no resource"),
     })
+}
+
+/// Where the module is. An image's reference is read as `push` and `verify` read it.
+fn source(url: &str, sha256: Option<&Digest>, module: &str) -> anyhow::Result<Source> {
+    let given = sha256.map(|digest| digest.hex().to_owned());
+    if !url.starts_with("oci://") {
+        return Ok(Source::parse(url, given, module)?);
+    }
+    let image: Reference = url
+        .parse()
+        .with_context(|| format!("`{url}` cannot be fetched"))?;
+    Ok(Source::image(
+        format!("{}/{}", image.registry(), image.repository()),
+        image.tag().map(str::to_owned),
+        image.digest().map(|digest| digest.hex().to_owned()),
+        given,
+        module,
+    )?)
 }
 
 /// What would make requests pass by a plugin that is to fail closed, or never reach it, is no warning here.
