@@ -10,7 +10,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::Command;
 
-/// The artefact's name in the bridge's folder.
+/// The artefact's name in the adapter's sources.
 pub const ARTEFACT: &str = "tidegate_bridge.wasm";
 
 /// Flags for rustc, each with its reason.

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use wasmparser::{ExternalKind, Operator};
 
 /// The artefact, which is checked in next to this crate.
-pub const BYTES: &[u8] = include_bytes!("../bridge/tidegate_bridge.wasm");
+pub const BYTES: &[u8] = include_bytes!("tidegate_bridge.wasm");
 
 /// The export that allocates the bridge's state and stack if they are needed before `_initialize` has allocated them.
 pub const ALLOCATE: &str = "state#allocate";

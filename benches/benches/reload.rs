@@ -52,6 +52,7 @@ fn measure(component: &[u8], engine: EngineKind, rounds: u8) -> Result<()> {
         shared_data: Arc::default(),
         attributes: Arc::default(),
         observer: None,
+        code: None,
     })?;
     let mut client = Connection::open(server.local_addr())?;
     let request = request("/get");

@@ -8,18 +8,13 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What is carried, below the root of the workspace.
-const CARRIED: [&str; 3] = ["guest/macros", "guest/sdk", "wit"];
+/// The folder of what is carried, below the package's.
+const CARRIED: &str = "carried";
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?)
-        .join("../..")
-        .canonicalize()?;
+    let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join(CARRIED);
     let mut files = Vec::new();
-    for folder in CARRIED {
-        println!("cargo::rerun-if-changed={}", root.join(folder).display());
-        walk(&root.join(folder), &mut files)?;
-    }
+    walk(&root, &mut files)?;
     files.sort();
     let mut list = String::from("&[\n");
     for file in &files {
@@ -35,6 +30,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Box<dyn Error>> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
+        // Cargo does not follow the links in a folder that it is told to watch.
+        println!("cargo::rerun-if-changed={}", path.canonicalize()?.display());
         if path.is_dir() {
             walk(&path, files)?;
         } else {

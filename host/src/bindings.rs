@@ -4,7 +4,7 @@
 //! generated world. Imported interfaces are implemented in `engine/component/imports.rs`.
 
 wasmtime::component::bindgen!({
-    path: "../wit",
+    path: "wit",
     world: "tidegate:proxy/all@0.1.0",
     with: {
         "tidegate:proxy/http-streams.http-stream": HttpStream,

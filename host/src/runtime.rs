@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::attributes::Attributes;
 use crate::clock::{Clock, SystemClock};
-use crate::engine::Compiler;
+use crate::engine::{CodeCache, Compiled, Compiler};
 use crate::logs::LogSink;
 use crate::observe::Observer;
 use crate::plugin::{EngineKind, PluginSpec};
@@ -16,7 +16,13 @@ use crate::worker::{Loaded, LoadedModule, LoadedPlugin, Worker};
 /// What all plugins share: the compiler, the clock, the log.
 pub struct Runtime {
     config: RuntimeConfig,
-    compiler: Compiler,
+    code: Code,
+}
+
+/// Where compiled code comes from.
+enum Code {
+    Own(Compiler),
+    Shared(Arc<CodeCache>),
 }
 
 /// How a [`Runtime`] is to be.
@@ -34,6 +40,8 @@ pub struct RuntimeConfig {
     pub attributes: Arc<Attributes>,
     /// Who is told what plugins see and change. Without one, nothing is measured.
     pub observer: Option<Arc<dyn Observer>>,
+    /// Where code is that others compiled. An observer that wants fuel needs code of its own.
+    pub code: Option<Arc<CodeCache>>,
 }
 
 /// Compiled plugins, in order.
@@ -167,6 +175,7 @@ impl RuntimeConfig {
             shared_data: Arc::default(),
             attributes: Arc::default(),
             observer: None,
+            code: None,
         }
     }
 }
@@ -175,8 +184,11 @@ impl Runtime {
     /// A runtime without plugins.
     pub fn new(config: RuntimeConfig) -> Result<Runtime, LoadError> {
         let fuel = config.observer.as_ref().is_some_and(|it| it.wants_fuel());
-        let compiler = Compiler::new(fuel).map_err(|source| LoadError::Runtime { source })?;
-        Ok(Runtime { config, compiler })
+        let code = match &config.code {
+            Some(shared) if !fuel => Code::Shared(shared.clone()),
+            _ => Code::Own(Compiler::new(fuel).map_err(|source| LoadError::Runtime { source })?),
+        };
+        Ok(Runtime { config, code })
     }
 
     /// Compiles plugins. Nothing of theirs runs yet.
@@ -209,7 +221,7 @@ impl Runtime {
                     (module, place)
                 }
                 None => {
-                    let compiled = self.compiler.compile(spec, engine)?;
+                    let compiled = self.code.of(spec, engine)?;
                     loaded.modules.push(LoadedModule {
                         compiled,
                         plugins: vec![index],
@@ -227,6 +239,15 @@ impl Runtime {
         Ok(Chain {
             loaded: Arc::new(loaded),
         })
+    }
+}
+
+impl Code {
+    fn of(&self, spec: &PluginSpec, engine: EngineKind) -> Result<Arc<dyn Compiled>, LoadError> {
+        match self {
+            Self::Own(compiler) => compiler.compile(spec, engine),
+            Self::Shared(cache) => cache.code(spec, engine),
+        }
     }
 }
 

@@ -5,10 +5,11 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use bytes::Bytes;
-use tidegate_host::EngineKind;
+use tidegate_host::{CodeCache, EngineKind};
 
 use crate::client::{self, Call, Outgoing, OutgoingBody};
 use crate::envoy::Release;
@@ -33,6 +34,8 @@ pub const ECHOED: &str = "(what upstream received)";
 pub struct Runner {
     wasm: Box<Wasm>,
     envoys: Box<Envoys>,
+    /// Scenarios start many proxies with the same plugins.
+    code: OnceLock<Arc<CodeCache>>,
 }
 
 // === impl Runner ===
@@ -47,7 +50,16 @@ impl Runner {
         Self {
             wasm: Box::new(wasm),
             envoys: Box::new(envoys),
+            code: OnceLock::new(),
         }
+    }
+
+    fn code(&self) -> Result<&Arc<CodeCache>> {
+        if let Some(code) = self.code.get() {
+            return Ok(code);
+        }
+        let code = Arc::new(CodeCache::new()?);
+        Ok(self.code.get_or_init(|| code))
     }
 
     /// Takes a scenario through a home.
@@ -62,10 +74,10 @@ impl Runner {
         let mut transcript = Transcript::default();
         let started = match kind {
             HomeKind::Component => {
-                homes::host::start(EngineKind::Component, &plugins, at, scenario)
+                homes::host::start(EngineKind::Component, &plugins, at, scenario, self.code()?)
             }
             HomeKind::ProxyWasm => {
-                homes::host::start(EngineKind::ProxyWasm, &plugins, at, scenario)
+                homes::host::start(EngineKind::ProxyWasm, &plugins, at, scenario, self.code()?)
             }
             HomeKind::Envoy(release) => homes::envoy::start(&(self.envoys)(release)?, &plugins, at),
         };

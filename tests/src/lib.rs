@@ -53,3 +53,16 @@ pub fn envoy(release: Release) -> Result<Result<PathBuf, NoWheel>> {
         .clone()
         .map_err(|error| anyhow!(error))
 }
+
+/// The READMEs' examples are compiled.
+#[cfg(doctest)]
+mod readmes {
+    #[doc = include_str!("../../README.md")]
+    struct Workspace;
+    #[doc = include_str!("../../adapter/README.md")]
+    struct Adapter;
+    #[doc = include_str!("../../deploy/README.md")]
+    struct Deploy;
+    #[doc = include_str!("../../guest/sdk/README.md")]
+    struct Guest;
+}

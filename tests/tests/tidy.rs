@@ -266,6 +266,12 @@ fn every_known_difference_names_its_test() {
     );
 }
 
+#[test]
+fn readme_shows_the_first_template() {
+    let read = |path: &str| fs::read_to_string(workspace::root().join(path)).expect(path);
+    assert!(read("README.md").contains(&read("host/cli/templates/http/src/lib.rs")));
+}
+
 /// `interface/name` for a scenario, `path/file.rs::test` for a test in Rust.
 fn test_exists(named: &str) -> bool {
     match named.split_once("::") {

@@ -20,7 +20,10 @@ pub fn run(workspace: &Workspace, check: bool) -> Result<()> {
     shell::run(&mut build_recipe::command(&folder, &output))?;
     let built =
         fs::read(output.join(build_recipe::ARTEFACT)).context("the recipe made no artefact")?;
-    let path = folder.join(build_recipe::ARTEFACT);
+    let path = workspace
+        .root
+        .join("adapter/src")
+        .join(build_recipe::ARTEFACT);
     if fs::read(&path).is_ok_and(|present| present == built) {
         shell::say(&format!("{} is up to date", path.display()));
         return Ok(());

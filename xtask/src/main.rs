@@ -14,6 +14,7 @@ mod deny;
 mod install;
 mod lint;
 mod newcomer;
+mod package;
 mod slowest;
 mod soak;
 mod test;
@@ -40,6 +41,7 @@ Commands:
   soak [NAME...]         The tests that take longer than a test run, each with a bound; all unless named:
 {SOAK}
   lint                   Formatting and clippy, warnings as errors; plugins and the bridge for their own targets
+  package                Build every crate that is published from its own package; nothing is uploaded
   deny [CHECK...]        Licences, sources and advisories of all dependencies, by cargo-deny where it is installed
 
 The first demo or test does the set-up by itself.";
@@ -110,6 +112,10 @@ fn dispatch(arguments: &[String]) -> Result<()> {
             lint::run(&workspace)
         }
         "deny" => deny::run(&workspace, rest),
+        "package" => {
+            none(rest)?;
+            package::run(&workspace)
+        }
         "soak" => soak::run(&workspace, rest),
         "e2e" => {
             setup::targets(&workspace)?;

@@ -28,6 +28,8 @@ pub struct Package {
     /// What `-p` takes.
     pub name: String,
     targets: Vec<Target>,
+    /// The registries that it may go to; none named is any, an empty list none.
+    publish: Option<Vec<String>>,
 }
 
 #[derive(Deserialize)]
@@ -125,6 +127,17 @@ impl Workspace {
 /// The cargo that started us: the same toolchain, whatever the folder.
 fn cargo_path() -> PathBuf {
     env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from)
+}
+
+// === impl Package ===
+
+impl Package {
+    /// Whether it goes to a registry.
+    pub fn is_published(&self) -> bool {
+        self.publish
+            .as_ref()
+            .is_none_or(|registries| !registries.is_empty())
+    }
 }
 
 #[cfg(test)]

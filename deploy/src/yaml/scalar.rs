@@ -2,7 +2,7 @@
 //!
 //! They are YAML 1.1's with exceptions: no sexagesimal numbers, octal as `010` and `0o10`, and a number that looks like one
 //! but has no room in 64 bits is a float or, beyond that, a string. Then the value is written as JSON and read again, which
-//! makes integers of floats without a fraction. `tests/istio/tables/scalars.tsv` holds verdicts of the real library.
+//! makes integers of floats without a fraction. `tests/tables/scalars.tsv` holds verdicts of the real library.
 
 use std::sync::Arc;
 
@@ -277,7 +277,7 @@ mod tests {
     use crate::yaml::{self, Value};
 
     /// What the real library makes of a scalar as a value and as a key, `!` if it refuses it. `tests/istio` compares them.
-    const VERDICTS: &str = include_str!("../../../tests/istio/tables/scalars.tsv");
+    const VERDICTS: &str = include_str!("../../tests/tables/scalars.tsv");
 
     #[test]
     fn verdicts_are_those_of_go() {

@@ -7,60 +7,42 @@ use crate::callback::Callback;
 
 /// Each file of the contract, by its name.
 pub const FILES: &[(&str, &str)] = &[
-    ("clock.wit", include_str!("../../../wit/clock.wit")),
-    (
-        "http-bodies.wit",
-        include_str!("../../../wit/http-bodies.wit"),
-    ),
-    (
-        "http-fields.wit",
-        include_str!("../../../wit/http-fields.wit"),
-    ),
-    (
-        "http-filter.wit",
-        include_str!("../../../wit/http-filter.wit"),
-    ),
-    (
-        "http-streams.wit",
-        include_str!("../../../wit/http-streams.wit"),
-    ),
+    ("clock.wit", include_str!("../wit/clock.wit")),
+    ("http-bodies.wit", include_str!("../wit/http-bodies.wit")),
+    ("http-fields.wit", include_str!("../wit/http-fields.wit")),
+    ("http-filter.wit", include_str!("../wit/http-filter.wit")),
+    ("http-streams.wit", include_str!("../wit/http-streams.wit")),
     (
         "local-responses.wit",
-        include_str!("../../../wit/local-responses.wit"),
+        include_str!("../wit/local-responses.wit"),
     ),
-    ("logging.wit", include_str!("../../../wit/logging.wit")),
-    ("on-log.wit", include_str!("../../../wit/on-log.wit")),
+    ("logging.wit", include_str!("../wit/logging.wit")),
+    ("on-log.wit", include_str!("../wit/on-log.wit")),
     (
         "on-request-body.wit",
-        include_str!("../../../wit/on-request-body.wit"),
+        include_str!("../wit/on-request-body.wit"),
     ),
     (
         "on-request-headers.wit",
-        include_str!("../../../wit/on-request-headers.wit"),
+        include_str!("../wit/on-request-headers.wit"),
     ),
     (
         "on-response-body.wit",
-        include_str!("../../../wit/on-response-body.wit"),
+        include_str!("../wit/on-response-body.wit"),
     ),
     (
         "on-response-headers.wit",
-        include_str!("../../../wit/on-response-headers.wit"),
+        include_str!("../wit/on-response-headers.wit"),
     ),
-    ("plugin.wit", include_str!("../../../wit/plugin.wit")),
-    (
-        "properties.wit",
-        include_str!("../../../wit/properties.wit"),
-    ),
-    (
-        "shared-data.wit",
-        include_str!("../../../wit/shared-data.wit"),
-    ),
+    ("plugin.wit", include_str!("../wit/plugin.wit")),
+    ("properties.wit", include_str!("../wit/properties.wit")),
+    ("shared-data.wit", include_str!("../wit/shared-data.wit")),
     (
         "stream-control.wit",
-        include_str!("../../../wit/stream-control.wit"),
+        include_str!("../wit/stream-control.wit"),
     ),
-    ("types.wit", include_str!("../../../wit/types.wit")),
-    ("worlds.wit", include_str!("../../../wit/worlds.wit")),
+    ("types.wit", include_str!("../wit/types.wit")),
+    ("worlds.wit", include_str!("../wit/worlds.wit")),
 ];
 
 /// The package that every file of the contract opens with.

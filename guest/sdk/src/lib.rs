@@ -243,11 +243,6 @@ pub mod prelude {
     };
 }
 
-/// Its example is compiled as those here are.
-#[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
-struct Readme;
-
 /// What the expansion of `#[plugin]` names. Not for authors; it changes without notice.
 #[doc(hidden)]
 pub mod __private {

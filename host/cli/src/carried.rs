@@ -1,10 +1,16 @@
 //! Source that the binary carries along, so that it needs neither a repository nor a network: the contract, and the SDK.
 
-/// The files, by their path below the root of Tidegate's repository, in order. `build.rs` lists them.
+/// The files, by their path below `carried/`, in order. `build.rs` lists them.
+///
+/// What is there are symbolic links, so that it is in the crate's package; `manifest.toml` is a `Cargo.toml`, whose folder cargo would
+/// leave out.
 const FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/carried.rs"));
 
 /// The manifest of the workspace that the SDK belongs to.
-const WORKSPACE: &str = include_str!("../../../Cargo.toml");
+const WORKSPACE: &str = include_str!("../carried/workspace.toml");
+
+/// The manifest of a crate.
+const MANIFEST: &str = "/manifest.toml";
 
 /// The crates among the files.
 const CRATES: [&str; 2] = ["guest/macros", "guest/sdk"];
@@ -17,9 +23,18 @@ pub fn contract() -> impl Iterator<Item = (&'static str, &'static str)> {
 }
 
 /// The SDK as a workspace of its own: its files, with the contract, and a manifest that has what they inherit.
-pub fn sdk() -> Vec<(&'static str, String)> {
-    let mut files = vec![("Cargo.toml", manifest())];
-    files.extend(FILES.iter().map(|&(path, text)| (path, text.to_owned())));
+pub fn sdk() -> Vec<(String, String)> {
+    let mut files = vec![("Cargo.toml".to_owned(), manifest())];
+    for folder in CRATES {
+        let own = FILES.iter().filter(|(path, _)| path.starts_with(folder));
+        files.extend(own.map(|&(path, text)| match path.strip_suffix(MANIFEST) {
+            Some(folder) => (format!("{folder}/Cargo.toml"), text.to_owned()),
+            None => (path.to_owned(), text.to_owned()),
+        }));
+        files.extend(
+            contract().map(|(name, text)| (format!("{folder}/wit/{name}"), text.to_owned())),
+        );
+    }
     files
 }
 
@@ -30,7 +45,7 @@ pub const SDK: &str = "guest/sdk";
 fn manifest() -> String {
     let inherited: Vec<&str> = FILES
         .iter()
-        .filter(|(path, _)| path.ends_with("/Cargo.toml"))
+        .filter(|(path, _)| path.ends_with(MANIFEST))
         .flat_map(|(_, text)| text.lines())
         .filter_map(|line| line.strip_suffix(".workspace = true"))
         .collect();

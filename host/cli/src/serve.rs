@@ -91,6 +91,7 @@ impl ServeArgs {
             shared_data: Arc::default(),
             attributes: Arc::default(),
             observer: dashboard.as_ref().map(Dashboard::observer),
+            code: None,
         };
         Ok(Serving { config, dashboard })
     }

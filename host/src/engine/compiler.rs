@@ -1,8 +1,10 @@
-//! The compiler that both engines share, and the clock hand that interrupts guests.
+//! The compiler that both engines share, and the thread that interrupts guests.
 
+use std::collections::HashMap;
 use std::error::Error;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use wasmtime::{Config, Engine};
 
 use crate::engine::{Compiled, component, proxy_wasm};
@@ -14,6 +16,17 @@ use crate::runtime::LoadError;
 pub(crate) struct Compiler {
     engine: Engine,
 }
+
+/// Compiled code that several servers share: of servers that start with the same plugins, only the first compiles them.
+///
+/// It keeps all code that was ever asked of it.
+pub struct CodeCache {
+    compiler: Compiler,
+    /// A slot is locked while its code is compiled, so that others wait for that code and for no other.
+    slots: Mutex<HashMap<(EngineKind, Bytes), Arc<Slot>>>,
+}
+
+type Slot = Mutex<Option<Arc<dyn Compiled>>>;
 
 /// What a guest's stack may grow to.
 const STACK: usize = 512 << 10;
@@ -58,5 +71,36 @@ impl Compiler {
             EngineKind::Component => Arc::new(component::Compiled::new(&self.engine, plugin)?),
             EngineKind::ProxyWasm => Arc::new(proxy_wasm::Compiled::new(&self.engine, plugin)?),
         })
+    }
+}
+
+impl CodeCache {
+    /// An empty one.
+    pub fn new() -> Result<Self, LoadError> {
+        let compiler = Compiler::new(false).map_err(|source| LoadError::Runtime { source })?;
+        Ok(Self {
+            compiler,
+            slots: Mutex::default(),
+        })
+    }
+
+    /// The code of a plugin's module, compiled if it is not there.
+    pub(crate) fn code(
+        &self,
+        plugin: &PluginSpec,
+        engine: EngineKind,
+    ) -> Result<Arc<dyn Compiled>, LoadError> {
+        let slot = {
+            let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+            let key = (engine, plugin.module.clone());
+            slots.entry(key).or_default().clone()
+        };
+        let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(code) = &*slot {
+            return Ok(code.clone());
+        }
+        let code = self.compiler.compile(plugin, engine)?;
+        *slot = Some(code.clone());
+        Ok(code)
     }
 }

@@ -12,6 +12,7 @@ pub(crate) mod vm;
 
 use std::rc::Rc;
 
+pub use self::compiler::CodeCache;
 pub(crate) use self::compiler::Compiler;
 
 use crate::engine::vm::{Context, Surroundings};

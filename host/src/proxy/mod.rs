@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::attributes::Attributes;
 use crate::clock::Clock;
+use crate::engine::CodeCache;
 use crate::logs::LogSink;
 use crate::observe::Observer;
 use crate::plugin::PluginSpec;
@@ -75,6 +76,8 @@ pub struct ServerConfig {
     pub attributes: Arc<Attributes>,
     /// Who is told what plugins see and change, if anyone.
     pub observer: Option<Arc<dyn Observer>>,
+    /// Where code is that other servers compiled.
+    pub code: Option<Arc<CodeCache>>,
 }
 
 /// The server behind the proxy.
@@ -140,6 +143,7 @@ impl Server {
             shared_data: config.shared_data,
             attributes: config.attributes,
             observer: config.observer,
+            code: config.code,
             ..RuntimeConfig::new(config.logs)
         })?;
         let chain = runtime.load(&config.plugins)?;
@@ -333,6 +337,7 @@ mod tests {
             shared_data: Arc::default(),
             attributes: Arc::default(),
             observer: None,
+            code: None,
         })
         .expect("a proxy");
         // Stands for a name server that does not answer: the client asks for addresses on such a thread.

@@ -28,6 +28,7 @@ pub fn config(upstream: Upstream) -> ServerConfig {
         shared_data: Arc::default(),
         attributes: Arc::default(),
         observer: None,
+        code: None,
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tidegate_host::{
-    EngineKind, FailPolicy, ManualClock, PluginSpec, Server, ServerConfig, Upstream,
+    CodeCache, EngineKind, FailPolicy, ManualClock, PluginSpec, Server, ServerConfig, Upstream,
 };
 
 use super::{Deployed, Home, Started};
@@ -32,6 +32,7 @@ pub fn start(
     plugins: &[Deployed],
     upstream: SocketAddr,
     scenario: &Scenario,
+    code: &Arc<CodeCache>,
 ) -> Result<Started> {
     let beginning = scenario
         .clock
@@ -51,6 +52,7 @@ pub fn start(
         shared_data: Arc::new(surroundings::shared_data(&scenario.shared_data)?),
         attributes: Arc::new(surroundings::attributes(&scenario.properties)),
         observer: None,
+        code: Some(code.clone()),
     };
     match Server::start(config) {
         Ok(server) => Ok(Started::Serving(Box::new(Host {

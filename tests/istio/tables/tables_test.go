@@ -78,7 +78,7 @@ func key(written string) string {
 }
 
 func lines(t *testing.T, name string) []string {
-	file, err := os.Open(name)
+	file, err := os.Open("../../../deploy/tests/tables/" + name)
 	if err != nil {
 		t.Fatal(err)
 	}

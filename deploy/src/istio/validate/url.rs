@@ -3,7 +3,7 @@
 //! The rule for `url` is written in CEL over `isURL` and `url().getScheme()`, and the webhook asks the same functions again; both
 //! are Go's `ParseRequestURI`, then `Parse`. Neither is RFC 3986, and no crate has their verdicts: `registry:5000/x` has the
 //! scheme `registry`, `127.0.0.1:5000/x` has none. So what they accept is written down here, without what they make of
-//! it. `tests/istio/tables/urls.jsonl` holds verdicts of the real ones.
+//! it. `tests/tables/urls.jsonl` holds verdicts of the real ones.
 
 use std::net::Ipv6Addr;
 
@@ -234,7 +234,7 @@ mod tests {
     use super::*;
 
     /// Verdicts of Go's own functions, one `[url, admitted]` a line. `tests/istio` compares them with Go's.
-    const VERDICTS: &str = include_str!("../../../../tests/istio/tables/urls.jsonl");
+    const VERDICTS: &str = include_str!("../../../tests/tables/urls.jsonl");
 
     #[test]
     fn verdicts_are_those_of_go() {
