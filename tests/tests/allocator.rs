@@ -13,8 +13,8 @@ use tidegate_testkit::{HomeKind, Owned, Scenario, compare, verdict};
 const GUEST: &str = "allocator-random";
 
 /// Requests in all, and in one run of a proxy.
-const SEQUENCES: usize = 1000;
-const RUN: usize = 500;
+const SEQUENCES: usize = 400;
+const RUN: usize = 200;
 
 /// A small generator of numbers (SplitMix64).
 struct Random(u64);

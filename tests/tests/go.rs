@@ -24,7 +24,7 @@ const MOST: usize = 10_000;
 type Build = Arc<OnceLock<Result<Built, String>>>;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::from_args();
+    let arguments = tidegate_tests::waiting(Arguments::from_args());
     if !go::is_there() {
         eprintln!("SKIPPED: the plugins in Go: there is no `go` on the path");
     }

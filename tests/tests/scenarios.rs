@@ -27,7 +27,7 @@ struct Case {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::from_args();
+    let arguments = tidegate_tests::waiting(Arguments::from_args());
     match trials() {
         Ok(trials) => libtest_mimic::run(&arguments, trials).exit_code(),
         Err(error) => {

@@ -17,7 +17,7 @@ use tidegate_testkit::{HomeKind, Scenario, scenario, verdict};
 const TUTORIAL: &str = "istio-tutorial";
 
 fn main() -> ExitCode {
-    let arguments = Arguments::from_args();
+    let arguments = tidegate_tests::waiting(Arguments::from_args());
     match trials() {
         Ok(trials) => libtest_mimic::run(&arguments, trials).exit_code(),
         Err(error) => {

@@ -52,6 +52,14 @@ const ALL: &[Soak] = &[
         },
     },
     Soak {
+        name: "languages",
+        what: "the greeter in JavaScript and Python in the oldest Envoy too",
+        run: |workspace| {
+            let every = ("TIDEGATE_EVERY_ENVOY", "1");
+            test(workspace, "tidegate-tests", "languages", &[], every)
+        },
+    },
+    Soak {
         name: "memory",
         what: "1 000 000 requests to `tidegate run` in each engine, and its memory after each tenth",
         run: |workspace| {

@@ -1,14 +1,9 @@
 //! Tests that need a program which not every machine has.
 //!
 //! They are `#[ignore = "needs PROGRAM"]`, so that `cargo test` reports them as ignored, and their names end in
-//! `needs_PROGRAM`. Here those are run whose program is there, and the others are named.
+//! `needs_PROGRAM`. `cargo xtask test` runs those whose program is there, and names the others.
 
 use std::env;
-
-use anyhow::Result;
-
-use xtask::shell;
-use xtask::workspace::Workspace;
 
 /// What a name ends in, and the programs that such a test needs, each by the names that it may have.
 const TOOLS: &[(&str, &[&[&str]])] = &[
@@ -35,12 +30,9 @@ const HAS_ENVOY: bool = cfg!(any(
     all(target_os = "macos", target_arch = "aarch64"),
 ));
 
-/// The packages that have such tests.
-const PACKAGES: [&str; 2] = ["tidegate", "tidegate-oci"];
-
-/// Runs the tests whose programs are on PATH, and says which are skipped.
-pub fn run(workspace: &Workspace) -> Result<()> {
-    let mut filters = Vec::new();
+/// What a test program is told so that it runs the tests whose programs are on PATH, with the others. Says which are skipped.
+pub fn arguments() -> Vec<String> {
+    let mut arguments = vec!["--include-ignored".to_owned()];
     for (name, programs) in TOOLS {
         let missing = programs
             .iter()
@@ -48,23 +40,12 @@ pub fn run(workspace: &Workspace) -> Result<()> {
         let reason = match missing {
             _ if *name == "envoy" && !HAS_ENVOY => "there is no Envoy for this platform".to_owned(),
             Some(names) => format!("there is no `{}` on PATH", names.join("` or `")),
-            None => {
-                filters.push(format!("needs_{name}"));
-                continue;
-            }
+            None => continue,
         };
         println!("SKIPPED: tests whose names end in needs_{name}: {reason}");
+        arguments.extend(["--skip".to_owned(), format!("needs_{name}")]);
     }
-    if filters.is_empty() {
-        return Ok(());
-    }
-    let mut command = workspace.cargo();
-    command.args(["test", "--locked", "--tests"]);
-    for package in PACKAGES {
-        command.args(["--package", package]);
-    }
-    command.args(["--", "--ignored"]).args(filters);
-    shell::run(&mut command)
+    arguments
 }
 
 fn is_on_path(program: &str) -> bool {

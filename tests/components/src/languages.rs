@@ -8,6 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
@@ -53,10 +54,10 @@ pub fn build(language: Language) -> Result<Result<Bytes, Missing>> {
     let copy = workspace::target()
         .join("languages")
         .join(format!("{language}"));
-    mirror(&source, &copy)?;
+    let newest = mirror(&source, &copy)?;
     let wasm = match language {
-        Language::JavaScript => javascript(&copy.join("javascript")),
-        Language::Python => python(&copy.join("python")),
+        Language::JavaScript => javascript(&copy.join("javascript"), newest),
+        Language::Python => python(&copy.join("python"), newest),
         Language::C => c(&copy.join("c")),
         Language::Go => go(&copy),
     }
@@ -67,7 +68,8 @@ pub fn build(language: Language) -> Result<Result<Bytes, Missing>> {
 
 const INSTALL: &str = "`cargo install wit-bindgen-cli wasm-tools`";
 
-fn javascript(folder: &Path) -> Result<PathBuf> {
+fn javascript(folder: &Path, newest: SystemTime) -> Result<PathBuf> {
+    let wasm = folder.join("greeter.wasm");
     let npm = |arguments: &[&str]| {
         run(Command::new("npm")
             .args(arguments)
@@ -77,6 +79,9 @@ fn javascript(folder: &Path) -> Result<PathBuf> {
     // npm 11 takes a package away again when it installs a second time what is there already. The installation's last step, which
     // builds, can be had alone.
     let done = folder.join("node_modules/.done");
+    if is_newer(&wasm, newest, &done) {
+        return Ok(wasm);
+    }
     if done.is_file() {
         npm(&["run", "prepare"])?;
     } else {
@@ -91,11 +96,15 @@ fn javascript(folder: &Path) -> Result<PathBuf> {
         npm(&["install", "--no-audit", "--no-fund"])?;
         fs::write(done, "").context("failed to note that it is there")?;
     }
-    Ok(folder.join("greeter.wasm"))
+    Ok(wasm)
 }
 
-fn python(folder: &Path) -> Result<PathBuf> {
+fn python(folder: &Path, newest: SystemTime) -> Result<PathBuf> {
+    let wasm = folder.join("greeter.wasm");
     let tools = pip(COMPONENTIZE_PY)?;
+    if is_newer(&wasm, newest, &tools.join("done")) {
+        return Ok(wasm);
+    }
     run(Command::new(tools.join("bin/componentize-py"))
         .args([
             "-d",
@@ -108,7 +117,7 @@ fn python(folder: &Path) -> Result<PathBuf> {
         .args(["app", "-o", "greeter.wasm"])
         .current_dir(folder)
         .env("PYTHONPATH", &tools))?;
-    Ok(folder.join("greeter.wasm"))
+    Ok(wasm)
 }
 
 fn c(folder: &Path) -> Result<PathBuf> {
@@ -165,8 +174,9 @@ fn path() -> Result<std::ffi::OsString> {
     )?)
 }
 
-/// Copies a folder, with what links in it point to; what was built there before stays.
-fn mirror(from: &Path, to: &Path) -> Result<()> {
+/// Copies a folder, with what links in it point to; what was built there before stays. Gives the time of the newest copy.
+fn mirror(from: &Path, to: &Path) -> Result<SystemTime> {
+    let mut newest = SystemTime::UNIX_EPOCH;
     for entry in walkdir::WalkDir::new(from).follow_links(true) {
         let entry = entry?;
         let target = to.join(entry.path().strip_prefix(from)?);
@@ -180,9 +190,19 @@ fn mirror(from: &Path, to: &Path) -> Result<()> {
                 fs::write(&target, bytes)
                     .with_context(|| format!("failed to write {}", target.display()))?;
             }
+            newest = newest.max(fs::metadata(&target)?.modified()?);
         }
     }
-    Ok(())
+    Ok(newest)
+}
+
+/// Whether what was built is newer than its sources and than the note that the tools are there.
+fn is_newer(built: &Path, sources: SystemTime, tools: &Path) -> bool {
+    let modified = |path: &Path| fs::metadata(path).and_then(|metadata| metadata.modified());
+    match (modified(built), modified(tools)) {
+        (Ok(built), Ok(tools)) => built > sources && built > tools,
+        _ => false,
+    }
 }
 
 fn absent(program: &str, arguments: &[&str], what: &str) -> Option<Missing> {
