@@ -11,7 +11,7 @@ use cranelift_entity::PrimaryMap;
 use std::collections::{BTreeMap, BTreeSet};
 use wasmparser::{ExternalKind, Operator};
 
-/// The artefact, which is checked in next to this crate.
+/// The artefact of `adapter/bridge`, which is checked in.
 pub const BYTES: &[u8] = include_bytes!("tidegate_bridge.wasm");
 
 /// The export that allocates the bridge's state and stack if they are needed before `_initialize` has allocated them.

@@ -55,7 +55,7 @@ fn artefact_is_what_the_source_builds() -> Result<()> {
     let checked_in = fs::read(checked_in())?;
     if build(&bridge(), "bridge-here")? != checked_in {
         bail!(
-            "adapter/bridge/{} is not what adapter/bridge/src builds: run `cargo xtask bridge` and commit it",
+            "adapter/src/{} is not what adapter/bridge/src builds: run `cargo xtask bridge` and commit it",
             build_recipe::ARTEFACT
         );
     }

@@ -30,6 +30,17 @@ pub enum Source {
     },
 }
 
+/// An image's reference, in parts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageReference {
+    /// Registry and repository, without scheme.
+    pub repository: String,
+    /// The tag, if it has one.
+    pub tag: Option<String>,
+    /// The SHA-256 of the image's manifest, in hexadecimal digits, if it has one.
+    pub digest: Option<String>,
+}
+
 /// Why a module has no place.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -39,6 +50,9 @@ pub enum SourceError {
         "`{0}` does not begin with `oci://`, `https://`, `http://` or `file://`: without a scheme Istio may admit it and then run no plugin; an image is `oci://REGISTRY/REPOSITORY:TAG`"
     )]
     Scheme(String),
+    /// An image, which [`Source::image`] takes.
+    #[error("`{0}` is an image: its reference is read by the registries' client")]
+    Image(String),
     /// Not a place that can be fetched from.
     #[error("`{url}` is no place to fetch from: {reason}")]
     Url {
@@ -85,18 +99,21 @@ pub enum SourceError {
 // === impl Source ===
 
 impl Source {
-    /// An image, pinned by the digest in its reference or by the one beside it, in hexadecimal digits. `module` is the SHA-256 of the
-    /// module that is deployed.
+    /// An image, pinned by the digest in its reference or by the one `given` beside it, in hexadecimal digits. `module` is the SHA-256 of
+    /// the module that is deployed.
     ///
-    /// Its parts are taken as they are: what a registry can have, the registries' client knows.
+    /// The reference's parts are taken as they are: what a registry can have, the registries' client knows.
     pub fn image(
-        repository: String,
-        tag: Option<String>,
-        in_reference: Option<String>,
+        reference: ImageReference,
         given: Option<String>,
         module: &str,
     ) -> Result<Self, SourceError> {
-        let digest = match (in_reference, given) {
+        let ImageReference {
+            repository,
+            tag,
+            digest,
+        } = reference;
+        let digest = match (digest, given) {
             (Some(in_url), Some(given)) if in_url != given => {
                 return Err(SourceError::TwoDigests { in_url, given });
             }
@@ -116,7 +133,7 @@ impl Source {
         })
     }
 
-    /// Reads the url of anything but an image, with the SHA-256 of its bytes if that is given, in hexadecimal digits.
+    /// Reads the url of a download or a file, with the SHA-256 of its bytes if that is given, in hexadecimal digits.
     pub fn parse(url: &str, sha256: Option<String>, module: &str) -> Result<Self, SourceError> {
         let fault = |reason| SourceError::Url {
             url: url.to_owned(),
@@ -157,6 +174,7 @@ impl Source {
                     path: rest.to_owned(),
                 })
             }
+            "oci" => Err(SourceError::Image(url.to_owned())),
             _ => Err(SourceError::Scheme(url.to_owned())),
         }
     }
@@ -201,13 +219,12 @@ mod tests {
 
     fn image(in_reference: Option<&str>, given: Option<&str>) -> Result<Source, SourceError> {
         let owned = |digest: Option<&str>| digest.map(str::to_owned);
-        Source::image(
-            "127.0.0.1:5000/a/b".into(),
-            Some("v1".into()),
-            owned(in_reference),
-            owned(given),
-            MODULE,
-        )
+        let reference = ImageReference {
+            repository: "127.0.0.1:5000/a/b".into(),
+            tag: Some("v1".into()),
+            digest: owned(in_reference),
+        };
+        Source::image(reference, owned(given), MODULE)
     }
 
     #[test]
@@ -244,7 +261,8 @@ mod tests {
 
     #[test]
     fn traps_are_refused() {
-        let cases: [(&str, Option<&str>, &str); 8] = [
+        let cases: [(&str, Option<&str>, &str); 9] = [
+            ("oci://h.io/a:v1", None, "is an image"),
             ("ghcr.io/a/b:v1", None, "does not begin with `oci://`"),
             (
                 "127.0.0.1:5000/p:v1",

@@ -11,21 +11,19 @@ use tidegate_deploy::istio::model::{
 };
 use tidegate_deploy::istio::validate::{self, Kind};
 use tidegate_deploy::resource::{Metadata, Scope};
-use tidegate_deploy::source::Source;
+use tidegate_deploy::source::{ImageReference, Source};
 use tidegate_deploy::yaml;
 
 const DIGEST: &str = "1234567890123456789012345678901234567890123456789012345678901234";
 const MODULE: &str = "fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210";
 
 fn image() -> Source {
-    Source::image(
-        "registry.example:5000/plugins/greeter".into(),
-        Some("1.2.3".into()),
-        None,
-        Some(DIGEST.into()),
-        MODULE,
-    )
-    .expect("a source")
+    let reference = ImageReference {
+        repository: "registry.example:5000/plugins/greeter".into(),
+        tag: Some("1.2.3".into()),
+        digest: None,
+    };
+    Source::image(reference, Some(DIGEST.into()), MODULE).expect("a source")
 }
 
 fn metadata() -> Metadata {

@@ -13,6 +13,11 @@ const CARRIED: &str = "carried";
 
 fn main() -> Result<(), Box<dyn Error>> {
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join(CARRIED);
+    if !root.join("wit").is_dir() {
+        let reason = "is no folder; check out again after `git config core.symlinks true`";
+        return Err(format!("{} {reason}", root.join("wit").display()).into());
+    }
+    println!("cargo::rerun-if-changed={}", root.display());
     let mut files = Vec::new();
     walk(&root, &mut files)?;
     files.sort();

@@ -1,6 +1,6 @@
-//! A scenario as it is written: the schema of `tests/scenarios/<interface>/*.yaml`.
+//! A scenario as it is written.
 //!
-//! The types here are the schema; `tests/scenarios/README.md` is its manual. What a scenario means is in
+//! The types here are the schema; `docs/testing.md` is its manual. What a scenario means is in
 //! [`runner`](crate::runner). Reading is strict: an unknown key is an error that names file, line and column.
 
 use std::collections::{BTreeMap, BTreeSet};

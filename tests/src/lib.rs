@@ -73,6 +73,16 @@ mod readmes {
     struct Adapter;
     #[doc = include_str!("../../deploy/README.md")]
     struct Deploy;
+    #[doc = include_str!("../../guest/macros/README.md")]
+    struct GuestMacros;
     #[doc = include_str!("../../guest/sdk/README.md")]
     struct Guest;
+    #[doc = include_str!("../../host/README.md")]
+    struct Host;
+    #[doc = include_str!("../../host/cli/README.md")]
+    struct Cli;
+    #[doc = include_str!("../../oci/README.md")]
+    struct Oci;
+    #[doc = include_str!("../../testkit/README.md")]
+    struct Testkit;
 }

@@ -12,7 +12,7 @@ use tidegate_testkit::{HomeKind, Owned, Scenario, compare, verdict};
 
 const GUEST: &str = "allocator-random";
 
-/// Requests in all, and in one run of a proxy.
+/// Requests in all, and in one run of a proxy. `cargo xtask soak allocator` makes ten thousand.
 const SEQUENCES: usize = 400;
 const RUN: usize = 200;
 

@@ -1,7 +1,7 @@
 //! The greeter in other languages: the contract as JavaScript, Python and C see it, and a module of the Proxy-Wasm Go SDK.
 //!
 //! Where a language's tools are not on the path its tests are ignored, and a line on standard error says which and why. Envoy compiles
-//! a runtime of 12 or 18 MB for ten seconds and more, on both cores: JavaScript and Python are tried in the newest Envoy, and in the
+//! a runtime of 12 or 18 MB for ten seconds and more: JavaScript and Python are tried in the newest Envoy, and in the
 //! oldest where `TIDEGATE_EVERY_ENVOY` is set, as `cargo xtask soak languages` does.
 
 use std::process::ExitCode;

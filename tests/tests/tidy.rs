@@ -35,6 +35,10 @@ fn crates_depend_only_leftwards() {
                 "a plugin sees the contract and the SDK, nothing else of ours",
             );
         }
+        forbid(
+            package.is_published && package.dependencies.iter().any(|it| crates.is_private(it)),
+            "a crate that is published needs no crate that is not",
+        );
         match package.folder.as_str() {
             "host" => forbid(
                 ["tidegate-adapter", "clap"].into_iter().any(sees),
@@ -56,11 +60,7 @@ fn crates_depend_only_leftwards() {
                 package.dependencies.iter().any(|name| tidegate(name)),
                 "deploy and the registries' client see none of ours",
             ),
-            "testkit" => forbid(
-                sees("tidegate-components"),
-                "the test kit knows nothing of this repository",
-            ),
-            "host/cli" | "tests" | "benches" | "xtask" => {}
+            "host/cli" | "testkit" | "tests" | "benches" | "xtask" => {}
             _ => forbid(
                 sees("tidegate-host") && sees("tidegate-adapter"),
                 "only host/cli, testkit, tests and benches join these",
@@ -339,6 +339,8 @@ struct Crates(BTreeMap<String, Package>);
 struct Package {
     /// Below the root.
     folder: String,
+    /// Whether it may go to a registry.
+    is_published: bool,
     /// What its library or binary depends on; what its tests do is their affair.
     dependencies: BTreeSet<String>,
 }
@@ -371,7 +373,11 @@ impl Crates {
                 let folder = manifest
                     .parent()
                     .and_then(|folder| folder.strip_prefix(workspace::root()).ok());
+                let is_published = package["publish"]
+                    .as_array()
+                    .is_none_or(|registries| !registries.is_empty());
                 let package_of = Package {
+                    is_published,
                     folder: folder
                         .expect("a crate below the root")
                         .to_string_lossy()
@@ -384,6 +390,13 @@ impl Crates {
                 (text(&package["name"]), package_of)
             });
         Self(packages.collect())
+    }
+
+    /// Whether a crate is ours and stays here.
+    fn is_private(&self, name: &str) -> bool {
+        self.0
+            .get(name)
+            .is_some_and(|package| !package.is_published)
     }
 
     /// Whether a crate depends on another, by itself or through our own.

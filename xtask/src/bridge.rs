@@ -1,4 +1,4 @@
-//! `cargo xtask bridge`: builds the bridge's artefact, which is checked in beside its source.
+//! `cargo xtask bridge`: builds the bridge's artefact, which is checked in among the adapter's sources.
 //!
 //! How it is built is the adapter's business: the recipe lies there and its test uses the same.
 

@@ -118,7 +118,6 @@ fn dispatch(arguments: &[String]) -> Result<()> {
         }
         "soak" => soak::run(&workspace, rest),
         "e2e" => {
-            setup::targets(&workspace)?;
             let mut command = workspace.cargo();
             command.args(["run", "--locked", "--package", "tidegate-e2e", "--"]);
             shell::run(command.args(rest))

@@ -55,6 +55,15 @@ const ALL: &[Soak] = &[
         name: "languages",
         what: "the greeter in JavaScript and Python in the oldest Envoy too",
         run: |workspace| {
+            let is_missing = |program: &str, arguments: &[&str]| {
+                shell::read(Command::new(program).args(arguments)).is_err()
+            };
+            if is_missing("npm", &["--version"])
+                || is_missing("python3", &["-m", "pip", "--version"])
+            {
+                let reason = "it needs `npm` and Python's pip on PATH";
+                return Ok(Outcome::Skipped(reason.to_owned()));
+            }
             let every = ("TIDEGATE_EVERY_ENVOY", "1");
             test(workspace, "tidegate-tests", "languages", &[], every)
         },
@@ -150,7 +159,7 @@ fn commit(workspace: &Workspace) -> String {
     }
 }
 
-/// Runs a test whose number of repetitions is set by an environment variable.
+/// Runs a test with an environment variable that says how much it does.
 fn test(
     workspace: &Workspace,
     package: &str,

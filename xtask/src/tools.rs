@@ -53,3 +53,52 @@ fn is_on_path(program: &str) -> bool {
     let file = format!("{program}{}", env::consts::EXE_SUFFIX);
     env::split_paths(&path).any(|folder| folder.join(&file).is_file())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use xtask::workspace::Workspace;
+
+    use super::*;
+
+    /// Otherwise it would run where its program is missing.
+    #[test]
+    fn every_ignored_test_is_named_after_its_program() {
+        let workspace = Workspace::find().expect("the workspace");
+        let mut names = Vec::new();
+        for folder in [
+            "adapter", "deploy", "guest", "host", "oci", "testkit", "tests",
+        ] {
+            ignored(&workspace.root.join(folder), &mut names);
+        }
+        assert!(names.len() > 20, "{names:?}");
+        let is_known = |name: &String| {
+            let mut programs = TOOLS.iter().map(|(program, _)| program);
+            programs.any(|program| name.ends_with(&format!("needs_{program}")))
+        };
+        names.retain(|name| !is_known(name));
+        assert_eq!(names, [""; 0], "not named after a program of `TOOLS`");
+    }
+
+    /// The names of the tests that are ignored, in a folder and below.
+    fn ignored(folder: &Path, names: &mut Vec<String>) {
+        for entry in fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_symlink() || path.ends_with("target") {
+                continue;
+            }
+            if path.is_dir() {
+                ignored(&path, names);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).expect("a source file");
+                let after = text.split("\n#[ignore").skip(1);
+                names.extend(after.filter_map(|text| {
+                    let name = text.split_once("fn ")?.1;
+                    Some(name.split_once('(')?.0.to_owned())
+                }));
+            }
+        }
+    }
+}

@@ -104,3 +104,39 @@ impl CodeCache {
         Ok(code)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MODULE: &str = r#"(module (memory (export "memory") 1)
+        (func (export "proxy_abi_version_0_2_1"))
+        (func (export "malloc") (param i32) (result i32) i32.const 0))"#;
+
+    fn plugin(name: &str, text: &str) -> PluginSpec {
+        PluginSpec::new(name, wat::parse_str(text).expect("text"))
+    }
+
+    #[test]
+    fn code_is_compiled_once_for_each_module_and_engine() {
+        let cache = CodeCache::new().expect("a compiler");
+        let code = |name: &str, text: &str, engine| cache.code(&plugin(name, text), engine);
+        let first = code("one", MODULE, EngineKind::ProxyWasm).expect("code");
+        let same = code("another", MODULE, EngineKind::ProxyWasm).expect("code");
+        assert!(Arc::ptr_eq(&first, &same));
+        let other = MODULE.replace("i32.const 0", "i32.const 8");
+        let other = code("one", &other, EngineKind::ProxyWasm).expect("code");
+        assert!(!Arc::ptr_eq(&first, &other));
+        assert!(code("one", MODULE, EngineKind::Component).is_err());
+    }
+
+    #[test]
+    fn an_error_names_who_asked() {
+        let cache = CodeCache::new().expect("a compiler");
+        for name in ["one", "another"] {
+            let error = cache.code(&plugin(name, "(module)"), EngineKind::ProxyWasm);
+            let error = error.err().expect("an error").to_string();
+            assert!(error.contains(name), "{error}");
+        }
+    }
+}

@@ -76,7 +76,7 @@ pub struct ServerConfig {
     pub attributes: Arc<Attributes>,
     /// Who is told what plugins see and change, if anyone.
     pub observer: Option<Arc<dyn Observer>>,
-    /// Where code is that other servers compiled.
+    /// Where code is that other servers compiled. An observer that wants fuel needs code of its own.
     pub code: Option<Arc<CodeCache>>,
 }
 

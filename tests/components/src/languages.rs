@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
@@ -33,6 +34,7 @@ pub enum Language {
 pub struct Missing(String);
 
 const COMPONENTIZE_PY: &str = "componentize-py==0.25.1";
+
 /// Builds the greeter, or says why it cannot be built here.
 pub fn build(language: Language) -> Result<Result<Bytes, Missing>> {
     let missing = match language {
@@ -82,6 +84,7 @@ fn javascript(folder: &Path, newest: SystemTime) -> Result<PathBuf> {
     if is_newer(&wasm, newest, &done) {
         return Ok(wasm);
     }
+    remove(&wasm)?;
     if done.is_file() {
         npm(&["run", "prepare"])?;
     } else {
@@ -105,6 +108,7 @@ fn python(folder: &Path, newest: SystemTime) -> Result<PathBuf> {
     if is_newer(&wasm, newest, &tools.join("done")) {
         return Ok(wasm);
     }
+    remove(&wasm)?;
     run(Command::new(tools.join("bin/componentize-py"))
         .args([
             "-d",
@@ -194,6 +198,16 @@ fn mirror(from: &Path, to: &Path) -> Result<SystemTime> {
         }
     }
     Ok(newest)
+}
+
+/// Removes what an earlier build made, so that a build which is interrupted leaves nothing that looks new.
+fn remove(built: &Path) -> Result<()> {
+    match fs::remove_file(built) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("failed to remove {}", built.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whether what was built is newer than its sources and than the note that the tools are there.

@@ -1,5 +1,6 @@
-//! Makes the components that tests need out of WIT and WebAssembly text, with an earlier and with the newest release of
-//! wit-component: what the two make differs, and authors have both.
+//! Makes the components that tests need. [`guests`] builds this workspace's plugins, [`languages`] and [`go`] those in other languages, and
+//! this file makes components of WIT and WebAssembly text, with an earlier and with the newest release of wit-component: what
+//! the two make differs, and authors have both.
 
 mod bindings;
 pub mod c;

@@ -124,7 +124,7 @@ impl Setup {
                 .cargo()
                 .args(["build", "--locked", "--package", "tidegate"]),
         )?;
-        let tidegate = Tidegate::new(workspace, scratch.path());
+        let tidegate = Tidegate::new(workspace, scratch.path())?;
         setup::targets(workspace)?;
         let [tutorial, rate_limit] = guests::build(workspace, &["istio-tutorial", "rate-limit"])?
             .try_into()

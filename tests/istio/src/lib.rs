@@ -106,6 +106,7 @@ fn expand_table(table: Table, is_of_rules: bool) -> Result<Vec<Fixture>> {
         for (verdict, case) in cases {
             let texts = match case {
                 Case::Each(texts) => texts,
+                Case::Both(_) if !is_of_rules => bail!("{rule}: a case of no rule is for one kind"),
                 Case::Both(text) => [Kind::WasmPlugin, Kind::TrafficExtension]
                     .map(|kind| (kind, text.clone()))
                     .into(),
@@ -132,7 +133,15 @@ fn expand(kind: Kind, case: &str) -> Result<String> {
     }
     // What arrives in a plugin is said in the last line.
     let (case, arrives) = case.split_at(case.find("# arrives:").unwrap_or(case.len()));
+    ensure!(
+        case.is_empty() || case.ends_with('\n'),
+        "a case ends in a line break"
+    );
     let fields: Vec<(&str, &str)> = fields(case).collect();
+    let names = ["apiVersion", "kind", "metadata", "spec", "url"];
+    if let Some(unknown) = without.iter().find(|name| !names.contains(&name.as_str())) {
+        bail!("`<<without {unknown}>>`: nothing of that name is added");
+    }
     let is_left_out = |name: &str| {
         fields.iter().any(|(field, _)| *field == name) || without.iter().any(|field| field == name)
     };

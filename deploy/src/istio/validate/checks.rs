@@ -1,4 +1,4 @@
-//! The checks that are more than a number or a list of words: the CRDs' patterns and CEL rules, and the webhook's own. What
+//! The checks that are more than a number or a list of words: the CRDs' CEL rules, and the webhook's own. What
 //! Kubernetes asks of any object's metadata is in `checks/metadata.rs`.
 //!
 //! Each says what is wrong with a node, or nothing. Which node it is asked of is in `table.rs`.

@@ -83,14 +83,8 @@ pub enum Test {
 #[derive(Debug, PartialEq)]
 pub struct Fault {
     pub message: String,
-    /// Where, if it is something in the node.
-    pub at: Option<(Place, Position)>,
-}
-
-/// What of a node is meant.
-#[derive(Debug, PartialEq)]
-pub enum Place {
-    Field(String),
+    /// Which field of the node and where, if it is not the node itself.
+    pub at: Option<(String, Position)>,
 }
 
 /// A step down a document.
@@ -256,11 +250,14 @@ impl Schema {
                 return Some(());
             }
             "x-kubernetes-list-map-keys" => {
-                node.key = strings(&value)?.pop();
+                let [key] = <[String; 1]>::try_from(strings(&value)?).ok()?;
+                node.key = Some(key);
                 return Some(());
             }
-            // The first says how to read its keys. The others are written by hand, in `table.rs`.
-            "x-kubernetes-list-type" | "x-kubernetes-validations" | "oneOf" => return Some(()),
+            // Its keys are a constraint of their own.
+            "x-kubernetes-list-type" if value == "map" => return Some(()),
+            // Written by hand, in `table.rs`.
+            "x-kubernetes-validations" | "oneOf" => return Some(()),
             "enum" => ("enum", Test::OneOf(strings(&value)?)),
             "pattern" => ("pattern", Test::Pattern(Regex::new(value.as_str()?).ok()?)),
             "minLength" => ("minLength", Test::MinLength(length()?)),
@@ -315,9 +312,10 @@ fn parts(path: &str) -> impl Iterator<Item = &str> {
     let mut rest = path.trim_start_matches('.');
     std::iter::from_fn(move || {
         rest = rest.strip_prefix('.').unwrap_or(rest);
-        let end = match rest.get(..2)? {
-            "[]" | "{}" => 2,
-            _ => rest.find(['.', '[', '{']).unwrap_or(rest.len()),
+        let end = match rest {
+            "" => return None,
+            rest if rest.starts_with("[]") || rest.starts_with("{}") => 2,
+            rest => rest.find(['.', '[', '{']).unwrap_or(rest.len()),
         };
         let (part, after) = rest.split_at(end);
         rest = after;
@@ -421,7 +419,34 @@ impl Fault {
     pub fn at(field: &str, position: Position, message: impl Into<String>) -> Option<Self> {
         Some(Self {
             message: message.into(),
-            at: Some((Place::Field(field.to_owned()), position)),
+            at: Some((field.to_owned(), position)),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_have_parts() {
+        let parts = |path| parts(path).collect::<Vec<_>>();
+        assert_eq!(parts("."), [""; 0]);
+        assert_eq!(parts(".a"), ["a"]);
+        assert_eq!(parts(".a.bc[].d{}"), ["a", "bc", "[]", "d", "{}"]);
+    }
+
+    #[test]
+    fn constraints_that_are_not_known_are_none() {
+        for line in [
+            ".a format \"date\"",
+            ".a x-kubernetes-list-type \"set\"",
+            ".a x-kubernetes-list-map-keys [\"a\",\"b\"]",
+            ".a multipleOf 2",
+            ".a type \"number\"",
+            ".a",
+        ] {
+            assert_eq!(Schema::default().add(line), None, "{line}");
+        }
     }
 }

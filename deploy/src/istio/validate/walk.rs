@@ -3,7 +3,7 @@
 //! The order is the API server's: null fields go first, then shapes, then what is asked of a field, and of a whole only if its
 //! parts are right, so that one mistake is one finding.
 
-use super::schema::{Check, Fault, Place, Schema, Shape, Step, Test, path, rule_id};
+use super::schema::{Check, Fault, Schema, Shape, Step, Test, path, rule_id};
 use super::{Finding, Kind, Report, Severity, checks, table};
 use crate::yaml::{Mapping, Node, Position, Value, excerpt};
 
@@ -177,11 +177,9 @@ impl<'a> Walk<'a, '_> {
         }
         let id = rule_id(&self.steps, check.word);
         let (field, position) = match fault.at {
-            Some((place, position)) => {
+            Some((name, position)) => {
                 let mut steps = self.steps.clone();
-                steps.push(match &place {
-                    Place::Field(name) => Step::Field(name),
-                });
+                steps.push(Step::Field(&name));
                 (path(&steps), position)
             }
             None => (path(&self.steps), node.position),

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::binary;
 use crate::tool::{Done, Folder, text, tidegate};
 
 /// A tool run in a folder, offline: the crates are those that this workspace has. All plugins share a target folder, so that the
@@ -30,7 +31,7 @@ pub fn run_in(folder: &Path, program: &str, args: &[&str]) -> Done {
 
 /// `tidegate` in a folder.
 pub fn tidegate_in(folder: &Path, args: &[&str]) -> Done {
-    run_in(folder, env!("CARGO_BIN_EXE_tidegate"), args)
+    run_in(folder, binary::path(), args)
 }
 
 /// Where these plugins are built: beside what the workspace builds, and kept there.

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::author::{target, tidegate_in};
+use crate::binary;
 use crate::tool::{Folder, Serving, launch, text};
 
 /// How long a build may take that waits for other tests' builds.
@@ -109,7 +110,7 @@ impl Project {
     }
 
     fn dev(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+        let mut command = Command::new(binary::path());
         command
             .args(["dev", "--listen", "127.0.0.1:0", "--workers", "2"])
             .args(args)

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
+use crate::binary;
 use crate::tool::{Done, Folder};
 
 /// What the tools of a made-up machine have in common: they are shell scripts, and mends leave files in `$STATE`.
@@ -66,7 +67,7 @@ impl Machine {
             .current_dir(self.folder.path("project"))
             .env("PATH", self.folder.path("bin"))
             .env("STATE", self.folder.path("state"))
-            .env("TIDEGATE", env!("CARGO_BIN_EXE_tidegate"))
+            .env("TIDEGATE", binary::path())
             .env("TIDEGATE_CACHE", self.folder.path("cache"));
         done(&mut shell)
     }
@@ -117,7 +118,7 @@ fn lacking(report: &Value) -> Vec<&str> {
 #[test]
 fn this_machine_is_well() {
     let folder = Folder::new();
-    let mut doctor = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+    let mut doctor = Command::new(binary::path());
     doctor
         .args(["doctor", "--json"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
@@ -149,7 +150,7 @@ fn linker_is_tried_with_the_real_toolchain() {
     }
     let folder = Folder::new();
     // The toolchain's own cargo and rustc are there, and neither rustup nor a C compiler.
-    let mut doctor = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+    let mut doctor = Command::new(binary::path());
     doctor
         .args(["doctor", "--json"])
         .current_dir(folder.path("."))
@@ -294,7 +295,7 @@ fn configuration_of_cargo_that_is_wrong_is_not_taken_for_a_missing_linker() {
     let folder = Folder::new();
     fs::create_dir(folder.path(".cargo")).expect("a folder");
     folder.file(".cargo/config.toml", "build = 7");
-    let mut doctor = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+    let mut doctor = Command::new(binary::path());
     doctor
         .args(["doctor", "--json"])
         .current_dir(folder.path("."))

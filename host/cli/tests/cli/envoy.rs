@@ -9,6 +9,7 @@ use std::process::{Command, Output};
 use tidegate_components::guests::{self, Shape};
 use tidegate_testkit::envoy::Release;
 
+use crate::binary;
 use crate::tool::{Folder, text, tidegate};
 
 /// The Envoy of a release.
@@ -79,7 +80,7 @@ fn validates(release: Release) {
             "-c",
             r#""$0" --mode validate -c <("$@")"#,
             &text(&envoy),
-            env!("CARGO_BIN_EXE_tidegate"),
+            binary::path(),
         ])
         .args(&manifest)
         .output();

@@ -304,6 +304,16 @@ fn manifest_pins_the_module() {
         &["--url", "127.0.0.1:5000/pp:v1", "--sha256", DIGEST],
     )
     .fails_with(&["does not begin with `oci://`"]);
+    // Docker Hub keeps what has no owner under `library`, and proxies do not add it.
+    let hub = document(&manifest(
+        "WasmPlugin",
+        config,
+        &["--url", "oci://docker.io/greeter:v1", "--sha256", DIGEST],
+    ));
+    assert_eq!(
+        hub["spec"]["url"],
+        format!("oci://docker.io/library/greeter:v1@sha256:{DIGEST}")
+    );
     let download = document(&manifest(
         "WasmPlugin",
         config,

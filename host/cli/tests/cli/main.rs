@@ -4,6 +4,7 @@
 
 mod adapt;
 mod author;
+mod binary;
 #[cfg(unix)]
 mod browser;
 #[cfg(unix)]

@@ -1,5 +1,6 @@
 //! `tidegate pull` as it is run: what it writes, and that it writes nothing where something is wrong.
 
+use crate::binary;
 use crate::shipping::registries::{Distribution, Reply, Scripted, module};
 use crate::shipping::ship;
 use crate::tool::{Folder, text};
@@ -83,7 +84,7 @@ fn pull_that_cannot_be_written_keeps_what_was_there_needs_docker_registry() {
     // Whoever writes past the limit gets a signal, which ends it unless it is ignored.
     let done = Command::new("sh")
         .args(["-c", r#"trap '' XFSZ; ulimit -f 0; exec "$@""#, "sh"])
-        .args([env!("CARGO_BIN_EXE_tidegate"), "pull", &place, "-o"])
+        .args([binary::path(), "pull", &place, "-o"])
         .arg(&output)
         .env("DOCKER_CONFIG", folder.path("no-docker-here"))
         .output()
@@ -179,7 +180,7 @@ fn pull_trusts_what_the_machine_trusts_needs_openssl() {
             )
         });
         let place = format!("oci://{}/pp:v1", way.address);
-        let output = Command::new(env!("CARGO_BIN_EXE_tidegate"))
+        let output = Command::new(binary::path())
             .args(["pull", &place, "-o", "-"])
             .env("SSL_CERT_FILE", trusted)
             .env_remove("SSL_CERT_DIR")

@@ -7,6 +7,7 @@ use std::sync::{Mutex, mpsc};
 use serde_json::Value;
 use tidegate_components::guests::{self, Shape};
 
+use crate::binary;
 use crate::shipping::registries::{Distribution, PASSWORD, Reply, Scripted, USER, forward, module};
 use crate::shipping::{run, ship, start};
 use crate::tool::{Folder, PATIENCE, text};
@@ -284,7 +285,7 @@ fn push_asks_credential_helpers_needs_docker_registry() {
     let push = |config: String| {
         folder.file("config.json", config);
         let path = std::env::var("PATH").unwrap_or_default();
-        let output = Command::new(env!("CARGO_BIN_EXE_tidegate"))
+        let output = Command::new(binary::path())
             .args(["push", &plugin, &place])
             .env("DOCKER_CONFIG", folder.path(""))
             .env("PATH", format!("{}:{path}", text(&folder.path(""))))

@@ -91,19 +91,19 @@ fn build(place: &Path) -> PathBuf {
     place.join("target/wasm32-wasip2/plugin/istio_tutorial.wasm")
 }
 
-/// Copies what belongs to a checkout: all but what tools leave in it.
+/// Copies what belongs to a checkout, with what its links point to: all but what tools leave in it.
 fn check_out(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("a folder");
     for entry in std::fs::read_dir(from).expect("a folder") {
         let entry = entry.expect("an entry");
-        let (name, kind) = (entry.file_name(), entry.file_type().expect("its kind"));
-        if kind.is_dir() {
+        let (name, path) = (entry.file_name(), entry.path());
+        if path.is_dir() {
             let is_left = [".git", "__pycache__", "node_modules", "target"];
             if !is_left.iter().any(|left| name == *left) {
-                check_out(&entry.path(), &to.join(name));
+                check_out(&path, &to.join(name));
             }
-        } else if kind.is_file() {
-            std::fs::copy(entry.path(), to.join(name)).expect("a copy");
+        } else {
+            std::fs::copy(&path, to.join(name)).expect("a copy");
         }
     }
 }

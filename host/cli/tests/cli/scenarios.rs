@@ -10,6 +10,7 @@ use tidegate_components::workspace;
 use tidegate_testkit::envoy::Release;
 
 use crate::author::tidegate_in;
+use crate::binary;
 use crate::envoy::{envoy, plugin};
 use crate::tool::{Done, Folder, text};
 
@@ -160,7 +161,7 @@ fn mistake_in_a_scenario_is_named_with_its_place() {
 
 #[test]
 fn tool_names_no_folder_of_the_machine_that_built_it() {
-    let tool = fs::read(env!("CARGO_BIN_EXE_tidegate")).expect("the tool");
+    let tool = fs::read(binary::path()).expect("the tool");
     // Where the guests of this repository are is for its own tests to know.
     let folder = text(&workspace::root().join("tests"));
     let is_told = tool

@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use crate::binary;
 use crate::tool::Done;
 
 #[expect(
@@ -22,7 +23,7 @@ pub fn start<S: AsRef<OsStr>>(
     stdin: &[u8],
 ) -> Child {
     let nowhere = Path::new(env!("CARGO_MANIFEST_DIR")).join("no-docker-here");
-    let mut child = Command::new(env!("CARGO_BIN_EXE_tidegate"))
+    let mut child = Command::new(binary::path())
         .args(args)
         .env("DOCKER_CONFIG", docker.unwrap_or(&nowhere))
         .env_remove("RUST_BACKTRACE")

@@ -13,6 +13,7 @@ use std::sync::mpsc::channel;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 use crate::author::target;
+use crate::binary;
 use crate::tool::{Folder, PATIENCE, text, tidegate};
 
 /// A plugin, and a toolchain that lacks the target.
@@ -52,7 +53,7 @@ impl Lacking {
 
     fn build(&self, args: &[&str]) -> Command {
         let path = std::env::var("PATH").unwrap_or_default();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+        let mut command = Command::new(binary::path());
         command
             .arg("build")
             .args(args)

@@ -1,5 +1,6 @@
 //! Runs the tool, and makes the files that it is run on.
 
+use crate::binary;
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -86,7 +87,7 @@ fn feed(mut pipe: ChildStdin, bytes: &[u8]) {
 }
 
 fn command<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+    let mut command = Command::new(binary::path());
     command
         .args(args)
         .stdout(Stdio::piped())

@@ -1,8 +1,8 @@
 //! Drift: whether Istio's CRDs still hold the rules that `tidegate validate` was written from.
 //!
 //! `crds.txt` lists them, one a line: kind, version, path, keyword, value. The judge reads the same list out of Istio's module.
-//! `BLESS=1` writes it anew, and with it most of the table that `validate` judges by. What a CEL rule says, a person has to write
-//! into `table.rs`: a test there fails until somebody does.
+//! `BLESS=1` writes it anew, and with it most of the table that `validate` judges by. What a CEL rule says, a person has to read
+//! and write into `checks.rs` and `table.rs`: a test there fails until somebody does.
 
 use std::collections::BTreeSet;
 use std::fs;

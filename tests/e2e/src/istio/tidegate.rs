@@ -46,12 +46,15 @@ pub struct Finding {
 // === impl Tidegate ===
 
 impl Tidegate {
-    /// The dev build, which has to be up to date.
-    pub fn new(workspace: &Workspace, scratch: &Path) -> Tidegate {
-        Tidegate {
-            binary: workspace.dev_binary("tidegate"),
+    /// A copy of the dev build, which has to be up to date: cargo may build another at the same time.
+    pub fn new(workspace: &Workspace, scratch: &Path) -> Result<Tidegate> {
+        let built = workspace.dev_binary("tidegate");
+        let binary = scratch.join(built.file_name().unwrap_or_default());
+        fs::copy(&built, &binary).with_context(|| format!("failed to copy {}", built.display()))?;
+        Ok(Tidegate {
+            binary,
             docker_config: scratch.join("no-docker-config"),
-        }
+        })
     }
 
     /// To be given arguments.

@@ -86,12 +86,15 @@ struct Status {
     reason: Option<String>,
 }
 
-/// A line for each case: what the API server says of it in every kind, or in each where that differs.
+/// A line for each case: what the API server says of it in both kinds, or in each where that differs or where there is one.
 fn lines(verdicts: &BTreeMap<String, BTreeMap<String, String>>) -> String {
     let mut lines = String::new();
     for (case, kinds) in verdicts {
         let different: BTreeSet<&String> = kinds.values().collect();
-        if let [verdict] = different.into_iter().collect::<Vec<_>>()[..] {
+        if let ([verdict], true) = (
+            &different.into_iter().collect::<Vec<_>>()[..],
+            kinds.len() > 1,
+        ) {
             lines += &format!("{case}: {verdict}\n");
             continue;
         }

@@ -8,7 +8,7 @@ use tidegate_deploy::istio::manifest::Deployment;
 use tidegate_deploy::istio::model::FailStrategy;
 use tidegate_deploy::istio::validate;
 use tidegate_deploy::resource::{Metadata, Name, Scope};
-use tidegate_deploy::source::Source;
+use tidegate_deploy::source::{ImageReference, Source};
 use tidegate_oci::{Digest, Reference};
 
 use super::{Kind, Ready, ResourceArgs, usage};
@@ -80,13 +80,12 @@ fn source(url: &str, sha256: Option<&Digest>, module: &str) -> anyhow::Result<So
     let image: Reference = url
         .parse()
         .with_context(|| format!("`{url}` cannot be fetched"))?;
-    Ok(Source::image(
-        format!("{}/{}", image.registry(), image.repository()),
-        image.tag().map(str::to_owned),
-        image.digest().map(|digest| digest.hex().to_owned()),
-        given,
-        module,
-    )?)
+    let reference = ImageReference {
+        repository: format!("{}/{}", image.registry(), image.repository()),
+        tag: image.tag().map(str::to_owned),
+        digest: image.digest().map(|digest| digest.hex().to_owned()),
+    };
+    Ok(Source::image(reference, given, module)?)
 }
 
 /// What would make requests pass by a plugin that is to fail closed, or never reach it, is no warning here.
