@@ -1,7 +1,7 @@
 //! No file makes the adapter panic, and what it accepts is what it would make of a good one: a module that verifies.
 //!
 //! The inputs are the example plugin in the three shapes that build tools give it, cut off at every length and changed
-//! in ten thousand ways that are the same on every run; its debug information is changed as well. The guests of `tests/wat`
+//! in five thousand ways that are the same on every run; its debug information is changed as well. The guests of `tests/wat`
 //! are changed too, as made by two releases of wit-component.
 //!
 //! `cargo xtask soak fuzz` runs the same judgement on a million inputs, other languages' components included.
@@ -17,9 +17,9 @@ use support::{Encoder, Recipe, Shape};
 use tidegate_adapter::{AdaptError, Options, adapt, inspect, verify};
 use wasmparser::{Parser, Payload};
 
-const MUTATIONS: u64 = 10_000;
+const MUTATIONS: u64 = 5_000;
 /// Each is of a large file, and takes its time.
-const DEBUG_MUTATIONS: u64 = 4_000;
+const DEBUG_MUTATIONS: u64 = 2_000;
 
 /// A small generator of numbers (SplitMix64): the tests need the same ones everywhere, and nothing else of them.
 struct Random(u64);
