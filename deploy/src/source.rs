@@ -89,9 +89,9 @@ pub enum SourceError {
         /// The module's.
         module: String,
     },
-    /// A checksum that nobody checks.
+    /// A checksum that is not checked.
     #[error(
-        "nobody checks the SHA-256 of a `file://` url: leave --sha256 out, or have the proxy fetch the module"
+        "the SHA-256 of a `file://` url is not checked: leave --sha256 out, or have the proxy fetch the module"
     )]
     Unchecked,
 }
@@ -278,7 +278,7 @@ mod tests {
                 "is not the SHA-256 of this plugin's module",
             ),
             ("file://p.wasm", None, "an absolute path"),
-            ("file:///p.wasm", Some(DIGEST), "nobody checks"),
+            ("file:///p.wasm", Some(DIGEST), "is not checked"),
         ];
         for (url, sha256, message) in cases {
             let error = Source::parse(url, sha256.map(str::to_owned), MODULE)

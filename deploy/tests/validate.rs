@@ -86,7 +86,7 @@ fn a_message_says_where_what_and_how_to_mend_it() {
 fn of_the_status_only_the_names_of_fields_are_looked_at() {
     assert_eq!(
         only(&plugin("status: {conditions: [{kind: Ready}]}\n")),
-        "7:24: error: status.conditions[0].kind: is no field of the status, which the control plane writes: take the status away \
+        "7:24: error: status.conditions[0].kind: is not a field of the status, which the control plane writes: remove the status \
          [status.unknown]"
     );
 }

@@ -47,11 +47,7 @@ impl Options {
 /// Set-up, build, run, three requests.
 pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     setup::targets(workspace)?;
-    shell::run(
-        workspace
-            .cargo()
-            .args(["build", "--locked", "--package", "tidegate"]),
-    )?;
+    workspace.build_tool()?;
     let [plugin] = guests::build(workspace, &["istio-tutorial"])?
         .try_into()
         .ok()

@@ -116,6 +116,12 @@ impl Workspace {
         Ok(file.toolchain.channel)
     }
 
+    /// Makes a dev build of the command line tool, which [`Self::dev_binary`] then names.
+    pub fn build_tool(&self) -> Result<()> {
+        let mut cargo = self.cargo();
+        shell::run(cargo.args(["build", "--locked", "--package", "tidegate"]))
+    }
+
     /// A binary that a dev build of this workspace made.
     pub fn dev_binary(&self, name: &str) -> PathBuf {
         self.target

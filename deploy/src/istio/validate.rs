@@ -99,7 +99,7 @@ pub struct Finding {
     pub position: Position,
     /// Which field, such as `spec.match[0].ports[1].number`.
     pub field: String,
-    /// What is wrong and how to mend it.
+    /// What is wrong and how to fix it.
     pub message: String,
 }
 

@@ -191,7 +191,7 @@ fn reasons_tell_kinds_apart() {
 #[test]
 fn plugins_that_istiod_drops_are_left_out() {
     let reason = "istiod cannot read its url (what stands before the first `/` has a colon in it) and drops it; \
-                  `tidegate validate` says how to mend it";
+                  `tidegate validate` says how to fix it";
     let text = [
         plugin("a", "shop", ""),
         plugin("b", "shop", "selector: {matchLabels: {app: api}}")

@@ -119,11 +119,7 @@ impl Setup {
         let gateway = toolchain::gateway_definition(scratch.path())?;
         definitions.extend(gateway.as_ref().ok().cloned());
         let judge = Judge::start(&judge, &definitions, scratch.path())?;
-        shell::run(
-            workspace
-                .cargo()
-                .args(["build", "--locked", "--package", "tidegate"]),
-        )?;
+        workspace.build_tool()?;
         let tidegate = Tidegate::new(workspace, scratch.path())?;
         setup::targets(workspace)?;
         let [tutorial, rate_limit] = guests::build(workspace, &["istio-tutorial", "rate-limit"])?

@@ -206,7 +206,7 @@ impl Reader<'_> {
             return Err(self.fault(node, "Istio does not admit this `url`"));
         }
         Ok(url::reference(text).err().map(|why| {
-            format!("istiod cannot read its url ({why}) and drops it; `tidegate validate` says how to mend it")
+            format!("istiod cannot read its url ({why}) and drops it; `tidegate validate` says how to fix it")
         }))
     }
 

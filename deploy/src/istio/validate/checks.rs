@@ -183,7 +183,7 @@ fn stray(schema: &Schema, node: &Node, path: &str) -> Option<Fault> {
             None => Fault::at(
                 path.trim_start_matches('.'),
                 entry.key.position,
-                "is no field of the status, which the control plane writes: take the status away",
+                "is not a field of the status, which the control plane writes: remove the status",
             ),
         }
     })

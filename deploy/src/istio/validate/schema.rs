@@ -55,7 +55,7 @@ pub struct Check {
     pub origin: Origin,
     pub test: Test,
     /// What to do, where the failure does not say it.
-    pub mend: &'static str,
+    pub fix: &'static str,
 }
 
 /// How a check looks at a node.
@@ -353,7 +353,7 @@ impl Check {
             word,
             origin,
             test,
-            mend: "",
+            fix: "",
         }
     }
 

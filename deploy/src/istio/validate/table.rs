@@ -83,11 +83,11 @@ fn read(kind: Kind) -> (Schema, Vec<&'static str>) {
             node.checks.push(check);
         }
     }
-    for (path, word, mend) in MENDS {
+    for (path, word, fix) in FIXES {
         let checks = node(&mut root, path).map(|node| &mut node.checks);
         let mut checks = checks.into_iter().flatten();
         if let Some(check) = checks.find(|check| check.word == *word) {
-            check.mend = mend;
+            check.fix = fix;
         }
     }
     (root, unknown)
@@ -108,7 +108,7 @@ fn node<'s>(root: &'s mut Schema, path: &str) -> Option<&'s mut Schema> {
 }
 
 /// What to do, where the failure does not say it.
-const MENDS: &[(&str, &str, &str)] = &[
+const FIXES: &[(&str, &str, &str)] = &[
     (
         ".sha256",
         "pattern",
@@ -332,11 +332,11 @@ x-kubernetes-validations {"message":"wildcard not allowed in label value match",
                 );
             }
         }
-        for (path, word, mend) in MENDS {
+        for (path, word, fix) in FIXES {
             let has = |root: &mut Schema| {
                 let checks = node(root, path).map(|node| &node.checks);
                 checks.is_some_and(|checks| {
-                    checks.iter().any(|it| it.word == *word && it.mend == *mend)
+                    checks.iter().any(|it| it.word == *word && it.fix == *fix)
                 })
             };
             assert!(roots.iter_mut().any(has), "{path} {word}");

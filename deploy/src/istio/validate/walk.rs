@@ -171,9 +171,9 @@ impl<'a> Walk<'a, '_> {
 
     fn fault(&mut self, check: &Check, fault: Fault, node: &Node) {
         let mut message = fault.message;
-        if !check.mend.is_empty() {
+        if !check.fix.is_empty() {
             message.push_str(": ");
-            message.push_str(check.mend);
+            message.push_str(check.fix);
         }
         let id = rule_id(&self.steps, check.word);
         let (field, position) = match fault.at {

@@ -293,7 +293,7 @@ impl<'a> Warnings<'a, '_> {
         let scheme = match url::reference(text) {
             Ok(scheme) => scheme,
             Err(why) => {
-                let mend = if text.contains("://") {
+                let fix = if text.contains("://") {
                     "correct it".to_owned()
                 } else {
                     format!("write `oci://{}`", excerpt(text))
@@ -304,7 +304,7 @@ impl<'a> Warnings<'a, '_> {
                     node,
                     format!(
                         "is admitted, and then istiod cannot read it ({why}) and drops the plugin: requests pass without it, whatever \
-                         `failStrategy` says; {mend}"
+                         `failStrategy` says; {fix}"
                     ),
                 );
                 return;

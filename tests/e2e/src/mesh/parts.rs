@@ -123,11 +123,7 @@ impl Parts {
     /// The command line tool, and the plugins.
     fn build_ours(&self, workspace: &Workspace) -> Result<()> {
         setup::targets(workspace)?;
-        shell::run(
-            workspace
-                .cargo()
-                .args(["build", "--locked", "--package", "tidegate"]),
-        )?;
+        workspace.build_tool()?;
         // A build in the meantime shall not change what the story is told with.
         copy(
             &workspace.dev_binary("tidegate"),
