@@ -171,6 +171,7 @@ fn callback(criterion: &mut Criterion) {
         );
     });
     for (name, concurrency) in [
+        #[cfg(feature = "component-model-async")]
         ("component-defaults", true),
         ("component-no-concurrency", false),
     ] {

@@ -45,6 +45,11 @@ fn main() -> ExitCode {
         let build = Build::default();
         for home in HomeKind::all() {
             let build = build.clone();
+            let scenarios = match home {
+                // Envoy compiles the module for seconds, each time that it starts.
+                HomeKind::Envoy(_) => &scenarios[..1],
+                HomeKind::Component | HomeKind::ProxyWasm => scenarios,
+            };
             trials.push(trial(
                 &format!("{plugin}/{}", home.name()),
                 home,

@@ -5,19 +5,19 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use xtask::workspace::{BRIDGE, Workspace};
+use xtask::workspace::{BRIDGE, Group, Workspace};
 use xtask::{guests, shell};
 
 /// Warnings are errors here, and here only: while one writes they are warnings.
 pub fn run(workspace: &Workspace) -> Result<()> {
     shell::run(workspace.cargo().args(["fmt", "--all", "--check"]))?;
 
-    let mut host = workspace.cargo();
-    host.args(["clippy", "--locked", "--workspace", "--all-targets"]);
-    for package in workspace.wasm_only() {
-        host.args(["--exclude", &package.name]);
+    for group in Group::ALL {
+        let mut host = workspace.cargo();
+        host.args(["clippy", "--locked", "--all-targets"]);
+        workspace.select(group, &mut host);
+        shell::run(host.args(["--", "-D", "warnings"]))?;
     }
-    shell::run(host.args(["--", "-D", "warnings"]))?;
 
     let mut plugins = workspace.cargo();
     plugins.args(["clippy", "--locked", "--target", guests::TARGET]);

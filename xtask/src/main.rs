@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 mod bridge;
 mod demo;
 mod deny;
+mod doc;
 mod install;
 mod lint;
 mod newcomer;
@@ -41,6 +42,7 @@ Commands:
   soak [NAME...]         The tests that take longer than a test run, each with a bound; all unless named:
 {SOAK}
   lint                   Formatting and clippy, warnings as errors; plugins and the bridge for their own targets
+  doc                    The documentation of every crate but the bridge, warnings as errors
   package                Build every crate that is published from its own package; nothing is uploaded
   deny [CHECK...]        Licences, sources and advisories of all dependencies, by cargo-deny where it is installed
 
@@ -48,8 +50,8 @@ The first demo or test does the set-up by itself.";
 
 fn main() -> ExitCode {
     // As a RUSTC_WRAPPER this binary is called with rustc's path and arguments, not with a command.
-    if env::var_os(install::REFUSE_WASM).is_some() {
-        return install::refuse_wasm(env::args_os().skip(1));
+    if env::var_os(package::REFUSE_WASM).is_some() {
+        return package::refuse_wasm(env::args_os().skip(1));
     }
     let arguments: Vec<String> = env::args().skip(1).collect();
     if arguments.is_empty()
@@ -110,6 +112,10 @@ fn dispatch(arguments: &[String]) -> Result<()> {
             none(rest)?;
             setup::targets(&workspace)?;
             lint::run(&workspace)
+        }
+        "doc" => {
+            none(rest)?;
+            doc::run(&workspace)
         }
         "deny" => deny::run(&workspace, rest),
         "package" => {

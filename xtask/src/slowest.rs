@@ -4,15 +4,34 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
 
 use xtask::shell;
 
 /// How many are named.
 const NAMED: usize = 10;
 
-/// Runs a `cargo test` command. Cargo names each test program on standard error before it starts it.
-pub fn run(command: &mut Command) -> Result<()> {
+/// A test program, and how long it ran.
+type Program = (String, Duration);
+
+/// Runs commands of `cargo test`, all of them, and fails if one did.
+pub fn run(commands: Vec<Command>) -> Result<()> {
+    let mut programs = Vec::new();
+    let mut failed = Vec::new();
+    for mut command in commands {
+        if let Err(error) = run_one(&mut command, &mut programs) {
+            failed.push(error.to_string());
+        }
+    }
+    for (name, took) in slowest(programs) {
+        shell::say(&format!("{:>6.1} s {name}", took.as_secs_f32()));
+    }
+    ensure!(failed.is_empty(), "{}", failed.join("; "));
+    Ok(())
+}
+
+/// Cargo names each test program on standard error before it starts it.
+fn run_one(command: &mut Command, programs: &mut Vec<Program>) -> Result<()> {
     let shown = shell::show(command);
     eprintln!("$ {shown}");
     let mut child = command
@@ -22,11 +41,12 @@ pub fn run(command: &mut Command) -> Result<()> {
         .spawn()
         .with_context(|| format!("failed to start `{shown}`"))?;
     let stderr = child.stderr.take().context("cargo has a standard error")?;
-    let mut programs: Vec<(String, Instant)> = Vec::new();
+    let mut running: Option<(String, Instant)> = None;
     for line in BufReader::new(stderr).split(b'\n') {
         let mut line = line.context("failed to read what cargo says")?;
         if let Some(name) = program(&String::from_utf8_lossy(&line)) {
-            programs.push((name, Instant::now()));
+            let begun = (name, Instant::now());
+            programs.extend(running.replace(begun).map(ended));
         }
         line.push(b'\n');
         // Somebody may have closed it.
@@ -35,13 +55,13 @@ pub fn run(command: &mut Command) -> Result<()> {
     let status = child
         .wait()
         .with_context(|| format!("failed to wait for `{shown}`"))?;
-    for (name, took) in slowest(&programs, Instant::now()) {
-        shell::say(&format!("{:>6.1} s {name}", took.as_secs_f32()));
-    }
-    if !status.success() {
-        bail!("`{shown}` ended with {status}");
-    }
+    programs.extend(running.map(ended));
+    ensure!(status.success(), "`{shown}` ended with {status}");
     Ok(())
+}
+
+fn ended((name, begun): (String, Instant)) -> Program {
+    (name, begun.elapsed())
 }
 
 /// The test program that a line of cargo names: `Running tests/cases.rs (target/debug/deps/cases-0123)`.
@@ -56,17 +76,11 @@ fn program(line: &str) -> Option<String> {
     Some(format!("{name}: {source}"))
 }
 
-/// How long each took, those that took longest first.
-fn slowest(programs: &[(String, Instant)], end: Instant) -> Vec<(&str, Duration)> {
-    let ends = programs.iter().skip(1).map(|(_, begun)| *begun);
-    let ends = ends.chain([end]);
-    let took = programs.iter().zip(ends);
-    let mut took: Vec<_> = took
-        .map(|((name, begun), end)| (name.as_str(), end.duration_since(*begun)))
-        .collect();
-    took.sort_by_key(|(_, took)| std::cmp::Reverse(*took));
-    took.truncate(NAMED);
-    took
+/// Those that took longest.
+fn slowest(mut programs: Vec<Program>) -> Vec<Program> {
+    programs.sort_by_key(|(_, took)| std::cmp::Reverse(*took));
+    programs.truncate(NAMED);
+    programs
 }
 
 #[cfg(test)]
@@ -88,15 +102,9 @@ mod tests {
 
     #[test]
     fn the_slowest_come_first() {
-        let begun = Instant::now();
-        let after = |seconds| begun + Duration::from_secs(seconds);
-        let programs =
-            [("a", 0), ("b", 1), ("c", 4)].map(|(name, at)| (name.to_owned(), after(at)));
-        let found = slowest(&programs, after(6));
-        let found: Vec<_> = found
-            .iter()
-            .map(|(name, took)| (*name, took.as_secs()))
-            .collect();
-        assert_eq!(found, [("b", 3), ("c", 2), ("a", 1)]);
+        let programs = (0..20).map(|at| (at.to_string(), Duration::from_secs(at % 15)));
+        let found = slowest(programs.collect());
+        assert_eq!(found.len(), NAMED);
+        assert_eq!(found[0], ("14".to_owned(), Duration::from_secs(14)));
     }
 }

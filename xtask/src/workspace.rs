@@ -12,6 +12,24 @@ use crate::shell;
 /// The one member that is built for `wasm32-unknown-unknown` alone.
 pub const BRIDGE: &str = "tidegate-bridge";
 
+/// The folders of the plugins and of what they are written with.
+const PLUGIN_FOLDERS: [&str; 3] = ["guest", "tests/guests", "benches/guests"];
+
+/// Members that one cargo command builds for this machine.
+///
+/// Cargo builds a dependency with the features that any member of the command asks for. The macros of plugins and criterion ask for
+/// features of what wasmtime depends on that the command line tool does not. In groups, the tests build wasmtime as the tool has it,
+/// and once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Group {
+    /// The SDK, its macros, and the plugins with tests of their logic.
+    Plugins,
+    /// The command line tool, the crates that it is made of, and their tests.
+    Tool,
+    /// The benches.
+    Benches,
+}
+
 /// The workspace that this binary was built from.
 pub struct Workspace {
     /// The folder of the root manifest.
@@ -28,6 +46,7 @@ pub struct Package {
     /// What `-p` takes.
     pub name: String,
     targets: Vec<Target>,
+    manifest_path: PathBuf,
     /// The registries that it may go to; none named is any, an empty list none.
     publish: Option<Vec<String>>,
 }
@@ -73,18 +92,34 @@ impl Workspace {
     pub fn cargo(&self) -> Command {
         let mut command = Command::new(cargo_path());
         command.current_dir(&self.root);
+        // What the cargo that started us says of our own package. Build scripts of dependencies run again when it changes, and so
+        // would ring's whenever another program of this workspace had built last.
+        for (name, _) in env::vars_os() {
+            if is_about_a_package(&name.to_string_lossy()) {
+                command.env_remove(name);
+            }
+        }
         command
     }
 
     /// Members that are built for wasm and for nothing else: they are cdylibs, whose imports nothing here could link, and
     /// their manifests say `test = false`. A plugin with tests of its logic is not among them.
     pub fn wasm_only(&self) -> impl Iterator<Item = &Package> {
-        self.packages.iter().filter(|package| {
-            package
-                .targets
-                .iter()
-                .all(|target| target.crate_types == ["cdylib"] && !target.test)
-        })
+        self.packages.iter().filter(|it| it.is_wasm_only())
+    }
+
+    /// The members of a group.
+    pub fn group(&self, group: Group) -> impl Iterator<Item = &Package> {
+        self.packages
+            .iter()
+            .filter(move |package| !package.is_wasm_only() && package.group(&self.root) == group)
+    }
+
+    /// Has a cargo command work on the members of a group.
+    pub fn select(&self, group: Group, command: &mut Command) {
+        for package in self.group(group) {
+            command.args(["--package", &package.name]);
+        }
     }
 
     /// Members that are plugins: built for wasm, and perhaps for this machine too, where their logic is tested.
@@ -130,14 +165,43 @@ impl Workspace {
     }
 }
 
+/// Whether cargo sets this variable for the program that it runs.
+fn is_about_a_package(variable: &str) -> bool {
+    variable.starts_with("CARGO_PKG_") || variable.starts_with("CARGO_MANIFEST_")
+}
+
 /// The cargo that started us: the same toolchain, whatever the folder.
 fn cargo_path() -> PathBuf {
     env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from)
 }
 
+// === impl Group ===
+
+impl Group {
+    /// Every group.
+    pub const ALL: [Self; 3] = [Self::Plugins, Self::Tool, Self::Benches];
+}
+
 // === impl Package ===
 
 impl Package {
+    fn is_wasm_only(&self) -> bool {
+        self.targets
+            .iter()
+            .all(|target| target.crate_types == ["cdylib"] && !target.test)
+    }
+
+    fn group(&self, root: &Path) -> Group {
+        let is_below = |folder: &str| self.manifest_path.starts_with(root.join(folder));
+        if PLUGIN_FOLDERS.into_iter().any(is_below) {
+            Group::Plugins
+        } else if is_below("benches") {
+            Group::Benches
+        } else {
+            Group::Tool
+        }
+    }
+
     /// Whether it goes to a registry.
     pub fn is_published(&self) -> bool {
         self.publish
@@ -149,6 +213,25 @@ impl Package {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_member_for_this_machine_is_in_one_group() {
+        let workspace = Workspace::find().expect("the workspace");
+        let names = |group| -> Vec<&str> {
+            workspace
+                .group(group)
+                .map(|package| package.name.as_str())
+                .collect()
+        };
+        let count: usize = Group::ALL.map(|group| names(group).len()).iter().sum();
+        assert_eq!(
+            count + workspace.wasm_only().count(),
+            workspace.packages.len()
+        );
+        assert!(names(Group::Plugins).contains(&"tidegate-guest-macros"));
+        assert!(names(Group::Tool).contains(&"tidegate-host"));
+        assert_eq!(names(Group::Benches), ["tidegate-benches"]);
+    }
 
     #[test]
     fn plugins_with_tests_are_not_wasm_only() {

@@ -11,7 +11,7 @@
 use std::env;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -141,17 +141,9 @@ fn command_line_tool(smoke: bool) -> Result<PathBuf> {
     } else {
         ("release", "release")
     };
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
-        .args([
-            "build",
-            "--quiet",
-            "--package",
-            "tidegate",
-            "--profile",
-            profile.0,
-        ])
-        .current_dir(workspace::root())
+    let status = workspace::cargo()
+        .args(["build", "--quiet", "--package", "tidegate", "--profile"])
+        .arg(profile.0)
         .status()
         .context("failed to start cargo")?;
     ensure!(status.success(), "failed to build the command line tool");

@@ -3,6 +3,7 @@
 //! Tests run in the workspace that they were built in: they build that workspace's guests.
 
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
 /// The workspace's root folder.
 pub fn root() -> PathBuf {
@@ -25,4 +26,20 @@ pub fn target() -> PathBuf {
 /// The folder with the scenarios, one folder for each interface.
 pub fn scenarios() -> PathBuf {
     root().join("tests/scenarios")
+}
+
+/// Cargo, of the toolchain that runs this test, in the root folder, with nothing to read.
+///
+/// It is not told of which package this test is: build scripts of dependencies, of ring for one, run again when that changes.
+pub fn cargo() -> Command {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.current_dir(root()).stdin(Stdio::null());
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(name);
+        }
+    }
+    command
 }

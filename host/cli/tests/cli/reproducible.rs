@@ -1,23 +1,23 @@
 //! The same source gives the same digest, wherever it is checked out: a plugin is really built in two folders, and pushed.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use serde_json::Value;
 use tidegate_components::workspace;
 
 use crate::shipping::registries::Distribution;
 use crate::shipping::ship;
-use crate::tool::{Folder, text};
+use crate::tool::text;
 
 const PLUGIN: &str = "istio-tutorial";
 
 #[test]
 #[ignore = "needs docker-registry"]
 fn push_gives_the_same_digest_from_two_checkouts_needs_docker_registry() {
-    let folder = Folder::new();
+    // Kept between runs, for the builds of dependencies.
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("reproducible");
     // Of different depth and length, so that a path that gets into a plugin changes its size as well.
-    let places = ["a", "another/checkout/that-is-deeper"].map(|place| folder.path(place));
+    let places = ["a", "another/checkout/that-is-deeper"].map(|place| folder.join(place));
     let components = std::thread::scope(|scope| {
         let builds = places.each_ref().map(|place| scope.spawn(|| build(place)));
         builds.map(|build| build.join().expect("a build"))
@@ -63,9 +63,9 @@ fn push_gives_the_same_digest_from_two_checkouts_needs_docker_registry() {
 
 /// Checks the workspace out into a folder, and builds the plugin there by its documented command.
 fn build(place: &Path) -> PathBuf {
+    remove_checkout(place);
     check_out(&workspace::root(), place);
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
+    let output = workspace::cargo()
         .args([
             "build",
             "--locked",
@@ -80,7 +80,6 @@ fn build(place: &Path) -> PathBuf {
         .env_remove("CARGO_TARGET_DIR")
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .env_remove("RUSTFLAGS")
-        .stdin(Stdio::null())
         .output()
         .expect("cargo");
     assert!(
@@ -89,6 +88,21 @@ fn build(place: &Path) -> PathBuf {
         String::from_utf8_lossy(&output.stderr)
     );
     place.join("target/wasm32-wasip2/plugin/istio_tutorial.wasm")
+}
+
+/// Removes the checkout of an earlier run, and leaves what was built in it.
+fn remove_checkout(place: &Path) {
+    let Ok(entries) = std::fs::read_dir(place) else {
+        return;
+    };
+    for entry in entries {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() && !path.ends_with("target") {
+            std::fs::remove_dir_all(path).expect("a folder that is removed");
+        } else if path.is_file() {
+            std::fs::remove_file(path).expect("a file that is removed");
+        }
+    }
 }
 
 /// Copies what belongs to a checkout, with what its links point to: all but what tools leave in it.

@@ -3,14 +3,12 @@
 //! rustup would fetch from the net, so a script stands in its place; the compiler is the real one behind a script that does not
 //! know the target until rustup has added it.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::channel;
-
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 use crate::author::target;
 use crate::binary;
@@ -27,6 +25,10 @@ struct Shown {
     code: Option<i32>,
     screen: String,
 }
+
+/// Runs its arguments on a terminal that is connected to its own input and output.
+const TERMINAL: &str =
+    "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
 
 const QUESTION: &str = "Add it with rustup? [Y/n] ";
 
@@ -79,29 +81,32 @@ impl Lacking {
 
     /// Builds on a terminal on which somebody types this, once the question is there.
     fn typed(&self, answer: &str) -> Shown {
-        let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
-        grantpt(&ours).expect("a terminal of ours");
-        unlockpt(&ours).expect("a terminal that can be opened");
-        let name = ptsname(&ours, Vec::new()).expect("a terminal with a name");
-        let theirs = File::options()
-            .read(true)
-            .write(true)
-            .open(name.to_str().expect("a name"))
-            .expect("the terminal's other side");
-        let again = || Stdio::from(theirs.try_clone().expect("the terminal again"));
-        let mut command = self.build(&[]);
-        command.stdin(again()).stdout(again()).stderr(again());
-        let mut child = command.spawn().expect("the tool");
-        drop((command, theirs));
+        let build = self.build(&[]);
+        let mut command = Command::new("python3");
+        command
+            .args(["-c", TERMINAL])
+            .arg(build.get_program())
+            .args(build.get_args())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        if let Some(folder) = build.get_current_dir() {
+            command.current_dir(folder);
+        }
+        for (name, value) in build.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        let mut child = command.spawn().expect("Python 3");
 
-        let mut ours = File::from(ours);
-        let mut input = ours.try_clone().expect("the terminal again");
+        let mut output = child.stdout.take().expect("what the terminal shows");
+        let mut input = child.stdin.take().expect("its keyboard");
         let answer = answer.to_owned();
         let (send, screen) = channel();
         std::thread::spawn(move || {
             let (mut screen, mut piece, mut answered) = (Vec::new(), [0; 1024], false);
-            // Reading fails when the last of the other side is closed.
-            while let Ok(count @ 1..) = ours.read(&mut piece) {
+            while let Ok(count @ 1..) = output.read(&mut piece) {
                 screen.extend_from_slice(&piece[..count]);
                 let asked = String::from_utf8_lossy(&screen).contains(QUESTION);
                 if asked && !answered {
