@@ -27,6 +27,7 @@ mod run;
 mod scenarios;
 mod shell;
 mod shipping;
+mod snapshots;
 #[cfg(unix)]
 mod target;
 mod tool;

@@ -1,0 +1,257 @@
+//! What the tool says, word for word: the help of every command, and an error of every kind that users meet.
+//!
+//! `BLESS=1` writes the snapshots. They are read in a review as code is, and never change in a commit that changes what the tool does.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::binary;
+use crate::tool::{Folder, module, text, tidegate};
+
+/// Files that errors are about, beside `module.wasm`.
+const FILES: &[(&str, &str)] = &[
+    ("empty.wasm", ""),
+    ("text.wasm", "hello, world"),
+    ("broken.json", "{\"name\": \"x\",}"),
+    ("config.json", "{\"name\": \"x\"}"),
+    (
+        "no-steps.yaml",
+        "about: nothing\nplugins: [{ guest: plugin }]\n",
+    ),
+    (
+        "unknown-key.yaml",
+        "about: nothing\nplugins: [{ guest: plugin }]\nstep:\n- request: { path: / }\n",
+    ),
+    (
+        "status.yaml",
+        "steps:\n- request: { path: /, expect: { status: ok } }\n",
+    ),
+    ("method.yaml", "steps:\n- request: { path: [a] }\n"),
+    ("mapping.yaml", "kind: WasmPlugin\nspec: url: oci://x/y\n"),
+    ("open.yaml", "kind: WasmPlugin\nspec: {url: oci://x/y\n"),
+    ("tab.yaml", "kind: WasmPlugin\nspec:\n\turl: oci://x/y\n"),
+    ("twice.yaml", "kind: WasmPlugin\nkind: WasmPlugin\n"),
+    ("alias.yaml", "kind: *nowhere\n"),
+    (
+        "version.yaml",
+        "apiVersion: extensions.istio.io/v1\nkind: WasmPlugin\nmetadata: {name: x}\nspec: {url: oci://x/y}\n",
+    ),
+    (
+        "no-url.yaml",
+        "apiVersion: extensions.istio.io/v1alpha1\nkind: WasmPlugin\nmetadata: {name: x}\nspec: {}\n",
+    ),
+    (
+        "phase.yaml",
+        "apiVersion: extensions.istio.io/v1alpha1\nkind: WasmPlugin\nmetadata: {name: X}\nspec: {url: oci://x/y, phase: FIRST, priority: high, unknown: 1}\n",
+    ),
+    (
+        "tag.yaml",
+        "apiVersion: extensions.istio.io/v1alpha1\nkind: WasmPlugin\nmetadata: {name: x}\nspec: {url: oci://x/y:latest, match: [], verificationKey: k}\n",
+    ),
+];
+
+/// Calls that fail, or warn. A line is what a user types after `tidegate`.
+const CALLS: &[&str] = &[
+    // How the tool is called.
+    "serve",
+    "run",
+    "run ={}",
+    "run module.wasm --upstream https://example.com",
+    "run module.wasm --upstream http://example.com/path",
+    "run module.wasm --workers 0",
+    "run module.wasm --listen 8080",
+    "run module.wasm --engine v8",
+    "run module.wasm --log-level loud",
+    "adapt module.wasm",
+    "test --home moon",
+    "test --envoy 1.2.3",
+    "completions tcsh",
+    // Files.
+    "run missing.wasm",
+    "run empty.wasm",
+    "run text.wasm",
+    "run core.wasm",
+    "run component.wasm",
+    "run module.wasm=missing.json",
+    "run module.wasm=broken.json",
+    "run module.wasm={name}",
+    "run module.wasm --engine component",
+    "adapt missing.wasm -o out.wasm",
+    "adapt text.wasm -o out.wasm",
+    "adapt core.wasm -o out.wasm",
+    "adapt module.wasm -o out.wasm",
+    "adapt component.wasm -o out.wasm",
+    "inspect missing.wasm",
+    "inspect text.wasm",
+    "wit -o text.wasm/wit",
+    // Projects.
+    "new empty.wasm",
+    "new 1st",
+    "new self",
+    "new a/b!",
+    "new greeter --sdk missing",
+    "build",
+    "dev",
+    "test",
+    "test --plugin missing.wasm no-steps.yaml",
+    "test --plugin module.wasm no/missing.yaml",
+    "test --plugin module.wasm no-steps.yaml",
+    "test --plugin module.wasm unknown-key.yaml",
+    "test --plugin module.wasm status.yaml",
+    "test --plugin module.wasm method.yaml",
+    "test --plugin module.wasm mapping.yaml",
+    "test --plugin text.wasm no-steps.yaml",
+    // Manifests that are written.
+    "manifest module.wasm",
+    "manifest --kind envoy module.wasm",
+    "manifest --kind envoy module.wasm --upstream http://h --name x",
+    "manifest --kind WasmPlugin module.wasm",
+    "manifest --kind WasmPlugin module.wasm --url example.com/x",
+    "manifest --kind WasmPlugin module.wasm --url oci://example.com/plugins/x:1",
+    "manifest --kind WasmPlugin module.wasm --url oci://example.com/plugins/x:1 --sha256 12",
+    "manifest --kind WasmPlugin module.wasm --url file:///x.wasm --name A_B",
+    "manifest --kind WasmPlugin module.wasm --url file:///x.wasm --selector app",
+    "manifest --kind WasmPlugin module.wasm --url file:///x.wasm --target-ref web",
+    "manifest --kind EnvoyExtensionPolicy module.wasm --url file:///x.wasm",
+    "manifest --kind EnvoyFilter module.wasm --url file:///x.wasm --phase AUTHN",
+    // Manifests that are read.
+    "validate -f missing.yaml",
+    "validate -f mapping.yaml",
+    "validate -f open.yaml",
+    "validate -f tab.yaml",
+    "validate -f twice.yaml",
+    "validate -f alias.yaml",
+    "validate -f version.yaml",
+    "validate -f no-url.yaml",
+    "validate -f phase.yaml",
+    "validate -f tag.yaml",
+    "validate -f config.json",
+    "order -f missing.yaml",
+    "order -f open.yaml",
+    "order -f tag.yaml --workload app=web",
+    // Registries.
+    "push missing.wasm oci://127.0.0.1:1/plugins/x:1",
+    "push text.wasm oci://127.0.0.1:1/plugins/x:1",
+    "push module.wasm 127.0.0.1:1/plugins/x:1",
+    "push module.wasm oci://127.0.0.1:1/plugins/X:1",
+    "push module.wasm oci://127.0.0.1:1/plugins/x",
+    "push module.wasm oci://127.0.0.1:1/plugins/x:1",
+    "push module.wasm oci://127.0.0.1:1/plugins/x:1 --password-stdin",
+    "pull oci://127.0.0.1:1/plugins/x:1 -o out.wasm",
+    "pull oci://127.0.0.1:1/plugins/x:1 --sha256 12 -o out.wasm",
+    "verify text.wasm",
+    "verify core.wasm",
+    "verify component.wasm",
+    "verify oci://127.0.0.1:1/plugins/x:1",
+];
+
+#[test]
+fn help_reads_as_it_was_reviewed() {
+    let folder = snapshots().join("help");
+    let commands = commands();
+    let expected: BTreeSet<String> = commands
+        .iter()
+        .map(|command| format!("{command}.txt"))
+        .collect();
+    for command in &commands {
+        let arguments: &[&str] = match command.as_str() {
+            "tidegate" => &["--help"],
+            command => &[command, "--help"],
+        };
+        let help = tidegate(arguments).succeeds().to_vec();
+        let help = String::from_utf8(help).expect("UTF-8");
+        compare(
+            &folder.join(format!("{command}.txt")),
+            &help.replace("tidegate-under-test", "tidegate"),
+        );
+    }
+    let found: BTreeSet<String> = fs::read_dir(&folder)
+        .expect("a folder")
+        .map(|entry| {
+            entry
+                .expect("an entry")
+                .file_name()
+                .into_string()
+                .expect("UTF-8")
+        })
+        .collect();
+    assert_eq!(found, expected, "one snapshot for each command");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn errors_read_as_they_were_reviewed() {
+    let folder = Folder::new();
+    for (name, text) in FILES {
+        folder.file(name, text);
+    }
+    folder.file("module.wasm", &module());
+    for (name, text) in [("core.wasm", "(module)"), ("component.wasm", "(component)")] {
+        folder.file(name, &wat::parse_str(text).expect("a module"));
+    }
+    let place = fs::canonicalize(folder.path(".")).expect("the folder");
+    let mut said = String::new();
+    for call in CALLS {
+        let output = Command::new(binary::path())
+            .args(call.split(' '))
+            .current_dir(&place)
+            .env_remove("RUST_BACKTRACE")
+            .env("TIDEGATE_CACHE", place.join("cache"))
+            .env("DOCKER_CONFIG", &place)
+            .env("HOME", &place)
+            .stdin(std::process::Stdio::null())
+            .output()
+            .expect("the tool");
+        let code = output.status.code().expect("an exit code");
+        let stderr = String::from_utf8(output.stderr).expect("UTF-8");
+        let stdout = String::from_utf8(output.stdout).expect("UTF-8");
+        let lines = (stdout + &stderr)
+            .replace(&text(&place), "/FOLDER")
+            // The copy of the tool that these tests run.
+            .replace("tidegate-under-test", "tidegate");
+        writeln!(
+            said,
+            "$ tidegate {call}\n{}\n[exit code {code}]\n",
+            lines.trim_end()
+        )
+        .expect("a text that grows");
+    }
+    compare(&snapshots().join("errors.txt"), &said);
+}
+
+/// `tidegate`, and the commands that its help lists.
+fn commands() -> Vec<String> {
+    let help = tidegate(["--help"]).succeeds().to_vec();
+    let help = String::from_utf8(help).expect("UTF-8");
+    let (_, list) = help.split_once("Commands:\n").expect("commands");
+    let (list, _) = list.split_once("\n\n").expect("an end");
+    let names = list.lines().filter(|line| !line.starts_with("   "));
+    let names = names.filter_map(|line| line.split_whitespace().next());
+    let names = names.filter(|name| *name != "help").map(str::to_owned);
+    std::iter::once("tidegate".to_owned())
+        .chain(names)
+        .collect()
+}
+
+fn snapshots() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots")
+}
+
+#[track_caller]
+fn compare(file: &Path, said: &str) {
+    if std::env::var_os("BLESS").is_some() {
+        fs::create_dir_all(file.parent().expect("a folder")).expect("a folder");
+        fs::write(file, said).expect("a snapshot");
+        return;
+    }
+    let expected = fs::read_to_string(file).unwrap_or_default();
+    assert!(
+        said == expected,
+        "{} differs; `BLESS=1` writes it:\n{}",
+        file.display(),
+        similar::TextDiff::from_lines(expected.as_str(), said).unified_diff()
+    );
+}
