@@ -135,7 +135,7 @@ fn check_import(name: &Name, ty: &FuncTy, contract: &Contract) -> Result<(), Ada
         } else {
             (
                 "a proxy does not offer",
-                "a plugin may import `tidegate:proxy` and WASI 0.2 only",
+                "plugins can import only `tidegate:proxy` and WASI 0.2",
             )
         };
         return Err(AdaptError::unsupported("imports", name, reason, advice));
@@ -243,7 +243,7 @@ fn import(
                 "imports",
                 name,
                 "a proxy does not offer",
-                "a plugin may import `tidegate:proxy` and WASI 0.2 only",
+                "plugins can import only `tidegate:proxy` and WASI 0.2",
             ));
         }
     };

@@ -12,7 +12,7 @@ use crate::verify::VerifyError;
 #[non_exhaustive]
 pub enum AdaptError {
     /// The file is not WebAssembly.
-    #[error("not a WebAssembly file: it does not begin with the bytes `\\0asm`")]
+    #[error("not a WebAssembly binary: it does not start with `\\0asm`")]
     NotWasm,
 
     /// A core module instead of a component.
@@ -24,12 +24,12 @@ pub enum AdaptError {
 
     /// A core module that is a Proxy-Wasm plugin already.
     #[error(
-        "this is a Proxy-Wasm module already: Envoy and `tidegate run` take it as it is, there is nothing to adapt"
+        "this is already a Proxy-Wasm module, which Envoy and `tidegate run` load without adapting"
     )]
     AlreadyProxyWasm,
 
     /// The file is cut off.
-    #[error("the file is cut off: it ends at byte {len}, before the component does")]
+    #[error("the file is truncated: it ends at byte {len}, before the end of the component")]
     Truncated {
         /// The file's length in bytes.
         len: usize,
@@ -46,7 +46,7 @@ pub enum AdaptError {
 
     /// A valid component that uses a feature which not every proxy's engine has.
     #[error(
-        "the component makes use of a WebAssembly feature that not every supported Envoy has: {message} (at byte \
+        "the component uses a WebAssembly feature that is not available in every supported Envoy: {message} (at byte \
          {offset:#x}); build it without that feature"
     )]
     Feature {
@@ -57,7 +57,7 @@ pub enum AdaptError {
     },
 
     /// A valid component that could not be taken apart.
-    #[error("this component cannot be taken apart: {message}")]
+    #[error("cannot decompose this component: {message}")]
     Translate {
         /// The translator's message.
         message: String,
@@ -65,8 +65,7 @@ pub enum AdaptError {
 
     /// Several components composed into one.
     #[error(
-        "this is several components composed into one, {what}: a Proxy-Wasm module has room for one. Adapt the plugin \
-         alone, before it is composed"
+        "this is a composition of several components, {what}: only single components can be adapted. Adapt the plugin before it is composed"
     )]
     Composed {
         /// How it was detected, as part of the message.
@@ -75,8 +74,7 @@ pub enum AdaptError {
 
     /// Not exactly one memory.
     #[error(
-        "the component has {count} linear memories, a Proxy-Wasm module has exactly one: adapt a component that was not \
-         composed of others"
+        "the component has {count} linear memories, and a Proxy-Wasm module has exactly one: adapt a component that is not composed of others"
     )]
     Memories {
         /// How many there are.
@@ -95,7 +93,7 @@ pub enum AdaptError {
     },
 
     /// Strings that are not UTF-8.
-    #[error("`{interface}` `{function}` passes strings as {encoding}, only UTF-8 is supported")]
+    #[error("`{interface}` `{function}` passes strings as {encoding}: only UTF-8 is supported")]
     StringEncoding {
         /// The interface.
         interface: String,
@@ -182,7 +180,7 @@ pub enum AdaptError {
 
     /// A function with a known name but a different type.
     #[error(
-        "`{interface}` `{function}` has another type than in {known}\n  component: {found_text}\n  contract:  {expected_text}",
+        "`{interface}` `{function}` has a different type than in {known}\n  component: {found_text}\n  contract:  {expected_text}",
         known = contract_of(interface),
         found_text = found.text(looks_same(found, expected)),
         expected_text = expected.text(looks_same(found, expected)),
@@ -251,7 +249,7 @@ pub enum AdaptError {
 
     /// Debug information was requested but cannot be kept.
     #[error(
-        "debug information of core module {module} cannot be kept: {message}; adapt it without debug information"
+        "cannot preserve the debug information of core module {module}: {message}; adapt without `--keep-debug`"
     )]
     DebugInfo {
         /// The core module: its index in the component, or a label such as `of the bridge`.

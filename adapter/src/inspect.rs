@@ -110,7 +110,7 @@ pub enum InspectError {
     #[error(transparent)]
     Invalid(#[from] AdaptError),
     /// The plugin's metadata cannot be read.
-    #[error("the section `{METADATA}`, in which a plugin describes itself, cannot be read")]
+    #[error("cannot read the section `{METADATA}`")]
     Metadata(#[source] serde_json::Error),
 }
 

@@ -35,7 +35,7 @@ pub enum VerifyError {
         count: usize,
     },
     /// An initial memory that is larger than the maximum which a proxy permits.
-    #[error("its memory begins with {pages} pages, and proxies give {MAX_PAGES} at most")]
+    #[error("its memory starts with {pages} pages, which exceeds the maximum of {MAX_PAGES}")]
     MemorySize {
         /// The initial size in pages.
         pages: u64,
@@ -44,7 +44,7 @@ pub enum VerifyError {
     #[error("its memory is not exported as `memory`")]
     MemoryExport,
     /// A start section, which would run before the host has set up the module.
-    #[error("it has a start section, which runs before a proxy is ready")]
+    #[error("it has a start section, which would run before the proxy is ready")]
     Start,
     /// An import that not every host provides.
     #[error("it imports `{module}` `{name}`, which not every proxy provides")]
@@ -91,24 +91,24 @@ pub enum VerifyError {
         name: &'static str,
     },
     /// The file is not WebAssembly.
-    #[error("it is no WebAssembly")]
+    #[error("it is not a WebAssembly binary")]
     NotWasm,
     /// A component instead of a core module.
-    #[error("it is a component: proxies load core modules, and `tidegate adapt` makes one of it")]
+    #[error("it is a component, and proxies load core modules: convert it with `tidegate adapt`")]
     Component,
     /// No marker of an ABI version that hosts know.
     #[error(
-        "it does not say by which Proxy-Wasm ABI it is to be called: it exports none of `proxy_abi_version_0_1_0`, `proxy_abi_version_0_2_0` and `proxy_abi_version_0_2_1`"
+        "its Proxy-Wasm ABI version is unknown: it must export `proxy_abi_version_0_1_0`, `proxy_abi_version_0_2_0` or `proxy_abi_version_0_2_1`"
     )]
     NoAbi,
     /// No allocator that hosts could call.
     #[error(
-        "it exports neither `malloc` nor `proxy_on_memory_allocate`: proxies could hand it nothing"
+        "it exports neither `malloc` nor `proxy_on_memory_allocate`, which proxies need to pass data"
     )]
     NoAllocator,
     /// Two allocators. Hosts would call the one that is not the bridge's.
     #[error(
-        "it exports `malloc` beside `proxy_on_memory_allocate`: proxies would call the wrong one"
+        "it exports both `malloc` and `proxy_on_memory_allocate`: proxies would call the wrong one"
     )]
     Allocators,
 }

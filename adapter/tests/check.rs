@@ -72,7 +72,7 @@ fn what_is_wrong_is_said_all_at_once() -> Result<()> {
     ])?;
     let messages: Vec<_> = errors.iter().map(ToString::to_string).collect();
     let expected = [
-        "it does not say by which Proxy-Wasm ABI",
+        "its Proxy-Wasm ABI version is unknown",
         "it exports neither `malloc` nor `proxy_on_memory_allocate`",
         "its memory is not exported",
         "it imports `env` `proxy_unheard_of`, which not every proxy provides",

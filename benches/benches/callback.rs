@@ -170,11 +170,11 @@ fn callback(criterion: &mut Criterion) {
             BATCH,
         );
     });
-    for (name, concurrency) in [
-        #[cfg(feature = "component-model-async")]
-        ("component-defaults", true),
-        ("component-no-concurrency", false),
-    ] {
+    let defaults = cfg!(feature = "component-model-async").then_some(("component-defaults", true));
+    for (name, concurrency) in defaults
+        .into_iter()
+        .chain([("component-no-concurrency", false)])
+    {
         let mut component = peer::Component::new(&append.component, concurrency)
             .expect("the component is instantiated");
         let mut fields = messages::response();

@@ -58,12 +58,12 @@ pub enum ConfigurationError {
     NotJson(#[source] serde_json::Error),
     /// Istio takes objects only.
     #[error(
-        "the configuration is not an object, and Istio's `pluginConfig` can be nothing else: put it into a field"
+        "the configuration is not a JSON object, which Istio's `pluginConfig` requires: put it into a field"
     )]
     NotObject,
     /// Its numbers become doubles.
     #[error(
-        "the number {number} at {at} has more digits than arrive: the plugin would read {arrives}; write it as text, or use --kind EnvoyFilter, which carries the configuration unchanged"
+        "the number {number} at {at} has more digits than Istio preserves: the plugin would read {arrives}; use a string, or --kind EnvoyFilter, which passes the configuration unchanged"
     )]
     Digits {
         /// The place of the first such number.
@@ -74,7 +74,7 @@ pub enum ConfigurationError {
         arrives: String,
     },
     /// The plugin's schema is no JSON Schema, or refers to something outside.
-    #[error("the plugin's configuration schema cannot be used: {0}")]
+    #[error("the plugin's configuration schema is invalid: {0}")]
     Schema(String),
     /// The plugin will refuse it.
     #[error("the plugin refuses {} configuration: {}", if *.given { "this" } else { "to go without a" }, listed(.problems))]
@@ -366,7 +366,7 @@ mod tests {
                 Some(arrives) => {
                     let error = arrival.expect_err(number);
                     let expected = format!(
-                        "the number {number} at `/rules/1/a~1b` has more digits than arrive: the plugin would read {arrives};"
+                        "the number {number} at `/rules/1/a~1b` has more digits than Istio preserves: the plugin would read {arrives};"
                     );
                     assert!(error.starts_with(&expected), "{error}");
                 }
@@ -402,7 +402,7 @@ mod tests {
     #[test]
     fn istio_takes_objects_only() {
         let error = arrival(Way::Istio, "[1]").expect_err("an array");
-        assert!(error.contains("not an object"), "{error}");
+        assert!(error.contains("not a JSON object"), "{error}");
         assert!(arrival(Way::Gateway, "[1]").is_ok());
         assert!(arrival(Way::Text, "1").is_ok());
     }

@@ -41,20 +41,16 @@ pub struct ExtensionPolicy {
 #[non_exhaustive]
 pub enum PolicyError {
     /// Attached to nothing.
-    #[error(
-        "an EnvoyExtensionPolicy has to be attached to something: name a Gateway, HTTPRoute or GRPCRoute"
-    )]
+    #[error("an EnvoyExtensionPolicy requires a target: a Gateway, HTTPRoute or GRPCRoute")]
     NoTarget,
     /// Attached to what Envoy Gateway does not know.
-    #[error("Envoy Gateway attaches no plugin to `{0}`: name a Gateway, HTTPRoute or GRPCRoute")]
+    #[error("Envoy Gateway cannot attach a plugin to `{0}`: use a Gateway, HTTPRoute or GRPCRoute")]
     Target(TargetRef),
     /// Not fetched.
-    #[error(
-        "Envoy Gateway fetches modules itself and reads no file of a proxy: give an `oci://` or `https://` url"
-    )]
+    #[error("Envoy Gateway cannot read files of the proxy: use an `oci://` or `https://` URL")]
     File,
     /// A variable that comes twice.
-    #[error("the environment variable `{0}` is given twice")]
+    #[error("the environment variable `{0}` is specified twice")]
     VariableTwice(String),
     /// Not written.
     #[error(transparent)]

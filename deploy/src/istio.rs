@@ -11,4 +11,5 @@ pub mod order;
 pub mod validate;
 
 /// What is wrong with a list in which there is another: kubectl wants to open the one within, cannot, and takes nothing of either.
-const LIST_IN_LIST: &str = "is a list within a list, and kubectl opens no such thing: write its documents into the list around it";
+const LIST_IN_LIST: &str =
+    "is a List inside a List, which kubectl does not support: move its items to the outer List";

@@ -64,19 +64,19 @@ pub enum Scope {
 pub enum NameError {
     /// Not a name.
     #[error(
-        "`{0}` is not a Kubernetes name: lower-case letters, digits, `-` and `.`, at most 253, beginning and ending with a letter or digit"
+        "`{0}` is not a valid Kubernetes name: use at most 253 lowercase letters, digits, `-` and `.`, starting and ending with a letter or digit"
     )]
     Name(String),
     /// Not a label.
     #[error(
-        "`{0}` is not a label `KEY=VALUE`: keys and values are letters, digits, `-`, `_` and `.`, values at most 63 characters; a key may have a domain and `/` before it"
+        "`{0}` is not a valid label `KEY=VALUE`: keys and values consist of at most 63 letters, digits, `-`, `_` and `.`; a key may have a DNS name and `/` as a prefix"
     )]
     Label(String),
     /// Not a reference.
-    #[error("`{0}` is not a reference `KIND/NAME`, such as `Gateway/public`")]
+    #[error("`{0}` is not a valid reference: expected `KIND/NAME`, such as `Gateway/public`")]
     TargetRef(String),
     /// A kind that nothing can be attached to.
-    #[error("`{0}` is no kind that a plugin can be attached to: {KINDS}")]
+    #[error("plugins cannot be attached to the kind `{0}`: supported are {KINDS}")]
     Kind(String),
 }
 

@@ -47,14 +47,14 @@ pub struct ImageReference {
 pub enum SourceError {
     /// No scheme, or another one.
     #[error(
-        "`{0}` does not begin with `oci://`, `https://`, `http://` or `file://`: without a scheme Istio may admit it and then run no plugin; an image is `oci://REGISTRY/REPOSITORY:TAG`"
+        "`{0}` has no scheme `oci://`, `https://`, `http://` or `file://`: Istio may admit a URL without one, but then does not run the plugin; an image is `oci://REGISTRY/REPOSITORY:TAG`"
     )]
     Scheme(String),
     /// An image, which [`Source::image`] takes.
-    #[error("`{0}` is an image: its reference is read by the registries' client")]
+    #[error("`{0}` is the reference of an image")]
     Image(String),
     /// Not a place that can be fetched from.
-    #[error("`{url}` is no place to fetch from: {reason}")]
+    #[error("`{url}` is not a valid URL: {reason}")]
     Url {
         /// What was given.
         url: String,
@@ -63,11 +63,11 @@ pub enum SourceError {
     },
     /// An image without digest.
     #[error(
-        "`{0}` has no digest, and a tag can be moved: give the one that `tidegate push` printed, as --sha256 or as `@sha256:…` in the url"
+        "`{0}` has no digest, and a tag can move: pass the digest that `tidegate push` printed, as --sha256 or as `@sha256:…` in the URL"
     )]
     Unpinned(String),
     /// Two digests.
-    #[error("the url has the digest {in_url}, and --sha256 says {given}: leave one of them out")]
+    #[error("the digest in the URL, {in_url}, differs from --sha256 {given}: remove one of them")]
     TwoDigests {
         /// The one in the url.
         in_url: String,
@@ -76,12 +76,12 @@ pub enum SourceError {
     },
     /// The module's checksum where the manifest's belongs.
     #[error(
-        "{0} is the SHA-256 of the module: for `oci://` it has to be that of the image's manifest, which `tidegate push` printed"
+        "{0} is the SHA-256 of the module: an image requires the digest of its manifest, which `tidegate push` printed"
     )]
     OfModule(String),
     /// A checksum of something else.
     #[error(
-        "{given} is not the SHA-256 of this plugin's module, which is {module}: name the plugin that lies at the url, or leave --sha256 out"
+        "{given} is not the SHA-256 of this plugin's module, which is {module}: pass the plugin that the URL refers to, or remove --sha256"
     )]
     OtherModule {
         /// What was given.
@@ -91,7 +91,7 @@ pub enum SourceError {
     },
     /// A checksum that is not checked.
     #[error(
-        "the SHA-256 of a `file://` url is not checked: leave --sha256 out, or have the proxy fetch the module"
+        "the SHA-256 of a `file://` URL is not checked: remove --sha256, or let the proxy download the module"
     )]
     Unchecked,
 }
@@ -141,7 +141,7 @@ impl Source {
         };
         if url.bytes().any(|byte| !byte.is_ascii_graphic()) {
             return Err(fault(
-                "it has spaces or other characters that urls cannot have",
+                "it contains characters that are not allowed in a URL",
             ));
         }
         let (scheme, rest) = url
@@ -150,7 +150,7 @@ impl Source {
         match scheme {
             "http" | "https" => {
                 if rest.split('/').next().unwrap_or_default().is_empty() {
-                    return Err(fault("it names no host"));
+                    return Err(fault("the host is missing"));
                 }
                 match sha256 {
                     Some(given) if given != module => Err(SourceError::OtherModule {
@@ -168,7 +168,7 @@ impl Source {
                     return Err(SourceError::Unchecked);
                 }
                 if !rest.starts_with('/') || rest.len() == 1 {
-                    return Err(fault("a file's url is `file://` and an absolute path"));
+                    return Err(fault("a file URL is `file://` and an absolute path"));
                 }
                 Ok(Self::File {
                     path: rest.to_owned(),
@@ -244,7 +244,7 @@ mod tests {
         for (in_reference, given, message) in [
             (None, None, "has no digest"),
             (None, Some(MODULE), "is the SHA-256 of the module"),
-            (Some(MODULE), Some(DIGEST), "the url has the digest"),
+            (Some(MODULE), Some(DIGEST), "the digest in the URL"),
         ] {
             let error = image(in_reference, given).expect_err(message).to_string();
             assert!(error.contains(message), "{error}");
@@ -262,16 +262,16 @@ mod tests {
     #[test]
     fn traps_are_refused() {
         let cases: [(&str, Option<&str>, &str); 9] = [
-            ("oci://h.io/a:v1", None, "is an image"),
-            ("ghcr.io/a/b:v1", None, "does not begin with `oci://`"),
+            ("oci://h.io/a:v1", None, "is the reference of an image"),
+            ("ghcr.io/a/b:v1", None, "has no scheme `oci://`"),
             (
                 "127.0.0.1:5000/p:v1",
                 Some(DIGEST),
-                "does not begin with `oci://`",
+                "has no scheme `oci://`",
             ),
-            ("docker://h/a:1", None, "does not begin with `oci://`"),
-            ("https://h/a b", None, "spaces"),
-            ("https:///p.wasm", None, "names no host"),
+            ("docker://h/a:1", None, "has no scheme `oci://`"),
+            ("https://h/a b", None, "characters that are not allowed"),
+            ("https:///p.wasm", None, "the host is missing"),
             (
                 "https://h/p.wasm",
                 Some(DIGEST),

@@ -157,7 +157,7 @@ pub fn parse(text: &str) -> Result<Vec<Document>, YamlError> {
         return Err(YamlError::new(
             Position { line: 1, column: 1 },
             format!(
-                "the text has {} bytes, more than the {MOST_BYTES} that are read: split it",
+                "the file has {} bytes, which exceeds the limit of {MOST_BYTES}: split it",
                 text.len()
             ),
         ));

@@ -120,7 +120,7 @@ fn manifests_pass_validation() {
         },
     ] {
         for kind in [Kind::WasmPlugin, Kind::TrafficExtension] {
-            let text = deployment.to_yaml(kind).expect("a manifest");
+            let text = deployment.to_yaml(kind).expect("an invalid manifest");
             assert_eq!(complaints(&text), [""; 0], "{text}");
         }
     }
@@ -132,13 +132,17 @@ fn manifests_pass_validation() {
         scope: targets(&["GatewayClass/istio-waypoint"]),
         ..plain
     };
-    let text = class.to_yaml(Kind::WasmPlugin).expect("a manifest");
+    let text = class
+        .to_yaml(Kind::WasmPlugin)
+        .expect("an invalid manifest");
     assert_eq!(complaints(&text), [""; 0], "{text}");
 }
 
 #[test]
 fn wasm_plugin_says_everything() {
-    let text = full().to_yaml(Kind::WasmPlugin).expect("a manifest");
+    let text = full()
+        .to_yaml(Kind::WasmPlugin)
+        .expect("an invalid manifest");
     let expected = format!(
         r#"apiVersion: extensions.istio.io/v1alpha1
 kind: WasmPlugin
@@ -179,8 +183,16 @@ spec:
 
 #[test]
 fn traffic_extension_says_the_same() {
-    let plugin = read(&full().to_yaml(Kind::WasmPlugin).expect("a manifest"));
-    let extension = read(&full().to_yaml(Kind::TrafficExtension).expect("a manifest"));
+    let plugin = read(
+        &full()
+            .to_yaml(Kind::WasmPlugin)
+            .expect("an invalid manifest"),
+    );
+    let extension = read(
+        &full()
+            .to_yaml(Kind::TrafficExtension)
+            .expect("an invalid manifest"),
+    );
     assert_eq!(extension["kind"], "TrafficExtension");
     assert_eq!(extension["metadata"], plugin["metadata"]);
     let mut spec = extension["spec"].as_object().expect("a spec").clone();
@@ -196,7 +208,11 @@ fn least_of_a_wasm_plugin_is_its_place() {
         ..metadata()
     };
     let deployment = Deployment::new(metadata, image());
-    let document = read(&deployment.to_yaml(Kind::WasmPlugin).expect("a manifest"));
+    let document = read(
+        &deployment
+            .to_yaml(Kind::WasmPlugin)
+            .expect("an invalid manifest"),
+    );
     assert_eq!(
         document,
         json!({
@@ -217,7 +233,7 @@ fn targets_have_their_groups() {
     let document = read(
         &deployment
             .to_yaml(Kind::TrafficExtension)
-            .expect("a manifest"),
+            .expect("an invalid manifest"),
     );
     assert_eq!(
         document["spec"]["targetRefs"],
@@ -270,7 +286,7 @@ fn what_would_have_no_effect_is_refused() {
                 scope: targets(&["HTTPRoute/a"]),
                 ..plain()
             },
-            "Istio attaches no plugin to `HTTPRoute/a`",
+            "Istio cannot attach a plugin to `HTTPRoute/a`",
         ),
         (
             Deployment {
@@ -284,14 +300,14 @@ fn what_would_have_no_effect_is_refused() {
                 environment: vec![twice("A"), twice("A")],
                 ..plain()
             },
-            "`A` is given twice",
+            "`A` is specified twice",
         ),
         (
             Deployment {
                 environment: vec![twice("")],
                 ..plain()
             },
-            "or no name",
+            "a name of 1 to 256 characters",
         ),
     ] {
         let error = deployment.to_yaml(Kind::WasmPlugin).expect_err(message);
@@ -325,7 +341,7 @@ fn filter() -> EnvoyFilter {
 
 #[test]
 fn envoy_filter_is_two_patches() {
-    let text = filter().to_yaml().expect("a manifest");
+    let text = filter().to_yaml().expect("an invalid manifest");
     assert!(text.starts_with("# The first patch"), "{text}");
     let document = read(&text);
     assert_eq!(
@@ -385,7 +401,7 @@ fn envoy_filter_may_take_a_file() {
         configuration: None,
         ..filter()
     };
-    let document = read(&filter.to_yaml().expect("a manifest"));
+    let document = read(&filter.to_yaml().expect("an invalid manifest"));
     assert_eq!(document["spec"]["targetRefs"][0]["name"], "public");
     let config = &document["spec"]["configPatches"][1]["patch"]["value"]["typed_config"]["config"];
     assert_eq!(
@@ -429,7 +445,7 @@ fn policy() -> ExtensionPolicy {
 
 #[test]
 fn extension_policy_is_what_envoy_gateway_reads() {
-    let text = policy().to_yaml().expect("a manifest");
+    let text = policy().to_yaml().expect("an invalid manifest");
     let expected = format!(
         r#"apiVersion: gateway.envoyproxy.io/v1alpha1
 kind: EnvoyExtensionPolicy
@@ -471,21 +487,21 @@ fn extension_policy_refuses_what_envoy_gateway_cannot() {
                 targets: vec![],
                 ..policy()
             },
-            "has to be attached",
+            "requires a target",
         ),
         (
             ExtensionPolicy {
                 targets: vec!["Service/a".parse().expect("a reference")],
                 ..policy()
             },
-            "attaches no plugin to `Service/a`",
+            "cannot attach a plugin to `Service/a`",
         ),
         (
             ExtensionPolicy {
                 source: file,
                 ..policy()
             },
-            "reads no file",
+            "cannot read files",
         ),
     ] {
         let error = policy.to_yaml().expect_err(message);
@@ -639,7 +655,7 @@ proptest! {
         prop_assert_eq!(arrives.as_ref().map(as_doubles), Some(as_doubles(&given)));
         for kind in [Kind::WasmPlugin, Kind::TrafficExtension] {
             let deployment = Deployment { configuration: arrives.clone(), ..Deployment::new(metadata(), image()) };
-            let text = deployment.to_yaml(kind).expect("a manifest");
+            let text = deployment.to_yaml(kind).expect("an invalid manifest");
             let document = yaml::parse(&text).map_err(|error| TestCaseError::fail(format!("{error}\n{text}")))?[0].root.to_json();
             let spec = match kind {
                 Kind::WasmPlugin => &document["spec"],
@@ -657,7 +673,7 @@ proptest! {
     #[test]
     fn configurations_survive_the_envoy_filter(given in text()) {
         let filter = EnvoyFilter { configuration: Some(given.clone()), ..filter() };
-        let text = filter.to_yaml().expect("a manifest");
+        let text = filter.to_yaml().expect("an invalid manifest");
         let document = yaml::parse(&text).map_err(|error| TestCaseError::fail(format!("{error}\n{text}")))?[0].root.to_json();
         let config = &document["spec"]["configPatches"][1]["patch"]["value"]["typed_config"]["config"];
         prop_assert_eq!(&config["configuration"]["value"], &Value::from(given));

@@ -60,11 +60,11 @@ fn identifiers_are_unique_and_fit_into_file_names() {
 fn a_message_says_where_what_and_how_to_mend_it() {
     assert_eq!(
         only(&plugin("  failStrategy: FAIL_CLOSED\n")),
-        "7:17: error: spec.failStrategy: `FAIL_CLOSED` is not known: is `FAIL_CLOSE` meant? [failStrategy.enum]"
+        "7:17: error: spec.failStrategy: unknown value `FAIL_CLOSED`: did you mean `FAIL_CLOSE`? [failStrategy.enum]"
     );
     assert_eq!(
         only(&plugin("  match:\n  - ports:\n    - number: 70000\n")),
-        "9:15: error: spec.match[0].ports[0].number: 70000 is more than 65535, which is the most [match.ports.number.maximum]"
+        "9:15: error: spec.match[0].ports[0].number: 70000 exceeds the maximum of 65535 [match.ports.number.maximum]"
     );
     assert_eq!(
         only(&plugin("  pluginName: on\n")),
@@ -86,7 +86,7 @@ fn a_message_says_where_what_and_how_to_mend_it() {
 fn of_the_status_only_the_names_of_fields_are_looked_at() {
     assert_eq!(
         only(&plugin("status: {conditions: [{kind: Ready}]}\n")),
-        "7:24: error: status.conditions[0].kind: is not a field of the status, which the control plane writes: remove the status \
+        "7:24: error: status.conditions[0].kind: is not a field of the status, which the control plane manages: remove the status \
          [status.unknown]"
     );
 }
@@ -105,32 +105,32 @@ fn what_says_not_what_it_is_is_no_document() {
     for (text, told) in [
         (
             "apiVersion: v1\n",
-            "1:1: error: kind: is missing, so that nobody knows what this document is: add it [document.kind]",
+            "1:1: error: kind: is missing: every document needs a kind [document.kind]",
         ),
         (
             "apiVersion: v1\nkind: [Pod]\n",
-            "2:7: error: kind: must be a string with something in it [document.kind]",
+            "2:7: error: kind: must be a non-empty string [document.kind]",
         ),
         (
             "apiVersion: ''\nkind: Pod\n",
-            "1:13: error: apiVersion: must be a string with something in it [document.apiVersion]",
+            "1:13: error: apiVersion: must be a non-empty string [document.apiVersion]",
         ),
         (
             "kind: Pod\n",
-            "1:1: error: apiVersion: is missing, so that nobody knows what this document is: add it [document.apiVersion]",
+            "1:1: error: apiVersion: is missing: every document needs a kind [document.apiVersion]",
         ),
         (
             "some text\n",
-            "1:1: error: : a document is a mapping with `apiVersion` and `kind`, and this is a string [document.type]",
+            "1:1: error: : a document must be a mapping with `apiVersion` and `kind`, and this is a string [document.type]",
         ),
         (
             "apiVersion: v1\nkind: List\nitems: 5\n",
-            "3:8: error: items: must be a list, since what has items is a list of documents, and this is an integer \
+            "3:8: error: items: must be a list of documents, and this is an integer \
              [document.items]",
         ),
         (
             "apiVersion: v1\nkind: List\nitems: [5]\n",
-            "3:9: error: items[0]: a document is a mapping with `apiVersion` and `kind`, and this is an integer [document.type]",
+            "3:9: error: items[0]: a document must be a mapping with `apiVersion` and `kind`, and this is an integer [document.type]",
         ),
     ] {
         assert_eq!(only(text), told);

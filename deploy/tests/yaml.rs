@@ -171,7 +171,7 @@ fn merges_follow_the_order_in_which_they_are_written() {
         json!({"a": 1, "b": 2, "c": 4})
     );
     assert_eq!(merged("\"<<\": 1"), json!({"<<": 1}));
-    assert!(error("<<: 5\n").contains("neither"));
+    assert!(error("<<: 5\n").contains("map merge"));
 }
 
 #[test]
@@ -186,12 +186,12 @@ fn of_a_key_that_comes_twice_the_last_counts_and_the_others_are_known() {
 #[test]
 fn what_kubernetes_cannot_read_is_refused_with_its_place() {
     for (text, place, part) in [
-        ("a: .inf\n", "1:4", "no form in JSON"),
-        ("~: a\n", "1:1", "null is no name"),
-        ("[a]: b\n", "1:1", "no name for a field"),
-        ("{a: b}: c\n", "1:1", "no name for a field"),
+        ("a: .inf\n", "1:4", "cannot be represented in JSON"),
+        ("~: a\n", "1:1", "null cannot be used as a key"),
+        ("[a]: b\n", "1:1", "cannot be used as a key"),
+        ("{a: b}: c\n", "1:1", "cannot be used as a key"),
         ("a: b\n--- {c: d}\n", "2:4", "nothing but a comment"),
-        ("a: !!int x\n", "1:10", "is no int"),
+        ("a: !!int x\n", "1:10", "as int, as its tag requires"),
         ("a: [b\n", "1:4", "unclosed bracket"),
         (
             "a: {b: c\nd: e\n",
@@ -243,14 +243,14 @@ fn what_kubernetes_cannot_read_is_refused_with_its_place() {
 fn depth_is_bounded_aliases_included() {
     let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
     assert_eq!(yaml::parse(&nested(MOST_DEPTH)).map(|it| it.len()), Ok(1));
-    assert!(error(&nested(MOST_DEPTH + 1)).contains("deep in one another"));
+    assert!(error(&nested(MOST_DEPTH + 1)).contains("levels deep"));
     let half = nested(MOST_DEPTH / 2);
     let deeper = format!(
         "a: &a {half}\nb: &b [[[{}*a{}]]]\n",
         "[".repeat(97),
         "]".repeat(97)
     );
-    assert!(error(&deeper).contains("deep in one another"));
+    assert!(error(&deeper).contains("levels deep"));
 }
 
 #[test]
@@ -260,7 +260,7 @@ fn aliases_of_aliases_stand_for_a_bounded_number_of_nodes() {
         let below = format!("*a{},", level - 1).repeat(10);
         text.push_str(&format!("a{level}: &a{level} [{below}]\n"));
     }
-    assert!(error(&text).contains("aliases stand for more than"));
+    assert!(error(&text).contains("excessive aliasing"));
 }
 
 #[test]
@@ -330,10 +330,7 @@ fn what_aliases_stand_for_is_bounded() {
         format!("- &a [{}]\n{}---\n", "x,".repeat(60), few(5000)).repeat(5),
     ] {
         let error = yaml::parse(&text).expect_err("too much");
-        assert!(
-            error.message.contains("anchors and aliases stand for"),
-            "{error}"
-        );
+        assert!(error.message.contains("excessive aliasing"), "{error}");
     }
     let nested: String = (0..190).map(|nth| format!("&a{nth} [")).collect();
     for text in [
@@ -360,7 +357,7 @@ fn what_aliases_stand_for_is_bounded() {
     };
     assert_eq!(json_of(&chain(100))[99], json!({"b": "c"}));
     let error = yaml::parse(&chain(2 * MOST_DEPTH)).expect_err("too much");
-    assert!(error.message.contains("anchors and aliases"), "{error}");
+    assert!(error.message.contains("excessive aliasing"), "{error}");
 }
 
 #[test]
@@ -542,7 +539,7 @@ fn tags_hold_texts_to_what_they_say() {
         "2026-01-02x",
     ] {
         let error = error(&format!("a: !!timestamp {text}\n"));
-        assert!(error.contains("is no time"), "{text}: {error}");
+        assert!(error.contains("as a timestamp"), "{text}: {error}");
     }
     // Go looks at no bits that are left over, and makes a character of every byte that is none.
     assert_eq!(json_of("a: !!binary aGVsbG9=\n"), json!({"a": "hello"}));
@@ -579,14 +576,11 @@ fn json_is_read_by_its_own_rules() {
     }
     let lists = |depth: usize| format!("a: {}{}\n", "[".repeat(depth), "]".repeat(depth));
     for depth in [MOST_DEPTH + 1, 300, 2000] {
-        assert!(
-            error(&lists(depth)).contains("deep in one another"),
-            "{depth}"
-        );
+        assert!(error(&lists(depth)).contains("levels deep"), "{depth}");
     }
     let deep = |depth: usize| format!("{}1{}", r#"{"a":"#.repeat(depth), "}".repeat(depth));
     assert_eq!(yaml::parse(&deep(MOST_DEPTH)).map(|it| it.len()), Ok(1));
-    assert!(error(&deep(MOST_DEPTH + 1)).contains("deep in one another"));
+    assert!(error(&deep(MOST_DEPTH + 1)).contains("levels deep"));
 }
 
 /// `docs/istio.md` lists by class what is read differently from Go's library. Here is one text of each class, with what

@@ -69,7 +69,7 @@ pub enum LoadError {
     },
     /// The bytes are no WebAssembly at all.
     #[error(
-        "plugin `{plugin}` is not a WebAssembly binary; give a component (.wasm) or a Proxy-Wasm module"
+        "plugin `{plugin}` is not a WebAssembly binary: expected a component or a Proxy-Wasm module"
     )]
     NotWasm {
         /// The plugin's name.
@@ -131,7 +131,7 @@ pub enum LoadError {
     },
     /// A Proxy-Wasm module that does not say which ABI it is for.
     #[error(
-        "plugin `{plugin}` says no Proxy-Wasm ABI that this host knows: it must export one of \
+        "plugin `{plugin}` has no supported Proxy-Wasm ABI version: it must export one of \
          `proxy_abi_version_0_2_1`, `proxy_abi_version_0_2_0`, `proxy_abi_version_0_1_0`"
     )]
     UnknownAbi {

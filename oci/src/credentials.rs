@@ -25,7 +25,7 @@ pub enum Credentials {
 
 /// Why there may be credentials, and they cannot be had.
 #[derive(Debug, thiserror::Error)]
-#[error("docker's configuration keeps credentials for `{registry}` that cannot be had: {message}")]
+#[error("cannot get the credentials for `{registry}` from Docker's configuration: {message}")]
 pub struct CredentialsError {
     registry: String,
     message: String,
@@ -65,7 +65,7 @@ impl Credentials {
                 return Ok(Self::Anonymous);
             }
             Err(CredentialRetrievalError::ConfigReadError) => {
-                "its `config.json` cannot be read".to_owned()
+                "cannot read `config.json`".to_owned()
             }
             // Helpers have one way to say that they have nothing: to fail with these words.
             Err(CredentialRetrievalError::HelperFailure { stdout, .. })
@@ -82,8 +82,8 @@ impl Credentials {
                 format!("`{helper}` fails: {}", said.trim())
             }
             Err(CredentialRetrievalError::HelperCommunicationError) => match helper(server) {
-                Some(helper) => format!("its credential helper `{helper}` cannot be run"),
-                None => "the credential helper that it names cannot be run".to_owned(),
+                Some(helper) => format!("cannot run the credential helper `{helper}`"),
+                None => "cannot run the configured credential helper".to_owned(),
             },
             Err(error) => error.to_string(),
         };

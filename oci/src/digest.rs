@@ -17,7 +17,7 @@ pub struct Digest {
 
 /// Why something is no digest.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no digest: `sha256:` and 64 lower-case hexadecimal digits")]
+#[error("`{0}` is not a valid digest: expected `sha256:` and 64 lowercase hexadecimal digits")]
 pub struct DigestError(String);
 
 const PREFIX: &str = "sha256:";

@@ -19,7 +19,7 @@ pub enum Error {
         message: String,
     },
     /// An answer that is no HTTP, or leads to where it must not.
-    #[error("`{host}` does not answer as a registry does: {message}")]
+    #[error("invalid response from `{host}`: {message}")]
     Protocol {
         /// Who was asked.
         host: String,
@@ -27,7 +27,7 @@ pub enum Error {
         message: String,
     },
     /// The whole took too long.
-    #[error("`{host}` was not done after {} seconds", limit.as_secs_f32())]
+    #[error("timed out after {} seconds while waiting for `{host}`", limit.as_secs_f32())]
     Timeout {
         /// Who was asked.
         host: String,
@@ -64,8 +64,7 @@ pub enum Error {
     },
     /// Credentials are wanted, and there are none.
     #[error(
-        "`{host}` wants credentials for {action}, and there are none for it; give `--username` and `--password-stdin`, or \
-         let `docker login {host}` keep some"
+        "`{host}` requires credentials for {action}, and none were found; pass `--username` and `--password-stdin`, or run `docker login {host}`"
     )]
     CredentialsMissing {
         /// Who wants them.
@@ -90,7 +89,9 @@ pub enum Error {
         message: String,
     },
     /// A way to authenticate that is not known here.
-    #[error("`{host}` wants authentication by `{challenge}`; only Basic and Bearer are known")]
+    #[error(
+        "`{host}` requires authentication by `{challenge}`; only Basic and Bearer are supported"
+    )]
     Challenge {
         /// Who wants it.
         host: String,
@@ -98,7 +99,7 @@ pub enum Error {
         challenge: String,
     },
     /// A place for tokens to which no credentials are sent.
-    #[error("`{host}` sends for a token to `{realm}`, {why}: no credentials are sent there")]
+    #[error("`{host}` refers to `{realm}` for a token, {why}: credentials are not sent there")]
     Realm {
         /// Who sends there.
         host: String,
@@ -108,7 +109,7 @@ pub enum Error {
         why: &'static str,
     },
     /// Not a token where one was to be.
-    #[error("`{realm}` gives no token for `{host}`: {message}")]
+    #[error("cannot get a token for `{host}` from `{realm}`: {message}")]
     Token {
         /// For whom.
         host: String,
@@ -118,7 +119,7 @@ pub enum Error {
         message: String,
     },
     /// An upload that is to go where nothing is sent.
-    #[error("`{host}` sends an upload to `{location}`, which is no place for it")]
+    #[error("`{host}` redirects an upload to `{location}`, which is not allowed")]
     Location {
         /// Who sends there.
         host: String,
@@ -126,7 +127,7 @@ pub enum Error {
         location: String,
     },
     /// More than there may be.
-    #[error("`{host}` sends more than {limit} bytes for {what}")]
+    #[error("`{host}` sent more than {limit} bytes for {what}")]
     TooLarge {
         /// Who sends it.
         host: String,
@@ -139,7 +140,7 @@ pub enum Error {
     },
     /// Another size than announced.
     #[error(
-        "`{host}` sends {} for {what}, which has {expected} by its manifest",
+        "`{host}` sent {} for {what}, which has {expected} according to the manifest",
         bytes(*found, *expected)
     )]
     Size {
@@ -153,7 +154,7 @@ pub enum Error {
         found: Option<u64>,
     },
     /// Other bytes than asked for.
-    #[error("`{host}` sends something else for {what}: it has the digest {found}")]
+    #[error("`{host}` sent other content for {what}: its digest is {found}")]
     Corrupt {
         /// Who sends it.
         host: String,
@@ -163,7 +164,7 @@ pub enum Error {
         found: Digest,
     },
     /// Not what a manifest has to be.
-    #[error("`{host}` sends a manifest for {what} that cannot be read")]
+    #[error("`{host}` sent an invalid manifest for {what}")]
     Manifest {
         /// Who sends it.
         host: String,
@@ -174,7 +175,7 @@ pub enum Error {
         source: serde_json::Error,
     },
     /// The registry keeps something else than it was given.
-    #[error("`{host}` says that it keeps {found} after it was given {expected}")]
+    #[error("`{host}` stored {found} after {expected} was pushed")]
     Kept {
         /// Who says so.
         host: String,
@@ -185,7 +186,7 @@ pub enum Error {
     },
     /// The registry has a blob of another size under the blob's digest.
     #[error(
-        "`{host}` has {found} bytes of {what}, which has {expected}: its storage is damaged; have the blob deleted there, then push again"
+        "`{host}` has {found} bytes of {what}, which has {expected}: its storage is corrupt; delete the blob there, then push again"
     )]
     Damaged {
         /// Who has it.
@@ -198,7 +199,9 @@ pub enum Error {
         found: u64,
     },
     /// Nothing to check a registry's certificate with.
-    #[error("this machine has no certificates to check a registry's with: {message}")]
+    #[error(
+        "this machine has no root certificates to verify a registry's certificate with: {message}"
+    )]
     Certificates {
         /// What is wrong.
         message: String,
@@ -272,7 +275,7 @@ fn said(message: &str) -> String {
 
 fn later(retry_after: &Option<Duration>) -> String {
     match retry_after {
-        Some(wait) => format!("; it wants to be asked again after {} s", wait.as_secs()),
+        Some(wait) => format!("; retry after {} s", wait.as_secs()),
         None => String::new(),
     }
 }

@@ -48,7 +48,7 @@ pub struct Examined {
 pub enum Refusal {
     /// A digest that is an index's.
     #[error(
-        "`{given}` is the digest of an index: the agent compares with the image for linux/amd64 in it; write `{image}`"
+        "`{given}` is the digest of an index, but the agent compares it with the digest of the image for linux/amd64; use `{image}`"
     )]
     DigestOfIndex {
         /// The digest given.
@@ -58,7 +58,7 @@ pub enum Refusal {
     },
     /// A digest that is the module's.
     #[error(
-        "`{given}` is the digest of the module: for `oci://` the agent compares with the image's manifest; write `{image}`"
+        "`{given}` is the digest of the module, but for `oci://` the agent compares it with the digest of the image manifest; use `{image}`"
     )]
     DigestOfModule {
         /// The digest given.
@@ -67,7 +67,7 @@ pub enum Refusal {
         image: Digest,
     },
     /// A digest of something else.
-    #[error("`{given}` is not the digest of this image, which has `{image}`")]
+    #[error("`{given}` is not the digest of this image, which is `{image}`")]
     Digest {
         /// The digest given.
         given: Digest,
@@ -76,18 +76,18 @@ pub enum Refusal {
     },
     /// An index without the one platform that the agent looks for.
     #[error(
-        "the index has no image for linux/amd64, which is the only one that the agent looks for, but {found}; push one image without an index"
+        "the index contains no image for linux/amd64, the only platform that the agent selects, but {found}; push an image without an index"
     )]
     Platform {
         /// What it has.
         found: String,
     },
     /// Indexes in indexes in indexes.
-    #[error("the index leads to indexes only; push one image without an index")]
+    #[error("the index contains only nested indexes; push an image without an index")]
     Nested,
     /// A manifest of Docker's first kind.
     #[error(
-        "the manifest has the type `{found}`, which nobody takes any more; push it again with a newer tool"
+        "the manifest has the obsolete media type `{found}`; push the image again with a newer tool"
     )]
     Schema1 {
         /// Its type.
@@ -98,7 +98,7 @@ pub enum Refusal {
     NoLayers,
     /// A Docker image whose last layer is something else.
     #[error(
-        "the last layer has the type `{found}`; in a Docker image the agent takes `{DOCKER_LAYER}` only"
+        "the last layer has the media type `{found}`; in a Docker image the agent accepts only `{DOCKER_LAYER}`"
     )]
     DockerLayer {
         /// The layer's type.
@@ -106,7 +106,7 @@ pub enum Refusal {
     },
     /// An OCI image that is neither of the two kinds.
     #[error(
-        "the layers have the types {found}; the agent takes an image whose last layer is `{OCI_LAYER}`, or two layers of which one is `{ARTIFACT_LAYER}`{}",
+        "the layers have the media types {found}; the agent accepts an image whose last layer is `{OCI_LAYER}`, or one with two layers of which one is `{ARTIFACT_LAYER}`{}",
         hint(found)
     )]
     Layers {
@@ -115,7 +115,7 @@ pub enum Refusal {
     },
     /// A layer without the plugin.
     #[error(
-        "the last layer has no file `plugin.wasm`{}; the agent looks for this name, in any folder",
+        "the last layer contains no file `plugin.wasm`{}; the agent looks for this name in any directory",
         but(found)
     )]
     NoPlugin {
@@ -123,18 +123,18 @@ pub enum Refusal {
         found: Vec<String>,
     },
     /// A layer that is no compressed tar.
-    #[error("the last layer is no tar in gzip, whatever its type says: {message}")]
+    #[error("the last layer is not a gzipped tar archive, as its media type claims: {message}")]
     Unreadable {
         /// What is wrong.
         message: String,
     },
     /// More than the agent takes.
     #[error(
-        "the module, with what is before it in its layer, has more than {MAX_MODULE} bytes, which is as much as the agent takes"
+        "the module and the files before it in its layer exceed {MAX_MODULE} bytes, the agent's limit"
     )]
     TooLarge,
     /// Not WebAssembly.
-    #[error("what is in the place of the module is no WebAssembly: it begins with {found}")]
+    #[error("the module is not a WebAssembly binary: it starts with {found}")]
     NotWasm {
         /// How it begins.
         found: String,
@@ -354,9 +354,9 @@ fn but(found: &[String]) -> String {
 
 fn hint(found: &str) -> &'static str {
     if found.contains(&format!("`{CNCF_LAYER}`")) {
-        ". This one is the CNCF's for components, which is for other runtimes than proxies"
+        ". This is the CNCF's media type for components, which proxies do not support"
     } else if found.contains("`application/vnd.wasm.content.layer.v1+wasm`") {
-        ". This one is that of `wasm-to-oci`, which is not taken"
+        ". This is the media type of `wasm-to-oci`, which is not supported"
     } else {
         ""
     }

@@ -23,14 +23,14 @@ pub struct Reference {
 #[non_exhaustive]
 pub enum ReferenceError {
     /// No `oci://` before it.
-    #[error("`{text}` has no `oci://` before it; write `oci://REGISTRY/REPOSITORY:TAG`")]
+    #[error("`{text}` does not start with `oci://`; write `oci://REGISTRY/REPOSITORY:TAG`")]
     Scheme {
         /// What was given.
         text: String,
     },
     /// Nothing that names a registry.
     #[error(
-        "`{text}` names no registry; write `oci://REGISTRY/REPOSITORY:TAG`, for Docker Hub `oci://docker.io/…`, on this machine `oci://localhost:PORT/…`"
+        "the registry is missing in `{text}`; write `oci://REGISTRY/REPOSITORY:TAG`, with `docker.io` for Docker Hub and `localhost:PORT` for this machine"
     )]
     Registry {
         /// What was given.
@@ -38,7 +38,7 @@ pub enum ReferenceError {
     },
     /// A repository that no registry can have.
     #[error(
-        "`{repository}` is no repository: two or more lower-case letters and digits, with `.`, `_`, `-` between them and `/` between the parts"
+        "`{repository}` is not a valid repository name: use at least two lowercase letters and digits, separated by `.`, `_`, `-` or `/`"
     )]
     Repository {
         /// What stands for it.
@@ -46,7 +46,7 @@ pub enum ReferenceError {
     },
     /// A tag that no registry can have.
     #[error(
-        "`{tag}` is no tag: up to 128 letters, digits, `_`, `.` and `-`, and neither `.` nor `-` first"
+        "`{tag}` is not a valid tag: use up to 128 letters, digits, `_`, `.` and `-`, not starting with `.` or `-`"
     )]
     Tag {
         /// What stands for it.
@@ -302,30 +302,33 @@ mod tests {
     #[test]
     fn reference_that_is_none_says_what_is_wrong() {
         for (text, part) in [
-            ("127.0.0.1:5000/greeter:v1", "no `oci://`"),
-            ("http://127.0.0.1:5000/greeter:v1", "no `oci://`"),
-            ("oci://greeter:v1", "names no registry"),
-            ("oci://someone/greeter:v1", "names no registry"),
-            ("oci://localhost/greeter:v1", "names no registry"),
-            ("oci://a.b/g:v1", "no repository"),
-            ("oci:///greeter:v1", "names no registry"),
-            ("oci://a.b:99999/greeter:v1", "names no registry"),
-            ("oci://a.b:/greeter:v1", "names no registry"),
-            ("oci://a.b\r\nx/greeter:v1", "names no registry"),
-            ("oci://user:pw@a.b/greeter:v1", "no digest"),
-            ("oci://[::g]/greeter:v1", "names no registry"),
-            ("oci://a.b/Greeter:v1", "no repository"),
-            ("oci://a.b/../greeter:v1", "no repository"),
-            ("oci://a.b/x//y:v1", "no repository"),
-            ("oci://a.b/x/:v1", "no repository"),
-            ("oci://a.b/x._y:v1", "no repository"),
-            ("oci://a.b/:v1", "no repository"),
-            ("oci://a.b/x?y=z", "no repository"),
-            ("oci://a.b/xy:", "no tag"),
-            ("oci://a.b/xy:.v1", "no tag"),
-            ("oci://a.b/xy:v1/../y", "no tag"),
-            ("oci://a.b/xy:v1@sha256:abc", "no digest"),
-            ("oci://a.b/xy@sha512:abc", "no digest"),
+            ("127.0.0.1:5000/greeter:v1", "does not start with `oci://`"),
+            (
+                "http://127.0.0.1:5000/greeter:v1",
+                "does not start with `oci://`",
+            ),
+            ("oci://greeter:v1", "the registry is missing"),
+            ("oci://someone/greeter:v1", "the registry is missing"),
+            ("oci://localhost/greeter:v1", "the registry is missing"),
+            ("oci://a.b/g:v1", "not a valid repository name"),
+            ("oci:///greeter:v1", "the registry is missing"),
+            ("oci://a.b:99999/greeter:v1", "the registry is missing"),
+            ("oci://a.b:/greeter:v1", "the registry is missing"),
+            ("oci://a.b\r\nx/greeter:v1", "the registry is missing"),
+            ("oci://user:pw@a.b/greeter:v1", "not a valid digest"),
+            ("oci://[::g]/greeter:v1", "the registry is missing"),
+            ("oci://a.b/Greeter:v1", "not a valid repository name"),
+            ("oci://a.b/../greeter:v1", "not a valid repository name"),
+            ("oci://a.b/x//y:v1", "not a valid repository name"),
+            ("oci://a.b/x/:v1", "not a valid repository name"),
+            ("oci://a.b/x._y:v1", "not a valid repository name"),
+            ("oci://a.b/:v1", "not a valid repository name"),
+            ("oci://a.b/x?y=z", "not a valid repository name"),
+            ("oci://a.b/xy:", "not a valid tag"),
+            ("oci://a.b/xy:.v1", "not a valid tag"),
+            ("oci://a.b/xy:v1/../y", "not a valid tag"),
+            ("oci://a.b/xy:v1@sha256:abc", "not a valid digest"),
+            ("oci://a.b/xy@sha512:abc", "not a valid digest"),
         ] {
             let error = text.parse::<Reference>().expect_err(text).to_string();
             assert!(error.contains(part), "expected `{part}` in: {error}");

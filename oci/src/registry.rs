@@ -273,7 +273,7 @@ impl Registry {
         let uri = format!("{scheme}://{}/v2/{}/{path}", self.host, self.repository);
         let uri = uri.parse().map_err(|_| Error::Protocol {
             host: self.host.clone(),
-            message: format!("`{uri}` is no address"),
+            message: format!("`{uri}` is not a valid URL"),
         })?;
         Ok(Ask {
             method,

@@ -131,7 +131,7 @@ impl Transport {
         }
         Err(Error::Protocol {
             host: host(&ask.uri),
-            message: "it redirects again and again".to_owned(),
+            message: "too many redirects".to_owned(),
         })
     }
 
@@ -271,13 +271,13 @@ impl Transport {
         match error {
             ureq::Error::Timeout(Connect | Resolve) => Error::Connection {
                 host,
-                message: format!("no connection within {} seconds", CONNECT.as_secs()),
+                message: format!("connection timed out after {} seconds", CONNECT.as_secs()),
             },
             ureq::Error::Timeout(_) => self.timed_out(&host),
             // The TLS library's complaints come this way. Most often there is no TLS at all.
             ureq::Error::Io(error) if is_no_tls(&error) => Error::Protocol {
                 host,
-                message: "it does not speak TLS; plain http has to be asked for (`--plain-http`)"
+                message: "it does not support TLS; pass `--plain-http` to use HTTP without TLS"
                     .to_owned(),
             },
             ureq::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
@@ -343,7 +343,7 @@ fn redirected(from: &Uri, answer: &Answer) -> Result<Uri, Error> {
     resolved(from, location).ok_or_else(|| Error::Protocol {
         host: host(from),
         message: format!(
-            "it redirects to `{}`, which is no place for it",
+            "it redirects to `{}`, which is not allowed",
             shortened(location)
         ),
     })

@@ -27,22 +27,22 @@ pub fn bless(
     scenario: &Scenario,
     transcript: &Transcript,
 ) -> Result<(String, Scenario)> {
-    let source = Source::parse(text).context("the file is no YAML any more")?;
+    let source = Source::parse(text).context("the file is no longer valid YAML")?;
     let mut blessed = text.to_owned();
     for (place, value) in changes(scenario, transcript, &source) {
         blessed = rewrite::set(&blessed, &place, value.as_ref())
-            .with_context(|| format!("`{place}` cannot be rewritten; change it by hand"))?;
+            .with_context(|| format!("cannot update `{place}`; edit it by hand"))?;
     }
     let read = scenario
         .reread(&blessed)
-        .context("what was seen cannot be written here; change it by hand")?;
+        .context("the actual value cannot be written here; edit it by hand")?;
     let left: Vec<String> = verdict::mismatches(&read, transcript)
         .iter()
         .map(ToString::to_string)
         .collect();
     ensure!(
         left.is_empty(),
-        "no other expectation puts this right:\n{}",
+        "no change of the expectations fixes this:\n{}",
         left.join("\n")
     );
     Ok((blessed, read))

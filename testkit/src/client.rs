@@ -96,7 +96,7 @@ pub fn begin(proxy: SocketAddr, outgoing: Outgoing<'_>) -> Result<Call> {
     };
     let request = request
         .body(body)
-        .with_context(|| format!("`{name}` is no request"))?;
+        .with_context(|| format!("`{name}` is not a valid request method or path"))?;
     let (hangup, hung_up) = oneshot::channel();
     let seen = Seen {
         request: name.clone(),
@@ -128,9 +128,9 @@ pub(crate) fn fields(listed: &[(String, Octets)]) -> Result<HeaderMap> {
     let mut fields = HeaderMap::new();
     for (name, value) in listed {
         let name = HeaderName::try_from(name.as_str())
-            .with_context(|| format!("`{name}` is no header name"))?;
+            .with_context(|| format!("`{name}` is not a valid header name"))?;
         let value = HeaderValue::from_bytes(&value.0)
-            .with_context(|| format!("`{value}` is no header value"))?;
+            .with_context(|| format!("`{value}` is not a valid header value"))?;
         fields.append(name, value);
     }
     Ok(fields)

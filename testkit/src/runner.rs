@@ -142,10 +142,10 @@ fn steps(
     };
     for (number, step) in scenario.steps.iter().enumerate() {
         run.step(number + 1, step)
-            .with_context(|| format!("step {} cannot be done", number + 1))?;
+            .with_context(|| format!("cannot run step {}", number + 1))?;
     }
     match run.begun.keys().next() {
-        Some(id) => bail!("request `{id}` is never finished"),
+        Some(id) => bail!("request `{id}` never ends"),
         None => Ok(()),
     }
 }
@@ -186,7 +186,7 @@ impl<'a> Run<'a> {
                     (Some(body), false) => OutgoingBody::Whole(body.0.clone()),
                     (None, false) => OutgoingBody::None,
                     (Some(_), true) => bail!(
-                        "`{}` is `open` and has a `body`; send it as a chunk",
+                        "`{}` is `open` and has a `body`; send the body as a chunk",
                         begin.id
                     ),
                 };
@@ -236,7 +236,7 @@ impl<'a> Run<'a> {
 }
 
 fn unknown(id: &str) -> String {
-    format!("no request `{id}` is under way")
+    format!("no request `{id}` is in flight")
 }
 
 /// Takes the echo's answer out of a response that brought it unharmed: as a request it is compared field by field, and

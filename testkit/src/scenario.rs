@@ -378,7 +378,7 @@ impl Scenario {
         must(
             !self.about.trim().is_empty(),
             at("about"),
-            "`about` is empty: say what this shows",
+            "`about` is empty: describe what the scenario shows",
         )?;
         must(
             !self.plugins.is_empty(),
@@ -388,7 +388,7 @@ impl Scenario {
         must(
             self.configuration.is_none(),
             at("configuration"),
-            "`configuration` beside `plugins`: write it into the plugin that it is for",
+            "`configuration` cannot be combined with `plugins`: set it in the plugin",
         )?;
         let mut names = BTreeSet::new();
         for (number, plugin) in self.plugins.iter().enumerate() {
@@ -396,7 +396,7 @@ impl Scenario {
             must(
                 names.insert(name),
                 at("plugins").item(number),
-                &format!("two plugins are called `{name}`; give one of them another `name`"),
+                &format!("two plugins have the name `{name}`; set another `name` for one of them"),
             )?;
         }
         for (home, reason) in &self.not_in {
@@ -422,19 +422,19 @@ impl Scenario {
         must(
             self.start.refused == self.steps.is_empty(),
             at("steps"),
-            "a scenario has steps unless its start is `refused`, and none if it is",
+            "`steps` are required unless `start` is `refused`, and not allowed if it is",
         )?;
         must(
             !self.start.refused || !self.start.logs.is_empty(),
             at("start"),
-            "`start` is `refused` for any reason: state in `start.logs` what is logged by the plugin that refuses",
+            "`start: refused` without a reason: add the log lines of the plugin that refuses to `start.logs`",
         )?;
         for (number, answer) in self.upstream.iter().enumerate() {
             must(
                 answer.trailers.is_empty() || !answer.chunks.is_empty(),
                 at("upstream").item(number).key("trailers"),
                 &format!(
-                    "the answer for {} has `trailers`, which only `chunks` can have",
+                    "the answer for {} has `trailers`, which require `chunks`",
                     answer.path
                 ),
             )?;
@@ -606,7 +606,7 @@ impl<'de> Deserialize<'de> for Moment {
             .map(Self)
             .ok_or_else(|| {
                 de::Error::custom(format!(
-                    "`{text}` is no moment; write one since 1970 and in UTC, such as `2026-01-01T00:00:00Z`"
+                    "`{text}` is not a valid time: expected a time in UTC since 1970, such as `2026-01-01T00:00:00Z`"
                 ))
             })
     }
@@ -628,7 +628,7 @@ impl<'de> Deserialize<'de> for Passing {
             .and_then(|number| Duration::try_from_secs_f64(number * unit).ok())
             .map(Self)
             .ok_or_else(|| {
-                de::Error::custom(format!("`{text}` is no time; write `1.5s` or `250ms`"))
+                de::Error::custom(format!("`{text}` is not a valid duration: expected seconds or milliseconds, such as `1.5s` or `250ms`"))
             })
     }
 }
@@ -668,7 +668,10 @@ mod tests {
         let twice = error(
             "about: x\nplugins: [{guest: probe}, {guest: probe}]\nsteps:\n- request: {path: /}\n",
         );
-        assert!(twice.contains("two plugins are called `probe`"), "{twice}");
+        assert!(
+            twice.contains("two plugins have the name `probe`"),
+            "{twice}"
+        );
         let home = error(
             "about: x\nplugins: [{guest: probe}]\nnot-in: {mars: far}\nsteps:\n- request: {path: /}\n",
         );
@@ -677,7 +680,7 @@ mod tests {
             "{home}"
         );
         let time = error("about: x\nplugins: [{guest: probe}]\nsteps:\n- advance: soon\n");
-        assert!(time.contains("`soon` is no time"), "{time}");
+        assert!(time.contains("`soon` is not a valid duration"), "{time}");
         let path = error(
             "about: x\nplugins: [{guest: probe}]\nproperties:\n- {path: [a, ''], value: 5}\nsteps:\n- request: {path: /}\n",
         );
@@ -687,7 +690,7 @@ mod tests {
         );
         let any = error("about: x\nplugins: [{guest: probe}]\nstart: {refused: true}\n");
         assert!(
-            any.contains("log.yaml:3:1: ") && any.contains("state in `start.logs`"),
+            any.contains("log.yaml:3:1: ") && any.contains("to `start.logs`"),
             "{any}"
         );
         let upstream = |stated: &str| {

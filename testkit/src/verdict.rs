@@ -44,7 +44,7 @@ pub fn check(scenario: &Scenario, transcript: &Transcript) -> Result<()> {
         return Ok(());
     }
     let wrong: Vec<String> = wrong.iter().map(Mismatch::to_string).collect();
-    bail!("{}\nwhat was seen:\n{transcript}", wrong.join("\n"))
+    bail!("{}\nactual:\n{transcript}", wrong.join("\n"))
 }
 
 /// All that is not as the scenario states.

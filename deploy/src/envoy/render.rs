@@ -15,11 +15,11 @@ use super::{Bootstrap, FailPolicy, Module, Plugin, Profile, Upstream};
 /// The only cluster's name; the route and the cluster have to agree on it.
 const CLUSTER: &str = "upstream";
 
-/// Where a plugin's powers are listed. Newer releases prefer the field of this name in `vm_config`, to which they copy this
+/// Where a plugin's capabilities are listed. Newer releases prefer the field of this name in `vm_config`, to which they copy this
 /// one; older ones, from the oldest supported on, know only this one.
 pub(crate) const CAPABILITIES: &str = "capability_restriction_config";
 
-/// The powers, each with a place for rules that no Envoy has yet.
+/// The capabilities, each with a place for rules that no Envoy has yet.
 pub(crate) fn capabilities(names: &BTreeSet<String>) -> Value {
     let allowed: Map<String, Value> = names.iter().map(|name| (name.clone(), json!({}))).collect();
     json!({ "allowed_capabilities": allowed })

@@ -56,7 +56,7 @@ pub struct Deployment {
 pub enum ManifestError {
     /// Nothing would ever match.
     #[error(
-        "a gateway's traffic is {} to Istio, so mode SERVER never matches on `{target}`: leave the mode out", MatchMode::Client.word()
+        "Istio treats the traffic of a gateway as {}, so the mode SERVER never matches on `{target}`: omit the mode", MatchMode::Client.word()
     )]
     ServerOnGateway {
         /// What it is attached to.
@@ -64,7 +64,7 @@ pub enum ManifestError {
     },
     /// Nothing would ever match.
     #[error(
-        "a waypoint's traffic is SERVER to Istio and has no port, so {what} never matches on `{target}`: leave it out"
+        "Istio treats the traffic of a waypoint as SERVER, without a port, so {what} never matches on `{target}`: omit it"
     )]
     MatchOnWaypoint {
         /// What it is attached to.
@@ -74,12 +74,12 @@ pub enum ManifestError {
     },
     /// Not a kind that Istio attaches plugins to.
     #[error(
-        "Istio attaches no plugin to `{0}`: name a Gateway, GatewayClass, Service or ServiceEntry"
+        "Istio cannot attach a plugin to `{0}`: use a Gateway, GatewayClass, Service or ServiceEntry"
     )]
     Target(TargetRef),
     /// A patch that no listener would match.
     #[error(
-        "an EnvoyFilter of context {context} has no effect on `{target}`: those of context GATEWAY can be attached to a Gateway, others go by labels"
+        "an EnvoyFilter of context {context} has no effect on `{target}`: the context GATEWAY can be attached to a Gateway, other contexts use a selector"
     )]
     Context {
         /// What it is attached to.
@@ -88,14 +88,14 @@ pub enum ManifestError {
         context: &'static str,
     },
     /// More references than the API server takes.
-    #[error("{0} references are more than the 16 that the API server takes: use several resources")]
+    #[error("{0} references exceed the 16 that the API server allows: use several resources")]
     TooManyTargets(usize),
     /// A variable that comes twice.
-    #[error("the environment variable `{0}` is given twice, and the API server takes it once")]
+    #[error("the environment variable `{0}` is specified twice, which the API server rejects")]
     VariableTwice(String),
     /// A variable that the API server refuses.
     #[error(
-        "the environment variable `{0}` has a name of more than 256 or a value of more than 2048 characters, or no name"
+        "the environment variable `{0}` must have a name of 1 to 256 characters and a value of at most 2048"
     )]
     Variable(String),
     /// Not written.

@@ -214,7 +214,7 @@ pub struct LeftOut {
 #[non_exhaustive]
 pub enum OrderError {
     /// A resource that Istio would not take.
-    #[error("{file}:{position}: {what} (`tidegate validate` says all that is wrong)")]
+    #[error("{file}:{position}: {what} (`tidegate validate` lists all errors)")]
     Resource {
         /// The file.
         file: String,
@@ -224,7 +224,7 @@ pub enum OrderError {
         what: String,
     },
     /// One resource twice.
-    #[error("{file}:{position}: {id} is here a second time: which of the two would be applied?")]
+    #[error("{file}:{position}: {id} is defined twice")]
     Twice {
         /// The file.
         file: String,
@@ -234,10 +234,10 @@ pub enum OrderError {
         id: PluginId,
     },
     /// Nothing to order.
-    #[error("there is no WasmPlugin and no TrafficExtension in {0}")]
+    #[error("found no WasmPlugin and no TrafficExtension in {0}")]
     NoPlugins(String),
     /// Only what is not looked at.
-    #[error("there is no WasmPlugin and no TrafficExtension in {files}, and {envoy_filters}")]
+    #[error("found no WasmPlugin and no TrafficExtension in {files}, and {envoy_filters}")]
     OnlyEnvoyFilters {
         /// The files.
         files: String,
@@ -401,8 +401,8 @@ impl EnvoyFilters {
 impl fmt::Display for EnvoyFilters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            1 => f.write_str("1 EnvoyFilter is not looked at"),
-            count => write!(f, "{count} EnvoyFilters are not looked at"),
+            1 => f.write_str("1 EnvoyFilter is ignored"),
+            count => write!(f, "{count} EnvoyFilters are ignored"),
         }
     }
 }

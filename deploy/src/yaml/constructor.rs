@@ -212,7 +212,7 @@ impl<'a> Constructor<'a> {
             }
             _ => Err(YamlError::new(
                 position,
-                "a list or a mapping is no name for a field; quote it if it is meant as text",
+                "a sequence or a mapping cannot be used as a key; quote it if it is a string",
             )),
         }
     }
@@ -257,7 +257,7 @@ impl<'a> Constructor<'a> {
             }
             _ => Err(YamlError::new(
                 position,
-                "`<<` takes the fields of a mapping or of a list of mappings, and this is neither",
+                "map merge requires a mapping or a sequence of mappings as the value of `<<`",
             )),
         }
     }
@@ -355,6 +355,6 @@ fn allowed(nodes: usize) -> f64 {
 fn too_much(position: Position) -> YamlError {
     YamlError::new(
         position,
-        "anchors and aliases stand for more than any document needs: write some of it out",
+        "document contains excessive aliasing: write some of it out",
     )
 }

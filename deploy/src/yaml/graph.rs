@@ -74,7 +74,7 @@ impl Graph {
 pub fn too_deep(position: Position) -> YamlError {
     YamlError::new(
         position,
-        format!("lists and mappings lie more than {MOST_DEPTH} deep in one another"),
+        format!("sequences and mappings are nested more than {MOST_DEPTH} levels deep"),
     )
 }
 
@@ -82,6 +82,6 @@ pub fn too_deep(position: Position) -> YamlError {
 pub fn too_many(position: Position) -> YamlError {
     YamlError::new(
         position,
-        format!("the text has more than the {MOST_NODES} values that are read: split it"),
+        format!("the file contains more than {MOST_NODES} values: split it"),
     )
 }

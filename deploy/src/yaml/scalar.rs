@@ -74,7 +74,7 @@ impl Resolved {
             Self::Float(value) if value.is_finite() => number(*value),
             Self::Float(_) => {
                 return Err(format!(
-                    "`{}` has no form in JSON, which is what the API server gets: quote it if it is meant as text",
+                    "`{}` cannot be represented in JSON: quote it if it is a string",
                     excerpt(text)
                 ));
             }
@@ -94,10 +94,10 @@ impl Resolved {
             Self::Float(value) => short(*value),
             Self::Text => text.to_owned(),
             Self::Decoded(text) => text.clone(),
-            Self::Null => return Err("null is no name for a field: quote the key".into()),
+            Self::Null => return Err("null cannot be used as a key: quote it".into()),
             Self::Unsigned(_) => {
                 return Err(format!(
-                    "`{}` is too large a number to be the name of a field: quote the key",
+                    "the number `{}` is too large to be used as a key: quote it",
                     excerpt(text)
                 ));
             }
@@ -127,7 +127,7 @@ fn resolve(scalar: &Scalar) -> Result<Resolved, String> {
             };
             if !fits {
                 return Err(format!(
-                    "`{}` is no {kind}, which its tag says it is",
+                    "cannot decode `{}` as {kind}, as its tag requires",
                     excerpt(text)
                 ));
             }
@@ -139,14 +139,17 @@ fn resolve(scalar: &Scalar) -> Result<Resolved, String> {
                 .filter(|char| !"\r\n".contains(*char))
                 .collect();
             let bytes = BASE64.decode(lines).map_err(|_| {
-                format!("`{}` is no base64, which its tag says it is", excerpt(text))
+                format!(
+                    "cannot decode `{}` as base64, as its tag requires",
+                    excerpt(text)
+                )
             })?;
             Resolved::Decoded(lossy(&bytes))
         }
         // It stays text, but has to be one.
         Some("timestamp") if !timestamp::is_one(text) => {
             return Err(format!(
-                "`{}` is no time, which its tag says it is",
+                "cannot decode `{}` as a timestamp, as its tag requires",
                 excerpt(text)
             ));
         }

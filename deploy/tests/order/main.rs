@@ -80,16 +80,15 @@ fn priorities_go_down_and_none_is_last() {
     );
     assert_eq!(
         why(&text, "shop", "zero"),
-        "for the whole namespace; after WasmPlugin shop/ten, since 0 is lower than 10"
+        "for the whole namespace; after WasmPlugin shop/ten: 0 is lower than 10"
     );
     assert_eq!(
         why(&text, "shop", "nil"),
-        "for the whole namespace; after WasmPlugin shop/minus, since no priority comes after every priority"
+        "for the whole namespace; after WasmPlugin shop/minus: a plugin without a priority runs after those with one"
     );
-    assert!(
-        why(&text, "shop", "none")
-            .contains("neither has a priority, and the older comes first; the files do not tell")
-    );
+    assert!(why(&text, "shop", "none").contains(
+        "neither has a priority, and the older runs first; the files contain no creation times"
+    ));
 }
 
 #[test]
@@ -108,7 +107,7 @@ fn own_namespace_comes_before_the_root_at_one_priority() {
     );
     assert_eq!(
         why(&text, "shop", "a-root"),
-        "for the whole mesh; after WasmPlugin shop/b-own: both have priority 1, and the workload's own namespace comes first"
+        "for the whole mesh; after WasmPlugin shop/b-own: both have priority 1, and plugins of the workload's namespace run first"
     );
     gives(
         &text,
@@ -132,9 +131,8 @@ fn ties_go_by_age_where_all_ages_are_known() {
     .concat();
     gives(&text, "shop", &["in: b a", "out: b a"]);
     assert!(
-        why(&text, "shop", "a").ends_with(
-            "after WasmPlugin shop/b: neither has a priority, and the older comes first"
-        )
+        why(&text, "shop", "a")
+            .ends_with("after WasmPlugin shop/b: neither has a priority, and the older runs first")
     );
     // One unknown age, and none of them says anything.
     let text = format!("{text}{}", plugin("c", "shop", ""));
@@ -144,7 +142,10 @@ fn ties_go_by_age_where_all_ages_are_known() {
         aged("a", "2026-01-01T00:00:00Z"),
     ]
     .concat();
-    assert!(why(&text, "shop", "b").ends_with("both are of the same second, and names decide"));
+    assert!(
+        why(&text, "shop", "b")
+            .ends_with("both were created in the same second, so they are ordered by name")
+    );
 }
 
 /// istiod compares names after it has made a TrafficExtension of each WasmPlugin, whose name is then longer.
@@ -170,7 +171,7 @@ fn reasons_tell_kinds_apart() {
     .concat();
     assert_eq!(
         why(&text, "shop", "b"),
-        "for the whole namespace; after WasmPlugin shop/a, since no priority comes after every priority"
+        "for the whole namespace; after WasmPlugin shop/a: a plugin without a priority runs after those with one"
     );
     let ordered = ask(&text, &["shop"]).expect("an order");
     let reasons: Vec<_> = ordered[0].chains[0]
@@ -183,15 +184,15 @@ fn reasons_tell_kinds_apart() {
         .collect();
     assert_eq!(
         reasons[0],
-        "for the whole namespace; after TrafficExtension shop/a, since 1 is lower than 2"
+        "for the whole namespace; after TrafficExtension shop/a: 1 is lower than 2"
     );
 }
 
 /// Admitted, and then nobody gets them: `validate` has a rule for it, `url.dropped`.
 #[test]
 fn plugins_that_istiod_drops_are_left_out() {
-    let reason = "istiod cannot read its url (what stands before the first `/` has a colon in it) and drops it; \
-                  `tidegate validate` says how to fix it";
+    let reason = "istiod cannot parse its url (the first path segment contains a colon) and drops it; \
+                  see `tidegate validate`";
     let text = [
         plugin("a", "shop", ""),
         plugin("b", "shop", "selector: {matchLabels: {app: api}}")
@@ -222,21 +223,18 @@ fn envoy_filters_are_counted() {
         (names, answer.envoy_filters.to_string())
     };
     let text = format!("{}{filter}", plugin("a", "shop", ""));
-    assert_eq!(
-        said(&text),
-        ("a".into(), "1 EnvoyFilter is not looked at".into())
-    );
+    assert_eq!(said(&text), ("a".into(), "1 EnvoyFilter is ignored".into()));
     let listed = "---\nkind: List\napiVersion: v1\nitems:\n- {apiVersion: networking.istio.io/v1alpha3, kind: EnvoyFilter, metadata: {name: g}}\n";
     assert_eq!(
         said(&format!("{text}{listed}")),
-        ("a".into(), "2 EnvoyFilters are not looked at".into())
+        ("a".into(), "2 EnvoyFilters are ignored".into())
     );
     let other = "---\napiVersion: networking.istio.io/v1\nkind: Sidecar\n---\napiVersion: example.com/v1\nkind: EnvoyFilter\n";
     let answer = answer(&format!("{}{other}", plugin("a", "shop", "")), &[]).expect("an order");
     assert!(!answer.envoy_filters.any());
     assert_eq!(
         ask(filter, &[]).expect_err("no plugins").to_string(),
-        "there is no WasmPlugin and no TrafficExtension in plugins.yaml, and 1 EnvoyFilter is not looked at"
+        "found no WasmPlugin and no TrafficExtension in plugins.yaml, and 1 EnvoyFilter is ignored"
     );
 }
 
@@ -269,7 +267,7 @@ fn selectors_want_all_their_labels() {
     );
     assert_eq!(
         left_out(&text, "shop/app=web"),
-        ["both: its selector wants tier=front"]
+        ["both: its selector requires tier=front"]
     );
     gives(&text, "bank/app=web", &["in: mesh", "out: mesh"]);
 }
@@ -296,8 +294,8 @@ fn modes_and_ports_narrow_a_chain() {
     assert_eq!(
         left_out(&text, "shop/istio=ingressgateway"),
         [
-            "ports: its match wants another mode: a gateway's traffic is CLIENT",
-            "server: its match wants another mode: a gateway's traffic is CLIENT",
+            "ports: its match has another mode: a gateway's traffic is CLIENT",
+            "server: its match has another mode: a gateway's traffic is CLIENT",
         ]
     );
     assert!(left_out(&text, "shop").is_empty());
@@ -325,8 +323,7 @@ fn port_0_is_no_port() {
     ]
     .concat();
     gives(&text, "shop", &["in: both either", "out: all both either"]);
-    let why =
-        "none: its match names only port 0, which no listener has; `tidegate validate` refuses it";
+    let why = "none: its match contains only port 0, which is not valid; see `tidegate validate`";
     assert_eq!(left_out(&text, "shop"), [why]);
     let text = text.replace(
         "metadata: {name: none,",
@@ -405,7 +402,7 @@ fn gateways_go_by_reference_or_selector() {
         ]
     );
     gives(&text, "shop/app=web", &["in: all", "out: all"]);
-    assert!(left_out(&text, "shop/app=web")[0].contains("only gateways and waypoints"));
+    assert!(left_out(&text, "shop/app=web")[0].contains("only to gateways and waypoints"));
 }
 
 #[test]
@@ -430,8 +427,13 @@ fn waypoints_go_by_reference_alone() {
     );
     let left_out = left_out(&text, &workload);
     assert!(
-        left_out.iter().any(|it| it.starts_with("selector: it has no targetRefs"))
-            && left_out.iter().any(|it| it == "entry: its match names ports, and a waypoint's requests have none"),
+        left_out
+            .iter()
+            .any(|it| it.starts_with("selector: it has no targetRefs"))
+            && left_out
+                .iter()
+                .any(|it| it
+                    == "entry: its match contains ports, and requests in a waypoint have none"),
         "{left_out:?}"
     );
 }
@@ -454,7 +456,7 @@ fn faults_have_a_place() {
         ),
         (
             "selector: {matchLabels: {app: on}}",
-            "the label `app` is not text: quote it",
+            "the label `app` is not a string: quote it",
         ),
         (
             "targetRefs: [{kind: Service}]",
@@ -473,12 +475,12 @@ fn faults_have_a_place() {
     assert!(of(&refused).contains("plugins.yaml:5:13: Istio does not admit this `url`"));
     let twice = of(&[plugin("a", "shop", ""), plugin("a", "shop", "")].concat());
     assert!(
-        twice.contains("WasmPlugin shop/a is here a second time"),
+        twice.contains("WasmPlugin shop/a is defined twice"),
         "{twice}"
     );
     assert_eq!(
         of("kind: ConfigMap\n"),
-        "there is no WasmPlugin and no TrafficExtension in plugins.yaml"
+        "found no WasmPlugin and no TrafficExtension in plugins.yaml"
     );
     for bad in ["", "/app=web", "shop/app", "shop/app=web,=x"] {
         assert!(bad.parse::<Workload>().is_err(), "{bad}");

@@ -91,7 +91,7 @@ fn lists_are_opened_and_hold_no_lists() {
     let refused = ask(&format!("{nested}\n"), &[]).expect_err("a list within a list");
     let refused = refused.to_string();
     assert!(
-        refused.contains(":1:") && refused.contains("a list within a list"),
+        refused.contains(":1:") && refused.contains("a List inside a List"),
         "{refused}"
     );
     // A typed list says once what its items are.

@@ -1,4 +1,4 @@
-//! What a component is in a few lines: its sizes, its callbacks, its powers; and how two differ.
+//! What a component is in a few lines: its sizes, its callbacks, its capabilities; and how two differ.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -17,7 +17,7 @@ pub struct Account {
     /// What the proxy calls.
     pub callbacks: BTreeSet<String>,
     /// What it may call: hostcalls, and interfaces of WASI.
-    pub powers: BTreeSet<String>,
+    pub capabilities: BTreeSet<String>,
     /// Functions of WASI that are refused when they are called.
     pub refused: BTreeSet<String>,
 }
@@ -45,7 +45,7 @@ impl Account {
             component: component.len(),
             module: module.len(),
             callbacks: inspection.callbacks.into_iter().collect(),
-            powers: inspection.hostcalls.into_iter().chain(mapped).collect(),
+            capabilities: inspection.hostcalls.into_iter().chain(mapped).collect(),
             refused: refused.into_iter().map(|wasi| wasi.function).collect(),
         })
     }
@@ -66,7 +66,7 @@ impl Account {
         }
         for (what, now, then) in [
             ("callback", &self.callbacks, &before.callbacks),
-            ("power", &self.powers, &before.powers),
+            ("capability", &self.capabilities, &before.capabilities),
             ("refused WASI function", &self.refused, &before.refused),
         ] {
             lines.extend(
@@ -94,15 +94,15 @@ impl fmt::Display for Account {
         };
         writeln!(
             f,
-            "size       {} bytes, adapted {} bytes",
+            "size         {} bytes, adapted {} bytes",
             self.component, self.module
         )?;
-        writeln!(f, "callbacks  {}", list(&self.callbacks))?;
-        writeln!(f, "powers     {}", list(&self.powers))?;
+        writeln!(f, "callbacks    {}", list(&self.callbacks))?;
+        writeln!(f, "capabilities {}", list(&self.capabilities))?;
         if !self.refused.is_empty() {
             writeln!(
                 f,
-                "refused    {}: a proxy has none of it",
+                "refused      {}: proxies do not provide it",
                 list(&self.refused)
             )?;
         }
@@ -114,13 +114,13 @@ impl fmt::Display for Account {
 mod tests {
     use super::*;
 
-    fn account(module: usize, callbacks: &[&str], powers: &[&str]) -> Account {
+    fn account(module: usize, callbacks: &[&str], capabilities: &[&str]) -> Account {
         let set = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
         Account {
             component: 100,
             module,
             callbacks: set(callbacks),
-            powers: set(powers),
+            capabilities: set(capabilities),
             refused: set(&[]),
         }
     }
@@ -138,8 +138,8 @@ mod tests {
             [
                 "module 50 -> 60 bytes (+10)",
                 "callback + on-log",
-                "power + http-fields.set\\u{1b}",
-                "power - http-fields.get"
+                "capability + http-fields.set\\u{1b}",
+                "capability - http-fields.get"
             ]
         );
         assert!(after.since(&after).is_empty());

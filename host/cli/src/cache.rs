@@ -12,10 +12,10 @@ pub const VARIABLE: &str = "TIDEGATE_CACHE";
 pub fn folder() -> anyhow::Result<PathBuf> {
     if let Some(named) = std::env::var_os(VARIABLE).filter(|named| !named.is_empty()) {
         return std::path::absolute(&named)
-            .with_context(|| format!("{VARIABLE} names no folder: `{}`", named.display()));
+            .with_context(|| format!("{VARIABLE} is not a valid path: `{}`", named.display()));
     }
     let places = etcetera::choose_base_strategy().with_context(|| {
-        format!("there is no home folder to keep a cache in; name one with {VARIABLE}")
+        format!("cannot find the home directory, which contains the cache; set {VARIABLE} to a directory")
     })?;
     Ok(places.cache_dir().join("tidegate"))
 }

@@ -38,7 +38,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
 /// Writes a binary, but not into a terminal.
 pub fn write_binary(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     if is_stdio(path) && io::stdout().is_terminal() {
-        bail!("stdout is a terminal, and this is a binary: name a file, or send stdout elsewhere");
+        bail!("refusing to write a binary to a terminal: specify a file, or redirect stdout");
     }
     write(path, bytes)
 }

@@ -39,7 +39,7 @@ mod template;
 mod testing;
 mod upstream;
 
-/// Write proxy plugins as WebAssembly components; run them here; ship them to Envoy and Istio.
+/// Build, test and run proxy plugins as WebAssembly components, and deploy them to Envoy and Istio.
 #[derive(Parser)]
 #[command(name = "tidegate", version = VERSION.as_str(), arg_required_else_help = true, after_help = EXAMPLES)]
 struct Cli {
@@ -74,7 +74,7 @@ Examples:
   tidegate adapt greeter.wasm -o greeter.proxy.wasm
   tidegate manifest --kind envoy greeter.wasm --upstream http://127.0.0.1:9000
 
-`tidegate help COMMAND` has more of each.";
+Run `tidegate help COMMAND` for details and more examples.";
 
 /// Every plugin is compiled by this wasmtime and written against this contract, so both are part of what a version is.
 static VERSION: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| {

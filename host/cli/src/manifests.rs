@@ -11,7 +11,7 @@ use crate::file;
 /// Where manifests are.
 #[derive(Args)]
 pub struct ManifestArgs {
-    /// Manifests, YAML or JSON; of a folder all that end in .yaml, .yml or .json, in its folders too; `-` for stdin
+    /// Manifests in YAML or JSON; `-` for stdin. Directories are searched recursively for .yaml, .yml and .json files
     #[arg(short, long = "filename", required = true, num_args = 1.., value_name = "FILE")]
     files: Vec<PathBuf>,
 }
@@ -52,10 +52,10 @@ fn within(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     }
     let mut found = Vec::new();
     look(path, MOST_FOLDERS, &mut found)
-        .with_context(|| format!("cannot read the folder `{}`", path.display()))?;
+        .with_context(|| format!("cannot read the directory `{}`", path.display()))?;
     if found.is_empty() {
         bail!(
-            "the folder `{}` has no file that ends in .yaml, .yml or .json",
+            "the directory `{}` contains no .yaml, .yml or .json file",
             path.display()
         );
     }
@@ -70,7 +70,7 @@ fn look(folder: &Path, deeper: usize, found: &mut Vec<PathBuf>) -> io::Result<()
         if entry.file_type()?.is_dir() {
             let Some(deeper) = deeper.checked_sub(1) else {
                 return Err(io::Error::other(format!(
-                    "folders lie more than {MOST_FOLDERS} deep in one another"
+                    "directories are nested more than {MOST_FOLDERS} levels deep"
                 )));
             };
             look(&path, deeper, found)?;

@@ -41,7 +41,7 @@ impl FromStr for PluginArg {
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text.split('=').next() {
-            None | Some("") => Err("a plugin is PLUGIN.wasm or PLUGIN.wasm=CONFIG".into()),
+            None | Some("") => Err("expected PLUGIN.wasm or PLUGIN.wasm=CONFIG".into()),
             Some(_) => Ok(Self(text.to_owned())),
         }
     }

@@ -19,11 +19,11 @@ pub mod target;
 /// Which package of which workspace is meant.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Which {
-    /// The package's `Cargo.toml`; that of the current folder, or of the nearest above it, if not given
+    /// Path to the plugin's `Cargo.toml`. Default: searched for in this directory and its parents
     #[arg(long, value_name = "PATH")]
     pub manifest_path: Option<PathBuf>,
 
-    /// The package, where the workspace has several plugins
+    /// The package to build, if the workspace contains several plugins
     #[arg(short, long, value_name = "NAME")]
     pub package: Option<String>,
 }
@@ -31,11 +31,11 @@ pub struct Which {
 /// How a plugin is built.
 #[derive(Args, Clone, Debug, Default)]
 pub struct How {
-    /// Build without optimisations, and with debug information
+    /// Build without optimizations and with debug information
     #[arg(long)]
     pub debug: bool,
 
-    /// Add the WebAssembly target to the toolchain without asking, if it is missing
+    /// Add the WebAssembly target to the toolchain without asking if it is missing
     #[arg(short, long)]
     pub yes: bool,
 }
@@ -69,16 +69,19 @@ impl Project {
                 let no_manifest = said.starts_with("could not find `Cargo.toml`");
                 let error = anyhow::Error::msg(said);
                 if no_manifest {
-                    error.context("there is no plugin here; make one with `tidegate new NAME`")
+                    error.context(
+                        "no plugin found in this directory; create one with `tidegate new NAME`",
+                    )
                 } else {
                     error.context("cargo cannot read the project")
                 }
             }
             cargo_metadata::Error::Io(error) => anyhow::Error::new(error).context(
-                "cannot run cargo; get it from https://rustup.rs, and see `tidegate doctor`",
+                "cannot run cargo; install it from https://rustup.rs, and see `tidegate doctor`",
             ),
-            error => anyhow::Error::new(error)
-                .context("cannot understand what cargo says of the project"),
+            error => {
+                anyhow::Error::new(error).context("cannot parse the output of `cargo metadata`")
+            }
         })?;
         let package = package(&metadata, which.package.as_deref())?.clone();
         Ok(Self { metadata, package })
@@ -170,7 +173,7 @@ impl Project {
             .context("cargo has no standard output")?;
         let mut made = None;
         for message in Message::parse_stream(BufReader::new(stdout)) {
-            match message.context("cannot understand what cargo says of the build")? {
+            match message.context("cannot parse the output of `cargo build`")? {
                 Message::CompilerArtifact(artifact) if artifact.package_id == self.package.id => {
                     made = artifact
                         .filenames
@@ -188,7 +191,7 @@ impl Project {
         }
         let path = made.map(PathBuf::from).with_context(|| {
             format!(
-                "cargo made no WebAssembly of `{}`; its Cargo.toml needs `[lib]` with `crate-type = [\"cdylib\"]`",
+                "cargo built no WebAssembly from `{}`; its Cargo.toml needs `[lib]` with `crate-type = [\"cdylib\"]`",
                 self.name()
             )
         })?;
@@ -247,7 +250,7 @@ fn package<'a>(metadata: &'a Metadata, name: Option<&str>) -> anyhow::Result<&'a
                 .map(|package| package.name.as_str())
                 .collect();
             bail!(
-                "the workspace has several plugins, name one with `--package`: {}",
+                "the workspace contains several plugins; choose one with `--package`: {}",
                 names.join(", ")
             )
         }

@@ -13,8 +13,7 @@ use crate::progress::Bar;
 /// How a registry is spoken to.
 #[derive(Args)]
 pub struct RegistryArgs {
-    /// Who asks; without it docker's configuration and the credential helpers named there are asked, and then nobody in
-    /// particular
+    /// Username. Default: credentials from Docker's configuration and its credential helpers, or anonymous access
     #[arg(long, value_name = "NAME", requires = "password_stdin")]
     username: Option<String>,
 
@@ -22,11 +21,11 @@ pub struct RegistryArgs {
     #[arg(long, requires = "username")]
     password_stdin: bool,
 
-    /// Speak without TLS to a registry elsewhere; one on this machine is always spoken to without
+    /// Use HTTP without TLS. Registries on loopback addresses are always accessed without TLS
     #[arg(long)]
     plain_http: bool,
 
-    /// How long all of it together may take
+    /// Time limit of the whole operation
     #[arg(long, value_name = "SECONDS", default_value = "120", value_parser = seconds)]
     timeout: Duration,
 }
@@ -60,12 +59,13 @@ impl RegistryArgs {
             return Ok(Credentials::from_docker(reference.registry())?);
         };
         let password = file::read("-".as_ref())?;
-        let password = String::from_utf8(password).context("the password on stdin is no UTF-8")?;
+        let password =
+            String::from_utf8(password).context("the password on stdin is not valid UTF-8")?;
         // Whoever pipes a line in means what is on it.
         let password = password.strip_suffix('\n').unwrap_or(&password);
         let password = password.strip_suffix('\r').unwrap_or(password);
         if password.is_empty() {
-            bail!("there is no password on stdin: `--password-stdin` reads it from there");
+            bail!("the password is missing: `--password-stdin` reads it from stdin");
         }
         Ok(Credentials::Password {
             username: username.clone(),
@@ -77,7 +77,7 @@ impl RegistryArgs {
 /// Reads what a `WasmPlugin` has in its field `sha256`.
 pub fn sha256(text: &str) -> Result<Digest, String> {
     let none =
-        "64 lower-case hexadecimal digits, without `sha256:` before them, as Kubernetes takes them";
+        "expected 64 lowercase hexadecimal digits without the prefix `sha256:`, as in a WasmPlugin";
     Digest::from_hex(text).map_err(|_| none.to_owned())
 }
 
@@ -86,5 +86,5 @@ fn seconds(text: &str) -> Result<Duration, String> {
     let duration = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     // What is longer than a day is no limit.
     let duration = duration.filter(|duration| *duration <= Duration::from_secs(86_400));
-    duration.ok_or_else(|| "a number of seconds, above 0 and up to 86400".to_owned())
+    duration.ok_or_else(|| "expected a number of seconds from 1 to 86400".to_owned())
 }

@@ -18,24 +18,24 @@ use crate::upstream::UpstreamUrl;
 /// Where to listen, what is behind, and what runs the plugins.
 #[derive(Args)]
 pub struct ServeArgs {
-    /// Where to listen; port 0 lets the system choose
+    /// Address to listen on. Port 0 chooses a free port
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
 
-    /// Where requests go: `http://HOST[:PORT]`, or `echo` for a built-in server that answers with what it received
+    /// Upstream: `http://HOST[:PORT]`, or `echo`, a built-in server that responds with the request it received
     #[arg(long, value_name = "URL", default_value = "echo", value_parser = upstream)]
     upstream: Upstream,
 
-    /// What runs the plugins; components are adapted first where it is `proxy-wasm`. What a file is made for, if not given
+    /// Engine that runs the plugins. Components are adapted for `proxy-wasm`. Default: detected from the file
     #[arg(long)]
     engine: Option<Engine>,
 
-    /// Threads that serve, each with plugin instances, and so with counters and other state, of its own; one for each core
-    /// if not given
+    /// Number of worker threads. Each has its own plugin instances, and therefore its own counters and other state. Default:
+    /// the number of cores
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     workers: Option<u16>,
 
-    /// The least level of log lines that are shown
+    /// Minimum level of log lines
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     log_level: Least,
 
@@ -45,7 +45,7 @@ pub struct ServeArgs {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Engine {
-    /// wasmtime's component model
+    /// The component model, in wasmtime
     Component,
     /// The Proxy-Wasm ABI, as in Envoy
     ProxyWasm,
@@ -64,7 +64,7 @@ impl ServeArgs {
     pub fn spec(&self, plugin: &Plugin) -> anyhow::Result<PluginSpec> {
         let (engine, module) = match (self.engine, plugin.kind) {
             (Some(Engine::Component), EngineKind::ProxyWasm) => bail!(
-                "`{}` is a Proxy-Wasm module, and engine `component` runs components: leave `--engine` out",
+                "`{}` is a Proxy-Wasm module, and the engine `component` runs components only: remove `--engine`",
                 plugin.path.display()
             ),
             (Some(Engine::ProxyWasm), EngineKind::Component) => {
@@ -114,8 +114,9 @@ impl Serving {
             1 => "1 worker".to_owned(),
             count => format!("{count} workers"),
         };
-        let mut text =
-            format!("{workers}: plugins keep their state per worker, none of it is shared\n");
+        let mut text = format!(
+            "{workers}: each worker has its own plugin instances, and state is not shared between workers\n"
+        );
         for (plugin, spec) in plugins.iter().zip(specs) {
             let engine = spec.engine.unwrap_or(plugin.kind);
             let adapted = if engine == plugin.kind {
@@ -126,7 +127,7 @@ impl Serving {
             let configuration = match &plugin.configuration_file {
                 Some(file) => format!(", configuration from {}", file.display()),
                 None if plugin.configuration.is_empty() => String::new(),
-                None => ", configuration given".to_owned(),
+                None => ", with configuration".to_owned(),
             };
             let path = plugin.path.display();
             text.push_str(&format!(

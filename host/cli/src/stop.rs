@@ -20,7 +20,7 @@ pub struct StopSignal {
 
 /// Stops when the first wish has come; at once with the next.
 pub fn stop(server: Server, mut signal: StopSignal) {
-    note("stopping: waiting for requests that are under way; once more to stop at once");
+    note("stopping: waiting for requests in flight; press Ctrl-C again to stop immediately");
     std::thread::spawn(move || {
         signal.wait();
         // What a shell reports of a program that was interrupted.

@@ -6,12 +6,12 @@ use tidegate_testkit::schema;
 /// What the new plugin is to do at first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Template {
-    /// Adds a greeting to every response: the smallest plugin that does something
+    /// Adds a greeting to every response: a minimal plugin
     #[default]
     Http,
-    /// Answers 429 to requests that come too fast: state, time, answers of its own
+    /// Responds with 429 to requests over a limit: uses state, the clock and local responses
     RateLimit,
-    /// Sets and removes headers of responses: configuration with a check
+    /// Sets and removes response headers: uses a validated configuration
     Headers,
 }
 

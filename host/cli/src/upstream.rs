@@ -32,11 +32,11 @@ impl UpstreamUrl {
             .path_and_query()
             .is_some_and(|path| path.as_str() != "/")
         {
-            return Err("an upstream has no path: requests keep their own".into());
+            return Err("an upstream must not have a path: the path of the request is used".into());
         }
         let authority = uri.authority().ok_or("expected http://HOST[:PORT]")?;
         if authority.as_str().contains('@') {
-            return Err("an upstream has no user name".into());
+            return Err("an upstream must not have a username".into());
         }
         // A port that is no number is not a port to `http`, and not there at all.
         let port = match authority.as_str().strip_prefix(authority.host()) {

@@ -102,12 +102,12 @@ fn layouts_of_others_are_refused() {
     ] {
         refuses(
             &image(OCI_MANIFEST, types, &wasm),
-            &["the layers have the types", types[0]],
+            &["the layers have the media types", types[0]],
         );
     }
     refuses(
         &image(OCI_MANIFEST, &["application/wasm"], &wasm),
-        &["`application/wasm`", "the CNCF's for components"],
+        &["`application/wasm`", "the CNCF's media type for components"],
     );
     refuses(
         &image(
@@ -141,20 +141,23 @@ fn layer_without_a_plugin_is_refused() {
         &["no file `plugin.wasm` but `module.wasm`, `xplugin.wasm`"],
     );
     refuses(&of(&layer(&[])), &["no file `plugin.wasm`, nor any other"]);
-    refuses(&of(&tar(&[("plugin.wasm", &wasm)])), &["no tar in gzip"]);
-    refuses(&of(&wasm), &["no tar in gzip"]);
-    refuses(&of(b""), &["no tar in gzip"]);
+    refuses(
+        &of(&tar(&[("plugin.wasm", &wasm)])),
+        &["not a gzipped tar archive"],
+    );
+    refuses(&of(&wasm), &["not a gzipped tar archive"]);
+    refuses(&of(b""), &["not a gzipped tar archive"]);
     refuses(
         &of(&layer(&[("plugin.wasm", b"#!/bin/sh\n")])),
-        &["no WebAssembly", "`#!/bin/s`"],
+        &["not a WebAssembly binary", "`#!/bin/s`"],
     );
     refuses(
         &of(&layer(&[("plugin.wasm", b"\0asm")])),
-        &["no WebAssembly", "`\\x00asm`"],
+        &["not a WebAssembly binary", "`\\x00asm`"],
     );
     refuses(
         &of(&layer(&[("plugin.wasm", b"")])),
-        &["no WebAssembly", "nothing"],
+        &["not a WebAssembly binary", "nothing"],
     );
     // In the first of two layers, where the agent does not look.
     let mut shelf = Shelf::default();
@@ -163,7 +166,7 @@ fn layer_without_a_plugin_is_refused() {
     shelf.image(OCI_MANIFEST, &[first, last]);
     refuses(
         &shelf,
-        &["the last layer has no file `plugin.wasm` but `README`"],
+        &["the last layer contains no file `plugin.wasm` but `README`"],
     );
 }
 
@@ -264,7 +267,7 @@ fn index_without_the_agents_platform_is_refused() {
         let examined = examined(&shelf, &format!("pp:i{height}"), None);
         match is_taken {
             true => assert_eq!(examined.refusals, []),
-            false => is_refused(&examined, &["leads to indexes only"]),
+            false => is_refused(&examined, &["contains only nested indexes"]),
         }
     }
 }

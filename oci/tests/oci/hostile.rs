@@ -63,7 +63,7 @@ fn manifest_that_is_none_is_an_error() {
                 .then(|| Reply::ok(&["content-type: application/json"], body.clone()))
         });
         assert!(matches!(error, Error::Manifest { .. }), "{error}");
-        says(&error, &["a manifest", "cannot be read"]);
+        says(&error, &["an invalid manifest"]);
         assert_eq!(asked.len(), 1);
     }
 }
@@ -93,7 +93,7 @@ fn blob_that_is_another_is_an_error() {
     says(
         &error,
         &[
-            "sends something else",
+            "sent other content",
             &digest,
             &Digest::of(&vec![7; size]).to_string(),
         ],
@@ -109,12 +109,12 @@ fn blob_that_is_another_is_an_error() {
 #[test]
 fn blob_of_another_size_is_an_error() {
     let size = image().blobs[0].bytes.len();
-    let by_manifest = format!("which has {size} by its manifest");
+    let by_manifest = format!("which has {size} according to the manifest");
     for found in [0, size - 1, size + 1, size * 1000] {
         let (error, asked) =
             lied(move |request, _| is_blob(request).then(|| Reply::ok(&[], vec![0; found])));
         assert!(matches!(error, Error::Size { .. }), "{error}");
-        says(&error, &[&format!("sends {found} bytes"), &by_manifest]);
+        says(&error, &[&format!("sent {found} bytes"), &by_manifest]);
         assert_eq!(asked.len(), 2);
         // Without saying how much it will be.
         let (error, _) = lied(move |request, _| {
@@ -125,8 +125,8 @@ fn blob_of_another_size_is_an_error() {
             })
         });
         let came = match found > size {
-            true => format!("sends more than {size} bytes"),
-            false => format!("sends {found} bytes"),
+            true => format!("sent more than {size} bytes"),
+            false => format!("sent {found} bytes"),
         };
         says(&error, &[&came, &by_manifest]);
     }
@@ -324,7 +324,7 @@ fn silence_ends_in_time() {
     let begun = Instant::now();
     let mut silent = Registry::open(&reference, access);
     let error = examine(&mut silent, &reference, None).expect_err("silence");
-    says(&error, &["was not done after 0.5 seconds"]);
+    says(&error, &["timed out after 0.5 seconds"]);
     assert!(begun.elapsed() < Duration::from_secs(20));
     drop(end);
 }
@@ -393,7 +393,10 @@ fn upload_that_is_to_go_nowhere_is_an_error() {
         );
     }
     let (pushed, _) = pushed(None, "");
-    says(&pushed.expect_err("no place"), &["sends an upload to ``"]);
+    says(
+        &pushed.expect_err("no place"),
+        &["redirects an upload to ``"],
+    );
 }
 
 #[test]

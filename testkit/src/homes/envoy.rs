@@ -161,7 +161,7 @@ fn plugin(plugin: &Deployed) -> Plugin {
         scenario::FailPolicy::Closed => FailPolicy::Closed,
         scenario::FailPolicy::Open => FailPolicy::Open,
     };
-    // As it is shipped: with no more powers than its module shows that it uses.
+    // As it is shipped: with no more capabilities than its module shows that it uses.
     if let Ok(inspection) = tidegate_adapter::inspect(&plugin.wasm) {
         let facts = Facts {
             callbacks: inspection.callbacks,

@@ -34,13 +34,16 @@ pub(super) fn attached(plugin: &Plugin, place: Place<'_>) -> Result<String, Stri
     let workload = place.workload;
     let Some(gateway) = workload.gateway_name() else {
         if !plugin.targets.is_empty() {
-            return Err("it is attached by targetRefs, which only gateways and waypoints of the Gateway API look at".into());
+            return Err(
+                "it has targetRefs, which apply only to gateways and waypoints of the Gateway API"
+                    .into(),
+            );
         }
         return selected(plugin, place);
     };
     if plugin.targets.is_empty() {
         if workload.role == Role::Waypoint {
-            return Err("it has no targetRefs, and a waypoint gets plugins by nothing else".into());
+            return Err("it has no targetRefs, which a waypoint requires".into());
         }
         return selected(plugin, place);
     }
@@ -103,7 +106,7 @@ fn selected(plugin: &Plugin, place: Place<'_>) -> Result<String, String> {
         .find(|(key, value)| place.workload.labels.get(*key) != Some(*value));
     match missing {
         None => Ok(format!("selector {}", listed(labels))),
-        Some((key, value)) => Err(format!("its selector wants {key}={value}")),
+        Some((key, value)) => Err(format!("its selector requires {key}={value}")),
     }
 }
 
@@ -139,7 +142,7 @@ pub(super) fn matched(plugin: &Plugin, traffic: Traffic, layer: Layer) -> Result
             Traffic::Gateway => "a gateway's traffic is CLIENT",
             Traffic::Waypoint => "a waypoint's traffic is SERVER",
         };
-        return Err(format!("its match wants another mode: {is}"));
+        return Err(format!("its match has another mode: {is}"));
     }
     if fitting.iter().any(|it| it.ports.is_empty()) {
         return Ok(Vec::new());
@@ -148,12 +151,11 @@ pub(super) fn matched(plugin: &Plugin, traffic: Traffic, layer: Layer) -> Result
     let ports: BTreeSet<u16> = named.filter(|port| *port != 0).collect();
     if ports.is_empty() {
         return Err(
-            "its match names only port 0, which no listener has; `tidegate validate` refuses it"
-                .into(),
+            "its match contains only port 0, which is not valid; see `tidegate validate`".into(),
         );
     }
     if traffic == Traffic::Waypoint && layer == Layer::Http {
-        return Err("its match names ports, and a waypoint's requests have none".into());
+        return Err("its match contains ports, and requests in a waypoint have none".into());
     }
     Ok(ports.into_iter().collect())
 }

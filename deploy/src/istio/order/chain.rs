@@ -30,13 +30,19 @@ const JWT: Part = Own(
     "RequestAuthentications, if any",
 );
 const RBAC: Part = Own("envoy.filters.http.rbac", "AuthorizationPolicies, if any");
-const METADATA: Part = Own("istio.metadata_exchange", "who the peer is");
-const GRPC: Part = Own("envoy.filters.http.grpc_stats", "statistics of gRPC");
-const ALPN: Part = Own("istio.alpn", "the protocol towards the upstream");
-const FAULT: Part = Own("envoy.filters.http.fault", "faults of VirtualServices");
-const CORS: Part = Own("envoy.filters.http.cors", "corsPolicy of VirtualServices");
+const METADATA: Part = Own("istio.metadata_exchange", "identifies the peer");
+const GRPC: Part = Own("envoy.filters.http.grpc_stats", "gRPC statistics");
+const ALPN: Part = Own("istio.alpn", "selects the upstream protocol");
+const FAULT: Part = Own(
+    "envoy.filters.http.fault",
+    "fault injection of VirtualServices",
+);
+const CORS: Part = Own(
+    "envoy.filters.http.cors",
+    "CORS policies of VirtualServices",
+);
 const TELEMETRY: Part = Own("istio.stats", "Istio's metrics");
-const ROUTER: Part = Own("envoy.filters.http.router", "sends the request on");
+const ROUTER: Part = Own("envoy.filters.http.router", "forwards the request");
 
 /// What a sidecar receives: `buildHTTPConnectionManager` in `listener_builder.go`, as the next two.
 const INBOUND: &[Part] = &[
@@ -100,7 +106,7 @@ const WAYPOINT: &[Part] = &[
     CORS,
     STATS,
     UNSPECIFIED,
-    Own("waypoint_upstream_peer_metadata", "who the peer is"),
+    Own("waypoint_upstream_peer_metadata", "identifies the peer"),
     TELEMETRY,
     ROUTER,
 ];
@@ -113,7 +119,7 @@ const BEFORE_HTTP_INBOUND: &[Part] = &[METADATA, AUTHN, AUTHZ, STATS, UNSPECIFIE
 
 const MANAGER: Part = Own(
     "envoy.filters.network.http_connection_manager",
-    "from here on there are requests",
+    "starts HTTP processing",
 );
 
 const TCP_CUSTOM: Part = Own(
@@ -124,7 +130,7 @@ const TCP_RBAC: Part = Own(
     "envoy.filters.network.rbac",
     "AuthorizationPolicies, if any",
 );
-const TCP_PROXY: Part = Own("envoy.filters.network.tcp_proxy", "sends the bytes on");
+const TCP_PROXY: Part = Own("envoy.filters.network.tcp_proxy", "forwards the bytes");
 
 /// Connections that carry something else, inbound or at a waypoint: `buildCompleteNetworkFilters` in `networkfilter.go`, as the
 /// next two.
@@ -334,9 +340,9 @@ fn reason(other: &Plugin, rank_other: usize, plugin: &Plugin, rank: usize) -> St
     if number(other) != number(plugin) {
         return match (other.priority, plugin.priority) {
             (Some(higher), Some(lower)) => {
-                format!("after {name}, since {lower} is lower than {higher}")
+                format!("after {name}: {lower} is lower than {higher}")
             }
-            _ => format!("after {name}, since no priority comes after every priority"),
+            _ => format!("after {name}: a plugin without a priority runs after those with one"),
         };
     }
     let equal = match plugin.priority {
@@ -344,17 +350,19 @@ fn reason(other: &Plugin, rank_other: usize, plugin: &Plugin, rank: usize) -> St
         None => "neither has a priority".to_owned(),
     };
     if rank_other != rank {
-        return format!("after {name}: {equal}, and the workload's own namespace comes first");
+        return format!("after {name}: {equal}, and plugins of the workload's namespace run first");
     }
     match (&other.created, &plugin.created) {
         (Some(older), Some(newer)) if older < newer => {
-            format!("after {name}: {equal}, and the older comes first")
+            format!("after {name}: {equal}, and the older runs first")
         }
         (Some(_), Some(_)) => {
-            format!("after {name}: {equal}, both are of the same second, and names decide")
+            format!(
+                "after {name}: {equal}, both were created in the same second, so they are ordered by name"
+            )
         }
         _ => format!(
-            "after {name}: {equal}, and the older comes first; the files do not tell, so this is by name"
+            "after {name}: {equal}, and the older runs first; the files contain no creation times, so they are ordered by name"
         ),
     }
 }

@@ -132,7 +132,7 @@ impl Reader<'_> {
             Some(value) if value.is_null() => Ok(None),
             Some(value) => match value.text() {
                 Some(text) => Ok(Some(text)),
-                None => Err(self.fault(value, format!("`{field}` is not text"))),
+                None => Err(self.fault(value, format!("`{field}` is not a string"))),
             },
         }
     }
@@ -206,7 +206,7 @@ impl Reader<'_> {
             return Err(self.fault(node, "Istio does not admit this `url`"));
         }
         Ok(url::reference(text).err().map(|why| {
-            format!("istiod cannot read its url ({why}) and drops it; `tidegate validate` says how to fix it")
+            format!("istiod cannot parse its url ({why}) and drops it; see `tidegate validate`")
         }))
     }
 
@@ -214,7 +214,7 @@ impl Reader<'_> {
         let entries = node.and_then(Node::mapping).map(|it| it.entries.as_slice());
         let labels = entries.unwrap_or_default().iter().map(|entry| {
             let value = entry.value.text().ok_or_else(|| {
-                let what = format!("the label `{}` is not text: quote it", entry.key.name);
+                let what = format!("the label `{}` is not a string: quote it", entry.key.name);
                 self.fault(&entry.value, what)
             })?;
             Ok((entry.key.name.clone(), value.to_owned()))

@@ -27,14 +27,14 @@ pub fn url(node: &Node) -> Option<Fault> {
     match verdict {
         Ok(()) => None,
         Err(Refusal::Unreadable(why)) => Fault::here(format!(
-            "`{shown}` is no URL: {why}; an image is `oci://REGISTRY/REPOSITORY:TAG`"
+            "`{shown}` is not a valid URL: {why}; an image is `oci://REGISTRY/REPOSITORY:TAG`"
         )),
         Err(Refusal::Scheme(scheme)) if !text.contains("://") => Fault::here(format!(
-            "in `{shown}`, `{}` is taken for a scheme, which must be oci, http, https or file: write `oci://{shown}`",
+            "in `{shown}`, `{}` is parsed as a scheme, which must be oci, http, https or file: write `oci://{shown}`",
             excerpt(&scheme)
         )),
         Err(Refusal::Scheme(scheme)) => Fault::here(format!(
-            "nothing is fetched by `{}://`: use oci, http, https or file",
+            "unsupported scheme `{}`: use oci, http, https or file",
             excerpt(&scheme)
         )),
     }
@@ -49,14 +49,17 @@ pub fn one_target(node: &Node) -> Option<Fault> {
     Fault::at(
         &second.key.name,
         second.key.position,
-        format!("stands beside `{}`: keep one of them", first.key.name),
+        format!(
+            "cannot be combined with `{}`: remove one of them",
+            first.key.name
+        ),
     )
 }
 
 /// A `TrafficExtension` is one thing.
 pub fn wasm_or_lua(node: &Node) -> Option<Fault> {
     match (entry(node, "wasm"), entry(node, "lua")) {
-        (None, None) => Fault::here("has neither `wasm` nor `lua`: say what it runs"),
+        (None, None) => Fault::here("has neither `wasm` nor `lua`: add one of them"),
         _ => None,
     }
 }
@@ -72,7 +75,7 @@ pub fn not_wasm_and_lua(node: &Node) -> Option<Fault> {
     Fault::at(
         &second.key.name,
         second.key.position,
-        "`wasm` and `lua` exclude each other: make two resources of them",
+        "`wasm` and `lua` are mutually exclusive: use two resources",
     )
 }
 
@@ -81,7 +84,7 @@ pub fn no_wildcard_in_value(node: &Node) -> Option<Fault> {
     if !node.text()?.contains('*') {
         return None;
     }
-    Fault::here("has a `*` in it, and labels are compared as they are: name the value")
+    Fault::here("contains `*`, but label values are compared literally: write the value")
 }
 
 /// Labels are selected by equality.
@@ -94,14 +97,14 @@ pub fn no_wildcard_in_key(node: &Node) -> Option<Fault> {
     Fault::at(
         &entry.key.name,
         entry.key.position,
-        "the key has a `*` in it, and labels are compared as they are: name the label",
+        "the key contains `*`, but label keys are compared literally: write the key",
     )
 }
 
 /// A label has a name.
 pub fn no_empty_key(node: &Node) -> Option<Fault> {
     let entry = entry(node, "")?;
-    Fault::at("", entry.key.position, "the key is empty: name the label")
+    Fault::at("", entry.key.position, "the key is empty: write the key")
 }
 
 /// Policies stay in their namespace.
@@ -109,7 +112,7 @@ pub fn no_namespace(node: &Node) -> Option<Fault> {
     if node.text()?.is_empty() {
         return None;
     }
-    Fault::here("a target is always in the resource's own namespace: leave this field out")
+    Fault::here("cross-namespace references are not supported: remove this field")
 }
 
 /// A variable that comes from the proxy's environment has no value here.
@@ -121,7 +124,7 @@ pub fn value_only_inline(node: &Node) -> Option<Fault> {
     Fault::at(
         "value",
         value.key.position,
-        "with `valueFrom: HOST` the value is the proxy's own: leave one of the two out",
+        "`value` cannot be combined with `valueFrom: HOST`: remove one of them",
     )
 }
 
@@ -151,8 +154,7 @@ pub fn allowed_target(node: &Node) -> Option<Fault> {
         "kind",
         kind.position,
         format!(
-            "nothing is attached to {is}: it must be Service (core group), ServiceEntry (networking.istio.io), Gateway or \
-             GatewayClass (both gateway.networking.k8s.io)"
+            "plugins cannot be attached to {is}: use Service (core group), ServiceEntry (networking.istio.io), Gateway or GatewayClass (both gateway.networking.k8s.io)"
         ),
     )
 }
@@ -183,7 +185,7 @@ fn stray(schema: &Schema, node: &Node, path: &str) -> Option<Fault> {
             None => Fault::at(
                 path.trim_start_matches('.'),
                 entry.key.position,
-                "is not a field of the status, which the control plane writes: remove the status",
+                "is not a field of the status, which the control plane manages: remove the status",
             ),
         }
     })

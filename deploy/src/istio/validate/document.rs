@@ -68,7 +68,7 @@ fn no_document(root: &Node) -> Option<Fault> {
             field: "",
             position: root.position,
             message: format!(
-                "a document is a mapping with `apiVersion` and `kind`, and this is {}",
+                "a document must be a mapping with `apiVersion` and `kind`, and this is {}",
                 root.value.kind()
             ),
         });
@@ -79,13 +79,13 @@ fn no_document(root: &Node) -> Option<Fault> {
             None => Some(Fault {
                 field,
                 position: root.position,
-                message: "is missing, so that nobody knows what this document is: add it".into(),
+                message: "is missing: every document needs a kind".into(),
             }),
             Some(Some(text)) if !text.is_empty() => None,
             _ => Some(Fault {
                 field,
                 position: value.map_or(root.position, |value| value.position),
-                message: "must be a string with something in it".into(),
+                message: "must be a non-empty string".into(),
             }),
         }
     })
@@ -99,7 +99,7 @@ fn no_list(items: &Node) -> Option<Fault> {
         field: "items",
         position: items.position,
         message: format!(
-            "must be a list, since what has items is a list of documents, and this is {}",
+            "must be a list of documents, and this is {}",
             items.value.kind()
         ),
     })

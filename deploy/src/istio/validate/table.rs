@@ -112,7 +112,7 @@ const FIXES: &[(&str, &str, &str)] = &[
     (
         ".sha256",
         "pattern",
-        "write 64 lower case hexadecimal digits in quotes, without `sha256:`",
+        "write 64 lowercase hexadecimal digits in quotes, without `sha256:`",
     ),
     (".targetRef.group", "pattern", GROUP),
     (".targetRefs[].group", "pattern", GROUP),

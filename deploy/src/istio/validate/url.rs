@@ -66,7 +66,7 @@ pub fn reference(text: &str) -> Result<String, &'static str> {
 
 fn parse(text: &str, reading: Reading) -> Result<String, &'static str> {
     if text.bytes().any(|byte| byte.is_ascii_control()) {
-        return Err("it has a control character in it");
+        return Err("it contains a control character");
     }
     if text.is_empty() && reading == Reading::Request {
         return Err("it is empty");
@@ -82,11 +82,11 @@ fn parse(text: &str, reading: Reading) -> Result<String, &'static str> {
             return Ok(scheme);
         }
         if reading == Reading::Request {
-            return Err("it has neither a scheme nor a `/` at its start");
+            return Err("it has neither a scheme nor a leading `/`");
         }
         let segment = rest.split('/').next().unwrap_or_default();
         if segment.contains(':') {
-            return Err("what stands before the first `/` has a colon in it");
+            return Err("the first path segment contains a colon");
         }
     }
     let may_name_host =
@@ -110,7 +110,7 @@ fn split_scheme(text: &str) -> Result<(&str, &str), &'static str> {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' => {}
             b'0'..=b'9' | b'+' | b'-' | b'.' if at > 0 => {}
-            b':' if at == 0 => return Err("it begins with a colon"),
+            b':' if at == 0 => return Err("the scheme is missing before the colon"),
             b':' => {
                 let (scheme, rest) = text.split_at(at);
                 return Ok((scheme, rest.strip_prefix(':').unwrap_or(rest)));
@@ -129,7 +129,7 @@ fn check_authority(scheme: &str, authority: &str) -> Result<(), &'static str> {
     check_host(scheme, host)?;
     let fits = |char: char| char.is_ascii_alphanumeric() || "-._:~!$&'()*+,;=%@".contains(char);
     if !user.chars().all(fits) {
-        return Err("its user name or password has a character that must be escaped");
+        return Err("its username or password contains a character that must be percent-encoded");
     }
     // Each on its own: an escape does not reach across the colon.
     let (name, password) = user.split_once(':').unwrap_or((user, ""));
@@ -140,7 +140,7 @@ fn check_authority(scheme: &str, authority: &str) -> Result<(), &'static str> {
 fn check_host(scheme: &str, host: &str) -> Result<(), &'static str> {
     match host.rfind('[') {
         Some(0) => return check_literal(host),
-        Some(_) => return Err("its host has a `[` in it"),
+        Some(_) => return Err("its host contains `[`"),
         None => {}
     }
     if let Some(first) = host.find(':') {
@@ -160,7 +160,7 @@ fn check_literal(host: &str) -> Result<(), &'static str> {
         .strip_prefix('[')
         .and_then(|inside| inside.rsplit_once(']'))
     else {
-        return Err("its host has a `[` without a `]`");
+        return Err("its host contains `[` without `]`");
     };
     check_port(port)?;
     let (address, zone) = match address.find("%25") {
@@ -173,7 +173,7 @@ fn check_literal(host: &str) -> Result<(), &'static str> {
     };
     unescape(address, Part::Host)?;
     if zone == Some("") || address.parse::<Ipv6Addr>().is_err() {
-        return Err("its host has brackets without an IPv6 address between them");
+        return Err("its host is not a valid IPv6 address in brackets");
     }
     Ok(())
 }
@@ -185,7 +185,7 @@ fn check_port(port: &str) -> Result<(), &'static str> {
     {
         return Ok(());
     }
-    Err("its port is no number")
+    Err("its port is not a number")
 }
 
 /// Whether every `%` begins an escape that may stand in this part, and every other byte may stand there as it is.
@@ -195,15 +195,15 @@ fn unescape(text: &str, part: Part) -> Result<(), &'static str> {
         rest = after;
         if *byte != b'%' {
             if part != Part::Other && byte.is_ascii() && !stands_in_host(*byte) {
-                return Err("its host has a character in it that no host has");
+                return Err("its host contains an invalid character");
             }
             continue;
         }
         let [high, low, after @ ..] = rest else {
-            return Err("it has a `%` without two digits behind it");
+            return Err("`%` must be followed by two hexadecimal digits");
         };
         let (Some(high), Some(low)) = (digit(*high), digit(*low)) else {
-            return Err("it has a `%` without two digits behind it");
+            return Err("`%` must be followed by two hexadecimal digits");
         };
         rest = after;
         let escaped = high << 4 | low;
@@ -213,7 +213,7 @@ fn unescape(text: &str, part: Part) -> Result<(), &'static str> {
             Part::Other => false,
         };
         if forbidden {
-            return Err("its host has an escape in it that no host has");
+            return Err("its host contains an invalid percent-encoding");
         }
     }
     Ok(())
@@ -261,7 +261,7 @@ mod tests {
             Err(Refusal::Scheme("registry".into()))
         );
         assert_eq!(admit("127.0.0.1:5000/x:v1"), Ok(()));
-        // Admitted, and then istiod cannot read it.
+        // Admitted, and then istiod cannot parse it.
         assert!(reference("127.0.0.1:5000/x:v1").is_err());
         assert_eq!(reference("host.tld/x:v1"), Ok(String::new()));
     }

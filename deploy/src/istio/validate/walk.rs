@@ -118,7 +118,7 @@ impl<'a> Walk<'a, '_> {
             if value.is_none_or(Node::is_null) {
                 self.steps.push(Step::Field(&field.name));
                 let message = match value {
-                    Some(_) => "is null, which is the same as not there: give it a value",
+                    Some(_) => "is null, which is treated as missing: set a value",
                     None => "is missing: add it",
                 };
                 let position = value.map_or(node.position, |value| value.position);
@@ -143,7 +143,7 @@ impl<'a> Walk<'a, '_> {
             self.add(
                 id,
                 position,
-                format!("{value} is there already, in item {first} (they count from 0): keep one of them"),
+                format!("{value} duplicates item {first} (counting from 0): remove one of them"),
             );
             self.steps.truncate(self.steps.len() - 2);
         }
@@ -210,13 +210,13 @@ impl Test {
         match self {
             &Self::MinLength(least) => {
                 let length = node.text()?.chars().count();
-                (length < least).then(|| Fault::here("is empty: give it a value"))?
+                (length < least).then(|| Fault::here("is empty: set a value"))?
             }
             &Self::MaxLength(most) => {
                 let length = node.text()?.chars().count();
                 (length > most).then(|| {
                     Fault::here(format!(
-                        "has {length} characters, and {most} are the most: shorten it"
+                        "has {length} characters, which exceeds the maximum of {most}"
                     ))
                 })?
             }
@@ -224,7 +224,7 @@ impl Test {
                 let length = node.text()?.len();
                 (length > most).then(|| {
                     Fault::here(format!(
-                        "has {length} bytes, and istiod takes {most}, in which a letter beyond ASCII counts as several: shorten it"
+                        "has {length} bytes in UTF-8, which exceeds istiod's maximum of {most}"
                     ))
                 })?
             }
@@ -235,9 +235,11 @@ impl Test {
                 }
                 let known: Vec<&str> = values.iter().map(String::as_str).collect();
                 Fault::here(match nearest(text, &known) {
-                    Some(value) => format!("`{}` is not known: is `{value}` meant?", excerpt(text)),
+                    Some(value) => {
+                        format!("unknown value `{}`: did you mean `{value}`?", excerpt(text))
+                    }
                     None => format!(
-                        "`{}` is not known: it is one of {}",
+                        "unknown value `{}`: expected one of {}",
                         excerpt(text),
                         values.join(", ")
                     ),
@@ -250,19 +252,19 @@ impl Test {
             }
             &Self::Minimum(least) => match node.value {
                 Value::Integer(value) if value < least => {
-                    Fault::here(format!("{value} is less than {least}, which is the least"))
+                    Fault::here(format!("{value} is less than the minimum of {least}"))
                 }
                 _ => None,
             },
             &Self::Maximum(most) => match node.value {
                 Value::Integer(value) if value > most => {
-                    Fault::here(format!("{value} is more than {most}, which is the most"))
+                    Fault::here(format!("{value} exceeds the maximum of {most}"))
                 }
                 _ => None,
             },
             Self::Int32 => match node.value {
                 Value::Integer(value) if i32::try_from(value).is_err() => Fault::here(format!(
-                    "{value} has no room in 32 bits: it must be from {} to {}",
+                    "{value} does not fit into 32 bits: it must be from {} to {}",
                     i32::MIN,
                     i32::MAX
                 )),
@@ -272,14 +274,17 @@ impl Test {
                 let count = node.items()?.len();
                 (count > most).then(|| {
                     Fault::here(format!(
-                        "has {count} items, and {most} are the most: make several resources"
+                        "has {count} items, which exceeds the maximum of {most}: use several resources"
                     ))
                 })?
             }
             &Self::MaxProperties(most) => {
                 let count = node.mapping()?.entries.len();
-                (count > most)
-                    .then(|| Fault::here(format!("has {count} fields, and {most} are the most")))?
+                (count > most).then(|| {
+                    Fault::here(format!(
+                        "has {count} fields, which exceeds the maximum of {most}"
+                    ))
+                })?
             }
             Self::KnownFields => checks::known_fields(schema, node),
             Self::Node(_, check) => check(node),

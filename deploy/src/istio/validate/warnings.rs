@@ -197,8 +197,7 @@ impl<'a> Warnings<'a, '_> {
                     "selector",
                     "empty",
                     selector,
-                    "selects every workload of the namespace, and in Istio's root namespace of the whole mesh: add labels, or leave it \
-                     out to say so"
+                    "selects every workload of the namespace, or of the mesh if it is Istio's root namespace: add labels, or remove it to make that explicit"
                         .into(),
                 );
             }
@@ -208,7 +207,7 @@ impl<'a> Warnings<'a, '_> {
                 "targetRef",
                 "deprecated",
                 target,
-                "is deprecated and hidden in Istio's documentation: write a list with one item, `targetRefs`".into(),
+                "is deprecated: use `targetRefs`, a list with one item".into(),
             );
         }
         if let Some(priority) = spec.get("priority")
@@ -220,7 +219,7 @@ impl<'a> Warnings<'a, '_> {
                 "negative",
                 priority,
                 format!(
-                    "{value} still comes before plugins without a priority, which are last of all and not at 0: give those one too"
+                    "{value} runs before plugins without a priority, which run last, not at 0: set a priority for those as well"
                 ),
             );
         }
@@ -241,7 +240,7 @@ impl<'a> Warnings<'a, '_> {
                 "verificationKey",
                 "ignored",
                 key,
-                "is not implemented in Istio, and nothing is verified: leave it out, and pin the digest".into(),
+                "is not implemented in Istio, so nothing is verified: remove it, and pin the digest".into(),
             );
         }
         let variables = wasm.get("vmConfig").and_then(|config| config.get("env"));
@@ -265,7 +264,7 @@ impl<'a> Warnings<'a, '_> {
                     "name",
                     "reserved",
                     name,
-                    "Istio's agent takes away every variable whose name begins with `ISTIO_META`: rename it".into(),
+                    "Istio's agent removes variables whose names start with `ISTIO_META`: rename it".into(),
                 );
                 self.steps.truncate(self.steps.len() - 3);
             }
@@ -279,7 +278,7 @@ impl<'a> Warnings<'a, '_> {
                     "pluginConfig",
                     "empty",
                     configuration,
-                    "arrives as no configuration at all, not as `{}`: leave it out to say so"
+                    "reaches the plugin as an empty configuration, not as `{}`: remove it to make that explicit"
                         .into(),
                 );
             }
@@ -303,8 +302,7 @@ impl<'a> Warnings<'a, '_> {
                     "dropped",
                     node,
                     format!(
-                        "is admitted, and then istiod cannot read it ({why}) and drops the plugin: requests pass without it, whatever \
-                         `failStrategy` says; {fix}"
+                        "is admitted, but istiod cannot parse it ({why}) and drops the plugin: requests bypass it, regardless of `failStrategy`; {fix}"
                     ),
                 );
                 return;
@@ -317,11 +315,11 @@ impl<'a> Warnings<'a, '_> {
                 node,
                 match text.starts_with('/') {
                     true => format!(
-                        "is taken for an image: if it is a file in the proxy, write `file://{}`",
+                        "is treated as an image: for a file in the proxy, write `file://{}`",
                         excerpt(text)
                     ),
                     false => format!(
-                        "is taken for an image, and with a port in it, it would be refused or dropped: write `oci://{}`",
+                        "is treated as an image without a scheme, which is rejected or dropped if it contains a port: write `oci://{}`",
                         excerpt(text)
                     ),
                 },
@@ -337,8 +335,7 @@ impl<'a> Warnings<'a, '_> {
                 "url",
                 "no-image",
                 node,
-                "names no image, so nothing can be fetched and the plugin fails as `failStrategy` says: write \
-                 `oci://REGISTRY/REPOSITORY@sha256:…`"
+                "contains no repository, so the module cannot be fetched and `failStrategy` applies: write `oci://REGISTRY/REPOSITORY@sha256:…`"
                     .into(),
             );
             return;
@@ -359,8 +356,7 @@ impl<'a> Warnings<'a, '_> {
                 "url",
                 "latest",
                 node,
-                "what runs is what the tag named when this resource last changed, and it can differ between proxies: pin the digest, as \
-                 in `oci://REGISTRY/REPOSITORY@sha256:…`"
+                "proxies run the image that the tag referred to when this resource last changed, which can differ between proxies: pin the digest, as in `oci://REGISTRY/REPOSITORY@sha256:…`"
                     .into(),
             );
         } else if !always {
@@ -368,8 +364,7 @@ impl<'a> Warnings<'a, '_> {
                 "url",
                 "stale-tag",
                 node,
-                "a proxy that has fetched this tag never fetches it again, even if it is pushed again: pin the digest, as in \
-                 `oci://REGISTRY/REPOSITORY@sha256:…`, or give each version a tag of its own"
+                "a proxy that has fetched this tag never fetches it again, even if the tag moves: pin the digest, as in `oci://REGISTRY/REPOSITORY@sha256:…`, or use a new tag for each version"
                     .into(),
             );
         }
@@ -395,16 +390,14 @@ impl<'a> Warnings<'a, '_> {
                 "sha256",
                 "of-module",
                 given,
-                "is the checksum of the module, and of an image it must be the digest of its manifest: with this, every request gets 403; \
-                 `tidegate push` prints the right one"
+                "is the checksum of the module, but for an image it must be the digest of the image manifest: every request would get 403; `tidegate push` prints the right one"
                     .into(),
             ),
             (Some(sum), Some(given)) if in_url.is_some_and(|digest| digest != sum) => self.field(
                 "sha256",
                 "other-digest",
                 given,
-                "is another digest than that in the url: unless the url's is that of an index and this that of its image for \
-                 linux/amd64, the agent refuses it and every request gets 403; leave one of them out"
+                "differs from the digest in the url: unless the url pins an index and this is the digest of its image for linux/amd64, the agent refuses it and every request gets 403; remove one of them"
                     .into(),
             ),
             (Some(sum), Some(given)) if !is_image && module.is_some_and(|module| module != sum) => {
@@ -412,7 +405,7 @@ impl<'a> Warnings<'a, '_> {
                     "sha256",
                     "other-module",
                     given,
-                    "is not the checksum of the module that was given: unless the url leads to another one, every request gets 403"
+                    "is not the checksum of the given module: unless the url refers to another module, every request gets 403"
                         .into(),
                 );
             }
@@ -420,8 +413,7 @@ impl<'a> Warnings<'a, '_> {
                 "url",
                 "of-module",
                 node,
-                "has the checksum of the module as its digest, and of an image it must be that of its manifest: with this, every request \
-                 gets 403; `tidegate push` prints the right one"
+                "contains the checksum of the module, but for an image it must be the digest of the image manifest: every request would get 403; `tidegate push` prints the right one"
                     .into(),
             ),
             _ => {}
@@ -436,7 +428,7 @@ impl<'a> Warnings<'a, '_> {
                     self.key(
                         key,
                         "yaml.duplicate-key",
-                        "comes again further down, and kubectl keeps only the last: take one away"
+                        "is a duplicate key, and kubectl keeps only the last one: remove one"
                             .into(),
                     );
                 }
@@ -445,7 +437,7 @@ impl<'a> Warnings<'a, '_> {
                         && self.names_are_free()
                     {
                         let (written, name) = (excerpt(written), excerpt(&entry.key.name));
-                        let message = format!("the key `{written}` arrives as `{name}`: quote it");
+                        let message = format!("the key `{written}` is read as `{name}`: quote it");
                         self.key(&entry.key, "yaml.changed-key", message);
                     }
                     self.steps.push(Step::Field(&entry.key.name));

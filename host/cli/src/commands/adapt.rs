@@ -8,7 +8,7 @@ use tidegate_adapter::{Mapping, Options, adapt, inspect};
 
 use crate::{file, logs};
 
-/// Turn a component into a Proxy-Wasm module for Envoy and Istio
+/// Adapt a component to a Proxy-Wasm module for Envoy and Istio
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Adapt {
@@ -16,11 +16,11 @@ pub struct Adapt {
     #[arg(value_name = "PLUGIN.wasm")]
     plugin: PathBuf,
 
-    /// Where the module goes; `-` for stdout
+    /// The module to write; `-` for stdout
     #[arg(short, long, value_name = "OUT.wasm")]
     output: PathBuf,
 
-    /// Leave out function names: smaller, but backtraces in the proxy's log show numbers instead
+    /// Remove function names. The module gets smaller, but backtraces in the proxy's log show function indices only
     #[arg(long)]
     strip_names: bool,
 
@@ -35,8 +35,7 @@ Examples:
   tidegate adapt greeter.wasm -o greeter.proxy.wasm --strip-names
   cat greeter.wasm | tidegate adapt - -o - > greeter.proxy.wasm
 
-OUT.wasm appears whole or not at all. Functions of WASI that a proxy has nothing for are named on standard error: calls of them
-are refused at run time.";
+OUT.wasm is written atomically. WASI functions that proxies do not provide are listed on stderr: calls to them fail at run time.";
 
 // === impl Adapt ===
 
@@ -49,7 +48,7 @@ impl Adapt {
         };
         let module =
             adapt(&component, &options).with_context(|| match file::is_stdio(&self.plugin) {
-                true => "cannot adapt what came from stdin".to_owned(),
+                true => "cannot adapt stdin".to_owned(),
                 false => format!("cannot adapt `{}`", self.plugin.display()),
             })?;
         file::write_binary(&self.output, &module)?;
@@ -71,24 +70,24 @@ pub fn note_refusals(component: &[u8]) {
         Ok(inspection) => inspection,
         Err(error) => {
             return logs::note(&format!(
-                "cannot tell which functions of WASI are refused: {error}"
+                "cannot determine which WASI functions are refused: {error}"
             ));
         }
     };
     for export in &inspection.ignored {
         logs::note(&format!(
-            "the export `{export}` is left out: no proxy calls it"
+            "the export `{export}` is dropped: proxies do not call it"
         ));
     }
     for wasi in inspection.wasi {
         let becomes = match wasi.how {
-            Mapping::Refused => "is refused at run time",
+            Mapping::Refused => "fails at run time",
             Mapping::Traps => "traps at run time",
             Mapping::Mapped | Mapping::AlwaysAvailable | Mapping::NotEverywhere => continue,
         };
         let function = wasi.function;
         logs::note(&format!(
-            "`{function}` {becomes}: a proxy has nothing for it"
+            "`{function}` {becomes}: proxies do not provide it"
         ));
     }
 }

@@ -8,7 +8,7 @@ use clap::Args;
 use crate::project::{How, Project, Which};
 use crate::{account::Account, file};
 
-/// Build the plugin in this folder, and say how large it is, what the proxy calls and what it may do
+/// Build the plugin in this directory and print its size, its callbacks and its capabilities
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Build {
@@ -18,7 +18,7 @@ pub struct Build {
     #[command(flatten)]
     how: How,
 
-    /// Write the component here too
+    /// Also copy the component to this file
     #[arg(short, long, value_name = "FILE.wasm")]
     output: Option<PathBuf>,
 }
@@ -29,7 +29,7 @@ Examples:
   tidegate build --yes -o greeter.wasm
   tidegate build --package greeter --debug
 
-cargo component builds where it is installed, cargo itself elsewhere.";
+The plugin is built by `cargo component` if it is installed, and by `cargo` otherwise.";
 
 // === impl Build ===
 

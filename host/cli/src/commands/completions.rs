@@ -7,7 +7,7 @@ use clap_complete::{Shell, generate};
 
 use crate::file;
 
-/// Write the script with which a shell completes `tidegate` commands and options, to stdout
+/// Print a shell completion script
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Completions {

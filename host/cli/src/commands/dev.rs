@@ -15,7 +15,7 @@ use crate::project::{How, Which};
 use crate::serve::{ServeArgs, Serving};
 use crate::stop::{StopSignal, stop};
 
-/// Build the plugin in this folder, serve with it, and with every edit as soon as it builds
+/// Run an HTTP proxy with the plugin in this directory, and rebuild and reload it on every change
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Dev {
@@ -25,7 +25,7 @@ pub struct Dev {
     #[command(flatten)]
     how: How,
 
-    /// The plugin's configuration: a JSON file, which is watched too, or, beginning with `{`, JSON itself
+    /// The plugin's configuration: a JSON file, which is watched as well, or a JSON object if it starts with `{`
     #[arg(long, value_name = "CONFIG")]
     config: Option<String>,
 
@@ -40,9 +40,10 @@ Examples:
   tidegate dev --package greeter --engine proxy-wasm --log-level debug
   tidegate dev --dashboard
 
-Each edit is built by cargo and served once it is configured; no request fails over it. Until then, and if it does not build
-or refuses its configuration, the version before serves on. Streams that are under way end in the version that they began in.
-Stop with ctrl-c: requests that are under way get ten seconds to finish.";
+A change takes effect once the plugin has been built and has accepted its configuration. Until then, and if either fails, the \
+previous version keeps serving. A stream ends in the version in which it started; no request fails because of a reload.
+
+Press Ctrl-C to stop. Requests in flight have ten seconds to finish.";
 
 /// The server and what it serves with.
 struct Stage {
@@ -95,7 +96,7 @@ impl Stage {
             }
             if let Some((server, version)) = &self.now {
                 status(&format!(
-                    "{} on http://{}, waiting for edits",
+                    "{} on http://{}, waiting for changes",
                     version.plugin.name,
                     server.local_addr()
                 ));
@@ -115,7 +116,7 @@ impl Stage {
             && before.plugin.bytes == version.plugin.bytes
             && before.plugin.configuration == version.plugin.configuration
         {
-            note("nothing to reload: the component and its configuration are what serves already");
+            note("nothing to reload: the component and its configuration are unchanged");
             return Ok(());
         }
         let spec = match args.spec(&version.plugin) {
@@ -161,8 +162,8 @@ impl Stage {
     fn keep(&self, error: &anyhow::Error) {
         complain(error);
         note(match self.now {
-            Some(_) => "the version before serves on",
-            None => "nothing serves yet: waiting for an edit",
+            Some(_) => "still serving the previous version",
+            None => "not serving yet: waiting for a change",
         });
     }
 }
@@ -196,10 +197,10 @@ fn listen(teller: &Sender<News>) -> anyhow::Result<()> {
 fn changes(before: &Version, version: &Version) -> String {
     let mut changes = version.account.since(&before.account);
     if before.plugin.configuration != version.plugin.configuration {
-        changes.push("another configuration".into());
+        changes.push("the configuration has changed".into());
     }
     if changes.is_empty() {
-        changes.push("same sizes, callbacks and powers".into());
+        changes.push("sizes, callbacks and capabilities are unchanged".into());
     }
     changes.join("; ")
 }

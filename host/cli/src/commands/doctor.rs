@@ -16,11 +16,11 @@ mod machine;
 
 use checks::{Check, State};
 
-/// Say what this machine lacks to build and test plugins, and the commands that mend it, in the order to run them
+/// Check this machine for what building and testing plugins requires, and print the commands that fix it
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Doctor {
-    /// Write JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
@@ -30,8 +30,8 @@ Examples:
   tidegate doctor
   tidegate doctor --json | jq -r '.mend[]'
 
-It builds a small program for this machine and one for WebAssembly, in the cache folder; it installs nothing. The exit code is 0
-if all that is needed is there, whatever is lacking that is optional.";
+It builds a small program for this machine and one for WebAssembly in the cache directory, and installs nothing. The exit code \
+is 0 if nothing that is required is missing.";
 
 // === impl Doctor ===
 
@@ -50,10 +50,7 @@ impl Doctor {
             .map(|check| check.name.as_str())
             .collect();
         if !lacking.is_empty() {
-            bail!(
-                "this machine lacks what plugins need: {}",
-                lacking.join(", ")
-            );
+            bail!("requirements are missing: {}", lacking.join(", "));
         }
         Ok(())
     }
@@ -73,7 +70,7 @@ fn text(checks: &[Check]) -> String {
         let detail = logs::escaped(detail);
         let _ = writeln!(text, "{mark:<8}  {:<width$}  {detail}", check.name);
     }
-    for (needed, heading) in [(true, "Run these, in this order:"), (false, "Optional:")] {
+    for (needed, heading) in [(true, "Run these commands in order:"), (false, "Optional:")] {
         let mend = mend(checks.iter().filter(|check| check.needed == needed));
         if !mend.is_empty() {
             let _ = writeln!(text, "\n{heading}");

@@ -8,7 +8,7 @@ use tidegate_adapter::inspect;
 
 use crate::{file, logs};
 
-/// Say what is in a component or module: kind, callbacks, hostcalls, WASI and how it is mapped, metadata, sizes
+/// Show what a component or module contains: kind, callbacks, hostcalls, WASI functions, metadata, sizes
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Inspect {
@@ -16,7 +16,7 @@ pub struct Inspect {
     #[arg(value_name = "FILE.wasm")]
     file: PathBuf,
 
-    /// Write JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
@@ -33,7 +33,7 @@ impl Inspect {
     pub fn execute(self) -> anyhow::Result<()> {
         let bytes = file::read(&self.file)?;
         let inspection = inspect(&bytes).with_context(|| match file::is_stdio(&self.file) {
-            true => "cannot inspect what came from stdin".to_owned(),
+            true => "cannot inspect stdin".to_owned(),
             false => format!("cannot inspect `{}`", self.file.display()),
         })?;
         let text = if self.json {

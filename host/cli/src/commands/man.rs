@@ -9,11 +9,11 @@ use clap_mangen::roff::{Roff, roman};
 
 use crate::{file, logs};
 
-/// Write the manual pages: one of `tidegate`, and one of each command
+/// Write manual pages: one for `tidegate` and one for each command
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Man {
-    /// The folder that the pages go into; made if it is not there
+    /// The directory to write to. It is created if it does not exist
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
 }
@@ -29,7 +29,7 @@ impl Man {
     /// Writes the pages of this command line.
     pub fn execute(self, command: Command) -> anyhow::Result<()> {
         fs::create_dir_all(&self.output)
-            .with_context(|| format!("cannot make the folder `{}`", self.output.display()))?;
+            .with_context(|| format!("cannot create the directory `{}`", self.output.display()))?;
         let pages = pages(command).context("cannot make the manual pages")?;
         for (name, page) in &pages {
             file::write(&self.output.join(name), page)?;

@@ -27,20 +27,20 @@ use crate::{file, logs};
 mod envoy;
 mod resource;
 
-/// Write a complete configuration for a proxy or a mesh that runs plugins
+/// Generate the configuration with which Envoy, Istio or Envoy Gateway runs plugins
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Manifest {
-    /// What it is for
+    /// The kind of configuration
     #[arg(long, value_name = "KIND", ignore_case = true)]
     kind: Kind,
 
-    /// Plugins, in the order that requests pass them; CONFIG is a JSON file or, beginning with `{`, JSON itself, and is held
-    /// against the plugin's own schema. Components are adapted first. The kinds but `envoy` take one plugin
+    /// Plugins, in the order in which requests pass through them. CONFIG is a JSON file, or a JSON object if it starts with `{`;
+    /// it is validated against the plugin's schema. Components are adapted first. Only `envoy` takes more than one plugin
     #[arg(required = true, value_name = "PLUGIN.wasm[=CONFIG]")]
     plugins: Vec<PluginArg>,
 
-    /// Where the manifest goes; `-` for stdout
+    /// The file to write; `-` for stdout
     #[arg(short, long, value_name = "FILE", default_value = "-")]
     output: PathBuf,
 
@@ -54,50 +54,50 @@ pub struct Manifest {
 #[derive(Args)]
 #[command(next_help_heading = "For envoy")]
 struct EnvoyArgs {
-    /// Where requests go: `http://HOST[:PORT]`
+    /// The upstream: `http://HOST[:PORT]`
     #[arg(long, value_name = "URL", value_parser = UpstreamUrl::parse, required_if_eq("kind", "envoy"))]
     upstream: Option<UpstreamUrl>,
 
-    /// Where the proxy listens [default: 127.0.0.1:8080]
+    /// Address of the listener [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
 
-    /// Where the proxy's admin interface listens; it has none if not given
+    /// Address of the admin interface. Default: none
     #[arg(long, value_name = "ADDRESS")]
     admin: Option<SocketAddr>,
 
-    /// How it is written; Envoy tells by the file's ending, and reads a path without one as JSON [default: json]
+    /// Format of the bootstrap. Envoy goes by the file extension, and reads files without one as JSON [default: json]
     #[arg(long, value_name = "FORMAT")]
     format: Option<Format>,
 
-    /// Write modules into this folder, as `NAME.proxy.wasm`, and name them in the manifest, instead of putting them into it
+    /// Write modules to this directory, as `NAME.proxy.wasm`, and refer to them, instead of inlining them
     #[arg(long, value_name = "DIR")]
     module_dir: Option<PathBuf>,
 }
 
 #[derive(Args)]
-#[command(next_help_heading = "For the kinds of Kubernetes")]
+#[command(next_help_heading = "For Kubernetes resources")]
 struct ResourceArgs {
-    /// Where the module is fetched from: `oci://REGISTRY/REPOSITORY[:TAG][@sha256:…]`, as `tidegate push` prints it, an
-    /// `https://` url, or in Istio `file://` and a path
+    /// URL of the module: `oci://REGISTRY/REPOSITORY[:TAG][@sha256:…]`, as printed by `tidegate push`, `https://…`, or, in
+    /// Istio, `file:///PATH`
     #[arg(long, value_name = "URL", required_if_eq_any([
         ("kind", "WasmPlugin"), ("kind", "TrafficExtension"), ("kind", "EnvoyExtensionPolicy"), ("kind", "EnvoyFilter"),
     ]))]
     url: Option<String>,
 
-    /// The digest of the image's manifest, as `tidegate push` prints it, unless the url has it; an image is always pinned
+    /// Digest of the image manifest, as printed by `tidegate push`. Required for an image unless the URL contains it
     #[arg(long, value_name = "DIGEST", value_parser = digest)]
     sha256: Option<Digest>,
 
-    /// The resource's name; the plugin's own if not given
+    /// Name of the resource. Default: the name of the plugin
     #[arg(long)]
     name: Option<Name>,
 
-    /// The resource's namespace; that of `kubectl` if not given
+    /// Namespace of the resource. Default: none, so that `kubectl` chooses it
     #[arg(long)]
     namespace: Option<Name>,
 
-    /// Only pods that have all of these labels
+    /// Apply only to pods that have all of these labels
     #[arg(
         long,
         value_name = "KEY=VALUE",
@@ -106,8 +106,8 @@ struct ResourceArgs {
     )]
     selector: Vec<Label>,
 
-    /// Attach it to this: `Gateway/NAME`, in Istio also `GatewayClass/…`, `Service/…`, `ServiceEntry/…`, in Envoy Gateway
-    /// `HTTPRoute/…` and `GRPCRoute/…`
+    /// Attach to this resource: `Gateway/NAME`; in Istio also `GatewayClass/…`, `Service/…` and `ServiceEntry/…`; in Envoy
+    /// Gateway also `HTTPRoute/…` and `GRPCRoute/…`
     #[arg(
         long,
         value_name = "KIND/NAME",
@@ -116,66 +116,66 @@ struct ResourceArgs {
     )]
     target_ref: Vec<TargetRef>,
 
-    /// Where in Istio's chain of filters; after those of all phases if not given
+    /// Position in Istio's filter chain. Default: after the plugins of all phases
     #[arg(long, value_parser = word::<Phase>())]
     phase: Option<Phase>,
 
-    /// Higher is earlier among those of one phase; none is after every number
+    /// Order within a phase: higher priorities run first, and plugins without one run last
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     priority: Option<i32>,
 
-    /// What happens when the plugin cannot be fetched or has trapped [default: FAIL_CLOSE]
+    /// What the proxy does if the plugin cannot be fetched or has trapped [default: FAIL_CLOSE]
     #[arg(long, value_parser = word::<FailStrategy>())]
     fail_strategy: Option<FailStrategy>,
 
-    /// The secret, of type `kubernetes.io/dockerconfigjson`, with which the image is fetched
+    /// Name of the pull secret, of type `kubernetes.io/dockerconfigjson`
     #[arg(long, value_name = "NAME")]
     image_pull_secret: Option<Name>,
 
-    /// When the image is fetched again; of no effect on a pinned one that is there
+    /// When the image is pulled. Without effect on an image that is pinned by digest and present
     #[arg(long, value_parser = word::<PullPolicy>())]
     image_pull_policy: Option<PullPolicy>,
 
-    /// Only this direction of traffic; all that gateways handle is CLIENT
+    /// Apply only to this direction of traffic. Traffic of gateways is CLIENT
     #[arg(long, value_parser = word::<MatchMode>())]
     match_mode: Option<MatchMode>,
 
-    /// Only this port
+    /// Apply only to these ports
     #[arg(long, value_name = "PORT", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..))]
     port: Vec<u16>,
 
-    /// An environment variable; without a value, the proxy's own. Envoy Gateway takes only those
+    /// Environment variable. Without a value, it is inherited from the proxy; Envoy Gateway allows no values
     #[arg(long, value_name = "NAME[=VALUE]", value_parser = variable)]
     env: Vec<Variable>,
 
-    /// What the plugin works on [default: HTTP]
+    /// Type of the plugin [default: HTTP]
     #[arg(long = "type", value_parser = word::<PluginType>())]
     plugin_type: Option<PluginType>,
 
-    /// Which plugin of the module, if it has several under names of their own
+    /// Name of the plugin within the module, if the module contains several (the root id)
     #[arg(long, value_name = "NAME")]
     plugin_name: Option<String>,
 
-    /// Which listeners an EnvoyFilter puts the plugin into
+    /// The listeners to which an EnvoyFilter applies
     #[arg(long, value_parser = word::<Context>(), required_if_eq("kind", "EnvoyFilter"))]
     context: Option<Context>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Kind {
-    /// For Istio
+    /// Istio
     #[value(name = "WasmPlugin")]
     WasmPlugin,
-    /// For Istio, since 1.30
+    /// Istio 1.30 and newer
     #[value(name = "TrafficExtension")]
     TrafficExtension,
-    /// For Envoy Gateway
+    /// Envoy Gateway
     #[value(name = "EnvoyExtensionPolicy")]
     EnvoyExtensionPolicy,
-    /// For Istio, with no more powers than the plugin needs and its configuration byte for byte
+    /// Istio, with the plugin restricted to the capabilities it needs, and its configuration passed unchanged
     #[value(name = "EnvoyFilter")]
     EnvoyFilter,
-    /// A bootstrap of a plain Envoy, with no more powers than the plugins need
+    /// Bootstrap of an Envoy without a control plane, with plugins restricted to the capabilities they need
     #[value(name = "envoy")]
     Envoy,
 }
@@ -196,7 +196,7 @@ Examples:
   tidegate manifest --kind EnvoyExtensionPolicy greeter.wasm --url \"$PINNED\" --target-ref HTTPRoute/web --fail-strategy FAIL_OPEN
   tidegate manifest --kind EnvoyFilter greeter.wasm --url \"$PINNED\" --selector app=web --context SIDECAR_INBOUND
 
-In a bootstrap the plugins fail as they do in `tidegate run`: one that traps is started afresh. That needs Envoy 1.33 or newer.";
+In a bootstrap, plugins that trap are restarted, as in `tidegate run`. This requires Envoy 1.33 or newer.";
 
 /// A plugin as it will run: its module, what is known of it, and its configuration, which it takes.
 struct Ready {
@@ -227,7 +227,7 @@ impl Manifest {
                 [plugin] => resource::manifest(kind, &self.resource, plugin)?,
                 _ => {
                     return Err(usage(format!(
-                        "--kind {} takes one plugin: write a manifest for each",
+                        "--kind {} takes a single plugin: generate one manifest for each plugin",
                         kind.name()
                     )));
                 }
@@ -236,7 +236,7 @@ impl Manifest {
         file::write(&self.output, text.as_bytes())
     }
 
-    /// Refuses arguments that the kind has no place for, and says which have one.
+    /// Refuses options that the kind does not have, and names the kinds that do.
     fn refuse_foreign(&self) -> anyhow::Result<()> {
         use Kind::{Envoy, EnvoyExtensionPolicy, EnvoyFilter, TrafficExtension, WasmPlugin};
         const ISTIO: &[Kind] = &[WasmPlugin, TrafficExtension];
@@ -288,7 +288,7 @@ impl Manifest {
                 let last = names.pop().unwrap_or_default();
                 let or = if names.is_empty() { "" } else { " or " };
                 return Err(usage(format!(
-                    "--kind {} has no place for --{flag}: {}{or}{last} has",
+                    "--{flag} cannot be used with --kind {}: it requires {}{or}{last}",
                     self.kind.name(),
                     names.join(", ")
                 )));
@@ -346,7 +346,7 @@ impl Ready {
         let (arrives, nulls) = arrival.map_or((None, Vec::new()), |it| (it.value, it.nulls));
         for null in nulls {
             logs::note(&format!(
-                "warning: {} is null at {null}, and a field that is null vanishes on its way to the plugin: it is left out",
+                "warning: {} is null at {null}: fields that are null do not reach the plugin, so the field is omitted",
                 about()
             ));
         }
@@ -382,7 +382,7 @@ fn variable(text: &str) -> Result<Variable, String> {
         None => (text, None),
     };
     if name.is_empty() {
-        return Err("a variable is NAME=VALUE, or NAME for the proxy's own".into());
+        return Err("expected NAME=VALUE, or NAME to inherit the variable from the proxy".into());
     }
     Ok(Variable {
         name: name.to_owned(),

@@ -11,19 +11,19 @@ use crate::logs::note;
 use crate::template::{Places, Template};
 use crate::{carried, file};
 
-/// Make the source of a new plugin: a Rust package with scenarios that it passes
+/// Create a new plugin: a Rust package with test scenarios
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct New {
-    /// The folder to make; its name is the plugin's
+    /// The directory to create. Its name becomes the name of the plugin
     #[arg(value_name = "NAME")]
     folder: PathBuf,
 
-    /// What the plugin does at first
+    /// What the new plugin does
     #[arg(long, value_name = "TEMPLATE", default_value = "http")]
     template: Template,
 
-    /// The SDK: a version on crates.io, or the folder of its crate; a copy in the plugin's `vendor/` if not given
+    /// The SDK: a version on crates.io, or the path of the crate. Default: a copy in the plugin's `vendor/`
     #[arg(long, value_name = "VERSION|PATH")]
     sdk: Option<String>,
 }
@@ -34,7 +34,7 @@ Examples:
   tidegate new limiter --template rate-limit
   tidegate new plugins/greeter --sdk ../tidegate/guest/sdk
 
-Then, in its folder: `tidegate test`, `tidegate dev`.";
+Next, run `tidegate test` or `tidegate dev` in the new directory.";
 
 /// Where the SDK's copy goes, in the plugin's folder.
 const VENDOR: &str = "vendor/tidegate";
@@ -108,7 +108,7 @@ impl New {
         let name = name(&self.folder)?;
         if self.folder.exists() && !is_empty_folder(&self.folder)? {
             bail!(
-                "`{}` is there already, and not empty; choose another name",
+                "`{}` already exists and is not empty; choose another name",
                 self.folder.display()
             );
         }
@@ -131,7 +131,7 @@ impl New {
         // Made beside its place and moved there, so that it is there whole or not at all.
         let parent = parent(&self.folder);
         fs::create_dir_all(parent)
-            .with_context(|| format!("cannot make the folder `{}`", parent.display()))?;
+            .with_context(|| format!("cannot create the directory `{}`", parent.display()))?;
         let made = tempfile::Builder::new()
             .prefix(".tidegate-new-")
             .tempdir_in(parent)
@@ -148,13 +148,12 @@ impl New {
                 .with_context(|| format!("cannot write `{}`", path.display()))?;
         }
         fs::rename(&place, &self.folder)
-            .with_context(|| format!("cannot make the folder `{}`", self.folder.display()))?;
+            .with_context(|| format!("cannot create the directory `{}`", self.folder.display()))?;
         // Cargo must not find it when it looks for members.
         drop(made);
         if let Some(root) = workspace_that_takes_it(&self.folder) {
             note(&format!(
-                "`{}` takes `{name}` for a member, which it cannot be, being a workspace of its own; write \
-                 `exclude = [\"{}\"]` below `[workspace]` there",
+                "the workspace `{}` includes `{name}`, which is a workspace of its own; add `exclude = [\"{}\"]` to `[workspace]` there",
                 root.display(),
                 fs::canonicalize(&self.folder)
                     .ok()
@@ -165,7 +164,7 @@ impl New {
             ));
         }
         let text = format!(
-            "made the plugin `{name}`; next:\n  cd {folder}\n  tidegate test\n  tidegate dev{config}\n",
+            "created the plugin `{name}`; next:\n  cd {folder}\n  tidegate test\n  tidegate dev{config}\n",
             folder = self.folder.display(),
             config = if self.folder.join("config.json").is_file() {
                 " --config config.json"
@@ -190,7 +189,7 @@ impl New {
         let manifest = Path::new(sdk).join("Cargo.toml");
         let text = fs::read_to_string(&manifest).with_context(|| {
             format!(
-                "`--sdk {sdk}` is neither a version nor the folder of a crate: cannot read `{}`",
+                "`--sdk {sdk}` is neither a version nor the directory of a crate: cannot read `{}`",
                 manifest.display()
             )
         })?;
@@ -199,14 +198,14 @@ impl New {
             .any(|line| line.trim() == "name = \"tidegate-guest\"")
         {
             bail!(
-                "`{}` is not the manifest of `tidegate-guest`, which `{name}` would depend on",
+                "`{}` is not the manifest of the crate `tidegate-guest`, on which `{name}` would depend",
                 manifest.display()
             );
         }
         let folder = fs::canonicalize(sdk).with_context(|| format!("cannot find `{sdk}`"))?;
         let folder = folder.to_str().with_context(|| {
             format!(
-                "`{}` cannot be written in a Cargo.toml: it is not UTF-8",
+                "`{}` is not valid UTF-8 and cannot be written to Cargo.toml",
                 folder.display()
             )
         })?;
@@ -219,18 +218,18 @@ fn name(folder: &Path) -> anyhow::Result<String> {
     let name = folder
         .file_name()
         .and_then(|name| name.to_str())
-        .with_context(|| format!("`{}` does not end in a name", folder.display()))?;
+        .with_context(|| format!("`{}` does not end with a name", folder.display()))?;
     let is_letter = |char: char| char.is_ascii_alphanumeric() || char == '-' || char == '_';
     if let Some(char) = name.chars().find(|char| !is_letter(*char)) {
         bail!(
-            "`{name}` cannot be a plugin's name: it has {char:?}; take letters, digits, `-` and `_`"
+            "`{name}` is not a valid plugin name: it contains {char:?}; use letters, digits, `-` and `_`"
         );
     }
     if !name.starts_with(|char: char| char.is_ascii_alphabetic()) {
-        bail!("`{name}` cannot be a plugin's name: it does not begin with a letter");
+        bail!("`{name}` is not a valid plugin name: it must start with a letter");
     }
     if TAKEN.contains(&name.replace('_', "-").to_ascii_lowercase().as_str()) {
-        bail!("`{name}` cannot be a plugin's name: Rust or cargo keeps it for itself");
+        bail!("`{name}` is not a valid plugin name: it is reserved by Rust or cargo");
     }
     Ok(name.to_owned())
 }

@@ -16,27 +16,27 @@ use tidegate_deploy::yaml;
 use crate::manifests::{ManifestArgs, ManifestFile};
 use crate::{file, logs};
 
-/// Say which plugins each workload of an Istio mesh gets, in which order, and why
+/// Show which plugins run in each workload of an Istio mesh, in which order, and why
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Order {
     #[command(flatten)]
     manifests: ManifestArgs,
 
-    /// Only this workload; if not given, the Deployments, StatefulSets, DaemonSets, ReplicaSets, ReplicationControllers, Jobs,
-    /// CronJobs, Pods, Argo Rollouts and Gateways in the files, and if there are none, those that selectors and targetRefs tell of
+    /// Show only this workload. Default: the Deployments, StatefulSets, DaemonSets, ReplicaSets, ReplicationControllers, Jobs,
+    /// CronJobs, Pods, Argo Rollouts and Gateways in the files; without any, the workloads that selectors and targetRefs name
     #[arg(short, long, value_name = "NAMESPACE[/KEY=VALUE,…]")]
     workload: Vec<Workload>,
 
-    /// The namespace whose resources are for the whole mesh
+    /// Root namespace: its resources apply to the whole mesh
     #[arg(long, value_name = "NAMESPACE", default_value = "istio-system")]
     root_namespace: Name,
 
-    /// The namespace of resources that do not say theirs
+    /// Namespace of resources that do not specify one
     #[arg(short, long, default_value = "default")]
     namespace: Name,
 
-    /// How it is written
+    /// Output format
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     format: Format,
 }
@@ -54,12 +54,13 @@ Examples:
   tidegate order -f plugins/*.yaml deployments.yaml --workload shop/app=web,version=v2
   kubectl get wasmplugins,trafficextensions,deployments -A -o yaml | tidegate order -f - --format json
 
-WasmPlugins and TrafficExtensions are put in order; EnvoyFilters are counted and not looked at. Of two plugins of one phase and \
-priority Istio takes the older first. Files from a cluster tell which that is; others do not, and then the names decide here. \
-Workloads with a label `istio=…gateway` or into which the template `gateway` is injected are taken for gateways, all others to \
-have a sidecar, and waypoints to serve their own namespace. Which Gateways are waypoints their GatewayClass says, and without \
-one in the files the class's name; those of istio-east-west, istio-remote and istio-agentgateway, and of controllers that are \
-not Istio's, are passed over.";
+WasmPlugins and TrafficExtensions are ordered; EnvoyFilters are only counted. Istio orders plugins of the same phase and \
+priority by creation time. Manifests without a creation time, which only a cluster sets, are ordered by name here.
+
+Workloads with a label `istio=…gateway` and workloads that use the injection template `gateway` are treated as gateways; all \
+others are assumed to have a sidecar. Waypoints are assumed to serve their own namespace. A Gateway is a waypoint according to \
+its GatewayClass, or to the name of the class if the files do not contain it. Gateways of the classes istio-east-west, \
+istio-remote and istio-agentgateway, and of other controllers than Istio's, are skipped.";
 
 /// What stands in for a number that is not there.
 const NONE: &str = "-";

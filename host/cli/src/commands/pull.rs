@@ -10,19 +10,19 @@ use tidegate_oci::{Digest, Reference, examine};
 use crate::registry::{RegistryArgs, sha256};
 use crate::{file, logs};
 
-/// Fetch a plugin's module from a registry, as Istio does
+/// Pull a plugin's module from a registry, as Istio does
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Pull {
-    /// Where it is
+    /// The image to pull
     #[arg(value_name = "oci://REGISTRY/REPOSITORY[:TAG][@DIGEST]")]
     reference: Reference,
 
-    /// Where the module goes; `-` for stdout
+    /// The file to write; `-` for stdout
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
 
-    /// What a WasmPlugin has as `sha256`: the image has to have this digest
+    /// Expected digest of the image manifest, as in the field `sha256` of a WasmPlugin
     #[arg(long, value_name = "HEX", value_parser = sha256)]
     sha256: Option<Digest>,
 
@@ -35,8 +35,8 @@ Examples:
   tidegate pull oci://127.0.0.1:5000/greeter:1.0.0 -o greeter.proxy.wasm
   tidegate pull oci://ghcr.io/me/greeter:1.0.0 -o - | tidegate inspect -
 
-An image that Istio's agent would not take is not taken: see `tidegate verify`. What it would not like of the registry itself is said,
-and no reason to stop here. FILE appears whole or not at all.";
+An image that Istio's agent would refuse is refused here too: see `tidegate verify`. If the agent would refuse the registry \
+itself, for example because of its certificate, a warning is printed. FILE is written atomically.";
 
 // === impl Pull ===
 
@@ -51,14 +51,14 @@ impl Pull {
         if !examined.refusals.is_empty() {
             let refusals: Vec<_> = examined.refusals.iter().map(ToString::to_string).collect();
             bail!(
-                "`{}` is nothing that Istio takes: {}",
+                "Istio would refuse `{}`: {}",
                 self.reference,
                 refusals.join("; ")
             );
         }
         if examined.unsafe_realm.is_some() {
             logs::note(
-                "warning: newer agents do not authenticate with this registry: `tidegate verify` says why",
+                "warning: newer versions of the agent do not authenticate with this registry: see `tidegate verify`",
             );
         }
         let module = examined.wasm.with_context(failed)?;
@@ -73,7 +73,7 @@ impl Pull {
         }
         // It is what was asked for, and whoever asked may not know what it is.
         if tidegate_adapter::check(&module) == [VerifyError::Component] {
-            logs::note("it is a component, which Istio hands on and Envoy does not load");
+            logs::note("it is a component: Istio passes it on, but Envoy does not load it");
         }
         Ok(())
     }

@@ -13,35 +13,35 @@ use crate::commands::adapt::note_refusals;
 use crate::registry::RegistryArgs;
 use crate::{file, logs};
 
-/// Put a plugin into a registry, where Istio fetches it from
+/// Push a plugin to a registry, in a format that Istio pulls
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Push {
-    /// The plugin, `-` for stdin; a component is adapted first, a Proxy-Wasm module is checked to be one that Envoy loads
+    /// The plugin; `-` for stdin. A component is adapted first; a Proxy-Wasm module is checked as Envoy checks it
     #[arg(value_name = "PLUGIN.wasm")]
     plugin: PathBuf,
 
-    /// Where it goes
+    /// The image to push
     #[arg(value_name = "oci://REGISTRY/REPOSITORY:TAG", value_parser = place)]
     reference: Reference,
 
-    /// How it is laid out
+    /// Image format
     #[arg(long, value_name = "LAYOUT", default_value = "compat")]
     layout: Layout,
 
-    /// Where its source is, for the image's annotations
+    /// URL of the source, for the image's annotations
     #[arg(long, value_name = "URL")]
     source: Option<String>,
 
-    /// Which state of the source it was built from, for the image's annotations
+    /// Source revision, for the image's annotations
     #[arg(long, value_name = "REVISION")]
     revision: Option<String>,
 
-    /// Put the component beside it, as TAG-component, for runtimes that take components
+    /// Also push the component, as TAG-component, for runtimes that run components
     #[arg(long)]
     with_component: bool,
 
-    /// Write JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
 
@@ -51,11 +51,11 @@ pub struct Push {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Layout {
-    /// An OCI image with a compressed layer
+    /// OCI image with a compressed layer
     Compat,
-    /// A Docker image (schema 2), for old registries
+    /// Docker image (manifest schema 2), for old registries
     Docker,
-    /// An OCI artifact with the bare module
+    /// OCI artifact that contains the module itself
     Artifact,
 }
 
@@ -66,11 +66,11 @@ Examples:
   pass ghcr | tidegate push greeter.wasm oci://ghcr.io/me/greeter:1 --username me --password-stdin
   tidegate push greeter.wasm oci://ghcr.io/me/greeter:1 --with-component --json | jq -r .sha256
 
-It writes what a WasmPlugin takes as `url` and `sha256`: the reference pinned to what was pushed, and the digest of the image's \
-manifest, which is not that of the module. The same file always gives the same digest. The tag appears, or moves, when all is \
-there, so that a push that is broken off leaves nothing broken behind.
+The output contains the `url` and `sha256` of a WasmPlugin: the reference pinned by digest, and the digest of the image \
+manifest, which differs from the digest of the module. Pushing the same file always yields the same digest. The tag is written \
+last, so that an interrupted push leaves no incomplete image.
 
-Without --username, docker's configuration (DOCKER_CONFIG, else ~/.docker) and its credential helpers are asked.";
+Without --username, credentials come from Docker's configuration (DOCKER_CONFIG, or ~/.docker) and its credential helpers.";
 
 /// What is pushed.
 struct Plugin {
@@ -85,7 +85,9 @@ struct Plugin {
 impl Push {
     pub fn execute(self) -> anyhow::Result<()> {
         if self.registry.takes_stdin() && file::is_stdio(&self.plugin) {
-            bail!("stdin cannot be both the plugin and the password: give the plugin as a file");
+            bail!(
+                "stdin cannot be used for both the plugin and the password: pass the plugin as a file"
+            );
         }
         let plugin = self.read()?;
         let tag = self.reference.tag().unwrap_or_default();
@@ -98,7 +100,7 @@ impl Push {
         let beside = match (&plugin.component, self.with_component) {
             (Some(component), true) => Some(self.beside(component, tag, &plugin.labels)?),
             (None, true) => bail!(
-                "{} is a module and no component, so there is none to put beside it",
+                "--with-component requires a component, and {} is a module",
                 named(&self.plugin)
             ),
             (_, false) => None,
@@ -220,16 +222,16 @@ fn place(text: &str) -> Result<Reference, String> {
     let reference: Reference = text.parse().map_err(|error| format!("{error}"))?;
     match (reference.tag(), reference.digest()) {
         (_, Some(_)) => {
-            Err("it has a digest, which comes of what is pushed: name a tag alone".into())
+            Err("it contains a digest, which is determined by the push: specify only a tag".into())
         }
-        (None, None) => Err("it names no tag: write `:TAG` behind the repository".into()),
+        (None, None) => Err("the tag is missing: append `:TAG` to the repository".into()),
         (Some(_), None) => Ok(reference),
     }
 }
 
 fn named(path: &Path) -> String {
     match file::is_stdio(path) {
-        true => "what came from stdin".to_owned(),
+        true => "stdin".to_owned(),
         false => format!("`{}`", path.display()),
     }
 }

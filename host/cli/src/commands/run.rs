@@ -11,11 +11,11 @@ use crate::plugin::{self, Plugin, PluginArg};
 use crate::serve::ServeArgs;
 use crate::stop::{StopSignal, stop};
 
-/// Serve HTTP with plugins
+/// Run an HTTP proxy with plugins
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Run {
-    /// Plugins, in the order that requests pass them; CONFIG is a JSON file or, beginning with `{`, JSON itself
+    /// Plugins, in the order in which requests pass through them. CONFIG is a JSON file, or a JSON object if it starts with `{`
     #[arg(required = true, value_name = "PLUGIN.wasm[=CONFIG]")]
     plugins: Vec<PluginArg>,
 
@@ -31,7 +31,7 @@ Examples:
   tidegate run greeter.wasm --engine proxy-wasm --log-level debug
   tidegate run greeter.wasm --dashboard
 
-Stop with ctrl-c: requests that are under way get ten seconds to finish.";
+Press Ctrl-C to stop. Requests in flight have ten seconds to finish.";
 
 // === impl Run ===
 

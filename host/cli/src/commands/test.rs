@@ -18,15 +18,15 @@ use crate::testing::plugins::{Origin, Plugins};
 use crate::testing::{Home, Tested, Testing, envoy};
 use crate::{file, logs};
 
-/// Build the plugin in this folder and run its scenarios: requests in, what must come back
+/// Build the plugin in this directory and run its scenarios: requests, and the responses that are expected
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Test {
-    /// Files, folders, or parts of scenarios' names; all in the folder `scenarios` if not given
+    /// Files, directories, or substrings of scenario names. Default: all scenarios in the directory `scenarios`
     #[arg(value_name = "SCENARIO")]
     scenarios: Vec<String>,
 
-    /// Where they run; what they show is compared
+    /// Runtimes to run the scenarios in. Their results are compared with each other
     #[arg(
         long,
         value_name = "HOME",
@@ -35,11 +35,11 @@ pub struct Test {
     )]
     home: Vec<HomeArg>,
 
-    /// The Envoy of home `envoy`: a release to be fetched, or a binary
+    /// The Envoy of `envoy`: a release to download, or a binary
     #[arg(long, value_name = "VERSION|PATH")]
     envoy: Option<String>,
 
-    /// A plugin that is built already, in any language: a component or a Proxy-Wasm module
+    /// Test this component or Proxy-Wasm module, written in any language, instead of building one
     #[arg(long, value_name = "FILE.wasm", conflicts_with_all = ["manifest_path", "package", "debug", "yes"])]
     plugin: Option<PathBuf>,
 
@@ -49,46 +49,46 @@ pub struct Test {
     #[command(flatten)]
     how: How,
 
-    /// How many scenarios run at once; one for each core if not given
+    /// Number of scenarios that run in parallel. Default: the number of cores
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     jobs: Option<u16>,
 
-    /// How results are written; what is not for people goes to stdout, and the lines for people to stderr
+    /// Format of the results. `junit` and `json` go to stdout, with the human-readable lines on stderr
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     format: Format,
 
-    /// Write the results into this file
+    /// Write the results to this file
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
-    /// Write what came into the scenarios, where it is not as they state or an `expect` is empty
+    /// Update the scenarios with the actual results where they differ or an `expect` is empty
     #[arg(long)]
     bless: bool,
 
-    /// Say which scenarios there are, and run none
+    /// List the scenarios without running them
     #[arg(long, conflicts_with = "bless")]
     list: bool,
 
-    /// Write the JSON Schema of scenario files, for editors, and run none
+    /// Write the JSON Schema of scenario files, for editors, and exit
     #[arg(long, conflicts_with_all = ["scenarios", "bless", "list", "plugin"])]
     schema: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum HomeArg {
-    /// Our host, the component as it is
+    /// Tidegate's proxy, running the component
     Component,
-    /// Our host, the adapted module
+    /// Tidegate's proxy, running the adapted module
     ProxyWasm,
-    /// A real Envoy, the adapted module
+    /// Envoy, running the adapted module
     Envoy,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// Lines for people
+    /// Human-readable lines
     Human,
-    /// JUnit's XML
+    /// JUnit XML
     Junit,
     /// JSON
     Json,
@@ -163,7 +163,7 @@ impl Test {
             .file_stem()
             .map(|stem| stem.to_string_lossy().into_owned());
         said.or(stem)
-            .with_context(|| format!("`{}` has no name", path.display()))
+            .with_context(|| format!("`{}` has no file name", path.display()))
     }
 
     /// The scenarios that are asked for.
@@ -176,7 +176,7 @@ impl Test {
         if paths.is_empty() {
             if !folder.is_dir() {
                 bail!(
-                    "there is no folder `{}`; write a scenario there, as docs/testing.md shows, or name files",
+                    "the directory `{}` does not exist; create a scenario there (see docs/testing.md), or pass files",
                     folder.display()
                 );
             }
@@ -204,13 +204,13 @@ impl Test {
         }
         if scenarios.is_empty() && self.scenarios.is_empty() {
             bail!(
-                "the folder `{}` holds no scenario; write one there, as docs/testing.md shows",
+                "the directory `{}` contains no scenario; create one there (see docs/testing.md)",
                 folder.display()
             );
         }
         if scenarios.is_empty() {
             bail!(
-                "no scenario is meant by `{}`; `--list` says which there are",
+                "no scenario matches `{}`; run with `--list` to list them",
                 self.scenarios.join(" ")
             );
         }
@@ -256,7 +256,7 @@ impl Test {
         let testing = Testing {
             runner: Runner::new(
                 move |scenario, plugin, home| own.bytes(scenario, plugin, home),
-                move |_| binary.clone().context("there is no Envoy"),
+                move |_| binary.clone().context("Envoy is not available"),
             ),
             homes: &homes,
             owned: Owned::known()?,

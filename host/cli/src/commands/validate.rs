@@ -14,31 +14,31 @@ use tidegate_oci::Digest;
 use crate::manifests::ManifestArgs;
 use crate::{file, logs};
 
-/// Check WasmPlugins and TrafficExtensions as Istio will, and for what it admits and then gets wrong
+/// Validate WasmPlugins and TrafficExtensions as Istio does, and warn about mistakes that Istio accepts
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Validate {
     #[command(flatten)]
     manifests: ManifestArgs,
 
-    /// The module that is to run: warns where its checksum stands in for that of its image
+    /// The module that the manifests refer to. Warns if they contain its checksum in place of the image digest
     #[arg(long, value_name = "MODULE.wasm")]
     module: Option<PathBuf>,
 
-    /// Fail on warnings too
+    /// Fail on warnings
     #[arg(long)]
     strict: bool,
 
-    /// How findings are written
+    /// Output format
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     format: Format,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// A line each: `FILE:LINE:COLUMN: error: FIELD: MESSAGE [RULE]`
+    /// One line per finding: `FILE:LINE:COLUMN: error: FIELD: MESSAGE [RULE]`
     Text,
-    /// One document with all of them
+    /// One JSON document
     Json,
 }
 
@@ -49,7 +49,7 @@ Examples:
   tidegate validate -f greeter.yaml --module greeter.proxy.wasm
   kubectl get wasmplugins -A -o yaml | tidegate validate -f - --format json
 
-Errors are what the API server or istiod's webhook refuses, as `kubectl apply` meets it. Documents of other kinds are skipped.";
+Errors are what the API server and istiod's webhook reject on `kubectl apply`. Documents of other kinds are skipped.";
 
 /// What was found in one file.
 struct Judged {

@@ -12,19 +12,19 @@ use tidegate_oci::{Digest, Examined, Reference, examine};
 use crate::registry::{RegistryArgs, sha256};
 use crate::{file, logs};
 
-/// Say whether Istio and Envoy take a plugin, and if not, why
+/// Check whether Istio and Envoy would accept a plugin
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Verify {
-    /// A plugin in a registry, or a module in a file, `-` for stdin
+    /// An image, or the file of a module; `-` for stdin
     #[arg(value_name = "oci://REGISTRY/REPOSITORY[:TAG][@DIGEST]|FILE.wasm")]
     plugin: Target,
 
-    /// What a WasmPlugin has as `sha256`; with a file, what it has where its `url` is http or https
+    /// Expected digest, as in the field `sha256` of a WasmPlugin: of the image manifest, or of the file
     #[arg(long, value_name = "HEX", value_parser = sha256)]
     sha256: Option<Digest>,
 
-    /// Write JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
 
@@ -44,8 +44,8 @@ Examples:
   tidegate verify oci://ghcr.io/me/greeter:1 --json | jq .refusals
   tidegate verify greeter.proxy.wasm
 
-An image is fetched as Istio's agent fetches it, step by step, and what is in it is held against what stock Envoy 1.36 to 1.40 \
-load. Each thing that one of them would refuse is one line on standard error, and the exit code is 1.";
+An image is pulled as Istio's agent pulls it, and its module is checked against the rules by which Envoy 1.36 to 1.40 load \
+modules. Each reason for a refusal is one line on stderr, and the exit code is 1.";
 
 /// What was found.
 #[derive(Default)]
@@ -75,7 +75,9 @@ impl FromStr for Target {
                 .parse()
                 .map(Self::Image)
                 .map_err(|error| format!("{error}")),
-            Some(_) => Err("only `oci://` and files can be verified: fetch it first".into()),
+            Some(_) => {
+                Err("only files and `oci://` references can be verified: download it first".into())
+            }
         }
     }
 }
@@ -144,8 +146,7 @@ impl Verify {
         }
         if let Some(realm) = unsafe_realm {
             let message = format!(
-                "the registry asks for authentication with the realm `{realm}`, and agents since the patch releases of 1.28 go to \
-                 public http and https addresses only; give it one, or let it be read without credentials"
+                "the registry requires authentication with the realm `{realm}`, and agents since the patch releases of 1.28 contact only public http and https addresses; use a public realm, or allow anonymous reads"
             );
             findings.refusal(AGENT, &message);
         }
@@ -170,8 +171,7 @@ impl Verify {
         let mut findings = Findings::default();
         let found = Digest::of(&bytes);
         if let Some(given) = self.sha256.as_ref().filter(|given| **given != found) {
-            let message =
-                format!("`{given}` is not the digest of this module, which has `{found}`");
+            let message = format!("`{given}` is not the digest of this module, which is `{found}`");
             findings.refusal(AGENT, &message);
         }
         findings.module(&bytes);

@@ -8,11 +8,11 @@ use clap::Args;
 
 use crate::{carried, file, logs};
 
-/// Write the contract between plugins and proxies, the WIT package, for any language's tools
+/// Write the WIT package that plugins are written against, for the bindings generator of any language
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Wit {
-    /// The folder that the files go into; made if it is not there
+    /// The directory to write to. It is created if it does not exist
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
 }
@@ -27,7 +27,7 @@ Examples:
 impl Wit {
     pub fn execute(self) -> anyhow::Result<()> {
         fs::create_dir_all(&self.output)
-            .with_context(|| format!("cannot make the folder `{}`", self.output.display()))?;
+            .with_context(|| format!("cannot create the directory `{}`", self.output.display()))?;
         let mut count = 0;
         for (name, text) in carried::contract() {
             file::write(&self.output.join(name), text.as_bytes())?;

@@ -25,8 +25,8 @@ use tokio::sync::{mpsc, oneshot};
 /// Whether, where and how a dashboard is wanted: for every command that serves.
 #[derive(Args, Clone, Debug)]
 pub struct DashboardArgs {
-    /// Serve a page that shows what each plugin sees and changes; on loopback only, 127.0.0.1:8081 if no address is given. Plugins
-    /// run slower, for their fuel is counted
+    /// Serve a web page that shows what each plugin receives and changes, on a loopback address [default: 127.0.0.1:8081].
+    /// Plugins run slower because their fuel consumption is measured
     #[arg(
         long,
         value_name = "ADDRESS",
@@ -37,7 +37,7 @@ pub struct DashboardArgs {
     )]
     dashboard: Option<SocketAddr>,
 
-    /// Show the values of `authorization`, `proxy-authorization`, `cookie` and `set-cookie` on the dashboard
+    /// Show the values of `authorization`, `proxy-authorization`, `cookie` and `set-cookie` in the dashboard
     #[arg(long, requires = "dashboard")]
     dashboard_secrets: bool,
 }
@@ -88,15 +88,14 @@ impl DashboardArgs {
 
 /// Reads an address, which must be one of this machine's own.
 fn loopback(text: &str) -> Result<SocketAddr, String> {
-    let address: SocketAddr = text
-        .parse()
-        .map_err(|_| "an address is IP:PORT, like 127.0.0.1:8081 or [::1]:8081".to_owned())?;
+    let address: SocketAddr = text.parse().map_err(|_| {
+        "expected an address IP:PORT, such as 127.0.0.1:8081 or [::1]:8081".to_owned()
+    })?;
     if address.ip().is_loopback() {
         return Ok(address);
     }
     Err(
-        "the dashboard shows what requests hold to whoever can connect, so it is served on loopback only, like 127.0.0.1:8081 or \
-         [::1]:8081; reach it from elsewhere through a tunnel of your own, like `ssh -L`"
+        "the dashboard shows the contents of requests to anyone who can connect, so it listens on loopback addresses only, such as 127.0.0.1:8081 or [::1]:8081; use a tunnel such as `ssh -L` to reach it from elsewhere"
             .to_owned(),
     )
 }
@@ -179,7 +178,10 @@ mod tests {
         }
         for bad in ["0.0.0.0:8081", "[::]:8081", "192.168.1.2:80"] {
             let reason = loopback(bad).unwrap_err();
-            assert!(reason.contains("loopback only"), "{bad}: {reason}");
+            assert!(
+                reason.contains("loopback addresses only"),
+                "{bad}: {reason}"
+            );
         }
         assert!(loopback("8081").unwrap_err().contains("IP:PORT"));
     }

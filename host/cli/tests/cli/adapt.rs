@@ -79,8 +79,8 @@ fn adapt_names_what_a_proxy_refuses() {
     assert!(done.succeeds().starts_with(CORE_MODULE));
     assert_eq!(
         done.stderr,
-        "`wasi:filesystem/preopens.get-directories` is refused at run time: a proxy has nothing for it\n\
-         `wasi:made-up/things.count` traps at run time: a proxy has nothing for it\n"
+        "`wasi:filesystem/preopens.get-directories` fails at run time: proxies do not provide it\n\
+         `wasi:made-up/things.count` traps at run time: proxies do not provide it\n"
     );
 }
 
@@ -149,26 +149,25 @@ fn adapt_says_what_it_cannot_adapt() {
         "No such file",
     ]);
     adapt(&text(&folder.path(""))).fails_with(&["cannot read", "directory"]);
-    adapt(&folder.file("empty.wasm", "")).fails_with(&["cannot adapt", "empty.wasm", "cut off"]);
+    adapt(&folder.file("empty.wasm", "")).fails_with(&["cannot adapt", "empty.wasm", "truncated"]);
     adapt(&folder.file("text.wasm", "(module)")).fails_with(&[
         "cannot adapt",
         "text.wasm",
-        "not a WebAssembly file",
+        "not a WebAssembly binary",
     ]);
     adapt(&folder.module("module.wasm")).fails_with(&[
         "cannot adapt",
         "module.wasm",
-        "Proxy-Wasm module already",
+        "already a Proxy-Wasm module",
     ]);
     assert!(!folder.names().contains(&"out.wasm".to_owned()));
 }
 
 #[test]
 fn adapt_reads_stdin() {
-    tidegate_with(["adapt", "-", "-o", "-"], b"")
-        .fails_with(&["cannot adapt what came from stdin"]);
+    tidegate_with(["adapt", "-", "-o", "-"], b"").fails_with(&["cannot adapt stdin"]);
     tidegate_with(["adapt", "-", "-o", "-"], &module())
-        .fails_with(&["stdin", "Proxy-Wasm module already"]);
+        .fails_with(&["stdin", "already a Proxy-Wasm module"]);
 }
 
 #[test]
@@ -208,7 +207,7 @@ fn inspect_says_what_it_cannot_read() {
     tidegate(["inspect", &folder.file("text.wasm", "hello")]).fails_with(&[
         "cannot inspect",
         "text.wasm",
-        "not a WebAssembly file",
+        "not a WebAssembly binary",
     ]);
     tidegate(["inspect", "/none/of/these.wasm"]).fails_with(&["cannot read `/none/of/these.wasm`"]);
 }

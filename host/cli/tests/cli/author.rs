@@ -53,7 +53,7 @@ fn made(folder: &Folder, name: &str, more: &[&str]) -> PathBuf {
 
 #[test]
 fn every_template_is_clean_builds_and_says_what_it_may_do() {
-    for (template, callback, power) in [
+    for (template, callback, capability) in [
         ("http", "on-response-headers", "http-fields.set"),
         ("rate-limit", "on-request-headers", "local-responses.send"),
         ("headers", "on-response-headers", "http-fields.remove"),
@@ -79,7 +79,7 @@ fn every_template_is_clean_builds_and_says_what_it_may_do() {
             "plugin.wasm\n",
             "adapted",
             callback,
-            power,
+            capability,
             "wasi:cli/stdout",
         ] {
             assert!(said.contains(part), "expected `{part}` in: {said}");
@@ -100,7 +100,7 @@ fn new_takes_the_sdk_from_where_it_is_told() {
     tidegate_in(&plugin, &["build"]).succeeds();
 
     let plugin = made(&folder, "later", &["--sdk", "0.1.0"]);
-    let manifest = fs::read_to_string(plugin.join("Cargo.toml")).expect("a manifest");
+    let manifest = fs::read_to_string(plugin.join("Cargo.toml")).expect("an invalid manifest");
     assert!(
         manifest.contains("tidegate-guest = \"0.1.0\""),
         "{manifest}"
@@ -108,7 +108,7 @@ fn new_takes_the_sdk_from_where_it_is_told() {
 
     let wrong = Path::new(env!("CARGO_MANIFEST_DIR")).to_owned();
     let done = tidegate(["new", &text(&folder.path("wrong")), "--sdk", &text(&wrong)]);
-    done.fails_with(&["not the manifest of `tidegate-guest`"]);
+    done.fails_with(&["not the manifest of the crate `tidegate-guest`"]);
     assert_eq!(folder.names(), ["greeter", "later"]);
 }
 
@@ -118,14 +118,15 @@ fn new_touches_nothing_that_is_there() {
     fs::create_dir(folder.path("empty")).expect("a folder");
     made(&folder, "empty", &[]);
     let again = tidegate(["new", &text(&folder.path("empty"))]);
-    again.fails_with(&["there already", "empty"]);
+    again.fails_with(&["already exists", "empty"]);
     folder.file("file", "kept");
-    tidegate(["new", &text(&folder.path("file"))]).fails_with(&["there already"]);
+    tidegate(["new", &text(&folder.path("file"))]).fails_with(&["already exists"]);
     assert_eq!(
         fs::read_to_string(folder.path("file")).expect("the file"),
         "kept"
     );
-    tidegate(["new", &text(&folder.path("fn"))]).fails_with(&["`fn`", "keeps it for itself"]);
+    tidegate(["new", &text(&folder.path("fn"))])
+        .fails_with(&["`fn`", "is reserved by Rust or cargo"]);
     assert_eq!(folder.names(), ["empty", "file"]);
 }
 
@@ -138,7 +139,7 @@ fn new_says_which_workspace_takes_it_for_a_member() {
         member.join("Cargo.toml"),
         "[package]\nname = \"old\"\nedition = \"2024\"\n",
     )
-    .expect("a manifest");
+    .expect("an invalid manifest");
     fs::write(member.join("src/lib.rs"), "").expect("a source");
     let root = "[workspace]\nresolver = \"3\"\nmembers = [\"plugins/*\"]\n";
     folder.file("Cargo.toml", root);
@@ -156,7 +157,7 @@ fn new_says_which_workspace_takes_it_for_a_member() {
     let said = new("plugins/greeter");
     let mend = "exclude = [\"plugins/greeter\"]";
     assert!(
-        said.contains("Cargo.toml` takes `greeter` for a member") && said.contains(mend),
+        said.contains("Cargo.toml` includes `greeter`") && said.contains(mend),
         "{said}"
     );
     assert!(!metadata().status.success());
@@ -175,9 +176,9 @@ fn build_says_what_is_missing() {
     tidegate_in(&empty, &["build"]).fails_with(&["tidegate new NAME"]);
 
     let plugin = made(&folder, "greeter", &[]);
-    let manifest = fs::read_to_string(plugin.join("Cargo.toml")).expect("a manifest");
+    let manifest = fs::read_to_string(plugin.join("Cargo.toml")).expect("an invalid manifest");
     let rlib = manifest.replace("crate-type = [\"cdylib\"]", "crate-type = [\"rlib\"]");
-    fs::write(plugin.join("Cargo.toml"), rlib).expect("a manifest");
+    fs::write(plugin.join("Cargo.toml"), rlib).expect("an invalid manifest");
     let done = tidegate_in(&plugin, &["build"]);
     assert_eq!(done.status.code(), Some(1));
     assert!(
@@ -185,7 +186,7 @@ fn build_says_what_is_missing() {
         "{}",
         done.stderr
     );
-    fs::write(plugin.join("Cargo.toml"), &manifest).expect("a manifest");
+    fs::write(plugin.join("Cargo.toml"), &manifest).expect("an invalid manifest");
 
     // Cargo says what is wrong with the source, and where.
     fs::write(plugin.join("src/lib.rs"), "fn broken( {").expect("a source");

@@ -1,4 +1,4 @@
-//! Least privilege in real Envoys: a plugin works with the powers that `manifest` lists, and without any one of them it does not.
+//! Least privilege in real Envoys: a plugin works with the capabilities that `manifest` lists, and without any one of them it does not.
 //!
 //! The plugin is the tutorial's, set to let nothing through, so that what it does depends on no clock.
 
@@ -53,14 +53,14 @@ fn bootstrap(folder: &Folder, upstream: SocketAddr) -> Value {
     serde_json::from_slice(done.succeeds()).expect("JSON")
 }
 
-/// The plugin's list of powers.
+/// The plugin's list of capabilities.
 fn allowed(bootstrap: &mut Value) -> &mut serde_json::Map<String, Value> {
     let manager = &mut bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]["filters"]
         [0]["typed_config"];
     let config = &mut manager["http_filters"][0]["typed_config"]["config"];
     config["capability_restriction_config"]["allowed_capabilities"]
         .as_object_mut()
-        .expect("a list of powers")
+        .expect("a list of capabilities")
 }
 
 /// Starts an Envoy and waits until it serves; none if it refuses its bootstrap.

@@ -103,7 +103,8 @@ fn dashboard_is_off_unless_asked_for() {
 #[test]
 fn dashboard_is_on_loopback_only() {
     for address in ["0.0.0.0:0", "[::]:0", "10.1.2.3:80"] {
-        tidegate(["run", "a.wasm", &format!("--dashboard={address}")]).misses("on loopback only");
+        tidegate(["run", "a.wasm", &format!("--dashboard={address}")])
+            .misses("on loopback addresses only");
     }
     tidegate(["run", "a.wasm", "--dashboard=8081"]).misses("IP:PORT");
     tidegate(["run", "a.wasm", "--dashboard-secrets"]).misses("--dashboard");

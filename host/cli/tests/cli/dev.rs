@@ -186,7 +186,7 @@ fn dev_serves_every_edit_and_fails_no_request() {
     let running = launch(project.dev(&["--config", "config.json"]));
 
     // Even the first build may fail.
-    let said = running.says_within(PATIENCE, "nothing serves yet: waiting for an edit");
+    let said = running.says_within(PATIENCE, "not serving yet: waiting for a change");
     assert!(
         said.iter().any(|line| line.contains("error[E0425]")),
         "{said:?}"
@@ -240,7 +240,7 @@ fn dev_serves_every_edit_and_fails_no_request() {
         serving
             .introduction
             .iter()
-            .any(|line| line.ends_with("engine proxy-wasm, adapted, configuration given")),
+            .any(|line| line.ends_with("engine proxy-wasm, adapted, with configuration")),
         "{:?}",
         serving.introduction
     );
@@ -256,7 +256,7 @@ fn dev_serves_every_edit_and_fails_no_request() {
 fn dev_says_where_no_plugin_is() {
     let folder = Folder::new();
     tidegate_in(&folder.path("."), &["dev", "--listen", "127.0.0.1:0"])
-        .fails_with(&["there is no plugin here", "tidegate new"]);
+        .fails_with(&["no plugin found", "tidegate new"]);
 }
 
 fn tell(project: &Project, serving: &Serving) {
@@ -267,7 +267,7 @@ fn tell(project: &Project, serving: &Serving) {
         said
     };
     let keeps = |part: &str| {
-        let said = serving.says_within(PATIENCE, "the version before serves on");
+        let said = serving.says_within(PATIENCE, "still serving the previous version");
         assert!(
             said.iter().any(|line| line.contains(part)),
             "expected `{part}` in {said:?}"
@@ -291,7 +291,7 @@ fn tell(project: &Project, serving: &Serving) {
 
     // The configuration needs no cargo.
     project.move_to("config.json", r#"{"greeting": "moin"}"#);
-    let said = reloaded("another configuration");
+    let said = reloaded("the configuration has changed");
     assert!(!said.iter().any(builds), "{said:?}");
     assert_eq!(told(serving), "three moin");
     project.write("config.json", r#"{"greeting": 5}"#);

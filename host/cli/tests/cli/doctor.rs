@@ -185,7 +185,7 @@ fn commands_mend_everything_in_their_order() {
     assert_eq!(before.status.code(), Some(1), "{}", before.stderr);
     assert_eq!(
         before.stderr,
-        "error: this machine lacks what plugins need: cache folder, Rust, C linker, target wasm32-wasip2\n"
+        "error: requirements are missing: cache folder, Rust, C linker, target wasm32-wasip2\n"
     );
     let report = parsed(&before);
     assert_eq!(
@@ -225,8 +225,8 @@ fn commands_mend_everything_in_their_order() {
         "ok        Rust                  1.200.0\n",
         "ok        C linker              links for made-up\n",
         "ok        target wasm32-wasip2  compiles and links\n",
-        "optional  cargo component       cargo itself builds plugins\n",
-        "optional  Python 3              it fetches Envoy for tests: cannot run `python3`: ",
+        "optional  cargo component       plugins are built by cargo itself\n",
+        "optional  Python 3              required to download Envoy for tests: cannot run `python3`: ",
         "\n\nOptional:\n  cargo install --locked cargo-component\n  apt-get update\n  apt-get install -y python3\n",
     ] {
         assert!(said.contains(line), "expected `{line}` in: {said}");
@@ -249,7 +249,7 @@ fn machine_without_anything_gets_rust_first() {
         said.find(part)
             .unwrap_or_else(|| panic!("no `{part}` in: {said}"))
     };
-    assert!(at("Run these, in this order:\n") < at("https://sh.rustup.rs | sh\n"));
+    assert!(at("Run these commands in order:\n") < at("https://sh.rustup.rs | sh\n"));
     assert!(at("https://sh.rustup.rs | sh\n") < at("/.cargo/env\"\n"));
     assert!(at("/.cargo/env\"\n") < at("rustup target add wasm32-wasip2\n"));
     assert!(at("rustup target add wasm32-wasip2\n") < at("\nOptional:\n"));

@@ -114,7 +114,7 @@ fn envoy_starts_the_plugins_to_validate_needs_envoy() {
     let manifest = fs::read_to_string(&path).expect("the manifest");
     let refused = manifest.replace("\\\"request\\\"", "\\\"requests\\\"");
     assert_ne!(manifest, refused);
-    fs::write(&path, refused).expect("a manifest");
+    fs::write(&path, refused).expect("an invalid manifest");
     let output = Command::new(envoy)
         .args(["--mode", "validate", "-c", &path])
         .output()

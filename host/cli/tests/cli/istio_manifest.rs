@@ -277,7 +277,7 @@ fn manifest_holds_configurations_against_the_schema() {
         "--url",
         "oci://h.io/a",
     ])
-    .fails_with(&["list.json", "is not an object"]);
+    .fails_with(&["list.json", "is not a JSON object"]);
     // A bootstrap carries the text as it is; the schema counts there too.
     manifest("envoy", r#"{"limit": 0}"#, &["--upstream", "http://h"]).fails_with(&["at `/limit`"]);
     manifest(
@@ -296,14 +296,16 @@ fn manifest_pins_the_module() {
         .map(|byte| format!("{byte:02x}"))
         .collect();
     manifest("WasmPlugin", config, &["--url", URL]).fails_with(&["has no digest", "tidegate push"]);
-    manifest("WasmPlugin", config, &["--url", URL, "--sha256", &module])
-        .fails_with(&["is the SHA-256 of the module", "the image's manifest"]);
+    manifest("WasmPlugin", config, &["--url", URL, "--sha256", &module]).fails_with(&[
+        "is the SHA-256 of the module",
+        "an image requires the digest of its manifest",
+    ]);
     manifest(
         "WasmPlugin",
         config,
         &["--url", "127.0.0.1:5000/pp:v1", "--sha256", DIGEST],
     )
-    .fails_with(&["does not begin with `oci://`"]);
+    .fails_with(&["has no scheme `oci://`"]);
     // Docker Hub keeps what has no owner under `library`, and proxies do not add it.
     let hub = document(&manifest(
         "WasmPlugin",
@@ -338,11 +340,11 @@ fn manifest_that_would_be_of_no_use_is_not_written() {
         (&["--env", &wide], "env"),
         (&["--env", "ISTIO_META_X=1"], "ISTIO_META"),
         (&["--url", "https://h/%zz"], "url: `https"),
-        (&["--url", "https://[::1/p.wasm"], "istiod cannot read it"),
-        (&["--url", &odd_host], "cannot be fetched"),
-        (&["--url", &odd_port], "cannot be fetched"),
-        (&["--url", &short], "cannot be fetched"),
-        (&["--url", &local], "cannot be fetched"),
+        (&["--url", "https://[::1/p.wasm"], "istiod cannot parse it"),
+        (&["--url", &odd_host], "invalid URL"),
+        (&["--url", &odd_port], "invalid URL"),
+        (&["--url", &short], "invalid URL"),
+        (&["--url", &local], "invalid URL"),
     ];
     for kind in ["WasmPlugin", "TrafficExtension"] {
         for (arguments, message) in cases {
@@ -359,7 +361,7 @@ fn manifest_that_would_be_of_no_use_is_not_written() {
         r#"{"limit": 1}"#,
         &[&twice[..], &IMAGE].concat(),
     )
-    .fails_with(&["`X` is given twice"]);
+    .fails_with(&["`X` is specified twice"]);
 }
 
 #[test]
@@ -406,27 +408,27 @@ fn manifest_refuses_flags_that_a_kind_cannot_carry() {
     misses(
         "EnvoyExtensionPolicy",
         &with(&["--target-ref", "Gateway/a", "--phase", "AUTHN"]),
-        "--kind EnvoyExtensionPolicy has no place for --phase: WasmPlugin or TrafficExtension has",
+        "--phase cannot be used with --kind EnvoyExtensionPolicy: it requires WasmPlugin or TrafficExtension",
     );
     misses(
         "EnvoyFilter",
         &with(&["--context", "GATEWAY", "--image-pull-secret", "s"]),
-        "--kind EnvoyFilter has no place for --image-pull-secret",
+        "--image-pull-secret cannot be used with --kind EnvoyFilter",
     );
     misses(
         "WasmPlugin",
         &with(&["--context", "GATEWAY"]),
-        "has no place for --context: EnvoyFilter has",
+        "it requires EnvoyFilter",
     );
     misses(
         "WasmPlugin",
         &with(&["--upstream", "http://h"]),
-        "has no place for --upstream: envoy has",
+        "it requires envoy",
     );
     misses(
         "envoy",
         &["--upstream", "http://h", "--url", "oci://h.io/a"],
-        "has no place for --url",
+        "--url cannot be used with",
     );
     misses(
         "EnvoyExtensionPolicy",
@@ -454,28 +456,24 @@ fn manifest_refuses_flags_that_a_kind_cannot_carry() {
     misses(
         "WasmPlugin",
         &with(&["--selector", "a=*"]),
-        "is not a label",
+        "is not a valid label",
     );
     misses(
         "WasmPlugin",
         &with(&["--target-ref", "Pod/a"]),
-        "no kind that a plugin can be attached to",
+        "plugins cannot be attached to the kind",
     );
     misses("WasmPlugin", &with(&["--phase", "authn"]), "AUTHN");
     misses(
         "WasmPlugin",
         &with(&["--name", "A"]),
-        "is not a Kubernetes name",
+        "is not a valid Kubernetes name",
     );
-    misses(
-        "WasmPlugin",
-        &with(&["--env", "=a"]),
-        "a variable is NAME=VALUE",
-    );
+    misses("WasmPlugin", &with(&["--env", "=a"]), "expected NAME=VALUE");
     misses(
         "WasmPlugin",
         &[&url[..], &[&plugin]].concat(),
-        "takes one plugin",
+        "takes a single plugin",
     );
     let download = ["--url", "https://h/p.wasm", "--image-pull-secret", "s"];
     misses("WasmPlugin", &download, "--image-pull-secret has no effect");
@@ -495,5 +493,5 @@ fn manifest_needs_a_proxy_wasm_module() {
         "--sha256",
         DIGEST,
     ])
-    .fails_with(&["core.wasm", "by which Proxy-Wasm ABI"]);
+    .fails_with(&["core.wasm", "Proxy-Wasm ABI version is unknown"]);
 }

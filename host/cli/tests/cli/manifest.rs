@@ -121,7 +121,7 @@ fn manifest_does_not_write_over_what_it_reads() {
         "--module-dir",
         &text(&folder.path("")),
     ])
-    .fails_with(&["would be written over", "greeter.proxy.wasm"]);
+    .fails_with(&["would overwrite its source", "greeter.proxy.wasm"]);
     assert_eq!(folder.names(), ["greeter.proxy.wasm", "greeter.wasm"]);
     assert_eq!(fs::read(second).expect("the module"), module());
 }

@@ -41,17 +41,17 @@ spec:
 const TABLE: &str = "\
 Workload app=web in shop, inbound requests
   #  PHASE        PRIORITY  FILTER                                 WHY
-                            istio.metadata_exchange                who the peer is
+                            istio.metadata_exchange                identifies the peer
                             envoy.filters.http.ext_authz           AuthorizationPolicies with action CUSTOM, if any
                             envoy.filters.http.jwt_authn           RequestAuthentications, if any
   1  AUTHZ               -  WasmPlugin shop/limiter                selector app=web; only port 80
                             envoy.filters.http.rbac                AuthorizationPolicies, if any
   2  UNSPECIFIED        10  TrafficExtension istio-system/headers  for the whole mesh
-                            envoy.filters.http.grpc_stats          statistics of gRPC
-                            envoy.filters.http.fault               faults of VirtualServices
-                            envoy.filters.http.cors                corsPolicy of VirtualServices
+                            envoy.filters.http.grpc_stats          gRPC statistics
+                            envoy.filters.http.fault               fault injection of VirtualServices
+                            envoy.filters.http.cors                CORS policies of VirtualServices
                             istio.stats                            Istio's metrics
-                            envoy.filters.http.router              sends the request on
+                            envoy.filters.http.router              forwards the request
 
 Workload app=web in shop, outbound requests
 ";
@@ -63,7 +63,7 @@ fn order_is_a_table() {
     let done = tidegate(["order", "-f", &file, "--workload", "shop/app=web"]);
     let table = String::from_utf8(done.succeeds().to_vec()).expect("UTF-8");
     assert!(table.starts_with(TABLE), "{table}");
-    let end = "\n  not WasmPlugin shop/other: its selector wants app=api\n";
+    let end = "\n  not WasmPlugin shop/other: its selector requires app=api\n";
     assert!(table.ends_with(end), "{table}");
     let file = folder.file("reference.yaml", REFERENCE);
     let done = tidegate(["order", "-f", &file]);
@@ -127,7 +127,7 @@ fn order_reads_folders_and_stdin() {
     );
     tidegate(["order", "-f", &nested]).fails_with(&["c.yml:5:13: `priority` is not"]);
     std::fs::remove_file(folder.path("nested/c.yml")).expect("a file");
-    tidegate(["order", "-f", &nested]).fails_with(&["has no file that ends in .yaml"]);
+    tidegate(["order", "-f", &nested]).fails_with(&["contains no .yaml"]);
 }
 
 /// Those that `manifest` prints too: a chain that says nothing of them must say that it does not.
@@ -149,13 +149,15 @@ fn order_says_what_it_does_not_look_at() {
     let dropped = "127.0.0.1:5000/y:1";
     let plugins = PLUGINS.replace("oci://h.io/limiter@sha256:00", dropped);
     let plugins = folder.file("plugins.yaml", plugins);
-    let note = "1 EnvoyFilter is not looked at\n";
+    let note = "1 EnvoyFilter is ignored\n";
     let done = tidegate(["order", "-f", &plugins, &filter, "-w", "shop/app=web"]);
     let table = String::from_utf8(done.succeeds().to_vec()).expect("UTF-8");
     assert_eq!(done.stderr, note);
     assert!(!table.contains("  1  AUTHZ"), "{table}");
     assert!(
-        table.contains("\n  not WasmPlugin shop/limiter: istiod cannot read its url (what stands"),
+        table.contains(
+            "\n  not WasmPlugin shop/limiter: istiod cannot parse its url (the first path segment"
+        ),
         "{table}"
     );
     let done = tidegate(["order", "-f", &plugins, &filter, "--format", "json"]);
@@ -163,8 +165,8 @@ fn order_says_what_it_does_not_look_at() {
     assert_eq!(all["envoyFilters"], 1);
     assert_eq!(done.stderr, note);
     tidegate(["order", "-f", &filter]).fails_with(&[
-        "there is no WasmPlugin and no TrafficExtension in",
-        "and 1 EnvoyFilter is not looked at",
+        "found no WasmPlugin and no TrafficExtension in",
+        "and 1 EnvoyFilter is ignored",
     ]);
 }
 
@@ -212,11 +214,11 @@ fn order_says_where_it_cannot_read() {
     order(&PLUGINS.replace("AUTHZ", "LATE"))
         .fails_with(&["a.yaml:6:10: `phase` is `LATE`", "tidegate validate"]);
     order("kind: List\nitems:\n- {kind: List, items: []}\n").fails_with(&[
-        "a.yaml:3:3: is a list within a list",
-        "kubectl opens no such",
+        "a.yaml:3:3: is a List inside a List",
+        "kubectl does not support",
     ]);
     order("a: [\n").fails_with(&["cannot read", "a.yaml"]);
-    order("kind: ConfigMap\n").fails_with(&["there is no WasmPlugin", "a.yaml"]);
+    order("kind: ConfigMap\n").fails_with(&["found no WasmPlugin", "a.yaml"]);
     order("a: \u{1b}[31m\n").fails_with(&["a.yaml"]);
     tidegate(["order", "-f", "none.yaml"]).fails_with(&["cannot read `none.yaml`"]);
     tidegate(["order"]).misses("--filename");

@@ -43,7 +43,7 @@ fn pull_of_something_wrong_writes_nothing_needs_docker_registry() {
     ship(["pull", &absent, "-o", &output]).fails_with(&["has no `pp` at `v2`", "MANIFEST_UNKNOWN"]);
     ship(["pull", &place, "-o", &output, "--sha256", &wrong])
         .fails_with(&["not the digest of this image"]);
-    ship(["pull", &place, "-o", &output, "--sha256", "SHA"]).misses("64 lower-case");
+    ship(["pull", &place, "-o", &output, "--sha256", "SHA"]).misses("64 lowercase");
     let lying = Scripted::start(|_| Reply::ok(&["content-type: application/json"], "no JSON"));
     ship([
         "pull",
@@ -51,7 +51,7 @@ fn pull_of_something_wrong_writes_nothing_needs_docker_registry() {
         "-o",
         &output,
     ])
-    .fails_with(&["a manifest", "cannot be read"]);
+    .fails_with(&["an invalid manifest", "sent an invalid manifest"]);
     assert_eq!(std::fs::read(&output).expect("a file"), b"what was there");
     let others = std::fs::read_dir(folder.path(""))
         .expect("a folder")
@@ -123,7 +123,7 @@ fn pull_of_a_corrupt_blob_is_one_error_needs_docker_registry() {
     let output = text(&folder.path("back.wasm"));
     let by_way = place.replace(&registry.address, &way.address);
     ship(["pull", &by_way, "-o", &output])
-        .fails_with(&["sends something else for the blob `sha256:"]);
+        .fails_with(&["sent other content for the blob `sha256:"]);
     assert!(!folder.path("back.wasm").exists());
 }
 
@@ -213,7 +213,7 @@ fn pull_trusts_what_the_machine_trusts_needs_openssl() {
         (
             format!("https://localhost:{port}"),
             &none,
-            "no certificates",
+            "no root certificates",
         ),
         (other, &certificate, "certificate not valid for name"),
         (

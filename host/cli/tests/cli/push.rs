@@ -162,7 +162,7 @@ fn push_refuses_what_envoy_would() {
         "`clock_res_get`, which Envoy 1.40 provides and 1.36 does not",
     ]);
     ship(["push", &plugin("bare.wasm", "(module)"), place]).fails_with(&[
-        "does not say by which Proxy-Wasm ABI",
+        "Proxy-Wasm ABI version is unknown",
         "neither `malloc` nor",
         "memory is not exported",
     ]);
@@ -171,7 +171,8 @@ fn push_refuses_what_envoy_would() {
     let other = plugin("other.wasm", "(component)");
     ship(["push", &other, place]).fails_with(&["cannot adapt", "other.wasm"]);
     let good = folder.file("good.wasm", module(""));
-    ship(["push", &good, place, "--with-component"]).fails_with(&["is a module and no component"]);
+    ship(["push", &good, place, "--with-component"])
+        .fails_with(&["--with-component requires a component"]);
     ship(["push", &text(&folder.path("absent.wasm")), place]).fails_with(&["absent.wasm"]);
 }
 
@@ -179,13 +180,13 @@ fn push_refuses_what_envoy_would() {
 fn push_wants_a_place_with_a_tag() {
     let digest = "0".repeat(64);
     for (place, part) in [
-        ("127.0.0.1:5000/pp:v1", "no `oci://`"),
-        ("oci://127.0.0.1:5000/pp", "names no tag"),
+        ("127.0.0.1:5000/pp:v1", "does not start with `oci://`"),
+        ("oci://127.0.0.1:5000/pp", "the tag is missing"),
         (
             &format!("oci://127.0.0.1:5000/pp:v1@sha256:{digest}"),
-            "name a tag alone",
+            "specify only a tag",
         ),
-        ("oci://127.0.0.1:5000/P:v1", "no repository"),
+        ("oci://127.0.0.1:5000/P:v1", "not a valid repository name"),
     ] {
         ship(["push", "x.wasm", place]).misses(part);
     }
@@ -193,7 +194,7 @@ fn push_wants_a_place_with_a_tag() {
     ship(["push", "x.wasm", "oci://a.b/pp:v1", "--timeout", "0"]).misses("seconds");
     let options = ["--username", "me", "--password-stdin"];
     ship(["push", "-", "oci://a.b/pp:v1"].into_iter().chain(options))
-        .fails_with(&["stdin cannot be both"]);
+        .fails_with(&["stdin cannot be used for both"]);
 }
 
 #[test]
@@ -206,7 +207,7 @@ fn push_knows_who_asks_needs_docker_registry() {
     let place = format!("oci://{host}/pp:v1");
     let push = ["push", plugin.as_str(), place.as_str()];
     ship(push).fails_with(&[
-        "wants credentials",
+        "requires credentials",
         &format!("docker login {host}"),
         "--username",
         &place,
@@ -219,7 +220,7 @@ fn push_knows_who_asks_needs_docker_registry() {
     by_flag(PASSWORD).succeeds();
     by_flag(&format!("{PASSWORD}\n")).succeeds();
     by_flag("wrong").fails_with(&["refuses the credentials of `mate`", host]);
-    by_flag("").fails_with(&["no password on stdin"]);
+    by_flag("").fails_with(&["the password is missing"]);
 
     let docker = |name: &str, config: &str| {
         let path = folder.path(name);
@@ -238,13 +239,13 @@ fn push_knows_who_asks_needs_docker_registry() {
         "other",
         &format!(r#"{{"auths":{{"ghcr.io":{{"auth":"{right}"}}}}}}"#),
     )
-    .fails_with(&["wants credentials"]);
-    docker("broken", "{").fails_with(&["docker's configuration", "`config.json` cannot be read"]);
+    .fails_with(&["requires credentials"]);
+    docker("broken", "{").fails_with(&["Docker's configuration", "`config.json` cannot be read"]);
     docker(
         "base64",
         &format!(r#"{{"auths":{{"{host}":{{"auth":"!"}}}}}}"#),
     )
-    .fails_with(&["docker's configuration", host]);
+    .fails_with(&["Docker's configuration", host]);
     docker(
         "absent",
         &format!(r#"{{"credHelpers":{{"{host}":"tidegate-is-not-there"}}}}"#),
@@ -304,10 +305,10 @@ fn push_asks_credential_helpers_needs_docker_registry() {
         assert_eq!(code, Some(0), "{said}");
     }
     for (config, part) in [
-        (r#"{"credsStore":"nothing"}"#, "wants credentials"),
+        (r#"{"credsStore":"nothing"}"#, "requires credentials"),
         (
             r#"{"credsStore":"absent","credHelpers":{"a.b":"right"}}"#,
-            "`docker-credential-absent` cannot be run",
+            "cannot run the credential helper `docker-credential-absent`",
         ),
         (
             r#"{"credsStore":"locked"}"#,

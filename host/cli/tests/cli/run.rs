@@ -31,8 +31,8 @@ fn run_serves_with_a_plugin_before_echo() {
     assert_eq!(
         serving.introduction,
         [
-            "2 workers: plugins keep their state per worker, none of it is shared".to_owned(),
-            format!("plugin greeter: {path}, engine proxy-wasm, configuration given"),
+            "2 workers: each worker has its own plugin instances, and state is not shared between workers".to_owned(),
+            format!("plugin greeter: {path}, engine proxy-wasm, with configuration"),
             "upstream: echo".to_owned(),
         ],
     );
@@ -220,7 +220,7 @@ fn run_announces_what_adapt_refuses() {
     let done = tidegate(["run", &path]);
     assert!(
         done.stderr
-            .contains("passes strings as UTF-16, only UTF-8 is supported"),
+            .contains("passes strings as UTF-16: only UTF-8 is supported"),
         "{}",
         done.stderr
     );

@@ -81,13 +81,13 @@ fn failure_says_where_what_was_expected_and_what_came() {
     assert_eq!(done.status.code(), Some(1));
     assert_eq!(done.stderr, "error: 1 test failed\n");
     let said = timeless(&done.stdout);
-    let (told, seen) = said.split_once("what was seen:\n").expect("a transcript");
+    let (told, seen) = said.split_once("actual:\n").expect("a transcript");
     assert_eq!(
         told,
         "\
-skip  marks  component  TIME: `plugin` is a Proxy-Wasm module, no component
+skip  marks  component  TIME: `plugin` is a Proxy-Wasm module, not a component
 ok    marks  proxy-wasm  TIME
-skip  wrong/all  component  TIME: `plugin` is a Proxy-Wasm module, no component
+skip  wrong/all  component  TIME: `plugin` is a Proxy-Wasm module, not a component
 FAIL  wrong/all  proxy-wasm  TIME
 
 --- wrong/all  proxy-wasm
@@ -121,10 +121,10 @@ scenarios/wrong/all.yaml:14:7: step 1, at upstream: request
 #[test]
 fn missing_scenarios_are_missed() {
     let folder = project(&[]);
-    test(&folder, &["--list"]).fails_with(&["holds no scenario", "docs/testing.md"]);
-    test(&folder, &["none", "--list"]).fails_with(&["no scenario is meant by `none`"]);
+    test(&folder, &["--list"]).fails_with(&["contains no scenario", "docs/testing.md"]);
+    test(&folder, &["none", "--list"]).fails_with(&["no scenario matches `none`"]);
     fs::remove_dir(folder.path("scenarios")).expect("an empty folder");
-    test(&folder, &["--list"]).fails_with(&["there is no folder `scenarios`"]);
+    test(&folder, &["--list"]).fails_with(&["the directory `scenarios` does not exist"]);
 }
 
 #[test]
@@ -143,7 +143,7 @@ fn names_folders_and_files_choose() {
     assert_eq!(listed(&["scenarios/b.yaml"]), ["b"]);
     assert_eq!(listed(&["scenarios/a", "one"]), ["one"]);
     let none = test(&folder, &["mars"]);
-    none.fails_with(&["no scenario is meant by `mars`", "--list"]);
+    none.fails_with(&["no scenario matches `mars`", "--list"]);
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn mistake_in_a_scenario_is_named_with_its_place() {
         "error: scenarios/bad.yaml:3:23: unknown field `boody`, expected one of method, path",
     ]);
     let empty = project(&[("empty", "about: x\nsteps: []\n")]);
-    test(&empty, &[]).fails_with(&["scenarios/empty.yaml:2:1: a scenario has steps"]);
+    test(&empty, &[]).fails_with(&["scenarios/empty.yaml:2:1: `steps` are required"]);
 }
 
 #[test]

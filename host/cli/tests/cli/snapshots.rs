@@ -188,9 +188,9 @@ fn errors_read_as_they_were_reviewed() {
     for (name, text) in FILES {
         folder.file(name, text);
     }
-    folder.file("module.wasm", &module());
+    folder.file("module.wasm", module());
     for (name, text) in [("core.wasm", "(module)"), ("component.wasm", "(component)")] {
-        folder.file(name, &wat::parse_str(text).expect("a module"));
+        folder.file(name, wat::parse_str(text).expect("a module"));
     }
     let place = fs::canonicalize(folder.path(".")).expect("the folder");
     let mut said = String::new();

@@ -160,7 +160,10 @@ fn without_a_terminal_the_target_is_added_only_if_told() {
     let error = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{error}");
     assert!(
-        error.contains(&format!("`rustup target add {}`, or say `--yes`", wanted())),
+        error.contains(&format!(
+            "`rustup target add {}`, or pass `--yes`",
+            wanted()
+        )),
         "{error}"
     );
     assert_eq!(lacking.asked(), "");
@@ -203,7 +206,7 @@ fn on_a_terminal_it_asks_first() {
     for no in ["n\n", "no\n", "what?\n", "\u{4}"] {
         let Shown { code, screen } = lacking.typed(no);
         assert_eq!(code, Some(1), "{no:?}: {screen}");
-        assert!(screen.contains("or say `--yes`"), "{no:?}: {screen}");
+        assert!(screen.contains("or pass `--yes`"), "{no:?}: {screen}");
         assert_eq!(lacking.asked(), "", "{no:?}");
     }
     let Shown { code, screen } = lacking.typed("\n");

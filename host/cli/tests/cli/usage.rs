@@ -36,11 +36,11 @@ fn arguments_that_are_wrong_exit_with_2() {
     tidegate([""; 0]).misses("Usage: tidegate");
     tidegate(["serve"]).misses("unrecognized subcommand 'serve'");
     tidegate(["run"]).misses("PLUGIN.wasm[=CONFIG]");
-    tidegate(["run", "={}"]).misses("a plugin is PLUGIN.wasm or PLUGIN.wasm=CONFIG");
+    tidegate(["run", "={}"]).misses("expected PLUGIN.wasm or PLUGIN.wasm=CONFIG");
     tidegate(["run", "a.wasm", "--upstream", "https://example.com"])
         .misses("TLS to the upstream is not supported yet");
     tidegate(["run", "a.wasm", "--upstream", "http://example.com/path"])
-        .misses("an upstream has no path");
+        .misses("an upstream must not have a path");
     tidegate(["run", "a.wasm", "--workers", "0"]).misses("0 is not in 1..=1024");
     tidegate(["run", "a.wasm", "--listen", "8080"]).misses("--listen");
     tidegate(["run", "a.wasm", "--engine", "v8"]).misses("proxy-wasm");
@@ -86,5 +86,5 @@ fn wit_says_where_it_cannot_write() {
     let folder = Folder::new();
     let file = folder.file("file", "");
     tidegate(["wit", "-o", &format!("{file}/wit")])
-        .fails_with(&["cannot make the folder", "file/wit"]);
+        .fails_with(&["cannot create the directory", "file/wit"]);
 }

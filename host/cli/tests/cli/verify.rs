@@ -74,10 +74,10 @@ fn verify_says_each_refusal_in_a_line() {
         "it is a component",
         "`tidegate adapt`",
     ]);
-    run(["verify", "-"], None, b"no wasm").fails_with(&["it is no WebAssembly"]);
+    run(["verify", "-"], None, b"no wasm").fails_with(&["it is not a WebAssembly binary"]);
     ship(["verify", &text(&folder.path("absent"))]).fails_with(&["cannot read", "absent"]);
-    ship(["verify", "https://example.com/p.wasm"]).misses("only `oci://` and files");
-    ship(["verify", "oci://p"]).misses("names no registry");
+    ship(["verify", "https://example.com/p.wasm"]).misses("only files and `oci://` references");
+    ship(["verify", "oci://p"]).misses("the registry is missing");
 }
 
 /// The agent takes a realm for where it is to go, even where it is a name, and does not go there.
@@ -94,7 +94,7 @@ fn verify_knows_realms_that_the_agent_does_not_follow_needs_docker_registry() {
     let pulled = run(&["pull", &place, "-o", "-"]);
     assert_eq!(pulled.succeeds(), module(""));
     assert!(
-        pulled.stderr.contains("`tidegate verify` says why"),
+        pulled.stderr.contains("see `tidegate verify`"),
         "{}",
         pulled.stderr
     );

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-/// Who may use one that wants credentials. The password has what headers and helpers could stumble over.
+/// Who may use one that requires credentials. The password has what headers and helpers could stumble over.
 pub const USER: &str = "mate";
 pub const PASSWORD: &str = "s3cret pass:word";
 const HASH: &str = "$2y$05$abcdefghijklmnopqrstuuWqE.ZbojV4lW1JhHwMXr3EQklLDUc6y";

@@ -20,7 +20,7 @@ pub const STEPS: &[Step] = &[
     ("another version, by its digest", upgrade),
     ("TrafficExtension instead of WasmPlugin", traffic_extension),
     (
-        "EnvoyFilter, with no more powers than the plugin needs",
+        "EnvoyFilter, with no more capabilities than the plugin needs",
         envoy_filter,
     ),
     ("delete", delete),

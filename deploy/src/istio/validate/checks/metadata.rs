@@ -17,8 +17,8 @@ const ISTIODS: [&str; 4] = [
     "internal.istio.io/parents",
 ];
 
-const NOT_QUALIFIED: &str = "is no qualified name: use at most 63 letters, digits, `-`, `_` and `.`, with a letter or digit at \
-     both ends, and before it, if wanted, a DNS name and a `/`";
+const NOT_QUALIFIED: &str = "is not a valid qualified name: use at most 63 letters, digits, `-`, `_` and `.`, with a letter or digit at \
+     both ends, optionally prefixed with a DNS name and `/`";
 
 /// Some annotations are refused.
 pub fn not_istiods(node: &Node) -> Option<Fault> {
@@ -29,7 +29,7 @@ pub fn not_istiods(node: &Node) -> Option<Fault> {
     Fault::at(
         &entry.key.name,
         entry.key.position,
-        "istiod refuses this annotation on plugins: take it away",
+        "istiod rejects this annotation on plugins: remove it",
     )
 }
 
@@ -53,8 +53,7 @@ pub fn object_name(node: &Node) -> Option<Fault> {
         return None;
     }
     Fault::here(format!(
-        "`{}` is no name of an object: use at most 253 lower case letters, digits, `-` and `.`, with a letter or digit at both \
-         ends and around each `.`",
+        "`{}` is not a valid object name: use at most 253 lowercase letters, digits, `-` and `.`; each part between dots must start and end with a letter or digit",
         excerpt(text)
     ))
 }
@@ -66,7 +65,7 @@ pub fn namespace(node: &Node) -> Option<Fault> {
         return None;
     }
     Fault::here(format!(
-        "`{}` is no name of a namespace: use at most 63 lower case letters, digits and `-`, with a letter or digit at both ends",
+        "`{}` is not a valid namespace name: use at most 63 lowercase letters, digits and `-`, starting and ending with a letter or digit",
         excerpt(text)
     ))
 }
@@ -87,7 +86,7 @@ pub fn label_value(node: &Node) -> Option<Fault> {
         return None;
     }
     Fault::here(format!(
-        "`{}` is no value of a label: use at most 63 letters, digits, `-`, `_` and `.`, with a letter or digit at both ends",
+        "`{}` is not a valid label value: use at most 63 letters, digits, `-`, `_` and `.`, starting and ending with a letter or digit",
         excerpt(text)
     ))
 }
@@ -113,6 +112,6 @@ pub fn annotations_size(node: &Node) -> Option<Fault> {
         return None;
     }
     Fault::here(format!(
-        "annotations have {bytes} bytes together, and {MOST_ANNOTATIONS} are the most: move data elsewhere"
+        "annotations have a total size of {bytes} bytes, which exceeds {MOST_ANNOTATIONS}: move data elsewhere"
     ))
 }

@@ -22,7 +22,7 @@ impl<'a> Warnings<'a, '_> {
                         self.warn(
                             "pluginConfig.null",
                             entry.key.position,
-                            "a field that is null is lost in `kubectl apply`, though not in `kubectl create`: leave it out, or give it a value".into(),
+                            "`kubectl apply` removes fields that are null, while `kubectl create` keeps them: remove it, or set a value".into(),
                         );
                     } else {
                         self.configuration(&entry.value);
@@ -44,7 +44,7 @@ impl<'a> Warnings<'a, '_> {
                         "pluginConfig.boolean",
                         node.position,
                         format!(
-                            "`{written}` arrives as `{value}`: quote it if it is meant as text"
+                            "`{written}` reaches the plugin as `{value}`: quote it if it is a string"
                         ),
                     );
                 }
@@ -75,13 +75,15 @@ impl<'a> Warnings<'a, '_> {
             self.warn(
                 "pluginConfig.number-digits",
                 node.position,
-                format!("`{written}` has more digits than a double holds and arrives as `{arrives}`: quote it if every digit counts"),
+                format!("`{written}` has more digits than a double can represent and reaches the plugin as `{arrives}`: quote it to preserve all digits"),
             );
         } else if !same {
             self.warn(
                 "pluginConfig.number-form",
                 node.position,
-                format!("`{written}` arrives as `{arrives}`: quote it if it is meant as text"),
+                format!(
+                    "`{written}` reaches the plugin as `{arrives}`: quote it if it is a string"
+                ),
             );
         }
     }

@@ -181,8 +181,8 @@ fn wasm(target: &str, has_rust: bool, rustup: bool, trial: Option<&Path>) -> Che
                 }
             }),
         (true, None) => Ok("is there"),
-        (false, _) if has_rust => Err("the Rust toolchain does not have it".to_owned()),
-        (false, _) => Err("there is no Rust that could have it".to_owned()),
+        (false, _) if has_rust => Err("not installed in the Rust toolchain".to_owned()),
+        (false, _) => Err("Rust is not installed".to_owned()),
     };
     let state = match tried {
         Ok(how) => State::Found(how.to_owned()),
@@ -195,7 +195,7 @@ fn cargo_component(tool: Tool) -> Check {
     let state = match (tool, output(cargo(), ["component", "--version"])) {
         (Tool::CargoComponent, Ok(version)) => State::Found(version),
         _ => State::Lacks {
-            why: "cargo itself builds plugins".to_owned(),
+            why: "plugins are built by cargo itself".to_owned(),
             mend: commands(&["cargo install --locked cargo-component"]),
         },
     };
@@ -206,7 +206,7 @@ fn python_for_envoy() -> Check {
     let state = match python() {
         Ok(version) => State::Found(version),
         Err(why) => State::Lacks {
-            why: format!("it fetches Envoy for tests: {why}"),
+            why: format!("required to download Envoy for tests: {why}"),
             mend: installation().python(),
         },
     };
@@ -227,7 +227,7 @@ fn builds(folder: &Path, target: &str) -> Result<(), String> {
     fs::create_dir_all(folder.join("src"))
         .and_then(|()| fs::write(folder.join("src/main.rs"), "fn main() {}\n"))
         .and_then(|()| fs::write(&manifest, text))
-        .map_err(|error| format!("cannot write what is to be built: {error}"))?;
+        .map_err(|error| format!("cannot write the test program: {error}"))?;
     let arguments: [&OsStr; 9] = [
         "build".as_ref(),
         "--offline".as_ref(),

@@ -109,7 +109,9 @@ pub fn rust() -> Result<Rust, String> {
             version: version.to_owned(),
             host: host.to_owned(),
         }),
-        _ => Err("`rustc --version --verbose` names no release and no host".to_owned()),
+        _ => {
+            Err("the output of `rustc --version --verbose` contains no release and host".to_owned())
+        }
     }
 }
 
@@ -125,7 +127,7 @@ pub fn python() -> Result<String, String> {
     let version = output("python3", ["-c", USED])?;
     Ok(match output("python3", ["-m", "pip", "--version"]) {
         Ok(_) => format!("{version}, with pip"),
-        Err(_) => format!("{version}, without pip, which is not needed"),
+        Err(_) => format!("{version}, without pip, which is not required"),
     })
 }
 

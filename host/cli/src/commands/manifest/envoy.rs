@@ -65,7 +65,7 @@ fn refuse_input(path: &Path, plugins: &[Plugin]) -> anyhow::Result<()> {
     for input in read {
         if fs::canonicalize(input).is_ok_and(|input| input == target) {
             bail!(
-                "the module would be written over `{}`, which it is made from: choose another folder",
+                "the module would overwrite its source `{}`: choose another directory",
                 input.display()
             );
         }
@@ -76,12 +76,12 @@ fn refuse_input(path: &Path, plugins: &[Plugin]) -> anyhow::Result<()> {
 /// The folder, made if it is not there, as a path that holds wherever the proxy is started.
 fn folder(path: &Path) -> anyhow::Result<PathBuf> {
     fs::create_dir_all(path)
-        .with_context(|| format!("cannot make the folder `{}`", path.display()))?;
+        .with_context(|| format!("cannot create the directory `{}`", path.display()))?;
     let full = fs::canonicalize(path)
-        .with_context(|| format!("cannot find the folder `{}`", path.display()))?;
+        .with_context(|| format!("cannot find the directory `{}`", path.display()))?;
     if full.to_str().is_none() {
         bail!(
-            "the folder `{}` has a name that is not UTF-8, and the manifest could not name it",
+            "the path of the directory `{}` is not valid UTF-8",
             path.display()
         );
     }

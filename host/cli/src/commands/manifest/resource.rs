@@ -26,7 +26,7 @@ pub(super) fn manifest(kind: Kind, args: &ResourceArgs, plugin: &Plugin) -> anyh
     let source = source(url, args.sha256.as_ref(), &module)?;
     if args.image_pull_secret.is_some() && !matches!(source, Source::Image { .. }) {
         return Err(usage(format!(
-            "`{url}` is fetched without credentials, so --image-pull-secret has no effect: leave it out, or push the plugin as an image"
+            "--image-pull-secret has no effect on `{url}`, which is fetched without credentials: remove it, or push the plugin as an image"
         )));
     }
     let metadata = Metadata {
@@ -79,7 +79,7 @@ fn source(url: &str, sha256: Option<&Digest>, module: &str) -> anyhow::Result<So
     }
     let image: Reference = url
         .parse()
-        .with_context(|| format!("`{url}` cannot be fetched"))?;
+        .with_context(|| format!("invalid URL `{url}`"))?;
     let reference = ImageReference {
         repository: format!("{}/{}", image.registry(), image.repository()),
         tag: image.tag().map(str::to_owned),
@@ -110,7 +110,7 @@ fn judged(text: String, module: String) -> anyhow::Result<String> {
         .map(|it| format!("{}: {}", it.field, it.message))
         .collect();
     if !faults.is_empty() {
-        bail!("the manifest would be of no use: {}", faults.join("; "));
+        bail!("the manifest would be invalid: {}", faults.join("; "));
     }
     Ok(text)
 }
@@ -160,8 +160,7 @@ fn name(args: &ResourceArgs, plugin: &Plugin, ready: &Ready) -> anyhow::Result<N
         return Ok(name.clone());
     }
     let own = ready.own_name.as_deref().unwrap_or(&plugin.name);
-    Name::like(own)
-        .context("the plugin's own name does not do for a resource: give one with --name")
+    Name::like(own).context("the plugin's name is not a valid resource name: set one with --name")
 }
 
 /// Envoy Gateway knows open and closed.
@@ -170,7 +169,7 @@ fn fails_open(args: &ResourceArgs) -> anyhow::Result<bool> {
         None | Some(FailStrategy::Close) => Ok(false),
         Some(FailStrategy::Open) => Ok(true),
         Some(FailStrategy::Reload) => Err(usage(
-            "--kind EnvoyExtensionPolicy has no place for --fail-strategy FAIL_RELOAD: WasmPlugin, TrafficExtension or EnvoyFilter has".into(),
+            "--fail-strategy FAIL_RELOAD cannot be used with --kind EnvoyExtensionPolicy: it requires WasmPlugin, TrafficExtension or EnvoyFilter".into(),
         )),
     }
 }
@@ -179,7 +178,7 @@ fn host_environment(args: &ResourceArgs) -> anyhow::Result<Vec<String>> {
     let names = args.env.iter().map(|variable| match &variable.value {
         None => Ok(variable.name.clone()),
         Some(_) => Err(usage(format!(
-            "--kind EnvoyExtensionPolicy has no place for the value of --env {0}: give `--env {0}` for the proxy's own, or use WasmPlugin, TrafficExtension or EnvoyFilter",
+            "the value of --env {0} cannot be used with --kind EnvoyExtensionPolicy: pass `--env {0}` to inherit it from the proxy, or use WasmPlugin, TrafficExtension or EnvoyFilter",
             variable.name
         ))),
     });
