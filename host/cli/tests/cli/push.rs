@@ -240,7 +240,7 @@ fn push_knows_who_asks_needs_docker_registry() {
         &format!(r#"{{"auths":{{"ghcr.io":{{"auth":"{right}"}}}}}}"#),
     )
     .fails_with(&["requires credentials"]);
-    docker("broken", "{").fails_with(&["Docker's configuration", "`config.json` cannot be read"]);
+    docker("broken", "{").fails_with(&["Docker's configuration", "cannot read `config.json`"]);
     docker(
         "base64",
         &format!(r#"{{"auths":{{"{host}":{{"auth":"!"}}}}}}"#),
