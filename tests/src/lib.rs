@@ -12,13 +12,13 @@ use tidegate_components::guests::{self, Shape};
 use tidegate_components::workspace;
 use tidegate_testkit::envoy::{NoWheel, Release, fetched};
 use tidegate_testkit::scenario::{Plugin, Scenario};
-use tidegate_testkit::{HomeKind, Runner};
+use tidegate_testkit::{Runner, RuntimeKind};
 
 /// Runs the guests that scenarios name, as rustc makes components.
 pub fn guests() -> Runner {
-    runner(|_, plugin, home| {
+    runner(|_, plugin, runtime| {
         let built = guests::build(&plugin.guest, Shape::Wasip2)?;
-        Ok(if home == HomeKind::Component {
+        Ok(if runtime == RuntimeKind::Component {
             built.component
         } else {
             built.module
@@ -26,9 +26,9 @@ pub fn guests() -> Runner {
     })
 }
 
-/// Runs what `wasm` gives for a scenario's plugins: a component for home `component`, a Proxy-Wasm module for the others.
+/// Runs what `wasm` gives for a scenario's plugins: a component for runtime `component`, a Proxy-Wasm module for the others.
 pub fn runner(
-    wasm: impl Fn(&Scenario, &Plugin, HomeKind) -> Result<Bytes> + Send + Sync + 'static,
+    wasm: impl Fn(&Scenario, &Plugin, RuntimeKind) -> Result<Bytes> + Send + Sync + 'static,
 ) -> Runner {
     Runner::new(wasm, |release| match envoy(release)? {
         Ok(binary) => Ok(binary),
@@ -64,19 +64,14 @@ pub fn envoy(release: Release) -> Result<Result<PathBuf, NoWheel>> {
         .map_err(|error| anyhow!(error))
 }
 
-/// The READMEs' examples are compiled.
+/// The READMEs' examples are compiled. The SDK compiles its own, and the plugin on the root page is a template that the command line's
+/// tests build.
 #[cfg(doctest)]
 mod readmes {
-    #[doc = include_str!("../../README.md")]
-    struct Workspace;
     #[doc = include_str!("../../adapter/README.md")]
     struct Adapter;
     #[doc = include_str!("../../deploy/README.md")]
     struct Deploy;
-    #[doc = include_str!("../../guest/macros/README.md")]
-    struct GuestMacros;
-    #[doc = include_str!("../../guest/sdk/README.md")]
-    struct Guest;
     #[doc = include_str!("../../host/README.md")]
     struct Host;
     #[doc = include_str!("../../host/cli/README.md")]

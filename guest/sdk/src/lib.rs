@@ -258,3 +258,8 @@ pub mod __private {
         pub use crate::bindings::{http_streams, types};
     }
 }
+
+/// The README's example is compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
