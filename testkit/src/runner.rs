@@ -1,6 +1,6 @@
-//! Takes a scenario through one home, and writes down what was seen.
+//! Takes a scenario through one runtime, and writes down what was seen.
 //!
-//! [`verdict`](crate::verdict) holds that against what the scenario states. A transcript can so be compared with another home's
+//! [`verdict`](crate::verdict) holds that against what the scenario states. A transcript can so be compared with another runtime's
 //! though both are wrong, and a scenario's failure shows all that happened.
 
 use std::collections::HashMap;
@@ -13,16 +13,16 @@ use tidegate_host::{CodeCache, EngineKind};
 
 use crate::client::{self, Call, Outgoing, OutgoingBody};
 use crate::envoy::Release;
-use crate::homes::{self, Deployed, Home, HomeKind, Started};
 use crate::ledger::Ledger;
 use crate::logbook::shown;
 use crate::octets::Octets;
+use crate::runtimes::{self, Deployed, Runtime, RuntimeKind, Started};
 use crate::scenario::{Plugin, Scenario, Step};
 use crate::transcript::{Received, Seen, Transcript};
 use crate::upstream::{Upstream, echoed};
 
-/// Gives the bytes of a scenario's plugin for a home.
-type Wasm = dyn Fn(&Scenario, &Plugin, HomeKind) -> Result<Bytes> + Send + Sync;
+/// Gives the bytes of a scenario's plugin for a runtime.
+type Wasm = dyn Fn(&Scenario, &Plugin, RuntimeKind) -> Result<Bytes> + Send + Sync;
 
 /// Gives the binary of an Envoy.
 type Envoys = dyn Fn(Release) -> Result<PathBuf> + Send + Sync;
@@ -41,10 +41,10 @@ pub struct Runner {
 // === impl Runner ===
 
 impl Runner {
-    /// Runs what `wasm` gives for a scenario's plugins: a component for home `component`, a Proxy-Wasm module for the others, in the
+    /// Runs what `wasm` gives for a scenario's plugins: a component for runtime `component`, a Proxy-Wasm module for the others, in the
     /// Envoys that `envoys` gives.
     pub fn new(
-        wasm: impl Fn(&Scenario, &Plugin, HomeKind) -> Result<Bytes> + Send + Sync + 'static,
+        wasm: impl Fn(&Scenario, &Plugin, RuntimeKind) -> Result<Bytes> + Send + Sync + 'static,
         envoys: impl Fn(Release) -> Result<PathBuf> + Send + Sync + 'static,
     ) -> Self {
         Self {
@@ -62,8 +62,8 @@ impl Runner {
         Ok(self.code.get_or_init(|| code))
     }
 
-    /// Takes a scenario through a home.
-    pub fn run(&self, scenario: &Scenario, kind: HomeKind) -> Result<Transcript> {
+    /// Takes a scenario through a runtime.
+    pub fn run(&self, scenario: &Scenario, kind: RuntimeKind) -> Result<Transcript> {
         let plugins = scenario
             .plugins
             .iter()
@@ -73,13 +73,15 @@ impl Runner {
         let at = upstream.address();
         let mut transcript = Transcript::default();
         let started = match kind {
-            HomeKind::Component => {
-                homes::host::start(EngineKind::Component, &plugins, at, scenario, self.code()?)
+            RuntimeKind::Component => {
+                runtimes::host::start(EngineKind::Component, &plugins, at, scenario, self.code()?)
             }
-            HomeKind::ProxyWasm => {
-                homes::host::start(EngineKind::ProxyWasm, &plugins, at, scenario, self.code()?)
+            RuntimeKind::ProxyWasm => {
+                runtimes::host::start(EngineKind::ProxyWasm, &plugins, at, scenario, self.code()?)
             }
-            HomeKind::Envoy(release) => homes::envoy::start(&(self.envoys)(release)?, &plugins, at),
+            RuntimeKind::Envoy(release) => {
+                runtimes::envoy::start(&(self.envoys)(release)?, &plugins, at)
+            }
         };
         match started? {
             Started::Refused { lines, reason } => {
@@ -91,12 +93,21 @@ impl Runner {
                 transcript.refused = true;
                 transcript.start = lines;
             }
-            Started::Serving(mut home) => {
-                let steps = steps(scenario, home.as_ref(), upstream.ledger(), &mut transcript);
+            Started::Serving(mut runtime) => {
+                let steps = steps(
+                    scenario,
+                    runtime.as_ref(),
+                    upstream.ledger(),
+                    &mut transcript,
+                );
                 // Without the error of the steps nobody would look at that of a graceful stop.
-                let stopped = if steps.is_ok() { home.stop() } else { Ok(()) };
-                let mut lines = home.log().lines();
-                let after = lines.split_off(home.start_lines().min(lines.len()));
+                let stopped = if steps.is_ok() {
+                    runtime.stop()
+                } else {
+                    Ok(())
+                };
+                let mut lines = runtime.log().lines();
+                let after = lines.split_off(runtime.start_lines().min(lines.len()));
                 steps.map_err(|error| anyhow!("{error:#}\nplugins logged:\n{}", shown(&after)))?;
                 stopped.context("the proxy did not stop")?;
                 (transcript.start, transcript.lines) = (lines, after);
@@ -110,7 +121,12 @@ impl Runner {
         Ok(transcript)
     }
 
-    fn deployed(&self, scenario: &Scenario, plugin: &Plugin, kind: HomeKind) -> Result<Deployed> {
+    fn deployed(
+        &self,
+        scenario: &Scenario,
+        plugin: &Plugin,
+        kind: RuntimeKind,
+    ) -> Result<Deployed> {
         Ok(Deployed {
             name: plugin.name().to_owned(),
             wasm: (self.wasm)(scenario, plugin, kind)?,
@@ -129,15 +145,15 @@ impl Runner {
 /// Does every step in order.
 fn steps(
     scenario: &Scenario,
-    home: &dyn Home,
+    runtime: &dyn Runtime,
     ledger: &Ledger,
     transcript: &mut Transcript,
 ) -> Result<()> {
     let mut run = Run {
-        home,
+        runtime,
         ledger,
         begun: HashMap::new(),
-        awaited: home.start_lines(),
+        awaited: runtime.start_lines(),
         transcript,
     };
     for (number, step) in scenario.steps.iter().enumerate() {
@@ -152,7 +168,7 @@ fn steps(
 
 /// A scenario under way.
 struct Run<'a> {
-    home: &'a dyn Home,
+    runtime: &'a dyn Runtime,
     ledger: &'a Ledger,
     /// Requests that later steps speak of, with the numbers of those that began them.
     begun: HashMap<&'a str, (usize, Call)>,
@@ -163,7 +179,7 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     fn step(&mut self, number: usize, step: &'a Step) -> Result<()> {
-        let proxy = self.home.address();
+        let proxy = self.runtime.address();
         match step {
             Step::Request(request) => {
                 let body = request.body.as_ref().map_or(OutgoingBody::None, |body| {
@@ -218,9 +234,9 @@ impl<'a> Run<'a> {
                 self.ledger.end(number);
             }
             Step::Until(pattern) => {
-                self.awaited = self.home.log().wait_for(pattern, self.awaited)?
+                self.awaited = self.runtime.log().wait_for(pattern, self.awaited)?
             }
-            Step::Advance(passing) => self.home.advance(passing.0),
+            Step::Advance(passing) => self.runtime.advance(passing.0),
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! The homes that a plugin has to behave alike in, behind one API.
+//! The runtimes that a plugin has to behave alike in, behind one API.
 //!
 //! Each runs one worker: what a plugin keeps, it keeps per worker, and logs come in one order. [`host`] is our own proxy,
 //! with either engine; [`envoy`] starts a real Envoy.
@@ -19,7 +19,7 @@ pub mod host;
 
 /// Where a scenario runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum HomeKind {
+pub enum RuntimeKind {
     /// The component, in our host.
     Component,
     /// The adapted module, in our host.
@@ -28,12 +28,12 @@ pub enum HomeKind {
     Envoy(Release),
 }
 
-/// A plugin with all that a home needs of it.
+/// A plugin with all that a runtime needs of it.
 #[derive(Debug, Clone)]
 pub struct Deployed {
     /// Its name in logs.
     pub name: String,
-    /// Its bytes: a component for [`HomeKind::Component`], else a Proxy-Wasm module.
+    /// Its bytes: a component for [`RuntimeKind::Component`], else a Proxy-Wasm module.
     pub wasm: Bytes,
     /// Its configuration.
     pub configuration: Vec<u8>,
@@ -46,7 +46,7 @@ pub struct Deployed {
 }
 
 /// A proxy that serves.
-pub trait Home {
+pub trait Runtime {
     /// Where it listens.
     fn address(&self) -> SocketAddr;
 
@@ -66,7 +66,7 @@ pub trait Home {
 /// A proxy that was started.
 pub enum Started {
     /// It serves.
-    Serving(Box<dyn Home>),
+    Serving(Box<dyn Runtime>),
     /// A plugin refused its configuration.
     Refused {
         /// What plugins logged.
@@ -76,10 +76,10 @@ pub enum Started {
     },
 }
 
-// === impl HomeKind ===
+// === impl RuntimeKind ===
 
-impl HomeKind {
-    /// Every home.
+impl RuntimeKind {
+    /// Every runtime.
     pub fn all() -> [Self; 4] {
         let [newest, oldest] = Release::ALL;
         [
@@ -90,16 +90,16 @@ impl HomeKind {
         ]
     }
 
-    /// The home's name in tests and scenarios.
+    /// The runtime's name in tests and scenarios.
     pub fn name(self) -> &'static str {
         match self {
             Self::Component => "component",
             Self::ProxyWasm => "proxy-wasm",
-            Self::Envoy(release) => release.home(),
+            Self::Envoy(release) => release.runtime(),
         }
     }
 
-    /// Whether a name means this home; `envoy` means every Envoy.
+    /// Whether a name means this runtime; `envoy` means every Envoy.
     pub fn is_named(self, name: &str) -> bool {
         name == self.name() || (name == "envoy" && matches!(self, Self::Envoy(_)))
     }

@@ -11,8 +11,8 @@ use anyhow::{Context, Result, anyhow};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, de};
 
-use crate::homes::HomeKind;
 use crate::octets::Octets;
+use crate::runtimes::RuntimeKind;
 use crate::schema;
 use crate::source::Source;
 use crate::surroundings::Property;
@@ -45,9 +45,9 @@ pub struct Scenario {
     /// What must be seen while the plugins start.
     #[serde(default)]
     pub start: Start,
-    /// Homes that this scenario is not for, each with its reason.
+    /// Runtimes that this scenario is not for, each with its reason.
     #[serde(default)]
-    #[schemars(schema_with = "schema::homes")]
+    #[schemars(schema_with = "schema::runtimes")]
     pub not_in: BTreeMap<String, String>,
     /// What is done, in order.
     #[serde(default)]
@@ -217,7 +217,7 @@ pub struct Finish {
     pub expect: Expect,
 }
 
-/// What must come back. What is not stated is not checked here, but still compared between homes.
+/// What must come back. What is not stated is not checked here, but still compared between runtimes.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Expect {
@@ -344,17 +344,17 @@ impl Scenario {
         Ok(scenario)
     }
 
-    /// Whether this scenario is for a home.
-    pub fn is_for(&self, home: HomeKind) -> bool {
-        self.unfit(home).is_none()
+    /// Whether this scenario is for a runtime.
+    pub fn is_for(&self, runtime: RuntimeKind) -> bool {
+        self.unfit(runtime).is_none()
     }
 
-    /// Why this scenario is not for a home, if it is not.
-    pub fn unfit(&self, home: HomeKind) -> Option<String> {
-        let stated = self.not_in.iter().find(|(name, _)| home.is_named(name));
-        match (stated, home) {
+    /// Why this scenario is not for a runtime, if it is not.
+    pub fn unfit(&self, runtime: RuntimeKind) -> Option<String> {
+        let stated = self.not_in.iter().find(|(name, _)| runtime.is_named(name));
+        match (stated, runtime) {
             (Some((_, reason)), _) => Some(reason.clone()),
-            (None, HomeKind::Envoy(_)) => {
+            (None, RuntimeKind::Envoy(_)) => {
                 let ours = [
                     ("clock", self.clock.is_some()),
                     ("seed", self.seed.is_some()),
@@ -399,20 +399,20 @@ impl Scenario {
                 &format!("two plugins have the name `{name}`; set another `name` for one of them"),
             )?;
         }
-        for (home, reason) in &self.not_in {
-            let place = at("not-in").key(home);
+        for (runtime, reason) in &self.not_in {
+            let place = at("not-in").key(runtime);
             must(
-                HomeKind::all().iter().any(|kind| kind.is_named(home)),
+                RuntimeKind::all().iter().any(|kind| kind.is_named(runtime)),
                 place.clone(),
                 &format!(
-                    "`not-in` names no home: `{home}`; homes are {}, and `envoy` for each of them",
-                    HomeKind::all().map(HomeKind::name).join(", ")
+                    "`not-in` names no runtime: `{runtime}`; runtimes are {}, and `envoy` for each of them",
+                    RuntimeKind::all().map(RuntimeKind::name).join(", ")
                 ),
             )?;
             must(
                 !reason.trim().is_empty(),
                 place,
-                &format!("`not-in` gives no reason for `{home}`"),
+                &format!("`not-in` gives no reason for `{runtime}`"),
             )?;
         }
         for (number, property) in self.properties.iter().enumerate() {
@@ -672,12 +672,12 @@ mod tests {
             twice.contains("two plugins have the name `probe`"),
             "{twice}"
         );
-        let home = error(
+        let runtime = error(
             "about: x\nplugins: [{guest: probe}]\nnot-in: {mars: far}\nsteps:\n- request: {path: /}\n",
         );
         assert!(
-            home.contains("`mars`") && home.contains("envoy-1.40.0"),
-            "{home}"
+            runtime.contains("`mars`") && runtime.contains("envoy-1.40.0"),
+            "{runtime}"
         );
         let time = error("about: x\nplugins: [{guest: probe}]\nsteps:\n- advance: soon\n");
         assert!(time.contains("`soon` is not a valid duration"), "{time}");

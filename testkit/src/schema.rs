@@ -9,8 +9,8 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use tidegate_host::Level;
 
-use crate::homes::HomeKind;
 use crate::octets::Octets;
+use crate::runtimes::RuntimeKind;
 use crate::scenario::{AtUpstream, LinePattern, Moment, Passing, Received, Scenario};
 
 /// The schema.
@@ -22,9 +22,9 @@ pub fn scenario() -> serde_json::Value {
         .to_value()
 }
 
-/// `not-in`: homes with reasons.
-pub fn homes(_: &mut SchemaGenerator) -> Schema {
-    let mut names = HomeKind::all().map(HomeKind::name).to_vec();
+/// `not-in`: runtimes with reasons.
+pub fn runtimes(_: &mut SchemaGenerator) -> Schema {
+    let mut names = RuntimeKind::all().map(RuntimeKind::name).to_vec();
     names.push("envoy");
     json_schema!({
         "type": "object",
@@ -166,7 +166,7 @@ mod tests {
                     }
                 }) = other.clone();
                 let (valid, read) = verdicts(&mutant);
-                // Names of homes and forms of texts are looked at only when a scenario is checked.
+                // Names of runtimes and forms of texts are looked at only when a scenario is checked.
                 let (named, free) = (path.first() == Some(&json!("not-in")), other.is_string());
                 assert!(
                     valid == read || (!valid && (named || free)),

@@ -1,4 +1,4 @@
-//! Everything that was seen while a scenario ran in one home.
+//! Everything that was seen while a scenario ran in one runtime.
 //!
 //! Plain data. [`runner`](crate::runner) writes it, [`compare`](crate::compare) holds two of them against each other.
 

@@ -22,19 +22,19 @@ type Change = (Place, Option<Value>);
 const LONGEST_BODY: usize = 1024;
 
 /// The scenario's text with what was seen, and the scenario that it is then: it states nothing that is wrong of this transcript.
-pub fn bless(
+pub fn update(
     text: &str,
     scenario: &Scenario,
     transcript: &Transcript,
 ) -> Result<(String, Scenario)> {
     let source = Source::parse(text).context("the file is no longer valid YAML")?;
-    let mut blessed = text.to_owned();
+    let mut updated = text.to_owned();
     for (place, value) in changes(scenario, transcript, &source) {
-        blessed = rewrite::set(&blessed, &place, value.as_ref())
+        updated = rewrite::set(&updated, &place, value.as_ref())
             .with_context(|| format!("cannot update `{place}`; edit it by hand"))?;
     }
     let read = scenario
-        .reread(&blessed)
+        .reread(&updated)
         .context("the actual value cannot be written here; edit it by hand")?;
     let left: Vec<String> = verdict::mismatches(&read, transcript)
         .iter()
@@ -45,7 +45,7 @@ pub fn bless(
         "no change of the expectations fixes this:\n{}",
         left.join("\n")
     );
-    Ok((blessed, read))
+    Ok((updated, read))
 }
 
 /// All that has to be stated instead.
@@ -273,9 +273,9 @@ mod tests {
         }
     }
 
-    fn blessed(text: &str, transcript: &Transcript) -> Result<String> {
-        let (blessed, _) = bless(text, &serde_saphyr::from_str(text)?, transcript)?;
-        Ok(blessed)
+    fn updated(text: &str, transcript: &Transcript) -> Result<String> {
+        let (updated, _) = update(text, &serde_saphyr::from_str(text)?, transcript)?;
+        Ok(updated)
     }
 
     const TEXT: &str = r#"# What this file is for.
@@ -338,9 +338,9 @@ steps:
             .replace("\"p info second 1\"", "\"p info second 2: \\\"q\\\"\"")
             .replace("\"p info third\"", "\"p info after\"")
             .replace("expect: {}", "expect: { status: 204, upstream: none }");
-        let once = blessed(TEXT, &transcript).expect("a blessing");
+        let once = updated(TEXT, &transcript).expect("an update");
         assert_eq!(once, expected);
-        assert_eq!(blessed(&once, &transcript).expect("another"), once);
+        assert_eq!(updated(&once, &transcript).expect("another"), once);
     }
 
     #[test]
@@ -354,7 +354,7 @@ steps:
             }],
             ..Transcript::default()
         };
-        assert_eq!(blessed(text, &transcript).expect("a blessing"), text);
+        assert_eq!(updated(text, &transcript).expect("an update"), text);
     }
 
     #[test]
@@ -370,10 +370,10 @@ steps:
             received: vec![one.clone(), one],
             ..Transcript::default()
         };
-        let error = blessed(text, &transcript).expect_err("no blessing");
+        let error = updated(text, &transcript).expect_err("no update");
         assert!(format!("{error:#}").contains("nothing reaches upstream"));
         let text = "about: x\nstart: {refused: true, logs: [p info x]}\n";
-        let error = blessed(text, &Transcript::default()).expect_err("no blessing");
+        let error = updated(text, &Transcript::default()).expect_err("no update");
         assert!(format!("{error:#}").contains("refuses it"), "{error:#}");
     }
 

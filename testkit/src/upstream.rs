@@ -1,6 +1,6 @@
 //! The server behind the proxy: it writes down what it received, and answers as the scenario says.
 //!
-//! It is a server on a real socket, the same for every home. A scenario without answers of its own gets those of the host's
+//! It is a server on a real socket, the same for every runtime. A scenario without answers of its own gets those of the host's
 //! echo server, which this one asks in turn. Whose request it was that came, [`ledger`](crate::ledger) tells.
 
 use std::net::SocketAddr;

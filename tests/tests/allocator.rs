@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use anyhow::{Context, Result, ensure};
 use tidegate_components::Encoder;
 use tidegate_components::guests;
-use tidegate_testkit::{HomeKind, Owned, Scenario, compare, verdict};
+use tidegate_testkit::{Owned, RuntimeKind, Scenario, compare, verdict};
 
 const GUEST: &str = "allocator-random";
 
@@ -66,18 +66,18 @@ fn agree(seed: u64) -> Result<()> {
         text.replace("(global $random (mut i32) (i32.const 1))", &start)
     })?;
     let built = guests::adapted(GUEST, component.context("there is no such guest")?)?;
-    let runner = tidegate_tests::runner(move |_, _, home| {
-        Ok(match home {
-            HomeKind::Component => built.component.clone(),
-            HomeKind::ProxyWasm | HomeKind::Envoy(_) => built.module.clone(),
+    let runner = tidegate_tests::runner(move |_, _, runtime| {
+        Ok(match runtime {
+            RuntimeKind::Component => built.component.clone(),
+            RuntimeKind::ProxyWasm | RuntimeKind::Envoy(_) => built.module.clone(),
         })
     });
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("random.yaml");
     std::fs::write(&file, requests(&mut Random(seed)))?;
     let scenario = Scenario::read(folder.path(), &file, None)?;
-    let component = runner.run(&scenario, HomeKind::Component)?;
-    let module = runner.run(&scenario, HomeKind::ProxyWasm)?;
+    let component = runner.run(&scenario, RuntimeKind::Component)?;
+    let module = runner.run(&scenario, RuntimeKind::ProxyWasm)?;
     verdict::check(&scenario, &component)?;
     verdict::check(&scenario, &module)?;
     ensure!(

@@ -12,7 +12,7 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use tidegate_components::go;
 use tidegate_components::guests::{self, Built};
 use tidegate_components::workspace;
-use tidegate_testkit::{HomeKind, Owned, Runner, Scenario, compare, verdict};
+use tidegate_testkit::{Owned, Runner, RuntimeKind, Scenario, compare, verdict};
 
 /// Requests in one run of the collector's test. `cargo xtask soak` asks for more.
 const REQUESTS: usize = 2000;
@@ -43,39 +43,43 @@ fn main() -> ExitCode {
     let mut trials = Vec::new();
     for (plugin, folder, scenarios) in plugins {
         let build = Build::default();
-        for home in HomeKind::all() {
+        for runtime in RuntimeKind::all() {
             let build = build.clone();
-            let scenarios = match home {
+            let scenarios = match runtime {
                 // Envoy compiles the module for seconds, each time that it starts.
-                HomeKind::Envoy(_) => &scenarios[..1],
-                HomeKind::Component | HomeKind::ProxyWasm => scenarios,
+                RuntimeKind::Envoy(_) => &scenarios[..1],
+                RuntimeKind::Component | RuntimeKind::ProxyWasm => scenarios,
             };
             trials.push(trial(
-                &format!("{plugin}/{}", home.name()),
-                home,
-                move || passes(plugin, &build, folder, scenarios, home),
+                &format!("{plugin}/{}", runtime.name()),
+                runtime,
+                move || passes(plugin, &build, folder, scenarios, runtime),
             ));
         }
     }
     let build = Build::default();
-    for home in HomeKind::all() {
+    for runtime in RuntimeKind::all() {
         let build = build.clone();
         trials.push(trial(
-            &format!("collector/{}", home.name()),
-            home,
-            move || survives(&build, home),
+            &format!("collector/{}", runtime.name()),
+            runtime,
+            move || survives(&build, runtime),
         ));
     }
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-fn trial(name: &str, home: HomeKind, test: impl FnOnce() -> Result<()> + Send + 'static) -> Trial {
+fn trial(
+    name: &str,
+    runtime: RuntimeKind,
+    test: impl FnOnce() -> Result<()> + Send + 'static,
+) -> Trial {
     Trial::ignorable_test(name, move || {
         if !go::is_there() {
             return Ok(Completion::ignored_with("there is no `go` on the path"));
         }
         let run = || -> Result<Completion> {
-            if let HomeKind::Envoy(release) = home
+            if let RuntimeKind::Envoy(release) = runtime
                 && let Err(reason) = tidegate_tests::envoy(release)?
             {
                 return Ok(Completion::ignored_with(reason));
@@ -94,12 +98,14 @@ fn runner(plugin: &'static str, build: &Build) -> Result<Runner> {
         build().map_err(|error| format!("{error:#}"))
     });
     let built = built.clone().map_err(|error| anyhow!(error))?;
-    Ok(tidegate_tests::runner(move |_, _, home| -> Result<Bytes> {
-        Ok(match home {
-            HomeKind::Component => built.component.clone(),
-            HomeKind::ProxyWasm | HomeKind::Envoy(_) => built.module.clone(),
-        })
-    }))
+    Ok(tidegate_tests::runner(
+        move |_, _, runtime| -> Result<Bytes> {
+            Ok(match runtime {
+                RuntimeKind::Component => built.component.clone(),
+                RuntimeKind::ProxyWasm | RuntimeKind::Envoy(_) => built.module.clone(),
+            })
+        },
+    ))
 }
 
 /// Each scenario of the Rust twin holds, and what is seen agrees with what the twin shows in our host.
@@ -108,7 +114,7 @@ fn passes(
     build: &Build,
     folder: &str,
     scenarios: &[&str],
-    home: HomeKind,
+    runtime: RuntimeKind,
 ) -> Result<()> {
     let runner = runner(plugin, build)?;
     let owned = Owned::known()?;
@@ -120,7 +126,7 @@ fn passes(
         if is_refusal {
             scenario.start.logs = Vec::new();
         }
-        let transcript = runner.run(&scenario, home)?;
+        let transcript = runner.run(&scenario, runtime)?;
         if is_refusal {
             ensure!(
                 transcript.refused,
@@ -131,7 +137,7 @@ fn passes(
         }
         verdict::check(&scenario, &transcript).with_context(|| (*name).to_owned())?;
         if plugin == "tutorial" {
-            let twin = tidegate_tests::guests().run(&scenario, HomeKind::Component)?;
+            let twin = tidegate_tests::guests().run(&scenario, RuntimeKind::Component)?;
             let found = compare::differences(&owned, &twin, &transcript);
             ensure!(found.is_empty(), "{name}: {}", found.join("\n"));
         }
@@ -140,7 +146,7 @@ fn passes(
 }
 
 /// Every request is served while the collector runs in every tenth of them.
-fn survives(build: &Build, home: HomeKind) -> Result<()> {
+fn survives(build: &Build, runtime: RuntimeKind) -> Result<()> {
     let requests = match std::env::var("TIDEGATE_REQUESTS") {
         Ok(requests) => requests.parse().context("TIDEGATE_REQUESTS is no number")?,
         Err(_) => REQUESTS,
@@ -149,14 +155,14 @@ fn survives(build: &Build, home: HomeKind) -> Result<()> {
     let mut left = requests;
     while left > 0 {
         let some = left.min(MOST);
-        serves(&runner, home, some)?;
+        serves(&runner, runtime, some)?;
         left -= some;
     }
     Ok(())
 }
 
 /// So many requests to one proxy.
-fn serves(runner: &Runner, home: HomeKind, requests: usize) -> Result<()> {
+fn serves(runner: &Runner, runtime: RuntimeKind, requests: usize) -> Result<()> {
     let mut text = String::from(
         "about: Go's collector runs while requests are served.\n\
          plugins:\n- { guest: collector }\n\
@@ -171,7 +177,7 @@ fn serves(runner: &Runner, home: HomeKind, requests: usize) -> Result<()> {
     let file = folder.path().join("collector.yaml");
     std::fs::write(&file, text)?;
     let scenario = Scenario::read(folder.path(), &file, None)?;
-    let transcript = runner.run(&scenario, home)?;
+    let transcript = runner.run(&scenario, runtime)?;
     verdict::check(&scenario, &transcript)?;
     let last = transcript.exchanges.last().context("no request was made")?;
     let cycles = last.headers.iter().find(|(name, _)| name == "x-cycles");
@@ -183,7 +189,7 @@ fn serves(runner: &Runner, home: HomeKind, requests: usize) -> Result<()> {
     );
     eprintln!(
         "{}: {requests} requests, the collector ran {cycles} times",
-        home.name()
+        runtime.name()
     );
     Ok(())
 }

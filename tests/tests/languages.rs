@@ -13,58 +13,61 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use tidegate_components::languages::{self, Language};
 use tidegate_components::workspace;
 use tidegate_testkit::envoy::Release;
-use tidegate_testkit::{HomeKind, Scenario, verdict};
+use tidegate_testkit::{RuntimeKind, Scenario, verdict};
 
 /// A language's build, made once, or why there is none.
 type Build = Arc<OnceLock<Result<Result<Bytes, String>, String>>>;
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let envoys = Release::ALL.map(HomeKind::Envoy);
-    let mut large = HomeKind::all().to_vec();
+    let envoys = Release::ALL.map(RuntimeKind::Envoy);
+    let mut large = RuntimeKind::all().to_vec();
     if std::env::var_os("TIDEGATE_EVERY_ENVOY").is_none() {
         large.retain(
-            |home| !matches!(home, HomeKind::Envoy(release) if *release != Release::ALL[0]),
+            |runtime| !matches!(runtime, RuntimeKind::Envoy(release) if *release != Release::ALL[0]),
         );
     }
     let trials = [
         (Language::JavaScript, large.clone()),
         (Language::Python, large),
-        (Language::C, HomeKind::all().to_vec()),
-        (Language::Go, [&[HomeKind::ProxyWasm][..], &envoys].concat()),
+        (Language::C, RuntimeKind::all().to_vec()),
+        (
+            Language::Go,
+            [&[RuntimeKind::ProxyWasm][..], &envoys].concat(),
+        ),
     ]
     .into_iter()
-    .flat_map(|(language, homes)| of(language, homes));
+    .flat_map(|(language, runtimes)| of(language, runtimes));
     libtest_mimic::run(&arguments, trials.collect()).exit_code()
 }
 
-fn of(language: Language, homes: Vec<HomeKind>) -> Vec<Trial> {
+fn of(language: Language, runtimes: Vec<RuntimeKind>) -> Vec<Trial> {
     let build = Build::default();
-    let trial = |home: HomeKind| {
-        let scenarios = match (language, home) {
+    let trial = |runtime: RuntimeKind| {
+        let scenarios = match (language, runtime) {
             // Its configuration is the greeting itself.
             (Language::C, _) => &["default"][..],
             // Envoy compiles the module for seconds, each time that it starts.
-            (_, HomeKind::Envoy(_)) => &["default"],
+            (_, RuntimeKind::Envoy(_)) => &["default"],
             _ => &["default", "configured", "misconfigured"],
         };
         let build = build.clone();
-        let name = format!("{language}/{}", home.name());
+        let name = format!("{language}/{}", runtime.name());
         Trial::ignorable_test(name, move || {
-            test(language, &build, home, scenarios)
+            test(language, &build, runtime, scenarios)
                 .map_err(|error| Failed::from(format!("{error:#}")))
         })
     };
-    homes.into_iter().map(trial).collect()
+    runtimes.into_iter().map(trial).collect()
 }
 
 fn test(
     language: Language,
     build: &Build,
-    home: HomeKind,
+    runtime: RuntimeKind,
     scenarios: &[&str],
 ) -> Result<Completion> {
-    if let HomeKind::Envoy(release) = home
+    if let RuntimeKind::Envoy(release) = runtime
         && let Err(reason) = tidegate_tests::envoy(release)?
     {
         return Ok(Completion::ignored_with(reason));
@@ -81,7 +84,7 @@ fn test(
         Ok(Err(missing)) => return Ok(Completion::ignored_with(missing)),
         Err(error) => return Err(anyhow!(error.clone())),
     };
-    let wasm = if home == HomeKind::Component || language == Language::Go {
+    let wasm = if runtime == RuntimeKind::Component || language == Language::Go {
         wasm
     } else {
         tidegate_adapter::adapt(&wasm, &tidegate_adapter::Options::default())?.into()
@@ -90,7 +93,7 @@ fn test(
     let folder = workspace::root().join("tests/languages");
     for name in scenarios {
         let scenario = Scenario::read(&folder, &folder.join(format!("{name}.yaml")), None)?;
-        let transcript = runner.run(&scenario, home)?;
+        let transcript = runner.run(&scenario, runtime)?;
         verdict::check(&scenario, &transcript)
             .map_err(|error| error.context(format!("scenario {name}")))?;
     }

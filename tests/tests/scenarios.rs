@@ -1,9 +1,9 @@
-//! Every scenario in every home, and the homes against each other.
+//! Every scenario in every runtime, and the runtimes against each other.
 //!
-//! The folder `tests/scenarios` is walked; each file becomes one test for each home, `<interface>/<name>/<home>`, and one
-//! that compares the homes' transcripts, `<interface>/<name>/homes_agree`. A home's run is made once, by whichever test comes
+//! The folder `tests/scenarios` is walked; each file becomes one test for each runtime, `<interface>/<name>/<runtime>`, and one
+//! that compares the runtimes' transcripts, `<interface>/<name>/runtimes_agree`. A runtime's run is made once, by whichever test comes
 //! first. Scenarios in which a proxy may call a stream within one of its callbacks run with the probe that is made with the SDK, too:
-//! `<interface>/<name>/sdk/<home>`. `cargo test -p tidegate-tests --test scenarios -- http-fields/get` runs what belongs to one file.
+//! `<interface>/<name>/sdk/<runtime>`. `cargo test -p tidegate-tests --test scenarios -- http-fields/get` runs what belongs to one file.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -17,12 +17,14 @@ use tidegate_components::guests::{self, Shape};
 use tidegate_components::workspace;
 use tidegate_testkit::envoy::Release;
 use tidegate_testkit::scenario::Plugin;
-use tidegate_testkit::{HomeKind, Owned, Runner, Scenario, Transcript, compare, scenario, verdict};
+use tidegate_testkit::{
+    Owned, Runner, RuntimeKind, Scenario, Transcript, compare, scenario, verdict,
+};
 
 /// A scenario with its runs so far.
 struct Case {
     scenario: Scenario,
-    runs: BTreeMap<HomeKind, OnceLock<Result<Transcript, String>>>,
+    runs: BTreeMap<RuntimeKind, OnceLock<Result<Transcript, String>>>,
     runner: Arc<Runner>,
 }
 
@@ -42,12 +44,12 @@ fn trials() -> Result<Vec<Trial>> {
     let owned = Arc::new(Owned::known()?);
     let scenarios = scenario::walk(&folder, None).context("the scenarios cannot be read")?;
     let runner = Arc::new(tidegate_tests::runner(wasm));
-    let with_sdk = Arc::new(tidegate_tests::runner(|scenario, plugin, home| {
+    let with_sdk = Arc::new(tidegate_tests::runner(|scenario, plugin, runtime| {
         let mut plugin = plugin.clone();
         if plugin.guest == PROBE {
             plugin.guest = SDK_PROBE.to_owned();
         }
-        wasm(scenario, &plugin, home)
+        wasm(scenario, &plugin, runtime)
     }));
     let mut trials = Vec::new();
     for scenario in scenarios {
@@ -83,74 +85,74 @@ fn trials_of(
     owned: &Arc<Owned>,
 ) -> Vec<Trial> {
     let mut trials = Vec::new();
-    let homes = HomeKind::all()
+    let runtimes = RuntimeKind::all()
         .into_iter()
-        .filter(|home| scenario.is_for(*home));
-    let runs = homes.map(|home| (home, OnceLock::new())).collect();
+        .filter(|runtime| scenario.is_for(*runtime));
+    let runs = runtimes.map(|runtime| (runtime, OnceLock::new())).collect();
     let case = Arc::new(Case {
         scenario,
         runs,
         runner: runner.clone(),
     });
-    for home in case.runs.keys().copied() {
+    for runtime in case.runs.keys().copied() {
         let (name, case) = (
-            format!("{}{variant}/{}", case.scenario.name, home.name()),
+            format!("{}{variant}/{}", case.scenario.name, runtime.name()),
             case.clone(),
         );
-        trials.push(Trial::ignorable_test(name, move || case.passes(home)));
+        trials.push(Trial::ignorable_test(name, move || case.passes(runtime)));
     }
-    let name = format!("{}{variant}/homes_agree", case.scenario.name);
+    let name = format!("{}{variant}/runtimes_agree", case.scenario.name);
     let owned = owned.clone();
     trials.push(Trial::ignorable_test(name, move || {
-        case.homes_agree(&owned)
+        case.runtimes_agree(&owned)
     }));
     trials
 }
 
 /// A guest of this workspace: a crate, or a folder of `tests/wat`.
-fn wasm(_: &Scenario, plugin: &Plugin, home: HomeKind) -> Result<Bytes> {
+fn wasm(_: &Scenario, plugin: &Plugin, runtime: RuntimeKind) -> Result<Bytes> {
     let built = match tidegate_components::guest(&plugin.guest, Encoder::Newest)? {
         Some(component) => guests::adapted(&plugin.guest, component)?,
         None => guests::build(&plugin.guest, Shape::Wasip2)?,
     };
-    Ok(match home {
-        HomeKind::Component => built.component,
-        HomeKind::ProxyWasm | HomeKind::Envoy(_) => built.module,
+    Ok(match runtime {
+        RuntimeKind::Component => built.component,
+        RuntimeKind::ProxyWasm | RuntimeKind::Envoy(_) => built.module,
     })
 }
 
 impl Case {
     /// What the scenario states is what is seen.
-    fn passes(&self, home: HomeKind) -> Result<Completion, Failed> {
-        if let Some(reason) = missing(home) {
+    fn passes(&self, runtime: RuntimeKind) -> Result<Completion, Failed> {
+        if let Some(reason) = missing(runtime) {
             return Ok(Completion::ignored_with(reason));
         }
-        let transcript = self.run(home).as_ref().map_err(Failed::from)?;
+        let transcript = self.run(runtime).as_ref().map_err(Failed::from)?;
         verdict::check(&self.scenario, transcript)
             .map_err(|error| Failed::from(format!("{error:#}")))?;
         Ok(Completion::Completed)
     }
 
-    /// What is seen in one home is seen in all.
-    fn homes_agree(&self, owned: &Owned) -> Result<Completion, Failed> {
-        let homes: Vec<HomeKind> = self
+    /// What is seen in one runtime is seen in all.
+    fn runtimes_agree(&self, owned: &Owned) -> Result<Completion, Failed> {
+        let runtimes: Vec<RuntimeKind> = self
             .runs
             .keys()
             .copied()
-            .filter(|home| missing(*home).is_none())
+            .filter(|runtime| missing(*runtime).is_none())
             .collect();
-        let [first, others @ ..] = &homes[..] else {
-            return Ok(Completion::ignored_with("there is one home only"));
+        let [first, others @ ..] = &runtimes[..] else {
+            return Ok(Completion::ignored_with("there is one runtime only"));
         };
         let left = self.run(*first).as_ref().map_err(Failed::from)?;
         let mut found = Vec::new();
-        for home in others {
-            let right = self.run(*home).as_ref().map_err(Failed::from)?;
+        for runtime in others {
+            let right = self.run(*runtime).as_ref().map_err(Failed::from)?;
             for difference in compare::differences(owned, left, right) {
                 found.push(format!(
                     "{} against {}: {difference}",
                     first.name(),
-                    home.name()
+                    runtime.name()
                 ));
             }
         }
@@ -161,20 +163,20 @@ impl Case {
         }
     }
 
-    fn run(&self, home: HomeKind) -> &Result<Transcript, String> {
-        // The keys are the homes that tests were made for.
-        self.runs[&home].get_or_init(|| {
+    fn run(&self, runtime: RuntimeKind) -> &Result<Transcript, String> {
+        // The keys are the runtimes that tests were made for.
+        self.runs[&runtime].get_or_init(|| {
             self.runner
-                .run(&self.scenario, home)
+                .run(&self.scenario, runtime)
                 .map_err(|error| format!("{error:#}"))
         })
     }
 }
 
-/// Why a home cannot be had on this platform. Said once on standard error, beside every test that it concerns.
-fn missing(home: HomeKind) -> Option<String> {
+/// Why a runtime cannot be had on this platform. Said once on standard error, beside every test that it concerns.
+fn missing(runtime: RuntimeKind) -> Option<String> {
     static MISSING: OnceLock<Option<String>> = OnceLock::new();
-    let HomeKind::Envoy(_) = home else {
+    let RuntimeKind::Envoy(_) = runtime else {
         return None;
     };
     let reason = MISSING.get_or_init(|| {

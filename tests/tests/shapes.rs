@@ -1,7 +1,7 @@
 //! Every crate under `guest/plugins` and `guest/examples`, in each of the three shapes that a component comes in: it
 //! builds, it adapts, and it behaves.
 //!
-//! That the usual shape behaves in every home is for the scenarios; here the same scenarios are run in each shape. A crate
+//! That the usual shape behaves in every runtime is for the scenarios; here the same scenarios are run in each shape. A crate
 //! without a scenario of its own fails.
 
 use std::process::ExitCode;
@@ -12,7 +12,7 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use tidegate_components::guests::{self, Shape};
 use tidegate_components::workspace;
 use tidegate_testkit::envoy::Release;
-use tidegate_testkit::{HomeKind, Scenario, scenario, verdict};
+use tidegate_testkit::{RuntimeKind, Scenario, scenario, verdict};
 
 const TUTORIAL: &str = "istio-tutorial";
 
@@ -32,11 +32,11 @@ fn trials() -> Result<Vec<Trial>> {
     let mut trials = Vec::new();
     for guest in crates()? {
         for shape in Shape::ALL {
-            for home in HomeKind::all() {
+            for runtime in RuntimeKind::all() {
                 let (scenarios, guest) = (scenarios.clone(), guest.clone());
-                let name = format!("{guest}/{shape}/{}", home.name());
+                let name = format!("{guest}/{shape}/{}", runtime.name());
                 trials.push(Trial::ignorable_test(name, move || {
-                    behaves(&scenarios, &guest, shape, home)
+                    behaves(&scenarios, &guest, shape, runtime)
                 }));
             }
         }
@@ -74,19 +74,19 @@ fn behaves(
     scenarios: &[Scenario],
     guest: &str,
     shape: Shape,
-    home: HomeKind,
+    runtime: RuntimeKind,
 ) -> Result<Completion, Failed> {
-    if let HomeKind::Envoy(_) = home
+    if let RuntimeKind::Envoy(_) = runtime
         && let Ok(Err(reason)) = tidegate_tests::envoy(Release::ALL[0])
     {
         return Ok(Completion::ignored_with(reason));
     }
     let own = |scenario: &&Scenario| {
-        scenario.is_for(home) && scenario.plugins.iter().all(|plugin| plugin.guest == guest)
+        scenario.is_for(runtime) && scenario.plugins.iter().all(|plugin| plugin.guest == guest)
     };
-    let shaped = tidegate_tests::runner(move |_, plugin, home| {
+    let shaped = tidegate_tests::runner(move |_, plugin, runtime| {
         let built = guests::build(&plugin.guest, shape)?;
-        Ok(if home == HomeKind::Component {
+        Ok(if runtime == RuntimeKind::Component {
             built.component
         } else {
             built.module
@@ -95,7 +95,7 @@ fn behaves(
     let mut ran = 0;
     for scenario in scenarios.iter().filter(own) {
         let check = || -> Result<()> {
-            let transcript = shaped.run(scenario, home)?;
+            let transcript = shaped.run(scenario, runtime)?;
             verdict::check(scenario, &transcript)
         };
         check().map_err(|error| format!("scenario {}: {error:#}", scenario.name))?;

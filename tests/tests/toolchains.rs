@@ -14,10 +14,10 @@ use tidegate_components::c::{self, Output};
 use tidegate_components::guests::{self, Built, Shape};
 use tidegate_components::languages::{self, ZIG};
 use tidegate_components::workspace;
-use tidegate_testkit::{HomeKind, Scenario, scenario, verdict};
+use tidegate_testkit::{RuntimeKind, Scenario, scenario, verdict};
 
 /// Our host's two engines: Envoys see what the newest tools make, in `scenarios`.
-const HOMES: [HomeKind; 2] = [HomeKind::Component, HomeKind::ProxyWasm];
+const RUNTIMES: [RuntimeKind; 2] = [RuntimeKind::Component, RuntimeKind::ProxyWasm];
 
 /// The guests whose bindings were made by other releases of wit-bindgen than this workspace has.
 const BINDGEN: [&str; 2] = ["bare-bindgen-0-41", "bare-bindgen-0-63"];
@@ -104,16 +104,16 @@ fn is_text(scenario: &Scenario) -> bool {
 }
 
 fn passes(scenario: &Scenario, built: &Built) -> Result<Completion> {
-    for home in HOMES {
+    for runtime in RUNTIMES {
         let built = built.clone();
-        let runner = tidegate_tests::runner(move |_, _, home| {
-            Ok(match home {
-                HomeKind::Component => built.component.clone(),
-                HomeKind::ProxyWasm | HomeKind::Envoy(_) => built.module.clone(),
+        let runner = tidegate_tests::runner(move |_, _, runtime| {
+            Ok(match runtime {
+                RuntimeKind::Component => built.component.clone(),
+                RuntimeKind::ProxyWasm | RuntimeKind::Envoy(_) => built.module.clone(),
             })
         });
-        let transcript = runner.run(scenario, home)?;
-        verdict::check(scenario, &transcript).with_context(|| home.name())?;
+        let transcript = runner.run(scenario, runtime)?;
+        verdict::check(scenario, &transcript).with_context(|| runtime.name())?;
     }
     Ok(Completion::Completed)
 }

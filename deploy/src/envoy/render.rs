@@ -70,7 +70,7 @@ fn connection_manager(of: &Bootstrap) -> Value {
         "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         json!({
             "stat_prefix": "ingress",
-            // Envoy drops HTTP/1.1 trailers unless told not to; a plugin's streams have them in every home.
+            // Envoy drops HTTP/1.1 trailers unless told not to; a plugin's streams have them in every runtime.
             "http_protocol_options": { "enable_trailers": true },
             "http_filters": filters,
             "route_config": routes(of.profile),

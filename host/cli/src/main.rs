@@ -12,7 +12,8 @@
 //! For shipping: `registry` is what the commands that speak to one have in common, `progress` their bar, `manifests` the files of
 //! those that look at manifests.
 //!
-//! `file` reads and writes whole files, `logs` writes plugins' lines to stderr.
+//! `file` reads and writes whole files, `format` is the option of that name, `logs` writes plugins' lines to stderr. `renamed` knows what
+//! commands and options were called before.
 //! Nothing else in Tidegate prints, reads arguments or ends the process.
 
 use std::process::ExitCode;
@@ -26,12 +27,14 @@ mod commands;
 mod dashboard;
 mod dev;
 mod file;
+mod format;
 mod logs;
 mod manifests;
 mod plugin;
 mod progress;
 mod project;
 mod registry;
+mod renamed;
 mod report;
 mod serve;
 mod stop;
@@ -61,7 +64,7 @@ enum Command {
     Push(commands::push::Push),
     Pull(commands::pull::Pull),
     Verify(commands::verify::Verify),
-    Order(commands::order::Order),
+    Chain(commands::chain::ChainArgs),
     Validate(commands::validate::Validate),
     Wit(commands::wit::Wit),
     Completions(commands::completions::Completions),
@@ -87,7 +90,8 @@ static VERSION: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| {
 });
 
 fn main() -> ExitCode {
-    let done = match Cli::parse().command {
+    let cli = Cli::try_parse().unwrap_or_else(|error| renamed::explain(error).exit());
+    let done = match cli.command {
         Command::New(new) => new.execute(),
         Command::Build(build) => build.execute(),
         Command::Dev(dev) => dev.execute(),
@@ -100,7 +104,7 @@ fn main() -> ExitCode {
         Command::Push(push) => push.execute(),
         Command::Pull(pull) => pull.execute(),
         Command::Verify(verify) => verify.execute(),
-        Command::Order(order) => order.execute(),
+        Command::Chain(chain) => chain.execute(),
         Command::Validate(validate) => validate.execute(),
         Command::Wit(wit) => wit.execute(),
         Command::Completions(completions) => completions.execute(Cli::command()),

@@ -9,23 +9,23 @@ pub mod human;
 pub mod json;
 pub mod junit;
 
-/// One scenario in one home, or its homes held against each other.
+/// One scenario in one runtime, or its runtimes held against each other.
 #[derive(Debug)]
 pub struct Outcome {
     /// The scenario's name: its file below the folder of scenarios, without the ending.
     pub scenario: String,
     /// The scenario's file.
     pub file: PathBuf,
-    /// The home's name, or [`AGREE`].
-    pub home: String,
+    /// The runtime's name, or [`AGREE`].
+    pub runtime: String,
     /// How long it took.
     pub took: Duration,
     /// What came of it.
     pub result: Finding,
 }
 
-/// What [`Outcome::home`] is where homes were held against each other.
-pub const AGREE: &str = "homes agree";
+/// What [`Outcome::runtime`] is where runtimes were held against each other.
+pub const AGREE: &str = "runtimes agree";
 
 /// What came of a test.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ pub enum Finding {
         /// All that was seen.
         transcript: String,
     },
-    /// Homes saw different things.
+    /// Runtimes saw different things.
     Differs {
         /// What, a line each.
         differences: Vec<String>,

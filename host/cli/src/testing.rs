@@ -1,4 +1,4 @@
-//! Runs scenarios in homes, several at once.
+//! Runs scenarios in runtimes, several at once.
 //!
 //! The runner itself is the library `tidegate-testkit`, which this project's own tests use too. Here it gets its plugins
 //! ([`plugins`]) and its Envoy ([`envoy`]), and its results become [`Outcome`]s.
@@ -9,30 +9,30 @@ use std::sync::mpsc;
 use std::time::Instant;
 
 use tidegate_testkit::source::Source;
-use tidegate_testkit::{HomeKind, Owned, Runner, Scenario, Transcript, compare, verdict};
+use tidegate_testkit::{Owned, Runner, RuntimeKind, Scenario, Transcript, compare, verdict};
 
 use crate::report::{AGREE, Finding, Outcome};
 
 pub mod envoy;
 pub mod plugins;
 
-/// A home to run in, and what it is called here.
+/// A runtime to run in, and what it is called here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Home {
-    pub kind: HomeKind,
+pub struct Runtime {
+    pub kind: RuntimeKind,
     pub name: &'static str,
 }
 
 /// What scenarios are run with.
 pub struct Testing<'a> {
     pub runner: Runner,
-    pub homes: &'a [Home],
+    pub runtimes: &'a [Runtime],
     pub owned: Owned,
-    /// Why a scenario cannot be run in a home, beside what the scenario says itself.
-    pub unfit: &'a (dyn Fn(&Scenario, HomeKind) -> Option<String> + Sync),
+    /// Why a scenario cannot be run in a runtime, beside what the scenario says itself.
+    pub unfit: &'a (dyn Fn(&Scenario, RuntimeKind) -> Option<String> + Sync),
 }
 
-/// A scenario's outcomes, with what was seen in each home that it ran in.
+/// A scenario's outcomes, with what was seen in each runtime that it ran in.
 pub struct Tested {
     pub outcomes: Vec<Outcome>,
     pub seen: Vec<(&'static str, Transcript)>,
@@ -77,21 +77,21 @@ impl Testing<'_> {
         tested.into_iter().flatten().collect()
     }
 
-    /// One scenario in each home, and the homes against each other.
+    /// One scenario in each runtime, and the runtimes against each other.
     fn scenario(&self, scenario: &Scenario) -> Tested {
         let mut outcomes = Vec::new();
         let mut seen: Vec<(&'static str, Transcript)> = Vec::new();
-        for home in self.homes {
+        for runtime in self.runtimes {
             let begun = Instant::now();
             let unfit = scenario
-                .unfit(home.kind)
-                .or_else(|| (self.unfit)(scenario, home.kind));
+                .unfit(runtime.kind)
+                .or_else(|| (self.unfit)(scenario, runtime.kind));
             let result = match unfit {
                 Some(reason) => Finding::Skipped { reason },
-                None => match self.home(scenario, home.kind) {
+                None => match self.runtime(scenario, runtime.kind) {
                     Ok(transcript) => {
                         let finding = held(scenario, &transcript);
-                        seen.push((home.name, transcript));
+                        seen.push((runtime.name, transcript));
                         finding
                     }
                     Err(error) => Finding::Broken { error },
@@ -100,7 +100,7 @@ impl Testing<'_> {
             outcomes.push(Outcome {
                 scenario: scenario.name.clone(),
                 file: scenario.file.clone(),
-                home: home.name.to_owned(),
+                runtime: runtime.name.to_owned(),
                 took: begun.elapsed(),
                 result,
             });
@@ -121,7 +121,7 @@ impl Testing<'_> {
             outcomes.push(Outcome {
                 scenario: scenario.name.clone(),
                 file: scenario.file.clone(),
-                home: AGREE.to_owned(),
+                runtime: AGREE.to_owned(),
                 took: begun.elapsed(),
                 result: match differences.is_empty() {
                     true => Finding::Passed,
@@ -133,8 +133,8 @@ impl Testing<'_> {
     }
 
     /// A run. A mistake of the runner's own ends this scenario, not the others.
-    fn home(&self, scenario: &Scenario, home: HomeKind) -> Result<Transcript, String> {
-        match catch_unwind(AssertUnwindSafe(|| self.runner.run(scenario, home))) {
+    fn runtime(&self, scenario: &Scenario, runtime: RuntimeKind) -> Result<Transcript, String> {
+        match catch_unwind(AssertUnwindSafe(|| self.runner.run(scenario, runtime))) {
             Ok(ran) => ran.map_err(|error| format!("{error:#}")),
             Err(_) => Err("the runner panicked; please report it".to_owned()),
         }
@@ -146,9 +146,9 @@ impl Testing<'_> {
 impl Tested {
     /// Judges what was seen by what the scenario states now.
     pub fn judge_again(&mut self, scenario: &Scenario) {
-        for (home, transcript) in &self.seen {
-            let of_home = self.outcomes.iter_mut().find(|it| it.home == *home);
-            if let Some(outcome) = of_home {
+        for (runtime, transcript) in &self.seen {
+            let of_runtime = self.outcomes.iter_mut().find(|it| it.runtime == *runtime);
+            if let Some(outcome) = of_runtime {
                 outcome.result = held(scenario, transcript);
             }
         }

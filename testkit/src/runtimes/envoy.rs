@@ -1,4 +1,4 @@
-//! A real Envoy as a home: one process, one worker, the bootstrap that `tidegate manifest` gives too.
+//! A real Envoy as a runtime: one process, one worker, the bootstrap that `tidegate manifest` gives too.
 //!
 //! Nothing is polled: Envoy logs its admin address and that it starts its workers, and a listener that was bound takes
 //! connections from then on. What plugins log is read from its standard error, in a format of ours: fields behind
@@ -16,7 +16,7 @@ use anyhow::{Context, Result, ensure};
 use tidegate_deploy::envoy::{Bootstrap, FailPolicy, Module, Plugin, Profile, Upstream};
 use tidegate_deploy::module::Facts;
 
-use super::{Deployed, Home, Started};
+use super::{Deployed, Runtime, Started};
 use crate::client::{self, Outgoing, OutgoingBody};
 use crate::logbook::{LogBook, PATIENCE};
 use crate::scenario;
@@ -221,7 +221,7 @@ impl Envoy {
     }
 }
 
-impl Home for Envoy {
+impl Runtime for Envoy {
     fn address(&self) -> SocketAddr {
         self.address
     }

@@ -1,4 +1,4 @@
-//! Our own proxy as a home: the server with one worker and a clock that a scenario moves.
+//! Our own proxy as a runtime: the server with one worker and a clock that a scenario moves.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use tidegate_host::{
     CodeCache, EngineKind, FailPolicy, ManualClock, PluginSpec, Server, ServerConfig, Upstream,
 };
 
-use super::{Deployed, Home, Started};
+use super::{Deployed, Runtime, Started};
 use crate::logbook::{LogBook, PATIENCE};
 use crate::scenario::{self, Moment, Scenario};
 use crate::surroundings;
@@ -87,7 +87,7 @@ fn spec(engine: EngineKind, plugin: &Deployed) -> PluginSpec {
     }
 }
 
-impl Home for Host {
+impl Runtime for Host {
     fn address(&self) -> SocketAddr {
         self.address
     }

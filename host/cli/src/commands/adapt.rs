@@ -16,9 +16,9 @@ pub struct Adapt {
     #[arg(value_name = "PLUGIN.wasm")]
     plugin: PathBuf,
 
-    /// The module to write; `-` for stdout
-    #[arg(short, long, value_name = "OUT.wasm")]
-    output: PathBuf,
+    /// The module to write; `-` for stdout. Default: `PLUGIN.proxy.wasm`, beside the component
+    #[arg(short, long, value_name = "OUT.wasm", required_if_eq("plugin", "-"))]
+    output: Option<PathBuf>,
 
     /// Remove function names. The module gets smaller, but backtraces in the proxy's log show function indices only
     #[arg(long)]
@@ -31,8 +31,8 @@ pub struct Adapt {
 
 const EXAMPLES: &str = "\
 Examples:
-  tidegate adapt greeter.wasm -o greeter.proxy.wasm
-  tidegate adapt greeter.wasm -o greeter.proxy.wasm --strip-names
+  tidegate adapt greeter.wasm
+  tidegate adapt greeter.wasm -o module.wasm --strip-names
   cat greeter.wasm | tidegate adapt - -o - > greeter.proxy.wasm
 
 OUT.wasm is written atomically. WASI functions that proxies do not provide are listed on stderr: calls to them fail at run time.";
@@ -51,12 +51,15 @@ impl Adapt {
                 true => "cannot adapt stdin".to_owned(),
                 false => format!("cannot adapt `{}`", self.plugin.display()),
             })?;
-        file::write_binary(&self.output, &module)?;
-        if !file::is_stdio(&self.output) {
+        let output = self
+            .output
+            .unwrap_or_else(|| self.plugin.with_extension("proxy.wasm"));
+        file::write_binary(&output, &module)?;
+        if !file::is_stdio(&output) {
             let (from, to) = (component.len(), module.len());
             logs::note(&format!(
                 "adapted {from} bytes to {to} in `{}`",
-                self.output.display()
+                output.display()
             ));
         }
         note_refusals(&component);

@@ -1,4 +1,4 @@
-//! `tidegate order`: which plugins a workload gets, in which order, and why.
+//! `tidegate chain`: which plugins a workload gets, in which order, and why.
 //!
 //! The rules are `tidegate-deploy`'s; this file draws the table.
 
@@ -6,20 +6,21 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use anyhow::Context as _;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use tidegate_deploy::istio::order::{
     self, Chain, Layer, Options, Ordered, Step, Traffic, Workload,
 };
 use tidegate_deploy::resource::Name;
 use tidegate_deploy::yaml;
 
+use crate::format::FormatArgs;
 use crate::manifests::{ManifestArgs, ManifestFile};
 use crate::{file, logs};
 
 /// Show which plugins run in each workload of an Istio mesh, in which order, and why
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
-pub struct Order {
+pub struct ChainArgs {
     #[command(flatten)]
     manifests: ManifestArgs,
 
@@ -36,23 +37,16 @@ pub struct Order {
     #[arg(short, long, default_value = "default")]
     namespace: Name,
 
-    /// Output format
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    format: Format,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Text,
-    Json,
+    #[command(flatten)]
+    format: FormatArgs,
 }
 
 const EXAMPLES: &str = "\
 Examples:
-  tidegate order -f plugins.yaml
-  tidegate order -f manifests/
-  tidegate order -f plugins/*.yaml deployments.yaml --workload shop/app=web,version=v2
-  kubectl get wasmplugins,trafficextensions,deployments -A -o yaml | tidegate order -f - --format json
+  tidegate chain -f plugins.yaml
+  tidegate chain -f manifests/
+  tidegate chain -f plugins/*.yaml deployments.yaml --workload shop/app=web,version=v2
+  kubectl get wasmplugins,trafficextensions,deployments -A -o yaml | tidegate chain -f - --format json
 
 WasmPlugins and TrafficExtensions are ordered; EnvoyFilters are only counted. Istio orders plugins of the same phase and \
 priority by creation time. Manifests without a creation time, which only a cluster sets, are ordered by name here.
@@ -65,9 +59,9 @@ istio-remote and istio-agentgateway, and of other controllers than Istio's, are 
 /// What stands in for a number that is not there.
 const NONE: &str = "-";
 
-// === impl Order ===
+// === impl ChainArgs ===
 
-impl Order {
+impl ChainArgs {
     pub fn execute(self) -> anyhow::Result<()> {
         let mut texts = Vec::new();
         for ManifestFile { name, bytes } in self.manifests.read()? {
@@ -85,12 +79,12 @@ impl Order {
             workloads: self.workload,
         };
         let answer = order::order(&files, &options)?;
-        let text = match self.format {
-            Format::Json => format!(
-                "{:#}\n",
-                serde_json::to_value(&answer).context("cannot write the order as JSON")?
-            ),
-            Format::Text => table(&answer.workloads),
+        let text = if self.format.is_json() {
+            let answer =
+                serde_json::to_value(&answer).context("cannot write the chains as JSON")?;
+            format!("{answer:#}\n")
+        } else {
+            table(&answer.workloads)
         };
         file::write(Path::new("-"), text.as_bytes())?;
         if answer.envoy_filters.any() {

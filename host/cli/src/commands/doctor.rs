@@ -1,4 +1,4 @@
-//! `tidegate doctor`: what this machine lacks to make plugins, and the commands that mend it.
+//! `tidegate doctor`: what this machine lacks to make plugins, and the commands that fix it.
 //!
 //! What is looked at is in [`checks`], what a machine's own tools say in [`machine`].
 
@@ -9,6 +9,7 @@ use anyhow::bail;
 use clap::Args;
 use serde_json::json;
 
+use crate::format::FormatArgs;
 use crate::{file, logs};
 
 mod checks;
@@ -20,15 +21,14 @@ use checks::{Check, State};
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Doctor {
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    format: FormatArgs,
 }
 
 const EXAMPLES: &str = "\
 Examples:
   tidegate doctor
-  tidegate doctor --json | jq -r '.mend[]'
+  tidegate doctor --format json | jq -r '.fix[]'
 
 It builds a small program for this machine and one for WebAssembly in the cache directory, and installs nothing. The exit code \
 is 0 if nothing that is required is missing.";
@@ -38,7 +38,7 @@ is 0 if nothing that is required is missing.";
 impl Doctor {
     pub fn execute(self) -> anyhow::Result<()> {
         let checks = checks::all();
-        let text = if self.json {
+        let text = if self.format.is_json() {
             format!("{:#}\n", json(&checks))
         } else {
             text(&checks)
@@ -71,11 +71,11 @@ fn text(checks: &[Check]) -> String {
         let _ = writeln!(text, "{mark:<8}  {:<width$}  {detail}", check.name);
     }
     for (needed, heading) in [(true, "Run these commands in order:"), (false, "Optional:")] {
-        let mend = mend(checks.iter().filter(|check| check.needed == needed));
-        if !mend.is_empty() {
+        let fix = fix(checks.iter().filter(|check| check.needed == needed));
+        if !fix.is_empty() {
             let _ = writeln!(text, "\n{heading}");
         }
-        for command in mend {
+        for command in fix {
             let _ = writeln!(text, "  {command}");
         }
     }
@@ -84,33 +84,33 @@ fn text(checks: &[Check]) -> String {
 
 fn json(checks: &[Check]) -> serde_json::Value {
     let each = checks.iter().map(|check| {
-        let (detail, mend) = match &check.state {
+        let (detail, fix) = match &check.state {
             State::Found(what) => (what, &[][..]),
-            State::Lacks { why, mend } => (why, &mend[..]),
+            State::Lacks { why, fix } => (why, &fix[..]),
         };
         json!({
             "name": check.name,
             "needed": check.needed,
             "ok": !check.lacks(),
             "detail": detail,
-            "mend": mend,
+            "fix": fix,
         })
     });
     json!({
         "ok": !checks.iter().any(|check| check.needed && check.lacks()),
         "checks": each.collect::<Vec<_>>(),
-        "mend": mend(checks.iter().filter(|check| check.needed)),
+        "fix": fix(checks.iter().filter(|check| check.needed)),
     })
 }
 
-/// The commands that mend these, in order. One may mend several, and is run once.
-fn mend<'a>(checks: impl Iterator<Item = &'a Check>) -> Vec<&'a str> {
+/// The commands that fix these, in order. One may fix several, and is run once.
+fn fix<'a>(checks: impl Iterator<Item = &'a Check>) -> Vec<&'a str> {
     let mut commands = Vec::new();
     for check in checks {
-        let State::Lacks { mend, .. } = &check.state else {
+        let State::Lacks { fix, .. } = &check.state else {
             continue;
         };
-        for command in mend {
+        for command in fix {
             if !commands.contains(&command.as_str()) {
                 commands.push(command);
             }

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use clap::Args;
 use tidegate_adapter::inspect;
 
+use crate::format::FormatArgs;
 use crate::{file, logs};
 
 /// Show what a component or module contains: kind, callbacks, hostcalls, WASI functions, metadata, sizes
@@ -16,15 +17,14 @@ pub struct Inspect {
     #[arg(value_name = "FILE.wasm")]
     file: PathBuf,
 
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    format: FormatArgs,
 }
 
 const EXAMPLES: &str = "\
 Examples:
   tidegate inspect greeter.wasm
-  tidegate inspect greeter.wasm --json | jq .hostcalls
+  tidegate inspect greeter.wasm --format json | jq .hostcalls
   tidegate adapt greeter.wasm -o - | tidegate inspect -";
 
 // === impl Inspect ===
@@ -36,7 +36,7 @@ impl Inspect {
             true => "cannot inspect stdin".to_owned(),
             false => format!("cannot inspect `{}`", self.file.display()),
         })?;
-        let text = if self.json {
+        let text = if self.format.is_json() {
             format!(
                 "{:#}\n",
                 serde_json::to_value(&inspection).context("cannot write the inspection as JSON")?

@@ -2,6 +2,7 @@
 
 pub mod adapt;
 pub mod build;
+pub mod chain;
 pub mod completions;
 pub mod dev;
 pub mod doctor;
@@ -9,7 +10,6 @@ pub mod inspect;
 pub mod man;
 pub mod manifest;
 pub mod new;
-pub mod order;
 pub mod pull;
 pub mod push;
 pub mod run;

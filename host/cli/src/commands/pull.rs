@@ -18,9 +18,9 @@ pub struct Pull {
     #[arg(value_name = "oci://REGISTRY/REPOSITORY[:TAG][@DIGEST]")]
     reference: Reference,
 
-    /// The file to write; `-` for stdout
+    /// The file to write; `-` for stdout. Default: the last part of the repository with `.proxy.wasm`, in this directory
     #[arg(short, long, value_name = "FILE")]
-    output: PathBuf,
+    output: Option<PathBuf>,
 
     /// Expected digest of the image manifest, as in the field `sha256` of a WasmPlugin
     #[arg(long, value_name = "HEX", value_parser = sha256)]
@@ -32,7 +32,7 @@ pub struct Pull {
 
 const EXAMPLES: &str = "\
 Examples:
-  tidegate pull oci://127.0.0.1:5000/greeter:1.0.0 -o greeter.proxy.wasm
+  tidegate pull oci://127.0.0.1:5000/greeter:1.0.0
   tidegate pull oci://ghcr.io/me/greeter:1.0.0 -o - | tidegate inspect -
 
 An image that Istio's agent would refuse is refused here too: see `tidegate verify`. If the agent would refuse the registry \
@@ -62,12 +62,17 @@ impl Pull {
             );
         }
         let module = examined.wasm.with_context(failed)?;
-        file::write_binary(&self.output, &module)?;
-        if !file::is_stdio(&self.output) {
+        let output = self.output.unwrap_or_else(|| {
+            let repository = self.reference.repository();
+            let name = repository.rsplit('/').next().unwrap_or(repository);
+            PathBuf::from(format!("{name}.proxy.wasm"))
+        });
+        file::write_binary(&output, &module)?;
+        if !file::is_stdio(&output) {
             logs::note(&format!(
                 "pulled {} bytes into `{}` from the image `{}`",
                 module.len(),
-                self.output.display(),
+                output.display(),
                 examined.digest
             ));
         }

@@ -10,6 +10,7 @@ use tidegate_deploy::module::Facts;
 use tidegate_oci::{Digest, Image, Interfaces, Labels, Reference, push};
 
 use crate::commands::adapt::note_refusals;
+use crate::format::FormatArgs;
 use crate::registry::RegistryArgs;
 use crate::{file, logs};
 
@@ -41,9 +42,8 @@ pub struct Push {
     #[arg(long)]
     with_component: bool,
 
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    format: FormatArgs,
 
     #[command(flatten)]
     registry: RegistryArgs,
@@ -64,7 +64,7 @@ Examples:
   tidegate push greeter.wasm oci://127.0.0.1:5000/greeter:1.0.0
   tidegate push greeter.wasm oci://ghcr.io/me/greeter:1 --revision 4f2a6d1
   pass ghcr | tidegate push greeter.wasm oci://ghcr.io/me/greeter:1 --username me --password-stdin
-  tidegate push greeter.wasm oci://ghcr.io/me/greeter:1 --with-component --json | jq -r .sha256
+  tidegate push greeter.wasm oci://ghcr.io/me/greeter:1 --with-component --format json | jq -r .sha256
 
 The output contains the `url` and `sha256` of a WasmPlugin: the reference pinned by digest, and the digest of the image \
 manifest, which differs from the digest of the module. Pushing the same file always yields the same digest. The tag is written \
@@ -121,7 +121,7 @@ impl Push {
         // With its bar, which would stand in the way.
         drop(registry);
         let pinned = self.reference.pinned(digest.clone());
-        let text = if self.json {
+        let text = if self.format.is_json() {
             let mut result = json!({
                 "url": pinned.to_string(),
                 "sha256": digest.hex(),

@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use tidegate_testkit::envoy::Release;
-use tidegate_testkit::{HomeKind, Owned, Runner, Scenario, bless, scenario, schema};
+use tidegate_testkit::{Owned, Runner, RuntimeKind, Scenario, scenario, schema, update};
 
 use crate::project::{How, Project, Which};
 use crate::report::human::{self, Colour};
 use crate::report::{Outcome, json, junit};
 use crate::testing::plugins::{Origin, Plugins};
-use crate::testing::{Home, Tested, Testing, envoy};
+use crate::testing::{Runtime, Tested, Testing, envoy};
 use crate::{file, logs};
 
 /// Build the plugin in this directory and run its scenarios: requests, and the responses that are expected
@@ -33,7 +33,7 @@ pub struct Test {
         value_delimiter = ',',
         default_value = "component,proxy-wasm"
     )]
-    home: Vec<HomeArg>,
+    runtime: Vec<RuntimeArg>,
 
     /// The Envoy of `envoy`: a release to download, or a binary
     #[arg(long, value_name = "VERSION|PATH")]
@@ -54,7 +54,7 @@ pub struct Test {
     jobs: Option<u16>,
 
     /// Format of the results. `junit` and `json` go to stdout, with the human-readable lines on stderr
-    #[arg(long, value_name = "FORMAT", default_value = "human")]
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
     format: Format,
 
     /// Write the results to this file
@@ -63,19 +63,19 @@ pub struct Test {
 
     /// Update the scenarios with the actual results where they differ or an `expect` is empty
     #[arg(long)]
-    bless: bool,
+    update: bool,
 
     /// List the scenarios without running them
-    #[arg(long, conflicts_with = "bless")]
+    #[arg(long, conflicts_with = "update")]
     list: bool,
 
     /// Write the JSON Schema of scenario files, for editors, and exit
-    #[arg(long, conflicts_with_all = ["scenarios", "bless", "list", "plugin"])]
+    #[arg(long, conflicts_with_all = ["scenarios", "update", "list", "plugin"])]
     schema: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum HomeArg {
+enum RuntimeArg {
     /// Tidegate's proxy, running the component
     Component,
     /// Tidegate's proxy, running the adapted module
@@ -86,8 +86,8 @@ enum HomeArg {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// Human-readable lines
-    Human,
+    /// Human-readable text
+    Text,
     /// JUnit XML
     Junit,
     /// JSON
@@ -97,10 +97,10 @@ enum Format {
 const EXAMPLES: &str = "\
 Examples:
   tidegate test
-  tidegate test limit --home component,proxy-wasm,envoy
+  tidegate test limit --runtime component,proxy-wasm,envoy
   tidegate test --plugin greeter.wasm scenarios/greeting.yaml
   tidegate test --format junit -o target/junit.xml
-  tidegate test --bless
+  tidegate test --update
   tidegate test --schema -o scenarios/.schema.json";
 
 /// Where a project has its scenarios.
@@ -139,7 +139,7 @@ impl Test {
         let begun = Instant::now();
         let mut tested = self.run(&plugins, &scenarios)?;
         let took = begun.elapsed();
-        let notes = match self.bless {
+        let notes = match self.update {
             true => Self::write_what_came(&scenarios, &mut tested),
             false => String::new(),
         };
@@ -217,29 +217,29 @@ impl Test {
         Ok(scenarios)
     }
 
-    fn homes(&self) -> Vec<Home> {
-        let mut homes = Vec::new();
-        for home in &self.home {
-            let home = match home {
-                HomeArg::Component => Home {
-                    kind: HomeKind::Component,
+    fn runtimes(&self) -> Vec<Runtime> {
+        let mut runtimes = Vec::new();
+        for runtime in &self.runtime {
+            let runtime = match runtime {
+                RuntimeArg::Component => Runtime {
+                    kind: RuntimeKind::Component,
                     name: "component",
                 },
-                HomeArg::ProxyWasm => Home {
-                    kind: HomeKind::ProxyWasm,
+                RuntimeArg::ProxyWasm => Runtime {
+                    kind: RuntimeKind::ProxyWasm,
                     name: "proxy-wasm",
                 },
                 // Which release it is was said; to scenarios it is Envoy.
-                HomeArg::Envoy => Home {
-                    kind: HomeKind::Envoy(Release::ALL[0]),
+                RuntimeArg::Envoy => Runtime {
+                    kind: RuntimeKind::Envoy(Release::ALL[0]),
                     name: "envoy",
                 },
             };
-            if !homes.contains(&home) {
-                homes.push(home);
+            if !runtimes.contains(&runtime) {
+                runtimes.push(runtime);
             }
         }
-        homes
+        runtimes
     }
 
     fn run(
@@ -247,20 +247,20 @@ impl Test {
         plugins: &std::sync::Arc<Plugins>,
         scenarios: &[Scenario],
     ) -> anyhow::Result<Vec<Tested>> {
-        let homes = self.homes();
-        let binary = match self.home.contains(&HomeArg::Envoy) {
+        let runtimes = self.runtimes();
+        let binary = match self.runtime.contains(&RuntimeArg::Envoy) {
             true => Some(envoy::binary(self.envoy.as_deref())?),
             false => None,
         };
         let own = plugins.clone();
         let testing = Testing {
             runner: Runner::new(
-                move |scenario, plugin, home| own.bytes(scenario, plugin, home),
+                move |scenario, plugin, runtime| own.bytes(scenario, plugin, runtime),
                 move |_| binary.clone().context("Envoy is not available"),
             ),
-            homes: &homes,
+            runtimes: &runtimes,
             owned: Owned::known()?,
-            unfit: &|scenario, home| plugins.unfit(scenario, home),
+            unfit: &|scenario, runtime| plugins.unfit(scenario, runtime),
         };
         let jobs = self.jobs.map_or_else(
             || std::thread::available_parallelism().map_or(1, NonZero::get),
@@ -274,23 +274,23 @@ impl Test {
         }))
     }
 
-    /// Writes what the first home showed into the scenarios, and says of how many it did.
+    /// Writes what the first runtime showed into the scenarios, and says of how many it did.
     fn write_what_came(scenarios: &[Scenario], tested: &mut [Tested]) -> String {
         let mut notes = String::new();
-        let mut blessed = 0;
+        let mut updated = 0;
         for (scenario, tested) in scenarios.iter().zip(tested) {
-            match bless_one(scenario, tested) {
-                Ok(changed) => blessed += usize::from(changed),
+            match update_one(scenario, tested) {
+                Ok(changed) => updated += usize::from(changed),
                 Err(error) => {
                     let error = logs::escaped_lines(&format!("{error:#}"));
-                    let _ = writeln!(notes, "{}: not blessed: {error}", scenario.file.display());
+                    let _ = writeln!(notes, "{}: not updated: {error}", scenario.file.display());
                 }
             }
         }
-        let _ = match blessed {
+        let _ = match updated {
             0 => Ok(()),
-            1 => writeln!(notes, "1 scenario blessed: look at what changed"),
-            _ => writeln!(notes, "{blessed} scenarios blessed: look at what changed"),
+            1 => writeln!(notes, "updated 1 scenario: review the changes"),
+            _ => writeln!(notes, "updated {updated} scenarios: review the changes"),
         };
         notes
     }
@@ -307,8 +307,8 @@ impl Test {
         // Whoever does not read has the exit code.
         let _ = self.people().write_all(text(self.colour()).as_bytes());
         let (machine, output) = match (self.format, &self.output) {
-            (Format::Human, None) => (None, Path::new("-")),
-            (Format::Human, Some(output)) => (Some(text(Colour(false))), output.as_path()),
+            (Format::Text, None) => (None, Path::new("-")),
+            (Format::Text, Some(output)) => (Some(text(Colour(false))), output.as_path()),
             (Format::Junit, output) => (Some(junit::text(outcomes)?), or_stdout(output)),
             (Format::Json, output) => (Some(json::text(outcomes)?), or_stdout(output)),
         };
@@ -345,12 +345,12 @@ impl Test {
 }
 
 /// Whether the scenario's file is another now.
-fn bless_one(scenario: &Scenario, tested: &mut Tested) -> anyhow::Result<bool> {
+fn update_one(scenario: &Scenario, tested: &mut Tested) -> anyhow::Result<bool> {
     let Some((_, transcript)) = tested.seen.first() else {
         return Ok(false);
     };
     let before = std::fs::read_to_string(&scenario.file).context("cannot read it")?;
-    let (text, scenario) = bless::bless(&before, scenario, transcript)?;
+    let (text, scenario) = update::update(&before, scenario, transcript)?;
     if text == before {
         return Ok(false);
     }

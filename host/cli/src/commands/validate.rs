@@ -4,13 +4,14 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::{Value, json};
 use tidegate_adapter::{VerifyError, adapt, check};
 use tidegate_deploy::istio::validate::{Options, Report, Severity, validate};
 use tidegate_deploy::yaml;
 use tidegate_oci::Digest;
 
+use crate::format::FormatArgs;
 use crate::manifests::ManifestArgs;
 use crate::{file, logs};
 
@@ -29,17 +30,8 @@ pub struct Validate {
     #[arg(long)]
     strict: bool,
 
-    /// Output format
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    format: Format,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// One line per finding: `FILE:LINE:COLUMN: error: FIELD: MESSAGE [RULE]`
-    Text,
-    /// One JSON document
-    Json,
+    #[command(flatten)]
+    format: FormatArgs,
 }
 
 const EXAMPLES: &str = "\
@@ -49,7 +41,7 @@ Examples:
   tidegate validate -f greeter.yaml --module greeter.proxy.wasm
   kubectl get wasmplugins -A -o yaml | tidegate validate -f - --format json
 
-Errors are what the API server and istiod's webhook reject on `kubectl apply`. Documents of other kinds are skipped.";
+In text, each finding is one line: `FILE:LINE:COLUMN: error: FIELD: MESSAGE [RULE]`. Errors are what the API server and istiod's webhook reject on `kubectl apply`. Documents of other kinds are skipped.";
 
 /// What was found in one file.
 struct Judged {
@@ -96,9 +88,10 @@ impl Validate {
         for file in self.manifests.read()? {
             sum.add(file.name, &file.bytes, &options);
         }
-        let text = match self.format {
-            Format::Text => sum.text(),
-            Format::Json => format!("{:#}\n", sum.json()),
+        let text = if self.format.is_json() {
+            format!("{:#}\n", sum.json())
+        } else {
+            sum.text()
         };
         file::write(Path::new("-"), text.as_bytes())?;
         let (errors, warnings) = (

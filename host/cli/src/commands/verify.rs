@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tidegate_adapter::{check, inspect};
 use tidegate_oci::{Digest, Examined, Reference, examine};
 
+use crate::format::FormatArgs;
 use crate::registry::{RegistryArgs, sha256};
 use crate::{file, logs};
 
@@ -24,9 +25,8 @@ pub struct Verify {
     #[arg(long, value_name = "HEX", value_parser = sha256)]
     sha256: Option<Digest>,
 
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    format: FormatArgs,
 
     #[command(flatten)]
     registry: RegistryArgs,
@@ -41,7 +41,7 @@ enum Target {
 const EXAMPLES: &str = "\
 Examples:
   tidegate verify oci://127.0.0.1:5000/greeter:1.0.0
-  tidegate verify oci://ghcr.io/me/greeter:1 --json | jq .refusals
+  tidegate verify oci://ghcr.io/me/greeter:1 --format json | jq .refusals
   tidegate verify greeter.proxy.wasm
 
 An image is pulled as Istio's agent pulls it, and its module is checked against the rules by which Envoy 1.36 to 1.40 load \
@@ -91,7 +91,7 @@ impl Verify {
             Target::File(path) => (path.display().to_string(), self.file(path)?),
         };
         let Findings { facts, refusals } = findings;
-        if self.json {
+        if self.format.is_json() {
             let mut result: serde_json::Map<_, _> = facts
                 .into_iter()
                 .map(|(key, value)| (key.to_owned(), value))

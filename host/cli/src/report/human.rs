@@ -25,7 +25,7 @@ pub fn line(outcome: &Outcome, colour: Colour) -> String {
         "{}  {}  {}  {}{more}",
         colour.paint(&format!("{word:<4}"), code),
         escaped(&outcome.scenario),
-        outcome.home,
+        outcome.runtime,
         shown(outcome.took)
     )
 }
@@ -38,7 +38,7 @@ pub fn failures(outcomes: &[Outcome], colour: Colour) -> String {
             text,
             "\n--- {}  {}",
             escaped(&outcome.scenario),
-            outcome.home
+            outcome.runtime
         );
         failure(&mut text, outcome, colour);
     }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Finding, Outcome};
 
-/// `{"tests": [{"scenario", "file", "home", "seconds", "result", …}]}`, in the order of the scenarios.
+/// `{"tests": [{"scenario", "file", "runtime", "seconds", "result", …}]}`, in the order of the scenarios.
 pub fn text(outcomes: &[Outcome]) -> anyhow::Result<String> {
     let tests: Vec<Value> = outcomes.iter().map(test).collect();
     Ok(format!("{:#}\n", json!({ "tests": tests })))
@@ -14,7 +14,7 @@ fn test(outcome: &Outcome) -> Value {
     let mut test = json!({
         "scenario": outcome.scenario,
         "file": outcome.file.to_string_lossy(),
-        "home": outcome.home,
+        "runtime": outcome.runtime,
         "seconds": outcome.took.as_secs_f64(),
     });
     let (result, more) = match &outcome.result {

@@ -1,4 +1,4 @@
-//! For continuous integration: JUnit's XML, a suite for each scenario and a case for each home.
+//! For continuous integration: JUnit's XML, a suite for each scenario and a case for each runtime.
 
 use anyhow::Context as _;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
@@ -37,7 +37,7 @@ fn case(outcome: &Outcome) -> TestCase {
         }
         Finding::Broken { .. } => non_success(NonSuccessKind::Error, outcome),
     };
-    let mut case = TestCase::new(&outcome.home, status);
+    let mut case = TestCase::new(&outcome.runtime, status);
     case.set_classname(&outcome.scenario);
     case.set_time(outcome.took);
     case

@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use tidegate_host::EngineKind;
 use tidegate_testkit::scenario::Plugin;
-use tidegate_testkit::{HomeKind, Scenario};
+use tidegate_testkit::{RuntimeKind, Scenario};
 
 use crate::file;
 use crate::project::{How, Project};
@@ -19,7 +19,7 @@ pub struct Plugins {
     files: HashMap<PathBuf, Wasm>,
 }
 
-/// A plugin in the forms that homes take.
+/// A plugin in the forms that runtimes take.
 struct Wasm {
     /// None where it came as a Proxy-Wasm module.
     component: Option<Bytes>,
@@ -90,35 +90,35 @@ impl Plugins {
         Ok(())
     }
 
-    /// The plugin's bytes for a home.
+    /// The plugin's bytes for a runtime.
     pub fn bytes(
         &self,
         scenario: &Scenario,
         plugin: &Plugin,
-        home: HomeKind,
+        runtime: RuntimeKind,
     ) -> anyhow::Result<Bytes> {
         let wasm = self
             .find(scenario, plugin)
             .context("the plugin was not built")?;
-        match home {
-            HomeKind::Component => wasm.component.clone().with_context(|| {
+        match runtime {
+            RuntimeKind::Component => wasm.component.clone().with_context(|| {
                 format!(
                     "`{}` is a Proxy-Wasm module, and this runtime runs components",
                     plugin.guest
                 )
             }),
-            HomeKind::ProxyWasm | HomeKind::Envoy(_) => Ok(wasm.module.clone()),
+            RuntimeKind::ProxyWasm | RuntimeKind::Envoy(_) => Ok(wasm.module.clone()),
         }
     }
 
-    /// Why a scenario's plugins cannot run in a home.
-    pub fn unfit(&self, scenario: &Scenario, home: HomeKind) -> Option<String> {
+    /// Why a scenario's plugins cannot run in a runtime.
+    pub fn unfit(&self, scenario: &Scenario, runtime: RuntimeKind) -> Option<String> {
         let is_module = |plugin: &&Plugin| {
             self.find(scenario, plugin)
                 .is_some_and(|wasm| wasm.component.is_none())
         };
         let module = scenario.plugins.iter().find(is_module)?;
-        (home == HomeKind::Component)
+        (runtime == RuntimeKind::Component)
             .then(|| format!("`{}` is a Proxy-Wasm module, not a component", module.guest))
     }
 

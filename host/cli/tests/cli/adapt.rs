@@ -26,7 +26,7 @@ fn adapt_writes_a_module_that_inspect_knows() {
             .starts_with(CORE_MODULE)
     );
     assert_eq!(folder.names(), ["in.wasm", "out.wasm"]);
-    let done = tidegate(["inspect", &output, "--json"]);
+    let done = tidegate(["inspect", &output, "--format", "json"]);
     let json: serde_json::Value = serde_json::from_slice(done.succeeds()).expect("JSON");
     assert_eq!(
         (&json["kind"], &json["abi"]),
@@ -195,7 +195,7 @@ fn inspect_tells_a_module() {
         shown.contains("Proxy-Wasm module") && shown.contains("proxy_add_header_map_value"),
         "{shown}"
     );
-    let done = tidegate_with(["inspect", "-", "--json"], &module());
+    let done = tidegate_with(["inspect", "-", "--format", "json"], &module());
     let json: serde_json::Value = serde_json::from_slice(done.succeeds()).expect("JSON");
     assert_eq!(json["kind"], "proxy-wasm");
     assert_eq!(json["size"]["total"], module().len());

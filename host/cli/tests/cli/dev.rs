@@ -197,7 +197,7 @@ fn dev_serves_every_edit_and_fails_no_request() {
         serving
             .introduction
             .iter()
-            .any(|line| line.starts_with("callbacks  on-response-headers")),
+            .any(|line| line.starts_with("callbacks    on-response-headers")),
         "{:?}",
         serving.introduction
     );

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::binary;
 use crate::tool::{Done, Folder};
 
-/// What the tools of a made-up machine have in common: they are shell scripts, and mends leave files in `$STATE`.
+/// What the tools of a made-up machine have in common: they are shell scripts, and fixes leave files in `$STATE`.
 const RUSTUP: &str = r#"case "$*" in
     --version) echo 'rustup 1.29.0' ;;
     'show active-toolchain') echo 'stable-made-up (default)' ;;
@@ -120,14 +120,14 @@ fn this_machine_is_well() {
     let folder = Folder::new();
     let mut doctor = Command::new(binary::path());
     doctor
-        .args(["doctor", "--json"])
+        .args(["doctor", "--format", "json"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .env("TIDEGATE_CACHE", folder.path("deep/cache"));
     let done = done(&mut doctor);
     done.succeeds();
     let report = parsed(&done);
     assert_eq!(report["ok"], true);
-    assert_eq!(report["mend"], json!([]));
+    assert_eq!(report["fix"], json!([]));
     assert_eq!(lacking(&report), [""; 0]);
     assert_eq!(check(&report, "cargo component")["needed"], false);
     assert_eq!(check(&report, "Python 3")["needed"], false);
@@ -152,7 +152,7 @@ fn linker_is_tried_with_the_real_toolchain() {
     // The toolchain's own cargo and rustc are there, and neither rustup nor a C compiler.
     let mut doctor = Command::new(binary::path());
     doctor
-        .args(["doctor", "--json"])
+        .args(["doctor", "--format", "json"])
         .current_dir(folder.path("."))
         .env("PATH", sysroot.join("bin"))
         .env("CARGO_HOME", folder.path("cargo-home"))
@@ -163,15 +163,15 @@ fn linker_is_tried_with_the_real_toolchain() {
     assert_eq!(lacking(&report), ["C linker"]);
     let linker = check(&report, "C linker");
     assert_eq!(linker["detail"], "linker `cc` not found");
-    assert_eq!(linker["mend"], report["mend"]);
-    assert_eq!(report["mend"].as_array().map(Vec::is_empty), Some(false));
+    assert_eq!(linker["fix"], report["fix"]);
+    assert_eq!(report["fix"].as_array().map(Vec::is_empty), Some(false));
     let target = check(&report, "target wasm32-wasip2");
     assert_eq!(target["detail"], "compiles and links");
 }
 
 #[test]
 #[cfg(target_os = "linux")]
-fn commands_mend_everything_in_their_order() {
+fn commands_fix_everything_in_their_order() {
     let machine = Machine::with(&[
         ("rustup", RUSTUP),
         ("rustc", RUSTC),
@@ -181,7 +181,7 @@ fn commands_mend_everything_in_their_order() {
     ]);
     // A file where the cache's folder would be.
     machine.folder.file("cache", "");
-    let before = machine.run("exec $TIDEGATE doctor --json");
+    let before = machine.run("exec $TIDEGATE doctor --format json");
     assert_eq!(before.status.code(), Some(1), "{}", before.stderr);
     assert_eq!(
         before.stderr,
@@ -193,7 +193,7 @@ fn commands_mend_everything_in_their_order() {
         "1.80.1 is older than 1.95"
     );
     assert_eq!(
-        report["mend"],
+        report["fix"],
         json!([
             "export TIDEGATE_CACHE=\"$PWD/target/tidegate-cache\"",
             "rustup update stable",
@@ -202,17 +202,17 @@ fn commands_mend_everything_in_their_order() {
             "rustup target add wasm32-wasip2",
         ])
     );
-    let commands: Vec<&str> = report["mend"]
+    let commands: Vec<&str> = report["fix"]
         .as_array()
         .expect("a list")
         .iter()
         .filter_map(Value::as_str)
         .collect();
 
-    // With all but the last of them, what the last mends is still lacking.
+    // With all but the last of them, what the last fixes is still lacking.
     let (last, first) = commands.split_last().expect("commands");
     let script = format!(
-        "set -e\n{}\n$TIDEGATE doctor --json > between.json && exit 7\n{last}\nexec $TIDEGATE doctor",
+        "set -e\n{}\n$TIDEGATE doctor --format json > between.json && exit 7\n{last}\nexec $TIDEGATE doctor",
         first.join("\n")
     );
     let after = machine.run(&script);
@@ -220,7 +220,7 @@ fn commands_mend_everything_in_their_order() {
     let between = fs::read(machine.folder.path("project/between.json")).expect("a report");
     let between: Value = serde_json::from_slice(&between).expect("JSON");
     assert_eq!(lacking(&between), ["target wasm32-wasip2"]);
-    assert_eq!(between["mend"], json!([last]));
+    assert_eq!(between["fix"], json!([last]));
     for line in [
         "ok        Rust                  1.200.0\n",
         "ok        C linker              links for made-up\n",
@@ -258,7 +258,7 @@ fn machine_without_anything_gets_rust_first() {
 
 #[test]
 fn rustup_without_a_toolchain_is_told_to_get_one() {
-    for (says, mend) in [
+    for (says, fix) in [
         (
             "error: rustup could not choose a version of cargo to run, and no default is configured.",
             "rustup default stable",
@@ -270,12 +270,12 @@ fn rustup_without_a_toolchain_is_told_to_get_one() {
     ] {
         let fails = format!("[ \"$RUSTUP_AUTO_INSTALL\" = 0 ] && echo \"{says}\" >&2\nexit 1");
         let machine = Machine::with(&[("rustup", RUSTUP), ("cargo", &fails), ("rustc", &fails)]);
-        let report = parsed(&machine.run("exec $TIDEGATE doctor --json"));
+        let report = parsed(&machine.run("exec $TIDEGATE doctor --format json"));
         let rust = check(&report, "Rust");
         assert_eq!(rust["detail"], says.trim_start_matches("error: "));
-        assert_eq!(rust["mend"], json!([mend]));
+        assert_eq!(rust["fix"], json!([fix]));
         assert_eq!(
-            report["mend"].as_array().and_then(|all| all.last()),
+            report["fix"].as_array().and_then(|all| all.last()),
             Some(&json!("rustup target add wasm32-wasip2"))
         );
     }
@@ -297,14 +297,14 @@ fn configuration_of_cargo_that_is_wrong_is_not_taken_for_a_missing_linker() {
     folder.file(".cargo/config.toml", "build = 7");
     let mut doctor = Command::new(binary::path());
     doctor
-        .args(["doctor", "--json"])
+        .args(["doctor", "--format", "json"])
         .current_dir(folder.path("."))
         .env("TIDEGATE_CACHE", folder.path("cache"));
     let report = parsed(&done(&mut doctor));
     let linker = check(&report, "C linker");
     assert_eq!(linker["ok"], false);
-    assert_eq!(linker["mend"], json!([]));
+    assert_eq!(linker["fix"], json!([]));
     let detail = linker["detail"].as_str().unwrap_or_default();
     assert!(detail.contains("config"), "{detail}");
-    assert_eq!(report["mend"], json!([]));
+    assert_eq!(report["fix"], json!([]));
 }

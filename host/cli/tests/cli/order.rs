@@ -60,13 +60,13 @@ Workload app=web in shop, outbound requests
 fn order_is_a_table() {
     let folder = Folder::new();
     let file = folder.file("plugins.yaml", PLUGINS);
-    let done = tidegate(["order", "-f", &file, "--workload", "shop/app=web"]);
+    let done = tidegate(["chain", "-f", &file, "--workload", "shop/app=web"]);
     let table = String::from_utf8(done.succeeds().to_vec()).expect("UTF-8");
     assert!(table.starts_with(TABLE), "{table}");
     let end = "\n  not WasmPlugin shop/other: its selector requires app=api\n";
     assert!(table.ends_with(end), "{table}");
     let file = folder.file("reference.yaml", REFERENCE);
-    let done = tidegate(["order", "-f", &file]);
+    let done = tidegate(["chain", "-f", &file]);
     let table = String::from_utf8(done.succeeds().to_vec()).expect("UTF-8");
     let titles: Vec<_> = table
         .lines()
@@ -85,7 +85,7 @@ fn order_is_a_table() {
 fn order_is_json_when_asked() {
     let folder = Folder::new();
     let file = folder.file("plugins.yaml", PLUGINS);
-    let done = tidegate(["order", "-f", &file, "--format", "json"]);
+    let done = tidegate(["chain", "-f", &file, "--format", "json"]);
     let all: Value = serde_json::from_slice(done.succeeds()).expect("JSON");
     let workloads = all["workloads"].as_array().expect("workloads");
     assert_eq!(all["envoyFilters"], 0);
@@ -112,12 +112,12 @@ fn order_reads_folders_and_stdin() {
     folder.file("b.yaml", first);
     folder.file("nested/c.yml", second);
     folder.file("README.md", "# No manifest: [");
-    let all = tidegate_with(["order", "-f", "-"], PLUGINS.as_bytes());
+    let all = tidegate_with(["chain", "-f", "-"], PLUGINS.as_bytes());
     let root = folder.path("").display().to_string();
-    let done = tidegate(["order", "--filename", &root]);
+    let done = tidegate(["chain", "--filename", &root]);
     assert_eq!(done.succeeds(), all.succeeds());
     let workload = "shop/app=web";
-    let done = tidegate(["order", "-f", &root, "--workload", workload]);
+    let done = tidegate(["chain", "-f", &root, "--workload", workload]);
     let table = String::from_utf8(done.succeeds().to_vec()).expect("UTF-8");
     assert!(table.starts_with(TABLE), "{table}");
     let nested = folder.path("nested").display().to_string();
@@ -125,9 +125,9 @@ fn order_reads_folders_and_stdin() {
         "nested/c.yml",
         second.replace("priority: 10", "priority: ten"),
     );
-    tidegate(["order", "-f", &nested]).fails_with(&["c.yml:5:13: `priority` is not"]);
+    tidegate(["chain", "-f", &nested]).fails_with(&["c.yml:5:13: `priority` is not"]);
     std::fs::remove_file(folder.path("nested/c.yml")).expect("a file");
-    tidegate(["order", "-f", &nested]).fails_with(&["contains no .yaml"]);
+    tidegate(["chain", "-f", &nested]).fails_with(&["contains no .yaml"]);
 }
 
 /// Those that `manifest` prints too: a chain that says nothing of them must say that it does not.
@@ -150,7 +150,7 @@ fn order_says_what_it_does_not_look_at() {
     let plugins = PLUGINS.replace("oci://h.io/limiter@sha256:00", dropped);
     let plugins = folder.file("plugins.yaml", plugins);
     let note = "1 EnvoyFilter is ignored\n";
-    let done = tidegate(["order", "-f", &plugins, &filter, "-w", "shop/app=web"]);
+    let done = tidegate(["chain", "-f", &plugins, &filter, "-w", "shop/app=web"]);
     let table = String::from_utf8(done.succeeds().to_vec()).expect("UTF-8");
     assert_eq!(done.stderr, note);
     assert!(!table.contains("  1  AUTHZ"), "{table}");
@@ -160,11 +160,11 @@ fn order_says_what_it_does_not_look_at() {
         ),
         "{table}"
     );
-    let done = tidegate(["order", "-f", &plugins, &filter, "--format", "json"]);
+    let done = tidegate(["chain", "-f", &plugins, &filter, "--format", "json"]);
     let all: Value = serde_json::from_slice(done.succeeds()).expect("JSON");
     assert_eq!(all["envoyFilters"], 1);
     assert_eq!(done.stderr, note);
-    tidegate(["order", "-f", &filter]).fails_with(&[
+    tidegate(["chain", "-f", &filter]).fails_with(&[
         "found no WasmPlugin and no TrafficExtension in",
         "and 1 EnvoyFilter is ignored",
     ]);
@@ -192,7 +192,7 @@ items:
   spec: {controllerName: istio.io/mesh-controller}
 ";
     let plugins = folder.file("plugins.yaml", PLUGINS);
-    let done = tidegate(["order", "-f", &plugins, &folder.file("mesh.yaml", mesh)]);
+    let done = tidegate(["chain", "-f", &plugins, &folder.file("mesh.yaml", mesh)]);
     let table = String::from_utf8(done.succeeds().to_vec()).expect("UTF-8");
     for title in [
         "Workload CronJob/nightly in shop, inbound requests\n",
@@ -200,7 +200,7 @@ items:
     ] {
         assert!(table.contains(title), "{table}");
     }
-    let help = tidegate(["order", "--help"]);
+    let help = tidegate(["chain", "--help"]);
     let help = String::from_utf8(help.succeeds().to_vec()).expect("UTF-8");
     for kind in ["ReplicationControllers", "CronJobs", "Argo Rollouts"] {
         assert!(help.contains(kind), "{help}");
@@ -210,7 +210,7 @@ items:
 #[test]
 fn order_says_where_it_cannot_read() {
     let folder = Folder::new();
-    let order = |text: &str| tidegate(["order", "-f", &folder.file("a.yaml", text)]);
+    let order = |text: &str| tidegate(["chain", "-f", &folder.file("a.yaml", text)]);
     order(&PLUGINS.replace("AUTHZ", "LATE"))
         .fails_with(&["a.yaml:6:10: `phase` is `LATE`", "tidegate validate"]);
     order("kind: List\nitems:\n- {kind: List, items: []}\n").fails_with(&[
@@ -220,7 +220,7 @@ fn order_says_where_it_cannot_read() {
     order("a: [\n").fails_with(&["cannot read", "a.yaml"]);
     order("kind: ConfigMap\n").fails_with(&["found no WasmPlugin", "a.yaml"]);
     order("a: \u{1b}[31m\n").fails_with(&["a.yaml"]);
-    tidegate(["order", "-f", "none.yaml"]).fails_with(&["cannot read `none.yaml`"]);
-    tidegate(["order"]).misses("--filename");
-    tidegate(["order", "-f", "a.yaml", "--workload", "/a=b"]).misses("is not a workload");
+    tidegate(["chain", "-f", "none.yaml"]).fails_with(&["cannot read `none.yaml`"]);
+    tidegate(["chain"]).misses("--filename");
+    tidegate(["chain", "-f", "a.yaml", "--workload", "/a=b"]).misses("is not a workload");
 }

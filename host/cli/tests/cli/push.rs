@@ -41,13 +41,16 @@ fn push_prints_what_a_manifest_takes_needs_docker_registry() {
         let hex = hex.expect("a quoted digest");
         assert_eq!(pinned, format!("{place}@sha256:{hex}"));
 
-        let done = ship(["push", &plugin, &place, "--layout", layout, "--json"]);
+        let done = ship([
+            "push", &plugin, &place, "--layout", layout, "--format", "json",
+        ]);
         let result = json(done.succeeds());
         assert_eq!(result["url"], pinned);
         assert_eq!(result["sha256"], hex);
         assert_eq!(result["layout"], layout);
 
-        let verified = json(ship(["verify", pinned, "--sha256", hex, "--json"]).succeeds());
+        let verified =
+            json(ship(["verify", pinned, "--sha256", hex, "--format", "json"]).succeeds());
         assert_eq!(verified["layout"], layout);
         assert_eq!(verified["refusals"], Value::Array(Vec::new()));
         let back = folder.path("back.wasm");
@@ -69,7 +72,8 @@ fn push_adapts_a_component_and_says_what_it_is_needs_docker_registry() {
     let place = format!("oci://{}/headers:v1", registry.address);
     let options = [
         "--with-component",
-        "--json",
+        "--format",
+        "json",
         "--source",
         "https://example.com",
         "--revision",
@@ -81,9 +85,9 @@ fn push_adapts_a_component_and_says_what_it_is_needs_docker_registry() {
     let back = ship(["pull", &place, "-o", "-"]);
     assert_eq!(back.succeeds(), std::fs::read(&adapted).expect("a module"));
 
-    let about = json(ship(["inspect", &plugin, "--json"]).succeeds());
-    let seen = json(ship(["inspect", &text(&adapted), "--json"]).succeeds());
-    let says = &json(ship(["verify", &place, "--json"]).succeeds())["says"];
+    let about = json(ship(["inspect", &plugin, "--format", "json"]).succeeds());
+    let seen = json(ship(["inspect", &text(&adapted), "--format", "json"]).succeeds());
+    let says = &json(ship(["verify", &place, "--format", "json"]).succeeds())["says"];
     assert_eq!(says["org.opencontainers.image.title"], about["name"]);
     assert_eq!(says["org.opencontainers.image.version"], about["version"]);
     assert_eq!(
@@ -134,7 +138,14 @@ fn push_gives_the_same_digest_from_everywhere_needs_docker_registry() {
         let folder = Folder::new();
         let plugin = folder.file(name, &component);
         let place = format!("oci://{}/p{i}/q:v{i}", registry.address);
-        let done = ship(["push", &plugin, &place, "--with-component", "--json"]);
+        let done = ship([
+            "push",
+            &plugin,
+            &place,
+            "--with-component",
+            "--format",
+            "json",
+        ]);
         let result = json(done.succeeds());
         let beside = result["component"]["url"]
             .as_str()
@@ -250,7 +261,7 @@ fn push_knows_who_asks_needs_docker_registry() {
         "absent",
         &format!(r#"{{"credHelpers":{{"{host}":"tidegate-is-not-there"}}}}"#),
     )
-    .fails_with(&["`docker-credential-tidegate-is-not-there`", "cannot be run"]);
+    .fails_with(&["cannot run", "`docker-credential-tidegate-is-not-there`"]);
 }
 
 /// A credential helper is a program of docker's naming that is asked on stdin and answers on stdout.

@@ -50,7 +50,8 @@ fn push_gives_the_same_digest_from_two_checkouts_needs_docker_registry() {
                 &text(component),
                 &place,
                 "--with-component",
-                "--json",
+                "--format",
+                "json",
             ]);
             let result: Value = serde_json::from_slice(done.succeeds()).expect("JSON");
             let beside = result["component"]["url"].as_str().expect("a url");

@@ -77,7 +77,10 @@ fn timeless(text: &[u8]) -> String {
 #[test]
 fn failure_says_where_what_was_expected_and_what_came() {
     let folder = project(&[("marks", PASSES), ("wrong/all", FAILS)]);
-    let done = test(&folder, &["--jobs", "1", "--home", "component,proxy-wasm"]);
+    let done = test(
+        &folder,
+        &["--jobs", "1", "--runtime", "component,proxy-wasm"],
+    );
     assert_eq!(done.status.code(), Some(1));
     assert_eq!(done.stderr, "error: 1 test failed\n");
     let said = timeless(&done.stdout);
@@ -187,12 +190,12 @@ fn reports_hold_what_was_said() {
         .iter()
         .map(|test| {
             let text = |key: &str| test[key].as_str().expect("text").to_owned();
-            (text("scenario"), text("home"), text("result"))
+            (text("scenario"), text("runtime"), text("result"))
         })
         .collect();
     let each = |scenario: &str, result: &str| {
         [("component", "skipped"), ("proxy-wasm", result)]
-            .map(|(home, result)| (scenario.to_owned(), home.to_owned(), result.to_owned()))
+            .map(|(runtime, result)| (scenario.to_owned(), runtime.to_owned(), result.to_owned()))
     };
     assert_eq!(
         results,
@@ -223,13 +226,13 @@ fn reports_hold_what_was_said() {
 }
 
 #[test]
-fn blessing_writes_what_came_and_nothing_else() {
+fn update_writes_actual_results_and_nothing_else() {
     let empty = "about: x\nsteps:\n- request: { path: /, expect: {} } # to be filled\n";
     let folder = project(&[("empty", empty), ("marks", PASSES), ("wrong", FAILS)]);
-    let done = test(&folder, &["--bless"]);
+    let done = test(&folder, &["--update"]);
     let said = String::from_utf8_lossy(done.succeeds()).into_owned();
     assert!(
-        said.ends_with("2 scenarios blessed: look at what changed\n"),
+        said.ends_with("updated 2 scenarios: review the changes\n"),
         "{said}"
     );
     let read = |name: &str| {
@@ -244,8 +247,8 @@ fn blessing_writes_what_came_and_nothing_else() {
         .replace("upstream: none", "upstream: { method: GET, path: / }");
     assert_eq!(read("wrong"), expected);
     test(&folder, &[]).succeeds();
-    let again = test(&folder, &["--bless"]);
-    assert!(!String::from_utf8_lossy(again.succeeds()).contains("blessed"));
+    let again = test(&folder, &["--update"]);
+    assert!(!String::from_utf8_lossy(again.succeeds()).contains("updated"));
 }
 
 #[test]
@@ -291,23 +294,23 @@ fn clock_and_seed_are_the_same_in_both_engines() {
     let file = folder.path("scenarios/fixed.yaml");
     fs::write(&file, FIXED).expect("a scenario");
     // What the seed gives is not known here; that it is the same in another run is.
-    let blessed = test(&folder, &["--bless", "--home", "component"]);
+    let updated = test(&folder, &["--update", "--runtime", "component"]);
     assert!(
-        blessed.status.success(),
+        updated.status.success(),
         "{}{}",
-        String::from_utf8_lossy(&blessed.stdout),
-        blessed.stderr
+        String::from_utf8_lossy(&updated.stdout),
+        updated.stderr
     );
     let text = fs::read_to_string(&file).expect("a scenario");
     assert!(
         text.contains("now 1767323047'") && !text.contains("random 0'"),
         "{text}"
     );
-    let said = test(&folder, &["--home", "component,proxy-wasm,component"]);
+    let said = test(&folder, &["--runtime", "component,proxy-wasm,component"]);
     let said = String::from_utf8_lossy(said.succeeds()).into_owned();
     assert!(said.contains("\n3 passed, 0 failed, 0 skipped"), "{said}");
     fs::write(&file, text.replace("seed: 7", "seed: 8")).expect("a scenario");
-    let other = test(&folder, &["--home", "component"]);
+    let other = test(&folder, &["--runtime", "component"]);
     assert_eq!(other.status.code(), Some(1));
 }
 
@@ -325,7 +328,7 @@ fn scenarios_run_in_a_real_envoy_needs_envoy() {
     let done = test(
         &folder,
         &[
-            "--home",
+            "--runtime",
             "proxy-wasm,envoy",
             "--envoy",
             &text(Path::new(&binary)),
@@ -334,15 +337,15 @@ fn scenarios_run_in_a_real_envoy_needs_envoy() {
     let said = timeless(done.succeeds());
     for line in [
         "ok    marks  envoy  TIME\n",
-        "ok    marks  homes agree  TIME\n",
+        "ok    marks  runtimes agree  TIME\n",
         "skip  fixed  envoy  ",
         "`seed` cannot be set in Envoy",
     ] {
         assert!(said.contains(line), "{line} in {said}");
     }
-    let none = test(&folder, &["--home", "envoy", "--envoy", "0.1.0"]);
+    let none = test(&folder, &["--runtime", "envoy", "--envoy", "0.1.0"]);
     none.fails_with(&[
-        "`--envoy 0.1.0` is neither a file nor one of the releases",
+        "`--envoy 0.1.0` is neither a file nor a supported release",
         "1.40.0",
     ]);
 }

@@ -57,6 +57,10 @@ const FILES: &[(&str, &str)] = &[
 const CALLS: &[&str] = &[
     // How the tool is called.
     "serve",
+    "order -f tag.yaml",
+    "test --home component",
+    "test --format human",
+    "push module.wasm oci://127.0.0.1:1/plugins/x:1 --json",
     "run",
     "run ={}",
     "run module.wasm --upstream https://example.com",
@@ -66,7 +70,7 @@ const CALLS: &[&str] = &[
     "run module.wasm --engine v8",
     "run module.wasm --log-level loud",
     "adapt module.wasm",
-    "test --home moon",
+    "test --runtime moon",
     "test --envoy 1.2.3",
     "completions tcsh",
     // Files.
@@ -129,9 +133,9 @@ const CALLS: &[&str] = &[
     "validate -f phase.yaml",
     "validate -f tag.yaml",
     "validate -f config.json",
-    "order -f missing.yaml",
-    "order -f open.yaml",
-    "order -f tag.yaml --workload app=web",
+    "chain -f missing.yaml",
+    "chain -f open.yaml",
+    "chain -f tag.yaml --workload app=web",
     // Registries.
     "push missing.wasm oci://127.0.0.1:1/plugins/x:1",
     "push text.wasm oci://127.0.0.1:1/plugins/x:1",

@@ -21,7 +21,7 @@ fn version_names_what_it_is_made_of() {
 
 #[test]
 fn help_of_every_command_has_examples() {
-    for command in ["run", "adapt", "inspect", "manifest", "order", "wit"] {
+    for command in ["run", "adapt", "inspect", "manifest", "chain", "wit"] {
         let done = tidegate([command, "--help"]);
         let help = String::from_utf8(done.succeeds().to_vec()).expect("UTF-8");
         assert!(
@@ -45,7 +45,7 @@ fn arguments_that_are_wrong_exit_with_2() {
     tidegate(["run", "a.wasm", "--listen", "8080"]).misses("--listen");
     tidegate(["run", "a.wasm", "--engine", "v8"]).misses("proxy-wasm");
     tidegate(["run", "a.wasm", "--log-level", "loud"]).misses("critical");
-    tidegate(["adapt", "a.wasm"]).misses("--output");
+    tidegate(["adapt", "-"]).misses("--output");
     tidegate(["manifest", "a.wasm", "--upstream", "http://h"]).misses("--kind");
     tidegate(["manifest", "--kind", "envoy", "a.wasm"]).misses("--upstream");
     tidegate([
@@ -57,6 +57,20 @@ fn arguments_that_are_wrong_exit_with_2() {
         "echo",
     ])
     .misses("http://HOST[:PORT]");
+}
+
+#[test]
+fn old_spellings_are_errors_that_name_the_new_ones() {
+    for (call, new) in [
+        (&["order", "-f", "a.yaml"][..], "`chain`"),
+        (&["test", "--home", "component"], "`--runtime`"),
+        (&["test", "--bless"], "`--update`"),
+        (&["test", "--format", "human"], "`--format text`"),
+        (&["inspect", "a.wasm", "--json"], "`--format json`"),
+        (&["doctor", "--json"], "`--format json`"),
+    ] {
+        tidegate(call).misses(&format!("has been renamed to {new}"));
+    }
 }
 
 #[test]

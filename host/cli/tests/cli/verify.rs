@@ -17,7 +17,7 @@ fn verify_says_what_it_found_needs_docker_registry() {
     let folder = Folder::new();
     let plugin = folder.file("plugin.wasm", module(""));
     let place = format!("oci://{}/pp:v1", registry.address);
-    let pushed = ship(["push", &plugin, &place, "--json"]);
+    let pushed = ship(["push", &plugin, &place, "--format", "json"]);
     let pushed: Value = serde_json::from_slice(pushed.succeeds()).expect("JSON");
     let hex = pushed["sha256"].as_str().expect("a digest");
 
@@ -31,7 +31,7 @@ fn verify_says_what_it_found_needs_docker_registry() {
     ] {
         assert!(said.lines().any(|it| it == line), "no `{line}` in {said}");
     }
-    let of_module = ship(["verify", &plugin, "--json"]);
+    let of_module = ship(["verify", &plugin, "--format", "json"]);
     let of_module: Value = serde_json::from_slice(of_module.succeeds()).expect("JSON");
     let wrong = of_module["module"]
         .as_str()
@@ -60,7 +60,7 @@ fn verify_says_each_refusal_in_a_line() {
         assert!(line.starts_with("error: Envoy refuses `"), "{line}");
         assert!(line.contains(name), "{line}");
     }
-    let done = ship(["verify", &wrong, "--json"]);
+    let done = ship(["verify", &wrong, "--format", "json"]);
     assert_eq!(done.status.code(), Some(1));
     let result: Value = serde_json::from_slice(&done.stdout).expect("JSON");
     assert_eq!(result["refusals"].as_array().map(Vec::len), Some(2));

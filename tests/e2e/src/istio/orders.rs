@@ -1,6 +1,6 @@
-//! Orders: whether `tidegate order` and istiod give each workload the same plugins, one after the other.
+//! Orders: whether `tidegate chain` and istiod give each workload the same plugins, one after the other.
 //!
-//! `tests/istio/orders` has a folder for each case. `tidegate order` says whose chains there are; istiod's own code is then asked
+//! `tests/istio/orders` has a folder for each case. `tidegate chain` says whose chains there are; istiod's own code is then asked
 //! about each of these proxies, for every traffic, port and service by which the plugins could differ, and for the listeners that it
 //! would send to Envoy, where its own filters stand between.
 
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::judge::{Ordered as Istio, Place};
 use super::{Report, Setup};
 
-/// What `tidegate order --format json` prints.
+/// What `tidegate chain --format json` prints.
 #[derive(Deserialize)]
 struct Answer {
     workloads: Vec<Workload>,
@@ -75,14 +75,14 @@ pub fn compare(setup: &mut Setup) -> Result<Report> {
         let folder = case.to_string_lossy();
         let printed = setup
             .tidegate
-            .run(&["order", "-f", &folder, "--format", "json"])?;
+            .run(&["chain", "-f", &folder, "--format", "json"])?;
         ensure!(
             printed.succeeded,
-            "`tidegate order -f {folder}` fails: {}",
+            "`tidegate chain -f {folder}` fails: {}",
             printed.stderr
         );
         let ours: Answer = serde_json::from_str(&printed.stdout)
-            .with_context(|| format!("`tidegate order -f {folder}` prints something else"))?;
+            .with_context(|| format!("`tidegate chain -f {folder}` prints something else"))?;
         let proxies: Vec<Value> = ours.workloads.iter().map(Workload::proxy).collect();
         let istio = setup.judge.order(&documents(case)?, &proxies)?;
         let name = case.file_name().unwrap_or_default().to_string_lossy();
@@ -127,7 +127,7 @@ fn documents(case: &Path) -> Result<String> {
     Ok(stream)
 }
 
-/// A listener's filters before those for requests and these, without what `tidegate order` does not tell of: the manager between the
+/// A listener's filters before those for requests and these, without what `tidegate chain` does not tell of: the manager between the
 /// two, what a waypoint has for itself, and the rules beside the filter that asks somebody else.
 fn parts(filters: &[String]) -> (Vec<String>, Vec<String>) {
     let mut told: Vec<String> = Vec::new();
@@ -340,7 +340,7 @@ impl Step {
 mod tests {
     use super::*;
 
-    /// What `tidegate order` says of a gateway with two plugins, the second on port 80 alone.
+    /// What `tidegate chain` says of a gateway with two plugins, the second on port 80 alone.
     fn ours() -> Answer {
         let plugin = |name: &str, ports: &[u16]| json!({ "by": "plugin", "phase": null, "kind": "WasmPlugin", "namespace": "shop", "name": name, "ports": ports });
         let own = |filter: &str| json!({ "by": "istio", "filter": filter, "what": "" });

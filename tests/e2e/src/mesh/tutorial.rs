@@ -151,7 +151,7 @@ impl Story<'_> {
     fn order(&mut self, first: &str, second: &str) -> Result<()> {
         let said = self.shell(
             "kubectl get wasmplugins --all-namespaces -o yaml | \
-             tidegate order -f - --workload demo/app=gateway,istio=ingressgateway",
+             tidegate chain -f - --workload demo/app=gateway,istio=ingressgateway",
         )?;
         let at = |name| said.find(&format!("WasmPlugin demo/{name} "));
         ensure!(

@@ -1,7 +1,7 @@
 //! What each step of the probe does, and how its result is written.
 //!
 //! Every operation logs one line at level info, `<callback>: <operation> <what it was about> = <result>`, so that a scenario
-//! can state results and two homes can be compared by their logs. `logging.log` and what ends the plugin log nothing
+//! can state results and two runtimes can be compared by their logs. `logging.log` and what ends the plugin log nothing
 //! of their own.
 
 use crate::Filter;

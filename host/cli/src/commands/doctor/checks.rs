@@ -1,4 +1,4 @@
-//! What a machine must have to make plugins, and what it may have, in the order in which it is mended.
+//! What a machine must have to make plugins, and what it may have, in the order in which it is fixed.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -25,8 +25,8 @@ pub enum State {
     /// It is not there, or not good enough.
     Lacks {
         why: String,
-        /// The commands that mend it, in order.
-        mend: Vec<String>,
+        /// The commands that fix it, in order.
+        fix: Vec<String>,
     },
 }
 
@@ -89,14 +89,14 @@ fn cache() -> (Check, Option<TempDir>) {
                 |folder| format!("cannot write to `{}`", folder.display()),
             );
             let variable = cache::VARIABLE;
-            let mend = if cfg!(windows) {
+            let fix = if cfg!(windows) {
                 format!("$env:{variable} = \"$PWD\\target\\tidegate-cache\"")
             } else {
                 format!("export {variable}=\"$PWD/target/tidegate-cache\"")
             };
             let state = State::Lacks {
                 why: format!("{place}: {error:#}"),
-                mend: vec![mend],
+                fix: vec![fix],
             };
             (state, None)
         }
@@ -110,11 +110,11 @@ fn toolchain(rust: &Result<Rust, String>, rustup: bool) -> Check {
         Ok(rust) if rust.is_at_least(OLDEST) => State::Found(rust.version.clone()),
         Ok(rust) => State::Lacks {
             why: format!("{} is older than {OLDEST}", rust.version),
-            mend: newer(rustup),
+            fix: newer(rustup),
         },
         Err(why) => State::Lacks {
             why: why.clone(),
-            mend: match rustup {
+            fix: match rustup {
                 // A toolchain file names one that rustup has not got.
                 true if why.contains("is not installed") => commands(&["rustup toolchain install"]),
                 true => commands(&["rustup default stable"]),
@@ -153,7 +153,7 @@ fn linker(rust: &Result<Rust, String>, trial: Option<&Path>) -> Check {
     };
     let state = tried.map_or_else(
         |why| State::Lacks {
-            mend: match trial.is_none() || is_of_toolchain(&why) {
+            fix: match trial.is_none() || is_of_toolchain(&why) {
                 true => installation().c_compiler(),
                 false => Vec::new(),
             },
@@ -166,18 +166,18 @@ fn linker(rust: &Result<Rust, String>, trial: Option<&Path>) -> Check {
 
 /// The target that plugins are compiled for.
 fn wasm(target: &str, has_rust: bool, rustup: bool, trial: Option<&Path>) -> Check {
-    let mut mend = if rustup {
+    let mut fix = if rustup {
         Vec::new()
     } else {
         commands(GET_RUSTUP)
     };
-    mend.push(format!("rustup target add {target}"));
+    fix.push(format!("rustup target add {target}"));
     let tried = match (has_rust && target::is_there(target).unwrap_or(false), trial) {
         (true, Some(folder)) => builds(folder, target)
             .map(|()| "compiles and links")
             .inspect_err(|why| {
                 if !is_of_toolchain(why) {
-                    mend.clear();
+                    fix.clear();
                 }
             }),
         (true, None) => Ok("is there"),
@@ -186,7 +186,7 @@ fn wasm(target: &str, has_rust: bool, rustup: bool, trial: Option<&Path>) -> Che
     };
     let state = match tried {
         Ok(how) => State::Found(how.to_owned()),
-        Err(why) => State::Lacks { why, mend },
+        Err(why) => State::Lacks { why, fix },
     };
     check(&format!("target {target}"), state)
 }
@@ -196,7 +196,7 @@ fn cargo_component(tool: Tool) -> Check {
         (Tool::CargoComponent, Ok(version)) => State::Found(version),
         _ => State::Lacks {
             why: "plugins are built by cargo itself".to_owned(),
-            mend: commands(&["cargo install --locked cargo-component"]),
+            fix: commands(&["cargo install --locked cargo-component"]),
         },
     };
     optional("cargo component", state)
@@ -207,14 +207,14 @@ fn python_for_envoy() -> Check {
         Ok(version) => State::Found(version),
         Err(why) => State::Lacks {
             why: format!("required to download Envoy for tests: {why}"),
-            mend: installation().python(),
+            fix: installation().python(),
         },
     };
     optional("Python 3", state)
 }
 
 /// Whether a build failed for want of a linker or a target. Cargo may have another reason, such as its own configuration, which
-/// no installation mends.
+/// no installation fixes.
 fn is_of_toolchain(why: &str) -> bool {
     why.contains("link") || why.contains("can't find crate")
 }

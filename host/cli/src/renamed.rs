@@ -1,0 +1,55 @@
+//! What commands and options were called before 0.1.0: an error that names the new spelling, and nothing else.
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+/// Old and new spellings. CHANGELOG.md has the same table.
+pub const RENAMED: &[(&str, &str)] = &[
+    ("order", "chain"),
+    ("--home", "--runtime"),
+    ("--bless", "--update"),
+    ("--json", "--format json"),
+    ("--format human", "--format text"),
+];
+
+/// The same error, or one that names the new spelling if an old one caused it.
+pub fn explain(error: clap::Error) -> clap::Error {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    let old = match error.kind() {
+        ErrorKind::InvalidSubcommand => text(ContextKind::InvalidSubcommand).map(str::to_owned),
+        ErrorKind::UnknownArgument => text(ContextKind::InvalidArg).map(str::to_owned),
+        ErrorKind::InvalidValue => {
+            let option = text(ContextKind::InvalidArg).and_then(|it| it.split(' ').next());
+            let value = text(ContextKind::InvalidValue);
+            option
+                .zip(value)
+                .map(|(option, value)| format!("{option} {value}"))
+        }
+        _ => None,
+    };
+    let renamed = RENAMED.iter().find(|(it, _)| Some(*it) == old.as_deref());
+    match renamed {
+        Some((old, new)) => {
+            let message = format!("`{old}` has been renamed to `{new}`\n");
+            clap::Error::raw(error.kind(), message)
+        }
+        None => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_is_in_the_changelog() {
+        let changelog = concat!(env!("CARGO_MANIFEST_DIR"), "/../../CHANGELOG.md");
+        let changelog = std::fs::read_to_string(changelog).expect("CHANGELOG.md");
+        for (old, new) in RENAMED {
+            let row = format!("| `{old}` | `{new}` |\n");
+            assert!(changelog.contains(&row), "{row}");
+        }
+    }
+}
