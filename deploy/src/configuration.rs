@@ -9,18 +9,15 @@ use std::fmt;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-/// A configuration as it was given.
+/// A configuration as it was given: any bytes, which may be JSON.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Configuration {
-    text: String,
-    value: Value,
-}
+pub struct Configuration(Vec<u8>);
 
 /// How a configuration travels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
-    /// As text, which nothing changes: Envoy's own configuration, and that in an `EnvoyFilter`.
-    Text,
+    /// As bytes, which nothing changes: Envoy's own configuration, and that in an `EnvoyFilter`.
+    Bytes,
     /// As `pluginConfig` of Istio's kinds, which is a `google.protobuf.Struct`: an object whose numbers are doubles.
     Istio,
     /// As `config` of Envoy Gateway's kind: numbers are 64-bit integers or doubles.
@@ -30,7 +27,7 @@ pub enum Way {
 /// What arrives at the plugin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Arrival {
-    /// The configuration; none stands for zero bytes.
+    /// The configuration as JSON; none if zero bytes arrive, or bytes that are not JSON.
     pub value: Option<Value>,
     /// What is lost on the way without harm to most plugins, as JSON pointers.
     pub nulls: Vec<Pointer>,
@@ -95,37 +92,40 @@ const MOST_CHARS: usize = 300;
 // === impl Configuration ===
 
 impl Configuration {
-    /// Reads JSON.
-    pub fn parse(json: &[u8]) -> Result<Self, ConfigurationError> {
-        // From bytes, so that text that is not UTF-8 is refused as JSON is, with the place.
-        let value = serde_json::from_slice(json).map_err(ConfigurationError::NotJson)?;
-        Ok(Self {
-            text: String::from_utf8_lossy(json).into_owned(),
-            value,
-        })
+    /// A configuration of these bytes.
+    pub fn new(bytes: impl Into<Vec<u8>>) -> Self {
+        Self(bytes.into())
     }
 
-    /// The text as it was given.
-    pub fn text(&self) -> &str {
-        &self.text
+    /// The bytes as they were given.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The configuration as JSON, or the place at which it is not.
+    pub fn json(&self) -> Result<Value, ConfigurationError> {
+        serde_json::from_slice(&self.0).map_err(ConfigurationError::NotJson)
     }
 
     /// What becomes of it on a way, or why it must not go that way.
     pub fn arrival(&self, way: Way) -> Result<Arrival, ConfigurationError> {
-        if way == Way::Text {
-            return Ok(Arrival {
-                value: Some(self.value.clone()),
-                nulls: Vec::new(),
-            });
-        }
-        if way == Way::Istio && !self.value.is_object() {
+        let given = match (self.json(), way) {
+            (json, Way::Bytes) => {
+                return Ok(Arrival {
+                    value: json.ok(),
+                    nulls: Vec::new(),
+                });
+            }
+            (json, Way::Istio | Way::Gateway) => json?,
+        };
+        if way == Way::Istio && !given.is_object() {
             return Err(ConfigurationError::NotObject);
         }
         let raw: &RawValue =
-            serde_json::from_str(&self.text).map_err(ConfigurationError::NotJson)?;
+            serde_json::from_slice(&self.0).map_err(ConfigurationError::NotJson)?;
         check_digits(raw, way, &Pointer::root())?;
         let mut nulls = Vec::new();
-        let value = normalised(&self.value, &Pointer::root(), &mut nulls);
+        let value = normalised(&given, &Pointer::root(), &mut nulls);
         // Istio puts an empty object and none at all into the same bytes, which are no bytes.
         let is_none =
             value.is_null() || way == Way::Istio && value.as_object().is_some_and(Map::is_empty);
@@ -312,8 +312,8 @@ mod tests {
     use super::*;
 
     fn arrival(way: Way, json: &str) -> Result<Arrival, String> {
-        Configuration::parse(json.as_bytes())
-            .and_then(|configuration| configuration.arrival(way))
+        Configuration::new(json)
+            .arrival(way)
             .map_err(|error| error.to_string())
     }
 
@@ -358,7 +358,7 @@ mod tests {
                 "0.12345678901234567890",
                 Some("0.12345678901234568"),
             ),
-            (Way::Text, "9007199254740993", None),
+            (Way::Bytes, "9007199254740993", None),
         ] {
             let arrival = arrival(way, &format!(r#"{{"rules": [1, {{"a/b": {number}}}]}}"#));
             match arrives {
@@ -386,7 +386,7 @@ mod tests {
         assert_eq!(arrives.value, Some(json!({ "b": {}, "d": [null, {}] })));
         let nulls: Vec<_> = arrives.nulls.iter().map(Pointer::to_string).collect();
         assert_eq!(nulls, ["`/a`", "`/b/c`", "`/d/1/e`"]);
-        let text = arrival(Way::Text, given).expect("an arrival");
+        let text = arrival(Way::Bytes, given).expect("an arrival");
         assert_eq!(text.value, serde_json::from_str(given).ok());
     }
 
@@ -404,7 +404,17 @@ mod tests {
         let error = arrival(Way::Istio, "[1]").expect_err("an array");
         assert!(error.contains("not a JSON object"), "{error}");
         assert!(arrival(Way::Gateway, "[1]").is_ok());
-        assert!(arrival(Way::Text, "1").is_ok());
+        assert!(arrival(Way::Bytes, "1").is_ok());
+    }
+
+    #[test]
+    fn bytes_need_not_be_json() {
+        let key = "-----BEGIN PUBLIC KEY-----";
+        assert_eq!(arrival(Way::Bytes, key).expect("an arrival").value, None);
+        for way in [Way::Istio, Way::Gateway] {
+            let error = arrival(way, key).expect_err("no JSON");
+            assert!(error.contains("not JSON"), "{error}");
+        }
     }
 
     #[test]

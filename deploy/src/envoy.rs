@@ -19,7 +19,7 @@ use std::path::PathBuf;
 
 mod render;
 
-pub(crate) use render::{CAPABILITIES, capabilities};
+pub(crate) use render::{CAPABILITIES, any_bytes, capabilities};
 
 /// What one Envoy is to do.
 #[derive(Debug, Clone)]

@@ -650,7 +650,7 @@ proptest! {
     #[test]
     fn configurations_survive_the_manifest(fields in prop::collection::btree_map(text(), json_value(), 1..4)) {
         let given = Value::Object(fields.into_iter().collect());
-        let configuration = Configuration::parse(given.to_string().as_bytes()).expect("JSON");
+        let configuration = Configuration::new(given.to_string());
         let arrives = configuration.arrival(Way::Istio).expect("no digits are lost").value;
         prop_assert_eq!(arrives.as_ref().map(as_doubles), Some(as_doubles(&given)));
         for kind in [Kind::WasmPlugin, Kind::TrafficExtension] {
@@ -672,7 +672,7 @@ proptest! {
     /// The same for a configuration as text.
     #[test]
     fn configurations_survive_the_envoy_filter(given in text()) {
-        let filter = EnvoyFilter { configuration: Some(given.clone()), ..filter() };
+        let filter = EnvoyFilter { configuration: Some(given.clone().into()), ..filter() };
         let text = filter.to_yaml().expect("an invalid manifest");
         let document = yaml::parse(&text).map_err(|error| TestCaseError::fail(format!("{error}\n{text}")))?[0].root.to_json();
         let config = &document["spec"]["configPatches"][1]["patch"]["value"]["typed_config"]["config"];

@@ -188,7 +188,7 @@ fn vm_config(plugin: &Plugin) -> Value {
 
 /// The configuration in a wrapper that Envoy takes off again, so that the plugin sees these bytes and no others.
 /// A `Struct` would be rewritten on the way: keys sorted, numbers as doubles.
-fn any_bytes(bytes: &[u8]) -> Value {
+pub fn any_bytes(bytes: &[u8]) -> Value {
     match std::str::from_utf8(bytes) {
         Ok(text) => {
             json!({ "@type": "type.googleapis.com/google.protobuf.StringValue", "value": text })

@@ -32,7 +32,7 @@ pub struct EnvoyFilter {
     /// Where the module is.
     pub source: Source,
     /// The configuration, which arrives byte for byte.
-    pub configuration: Option<String>,
+    pub configuration: Option<Vec<u8>>,
     /// Which of the module's plugins, if it has several.
     pub plugin_name: Option<String>,
     /// What happens when it fails.
@@ -188,12 +188,8 @@ impl EnvoyFilter {
             ),
             ("vm_config".to_owned(), self.vm()),
         ]);
-        if let Some(text) = &self.configuration {
-            let wrapped = json!({
-                "@type": "type.googleapis.com/google.protobuf.StringValue",
-                "value": text,
-            });
-            config.insert("configuration".to_owned(), wrapped);
+        if let Some(bytes) = &self.configuration {
+            config.insert("configuration".to_owned(), envoy::any_bytes(bytes));
         }
         Value::Object(config)
     }

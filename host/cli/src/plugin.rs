@@ -1,15 +1,17 @@
 //! The one syntax for plugins: `PLUGIN.wasm[=CONFIG]`.
 //!
-//! CONFIG is the name of a JSON file or, beginning with `{`, JSON itself. Both are checked to be JSON and handed to the plugin
-//! as they are, byte for byte. File names may contain `=`: what stands before the first `=` that makes it the name of a file is
-//! the plugin.
+//! CONFIG is the configuration itself, or `@FILE`. It may be any bytes and reaches the plugin unchanged, byte for byte. Where the plugin
+//! contains a JSON Schema, the configuration is validated against it. File names may contain `=`: the part before the first `=` that is
+//! the name of a file is the plugin.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use bytes::Bytes;
+use tidegate_adapter::inspect;
+use tidegate_deploy::configuration::{self, Configuration};
 use tidegate_host::EngineKind;
 
 use crate::file;
@@ -99,19 +101,37 @@ pub fn read(args: &[PluginArg]) -> anyhow::Result<Vec<Plugin>> {
 
 /// A plugin's configuration, and the file that it is in if it is in one.
 pub fn configured(text: &str, plugin: &str) -> anyhow::Result<(Vec<u8>, Option<PathBuf>)> {
-    if text.starts_with('{') {
-        let json = text.as_bytes().to_vec();
-        check(&json).with_context(|| format!("the configuration of `{plugin}` is not JSON"))?;
-        return Ok((json, None));
+    if let Some(file) = file_of(text) {
+        let bytes = fs::read(file).with_context(|| {
+            format!("cannot read the configuration of `{plugin}` from `{file}`")
+        })?;
+        return Ok((bytes, Some(PathBuf::from(file))));
     }
-    let json = fs::read(text)
-        .with_context(|| format!("cannot read the configuration of `{plugin}` from `{text}`"))?;
-    check(&json).with_context(|| format!("`{text}` is not JSON"))?;
-    Ok((json, Some(PathBuf::from(text))))
+    // That was the syntax before 0.1.0, and no plugin is configured by the name of a file.
+    ensure!(
+        !Path::new(text).is_file(),
+        "the configuration of `{plugin}` is the name of a file: write `@{text}` to read it"
+    );
+    Ok((text.as_bytes().to_vec(), None))
 }
 
-fn check(json: &[u8]) -> Result<(), serde_json::Error> {
-    serde_json::from_slice::<serde_json::Value>(json).map(|_| ())
+/// The file that a configuration is read from, if it is `@FILE`.
+pub fn file_of(configuration: &str) -> Option<&str> {
+    configuration.strip_prefix('@')
+}
+
+/// Validates a configuration against the schema of a component or module, if it has one.
+pub fn validate(module: &[u8], configuration: &[u8]) -> anyhow::Result<()> {
+    // What cannot be inspected is somebody else's matter: it may run all the same.
+    let Some(schema) = inspect(module).ok().and_then(|it| it.schema) else {
+        return Ok(());
+    };
+    let given = match configuration {
+        [] => None,
+        bytes => Some(Configuration::new(bytes).json()?),
+    };
+    configuration::check(given.as_ref(), &schema)?;
+    Ok(())
 }
 
 /// A name for the plugin that no other has: proxies and logs tell plugins apart by it.

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use tidegate_host::{
-    EngineKind, PluginSpec, ServeError, Server, ServerConfig, SystemClock, Upstream,
+    EngineKind, FailPolicy, PluginSpec, ServeError, Server, ServerConfig, SystemClock, Upstream,
 };
 
 use crate::dashboard::{Dashboard, DashboardArgs};
 use crate::logs::{Least, Stderr};
-use crate::plugin::Plugin;
+use crate::plugin::{self, Plugin};
 use crate::upstream::UpstreamUrl;
 
 /// Where to listen, what is behind, and what runs the plugins.
@@ -39,8 +39,26 @@ pub struct ServeArgs {
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     log_level: Least,
 
+    /// Environment variable of the plugins. They do not see those of this process
+    #[arg(long = "env", value_name = "NAME=VALUE", value_parser = variable)]
+    environment: Vec<(String, String)>,
+
+    /// What happens to requests after a plugin has trapped
+    #[arg(long, value_name = "POLICY", default_value = "reload")]
+    fail_policy: Policy,
+
     #[command(flatten)]
     dashboard: DashboardArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Policy {
+    /// Restart the plugin; requests in flight get 503
+    Reload,
+    /// Respond with 503 to all further requests
+    Closed,
+    /// Let requests bypass the plugin
+    Open,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -60,8 +78,10 @@ pub struct Serving {
 // === impl ServeArgs ===
 
 impl ServeArgs {
-    /// The plugin as the server takes it.
+    /// The plugin as the server takes it, with a configuration that satisfies its schema.
     pub fn spec(&self, plugin: &Plugin) -> anyhow::Result<PluginSpec> {
+        plugin::validate(&plugin.bytes, &plugin.configuration)
+            .with_context(|| format!("the configuration of `{}`", plugin.path.display()))?;
         let (engine, module) = match (self.engine, plugin.kind) {
             (Some(Engine::Component), EngineKind::ProxyWasm) => bail!(
                 "`{}` is a Proxy-Wasm module, and the engine `component` runs components only: remove `--engine`",
@@ -75,6 +95,12 @@ impl ServeArgs {
         let mut spec = PluginSpec::new(&plugin.name, module);
         spec.engine = Some(engine);
         spec.configuration.clone_from(&plugin.configuration);
+        spec.environment.clone_from(&self.environment);
+        spec.fail_policy = match self.fail_policy {
+            Policy::Reload => FailPolicy::Reload,
+            Policy::Closed => FailPolicy::Closed,
+            Policy::Open => FailPolicy::Open,
+        };
         Ok(spec)
     }
 
@@ -161,6 +187,13 @@ impl Plugin {
                     .with_context(|| format!("cannot adapt `{}`", self.path.display()))
             }
         }
+    }
+}
+
+fn variable(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("expected NAME=VALUE".into()),
     }
 }
 

@@ -33,7 +33,7 @@ impl Template {
         let own = self.own();
         let has = |path: &str| own.iter().any(|(name, _)| *name == path);
         let config = if has("config.json") {
-            " --config config.json"
+            " --config @config.json"
         } else {
             ""
         };

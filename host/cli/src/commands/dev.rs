@@ -25,7 +25,7 @@ pub struct Dev {
     #[command(flatten)]
     how: How,
 
-    /// The plugin's configuration: a JSON file, which is watched as well, or a JSON object if it starts with `{`
+    /// The plugin's configuration, or `@FILE`; the file is watched as well
     #[arg(long, value_name = "CONFIG")]
     config: Option<String>,
 
@@ -36,7 +36,7 @@ pub struct Dev {
 const EXAMPLES: &str = "\
 Examples:
   tidegate dev
-  tidegate dev --config limits.json --upstream http://127.0.0.1:9000
+  tidegate dev --config @limits.json --upstream http://127.0.0.1:9000
   tidegate dev --package greeter --engine proxy-wasm --log-level debug
   tidegate dev --dashboard
 

@@ -35,8 +35,8 @@ pub struct Manifest {
     #[arg(long, value_name = "KIND", ignore_case = true)]
     kind: Kind,
 
-    /// Plugins, in the order in which requests pass through them. CONFIG is a JSON file, or a JSON object if it starts with `{`;
-    /// it is validated against the plugin's schema. Components are adapted first. Only `envoy` takes more than one plugin
+    /// Plugins, in the order in which requests pass through them. CONFIG is literal, or `@FILE`. It is
+    /// validated against the plugin's schema, if it has one. Components are adapted first. Only `envoy` takes more than one plugin
     #[arg(required = true, value_name = "PLUGIN.wasm[=CONFIG]")]
     plugins: Vec<PluginArg>,
 
@@ -189,9 +189,9 @@ enum Format {
 const EXAMPLES: &str = "\
 Examples:
   envoy -c <(tidegate manifest --kind envoy greeter.wasm --upstream http://127.0.0.1:9000)
-  tidegate manifest --kind envoy rate-limit.wasm=limits.json headers.wasm='{}' --upstream http://httpbin.org -o envoy.json
+  tidegate manifest --kind envoy rate-limit.wasm=@limits.json headers.wasm='{}' --upstream http://httpbin.org -o envoy.json
   tidegate manifest --kind envoy greeter.wasm --upstream http://127.0.0.1:9000 --format yaml --module-dir modules
-  tidegate manifest --kind WasmPlugin rate-limit.wasm=limits.json --url oci://ghcr.io/me/rate-limit:1.0 --sha256 \"$DIGEST\" --selector app=web --phase AUTHZ | kubectl apply -f -
+  tidegate manifest --kind WasmPlugin rate-limit.wasm=@limits.json --url oci://ghcr.io/me/rate-limit:1.0 --sha256 \"$DIGEST\" --selector app=web --phase AUTHZ | kubectl apply -f -
   tidegate manifest --kind TrafficExtension greeter.wasm --url \"$PINNED\" --target-ref Gateway/public
   tidegate manifest --kind EnvoyExtensionPolicy greeter.wasm --url \"$PINNED\" --target-ref HTTPRoute/web --fail-strategy FAIL_OPEN
   tidegate manifest --kind EnvoyFilter greeter.wasm --url \"$PINNED\" --selector app=web --context SIDECAR_INBOUND
@@ -336,7 +336,7 @@ impl Ready {
         };
         let configuration = match plugin.configuration.as_slice() {
             [] => None,
-            json => Some(Configuration::parse(json).with_context(about)?),
+            bytes => Some(Configuration::new(bytes)),
         };
         let arrival = configuration
             .as_ref()
@@ -351,6 +351,9 @@ impl Ready {
             ));
         }
         if let Some(schema) = &inspection.schema {
+            if let Some(configuration) = &configuration {
+                configuration.json().with_context(about)?;
+            }
             configuration::check(arrives.as_ref(), schema).with_context(about)?;
         }
         Ok(Self {

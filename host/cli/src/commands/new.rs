@@ -167,7 +167,7 @@ impl New {
             "created the plugin `{name}`; next:\n  cd {folder}\n  tidegate test\n  tidegate dev{config}\n",
             folder = self.folder.display(),
             config = if self.folder.join("config.json").is_file() {
-                " --config config.json"
+                " --config @config.json"
             } else {
                 ""
             },

@@ -15,7 +15,8 @@ use crate::stop::{StopSignal, stop};
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Run {
-    /// Plugins, in the order in which requests pass through them. CONFIG is a JSON file, or a JSON object if it starts with `{`
+    /// Plugins, in the order in which requests pass through them. CONFIG is the configuration itself, or
+    /// `@FILE`
     #[arg(required = true, value_name = "PLUGIN.wasm[=CONFIG]")]
     plugins: Vec<PluginArg>,
 
@@ -27,7 +28,7 @@ const EXAMPLES: &str = "\
 Examples:
   tidegate run greeter.wasm
   tidegate run greeter.wasm='{\"name\": \"x-hello\"}' --upstream http://127.0.0.1:9000
-  tidegate run rate-limit.wasm=limits.json headers.wasm=headers.json --workers 4
+  tidegate run rate-limit.wasm=@limits.json headers.wasm=@headers.json --workers 4
   tidegate run greeter.wasm --engine proxy-wasm --log-level debug
   tidegate run greeter.wasm --dashboard
 

@@ -58,7 +58,7 @@ impl Author {
     pub fn new(which: Which, how: How, configuration: Option<String>) -> anyhow::Result<Self> {
         let configuration_file = configuration
             .as_deref()
-            .filter(|text| !text.starts_with('{'))
+            .and_then(plugin::file_of)
             .map(std::path::absolute)
             .transpose()
             .context("the configuration file has no name")?;

@@ -183,7 +183,7 @@ fn dev_serves_every_edit_and_fails_no_request() {
     let project = Project::new();
     project.write("src/lib.rs", &source("one").replace("Ok(Self", "Oh(Self"));
     project.write("config.json", r#"{"greeting": "hello"}"#);
-    let running = launch(project.dev(&["--config", "config.json"]));
+    let running = launch(project.dev(&["--config", "@config.json"]));
 
     // Even the first build may fail.
     let said = running.says_within(PATIENCE, "not serving yet: waiting for a change");
@@ -297,7 +297,7 @@ fn tell(project: &Project, serving: &Serving) {
     project.write("config.json", r#"{"greeting": 5}"#);
     keeps("plugin `story` refuses its configuration: ");
     project.write("config.json", r#"{"greeting": "#);
-    keeps("config.json` is not JSON");
+    keeps("not JSON");
     assert_eq!(told(serving), "three moin");
     project.write("config.json", r#"{"greeting": "moin"}"#);
     serving.says_within(PATIENCE, "nothing to reload");

@@ -265,7 +265,7 @@ fn manifest_holds_configurations_against_the_schema() {
     );
     let folder = Folder::new();
     let plugin = format!(
-        "{}={}",
+        "{}=@{}",
         folder.file("limiter.wasm", limiter()),
         folder.file("list.json", "[1]")
     );
@@ -278,6 +278,13 @@ fn manifest_holds_configurations_against_the_schema() {
         "oci://h.io/a",
     ])
     .fails_with(&["list.json", "is not a JSON object"]);
+    // What only JSON can carry is refused before it is deployed.
+    manifest(
+        "WasmPlugin",
+        "-----BEGIN PUBLIC KEY-----",
+        &["--url", "oci://h.io/a"],
+    )
+    .fails_with(&["limiter.wasm", "the configuration is not JSON"]);
     // A bootstrap carries the text as it is; the schema counts there too.
     manifest("envoy", r#"{"limit": 0}"#, &["--upstream", "http://h"]).fails_with(&["at `/limit`"]);
     manifest(

@@ -31,7 +31,7 @@ fn manifest_has_modules_inside() {
         "--upstream",
         "http://127.0.0.1:9000",
         &path,
-        &format!("{path}={config}"),
+        &format!("{path}=@{config}"),
     ]);
     let plugins = plugins(done.succeeds());
     assert_eq!(
@@ -47,6 +47,35 @@ fn manifest_has_modules_inside() {
         .as_str()
         .expect("bytes");
     assert_eq!(inline.len(), module().len().div_ceil(3) * 4);
+}
+
+/// Envoy passes any bytes on to the plugin.
+#[test]
+fn manifest_for_envoy_carries_any_configuration() {
+    let folder = Folder::new();
+    let path = folder.module("headers.wasm");
+    let key = "-----BEGIN PUBLIC KEY-----\nMIIB\n";
+    let bytes = folder.file("key.der", [0xff, 0, 0xfe]);
+    for (configuration, kind, value) in [
+        (key.to_owned(), "StringValue", key),
+        (format!("@{bytes}"), "BytesValue", "/wD+"),
+    ] {
+        let done = tidegate([
+            "manifest",
+            "--kind",
+            "envoy",
+            "--upstream",
+            "http://127.0.0.1:9000",
+            &format!("{path}={configuration}"),
+        ]);
+        let plugins = plugins(done.succeeds());
+        let given = &plugins[0]["configuration"];
+        assert_eq!(
+            given["@type"],
+            format!("type.googleapis.com/google.protobuf.{kind}")
+        );
+        assert_eq!(given["value"], value);
+    }
 }
 
 #[test]
@@ -185,18 +214,17 @@ fn manifest_says_what_is_wrong_with_a_plugin() {
             plugin,
         ])
     };
-    manifest(&format!("{path}=none.json")).fails_with(&[
+    manifest(&format!("{path}=@none.json")).fails_with(&[
         "cannot read the configuration of",
         "headers.wasm",
         "`none.json`",
     ]);
-    manifest(&format!("{path}={{\"a\": }}")).fails_with(&[
+    let file = folder.file("config.json", "{}");
+    manifest(&format!("{path}={file}")).fails_with(&[
         "the configuration of",
-        "is not JSON",
-        "line 1 column 7",
+        "is the name of a file",
+        &format!("write `@{file}`"),
     ]);
-    manifest(&format!("{path}={}", folder.file("bad.json", "{]")))
-        .fails_with(&["bad.json` is not JSON", "line 1 column 2"]);
     manifest(&folder.file("component.wasm", b"\0asm\x0d\0\x01\0"))
         .fails_with(&["cannot adapt", "component.wasm"]);
     manifest(&folder.file("text.wasm", "hello"))

@@ -19,6 +19,65 @@ const SLOW: &str = r#"(module
     (loop $for_ever (br $for_ever))
     i32.const 1))"#;
 
+/// A module that logs its environment when it is configured, and traps on the headers of each response.
+const TRAPPING: &str = r#"(module
+  (import "env" "proxy_log" (func $log (param i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "environ_get" (func $environ (param i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (func (export "proxy_abi_version_0_2_1"))
+  (func (export "proxy_on_memory_allocate") (param i32) (result i32) i32.const 1024)
+  (func (export "proxy_on_context_create") (param i32 i32))
+  (func (export "proxy_on_configure") (param i32 i32) (result i32)
+    (drop (call $environ (i32.const 512) (i32.const 0)))
+    (drop (call $log (i32.const 2) (i32.const 0) (i32.const 3)))
+    i32.const 1)
+  (func (export "proxy_on_response_headers") (param i32 i32 i32) (result i32) unreachable))"#;
+
+#[test]
+fn run_passes_any_configuration_on() {
+    let folder = Folder::new();
+    let path = folder.module("greeter.wasm");
+    let file = folder.file("key.pem", "-----BEGIN PUBLIC KEY-----");
+    for (configuration, line) in [
+        ("not JSON".to_owned(), "info greeter#0: not JSON"),
+        (
+            format!("@{file}"),
+            "info greeter#0: -----BEGIN PUBLIC KEY-----",
+        ),
+    ] {
+        let plugin = format!("{path}={configuration}");
+        serve([&plugin, "--workers", "1"]).says(line);
+    }
+}
+
+#[test]
+fn run_gives_plugins_an_environment_and_a_fail_policy() {
+    let folder = Folder::new();
+    let path = folder.file("trapping.wasm", wat::parse_str(TRAPPING).expect("a module"));
+    for (policy, second) in [("reload", "503"), ("closed", "503"), ("open", "200")] {
+        let serving = serve([
+            &path,
+            "--env",
+            "A=b",
+            "--fail-policy",
+            policy,
+            "--workers",
+            "1",
+        ]);
+        serving.says("info trapping#0: A=b");
+        serving.get("/");
+        // What is left of the plugin after its first trap.
+        let response = serving.get("/");
+        assert!(
+            response.starts_with(&format!("HTTP/1.1 {second} ")),
+            "{policy}: {response}"
+        );
+        if policy == "reload" {
+            serving.says("info trapping#0: A=b");
+        }
+    }
+}
+
 #[test]
 fn run_serves_with_a_plugin_before_echo() {
     let folder = Folder::new();

@@ -15,7 +15,6 @@ use crate::tool::{Folder, module, text, tidegate};
 const FILES: &[(&str, &str)] = &[
     ("empty.wasm", ""),
     ("text.wasm", "hello, world"),
-    ("broken.json", "{\"name\": \"x\",}"),
     ("config.json", "{\"name\": \"x\"}"),
     (
         "no-steps.yaml",
@@ -79,9 +78,10 @@ const CALLS: &[&str] = &[
     "run text.wasm",
     "run core.wasm",
     "run component.wasm",
-    "run module.wasm=missing.json",
-    "run module.wasm=broken.json",
-    "run module.wasm={name}",
+    "run module.wasm=@missing.json",
+    "run module.wasm=config.json",
+    "run module.wasm --env NAME",
+    "run module.wasm --fail-policy never",
     "run module.wasm --engine component",
     "adapt missing.wasm -o out.wasm",
     "adapt text.wasm -o out.wasm",

@@ -181,7 +181,7 @@ fn trap(story: &mut Story) -> Result<()> {
     let apply = |story: &mut Story, strategy| {
         story.apply(
             "WasmPlugin",
-            "probe.wasm=probe.json",
+            "probe.wasm=@probe.json",
             &format!("{TUTORIAL} --fail-strategy {strategy}"),
         )?;
         story.until(&GATEWAY, &[in_force])

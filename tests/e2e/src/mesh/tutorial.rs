@@ -73,7 +73,7 @@ fn second_plugin(story: &mut Story) -> Result<()> {
     story.file("headers.json", config)?;
     story.apply(
         "WasmPlugin",
-        "headers.wasm=headers.json",
+        "headers.wasm=@headers.json",
         &format!("{HEADERS} --phase STATS"),
     )?;
     let passed = PASSED.replace("200", "200\n   seen-by: headers");
@@ -84,7 +84,7 @@ fn second_plugin(story: &mut Story) -> Result<()> {
 fn earlier_phase(story: &mut Story) -> Result<()> {
     story.apply(
         "WasmPlugin",
-        "headers.wasm=headers.json",
+        "headers.wasm=@headers.json",
         &format!("{HEADERS} --phase AUTHN"),
     )?;
     let seen = |answer: &str| answer.replace("istio-api!", "istio-api!\n   seen-by: headers");

@@ -22,7 +22,7 @@ pub(super) fn manifest(args: &EnvoyArgs, plugins: &[Plugin]) -> anyhow::Result<S
     // Nothing is written before everything is known to be good: half a folder is of no use.
     let ready = plugins
         .iter()
-        .map(|plugin| Ready::new(plugin, Way::Text))
+        .map(|plugin| Ready::new(plugin, Way::Bytes))
         .collect::<anyhow::Result<Vec<_>>>()?;
     let folder = args.module_dir.as_deref().map(folder).transpose()?;
     let mut files = Vec::new();

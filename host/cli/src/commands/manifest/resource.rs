@@ -18,7 +18,7 @@ pub(super) fn manifest(kind: Kind, args: &ResourceArgs, plugin: &Plugin) -> anyh
     let way = match kind {
         Kind::WasmPlugin | Kind::TrafficExtension => Way::Istio,
         Kind::EnvoyExtensionPolicy => Way::Gateway,
-        Kind::EnvoyFilter | Kind::Envoy => Way::Text,
+        Kind::EnvoyFilter | Kind::Envoy => Way::Bytes,
     };
     let ready = Ready::new(plugin, way)?;
     let url = args.url.as_deref().context("--url is not given")?;
@@ -60,7 +60,7 @@ pub(super) fn manifest(kind: Kind, args: &ResourceArgs, plugin: &Plugin) -> anyh
             scope: scope(args),
             context: args.context.context("--context is not given")?,
             source,
-            configuration: ready.configuration.map(|it| it.text().to_owned()),
+            configuration: ready.configuration.map(|it| it.bytes().to_owned()),
             plugin_name: args.plugin_name.clone(),
             fail_strategy: args.fail_strategy.unwrap_or(FailStrategy::Close),
             environment: args.env.clone(),
