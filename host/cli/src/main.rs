@@ -77,6 +77,8 @@ Examples:
   tidegate adapt greeter.wasm -o greeter.proxy.wasm
   tidegate manifest --kind envoy greeter.wasm --upstream http://127.0.0.1:9000
 
+Exit codes: 0 success; 1 findings or failures; 2 wrong usage; 3 a file, the network, a registry or a required program is not available.
+
 Run `tidegate help COMMAND` for details and more examples.";
 
 /// Every plugin is compiled by this wasmtime and written against this contract, so both are part of what a version is.
@@ -118,9 +120,21 @@ fn main() -> ExitCode {
                 usage.exit();
             }
             logs::complain(&error);
-            ExitCode::FAILURE
+            match is_of_environment(&error) {
+                true => ExitCode::from(3),
+                false => ExitCode::FAILURE,
+            }
         }
     }
+}
+
+/// Whether a command failed because of files, the network, a registry or a missing program, and not because of what it was given.
+fn is_of_environment(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.is::<std::io::Error>()
+            || cause.is::<tidegate_oci::Error>()
+            || cause.is::<tidegate_oci::CredentialsError>()
+    })
 }
 
 #[cfg(test)]

@@ -137,10 +137,22 @@ fn lines(from: impl std::io::Read + Send + 'static) -> Receiver<String> {
 }
 
 impl Done {
-    /// Checks that the tool failed as tools should: one line that has all of these parts in it, and nothing on stdout.
+    /// Checks that the tool failed as tools should because of what it was given: one line that contains all of these parts, and nothing
+    /// on stdout.
     #[track_caller]
     pub fn fails_with(&self, parts: &[&str]) {
-        assert_eq!(self.status.code(), Some(1), "{}", self.stderr);
+        self.ends_with(1, parts);
+    }
+
+    /// The same, because of a file, the network or a program that is missing.
+    #[track_caller]
+    pub fn lacks(&self, parts: &[&str]) {
+        self.ends_with(3, parts);
+    }
+
+    #[track_caller]
+    fn ends_with(&self, code: i32, parts: &[&str]) {
+        assert_eq!(self.status.code(), Some(code), "{}", self.stderr);
         assert!(self.stdout.is_empty());
         assert!(self.stderr.starts_with("error: "), "{}", self.stderr);
         assert_eq!(self.stderr.lines().count(), 1, "{}", self.stderr);
