@@ -10,7 +10,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -171,6 +171,9 @@ impl Server {
         };
         let mut inboxes = Vec::new();
         let mut starting = Vec::new();
+        let wait = |worker, ready: &Receiver<Result<(), StartError>>| {
+            ready.recv().map_err(|_| ServeError::Lost { worker })
+        };
         for worker in 0..config.workers.max(1) {
             let (sender, inbox) = mpsc::unbounded_channel();
             let (started, ready) = sync_channel(1);
@@ -190,10 +193,15 @@ impl Server {
                 }
             })?;
             inboxes.push(sender);
-            starting.push(ready);
+            if worker == 0 {
+                // Alone, so that plugins that cannot start say so once.
+                wait(worker, &ready)??;
+            } else {
+                starting.push((worker, ready));
+            }
         }
-        for (worker, ready) in starting.into_iter().enumerate() {
-            ready.recv().map_err(|_| ServeError::Lost { worker })??;
+        for (worker, ready) in &starting {
+            wait(*worker, ready)??;
         }
 
         let listen = |source| ServeError::Listen {

@@ -187,8 +187,16 @@ fn run_says_which_plugin_fails_to_start() {
     let folder = Folder::new();
     let path = folder.file("trapping.wasm", component());
     for engine in ["component", "proxy-wasm"] {
-        let done = tidegate(["run", &path, "--engine", engine, "--log-level", "critical"]);
+        let level = ["--log-level", "critical", "--workers", "3"];
+        let done = tidegate(["run", &path, "--engine", engine].iter().chain(&level));
         assert_eq!(done.status.code(), Some(1), "{}", done.stderr);
+        // Not once for each worker.
+        assert_eq!(
+            done.stderr.matches("unreachable").count(),
+            1,
+            "{}",
+            done.stderr
+        );
         assert!(
             done.stderr.contains("error: plugin `trapping`"),
             "{engine}: {}",
