@@ -1,5 +1,7 @@
-//! Whose name a registry is asked in: what the caller says, else what docker's configuration keeps.
+//! Credentials for a registry: those of the caller, or those in the configuration of Docker or Podman.
 
+use std::fs::File;
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::{env, fmt, fs};
 
@@ -25,9 +27,10 @@ pub enum Credentials {
 
 /// Why there may be credentials, and they cannot be had.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot get the credentials for `{registry}` from Docker's configuration: {message}")]
+#[error("cannot get the credentials for `{registry}` from {origin}: {message}")]
 pub struct CredentialsError {
     registry: String,
+    origin: String,
     message: String,
 }
 
@@ -37,14 +40,63 @@ const DOCKER_HUB: &str = "https://index.docker.io/v1/";
 // === impl Credentials ===
 
 impl Credentials {
-    /// What docker's configuration (`DOCKER_CONFIG`, else `~/.docker`) or a credential helper named there keeps for a
-    /// registry. Nothing there means nobody in particular.
-    pub fn from_docker(registry: &str) -> Result<Self, CredentialsError> {
+    /// The credentials in Docker's configuration (`DOCKER_CONFIG`, or `~/.docker`), or in Podman's (`REGISTRY_AUTH_FILE`, or
+    /// `containers/auth.json` in `XDG_RUNTIME_DIR` or `XDG_CONFIG_HOME`). Credential helpers that a configuration names are run.
+    /// Without any credentials for the registry, access is anonymous.
+    pub fn from_configuration(registry: &str) -> Result<Self, CredentialsError> {
+        match Self::from_docker(registry)? {
+            Self::Anonymous => Self::from_podman(registry),
+            found => Ok(found),
+        }
+    }
+
+    fn from_docker(registry: &str) -> Result<Self, CredentialsError> {
         let server = match registry {
             "docker.io" | "index.docker.io" | "registry-1.docker.io" => DOCKER_HUB,
             other => other,
         };
-        let message = match docker_credential::get_credential(server) {
+        let file = docker_file();
+        let found = match docker_credential::get_credential(server) {
+            // No file is as good as an empty one; the library does not tell it from one that cannot be read.
+            Err(CredentialRetrievalError::ConfigReadError)
+                if !file.as_ref().is_some_and(|file| file.exists()) =>
+            {
+                return Ok(Self::Anonymous);
+            }
+            found => found,
+        };
+        Self::of(found, server, file.as_deref()).map_err(|message| CredentialsError {
+            registry: registry.to_owned(),
+            origin: "Docker's configuration".to_owned(),
+            message,
+        })
+    }
+
+    fn from_podman(registry: &str) -> Result<Self, CredentialsError> {
+        let Some(path) = podman_file() else {
+            return Ok(Self::Anonymous);
+        };
+        let found = File::open(&path)
+            .map_err(|error| format!("cannot read it: {error}"))
+            .and_then(|file| {
+                let found =
+                    docker_credential::get_credential_from_reader(BufReader::new(file), registry);
+                Self::of(found, registry, Some(&path))
+            });
+        found.map_err(|message| CredentialsError {
+            registry: registry.to_owned(),
+            origin: format!("`{}`", path.display()),
+            message,
+        })
+    }
+
+    /// What the library found, or why it could not look.
+    fn of(
+        found: Result<DockerCredential, CredentialRetrievalError>,
+        server: &str,
+        configuration: Option<&Path>,
+    ) -> Result<Self, String> {
+        Err(match found {
             Ok(DockerCredential::UsernamePassword(username, password))
                 if username.is_empty() && password.is_empty() =>
             {
@@ -58,14 +110,9 @@ impl Credentials {
                 CredentialRetrievalError::NoCredentialConfigured
                 | CredentialRetrievalError::ConfigNotFound,
             ) => return Ok(Self::Anonymous),
-            // No file is as good as an empty one; the library does not tell it from one that cannot be read.
-            Err(CredentialRetrievalError::ConfigReadError)
-                if !configuration().is_some_and(|file| file.exists()) =>
-            {
-                return Ok(Self::Anonymous);
-            }
             Err(CredentialRetrievalError::ConfigReadError) => {
-                "cannot read `config.json`".to_owned()
+                let name = configuration.and_then(Path::file_name).unwrap_or_default();
+                format!("cannot read `{}`", name.display())
             }
             // Helpers have one way to say that they have nothing: to fail with these words.
             Err(CredentialRetrievalError::HelperFailure { stdout, .. })
@@ -81,15 +128,13 @@ impl Credentials {
                 let said = [stdout.trim(), stderr.trim()].join(" ");
                 format!("`{helper}` fails: {}", said.trim())
             }
-            Err(CredentialRetrievalError::HelperCommunicationError) => match helper(server) {
-                Some(helper) => format!("cannot run the credential helper `{helper}`"),
-                None => "cannot run the configured credential helper".to_owned(),
-            },
+            Err(CredentialRetrievalError::HelperCommunicationError) => {
+                match configuration.and_then(|file| helper(file, server)) {
+                    Some(helper) => format!("cannot run the credential helper `{helper}`"),
+                    None => "cannot run the configured credential helper".to_owned(),
+                }
+            }
             Err(error) => error.to_string(),
-        };
-        Err(CredentialsError {
-            registry: registry.to_owned(),
-            message,
         })
     }
 
@@ -113,8 +158,8 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// Where docker keeps what it is told.
-fn configuration() -> Option<PathBuf> {
+/// Docker's configuration.
+fn docker_file() -> Option<PathBuf> {
     let folder = match env::var_os("DOCKER_CONFIG") {
         Some(folder) => PathBuf::from(folder),
         None => Path::new(&env::var_os("HOME")?).join(".docker"),
@@ -122,9 +167,30 @@ fn configuration() -> Option<PathBuf> {
     Some(folder.join("config.json"))
 }
 
+/// Podman's credentials: the file that the environment names, or the first that exists.
+fn podman_file() -> Option<PathBuf> {
+    let named = |name| {
+        env::var_os(name)
+            .filter(|it| !it.is_empty())
+            .map(PathBuf::from)
+    };
+    if let Some(file) = named("REGISTRY_AUTH_FILE") {
+        return Some(file);
+    }
+    let home = || named("HOME").map(|home| home.join(".config"));
+    [
+        named("XDG_RUNTIME_DIR"),
+        named("XDG_CONFIG_HOME").or_else(home),
+    ]
+    .into_iter()
+    .flatten()
+    .map(|folder| folder.join("containers/auth.json"))
+    .find(|file| file.is_file())
+}
+
 /// The program that has a registry's credentials. The library does not say which one it could not run.
-fn helper(server: &str) -> Option<String> {
-    let config: Value = serde_json::from_slice(&fs::read(configuration()?).ok()?).ok()?;
+fn helper(configuration: &Path, server: &str) -> Option<String> {
+    let config: Value = serde_json::from_slice(&fs::read(configuration).ok()?).ok()?;
     let own = config.get("credHelpers").and_then(|all| all.get(server));
     let own = own.and_then(Value::as_str).filter(|name| !name.is_empty());
     let name = own.or_else(|| config.get("credsStore")?.as_str())?;

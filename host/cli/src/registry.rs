@@ -13,7 +13,7 @@ use crate::progress::Bar;
 /// How a registry is spoken to.
 #[derive(Args)]
 pub struct RegistryArgs {
-    /// Username. Default: credentials from Docker's configuration and its credential helpers, or anonymous access
+    /// Username. Default: credentials from the configuration of Docker or Podman, or anonymous access
     #[arg(long, value_name = "NAME", requires = "password_stdin")]
     username: Option<String>,
 
@@ -56,7 +56,7 @@ impl RegistryArgs {
 
     fn credentials(&self, reference: &Reference) -> anyhow::Result<Credentials> {
         let Some(username) = &self.username else {
-            return Ok(Credentials::from_docker(reference.registry())?);
+            return Ok(Credentials::from_configuration(reference.registry())?);
         };
         let password = file::read("-".as_ref())?;
         let password =
@@ -74,11 +74,11 @@ impl RegistryArgs {
     }
 }
 
-/// Reads what a `WasmPlugin` has in its field `sha256`.
+/// Reads a digest, as a `WasmPlugin` and as a reference has it: with `sha256:` or without.
 pub fn sha256(text: &str) -> Result<Digest, String> {
-    let none =
-        "expected 64 lowercase hexadecimal digits without the prefix `sha256:`, as in a WasmPlugin";
-    Digest::from_hex(text).map_err(|_| none.to_owned())
+    Digest::from_hex(text.strip_prefix("sha256:").unwrap_or(text)).map_err(|_| {
+        "expected 64 lowercase hexadecimal digits, with or without `sha256:`".to_owned()
+    })
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

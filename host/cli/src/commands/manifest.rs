@@ -21,6 +21,7 @@ use tidegate_deploy::resource::{Label, Name, TargetRef};
 use tidegate_oci::Digest;
 
 use crate::plugin::{self, Plugin, PluginArg};
+use crate::registry::sha256;
 use crate::upstream::UpstreamUrl;
 use crate::{file, logs};
 
@@ -86,7 +87,7 @@ struct ResourceArgs {
     url: Option<String>,
 
     /// Digest of the image manifest, as printed by `tidegate push`. Required for an image unless the URL contains it
-    #[arg(long, value_name = "DIGEST", value_parser = digest)]
+    #[arg(long, value_name = "DIGEST", value_parser = sha256)]
     sha256: Option<Digest>,
 
     /// Name of the resource. Default: the name of the plugin
@@ -207,12 +208,6 @@ struct Ready {
     configuration: Option<Configuration>,
     /// What of the configuration arrives.
     arrives: Option<serde_json::Value>,
-}
-
-/// Reads a digest with `sha256:` before it or without.
-fn digest(text: &str) -> Result<Digest, String> {
-    Digest::from_hex(text.strip_prefix("sha256:").unwrap_or(text))
-        .map_err(|error| error.to_string())
 }
 
 // === impl Manifest ===

@@ -23,7 +23,7 @@ pub struct Pull {
     output: Option<PathBuf>,
 
     /// Expected digest of the image manifest, as in the field `sha256` of a WasmPlugin
-    #[arg(long, value_name = "HEX", value_parser = sha256)]
+    #[arg(long, value_name = "DIGEST", value_parser = sha256)]
     sha256: Option<Digest>,
 
     #[command(flatten)]

@@ -70,7 +70,8 @@ The output contains the `url` and `sha256` of a WasmPlugin: the reference pinned
 manifest, which differs from the digest of the module. Pushing the same file always yields the same digest. The tag is written \
 last, so that an interrupted push leaves no incomplete image.
 
-Without --username, credentials come from Docker's configuration (DOCKER_CONFIG, or ~/.docker) and its credential helpers.";
+Without --username, credentials come from Docker's configuration (DOCKER_CONFIG, or ~/.docker) or Podman's (REGISTRY_AUTH_FILE, or \
+containers/auth.json), and their credential helpers.";
 
 /// What is pushed.
 struct Plugin {

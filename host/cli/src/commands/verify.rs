@@ -22,7 +22,7 @@ pub struct Verify {
     plugin: Target,
 
     /// Expected digest, as in the field `sha256` of a WasmPlugin: of the image manifest, or of the file
-    #[arg(long, value_name = "HEX", value_parser = sha256)]
+    #[arg(long, value_name = "DIGEST", value_parser = sha256)]
     sha256: Option<Digest>,
 
     #[command(flatten)]

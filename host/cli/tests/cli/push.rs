@@ -264,6 +264,56 @@ fn push_knows_who_asks_needs_docker_registry() {
     .lacks(&["cannot run", "`docker-credential-tidegate-is-not-there`"]);
 }
 
+/// Podman keeps its credentials in a file of its own.
+#[cfg(unix)]
+#[test]
+#[ignore = "needs docker-registry"]
+fn push_reads_podmans_credentials_needs_docker_registry() {
+    use std::process::Command;
+    let registry = Distribution::locked();
+    let folder = Folder::new();
+    let plugin = folder.file("plugin.wasm", module(""));
+    let place = format!("oci://{}/pp:v1", registry.address);
+    // `mate:s3cret pass:word`
+    let right = format!(
+        r#"{{"auths":{{"{}":{{"auth":"bWF0ZTpzM2NyZXQgcGFzczp3b3Jk"}}}}}}"#,
+        registry.address
+    );
+    std::fs::create_dir_all(folder.path("run/containers")).expect("a folder");
+    folder.file("run/containers/auth.json", &right);
+    folder.file("named.json", &right);
+    let push = |variable: &str, value: &str| {
+        let output = Command::new(binary::path())
+            .args(["push", &plugin, &place])
+            .env("DOCKER_CONFIG", folder.path("none"))
+            .env("HOME", folder.path("none"))
+            .env_remove("XDG_RUNTIME_DIR")
+            .env_remove("XDG_CONFIG_HOME")
+            .env_remove("REGISTRY_AUTH_FILE")
+            .env(variable, folder.path(value))
+            .output()
+            .expect("the tool");
+        let said = String::from_utf8(output.stderr).expect("UTF-8");
+        (output.status.code(), said)
+    };
+    for (variable, value, code, part) in [
+        ("REGISTRY_AUTH_FILE", "named.json", 0, ""),
+        ("XDG_RUNTIME_DIR", "run", 0, ""),
+        ("XDG_CONFIG_HOME", "run", 0, ""),
+        ("XDG_RUNTIME_DIR", "none", 3, "requires credentials"),
+        (
+            "REGISTRY_AUTH_FILE",
+            "none.json",
+            3,
+            "none.json`: cannot read",
+        ),
+    ] {
+        let (ended, said) = push(variable, value);
+        assert_eq!(ended, Some(code), "{variable} {value}: {said}");
+        assert!(said.contains(part), "{variable} {value}: {said}");
+    }
+}
+
 /// A credential helper is a program of docker's naming that is asked on stdin and answers on stdout.
 #[cfg(unix)]
 #[test]
