@@ -295,7 +295,8 @@ fn fetch(registry: &mut Registry, layer: &Descriptor) -> Result<Result<Vec<u8>, 
     registry.blob(layer).map(Ok)
 }
 
-fn parsed<T: DeserializeOwned>(registry: &Registry, raw: &Raw) -> Result<T, Error> {
+/// Reads a manifest or an index.
+pub(crate) fn parsed<T: DeserializeOwned>(registry: &Registry, raw: &Raw) -> Result<T, Error> {
     serde_json::from_slice(&raw.bytes).map_err(|source| Error::Manifest {
         host: registry.host().to_owned(),
         what: raw.digest.to_string(),

@@ -22,6 +22,7 @@
 
 mod archive;
 mod auth;
+mod component;
 mod credentials;
 mod digest;
 mod error;
@@ -34,6 +35,7 @@ mod registry;
 mod retry_after;
 mod transport;
 
+pub use component::{Component, component};
 pub use credentials::{Credentials, CredentialsError};
 pub use digest::{Digest, DigestError};
 pub use error::Error;

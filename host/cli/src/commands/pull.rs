@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, bail};
 use clap::Args;
 use tidegate_adapter::VerifyError;
-use tidegate_oci::{Digest, Reference, examine};
+use tidegate_oci::{Digest, Reference, component, examine};
 
 use crate::registry::{RegistryArgs, sha256};
 use crate::{file, logs};
@@ -18,9 +18,14 @@ pub struct Pull {
     #[arg(value_name = "oci://REGISTRY/REPOSITORY[:TAG][@DIGEST]")]
     reference: Reference,
 
-    /// The file to write; `-` for stdout. Default: the last part of the repository with `.proxy.wasm`, in this directory
+    /// The file to write; `-` for stdout. Default: the last part of the repository with `.proxy.wasm`, or with `.wasm` for a
+    /// component, in this directory
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+
+    /// Pull the component that `push --with-component` pushed, as TAG-component, instead of the module
+    #[arg(long, conflicts_with = "sha256")]
+    component: bool,
 
     /// Expected digest of the image manifest, as in the field `sha256` of a WasmPlugin
     #[arg(long, value_name = "DIGEST", value_parser = sha256)]
@@ -34,6 +39,7 @@ const EXAMPLES: &str = "\
 Examples:
   tidegate pull oci://127.0.0.1:5000/greeter:1.0.0
   tidegate pull oci://ghcr.io/me/greeter:1.0.0 -o - | tidegate inspect -
+  tidegate pull oci://ghcr.io/me/greeter:1.0.0 --component
 
 An image that Istio's agent would refuse is refused here too: see `tidegate verify`. If the agent would refuse the registry \
 itself, for example because of its certificate, a warning is printed. FILE is written atomically.";
@@ -42,6 +48,9 @@ itself, for example because of its certificate, a warning is printed. FILE is wr
 
 impl Pull {
     pub fn execute(self) -> anyhow::Result<()> {
+        if self.component {
+            return self.pull_component();
+        }
         let failed = || format!("cannot pull `{}`", self.reference);
         let mut registry = self.registry.open(&self.reference).with_context(failed)?;
         let examined = examine(&mut registry, &self.reference, self.sha256.as_ref());
@@ -62,23 +71,45 @@ impl Pull {
             );
         }
         let module = examined.wasm.with_context(failed)?;
-        let output = self.output.unwrap_or_else(|| {
-            let repository = self.reference.repository();
-            let name = repository.rsplit('/').next().unwrap_or(repository);
-            PathBuf::from(format!("{name}.proxy.wasm"))
-        });
-        file::write_binary(&output, &module)?;
-        if !file::is_stdio(&output) {
-            logs::note(&format!(
-                "pulled {} bytes into `{}` from the image `{}`",
-                module.len(),
-                output.display(),
-                examined.digest
-            ));
-        }
+        self.write(&module, "proxy.wasm", &examined.digest)?;
         // It is what was asked for, and whoever asked may not know what it is.
         if tidegate_adapter::check(&module) == [VerifyError::Component] {
             logs::note("it is a component: Istio passes it on, but Envoy does not load it");
+        }
+        Ok(())
+    }
+
+    fn pull_component(&self) -> anyhow::Result<()> {
+        let tag = self.reference.tag().with_context(|| {
+            format!(
+                "--component requires a tag, and `{}` has none",
+                self.reference
+            )
+        })?;
+        let reference = self.reference.with_tag(&format!("{tag}-component"))?;
+        let failed = || format!("cannot pull `{reference}`");
+        let mut registry = self.registry.open(&reference).with_context(failed)?;
+        let found = component(&mut registry, &reference).with_context(failed)?;
+        // With its bar, which would stand in the way.
+        drop(registry);
+        let found = found.with_context(|| format!("`{reference}` contains no component"))?;
+        self.write(&found.wasm, "wasm", &found.digest)
+    }
+
+    fn write(&self, wasm: &[u8], ending: &str, image: &Digest) -> anyhow::Result<()> {
+        let repository = self.reference.repository();
+        let name = repository.rsplit('/').next().unwrap_or(repository);
+        let output = match &self.output {
+            Some(output) => output.clone(),
+            None => PathBuf::from(format!("{name}.{ending}")),
+        };
+        file::write_binary(&output, wasm)?;
+        if !file::is_stdio(&output) {
+            logs::note(&format!(
+                "pulled {} bytes into `{}` from the image `{image}`",
+                wasm.len(),
+                output.display(),
+            ));
         }
         Ok(())
     }

@@ -1,9 +1,10 @@
 //! `tidegate pull` as it is run: what it writes, and that it writes nothing where something is wrong.
 
+use crate::author::tidegate_in;
 use crate::binary;
 use crate::shipping::registries::{Distribution, Reply, Scripted, module};
 use crate::shipping::ship;
-use crate::tool::{Folder, text};
+use crate::tool::{Folder, component, text};
 
 /// A real registry with a plugin in it, and the plugin's place.
 fn pushed(folder: &Folder) -> (Distribution, String) {
@@ -30,6 +31,37 @@ fn pull_writes_the_module_needs_docker_registry() {
     let done = ship(["pull", &place, "-o", "-"]);
     assert_eq!(done.succeeds(), module(""));
     assert_eq!(done.stderr, "");
+}
+
+#[test]
+#[ignore = "needs docker-registry"]
+fn pull_fetches_components_and_names_files_itself_needs_docker_registry() {
+    let registry = Distribution::open();
+    let folder = Folder::new();
+    let bytes = component();
+    let plugin = folder.file("plugin.wasm", &bytes);
+    let place = format!("oci://{}/plugins/greeter:v1", registry.address);
+    ship(["push", &plugin, &place, "--with-component"]).succeeds();
+    let pull = |arguments: &[&str]| tidegate_in(&folder.path(""), arguments);
+
+    pull(&["pull", &place, "--component"]).succeeds();
+    let pulled = std::fs::read(folder.path("greeter.wasm")).expect("the component");
+    assert!(pulled == bytes);
+    pull(&["pull", &place]).succeeds();
+    let module = std::fs::read(folder.path("greeter.proxy.wasm")).expect("the module");
+    assert!(pull(&["adapt", "greeter.wasm", "-o", "-"]).succeeds() == module);
+    // Beside the component, where nothing else is said.
+    pull(&["adapt", "plugin.wasm"]).succeeds();
+    let adapted = std::fs::read(folder.path("plugin.proxy.wasm")).expect("the module");
+    assert!(adapted == module);
+
+    let digest = format!(
+        "oci://{}/plugins/greeter@sha256:{:064}",
+        registry.address, 0
+    );
+    pull(&["pull", &digest, "--component"]).fails_with(&["requires a tag"]);
+    let other = format!("oci://{}/plugins/greeter:v2", registry.address);
+    pull(&["pull", &other, "--component"]).lacks(&["v2-component"]);
 }
 
 #[test]
