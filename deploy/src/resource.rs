@@ -64,12 +64,12 @@ pub enum Scope {
 pub enum NameError {
     /// Not a name.
     #[error(
-        "`{0}` is not a valid Kubernetes name: use at most 253 lowercase letters, digits, `-` and `.`, starting and ending with a letter or digit"
+        "`{0}` is not a valid Kubernetes name: use at most 253 characters: lowercase letters, digits, `-` and `.`; each part between dots must start and end with a letter or digit"
     )]
     Name(String),
     /// Not a label.
     #[error(
-        "`{0}` is not a valid label `KEY=VALUE`: keys and values consist of at most 63 letters, digits, `-`, `_` and `.`; a key may have a DNS name and `/` as a prefix"
+        "`{0}` is not a valid label: expected `KEY=VALUE`, such as `app=web`, with at most 63 letters, digits, `-`, `_` and `.` each; a key may have a DNS name and `/` as a prefix"
     )]
     Label(String),
     /// Not a reference.

@@ -47,7 +47,7 @@ pub struct ImageReference {
 pub enum SourceError {
     /// No scheme, or another one.
     #[error(
-        "`{0}` has no scheme `oci://`, `https://`, `http://` or `file://`: Istio may admit a URL without one, but then does not run the plugin; an image is `oci://REGISTRY/REPOSITORY:TAG`"
+        "`{0}` has no scheme: for an image, write `oci://REGISTRY/REPOSITORY@sha256:…`; `https://`, `http://` and `file://` are also supported. Istio may accept such a URL, but does not run the plugin"
     )]
     Scheme(String),
     /// An image, which [`Source::image`] takes.
@@ -263,13 +263,9 @@ mod tests {
     fn traps_are_refused() {
         let cases: [(&str, Option<&str>, &str); 9] = [
             ("oci://h.io/a:v1", None, "is the reference of an image"),
-            ("ghcr.io/a/b:v1", None, "has no scheme `oci://`"),
-            (
-                "127.0.0.1:5000/p:v1",
-                Some(DIGEST),
-                "has no scheme `oci://`",
-            ),
-            ("docker://h/a:1", None, "has no scheme `oci://`"),
+            ("ghcr.io/a/b:v1", None, "has no scheme"),
+            ("127.0.0.1:5000/p:v1", Some(DIGEST), "has no scheme"),
+            ("docker://h/a:1", None, "has no scheme"),
             ("https://h/a b", None, "characters that are not allowed"),
             ("https:///p.wasm", None, "the host is missing"),
             (

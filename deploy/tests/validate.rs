@@ -71,14 +71,14 @@ fn a_message_says_where_what_and_how_to_mend_it() {
         "7:15: error: spec.pluginName: must be a string, and `on` without quotes is a boolean: write \"on\" [pluginName.type]"
     );
     assert_eq!(
-        only(&plugin("  on: AUTHN\n")).split(": there").next(),
-        Some("7:3: error: spec.true: `on` is `true` in YAML 1.1, and there is no such field")
+        only(&plugin("  on: AUTHN\n")).split(": expected").next(),
+        Some("7:3: error: spec.true: `on` is `true` in YAML 1.1, which is an unknown field")
     );
     assert_eq!(
         only(
             "apiVersion: extensions.istio.io/v1alpha1\nkind: WasmPlugin\nmetadata:\n  name: greeter\nspec:\n  phase: AUTHN\n"
         ),
-        "6:3: error: spec.url: is missing: add it [url.required]"
+        "6:3: error: spec.url: required field is missing [url.required]"
     );
 }
 

@@ -422,7 +422,7 @@ impl Scenario {
         must(
             self.start.refused == self.steps.is_empty(),
             at("steps"),
-            "`steps` are required unless `start` is `refused`, and not allowed if it is",
+            "`steps` is missing: add a step (only scenarios with `start: { refused: true }` have none)",
         )?;
         must(
             !self.start.refused || !self.start.logs.is_empty(),

@@ -19,7 +19,7 @@ use std::str::FromStr;
 use serde::Serialize;
 
 use super::model::{MatchMode, Phase};
-use crate::resource::{Label, TargetRef};
+use crate::resource::{Label, Name, TargetRef};
 use crate::yaml::{Document, Position};
 
 /// Stands for every namespace that has no plugins of its own.
@@ -248,7 +248,9 @@ pub enum OrderError {
 
 /// Not a workload.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a workload `NAMESPACE/KEY=VALUE,KEY=VALUE`, such as `shop/app=web`")]
+#[error(
+    "`{0}` is not a workload: expected `NAMESPACE/KEY=VALUE,KEY=VALUE`, such as `shop/app=web`, or `NAMESPACE`"
+)]
 pub struct WorkloadError(String);
 
 /// The chains of each workload.
@@ -348,7 +350,8 @@ impl FromStr for Workload {
     fn from_str(text: &str) -> Result<Self, WorkloadError> {
         let not_one = || WorkloadError(text.to_owned());
         let (namespace, labels) = text.split_once('/').unwrap_or((text, ""));
-        if namespace.is_empty() {
+        // `app=web` alone would be a namespace that nobody has.
+        if namespace.parse::<Name>().is_err() {
             return Err(not_one());
         }
         let labels = labels

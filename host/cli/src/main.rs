@@ -77,7 +77,7 @@ Examples:
   tidegate adapt greeter.wasm -o greeter.proxy.wasm
   tidegate manifest --kind envoy greeter.wasm --upstream http://127.0.0.1:9000
 
-Exit codes: 0 success; 1 findings or failures; 2 wrong usage; 3 a file, the network, a registry or a required program is not available.
+Exit codes: 0 success; 1 findings or failures; 2 usage error; 3 a file, the network, a registry or a required program is not available.
 
 Run `tidegate help COMMAND` for details and more examples.";
 

@@ -110,7 +110,7 @@ pub fn configured(text: &str, plugin: &str) -> anyhow::Result<(Vec<u8>, Option<P
     // That was the syntax before 0.1.0, and no plugin is configured by the name of a file.
     ensure!(
         !Path::new(text).is_file(),
-        "the configuration of `{plugin}` is the name of a file: write `@{text}` to read it"
+        "the configuration of `{plugin}`, `{text}`, is the name of a file: write `{plugin}=@{text}` to use its contents"
     );
     Ok((text.as_bytes().to_vec(), None))
 }

@@ -9,7 +9,7 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use bytes::Bytes;
 use cargo_metadata::{Message, Metadata, MetadataCommand, Package};
 use clap::Args;
@@ -66,14 +66,12 @@ impl Project {
         let metadata = command.exec().map_err(|error| match error {
             cargo_metadata::Error::CargoMetadata { stderr } => {
                 let said = stderr.trim().trim_start_matches("error: ").to_owned();
-                let no_manifest = said.starts_with("could not find `Cargo.toml`");
-                let error = anyhow::Error::msg(said);
-                if no_manifest {
-                    error.context(
-                        "no plugin found in this directory; create one with `tidegate new NAME`",
+                if said.starts_with("could not find `Cargo.toml`") {
+                    anyhow!(
+                        "{said}: run this in the directory of a plugin, pass `--manifest-path`, or create a plugin with `tidegate new NAME`"
                     )
                 } else {
-                    error.context("cargo cannot read the project")
+                    anyhow!(said).context("cargo cannot read the project")
                 }
             }
             cargo_metadata::Error::Io(error) => anyhow::Error::new(error).context(

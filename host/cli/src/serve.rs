@@ -19,7 +19,7 @@ use crate::upstream::UpstreamUrl;
 #[derive(Args)]
 pub struct ServeArgs {
     /// Address to listen on. Port 0 chooses a free port
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080", value_parser = address)]
     listen: SocketAddr,
 
     /// Upstream: `http://HOST[:PORT]`, or `echo`, a built-in server that responds with the request it received
@@ -39,7 +39,7 @@ pub struct ServeArgs {
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     log_level: Least,
 
-    /// Environment variable of the plugins. They do not see those of this process
+    /// Set an environment variable for the plugins. Plugins do not inherit the environment of this process
     #[arg(long = "env", value_name = "NAME=VALUE", value_parser = variable)]
     environment: Vec<(String, String)>,
 
@@ -188,6 +188,12 @@ impl Plugin {
             }
         }
     }
+}
+
+/// Reads an address to listen on.
+pub fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse()
+        .map_err(|_| "expected IP:PORT, such as 127.0.0.1:8080".to_owned())
 }
 
 fn variable(text: &str) -> Result<(String, String), String> {

@@ -87,17 +87,17 @@ impl<'a> Walk<'a, '_> {
                 let mut message = match &entry.key.written {
                     Some(written) => {
                         format!(
-                            "`{}` is `{}` in YAML 1.1, and there",
+                            "`{}` is `{}` in YAML 1.1, which is an ",
                             excerpt(written),
                             excerpt(&entry.key.name)
                         )
                     }
-                    None => "there".into(),
+                    None => String::new(),
                 };
-                message.push_str(" is no such field: ");
+                message.push_str("unknown field: ");
                 message.push_str(&match nearest(&entry.key.name, &names) {
-                    Some(name) => format!("is `{name}` meant?"),
-                    None => format!("there are {}", names.join(", ")),
+                    Some(name) => format!("did you mean `{name}`?"),
+                    None => format!("expected one of {}", names.join(", ")),
                 });
                 let id = rule_id(&self.steps, "unknown");
                 self.steps.push(Step::Field(&entry.key.name));
@@ -119,7 +119,7 @@ impl<'a> Walk<'a, '_> {
                 self.steps.push(Step::Field(&field.name));
                 let message = match value {
                     Some(_) => "is null, which is treated as missing: set a value",
-                    None => "is missing: add it",
+                    None => "required field is missing",
                 };
                 let position = value.map_or(node.position, |value| value.position);
                 self.add(rule_id(&self.steps, "required"), position, message.into());
@@ -161,7 +161,8 @@ impl<'a> Walk<'a, '_> {
             (Some(written), _) if !written.is_empty() => {
                 format!("must be {wanted}, and `{written}` is {is}")
             }
-            (None, Shape::Integer) => {
+            // Only where quotes are all that is wrong.
+            (None, Shape::Integer) if node.text().is_some_and(|it| it.parse::<i64>().is_ok()) => {
                 format!("must be {wanted}, and this is {is}: write it without quotes")
             }
             _ => format!("must be {wanted}, and this is {is}"),
@@ -238,11 +239,14 @@ impl Test {
                     Some(value) => {
                         format!("unknown value `{}`: did you mean `{value}`?", excerpt(text))
                     }
-                    None => format!(
-                        "unknown value `{}`: expected one of {}",
-                        excerpt(text),
-                        values.join(", ")
-                    ),
+                    None => match values.as_slice() {
+                        [value] => format!("unknown value `{}`: expected `{value}`", excerpt(text)),
+                        _ => format!(
+                            "unknown value `{}`: expected one of {}",
+                            excerpt(text),
+                            values.join(", ")
+                        ),
+                    },
                 })
             }
             Self::Pattern(regex) => {

@@ -8,7 +8,7 @@ use tidegate_adapter::{Mapping, Options, adapt, inspect};
 
 use crate::{file, logs};
 
-/// Adapt a component to a Proxy-Wasm module for Envoy and Istio
+/// Convert a component into a Proxy-Wasm module for Envoy and Istio
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Adapt {

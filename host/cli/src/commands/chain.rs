@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use clap::Args;
 use tidegate_deploy::istio::order::{
     self, Chain, Layer, Options, Ordered, Step, Traffic, Workload,
@@ -25,7 +25,7 @@ pub struct ChainArgs {
     manifests: ManifestArgs,
 
     /// Show only this workload. Default: the Deployments, StatefulSets, DaemonSets, ReplicaSets, ReplicationControllers, Jobs,
-    /// CronJobs, Pods, Argo Rollouts and Gateways in the files; without any, the workloads that selectors and targetRefs name
+    /// CronJobs, Pods, Argo Rollouts and Gateways in the files; if there are none, the workloads that selectors and targetRefs name
     #[arg(short, long, value_name = "NAMESPACE[/KEY=VALUE,…]")]
     workload: Vec<Workload>,
 
@@ -46,15 +46,15 @@ Examples:
   tidegate chain -f plugins.yaml
   tidegate chain -f manifests/
   tidegate chain -f plugins/*.yaml deployments.yaml --workload shop/app=web,version=v2
-  kubectl get wasmplugins,trafficextensions,deployments -A -o yaml | tidegate chain -f - --format json
+  kubectl get wasmplugins,deployments -A -o yaml | tidegate chain -f - --format json
 
 WasmPlugins and TrafficExtensions are ordered; EnvoyFilters are only counted. Istio orders plugins of the same phase and \
 priority by creation time. Manifests without a creation time, which only a cluster sets, are ordered by name here.
 
 Workloads with a label `istio=…gateway` and workloads that use the injection template `gateway` are treated as gateways; all \
-others are assumed to have a sidecar. Waypoints are assumed to serve their own namespace. A Gateway is a waypoint according to \
-its GatewayClass, or to the name of the class if the files do not contain it. Gateways of the classes istio-east-west, \
-istio-remote and istio-agentgateway, and of other controllers than Istio's, are skipped.";
+others are assumed to have a sidecar. Waypoints are assumed to serve their own namespace. Whether a Gateway is a \
+waypoint is determined by its GatewayClass, or, if the files do not contain the class, by the name of the class. Gateways of \
+the classes istio-east-west, istio-remote and istio-agentgateway, and of controllers other than Istio's, are skipped.";
 
 /// What stands in for a number that is not there.
 const NONE: &str = "-";
@@ -65,8 +65,8 @@ impl ChainArgs {
     pub fn execute(self) -> anyhow::Result<()> {
         let mut texts = Vec::new();
         for ManifestFile { name, bytes } in self.manifests.read()? {
-            let documents = yaml::parse(&yaml::decode(&bytes))
-                .with_context(|| format!("cannot read `{name}`"))?;
+            let documents =
+                yaml::parse(&yaml::decode(&bytes)).map_err(|error| anyhow!("{name}:{error}"))?;
             texts.push((name, documents));
         }
         let files: Vec<_> = texts

@@ -22,7 +22,7 @@ Examples:
   tidegate completions zsh > ~/.zfunc/_tidegate
   tidegate completions fish > ~/.config/fish/completions/tidegate.fish
 
-zsh looks where `fpath` says, so `~/.zshrc` needs `fpath+=~/.zfunc` before `compinit`.";
+zsh searches `fpath`: add `fpath+=~/.zfunc` to `~/.zshrc`, before `compinit`.";
 
 // === impl Completions ===
 

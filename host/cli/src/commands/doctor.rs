@@ -17,7 +17,7 @@ mod machine;
 
 use checks::{Check, State};
 
-/// Check this machine for what building and testing plugins requires, and print the commands that fix it
+/// Check that this machine can build and test plugins, and print commands that install what is missing
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Doctor {
@@ -31,7 +31,7 @@ Examples:
   tidegate doctor --format json | jq -r '.fix[]'
 
 It builds a small program for this machine and one for WebAssembly in the cache directory, and installs nothing. The exit code \
-is 0 if nothing that is required is missing.";
+is 0 if all requirements are met.";
 
 // === impl Doctor ===
 

@@ -22,6 +22,7 @@ use tidegate_oci::Digest;
 
 use crate::plugin::{self, Plugin, PluginArg};
 use crate::registry::sha256;
+use crate::serve::address;
 use crate::upstream::UpstreamUrl;
 use crate::{file, logs};
 
@@ -53,21 +54,21 @@ pub struct Manifest {
 }
 
 #[derive(Args)]
-#[command(next_help_heading = "For envoy")]
+#[command(next_help_heading = "Options for --kind envoy")]
 struct EnvoyArgs {
-    /// The upstream: `http://HOST[:PORT]`
+    /// The upstream: `http://HOST[:PORT]`. Required for `envoy`
     #[arg(long, value_name = "URL", value_parser = UpstreamUrl::parse, required_if_eq("kind", "envoy"))]
     upstream: Option<UpstreamUrl>,
 
     /// Address of the listener [default: 127.0.0.1:8080]
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
     listen: Option<SocketAddr>,
 
     /// Address of the admin interface. Default: none
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
     admin: Option<SocketAddr>,
 
-    /// Format of the bootstrap. Envoy goes by the file extension, and reads files without one as JSON [default: json]
+    /// Format of the bootstrap. Envoy determines the format from the file extension, and reads files without one as JSON [default: json]
     #[arg(long, value_name = "FORMAT")]
     format: Option<Format>,
 
@@ -77,10 +78,10 @@ struct EnvoyArgs {
 }
 
 #[derive(Args)]
-#[command(next_help_heading = "For Kubernetes resources")]
+#[command(next_help_heading = "Options for Kubernetes resources")]
 struct ResourceArgs {
-    /// URL of the module: `oci://REGISTRY/REPOSITORY[:TAG][@sha256:…]`, as printed by `tidegate push`, `https://…`, or, in
-    /// Istio, `file:///PATH`
+    /// URL of the module: `oci://REGISTRY/REPOSITORY[:TAG][@sha256:…]`, as printed by `tidegate push`, `https://…` or
+    /// `http://…`, or, in Istio, `file:///PATH`. Required
     #[arg(long, value_name = "URL", required_if_eq_any([
         ("kind", "WasmPlugin"), ("kind", "TrafficExtension"), ("kind", "EnvoyExtensionPolicy"), ("kind", "EnvoyFilter"),
     ]))]
@@ -108,7 +109,7 @@ struct ResourceArgs {
     selector: Vec<Label>,
 
     /// Attach to this resource: `Gateway/NAME`; in Istio also `GatewayClass/…`, `Service/…` and `ServiceEntry/…`; in Envoy
-    /// Gateway also `HTTPRoute/…` and `GRPCRoute/…`
+    /// Gateway also `HTTPRoute/…` and `GRPCRoute/…`. Required for `EnvoyExtensionPolicy`
     #[arg(
         long,
         value_name = "KIND/NAME",
@@ -133,11 +134,11 @@ struct ResourceArgs {
     #[arg(long, value_name = "NAME")]
     image_pull_secret: Option<Name>,
 
-    /// When the image is pulled. Without effect on an image that is pinned by digest and present
+    /// When the image is pulled. No effect if it is pinned by digest and already cached
     #[arg(long, value_parser = word::<PullPolicy>())]
     image_pull_policy: Option<PullPolicy>,
 
-    /// Apply only to this direction of traffic. Traffic of gateways is CLIENT
+    /// Apply only to this direction of traffic. Gateway listeners match only CLIENT and CLIENT_AND_SERVER
     #[arg(long, value_parser = word::<MatchMode>())]
     match_mode: Option<MatchMode>,
 
@@ -157,7 +158,7 @@ struct ResourceArgs {
     #[arg(long, value_name = "NAME")]
     plugin_name: Option<String>,
 
-    /// The listeners to which an EnvoyFilter applies
+    /// The listeners to which an `EnvoyFilter` applies. Required for that kind
     #[arg(long, value_parser = word::<Context>(), required_if_eq("kind", "EnvoyFilter"))]
     context: Option<Context>,
 }
@@ -197,7 +198,7 @@ Examples:
   tidegate manifest --kind EnvoyExtensionPolicy greeter.wasm --url \"$PINNED\" --target-ref HTTPRoute/web --fail-strategy FAIL_OPEN
   tidegate manifest --kind EnvoyFilter greeter.wasm --url \"$PINNED\" --selector app=web --context SIDECAR_INBOUND
 
-In a bootstrap, plugins that trap are restarted, as in `tidegate run`. This requires Envoy 1.33 or newer.";
+In a bootstrap, a plugin that traps is restarted after about a second; until then, requests get 503. This requires Envoy 1.33 or newer.";
 
 /// A plugin as it will run: its module, what is known of it, and its configuration, which it takes.
 struct Ready {
@@ -283,7 +284,7 @@ impl Manifest {
                 let last = names.pop().unwrap_or_default();
                 let or = if names.is_empty() { "" } else { " or " };
                 return Err(usage(format!(
-                    "--{flag} cannot be used with --kind {}: it requires {}{or}{last}",
+                    "--{flag} cannot be used with --kind {}: it applies to {}{or}{last}",
                     self.kind.name(),
                     names.join(", ")
                 )));

@@ -18,8 +18,8 @@ pub struct Pull {
     #[arg(value_name = "oci://REGISTRY/REPOSITORY[:TAG][@DIGEST]")]
     reference: Reference,
 
-    /// The file to write; `-` for stdout. Default: the last part of the repository with `.proxy.wasm`, or with `.wasm` for a
-    /// component, in this directory
+    /// The file to write; `-` for stdout. Default: the last segment of the repository name with the extension
+    /// `.proxy.wasm`, or `.wasm` for a component, in this directory
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 

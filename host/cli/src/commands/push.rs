@@ -66,7 +66,7 @@ Examples:
   pass ghcr | tidegate push greeter.wasm oci://ghcr.io/me/greeter:1 --username me --password-stdin
   tidegate push greeter.wasm oci://ghcr.io/me/greeter:1 --with-component --format json | jq -r .sha256
 
-The output contains the `url` and `sha256` of a WasmPlugin: the reference pinned by digest, and the digest of the image \
+The output contains the values for `url` and `sha256` in a WasmPlugin: the reference pinned by digest, and the digest of the image \
 manifest, which differs from the digest of the module. Pushing the same file always yields the same digest. The tag is written \
 last, so that an interrupted push leaves no incomplete image.
 

@@ -27,7 +27,7 @@ pub struct Run {
 const EXAMPLES: &str = "\
 Examples:
   tidegate run greeter.wasm
-  tidegate run greeter.wasm='{\"name\": \"x-hello\"}' --upstream http://127.0.0.1:9000
+  tidegate run greeter.wasm='{\"greeting\": \"hello\"}' --upstream http://127.0.0.1:9000
   tidegate run rate-limit.wasm=@limits.json headers.wasm=@headers.json --workers 4
   tidegate run greeter.wasm --engine proxy-wasm --log-level debug
   tidegate run greeter.wasm --dashboard

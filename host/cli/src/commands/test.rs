@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use clap::error::ErrorKind;
 use clap::{Args, ValueEnum};
 use tidegate_testkit::envoy::Release;
 use tidegate_testkit::{Owned, Runner, RuntimeKind, Scenario, scenario, schema, update};
@@ -29,13 +30,13 @@ pub struct Test {
     /// Runtimes to run the scenarios in. Their results are compared with each other
     #[arg(
         long,
-        value_name = "HOME",
+        value_name = "RUNTIME",
         value_delimiter = ',',
         default_value = "component,proxy-wasm"
     )]
     runtime: Vec<RuntimeArg>,
 
-    /// The Envoy of `envoy`: a release to download, or a binary
+    /// Envoy for the runtime `envoy`: a release to download, or the path of a binary
     #[arg(long, value_name = "VERSION|PATH")]
     envoy: Option<String>,
 
@@ -103,6 +104,11 @@ Examples:
   tidegate test --update
   tidegate test --schema -o scenarios/.schema.json";
 
+/// Whether an argument that does not exist is meant as a file or a directory. The names of scenarios contain `/` too.
+fn is_path(argument: &str) -> bool {
+    argument.ends_with(".yaml") || argument.starts_with('.') || Path::new(argument).is_absolute()
+}
+
 /// Where a project has its scenarios.
 const FOLDER: &str = "scenarios";
 
@@ -113,6 +119,10 @@ impl Test {
         if self.schema {
             let schema = format!("{:#}\n", schema::scenario());
             return file::write(or_stdout(&self.output), schema.as_bytes());
+        }
+        if self.envoy.is_some() && !self.runtime.contains(&RuntimeArg::Envoy) {
+            let message = "--envoy has no effect without --runtime envoy\n";
+            return Err(clap::Error::raw(ErrorKind::ArgumentConflict, message).into());
         }
         let project = match &self.plugin {
             Some(_) => None,
@@ -171,7 +181,7 @@ impl Test {
         let (paths, filters): (Vec<_>, Vec<_>) = self
             .scenarios
             .iter()
-            .partition(|text| Path::new(text).exists());
+            .partition(|text| Path::new(text).exists() || is_path(text));
         let mut scenarios = Vec::new();
         if paths.is_empty() {
             if !folder.is_dir() {

@@ -41,7 +41,7 @@ Examples:
   tidegate validate -f greeter.yaml --module greeter.proxy.wasm
   kubectl get wasmplugins -A -o yaml | tidegate validate -f - --format json
 
-In text, each finding is one line: `FILE:LINE:COLUMN: error: FIELD: MESSAGE [RULE]`. Errors are what the API server and istiod's webhook reject on `kubectl apply`. Documents of other kinds are skipped.";
+In text, each finding is one line: `FILE:LINE:COLUMN: error: [FIELD: ]MESSAGE [RULE]`. Errors are what the API server and istiod's webhook reject on `kubectl apply`. Documents of other kinds are skipped.";
 
 /// What was found in one file.
 struct Judged {

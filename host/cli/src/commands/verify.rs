@@ -17,11 +17,11 @@ use crate::{file, logs};
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Verify {
-    /// An image, or the file of a module; `-` for stdin
+    /// An image, or a module file; `-` for stdin
     #[arg(value_name = "oci://REGISTRY/REPOSITORY[:TAG][@DIGEST]|FILE.wasm")]
     plugin: Target,
 
-    /// Expected digest, as in the field `sha256` of a WasmPlugin: of the image manifest, or of the file
+    /// Expected SHA-256 digest of the image manifest, or of the file, as in the field `sha256` of a WasmPlugin
     #[arg(long, value_name = "DIGEST", value_parser = sha256)]
     sha256: Option<Digest>,
 

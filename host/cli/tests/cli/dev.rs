@@ -256,7 +256,7 @@ fn dev_serves_every_edit_and_fails_no_request() {
 fn dev_says_where_no_plugin_is() {
     let folder = Folder::new();
     tidegate_in(&folder.path("."), &["dev", "--listen", "127.0.0.1:0"])
-        .fails_with(&["no plugin found", "tidegate new"]);
+        .fails_with(&["could not find `Cargo.toml`", "tidegate new"]);
 }
 
 fn tell(project: &Project, serving: &Serving) {

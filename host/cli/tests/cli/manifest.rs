@@ -223,7 +223,7 @@ fn manifest_says_what_is_wrong_with_a_plugin() {
     manifest(&format!("{path}={file}")).fails_with(&[
         "the configuration of",
         "is the name of a file",
-        &format!("write `@{file}`"),
+        &format!("=@{file}` to use its contents"),
     ]);
     manifest(&folder.file("component.wasm", b"\0asm\x0d\0\x01\0"))
         .fails_with(&["cannot adapt", "component.wasm"]);

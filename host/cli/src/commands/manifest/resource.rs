@@ -169,7 +169,7 @@ fn fails_open(args: &ResourceArgs) -> anyhow::Result<bool> {
         None | Some(FailStrategy::Close) => Ok(false),
         Some(FailStrategy::Open) => Ok(true),
         Some(FailStrategy::Reload) => Err(usage(
-            "--fail-strategy FAIL_RELOAD cannot be used with --kind EnvoyExtensionPolicy: it requires WasmPlugin, TrafficExtension or EnvoyFilter".into(),
+            "--fail-strategy FAIL_RELOAD cannot be used with --kind EnvoyExtensionPolicy: it applies to WasmPlugin, TrafficExtension or EnvoyFilter".into(),
         )),
     }
 }
