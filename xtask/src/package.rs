@@ -7,6 +7,8 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, ensure};
@@ -28,9 +30,70 @@ pub fn run(workspace: &Workspace) -> Result<()> {
         count += 1;
     }
     ensure!(count > 0, "no package of the workspace is published");
+    forget(workspace)?;
     let wrapper = env::current_exe().context("failed to find our own binary")?;
     command.env("RUSTC_WRAPPER", wrapper).env(REFUSE_WASM, "1");
     shell::run(&mut command)
+}
+
+/// Removes what an earlier run left of our packages. Cargo serves them from a registry of its own making, and takes what comes from a
+/// registry for immutable: of the same version it would unpack and build nothing again.
+fn forget(workspace: &Workspace) -> Result<()> {
+    let home = env::var_os("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| Some(env::home_dir()?.join(".cargo")))
+        .context("failed to find cargo's home directory")?;
+    let is_ours = |path: &Path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        workspace.packages.iter().any(|package| {
+            let rest = name.strip_prefix(&*package.name);
+            // A version, or the hash of a build.
+            rest.and_then(|rest| rest.strip_prefix('-'))
+                .is_some_and(|rest| rest.starts_with(|it: char| it.is_ascii_hexdigit()))
+        })
+    };
+    for kind in ["src", "cache"] {
+        for registry in entries(&home.join("registry").join(kind)) {
+            // A registry in a directory has no host, with which the names of others begin.
+            let name = registry.file_name().unwrap_or_default();
+            if name.to_string_lossy().starts_with('-') {
+                entries(&registry)
+                    .into_iter()
+                    .filter(|path| is_ours(path))
+                    .try_for_each(|path| remove(&path))?;
+            }
+        }
+    }
+    let builds = entries(&workspace.target.join("debug/.fingerprint"));
+    builds
+        .into_iter()
+        .filter(|path| is_ours(path) && is_of_registry(path))
+        .try_for_each(|path| remove(&path))
+}
+
+/// Whether a build is that of a package from a registry: cargo notes its version, and no files.
+fn is_of_registry(build: &Path) -> bool {
+    entries(build).iter().any(|file| {
+        file.extension().is_some_and(|it| it == "json")
+            && fs::read_to_string(file).is_ok_and(|text| text.contains("\"Precalculated\""))
+    })
+}
+
+/// What is in a directory, nothing if it does not exist.
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten();
+    entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .collect()
+}
+
+fn remove(path: &Path) -> Result<()> {
+    let removed = if path.is_dir() {
+        fs::remove_dir_all(path)
+    } else {
+        fs::remove_file(path)
+    };
+    removed.with_context(|| format!("failed to remove {}", path.display()))
 }
 
 /// What this binary does as a RUSTC_WRAPPER: rustc's path and arguments come in, and go on unless they name wasm.
