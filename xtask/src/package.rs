@@ -64,19 +64,26 @@ fn forget(workspace: &Workspace) -> Result<()> {
             }
         }
     }
-    let builds = entries(&workspace.target.join("debug/.fingerprint"));
-    builds
-        .into_iter()
-        .filter(|path| is_ours(path) && is_of_registry(path))
-        .try_for_each(|path| remove(&path))
-}
-
-/// Whether a build is that of a package from a registry: cargo notes its version, and no files.
-fn is_of_registry(build: &Path) -> bool {
-    entries(build).iter().any(|file| {
-        file.extension().is_some_and(|it| it == "json")
-            && fs::read_to_string(file).is_ok_and(|text| text.contains("\"Precalculated\""))
-    })
+    let unpacked = Path::new("registry").join("src").join("-");
+    let unpacked = unpacked.to_string_lossy();
+    for file in entries(&workspace.target.join("debug/deps")) {
+        // What a build was made from, and its hash.
+        let is_list = file.extension().is_some_and(|it| it == "d");
+        if !is_list || !fs::read_to_string(&file).is_ok_and(|it| it.contains(&*unpacked)) {
+            continue;
+        }
+        let name = file.file_stem().unwrap_or_default().to_string_lossy();
+        let Some((_, hash)) = name.rsplit_once('-') else {
+            continue;
+        };
+        let builds = entries(&workspace.target.join("debug/.fingerprint"));
+        builds
+            .into_iter()
+            .filter(|build| build.to_string_lossy().ends_with(&format!("-{hash}")))
+            .try_for_each(|build| remove(&build))?;
+        remove(&file)?;
+    }
+    Ok(())
 }
 
 /// What is in a directory, nothing if it does not exist.
