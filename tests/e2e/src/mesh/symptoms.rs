@@ -50,7 +50,7 @@ fn unfetchable(story: &mut Story) -> Result<()> {
     story.until(&GATEWAY, &[DENIED])?;
     story.refused(
         &format!("tidegate verify {component}"),
-        "the layers have the types",
+        "the layers have the media types",
     )?;
     story.delete()?;
     // The module's checksum where the manifest's belongs.
