@@ -57,7 +57,7 @@ fn identifiers_are_unique_and_fit_into_file_names() {
 // --- What people read.
 
 #[test]
-fn a_message_says_where_what_and_how_to_mend_it() {
+fn a_message_says_where_what_and_how_to_fix_it() {
     assert_eq!(
         only(&plugin("  failStrategy: FAIL_CLOSED\n")),
         "7:17: error: spec.failStrategy: unknown value `FAIL_CLOSED`: did you mean `FAIL_CLOSE`? [failStrategy.enum]"

@@ -1,9 +1,9 @@
-//! Runs one scenario in three runtimes and compares what came back.
+//! Runs a scenario in three runtimes and compares the results.
 //!
-//! A scenario is a YAML file ([`scenario`]): plugins, what upstream answers, the steps, what must come back. [`runner`] takes it
-//! through one runtime and writes down everything that was seen ([`transcript`]); [`verdict`] holds that
-//! against what is stated, [`compare`] fails where two runtimes' transcripts differ outside the list of fields that the proxy owns. The runtimes stand behind one API ([`runtimes`]): a component in our
-//! host, the adapted module in our host, the adapted module in a real Envoy.
+//! A scenario is a YAML file ([`scenario`]): plugins, responses of the upstream, steps, expectations. [`runner`] runs it in one runtime
+//! and records the results ([`transcript`]). [`verdict`] checks a transcript against the expectations, [`compare`] checks the transcripts
+//! of two runtimes against each other, except for the fields that belong to the proxy, and [`update`] rewrites the expectations.
+//! [`runtimes`] are a component in Tidegate's proxy, the adapted module in Tidegate's proxy, and the adapted module in a real Envoy.
 //!
 //! [`surroundings`] is what plugins find when a scenario begins. Around them: [`envoy`] fetches Envoy,
 //! [`client`] asks the proxy, [`upstream`] answers what the proxy asks, [`ledger`] knows which of both belong together, [`logbook`] collects what plugins log.

@@ -1,4 +1,4 @@
-//! The runtimes that a plugin has to behave alike in, behind one API.
+//! The runtimes in which a plugin must behave in the same way, with a common API.
 //!
 //! Each runs one worker: what a plugin keeps, it keeps per worker, and logs come in one order. [`host`] is our own proxy,
 //! with either engine; [`envoy`] starts a real Envoy.

@@ -350,7 +350,7 @@ impl FromStr for Workload {
     fn from_str(text: &str) -> Result<Self, WorkloadError> {
         let not_one = || WorkloadError(text.to_owned());
         let (namespace, labels) = text.split_once('/').unwrap_or((text, ""));
-        // `app=web` alone would be a namespace that nobody has.
+        // `app=web` alone would be taken for a namespace.
         if namespace.parse::<Name>().is_err() {
             return Err(not_one());
         }

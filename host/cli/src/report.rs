@@ -9,7 +9,7 @@ pub mod human;
 pub mod json;
 pub mod junit;
 
-/// One scenario in one runtime, or its runtimes held against each other.
+/// The result of a scenario in one runtime, or of the comparison of its runtimes.
 #[derive(Debug)]
 pub struct Outcome {
     /// The scenario's name: its file below the folder of scenarios, without the ending.
@@ -24,7 +24,7 @@ pub struct Outcome {
     pub result: Finding,
 }
 
-/// What [`Outcome::runtime`] is where runtimes were held against each other.
+/// The value of [`Outcome::runtime`] for a comparison of runtimes.
 pub const AGREE: &str = "runtimes agree";
 
 /// What came of a test.

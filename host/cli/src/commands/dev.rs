@@ -136,7 +136,7 @@ impl Stage {
                     listen(teller)?;
                     self.now = Some((server, version));
                 }
-                // An edit may mend these.
+                // A change may fix these.
                 Err(error @ (ServeError::Load(_) | ServeError::Start(_))) => {
                     self.keep(&error.into());
                 }

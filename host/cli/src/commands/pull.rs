@@ -55,7 +55,7 @@ impl Pull {
         let mut registry = self.registry.open(&self.reference).with_context(failed)?;
         let examined = examine(&mut registry, &self.reference, self.sha256.as_ref());
         let examined = examined.with_context(failed)?;
-        // With its bar, which would stand in the way.
+        // This removes its progress bar before anything is printed.
         drop(registry);
         if !examined.refusals.is_empty() {
             let refusals: Vec<_> = examined.refusals.iter().map(ToString::to_string).collect();
@@ -90,7 +90,7 @@ impl Pull {
         let failed = || format!("cannot pull `{reference}`");
         let mut registry = self.registry.open(&reference).with_context(failed)?;
         let found = component(&mut registry, &reference).with_context(failed)?;
-        // With its bar, which would stand in the way.
+        // This removes its progress bar before anything is printed.
         drop(registry);
         let found = found.with_context(|| format!("`{reference}` contains no component"))?;
         self.write(&found.wasm, "wasm", &found.digest)

@@ -119,7 +119,7 @@ impl Push {
             None => None,
         };
         let digest = push(&mut registry, &image, tag).with_context(failed)?;
-        // With its bar, which would stand in the way.
+        // This removes its progress bar before anything is printed.
         drop(registry);
         let pinned = self.reference.pinned(digest.clone());
         let text = if self.format.is_json() {

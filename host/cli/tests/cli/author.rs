@@ -155,14 +155,14 @@ fn new_says_which_workspace_takes_it_for_a_member() {
         done.stderr
     };
     let said = new("plugins/greeter");
-    let mend = "exclude = [\"plugins/greeter\"]";
+    let fix = "exclude = [\"plugins/greeter\"]";
     assert!(
-        said.contains("Cargo.toml` includes `greeter`") && said.contains(mend),
+        said.contains("Cargo.toml` includes `greeter`") && said.contains(fix),
         "{said}"
     );
     assert!(!metadata().status.success());
-    // What it says mends it, and where no pattern takes the plugin nothing is said.
-    folder.file("Cargo.toml", format!("{root}{mend}\n"));
+    // The suggested line fixes it. If no pattern includes the plugin, nothing is printed.
+    folder.file("Cargo.toml", format!("{root}{fix}\n"));
     metadata().succeeds();
     assert_eq!(new("apart/greeter"), "");
     metadata().succeeds();

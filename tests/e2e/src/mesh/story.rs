@@ -92,11 +92,19 @@ impl<'a> Story<'a> {
 
     /// Runs a line that is to fail for a reason that it names.
     pub fn refused(&mut self, line: &str, reason: &str) -> Result<()> {
+        self.fails(line, 1, reason)
+    }
+
+    /// Runs a line that is to fail because a registry does not have what it names.
+    pub fn lacks(&mut self, line: &str, reason: &str) -> Result<()> {
+        self.fails(line, 3, reason)
+    }
+
+    fn fails(&mut self, line: &str, code: i32, reason: &str) -> Result<()> {
         let (status, said) = self.run(line)?;
         ensure!(
-            // 3 if the registry has no such image.
-            matches!(status.code(), Some(1 | 3)),
-            "`{line}` ended with {status}, not with 1 or 3"
+            status.code() == Some(code),
+            "`{line}` ended with {status}, not with {code}"
         );
         ensure!(said.contains(reason), "`{line}` should name `{reason}`");
         Ok(())

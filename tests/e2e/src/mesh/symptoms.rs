@@ -32,7 +32,7 @@ fn unfetchable(story: &mut Story) -> Result<()> {
     let since = story.gateway.log()?.len();
     story.apply_by_hand(&format!("url: oci://{REGISTRY}/istio-tutorial:v404"))?;
     story.until(&GATEWAY, &[DENIED])?;
-    story.refused(
+    story.lacks(
         &format!("tidegate verify oci://{REGISTRY}/istio-tutorial:v404"),
         "v404",
     )?;
