@@ -30,6 +30,8 @@ pub mod verdict;
 
 pub mod compare;
 
+pub mod report;
+
 pub mod runtimes;
 
 pub mod envoy;

@@ -5,7 +5,7 @@ use std::fmt;
 
 use tidegate_adapter::{Mapping, Options, adapt, inspect};
 
-use crate::logs::escaped;
+use tidegate_testkit::report::terminal::escaped;
 
 /// What there is to say of a component.
 #[derive(Clone, Debug, PartialEq, Eq)]

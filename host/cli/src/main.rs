@@ -35,7 +35,6 @@ mod progress;
 mod project;
 mod registry;
 mod renamed;
-mod report;
 mod serve;
 mod stop;
 mod template;

@@ -11,7 +11,7 @@ use std::time::Instant;
 use tidegate_testkit::source::Source;
 use tidegate_testkit::{Owned, Runner, RuntimeKind, Scenario, Transcript, compare, verdict};
 
-use crate::report::{AGREE, Finding, Outcome};
+use tidegate_testkit::report::{AGREE, Finding, Outcome};
 
 pub mod envoy;
 pub mod plugins;

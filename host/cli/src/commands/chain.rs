@@ -12,6 +12,7 @@ use tidegate_deploy::istio::order::{
 };
 use tidegate_deploy::resource::Name;
 use tidegate_deploy::yaml;
+use tidegate_testkit::report::terminal;
 
 use crate::format::FormatArgs;
 use crate::manifests::{ManifestArgs, ManifestFile};
@@ -223,6 +224,6 @@ fn rows(text: &mut String, chain: &Chain) {
 
 /// A line without control characters: names come from files, and a terminal would obey them.
 fn line(text: &mut String, line: &str) {
-    logs::escape(line.trim_end(), text);
+    terminal::escape(line.trim_end(), text);
     let _ = writeln!(text);
 }

@@ -8,9 +8,10 @@ use std::path::Path;
 use anyhow::bail;
 use clap::Args;
 use serde_json::json;
+use tidegate_testkit::report::terminal;
 
+use crate::file;
 use crate::format::FormatArgs;
-use crate::{file, logs};
 
 mod checks;
 mod machine;
@@ -67,7 +68,7 @@ fn text(checks: &[Check]) -> String {
             State::Lacks { why, .. } if check.needed => ("lacking", why),
             State::Lacks { why, .. } => ("optional", why),
         };
-        let detail = logs::escaped(detail);
+        let detail = terminal::escaped(detail);
         let _ = writeln!(text, "{mark:<8}  {:<width$}  {detail}", check.name);
     }
     for (needed, heading) in [(true, "Run these commands in order:"), (false, "Optional:")] {

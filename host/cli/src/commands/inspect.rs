@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::Args;
 use tidegate_adapter::inspect;
+use tidegate_testkit::report::terminal;
 
+use crate::file;
 use crate::format::FormatArgs;
-use crate::{file, logs};
 
 /// Show what a component or module contains: kind, callbacks, hostcalls, WASI functions, metadata, sizes
 #[derive(Args)]
@@ -43,7 +44,7 @@ impl Inspect {
             )
         } else {
             // Names come from the file, and a terminal would obey them.
-            logs::escaped_lines(&inspection.to_string())
+            terminal::escaped_lines(&inspection.to_string())
         };
         file::write(Path::new("-"), text.as_bytes())
     }

@@ -10,14 +10,15 @@ use anyhow::{Context as _, bail};
 use clap::error::ErrorKind;
 use clap::{Args, ValueEnum};
 use tidegate_testkit::envoy::Release;
+use tidegate_testkit::report::human::{self, Colour};
+use tidegate_testkit::report::terminal;
+use tidegate_testkit::report::{Outcome, json, junit};
 use tidegate_testkit::{Owned, Runner, RuntimeKind, Scenario, scenario, schema, update};
 
+use crate::file;
 use crate::project::{How, Project, Which};
-use crate::report::human::{self, Colour};
-use crate::report::{Outcome, json, junit};
 use crate::testing::plugins::{Origin, Plugins};
 use crate::testing::{Runtime, Tested, Testing, envoy};
-use crate::{file, logs};
 
 /// Build the plugin in this directory and run its scenarios: requests, and the responses that are expected
 #[derive(Args)]
@@ -292,7 +293,7 @@ impl Test {
             match update_one(scenario, tested) {
                 Ok(changed) => updated += usize::from(changed),
                 Err(error) => {
-                    let error = logs::escaped_lines(&format!("{error:#}"));
+                    let error = terminal::escaped_lines(&format!("{error:#}"));
                     let _ = writeln!(notes, "{}: not updated: {error}", scenario.file.display());
                 }
             }

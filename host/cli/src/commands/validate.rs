@@ -10,6 +10,7 @@ use tidegate_adapter::{VerifyError, adapt, check};
 use tidegate_deploy::istio::validate::{Options, Report, Severity, validate};
 use tidegate_deploy::yaml;
 use tidegate_oci::Digest;
+use tidegate_testkit::report::terminal;
 
 use crate::format::FormatArgs;
 use crate::manifests::ManifestArgs;
@@ -169,7 +170,7 @@ impl Sum {
                     line.push_str(": ");
                 }
                 let _ = write!(line, "{} [{}]", found.message, found.rule);
-                logs::escape(&line, &mut text);
+                terminal::escape(&line, &mut text);
                 text.push('\n');
             }
         }

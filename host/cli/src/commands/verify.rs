@@ -8,6 +8,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use tidegate_adapter::{check, inspect};
 use tidegate_oci::{Digest, Examined, Reference, examine};
+use tidegate_testkit::report::terminal;
 
 use crate::format::FormatArgs;
 use crate::registry::{RegistryArgs, sha256};
@@ -210,7 +211,7 @@ impl Findings {
 fn shown(value: &Value) -> String {
     let escaped = |text: &str| {
         let mut shown = String::new();
-        logs::escape(text, &mut shown);
+        terminal::escape(text, &mut shown);
         shown
     };
     match value {

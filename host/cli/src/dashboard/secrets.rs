@@ -10,7 +10,7 @@ use aho_corasick::{AhoCorasick, MatchKind};
 use serde_json::{Value, json};
 use tidegate_host::Fields;
 
-use crate::logs::escape;
+use tidegate_testkit::report::terminal::escape;
 
 /// The secrets of one request, as they become known.
 #[derive(Default)]

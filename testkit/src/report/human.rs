@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use similar::{ChangeTag, TextDiff};
 
+use super::terminal::{escape, escaped, escaped_lines};
 use super::{Finding, Outcome};
-use crate::logs::{escape, escaped, escaped_lines};
 
 /// Whether signs are coloured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,13 +1,14 @@
-//! What `tidegate test` found, as plain data. How it is shown is in the files of `report/`.
+//! The results of several scenarios as plain data, and their forms: text for a person, JSON, JUnit's XML.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tidegate_testkit::verdict::Mismatch;
+use crate::verdict::Mismatch;
 
 pub mod human;
 pub mod json;
 pub mod junit;
+pub mod terminal;
 
 /// The result of a scenario in one runtime, or of the comparison of its runtimes.
 #[derive(Debug)]
