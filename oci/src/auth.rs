@@ -3,8 +3,6 @@
 //! A token is fetched from where the challenge says, which is the registry's word alone. So no credentials go to a place
 //! that is less safe than the registry itself.
 
-use std::net::IpAddr;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::header::WWW_AUTHENTICATE;
@@ -16,6 +14,7 @@ use serde::Deserialize;
 
 use crate::credentials::Credentials;
 use crate::error::{Error, message, shortened};
+use crate::inner::is_inner;
 use crate::reference::is_loopback;
 use crate::retry_after::retry_after;
 use crate::transport::{Ask, Transport};
@@ -93,7 +92,7 @@ impl Challenge {
     }
 }
 
-/// A realm in a challenge to which Istio's agent does not let itself be sent, in its patch releases since 1.28. It looks at each
+/// A realm in a challenge to which Istio's agent does not let itself be sent, since the patch releases 1.28.5 and 1.29.1. It looks at each
 /// that is quoted, whatever the challenge, so that a name for people, as Basic has it, is refused too.
 pub(crate) fn unsafe_realm(headers: &HeaderMap) -> Option<String> {
     let values = headers.get_all(WWW_AUTHENTICATE).iter();
@@ -113,15 +112,8 @@ fn is_public(realm: &str) -> bool {
     };
     let is_web = matches!(uri.scheme_str(), Some("http" | "https"));
     let host = uri.host().unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse();
-    let is_inner = match address.map(|address: IpAddr| address.to_canonical()) {
-        Ok(IpAddr::V4(it)) => it.is_private() || it.is_loopback() || it.is_link_local(),
-        Ok(IpAddr::V6(it)) => {
-            it.is_unique_local() || it.is_loopback() || it.is_unicast_link_local()
-        }
-        Err(_) => matches!(host, "" | "localhost" | "metadata.google.internal"),
-    };
-    is_web && !is_inner
+    let is_name = matches!(host, "" | "localhost" | "metadata.google.internal");
+    is_web && !is_name && !is_inner(host)
 }
 
 fn parameter(challenge: &ChallengeRef<'_>, name: &str) -> Option<String> {

@@ -26,6 +26,16 @@ pub enum Error {
         /// What is wrong.
         message: String,
     },
+    /// A redirect to an address that is not public, which Istio's agent does not follow.
+    #[error(
+        "`{host}` redirects to `{to}`, a private, loopback or link-local address, and Istio's agent does not follow such a redirect: let the registry redirect to a public address, or serve blobs itself"
+    )]
+    InnerRedirect {
+        /// Who redirects.
+        host: String,
+        /// Where to.
+        to: String,
+    },
     /// The whole took too long.
     #[error("timed out after {} seconds while waiting for `{host}`", limit.as_secs_f32())]
     Timeout {

@@ -28,6 +28,7 @@ mod digest;
 mod error;
 mod examine;
 mod image;
+mod inner;
 mod manifest;
 mod push;
 mod reference;

@@ -19,6 +19,7 @@ use ureq::{Agent, Body, SendBody};
 
 use crate::digest::Digest;
 use crate::error::{Error, shortened};
+use crate::inner::is_followed;
 
 /// How far a blob has come.
 #[derive(Debug, Clone, Copy)]
@@ -116,6 +117,7 @@ impl Transport {
 
     /// Sends a request and reads the answer, from wherever the registry says.
     pub fn send(&self, ask: &Ask<'_>) -> Result<Answer, Error> {
+        let first = ask.uri.clone();
         let mut ask = ask.clone();
         for _ in 0..=MAX_REDIRECTS {
             let answer = self.once(&ask)?;
@@ -124,6 +126,12 @@ impl Transport {
                 return Ok(answer);
             }
             let to = redirected(&ask.uri, &answer)?;
+            if !is_followed(&first, &to) {
+                return Err(Error::InnerRedirect {
+                    host: host(&ask.uri),
+                    to: shortened(&to.to_string()),
+                });
+            }
             if !is_same_origin(&to, &ask.uri) {
                 ask.authorization = None;
             }

@@ -294,6 +294,34 @@ fn redirects_lead_to_a_blob_but_not_for_ever() {
     }
 }
 
+/// The agent takes a name for public, whatever it resolves to, and an address for what it is.
+#[test]
+fn redirect_to_an_inner_address_is_not_followed() {
+    let elsewhere = Shelf::of(&image(), "v1").serve();
+    let place = elsewhere.address.clone();
+    let registry = Shelf::of(&image(), "v1").serve_but(move |request, _| {
+        is_blob(request).then(|| {
+            let location = format!("location: http://{place}{}", request.path);
+            Reply::Whole(307, vec![location], Vec::new())
+        })
+    });
+    let (_, port) = registry.address.rsplit_once(':').expect("a port");
+    let there = reference(&format!("localhost:{port}"), "pp:v1");
+    let error = examine(&mut open(&there), &there, None).expect_err("a redirect");
+    assert!(matches!(error, Error::InnerRedirect { .. }), "{error}");
+    says(
+        &error,
+        &["localhost", "127.0.0.1", "Istio's agent does not follow"],
+    );
+    assert!(elsewhere.asked().is_empty());
+
+    let (error, _) = lied(|_, _| {
+        let location = "location: http://169.254.169.254/latest/meta-data".to_owned();
+        Some(Reply::Whole(307, vec![location], Vec::new()))
+    });
+    assert!(matches!(error, Error::InnerRedirect { .. }), "{error}");
+}
+
 #[test]
 fn registry_that_is_not_there_is_named() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
