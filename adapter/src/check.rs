@@ -8,6 +8,7 @@
 use crate::bridge::PREVIEW1;
 use crate::module::Module;
 use crate::proxy_wasm::{self, Abi};
+use crate::release::Envoy;
 use crate::verify::{MAX_PAGES, VerifyError, export_error, import_error};
 use std::collections::BTreeSet;
 use wasmparser::{ExternalKind, Parser, TypeRef, Validator, WasmFeatures};
@@ -15,8 +16,20 @@ use wasmparser::{ExternalKind, Parser, TypeRef, Validator, WasmFeatures};
 /// The most that the engine of the oldest supported Envoy accepts. It does not read compact import sections.
 const FEATURES: WasmFeatures = WasmFeatures::WASM3.union(WasmFeatures::LEGACY_EXCEPTIONS);
 
-/// Returns what keeps Envoy from loading a module. The list is empty if the module loads.
+/// Returns what keeps one or more of the supported releases of Envoy from loading a module. The list is empty if all load it.
 pub fn check(bytes: &[u8]) -> Vec<VerifyError> {
+    let [oldest, .., newest] = Envoy::ALL;
+    errors(bytes, oldest, newest)
+}
+
+/// Returns what keeps a release of Envoy from loading a module. The list is empty if it loads the module.
+pub fn check_for(bytes: &[u8], release: Envoy) -> Vec<VerifyError> {
+    errors(bytes, release, release)
+}
+
+/// What keeps the releases in this range from loading a module. Each release provides all that the older ones do, and looks for all
+/// exports that they look for.
+fn errors(bytes: &[u8], oldest: Envoy, newest: Envoy) -> Vec<VerifyError> {
     if !bytes.starts_with(b"\0asm") {
         return vec![VerifyError::NotWasm];
     }
@@ -55,21 +68,25 @@ pub fn check(bytes: &[u8]) -> Vec<VerifyError> {
             PREVIEW1 | "wasi_unstable" if known.is_none() => proxy_wasm::newer_wasi(import.name),
             _ => None,
         };
-        match import.ty {
-            TypeRef::Func(_) if newer.is_some() => {
-                let wrong_type = import_error(&module, import, newer);
-                Some(wrong_type.unwrap_or_else(|| VerifyError::NewerImport {
-                    module: import.module.to_owned(),
-                    name: import.name.to_owned(),
-                }))
+        match (import.ty, newer) {
+            (TypeRef::Func(_), Some((function, since))) => {
+                let wrong_type = import_error(&module, import, Some(function));
+                wrong_type.or_else(|| {
+                    (oldest < since).then(|| VerifyError::NewerImport {
+                        release: oldest,
+                        since,
+                        module: import.module.to_owned(),
+                        name: import.name.to_owned(),
+                    })
+                })
             }
             // Envoy creates imported memories and tables itself, whatever their names.
-            TypeRef::Memory(_) | TypeRef::Table(_) => None,
+            (TypeRef::Memory(_) | TypeRef::Table(_), _) => None,
             _ => import_error(&module, import, known),
         }
     }));
     let has_initialize = module.exported_func("_initialize").is_some();
-    let callbacks = abi.callbacks(has_initialize);
+    let callbacks = abi.callbacks(has_initialize, newest);
     errors.extend(callbacks.filter_map(|callback| export_error(&module, callback)));
     errors
 }

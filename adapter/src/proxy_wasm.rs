@@ -5,6 +5,7 @@
 //! older ones.
 
 use crate::module::Module;
+use crate::release::Envoy;
 use crate::types::{CoreTy, Signature};
 use wasmparser::{ExternalKind, Parser, Payload};
 
@@ -139,8 +140,8 @@ functions! {
         sched_yield ">i"
     }
 
-    /// What Envoy 1.40 also provides in module `wasi_snapshot_preview1`, and 1.36 does not.
-    ENVOY_1_40_WASI {
+    /// What Envoy also provides in module `wasi_snapshot_preview1` since 1.39.
+    ENVOY_1_39_WASI {
         clock_res_get "ii>i"
         fd_advise "iIIi>i"
         fd_allocate "iII>i"
@@ -162,7 +163,7 @@ functions! {
         path_readlink "iiiiii>i"
         path_remove_directory "iii>i"
         path_rename "iiiiii>i"
-        path_symlink "iiiii>i"
+        path_symlink "iiii>i"
         path_unlink_file "iii>i"
         sock_accept "iii>i"
         sock_recv "iiiiii>i"
@@ -212,7 +213,7 @@ functions! {
     }
 
     /// What Envoy also looks for in a module that has `_initialize`, and in one that does not.
-    WITH_INITIALIZE { main "ii>i" }
+    WITH_INITIALIZE { main "ii>i" __main_void ">i" }
     WITHOUT_INITIALIZE { _start ">" }
 
     /// Callbacks that have another type in modules of ABI 0.1.0.
@@ -253,9 +254,9 @@ pub fn wasi(name: &str) -> Option<&'static Function> {
     named(WASI, name).or_else(|| named(ENVOY_WASI, name))
 }
 
-/// Returns a function of WASI, by name, if Envoy 1.40 provides it and 1.36 does not.
-pub fn newer_wasi(name: &str) -> Option<&'static Function> {
-    named(ENVOY_1_40_WASI, name)
+/// Returns a function of WASI, by name, with the oldest release of Envoy that provides it, if not all do.
+pub fn newer_wasi(name: &str) -> Option<(&'static Function, Envoy)> {
+    Some((named(ENVOY_1_39_WASI, name)?, Envoy::V1_39))
 }
 
 /// Returns the function with that name in a list.
@@ -293,8 +294,12 @@ impl Abi {
             .or_else(|| named(ENVOY, name))
     }
 
-    /// What Envoy looks for among the exports of a module of this version.
-    pub fn callbacks(self, has_initialize: bool) -> impl Iterator<Item = &'static Function> {
+    /// What Envoy looks for among the exports of a module of this version, up to a release.
+    pub fn callbacks(
+        self,
+        has_initialize: bool,
+        release: Envoy,
+    ) -> impl Iterator<Item = &'static Function> {
         let entry = match has_initialize {
             true => WITH_INITIALIZE,
             false => WITHOUT_INITIALIZE,
@@ -304,6 +309,9 @@ impl Abi {
             Self::V0_1_0 => Some(named(CALLBACKS_0_1_0, callback.name).unwrap_or(callback)),
             Self::V0_2_0 | Self::V0_2_1 => Some(callback),
         });
+        let entry = entry
+            .iter()
+            .filter(move |it| it.name != "__main_void" || release >= Envoy::V1_39);
         known.chain(ENVOY_CALLBACKS).chain(entry)
     }
 }

@@ -7,6 +7,7 @@ use crate::bridge::PREVIEW1;
 use crate::ids::TypeIndex;
 use crate::module::{Import, Module};
 use crate::proxy_wasm::{self, ALWAYS_EXPORTED, Function, HOST, MEMORY, WASI};
+use crate::release::Envoy;
 use crate::types::Signature;
 use wasmparser::{ExternalKind, TypeRef, Validator, WasmFeatures};
 
@@ -55,8 +56,14 @@ pub enum VerifyError {
         name: String,
     },
     /// An import that only later releases of Envoy provide.
-    #[error("it imports `{module}` `{name}`, which Envoy 1.40 provides and 1.36 does not")]
+    #[error(
+        "it imports `{module}` `{name}`, which Envoy {release} does not provide; {since} and newer do"
+    )]
     NewerImport {
+        /// A release that does not provide it.
+        release: Envoy,
+        /// The oldest release that does.
+        since: Envoy,
         /// The import's module.
         module: String,
         /// The import's name.

@@ -77,7 +77,7 @@ fn what_is_wrong_is_said_all_at_once() -> Result<()> {
         "its memory is not exported",
         "it imports `env` `proxy_unheard_of`, which not every proxy provides",
         "it imports `env` `proxy_log` as (i32)",
-        "it imports `wasi_snapshot_preview1` `clock_res_get`, which Envoy 1.40 provides and 1.36 does not",
+        "it imports `wasi_snapshot_preview1` `clock_res_get`, which Envoy 1.36 does not provide; 1.39 and newer do",
         "it imports `env` `g`, which not every proxy provides",
         "it exports `proxy_on_tick` as ",
     ];

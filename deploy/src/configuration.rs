@@ -60,7 +60,7 @@ pub enum ConfigurationError {
     NotObject,
     /// Its numbers become doubles.
     #[error(
-        "the number {number} at {at} has more digits than Istio preserves: the plugin would read {arrives}; use a string, or --kind EnvoyFilter, which passes the configuration unchanged"
+        "the number {number} at {at} has more digits than Istio preserves: the plugin would read {arrives}; use a string, or `tidegate manifest envoy-filter`, which passes the configuration unchanged"
     )]
     Digits {
         /// The place of the first such number.

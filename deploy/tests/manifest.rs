@@ -77,6 +77,7 @@ fn read(text: &str) -> Value {
 fn complaints(text: &str) -> Vec<String> {
     let options = validate::Options {
         module_sha256: Some(MODULE.into()),
+        ..validate::Options::default()
     };
     let report = validate::validate(text, &options).expect("YAML");
     assert_eq!(report.judged, 1, "{text}");

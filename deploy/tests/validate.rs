@@ -17,6 +17,7 @@ fn plugin(lines: &str) -> String {
 fn judge(text: &str) -> Report {
     let options = Options {
         module_sha256: Some(MODULE.into()),
+        ..Options::default()
     };
     validate(text, &options).expect("YAML")
 }

@@ -34,7 +34,7 @@ mod worker;
 
 pub use attributes::Attributes;
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use engine::CodeCache;
+pub use engine::{CodeCache, UNSUPPORTED as UNSUPPORTED_HOSTCALLS};
 pub use fields::{Fields, Name, Pseudo};
 pub use limits::Limits;
 pub use logs::{Level, LogLine, LogSink};

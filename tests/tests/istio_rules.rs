@@ -1,4 +1,4 @@
-//! The rules of `tidegate validate` and their fixtures: for every rule a document that breaks it and nothing else, and one that does
+//! The rules of `tidegate check` and their fixtures: for every rule a document that breaks it and nothing else, and one that does
 //! not.
 //!
 //! The same fixtures go through Istio's own code in `cargo xtask e2e istio`, which is what makes the rules right; what is tested
@@ -19,6 +19,7 @@ const MODULE: &str = "93a44bbb96c751218e4c00d479e4c14358122a389acca16205b1e4d0dc
 fn judge(text: &str) -> Report {
     let options = Options {
         module_sha256: Some(MODULE.into()),
+        ..Options::default()
     };
     validate(text, &options).expect("YAML")
 }

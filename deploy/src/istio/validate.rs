@@ -28,6 +28,7 @@ mod warnings;
 
 use std::fmt;
 
+use crate::istio::release::Istio;
 use crate::yaml::{self, Node, Position, YamlError};
 
 /// More findings of one severity in one document are counted and not kept.
@@ -35,6 +36,9 @@ const MOST_FINDINGS: usize = 100;
 
 /// The API group of both kinds.
 const GROUP: &str = "extensions.istio.io/";
+
+/// How the names of Istio's API groups end. A kind of the same name in another group is another kind.
+const DOMAIN: &str = "istio.io";
 
 /// The kinds that are judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -84,6 +88,8 @@ pub enum Severity {
     Error,
     /// Istio admits the document, and it does not mean what it seems to.
     Warning,
+    /// Good to know, and no reason to change anything.
+    Note,
 }
 
 /// Something wrong with a document.
@@ -108,6 +114,8 @@ pub struct Finding {
 pub struct Options {
     /// The SHA-256 of the module that is to run, in hexadecimal digits.
     pub module_sha256: Option<String>,
+    /// The release of Istio that judges.
+    pub release: Istio,
 }
 
 /// What is wrong with a text.
@@ -155,10 +163,11 @@ impl Kind {
     /// The kind of a document that is, or is meant to be, one of these.
     fn of(root: &Node) -> Option<Self> {
         let text = |name| root.get(name).and_then(Node::text);
-        match text("kind") {
-            Some("WasmPlugin") => return Some(Self::WasmPlugin),
-            Some("TrafficExtension") => return Some(Self::TrafficExtension),
-            _ => {}
+        if foreign_group(root).is_some() {
+            return None;
+        }
+        if let Some(kind) = text("kind").and_then(Self::named) {
+            return Some(kind);
         }
         // In Istio's group there are no others, so that this is one of them with its kind misspelt.
         text("apiVersion").filter(|version| version.starts_with(GROUP))?;
@@ -169,6 +178,32 @@ impl Kind {
             Self::WasmPlugin
         })
     }
+}
+
+impl Kind {
+    fn named(name: &str) -> Option<Self> {
+        match name {
+            "WasmPlugin" => Some(Self::WasmPlugin),
+            "TrafficExtension" => Some(Self::TrafficExtension),
+            _ => None,
+        }
+    }
+
+    /// The first release that serves it.
+    fn since(self) -> Istio {
+        match self {
+            Self::WasmPlugin => Istio::V1_28,
+            Self::TrafficExtension => Istio::V1_30,
+        }
+    }
+}
+
+/// The API group of a document that has the name of one of the kinds and is not Istio's, such as Higress' WasmPlugin.
+fn foreign_group(root: &Node) -> Option<&str> {
+    let text = |name| root.get(name).and_then(Node::text);
+    text("kind").and_then(Kind::named)?;
+    let (group, _) = text("apiVersion")?.split_once('/')?;
+    (!group.ends_with(DOMAIN)).then_some(group)
 }
 
 impl fmt::Display for Kind {
@@ -202,6 +237,7 @@ impl fmt::Display for Severity {
         f.write_str(match self {
             Self::Error => "error",
             Self::Warning => "warning",
+            Self::Note => "note",
         })
     }
 }
@@ -213,6 +249,8 @@ impl Report {
         let count = match finding.severity {
             Severity::Error => &mut self.errors,
             Severity::Warning => &mut self.warnings,
+            // There is one for a document at most.
+            Severity::Note => return self.findings.push(finding),
         };
         *count += 1;
         if *count <= MOST_FINDINGS {

@@ -192,7 +192,7 @@ fn reasons_tell_kinds_apart() {
 #[test]
 fn plugins_that_istiod_drops_are_left_out() {
     let reason = "istiod cannot parse its url (the first path segment contains a colon) and drops it; \
-                  see `tidegate validate`";
+                  see `tidegate check`";
     let text = [
         plugin("a", "shop", ""),
         plugin("b", "shop", "selector: {matchLabels: {app: api}}")
@@ -323,7 +323,7 @@ fn port_0_is_no_port() {
     ]
     .concat();
     gives(&text, "shop", &["in: both either", "out: all both either"]);
-    let why = "none: its match contains only port 0, which is not valid; see `tidegate validate`";
+    let why = "none: its match contains only port 0, which is not valid; see `tidegate check`";
     assert_eq!(left_out(&text, "shop"), [why]);
     let text = text.replace(
         "metadata: {name: none,",

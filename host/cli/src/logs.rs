@@ -5,7 +5,7 @@
 //!
 //! On a terminal there may be one line more, below all others: what the command is at.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::io::{self, Write as _};
 use std::sync::OnceLock;
 
@@ -13,6 +13,8 @@ use clap::builder::PossibleValue;
 use indicatif::{ProgressBar, ProgressStyle};
 use tidegate_host::{Level, LogLine, LogSink};
 use tidegate_testkit::report::terminal::{escape, escaped};
+
+use crate::output;
 
 /// Writes plugins' lines to stderr, with plugin, worker and level.
 pub struct Stderr {
@@ -22,6 +24,20 @@ pub struct Stderr {
 /// The least level that is shown, as `--log-level` says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Least(pub Level);
+
+/// Why a command ends with 1 although it has done all it was asked for: what it printed says what is wrong.
+#[derive(Debug)]
+pub struct Reported;
+
+// === impl Reported ===
+
+impl fmt::Display for Reported {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("there are findings")
+    }
+}
+
+impl std::error::Error for Reported {}
 
 // === impl Stderr ===
 
@@ -74,14 +90,27 @@ pub fn complain(error: &anyhow::Error) {
 
 /// Says something to whoever watches a command that writes its result elsewhere.
 pub fn note(line: &str) {
+    if output::is_quiet() {
+        return;
+    }
     let mut text = String::new();
     escape(line, &mut text);
     text.push('\n');
     put(&text);
 }
 
+/// Says what is done on the way, to whoever wants to know.
+pub fn detail(line: &str) {
+    if output::is_verbose() {
+        note(line);
+    }
+}
+
 /// Says on a terminal what goes on, until something else does; nothing if the text is empty. Elsewhere it is not shown.
 pub fn status(text: &str) {
+    if output::is_quiet() {
+        return;
+    }
     let bar = STATUS.get_or_init(|| {
         let style = ProgressStyle::with_template("> {msg}");
         ProgressBar::new_spinner()

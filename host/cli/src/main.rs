@@ -6,13 +6,13 @@
 //! source that the binary brings along. `account` is what a component is in a few lines. `testing` runs scenarios, `report` shows
 //! what came of them. `cache` is the folder for what is fetched.
 //!
-//! For serving: `serve` is how, `stop` how that ends, `dashboard` the page beside it, `plugin` the one syntax for plugins, `upstream`
-//! the one for upstreams.
+//! For serving: `serve` is how, `stop` how that ends, `dashboard` the page beside it, `plugin` the one syntax for plugins, `place`
+//! where they are read from, `upstream` the one syntax for upstreams.
 //!
 //! For shipping: `registry` is what the commands that speak to one have in common, `progress` their bar, `manifests` the files of
 //! those that look at manifests.
 //!
-//! `file` reads and writes whole files, `format` is the option of that name, `logs` writes plugins' lines to stderr. `renamed` knows what
+//! `file` reads and writes whole files, `format` is the option of that name, `output` those that all commands have, `logs` writes plugins' lines to stderr. `renamed` knows what
 //! commands and options were called before.
 //! Nothing else in Tidegate prints, reads arguments or ends the process.
 
@@ -30,6 +30,8 @@ mod file;
 mod format;
 mod logs;
 mod manifests;
+mod output;
+mod place;
 mod plugin;
 mod progress;
 mod project;
@@ -47,6 +49,9 @@ mod upstream;
 struct Cli {
     #[command(subcommand)]
     command: Command,
+
+    #[command(flatten)]
+    output: output::OutputArgs,
 }
 
 #[derive(Subcommand)]
@@ -62,9 +67,8 @@ enum Command {
     Manifest(Box<commands::manifest::Manifest>),
     Push(commands::push::Push),
     Pull(commands::pull::Pull),
-    Verify(commands::verify::Verify),
+    Check(commands::check::Check),
     Chain(commands::chain::ChainArgs),
-    Validate(commands::validate::Validate),
     Wit(commands::wit::Wit),
     Completions(commands::completions::Completions),
     Man(commands::man::Man),
@@ -74,7 +78,7 @@ const EXAMPLES: &str = "\
 Examples:
   tidegate run greeter.wasm --upstream echo
   tidegate adapt greeter.wasm -o greeter.proxy.wasm
-  tidegate manifest --kind envoy greeter.wasm --upstream http://127.0.0.1:9000
+  tidegate manifest envoy greeter.wasm --upstream http://127.0.0.1:9000
 
 Exit codes: 0 success; 1 findings or failures; 2 usage error; 3 a file, the network, a registry or a required program is not available.
 
@@ -92,6 +96,7 @@ static VERSION: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| {
 
 fn main() -> ExitCode {
     let cli = Cli::try_parse().unwrap_or_else(|error| renamed::explain(error).exit());
+    cli.output.choose();
     let done = match cli.command {
         Command::New(new) => new.execute(),
         Command::Build(build) => build.execute(),
@@ -104,9 +109,8 @@ fn main() -> ExitCode {
         Command::Manifest(manifest) => manifest.execute(),
         Command::Push(push) => push.execute(),
         Command::Pull(pull) => pull.execute(),
-        Command::Verify(verify) => verify.execute(),
+        Command::Check(check) => check.execute(),
         Command::Chain(chain) => chain.execute(),
-        Command::Validate(validate) => validate.execute(),
         Command::Wit(wit) => wit.execute(),
         Command::Completions(completions) => completions.execute(Cli::command()),
         Command::Man(man) => man.execute(Cli::command()),
@@ -117,6 +121,9 @@ fn main() -> ExitCode {
             // Arguments that do not go together are found late, and are a matter of usage all the same.
             if let Some(usage) = error.downcast_ref::<clap::Error>() {
                 usage.exit();
+            }
+            if error.is::<logs::Reported>() {
+                return ExitCode::FAILURE;
             }
             logs::complain(&error);
             match is_of_environment(&error) {
@@ -169,14 +176,10 @@ mod tests {
 
     #[test]
     fn help_has_examples_that_parse() {
-        let mut command = Cli::command();
-        let mut pages = vec![command.get_after_help().map(ToString::to_string)];
-        pages.extend(
-            command
-                .get_subcommands_mut()
-                .map(|it| it.get_after_help().map(ToString::to_string)),
-        );
-        for page in pages {
+        let mut open = vec![Cli::command()];
+        while let Some(command) = open.pop() {
+            open.extend(command.get_subcommands().cloned());
+            let page = command.get_after_help().map(ToString::to_string);
             let page = page.expect("a page with examples");
             // What is a variable on the page has to be a value here.
             let examples = examples(&page.replace("\"$DIGEST\"", &"0".repeat(64)));

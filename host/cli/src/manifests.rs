@@ -45,8 +45,8 @@ impl ManifestArgs {
     }
 }
 
-/// The file itself, or what a folder holds.
-fn within(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
+/// The file itself, or the manifests in a directory.
+pub fn within(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     if file::is_stdio(path) || !path.is_dir() {
         return Ok(vec![path.to_owned()]);
     }

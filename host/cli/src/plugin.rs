@@ -1,4 +1,4 @@
-//! The one syntax for plugins: `PLUGIN.wasm[=CONFIG]`.
+//! The one syntax for plugins: `FILE[=CONFIG]` or `oci://REFERENCE[=CONFIG]`.
 //!
 //! CONFIG is the configuration itself, or `@FILE`. It may be any bytes and reaches the plugin unchanged, byte for byte. Where the plugin
 //! contains a JSON Schema, the configuration is validated against it. File names may contain `=`: the part before the first `=` that is
@@ -10,22 +10,32 @@ use std::str::FromStr;
 
 use anyhow::{Context as _, bail, ensure};
 use bytes::Bytes;
+use clap::error::ErrorKind;
 use tidegate_adapter::inspect;
 use tidegate_deploy::configuration::{self, Configuration};
 use tidegate_host::EngineKind;
+use tidegate_oci::Reference;
 
-use crate::file;
+use crate::place::{Fetched, Place};
+
+/// The syntax of a plugin, as help texts show it.
+pub const SYNTAX: &str = "FILE|oci://REFERENCE[=CONFIG]";
 
 /// A plugin as it was named on the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PluginArg(String);
+pub struct PluginArg {
+    place: Place,
+    configuration: Option<String>,
+}
 
 /// A plugin, read.
 pub struct Plugin {
-    /// The file's name without its ending; other plugins' names differ.
+    /// The file's name without its ending, or the last segment of the repository's name; other plugins' names differ.
     pub name: String,
-    /// The file.
-    pub path: PathBuf,
+    /// Where it was read from.
+    pub place: Place,
+    /// The image that it was pulled from, with the digest of its manifest.
+    pub image: Option<Reference>,
     /// Its bytes.
     pub bytes: Bytes,
     /// What they are.
@@ -42,54 +52,66 @@ impl FromStr for PluginArg {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        match text.split('=').next() {
-            None | Some("") => Err("expected PLUGIN.wasm or PLUGIN.wasm=CONFIG".into()),
-            Some(_) => Ok(Self(text.to_owned())),
+        let (place, configuration) = split(text);
+        if place.is_empty() {
+            return Err(format!("expected {SYNTAX}"));
         }
+        Ok(Self {
+            place: place.parse()?,
+            configuration: configuration.map(str::to_owned),
+        })
     }
 }
 
-impl PluginArg {
-    /// The plugin's file and, if there is one, its configuration.
-    fn split(&self) -> (&Path, Option<&str>) {
-        let is_file = |text: &str| Path::new(text).is_file();
-        if is_file(&self.0) {
-            return (Path::new(&self.0), None);
-        }
-        let mut splits = self
-            .0
-            .match_indices('=')
-            .map(|(at, _)| (&self.0[..at], &self.0[at + 1..]));
-        let split = splits
-            .find(|(path, _)| is_file(path))
-            .or_else(|| self.0.split_once('='));
-        match split {
-            Some((path, configuration)) => (Path::new(path), Some(configuration)),
-            None => (Path::new(&self.0), None),
-        }
+/// The plugin's place and, if there is one, its configuration.
+fn split(text: &str) -> (&str, Option<&str>) {
+    let is_file = |text: &str| Path::new(text).is_file();
+    if is_file(text) {
+        return (text, None);
     }
+    let mut splits = text
+        .match_indices('=')
+        .map(|(at, _)| (&text[..at], &text[at + 1..]));
+    let split = splits
+        .find(|(path, _)| is_file(path))
+        .or_else(|| text.split_once('='));
+    split.map_or((text, None), |(place, configuration)| {
+        (place, Some(configuration))
+    })
 }
 
-/// Reads plugins and their configurations.
-pub fn read(args: &[PluginArg]) -> anyhow::Result<Vec<Plugin>> {
+/// Reads plugins and their configurations. There is a name for each, or none at all.
+pub fn read(args: &[PluginArg], names: &[String]) -> anyhow::Result<Vec<Plugin>> {
+    if !names.is_empty() && names.len() != args.len() {
+        return Err(usage(format!(
+            "--name is given {} times for {} plugins: give it once for each plugin, or not at all",
+            names.len(),
+            args.len()
+        )));
+    }
     let mut plugins: Vec<Plugin> = Vec::with_capacity(args.len());
-    for arg in args {
-        let (path, configuration) = arg.split();
-        let bytes = file::read(path)?;
+    for (index, arg) in args.iter().enumerate() {
+        let place = &arg.place;
+        let Fetched { bytes, image } = place.fetch()?;
         let Some(kind) = EngineKind::detect(&bytes) else {
             bail!(
-                "`{}` is not a WebAssembly binary: expected a component or a Proxy-Wasm module",
-                path.display()
+                "`{place}` is not a WebAssembly binary: expected a component or a Proxy-Wasm module"
             );
         };
-        let (configuration, configuration_file) = match configuration {
+        let (configuration, configuration_file) = match &arg.configuration {
             None => (Vec::new(), None),
-            Some(text) => configured(text, &path.display().to_string())?,
+            Some(text) => configured(text, &place.to_string())?,
         };
-        let name = unused_name(path, &plugins);
         plugins.push(Plugin {
-            name,
-            path: path.to_owned(),
+            name: match names.get(index) {
+                None => unused_name(&place.stem(), &plugins),
+                Some(name) if plugins.iter().any(|it| it.name == *name) => {
+                    return Err(usage(format!("--name {name} is given twice")));
+                }
+                Some(name) => name.clone(),
+            },
+            place: place.clone(),
+            image,
             bytes: bytes.into(),
             kind,
             configuration,
@@ -97,6 +119,11 @@ pub fn read(args: &[PluginArg]) -> anyhow::Result<Vec<Plugin>> {
         });
     }
     Ok(plugins)
+}
+
+/// Arguments that do not go together.
+pub fn usage(message: String) -> anyhow::Error {
+    clap::Error::raw(ErrorKind::ArgumentConflict, message + "\n").into()
 }
 
 /// A plugin's configuration, and the file that it is in if it is in one.
@@ -134,11 +161,15 @@ pub fn validate(module: &[u8], configuration: &[u8]) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Those of a plugin's hostcalls that Tidegate's proxy links and does not implement: it starts, and may wait forever.
+pub fn unsupported(hostcalls: &[String]) -> Vec<&str> {
+    let is_unsupported = |name: &&str| tidegate_host::UNSUPPORTED_HOSTCALLS.contains(name);
+    let names = hostcalls.iter().map(String::as_str);
+    names.filter(is_unsupported).collect()
+}
+
 /// A name for the plugin that no other has: proxies and logs tell plugins apart by it.
-fn unused_name(path: &Path, others: &[Plugin]) -> String {
-    let stem = path
-        .file_stem()
-        .map_or_else(|| "plugin".into(), |stem| stem.to_string_lossy());
+fn unused_name(stem: &str, others: &[Plugin]) -> String {
     let mut name = stem.to_string();
     let mut number = 1;
     while others.iter().any(|other| other.name == name) {
@@ -152,19 +183,15 @@ fn unused_name(path: &Path, others: &[Plugin]) -> String {
 mod tests {
     use super::*;
 
-    fn split(text: &str) -> (String, Option<String>) {
-        let arg: PluginArg = text.parse().expect("a plugin");
-        let (path, configuration) = arg.split();
-        (path.display().to_string(), configuration.map(str::to_owned))
-    }
-
     #[test]
     fn plugin_without_file_is_split_at_the_first_sign() {
-        assert_eq!(split("none.wasm"), ("none.wasm".into(), None));
+        assert_eq!(split("none.wasm"), ("none.wasm", None));
         assert_eq!(
             split("none.wasm={\"a\":\"b=c\"}"),
-            ("none.wasm".into(), Some("{\"a\":\"b=c\"}".into()))
+            ("none.wasm", Some("{\"a\":\"b=c\"}"))
         );
+        let image = "oci://127.0.0.1:5000/greeter:1.0.0";
+        assert_eq!(split(&format!("{image}=@a=b")), (image, Some("@a=b")));
     }
 
     #[test]
@@ -173,10 +200,10 @@ mod tests {
         let path = folder.path().join("a=b.wasm");
         fs::write(&path, b"").expect("a file");
         let path = path.display().to_string();
-        assert_eq!(split(&path), (path.clone(), None));
+        assert_eq!(split(&path), (&*path, None));
         assert_eq!(
             split(&format!("{path}=c=d.json")),
-            (path, Some("c=d.json".into()))
+            (&*path, Some("c=d.json"))
         );
     }
 

@@ -12,7 +12,10 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, anyhow, bail};
 use bytes::Bytes;
 use cargo_metadata::{Message, Metadata, MetadataCommand, Package};
-use clap::Args;
+use clap::{Args, ValueEnum};
+
+use crate::logs;
+use crate::output::{self, Color};
 
 pub mod target;
 
@@ -38,6 +41,10 @@ pub struct How {
     /// Add the WebAssembly target to the toolchain without asking if it is missing
     #[arg(short, long)]
     pub yes: bool,
+
+    /// The tool that builds the component
+    #[arg(long, value_name = "TOOL", default_value = "cargo")]
+    pub tool: Tool,
 }
 
 /// The cargo package of a plugin.
@@ -149,7 +156,7 @@ impl Project {
 
     /// Builds the component. Cargo's messages go to stderr as they are.
     pub fn build(&self, how: &How) -> anyhow::Result<Built> {
-        let tool = Tool::installed();
+        let tool = how.tool;
         target::ensure(tool.target(), how.yes)?;
         let mut command = tool.command();
         command
@@ -162,6 +169,13 @@ impl Project {
         if !how.debug {
             command.arg("--release");
         }
+        if output::color() != Color::Auto {
+            command.args(["--color", output::color().name()]);
+        }
+        if output::is_quiet() {
+            command.arg("--quiet");
+        }
+        logs::detail(&format!("running {command:?}"));
         let mut child = command
             .spawn()
             .with_context(|| format!("cannot run `{}`", tool.name()))?;
@@ -185,7 +199,11 @@ impl Project {
         let status = child.wait().context("cannot wait for cargo")?;
         if !status.success() {
             // It has said why.
-            bail!("`{}` failed for `{}`", tool.name(), self.name());
+            let advice = match tool == Tool::CargoComponent && !Tool::has_cargo_component() {
+                true => "; install it with `cargo install --locked cargo-component`",
+                false => "",
+            };
+            bail!("`{}` failed for `{}`{advice}", tool.name(), self.name());
         }
         let path = made.map(PathBuf::from).with_context(|| {
             format!(
@@ -264,28 +282,25 @@ fn is_plugin(package: &Package) -> bool {
 }
 
 /// What makes components.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Tool {
-    /// `cargo component build`.
-    CargoComponent,
-    /// `cargo build`, since rustc itself makes components.
+    /// `cargo build` for the target wasm32-wasip2, for which rustc makes components
+    #[default]
     Cargo,
+    /// `cargo component build`, for the target wasm32-wasip1
+    CargoComponent,
 }
 
 // === impl Tool ===
 
 impl Tool {
-    /// cargo component where it is installed.
-    pub fn installed() -> Self {
+    /// Whether cargo component is installed.
+    fn has_cargo_component() -> bool {
         let asked = Command::new(cargo())
             .args(["component", "--version"])
             .stdin(Stdio::null())
             .output();
-        if asked.is_ok_and(|output| output.status.success()) {
-            Self::CargoComponent
-        } else {
-            Self::Cargo
-        }
+        asked.is_ok_and(|output| output.status.success())
     }
 
     fn name(self) -> &'static str {

@@ -5,10 +5,10 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use clap::Args;
 use indicatif::ProgressDrawTarget;
-use tidegate_oci::{Access, Credentials, Digest, Reference, Registry, Transfer};
+use tidegate_oci::{Access, Credentials, Digest, Reference, Registry, Transfer, examine};
 
-use crate::file;
 use crate::progress::Bar;
+use crate::{file, logs, output};
 
 /// How a registry is spoken to.
 #[derive(Args)]
@@ -30,7 +30,30 @@ pub struct RegistryArgs {
     timeout: Duration,
 }
 
+/// A module that was pulled.
+pub struct Pulled {
+    /// The module's bytes.
+    pub module: Vec<u8>,
+    /// The digest of the image's manifest.
+    pub digest: Digest,
+}
+
+/// The value of `--timeout` if it is not given.
+const TIMEOUT: Duration = Duration::from_secs(120);
+
 // === impl RegistryArgs ===
+
+impl Default for RegistryArgs {
+    /// Without any of the options.
+    fn default() -> Self {
+        Self {
+            username: None,
+            password_stdin: false,
+            plain_http: false,
+            timeout: TIMEOUT,
+        }
+    }
+}
 
 impl RegistryArgs {
     /// Whether stdin is for the password.
@@ -38,11 +61,27 @@ impl RegistryArgs {
         self.password_stdin
     }
 
+    /// An option that was given, if any was.
+    pub fn given(&self) -> Option<&'static str> {
+        if self.username.is_some() {
+            return Some("--username");
+        }
+        if self.plain_http {
+            return Some("--plain-http");
+        }
+        (self.timeout != TIMEOUT).then_some("--timeout")
+    }
+
     /// The repository of a reference.
     pub fn open(&self, reference: &Reference) -> anyhow::Result<Registry> {
         // A bar on a terminal, and none elsewhere.
-        let bar = (!ProgressDrawTarget::stderr().is_hidden())
+        let bar = (!ProgressDrawTarget::stderr().is_hidden() && !output::is_quiet())
             .then(|| Bar::on(ProgressDrawTarget::stderr));
+        logs::detail(&format!(
+            "registry {}, repository {}",
+            reference.registry(),
+            reference.repository()
+        ));
         let access = Access {
             credentials: self.credentials(reference)?,
             plain_http: self.plain_http,
@@ -52,6 +91,28 @@ impl RegistryArgs {
             }),
         };
         Ok(Registry::open(reference, access))
+    }
+
+    /// Pulls the module of an image as Istio's agent does, and fails where the agent would refuse the image.
+    pub fn pull(&self, reference: &Reference, sha256: Option<&Digest>) -> anyhow::Result<Pulled> {
+        let failed = || format!("cannot pull `{reference}`");
+        let mut registry = self.open(reference).with_context(failed)?;
+        let examined = examine(&mut registry, reference, sha256).with_context(failed)?;
+        // This removes its progress bar before anything is printed.
+        drop(registry);
+        if !examined.refusals.is_empty() {
+            let refusals: Vec<_> = examined.refusals.iter().map(ToString::to_string).collect();
+            bail!("Istio would refuse `{reference}`: {}", refusals.join("; "));
+        }
+        if examined.unsafe_realm.is_some() {
+            logs::note(&format!(
+                "warning: newer versions of Istio's agent do not authenticate with the registry of `{reference}`: see `tidegate check`"
+            ));
+        }
+        Ok(Pulled {
+            module: examined.wasm.with_context(failed)?,
+            digest: examined.digest,
+        })
     }
 
     fn credentials(&self, reference: &Reference) -> anyhow::Result<Credentials> {

@@ -9,6 +9,9 @@ pub const RENAMED: &[(&str, &str)] = &[
     ("--bless", "--update"),
     ("--json", "--format json"),
     ("--format human", "--format text"),
+    ("validate", "check"),
+    ("verify", "check"),
+    ("--kind", "manifest KIND"),
 ];
 
 /// The same error, or one that names the new spelling if an old one caused it.

@@ -81,11 +81,11 @@ impl ServeArgs {
     /// The plugin as the server takes it, with a configuration that satisfies its schema.
     pub fn spec(&self, plugin: &Plugin) -> anyhow::Result<PluginSpec> {
         plugin::validate(&plugin.bytes, &plugin.configuration)
-            .with_context(|| format!("the configuration of `{}`", plugin.path.display()))?;
+            .with_context(|| format!("the configuration of `{}`", plugin.place))?;
         let (engine, module) = match (self.engine, plugin.kind) {
             (Some(Engine::Component), EngineKind::ProxyWasm) => bail!(
                 "`{}` is a Proxy-Wasm module, and the engine `component` runs components only: remove `--engine`",
-                plugin.path.display()
+                plugin.place
             ),
             (Some(Engine::ProxyWasm), EngineKind::Component) => {
                 (EngineKind::ProxyWasm, plugin.adapted()?)
@@ -155,10 +155,9 @@ impl Serving {
                 None if plugin.configuration.is_empty() => String::new(),
                 None => ", with configuration".to_owned(),
             };
-            let path = plugin.path.display();
             text.push_str(&format!(
-                "plugin {}: {path}, engine {engine}{adapted}{configuration}\n",
-                plugin.name
+                "plugin {}: {}, engine {engine}{adapted}{configuration}\n",
+                plugin.name, plugin.place
             ));
         }
         match &self.config.upstream {
@@ -184,7 +183,7 @@ impl Plugin {
             EngineKind::Component => {
                 tidegate_adapter::adapt(&self.bytes, &tidegate_adapter::Options::default())
                     .map(Into::into)
-                    .with_context(|| format!("cannot adapt `{}`", self.path.display()))
+                    .with_context(|| format!("cannot adapt `{}`", self.place))
             }
         }
     }

@@ -14,6 +14,7 @@ use std::rc::Rc;
 
 pub use self::compiler::CodeCache;
 pub(crate) use self::compiler::Compiler;
+pub use self::proxy_wasm::UNSUPPORTED;
 
 use crate::engine::vm::{Context, Surroundings};
 use crate::stream::state::{Direction, Phase};

@@ -1,10 +1,10 @@
 //! `cargo xtask e2e istio`: Istio's own code judges what Tidegate says, prints and pushes.
 //!
 //! A Go program (`tests/istio/judge`) links the packages that istiod, the API server and the agent are made of. This file
-//! strings the parts together: `rules` (have the CRDs changed?), `documents` (does `tidegate validate` agree?), `manifests` (is
+//! strings the parts together: `rules` (have the CRDs changed?), `documents` (does `tidegate check` agree?), `manifests` (is
 //! what `tidegate manifest` prints admitted?), `gateway` (the same for Envoy Gateway), `orders` (does istiod give each workload the
 //! plugins that `tidegate chain` says?) and `images` (does the agent take what `tidegate push` pushes, and does
-//! `tidegate verify` agree about what others push?). Every difference is listed before the command fails.
+//! `tidegate check` agree about what others push?). Every difference is listed before the command fails.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-// Package tables compares the tables of verdicts, by which `tidegate validate` is tested without Go, with what Go says.
+// Package tables compares the tables of verdicts, by which `tidegate check` is tested without Go, with what Go says.
 package tables
 
 import (

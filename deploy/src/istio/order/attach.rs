@@ -151,7 +151,7 @@ pub(super) fn matched(plugin: &Plugin, traffic: Traffic, layer: Layer) -> Result
     let ports: BTreeSet<u16> = named.filter(|port| *port != 0).collect();
     if ports.is_empty() {
         return Err(
-            "its match contains only port 0, which is not valid; see `tidegate validate`".into(),
+            "its match contains only port 0, which is not valid; see `tidegate check`".into(),
         );
     }
     if traffic == Traffic::Waypoint && layer == Layer::Http {

@@ -196,7 +196,7 @@ impl Reader<'_> {
         }))
     }
 
-    /// Why istiod drops what the API server has admitted, if it does. `tidegate validate` warns of the same.
+    /// Why istiod drops what the API server has admitted, if it does. `tidegate check` warns of the same.
     fn dropped(&self, wasm: &Node) -> Result<Option<String>, OrderError> {
         let Some(text) = self.text(wasm, "url")? else {
             return Ok(None);
@@ -206,7 +206,7 @@ impl Reader<'_> {
             return Err(self.fault(node, "Istio does not admit this `url`"));
         }
         Ok(url::reference(text).err().map(|why| {
-            format!("istiod cannot parse its url ({why}) and drops it; see `tidegate validate`")
+            format!("istiod cannot parse its url ({why}) and drops it; see `tidegate check`")
         }))
     }
 

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use super::{Finding, Kind, Options, Report, Severity, walk, warnings};
+use super::{Finding, Kind, Options, Report, Severity, foreign_group, walk, warnings};
 use crate::istio::LIST_IN_LIST;
 use crate::yaml::{Entry, Key, Node, Position, Value};
 
@@ -51,13 +51,40 @@ fn alone(root: &Node, prefix: &str, options: &Options, report: &mut Report) {
             judged: 1,
             ..Report::default()
         };
-        walk::walk(kind, root, prefix, &mut about);
-        warnings::warn(kind, root, prefix, options, &mut about);
+        if options.release < kind.since() {
+            about.add(Finding {
+                severity: Severity::Error,
+                rule: "kind.served".to_owned(),
+                kind: Some(kind),
+                position: root.get("kind").map_or(root.position, |it| it.position),
+                field: format!("{prefix}kind"),
+                message: format!(
+                    "Istio {} does not serve {kind}; {} and newer do",
+                    options.release,
+                    kind.since()
+                ),
+            });
+        } else {
+            walk::walk(kind, root, prefix, &mut about);
+            warnings::warn(kind, root, prefix, options, &mut about);
+        }
         report.take(about);
     } else if let Some(fault) = no_document(root) {
         report.take(fault.report(prefix));
     } else {
         report.skipped += 1;
+        if let (Some(group), Some(version)) = (foreign_group(root), root.get("apiVersion")) {
+            report.add(Finding {
+                severity: Severity::Note,
+                rule: "document.group".to_owned(),
+                kind: None,
+                position: version.position,
+                field: format!("{prefix}apiVersion"),
+                message: format!(
+                    "the kind belongs to the API group `{group}` and not to Istio: the document is skipped"
+                ),
+            });
+        }
     }
 }
 

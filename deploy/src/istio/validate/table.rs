@@ -1,6 +1,6 @@
 //! The rule table: every field of both kinds, with what the CRD's schema, its CEL rules and istiod's webhook ask of it.
 //!
-//! `crds.txt` lists the constraints of the CRDs of Istio 1.32-dev, as the end-to-end tests read them out of Istio's module. Written
+//! `crds.txt` lists the constraints of the CRDs of Istio 1.31, which are those of all releases that serve the kind, as the end-to-end tests read them out of Istio's module. Written
 //! by hand is what no schema says: Kubernetes' own rules, CEL, the webhook, and what to do about some errors.
 
 use std::sync::LazyLock;

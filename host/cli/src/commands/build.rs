@@ -28,8 +28,9 @@ Examples:
   tidegate build
   tidegate build --yes -o greeter.wasm
   tidegate build --package greeter --debug
+  tidegate build --tool cargo-component
 
-The plugin is built by `cargo component` if it is installed, and by `cargo` otherwise.";
+Both tools build the same plugin. Only `cargo` needs nothing but the Rust toolchain.";
 
 // === impl Build ===
 

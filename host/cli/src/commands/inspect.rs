@@ -1,22 +1,26 @@
 //! `tidegate inspect`: what is in a component or a module.
 
-use std::path::{Path, PathBuf};
+use std::fmt::Write as _;
+use std::path::Path;
 
 use anyhow::Context as _;
 use clap::Args;
+use serde_json::{Value, json};
 use tidegate_adapter::inspect;
 use tidegate_testkit::report::terminal;
 
 use crate::file;
 use crate::format::FormatArgs;
+use crate::place::Place;
+use crate::plugin::unsupported;
 
 /// Show what a component or module contains: kind, callbacks, hostcalls, WASI functions, metadata, sizes
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Inspect {
     /// The component or module; `-` for stdin
-    #[arg(value_name = "FILE.wasm")]
-    file: PathBuf,
+    #[arg(value_name = "FILE|oci://REFERENCE")]
+    plugin: Place,
 
     #[command(flatten)]
     format: FormatArgs,
@@ -26,25 +30,36 @@ const EXAMPLES: &str = "\
 Examples:
   tidegate inspect greeter.wasm
   tidegate inspect greeter.wasm --format json | jq .hostcalls
+  tidegate inspect oci://127.0.0.1:5000/greeter:1.0.0
   tidegate adapt greeter.wasm -o - | tidegate inspect -";
 
 // === impl Inspect ===
 
 impl Inspect {
     pub fn execute(self) -> anyhow::Result<()> {
-        let bytes = file::read(&self.file)?;
-        let inspection = inspect(&bytes).with_context(|| match file::is_stdio(&self.file) {
-            true => "cannot inspect stdin".to_owned(),
-            false => format!("cannot inspect `{}`", self.file.display()),
+        let bytes = self.plugin.fetch()?.bytes;
+        let inspection = inspect(&bytes).with_context(|| match &self.plugin {
+            Place::File(file) if file::is_stdio(file) => "cannot inspect stdin".to_owned(),
+            place => format!("cannot inspect `{place}`"),
         })?;
+        let unsupported = unsupported(&inspection.hostcalls);
         let text = if self.format.is_json() {
-            format!(
-                "{:#}\n",
-                serde_json::to_value(&inspection).context("cannot write the inspection as JSON")?
-            )
+            let mut value =
+                serde_json::to_value(&inspection).context("cannot write the inspection as JSON")?;
+            if let Value::Object(members) = &mut value {
+                members.insert("unsupported".to_owned(), json!(unsupported));
+            }
+            format!("{value:#}\n")
         } else {
+            let mut text = inspection.to_string();
+            for name in unsupported {
+                let _ = writeln!(
+                    text,
+                    "unsupported {name} (not implemented by `tidegate run`)"
+                );
+            }
             // Names come from the file, and a terminal would obey them.
-            terminal::escaped_lines(&inspection.to_string())
+            terminal::escaped_lines(&text)
         };
         file::write(Path::new("-"), text.as_bytes())
     }

@@ -3,6 +3,7 @@
 pub mod adapt;
 pub mod build;
 pub mod chain;
+pub mod check;
 pub mod completions;
 pub mod dev;
 pub mod doctor;
@@ -14,6 +15,4 @@ pub mod pull;
 pub mod push;
 pub mod run;
 pub mod test;
-pub mod validate;
-pub mod verify;
 pub mod wit;

@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::Args;
 use tidegate_adapter::VerifyError;
-use tidegate_oci::{Digest, Reference, component, examine};
+use tidegate_oci::{Digest, Reference, component};
 
+use crate::place::last_segment;
 use crate::registry::{RegistryArgs, sha256};
 use crate::{file, logs};
 
@@ -41,7 +42,7 @@ Examples:
   tidegate pull oci://ghcr.io/me/greeter:1.0.0 -o - | tidegate inspect -
   tidegate pull oci://ghcr.io/me/greeter:1.0.0 --component
 
-An image that Istio's agent would refuse is refused here too: see `tidegate verify`. If the agent would refuse the registry \
+An image that Istio's agent would refuse is refused here too: see `tidegate check`. If the agent would refuse the registry \
 itself, for example because of its certificate, a warning is printed. FILE is written atomically.";
 
 // === impl Pull ===
@@ -51,29 +52,10 @@ impl Pull {
         if self.component {
             return self.pull_component();
         }
-        let failed = || format!("cannot pull `{}`", self.reference);
-        let mut registry = self.registry.open(&self.reference).with_context(failed)?;
-        let examined = examine(&mut registry, &self.reference, self.sha256.as_ref());
-        let examined = examined.with_context(failed)?;
-        // This removes its progress bar before anything is printed.
-        drop(registry);
-        if !examined.refusals.is_empty() {
-            let refusals: Vec<_> = examined.refusals.iter().map(ToString::to_string).collect();
-            bail!(
-                "Istio would refuse `{}`: {}",
-                self.reference,
-                refusals.join("; ")
-            );
-        }
-        if examined.unsafe_realm.is_some() {
-            logs::note(
-                "warning: newer versions of the agent do not authenticate with this registry: see `tidegate verify`",
-            );
-        }
-        let module = examined.wasm.with_context(failed)?;
-        self.write(&module, "proxy.wasm", &examined.digest)?;
+        let pulled = self.registry.pull(&self.reference, self.sha256.as_ref())?;
+        self.write(&pulled.module, "proxy.wasm", &pulled.digest)?;
         // It is what was asked for, and whoever asked may not know what it is.
-        if tidegate_adapter::check(&module) == [VerifyError::Component] {
+        if tidegate_adapter::check(&pulled.module) == [VerifyError::Component] {
             logs::note("it is a component: Istio passes it on, but Envoy does not load it");
         }
         Ok(())
@@ -97,8 +79,7 @@ impl Pull {
     }
 
     fn write(&self, wasm: &[u8], ending: &str, image: &Digest) -> anyhow::Result<()> {
-        let repository = self.reference.repository();
-        let name = repository.rsplit('/').next().unwrap_or(repository);
+        let name = last_segment(&self.reference);
         let output = match &self.output {
             Some(output) => output.clone(),
             None => PathBuf::from(format!("{name}.{ending}")),

@@ -15,10 +15,15 @@ use crate::stop::{StopSignal, stop};
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Run {
-    /// Plugins, in the order in which requests pass through them. CONFIG is the configuration itself, or
+    /// Components or Proxy-Wasm modules, in the order in which requests pass through them. CONFIG is the configuration itself, or
     /// `@FILE`
-    #[arg(required = true, value_name = "PLUGIN.wasm[=CONFIG]")]
+    #[arg(required = true, value_name = plugin::SYNTAX)]
     plugins: Vec<PluginArg>,
+
+    /// Name of the plugin in logs and properties, and its root id. Given once for each plugin, in their order. Default: the name
+    /// of the file or image
+    #[arg(long, value_name = "NAME")]
+    name: Vec<String>,
 
     #[command(flatten)]
     serve: ServeArgs,
@@ -30,6 +35,7 @@ Examples:
   tidegate run greeter.wasm='{\"greeting\": \"hello\"}' --upstream http://127.0.0.1:9000
   tidegate run rate-limit.wasm=@limits.json headers.wasm=@headers.json --workers 4
   tidegate run greeter.wasm --engine proxy-wasm --log-level debug
+  tidegate run oci://127.0.0.1:5000/greeter:1.0.0 --name greeter --env LOG=verbose
   tidegate run greeter.wasm --dashboard
 
 Press Ctrl-C to stop. Requests in flight have ten seconds to finish.";
@@ -38,12 +44,13 @@ Press Ctrl-C to stop. Requests in flight have ten seconds to finish.";
 
 impl Run {
     pub fn execute(self) -> anyhow::Result<()> {
-        let plugins = plugin::read(&self.plugins)?;
+        let plugins = plugin::read(&self.plugins, &self.name)?;
         let specs = plugins
             .iter()
             .map(|plugin| self.serve.spec(plugin))
             .collect::<anyhow::Result<Vec<_>>>()?;
         let refusals = refusals(&plugins);
+        plugins.iter().for_each(note_unsupported);
         let serving = self.serve.open()?;
         let introduction = serving.introduction(&plugins, &specs);
         let server = match serving.start(specs) {
@@ -67,6 +74,20 @@ impl Run {
     }
 }
 
+/// Says what a plugin needs and this proxy does not have: a module that waits for a timer would only seem to hang.
+fn note_unsupported(plugin: &Plugin) {
+    let hostcalls =
+        tidegate_adapter::inspect(&plugin.bytes).map_or_else(|_| Vec::new(), |it| it.hostcalls);
+    let missing = plugin::unsupported(&hostcalls);
+    if !missing.is_empty() {
+        logs::note(&format!(
+            "warning: `{}` imports hostcalls that this proxy does not implement: {}",
+            plugin.place,
+            missing.join(", ")
+        ));
+    }
+}
+
 /// Why Envoy would refuse a plugin that this proxy may run.
 struct Refusal {
     message: String,
@@ -78,7 +99,7 @@ struct Refusal {
 fn refusals(plugins: &[Plugin]) -> Vec<Refusal> {
     let mut refusals = Vec::new();
     for plugin in plugins {
-        let path = plugin.path.display();
+        let place = &plugin.place;
         let is_of_component = plugin.kind == EngineKind::Component;
         let messages = match is_of_component {
             true => match tidegate_adapter::inspect(&plugin.bytes) {
@@ -95,7 +116,7 @@ fn refusals(plugins: &[Plugin]) -> Vec<Refusal> {
             false => "Envoy refuses",
         };
         refusals.extend(messages.into_iter().map(|message| Refusal {
-            message: format!("{what} `{path}`: {message}"),
+            message: format!("{what} `{place}`: {message}"),
             is_of_component,
         }));
     }

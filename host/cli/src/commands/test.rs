@@ -15,10 +15,11 @@ use tidegate_testkit::report::terminal;
 use tidegate_testkit::report::{Outcome, json, junit};
 use tidegate_testkit::{Owned, Runner, RuntimeKind, Scenario, scenario, schema, update};
 
-use crate::file;
+use crate::place::Place;
 use crate::project::{How, Project, Which};
-use crate::testing::plugins::{Origin, Plugins};
+use crate::testing::plugins::{Given, Origin, Plugins};
 use crate::testing::{Runtime, Tested, Testing, envoy};
+use crate::{file, output};
 
 /// Build the plugin in this directory and run its scenarios: requests, and the responses that are expected
 #[derive(Args)]
@@ -42,8 +43,8 @@ pub struct Test {
     envoy: Option<String>,
 
     /// Test this component or Proxy-Wasm module, written in any language, instead of building one
-    #[arg(long, value_name = "FILE.wasm", conflicts_with_all = ["manifest_path", "package", "debug", "yes"])]
-    plugin: Option<PathBuf>,
+    #[arg(long, value_name = "FILE|oci://REFERENCE", conflicts_with_all = ["manifest_path", "package", "debug", "yes"])]
+    plugin: Option<Place>,
 
     #[command(flatten)]
     which: Which,
@@ -129,22 +130,27 @@ impl Test {
             Some(_) => None,
             None => Some(Project::find(&self.which)?),
         };
-        let own = self.own(project.as_ref())?;
+        let given = self.plugin.as_ref().map(Given::fetch).transpose()?;
+        let own = match (&project, &given) {
+            (Some(project), _) => project.name(),
+            (None, Some(given)) => &given.name,
+            (None, None) => bail!("there is neither a project nor a plugin"),
+        };
         let folder = match &project {
             Some(project) => from_here(&project.folder().join(FOLDER)),
             None => FOLDER.into(),
         };
-        let scenarios = self.select(&folder, &own)?;
+        let scenarios = self.select(&folder, own)?;
         if self.list {
             let names = scenarios
                 .iter()
                 .map(|it| format!("{}\t{}\n", it.name, first_line(&it.about)));
             return file::write(Path::new("-"), names.collect::<String>().as_bytes());
         }
-        let origin = match (&project, &self.plugin) {
+        let origin = match (&project, &given) {
             (Some(project), _) => Origin::Project(project, &self.how),
-            (None, Some(path)) => Origin::File(&own, path),
-            (None, None) => bail!("neither a project nor a plugin is there"),
+            (None, Some(given)) => Origin::Given(given),
+            (None, None) => bail!("there is neither a project nor a plugin"),
         };
         let plugins = std::sync::Arc::new(Plugins::of(&scenarios, &origin)?);
         let begun = Instant::now();
@@ -156,25 +162,6 @@ impl Test {
         };
         let outcomes: Vec<Outcome> = tested.into_iter().flat_map(|it| it.outcomes).collect();
         self.end(&outcomes, took, &notes)
-    }
-
-    /// What the plugin that is tested is called.
-    fn own(&self, project: Option<&Project>) -> anyhow::Result<String> {
-        if let Some(project) = project {
-            return Ok(project.name().to_owned());
-        }
-        let Some(path) = &self.plugin else {
-            bail!("neither a project nor a plugin is there");
-        };
-        // What it says of itself, as when it is built here.
-        let said = tidegate_adapter::inspect(&file::read(path)?)
-            .ok()
-            .and_then(|it| it.name);
-        let stem = path
-            .file_stem()
-            .map(|stem| stem.to_string_lossy().into_owned());
-        said.or(stem)
-            .with_context(|| format!("`{}` has no file name", path.display()))
     }
 
     /// The scenarios that are asked for.
@@ -350,8 +337,7 @@ impl Test {
             (Format::Junit | Format::Json, None) => std::io::stderr().is_terminal(),
             _ => std::io::stdout().is_terminal(),
         };
-        let is_unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Colour(is_terminal && !is_unwanted)
+        Colour(output::has_color(is_terminal))
     }
 }
 

@@ -11,6 +11,7 @@ use tidegate_host::EngineKind;
 use crate::account::Account;
 use crate::dev::snapshot::{Difference, Snapshot};
 use crate::logs::{note, status};
+use crate::place::Place;
 use crate::plugin::{self, Plugin};
 use crate::project::{Built, How, Project, Which};
 use crate::stop::StopSignal;
@@ -133,7 +134,8 @@ impl Author {
         Ok(Version {
             plugin: Plugin {
                 name: self.project.name().to_owned(),
-                path: built.path.clone(),
+                place: Place::File(built.path.clone()),
+                image: None,
                 bytes: built.bytes.clone(),
                 kind,
                 configuration,

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -11,6 +12,7 @@ use tidegate_testkit::scenario::Plugin;
 use tidegate_testkit::{RuntimeKind, Scenario};
 
 use crate::file;
+use crate::place::Place;
 use crate::project::{How, Project};
 
 /// What scenarios name, ready to run.
@@ -30,8 +32,32 @@ struct Wasm {
 pub enum Origin<'a> {
     /// They are packages, and built.
     Project(&'a Project, &'a How),
-    /// The one of this name is this file.
-    File(&'a str, &'a Path),
+    /// There is this one.
+    Given(&'a Given),
+}
+
+/// A plugin that is not built here.
+pub struct Given {
+    /// The name that it has itself, or that of the file or image.
+    pub name: String,
+    place: Place,
+    bytes: Bytes,
+}
+
+// === impl Given ===
+
+impl Given {
+    pub fn fetch(place: &Place) -> anyhow::Result<Self> {
+        let bytes = place.fetch()?.bytes;
+        let own = tidegate_adapter::inspect(&bytes)
+            .ok()
+            .and_then(|it| it.name);
+        Ok(Self {
+            name: own.unwrap_or_else(|| place.stem()),
+            place: place.clone(),
+            bytes: bytes.into(),
+        })
+    }
 }
 
 // === impl Plugins ===
@@ -61,7 +87,8 @@ impl Plugins {
     ) -> anyhow::Result<()> {
         if let Some(path) = path(scenario, plugin) {
             if let Entry::Vacant(place) = self.files.entry(path) {
-                let wasm = Wasm::read(place.key())?;
+                let path = place.key();
+                let wasm = Wasm::new(file::read(path)?.into(), path.display())?;
                 place.insert(wasm);
             }
             return Ok(());
@@ -72,18 +99,18 @@ impl Plugins {
         let wasm = match origin {
             Origin::Project(project, how) => {
                 let built = project.sibling(&plugin.guest)?.build(how)?;
-                Wasm::new(built.bytes, &built.path)?
+                Wasm::new(built.bytes, built.path.display())?
             }
             // Cargo writes the package `my-plugin` as `my_plugin.wasm`.
-            Origin::File(name, path)
-                if plugin.guest.replace('-', "_") == name.replace('-', "_") =>
+            Origin::Given(given)
+                if plugin.guest.replace('-', "_") == given.name.replace('-', "_") =>
             {
-                Wasm::read(path)?
+                Wasm::new(given.bytes.clone(), &given.place)?
             }
-            Origin::File(name, _) => bail!(
-                "`guest: {}` is not the plugin under test, `{name}`; to use a file, write `guest: ./{}.wasm`",
+            Origin::Given(given) => bail!(
+                "`guest: {0}` is not the plugin under test, `{1}`; to use a file, write `guest: ./{0}.wasm`",
                 plugin.guest,
-                plugin.guest
+                given.name
             ),
         };
         self.wasm.insert(plugin.guest.clone(), wasm);
@@ -139,11 +166,7 @@ fn path(scenario: &Scenario, plugin: &Plugin) -> Option<PathBuf> {
 // === impl Wasm ===
 
 impl Wasm {
-    fn read(path: &Path) -> anyhow::Result<Self> {
-        Self::new(file::read(path)?.into(), path)
-    }
-
-    fn new(bytes: Bytes, path: &Path) -> anyhow::Result<Self> {
+    fn new(bytes: Bytes, place: impl fmt::Display) -> anyhow::Result<Self> {
         match EngineKind::detect(&bytes) {
             Some(EngineKind::ProxyWasm) => Ok(Self {
                 component: None,
@@ -151,13 +174,13 @@ impl Wasm {
             }),
             Some(EngineKind::Component) => {
                 let module = tidegate_adapter::adapt(&bytes, &tidegate_adapter::Options::default())
-                    .with_context(|| format!("cannot adapt `{}`", path.display()))?;
+                    .with_context(|| format!("cannot adapt `{place}`"))?;
                 Ok(Self {
                     component: Some(bytes),
                     module: module.into(),
                 })
             }
-            None => bail!("`{}` is not a WebAssembly binary", path.display()),
+            None => bail!("`{place}` is not a WebAssembly binary"),
         }
     }
 }

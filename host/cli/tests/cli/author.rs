@@ -16,6 +16,7 @@ pub fn run_in(folder: &Path, program: &str, args: &[&str]) -> Done {
         .env("CARGO_NET_OFFLINE", "true")
         .env("CARGO_TARGET_DIR", target())
         .env("CARGO_TERM_COLOR", "never")
+        .env("PATH", path())
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .env_remove("RUSTFLAGS")
         .env_remove("RUST_BACKTRACE")
@@ -32,6 +33,13 @@ pub fn run_in(folder: &Path, program: &str, args: &[&str]) -> Done {
 /// `tidegate` in a folder.
 pub fn tidegate_in(folder: &Path, args: &[&str]) -> Done {
     run_in(folder, binary::path(), args)
+}
+
+/// The path, and before it where this workspace keeps cargo-component.
+fn path() -> std::ffi::OsString {
+    let tools = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../tools/bin");
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::join_paths([tools].into_iter().chain(std::env::split_paths(&path))).expect("a path")
 }
 
 /// Where these plugins are built: beside what the workspace builds, and kept there.
@@ -89,6 +97,19 @@ fn every_template_is_clean_builds_and_says_what_it_may_do() {
         assert_eq!(folder.names(), [format!("my-{template}")]);
         assert!(!plugin.join("target").exists());
     }
+}
+
+#[test]
+fn plugins_of_both_tools_pass_the_same_scenarios() {
+    let folder = Folder::new();
+    let plugin = made(&folder, "greeter", &["--template", "headers"]);
+    let components = ["cargo", "cargo-component"].map(|tool| {
+        let file = format!("{tool}.wasm");
+        tidegate_in(&plugin, &["build", "--tool", tool, "-o", &file]).succeeds();
+        tidegate_in(&plugin, &["test", "--tool", tool]).succeeds();
+        fs::read(plugin.join(file)).expect("the component")
+    });
+    assert_ne!(components[0], components[1], "one tool built both");
 }
 
 #[test]

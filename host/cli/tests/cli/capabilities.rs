@@ -40,7 +40,6 @@ fn bootstrap(folder: &Folder, upstream: SocketAddr) -> Value {
     let any_port = "127.0.0.1:0";
     let done = tidegate([
         "manifest",
-        "--kind",
         "envoy",
         &plugin,
         "--upstream",

@@ -225,7 +225,7 @@ fn commands_fix_everything_in_their_order() {
         "ok        Rust                  1.200.0\n",
         "ok        C linker              links for made-up\n",
         "ok        target wasm32-wasip2  compiles and links\n",
-        "optional  cargo component       plugins are built by cargo itself\n",
+        "optional  cargo component       only `--tool cargo-component` needs it\n",
         "optional  Python 3              required to download Envoy for tests: cannot run `python3`: ",
         "\n\nOptional:\n  cargo install --locked cargo-component\n  apt-get update\n  apt-get install -y python3\n",
     ] {

@@ -32,7 +32,6 @@ fn manifest(folder: &Folder) -> Vec<String> {
     let configuration = r#"{"response": {"set": [{"name": "x-a", "value": "b: #c"}]}}"#;
     vec![
         "manifest".to_owned(),
-        "--kind".to_owned(),
         "envoy".to_owned(),
         "--upstream".to_owned(),
         "http://127.0.0.1:9000".to_owned(),
@@ -107,7 +106,7 @@ fn envoy_starts_the_plugins_to_validate_needs_envoy() {
     let folder = Folder::new();
     let path = text(&folder.path("envoy.json"));
     let plugin = plugin(&folder, "headers");
-    let arguments = ["manifest", "--kind", "envoy", "--upstream", "http://h"];
+    let arguments = ["manifest", "envoy", "--upstream", "http://h"];
     let taken = format!("{plugin}={{\"request\": {{}}}}");
     tidegate(arguments.into_iter().chain([&*taken, "-o", &path])).succeeds();
     // The manifest would not be written with a configuration that the plugin's schema refuses.

@@ -46,7 +46,7 @@ fn manifest(kind: &str, configuration: &str, more: &[&str]) -> Done {
         "" => plugin,
         configuration => format!("{plugin}={configuration}"),
     };
-    tidegate(["manifest", "--kind", kind, &plugin].iter().chain(more))
+    tidegate(["manifest", kind, &plugin].iter().chain(more))
 }
 
 #[track_caller]
@@ -59,7 +59,7 @@ fn document(done: &Done) -> Value {
 #[test]
 fn manifest_of_a_wasm_plugin_has_every_flag_in_it() {
     let done = manifest(
-        "WasmPlugin",
+        "wasm-plugin",
         r#"{"limit": 10, "y": "on"}"#,
         &[
             "--url",
@@ -130,7 +130,7 @@ fn manifest_of_each_kind_is_of_that_kind() {
     let config = r#"{"limit": 1, "id": 9007199254740993}"#;
     let small = r#"{"limit": 1}"#;
     let extension = document(&manifest(
-        "trafficextension",
+        "traffic-extension",
         small,
         &[
             "--url",
@@ -150,7 +150,7 @@ fn manifest_of_each_kind_is_of_that_kind() {
     assert_eq!(extension["spec"]["targetRefs"][0]["kind"], "Gateway");
 
     let policy = document(&manifest(
-        "EnvoyExtensionPolicy",
+        "envoy-extension-policy",
         config,
         &[
             "--url",
@@ -173,7 +173,7 @@ fn manifest_of_each_kind_is_of_that_kind() {
     assert_eq!(wasm["code"]["image"]["pullSecretRef"]["name"], "registry");
 
     let filter = document(&manifest(
-        "EnvoyFilter",
+        "envoy-filter",
         config,
         &[
             "--url",
@@ -199,8 +199,7 @@ fn manifest_of_a_component_is_of_its_module() {
     let url = format!("{URL}@sha256:{DIGEST}");
     let filter = document(&tidegate([
         "manifest",
-        "--kind",
-        "EnvoyFilter",
+        "envoy-filter",
         &path,
         "--url",
         &url,
@@ -228,7 +227,7 @@ fn manifest_of_a_component_is_of_its_module() {
 fn manifest_holds_configurations_against_the_schema() {
     let refuses = |configuration: &str, parts: &[&str]| {
         let url = format!("{URL}@sha256:{DIGEST}");
-        let done = manifest("WasmPlugin", configuration, &["--url", &url]);
+        let done = manifest("wasm-plugin", configuration, &["--url", &url]);
         assert!(!done.stderr.contains("\n\n"), "{}", done.stderr);
         done.fails_with(parts);
     };
@@ -244,7 +243,7 @@ fn manifest_holds_configurations_against_the_schema() {
     refuses("", &["refuses to go without a configuration", "limit"]);
     // What vanishes on the way is not there when the plugin looks.
     let nothing = manifest(
-        "WasmPlugin",
+        "wasm-plugin",
         r#"{"limit": null}"#,
         &["--url", &format!("{URL}@sha256:{DIGEST}")],
     );
@@ -260,7 +259,7 @@ fn manifest_holds_configurations_against_the_schema() {
         &[
             "the number 9007199254740993 at `/id/1`",
             "would read 9007199254740992",
-            "--kind EnvoyFilter",
+            "manifest envoy-filter",
         ],
     );
     let folder = Folder::new();
@@ -269,18 +268,11 @@ fn manifest_holds_configurations_against_the_schema() {
         folder.file("limiter.wasm", limiter()),
         folder.file("list.json", "[1]")
     );
-    tidegate([
-        "manifest",
-        "--kind",
-        "WasmPlugin",
-        &plugin,
-        "--url",
-        "oci://h.io/a",
-    ])
-    .fails_with(&["list.json", "is not a JSON object"]);
+    tidegate(["manifest", "wasm-plugin", &plugin, "--url", "oci://h.io/a"])
+        .fails_with(&["list.json", "is not a JSON object"]);
     // What only JSON can carry is refused before it is deployed.
     manifest(
-        "WasmPlugin",
+        "wasm-plugin",
         "-----BEGIN PUBLIC KEY-----",
         &["--url", "oci://h.io/a"],
     )
@@ -302,20 +294,21 @@ fn manifest_pins_the_module() {
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect();
-    manifest("WasmPlugin", config, &["--url", URL]).fails_with(&["has no digest", "tidegate push"]);
-    manifest("WasmPlugin", config, &["--url", URL, "--sha256", &module]).fails_with(&[
+    manifest("wasm-plugin", config, &["--url", URL])
+        .fails_with(&["has no digest", "tidegate push"]);
+    manifest("wasm-plugin", config, &["--url", URL, "--sha256", &module]).fails_with(&[
         "is the SHA-256 of the module",
         "an image requires the digest of its manifest",
     ]);
     manifest(
-        "WasmPlugin",
+        "wasm-plugin",
         config,
         &["--url", "127.0.0.1:5000/pp:v1", "--sha256", DIGEST],
     )
     .fails_with(&["has no scheme"]);
     // Docker Hub keeps what has no owner under `library`, and proxies do not add it.
     let hub = document(&manifest(
-        "WasmPlugin",
+        "wasm-plugin",
         config,
         &["--url", "oci://docker.io/greeter:v1", "--sha256", DIGEST],
     ));
@@ -324,7 +317,7 @@ fn manifest_pins_the_module() {
         format!("oci://docker.io/library/greeter:v1@sha256:{DIGEST}")
     );
     let download = document(&manifest(
-        "WasmPlugin",
+        "wasm-plugin",
         config,
         &["--url", "https://h/limiter.wasm"],
     ));
@@ -353,7 +346,7 @@ fn manifest_that_would_be_of_no_use_is_not_written() {
         (&["--url", &short], "invalid URL"),
         (&["--url", &local], "invalid URL"),
     ];
-    for kind in ["WasmPlugin", "TrafficExtension"] {
+    for kind in ["wasm-plugin", "traffic-extension"] {
         for (arguments, message) in cases {
             let image = match arguments[0] {
                 "--url" => &[][..],
@@ -364,7 +357,7 @@ fn manifest_that_would_be_of_no_use_is_not_written() {
     }
     let twice = ["--target-ref", "Gateway/a", "--env", "X", "--env", "X"];
     manifest(
-        "EnvoyExtensionPolicy",
+        "envoy-extension-policy",
         r#"{"limit": 1}"#,
         &[&twice[..], &IMAGE].concat(),
     )
@@ -383,21 +376,14 @@ fn manifest_of_a_module_that_envoy_refuses_is_not_written() {
     let plugin = folder.file("plugin.wasm", wat::parse_str(text).expect("a module"));
     let image = ["--url", "oci://h.io/ab:1", "--sha256", DIGEST];
     for kind in [
-        &["WasmPlugin"][..],
-        &["EnvoyFilter", "--context", "GATEWAY"],
+        &["wasm-plugin"][..],
+        &["envoy-filter", "--context", "GATEWAY"],
     ] {
-        let arguments = [&["manifest", &plugin, "--kind"], kind, &image].concat();
+        let arguments = [&["manifest"], kind, &[&plugin], &image].concat();
         tidegate(&arguments).fails_with(&["proxy_teleport"]);
     }
-    tidegate([
-        "manifest",
-        &plugin,
-        "--kind",
-        "envoy",
-        "--upstream",
-        "http://h",
-    ])
-    .fails_with(&["proxy_teleport"]);
+    tidegate(["manifest", "envoy", &plugin, "--upstream", "http://h"])
+        .fails_with(&["proxy_teleport"]);
 }
 
 #[test]
@@ -405,7 +391,7 @@ fn manifest_refuses_flags_that_a_kind_cannot_carry() {
     let folder = Folder::new();
     let plugin = folder.module("plugin.wasm");
     let misses = |kind: &str, more: &[&str], message: &str| {
-        let arguments = ["manifest", "--kind", kind, &plugin];
+        let arguments = ["manifest", kind, &plugin];
         let done = tidegate(arguments.iter().chain(more));
         done.misses(message);
         assert!(done.stdout.is_empty());
@@ -413,32 +399,32 @@ fn manifest_refuses_flags_that_a_kind_cannot_carry() {
     let url = ["--url", "oci://h.io/ab:1", "--sha256", DIGEST];
     let with = |more: &[&'static str]| [&url[..], more].concat();
     misses(
-        "EnvoyExtensionPolicy",
+        "envoy-extension-policy",
         &with(&["--target-ref", "Gateway/a", "--phase", "AUTHN"]),
-        "--phase cannot be used with --kind EnvoyExtensionPolicy: it applies to WasmPlugin or TrafficExtension",
+        "unexpected argument '--phase'",
     );
     misses(
-        "EnvoyFilter",
+        "envoy-filter",
         &with(&["--context", "GATEWAY", "--image-pull-secret", "s"]),
-        "--image-pull-secret cannot be used with --kind EnvoyFilter",
+        "unexpected argument '--image-pull-secret'",
     );
     misses(
-        "WasmPlugin",
+        "wasm-plugin",
         &with(&["--context", "GATEWAY"]),
-        "it applies to EnvoyFilter",
+        "unexpected argument '--context'",
     );
     misses(
-        "WasmPlugin",
+        "wasm-plugin",
         &with(&["--upstream", "http://h"]),
-        "it applies to envoy",
+        "unexpected argument '--upstream'",
     );
     misses(
         "envoy",
         &["--upstream", "http://h", "--url", "oci://h.io/a"],
-        "--url cannot be used with",
+        "unexpected argument '--url'",
     );
     misses(
-        "EnvoyExtensionPolicy",
+        "envoy-extension-policy",
         &with(&[
             "--target-ref",
             "Gateway/a",
@@ -448,42 +434,50 @@ fn manifest_refuses_flags_that_a_kind_cannot_carry() {
         "FAIL_RELOAD",
     );
     misses(
-        "EnvoyExtensionPolicy",
+        "envoy-extension-policy",
         &with(&["--target-ref", "Gateway/a", "--env", "A=b"]),
-        "the value of --env A",
+        "pass `--env A`",
     );
-    misses("WasmPlugin", &[], "--url");
-    misses("EnvoyFilter", &url, "--context");
-    misses("EnvoyExtensionPolicy", &url, "--target-ref");
+    misses("wasm-plugin", &[], "--url");
+    misses("envoy-filter", &url, "--context");
+    misses("envoy-extension-policy", &url, "--target-ref");
     misses(
-        "WasmPlugin",
+        "wasm-plugin",
         &with(&["--selector", "a=b", "--target-ref", "Gateway/a"]),
         "--target-ref",
     );
     misses(
-        "WasmPlugin",
+        "wasm-plugin",
         &with(&["--selector", "a=*"]),
         "is not a valid label",
     );
     misses(
-        "WasmPlugin",
+        "wasm-plugin",
         &with(&["--target-ref", "Pod/a"]),
         "plugins cannot be attached to the kind",
     );
-    misses("WasmPlugin", &with(&["--phase", "authn"]), "AUTHN");
+    misses("wasm-plugin", &with(&["--phase", "authn"]), "AUTHN");
     misses(
-        "WasmPlugin",
+        "wasm-plugin",
         &with(&["--name", "A"]),
         "is not a valid Kubernetes name",
     );
-    misses("WasmPlugin", &with(&["--env", "=a"]), "expected NAME=VALUE");
     misses(
-        "WasmPlugin",
+        "wasm-plugin",
+        &with(&["--env", "=a"]),
+        "expected NAME=VALUE",
+    );
+    misses(
+        "wasm-plugin",
         &[&url[..], &[&plugin]].concat(),
-        "takes a single plugin",
+        "unexpected argument",
     );
     let download = ["--url", "https://h/p.wasm", "--image-pull-secret", "s"];
-    misses("WasmPlugin", &download, "--image-pull-secret has no effect");
+    misses(
+        "wasm-plugin",
+        &download,
+        "--image-pull-secret has no effect",
+    );
 }
 
 #[test]
@@ -492,8 +486,7 @@ fn manifest_needs_a_proxy_wasm_module() {
     let plugin = folder.file("core.wasm", b"\0asm\x01\0\0\0");
     tidegate([
         "manifest",
-        "--kind",
-        "WasmPlugin",
+        "wasm-plugin",
         &plugin,
         "--url",
         "oci://h.io/ab:1",

@@ -9,6 +9,8 @@ mod binary;
 mod browser;
 #[cfg(unix)]
 mod capabilities;
+mod check_manifests;
+mod check_plugins;
 mod dashboard;
 mod dev;
 #[cfg(unix)]
@@ -32,5 +34,3 @@ mod snapshots;
 mod target;
 mod tool;
 mod usage;
-mod validate;
-mod verify;

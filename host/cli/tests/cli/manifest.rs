@@ -26,7 +26,6 @@ fn manifest_has_modules_inside() {
     let config = folder.file("config.json", "{ \"b\": 1,\n \"a\": 2 }");
     let done = tidegate([
         "manifest",
-        "--kind",
         "envoy",
         "--upstream",
         "http://127.0.0.1:9000",
@@ -62,7 +61,6 @@ fn manifest_for_envoy_carries_any_configuration() {
     ] {
         let done = tidegate([
             "manifest",
-            "--kind",
             "envoy",
             "--upstream",
             "http://127.0.0.1:9000",
@@ -86,7 +84,6 @@ fn manifest_names_modules_in_a_folder() {
     let output = folder.path("envoy.json");
     tidegate([
         "manifest",
-        "--kind",
         "envoy",
         "--upstream",
         "http://127.0.0.1:9000",
@@ -113,7 +110,6 @@ fn manifest_leaves_components_in_the_folder_alone() {
     let manifest = || {
         tidegate([
             "manifest",
-            "--kind",
             "envoy",
             "--upstream",
             "http://h",
@@ -141,7 +137,6 @@ fn manifest_does_not_write_over_what_it_reads() {
     let second = folder.module("greeter.proxy.wasm");
     tidegate([
         "manifest",
-        "--kind",
         "envoy",
         "--upstream",
         "http://h",
@@ -160,7 +155,6 @@ fn manifest_writes_all_modules_or_none() {
     let folder = Folder::new();
     tidegate([
         "manifest",
-        "--kind",
         "envoy",
         "--upstream",
         "http://h",
@@ -183,7 +177,6 @@ fn manifest_is_yaml_when_asked() {
     let manifest = |format: &str| {
         let done = tidegate([
             "manifest",
-            "--kind",
             "envoy",
             "--upstream",
             "http://h",
@@ -204,16 +197,7 @@ fn manifest_is_yaml_when_asked() {
 fn manifest_says_what_is_wrong_with_a_plugin() {
     let folder = Folder::new();
     let path = folder.module("headers.wasm");
-    let manifest = |plugin: &str| {
-        tidegate([
-            "manifest",
-            "--kind",
-            "envoy",
-            "--upstream",
-            "http://h",
-            plugin,
-        ])
-    };
+    let manifest = |plugin: &str| tidegate(["manifest", "envoy", "--upstream", "http://h", plugin]);
     manifest(&format!("{path}=@none.json")).lacks(&[
         "cannot read the configuration of",
         "headers.wasm",

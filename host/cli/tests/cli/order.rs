@@ -137,8 +137,7 @@ fn order_says_what_it_does_not_look_at() {
     let module = folder.module("plugin.wasm");
     let filter = tidegate([
         "manifest",
-        "--kind",
-        "EnvoyFilter",
+        "envoy-filter",
         &module,
         "--url",
         "oci://h.io/plugin@sha256:5f1c3e2a5f1c3e2a5f1c3e2a5f1c3e2a5f1c3e2a5f1c3e2a5f1c3e2a5f1c3e2a",
@@ -212,7 +211,7 @@ fn order_says_where_it_cannot_read() {
     let folder = Folder::new();
     let order = |text: &str| tidegate(["chain", "-f", &folder.file("a.yaml", text)]);
     order(&PLUGINS.replace("AUTHZ", "LATE"))
-        .fails_with(&["a.yaml:6:10: `phase` is `LATE`", "tidegate validate"]);
+        .fails_with(&["a.yaml:6:10: `phase` is `LATE`", "tidegate check"]);
     order("kind: List\nitems:\n- {kind: List, items: []}\n").fails_with(&[
         "a.yaml:3:3: is a List inside a List",
         "kubectl does not support",

@@ -50,9 +50,9 @@ fn push_prints_what_a_manifest_takes_needs_docker_registry() {
         assert_eq!(result["layout"], layout);
 
         let verified =
-            json(ship(["verify", pinned, "--sha256", hex, "--format", "json"]).succeeds());
-        assert_eq!(verified["layout"], layout);
-        assert_eq!(verified["refusals"], Value::Array(Vec::new()));
+            json(ship(["check", pinned, "--sha256", hex, "--format", "json"]).succeeds());
+        assert_eq!(verified["inputs"][0]["layout"], layout);
+        assert_eq!(verified["findings"], Value::Array(Vec::new()));
         let back = folder.path("back.wasm");
         ship(["pull", pinned, "-o", &text(&back)]).succeeds();
         assert_eq!(std::fs::read(&back).expect("a module"), module(""));
@@ -87,7 +87,8 @@ fn push_adapts_a_component_and_says_what_it_is_needs_docker_registry() {
 
     let about = json(ship(["inspect", &plugin, "--format", "json"]).succeeds());
     let seen = json(ship(["inspect", &text(&adapted), "--format", "json"]).succeeds());
-    let says = &json(ship(["verify", &place, "--format", "json"]).succeeds())["says"];
+    let checked = json(ship(["check", &place, "--format", "json"]).succeeds());
+    let says = &checked["inputs"][0]["annotations"];
     assert_eq!(says["org.opencontainers.image.title"], about["name"]);
     assert_eq!(says["org.opencontainers.image.version"], about["version"]);
     assert_eq!(
@@ -125,7 +126,12 @@ fn push_adapts_a_component_and_says_what_it_is_needs_docker_registry() {
         "oci://{}/headers:v1-component@sha256:",
         registry.address
     )));
-    ship(["verify", beside]).fails_with(&["Istio refuses", "`application/wasm`", "CNCF"]);
+    let done = ship(["check", beside]);
+    assert_eq!(done.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&done.stdout);
+    for part in ["`application/wasm`", "CNCF", "[agent]"] {
+        assert!(said.contains(part), "{said}");
+    }
 }
 
 #[test]
@@ -170,7 +176,7 @@ fn push_refuses_what_envoy_would() {
         "Envoy would not load",
         "imports.wasm",
         "`env` `proxy_log` as",
-        "`clock_res_get`, which Envoy 1.40 provides and 1.36 does not",
+        "`clock_res_get`, which Envoy 1.36 does not provide; 1.39 and newer do",
     ]);
     ship(["push", &plugin("bare.wasm", "(module)"), place]).fails_with(&[
         "Proxy-Wasm ABI version is unknown",

@@ -4,22 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use crate::tool::{Folder, names, text, tidegate};
-
-/// The commands that the help lists, but `help` itself.
-fn commands() -> Vec<String> {
-    let done = tidegate(["--help"]);
-    let help = String::from_utf8(done.succeeds().to_vec()).expect("UTF-8");
-    let list = help.lines().skip_while(|line| *line != "Commands:").skip(1);
-    let names = list.take_while(|line| !line.is_empty());
-    // What a command is may need a second line, which is indented further.
-    names
-        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
-        .filter_map(|line| line.split_whitespace().next())
-        .filter(|name| *name != "help")
-        .map(str::to_owned)
-        .collect()
-}
+use crate::tool::{Folder, commands, names, text, tidegate};
 
 /// The output of a program that the test needs.
 fn output(command: &mut Command) -> Output {
@@ -35,7 +20,7 @@ fn every_shell_has_a_script_with_every_command() {
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
         let done = tidegate(["completions", shell]);
         let script = String::from_utf8(done.succeeds().to_vec()).expect("UTF-8");
-        for command in &commands {
+        for command in commands.iter().flat_map(|name| name.split(' ')) {
             assert!(script.contains(command), "{shell} does not know {command}");
         }
         assert!(script.contains("upstream"), "{shell} knows no options");
@@ -52,7 +37,7 @@ fn bash_completes_commands_options_and_values_needs_bash() {
         tidegate(["completions", "bash"]).succeeds(),
     );
     for (typed, completed) in [
-        ("tidegate ver", "verify"),
+        ("tidegate che", "check"),
         ("tidegate adapt --out", "--output"),
         ("tidegate completions z", "zsh"),
     ] {
@@ -87,7 +72,7 @@ fn fish_completes_commands_and_options_needs_fish() {
         tidegate(["completions", "fish"]).succeeds(),
     );
     for (typed, completed) in [
-        ("tidegate ver", "verify\t"),
+        ("tidegate che", "check\t"),
         ("tidegate adapt --out", "--output\t"),
     ] {
         let complete = "source $argv[1]; complete -C $argv[2]";
@@ -139,7 +124,7 @@ fn every_command_has_a_page_with_its_examples() {
     let found = pages(&folder);
     let mut expected: Vec<String> = commands()
         .iter()
-        .map(|name| format!("tidegate-{name}"))
+        .map(|name| format!("tidegate-{}", name.replace(' ', "-")))
         .chain(["tidegate".to_owned()])
         .collect();
     expected.sort();
@@ -155,8 +140,11 @@ fn every_command_has_a_page_with_its_examples() {
 fn every_page_is_shown_needs_groff() {
     let folder = Folder::new();
     let folder = folder.path("share/man1");
-    for name in pages(&folder) {
-        let command = name.replace('-', " ");
+    pages(&folder);
+    let commands = commands().into_iter();
+    let commands = commands.map(|name| format!("tidegate {name}"));
+    for command in commands.chain(["tidegate".to_owned()]) {
+        let name = command.replace(' ', "-");
         let mut groff = Command::new("groff");
         groff.args([
             "-man",

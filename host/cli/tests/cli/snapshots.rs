@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::binary;
-use crate::tool::{Folder, module, text, tidegate};
+use crate::tool::{Folder, commands, module, text, tidegate};
 
 /// Files that errors are about, beside `module.wasm`.
 const FILES: &[(&str, &str)] = &[
@@ -110,29 +110,29 @@ const CALLS: &[&str] = &[
     "test --plugin text.wasm no-steps.yaml",
     // Manifests that are written.
     "manifest module.wasm",
-    "manifest --kind envoy module.wasm",
-    "manifest --kind envoy module.wasm --upstream http://h --name x",
-    "manifest --kind WasmPlugin module.wasm",
-    "manifest --kind WasmPlugin module.wasm --url example.com/x",
-    "manifest --kind WasmPlugin module.wasm --url oci://example.com/plugins/x:1",
-    "manifest --kind WasmPlugin module.wasm --url oci://example.com/plugins/x:1 --sha256 12",
-    "manifest --kind WasmPlugin module.wasm --url file:///x.wasm --name A_B",
-    "manifest --kind WasmPlugin module.wasm --url file:///x.wasm --selector app",
-    "manifest --kind WasmPlugin module.wasm --url file:///x.wasm --target-ref web",
-    "manifest --kind EnvoyExtensionPolicy module.wasm --url file:///x.wasm",
-    "manifest --kind EnvoyFilter module.wasm --url file:///x.wasm --phase AUTHN",
+    "manifest envoy module.wasm",
+    "manifest envoy module.wasm --upstream http://h --name x",
+    "manifest wasm-plugin module.wasm",
+    "manifest wasm-plugin module.wasm --url example.com/x",
+    "manifest wasm-plugin module.wasm --url oci://example.com/plugins/x:1",
+    "manifest wasm-plugin module.wasm --url oci://example.com/plugins/x:1 --sha256 12",
+    "manifest wasm-plugin module.wasm --url file:///x.wasm --name A_B",
+    "manifest wasm-plugin module.wasm --url file:///x.wasm --selector app",
+    "manifest wasm-plugin module.wasm --url file:///x.wasm --target-ref web",
+    "manifest envoy-extension-policy module.wasm --url file:///x.wasm",
+    "manifest envoy-filter module.wasm --url file:///x.wasm --phase AUTHN",
     // Manifests that are read.
-    "validate -f missing.yaml",
-    "validate -f mapping.yaml",
-    "validate -f open.yaml",
-    "validate -f tab.yaml",
-    "validate -f twice.yaml",
-    "validate -f alias.yaml",
-    "validate -f version.yaml",
-    "validate -f no-url.yaml",
-    "validate -f phase.yaml",
-    "validate -f tag.yaml",
-    "validate -f config.json",
+    "check missing.yaml",
+    "check mapping.yaml",
+    "check open.yaml",
+    "check tab.yaml",
+    "check twice.yaml",
+    "check alias.yaml",
+    "check version.yaml",
+    "check no-url.yaml",
+    "check phase.yaml",
+    "check tag.yaml",
+    "check config.json",
     "chain -f missing.yaml",
     "chain -f open.yaml",
     "chain -f tag.yaml --workload app=web",
@@ -146,29 +146,32 @@ const CALLS: &[&str] = &[
     "push module.wasm oci://127.0.0.1:1/plugins/x:1 --password-stdin",
     "pull oci://127.0.0.1:1/plugins/x:1 -o out.wasm",
     "pull oci://127.0.0.1:1/plugins/x:1 --sha256 12 -o out.wasm",
-    "verify text.wasm",
-    "verify core.wasm",
-    "verify component.wasm",
-    "verify oci://127.0.0.1:1/plugins/x:1",
+    "check text.wasm",
+    "check core.wasm",
+    "check component.wasm",
+    "check module.wasm --envoy 1.35",
+    "check tag.yaml --istio 2.0",
+    "check module.wasm --module module.wasm",
+    "validate -f tag.yaml",
+    "manifest --kind WasmPlugin module.wasm",
+    "check oci://127.0.0.1:1/plugins/x:1",
 ];
 
 #[test]
 fn help_reads_as_it_was_reviewed() {
     let folder = snapshots().join("help");
-    let commands = commands();
-    let expected: BTreeSet<String> = commands
-        .iter()
-        .map(|command| format!("{command}.txt"))
-        .collect();
+    let mut commands = commands();
+    commands.push("tidegate".to_owned());
+    let expected: BTreeSet<String> = commands.iter().map(|command| file(command)).collect();
     for command in &commands {
-        let arguments: &[&str] = match command.as_str() {
-            "tidegate" => &["--help"],
-            command => &[command, "--help"],
+        let arguments: Vec<&str> = match command.as_str() {
+            "tidegate" => vec!["--help"],
+            command => command.split(' ').chain(["--help"]).collect(),
         };
         let help = tidegate(arguments).succeeds().to_vec();
         let help = String::from_utf8(help).expect("UTF-8");
         compare(
-            &folder.join(format!("{command}.txt")),
+            &folder.join(file(command)),
             &help.replace("tidegate-under-test", "tidegate"),
         );
     }
@@ -226,18 +229,9 @@ fn errors_read_as_they_were_reviewed() {
     compare(&snapshots().join("errors.txt"), &said);
 }
 
-/// `tidegate`, and the commands that its help lists.
-fn commands() -> Vec<String> {
-    let help = tidegate(["--help"]).succeeds().to_vec();
-    let help = String::from_utf8(help).expect("UTF-8");
-    let (_, list) = help.split_once("Commands:\n").expect("commands");
-    let (list, _) = list.split_once("\n\n").expect("an end");
-    let names = list.lines().filter(|line| !line.starts_with("   "));
-    let names = names.filter_map(|line| line.split_whitespace().next());
-    let names = names.filter(|name| *name != "help").map(str::to_owned);
-    std::iter::once("tidegate".to_owned())
-        .chain(names)
-        .collect()
+/// The file of a command's help.
+fn file(command: &str) -> String {
+    format!("{}.txt", command.replace(' ', "-"))
 }
 
 fn snapshots() -> PathBuf {

@@ -137,21 +137,8 @@ fn script(path: &Path, text: &str) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("a script that runs");
 }
 
-/// The target that the toolchain here needs: another where cargo component is installed.
-fn wanted() -> &'static str {
-    let component = Command::new("cargo")
-        .args(["component", "--version"])
-        .output();
-    match component.is_ok_and(|output| output.status.success()) {
-        true => "wasm32-wasip1",
-        false => "wasm32-wasip2",
-    }
-}
-
 /// What rustup is asked for.
-fn add() -> String {
-    format!("target add {}\n", wanted())
-}
+const ADD: &str = "target add wasm32-wasip2\n";
 
 #[test]
 fn without_a_terminal_the_target_is_added_only_if_told() {
@@ -160,10 +147,7 @@ fn without_a_terminal_the_target_is_added_only_if_told() {
     let error = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{error}");
     assert!(
-        error.contains(&format!(
-            "`rustup target add {}`, or pass `--yes`",
-            wanted()
-        )),
+        error.contains("`rustup target add wasm32-wasip2`, or pass `--yes`"),
         "{error}"
     );
     assert_eq!(lacking.asked(), "");
@@ -172,15 +156,15 @@ fn without_a_terminal_the_target_is_added_only_if_told() {
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{error}");
     assert!(
-        error.contains(&format!("adding {} to the Rust toolchain", wanted())),
+        error.contains("adding wasm32-wasip2 to the Rust toolchain"),
         "{error}"
     );
-    assert_eq!(lacking.asked(), add());
+    assert_eq!(lacking.asked(), ADD);
 
     // Once it is there nobody is asked again.
     let again = lacking.build(&["--yes"]).output().expect("the tool");
     assert!(again.status.success());
-    assert_eq!(lacking.asked(), add());
+    assert_eq!(lacking.asked(), ADD);
 }
 
 #[test]
@@ -193,7 +177,7 @@ fn rustup_that_fails_is_named() {
     assert!(
         error.contains(&format!(
             "`rustup target add {}` ended with exit status: 7",
-            wanted()
+            "wasm32-wasip2"
         )),
         "{error}"
     );
@@ -212,5 +196,5 @@ fn on_a_terminal_it_asks_first() {
     let Shown { code, screen } = lacking.typed("\n");
     assert_eq!(code, Some(0), "{screen}");
     assert!(screen.contains("greeter"), "{screen}");
-    assert_eq!(lacking.asked(), add());
+    assert_eq!(lacking.asked(), ADD);
 }

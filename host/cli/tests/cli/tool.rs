@@ -372,3 +372,29 @@ pub fn component_of(wit: &str) -> Vec<u8> {
 pub fn text(path: &Path) -> String {
     path.to_str().expect("a path in UTF-8").to_owned()
 }
+
+/// The commands that the help lists, with those within them, such as `manifest envoy`; without `help`.
+pub fn commands() -> Vec<String> {
+    let mut commands = Vec::new();
+    for command in listed(&["--help"]) {
+        let within = listed(&[&command, "--help"]);
+        commands.extend(within.iter().map(|name| format!("{command} {name}")));
+        commands.push(command);
+    }
+    commands
+}
+
+/// The commands that a help text lists.
+fn listed(arguments: &[&str]) -> Vec<String> {
+    let help = tidegate(arguments).succeeds().to_vec();
+    let help = String::from_utf8(help).expect("UTF-8");
+    let list = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let names = list.take_while(|line| !line.is_empty());
+    // What a command is may need a second line, which is indented further.
+    names
+        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|name| *name != "help")
+        .map(str::to_owned)
+        .collect()
+}

@@ -35,8 +35,8 @@ fn help_of_every_command_has_examples() {
 fn arguments_that_are_wrong_exit_with_2() {
     tidegate([""; 0]).misses("Usage: tidegate");
     tidegate(["serve"]).misses("unrecognized subcommand 'serve'");
-    tidegate(["run"]).misses("PLUGIN.wasm[=CONFIG]");
-    tidegate(["run", "={}"]).misses("expected PLUGIN.wasm or PLUGIN.wasm=CONFIG");
+    tidegate(["run"]).misses("<FILE|oci://REFERENCE[=CONFIG]>");
+    tidegate(["run", "={}"]).misses("expected FILE|oci://REFERENCE[=CONFIG]");
     tidegate(["run", "a.wasm", "--upstream", "https://example.com"])
         .misses("TLS to the upstream is not supported yet");
     tidegate(["run", "a.wasm", "--upstream", "http://example.com/path"])
@@ -46,17 +46,9 @@ fn arguments_that_are_wrong_exit_with_2() {
     tidegate(["run", "a.wasm", "--engine", "v8"]).misses("proxy-wasm");
     tidegate(["run", "a.wasm", "--log-level", "loud"]).misses("critical");
     tidegate(["adapt", "-"]).misses("--output");
-    tidegate(["manifest", "a.wasm", "--upstream", "http://h"]).misses("--kind");
-    tidegate(["manifest", "--kind", "envoy", "a.wasm"]).misses("--upstream");
-    tidegate([
-        "manifest",
-        "--kind",
-        "envoy",
-        "a.wasm",
-        "--upstream",
-        "echo",
-    ])
-    .misses("http://HOST[:PORT]");
+    tidegate(["manifest", "a.wasm"]).misses("unrecognized subcommand 'a.wasm'");
+    tidegate(["manifest", "envoy", "a.wasm"]).misses("--upstream");
+    tidegate(["manifest", "envoy", "a.wasm", "--upstream", "echo"]).misses("http://HOST[:PORT]");
 }
 
 #[test]
@@ -68,6 +60,12 @@ fn old_spellings_are_errors_that_name_the_new_ones() {
         (&["test", "--format", "human"], "`--format text`"),
         (&["inspect", "a.wasm", "--json"], "`--format json`"),
         (&["doctor", "--json"], "`--format json`"),
+        (&["validate", "-f", "a.yaml"], "`check`"),
+        (&["verify", "a.wasm"], "`check`"),
+        (
+            &["manifest", "--kind", "envoy", "a.wasm"],
+            "`manifest KIND`",
+        ),
     ] {
         tidegate(call).misses(&format!("has been renamed to {new}"));
     }

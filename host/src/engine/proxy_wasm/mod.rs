@@ -15,6 +15,8 @@ mod tests;
 mod unsupported;
 mod wasi;
 
+pub use unsupported::UNSUPPORTED;
+
 use std::rc::Rc;
 
 use bytes::Bytes;

@@ -22,6 +22,27 @@ use crate::engine::proxy_wasm::abi::{Abi, Status};
 use crate::engine::proxy_wasm::guest::{Guest, not_allocating, running};
 use crate::logs::Level;
 
+/// The hostcalls of this file: they link, and do not do what they are for.
+pub const UNSUPPORTED: &[&str] = &[
+    "envoy_resolve_dns",
+    "proxy_call_foreign_function",
+    "proxy_define_metric",
+    "proxy_dequeue_shared_queue",
+    "proxy_enqueue_shared_queue",
+    "proxy_get_metric",
+    "proxy_grpc_call",
+    "proxy_grpc_cancel",
+    "proxy_grpc_close",
+    "proxy_grpc_send",
+    "proxy_grpc_stream",
+    "proxy_http_call",
+    "proxy_increment_metric",
+    "proxy_record_metric",
+    "proxy_register_shared_queue",
+    "proxy_resolve_shared_queue",
+    "proxy_set_tick_period_milliseconds",
+];
+
 type Host<'a> = Caller<'a, Guest>;
 type Answer = wasmtime::Result<u32>;
 
@@ -32,7 +53,7 @@ pub(super) fn link(linker: &mut Linker<Guest>, _: Abi) -> wasmtime::Result<()> {
         |host: Host<'_>, period: u32| {
             let answer = absent(&host, "proxy_set_tick_period_milliseconds", Status::Ok)?;
             if period != 0 {
-                let line = "a tick was asked for: this host does not call `proxy_on_tick` yet";
+                let line = "`proxy_set_tick_period_milliseconds` is not implemented by this proxy: `proxy_on_tick` is not called";
                 host.data().log(Level::Warn, line);
             }
             Ok(answer)
@@ -167,7 +188,27 @@ fn unimplemented(host: &Host<'_>, hostcall: &str) -> Answer {
     running(host, hostcall)?;
     host.data().log(
         Level::Warn,
-        &format!("`{hostcall}` is not there: this host has it not yet"),
+        &format!("`{hostcall}` is not implemented by this proxy"),
     );
     Ok(Status::Unimplemented as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn list_has_what_is_linked() {
+        let engine = wasmtime::Engine::default();
+        let mut linker = Linker::new(&engine);
+        link(&mut linker, Abi::V0_2_1).unwrap();
+        for name in UNSUPPORTED {
+            // A second definition is refused, a first one is not.
+            assert!(linker.func_wrap("env", name, || ()).is_err(), "{name}");
+        }
+        let source = include_str!("unsupported.rs");
+        let linked = source.matches("linker.func_wrap(\n        \"env\"").count()
+            + source.matches("linker.func_wrap(\"env\", \"").count();
+        assert_eq!(linked, UNSUPPORTED.len());
+    }
 }

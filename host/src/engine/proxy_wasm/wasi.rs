@@ -91,11 +91,11 @@ pub(crate) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
             "path_create_directory" (u32, u32, u32) => NotSupported;
             "path_filestat_get" (u32, u32, u32, u32, u32) => NotSupported;
             "path_filestat_set_times" (u32, u32, u32, u32, u64, u64, u32) => NotSupported;
-            "path_link" (u32, u32, u32, u32, u32, u32, u32) => NotSupported;
+            "path_link" (u32, u32, u32, u32, u32, u32) => NotSupported;
             "path_readlink" (u32, u32, u32, u32, u32, u32) => NotSupported;
             "path_remove_directory" (u32, u32, u32) => NotSupported;
             "path_rename" (u32, u32, u32, u32, u32, u32) => NotSupported;
-            "path_symlink" (u32, u32, u32, u32, u32) => NotSupported;
+            "path_symlink" (u32, u32, u32, u32) => NotSupported;
             "path_unlink_file" (u32, u32, u32) => NotSupported;
             "sock_accept" (u32, u32, u32) => NotSupported;
             "sock_recv" (u32, u32, u32, u32, u32, u32) => NotSupported;

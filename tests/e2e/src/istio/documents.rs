@@ -1,4 +1,4 @@
-//! Documents: Istio admits what `tidegate validate` lets pass, and nothing else.
+//! Documents: Istio admits what `tidegate check` lets pass, and nothing else.
 //!
 //! Three verdicts on each fixture have to be one: that in its table, Istio's and ours. On variations of whole documents (see
 //! `variations`) and on texts that are hard to read (see `texts` and `spoilt`) two have to be.
@@ -48,7 +48,7 @@ pub fn compare_fixtures(setup: &mut Setup) -> Result<Report> {
     let mut ours = by_file(
         setup
             .tidegate
-            .validate(&["-f", &folder, "--module", &smallest])?,
+            .validate(&[&folder, "--module", &smallest])?,
     );
 
     let mut differences = Vec::new();
@@ -132,7 +132,7 @@ pub fn compare_variations(setup: &mut Setup) -> Result<Report> {
         fs::write(&path, lines.join("\n---\n"))
             .with_context(|| format!("failed to write {}", path.display()))?;
         let mut ours: BTreeMap<usize, Vec<Finding>> = BTreeMap::new();
-        for finding in setup.tidegate.validate(&["-f", &path.to_string_lossy()])? {
+        for finding in setup.tidegate.validate(&[&path.to_string_lossy()])? {
             ours.entry(finding.line.saturating_sub(1) / 2)
                 .or_default()
                 .push(finding);
@@ -148,7 +148,7 @@ pub fn compare_variations(setup: &mut Setup) -> Result<Report> {
         }
         ensure!(
             ours.is_empty(),
-            "`tidegate validate` finds something where no document is: in lines {:?}",
+            "`tidegate check` finds something where no document is: in lines {:?}",
             ours.keys()
         );
     }
@@ -210,7 +210,7 @@ fn compare_all(setup: &mut Setup, what: &str, texts: &[String]) -> Result<Compar
     let mut ours = by_file(
         setup
             .tidegate
-            .validate(&["-f", &folder.to_string_lossy()])?,
+            .validate(&[&folder.to_string_lossy()])?,
     );
     let mut differences = Vec::new();
     let mut admitted = 0;

@@ -5,7 +5,7 @@
 
 use anyhow::Result;
 
-use super::manifests::{admitted, fill};
+use super::manifests::{admitted, fill, subcommand};
 use super::{Report, Setup};
 
 /// What stands between the kind and what a line is about.
@@ -112,9 +112,7 @@ pub fn compare_flags(setup: &mut Setup) -> Result<Report> {
     let target = "--target-ref HTTPRoute/web";
     let flags = FLAGS.iter().map(|flags| format!("{PINNED} {flags}"));
     let commands = flags.chain(URLS.iter().map(|url| format!("{url} {target}")));
-    let commands: Vec<String> = commands
-        .map(|arguments| fill(&format!("--kind {KIND} {arguments}")))
-        .collect();
+    let commands: Vec<String> = commands.map(|arguments| fill(&arguments)).collect();
     let tutorial = setup.tutorial.module.to_string_lossy().into_owned();
     let rate_limit = setup.rate_limit.module.to_string_lossy();
     let configured =
@@ -125,7 +123,8 @@ pub fn compare_flags(setup: &mut Setup) -> Result<Report> {
         for plugin in [&tutorial, &configured] {
             if let Err(difference) = admitted(setup, &words, plugin, KIND, "")? {
                 differences.push(format!(
-                    "tidegate manifest {plugin} {arguments}{difference}"
+                    "tidegate manifest {} {plugin} {arguments}{difference}",
+                    subcommand(KIND)
                 ));
             }
         }
@@ -146,10 +145,12 @@ pub fn compare_refusals(setup: &mut Setup) -> Result<Report> {
         return Ok(report);
     }
     let arguments = fill(&format!(
-        "--kind {KIND} {PINNED} --target-ref Gateway/public --image-pull-policy Always --image-pull-secret registry"
+        "{PINNED} --target-ref Gateway/public --image-pull-policy Always --image-pull-secret registry"
     ));
     let mut command = setup.tidegate.command();
-    command.arg("manifest").arg(&setup.tutorial.module);
+    command
+        .args(["manifest", subcommand(KIND)])
+        .arg(&setup.tutorial.module);
     let printed = setup
         .tidegate
         .outcome(command.args(arguments.split_whitespace()))?;

@@ -1,4 +1,4 @@
-//! Images: the agent takes what `tidegate push` pushes, and `tidegate verify` says of any image what the agent and Envoy do.
+//! Images: the agent takes what `tidegate push` pushes, and `tidegate check` says of any image what the agent and Envoy do.
 //!
 //! Everything goes through a real registry. What we push is fetched by Istio's own fetcher and has to be the module, byte for byte;
 //! what others push in every shape that they are known to is put to both, and the verdicts are compared.
@@ -211,8 +211,8 @@ impl Images<'_> {
                 &agent.refusal,
             );
             let pull = ["pull", &tagged, "-o", output];
-            let verify = ["verify", &tagged];
-            for command in [&pull[..], &verify[..]] {
+            let check = ["check", &tagged];
+            for command in [&pull[..], &check[..]] {
                 let name = command[0];
                 let by_options = self.tidegate.run_as(command, who)?;
                 self.expect(
@@ -259,9 +259,9 @@ impl Images<'_> {
             accepted,
             &agent.refusal,
         );
-        let ours = self.tidegate.run_as(&["verify", &tagged], who)?;
+        let ours = self.tidegate.run_as(&["check", &tagged], who)?;
         self.expect(
-            &format!("verify with realm {realm}"),
+            &format!("check with realm {realm}"),
             ours.succeeded,
             accepted,
             &ours.stderr,
@@ -343,14 +343,14 @@ impl Images<'_> {
                 self.module
             ));
         }
-        let mut arguments = vec!["verify", url];
+        let mut arguments = vec!["check", url];
         if !sha256.is_empty() {
             arguments.extend(["--sha256", sha256]);
         }
         let ours = self.tidegate.run(&arguments)?;
         let said = format!("{} {}", ours.stdout.trim(), ours.stderr);
         self.expect(
-            &format!("`tidegate verify` of {place}"),
+            &format!("`tidegate check` of {place}"),
             ours.succeeded,
             envoy,
             &said,

@@ -1,4 +1,4 @@
-//! Manifests: whatever flags `tidegate manifest` is given, Istio admits what it prints, and `tidegate validate` has nothing to say.
+//! Manifests: whatever flags `tidegate manifest` is given, Istio admits what it prints, and `tidegate check` has nothing to say.
 
 use std::fs;
 
@@ -92,10 +92,9 @@ pub fn compare_flags(setup: &mut Setup) -> Result<Report> {
     let commands = commands();
     let module = setup.tutorial.module.clone();
     let module = module.to_string_lossy();
-    for arguments in &commands {
-        let shown = format!("tidegate manifest {arguments}");
+    for (kind, arguments) in &commands {
+        let shown = format!("tidegate manifest {} {arguments}", subcommand(kind));
         let words: Vec<&str> = arguments.split_whitespace().collect();
-        let kind = words.get(1).copied().unwrap_or_default();
         let warned = if arguments.contains("--priority -") {
             WARNED
         } else {
@@ -120,11 +119,11 @@ pub fn compare_configurations(setup: &mut Setup) -> Result<Report> {
     let module = module.to_string_lossy();
     for Configuration { given, arrives } in &configurations {
         for kind in ["WasmPlugin", "TrafficExtension"] {
-            let words: Vec<&str> = ["--kind", kind]
-                .into_iter()
-                .chain(pinned.split_whitespace())
-                .collect();
-            let shown = format!("tidegate manifest --kind {kind} with the configuration {given}");
+            let words: Vec<&str> = pinned.split_whitespace().collect();
+            let shown = format!(
+                "tidegate manifest {} with the configuration {given}",
+                subcommand(kind)
+            );
             let plugin = format!("{module}={given}");
             match admitted(setup, &words, &plugin, kind, "")? {
                 Err(difference) => differences.push(format!("{shown}{difference}")),
@@ -152,7 +151,9 @@ pub fn admitted(
     warned: &str,
 ) -> Result<Result<String, String>> {
     let mut command = setup.tidegate.command();
-    command.arg("manifest").arg(plugin).args(arguments);
+    command
+        .args(["manifest", subcommand(kind), plugin])
+        .args(arguments);
     let printed = setup.tidegate.outcome(&mut command)?;
     if !printed.succeeded {
         return Ok(Err(format!(" fails: {}", printed.stderr)));
@@ -185,12 +186,12 @@ pub fn admitted(
     let module = setup.tutorial.module.to_string_lossy();
     let findings = setup
         .tidegate
-        .validate(&["-f", &path, "--module", &module])?;
+        .validate(&[&path, "--module", &module])?;
     Ok(
         match findings.iter().find(|finding| finding.rule != warned) {
             None => Ok(verdict.configuration),
             Some(finding) => Err(format!(
-                ": `tidegate validate` says: {}: {} [{}]\n{}",
+                ": `tidegate check` says: {}: {} [{}]\n{}",
                 finding.field, finding.message, finding.rule, printed.stdout
             )),
         },
@@ -311,20 +312,33 @@ fn configurations() -> Vec<Configuration> {
 }
 
 /// Every flag with the first url, every url without flags, for each kind that takes them.
-fn commands() -> Vec<String> {
+fn commands() -> Vec<(&'static str, String)> {
     let [pinned, ..] = URLS;
     let mut commands = Vec::new();
     for kind in ["WasmPlugin", "TrafficExtension"] {
-        commands.extend(FLAGS.map(|flags| format!("--kind {kind} {pinned} {flags}")));
-        commands.extend(URLS.map(|url| format!("--kind {kind} {url}")));
+        commands.extend(FLAGS.map(|flags| (kind, format!("{pinned} {flags}"))));
+        commands.extend(URLS.map(|url| (kind, url.to_owned())));
     }
     for url in [
         "--url file:///opt/plugins/plugin.wasm",
         "--url oci://registry.example.com/plugin:v1@sha256:DIGEST",
     ] {
-        commands.extend(FILTERS.map(|flags| format!("--kind EnvoyFilter {url} {flags}")));
+        commands.extend(FILTERS.map(|flags| ("EnvoyFilter", format!("{url} {flags}"))));
     }
-    commands.iter().map(|command| fill(command)).collect()
+    let commands = commands.into_iter();
+    commands
+        .map(|(kind, arguments)| (kind, fill(&arguments)))
+        .collect()
+}
+
+/// The subcommand of `tidegate manifest` that prints a kind.
+pub fn subcommand(kind: &str) -> &'static str {
+    match kind {
+        "WasmPlugin" => "wasm-plugin",
+        "TrafficExtension" => "traffic-extension",
+        "EnvoyExtensionPolicy" => "envoy-extension-policy",
+        _ => "envoy-filter",
+    }
 }
 
 /// With digests in it.

@@ -1,4 +1,4 @@
-//! Drift: whether Istio's CRDs still hold the rules that `tidegate validate` was written from.
+//! Drift: whether Istio's CRDs still hold the rules that `tidegate check` was written from.
 //!
 //! `crds.txt` lists them, one a line: kind, version, path, keyword, value. The judge reads the same list out of Istio's module.
 //! `BLESS=1` writes it anew, and with it most of the table that `validate` judges by. What a CEL rule says, a person has to read
@@ -14,7 +14,7 @@ use super::{Report, Setup};
 /// Below the workspace's root.
 const CRDS: &str = "deploy/src/istio/validate/crds.txt";
 
-/// The kinds that `tidegate validate` knows.
+/// The kinds that `tidegate check` knows.
 const KINDS: [&str; 2] = ["TrafficExtension", "WasmPlugin"];
 
 /// Compares the two lists.

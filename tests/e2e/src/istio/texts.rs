@@ -1,6 +1,6 @@
 //! Manifests as text: what YAML and JSON can do to a document before anyone looks at its fields.
 //!
-//! `kubectl` reads YAML 1.1 with Go's library and cuts a stream into documents before that. `tidegate validate` reads by its own
+//! `kubectl` reads YAML 1.1 with Go's library and cuts a stream into documents before that. `tidegate check` reads by its own
 //! reader, so each text here is put to both. What `kubectl` does to scalars is in `tests/istio/tables`.
 
 use std::iter;

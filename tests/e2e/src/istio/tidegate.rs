@@ -30,6 +30,7 @@ pub struct Outcome {
 #[derive(Deserialize)]
 pub struct Finding {
     /// Where it is.
+    #[serde(rename = "input")]
     pub file: String,
     /// Where in the file, counted from 1.
     pub line: usize,
@@ -72,7 +73,7 @@ impl Tidegate {
         self.outcome(self.command().args(arguments))
     }
 
-    /// What `validate` finds. Its exit code says no more than the findings do.
+    /// What `check` finds in manifests. Its exit code says no more than the findings do.
     pub fn validate(&self, arguments: &[&str]) -> Result<Vec<Finding>> {
         #[derive(Deserialize)]
         struct Report {
@@ -80,18 +81,18 @@ impl Tidegate {
         }
         let outcome = self.outcome(
             self.command()
-                .args(["validate", "--format", "json"])
+                .args(["check", "--format", "json"])
                 .args(arguments),
         )?;
         let report: Report = serde_json::from_str(&outcome.stdout)
-            .with_context(|| format!("`tidegate validate` reports nothing: {}", outcome.stderr))?;
+            .with_context(|| format!("`tidegate check` reports nothing: {}", outcome.stderr))?;
         let failed = report
             .findings
             .iter()
             .any(|finding| finding.severity == "error");
         ensure!(
             failed != outcome.succeeded,
-            "the exit code of `tidegate validate` is not about its findings: {}",
+            "the exit code of `tidegate check` is not about its findings: {}",
             outcome.stderr
         );
         Ok(report.findings)

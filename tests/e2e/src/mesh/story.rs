@@ -203,7 +203,7 @@ impl<'a> Story<'a> {
             .get(component)
             .with_context(|| format!("{component} was not pushed"))?;
         self.shell(&format!(
-            "tidegate manifest --kind {kind} {plugin} --url {pinned} {flags} | kubectl apply -f -"
+            "tidegate manifest {kind} {plugin} --url {pinned} {flags} | kubectl apply -f -"
         ))?;
         Ok(())
     }

@@ -33,7 +33,7 @@ fn unfetchable(story: &mut Story) -> Result<()> {
     story.apply_by_hand(&format!("url: oci://{REGISTRY}/istio-tutorial:v404"))?;
     story.until(&GATEWAY, &[DENIED])?;
     story.lacks(
-        &format!("tidegate verify oci://{REGISTRY}/istio-tutorial:v404"),
+        &format!("tidegate check oci://{REGISTRY}/istio-tutorial:v404"),
         "v404",
     )?;
     story.gateway_logs("error in converting the wasm config to local", since)?;
@@ -49,7 +49,7 @@ fn unfetchable(story: &mut Story) -> Result<()> {
     story.apply_by_hand(&format!("url: {component}"))?;
     story.until(&GATEWAY, &[DENIED])?;
     story.refused(
-        &format!("tidegate verify {component}"),
+        &format!("tidegate check {component}"),
         "the layers have the media types",
     )?;
     story.delete()?;
@@ -64,7 +64,7 @@ fn unfetchable(story: &mut Story) -> Result<()> {
     story.apply_by_hand(&format!("url: {image}\n  sha256: \"{module}\""))?;
     story.until(&GATEWAY, &[DENIED])?;
     story.refused(
-        &format!("tidegate verify {image} --sha256 {module}"),
+        &format!("tidegate check {image} --sha256 {module}"),
         "of the module",
     )?;
     story.delete()
@@ -72,13 +72,13 @@ fn unfetchable(story: &mut Story) -> Result<()> {
 
 /// A component begins as a core module does, so the agent lets it through.
 fn refused_version(story: &mut Story) -> Result<()> {
-    story.apply("WasmPlugin", "istio-tutorial.wasm", TUTORIAL)?;
+    story.apply("wasm-plugin", "istio-tutorial.wasm", TUTORIAL)?;
     story.until(&GATEWAY, &[PASSED, PASSED, LIMITED])?;
     let since = story.gateway.log()?.len();
     let component = story.path("istio-tutorial.wasm");
     story.apply_by_hand(&format!("url: file://{}", component.display()))?;
     story.gateway_logs("Unable to create Wasm", since)?;
-    story.refused("tidegate verify istio-tutorial.wasm", "component")?;
+    story.warned("tidegate check istio-tutorial.wasm", "[component]")?;
     story.until(&GATEWAY, &[PASSED, PASSED, LIMITED])?;
     story.delete()
 }
@@ -94,7 +94,7 @@ fn refused_on_fresh_proxy(story: &mut Story) -> Result<()> {
     story.restart_gateway()?;
     story.until(&GATEWAY, &["500"])?;
     story.gateway_logs("missing import", since)?;
-    story.refused("tidegate verify missing-import.wasm", "proxy_teleport")?;
+    story.refused("tidegate check missing-import.wasm", "proxy_teleport")?;
     story.delete()?;
     // A configuration that the plugin refuses.
     let image = format!("oci://{REGISTRY}/istio-tutorial:v1");
@@ -106,10 +106,10 @@ fn refused_on_fresh_proxy(story: &mut Story) -> Result<()> {
     story.until(&GATEWAY, &["500"])?;
     story.gateway_logs("configuration refused:", since)?;
     story.refused(
-        &format!("tidegate manifest --kind WasmPlugin istio-tutorial.wasm='{{\"requests_per_second\": \"many\"}}' --url {image} --sha256 {}", "0".repeat(64)),
+        &format!("tidegate manifest wasm-plugin istio-tutorial.wasm='{{\"requests_per_second\": \"many\"}}' --url {image} --sha256 {}", "0".repeat(64)),
         "requests_per_second",
     )?;
-    story.apply("WasmPlugin", "istio-tutorial.wasm", TUTORIAL)?;
+    story.apply("wasm-plugin", "istio-tutorial.wasm", TUTORIAL)?;
     story.until(&GATEWAY, &[PASSED, PASSED, LIMITED])?;
     story.delete()
 }
@@ -122,11 +122,11 @@ fn created_anew(story: &mut Story) -> Result<()> {
     story.until(&GATEWAY, &["500"])?;
     story.delete()?;
     let since = story.gateway.log()?.len();
-    story.apply("WasmPlugin", "istio-tutorial.wasm", TUTORIAL)?;
+    story.apply("wasm-plugin", "istio-tutorial.wasm", TUTORIAL)?;
     story.gateway_logs("rejected", since)?;
     story.until(&GATEWAY, &[PLAIN, PLAIN, PLAIN])?;
     story.apply(
-        "WasmPlugin",
+        "wasm-plugin",
         "istio-tutorial.wasm",
         &format!("{TUTORIAL} --priority 1"),
     )?;
@@ -141,7 +141,7 @@ fn no_scheme(story: &mut Story) -> Result<()> {
     story.until(&GATEWAY, &[PASSED, PASSED, LIMITED])?;
     story.apply_by_hand(&format!("url: {url}"))?;
     story.until(&GATEWAY, &[PLAIN, PLAIN, PLAIN])?;
-    story.warned("tidegate validate -f by-hand.yaml", "[url.dropped]")?;
+    story.warned("tidegate check by-hand.yaml", "[url.dropped]")?;
     story.delete()
 }
 
@@ -156,8 +156,8 @@ fn tag_pushed_again(story: &mut Story) -> Result<()> {
         "{url}\n  pluginConfig: {{ requests_per_second: 1 }}"
     ))?;
     story.until(&GATEWAY, &[PASSED, LIMITED, LIMITED])?;
-    story.warned("tidegate validate -f by-hand.yaml", "[url.stale-tag]")?;
-    story.apply("WasmPlugin", "istio-tutorial-2.wasm", TUTORIAL)?;
+    story.warned("tidegate check by-hand.yaml", "[url.stale-tag]")?;
+    story.apply("wasm-plugin", "istio-tutorial-2.wasm", TUTORIAL)?;
     story.until(
         &GATEWAY,
         &[&second(PASSED), &second(PASSED), &second(LIMITED)],
@@ -180,7 +180,7 @@ fn trap(story: &mut Story) -> Result<()> {
     story.file("probe.json", config)?;
     let apply = |story: &mut Story, strategy| {
         story.apply(
-            "WasmPlugin",
+            "wasm-plugin",
             "probe.wasm=@probe.json",
             &format!("{TUTORIAL} --fail-strategy {strategy}"),
         )?;

@@ -56,14 +56,14 @@ fn push(story: &mut Story) -> Result<()> {
 
 fn gateway(story: &mut Story) -> Result<()> {
     story.until(&GATEWAY, &[PLAIN])?;
-    story.apply("WasmPlugin", "istio-tutorial.wasm", TUTORIAL)?;
+    story.apply("wasm-plugin", "istio-tutorial.wasm", TUTORIAL)?;
     story.until(&GATEWAY, &[PASSED, PASSED, LIMITED])
 }
 
 fn sidecar(story: &mut Story) -> Result<()> {
     story.until(&SIDECAR, &[PLAIN])?;
     let flags = "--name tutorial-httpbin --namespace demo --selector app=httpbin --phase AUTHZ";
-    story.apply("WasmPlugin", "istio-tutorial.wasm", flags)?;
+    story.apply("wasm-plugin", "istio-tutorial.wasm", flags)?;
     story.until(&SIDECAR, &[PASSED, PASSED, LIMITED])
 }
 
@@ -72,7 +72,7 @@ fn second_plugin(story: &mut Story) -> Result<()> {
     let config = r#"{ "response": { "append": [{ "name": "seen-by", "value": "headers" }] } }"#;
     story.file("headers.json", config)?;
     story.apply(
-        "WasmPlugin",
+        "wasm-plugin",
         "headers.wasm=@headers.json",
         &format!("{HEADERS} --phase STATS"),
     )?;
@@ -83,7 +83,7 @@ fn second_plugin(story: &mut Story) -> Result<()> {
 
 fn earlier_phase(story: &mut Story) -> Result<()> {
     story.apply(
-        "WasmPlugin",
+        "wasm-plugin",
         "headers.wasm=@headers.json",
         &format!("{HEADERS} --phase AUTHN"),
     )?;
@@ -96,7 +96,7 @@ fn earlier_phase(story: &mut Story) -> Result<()> {
 
 fn configuration(story: &mut Story) -> Result<()> {
     story.apply(
-        "WasmPlugin",
+        "wasm-plugin",
         r#"istio-tutorial.wasm='{"requests_per_second": 1}'"#,
         TUTORIAL,
     )?;
@@ -107,7 +107,7 @@ fn upgrade(story: &mut Story) -> Result<()> {
     story.second_version()?;
     story.note("istio-tutorial-2.wasm: the same, but for the value of a header")?;
     story.push("istio-tutorial-2.wasm", "istio-tutorial:v2")?;
-    story.apply("WasmPlugin", "istio-tutorial-2.wasm", TUTORIAL)?;
+    story.apply("wasm-plugin", "istio-tutorial-2.wasm", TUTORIAL)?;
     story.until(
         &GATEWAY,
         &[&second(PASSED), &second(PASSED), &second(LIMITED)],
@@ -117,7 +117,7 @@ fn upgrade(story: &mut Story) -> Result<()> {
 fn traffic_extension(story: &mut Story) -> Result<()> {
     story.shell("kubectl --namespace demo delete wasmplugin tutorial")?;
     story.until(&GATEWAY, &[PLAIN])?;
-    story.apply("TrafficExtension", "istio-tutorial.wasm", TUTORIAL)?;
+    story.apply("traffic-extension", "istio-tutorial.wasm", TUTORIAL)?;
     story.until(&GATEWAY, &[PASSED, PASSED, LIMITED])
 }
 
@@ -126,7 +126,7 @@ fn envoy_filter(story: &mut Story) -> Result<()> {
     story.shell("kubectl --namespace demo delete trafficextension tutorial")?;
     story.until(&GATEWAY, &[PLAIN])?;
     let flags = "--name tutorial --namespace demo --selector app=gateway --context GATEWAY";
-    story.apply("EnvoyFilter", "istio-tutorial.wasm", flags)?;
+    story.apply("envoy-filter", "istio-tutorial.wasm", flags)?;
     story.until(&GATEWAY, &[PASSED, PASSED, LIMITED])?;
     let plugins = story.gateway.plugins()?;
     ensure!(

@@ -1,4 +1,4 @@
-//! What the API server says of every fixture of `tidegate validate`, compared with the fixture's table and with
+//! What the API server says of every fixture of `tidegate check`, compared with the fixture's table and with
 //! `tests/istio/VERDICTS`, which says who refused it too.
 //!
 //! Each document is created as `kubectl apply` does, with strict field validation, and applied as `kubectl apply --server-side`

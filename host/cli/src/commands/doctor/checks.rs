@@ -48,10 +48,6 @@ pub fn all() -> Vec<Check> {
     let (cache, folder) = cache();
     let rustup = rustup();
     let rust = rust();
-    let tool = match rust {
-        Ok(_) => Tool::installed(),
-        Err(_) => Tool::Cargo,
-    };
     // Both are tried by building something, where that is possible.
     let trial = match (&folder, &rust) {
         (Some(folder), Ok(_)) => Some(folder.path()),
@@ -61,8 +57,8 @@ pub fn all() -> Vec<Check> {
         cache,
         toolchain(&rust, rustup),
         linker(&rust, trial),
-        wasm(tool.target(), rust.is_ok(), rustup, trial),
-        cargo_component(tool),
+        wasm(Tool::default().target(), rust.is_ok(), rustup, trial),
+        cargo_component(),
     ];
     // There is no Envoy for Windows.
     if !cfg!(windows) {
@@ -191,11 +187,11 @@ fn wasm(target: &str, has_rust: bool, rustup: bool, trial: Option<&Path>) -> Che
     check(&format!("target {target}"), state)
 }
 
-fn cargo_component(tool: Tool) -> Check {
-    let state = match (tool, output(cargo(), ["component", "--version"])) {
-        (Tool::CargoComponent, Ok(version)) => State::Found(version),
-        _ => State::Lacks {
-            why: "plugins are built by cargo itself".to_owned(),
+fn cargo_component() -> Check {
+    let state = match output(cargo(), ["component", "--version"]) {
+        Ok(version) => State::Found(version),
+        Err(_) => State::Lacks {
+            why: "only `--tool cargo-component` needs it".to_owned(),
             fix: commands(&["cargo install --locked cargo-component"]),
         },
     };

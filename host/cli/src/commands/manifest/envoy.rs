@@ -1,55 +1,113 @@
 //! A bootstrap of a plain Envoy, with the modules in it or in files beside it.
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use clap::{Args, ValueEnum};
 use tidegate_deploy::configuration::Way;
 use tidegate_deploy::envoy::{self, Bootstrap, Module};
 
-use super::{EnvoyArgs, Format, Ready};
+use super::Ready;
 use crate::file;
-use crate::plugin::Plugin;
+use crate::place::Place;
+use crate::plugin::{self, Plugin, PluginArg};
+use crate::serve::address;
+use crate::upstream::UpstreamUrl;
 
-const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+/// The bootstrap of an Envoy without a control plane, with plugins restricted to the capabilities they need
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct EnvoyArgs {
+    /// Plugins, in the order in which requests pass through them. CONFIG is the configuration itself, or `@FILE`
+    #[arg(required = true, value_name = plugin::SYNTAX)]
+    plugins: Vec<PluginArg>,
 
-pub(super) fn manifest(args: &EnvoyArgs, plugins: &[Plugin]) -> anyhow::Result<String> {
-    let upstream = args.upstream.as_ref().context("--upstream is not given")?;
-    let upstream = envoy::Upstream::new(&upstream.host, upstream.port);
-    let mut bootstrap = Bootstrap::new(args.listen.unwrap_or(LISTEN), upstream);
-    bootstrap.admin = args.admin;
-    // Nothing is written before everything is known to be good: half a folder is of no use.
-    let ready = plugins
-        .iter()
-        .map(|plugin| Ready::new(plugin, Way::Bytes))
-        .collect::<anyhow::Result<Vec<_>>>()?;
-    let folder = args.module_dir.as_deref().map(folder).transpose()?;
-    let mut files = Vec::new();
-    for (plugin, ready) in plugins.iter().zip(ready) {
-        let module = match &folder {
-            None => Module::Inline(ready.module.to_vec()),
-            Some(folder) => {
-                // Not `.wasm` alone: the folder may be the one that the component lies in.
-                let path = folder.join(format!("{}.proxy.wasm", plugin.name));
-                refuse_input(&path, plugins)?;
-                files.push((path.clone(), ready.module));
-                Module::File(path)
-            }
+    /// The upstream: `http://HOST[:PORT]`
+    #[arg(long, value_name = "URL", value_parser = UpstreamUrl::parse)]
+    upstream: UpstreamUrl,
+
+    /// Address of the listener
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080", value_parser = address)]
+    listen: SocketAddr,
+
+    /// Address of the admin interface. Default: none
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    admin: Option<SocketAddr>,
+
+    /// Format of the bootstrap. Envoy determines the format from the file extension, and reads files without one as JSON
+    #[arg(long, value_name = "FORMAT", default_value = "json")]
+    format: Format,
+
+    /// Write modules to this directory, as `NAME.proxy.wasm`, and refer to them, instead of inlining them
+    #[arg(long, value_name = "DIR")]
+    module_dir: Option<PathBuf>,
+
+    /// The file to write; `-` for stdout
+    #[arg(short, long, value_name = "FILE", default_value = "-")]
+    output: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Json,
+    Yaml,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  envoy -c <(tidegate manifest envoy greeter.wasm --upstream http://127.0.0.1:9000)
+  tidegate manifest envoy rate-limit.wasm=@limits.json headers.wasm='{}' --upstream http://httpbin.org -o envoy.json
+  tidegate manifest envoy greeter.wasm --upstream http://127.0.0.1:9000 --format yaml --module-dir modules
+
+A plugin that traps is restarted after about a second; until then, requests get 503. This requires Envoy 1.33 or newer.";
+
+// === impl EnvoyArgs ===
+
+impl EnvoyArgs {
+    pub fn execute(self) -> anyhow::Result<()> {
+        let plugins = plugin::read(&self.plugins, &[])?;
+        let text = self.bootstrap(&plugins)?;
+        file::write(&self.output, text.as_bytes())
+    }
+
+    fn bootstrap(&self, plugins: &[Plugin]) -> anyhow::Result<String> {
+        let upstream = envoy::Upstream::new(&self.upstream.host, self.upstream.port);
+        let mut bootstrap = Bootstrap::new(self.listen, upstream);
+        bootstrap.admin = self.admin;
+        // Nothing is written before everything is known to be good: half a folder is of no use.
+        let ready = plugins
+            .iter()
+            .map(|plugin| Ready::new(plugin, Way::Bytes))
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        let folder = self.module_dir.as_deref().map(folder).transpose()?;
+        let mut files = Vec::new();
+        for (plugin, ready) in plugins.iter().zip(ready) {
+            let module = match &folder {
+                None => Module::Inline(ready.module.to_vec()),
+                Some(folder) => {
+                    // Not `.wasm` alone: the folder may be the one that the component lies in.
+                    let path = folder.join(format!("{}.proxy.wasm", plugin.name));
+                    refuse_input(&path, plugins)?;
+                    files.push((path.clone(), ready.module));
+                    Module::File(path)
+                }
+            };
+            let mut entry = envoy::Plugin::new(&plugin.name, module);
+            entry.configuration = Some(plugin.configuration.clone());
+            entry.capabilities = Some(ready.facts.capabilities());
+            bootstrap.plugins.push(entry);
+        }
+        let text = match self.format {
+            Format::Json => format!("{:#}\n", bootstrap.to_json()),
+            Format::Yaml => bootstrap.to_yaml()?,
         };
-        let mut entry = envoy::Plugin::new(&plugin.name, module);
-        entry.configuration = Some(plugin.configuration.clone());
-        entry.capabilities = Some(ready.facts.capabilities());
-        bootstrap.plugins.push(entry);
+        for (path, module) in files {
+            file::write(&path, &module)?;
+        }
+        Ok(text)
     }
-    let text = match args.format.unwrap_or(Format::Json) {
-        Format::Json => format!("{:#}\n", bootstrap.to_json()),
-        Format::Yaml => bootstrap.to_yaml()?,
-    };
-    for (path, module) in files {
-        file::write(&path, &module)?;
-    }
-    Ok(text)
 }
 
 /// Refuses to write over a file that was read.
@@ -58,11 +116,14 @@ fn refuse_input(path: &Path, plugins: &[Plugin]) -> anyhow::Result<()> {
     let Ok(target) = fs::canonicalize(path) else {
         return Ok(());
     };
-    let read = plugins
-        .iter()
-        .flat_map(|plugin| [Some(&plugin.path), plugin.configuration_file.as_ref()])
-        .flatten();
-    for input in read {
+    let read = plugins.iter().flat_map(|plugin| {
+        let file = match &plugin.place {
+            Place::File(file) => Some(file),
+            Place::Image(_) => None,
+        };
+        [file, plugin.configuration_file.as_ref()]
+    });
+    for input in read.flatten() {
         if fs::canonicalize(input).is_ok_and(|input| input == target) {
             bail!(
                 "the module would overwrite its source `{}`: choose another directory",

@@ -293,7 +293,7 @@ fn unimplemented_hostcall_warns() {
     assert_eq!(
         lines,
         [
-            "warn `proxy_define_metric` is not there: this host has it not yet",
+            "warn `proxy_define_metric` is not implemented by this proxy",
             "info 12",
             "info 01",
             "info 00",

@@ -1,4 +1,4 @@
-//! `tidegate validate`: files, folders and stdin in; lines or JSON out; exit codes.
+//! `tidegate check` of manifests: files, folders and stdin in; lines or JSON out; exit codes.
 //!
 //! Which documents are refused is tested beside the rules, in `deploy/tests/validate.rs`.
 
@@ -25,11 +25,12 @@ fn a_good_document_passes_in_silence() {
         "good.yaml",
         format!("{GOOD}---\napiVersion: v1\nkind: Service\n"),
     );
-    let done = tidegate(["validate", "-f", &file]);
+    let done = tidegate(["check", &file]);
     assert_eq!(done.succeeds(), b"");
     assert!(
-        done.stderr
-            .contains("0 errors and 0 warnings in 1 document, 1 of other kinds skipped"),
+        done.stderr.contains(
+            "checked 1 document (1 of other kinds skipped) against Istio 1.31: 0 errors, 0 warnings"
+        ),
         "{}",
         done.stderr
     );
@@ -39,7 +40,7 @@ fn a_good_document_passes_in_silence() {
 fn an_error_is_a_line_with_its_place_and_exit_code_1() {
     let folder = Folder::new();
     let file = folder.file("bad.yaml", format!("{GOOD}  failStrategy: FAIL_CLOSED\n"));
-    let done = tidegate(["validate", "-f", &file]);
+    let done = tidegate(["check", &file]);
     assert_eq!(done.status.code(), Some(1), "{}", done.stderr);
     assert_eq!(
         stdout(&done),
@@ -47,17 +48,20 @@ fn an_error_is_a_line_with_its_place_and_exit_code_1() {
             "{file}:7:17: error: spec.failStrategy: unknown value `FAIL_CLOSED`: did you mean `FAIL_CLOSE`? [failStrategy.enum]\n"
         )
     );
-    assert_eq!(done.stderr, "error: 1 error and 0 warnings in 1 document\n");
+    assert_eq!(
+        done.stderr,
+        "checked 1 document against Istio 1.31: 1 error, 0 warnings\n"
+    );
 }
 
 #[test]
 fn warnings_fail_only_if_asked_to() {
     let folder = Folder::new();
     let file = folder.file("warned.yaml", format!("{GOOD}  priority: -5\n"));
-    let done = tidegate(["validate", "-f", &file]);
+    let done = tidegate(["check", &file]);
     done.succeeds();
     assert!(stdout(&done).contains(":7:13: warning: spec.priority: "));
-    let strict = tidegate(["validate", "-f", &file, "--strict"]);
+    let strict = tidegate(["check", &file, "--strict"]);
     assert_eq!(strict.status.code(), Some(1), "{}", strict.stderr);
     assert_eq!(stdout(&strict), stdout(&done));
 }
@@ -76,8 +80,8 @@ fn the_module_tells_its_checksum_from_its_images() {
         format!("{}  sha256: {sum}\n", lines.collect::<String>())
     };
     let file = folder.file("plugin.yaml", with(sum));
-    assert_eq!(tidegate(["validate", "-f", &file]).succeeds(), b"");
-    let done = tidegate(["validate", "-f", &file, "--module", &module]);
+    assert_eq!(tidegate(["check", &file]).succeeds(), b"");
+    let done = tidegate(["check", &file, "--module", &module]);
     done.succeeds();
     assert!(
         stdout(&done).contains("[sha256.of-module]"),
@@ -90,7 +94,7 @@ fn the_module_tells_its_checksum_from_its_images() {
     let sum = tidegate_oci::Digest::of(&adapted);
     let module = folder.file("component.wasm", bytes);
     let file = folder.file("plugin.yaml", with(sum.hex()));
-    let done = tidegate(["validate", "-f", &file, "--module", &module]);
+    let done = tidegate(["check", &file, "--module", &module]);
     assert!(
         stdout(&done).contains("[sha256.of-module]"),
         "{}",
@@ -109,7 +113,7 @@ fn folders_are_read_in_order_and_json_says_the_same() {
     );
     folder.file("c.txt", "no manifest");
     let root = folder.path("").display().to_string();
-    let done = tidegate(["validate", "-f", &root, "--format", "json"]);
+    let done = tidegate(["check", &root, "--format", "json"]);
     assert_eq!(done.status.code(), Some(1), "{}", done.stderr);
     let report: Value = serde_json::from_slice(&done.stdout).expect("JSON");
     assert_eq!(report["documents"], 2);
@@ -119,7 +123,7 @@ fn folders_are_read_in_order_and_json_says_the_same() {
         .expect("findings")
         .iter()
         .map(|finding| {
-            let file = finding["file"].as_str().expect("a file");
+            let file = finding["input"].as_str().expect("a file");
             let name = file.rsplit('/').next().expect("a name");
             format!(
                 "{name}:{}:{} {}",
@@ -151,7 +155,7 @@ fn what_is_no_yaml_is_an_error_with_its_place_and_the_next_file_is_read() {
         .flat_map(u16::to_le_bytes)
         .collect();
     let good = folder.file("c.yaml", utf16);
-    let done = tidegate(["validate", "-f", &broken, &binary, &good]);
+    let done = tidegate(["check", &broken, &binary, &good]);
     assert_eq!(done.status.code(), Some(1), "{}", done.stderr);
     let lines = stdout(&done);
     let lines: Vec<_> = lines.lines().collect();
@@ -164,14 +168,14 @@ fn what_is_no_yaml_is_an_error_with_its_place_and_the_next_file_is_read() {
     );
     assert!(
         done.stderr
-            .contains("2 errors and 0 warnings in 1 document")
+            .contains("checked 1 document against Istio 1.31: 2 errors, 0 warnings")
     );
 }
 
 #[test]
 fn stdin_is_read_and_control_characters_are_shown() {
     let text = format!("{GOOD}  phase: \"\\e[31m\"\n");
-    let done = tidegate_with(["validate", "-f", "-"], text.as_bytes());
+    let done = tidegate_with(["check", "-"], text.as_bytes());
     assert_eq!(done.status.code(), Some(1), "{}", done.stderr);
     assert!(
         stdout(&done).starts_with("stdin:7:10: error: spec.phase: unknown value `\\u{1b}[31m`"),
@@ -184,8 +188,72 @@ fn stdin_is_read_and_control_characters_are_shown() {
 fn what_cannot_be_read_is_named() {
     let folder = Folder::new();
     let missing = crate::tool::text(&folder.path("missing.yaml"));
-    tidegate(["validate", "-f", &missing]).lacks(&["cannot read", "missing.yaml"]);
+    tidegate(["check", &missing]).lacks(&["cannot read", "missing.yaml"]);
     let empty = crate::tool::text(&folder.path(""));
-    tidegate(["validate", "-f", &empty]).fails_with(&["contains no .yaml"]);
-    tidegate(["validate"]).misses("--filename");
+    tidegate(["check", &empty]).fails_with(&["contains no .yaml"]);
+    tidegate(["check"]).misses("FILE|DIR|oci://REFERENCE");
+}
+
+/// The kind is served by 1.30 and newer.
+#[test]
+fn release_of_istio_decides_what_it_serves() {
+    let folder = Folder::new();
+    let extension = GOOD
+        .replace("WasmPlugin", "TrafficExtension")
+        .replace("  url:", "  wasm:\n    url:");
+    let file = folder.file("extension.yaml", extension);
+    tidegate(["check", &file]).succeeds();
+    tidegate(["check", &file, "--istio", "1.30"]).succeeds();
+    let done = tidegate(["check", &file, "--istio", "1.29"]);
+    assert_eq!(done.status.code(), Some(1), "{}", done.stderr);
+    assert_eq!(
+        stdout(&done),
+        format!(
+            "{file}:2:7: error: kind: Istio 1.29 does not serve TrafficExtension; 1.30 and newer do [kind.served]\n"
+        )
+    );
+    assert!(
+        done.stderr.contains("against Istio 1.29:"),
+        "{}",
+        done.stderr
+    );
+    tidegate(["check", &file, "--istio", "1.2"]).misses("expected one of 1.28, 1.29, 1.30, 1.31");
+}
+
+#[test]
+fn kind_of_another_api_group_is_skipped_with_a_note() {
+    let folder = Folder::new();
+    let other = GOOD.replace("extensions.istio.io", "extensions.higress.io");
+    let file = folder.file("higress.yaml", other);
+    let done = tidegate(["check", &file, "--strict"]);
+    done.succeeds();
+    let said = stdout(&done);
+    assert!(
+        said.starts_with(&format!("{file}:1:13: note: apiVersion: "))
+            && said.contains("`extensions.higress.io`")
+            && said.ends_with("[document.group]\n"),
+        "{said}"
+    );
+    assert!(
+        done.stderr
+            .contains("checked 0 documents (1 of other kinds skipped)"),
+        "{}",
+        done.stderr
+    );
+    // A mistake in the name of Istio's own group is not another kind.
+    let wrong = GOOD.replace("extensions.istio.io", "networking.istio.io");
+    let file = folder.file("wrong.yaml", wrong);
+    assert_eq!(tidegate(["check", &file]).status.code(), Some(1));
+}
+
+#[test]
+fn options_without_effect_are_refused() {
+    let folder = Folder::new();
+    let manifest = folder.file("good.yaml", GOOD);
+    let module = folder.module("plugin.wasm");
+    tidegate(["check", &module, "--module", &module]).misses("--module has no effect");
+    let sha256 = ["--sha256", &"0".repeat(64)];
+    tidegate([&["check", &manifest], &sha256[..]].concat()).misses("--sha256 has no effect");
+    tidegate([&["check", &module, &module], &sha256[..]].concat()).misses("a single input");
+    tidegate(["check", &module, "--plain-http"]).misses("--plain-http has no effect");
 }

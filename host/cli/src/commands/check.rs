@@ -1,0 +1,180 @@
+//! `tidegate check`: would this be accepted?
+//!
+//! `check/wasm.rs` looks at modules, components and images, `check/manifests.rs` at YAML, `check/report.rs` says what they found.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use tidegate_adapter::Envoy;
+use tidegate_deploy::istio::release::Istio;
+use tidegate_oci::Digest;
+
+use crate::format::FormatArgs;
+use crate::manifests::within;
+use crate::place::Place;
+use crate::plugin::usage;
+use crate::registry::{RegistryArgs, sha256};
+use crate::{file, logs};
+
+mod manifests;
+mod report;
+mod wasm;
+
+use report::Report;
+
+/// Check whether Envoy and Istio would accept plugins and manifests, and warn about mistakes that they accept
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Check {
+    /// Components, Proxy-Wasm modules, images, manifests in YAML or JSON, and directories of manifests; `-` for stdin. Files are told apart
+    /// by their contents
+    #[arg(required = true, value_name = "FILE|DIR|oci://REFERENCE")]
+    inputs: Vec<Place>,
+
+    /// Release of Istio that checks manifests, in its newest patch release
+    #[arg(long, value_name = "RELEASE", default_value_t)]
+    istio: Istio,
+
+    /// Release of Envoy that loads modules. Default: every release from 1.36 to 1.40
+    #[arg(long, value_name = "RELEASE")]
+    envoy: Option<Envoy>,
+
+    /// The module that the manifests refer to. Warns if they contain its checksum in place of the image digest
+    #[arg(long, value_name = "MODULE.wasm")]
+    module: Option<PathBuf>,
+
+    /// Expected SHA-256 digest of the image manifest, or of the file, as in the field `sha256` of a WasmPlugin. For a single input
+    #[arg(long, value_name = "DIGEST", value_parser = sha256)]
+    sha256: Option<Digest>,
+
+    /// Fail on warnings
+    #[arg(long)]
+    strict: bool,
+
+    #[command(flatten)]
+    format: FormatArgs,
+
+    #[command(flatten)]
+    registry: RegistryArgs,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  tidegate check greeter.wasm
+  tidegate check manifests/ --strict --istio 1.30
+  tidegate check oci://127.0.0.1:5000/greeter:1.0.0 --envoy 1.37
+  tidegate check greeter.yaml --module greeter.proxy.wasm
+  kubectl get wasmplugins -A -o yaml | tidegate check - --format json
+
+In text, each finding is one line: `INPUT[:LINE:COLUMN]: error: [FIELD: ]MESSAGE [RULE]`. Errors are what the API server, istiod's \
+webhook, Istio's agent (the rule `agent`) and Envoy (`envoy`) reject. An image is pulled as the agent pulls it. A component is adapted \
+first. Documents of other kinds are skipped.";
+
+/// What is asked of an input.
+struct Question<'a> {
+    args: &'a Check,
+    /// The SHA-256 of the module that manifests refer to.
+    module: Option<String>,
+}
+
+/// What an input is.
+enum Input {
+    Manifests,
+    Wasm,
+}
+
+// === impl Check ===
+
+impl Check {
+    pub fn execute(self) -> anyhow::Result<()> {
+        self.refuse_useless()?;
+        let module = self.module.as_deref().map(wasm::checksum).transpose()?;
+        let question = Question {
+            args: &self,
+            module,
+        };
+        let mut report = Report::new(self.istio, self.envoy);
+        for place in &self.inputs {
+            match place {
+                Place::Image(reference) => wasm::image(reference, &question, &mut report)?,
+                Place::File(path) => {
+                    for path in within(path)? {
+                        question.file(&path, &mut report)?;
+                    }
+                }
+            }
+        }
+        if self.module.is_some() && !report.has_manifests() {
+            return Err(usage(
+                "--module has no effect: none of the inputs is a manifest".into(),
+            ));
+        }
+        if self.sha256.is_some() && report.has_manifests() {
+            return Err(usage("--sha256 has no effect on manifests".into()));
+        }
+        let text = match self.format.is_json() {
+            true => format!("{:#}\n", report.json()),
+            false => report.text(),
+        };
+        file::write(Path::new("-"), text.as_bytes())?;
+        logs::note(&report.summary());
+        match report.is_failure(self.strict) {
+            true => Err(logs::Reported.into()),
+            false => Ok(()),
+        }
+    }
+
+    fn refuse_useless(&self) -> anyhow::Result<()> {
+        if self.sha256.is_some() && self.inputs.len() > 1 {
+            return Err(usage(
+                "--sha256 can be used with a single input: check the inputs one by one".into(),
+            ));
+        }
+        let is_image = |place: &Place| matches!(place, Place::Image(_));
+        if let Some(option) = self.registry.given()
+            && !self.inputs.iter().any(is_image)
+        {
+            return Err(usage(format!(
+                "{option} has no effect: none of the inputs is an image"
+            )));
+        }
+        let is_stdin = |place: &Place| *place == Place::File("-".into());
+        if self.registry.takes_stdin() && self.inputs.iter().any(is_stdin) {
+            return Err(usage(
+                "stdin cannot be used for both an input and the password: pass the input as a file"
+                    .into(),
+            ));
+        }
+        Ok(())
+    }
+}
+
+// === impl Question ===
+
+impl Question<'_> {
+    fn file(&self, path: &Path, report: &mut Report) -> anyhow::Result<()> {
+        let bytes = file::read(path)?;
+        let name = match file::is_stdio(path) {
+            true => "stdin".to_owned(),
+            false => path.display().to_string(),
+        };
+        match Input::of(path, &bytes) {
+            Input::Wasm => wasm::file(&name, &bytes, self, report),
+            Input::Manifests => manifests::check(&name, &bytes, self, report),
+        }
+        Ok(())
+    }
+}
+
+// === impl Input ===
+
+impl Input {
+    /// By the contents; a file that is named like WebAssembly is meant to be, whatever is in it.
+    fn of(path: &Path, bytes: &[u8]) -> Self {
+        let is_named_wasm = path.extension().is_some_and(|it| it == "wasm");
+        match bytes.starts_with(b"\0asm") || is_named_wasm {
+            true => Self::Wasm,
+            false => Self::Manifests,
+        }
+    }
+}

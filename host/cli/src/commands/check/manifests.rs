@@ -1,0 +1,52 @@
+//! Manifests: what the API server and istiod would make of them.
+
+use tidegate_deploy::istio::validate::{Options, Severity, validate};
+use tidegate_deploy::yaml;
+
+use super::Question;
+use super::report::{Counts, Found, Report};
+
+pub(super) fn check(name: &str, bytes: &[u8], question: &Question<'_>, report: &mut Report) {
+    let options = Options {
+        module_sha256: question.module.clone(),
+        release: question.args.istio,
+    };
+    match validate(&yaml::decode(bytes), &options) {
+        Ok(found) => {
+            let counts = Counts {
+                documents: found.judged,
+                skipped: found.skipped,
+                errors: found.errors,
+                warnings: found.warnings,
+            };
+            let findings = found.findings.into_iter().map(|finding| Found {
+                input: name.to_owned(),
+                position: Some((finding.position.line, finding.position.column)),
+                severity: finding.severity,
+                rule: finding.rule,
+                kind: finding.kind.map(|kind| kind.to_string()),
+                field: finding.field,
+                message: finding.message,
+            });
+            report.add_text(name, &counts, findings.collect());
+        }
+        Err(error) => {
+            let counts = Counts {
+                documents: 0,
+                skipped: 0,
+                errors: 1,
+                warnings: 0,
+            };
+            let finding = Found {
+                input: name.to_owned(),
+                position: Some((error.position.line, error.position.column)),
+                severity: Severity::Error,
+                rule: "yaml.syntax".to_owned(),
+                kind: None,
+                field: String::new(),
+                message: error.message,
+            };
+            report.add_text(name, &counts, vec![finding]);
+        }
+    }
+}

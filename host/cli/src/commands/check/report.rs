@@ -1,0 +1,260 @@
+//! What was found in all inputs, and its forms: text and JSON.
+
+use std::fmt::Write as _;
+
+use serde_json::{Map, Value, json};
+use tidegate_adapter::Envoy;
+use tidegate_deploy::istio::release::Istio;
+use tidegate_deploy::istio::validate::Severity;
+use tidegate_testkit::report::terminal;
+
+/// What was found.
+pub struct Report {
+    istio: Istio,
+    envoy: Option<Envoy>,
+    inputs: Vec<Input>,
+    findings: Vec<Found>,
+    documents: usize,
+    skipped: usize,
+    errors: usize,
+    warnings: usize,
+}
+
+/// What an input is.
+struct Input {
+    name: String,
+    kind: &'static str,
+    /// What is good to know of it.
+    facts: Map<String, Value>,
+}
+
+/// A finding, and where it belongs.
+pub struct Found {
+    pub input: String,
+    /// Line and column, in a text.
+    pub position: Option<(usize, usize)>,
+    pub severity: Severity,
+    pub rule: String,
+    /// The document's kind.
+    pub kind: Option<String>,
+    pub field: String,
+    pub message: String,
+}
+
+/// What is counted in a text.
+pub struct Counts {
+    pub documents: usize,
+    pub skipped: usize,
+    pub errors: usize,
+    pub warnings: usize,
+}
+
+/// The kind of a file with documents.
+const MANIFESTS: &str = "manifests";
+
+// === impl Report ===
+
+impl Report {
+    pub fn new(istio: Istio, envoy: Option<Envoy>) -> Self {
+        Self {
+            istio,
+            envoy,
+            inputs: Vec::new(),
+            findings: Vec::new(),
+            documents: 0,
+            skipped: 0,
+            errors: 0,
+            warnings: 0,
+        }
+    }
+
+    /// An input that is no text, with the facts about it.
+    pub fn add_input(&mut self, name: &str, kind: &'static str, facts: Map<String, Value>) {
+        self.inputs.push(Input {
+            name: name.to_owned(),
+            kind,
+            facts,
+        });
+    }
+
+    /// A text, with what was counted in it; its findings may be fewer.
+    pub fn add_text(&mut self, name: &str, counts: &Counts, findings: Vec<Found>) {
+        self.add_input(name, MANIFESTS, Map::new());
+        self.documents += counts.documents;
+        self.skipped += counts.skipped;
+        self.errors += counts.errors;
+        self.warnings += counts.warnings;
+        self.findings.extend(findings);
+    }
+
+    /// A finding that is not in a text.
+    pub fn add(&mut self, input: &str, severity: Severity, rule: &str, message: String) {
+        match severity {
+            Severity::Error => self.errors += 1,
+            Severity::Warning => self.warnings += 1,
+            Severity::Note => {}
+        }
+        self.findings.push(Found {
+            input: input.to_owned(),
+            position: None,
+            severity,
+            rule: rule.to_owned(),
+            kind: None,
+            field: String::new(),
+            message,
+        });
+    }
+
+    pub fn has_manifests(&self) -> bool {
+        self.inputs.iter().any(|it| it.kind == MANIFESTS)
+    }
+
+    pub fn is_failure(&self, strict: bool) -> bool {
+        self.errors > 0 || (strict && self.warnings > 0)
+    }
+
+    /// One line for each finding, and one for what is known of an input that is no text.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        for input in &self.inputs {
+            if let Some(line) = input.line() {
+                terminal::escape(&line, &mut text);
+                text.push('\n');
+            }
+            for found in self.findings.iter().filter(|it| it.input == input.name) {
+                terminal::escape(&found.line(), &mut text);
+                text.push('\n');
+            }
+        }
+        text
+    }
+
+    pub fn json(&self) -> Value {
+        let envoy: Vec<_> = match self.envoy {
+            Some(release) => vec![release.name()],
+            None => Envoy::ALL.map(Envoy::name).to_vec(),
+        };
+        let inputs = self.inputs.iter().map(|input| {
+            let mut value = input.facts.clone();
+            value.insert("input".to_owned(), json!(input.name));
+            value.insert("kind".to_owned(), json!(input.kind));
+            Value::Object(value)
+        });
+        let findings = self.findings.iter().map(|found| {
+            json!({
+                "input": found.input,
+                "line": found.position.map(|(line, _)| line),
+                "column": found.position.map(|(_, column)| column),
+                "severity": found.severity.to_string(),
+                "rule": found.rule,
+                "kind": found.kind,
+                "field": found.field,
+                "message": found.message,
+            })
+        });
+        json!({
+            "istio": self.istio.name(),
+            "envoy": envoy,
+            "inputs": inputs.collect::<Vec<_>>(),
+            "documents": self.documents,
+            "skipped": self.skipped,
+            "errors": self.errors,
+            "warnings": self.warnings,
+            "findings": findings.collect::<Vec<_>>(),
+        })
+    }
+
+    /// What was checked, by which releases, and what came of it.
+    pub fn summary(&self) -> String {
+        let others = self.inputs.iter().filter(|it| it.kind != MANIFESTS).count();
+        let mut checked = Vec::new();
+        if others > 0 {
+            checked.push(counted(others, "plugin"));
+        }
+        if self.has_manifests() {
+            let skipped = match self.skipped {
+                0 => String::new(),
+                skipped => format!(" ({skipped} of other kinds skipped)"),
+            };
+            checked.push(format!("{}{skipped}", counted(self.documents, "document")));
+        }
+        let envoy = match (self.envoy, Envoy::ALL) {
+            (Some(release), _) => format!("Envoy {release}"),
+            (None, [oldest, .., newest]) => format!("Envoy {oldest} to {newest}"),
+        };
+        let is_image = |it: &Input| it.kind == "image";
+        let istio = (self.has_manifests() || self.inputs.iter().any(is_image))
+            .then(|| format!("Istio {}", self.istio));
+        let judges: Vec<_> = istio
+            .into_iter()
+            .chain((others > 0).then_some(envoy))
+            .collect();
+        format!(
+            "checked {} against {}: {}, {}",
+            checked.join(" and "),
+            judges.join(" and "),
+            counted(self.errors, "error"),
+            counted(self.warnings, "warning")
+        )
+    }
+}
+
+// === impl Input ===
+
+impl Input {
+    /// What is known of an input that is no text.
+    fn line(&self) -> Option<String> {
+        if self.facts.is_empty() {
+            return None;
+        }
+        let fact = |name| match self.facts.get(name)? {
+            Value::String(value) => Some(value.clone()),
+            value => Some(value.to_string()),
+        };
+        let labelled = |label: &str, name| fact(name).map(|value| format!("{label} {value}"));
+        let kind = match self.kind {
+            "module" => None,
+            kind => Some(
+                [kind.to_owned()]
+                    .into_iter()
+                    .chain(fact("digest"))
+                    .collect::<Vec<_>>()
+                    .join(" "),
+            ),
+        };
+        let parts = [
+            kind,
+            labelled("index", "index"),
+            labelled("layout", "layout"),
+            labelled("module", "module"),
+            fact("size").map(|size| format!("{size} bytes")),
+            labelled("ABI", "abi"),
+        ];
+        let parts: Vec<_> = parts.into_iter().flatten().collect();
+        Some(format!("{}: {}", self.name, parts.join(", ")))
+    }
+}
+
+// === impl Found ===
+
+impl Found {
+    fn line(&self) -> String {
+        let mut line = self.input.clone();
+        if let Some((at, column)) = self.position {
+            let _ = write!(line, ":{at}:{column}");
+        }
+        let _ = write!(line, ": {}: ", self.severity);
+        if !self.field.is_empty() {
+            let _ = write!(line, "{}: ", self.field);
+        }
+        let _ = write!(line, "{} [{}]", self.message, self.rule);
+        line
+    }
+}
+
+fn counted(count: usize, what: &str) -> String {
+    match count {
+        1 => format!("1 {what}"),
+        _ => format!("{count} {what}s"),
+    }
+}

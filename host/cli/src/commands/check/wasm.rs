@@ -1,0 +1,154 @@
+//! Modules, components and images: what Istio's agent and Envoy would make of them.
+
+use std::borrow::Cow;
+use std::path::Path;
+
+use anyhow::Context as _;
+use serde_json::{Map, Value, json};
+use tidegate_adapter::{Kind, Options, VerifyError, adapt, check, check_for, inspect};
+use tidegate_deploy::istio::validate::Severity;
+use tidegate_oci::{Digest, Error, Examined, Reference, Refusal, examine};
+
+use super::Question;
+use super::report::Report;
+use crate::file;
+use crate::plugin::unsupported;
+
+const AGENT: &str = "agent";
+const ENVOY: &str = "envoy";
+
+/// The SHA-256 of a module, in hexadecimal digits; of a component, that of the module to which it is adapted.
+pub(super) fn checksum(path: &Path) -> anyhow::Result<String> {
+    let bytes = file::read(path)?;
+    let module = match check(&bytes) == [VerifyError::Component] {
+        true => adapt(&bytes, &Options::default())
+            .with_context(|| format!("cannot adapt `{}`", path.display()))?,
+        false => bytes,
+    };
+    Ok(Digest::of(&module).hex().to_owned())
+}
+
+pub(super) fn file(name: &str, bytes: &[u8], question: &Question<'_>, report: &mut Report) {
+    let inspection = inspect(bytes).ok();
+    let is_component = inspection
+        .as_ref()
+        .is_some_and(|it| it.kind == Kind::Component);
+    let mut facts = Map::new();
+    let module = match is_component {
+        false => Cow::Borrowed(bytes),
+        true => match adapt(bytes, &Options::default()) {
+            Ok(module) => Cow::Owned(module),
+            Err(error) => {
+                report.add_input(name, "component", facts);
+                return report.add(name, Severity::Error, "adapt", error.to_string());
+            }
+        },
+    };
+    let digest = Digest::of(&module);
+    if let Some(given) = question.args.sha256.as_ref().filter(|it| **it != digest) {
+        let message = format!("`{given}` is not the digest of this module, which is `{digest}`");
+        report.add(name, Severity::Error, AGENT, message);
+    }
+    of_module(&module, &mut facts);
+    let kind = match is_component {
+        true => "component",
+        false => "module",
+    };
+    report.add_input(name, kind, facts);
+    if is_component {
+        let message = "Envoy loads the module to which `tidegate adapt` and `tidegate push` convert it, and not the component itself";
+        report.add(name, Severity::Note, "component", message.to_owned());
+    }
+    loads(name, &module, question, report);
+}
+
+pub(super) fn image(
+    reference: &Reference,
+    question: &Question<'_>,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let name = reference.to_string();
+    let failed = || format!("cannot check `{reference}`");
+    let args = question.args;
+    let mut registry = args.registry.open(reference).with_context(failed)?;
+    let examined = match examine(&mut registry, reference, args.sha256.as_ref()) {
+        // That is the agent's decision, and not a failure of the registry.
+        Err(error @ Error::InnerRedirect { .. }) => {
+            report.add_input(&name, "image", Map::new());
+            report.add(&name, Severity::Error, AGENT, error.to_string());
+            return Ok(());
+        }
+        examined => examined.with_context(failed)?,
+    };
+    // This removes its progress bar before anything is printed.
+    drop(registry);
+    let Examined {
+        digest,
+        index,
+        layout,
+        wasm,
+        annotations,
+        unsafe_realm,
+        refusals,
+        ..
+    } = examined;
+    let mut facts = Map::new();
+    facts.insert("digest".to_owned(), json!(digest));
+    if let Some(index) = index {
+        facts.insert("index".to_owned(), json!(index));
+    }
+    if let Some(layout) = layout {
+        facts.insert("layout".to_owned(), json!(layout));
+    }
+    // What the agent refuses as no WebAssembly does not reach Envoy.
+    let is_wasm = |it: &Refusal| !matches!(it, Refusal::NotWasm { .. });
+    let wasm = wasm.filter(|_| refusals.iter().all(is_wasm));
+    if let Some(wasm) = &wasm {
+        of_module(wasm, &mut facts);
+    }
+    if !annotations.is_empty() {
+        facts.insert("annotations".to_owned(), json!(annotations));
+    }
+    report.add_input(&name, "image", facts);
+    if let Some(realm) = unsafe_realm {
+        let message = format!(
+            "the registry requires authentication with the realm `{realm}`, and agents since 1.28.5 and 1.29.1 contact only public http and https addresses; use a public realm, or allow anonymous reads"
+        );
+        report.add(&name, Severity::Error, AGENT, message);
+    }
+    for refusal in refusals {
+        report.add(&name, Severity::Error, AGENT, refusal.to_string());
+    }
+    if let Some(wasm) = wasm {
+        loads(&name, &wasm, question, report);
+    }
+    Ok(())
+}
+
+fn of_module(module: &[u8], facts: &mut Map<String, Value>) {
+    facts.insert("module".to_owned(), json!(Digest::of(module)));
+    facts.insert("size".to_owned(), json!(module.len()));
+    if let Some(abi) = inspect(module).ok().and_then(|it| it.abi) {
+        facts.insert("abi".to_owned(), json!(abi));
+    }
+}
+
+/// Whether Envoy loads a module, and what Tidegate's own proxy does not have for it.
+fn loads(name: &str, module: &[u8], question: &Question<'_>, report: &mut Report) {
+    let errors = match question.args.envoy {
+        Some(release) => check_for(module, release),
+        None => check(module),
+    };
+    for error in errors {
+        report.add(name, Severity::Error, ENVOY, error.to_string());
+    }
+    let hostcalls = inspect(module).map_or_else(|_| Vec::new(), |it| it.hostcalls);
+    let missing = unsupported(&hostcalls);
+    if !missing.is_empty() {
+        let message = format!(
+            "`tidegate run` and `tidegate test` do not implement {}: run it in Envoy",
+            missing.join(", ")
+        );
+        report.add(name, Severity::Note, "run", message);
+    }
+}

@@ -1,0 +1,127 @@
+//! Where a component or module is: a file, stdin, or an image in a registry.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use tidegate_oci::Reference;
+
+use crate::file;
+use crate::registry::{Pulled, RegistryArgs};
+
+/// A file, `-` for stdin, or an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A file, or stdin.
+    File(PathBuf),
+    /// An image in a registry.
+    Image(Reference),
+}
+
+/// What a place holds.
+pub struct Fetched {
+    /// The bytes of the component or module.
+    pub bytes: Vec<u8>,
+    /// The image, with the digest of its manifest.
+    pub image: Option<Reference>,
+}
+
+/// How the reference of an image begins.
+const SCHEME: &str = "oci://";
+
+// === impl Place ===
+
+impl Place {
+    /// Reads the file, or pulls the image as Istio's agent does.
+    pub fn fetch(&self) -> anyhow::Result<Fetched> {
+        match self {
+            Self::File(path) => Ok(Fetched {
+                bytes: file::read(path)?,
+                image: None,
+            }),
+            Self::Image(reference) => {
+                let Pulled { module, digest } = RegistryArgs::default().pull(reference, None)?;
+                Ok(Fetched {
+                    bytes: module,
+                    image: Some(reference.pinned(digest)),
+                })
+            }
+        }
+    }
+
+    /// The file's name without its extension, or the last segment of the repository's name.
+    pub fn stem(&self) -> String {
+        match self {
+            Self::File(path) if file::is_stdio(path) => "plugin".to_owned(),
+            Self::File(path) => path
+                .file_stem()
+                .map_or_else(|| "plugin".into(), |stem| stem.to_string_lossy())
+                .into_owned(),
+            Self::Image(reference) => last_segment(reference).to_owned(),
+        }
+    }
+}
+
+/// The last segment of the name of an image's repository.
+pub fn last_segment(reference: &Reference) -> &str {
+    let repository = reference.repository();
+    repository.rsplit('/').next().unwrap_or(repository)
+}
+
+impl FromStr for Place {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.starts_with(SCHEME) {
+            let reference = text.parse().map_err(|error| format!("{error}"))?;
+            return Ok(Self::Image(reference));
+        }
+        match text.split_once("://") {
+            None => Ok(Self::File(text.into())),
+            Some((scheme, _)) => Err(format!(
+                "the scheme `{scheme}` is not supported: expected a file or an `oci://` reference"
+            )),
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) if file::is_stdio(path) => f.write_str("stdin"),
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Image(reference) => write!(f, "{reference}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(text: &str) -> Place {
+        text.parse().expect("a place")
+    }
+
+    #[test]
+    fn place_is_an_image_by_its_scheme_alone() {
+        assert_eq!(place("greeter.wasm"), Place::File("greeter.wasm".into()));
+        assert_eq!(place("a:b.wasm"), Place::File("a:b.wasm".into()));
+        assert!(matches!(
+            place("oci://127.0.0.1:5000/team/greeter:1"),
+            Place::Image(_)
+        ));
+        assert!("oci://".parse::<Place>().is_err());
+        assert!("https://a/b.wasm".parse::<Place>().is_err());
+    }
+
+    #[test]
+    fn place_names_a_plugin() {
+        assert_eq!(place("a/rate_limit.wasm").stem(), "rate_limit");
+        assert_eq!(place("-").stem(), "plugin");
+        assert_eq!(
+            place("oci://127.0.0.1:5000/team/greeter:1").stem(),
+            "greeter"
+        );
+    }
+}
