@@ -5,11 +5,13 @@
 //! `pilot/pkg/model`), which listeners they match (`matchTrafficExtensionSelectors` in `extensions.go` there), and what of Istio's
 //! own stands between the phases (`listener_builder.go`, `listener_waypoint.go` and `networkfilter.go` in
 //! `pilot/pkg/networking/core`). This file has the types; `order/read.rs` takes plugins from documents,
-//! `order/workloads.rs` workloads, `order/attach.rs` says who gets what, `order/chain.rs` puts it in order.
+//! `order/workloads.rs` workloads, `order/waypoints.rs` which waypoint a service uses, `order/attach.rs` says who gets what,
+//! `order/chain.rs` puts it in order.
 
 mod attach;
 mod chain;
 mod read;
+mod waypoints;
 mod workloads;
 
 use std::collections::BTreeMap;
@@ -98,6 +100,17 @@ pub struct PluginId {
     pub name: String,
 }
 
+/// A service that a waypoint may handle requests to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct ServiceId {
+    /// `Service` or `ServiceEntry`.
+    pub kind: &'static str,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Matching {
     mode: Option<MatchMode>,
@@ -120,6 +133,8 @@ pub enum Layer {
 pub struct Answer {
     /// The workloads with their chains.
     pub workloads: Vec<Ordered>,
+    /// Plugins without effect: they are attached to services that no waypoint handles.
+    pub unused: Vec<LeftOut>,
     /// Resources that may change these chains, and whose effect is not told here.
     pub envoy_filters: EnvoyFilters,
 }
@@ -138,7 +153,7 @@ pub struct Ordered {
     pub workload: Workload,
     /// Its chains.
     pub chains: Vec<Chain>,
-    /// Plugins of its namespace and of the root namespace that it does not get.
+    /// Plugins of its namespace, of the root namespace and of the namespaces of its services that it does not get.
     pub left_out: Vec<LeftOut>,
 }
 
@@ -150,7 +165,7 @@ pub struct Chain {
     pub traffic: Traffic,
     /// Of which service, at a waypoint where services have chains of their own.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub service: Option<String>,
+    pub service: Option<ServiceId>,
     /// Of requests or of connections.
     pub layer: Layer,
     /// The filters.
@@ -274,13 +289,17 @@ pub fn order(files: &[File<'_>], options: &Options) -> Result<Answer, OrderError
         options.workloads.clone()
     };
     if workloads.is_empty() {
-        workloads = attach::workloads(&plugins, &options.root_namespace);
+        workloads = attach::workloads(&plugins, &options.root_namespace, &read.waypoints);
     }
-    let workloads = workloads
+    let workloads: Vec<_> = workloads
         .into_iter()
-        .map(|workload| chain::ordered(workload, &plugins, &options.root_namespace));
+        .map(|workload| {
+            chain::ordered(workload, &plugins, &options.root_namespace, &read.waypoints)
+        })
+        .collect();
     Ok(Answer {
-        workloads: workloads.collect(),
+        unused: read.waypoints.unused(&plugins, &workloads),
+        workloads,
         envoy_filters: read.envoy_filters,
     })
 }
@@ -335,6 +354,11 @@ impl Workload {
 
     fn gateway_name(&self) -> Option<&str> {
         self.labels.get(GATEWAY_NAME).map(String::as_str)
+    }
+
+    /// The `Gateway` whose pods these are, by namespace and name.
+    fn gateway(&self) -> Option<(&str, &str)> {
+        Some((&self.namespace, self.gateway_name()?))
     }
 
     /// What this waypoint handles, if it does not handle services.
@@ -415,5 +439,35 @@ impl fmt::Display for EnvoyFilters {
 impl fmt::Display for PluginId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}/{}", self.kind, self.namespace, self.name)
+    }
+}
+
+// === impl ServiceId ===
+
+impl ServiceId {
+    /// A service, if the kind is one of the two.
+    fn new(group: &str, kind: &str, namespace: String, name: String) -> Option<Self> {
+        let kind = match (group, kind) {
+            ("", "Service") => "Service",
+            ("networking.istio.io", "ServiceEntry") => "ServiceEntry",
+            _ => return None,
+        };
+        Some(Self {
+            kind,
+            namespace,
+            name,
+        })
+    }
+
+    /// The service that a plugin is attached to: one of the plugin's namespace.
+    fn of(plugin: &Plugin, target: &TargetRef) -> Option<Self> {
+        let (namespace, name) = (plugin.id.namespace.clone(), target.name.clone());
+        Self::new(&target.group, &target.kind, namespace, name)
+    }
+}
+
+impl fmt::Display for ServiceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{} in {}", self.kind, self.name, self.namespace)
     }
 }

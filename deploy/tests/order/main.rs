@@ -1,7 +1,8 @@
-//! Who gets which plugins in which order: rows of resources and what becomes of them. `workloads.rs` has who they are, `ask.rs` how
-//! they are asked about.
+//! Who gets which plugins in which order: rows of resources and what becomes of them. `workloads.rs` has who they are, `waypoints.rs`
+//! which waypoint handles which service, `ask.rs` how they are asked about.
 
 mod ask;
+mod waypoints;
 mod workloads;
 
 use tidegate_deploy::istio::order::{Step, Workload};
@@ -421,8 +422,8 @@ fn waypoints_go_by_reference_alone() {
         &workload,
         &[
             "waypoint: gateway class",
-            "waypoint Service/reviews: service | gateway class",
-            "waypoint ServiceEntry/out: gateway class",
+            "waypoint Service/reviews in shop: service | gateway class",
+            "waypoint ServiceEntry/out in shop: gateway class",
         ],
     );
     let left_out = left_out(&text, &workload);

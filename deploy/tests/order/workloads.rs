@@ -163,7 +163,7 @@ fn gateways_are_what_their_class_says() {
     let served = (
         vec![
             "waypoint: ".to_owned(),
-            "waypoint Service/reviews: s".to_owned(),
+            "waypoint Service/reviews in shop: s".to_owned(),
         ],
         vec![],
     );

@@ -10,6 +10,7 @@ import (
 
 	listener "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	hcm "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 
 	meshconfig "istio.io/api/mesh/v1alpha1"
@@ -17,6 +18,7 @@ import (
 	"istio.io/istio/pilot/pkg/config/kube/extensions"
 	"istio.io/istio/pilot/pkg/model"
 	"istio.io/istio/pilot/pkg/networking/core"
+	"istio.io/istio/pilot/pkg/serviceregistry/ambient"
 	"istio.io/istio/pilot/pkg/serviceregistry/provider"
 	"istio.io/istio/pkg/config"
 	"istio.io/istio/pkg/config/host"
@@ -25,7 +27,6 @@ import (
 	"istio.io/istio/pkg/config/schema/gvk"
 	"istio.io/istio/pkg/kube/krt"
 	"istio.io/istio/pkg/test"
-	"istio.io/istio/pkg/workloadapi"
 )
 
 // All filters of a listener by name, plugins by kind, namespace and name.
@@ -36,8 +37,10 @@ type filters struct {
 
 // istiod with some plugins, and with what makes it use every filter that it has.
 type mesh struct {
-	made     *core.ConfigGenTest
-	services map[string]*model.Service
+	made *core.ConfigGenTest
+	// By kind, name and namespace.
+	services  map[string]*model.Service
+	waypoints waypoints
 }
 
 const (
@@ -45,7 +48,7 @@ const (
 	httpPort = 9999
 	tcpPort  = 9998
 	// A service that no plugin is attached to.
-	otherService = "Service/attached-to-nothing"
+	otherService = "attached-to-nothing"
 	// Every proxy's, and that of the service which it stands beside.
 	proxyAddress   = "10.9.8.7"
 	serviceAddress = "240.0.0.1"
@@ -136,22 +139,30 @@ spec: {hosts: [ask.example.com], resolution: DNS, ports: [{name: grpc, number: 9
 `
 
 // Istio's own, with the controller in it that makes TrafficExtensions of WasmPlugins.
-func newMesh(t test.Failer, plugins []config.Config, workloads []workload) (*mesh, error) {
+func newMesh(t test.Failer, objects []*unstructured.Unstructured, plugins []config.Config, workloads []workload) (*mesh, error) {
 	namespaces := map[string]bool{}
 	texts := []string{inRoot}
-	built := &mesh{services: map[string]*model.Service{}}
+	built := &mesh{services: map[string]*model.Service{}, waypoints: waypoints{indexes: map[string]ambient.Index{}}}
+	names := servicesIn(plugins, workloads)
 	var services []*model.Service
+	for number, name := range names {
+		service := newService(name, hostnameOf(name, objects), number)
+		services = append(services, service)
+		built.services[name.String()] = service
+	}
 	for _, workload := range workloads {
+		if workload.Role == "waypoint" {
+			index, err := newIndex(t, objects, workload, names)
+			if err != nil {
+				return nil, err
+			}
+			built.waypoints.indexes[hostnameIn(workload.Namespace, gatewayOf(workload))] = index
+		}
 		if namespaces[workload.Namespace] {
 			continue
 		}
 		namespaces[workload.Namespace] = true
 		texts = append(texts, strings.ReplaceAll(inNamespace, "NAMESPACE", workload.Namespace))
-		for _, name := range servicesOf(workload.Namespace, plugins) {
-			service := newService(workload.Namespace, name, len(services))
-			services = append(services, service)
-			built.services[workload.Namespace+" "+name] = service
-		}
 	}
 	surroundings, _, err := crd.ParseInputs(strings.Join(texts, "---"))
 	if err != nil {
@@ -178,7 +189,7 @@ func newMesh(t test.Failer, plugins []config.Config, workloads []workload) (*mes
 	built.made.Run()
 	environment := built.made.Env()
 	environment.GatewayAPIController = noGatewayAPI{}
-	environment.AmbientIndexes = ambient{services: services}
+	environment.AmbientIndexes = built.waypoints
 	// Controllers work by themselves, and have seen everything when the last thing has come of it.
 	deadline := time.Now().Add(30 * time.Second)
 	for len(environment.List(gvk.TrafficExtension, model.NamespaceAll)) < len(plugins) || len(environment.Services()) < len(services)+len(namespaces)+1 {
@@ -191,33 +202,28 @@ func newMesh(t test.Failer, plugins []config.Config, workloads []workload) (*mes
 	return built, nil
 }
 
-// KIND/NAME as istiod holds it.
-func newService(namespace, called string, number int) *model.Service {
-	kind, name, _ := strings.Cut(called, "/")
+// As istiod holds it.
+func newService(name serviceName, hostname string, number int) *model.Service {
 	registry := provider.Kubernetes
-	if kind == "ServiceEntry" {
+	if name.kind == "ServiceEntry" {
 		registry = provider.External
 	}
 	address := netip.AddrFrom4([4]byte{240, 0, 1, byte(number)})
 	return &model.Service{
-		Hostname:       host.Name(fmt.Sprintf("%s.%s.%s.example.com", name, strings.ToLower(kind), namespace)),
+		Hostname:       host.Name(hostname),
 		DefaultAddress: address.String(),
 		Resolution:     model.ClientSideLB,
 		Ports: model.PortList{
 			{Name: "http", Port: httpPort, Protocol: protocol.HTTP},
 			{Name: "tcp", Port: tcpPort, Protocol: protocol.TCP},
 		},
-		Attributes: model.ServiceAttributes{Name: name, Namespace: namespace, ServiceRegistry: registry},
+		Attributes: model.ServiceAttributes{Name: name.name, Namespace: name.namespace, ServiceRegistry: registry},
 	}
-}
-
-func (m *mesh) service(namespace, called string) *model.Service {
-	return m.services[namespace+" "+called]
 }
 
 func proxyOf(workload workload) *model.Proxy {
 	types := map[string]model.NodeType{"sidecar": model.SidecarProxy, "gateway": model.Router, "waypoint": model.Waypoint}
-	return &model.Proxy{
+	proxy := &model.Proxy{
 		Type:            types[workload.Role],
 		ID:              "proxy." + workload.Namespace,
 		IPAddresses:     []string{proxyAddress},
@@ -225,11 +231,22 @@ func proxyOf(workload workload) *model.Proxy {
 		Labels:          workload.Labels,
 		Metadata:        &model.NodeMetadata{Namespace: workload.Namespace, Labels: workload.Labels},
 	}
+	if workload.Role == "waypoint" {
+		proxy.ServiceTargets = targetsOf(workload)
+	}
+	return proxy
 }
 
 // What Envoy would be sent for the two ports.
 func (m *mesh) filtersOf(index int, workload workload) ([]filters, error) {
-	listeners := m.made.Listeners(m.made.SetupProxy(proxyOf(workload)))
+	proxy := proxyOf(workload)
+	targets := proxy.ServiceTargets
+	proxy = m.made.SetupProxy(proxy)
+	if workload.Role == "waypoint" {
+		// Set up, it has the service of sidecars, whose address it shares.
+		proxy.ServiceTargets = targets
+	}
+	listeners := m.made.Listeners(proxy)
 	var found []filters
 	var missing error
 	add := func(traffic, layer, service string, port int, listener, chain string) {
@@ -255,12 +272,10 @@ func (m *mesh) filtersOf(index int, workload workload) ([]filters, error) {
 		// For workloads, of which it is not known what they listen on.
 		add("waypoint", "http", "", 0, "main_internal", "direct-http")
 		add("waypoint", "network", "", 0, "main_internal", "direct-tcp")
-		for key, service := range m.services {
-			namespace, called, _ := strings.Cut(key, " ")
-			if namespace == workload.Namespace {
-				add("waypoint", "http", called, 0, "main_internal", fmt.Sprintf("inbound-vip|9999|http|%s", service.Hostname))
-				add("waypoint", "network", called, tcpPort, "main_internal", fmt.Sprintf("inbound-vip|9998|tcp|%s", service.Hostname))
-			}
+		for _, called := range m.handledBy(workload) {
+			hostname := m.services[called].Hostname
+			add("waypoint", "http", called, 0, "main_internal", fmt.Sprintf("inbound-vip|9999|http|%s", hostname))
+			add("waypoint", "network", called, tcpPort, "main_internal", fmt.Sprintf("inbound-vip|9998|tcp|%s", hostname))
 		}
 	}
 	return found, missing
@@ -302,26 +317,6 @@ func namesIn(chain *listener.FilterChain) []string {
 		}
 	}
 	return names
-}
-
-// The services that waypoints handle: all of their own namespace.
-type ambient struct {
-	model.NoopAmbientIndexes
-	services []*model.Service
-}
-
-func (a ambient) ServicesForWaypoint(key model.WaypointKey) []model.ServiceInfo {
-	var found []model.ServiceInfo
-	for _, service := range a.services {
-		if service.Attributes.Namespace == key.Namespace {
-			found = append(found, model.ServiceInfo{Service: &workloadapi.Service{
-				Name:      service.Attributes.Name,
-				Namespace: service.Attributes.Namespace,
-				Hostname:  service.Hostname.String(),
-			}})
-		}
-	}
-	return found
 }
 
 // Stands where the Gateway API's controller would: the gateways here have their listeners from Istio's own Gateway.

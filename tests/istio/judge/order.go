@@ -82,12 +82,12 @@ func order(asked orderRequest) (ordered, error) {
 	answer := ordered{Gateways: gateways, Chains: []chain{}, Filters: []filters{}}
 	// istiod's parts are put together by what its tests are made with; Wrap makes an error of what would fail one.
 	err = test.Wrap(func(t test.Failer) {
-		mesh, err := newMesh(t, plugins, asked.Workloads)
+		mesh, err := newMesh(t, objects, plugins, asked.Workloads)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for index, workload := range asked.Workloads {
-			for _, place := range placesOf(workload, plugins) {
+			for _, place := range mesh.placesOf(workload, plugins) {
 				place.Workload = index
 				answer.Chains = append(answer.Chains, chain{place, mesh.inOrder(workload, place)})
 			}
@@ -102,7 +102,7 @@ func order(asked orderRequest) (ordered, error) {
 }
 
 // The listeners that a proxy can have, as far as plugins tell them apart.
-func placesOf(workload workload, plugins []config.Config) []place {
+func (m *mesh) placesOf(workload workload, plugins []config.Config) []place {
 	ports := map[int]bool{httpPort: true, tcpPort: true}
 	for _, plugin := range plugins {
 		for _, port := range portsOf(plugin.Spec) {
@@ -124,7 +124,7 @@ func placesOf(workload workload, plugins []config.Config) []place {
 			}
 			continue
 		}
-		for _, service := range append([]string{""}, servicesOf(workload.Namespace, plugins)...) {
+		for _, service := range append([]string{""}, m.handledBy(workload)...) {
 			// Requests are handled before it is known which port they are for (listener_waypoint.go).
 			places = append(places, place{Traffic: traffic, Layer: "http", Service: service})
 			if service == "" {
@@ -137,26 +137,6 @@ func placesOf(workload workload, plugins []config.Config) []place {
 		}
 	}
 	return places
-}
-
-// What plugins of a namespace are attached to beside gateways, and one thing that none is.
-func servicesOf(namespace string, plugins []config.Config) []string {
-	services := map[string]bool{otherService: true}
-	for _, plugin := range plugins {
-		policy, isPolicy := plugin.Spec.(model.TargetablePolicy)
-		if extension, isExtension := plugin.Spec.(*api.TrafficExtension); isExtension {
-			policy, isPolicy = &model.TrafficExtensionWrapper{TrafficExtension: extension}, true
-		}
-		if !isPolicy || plugin.Namespace != namespace {
-			continue
-		}
-		for _, target := range model.GetTargetRefs(policy) {
-			if target.Kind == "Service" || target.Kind == "ServiceEntry" {
-				services[target.Kind+"/"+target.Name] = true
-			}
-		}
-	}
-	return slices.Sorted(maps.Keys(services))
 }
 
 func portsOf(spec config.Spec) []int {
@@ -188,7 +168,7 @@ func (m *mesh) inOrder(workload workload, asked place) []string {
 	}
 	info := model.ListenerInfo{Port: asked.Port, Class: classes[asked.Traffic]}
 	if asked.Service != "" {
-		info = info.WithService(m.service(workload.Namespace, asked.Service))
+		info = info.WithService(m.services[asked.Service])
 	}
 	layer := model.FilterChainTypeHTTP
 	if asked.Layer == "network" {

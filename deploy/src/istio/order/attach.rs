@@ -4,26 +4,32 @@
 //! answer.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 
-use super::{ANY_OTHER, Layer, Plugin, Role, Traffic, WAYPOINT_FOR, Workload};
+use super::waypoints::Waypoints;
+use super::{ANY_OTHER, Layer, Plugin, Role, ServiceId, Traffic, Workload};
 use crate::istio::model::MatchMode;
-use crate::resource::TargetRef;
 
 /// Where a chain is.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place<'a> {
     pub workload: &'a Workload,
     pub root: &'a str,
-    /// The service that a waypoint's chain is for; a waypoint is taken to serve its own namespace.
-    pub service: Option<&'a TargetRef>,
+    pub waypoints: &'a Waypoints,
+    /// The service that a waypoint's chain is for.
+    pub service: Option<&'a ServiceId>,
 }
 
-/// Whether a workload looks at this plugin at all, and how early: its own namespace comes before the root's.
+/// Whether a workload looks at this plugin at all, and how early: its own namespace comes before the root's, and that before the
+/// service's.
 pub(super) fn rank(plugin: &Plugin, place: Place<'_>) -> Option<usize> {
-    [place.workload.namespace.as_str(), place.root]
-        .iter()
-        .position(|namespace| *namespace == plugin.id.namespace)
+    let service = place.service.map(|service| service.namespace.as_str());
+    [
+        Some(place.workload.namespace.as_str()),
+        Some(place.root),
+        service,
+    ]
+    .iter()
+    .position(|namespace| *namespace == Some(plugin.id.namespace.as_str()))
 }
 
 /// Why a workload gets a plugin, or why it does not.
@@ -50,14 +56,13 @@ pub(super) fn attached(plugin: &Plugin, place: Place<'_>) -> Result<String, Stri
     let is_waypoint = workload.role == Role::Waypoint;
     for target in &plugin.targets {
         let why = Ok(format!("targetRef {target}"));
+        if is_waypoint
+            && let Some(service) = place.service
+            && ServiceId::of(plugin, target).as_ref() == Some(service)
+        {
+            return why;
+        }
         match (target.group.as_str(), target.kind.as_str()) {
-            ("", "Service") | ("networking.istio.io", "ServiceEntry")
-                if is_waypoint
-                    && plugin.id.namespace == workload.namespace
-                    && place.service == Some(target) =>
-            {
-                return why;
-            }
             ("gateway.networking.k8s.io", "GatewayClass")
                 if is_waypoint
                     && plugin.id.namespace == place.root
@@ -73,24 +78,17 @@ pub(super) fn attached(plugin: &Plugin, place: Place<'_>) -> Result<String, Stri
             _ => {}
         }
     }
-    let names: Vec<_> = plugin.targets.iter().map(TargetRef::to_string).collect();
-    let (names, namespace) = (names.join(", "), &plugin.id.namespace);
-    let mut why = format!("it is attached to {names} in {namespace}");
-    if let Some(handles) = workload.handles_no_services()
-        && *namespace == workload.namespace
-        && plugin.targets.iter().any(is_service)
-    {
-        let _ = write!(
-            why,
-            ", and this waypoint handles no services: its {WAYPOINT_FOR} is `{handles}`"
-        );
-    }
-    Err(why)
-}
-
-/// Whether a plugin is attached to what a waypoint handles requests to.
-pub(super) fn is_service(target: &TargetRef) -> bool {
-    matches!(&*target.kind, "Service" | "ServiceEntry")
+    let targets = plugin.targets.iter().map(|target| {
+        let named = format!("{target} in {}", plugin.id.namespace);
+        let service = ServiceId::of(plugin, target).filter(|_| is_waypoint);
+        let why = service.and_then(|service| place.waypoints.handles(workload, &service).err());
+        match why {
+            Some(why) => format!("{named}, {why}"),
+            None => named,
+        }
+    });
+    let targets: Vec<_> = targets.collect();
+    Err(format!("it is attached to {}", targets.join("; ")))
 }
 
 fn selected(plugin: &Plugin, place: Place<'_>) -> Result<String, String> {
@@ -162,7 +160,7 @@ pub(super) fn matched(plugin: &Plugin, traffic: Traffic, layer: Layer) -> Result
 
 /// The workloads that plugins tell of: for each namespace one with each selector's labels, one for each reference, and one
 /// without labels.
-pub(super) fn workloads(plugins: &[Plugin], root: &str) -> Vec<Workload> {
+pub(super) fn workloads(plugins: &[Plugin], root: &str, waypoints: &Waypoints) -> Vec<Workload> {
     let mut workloads = BTreeSet::new();
     let mut namespaces = BTreeSet::from([ANY_OTHER]);
     namespaces.extend(plugins.iter().map(|it| it.id.namespace.as_str()));
@@ -174,14 +172,17 @@ pub(super) fn workloads(plugins: &[Plugin], root: &str) -> Vec<Workload> {
     for plugin in plugins {
         let own = plugin.id.namespace.as_str();
         for target in &plugin.targets {
-            match target.kind.as_str() {
-                "Gateway" => {
+            match (ServiceId::of(plugin, target), target.kind.as_str()) {
+                (Some(service), _) => {
+                    if let Ok(used) = waypoints.of(&service) {
+                        let (namespace, name) = used.unwrap_or((own, "waypoint"));
+                        workloads.insert(Workload::of_gateway(namespace, name, Role::Waypoint));
+                    }
+                }
+                (None, "Gateway") => {
                     workloads.insert(Workload::of_gateway(own, &target.name, Role::Gateway));
                 }
-                "Service" | "ServiceEntry" => {
-                    workloads.insert(Workload::of_gateway(own, "waypoint", Role::Waypoint));
-                }
-                "GatewayClass" => {
+                (None, "GatewayClass") => {
                     workloads.insert(Workload::of_gateway(ANY_OTHER, "waypoint", Role::Waypoint));
                 }
                 _ => {}

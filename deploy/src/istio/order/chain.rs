@@ -2,11 +2,12 @@
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BTreeSet;
+use std::iter;
 
-use super::attach::{Place, attached, is_service, matched, rank};
-use super::{Chain, Layer, LeftOut, Ordered, Plugin, Role, Step, Traffic, Workload};
+use super::attach::{Place, attached, matched, rank};
+use super::waypoints::Waypoints;
+use super::{Chain, Layer, LeftOut, Ordered, Plugin, Role, ServiceId, Step, Traffic, Workload};
 use crate::istio::model::{Phase, Word as _};
-use crate::resource::TargetRef;
 
 /// What Istio has in a chain. Each phase is where its plugins come.
 enum Part {
@@ -189,10 +190,16 @@ fn by_name(a: &Plugin, b: &Plugin) -> Ordering {
 }
 
 /// A workload's chains.
-pub(super) fn ordered(workload: Workload, plugins: &[Plugin], root: &str) -> Ordered {
+pub(super) fn ordered(
+    workload: Workload,
+    plugins: &[Plugin],
+    root: &str,
+    waypoints: &Waypoints,
+) -> Ordered {
     let place = Place {
         workload: &workload,
         root,
+        waypoints,
         service: None,
     };
     let traffics: &[Traffic] = match workload.role {
@@ -201,17 +208,15 @@ pub(super) fn ordered(workload: Workload, plugins: &[Plugin], root: &str) -> Ord
         Role::Waypoint => &[Traffic::Waypoint],
     };
     // Services that plugins are attached to have chains of their own at a waypoint.
-    let mut services: Vec<Option<&TargetRef>> = vec![None];
-    if workload.role == Role::Waypoint && workload.handles_no_services().is_none() {
-        let own = plugins
-            .iter()
-            .filter(|plugin| plugin.id.namespace == workload.namespace && plugin.dropped.is_none());
-        let attached: BTreeSet<_> = own
-            .flat_map(|plugin| &plugin.targets)
-            .filter(|target| is_service(target))
-            .collect();
-        services.extend(attached.into_iter().map(Some));
+    let mut own = BTreeSet::new();
+    if workload.role == Role::Waypoint {
+        for plugin in plugins.iter().filter(|plugin| plugin.dropped.is_none()) {
+            let targets = plugin.targets.iter();
+            let services = targets.filter_map(|target| ServiceId::of(plugin, target));
+            own.extend(services.filter(|service| waypoints.handles(&workload, service).is_ok()));
+        }
     }
+    let services: Vec<_> = iter::once(None).chain(own.iter().map(Some)).collect();
     let mut chains = Vec::new();
     for traffic in traffics {
         for service in &services {
@@ -262,7 +267,7 @@ fn chain(place: Place<'_>, traffic: Traffic, layer: Layer, plugins: &[Plugin]) -
     };
     Some(Chain {
         traffic,
-        service: place.service.map(TargetRef::to_string),
+        service: place.service.cloned(),
         layer,
         steps,
     })
@@ -350,7 +355,11 @@ fn reason(other: &Plugin, rank_other: usize, plugin: &Plugin, rank: usize) -> St
         None => "neither has a priority".to_owned(),
     };
     if rank_other != rank {
-        return format!("after {name}: {equal}, and plugins of the workload's namespace run first");
+        let whose = match rank_other {
+            0 => "workload's",
+            _ => "root",
+        };
+        return format!("after {name}: {equal}, and plugins of the {whose} namespace run first");
     }
     match (&other.created, &plugin.created) {
         (Some(older), Some(newer)) if older < newer => {
@@ -370,7 +379,7 @@ fn reason(other: &Plugin, rank_other: usize, plugin: &Plugin, rank: usize) -> St
 /// What a workload would look at and gets in none of its chains.
 fn left_out(
     place: Place<'_>,
-    services: &[Option<&TargetRef>],
+    services: &[Option<&ServiceId>],
     plugins: &[Plugin],
     chains: &[Chain],
     traffics: &[Traffic],
@@ -381,7 +390,11 @@ fn left_out(
     };
     let mut left_out = Vec::new();
     for plugin in plugins {
-        if rank(plugin, place).is_none() || is_in(plugin) {
+        let is_looked_at = services.iter().any(|service| {
+            let service = *service;
+            rank(plugin, Place { service, ..place }).is_some()
+        });
+        if !is_looked_at || is_in(plugin) {
             continue;
         }
         let attached: Vec<_> = services

@@ -1,8 +1,9 @@
-//! Plugins as documents have them, and who reads the rest: `workloads.rs` takes workloads, EnvoyFilters are counted, and everything
-//! else is passed over.
+//! Plugins as documents have them, and who reads the rest: `workloads.rs` takes workloads, `waypoints.rs` what tells which waypoint a
+//! service uses, EnvoyFilters are counted, and everything else is passed over.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::waypoints::Waypoints;
 use super::workloads::Classes;
 use super::{EnvoyFilters, File, Layer, Matching, Options, OrderError, Plugin, PluginId, Workload};
 use crate::istio::LIST_IN_LIST;
@@ -16,6 +17,7 @@ use crate::yaml::{Node, Value};
 pub(super) struct Read {
     pub plugins: Vec<Plugin>,
     pub workloads: Vec<Workload>,
+    pub waypoints: Waypoints,
     pub envoy_filters: EnvoyFilters,
 }
 
@@ -35,6 +37,7 @@ pub(super) fn read(files: &[File<'_>], options: &Options) -> Result<Read, OrderE
     let mut read = Read::default();
     let mut seen = BTreeSet::new();
     for (reader, object) in objects {
+        read.waypoints.learn(&reader, object, &classes)?;
         if let Some(plugin) = reader.plugin(object)? {
             if !seen.insert(plugin.id.clone()) {
                 return Err(OrderError::Twice {

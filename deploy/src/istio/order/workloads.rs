@@ -24,7 +24,7 @@ const TEMPLATES: [(&str, &str, &[&str]); 8] = [
 ];
 
 /// The group of `Gateway` and `GatewayClass`.
-const GATEWAY_GROUP: &str = "gateway.networking.k8s.io";
+pub(super) const GATEWAY_GROUP: &str = "gateway.networking.k8s.io";
 
 /// The annotation that says what is injected into pods; Istio's chart of gateways has `gateway` there, whatever its labels.
 const INJECTED: &str = "inject.istio.io/templates";
@@ -133,7 +133,7 @@ impl Reader<'_> {
     }
 
     /// The pods that istiod makes for a `Gateway`.
-    fn gateway(
+    pub fn gateway(
         &self,
         object: Object<'_>,
         classes: &Classes<'_>,
@@ -171,6 +171,6 @@ impl Reader<'_> {
 }
 
 /// A field of a field of a field.
-fn follow<'n>(node: &'n Node, way: &[&str]) -> Option<&'n Node> {
+pub(super) fn follow<'n>(node: &'n Node, way: &[&str]) -> Option<&'n Node> {
     way.iter().try_fold(node, |node, field| node.get(field))
 }

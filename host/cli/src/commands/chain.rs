@@ -7,9 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, anyhow};
 use clap::Args;
-use tidegate_deploy::istio::order::{
-    self, Chain, Layer, Options, Ordered, Step, Traffic, Workload,
-};
+use tidegate_deploy::istio::order::{self, Answer, Chain, Layer, Options, Step, Traffic, Workload};
 use tidegate_deploy::resource::Name;
 use tidegate_deploy::yaml;
 use tidegate_testkit::report::terminal;
@@ -48,14 +46,19 @@ Examples:
   tidegate chain -f manifests/
   tidegate chain -f plugins/*.yaml deployments.yaml --workload shop/app=web,version=v2
   kubectl get wasmplugins,deployments -A -o yaml | tidegate chain -f - --format json
+  kubectl get wasmplugins,services,namespaces -A -o yaml | tidegate chain -f -
 
 WasmPlugins and TrafficExtensions are ordered; EnvoyFilters are only counted. Istio orders plugins of the same phase and \
 priority by creation time. Manifests without a creation time, which only a cluster sets, are ordered by name here.
 
 Workloads with a label `istio=…gateway` and workloads that use the injection template `gateway` are treated as gateways; all \
-others are assumed to have a sidecar. Waypoints are assumed to serve their own namespace. Whether a Gateway is a \
+others are assumed to have a sidecar. Whether a Gateway is a \
 waypoint is determined by its GatewayClass, or, if the files do not contain the class, by the name of the class. Gateways of \
-the classes istio-east-west, istio-remote and istio-agentgateway, and of controllers other than Istio's, are skipped.";
+the classes istio-east-west, istio-remote and istio-agentgateway, and of controllers other than Istio's, are skipped.
+
+The waypoint of a Service or ServiceEntry is determined by its labels `istio.io/use-waypoint` and \
+`istio.io/use-waypoint-namespace`, or else by those of its Namespace. If neither has them and the files do not contain both, it is \
+assumed to use the waypoints of its namespace. A waypoint that the files do not contain is assumed to allow all namespaces.";
 
 /// What stands in for a number that is not there.
 const NONE: &str = "-";
@@ -85,7 +88,7 @@ impl ChainArgs {
                 serde_json::to_value(&answer).context("cannot write the chains as JSON")?;
             format!("{answer:#}\n")
         } else {
-            table(&answer.workloads)
+            table(&answer)
         };
         file::write(Path::new("-"), text.as_bytes())?;
         if answer.envoy_filters.any() {
@@ -95,9 +98,9 @@ impl ChainArgs {
     }
 }
 
-fn table(all: &[Ordered]) -> String {
+fn table(answer: &Answer) -> String {
     let mut text = String::new();
-    for ordered in all {
+    for ordered in &answer.workloads {
         let mut name = ordered.workload.to_string();
         if let Some(first) = name.get_mut(..1) {
             first.make_ascii_uppercase();
@@ -121,6 +124,13 @@ fn table(all: &[Ordered]) -> String {
         if !ordered.left_out.is_empty() {
             text.push('\n');
         }
+    }
+    if !answer.unused.is_empty() {
+        line(&mut text, "Plugins of services that no waypoint handles");
+        for unused in &answer.unused {
+            line(&mut text, &format!("  {}: {}", unused.id, unused.why));
+        }
+        text.push('\n');
     }
     text.pop();
     text

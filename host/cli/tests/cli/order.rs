@@ -76,7 +76,7 @@ fn order_is_a_table() {
         titles,
         [
             "Waypoint Gateway/waypoint in shop, all requests: no plugin",
-            "Waypoint Gateway/waypoint in shop, all requests to Service/reviews",
+            "Waypoint Gateway/waypoint in shop, all requests to Service/reviews in shop",
         ]
     );
 }
@@ -204,6 +204,37 @@ items:
     for kind in ["ReplicationControllers", "CronJobs", "Argo Rollouts"] {
         assert!(help.contains(kind), "{help}");
     }
+}
+
+/// By its labels a service uses a waypoint elsewhere, or none, and then its plugins have no effect.
+#[test]
+fn order_follows_the_labels_of_services() {
+    let folder = Folder::new();
+    let plugin = folder.file("plugin.yaml", REFERENCE);
+    let chain = |labels: &str, format: &str| {
+        let service = format!(
+            "apiVersion: v1\nkind: Service\nmetadata: {{name: reviews, namespace: shop, labels: {{{labels}}}}}\n"
+        );
+        let service = folder.file("service.yaml", service);
+        let done = tidegate(["chain", "-f", &plugin, &service, "--format", format]);
+        String::from_utf8(done.succeeds().to_vec()).expect("UTF-8")
+    };
+    let elsewhere = "istio.io/use-waypoint: way, istio.io/use-waypoint-namespace: infra";
+    let table = chain(elsewhere, "text");
+    let title = "Waypoint Gateway/way in infra, all requests to Service/reviews in shop\n";
+    assert!(table.contains(title), "{table}");
+    let all: Value = serde_json::from_str(&chain(elsewhere, "json")).expect("JSON");
+    assert_eq!(
+        all["workloads"][0]["chains"][1]["service"],
+        serde_json::json!({ "kind": "Service", "namespace": "shop", "name": "reviews" })
+    );
+    assert_eq!(
+        chain("istio.io/use-waypoint: none", "text"),
+        "Plugins of services that no waypoint handles\n  TrafficExtension shop/lua: it is attached to Service/reviews in shop, which uses no waypoint: its label istio.io/use-waypoint is `none`\n"
+    );
+    let all: Value =
+        serde_json::from_str(&chain("istio.io/use-waypoint: none", "json")).expect("JSON");
+    assert_eq!(all["unused"][0]["name"], "lua");
 }
 
 #[test]

@@ -45,11 +45,7 @@ pub fn compare_fixtures(setup: &mut Setup) -> Result<Report> {
     let smallest = setup.scratch.path().join("smallest.wasm");
     fs::write(&smallest, MODULE).context("failed to write a module")?;
     let (folder, smallest) = (folder.to_string_lossy(), smallest.to_string_lossy());
-    let mut ours = by_file(
-        setup
-            .tidegate
-            .validate(&[&folder, "--module", &smallest])?,
-    );
+    let mut ours = by_file(setup.tidegate.validate(&[&folder, "--module", &smallest])?);
 
     let mut differences = Vec::new();
     for (fixture, file) in fixtures.iter().zip(&files) {
@@ -207,11 +203,7 @@ fn compare_all(setup: &mut Setup, what: &str, texts: &[String]) -> Result<Compar
         fs::write(&file, text).with_context(|| format!("failed to write {}", file.display()))?;
         files.push(file.to_string_lossy().into_owned());
     }
-    let mut ours = by_file(
-        setup
-            .tidegate
-            .validate(&[&folder.to_string_lossy()])?,
-    );
+    let mut ours = by_file(setup.tidegate.validate(&[&folder.to_string_lossy()])?);
     let mut differences = Vec::new();
     let mut admitted = 0;
     for (text, file) in texts.iter().zip(&files) {

@@ -107,7 +107,7 @@ pub struct Place {
     pub traffic: String,
     /// `http` or `network`.
     pub layer: String,
-    /// Empty for all to which no plugin is attached.
+    /// As `KIND/NAME in NAMESPACE`; empty for all to which no plugin is attached.
     #[serde(default)]
     pub service: String,
     /// 0 where there is none.

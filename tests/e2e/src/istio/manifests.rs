@@ -184,9 +184,7 @@ pub fn admitted(
         .with_context(|| format!("failed to write {}", path.display()))?;
     let path = path.to_string_lossy();
     let module = setup.tutorial.module.to_string_lossy();
-    let findings = setup
-        .tidegate
-        .validate(&[&path, "--module", &module])?;
+    let findings = setup.tidegate.validate(&[&path, "--module", &module])?;
     Ok(
         match findings.iter().find(|finding| finding.rule != warned) {
             None => Ok(verdict.configuration),

@@ -19,6 +19,7 @@ use super::{Report, Setup};
 #[derive(Deserialize)]
 struct Answer {
     workloads: Vec<Workload>,
+    unused: Vec<Value>,
 }
 
 #[derive(Deserialize)]
@@ -36,10 +37,16 @@ struct Workload {
 #[derive(Deserialize)]
 struct Chain {
     traffic: String,
-    #[serde(default)]
-    service: String,
+    service: Option<Service>,
     layer: String,
     steps: Vec<Step>,
+}
+
+#[derive(Deserialize)]
+struct Service {
+    kind: String,
+    namespace: String,
+    name: String,
 }
 
 #[derive(Deserialize)]
@@ -145,6 +152,12 @@ fn parts(filters: &[String]) -> (Vec<String>, Vec<String>) {
     }
 }
 
+/// A plugin that tidegate leaves out, as it ends where istiod names it.
+fn id(left_out: &Value) -> String {
+    let text = |field: &str| left_out[field].as_str().unwrap_or_default();
+    format!(" {} {}/{}", text("kind"), text("namespace"), text("name"))
+}
+
 /// Filters of Istio's have no namespace.
 fn is_plugin(filter: &str) -> bool {
     filter.contains('/')
@@ -234,8 +247,7 @@ impl Answer {
                     .any(|chain| chain.plugins.iter().any(|plugin| plugin.ends_with(id)))
             };
             for left_out in &workload.left_out {
-                let text = |field: &str| left_out[field].as_str().unwrap_or_default();
-                let id = format!(" {} {}/{}", text("kind"), text("namespace"), text("name"));
+                let id = id(left_out);
                 if is_in(&id) {
                     differences.push(format!(
                         "{} does not get{id} for tidegate, and does for istiod",
@@ -243,8 +255,27 @@ impl Answer {
                     ));
                 }
             }
+            // A service that the waypoint does not handle has no chain.
+            for chain in workload.chains.iter().filter(|it| it.service.is_some()) {
+                let service = chain.service();
+                if !judged.clone().any(|it| it.place.service == service) {
+                    differences.push(format!(
+                        "{} handles {service} for tidegate, and does not for istiod",
+                        workload.words()
+                    ));
+                }
+            }
             if judged.next().is_none() {
                 differences.push(format!("istiod says nothing of {}", workload.words()));
+            }
+        }
+        for unused in &self.unused {
+            let id = id(unused);
+            let mut plugins = istio.chains.iter().flat_map(|chain| &chain.plugins);
+            if plugins.any(|plugin| plugin.ends_with(&id)) {
+                differences.push(format!(
+                    "no workload gets{id} for tidegate, and one does for istiod"
+                ));
             }
         }
         differences
@@ -275,11 +306,11 @@ impl Workload {
     fn steps(&self, asked: &Place, layer: &str) -> impl Iterator<Item = &Step> {
         let of = |layer: &str, service: &str| {
             self.chains.iter().find(|chain| {
-                chain.traffic == asked.traffic && chain.layer == layer && chain.service == service
+                chain.traffic == asked.traffic && chain.layer == layer && chain.service() == service
             })
         };
         // A service that no plugin is attached to has the chain of any other.
-        let has_own = |service: &str| self.chains.iter().any(|chain| chain.service == service);
+        let has_own = |service: &str| self.chains.iter().any(|chain| chain.service() == service);
         let service = match has_own(&asked.service) {
             true => asked.service.as_str(),
             false => "",
@@ -301,6 +332,16 @@ impl Workload {
             Step::Istio { .. } => true,
             Step::Plugin { ports, .. } => ports.is_empty() || ports.contains(&port),
         })
+    }
+}
+
+// === impl Chain ===
+
+impl Chain {
+    /// The service as the judge names it; empty where it is for all others.
+    fn service(&self) -> String {
+        let named = |it: &Service| format!("{}/{} in {}", it.kind, it.name, it.namespace);
+        self.service.as_ref().map(named).unwrap_or_default()
     }
 }
 
@@ -359,7 +400,7 @@ mod tests {
             "role": "gateway",
             "chains": [{ "traffic": "gateway", "layer": "http", "steps": steps }, network],
             "leftOut": [{ "kind": "WasmPlugin", "namespace": "shop", "name": "c", "why": "" }],
-        }] }))
+        }], "unused": [{ "kind": "WasmPlugin", "namespace": "bank", "name": "d", "why": "" }] }))
         .expect("an answer")
     }
 
@@ -411,6 +452,41 @@ mod tests {
             found
                 .iter()
                 .any(|it| it.contains("does not get WasmPlugin shop/c")),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn what_waypoints_handle_is_compared() {
+        let mut ours = ours();
+        let chain = json!({
+            "traffic": "waypoint", "layer": "http", "steps": [],
+            "service": { "kind": "Service", "namespace": "bank", "name": "a" },
+        });
+        ours.workloads[0]
+            .chains
+            .push(serde_json::from_value(chain).expect("a chain"));
+        let of = |service: &str, plugins: &[&str]| {
+            let judged = json!({
+                "gateways": {},
+                "filters": [],
+                "chains": [{ "workload": 0, "traffic": "waypoint", "layer": "http", "service": service, "port": 0, "plugins": plugins }],
+            });
+            ours.differences(&serde_json::from_value(judged).expect("an answer"))
+        };
+        assert!(of("Service/a in bank", &[]).is_empty());
+        let found = of("Service/b in bank", &[]);
+        assert!(
+            found
+                .iter()
+                .any(|it| it.contains("handles Service/a in bank for tidegate")),
+            "{found:?}"
+        );
+        let found = of("Service/a in bank", &["AUTHN WasmPlugin bank/d"]);
+        assert!(
+            found
+                .iter()
+                .any(|it| it.contains("no workload gets WasmPlugin bank/d")),
             "{found:?}"
         );
     }
