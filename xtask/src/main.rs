@@ -35,7 +35,7 @@ Commands:
   test [ARGS...]         All set-up, then every test, Envoy's included; ARGS go to `cargo test` and run only that
   build-guests           Build every plugin and example as a component
   bridge [--check]       Build the bridge into adapter/; --check compares with what is checked in
-  e2e istio              Istio's own code judges every fixture of `validate`, every manifest and every image; needs Go,
+  e2e istio              Istio's own code judges every fixture of `check`, every manifest and every image; needs Go,
                          and docker-registry for the images
   e2e mesh [--bless]     The tutorial on a real Kubernetes API server, Istio and Envoy, and the API server's verdict on
                          every fixture; --bless writes the verdicts down. Builds for ten minutes the first time

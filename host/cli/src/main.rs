@@ -145,33 +145,120 @@ fn is_of_environment(error: &anyhow::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::Path;
+
     use super::*;
 
-    /// The commands among a help text's examples, as a shell would split them, up to a pipe or the like.
+    /// The commands among a help text's examples.
     fn examples(help: &str) -> Vec<Vec<String>> {
         let lines = help.lines().filter(|line| line.starts_with("  "));
-        let commands = lines.filter_map(|line| line.find("tidegate ").map(|at| &line[at..]));
-        commands.map(words).collect()
+        lines.flat_map(|line| calls(&filled(line))).collect()
     }
 
-    fn words(line: &str) -> Vec<String> {
-        let (mut words, mut word, mut quoted) = (Vec::new(), String::new(), false);
-        for char in line.chars() {
-            match char {
-                '\'' => quoted = !quoted,
-                '|' | '>' | '<' | ')' | '&' if !quoted => break,
-                ' ' if !quoted => words.push(std::mem::take(&mut word)),
-                char => word.push(char),
+    /// The commands in a page's blocks of shell. In `console`, they follow a `$`, and their output is there, too.
+    fn documented(page: &str) -> Vec<Vec<String>> {
+        let mut found = Vec::new();
+        for (language, block) in blocks(page) {
+            let block = filled(&block.replace("\\\n", " "));
+            for line in block.lines() {
+                let line = match language {
+                    "sh" => Some(line),
+                    "console" => line.strip_prefix("$ "),
+                    _ => None,
+                };
+                found.extend(line.into_iter().flat_map(calls));
             }
         }
-        words.push(word);
-        words.retain(|word| !word.is_empty());
-        words
+        found
+    }
+
+    /// The blocks of code in a page, each with its language.
+    fn blocks(page: &str) -> impl Iterator<Item = (&str, &str)> {
+        let blocks = page.split("```").skip(1).step_by(2);
+        blocks.map(|block| block.split_once('\n').unwrap_or((block, "")))
+    }
+
+    /// The calls of `tidegate` in a line of shell, as their words: alone, in a pipe, in a substitution. A comment ends the line.
+    fn calls(line: &str) -> Vec<Vec<String>> {
+        let (mut calls, mut words) = (Vec::new(), Vec::<String>::new());
+        let (mut word, mut quote) = (None::<String>, None);
+        for char in line.chars() {
+            match char {
+                _ if quote == Some(char) => quote = None,
+                '\'' | '"' if quote.is_none() => {
+                    quote = Some(char);
+                    // It is a word even if nothing is within the quotes.
+                    word = Some(word.unwrap_or_default());
+                }
+                '#' if quote.is_none() && word.is_none() => break,
+                ' ' if quote.is_none() => words.extend(word.take()),
+                '|' | '&' | ';' | '<' | '>' | '(' | ')' if quote.is_none() => {
+                    words.extend(word.take());
+                    calls.push(std::mem::take(&mut words));
+                }
+                char => word.get_or_insert_default().push(char),
+            }
+        }
+        words.extend(word);
+        calls.push(words);
+        calls.retain(|words| words.first().is_some_and(|it| it == "tidegate"));
+        calls
+    }
+
+    /// A text with values for the variables and placeholders that examples have.
+    fn filled(text: &str) -> String {
+        let digest = "0".repeat(64);
+        let pinned = format!("oci://127.0.0.1:5000/greeter:1.0.0@sha256:{digest}");
+        text.replace("$DIGEST", &digest)
+            .replace("$PINNED", &pinned)
+            .replace("sha256:…", &format!("sha256:{digest}"))
+    }
+
+    fn parse(call: &[String], place: &str) {
+        // Clap reports help and the version as errors, too, and writes these to stdout.
+        if let Err(error) = Cli::try_parse_from(call)
+            && error.use_stderr()
+        {
+            panic!("{place}: {call:?}: {error}");
+        }
+    }
+
+    /// The pages for users by their names, with their text. They are in the repository only, not in the package.
+    fn pages() -> Vec<(String, String)> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let docs = fs::read_dir(root.join("docs")).expect("the directory docs/ of the repository");
+        let mut names = vec!["README.md".to_owned(), "host/cli/README.md".to_owned()];
+        names.extend(docs.map(|entry| {
+            let name = entry.expect("an entry").file_name();
+            format!("docs/{}", name.to_str().expect("a name in UTF-8"))
+        }));
+        names.retain(|name| name.ends_with(".md"));
+        let read = |name: String| {
+            let text = fs::read_to_string(root.join(&name));
+            let text = text.unwrap_or_else(|error| panic!("{name}: {error}"));
+            (name, text)
+        };
+        names.into_iter().map(read).collect()
     }
 
     #[test]
     fn help_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn calls_are_split_as_a_shell_does() {
+        let line = r#"A=$(tidegate push a.wasm='{"b": 1}' "c d" '' | jq .e) && tidegate run f#g <(tidegate man) # tidegate h"#;
+        let expected: [&[&str]; 3] = [
+            &["tidegate", "push", r#"a.wasm={"b": 1}"#, "c d", ""],
+            &["tidegate", "run", "f#g"],
+            &["tidegate", "man"],
+        ];
+        assert_eq!(calls(line), expected);
+        let page = "a\n```console\n$ tidegate run a \\\n    b\ntidegate\n```\n`tidegate c`\n```sh\nd | tidegate e\n```\n";
+        let expected: [&[&str]; 2] = [&["tidegate", "run", "a", "b"], &["tidegate", "e"]];
+        assert_eq!(documented(page), expected);
     }
 
     #[test]
@@ -181,14 +268,94 @@ mod tests {
             open.extend(command.get_subcommands().cloned());
             let page = command.get_after_help().map(ToString::to_string);
             let page = page.expect("a page with examples");
-            // What is a variable on the page has to be a value here.
-            let examples = examples(&page.replace("\"$DIGEST\"", &"0".repeat(64)));
+            let examples = examples(&page);
             assert!(!examples.is_empty(), "no example in:\n{page}");
             for example in examples {
-                if let Err(error) = Cli::try_parse_from(&example) {
-                    panic!("{example:?}: {error}");
+                parse(&example, command.get_name());
+            }
+        }
+    }
+
+    #[test]
+    fn documented_commands_parse() {
+        let mut count = 0;
+        for (name, page) in pages() {
+            for call in documented(&page) {
+                parse(&call, &name);
+                count += 1;
+            }
+        }
+        assert!(count > 40, "{count} commands: are the pages read right?");
+    }
+
+    /// In running text, arguments may be missing.
+    #[test]
+    fn commands_and_options_in_running_text_exist() {
+        let mut root = Cli::command();
+        // This adds the options that all commands have.
+        root.build();
+        for (name, page) in pages() {
+            let text: String = page.split("```").step_by(2).collect();
+            let spans = text.split('`').skip(1).step_by(2);
+            for span in spans.filter(|span| span.starts_with("tidegate ")) {
+                let mut command = &root;
+                for word in span.split_whitespace().skip(1) {
+                    let option = word.strip_prefix("--");
+                    let option = option.map(|it| it.split('=').next().unwrap_or(it));
+                    if let Some(option) = option {
+                        let mut options = command.get_arguments().filter_map(|it| it.get_long());
+                        assert!(options.any(|it| it == option), "{name}: `{span}`");
+                    } else if let Some(within) = command.find_subcommand(word) {
+                        command = within;
+                    } else {
+                        let is_known = !command.has_subcommands() || word == "…";
+                        assert!(is_known, "{name}: `{span}`: there is no command `{word}`");
+                    }
                 }
             }
+        }
+    }
+
+    /// A command is executed by a test, which compares what the tutorial shows, or the page says that it is an example.
+    #[test]
+    fn pages_say_which_commands_are_examples() {
+        for (name, page) in pages() {
+            let has = |language: &str| blocks(&page).any(|(it, _)| it == language);
+            if has("sh") && name != "host/cli/README.md" {
+                assert!(page.contains("are examples"), "{name} does not say so");
+            }
+            assert!(
+                !has("console") || name == "docs/tutorial.md",
+                "{name}: nothing runs its `console`"
+            );
+        }
+    }
+
+    #[test]
+    fn index_lists_all_pages() {
+        let pages = pages();
+        let index = pages.iter().find(|(name, _)| name == "docs/README.md");
+        let (_, index) = index.expect("docs/README.md");
+        for (name, _) in &pages {
+            if let Some(name) = name.strip_prefix("docs/").filter(|it| *it != "README.md") {
+                assert!(
+                    index.contains(&format!("]({name})")),
+                    "docs/README.md lacks {name}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn limits_name_all_unsupported_hostcalls() {
+        let pages = pages();
+        let limits = pages.iter().find(|(name, _)| name == "docs/limits.md");
+        let (_, limits) = limits.expect("docs/limits.md");
+        for name in tidegate_host::UNSUPPORTED_HOSTCALLS {
+            assert!(
+                limits.contains(&format!("`{name}`")),
+                "docs/limits.md lacks {name}"
+            );
         }
     }
 }

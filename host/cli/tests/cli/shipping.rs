@@ -1,4 +1,4 @@
-//! What the tests of `push`, `pull` and `verify` have in common: the tool without anybody's docker configuration, and registries.
+//! What the tests of `push`, `pull` and `check` have in common: the tool without anybody's docker configuration, and registries.
 
 use std::ffi::OsStr;
 use std::io::Write as _;

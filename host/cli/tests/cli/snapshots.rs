@@ -1,4 +1,5 @@
-//! What the tool says, word for word: the help of every command, and an error of every kind that users meet.
+//! What the tool says, word for word: the help of every command, and an error of every kind that users meet. The help is also a page
+//! of the documentation, `docs/cli.md`.
 //!
 //! `BLESS=1` writes the snapshots. They are read in a review as code is, and never change in a commit that changes what the tool does.
 
@@ -160,20 +161,10 @@ const CALLS: &[&str] = &[
 #[test]
 fn help_reads_as_it_was_reviewed() {
     let folder = snapshots().join("help");
-    let mut commands = commands();
-    commands.push("tidegate".to_owned());
-    let expected: BTreeSet<String> = commands.iter().map(|command| file(command)).collect();
-    for command in &commands {
-        let arguments: Vec<&str> = match command.as_str() {
-            "tidegate" => vec!["--help"],
-            command => command.split(' ').chain(["--help"]).collect(),
-        };
-        let help = tidegate(arguments).succeeds().to_vec();
-        let help = String::from_utf8(help).expect("UTF-8");
-        compare(
-            &folder.join(file(command)),
-            &help.replace("tidegate-under-test", "tidegate"),
-        );
+    let pages = pages();
+    let expected: BTreeSet<String> = pages.iter().map(|(command, _)| file(command)).collect();
+    for (command, help) in &pages {
+        compare(&folder.join(file(command)), help);
     }
     let found: BTreeSet<String> = fs::read_dir(&folder)
         .expect("a folder")
@@ -186,6 +177,33 @@ fn help_reads_as_it_was_reviewed() {
         })
         .collect();
     assert_eq!(found, expected, "one snapshot for each command");
+}
+
+/// What precedes the help texts in `docs/cli.md`.
+const INTRODUCTION: &str = "\
+# Command line
+
+The help texts of all commands, as `tidegate help` prints them. This page is generated from them: a test fails if it differs, and
+`BLESS=1 cargo xtask test -p tidegate --test cli snapshots` writes it.
+
+";
+
+#[test]
+fn reference_has_the_help_of_every_command() {
+    let (mut index, mut texts) = (String::new(), String::new());
+    for (command, help) in pages() {
+        let title = match command.as_str() {
+            "tidegate" => "tidegate".to_owned(),
+            command => format!("tidegate {command}"),
+        };
+        index += &format!("* [`{title}`](#{})\n", title.replace(' ', "-"));
+        // Blank lines within the help of an option are indented.
+        let lines: Vec<_> = help.lines().map(str::trim_end).collect();
+        let help = lines.join("\n");
+        texts += &format!("\n## `{title}`\n\n```text\n{}\n```\n", help.trim_end());
+    }
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/cli.md");
+    compare(&page, &format!("{INTRODUCTION}{index}{texts}"));
 }
 
 #[test]
@@ -227,6 +245,20 @@ fn errors_read_as_they_were_reviewed() {
         .expect("a text that grows");
     }
     compare(&snapshots().join("errors.txt"), &said);
+}
+
+/// `tidegate` and all commands, each with its help.
+fn pages() -> Vec<(String, String)> {
+    let tool = ["tidegate".to_owned()].into_iter();
+    let help = |command: String| {
+        let words = command.split(' ').filter(|word| *word != "tidegate");
+        let help = tidegate(words.chain(["--help"])).succeeds().to_vec();
+        let help = String::from_utf8(help).expect("UTF-8");
+        // The copy of the tool that these tests run.
+        let help = help.replace("tidegate-under-test", "tidegate");
+        (command, help)
+    };
+    tool.chain(commands()).map(help).collect()
 }
 
 /// The file of a command's help.

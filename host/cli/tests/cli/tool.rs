@@ -373,13 +373,13 @@ pub fn text(path: &Path) -> String {
     path.to_str().expect("a path in UTF-8").to_owned()
 }
 
-/// The commands that the help lists, with those within them, such as `manifest envoy`; without `help`.
+/// The commands that the help lists, each before those within it, such as `manifest envoy`; without `help`.
 pub fn commands() -> Vec<String> {
     let mut commands = Vec::new();
     for command in listed(&["--help"]) {
         let within = listed(&[&command, "--help"]);
-        commands.extend(within.iter().map(|name| format!("{command} {name}")));
-        commands.push(command);
+        let within = within.iter().map(|name| format!("{command} {name}"));
+        commands.extend([command.clone()].into_iter().chain(within));
     }
     commands
 }
