@@ -1,6 +1,6 @@
-//! Lists the files that the binary carries along: the contract, and the SDK's source.
+//! Lists the files that the binary carries along: the contract, the SDK's source, and the greeter in other languages.
 //!
-//! A list by hand would be a file short one day. `tidegate wit` writes the contract, `tidegate new` both.
+//! A list by hand would be a file short one day. `tidegate wit` writes the contract, `tidegate new` all of them.
 
 use std::env;
 use std::error::Error;

@@ -15,8 +15,12 @@ const TOOLS: &[(&str, &[&[&str]])] = &[
     ("docker_registry", &[&["docker-registry"]]),
     ("envoy", &[&["python3"]]),
     ("fish", &[&["fish"]]),
+    ("go", &[&["go"]]),
     ("groff", &[&["groff"]]),
+    ("make", &[&["make"], &["python3"], &["pip3", "pip"]]),
+    ("npm", &[&["npm"]]),
     ("openssl", &[&["openssl"], &["docker-registry"]]),
+    ("pip", &[&["python3"], &["pip3", "pip"]]),
     ("zsh", &[&["zsh"]]),
 ];
 

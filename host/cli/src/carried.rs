@@ -1,9 +1,10 @@
-//! Source that the binary carries along, so that it needs neither a repository nor a network: the contract, and the SDK.
+//! Source that the binary carries along, so that it needs neither a repository nor a network: the contract, the SDK, and the greeter in
+//! other languages.
 
 /// The files, by their path below `carried/`, in order. `build.rs` lists them.
 ///
 /// What is there are symbolic links, so that it is in the crate's package; `manifest.toml` is a `Cargo.toml`, whose folder cargo would
-/// leave out.
+/// leave out. Of the greeter each file is linked, since builds write into its folders.
 const FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/carried.rs"));
 
 /// The manifest of the workspace that the SDK belongs to.
@@ -20,6 +21,17 @@ pub fn contract() -> impl Iterator<Item = (&'static str, &'static str)> {
     FILES
         .iter()
         .filter_map(|&(path, text)| Some((path.strip_prefix("wit/")?, text)))
+}
+
+/// The world of the greeter in other languages.
+pub const WORLD: &str = include_str!("../carried/languages/world.wit");
+
+/// The greeter in another language: its files, by their path in that language's folder.
+pub fn greeter(language: &str) -> impl Iterator<Item = (&'static str, &'static str)> {
+    FILES.iter().filter_map(move |&(path, text)| {
+        let path = path.strip_prefix("languages/")?.strip_prefix(language)?;
+        Some((path.strip_prefix('/')?, text))
+    })
 }
 
 /// The SDK as a workspace of its own: its files, with the contract, and a manifest that has what they inherit.

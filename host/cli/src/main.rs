@@ -2,9 +2,9 @@
 //!
 //! This file parses and dispatches; each subcommand is a file in `commands/`.
 //!
-//! For authors: `project` is a plugin's source and its build, `dev` watches it, `template` is what new ones are made of, `carried` the
-//! source that the binary brings along. `account` is what a component is in a few lines. `testing` runs scenarios, `report` shows
-//! what came of them. `cache` is the folder for what is fetched.
+//! For authors: `project` is a plugin's source and its build, `dev` watches it, `template` is what new ones are made of, in other
+//! languages than Rust `language`; `carried` is the source that the binary brings along. `account` is what a component is in a few
+//! lines. `testing` runs scenarios, `report` shows what came of them. `cache` is the folder for what is fetched.
 //!
 //! For serving: `serve` is how, `stop` how that ends, `dashboard` the page beside it, `plugin` the one syntax for plugins, `place`
 //! where they are read from, `upstream` the one syntax for upstreams.
@@ -28,6 +28,7 @@ mod dashboard;
 mod dev;
 mod file;
 mod format;
+mod language;
 mod logs;
 mod manifests;
 mod output;

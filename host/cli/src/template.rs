@@ -1,4 +1,4 @@
-//! What `tidegate new` makes a plugin of: the files in `templates/`, with a few places to fill in.
+//! What `tidegate new` makes a plugin in Rust of: the files in `templates/`, with a few places to fill in. `language` has the others.
 
 use clap::ValueEnum;
 use tidegate_testkit::schema;
@@ -59,11 +59,7 @@ impl Template {
         };
         let all = COMMON.iter().chain(own);
         let mut files: Vec<_> = all.map(|(path, text)| (*path, fill(text))).collect();
-        // Each scenario names it in its first line, for editors.
-        files.push((
-            "scenarios/.schema.json",
-            format!("{:#}\n", schema::scenario()),
-        ));
+        files.push(scenario_schema());
         files
     }
 
@@ -136,6 +132,12 @@ impl Template {
             ],
         }
     }
+}
+
+/// The schema that each scenario names in its first line, for editors, and its path in a plugin's folder.
+pub fn scenario_schema() -> (&'static str, String) {
+    let text = format!("{:#}\n", schema::scenario());
+    ("scenarios/.schema.json", text)
 }
 
 /// What every plugin has.

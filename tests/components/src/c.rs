@@ -20,12 +20,17 @@ const PRINTS: &str = r#"#include <stdio.h>
 __attribute__((constructor)) static void say(void) { printf("from C\n"); fflush(stdout); }
 "#;
 
+/// Writes the bindings for the world of the package `wit` into a folder, as `wit-bindgen c` does.
+pub fn bind(wit: &str, folder: &Path) -> Result<()> {
+    bindings::generate(wit_bindgen_c::Opts::default().build(), wit, folder)
+}
+
 /// Builds it in `folder`. `zig` is the folder in which pip installed zig.
 pub fn build(zig: &Path, folder: &Path, output: Output, encoder: Encoder) -> Result<Vec<u8>> {
     let source = crate::workspace::root().join("guest/examples/greeter");
     fs::create_dir_all(folder)?;
     let wit = fs::read_to_string(source.join("wit/world.wit"))?;
-    bindings::generate(wit_bindgen_c::Opts::default().build(), &wit, folder)?;
+    bind(&wit, folder)?;
     let prints = folder.join("prints.c");
     let text = match output {
         Output::Without => "",

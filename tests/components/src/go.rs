@@ -32,16 +32,26 @@ pub fn build(name: &str, target: &Path) -> Result<Vec<u8>> {
     }
     fs::create_dir_all(&folder)?;
     let wit = fs::read_to_string(source.join("world.wit"))?;
-    bindings::generate(wit_bindgen_go::Opts::default().build(), &wit, &folder)?;
+    bind(&wit, &folder)?;
     // After the bindings, which bring a `go.mod` of their own.
     for file in ["allocator.go", "go.mod", "go.sum"] {
         fs::copy(sources.join(file), folder.join(file))?;
     }
     copy(source, &folder)?;
     let module = compile(&folder)?;
+    encode(&wit, fs::read(module)?)
+}
+
+/// Writes the bindings for the world of the package `wit` into a folder, as `wit-bindgen go` does.
+pub fn bind(wit: &str, folder: &Path) -> Result<()> {
+    bindings::generate(wit_bindgen_go::Opts::default().build(), wit, folder)
+}
+
+/// Makes a component for that world of a module that Go compiled, as wasm-tools does.
+pub fn encode(wit: &str, module: Vec<u8>) -> Result<Vec<u8>> {
     let recipe = Recipe {
-        wit: &wit,
-        module: Some(fs::read(module)?),
+        wit,
+        module: Some(module),
         preview1: Some(Cow::Borrowed(Encoder::Newest.adapter())),
         encoder: Encoder::Newest,
         ..Recipe::default()

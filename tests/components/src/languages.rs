@@ -33,7 +33,8 @@ pub enum Language {
 #[derive(Debug)]
 pub struct Missing(String);
 
-const COMPONENTIZE_PY: &str = "componentize-py==0.25.1";
+/// The package that has componentize-py.
+pub const COMPONENTIZE_PY: &str = "componentize-py==0.25.1";
 
 /// Builds the greeter, or says why it cannot be built here.
 pub fn build(language: Language) -> Result<Result<Bytes, Missing>> {

@@ -7,11 +7,13 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, bail};
 use clap::Args;
 
+use crate::language::Language;
 use crate::logs::note;
+use crate::plugin::usage;
 use crate::template::{Places, Template};
 use crate::{carried, file};
 
-/// Create a new plugin: a Rust package with test scenarios
+/// Create a new plugin, in Rust or another language, with test scenarios
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct New {
@@ -19,11 +21,15 @@ pub struct New {
     #[arg(value_name = "NAME")]
     folder: PathBuf,
 
-    /// What the new plugin does
-    #[arg(long, value_name = "TEMPLATE", default_value = "http")]
-    template: Template,
+    /// The language that the plugin is written in
+    #[arg(long, value_name = "LANGUAGE", default_value = "rust")]
+    language: Language,
 
-    /// The SDK: a version on crates.io, or the path of the crate. Default: a copy in the plugin's `vendor/`
+    /// What the new plugin does, if it is written in Rust. Default: http
+    #[arg(long, value_name = "TEMPLATE")]
+    template: Option<Template>,
+
+    /// The SDK for Rust: a version on crates.io, or the path of the crate. Default: a copy in the plugin's `vendor/`
     #[arg(long, value_name = "VERSION|PATH")]
     sdk: Option<String>,
 }
@@ -33,8 +39,9 @@ Examples:
   tidegate new greeter
   tidegate new limiter --template rate-limit
   tidegate new plugins/greeter --sdk ../tidegate/guest/sdk
+  tidegate new greeter --language javascript
 
-Next, run `tidegate test` or `tidegate dev` in the new directory.";
+It prints the commands to run next. The README.md in the new directory explains them.";
 
 /// Where the SDK's copy goes, in the plugin's folder.
 const VENDOR: &str = "vendor/tidegate";
@@ -105,28 +112,21 @@ const TAKEN: &[&str] = &[
 
 impl New {
     pub fn execute(self) -> anyhow::Result<()> {
-        let name = name(&self.folder)?;
+        let greeter = self.language.greeter();
+        if greeter.is_some() {
+            self.check_options()?;
+        }
+        let name = name(&self.folder, self.language)?;
         if self.folder.exists() && !is_empty_folder(&self.folder)? {
             bail!(
                 "`{}` already exists and is not empty; choose another name",
                 self.folder.display()
             );
         }
-        let sdk = self.sdk(&name)?;
-        let is_vendored = self.sdk.is_none();
-        let files = self.template.files(&Places {
-            name: &name,
-            sdk: &sdk,
-            is_vendored,
-        });
-        let vendored = if is_vendored {
-            carried::sdk()
-        } else {
-            Vec::new()
+        let files = match &greeter {
+            None => self.rust(&name)?,
+            Some(greeter) => greeter.files(&name),
         };
-        let vendored = vendored
-            .into_iter()
-            .map(|(path, text)| (format!("{VENDOR}/{path}"), text));
 
         // Made beside its place and moved there, so that it is there whole or not at all.
         let parent = parent(&self.folder);
@@ -137,10 +137,7 @@ impl New {
             .tempdir_in(parent)
             .with_context(|| format!("cannot write to `{}`", parent.display()))?;
         let place = made.path().join(&name);
-        let own = files
-            .into_iter()
-            .map(|(path, text)| (path.to_owned(), text));
-        for (path, text) in own.chain(vendored) {
+        for (path, text) in files {
             let path = place.join(path);
             let folder = self::parent(&path);
             fs::create_dir_all(folder)
@@ -151,7 +148,9 @@ impl New {
             .with_context(|| format!("cannot create the directory `{}`", self.folder.display()))?;
         // Cargo must not find it when it looks for members.
         drop(made);
-        if let Some(root) = workspace_that_takes_it(&self.folder) {
+        if self.language == Language::Rust
+            && let Some(root) = workspace_that_takes_it(&self.folder)
+        {
             note(&format!(
                 "the workspace `{}` includes `{name}`, which is a workspace of its own; add `exclude = [\"{}\"]` to `[workspace]` there",
                 root.display(),
@@ -163,16 +162,63 @@ impl New {
                     .display()
             ));
         }
+        let (tools, commands) = match greeter {
+            None => ("", self.commands()),
+            Some(greeter) => (
+                " (README.md lists the tools that it needs)",
+                greeter.commands(&name),
+            ),
+        };
         let text = format!(
-            "created the plugin `{name}`; next:\n  cd {folder}\n  tidegate test\n  tidegate dev{config}\n",
+            "created the plugin `{name}`{tools}; next:\n  cd {folder}\n  {commands}\n",
             folder = self.folder.display(),
-            config = if self.folder.join("config.json").is_file() {
-                " --config @config.json"
-            } else {
-                ""
-            },
+            commands = commands.join("\n  "),
         );
         file::write(Path::new("-"), text.as_bytes())
+    }
+
+    /// Refuses what only Rust has.
+    fn check_options(&self) -> anyhow::Result<()> {
+        let given = [
+            ("--template", self.template.is_some()),
+            ("--sdk", self.sdk.is_some()),
+        ];
+        match given.iter().find(|(_, is_given)| *is_given) {
+            Some((option, _)) => Err(usage(format!(
+                "{option} has no effect without --language rust"
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    /// The files of a package in Rust, by their path in its folder.
+    fn rust(&self, name: &str) -> anyhow::Result<Vec<(String, String)>> {
+        let sdk = self.sdk(name)?;
+        let is_vendored = self.sdk.is_none();
+        let own = self.template.unwrap_or_default().files(&Places {
+            name,
+            sdk: &sdk,
+            is_vendored,
+        });
+        let mut files: Vec<_> = own
+            .into_iter()
+            .map(|(path, text)| (path.to_owned(), text))
+            .collect();
+        if is_vendored {
+            let vendored = carried::sdk().into_iter();
+            files.extend(vendored.map(|(path, text)| (format!("{VENDOR}/{path}"), text)));
+        }
+        Ok(files)
+    }
+
+    /// The commands that test and serve a package in Rust.
+    fn commands(&self) -> Vec<String> {
+        let config = if self.folder.join("config.json").is_file() {
+            " --config @config.json"
+        } else {
+            ""
+        };
+        vec!["tidegate test".to_owned(), format!("tidegate dev{config}")]
     }
 
     /// The dependency, in TOML.
@@ -213,8 +259,8 @@ impl New {
     }
 }
 
-/// The name of the package that a folder's name gives.
-fn name(folder: &Path) -> anyhow::Result<String> {
+/// The name of the plugin that a folder's name gives.
+fn name(folder: &Path, language: Language) -> anyhow::Result<String> {
     let name = folder
         .file_name()
         .and_then(|name| name.to_str())
@@ -228,7 +274,9 @@ fn name(folder: &Path) -> anyhow::Result<String> {
     if !name.starts_with(|char: char| char.is_ascii_alphabetic()) {
         bail!("`{name}` is not a valid plugin name: it must start with a letter");
     }
-    if TAKEN.contains(&name.replace('_', "-").to_ascii_lowercase().as_str()) {
+    if language == Language::Rust
+        && TAKEN.contains(&name.replace('_', "-").to_ascii_lowercase().as_str())
+    {
         bail!("`{name}` is not a valid plugin name: it is reserved by Rust or cargo");
     }
     Ok(name.to_owned())
@@ -286,7 +334,8 @@ mod tests {
 
     #[test]
     fn name_is_one_that_cargo_takes() {
-        let of = |text: &str| name(Path::new(text)).map_err(|error| error.to_string());
+        let of =
+            |text: &str| name(Path::new(text), Language::Rust).map_err(|error| error.to_string());
         assert_eq!(of("plugins/rate-limit_2"), Ok("rate-limit_2".to_owned()));
         for wrong in [
             "a b",
@@ -302,5 +351,12 @@ mod tests {
         ] {
             assert!(of(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn name_in_another_language_is_one_of_a_file() {
+        let is_valid = |text: &str| name(Path::new(text), Language::Python).is_ok();
+        assert!(is_valid("fn") && is_valid("std") && is_valid("a_b-1"));
+        assert!(!is_valid("1a") && !is_valid("a.b") && !is_valid(""));
     }
 }

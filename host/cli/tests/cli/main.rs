@@ -18,6 +18,7 @@ mod doctor;
 #[cfg(unix)]
 mod envoy;
 mod istio_manifest;
+mod languages;
 mod manifest;
 mod order;
 #[cfg(unix)]

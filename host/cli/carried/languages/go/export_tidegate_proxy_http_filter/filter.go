@@ -1,0 +1,1 @@
+../../../../../../guest/go/greeter/export_tidegate_proxy_http_filter/filter.go

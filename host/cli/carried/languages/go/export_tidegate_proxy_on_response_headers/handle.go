@@ -1,0 +1,1 @@
+../../../../../../guest/go/greeter/export_tidegate_proxy_on_response_headers/handle.go

@@ -1,0 +1,1 @@
+../../../../../guest/examples/greeter/python/app.py
