@@ -132,8 +132,9 @@ impl Stage {
                     let introduction = self
                         .serving
                         .introduction(std::slice::from_ref(&version.plugin), &[spec]);
-                    introduce(&server, &introduction, &version);
+                    // Whoever reads that it listens may send the signal at once.
                     listen(teller)?;
+                    introduce(&server, &introduction, &version);
                     self.now = Some((server, version));
                 }
                 // A change may fix these.

@@ -102,7 +102,7 @@ Examples:
   tidegate test
   tidegate test limit --runtime component,proxy-wasm,envoy
   tidegate test --plugin greeter.wasm scenarios/greeting.yaml
-  tidegate test --format junit -o target/junit.xml
+  tidegate test --format junit -o junit.xml
   tidegate test --update
   tidegate test --schema -o scenarios/.schema.json";
 

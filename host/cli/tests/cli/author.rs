@@ -35,11 +35,16 @@ pub fn tidegate_in(folder: &Path, args: &[&str]) -> Done {
     run_in(folder, binary::path(), args)
 }
 
-/// The path, and before it where this workspace keeps cargo-component.
+/// Where this workspace keeps cargo-component.
+pub fn tools() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("../tools/bin")
+}
+
+/// The path, and before it those tools.
 fn path() -> std::ffi::OsString {
-    let tools = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../tools/bin");
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::join_paths([tools].into_iter().chain(std::env::split_paths(&path))).expect("a path")
+    let all = [tools()].into_iter().chain(std::env::split_paths(&path));
+    std::env::join_paths(all).expect("a path")
 }
 
 /// Where these plugins are built: beside what the workspace builds, and kept there.

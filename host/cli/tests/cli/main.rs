@@ -17,6 +17,7 @@ mod dev;
 mod doctor;
 #[cfg(unix)]
 mod envoy;
+mod examples;
 mod istio_manifest;
 mod languages;
 mod manifest;
