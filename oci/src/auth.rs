@@ -167,7 +167,7 @@ fn token(
         let separator = if place.query().is_some() { '&' } else { '?' };
         ask.uri = format!("{place}{separator}{query}")
             .parse()
-            .map_err(|_| refused(grant, realm, "which is no http or https address"))?;
+            .map_err(|_| refused(grant, realm, "which is not an http or https URL"))?;
         ask.authorization = basic(credentials);
     }
     let answer = transport.send(&ask)?;
@@ -209,9 +209,9 @@ fn token(
         access_token: Option<String>,
     }
     let granted: Granted = serde_json::from_slice(&answer.body)
-        .map_err(|error| no_token(format!("the answer is none: {error}")))?;
+        .map_err(|error| no_token(format!("the response is not valid: {error}")))?;
     let token = granted.token.or(granted.access_token);
-    let token = token.ok_or_else(|| no_token("the answer has none".to_owned()))?;
+    let token = token.ok_or_else(|| no_token("the response contains no token".to_owned()))?;
     let mut header = HeaderValue::from_str(&format!("Bearer {token}"))
         .map_err(|_| no_token("it cannot be sent in a header".to_owned()))?;
     header.set_sensitive(true);
@@ -222,17 +222,23 @@ fn token(
 fn place(grant: &Grant<'_>, realm: &str) -> Result<Uri, Error> {
     let uri: Uri = realm
         .parse()
-        .map_err(|_| refused(grant, realm, "which is no http or https address"))?;
+        .map_err(|_| refused(grant, realm, "which is not an http or https URL"))?;
     let place = uri.host().unwrap_or_default();
     match uri.scheme_str() {
-        _ if place.is_empty() => Err(refused(grant, realm, "which is no http or https address")),
+        _ if place.is_empty() => Err(refused(grant, realm, "which is not an http or https URL")),
         Some("https") => Ok(uri),
-        Some("http") if grant.is_https => {
-            Err(refused(grant, realm, "which is less safe than itself"))
-        }
+        Some("http") if grant.is_https => Err(refused(
+            grant,
+            realm,
+            "which is not protected by TLS, unlike the registry",
+        )),
         Some("http") if is_loopback(place) || grant.may_be_plain => Ok(uri),
-        Some("http") => Err(refused(grant, realm, "which is neither here nor safe")),
-        _ => Err(refused(grant, realm, "which is no http or https address")),
+        Some("http") => Err(refused(
+            grant,
+            realm,
+            "which is neither on this machine nor protected by TLS",
+        )),
+        _ => Err(refused(grant, realm, "which is not an http or https URL")),
     }
 }
 

@@ -133,10 +133,10 @@ fn token_for_a_push_is_for_writing() {
 #[test]
 fn token_that_is_none_is_an_error() {
     for (answer, part) in [
-        ("", "the answer is none"),
-        ("{}", "the answer has none"),
+        ("", "the response is not valid"),
+        ("{}", "the response contains no token"),
         (r#"{"token":"two\nlines"}"#, "cannot be sent in a header"),
-        ("[]", "the answer is none"),
+        ("[]", "the response is not valid"),
     ] {
         let (registry, _tokens) = with_tokens(move |_| Reply::ok(&[], answer));
         let reference = reference(&registry.address, "pp:v1");
@@ -180,17 +180,17 @@ fn realm_that_is_no_place_gets_no_credentials() {
     for (challenge, part) in [
         (
             r#"Bearer realm="file:///etc/passwd""#,
-            "no http or https address",
+            "not an http or https URL",
         ),
         (
             r#"Bearer realm="ftp://a.b/token""#,
-            "no http or https address",
+            "not an http or https URL",
         ),
         (
             r#"Bearer realm="http://example.com/token""#,
-            "neither here nor safe",
+            "neither on this machine nor protected by TLS",
         ),
-        (r#"Bearer realm="a realm""#, "no http or https address"),
+        (r#"Bearer realm="a realm""#, "not an http or https URL"),
         ("Negotiate", "by `Negotiate`"),
         ("", "by ``"),
     ] {
