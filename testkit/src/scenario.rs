@@ -452,8 +452,22 @@ fn located(error: &serde_saphyr::Error, file: &Path) -> anyhow::Error {
     };
     let (line, column) = (at.line(), at.column());
     let said = format!(" at line {line}, column {column}");
-    let message = message.strip_suffix(&said).unwrap_or(&message);
+    let message = expected(message.strip_suffix(&said).unwrap_or(&message));
     anyhow!("{}:{line}:{column}: {message}", file.display())
+}
+
+/// The reader's message, without the names of Rust's types.
+fn expected(message: &str) -> String {
+    let Some(ty) = message.strip_prefix("invalid ") else {
+        return message.replace("expected string scalar", "expected a string");
+    };
+    match ty {
+        "bool" => "expected `true` or `false`".to_owned(),
+        "u8" | "u16" | "u32" | "u64" | "usize" => "expected a non-negative integer".to_owned(),
+        "i8" | "i16" | "i32" | "i64" | "isize" => "expected an integer".to_owned(),
+        "f32" | "f64" => "expected a number".to_owned(),
+        _ => message.to_owned(),
+    }
 }
 
 /// Every scenario below a folder, in the order of their names.
