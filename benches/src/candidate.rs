@@ -102,6 +102,14 @@ impl Candidate {
                 true,
                 modules,
             )?);
+            if modules.go_twin.is_some() {
+                all.push(Candidate::wasm(
+                    "envoy, Go SDK",
+                    |modules, _| modules.go_twin.clone().context("there is no Go"),
+                    true,
+                    modules,
+                )?);
+            }
             all.push(Candidate::wasm(
                 "envoy, adapted",
                 |modules, _| Ok(modules.adapted.clone()),

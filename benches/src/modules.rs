@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result};
 use tidegate_components::guests::{self, Shape};
+use tidegate_components::{languages, workspace};
 
 /// The tutorial's plugin in every form, and what it is held against.
 pub struct Modules {
@@ -13,6 +14,8 @@ pub struct Modules {
     pub adapted_bare: Vec<u8>,
     /// The same plugin written with the Proxy-Wasm Rust SDK.
     pub twin: Vec<u8>,
+    /// The same plugin written with the Proxy-Wasm Go SDK, where there is Go.
+    pub go_twin: Option<Vec<u8>>,
     /// A module that does nothing.
     pub empty: Vec<u8>,
 }
@@ -22,11 +25,20 @@ impl Modules {
     pub fn build() -> Result<Modules> {
         let wasip2 = guests::build("istio-tutorial", Shape::Wasip2)?;
         let bare = guests::build("istio-tutorial", Shape::Bare)?;
+        let go_twin = workspace::root().join("benches/go-twin");
+        let go_twin = match languages::build_go_sdk(&go_twin)? {
+            Ok(module) => Some(module.to_vec()),
+            Err(missing) => {
+                println!("SKIPPED: the twin in Go: {missing}");
+                None
+            }
+        };
         Ok(Modules {
             component: wasip2.component.to_vec(),
             adapted: wasip2.module.to_vec(),
             adapted_bare: bare.module.to_vec(),
             twin: guests::build_module("proxy-wasm-twin")?.to_vec(),
+            go_twin,
             empty: empty()?,
         })
     }

@@ -136,11 +136,38 @@ fn c(folder: &Path) -> Result<PathBuf> {
 }
 
 fn go(folder: &Path) -> Result<PathBuf> {
+    let wasm = folder.join("greeter.wasm");
+    go_sdk(folder, &wasm)?;
+    Ok(wasm)
+}
+
+/// Builds a plugin made with the Proxy-Wasm Go SDK: a Proxy-Wasm module.
+fn go_sdk(folder: &Path, wasm: &Path) -> Result<()> {
     run(Command::new("go")
-        .args(["build", "-buildmode=c-shared", "-o", "greeter.wasm", "."])
+        .args(["build", "-buildmode=c-shared", "-o"])
+        .arg(wasm)
+        .arg(".")
         .current_dir(folder)
-        .envs([("GOOS", "wasip1"), ("GOARCH", "wasm"), ("GOFLAGS", "")]))?;
-    Ok(folder.join("greeter.wasm"))
+        .envs([("GOOS", "wasip1"), ("GOARCH", "wasm"), ("GOFLAGS", "")]))
+}
+
+/// Builds the plugin in a folder of this repository with the Proxy-Wasm Go SDK, or says why it cannot be built here.
+pub fn build_go_sdk(source: &Path) -> Result<Result<Bytes, Missing>> {
+    if let Some(missing) = absent("go", &["version"], "Go") {
+        return Ok(Err(missing));
+    }
+    let name = source.file_name().context("a folder without a name")?;
+    let wasm = workspace::target()
+        .join("languages")
+        .join(name)
+        .with_extension("wasm");
+    if let Some(folder) = wasm.parent() {
+        fs::create_dir_all(folder)
+            .with_context(|| format!("failed to make {}", folder.display()))?;
+    }
+    go_sdk(source, &wasm)?;
+    let bytes = fs::read(&wasm).with_context(|| format!("failed to read {}", wasm.display()))?;
+    Ok(Ok(bytes.into()))
 }
 
 /// The package that has zig, a C compiler for WebAssembly.
