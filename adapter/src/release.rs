@@ -21,7 +21,7 @@ pub enum Envoy {
 
 /// Not the name of a supported release.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("Envoy {0} is not a known release: expected one of {known}", known = names())]
+#[error("Envoy {0} is not supported: use one of {known}", known = names())]
 pub struct UnknownEnvoy(String);
 
 // === impl Envoy ===

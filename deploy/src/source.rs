@@ -45,10 +45,13 @@ pub struct ImageReference {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SourceError {
-    /// No scheme, or another one.
+    /// No scheme.
     #[error(
-        "`{0}` has no scheme: for an image, write `oci://REGISTRY/REPOSITORY@sha256:…`; `https://`, `http://` and `file://` are also supported. Istio may accept such a URL, but does not run the plugin"
+        "`{0}` has no scheme: for an image, write `oci://{0}@sha256:…`. Istio treats a URL without a scheme as an image, but rejects or drops it if it contains a port"
     )]
+    NoScheme(String),
+    /// A scheme that Istio does not support.
+    #[error("unsupported scheme in `{0}`: use `oci://`, `https://`, `http://` or `file://`")]
     Scheme(String),
     /// An image, which [`Source::image`] takes.
     #[error("`{0}` is the reference of an image")]
@@ -146,7 +149,7 @@ impl Source {
         }
         let (scheme, rest) = url
             .split_once("://")
-            .ok_or_else(|| SourceError::Scheme(url.to_owned()))?;
+            .ok_or_else(|| SourceError::NoScheme(url.to_owned()))?;
         match scheme {
             "http" | "https" => {
                 if rest.split('/').next().unwrap_or_default().is_empty() {

@@ -38,7 +38,7 @@ pub enum ReferenceError {
     },
     /// A repository that no registry can have.
     #[error(
-        "`{repository}` is not a valid repository name: use at least two characters, lowercase letters and digits, which `.`, `_`, `-` and `/` can separate"
+        "`{repository}` is not a valid repository name: use lowercase letters and digits, separated by `.`, `_`, `-` or `/`, and at least two characters"
     )]
     Repository {
         /// What stands for it.

@@ -305,7 +305,7 @@ impl Scenario {
     /// Reads one file below `folder`. `own` is the plugin that is tested where a scenario names none.
     pub fn read(folder: &Path, file: &Path, own: Option<&str>) -> Result<Self> {
         let text = std::fs::read_to_string(file)
-            .with_context(|| format!("failed to read {}", file.display()))?;
+            .with_context(|| format!("cannot read `{}`", file.display()))?;
         let mut scenario: Scenario =
             serde_saphyr::from_str(&text).map_err(|error| located(&error, file))?;
         let below = file.strip_prefix(folder).unwrap_or(file).with_extension("");
@@ -422,7 +422,7 @@ impl Scenario {
         must(
             self.start.refused == self.steps.is_empty(),
             at("steps"),
-            "`steps` is missing: add a step (only scenarios with `start: { refused: true }` have none)",
+            "missing field `steps`: add at least one step, or set `start: { refused: true }`",
         )?;
         must(
             !self.start.refused || !self.start.logs.is_empty(),

@@ -18,9 +18,9 @@ pub enum Istio {
     V1_31,
 }
 
-/// Not the name of a known release.
+/// Not the name of a supported release.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("Istio {0} is not a known release: expected one of {known}", known = names())]
+#[error("Istio {0} is not supported: use one of {known}", known = names())]
 pub struct UnknownIstio(String);
 
 // === impl Istio ===

@@ -32,7 +32,14 @@ pub fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
             .and_then(|()| stdout.flush())
             .context("cannot write to stdout");
     }
-    replace(path, bytes).with_context(|| format!("cannot write `{}`", path.display()))
+    replace(path, bytes).with_context(|| match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() && !folder.exists() => format!(
+            "cannot write `{}`: the directory `{}` does not exist",
+            path.display(),
+            folder.display()
+        ),
+        _ => format!("cannot write `{}`", path.display()),
+    })
 }
 
 /// Writes a binary, but not into a terminal.

@@ -81,7 +81,8 @@ Examples:
   tidegate adapt greeter.wasm -o greeter.proxy.wasm
   tidegate manifest envoy greeter.wasm --upstream http://127.0.0.1:9000
 
-Exit codes: 0 success; 1 findings or failures; 2 usage error; 3 a file, the network, a registry or a required program is not available.
+Exit codes: 0 success, possibly with warnings; 1 errors were found, or the command failed; 2 invalid arguments; 3 a file, the network, \
+a registry or a required program is not available.
 
 Run `tidegate help COMMAND` for details and more examples.";
 
@@ -153,6 +154,7 @@ mod tests {
 
     /// The commands among a help text's examples.
     fn examples(help: &str) -> Vec<Vec<String>> {
+        let help = help.replace("\\\n", " ");
         let lines = help.lines().filter(|line| line.starts_with("  "));
         lines.flat_map(|line| calls(&filled(line))).collect()
     }

@@ -8,11 +8,11 @@ use clap::{Args, ValueEnum};
 #[derive(Args, Clone, Copy, Debug, Default)]
 #[command(next_help_heading = "Global options")]
 pub struct OutputArgs {
-    /// Print only results and errors: no notes, no warnings and no progress
+    /// Suppress notes, warnings and progress
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     quiet: bool,
 
-    /// Also print the programs that are run and the registries that are asked
+    /// Also print each program that is started and each registry that is contacted
     #[arg(short, long, global = true)]
     verbose: bool,
 

@@ -19,7 +19,7 @@ use tidegate_oci::Reference;
 use crate::place::{Fetched, Place};
 
 /// The syntax of a plugin, as help texts show it.
-pub const SYNTAX: &str = "FILE|oci://REFERENCE[=CONFIG]";
+pub const SYNTAX: &str = "PLUGIN[=CONFIG]";
 
 /// A plugin as it was named on the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,7 +54,9 @@ impl FromStr for PluginArg {
     fn from_str(text: &str) -> Result<Self, String> {
         let (place, configuration) = split(text);
         if place.is_empty() {
-            return Err(format!("expected {SYNTAX}"));
+            return Err(format!(
+                "the plugin before `=` is missing: expected {SYNTAX}"
+            ));
         }
         Ok(Self {
             place: place.parse()?,
@@ -137,7 +139,7 @@ pub fn configured(text: &str, plugin: &str) -> anyhow::Result<(Vec<u8>, Option<P
     // That was the syntax before 0.1.0, and no plugin is configured by the name of a file.
     ensure!(
         !Path::new(text).is_file(),
-        "the configuration of `{plugin}`, `{text}`, is the name of a file: write `{plugin}=@{text}` to use its contents"
+        "`{text}` is a file, but it was passed as the configuration itself: to read the file, write `{plugin}=@{text}`"
     );
     Ok((text.as_bytes().to_vec(), None))
 }

@@ -38,7 +38,7 @@ pub struct How {
     #[arg(long)]
     pub debug: bool,
 
-    /// Add the WebAssembly target to the toolchain without asking if it is missing
+    /// Install the WebAssembly target, if it is missing, without prompting
     #[arg(short, long)]
     pub yes: bool,
 
@@ -284,10 +284,10 @@ fn is_plugin(package: &Package) -> bool {
 /// What makes components.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Tool {
-    /// `cargo build` for the target wasm32-wasip2, for which rustc makes components
+    /// Run `cargo build --target wasm32-wasip2`, which produces a component
     #[default]
     Cargo,
-    /// `cargo component build`, for the target wasm32-wasip1
+    /// Run `cargo component build`, which targets wasm32-wasip1
     CargoComponent,
 }
 

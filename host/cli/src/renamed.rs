@@ -11,7 +11,11 @@ pub const RENAMED: &[(&str, &str)] = &[
     ("--format human", "--format text"),
     ("validate", "check"),
     ("verify", "check"),
-    ("--kind", "manifest KIND"),
+    ("--fail-policy", "--failure-policy"),
+    (
+        "--kind",
+        "manifest wasm-plugin|traffic-extension|envoy-filter|envoy-extension-policy|envoy",
+    ),
 ];
 
 /// The same error, or one that names the new spelling if an old one caused it.
@@ -51,6 +55,7 @@ mod tests {
         let changelog = concat!(env!("CARGO_MANIFEST_DIR"), "/../../CHANGELOG.md");
         let changelog = std::fs::read_to_string(changelog).expect("CHANGELOG.md");
         for (old, new) in RENAMED {
+            let new = new.replace('|', "\\|");
             let row = format!("| `{old}` | `{new}` |\n");
             assert!(changelog.contains(&row), "{row}");
         }

@@ -43,9 +43,9 @@ pub struct ServeArgs {
     #[arg(long = "env", value_name = "NAME=VALUE", value_parser = variable)]
     environment: Vec<(String, String)>,
 
-    /// What happens to requests after a plugin has trapped
+    /// What to do after a plugin traps, as Envoy's `failure_policy`
     #[arg(long, value_name = "POLICY", default_value = "reload")]
-    fail_policy: Policy,
+    failure_policy: Policy,
 
     #[command(flatten)]
     dashboard: DashboardArgs,
@@ -96,7 +96,7 @@ impl ServeArgs {
         spec.engine = Some(engine);
         spec.configuration.clone_from(&plugin.configuration);
         spec.environment.clone_from(&self.environment);
-        spec.fail_policy = match self.fail_policy {
+        spec.fail_policy = match self.failure_policy {
             Policy::Reload => FailPolicy::Reload,
             Policy::Closed => FailPolicy::Closed,
             Policy::Open => FailPolicy::Open,

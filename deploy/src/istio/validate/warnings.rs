@@ -364,7 +364,7 @@ impl<'a> Warnings<'a, '_> {
                 "url",
                 "stale-tag",
                 node,
-                "a proxy that has fetched this tag never fetches it again, even if the tag moves: pin the digest, as in `oci://REGISTRY/REPOSITORY@sha256:…`, or use a new tag for each version"
+                "a proxy that has fetched the image does not fetch it again, even if the tag moves: pin the digest, as in `oci://REGISTRY/REPOSITORY@sha256:…`, or use a new tag for each version"
                     .into(),
             );
         }

@@ -30,7 +30,7 @@ Examples:
   tidegate build --package greeter --debug
   tidegate build --tool cargo-component
 
-Both tools build the same plugin. Only `cargo` needs nothing but the Rust toolchain.";
+Both tools build the same plugin. `cargo` needs only the Rust toolchain; cargo-component must be installed separately.";
 
 // === impl Build ===
 

@@ -44,8 +44,10 @@ const EXAMPLES: &str = "\
 Examples:
   tidegate chain -f plugins.yaml
   tidegate chain -f manifests/
-  tidegate chain -f plugins/*.yaml deployments.yaml --workload shop/app=web,version=v2
-  kubectl get wasmplugins,deployments -A -o yaml | tidegate chain -f - --format json
+  tidegate chain -f plugins/*.yaml deployments.yaml \\
+      --workload shop/app=web,version=v2
+  kubectl get wasmplugins,deployments -A -o yaml | \\
+      tidegate chain -f - --format json
   kubectl get wasmplugins,services,namespaces -A -o yaml | tidegate chain -f -
 
 WasmPlugins and TrafficExtensions are ordered; EnvoyFilters are only counted. Istio orders plugins of the same phase and \
@@ -57,8 +59,9 @@ waypoint is determined by its GatewayClass, or, if the files do not contain the 
 the classes istio-east-west, istio-remote and istio-agentgateway, and of controllers other than Istio's, are skipped.
 
 The waypoint of a Service or ServiceEntry is determined by its labels `istio.io/use-waypoint` and \
-`istio.io/use-waypoint-namespace`, or else by those of its Namespace. If neither has them and the files do not contain both, it is \
-assumed to use the waypoints of its namespace. A waypoint that the files do not contain is assumed to allow all namespaces.";
+`istio.io/use-waypoint-namespace`, or else by those of its Namespace. If no label is found, and the \
+files lack the service or its Namespace, the service is assumed to use the waypoints of its namespace. A waypoint that is not in the \
+files is assumed to accept services from all namespaces.";
 
 /// What stands in for a number that is not there.
 const NONE: &str = "-";

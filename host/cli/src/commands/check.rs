@@ -22,25 +22,25 @@ mod wasm;
 
 use report::Report;
 
-/// Check whether Envoy and Istio would accept plugins and manifests, and warn about mistakes that they accept
+/// Check whether Envoy and Istio would accept plugins and manifests, and warn about likely mistakes
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Check {
-    /// Components, Proxy-Wasm modules, images, manifests in YAML or JSON, and directories of manifests; `-` for stdin. Files are told apart
-    /// by their contents
-    #[arg(required = true, value_name = "FILE|DIR|oci://REFERENCE")]
+    /// Components, Proxy-Wasm modules, images (`oci://…`), manifests in YAML or JSON, and directories of manifests; `-` for stdin. The
+    /// type of a file is detected from its contents
+    #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<Place>,
 
-    /// Release of Istio that checks manifests, in its newest patch release
+    /// Validate manifests with the rules of this Istio release (its newest patch release)
     #[arg(long, value_name = "RELEASE", default_value_t)]
     istio: Istio,
 
-    /// Release of Envoy that loads modules. Default: every release from 1.36 to 1.40
+    /// Check modules against this Envoy release. Default: all releases from 1.36 to 1.40
     #[arg(long, value_name = "RELEASE")]
     envoy: Option<Envoy>,
 
-    /// The module that the manifests refer to. Warns if they contain its checksum in place of the image digest
-    #[arg(long, value_name = "MODULE.wasm")]
+    /// The module that the manifests refer to. Used to warn if `sha256` is the digest of the module instead of the image
+    #[arg(long, value_name = "FILE")]
     module: Option<PathBuf>,
 
     /// Expected SHA-256 digest of the image manifest, or of the file, as in the field `sha256` of a WasmPlugin. For a single input
@@ -66,9 +66,9 @@ Examples:
   tidegate check greeter.yaml --module greeter.proxy.wasm
   kubectl get wasmplugins -A -o yaml | tidegate check - --format json
 
-In text, each finding is one line: `INPUT[:LINE:COLUMN]: error: [FIELD: ]MESSAGE [RULE]`. Errors are what the API server, istiod's \
-webhook, Istio's agent (the rule `agent`) and Envoy (`envoy`) reject. An image is pulled as the agent pulls it. A component is adapted \
-first. Documents of other kinds are skipped.";
+Text output has one line for each finding: `INPUT[:LINE:COLUMN]: SEVERITY: [FIELD: ]MESSAGE [RULE]`. Errors are rejected by the API \
+server, by istiod's webhook, by Istio's agent (rule `agent`) or by Envoy (rule `envoy`). Only WasmPlugins and TrafficExtensions are \
+validated; documents of other kinds are skipped. Images are pulled as Istio's agent pulls them. Components are adapted first.";
 
 /// What is asked of an input.
 struct Question<'a> {
@@ -106,11 +106,13 @@ impl Check {
         }
         if self.module.is_some() && !report.has_manifests() {
             return Err(usage(
-                "--module has no effect: none of the inputs is a manifest".into(),
+                "`--module` has no effect without a manifest: add one, or remove `--module`".into(),
             ));
         }
         if self.sha256.is_some() && report.has_manifests() {
-            return Err(usage("--sha256 has no effect on manifests".into()));
+            return Err(usage(
+                "`--sha256` has no effect on manifests: remove it".into(),
+            ));
         }
         let text = match self.format.is_json() {
             true => format!("{:#}\n", report.json()),
@@ -127,7 +129,8 @@ impl Check {
     fn refuse_useless(&self) -> anyhow::Result<()> {
         if self.sha256.is_some() && self.inputs.len() > 1 {
             return Err(usage(
-                "--sha256 can be used with a single input: check the inputs one by one".into(),
+                "`--sha256` can be used with a single input only: check the inputs one by one"
+                    .into(),
             ));
         }
         let is_image = |place: &Place| matches!(place, Place::Image(_));
@@ -135,7 +138,7 @@ impl Check {
             && !self.inputs.iter().any(is_image)
         {
             return Err(usage(format!(
-                "{option} has no effect: none of the inputs is an image"
+                "`{option}` has no effect: none of the inputs is an image"
             )));
         }
         let is_stdin = |place: &Place| *place == Place::File("-".into());

@@ -18,7 +18,7 @@ mod machine;
 
 use checks::{Check, State};
 
-/// Check that this machine can build and test plugins, and print commands that install what is missing
+/// Check the build requirements on this machine, and print the commands that install missing ones
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Doctor {

@@ -18,8 +18,8 @@ use crate::plugin::unsupported;
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Inspect {
-    /// The component or module; `-` for stdin
-    #[arg(value_name = "FILE|oci://REFERENCE")]
+    /// The component or module: a file, `-` for stdin, or an `oci://` reference
+    #[arg(value_name = "PLUGIN")]
     plugin: Place,
 
     #[command(flatten)]

@@ -9,7 +9,7 @@ use clap_mangen::roff::{Roff, roman};
 
 use crate::{file, logs};
 
-/// Write manual pages: one for `tidegate` and one for each command
+/// Write man pages: one for `tidegate` and one for each command
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Man {

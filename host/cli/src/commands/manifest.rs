@@ -22,9 +22,9 @@ mod extension_policy;
 mod istio;
 mod resource;
 
-/// Generate the configuration with which Envoy, Istio or Envoy Gateway runs plugins
+/// Generate configuration for Envoy, Istio or Envoy Gateway
 #[derive(Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, subcommand_value_name = "KIND", subcommand_help_heading = "Kinds")]
 pub struct Manifest {
     #[command(subcommand)]
     kind: Kind,
@@ -32,10 +32,10 @@ pub struct Manifest {
 
 #[derive(Subcommand)]
 enum Kind {
-    /// A WasmPlugin for Istio
+    /// Generate a WasmPlugin (Istio)
     #[command(after_help = istio::WASM_PLUGIN_EXAMPLES)]
     WasmPlugin(istio::IstioArgs),
-    /// A TrafficExtension for Istio 1.30 and newer
+    /// Generate a TrafficExtension (Istio 1.30 and newer)
     #[command(after_help = istio::TRAFFIC_EXTENSION_EXAMPLES)]
     TrafficExtension(istio::IstioArgs),
     EnvoyFilter(envoy_filter::EnvoyFilterArgs),
@@ -46,7 +46,8 @@ enum Kind {
 const EXAMPLES: &str = "\
 Examples:
   tidegate manifest wasm-plugin oci://127.0.0.1:5000/greeter:1.0.0 --selector app=web
-  tidegate manifest envoy greeter.wasm --upstream http://127.0.0.1:9000 -o envoy.json
+  tidegate manifest envoy greeter.wasm --upstream http://127.0.0.1:9000 \\
+      -o envoy.json
 
 Components are adapted first. CONFIG is validated against the plugin's schema, if it has one. Run `tidegate help manifest KIND` for the \
 options and examples of a kind.";

@@ -25,11 +25,11 @@ pub struct New {
     #[arg(long, value_name = "LANGUAGE", default_value = "rust")]
     language: Language,
 
-    /// What the new plugin does, if it is written in Rust. Default: http
+    /// Template for a plugin in Rust. Default: http
     #[arg(long, value_name = "TEMPLATE")]
     template: Option<Template>,
 
-    /// The SDK for Rust: a version on crates.io, or the path of the crate. Default: a copy in the plugin's `vendor/`
+    /// Use this SDK crate: a path, or a version on crates.io once the SDK is published. Default: a copy in the plugin's `vendor/`
     #[arg(long, value_name = "VERSION|PATH")]
     sdk: Option<String>,
 }

@@ -19,14 +19,14 @@ use crate::{file, logs};
 #[command(after_help = EXAMPLES)]
 pub struct Push {
     /// The plugin; `-` for stdin. A component is adapted first; a Proxy-Wasm module is checked as Envoy checks it
-    #[arg(value_name = "PLUGIN.wasm")]
+    #[arg(value_name = "FILE")]
     plugin: PathBuf,
 
     /// The image to push
     #[arg(value_name = "oci://REGISTRY/REPOSITORY:TAG", value_parser = place)]
     reference: Reference,
 
-    /// Image format
+    /// Layout of the image
     #[arg(long, value_name = "LAYOUT", default_value = "compat")]
     layout: Layout,
 
@@ -38,7 +38,7 @@ pub struct Push {
     #[arg(long, value_name = "REVISION")]
     revision: Option<String>,
 
-    /// Also push the component, as TAG-component, for runtimes that run components
+    /// Also push the component, with the tag `TAG-component`, for hosts that run components directly
     #[arg(long)]
     with_component: bool,
 
@@ -63,11 +63,12 @@ const EXAMPLES: &str = "\
 Examples:
   tidegate push greeter.wasm oci://127.0.0.1:5000/greeter:1.0.0
   tidegate push greeter.wasm oci://ghcr.io/me/greeter:1 --revision 4f2a6d1
-  pass ghcr | tidegate push greeter.wasm oci://ghcr.io/me/greeter:1 --username me --password-stdin
-  tidegate push greeter.wasm oci://ghcr.io/me/greeter:1 --with-component --format json | jq -r .sha256
+  pass ghcr | tidegate push greeter.wasm oci://ghcr.io/me/greeter:1 \\
+      --username me --password-stdin
+  tidegate push greeter.wasm oci://ghcr.io/me/greeter:1 --with-component \\
+      --format json | jq -r .sha256
 
-The output contains the values for `url` and `sha256` in a WasmPlugin: the reference pinned by digest, and the digest of the image \
-manifest, which differs from the digest of the module. Pushing the same file always yields the same digest. The tag is written \
+The output contains the `url` and `sha256` for a WasmPlugin. `sha256` is the digest of the image manifest, not of the module. Pushing the same file always yields the same digest. The tag is written \
 last, so that an interrupted push leaves no incomplete image.
 
 Without --username, credentials come from Docker's configuration (DOCKER_CONFIG, or ~/.docker) or Podman's (REGISTRY_AUTH_FILE, or \

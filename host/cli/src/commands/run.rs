@@ -15,13 +15,13 @@ use crate::stop::{StopSignal, stop};
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Run {
-    /// Components or Proxy-Wasm modules, in the order in which requests pass through them. CONFIG is the configuration itself, or
-    /// `@FILE`
+    /// Components or Proxy-Wasm modules, in the order in which requests pass through them. PLUGIN is a file, `-` for stdin, or an `oci://`
+    /// reference. CONFIG is the configuration itself, or `@FILE` to read it from a file
     #[arg(required = true, value_name = plugin::SYNTAX)]
     plugins: Vec<PluginArg>,
 
-    /// Name of the plugin in logs and properties, and its root id. Given once for each plugin, in their order. Default: the name
-    /// of the file or image
+    /// Name of the plugin in logs and properties; also its root ID (`root_id`). Repeat the option once for each plugin, in the same
+    /// order. Default: the name of the file or image
     #[arg(long, value_name = "NAME")]
     name: Vec<String>,
 

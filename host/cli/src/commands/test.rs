@@ -21,7 +21,7 @@ use crate::testing::plugins::{Given, Origin, Plugins};
 use crate::testing::{Runtime, Tested, Testing, envoy};
 use crate::{file, output};
 
-/// Build the plugin in this directory and run its scenarios: requests, and the responses that are expected
+/// Build the plugin in this directory and run its test scenarios
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Test {
@@ -43,7 +43,7 @@ pub struct Test {
     envoy: Option<String>,
 
     /// Test this component or Proxy-Wasm module, written in any language, instead of building one
-    #[arg(long, value_name = "FILE|oci://REFERENCE", conflicts_with_all = ["manifest_path", "package", "debug", "yes"])]
+    #[arg(long, value_name = "PLUGIN", conflicts_with_all = ["manifest_path", "package", "debug", "yes"])]
     plugin: Option<Place>,
 
     #[command(flatten)]
@@ -56,7 +56,7 @@ pub struct Test {
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     jobs: Option<u16>,
 
-    /// Format of the results. `junit` and `json` go to stdout, with the human-readable lines on stderr
+    /// Output format. Without `--output`, `junit` and `json` are written to stdout, and the text to stderr
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     format: Format,
 
@@ -64,7 +64,7 @@ pub struct Test {
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
-    /// Update the scenarios with the actual results where they differ or an `expect` is empty
+    /// Rewrite expectations that do not match, and fill in empty ones (`expect: {}`), with the actual results
     #[arg(long)]
     update: bool,
 
@@ -123,7 +123,7 @@ impl Test {
             return file::write(or_stdout(&self.output), schema.as_bytes());
         }
         if self.envoy.is_some() && !self.runtime.contains(&RuntimeArg::Envoy) {
-            let message = "--envoy has no effect without --runtime envoy\n";
+            let message = "`--envoy` has no effect without the runtime `envoy`: add `--runtime component,proxy-wasm,envoy`\n";
             return Err(clap::Error::raw(ErrorKind::ArgumentConflict, message).into());
         }
         let project = match &self.plugin {

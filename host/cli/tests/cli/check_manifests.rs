@@ -191,7 +191,7 @@ fn what_cannot_be_read_is_named() {
     tidegate(["check", &missing]).lacks(&["cannot read", "missing.yaml"]);
     let empty = crate::tool::text(&folder.path(""));
     tidegate(["check", &empty]).fails_with(&["contains no .yaml"]);
-    tidegate(["check"]).misses("FILE|DIR|oci://REFERENCE");
+    tidegate(["check"]).misses("<INPUT>...");
 }
 
 /// The kind is served by 1.30 and newer.
@@ -217,7 +217,7 @@ fn release_of_istio_decides_what_it_serves() {
         "{}",
         done.stderr
     );
-    tidegate(["check", &file, "--istio", "1.2"]).misses("expected one of 1.28, 1.29, 1.30, 1.31");
+    tidegate(["check", &file, "--istio", "1.2"]).misses("use one of 1.28, 1.29, 1.30, 1.31");
 }
 
 #[test]
@@ -251,9 +251,9 @@ fn options_without_effect_are_refused() {
     let folder = Folder::new();
     let manifest = folder.file("good.yaml", GOOD);
     let module = folder.module("plugin.wasm");
-    tidegate(["check", &module, "--module", &module]).misses("--module has no effect");
+    tidegate(["check", &module, "--module", &module]).misses("`--module` has no effect");
     let sha256 = ["--sha256", &"0".repeat(64)];
-    tidegate([&["check", &manifest], &sha256[..]].concat()).misses("--sha256 has no effect");
+    tidegate([&["check", &manifest], &sha256[..]].concat()).misses("`--sha256` has no effect");
     tidegate([&["check", &module, &module], &sha256[..]].concat()).misses("a single input");
-    tidegate(["check", &module, "--plain-http"]).misses("--plain-http has no effect");
+    tidegate(["check", &module, "--plain-http"]).misses("`--plain-http` has no effect");
 }

@@ -56,7 +56,8 @@ fn check_says_what_it_found_needs_docker_registry() {
     let manifest = String::from_utf8_lossy(manifest.succeeds()).into_owned();
     let pinned = format!("{place}@sha256:{hex}");
     assert!(manifest.contains(&pinned), "{manifest}");
-    ship(["manifest", "wasm-plugin", &place, "--url", &place]).misses("--url cannot be used with");
+    ship(["manifest", "wasm-plugin", &place, "--url", &place])
+        .misses("`--url` cannot be used with");
 }
 
 /// Findings are on stdout, each in a line, and the exit code is 1.
@@ -120,7 +121,7 @@ fn check_says_each_finding_in_a_line() {
     ship(["check", &crate::tool::text(&folder.path("absent"))]).lacks(&["cannot read", "absent"]);
     ship(["check", "https://example.com/p.wasm"]).misses("the scheme `https` is not supported");
     ship(["check", "oci://p"]).misses("the registry is missing");
-    ship(["check", &wrong, "--envoy", "1.35"]).misses("expected one of 1.36, 1.37");
+    ship(["check", &wrong, "--envoy", "1.35"]).misses("use one of 1.36, 1.37");
 }
 
 /// A module that waits for what never comes would only seem to hang.

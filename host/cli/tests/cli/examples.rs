@@ -235,7 +235,7 @@ fn examples() -> BTreeMap<String, Vec<String>> {
             let (_, rest) = text.split_once(".SH EXAMPLES\n.nf\n").expect("examples");
             let (list, _) = rest.split_once("\n.fi\n").expect("an end");
             let list = list.replace("\\-", "-").replace("\\*(Aq", "'");
-            let list = list.replace("\\\\", "\\");
+            let list = list.replace("\\\\", "\\").replace("\\\n", " ");
             let lines = list.lines().map(|line| line.trim().to_owned());
             (name.into_owned(), lines.collect())
         })

@@ -476,7 +476,7 @@ fn manifest_refuses_flags_that_a_kind_cannot_carry() {
     misses(
         "wasm-plugin",
         &download,
-        "--image-pull-secret has no effect",
+        "`--image-pull-secret` has no effect",
     );
 }
 

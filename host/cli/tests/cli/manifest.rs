@@ -205,9 +205,8 @@ fn manifest_says_what_is_wrong_with_a_plugin() {
     ]);
     let file = folder.file("config.json", "{}");
     manifest(&format!("{path}={file}")).fails_with(&[
-        "the configuration of",
-        "is the name of a file",
-        &format!("=@{file}` to use its contents"),
+        "is a file, but it was passed as the configuration itself",
+        &format!("=@{file}`"),
     ]);
     manifest(&folder.file("component.wasm", b"\0asm\x0d\0\x01\0"))
         .fails_with(&["cannot adapt", "component.wasm"]);

@@ -59,7 +59,7 @@ fn run_gives_plugins_an_environment_and_a_fail_policy() {
             &path,
             "--env",
             "A=b",
-            "--fail-policy",
+            "--failure-policy",
             policy,
             "--workers",
             "1",

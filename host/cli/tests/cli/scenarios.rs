@@ -163,7 +163,7 @@ fn mistake_in_a_scenario_is_named_with_its_place() {
         "error: scenarios/bad.yaml:3:23: unknown field `boody`, expected one of method, path",
     ]);
     let empty = project(&[("empty", "about: x\nsteps: []\n")]);
-    test(&empty, &[]).fails_with(&["scenarios/empty.yaml:2:1: `steps` is missing"]);
+    test(&empty, &[]).fails_with(&["scenarios/empty.yaml:2:1: missing field `steps`"]);
 }
 
 #[test]
@@ -347,7 +347,8 @@ fn scenarios_run_in_a_real_envoy_needs_envoy() {
     ] {
         assert!(said.contains(line), "{line} in {said}");
     }
-    test(&folder, &["--envoy", "1.40.0"]).misses("--envoy has no effect without --runtime envoy");
+    test(&folder, &["--envoy", "1.40.0"])
+        .misses("`--envoy` has no effect without the runtime `envoy`");
     let none = test(&folder, &["--runtime", "envoy", "--envoy", "0.1.0"]);
     none.fails_with(&[
         "`--envoy 0.1.0` is neither a file nor a supported release",

@@ -82,7 +82,7 @@ const CALLS: &[&str] = &[
     "run module.wasm=@missing.json",
     "run module.wasm=config.json",
     "run module.wasm --env NAME",
-    "run module.wasm --fail-policy never",
+    "run module.wasm --failure-policy never",
     "run module.wasm --engine component",
     "adapt missing.wasm -o out.wasm",
     "adapt text.wasm -o out.wasm",

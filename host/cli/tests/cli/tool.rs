@@ -388,7 +388,10 @@ pub fn commands() -> Vec<String> {
 fn listed(arguments: &[&str]) -> Vec<String> {
     let help = tidegate(arguments).succeeds().to_vec();
     let help = String::from_utf8(help).expect("UTF-8");
-    let list = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let list = help
+        .lines()
+        .skip_while(|line| !["Commands:", "Kinds:"].contains(line))
+        .skip(1);
     let names = list.take_while(|line| !line.is_empty());
     // What a command is may need a second line, which is indented further.
     names

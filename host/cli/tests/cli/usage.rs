@@ -35,8 +35,8 @@ fn help_of_every_command_has_examples() {
 fn arguments_that_are_wrong_exit_with_2() {
     tidegate([""; 0]).misses("Usage: tidegate");
     tidegate(["serve"]).misses("unrecognized subcommand 'serve'");
-    tidegate(["run"]).misses("<FILE|oci://REFERENCE[=CONFIG]>");
-    tidegate(["run", "={}"]).misses("expected FILE|oci://REFERENCE[=CONFIG]");
+    tidegate(["run"]).misses("<PLUGIN[=CONFIG]>");
+    tidegate(["run", "={}"]).misses("the plugin before `=` is missing");
     tidegate(["run", "a.wasm", "--upstream", "https://example.com"])
         .misses("TLS to the upstream is not supported yet");
     tidegate(["run", "a.wasm", "--upstream", "http://example.com/path"])
@@ -60,11 +60,15 @@ fn old_spellings_are_errors_that_name_the_new_ones() {
         (&["test", "--format", "human"], "`--format text`"),
         (&["inspect", "a.wasm", "--json"], "`--format json`"),
         (&["doctor", "--json"], "`--format json`"),
+        (
+            &["run", "a.wasm", "--fail-policy", "open"],
+            "`--failure-policy`",
+        ),
         (&["validate", "-f", "a.yaml"], "`check`"),
         (&["verify", "a.wasm"], "`check`"),
         (
             &["manifest", "--kind", "envoy", "a.wasm"],
-            "`manifest KIND`",
+            "`manifest wasm-plugin|",
         ),
     ] {
         tidegate(call).misses(&format!("has been renamed to {new}"));

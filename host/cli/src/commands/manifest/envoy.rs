@@ -16,11 +16,12 @@ use crate::plugin::{self, Plugin, PluginArg};
 use crate::serve::address;
 use crate::upstream::UpstreamUrl;
 
-/// The bootstrap of an Envoy without a control plane, with plugins restricted to the capabilities they need
+/// Generate a bootstrap configuration for a standalone Envoy, with each plugin restricted to the capabilities it needs
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct EnvoyArgs {
-    /// Plugins, in the order in which requests pass through them. CONFIG is the configuration itself, or `@FILE`
+    /// Plugins, in the order in which requests pass through them. PLUGIN is a file, `-` for stdin, or an `oci://` reference. CONFIG is the
+    /// configuration itself, or `@FILE` to read it from a file
     #[arg(required = true, value_name = plugin::SYNTAX)]
     plugins: Vec<PluginArg>,
 
@@ -58,8 +59,10 @@ enum Format {
 const EXAMPLES: &str = "\
 Examples:
   envoy -c <(tidegate manifest envoy greeter.wasm --upstream http://127.0.0.1:9000)
-  tidegate manifest envoy rate-limit.wasm=@limits.json headers.wasm='{}' --upstream http://httpbin.org -o envoy.json
-  tidegate manifest envoy greeter.wasm --upstream http://127.0.0.1:9000 --format yaml --module-dir modules
+  tidegate manifest envoy rate-limit.wasm=@limits.json headers.wasm='{}' \\
+      --upstream http://httpbin.org -o envoy.json
+  tidegate manifest envoy greeter.wasm --upstream http://127.0.0.1:9000 \\
+      --format yaml --module-dir modules
 
 A plugin that traps is restarted after about a second; until then, requests get 503. This requires Envoy 1.33 or newer.";
 

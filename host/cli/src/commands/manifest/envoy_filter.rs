@@ -8,7 +8,7 @@ use tidegate_deploy::istio::model::{FailStrategy, Variable};
 use super::resource::{Module, ResourceArgs, ScopeArgs};
 use super::{variable, word};
 
-/// An EnvoyFilter for Istio, with the plugin restricted to the capabilities it needs, and its configuration passed unchanged
+/// Generate an EnvoyFilter (Istio), with the plugin restricted to the capabilities it needs, and its configuration passed unchanged
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct EnvoyFilterArgs {
@@ -23,7 +23,7 @@ pub struct EnvoyFilterArgs {
     context: Context,
 
     /// What the proxy does if the plugin cannot be fetched or has trapped [default: FAIL_CLOSE]
-    #[arg(long, value_parser = word::<FailStrategy>())]
+    #[arg(long, value_name = "STRATEGY", value_parser = word::<FailStrategy>())]
     fail_strategy: Option<FailStrategy>,
 
     /// Environment variable. Without a value, it is inherited from the proxy
@@ -33,11 +33,13 @@ pub struct EnvoyFilterArgs {
 
 const EXAMPLES: &str = "\
 Examples:
-  tidegate manifest envoy-filter oci://127.0.0.1:5000/greeter:1.0.0 --selector app=web --context SIDECAR_INBOUND
-  tidegate manifest envoy-filter greeter.wasm=@key.pem --url oci://ghcr.io/me/greeter:1.0 --sha256 \"$DIGEST\" --context GATEWAY
+  tidegate manifest envoy-filter oci://127.0.0.1:5000/greeter:1.0.0 \\
+      --selector app=web --context SIDECAR_INBOUND
+  tidegate manifest envoy-filter greeter.wasm=@key.pem --context GATEWAY \\
+      --url oci://ghcr.io/me/greeter:1.0 --sha256 \"$DIGEST\"
 
-The configuration may be any bytes. Istio does not validate EnvoyFilters, and its releases may change what they match: prefer \
-`wasm-plugin` unless the plugin needs what only this kind has.";
+The configuration may be any bytes. Istio does not validate EnvoyFilters, and an upgrade of Istio can change the configuration that they \
+patch. Use `wasm-plugin`, unless you need capability restrictions or an unchanged configuration.";
 
 // === impl EnvoyFilterArgs ===
 

@@ -7,7 +7,7 @@ use tidegate_deploy::resource::TargetRef;
 
 use super::resource::{ImageArgs, Module, ResourceArgs};
 
-/// An EnvoyExtensionPolicy for Envoy Gateway
+/// Generate an EnvoyExtensionPolicy (Envoy Gateway)
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct ExtensionPolicyArgs {
@@ -45,8 +45,11 @@ enum Strategy {
 
 const EXAMPLES: &str = "\
 Examples:
-  tidegate manifest envoy-extension-policy oci://127.0.0.1:5000/greeter:1.0.0 --target-ref Gateway/public
-  tidegate manifest envoy-extension-policy greeter.wasm --url oci://ghcr.io/me/greeter:1.0 --sha256 \"$DIGEST\" --target-ref HTTPRoute/web --fail-strategy FAIL_OPEN";
+  tidegate manifest envoy-extension-policy oci://127.0.0.1:5000/greeter:1.0.0 \\
+      --target-ref Gateway/public
+  tidegate manifest envoy-extension-policy greeter.wasm \\
+      --url oci://ghcr.io/me/greeter:1.0 --sha256 \"$DIGEST\" \\
+      --target-ref HTTPRoute/web --fail-strategy FAIL_OPEN";
 
 // === impl ExtensionPolicyArgs ===
 

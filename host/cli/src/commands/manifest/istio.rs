@@ -18,26 +18,26 @@ pub struct IstioArgs {
     #[command(flatten)]
     scope: ScopeArgs,
 
-    /// Position in Istio's filter chain. Default: after the plugins of all phases
-    #[arg(long, value_parser = word::<Phase>())]
+    /// Phase in which Istio runs the plugin. Default: no phase; the plugin runs after the plugins of all phases
+    #[arg(long, value_name = "PHASE", value_parser = word::<Phase>())]
     phase: Option<Phase>,
 
-    /// Order within a phase: higher priorities run first, and plugins without one run last
+    /// Order within the phase. Higher priorities run first; plugins without a priority run last
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     priority: Option<i32>,
 
     /// What the proxy does if the plugin cannot be fetched or has trapped [default: FAIL_CLOSE]
-    #[arg(long, value_parser = word::<FailStrategy>())]
+    #[arg(long, value_name = "STRATEGY", value_parser = word::<FailStrategy>())]
     fail_strategy: Option<FailStrategy>,
 
     #[command(flatten)]
     image: ImageArgs,
 
     /// Apply only to this direction of traffic. Gateway listeners match only CLIENT and CLIENT_AND_SERVER
-    #[arg(long, value_parser = word::<MatchMode>())]
+    #[arg(long, value_name = "MODE", value_parser = word::<MatchMode>())]
     match_mode: Option<MatchMode>,
 
-    /// Apply only to these ports
+    /// Apply only to this port. Repeat the option, or separate ports with commas
     #[arg(long, value_name = "PORT", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..))]
     port: Vec<u16>,
 
@@ -46,23 +46,30 @@ pub struct IstioArgs {
     env: Vec<Variable>,
 
     /// Type of the plugin [default: HTTP]
-    #[arg(long = "type", value_parser = word::<PluginType>())]
+    #[arg(long = "type", value_name = "TYPE", value_parser = word::<PluginType>())]
     plugin_type: Option<PluginType>,
 }
 
 pub(super) const WASM_PLUGIN_EXAMPLES: &str = "\
 Examples:
-  tidegate manifest wasm-plugin oci://127.0.0.1:5000/greeter:1.0.0 | kubectl apply -f -
-  tidegate manifest wasm-plugin rate-limit.wasm=@limits.json --url oci://ghcr.io/me/rate-limit:1.0 --sha256 \"$DIGEST\" --selector app=web --phase AUTHZ
+  tidegate manifest wasm-plugin oci://127.0.0.1:5000/greeter:1.0.0 | \\
+      kubectl apply -f -
+  tidegate manifest wasm-plugin rate-limit.wasm=@limits.json \\
+      --url oci://ghcr.io/me/rate-limit:1.0 --sha256 \"$DIGEST\" \\
+      --selector app=web --phase AUTHZ
 
-The resource is checked as `tidegate check` does it; a configuration that Istio would change on its way to the plugin is refused.";
+The generated resource is validated with the rules of `tidegate check`. The command fails if Istio would change the numbers in the \
+configuration.";
 
 pub(super) const TRAFFIC_EXTENSION_EXAMPLES: &str = "\
 Examples:
-  tidegate manifest traffic-extension oci://127.0.0.1:5000/greeter:1.0.0 --target-ref Gateway/public
-  tidegate manifest traffic-extension greeter.wasm='{\"greeting\": \"hello\"}' --url oci://ghcr.io/me/greeter:1.0 --sha256 \"$DIGEST\" --match-mode SERVER
+  tidegate manifest traffic-extension oci://127.0.0.1:5000/greeter:1.0.0 \\
+      --target-ref Gateway/public
+  tidegate manifest traffic-extension greeter.wasm='{\"greeting\": \"hello\"}' \\
+      --url oci://ghcr.io/me/greeter:1.0 --sha256 \"$DIGEST\" --match-mode SERVER
 
-The resource is checked as `tidegate check` does it; a configuration that Istio would change on its way to the plugin is refused.";
+The generated resource is validated with the rules of `tidegate check`. The command fails if Istio would change the numbers in the \
+configuration.";
 
 // === impl IstioArgs ===
 

@@ -17,12 +17,13 @@ use crate::registry::sha256;
 
 #[derive(Args)]
 pub(super) struct ResourceArgs {
-    /// The plugin. CONFIG is the configuration itself, or `@FILE`
+    /// The plugin. PLUGIN is a file, `-` for stdin, or an `oci://` reference. CONFIG is the
+    /// configuration itself, or `@FILE` to read it from a file
     #[arg(value_name = plugin::SYNTAX)]
     plugin: PluginArg,
 
-    /// URL of the module: `oci://REGISTRY/REPOSITORY[:TAG][@sha256:…]`, as printed by `tidegate push`, `https://…` or
-    /// `http://…`, or, in Istio, `file:///PATH`. Required if the plugin is a file
+    /// URL of the module: an image (`oci://REGISTRY/REPOSITORY[:TAG][@sha256:…]`, printed by `tidegate push`), a download
+    /// (`https://…`, `http://…`) or, in Istio, a file in the proxy (`file:///PATH`). Required if the plugin is a local file
     #[arg(long, value_name = "URL")]
     url: Option<String>,
 
@@ -30,15 +31,15 @@ pub(super) struct ResourceArgs {
     #[arg(long, value_name = "DIGEST", value_parser = sha256)]
     sha256: Option<Digest>,
 
-    /// Name of the resource. Default: the name of the plugin
+    /// `metadata.name` of the resource. Default: the name of the plugin
     #[arg(long)]
     name: Option<Name>,
 
-    /// Namespace of the resource. Default: none, so that `kubectl` chooses it
+    /// Namespace of the resource. Default: omitted, so that kubectl uses the namespace of its context
     #[arg(long)]
     namespace: Option<Name>,
 
-    /// Name of the plugin within the module, if the module contains several (the root id)
+    /// Root ID (`pluginName` in Istio): selects a plugin if the module contains several
     #[arg(long, value_name = "NAME")]
     pub plugin_name: Option<String>,
 
@@ -55,14 +56,14 @@ pub(super) struct ImageArgs {
     image_pull_secret: Option<Name>,
 
     /// When the image is pulled. No effect if it is pinned by digest and already cached
-    #[arg(long, value_parser = word::<PullPolicy>())]
+    #[arg(long, value_name = "POLICY", value_parser = word::<PullPolicy>())]
     pub image_pull_policy: Option<PullPolicy>,
 }
 
 /// What a resource of Istio applies to.
 #[derive(Args)]
 pub(super) struct ScopeArgs {
-    /// Apply only to pods that have all of these labels
+    /// Apply only to pods with this label. Repeat the option, or separate labels with commas: pods must have all of them
     #[arg(
         long,
         value_name = "KEY=VALUE",
@@ -71,7 +72,8 @@ pub(super) struct ScopeArgs {
     )]
     selector: Vec<Label>,
 
-    /// Attach to this resource: `Gateway/NAME`, `GatewayClass/NAME`, `Service/NAME` or `ServiceEntry/NAME`
+    /// Attach to this resource: `Gateway/NAME`, `GatewayClass/NAME`, `Service/NAME` or `ServiceEntry/NAME`. Repeat the option, or
+    /// separate resources with commas
     #[arg(long, value_name = "KIND/NAME", value_delimiter = ',')]
     target_ref: Vec<TargetRef>,
 }
@@ -96,12 +98,12 @@ impl ResourceArgs {
             (None, Some(image)) => image.to_string(),
             (Some(_), Some(image)) => {
                 return Err(usage(format!(
-                    "--url cannot be used with the image `{image}`, whose URL and digest are used: remove it"
+                    "`--url` cannot be used with the image `{image}`, whose URL and digest are used: remove `--url`"
                 )));
             }
             (None, None) => {
                 return Err(usage(format!(
-                    "--url is required: the proxy does not read `{}`. Push it with `tidegate push`, and pass the `oci://` reference in place of the file or as --url",
+                    "`--url` is required, because proxies cannot read the local file `{}`. Push it with `tidegate push`. Then pass the reference that it prints, either instead of the file or with `--url`",
                     plugin.place
                 )));
             }
@@ -140,7 +142,7 @@ impl ImageArgs {
     pub fn pull_secret(&self, source: &Source) -> anyhow::Result<Option<String>> {
         if self.image_pull_secret.is_some() && !matches!(source, Source::Image { .. }) {
             return Err(usage(format!(
-                "--image-pull-secret has no effect on `{}`, which is fetched without credentials: remove it, or push the plugin as an image",
+                "`--image-pull-secret` has no effect on `{}`, which is fetched without credentials: remove it, or push the plugin as an image",
                 source.url()
             )));
         }
