@@ -268,7 +268,7 @@ mod tests {
             ("oci://h.io/a:v1", None, "is the reference of an image"),
             ("ghcr.io/a/b:v1", None, "has no scheme"),
             ("127.0.0.1:5000/p:v1", Some(DIGEST), "has no scheme"),
-            ("docker://h/a:1", None, "has no scheme"),
+            ("docker://h/a:1", None, "unsupported scheme"),
             ("https://h/a b", None, "characters that are not allowed"),
             ("https:///p.wasm", None, "the host is missing"),
             (

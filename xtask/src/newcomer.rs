@@ -1,4 +1,4 @@
-//! README's "Five minutes", followed to the letter by somebody who has never seen Tidegate.
+//! README's "Quickstart", followed to the letter by somebody who has never seen Tidegate.
 //!
 //! The commands are read from the page, so the page cannot promise what does not work. They run in an empty folder, with a
 //! home folder of their own, without network, and with nothing on the path but what the page says that one needs: rustup's
@@ -20,7 +20,7 @@ use anyhow::{Context, Result, bail, ensure};
 use xtask::workspace::Workspace;
 use xtask::{http, shell};
 
-const SECTION: &str = "## Five minutes";
+const SECTION: &str = "## Quickstart";
 
 /// What the page says that installs the command. It is installed when this runs.
 const INSTALL: &str = "cargo install --locked --path host/cli";
@@ -351,12 +351,12 @@ mod tests {
 
     #[test]
     fn page_is_read_as_two_terminals() {
-        let page = "# T\n## Five minutes\ntext\n```sh\na b   # why\n\ncd c && d\n```\nthen\n```sh\ncurl -i http://x/ # n: v\n```\n## Next\n```sh\nno\n```\n";
+        let page = "# T\n## Quickstart\ntext\n```sh\na b   # why\n\ncd c && d\n```\nthen\n```sh\ncurl -i http://x/ # n: v\n```\n## Next\n```sh\nno\n```\n";
         let [first, second] = blocks(page).expect("two blocks");
         let line = |command, remark| Line { command, remark };
         assert_eq!(first, [line("a b", "why"), line("cd c && d", "")]);
         assert_eq!(second, [line("curl -i http://x/", "n: v")]);
-        assert!(blocks("## Five minutes\n```sh\na\n```\n").is_err());
+        assert!(blocks("## Quickstart\n```sh\na\n```\n").is_err());
         assert!(blocks("nothing").is_err());
     }
 }

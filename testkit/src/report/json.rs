@@ -34,7 +34,7 @@ fn test(outcome: &Outcome) -> Value {
                         "of": mismatch.of,
                         "what": mismatch.what,
                         "expected": mismatch.expected,
-                        "seen": mismatch.seen,
+                        "actual": mismatch.seen,
                     })
                 })
                 .collect();

@@ -19,6 +19,7 @@ mod doctor;
 mod envoy;
 mod examples;
 mod istio_manifest;
+mod json;
 mod languages;
 mod manifest;
 mod order;

@@ -207,7 +207,7 @@ fn reports_hold_what_was_said() {
     );
     let first = &report["tests"][3]["mismatches"][0];
     assert_eq!(
-        (&first["line"], &first["expected"], &first["seen"]),
+        (&first["line"], &first["expected"], &first["actual"]),
         (&9.into(), &"200".into(), &"202".into())
     );
 
