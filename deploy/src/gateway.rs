@@ -1,6 +1,6 @@
 //! Envoy Gateway's `EnvoyExtensionPolicy`, as far as it runs plugins.
 //!
-//! Fields and rules are those of `api/v1alpha1` in envoyproxy/gateway 1.8: it fetches the module itself and serves it to its
+//! Fields and rules are those of `api/v1alpha1` in envoyproxy/gateway 1.9: it fetches the module itself and serves it to its
 //! proxies, knows neither phase nor priority (the order is that of the list), and of failing only whether it is open.
 
 use std::collections::BTreeSet;
@@ -18,8 +18,11 @@ use crate::source::{Source, reference};
 pub struct ExtensionPolicy {
     /// Name and namespace; the plugin is named by it too.
     pub metadata: Metadata,
-    /// The gateways and routes.
+    /// The gateways, sets of listeners and routes.
     pub targets: Vec<TargetRef>,
+    /// How it is merged with the policy of a route's Gateway or ListenerSet, which it replaces otherwise; for routes only. Lists
+    /// of Wasm plugins do not add up: the route's list replaces that of the Gateway, while other extensions are inherited.
+    pub merge_type: Option<MergeType>,
     /// Where the module is.
     pub source: Source,
     /// The configuration as it arrives.
@@ -36,16 +39,46 @@ pub struct ExtensionPolicy {
     pub host_environment: Vec<String>,
 }
 
+crate::istio::model::words! {
+    /// A way to merge two policies. Either replaces the list of Wasm plugins.
+    MergeType {
+        /// As Kubernetes' strategic merge patch.
+        StrategicMerge "StrategicMerge"
+        /// As a JSON merge patch, RFC 7396.
+        JsonMerge "JSONMerge"
+    }
+}
+
+/// What a policy can be attached to so that plugins run.
+const KINDS: [&str; 4] = ["Gateway", "ListenerSet", "HTTPRoute", "GRPCRoute"];
+
+/// What a policy can be attached to in vain: its plugins are filters of HTTP, which these routes do not have.
+const CONNECTION_KINDS: [&str; 3] = ["TCPRoute", "TLSRoute", "UDPRoute"];
+
 /// Why a manifest is not written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PolicyError {
     /// Attached to nothing.
-    #[error("an EnvoyExtensionPolicy requires a target: a Gateway, HTTPRoute or GRPCRoute")]
+    #[error(
+        "an EnvoyExtensionPolicy requires a target: a Gateway, ListenerSet, HTTPRoute or GRPCRoute"
+    )]
     NoTarget,
     /// Attached to what Envoy Gateway does not know.
-    #[error("Envoy Gateway cannot attach a plugin to `{0}`: use a Gateway, HTTPRoute or GRPCRoute")]
+    #[error(
+        "Envoy Gateway cannot attach a plugin to `{0}`: use a Gateway, ListenerSet, HTTPRoute or GRPCRoute"
+    )]
     Target(TargetRef),
+    /// Attached to connections.
+    #[error(
+        "Envoy Gateway accepts a policy for `{0}`, but runs no Wasm plugin there: use a Gateway, ListenerSet, HTTPRoute or GRPCRoute"
+    )]
+    Connections(TargetRef),
+    /// Merged, but not for a route.
+    #[error(
+        "the policy for `{0}` cannot be merged, since the API server allows `mergeType` only for routes: omit the merge type, or use an HTTPRoute or GRPCRoute"
+    )]
+    Merge(TargetRef),
     /// Not fetched.
     #[error("Envoy Gateway cannot read files of the proxy: use an `oci://` or `https://` URL")]
     File,
@@ -61,6 +94,8 @@ pub enum PolicyError {
 #[serde(rename_all = "camelCase")]
 struct Spec<'a> {
     target_refs: &'a [TargetRef],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    merge_type: Option<MergeType>,
     wasm: [Wasm<'a>; 1],
 }
 
@@ -117,13 +152,7 @@ struct Env<'a> {
 impl ExtensionPolicy {
     /// The manifest.
     pub fn to_yaml(&self) -> Result<String, PolicyError> {
-        if self.targets.is_empty() {
-            return Err(PolicyError::NoTarget);
-        }
-        let known = ["Gateway", "HTTPRoute", "GRPCRoute"];
-        if let Some(target) = self.targets.iter().find(|it| !known.contains(&&*it.kind)) {
-            return Err(PolicyError::Target(target.clone()));
-        }
+        self.check_targets()?;
         let host_keys = &*self.host_environment;
         let mut seen = BTreeSet::new();
         if let Some(twice) = host_keys.iter().find(|name| !seen.insert(*name)) {
@@ -135,6 +164,7 @@ impl ExtensionPolicy {
             metadata: &self.metadata,
             spec: Spec {
                 target_refs: &self.targets,
+                merge_type: self.merge_type,
                 wasm: [Wasm {
                     name: self.metadata.name.as_str(),
                     root_id: self.plugin_name.as_deref(),
@@ -146,6 +176,25 @@ impl ExtensionPolicy {
             },
         };
         Ok(yaml("", &resource)?)
+    }
+
+    fn check_targets(&self) -> Result<(), PolicyError> {
+        if self.targets.is_empty() {
+            return Err(PolicyError::NoTarget);
+        }
+        for target in &self.targets {
+            let kind = &*target.kind;
+            if CONNECTION_KINDS.contains(&kind) {
+                return Err(PolicyError::Connections(target.clone()));
+            }
+            if !KINDS.contains(&kind) {
+                return Err(PolicyError::Target(target.clone()));
+            }
+            if self.merge_type.is_some() && !kind.ends_with("Route") {
+                return Err(PolicyError::Merge(target.clone()));
+            }
+        }
+        Ok(())
     }
 
     fn code(&self) -> Result<Code, PolicyError> {

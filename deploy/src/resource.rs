@@ -85,7 +85,7 @@ pub enum NameError {
 #[error("cannot write the resource as YAML")]
 pub struct YamlError(#[source] serde_saphyr::SerializeError);
 
-const KINDS: &str = "Gateway, GatewayClass, Service and ServiceEntry in Istio, Gateway, HTTPRoute and GRPCRoute in Envoy Gateway";
+const KINDS: &str = "Gateway, GatewayClass, Service and ServiceEntry in Istio, Gateway, ListenerSet, HTTPRoute and GRPCRoute in Envoy Gateway";
 
 /// A resource as it is written, its fields in the usual order.
 #[derive(Debug, Serialize)]
@@ -175,7 +175,9 @@ impl FromStr for TargetRef {
         let (kind, name) = text.split_once('/').ok_or_else(not_one)?;
         let name: Name = name.parse().map_err(|_| not_one())?;
         let group = match kind {
-            "Gateway" | "GatewayClass" | "HTTPRoute" | "GRPCRoute" => "gateway.networking.k8s.io",
+            // The last three are for an error that says more: no kind of resource runs plugins there.
+            "Gateway" | "GatewayClass" | "ListenerSet" | "HTTPRoute" | "GRPCRoute" | "TCPRoute"
+            | "TLSRoute" | "UDPRoute" => "gateway.networking.k8s.io",
             "Service" => "",
             "ServiceEntry" => "networking.istio.io",
             _ => return Err(NameError::Kind(kind.to_owned())),
@@ -240,6 +242,8 @@ mod tests {
     fn references_know_their_group() {
         for (text, group) in [
             ("Gateway/public", "gateway.networking.k8s.io"),
+            ("ListenerSet/extra", "gateway.networking.k8s.io"),
+            ("TCPRoute/database", "gateway.networking.k8s.io"),
             ("Service/reviews", ""),
             ("ServiceEntry/out", "networking.istio.io"),
         ] {
@@ -249,7 +253,14 @@ mod tests {
                 (text, group)
             );
         }
-        for bad in ["Gateway", "Gateway/", "Gateway/A", "Pod/a", "gateway/a"] {
+        for bad in [
+            "Gateway",
+            "Gateway/",
+            "Gateway/A",
+            "Pod/a",
+            "gateway/a",
+            "XListenerSet/a",
+        ] {
             assert!(bad.parse::<TargetRef>().is_err(), "{bad}");
         }
     }

@@ -3,14 +3,14 @@
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 use tidegate_deploy::configuration::{Configuration, Way};
-use tidegate_deploy::gateway::ExtensionPolicy;
+use tidegate_deploy::gateway::{ExtensionPolicy, MergeType};
 use tidegate_deploy::istio::envoy_filter::{Context, EnvoyFilter};
 use tidegate_deploy::istio::manifest::Deployment;
 use tidegate_deploy::istio::model::{
     FailStrategy, MatchMode, Phase, PluginType, PullPolicy, Variable,
 };
 use tidegate_deploy::istio::validate::{self, Kind};
-use tidegate_deploy::resource::{Metadata, Scope};
+use tidegate_deploy::resource::{Metadata, Scope, TargetRef};
 use tidegate_deploy::source::{ImageReference, Source};
 use tidegate_deploy::yaml;
 
@@ -430,10 +430,15 @@ fn envoy_filter_is_attached_to_gateways_only() {
     }
 }
 
+fn target(text: &str) -> TargetRef {
+    text.parse().expect("a reference")
+}
+
 fn policy() -> ExtensionPolicy {
     ExtensionPolicy {
         metadata: metadata(),
-        targets: vec!["HTTPRoute/web".parse().expect("a reference")],
+        targets: vec![target("HTTPRoute/web")],
+        merge_type: None,
         source: image(),
         configuration: Some(json!({ "on": "off" })),
         plugin_name: None,
@@ -480,6 +485,48 @@ spec:
 }
 
 #[test]
+fn extension_policy_of_routes_is_merged() {
+    for (merge_type, word) in [
+        (MergeType::StrategicMerge, "StrategicMerge"),
+        (MergeType::JsonMerge, "JSONMerge"),
+    ] {
+        let merged = ExtensionPolicy {
+            targets: vec![target("HTTPRoute/web"), target("GRPCRoute/api")],
+            merge_type: Some(merge_type),
+            ..policy()
+        };
+        let text = merged.to_yaml().expect("an invalid manifest");
+        let expected = format!("    name: api\n  mergeType: {word}\n  wasm:\n");
+        assert!(text.contains(&expected), "{text}");
+    }
+}
+
+#[test]
+fn extension_policy_knows_what_runs_plugins() {
+    let attach = |to: &str, merge_type| {
+        let policy = ExtensionPolicy {
+            targets: vec![target("HTTPRoute/web"), target(to)],
+            merge_type,
+            ..policy()
+        };
+        policy.to_yaml().map_err(|error| error.to_string())
+    };
+    for to in ["Gateway/a", "ListenerSet/a"] {
+        assert!(attach(to, None).is_ok(), "{to}");
+        let error = attach(to, Some(MergeType::JsonMerge)).expect_err(to);
+        let expected = format!("the policy for `{to}` cannot be merged");
+        assert!(error.starts_with(&expected), "{error}");
+    }
+    for to in ["TCPRoute/a", "TLSRoute/a", "UDPRoute/a"] {
+        for merge_type in [None, Some(MergeType::JsonMerge)] {
+            let error = attach(to, merge_type).expect_err(to);
+            let expected = format!("accepts a policy for `{to}`, but runs no Wasm plugin there");
+            assert!(error.contains(&expected), "{error}");
+        }
+    }
+}
+
+#[test]
 fn extension_policy_refuses_what_envoy_gateway_cannot() {
     let file = Source::parse("file:///p.wasm", None, MODULE).expect("a source");
     for (policy, message) in [
@@ -492,7 +539,7 @@ fn extension_policy_refuses_what_envoy_gateway_cannot() {
         ),
         (
             ExtensionPolicy {
-                targets: vec!["Service/a".parse().expect("a reference")],
+                targets: vec![target("Service/a")],
                 ..policy()
             },
             "cannot attach a plugin to `Service/a`",

@@ -37,6 +37,8 @@ Commands:
   bridge [--check]       Build the bridge into adapter/; --check compares with what is checked in
   e2e istio              Istio's own code judges every fixture of `check`, every manifest and every image; needs Go,
                          and docker-registry for the images
+  e2e gateway            Envoy Gateway's own translator judges what `manifest envoy-extension-policy` prints; needs Go and
+                         docker-registry. Builds for six minutes the first time
   e2e mesh [--bless]     The tutorial on a real Kubernetes API server, Istio and Envoy, and the API server's verdict on
                          every fixture; --bless writes the verdicts down. Builds for ten minutes the first time
   soak [NAME...]         The tests that take longer than a test run, each with a bound; all unless named:

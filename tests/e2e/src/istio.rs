@@ -2,8 +2,8 @@
 //!
 //! A Go program (`tests/istio/judge`) links the packages that istiod, the API server and the agent are made of. This file
 //! strings the parts together: `rules` (have the CRDs changed?), `documents` (does `tidegate check` agree?), `manifests` (is
-//! what `tidegate manifest` prints admitted?), `gateway` (the same for Envoy Gateway), `orders` (does istiod give each workload the
-//! plugins that `tidegate chain` says?) and `images` (does the agent take what `tidegate push` pushes, and does
+//! what `tidegate manifest` prints admitted?), `gateway` (the same for Envoy Gateway's kind), `orders` (does istiod give each
+//! workload the plugins that `tidegate chain` says?) and `images` (does the agent take what `tidegate push` pushes, and does
 //! `tidegate check` agree about what others push?). Every difference is listed before the command fails.
 
 use std::path::{Path, PathBuf};
@@ -18,15 +18,15 @@ use xtask::{guests, setup, shell};
 mod documents;
 mod gateway;
 mod images;
-mod judge;
+pub mod judge;
 mod manifests;
 mod orders;
-mod registry;
+pub mod registry;
 mod rules;
 mod spoilt;
 mod texts;
-mod tidegate;
-mod toolchain;
+pub mod tidegate;
+pub mod toolchain;
 mod variations;
 
 use judge::Judge;
@@ -112,7 +112,8 @@ pub fn run(workspace: &Workspace) -> Result<()> {
 
 impl Setup {
     fn make(workspace: &Workspace, module: PathBuf) -> Result<Setup> {
-        toolchain::check(&module)?;
+        toolchain::check_format(&module)?;
+        toolchain::check_tables(&module)?;
         let scratch = tempfile::tempdir().context("failed to make a folder for this run")?;
         let judge = toolchain::build(&module, &workspace.target.join("istio"))?;
         let mut definitions = vec![toolchain::definitions(&module)?];
@@ -142,7 +143,8 @@ impl Setup {
 // === impl Plugin ===
 
 impl Plugin {
-    fn adapt(component: PathBuf, tidegate: &Tidegate, folder: &Path) -> Result<Plugin> {
+    /// Adapts a component.
+    pub fn adapt(component: PathBuf, tidegate: &Tidegate, folder: &Path) -> Result<Plugin> {
         let name = component.file_name().context("a component has a name")?;
         let module = folder.join(name);
         shell::run(
@@ -160,7 +162,8 @@ impl Plugin {
 // === impl Report ===
 
 impl Report {
-    fn words(&self, took: Duration) -> String {
+    /// In a line.
+    pub fn words(&self, took: Duration) -> String {
         let differences = match self.differences.len() {
             0 => "no difference".to_owned(),
             1 => "1 difference".to_owned(),

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use xtask::workspace::Workspace;
 
+mod gateway;
 mod istio;
 mod mesh;
 
@@ -24,7 +25,11 @@ fn run(arguments: &[String]) -> Result<()> {
     let workspace = Workspace::find().context("failed to find the workspace")?;
     match arguments {
         [what] if what == "istio" => istio::run(&workspace),
+        [what] if what == "gateway" => gateway::run(&workspace),
         [what, rest @ ..] if what == "mesh" => mesh::run(&workspace, rest),
-        _ => bail!("e2e takes `istio` or `mesh`, got `{}`", arguments.join(" ")),
+        _ => bail!(
+            "e2e takes `istio`, `gateway` or `mesh`, got `{}`",
+            arguments.join(" ")
+        ),
     }
 }

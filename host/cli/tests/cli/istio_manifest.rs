@@ -157,6 +157,8 @@ fn manifest_of_each_kind_is_of_that_kind() {
             &url,
             "--target-ref",
             "HTTPRoute/web",
+            "--merge-type",
+            "StrategicMerge",
             "--fail-strategy",
             "FAIL_OPEN",
             "--env",
@@ -166,6 +168,7 @@ fn manifest_of_each_kind_is_of_that_kind() {
         ],
     ));
     assert_eq!(policy["kind"], "EnvoyExtensionPolicy");
+    assert_eq!(policy["spec"]["mergeType"], "StrategicMerge");
     let wasm = &policy["spec"]["wasm"][0];
     assert_eq!(wasm["failOpen"], true);
     assert_eq!(wasm["env"]["hostKeys"], json!(["HOSTNAME"]));
@@ -362,6 +365,18 @@ fn manifest_that_would_be_of_no_use_is_not_written() {
         &[&twice[..], &IMAGE].concat(),
     )
     .fails_with(&["`X` is specified twice"]);
+    for (target, message) in [
+        ("TCPRoute/a", "runs no Wasm plugin there"),
+        ("ListenerSet/a", "`ListenerSet/a` cannot be merged"),
+    ] {
+        let arguments = ["--target-ref", target, "--merge-type", "JSONMerge"];
+        manifest(
+            "envoy-extension-policy",
+            r#"{"limit": 1}"#,
+            &[&arguments[..], &IMAGE].concat(),
+        )
+        .fails_with(&[message]);
+    }
 }
 
 #[test]
@@ -432,6 +447,11 @@ fn manifest_refuses_flags_that_a_kind_cannot_carry() {
             "FAIL_RELOAD",
         ]),
         "FAIL_RELOAD",
+    );
+    misses(
+        "envoy-extension-policy",
+        &with(&["--target-ref", "HTTPRoute/a", "--merge-type", "Replace"]),
+        "StrategicMerge, JSONMerge",
     );
     misses(
         "envoy-extension-policy",

@@ -1,7 +1,7 @@
 //! Envoy Gateway: whatever flags `tidegate manifest` is given, the API server admits the policy that it prints.
 //!
 //! Its definition comes out of Envoy Gateway's module, and the code that holds it against a document is the API server's, as for
-//! Istio's kinds. What the gateway itself makes of a policy that is admitted nobody here can say: that code cannot be linked.
+//! Istio's kinds. What the gateway itself makes of a policy that is admitted, `e2e gateway` asks the gateway's own code.
 
 use anyhow::Result;
 
@@ -14,11 +14,14 @@ const KIND: &str = "EnvoyExtensionPolicy";
 const PINNED: &str = "--url oci://registry.example.com:5000/team/plugin:v1@sha256:DIGEST";
 
 /// What a policy can be given beside a url.
-const FLAGS: [&str; 16] = [
+const FLAGS: [&str; 19] = [
     "--target-ref Gateway/public",
+    "--target-ref ListenerSet/extra",
     "--target-ref HTTPRoute/web",
     "--target-ref GRPCRoute/api",
-    "--target-ref Gateway/public,HTTPRoute/web,GRPCRoute/api",
+    "--target-ref Gateway/public,ListenerSet/extra,HTTPRoute/web,GRPCRoute/api",
+    "--target-ref HTTPRoute/web --merge-type StrategicMerge",
+    "--target-ref HTTPRoute/web,GRPCRoute/api --merge-type JSONMerge",
     "--target-ref HTTPRoute/a.b-c",
     "--target-ref Gateway/public --name other-name --namespace shop",
     "--target-ref Gateway/public --name on --namespace null",
@@ -43,7 +46,7 @@ const URLS: [&str; 4] = [
 ];
 
 /// What is changed in a policy that is admitted, and who then refuses it and how.
-const REFUSALS: [(&str, &str, &str, &str); 9] = [
+const REFUSALS: [(&str, &str, &str, &str); 12] = [
     (
         "failOpen: false",
         "failOpen: 'no'",
@@ -73,6 +76,24 @@ const REFUSALS: [(&str, &str, &str, &str); 9] = [
         "kind: Service",
         "cel",
         "targetRefs[*].kind",
+    ),
+    (
+        "kind: Gateway",
+        "kind: XListenerSet",
+        "cel",
+        "targetRefs[*].kind",
+    ),
+    (
+        "targetRefs:",
+        "mergeType: JSONMerge\n  targetRefs:",
+        "cel",
+        "mergeType can only be used with xRoute targets",
+    ),
+    (
+        "targetRefs:\n  - group: gateway.networking.k8s.io\n    kind: Gateway",
+        "mergeType: Replace\n  targetRefs:\n  - group: gateway.networking.k8s.io\n    kind: HTTPRoute",
+        "cel",
+        "Replace is not a valid MergeType",
     ),
     (
         "group: gateway.networking.k8s.io",

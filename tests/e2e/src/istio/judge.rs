@@ -1,4 +1,5 @@
-//! The judge as a process: one JSON object a line each way (`tests/istio/judge/main.go` is the other side).
+//! A judge as a process: one JSON object a line each way (`tests/istio/judge/main.go` is the other side). `e2e gateway` asks its own
+//! judge in the same way.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -192,7 +193,7 @@ impl Judge {
     }
 
     /// The answer has the field that the request has.
-    fn ask<T: for<'de> Deserialize<'de>>(&mut self, request: Value) -> Result<T> {
+    pub fn ask<T: for<'de> Deserialize<'de>>(&mut self, request: Value) -> Result<T> {
         let asked = request
             .as_object()
             .and_then(|fields| fields.keys().next().cloned())

@@ -2,10 +2,11 @@
 
 use clap::{Args, ValueEnum};
 use tidegate_deploy::configuration::Way;
-use tidegate_deploy::gateway::ExtensionPolicy;
+use tidegate_deploy::gateway::{ExtensionPolicy, MergeType};
 use tidegate_deploy::resource::TargetRef;
 
 use super::resource::{ImageArgs, Module, ResourceArgs};
+use super::word;
 
 /// Generate an EnvoyExtensionPolicy (Envoy Gateway)
 #[derive(Args)]
@@ -14,9 +15,14 @@ pub struct ExtensionPolicyArgs {
     #[command(flatten)]
     resource: ResourceArgs,
 
-    /// Attach to this resource: `Gateway/NAME`, `HTTPRoute/NAME` or `GRPCRoute/NAME`
+    /// Attach to this resource: `Gateway/NAME`, `ListenerSet/NAME`, `HTTPRoute/NAME` or `GRPCRoute/NAME`
     #[arg(long, required = true, value_name = "KIND/NAME", value_delimiter = ',')]
     target_ref: Vec<TargetRef>,
+
+    /// For routes: merge the policy into that of the Gateway or ListenerSet. Other extensions are inherited, but Wasm plugins are
+    /// replaced. Default: the policy replaces the other
+    #[arg(long, value_name = "TYPE", value_parser = word::<MergeType>())]
+    merge_type: Option<MergeType>,
 
     /// What the proxy does if the plugin cannot be fetched or has trapped
     #[arg(
@@ -63,6 +69,7 @@ impl ExtensionPolicyArgs {
         let policy = ExtensionPolicy {
             metadata,
             targets: self.target_ref,
+            merge_type: self.merge_type,
             pull_secret: self.image.pull_secret(&source)?,
             source,
             configuration: ready.arrives,

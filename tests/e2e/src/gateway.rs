@@ -1,0 +1,240 @@
+//! `cargo xtask e2e gateway`: Envoy Gateway's own translator judges what `tidegate manifest envoy-extension-policy` prints.
+//!
+//! A Go program (`tests/gateway/judge`) links the translator. It gets policies with what they are attached to
+//! (`tests/gateway/resources.yaml`), fetches the plugins from a registry, and says what Envoy would be told;
+//! `tests/gateway/cases.json` has the policies and the answers. Whether the API server admits whatever flags are given is
+//! `e2e istio`'s matter. Not part of CI: the judge builds for six minutes the first time.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
+
+use xtask::workspace::Workspace;
+use xtask::{guests, setup, shell};
+
+use crate::istio::judge::Judge;
+use crate::istio::registry::Registry;
+use crate::istio::tidegate::Tidegate;
+use crate::istio::toolchain::{self, Readiness};
+use crate::istio::{Plugin, Report};
+
+/// Plugins, and how they are pushed. All but the tutorial take any configuration.
+const PLUGINS: [(&str, &str); 3] = [
+    ("istio-tutorial", "compat"),
+    ("hello", "docker"),
+    ("visitors", "artifact"),
+];
+
+/// A policy, and what Envoy is to be told of it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Case {
+    /// What it is about.
+    what: String,
+    /// Of [`PLUGINS`].
+    plugin: String,
+    configuration: Option<Value>,
+    /// With which the policy `child` is printed.
+    flags: String,
+    /// With which there is another policy, `parent`.
+    parent: Option<String>,
+    /// What is then replaced in the documents, and by what. `DIGEST` is the image's.
+    #[serde(default)]
+    replaced: Vec<(String, String)>,
+    /// The conditions of each policy.
+    policies: Value,
+    /// The extensions of each route that has some, or the status that Envoy answers with.
+    routes: Value,
+    /// The configuration of each plugin, as far as it is not the usual.
+    plugins: BTreeMap<String, Map<String, Value>>,
+    /// Where the answer is to differ from that, in a case that shows that the judge sees a difference.
+    #[serde(default)]
+    differs: Vec<String>,
+}
+
+/// A plugin in the registry.
+struct Image {
+    reference: String,
+    /// Of the manifest.
+    digest: String,
+    /// The SHA-256 of the module.
+    module: String,
+}
+
+/// Builds the judge and asks it about every case, or says in one line why that cannot be done here.
+pub fn run(workspace: &Workspace) -> Result<()> {
+    let skipped = |reason: &str| {
+        println!(
+            "SKIPPED: Envoy Gateway's own code as judge (`cargo xtask e2e gateway`): {reason}"
+        );
+        Ok(())
+    };
+    let module = workspace.root.join("tests/gateway");
+    if let Readiness::Lacking(reason) = toolchain::readiness(&module)? {
+        return skipped(&reason);
+    }
+    let scratch = tempfile::tempdir().context("failed to make a folder for this run")?;
+    let Some(registry) = Registry::start(&scratch.path().join("registry"), None)? else {
+        return skipped(
+            "no `docker-registry` on PATH; install it (Debian's package has that name)",
+        );
+    };
+    toolchain::check_format(&module)?;
+    let binary = toolchain::build(&module, &workspace.target.join("gateway"))?;
+    workspace.build_tool()?;
+    setup::targets(workspace)?;
+    let tidegate = Tidegate::new(workspace, scratch.path())?;
+    let mut images = BTreeMap::new();
+    let components = guests::build(workspace, &PLUGINS.map(|(name, _)| name))?;
+    for ((name, layout), component) in PLUGINS.into_iter().zip(components) {
+        let plugin = Plugin::adapt(component, &tidegate, scratch.path())?;
+        let reference = format!("oci://{}/tidegate/{name}:v1", registry.address);
+        images.insert(name, Image::push(reference, layout, &plugin, &tidegate)?);
+    }
+    let resources = read(&module.join("resources.yaml"))?;
+    let cases: Vec<Case> = serde_json::from_str(&read(&module.join("cases.json"))?)
+        .context("failed to read tests/gateway/cases.json")?;
+    let begun = Instant::now();
+    let mut judge = Judge::start(&binary, &[], scratch.path())?;
+    let mut differences = Vec::new();
+    for case in &cases {
+        let image = images.get(&*case.plugin);
+        let image = image.with_context(|| format!("there is no plugin `{}`", case.plugin))?;
+        let policies = case.print(image, &tidegate)?;
+        let documents = format!("{resources}---\n{policies}");
+        let answer: Value = judge.ask(json!({ "translate": { "documents": documents } }))?;
+        if let Some(difference) = case.difference(image, &answer) {
+            differences.push(format!("{difference}\n{policies}"));
+        }
+    }
+    let report = Report {
+        compared: format!("{} policies before Envoy Gateway's translator", cases.len()),
+        differences,
+    };
+    shell::say(&report.words(begun.elapsed()));
+    let differences = report.differences.join("\n\n");
+    ensure!(
+        differences.is_empty(),
+        "Tidegate and Envoy Gateway differ:\n\n{differences}\n"
+    );
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<String> {
+    fs::read_to_string(path).with_context(|| format!("failed to read {}", path.display()))
+}
+
+// === impl Case ===
+
+impl Case {
+    /// The policies, as they are printed and then changed.
+    fn print(&self, image: &Image, tidegate: &Tidegate) -> Result<String> {
+        let plugin = match &self.configuration {
+            Some(configuration) => format!("{}={configuration}", image.reference),
+            None => image.reference.clone(),
+        };
+        let mut policies = self.printed("child", &self.flags, &plugin, tidegate)?;
+        if let Some(flags) = &self.parent {
+            let parent = self.printed("parent", flags, &image.reference, tidegate)?;
+            policies = format!("{parent}---\n{policies}");
+        }
+        for (found, put) in &self.replaced {
+            let found = found.replace("DIGEST", &image.digest);
+            let what = &self.what;
+            ensure!(
+                policies.contains(&found),
+                "{what}: there is no `{found}` in\n{policies}"
+            );
+            policies = policies.replace(&found, put);
+        }
+        Ok(policies)
+    }
+
+    fn printed(
+        &self,
+        name: &str,
+        flags: &str,
+        plugin: &str,
+        tidegate: &Tidegate,
+    ) -> Result<String> {
+        let mut command = tidegate.command();
+        command
+            .args(["manifest", "envoy-extension-policy", plugin, "--name", name])
+            .args(flags.split_whitespace());
+        let printed = tidegate.outcome(&mut command)?;
+        let (what, said) = (&self.what, &printed.stderr);
+        ensure!(
+            printed.succeeded,
+            "{what}: `tidegate manifest` fails: {said}"
+        );
+        Ok(printed.stdout)
+    }
+
+    /// Where the answer is not as it should be.
+    fn difference(&self, image: &Image, answer: &Value) -> Option<String> {
+        let mut plugins = Map::new();
+        for (filter, unusual) in &self.plugins {
+            let mut plugin = json!({
+                "name": filter.trim_end_matches("/wasm"),
+                "rootId": "",
+                "configuration": self.configuration,
+                "environment": [],
+                "failOpen": false,
+                // As `failOpen` says.
+                "failurePolicy": "UNSPECIFIED",
+                "sha256": image.module,
+            });
+            for (field, value) in unusual {
+                plugin[field] = value.clone();
+            }
+            plugins.insert(filter.clone(), plugin);
+        }
+        let expected = json!({
+            "policies": self.policies,
+            "routes": self.routes,
+            "plugins": plugins,
+        });
+        let mut differs = vec!["policies", "routes", "plugins"];
+        differs.retain(|part| answer[part] != expected[part]);
+        if differs == self.differs {
+            return None;
+        }
+        Some(format!(
+            "{}: {differs:?} differ, expected {:?}; Envoy Gateway says\n{answer}\nexpected is\n{expected}",
+            self.what, self.differs
+        ))
+    }
+}
+
+// === impl Image ===
+
+impl Image {
+    fn push(reference: String, layout: &str, plugin: &Plugin, tidegate: &Tidegate) -> Result<Self> {
+        let mut command = tidegate.command();
+        command.arg("push").arg(&plugin.component).args([
+            &*reference,
+            "--layout",
+            layout,
+            "--format",
+            "json",
+        ]);
+        let pushed = tidegate.outcome(&mut command)?;
+        let report: Value = serde_json::from_str(&pushed.stdout)
+            .with_context(|| format!("`tidegate push` reports nothing: {}", pushed.stderr))?;
+        let digest = report["sha256"].as_str();
+        let module = fs::read(&plugin.module).context("failed to read an adapted module")?;
+        Ok(Self {
+            reference,
+            digest: digest
+                .context("`tidegate push` prints no digest")?
+                .to_owned(),
+            module: format!("{:x}", Sha256::digest(module)),
+        })
+    }
+}
