@@ -1,6 +1,6 @@
 //! Load on whole servers: what a request costs through Envoy and through `tidegate run`, with each way of doing the tutorial's work.
 //!
-//! `cargo bench --bench rps [-- --starts N] [--slices N] [--slice MILLISECONDS] [--only TEXT] [--million]`
+//! `cargo bench --bench rps [-- --starts N] [--slices N] [--slice MILLISECONDS] [--only TEXT,…] [--million]`
 //!
 //! Servers share one core and take turns, the load generator has another. Slices are taken in rounds, one of each candidate, and
 //! what is compared is the server's processor time for each request: requests per second beside it tell how busy the machine was.
@@ -175,7 +175,7 @@ fn compare(environment: &Environment, options: &Options) -> Result<()> {
         let wanted = options
             .only
             .as_ref()
-            .is_none_or(|part| candidate.name.contains(part.as_str()));
+            .is_none_or(|parts| parts.split(',').any(|part| candidate.name.contains(part)));
         if !base && !wanted {
             continue;
         }

@@ -1,7 +1,8 @@
 //! `cargo xtask e2e istio`: Istio's own code judges what Tidegate says, prints and pushes.
 //!
 //! A Go program (`tests/istio/judge`) links the packages that istiod, the API server and the agent are made of. This file
-//! strings the parts together: `rules` (have the CRDs changed?), `documents` (does `tidegate check` agree?), `manifests` (is
+//! strings the parts together: `rules` (have the CRDs changed?), `documents` (does `tidegate check` agree?), `releases` (does it with
+//! `--istio`?), `manifests` (is
 //! what `tidegate manifest` prints admitted?), `gateway` (the same for Envoy Gateway's kind), `orders` (does istiod give each
 //! workload the plugins that `tidegate chain` says?) and `images` (does the agent take what `tidegate push` pushes, and does
 //! `tidegate check` agree about what others push?). Every difference is listed before the command fails.
@@ -22,6 +23,7 @@ pub mod judge;
 mod manifests;
 mod orders;
 pub mod registry;
+mod releases;
 mod rules;
 mod spoilt;
 mod texts;
@@ -45,6 +47,8 @@ pub struct Report {
 pub struct Setup {
     /// Istio's side.
     pub judge: Judge,
+    /// Its program.
+    pub judge_binary: PathBuf,
     /// Ours.
     pub tidegate: Tidegate,
     /// A plugin that takes no configuration.
@@ -70,9 +74,10 @@ pub struct Plugin {
 }
 
 /// In the order in which one wants to hear of differences.
-const PARTS: [fn(&mut Setup) -> Result<Report>; 11] = [
+const PARTS: [fn(&mut Setup) -> Result<Report>; 12] = [
     rules::compare,
     documents::compare_fixtures,
+    releases::compare,
     documents::compare_variations,
     documents::compare_texts,
     documents::compare_spoilt,
@@ -115,11 +120,11 @@ impl Setup {
         toolchain::check_format(&module)?;
         toolchain::check_tables(&module)?;
         let scratch = tempfile::tempdir().context("failed to make a folder for this run")?;
-        let judge = toolchain::build(&module, &workspace.target.join("istio"))?;
+        let judge_binary = toolchain::build(&module, &workspace.target.join("istio"))?;
         let mut definitions = vec![toolchain::definitions(&module)?];
         let gateway = toolchain::gateway_definition(scratch.path())?;
         definitions.extend(gateway.as_ref().ok().cloned());
-        let judge = Judge::start(&judge, &definitions, scratch.path())?;
+        let judge = Judge::start(&judge_binary, &definitions, scratch.path())?;
         workspace.build_tool()?;
         let tidegate = Tidegate::new(workspace, scratch.path())?;
         setup::targets(workspace)?;
@@ -129,6 +134,7 @@ impl Setup {
             .context("two components expected")?;
         Ok(Setup {
             judge,
+            judge_binary,
             tutorial: Plugin::adapt(tutorial, &tidegate, scratch.path())?,
             rate_limit: Plugin::adapt(rate_limit, &tidegate, scratch.path())?,
             tidegate,

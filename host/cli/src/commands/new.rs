@@ -230,6 +230,9 @@ impl New {
             ));
         };
         if sdk.starts_with(|char: char| char.is_ascii_digit()) && !Path::new(sdk).exists() {
+            note(
+                "warning: the SDK is not on crates.io yet: the plugin cannot be built before it is",
+            );
             return Ok(format!("{sdk:?}"));
         }
         let manifest = Path::new(sdk).join("Cargo.toml");

@@ -258,7 +258,8 @@ fn difference(what: &str, istio: &Verdict, ours: &[Finding]) -> Option<String> {
     ))
 }
 
-fn by_file(findings: Vec<Finding>) -> BTreeMap<String, Vec<Finding>> {
+/// The findings of each file.
+pub fn by_file(findings: Vec<Finding>) -> BTreeMap<String, Vec<Finding>> {
     let mut files: BTreeMap<String, Vec<Finding>> = BTreeMap::new();
     for finding in findings {
         files.entry(finding.file.clone()).or_default().push(finding);
@@ -266,14 +267,16 @@ fn by_file(findings: Vec<Finding>) -> BTreeMap<String, Vec<Finding>> {
     files
 }
 
-fn errors(findings: &[Finding]) -> Vec<&Finding> {
+/// Those that refuse a document.
+pub fn errors(findings: &[Finding]) -> Vec<&Finding> {
     findings
         .iter()
         .filter(|finding| finding.severity == "error")
         .collect()
 }
 
-fn words(findings: &[Finding]) -> String {
+/// The verdict, in words.
+pub fn words(findings: &[Finding]) -> String {
     match errors(findings)[..] {
         [] => "admitted".to_owned(),
         [first, ..] => format!("{}: {} [{}]", first.field, first.message, first.rule),

@@ -135,6 +135,12 @@ pub fn definitions(module: &Path) -> Result<PathBuf> {
 /// The definition of Envoy Gateway's policy, out of its module, or why that is not here. Istio's judge is not built from it, so that
 /// the judge's module does not know it, and its requirements do not become Istio's.
 pub fn gateway_definition(scratch: &Path) -> Result<Result<PathBuf, String>> {
+    let folder = download(scratch, GATEWAY.0, GATEWAY.1)?;
+    Ok(folder.map(|folder| folder.join(GATEWAY_DEFINITION)))
+}
+
+/// The folder of a module that no `go.mod` here requires, with this sum, or why it is not here.
+pub fn download(scratch: &Path, module: &str, sum: &str) -> Result<Result<PathBuf, String>> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
     struct Downloaded {
@@ -143,31 +149,28 @@ pub fn gateway_definition(scratch: &Path) -> Result<Result<PathBuf, String>> {
         error: Option<String>,
     }
     let output = go(scratch)
-        .args(["mod", "download", "-json", GATEWAY.0])
+        .args(["mod", "download", "-json", module])
         .output()
         .context("failed to start `go mod download`")?;
     let downloaded: Downloaded = serde_json::from_slice(&output.stdout).with_context(|| {
         let said = String::from_utf8_lossy(&output.stderr);
-        format!("`go mod download {}` says nothing: {said}", GATEWAY.0)
+        format!("`go mod download {module}` says nothing: {said}")
     })?;
     if let Some(error) = downloaded.error {
         let Some(line) = unreachable(&error) else {
-            bail!("`go mod download {}` fails: {error}", GATEWAY.0);
+            bail!("`go mod download {module}` fails: {error}");
         };
         return Ok(Err(format!(
-            "{} is neither cached nor within reach: {line}",
-            GATEWAY.0
+            "{module} is neither cached nor within reach: {line}"
         )));
     }
     ensure!(
-        downloaded.sum.as_deref() == Some(GATEWAY.1),
-        "{} is another one than this was written for: its sum is {:?}, not {}",
-        GATEWAY.0,
-        downloaded.sum,
-        GATEWAY.1
+        downloaded.sum.as_deref() == Some(sum),
+        "{module} is another one than this was written for: its sum is {:?}, not {sum}",
+        downloaded.sum
     );
     let folder = downloaded.dir.context("a module has a folder")?;
-    Ok(Ok(folder.join(GATEWAY_DEFINITION)))
+    Ok(Ok(folder))
 }
 
 /// Go in a folder, as it is installed: a newer one is not fetched.
