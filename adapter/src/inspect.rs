@@ -371,7 +371,7 @@ fn core_module(wasm: &[u8]) -> Result<Inspection, InspectError> {
     }
     for (_, import) in module.imported_funcs() {
         match import.module {
-            "env" if import.name.starts_with("proxy_") => {
+            "env" if import.name.starts_with("proxy_") || import.name == "envoy_resolve_dns" => {
                 inspection.hostcalls.push(import.name.to_owned())
             }
             PREVIEW1 | "wasi_unstable" => {

@@ -40,7 +40,7 @@ impl Facts {
             .iter()
             .chain(&self.hostcalls)
             .map(String::as_str)
-            .filter(|name| *name != "proxy_on_memory_allocate")
+            .filter(|name| !["proxy_on_memory_allocate", "envoy_resolve_dns"].contains(name))
             .chain(wasi)
             .map(str::to_owned)
             .collect()

@@ -47,7 +47,7 @@ pub struct ImageReference {
 pub enum SourceError {
     /// No scheme.
     #[error(
-        "`{0}` has no scheme: for an image, write `oci://{0}@sha256:…`. Istio treats a URL without a scheme as an image, but rejects or drops it if it contains a port"
+        "`{0}` has no scheme: for an image, write `oci://{0}`. Istio treats a URL without a scheme as an image, but rejects or drops it if it contains a port"
     )]
     NoScheme(String),
     /// A scheme that Istio does not support.

@@ -229,7 +229,7 @@ pub struct LeftOut {
 #[non_exhaustive]
 pub enum OrderError {
     /// A resource that Istio would not take.
-    #[error("{file}:{position}: {what} (`tidegate check` lists all errors)")]
+    #[error("{file}:{position}: {what}")]
     Resource {
         /// The file.
         file: String,

@@ -38,7 +38,7 @@ const MOST_FINDINGS: usize = 100;
 const GROUP: &str = "extensions.istio.io/";
 
 /// How the names of Istio's API groups end. A kind of the same name in another group is another kind.
-const DOMAIN: &str = "istio.io";
+const DOMAIN: &str = ".istio.io";
 
 /// The kinds that are judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

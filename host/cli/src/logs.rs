@@ -29,6 +29,20 @@ pub struct Least(pub Level);
 #[derive(Debug)]
 pub struct Reported;
 
+/// Why a command cannot do its work on this machine: a program that it needs is not there.
+#[derive(Debug)]
+pub struct Unavailable(pub String);
+
+// === impl Unavailable ===
+
+impl fmt::Display for Unavailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Unavailable {}
+
 // === impl Reported ===
 
 impl fmt::Display for Reported {

@@ -4,7 +4,7 @@
 //!
 //! For authors: `project` is a plugin's source and its build, `dev` watches it, `template` is what new ones are made of, in other
 //! languages than Rust `language`; `carried` is the source that the binary brings along. `account` is what a component is in a few
-//! lines. `testing` runs scenarios, `report` shows what came of them. `cache` is the folder for what is fetched.
+//! lines. `testing` runs scenarios. `cache` is the folder for what is fetched.
 //!
 //! For serving: `serve` is how, `stop` how that ends, `dashboard` the page beside it, `plugin` the one syntax for plugins, `place`
 //! where they are read from, `upstream` the one syntax for upstreams.
@@ -139,9 +139,13 @@ fn main() -> ExitCode {
 /// Whether a command failed because of files, the network, a registry or a missing program, and not because of what it was given.
 fn is_of_environment(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
-        cause.is::<std::io::Error>()
-            || cause.is::<tidegate_oci::Error>()
+        let io = cause.downcast_ref::<std::io::Error>();
+        let oci = cause.downcast_ref::<tidegate_oci::Error>();
+        // The contents of a file, and what the agent decides about a registry, are findings.
+        io.is_some_and(|it| it.kind() != std::io::ErrorKind::InvalidData)
+            || oci.is_some_and(|it| !matches!(it, tidegate_oci::Error::InnerRedirect { .. }))
             || cause.is::<tidegate_oci::CredentialsError>()
+            || cause.is::<logs::Unavailable>()
     })
 }
 

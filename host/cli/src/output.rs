@@ -12,7 +12,7 @@ pub struct OutputArgs {
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     quiet: bool,
 
-    /// Also print each program that is started and each registry that is contacted
+    /// Also print the build command and each registry that is contacted
     #[arg(short, long, global = true)]
     verbose: bool,
 

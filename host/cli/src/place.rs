@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use tidegate_oci::Reference;
+use tidegate_oci::{Component, Reference};
 
 use crate::file;
 use crate::registry::{Pulled, RegistryArgs};
@@ -40,7 +40,17 @@ impl Place {
                 image: None,
             }),
             Self::Image(reference) => {
-                let Pulled { module, digest } = RegistryArgs::default().pull(reference, None)?;
+                let registry = RegistryArgs::default();
+                // Of what `push --with-component` pushed beside the module.
+                if let Ok(Some(Component { digest, wasm })) = registry.component(reference) {
+                    return Ok(Fetched {
+                        bytes: wasm,
+                        image: Some(reference.pinned(digest)),
+                    });
+                }
+                let pulled = registry.pull(reference, None);
+                let Pulled { module, digest } =
+                    pulled.map_err(|error| advised(error, reference))?;
                 Ok(Fetched {
                     bytes: module,
                     image: Some(reference.pinned(digest)),
@@ -59,6 +69,20 @@ impl Place {
                 .into_owned(),
             Self::Image(reference) => last_segment(reference).to_owned(),
         }
+    }
+}
+
+/// The error with what to do if it advises an option that only commands about registries have.
+fn advised(error: anyhow::Error, reference: &Reference) -> anyhow::Error {
+    let said = format!("{error:#}");
+    match ["--plain-http", "--username"]
+        .iter()
+        .find(|it| said.contains(**it))
+    {
+        None => error,
+        Some(option) => error.context(format!(
+            "run `tidegate pull {reference}` with `{option}`, and pass the file that it writes"
+        )),
     }
 }
 

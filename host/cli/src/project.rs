@@ -199,11 +199,11 @@ impl Project {
         let status = child.wait().context("cannot wait for cargo")?;
         if !status.success() {
             // It has said why.
-            let advice = match tool == Tool::CargoComponent && !Tool::has_cargo_component() {
-                true => "; install it with `cargo install --locked cargo-component`",
-                false => "",
-            };
-            bail!("`{}` failed for `{}`{advice}", tool.name(), self.name());
+            if tool == Tool::CargoComponent && !Tool::has_cargo_component() {
+                let message = "cargo-component is not installed; install it with `cargo install --locked cargo-component`";
+                return Err(logs::Unavailable(message.to_owned()).into());
+            }
+            bail!("`{}` failed for `{}`", tool.name(), self.name());
         }
         let path = made.map(PathBuf::from).with_context(|| {
             format!(

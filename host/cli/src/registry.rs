@@ -5,7 +5,9 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use clap::Args;
 use indicatif::ProgressDrawTarget;
-use tidegate_oci::{Access, Credentials, Digest, Reference, Registry, Transfer, examine};
+use tidegate_oci::{
+    Access, Component, Credentials, Digest, Reference, Registry, Transfer, component, examine,
+};
 
 use crate::progress::Bar;
 use crate::{file, logs, output};
@@ -91,6 +93,12 @@ impl RegistryArgs {
             }),
         };
         Ok(Registry::open(reference, access))
+    }
+
+    /// The component in an image of the layout for components, none if it has another.
+    pub fn component(&self, reference: &Reference) -> anyhow::Result<Option<Component>> {
+        let mut registry = self.open(reference)?;
+        Ok(component(&mut registry, reference)?)
     }
 
     /// Pulls the module of an image as Istio's agent does, and fails where the agent would refuse the image.

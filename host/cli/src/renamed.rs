@@ -42,8 +42,23 @@ pub fn explain(error: clap::Error) -> clap::Error {
             let message = format!("`{old}` has been renamed to `{new}`\n");
             clap::Error::raw(error.kind(), message)
         }
+        None if error.kind() == ErrorKind::InvalidSubcommand && is_manifest() => {
+            let kind = text(ContextKind::InvalidSubcommand).unwrap_or_default();
+            let message = format!(
+                "`{kind}` is not a kind of manifest: write `tidegate manifest KIND PLUGIN`, with one of the kinds wasm-plugin, traffic-extension, envoy-filter, envoy-extension-policy and envoy\n"
+            );
+            clap::Error::raw(error.kind(), message)
+        }
         None => error,
     }
+}
+
+/// Whether the command is `manifest`, whose kinds are commands to clap.
+fn is_manifest() -> bool {
+    let mut words = std::env::args()
+        .skip(1)
+        .filter(|word| !word.starts_with('-'));
+    words.next().as_deref() == Some("manifest")
 }
 
 #[cfg(test)]

@@ -27,13 +27,13 @@ use report::Report;
 #[command(after_help = EXAMPLES)]
 pub struct Check {
     /// Components, Proxy-Wasm modules, images (`oci://…`), manifests in YAML or JSON, and directories of manifests; `-` for stdin. The
-    /// type of a file is detected from its contents
+    /// type of a file is detected from its contents, and files with the extension `.wasm` must be WebAssembly
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<Place>,
 
-    /// Validate manifests with the rules of this Istio release (its newest patch release)
-    #[arg(long, value_name = "RELEASE", default_value_t)]
-    istio: Istio,
+    /// Validate manifests with the rules of this Istio release (its newest patch release). Default: 1.31
+    #[arg(long, value_name = "RELEASE")]
+    istio: Option<Istio>,
 
     /// Check modules against this Envoy release. Default: all releases from 1.36 to 1.40
     #[arg(long, value_name = "RELEASE")]
@@ -43,7 +43,8 @@ pub struct Check {
     #[arg(long, value_name = "FILE")]
     module: Option<PathBuf>,
 
-    /// Expected SHA-256 digest of the image manifest, or of the file, as in the field `sha256` of a WasmPlugin. For a single input
+    /// Expected SHA-256 digest of the image manifest, or of the module (for a component, of the adapted module), as in the field `sha256` of a
+    /// WasmPlugin. For a single input
     #[arg(long, value_name = "DIGEST", value_parser = sha256)]
     sha256: Option<Digest>,
 
@@ -67,7 +68,7 @@ Examples:
   kubectl get wasmplugins -A -o yaml | tidegate check - --format json
 
 Text output has one line for each finding: `INPUT[:LINE:COLUMN]: SEVERITY: [FIELD: ]MESSAGE [RULE]`. Errors are rejected by the API \
-server, by istiod's webhook, by Istio's agent (rule `agent`) or by Envoy (rule `envoy`). Only WasmPlugins and TrafficExtensions are \
+server, by istiod's webhook, by Istio's agent (rule `agent`), by Envoy (rule `envoy`) or by `tidegate adapt` (rule `adapt`). Only WasmPlugins and TrafficExtensions are \
 validated; documents of other kinds are skipped. Images are pulled as Istio's agent pulls them. Components are adapted first.";
 
 /// What is asked of an input.
@@ -93,26 +94,22 @@ impl Check {
             args: &self,
             module,
         };
-        let mut report = Report::new(self.istio, self.envoy);
+        let mut report = Report::new(self.istio.unwrap_or_default(), self.envoy);
+        // What can be checked is, whatever cannot be read.
+        let mut unread = None;
         for place in &self.inputs {
-            match place {
-                Place::Image(reference) => wasm::image(reference, &question, &mut report)?,
-                Place::File(path) => {
-                    for path in within(path)? {
-                        question.file(&path, &mut report)?;
-                    }
+            if let Err(error) = question.place(place, &mut report) {
+                match unread {
+                    None => unread = Some(error),
+                    Some(_) => logs::complain(&error),
                 }
             }
         }
-        if self.module.is_some() && !report.has_manifests() {
-            return Err(usage(
-                "`--module` has no effect without a manifest: add one, or remove `--module`".into(),
-            ));
+        if unread.is_none() {
+            self.refuse_without_effect(&report)?;
         }
-        if self.sha256.is_some() && report.has_manifests() {
-            return Err(usage(
-                "`--sha256` has no effect on manifests: remove it".into(),
-            ));
+        if let Some(error) = unread.take_if(|_| report.is_empty()) {
+            return Err(error);
         }
         let text = match self.format.is_json() {
             true => format!("{:#}\n", report.json()),
@@ -120,9 +117,37 @@ impl Check {
         };
         file::write(Path::new("-"), text.as_bytes())?;
         logs::note(&report.summary());
-        match report.is_failure(self.strict) {
-            true => Err(logs::Reported.into()),
-            false => Ok(()),
+        match unread {
+            Some(error) => Err(error),
+            None if report.is_failure(self.strict) => Err(logs::Reported.into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses options that are about inputs which are not there.
+    fn refuse_without_effect(&self, report: &Report) -> anyhow::Result<()> {
+        let (manifests, plugins) = (report.has_manifests(), report.has_plugins());
+        let is_image = |place: &Place| matches!(place, Place::Image(_));
+        let images = self.inputs.iter().any(is_image);
+        let useless = [
+            (
+                "--module",
+                self.module.is_some() && !manifests,
+                "a manifest",
+            ),
+            ("--sha256", self.sha256.is_some() && manifests, "a plugin"),
+            ("--envoy", self.envoy.is_some() && !plugins, "a plugin"),
+            (
+                "--istio",
+                self.istio.is_some() && !manifests && !images,
+                "a manifest or an image",
+            ),
+        ];
+        match useless.iter().find(|(_, is_useless, _)| *is_useless) {
+            None => Ok(()),
+            Some((option, _, input)) => Err(usage(format!(
+                "`{option}` has no effect without {input}: add one, or remove `{option}`"
+            ))),
         }
     }
 
@@ -141,11 +166,12 @@ impl Check {
                 "`{option}` has no effect: none of the inputs is an image"
             )));
         }
-        let is_stdin = |place: &Place| *place == Place::File("-".into());
-        if self.registry.takes_stdin() && self.inputs.iter().any(is_stdin) {
+        let is_stdin = |place: &&Place| **place == Place::File("-".into());
+        let inputs = self.inputs.iter().filter(is_stdin).count();
+        let module = self.module.as_deref().is_some_and(file::is_stdio);
+        if inputs + usize::from(module) + usize::from(self.registry.takes_stdin()) > 1 {
             return Err(usage(
-                "stdin cannot be used for both an input and the password: pass the input as a file"
-                    .into(),
+                "stdin can be used only once: pass the other inputs as files".into(),
             ));
         }
         Ok(())
@@ -155,12 +181,21 @@ impl Check {
 // === impl Question ===
 
 impl Question<'_> {
+    fn place(&self, place: &Place, report: &mut Report) -> anyhow::Result<()> {
+        match place {
+            Place::Image(reference) => wasm::image(reference, self, report),
+            Place::File(path) => {
+                for path in within(path)? {
+                    self.file(&path, report)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
     fn file(&self, path: &Path, report: &mut Report) -> anyhow::Result<()> {
         let bytes = file::read(path)?;
-        let name = match file::is_stdio(path) {
-            true => "stdin".to_owned(),
-            false => path.display().to_string(),
-        };
+        let name = Place::File(path.to_owned()).to_string();
         match Input::of(path, &bytes) {
             Input::Wasm => wasm::file(&name, &bytes, self, report),
             Input::Manifests => manifests::check(&name, &bytes, self, report),

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use clap::Args;
 use serde_json::{Value, json};
-use tidegate_adapter::inspect;
+use tidegate_adapter::{Inspection, inspect};
 use tidegate_testkit::report::terminal;
 
 use crate::file;
@@ -42,7 +42,10 @@ impl Inspect {
             Place::File(file) if file::is_stdio(file) => "cannot inspect stdin".to_owned(),
             place => format!("cannot inspect `{place}`"),
         })?;
-        let unsupported = unsupported(&inspection.hostcalls);
+        let unsupported: Vec<String> = unsupported(&inspection.hostcalls)
+            .into_iter()
+            .map(str::to_owned)
+            .collect();
         let text = if self.format.is_json() {
             let mut value =
                 serde_json::to_value(&inspection).context("cannot write the inspection as JSON")?;
@@ -51,7 +54,7 @@ impl Inspect {
             }
             format!("{value:#}\n")
         } else {
-            let mut text = inspection.to_string();
+            let mut text = harmless(inspection).to_string();
             for name in unsupported {
                 let _ = writeln!(
                     text,
@@ -63,4 +66,26 @@ impl Inspect {
         };
         file::write(Path::new("-"), text.as_bytes())
     }
+}
+
+/// The same with control characters shown: a name with a line end in it would look like lines of ours.
+fn harmless(mut inspection: Inspection) -> Inspection {
+    let texts = [
+        &mut inspection.world,
+        &mut inspection.abi,
+        &mut inspection.name,
+        &mut inspection.version,
+        &mut inspection.refusal,
+    ];
+    let lists = [
+        &mut inspection.callbacks,
+        &mut inspection.ignored,
+        &mut inspection.hostcalls,
+    ];
+    let wasi = inspection.wasi.iter_mut().map(|it| &mut it.function);
+    let all = texts.into_iter().flatten();
+    for text in all.chain(lists.into_iter().flatten()).chain(wasi) {
+        *text = terminal::escaped(text);
+    }
+    inspection
 }

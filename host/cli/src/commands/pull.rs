@@ -8,6 +8,7 @@ use tidegate_adapter::VerifyError;
 use tidegate_oci::{Digest, Reference, component};
 
 use crate::place::last_segment;
+use crate::plugin::usage;
 use crate::registry::{RegistryArgs, sha256};
 use crate::{file, logs};
 
@@ -43,7 +44,7 @@ Examples:
   tidegate pull oci://ghcr.io/me/greeter:1.0.0 --component
 
 An image that Istio's agent would refuse is refused here too: see `tidegate check`. If the agent would refuse the registry \
-itself, for example because of its certificate, a warning is printed. FILE is written atomically.";
+itself because of its authentication realm, a warning is printed. FILE is written atomically.";
 
 // === impl Pull ===
 
@@ -62,6 +63,12 @@ impl Pull {
     }
 
     fn pull_component(&self) -> anyhow::Result<()> {
+        if self.reference.digest().is_some() {
+            return Err(usage(format!(
+                "--component cannot be used with `{}`: the digest is that of the module's image; remove it",
+                self.reference
+            )));
+        }
         let tag = self.reference.tag().with_context(|| {
             format!(
                 "--component requires a tag, and `{}` has none",

@@ -11,6 +11,7 @@ use tidegate_oci::{Digest, Image, Interfaces, Labels, Reference, push};
 
 use crate::commands::adapt::note_refusals;
 use crate::format::FormatArgs;
+use crate::plugin::usage;
 use crate::registry::RegistryArgs;
 use crate::{file, logs};
 
@@ -87,9 +88,10 @@ struct Plugin {
 impl Push {
     pub fn execute(self) -> anyhow::Result<()> {
         if self.registry.takes_stdin() && file::is_stdio(&self.plugin) {
-            bail!(
+            return Err(usage(
                 "stdin cannot be used for both the plugin and the password: pass the plugin as a file"
-            );
+                    .into(),
+            ));
         }
         let plugin = self.read()?;
         let tag = self.reference.tag().unwrap_or_default();

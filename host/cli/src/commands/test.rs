@@ -43,7 +43,7 @@ pub struct Test {
     envoy: Option<String>,
 
     /// Test this component or Proxy-Wasm module, written in any language, instead of building one
-    #[arg(long, value_name = "PLUGIN", conflicts_with_all = ["manifest_path", "package", "debug", "yes"])]
+    #[arg(long, value_name = "PLUGIN", conflicts_with_all = ["manifest_path", "package", "debug", "yes", "tool"])]
     plugin: Option<Place>,
 
     #[command(flatten)]

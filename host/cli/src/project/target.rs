@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail};
 
-use crate::logs::note;
+use crate::logs::{Unavailable, note};
 
 /// Whether the toolchain has the target. rustc is asked, not rustup: a distribution's toolchain may have it too.
 pub fn is_there(target: &str) -> anyhow::Result<bool> {
@@ -38,9 +38,10 @@ pub fn ensure(target: &str, yes: bool) -> anyhow::Result<()> {
         .output()
         .is_ok_and(|output| output.status.success());
     if !rustup {
-        bail!(
+        let message = format!(
             "the target {target} is not installed in the Rust toolchain, and rustup is not available to add it; install it from where the toolchain came from, or install rustup from https://rustup.rs"
         );
+        return Err(Unavailable(message).into());
     }
     if !yes && !asked(target)? {
         bail!(

@@ -255,5 +255,44 @@ fn options_without_effect_are_refused() {
     let sha256 = ["--sha256", &"0".repeat(64)];
     tidegate([&["check", &manifest], &sha256[..]].concat()).misses("`--sha256` has no effect");
     tidegate([&["check", &module, &module], &sha256[..]].concat()).misses("a single input");
+    tidegate(["check", &manifest, "--envoy", "1.40"]).misses("`--envoy` has no effect");
+    tidegate(["check", &module, "--istio", "1.30"]).misses("`--istio` has no effect");
     tidegate(["check", &module, "--plain-http"]).misses("`--plain-http` has no effect");
+}
+
+#[test]
+fn input_that_is_named_twice_has_its_findings_twice() {
+    let folder = Folder::new();
+    let file = folder.file("bad.yaml", format!("{GOOD}  failStrategy: FAIL_CLOSED\n"));
+    let done = tidegate(["check", &file, &file]);
+    assert_eq!(done.status.code(), Some(1), "{}", done.stderr);
+    assert_eq!(stdout(&done).lines().count(), 2);
+    assert!(done.stderr.contains("2 errors"), "{}", done.stderr);
+}
+
+#[test]
+fn findings_are_printed_although_another_input_cannot_be_read() {
+    let folder = Folder::new();
+    let file = folder.file("bad.yaml", format!("{GOOD}  failStrategy: FAIL_CLOSED\n"));
+    let missing = crate::tool::text(&folder.path("missing.yaml"));
+    let done = tidegate(["check", &missing, &file]);
+    assert!(stdout(&done).contains("[failStrategy.enum]"));
+    assert_eq!(done.status.code(), Some(3));
+    assert!(
+        done.stderr.contains("cannot read") && done.stderr.contains("missing.yaml"),
+        "{}",
+        done.stderr
+    );
+}
+
+/// The second reader would find nothing, and nothing is wrong with nothing.
+#[test]
+fn stdin_is_read_once() {
+    let run = |arguments: &[&str]| tidegate_with(arguments.iter().copied(), GOOD.as_bytes());
+    run(&["check", "-", "--module", "-"]).misses("stdin can be used only once");
+    run(&["check", "-", "-"]).misses("stdin can be used only once");
+    let folder = Folder::new();
+    let manifest = folder.file("good.yaml", GOOD);
+    tidegate(["check", &manifest, "--module", &manifest])
+        .fails_with(&["good.yaml", "is not a WebAssembly binary"]);
 }

@@ -56,6 +56,19 @@ fn check_says_what_it_found_needs_docker_registry() {
     let manifest = String::from_utf8_lossy(manifest.succeeds()).into_owned();
     let pinned = format!("{place}@sha256:{hex}");
     assert!(manifest.contains(&pinned), "{manifest}");
+    // The component that lies beside it runs, and is not deployed.
+    let component = guests::component("hello", Shape::Wasip2).expect("a component");
+    let component = folder.file("hello.wasm", component);
+    let beside = format!("oci://{}/hello:v1", registry.address);
+    ship(["push", &component, &beside, "--with-component"]).succeeds();
+    let beside = format!("{beside}-component");
+    let inspected = ship(["inspect", &beside, "--format", "json"]);
+    let inspected: Value = serde_json::from_slice(inspected.succeeds()).expect("JSON");
+    assert_eq!(inspected["kind"], "component");
+    ship(["manifest", "wasm-plugin", &beside])
+        .fails_with(&["contains a component", "tidegate push"]);
+    let pinned = format!("{place}@sha256:{hex}");
+    ship(["pull", &pinned, "--component"]).misses("--component cannot be used with");
     ship(["manifest", "wasm-plugin", &place, "--url", &place])
         .misses("`--url` cannot be used with");
 }
@@ -142,6 +155,29 @@ fn check_names_what_our_own_proxy_does_not_implement() {
     let said = String::from_utf8_lossy(done.succeeds()).into_owned();
     assert!(
         said.contains("unsupported proxy_set_tick_period_milliseconds"),
+        "{said}"
+    );
+    // And every other.
+    for name in tidegate_host::UNSUPPORTED_HOSTCALLS {
+        let import = format!(r#"(import "env" "{name}" (func))"#);
+        let plugin = folder.file("other.wasm", module(&import));
+        let done = ship(["inspect", &plugin]);
+        let said = String::from_utf8_lossy(done.succeeds()).into_owned();
+        assert!(said.contains(&format!("unsupported {name}")), "{said}");
+    }
+}
+
+/// What a file calls itself is not a line of ours.
+#[test]
+fn inspect_shows_line_ends_in_names() {
+    let folder = Folder::new();
+    let metadata =
+        r#"(@custom "tidegate-plugin" "{\22name\22: \22greeter\5cnhostcalls  logging.log\22}")"#;
+    let plugin = folder.file("named.wasm", module(metadata));
+    let done = ship(["inspect", &plugin]);
+    let said = String::from_utf8_lossy(done.succeeds()).into_owned();
+    assert!(
+        said.contains("name       greeter\\nhostcalls  logging.log\n"),
         "{said}"
     );
 }

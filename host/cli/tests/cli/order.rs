@@ -241,8 +241,7 @@ fn order_follows_the_labels_of_services() {
 fn order_says_where_it_cannot_read() {
     let folder = Folder::new();
     let order = |text: &str| tidegate(["chain", "-f", &folder.file("a.yaml", text)]);
-    order(&PLUGINS.replace("AUTHZ", "LATE"))
-        .fails_with(&["a.yaml:6:10: `phase` is `LATE`", "tidegate check"]);
+    order(&PLUGINS.replace("AUTHZ", "LATE")).fails_with(&["a.yaml:6:10: `phase` is `LATE`"]);
     order("kind: List\nitems:\n- {kind: List, items: []}\n").fails_with(&[
         "a.yaml:3:3: is a List inside a List",
         "kubectl does not support",

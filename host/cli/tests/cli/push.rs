@@ -211,7 +211,7 @@ fn push_wants_a_place_with_a_tag() {
     ship(["push", "x.wasm", "oci://a.b/pp:v1", "--timeout", "0"]).misses("seconds");
     let options = ["--username", "me", "--password-stdin"];
     ship(["push", "-", "oci://a.b/pp:v1"].into_iter().chain(options))
-        .fails_with(&["stdin cannot be used for both"]);
+        .misses("stdin cannot be used for both");
 }
 
 #[test]

@@ -46,7 +46,7 @@ fn arguments_that_are_wrong_exit_with_2() {
     tidegate(["run", "a.wasm", "--engine", "v8"]).misses("proxy-wasm");
     tidegate(["run", "a.wasm", "--log-level", "loud"]).misses("critical");
     tidegate(["adapt", "-"]).misses("--output");
-    tidegate(["manifest", "a.wasm"]).misses("unrecognized subcommand 'a.wasm'");
+    tidegate(["manifest", "a.wasm"]).misses("`a.wasm` is not a kind of manifest");
     tidegate(["manifest", "envoy", "a.wasm"]).misses("--upstream");
     tidegate(["manifest", "envoy", "a.wasm", "--upstream", "echo"]).misses("http://HOST[:PORT]");
 }

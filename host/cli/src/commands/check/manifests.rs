@@ -9,7 +9,7 @@ use super::report::{Counts, Found, Report};
 pub(super) fn check(name: &str, bytes: &[u8], question: &Question<'_>, report: &mut Report) {
     let options = Options {
         module_sha256: question.module.clone(),
-        release: question.args.istio,
+        release: question.args.istio.unwrap_or_default(),
     };
     match validate(&yaml::decode(bytes), &options) {
         Ok(found) => {
@@ -20,7 +20,6 @@ pub(super) fn check(name: &str, bytes: &[u8], question: &Question<'_>, report: &
                 warnings: found.warnings,
             };
             let findings = found.findings.into_iter().map(|finding| Found {
-                input: name.to_owned(),
                 position: Some((finding.position.line, finding.position.column)),
                 severity: finding.severity,
                 rule: finding.rule,
@@ -38,7 +37,6 @@ pub(super) fn check(name: &str, bytes: &[u8], question: &Question<'_>, report: &
                 warnings: 0,
             };
             let finding = Found {
-                input: name.to_owned(),
                 position: Some((error.position.line, error.position.column)),
                 severity: Severity::Error,
                 rule: "yaml.syntax".to_owned(),

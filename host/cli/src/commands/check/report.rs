@@ -13,7 +13,6 @@ pub struct Report {
     istio: Istio,
     envoy: Option<Envoy>,
     inputs: Vec<Input>,
-    findings: Vec<Found>,
     documents: usize,
     skipped: usize,
     errors: usize,
@@ -26,11 +25,11 @@ struct Input {
     kind: &'static str,
     /// What is good to know of it.
     facts: Map<String, Value>,
+    findings: Vec<Found>,
 }
 
 /// A finding, and where it belongs.
 pub struct Found {
-    pub input: String,
     /// Line and column, in a text.
     pub position: Option<(usize, usize)>,
     pub severity: Severity,
@@ -60,7 +59,6 @@ impl Report {
             istio,
             envoy,
             inputs: Vec::new(),
-            findings: Vec::new(),
             documents: 0,
             skipped: 0,
             errors: 0,
@@ -74,6 +72,7 @@ impl Report {
             name: name.to_owned(),
             kind,
             facts,
+            findings: Vec::new(),
         });
     }
 
@@ -84,18 +83,23 @@ impl Report {
         self.skipped += counts.skipped;
         self.errors += counts.errors;
         self.warnings += counts.warnings;
-        self.findings.extend(findings);
+        if let Some(input) = self.inputs.last_mut() {
+            input.findings = findings;
+        }
     }
 
-    /// A finding that is not in a text.
-    pub fn add(&mut self, input: &str, severity: Severity, rule: &str, message: String) {
+    /// A finding about the input that was added last, if that is no text.
+    pub fn add(&mut self, severity: Severity, rule: &str, message: String) {
+        let Some(input) = self.inputs.last_mut() else {
+            debug_assert!(false, "a finding about no input");
+            return;
+        };
         match severity {
             Severity::Error => self.errors += 1,
             Severity::Warning => self.warnings += 1,
             Severity::Note => {}
         }
-        self.findings.push(Found {
-            input: input.to_owned(),
+        input.findings.push(Found {
             position: None,
             severity,
             rule: rule.to_owned(),
@@ -107,6 +111,14 @@ impl Report {
 
     pub fn has_manifests(&self) -> bool {
         self.inputs.iter().any(|it| it.kind == MANIFESTS)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.inputs.is_empty()
+    }
+
+    pub fn has_plugins(&self) -> bool {
+        self.inputs.iter().any(|it| it.kind != MANIFESTS)
     }
 
     pub fn is_failure(&self, strict: bool) -> bool {
@@ -121,8 +133,8 @@ impl Report {
                 terminal::escape(&line, &mut text);
                 text.push('\n');
             }
-            for found in self.findings.iter().filter(|it| it.input == input.name) {
-                terminal::escape(&found.line(), &mut text);
+            for found in &input.findings {
+                terminal::escape(&found.line(&input.name), &mut text);
                 text.push('\n');
             }
         }
@@ -140,9 +152,13 @@ impl Report {
             value.insert("kind".to_owned(), json!(input.kind));
             Value::Object(value)
         });
-        let findings = self.findings.iter().map(|found| {
+        let findings = self
+            .inputs
+            .iter()
+            .flat_map(|input| input.findings.iter().map(move |found| (input, found)));
+        let findings = findings.map(|(input, found)| {
             json!({
-                "input": found.input,
+                "input": input.name,
                 "line": found.position.map(|(line, _)| line),
                 "column": found.position.map(|(_, column)| column),
                 "severity": found.severity.to_string(),
@@ -238,8 +254,8 @@ impl Input {
 // === impl Found ===
 
 impl Found {
-    fn line(&self) -> String {
-        let mut line = self.input.clone();
+    fn line(&self, input: &str) -> String {
+        let mut line = input.to_owned();
         if let Some((at, column)) = self.position {
             let _ = write!(line, ":{at}:{column}");
         }

@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use serde_json::{Map, Value, json};
-use tidegate_adapter::{Kind, Options, VerifyError, adapt, check, check_for, inspect};
+use tidegate_adapter::{Options, adapt, check, check_for, inspect};
 use tidegate_deploy::istio::validate::Severity;
+use tidegate_host::EngineKind;
 use tidegate_oci::{Digest, Error, Examined, Reference, Refusal, examine};
 
 use super::Question;
@@ -20,19 +21,17 @@ const ENVOY: &str = "envoy";
 /// The SHA-256 of a module, in hexadecimal digits; of a component, that of the module to which it is adapted.
 pub(super) fn checksum(path: &Path) -> anyhow::Result<String> {
     let bytes = file::read(path)?;
-    let module = match check(&bytes) == [VerifyError::Component] {
-        true => adapt(&bytes, &Options::default())
+    let module = match EngineKind::detect(&bytes) {
+        Some(EngineKind::Component) => adapt(&bytes, &Options::default())
             .with_context(|| format!("cannot adapt `{}`", path.display()))?,
-        false => bytes,
+        Some(EngineKind::ProxyWasm) => bytes,
+        None => bail!("`{}` is not a WebAssembly binary", path.display()),
     };
     Ok(Digest::of(&module).hex().to_owned())
 }
 
 pub(super) fn file(name: &str, bytes: &[u8], question: &Question<'_>, report: &mut Report) {
-    let inspection = inspect(bytes).ok();
-    let is_component = inspection
-        .as_ref()
-        .is_some_and(|it| it.kind == Kind::Component);
+    let is_component = EngineKind::detect(bytes) == Some(EngineKind::Component);
     let mut facts = Map::new();
     let module = match is_component {
         false => Cow::Borrowed(bytes),
@@ -40,26 +39,26 @@ pub(super) fn file(name: &str, bytes: &[u8], question: &Question<'_>, report: &m
             Ok(module) => Cow::Owned(module),
             Err(error) => {
                 report.add_input(name, "component", facts);
-                return report.add(name, Severity::Error, "adapt", error.to_string());
+                return report.add(Severity::Error, "adapt", error.to_string());
             }
         },
     };
-    let digest = Digest::of(&module);
-    if let Some(given) = question.args.sha256.as_ref().filter(|it| **it != digest) {
-        let message = format!("`{given}` is not the digest of this module, which is `{digest}`");
-        report.add(name, Severity::Error, AGENT, message);
-    }
     of_module(&module, &mut facts);
     let kind = match is_component {
         true => "component",
         false => "module",
     };
     report.add_input(name, kind, facts);
+    let digest = Digest::of(&module);
+    if let Some(given) = question.args.sha256.as_ref().filter(|it| **it != digest) {
+        let message = format!("`{given}` is not the digest of this module, which is `{digest}`");
+        report.add(Severity::Error, AGENT, message);
+    }
     if is_component {
         let message = "Envoy loads the module to which `tidegate adapt` and `tidegate push` convert it, and not the component itself";
-        report.add(name, Severity::Note, "component", message.to_owned());
+        report.add(Severity::Note, "component", message.to_owned());
     }
-    loads(name, &module, question, report);
+    loads(&module, question, report);
 }
 
 pub(super) fn image(
@@ -75,7 +74,7 @@ pub(super) fn image(
         // That is the agent's decision, and not a failure of the registry.
         Err(error @ Error::InnerRedirect { .. }) => {
             report.add_input(&name, "image", Map::new());
-            report.add(&name, Severity::Error, AGENT, error.to_string());
+            report.add(Severity::Error, AGENT, error.to_string());
             return Ok(());
         }
         examined => examined.with_context(failed)?,
@@ -114,13 +113,13 @@ pub(super) fn image(
         let message = format!(
             "the registry requires authentication with the realm `{realm}`, and agents since 1.28.5 and 1.29.1 contact only public http and https addresses; use a public realm, or allow anonymous reads"
         );
-        report.add(&name, Severity::Error, AGENT, message);
+        report.add(Severity::Error, AGENT, message);
     }
     for refusal in refusals {
-        report.add(&name, Severity::Error, AGENT, refusal.to_string());
+        report.add(Severity::Error, AGENT, refusal.to_string());
     }
     if let Some(wasm) = wasm {
-        loads(&name, &wasm, question, report);
+        loads(&wasm, question, report);
     }
     Ok(())
 }
@@ -134,13 +133,13 @@ fn of_module(module: &[u8], facts: &mut Map<String, Value>) {
 }
 
 /// Whether Envoy loads a module, and what Tidegate's own proxy does not have for it.
-fn loads(name: &str, module: &[u8], question: &Question<'_>, report: &mut Report) {
+fn loads(module: &[u8], question: &Question<'_>, report: &mut Report) {
     let errors = match question.args.envoy {
         Some(release) => check_for(module, release),
         None => check(module),
     };
     for error in errors {
-        report.add(name, Severity::Error, ENVOY, error.to_string());
+        report.add(Severity::Error, ENVOY, error.to_string());
     }
     let hostcalls = inspect(module).map_or_else(|_| Vec::new(), |it| it.hostcalls);
     let missing = unsupported(&hostcalls);
@@ -149,6 +148,6 @@ fn loads(name: &str, module: &[u8], question: &Question<'_>, report: &mut Report
             "`tidegate run` and `tidegate test` do not implement {}: run it in Envoy",
             missing.join(", ")
         );
-        report.add(name, Severity::Note, "run", message);
+        report.add(Severity::Note, "run", message);
     }
 }

@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::Args;
 use tidegate_deploy::configuration::Way;
 use tidegate_deploy::istio::model::PullPolicy;
 use tidegate_deploy::resource::{Label, Metadata, Name, Scope, TargetRef};
 use tidegate_deploy::source::{ImageReference, Source};
+use tidegate_host::EngineKind;
 use tidegate_oci::{Digest, Reference};
 
 use super::{Ready, word};
@@ -92,6 +93,13 @@ impl ResourceArgs {
     pub fn module(&self, way: Way) -> anyhow::Result<Module> {
         let plugins = plugin::read(std::slice::from_ref(&self.plugin), &[])?;
         let plugin = plugins.first().context("no plugin was read")?;
+        if let Some(image) = &plugin.image
+            && plugin.kind == EngineKind::Component
+        {
+            bail!(
+                "`{image}` contains a component, and Envoy loads only modules: push the component with `tidegate push`, which adapts it"
+            );
+        }
         let given = self.sha256.as_ref();
         let url = match (&self.url, &plugin.image) {
             (Some(url), None) => url.clone(),
