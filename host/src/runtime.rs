@@ -140,6 +140,22 @@ pub enum LoadError {
     },
 }
 
+impl LoadError {
+    /// The name of the plugin that cannot be loaded; none if it is not about one.
+    pub fn plugin(&self) -> Option<&str> {
+        match self {
+            Self::Runtime { .. } => None,
+            Self::NotWasm { plugin }
+            | Self::WrongEngine { plugin, .. }
+            | Self::Compile { plugin, .. }
+            | Self::Import { plugin, .. }
+            | Self::MissingExport { plugin, .. }
+            | Self::WrongType { plugin, .. }
+            | Self::UnknownAbi { plugin } => Some(plugin),
+        }
+    }
+}
+
 /// Why a chain cannot be started.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

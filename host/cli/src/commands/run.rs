@@ -90,6 +90,8 @@ fn note_unsupported(plugin: &Plugin) {
 
 /// Why Envoy would refuse a plugin that this proxy may run.
 struct Refusal {
+    /// The plugin's name.
+    plugin: String,
     message: String,
     /// Whether it is a component's, and so in the words of `adapt`.
     is_of_component: bool,
@@ -116,6 +118,7 @@ fn refusals(plugins: &[Plugin]) -> Vec<Refusal> {
             false => "Envoy refuses",
         };
         refusals.extend(messages.into_iter().map(|message| Refusal {
+            plugin: plugin.name.clone(),
             message: format!("{what} `{place}`: {message}"),
             is_of_component,
         }));
@@ -125,7 +128,12 @@ fn refusals(plugins: &[Plugin]) -> Vec<Refusal> {
 
 /// Why plugins cannot be loaded. Of a component that cannot be adapted either, `run` says the same as `adapt` does.
 fn explained(error: ServeError, refusals: &[Refusal]) -> anyhow::Error {
-    match refusals.iter().find(|it| it.is_of_component) {
+    let failed = match &error {
+        ServeError::Load(error) => error.plugin(),
+        _ => None,
+    };
+    let is_of_failed = |it: &&Refusal| it.is_of_component && Some(it.plugin.as_str()) == failed;
+    match refusals.iter().find(is_of_failed) {
         Some(refusal) => anyhow::anyhow!("{}", refusal.message),
         None => error.into(),
     }
