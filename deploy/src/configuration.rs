@@ -1,7 +1,8 @@
-//! A plugin's configuration on its way to the plugin: what becomes of it, and whether the plugin will take it.
+//! Plugin configurations: how each deployment method transforms them, and whether the plugin accepts the result.
 //!
-//! Envoy's own configuration carries any text unchanged. Kubernetes and Istio do not: each way has its rules, and what a
-//! rule would change in silence is refused or told here. A plugin's JSON Schema is held against what arrives.
+//! Envoy's own configuration transmits any text unchanged. Kubernetes and Istio do not. Changes that would otherwise be
+//! made silently are rejected or reported here. The plugin's JSON Schema is validated against the transformed
+//! configuration.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,105 +10,107 @@ use std::fmt;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-/// A configuration as it was given: any bytes, which may be JSON.
+/// A configuration as specified by the user: arbitrary bytes, which may be JSON.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Configuration(Vec<u8>);
 
-/// How a configuration travels.
+/// How a configuration is transmitted to the plugin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
-    /// As bytes, which nothing changes: Envoy's own configuration, and that in an `EnvoyFilter`.
+    /// As bytes, which are transmitted unchanged. Used by Envoy's own configuration, including that in an `EnvoyFilter`.
     Bytes,
-    /// As `pluginConfig` of Istio's kinds, which is a `google.protobuf.Struct`: an object whose numbers are doubles.
+    /// As the `pluginConfig` field of Istio's kinds, a `google.protobuf.Struct`: an object in which all numbers are
+    /// doubles.
     Istio,
-    /// As `config` of Envoy Gateway's kind: numbers are 64-bit integers or doubles.
+    /// As the `config` field of Envoy Gateway's kind, in which numbers are 64-bit integers or doubles.
     Gateway,
 }
 
-/// What arrives at the plugin.
+/// The configuration as the plugin receives it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Arrival {
-    /// The configuration as JSON; none if zero bytes arrive, or bytes that are not JSON.
+    /// The configuration as JSON. `None` if it is empty or is not JSON.
     pub value: Option<Value>,
-    /// What is lost on the way without harm to most plugins, as JSON pointers.
+    /// The JSON pointers of the null fields that are dropped in transit. Most plugins are not affected by this.
     pub nulls: Vec<Pointer>,
 }
 
-/// A place in a JSON document, as a JSON pointer.
+/// A location in a JSON document, as a JSON pointer.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Pointer(String);
 
-/// Something in a configuration that the plugin will not take.
+/// Something in a configuration that the plugin rejects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// Where.
+    /// The location of the problem.
     pub at: Pointer,
-    /// What is wrong there.
+    /// A description of the problem.
     pub reason: String,
 }
 
-/// Why a configuration cannot be deployed.
+/// An error returned when a configuration cannot be deployed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigurationError {
-    /// It is not JSON.
+    /// The configuration is not JSON.
     #[error("the configuration is not JSON")]
     NotJson(#[source] serde_json::Error),
-    /// Istio takes objects only.
+    /// The configuration is not an object. Istio accepts only objects.
     #[error(
         "the configuration is not a JSON object, which Istio's `pluginConfig` requires: put it into a field"
     )]
     NotObject,
-    /// Its numbers become doubles.
+    /// A number cannot be represented exactly as a double.
     #[error(
         "the number {number} at {at} has more digits than Istio preserves: the plugin would read {arrives}; use a string, or `tidegate manifest envoy-filter`, which passes the configuration unchanged"
     )]
     Digits {
-        /// The place of the first such number.
+        /// The location of the first such number.
         at: Pointer,
-        /// As it is written.
+        /// The number as specified.
         number: String,
-        /// As the plugin would read it.
+        /// The number as the plugin would read it.
         arrives: String,
     },
-    /// The plugin's schema is no JSON Schema, or refers to something outside.
+    /// The plugin's schema is not a valid JSON Schema, or refers to an external document.
     #[error("the plugin's configuration schema is invalid: {0}")]
     Schema(String),
-    /// The plugin will refuse it.
+    /// The plugin rejects the configuration.
     #[error("the plugin refuses {} configuration: {}", if *.given { "this" } else { "to go without a" }, listed(.problems))]
     Refused {
-        /// Whether any configuration arrives.
+        /// Whether the plugin receives a configuration.
         given: bool,
-        /// Why; never empty.
+        /// The reasons for the rejection. Never empty.
         problems: Vec<Problem>,
     },
 }
 
-/// How many problems one message names.
+/// The maximum number of problems in one message.
 const MOST_PROBLEMS: usize = 8;
 
-/// How long a reason may be; some have the whole value in them.
+/// The maximum length of a reason, in characters. Some reasons contain the complete value.
 const MOST_CHARS: usize = 300;
 
 // === impl Configuration ===
 
 impl Configuration {
-    /// A configuration of these bytes.
+    /// Creates a configuration from bytes.
     pub fn new(bytes: impl Into<Vec<u8>>) -> Self {
         Self(bytes.into())
     }
 
-    /// The bytes as they were given.
+    /// Returns the bytes as specified.
     pub fn bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// The configuration as JSON, or the place at which it is not.
+    /// Parses the configuration as JSON. Returns an error with the position if it is not JSON.
     pub fn json(&self) -> Result<Value, ConfigurationError> {
         serde_json::from_slice(&self.0).map_err(ConfigurationError::NotJson)
     }
 
-    /// What becomes of it on a way, or why it must not go that way.
+    /// Returns the configuration as the plugin receives it when it is transmitted in the given way, or an error if it must
+    /// not be transmitted in that way.
     pub fn arrival(&self, way: Way) -> Result<Arrival, ConfigurationError> {
         let given = match (self.json(), way) {
             (json, Way::Bytes) => {
@@ -126,7 +129,7 @@ impl Configuration {
         check_digits(raw, way, &Pointer::root())?;
         let mut nulls = Vec::new();
         let value = normalised(&given, &Pointer::root(), &mut nulls);
-        // Istio puts an empty object and none at all into the same bytes, which are no bytes.
+        // Istio encodes both an empty object and an absent configuration as zero bytes.
         let is_none =
             value.is_null() || way == Way::Istio && value.as_object().is_some_and(Map::is_empty);
         Ok(Arrival {
@@ -136,7 +139,8 @@ impl Configuration {
     }
 }
 
-/// Holds what arrives against the plugin's schema. Where nothing arrives, plugins read `{}`.
+/// Validates the configuration that the plugin receives against the plugin's schema. Plugins that receive no configuration
+/// read `{}`.
 pub fn check(arrives: Option<&Value>, schema: &Value) -> Result<(), ConfigurationError> {
     let validator = jsonschema::validator_for(schema)
         .map_err(|error| ConfigurationError::Schema(error.to_string()))?;
@@ -157,9 +161,9 @@ pub fn check(arrives: Option<&Value>, schema: &Value) -> Result<(), Configuratio
     })
 }
 
-/// Refuses the first number of which digits would be lost.
+/// Returns an error for the first number that would lose digits.
 ///
-/// The values have been read once already, so the depth is bounded by what serde_json reads.
+/// The values have already been parsed once, so the nesting depth is limited by serde_json.
 fn check_digits(raw: &RawValue, way: Way, at: &Pointer) -> Result<(), ConfigurationError> {
     let text = raw.get();
     match text.as_bytes().first() {
@@ -193,19 +197,20 @@ fn check_digits(raw: &RawValue, way: Way, at: &Pointer) -> Result<(), Configurat
     }
 }
 
-/// What a number reads as after it was a double, if that is another number.
+/// Returns the number after conversion to a double, if that is a different number.
 fn changed_as_double(text: &str) -> Option<String> {
     let double: f64 = text.parse().ok()?;
-    // The shortest digits that mean this double: what JSON writers put out.
+    // The shortest digits that represent this double, as JSON serializers write them.
     let arrives = format!("{double:e}");
     let (given, kept) = (decimal(text), decimal(&arrives));
-    // Of a fraction there may be two that are as short; writers differ in which they take.
+    // A fraction may have two equally short representations, and serializers differ in which one they choose.
     let digits = |decimal: &Option<(bool, String, i64)>| decimal.as_ref().map(|it| it.1.len());
     let is_other = double.fract() == 0.0 || digits(&given) > digits(&kept);
     (given != kept && is_other).then(|| format!("{double}"))
 }
 
-/// A decimal number as sign, digits without zeros at their ends, and the exponent of the last digit.
+/// Splits a decimal number into its sign, its digits without leading and trailing zeros, and the exponent of the last
+/// digit.
 fn decimal(text: &str) -> Option<(bool, String, i64)> {
     let (negative, text) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
@@ -227,8 +232,8 @@ fn decimal(text: &str) -> Option<(bool, String, i64)> {
     Some((negative, kept.to_owned(), exponent.checked_add(shift)?))
 }
 
-/// The value as it arrives: without fields that are null, which vanish on their way through Kubernetes and Istio, and with
-/// whole numbers as such, however they were written.
+/// Returns the value as the plugin receives it. Null fields are removed, because Kubernetes and Istio drop them. Whole
+/// numbers are integers, regardless of how they were written.
 fn normalised(value: &Value, at: &Pointer, nulls: &mut Vec<Pointer>) -> Value {
     match value {
         Value::Object(fields) => {
@@ -253,8 +258,8 @@ fn normalised(value: &Value, at: &Pointer, nulls: &mut Vec<Pointer>) -> Value {
     }
 }
 
-/// A whole number that was written with a fraction or an exponent, if all its digits are those of a double. Larger ones are written
-/// with an exponent.
+/// Returns the value of a whole number that was written with a fraction or an exponent, if a double represents all its
+/// digits. Larger numbers are written with an exponent.
 fn whole(number: &serde_json::Number) -> Option<i64> {
     const MOST: f64 = 1e16;
     let double = number.as_f64().filter(|_| number.is_f64())?;
@@ -323,7 +328,7 @@ mod tests {
             (Way::Istio, "9007199254740993", Some("9007199254740992")),
             (Way::Istio, "9007199254740992", None),
             (Way::Istio, "-9007199254740993", Some("-9007199254740992")),
-            // Two spellings of one double, equally short.
+            // Two equally short representations of the same double.
             (Way::Istio, "-2036399364046149.2", None),
             (Way::Istio, "-2036399364046149.3", None),
             (

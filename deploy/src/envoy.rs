@@ -1,8 +1,8 @@
-//! A complete Envoy bootstrap: one listener, the plugins in order, the router, one upstream.
+//! Generates a complete Envoy bootstrap: one listener, the plugins in order, the router filter and one upstream.
 //!
-//! This file is the model; `envoy/render.rs` turns it into the JSON that Envoy reads, and says of each setting why it is
-//! there. Envoy takes the same document as JSON or YAML and goes by the file's extension; a path without one, such as
-//! `/dev/fd/63`, is read as JSON.
+//! This file defines the model; `envoy/render.rs` renders it to the JSON that Envoy reads and documents the reason for each
+//! setting. Envoy accepts the document as JSON or YAML and chooses the parser by file extension. A path without an
+//! extension, such as `/dev/fd/63`, is parsed as JSON.
 //!
 //! ```
 //! use tidegate_deploy::envoy::{Bootstrap, Module, Plugin, Upstream};
@@ -21,92 +21,95 @@ mod render;
 
 pub(crate) use render::{CAPABILITIES, any_bytes, capabilities};
 
-/// What one Envoy is to do.
+/// The configuration of one Envoy process.
 #[derive(Debug, Clone)]
 pub struct Bootstrap {
-    /// Where it listens; port 0 lets the system choose, and Envoy's admin interface tells which it was.
+    /// The address to listen on. With port 0 the system chooses a port, which Envoy's admin interface reports.
     pub listen: SocketAddr,
-    /// Where requests go that the plugins let through.
+    /// The server that receives the requests that the plugins let through.
     pub upstream: Upstream,
-    /// Where Envoy's admin interface listens; none by default, since it can stop the proxy.
+    /// The address of Envoy's admin interface. The default is `None`, because the admin interface can stop the proxy.
     pub admin: Option<SocketAddr>,
-    /// The plugins, in the order that requests pass them; responses pass them the other way round.
+    /// The plugins, in the order in which they process requests. Responses are processed in reverse order.
     pub plugins: Vec<Plugin>,
-    /// How much Envoy adds to messages by itself.
+    /// How much Envoy adds to messages on its own.
     pub profile: Profile,
 }
 
-/// The server behind the proxy, spoken to in HTTP/1.1.
+/// The upstream server. Envoy connects to it with HTTP/1.1.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upstream {
-    /// A name or an IP address; an IPv6 address without brackets.
+    /// A host name or an IP address. IPv6 addresses are written without brackets.
     pub host: String,
     /// The TCP port.
     pub port: u16,
 }
 
-/// One plugin as it is deployed.
+/// A deployed plugin.
 ///
-/// Envoy runs plugins whose modules have the same bytes, environment and `vm_id` in one virtual machine per worker, each
-/// with a plugin context of its own. `vm_id` is never set here, as Istio never sets it: the same module listed twice
-/// shares its globals, its shared data and its fate, in this bootstrap as in a mesh.
+/// On each worker, Envoy runs plugins that have the same module bytes, environment and `vm_id` in one virtual machine, with
+/// a separate plugin context for each plugin. This crate never sets `vm_id`, and neither does Istio. A module that is
+/// listed twice therefore shares its globals and its shared data, and a trap in one plugin affects both, in this bootstrap
+/// as in a mesh.
 #[derive(Debug, Clone)]
 pub struct Plugin {
-    /// Names the plugin in logs, statistics and properties, and is its root id. Must differ from the other plugins':
-    /// two plugins of one module, one configuration and one name would be one plugin context to Envoy.
+    /// The plugin's name in logs, statistics and properties, and its root ID. Must be unique among the plugins: Envoy would
+    /// use a single plugin context for two plugins with the same module, configuration and name.
     pub name: String,
     /// The adapted module, or any other Proxy-Wasm module.
     pub module: Module,
-    /// What the plugin's configuration callback reads; `None` and empty are the same to it.
+    /// The configuration that the plugin's configuration callback reads. To the plugin, `None` and an empty value are
+    /// equivalent.
     pub configuration: Option<Vec<u8>>,
-    /// What happens to streams after the plugin has trapped.
+    /// How streams are handled after the plugin has trapped.
     pub fail_policy: FailPolicy,
-    /// Environment variables that the plugin sees. They belong to the virtual machine: the same module with other
-    /// variables runs in another one.
+    /// Environment variables that are visible to the plugin. They are part of the virtual machine: the same module with
+    /// different variables runs in a different virtual machine.
     pub environment: Vec<(String, String)>,
-    /// All that the module may call and be called for, such as [`Facts::capabilities`](crate::module::Facts::capabilities)
-    /// has it; everything if it is `None`.
+    /// The functions that the module may import and the callbacks that may be invoked on it, as in
+    /// [`Facts::capabilities`](crate::module::Facts::capabilities). `None` allows everything.
     pub capabilities: Option<BTreeSet<String>>,
 }
 
-/// Where Envoy takes a module's bytes from.
+/// The location from which Envoy loads a module.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Module {
-    /// From the bootstrap itself, so that it is one file that can be handed around.
+    /// The module is embedded in the bootstrap, which makes the bootstrap self-contained.
     Inline(Vec<u8>),
-    /// From a file that Envoy can read; a relative path starts at Envoy's working directory.
+    /// The module is a file that Envoy can read. A relative path is resolved against Envoy's working directory.
     File(PathBuf),
 }
 
-/// What happens once a plugin has trapped and its virtual machine is lost.
+/// How streams are handled after a plugin has trapped and its virtual machine has been lost.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum FailPolicy {
-    /// Streams get 503 until a fresh machine starts, on the first request after a delay of a second and some jitter.
-    /// Needs Envoy 1.33 or newer; an older one refuses the bootstrap by naming `failure_policy`.
+    /// Streams receive a 503 response until a new virtual machine starts, which happens on the first request after a delay
+    /// of one second plus jitter. Requires Envoy 1.33 or later; earlier versions reject the bootstrap with an error that
+    /// names `failure_policy`.
     #[default]
     Reload,
-    /// Every stream gets 503 from then on.
+    /// All subsequent streams receive a 503 response.
     Closed,
-    /// Streams pass as if the plugin were not there.
+    /// Streams bypass the plugin.
     Open,
 }
 
-/// How much Envoy adds to messages by itself.
+/// How much Envoy adds to messages on its own.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Profile {
-    /// Envoy as it comes.
+    /// Envoy's default behavior.
     #[default]
     Serving,
-    /// What Envoy adds by itself is left out as far as Envoy lets it, so that a transcript can be held against another
-    /// proxy's: no `x-request-id`, no `x-envoy-*`, `server` as the upstream sent it, no `x-forwarded-proto` upstream
-    /// (plugins still see that one), and a plugin that trapped is reloaded for the very next request.
+    /// Disables Envoy's own additions as far as Envoy allows, so that a transcript can be compared with that of another
+    /// proxy: no `x-request-id`, no `x-envoy-*` headers, `server` as sent by the upstream, and no `x-forwarded-proto` to
+    /// the upstream (plugins still see it). A plugin that has trapped is reloaded on the next request, without a delay.
     Comparable,
 }
 
 // === impl Bootstrap ===
 
 impl Bootstrap {
-    /// A proxy without plugins and without admin interface.
+    /// Creates a bootstrap without plugins and without an admin interface.
     pub fn new(listen: SocketAddr, upstream: Upstream) -> Self {
         Self {
             listen,
@@ -117,20 +120,21 @@ impl Bootstrap {
         }
     }
 
-    /// The bootstrap as Envoy reads it.
+    /// Returns the bootstrap as the JSON document that Envoy reads.
     pub fn to_json(&self) -> serde_json::Value {
         render::bootstrap(self)
     }
 
-    /// The same as YAML, for reading and editing by hand.
+    /// Returns the same document as YAML, for reading and editing by hand.
     pub fn to_yaml(&self) -> Result<String, YamlError> {
-        // A module in base64 is one long word; folding it over lines would gain nothing and cost a parser's goodwill.
+        // A base64-encoded module is a single long word. Folding it over several lines gains nothing and makes parsing
+        // harder.
         let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
         serde_saphyr::to_string_with_options(&self.to_json(), options).map_err(YamlError)
     }
 }
 
-/// The bootstrap could not be written as YAML.
+/// An error returned when the bootstrap cannot be serialized as YAML.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write the bootstrap as YAML")]
 pub struct YamlError(#[source] serde_saphyr::SerializeError);
@@ -138,7 +142,7 @@ pub struct YamlError(#[source] serde_saphyr::SerializeError);
 // === impl Upstream ===
 
 impl Upstream {
-    /// A server by its name or address.
+    /// Creates an upstream from a host name or an IP address.
     pub fn new(host: impl Into<String>, port: u16) -> Self {
         Self {
             host: host.into(),
@@ -146,7 +150,7 @@ impl Upstream {
         }
     }
 
-    /// The address, where the host is one and needs no resolving.
+    /// The IP address, if the host is one and does not need to be resolved.
     fn ip(&self) -> Option<IpAddr> {
         self.host.parse().ok()
     }
@@ -155,7 +159,7 @@ impl Upstream {
 // === impl Plugin ===
 
 impl Plugin {
-    /// A plugin without configuration, reloaded when it traps.
+    /// Creates a plugin without a configuration. It is reloaded after a trap.
     pub fn new(name: impl Into<String>, module: Module) -> Self {
         Self {
             name: name.into(),

@@ -1,7 +1,8 @@
-//! Envoy Gateway's `EnvoyExtensionPolicy`, as far as it runs plugins.
+//! Envoy Gateway's `EnvoyExtensionPolicy` resource, limited to running Wasm plugins.
 //!
-//! Fields and rules are those of `api/v1alpha1` in envoyproxy/gateway 1.9: it fetches the module itself and serves it to its
-//! proxies, knows neither phase nor priority (the order is that of the list), and of failing only whether it is open.
+//! The fields and rules are those of `api/v1alpha1` in envoyproxy/gateway 1.9. Envoy Gateway fetches the module and serves
+//! it to its proxies. It supports neither phases nor priorities; plugins run in the order in which they are listed. For
+//! failures it supports only fail-open and fail-closed.
 
 use std::collections::BTreeSet;
 
@@ -16,76 +17,78 @@ use crate::source::{Source, reference};
 /// A plugin that Envoy Gateway runs.
 #[derive(Debug, Clone)]
 pub struct ExtensionPolicy {
-    /// Name and namespace; the plugin is named by it too.
+    /// The name and namespace of the resource. The name is also used as the name of the plugin.
     pub metadata: Metadata,
-    /// The gateways, sets of listeners and routes.
+    /// The Gateways, ListenerSets and routes that the policy is attached to.
     pub targets: Vec<TargetRef>,
-    /// How it is merged with the policy of a route's Gateway or ListenerSet, which it replaces otherwise; for routes only. Lists
-    /// of Wasm plugins do not add up: the route's list replaces that of the Gateway, while other extensions are inherited.
+    /// How the policy is merged with the policy of the route's Gateway or ListenerSet. Without a merge type, the policy
+    /// replaces that policy. Valid for routes only. Lists of Wasm plugins are not merged: the list of the route replaces
+    /// that of the Gateway, while other extensions are inherited.
     pub merge_type: Option<MergeType>,
-    /// Where the module is.
+    /// The location of the module.
     pub source: Source,
-    /// The configuration as it arrives.
+    /// The configuration as the plugin receives it.
     pub configuration: Option<Value>,
-    /// Which of the module's plugins, if it has several.
+    /// The plugin to run, if the module contains several.
     pub plugin_name: Option<String>,
-    /// Whether requests pass without the plugin when it fails.
+    /// Whether requests bypass the plugin when it fails.
     pub fail_open: bool,
-    /// When an image is fetched again.
+    /// When an image is pulled again.
     pub pull_policy: Option<PullPolicy>,
-    /// The secret with which an image is fetched.
+    /// The secret with the credentials for pulling the image.
     pub pull_secret: Option<String>,
-    /// The proxy's environment variables that the plugin sees.
+    /// The names of the proxy's environment variables that are visible to the plugin.
     pub host_environment: Vec<String>,
 }
 
 crate::istio::model::words! {
-    /// A way to merge two policies. Either replaces the list of Wasm plugins.
+    /// How two policies are merged. With either type, the list of Wasm plugins is replaced.
     MergeType {
-        /// As Kubernetes' strategic merge patch.
+        /// Kubernetes strategic merge patch.
         StrategicMerge "StrategicMerge"
-        /// As a JSON merge patch, RFC 7396.
+        /// JSON merge patch (RFC 7396).
         JsonMerge "JSONMerge"
     }
 }
 
-/// What a policy can be attached to so that plugins run.
+/// The kinds that a policy with plugins can be attached to.
 const KINDS: [&str; 4] = ["Gateway", "ListenerSet", "HTTPRoute", "GRPCRoute"];
 
-/// What a policy can be attached to in vain: its plugins are filters of HTTP, which these routes do not have.
+/// The kinds that a policy can be attached to without effect on plugins: plugins are HTTP filters, which these routes do
+/// not have.
 const CONNECTION_KINDS: [&str; 3] = ["TCPRoute", "TLSRoute", "UDPRoute"];
 
-/// Why a manifest is not written.
+/// An error returned when a manifest cannot be generated.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PolicyError {
-    /// Attached to nothing.
+    /// The policy has no targets.
     #[error(
         "an EnvoyExtensionPolicy requires a target: a Gateway, ListenerSet, HTTPRoute or GRPCRoute"
     )]
     NoTarget,
-    /// Attached to what Envoy Gateway does not know.
+    /// Envoy Gateway does not support a target's kind.
     #[error(
         "Envoy Gateway cannot attach a plugin to `{0}`: use a Gateway, ListenerSet, HTTPRoute or GRPCRoute"
     )]
     Target(TargetRef),
-    /// Attached to connections.
+    /// A target is a route for connections, which has no HTTP filters.
     #[error(
         "Envoy Gateway accepts a policy for `{0}`, but runs no Wasm plugin there: use a Gateway, ListenerSet, HTTPRoute or GRPCRoute"
     )]
     Connections(TargetRef),
-    /// Merged, but not for a route.
+    /// A merge type was specified, but a target is not a route.
     #[error(
         "the policy for `{0}` cannot be merged, since the API server allows `mergeType` only for routes: omit the merge type, or use an HTTPRoute or GRPCRoute"
     )]
     Merge(TargetRef),
-    /// Not fetched.
+    /// The module cannot be fetched, because it is a file.
     #[error("Envoy Gateway cannot read files of the proxy: use an `oci://` or `https://` URL")]
     File,
-    /// A variable that comes twice.
+    /// An environment variable was specified twice.
     #[error("the environment variable `{0}` is specified twice")]
     VariableTwice(String),
-    /// Not written.
+    /// The manifest cannot be serialized.
     #[error(transparent)]
     Yaml(#[from] YamlError),
 }
@@ -150,7 +153,7 @@ struct Env<'a> {
 // === impl ExtensionPolicy ===
 
 impl ExtensionPolicy {
-    /// The manifest.
+    /// Returns the manifest as YAML.
     pub fn to_yaml(&self) -> Result<String, PolicyError> {
         self.check_targets()?;
         let host_keys = &*self.host_environment;

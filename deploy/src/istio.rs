@@ -1,8 +1,9 @@
-//! Istio's resources for plugins: `WasmPlugin`, and `TrafficExtension`, which supersedes it.
+//! Istio's plugin resources: `WasmPlugin` and `TrafficExtension`, which supersedes it.
 //!
-//! [`manifest`] and [`envoy_filter`] write what brings a plugin into a mesh, from the types in [`model`]. [`order`] says
-//! which plugins a workload gets from many resources, and in which order.
-//! [`validate`] judges documents as the API server and istiod of a [`release`] do, and says what they admit and then get wrong.
+//! [`manifest`] and [`envoy_filter`] generate the resources that deploy a plugin to a mesh, from the types in [`model`].
+//! [`order`] computes which plugins apply to a workload, and in which order, from a set of resources. [`validate`]
+//! validates documents like the API server and istiod of a given [`release`], and warns about documents that are admitted
+//! but do not work as intended.
 
 pub mod envoy_filter;
 pub mod manifest;
@@ -11,6 +12,6 @@ pub mod order;
 pub mod release;
 pub mod validate;
 
-/// What is wrong with a list in which there is another: kubectl wants to open the one within, cannot, and takes nothing of either.
+/// The error for a nested list. kubectl tries to expand the inner list, fails, and applies nothing of either list.
 const LIST_IN_LIST: &str =
     "is a List inside a List, which kubectl does not support: move its items to the outer List";

@@ -1,9 +1,9 @@
-//! What proxies and meshes must be told so that they run adapted plugins: [`envoy`] bootstraps, [`istio`]'s resources and Envoy
-//! [`gateway`]'s.
+//! Generates the configuration that deploys adapted plugins to proxies and meshes: [`envoy`] bootstraps, [`istio`]
+//! resources and Envoy [`gateway`] resources.
 //!
-//! This crate is data in, data out. It reads no file, opens no socket and knows nothing of Tidegate's other crates: the
-//! modules it deploys come in as bytes or as paths that mean something to the proxy. The command line tool and the
-//! scenario runner both build their Envoys from it, so what is tested is what is shipped.
+//! This crate performs no I/O: it reads no files, opens no sockets and does not depend on Tidegate's other crates. Modules
+//! are passed in as bytes, or as paths that the proxy resolves. The command-line tool and the scenario runner both use this
+//! crate to build their Envoy configuration, so the tested configuration is the one that is shipped.
 
 pub mod configuration;
 pub mod envoy;

@@ -1,36 +1,39 @@
-//! What a manifest has to know of the Proxy-Wasm module that it deploys, handed in as data.
+//! The properties of a Proxy-Wasm module that are needed to deploy it.
 //!
-//! Whoever can read modules fills in [`Facts`]; this crate reads none. What Envoy may be told to grant the module follows
-//! from them.
+//! This crate does not parse modules; the caller fills in [`Facts`]. The capabilities that Envoy must grant to the module
+//! are derived from them.
 
 use std::collections::BTreeSet;
 
-/// A Proxy-Wasm module as its imports and exports tell of it.
+/// The imports and exports of a Proxy-Wasm module.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Facts {
-    /// Callbacks that it exports, such as `proxy_on_request_headers`.
+    /// The callbacks that the module exports, such as `proxy_on_request_headers`.
     pub callbacks: Vec<String>,
-    /// Hostcalls that it imports from `env`, such as `proxy_get_property`.
+    /// The hostcalls that the module imports from `env`, such as `proxy_get_property`.
     pub hostcalls: Vec<String>,
-    /// Functions of WASI that it imports, with or without their module, such as `wasi_snapshot_preview1.fd_write`.
+    /// The WASI functions that the module imports, with or without the WASI module name, such as
+    /// `wasi_snapshot_preview1.fd_write`.
     pub wasi: Vec<String>,
-    /// The SHA-256 of its bytes, in lower-case hexadecimal digits.
+    /// The SHA-256 digest of the module's bytes, in lowercase hexadecimal.
     pub sha256: String,
 }
 
 // === impl Facts ===
 
 impl Facts {
-    /// The least that Envoy's `capability_restriction_config` must allow for the module to work as it does unrestricted.
+    /// Returns the minimal set of capabilities that Envoy's `capability_restriction_config` must allow for the module to
+    /// work as it does without restrictions.
     ///
-    /// Envoy gates three lists by one: hostcalls, which otherwise answer "internal failure", WASI functions, which otherwise
-    /// answer `ENOTCAPABLE`, and callbacks, which otherwise are never called: a list of hostcalls alone would silence the
-    /// plugin. What starts the module and gives it memory (`_initialize`, `_start`, `main`, `malloc`,
-    /// `proxy_on_memory_allocate`) is not gated, and neither are the two functions of `env` that are not Proxy-Wasm's
-    /// (`WasmBase::registerCallbacks` and `WasmBase::getFunctions` in proxy-wasm-cpp-host's `src/wasm.cc`).
+    /// Envoy applies the same list to three groups of functions: hostcalls, which return "internal failure" if they are not
+    /// listed; WASI functions, which return `ENOTCAPABLE`; and callbacks, which are never invoked. A list that contains
+    /// only hostcalls would therefore disable the plugin. The functions that start the module and allocate memory
+    /// (`_initialize`, `_start`, `main`, `malloc`, `proxy_on_memory_allocate`) are not restricted, and neither are the two
+    /// functions in `env` that are not part of Proxy-Wasm (`WasmBase::registerCallbacks` and `WasmBase::getFunctions` in
+    /// proxy-wasm-cpp-host's `src/wasm.cc`).
     ///
-    /// An empty list means "everything" to Envoy. No Proxy-Wasm module gives one: without any callback it would not be a
-    /// plugin.
+    /// Envoy interprets an empty list as "allow everything". No Proxy-Wasm module results in an empty list, because a
+    /// module without callbacks is not a plugin.
     pub fn capabilities(&self) -> BTreeSet<String> {
         let wasi = self
             .wasi

@@ -1,7 +1,7 @@
-//! What Kubernetes resources have in common: names, what they apply to, and how they are written as YAML.
+//! Types shared by Kubernetes resources: names, the workloads or resources they apply to, and serialization to YAML.
 //!
-//! Names are checked when they are made, so that a manifest that could be written is one that the API server takes;
-//! `resource/names.rs` has the rules.
+//! Names are validated on construction, so that the API server accepts the names in every manifest that can be written. The
+//! rules are in `resource/names.rs`.
 
 pub(crate) mod names;
 
@@ -11,83 +11,83 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
-/// Name and namespace.
+/// A resource's name and namespace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Metadata {
     /// The resource's name.
     pub name: Name,
-    /// Its namespace; `kubectl` has one for resources that do not say.
+    /// The resource's namespace. If it is `None`, `kubectl` uses its current namespace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace: Option<Name>,
 }
 
-/// A name that Kubernetes takes: a DNS label, or several with dots between them.
+/// A valid Kubernetes name: a DNS label, or several DNS labels separated by dots.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct Name(String);
 
-/// A label that pods must have.
+/// A label that pods must have to be selected.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Label {
-    /// Its key.
+    /// The label's key.
     pub key: String,
-    /// Its value.
+    /// The label's value.
     pub value: String,
 }
 
-/// A resource that something is attached to, in the same namespace.
+/// A reference to a resource in the same namespace that a policy or plugin is attached to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct TargetRef {
-    /// The API group; empty for the core group.
+    /// The API group. Empty for the core group.
     pub group: String,
-    /// The kind.
+    /// The resource's kind.
     pub kind: String,
-    /// The name.
+    /// The resource's name.
     pub name: String,
 }
 
-/// What a resource applies to.
+/// The workloads or resources that a resource applies to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Scope {
-    /// All workloads of its namespace, or of the mesh where it is in the root namespace.
+    /// All workloads in the resource's namespace, or in the mesh if the resource is in the root namespace.
     #[default]
     Everything,
     /// Workloads whose pods have all of these labels.
     Selector(BTreeMap<String, String>),
-    /// What is attached by name; never empty.
+    /// Resources that are referenced by name. Never empty.
     Targets(Vec<TargetRef>),
 }
 
-/// Why a name, a label or a reference is not one.
+/// An error returned for an invalid name, label or reference.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NameError {
-    /// Not a name.
+    /// The text is not a valid name.
     #[error(
         "`{0}` is not a valid Kubernetes name: use at most 253 characters: lowercase letters, digits, `-` and `.`; each part between dots must start and end with a letter or digit"
     )]
     Name(String),
-    /// Not a label.
+    /// The text is not a valid label.
     #[error(
         "`{0}` is not a valid label: expected `KEY=VALUE`, such as `app=web`, with at most 63 letters, digits, `-`, `_` and `.` each; a key may have a DNS name and `/` as a prefix"
     )]
     Label(String),
-    /// Not a reference.
+    /// The text is not a valid reference.
     #[error("`{0}` is not a valid reference: expected `KIND/NAME`, such as `Gateway/public`")]
     TargetRef(String),
-    /// A kind that nothing can be attached to.
+    /// Plugins cannot be attached to this kind.
     #[error("plugins cannot be attached to the kind `{0}`: supported are {KINDS}")]
     Kind(String),
 }
 
-/// The resource cannot be written as YAML.
+/// An error returned when a resource cannot be serialized as YAML.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write the resource as YAML")]
 pub struct YamlError(#[source] serde_saphyr::SerializeError);
 
 const KINDS: &str = "Gateway, GatewayClass, Service and ServiceEntry in Istio, Gateway, ListenerSet, HTTPRoute and GRPCRoute in Envoy Gateway";
 
-/// A resource as it is written, its fields in the usual order.
+/// A resource in serialized form, with its fields in the conventional order.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Resource<'a, Spec> {
@@ -97,12 +97,12 @@ pub(crate) struct Resource<'a, Spec> {
     pub spec: Spec,
 }
 
-/// Writes a document, under lines of comment.
+/// Serializes a document as YAML, preceded by comment lines.
 ///
-/// `kubectl` reads YAML 1.1, where a plain `y`, `on`, `1e3` or `0777` is no text; the writer quotes whatever is text and could be
-/// read as something else by either version.
+/// `kubectl` parses YAML 1.1, in which a plain `y`, `on`, `1e3` or `0777` is not a string. The serializer quotes every
+/// string that YAML 1.1 or 1.2 could read as another type.
 pub(crate) fn yaml(comment: &str, document: &impl Serialize) -> Result<String, YamlError> {
-    // Folded lines would gain nothing and make texts with line ends hard to compare.
+    // Folded lines gain nothing and make strings with line breaks hard to compare.
     let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
     let body = serde_saphyr::to_string_with_options(document, options).map_err(YamlError)?;
     let mut text = String::with_capacity(comment.len() + body.len());
@@ -118,12 +118,13 @@ pub(crate) fn yaml(comment: &str, document: &impl Serialize) -> Result<String, Y
 // === impl Name ===
 
 impl Name {
-    /// A name like this text, where one can be made of it: file names and crates have underscores and capitals.
+    /// Derives a valid name from `text`, if possible. File names and crate names may contain underscores and uppercase
+    /// letters, which names may not.
     pub fn like(text: &str) -> Result<Self, NameError> {
         text.to_lowercase().replace('_', "-").parse()
     }
 
-    /// The name.
+    /// Returns the name as a string slice.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -175,7 +176,7 @@ impl FromStr for TargetRef {
         let (kind, name) = text.split_once('/').ok_or_else(not_one)?;
         let name: Name = name.parse().map_err(|_| not_one())?;
         let group = match kind {
-            // The last three are for an error that says more: no kind of resource runs plugins there.
+            // The last three kinds are parsed to allow a more specific error: no resource runs plugins on them.
             "Gateway" | "GatewayClass" | "ListenerSet" | "HTTPRoute" | "GRPCRoute" | "TCPRoute"
             | "TLSRoute" | "UDPRoute" => "gateway.networking.k8s.io",
             "Service" => "",

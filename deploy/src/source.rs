@@ -1,98 +1,99 @@
-//! Where a proxy fetches a module from, and the digest by which it knows that it got the right one.
+//! The location from which a proxy fetches a module, and the digest by which it verifies the module.
 //!
-//! The traps of Istio's `url` and `sha256` are closed here: a url without scheme is admitted and then dropped in silence; a
-//! tag can be moved, and proxies that have seen it keep what they have; and for an image the checksum is that of the
-//! image's manifest, while for a download it is that of the module.
+//! This module prevents several mistakes that are possible with Istio's `url` and `sha256` fields. Istio admits a URL
+//! without a scheme and then silently drops it. A tag can be moved, and proxies that have already fetched it keep the
+//! previous version. For an image the checksum is that of the image's manifest, whereas for a download it is that of the
+//! module.
 
-/// A module's place, pinned.
+/// The location of a module, pinned to a digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
     /// An image in a registry.
     Image {
-        /// Registry and repository, without scheme.
+        /// The registry and repository, without a scheme.
         repository: String,
-        /// The tag by which people know it.
+        /// The image's tag, for human readers.
         tag: Option<String>,
-        /// The SHA-256 of the image's manifest, in hexadecimal digits.
+        /// The SHA-256 digest of the image's manifest, in hexadecimal.
         digest: String,
     },
-    /// A download.
+    /// A file that is downloaded over HTTP or HTTPS.
     Http {
-        /// The whole url.
+        /// The complete URL.
         url: String,
-        /// The SHA-256 of the module's bytes, unpacked.
+        /// The SHA-256 digest of the uncompressed module, in hexadecimal.
         sha256: String,
     },
-    /// A file that is already where the proxy runs.
+    /// A file that is already present on the proxy's file system.
     File {
-        /// Its absolute path.
+        /// The file's absolute path.
         path: String,
     },
 }
 
-/// An image's reference, in parts.
+/// The components of an image reference.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageReference {
-    /// Registry and repository, without scheme.
+    /// The registry and repository, without a scheme.
     pub repository: String,
-    /// The tag, if it has one.
+    /// The tag, if any.
     pub tag: Option<String>,
-    /// The SHA-256 of the image's manifest, in hexadecimal digits, if it has one.
+    /// The SHA-256 digest of the image's manifest, in hexadecimal, if any.
     pub digest: Option<String>,
 }
 
-/// Why a module has no place.
+/// An error returned for an invalid module location or checksum.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SourceError {
-    /// No scheme.
+    /// The URL has no scheme.
     #[error(
         "`{0}` has no scheme: for an image, write `oci://{0}`. Istio treats a URL without a scheme as an image, but rejects or drops it if it contains a port"
     )]
     NoScheme(String),
-    /// A scheme that Istio does not support.
+    /// Istio does not support the URL's scheme.
     #[error("unsupported scheme in `{0}`: use `oci://`, `https://`, `http://` or `file://`")]
     Scheme(String),
-    /// An image, which [`Source::image`] takes.
+    /// The URL is an image reference. Use [`Source::image`] instead.
     #[error("`{0}` is the reference of an image")]
     Image(String),
-    /// Not a place that can be fetched from.
+    /// The URL is not valid.
     #[error("`{url}` is not a valid URL: {reason}")]
     Url {
-        /// What was given.
+        /// The URL as specified.
         url: String,
-        /// What is wrong with it.
+        /// Why the URL is not valid.
         reason: &'static str,
     },
-    /// An image without digest.
+    /// The image reference has no digest.
     #[error(
         "`{0}` has no digest, and a tag can move: pass the digest that `tidegate push` printed, as --sha256 or as `@sha256:…` in the URL"
     )]
     Unpinned(String),
-    /// Two digests.
+    /// Two different digests were specified.
     #[error("the digest in the URL, {in_url}, differs from --sha256 {given}: remove one of them")]
     TwoDigests {
-        /// The one in the url.
+        /// The digest in the URL.
         in_url: String,
-        /// The other.
+        /// The digest that was specified separately.
         given: String,
     },
-    /// The module's checksum where the manifest's belongs.
+    /// The module's checksum was specified where the manifest's checksum is required.
     #[error(
         "{0} is the SHA-256 of the module: an image requires the digest of its manifest, which `tidegate push` printed"
     )]
     OfModule(String),
-    /// A checksum of something else.
+    /// The checksum is not that of the module.
     #[error(
         "{given} is not the SHA-256 of this plugin's module, which is {module}: pass the plugin that the URL refers to, or remove --sha256"
     )]
     OtherModule {
-        /// What was given.
+        /// The checksum that was specified.
         given: String,
-        /// The module's.
+        /// The module's checksum.
         module: String,
     },
-    /// A checksum that is not checked.
+    /// A checksum was specified for a source for which proxies do not verify it.
     #[error(
         "the SHA-256 of a `file://` URL is not checked: remove --sha256, or let the proxy download the module"
     )]
@@ -102,10 +103,10 @@ pub enum SourceError {
 // === impl Source ===
 
 impl Source {
-    /// An image, pinned by the digest in its reference or by the one `given` beside it, in hexadecimal digits. `module` is the SHA-256 of
-    /// the module that is deployed.
+    /// Creates the source for an image. The image is pinned by the digest in its reference or by the separately specified
+    /// digest `given`, in hexadecimal. `module` is the SHA-256 digest of the module that is deployed.
     ///
-    /// The reference's parts are taken as they are: what a registry can have, the registries' client knows.
+    /// The components of the reference are not validated; that is the task of the registry client.
     pub fn image(
         reference: ImageReference,
         given: Option<String>,
@@ -136,7 +137,7 @@ impl Source {
         })
     }
 
-    /// Reads the url of a download or a file, with the SHA-256 of its bytes if that is given, in hexadecimal digits.
+    /// Parses the URL of a download or a file. `sha256` is the SHA-256 digest of the module in hexadecimal, if specified.
     pub fn parse(url: &str, sha256: Option<String>, module: &str) -> Result<Self, SourceError> {
         let fault = |reason| SourceError::Url {
             url: url.to_owned(),
@@ -182,7 +183,7 @@ impl Source {
         }
     }
 
-    /// The url as Istio takes it. That of an image has the digest, so that the tag may be moved without harm.
+    /// Returns the URL in Istio's format. The URL of an image includes the digest, so that moving the tag has no effect.
     pub fn url(&self) -> String {
         match self {
             Self::Image {
@@ -195,7 +196,7 @@ impl Source {
         }
     }
 
-    /// The checksum that belongs beside the url.
+    /// Returns the value of the `sha256` field that accompanies the URL.
     pub fn sha256(&self) -> Option<&str> {
         match self {
             Self::Image { digest, .. } => Some(digest),
@@ -205,7 +206,7 @@ impl Source {
     }
 }
 
-/// An image's reference without scheme.
+/// Formats an image reference without a scheme.
 pub(crate) fn reference(repository: &str, tag: Option<&str>, digest: &str) -> String {
     match tag {
         Some(tag) => format!("{repository}:{tag}@sha256:{digest}"),

@@ -1,13 +1,15 @@
-//! YAML as Kubernetes reads it, with the place of everything: a text becomes [`Document`]s of [`Node`]s.
+//! A YAML parser with the semantics of Kubernetes that records the position of every node. A text is parsed into
+//! [`Document`]s of [`Node`]s.
 //!
-//! A manifest goes to the API server as JSON, and what `kubectl` makes of the text is YAML 1.1 as Go's library has it: a plain `y`
-//! or `on` is a boolean in values *and* keys, `010` is eight, `1_000` a thousand, `1.0` arrives as `1`. Tools that read YAML 1.2
-//! see another document, so this module keeps to Go's rules and remembers what was written, for messages that say so.
+//! Manifests are sent to the API server as JSON, and `kubectl` converts them from YAML 1.1 as implemented by its Go
+//! library: a plain `y` or `on` is a boolean in values *and* keys, `010` is eight, `1_000` is a thousand, and `1.0` becomes
+//! `1`. Tools that implement YAML 1.2 read the same text differently. This module follows the rules of the Go library, and
+//! keeps the original text of scalars so that messages can mention it.
 //!
-//! This file is the tree. Text goes one way: `yaml/stream.rs` cuts it into documents, `yaml/composer.rs` makes a graph of the
-//! parser's events, and `yaml/constructor.rs` the tree, with `yaml/scalar.rs` for what a scalar is. The parser is the one that reads
-//! scenarios, and one of YAML 1.2: `docs/istio.md` lists where it and Go's library differ. Which fields a document must have is
-//! [`crate::istio::validate`]'s matter.
+//! This file defines the tree. `yaml/stream.rs` splits the text into documents, `yaml/composer.rs` builds a graph from the
+//! parser's events, and `yaml/constructor.rs` builds the tree from the graph, with the help of `yaml/scalar.rs`, which
+//! resolves scalars. The parser is the YAML 1.2 parser that is also used for scenarios; `docs/istio.md` lists the
+//! differences between it and the Go library. [`crate::istio::validate`] checks which fields a document must have.
 //!
 //! ```
 //! use tidegate_deploy::yaml;
@@ -32,108 +34,110 @@ use std::sync::Arc;
 
 use serde_json::Value as Json;
 
-/// More than any cluster takes in one request, with room for many documents in one file.
+/// The maximum size of a text in bytes. It exceeds what any cluster accepts in one request, so that a file can contain many
+/// documents.
 pub const MOST_BYTES: usize = 8 << 20;
 
-/// How deep collections may lie in one another, aliases included.
+/// The maximum nesting depth of collections, including those that aliases refer to.
 pub const MOST_DEPTH: usize = 200;
 
-/// How many nodes one text may have, documents among them, and again how many aliases may stand for. In one document they stand for
-/// fewer by Go's own rule.
+/// The maximum number of nodes in a text, including documents. The same limit applies separately to the nodes that aliases
+/// expand to. Within a single document, Go's own rule for aliases is stricter.
 pub const MOST_NODES: usize = 1_000_000;
 
-/// How much text aliases may stand for in one text, in bytes: more than any cluster takes.
+/// The maximum size of the text that aliases in one text expand to, in bytes. It exceeds what any cluster accepts.
 pub const MOST_TEXT: usize = 64 << 20;
 
-/// How many characters of a text are shown.
+/// The maximum number of characters of a text that are displayed.
 const MOST_SHOWN: usize = 100;
 
-/// A document of a text.
+/// A document in a text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Document {
-    /// What it holds; null if it holds nothing.
+    /// The root node. Null if the document is empty.
     pub root: Node,
 }
 
-/// A value with its place.
+/// A value and its position.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
-    /// What the API server gets.
+    /// The value that the API server receives.
     pub value: Value,
-    /// Where it begins. What an alias stands for is where the value is that has the anchor.
+    /// The position at which the value begins. For an alias, it is the position of the value with the anchor.
     pub position: Position,
-    /// What was written, if it is a plain scalar that became something else than a string.
+    /// The original text, if this is a plain scalar that was resolved to a type other than string.
     pub written: Option<Arc<str>>,
 }
 
-/// What a node is.
+/// The value of a node.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
-    /// `null`, `~`, or nothing.
+    /// Null, written as `null`, `~` or nothing.
     Null,
-    /// A boolean, of which YAML 1.1 has many spellings.
+    /// A boolean, for which YAML 1.1 has many spellings.
     Bool(bool),
-    /// A number that is an integer of 64 bits, however it was written.
+    /// A number that is a 64-bit integer, regardless of how it was written.
     Integer(i64),
     /// Any other number.
     Float(f64),
-    /// Text.
+    /// A string.
     String(String),
     /// A list.
     Sequence(Vec<Node>),
-    /// Fields.
+    /// A mapping.
     Mapping(Mapping),
 }
 
-/// Fields in the order in which they are written.
+/// The fields of a mapping, in the order in which they are written.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Mapping {
-    /// The fields; no two have the same name.
+    /// The fields. Names are unique.
     pub entries: Vec<Entry>,
-    /// The keys of fields that do not count, because the same name comes again further down.
+    /// The keys of fields that are ignored because a later field has the same name.
     pub overwritten: Vec<Key>,
 }
 
-/// A field.
+/// A field of a mapping.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
-    /// Its name and the name's place.
+    /// The name of the field and its position.
     pub key: Key,
-    /// What it holds.
+    /// The value of the field.
     pub value: Node,
 }
 
 /// The name of a field.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Key {
-    /// As the API server gets it.
+    /// The name that the API server receives.
     pub name: String,
-    /// Where it begins.
+    /// The position at which the name begins.
     pub position: Position,
-    /// What was written, if that is something else.
+    /// The original text, if it differs from the name.
     pub written: Option<Arc<str>>,
 }
 
-/// A place in a text. Both numbers count from 1; columns count characters.
+/// A position in a text. Lines and columns are numbered from 1. Columns are counted in characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
-    /// The line.
+    /// The line number.
     pub line: usize,
-    /// The column.
+    /// The column number.
     pub column: usize,
 }
 
-/// Why a text is not what Kubernetes can read.
+/// An error returned when Kubernetes cannot read a text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{position}: {message}")]
 pub struct YamlError {
-    /// Where reading stopped.
+    /// The position at which parsing stopped.
     pub position: Position,
-    /// What is wrong there.
+    /// A description of the problem.
     pub message: String,
 }
 
-/// The text of a file, as `kubectl` takes it: UTF-16 if a byte order mark says so, otherwise UTF-8, with U+FFFD for what is none.
+/// Decodes a file like `kubectl`: as UTF-16 if it starts with the corresponding byte order mark, otherwise as UTF-8.
+/// Invalid sequences are replaced with U+FFFD.
 pub fn decode(bytes: &[u8]) -> Cow<'_, str> {
     let utf16 = |unit: fn([u8; 2]) -> u16| -> Cow<'_, str> {
         let (units, rest) = bytes.as_chunks();
@@ -151,7 +155,7 @@ pub fn decode(bytes: &[u8]) -> Cow<'_, str> {
     }
 }
 
-/// Reads all documents of a text, which is YAML or JSON.
+/// Parses all documents in a text, which is YAML or JSON.
 pub fn parse(text: &str) -> Result<Vec<Document>, YamlError> {
     if text.len() > MOST_BYTES {
         return Err(YamlError::new(
@@ -162,7 +166,7 @@ pub fn parse(text: &str) -> Result<Vec<Document>, YamlError> {
             ),
         ));
     }
-    // A byte order mark is no part of the text.
+    // A byte order mark is not part of the text.
     let stream::Cut {
         pieces,
         mut no_json,
@@ -171,7 +175,7 @@ pub fn parse(text: &str) -> Result<Vec<Document>, YamlError> {
     let mut budget = Budget::default();
     let mut documents = Vec::new();
     for piece in pieces {
-        // Whoever came further knows better what the text was meant to be.
+        // The error of the parser that got further is the more useful one.
         let no_json = if piece.json { None } else { no_json.take() };
         let document = read(&piece, &mut budget).map_err(|error| match no_json {
             Some(no_json) if no_json.position > error.position => no_json,
@@ -182,20 +186,20 @@ pub fn parse(text: &str) -> Result<Vec<Document>, YamlError> {
     failure.map_or(Ok(documents), Err)
 }
 
-/// What all documents of a text have together.
+/// The limits that the documents of a text share.
 #[derive(Default)]
 struct Budget {
-    /// Nodes that were written, and documents.
+    /// The number of nodes in the text, including documents.
     nodes: usize,
-    /// Nodes that aliases stand for.
+    /// The number of nodes that aliases expand to.
     copied: usize,
-    /// Text that aliases stand for, in bytes.
+    /// The size of the text that aliases expand to, in bytes.
     text: usize,
 }
 
-/// Reads the first document of a piece. Nobody reads another.
+/// Parses the first document of a piece. Further documents in the piece are ignored.
 fn read(piece: &stream::Piece<'_>, budget: &mut Budget) -> Result<Document, YamlError> {
-    // A document without a node is one too.
+    // A document without nodes counts as well.
     let most = MOST_NODES.saturating_sub(budget.nodes + 1);
     let graph = composer::compose(&piece.text, piece.begin, most, piece.json)?;
     budget.nodes += 1 + graph.len();
@@ -212,7 +216,7 @@ fn read(piece: &stream::Piece<'_>, budget: &mut Budget) -> Result<Document, Yaml
     })
 }
 
-/// A text as messages show it: somebody may have put a whole file there.
+/// Shortens a text for display in messages, because it may be as long as a file.
 pub(crate) fn excerpt(text: &str) -> Cow<'_, str> {
     match text.char_indices().nth(MOST_SHOWN) {
         Some((at, _)) => format!("{}…", text.get(..at).unwrap_or_default()).into(),
@@ -223,12 +227,12 @@ pub(crate) fn excerpt(text: &str) -> Cow<'_, str> {
 // === impl Node ===
 
 impl Node {
-    /// The field of this name, if this is a mapping that has it.
+    /// Returns the value of the field `name`, if this is a mapping that has the field.
     pub fn get(&self, name: &str) -> Option<&Node> {
         self.mapping()?.get(name)
     }
 
-    /// The fields, if this is a mapping.
+    /// Returns the fields, if this is a mapping.
     pub fn mapping(&self) -> Option<&Mapping> {
         match &self.value {
             Value::Mapping(mapping) => Some(mapping),
@@ -236,7 +240,7 @@ impl Node {
         }
     }
 
-    /// The items, if this is a list.
+    /// Returns the items, if this is a list.
     pub fn items(&self) -> Option<&[Node]> {
         match &self.value {
             Value::Sequence(items) => Some(items),
@@ -244,7 +248,7 @@ impl Node {
         }
     }
 
-    /// The text, if this is a string.
+    /// Returns the text, if this is a string.
     pub fn text(&self) -> Option<&str> {
         match &self.value {
             Value::String(text) => Some(text),
@@ -252,12 +256,12 @@ impl Node {
         }
     }
 
-    /// Whether this is null.
+    /// Returns whether this is null.
     pub fn is_null(&self) -> bool {
         self.value == Value::Null
     }
 
-    /// What the API server gets.
+    /// Returns the JSON value that the API server receives.
     pub fn to_json(&self) -> Json {
         match &self.value {
             Value::Null => Json::Null,
@@ -279,7 +283,7 @@ impl Node {
 // === impl Value ===
 
 impl Value {
-    /// What it is called in messages.
+    /// Returns the name of the value's type for use in messages.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Null => "null",
@@ -296,12 +300,12 @@ impl Value {
 // === impl Mapping ===
 
 impl Mapping {
-    /// The field of this name.
+    /// Returns the value of the field `name`.
     pub fn get(&self, name: &str) -> Option<&Node> {
         self.entry(name).map(|entry| &entry.value)
     }
 
-    /// The field of this name with its key.
+    /// Returns the field `name` with its key.
     pub fn entry(&self, name: &str) -> Option<&Entry> {
         self.entries.iter().find(|entry| entry.key.name == name)
     }

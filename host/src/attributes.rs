@@ -1,7 +1,7 @@
-//! What plugins can ask of a stream beside its fields: attributes, by Envoy's names for them.
+//! Attributes: stream information other than headers and bodies that plugins can query, under Envoy's names.
 //!
-//! What is made of headers is in `hostcalls::properties`. Here is what a connection has, and what somebody says from outside: a
-//! test that plays a mesh, for instance.
+//! Attributes derived from headers are in `hostcalls::properties`. This module provides attributes of the connection
+//! and attributes that are set from outside, for example by a test that simulates a service mesh.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -9,26 +9,27 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use http::Version;
 
-/// Attributes that are the same for every stream, by path. They come before what this host knows of a stream itself.
+/// Attributes with the same value for every stream, by path. They take precedence over the host's own attributes of a
+/// stream.
 #[derive(Clone, Debug, Default)]
 pub struct Attributes {
     by_path: HashMap<Box<[u8]>, Bytes>,
 }
 
-/// The connection that a stream came over.
+/// The connection of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Connection {
-    /// Its number; no other connection of this proxy has it.
+    /// The ID of the connection, unique within this proxy.
     pub id: u64,
-    /// Where it comes from.
+    /// The address of the client.
     pub source: SocketAddr,
-    /// Where it arrived.
+    /// The local address that accepted the connection.
     pub destination: SocketAddr,
-    /// Which version of HTTP it speaks.
+    /// The HTTP version of the connection.
     pub version: Version,
 }
 
-/// An integer, in the form in which plugins get it.
+/// Encodes an integer in the form in which plugins receive it: eight bytes, little-endian.
 pub fn number(number: u64) -> Bytes {
     Bytes::copy_from_slice(&number.to_le_bytes())
 }
@@ -36,8 +37,8 @@ pub fn number(number: u64) -> Bytes {
 // === impl Attributes ===
 
 impl Attributes {
-    /// Says what is at a path, in the form in which Envoy gives it to plugins: texts as they are, integers as eight bytes, little
-    /// endian.
+    /// Sets the attribute at a path. The value has the encoding that Envoy uses for plugins: strings as they are,
+    /// integers as eight bytes in little-endian order.
     pub fn insert<'a>(&mut self, path: impl IntoIterator<Item = &'a str>, value: Bytes) {
         let path: Vec<&str> = path.into_iter().collect();
         self.by_path

@@ -1,25 +1,25 @@
-//! Where the time comes from.
+//! The clock that plugins see.
 //!
-//! Plugins see time through hostcalls and WASI only, and both ask the one clock of the runtime, so that a test can stop it
-//! and move it on. Deadlines on guests are not taken from here: a stopped clock must not stop those.
+//! Plugins read the time only through hostcalls and WASI, and both use the runtime's clock, so that a test can stop and
+//! advance it. Deadlines for guest code do not use this clock, because they must work while it is stopped.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Time as plugins see it.
+/// A source of time for plugins.
 pub trait Clock: Send + Sync {
-    /// Nanoseconds since 1970-01-01 00:00 UTC.
+    /// Returns the time in nanoseconds since 1970-01-01 00:00 UTC.
     fn now(&self) -> u64;
 
-    /// Nanoseconds since some moment; it never goes back.
+    /// Returns the time in nanoseconds since an unspecified moment. It never decreases.
     fn monotonic(&self) -> u64 {
         static START: OnceLock<Instant> = OnceLock::new();
         u64::try_from(START.get_or_init(Instant::now).elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 }
 
-/// The machine's clock.
+/// The system clock.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
@@ -33,21 +33,21 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that stands still until it is moved.
+/// A clock that advances only on request.
 #[derive(Debug)]
 pub struct ManualClock {
     now: AtomicU64,
 }
 
 impl ManualClock {
-    /// A clock that shows `now`, in nanoseconds since the epoch.
+    /// Creates a clock with the time `now`, in nanoseconds since the epoch.
     pub fn new(now: u64) -> Self {
         Self {
             now: AtomicU64::new(now),
         }
     }
 
-    /// Moves the clock on.
+    /// Advances the clock.
     pub fn advance(&self, by: Duration) {
         let by = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
         self.now.fetch_add(by, Ordering::Relaxed);

@@ -1,8 +1,9 @@
-//! Headers and trailers: an ordered list of fields, pseudo-headers among them.
+//! Headers and trailers: an ordered list of fields, including pseudo-headers.
 //!
-//! `http::HeaderMap` forgets the order of fields of different names, and has no room for pseudo-headers; plugins see both. Names
-//! and values are the `http` crate's, so that fields come and go without their bytes being copied, and what the proxy
-//! would refuse to send cannot get in. Which changes are allowed when is said in `hostcalls/http_fields.rs`.
+//! `http::HeaderMap` does not preserve the order of fields with different names and does not support pseudo-headers;
+//! plugins need both. Names and values are types of the `http` crate, so that fields are moved without copying their
+//! bytes, and fields that the proxy could not send are never stored. `hostcalls/http_fields.rs` defines which changes
+//! are allowed in which phase.
 
 mod inline;
 mod name;
@@ -23,20 +24,20 @@ pub struct Fields {
     list: Vec<(Name, HeaderValue)>,
 }
 
-/// Why fields cannot be sent as the head of a message.
+/// The error for fields that cannot be sent as the head of a message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FieldsError {
-    /// A pseudo-header that the message needs is not there.
+    /// A required pseudo-header is missing.
     #[error(
         "the fields have no `{0}`; a plugin that replaces all of them must keep the pseudo-headers"
     )]
     Missing(&'static str),
-    /// A pseudo-header has a value that the message cannot have.
+    /// A pseudo-header has an invalid value.
     #[error("`{name}` cannot be {value:?}")]
     Invalid {
         /// The pseudo-header.
         name: &'static str,
-        /// What it was given.
+        /// The invalid value.
         value: HeaderValue,
     },
 }
@@ -44,29 +45,29 @@ pub enum FieldsError {
 // === impl Fields ===
 
 impl Fields {
-    /// No fields.
+    /// Creates an empty list.
     pub const fn new() -> Self {
         Self { list: Vec::new() }
     }
 
-    /// No fields, with room for `capacity` of them.
+    /// Creates an empty list with space for `capacity` fields.
     pub fn with_capacity(capacity: usize) -> Self {
         Self {
             list: Vec::with_capacity(capacity),
         }
     }
 
-    /// How many fields there are.
+    /// Returns the number of fields.
     pub fn len(&self) -> usize {
         self.list.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether the list is empty.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
-    /// Bytes of all names and values together.
+    /// Returns the total size of all names and values in bytes.
     pub fn byte_size(&self) -> usize {
         self.list
             .iter()
@@ -74,7 +75,7 @@ impl Fields {
             .sum()
     }
 
-    /// The first value of a field. The name may be in any case; one that no field can have gives none.
+    /// Returns the first value of a field. The name is case-insensitive. Returns `None` for an invalid name.
     pub fn get(&self, name: impl AsRef<[u8]>) -> Option<&HeaderValue> {
         let wanted = name.as_ref();
         self.list
@@ -83,7 +84,7 @@ impl Fields {
             .map(|(_, value)| value)
     }
 
-    /// The first value of a pseudo-header.
+    /// Returns the value of a pseudo-header.
     pub fn pseudo(&self, pseudo: Pseudo) -> Option<&HeaderValue> {
         self.list
             .iter()
@@ -91,7 +92,7 @@ impl Fields {
             .map(|(_, value)| value)
     }
 
-    /// Every value of a field, in order.
+    /// Returns all values of a field, in order.
     pub fn values<'a>(
         &'a self,
         name: &'a (impl AsRef<[u8]> + ?Sized),
@@ -103,18 +104,19 @@ impl Fields {
             .map(|(_, value)| value)
     }
 
-    /// Every field, in order.
+    /// Returns all fields, in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&Name, &HeaderValue)> {
         self.list.iter().map(|(name, value)| (name, value))
     }
 
-    /// Replaces all values of a field by one, which comes last, as in Envoy; or adds the field.
+    /// Replaces all values of a field with one value, or adds the field. As in Envoy, the value moves to the end of the
+    /// list.
     pub fn set(&mut self, name: Name, value: HeaderValue) {
         self.list.retain(|(it, _)| *it != name);
         self.append(name, value);
     }
 
-    /// Adds a value beside those that the field has. A pseudo-header can have but one: it is replaced.
+    /// Adds a value to a field and keeps its existing values. A pseudo-header has only one value, which is replaced.
     pub fn append(&mut self, name: Name, value: HeaderValue) {
         match name {
             Name::Header(_) => self.list.push((name, value)),
@@ -133,7 +135,7 @@ impl Fields {
         }
     }
 
-    /// Sets a pseudo-header. A new one goes behind the last of those that are there, before all other fields.
+    /// Sets a pseudo-header. A new one is inserted after the existing pseudo-headers and before all other fields.
     pub fn set_pseudo(&mut self, pseudo: Pseudo, value: HeaderValue) {
         let name = Name::Pseudo(pseudo);
         if let Some((_, old)) = self.list.iter_mut().find(|(it, _)| *it == name) {
@@ -159,7 +161,8 @@ impl Fields {
         self.list.clear();
     }
 
-    /// The head of a request, in Envoy's order: authority, path, method, scheme, then the rest. `host` becomes `:authority`.
+    /// Converts the head of a request to fields in Envoy's order: authority, path, method, scheme, then the rest.
+    /// `host` becomes `:authority`.
     pub fn from_request<B>(request: Request<B>, scheme: &'static str) -> (Self, B) {
         let (parts, body) = request.into_parts();
         let path = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
@@ -186,7 +189,8 @@ impl Fields {
         (fields, body)
     }
 
-    /// The head of a request in origin form: the path alone as its URI, the authority in `host`, which comes first.
+    /// Converts the fields to the head of a request in origin form: the URI is the path only, and the authority is in
+    /// `host`, which is the first header.
     pub fn into_request(self) -> Result<Request<()>, FieldsError> {
         let mut request = Request::new(());
         let mut headers = HeaderMap::with_capacity(self.list.len());
@@ -220,7 +224,7 @@ impl Fields {
         Ok(request)
     }
 
-    /// The head of a response: status, then the rest.
+    /// Converts the head of a response to fields: the status, then the rest.
     pub fn from_response<B>(response: Response<B>) -> (Self, B) {
         let (parts, body) = response.into_parts();
         let mut fields = Self::with_capacity(parts.headers.len() + 4);
@@ -231,7 +235,7 @@ impl Fields {
         (fields, body)
     }
 
-    /// The head of a response.
+    /// Converts the fields to the head of a response.
     pub fn into_response(self) -> Result<Response<()>, FieldsError> {
         let status = self.status()?;
         let mut response = Response::new(());
@@ -240,7 +244,7 @@ impl Fields {
         Ok(response)
     }
 
-    /// The status of a response.
+    /// Returns the status of a response.
     pub fn status(&self) -> Result<StatusCode, FieldsError> {
         let value = self
             .pseudo(Pseudo::Status)
@@ -258,7 +262,7 @@ impl Fields {
         fields
     }
 
-    /// The fields without their pseudo-headers.
+    /// Converts the fields to a header map without pseudo-headers.
     pub fn into_header_map(self) -> HeaderMap {
         let mut headers = HeaderMap::with_capacity(self.list.len());
         for (name, value) in self.list {

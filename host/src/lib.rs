@@ -1,18 +1,19 @@
 //! Tidegate's host: a reverse proxy that runs plugins with wasmtime.
 //!
-//! What an HTTP stream means (phases, buffers, pause and resume, local responses, the order of the chain) is in
-//! [`stream`], written once, without any I/O. What each hostcall means is in `hostcalls`, one file for each WIT interface.
-//! Two thin front ends speak to them: `engine::component` runs components of the world `tidegate:proxy/http-plugin`,
-//! `engine::proxy_wasm` runs Proxy-Wasm core modules. `proxy` carries streams over HTTP.
+//! The semantics of an HTTP stream (phases, buffers, pause and resume, local responses, the order of the chain) are
+//! implemented once in [`stream`], without any I/O. The semantics of the hostcalls are in `hostcalls`, with one file
+//! for each WIT interface. Two thin front ends use them: `engine::component` runs components of the world
+//! `tidegate:proxy/http-plugin`, and `engine::proxy_wasm` runs Proxy-Wasm core modules. `proxy` connects streams to
+//! HTTP.
 //!
-//! The way through: [`Runtime::load`] compiles [`PluginSpec`]s into a [`Chain`], [`Chain::start_worker`] instantiates it
-//! for one worker thread, [`WorkerChain::open`] gives the [`Stream`] of one request, which is fed events and gives
-//! [`Effect`]s.
+//! The typical call sequence: [`Runtime::load`] compiles [`PluginSpec`]s into a [`Chain`], [`Chain::start_worker`]
+//! instantiates it for one worker thread, and [`WorkerChain::open`] returns the [`Stream`] for one request, which
+//! consumes events and produces [`Effect`]s.
 //!
-//! [`observe`] is for who wants to see what plugins do on the way; without an observer nothing of it is made.
+//! [`observe`] reports what plugins do with a stream. Without an observer, none of this data is collected.
 //!
-//! This library prints nothing, reads no files and knows nothing of command lines: those are `host/cli`. It takes
-//! adapted modules as it takes any other, and does not know the adapter.
+//! This library does not print, read files or parse command lines; `host/cli` does. It treats adapted modules like any
+//! other Proxy-Wasm module and does not depend on the adapter.
 
 pub mod attributes;
 mod bindings;

@@ -1,19 +1,20 @@
-//! What a plugin may use.
+//! Resource limits for plugins.
 
 use std::time::Duration;
 
-/// Bounds on one plugin's instance. Where plugins share an instance, the first of them in the chain sets its bounds.
+/// Resource limits for one plugin instance. If several plugins share an instance, the limits of the first one in the
+/// chain apply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of memory that an instance may grow to.
+    /// The maximum memory size of an instance, in bytes.
     pub memory: usize,
-    /// How long one callback may take. It is measured in steps of [`Limits::TICK`]. Starting and configuring an instance may take
-    /// ten times as long.
+    /// The maximum duration of one callback, measured with the resolution [`Limits::TICK`]. Starting and configuring an
+    /// instance may take ten times as long.
     pub callback: Duration,
 }
 
 impl Limits {
-    /// The grain of [`Limits::callback`].
+    /// The resolution of [`Limits::callback`].
     pub const TICK: Duration = Duration::from_millis(10);
 
     /// What a callback has.
@@ -50,7 +51,7 @@ impl Deadline {
 }
 
 impl Default for Limits {
-    /// 256 MiB and a second.
+    /// Returns limits of 256 MiB and one second.
     fn default() -> Self {
         Self {
             memory: 256 << 20,

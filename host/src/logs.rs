@@ -1,14 +1,14 @@
-//! Where plugins' log lines go.
+//! Sinks for the log output of plugins.
 //!
-//! The host formats nothing and filters nothing but by [`LogSink::level`]: a sink gets the plugin's name, the worker, the level
-//! and the message.
+//! The host does not format log lines and filters them only by [`LogSink::level`]. A sink receives the plugin's name,
+//! the worker, the level and the message.
 
-/// Takes plugins' log lines, from all workers at once.
+/// A destination for plugin log lines. It is called concurrently by all workers.
 pub trait LogSink: Send + Sync {
-    /// Takes one line. It is called on the worker's thread, inside a callback: it should not block.
+    /// Receives one line. This function is called on the worker's thread, inside a callback, and should not block.
     fn line(&self, line: &LogLine<'_>);
 
-    /// The least level that is kept; lines below it are not made. Plugins may ask for it.
+    /// Returns the minimum level. Lines below it are discarded before they are created. Plugins can query it.
     fn level(&self) -> Level {
         Level::Trace
     }
@@ -17,35 +17,35 @@ pub trait LogSink: Send + Sync {
 /// One line of a plugin's log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogLine<'a> {
-    /// The plugin's name, as deployed.
+    /// The name of the plugin, as deployed.
     pub plugin: &'a str,
-    /// Number of the worker that the plugin's instance belongs to.
+    /// The number of the worker that runs the plugin instance.
     pub worker: usize,
-    /// How much it matters.
+    /// The log level.
     pub level: Level,
-    /// The text, without a line's end.
+    /// The message, without a line terminator.
     pub message: &'a str,
 }
 
-/// How much a line matters, least first. The numbers are Proxy-Wasm's.
+/// The log level, in increasing order of severity. The numeric values are those of Proxy-Wasm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Level {
     /// Steps of a computation.
     Trace = 0,
-    /// For the plugin's author.
+    /// Information for the plugin's author.
     Debug = 1,
-    /// Worth knowing.
+    /// Noteworthy information.
     Info = 2,
-    /// Something is not as it should be.
+    /// An unexpected condition.
     Warn = 3,
-    /// Something failed.
+    /// An error.
     Error = 4,
     /// The plugin cannot do its work.
     Critical = 5,
 }
 
 impl Level {
-    /// All levels, least first.
+    /// All levels, in increasing order of severity.
     pub const ALL: [Level; 6] = [
         Level::Trace,
         Level::Debug,
@@ -55,7 +55,7 @@ impl Level {
         Level::Critical,
     ];
 
-    /// The level's name in lower case.
+    /// Returns the name of the level in lowercase.
     pub fn name(self) -> &'static str {
         match self {
             Level::Trace => "trace",

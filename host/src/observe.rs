@@ -1,7 +1,7 @@
-//! What an onlooker is told of streams: which callbacks were called, what each saw and changed, and what it took.
+//! Observation of streams: which callbacks were called, what each of them saw and changed, and its cost.
 //!
-//! This is for people who want to see what their plugins do. Where there is no observer, nothing of it is made. What there is
-//! to tell, and when, is said in `stream`, where it has its meaning; an engine's only part in it is to count fuel.
+//! This module is for users who want to see what their plugins do. Without an observer, no events are created. `stream`
+//! generates the events, together with the semantics that they describe; engines only count fuel.
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -11,133 +11,134 @@ use crate::fields::Fields;
 use crate::logs::Level;
 pub use crate::stream::state::{Direction, FieldMap, Phase};
 
-/// Is told what happens on streams, by all workers at once.
+/// Receives the events of streams. It is called concurrently by all workers.
 pub trait Observer: Send + Sync {
-    /// Takes what has happened on a stream. It is called on the worker's thread, between callbacks: it should not block. `stream`
-    /// is a number that no other stream of this process has.
+    /// Receives an event of a stream. This function is called on the worker's thread, between callbacks, and should not
+    /// block. `stream` is a number that is unique within this process.
     fn event(&self, stream: u64, event: Event);
 
-    /// Whether fuel is to be counted. It is a measure of work that is the same on every machine, and counting it slows plugins
-    /// down.
+    /// Returns whether to count fuel. Fuel measures the amount of work independently of the machine. Counting it slows
+    /// plugins down.
     fn wants_fuel(&self) -> bool {
         false
     }
 }
 
-/// Something that has happened on a stream.
+/// An event of a stream.
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// The head of a request has come, before any plugin saw it.
+    /// A request head was received. No plugin has seen it yet.
     Begun {
-        /// The worker that serves it.
+        /// The worker that serves the request.
         worker: usize,
-        /// The request's headers.
+        /// The request headers.
         fields: Fields,
     },
     /// A plugin's code has run.
     Called(Box<Call>),
-    /// A half that a plugin has paused, or was about to, goes on.
+    /// A half of the stream that a plugin had paused, or was about to pause, was resumed.
     Resumed {
-        /// The place in the chain of the plugin that had paused it.
+        /// The position in the chain of the plugin that had paused it.
         place: usize,
-        /// The half.
+        /// The half of the stream.
         half: Direction,
     },
-    /// There is a response that is not upstream's. The plugins' response callbacks come after this.
+    /// A response was generated that does not come from the upstream. The plugins' response callbacks run after this
+    /// event.
     LocalResponse {
-        /// Whose it is.
+        /// The origin of the response.
         origin: Origin,
-        /// Its headers, as they begin their way through the chain.
+        /// Its headers, before they pass through the chain.
         fields: Fields,
-        /// Bytes of its body.
+        /// The size of its body in bytes.
         body: usize,
     },
-    /// Headers have gone through all plugins, and go out as they are.
+    /// Headers have passed all plugins and are sent unchanged from here.
     Passed {
-        /// Those of the request, or of the response.
+        /// Whether these are request or response headers.
         map: FieldMap,
         /// The headers.
         fields: Fields,
     },
-    /// The stream was broken off.
+    /// The stream was reset.
     Reset,
-    /// The stream is over; nothing follows.
+    /// The stream has ended. No further events follow.
     Ended,
 }
 
-/// One run of a plugin's code on a stream.
+/// One execution of a plugin's code on a stream.
 #[derive(Clone, Debug)]
 pub struct Call {
-    /// The plugin's name.
+    /// The name of the plugin.
     pub plugin: String,
-    /// Its place in the chain, from 0 on.
+    /// Its zero-based position in the chain.
     pub place: usize,
-    /// What it was called for.
+    /// The reason for the execution.
     pub occasion: Occasion,
-    /// Whether nothing follows in this half of the stream.
+    /// Whether this half of the stream ends here.
     pub end: bool,
-    /// The fields that the callback is about, changed or not, and others that it changed.
+    /// The fields that the callback is for, whether changed or not, and other fields that it changed.
     pub fields: Vec<Seen>,
-    /// Bytes of the body that the callback is about.
+    /// The size of the body that the callback is for.
     pub body: Option<BodySize>,
-    /// What the plugin wants done; or, if its instance died of it, how.
+    /// The action that the plugin returned, or the error message if its instance failed.
     pub outcome: Result<Action, String>,
-    /// What it logged.
+    /// The log lines that the plugin wrote.
     pub lines: Lines,
-    /// How long it took, hostcalls included.
+    /// The elapsed time, including hostcalls.
     pub time: Duration,
-    /// How much fuel it burnt: about one for each instruction. None where fuel is not counted.
+    /// The consumed fuel, about one unit for each instruction. `None` if fuel is not counted.
     pub fuel: Option<u64>,
 }
 
-/// Why a plugin's code runs.
+/// The reason for an execution of a plugin's code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Occasion {
-    /// It makes what it keeps for a stream. Told only if it logged something, or failed.
+    /// The plugin creates its per-stream state. Reported only if it logged something or failed.
     Open,
     /// A callback.
     Callback(Phase),
-    /// It drops what it kept. Told only if it logged something, or failed.
+    /// The plugin drops its per-stream state. Reported only if it logged something or failed.
     Close,
 }
 
 /// Fields before and after a callback.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
-    /// Which they are.
+    /// The kind of fields.
     pub map: FieldMap,
-    /// As the plugin found them.
+    /// The fields before the callback.
     pub before: Fields,
-    /// As it left them.
+    /// The fields after the callback.
     pub after: Fields,
 }
 
-/// Bytes of a body before and after a callback.
+/// The size of a body before and after a callback, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BodySize {
-    /// As the plugin found it.
+    /// The size before the callback.
     pub seen: usize,
-    /// As it left it.
+    /// The size after the callback.
     pub left: usize,
 }
 
-/// Who made a response that is not upstream's.
+/// The origin of a response that does not come from the upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// The plugin at this place of the chain.
+    /// The plugin at this position in the chain.
     Plugin(usize),
-    /// The proxy, for the instance of the plugin at this place is dead.
+    /// The proxy, because the instance of the plugin at this position has failed.
     Failed(usize),
-    /// The proxy, for upstream failed, a body became too large, or the like.
+    /// The proxy, because of an upstream failure, a body that exceeds the buffer limit, or a similar condition.
     Proxy,
 }
 
-/// What a plugin logged in one run: the first lines, and how many more there were.
+/// The log lines of one execution: the first lines and the number of omitted ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lines {
     /// The lines, in order.
     pub kept: Vec<(Level, String)>,
-    /// How many lines there was no room for.
+    /// The number of lines that were omitted because of the size limit.
     pub left_out: usize,
     bytes: usize,
 }

@@ -1,4 +1,4 @@
-//! A plugin as it is deployed: its bytes, its configuration, and what becomes of streams when it fails.
+//! A deployed plugin: its binary, its configuration, and its failure policy.
 
 use bytes::Bytes;
 
@@ -7,26 +7,28 @@ use crate::limits::Limits;
 /// One plugin of a chain.
 #[derive(Clone, Debug)]
 pub struct PluginSpec {
-    /// What logs and errors call it.
+    /// The name of the plugin in logs and errors.
     pub name: String,
-    /// The component, or the Proxy-Wasm module. Plugins whose bytes are equal share one instance in each worker, as in Envoy.
+    /// The component or Proxy-Wasm module. Plugins with identical bytes share one instance in each worker, as in Envoy.
     pub module: Bytes,
-    /// What runs it; none to tell from the bytes.
+    /// The engine that runs the plugin. If `None`, it is detected from the bytes.
     pub engine: Option<EngineKind>,
-    /// What the plugin's `configure` gets.
+    /// The configuration that is passed to the plugin's `configure`.
     pub configuration: Vec<u8>,
-    /// What becomes of streams once the plugin has failed.
+    /// The policy for streams after the plugin has failed.
     pub fail_policy: FailPolicy,
-    /// Environment variables that the plugin sees; it sees none of the host's own.
+    /// Environment variables that are visible to the plugin. The host's own environment is not inherited.
     pub environment: Vec<(String, String)>,
-    /// What its random numbers begin with, where they are to be the same in every run. The system's if there is none.
+    /// The seed of the plugin's random numbers, for reproducible runs. If `None`, the system's random number generator
+    /// is used.
     pub seed: Option<u64>,
-    /// What the plugin may use.
+    /// Resource limits for the plugin.
     pub limits: Limits,
 }
 
 impl PluginSpec {
-    /// A plugin with nothing but a name and its bytes: no configuration, and defaults for the rest.
+    /// Creates a specification with a name and a binary, without configuration and with default values for everything
+    /// else.
     pub fn new(name: impl Into<String>, module: impl Into<Bytes>) -> Self {
         Self {
             name: name.into(),
@@ -41,17 +43,17 @@ impl PluginSpec {
     }
 }
 
-/// What runs a plugin.
+/// The engine that runs a plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EngineKind {
-    /// A component of the world `tidegate:proxy/http-plugin`, in wasmtime's component model.
+    /// A component of the world `tidegate:proxy/http-plugin`, run with wasmtime's component model.
     Component,
     /// A Proxy-Wasm core module.
     ProxyWasm,
 }
 
 impl EngineKind {
-    /// Tells from the first eight bytes what can run a binary, if anything can.
+    /// Detects from the first eight bytes which engine can run a binary. Returns `None` if there is none.
     pub fn detect(module: &[u8]) -> Option<EngineKind> {
         let header: &[u8; 8] = module.first_chunk()?;
         match header {
@@ -71,15 +73,16 @@ impl std::fmt::Display for EngineKind {
     }
 }
 
-/// What becomes of streams once the plugin has trapped. The stream that it trapped on is lost unless the policy is `Open`.
+/// The policy for streams after the plugin has trapped. The stream on which it trapped fails unless the policy is
+/// `Open`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum FailPolicy {
-    /// Streams under way get 503; a fresh instance serves the next.
+    /// Active streams receive status 503. A new instance serves the streams that follow.
     #[default]
     Reload,
-    /// Every stream gets 503 from then on.
+    /// All streams receive status 503 from then on.
     Closed,
-    /// Streams pass as if the plugin were not in the chain.
+    /// Streams bypass the plugin as if it were not in the chain.
     Open,
 }
 

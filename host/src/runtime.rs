@@ -1,4 +1,4 @@
-//! From plugins' bytes to a chain that serves streams.
+//! Loads plugin binaries into a chain that serves streams.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::shared_data::SharedData;
 use crate::stream::Stream;
 use crate::worker::{Loaded, LoadedModule, LoadedPlugin, Worker};
 
-/// What all plugins share: the compiler, the clock, the log.
+/// The state shared by all plugins: the compiler, the clock and the log.
 pub struct Runtime {
     config: RuntimeConfig,
     code: Code,
@@ -25,22 +25,23 @@ enum Code {
     Shared(Arc<CodeCache>),
 }
 
-/// How a [`Runtime`] is to be.
+/// The configuration of a [`Runtime`].
 #[derive(Clone)]
 pub struct RuntimeConfig {
-    /// Time as plugins see it.
+    /// The clock that plugins see.
     pub clock: Arc<dyn Clock>,
-    /// Where plugins' log lines go.
+    /// The destination of plugin log lines.
     pub logs: Arc<dyn LogSink>,
-    /// Bytes of one half of a stream that are kept while a plugin pauses it. Envoy's default is 1 MiB.
+    /// The maximum number of bytes buffered for one half of a stream while a plugin pauses it. Envoy's default is 1
+    /// MiB.
     pub buffer: usize,
-    /// What plugins of all workers share.
+    /// Data shared by the plugins of all workers.
     pub shared_data: Arc<SharedData>,
-    /// What plugins are told of a stream where this host knows nothing of it, or something else.
+    /// Attributes that add to, or override, those that the host provides for a stream.
     pub attributes: Arc<Attributes>,
-    /// Who is told what plugins see and change. Without one, nothing is measured.
+    /// Receives what plugins see and change. If `None`, nothing is measured.
     pub observer: Option<Arc<dyn Observer>>,
-    /// Where code is that others compiled. An observer that wants fuel needs code of its own.
+    /// A cache of code compiled by other runtimes. An observer that wants fuel needs a separate cache.
     pub code: Option<Arc<CodeCache>>,
 }
 
@@ -56,92 +57,92 @@ pub struct WorkerChain {
     worker: Rc<Worker>,
 }
 
-/// Why plugins cannot be loaded.
+/// The error for plugins that cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
-    /// wasmtime cannot run on this machine, or no thread could be started.
+    /// wasmtime does not support this machine, or a thread could not be started.
     #[error("cannot run WebAssembly on this machine")]
     Runtime {
-        /// What it says.
+        /// The underlying error.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The bytes are no WebAssembly at all.
+    /// The bytes are not a WebAssembly binary.
     #[error(
         "plugin `{plugin}` is not a WebAssembly binary: expected a component or a Proxy-Wasm module"
     )]
     NotWasm {
-        /// The plugin's name.
+        /// The name of the plugin.
         plugin: String,
     },
-    /// The engine that was asked for runs the other kind of binary.
+    /// The binary is not of the kind that the requested engine runs.
     #[error("plugin `{plugin}` is for engine `{found}`, but engine `{wanted}` was asked for{}", mend(*.wanted))]
     WrongEngine {
-        /// The plugin's name.
+        /// The name of the plugin.
         plugin: String,
-        /// What was asked for.
+        /// The requested engine.
         wanted: EngineKind,
-        /// What can run it.
+        /// The engine that can run the binary.
         found: EngineKind,
     },
-    /// The binary is not valid, or uses what the engine does not have.
+    /// The binary is invalid, or it uses a feature that the engine does not support.
     #[error("plugin `{plugin}` cannot be compiled")]
     Compile {
-        /// The plugin's name.
+        /// The name of the plugin.
         plugin: String,
-        /// What wasmtime says.
+        /// The error reported by wasmtime.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The binary imports what this host does not have.
+    /// The binary imports an item that this host does not provide.
     #[error("plugin `{plugin}` imports what this host does not have; build it for `{world}`")]
     Import {
-        /// The plugin's name.
+        /// The name of the plugin.
         plugin: String,
-        /// What this host offers.
+        /// The world that this host provides.
         world: &'static str,
-        /// Which import it is.
+        /// The error that identifies the import.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// An export that every plugin has is not there.
+    /// A required export is missing.
     #[error("plugin `{plugin}` does not export `{export}`; build it for `{world}`")]
     MissingExport {
-        /// The plugin's name.
+        /// The name of the plugin.
         plugin: String,
-        /// The export.
+        /// The name of the export.
         export: String,
-        /// What this host runs.
+        /// The world that this host runs.
         world: &'static str,
     },
-    /// An export has the right name and another type.
+    /// An export has the expected name and an unexpected type.
     #[error(
         "plugin `{plugin}` exports `{export}` with a type that is not that of `{world}`: {reason}"
     )]
     WrongType {
-        /// The plugin's name.
+        /// The name of the plugin.
         plugin: String,
-        /// The export.
+        /// The name of the export.
         export: String,
-        /// What this host runs.
+        /// The world that this host runs.
         world: &'static str,
-        /// In what they differ.
+        /// The difference between the types.
         reason: String,
     },
-    /// A Proxy-Wasm module that does not say which ABI it is for.
+    /// A Proxy-Wasm module does not declare a supported ABI version.
     #[error(
         "plugin `{plugin}` has no supported Proxy-Wasm ABI version: it must export one of \
          `proxy_abi_version_0_2_1`, `proxy_abi_version_0_2_0`, `proxy_abi_version_0_1_0`"
     )]
     UnknownAbi {
-        /// The plugin's name.
+        /// The name of the plugin.
         plugin: String,
     },
 }
 
 impl LoadError {
-    /// The name of the plugin that cannot be loaded; none if it is not about one.
+    /// Returns the name of the plugin that cannot be loaded, or `None` if the error does not concern a single plugin.
     pub fn plugin(&self) -> Option<&str> {
         match self {
             Self::Runtime { .. } => None,
@@ -156,33 +157,34 @@ impl LoadError {
     }
 }
 
-/// Why a chain cannot be started.
+/// The error for a chain that cannot be started.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// The plugin refused its configuration.
+    /// The plugin rejected its configuration.
     #[error("plugin `{plugin}` refuses its configuration: {reason}")]
     Refused {
-        /// The plugin's name.
+        /// The name of the plugin.
         plugin: String,
-        /// What it says is wrong, and where.
+        /// The plugin's error message: what is invalid, and where.
         reason: String,
     },
-    /// The plugin's code failed while it was started or configured.
+    /// The plugin's code failed during startup or configuration.
     #[error("plugin `{plugin}` failed to start: {message}")]
     Trapped {
-        /// The plugin's name.
+        /// The name of the plugin.
         plugin: String,
-        /// How it failed.
+        /// The error message.
         message: String,
     },
-    /// A compiled module that no plugin of the chain uses.
+    /// A compiled module is not used by any plugin of the chain.
     #[error("a module of the chain belongs to no plugin")]
     Unused,
 }
 
 impl RuntimeConfig {
-    /// The machine's clock, 1 MiB of buffer, this sink, nothing shared, no attributes, and no observer.
+    /// Creates a configuration with the system clock, a buffer of 1 MiB, the given log sink, empty shared data, no
+    /// attributes and no observer.
     pub fn new(logs: Arc<dyn LogSink>) -> Self {
         Self {
             clock: Arc::new(SystemClock),
@@ -197,7 +199,7 @@ impl RuntimeConfig {
 }
 
 impl Runtime {
-    /// A runtime without plugins.
+    /// Creates a runtime without plugins.
     pub fn new(config: RuntimeConfig) -> Result<Runtime, LoadError> {
         let fuel = config.observer.as_ref().is_some_and(|it| it.wants_fuel());
         let code = match &config.code {
@@ -207,7 +209,7 @@ impl Runtime {
         Ok(Runtime { config, code })
     }
 
-    /// Compiles plugins. Nothing of theirs runs yet.
+    /// Compiles plugins. No plugin code runs yet.
     pub fn load(&self, plugins: &[PluginSpec]) -> Result<Chain, LoadError> {
         let mut loaded = Loaded {
             config: self.config.clone(),
@@ -268,7 +270,7 @@ impl Code {
 }
 
 impl Chain {
-    /// Instantiates the plugins for one worker, and configures them in order.
+    /// Instantiates the plugins for one worker and configures them in order.
     pub fn start_worker(&self, worker: usize) -> Result<WorkerChain, StartError> {
         Ok(WorkerChain {
             worker: Rc::new(Worker::start(self.loaded.clone(), worker)?),
@@ -284,8 +286,8 @@ impl Chain {
 }
 
 impl WorkerChain {
-    /// Opens a stream. `wake` is called when another stream's callback has changed this one: [`Stream::next_effect`] has
-    /// something then. It must not call into the stream itself.
+    /// Opens a stream. `wake` is called when the callback of another stream has changed this one;
+    /// [`Stream::next_effect`] then returns an effect. `wake` must not call into the stream itself.
     pub fn open(&self, wake: Rc<dyn Fn()>) -> Stream {
         Stream::new(self.worker.clone(), wake)
     }

@@ -1,41 +1,43 @@
-//! What the workers of a proxy share, as Envoy keeps it: bytes by key, each with a version that changes when it is stored anew.
+//! Data shared between the workers of a proxy, as in Envoy: byte values by key, each with a version that changes with
+//! every update.
 //!
-//! It is the one thing on a request's path that is locked, for the length of a look-up, since to be shared is what it is for. It
-//! lives as long as whoever holds it: a server keeps it over [`reload`](crate::Server::reload).
+//! This is the only state on the request path that is protected by a lock, which is held for the duration of one
+//! lookup. The data lives as long as its owner: a server keeps it across [`reload`](crate::Server::reload).
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
-/// The most bytes that all of it may have: plugins choose keys, often after what clients send. Envoy has no limit.
+/// The maximum total size in bytes. The limit exists because plugins often derive keys from client input. Envoy has no
+/// limit.
 pub const MAX_SHARED: usize = 64 << 20;
 
 /// What an entry takes beside its bytes, roughly.
 const ENTRY: usize = 192;
 
-/// Values by key, for all plugins of a proxy and all its workers.
+/// Values by key, shared by all plugins and all workers of a proxy.
 #[derive(Debug, Default)]
 pub struct SharedData {
     entries: Mutex<Entries>,
 }
 
-/// What is stored under a key.
+/// A stored value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
     /// The bytes.
     pub value: Bytes,
-    /// Never 0, and never the same again before four thousand million values were stored.
+    /// The version. It is never 0 and is reused only after about four billion stored values.
     pub version: u32,
 }
 
-/// Why a value is not stored.
+/// The error for a value that could not be stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// Another version is there than the one that was named.
+    /// The stored version differs from the given one.
     #[error("the value was changed since it was read")]
     Changed,
-    /// There is no room for it.
+    /// The value would exceed the size limit.
     #[error("shared data would have more than {MAX_SHARED} bytes")]
     Full,
 }
@@ -52,12 +54,12 @@ struct Entries {
 // === impl SharedData ===
 
 impl SharedData {
-    /// What is stored under a key.
+    /// Returns the value stored under a key.
     pub fn get(&self, key: &[u8]) -> Option<Stored> {
         self.lock().by_key.get(key).cloned()
     }
 
-    /// Stores a value. With a version other than 0, only if nothing or that version is there.
+    /// Stores a value. If `version` is not 0, the value is stored only if the key is absent or has that version.
     pub fn set(&self, key: &[u8], value: Bytes, version: u32) -> Result<(), StoreError> {
         let mut entries = self.lock();
         let there = entries.by_key.get(key);

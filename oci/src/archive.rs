@@ -1,4 +1,5 @@
-//! Layers: a tar with one file in it, compressed, the same bytes each time; and the way back, as Istio's agent goes it.
+//! Layers: packs a module into a reproducible compressed tar archive with a single file, and unpacks layers in the same way
+//! as Istio's agent.
 
 use std::cell::Cell;
 use std::io::{self, Read};
@@ -7,31 +8,32 @@ use flate2::read::MultiGzDecoder;
 use flate2::{Compression, GzBuilder};
 use tar::{Archive, EntryType, Header};
 
-/// The name that Istio's agent looks for, in whatever folder.
+/// The file name that Istio's agent looks for, in any directory.
 pub(crate) const FILE: &str = "plugin.wasm";
 
-/// A layer in both its forms: an image's configuration names it by the digest of the one, its manifest by the other's.
+/// A layer in uncompressed and compressed form. The image's configuration references it by the digest of the former, the
+/// manifest by the digest of the latter.
 pub(crate) struct Layer {
     pub tar: Vec<u8>,
     pub gzip: Vec<u8>,
 }
 
-/// Why there is no plugin in a layer.
+/// An error returned when a plugin cannot be unpacked from a layer.
 #[derive(Debug)]
 pub(crate) enum UnpackError {
-    /// No file of that name, but these, and maybe more.
+    /// The layer does not contain a file of that name. The names of some of its files are listed.
     Absent(Vec<String>),
-    /// It ends behind the limit.
+    /// The plugin ends beyond the size limit.
     TooLarge,
-    /// No gzip, or no tar in it.
+    /// The layer is not valid gzip, or does not contain a valid tar archive.
     Unreadable(io::Error),
 }
 
-/// How many other names are remembered, to be told, and how much of each.
+/// The maximum number of other file names that are kept for error messages, and the maximum length of each.
 const MAX_NAMES: usize = 5;
 const MAX_NAME: usize = 100;
 
-/// Packs a module. Nothing goes in that differs between two machines or two days.
+/// Packs a module. The output contains nothing that depends on the machine or the time.
 pub(crate) fn pack(wasm: &[u8]) -> io::Result<Layer> {
     let mut header = Header::new_ustar();
     header.set_entry_type(EntryType::Regular);
@@ -51,7 +53,8 @@ pub(crate) fn pack(wasm: &[u8]) -> io::Result<Layer> {
     Ok(Layer { tar, gzip })
 }
 
-/// Finds the plugin. The tar up to its end may have `limit` bytes, and no more of it is held than the plugin.
+/// Unpacks the plugin. The tar archive is limited to `limit` bytes up to the end of the plugin, and only the plugin is kept
+/// in memory.
 pub(crate) fn unpack(gzip: &[u8], limit: u64) -> Result<Vec<u8>, UnpackError> {
     let is_over = Cell::new(false);
     let sort = |error| match is_over.get() {
@@ -68,13 +71,13 @@ pub(crate) fn unpack(gzip: &[u8], limit: u64) -> Result<Vec<u8>, UnpackError> {
         let mut entry = entry.map_err(sort)?;
         let path = entry.path_bytes().into_owned();
         if base(&path) == FILE.as_bytes() {
-            // What it says of itself is enough to leave it.
+            // The size in the header is sufficient to reject the entry.
             if entry.size() > limit {
                 return Err(UnpackError::TooLarge);
             }
             let mut wasm = Vec::new();
             entry.read_to_end(&mut wasm).map_err(sort)?;
-            // A tar that ends within a file is no tar.
+            // A tar archive that ends within a file is invalid.
             if wasm.len() as u64 != entry.size() {
                 return Err(sort(io::ErrorKind::UnexpectedEof.into()));
             }
@@ -88,13 +91,13 @@ pub(crate) fn unpack(gzip: &[u8], limit: u64) -> Result<Vec<u8>, UnpackError> {
     Err(UnpackError::Absent(names))
 }
 
-/// The last part of a path, as Go's `filepath.Base` has it.
+/// Returns the last component of a path, like Go's `filepath.Base`.
 fn base(path: &[u8]) -> &[u8] {
     let mut parts = path.rsplit(|byte| *byte == b'/');
     parts.find(|part| !part.is_empty()).unwrap_or_default()
 }
 
-/// Ends with an error where there should be no more.
+/// A reader that returns an error if the limit is exceeded.
 struct Limited<'a, R> {
     from: R,
     left: u64,
@@ -147,7 +150,7 @@ mod tests {
         let layer = pack(WASM).expect("a layer");
         let again = pack(WASM).expect("a layer");
         assert!(layer.tar == again.tar && layer.gzip == again.gzip);
-        // No time, and no name of a system.
+        // No time stamp and no operating system.
         assert_eq!(layer.gzip.get(4..8), Some([0; 4].as_slice()));
         assert_eq!(layer.gzip.get(9), Some(&255));
         assert_eq!(unpack(&layer.gzip, 2048).expect("a plugin"), WASM);

@@ -1,7 +1,7 @@
-//! How a registry wants to be asked: what its challenge says, and the header that answers it.
+//! Registry authentication: parses the challenges of a registry and creates the `Authorization` header.
 //!
-//! A token is fetched from where the challenge says, which is the registry's word alone. So no credentials go to a place
-//! that is less safe than the registry itself.
+//! Tokens are fetched from the address in the challenge, which is controlled by the registry. Credentials are therefore
+//! never sent to an address that is less safe than the registry itself.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -19,36 +19,36 @@ use crate::reference::is_loopback;
 use crate::retry_after::retry_after;
 use crate::transport::{Ask, Transport};
 
-/// What a registry answers to who is not known to it.
+/// The challenge in a registry's response to an unauthenticated request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Challenge {
-    /// Name and password with each request.
+    /// Basic authentication: a user name and a password with each request.
     Basic,
-    /// A token from elsewhere.
+    /// Bearer authentication: a token from a token service.
     Bearer {
         realm: String,
         service: Option<String>,
     },
 }
 
-/// What a token is wanted for.
+/// The access for which a token is requested.
 pub(crate) struct Grant<'a> {
-    /// The registry.
+    /// The registry's host.
     pub host: &'a str,
-    /// Whether the registry is spoken to over TLS, and whether it need not be.
+    /// Whether the registry is accessed over TLS, and whether plain HTTP is permitted.
     pub is_https: bool,
     pub may_be_plain: bool,
-    /// Such as `repository:greeter:pull,push`.
+    /// The scope, such as `repository:greeter:pull,push`.
     pub scope: String,
 }
 
-/// How much of a token's place is read.
+/// The maximum size of a response from a token service.
 const MAX_TOKEN: u64 = 1024 * 1024;
 
 // === impl Challenge ===
 
 impl Challenge {
-    /// The best of what a registry offers.
+    /// Returns the preferred challenge among those that a registry offers.
     pub fn read(host: &str, headers: &HeaderMap) -> Result<Self, Error> {
         let mut is_basic = false;
         let mut unknown = String::new();
@@ -76,7 +76,7 @@ impl Challenge {
         })
     }
 
-    /// The header that answers it, or none where it takes credentials that are not there.
+    /// Returns the header that answers the challenge, or `None` if the challenge requires credentials and there are none.
     pub fn answer(
         &self,
         transport: &Transport,
@@ -92,8 +92,9 @@ impl Challenge {
     }
 }
 
-/// A realm in a challenge to which Istio's agent does not let itself be sent, since the patch releases 1.28.5 and 1.29.1. It looks at each
-/// that is quoted, whatever the challenge, so that a name for people, as Basic has it, is refused too.
+/// Returns the realm of a challenge that Istio's agent refuses to use since the patch releases 1.28.5 and 1.29.1. The agent
+/// checks every quoted realm, regardless of the scheme, so that a human-readable realm, as in Basic authentication, is
+/// refused as well.
 pub(crate) fn unsafe_realm(headers: &HeaderMap) -> Option<String> {
     let values = headers.get_all(WWW_AUTHENTICATE).iter();
     let values = values.filter_map(|value| value.to_str().ok());
@@ -105,7 +106,7 @@ pub(crate) fn unsafe_realm(headers: &HeaderMap) -> Option<String> {
     unsafe_one.map(shortened)
 }
 
-/// Whether an address is of the web at large, by its text alone.
+/// Returns whether an address is public, based on its text alone.
 fn is_public(realm: &str) -> bool {
     let Ok(uri) = realm.parse::<Uri>() else {
         return false;
@@ -218,7 +219,7 @@ fn token(
     Ok(header)
 }
 
-/// Where a token is fetched, if it may be.
+/// Returns the address from which a token is fetched, if it is permitted.
 fn place(grant: &Grant<'_>, realm: &str) -> Result<Uri, Error> {
     let uri: Uri = realm
         .parse()

@@ -1,4 +1,4 @@
-//! Fetches components, which are images in the CNCF's layout. Proxies do not take them; runtimes for components do.
+//! Fetches components from images in the CNCF's layout. Component runtimes accept this layout; proxies do not.
 
 use crate::digest::Digest;
 use crate::error::Error;
@@ -7,16 +7,16 @@ use crate::manifest::{CNCF_LAYER, Manifest};
 use crate::reference::Reference;
 use crate::registry::Registry;
 
-/// A component, and the image that contains it.
+/// A component and the image that contains it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Component {
     /// The digest of the image's manifest.
     pub digest: Digest,
-    /// The component's bytes, which have the digest that the manifest gives.
+    /// The component's bytes, verified against the digest in the manifest.
     pub wasm: Vec<u8>,
 }
 
-/// Fetches the component in an image; none if the image has no layer with the media type of components.
+/// Fetches the component in an image. Returns `None` if the image has no layer with the media type of components.
 pub fn component(
     registry: &mut Registry,
     reference: &Reference,

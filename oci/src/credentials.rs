@@ -1,4 +1,4 @@
-//! Credentials for a registry: those of the caller, or those in the configuration of Docker or Podman.
+//! Credentials for a registry, either supplied by the caller or read from the configuration of Docker or Podman.
 
 use std::fs::File;
 use std::io::BufReader;
@@ -8,24 +8,24 @@ use std::{env, fmt, fs};
 use docker_credential::{CredentialRetrievalError, DockerCredential};
 use serde_json::Value;
 
-/// Who asks.
+/// Credentials for a registry.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub enum Credentials {
-    /// Nobody in particular.
+    /// No credentials.
     #[default]
     Anonymous,
-    /// A user.
+    /// A user name and a password.
     Password {
-        /// The name.
+        /// The user name.
         username: String,
-        /// The password, or a token that stands for one.
+        /// The password, or a token used as a password.
         password: String,
     },
-    /// Whoever has this token; it is exchanged for others that live shorter.
+    /// An identity token, which is exchanged for short-lived tokens.
     IdentityToken(String),
 }
 
-/// Why there may be credentials, and they cannot be had.
+/// An error returned when credentials may exist but cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot get the credentials for `{registry}` from {origin}: {message}")]
 pub struct CredentialsError {
@@ -34,15 +34,15 @@ pub struct CredentialsError {
     message: String,
 }
 
-/// Under this name docker keeps what belongs to Docker Hub.
+/// The key under which Docker stores the credentials for Docker Hub.
 const DOCKER_HUB: &str = "https://index.docker.io/v1/";
 
 // === impl Credentials ===
 
 impl Credentials {
-    /// The credentials in Docker's configuration (`DOCKER_CONFIG`, or `~/.docker`), or in Podman's (`REGISTRY_AUTH_FILE`, or
-    /// `containers/auth.json` in `XDG_RUNTIME_DIR` or `XDG_CONFIG_HOME`). Credential helpers that a configuration names are run.
-    /// Without any credentials for the registry, access is anonymous.
+    /// Reads the credentials from Docker's configuration (`DOCKER_CONFIG`, or `~/.docker`) or from Podman's
+    /// (`REGISTRY_AUTH_FILE`, or `containers/auth.json` in `XDG_RUNTIME_DIR` or `XDG_CONFIG_HOME`). Runs the credential
+    /// helpers that the configuration specifies. If there are no credentials for the registry, access is anonymous.
     pub fn from_configuration(registry: &str) -> Result<Self, CredentialsError> {
         match Self::from_docker(registry)? {
             Self::Anonymous => Self::from_podman(registry),
@@ -57,7 +57,7 @@ impl Credentials {
         };
         let file = docker_file();
         let found = match docker_credential::get_credential(server) {
-            // No file is as good as an empty one; the library does not tell it from one that cannot be read.
+            // A missing file is equivalent to an empty one. The library does not distinguish it from an unreadable file.
             Err(CredentialRetrievalError::ConfigReadError)
                 if !file.as_ref().is_some_and(|file| file.exists()) =>
             {
@@ -90,7 +90,7 @@ impl Credentials {
         })
     }
 
-    /// What the library found, or why it could not look.
+    /// Converts the library's result: the credentials that it found, or the reason why it could not read them.
     fn of(
         found: Result<DockerCredential, CredentialRetrievalError>,
         server: &str,
@@ -114,7 +114,7 @@ impl Credentials {
                 let name = configuration.and_then(Path::file_name).unwrap_or_default();
                 format!("cannot read `{}`", name.display())
             }
-            // Helpers have one way to say that they have nothing: to fail with these words.
+            // Helpers report that they have no credentials by failing with this message.
             Err(CredentialRetrievalError::HelperFailure { stdout, .. })
                 if stdout.trim() == "credentials not found in native keychain" =>
             {
@@ -138,7 +138,7 @@ impl Credentials {
         })
     }
 
-    /// The user's name, if it has one.
+    /// Returns the user name, if any.
     pub(crate) fn user(&self) -> Option<String> {
         match self {
             Self::Password { username, .. } => Some(username.clone()),
@@ -147,7 +147,7 @@ impl Credentials {
     }
 }
 
-/// Secrets are not for logs.
+/// Secrets must not be logged.
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -158,7 +158,7 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// Docker's configuration.
+/// Returns the path of Docker's configuration file.
 fn docker_file() -> Option<PathBuf> {
     let folder = match env::var_os("DOCKER_CONFIG") {
         Some(folder) => PathBuf::from(folder),
@@ -167,7 +167,7 @@ fn docker_file() -> Option<PathBuf> {
     Some(folder.join("config.json"))
 }
 
-/// Podman's credentials: the file that the environment names, or the first that exists.
+/// Returns the path of Podman's credentials file: the file that the environment specifies, or the first one that exists.
 fn podman_file() -> Option<PathBuf> {
     let named = |name| {
         env::var_os(name)
@@ -188,7 +188,7 @@ fn podman_file() -> Option<PathBuf> {
     .find(|file| file.is_file())
 }
 
-/// The program that has a registry's credentials. The library does not say which one it could not run.
+/// Returns the program that provides a registry's credentials. The library does not report which program it could not run.
 fn helper(configuration: &Path, server: &str) -> Option<String> {
     let config: Value = serde_json::from_slice(&fs::read(configuration).ok()?).ok()?;
     let own = config.get("credHelpers").and_then(|all| all.get(server));

@@ -1,6 +1,7 @@
-//! Digests: the names by which a registry keeps what it has.
+//! Digests, which identify the content in a registry.
 //!
-//! Only SHA-256. Istio's `sha256` field can hold nothing else, and its agent resolves nothing else.
+//! Only SHA-256 is supported. Istio's `sha256` field cannot hold any other digest, and its agent does not resolve any
+//! other.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,14 +9,14 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-/// A SHA-256 digest, shown as `sha256:` and 64 hexadecimal digits.
+/// A SHA-256 digest. It is displayed as `sha256:` followed by 64 hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Digest {
     hex: String,
 }
 
-/// Why something is no digest.
+/// An error returned when a digest cannot be parsed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a valid digest: expected `sha256:` and 64 lowercase hexadecimal digits")]
 pub struct DigestError(String);
@@ -25,7 +26,7 @@ const PREFIX: &str = "sha256:";
 // === impl Digest ===
 
 impl Digest {
-    /// The digest of some bytes.
+    /// Computes the digest of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
         let digest = Sha256::digest(bytes);
         Self {
@@ -33,7 +34,7 @@ impl Digest {
         }
     }
 
-    /// From the digits alone, as Istio's `sha256` field has them.
+    /// Parses a digest without a prefix, as in Istio's `sha256` field.
     pub fn from_hex(hex: &str) -> Result<Self, DigestError> {
         let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
         if hex.len() == 64 && hex.as_bytes().iter().all(is_digit) {
@@ -45,7 +46,7 @@ impl Digest {
         }
     }
 
-    /// The digits alone, as Istio's `sha256` field takes them.
+    /// Returns the hexadecimal digits without a prefix, as in Istio's `sha256` field.
     pub fn hex(&self) -> &str {
         &self.hex
     }

@@ -1,230 +1,231 @@
-//! What goes wrong between here and a registry.
+//! Errors of operations on a registry.
 //!
-//! What Istio's agent would make of an image is no error but a finding: see [`Refusal`](crate::Refusal).
+//! Reasons why Istio's agent would reject an image are not errors but findings: see [`Refusal`](crate::Refusal).
 
 use std::time::Duration;
 
 use crate::digest::Digest;
 
-/// Why a registry did not do what it was asked for.
+/// An error returned when an operation on a registry fails.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// No connection, or one that broke.
+    /// The connection could not be established or was interrupted.
     #[error("cannot reach `{host}`: {message}")]
     Connection {
-        /// Who was asked.
+        /// The host of the request.
         host: String,
-        /// What the network says.
+        /// A description of the network error.
         message: String,
     },
-    /// An answer that is no HTTP, or leads to where it must not.
+    /// The response is not valid HTTP, or redirects to a location that is not permitted.
     #[error("invalid response from `{host}`: {message}")]
     Protocol {
-        /// Who was asked.
+        /// The host of the request.
         host: String,
-        /// What is wrong.
+        /// A description of the problem.
         message: String,
     },
-    /// A redirect to an address that is not public, which Istio's agent does not follow.
+    /// The registry redirects to a non-public address, which Istio's agent does not follow.
     #[error(
         "`{host}` redirects to `{to}`, a private, loopback or link-local address, and Istio's agent does not follow such a redirect: let the registry redirect to a public address, or serve blobs itself"
     )]
     InnerRedirect {
-        /// Who redirects.
+        /// The host that sent the redirect.
         host: String,
-        /// Where to.
+        /// The target of the redirect.
         to: String,
     },
-    /// The whole took too long.
+    /// The operation timed out.
     #[error("timed out after {} seconds while waiting for `{host}`", limit.as_secs_f32())]
     Timeout {
-        /// Who was asked.
+        /// The host of the request.
         host: String,
-        /// How long it had.
+        /// The time limit.
         limit: Duration,
     },
-    /// An answer that says no, or does not fit the question.
+    /// The response has an error status or an unexpected status.
     #[error(
         "`{host}` answers {status} to {action}{}{}",
         said(message),
         later(retry_after)
     )]
     Status {
-        /// Who was asked.
+        /// The host of the request.
         host: String,
-        /// What for.
+        /// The operation that was attempted.
         action: String,
-        /// The status code.
+        /// The HTTP status code.
         status: u16,
-        /// What the registry says itself.
+        /// The error message in the response.
         message: String,
-        /// How long it wants to be left alone, if it says so.
+        /// The delay before the next attempt that the registry asks for, if any.
         retry_after: Option<Duration>,
     },
-    /// Nothing there.
+    /// The requested object does not exist.
     #[error("`{host}` has no {what}{}", said(message))]
     NotFound {
-        /// Who was asked.
+        /// The host of the request.
         host: String,
-        /// What for.
+        /// The object that was requested.
         what: String,
-        /// What the registry says itself.
+        /// The error message in the response.
         message: String,
     },
-    /// Credentials are wanted, and there are none.
+    /// The registry requires credentials, and none are available.
     #[error(
         "`{host}` requires credentials for {action}, and none were found; pass `--username` and `--password-stdin`, or run `docker login {host}`"
     )]
     CredentialsMissing {
-        /// Who wants them.
+        /// The host that requires credentials.
         host: String,
-        /// What for.
+        /// The operation that was attempted.
         action: String,
     },
-    /// The credentials do not do.
+    /// The registry rejects the credentials.
     #[error(
         "`{host}` refuses the credentials{} for {action}{}",
         of(user),
         said(message)
     )]
     CredentialsRefused {
-        /// Who refuses them.
+        /// The host that rejects the credentials.
         host: String,
-        /// Whose they are, if they have a name.
+        /// The user name of the credentials, if any.
         user: Option<String>,
-        /// What for.
+        /// The operation that was attempted.
         action: String,
-        /// What the registry says itself.
+        /// The error message in the response.
         message: String,
     },
-    /// A way to authenticate that is not known here.
+    /// The registry requires an unsupported authentication scheme.
     #[error(
         "`{host}` requires authentication by `{challenge}`; only Basic and Bearer are supported"
     )]
     Challenge {
-        /// Who wants it.
+        /// The host that requires authentication.
         host: String,
-        /// What it said.
+        /// The challenge in the response.
         challenge: String,
     },
-    /// A place for tokens to which no credentials are sent.
+    /// Credentials are not sent to the token service that the registry specifies.
     #[error("`{host}` refers to `{realm}` for a token, {why}: credentials are not sent there")]
     Realm {
-        /// Who sends there.
+        /// The host that specifies the token service.
         host: String,
-        /// Where to.
+        /// The address of the token service.
         realm: String,
-        /// What is wrong with it.
+        /// Why credentials are not sent to this address.
         why: &'static str,
     },
-    /// Not a token where one was to be.
+    /// The token service did not return a valid token.
     #[error("cannot get a token for `{host}` from `{realm}`: {message}")]
     Token {
-        /// For whom.
+        /// The host that the token is for.
         host: String,
-        /// Who was asked.
+        /// The address of the token service.
         realm: String,
-        /// What is wrong.
+        /// A description of the problem.
         message: String,
     },
-    /// An upload that is to go where nothing is sent.
+    /// The registry specifies an upload location to which no data is sent.
     #[error("`{host}` redirects an upload to `{location}`, which is not allowed")]
     Location {
-        /// Who sends there.
+        /// The host that specifies the location.
         host: String,
-        /// Where to.
+        /// The upload location.
         location: String,
     },
-    /// More than there may be.
+    /// The response exceeds a size limit.
     #[error("`{host}` sent more than {limit} bytes for {what}")]
     TooLarge {
-        /// Who sends it.
+        /// The host that sent the response.
         host: String,
-        /// What it should be.
+        /// The object that was requested.
         what: String,
-        /// How much there may be.
+        /// The limit in bytes.
         limit: u64,
-        /// How much was announced, if anything was.
+        /// The size that the response announced, if any.
         announced: Option<u64>,
     },
-    /// Another size than announced.
+    /// The size of the object differs from the size in the manifest.
     #[error(
         "`{host}` sent {} for {what}, which has {expected} according to the manifest",
         bytes(*found, *expected)
     )]
     Size {
-        /// Who sends it.
+        /// The host that sent the response.
         host: String,
-        /// What it should be.
+        /// The object that was requested.
         what: String,
-        /// What the manifest says.
+        /// The size in the manifest.
         expected: u64,
-        /// What came, or was about to; nobody counts what is too much and was not announced.
+        /// The size that was received or announced. `None` if the data exceeds the expected size and no size was announced,
+        /// because the excess is not counted.
         found: Option<u64>,
     },
-    /// Other bytes than asked for.
+    /// The received bytes do not match the requested digest.
     #[error("`{host}` sent other content for {what}: its digest is {found}")]
     Corrupt {
-        /// Who sends it.
+        /// The host that sent the response.
         host: String,
-        /// What it should be.
+        /// The object that was requested.
         what: String,
-        /// What came.
+        /// The digest of the received bytes.
         found: Digest,
     },
-    /// Not what a manifest has to be.
+    /// The response is not a valid manifest.
     #[error("`{host}` sent an invalid manifest for {what}")]
     Manifest {
-        /// Who sends it.
+        /// The host that sent the response.
         host: String,
-        /// Which.
+        /// The object that was requested.
         what: String,
-        /// What is wrong.
+        /// The cause of the error.
         #[source]
         source: serde_json::Error,
     },
-    /// The registry keeps something else than it was given.
+    /// The registry reports a different digest for the stored object than for the one that was sent.
     #[error("`{host}` stored {found} after {expected} was pushed")]
     Kept {
-        /// Who says so.
+        /// The host of the registry.
         host: String,
-        /// What it was given.
+        /// The digest of the object that was sent.
         expected: Digest,
-        /// What it says.
+        /// The digest that the registry reports.
         found: String,
     },
-    /// The registry has a blob of another size under the blob's digest.
+    /// The registry has a blob with the expected digest but a different size.
     #[error(
         "`{host}` has {found} bytes of {what}, which has {expected}: its storage is corrupt; delete the blob there, then push again"
     )]
     Damaged {
-        /// Who has it.
+        /// The host of the registry.
         host: String,
-        /// What it should be.
+        /// The description of the blob.
         what: String,
-        /// The blob's size.
+        /// The expected size of the blob.
         expected: u64,
-        /// How much there is.
+        /// The size of the blob in the registry.
         found: u64,
     },
-    /// Nothing to check a registry's certificate with.
+    /// No root certificates are available to verify the registry's certificate.
     #[error(
         "this machine has no root certificates to verify a registry's certificate with: {message}"
     )]
     Certificates {
-        /// What is wrong.
+        /// A description of the problem.
         message: String,
     },
 }
 
-/// How much of what a registry says is passed on.
+/// The maximum length of an error message from a registry that is passed on.
 const MAX_MESSAGE: usize = 300;
 
 // === impl Error ===
 
 impl Error {
-    /// Whether the same may go well a moment later.
+    /// Returns whether the operation may succeed if it is retried.
     pub(crate) fn is_temporary(&self) -> bool {
         match self {
             Self::Connection { .. } => true,
@@ -233,7 +234,7 @@ impl Error {
         }
     }
 
-    /// How long the registry wants to be left alone before the same is tried again.
+    /// Returns the delay before the next attempt that the registry asks for.
     pub(crate) fn retry_after(&self) -> Duration {
         match self {
             Self::Status { retry_after, .. } => retry_after.unwrap_or_default(),
@@ -242,7 +243,7 @@ impl Error {
     }
 }
 
-/// What a registry says about a failure, short enough to be shown.
+/// Extracts the error message from a response body, shortened for display.
 pub(crate) fn message(body: &[u8]) -> String {
     #[derive(serde::Deserialize)]
     struct Envelope {
@@ -261,14 +262,14 @@ pub(crate) fn message(body: &[u8]) -> String {
             let said = entries.map(|entry| format!("{} ({})", entry.message, entry.code));
             said.collect::<Vec<_>>().join(", ")
         }
-        // A page for a browser says nothing here.
+        // An HTML page contains no useful error message.
         Err(_) if body.trim_ascii_start().starts_with(b"<") => String::new(),
         Err(_) => String::from_utf8_lossy(body).trim().to_owned(),
     };
     shortened(&text)
 }
 
-/// Something that a registry said, short enough to be shown.
+/// Shortens text from a registry for display.
 pub(crate) fn shortened(text: &str) -> String {
     match text.char_indices().nth(MAX_MESSAGE) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),

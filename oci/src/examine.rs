@@ -1,7 +1,7 @@
-//! The way that Istio's agent goes from a reference to a module, step by step, and what it would not take on it.
+//! Resolves a reference to a module in the same steps as Istio's agent, and reports everything that the agent would reject.
 //!
-//! It goes on behind a step that the agent refuses where it can, so that whoever pushed an image learns everything that is
-//! wrong with it at once. What a proxy's engine makes of the module then is not asked here.
+//! Where possible, examination continues after a step that the agent would reject, so that all problems of an image are
+//! reported at once. Whether a proxy's Wasm engine accepts the module is not checked.
 
 use std::collections::BTreeMap;
 
@@ -18,133 +18,136 @@ use crate::manifest::{
 use crate::reference::Reference;
 use crate::registry::{Raw, Registry};
 
-/// The largest module that the agent takes unless it is told otherwise, with the tar before its end.
+/// The size limit of the agent's default configuration, in bytes. It applies to the module together with the part of the
+/// tar archive before the end of the module.
 pub const MAX_MODULE: u64 = 256 * 1024 * 1024;
 
-/// What the agent would find.
+/// The result of examining an image.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Examined {
-    /// The digest of the image's manifest: what a `WasmPlugin` has as `sha256`.
+    /// The digest of the image's manifest. This is the value of `sha256` in a `WasmPlugin`.
     pub digest: Digest,
-    /// The digest of the index that led there, if one did.
+    /// The digest of the index that the image was selected from, if any.
     pub index: Option<Digest>,
-    /// How the image is laid out, if in a way that the agent takes.
+    /// The image's layout, if it is one that the agent accepts.
     pub layout: Option<Layout>,
-    /// The module, if there is one.
+    /// The module, if the image contains one.
     pub wasm: Option<Vec<u8>>,
-    /// What the image says of what is in it.
+    /// The image's annotations, which describe its contents.
     pub annotations: BTreeMap<String, String>,
-    /// Where the registry sends for authentication, if newer agents do not let themselves be sent there: a name for people as
-    /// Basic has it, or an address that is not public. They then fetch nothing.
+    /// The location that the registry specifies for authentication, if newer agents refuse to use it. This is either a
+    /// human-readable realm, as in Basic authentication, or a non-public address. Such agents cannot fetch the image.
     pub unsafe_realm: Option<String>,
-    /// What the agent would not take. Nothing, if all is well.
+    /// The reasons why the agent would reject the image. Empty if it would accept the image.
     pub refusals: Vec<Refusal>,
 }
 
-/// Why Istio's agent would not take an image. Its plugin would answer 403 to everything, or be left out.
+/// A reason why Istio's agent would reject an image. The plugin would then respond with 403 to all requests, or would be
+/// omitted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// A digest that is an index's.
+    /// The specified digest is that of an index.
     #[error(
         "`{given}` is the digest of an index, but the agent compares it with the digest of the image for linux/amd64; use `{image}`"
     )]
     DigestOfIndex {
-        /// The digest given.
+        /// The specified digest.
         given: Digest,
-        /// The digest to give.
+        /// The digest to use instead.
         image: Digest,
     },
-    /// A digest that is the module's.
+    /// The specified digest is that of the module.
     #[error(
         "`{given}` is the digest of the module, but for `oci://` the agent compares it with the digest of the image manifest; use `{image}`"
     )]
     DigestOfModule {
-        /// The digest given.
+        /// The specified digest.
         given: Digest,
-        /// The digest to give.
+        /// The digest to use instead.
         image: Digest,
     },
-    /// A digest of something else.
+    /// The specified digest does not match the image.
     #[error("`{given}` is not the digest of this image, which is `{image}`")]
     Digest {
-        /// The digest given.
+        /// The specified digest.
         given: Digest,
-        /// The digest that it is not.
+        /// The digest of the image.
         image: Digest,
     },
-    /// An index without the one platform that the agent looks for.
+    /// The index does not contain the only platform that the agent selects.
     #[error(
         "the index contains no image for linux/amd64, the only platform that the agent selects, but {found}; push an image without an index"
     )]
     Platform {
-        /// What it has.
+        /// The platforms in the index.
         found: String,
     },
-    /// Indexes in indexes in indexes.
+    /// Indexes are nested too deeply.
     #[error("the index contains only nested indexes; push an image without an index")]
     Nested,
-    /// A manifest of Docker's first kind.
+    /// The manifest has Docker's obsolete schema 1 format.
     #[error(
         "the manifest has the obsolete media type `{found}`; push the image again with a newer tool"
     )]
     Schema1 {
-        /// Its type.
+        /// The media type of the manifest.
         found: String,
     },
-    /// An image without anything in it.
+    /// The image has no layers.
     #[error("the image has no layers")]
     NoLayers,
-    /// A Docker image whose last layer is something else.
+    /// The last layer of a Docker image has an unsupported media type.
     #[error(
         "the last layer has the media type `{found}`; in a Docker image the agent accepts only `{DOCKER_LAYER}`"
     )]
     DockerLayer {
-        /// The layer's type.
+        /// The media type of the layer.
         found: String,
     },
-    /// An OCI image that is neither of the two kinds.
+    /// The OCI image has neither of the two supported layouts.
     #[error(
         "the layers have the media types {found}; the agent accepts an image whose last layer is `{OCI_LAYER}`, or one with two layers of which one is `{ARTIFACT_LAYER}`{}",
         hint(found)
     )]
     Layers {
-        /// The layers' types.
+        /// The media types of the layers.
         found: String,
     },
-    /// A layer without the plugin.
+    /// The layer does not contain the plugin.
     #[error(
         "the last layer contains no file `plugin.wasm`{}; the agent looks for this name in any directory",
         but(found)
     )]
     NoPlugin {
-        /// What it has, if anything.
+        /// The names of files in the layer, if any.
         found: Vec<String>,
     },
-    /// A layer that is no compressed tar.
+    /// The layer is not a compressed tar archive.
     #[error("the last layer is not a gzipped tar archive, as its media type claims: {message}")]
     Unreadable {
-        /// What is wrong.
+        /// A description of the problem.
         message: String,
     },
-    /// More than the agent takes.
+    /// The size exceeds the agent's limit.
     #[error(
         "the module and the files before it in its layer exceed {MAX_MODULE} bytes, the agent's limit"
     )]
     TooLarge,
-    /// Not WebAssembly.
+    /// The module is not WebAssembly.
     #[error("the module is not a WebAssembly binary: it starts with {found}")]
     NotWasm {
-        /// How it begins.
+        /// The first bytes of the module.
         found: String,
     },
 }
 
-/// How many indexes may lead to an image.
+/// The maximum number of indexes that are followed to reach an image.
 const MAX_INDEXES: usize = 4;
 
-/// Goes the agent's way from a reference to a module. `sha256` is what a `WasmPlugin` has in the field of this name.
+/// Resolves a reference to a module in the same way as the agent. `sha256` is the value of the `WasmPlugin` field of this
+/// name.
 pub fn examine(
     registry: &mut Registry,
     reference: &Reference,
@@ -174,10 +177,10 @@ pub fn examine(
         }
     }
     examined.unsafe_realm = registry.unsafe_realm().map(str::to_owned);
-    // The field goes before the reference's own digest, which then only says what is fetched.
+    // The field takes precedence over the digest in the reference, which then only determines what is fetched.
     let given = sha256.or(reference.digest());
     if let Some(given) = given.filter(|given| **given != examined.digest) {
-        // The agent compares before it looks what is in an image.
+        // The agent compares the digest before it inspects the contents of the image.
         let wrong = mismatch(given, &examined);
         examined.refusals.insert(0, wrong);
     }
@@ -194,7 +197,7 @@ pub fn examine(
     Ok(examined)
 }
 
-/// From what a reference leads to, to an image.
+/// Resolves a reference to an image.
 fn resolve(
     registry: &mut Registry,
     first: Raw,
@@ -208,7 +211,7 @@ fn resolve(
                 let found = found.to_owned();
                 return Ok(Err(Refusal::Schema1 { found }));
             }
-            // Some registries say nothing of use; the agent takes that for an image too.
+            // Some registries return an unhelpful media type, which the agent also treats as an image.
             _ => {
                 examined.digest = raw.digest.clone();
                 return parsed(registry, &raw).map(Ok);
@@ -228,7 +231,7 @@ fn resolve(
     Ok(Err(Refusal::Nested))
 }
 
-/// From an image to the module in it: the layouts in the agent's order.
+/// Finds the module in an image. The layouts are tried in the same order as in the agent.
 fn find(
     registry: &mut Registry,
     manifest: &Manifest,
@@ -244,7 +247,7 @@ fn find(
                 .map(|layer| layer.media_type.as_str()),
         )
     };
-    // The manifest's word counts, not the registry's.
+    // The media type in the manifest takes precedence over the one in the registry's response.
     if manifest.media_type == DOCKER_MANIFEST {
         if last.media_type != DOCKER_LAYER {
             let found = last.media_type.clone();
@@ -295,7 +298,7 @@ fn fetch(registry: &mut Registry, layer: &Descriptor) -> Result<Result<Vec<u8>, 
     registry.blob(layer).map(Ok)
 }
 
-/// Reads a manifest or an index.
+/// Parses a manifest or an index.
 pub(crate) fn parsed<T: DeserializeOwned>(registry: &Registry, raw: &Raw) -> Result<T, Error> {
     serde_json::from_slice(&raw.bytes).map_err(|source| Error::Manifest {
         host: registry.host().to_owned(),
@@ -316,7 +319,7 @@ fn mismatch(given: &Digest, examined: &Examined) -> Refusal {
     }
 }
 
-/// The agent takes what names no platform for this one.
+/// The agent treats an entry without a platform as an entry for the platform that it selects.
 fn is_wanted(child: &Descriptor) -> bool {
     let platform = child.platform.as_ref();
     platform.is_none_or(|it| it.os == "linux" && it.architecture == "amd64")
@@ -328,7 +331,7 @@ fn platforms(index: &Index) -> String {
     shown(platforms.collect::<Vec<_>>().iter().map(String::as_str))
 }
 
-/// Names for a message: a few of them, and not all of a long one.
+/// Formats names for a message. The number of names and the length of each name are limited.
 fn shown<'a>(names: impl Iterator<Item = &'a str>) -> String {
     const MOST: usize = 5;
     let names: Vec<_> = names.collect();

@@ -1,7 +1,8 @@
-//! Images: a manifest and its blobs, laid out as Istio's agent takes them, the same bytes whenever and wherever they are made.
+//! Builds images, which consist of a manifest and its blobs, in the layouts that Istio's agent accepts. Builds are
+//! reproducible: the same input always results in the same bytes.
 //!
-//! An image is one manifest, never an index: the agent holds a digest against that of the image that it ends up with, so
-//! the digest of an index never fits.
+//! An image is always a single manifest, never an index. The agent compares the specified digest with that of the image
+//! that it selects, so the digest of an index never matches.
 
 use std::collections::BTreeMap;
 
@@ -14,62 +15,64 @@ use crate::manifest::{
     DOCKER_MANIFEST, Descriptor, Manifest, OCI_CONFIG, OCI_LAYER, OCI_MANIFEST,
 };
 
-/// How an image is laid out. Istio's agent takes these three, and no others.
+/// The layout of an image. Istio's agent accepts these three layouts and no others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Layout {
-    /// An OCI image whose one layer is a compressed tar with `plugin.wasm` in it: what every registry and tool knows.
+    /// An OCI image with a single layer, a compressed tar archive that contains `plugin.wasm`. Supported by all registries
+    /// and tools.
     #[default]
     Compat,
-    /// The same as a Docker image (schema 2), for registries that know nothing newer.
+    /// The same content as a Docker image (schema 2), for registries that do not support OCI images.
     Docker,
-    /// An OCI artifact of two layers, a configuration and the bare module.
+    /// An OCI artifact with two layers: a configuration and the uncompressed module.
     Artifact,
 }
 
-/// What an image says of what is in it.
+/// Metadata that describes the contents of an image.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Labels {
     /// The plugin's name.
     pub title: Option<String>,
     /// The plugin's version.
     pub version: Option<String>,
-    /// Where its source is.
+    /// The location of the plugin's source code.
     pub source: Option<String>,
-    /// Which state of the source it was made of.
+    /// The revision of the source code that the plugin was built from.
     pub revision: Option<String>,
-    /// The contract that it was written against, such as `tidegate:proxy@0.1.0`.
+    /// The contract that the plugin was written against, such as `tidegate:proxy@0.1.0`.
     pub world: Option<String>,
-    /// What Envoy has to allow for it to work: its callbacks, and what it calls.
+    /// The capabilities that Envoy must allow for the plugin to work: the callbacks that it exports and the functions that
+    /// it imports.
     pub capabilities: Vec<String>,
-    /// The JSON Schema of its configuration, as JSON.
+    /// The JSON Schema of the plugin's configuration, serialized as JSON.
     pub schema: Option<String>,
 }
 
-/// What a component has to do with the outside, by full names.
+/// The imports and exports of a component, by their full names.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Interfaces {
-    /// What it exports.
+    /// The interfaces that the component exports.
     pub exports: Vec<String>,
-    /// What it imports.
+    /// The interfaces that the component imports.
     pub imports: Vec<String>,
 }
 
-/// A manifest with everything that it names.
+/// A manifest with all blobs that it references.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
-    /// The manifest.
+    /// The bytes of the manifest.
     pub manifest: Vec<u8>,
-    /// What the manifest is.
+    /// The media type of the manifest.
     pub media_type: &'static str,
-    /// What it names.
+    /// The blobs that the manifest references.
     pub blobs: Vec<Blob>,
 }
 
-/// Some bytes under the name of their digest.
+/// A blob, which is identified by its digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Blob {
-    /// The name.
+    /// The digest of the bytes.
     pub digest: Digest,
     /// The bytes.
     pub bytes: Vec<u8>,
@@ -99,7 +102,7 @@ struct RootFs<'a> {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ComponentConfig<'a> {
-    /// It has to be there, and this is the time at which nothing is made.
+    /// A required field. A fixed time keeps builds reproducible.
     created: &'static str,
     architecture: &'static str,
     os: &'static str,
@@ -133,7 +136,7 @@ impl Labels {
 // === impl Image ===
 
 impl Image {
-    /// An image of a Proxy-Wasm module.
+    /// Builds an image of a Proxy-Wasm module.
     pub fn plugin(wasm: &[u8], layout: Layout, labels: &Labels) -> Self {
         match layout {
             Layout::Compat => compat(wasm, labels),
@@ -142,7 +145,7 @@ impl Image {
         }
     }
 
-    /// An image of a component, in the CNCF's layout. Runtimes for components take it, and no proxy does.
+    /// Builds an image of a component in the CNCF's layout. Component runtimes accept this layout; proxies do not.
     pub fn component(wasm: &[u8], interfaces: &Interfaces, labels: &Labels) -> Self {
         let layer = Blob::of(wasm.to_vec());
         let config = Blob::of(json(&ComponentConfig {
@@ -161,7 +164,7 @@ impl Image {
         )
     }
 
-    /// The name of the whole.
+    /// Returns the digest of the manifest, which identifies the image.
     pub fn digest(&self) -> Digest {
         Digest::of(&self.manifest)
     }
@@ -182,7 +185,7 @@ fn compat(wasm: &[u8], labels: &Labels) -> Image {
     let (tar, layer) = packed(wasm);
     let config = image_config(&tar, &BTreeMap::new());
     let mut annotations = labels.annotations();
-    // Solo.io's specification asks for it; the agent does not look.
+    // Required by Solo.io's specification; the agent ignores it.
     annotations.insert("module.wasm.image/variant".to_owned(), "compat".to_owned());
     image(
         OCI_MANIFEST,
@@ -194,7 +197,7 @@ fn compat(wasm: &[u8], labels: &Labels) -> Image {
 
 fn docker(wasm: &[u8], labels: &Labels) -> Image {
     let (tar, layer) = packed(wasm);
-    // Docker's manifests have no annotations; what an image says of itself is in its configuration.
+    // Docker manifests have no annotations, so the image's metadata is stored in its configuration.
     let config = image_config(&tar, &labels.annotations());
     let config = (DOCKER_CONFIG, config);
     image(
@@ -207,7 +210,7 @@ fn docker(wasm: &[u8], labels: &Labels) -> Image {
 
 fn artifact(wasm: &[u8], labels: &Labels) -> Image {
     let runtime = Blob::of(br#"{"type":"envoy_proxy"}"#.to_vec());
-    // Not the same blob once more: a client that finds a layer by its digest finds the configuration instead.
+    // A separate blob from the layer's: a client that looks up a layer by its digest would find the configuration instead.
     let config = Blob::of(b"{}".to_vec());
     let layers = [
         (ARTIFACT_CONFIG, runtime),
@@ -221,14 +224,15 @@ fn artifact(wasm: &[u8], labels: &Labels) -> Image {
     )
 }
 
-/// The digest of the tar, and what is stored of it.
+/// Returns the digest of the tar archive and the blob in which it is stored.
 fn packed(wasm: &[u8]) -> (Digest, Blob) {
     let layer =
         archive::pack(wasm).expect("writing to memory does not fail, and the name is short");
     (Digest::of(&layer.tar), Blob::of(layer.gzip))
 }
 
-/// A configuration that container runtimes and scanners can read. The platform is the one that the agent looks for.
+/// Builds an image configuration that container runtimes and scanners can read. The platform is the one that the agent
+/// selects.
 fn image_config(tar: &Digest, labels: &BTreeMap<String, String>) -> Blob {
     Blob::of(json(&ImageConfig {
         architecture: "amd64",
@@ -241,7 +245,7 @@ fn image_config(tar: &Digest, labels: &BTreeMap<String, String>) -> Blob {
     }))
 }
 
-/// Written field by field as declared, so that no feature of a library changes the bytes.
+/// Fields are written in the order of their declaration, so that no library feature flag changes the bytes.
 fn json(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).expect("there is nothing in it that JSON does not have")
 }

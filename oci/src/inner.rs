@@ -1,10 +1,10 @@
-//! Addresses that are not of the web at large: to them, Istio's agent does not let a registry send it.
+//! Non-public addresses, to which Istio's agent does not follow registries.
 
 use std::net::IpAddr;
 
 use http::Uri;
 
-/// Whether the host of an address is the literal of a private, loopback or link-local IP address.
+/// Returns whether a host is the literal of a private, loopback or link-local IP address.
 pub(crate) fn is_inner(host: &str) -> bool {
     match literal(host) {
         Some(IpAddr::V4(it)) => it.is_private() || it.is_loopback() || it.is_link_local(),
@@ -15,7 +15,7 @@ pub(crate) fn is_inner(host: &str) -> bool {
     }
 }
 
-/// Whether it is the literal of an address that stands for this machine or for all on its link.
+/// Returns whether a host is the literal of an unspecified address or of a link-local multicast address.
 fn is_of_link(host: &str) -> bool {
     match literal(host) {
         Some(IpAddr::V4(it)) => it.is_unspecified() || it.octets().starts_with(&[224, 0, 0]),
@@ -29,8 +29,8 @@ fn literal(host: &str) -> Option<IpAddr> {
     Some(text.parse::<IpAddr>().ok()?.to_canonical())
 }
 
-/// Whether the agent follows a redirect: to the host that it asked first, whatever the port, or to one that is not an inner address.
-/// Names are not resolved.
+/// Returns whether the agent follows a redirect: to the host of the original request, on any port, or to a host that is not
+/// a non-public address. Host names are not resolved.
 pub(crate) fn is_followed(first: &Uri, to: &Uri) -> bool {
     let host = |uri: &Uri| uri.host().unwrap_or_default().to_ascii_lowercase();
     let to = host(to);

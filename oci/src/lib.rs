@@ -1,11 +1,12 @@
-//! Registries: puts Proxy-Wasm modules where Istio's agent fetches them from, and fetches them as the agent does.
+//! A client for OCI registries that pushes Proxy-Wasm modules to the registries from which Istio's agent fetches them, and
+//! fetches them in the same way as the agent.
 //!
-//! [`Image`] lays a module out in one of the [`Layout`]s that the agent takes; [`Registry`] speaks the OCI distribution
-//! protocol, and [`push`] and [`examine`] are what one does with it. Whether a module is one that Envoy loads is not asked
-//! here, and nothing here knows what a plugin is: names, versions and the like come in as [`Labels`].
+//! [`Image`] builds an image of a module in one of the [`Layout`]s that the agent accepts. [`Registry`] implements the OCI
+//! distribution protocol, and [`push`] and [`examine`] are the operations on it. This crate does not check whether Envoy
+//! can load a module, and has no knowledge of plugins: names, versions and other metadata are passed in as [`Labels`].
 //!
-//! What comes from a registry is not trusted. Every answer is bounded in size before it is read, every blob is held
-//! against the digest by which it was asked for, and the whole of an operation ends by one deadline.
+//! Data from a registry is not trusted. The size of every response is limited before it is read, every blob is verified
+//! against the digest by which it was requested, and a single deadline applies to the whole operation.
 //!
 //! ```no_run
 //! use tidegate_oci::{Access, Image, Labels, Layout, Reference, Registry, examine, push};

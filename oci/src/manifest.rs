@@ -1,6 +1,6 @@
-//! Manifests and indexes, as far as Istio's agent reads them, and the media types that it tells apart.
+//! Manifests and indexes, limited to the fields that Istio's agent reads, and the media types that it distinguishes.
 //!
-//! Reading is as lenient as the agent's: fields that it does not look at are not looked at here either.
+//! Parsing is as lenient as the agent's: fields that the agent ignores are also ignored here.
 
 use std::collections::BTreeMap;
 
@@ -16,20 +16,20 @@ pub(crate) const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+jso
 pub(crate) const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 pub(crate) const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 pub(crate) const OCI_LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
-/// The artifact that Solo.io specified and Istio took up.
+/// The artifact layout that Solo.io specified and Istio adopted.
 pub(crate) const ARTIFACT_CONFIG: &str = "application/vnd.module.wasm.config.v1+json";
 pub(crate) const ARTIFACT_LAYER: &str = "application/vnd.module.wasm.content.layer.v1+wasm";
-/// The artifact of the CNCF, which is for components, and which neither Istio nor Envoy Gateway takes.
+/// The CNCF's artifact layout for components, which neither Istio nor Envoy Gateway accepts.
 pub(crate) const CNCF_CONFIG: &str = "application/vnd.wasm.config.v0+json";
 pub(crate) const CNCF_LAYER: &str = "application/wasm";
 
-/// What the agent says it takes.
+/// The agent's `Accept` header.
 pub(crate) const ACCEPTED: &str = "application/vnd.docker.distribution.manifest.v2+json, \
     application/vnd.oci.image.manifest.v1+json, \
     application/vnd.oci.image.index.v1+json, \
     application/vnd.docker.distribution.manifest.list.v2+json";
 
-/// What an image consists of.
+/// An image manifest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Manifest {
@@ -56,7 +56,7 @@ pub(crate) struct Index {
     pub manifests: Vec<Descriptor>,
 }
 
-/// What is somewhere else in the registry.
+/// A reference to other content in the registry.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Descriptor {
@@ -68,7 +68,7 @@ pub(crate) struct Descriptor {
     pub platform: Option<Platform>,
 }
 
-/// What an image runs on.
+/// The platform of an image.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Platform {
     #[serde(default)]
@@ -77,7 +77,7 @@ pub(crate) struct Platform {
     pub os: String,
 }
 
-/// Go writes an empty list as `null`, and reads it so.
+/// Go serializes an empty list as `null`, and also accepts `null` when parsing.
 fn null_is_none<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,

@@ -1,7 +1,7 @@
-//! Where an image is: `oci://REGISTRY/REPOSITORY[:TAG][@DIGEST]`, as a `WasmPlugin` writes it.
+//! Image references: `oci://REGISTRY/REPOSITORY[:TAG][@DIGEST]`, as in the `url` of a `WasmPlugin`.
 //!
-//! The scheme is required. Istio takes some references without one and then drops them without a word to their author,
-//! so Tidegate neither takes nor writes them. The grammar is the distribution specification's.
+//! The scheme is required. Istio admits some references without a scheme and then silently drops them, so Tidegate neither
+//! accepts nor writes such references. The grammar is that of the OCI distribution specification.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use crate::digest::Digest;
 
-/// A place in a registry.
+/// A reference to an image in a registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reference {
     registry: String,
@@ -18,80 +18,80 @@ pub struct Reference {
     digest: Option<Digest>,
 }
 
-/// Why something is no reference.
+/// An error returned when a reference cannot be parsed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReferenceError {
-    /// No `oci://` before it.
+    /// The scheme `oci://` is missing.
     #[error("`{text}` does not start with `oci://`; write `oci://REGISTRY/REPOSITORY:TAG`")]
     Scheme {
-        /// What was given.
+        /// The text that was parsed.
         text: String,
     },
-    /// Nothing that names a registry.
+    /// The registry is missing.
     #[error(
         "the registry is missing in `{text}`; write `oci://REGISTRY/REPOSITORY:TAG`, with `docker.io` for Docker Hub and `localhost:PORT` for this machine"
     )]
     Registry {
-        /// What was given.
+        /// The text that was parsed.
         text: String,
     },
-    /// A repository that no registry can have.
+    /// The repository name is not valid.
     #[error(
         "`{repository}` is not a valid repository name: use lowercase letters and digits, separated by `.`, `_`, `-` or `/`, and at least two characters"
     )]
     Repository {
-        /// What stands for it.
+        /// The invalid repository name.
         repository: String,
     },
-    /// A tag that no registry can have.
+    /// The tag is not valid.
     #[error(
         "`{tag}` is not a valid tag: use up to 128 letters, digits, `_`, `.` and `-`, not starting with `.` or `-`"
     )]
     Tag {
-        /// What stands for it.
+        /// The invalid tag.
         tag: String,
     },
-    /// Not a digest behind the `@`.
+    /// The text after the `@` is not a valid digest.
     #[error(transparent)]
     Digest(#[from] crate::digest::DigestError),
 }
 
-/// What a reference without tag and digest means.
+/// The tag that is used if a reference has neither a tag nor a digest.
 const DEFAULT_TAG: &str = "latest";
 
 const SCHEME: &str = "oci://";
 
-/// The longest repository with its registry that the specification asks registries to take.
+/// The maximum length of a repository name, including the registry, that the specification asks registries to support.
 const MAX_NAME: usize = 255;
 
-/// The shortest repository that Istio's agent takes, whose library has this rule alone.
+/// The minimum length of a repository name in Istio's agent. The rule is specific to the library that the agent uses.
 const MIN_REPOSITORY: usize = 2;
 
 // === impl Reference ===
 
 impl Reference {
-    /// The registry's host, with its port if it has one.
+    /// Returns the registry's host, including the port if specified.
     pub fn registry(&self) -> &str {
         &self.registry
     }
 
-    /// The repository, such as `plugins/greeter`.
+    /// Returns the repository name, such as `plugins/greeter`.
     pub fn repository(&self) -> &str {
         &self.repository
     }
 
-    /// The tag, if one is written.
+    /// Returns the tag, if specified.
     pub fn tag(&self) -> Option<&str> {
         self.tag.as_deref()
     }
 
-    /// The digest, if one is written.
+    /// Returns the digest, if specified.
     pub fn digest(&self) -> Option<&Digest> {
         self.digest.as_ref()
     }
 
-    /// The same with another tag, and no digest.
+    /// Returns this reference with a different tag and without a digest.
     pub fn with_tag(&self, tag: &str) -> Result<Self, ReferenceError> {
         Ok(Self {
             tag: Some(checked_tag(tag)?),
@@ -100,7 +100,7 @@ impl Reference {
         })
     }
 
-    /// The same, pinned: whatever becomes of the tag, this stays what it is.
+    /// Returns this reference pinned to a digest, so that it continues to refer to the same image if the tag is moved.
     pub fn pinned(&self, digest: Digest) -> Self {
         Self {
             digest: Some(digest),
@@ -108,12 +108,12 @@ impl Reference {
         }
     }
 
-    /// Whether the registry is on this machine.
+    /// Returns whether the registry is on the local machine.
     pub fn is_loopback(&self) -> bool {
         is_loopback(&self.registry)
     }
 
-    /// What a registry is asked for: the digest, else the tag, else `latest`.
+    /// Returns the manifest reference to request: the digest, otherwise the tag, otherwise `latest`.
     pub(crate) fn asked_for(&self) -> String {
         match (&self.digest, &self.tag) {
             (Some(digest), _) => digest.to_string(),
@@ -122,7 +122,7 @@ impl Reference {
         }
     }
 
-    /// The host that answers for the registry. Docker Hub's is not the one in its references.
+    /// Returns the host that serves the registry. For Docker Hub, it differs from the host in references.
     pub(crate) fn host(&self) -> &str {
         match self.registry.as_str() {
             "docker.io" | "index.docker.io" => "registry-1.docker.io",
@@ -174,7 +174,7 @@ impl FromStr for Reference {
                 repository: repository.to_owned(),
             });
         }
-        // Docker Hub keeps what has no owner under `library`.
+        // Docker Hub stores repositories without an owner under `library`.
         let is_official =
             matches!(registry, "docker.io" | "index.docker.io") && !repository.contains('/');
         Ok(Self {
@@ -189,7 +189,7 @@ impl FromStr for Reference {
     }
 }
 
-/// Whether a host, with or without a port, is this machine.
+/// Returns whether a host, with or without a port, is the local machine.
 pub(crate) fn is_loopback(host: &str) -> bool {
     let name = match host.strip_prefix('[') {
         Some(v6) => v6.split(']').next().unwrap_or_default(),
@@ -201,8 +201,8 @@ pub(crate) fn is_loopback(host: &str) -> bool {
             .is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
-/// A host is told from a repository's first part by its dot or port. `localhost` alone is no exception to Istio's agent, which asks
-/// Docker Hub for it.
+/// Returns whether the first component of a reference is a registry host, which is recognized by its dot or port. A plain
+/// `localhost` is not an exception: Istio's agent looks it up on Docker Hub.
 fn is_registry(text: &str) -> bool {
     let (name, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((address, rest)) => {
@@ -231,7 +231,8 @@ fn is_port(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok()
 }
 
-/// One part of a repository: runs of lower-case letters and digits, and `.`, `_`, `__` or any number of `-` between them.
+/// Returns whether the text is a valid repository component: runs of lowercase letters and digits, separated by `.`, `_`,
+/// `__` or any number of `-`.
 fn is_part(part: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let mut separator = String::new();

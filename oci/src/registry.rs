@@ -1,12 +1,12 @@
-//! A registry by the OCI distribution protocol: manifests and blobs, down and up, each held against its digest.
+//! An OCI distribution protocol client, which uploads and downloads manifests and blobs and verifies their digests.
 //!
-//! What may go well a moment later is tried again, a few times and only while there is time. An upload is tried again from
-//! its beginning, since nobody knows what a registry keeps of one that broke. A registry that says when to come back
-//! (`Retry-After`) is not asked before.
+//! Temporary failures are retried a limited number of times within the deadline. Uploads are retried from the beginning,
+//! because it is unspecified what a registry keeps of an interrupted upload. If a registry sends `Retry-After`, no request
+//! is sent before the specified time.
 //!
-//! Why this is no client from a library: `oci-client` reads manifests, tokens and complaints of any length into memory,
-//! panics on an upload's `Location` or a token that it cannot parse, and asks for a token before each request to a
-//! registry that wants none.
+//! This client is not based on an existing library: `oci-client` reads manifests, tokens and error responses of any length
+//! into memory, panics on an upload `Location` or a token that it cannot parse, and requests a token before each request to
+//! a registry that does not require one.
 
 use std::thread;
 use std::time::Duration;
@@ -24,19 +24,19 @@ use crate::reference::Reference;
 use crate::retry_after::retry_after;
 use crate::transport::{Answer, Ask, Transport, Watcher, is_same_origin, resolved};
 
-/// How a registry is spoken to.
+/// Options for accessing a registry.
 pub struct Access {
-    /// Who asks.
+    /// The credentials to use.
     pub credentials: Credentials,
-    /// Whether a registry elsewhere than on this machine is spoken to without TLS. One on this machine always is.
+    /// Whether to access remote registries without TLS. Registries on the local machine are always accessed without TLS.
     pub plain_http: bool,
-    /// How long all of it together may take.
+    /// The time limit for all requests together.
     pub timeout: Duration,
-    /// Who is told how far blobs have come.
+    /// A callback that is notified of the progress of blob transfers.
     pub watcher: Option<Watcher>,
 }
 
-/// One repository in a registry.
+/// A repository in a registry.
 pub struct Registry {
     transport: Transport,
     credentials: Credentials,
@@ -44,34 +44,34 @@ pub struct Registry {
     repository: String,
     is_https: bool,
     may_be_plain: bool,
-    /// What is asked for where a registry wants a token for it.
+    /// The actions to request in the scope of a token, if the registry requires one.
     actions: &'static str,
     authorization: Option<HeaderValue>,
-    /// Where it sent for authentication, if that is no place for Istio's agent.
+    /// The location that the registry specified for authentication, if Istio's agent refuses to use it.
     unsafe_realm: Option<String>,
 }
 
-/// A manifest as it came.
+/// A manifest as received from the registry.
 pub(crate) struct Raw {
     pub bytes: Vec<u8>,
     pub media_type: String,
     pub digest: Digest,
 }
 
-/// As much as the distribution specification lets a manifest have.
+/// The maximum size of a manifest according to the distribution specification.
 const MAX_MANIFEST: u64 = 4 * 1024 * 1024;
 
-/// How often something is tried, and how long the first wait is; each further one is twice as long.
+/// The maximum number of attempts, and the delay before the first retry. The delay doubles with each further retry.
 const ATTEMPTS: u32 = 4;
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 
-/// A registry that wants to be left alone for longer is not waited for.
+/// The longest `Retry-After` delay that is honored. If a registry asks for a longer delay, the operation fails.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-/// Answers to uploads have nothing in them that anyone reads.
+/// The maximum size of a response to an upload request, whose content is not used.
 const MAX_RECEIPT: u64 = 64 * 1024;
 
-/// The header in which registries say what they keep.
+/// The header in which registries report the digest of the stored content.
 const CONTENT_DIGEST: &str = "docker-content-digest";
 
 // === impl Access ===
@@ -90,7 +90,7 @@ impl Default for Access {
 // === impl Registry ===
 
 impl Registry {
-    /// The repository that a reference is in. Nothing is sent yet, but the time runs.
+    /// Creates a client for the repository in `reference`. No request is sent yet, but the time limit starts.
     pub fn open(reference: &Reference, access: Access) -> Self {
         let Access {
             credentials,
@@ -113,12 +113,12 @@ impl Registry {
         }
     }
 
-    /// The registry's host, for messages.
+    /// Returns the registry's host, for use in messages.
     pub(crate) fn host(&self) -> &str {
         &self.host
     }
 
-    /// Where the registry sent for authentication, if Istio's agent would not have gone there.
+    /// Returns the location that the registry specified for authentication, if Istio's agent would have refused to use it.
     pub(crate) fn unsafe_realm(&self) -> Option<&str> {
         self.unsafe_realm.as_deref()
     }
@@ -136,7 +136,7 @@ impl Registry {
             Ok(answer)
         })?;
         let digest = Digest::of(&answer.body);
-        // A tag means what the registry says; a digest means itself.
+        // A tag refers to whatever the registry returns; a digest must match.
         if reference.contains(':') && reference != digest.to_string() {
             return Err(Error::Corrupt {
                 host: self.host.clone(),
@@ -156,7 +156,7 @@ impl Registry {
         })
     }
 
-    /// Fetches a blob, which has exactly the size and the digest that its descriptor says.
+    /// Fetches a blob and verifies that it has the size and the digest in its descriptor.
     pub(crate) fn blob(&mut self, descriptor: &Descriptor) -> Result<Vec<u8>, Error> {
         let Descriptor { digest, size, .. } = descriptor;
         let what = format!("the blob `{digest}` of `{}`", self.repository);
@@ -171,7 +171,7 @@ impl Registry {
         };
         self.retry(|registry| {
             let answer = match registry.send(&ask) {
-                // More than announced is no matter of a limit.
+                // Receiving more than was announced is a size mismatch, not an exceeded limit.
                 Err(Error::TooLarge { announced, .. }) => {
                     return Err(wrong_size(registry, announced));
                 }
@@ -193,7 +193,7 @@ impl Registry {
         })
     }
 
-    /// From now on, what is asked for is leave to write too.
+    /// Requests write permission in addition to read permission from now on.
     pub(crate) fn begin_writing(&mut self) {
         if self.actions != "pull,push" {
             self.actions = "pull,push";
@@ -201,7 +201,8 @@ impl Registry {
         }
     }
 
-    /// Whether a blob is there already. One that is there by half would not be sent again by anybody.
+    /// Returns whether the registry already has a blob. An incomplete blob is an error, because no client would upload it
+    /// again.
     pub(crate) fn has_blob(&mut self, digest: &Digest, size: u64) -> Result<bool, Error> {
         let what = format!("the blob `{digest}` of `{}`", self.repository);
         let ask = self.ask(Method::HEAD, &format!("blobs/{digest}"), what)?;
@@ -225,7 +226,7 @@ impl Registry {
         })
     }
 
-    /// Puts a blob there.
+    /// Uploads a blob.
     pub(crate) fn put_blob(&mut self, digest: &Digest, bytes: &[u8]) -> Result<(), Error> {
         let what = format!("the blob `{digest}` of `{}`", self.repository);
         let mut begin = self.ask(Method::POST, "blobs/uploads/", what.clone())?;
@@ -246,7 +247,7 @@ impl Registry {
         })
     }
 
-    /// Puts a manifest there, under a tag.
+    /// Uploads a manifest under a tag.
     pub(crate) fn put_manifest(&mut self, tag: &str, image: &Image) -> Result<Digest, Error> {
         let what = format!("`{}` at `{tag}`", self.repository);
         let mut ask = self.ask(Method::PUT, &format!("manifests/{tag}"), what)?;
@@ -287,14 +288,14 @@ impl Registry {
         })
     }
 
-    /// Sends a request, with what the registry wants to know of who asks. Elsewhere nobody is told.
+    /// Sends a request, with the authentication that the registry requires. Credentials are not sent to other hosts.
     fn send(&mut self, ask: &Ask<'_>) -> Result<Answer, Error> {
         let mut ask = ask.clone();
         if self.is_ours(&ask.uri) {
             ask.authorization = self.authorization.clone();
         }
         let answer = self.transport.send(&ask)?;
-        // Only the registry itself may ask who that is.
+        // Only the registry itself may request authentication.
         if answer.status != 401 || !self.is_ours(&answer.from) {
             return Ok(answer);
         }
@@ -307,7 +308,7 @@ impl Registry {
         self.unsafe_realm = unsafe_realm(&answer.headers);
         let challenge = Challenge::read(&self.host, &answer.headers)?;
         let header = challenge.answer(&self.transport, &self.credentials, &grant)?;
-        // The same again would be refused again.
+        // Repeating the same request would fail again.
         if header.is_none() || header == ask.authorization {
             return Ok(answer);
         }
@@ -322,7 +323,7 @@ impl Registry {
         ours.is_ok_and(|ours| is_same_origin(&ours, uri))
     }
 
-    /// Where an upload goes on: where the registry says, there or elsewhere.
+    /// Returns the location at which an upload continues, as specified by the registry. It may be on another host.
     fn upload_place(
         &self,
         asked: &Ask<'_>,
@@ -339,7 +340,7 @@ impl Registry {
         })
     }
 
-    /// Turns every answer but the expected one into what it means.
+    /// Converts every response other than the expected one to the corresponding error.
     fn expect(&self, status: u16, answer: &Answer, ask: &Ask<'_>, deed: &str) -> Result<(), Error> {
         if answer.status == status {
             return Ok(());
@@ -372,7 +373,7 @@ impl Registry {
         })
     }
 
-    /// Does something again as long as that may help, and not before the registry wants it.
+    /// Retries an operation while a retry may succeed, but not earlier than the registry permits.
     fn retry<T>(
         &mut self,
         mut attempt: impl FnMut(&mut Self) -> Result<T, Error>,
@@ -384,7 +385,7 @@ impl Registry {
                 done => return done,
             };
             let wait = least.max(error.retry_after());
-            // Asking sooner than it wants would do nothing but harm; who pushes hears when that is.
+            // A retry before the specified time would only be harmful. The error reports the delay to the caller.
             if wait > LONGEST_WAIT || wait >= self.transport.left() {
                 return Err(error);
             }

@@ -1,11 +1,11 @@
-//! When a server that is busy wants to be asked again.
+//! Parses the `Retry-After` header.
 
 use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
 use http::header::RETRY_AFTER;
 
-/// What `Retry-After` says: a number of seconds, or the moment at which they are over.
+/// Returns the delay in the `Retry-After` header, which is either a number of seconds or a date.
 pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     retry_after_by(headers, SystemTime::now())
 }

@@ -1,9 +1,11 @@
-//! One request and its answer over HTTP: bounded in size and time, with TLS set up only where it is used.
+//! Sends a single HTTP request and reads the response, with limits on size and time. TLS is initialized only when it is
+//! needed.
 //!
-//! Redirects are followed here, and not by the library below: where they lead decides whether TLS is needed, and whether it is
-//! still safe to say who asks.
+//! Redirects are followed here and not by the underlying HTTP library, because the target determines whether TLS is needed
+//! and whether it is still safe to send credentials.
 //!
-//! Who authenticates, what is asked for and what an answer means is `registry`'s to know. Nothing is tried again here.
+//! Authentication, the choice of requests and the interpretation of responses are the task of `registry`. Requests are not
+//! retried here.
 
 use std::cell::OnceCell;
 use std::fmt::Display;
@@ -21,35 +23,36 @@ use crate::digest::Digest;
 use crate::error::{Error, shortened};
 use crate::inner::is_followed;
 
-/// How far a blob has come.
+/// The progress of a blob transfer.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct Transfer<'a> {
-    /// Which.
+    /// The digest of the blob.
     pub digest: &'a Digest,
-    /// Where it goes.
+    /// The direction of the transfer.
     pub direction: Direction,
-    /// How many bytes have gone. It begins again where a transfer does.
+    /// The number of bytes transferred so far. It restarts at zero if the transfer is restarted.
     pub done: u64,
-    /// Of how many.
+    /// The total number of bytes.
     pub total: u64,
 }
 
-/// Where a blob goes.
+/// The direction of a blob transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
-    /// To the registry.
+    /// An upload to the registry.
     Up,
-    /// From the registry.
+    /// A download from the registry.
     Down,
 }
 
-/// Who is told how far transfers have come.
+/// A callback that is notified of the progress of transfers.
 pub type Watcher = Box<dyn Fn(Transfer<'_>)>;
 
 pub(crate) struct Transport {
     plain: Agent,
-    /// Reading the machine's certificates takes a while, and who speaks to this machine only does without.
+    /// Created on first use, because reading the system's certificates takes time and access to the local machine does not
+    /// need them.
     tls: OnceCell<Agent>,
     is_loopback: bool,
     timeout: Duration,
@@ -57,48 +60,48 @@ pub(crate) struct Transport {
     watcher: Option<Watcher>,
 }
 
-/// A request.
+/// An HTTP request.
 #[derive(Clone)]
 pub(crate) struct Ask<'a> {
     pub method: Method,
     pub uri: Uri,
     pub accept: Option<&'static str>,
     pub authorization: Option<HeaderValue>,
-    /// What is sent, and as what.
+    /// The content type and the body.
     pub body: Option<(&'static str, &'a [u8])>,
-    /// How much is read of the answer.
+    /// The maximum size of the response.
     pub limit: u64,
-    /// The blob that goes up or down by this.
+    /// The blob that the request uploads or downloads.
     pub blob: Option<&'a Digest>,
-    /// What it is about, for messages.
+    /// A description of the request, for use in messages.
     pub what: String,
 }
 
-/// What came of it, whatever its status.
+/// An HTTP response with any status.
 pub(crate) struct Answer {
-    /// Whose answer it is, behind all redirects.
+    /// The address that sent the response, after all redirects.
     pub from: Uri,
     pub status: u16,
     pub headers: HeaderMap,
     pub body: Vec<u8>,
 }
 
-/// How long a connection may take to come about.
+/// The timeout for establishing a connection.
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// A registry sends for blobs to where they are, and that once or twice.
+/// The maximum number of redirects. Registries redirect to the location of a blob once or twice.
 const MAX_REDIRECTS: usize = 5;
 
-/// How much of the answer to a failed request is read.
+/// The maximum size of the response to a failed request.
 const MAX_COMPLAINT: u64 = 64 * 1024;
 
-/// What is reserved before anything has come, whatever has been announced.
+/// The maximum initial allocation for a response, regardless of the announced size.
 const FIRST_CAPACITY: u64 = 1024 * 1024;
 
 // === impl Transport ===
 
 impl Transport {
-    /// For requests to one host, and to where it leads.
+    /// Creates a transport for requests to one host and the hosts that it redirects to.
     pub fn new(is_loopback: bool, timeout: Duration, watcher: Option<Watcher>) -> Self {
         Self {
             plain: agent(is_loopback, Vec::new()),
@@ -110,12 +113,12 @@ impl Transport {
         }
     }
 
-    /// How long there is for everything that is left.
+    /// Returns the time that remains for all further requests.
     pub fn left(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
     }
 
-    /// Sends a request and reads the answer, from wherever the registry says.
+    /// Sends a request and reads the response, following redirects.
     pub fn send(&self, ask: &Ask<'_>) -> Result<Answer, Error> {
         let first = ask.uri.clone();
         let mut ask = ask.clone();
@@ -186,7 +189,7 @@ impl Transport {
         })
     }
 
-    /// The agent that speaks to a place: with TLS, once that is needed.
+    /// Returns the HTTP agent for an address, and initializes TLS if it is needed.
     fn agent(&self, uri: &Uri) -> Result<&Agent, Error> {
         if uri.scheme_str() != Some("https") {
             return Ok(&self.plain);
@@ -246,7 +249,7 @@ impl Transport {
                 if is_success {
                     return Err(too_large());
                 }
-                // Nobody reads a complaint to its end.
+                // The remainder of an error response is not needed.
                 return Ok(read);
             }
             self.moved(ask, Direction::Down, length, ask.limit);
@@ -271,7 +274,7 @@ impl Transport {
         }
     }
 
-    /// Sorts what can go wrong into what may go well a moment later, and what will not.
+    /// Classifies errors into those that may succeed on a retry and those that will not.
     fn failure(&self, host: &str, error: ureq::Error) -> Error {
         use ureq::Timeout::{Connect, Resolve};
         let host = host.to_owned();
@@ -282,7 +285,7 @@ impl Transport {
                 message: format!("connection timed out after {} seconds", CONNECT.as_secs()),
             },
             ureq::Error::Timeout(_) => self.timed_out(&host),
-            // The TLS library's complaints come this way. Most often there is no TLS at all.
+            // Errors of the TLS library arrive here. The most common cause is a server without TLS.
             ureq::Error::Io(error) if is_no_tls(&error) => Error::Protocol {
                 host,
                 message: "it does not support TLS; pass `--plain-http` to use HTTP without TLS"
@@ -328,7 +331,7 @@ fn agent(is_loopback: bool, roots: Vec<Certificate<'static>>) -> Agent {
         .tls_config(tls)
         .user_agent(concat!("tidegate/", env!("CARGO_PKG_VERSION")));
     if is_loopback {
-        // A proxy has another loopback.
+        // The loopback address of a proxy is that of another machine.
         config = config.proxy(None);
     }
     config.build().new_agent()
@@ -344,7 +347,7 @@ fn run(
     agent.run(request.timeout_global(Some(left)).build())
 }
 
-/// Where a redirect leads, if that is no less safe than where it was found.
+/// Returns the target of a redirect, if it is at least as safe as the redirecting address.
 fn redirected(from: &Uri, answer: &Answer) -> Result<Uri, Error> {
     let location = answer.headers.get(LOCATION);
     let location = location.and_then(|it| it.to_str().ok()).unwrap_or_default();
@@ -357,7 +360,7 @@ fn redirected(from: &Uri, answer: &Answer) -> Result<Uri, Error> {
     })
 }
 
-/// A location as an http or https address, if it is one, and does not lead out of TLS.
+/// Resolves a location to an `http` or `https` address. Returns `None` if it is not one, or if it downgrades from TLS.
 pub(crate) fn resolved(from: &Uri, location: &str) -> Option<Uri> {
     let uri: Uri = match location.starts_with('/') && !location.starts_with("//") {
         true => format!("{}://{}{location}", from.scheme_str()?, from.authority()?),
@@ -379,7 +382,7 @@ fn is_no_tls(error: &io::Error) -> bool {
     matches!(inner, Some(rustls::Error::InvalidMessage(_)))
 }
 
-/// Whether two addresses are of one server: a port that goes without saying may be said.
+/// Returns whether two addresses have the same origin. An explicit default port is equivalent to an omitted port.
 pub(crate) fn is_same_origin(one: &Uri, other: &Uri) -> bool {
     let origin = |uri: &Uri| {
         let default = if uri.scheme_str() == Some("https") {
@@ -397,7 +400,7 @@ pub(crate) fn is_same_origin(one: &Uri, other: &Uri) -> bool {
     origin(one) == origin(other)
 }
 
-/// The host of an address, with its port.
+/// Returns the host of an address, including its port.
 pub(crate) fn host(uri: &Uri) -> String {
     uri.authority()
         .map(|authority| authority.as_str().rsplit('@').next().unwrap_or_default())
@@ -405,7 +408,7 @@ pub(crate) fn host(uri: &Uri) -> String {
         .to_owned()
 }
 
-/// A body on its way up.
+/// A request body that is being uploaded.
 struct Upload<'a> {
     transport: &'a Transport,
     ask: &'a Ask<'a>,

@@ -1,7 +1,7 @@
-//! Asks the proxy: one request on a connection of its own.
+//! A client that sends requests to the proxy, each on a separate connection.
 //!
-//! Header names and values go out and come back as they are, duplicates and bytes beyond UTF-8 included. Every request has the
-//! same `host`, so that runtimes on different ports see the same.
+//! Header names and values are sent and reported unmodified, including duplicates and bytes that are not UTF-8. Every
+//! request has the same `host`, so that runtimes on different ports receive identical requests.
 
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -24,33 +24,33 @@ use crate::transcript::Seen;
 /// The `host` of every request.
 pub const HOST: &str = "scenario.test";
 
-/// A request before it is sent.
+/// A request to send.
 #[derive(Debug)]
 pub struct Outgoing<'a> {
     /// The method.
     pub method: &'a str,
-    /// The path with its query.
+    /// The path with the query.
     pub path: &'a str,
     /// The headers, in order.
     pub headers: &'a [(String, Octets)],
-    /// What follows the headers.
+    /// The body.
     pub body: OutgoingBody,
-    /// What follows the body, which then comes as one chunk; the field `trailer` names them.
+    /// The trailers. If there are any, the body is sent as one chunk, and the field `trailer` lists their names.
     pub trailers: &'a [(String, Octets)],
 }
 
 /// The body of a request.
 #[derive(Debug)]
 pub enum OutgoingBody {
-    /// None.
+    /// No body.
     None,
-    /// All of it, with its length.
+    /// The complete body, sent with its length.
     Whole(Vec<u8>),
-    /// Chunk by chunk, as [`Call::chunk`] gives them.
+    /// A body sent in chunks with [`Call::chunk`].
     Open,
 }
 
-/// A request under way, on a thread of its own.
+/// A request in progress, on a separate thread.
 #[derive(Debug)]
 pub struct Call {
     request: String,
@@ -59,12 +59,12 @@ pub struct Call {
     thread: JoinHandle<Result<Seen>>,
 }
 
-/// Sends a request and reads its response to the end.
+/// Sends a request and reads the complete response.
 pub fn ask(proxy: SocketAddr, request: Outgoing<'_>) -> Result<Seen> {
     begin(proxy, request)?.finish()
 }
 
-/// Begins a request.
+/// Starts a request.
 pub fn begin(proxy: SocketAddr, outgoing: Outgoing<'_>) -> Result<Call> {
     let name = format!("{} {}", outgoing.method, outgoing.path);
     let mut request = Request::builder()
@@ -123,7 +123,7 @@ pub fn begin(proxy: SocketAddr, outgoing: Outgoing<'_>) -> Result<Call> {
     })
 }
 
-/// Fields for the wire.
+/// Converts fields for sending.
 pub(crate) fn fields(listed: &[(String, Octets)]) -> Result<HeaderMap> {
     let mut fields = HeaderMap::new();
     for (name, value) in listed {
@@ -136,7 +136,7 @@ pub(crate) fn fields(listed: &[(String, Octets)]) -> Result<HeaderMap> {
     Ok(fields)
 }
 
-/// Fields as they came.
+/// Converts received fields.
 pub(crate) fn listed(fields: &HeaderMap) -> Vec<(String, Octets)> {
     let fields = fields.iter();
     fields
@@ -144,7 +144,7 @@ pub(crate) fn listed(fields: &HeaderMap) -> Vec<(String, Octets)> {
         .collect()
 }
 
-/// One request and its response.
+/// Performs one request and reads its response.
 async fn exchange(proxy: SocketAddr, request: Request<Sent>, mut seen: Seen) -> Result<Seen> {
     let stream = tokio::net::TcpStream::connect(proxy)
         .await
@@ -189,7 +189,7 @@ async fn exchange(proxy: SocketAddr, request: Request<Sent>, mut seen: Seen) -> 
     Ok(seen)
 }
 
-/// Whether the proxy closed the connection with a TCP reset.
+/// Returns whether the proxy closed the connection with a TCP reset.
 fn is_reset(error: &hyper::Error) -> bool {
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
@@ -207,8 +207,8 @@ fn is_reset(error: &hyper::Error) -> bool {
 // === impl Call ===
 
 impl Call {
-    /// Sends a piece of the body, and with `end` the body's end. A proxy that has answered already may read no more of it; that
-    /// is no error here, and its answer is what is looked at.
+    /// Sends a chunk of the body. If `end` is set, it is the last one. A proxy that has already responded can stop
+    /// reading the body; this is not treated as an error, because the scenario checks the response.
     pub fn chunk(&mut self, data: &[u8], end: bool) -> Result<()> {
         let chunks = self
             .chunks
@@ -229,7 +229,7 @@ impl Call {
         self.join()
     }
 
-    /// Closes the connection, whatever the state of the exchange.
+    /// Closes the connection, regardless of the state of the exchange.
     pub fn hang_up(mut self) -> Result<()> {
         if let Some(hangup) = self.hangup.take() {
             // A call that has ended by itself needs no telling.
@@ -249,7 +249,7 @@ impl Call {
     }
 }
 
-/// A request's body as it is sent.
+/// The body of a request while it is sent.
 enum Sent {
     Whole(Full<Bytes>),
     Open(mpsc::UnboundedReceiver<Frame<Bytes>>),

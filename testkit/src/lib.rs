@@ -1,12 +1,15 @@
-//! Runs a scenario in three runtimes and compares the results.
+//! Runs scenarios in several runtimes and compares the results.
 //!
-//! A scenario is a YAML file ([`scenario`]): plugins, responses of the upstream, steps, expectations. [`runner`] runs it in one runtime
-//! and records the results ([`transcript`]). [`verdict`] checks a transcript against the expectations, [`compare`] checks the transcripts
-//! of two runtimes against each other, except for the fields that belong to the proxy, and [`update`] rewrites the expectations.
-//! [`runtimes`] are a component in Tidegate's proxy, the adapted module in Tidegate's proxy, and the adapted module in a real Envoy.
+//! A scenario is a YAML file ([`scenario`]) with plugins, upstream responses, steps and expectations. [`runner`] runs
+//! it in one runtime and records the results as a [`transcript`]. [`verdict`] checks a transcript against the
+//! expectations. [`compare`] compares the transcripts of two runtimes, except for the fields that belong to the proxy.
+//! [`update`] rewrites the expectations. The [`runtimes`] are a component in Tidegate's proxy, the adapted module in
+//! Tidegate's proxy, and the adapted module in a real Envoy.
 //!
-//! [`surroundings`] is what plugins find when a scenario begins. Around them: [`envoy`] fetches Envoy,
-//! [`client`] asks the proxy, [`upstream`] answers what the proxy asks, [`ledger`] knows which of both belong together, [`logbook`] collects what plugins log.
+//! [`surroundings`] defines the shared data and properties that plugins find when a scenario begins. Supporting
+//! modules: [`envoy`] downloads Envoy, [`client`] sends requests to the proxy, [`upstream`] is the server that the
+//! proxy forwards to, [`ledger`] matches upstream requests with client requests, and [`logbook`] collects the log
+//! output of plugins.
 
 pub mod scenario;
 

@@ -1,4 +1,4 @@
-//! What plugins log, collected from whichever thread or process it comes, so that a step can wait for a line.
+//! Collects the log output of plugins from any thread or process, so that a step can wait for a line.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -8,13 +8,14 @@ use anyhow::{Result, bail};
 use crate::scenario::LinePattern;
 use crate::transcript::Line;
 
-/// How long a start, a stop and what reaches upstream are waited for. Only a failing scenario ever waits as long.
+/// The timeout for startup, shutdown and requests arriving at the upstream. Only a failing scenario waits this long.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
-/// How long a response or a log line is waited for. What a plugin never does should not keep its author waiting.
+/// The timeout for a response or a log line. It is shorter, so that authors do not wait long for something that a
+/// plugin never does.
 pub const STEP: Duration = Duration::from_secs(30);
 
-/// The lines of one run.
+/// The log lines of one run.
 #[derive(Debug, Default)]
 pub struct LogBook {
     lines: Mutex<Vec<Line>>,
@@ -22,28 +23,28 @@ pub struct LogBook {
 }
 
 impl LogBook {
-    /// Writes a line down.
+    /// Appends a line.
     pub fn push(&self, line: Line) {
         self.locked().push(line);
         self.grown.notify_all();
     }
 
-    /// How many lines there are.
+    /// Returns the number of lines.
     pub fn len(&self) -> usize {
         self.locked().len()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no lines.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// All lines so far.
+    /// Returns all lines recorded so far.
     pub fn lines(&self) -> Vec<Line> {
         self.locked().clone()
     }
 
-    /// Waits until a line from the `from`th on is meant by `pattern`, and tells the number of the next.
+    /// Waits until a line with number `from` or higher matches `pattern`. Returns the number of the line after it.
     pub fn wait_for(&self, pattern: &LinePattern, from: usize) -> Result<usize> {
         let deadline = Instant::now() + STEP;
         let mut lines = self.locked();
@@ -72,7 +73,7 @@ impl LogBook {
     }
 }
 
-/// Lines for a message, one beneath the other.
+/// Formats lines for an error message, one below the other.
 pub fn shown(lines: &[Line]) -> String {
     match lines {
         [] => "  (no line)".to_owned(),

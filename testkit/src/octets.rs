@@ -1,25 +1,26 @@
-//! Bytes written as text: each character is one byte.
+//! Bytes in text form, with one character for each byte.
 //!
-//! Header values and bodies are bytes, not always UTF-8, and a scenario has to state them. So a character from U+0000 to U+00FF
-//! stands for the byte of that number (`"\xff"` in YAML's double quotes is the byte 0xFF), and no other character may
-//! appear. Text beyond ASCII is written as its UTF-8 bytes: `"\xc3\xa9"` for é.
+//! Header values and bodies are bytes and not always valid UTF-8, and a scenario must be able to express them. A
+//! character from U+0000 to U+00FF therefore represents the byte with that value (`"\xff"` in a double-quoted YAML
+//! string is the byte 0xFF), and no other characters are allowed. Non-ASCII text is written as its UTF-8 bytes:
+//! `"\xc3\xa9"` for é.
 
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, de};
 
-/// Bytes that are read from, and shown as, text with one character for each byte.
+/// A byte string that is parsed from and formatted as text with one character for each byte.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Octets(pub Vec<u8>);
 
-/// A character that stands for no byte.
+/// The error for a character that does not represent a byte.
 #[derive(Debug)]
 pub struct NotAByte(char);
 
 // === impl Octets ===
 
 impl Octets {
-    /// Reads text.
+    /// Parses text.
     pub fn parse(text: &str) -> Result<Self, NotAByte> {
         let byte =
             |character: char| u8::try_from(u32::from(character)).map_err(|_| NotAByte(character));

@@ -1,4 +1,4 @@
-//! The results of several scenarios as plain data, and their forms: text for a person, JSON, JUnit's XML.
+//! The results of several scenarios as plain data, and reports in text, JSON and JUnit XML.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,46 +13,46 @@ pub mod terminal;
 /// The result of a scenario in one runtime, or of the comparison of its runtimes.
 #[derive(Debug)]
 pub struct Outcome {
-    /// The scenario's name: its file below the folder of scenarios, without the ending.
+    /// The scenario's name: the path of its file relative to the scenario folder, without the extension.
     pub scenario: String,
     /// The scenario's file.
     pub file: PathBuf,
     /// The runtime's name, or [`AGREE`].
     pub runtime: String,
-    /// How long it took.
+    /// The elapsed time.
     pub took: Duration,
-    /// What came of it.
+    /// The result.
     pub result: Finding,
 }
 
 /// The value of [`Outcome::runtime`] for a comparison of runtimes.
 pub const AGREE: &str = "runtimes agree";
 
-/// What came of a test.
+/// The result of a test.
 #[derive(Debug)]
 pub enum Finding {
-    /// All is as stated.
+    /// All expectations were met.
     Passed,
-    /// It was not run.
+    /// The test was not run.
     Skipped {
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// Something is not as stated.
+    /// At least one expectation was not met.
     Failed {
-        /// What, each with its line and column in the scenario's file, where that is known.
+        /// The mismatches, each with its line and column in the scenario's file, if known.
         mismatches: Vec<(Option<(usize, usize)>, Mismatch)>,
-        /// All that was seen.
+        /// The whole transcript.
         transcript: String,
     },
-    /// Runtimes saw different things.
+    /// The runtimes produced different results.
     Differs {
-        /// What, a line each.
+        /// The differences, one line each.
         differences: Vec<String>,
     },
-    /// It could not be run to its end.
+    /// The test could not be completed.
     Broken {
-        /// Why, with causes.
+        /// The error with its causes.
         error: String,
     },
 }
@@ -60,7 +60,7 @@ pub enum Finding {
 // === impl Outcome ===
 
 impl Outcome {
-    /// Whether it is a reason to fail.
+    /// Returns whether this counts as a failure.
     pub fn is_failure(&self) -> bool {
         !matches!(self.result, Finding::Passed | Finding::Skipped { .. })
     }

@@ -1,7 +1,8 @@
-//! Changes values in a YAML text, and leaves everything else of it as it is: comments, order, spacing, quotes.
+//! Changes values in a YAML text and preserves everything else: comments, order, spacing and quotes.
 //!
-//! One difference at a time is taken out of the text, which is then read again, until it says what is wanted. So each step is
-//! small, and no place has to be moved when another grows. [`update`](crate::update) says what is wanted.
+//! Differences are removed one at a time, and the text is parsed again after each edit, until it has the requested
+//! contents. Each step is small, and no locations have to be adjusted after an edit. [`update`](crate::update)
+//! determines the requested contents.
 
 use std::ops::Range;
 
@@ -11,26 +12,27 @@ use serde_json::Value;
 use crate::source::{Kind, Node, Source, dash};
 use crate::verdict::{Part, Place};
 
-/// More differences than any scenario has.
+/// The maximum number of edits, more than any scenario needs.
 const MOST_EDITS: usize = 2_000;
 
-/// A piece of the text and what takes its place.
+/// A range of the text and its replacement.
 struct Edit {
     span: Range<usize>,
     text: String,
 }
 
-/// Where a node stands, as far as its lines matter.
+/// The context of a node that determines its line layout.
 #[derive(Clone, Copy)]
 struct Around {
-    /// Inside `[…]` or `{…}`.
+    /// Whether the node is inside `[…]` or `{…}`.
     flow: bool,
-    /// The column of the key or the dash that it belongs to, from zero; the whole of the text has none.
+    /// The zero-based column of the key or dash that the node belongs to. `None` for the root.
     column: Option<usize>,
 }
 
-/// The text where the value at a place is another, or is gone. Keys that lead there are added. None if the text cannot be
-/// changed so: it is no YAML, or the place leads through something that is no mapping and no list.
+/// Returns the text with the value at a place replaced or removed. Missing keys on the path are added. Returns `None`
+/// if the text cannot be changed in this way: it is not valid YAML, or the path leads through a node that is neither a
+/// mapping nor a list.
 pub fn set(text: &str, place: &Place, wanted: Option<&Value>) -> Option<String> {
     let mut text = text.to_owned();
     for _ in 0..MOST_EDITS {
@@ -67,7 +69,7 @@ pub fn set(text: &str, place: &Place, wanted: Option<&Value>) -> Option<String> 
     None
 }
 
-/// The value in a mapping of its own.
+/// Wraps the value in a new mapping.
 fn nested(value: Value, part: &Part) -> Option<Value> {
     match part {
         Part::Key(name) => Some(Value::Object([(name.clone(), value)].into_iter().collect())),
@@ -102,7 +104,7 @@ fn is_flow(node: &Node) -> bool {
     )
 }
 
-/// The first edit on the way from what is written to what is wanted, none if they are the same.
+/// Returns the first edit that leads from the current to the requested contents, or `None` if they are equal.
 fn differing(text: &str, node: &Node, around: Around, wanted: &Value) -> Option<Edit> {
     if reads(node, wanted) {
         return None;
@@ -159,7 +161,7 @@ fn differing(text: &str, node: &Node, around: Around, wanted: &Value) -> Option<
     }
 }
 
-/// Whether a node says this already.
+/// Returns whether a node already has this value.
 fn reads(node: &Node, wanted: &Value) -> bool {
     match (&node.kind, wanted) {
         (Kind::Scalar(said, _), Value::String(wanted)) => said == wanted && !node.is_left_out(),
@@ -187,7 +189,7 @@ fn reads(node: &Node, wanted: &Value) -> bool {
     }
 }
 
-/// Adds a key, or an item before the one that has its number now.
+/// Adds a key, or an item before the one that currently has its index.
 fn add(text: &str, node: &Node, around: Around, part: &Part, value: &Value) -> Option<Edit> {
     match (&node.kind, part) {
         (Kind::Mapping { entries, flow }, Part::Key(name)) => {
@@ -242,7 +244,7 @@ fn add(text: &str, node: &Node, around: Around, part: &Part, value: &Value) -> O
     }
 }
 
-/// Takes a key or an item away, with its line where it has lines of its own. Of a collection that has nothing else, brackets stay.
+/// Removes a key or an item, including its lines in block style. A collection that becomes empty keeps its brackets.
 fn remove(text: &str, node: &Node, around: Around, part: &Part) -> Option<Edit> {
     let (parts, number, flow, empty): (Vec<Range<usize>>, _, _, _) = match (&node.kind, part) {
         (Kind::Mapping { entries, flow }, Part::Key(name)) => (
@@ -297,7 +299,7 @@ fn remove(text: &str, node: &Node, around: Around, part: &Part) -> Option<Edit> 
     })
 }
 
-/// Writes other text where a scalar stands, in the way it is written there if that can say it.
+/// Replaces the text of a scalar, in the same style if that style can represent the new text.
 fn replace(text: &str, node: &Node, around: Around, style: ScalarStyle, wanted: &str) -> Edit {
     let lines = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded)
         || (wanted.trim_end_matches('\n').contains('\n') && !around.flow);
@@ -315,7 +317,7 @@ fn replace(text: &str, node: &Node, around: Around, style: ScalarStyle, wanted: 
     )
 }
 
-/// Puts a value where another stands, or where one is left out behind its key.
+/// Replaces a value, or writes one that is omitted after its key.
 fn put(text: &str, node: &Node, around: Around, written: String) -> Edit {
     if node.is_left_out() {
         return at(node.span.start, format!(" {written}"));
@@ -338,7 +340,7 @@ fn at(at: usize, text: String) -> Edit {
     Edit { span: at..at, text }
 }
 
-/// The column of a byte, from zero, in characters.
+/// Returns the zero-based column of a byte, in characters.
 fn column(text: &str, at: usize) -> usize {
     let before = text.get(..at).unwrap_or_default();
     let line = before
@@ -347,13 +349,13 @@ fn column(text: &str, at: usize) -> usize {
     line.chars().count()
 }
 
-/// How far into its line a byte is.
+/// Returns the offset of a byte from the start of its line.
 fn column_bytes(text: &str, at: usize) -> usize {
     let before = text.get(..at).unwrap_or_default();
     before.len() - before.rfind('\n').map_or(0, |end| end + 1)
 }
 
-/// Where the line of a byte ends, before its line break.
+/// Returns the end of the line that contains a byte, before the line break.
 fn line_end(text: &str, from: usize) -> usize {
     let rest = text.get(from..).unwrap_or_default();
     let line = rest.split('\n').next().unwrap_or_default();
@@ -381,7 +383,7 @@ fn inline(value: &Value) -> String {
     }
 }
 
-/// Text with as few quotes as do in any version of YAML, inside brackets as well.
+/// Quotes text only where necessary in any version of YAML, also inside brackets.
 fn quoted(text: &str) -> String {
     if is_plain(text) {
         text.to_owned()
@@ -427,7 +429,7 @@ fn double(text: &str) -> String {
     written
 }
 
-/// Text in lines of its own, if it can be written so.
+/// Formats text as a literal block scalar, if possible.
 fn literal(text: &str, indent: usize) -> Option<String> {
     let (lines, sign) = match text.strip_suffix('\n') {
         Some(lines) => (lines, "|"),
@@ -616,7 +618,7 @@ mod tests {
         );
     }
 
-    /// Values with the texts that are hard to write.
+    /// Values with texts that are difficult to write.
     fn values() -> impl Strategy<Value = Value> {
         let text = prop_oneof![
             Just("a".to_owned()),
@@ -640,7 +642,7 @@ mod tests {
         })
     }
 
-    /// In lines wherever it can be, each with a comment above.
+    /// Writes a value in block style wherever possible, each with a comment above it.
     fn block(value: &Value, indent: usize) -> String {
         let above = format!("\n{0}# note\n{0}", " ".repeat(indent));
         match value {

@@ -1,7 +1,8 @@
-//! Takes a scenario through one runtime, and writes down what was seen.
+//! Runs a scenario in one runtime and records a transcript.
 //!
-//! [`verdict`](crate::verdict) holds that against what the scenario states. A transcript can so be compared with another runtime's
-//! though both are wrong, and a scenario's failure shows all that happened.
+//! [`verdict`](crate::verdict) checks the transcript against the scenario's expectations. Because recording and
+//! checking are separate, a transcript can be compared with that of another runtime even if both are wrong, and the
+//! failure report of a scenario can show everything that happened.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -21,28 +22,28 @@ use crate::scenario::{Plugin, Scenario, Step};
 use crate::transcript::{Received, Seen, Transcript};
 use crate::upstream::{Upstream, echoed};
 
-/// Gives the bytes of a scenario's plugin for a runtime.
+/// Returns the bytes of a scenario's plugin for a runtime.
 type Wasm = dyn Fn(&Scenario, &Plugin, RuntimeKind) -> Result<Bytes> + Send + Sync;
 
-/// Gives the binary of an Envoy.
+/// Returns the path of an Envoy binary.
 type Envoys = dyn Fn(Release) -> Result<PathBuf> + Send + Sync;
 
-/// Stands in transcripts for the body of an echo that came unharmed.
+/// Placeholder in transcripts for the body of an echo response that arrived unmodified.
 pub const ECHOED: &str = "(what upstream received)";
 
 /// Runs scenarios.
 pub struct Runner {
     wasm: Box<Wasm>,
     envoys: Box<Envoys>,
-    /// Scenarios start many proxies with the same plugins.
+    /// Compiled code, shared because scenarios start many proxies with the same plugins.
     code: OnceLock<Arc<CodeCache>>,
 }
 
 // === impl Runner ===
 
 impl Runner {
-    /// Runs what `wasm` gives for a scenario's plugins: a component for runtime `component`, a Proxy-Wasm module for the others, in the
-    /// Envoys that `envoys` gives.
+    /// Creates a runner. `wasm` provides the plugin binaries: a component for the runtime `component`, a Proxy-Wasm
+    /// module for the others. `envoys` provides the Envoy binaries.
     pub fn new(
         wasm: impl Fn(&Scenario, &Plugin, RuntimeKind) -> Result<Bytes> + Send + Sync + 'static,
         envoys: impl Fn(Release) -> Result<PathBuf> + Send + Sync + 'static,
@@ -62,7 +63,7 @@ impl Runner {
         Ok(self.code.get_or_init(|| code))
     }
 
-    /// Takes a scenario through a runtime.
+    /// Runs a scenario in a runtime.
     pub fn run(&self, scenario: &Scenario, kind: RuntimeKind) -> Result<Transcript> {
         let plugins = scenario
             .plugins
@@ -142,7 +143,7 @@ impl Runner {
     }
 }
 
-/// Does every step in order.
+/// Runs all steps in order.
 fn steps(
     scenario: &Scenario,
     runtime: &dyn Runtime,
@@ -166,11 +167,11 @@ fn steps(
     }
 }
 
-/// A scenario under way.
+/// A running scenario.
 struct Run<'a> {
     runtime: &'a dyn Runtime,
     ledger: &'a Ledger,
-    /// Requests that later steps speak of, with the numbers of those that began them.
+    /// Requests that later steps refer to, with the numbers of the steps that began them.
     begun: HashMap<&'a str, (usize, Call)>,
     /// The number of the first log line that no step has waited for.
     awaited: usize,
@@ -255,8 +256,8 @@ fn unknown(id: &str) -> String {
     format!("no request `{id}` is in flight")
 }
 
-/// Takes the echo's answer out of a response that brought it unharmed: as a request it is compared field by field, and
-/// here it would be byte by byte, in whichever order the fields came.
+/// Replaces the body of an echo response that arrived unmodified. Its contents are compared field by field as an
+/// upstream request; comparing the body byte by byte would depend on the order of the fields.
 fn told(seen: &mut Seen, received: &[Received]) {
     let sorted = |received: &Received| {
         let mut headers = received.headers.clone();

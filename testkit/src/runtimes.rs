@@ -1,7 +1,7 @@
-//! The runtimes in which a plugin must behave in the same way, with a common API.
+//! A common API for the runtimes in which a plugin must behave identically.
 //!
-//! Each runs one worker: what a plugin keeps, it keeps per worker, and logs come in one order. [`host`] is our own proxy,
-//! with either engine; [`envoy`] starts a real Envoy.
+//! Each runtime has one worker: plugins keep state per worker, and a single worker produces its logs in one order.
+//! [`host`] is Tidegate's proxy, with either engine; [`envoy`] starts a real Envoy.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -17,61 +17,61 @@ use crate::transcript::Line;
 pub mod envoy;
 pub mod host;
 
-/// Where a scenario runs.
+/// The kind of runtime in which a scenario runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RuntimeKind {
-    /// The component, in our host.
+    /// The component, in Tidegate's host.
     Component,
-    /// The adapted module, in our host.
+    /// The adapted module, in Tidegate's host.
     ProxyWasm,
     /// The adapted module, in a real Envoy.
     Envoy(Release),
 }
 
-/// A plugin with all that a runtime needs of it.
+/// A plugin with everything that a runtime needs to deploy it.
 #[derive(Debug, Clone)]
 pub struct Deployed {
-    /// Its name in logs.
+    /// The name of the plugin in logs.
     pub name: String,
-    /// Its bytes: a component for [`RuntimeKind::Component`], else a Proxy-Wasm module.
+    /// The binary: a component for [`RuntimeKind::Component`], otherwise a Proxy-Wasm module.
     pub wasm: Bytes,
-    /// Its configuration.
+    /// The configuration.
     pub configuration: Vec<u8>,
-    /// What becomes of streams when it traps.
+    /// The policy for streams after the plugin traps.
     pub fail_policy: FailPolicy,
-    /// What its random numbers begin with, in our hosts.
+    /// The seed of the plugin's random numbers, in Tidegate's hosts.
     pub seed: Option<u64>,
-    /// Environment variables that it sees.
+    /// The environment variables that are visible to the plugin.
     pub environment: Vec<(String, String)>,
 }
 
-/// A proxy that serves.
+/// A running proxy.
 pub trait Runtime {
-    /// Where it listens.
+    /// Returns the address on which the proxy listens.
     fn address(&self) -> SocketAddr;
 
-    /// Lets time pass.
+    /// Advances the time.
     fn advance(&self, by: Duration);
 
-    /// What plugins log, and go on to log, on the worker.
+    /// Returns the plugins' log output on the worker. Lines are added while the proxy runs.
     fn log(&self) -> &LogBook;
 
-    /// How many of those lines are from before the first request.
+    /// Returns the number of log lines that were written before the first request.
     fn start_lines(&self) -> usize;
 
-    /// Stops it gracefully; then the log is complete.
+    /// Stops the proxy gracefully. The log is complete afterwards.
     fn stop(&mut self) -> Result<()>;
 }
 
-/// A proxy that was started.
+/// The result of starting a proxy.
 pub enum Started {
-    /// It serves.
+    /// The proxy is serving.
     Serving(Box<dyn Runtime>),
-    /// A plugin refused its configuration.
+    /// A plugin rejected its configuration.
     Refused {
-        /// What plugins logged.
+        /// The plugins' log output.
         lines: Vec<Line>,
-        /// What the proxy said of it, for messages.
+        /// The proxy's error message.
         reason: String,
     },
 }
@@ -79,7 +79,7 @@ pub enum Started {
 // === impl RuntimeKind ===
 
 impl RuntimeKind {
-    /// Every runtime.
+    /// Returns all runtimes.
     pub fn all() -> [Self; 4] {
         let [newest, oldest] = Release::ALL;
         [
@@ -90,7 +90,7 @@ impl RuntimeKind {
         ]
     }
 
-    /// The runtime's name in tests and scenarios.
+    /// Returns the name of the runtime in tests and scenarios.
     pub fn name(self) -> &'static str {
         match self {
             Self::Component => "component",
@@ -99,7 +99,7 @@ impl RuntimeKind {
         }
     }
 
-    /// Whether a name means this runtime; `envoy` means every Envoy.
+    /// Returns whether a name refers to this runtime. `envoy` refers to every Envoy.
     pub fn is_named(self, name: &str) -> bool {
         name == self.name() || (name == "envoy" && matches!(self, Self::Envoy(_)))
     }

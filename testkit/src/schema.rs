@@ -1,7 +1,8 @@
-//! The schema of scenario files for editors, JSON Schema's draft 7, which their YAML servers know best.
+//! The JSON Schema of scenario files for editors. It uses draft 7, which YAML language servers support best.
 //!
-//! It is derived from the types that read a scenario, so that both know the same keys; here is what those types read by rules of
-//! their own. What a scenario must be beyond that (names that differ, steps unless it is refused) the reader alone checks.
+//! The schema is derived from the types that parse a scenario, so that both accept the same keys. This module covers
+//! the types with custom parsing. Further requirements (unique names, steps unless the scenario is refused) are checked
+//! only by the parser.
 
 use std::borrow::Cow;
 
@@ -13,7 +14,7 @@ use crate::octets::Octets;
 use crate::runtimes::RuntimeKind;
 use crate::scenario::{AtUpstream, LinePattern, Moment, Passing, Received, Scenario};
 
-/// The schema.
+/// Returns the schema.
 pub fn scenario() -> serde_json::Value {
     SchemaSettings::draft07()
         .for_deserialize()
@@ -22,7 +23,7 @@ pub fn scenario() -> serde_json::Value {
         .to_value()
 }
 
-/// `not-in`: runtimes with reasons.
+/// The schema of `not-in`: runtimes with reasons.
 pub fn runtimes(_: &mut SchemaGenerator) -> Schema {
     let mut names = RuntimeKind::all().map(RuntimeKind::name).to_vec();
     names.push("envoy");
@@ -33,7 +34,7 @@ pub fn runtimes(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// What is read as text may look like something else, as in `x-count: [5]`.
+/// A value that is parsed as text can have another YAML type, as in `x-count: [5]`.
 impl JsonSchema for Octets {
     fn schema_name() -> Cow<'static, str> {
         "Bytes".into()
@@ -120,7 +121,7 @@ mod tests {
         jsonschema::draft7::new(&scenario()).expect("a schema")
     }
 
-    /// Whether the schema and the reader take a scenario.
+    /// Returns whether the schema and the parser accept a scenario.
     fn verdicts(scenario: &Value) -> (bool, bool) {
         let read = serde_json::from_value::<Scenario>(scenario.clone());
         (validator().is_valid(scenario), read.is_ok())

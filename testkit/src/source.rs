@@ -1,7 +1,7 @@
-//! A scenario's text with the place of everything in it.
+//! The text of a scenario with the source location of every node.
 //!
-//! Messages name line and column of what a scenario states, and [`rewrite`](crate::rewrite) changes a text there and nowhere
-//! else. What the text means is read by [`scenario`](crate::scenario); here it is keys, items and where they stand.
+//! Error messages use it to report line and column, and [`rewrite`](crate::rewrite) uses it to change only the affected
+//! text. [`scenario`](crate::scenario) interprets the contents; this module knows only keys, items and their locations.
 
 use std::ops::Range;
 
@@ -9,51 +9,51 @@ use granit_parser::{Event, Parser, ScalarStyle, Span, StructureStyle};
 
 use crate::verdict::{Part, Place};
 
-/// How deep collections may lie in one another.
+/// The maximum nesting depth of collections.
 const MOST_DEPTH: usize = 64;
 
-/// The first document of a text.
+/// The first document of a YAML text.
 #[derive(Debug)]
 pub struct Source {
-    /// What it holds.
+    /// The root node.
     pub root: Node,
 }
 
-/// A value as it is written.
+/// A YAML node.
 #[derive(Debug)]
 pub struct Node {
-    /// Its bytes in the text. Nothing where it is left out, as behind `key:`.
+    /// The byte range in the text. It is empty if the value is omitted, as after `key:`.
     pub span: Range<usize>,
-    /// Where it begins.
+    /// The start position.
     pub position: Position,
-    /// What it is.
+    /// The kind of node.
     pub kind: Kind,
 }
 
-/// What is written.
+/// The kind of a node.
 #[derive(Debug)]
 pub enum Kind {
-    /// Text, a number or the like: what it says, escapes resolved, and how it is written.
+    /// A scalar, such as a string or a number: its content with escapes resolved, and its style.
     Scalar(String, ScalarStyle),
-    /// `*name`.
+    /// An alias: `*name`.
     Alias,
     /// A list.
     Sequence {
-        /// Written `[…]`.
+        /// Whether it is written in flow style, `[…]`.
         flow: bool,
-        /// What it holds.
+        /// The items.
         items: Vec<Node>,
     },
-    /// Keys and values.
+    /// A mapping of keys to values.
     Mapping {
-        /// Written `{…}`.
+        /// Whether it is written in flow style, `{…}`.
         flow: bool,
-        /// What it holds.
+        /// The entries.
         entries: Vec<(Node, Node)>,
     },
 }
 
-/// A place in a text. Both numbers count from 1; columns count characters.
+/// A position in a text. Both numbers are 1-based; columns count characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
     /// The line.
@@ -62,7 +62,7 @@ pub struct Position {
     pub column: usize,
 }
 
-/// A collection whose end has not come.
+/// A collection whose end has not been reached.
 struct Open {
     start: Span,
     flow: bool,
@@ -73,7 +73,8 @@ struct Open {
 // === impl Source ===
 
 impl Source {
-    /// Reads a text; none if it is no YAML, which [`Scenario::read`](crate::Scenario::read) explains.
+    /// Parses a text. Returns `None` if it is not valid YAML; [`Scenario::read`](crate::Scenario::read) reports the
+    /// reason.
     pub fn parse(text: &str) -> Option<Self> {
         let options = granit_parser::options! {
             emit_comments: false,
@@ -121,13 +122,13 @@ impl Source {
         None
     }
 
-    /// The node at a place, if it is written.
+    /// Returns the node at a place, if it exists in the text.
     pub fn get(&self, place: &Place) -> Option<&Node> {
         let (node, left) = self.nearest(place);
         left.is_empty().then_some(node)
     }
 
-    /// Where the key or item of a place stands, or the nearest place above that is written.
+    /// Returns the position of the key or item at a place, or of its nearest existing ancestor.
     pub fn position(&self, place: &Place) -> Position {
         let mut node = &self.root;
         let mut position = node.position;
@@ -141,7 +142,7 @@ impl Source {
         position
     }
 
-    /// The node at the part of a place that is written, and what is left of the place.
+    /// Returns the deepest existing node on the path of a place, and the rest of the path.
     pub fn nearest<'a>(&self, place: &'a Place) -> (&Node, &'a [Part]) {
         let mut node = &self.root;
         let mut left = &place.0[..];
@@ -158,7 +159,7 @@ impl Source {
 // === impl Node ===
 
 impl Node {
-    /// A value of a mapping with its key, or an item of a list.
+    /// Returns the value of a mapping entry with its key, or an item of a list.
     pub fn child(&self, part: &Part) -> Option<(Option<&Node>, &Node)> {
         match (&self.kind, part) {
             (Kind::Mapping { entries, .. }, Part::Key(name)) => entries
@@ -172,12 +173,12 @@ impl Node {
         }
     }
 
-    /// Whether it is this text.
+    /// Returns whether the node is a scalar with this text.
     pub fn is(&self, text: &str) -> bool {
         matches!(&self.kind, Kind::Scalar(said, _) if said == text)
     }
 
-    /// Whether it is left out.
+    /// Returns whether the value is omitted.
     pub fn is_left_out(&self) -> bool {
         self.span.is_empty()
     }
@@ -191,7 +192,7 @@ fn node(span: Span, kind: Kind) -> Option<Node> {
     })
 }
 
-/// Where a value would be written that is left out: behind the colon, not behind the key.
+/// Returns the position at which an omitted value would be written: after the colon, not directly after the key.
 fn left_out(text: &str, key: usize) -> Range<usize> {
     let rest = text.get(key..).unwrap_or_default();
     let behind = rest.trim_start_matches(' ').strip_prefix(':');
@@ -199,7 +200,8 @@ fn left_out(text: &str, key: usize) -> Range<usize> {
     at..at
 }
 
-/// A block of text with the sign that begins it, without the lines behind it that are empty. The parser gives its lines only.
+/// Returns the range of a block scalar with its indicator and without trailing empty lines. The parser reports only its
+/// lines.
 fn block(text: &str, from: usize, lines: Range<usize>) -> Option<Range<usize>> {
     let start = from + text.get(from..lines.start)?.find(['|', '>'])?;
     let end = start + text.get(start..lines.end)?.trim_end().len();
@@ -213,7 +215,7 @@ fn position(span: &Span) -> Position {
     }
 }
 
-/// The dash before an item of a list in lines.
+/// Returns the position of the dash before an item of a block-style list.
 pub fn dash(text: &str, item: &Node) -> Option<usize> {
     let mut before = text.get(..item.span.start)?;
     loop {

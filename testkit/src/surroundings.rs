@@ -1,6 +1,6 @@
-//! What plugins find when a scenario begins, beside the request: shared data and properties.
+//! The initial environment of a scenario apart from the request: shared data and properties.
 //!
-//! Our hosts can be told both. What they are for is in `host/src/shared_data.rs` and `host/src/attributes.rs`.
+//! Only Tidegate's hosts can be given both. See `host/src/shared_data.rs` and `host/src/attributes.rs` for details.
 
 use std::collections::BTreeMap;
 
@@ -36,7 +36,7 @@ pub enum PropertyValue {
     Text(Octets),
 }
 
-/// Stores what a scenario begins with.
+/// Creates the initial shared data of a scenario.
 pub fn shared_data(stated: &BTreeMap<String, Octets>) -> Result<SharedData> {
     let data = SharedData::default();
     for (key, value) in stated {
@@ -45,7 +45,7 @@ pub fn shared_data(stated: &BTreeMap<String, Octets>) -> Result<SharedData> {
     Ok(data)
 }
 
-/// What a scenario says of every stream.
+/// Creates the attributes that a scenario defines for every stream.
 pub fn attributes(stated: &[Property]) -> Attributes {
     let mut attributes = Attributes::default();
     for Property { path, value } in stated {
@@ -58,7 +58,7 @@ pub fn attributes(stated: &[Property]) -> Attributes {
 // === impl Property ===
 
 impl Property {
-    /// Whether it can be a property.
+    /// Checks that this is a valid property.
     pub fn check(&self) -> Result<()> {
         let shown = self.path.join(".");
         ensure!(

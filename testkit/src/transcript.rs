@@ -1,74 +1,74 @@
-//! Everything that was seen while a scenario ran in one runtime.
+//! A record of everything observable that happened while a scenario ran in one runtime.
 //!
-//! Plain data. [`runner`](crate::runner) writes it, [`compare`](crate::compare) holds two of them against each other.
+//! This is plain data. [`runner`](crate::runner) records it, and [`compare`](crate::compare) compares two transcripts.
 
 use crate::octets::Octets;
 
-/// One run of one scenario.
+/// The transcript of one run of a scenario.
 #[derive(Debug, Default)]
 pub struct Transcript {
-    /// The proxy did not serve.
+    /// Whether the proxy did not serve.
     pub refused: bool,
-    /// What plugins logged while they started, on one worker.
+    /// Plugin log lines written during startup, on one worker.
     pub start: Vec<Line>,
-    /// What plugins logged afterwards, on the same worker, in order.
+    /// Plugin log lines written afterwards, on the same worker, in order.
     pub lines: Vec<Line>,
-    /// What clients saw, in the order in which responses were awaited.
+    /// The responses seen by clients, in the order in which they were awaited.
     pub exchanges: Vec<Seen>,
-    /// What reached upstream, in the order of the steps that it belongs to.
+    /// The requests received by the upstream, in the order of the steps that they belong to.
     pub received: Vec<Received>,
 }
 
-/// One line of a plugin's log.
+/// A line of a plugin's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
-    /// The plugin's name.
+    /// The name of the plugin.
     pub plugin: String,
-    /// The level's name, as [`tidegate_host::Level::name`] gives it.
+    /// The name of the level, as returned by [`tidegate_host::Level::name`].
     pub level: String,
     /// The message.
     pub message: String,
 }
 
-/// What a client saw.
+/// A response as seen by a client.
 #[derive(Debug, Default)]
 pub struct Seen {
     /// The number of the step that sent the request.
     pub step: usize,
-    /// Which request it was: `GET /path`.
+    /// The request, as in `GET /path`.
     pub request: String,
     /// The status, if a response began.
     pub status: Option<u16>,
     /// The headers, in order.
     pub headers: Vec<(String, Octets)>,
-    /// As much of the body as came.
+    /// The part of the body that was received.
     pub body: Octets,
     /// The trailers, in order.
     pub trailers: Vec<(String, Octets)>,
-    /// The connection broke before the response was complete.
+    /// Whether the connection broke before the response was complete.
     pub broken: bool,
 }
 
-/// What upstream received.
+/// A request as received by the upstream.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Received {
-    /// The number of the step that sent it; none where that cannot be told, as [`ledger`](crate::ledger) explains.
+    /// The number of the step that sent it. `None` if it cannot be determined; see [`ledger`](crate::ledger).
     pub of: Option<usize>,
     /// The method.
     pub method: String,
-    /// The path with its query.
+    /// The path with the query.
     pub path: String,
     /// The headers, in order.
     pub headers: Vec<(String, Octets)>,
-    /// The whole body.
+    /// The complete body.
     pub body: Octets,
     /// The trailers, in order.
     pub trailers: Vec<(String, Octets)>,
-    /// It came to its end. Of one that did not, only the head is known.
+    /// Whether the request was complete. For an incomplete request, only the head is known.
     pub complete: bool,
 }
 
-/// All values of a field, in order.
+/// Returns all values of a field, in order.
 pub fn values<'a>(fields: &'a [(String, Octets)], name: &str) -> Vec<&'a Octets> {
     fields
         .iter()
@@ -87,7 +87,7 @@ impl std::fmt::Display for Line {
 
 // === impl Transcript ===
 
-/// As a reader follows it: what started, what was answered, what reached upstream, what was logged.
+/// Formats the transcript in chronological order for a reader: startup, responses, upstream requests, log lines.
 impl std::fmt::Display for Transcript {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if self.refused {
@@ -136,7 +136,7 @@ impl std::fmt::Display for Transcript {
     }
 }
 
-/// Behind a body, if there are any.
+/// Formats the trailers after a body, if there are any.
 struct Trailers<'a>(&'a [(String, Octets)]);
 
 impl std::fmt::Display for Trailers<'_> {

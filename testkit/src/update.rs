@@ -1,8 +1,8 @@
-//! What a scenario would have to state for what was seen: its text, with the expectations that were wrong put right.
+//! Rewrites a scenario's text so that its expectations match a transcript.
 //!
-//! Pure: text, scenario and transcript come in, text goes out, and who calls writes it. Only what was wrong changes; an `expect`
-//! that is written and states nothing is filled in. What no statement can put right is an error: a plugin that should have
-//! refused its configuration, a request that reached upstream twice.
+//! The functions are pure: they map text, scenario and transcript to a new text, and the caller writes it. Only failed
+//! expectations are changed. An `expect` that is present but empty is filled in. A mismatch that no expectation can fix
+//! is an error: a plugin that should have rejected its configuration, or a request that reached the upstream twice.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
@@ -15,13 +15,14 @@ use crate::source::Source;
 use crate::transcript::{Line, Received, Seen, Transcript, values};
 use crate::verdict::{self, Place};
 
-/// A value of the scenario's file, or its absence.
+/// A value in the scenario's file, or `None` to remove it.
 type Change = (Place, Option<Value>);
 
-/// Longer bodies help no reader, so they are not filled in.
+/// The maximum length of bodies that are filled in. Longer ones do not help the reader.
 const LONGEST_BODY: usize = 1024;
 
-/// The scenario's text with what was seen, and the scenario that it is then: it states nothing that is wrong of this transcript.
+/// Returns the updated text and the scenario that it contains. The updated scenario has no mismatches with this
+/// transcript.
 pub fn update(
     text: &str,
     scenario: &Scenario,
@@ -48,7 +49,7 @@ pub fn update(
     Ok((updated, read))
 }
 
-/// All that has to be stated instead.
+/// Returns all necessary changes.
 fn changes(scenario: &Scenario, transcript: &Transcript, source: &Source) -> Vec<Change> {
     let (mut stated, mut filled) = (Vec::new(), Vec::new());
     let start = lines(&[&scenario.start.logs], &transcript.start);
@@ -80,7 +81,7 @@ fn changes(scenario: &Scenario, transcript: &Transcript, source: &Source) -> Vec
     stated
 }
 
-/// Every step's `expect`, with its place.
+/// Returns the `expect` of every step, with its place.
 fn expectations(scenario: &Scenario) -> Vec<(Place, &Expect)> {
     let steps = scenario.steps.iter().enumerate();
     steps
@@ -107,7 +108,7 @@ fn states_nothing(expect: &Expect) -> bool {
         && expect.logs.is_empty()
 }
 
-/// What somebody who begins a scenario would state first.
+/// Fills in the expectations that an author would typically write first.
 fn fill(filled: &mut Vec<Change>, place: &Place, seen: &Seen, received: &[&Received]) {
     let mut state = |key: &str, value: Value| filled.push((place.clone().key(key), Some(value)));
     if let Some(status) = seen.status {
@@ -191,7 +192,7 @@ fn fields<'a>(
     }
 }
 
-/// Bytes as scenarios write them: each is a character.
+/// Formats bytes as in scenarios: one character for each byte.
 fn text(bytes: &Octets) -> Value {
     bytes
         .0
@@ -202,8 +203,8 @@ fn text(bytes: &Octets) -> Value {
         .into()
 }
 
-/// For each step the list of lines that it would have to state. Lines that are found stay as they are stated, with their `*`;
-/// one that is not gives way to the line most like it between its neighbours, or goes.
+/// Returns the expected log lines for each step. Patterns that match are kept, including their `*`. A pattern that does
+/// not match is replaced by the most similar line between its neighbors, or removed.
 fn lines(stated: &[&[LinePattern]], seen: &[Line]) -> Vec<Value> {
     let all: Vec<&LinePattern> = stated.iter().copied().flatten().collect();
     let mut number = 0;
@@ -233,7 +234,7 @@ fn lines(stated: &[&[LinePattern]], seen: &[Line]) -> Vec<Value> {
         .collect()
 }
 
-/// The first line from a number on that is meant.
+/// Returns the number of the first line, from a given number on, that matches.
 fn find(pattern: &LinePattern, seen: &[Line], from: usize) -> Option<usize> {
     let meant = |line: &Line| pattern.matches(&line.plugin, &line.level, &line.message);
     let found = seen.iter().skip(from).position(meant)?;

@@ -1,7 +1,8 @@
-//! The server behind the proxy: it writes down what it received, and answers as the scenario says.
+//! The upstream server: it records what it receives and responds as defined by the scenario.
 //!
-//! It is a server on a real socket, the same for every runtime. A scenario without answers of its own gets those of the host's
-//! echo server, which this one asks in turn. Whose request it was that came, [`ledger`](crate::ledger) tells.
+//! It is a server on a real socket, the same for every runtime. If a scenario defines no responses, requests are
+//! forwarded to the host's echo server, and its responses are used. [`ledger`](crate::ledger) determines which step
+//! sent a request.
 
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -31,23 +32,23 @@ use crate::transcript::Received;
 
 type Reply = Response<Given>;
 
-/// A response's body.
+/// The body of a response.
 enum Given {
-    /// With its length.
+    /// A body with a length.
     Whole(Full<Bytes>),
-    /// Without, chunk by chunk, and trailers behind them.
+    /// A body without a length, in chunks, followed by trailers.
     Chunks(std::vec::IntoIter<Frame<Bytes>>),
-    /// The echo server's.
+    /// The body of the echo server's response.
     Echo(Incoming),
 }
 
-/// What it answers.
+/// The source of responses.
 enum Answers {
     Played(Vec<Answer>),
     Echo(EchoServer),
 }
 
-/// A server that answers; it stops when dropped.
+/// A server with predefined responses. Dropping it stops it.
 #[derive(Debug)]
 pub struct Upstream {
     address: SocketAddr,
@@ -57,7 +58,7 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    /// Starts it on a port of the system's choice. Without any answers it is an echo.
+    /// Starts the server on a port chosen by the operating system. If `answers` is empty, it acts as an echo server.
     pub fn start(answers: &[Answer]) -> Result<Self> {
         for answer in answers {
             reply(Some(answer))
@@ -92,18 +93,18 @@ impl Upstream {
         })
     }
 
-    /// Where it listens.
+    /// Returns the address on which the server listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Where requests are written down, at both ends.
+    /// Returns the ledger that records requests at both ends.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
     }
 
-    /// Waits for the end of every connection, and tells what came. The proxy has stopped by then; what it sent may not have
-    /// been read yet.
+    /// Waits until every connection has ended and returns the received requests. The proxy must have stopped; data that
+    /// it sent can still be unread at that time.
     pub fn finish(mut self) -> Result<Vec<Received>> {
         if let Some(stop) = self.stop.take() {
             // Without its thread, joining that says what is wrong.
@@ -128,7 +129,7 @@ impl Drop for Upstream {
     }
 }
 
-/// What the host's echo server received, told from its answer; nothing if the body is not such an answer.
+/// Decodes the request from a response of the host's echo server. Returns `None` if the body is not such a response.
 pub fn echoed(body: &Octets) -> Option<Received> {
     #[derive(serde::Deserialize)]
     struct Echo {
@@ -151,7 +152,7 @@ pub fn echoed(body: &Octets) -> Option<Received> {
     })
 }
 
-/// The echo server writes a byte that is no part of a character as `\xNN`, and a backslash as two.
+/// Decodes the escapes of the echo server: `\xNN` for a byte that is not part of a character, and a double backslash.
 fn unescaped(text: &str) -> Octets {
     let mut bytes = Vec::new();
     let mut rest = text;
@@ -176,7 +177,8 @@ fn unescaped(text: &str) -> Octets {
     Octets(bytes)
 }
 
-/// Serves until it is told to stop; then what is there already is still read. Without a word it ends at once.
+/// Serves until told to stop, then reads the data that has already arrived. If the stop channel is closed, it ends
+/// immediately.
 async fn serve(
     listener: tokio::net::TcpListener,
     answers: Arc<Answers>,
@@ -245,7 +247,7 @@ async fn answer(
     }
 }
 
-/// What the echo server answers to the same request. It takes no notice of trailers.
+/// Returns the echo server's response to the same request. Trailers are ignored.
 async fn ask(echo: SocketAddr, head: Parts, body: Vec<u8>) -> Result<Reply> {
     let stream = tokio::net::TcpStream::connect(echo).await?;
     let (mut sender, connection) =
@@ -256,7 +258,7 @@ async fn ask(echo: SocketAddr, head: Parts, body: Vec<u8>) -> Result<Reply> {
     Ok(sender.send_request(request).await?.map(Given::Echo))
 }
 
-/// The answer as a response; 404 where the scenario has none.
+/// Builds the response. The status is 404 if the scenario defines none.
 fn reply(answer: Option<&Answer>) -> Result<Reply> {
     let Some(answer) = answer else {
         let body = Full::new(Bytes::from_static(

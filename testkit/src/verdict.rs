@@ -1,4 +1,4 @@
-//! What a scenario states, held against what was seen.
+//! Checks a transcript against the expectations of a scenario.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,35 +9,35 @@ use crate::octets::Octets;
 use crate::scenario::{self, AtUpstream, Expect, LinePattern, Scenario, Step};
 use crate::transcript::{Line, Received, Seen, Transcript, values};
 
-/// One thing that is not as stated.
+/// A single mismatch between an expectation and the transcript.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mismatch {
-    /// Where in the scenario it is stated, or the nearest place above.
+    /// The location of the expectation in the scenario, or of its nearest existing ancestor.
     pub place: Place,
-    /// Whose it is: `step 2 (GET /)`, `step 2 (GET /), at upstream`.
+    /// The step or message that the mismatch belongs to: `step 2 (GET /)`, `step 2 (GET /), at upstream`.
     pub of: String,
-    /// What it is: `status`, `header x-name`, `body`.
+    /// The part that differs: `status`, `header x-name`, `body`.
     pub what: String,
-    /// What was stated. Bytes are shown as text, with escapes for all that cannot be printed; line breaks are kept.
+    /// The expected value. Bytes are shown as text. Non-printable bytes are escaped, line breaks are kept.
     pub expected: String,
-    /// What came instead.
+    /// The actual value.
     pub seen: String,
 }
 
-/// A node of the scenario's file: the keys and indices that lead to it.
+/// A node of the scenario file, as the path of keys and indices from the root.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Place(pub Vec<Part>);
 
-/// A part of a [`Place`].
+/// A segment of a [`Place`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Part {
-    /// The value of a key.
+    /// A mapping key.
     Key(String),
-    /// An item of a list, from zero.
+    /// A zero-based list index.
     Item(usize),
 }
 
-/// Fails where anything is not as the scenario states, and shows all that was seen.
+/// Returns an error that lists all mismatches and the whole transcript, if there are any mismatches.
 pub fn check(scenario: &Scenario, transcript: &Transcript) -> Result<()> {
     let wrong = mismatches(scenario, transcript);
     if wrong.is_empty() {
@@ -47,7 +47,7 @@ pub fn check(scenario: &Scenario, transcript: &Transcript) -> Result<()> {
     bail!("{}\nactual:\n{transcript}", wrong.join("\n"))
 }
 
-/// All that is not as the scenario states.
+/// Returns all mismatches between the scenario and the transcript.
 pub fn mismatches(scenario: &Scenario, transcript: &Transcript) -> Vec<Mismatch> {
     let mut wrong = Vec::new();
     let start = Place::default().key("start");
@@ -174,7 +174,7 @@ fn exchange(wrong: &mut Vec<Mismatch>, place: &Place, of: &str, stated: &Expect,
     );
 }
 
-/// What reached upstream of the request that this step sent.
+/// Checks what the upstream received of the request that this step sent.
 fn at_upstream(
     wrong: &mut Vec<Mismatch>,
     place: &Place,
@@ -263,7 +263,7 @@ fn request(
     );
 }
 
-/// `names` are what the scenario calls all of them, and what one is called.
+/// `names` contains the plural and the singular of the field kind as used in the scenario.
 fn fields(
     wrong: &mut Vec<Mismatch>,
     place: &Place,
@@ -316,7 +316,7 @@ fn body(
     }
 }
 
-/// Bytes as text, line breaks kept.
+/// Formats bytes as text and keeps line breaks.
 fn lines(bytes: &Octets) -> String {
     match bytes.0.is_empty() {
         true => "empty".to_owned(),
@@ -333,7 +333,7 @@ fn lines(bytes: &Octets) -> String {
     }
 }
 
-/// Finds each line behind those that were found before.
+/// Searches for each line after the lines that were found before.
 fn logs(
     wrong: &mut Vec<Mismatch>,
     place: &Place,
@@ -371,13 +371,13 @@ fn logs(
 // === impl Place ===
 
 impl Place {
-    /// The value of a key in it.
+    /// Appends a mapping key.
     pub fn key(mut self, name: &str) -> Self {
         self.0.push(Part::Key(name.to_owned()));
         self
     }
 
-    /// An item of it.
+    /// Appends a list index.
     pub fn item(mut self, at: usize) -> Self {
         self.0.push(Part::Item(at));
         self
@@ -412,7 +412,7 @@ impl fmt::Display for Mismatch {
     }
 }
 
-/// A place as tests write it: numbers are items, anything else keys.
+/// Parses a place as written in tests: numbers are list indices, everything else is a key.
 #[cfg(test)]
 pub(crate) fn at(parts: &[&str]) -> Place {
     let part = |part: &&str| match part.parse() {
@@ -433,7 +433,8 @@ mod tests {
         .expect("a scenario")
     }
 
-    /// What is wrong where a scenario states `upstream` of its one step, and this reached upstream.
+    /// Returns the mismatches for a scenario with the given `upstream` expectation in its only step and the given
+    /// upstream requests.
     fn wrong(upstream: &str, received: &[(Option<usize>, bool)]) -> String {
         let received = received.iter().map(|(of, complete)| Received {
             of: *of,

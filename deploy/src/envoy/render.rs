@@ -1,7 +1,7 @@
-//! Writes a [`Bootstrap`] as the JSON form of `envoy.config.bootstrap.v3.Bootstrap`.
+//! Renders a [`Bootstrap`] as the JSON form of `envoy.config.bootstrap.v3.Bootstrap`.
 //!
-//! One function for each part of the document, outermost first. Field names are Envoy's, so that its documentation can
-//! be searched for them.
+//! There is one function for each part of the document, outermost first. Field names are those of Envoy, so that they can
+//! be looked up in its documentation.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -12,14 +12,14 @@ use serde_json::{Map, Value, json};
 
 use super::{Bootstrap, FailPolicy, Module, Plugin, Profile, Upstream};
 
-/// The only cluster's name; the route and the cluster have to agree on it.
+/// The name of the only cluster, which the route refers to.
 const CLUSTER: &str = "upstream";
 
-/// Where a plugin's capabilities are listed. Newer releases prefer the field of this name in `vm_config`, to which they copy this
-/// one; older ones, from the oldest supported on, know only this one.
+/// The field that lists a plugin's capabilities. Newer Envoy releases prefer the field of this name in `vm_config`, to
+/// which they copy this one. Older releases, down to the oldest supported one, know only this one.
 pub(crate) const CAPABILITIES: &str = "capability_restriction_config";
 
-/// The capabilities, each with a place for rules that no Envoy has yet.
+/// Renders the capabilities. Each has a place for sanitization rules, which no Envoy release implements yet.
 pub(crate) fn capabilities(names: &BTreeSet<String>) -> Value {
     let allowed: Map<String, Value> = names.iter().map(|name| (name.clone(), json!({}))).collect();
     json!({ "allowed_capabilities": allowed })
@@ -70,7 +70,7 @@ fn connection_manager(of: &Bootstrap) -> Value {
         "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         json!({
             "stat_prefix": "ingress",
-            // Envoy drops HTTP/1.1 trailers unless told not to; a plugin's streams have them in every runtime.
+            // Envoy drops HTTP/1.1 trailers by default, but a plugin's streams have trailers in every runtime.
             "http_protocol_options": { "enable_trailers": true },
             "http_filters": filters,
             "route_config": routes(of.profile),
@@ -94,7 +94,7 @@ fn routes(profile: Profile) -> Value {
         "domains": ["*"],
         "routes": [{
             "match": { "prefix": "/" },
-            // Envoy would give up on a response after fifteen seconds, however steadily it streams.
+            // By default, Envoy aborts a response after fifteen seconds, even if it is still streaming.
             "route": { "cluster": CLUSTER, "timeout": "0s" },
         }],
     });
@@ -146,8 +146,8 @@ fn wasm_filter(plugin: &Plugin, profile: Profile) -> Value {
 
 fn failure(policy: FailPolicy, profile: Profile) -> Value {
     match policy {
-        // Envoy's own default is one second; it is written out because it decides how long clients see 503. A
-        // transcript cannot wait for it. Two milliseconds is the least: at one, Envoy 1.36 to 1.40 divide by zero.
+        // One second is Envoy's own default. It is set explicitly because it determines how long clients receive 503. A
+        // transcript cannot wait that long. Two milliseconds is the minimum: with one, Envoy 1.36 to 1.40 divide by zero.
         FailPolicy::Reload => {
             let base = match profile {
                 Profile::Serving => "1s",
@@ -186,8 +186,8 @@ fn vm_config(plugin: &Plugin) -> Value {
     config
 }
 
-/// The configuration in a wrapper that Envoy takes off again, so that the plugin sees these bytes and no others.
-/// A `Struct` would be rewritten on the way: keys sorted, numbers as doubles.
+/// Wraps the configuration in a message that Envoy unwraps again, so that the plugin receives exactly these bytes. A
+/// `Struct` would be rewritten: keys would be sorted and numbers converted to doubles.
 pub fn any_bytes(bytes: &[u8]) -> Value {
     match std::str::from_utf8(bytes) {
         Ok(text) => {
@@ -223,20 +223,20 @@ fn cluster(upstream: &Upstream) -> Value {
         },
     });
     if upstream.ip().is_none() {
-        // `localhost` has two addresses on most machines, and servers on a laptop listen on the old one.
+        // `localhost` has two addresses on most machines, and development servers often listen only on the IPv4 address.
         extend(&mut cluster, json!({ "dns_lookup_family": "V4_PREFERRED" }));
     }
     cluster
 }
 
-/// A message inside `google.protobuf.Any`: its fields beside the type's name.
+/// Wraps a message in `google.protobuf.Any`: its fields next to the type URL.
 fn typed(message: &str, fields: Value) -> Value {
     let mut any = json!({ "@type": format!("type.googleapis.com/{message}") });
     extend(&mut any, fields);
     any
 }
 
-/// Adds the fields of one object to another; both are objects wherever this file calls it.
+/// Adds the fields of one object to another. Both are objects wherever this function is called.
 fn extend(object: &mut Value, fields: Value) {
     if let (Value::Object(object), Value::Object(fields)) = (object, fields) {
         object.extend(fields);

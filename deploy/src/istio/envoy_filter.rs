@@ -1,13 +1,14 @@
-//! Writes an `EnvoyFilter`, the way to what Istio's own kinds for plugins cannot say: least privilege, and a configuration that
-//! no Struct has rounded.
+//! Generates `EnvoyFilter` manifests, which support what Istio's own plugin kinds do not: least privilege, and
+//! configurations that are not converted to a Protobuf `Struct`, which rounds numbers.
 //!
-//! Two patches. One puts a filter into the chain that gets its configuration by discovery (ECDS); the other is that
-//! configuration. The detour is what makes `oci://` work: Istio's agent fetches modules for ECDS resources, whoever wrote
-//! them (`MaybeConvertWasmExtensionConfig` in istio's `pkg/wasm/convert.go`, called for each ECDS response in
-//! `pkg/istio-agent/xds_proxy.go`), and only for those; a Wasm filter that is written into the listener is left to Envoy,
-//! which knows neither images nor the agent's cache. `EXTENSION_CONFIG` patches become ECDS resources in
+//! A manifest consists of two patches. The first inserts a filter that obtains its configuration by extension config
+//! discovery (ECDS); the second provides that configuration. This indirection is required for `oci://`: Istio's agent
+//! fetches the modules of all ECDS resources, regardless of their origin (`MaybeConvertWasmExtensionConfig` in istio's
+//! `pkg/wasm/convert.go`, called for each ECDS response in `pkg/istio-agent/xds_proxy.go`), but of no other resources. The
+//! module of a Wasm filter that is part of the listener is fetched by Envoy, which supports neither images nor the agent's
+//! cache. `EXTENSION_CONFIG` patches become ECDS resources in
 //! `pilot/pkg/networking/core/envoyfilter/extension_configuration_patch.go`, and the example in istio's
-//! `networking/v1alpha3/envoy_filter.proto` has this shape.
+//! `networking/v1alpha3/envoy_filter.proto` has this structure.
 
 use std::collections::BTreeSet;
 
@@ -20,37 +21,37 @@ use crate::envoy;
 use crate::resource::{Metadata, Resource, Scope, TargetRef, yaml};
 use crate::source::Source;
 
-/// A plugin that an `EnvoyFilter` brings into a mesh.
+/// A plugin that is deployed to a mesh with an `EnvoyFilter`.
 #[derive(Debug, Clone)]
 pub struct EnvoyFilter {
-    /// Name and namespace.
+    /// The name and namespace of the resource.
     pub metadata: Metadata,
-    /// Which workloads.
+    /// The workloads that the plugin applies to.
     pub scope: Scope,
-    /// Which of their listeners.
+    /// The listeners of these workloads that the plugin applies to.
     pub context: Context,
-    /// Where the module is.
+    /// The location of the module.
     pub source: Source,
-    /// The configuration, which arrives byte for byte.
+    /// The configuration, which is transmitted byte for byte.
     pub configuration: Option<Vec<u8>>,
-    /// Which of the module's plugins, if it has several.
+    /// The plugin to run, if the module contains several.
     pub plugin_name: Option<String>,
-    /// What happens when it fails.
+    /// How failures are handled.
     pub fail_strategy: FailStrategy,
-    /// Environment variables.
+    /// The environment variables of the plugin.
     pub environment: Vec<Variable>,
-    /// All that the module may call and be called for.
+    /// The functions that the module may import and the callbacks that may be invoked on it.
     pub capabilities: BTreeSet<String>,
 }
 
 super::model::words! {
-    /// Which listeners a plugin is put into.
+    /// The listeners that a plugin is inserted into.
     Context {
-        /// What sidecars receive.
+        /// Inbound listeners of sidecars.
         SidecarInbound "SIDECAR_INBOUND"
-        /// What sidecars send.
+        /// Outbound listeners of sidecars.
         SidecarOutbound "SIDECAR_OUTBOUND"
-        /// What gateways handle.
+        /// Listeners of gateways.
         Gateway "GATEWAY"
     }
 }
@@ -75,7 +76,7 @@ const RBAC: &str = "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RB
 // === impl EnvoyFilter ===
 
 impl EnvoyFilter {
-    /// The manifest.
+    /// Returns the manifest as YAML.
     pub fn to_yaml(&self) -> Result<String, ManifestError> {
         check_targets(&self.scope)?;
         self.check_context()?;
@@ -98,8 +99,8 @@ impl EnvoyFilter {
         Ok(yaml(COMMENT, &resource)?)
     }
 
-    /// Refuses references to proxies that have no listeners of the context: waypoints have one of their own, which no
-    /// [`Context`] is.
+    /// Returns an error for targets whose proxies have no listeners of the context. Waypoints have a context of their own,
+    /// for which there is no [`Context`].
     fn check_context(&self) -> Result<(), ManifestError> {
         let Scope::Targets(targets) = &self.scope else {
             return Ok(());
@@ -116,8 +117,8 @@ impl EnvoyFilter {
         }
     }
 
-    /// The name by which the filter finds its configuration. A proxy sees resources of two namespaces at most, its own and
-    /// the root, and the namespace keeps those apart.
+    /// Returns the name by which the filter refers to its configuration. A proxy sees resources from at most two
+    /// namespaces, its own and the root namespace; the namespace in the name distinguishes them.
     fn extension_name(&self) -> String {
         match &self.metadata.namespace {
             Some(namespace) => format!("{namespace}.{}", self.metadata.name),
@@ -143,11 +144,11 @@ impl EnvoyFilter {
                         "config_source": {
                             "ads": {},
                             "resource_api_version": "V3",
-                            // No traffic passes before the plugin is there, as with Istio's own kinds.
+                            // No traffic passes before the plugin is loaded, as with Istio's own plugin kinds.
                             "initial_fetch_timeout": "0s",
                         },
-                        // Where a module cannot be fetched the agent sends a filter in its stead that lets everything or
-                        // nothing pass; Envoy would refuse it if it were not named here.
+                        // If a module cannot be fetched, the agent replaces the filter with one that allows or denies all
+                        // traffic. Envoy would reject the replacement if its type were not listed here.
                         "type_urls": [WASM, RBAC],
                     },
                 },
@@ -198,7 +199,7 @@ impl EnvoyFilter {
         let code = match &self.source {
             Source::File { path } => json!({ "local": { "filename": path } }),
             remote => json!({ "remote": {
-                // The agent fetches it; the cluster has to be there and is not used.
+                // The agent fetches this URL. The cluster is required but not used.
                 "http_uri": { "uri": remote.url(), "timeout": "30s", "cluster": "_" },
                 "sha256": remote.sha256(),
             } }),

@@ -1,7 +1,7 @@
-//! Writes `WasmPlugin` and `TrafficExtension`, ready for `kubectl apply`.
+//! Generates `WasmPlugin` and `TrafficExtension` manifests for `kubectl apply`.
 //!
-//! The API server admits more than works. What it would admit and Istio then leave without effect is refused here; what is
-//! wrong with a hand-written manifest is `validate`'s to say.
+//! The API server admits some manifests that have no effect in Istio. Such manifests are rejected here. Problems in
+//! hand-written manifests are reported by `validate`.
 
 use std::collections::BTreeMap;
 
@@ -17,88 +17,88 @@ use super::validate::Kind;
 use crate::resource::{Metadata, Resource, Scope, TargetRef, YamlError, yaml};
 use crate::source::Source;
 
-/// A plugin that Istio's own kinds bring into a mesh.
+/// A plugin that is deployed to a mesh with one of Istio's plugin kinds.
 #[derive(Debug, Clone)]
 pub struct Deployment {
-    /// Name and namespace.
+    /// The name and namespace of the resource.
     pub metadata: Metadata,
-    /// Which workloads.
+    /// The workloads that the plugin applies to.
     pub scope: Scope,
-    /// Where the module is.
+    /// The location of the module.
     pub source: Source,
-    /// The configuration as it arrives.
+    /// The configuration as the plugin receives it.
     pub configuration: Option<Value>,
-    /// Which of the module's plugins, if it has several.
+    /// The plugin to run, if the module contains several.
     pub plugin_name: Option<String>,
-    /// Where in the chain.
+    /// The position in the filter chain.
     pub phase: Option<Phase>,
-    /// Higher is earlier in its phase.
+    /// The priority within the phase. Higher values come first.
     pub priority: Option<i32>,
     /// The direction of the traffic.
     pub mode: Option<MatchMode>,
-    /// The ports of the traffic; all if there is none.
+    /// The ports of the traffic. Empty means all ports.
     pub ports: Vec<u16>,
-    /// What happens when it fails.
+    /// How failures are handled.
     pub fail_strategy: Option<FailStrategy>,
-    /// When an image is fetched again.
+    /// When an image is pulled again.
     pub pull_policy: Option<PullPolicy>,
-    /// The secret with which an image is fetched.
+    /// The secret with the credentials for pulling the image.
     pub pull_secret: Option<String>,
-    /// Environment variables.
+    /// The environment variables of the plugin.
     pub environment: Vec<Variable>,
-    /// What it works on.
+    /// The type of filter that the plugin implements.
     pub plugin_type: Option<PluginType>,
 }
 
-/// Why a manifest is not written.
+/// An error returned when a manifest cannot be generated.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ManifestError {
-    /// Nothing would ever match.
+    /// The match never selects any traffic of a gateway.
     #[error(
         "Istio treats the traffic of a gateway as {}, so the mode SERVER never matches on `{target}`: omit the mode", MatchMode::Client.word()
     )]
     ServerOnGateway {
-        /// What it is attached to.
+        /// The resource that the plugin is attached to.
         target: TargetRef,
     },
-    /// Nothing would ever match.
+    /// The match never selects any traffic of a waypoint.
     #[error(
         "Istio treats the traffic of a waypoint as SERVER, without a port, so {what} never matches on `{target}`: omit it"
     )]
     MatchOnWaypoint {
-        /// What it is attached to.
+        /// The resource that the plugin is attached to.
         target: TargetRef,
-        /// What would not match.
+        /// The part of the match that selects nothing.
         what: &'static str,
     },
-    /// Not a kind that Istio attaches plugins to.
+    /// Istio does not attach plugins to this kind.
     #[error(
         "Istio cannot attach a plugin to `{0}`: use a Gateway, GatewayClass, Service or ServiceEntry"
     )]
     Target(TargetRef),
-    /// A patch that no listener would match.
+    /// The patch does not match any listener of the target.
     #[error(
         "an EnvoyFilter of context {context} has no effect on `{target}`: the context GATEWAY can be attached to a Gateway, other contexts use a selector"
     )]
     Context {
-        /// What it is attached to.
+        /// The resource that the plugin is attached to.
         target: TargetRef,
-        /// Which listeners it is for.
+        /// The listeners that the patch applies to.
         context: &'static str,
     },
-    /// More references than the API server takes.
+    /// There are more targets than the API server accepts.
     #[error("{0} references exceed the 16 that the API server allows: use several resources")]
     TooManyTargets(usize),
-    /// A variable that comes twice.
+    /// An environment variable is specified twice.
     #[error("the environment variable `{0}` is specified twice, which the API server rejects")]
     VariableTwice(String),
-    /// A variable that the API server refuses.
+    /// The API server rejects an environment variable.
     #[error(
         "the environment variable `{0}` must have a name of 1 to 256 characters and a value of at most 2048"
     )]
     Variable(String),
-    /// Not written.
+    /// The manifest cannot be serialized.
     #[error(transparent)]
     Yaml(#[from] YamlError),
 }
@@ -140,7 +140,7 @@ struct Selector {
 // === impl Deployment ===
 
 impl Deployment {
-    /// A plugin for all workloads, without configuration and with Istio's defaults.
+    /// Creates a plugin that applies to all workloads, without a configuration and with Istio's defaults.
     pub fn new(metadata: Metadata, source: Source) -> Self {
         Self {
             metadata,
@@ -160,7 +160,7 @@ impl Deployment {
         }
     }
 
-    /// The manifest.
+    /// Returns the manifest as YAML.
     pub fn to_yaml(&self, kind: Kind) -> Result<String, ManifestError> {
         self.check_match()?;
         check_targets(&self.scope)?;
@@ -238,14 +238,14 @@ impl Deployment {
         }
     }
 
-    /// Refuses a match that never comes true where the plugin is attached: Istio would say nothing.
+    /// Returns an error for a match that never selects any traffic of the target. Istio would not report it.
     fn check_match(&self) -> Result<(), ManifestError> {
         let Scope::Targets(targets) = &self.scope else {
             return Ok(());
         };
         for target in targets {
             if target.kind == "Gateway" {
-                // A waypoint is attached to by `Gateway` too, but then SERVER is what it has anyway.
+                // Waypoints can also be targeted as `Gateway`; for them, SERVER is the mode that applies anyway.
                 if self.mode == Some(MatchMode::Server) {
                     return Err(ManifestError::ServerOnGateway {
                         target: target.clone(),
@@ -255,7 +255,7 @@ impl Deployment {
             }
             let what = match (self.mode, self.plugin_type) {
                 (Some(MatchMode::Client), _) => "mode CLIENT",
-                // Connections have a port; requests are matched before they have one.
+                // Connections have a port. Requests are matched before they have one.
                 (_, Some(PluginType::Network)) => continue,
                 _ if !self.ports.is_empty() => "a port",
                 _ => continue,
@@ -269,7 +269,7 @@ impl Deployment {
     }
 }
 
-/// Refuses targets that Istio does not know.
+/// Returns an error for targets that Istio does not support.
 pub(super) fn check_targets(scope: &Scope) -> Result<(), ManifestError> {
     let Scope::Targets(targets) = scope else {
         return Ok(());
@@ -287,7 +287,7 @@ pub(super) fn check_targets(scope: &Scope) -> Result<(), ManifestError> {
     }
 }
 
-/// Refuses variables that the API server or Envoy would.
+/// Returns an error for environment variables that the API server or Envoy would reject.
 pub(super) fn check_environment(environment: &[Variable]) -> Result<(), ManifestError> {
     for (nth, variable) in environment.iter().enumerate() {
         let name = &variable.name;

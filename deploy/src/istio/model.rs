@@ -1,18 +1,19 @@
-//! Istio's two kinds for plugins, `WasmPlugin` and `TrafficExtension`, as types.
+//! Types for Istio's two plugin resources, `WasmPlugin` and `TrafficExtension`.
 //!
-//! Both say the same: which workloads, where in the chain, and the same [`WasmConfig`]; the older kind has the latter's fields
-//! among its own. Fields that are not set are not written. How a manifest is made of them is in `manifest.rs`.
+//! Both kinds specify the workloads, the position in the filter chain and the same [`WasmConfig`]. `WasmPlugin`, the older
+//! kind, has the fields of [`WasmConfig`] inline. Unset fields are not serialized. `manifest.rs` builds a manifest from
+//! these types.
 
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 use serde_saphyr::{Commented, DoubleQuoted};
 
-/// A word of a closed list, as Istio writes it.
+/// An enumeration of the values that Istio defines for a field.
 pub trait Word: Copy + 'static {
-    /// All of them.
+    /// All values, with their names in Istio.
     const ALL: &'static [(&'static str, Self)];
 
-    /// The word.
+    /// Returns the value's name in Istio.
     fn word(self) -> &'static str;
 }
 
@@ -40,131 +41,133 @@ macro_rules! words {
 pub(crate) use words;
 
 words! {
-    /// Where in the filter chain; a plugin without a phase comes after those of all phases.
+    /// The position in the filter chain. Plugins without a phase come after the plugins of all phases.
     Phase {
-        /// Before Istio's authentication.
+        /// Before Istio's authentication filters.
         Authn "AUTHN"
-        /// Between Istio's authentication and authorization.
+        /// Between Istio's authentication and authorization filters.
         Authz "AUTHZ"
-        /// After Istio's authorization.
+        /// After Istio's authorization filters.
         Stats "STATS"
     }
 
-    /// What happens when the plugin cannot be fetched or has trapped.
+    /// How requests are handled if the plugin cannot be fetched or has trapped.
     FailStrategy {
-        /// Requests are refused.
+        /// Requests are rejected.
         Close "FAIL_CLOSE"
-        /// Requests pass without the plugin.
+        /// Requests bypass the plugin.
         Open "FAIL_OPEN"
-        /// Requests are refused until a fresh instance has started; needs Istio 1.27.
+        /// Requests are rejected until a new instance has started. Requires Istio 1.27.
         Reload "FAIL_RELOAD"
     }
 
-    /// When an image is fetched again.
+    /// When an image is pulled again.
     PullPolicy {
-        /// Never while there is one of this name.
+        /// Never, if an image with this name is already present.
         IfNotPresent "IfNotPresent"
-        /// At each change of the resource, if it has no digest.
+        /// Whenever the resource changes, unless the image reference has a digest.
         Always "Always"
     }
 
-    /// Which traffic of a workload.
+    /// The direction of the traffic that a match selects.
     MatchMode {
-        /// What it sends; all that a gateway handles.
+        /// Outbound traffic of the workload. For gateways, all traffic.
         Client "CLIENT"
-        /// What it receives.
+        /// Inbound traffic of the workload.
         Server "SERVER"
-        /// Both.
+        /// Inbound and outbound traffic.
         ClientAndServer "CLIENT_AND_SERVER"
     }
 
-    /// What the plugin works on.
+    /// The type of filter that the plugin implements.
     PluginType {
-        /// Requests and responses.
+        /// An HTTP filter, which processes requests and responses.
         Http "HTTP"
-        /// Connections.
+        /// A network filter, which processes connections.
         Network "NETWORK"
     }
 }
 
-/// A plugin in a mesh: what `WasmPlugin` and `TrafficExtension` both say.
+/// The fields that `WasmPlugin` and `TrafficExtension` have in common.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Placement {
-    /// Where in the filter chain.
+    /// The position in the filter chain.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phase: Option<Phase>,
-    /// Higher is earlier among those of one phase. None is not zero: it comes after every number.
+    /// The priority among the plugins of the same phase; higher values come first. `None` is not equivalent to zero:
+    /// plugins without a priority come after all plugins with one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub priority: Option<i32>,
-    /// Which traffic; all of it if there is none.
+    /// The traffic that the plugin applies to. Empty means all traffic.
     #[serde(rename = "match", skip_serializing_if = "Vec::is_empty")]
     pub matches: Vec<Match>,
 }
 
-/// Some of a workload's traffic.
+/// Selects part of a workload's traffic.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Match {
-    /// The direction.
+    /// The direction of the traffic.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mode: Option<MatchMode>,
-    /// The ports; all if there is none.
+    /// The ports. Empty means all ports.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<Port>,
 }
 
-/// A port of a match.
+/// A port in a match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Port {
-    /// Its number.
+    /// The port number.
     pub number: u16,
 }
 
-/// The plugin itself.
+/// The configuration of the plugin and its module.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WasmConfig {
-    /// Where the module is.
+    /// The URL of the module.
     pub url: String,
-    /// The digest of the image's manifest, or of the downloaded module. Always quoted: digits alone would be a number.
+    /// The digest of the image's manifest, or of the downloaded module. Always quoted, because a value that consists only
+    /// of digits would otherwise be parsed as a number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sha256: Option<Commented<DoubleQuoted<String>>>,
-    /// When the image is fetched again.
+    /// When the image is pulled again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_pull_policy: Option<PullPolicy>,
-    /// A secret of type `kubernetes.io/dockerconfigjson` in the resource's namespace.
+    /// The name of a secret of type `kubernetes.io/dockerconfigjson` in the resource's namespace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_pull_secret: Option<String>,
-    /// Which of the module's plugins, if it has several.
+    /// The plugin to run, if the module contains several.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plugin_name: Option<String>,
-    /// HTTP if not set.
+    /// The type of filter. The default is `HTTP`.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub plugin_type: Option<PluginType>,
-    /// `FAIL_CLOSE` if not set.
+    /// How failures are handled. The default is `FAIL_CLOSE`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fail_strategy: Option<FailStrategy>,
-    /// The configuration.
+    /// The plugin's configuration.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plugin_config: Option<Value>,
-    /// The environment.
+    /// The configuration of the virtual machine, which consists of environment variables.
     #[serde(skip_serializing_if = "VmConfig::is_empty")]
     pub vm_config: VmConfig,
 }
 
-/// What the plugin's virtual machine is given.
+/// The configuration of the plugin's virtual machine.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct VmConfig {
-    /// Environment variables; no two have the same name.
+    /// Environment variables. Names are unique.
     pub env: Vec<Variable>,
 }
 
 /// An environment variable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Variable {
-    /// Its name.
+    /// The variable's name.
     pub name: String,
-    /// Its value; none is the proxy's own.
+    /// The variable's value. `None` means the value of the variable in the proxy's own environment.
     pub value: Option<String>,
 }
 
@@ -185,7 +188,7 @@ impl Serialize for Variable {
         map.serialize_entry("name", &self.name)?;
         match &self.value {
             Some(value) => map.serialize_entry("value", value)?,
-            // The API server refuses a value beside this.
+            // The API server rejects a `value` in combination with this.
             None => map.serialize_entry("valueFrom", "HOST")?,
         }
         map.end()

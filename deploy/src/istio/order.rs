@@ -1,12 +1,12 @@
-//! The order of plugins that Istio makes of resources: each workload's effective chain, and why it is so.
+//! Computes the order in which Istio runs plugins: the effective filter chain of each workload, with an explanation.
 //!
-//! The rules are istiod's, with the places where they are written: which plugins a workload gets
-//! (`pilot/pkg/model/policyattachment.go`), how those of one phase are sorted (`sortByPriority` and `sortConfigByCreationTime` in
-//! `pilot/pkg/model`), which listeners they match (`matchTrafficExtensionSelectors` in `extensions.go` there), and what of Istio's
-//! own stands between the phases (`listener_builder.go`, `listener_waypoint.go` and `networkfilter.go` in
-//! `pilot/pkg/networking/core`). This file has the types; `order/read.rs` takes plugins from documents,
-//! `order/workloads.rs` workloads, `order/waypoints.rs` which waypoint a service uses, `order/attach.rs` says who gets what,
-//! `order/chain.rs` puts it in order.
+//! The rules are those of istiod, and the code cites the source file of each: which plugins apply to a workload
+//! (`pilot/pkg/model/policyattachment.go`), how plugins of the same phase are sorted (`sortByPriority` and
+//! `sortConfigByCreationTime` in `pilot/pkg/model`), which listeners they match (`matchTrafficExtensionSelectors` in
+//! `extensions.go` in the same directory), and which of Istio's own filters run between the phases (`listener_builder.go`,
+//! `listener_waypoint.go` and `networkfilter.go` in `pilot/pkg/networking/core`). This file defines the types.
+//! `order/read.rs` reads plugins from documents, `order/workloads.rs` reads workloads, `order/waypoints.rs` determines the
+//! waypoint of a service, `order/attach.rs` determines which plugins apply to a workload, and `order/chain.rs` sorts them.
 
 mod attach;
 mod chain;
@@ -24,64 +24,65 @@ use super::model::{MatchMode, Phase};
 use crate::resource::{Label, Name, TargetRef};
 use crate::yaml::{Document, Position};
 
-/// Stands for every namespace that has no plugins of its own.
+/// A placeholder for every namespace that has no plugins of its own.
 pub const ANY_OTHER: &str = "*";
 
-/// A file with resources.
+/// A file that contains resources.
 #[derive(Debug, Clone)]
 pub struct File<'a> {
-    /// Its name, for messages.
+    /// The file's name, for use in messages.
     pub name: &'a str,
-    /// What it holds.
+    /// The documents in the file.
     pub documents: &'a [Document],
 }
 
-/// How a mesh is set up, and who is asked about.
+/// The configuration of the mesh, and the workloads to compute chains for.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The namespace whose resources are for the whole mesh.
+    /// The root namespace, whose resources apply to the whole mesh.
     pub root_namespace: String,
-    /// The namespace of resources that do not say theirs.
+    /// The namespace of resources that do not specify one.
     pub namespace: String,
-    /// Whose chains; those in the files, or without any those that the plugins tell of, if there is none.
+    /// The workloads to compute chains for. If empty, the workloads in the files are used, or workloads derived from the
+    /// plugins if the files contain none.
     pub workloads: Vec<Workload>,
 }
 
-/// A proxy's side of a workload: what decides which plugins it gets.
+/// A workload from the point of view of its proxy: the properties that determine which plugins apply to it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Workload {
-    /// What it is called, such as `Deployment/web`, if it has a name.
+    /// The workload's name, such as `Deployment/web`, if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Its namespace, or [`ANY_OTHER`].
+    /// The workload's namespace, or [`ANY_OTHER`].
     pub namespace: String,
-    /// Its pods' labels.
+    /// The labels of the workload's pods.
     pub labels: BTreeMap<String, String>,
-    /// What its proxy does.
+    /// The role of the workload's proxy.
     pub role: Role,
 }
 
-/// What a proxy does.
+/// The role of a proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Role {
-    /// It stands beside an application.
+    /// A sidecar of an application.
     Sidecar,
-    /// It lets traffic into the mesh or out of it.
+    /// A gateway for traffic that enters or leaves the mesh.
     Gateway,
-    /// It handles traffic to services in ambient mode.
+    /// A waypoint, which handles traffic to services in ambient mode.
     Waypoint,
 }
 
-/// A plugin as its resource has it.
+/// A plugin as specified by its resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Plugin {
     id: PluginId,
     created: Option<String>,
     selector: Option<BTreeMap<String, String>>,
     targets: Vec<TargetRef>,
-    /// Why no workload gets it, if istiod drops it.
+    /// The reason why istiod drops the plugin for all workloads, if it does.
     dropped: Option<String>,
     phase: Option<Phase>,
     priority: Option<i32>,
@@ -89,14 +90,14 @@ struct Plugin {
     layer: Layer,
 }
 
-/// Kind, namespace and name.
+/// Identifies a plugin by kind, namespace and name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct PluginId {
     /// `WasmPlugin` or `TrafficExtension`.
     pub kind: &'static str,
-    /// Its namespace.
+    /// The plugin's namespace.
     pub namespace: String,
-    /// Its name.
+    /// The plugin's name.
     pub name: String,
 }
 
@@ -105,9 +106,9 @@ pub struct PluginId {
 pub struct ServiceId {
     /// `Service` or `ServiceEntry`.
     pub kind: &'static str,
-    /// Its namespace.
+    /// The service's namespace.
     pub namespace: String,
-    /// Its name.
+    /// The service's name.
     pub name: String,
 }
 
@@ -117,29 +118,30 @@ struct Matching {
     ports: Vec<u16>,
 }
 
-/// What a chain is a chain of.
+/// The protocol layer of a filter chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Layer {
-    /// Requests and responses.
+    /// A chain of HTTP filters, which process requests and responses.
     Http,
-    /// Connections that are not HTTP.
+    /// A chain of network filters, for connections that are not HTTP.
     Network,
 }
 
-/// All workloads, and what was not looked at.
+/// The chains of all workloads, and the resources that were not taken into account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Answer {
     /// The workloads with their chains.
     pub workloads: Vec<Ordered>,
-    /// Plugins without effect: they are attached to services that no waypoint handles.
+    /// Plugins without effect, because they are attached to services that no waypoint handles.
     pub unused: Vec<LeftOut>,
-    /// Resources that may change these chains, and whose effect is not told here.
+    /// The number of EnvoyFilter resources. They may change these chains, and their effect is not included.
     pub envoy_filters: EnvoyFilters,
 }
 
-/// How many EnvoyFilters there are. They can put any filter at any place of a chain, and take any away.
+/// The number of EnvoyFilter resources. An EnvoyFilter can insert any filter at any position in a chain, and can remove any
+/// filter.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct EnvoyFilters(pub usize);
@@ -151,124 +153,125 @@ pub struct Ordered {
     /// The workload.
     #[serde(flatten)]
     pub workload: Workload,
-    /// Its chains.
+    /// The workload's chains.
     pub chains: Vec<Chain>,
-    /// Plugins of its namespace, of the root namespace and of the namespaces of its services that it does not get.
+    /// The plugins in the workload's namespace, the root namespace and the namespaces of its services that do not apply to
+    /// the workload.
     pub left_out: Vec<LeftOut>,
 }
 
-/// One chain of filters, in the order that requests pass it.
+/// A filter chain, in the order in which requests pass through it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Chain {
-    /// Of which listeners.
+    /// The listeners that use the chain.
     pub traffic: Traffic,
-    /// Of which service, at a waypoint where services have chains of their own.
+    /// The service that the chain is for, at waypoints where each service has a separate chain.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service: Option<ServiceId>,
-    /// Of requests or of connections.
+    /// The protocol layer of the chain.
     pub layer: Layer,
-    /// The filters.
+    /// The filters in the chain.
     pub steps: Vec<Step>,
 }
 
-/// Some listeners of a proxy.
+/// The listeners that a chain applies to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Traffic {
-    /// What a sidecar receives.
+    /// Inbound listeners of a sidecar.
     Inbound,
-    /// What a sidecar sends.
+    /// Outbound listeners of a sidecar.
     Outbound,
-    /// What a gateway handles.
+    /// Listeners of a gateway.
     Gateway,
-    /// What a waypoint handles.
+    /// Listeners of a waypoint.
     Waypoint,
 }
 
-/// A filter of a chain.
+/// A filter in a chain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "by", rename_all = "camelCase")]
 pub enum Step {
-    /// One of Istio's or Envoy's own.
+    /// A filter that is part of Istio or Envoy.
     Istio {
-        /// Its name.
+        /// The filter's name.
         filter: &'static str,
-        /// When it is there and what it does.
+        /// When the filter is present, and what it does.
         what: &'static str,
     },
     /// A plugin.
     #[serde(rename_all = "camelCase")]
     Plugin {
-        /// Which.
+        /// The plugin's identity.
         #[serde(flatten)]
         id: PluginId,
-        /// Its phase; none comes after all others.
+        /// The plugin's phase. Plugins without a phase come after all others.
         phase: Option<Phase>,
-        /// Its priority.
+        /// The plugin's priority.
         priority: Option<i32>,
-        /// The ports to which it is confined; all if there is none.
+        /// The ports that the plugin is restricted to. Empty means all ports.
         ports: Vec<u16>,
-        /// Why it is there, and why after the plugin before it.
+        /// Why the plugin applies to the workload, and why it comes after the preceding plugin.
         why: String,
     },
 }
 
-/// A plugin that a workload does not get.
+/// A plugin that does not apply to a workload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LeftOut {
-    /// Which.
+    /// The plugin's identity.
     #[serde(flatten)]
     pub id: PluginId,
-    /// Why.
+    /// The reason.
     pub why: String,
 }
 
-/// Why there is no order.
+/// An error returned when the order cannot be computed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OrderError {
-    /// A resource that Istio would not take.
+    /// Istio would reject a resource.
     #[error("{file}:{position}: {what}")]
     Resource {
-        /// The file.
+        /// The name of the file.
         file: String,
-        /// The place in it.
+        /// The position in the file.
         position: Position,
-        /// What is wrong.
+        /// A description of the problem.
         what: String,
     },
-    /// One resource twice.
+    /// A resource is defined twice.
     #[error("{file}:{position}: {id} is defined twice")]
     Twice {
-        /// The file.
+        /// The name of the file.
         file: String,
-        /// The place in it.
+        /// The position in the file.
         position: Position,
-        /// What is there twice.
+        /// The identity of the duplicate resource.
         id: PluginId,
     },
-    /// Nothing to order.
+    /// The files contain no plugins.
     #[error("found no WasmPlugin and no TrafficExtension in {0}")]
     NoPlugins(String),
-    /// Only what is not looked at.
+    /// The files contain only EnvoyFilter resources, which are not taken into account.
     #[error("found no WasmPlugin and no TrafficExtension in {files}, and {envoy_filters}")]
     OnlyEnvoyFilters {
-        /// The files.
+        /// The names of the files.
         files: String,
-        /// How many.
+        /// The number of EnvoyFilter resources.
         envoy_filters: EnvoyFilters,
     },
 }
 
-/// Not a workload.
+/// The text is not a valid workload.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{0}` is not a workload: expected `NAMESPACE/KEY=VALUE,KEY=VALUE`, such as `shop/app=web`, or `NAMESPACE`"
 )]
 pub struct WorkloadError(String);
 
-/// The chains of each workload.
+/// Computes the filter chains of each workload.
 pub fn order(files: &[File<'_>], options: &Options) -> Result<Answer, OrderError> {
     let read = read::read(files, options)?;
     if read.plugins.is_empty() {
@@ -306,25 +309,25 @@ pub fn order(files: &[File<'_>], options: &Options) -> Result<Answer, OrderError
 
 // === impl Workload ===
 
-/// The label by which Istio knows the pods of a `Gateway` of the Gateway API.
+/// The label by which Istio identifies the pods of a Gateway API `Gateway`.
 const GATEWAY_NAME: &str = "gateway.networking.k8s.io/gateway-name";
 
-/// The label by which istiod knows its own of them, and those that are waypoints by its value.
+/// The label by which istiod identifies the gateways that it manages. Its value identifies waypoints.
 const MANAGED: &str = "gateway.istio.io/managed";
 const MANAGED_GATEWAY: &str = "istio.io-gateway-controller";
 const MANAGED_WAYPOINT: &str = "istio.io-mesh-controller";
 
-/// The label that says what a waypoint handles: `service`, as without it, `workload`, `all` or `none`.
+/// The label that specifies what a waypoint handles: `service` (the default), `workload`, `all` or `none`.
 const WAYPOINT_FOR: &str = "istio.io/waypoint-for";
 
 impl Workload {
-    /// A workload whose role is told from its labels: those of gateways and waypoints are Istio's own.
+    /// Creates a workload. Its role is derived from the labels that Istio sets on gateways and waypoints.
     pub fn new(namespace: impl Into<String>, labels: BTreeMap<String, String>) -> Self {
         let has = |key: &str| labels.get(key).map(String::as_str);
         let role = match (has(GATEWAY_NAME), has("istio")) {
             (Some(_), _) if has(MANAGED) == Some(MANAGED_WAYPOINT) => Role::Waypoint,
             (Some(_), _) => Role::Gateway,
-            // The labels of the gateways in Istio's charts.
+            // The labels of the gateways in Istio's Helm charts.
             (None, Some(value)) if value.ends_with("gateway") => Role::Gateway,
             _ => Role::Sidecar,
         };
@@ -336,7 +339,7 @@ impl Workload {
         }
     }
 
-    /// The pods of a `Gateway` of the Gateway API.
+    /// Creates the workload for the pods of a Gateway API `Gateway`.
     fn of_gateway(namespace: &str, name: &str, role: Role) -> Self {
         let managed = match role {
             Role::Waypoint => MANAGED_WAYPOINT,
@@ -356,12 +359,12 @@ impl Workload {
         self.labels.get(GATEWAY_NAME).map(String::as_str)
     }
 
-    /// The `Gateway` whose pods these are, by namespace and name.
+    /// Returns the namespace and name of the `Gateway` that these pods belong to.
     fn gateway(&self) -> Option<(&str, &str)> {
         Some((&self.namespace, self.gateway_name()?))
     }
 
-    /// What this waypoint handles, if it does not handle services.
+    /// Returns what this waypoint handles, if it does not handle services.
     fn handles_no_services(&self) -> Option<&str> {
         let handles = self.labels.get(WAYPOINT_FOR)?.as_str();
         (self.role == Role::Waypoint && !matches!(handles, "service" | "all")).then_some(handles)
@@ -374,7 +377,7 @@ impl FromStr for Workload {
     fn from_str(text: &str) -> Result<Self, WorkloadError> {
         let not_one = || WorkloadError(text.to_owned());
         let (namespace, labels) = text.split_once('/').unwrap_or((text, ""));
-        // `app=web` alone would be taken for a namespace.
+        // Without this check, `app=web` would be parsed as a namespace.
         if namespace.parse::<Name>().is_err() {
             return Err(not_one());
         }
@@ -419,7 +422,7 @@ impl fmt::Display for Workload {
 // === impl EnvoyFilters ===
 
 impl EnvoyFilters {
-    /// Whether there is one.
+    /// Returns whether there are any EnvoyFilter resources.
     pub fn any(self) -> bool {
         self.0 > 0
     }
@@ -445,7 +448,7 @@ impl fmt::Display for PluginId {
 // === impl ServiceId ===
 
 impl ServiceId {
-    /// A service, if the kind is one of the two.
+    /// Creates a service ID, if the kind is `Service` or `ServiceEntry`.
     fn new(group: &str, kind: &str, namespace: String, name: String) -> Option<Self> {
         let kind = match (group, kind) {
             ("", "Service") => "Service",
@@ -459,7 +462,7 @@ impl ServiceId {
         })
     }
 
-    /// The service that a plugin is attached to: one of the plugin's namespace.
+    /// Returns the service that a plugin is attached to, which is in the plugin's namespace.
     fn of(plugin: &Plugin, target: &TargetRef) -> Option<Self> {
         let (namespace, name) = (plugin.id.namespace.clone(), target.name.clone());
         Self::new(&target.group, &target.kind, namespace, name)

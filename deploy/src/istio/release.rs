@@ -1,9 +1,9 @@
-//! The releases of Istio that are known, which differ in what they admit.
+//! Supported Istio releases, which differ in the documents that they admit.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// A minor release of Istio, in its newest patch release.
+/// A minor release of Istio, represented by its latest patch release.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Istio {
@@ -11,14 +11,14 @@ pub enum Istio {
     V1_28,
     /// Istio 1.29.
     V1_29,
-    /// Istio 1.30, the first that serves TrafficExtension.
+    /// Istio 1.30, the first release that serves TrafficExtension.
     V1_30,
     /// Istio 1.31.
     #[default]
     V1_31,
 }
 
-/// Not the name of a supported release.
+/// An error returned for a name that is not that of a supported release.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("Istio {0} is not supported: use one of {known}", known = names())]
 pub struct UnknownIstio(String);
@@ -26,10 +26,10 @@ pub struct UnknownIstio(String);
 // === impl Istio ===
 
 impl Istio {
-    /// All known releases, the oldest first.
+    /// All supported releases, oldest first.
     pub const ALL: [Self; 4] = [Self::V1_28, Self::V1_29, Self::V1_30, Self::V1_31];
 
-    /// Its name, such as `1.30`.
+    /// Returns the release's name, such as `1.30`.
     pub fn name(self) -> &'static str {
         match self {
             Self::V1_28 => "1.28",

@@ -1,10 +1,12 @@
-//! Whether Istio admits a document: the judgement of the API server (schema, CEL rules, metadata) and of istiod's webhook, with
-//! the place of everything that is wrong, and warnings for what they admit and then get wrong.
+//! Validation of Istio resources. Reproduces the checks of the API server (schema, CEL rules and metadata) and of istiod's
+//! validating webhook, reports the position of every error, and warns about documents that are admitted but do not work as
+//! intended.
 //!
-//! The rules are data: `crds.txt` lists the constraints of Istio's CRDs, `table.rs` adds what no schema says, [`rules`] lists all, and
-//! Istio's own code judges documents that keep and break each, in this repository's end-to-end tests. `document.rs` says which
-//! documents there are, `walk.rs` holds one against the table, `checks.rs` has the rules that are more than a number, `url.rs` Go's idea of a URL,
-//! `warnings.rs` the rows that refuse nothing.
+//! The rules are data. `crds.txt` lists the constraints of Istio's CRDs, `table.rs` adds the rules that are in no schema,
+//! and [`rules`] returns all of them. The end-to-end tests in this repository check every rule against Istio's own code,
+//! with documents that satisfy the rule and documents that violate it. `document.rs` classifies documents, `walk.rs` checks
+//! a document against the table, `checks.rs` implements the rules that are more complex than a numeric limit, `url.rs`
+//! reproduces Go's URL parser, and `warnings.rs` implements the warnings.
 //!
 //! ```
 //! use tidegate_deploy::istio::validate::{Options, validate};
@@ -31,109 +33,110 @@ use std::fmt;
 use crate::istio::release::Istio;
 use crate::yaml::{self, Node, Position, YamlError};
 
-/// More findings of one severity in one document are counted and not kept.
+/// The maximum number of findings of one severity that are kept for one document. Further findings are only counted.
 const MOST_FINDINGS: usize = 100;
 
 /// The API group of both kinds.
 const GROUP: &str = "extensions.istio.io/";
 
-/// How the names of Istio's API groups end. A kind of the same name in another group is another kind.
+/// The suffix of Istio's API groups. A kind of the same name in any other group is a different kind.
 const DOMAIN: &str = ".istio.io";
 
-/// The kinds that are judged.
+/// The kinds that are validated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
-    /// A Wasm plugin, and nothing else.
+    /// A Wasm plugin only.
     WasmPlugin,
-    /// Since Istio 1.30: a Wasm plugin or a Lua script.
+    /// A Wasm plugin or a Lua script. Available since Istio 1.30.
     TrafficExtension,
 }
 
-/// Who has a rule.
+/// The component that enforces a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Origin {
-    /// Kubernetes, of any object.
+    /// Kubernetes, for objects of any kind.
     Object,
     /// The schema in the CRD.
     Schema,
-    /// `kubectl apply`, whose validation is strict unless told otherwise. By itself the API server drops unknown fields.
+    /// `kubectl apply`, which uses strict validation by default. The API server itself drops unknown fields.
     Strict,
-    /// The CRD's rules in CEL.
+    /// The CEL rules in the CRD.
     Cel,
-    /// istiod's webhook.
+    /// istiod's validating webhook.
     Webhook,
-    /// Nobody refuses it.
+    /// No component enforces the rule; violations are reported as warnings.
     Warning,
 }
 
-/// A row of the table.
+/// A validation rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
-    /// What it is called in findings, and by its fixtures.
+    /// The rule's identifier, which is used in findings and by the rule's test fixtures.
     pub id: String,
-    /// Of which documents it is asked.
+    /// The kind of document that the rule applies to.
     pub kind: Kind,
-    /// The field that it is about.
+    /// The field that the rule applies to.
     pub field: String,
-    /// Who asks it.
+    /// The component that enforces the rule.
     pub origin: Origin,
-    /// The rule in a few words.
+    /// A short description of the rule.
     pub what: String,
 }
 
-/// How bad a finding is.
+/// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
-    /// Istio refuses the document.
+    /// Istio rejects the document.
     Error,
-    /// Istio admits the document, and it does not mean what it seems to.
+    /// Istio admits the document, but it does not have the apparent effect.
     Warning,
-    /// Good to know, and no reason to change anything.
+    /// Informational; no change is necessary.
     Note,
 }
 
-/// Something wrong with a document.
+/// A problem in a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// Whether the document is refused for it.
+    /// The finding's severity, which determines whether the document is rejected.
     pub severity: Severity,
     /// The rule's identifier.
     pub rule: String,
-    /// The document's kind; none where it is of none at all.
+    /// The document's kind. `None` if the document has neither of the validated kinds.
     pub kind: Option<Kind>,
-    /// Where in the text.
+    /// The position in the text.
     pub position: Position,
-    /// Which field, such as `spec.match[0].ports[1].number`.
+    /// The path of the field, such as `spec.match[0].ports[1].number`.
     pub field: String,
     /// What is wrong and how to fix it.
     pub message: String,
 }
 
-/// What is known beside the documents.
+/// Validation options: information that is not part of the documents.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// The SHA-256 of the module that is to run, in hexadecimal digits.
+    /// The SHA-256 digest of the module to deploy, in hexadecimal.
     pub module_sha256: Option<String>,
-    /// The release of Istio that judges.
+    /// The Istio release to validate against.
     pub release: Istio,
 }
 
-/// What is wrong with a text.
+/// The result of validating a text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// In the order of their places. Of a document's errors and of its warnings, the first hundred are kept.
+    /// The findings, sorted by position. For each document, at most the first hundred errors and the first hundred warnings
+    /// are kept.
     pub findings: Vec<Finding>,
-    /// How many findings refuse a document.
+    /// The number of findings that cause a document to be rejected.
     pub errors: usize,
-    /// How many findings refuse nothing.
+    /// The number of findings that do not cause a document to be rejected.
     pub warnings: usize,
-    /// How many documents were judged.
+    /// The number of documents that were validated.
     pub judged: usize,
-    /// How many documents are of other kinds.
+    /// The number of documents of other kinds, which were skipped.
     pub skipped: usize,
 }
 
-/// Every rule, those of a kind together.
+/// Returns all rules, grouped by kind.
 pub fn rules() -> Vec<Rule> {
     [Kind::WasmPlugin, Kind::TrafficExtension]
         .into_iter()
@@ -145,7 +148,7 @@ pub fn rules() -> Vec<Rule> {
         .collect()
 }
 
-/// Judges all documents of a text.
+/// Validates all documents in a text.
 pub fn validate(text: &str, options: &Options) -> Result<Report, YamlError> {
     let mut report = Report::default();
     for document in yaml::parse(text)? {
@@ -160,7 +163,7 @@ pub fn validate(text: &str, options: &Options) -> Result<Report, YamlError> {
 // === impl Kind ===
 
 impl Kind {
-    /// The kind of a document that is, or is meant to be, one of these.
+    /// Returns the kind of a document that has, or appears intended to have, one of these kinds.
     fn of(root: &Node) -> Option<Self> {
         let text = |name| root.get(name).and_then(Node::text);
         if foreign_group(root).is_some() {
@@ -169,7 +172,7 @@ impl Kind {
         if let Some(kind) = text("kind").and_then(Self::named) {
             return Some(kind);
         }
-        // In Istio's group there are no others, so that this is one of them with its kind misspelt.
+        // Istio's API group has no other kinds, so this is one of them with its name misspelled.
         text("apiVersion").filter(|version| version.starts_with(GROUP))?;
         let has = |name| root.get("spec").and_then(|spec| spec.get(name)).is_some();
         Some(if has("wasm") || has("lua") {
@@ -189,7 +192,7 @@ impl Kind {
         }
     }
 
-    /// The first release that serves it.
+    /// The first release that serves the kind.
     fn since(self) -> Istio {
         match self {
             Self::WasmPlugin => Istio::V1_28,
@@ -198,7 +201,8 @@ impl Kind {
     }
 }
 
-/// The API group of a document that has the name of one of the kinds and is not Istio's, such as Higress' WasmPlugin.
+/// Returns the API group of a document whose kind has one of these names but does not belong to Istio, such as Higress'
+/// WasmPlugin.
 fn foreign_group(root: &Node) -> Option<&str> {
     let text = |name| root.get(name).and_then(Node::text);
     text("kind").and_then(Kind::named)?;
@@ -249,7 +253,7 @@ impl Report {
         let count = match finding.severity {
             Severity::Error => &mut self.errors,
             Severity::Warning => &mut self.warnings,
-            // There is one for a document at most.
+            // There is at most one note per document.
             Severity::Note => return self.findings.push(finding),
         };
         *count += 1;

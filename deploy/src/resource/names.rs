@@ -1,22 +1,23 @@
-//! What Kubernetes takes for a name: of objects, namespaces, labels, annotations and finalizers.
+//! Kubernetes' syntax rules for the names of objects, namespaces, labels, annotations and finalizers.
 
-/// The longest DNS name that Kubernetes takes.
+/// The maximum length of a DNS name in Kubernetes.
 const MOST_DNS: usize = 253;
 
-/// The longest DNS label, and the longest part of a qualified name.
+/// The maximum length of a DNS label, and of the name part of a qualified name.
 const MOST_LABEL: usize = 63;
 
-/// Lower case letters, digits and hyphens, not at the ends, in labels between dots. Labels may be of any length.
+/// Returns whether the text is a DNS subdomain: labels of lowercase letters, digits and inner hyphens, separated by dots.
+/// The length of a label is not limited.
 pub fn is_dns_subdomain(text: &str) -> bool {
     text.len() <= MOST_DNS && text.split('.').all(is_between_dots)
 }
 
-/// One such label, as namespaces are called.
+/// Returns whether the text is a DNS label, as in the names of namespaces.
 pub fn is_dns_label(text: &str) -> bool {
     text.len() <= MOST_LABEL && is_between_dots(text)
 }
 
-/// A name with, if wanted, a DNS name and a slash before it, as the keys of labels are.
+/// Returns whether the text is a qualified name: a name with an optional DNS prefix and a slash, as in label keys.
 pub fn is_qualified_name(text: &str) -> bool {
     match text.split_once('/') {
         None => is_name_part(text),
@@ -24,7 +25,7 @@ pub fn is_qualified_name(text: &str) -> bool {
     }
 }
 
-/// What a label may be worth.
+/// Returns whether the text is a valid label value.
 pub fn is_label_value(text: &str) -> bool {
     text.is_empty() || is_name_part(text)
 }
@@ -42,7 +43,7 @@ fn is_name_part(text: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
 }
 
-/// Whether the first and the last byte are as they should be, and there.
+/// Returns whether the text is not empty and its first and last bytes are valid.
 fn has_ends(text: &str, fits: impl Fn(&u8) -> bool) -> bool {
     let bytes = text.as_bytes();
     bytes.first().is_some_and(&fits) && bytes.last().is_some_and(&fits)

@@ -1,4 +1,4 @@
-//! The graph of a document, from the parser's events.
+//! Builds the graph of a document from the parser's events.
 
 use std::collections::HashMap;
 
@@ -10,19 +10,19 @@ use super::{MOST_BYTES, MOST_DEPTH, Position, YamlError};
 
 type Result<T> = std::result::Result<T, YamlError>;
 
-/// How many characters a key may have before its `:` in YAML, and in JSON, where there is no limit but that of texts.
+/// The maximum number of characters of a key before its `:` in YAML. In JSON the only limit is that of the text.
 const YAML_KEY: usize = 1024;
 const JSON_KEY: usize = MOST_BYTES;
 
-/// Reads the first document of a text that begins there, if it has no more than so many nodes.
+/// Composes the first document of a text that begins at `begin` and has at most `most` nodes.
 pub fn compose(text: &str, begin: Position, most: usize, is_json: bool) -> Result<Graph> {
     let options = granit_parser::options! {
         emit_comments: false,
         simple_key_max_lookahead: if is_json { JSON_KEY } else { YAML_KEY },
-        // As libyaml does, from which Go's library comes.
+        // Like libyaml, from which Go's library is derived.
         bom_inside_document_as_content: true,
         block_scalar_eof_without_line_feed: true,
-        // Collections of both kinds are counted together, below. The parser reads ahead of its events, no further than this.
+        // Collections of both styles are counted together below. The parser reads ahead of its events, up to this limit.
         flow_nesting_limit: YAML_KEY + MOST_DEPTH,
         block_nesting_limit: MOST_DEPTH + 1,
     };
@@ -43,9 +43,9 @@ struct Composer<'a> {
     begin: Position,
     parser: Parser<'a, StrInput<'a>>,
     graph: Graph,
-    /// The nodes that have an anchor, by the parser's number of the anchor.
+    /// The nodes with an anchor, by the parser's anchor number.
     anchors: HashMap<usize, Id>,
-    /// The collections that are open.
+    /// The collections whose end has not been read.
     open: Vec<Open>,
 }
 
@@ -53,9 +53,9 @@ struct Composer<'a> {
 struct Open {
     id: Id,
     is_mapping: bool,
-    /// The items, or keys and values by turns.
+    /// The items, or alternating keys and values.
     children: Vec<Id>,
-    /// Where the last child is.
+    /// The position of the last child.
     last: Option<Span>,
 }
 
@@ -74,12 +74,12 @@ impl<'a> Composer<'a> {
                     ));
                 }
                 Event::DocumentEnd => {
-                    // kubectl ignores what comes next. Refusing it if it is not YAML shows that it is lost.
+                    // kubectl ignores the remainder. Rejecting it if it is not YAML reveals that it is lost.
                     self.next()?;
                     return Ok(());
                 }
                 Event::Scalar(text, style, anchor, tag) => {
-                    // The parser writes a `~` where nothing is written.
+                    // The parser reports a `~` for an omitted value.
                     let is_omitted = style == ScalarStyle::Plain && span.is_empty();
                     let text = if is_omitted { "".into() } else { text };
                     let position = match style {
@@ -124,7 +124,7 @@ impl<'a> Composer<'a> {
         span: &Span,
     ) -> Result<()> {
         let position = match (is_mapping, style) {
-            // Of a list that is not indented the parser says where the first item is.
+            // For a list that is not indented, the parser reports the position of the first item.
             (false, StructureStyle::Block) if !self.is_dash(span.start) => {
                 self.before(span.start, "-")
             }
@@ -134,7 +134,7 @@ impl<'a> Composer<'a> {
         if self.open.len() >= MOST_DEPTH {
             return Err(too_deep(position));
         }
-        // An anchor is known within its own node.
+        // An anchor can be referenced within its own node.
         let id = self.graph.add(Content::Sequence(Vec::new()), position)?;
         self.anchor(anchor, id);
         self.open.push(Open {
@@ -165,7 +165,7 @@ impl<'a> Composer<'a> {
         Ok(())
     }
 
-    /// Puts a node where it belongs.
+    /// Adds a node to its parent.
     fn child(&mut self, id: Id, span: Span) {
         match self.open.last_mut() {
             Some(parent) => {
@@ -187,7 +187,7 @@ impl<'a> Composer<'a> {
         place(self.begin, marker)
     }
 
-    /// The position of a value that is omitted: that of its `-` or `:`, or of its key if there is no `:`.
+    /// Returns the position of an omitted value: that of its `-` or `:`, or of its key if there is no `:`.
     fn omitted(&self, marker: Marker) -> Position {
         let position = match self.open.last() {
             Some(Open {
@@ -210,14 +210,14 @@ impl<'a> Composer<'a> {
         position.unwrap_or_else(|| self.position(marker))
     }
 
-    /// Whether the `-` of an item is there.
+    /// Returns whether the `-` of an item is at the given position.
     fn is_dash(&self, marker: Marker) -> bool {
         let text = marker.byte_offset().and_then(|at| self.text.get(at..));
         let after = text.and_then(|text| text.strip_prefix('-'));
         after.is_some_and(|after| after.starts_with([' ', '\t', '\n']))
     }
 
-    /// The position of the `|` or `>` of a block scalar, whose first line begins there.
+    /// Returns the position of the `|` or `>` of a block scalar whose first line begins at `marker`.
     fn block(&self, marker: Marker) -> Position {
         let first = self.position(marker);
         let header = || {
@@ -236,7 +236,7 @@ impl<'a> Composer<'a> {
         header().unwrap_or(first)
     }
 
-    /// The position of an indicator, if nothing but blanks is between it and `marker` on the same line.
+    /// Returns the position of an indicator, if only blanks separate it from `marker` on the same line.
     fn before(&self, marker: Marker, indicator: &str) -> Option<Position> {
         let before = self.text.get(..marker.byte_offset()?)?;
         let blank = before.trim_end_matches(' ');
@@ -247,7 +247,7 @@ impl<'a> Composer<'a> {
         Some(Position { column, ..position })
     }
 
-    /// The position of an indicator, if nothing but blanks is between `marker` and it.
+    /// Returns the position of an indicator, if only blanks separate `marker` from it.
     fn after(&self, marker: Marker, indicator: &str) -> Option<Position> {
         let after = self.text.get(marker.byte_offset()?..)?;
         let found = after.trim_start_matches([' ', '\n']);
@@ -267,7 +267,7 @@ impl<'a> Composer<'a> {
     }
 }
 
-/// What is before the `|` or `>` in the header of a block scalar. A comment may follow.
+/// Returns the part of a block scalar's header before the `|` or `>`. A comment may follow.
 fn indicator(header: &str) -> Option<&str> {
     let comments = header.match_indices('#').map(|(at, _)| at);
     let ends = comments.chain([header.len()]);
@@ -294,7 +294,7 @@ fn place(begin: Position, marker: Marker) -> Position {
 
 fn scalar(text: std::sync::Arc<str>, style: ScalarStyle, tag: Option<&Tag>) -> Scalar {
     let tag = tag.map(|tag| format!("{}{}", tag.handle(), tag.suffix()));
-    // `!` alone says that a text is one, and that it may be what it would be without quotes.
+    // A plain `!` tag makes the text a string, and allows it to be what it would be without quotes.
     let is_implicit = match &tag {
         None => style == ScalarStyle::Plain,
         Some(tag) => tag == "!",

@@ -1,7 +1,7 @@
-//! The tree that the API server gets, out of a document's graph: anchors, merges, keys that come twice.
+//! Builds the tree that the API server receives from the graph of a document: resolves anchors, merges and duplicate keys.
 //!
-//! What is bounded is bounded here: depth, so that nothing that walks the tree runs out of stack, and what aliases stand for, so
-//! that a small text does not become a large tree. What a scalar means is `scalar.rs`'s matter.
+//! Limits are enforced here: on the depth, so that traversing the tree cannot overflow the stack, and on the expansion of
+//! aliases, so that a small text cannot become a large tree. `scalar.rs` resolves scalars.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -15,11 +15,12 @@ use super::{
 
 type Result<T> = std::result::Result<T, YamlError>;
 
-/// Go's library refuses a document of more nodes than these if more than a share of them come from aliases.
+/// Above this number of nodes, Go's library rejects a document if more than a certain share of its nodes come from aliases.
 const FEW_NODES: usize = 1000;
 const FEW_ALIASED: usize = 100;
 
-/// Up to so many nodes the share is [`MOST_SHARE`], from so many [`LEAST_SHARE`], and between them in between.
+/// Up to this number of nodes the share is [`MOST_SHARE`], from the next constant on it is [`LEAST_SHARE`], and in between
+/// it is interpolated.
 const SMALL: usize = 400_000;
 const LARGE: usize = 4_000_000;
 const MOST_SHARE: f64 = 0.99;
@@ -32,7 +33,7 @@ pub fn construct(graph: &Graph, budget: &mut Budget) -> Result<Option<Node>> {
     };
     let mut constructor = Constructor {
         graph,
-        // The document is one.
+        // The document itself counts as a node.
         nodes: 1,
         aliased: 0,
         open: HashSet::new(),
@@ -47,38 +48,38 @@ pub fn construct(graph: &Graph, budget: &mut Budget) -> Result<Option<Node>> {
 
 struct Constructor<'a> {
     graph: &'a Graph,
-    /// How many nodes were looked at.
+    /// The number of nodes that were visited.
     nodes: usize,
-    /// How many of them because of an alias.
+    /// The number of nodes that were visited through an alias.
     aliased: usize,
-    /// The aliases that are open.
+    /// The aliases that are being expanded.
     open: HashSet<Id>,
     budget: &'a mut Budget,
 }
 
-/// Why the API server cannot get a node. That counts only if the node is not overwritten. There is one for every field, so that it
-/// is small.
+/// Why a node cannot be sent to the API server. The error applies only if the node is not overwritten. It is boxed because
+/// every field has one.
 type Fault = Box<YamlError>;
 
-/// A node, and what is wrong with it.
+/// A node and its error, if any.
 struct Made {
     node: Node,
     fault: Option<Fault>,
 }
 
-/// The fields of a mapping so far.
+/// The fields of a mapping that have been read so far.
 #[derive(Default)]
 struct Fields {
     fields: Vec<Field>,
-    /// A name that the API server cannot get. Nothing overwrites it.
+    /// The error of a name that cannot be sent to the API server. It cannot be overwritten.
     fault: Option<Fault>,
 }
 
 struct Field {
     entry: Entry,
-    /// What is wrong with its value.
+    /// The error of the value.
     fault: Option<Fault>,
-    /// Came with a merge, so that it is no mistake if it is written again.
+    /// Whether the field comes from a merge, in which case it may be specified again.
     merged: bool,
 }
 
@@ -88,12 +89,12 @@ impl<'a> Constructor<'a> {
     fn part(&self, id: Id) -> Result<(&'a Content, Position)> {
         let part = self.graph.part(id);
         let part = part.map(|part| (&part.content, part.position));
-        // Every id is one of this graph's.
+        // All IDs belong to this graph.
         part.ok_or_else(|| YamlError::new(Position { line: 1, column: 1 }, "a node is missing"))
     }
 
-    /// What a node is, `depth` deep in others. Its parts have functions of their own, so that its frame is small: there are many of them
-    /// on the stack.
+    /// Builds a node at nesting depth `depth`. Each type of content has a separate function, which keeps this function's
+    /// stack frame small: the recursion puts many of them on the stack.
     fn node(&mut self, id: Id, depth: usize) -> Result<Made> {
         let (content, position) = self.part(id)?;
         self.count(position)?;
@@ -142,7 +143,7 @@ impl<'a> Constructor<'a> {
         Ok(Made { node, fault })
     }
 
-    /// Notes that an alias is being read. It must not be within what it stands for.
+    /// Records that an alias is being expanded. An alias must not be contained in the node that it refers to.
     fn open(&mut self, id: Id, position: Position) -> Result<()> {
         if !self.open.insert(id) {
             return Err(YamlError::new(
@@ -153,7 +154,7 @@ impl<'a> Constructor<'a> {
         Ok(())
     }
 
-    /// Adds a mapping's fields to those that are there.
+    /// Adds the fields of a mapping to the existing ones.
     fn fields(
         &mut self,
         pairs: &[(Id, Id)],
@@ -185,7 +186,7 @@ impl<'a> Constructor<'a> {
         Ok(())
     }
 
-    /// What a key is called. Some keys are wrong only if their mapping counts.
+    /// Returns the name of a key. Some invalid keys are errors only if their mapping is not overwritten.
     fn key(&mut self, id: Id) -> Result<std::result::Result<Key, Fault>> {
         let (content, position) = self.part(id)?;
         self.count(position)?;
@@ -207,7 +208,7 @@ impl<'a> Constructor<'a> {
                 self.open(id, position)?;
                 let key = self.key(*target);
                 self.open.remove(&id);
-                // The name is here.
+                // The key is at the position of the alias.
                 Ok(key?.map(|key| Key { position, ..key }))
             }
             _ => Err(YamlError::new(
@@ -217,7 +218,8 @@ impl<'a> Constructor<'a> {
         }
     }
 
-    /// `<<`: the fields of a mapping or of several become this one's. Of several the earlier ones win, so they come last.
+    /// Handles `<<`: adds the fields of one or more mappings to this one. Earlier mappings take precedence, so they are
+    /// added last.
     fn merge(
         &mut self,
         from: Id,
@@ -262,7 +264,7 @@ impl<'a> Constructor<'a> {
         }
     }
 
-    /// Counts a node that is looked at.
+    /// Counts a visited node.
     fn count(&mut self, position: Position) -> Result<()> {
         self.nodes += 1;
         if !self.open.is_empty() {
@@ -278,7 +280,7 @@ impl<'a> Constructor<'a> {
         Ok(())
     }
 
-    /// Counts text that is there more than once.
+    /// Counts text that occurs more than once.
     fn copy(&mut self, text: &str, position: Position) -> Result<()> {
         if !self.open.is_empty() {
             self.budget.text += text.len();
@@ -293,10 +295,10 @@ impl<'a> Constructor<'a> {
 // === impl Fields ===
 
 impl Fields {
-    /// A mapping of the fields that count, of each name the last, and what is wrong with them.
+    /// Returns a mapping of the fields that are in effect, which are the last ones of each name, and their errors.
     fn finish(self, position: Position) -> Made {
         let mut names = HashSet::with_capacity(self.fields.len());
-        // From the end, so that the last one is met first.
+        // In reverse order, so that the last field of a name is found first.
         let counts: Vec<bool> = self
             .fields
             .iter()
@@ -333,7 +335,7 @@ fn resolve(scalar: &Scalar, position: Position) -> Result<Resolved> {
         .map_err(|message| YamlError::new(position, message))
 }
 
-/// What was written, if it became something else than a string.
+/// Returns the original text, if it was resolved to a type other than string.
 fn written(resolved: &Resolved, text: &Arc<str>) -> Option<Arc<str>> {
     let is_text = matches!(resolved, Resolved::Text | Resolved::Decoded(_));
     (!is_text).then(|| Arc::clone(text))
@@ -346,7 +348,7 @@ fn deeper(depth: usize, position: Position) -> Result<usize> {
     Ok(depth + 1)
 }
 
-/// The share of so many nodes that may come from aliases.
+/// Returns the share of `nodes` that may come from aliases.
 fn allowed(nodes: usize) -> f64 {
     let above = nodes.saturating_sub(SMALL).min(LARGE - SMALL) as f64;
     MOST_SHARE - (MOST_SHARE - LEAST_SHARE) * (above / (LARGE - SMALL) as f64)

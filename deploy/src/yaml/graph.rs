@@ -1,19 +1,19 @@
-//! The graph of a document: what lies in what, and what aliases name. What it means is `constructor.rs`'s matter.
+//! The graph of a document: the nesting of nodes and the targets of aliases. `constructor.rs` interprets it.
 
 use super::scalar::Scalar;
 use super::{MOST_DEPTH, MOST_NODES, Position, YamlError};
 
-/// A document's nodes.
+/// The nodes of a document.
 #[derive(Debug)]
 pub struct Graph {
     nodes: Vec<Part>,
-    /// How many there may be.
+    /// The maximum number of nodes.
     most: usize,
-    /// The node that is all of the document; none if there is nothing.
+    /// The root node of the document. `None` if the document is empty.
     pub root: Option<Id>,
 }
 
-/// A node's place in its graph.
+/// The index of a node in its graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Id(usize);
 
@@ -35,7 +35,7 @@ pub enum Content {
 // === impl Graph ===
 
 impl Graph {
-    /// Nothing yet, and no more than so many nodes.
+    /// Creates an empty graph with at most `most` nodes.
     pub fn new(most: usize) -> Self {
         Self {
             nodes: Vec::new(),
@@ -44,7 +44,7 @@ impl Graph {
         }
     }
 
-    /// How many nodes there are.
+    /// Returns the number of nodes.
     pub fn len(&self) -> usize {
         self.nodes.len()
     }
@@ -62,7 +62,7 @@ impl Graph {
         Ok(id)
     }
 
-    /// Gives a node the content that was read since it was added.
+    /// Sets the content of a node that was added earlier.
     pub fn fill(&mut self, id: Id, content: Content) {
         if let Some(part) = self.nodes.get_mut(id.0) {
             part.content = content;
@@ -70,7 +70,7 @@ impl Graph {
     }
 }
 
-/// What is wrong with a node that has so many around it.
+/// Returns the error for a node that is nested too deeply.
 pub fn too_deep(position: Position) -> YamlError {
     YamlError::new(
         position,
@@ -78,7 +78,7 @@ pub fn too_deep(position: Position) -> YamlError {
     )
 }
 
-/// What is wrong with a text that has so many nodes before this.
+/// Returns the error for a text with too many nodes before this position.
 pub fn too_many(position: Position) -> YamlError {
     YamlError::new(
         position,

@@ -1,8 +1,9 @@
-//! What a scalar is: the rules of Go's YAML library, version 2, which `kubectl` and the API server's tools have in common.
+//! Resolves scalars by the rules of version 2 of Go's YAML library, which `kubectl` and the API server's tools share.
 //!
-//! They are YAML 1.1's with exceptions: no sexagesimal numbers, octal as `010` and `0o10`, and a number that looks like one
-//! but has no room in 64 bits is a float or, beyond that, a string. Then the value is written as JSON and read again, which
-//! makes integers of floats without a fraction. `tests/tables/scalars.tsv` holds verdicts of the real library.
+//! The rules are those of YAML 1.1 with exceptions: there are no sexagesimal numbers, octal numbers are written as `010` or
+//! `0o10`, and an integer that exceeds 64 bits is a float or, if it exceeds the range of a float, a string. The value is
+//! then serialized as JSON and parsed again, which converts floats without a fraction to integers.
+//! `tests/tables/scalars.tsv` contains results of the real library.
 
 use std::sync::Arc;
 
@@ -12,27 +13,28 @@ use base64::engine::{GeneralPurpose, GeneralPurposeConfig};
 
 use super::{Value, excerpt, timestamp};
 
-/// The `YAML` namespace of tags.
+/// The namespace of YAML's tags.
 pub const TAGS: &str = "tag:yaml.org,2002:";
 
-/// Like Go's: what is left over of the last digit is nobody's.
+/// Like Go's decoder: unused trailing bits of the last digit are ignored.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
 );
 
-/// How a scalar was written.
+/// A scalar as it was written.
 #[derive(Debug)]
 pub struct Scalar {
-    /// Without quotes and escapes.
+    /// The text without quotes and escapes.
     pub text: Arc<str>,
-    /// Whether it may be something else than a string without a tag that says so: it has no quotes, or the tag `!`.
+    /// Whether the scalar may resolve to a type other than string without an explicit tag: it is not quoted, or has the tag
+    /// `!`.
     pub is_implicit: bool,
-    /// Its whole tag, if it has one.
+    /// The complete tag, if any.
     pub tag: Option<String>,
 }
 
-/// What a scalar is before it goes through JSON.
+/// A resolved scalar, before it is converted to JSON.
 #[derive(Debug)]
 pub enum Resolved {
     Null,
@@ -42,20 +44,20 @@ pub enum Resolved {
     Float(f64),
     /// The text itself.
     Text,
-    /// What a tag makes of the text.
+    /// The result of decoding the text according to its tag.
     Decoded(String),
 }
 
 // === impl Scalar ===
 
 impl Scalar {
-    /// Whether a key asks for the fields of other mappings.
+    /// Returns whether this key is a merge key.
     pub fn merges(&self) -> bool {
         let is_tagged = |tag: &String| tag.strip_prefix(TAGS) == Some("merge");
         *self.text == *"<<" && (self.is_implicit || self.tag.as_ref().is_some_and(is_tagged))
     }
 
-    /// What this is, or why it is no YAML.
+    /// Resolves the scalar. Returns an error if it is not valid YAML.
     pub fn resolve(&self) -> Result<Resolved, String> {
         resolve(self)
     }
@@ -64,7 +66,7 @@ impl Scalar {
 // === impl Resolved ===
 
 impl Resolved {
-    /// What the API server gets for a value that was written so, or what is wrong with it.
+    /// Returns the value that the API server receives for a scalar with this text, or an error.
     pub fn value(&self, text: &str) -> Result<Value, String> {
         Ok(match self {
             Self::Null => Value::Null,
@@ -83,7 +85,7 @@ impl Resolved {
         })
     }
 
-    /// What a key is called that was written so, or what is wrong with it.
+    /// Returns the name that the API server receives for a key with this text, or an error.
     pub fn name(&self, text: &str) -> Result<String, String> {
         Ok(match self {
             Self::Bool(value) => value.to_string(),
@@ -146,20 +148,20 @@ fn resolve(scalar: &Scalar) -> Result<Resolved, String> {
             })?;
             Resolved::Decoded(lossy(&bytes))
         }
-        // It stays text, but has to be one.
+        // The value remains a string, but must be a valid timestamp.
         Some("timestamp") if !timestamp::is_one(text) => {
             return Err(format!(
                 "cannot decode `{}` as a timestamp, as its tag requires",
                 excerpt(text)
             ));
         }
-        // Tags that nobody knows leave a string.
+        // Scalars with unknown tags are strings.
         _ => Resolved::Text,
     };
     Ok(resolved)
 }
 
-/// Bytes as text. Unlike Rust's own way, each byte that is none becomes a character.
+/// Converts bytes to text. Unlike in Rust's own conversion, each invalid byte is replaced with a separate character.
 fn lossy(bytes: &[u8]) -> String {
     let mut text = String::new();
     for chunk in bytes.utf8_chunks() {
@@ -169,7 +171,7 @@ fn lossy(bytes: &[u8]) -> String {
     text
 }
 
-/// What a scalar without quotes and tag is.
+/// Resolves a scalar without quotes and tag.
 fn implicit(text: &str) -> Resolved {
     match text {
         "y" | "Y" | "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => {
@@ -188,7 +190,7 @@ fn implicit(text: &str) -> Resolved {
     }
     let first = text.bytes().next().unwrap_or_default();
     let resolved = match first {
-        // Only here does Go's own rule for underscores hold: between digits.
+        // Only here does Go's own rule for underscores apply: they must be between digits.
         b'.' => underscored(text).and_then(|plain| float(&plain)),
         b'0'..=b'9' | b'+' | b'-' => {
             let plain = text.replace('_', "");
@@ -211,7 +213,7 @@ fn integer(text: &str) -> Option<Resolved> {
         [b'0', _, ..] => (8, &digits[1..]),
         _ => (10, digits),
     };
-    // A second sign would be taken by the parser.
+    // The parser would accept a second sign.
     if !digits.bytes().next()?.is_ascii_alphanumeric() {
         return None;
     }
@@ -225,7 +227,7 @@ fn integer(text: &str) -> Option<Resolved> {
 }
 
 fn float(text: &str) -> Option<Resolved> {
-    // Rust's own words for infinity and the like are no numbers here.
+    // The words that Rust accepts for infinity and similar values are not numbers here.
     let digits = text
         .bytes()
         .all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
@@ -233,7 +235,7 @@ fn float(text: &str) -> Option<Resolved> {
     value.is_finite().then_some(Resolved::Float(value))
 }
 
-/// The text without its underscores, if each stands between digits.
+/// Returns the text without underscores, if each of them is between digits.
 fn underscored(text: &str) -> Option<String> {
     let bytes = text.as_bytes();
     let digit = |at: Option<usize>| {
@@ -247,9 +249,11 @@ fn underscored(text: &str) -> Option<String> {
     fits.then(|| text.replace('_', ""))
 }
 
-/// A float as JSON carries it: Go writes it without a fraction if it has none, and such a thing is read as an integer.
+/// Converts a float to its JSON value. Go writes a float without a fraction as an integer, which is then parsed as an
+/// integer.
 fn number(value: f64) -> Value {
-    // Above, Go writes an exponent. Below, both languages write the fewest digits that mean this number, then zeros.
+    // For larger values Go writes an exponent. For smaller values both languages write the fewest digits that represent the
+    // number, followed by zeros.
     if value.fract() == 0.0
         && value.abs() < 1e21
         && let Ok(integer) = value.to_string().parse()
@@ -259,7 +263,7 @@ fn number(value: f64) -> Value {
     Value::Float(value)
 }
 
-/// A float as the name of a field: in single precision and as short as can be.
+/// Formats a float as the name of a field: in single precision and with the fewest digits.
 fn short(value: f64) -> String {
     let value = value as f32;
     if value.is_infinite() {
@@ -279,12 +283,13 @@ fn short(value: f64) -> String {
 mod tests {
     use crate::yaml::{self, Value};
 
-    /// What the real library makes of a scalar as a value and as a key, `!` if it refuses it. `tests/istio` compares them.
+    /// The results of the real library for a scalar as a value and as a key; `!` means an error. `tests/istio` compares
+    /// them.
     const VERDICTS: &str = include_str!("../../tests/tables/scalars.tsv");
 
     #[test]
     fn verdicts_are_those_of_go() {
-        // A longer table than the one that is checked in can be tried in its place.
+        // Allows a longer table than the one in the repository to be tested.
         let longer = std::env::var_os("TIDEGATE_SCALAR_VERDICTS")
             .map(|path| std::fs::read_to_string(path).expect("a table of verdicts"));
         let table = longer.as_deref().unwrap_or(VERDICTS);
@@ -312,7 +317,7 @@ mod tests {
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     }
 
-    /// What the API server reads from this JSON. It takes an integer for one wherever it can.
+    /// Parses JSON like the API server, which prefers integers wherever possible.
     fn value_of(json: &str) -> Option<Value> {
         if json == "!" {
             return None;

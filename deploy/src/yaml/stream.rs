@@ -1,9 +1,9 @@
-//! How `kubectl` cuts a text into documents, which it does before it reads any YAML.
+//! Splits a text into documents in the same way as `kubectl`, before any YAML is parsed.
 //!
-//! A text that begins with `{` is a stream of JSON values as long as it can be read as one. Everything else is cut at lines that
-//! begin with `---`, wherever they stand, and of each piece the first document is read. For the
-//! same reason hardly a directive (`%YAML`) has the `---` below it that it needs. The rules are those of `YAMLOrJSONDecoder` in
-//! `k8s.io/apimachinery`.
+//! A text that begins with `{` is a stream of JSON values as long as it can be parsed as one. Any other text is split at
+//! all lines that begin with `---`, regardless of context, and the first document of each piece is read. As a consequence,
+//! a directive (`%YAML`) is usually separated from the `---` that must follow it. The rules are those of
+//! `YAMLOrJSONDecoder` in `k8s.io/apimachinery`.
 
 use std::borrow::Cow;
 
@@ -12,35 +12,35 @@ use serde::de::IgnoredAny;
 
 use super::{Position, YamlError};
 
-/// How far `kubectl` looks for a `{`, in bytes.
+/// The number of bytes in which `kubectl` searches for a `{`.
 const MOST_BLANK: usize = 4096;
 
-/// How many bytes `kubectl` wants to see behind JSON, to look for YAML in them.
+/// The number of bytes that must follow JSON for `kubectl` to look for YAML in them.
 const LEAST_YAML: usize = 4;
 
-/// What stands around values in JSON.
+/// JSON whitespace.
 const JSON_BLANKS: [char; 4] = [' ', '\t', '\n', '\r'];
 
-/// What is read as one document.
+/// A piece of text that is parsed as one document.
 pub struct Piece<'a> {
-    /// The text. What is YAML has `\n` for `\r\n` and `\r`, and one at its end.
+    /// The text. In YAML, `\r\n` and `\r` are normalized to `\n`, and the text ends with `\n`.
     pub text: Cow<'a, str>,
-    /// Whether it is read by the rules of JSON.
+    /// Whether the text is parsed as JSON.
     pub json: bool,
-    /// Where it begins.
+    /// The position at which the text begins.
     pub begin: Position,
 }
 
-/// A text in pieces.
+/// A text split into pieces.
 pub struct Cut<'a> {
     pub pieces: Vec<Piece<'a>>,
-    /// Why what begins as JSON is none, unless it is not meant to be.
+    /// Why a text that begins like JSON is not JSON, unless it is not intended to be JSON.
     pub no_json: Option<YamlError>,
-    /// Why there are no more pieces.
+    /// The error after which there are no more pieces.
     pub failure: Option<YamlError>,
 }
 
-/// Cuts a text.
+/// Splits a text into pieces.
 pub fn cut(text: &str) -> Cut<'_> {
     let mut cutter = Cutter {
         text,
@@ -58,7 +58,7 @@ pub fn cut(text: &str) -> Cut<'_> {
     }
 }
 
-/// The pieces so far, and the place of a byte that comes no earlier than the last one that was asked for.
+/// The pieces so far, and the position of a byte offset that is not less than the previous one.
 struct Cutter<'a> {
     text: &'a str,
     pieces: Vec<Piece<'a>>,
@@ -73,7 +73,7 @@ impl<'a> Cutter<'a> {
         self.text.get(begin..).unwrap_or_default()
     }
 
-    /// Takes as many JSON values as there are, and says where YAML begins, if it does.
+    /// Reads as many JSON values as there are, and returns the offset at which YAML begins, if any.
     fn json(&mut self, failure: &mut Option<YamlError>) -> Result<Option<usize>, YamlError> {
         let ahead = self.text.get(..self.text.floor_char_boundary(MOST_BLANK));
         if !ahead.is_some_and(|ahead| ahead.trim_start().starts_with('{')) {
@@ -93,7 +93,7 @@ impl<'a> Cutter<'a> {
             end += length;
         };
         let error = self.no_json(end, &error);
-        // After two values it is decided what the stream is.
+        // After two values, the type of the stream is determined.
         let yaml = match self.pieces.len() {
             0 | 1 => self.behind_blanks(end),
             _ => None,
@@ -101,7 +101,7 @@ impl<'a> Cutter<'a> {
         if yaml.is_none() {
             return Err(error);
         }
-        // Whoever quotes the first key means JSON.
+        // A text whose first key is quoted is intended to be JSON.
         let first = self.rest(end).trim_start().strip_prefix('{');
         if first.is_some_and(|first| first.trim_start().starts_with('"')) {
             *failure = Some(error);
@@ -109,9 +109,9 @@ impl<'a> Cutter<'a> {
         Ok(yaml)
     }
 
-    /// What is wrong with JSON that begins there.
+    /// Returns the error for invalid JSON that begins at the given offset.
     fn no_json(&mut self, begin: usize, error: &serde_json::Error) -> YamlError {
-        // It counts bytes.
+        // The column is counted in bytes.
         let line = self
             .rest(begin)
             .split('\n')
@@ -138,7 +138,7 @@ impl<'a> Cutter<'a> {
         )
     }
 
-    /// Where something begins behind blanks, or a line.
+    /// Returns the offset of the first non-blank character, or of a line.
     fn behind_blanks(&self, mut at: usize) -> Option<usize> {
         loop {
             let rest = self.rest(at);
@@ -152,7 +152,7 @@ impl<'a> Cutter<'a> {
         }
     }
 
-    /// Cuts YAML that begins there.
+    /// Splits YAML that begins at the given offset.
     fn yaml(&mut self, mut begin: usize) -> Result<(), YamlError> {
         let mut at = begin;
         for line in self.rest(begin).split_inclusive('\n') {
@@ -165,7 +165,7 @@ impl<'a> Cutter<'a> {
                         "kubectl takes nothing but a comment behind `---`: put the document on the lines below",
                     ));
                 }
-                // A separator that nothing is before belongs to what follows it.
+                // A separator with nothing before it belongs to the text that follows.
                 if begin < at {
                     self.piece(begin, at, false);
                     begin = next;
@@ -206,9 +206,9 @@ impl<'a> Cutter<'a> {
     }
 }
 
-/// How many bytes the JSON value has with which a text begins.
+/// Returns the length in bytes of the JSON value at the start of a text.
 fn json_value(text: &str) -> serde_json::Result<usize> {
-    // To Go two numbers need nothing between them, and `01` is two.
+    // Go does not require a separator between two numbers, and reads `01` as two numbers.
     let number = text.trim_start_matches(JSON_BLANKS);
     let number = number.strip_prefix('-').unwrap_or(number);
     if let Some(behind) = number.strip_prefix('0')

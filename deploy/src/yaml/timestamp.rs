@@ -1,6 +1,7 @@
-//! Whether a text is a time: what Go's library takes behind the tag `!!timestamp`.
+//! Recognizes timestamps, as Go's library accepts them for the tag `!!timestamp`.
 
-/// `2026-1-2`, or that with a time behind `T`, `t` or a space. Only the letters want a zone, and only they have one.
+/// Returns whether the text is a timestamp: a date such as `2026-1-2`, optionally followed by `T`, `t` or a space and a
+/// time. With `T` or `t` a time zone is required, and with a space it is not permitted.
 pub fn is_one(text: &str) -> bool {
     let mut rest = text;
     let rest = &mut rest;
@@ -18,7 +19,7 @@ pub fn is_one(text: &str) -> bool {
         return true;
     }
     let is_local = sign(rest, " ");
-    // Go takes any number of spaces for one.
+    // Go accepts any number of spaces.
     while sign(rest, " ") {}
     if !is_local && !sign(rest, "T") && !sign(rest, "t") {
         return false;
@@ -29,7 +30,7 @@ pub fn is_one(text: &str) -> bool {
     (is_local || zone(rest)) && rest.is_empty()
 }
 
-/// Hours, minutes, seconds, and what there may be of a second.
+/// Parses hours, minutes, seconds and optional fractions of a second.
 fn clock(rest: &mut &str) -> bool {
     for (separator, most) in [("", 23), (":", 59), (":", 59)] {
         if !sign(rest, separator) || digits(rest, 1..=2).is_none_or(|number| number > most) {
@@ -44,7 +45,7 @@ fn clock(rest: &mut &str) -> bool {
     true
 }
 
-/// `Z`, or hours and minutes of two digits.
+/// Parses `Z`, or hours and minutes with two digits each.
 fn zone(rest: &mut &str) -> bool {
     if sign(rest, "Z") {
         return true;
@@ -63,7 +64,7 @@ fn sign(rest: &mut &str, sign: &str) -> bool {
     behind.is_some()
 }
 
-/// A number of so many digits.
+/// Parses a number with the given number of digits.
 fn digits(rest: &mut &str, count: std::ops::RangeInclusive<usize>) -> Option<u32> {
     let there = rest
         .bytes()

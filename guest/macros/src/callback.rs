@@ -1,31 +1,31 @@
-//! The callbacks that a plugin may have.
+//! The callbacks that a plugin can implement.
 //!
-//! One line each: a method of the trait, the WIT interface that it is called through, and the shape of its parameters.
-//! A test in `contract` holds this list against the world `all`.
+//! There is one entry for each: the trait method, the WIT interface through which it is called, and the shape of its
+//! parameters. A test in `contract` checks this list against the world `all`.
 
 /// A callback of the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Callback {
     /// The method of `Plugin`.
     pub method: &'static str,
-    /// The interface of the contract whose `handle` it is.
+    /// The interface of the contract whose `handle` function it implements.
     pub interface: &'static str,
-    /// What it is called with.
+    /// The shape of its parameters.
     pub shape: Shape,
 }
 
-/// What a callback is called with beside the filter.
+/// The parameters of a callback, other than the filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
-    /// Whether the stream's half ends here; answers with an action.
+    /// Whether this half of the stream ends. Returns an action.
     Headers,
-    /// How many bytes can be seen, and whether the stream's half ends here; answers with an action.
+    /// The number of visible bytes and whether this half of the stream ends. Returns an action.
     Body,
-    /// Nothing, and answers nothing.
+    /// No parameters and no return value.
     Log,
 }
 
-/// Every callback, in the order in which a stream meets them.
+/// All callbacks, in the order in which a stream invokes them.
 pub const CALLBACKS: &[Callback] = &[
     Callback {
         method: "on_request_headers",
@@ -55,18 +55,19 @@ pub const CALLBACKS: &[Callback] = &[
 ];
 
 impl Callback {
-    /// The callback whose method is called `method`.
+    /// Returns the callback for a method name.
     pub fn named(method: &str) -> Option<&'static Callback> {
         CALLBACKS.iter().find(|callback| callback.method == method)
     }
 
-    /// The module that wit-bindgen makes for the interface, and our call into the SDK: the method's own name.
+    /// Returns the name of the module that wit-bindgen generates for the interface. The SDK function has the name of
+    /// the method.
     pub fn module(&self) -> String {
         self.interface.replace('-', "_")
     }
 }
 
-/// The names of all callbacks, for messages.
+/// Returns the names of all callbacks, for error messages.
 pub fn names() -> String {
     let names: Vec<String> = CALLBACKS
         .iter()

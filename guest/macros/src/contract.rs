@@ -1,11 +1,11 @@
-//! The WIT contract, and the world of one plugin.
+//! The WIT contract and the world of a plugin.
 //!
-//! The text is compiled in, so that a plugin needs no copy of `wit/` and no path to it. wit-bindgen takes one text for
-//! all: the plugin's own world first, then the contract as a nested package.
+//! The text is compiled in, so that a plugin needs neither a copy of `wit/` nor a path to it. wit-bindgen expects a
+//! single text: the plugin's world first, then the contract as a nested package.
 
 use crate::callback::Callback;
 
-/// Each file of the contract, by its name.
+/// The files of the contract, by name.
 pub const FILES: &[(&str, &str)] = &[
     ("clock.wit", include_str!("../wit/clock.wit")),
     ("http-bodies.wit", include_str!("../wit/http-bodies.wit")),
@@ -45,12 +45,12 @@ pub const FILES: &[(&str, &str)] = &[
     ("worlds.wit", include_str!("../wit/worlds.wit")),
 ];
 
-/// The package that every file of the contract opens with.
+/// The package declaration at the beginning of every file of the contract.
 pub const PACKAGE: &str = "tidegate:proxy@0.1.0";
 
-/// The WIT of a plugin that has these callbacks.
+/// Returns the WIT world of a plugin with the given callbacks.
 ///
-/// What a plugin imports is not told here: the SDK's own bindings tell it, and the linker keeps what is used.
+/// The world lists no imports. The SDK's bindings declare them, and the linker keeps those that are used.
 pub fn world_with(callbacks: &[&Callback]) -> String {
     let mut text = String::from("package tidegate:plugin;\n\nworld plugin {\n");
     for interface in ["plugin", "http-filter"]
@@ -71,7 +71,7 @@ pub fn world_with(callbacks: &[&Callback]) -> String {
     text
 }
 
-/// The full name of an interface of the contract: `tidegate:proxy/types@0.1.0`.
+/// Returns the fully qualified name of an interface of the contract, such as `tidegate:proxy/types@0.1.0`.
 pub fn qualified(interface: &str) -> String {
     match PACKAGE.split_once('@') {
         Some((package, version)) => format!("{package}/{interface}@{version}"),

@@ -1,8 +1,8 @@
-//! Reading `#[plugin(…)] impl Plugin for …`, and saying what is wrong with it.
+//! Parses `#[plugin(…)] impl Plugin for …` and reports errors.
 //!
-//! rustc checks the methods' types against the trait; what it cannot know is that a method which the trait does not
-//! have was meant to be a callback, and what an absent associated type stands for. Every complaint is made at the
-//! token that it is about, and all of them at once.
+//! rustc checks the types of the methods against the trait. It cannot know that a method which is not part of the trait
+//! was meant to be a callback, or what a missing associated type means. Each error is reported at the token that causes
+//! it, and all errors are reported at once.
 
 use proc_macro2::TokenStream;
 use syn::{
@@ -16,7 +16,7 @@ use crate::callback::{self, Callback};
 /// The arguments of the attribute.
 #[derive(Default)]
 pub struct Arguments {
-    /// The file that holds the JSON Schema of the configuration, from the crate's manifest.
+    /// The path of the file with the JSON Schema of the configuration, relative to the crate's manifest.
     pub schema: Option<LitStr>,
 }
 
@@ -46,27 +46,27 @@ impl Parse for Arguments {
     }
 }
 
-/// A plugin as its impl block declares it.
+/// A plugin as declared by its impl block.
 #[derive(Debug)]
 pub struct Declaration {
-    /// The impl block, handed on as it is.
+    /// The impl block, unchanged.
     pub item: ItemImpl,
-    /// The callbacks that it has.
+    /// The callbacks that it defines.
     pub callbacks: Vec<Method>,
-    /// Whether `type Config = ()`, in plain sight.
+    /// Whether the plugin has a configuration: false if the block contains literally `type Config = ()`.
     pub takes_configuration: bool,
 }
 
-/// A callback of an impl block.
+/// A callback defined by an impl block.
 #[derive(Debug, Clone)]
 pub struct Method {
-    /// Which one.
+    /// The callback.
     pub callback: &'static Callback,
-    /// The predicates of its `#[cfg(…)]` attributes: it is there only where all of them hold.
+    /// The predicates of its `#[cfg(…)]` attributes. The callback exists only if all of them hold.
     pub conditions: Vec<TokenStream>,
 }
 
-/// Reads an impl block.
+/// Parses an impl block.
 pub fn read(item: ItemImpl) -> Result<Declaration> {
     let mut complaints = Complaints::default();
     match &item.trait_ {
@@ -156,7 +156,7 @@ pub fn read(item: ItemImpl) -> Result<Declaration> {
     })
 }
 
-/// The predicates of the `#[cfg(…)]` among a method's attributes.
+/// Returns the predicates of the `#[cfg(…)]` attributes of a method.
 fn conditions(attributes: &[Attribute]) -> Vec<TokenStream> {
     let lists = attributes
         .iter()
@@ -165,7 +165,7 @@ fn conditions(attributes: &[Attribute]) -> Vec<TokenStream> {
     lists.map(|list| list.tokens.clone()).collect()
 }
 
-/// Everything that is wrong, each at its place.
+/// Collects all errors, each at its location.
 #[derive(Default)]
 struct Complaints(Option<Error>);
 

@@ -1,12 +1,13 @@
-//! Writing the exports of a plugin.
+//! Generates the exports of a plugin.
 //!
-//! wit-bindgen makes the bindings of the plugin's own world; what is written here joins its traits to functions of the
-//! SDK, a line each. Whatever could be ordinary code is there and not here.
+//! wit-bindgen generates the bindings of the plugin's world. The code generated here connects its traits to functions
+//! of the SDK, with one line each. Everything that can be ordinary code is in the SDK.
 //!
-//! On other targets than WebAssembly nothing is exported: the impl block is compiled and can be tested.
+//! On targets other than WebAssembly nothing is exported: the impl block is compiled and can be tested.
 //!
-//! The author's type is named where the exports are declared, and whatever is declared there hides what the author calls
-//! by the same name. So every name in it begins with `__tidegate`, which no author's does.
+//! The generated code refers to the author's type in the scope that declares the exports, and declarations there shadow
+//! the author's items of the same name. All generated names therefore begin with `__tidegate`, a prefix that authors do
+//! not use.
 
 use proc_macro2::{Literal, TokenStream};
 use quote::{format_ident, quote};
@@ -53,8 +54,8 @@ pub fn plugin(arguments: TokenStream, item: TokenStream) -> Result<TokenStream> 
     })
 }
 
-/// The sets of callbacks that a plugin may turn out to have, each with the condition under which it has them. An attribute
-/// does not see which `#[cfg(…)]` hold, so there is one set for each combination.
+/// Returns the sets of callbacks that a plugin can have, each with the condition under which it applies. An attribute
+/// cannot evaluate `#[cfg(…)]`, so there is one set for each combination.
 fn subsets(methods: &[Method]) -> impl Iterator<Item = (TokenStream, Vec<&'static Callback>)> {
     let conditional = methods.iter().filter(|it| !it.conditions.is_empty());
     let count = conditional.count();

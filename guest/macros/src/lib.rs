@@ -1,17 +1,17 @@
-//! `#[plugin]`, the attribute that turns an `impl Plugin for …` into a component's exports; nothing else.
+//! `#[plugin]`, the attribute that generates a component's exports from an `impl Plugin for …` block.
 //!
-//! The attribute looks at an impl block and asks one question of it: which callbacks does it have? For those, and for
-//! those only, it exports the interfaces of the WIT contract, so that the proxy never calls into a plugin for nothing.
-//! It also writes the plugin's name, version and configuration schema into a custom section.
+//! The attribute determines which callbacks an impl block defines. For exactly those, it exports the interfaces of the
+//! WIT contract, so that the proxy never calls a callback that does nothing. It also writes the plugin's name, version
+//! and configuration schema into a custom section.
 //!
-//! The trait itself, and everything that happens when a callback comes, is ordinary code in `tidegate-guest`; authors
-//! depend on that crate and never on this one.
+//! The trait and the handling of callbacks are ordinary code in `tidegate-guest`. Plugin authors depend on that crate
+//! and never directly on this one.
 //!
-//! - `declaration` reads the impl block and refuses what is not a plugin.
+//! - `declaration` parses the impl block and rejects invalid plugins.
 //! - `callback` is the list of callbacks.
-//! - `contract` holds the WIT text and writes the plugin's own world.
-//! - `metadata` makes the custom section.
-//! - `expand` writes the exports.
+//! - `contract` contains the WIT text and generates the plugin's world.
+//! - `metadata` generates the custom section.
+//! - `expand` generates the exports.
 
 mod callback;
 mod contract;
@@ -21,7 +21,7 @@ mod metadata;
 
 use proc_macro::TokenStream;
 
-/// Makes a component of an `impl Plugin for …` block.
+/// Builds a component from an `impl Plugin for …` block.
 ///
 /// ```text
 /// #[plugin]                                      // no schema
@@ -29,7 +29,7 @@ use proc_macro::TokenStream;
 /// impl Plugin for Greeter { … }
 /// ```
 ///
-/// Only the callbacks that the block has are exported. See the documentation of `tidegate-guest`.
+/// Only the callbacks that the block defines are exported. See the documentation of `tidegate-guest`.
 #[proc_macro_attribute]
 pub fn plugin(arguments: TokenStream, item: TokenStream) -> TokenStream {
     expand::plugin(arguments.into(), item.into())

@@ -1,7 +1,7 @@
-//! The custom section that says what a plugin is: name, version, JSON Schema of its configuration.
+//! The custom section with a plugin's metadata: name, version and the JSON Schema of its configuration.
 //!
-//! `tidegate adapt` carries the section along, `tidegate inspect` shows it, and a deployment can check a configuration
-//! before a proxy ever sees it. Name and version are those of the crate that is being compiled.
+//! `tidegate adapt` preserves the section, `tidegate inspect` shows it, and a deployment can use it to validate a
+//! configuration before it reaches a proxy. Name and version are those of the crate being compiled.
 
 use std::{env, fs, path::PathBuf};
 
@@ -11,15 +11,15 @@ use syn::LitStr;
 /// The name of the custom section.
 pub const SECTION: &str = "tidegate-plugin";
 
-/// What the section of a plugin holds, and the file that has to be watched for it.
+/// The contents of a plugin's section, and the file that it depends on.
 pub struct Metadata {
-    /// The section's bytes.
+    /// The bytes of the section.
     pub json: Vec<u8>,
-    /// The schema's file; a change of it is a reason to compile again.
+    /// The path of the schema file. The crate must be recompiled if it changes.
     pub schema_file: Option<String>,
 }
 
-/// Collects the metadata of the crate that is being compiled.
+/// Collects the metadata of the crate being compiled.
 pub fn of_current_crate(schema: Option<&LitStr>) -> syn::Result<Metadata> {
     let name = variable("CARGO_PKG_NAME")?;
     let version = variable("CARGO_PKG_VERSION")?;

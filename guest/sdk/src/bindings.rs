@@ -1,7 +1,7 @@
-//! What wit-bindgen makes of the contract's imports; the only place where it is called for them.
+//! Bindings that wit-bindgen generates for the contract's imports. This is the only place that invokes it for imports.
 //!
-//! The rest of this crate wraps these modules, and `#[plugin]` points the bindings of a plugin's exports at them, so
-//! that both speak of the same types. A component imports only the functions that end up in it.
+//! The rest of this crate wraps these modules. `#[plugin]` makes the bindings of a plugin's exports refer to them, so
+//! that imports and exports use the same types. A component imports only the functions that are linked into it.
 
 #![expect(
     missing_docs,

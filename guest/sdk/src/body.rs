@@ -1,11 +1,13 @@
-//! [`Body`]: the bytes of a body, the contract's `http-bodies`.
+//! [`Body`]: the bytes of a body. Wraps the contract's `http-bodies` interface.
 
 use crate::{Direction, Error, HttpStream, bindings::http_bodies};
 
-/// What a body callback can see of its body: the piece that it was called for, with what was paused before it.
+/// The body data that is visible to a body callback: the current chunk, preceded by any data buffered by earlier
+/// pauses.
 ///
-/// Anywhere else every method answers [`Error::NotAvailable`]. None of them changes `content-length`: headers have left
-/// by then. A plugin that will change a body's size removes that header in its headers callback.
+/// Outside the matching body callback, every method returns [`Error::NotAvailable`]. No method updates
+/// `content-length`, because the headers have already been forwarded. A plugin that changes the size of a body must
+/// remove that header in its headers callback.
 #[derive(Clone, Copy, Debug)]
 pub struct Body<'a> {
     http: &'a HttpStream,
@@ -17,17 +19,17 @@ impl<'a> Body<'a> {
         Body { http, half }
     }
 
-    /// How many bytes there are.
+    /// Returns the number of bytes available.
     pub fn size(&self) -> Result<u32, Error> {
         http_bodies::size(self.http.handle(), self.half)
     }
 
-    /// Copies out at most `max` bytes from `offset`; less, or nothing, where fewer are there.
+    /// Copies at most `max` bytes, starting at `offset`. The result is shorter, or empty, if fewer bytes are available.
     pub fn read(&self, offset: u32, max: u32) -> Result<Vec<u8>, Error> {
         http_bodies::read(self.http.handle(), self.half, offset, max)
     }
 
-    /// Copies out all bytes.
+    /// Copies all bytes.
     pub fn read_all(&self) -> Result<Vec<u8>, Error> {
         self.read(0, u32::MAX)
     }
@@ -37,12 +39,12 @@ impl<'a> Body<'a> {
         http_bodies::replace(self.http.handle(), self.half, data.as_ref())
     }
 
-    /// Adds bytes at the end.
+    /// Appends bytes at the end.
     pub fn append(&self, data: impl AsRef<[u8]>) -> Result<(), Error> {
         http_bodies::append(self.http.handle(), self.half, data.as_ref())
     }
 
-    /// Adds bytes at the beginning.
+    /// Inserts bytes at the beginning.
     pub fn prepend(&self, data: impl AsRef<[u8]>) -> Result<(), Error> {
         http_bodies::prepend(self.http.handle(), self.half, data.as_ref())
     }

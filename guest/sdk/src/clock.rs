@@ -1,10 +1,10 @@
-//! Time as the proxy knows it, the contract's `clock`.
+//! The current time, as reported by the proxy. Wraps the contract's `clock` interface.
 
 use crate::bindings::clock;
 
-/// Nanoseconds since 1970-01-01 00:00 UTC.
+/// Returns the current time in nanoseconds since 1970-01-01 00:00 UTC.
 ///
-/// Logic that depends on time is easiest to test when it is handed this number and never asks for it.
+/// Time-dependent logic is easiest to test if it receives this value as an argument instead of calling this function.
 pub fn now() -> u64 {
     clock::now()
 }

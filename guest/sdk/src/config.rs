@@ -1,8 +1,9 @@
-//! Reading a plugin's configuration: JSON into the author's serde type, or a reason that names the place.
+//! Parses a plugin's configuration from JSON into the author's serde type. Errors contain the path of the invalid
+//! value.
 //!
-//! The parser is `hifijson`: a fifth of serde_json in a module, and complete where it matters (escapes, surrogates,
-//! UTF-8, depth). What serde asks of its values is answered in [`deserializer`], which also knows the way from the root
-//! to each of them; [`error`] puts into words what did not fit.
+//! The parser is `hifijson`: in a module it has a fifth of the size of serde_json, and it is complete where it matters
+//! (escapes, surrogates, UTF-8, depth). [`deserializer`] implements serde's deserializer for its values and tracks the
+//! path from the root to each of them; [`error`] formats the error messages.
 
 mod deserializer;
 mod error;
@@ -12,12 +13,13 @@ use serde::de::DeserializeOwned;
 
 pub use error::ConfigError;
 
-/// How deep a configuration may be nested. Wasm stacks are small, and nobody writes such a thing by hand.
+/// The maximum nesting depth of a configuration. Wasm stacks are small, and nobody writes deeper nesting by hand.
 const MAX_DEPTH: usize = 64;
 
-/// Reads a configuration as it is read for [`Plugin::configure`](crate::Plugin::configure). None at all counts as `{}`.
+/// Parses a configuration in the same way as for [`Plugin::configure`](crate::Plugin::configure). Empty input is
+/// treated as `{}`.
 ///
-/// It needs no proxy: it is there for a plugin's own tests.
+/// This function does not need a proxy. It is intended for a plugin's tests.
 pub fn read_config<T: DeserializeOwned>(configuration: &[u8]) -> Result<T, ConfigError> {
     if configuration.trim_ascii().is_empty() {
         return parsed(b"{}").map_err(|error| {
@@ -29,7 +31,7 @@ pub fn read_config<T: DeserializeOwned>(configuration: &[u8]) -> Result<T, Confi
     parsed(configuration)
 }
 
-/// Whether a configuration says nothing: it is empty, or an empty object.
+/// Returns whether a configuration is empty or an empty object.
 pub(crate) fn is_none(configuration: &[u8]) -> bool {
     // One loop, since it is in every plugin that takes no configuration.
     let mut braces = 0;
@@ -61,7 +63,7 @@ fn parsed<T: DeserializeOwned>(json: &[u8]) -> Result<T, ConfigError> {
     }
 }
 
-/// Line and column, counted from 1, of what follows `read`.
+/// Returns the 1-based line and column of the position after `read`.
 fn position(read: &[u8]) -> (usize, usize) {
     let line = read.split(|byte| *byte == b'\n');
     let (lines, last) = line.fold((0, 0), |(lines, _), line| (lines + 1, line.len()));

@@ -1,7 +1,7 @@
-//! [`FieldName`] and [`FieldValue`]: header names and values that are known to be good.
+//! [`FieldName`] and [`FieldValue`]: validated header names and values.
 //!
-//! A plugin that takes them as its configuration's types refuses a bad one when it is deployed, with the place where it
-//! stands, and not in a log line at the first request.
+//! With these types in its configuration, a plugin rejects an invalid name or value at deployment, and the error
+//! contains its path. Otherwise the error would appear only in the log, at the first request.
 
 use std::{fmt, ops::Deref};
 
@@ -10,7 +10,7 @@ use serde::{
     de::{Error, Unexpected, Visitor},
 };
 
-/// A lower-case header name, or one of the pseudo-headers `:method`, `:path`, `:authority`, `:scheme` and `:status`.
+/// A lowercase header name, or one of the pseudo-headers `:method`, `:path`, `:authority`, `:scheme` and `:status`.
 ///
 /// ```
 /// use tidegate_guest::FieldName;
@@ -21,14 +21,14 @@ use serde::{
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FieldName(String);
 
-/// A header value: text without control characters, tab excepted.
+/// A header value: text without control characters other than tab.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FieldValue(String);
 
 // === impl FieldName ===
 
 impl FieldName {
-    /// Takes a name in any case.
+    /// Creates a name from a string in any case. Returns `None` if it is invalid.
     pub fn new(name: &str) -> Option<Self> {
         let pseudo = matches!(
             name,
@@ -38,13 +38,13 @@ impl FieldName {
         (pseudo || token).then(|| FieldName(name.to_ascii_lowercase()))
     }
 
-    /// Whether it is one of the pseudo-headers.
+    /// Returns whether the name is a pseudo-header.
     pub fn is_pseudo(&self) -> bool {
         self.0.starts_with(':')
     }
 }
 
-/// Whether HTTP allows a byte in a field's name.
+/// Returns whether HTTP allows a byte in a field name.
 fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
@@ -75,7 +75,7 @@ impl<'de> Deserialize<'de> for FieldName {
 // === impl FieldValue ===
 
 impl FieldValue {
-    /// Takes a value.
+    /// Creates a value. Returns `None` if it is invalid.
     pub fn new(value: &str) -> Option<Self> {
         let good = value
             .bytes()
@@ -113,7 +113,7 @@ impl<'de> Deserialize<'de> for FieldValue {
     }
 }
 
-/// Reads text that has to pass a check.
+/// A visitor for text that must pass a check.
 struct Checked<T> {
     check: fn(&str) -> Option<T>,
     expected: &'static str,

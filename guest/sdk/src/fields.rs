@@ -1,4 +1,4 @@
-//! [`Fields`]: headers and trailers, the contract's `http-fields`.
+//! [`Fields`]: headers and trailers. Wraps the contract's `http-fields` interface.
 
 use crate::{
     Error, HttpStream,
@@ -7,8 +7,8 @@ use crate::{
 
 /// The headers or trailers of one half of a stream.
 ///
-/// Nothing is copied until it is asked for: each method is one hostcall. Names are lower-case. Fields of one name keep
-/// their order. Later than their way through the proxy fields can be read but not changed ([`Error::NotAvailable`]).
+/// Nothing is copied in advance: each method makes one hostcall. Names are lowercase. The values of a field keep their
+/// order. Once fields have been forwarded by the proxy, they can be read but not changed ([`Error::NotAvailable`]).
 #[derive(Clone, Copy, Debug)]
 pub struct Fields<'a> {
     http: &'a HttpStream,
@@ -20,12 +20,12 @@ impl<'a> Fields<'a> {
         Fields { http, map }
     }
 
-    /// The first value of a field.
+    /// Returns the first value of a field.
     pub fn get(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
         http_fields::get(self.http.handle(), self.map, name)
     }
 
-    /// The first value of a field, as text; [`Error::Malformed`] if it is not UTF-8.
+    /// Returns the first value of a field as a string. Returns [`Error::Malformed`] if it is not valid UTF-8.
     pub fn get_str(&self, name: &str) -> Result<Option<String>, Error> {
         match self.get(name)? {
             Some(value) => String::from_utf8(value)
@@ -35,32 +35,32 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Every value of a field, in order.
+    /// Returns all values of a field, in order.
     pub fn values(&self, name: &str) -> Result<Vec<Vec<u8>>, Error> {
         http_fields::values(self.http.handle(), self.map, name)
     }
 
-    /// Every field, in order.
+    /// Returns all fields, in order.
     pub fn entries(&self) -> Result<Vec<(String, Vec<u8>)>, Error> {
         http_fields::entries(self.http.handle(), self.map)
     }
 
-    /// Replaces all values of a field by one, or adds the field.
+    /// Replaces all values of a field with one value, or adds the field.
     pub fn set(&self, name: &str, value: impl AsRef<[u8]>) -> Result<(), Error> {
         http_fields::set(self.http.handle(), self.map, name, value.as_ref())
     }
 
-    /// Adds a value beside those that the field has.
+    /// Adds a value to a field and keeps its existing values.
     pub fn append(&self, name: &str, value: impl AsRef<[u8]>) -> Result<(), Error> {
         http_fields::append(self.http.handle(), self.map, name, value.as_ref())
     }
 
-    /// Removes a field with all its values; nothing happens if it is absent.
+    /// Removes a field with all its values. Does nothing if the field is absent.
     pub fn remove(&self, name: &str) -> Result<(), Error> {
         http_fields::remove(self.http.handle(), self.map, name)
     }
 
-    /// Replaces all fields, pseudo-headers such as `:path` included.
+    /// Replaces all fields, including pseudo-headers such as `:path`.
     pub fn replace_all(&self, entries: &[(String, Vec<u8>)]) -> Result<(), Error> {
         http_fields::replace_all(self.http.handle(), self.map, entries)
     }

@@ -1,9 +1,9 @@
-//! What lies between the exports that `#[plugin]` writes and an author's [`Plugin`].
+//! The code between the exports that `#[plugin]` generates and the author's [`Plugin`].
 //!
-//! The contract's two resources are here: a [`Context`] for each configuration, a [`Filter`] for each stream. Neither
-//! is a global, so two configurations in one instance share nothing. Nothing here panics: a callback that comes while
-//! another one of the same stream is still at work, which no proxy does today, finds the state borrowed and lets the
-//! stream go on.
+//! It implements the contract's two resources: a [`Context`] for each configuration and a [`Filter`] for each stream.
+//! Neither is global, so two configurations in one instance share no state. This code does not panic: if a callback is
+//! called while another callback of the same stream is still running, which no current proxy does, the state is already
+//! borrowed and the stream continues.
 
 use std::{cell::RefCell, rc::Rc};
 
@@ -11,10 +11,10 @@ use crate::{Action, ConfigError, HttpStream, Plugin, bindings::http_streams, con
 
 /// A configured plugin: the contract's `plugin-context`.
 ///
-/// The contract lends it to a filter's constructor alone; filters keep it alive by counting.
+/// The contract lends it only to the constructor of a filter. Filters keep it alive through reference counting.
 pub struct Context<P>(Rc<P>);
 
-/// Makes a plugin of the bytes of its configuration.
+/// Creates a plugin from the bytes of its configuration.
 pub fn configure_from_json<P: Plugin>(configuration: &[u8]) -> Result<Context<P>, String> {
     config::read_config(configuration)
         .and_then(P::configure)
@@ -22,7 +22,7 @@ pub fn configure_from_json<P: Plugin>(configuration: &[u8]) -> Result<Context<P>
         .map_err(ConfigError::into_string)
 }
 
-/// Makes a plugin that takes no configuration. No deserializer comes with it.
+/// Creates a plugin that has no configuration. It does not link a deserializer.
 pub fn configure_without<P: Plugin<Config = ()>>(
     configuration: &[u8],
 ) -> Result<Context<P>, String> {
@@ -34,10 +34,10 @@ pub fn configure_without<P: Plugin<Config = ()>>(
         .map_err(ConfigError::into_string)
 }
 
-/// Stands for the exports where there are none, so that rustc does not call a plugin dead code in its own tests.
+/// Stands in for the exports on other targets, so that rustc does not report a plugin as dead code in its own tests.
 pub const fn exported<P: Plugin>() {}
 
-/// A plugin at work on one stream: the contract's `filter`.
+/// The state of a plugin for one stream: the contract's `filter`.
 pub struct Filter<P: Plugin> {
     plugin: Rc<P>,
     stream: RefCell<(P::Stream, HttpStream)>,
@@ -54,7 +54,7 @@ impl<P> Context<P> {
 // === impl Filter ===
 
 impl<P: Plugin> Filter<P> {
-    /// Begins a stream.
+    /// Starts a stream.
     pub fn create(context: &Context<P>, http: http_streams::HttpStream) -> Self {
         let stream = RefCell::new((P::Stream::default(), HttpStream::new(http)));
         Filter {
@@ -63,31 +63,31 @@ impl<P: Plugin> Filter<P> {
         }
     }
 
-    /// Calls the author's callback.
+    /// Calls the author's `on_request_headers` callback.
     #[inline]
     pub fn on_request_headers(&self, end: bool) -> Action {
         self.call(|plugin, stream, http| plugin.on_request_headers(stream, http, end.into()))
     }
 
-    /// Calls the author's callback.
+    /// Calls the author's `on_request_body` callback.
     #[inline]
     pub fn on_request_body(&self, size: u32, end: bool) -> Action {
         self.call(|plugin, stream, http| plugin.on_request_body(stream, http, size, end.into()))
     }
 
-    /// Calls the author's callback.
+    /// Calls the author's `on_response_headers` callback.
     #[inline]
     pub fn on_response_headers(&self, end: bool) -> Action {
         self.call(|plugin, stream, http| plugin.on_response_headers(stream, http, end.into()))
     }
 
-    /// Calls the author's callback.
+    /// Calls the author's `on_response_body` callback.
     #[inline]
     pub fn on_response_body(&self, size: u32, end: bool) -> Action {
         self.call(|plugin, stream, http| plugin.on_response_body(stream, http, size, end.into()))
     }
 
-    /// Calls the author's callback.
+    /// Calls the author's `on_log` callback.
     #[inline]
     pub fn on_log(&self) {
         if let Ok(mut stream) = self.stream.try_borrow_mut() {

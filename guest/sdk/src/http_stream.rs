@@ -1,6 +1,6 @@
-//! [`HttpStream`]: one request and its response, as a callback meets them.
+//! [`HttpStream`]: one request and its response, as passed to a callback.
 //!
-//! The accessors only name a part; [`Fields`] and [`Body`] are where hostcalls are made.
+//! The accessors do not make hostcalls; the methods of [`Fields`] and [`Body`] do.
 
 use std::rc::Rc;
 
@@ -11,14 +11,14 @@ use crate::{
 
 pub use crate::bindings::types::Direction;
 
-/// One HTTP stream: a request and its response.
+/// An HTTP stream: one request and its response.
 ///
-/// Callbacks are lent the stream that they are called for. One that must be reached from another stream's callback is
-/// [shared](HttpStream::share) first; once it has ended, everything that is asked of it answers [`Error::Closed`].
+/// Each callback borrows the stream that it is called for. To use a stream from the callback of another stream,
+/// [share](HttpStream::share) it first. After a stream has ended, all operations on it return [`Error::Closed`].
 #[derive(Debug)]
 pub struct HttpStream(Handle);
 
-/// Most streams are never shared, so the counted form is made only when one is.
+/// Most streams are never shared, so the reference-counted form is created on demand.
 #[derive(Debug)]
 enum Handle {
     Own(http_streams::HttpStream),
@@ -37,52 +37,54 @@ impl HttpStream {
         }
     }
 
-    /// A number that no other stream of this worker has while this one lives: for lines of a log.
+    /// Returns an ID that is unique among the active streams of this worker. Use it in log messages.
     pub fn id(&self) -> u32 {
         self.handle().id()
     }
 
-    /// The headers of the request, `:method`, `:path`, `:authority` and `:scheme` among them.
+    /// Returns the request headers, including `:method`, `:path`, `:authority` and `:scheme`.
     pub fn request_headers(&self) -> Fields<'_> {
         Fields::new(self, FieldMap::RequestHeaders)
     }
 
-    /// The headers of the response, `:status` among them.
+    /// Returns the response headers, including `:status`.
     pub fn response_headers(&self) -> Fields<'_> {
         Fields::new(self, FieldMap::ResponseHeaders)
     }
 
-    /// The trailers of the request.
+    /// Returns the request trailers.
     pub fn request_trailers(&self) -> Fields<'_> {
         Fields::new(self, FieldMap::RequestTrailers)
     }
 
-    /// The trailers of the response.
+    /// Returns the response trailers.
     pub fn response_trailers(&self) -> Fields<'_> {
         Fields::new(self, FieldMap::ResponseTrailers)
     }
 
-    /// The body of the request, inside [`on_request_body`](crate::Plugin::on_request_body) alone.
+    /// Returns the request body. It is accessible only inside [`on_request_body`](crate::Plugin::on_request_body).
     pub fn request_body(&self) -> Body<'_> {
         Body::new(self, Direction::Request)
     }
 
-    /// The body of the response, inside [`on_response_body`](crate::Plugin::on_response_body) alone.
+    /// Returns the response body. It is accessible only inside [`on_response_body`](crate::Plugin::on_response_body).
     pub fn response_body(&self) -> Body<'_> {
         Body::new(self, Direction::Response)
     }
 
-    /// What the proxy has at a path, or a plugin before this one left there: `&["request", "path"]`, `&["source", "address"]`.
+    /// Returns the property at a path such as `&["request", "path"]` or `&["source", "address"]`: a proxy attribute, or
+    /// a value set by an earlier plugin.
     ///
-    /// Texts are their bytes, a boolean is one byte, a number eight, little endian. Envoy's documentation lists the attributes
-    /// that it has; not all of them are in every proxy and every phase, and what is not is none.
+    /// A string is returned as its bytes, a boolean as one byte, and a number as eight bytes in little-endian order.
+    /// Envoy's documentation lists its attributes. Not every attribute is available in every proxy and every phase; an
+    /// unavailable attribute yields `None`.
     pub fn property(&self, path: &[&str]) -> Result<Option<Vec<u8>>, Error> {
         // The bindings take strings that are owned.
         let path: Vec<String> = path.iter().map(|segment| (*segment).to_owned()).collect();
         properties::get(self.handle(), &path)
     }
 
-    /// A property that is a text; [`Error::Malformed`] if it is not UTF-8.
+    /// Returns a string property. Returns [`Error::Malformed`] if it is not valid UTF-8.
     pub fn property_str(&self, path: &[&str]) -> Result<Option<String>, Error> {
         match self.property(path)? {
             Some(value) => String::from_utf8(value)
@@ -92,7 +94,8 @@ impl HttpStream {
         }
     }
 
-    /// A property that is an integer, such as `&["response", "code"]`; [`Error::Malformed`] if it has not eight bytes.
+    /// Returns an integer property such as `&["response", "code"]`. Returns [`Error::Malformed`] if its size is not
+    /// eight bytes.
     pub fn property_i64(&self, path: &[&str]) -> Result<Option<i64>, Error> {
         match self.property(path)? {
             Some(value) => match <[u8; 8]>::try_from(value) {
@@ -103,33 +106,34 @@ impl HttpStream {
         }
     }
 
-    /// Leaves a value on the stream: plugins further on find it at the path `&[name]`, as does a later callback of this one.
+    /// Sets a property on the stream. Later plugins in the chain and later callbacks of this plugin can read it at the
+    /// path `&[name]`.
     ///
-    /// The proxy's own attributes stay what they are. Name and value together are at most 64 KiB, else it is
-    /// [`Error::TooLarge`].
+    /// The proxy's own attributes cannot be overridden. Returns [`Error::TooLarge`] if name and value together exceed
+    /// 64 KiB.
     pub fn set_property(&self, name: &str, value: impl AsRef<[u8]>) -> Result<(), Error> {
         properties::set(self.handle(), name, value.as_ref())
     }
 
-    /// Answers the request without asking upstream.
+    /// Sends a response to the client without contacting the upstream.
     ///
-    /// The answer passes through the response callbacks of the chain, this plugin's own among them. Whatever the
-    /// present callback then returns, its phase stops there.
+    /// The response passes through the response callbacks of the chain, including those of this plugin. The current
+    /// phase stops here, regardless of the value that the current callback returns.
     pub fn send_response(&self, response: LocalResponse) -> Result<(), Error> {
         local_responses::send(self.handle(), &response.into_inner())
     }
 
-    /// Goes on with a half that a callback paused; nothing happens if it is not paused.
+    /// Resumes a half of the stream that a callback paused. Does nothing if it is not paused.
     pub fn resume(&self, half: Direction) -> Result<(), Error> {
         stream_control::resume(self.handle(), half)
     }
 
-    /// Breaks the stream off: downstream sees a reset, no response.
+    /// Resets the stream. The downstream client sees a reset and no response.
     pub fn reset(&self) -> Result<(), Error> {
         stream_control::reset(self.handle())
     }
 
-    /// A second handle on the same stream, to be kept beyond this callback.
+    /// Creates a second handle to the same stream, which can be kept after this callback returns.
     pub fn share(&mut self) -> HttpStream {
         let shared = match &self.0 {
             Handle::Shared(handle) => Rc::clone(handle),
@@ -143,7 +147,7 @@ impl HttpStream {
     }
 }
 
-/// The contract's handle of a stream, for tests that go past the SDK.
+/// The contract's handle of a stream, for tests that bypass the SDK.
 #[doc(hidden)]
 pub fn handle(http: &mut HttpStream) -> Rc<http_streams::HttpStream> {
     match http.share().0 {

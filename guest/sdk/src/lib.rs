@@ -1,22 +1,22 @@
-//! Write a proxy plugin in Rust: once, for Tidegate's own proxy, for Envoy and for Istio.
+//! Write a proxy plugin in Rust once and run it in Tidegate's own proxy, in Envoy and in Istio.
 //!
-//! A plugin is a type that implements [`Plugin`], with [`#[plugin]`](macro@plugin) on the impl block. This page is the way
-//! from nothing to one that is configured, keeps state and is tested.
+//! A plugin is a type that implements [`Plugin`], with the [`#[plugin]`](macro@plugin) attribute on the impl block.
+//! This page is a tutorial: it starts with a minimal plugin and then adds configuration, state and tests.
 //!
 //! # A first plugin
 //!
-//! A library crate that is built as a `cdylib`:
+//! Create a library crate with crate type `cdylib`:
 //!
 //! ```toml
 //! [lib]
-//! crate-type = ["cdylib"]   # and nothing else: with an rlib beside it, cargo optimises across crates no more
+//! crate-type = ["cdylib"]   # only this one: with an additional rlib, cargo disables cross-crate optimization (LTO)
 //!
 //! [dependencies]
 //! serde = { version = "1", features = ["derive"] }
 //! tidegate-guest = { path = "../tidegate/guest/sdk" }   # not on crates.io yet
 //! ```
 //!
-//! and in its `lib.rs`:
+//! The plugin itself is in `lib.rs`:
 //!
 //! ```
 //! use tidegate_guest::prelude::*;
@@ -39,14 +39,15 @@
 //! }
 //! ```
 //!
-//! `cargo build --target wasm32-wasip2 --release` makes a component of it, `tidegate run` runs that, `tidegate adapt`
-//! makes a module for Envoy of it. The proxy calls only the callbacks that the impl block has, and the component asks
-//! only for the hostcalls that the code makes: `tidegate inspect` lists both.
+//! `cargo build --target wasm32-wasip2 --release` builds a WebAssembly component, `tidegate run` runs it, and
+//! `tidegate adapt` converts it into a module for Envoy. The proxy calls only the callbacks that the impl block defines, and the
+//! component imports only the hostcalls that the code uses. `tidegate inspect` lists both.
 //!
 //! # Configuration
 //!
-//! [`Plugin::Config`] is a serde type, and the configuration is JSON. Refuse unknown fields: a misspelt one is
-//! then found when the plugin is deployed. What serde cannot tell, `configure` does, with the place and the reason.
+//! [`Plugin::Config`] is a serde type, and the configuration is JSON. Deny unknown fields, so that a misspelled field
+//! is reported when the plugin is deployed. Checks that serde cannot express belong in `configure`, which reports the
+//! path and the reason.
 //!
 //! ```
 //! use serde::Deserialize;
@@ -84,18 +85,19 @@
 //! }
 //! ```
 //!
-//! A configuration that does not fit is refused in words for an operator: `header: expected a header name, got "x y"`.
-//! None at all counts as `{}`.
+//! An invalid configuration is rejected with an error message for the operator, for example
+//! `header: expected a header name, got "x y"`. An absent configuration is treated as `{}`.
 //!
-//! `#[plugin(schema = "config.schema.json")]` puts a JSON Schema into the plugin, from a file beside `Cargo.toml`; a test
-//! can make that file of the type with the crate `schemars`, as `guest/plugins/headers` does.
+//! `#[plugin(schema = "config.schema.json")]` embeds a JSON Schema in the plugin. The path is relative to the directory
+//! of `Cargo.toml`. A test can generate the file from the configuration type with the `schemars` crate, as in
+//! `guest/plugins/headers`.
 //!
 //! # State
 //!
-//! One value of the plugin sees all streams of a worker, one callback at a time, so it is borrowed: what changes is in a
-//! [`Cell`](std::cell::Cell) or [`RefCell`](std::cell::RefCell). What belongs to one stream is its
-//! [`Stream`](Plugin::Stream), and callbacks may change it freely. Do not keep either in a `static`: a plugin that is
-//! deployed twice with different configurations may run twice in one instance.
+//! A single plugin value handles all streams of a worker, one callback at a time. Callbacks borrow it immutably, so
+//! mutable state belongs in a [`Cell`](std::cell::Cell) or [`RefCell`](std::cell::RefCell). Per-stream state belongs in
+//! [`Stream`](Plugin::Stream), which callbacks receive as a mutable reference. Do not store either in a `static`: if a
+//! plugin is deployed twice with different configurations, both can run in the same instance.
 //!
 //! ```
 //! use std::cell::Cell;
@@ -134,8 +136,9 @@
 //! }
 //! ```
 //!
-//! What workers must know of each other goes through [`shared_data`]. What plugins further on are to know of a stream goes
-//! [with it](HttpStream::set_property), and so does what the proxy itself knows beside headers and body:
+//! Use [`shared_data`] to share data between workers. Use [stream properties](HttpStream::set_property) to pass
+//! per-stream data to later plugins in the chain. Stream properties also expose proxy attributes other than headers and
+//! body:
 //!
 //! ```
 //! use tidegate_guest::prelude::*;
@@ -160,10 +163,10 @@
 //! }
 //! ```
 //!
-//! # Answering, pausing, bodies
+//! # Local responses, pausing and bodies
 //!
-//! [`HttpStream::send_response`] answers without asking upstream. [`Action::Pause`] holds a stream back until
-//! [`HttpStream::resume`]; from a body callback it gathers the body.
+//! [`HttpStream::send_response`] responds to the request without contacting the upstream. [`Action::Pause`] pauses the
+//! stream until [`HttpStream::resume`] is called. When a body callback returns it, the body is buffered.
 //!
 //! ```
 //! use tidegate_guest::prelude::*;
@@ -194,21 +197,23 @@
 //! }
 //! ```
 //!
-//! Hostcalls answer a [`Result`] whose [`Error`] says why they were refused; none of them ends the plugin because of when, or on
-//! what, it was made. Where a failure can only be reported, [`OrLog::or_log`] does that.
+//! Hostcalls return a [`Result`] whose [`Error`] gives the reason for a failure. A hostcall never terminates the plugin
+//! because it was called at the wrong time or with the wrong target. Use [`OrLog::or_log`] where a failure can only be
+//! logged.
 //!
 //! # Tests
 //!
-//! A hostcall exists in a proxy only, and panics in `cargo test`. So let the plugin be thin: decisions go into a module
-//! of their own that is handed what it needs (the time, a header's value) and says what is to be done. That module is
-//! tested as any other; `guest/plugins/rate-limit` is written so. [`read_config`] gives a test the configuration as a
-//! proxy would. What is left is tested where it runs: `tidegate run --upstream echo` and requests to it.
+//! Hostcalls are available only inside a proxy and panic under `cargo test`. Keep the plugin type thin and put its
+//! logic into a separate module that receives its inputs as arguments (the time, a header value) and returns a
+//! decision. That module can be unit-tested like any other; see `guest/plugins/rate-limit` for an example.
+//! [`read_config`] parses a configuration in a test exactly as in a proxy. Test the rest in a proxy: run
+//! `tidegate run --upstream echo` and send requests to it.
 //!
 //! # Panics
 //!
-//! A panic ends the instance, and with it every stream that it is serving; the proxy starts another one. Prefer
-//! `get` to indexing and `?` to `unwrap`: it makes modules smaller, too. The code between the proxy and a plugin has no
-//! panics of its own.
+//! A panic terminates the instance and with it every stream that the instance is serving. The proxy then starts a new
+//! instance. Prefer `get` to indexing and `?` to `unwrap`; this also makes modules smaller. The SDK code between the
+//! proxy and the plugin does not panic.
 
 mod bindings;
 mod body;
@@ -235,7 +240,7 @@ pub use or_log::OrLog;
 pub use plugin::{Action, EndOfStream, Plugin};
 pub use tidegate_guest_macros::plugin;
 
-/// Everything that a plugin names, in one `use`.
+/// Re-exports everything that a plugin needs, for a single `use`.
 pub mod prelude {
     pub use crate::{
         Action, Body, ConfigError, Direction, EndOfStream, Error, FieldName, FieldValue, Fields,
@@ -243,7 +248,7 @@ pub mod prelude {
     };
 }
 
-/// What the expansion of `#[plugin]` names. Not for authors; it changes without notice.
+/// Items used by the expansion of `#[plugin]`. Not part of the public API; they can change without notice.
 #[doc(hidden)]
 pub mod __private {
     pub use std::{result::Result, string::String, vec::Vec};
@@ -259,7 +264,7 @@ pub mod __private {
     }
 }
 
-/// The README's example is compiled.
+/// Compiles the example in the README.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

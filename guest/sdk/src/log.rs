@@ -1,7 +1,7 @@
-//! Lines in the proxy's log, the contract's `logging`.
+//! Messages in the proxy's log. Wraps the contract's `logging` interface.
 //!
-//! `log::info!("…")` and its sisters take what `format!` takes. A line without arguments is not formatted, so that it
-//! brings no formatting into the module.
+//! `log::info!("…")` and the macros for the other levels accept the same arguments as `format!`. A message without
+//! arguments is not formatted, so it does not pull formatting code into the module.
 
 use std::fmt;
 
@@ -13,12 +13,12 @@ pub use crate::{
 };
 pub use logging::Level;
 
-/// Writes one line. Whether it is kept is for the proxy's configuration to say.
+/// Writes a log message. The proxy's configuration determines which levels are logged.
 pub fn write(level: Level, message: &str) {
     logging::log(level, message);
 }
 
-/// Writes one line of formatted text; the macros end here.
+/// Writes a formatted log message. The logging macros expand to calls of this function.
 #[doc(hidden)]
 #[inline(always)]
 pub fn write_fmt(level: Level, message: fmt::Arguments<'_>) {
@@ -28,32 +28,32 @@ pub fn write_fmt(level: Level, message: fmt::Arguments<'_>) {
     }
 }
 
-/// Writes a line for following what happens step by step.
+/// Writes a message at level trace.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __log_trace { ($($message:tt)+) => { $crate::log::write_fmt($crate::log::Level::Trace, ::core::format_args!($($message)+)) }; }
 
-/// Writes a line for finding a mistake.
+/// Writes a message at level debug.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __log_debug { ($($message:tt)+) => { $crate::log::write_fmt($crate::log::Level::Debug, ::core::format_args!($($message)+)) }; }
 
-/// Writes a line that is good to know.
+/// Writes a message at level info.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __log_info { ($($message:tt)+) => { $crate::log::write_fmt($crate::log::Level::Info, ::core::format_args!($($message)+)) }; }
 
-/// Writes a line about what may become a problem.
+/// Writes a message at level warn.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __log_warn { ($($message:tt)+) => { $crate::log::write_fmt($crate::log::Level::Warn, ::core::format_args!($($message)+)) }; }
 
-/// Writes a line about what went wrong.
+/// Writes a message at level error.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __log_error { ($($message:tt)+) => { $crate::log::write_fmt($crate::log::Level::Error, ::core::format_args!($($message)+)) }; }
 
-/// Writes a line that every proxy keeps, unless told to keep none.
+/// Writes a message at level critical, which every proxy logs unless logging is off.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __log_critical { ($($message:tt)+) => { $crate::log::write_fmt($crate::log::Level::Critical, ::core::format_args!($($message)+)) }; }

@@ -1,10 +1,11 @@
-//! [`OrLog`]: for hostcalls whose failure a plugin can only report.
+//! [`OrLog`]: logs the errors of hostcalls that a plugin cannot handle.
 
 use crate::{Error, log};
 
-/// What to do with a hostcall's error when there is nothing to be done: say it in the log, and go on.
+/// Logs the error of a hostcall and continues. Use it for errors that cannot be handled in any other way.
 pub trait OrLog<T> {
-    /// The value, or none after a line at level error such as `cannot add x-y: not-available`.
+    /// Returns the value. On failure, writes a line at level error, such as `cannot add x-y: not-available`, and
+    /// returns `None`.
     fn or_log(self, what: &str) -> Option<T>;
 }
 

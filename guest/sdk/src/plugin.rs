@@ -1,7 +1,7 @@
-//! [`Plugin`], the trait that an author implements, and the two small types that its callbacks speak with.
+//! [`Plugin`], the trait that plugin authors implement, and the two small types that its callbacks use.
 //!
-//! The trait is plain: nothing in it knows of WebAssembly, and `#[plugin]` on the impl block is what makes a component
-//! of it.
+//! The trait is independent of WebAssembly. The `#[plugin]` attribute on the impl block turns an implementation into a
+//! component.
 
 use serde::de::DeserializeOwned;
 
@@ -11,30 +11,31 @@ pub use crate::bindings::types::Action;
 
 /// A proxy plugin.
 ///
-/// One value lives as long as the plugin is deployed with one configuration, once in each of the proxy's workers, and
-/// sees all the streams of that worker one callback at a time. That is why callbacks borrow it: what they change
-/// is in a [`Cell`](std::cell::Cell) or [`RefCell`](std::cell::RefCell). What belongs to one stream goes into
-/// [`Stream`](Plugin::Stream), which they may change freely.
+/// Each worker of the proxy has one value for each deployed configuration. The value lives as long as that
+/// configuration is deployed and handles all streams of the worker, one callback at a time. Callbacks therefore borrow
+/// it immutably; keep mutable state in a [`Cell`](std::cell::Cell) or [`RefCell`](std::cell::RefCell). Per-stream state
+/// belongs in [`Stream`](Plugin::Stream), which callbacks can modify freely.
 ///
-/// Every callback has a default that lets the stream go on, and `#[plugin]` exports only the callbacks that an impl block
-/// has: the proxy calls no other.
+/// Every callback has a default implementation that lets the stream continue. `#[plugin]` exports only the callbacks
+/// that the impl block defines, and the proxy calls no others.
 pub trait Plugin: Sized + 'static {
-    /// The configuration: a serde type, or `()` for a plugin that takes none.
+    /// The configuration type: a serde type, or `()` if the plugin has no configuration.
     type Config: DeserializeOwned;
 
-    /// What is kept for each HTTP stream, from its first callback to its end. `()` for nothing.
+    /// The state of one HTTP stream, from its first callback to its end. Use `()` if there is none.
     type Stream: Default + 'static;
 
-    /// Makes the plugin of its configuration.
+    /// Creates the plugin from its configuration.
     ///
-    /// A configuration that does not fit [`Config`](Plugin::Config) never comes here; what serde cannot tell is told
-    /// here, with [`ConfigError::at`]. The proxy does not serve with a configuration that was refused.
+    /// This function is not called for a configuration that cannot be deserialized into [`Config`](Plugin::Config). Use
+    /// [`ConfigError::at`] to report errors that serde cannot detect. The proxy does not serve traffic with a rejected
+    /// configuration.
     fn configure(config: Self::Config) -> Result<Self, ConfigError>;
 
-    /// The headers of the request have come.
+    /// Called when the request headers have been received.
     ///
-    /// `end` says whether neither body nor trailers follow. [`Action::Pause`] stops the stream until
-    /// [`HttpStream::resume`].
+    /// `end` indicates whether the request has neither body nor trailers. [`Action::Pause`] pauses the stream until
+    /// [`HttpStream::resume`] is called.
     fn on_request_headers(
         &self,
         stream: &mut Self::Stream,
@@ -45,10 +46,10 @@ pub trait Plugin: Sized + 'static {
         Action::Continue
     }
 
-    /// A piece of the request's body has come.
+    /// Called when a chunk of the request body has been received.
     ///
-    /// `size` counts the bytes that [`HttpStream::request_body`] shows: this piece, with what was paused before it.
-    /// [`Action::Pause`] buffers the piece until the next one.
+    /// `size` is the number of bytes visible through [`HttpStream::request_body`]: this chunk, preceded by any data
+    /// buffered by earlier pauses. [`Action::Pause`] buffers the data until the next chunk.
     fn on_request_body(
         &self,
         stream: &mut Self::Stream,
@@ -60,7 +61,8 @@ pub trait Plugin: Sized + 'static {
         Action::Continue
     }
 
-    /// The headers of the response have come, from upstream or from a plugin that answered by itself.
+    /// Called when the response headers have been received, from the upstream or from a plugin that sent a local
+    /// response.
     fn on_response_headers(
         &self,
         stream: &mut Self::Stream,
@@ -71,7 +73,7 @@ pub trait Plugin: Sized + 'static {
         Action::Continue
     }
 
-    /// A piece of the response's body has come; as [`on_request_body`](Plugin::on_request_body).
+    /// Called when a chunk of the response body has been received. See [`on_request_body`](Plugin::on_request_body).
     fn on_response_body(
         &self,
         stream: &mut Self::Stream,
@@ -83,23 +85,23 @@ pub trait Plugin: Sized + 'static {
         Action::Continue
     }
 
-    /// The stream has ended. Headers can still be read, nothing can be changed.
+    /// Called when the stream has ended. Headers can still be read, but nothing can be changed.
     fn on_log(&self, stream: &mut Self::Stream, http: &mut HttpStream) {
         let _ = (stream, http);
     }
 }
 
-/// Whether a half of the stream ends with what a callback was called for.
+/// Indicates whether the data passed to a callback is the last of its half of the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EndOfStream {
-    /// More follows.
+    /// More data follows.
     No,
-    /// This is the last.
+    /// No more data follows.
     Yes,
 }
 
 impl EndOfStream {
-    /// Whether this is the last.
+    /// Returns whether no more data follows.
     pub fn is_end(self) -> bool {
         self == EndOfStream::Yes
     }

@@ -1,30 +1,35 @@
-//! What the workers of a proxy share, the contract's `shared-data`: what a plugin's own state is for one worker, this is for all.
+//! Data shared between the workers of a proxy. Wraps the contract's `shared-data` interface.
 //!
-//! Every plugin of the proxy sees the same keys, so begin yours with the plugin's name. Keep nothing here that cannot be made
-//! again: the proxy may forget all of it whenever plugins are deployed anew.
+//! Fields of the plugin value hold the state of one worker; shared data is visible to all workers.
+//!
+//! All plugins of the proxy share one key space, so prefix each key with the plugin's name. Store only data that can be
+//! recreated: the proxy may discard all shared data when plugins are redeployed.
 
 use crate::Error;
 use crate::bindings::shared_data;
 
 pub use shared_data::{Condition, Stored};
 
-/// How often [`update`] tries. Whenever it fails another worker has succeeded, so that only a crowd gets so far.
+/// The maximum number of attempts of [`update`]. An attempt fails only if another worker has succeeded, so the limit is
+/// reached only under heavy contention.
 const TRIES: usize = 100;
 
-/// What is stored under a key, and the version that it has there.
+/// Returns the value stored under a key, and its version.
 pub fn get(key: &str) -> Result<Option<Stored>, Error> {
     shared_data::get(key)
 }
 
-/// Stores a value, or answers [`Error::CasMismatch`] if the condition does not hold. Key and value together are at most 1 MiB, else
-/// it is [`Error::TooLarge`].
+/// Stores a value. Returns [`Error::CasMismatch`] if the condition does not hold, and [`Error::TooLarge`] if key and
+/// value together exceed 1 MiB.
 pub fn set(key: &str, value: impl AsRef<[u8]>, condition: Condition) -> Result<(), Error> {
     shared_data::set(key, value.as_ref(), condition)
 }
 
-/// Makes a new value of the one that is there, or of none, and stores it, so that no other worker's is lost. Gives what was stored.
+/// Computes a new value from the current one, or from `None` if the key is absent, and stores it atomically: no update
+/// by another worker is lost. Returns the stored value.
 ///
-/// The value is made anew if another worker stored one meanwhile. A hundred times in a row is [`Error::CasMismatch`].
+/// `make` is called again if another worker stores a value in the meantime. After one hundred failed attempts in a row,
+/// the function returns [`Error::CasMismatch`].
 ///
 /// ```
 /// use tidegate_guest::prelude::*;

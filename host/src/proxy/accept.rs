@@ -1,9 +1,10 @@
-//! The listener: one thread that accepts connections and deals them out to the workers in turn.
+//! The listener: one thread that accepts connections and distributes them to the workers in round-robin order.
 //!
-//! Workers could each accept from a socket of their own (`SO_REUSEPORT`). Then the kernel would choose by a hash, and few
-//! connections, as in a test or from one client's pool, would fall unevenly; a second proxy on the same port would
-//! not be told so but share it; and outside Linux nothing would be balanced at all. Dealing costs one hand-over for each
-//! connection, none for each request.
+//! Each worker could instead accept connections from its own socket (`SO_REUSEPORT`). The kernel would then choose a
+//! worker by hash, and a small number of connections, as in a test or from one client's connection pool, would be
+//! distributed unevenly. A second proxy on the same port would share the port instead of failing, and outside Linux
+//! there would be no load balancing. The current design costs one hand-over for each connection and none for each
+//! request.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};

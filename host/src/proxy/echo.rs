@@ -1,4 +1,4 @@
-//! An upstream that answers with what it received, to try plugins on.
+//! An upstream that responds with the request that it received, for trying out plugins.
 //!
 //! | path | answer |
 //! |---|---|
@@ -8,14 +8,16 @@
 //! | `/response-headers?NAME=VALUE&...` | the request as below, with these fields in the response's head |
 //! | any other | the request as below |
 //!
-//! N is at most 100 MB, or a million chunks. A request with more than 10 MB of body is answered 413. A request is told as JSON:
+//! N is at most 100 MB, or one million chunks. A request with a body of more than 10 MB receives status 413. A request
+//! is represented as JSON:
 //!
 //! ```json
 //! {"method": "POST", "path": "/a?b=c", "headers": [["host", "example.com"], ["x-name", "one"], ["x-name", "two"]], "body": "text"}
 //! ```
 //!
-//! Fields of one name come together and in order. Values and bodies need not be UTF-8: a byte that is no part of a character is
-//! shown as `\xNN` and a backslash as two, so that what differs looks different. A query's `%NN` stands for any byte.
+//! Fields with the same name are adjacent and in order. Values and bodies do not have to be UTF-8: a byte that is not
+//! part of a character is shown as `\xNN`, and a backslash is doubled, so that different bytes have different
+//! representations. `%NN` in a query stands for any byte.
 
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -57,7 +59,7 @@ pub struct EchoServer {
 // === impl EchoServer ===
 
 impl EchoServer {
-    /// Listens and answers, on a thread of its own.
+    /// Starts the server on a separate thread.
     pub fn start(at: SocketAddr) -> io::Result<EchoServer> {
         let listener = listen(at)?;
         let address = listener.local_addr()?;
@@ -87,7 +89,7 @@ impl EchoServer {
         })
     }
 
-    /// Where it listens.
+    /// Returns the address on which the server listens.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }

@@ -1,11 +1,12 @@
-//! One request and its response: between hyper on both sides and the stream, which holds the meaning.
+//! One request and its response: connects hyper on both sides with the stream, which implements the semantics.
 //!
-//! An exchange is polled, never spawned: by the connection's task, first as the service's future until the response's head is
-//! there, then as the response's body. Each poll does what the stream wants done, hands one piece downstream if there is one,
-//! and otherwise feeds the stream from whichever side has something. Each direction holds one piece and reads no further until it is
-//! gone, which is all the back-pressure there is.
+//! An exchange is polled, never spawned, by the connection's task: first as the service's future until the response
+//! head is available, then as the response body. Each poll applies the effects of the stream, passes one chunk
+//! downstream if there is one, and otherwise feeds the stream from whichever side has data. Each direction holds one
+//! chunk and does not read further until it has been forwarded. This is the only back-pressure mechanism.
 //!
-//! So a client that will not read its response is not read from either. Envoy would go on reading its request.
+//! As a consequence, the proxy stops reading the request of a client that does not read its response. Envoy would
+//! continue to read it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;

@@ -1,8 +1,9 @@
-//! Heads of messages on their way in and out: what belongs to one connection is taken off, what frames a body is made to
-//! agree with it.
+//! Message heads in both directions: hop-by-hop fields are removed, and framing fields are made consistent with the
+//! body.
 //!
-//! The rules are Envoy's: a request loses its connection's fields before plugins see it, and those that `connection` names; a
-//! response loses them after plugins have seen it, but for `keep-alive`, and keeps what `connection` names.
+//! The rules are those of Envoy. A request loses its hop-by-hop fields, including those named in `connection`, before
+//! plugins see it. A response loses them after plugins have seen it, except for `keep-alive`; it keeps fields named in
+//! `connection`.
 
 use http::header::{
     CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, HeaderValue, TE, TRANSFER_ENCODING,

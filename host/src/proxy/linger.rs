@@ -1,8 +1,9 @@
-//! A connection that is closed so that the last response arrives.
+//! Closes a connection in such a way that the last response arrives.
 //!
-//! Closing a socket that has unread input resets the connection, and a client that was still sending, because the response
-//! came before it was done, may then never see that response. So such a connection is closed in two steps: nothing more is
-//! written, and what still comes is thrown away until the client closes too, or has had long enough.
+//! Closing a socket with unread input resets the connection. A client that is still sending, because the response
+//! arrived before the request was complete, might then never see that response. Such a connection is therefore closed
+//! in two steps: the write side is shut down, and further input is discarded until the client closes the connection or
+//! a timeout expires.
 
 use std::cell::Cell;
 use std::io;

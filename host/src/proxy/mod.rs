@@ -1,12 +1,12 @@
-//! The proxy: HTTP/1.1 in, plugins, HTTP/1.1 out, on hyper.
+//! The HTTP/1.1 proxy, built on hyper.
 //!
-//! `accept` deals connections out to workers; a `worker` is a thread with plugin instances of its own, which
-//! [`Server::reload`] has it replace; `exchange` carries one request and its response, with `head` for what heads may say,
-//! `pipe` for a body on its way up, `upstream` for the client and `linger` for closing politely. `respond` makes responses of
-//! errors. [`echo`] is an upstream to try plugins on.
+//! `accept` distributes connections to workers. A `worker` is a thread with its own plugin instances, which
+//! [`Server::reload`] replaces. `exchange` handles one request and its response, with `head` for message heads, `pipe`
+//! for request bodies sent upstream, `upstream` for the client and `linger` for closing connections gracefully.
+//! `respond` turns errors into responses. [`echo`] is an upstream for trying out plugins.
 //!
-//! What the plugins' callbacks mean is not here but in [`crate::stream`]. HTTP/2 would be another way of serving a
-//! connection in `worker` and of connecting in `upstream`: an exchange does not know which it is.
+//! The semantics of plugin callbacks are in [`crate::stream`]. HTTP/2 would be another way to serve a connection in
+//! `worker` and to connect in `upstream`; an exchange does not depend on the protocol version.
 
 use std::io;
 use std::net::SocketAddr;
@@ -43,7 +43,7 @@ pub use echo::EchoServer;
 /// As long as anyone waits. Clocks and timers are not made for every time that a caller may name.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// A proxy at work. Dropping it cuts off what is under way.
+/// A running proxy. Dropping it aborts active requests.
 pub struct Server {
     address: SocketAddr,
     stop: watch::Sender<Option<Instant>>,
@@ -55,46 +55,46 @@ pub struct Server {
     runtime: Runtime,
 }
 
-/// What a proxy is to do.
+/// The configuration of a proxy.
 #[derive(Clone)]
 pub struct ServerConfig {
-    /// Where it listens; port 0 lets the system choose.
+    /// The address to listen on. With port 0, the operating system chooses the port.
     pub listen: SocketAddr,
-    /// Where requests go that the plugins let through.
+    /// The server to which requests are forwarded.
     pub upstream: Upstream,
-    /// How many threads serve; at least one. Each has plugin instances of its own, which share no state.
+    /// The number of worker threads, at least one. Each has its own plugin instances, which share no state.
     pub workers: usize,
-    /// The plugins, in the order that requests pass them.
+    /// The plugins, in the order in which requests pass through them.
     pub plugins: Vec<PluginSpec>,
-    /// Time as plugins see it.
+    /// The clock that plugins see.
     pub clock: Arc<dyn Clock>,
-    /// Where plugins' log lines go.
+    /// The destination of plugin log lines.
     pub logs: Arc<dyn LogSink>,
-    /// What the workers' plugins share.
+    /// Data shared by the plugins of all workers.
     pub shared_data: Arc<SharedData>,
-    /// What plugins are told of a stream where this host knows nothing of it, or something else.
+    /// Attributes that add to, or override, those that the host provides for a stream.
     pub attributes: Arc<Attributes>,
-    /// Who is told what plugins see and change, if anyone.
+    /// Receives what plugins see and change.
     pub observer: Option<Arc<dyn Observer>>,
-    /// Where code is that other servers compiled. An observer that wants fuel needs code of its own.
+    /// A cache of code compiled by other servers. An observer that wants fuel needs a separate cache.
     pub code: Option<Arc<CodeCache>>,
 }
 
-/// The server behind the proxy.
+/// The server to which the proxy forwards requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Upstream {
-    /// An [`EchoServer`] that comes and goes with the proxy.
+    /// An [`EchoServer`] that starts and stops with the proxy.
     Echo,
-    /// A server that speaks HTTP/1.1.
+    /// An HTTP/1.1 server.
     Http {
-        /// Its name or IP address.
+        /// Its host name or IP address.
         host: String,
         /// Its TCP port.
         port: u16,
     },
 }
 
-/// Why a proxy cannot start.
+/// The error for a proxy that cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// A plugin cannot be loaded.
@@ -103,32 +103,32 @@ pub enum ServeError {
     /// A plugin cannot be started.
     #[error(transparent)]
     Start(#[from] StartError),
-    /// The upstream's host is no host.
+    /// The upstream host is invalid.
     #[error("upstream `{host}` is neither a name nor an IP address")]
     Upstream {
-        /// What was given.
+        /// The given host.
         host: String,
     },
-    /// The port cannot be opened.
+    /// The listening socket cannot be opened.
     #[error("cannot listen on {address}")]
     Listen {
-        /// Where.
+        /// The address.
         address: SocketAddr,
-        /// What the system says.
+        /// The error reported by the operating system.
         source: io::Error,
     },
-    /// The system gives no more threads, or no way to wait on sockets.
+    /// The operating system cannot create another thread or event loop.
     #[error("cannot start thread `{thread}`")]
     Thread {
-        /// The thread's name.
+        /// The name of the thread.
         thread: String,
-        /// What the system says.
+        /// The error reported by the operating system.
         source: io::Error,
     },
     /// A worker ended before it was ready.
     #[error("worker {worker} ended before its plugins were ready")]
     Lost {
-        /// The worker's number.
+        /// The number of the worker.
         worker: usize,
     },
 }
@@ -136,7 +136,7 @@ pub enum ServeError {
 // === impl Server ===
 
 impl Server {
-    /// Loads the plugins, starts the workers, then opens the port: whoever can connect is served.
+    /// Loads the plugins, starts the workers and then opens the port, so that every accepted connection is served.
     pub fn start(config: ServerConfig) -> Result<Server, ServeError> {
         let runtime = Runtime::new(RuntimeConfig {
             clock: config.clock,
@@ -218,17 +218,17 @@ impl Server {
         Ok(server)
     }
 
-    /// Where it listens.
+    /// Returns the address on which the proxy listens.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }
 
-    /// Serves with other plugins from now on, on every worker or, after an error, on none. It returns when no further request
-    /// goes through the old ones; streams that are under way keep them to their end.
+    /// Replaces the plugins on every worker or, if an error occurs, on none. When this function returns, no new request
+    /// uses the old plugins. Active streams keep the old plugins until they end.
     ///
-    /// It compiles on the caller's thread and instantiates on the workers', which serve nothing else meanwhile: for
-    /// microseconds with most plugins, and at worst as long as [`Limits`](crate::Limits) let a plugin start. If it is called
-    /// from several threads, one goes after the other.
+    /// Plugins are compiled on the calling thread and instantiated on the worker threads, which serve nothing else in
+    /// the meantime: for microseconds with most plugins, and at most as long as [`Limits`](crate::Limits) allow for
+    /// starting a plugin. Concurrent calls are serialized.
     pub fn reload(&self, plugins: &[PluginSpec]) -> Result<(), ServeError> {
         let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
         let chain = self.runtime.load(plugins)?;
@@ -249,7 +249,8 @@ impl Server {
         Ok(())
     }
 
-    /// Takes no more connections and requests, waits for what is under way, no longer than `grace`, and cuts off the rest.
+    /// Stops accepting connections and requests, waits at most `grace` for active requests to finish, and aborts the
+    /// rest.
     pub fn shutdown(mut self, grace: Duration) {
         let now = Instant::now();
         self.stop_by(now.checked_add(grace.min(LONGEST)).unwrap_or(now));

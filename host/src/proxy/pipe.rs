@@ -1,8 +1,8 @@
 //! A body that is written while it is sent.
 //!
-//! The exchange pushes pieces in at one end, hyper's client, in a task of its own, takes them out at the other. There is
-//! room for one piece: more would only hide from downstream that upstream is slow. Channels from libraries either cannot be
-//! polled for room or hold more than they are told to.
+//! The exchange pushes chunks in at one end, and hyper's client, in a separate task, takes them out at the other. There
+//! is room for one chunk: a larger buffer would only hide a slow upstream from the downstream side. Channels from
+//! libraries either cannot be polled for capacity or hold more than their nominal capacity.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,7 +1,7 @@
-//! Errors as clients see them: the one place that makes HTTP responses of them.
+//! Converts errors into HTTP responses. This is the only place that does so.
 //!
-//! Statuses and texts are Envoy's, so that a plugin's response callbacks see here what they would see there. What a plugin's own
-//! failure looks like is decided by the stream, not here.
+//! Statuses and texts are those of Envoy, so that a plugin's response callbacks see the same values in both proxies.
+//! The response to a plugin failure is determined by the stream, not here.
 
 use std::error::Error;
 

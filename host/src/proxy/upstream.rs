@@ -1,7 +1,7 @@
-//! The way upstream: one client for each worker, with its own pool of connections.
+//! The upstream client. Each worker has one, with its own connection pool.
 //!
-//! Nothing is shared between workers, so no request waits for another worker's lock. The client asks anew, on another
-//! connection, when the one that it took from the pool turns out to have been closed before anything was written.
+//! Workers share no state, so no request waits for another worker's lock. If a pooled connection turns out to be closed
+//! before anything was written to it, the client retries the request on another connection.
 
 use std::time::Duration;
 

@@ -1,10 +1,10 @@
-//! A worker: one thread with its own plugin instances, its own connections and its own runtime.
+//! A worker: one thread with its own plugin instances, connections and runtime.
 //!
-//! Everything that a request touches belongs to the worker that its connection was given to, so nothing here is locked or
-//! shared. What comes from outside are connections, other plugins, and the word to stop.
+//! Everything that a request uses belongs to the worker that its connection was assigned to, so nothing here is locked
+//! or shared. A worker receives only connections, new plugins and the stop signal from outside.
 //!
-//! A stream keeps the chain that it began with; a request that comes after the change gets the new one, on old connections
-//! too. The old instances go with the last of their streams.
+//! A stream keeps the chain with which it began. Requests that arrive after a reload use the new chain, also on
+//! existing connections. The old instances are dropped with the last of their streams.
 
 use std::cell::RefCell;
 use std::net::SocketAddr;

@@ -1,4 +1,5 @@
-//! For people: a line for each test as it ends, and at the end what failed, with both sides.
+//! A report for people: one line for each test as it finishes, then all failures with the expected and the actual
+//! values.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -8,11 +9,11 @@ use similar::{ChangeTag, TextDiff};
 use super::terminal::{escape, escaped, escaped_lines};
 use super::{Finding, Outcome};
 
-/// Whether signs are coloured.
+/// Whether to use colors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Colour(pub bool);
 
-/// One line: how it went, what it was, how long it took.
+/// Formats one line with the result, the name and the elapsed time of a test.
 pub fn line(outcome: &Outcome, colour: Colour) -> String {
     let (word, code, more) = match &outcome.result {
         Finding::Passed => ("ok", 32, String::new()),
@@ -30,7 +31,7 @@ pub fn line(outcome: &Outcome, colour: Colour) -> String {
     )
 }
 
-/// All that failed, in order, each with what was expected and what came.
+/// Formats all failures in order, each with the expected and the actual value.
 pub fn failures(outcomes: &[Outcome], colour: Colour) -> String {
     let mut text = String::new();
     for outcome in outcomes.iter().filter(|outcome| outcome.is_failure()) {
@@ -80,7 +81,7 @@ fn failure(text: &mut String, outcome: &Outcome, colour: Colour) {
     }
 }
 
-/// Two short texts below each other, long ones as a difference by lines.
+/// Shows two short texts one below the other, and long ones as a line diff.
 fn sides(text: &mut String, expected: &str, seen: &str, colour: Colour) {
     if !expected.contains('\n') && !seen.contains('\n') {
         let _ = writeln!(
@@ -109,7 +110,7 @@ fn sides(text: &mut String, expected: &str, seen: &str, colour: Colour) {
     }
 }
 
-/// How many there were of each kind.
+/// Formats the number of tests for each kind of result.
 pub fn summary(outcomes: &[Outcome], took: Duration) -> String {
     let count = |is: fn(&Outcome) -> bool| outcomes.iter().filter(|outcome| is(outcome)).count();
     let failed = count(Outcome::is_failure);

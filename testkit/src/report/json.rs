@@ -1,10 +1,10 @@
-//! For programs: one JSON object, a member for each test.
+//! A machine-readable report: one JSON object with an entry for each test.
 
 use serde_json::{Value, json};
 
 use super::{Finding, Outcome};
 
-/// `{"tests": [{"scenario", "file", "runtime", "seconds", "result", …}]}`, in the order of the scenarios.
+/// Returns `{"tests": [{"scenario", "file", "runtime", "seconds", "result", …}]}`, in the order of the scenarios.
 pub fn text(outcomes: &[Outcome]) -> anyhow::Result<String> {
     let tests: Vec<Value> = outcomes.iter().map(test).collect();
     Ok(format!("{:#}\n", json!({ "tests": tests })))

@@ -1,4 +1,4 @@
-//! For continuous integration: JUnit's XML, a suite for each scenario and a case for each runtime.
+//! A report in JUnit XML for continuous integration: a test suite for each scenario and a test case for each runtime.
 
 use anyhow::Context as _;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
@@ -6,7 +6,7 @@ use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use super::human::{self, Colour};
 use super::{Finding, Outcome};
 
-/// The report, in the order of the scenarios.
+/// Returns the report, in the order of the scenarios.
 pub fn text(outcomes: &[Outcome]) -> anyhow::Result<String> {
     let mut report = Report::new("tidegate test");
     for of_one in

@@ -1,6 +1,6 @@
-//! Text of others, made safe to write to a terminal.
+//! Escapes untrusted text before it is written to a terminal.
 
-/// Shows control characters instead of sending them to the terminal, and those that turn the direction of text.
+/// Appends text with control characters and bidirectional formatting characters made visible.
 pub fn escape(text: &str, into: &mut String) {
     for char in text.chars() {
         let turns = matches!(char, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
@@ -12,14 +12,14 @@ pub fn escape(text: &str, into: &mut String) {
     }
 }
 
-/// The same as a text of its own.
+/// Returns the escaped text.
 pub fn escaped(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     escape(text, &mut shown);
     shown
 }
 
-/// The same of a text of several lines, which stay lines.
+/// Returns the escaped text and keeps line breaks.
 pub fn escaped_lines(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for line in text.split_inclusive('\n') {

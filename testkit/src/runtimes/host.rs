@@ -1,4 +1,4 @@
-//! Our own proxy as a runtime: the server with one worker and a clock that a scenario moves.
+//! Tidegate's proxy as a runtime: a server with one worker and a clock that is controlled by the scenario.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,11 +14,12 @@ use crate::logbook::{LogBook, PATIENCE};
 use crate::scenario::{self, Moment, Scenario};
 use crate::surroundings;
 
-/// When a scenario begins that does not say when: a moment of 2026, in nanoseconds. Any time does, but plugins take zero for never.
+/// The default start time of a scenario, in nanoseconds: a moment in 2026. Any nonzero time would do; plugins interpret
+/// zero as never.
 const BEGINNING: u64 = 1_767_225_600_000_000_000;
 
 struct Host {
-    /// Taken by `stop`.
+    /// `None` after `stop`.
     server: Option<Server>,
     address: SocketAddr,
     clock: Arc<ManualClock>,

@@ -1,7 +1,7 @@
-//! Who gets a plugin: by namespace, by labels or by reference, and on which listeners.
+//! Determines which plugins apply to a workload, by namespace, label selector or target reference, and on which listeners.
 //!
-//! `WorkloadPolicyMatcher.ShouldAttachPolicy` and `matchTrafficExtensionSelectors` of istiod, with the reason of each
-//! answer.
+//! Reimplements istiod's `WorkloadPolicyMatcher.ShouldAttachPolicy` and `matchTrafficExtensionSelectors`, and adds the
+//! reason to each result.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use super::waypoints::Waypoints;
 use super::{ANY_OTHER, Layer, Plugin, Role, ServiceId, Traffic, Workload};
 use crate::istio::model::MatchMode;
 
-/// Where a chain is.
+/// The proxy, and possibly the service, that a chain belongs to.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place<'a> {
     pub workload: &'a Workload,
@@ -19,8 +19,8 @@ pub(super) struct Place<'a> {
     pub service: Option<&'a ServiceId>,
 }
 
-/// Whether a workload looks at this plugin at all, and how early: its own namespace comes before the root's, and that before the
-/// service's.
+/// Returns the rank of the namespace in which a workload finds this plugin, or `None` if the workload does not consider it.
+/// The workload's own namespace comes first, then the root namespace, then the namespace of the service.
 pub(super) fn rank(plugin: &Plugin, place: Place<'_>) -> Option<usize> {
     let service = place.service.map(|service| service.namespace.as_str());
     [
@@ -32,7 +32,7 @@ pub(super) fn rank(plugin: &Plugin, place: Place<'_>) -> Option<usize> {
     .position(|namespace| *namespace == Some(plugin.id.namespace.as_str()))
 }
 
-/// Why a workload gets a plugin, or why it does not.
+/// Returns why a plugin applies to a workload, or why it does not.
 pub(super) fn attached(plugin: &Plugin, place: Place<'_>) -> Result<String, String> {
     if let Some(why) = &plugin.dropped {
         return Err(why.clone());
@@ -116,7 +116,7 @@ fn listed(labels: &BTreeMap<String, String>) -> String {
     labels.join(",")
 }
 
-/// The ports on which a plugin works, all if there is none, or why it works on none of these listeners.
+/// Returns the ports that a plugin applies to (empty means all ports), or why it applies to none of these listeners.
 pub(super) fn matched(plugin: &Plugin, traffic: Traffic, layer: Layer) -> Result<Vec<u16>, String> {
     if plugin.matches.is_empty() {
         return Ok(Vec::new());
@@ -158,13 +158,13 @@ pub(super) fn matched(plugin: &Plugin, traffic: Traffic, layer: Layer) -> Result
     Ok(ports.into_iter().collect())
 }
 
-/// The workloads that plugins tell of: for each namespace one with each selector's labels, one for each reference, and one
-/// without labels.
+/// Returns the workloads derived from the plugins: for each namespace, one with the labels of each selector, one for each
+/// target reference, and one without labels.
 pub(super) fn workloads(plugins: &[Plugin], root: &str, waypoints: &Waypoints) -> Vec<Workload> {
     let mut workloads = BTreeSet::new();
     let mut namespaces = BTreeSet::from([ANY_OTHER]);
     namespaces.extend(plugins.iter().map(|it| it.id.namespace.as_str()));
-    // The root's own workloads get what those of any other namespace get.
+    // The same plugins apply to workloads in the root namespace as to those in any other namespace.
     namespaces.remove(root);
     if plugins.iter().all(|plugin| plugin.id.namespace != root) {
         namespaces.remove(ANY_OTHER);
@@ -200,7 +200,7 @@ pub(super) fn workloads(plugins: &[Plugin], root: &str, waypoints: &Waypoints) -
         }
     }
     let mut workloads: Vec<_> = workloads.into_iter().collect();
-    // Named ones before "any other", as the words have it.
+    // Named namespaces come before "any other".
     workloads.sort_by_key(|it| {
         let is_rest = it.name.is_none() && it.labels.is_empty();
         (it.namespace == ANY_OTHER, it.namespace.clone(), is_rest)

@@ -1,4 +1,4 @@
-//! Puts what a workload gets in order, with what of Istio's own stands between.
+//! Sorts the plugins that apply to a workload into a chain, together with Istio's own filters.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BTreeSet;
@@ -9,7 +9,7 @@ use super::waypoints::Waypoints;
 use super::{Chain, Layer, LeftOut, Ordered, Plugin, Role, ServiceId, Step, Traffic, Workload};
 use crate::istio::model::{Phase, Word as _};
 
-/// What Istio has in a chain. Each phase is where its plugins come.
+/// An element of a chain. A phase is the position at which the plugins of that phase are inserted.
 enum Part {
     Own(&'static str, &'static str),
     Phase(Option<Phase>),
@@ -45,7 +45,7 @@ const CORS: Part = Own(
 const TELEMETRY: Part = Own("istio.stats", "Istio's metrics");
 const ROUTER: Part = Own("envoy.filters.http.router", "forwards the request");
 
-/// What a sidecar receives: `buildHTTPConnectionManager` in `listener_builder.go`, as the next two.
+/// Inbound requests of a sidecar: `buildHTTPConnectionManager` in `listener_builder.go`, as for the next two chains.
 const INBOUND: &[Part] = &[
     METADATA,
     CUSTOM,
@@ -62,7 +62,7 @@ const INBOUND: &[Part] = &[
     ROUTER,
 ];
 
-/// What a sidecar sends, where Istio neither authenticates nor authorizes anybody.
+/// Outbound requests of a sidecar, for which Istio performs neither authentication nor authorization.
 const OUTBOUND: &[Part] = &[
     METADATA,
     AUTHN,
@@ -77,7 +77,7 @@ const OUTBOUND: &[Part] = &[
     ROUTER,
 ];
 
-/// What a gateway handles.
+/// Requests at a gateway.
 const GATEWAY: &[Part] = &[
     METADATA,
     CUSTOM,
@@ -95,7 +95,7 @@ const GATEWAY: &[Part] = &[
     ROUTER,
 ];
 
-/// Waypoints' requests: `buildWaypointInboundHTTPFilters` in `listener_waypoint.go`.
+/// Requests at a waypoint: `buildWaypointInboundHTTPFilters` in `listener_waypoint.go`.
 const WAYPOINT: &[Part] = &[
     CUSTOM,
     AUTHN,
@@ -112,10 +112,10 @@ const WAYPOINT: &[Part] = &[
     ROUTER,
 ];
 
-/// Plugins for connections that carry HTTP: `listener_inbound.go`, `listener.go` and `gateway.go`.
+/// Network plugins on connections that carry HTTP: `listener_inbound.go`, `listener.go` and `gateway.go`.
 const BEFORE_HTTP: &[Part] = &[AUTHN, AUTHZ, STATS, UNSPECIFIED, MANAGER];
 
-/// The same for what a sidecar receives.
+/// The same for inbound connections of a sidecar.
 const BEFORE_HTTP_INBOUND: &[Part] = &[METADATA, AUTHN, AUTHZ, STATS, UNSPECIFIED, MANAGER];
 
 const MANAGER: Part = Own(
@@ -133,8 +133,8 @@ const TCP_RBAC: Part = Own(
 );
 const TCP_PROXY: Part = Own("envoy.filters.network.tcp_proxy", "forwards the bytes");
 
-/// Connections that carry something else, inbound or at a waypoint: `buildCompleteNetworkFilters` in `networkfilter.go`, as the
-/// next two.
+/// Connections that do not carry HTTP, inbound or at a waypoint: `buildCompleteNetworkFilters` in `networkfilter.go`, as
+/// for the next two chains.
 const TCP_INBOUND: &[Part] = &[
     METADATA,
     TCP_CUSTOM,
@@ -147,10 +147,10 @@ const TCP_INBOUND: &[Part] = &[
     TCP_PROXY,
 ];
 
-/// Those that a sidecar opens.
+/// Outbound connections of a sidecar that do not carry HTTP.
 const TCP_OUTBOUND: &[Part] = &[AUTHN, AUTHZ, STATS, UNSPECIFIED, TELEMETRY, TCP_PROXY];
 
-/// Those through a gateway.
+/// Connections through a gateway that do not carry HTTP.
 const TCP_GATEWAY: &[Part] = &[
     TCP_CUSTOM,
     AUTHN,
@@ -162,8 +162,9 @@ const TCP_GATEWAY: &[Part] = &[
     TCP_PROXY,
 ];
 
-/// The plugins in the order in which istiod looks at them: the older first. Files tell ages only if they come from a cluster;
-/// if one does not, names decide for all, as they do among those of one second.
+/// Sorts the plugins in the order in which istiod processes them, oldest first. Files contain creation times only if they
+/// were exported from a cluster. If the time of any plugin is missing, all plugins are sorted by name, as are plugins that
+/// were created in the same second.
 pub(super) fn sorted(mut plugins: Vec<Plugin>) -> Vec<Plugin> {
     let has_ages = plugins.iter().all(|plugin| plugin.created.is_some());
     if !has_ages {
@@ -175,12 +176,12 @@ pub(super) fn sorted(mut plugins: Vec<Plugin>) -> Vec<Plugin> {
     plugins
 }
 
-/// Kubernetes writes times in UTC and whole seconds, so that texts compare as times do.
+/// Kubernetes writes times in UTC with a resolution of one second, so that comparing the text compares the times.
 fn age(a: &Plugin, b: &Plugin) -> Ordering {
     a.created.cmp(&b.created)
 }
 
-/// Names as they are when istiod compares them: it has made TrafficExtensions of WasmPlugins before.
+/// Compares plugins by name, as istiod does after it has converted WasmPlugins to TrafficExtensions.
 fn by_name(a: &Plugin, b: &Plugin) -> Ordering {
     let name = |plugin: &Plugin| match plugin.id.kind {
         "WasmPlugin" => format!("{}~istio-translated-wasmplugin", plugin.id.name),
@@ -189,7 +190,7 @@ fn by_name(a: &Plugin, b: &Plugin) -> Ordering {
     (name(a), &a.id.namespace).cmp(&(name(b), &b.id.namespace))
 }
 
-/// A workload's chains.
+/// Computes the chains of a workload.
 pub(super) fn ordered(
     workload: Workload,
     plugins: &[Plugin],
@@ -207,7 +208,7 @@ pub(super) fn ordered(
         Role::Gateway => &[Traffic::Gateway],
         Role::Waypoint => &[Traffic::Waypoint],
     };
-    // Services that plugins are attached to have chains of their own at a waypoint.
+    // At a waypoint, services that plugins are attached to have separate chains.
     let mut own = BTreeSet::new();
     if workload.role == Role::Waypoint {
         for plugin in plugins.iter().filter(|plugin| plugin.dropped.is_none()) {
@@ -238,9 +239,9 @@ pub(super) fn ordered(
     }
 }
 
-/// One chain; none for connections that no plugin is in.
+/// Computes one chain. Returns `None` for connections without plugins.
 fn chain(place: Place<'_>, traffic: Traffic, layer: Layer, plugins: &[Plugin]) -> Option<Chain> {
-    // A waypoint has no plugins for connections before those for requests.
+    // A waypoint has no network plugins before its HTTP filters.
     let (connections, requests, other) = match traffic {
         Traffic::Inbound => (Some(BEFORE_HTTP_INBOUND), INBOUND, TCP_INBOUND),
         Traffic::Outbound => (Some(BEFORE_HTTP), OUTBOUND, TCP_OUTBOUND),
@@ -311,7 +312,7 @@ fn of_phase(
             Some((rank, plugin, why, ports))
         })
         .collect();
-    // Both sorts are stable, as istiod's are.
+    // Both sorts are stable, as in istiod.
     found.sort_by_key(|(rank, ..)| *rank);
     found.sort_by_key(|(_, plugin, ..)| Reverse(number(plugin)));
     let mut before: Option<(usize, &Plugin)> = None;
@@ -333,14 +334,14 @@ fn of_phase(
     steps
 }
 
-/// The number that istiod sorts by: no priority is not zero.
+/// The number that istiod sorts by. A missing priority is not equivalent to zero.
 fn number(plugin: &Plugin) -> i32 {
     plugin.priority.unwrap_or(i32::MIN)
 }
 
-/// Why one plugin comes after another of its phase.
+/// Explains why a plugin comes after another plugin of the same phase.
 fn reason(other: &Plugin, rank_other: usize, plugin: &Plugin, rank: usize) -> String {
-    // Its kind and namespace too: names alone need not differ.
+    // The message includes the kind and the namespace, because names alone may be equal.
     let name = &other.id;
     if number(other) != number(plugin) {
         return match (other.priority, plugin.priority) {
@@ -376,7 +377,7 @@ fn reason(other: &Plugin, rank_other: usize, plugin: &Plugin, rank: usize) -> St
     }
 }
 
-/// What a workload would look at and gets in none of its chains.
+/// Returns the plugins that a workload considers but that are in none of its chains.
 fn left_out(
     place: Place<'_>,
     services: &[Option<&ServiceId>],
@@ -423,7 +424,7 @@ fn left_out(
 // === impl Step ===
 
 impl Step {
-    /// The phase of a plugin as Istio writes it.
+    /// Returns the phase of a plugin, as Istio writes it.
     pub fn phase(&self) -> Option<&'static str> {
         match self {
             Self::Istio { .. } => None,

@@ -1,5 +1,5 @@
-//! Plugins as documents have them, and who reads the rest: `workloads.rs` takes workloads, `waypoints.rs` what tells which waypoint a
-//! service uses, EnvoyFilters are counted, and everything else is passed over.
+//! Reads plugins from documents. `workloads.rs` reads workloads, and `waypoints.rs` reads the objects that determine the
+//! waypoint of a service. EnvoyFilters are counted, and all other objects are ignored.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use crate::istio::validate::url;
 use crate::resource::TargetRef;
 use crate::yaml::{Node, Value};
 
-/// What files hold.
+/// The contents of the files.
 #[derive(Default)]
 pub(super) struct Read {
     pub plugins: Vec<Plugin>,
@@ -21,7 +21,7 @@ pub(super) struct Read {
     pub envoy_filters: EnvoyFilters,
 }
 
-/// Reads all documents; those of a `List` count as if they stood alone.
+/// Reads all documents. The items of a `List` are treated as separate documents.
 pub(super) fn read(files: &[File<'_>], options: &Options) -> Result<Read, OrderError> {
     let mut objects = Vec::new();
     let mut classes = Classes::default();
@@ -56,14 +56,14 @@ pub(super) fn read(files: &[File<'_>], options: &Options) -> Result<Read, OrderE
     Ok(read)
 }
 
-/// Knows where a document is, and what it does not say.
+/// Tracks the location of a document, and provides the defaults for what it does not specify.
 #[derive(Clone, Copy)]
 pub(super) struct Reader<'a> {
     file: &'a File<'a>,
     options: &'a Options,
 }
 
-/// A document, or what is in a list, with what it says that it is.
+/// A document or an item of a list, with its API version and kind.
 #[derive(Clone, Copy)]
 pub(super) struct Object<'n> {
     pub node: &'n Node,
@@ -71,7 +71,7 @@ pub(super) struct Object<'n> {
     api: &'n str,
 }
 
-/// What is in a list, if this is one.
+/// Returns the items, if this is a list.
 fn items(node: &Node) -> Option<&[Node]> {
     node.get("items").and_then(Node::items)
 }
@@ -79,7 +79,7 @@ fn items(node: &Node) -> Option<&[Node]> {
 // === impl Object ===
 
 impl<'n> Object<'n> {
-    /// The group of its API.
+    /// Returns the object's API group.
     pub fn group(self) -> &'n str {
         self.api.split_once('/').map_or("", |(group, _)| group)
     }
@@ -88,7 +88,7 @@ impl<'n> Object<'n> {
 // === impl Reader ===
 
 impl Reader<'_> {
-    /// A document, or what is in it where it is a list. kubectl knows a list by its `items` alone.
+    /// Returns a document, or its items if it is a list. kubectl recognizes a list by its `items` field alone.
     fn objects<'n>(&self, root: &'n Node) -> Result<Vec<Object<'n>>, OrderError> {
         let list = self.object(root, None)?;
         let Some(items) = items(root) else {
@@ -108,7 +108,7 @@ impl Reader<'_> {
     ) -> Result<Object<'n>, OrderError> {
         let api = self.text(node, "apiVersion")?.unwrap_or_default();
         let kind = self.text(node, "kind")?.unwrap_or_default();
-        // The API server leaves out what the kind of a list says of all its items.
+        // The API server omits kind and version from the items if the kind of the list implies them.
         let inherited = list.filter(|_| api.is_empty() && kind.is_empty());
         Ok(match inherited {
             Some(list) => Object {
@@ -128,7 +128,7 @@ impl Reader<'_> {
         }
     }
 
-    /// A field that is text, if it is there.
+    /// Returns a string field, if it is present.
     pub fn text<'n>(&self, node: &'n Node, field: &str) -> Result<Option<&'n str>, OrderError> {
         match node.get(field) {
             None => Ok(None),
@@ -140,7 +140,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The namespace and the name.
+    /// Returns the namespace and the name.
     pub fn name(&self, node: &Node) -> Result<(String, String), OrderError> {
         let metadata = node.get("metadata").unwrap_or(node);
         let name = self
@@ -199,7 +199,8 @@ impl Reader<'_> {
         }))
     }
 
-    /// Why istiod drops what the API server has admitted, if it does. `tidegate check` warns of the same.
+    /// Returns why istiod drops a plugin that the API server has admitted, if it does. `tidegate check` warns about the
+    /// same problems.
     fn dropped(&self, wasm: &Node) -> Result<Option<String>, OrderError> {
         let Some(text) = self.text(wasm, "url")? else {
             return Ok(None);
@@ -227,7 +228,7 @@ impl Reader<'_> {
 
     fn targets(&self, spec: &Node) -> Result<Vec<TargetRef>, OrderError> {
         let many = spec.get("targetRefs").and_then(Node::items);
-        // The old single form counts where the list is empty.
+        // The deprecated single field applies if the list is empty.
         let nodes: Vec<&Node> = match many.filter(|items| !items.is_empty()) {
             Some(items) => items.iter().collect(),
             None => spec.get("targetRef").into_iter().collect(),

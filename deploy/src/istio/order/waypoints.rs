@@ -1,8 +1,10 @@
-//! Which waypoint handles requests to a service: labels of the service and of its namespace, and what the waypoint allows.
+//! Determines which waypoint handles requests to a service, based on the labels of the service and of its namespace, and on
+//! what the waypoint allows.
 //!
-//! `fetchWaypointForService`, `GetUseWaypoint` and `makeAllowedRoutes` of istiod
-//! (`pilot/pkg/serviceregistry/ambient/waypoints.go`), with the reason of each answer. A service whose waypoint the files leave open
-//! is assumed to use those of its namespace, and a Gateway that is not in the files to allow every service.
+//! Reimplements istiod's `fetchWaypointForService`, `GetUseWaypoint` and `makeAllowedRoutes`
+//! (`pilot/pkg/serviceregistry/ambient/waypoints.go`), and adds the reason to each result. If the files do not determine
+//! the waypoint of a service, the service is assumed to use the waypoints in its namespace. A Gateway that is not in the
+//! files is assumed to allow all services.
 
 use std::collections::BTreeMap;
 
@@ -14,24 +16,24 @@ use super::{
 };
 use crate::yaml::{Node, Value};
 
-/// The label with a waypoint's name, or `none`. What an object says counts before what its namespace says.
+/// The label with the name of a waypoint, or `none`. The label of an object takes precedence over that of its namespace.
 const USE_WAYPOINT: &str = "istio.io/use-waypoint";
 
-/// The label with the waypoint's namespace, if it is another.
+/// The label with the namespace of the waypoint, if it differs.
 const USE_WAYPOINT_NAMESPACE: &str = "istio.io/use-waypoint-namespace";
 
-/// The label by which istiod knows east-west gateways.
+/// The label by which istiod identifies east-west gateways.
 const MANAGED_EAST_WEST: &str = "istio.io-eastwest-controller";
 
-/// The label with its name, which the API server gives every namespace.
+/// The label with the name of a namespace, which the API server adds to every namespace.
 const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 
-/// Protocol and port of the listener whose `allowedRoutes` count.
+/// The protocol and port of the listener whose `allowedRoutes` applies.
 const TUNNEL: (&str, i64) = ("HBONE", 15008);
 
 type Labels = BTreeMap<String, String>;
 
-/// A Gateway's namespace and name.
+/// The namespace and name of a Gateway.
 type Named<'a> = (&'a str, &'a str);
 
 /// The services, namespaces and Gateways in the files.
@@ -45,13 +47,13 @@ pub(super) struct Waypoints {
 #[derive(Debug)]
 struct Service {
     labels: Labels,
-    /// Ambient mode has no such services.
+    /// Ambient mode does not support such services.
     is_external_name: bool,
 }
 
 #[derive(Debug)]
 struct Gateway {
-    /// None if they run no plugins.
+    /// `None` if the pods do not run plugins.
     pods: Option<Workload>,
     allowed: Allowed,
 }
@@ -61,11 +63,11 @@ struct Gateway {
 enum Allowed {
     Same,
     All,
-    /// Those whose labels satisfy all of these; none without a selector.
+    /// Namespaces whose labels satisfy all requirements. Without a selector, no namespace does.
     Selected(Option<Vec<Requirement>>),
 }
 
-/// What a selector requires of a label.
+/// A requirement of a label selector.
 #[derive(Debug)]
 struct Requirement {
     key: String,
@@ -83,7 +85,7 @@ enum Rule {
 // === impl Waypoints ===
 
 impl Waypoints {
-    /// Takes note of an object if it tells which waypoint is used or may be used.
+    /// Records an object that determines which waypoint is or may be used.
     pub fn learn(
         &mut self,
         reader: &Reader<'_>,
@@ -120,7 +122,7 @@ impl Waypoints {
         Ok(())
     }
 
-    /// The waypoint that a service uses, none if the files leave it open, or why it uses none.
+    /// Returns the waypoint that a service uses, `None` if the files do not determine it, or why it uses none.
     pub fn of<'a>(&'a self, service: &'a ServiceId) -> Result<Option<Named<'a>>, String> {
         let own = self.services.get(service);
         if let Some(own) = own {
@@ -162,7 +164,7 @@ impl Waypoints {
         }
     }
 
-    /// Whether a waypoint handles requests to a service, or why it does not.
+    /// Checks whether a waypoint handles requests to a service. The error is the reason why it does not.
     pub fn handles(&self, waypoint: &Workload, service: &ServiceId) -> Result<(), String> {
         let own = waypoint.gateway();
         match self.of(service)? {
@@ -177,7 +179,7 @@ impl Waypoints {
         }
     }
 
-    /// Plugins in no chain that are attached to services alone, none of which a waypoint handles.
+    /// Returns the plugins that are in no chain because they are attached only to services that no waypoint handles.
     pub fn unused(&self, plugins: &[Plugin], workloads: &[Ordered]) -> Vec<LeftOut> {
         let is_used = |plugin: &Plugin| {
             let mut steps = workloads
@@ -204,7 +206,7 @@ impl Waypoints {
         unused.collect()
     }
 
-    /// Why no waypoint that is known handles requests to a service.
+    /// Returns why no known waypoint handles requests to a service.
     fn without_waypoint(&self, service: &ServiceId, workloads: &[Ordered]) -> Option<String> {
         match self.of(service) {
             Err(why) => Some(why),
@@ -220,7 +222,7 @@ impl Waypoints {
         }
     }
 
-    /// Why a Gateway does not handle requests to a service that uses it, as far as the files tell.
+    /// Returns why a Gateway does not handle requests to a service that uses it, as far as the files determine this.
     fn refusal(&self, used: Named<'_>, service: &ServiceId) -> Option<String> {
         let gateway = self.gateways.get(&owned(used))?;
         let pods = gateway.pods.as_ref();
@@ -244,7 +246,8 @@ impl Waypoints {
         no_services(waypoint).or_else(denied)
     }
 
-    /// Whether a namespace satisfies a requirement; one that is not in the files is assumed to, unless it is about the name.
+    /// Returns whether a namespace satisfies a requirement. A namespace that is not in the files is assumed to satisfy it,
+    /// unless the requirement concerns its name.
     fn satisfies(&self, namespace: &str, requirement: &Requirement) -> bool {
         let key = requirement.key.as_str();
         let value = match (key, self.namespaces.get(namespace)) {
@@ -262,7 +265,7 @@ impl Waypoints {
     }
 }
 
-/// Why a waypoint handles no services, if it does not.
+/// Returns why a waypoint does not handle services, if it does not.
 fn no_services(waypoint: &Workload) -> Option<String> {
     let handles = waypoint.handles_no_services()?;
     Some(format!(
@@ -281,7 +284,7 @@ fn owned((namespace, name): Named<'_>) -> (String, String) {
 // === impl Reader ===
 
 impl Reader<'_> {
-    /// The namespaces whose services may use a Gateway.
+    /// Returns the namespaces whose services may use a Gateway.
     fn allowed(&self, gateway: &Node) -> Result<Allowed, OrderError> {
         let (protocol, port) = TUNNEL;
         let listeners = follow(gateway, &["spec", "listeners"]).and_then(Node::items);

@@ -1,8 +1,8 @@
-//! Workloads as documents have them: pods, what makes pods of a template, and the `Gateway`s of the Gateway API for which istiod
-//! makes the pods.
+//! Reads workloads from documents: pods, objects with a pod template, and the Gateway API `Gateway`s for which istiod
+//! creates the pods.
 //!
-//! Which `Gateway`s are whose, and what labels their pods get, is in `pilot/pkg/config/kube/gatewaycommon`
-//! (`deploymentcontroller.go`, `classinfo.go`) and in `waypoint.yaml` and `kube-gateway.yaml` of the chart.
+//! The controller of a `Gateway` and the labels of its pods are defined in `pilot/pkg/config/kube/gatewaycommon`
+//! (`deploymentcontroller.go`, `classinfo.go`), and in `waypoint.yaml` and `kube-gateway.yaml` in the Helm chart.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use super::read::{Object, Reader};
 use super::{OrderError, Role, WAYPOINT_FOR, Workload};
 use crate::yaml::Node;
 
-/// Groups and kinds with a template of pods in their `spec`, and the way to it.
+/// The groups and kinds with a pod template in their `spec`, and the path to the template.
 const TEMPLATES: [(&str, &str, &[&str]); 8] = [
     ("", "ReplicationController", &["template"]),
     ("apps", "Deployment", &["template"]),
@@ -19,20 +19,22 @@ const TEMPLATES: [(&str, &str, &[&str]); 8] = [
     ("apps", "ReplicaSet", &["template"]),
     ("batch", "Job", &["template"]),
     ("batch", "CronJob", &["jobTemplate", "spec", "template"]),
-    // Argo's, with a Deployment's fields. Where it names a Deployment instead of a template, that one is what tells of the pods.
+    // Argo's Rollout, with the fields of a Deployment. If it references a Deployment instead of containing a template, the
+    // Deployment describes the pods.
     ("argoproj.io", "Rollout", &["template"]),
 ];
 
-/// The group of `Gateway` and `GatewayClass`.
+/// The API group of `Gateway` and `GatewayClass`.
 pub(super) const GATEWAY_GROUP: &str = "gateway.networking.k8s.io";
 
-/// The annotation that says what is injected into pods; Istio's chart of gateways has `gateway` there, whatever its labels.
+/// The annotation with the injection templates of a pod. Istio's gateway chart sets it to `gateway`, regardless of the
+/// labels.
 const INJECTED: &str = "inject.istio.io/templates";
 
-/// The label with a gateway's class.
+/// The label with the class of a gateway.
 const GATEWAY_CLASS_NAME: &str = "gateway.networking.k8s.io/gateway-class-name";
 
-/// The classes that istiod makes by itself, and who takes care of theirs.
+/// The classes that istiod creates itself, and their controllers.
 const BUILT_IN: [(&str, &str); 6] = [
     ("istio", GATEWAYS),
     ("istio-waypoint", WAYPOINTS),
@@ -45,7 +47,8 @@ const BUILT_IN: [(&str, &str); 6] = [
     ),
 ];
 
-/// Those whose Envoys handle requests. East-west gateways pass tunnels on, remote ones are elsewhere, and agentgateway runs no plugins.
+/// The controller of the gateways whose Envoys handle requests. East-west gateways only forward tunnels, remote gateways
+/// run elsewhere, and agentgateway does not run plugins.
 const GATEWAYS: &str = "istio.io/gateway-controller";
 const WAYPOINTS: &str = "istio.io/mesh-controller";
 
@@ -56,14 +59,14 @@ pub(super) struct Classes<'n>(BTreeMap<&'n str, Class<'n>>);
 #[derive(Default)]
 struct Class<'n> {
     controller: Option<&'n str>,
-    /// What waypoints of this class handle, if they do not say so themselves.
+    /// What waypoints of this class handle, if they do not specify it themselves.
     waypoint_for: Option<&'n str>,
 }
 
 // === impl Classes ===
 
 impl<'n> Classes<'n> {
-    /// Takes note of an object if it is a class.
+    /// Records an object, if it is a class.
     pub fn learn(&mut self, reader: &Reader<'_>, object: Object<'n>) -> Result<(), OrderError> {
         if (object.group(), object.kind) != (GATEWAY_GROUP, "GatewayClass") {
             return Ok(());
@@ -80,7 +83,7 @@ impl<'n> Classes<'n> {
         Err(reader.fault(object.node, "the resource has no name"))
     }
 
-    /// What the pods of a class's gateways do, if they take plugins. A class that nobody knows may be one of Istio's.
+    /// Returns the role of the pods of a class's gateways, if they run plugins. An unknown class may be one of Istio's.
     fn role(&self, class: &str) -> Option<Role> {
         let built_in = || BUILT_IN.iter().find(|(name, _)| *name == class);
         let controller = match self.0.get(class) {
@@ -98,7 +101,7 @@ impl<'n> Classes<'n> {
 // === impl Reader ===
 
 impl Reader<'_> {
-    /// The pods that an object describes.
+    /// Returns the pods that an object describes.
     pub fn workload(
         &self,
         object: Object<'_>,
@@ -132,7 +135,7 @@ impl Reader<'_> {
         Ok(Some(workload))
     }
 
-    /// The pods that istiod makes for a `Gateway`.
+    /// Returns the pods that istiod creates for a `Gateway`.
     pub fn gateway(
         &self,
         object: Object<'_>,
@@ -153,7 +156,7 @@ impl Reader<'_> {
         let mut labels = self.labels(chosen.filter(|it| !it.is_null()).or(own))?;
         labels.retain(|key, _| !key.starts_with("gateway.networking.k8s.io/"));
         if role == Role::Waypoint {
-            // istiod asks the Gateway itself, whatever labels its pods have.
+            // istiod reads the label of the Gateway itself, regardless of the labels of its pods.
             let own = own.and_then(|labels| labels.get(WAYPOINT_FOR));
             let class = || classes.0.get(class).and_then(|class| class.waypoint_for);
             match own.and_then(Node::text).or_else(class) {
@@ -170,7 +173,7 @@ impl Reader<'_> {
     }
 }
 
-/// A field of a field of a field.
+/// Returns the nested field at the given path.
 pub(super) fn follow<'n>(node: &'n Node, way: &[&str]) -> Option<&'n Node> {
     way.iter().try_fold(node, |node, field| node.get(field))
 }

@@ -1,7 +1,7 @@
-//! The checks that are more than a number or a list of words: the CRDs' CEL rules, and the webhook's own. What
-//! Kubernetes asks of any object's metadata is in `checks/metadata.rs`.
+//! Checks that are more complex than a limit or a list of values: the CEL rules of the CRDs, and the webhook's own rules.
+//! Kubernetes' checks of the metadata of all objects are in `checks/metadata.rs`.
 //!
-//! Each says what is wrong with a node, or nothing. Which node it is asked of is in `table.rs`.
+//! Each function returns what is wrong with a node, or `None`. `table.rs` specifies the nodes that it applies to.
 
 pub mod metadata;
 
@@ -9,7 +9,7 @@ use super::schema::{Fault, Schema};
 use super::url::{self, Refusal};
 use crate::yaml::{Node, Value, excerpt};
 
-/// 64 lower case hexadecimal digits.
+/// Returns whether the text consists of 64 lowercase hexadecimal digits.
 pub fn is_sha256(text: &str) -> bool {
     text.len() == 64
         && text
@@ -19,7 +19,7 @@ pub fn is_sha256(text: &str) -> bool {
 
 // --- CEL rules of the CRDs.
 
-/// A URL that something can be fetched from.
+/// The URL must be valid and have a supported scheme.
 pub fn url(node: &Node) -> Option<Fault> {
     let text = node.text()?;
     let verdict = url::admit(text);
@@ -40,7 +40,7 @@ pub fn url(node: &Node) -> Option<Fault> {
     }
 }
 
-/// What a plugin applies to is said in one way.
+/// Only one way of specifying what a plugin applies to may be used.
 pub fn one_target(node: &Node) -> Option<Fault> {
     let mut there = ["selector", "targetRef", "targetRefs"]
         .into_iter()
@@ -56,7 +56,7 @@ pub fn one_target(node: &Node) -> Option<Fault> {
     )
 }
 
-/// A `TrafficExtension` is one thing.
+/// A `TrafficExtension` must specify either a Wasm plugin or a Lua script.
 pub fn wasm_or_lua(node: &Node) -> Option<Fault> {
     match (entry(node, "wasm"), entry(node, "lua")) {
         (None, None) => Fault::here("has neither `wasm` nor `lua`: add one of them"),
@@ -64,7 +64,7 @@ pub fn wasm_or_lua(node: &Node) -> Option<Fault> {
     }
 }
 
-/// The schema's half of the same rule.
+/// The part of the same rule that is in the schema.
 pub fn not_wasm_and_lua(node: &Node) -> Option<Fault> {
     let (wasm, lua) = (entry(node, "wasm")?, entry(node, "lua")?);
     let second = if wasm.key.position < lua.key.position {
@@ -79,7 +79,7 @@ pub fn not_wasm_and_lua(node: &Node) -> Option<Fault> {
     )
 }
 
-/// Labels are selected by equality.
+/// Labels are selected by equality, so values must not contain wildcards.
 pub fn no_wildcard_in_value(node: &Node) -> Option<Fault> {
     if !node.text()?.contains('*') {
         return None;
@@ -87,11 +87,11 @@ pub fn no_wildcard_in_value(node: &Node) -> Option<Fault> {
     Fault::here("contains `*`, but label values are compared literally: write the value")
 }
 
-/// Labels are selected by equality.
+/// Labels are selected by equality, so keys must not contain wildcards.
 pub fn no_wildcard_in_key(node: &Node) -> Option<Fault> {
     let entries = &node.mapping()?.entries;
     let entry = entries.iter().find(|entry| {
-        // What is null is not there.
+        // A null field is treated as absent.
         entry.key.name.contains('*') && !entry.value.is_null()
     })?;
     Fault::at(
@@ -101,13 +101,13 @@ pub fn no_wildcard_in_key(node: &Node) -> Option<Fault> {
     )
 }
 
-/// A label has a name.
+/// The key of a label must not be empty.
 pub fn no_empty_key(node: &Node) -> Option<Fault> {
     let entry = entry(node, "")?;
     Fault::at("", entry.key.position, "the key is empty: write the key")
 }
 
-/// Policies stay in their namespace.
+/// A target must not specify a namespace, because policies apply only within their own namespace.
 pub fn no_namespace(node: &Node) -> Option<Fault> {
     if node.text()?.is_empty() {
         return None;
@@ -115,7 +115,7 @@ pub fn no_namespace(node: &Node) -> Option<Fault> {
     Fault::here("cross-namespace references are not supported: remove this field")
 }
 
-/// A variable that comes from the proxy's environment has no value here.
+/// A variable that is taken from the proxy's environment must not have a value.
 pub fn value_only_inline(node: &Node) -> Option<Fault> {
     if node.get("valueFrom")?.text()? != "HOST" {
         return None;
@@ -130,7 +130,7 @@ pub fn value_only_inline(node: &Node) -> Option<Fault> {
 
 // --- The webhook's rules.
 
-/// istiod attaches plugins to few things.
+/// istiod attaches plugins only to certain kinds.
 pub fn allowed_target(node: &Node) -> Option<Fault> {
     let group = node.get("group").and_then(Node::text).unwrap_or_default();
     let kind = node.get("kind")?;
@@ -161,7 +161,8 @@ pub fn allowed_target(node: &Node) -> Option<Fault> {
 
 // --- The status.
 
-/// The status has what is known and anything else. What is known has no fields but its own; of what type it is, nobody asks.
+/// Known objects in the status must not have unknown fields. Other fields of the status are arbitrary, and the types of the
+/// known fields are not checked.
 pub fn known_fields(schema: &Schema, node: &Node) -> Option<Fault> {
     stray(schema, node, "")
 }
@@ -191,7 +192,7 @@ fn stray(schema: &Schema, node: &Node, path: &str) -> Option<Fault> {
     })
 }
 
-/// A field that is there: null ones are taken away before anything is asked.
+/// Returns a field that is present. Null fields are removed before anything is checked.
 fn entry<'a>(node: &'a Node, name: &str) -> Option<&'a crate::yaml::Entry> {
     node.mapping()?
         .entry(name)

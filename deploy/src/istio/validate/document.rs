@@ -1,5 +1,5 @@
-//! What a text's documents are: those of both kinds are judged, lists are opened, and what says not what it is is no document,
-//! which `kubectl` says before it asks anybody.
+//! Classifies the documents of a text. Documents of the two kinds are validated, lists are expanded, and objects without a
+//! kind or version are rejected, as `kubectl` does before it sends a request.
 
 use std::borrow::Cow;
 
@@ -7,21 +7,21 @@ use super::{Finding, Kind, Options, Report, Severity, foreign_group, walk, warni
 use crate::istio::LIST_IN_LIST;
 use crate::yaml::{Entry, Key, Node, Position, Value};
 
-/// What is wrong with a document that is none.
+/// A problem in an object that is not a valid document.
 struct Fault {
-    /// Beside the field's name, the rule's word.
+    /// The name of the field, which is also the rule's keyword. Empty for the document itself.
     field: &'static str,
     position: Position,
     message: String,
 }
 
-/// Judges a document or, one by one, what is in a list.
+/// Validates a document or, if it is a list, each of its items.
 pub fn judge(root: &Node, options: &Options, report: &mut Report) {
-    // Between two separators there may be nothing, and nobody would call that a document.
+    // There may be nothing between two separators, which is not a document.
     if root.is_null() {
         return;
     }
-    // Nobody looks at the kind before: whatever has items is a list.
+    // The kind is not considered: any object with items is a list.
     let Some(items) = root.get("items").filter(|_| has_text(root, "kind")) else {
         return alone(root, "", options, report);
     };
@@ -44,7 +44,7 @@ pub fn judge(root: &Node, options: &Options, report: &mut Report) {
     }
 }
 
-/// Judges a document that is no list.
+/// Validates a document that is not a list.
 fn alone(root: &Node, prefix: &str, options: &Options, report: &mut Report) {
     if let Some(kind) = Kind::of(root) {
         let mut about = Report {
@@ -88,7 +88,7 @@ fn alone(root: &Node, prefix: &str, options: &Options, report: &mut Report) {
     }
 }
 
-/// Why nobody knows what a document is.
+/// Returns why the type of a document cannot be determined.
 fn no_document(root: &Node) -> Option<Fault> {
     let Some(mapping) = root.mapping() else {
         return Some(Fault {
@@ -132,7 +132,7 @@ fn no_list(items: &Node) -> Option<Fault> {
     })
 }
 
-/// What has items is a list to kubectl, whatever its kind.
+/// kubectl treats any object with items as a list, regardless of its kind.
 fn is_list(item: &Node) -> bool {
     item.get("items")
         .is_some_and(|items| items.items().is_some())
@@ -146,7 +146,7 @@ fn list_in_list(item: &Node) -> Fault {
     }
 }
 
-/// An item of a list that names neither its kind nor its version has those of the list.
+/// A list item without kind and version inherits them from the list.
 fn inherit<'a>(list: &Node, item: &'a Node) -> Cow<'a, Node> {
     let Some(mapping) = item
         .mapping()

@@ -1,8 +1,9 @@
-//! What a rule table is made of: a tree of fields with checks, from which the list of rules follows.
+//! The structure of a rule table: a tree of fields with checks, from which the list of rules is derived.
 //!
-//! `table.rs` fills it in for both kinds, `walk.rs` holds documents against it. Every row has an identifier that does not
-//! change: the field below `spec` (or below `wasm`, so that both kinds have one name for what they share), then the rule's
-//! word. `ports.item.type` is about the items of a list, `matchLabels.value.type` about the values of a mapping.
+//! `table.rs` creates the tables for both kinds, and `walk.rs` checks documents against them. Every rule has a stable
+//! identifier: the field below `spec` (or below `wasm`, so that shared fields have the same identifier in both kinds),
+//! followed by the rule's keyword. `ports.item.type` refers to the items of a list, `matchLabels.value.type` to the values
+//! of a mapping.
 
 use regex::Regex;
 use serde_json::Value;
@@ -10,28 +11,28 @@ use serde_json::Value;
 use super::{Kind, Origin, Rule};
 use crate::yaml::{Node, Position, excerpt};
 
-/// What is asked of a node.
+/// The constraints of a node.
 #[derive(Default)]
 pub struct Schema {
     pub shape: Shape,
-    /// Null is a value here. Elsewhere the API server takes a null field away before it looks at anything.
+    /// Whether null is a valid value. Otherwise the API server removes null fields before it checks anything.
     pub nullable: bool,
-    /// Has fields of any name, of which nothing is asked.
+    /// Whether fields with any name are permitted, without constraints.
     pub open: bool,
-    /// Of a mapping that has no others.
+    /// The fields of a mapping that may not have any others.
     pub fields: Vec<Field>,
-    /// The items of a list, or the values of a mapping that has fields of any name.
+    /// The constraints of the items of a list, or of the values of a mapping with arbitrary field names.
     pub each: Option<Box<Schema>>,
-    /// The field that no two items of a list may have the same value in.
+    /// The field whose values must be unique among the items of a list.
     pub key: Option<String>,
-    /// Asked in this order, if the shape is right; the first that fails is told.
+    /// The checks to perform if the type is correct, in this order. Only the first failure is reported.
     pub checks: Vec<Check>,
 }
 
 /// The type of a node.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub enum Shape {
-    /// Of whatever type.
+    /// Any type.
     #[default]
     Any,
     Mapping,
@@ -47,24 +48,24 @@ pub struct Field {
     pub schema: Schema,
 }
 
-/// A row of the table.
+/// A rule in the table.
 #[derive(Clone)]
 pub struct Check {
-    /// The CRD's word for it, or ours where it has none.
+    /// The keyword of the rule in the CRD, or our own if the CRD has none.
     pub word: &'static str,
     pub origin: Origin,
     pub test: Test,
-    /// What to do, where the failure does not say it.
+    /// How to fix a violation, if the error message does not include it.
     pub fix: &'static str,
 }
 
-/// How a check looks at a node.
+/// The condition of a check.
 #[derive(Clone)]
 pub enum Test {
-    /// Characters in a string.
+    /// The minimum number of characters in a string.
     MinLength(usize),
     MaxLength(usize),
-    /// Bytes in a string: the webhook counts these where the schema counts characters.
+    /// The maximum number of bytes in a string. The webhook counts bytes where the schema counts characters.
     MaxBytes(usize),
     OneOf(Vec<String>),
     Pattern(Regex),
@@ -73,9 +74,9 @@ pub enum Test {
     Int32,
     MaxItems(usize),
     MaxProperties(usize),
-    /// Fields below have no fields but those of the schema.
+    /// Fields below must only have the fields in the schema.
     KnownFields,
-    /// Anything else: the rule in a few words, and what is wrong with a node.
+    /// Any other condition: a short description of the rule, and a function that returns what is wrong with a node.
     Node(&'static str, fn(&Node) -> Option<Fault>),
 }
 
@@ -83,11 +84,11 @@ pub enum Test {
 #[derive(Debug, PartialEq)]
 pub struct Fault {
     pub message: String,
-    /// Which field of the node and where, if it is not the node itself.
+    /// The name and position of the field of the node, if the error is not about the node itself.
     pub at: Option<(String, Position)>,
 }
 
-/// A step down a document.
+/// One step of a path in a document.
 #[derive(Clone, Copy, Debug)]
 pub enum Step<'a> {
     Field(&'a str),
@@ -95,7 +96,7 @@ pub enum Step<'a> {
     Key(&'a str),
 }
 
-/// The row's name for what these steps lead to, with the rule's word behind it.
+/// Returns the identifier of the rule for the node at these steps: the path followed by the rule's keyword.
 pub fn rule_id(steps: &[Step<'_>], word: &str) -> String {
     let mut id = String::new();
     let skipped = match steps {
@@ -118,7 +119,7 @@ pub fn rule_id(steps: &[Step<'_>], word: &str) -> String {
     id + word
 }
 
-/// Every row about documents of this kind that an invalid one can break.
+/// Returns every rule for this kind that an invalid document can violate.
 pub fn rows(kind: Kind, root: &Schema) -> Vec<Rule> {
     let mut rows = Vec::new();
     descend(kind, root, &mut Vec::new(), &mut rows);
@@ -139,14 +140,14 @@ fn descend<'s>(kind: Kind, schema: &'s Schema, steps: &mut Vec<Step<'s>>, rows: 
         Some(Step::Field("metadata")) => Origin::Object,
         _ => Origin::Schema,
     };
-    // What is no mapping at all is no document of any kind.
+    // An object that is not a mapping is not a document of any kind.
     if let (Some(name), false) = (schema.shape.name(), steps.is_empty()) {
         row(steps, "type", origin, format!("must be {name}"));
     }
     for check in &schema.checks {
         row(steps, check.word, check.origin, check.test.says());
     }
-    // Of the status only the names of fields are looked at, in a check of the whole.
+    // For the status, only the names of fields are checked, by one check of the whole status.
     if matches!(steps[..], [Step::Field("status")]) {
         return;
     }
@@ -190,12 +191,12 @@ fn descend<'s>(kind: Kind, schema: &'s Schema, steps: &mut Vec<Step<'s>>, rows: 
     }
 }
 
-/// The steps as a row has them: a list's items are `[]`, a mapping's values `{}`.
+/// Formats the steps as the path in a rule: the items of a list as `[]`, the values of a mapping as `{}`.
 fn field_path(steps: &[Step<'_>]) -> String {
     path(steps).replace("[0]", "[]").replace("[*]", "{}")
 }
 
-/// The steps as people write them.
+/// Formats the steps as a human-readable path.
 pub fn path(steps: &[Step<'_>]) -> String {
     let mut path = String::new();
     for step in steps {
@@ -217,7 +218,8 @@ pub fn path(steps: &[Step<'_>]) -> String {
 // === impl Schema ===
 
 impl Schema {
-    /// Adds a line of a list of constraints: path, keyword, value in JSON. Nothing if it says something that is not known.
+    /// Adds a line from a list of constraints: path, keyword and value in JSON. Returns `None` if the constraint is not
+    /// supported.
     pub fn add(&mut self, line: &str) -> Option<()> {
         let (path, line) = line.split_once(' ')?;
         let (keyword, value) = line.split_once(' ')?;
@@ -254,9 +256,9 @@ impl Schema {
                 node.key = Some(key);
                 return Some(());
             }
-            // Its keys are a constraint of their own.
+            // The keys are a separate constraint.
             "x-kubernetes-list-type" if value == "map" => return Some(()),
-            // Written by hand, in `table.rs`.
+            // Implemented by hand in `table.rs`.
             "x-kubernetes-validations" | "oneOf" => return Some(()),
             "enum" => ("enum", Test::OneOf(strings(&value)?)),
             "pattern" => ("pattern", Test::Pattern(Regex::new(value.as_str()?).ok()?)),
@@ -273,7 +275,7 @@ impl Schema {
         Some(())
     }
 
-    /// The node at a path such as `.spec.match[].ports`, with values of a mapping as `{}`.
+    /// Returns the node at a path such as `.spec.match[].ports`, in which the values of a mapping are written as `{}`.
     pub fn find(&mut self, path: &str) -> Option<&mut Self> {
         parts(path).try_fold(self, |node, part| match part {
             "[]" | "{}" => node.each.as_deref_mut(),
@@ -285,7 +287,7 @@ impl Schema {
         })
     }
 
-    /// The same, made if it is not there.
+    /// Returns the node at a path, and creates it if it does not exist.
     pub fn make(&mut self, path: &str) -> &mut Self {
         parts(path).fold(self, |node, part| match part {
             "[]" | "{}" => node.each.get_or_insert_default(),
@@ -307,7 +309,7 @@ impl Schema {
     }
 }
 
-/// The steps of a path.
+/// Splits a path into its steps.
 fn parts(path: &str) -> impl Iterator<Item = &str> {
     let mut rest = path.trim_start_matches('.');
     std::iter::from_fn(move || {
@@ -333,7 +335,7 @@ fn strings(value: &Value) -> Option<Vec<String>> {
 // === impl Shape ===
 
 impl Shape {
-    /// What a node of this shape is called; nothing if it may be anything.
+    /// Returns the name of this type, or `None` if any type is permitted.
     pub fn name(self) -> Option<&'static str> {
         Some(match self {
             Self::Mapping => "a mapping",
@@ -385,7 +387,7 @@ impl Check {
 // === impl Test ===
 
 impl Test {
-    /// The rule in a few words.
+    /// Returns a short description of the rule.
     fn says(&self) -> String {
         match self {
             Self::MinLength(least) => format!("{least} characters or more"),
@@ -407,7 +409,7 @@ impl Test {
 // === impl Fault ===
 
 impl Fault {
-    /// The node itself is wrong; as a check answers.
+    /// Returns the result of a check for an error in the node itself.
     pub fn here(message: impl Into<String>) -> Option<Self> {
         Some(Self {
             message: message.into(),
@@ -415,7 +417,7 @@ impl Fault {
         })
     }
 
-    /// A field of the node is wrong; as a check answers.
+    /// Returns the result of a check for an error in a field of the node.
     pub fn at(field: &str, position: Position, message: impl Into<String>) -> Option<Self> {
         Some(Self {
             message: message.into(),

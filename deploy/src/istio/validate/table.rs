@@ -1,7 +1,8 @@
-//! The rule table: every field of both kinds, with what the CRD's schema, its CEL rules and istiod's webhook ask of it.
+//! The rule table: every field of both kinds, with the constraints of the CRD's schema, its CEL rules and istiod's webhook.
 //!
-//! `crds.txt` lists the constraints of the CRDs of Istio 1.31, which are those of all releases that serve the kind, as the end-to-end tests read them out of Istio's module. Written
-//! by hand is what no schema says: Kubernetes' own rules, CEL, the webhook, and what to do about some errors.
+//! `crds.txt` lists the constraints of the CRDs of Istio 1.31, as extracted from Istio's Go module by the end-to-end tests.
+//! They are the same in all releases that serve the kind. The rules that are in no schema are written by hand: those of
+//! Kubernetes, CEL and the webhook, and how to fix some of the errors.
 
 use std::sync::LazyLock;
 
@@ -9,10 +10,10 @@ use super::Kind;
 use super::checks::{self, metadata};
 use super::schema::{Check, Schema, Test};
 
-/// A line for each constraint: kind, version, path, keyword, value in JSON.
+/// The constraints of the CRDs, one per line: kind, version, path, keyword, value in JSON.
 const CRDS: &str = include_str!("crds.txt");
 
-/// The same for what any object has. What the API server writes itself is not looked at.
+/// The same for the fields that all objects have. Fields that the API server sets itself are not checked.
 const OBJECT: &str = r#"
 . required ["apiVersion","kind","metadata"]
 .apiVersion type "string"
@@ -38,7 +39,7 @@ const OBJECT: &str = r#"
 .metadata.uid nullable true
 "#;
 
-/// The root of a document.
+/// Returns the schema of a document's root.
 pub fn root(kind: Kind) -> &'static Schema {
     static ROOTS: LazyLock<[Schema; 2]> = LazyLock::new(|| {
         [Kind::WasmPlugin, Kind::TrafficExtension].map(|kind| {
@@ -54,13 +55,13 @@ pub fn root(kind: Kind) -> &'static Schema {
     }
 }
 
-/// The schema of a kind, and the lines that say something unknown.
+/// Returns the schema of a kind, and the lines that are not supported.
 fn read(kind: Kind) -> (Schema, Vec<&'static str>) {
     let mut root = Schema::default();
     let mut unknown = Vec::new();
     let of_objects = OBJECT.lines().filter(|line| !line.is_empty());
     for line in of_objects.chain(constraints(kind)) {
-        // Of the status nothing is asked but that its fields are known.
+        // For the status, only the names of fields are checked.
         let known = match line.split_once(' ') {
             Some((path, constraint))
                 if path.starts_with(".status") && !constraint.contains("unknown-fields") =>
@@ -93,21 +94,22 @@ fn read(kind: Kind) -> (Schema, Vec<&'static str>) {
     (root, unknown)
 }
 
-/// The CRD's constraints: path, keyword, value.
+/// Returns the CRD's constraints: path, keyword and value.
 fn constraints(kind: Kind) -> impl Iterator<Item = &'static str> {
     let prefix = format!("{kind} v1alpha1 ");
     CRDS.lines()
         .filter_map(move |line| line.strip_prefix(&prefix))
 }
 
-/// The node at a path of the document, or below `spec`, or below `spec.wasm`, where a `TrafficExtension` has a `WasmPlugin`'s fields.
+/// Returns the node at a path of the document, below `spec`, or below `spec.wasm`, where a `TrafficExtension` has the
+/// fields of a `WasmPlugin`.
 fn node<'s>(root: &'s mut Schema, path: &str) -> Option<&'s mut Schema> {
     let places = ["", ".spec", ".spec.wasm"].map(|place| format!("{place}{path}"));
     let place = places.iter().find(|place| root.find(place).is_some())?;
     root.find(place)
 }
 
-/// What to do, where the failure does not say it.
+/// How to fix a violation, where the error message does not include it.
 const FIXES: &[(&str, &str, &str)] = &[
     (
         ".sha256",
@@ -123,7 +125,8 @@ const FIXES: &[(&str, &str, &str)] = &[
 const GROUP: &str = "write the API group without a version, such as `gateway.networking.k8s.io`";
 const KIND: &str = "write the kind alone, such as `Gateway`";
 
-/// What no schema says, in the order in which it is asked. A path that a kind does not have is the other kind's.
+/// The rules that are in no schema, in the order in which they are checked. A path that does not exist in this kind belongs
+/// to the other kind.
 fn by_hand(kind: Kind) -> Vec<(&'static str, Check)> {
     let target = || {
         Check::webhook(
@@ -262,7 +265,7 @@ mod tests {
         }
     }
 
-    /// What the CRDs say in CEL, and what `by_hand` has at the same paths.
+    /// Compares the CEL rules of the CRDs with the rules in `by_hand` at the same paths.
     #[test]
     fn every_cel_rule_of_the_crds_is_written_by_hand() {
         for kind in [Kind::WasmPlugin, Kind::TrafficExtension] {
@@ -282,7 +285,7 @@ mod tests {
         }
     }
 
-    /// A rule whose text changes has to be read by a person, who then changes its function in `checks.rs`, and this list.
+    /// If the text of a rule changes, a person has to review it, and update its function in `checks.rs` and this list.
     #[test]
     fn no_cel_rule_of_the_crds_has_changed() {
         let mut theirs: Vec<&str> = [Kind::WasmPlugin, Kind::TrafficExtension]

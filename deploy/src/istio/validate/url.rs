@@ -1,34 +1,35 @@
-//! URLs as Go's `net/url` reads them, as far as it decides whether a plugin's `url` is admitted.
+//! A URL parser with the behavior of Go's `net/url`, limited to what determines whether a plugin's `url` is admitted.
 //!
-//! The rule for `url` is written in CEL over `isURL` and `url().getScheme()`, and the webhook asks the same functions again; both
-//! are Go's `ParseRequestURI`, then `Parse`. Neither is RFC 3986, and no crate has their verdicts: `registry:5000/x` has the
-//! scheme `registry`, `127.0.0.1:5000/x` has none. So what they accept is written down here, without what they make of
-//! it. `tests/tables/urls.jsonl` holds verdicts of the real ones.
+//! The rule for `url` is written in CEL with `isURL` and `url().getScheme()`, and the webhook calls the same functions
+//! again. Both are based on Go's `ParseRequestURI`, followed by `Parse`. Neither follows RFC 3986, and no crate has the
+//! same behavior: `registry:5000/x` has the scheme `registry`, and `127.0.0.1:5000/x` has no scheme. This module therefore
+//! reimplements which URLs they accept, but not the parsed result. `tests/tables/urls.jsonl` contains results of the real
+//! functions.
 
 use std::net::Ipv6Addr;
 
-/// The schemes that a plugin can be fetched with. The empty one is `oci`.
+/// The schemes with which a plugin can be fetched. The empty scheme means `oci`.
 const SCHEMES: [&str; 5] = ["", "http", "https", "oci", "file"];
 
-/// What Go says against a URL.
+/// Why Go rejects a URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// It is none, not even with `http://` before it.
+    /// The text is not a valid URL, even with `http://` prepended.
     Unreadable(&'static str),
-    /// Nothing is fetched with this scheme.
+    /// The scheme is not supported for fetching.
     Scheme(String),
 }
 
-/// Where a text came from decides how it is read.
+/// The parsing mode, which depends on the origin of the text.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Reading {
-    /// `ParseRequestURI`: only what can stand in a request.
+    /// `ParseRequestURI`: only what is valid in a request.
     Request,
     /// `Parse`, without a fragment.
     Reference,
 }
 
-/// Which bytes may stand where, and which must not be written as `%XX`.
+/// A component of a URL, which determines the permitted bytes and those that must not be percent-encoded.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Part {
     Host,
@@ -36,7 +37,7 @@ enum Part {
     Other,
 }
 
-/// Judges a plugin's URL as the API server does.
+/// Validates a plugin's URL like the API server.
 pub fn admit(text: &str) -> Result<(), Refusal> {
     let scheme = match parse(text, Reading::Request) {
         Ok(_) => reference(text),
@@ -56,7 +57,7 @@ pub fn admit(text: &str) -> Result<(), Refusal> {
     }
 }
 
-/// Go's `Parse`: the scheme in lower case, empty if there is none. This is how istiod reads what was admitted.
+/// Go's `Parse`, which istiod uses for admitted URLs. Returns the scheme in lowercase, or an empty string if there is none.
 pub fn reference(text: &str) -> Result<String, &'static str> {
     let (before, fragment) = text.split_once('#').unwrap_or((text, ""));
     let scheme = parse(before, Reading::Reference)?;
@@ -104,7 +105,7 @@ fn parse(text: &str, reading: Reading) -> Result<String, &'static str> {
     Ok(scheme)
 }
 
-/// The scheme, empty if there is none, and what follows it.
+/// Returns the scheme, which is empty if there is none, and the text that follows it.
 fn split_scheme(text: &str) -> Result<(&str, &str), &'static str> {
     for (at, byte) in text.bytes().enumerate() {
         match byte {
@@ -131,7 +132,7 @@ fn check_authority(scheme: &str, authority: &str) -> Result<(), &'static str> {
     if !user.chars().all(fits) {
         return Err("its username or password contains a character that must be percent-encoded");
     }
-    // Each on its own: an escape does not reach across the colon.
+    // Each part is checked separately, because an escape cannot span the colon.
     let (name, password) = user.split_once(':').unwrap_or((user, ""));
     unescape(name, Part::Other)?;
     unescape(password, Part::Other)
@@ -144,7 +145,7 @@ fn check_host(scheme: &str, host: &str) -> Result<(), &'static str> {
         None => {}
     }
     if let Some(first) = host.find(':') {
-        // Only of http and https is a host without colons asked.
+        // Only for http and https does Go reject further colons in the host.
         let colon = match scheme {
             "http" | "https" => first,
             _ => host.rfind(':').unwrap_or(first),
@@ -154,7 +155,7 @@ fn check_host(scheme: &str, host: &str) -> Result<(), &'static str> {
     unescape(host, Part::Host)
 }
 
-/// An IPv6 address in brackets, with a zone and a port if need be.
+/// Checks an IPv6 address in brackets, with an optional zone and port.
 fn check_literal(host: &str) -> Result<(), &'static str> {
     let Some((address, port)) = host
         .strip_prefix('[')
@@ -188,7 +189,8 @@ fn check_port(port: &str) -> Result<(), &'static str> {
     Err("its port is not a number")
 }
 
-/// Whether every `%` begins an escape that may stand in this part, and every other byte may stand there as it is.
+/// Checks that every `%` begins an escape that is permitted in this component, and that every other byte is permitted
+/// unescaped.
 fn unescape(text: &str, part: Part) -> Result<(), &'static str> {
     let mut rest = text.as_bytes();
     while let [byte, after @ ..] = rest {
@@ -233,12 +235,12 @@ fn stands_in_host(byte: u8) -> bool {
 mod tests {
     use super::*;
 
-    /// Verdicts of Go's own functions, one `[url, admitted]` a line. `tests/istio` compares them with Go's.
+    /// Results of Go's own functions, one `[url, admitted]` per line. `tests/istio` compares them with Go's.
     const VERDICTS: &str = include_str!("../../../tests/tables/urls.jsonl");
 
     #[test]
     fn verdicts_are_those_of_go() {
-        // A longer table than the one that is checked in can be tried in its place.
+        // Allows a longer table than the one in the repository to be tested.
         let longer = std::env::var_os("TIDEGATE_URL_VERDICTS")
             .map(|path| std::fs::read_to_string(path).expect("a table of verdicts"));
         let table = longer.as_deref().unwrap_or(VERDICTS);
@@ -261,7 +263,7 @@ mod tests {
             Err(Refusal::Scheme("registry".into()))
         );
         assert_eq!(admit("127.0.0.1:5000/x:v1"), Ok(()));
-        // Admitted, and then istiod cannot parse it.
+        // Admitted, although istiod cannot parse it.
         assert!(reference("127.0.0.1:5000/x:v1").is_err());
         assert_eq!(reference("host.tld/x:v1"), Ok(String::new()));
     }

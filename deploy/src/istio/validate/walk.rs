@@ -1,13 +1,14 @@
-//! Holds a document against the table.
+//! Checks a document against the rule table.
 //!
-//! The order is the API server's: null fields go first, then shapes, then what is asked of a field, and of a whole only if its
-//! parts are right, so that one mistake is one finding.
+//! The order is that of the API server: null fields are removed first, then types are checked, then the constraints of each
+//! field. The constraints of an object are checked only if its fields are valid, so that each mistake results in one
+//! finding.
 
 use super::schema::{Check, Fault, Schema, Shape, Step, Test, path, rule_id};
 use super::{Finding, Kind, Report, Severity, checks, table};
 use crate::yaml::{Mapping, Node, Position, Value, excerpt};
 
-/// Adds what a document of this kind is refused for.
+/// Adds the findings for which a document of this kind is rejected.
 pub fn walk(kind: Kind, root: &Node, prefix: &str, report: &mut Report) {
     let mut walk = Walk {
         kind,
@@ -20,7 +21,7 @@ pub fn walk(kind: Kind, root: &Node, prefix: &str, report: &mut Report) {
 
 struct Walk<'a, 'f> {
     kind: Kind,
-    /// Where the document is in what the text holds.
+    /// The path of the document in the text.
     prefix: &'a str,
     steps: Vec<Step<'a>>,
     report: &'f mut Report,
@@ -67,7 +68,7 @@ impl<'a> Walk<'a, '_> {
             | (Shape::Integer, Value::Integer(_)) => {}
             _ => self.wrong_shape(schema.shape, node),
         }
-        // What is asked of the whole makes sense only if its parts are what they should be.
+        // The constraints of the object are meaningful only if its fields are valid.
         if self.report.errors > before {
             return;
         }
@@ -105,7 +106,7 @@ impl<'a> Walk<'a, '_> {
                 self.steps.pop();
                 continue;
             };
-            // A null field is taken away before anything is asked, unless null is a value.
+            // A null field is removed before anything is checked, unless null is a valid value.
             if entry.value.is_null() && !field.schema.nullable {
                 continue;
             }
@@ -150,7 +151,7 @@ impl<'a> Walk<'a, '_> {
     }
 
     fn wrong_shape(&mut self, shape: Shape, node: &Node) {
-        // Nothing but a root that is no mapping has no name to be called by, and such a root has no kind.
+        // Only a root that is not a mapping has no name, and such a root has no kind.
         let wanted = shape.name().unwrap_or("something else");
         let is = node.value.kind();
         let written = node.written.as_deref().map(excerpt);
@@ -161,7 +162,7 @@ impl<'a> Walk<'a, '_> {
             (Some(written), _) if !written.is_empty() => {
                 format!("must be {wanted}, and `{written}` is {is}")
             }
-            // Only where quotes are all that is wrong.
+            // Only if the quotes are the only problem.
             (None, Shape::Integer) if node.text().is_some_and(|it| it.parse::<i64>().is_ok()) => {
                 format!("must be {wanted}, and this is {is}: write it without quotes")
             }
@@ -296,9 +297,9 @@ impl Test {
     }
 }
 
-/// What somebody meant who wrote this.
+/// Returns the known word that was probably intended.
 fn nearest<'w>(word: &str, known: &[&'w str]) -> Option<&'w str> {
-    // Longer words are no slips.
+    // Longer words are not typing errors.
     if word.len() > 40 {
         return None;
     }
@@ -310,7 +311,7 @@ fn nearest<'w>(word: &str, known: &[&'w str]) -> Option<&'w str> {
     (distance <= 2 && distance < word.len().div_ceil(2)).then_some(name)
 }
 
-/// How many characters must change to make one word the other.
+/// Returns the edit distance between two words, in characters.
 fn distance(one: &str, other: &str) -> usize {
     let other: Vec<char> = other.chars().collect();
     let mut row: Vec<usize> = (0..=other.len()).collect();

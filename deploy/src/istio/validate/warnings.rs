@@ -1,6 +1,6 @@
-//! What Istio admits and then gets wrong, or what does something else than it seems to. Every row is something that was seen on
-//! the real thing or read in its source; none is a matter of taste. What becomes of a plugin's configuration is in
-//! `warnings/configuration.rs`.
+//! Warnings about documents that Istio admits but that do not work, or do not have the apparent effect. Every warning is
+//! based on observed behavior or on the source code; none is a matter of style. Warnings about how a plugin's configuration
+//! is transformed are in `warnings/configuration.rs`.
 
 mod configuration;
 
@@ -9,14 +9,14 @@ use super::schema::{Step, path, rule_id};
 use super::{Finding, Kind, Options, Origin, Report, Rule, Severity, url};
 use crate::yaml::{Key, Node, Position, Value, excerpt};
 
-/// A row: a field below `spec` or below `wasm`, a word, and the rule.
+/// A warning rule: a field below `spec` or below `wasm`, a keyword, and the description.
 struct Row {
     id: &'static str,
     what: &'static str,
     kinds: &'static [Kind],
 }
 
-/// What a digest in an image's url begins with.
+/// The prefix of a digest in the URL of an image.
 const PINNED: &str = "@sha256:";
 
 const BOTH: &[Kind] = &[Kind::WasmPlugin, Kind::TrafficExtension];
@@ -129,7 +129,7 @@ const ROWS: &[Row] = &[
     },
 ];
 
-/// The rows for this kind.
+/// Returns the warning rules for this kind.
 pub fn rows(kind: Kind) -> Vec<Rule> {
     let rows = ROWS.iter().filter(|row| row.kinds.contains(&kind));
     rows.map(|row| Rule {
@@ -142,7 +142,7 @@ pub fn rows(kind: Kind) -> Vec<Rule> {
     .collect()
 }
 
-/// The field that a row is about, from the root.
+/// Returns the field that a rule is about, as a path from the root.
 fn field(kind: Kind, id: &str) -> String {
     let (field, _) = id.rsplit_once('.').unwrap_or((id, ""));
     let above = match (field.split('.').next().unwrap_or_default(), kind) {
@@ -153,7 +153,7 @@ fn field(kind: Kind, id: &str) -> String {
     format!("{above}{field}")
 }
 
-/// Adds what a document of this kind is admitted with.
+/// Adds the warnings for a document of this kind that is admitted.
 pub fn warn(kind: Kind, root: &Node, prefix: &str, options: &Options, report: &mut Report) {
     let mut warnings = Warnings {
         kind,
@@ -372,7 +372,7 @@ impl<'a> Warnings<'a, '_> {
 
     fn checksum(&mut self, node: &Node, text: &str, wasm: &Node, options: &Options) {
         let given = wasm.get("sha256");
-        // What is none is refused.
+        // An invalid checksum is rejected elsewhere.
         let sum = given.and_then(Node::text);
         let sum = sum.filter(|sum| checks::is_sha256(sum));
         let module = options.module_sha256.as_deref();
@@ -420,7 +420,7 @@ impl<'a> Warnings<'a, '_> {
         }
     }
 
-    /// Keys that are not what they look like, anywhere.
+    /// Warns about keys that were resolved to a different name, at any depth.
     fn keys(&mut self, node: &'a Node) {
         match &node.value {
             Value::Mapping(mapping) => {
@@ -456,7 +456,7 @@ impl<'a> Warnings<'a, '_> {
         }
     }
 
-    /// Whether any key is good here. Elsewhere a changed one is no field, and refused.
+    /// Returns whether any key is permitted here. Elsewhere a changed key is an unknown field, which is rejected.
     fn names_are_free(&self) -> bool {
         self.steps.iter().any(|step| {
             matches!(

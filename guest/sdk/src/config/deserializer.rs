@@ -1,9 +1,9 @@
-//! A parsed JSON value as serde sees it.
+//! A serde deserializer for a parsed JSON value.
 //!
-//! Errors are told the way as they come back: each object and array adds the step that led to the value. Where serde
-//! says which type it wants, a value of another type is refused here and then, in the words that the author's visitor
-//! has for what it expects. Fractions are parsed only for types that hold them, so that other plugins go without the
-//! code for that.
+//! Error paths are built while an error propagates: each object and array prepends its own path segment. If serde
+//! requests a specific type, a value of a different type is rejected here, and the message uses the description of the
+//! expected type from the author's visitor. Fractional numbers are parsed only for types that can hold them, so that
+//! other plugins do not include the parsing code.
 
 use std::borrow::Cow;
 
@@ -20,7 +20,7 @@ use super::error::{ConfigError, Quoted, Shortened};
 
 type JsonValue<'a> = Value<&'a str, Cow<'a, str>>;
 
-/// A JSON value to deserialize from.
+/// A deserializer for one JSON value.
 pub struct Json<'a>(pub JsonValue<'a>);
 
 impl Json<'_> {
@@ -37,7 +37,7 @@ impl Json<'_> {
         }
     }
 
-    /// The digits of a number without fraction and exponent.
+    /// Returns the digits of a number without fraction and exponent.
     fn integer(&self) -> Option<&str> {
         match &self.0 {
             Value::Number((digits, parts)) if parts.is_int() => Some(digits),
@@ -46,7 +46,7 @@ impl Json<'_> {
     }
 }
 
-/// An integer type's method: what fits goes to the visitor, which knows its own bounds.
+/// Implements the method for an integer type. A number in range is passed to the visitor, which checks its own bounds.
 macro_rules! integer {
     ($($method:ident)*) => { $(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ConfigError> {
@@ -146,8 +146,8 @@ impl<'de> Deserializer<'de> for Json<'de> {
         }
     }
 
-    /// An empty object is nothing too: no configuration at all counts as one, and a type that holds nothing takes it,
-    /// also where its author calls `()` by another name.
+    /// Also accepts an empty object. An absent configuration is treated as an empty object, and a unit type accepts it
+    /// even if the author refers to `()` through an alias.
     fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ConfigError> {
         match &self.0 {
             Value::Null => visitor.visit_unit(),
@@ -276,7 +276,7 @@ fn visit_entries<'de, V: Visitor<'de>>(
     visitor.visit_map(Entries::new(entries))
 }
 
-/// The elements of an array, counted.
+/// The elements of an array, with their indices.
 struct Elements<'a>(std::iter::Enumerate<std::vec::IntoIter<JsonValue<'a>>>);
 
 impl<'de> de::SeqAccess<'de> for Elements<'de> {
@@ -300,7 +300,7 @@ impl<'de> de::SeqAccess<'de> for Elements<'de> {
     }
 }
 
-/// The fields of an object.
+/// The entries of an object.
 struct Entries<'a> {
     left: std::vec::IntoIter<(Cow<'a, str>, JsonValue<'a>)>,
     value: Option<(Cow<'a, str>, JsonValue<'a>)>,
@@ -349,7 +349,7 @@ impl<'de> de::MapAccess<'de> for Entries<'de> {
     }
 }
 
-/// The key of an object, which is text for JSON and may be a number for the author.
+/// The key of an object. It is a string in JSON and can be a number in the author's type.
 struct Key<'a>(Cow<'a, str>);
 
 macro_rules! integer_key {

@@ -1,12 +1,12 @@
-//! [`ConfigError`], and the words for what serde has to say.
+//! [`ConfigError`] and the messages for serde's errors.
 
 use std::fmt::{self, Display, Write};
 
 use serde::de::{self, Expected, Unexpected};
 
-/// Why a configuration was refused.
+/// The error for a rejected configuration.
 ///
-/// It is for the operator, and names the place in the configuration and what was expected there:
+/// The message is meant for the operator. It contains the path of the invalid value and what was expected there:
 /// `rules[2].limit: expected u32, got "ten"`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
@@ -15,7 +15,7 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    /// A reason that concerns the configuration as a whole.
+    /// Creates an error that applies to the configuration as a whole.
     pub fn new(reason: impl Into<String>) -> Self {
         ConfigError {
             path: String::new(),
@@ -23,7 +23,7 @@ impl ConfigError {
         }
     }
 
-    /// A reason and its place, as in `rules[2].limit`.
+    /// Creates an error for the value at a path such as `rules[2].limit`.
     pub fn at(path: impl Into<String>, reason: impl Into<String>) -> Self {
         ConfigError {
             path: path.into(),
@@ -31,19 +31,19 @@ impl ConfigError {
         }
     }
 
-    /// The place in the configuration; empty for the whole.
+    /// Returns the path in the configuration. It is empty if the error applies to the configuration as a whole.
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// What is wrong there.
+    /// Returns the reason for the error.
     pub fn reason(&self) -> &str {
         &self.reason
     }
 
-    /// The same error, seen from the object that has the value under `key`.
+    /// Prefixes the path with the object key `key`.
     ///
-    /// The key is whatever the configuration has there, so it is quoted where a reader could take it for something else.
+    /// Keys are arbitrary strings, so the key is quoted if it could be misread as something else.
     pub(crate) fn under(self, key: &str) -> Self {
         if is_plain(key) {
             self.after(key)
@@ -52,12 +52,12 @@ impl ConfigError {
         }
     }
 
-    /// The same error, seen from the array whose element has it.
+    /// Prefixes the path with an array index.
     pub(crate) fn in_element(self, index: usize) -> Self {
         self.after(&format!("[{index}]"))
     }
 
-    /// The same error with a step before its path.
+    /// Prefixes the path with a segment.
     fn after(mut self, step: &str) -> Self {
         if !self.path.is_empty() && !self.path.starts_with('[') {
             self.path.insert(0, '.');
@@ -66,12 +66,12 @@ impl ConfigError {
         self
     }
 
-    /// What was expected, and what there was.
+    /// Creates an error from the expected and the actual value.
     pub(super) fn mismatch(expected: impl Display, got: impl Display) -> Self {
         ConfigError::new(format!("expected {expected}, got {got}"))
     }
 
-    /// Path and reason, put together without the machinery of `Display`, which not every plugin has otherwise.
+    /// Formats path and reason without `Display`, which would otherwise be linked into plugins that do not use it.
     pub(crate) fn into_string(self) -> String {
         if self.path.is_empty() {
             return self.reason;
@@ -134,7 +134,8 @@ impl de::Error for ConfigError {
     }
 }
 
-/// What was met, as the operator wrote it. Fractions are not printed: that takes as much code as all the rest.
+/// The actual value, in JSON notation. Fractional numbers are not printed: this would take as much code as everything
+/// else.
 struct InJsonWords<'a>(Unexpected<'a>);
 
 impl Display for InJsonWords<'_> {
@@ -158,10 +159,10 @@ impl Display for InJsonWords<'_> {
     }
 }
 
-/// How much of a configuration's own text is repeated: about a line.
+/// The maximum length of configuration text that is quoted in a message: about one line.
 const LONGEST: usize = 60;
 
-/// Whether a key can stand in a path as it is.
+/// Returns whether a key can appear in a path without quotes.
 fn is_plain(key: &str) -> bool {
     !key.is_empty()
         && key.len() <= LONGEST
@@ -170,7 +171,7 @@ fn is_plain(key: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
 }
 
-/// Text of the configuration: one line, and not longer than a line.
+/// Text from the configuration, shortened to a single line.
 pub(super) struct Shortened<'a>(pub &'a str);
 
 impl Display for Shortened<'_> {
@@ -190,7 +191,7 @@ impl Display for Shortened<'_> {
     }
 }
 
-/// The same in quotes.
+/// The same, in quotes.
 pub(super) struct Quoted<'a>(pub &'a str);
 
 impl Display for Quoted<'_> {

@@ -1,4 +1,4 @@
-//! What a configuration may look like, and what an operator is told where it does not.
+//! Tests for valid configurations and for the error messages of invalid ones.
 
 use std::{collections::BTreeMap, num::NonZeroU32};
 

@@ -1,15 +1,15 @@
-//! What is asked of any object's metadata, by Kubernetes and, of annotations, by istiod.
+//! Checks of the metadata of all objects, by Kubernetes and, for annotations, by istiod.
 //!
-//! Each says what is wrong with a node, or nothing. Which node it is asked of is in `table.rs`.
+//! Each function returns what is wrong with a node, or `None`. `table.rs` specifies the nodes that it applies to.
 
 use super::super::schema::Fault;
 use crate::resource::names;
 use crate::yaml::{Node, excerpt};
 
-/// How many bytes all annotations of an object may have together.
+/// The maximum total size of an object's annotations, in bytes.
 const MOST_ANNOTATIONS: usize = 256 << 10;
 
-/// Annotations that istiod keeps to itself.
+/// Annotations that are reserved for istiod.
 const ISTIODS: [&str; 4] = [
     "istio.io/dry-run",
     "internal.istio.io/webhook-always-reject",
@@ -20,7 +20,7 @@ const ISTIODS: [&str; 4] = [
 const NOT_QUALIFIED: &str = "is not a valid qualified name: use at most 63 letters, digits, `-`, `_` and `.`, with a letter or digit at \
      both ends, optionally prefixed with a DNS name and `/`";
 
-/// Some annotations are refused.
+/// Reserved annotations are rejected.
 pub fn not_istiods(node: &Node) -> Option<Fault> {
     let entries = &node.mapping()?.entries;
     let entry = entries
@@ -33,7 +33,7 @@ pub fn not_istiods(node: &Node) -> Option<Fault> {
     )
 }
 
-/// An object has a name, or what one is made from.
+/// An object must have a name or a prefix from which a name is generated.
 pub fn named(node: &Node) -> Option<Fault> {
     let has = |name: &str| {
         node.get(name)
@@ -45,10 +45,10 @@ pub fn named(node: &Node) -> Option<Fault> {
     Fault::here("has no name: add `name`, or `generateName` for `kubectl create`")
 }
 
-/// A DNS subdomain.
+/// The name must be a DNS subdomain.
 pub fn object_name(node: &Node) -> Option<Fault> {
     let text = node.text()?;
-    // That there is one is another rule.
+    // A separate rule requires that it is present.
     if text.is_empty() || names::is_dns_subdomain(text) {
         return None;
     }
@@ -58,7 +58,7 @@ pub fn object_name(node: &Node) -> Option<Fault> {
     ))
 }
 
-/// A DNS label.
+/// The namespace must be a DNS label.
 pub fn namespace(node: &Node) -> Option<Fault> {
     let text = node.text()?;
     if text.is_empty() || names::is_dns_label(text) {
@@ -70,7 +70,7 @@ pub fn namespace(node: &Node) -> Option<Fault> {
     ))
 }
 
-/// Labels' keys.
+/// The keys of labels must be valid.
 pub fn label_keys(node: &Node) -> Option<Fault> {
     let entries = &node.mapping()?.entries;
     let entry = entries
@@ -79,7 +79,7 @@ pub fn label_keys(node: &Node) -> Option<Fault> {
     Fault::at(&entry.key.name, entry.key.position, NOT_QUALIFIED)
 }
 
-/// Labels' values.
+/// The values of labels must be valid.
 pub fn label_value(node: &Node) -> Option<Fault> {
     let text = node.text()?;
     if names::is_label_value(text) {
@@ -91,7 +91,7 @@ pub fn label_value(node: &Node) -> Option<Fault> {
     ))
 }
 
-/// Annotations' keys, in which case does not matter.
+/// The keys of annotations must be valid. They are not case-sensitive.
 pub fn annotation_keys(node: &Node) -> Option<Fault> {
     let entries = &node.mapping()?.entries;
     let entry = entries
@@ -100,7 +100,7 @@ pub fn annotation_keys(node: &Node) -> Option<Fault> {
     Fault::at(&entry.key.name, entry.key.position, NOT_QUALIFIED)
 }
 
-/// All annotations together.
+/// The total size of the annotations is limited.
 pub fn annotations_size(node: &Node) -> Option<Fault> {
     let bytes: usize = node
         .mapping()?

@@ -1,18 +1,18 @@
-//! What becomes of `pluginConfig` on its way to the plugin: `kubectl apply` takes fields that are null away, istiod keeps the rest as
-//! Protobuf's `Struct` and writes it as JSON, so that all numbers are doubles and `{}` is no configuration; and what was written as
-//! YAML 1.1 may never have been what it looked like.
+//! Warnings about how `pluginConfig` is transformed on its way to the plugin. `kubectl apply` removes null fields. istiod
+//! stores the rest as a Protobuf `Struct` and serializes it as JSON, so that all numbers are doubles and `{}` is equivalent
+//! to no configuration. In addition, YAML 1.1 may have resolved values to types other than the apparent ones.
 
 use super::Warnings;
 use crate::istio::validate::schema::Step;
 use crate::yaml::{Node, Value, excerpt};
 
-/// The largest number up to which every integer has a double of its own.
+/// The largest number up to which every integer has a distinct representation as a double.
 const EXACT: u64 = 1 << 53;
 
 // === impl Warnings ===
 
 impl<'a> Warnings<'a, '_> {
-    /// Looks at all that is below.
+    /// Checks all nodes below this one.
     pub fn configuration(&mut self, node: &'a Node) {
         match &node.value {
             Value::Mapping(mapping) => {
@@ -51,14 +51,14 @@ impl<'a> Warnings<'a, '_> {
             }
             Value::Integer(value) => {
                 let digits = value.unsigned_abs();
-                // Trailing zeros are the exponent's.
+                // Trailing zero bits are part of the exponent.
                 let exact = digits.checked_shr(digits.trailing_zeros()).unwrap_or(0) <= EXACT;
                 self.number(node, *value as f64, exact);
             }
             Value::Float(value) => {
                 let written = node.written.as_deref().unwrap_or_default();
                 let (given, arrives) = (significant(written), significant(&json_number(*value)));
-                // Of a fraction there may be two spellings that are as short: istiod may take the other one.
+                // A fraction may have two equally short representations, and istiod may choose the other one.
                 if given == arrives || value.fract() == 0.0 || given.len() > arrives.len() {
                     self.number(node, *value, given == arrives);
                 }
@@ -89,7 +89,7 @@ impl<'a> Warnings<'a, '_> {
     }
 }
 
-/// A double as istiod writes it.
+/// Formats a double like istiod.
 fn json_number(value: f64) -> String {
     if value != 0.0 && (value.abs() < 1e-6 || value.abs() >= 1e21) {
         let text = format!("{value:e}");
@@ -103,7 +103,7 @@ fn json_number(value: f64) -> String {
     value.to_string()
 }
 
-/// The digits of a decimal number that count.
+/// Returns the significant digits of a decimal number.
 fn significant(number: &str) -> String {
     let mantissa = number.split(['e', 'E']).next().unwrap_or_default();
     let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
