@@ -8,7 +8,8 @@ use crate::{
 /// The headers or trailers of one half of a stream.
 ///
 /// Nothing is copied in advance: each method makes one hostcall. Names are lowercase. The values of a field keep their
-/// order. Once fields have been forwarded by the proxy, they can be read but not changed ([`Error::NotAvailable`]).
+/// order. Before the fields arrive, and after the proxy has forwarded them, every method returns [`Error::NotAvailable`]. In
+/// [`on_log`](crate::Plugin::on_log) they can be read again, except request trailers, which are empty there.
 #[derive(Clone, Copy, Debug)]
 pub struct Fields<'a> {
     http: &'a HttpStream,

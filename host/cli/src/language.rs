@@ -35,7 +35,7 @@ const SCENARIO: &str = include_str!("../templates/http/scenarios/greeting.yaml")
 // === impl Language ===
 
 impl Language {
-    /// The greeter in this language. There is none in Rust, which has templates.
+    /// The greeter in this language; `None` for Rust, which has templates instead.
     pub fn greeter(self) -> Option<Greeter> {
         match self {
             Self::Rust => None,

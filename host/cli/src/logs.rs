@@ -113,7 +113,7 @@ pub fn note(line: &str) {
     put(&text);
 }
 
-/// Says what is done on the way, to whoever wants to know.
+/// Prints a detail if `--verbose` is given.
 pub fn detail(line: &str) {
     if output::is_verbose() {
         note(line);

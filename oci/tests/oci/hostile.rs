@@ -258,16 +258,21 @@ fn answer_that_is_no_http_is_an_error() {
     assert_eq!(asked.len(), 4);
 }
 
+/// A registry that redirects requests for blobs to another address.
+fn redirecting_blobs(to: &str) -> Scripted {
+    let to = to.to_owned();
+    Shelf::of(&image(), "v1").serve_but(move |request, _| {
+        is_blob(request).then(|| {
+            let location = format!("location: http://{to}{}", request.path);
+            Reply::Whole(307, vec![location], Vec::new())
+        })
+    })
+}
+
 #[test]
 fn redirects_lead_to_a_blob_but_not_for_ever() {
     let elsewhere = Shelf::of(&image(), "v1").serve();
-    let place = elsewhere.address.clone();
-    let registry = Shelf::of(&image(), "v1").serve_but(move |request, _| {
-        is_blob(request).then(|| {
-            let location = format!("location: http://{place}{}", request.path);
-            Reply::Whole(307, vec![location], Vec::new())
-        })
-    });
+    let registry = redirecting_blobs(&elsewhere.address);
     let there = reference(&registry.address, "pp:v1");
     let examined = examine(&mut open(&there), &there, None).expect("an image");
     assert_eq!(examined.wasm, Some(module("")));
@@ -298,13 +303,7 @@ fn redirects_lead_to_a_blob_but_not_for_ever() {
 #[test]
 fn redirect_to_an_inner_address_is_not_followed() {
     let elsewhere = Shelf::of(&image(), "v1").serve();
-    let place = elsewhere.address.clone();
-    let registry = Shelf::of(&image(), "v1").serve_but(move |request, _| {
-        is_blob(request).then(|| {
-            let location = format!("location: http://{place}{}", request.path);
-            Reply::Whole(307, vec![location], Vec::new())
-        })
-    });
+    let registry = redirecting_blobs(&elsewhere.address);
     let (_, port) = registry.address.rsplit_once(':').expect("a port");
     let there = reference(&format!("localhost:{port}"), "pp:v1");
     let error = examine(&mut open(&there), &there, None).expect_err("a redirect");

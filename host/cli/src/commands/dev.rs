@@ -132,7 +132,7 @@ impl Stage {
                     let introduction = self
                         .serving
                         .introduction(std::slice::from_ref(&version.plugin), &[spec]);
-                    // Whoever reads that it listens may send the signal at once.
+                    // Before the address is printed: a supervisor may send the signal as soon as it reads the address.
                     listen(teller)?;
                     introduce(&server, &introduction, &version);
                     self.now = Some((server, version));
