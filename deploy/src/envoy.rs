@@ -62,7 +62,7 @@ pub struct Plugin {
     /// equivalent.
     pub configuration: Option<Vec<u8>>,
     /// How streams are handled after the plugin has trapped.
-    pub fail_policy: FailPolicy,
+    pub failure_policy: FailurePolicy,
     /// Environment variables that are visible to the plugin. They are part of the virtual machine: the same module with
     /// different variables runs in a different virtual machine.
     pub environment: Vec<(String, String)>,
@@ -82,7 +82,7 @@ pub enum Module {
 
 /// How streams are handled after a plugin has trapped and its virtual machine has been lost.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum FailPolicy {
+pub enum FailurePolicy {
     /// Streams receive a 503 response until a new virtual machine starts, which happens on the first request after a delay
     /// of one second plus jitter. Requires Envoy 1.33 or later; earlier versions reject the bootstrap with an error that
     /// names `failure_policy`.
@@ -165,7 +165,7 @@ impl Plugin {
             name: name.into(),
             module,
             configuration: None,
-            fail_policy: FailPolicy::default(),
+            failure_policy: FailurePolicy::default(),
             environment: Vec::new(),
             capabilities: None,
         }

@@ -1,7 +1,7 @@
 //! What the bootstrap says, part by part. Whether Envoy agrees is for the scenario runner, which starts real ones.
 
 use serde_json::{Value, json};
-use tidegate_deploy::envoy::{Bootstrap, FailPolicy, Module, Plugin, Profile, Upstream};
+use tidegate_deploy::envoy::{Bootstrap, FailurePolicy, Module, Plugin, Profile, Upstream};
 
 fn bootstrap(upstream: Upstream, plugins: Vec<Plugin>) -> Bootstrap {
     let listen = "127.0.0.1:8080".parse().expect("a socket address");
@@ -43,7 +43,7 @@ fn plugins_keep_their_order_and_the_router_is_last() {
 }
 
 #[test]
-fn upstream_address_is_static_and_a_name_is_resolved() {
+fn ip_upstream_is_static_and_hostname_uses_dns() {
     let cluster = |host: &str| {
         bootstrap(Upstream::new(host, 9000), vec![]).to_json()["static_resources"]["clusters"][0]
             .clone()
@@ -102,7 +102,7 @@ fn configuration_reaches_the_plugin_byte_for_byte() {
 }
 
 #[test]
-fn environment_belongs_to_the_virtual_machine() {
+fn environment_is_set_in_the_vm_config() {
     let mut with = plugin("with");
     with.environment = vec![("GREETING".into(), "hello".into())];
     let document = bootstrap(
@@ -121,25 +121,25 @@ fn environment_belongs_to_the_virtual_machine() {
 }
 
 #[test]
-fn fail_policies_have_envoys_names() {
+fn fail_policies_map_to_envoy_names() {
     for (policy, name) in [
-        (FailPolicy::Reload, "FAIL_RELOAD"),
-        (FailPolicy::Closed, "FAIL_CLOSED"),
-        (FailPolicy::Open, "FAIL_OPEN"),
+        (FailurePolicy::Reload, "FAIL_RELOAD"),
+        (FailurePolicy::Closed, "FAIL_CLOSED"),
+        (FailurePolicy::Open, "FAIL_OPEN"),
     ] {
         let mut plugin = plugin("plugin");
-        plugin.fail_policy = policy;
+        plugin.failure_policy = policy;
         let document = bootstrap(Upstream::new("127.0.0.1", 9000), vec![plugin]).to_json();
         assert_eq!(config(&document, 0)["failure_policy"], name);
         assert_eq!(
             config(&document, 0).get("reload_config").is_some(),
-            policy == FailPolicy::Reload
+            policy == FailurePolicy::Reload
         );
     }
 }
 
 #[test]
-fn profile_serving_leaves_envoy_as_it_comes() {
+fn serving_profile_keeps_envoy_defaults() {
     let serving = bootstrap(Upstream::new("127.0.0.1", 9000), vec![plugin("plugin")]);
     let comparable = Bootstrap {
         profile: Profile::Comparable,
@@ -158,7 +158,7 @@ fn profile_serving_leaves_envoy_as_it_comes() {
 }
 
 #[test]
-fn admin_is_there_only_when_asked_for() {
+fn admin_is_present_only_when_configured() {
     let mut bootstrap = bootstrap(Upstream::new("127.0.0.1", 9000), vec![]);
     assert_eq!(bootstrap.to_json().get("admin"), None);
     bootstrap.admin = Some("127.0.0.1:9901".parse().expect("a socket address"));
@@ -169,7 +169,7 @@ fn admin_is_there_only_when_asked_for() {
 }
 
 #[test]
-fn yaml_says_the_same_as_json() {
+fn yaml_output_is_equivalent_to_json() {
     let mut plugin = plugin("plugin");
     plugin.module = Module::Inline(vec![0x5a; 4096]);
     plugin.configuration = Some(b"{\n  \"text\": \"yes: # 'quoted' \\\"twice\\\"\"\n}\n".to_vec());
@@ -180,7 +180,7 @@ fn yaml_says_the_same_as_json() {
 }
 
 #[test]
-fn capabilities_are_listed_where_they_are_given() {
+fn capabilities_are_restricted_only_when_given() {
     let mut restricted = plugin("restricted");
     restricted.capabilities = Some(["proxy_log", "proxy_on_log"].map(str::to_owned).into());
     let plugins = vec![restricted, plugin("free")];

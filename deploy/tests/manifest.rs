@@ -121,7 +121,7 @@ fn manifests_pass_validation() {
         },
     ] {
         for kind in [Kind::WasmPlugin, Kind::TrafficExtension] {
-            let text = deployment.to_yaml(kind).expect("an invalid manifest");
+            let text = deployment.to_yaml(kind).expect("a manifest");
             assert_eq!(complaints(&text), [""; 0], "{text}");
         }
     }
@@ -133,17 +133,13 @@ fn manifests_pass_validation() {
         scope: targets(&["GatewayClass/istio-waypoint"]),
         ..plain
     };
-    let text = class
-        .to_yaml(Kind::WasmPlugin)
-        .expect("an invalid manifest");
+    let text = class.to_yaml(Kind::WasmPlugin).expect("a manifest");
     assert_eq!(complaints(&text), [""; 0], "{text}");
 }
 
 #[test]
-fn wasm_plugin_says_everything() {
-    let text = full()
-        .to_yaml(Kind::WasmPlugin)
-        .expect("an invalid manifest");
+fn wasm_plugin_contains_every_option() {
+    let text = full().to_yaml(Kind::WasmPlugin).expect("a manifest");
     let expected = format!(
         r#"apiVersion: extensions.istio.io/v1alpha1
 kind: WasmPlugin
@@ -183,17 +179,9 @@ spec:
 }
 
 #[test]
-fn traffic_extension_says_the_same() {
-    let plugin = read(
-        &full()
-            .to_yaml(Kind::WasmPlugin)
-            .expect("an invalid manifest"),
-    );
-    let extension = read(
-        &full()
-            .to_yaml(Kind::TrafficExtension)
-            .expect("an invalid manifest"),
-    );
+fn traffic_extension_is_equivalent_to_wasm_plugin() {
+    let plugin = read(&full().to_yaml(Kind::WasmPlugin).expect("a manifest"));
+    let extension = read(&full().to_yaml(Kind::TrafficExtension).expect("a manifest"));
     assert_eq!(extension["kind"], "TrafficExtension");
     assert_eq!(extension["metadata"], plugin["metadata"]);
     let mut spec = extension["spec"].as_object().expect("a spec").clone();
@@ -203,17 +191,13 @@ fn traffic_extension_says_the_same() {
 }
 
 #[test]
-fn least_of_a_wasm_plugin_is_its_place() {
+fn minimal_wasm_plugin_contains_only_url_and_digest() {
     let metadata = Metadata {
         namespace: None,
         ..metadata()
     };
     let deployment = Deployment::new(metadata, image());
-    let document = read(
-        &deployment
-            .to_yaml(Kind::WasmPlugin)
-            .expect("an invalid manifest"),
-    );
+    let document = read(&deployment.to_yaml(Kind::WasmPlugin).expect("a manifest"));
     assert_eq!(
         document,
         json!({
@@ -226,7 +210,7 @@ fn least_of_a_wasm_plugin_is_its_place() {
 }
 
 #[test]
-fn targets_have_their_groups() {
+fn target_refs_contain_their_api_group() {
     let deployment = Deployment {
         scope: targets(&["Service/reviews", "Gateway/public"]),
         ..Deployment::new(metadata(), image())
@@ -234,7 +218,7 @@ fn targets_have_their_groups() {
     let document = read(
         &deployment
             .to_yaml(Kind::TrafficExtension)
-            .expect("an invalid manifest"),
+            .expect("a manifest"),
     );
     assert_eq!(
         document["spec"]["targetRefs"],
@@ -246,7 +230,7 @@ fn targets_have_their_groups() {
 }
 
 #[test]
-fn what_would_have_no_effect_is_refused() {
+fn ineffective_or_invalid_options_are_rejected() {
     let plain = || Deployment::new(metadata(), image());
     let gateway = || Deployment {
         scope: targets(&["Gateway/public"]),
@@ -341,8 +325,8 @@ fn filter() -> EnvoyFilter {
 }
 
 #[test]
-fn envoy_filter_is_two_patches() {
-    let text = filter().to_yaml().expect("an invalid manifest");
+fn envoy_filter_consists_of_two_patches() {
+    let text = filter().to_yaml().expect("a manifest");
     assert!(text.starts_with("# The first patch"), "{text}");
     let document = read(&text);
     assert_eq!(
@@ -393,7 +377,7 @@ fn envoy_filter_is_two_patches() {
 }
 
 #[test]
-fn envoy_filter_may_take_a_file() {
+fn envoy_filter_can_load_a_local_file() {
     let source = Source::parse("file:///plugins/greeter.wasm", None, MODULE).expect("a source");
     let filter = EnvoyFilter {
         source,
@@ -402,7 +386,7 @@ fn envoy_filter_may_take_a_file() {
         configuration: None,
         ..filter()
     };
-    let document = read(&filter.to_yaml().expect("an invalid manifest"));
+    let document = read(&filter.to_yaml().expect("a manifest"));
     assert_eq!(document["spec"]["targetRefs"][0]["name"], "public");
     let config = &document["spec"]["configPatches"][1]["patch"]["value"]["typed_config"]["config"];
     assert_eq!(
@@ -413,7 +397,7 @@ fn envoy_filter_may_take_a_file() {
 }
 
 #[test]
-fn envoy_filter_is_attached_to_gateways_only() {
+fn envoy_filter_rejects_ineffective_targets() {
     let filter = |target: &str, context| EnvoyFilter {
         scope: targets(&[target]),
         context,
@@ -450,8 +434,8 @@ fn policy() -> ExtensionPolicy {
 }
 
 #[test]
-fn extension_policy_is_what_envoy_gateway_reads() {
-    let text = policy().to_yaml().expect("an invalid manifest");
+fn extension_policy_is_rendered_for_envoy_gateway() {
+    let text = policy().to_yaml().expect("a manifest");
     let expected = format!(
         r#"apiVersion: gateway.envoyproxy.io/v1alpha1
 kind: EnvoyExtensionPolicy
@@ -485,7 +469,7 @@ spec:
 }
 
 #[test]
-fn extension_policy_of_routes_is_merged() {
+fn extension_policy_for_routes_sets_the_merge_type() {
     for (merge_type, word) in [
         (MergeType::StrategicMerge, "StrategicMerge"),
         (MergeType::JsonMerge, "JSONMerge"),
@@ -495,14 +479,14 @@ fn extension_policy_of_routes_is_merged() {
             merge_type: Some(merge_type),
             ..policy()
         };
-        let text = merged.to_yaml().expect("an invalid manifest");
+        let text = merged.to_yaml().expect("a manifest");
         let expected = format!("    name: api\n  mergeType: {word}\n  wasm:\n");
         assert!(text.contains(&expected), "{text}");
     }
 }
 
 #[test]
-fn extension_policy_knows_what_runs_plugins() {
+fn extension_policy_checks_target_kind_and_merge_type() {
     let attach = |to: &str, merge_type| {
         let policy = ExtensionPolicy {
             targets: vec![target("HTTPRoute/web"), target(to)],
@@ -527,7 +511,7 @@ fn extension_policy_knows_what_runs_plugins() {
 }
 
 #[test]
-fn extension_policy_refuses_what_envoy_gateway_cannot() {
+fn extension_policy_rejects_unsupported_targets_and_sources() {
     let file = Source::parse("file:///p.wasm", None, MODULE).expect("a source");
     for (policy, message) in [
         (
@@ -696,14 +680,14 @@ proptest! {
 
     /// What is read of a manifest by the rules of YAML 1.1 is the configuration that was given, texts as texts.
     #[test]
-    fn configurations_survive_the_manifest(fields in prop::collection::btree_map(text(), json_value(), 1..4)) {
+    fn configuration_round_trips_through_the_manifest(fields in prop::collection::btree_map(text(), json_value(), 1..4)) {
         let given = Value::Object(fields.into_iter().collect());
         let configuration = Configuration::new(given.to_string());
         let arrives = configuration.arrival(Way::Istio).expect("no digits are lost").value;
         prop_assert_eq!(arrives.as_ref().map(as_doubles), Some(as_doubles(&given)));
         for kind in [Kind::WasmPlugin, Kind::TrafficExtension] {
             let deployment = Deployment { configuration: arrives.clone(), ..Deployment::new(metadata(), image()) };
-            let text = deployment.to_yaml(kind).expect("an invalid manifest");
+            let text = deployment.to_yaml(kind).expect("a manifest");
             let document = yaml::parse(&text).map_err(|error| TestCaseError::fail(format!("{error}\n{text}")))?[0].root.to_json();
             let spec = match kind {
                 Kind::WasmPlugin => &document["spec"],
@@ -719,9 +703,9 @@ proptest! {
 
     /// The same for a configuration as text.
     #[test]
-    fn configurations_survive_the_envoy_filter(given in text()) {
+    fn configuration_round_trips_through_the_envoy_filter(given in text()) {
         let filter = EnvoyFilter { configuration: Some(given.clone().into()), ..filter() };
-        let text = filter.to_yaml().expect("an invalid manifest");
+        let text = filter.to_yaml().expect("a manifest");
         let document = yaml::parse(&text).map_err(|error| TestCaseError::fail(format!("{error}\n{text}")))?[0].root.to_json();
         let config = &document["spec"]["configPatches"][1]["patch"]["value"]["typed_config"]["config"];
         prop_assert_eq!(&config["configuration"]["value"], &Value::from(given));

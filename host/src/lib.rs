@@ -40,7 +40,7 @@ pub use fields::{Fields, Name, Pseudo};
 pub use limits::Limits;
 pub use logs::{Level, LogLine, LogSink};
 pub use observe::Observer;
-pub use plugin::{EngineKind, FailPolicy, PluginSpec};
+pub use plugin::{EngineKind, FailurePolicy, PluginSpec};
 pub use proxy::{EchoServer, ServeError, Server, ServerConfig, Upstream};
 pub use runtime::{Chain, LoadError, Runtime, RuntimeConfig, StartError, WorkerChain};
 pub use shared_data::SharedData;

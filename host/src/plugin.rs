@@ -16,7 +16,7 @@ pub struct PluginSpec {
     /// The configuration that is passed to the plugin's `configure`.
     pub configuration: Vec<u8>,
     /// The policy for streams after the plugin has failed.
-    pub fail_policy: FailPolicy,
+    pub failure_policy: FailurePolicy,
     /// Environment variables that are visible to the plugin. The host's own environment is not inherited.
     pub environment: Vec<(String, String)>,
     /// The seed of the plugin's random numbers, for reproducible runs. If `None`, the system's random number generator
@@ -35,7 +35,7 @@ impl PluginSpec {
             module: module.into(),
             engine: None,
             configuration: Vec::new(),
-            fail_policy: FailPolicy::default(),
+            failure_policy: FailurePolicy::default(),
             environment: Vec::new(),
             seed: None,
             limits: Limits::default(),
@@ -76,7 +76,7 @@ impl std::fmt::Display for EngineKind {
 /// The policy for streams after the plugin has trapped. The stream on which it trapped fails unless the policy is
 /// `Open`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum FailPolicy {
+pub enum FailurePolicy {
     /// Active streams receive status 503. A new instance serves the streams that follow.
     #[default]
     Reload,
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn engine_is_told_from_the_header() {
+    fn engine_is_detected_from_the_header() {
         assert_eq!(
             EngineKind::detect(b"\0asm\x01\0\0\0rest"),
             Some(EngineKind::ProxyWasm)

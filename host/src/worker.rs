@@ -11,7 +11,7 @@ use crate::engine::vm::{Surroundings, Vm};
 use crate::engine::{Compiled, Trap};
 use crate::logs::Level;
 use crate::observe::Observer;
-use crate::plugin::{EngineKind, FailPolicy, PluginSpec};
+use crate::plugin::{EngineKind, FailurePolicy, PluginSpec};
 use crate::runtime::{RuntimeConfig, StartError};
 use crate::stream::state::Phase;
 
@@ -108,11 +108,11 @@ impl Worker {
         self.loaded.config.observer.as_ref()
     }
 
-    pub(crate) fn fail_policy(&self, plugin: usize) -> FailPolicy {
+    pub(crate) fn failure_policy(&self, plugin: usize) -> FailurePolicy {
         self.loaded
             .plugins
             .get(plugin)
-            .map_or(FailPolicy::Closed, |it| it.spec.fail_policy)
+            .map_or(FailurePolicy::Closed, |it| it.spec.failure_policy)
     }
 
     /// The instance for a new stream, and the plugin's number there. None if the plugin has failed and stays so, or cannot be
@@ -129,13 +129,13 @@ impl Worker {
         }
         let module = self.loaded.modules.get(*module)?;
         for &other in &module.plugins {
-            if self.fail_policy(other) != FailPolicy::Reload
+            if self.failure_policy(other) != FailurePolicy::Reload
                 && let Some(lost) = self.lost.get(other)
             {
                 lost.set(true);
             }
         }
-        if self.fail_policy(plugin) != FailPolicy::Reload {
+        if self.failure_policy(plugin) != FailurePolicy::Reload {
             return None;
         }
         if renewable.retry.get().is_some_and(|at| Instant::now() < at) {

@@ -132,7 +132,7 @@ impl Runner {
             name: plugin.name().to_owned(),
             wasm: (self.wasm)(scenario, plugin, kind)?,
             configuration: plugin.configuration(),
-            fail_policy: plugin.fail_policy,
+            failure_policy: plugin.failure_policy,
             seed: scenario.seed,
             environment: plugin
                 .environment

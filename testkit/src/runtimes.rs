@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use crate::envoy::Release;
 use crate::logbook::LogBook;
-use crate::scenario::FailPolicy;
+use crate::scenario::FailurePolicy;
 use crate::transcript::Line;
 
 pub mod envoy;
@@ -38,7 +38,7 @@ pub struct Deployed {
     /// The configuration.
     pub configuration: Vec<u8>,
     /// The policy for streams after the plugin traps.
-    pub fail_policy: FailPolicy,
+    pub failure_policy: FailurePolicy,
     /// The seed of the plugin's random numbers, in Tidegate's hosts.
     pub seed: Option<u64>,
     /// The environment variables that are visible to the plugin.

@@ -29,6 +29,8 @@ pub struct Scenario {
     pub plugins: Vec<Plugin>,
     /// The configuration of the plugin that is tested, where `plugins` is absent.
     pub configuration: Option<serde_json::Value>,
+    /// The file with this configuration, relative to the scenario's. The plugin gets its bytes unchanged.
+    pub configuration_file: Option<PathBuf>,
     /// When it begins, in our hosts. Envoy's clock is the machine's.
     pub clock: Option<Moment>,
     /// What plugins' random numbers begin with, in our hosts. Envoy's are the machine's.
@@ -70,9 +72,14 @@ pub struct Plugin {
     pub name: Option<String>,
     /// Its configuration: text as it is, anything else as JSON.
     pub configuration: Option<serde_json::Value>,
+    /// The file with its configuration, relative to the scenario's. The plugin gets its bytes unchanged.
+    pub configuration_file: Option<PathBuf>,
+    /// The bytes of this file.
+    #[serde(skip)]
+    pub file_content: Vec<u8>,
     /// What becomes of streams when it traps.
     #[serde(default)]
-    pub fail_policy: FailPolicy,
+    pub failure_policy: FailurePolicy,
     /// Environment variables that it sees.
     #[serde(default)]
     pub environment: BTreeMap<String, String>,
@@ -81,7 +88,7 @@ pub struct Plugin {
 /// What becomes of streams when a plugin traps.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum FailPolicy {
+pub enum FailurePolicy {
     /// 503, and a fresh instance for the next.
     #[default]
     Reload,
@@ -114,7 +121,8 @@ pub struct Answer {
     pub trailers: Vec<(String, Octets)>,
 }
 
-/// What must be seen while the plugins start. What refuses must say why: any failure to start would do otherwise.
+/// What must be seen while the plugins start. A plugin that rejects its configuration must log
+/// the reason: otherwise, any failure to start would match.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Start {
@@ -320,16 +328,41 @@ impl Scenario {
                 guest: own.to_owned(),
                 name: None,
                 configuration: scenario.configuration.take(),
-                fail_policy: FailPolicy::default(),
+                configuration_file: scenario.configuration_file.take(),
+                file_content: Vec::new(),
+                failure_policy: FailurePolicy::default(),
                 environment: BTreeMap::new(),
             });
         }
-        scenario.check().map_err(|(place, wrong)| {
-            let at = Source::parse(&text).map(|source| source.position(&place));
-            let at = at.map_or_else(String::new, |at| format!(":{at}"));
-            anyhow!("{}{at}: {wrong}", file.display())
-        })?;
+        let below = file.parent().unwrap_or(Path::new(""));
+        let checked = scenario.check();
+        checked
+            .and_then(|()| scenario.read_configurations(below))
+            .map_err(|(place, wrong)| {
+                let at = Source::parse(&text).map(|source| source.position(&place));
+                let at = at.map_or_else(String::new, |at| format!(":{at}"));
+                anyhow!("{}{at}: {wrong}", file.display())
+            })?;
         Ok(scenario)
+    }
+
+    /// Reads the configurations that are in files, whose paths are relative to a folder.
+    fn read_configurations(&mut self, folder: &Path) -> Result<(), (Place, String)> {
+        for (number, plugin) in self.plugins.iter_mut().enumerate() {
+            let Some(file) = &plugin.configuration_file else {
+                continue;
+            };
+            let path = folder.join(file);
+            plugin.file_content = std::fs::read(&path).map_err(|error| {
+                let place = Place::default().key("plugins").item(number);
+                let wrong = format!(
+                    "cannot read `configuration-file` `{}`: {error}",
+                    path.display()
+                );
+                (place, wrong)
+            })?;
+        }
+        Ok(())
     }
 
     /// The same scenario with another text. Its plugins stay as they are.
@@ -339,6 +372,7 @@ impl Scenario {
             file: self.file.clone(),
             plugins: self.plugins.clone(),
             configuration: None,
+            configuration_file: None,
             ..serde_saphyr::from_str(text)?
         };
         Ok(scenario)
@@ -390,9 +424,19 @@ impl Scenario {
             at("configuration"),
             "`configuration` cannot be combined with `plugins`: set it in the plugin",
         )?;
+        must(
+            self.configuration_file.is_none(),
+            at("configuration-file"),
+            "`configuration-file` cannot be combined with `plugins`: set it in the plugin",
+        )?;
         let mut names = BTreeSet::new();
         for (number, plugin) in self.plugins.iter().enumerate() {
             let name = plugin.name();
+            must(
+                plugin.configuration.is_none() || plugin.configuration_file.is_none(),
+                at("plugins").item(number),
+                "`configuration` cannot be combined with `configuration-file`",
+            )?;
             must(
                 names.insert(name),
                 at("plugins").item(number),
@@ -427,7 +471,7 @@ impl Scenario {
         must(
             !self.start.refused || !self.start.logs.is_empty(),
             at("start"),
-            "`start: refused` without a reason: add the log lines of the plugin that refuses to `start.logs`",
+            "`start: refused` without a reason: add the log lines of the plugin that rejects its configuration to `start.logs`",
         )?;
         for (number, answer) in self.upstream.iter().enumerate() {
             must(
@@ -521,7 +565,7 @@ impl Plugin {
     /// The bytes of its configuration; empty if it has none.
     pub fn configuration(&self) -> Vec<u8> {
         match &self.configuration {
-            None => Vec::new(),
+            None => self.file_content.clone(),
             Some(serde_json::Value::String(text)) => text.clone().into_bytes(),
             Some(value) => value.to_string().into_bytes(),
         }
@@ -660,7 +704,7 @@ mod tests {
     }
 
     #[test]
-    fn scenario_knows_its_name() {
+    fn scenario_name_is_derived_from_its_path() {
         let scenario = read(
             "about: x\nplugins: [{guest: probe}]\nsteps:\n- advance: 1.5s\n- request: {path: /}\n",
         );
@@ -672,7 +716,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_named_with_their_place() {
+    fn invalid_scenario_is_rejected_with_a_precise_error() {
         let error = |text: &str| format!("{:#}", read(text).expect_err("a mistake"));
         let unknown =
             error("about: x\nplugins: [{guest: probe}]\nsteps:\n- request: {path: /, boody: x}\n");
@@ -707,6 +751,20 @@ mod tests {
             any.contains("log.yaml:3:1: ") && any.contains("to `start.logs`"),
             "{any}"
         );
+        let both = error(
+            "about: x\nplugins: [{guest: probe, configuration: a, configuration-file: b}]\nsteps:\n- request: {path: /}\n",
+        );
+        assert!(
+            both.contains("log.yaml:2:11: `configuration` cannot"),
+            "{both}"
+        );
+        let absent = error(
+            "about: x\nplugins: [{guest: probe, configuration-file: b}]\nsteps:\n- request: {path: /}\n",
+        );
+        assert!(
+            absent.contains("log.yaml:2:11: cannot read") && absent.contains("logging/b`"),
+            "{absent}"
+        );
         let upstream = |stated: &str| {
             error(&format!(
                 "about: x\nplugins: [{{guest: probe}}]\nsteps:\n- request: {{path: /, expect: {{upstream: {stated}}}}}\n"
@@ -725,7 +783,7 @@ mod tests {
     }
 
     #[test]
-    fn upstream_is_none_or_a_request() {
+    fn upstream_expectation_is_none_or_a_request() {
         let scenario = read(
             "about: x\nplugins: [{guest: probe}]\nsteps:\n\
              - request: {path: /, expect: {upstream: none}}\n\
@@ -745,7 +803,7 @@ mod tests {
     }
 
     #[test]
-    fn star_in_a_line_stands_for_anything() {
+    fn asterisk_is_a_wildcard() {
         assert!(glob("a*c", "abc") && glob("a*c", "ac") && glob("*", "") && glob("a", "a"));
         assert!(!glob("a*c", "abcd") && !glob("a", "ab") && glob("*b*", "abc"));
     }

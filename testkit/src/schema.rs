@@ -1,7 +1,7 @@
 //! The JSON Schema of scenario files for editors. It uses draft 7, which YAML language servers support best.
 //!
 //! The schema is derived from the types that parse a scenario, so that both accept the same keys. This module covers
-//! the types with custom parsing. Further requirements (unique names, steps unless the scenario is refused) are checked
+//! the types with custom parsing. Further requirements (unique names, steps unless `start.refused` is true) are checked
 //! only by the parser.
 
 use std::borrow::Cow;
@@ -128,9 +128,9 @@ mod tests {
     }
 
     #[test]
-    fn schema_and_reader_refuse_the_same() {
+    fn schema_and_parser_reject_the_same_scenarios() {
         let whole = json!({
-            "about": "x", "plugins": [{ "guest": "p", "name": "q", "fail-policy": "open", "environment": { "A": "b" } }],
+            "about": "x", "plugins": [{ "guest": "p", "name": "q", "configuration-file": "c.pem", "failure-policy": "open", "environment": { "A": "b" } }],
             "clock": "2026-01-01T00:00:00Z", "seed": 7, "shared-data": { "a": "b" },
             "properties": [{ "path": ["a", "b"], "value": "x" }, { "path": ["a"], "value": 5 }, { "path": ["c"], "value": 0.5 }, { "path": ["d"], "value": true }],
             "not-in": { "envoy": "far" },
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn editors_find_what_a_key_is_for() {
+    fn schema_has_descriptions_and_rejects_unknown_fields() {
         let schema = scenario();
         assert_eq!(schema["$schema"], "http://json-schema.org/draft-07/schema#");
         let about = &schema["properties"]["about"];

@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
-use super::{Bootstrap, FailPolicy, Module, Plugin, Profile, Upstream};
+use super::{Bootstrap, FailurePolicy, Module, Plugin, Profile, Upstream};
 
 /// The name of the only cluster, which the route refers to.
 const CLUSTER: &str = "upstream";
@@ -124,7 +124,7 @@ fn wasm_filter(plugin: &Plugin, profile: Profile) -> Value {
         "root_id": plugin.name,
         "vm_config": vm_config(plugin),
     });
-    extend(&mut config, failure(plugin.fail_policy, profile));
+    extend(&mut config, failure(plugin.failure_policy, profile));
     if let Some(names) = &plugin.capabilities {
         extend(&mut config, json!({ CAPABILITIES: capabilities(names) }));
     }
@@ -144,11 +144,11 @@ fn wasm_filter(plugin: &Plugin, profile: Profile) -> Value {
     })
 }
 
-fn failure(policy: FailPolicy, profile: Profile) -> Value {
+fn failure(policy: FailurePolicy, profile: Profile) -> Value {
     match policy {
         // One second is Envoy's own default. It is set explicitly because it determines how long clients receive 503. A
         // transcript cannot wait that long. Two milliseconds is the minimum: with one, Envoy 1.36 to 1.40 divide by zero.
-        FailPolicy::Reload => {
+        FailurePolicy::Reload => {
             let base = match profile {
                 Profile::Serving => "1s",
                 Profile::Comparable => "0.002s",
@@ -158,8 +158,8 @@ fn failure(policy: FailPolicy, profile: Profile) -> Value {
                 "reload_config": { "backoff": { "base_interval": base } },
             })
         }
-        FailPolicy::Closed => json!({ "failure_policy": "FAIL_CLOSED" }),
-        FailPolicy::Open => json!({ "failure_policy": "FAIL_OPEN" }),
+        FailurePolicy::Closed => json!({ "failure_policy": "FAIL_CLOSED" }),
+        FailurePolicy::Open => json!({ "failure_policy": "FAIL_OPEN" }),
     }
 }
 

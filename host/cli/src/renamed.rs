@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_row_is_in_the_changelog() {
+    fn changelog_lists_every_rename() {
         let changelog = concat!(env!("CARGO_MANIFEST_DIR"), "/../../CHANGELOG.md");
         let changelog = std::fs::read_to_string(changelog).expect("CHANGELOG.md");
         for (old, new) in RENAMED {

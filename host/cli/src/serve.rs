@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use tidegate_host::{
-    EngineKind, FailPolicy, PluginSpec, ServeError, Server, ServerConfig, SystemClock, Upstream,
+    EngineKind, FailurePolicy, PluginSpec, ServeError, Server, ServerConfig, SystemClock, Upstream,
 };
 
 use crate::dashboard::{Dashboard, DashboardArgs};
@@ -96,10 +96,10 @@ impl ServeArgs {
         spec.engine = Some(engine);
         spec.configuration.clone_from(&plugin.configuration);
         spec.environment.clone_from(&self.environment);
-        spec.fail_policy = match self.failure_policy {
-            Policy::Reload => FailPolicy::Reload,
-            Policy::Closed => FailPolicy::Closed,
-            Policy::Open => FailPolicy::Open,
+        spec.failure_policy = match self.failure_policy {
+            Policy::Reload => FailurePolicy::Reload,
+            Policy::Closed => FailurePolicy::Closed,
+            Policy::Open => FailurePolicy::Open,
         };
         Ok(spec)
     }

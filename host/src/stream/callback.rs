@@ -3,7 +3,7 @@
 use crate::engine::vm::StreamContext;
 use crate::engine::{self, Action, Filter as EngineFilter};
 use crate::observe::Occasion;
-use crate::plugin::FailPolicy;
+use crate::plugin::FailurePolicy;
 use crate::stream::local_response::LocalResponse;
 use crate::stream::state::{Direction, FieldMap, FilterState, Phase, Request, State};
 use crate::stream::watch::Callback;
@@ -128,7 +128,7 @@ impl Stream {
 
     /// The plugin's instance is dead: the stream goes on without it, or fails.
     pub(super) fn instance_is_gone(&mut self, index: usize) -> Action {
-        if self.worker.fail_policy(index) == FailPolicy::Open {
+        if self.worker.failure_policy(index) == FailurePolicy::Open {
             if let Some(filter) = self.filters.get_mut(index) {
                 filter.plugin = Plugin::Gone;
             }

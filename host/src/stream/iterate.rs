@@ -9,7 +9,7 @@ use http::StatusCode;
 
 use crate::engine::Action;
 use crate::observe::Event;
-use crate::plugin::FailPolicy;
+use crate::plugin::FailurePolicy;
 use crate::stream::body::Body;
 use crate::stream::local_response::LocalResponse;
 use crate::stream::state::{Direction, Phase, Request, State};
@@ -252,7 +252,7 @@ impl Stream {
             // One that pauses nothing is seen to when the stream comes to it again, as in Envoy.
             if dead && paused {
                 self.instance_is_gone(index);
-                if self.worker.fail_policy(index) == FailPolicy::Open {
+                if self.worker.failure_policy(index) == FailurePolicy::Open {
                     self.resume(Direction::Request, index);
                     self.resume(Direction::Response, index);
                 }

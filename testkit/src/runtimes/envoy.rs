@@ -13,7 +13,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use tidegate_deploy::envoy::{Bootstrap, FailPolicy, Module, Plugin, Profile, Upstream};
+use tidegate_deploy::envoy::{Bootstrap, FailurePolicy, Module, Plugin, Profile, Upstream};
 use tidegate_deploy::module::Facts;
 
 use super::{Deployed, Runtime, Started};
@@ -156,10 +156,10 @@ fn plugin(plugin: &Deployed) -> Plugin {
     let mut deployed = Plugin::new(plugin.name.clone(), Module::Inline(plugin.wasm.to_vec()));
     deployed.configuration = Some(plugin.configuration.clone()).filter(|bytes| !bytes.is_empty());
     deployed.environment = plugin.environment.clone();
-    deployed.fail_policy = match plugin.fail_policy {
-        scenario::FailPolicy::Reload => FailPolicy::Reload,
-        scenario::FailPolicy::Closed => FailPolicy::Closed,
-        scenario::FailPolicy::Open => FailPolicy::Open,
+    deployed.failure_policy = match plugin.failure_policy {
+        scenario::FailurePolicy::Reload => FailurePolicy::Reload,
+        scenario::FailurePolicy::Closed => FailurePolicy::Closed,
+        scenario::FailurePolicy::Open => FailurePolicy::Open,
     };
     // As it is shipped: with no more capabilities than its module shows that it uses.
     if let Ok(inspection) = tidegate_adapter::inspect(&plugin.wasm) {

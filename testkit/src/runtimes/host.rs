@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tidegate_host::{
-    CodeCache, EngineKind, FailPolicy, ManualClock, PluginSpec, Server, ServerConfig, Upstream,
+    CodeCache, EngineKind, FailurePolicy, ManualClock, PluginSpec, Server, ServerConfig, Upstream,
 };
 
 use super::{Deployed, Runtime, Started};
@@ -77,10 +77,10 @@ fn spec(engine: EngineKind, plugin: &Deployed) -> PluginSpec {
     PluginSpec {
         engine: Some(engine),
         configuration: plugin.configuration.clone(),
-        fail_policy: match plugin.fail_policy {
-            scenario::FailPolicy::Reload => FailPolicy::Reload,
-            scenario::FailPolicy::Closed => FailPolicy::Closed,
-            scenario::FailPolicy::Open => FailPolicy::Open,
+        failure_policy: match plugin.failure_policy {
+            scenario::FailurePolicy::Reload => FailurePolicy::Reload,
+            scenario::FailurePolicy::Closed => FailurePolicy::Closed,
+            scenario::FailurePolicy::Open => FailurePolicy::Open,
         },
         environment: plugin.environment.clone(),
         seed: plugin.seed,

@@ -34,7 +34,7 @@ const TRAPPING: &str = r#"(module
   (func (export "proxy_on_response_headers") (param i32 i32 i32) (result i32) unreachable))"#;
 
 #[test]
-fn run_passes_any_configuration_on() {
+fn run_passes_arbitrary_configuration_to_plugins() {
     let folder = Folder::new();
     let path = folder.module("greeter.wasm");
     let file = folder.file("key.pem", "-----BEGIN PUBLIC KEY-----");
@@ -51,7 +51,7 @@ fn run_passes_any_configuration_on() {
 }
 
 #[test]
-fn run_gives_plugins_an_environment_and_a_fail_policy() {
+fn run_applies_environment_and_failure_policy() {
     let folder = Folder::new();
     let path = folder.file("trapping.wasm", wat::parse_str(TRAPPING).expect("a module"));
     for (policy, second) in [("reload", "503"), ("closed", "503"), ("open", "200")] {
@@ -79,7 +79,7 @@ fn run_gives_plugins_an_environment_and_a_fail_policy() {
 }
 
 #[test]
-fn run_serves_with_a_plugin_before_echo() {
+fn run_serves_a_plugin_in_front_of_echo() {
     let folder = Folder::new();
     let path = folder.module("greeter.wasm");
     let serving = serve([
@@ -106,7 +106,7 @@ fn run_serves_with_a_plugin_before_echo() {
 }
 
 #[test]
-fn run_tells_plugins_of_the_end_of_every_body() {
+fn run_signals_end_of_stream_for_every_body() {
     let folder = Folder::new();
     let serving = serve([
         folder.module("greeter.wasm"),
@@ -123,7 +123,7 @@ fn run_tells_plugins_of_the_end_of_every_body() {
 }
 
 #[test]
-fn run_keeps_lines_below_the_level_to_itself() {
+fn run_suppresses_lines_below_the_log_level() {
     let folder = Folder::new();
     let path = folder.module("greeter.wasm");
     for (level, first) in [("info", "info greeter#0: {\"a\": 1}"), ("warn", "stopping")] {
@@ -142,7 +142,7 @@ fn run_keeps_lines_below_the_level_to_itself() {
 }
 
 #[test]
-fn run_tells_plugins_of_one_file_apart() {
+fn run_gives_plugins_from_one_file_distinct_names() {
     let folder = Folder::new();
     let path = folder.module("greeter.wasm");
     let serving = serve([
@@ -156,7 +156,7 @@ fn run_tells_plugins_of_one_file_apart() {
 }
 
 #[test]
-fn run_stops_when_told() {
+fn run_stops_on_sigint_and_sigterm() {
     let folder = Folder::new();
     let path = folder.module("greeter.wasm");
     for signal in ["INT", "TERM"] {
@@ -170,7 +170,7 @@ fn run_stops_when_told() {
 /// A plugin that takes its time to start holds nobody up who wants to stop.
 #[cfg(unix)]
 #[test]
-fn run_stops_at_once_while_it_starts() {
+fn run_stops_immediately_during_startup() {
     use std::os::unix::process::ExitStatusExt as _;
 
     let folder = Folder::new();
@@ -183,7 +183,7 @@ fn run_stops_at_once_while_it_starts() {
 }
 
 #[test]
-fn run_says_which_plugin_fails_to_start() {
+fn run_names_the_plugin_that_fails_to_start() {
     let folder = Folder::new();
     let path = folder.file("trapping.wasm", component());
     for engine in ["component", "proxy-wasm"] {
@@ -206,7 +206,7 @@ fn run_says_which_plugin_fails_to_start() {
 }
 
 #[test]
-fn run_says_why_it_cannot_start() {
+fn run_reports_why_it_cannot_start() {
     let folder = Folder::new();
     let path = folder.module("greeter.wasm");
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -230,7 +230,7 @@ fn run_says_why_it_cannot_start() {
 
 /// A component that calls what neither this proxy nor Envoy has is refused in the same words by all who look at it.
 #[test]
-fn run_says_what_adapt_says_of_a_component_that_cannot_run() {
+fn run_and_adapt_report_the_same_unsupported_import() {
     let folder = Folder::new();
     let later = tidegate_components::guest("later-function", Encoder::Newest)
         .expect("a component")
@@ -271,7 +271,7 @@ fn run_says_what_adapt_says_of_a_component_that_cannot_run() {
 
 /// What this proxy runs and Envoy does not is announced before it serves.
 #[test]
-fn run_announces_what_adapt_refuses() {
+fn run_warns_about_components_adapt_would_reject() {
     let folder = Folder::new();
     let bytes = Recipe {
         wit: "package test:utf16; world plugin {

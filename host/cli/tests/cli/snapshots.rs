@@ -159,7 +159,7 @@ const CALLS: &[&str] = &[
 ];
 
 #[test]
-fn help_reads_as_it_was_reviewed() {
+fn help_matches_the_snapshots() {
     let folder = snapshots().join("help");
     let pages = pages();
     let expected: BTreeSet<String> = pages.iter().map(|(command, _)| file(command)).collect();
@@ -189,7 +189,7 @@ The help texts of all commands, as `tidegate help` prints them. This page is gen
 ";
 
 #[test]
-fn reference_has_the_help_of_every_command() {
+fn cli_reference_matches_the_help() {
     let (mut index, mut texts) = (String::new(), String::new());
     for (command, help) in pages() {
         let title = match command.as_str() {
@@ -208,7 +208,7 @@ fn reference_has_the_help_of_every_command() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn errors_read_as_they_were_reviewed() {
+fn errors_match_the_snapshot() {
     let folder = Folder::new();
     for (name, text) in FILES {
         folder.file(name, text);

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::tool::{Folder, text, tidegate};
 
 #[test]
-fn version_names_what_it_is_made_of() {
+fn version_includes_wasmtime_and_contract_versions() {
     let done = tidegate(["--version"]);
     let version = String::from_utf8(done.succeeds().to_vec()).expect("UTF-8");
     assert!(
@@ -20,7 +20,7 @@ fn version_names_what_it_is_made_of() {
 }
 
 #[test]
-fn help_of_every_command_has_examples() {
+fn help_output_contains_examples() {
     for command in ["run", "adapt", "inspect", "manifest", "chain", "wit"] {
         let done = tidegate([command, "--help"]);
         let help = String::from_utf8(done.succeeds().to_vec()).expect("UTF-8");
@@ -32,7 +32,7 @@ fn help_of_every_command_has_examples() {
 }
 
 #[test]
-fn arguments_that_are_wrong_exit_with_2() {
+fn invalid_arguments_exit_with_code_2() {
     tidegate([""; 0]).misses("Usage: tidegate");
     tidegate(["serve"]).misses("unrecognized subcommand 'serve'");
     tidegate(["run"]).misses("<PLUGIN[=CONFIG]>");
@@ -52,7 +52,7 @@ fn arguments_that_are_wrong_exit_with_2() {
 }
 
 #[test]
-fn old_spellings_are_errors_that_name_the_new_ones() {
+fn renamed_commands_and_options_report_the_new_name() {
     for (call, new) in [
         (&["order", "-f", "a.yaml"][..], "`chain`"),
         (&["test", "--home", "component"], "`--runtime`"),
@@ -98,7 +98,7 @@ fn files(folder: &Path) -> BTreeMap<String, String> {
 }
 
 #[test]
-fn wit_says_where_it_cannot_write() {
+fn wit_reports_unwritable_output_directory() {
     let folder = Folder::new();
     let file = folder.file("file", "");
     tidegate(["wit", "-o", &format!("{file}/wit")])

@@ -12,7 +12,7 @@ use crate::ManualClock;
 use crate::fields::{Fields, Name};
 use crate::limits::Limits;
 use crate::logs::{LogLine, LogSink};
-use crate::plugin::{EngineKind, FailPolicy, PluginSpec};
+use crate::plugin::{EngineKind, FailurePolicy, PluginSpec};
 use crate::runtime::{LoadError, Runtime, RuntimeConfig, StartError, WorkerChain};
 use crate::stream::Effect;
 
@@ -237,7 +237,7 @@ fn plugin_is_configured_and_called() {
 }
 
 #[test]
-fn refused_configuration_says_why() {
+fn rejected_configuration_reports_the_reason() {
     let spec = PluginSpec {
         configuration: b"no".to_vec(),
         ..plugin("", "", "")
@@ -245,12 +245,12 @@ fn refused_configuration_says_why() {
     let error = start(spec).map(|_| ()).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "plugin `plugin` refuses its configuration: no"
+        "plugin `plugin` rejects its configuration: no"
     );
 }
 
 #[test]
-fn component_of_another_world_is_refused() {
+fn component_of_another_world_is_rejected() {
     let bytes = wat::parse_str("(component)").unwrap();
     let error = load(PluginSpec::new("other", bytes)).unwrap_err();
     assert_eq!(
@@ -260,7 +260,7 @@ fn component_of_another_world_is_refused() {
 }
 
 #[test]
-fn callback_of_the_wrong_type_is_refused_by_name() {
+fn callback_with_wrong_type_is_rejected_and_named() {
     let core = r#"(module
         (import "[export]tidegate:proxy/plugin@0.1.0" "[resource-new]plugin-context" (func (param i32) (result i32)))
         (memory (export "memory") 1)
@@ -305,7 +305,7 @@ fn callback_of_the_wrong_type_is_refused_by_name() {
 }
 
 #[test]
-fn import_that_is_not_there_is_refused_by_name() {
+fn unknown_import_is_rejected_and_named() {
     let world = format!("{WORLD} import tea: interface {{ brew: func(); }}");
     let bytes = component(&world, &core(r#"(import "tea" "brew" (func))"#, ""));
     let error = load(PluginSpec::new("plugin", bytes)).unwrap_err();
@@ -317,7 +317,7 @@ fn import_that_is_not_there_is_refused_by_name() {
 }
 
 #[test]
-fn engine_that_was_asked_for_must_be_the_right_one() {
+fn requested_engine_must_match_the_component() {
     let spec = PluginSpec {
         engine: Some(EngineKind::ProxyWasm),
         ..plugin("", "", "")
@@ -332,7 +332,7 @@ fn engine_that_was_asked_for_must_be_the_right_one() {
 // === WASI ===
 
 #[test]
-fn wasi_neither_waits_nor_panics_inside_tokio() {
+fn wasi_neither_blocks_nor_panics_inside_tokio() {
     let world = "import wasi:cli/stdout@0.2.6; import wasi:cli/stderr@0.2.6; import wasi:cli/stdin@0.2.6;
         import wasi:io/poll@0.2.6; import wasi:io/streams@0.2.6; import wasi:clocks/monotonic-clock@0.2.6;";
     let imports = r#"
@@ -389,7 +389,7 @@ fn wasi_neither_waits_nor_panics_inside_tokio() {
 }
 
 #[test]
-fn files_and_sockets_are_refused_by_their_own_errors() {
+fn filesystem_is_empty_and_sockets_are_denied() {
     let world =
         "import wasi:filesystem/preopens@0.2.6; import wasi:sockets/tcp-create-socket@0.2.6;
         import wasi:sockets/tcp@0.2.6; import wasi:sockets/instance-network@0.2.6;";
@@ -411,7 +411,7 @@ fn files_and_sockets_are_refused_by_their_own_errors() {
 }
 
 #[test]
-fn too_much_randomness_traps() {
+fn oversized_random_request_traps() {
     let imports =
         r#"(import "wasi:random/random@0.2.6" "get-random-bytes" (func $random (param i64 i32)))"#;
     let body = "(call $random (i64.const 0x7fffffffffff) (i32.const 64))";
@@ -422,7 +422,7 @@ fn too_much_randomness_traps() {
 }
 
 #[test]
-fn exit_ends_the_instance_alone_and_the_open_line_is_logged() {
+fn exit_fails_the_instance_and_flushes_the_partial_line() {
     let world =
         "import wasi:cli/stderr@0.2.6; import wasi:io/streams@0.2.6; import wasi:cli/exit@0.2.6;";
     let imports = r#"
@@ -445,7 +445,7 @@ fn exit_ends_the_instance_alone_and_the_open_line_is_logged() {
 // === Hostile guests ===
 
 #[test]
-fn trap_is_contained_and_the_next_request_is_fine() {
+fn trap_is_contained_and_next_request_succeeds() {
     let body = r#"(if (i32.eqz (i32.load (i32.const 0))) (then (i32.store (i32.const 0) (i32.const 1)) (return (i32.const 0))))
         unreachable"#;
     let home = start(plugin("", "", body)).unwrap();
@@ -462,10 +462,10 @@ fn trap_is_contained_and_the_next_request_is_fine() {
 }
 
 #[test]
-fn closed_and_open_plugins_stay_as_they_failed() {
-    for (policy, expected) in [(FailPolicy::Closed, false), (FailPolicy::Open, true)] {
+fn trapped_plugin_follows_its_failure_policy() {
+    for (policy, expected) in [(FailurePolicy::Closed, false), (FailurePolicy::Open, true)] {
         let home = start(PluginSpec {
-            fail_policy: policy,
+            failure_policy: policy,
             ..plugin("", "", "unreachable")
         })
         .unwrap();
@@ -476,7 +476,7 @@ fn closed_and_open_plugins_stay_as_they_failed() {
 }
 
 #[test]
-fn answer_that_is_no_action_traps() {
+fn invalid_action_traps() {
     let core = core("", "(return (i32.const 2))");
     let (effects, _) = start(PluginSpec::new("plugin", component(WORLD, &core)))
         .unwrap()
@@ -485,7 +485,7 @@ fn answer_that_is_no_action_traps() {
 }
 
 #[test]
-fn dead_handle_traps_the_guest() {
+fn invalid_handle_traps() {
     let imports =
         r#"(import "tidegate:proxy/stream-control@0.1.0" "reset" (func $reset (param i32 i32)))"#;
     for handle in ["0", "99", "-1"] {
@@ -496,7 +496,7 @@ fn dead_handle_traps_the_guest() {
 }
 
 #[test]
-fn kept_handle_is_closed() {
+fn handle_of_ended_stream_reports_closed() {
     // The first stream's handle is kept, and reset in the second stream's callback.
     let imports = r#"
         (import "tidegate:proxy/stream-control@0.1.0" "reset" (func $reset (param i32 i32)))
@@ -515,7 +515,7 @@ fn kept_handle_is_closed() {
 }
 
 #[test]
-fn strings_out_of_memory_trap() {
+fn out_of_bounds_or_non_utf8_strings_trap() {
     for (at, size) in [("0xfff0", "0x100"), ("-1", "-1"), ("0", "0x7fffffff")] {
         let body = format!("(call $log (i32.const 2) (i32.const {at}) (i32.const {size}))");
         assert!(
@@ -532,7 +532,7 @@ fn strings_out_of_memory_trap() {
 }
 
 #[test]
-fn endless_loop_and_recursion_are_ended() {
+fn infinite_loop_and_recursion_are_terminated() {
     let limits = Limits {
         callback: std::time::Duration::from_millis(20),
         ..Limits::default()

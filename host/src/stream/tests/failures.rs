@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn callback_resumes_another_stream_and_wakes_it() {
+fn callback_can_resume_and_wake_another_stream() {
     let first: Arc<Mutex<Option<u32>>> = Arc::default();
     let script = Scripted::default().on(0, Phase::RequestHeaders, {
         let around: RefCell<Option<()>> = RefCell::new(None);
@@ -47,7 +47,7 @@ fn callback_resumes_another_stream_and_wakes_it() {
 }
 
 #[test]
-fn ended_stream_is_closed() {
+fn calls_on_an_ended_stream_return_closed() {
     let script = Scripted::default();
     let chain = chain(&script, &[RELOAD]);
     let mut stream = open(&chain);
@@ -85,7 +85,7 @@ fn traps(_: &Context) -> Result<Action, Trap> {
 }
 
 #[test]
-fn trap_is_answered_503_and_the_next_stream_has_a_fresh_instance() {
+fn trap_returns_503_and_next_stream_gets_a_fresh_instance() {
     let script = Scripted::default();
     let once = Cell::new(true);
     let script = script.on(0, Phase::RequestHeaders, move |context| {
@@ -112,7 +112,7 @@ fn trap_is_answered_503_and_the_next_stream_has_a_fresh_instance() {
 }
 
 #[test]
-fn trap_takes_paused_streams_of_the_instance_down() {
+fn trap_fails_paused_streams_of_the_same_instance() {
     let calls = Cell::new(0);
     let script = Scripted::default().on(0, Phase::RequestHeaders, move |context| {
         match calls.replace(calls.get() + 1) {
@@ -135,9 +135,9 @@ fn trap_takes_paused_streams_of_the_instance_down() {
 }
 
 #[test]
-fn open_plugin_lets_pass_after_a_trap() {
+fn fail_open_plugin_is_skipped_after_a_trap() {
     let script = Scripted::default().on(0, Phase::RequestHeaders, traps);
-    let chain = chain(&script, &[FailPolicy::Open]);
+    let chain = chain(&script, &[FailurePolicy::Open]);
     let mut lost = open(&chain);
     lost.request_headers(request(), true);
     assert_eq!(drain(&mut lost), ["response-headers:503:end"]);
@@ -159,9 +159,9 @@ fn open_plugin_lets_pass_after_a_trap() {
 }
 
 #[test]
-fn closed_plugin_stays_failed() {
+fn fail_closed_plugin_rejects_streams_after_a_trap() {
     let script = Scripted::default().on(0, Phase::ResponseHeaders, traps);
-    let chain = chain(&script, &[FailPolicy::Closed]);
+    let chain = chain(&script, &[FailurePolicy::Closed]);
     let mut stream = open(&chain);
     stream.request_headers(request(), true);
     stream.response_headers(response(), true);
@@ -176,7 +176,7 @@ fn closed_plugin_stays_failed() {
 }
 
 #[test]
-fn trap_after_the_head_went_resets() {
+fn trap_after_response_headers_resets_the_stream() {
     let script = Scripted::default().on(0, Phase::ResponseBody, traps);
     let chain = chain(&script, &[RELOAD]);
     let mut stream = open(&chain);
@@ -190,7 +190,7 @@ fn trap_after_the_head_went_resets() {
 }
 
 #[test]
-fn instance_that_cannot_be_started_again_is_closed_for_a_while() {
+fn failed_restart_is_not_retried_for_every_stream() {
     let script = Scripted::default().on(0, Phase::RequestHeaders, traps);
     let logs = Arc::new(Collected::default());
     let chain = chain_with(&script, &[RELOAD], logs.clone())
@@ -210,18 +210,18 @@ fn instance_that_cannot_be_started_again_is_closed_for_a_while() {
     assert_eq!(logs[1], "p0 error configuration refused: no more");
     assert_eq!(
         logs[2],
-        "p0 critical cannot be started again: plugin `p0` refuses its configuration: no more"
+        "p0 critical cannot be started again: plugin `p0` rejects its configuration: no more"
     );
 }
 
 #[test]
-fn refused_configuration_is_an_error_with_its_reason() {
+fn rejected_configuration_reports_the_reason() {
     let script = Scripted::default();
     script.0.lock().unwrap().refuse = Some("rules[2].limit: expected a positive number".to_owned());
     let chain = chain_with(&script, &[RELOAD], Arc::default());
     let error = chain.start_worker(0).map(|_| ()).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "plugin `p0` refuses its configuration: rules[2].limit: expected a positive number"
+        "plugin `p0` rejects its configuration: rules[2].limit: expected a positive number"
     );
 }

@@ -21,7 +21,7 @@ use crate::engine::{self, Action, Callbacks, Trap};
 use crate::hostcalls::{http_bodies, http_fields, local_responses, stream_control};
 use crate::logs::{LogLine, LogSink};
 use crate::observe::Observer;
-use crate::plugin::{EngineKind, FailPolicy, PluginSpec};
+use crate::plugin::{EngineKind, FailurePolicy, PluginSpec};
 use crate::runtime::{Chain, RuntimeConfig, WorkerChain};
 use crate::worker::{Loaded, LoadedModule, LoadedPlugin};
 
@@ -210,19 +210,19 @@ impl LogSink for Collected {
 }
 
 /// A chain of plugins with these policies, all in one instance.
-fn chain(script: &Scripted, policies: &[FailPolicy]) -> WorkerChain {
+fn chain(script: &Scripted, policies: &[FailurePolicy]) -> WorkerChain {
     chain_with(script, policies, Arc::new(Collected::default()))
         .start_worker(0)
         .unwrap()
 }
 
-fn chain_with(script: &Scripted, policies: &[FailPolicy], logs: Arc<Collected>) -> Chain {
+fn chain_with(script: &Scripted, policies: &[FailurePolicy], logs: Arc<Collected>) -> Chain {
     chain_of(script, policies, logs, None)
 }
 
 fn chain_of(
     script: &Scripted,
-    policies: &[FailPolicy],
+    policies: &[FailurePolicy],
     logs: Arc<Collected>,
     observer: Option<Arc<dyn Observer>>,
 ) -> Chain {
@@ -231,7 +231,7 @@ fn chain_of(
         .enumerate()
         .map(|(place, policy)| LoadedPlugin {
             spec: PluginSpec {
-                fail_policy: *policy,
+                failure_policy: *policy,
                 ..PluginSpec::new(format!("p{place}"), Bytes::new())
             },
             engine: EngineKind::Component,
@@ -337,4 +337,4 @@ fn answer_with(status: u16) -> impl FnMut(&Context) -> Result<Action, Trap> + Se
     }
 }
 
-const RELOAD: FailPolicy = FailPolicy::Reload;
+const RELOAD: FailurePolicy = FailurePolicy::Reload;

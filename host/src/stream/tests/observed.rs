@@ -77,7 +77,7 @@ fn word(event: &Event) -> String {
 }
 
 /// A chain that is watched.
-fn watched(script: &Scripted, policies: &[FailPolicy]) -> (WorkerChain, Arc<Seer>) {
+fn watched(script: &Scripted, policies: &[FailurePolicy]) -> (WorkerChain, Arc<Seer>) {
     let seer = Arc::new(Seer::default());
     let chain = chain_of(
         script,
@@ -97,7 +97,7 @@ fn set(name: &'static str) -> impl FnMut(&Context) -> Result<Action, Trap> + Sen
 }
 
 #[test]
-fn observer_sees_every_callback_and_what_it_changed() {
+fn observer_sees_every_callback_and_its_changes() {
     let script = Scripted::default()
         .on(0, Phase::RequestHeaders, set("x-a"))
         .on(1, Phase::RequestHeaders, set("x-b"))
@@ -132,7 +132,7 @@ fn observer_sees_every_callback_and_what_it_changed() {
 }
 
 #[test]
-fn observer_tells_streams_apart() {
+fn observer_distinguishes_streams() {
     let (chain, seer) = watched(&Scripted::default(), &[]);
     let (mut first, mut second) = (open(&chain), open(&chain));
     first.request_headers(request(), true);
@@ -153,7 +153,7 @@ fn observer_tells_streams_apart() {
 }
 
 #[test]
-fn observer_sees_whose_a_local_response_is() {
+fn observer_sees_the_origin_of_a_local_response() {
     let script = Scripted::default().on(1, Phase::RequestHeaders, answer_with(403));
     let (chain, seer) = watched(&script, &[RELOAD, RELOAD]);
     let mut stream = open(&chain);
@@ -212,7 +212,7 @@ fn observer_sees_pause_and_resume() {
 }
 
 #[test]
-fn observer_sees_fields_that_a_callback_changes_beside_its_own() {
+fn observer_sees_changes_to_other_field_maps() {
     let script = Scripted::default()
         .answers(0, Phase::RequestHeaders, &[Action::Pause])
         .on(0, Phase::ResponseHeaders, set("x"));
@@ -230,7 +230,7 @@ fn observer_sees_fields_that_a_callback_changes_beside_its_own() {
 }
 
 #[test]
-fn observer_sees_a_trap_and_the_failure_that_follows() {
+fn observer_sees_a_trap_and_the_resulting_failure() {
     let script = Scripted::default().on(0, Phase::RequestHeaders, |_| Err(Trap::new("oh")));
     let (chain, seer) = watched(&script, &[RELOAD, RELOAD]);
     let mut stream = open(&chain);
@@ -249,7 +249,7 @@ fn observer_sees_a_trap_and_the_failure_that_follows() {
 }
 
 #[test]
-fn observer_sees_resets_and_the_proxys_own_answers() {
+fn observer_sees_resets_and_proxy_generated_responses() {
     let (chain, seer) = watched(&Scripted::default(), &[]);
     let mut stream = open(&chain);
     stream.request_headers(request(), true);

@@ -74,6 +74,13 @@ impl GuestPluginContext for Plugin {
         let script = if configuration.is_empty() {
             logging::log(Level::Info, "configure: nothing given");
             Script::default()
+        } else if let Some(rest) = configuration.strip_prefix(b"\xff") {
+            // No text begins with this byte.
+            logging::log(
+                Level::Info,
+                &format!("configure: bytes {}", rest.escape_ascii()),
+            );
+            Script::default()
         } else {
             serde_json::from_slice(&configuration)
                 .map_err(|error| format!("configuration: {error}"))?
