@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn layer_is_the_same_bytes_each_time() {
+    fn packing_is_deterministic() {
         let layer = pack(WASM).expect("a layer");
         let again = pack(WASM).expect("a layer");
         assert!(layer.tar == again.tar && layer.gzip == again.gzip);
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn plugin_is_the_first_of_its_name_in_any_folder() {
+    fn first_plugin_wasm_in_any_directory_is_unpacked() {
         let tar = archive(&[
             ("README", b"plugin.wasm"),
             ("xplugin.wasm", b"no"),
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn layer_without_plugin_says_what_it_has() {
+    fn missing_plugin_error_lists_the_first_files() {
         let files: Vec<_> = ["a", "b", "c", "d", "e", "f"]
             .map(|name| (name, WASM))
             .into();
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn layer_beyond_the_limit_is_not_read_on() {
+    fn layer_over_the_size_limit_is_rejected() {
         let tar = archive(&[("first", &[0; 4096]), ("plugin.wasm", &[0; 4096])]);
         let gzip = gzipped(&tar);
         // Two headers and two files.
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn layer_that_lies_about_its_files_is_unreadable() {
+    fn truncated_or_malformed_layer_is_unreadable() {
         let tar = archive(&[("plugin.wasm", WASM)]);
         let whole = gzipped(&tar);
         for end in 0..whole.len() {

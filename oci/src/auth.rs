@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn challenge_that_is_best_is_taken() {
+    fn bearer_challenge_is_preferred_over_basic() {
         let bearer = Challenge::Bearer {
             realm: "https://a.b/token".to_owned(),
             service: Some("a, \"b\"".to_owned()),
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn realm_is_one_that_the_agent_follows() {
+    fn non_public_or_malformed_realm_is_unsafe() {
         let of = |text: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn realm_is_as_safe_as_the_registry() {
+    fn realm_must_be_as_secure_as_the_registry() {
         let grant = |is_https, may_be_plain| Grant {
             host: "h",
             is_https,

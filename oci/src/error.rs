@@ -84,7 +84,7 @@ pub enum Error {
     },
     /// The registry rejects the credentials.
     #[error(
-        "`{host}` refuses the credentials{} for {action}{}",
+        "`{host}` rejects the credentials{} for {action}{}",
         of(user),
         said(message)
     )]

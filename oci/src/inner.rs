@@ -1,8 +1,17 @@
 //! Non-public addresses, to which Istio's agent does not follow registries.
 
+use std::io;
 use std::net::IpAddr;
 
 use http::Uri;
+use ureq::config::Config;
+use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::NextTimeout;
+
+/// Resolves host names, and fails for a name that has a link-local address. Cloud providers serve credentials of the machine on such
+/// addresses, and a name can be pointed at one after the redirect has been checked.
+#[derive(Debug, Default)]
+pub(crate) struct PublicResolver(DefaultResolver);
 
 /// Returns whether a host is the literal of a private, loopback or link-local IP address.
 pub(crate) fn is_inner(host: &str) -> bool {
@@ -24,25 +33,87 @@ fn is_of_link(host: &str) -> bool {
     }
 }
 
+/// Returns whether an address is link-local, including the address of the metadata service of AWS for IPv6.
+fn is_link_local(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(it) => it.is_link_local(),
+        IpAddr::V6(it) => {
+            it.is_unicast_link_local() || it.segments() == [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254]
+        }
+    }
+}
+
 fn literal(host: &str) -> Option<IpAddr> {
     let text = host.trim_start_matches('[').trim_end_matches(']');
     Some(text.parse::<IpAddr>().ok()?.to_canonical())
 }
 
 /// Returns whether the agent follows a redirect: to the host of the original request, on any port, or to a host that is not
-/// a non-public address. Host names are not resolved.
+/// a non-public address. Host names are resolved later, by [`PublicResolver`].
 pub(crate) fn is_followed(first: &Uri, to: &Uri) -> bool {
     let host = |uri: &Uri| uri.host().unwrap_or_default().to_ascii_lowercase();
     let to = host(to);
     host(first) == to || !(is_inner(&to) || is_of_link(&to))
 }
 
+// === impl PublicResolver ===
+
+impl Resolver for PublicResolver {
+    fn resolve(
+        &self,
+        uri: &Uri,
+        config: &Config,
+        timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let addresses = self.0.resolve(uri, config, timeout)?;
+        match addresses.iter().find(|it| is_link_local(it.ip())) {
+            Some(address) => Err(ureq::Error::Io(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!(
+                    "its address {} is link-local, and Istio's agent does not connect to such addresses",
+                    address.ip()
+                ),
+            ))),
+            None => Ok(addresses),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use ureq::Agent;
+    use ureq::unversioned::transport::DefaultConnector;
+
     use super::*;
 
     #[test]
-    fn inner_addresses_are_literals() {
+    fn link_local_address_is_not_connected_to() {
+        let config = Agent::config_builder().proxy(None).build();
+        let agent = Agent::with_parts(config, DefaultConnector::new(), PublicResolver::default());
+        for host in [
+            "169.254.169.254",
+            "[fe80::1]",
+            "[fd00:ec2::254]",
+            "[::ffff:169.254.0.1]",
+        ] {
+            let error = agent
+                .get(format!("http://{host}:1/"))
+                .call()
+                .expect_err("a link-local address");
+            assert!(
+                error.to_string().contains("is link-local"),
+                "{host}: {error}"
+            );
+        }
+        let error = agent
+            .get("http://127.0.0.1:1/")
+            .call()
+            .expect_err("nothing listens");
+        assert!(!error.to_string().contains("link-local"), "{error}");
+    }
+
+    #[test]
+    fn only_ip_literals_count_as_non_public() {
         for inner in [
             "10.0.0.1",
             "172.16.0.1",
@@ -70,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn redirect_to_an_inner_address_is_followed_on_the_same_host_alone() {
+    fn non_public_redirect_is_followed_only_on_the_same_host() {
         let follows = |first: &str, to: &str| {
             let uri = |text: &str| text.parse::<Uri>().expect("an address");
             is_followed(&uri(first), &uri(to))

@@ -275,7 +275,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reference_is_shown_as_it_was_written() {
+    fn reference_display_round_trips() {
         let digest = Digest::of(b"");
         for text in [
             "oci://127.0.0.1:5000/greeter:1.0.0",
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn reference_of_docker_hub_has_an_owner() {
+    fn docker_hub_repository_defaults_to_library() {
         for text in ["oci://docker.io/greeter", "oci://index.docker.io/greeter"] {
             let reference: Reference = text.parse().expect("a reference");
             assert_eq!(reference.repository(), "library/greeter");
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn reference_that_is_none_says_what_is_wrong() {
+    fn invalid_reference_error_names_the_cause() {
         for (text, part) in [
             ("127.0.0.1:5000/greeter:v1", "does not start with `oci://`"),
             (
@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn loopback_is_this_machine_only() {
+    fn only_local_hosts_are_loopback() {
         for host in [
             "localhost",
             "localhost:5000",

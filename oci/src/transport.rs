@@ -17,11 +17,12 @@ use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, LOCATION
 use http::request::Builder;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
 use ureq::tls::{Certificate, TlsConfig};
+use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Body, SendBody};
 
 use crate::digest::Digest;
 use crate::error::{Error, shortened};
-use crate::inner::is_followed;
+use crate::inner::{PublicResolver, is_followed};
 
 /// The progress of a blob transfer.
 #[derive(Debug, Clone, Copy)]
@@ -334,7 +335,11 @@ fn agent(is_loopback: bool, roots: Vec<Certificate<'static>>) -> Agent {
         // The loopback address of a proxy is that of another machine.
         config = config.proxy(None);
     }
-    config.build().new_agent()
+    Agent::with_parts(
+        config.build(),
+        DefaultConnector::new(),
+        PublicResolver::default(),
+    )
 }
 
 fn run(
