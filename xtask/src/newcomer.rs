@@ -3,7 +3,7 @@
 //! The commands are read from the page, so the page cannot promise what does not work. They run in an empty folder, with a
 //! home folder of their own, without network, and with nothing on the path but what the page says that one needs: rustup's
 //! toolchain, a C compiler to link with, Python 3, and a shell. At the end nothing may have been written but the project and the
-//! cache folder.
+//! cache folder. Cargo builds in a folder that is kept, or it would build all dependencies each time.
 
 use std::ffi::OsString;
 use std::fs;
@@ -49,6 +49,8 @@ struct Newcomer {
     /// Where the crates are that cargo has fetched.
     cargo_home: PathBuf,
     rustup_home: PathBuf,
+    /// Where the tests of the command line build plugins, too, so that dependencies are not built for each run.
+    target: PathBuf,
 }
 
 /// `tidegate dev` in the other terminal, ended when dropped.
@@ -65,7 +67,7 @@ pub fn check(workspace: &Workspace, bin: &Path) -> Result<()> {
         fs::read_to_string(workspace.root.join("README.md")).context("failed to read README.md")?;
     let [first, second] = blocks(&page)?;
     let place = tempfile::tempdir().context("failed to make a folder")?;
-    let mut newcomer = Newcomer::new(place.path(), bin)?;
+    let mut newcomer = Newcomer::new(place.path(), bin, workspace.target.join("tmp/authors"))?;
 
     let (&last, before) = first
         .split_last()
@@ -141,7 +143,7 @@ impl<'a> Line<'a> {
 // === impl Newcomer ===
 
 impl Newcomer {
-    fn new(place: &Path, bin: &Path) -> Result<Self> {
+    fn new(place: &Path, bin: &Path, target: PathBuf) -> Result<Self> {
         let old_home = std::env::home_dir().context("there is no home folder")?;
         let named = |name: &str, below: &str| {
             std::env::var_os(name).map_or_else(|| old_home.join(below), PathBuf::from)
@@ -161,6 +163,7 @@ impl Newcomer {
             temporary,
             cargo_home: named("CARGO_HOME", ".cargo"),
             rustup_home: named("RUSTUP_HOME", ".rustup"),
+            target,
         })
     }
 
@@ -224,10 +227,10 @@ impl Newcomer {
             .env("CARGO_HOME", &self.cargo_home)
             .env("RUSTUP_HOME", &self.rustup_home)
             .env("CARGO_NET_OFFLINE", "true")
+            .env("CARGO_TARGET_DIR", &self.target)
             .stdin(Stdio::null());
         // What this very run was told is not meant for a project elsewhere.
         for name in [
-            "CARGO_TARGET_DIR",
             "CARGO_ENCODED_RUSTFLAGS",
             "RUSTFLAGS",
             "XDG_CACHE_HOME",
@@ -350,7 +353,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn page_is_read_as_two_terminals() {
+    fn quickstart_is_parsed_as_two_shell_blocks() {
         let page = "# T\n## Quickstart\ntext\n```sh\na b   # why\n\ncd c && d\n```\nthen\n```sh\ncurl -i http://x/ # n: v\n```\n## Next\n```sh\nno\n```\n";
         let [first, second] = blocks(page).expect("two blocks");
         let line = |command, remark| Line { command, remark };

@@ -1,12 +1,16 @@
 //! `cargo xtask package`: every crate that is published builds from its own package, with the others from theirs, and on a toolchain
 //! without wasm targets.
 //!
+//! `cargo package` can verify packages by itself, but builds each with its own features of the dependencies: wasmtime a second time, and
+//! everything again for each run. Here the packages become a workspace. Each is checked alone, with the features that it asks for;
+//! then all are built together, and share the builds of dependencies with the rest of the project.
+//!
 //! A second toolchain would be a large download for one question: does anything of ours compile for a wasm target on the way? So our
-//! own binary stands in for rustc as RUSTC_WRAPPER and refuses to. Nothing else builds the packages in `target/package`, so what is
-//! fresh there has gone through it.
+//! own binary stands in for rustc as RUSTC_WRAPPER and refuses to.
 
 use std::env;
 use std::ffi::OsString;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -14,93 +18,112 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result, ensure};
 
 use xtask::shell;
-use xtask::workspace::Workspace;
+use xtask::workspace::{Group, Workspace};
 
 /// Set in the environment of the wrapper.
 pub const REFUSE_WASM: &str = "XTASK_REFUSE_WASM";
 
 /// Packs and builds them. Nothing is uploaded.
 pub fn run(workspace: &Workspace) -> Result<()> {
+    let published = |group| {
+        let packages = workspace.group(group).filter(|it| it.is_published());
+        packages.map(|it| it.name.clone()).collect::<Vec<_>>()
+    };
+    let groups = Group::ALL.map(published);
+    let names: Vec<&String> = groups.iter().flatten().collect();
+    ensure!(
+        !names.is_empty(),
+        "no package of the workspace is published"
+    );
+
+    let folder = workspace.target.join("package");
     let mut command = workspace.cargo();
     // What is packed is the working copy, committed or not.
-    command.args(["package", "--locked", "--allow-dirty"]);
-    let mut count = 0;
-    for package in workspace.packages.iter().filter(|it| it.is_published()) {
-        command.args(["--package", &package.name]);
-        count += 1;
+    command.args(["package", "--locked", "--allow-dirty", "--no-verify"]);
+    for name in &names {
+        command.args(["--package", name]);
     }
-    ensure!(count > 0, "no package of the workspace is published");
-    forget(workspace)?;
-    let wrapper = env::current_exe().context("failed to find our own binary")?;
-    command.env("RUSTC_WRAPPER", wrapper).env(REFUSE_WASM, "1");
-    shell::run(&mut command)
-}
+    shell::run(&mut command)?;
+    let packages = unpack(workspace, &folder, &names)?;
 
-/// Removes what an earlier run left of our packages. Cargo serves them from a registry of its own making, and takes what comes from a
-/// registry for immutable: of the same version it would unpack and build nothing again.
-fn forget(workspace: &Workspace) -> Result<()> {
-    let home = env::var_os("CARGO_HOME")
-        .map(PathBuf::from)
-        .or_else(|| Some(env::home_dir()?.join(".cargo")))
-        .context("failed to find cargo's home directory")?;
-    let is_ours = |path: &Path| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        workspace.packages.iter().any(|package| {
-            let rest = name.strip_prefix(&*package.name);
-            // A version, or the hash of a build.
-            rest.and_then(|rest| rest.strip_prefix('-'))
-                .is_some_and(|rest| rest.starts_with(|it: char| it.is_ascii_hexdigit()))
-        })
+    let wrapper = env::current_exe().context("failed to find our own binary")?;
+    let cargo = |subcommand: &str| {
+        let mut command = workspace.cargo();
+        command
+            .current_dir(&packages)
+            .env("CARGO_TARGET_DIR", &workspace.target)
+            .env("RUSTC_WRAPPER", &wrapper)
+            .env(REFUSE_WASM, "1")
+            // The lock file is the project's, which names more packages.
+            .args([subcommand, "--offline"]);
+        command
     };
-    for kind in ["src", "cache"] {
-        for registry in entries(&home.join("registry").join(kind)) {
-            // A registry in a directory has no host, with which the names of others begin.
-            let name = registry.file_name().unwrap_or_default();
-            if name.to_string_lossy().starts_with('-') {
-                entries(&registry)
-                    .into_iter()
-                    .filter(|path| is_ours(path))
-                    .try_for_each(|path| remove(&path))?;
-            }
-        }
+    for name in &names {
+        shell::run(cargo("check").args(["--package", name]))?;
     }
-    let unpacked = Path::new("registry").join("src").join("-");
-    let unpacked = unpacked.to_string_lossy();
-    for file in entries(&workspace.target.join("debug/deps")) {
-        // What a build was made from, and its hash.
-        let is_list = file.extension().is_some_and(|it| it == "d");
-        if !is_list || !fs::read_to_string(&file).is_ok_and(|it| it.contains(&*unpacked)) {
-            continue;
+    for group in groups.iter().filter(|group| !group.is_empty()) {
+        let mut command = cargo("build");
+        for name in group {
+            command.args(["--package", name]);
         }
-        let name = file.file_stem().unwrap_or_default().to_string_lossy();
-        let Some((_, hash)) = name.rsplit_once('-') else {
-            continue;
-        };
-        let builds = entries(&workspace.target.join("debug/.fingerprint"));
-        builds
-            .into_iter()
-            .filter(|build| build.to_string_lossy().ends_with(&format!("-{hash}")))
-            .try_for_each(|build| remove(&build))?;
-        remove(&file)?;
+        shell::run(&mut command)?;
     }
     Ok(())
 }
 
-/// What is in a directory, nothing if it does not exist.
-fn entries(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).into_iter().flatten();
-    entries
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .collect()
+/// Makes a workspace of packages, in which they depend on each other, and gives its folder.
+fn unpack(workspace: &Workspace, folder: &Path, names: &[&String]) -> Result<PathBuf> {
+    let version = env!("CARGO_PKG_VERSION");
+    let temporary = tempfile::tempdir_in(folder).context("failed to make a folder")?;
+    let mut manifest =
+        "[workspace]\nresolver = \"3\"\nmembers = [\"*\"]\n\n[patch.crates-io]\n".to_owned();
+    for name in names {
+        let file = folder.join(format!("{name}-{version}.crate"));
+        shell::run(
+            Command::new("tar")
+                .args(["-xzf"])
+                .arg(&file)
+                .arg("-C")
+                .arg(temporary.path()),
+        )?;
+        writeln!(manifest, "{name} = {{ path = \"{name}-{version}\" }}")?;
+    }
+    fs::write(temporary.path().join("Cargo.toml"), manifest)?;
+    fs::copy(
+        workspace.root.join("Cargo.lock"),
+        temporary.path().join("Cargo.lock"),
+    )?;
+    let packages = folder.join("unpacked");
+    update(temporary.path(), &packages)
+        .with_context(|| format!("failed to write {}", packages.display()))?;
+    Ok(packages)
 }
 
-fn remove(path: &Path) -> Result<()> {
-    let removed = if path.is_dir() {
-        fs::remove_dir_all(path)
-    } else {
-        fs::remove_file(path)
-    };
-    removed.with_context(|| format!("failed to remove {}", path.display()))
+/// Makes a folder the same as another. Files with the same content keep their time, so that cargo builds what has changed.
+fn update(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(to)? {
+        let entry = entry?;
+        if !from.join(entry.file_name()).exists() {
+            match entry.file_type()?.is_dir() {
+                true => fs::remove_dir_all(entry.path())?,
+                false => fs::remove_file(entry.path())?,
+            }
+        }
+    }
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            update(&entry.path(), &target)?;
+            continue;
+        }
+        let content = fs::read(entry.path())?;
+        if fs::read(&target).ok().as_ref() != Some(&content) {
+            fs::write(&target, content)?;
+        }
+    }
+    Ok(())
 }
 
 /// What this binary does as a RUSTC_WRAPPER: rustc's path and arguments come in, and go on unless they name wasm.
@@ -152,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn wrapper_sees_wasm_targets_in_both_spellings() {
+    fn wasm_target_is_detected_in_both_argument_forms() {
         assert!(names(&[
             "--crate-name",
             "bridge",

@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn programs_are_read_from_what_cargo_says() {
+    fn test_programs_are_parsed_from_cargo_output() {
         assert_eq!(
             program("     Running tests/cases.rs (target/debug/deps/cases-0b1c)").as_deref(),
             Some("cases: tests/cases.rs")
@@ -101,10 +101,11 @@ mod tests {
     }
 
     #[test]
-    fn the_slowest_come_first() {
+    fn slowest_programs_come_first() {
         let programs = (0..20).map(|at| (at.to_string(), Duration::from_secs(at % 15)));
         let found = slowest(programs.collect());
         assert_eq!(found.len(), NAMED);
         assert_eq!(found[0], ("14".to_owned(), Duration::from_secs(14)));
+        assert!(found.is_sorted_by(|one, next| one.1 >= next.1));
     }
 }
