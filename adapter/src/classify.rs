@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn a_component_of_an_earlier_version_is_a_plugin_of_a_later_one() {
+    fn component_of_earlier_version_fits_a_later_contract() {
         let wit = "package test:earlier; world plugin { include tidegate:proxy/all@0.1.0; }";
         let recipe = Recipe {
             wit,

@@ -335,7 +335,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_file_of_the_package_is_compiled_in() {
+    fn every_wit_file_is_embedded() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../wit");
         let mut on_disk: Vec<_> = std::fs::read_dir(folder)
             .expect("the folder `wit`")
@@ -357,7 +357,7 @@ mod tests {
 
     /// Filesystems and sockets are refused, whatever the type: nothing gives a handle.
     #[test]
-    fn every_function_of_wasi_that_does_something_has_a_type() {
+    fn every_bridged_wasi_function_has_a_type() {
         let contract = Contract::load().expect("the package parses");
         let bridge = crate::bridge::Bridge::read(crate::bridge::BYTES).expect("the bridge");
         let mapped = ["cli", "clocks", "io", "random"].map(|name| format!("wasi:{name}/"));
@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn the_world_is_the_one_that_is_announced() {
+    fn contract_matches_the_advertised_world() {
         let contract = Contract::load().expect("the package parses");
         assert_eq!(
             format!(
@@ -397,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_are_compatible_as_component_runtimes_have_it() {
+    fn version_compatibility_follows_component_runtimes() {
         let compatible = |one: &str, other: &str| {
             let version = |text| Version::parse(text).expect("a version");
             are_compatible(&version(one), &version(other))

@@ -195,7 +195,7 @@ impl fmt::Display for Inspection {
         for (i, wasi) in self.wasi.iter().enumerate() {
             let how = match wasi.how {
                 Mapping::Mapped => "mapped",
-                Mapping::Refused => "refused at run time",
+                Mapping::Refused => "fails at run time",
                 Mapping::Traps => "traps at run time",
                 Mapping::AlwaysAvailable => "always available",
                 Mapping::NotEverywhere => "not in every supported Envoy",
@@ -220,7 +220,7 @@ impl fmt::Display for Inspection {
             "size       {total} bytes: code {code}, data {data}, names {names}, custom {custom}, other {other}"
         )?;
         match &self.refusal {
-            Some(refusal) => writeln!(f, "adapt      refuses it: {refusal}"),
+            Some(refusal) => writeln!(f, "adapt      rejects it: {refusal}"),
             None => Ok(()),
         }
     }

@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn interfaces_are_those_of_the_component_itself() {
+    fn only_top_level_interfaces_are_listed() {
         let text = r#"(component
             (import "a:b/c@1.0.0" (instance))
             (component (import "inner" (func)) (export "inner-too" (func 0)))

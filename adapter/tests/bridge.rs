@@ -51,7 +51,7 @@ fn build(source: &Path, name: &str) -> Result<Vec<u8>> {
 }
 
 #[test]
-fn artefact_is_what_the_source_builds() -> Result<()> {
+fn artefact_matches_its_source() -> Result<()> {
     let checked_in = fs::read(checked_in())?;
     if build(&bridge(), "bridge-here")? != checked_in {
         bail!(
@@ -64,7 +64,7 @@ fn artefact_is_what_the_source_builds() -> Result<()> {
 
 /// Nobody checks the repository out where we do.
 #[test]
-fn artefact_does_not_depend_on_where_it_is_built() -> Result<()> {
+fn artefact_does_not_depend_on_the_build_directory() -> Result<()> {
     let elsewhere = Path::new(env!("CARGO_TARGET_TMPDIR")).join("elsewhere/quite/deep");
     if elsewhere.exists() {
         fs::remove_dir_all(&elsewhere)?;
@@ -221,7 +221,7 @@ fn artefact() -> Result<Artefact> {
 }
 
 #[test]
-fn artefact_leaves_the_guest_its_memory() -> Result<()> {
+fn artefact_does_not_interfere_with_guest_memory() -> Result<()> {
     let artefact = artefact()?;
     ensure!(artefact.imports_memory, "the bridge does not import memory");
     ensure!(
@@ -255,7 +255,7 @@ fn artefact_leaves_the_guest_its_memory() -> Result<()> {
 }
 
 #[test]
-fn artefact_imports_what_its_contract_says() -> Result<()> {
+fn artefact_imports_only_known_functions() -> Result<()> {
     for (module, name) in artefact()?.imports.keys() {
         let known = match module.as_str() {
             "env" => name.starts_with(PROXY),
@@ -275,7 +275,7 @@ fn artefact_imports_what_its_contract_says() -> Result<()> {
 }
 
 #[test]
-fn artefact_exports_what_its_contract_says() -> Result<()> {
+fn artefact_exports_match_its_contract() -> Result<()> {
     let artefact = artefact()?;
     let world = World::read()?;
     let hostcalls = world.hostcalls();

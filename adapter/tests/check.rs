@@ -16,7 +16,7 @@ fn found(parts: &[&str]) -> Result<Vec<VerifyError>> {
 }
 
 #[test]
-fn what_envoy_loads_passes() -> Result<()> {
+fn module_that_envoy_loads_passes() -> Result<()> {
     for parts in [
         [MEMORY, ALLOCATOR, MARKER, ""].as_slice(),
         &[r#"(memory (export "mem") 1)"#, ALLOCATOR, MARKER],
@@ -61,7 +61,7 @@ fn what_envoy_loads_passes() -> Result<()> {
 }
 
 #[test]
-fn what_is_wrong_is_said_all_at_once() -> Result<()> {
+fn all_errors_are_reported_at_once() -> Result<()> {
     let errors = found(&[
         r#"(import "env" "proxy_unheard_of" (func))"#,
         r#"(import "env" "proxy_log" (func (param i32)))"#,
@@ -89,7 +89,7 @@ fn what_is_wrong_is_said_all_at_once() -> Result<()> {
 }
 
 #[test]
-fn version_of_the_abi_decides() -> Result<()> {
+fn abi_version_determines_the_valid_signatures() -> Result<()> {
     let old =
         r#"(func (export "proxy_on_request_headers") (param i32 i32) (result i32) i32.const 0)"#;
     let new = r#"(func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) i32.const 0)"#;
@@ -120,7 +120,7 @@ fn version_of_the_abi_decides() -> Result<()> {
 }
 
 #[test]
-fn memory_is_one_that_a_proxy_reaches() -> Result<()> {
+fn unusable_memory_is_rejected() -> Result<()> {
     for (memory, error) in [
         ("", VerifyError::MemoryExport),
         ("(memory 1)", VerifyError::MemoryExport),
@@ -139,7 +139,7 @@ fn memory_is_one_that_a_proxy_reaches() -> Result<()> {
 }
 
 #[test]
-fn what_is_no_module_is_said_in_one() {
+fn non_module_yields_a_single_error() {
     assert_eq!(check(b""), [VerifyError::NotWasm]);
     assert_eq!(check(b"#!/bin/sh"), [VerifyError::NotWasm]);
     assert_eq!(check(b"\0asm\x0d\0\x01\0"), [VerifyError::Component]);
@@ -159,7 +159,7 @@ fn what_is_no_module_is_said_in_one() {
 
 /// Every byte turned in each way that tells, and every length.
 #[test]
-fn no_file_does_harm() -> Result<()> {
+fn corrupted_module_does_not_panic() -> Result<()> {
     let good = wat::parse_str(format!(
         r#"(module
             (import "env" "proxy_log" (func (param i32 i32 i32) (result i32)))

@@ -84,7 +84,7 @@ impl Code {
 }
 
 #[test]
-fn functions_are_where_they_are_said_to_be() -> Result<()> {
+fn function_address_ranges_match_the_code() -> Result<()> {
     for shape in Shape::ALL {
         let module = adapt(&shape.build_with_debug()?, &KEEP_DEBUG)?;
         let code = Code::read(&module)?;
@@ -125,7 +125,7 @@ fn functions_are_where_they_are_said_to_be() -> Result<()> {
 }
 
 #[test]
-fn lines_are_those_of_instructions() -> Result<()> {
+fn line_table_addresses_are_instruction_starts() -> Result<()> {
     let module = adapt(&Shape::Wasip2.build_with_debug()?, &KEEP_DEBUG)?;
     let code = Code::read(&module)?;
     let dwarf = code.dwarf()?;
@@ -155,7 +155,7 @@ fn lines_are_those_of_instructions() -> Result<()> {
 }
 
 #[test]
-fn ranges_and_locations_are_inside_of_the_code() -> Result<()> {
+fn ranges_and_locations_lie_on_instruction_boundaries() -> Result<()> {
     let module = adapt(&Shape::Wasip2.build_with_debug()?, &KEEP_DEBUG)?;
     let code = Code::read(&module)?;
     let dwarf = code.dwarf()?;
@@ -190,7 +190,7 @@ fn ranges_and_locations_are_inside_of_the_code() -> Result<()> {
 }
 
 #[test]
-fn nothing_is_kept_that_was_not_asked_for() -> Result<()> {
+fn debug_info_is_kept_only_on_request() -> Result<()> {
     let component = Shape::Wasip2.build_with_debug()?;
     let code = Code::read(&adapt(&component, &Options::default())?)?;
     let kept: Vec<_> = code
@@ -268,7 +268,7 @@ fn nested_expressions(count: usize) -> Vec<u8> {
 
 /// What is nested is written by recursion, which a small file could make run out of the stack.
 #[test]
-fn debug_information_that_is_nested_too_deep_is_refused() -> Result<()> {
+fn deeply_nested_debug_info_is_rejected() -> Result<()> {
     for of in [nested_blocks, nested_expressions] {
         let module = adapt(&with_unit(&of(5))?, &KEEP_DEBUG)?;
         let kept = Code::read(&module)?.sections.contains_key(".debug_info");

@@ -66,7 +66,7 @@ fn every_shape_is_adapted() -> Result<()> {
 }
 
 #[test]
-fn a_file_that_is_cut_off_is_refused_as_such() -> Result<()> {
+fn truncated_component_is_rejected() -> Result<()> {
     for shape in Shape::ALL {
         let input = shape.build()?;
         let whole = adapt(&input, &Options::default())?;
@@ -96,7 +96,7 @@ fn a_file_that_is_cut_off_is_refused_as_such() -> Result<()> {
 
 /// The largest index there is, where a module that is not valid can have one.
 #[test]
-fn indices_that_no_module_has_do_no_harm() {
+fn maximum_indices_are_rejected() {
     const HEADER: &[u8] = b"\0asm\x01\0\0\0";
     const INDEX: &[u8] = b"\xff\xff\xff\xff\x0f";
     let sections: [&[u8]; 3] = [b"\x08\x05", b"\x03\x06\x01", b"\x02\x09\x01\0\0\0"];
@@ -110,23 +110,23 @@ fn indices_that_no_module_has_do_no_harm() {
 }
 
 #[test]
-fn mutations_of_the_wasip2_shape_do_no_harm() -> Result<()> {
+fn mutated_wasip2_component_does_not_panic() -> Result<()> {
     mutate(&Shape::Wasip2.build()?)
 }
 
 #[test]
-fn mutations_of_the_preview1_shape_do_no_harm() -> Result<()> {
+fn mutated_preview1_component_does_not_panic() -> Result<()> {
     mutate(&Shape::Preview1.build()?)
 }
 
 #[test]
-fn mutations_of_the_bare_shape_do_no_harm() -> Result<()> {
+fn mutated_bare_component_does_not_panic() -> Result<()> {
     mutate(&Shape::Bare.build()?)
 }
 
 /// What runtimes of other languages look like, in a few lines: most changes hit what is particular to each.
 #[test]
-fn mutations_of_guests_in_text_form_do_no_harm() -> Result<()> {
+fn mutated_wat_guests_do_not_panic() -> Result<()> {
     let mut inputs = 0;
     for entry in std::fs::read_dir(support::workspace().join("tests/wat"))? {
         let name = entry?.file_name().to_string_lossy().into_owned();
@@ -144,7 +144,7 @@ fn mutations_of_guests_in_text_form_do_no_harm() -> Result<()> {
 
 /// Small, so most changes hit the component's own sections and not code.
 #[test]
-fn mutations_of_a_made_up_plugin_do_no_harm() -> Result<()> {
+fn mutated_synthetic_plugin_does_not_panic() -> Result<()> {
     let wit = "package test:made-up; world plugin { include tidegate:proxy/all@0.1.0; }";
     mutate(
         &Recipe {
@@ -157,7 +157,7 @@ fn mutations_of_a_made_up_plugin_do_no_harm() -> Result<()> {
 
 /// What debug information says is hostile until it has been looked at.
 #[test]
-fn mutations_of_debug_information_do_no_harm() -> Result<()> {
+fn mutated_debug_info_does_not_panic() -> Result<()> {
     let input = Shape::Bare.build_with_debug()?;
     let places = debug_sections(&input)?;
     let keep_debug = Options {

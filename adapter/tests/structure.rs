@@ -7,17 +7,17 @@ use std::fs;
 use std::path::Path;
 
 #[test]
-fn modules_of_the_adapter_form_no_cycle() -> Result<()> {
+fn adapter_modules_have_no_dependency_cycle() -> Result<()> {
     check("src")
 }
 
 #[test]
-fn modules_of_the_bridge_form_no_cycle() -> Result<()> {
+fn bridge_modules_have_no_dependency_cycle() -> Result<()> {
     check("bridge/src")
 }
 
 #[test]
-fn a_cycle_is_found() {
+fn dependency_cycle_is_detected() {
     let edge = |from: &str, to: &[&str]| {
         let to = to.iter().map(|to| (*to).to_owned()).collect();
         (from.to_owned(), to)
@@ -32,7 +32,7 @@ fn a_cycle_is_found() {
 }
 
 #[test]
-fn uses_are_read_from_source() {
+fn module_dependencies_are_parsed_from_source() {
     let modules = ["link", "link::emit", "error"].map(str::to_owned).into();
     let source = "use crate::error::AdaptError;\nuse crate::{link::emit, error};\nfn f() { crate::link::go() }\nmod emit;\n";
     let uses = uses("link", source, &modules);

@@ -20,7 +20,7 @@ fn refusal(imports: &str, rest: &str) -> Result<VerifyError> {
 }
 
 #[test]
-fn what_is_right_passes() -> Result<()> {
+fn valid_module_passes() -> Result<()> {
     let module = wat::parse_str(format!(
         r#"(module
             (import "env" "proxy_log" (func (param i32 i32 i32) (result i32)))
@@ -34,7 +34,7 @@ fn what_is_right_passes() -> Result<()> {
 }
 
 #[test]
-fn every_error_has_a_module_that_is_refused_with_it() -> Result<()> {
+fn each_violation_is_rejected_with_its_error() -> Result<()> {
     let text = |text: &str| text.to_owned();
     let missing = |name: &'static str| {
         let lines = NEEDED.lines().filter(|line| !line.contains(name));
@@ -122,7 +122,7 @@ fn every_error_has_a_module_that_is_refused_with_it() -> Result<()> {
 }
 
 #[test]
-fn what_is_not_valid_everywhere_is_refused() -> Result<()> {
+fn invalid_code_and_newer_wasm_features_are_rejected() -> Result<()> {
     let invalid = [
         "(func (result i32))",
         // Tail calls, a second memory, exceptions and garbage collection came after what the oldest engine has.
@@ -143,7 +143,7 @@ fn what_is_not_valid_everywhere_is_refused() -> Result<()> {
 }
 
 #[test]
-fn what_is_cut_off_is_refused() -> Result<()> {
+fn truncated_module_is_rejected() -> Result<()> {
     let module = wat::parse_str(format!("(module {MEMORY} {NEEDED})"))?;
     for len in 0..module.len() {
         let cut = module.get(..len).context("a cut")?;

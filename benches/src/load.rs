@@ -216,7 +216,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn heads_are_read() {
+    fn response_head_is_parsed() {
         let head = b"HTTP/1.1 403 Forbidden\r\nserver: x\r\nContent-Length: 12\r\n\r\n";
         assert_eq!(find(head, b"\r\n\r\n"), Some(head.len() - 4));
         assert_eq!(status(head).expect("a status"), 403);

@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn medians_of_odd_even_and_no_counts() {
+    fn median_handles_odd_even_and_empty_input() {
         assert_eq!(median([3.0, 1.0, 2.0]), 2.0);
         assert_eq!(median([4.0, 1.0, 2.0, 3.0]), 2.5);
         assert!(median([]).is_nan());
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn overhead_is_paired_before_the_median_is_taken() {
+    fn overhead_is_the_median_of_paired_differences() {
         // Both slow down threefold in the second round; the difference stays.
         let base = [slice(100, 1000), slice(100, 3000), slice(100, 1000)];
         let more = [slice(100, 1200), slice(100, 3200), slice(100, 1200)];

@@ -76,7 +76,7 @@ pub enum ConfigurationError {
     #[error("the plugin's configuration schema is invalid: {0}")]
     Schema(String),
     /// The plugin rejects the configuration.
-    #[error("the plugin refuses {} configuration: {}", if *.given { "this" } else { "to go without a" }, listed(.problems))]
+    #[error("the plugin {} configuration: {}", if *.given { "rejects this" } else { "requires a" }, listed(.problems))]
     Refused {
         /// Whether the plugin receives a configuration.
         given: bool,
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_lose_digits_are_refused_with_their_place() {
+    fn numbers_that_lose_precision_are_rejected_with_their_path() {
         for (way, number, arrives) in [
             (Way::Istio, "9007199254740993", Some("9007199254740992")),
             (Way::Istio, "9007199254740992", None),
@@ -380,12 +380,12 @@ mod tests {
     }
 
     #[test]
-    fn numbers_beyond_doubles_are_no_json() {
+    fn numbers_outside_the_f64_range_are_rejected() {
         assert!(arrival(Way::Istio, r#"{"a": 1e400}"#).is_err());
     }
 
     #[test]
-    fn nulls_vanish_and_are_told() {
+    fn null_fields_are_dropped_and_reported_for_istio() {
         let given = r#"{"a": null, "b": {"c": null}, "d": [null, {"e": null}]}"#;
         let arrives = arrival(Way::Istio, given).expect("an arrival");
         assert_eq!(arrives.value, Some(json!({ "b": {}, "d": [null, {}] })));
@@ -396,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_objects_arrive_as_nothing_in_istio_only() {
+    fn only_istio_drops_an_empty_object() {
         for given in ["{}", r#"{"a": null}"#] {
             assert_eq!(arrival(Way::Istio, given).expect("an arrival").value, None);
         }
@@ -405,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn istio_takes_objects_only() {
+    fn only_istio_requires_an_object() {
         let error = arrival(Way::Istio, "[1]").expect_err("an array");
         assert!(error.contains("not a JSON object"), "{error}");
         assert!(arrival(Way::Gateway, "[1]").is_ok());
@@ -423,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn schema_is_held_against_what_arrives() {
+    fn received_configuration_is_validated_against_the_schema() {
         let schema = json!({
             "type": "object",
             "required": ["limit"],
@@ -438,7 +438,7 @@ mod tests {
         };
         let error = refused(Some(json!({ "limit": 0, "other": 1 })));
         assert!(
-            error.starts_with("the plugin refuses this configuration: ")
+            error.starts_with("the plugin rejects this configuration: ")
                 && error.contains("at `/limit`, 0 is less than the minimum of 1")
                 && error.contains("at the top, ")
                 && error.contains("'other'"),
@@ -446,13 +446,13 @@ mod tests {
         );
         let error = refused(None);
         assert!(
-            error.contains("refuses to go without a configuration") && error.contains("limit"),
+            error.contains("requires a configuration") && error.contains("limit"),
             "{error}"
         );
     }
 
     #[test]
-    fn reasons_are_not_as_long_as_the_value() {
+    fn long_schema_errors_are_truncated() {
         let schema = json!({ "anyOf": [{ "type": "string" }, { "type": "null" }] });
         let error = check(
             Some(&json!(
@@ -465,7 +465,7 @@ mod tests {
     }
 
     #[test]
-    fn schema_that_refers_outside_is_not_fetched() {
+    fn remote_schema_reference_is_an_error() {
         let schema = json!({ "$ref": "https://example.com/schema.json" });
         let error = check(None, &schema).expect_err("a schema elsewhere");
         assert!(matches!(error, ConfigurationError::Schema(_)), "{error}");

@@ -202,7 +202,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_what_kubernetes_takes() {
+    fn names_follow_kubernetes_rules() {
         for good in ["a", "rate-limit", "a.b-c.1", "0"] {
             assert_eq!(good.parse::<Name>().expect(good).as_str(), good);
         }
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_have_keys_and_values() {
+    fn labels_are_parsed_as_key_and_value() {
         let label: Label = "app.kubernetes.io/name=Web_1".parse().expect("a label");
         assert_eq!(
             (&*label.key, &*label.value),
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn references_know_their_group() {
+    fn target_refs_resolve_their_api_group() {
         for (text, group) in [
             ("Gateway/public", "gateway.networking.k8s.io"),
             ("ListenerSet/extra", "gateway.networking.k8s.io"),

@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn images_are_pinned() {
+    fn images_are_pinned_by_digest() {
         for (in_reference, given) in [
             (None, Some(DIGEST)),
             (Some(DIGEST), None),
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn downloads_are_known_by_the_module() {
+    fn downloads_are_pinned_by_the_module_digest() {
         let source = Source::parse("https://h/p.wasm", None, MODULE).expect("a download");
         assert_eq!(source.sha256(), Some(MODULE));
         assert_eq!(source.url(), "https://h/p.wasm");
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn traps_are_refused() {
+    fn invalid_sources_are_rejected() {
         let cases: [(&str, Option<&str>, &str); 9] = [
             ("oci://h.io/a:v1", None, "is the reference of an image"),
             ("ghcr.io/a/b:v1", None, "has no scheme"),

@@ -37,7 +37,7 @@ fn only(text: &str) -> String {
 // --- Rules.
 
 #[test]
-fn identifiers_are_unique_and_fit_into_file_names() {
+fn rule_ids_are_unique_and_usable_as_file_names() {
     let mut seen = BTreeSet::new();
     for rule in rules() {
         assert!(
@@ -58,7 +58,7 @@ fn identifiers_are_unique_and_fit_into_file_names() {
 // --- What people read.
 
 #[test]
-fn a_message_says_where_what_and_how_to_fix_it() {
+fn messages_contain_position_field_problem_and_fix() {
     assert_eq!(
         only(&plugin("  failStrategy: FAIL_CLOSED\n")),
         "7:17: error: spec.failStrategy: unknown value `FAIL_CLOSED`: did you mean `FAIL_CLOSE`? [failStrategy.enum]"
@@ -84,7 +84,7 @@ fn a_message_says_where_what_and_how_to_fix_it() {
 }
 
 #[test]
-fn of_the_status_only_the_names_of_fields_are_looked_at() {
+fn only_field_names_of_the_status_are_checked() {
     assert_eq!(
         only(&plugin("status: {conditions: [{kind: Ready}]}\n")),
         "7:24: error: status.conditions[0].kind: is not a field of the status, which the control plane manages: remove the status \
@@ -93,7 +93,7 @@ fn of_the_status_only_the_names_of_fields_are_looked_at() {
 }
 
 #[test]
-fn of_metadata_only_what_users_write_is_looked_at() {
+fn server_managed_metadata_is_not_checked() {
     let text = plugin("").replace(
         "  name: greeter\n",
         "  name: greeter\n  uid: [1]\n  creationTimestamp: nonsense\n",
@@ -102,7 +102,7 @@ fn of_metadata_only_what_users_write_is_looked_at() {
 }
 
 #[test]
-fn what_says_not_what_it_is_is_no_document() {
+fn document_without_api_version_or_kind_is_rejected() {
     for (text, told) in [
         (
             "apiVersion: v1\n",
@@ -144,7 +144,7 @@ fn what_says_not_what_it_is_is_no_document() {
 }
 
 #[test]
-fn a_checksum_of_the_module_is_warned_of_only_if_the_module_is_known() {
+fn module_checksum_warning_requires_a_known_module() {
     let text = plugin(&format!("  sha256: {MODULE}\n")).replace("@sha256:1", ":v1");
     assert_eq!(judge(&text).warnings, 1);
     let report = validate(&text, &Options::default()).expect("YAML");
@@ -152,7 +152,7 @@ fn a_checksum_of_the_module_is_warned_of_only_if_the_module_is_known() {
 }
 
 #[test]
-fn lists_are_opened_and_other_kinds_skipped() {
+fn lists_are_expanded_and_other_kinds_are_skipped() {
     let text = "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Secret}\n- apiVersion: extensions.istio.io/v1alpha1\n  kind: WasmPlugin\n  metadata: {name: a}\n  spec: {url: ftp://h/x}\n---\n# nothing\n---\napiVersion: v1\nkind: Service\n";
     let report = judge(text);
     assert_eq!((report.judged, report.skipped), (1, 2));
@@ -161,7 +161,7 @@ fn lists_are_opened_and_other_kinds_skipped() {
 }
 
 #[test]
-fn findings_come_in_the_order_of_their_places() {
+fn findings_are_sorted_by_position() {
     let report = judge(&plugin("  type: TCP\n  sha256: x\n  failStrategy: y\n"));
     let lines: Vec<_> = report
         .findings
@@ -173,7 +173,7 @@ fn findings_come_in_the_order_of_their_places() {
 }
 
 #[test]
-fn of_a_document_that_is_wrong_all_over_not_every_error_is_told() {
+fn reported_findings_are_limited_per_document() {
     let wrong = plugin(&format!("  match: [{}]\n", "5, ".repeat(500)));
     let report = judge(&format!("{wrong}---\n{wrong}"));
     assert_eq!((report.errors, report.findings.len()), (1000, 200));

@@ -25,7 +25,7 @@ fn error(text: &str) -> String {
 }
 
 #[test]
-fn every_node_and_key_knows_its_place() {
+fn nodes_and_keys_have_positions() {
     let root = root("# ü\nspec:\n  ports: [80, {number: 81}]\n  text: |\n    one\n");
     let spec = root
         .mapping()
@@ -55,7 +55,7 @@ fn every_node_and_key_knows_its_place() {
 }
 
 #[test]
-fn what_was_written_is_kept_where_it_became_something_else() {
+fn source_text_is_kept_if_the_value_differs() {
     let root = root("on: 0x10\n\"on\": text\nport: \"80\"\n");
     let entries = &root.mapping().expect("a mapping").entries;
     assert_eq!(entries[0].key.name, "true");
@@ -69,7 +69,7 @@ fn what_was_written_is_kept_where_it_became_something_else() {
 }
 
 #[test]
-fn what_is_not_written_is_where_it_could_be() {
+fn omitted_values_have_a_position() {
     let place = |text: &str, name: &str| {
         let root = root(text);
         root.get(name).expect("a field").position.to_string()
@@ -83,7 +83,7 @@ fn what_is_not_written_is_where_it_could_be() {
 }
 
 #[test]
-fn a_text_has_any_number_of_documents() {
+fn text_can_contain_any_number_of_documents() {
     let documents = yaml::parse("a: 1\n---\n# nothing\n--- # comment\nb: 2\n...\n").expect("YAML");
     let values: Vec<_> = documents
         .iter()
@@ -100,7 +100,7 @@ fn all_of(text: &str) -> Vec<Value> {
 }
 
 #[test]
-fn a_text_is_cut_before_it_is_read() {
+fn text_is_split_into_documents_before_parsing() {
     // Of a piece the first document counts.
     assert_eq!(
         all_of("a: 1\n...\nc: 3\n---\nb: 2\n"),
@@ -130,7 +130,7 @@ fn a_text_is_cut_before_it_is_read() {
 }
 
 #[test]
-fn json_is_read_too() {
+fn json_is_accepted() {
     let text = r#"{"a": [1, 2.50, true, null, "yes"], "b": {"c": "\u00e4\n"}}"#;
     let expected: Value = json!({"a": [1, 2.5, true, null, "yes"], "b": {"c": "ä\n"}});
     assert_eq!(json_of(text), expected);
@@ -139,7 +139,7 @@ fn json_is_read_too() {
 }
 
 #[test]
-fn aliases_stand_for_their_anchors() {
+fn aliases_resolve_to_their_anchors() {
     let text = "a: &one {x: 1}\nb: *one\n&key name: &two 5\n*key : *two\n";
     // The key comes twice, and the last one counts.
     assert_eq!(
@@ -160,7 +160,7 @@ fn aliases_stand_for_their_anchors() {
 }
 
 #[test]
-fn merges_follow_the_order_in_which_they_are_written() {
+fn merge_keys_apply_in_document_order() {
     let base = "base: &base {a: 1, b: 2}\nmore: &more {b: 3, c: 4}\n";
     let merged = |fields: &str| json_of(&format!("{base}it: {{{fields}}}\n"))["it"].clone();
     assert_eq!(merged("<<: *base, b: 5"), json!({"a": 1, "b": 5}));
@@ -175,7 +175,7 @@ fn merges_follow_the_order_in_which_they_are_written() {
 }
 
 #[test]
-fn of_a_key_that_comes_twice_the_last_counts_and_the_others_are_known() {
+fn last_duplicate_key_wins_and_the_others_are_recorded() {
     let root = root("a: 1\nb: 2\na: 3\n");
     assert_eq!(root.to_json(), json!({"a": 3, "b": 2}));
     let overwritten = &root.mapping().expect("a mapping").overwritten;
@@ -184,7 +184,7 @@ fn of_a_key_that_comes_twice_the_last_counts_and_the_others_are_known() {
 }
 
 #[test]
-fn what_kubernetes_cannot_read_is_refused_with_its_place() {
+fn unreadable_yaml_is_rejected_with_its_position() {
     for (text, place, part) in [
         ("a: .inf\n", "1:4", "cannot be represented in JSON"),
         ("~: a\n", "1:1", "null cannot be used as a key"),
@@ -240,7 +240,7 @@ fn what_kubernetes_cannot_read_is_refused_with_its_place() {
 }
 
 #[test]
-fn depth_is_bounded_aliases_included() {
+fn nesting_depth_is_bounded_including_aliases() {
     let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
     assert_eq!(yaml::parse(&nested(MOST_DEPTH)).map(|it| it.len()), Ok(1));
     assert!(error(&nested(MOST_DEPTH + 1)).contains("levels deep"));
@@ -254,7 +254,7 @@ fn depth_is_bounded_aliases_included() {
 }
 
 #[test]
-fn aliases_of_aliases_stand_for_a_bounded_number_of_nodes() {
+fn nested_aliases_expand_to_a_bounded_number_of_nodes() {
     let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
     for level in 1..9 {
         let below = format!("*a{},", level - 1).repeat(10);
@@ -278,7 +278,7 @@ proptest! {
 
     /// Pieces of YAML in any order never end the program, and errors have places.
     #[test]
-    fn nothing_panics(pieces in prop::collection::vec(prop::sample::select(vec![
+    fn arbitrary_yaml_fragments_do_not_panic(pieces in prop::collection::vec(prop::sample::select(vec![
         "a", "- ", ": ", "\n", "\n  ", "\n    ", "[", "]", "{", "}", ",", "&a ", "*a", "!!str ", "!!int ", "!", "|", ">-", "\"", "'", "#",
         "? ", "?", ":", "-", "*a:", "!x,", "<<: ", "---", "...", "%YAML 1.2", "~", "0x", "1_0", ".inf", "\t", "\r\n", "\u{feff}", "\u{85}", "\0", "ü", "\\", "1e9",
     ]), 0..40)) {
@@ -293,7 +293,7 @@ proptest! {
 
     /// What is written as JSON is read as the same.
     #[test]
-    fn json_comes_back(value in json_value()) {
+    fn json_round_trips(value in json_value()) {
         let text = value.to_string();
         prop_assert_eq!(json_of(&text), value);
     }
@@ -315,7 +315,7 @@ fn json_value() -> impl Strategy<Value = Value> {
 }
 
 #[test]
-fn what_aliases_stand_for_is_bounded() {
+fn alias_expansion_is_bounded() {
     let long = "x".repeat(1 << 20);
     let few = |number: usize| "- *a\n".repeat(number);
     for text in [
@@ -361,7 +361,7 @@ fn what_aliases_stand_for_is_bounded() {
 }
 
 #[test]
-fn what_is_overwritten_is_not_looked_at() {
+fn unrepresentable_value_of_overwritten_key_is_ignored() {
     for (text, read) in [
         ("a: .inf\na: b\n", json!({"a": "b"})),
         ("a:\n  ?\na: b\n", json!({"a": "b"})),
@@ -383,7 +383,7 @@ fn what_is_overwritten_is_not_looked_at() {
 }
 
 #[test]
-fn blocks_of_text_are_read_to_the_letter() {
+fn block_scalar_chomping_and_indentation_are_applied() {
     for (text, read) in [
         ("a: |\n  b", "b\n"),
         ("a: |-\n  b\r\n  c\r\n", "b\nc"),
@@ -400,7 +400,7 @@ fn blocks_of_text_are_read_to_the_letter() {
 }
 
 #[test]
-fn marks_of_the_encoding_are_seen_where_go_sees_them() {
+fn byte_order_marks_are_handled_as_in_go() {
     // One belongs to the file, and one to each document.
     for marks in ["", "\u{feff}", "\u{feff}\u{feff}"] {
         assert_eq!(
@@ -420,7 +420,7 @@ fn marks_of_the_encoding_are_seen_where_go_sees_them() {
 }
 
 #[test]
-fn files_are_texts_as_kubectl_takes_them() {
+fn utf8_and_utf16_files_are_decoded_as_in_kubectl() {
     let text = "a: \"ü😀\"\n---\nb: c\n";
     let utf16 = |bytes: fn(u16) -> [u8; 2]| -> Vec<u8> {
         let marked = format!("\u{feff}{text}");
@@ -446,7 +446,7 @@ fn files_are_texts_as_kubectl_takes_them() {
 }
 
 #[test]
-fn comments_may_have_any_number_of_lines() {
+fn comments_can_span_any_number_of_lines() {
     let comments = "  # nothing\n".repeat(1000);
     assert_eq!(
         json_of(&format!("a:\n{comments}  b: 1\n")),
@@ -459,7 +459,7 @@ fn comments_may_have_any_number_of_lines() {
 }
 
 #[test]
-fn blocks_of_text_are_where_their_indicator_is() {
+fn block_scalar_position_is_that_of_its_indicator() {
     for (text, place) in [
         ("\"a #b\": |\n  c\n", "1:9"),
         ("a: |\t# > c\n  d\n", "1:4"),
@@ -476,14 +476,14 @@ fn blocks_of_text_are_where_their_indicator_is() {
 }
 
 #[test]
-fn names_in_json_have_any_length() {
+fn json_keys_have_no_length_limit() {
     let name = "k".repeat(5000);
     let read = json_of(&format!("{{\"a\": 1, \"{name}\": 2}}"));
     assert_eq!(read[&name], 2);
 }
 
 #[test]
-fn keys_have_no_more_than_1024_characters() {
+fn yaml_keys_are_limited_to_1024_characters() {
     let text = |size: usize| format!("a: 1\n\"{}\": 2\n", "k".repeat(size));
     assert_eq!(
         json_of(&text(1022)).as_object().map(serde_json::Map::len),
@@ -493,7 +493,7 @@ fn keys_have_no_more_than_1024_characters() {
 }
 
 #[test]
-fn tags_may_have_handles() {
+fn tag_handles_and_yaml_directives_are_supported() {
     // `---` behind a lone carriage return is none to kubectl, which would cut there.
     let text = |handle: &str| format!("%TAG !e! tag:yaml.org,2002:\r---\r{handle}int 5\n");
     assert_eq!(json_of(&text("!e!")), json!(5));
@@ -509,7 +509,7 @@ fn tags_may_have_handles() {
 }
 
 #[test]
-fn tags_hold_texts_to_what_they_say() {
+fn timestamp_and_binary_tags_validate_their_value() {
     for text in [
         "2026-1-2",
         "2024-02-29",
@@ -551,7 +551,7 @@ fn tags_hold_texts_to_what_they_say() {
 }
 
 #[test]
-fn json_is_read_by_its_own_rules() {
+fn json_documents_follow_json_rules() {
     for (text, read) in [
         (r#"{"a": "\ud83d\ude00\/"}"#, json!({"a": "😀/"})),
         (
@@ -586,7 +586,7 @@ fn json_is_read_by_its_own_rules() {
 /// `docs/istio.md` lists by class what is read differently from Go's library. Here is one text of each class, with what
 /// we read; `None` is an error.
 #[test]
-fn what_differs_from_go_is_as_documented() {
+fn differences_from_go_are_as_documented() {
     for (text, read) in [
         // Line breaks of YAML 1.1. Go: `1 b`.
         ("a: 1\u{85}b\n", Some(json!({"a": "1\u{85}b"}))),

@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn manual_clock_moves_only_when_told() {
+    fn manual_clock_moves_only_on_advance() {
         let clock = ManualClock::new(7);
         assert_eq!(clock.now(), 7);
         clock.advance(Duration::from_nanos(5));

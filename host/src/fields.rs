@@ -374,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn set_replaces_all_and_comes_last() {
+    fn set_replaces_all_values_and_moves_to_the_end() {
         let mut it = fields(&[("a", "1"), ("b", "2"), ("A", "3"), ("c", "4")]);
         it.set(name("a"), value("5"));
         assert_eq!(list(&it), [("b", "2"), ("c", "4"), ("a", "5")]);
@@ -383,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn pseudo_headers_come_first_and_once() {
+    fn pseudo_headers_come_first_and_are_unique() {
         let mut it = fields(&[("a", "1")]);
         it.append(name(":status"), value("200"));
         it.append(name(":status"), value("404"));
@@ -391,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn values_join_where_envoy_has_a_slot() {
+    fn values_added_to_inline_headers_are_joined() {
         let mut it = fields(&[("via", "a"), ("x", "1"), (":path", "/a")]);
         let mut add = |name: &str, value: &'static str| {
             Known::with(name.as_bytes(), |known| {
@@ -427,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn received_values_join_too() {
+    fn received_values_of_inline_headers_are_joined() {
         let response = Response::builder()
             .header("vary", "a")
             .header("set-cookie", "a")
@@ -452,7 +452,7 @@ mod tests {
     }
 
     #[test]
-    fn request_goes_there_and_back() {
+    fn request_round_trips() {
         let request = Request::builder()
             .method("PUT")
             .uri("/p?q=1")
@@ -493,7 +493,7 @@ mod tests {
     }
 
     #[test]
-    fn authority_of_the_uri_counts_more_than_host() {
+    fn uri_authority_takes_precedence_over_host() {
         let request = Request::builder()
             .uri("http://uri.example/x")
             .header("host", "other.example")
@@ -504,7 +504,7 @@ mod tests {
     }
 
     #[test]
-    fn request_without_its_pseudo_headers_is_an_error_that_names_them() {
+    fn missing_or_invalid_pseudo_header_is_named_in_the_error() {
         let missing = fields(&[(":path", "/")]).into_request().unwrap_err();
         assert_eq!(missing, FieldsError::Missing(":method"));
         let invalid = fields(&[(":path", "no path"), (":method", "GET")])
@@ -519,7 +519,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn byte_size_is_kept_by_any_order_of_changes(
+        fn any_edit_sequence_matches_the_model(
             changes in proptest::collection::vec((0..4u8, "[a-c]", "[x-z]{0,3}"), 0..30),
         ) {
             let mut it = Fields::new();

@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn seed_gives_the_same_bytes_again() {
+    fn same_seed_yields_the_same_bytes() {
         let bytes = |seed| {
             let mut bytes = [0; 32];
             Random::new(seed).fill(&mut bytes).expect("bytes");

@@ -162,7 +162,7 @@ impl LoadError {
 #[non_exhaustive]
 pub enum StartError {
     /// The plugin rejected its configuration.
-    #[error("plugin `{plugin}` refuses its configuration: {reason}")]
+    #[error("plugin `{plugin}` rejects its configuration: {reason}")]
     Refused {
         /// The name of the plugin.
         plugin: String,

@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn version_is_compared_where_something_is() {
+    fn cas_is_checked_only_against_an_existing_value() {
         let data = SharedData::default();
         assert_eq!(data.get(KEY), None);
         data.set(KEY, "one".into(), 7).expect("nothing to compare");
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_begin_again_and_are_never_the_first_nor_the_last_number() {
+    fn versions_wrap_around_skipping_zero_and_max() {
         let data = SharedData::default();
         data.lock().last = u32::MAX - 2;
         data.set(KEY, Bytes::new(), 0).expect("room");
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn size_is_bounded_and_what_is_replaced_gives_its_room() {
+    fn size_is_bounded_and_replaced_values_free_space() {
         let data = SharedData::default();
         let half = Bytes::from(vec![0; MAX_SHARED / 2]);
         data.set(KEY, half.clone(), 0).expect("room");
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn writers_that_compare_lose_nothing() {
+    fn concurrent_cas_updates_are_not_lost() {
         let data = SharedData::default();
         let number = |bytes: &Bytes| u64::from_le_bytes(bytes[..].try_into().expect("eight bytes"));
         std::thread::scope(|threads| {

@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_put_together() {
+    fn writes_are_assembled_into_lines() {
         let mut got = Vec::new();
         let mut lines = Lines::new(Level::Info);
         for piece in ["one", " line\ntwo\n\nth", "ree"] {
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn endless_line_is_cut() {
+    fn overlong_line_is_split() {
         let mut got = 0;
         let mut lines = Lines::new(Level::Error);
         for _ in 0..(MAX_LINE / 1000 * 3) {

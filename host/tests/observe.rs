@@ -286,7 +286,7 @@ fn observer_sees_two_proxy_wasm_modules() {
 
 /// The fuel of a callback says how much it did, not on which machine, nor which stream it was.
 #[test]
-fn fuel_is_the_same_each_time() {
+fn fuel_consumption_is_deterministic() {
     for make in [component, proxy_wasm] {
         let (chain, seer) = chain(make, true);
         let mut fuel = Vec::new();
@@ -302,7 +302,7 @@ fn fuel_is_the_same_each_time() {
 
 /// Counting fuel does not take the clock's place: a guest that never ends is ended in time.
 #[test]
-fn deadline_holds_where_fuel_is_counted() {
+fn callback_deadline_applies_when_fuel_is_counted() {
     let endless = Callbacks {
         request_headers: "(loop $for_ever (br $for_ever)) (i32.const 0)",
         request_body: "(i32.const 0)",

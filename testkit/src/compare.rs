@@ -24,12 +24,7 @@ pub struct Owned {
 /// Returns the differences, one entry each. The list is empty if the runtimes agree.
 pub fn differences(owned: &Owned, left: &Transcript, right: &Transcript) -> Vec<String> {
     let mut found = Vec::new();
-    pair(
-        &mut found,
-        "refused to start",
-        &left.refused,
-        &right.refused,
-    );
+    pair(&mut found, "failed to start", &left.refused, &right.refused);
     lines(&mut found, "while starting", &left.start, &right.start);
     count(
         &mut found,
@@ -246,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn order_matters_within_a_name_only() {
+    fn header_order_matters_only_within_a_name() {
         let owned = Owned {
             request: Vec::new(),
             response: vec!["date".into()],
@@ -262,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_differ_but_for_readings_of_the_clock() {
+    fn log_lines_are_compared_ignoring_clock_readings() {
         let owned = Owned::default();
         let at = |now: &str| transcript(&[], &format!("now {now}, token 2"));
         assert_eq!(
@@ -289,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn trailers_are_compared_and_what_was_broken_off_at_upstream_is_not() {
+    fn trailers_are_compared_but_incomplete_requests_are_ignored() {
         let owned = Owned::default();
         let (mut left, right) = (transcript(&[], ""), transcript(&[], ""));
         left.received.push(Received::default());
@@ -306,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn what_one_home_lacks_is_a_difference() {
+    fn missing_exchange_or_log_line_is_a_difference() {
         let owned = Owned::default();
         let found = differences(
             &owned,

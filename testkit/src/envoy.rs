@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn wheel_of_another_hash_is_refused() {
+    fn wheel_with_the_wrong_hash_is_rejected() {
         let (outcome, wheel) = fetch_from_an_index("hullo");
         let error = format!("{:#}", outcome.expect_err("another hash"));
         assert!(error.contains("has not the SHA-256"), "{error}");

@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn request_belongs_to_the_one_under_way() {
+    fn request_belongs_to_the_only_step_in_progress() {
         let ledger = Ledger::default();
         ledger.begin(1, "GET", "/local");
         ledger.end(1);
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn request_belongs_to_its_like_among_several() {
+    fn concurrent_requests_are_matched_by_path() {
         let ledger = Ledger::default();
         ledger.begin(1, "GET", "/hold");
         ledger.begin(3, "GET", "/release");
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn late_request_belongs_to_a_step_that_has_ended() {
+    fn late_request_belongs_to_its_ended_step() {
         let ledger = Ledger::default();
         ledger.begin(1, "GET", "/reset");
         ledger.end(1);
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn request_is_complete_when_its_rest_has_come() {
+    fn request_is_incomplete_until_its_rest_arrives() {
         let ledger = Ledger::default();
         let number = ledger.arrive(get("/"));
         assert!(!ledger.received()[0].complete);

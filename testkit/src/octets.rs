@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_character_is_a_byte() {
+    fn only_characters_up_to_u00ff_parse_as_bytes() {
         assert_eq!(
             Octets::parse("a\u{ff}\u{0}").expect("bytes").0,
             b"a\xff\x00"

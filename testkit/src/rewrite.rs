@@ -471,7 +471,7 @@ mod tests {
     }
 
     #[test]
-    fn scalar_is_written_as_it_was() {
+    fn scalar_style_and_comments_are_preserved() {
         becomes("a: 1 # one\nb: 2\n", &["a"], json!(3), "a: 3 # one\nb: 2\n");
         becomes(
             "a: {b: 'x', c: 1}\n",
@@ -492,7 +492,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_stay_lines() {
+    fn multiline_string_is_written_as_block_scalar() {
         becomes(
             "a:\n  b: |   # why\n    one\n    two\n\n  c: 1\n",
             &["a", "b"],
@@ -521,7 +521,7 @@ mod tests {
     }
 
     #[test]
-    fn items_and_keys_come_and_go() {
+    fn items_and_keys_are_inserted_and_removed() {
         let list = "l:\n# first\n- a # A\n# second\n- b # B\n- c # C\nm: 1\n";
         becomes(
             list,
@@ -604,7 +604,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_changed_is_none() {
+    fn uneditable_path_returns_none() {
         assert_eq!(set("a: [", &at(&["a"]), Some(&json!(1))), None);
         assert_eq!(set("a: x\n", &at(&["a", "b"]), Some(&json!(1))), None);
         assert_eq!(
@@ -677,7 +677,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn text_says_what_is_wanted(before in values(), after in values(), flow: bool) {
+        fn rewritten_text_parses_to_the_new_value(before in values(), after in values(), flow: bool) {
             let written = if flow { inline(&before) } else { block(&before, 2) };
             let text = format!("x: 1 # one\nv: {written}\n# end\ny: [2]\n");
             let read = |text: &str| serde_saphyr::from_str::<Value>(text).map_err(|error| {

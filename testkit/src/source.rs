@@ -282,7 +282,7 @@ mod tests {
     const TEXT: &str = "about: x\nsteps:\n- request: # here\n    path: /\n    expect: { status: 200, logs: [a, 'b c'] }\n\n- until: \"é\"   # there\n- chunk:\n    data: |\n      one\n      two\n\n    end:\n- hangup: x\n";
 
     #[test]
-    fn everything_has_its_place() {
+    fn nodes_have_source_text_and_position() {
         let source = Source::parse(TEXT).expect("YAML");
         let said = |parts: &[&str]| {
             let place = at(parts);
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn text_that_is_no_yaml_has_no_places() {
+    fn invalid_yaml_is_not_parsed() {
         assert!(Source::parse("a: [").is_none());
         assert!(Source::parse("").is_none());
         assert!(Source::parse(&"[".repeat(10_000)).is_none());

@@ -303,7 +303,7 @@ steps:
 "#;
 
     #[test]
-    fn wrong_statements_are_put_right_and_all_else_stays() {
+    fn wrong_expectations_are_corrected_and_the_rest_is_kept() {
         let transcript = Transcript {
             start: vec![line("p", "started")],
             lines: vec![
@@ -345,7 +345,7 @@ steps:
     }
 
     #[test]
-    fn what_is_right_is_not_touched() {
+    fn correct_expectations_are_left_unchanged() {
         let text =
             "about: x\nsteps:\n- request: {path: /, expect: {status: 0xC8, headers: {a: ['b']}}}\n";
         let transcript = Transcript {
@@ -359,7 +359,7 @@ steps:
     }
 
     #[test]
-    fn what_cannot_be_stated_is_an_error() {
+    fn inexpressible_outcome_is_an_error() {
         let text = "about: x\nsteps:\n- request: {path: /, expect: {upstream: none}}\n";
         let one = Received {
             of: Some(1),
@@ -375,11 +375,11 @@ steps:
         assert!(format!("{error:#}").contains("nothing reaches upstream"));
         let text = "about: x\nstart: {refused: true, logs: [p info x]}\n";
         let error = updated(text, &Transcript::default()).expect_err("no update");
-        assert!(format!("{error:#}").contains("refuses it"), "{error:#}");
+        assert!(format!("{error:#}").contains("rejects it"), "{error:#}");
     }
 
     #[test]
-    fn line_most_like_the_stated_one_takes_its_place() {
+    fn expected_log_line_is_replaced_by_the_most_similar() {
         let patterns: Vec<LinePattern> = serde_saphyr::from_str(
             "[p info same, p info count 1, q info mine, p info last, p info gone]",
         )

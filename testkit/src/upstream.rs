@@ -326,7 +326,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn echo_is_read_back_to_bytes() {
+    fn echo_response_is_decoded_to_bytes() {
         let answer = br#"{"method": "GET", "path": "/", "headers": [["x", "a\\xffb\\\\xc"]], "body": "\u00e9"}"#;
         let received = echoed(&Octets(answer.to_vec())).expect("an echo");
         assert_eq!(

@@ -56,7 +56,7 @@ pub fn mismatches(scenario: &Scenario, transcript: &Transcript) -> Vec<Mismatch>
             place: start.clone().key("refused"),
             of: "start".to_owned(),
             what: "configuration".to_owned(),
-            expected: "a plugin refuses it".to_owned(),
+            expected: "a plugin rejects it".to_owned(),
             seen: "the proxy serves".to_owned(),
         });
     }
@@ -457,7 +457,7 @@ mod tests {
     }
 
     #[test]
-    fn none_means_that_not_even_a_head_reached_upstream() {
+    fn upstream_none_rejects_even_an_incomplete_request() {
         assert_eq!(wrong("none", &[]), "");
         assert_eq!(wrong("none", &[(Some(2), true)]), "", "another step's");
         let head = wrong("none", &[(Some(1), false)]);
@@ -465,7 +465,7 @@ mod tests {
     }
 
     #[test]
-    fn request_reaches_upstream_once_and_whole() {
+    fn upstream_request_must_arrive_once_and_complete() {
         assert_eq!(wrong("{path: /}", &[(Some(1), true)]), "");
         let lacks = |received: &[_], what: &str| {
             let wrong = wrong("{path: /}", received);
@@ -478,7 +478,7 @@ mod tests {
     }
 
     #[test]
-    fn mismatch_names_place_and_both_sides() {
+    fn mismatch_contains_path_expected_and_actual_value() {
         let seen = Seen {
             step: 1,
             request: "GET /".into(),

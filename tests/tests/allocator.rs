@@ -34,7 +34,7 @@ impl Random {
 }
 
 #[test]
-fn random_places_make_no_difference() -> Result<()> {
+fn engines_agree_under_a_random_allocator() -> Result<()> {
     let sequences = number("TIDEGATE_SEQUENCES")?.unwrap_or(SEQUENCES as u64) as usize;
     let first = match number("TIDEGATE_SEED")? {
         Some(seed) => seed,

@@ -66,7 +66,7 @@ fn every_function_has_a_bridge() {
 }
 
 #[test]
-fn every_import_has_a_meaning_in_the_host() {
+fn every_import_is_implemented_by_the_host() {
     let lacking: Vec<String> = parts()
         .iter()
         .filter(|part| part.imported)

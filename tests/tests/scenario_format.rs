@@ -7,7 +7,7 @@ use tidegate_components::workspace;
 use tidegate_testkit::{Scenario, scenario, schema};
 
 #[test]
-fn every_scenario_fits_the_schema() {
+fn every_scenario_matches_the_schema() {
     let validator = jsonschema::draft7::new(&schema::scenario()).expect("a schema");
     let files = scenario::files(&workspace::scenarios()).expect("scenarios");
     assert!(files.len() > 50, "{} scenarios", files.len());
@@ -23,7 +23,7 @@ fn every_scenario_fits_the_schema() {
 }
 
 #[test]
-fn examples_of_the_manual_are_scenarios() {
+fn examples_in_the_manual_are_valid_scenarios() {
     let manual =
         fs::read_to_string(workspace::root().join("docs/testing.md")).expect("docs/testing.md");
     let shown = manual

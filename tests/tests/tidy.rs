@@ -12,7 +12,7 @@ use wit_parser::{Docs, Resolve, Stability, TypeDefKind};
 const MOST_LINES: usize = 800;
 
 #[test]
-fn crates_depend_only_leftwards() {
+fn crate_dependencies_follow_the_architecture() {
     let crates = Crates::read();
     let tidegate = |name: &str| name.starts_with("tidegate-");
     let mut wrong = Vec::new();
@@ -75,7 +75,7 @@ fn crates_depend_only_leftwards() {
 }
 
 #[test]
-fn every_file_says_what_it_is() {
+fn every_file_starts_with_a_module_doc_comment() {
     let silent: Vec<String> = rust_files()
         .into_iter()
         .filter(|(_, source)| !source.starts_with("//!"))
@@ -104,7 +104,7 @@ fn no_file_is_too_long() {
 }
 
 #[test]
-fn no_file_is_a_drawer() {
+fn no_file_has_a_catch_all_name() {
     let drawers = [
         "utils", "util", "helpers", "helper", "misc", "common", "manager",
     ];
@@ -127,7 +127,7 @@ fn no_file_is_a_drawer() {
 }
 
 #[test]
-fn there_is_one_lock_file() {
+fn no_unexpected_lock_file_exists() {
     let others: Vec<String> =
         files(|path| path.file_name().is_some_and(|name| name == "Cargo.lock"))
             .into_iter()
@@ -142,7 +142,7 @@ fn there_is_one_lock_file() {
 }
 
 #[test]
-fn every_interface_has_a_file_of_its_name() {
+fn every_interface_has_its_own_file() {
     let resolve = contract();
     for (_, interface) in &resolve.interfaces {
         let name = interface
@@ -161,7 +161,7 @@ fn every_interface_has_a_file_of_its_name() {
 }
 
 #[test]
-fn every_item_of_the_contract_says_since_when_and_what_for() {
+fn every_contract_item_has_docs_and_since() {
     let resolve = contract();
     let mut silent = Vec::new();
     let mut look = |what: String, docs: &Docs, stability: &Stability| {
@@ -267,7 +267,7 @@ fn every_known_difference_names_its_test() {
 }
 
 #[test]
-fn readme_shows_the_first_template() {
+fn readme_contains_the_http_template() {
     let read = |path: &str| fs::read_to_string(workspace::root().join(path)).expect(path);
     assert!(read("README.md").contains(&read("host/cli/templates/http/src/lib.rs")));
 }

@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn instances_of_a_large_module_are_counted_by_what_they_hold() {
+    fn items_of_repeated_core_instances_are_bounded() {
         let functions = "(func)".repeat(5_000);
         let of = |instances: usize| {
             let instances = "(core instance (instantiate 0))".repeat(instances);
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_instance_exports_is_no_way_round() {
+    fn instances_of_exported_components_are_bounded() {
         let mut text =
             "(component $c0 (core module $m) (core instance (instantiate $m)))".to_owned();
         for level in 1..10 {
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_component_that_is_given_one_is_not_followed() {
+    fn instantiation_of_an_imported_component_is_rejected() {
         let refusal = refusal(
             "(component
                 (component $one (import \"c\" (component $c)) (instance (instantiate $c)))

@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn qualified_names_are_those_of_kubernetes() {
+    fn qualified_names_follow_kubernetes_rules() {
         for name in ["a", "A.b_c-d", "example.com/a", "a/1"] {
             assert!(is_qualified_name(name), "{name}");
         }
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn only_labels_that_stand_alone_are_short() {
+    fn only_standalone_labels_are_limited_to_63_characters() {
         let long = "a".repeat(64);
         assert!(is_dns_subdomain(&long) && is_dns_subdomain(&format!("{long}.b")));
         assert!(!is_dns_label(&long) && is_dns_label(&long[1..]));

@@ -288,7 +288,7 @@ mod tests {
     const VERDICTS: &str = include_str!("../../tests/tables/scalars.tsv");
 
     #[test]
-    fn verdicts_are_those_of_go() {
+    fn scalars_resolve_as_in_go() {
         // Allows a longer table than the one in the repository to be tested.
         let longer = std::env::var_os("TIDEGATE_SCALAR_VERDICTS")
             .map(|path| std::fs::read_to_string(path).expect("a table of verdicts"));

@@ -10,7 +10,7 @@ use tidegate_deploy::istio::order::{Step, Workload};
 use ask::{GATEWAY, WAYPOINT, answer, ask, extension, gives, left_out, names, plugin, why};
 
 #[test]
-fn phases_have_istios_filters_between_them() {
+fn istio_filters_run_between_the_phases() {
     let text = [
         plugin("none", "shop", ""),
         plugin("stats", "shop", "phase: STATS"),
@@ -62,7 +62,7 @@ fn phases_have_istios_filters_between_them() {
 }
 
 #[test]
-fn priorities_go_down_and_none_is_last() {
+fn higher_priority_runs_first_and_no_priority_last() {
     let text = [
         plugin("none", "shop", ""),
         plugin("zero", "shop", "priority: 0"),
@@ -93,7 +93,7 @@ fn priorities_go_down_and_none_is_last() {
 }
 
 #[test]
-fn own_namespace_comes_before_the_root_at_one_priority() {
+fn own_namespace_runs_before_root_at_equal_priority() {
     let text = [
         plugin("a-root", "istio-system", "priority: 1"),
         plugin("b-own", "shop", "priority: 1"),
@@ -119,7 +119,7 @@ fn own_namespace_comes_before_the_root_at_one_priority() {
 }
 
 #[test]
-fn ties_go_by_age_where_all_ages_are_known() {
+fn ties_are_broken_by_age_only_if_all_ages_are_known() {
     let aged = |name: &str, time: &str| {
         format!(
             "---\napiVersion: extensions.istio.io/v1alpha1\nkind: WasmPlugin\nmetadata: {{name: {name}, namespace: shop, creationTimestamp: '{time}'}}\nspec: {{url: 'oci://h.io/a:1'}}\n"
@@ -151,7 +151,7 @@ fn ties_go_by_age_where_all_ages_are_known() {
 
 /// istiod compares names after it has made a TrafficExtension of each WasmPlugin, whose name is then longer.
 #[test]
-fn ties_by_name_are_of_translated_names() {
+fn ties_by_name_compare_the_translated_names() {
     let text = [
         plugin("a", "shop", ""),
         plugin("a-2", "shop", ""),
@@ -163,7 +163,7 @@ fn ties_by_name_are_of_translated_names() {
 
 /// Two kinds can share a name, so that a reason names the kind.
 #[test]
-fn reasons_tell_kinds_apart() {
+fn reasons_include_the_resource_kind() {
     let text = [
         plugin("a", "shop", "priority: 1"),
         extension("a", "shop", "priority: 2, lua: {inlineCode: x}"),
@@ -240,7 +240,7 @@ fn envoy_filters_are_counted() {
 }
 
 #[test]
-fn selectors_want_all_their_labels() {
+fn selector_requires_all_of_its_labels() {
     let text = [
         plugin(
             "both",
@@ -274,7 +274,7 @@ fn selectors_want_all_their_labels() {
 }
 
 #[test]
-fn modes_and_ports_narrow_a_chain() {
+fn match_modes_and_ports_restrict_the_chain() {
     let text = [
         plugin("both", "shop", "match: [{mode: CLIENT_AND_SERVER}]"),
         plugin("client", "shop", "match: [{mode: CLIENT}]"),
@@ -311,7 +311,7 @@ fn modes_and_ports_narrow_a_chain() {
 
 /// istiod holds a port against a listener's only if it is not 0, and an entry that names ports is confined to them all the same.
 #[test]
-fn port_0_is_no_port() {
+fn port_0_never_matches() {
     let text = [
         plugin("all", "shop", "match: [{mode: CLIENT, ports: []}]"),
         plugin(
@@ -346,7 +346,7 @@ fn port_0_is_no_port() {
 }
 
 #[test]
-fn plugins_for_connections_come_before_those_for_requests() {
+fn network_plugins_run_before_http_plugins() {
     let text = [
         plugin("http", "shop", "phase: AUTHN, type: HTTP"),
         plugin("net", "shop", "type: NETWORK"),
@@ -374,7 +374,7 @@ fn plugins_for_connections_come_before_those_for_requests() {
 }
 
 #[test]
-fn gateways_go_by_reference_or_selector() {
+fn gateways_match_by_target_ref_or_selector() {
     let reference = |kind: &str, name: &str| {
         format!("targetRefs: [{{group: gateway.networking.k8s.io, kind: {kind}, name: {name}}}]")
     };
@@ -407,7 +407,7 @@ fn gateways_go_by_reference_or_selector() {
 }
 
 #[test]
-fn waypoints_go_by_reference_alone() {
+fn waypoints_match_by_target_ref_only() {
     let text = [
         plugin("class", "istio-system", "targetRefs: [{group: gateway.networking.k8s.io, kind: GatewayClass, name: istio-waypoint}]"),
         plugin("gateway", "shop", "phase: STATS, targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: way}]"),
@@ -440,7 +440,7 @@ fn waypoints_go_by_reference_alone() {
 }
 
 #[test]
-fn faults_have_a_place() {
+fn invalid_input_is_rejected_with_a_reason() {
     let of = |text: &str| ask(text, &[]).expect_err("a fault").to_string();
     for (spec, message) in [
         (

@@ -54,7 +54,7 @@ fn is_not_handled(documents: &[String], why: &str) {
 }
 
 #[test]
-fn labels_of_a_service_count_before_those_of_its_namespace() {
+fn service_labels_take_precedence_over_namespace_labels() {
     is_handled(&[service("reviews", "shop", WAY)]);
     is_handled(&[service("reviews", "shop", WAY), namespace("shop", NONE)]);
     is_handled(&[namespace("shop", WAY)]);
@@ -90,7 +90,7 @@ fn labels_of_a_service_count_before_those_of_its_namespace() {
 }
 
 #[test]
-fn services_that_no_waypoint_can_handle() {
+fn external_name_and_gateway_services_use_no_waypoint() {
     let external = service("reviews", "shop", WAY) + "spec: {type: ExternalName}\n";
     is_not_handled(&[external], "uses no waypoint: its type is ExternalName");
     let managed = format!("{WAY}, gateway.istio.io/managed: istio.io-mesh-controller");
@@ -102,7 +102,7 @@ fn services_that_no_waypoint_can_handle() {
 
 /// Where the files leave it open, a service uses the waypoints of its namespace.
 #[test]
-fn waypoints_of_the_namespace_are_assumed() {
+fn namespace_waypoint_is_assumed_if_labels_are_unknown() {
     let of = |documents: &[String]| {
         let local = plugin("q", "infra", "targetRefs: [{kind: Service, name: local}]");
         handled(&format!("{}{local}{}", of_reviews(), documents.concat())).0
@@ -115,7 +115,7 @@ fn waypoints_of_the_namespace_are_assumed() {
 }
 
 #[test]
-fn waypoints_allow_namespaces_and_kinds_of_traffic() {
+fn waypoints_restrict_namespaces_and_traffic_types() {
     let why = |labels: &str, namespaces: &str, own: &str| {
         let text = format!(
             "{}{}{}{}",
@@ -192,7 +192,7 @@ fn waypoints_allow_namespaces_and_kinds_of_traffic() {
 
 /// Only a listener for tunnels says who may use a waypoint; a namespace that is not in the files may.
 #[test]
-fn waypoints_allow_what_their_tunnel_does() {
+fn only_the_hbone_listener_restricts_waypoint_namespaces() {
     let http = waypoint("way", "", "from: All").replace("HBONE", "HTTP");
     let text = format!("{http}{}{}", of_reviews(), service("reviews", "shop", WAY));
     assert_eq!(answer(&text, &[]).expect("an order").unused.len(), 1);
@@ -222,7 +222,7 @@ fn waypoints_allow_what_their_tunnel_does() {
 
 /// The waypoint's namespace first, then the root's, then the service's.
 #[test]
-fn plugins_of_three_namespaces_are_in_order() {
+fn waypoint_runs_own_then_root_then_service_plugins() {
     let class = "targetRefs: [{group: gateway.networking.k8s.io, kind: GatewayClass, name: istio-waypoint}]";
     let text = [
         waypoint("way", "", "from: All"),
@@ -269,7 +269,7 @@ fn plugins_of_three_namespaces_are_in_order() {
 }
 
 #[test]
-fn waypoints_are_told_from_labels_where_there_are_no_workloads() {
+fn waypoints_are_inferred_from_labels_without_workloads() {
     let workloads = |documents: &[String]| {
         let text = format!("{}{}", of_reviews(), documents.concat());
         let ordered = ask(&text, &[]).expect("an order");

@@ -3,7 +3,7 @@
 use crate::ask::{ask, chains, gives, plugin};
 
 #[test]
-fn workloads_are_those_in_the_files() {
+fn workloads_are_read_from_the_files() {
     let text = format!(
         "{}---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: web, namespace: shop}}\nspec: {{template: {{metadata: {{labels: {{app: web}}}}}}}}\n---\napiVersion: v1\nkind: List\nitems:\n- {{apiVersion: v1, kind: Pod, metadata: {{name: p, labels: {{app: p}}}}}}\n- {{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, metadata: {{name: way, namespace: shop}}, spec: {{gatewayClassName: istio-waypoint}}}}\n",
         plugin("a", "shop", "")
@@ -27,7 +27,7 @@ fn workloads(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn workloads_are_all_that_make_pods() {
+fn every_pod_creating_kind_is_a_workload() {
     let pods = "template: {metadata: {labels: {app: web}}}";
     let of = |api: &str, kind: &str, spec: &str| {
         let text = format!(
@@ -65,7 +65,7 @@ fn workloads_are_all_that_make_pods() {
 
 /// Istio's own chart labels the gateway of the release `istio-ingress` with `istio: ingress`; what is injected tells.
 #[test]
-fn gateways_are_known_by_what_is_injected() {
+fn injection_template_identifies_a_gateway() {
     let of = |templates: &str| {
         format!(
             "---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: g, namespace: shop}}\nspec: {{template: {{metadata: {{labels: {{istio: ingress}}, annotations: {{inject.istio.io/templates: '{templates}'}}}}}}}}\n"
@@ -81,7 +81,7 @@ fn gateways_are_known_by_what_is_injected() {
 
 /// kubectl knows a list by its items and not by its name, and opens none within another.
 #[test]
-fn lists_are_opened_and_hold_no_lists() {
+fn lists_are_expanded_and_nested_lists_are_rejected() {
     let pod = |name: &str| format!("{{apiVersion: v1, kind: Pod, metadata: {{name: {name}}}}}");
     let list = |items: &str| format!("{{apiVersion: v1, kind: List, items: [{items}]}}");
     let many = list(&[pod("a"), pod("b"), pod("c")].join(", "));
@@ -106,7 +106,7 @@ fn lists_are_opened_and_hold_no_lists() {
 
 /// A class's controller decides, as it does for istiod, and only without one its name.
 #[test]
-fn gateways_are_what_their_class_says() {
+fn gateway_class_distinguishes_gateways_from_waypoints() {
     let gateway = |class: &str, more: &str| {
         format!(
             "---\napiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {{name: g, namespace: shop{more}}}\nspec: {{gatewayClassName: {class}}}\n"
@@ -201,7 +201,7 @@ fn gateways_are_what_their_class_says() {
 
 /// The pods of a Gateway have its labels, or those that it chooses for them.
 #[test]
-fn gateways_hand_on_their_labels() {
+fn gateway_labels_are_passed_to_its_pods() {
     let text = [
         plugin("app", "shop", "selector: {matchLabels: {app: edge}}"),
         plugin("chosen", "shop", "selector: {matchLabels: {tier: front}}"),
@@ -220,7 +220,7 @@ fn gateways_hand_on_their_labels() {
 }
 
 #[test]
-fn workloads_are_told_from_the_plugins_where_there_are_none() {
+fn workloads_are_inferred_from_plugins_if_files_have_none() {
     let text = [
         plugin("a", "shop", "selector: {matchLabels: {app: web}}"),
         plugin("b", "istio-system", ""),

@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn embedded_files_are_all_of_the_contract() {
+    fn every_wit_file_is_embedded() {
         let embedded: BTreeSet<String> = FILES.iter().map(|(name, _)| (*name).to_owned()).collect();
         let on_disk: BTreeSet<String> = fs::read_dir(contract_folder())
             .expect("wit/ can be read")
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn every_file_opens_with_the_package() {
+    fn every_file_starts_with_the_package_declaration() {
         for (name, text) in FILES {
             assert_eq!(
                 text.lines().next(),
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn callbacks_are_those_of_the_world_all() {
+    fn callbacks_match_the_exports_of_world_all() {
         let (_, worlds) = FILES
             .iter()
             .find(|(name, _)| *name == "worlds.wit")
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn world_exports_what_it_is_asked_for_alone() {
+    fn world_exports_only_the_requested_callbacks() {
         let callback = Callback::named("on_log").expect("on_log is a callback");
         let text = world_with(&[callback]);
         let own = text

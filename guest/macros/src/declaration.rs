@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn callbacks_are_those_of_the_block() {
+    fn callbacks_are_read_from_the_impl_block() {
         let declaration = read(parse_quote! {
             impl Plugin for Greeter {
                 type Config = ();
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_method_is_told_which_there_are() {
+    fn unknown_method_error_lists_the_known_methods() {
         let complaints = complaints(parse_quote! {
             impl tidegate_guest::Plugin for Greeter {
                 type Config = GreeterConfig;
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_is_missing_is_told_at_once() {
+    fn all_missing_items_are_reported_at_once() {
         let complaints = complaints(parse_quote! { impl Plugin for Greeter {} });
         assert_eq!(complaints.len(), 3, "{complaints:?}");
         assert!(
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn other_blocks_are_refused() {
+    fn unsupported_impl_blocks_are_rejected() {
         assert!(
             complaints(parse_quote! { impl Greeter {} })[0].contains("`Plugin for` is missing")
         );
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn plugin_without_callbacks_is_refused() {
+    fn plugin_without_callbacks_is_rejected() {
         let complaints = complaints(parse_quote! {
             impl Plugin for Greeter {
                 type Config = ();
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments_are_read() {
+    fn attribute_arguments_are_parsed() {
         let arguments: Arguments = parse_quote!(schema = "config.schema.json");
         assert_eq!(
             arguments.schema.map(|path| path.value()).as_deref(),

@@ -189,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_callbacks_of_the_block_are_exported() {
+    fn only_implemented_callbacks_are_exported() {
         let expanded = plugin(
             TokenStream::new(),
             quote! {
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_conditional_callback_is_exported_where_its_condition_holds() {
+    fn conditional_callback_is_exported_only_if_its_cfg_holds() {
         let expanded = plugin(
             TokenStream::new(),
             quote! {
@@ -254,7 +254,7 @@ mod tests {
 
     /// A plugin may be called `Filter`, `Context`, `Exports` or whatever else.
     #[test]
-    fn names_beside_the_authors_type_are_ours_alone() {
+    fn generated_names_do_not_shadow_author_types() {
         let expanded = plugin(
             TokenStream::new(),
             quote! {
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_impl_block_is_refused() {
+    fn item_other_than_impl_block_is_rejected() {
         let error = plugin(
             TokenStream::new(),
             quote!(

@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn section_names_the_crate() {
+    fn section_contains_crate_name_and_version() {
         let metadata = of_current_crate(None).expect("cargo sets what is needed");
         let value: Value = serde_json::from_slice(&metadata.json).expect("the section is JSON");
         assert_eq!(
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_schema_is_named() {
+    fn missing_schema_file_is_named_in_the_error() {
         let path: LitStr = syn::parse_quote!("nowhere.json");
         let error = of_current_crate(Some(&path))
             .err()

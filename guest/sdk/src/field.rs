@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_ones_are_refused_in_a_configuration() {
+    fn invalid_fields_are_rejected_in_a_configuration() {
         let error = crate::config::read_config::<Vec<FieldName>>(br#"["ok", "not ok"]"#)
             .expect_err("refused");
         assert_eq!(

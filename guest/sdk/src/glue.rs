@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn contexts_share_nothing() {
+    fn contexts_and_streams_do_not_share_state() {
         let (one, other) = (context(b"0"), context(b"5"));
         let filters = [filter(&one), filter(&one), filter(&other)];
         for filter in &filters {
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn callback_within_a_callback_lets_the_stream_go_on() {
+    fn reentrant_callback_continues_the_stream() {
         let context = context(b"0");
         let filter = filter(&context);
         let busy = filter.stream.borrow_mut();
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn refusals_are_one_text() {
+    fn configuration_errors_are_returned_as_text() {
         let refused = |configuration: &[u8]| configure_from_json::<Pausing>(configuration).err();
         assert_eq!(refused(b"true").as_deref(), Some("expected u32, got true"));
         assert_eq!(refused(b"10").as_deref(), Some("begin: too much"));

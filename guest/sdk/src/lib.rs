@@ -189,7 +189,7 @@
 //!         let body = http.request_body().read_all().unwrap_or_default();
 //!         if body.windows(6).any(|word| word == b"secret") {
 //!             let refusal = LocalResponse::new(403).body("no secrets, please").details("secret");
-//!             http.send_response(refusal).or_log("refuse a secret");
+//!             http.send_response(refusal).or_log("reject a request");
 //!             return Action::Pause;
 //!         }
 //!         Action::Continue

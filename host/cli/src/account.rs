@@ -18,7 +18,7 @@ pub struct Account {
     pub callbacks: BTreeSet<String>,
     /// What it may call: hostcalls, and interfaces of WASI.
     pub capabilities: BTreeSet<String>,
-    /// Functions of WASI that are refused when they are called.
+    /// Functions of WASI that fail or trap when they are called.
     pub refused: BTreeSet<String>,
 }
 
@@ -67,7 +67,7 @@ impl Account {
         for (what, now, then) in [
             ("callback", &self.callbacks, &before.callbacks),
             ("capability", &self.capabilities, &before.capabilities),
-            ("refused WASI function", &self.refused, &before.refused),
+            ("unavailable WASI function", &self.refused, &before.refused),
         ] {
             lines.extend(
                 now.difference(then)
@@ -102,7 +102,7 @@ impl fmt::Display for Account {
         if !self.refused.is_empty() {
             writeln!(
                 f,
-                "refused      {}: proxies do not provide it",
+                "unavailable  {}: proxies do not provide it",
                 list(&self.refused)
             )?;
         }
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn difference_names_what_came_and_what_went() {
+    fn difference_lists_additions_and_removals() {
         let before = account(50, &["on-request-headers"], &["http-fields.get"]);
         let after = account(
             60,

@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn manifest_has_what_the_crates_inherit_and_no_more() {
+    fn manifest_contains_only_what_crates_inherit() {
         let text = manifest();
         for wanted in [
             "members = [\"guest/macros\", \"guest/sdk\"]",

@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn error_says_a_cause_once() {
+    fn error_does_not_repeat_its_cause() {
         let error = anyhow::anyhow!("cause\n").context("failed: cause\n");
         assert_eq!(described(&error), "failed: cause\\n");
     }

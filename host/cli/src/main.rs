@@ -138,15 +138,17 @@ fn main() -> ExitCode {
 
 /// Whether a command failed because of files, the network, a registry or a missing program, and not because of what it was given.
 fn is_of_environment(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        let io = cause.downcast_ref::<std::io::Error>();
-        let oci = cause.downcast_ref::<tidegate_oci::Error>();
-        // The contents of a file, and what the agent decides about a registry, are findings.
-        io.is_some_and(|it| it.kind() != std::io::ErrorKind::InvalidData)
-            || oci.is_some_and(|it| !matches!(it, tidegate_oci::Error::InnerRedirect { .. }))
-            || cause.is::<tidegate_oci::CredentialsError>()
-            || cause.is::<logs::Unavailable>()
-    })
+    // A context is no cause of its own.
+    let is_unavailable = error.is::<logs::Unavailable>();
+    is_unavailable
+        || error.chain().any(|cause| {
+            let io = cause.downcast_ref::<std::io::Error>();
+            let oci = cause.downcast_ref::<tidegate_oci::Error>();
+            // The contents of a file, and what the agent decides about a registry, are findings.
+            io.is_some_and(|it| it.kind() != std::io::ErrorKind::InvalidData)
+                || oci.is_some_and(|it| !matches!(it, tidegate_oci::Error::InnerRedirect { .. }))
+                || cause.is::<tidegate_oci::CredentialsError>()
+        })
 }
 
 #[cfg(test)]
@@ -250,12 +252,12 @@ mod tests {
     }
 
     #[test]
-    fn help_is_consistent() {
+    fn cli_definition_passes_clap_checks() {
         Cli::command().debug_assert();
     }
 
     #[test]
-    fn calls_are_split_as_a_shell_does() {
+    fn command_lines_are_split_as_in_a_shell() {
         let line = r#"A=$(tidegate push a.wasm='{"b": 1}' "c d" '' | jq .e) && tidegate run f#g <(tidegate man) # tidegate h"#;
         let expected: [&[&str]; 3] = [
             &["tidegate", "push", r#"a.wasm={"b": 1}"#, "c d", ""],
@@ -297,7 +299,7 @@ mod tests {
 
     /// In running text, arguments may be missing.
     #[test]
-    fn commands_and_options_in_running_text_exist() {
+    fn commands_and_options_mentioned_in_prose_exist() {
         let mut root = Cli::command();
         // This adds the options that all commands have.
         root.build();
@@ -325,7 +327,7 @@ mod tests {
 
     /// A command is executed by a test, which compares what the tutorial shows, or the page says that it is an example.
     #[test]
-    fn pages_say_which_commands_are_examples() {
+    fn docs_mark_untested_commands_as_examples() {
         for (name, page) in pages() {
             let has = |language: &str| blocks(&page).any(|(it, _)| it == language);
             if has("sh") && name != "host/cli/README.md" {
@@ -339,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn index_lists_all_pages() {
+    fn docs_index_lists_all_pages() {
         let pages = pages();
         let index = pages.iter().find(|(name, _)| name == "docs/README.md");
         let (_, index) = index.expect("docs/README.md");
@@ -354,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_name_all_unsupported_hostcalls() {
+    fn limits_page_lists_all_unsupported_hostcalls() {
         let pages = pages();
         let limits = pages.iter().find(|(name, _)| name == "docs/limits.md");
         let (_, limits) = limits.expect("docs/limits.md");

@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn place_is_an_image_by_its_scheme_alone() {
+    fn only_the_oci_scheme_denotes_an_image() {
         assert_eq!(place("greeter.wasm"), Place::File("greeter.wasm".into()));
         assert_eq!(place("a:b.wasm"), Place::File("a:b.wasm".into()));
         assert!(matches!(
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn place_names_a_plugin() {
+    fn plugin_name_is_derived_from_path_or_image() {
         assert_eq!(place("a/rate_limit.wasm").stem(), "rate_limit");
         assert_eq!(place("-").stem(), "plugin");
         assert_eq!(

@@ -186,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn plugin_without_file_is_split_at_the_first_sign() {
+    fn argument_is_split_at_the_first_equals_sign() {
         assert_eq!(split("none.wasm"), ("none.wasm", None));
         assert_eq!(
             split("none.wasm={\"a\":\"b=c\"}"),
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn plugin_that_is_a_file_may_have_signs_in_its_name() {
+    fn existing_file_name_may_contain_equals_signs() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("a=b.wasm");
         fs::write(&path, b"").expect("a file");
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn plugin_without_name_is_refused() {
+    fn argument_without_plugin_is_rejected() {
         assert!("".parse::<PluginArg>().is_err());
         assert!("={}".parse::<PluginArg>().is_err());
     }

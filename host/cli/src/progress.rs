@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn bar_says_what_is_pushed_and_how_much_from_its_first_frame_on() {
+    fn progress_bar_shows_blob_and_size_from_the_first_frame() {
         let frames = Frames::default();
         let terminal = frames.clone();
         let bar = Bar::on(move || ProgressDrawTarget::term_like(Box::new(terminal.clone())));

@@ -101,7 +101,7 @@ impl RegistryArgs {
         Ok(component(&mut registry, reference)?)
     }
 
-    /// Pulls the module of an image as Istio's agent does, and fails where the agent would refuse the image.
+    /// Pulls the module of an image as Istio's agent does, and fails where the agent would reject the image.
     pub fn pull(&self, reference: &Reference, sha256: Option<&Digest>) -> anyhow::Result<Pulled> {
         let failed = || format!("cannot pull `{reference}`");
         let mut registry = self.open(reference).with_context(failed)?;
@@ -110,7 +110,7 @@ impl RegistryArgs {
         drop(registry);
         if !examined.refusals.is_empty() {
             let refusals: Vec<_> = examined.refusals.iter().map(ToString::to_string).collect();
-            bail!("Istio would refuse `{reference}`: {}", refusals.join("; "));
+            bail!("Istio would reject `{reference}`: {}", refusals.join("; "));
         }
         if examined.unsafe_realm.is_some() {
             logs::note(&format!(

@@ -159,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_left_to_fill_in() {
+    fn templates_have_no_unfilled_placeholders() {
         for template in Template::value_variants() {
             let places = Places {
                 name: "greeter",

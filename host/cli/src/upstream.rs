@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn upstream_is_a_host_and_a_port() {
+    fn upstream_url_is_parsed_into_host_and_port() {
         for (text, host, port) in [
             ("http://example.com", "example.com", 80),
             ("http://example.com:8080/", "example.com", 8080),
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn upstream_that_cannot_be_had_is_refused() {
+    fn invalid_or_unsupported_upstream_url_is_rejected() {
         for text in [
             "",
             "example.com",

@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_names_who_asked() {
+    fn error_names_the_requesting_plugin() {
         let cache = CodeCache::new().expect("a compiler");
         for name in ["one", "another"] {
             let error = cache.code(&plugin(name, "(module)"), EngineKind::ProxyWasm);

@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memories_share_what_there_is() {
+    fn memories_share_one_limit() {
         let mut limiter = Limiter::new(3 << 16);
         let mut grows =
             |from: usize, to: usize| limiter.memory_growing(from << 16, to << 16, None).unwrap();

@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_are_sorted_names() {
+    fn lists_are_sorted_and_contain_valid_names() {
         for list in [&REQUEST[..], &RESPONSE, &RESPONSE_TRAILERS] {
             assert!(list.is_sorted());
             assert!(list.iter().all(|name| Name::is_valid(name.as_bytes())));
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn maps_are_told_apart() {
+    fn inline_names_are_specific_to_their_maps() {
         let maps = |name: &str| maps(&Name::parse(name.as_bytes()).unwrap());
         assert_eq!(
             maps("via"),

@@ -197,7 +197,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_told_apart_wherever_they_are_remembered() {
+    fn cached_names_are_not_confused() {
         let names: Vec<String> = (0..1000).map(|number| format!("x-{number}-x")).collect();
         for _ in 0..2 {
             for name in &names {
@@ -214,7 +214,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn names_are_what_http_takes(bytes in proptest::collection::vec(any::<u8>(), 0..6)) {
+        fn name_validity_matches_the_http_crate(bytes in proptest::collection::vec(any::<u8>(), 0..6)) {
             let pseudo = Pseudo::ALL.iter().any(|it| it.as_str().as_bytes().eq_ignore_ascii_case(&bytes));
             let expected = pseudo || HeaderName::from_bytes(&bytes).is_ok();
             prop_assert_eq!(Name::is_valid(&bytes), expected);

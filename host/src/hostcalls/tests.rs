@@ -42,7 +42,7 @@ fn list(of: &StreamContext) -> Vec<(String, Vec<u8>)> {
 }
 
 #[test]
-fn forbidden_names_and_values_change_nothing() {
+fn invalid_names_and_values_are_rejected_without_changes() {
     let of = stream();
     let before = list(&of);
     for name in [
@@ -92,7 +92,7 @@ fn forbidden_names_and_values_change_nothing() {
 }
 
 #[test]
-fn unusual_names_and_values_are_taken() {
+fn unusual_names_and_values_are_accepted() {
     let of = stream();
     http_fields::set(&of, MAP, b":PATH", b"/").unwrap();
     http_fields::append(&of, MAP, b"X-Bytes", b"\x80\xff\t ").unwrap();
@@ -109,7 +109,7 @@ fn unusual_names_and_values_are_taken() {
 }
 
 #[test]
-fn too_many_or_too_large_fields_are_refused() {
+fn too_many_or_too_large_fields_are_rejected() {
     let of = stream();
     let many = vec![(&b"n"[..], &b"v"[..]); MAX_FIELDS + 1];
     assert_eq!(
@@ -133,7 +133,7 @@ fn too_many_or_too_large_fields_are_refused() {
 }
 
 #[test]
-fn single_calls_cannot_fill_the_machine() {
+fn incremental_edits_cannot_exceed_size_limits() {
     let of = stream();
     for _ in 1..MAX_MAP {
         http_fields::append(&of, MAP, b"n", b"v").unwrap();
@@ -165,7 +165,7 @@ fn single_calls_cannot_fill_the_machine() {
 }
 
 #[test]
-fn properties_left_on_a_stream_are_bounded() {
+fn properties_set_on_a_stream_are_bounded() {
     let of = stream();
     let mut left = 0;
     while properties::set(&of, format!("name {left}").as_bytes(), b"x").is_ok() {
@@ -184,7 +184,7 @@ fn properties_left_on_a_stream_are_bounded() {
 }
 
 #[test]
-fn paths_are_segments_with_zeros_between() {
+fn path_segments_are_joined_with_nul_bytes() {
     let path = |segments: &[&str]| {
         properties::path(
             &segments
@@ -204,7 +204,7 @@ fn paths_are_segments_with_zeros_between() {
 }
 
 #[test]
-fn local_response_is_checked() {
+fn invalid_local_response_is_rejected() {
     let of = stream();
     let send = |status, name: &[u8], value: &[u8], grpc| {
         local_responses::send(&of, status, [(name, value)].into_iter(), Bytes::new(), grpc)
@@ -228,7 +228,7 @@ fn local_response_is_checked() {
 }
 
 #[test]
-fn local_response_needs_a_callback_of_that_stream() {
+fn local_response_without_callback_or_in_log_is_rejected() {
     let of = stream();
     for phase in [None, Some(Phase::Log)] {
         of.shared.state.borrow_mut().filters[0].phase = phase;
@@ -238,7 +238,7 @@ fn local_response_needs_a_callback_of_that_stream() {
 }
 
 #[test]
-fn asking_over_and_over_takes_no_memory() {
+fn repeated_resume_and_reset_requests_are_deduplicated() {
     let of = stream();
     for _ in 0..1000 {
         stream_control::resume(&of, Direction::Request).unwrap();

@@ -314,7 +314,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shown_keeps_different_bytes_different() {
+    fn shown_is_injective() {
         assert_eq!(shown(b"plain"), "plain");
         assert_eq!(shown("zoë".as_bytes()), "zoë");
         assert_eq!(shown(b"a\xffb"), r"a\xffb");
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn unescaped_takes_any_byte() {
+    fn unescaped_decodes_any_byte_and_keeps_invalid_escapes() {
         assert_eq!(unescaped("a%20b%ff"), b"a b\xff");
         assert_eq!(unescaped("100%"), b"100%");
         assert_eq!(unescaped("%zz%+1"), b"%zz%+1");

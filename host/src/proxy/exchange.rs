@@ -90,7 +90,7 @@ pub(super) async fn serve(
             let head::Refused { failure, fields } = *refused;
             tracing::debug!(
                 error = &failure as &dyn std::error::Error,
-                "request refused"
+                "request rejected"
             );
             if !whole {
                 unread.mark();
@@ -118,7 +118,7 @@ pub(super) async fn serve(
         Err(failure) => {
             tracing::warn!(
                 error = &failure as &dyn std::error::Error,
-                "response refused"
+                "response rejected"
             );
             Ok(failure.response().map(ResponseBody::Whole))
         }

@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn request_loses_what_belongs_to_its_connection() {
+    fn request_hop_by_hop_headers_are_removed() {
         let request = request(|it| {
             it.header("connection", "keep-alive, X-Hop")
                 .header("x-hop", "1")
@@ -275,21 +275,21 @@ mod tests {
     }
 
     #[test]
-    fn request_without_host_is_refused() {
+    fn request_without_host_is_rejected() {
         let request = Request::builder().uri("/").body(()).expect("a request");
         let refused = request_in(request).expect_err("a request that is refused");
         assert!(matches!(refused.failure, Failure::NoHost));
     }
 
     #[test]
-    fn request_with_two_hosts_is_refused() {
+    fn request_with_two_host_headers_is_rejected() {
         let request = request(|it| it.header("host", "h"));
         let refused = request_in(request).expect_err("a request that is refused");
         assert!(matches!(refused.failure, Failure::ManyHosts));
     }
 
     #[test]
-    fn request_in_absolute_form_says_its_authority_itself() {
+    fn absolute_form_request_target_overrides_host() {
         let request = Request::builder()
             .uri("http://other:81/x?y")
             .header("host", "h")
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn request_to_upgrade_is_refused() {
+    fn upgrade_request_is_rejected() {
         let upgrade = request(|it| {
             it.header("connection", "Upgrade")
                 .header("upgrade", "websocket")
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn request_for_no_path_has_no_route() {
+    fn options_asterisk_and_connect_have_no_route() {
         for (method, path) in [("OPTIONS", "*"), ("CONNECT", "/")] {
             let mut fields = Fields::new();
             fields.set_pseudo(Pseudo::Method, HeaderValue::from_static(method));
@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn response_keeps_a_length_that_can_be_true() {
+    fn response_keeps_only_a_consistent_content_length() {
         let length = |values: &[&'static str], end, to_head| {
             let headers: Vec<_> = values
                 .iter()
@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn response_loses_what_belongs_to_its_connection() {
+    fn response_hop_by_hop_headers_are_removed() {
         let response = response(
             &[
                 ("connection", "close"),
@@ -385,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn response_needs_a_final_status() {
+    fn response_requires_a_final_status() {
         let mut fields = Fields::new();
         assert!(response_out(fields.clone(), true, false).is_err());
         fields.set_pseudo(Pseudo::Status, HeaderValue::from_static("100"));

@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn stop_does_not_wait_for_what_blocks() {
+    fn shutdown_does_not_wait_for_blocking_tasks() {
         let patience = Duration::from_secs(20);
         let mut server = Server::start(ServerConfig {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),

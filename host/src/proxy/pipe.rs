@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn pipe_holds_one_piece() {
+    fn pipe_buffers_one_chunk() {
         let (mut writer, mut body) = pipe();
         assert!(matches!(writer.poll_room(&mut noop()), Poll::Ready(Ok(()))));
         writer.data(Bytes::from_static(b"one"), false);
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn pipe_ends_with_the_last_piece() {
+    async fn pipe_ends_after_the_last_chunk() {
         let (mut writer, body) = pipe();
         writer.data(Bytes::from_static(b"all"), true);
         drop(writer);
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn pipe_breaks_off_with_its_writer() {
+    async fn body_fails_if_writer_is_dropped_early() {
         let (mut writer, body) = pipe();
         writer.data(Bytes::from_static(b"half"), false);
         drop(writer);
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn pipe_tells_that_nobody_reads() {
+    fn writer_reports_a_dropped_reader() {
         let (mut writer, body) = pipe();
         writer.data(Bytes::from_static(b"lost"), false);
         drop(body);

@@ -124,7 +124,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn body_is_a_vec_of_bytes(steps in proptest::collection::vec(step(), 0..24), offset in 0usize..30, max in 0usize..30) {
+        fn body_behaves_like_a_byte_vec(steps in proptest::collection::vec(step(), 0..24), offset in 0usize..30, max in 0usize..30) {
             let mut body = Body::default();
             let mut model: Vec<u8> = Vec::new();
             for step in steps {

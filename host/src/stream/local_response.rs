@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn body_brings_length_and_type() {
+    fn body_sets_content_length_and_content_type() {
         let mut response = LocalResponse::plain(StatusCode::FORBIDDEN, Bytes::from_static(b"no"));
         let twice = HeaderName::from_static("x-twice");
         response
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn own_content_type_is_kept_only_with_a_body() {
+    fn custom_content_type_is_kept_only_with_a_body() {
         let mut response = LocalResponse::plain(StatusCode::OK, Bytes::from_static(b"{}"));
         response
             .headers
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn head_keeps_the_length_and_loses_the_body() {
+    fn head_response_keeps_content_length_without_a_body() {
         let response = LocalResponse::plain(StatusCode::OK, Bytes::from_static(b"four"));
         let (fields, body) =
             response.into_message(RequestKind::of(&request(&[(":method", "HEAD")])));
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn grpc_request_gets_trailers_only() {
+    fn grpc_request_gets_a_trailers_only_response() {
         let request = request(&[
             (":method", "POST"),
             ("content-type", "application/grpc+proto"),

@@ -288,7 +288,7 @@ impl Stream {
         });
     }
 
-    /// The proxy has refused the request by itself, with this response: as in Envoy, no callback comes but that for the log.
+    /// The proxy has rejected the request by itself, with this response: as in Envoy, no callback comes but that for the log.
     pub fn refused(&mut self, request: Fields, response: Fields) {
         if self.half(Direction::Request).started {
             return;

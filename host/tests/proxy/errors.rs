@@ -9,7 +9,7 @@ use crate::peers::{Origin, Peer, before, before_echo, start, to};
 const GET: &str = "GET /a HTTP/1.1\r\nhost: h\r\n\r\n";
 
 #[test]
-fn upstream_that_refuses_is_503() {
+fn refused_upstream_connection_returns_503() {
     let address = TcpListener::bind("127.0.0.1:0")
         .expect("a port")
         .local_addr()
@@ -24,7 +24,7 @@ fn upstream_that_refuses_is_503() {
 }
 
 #[test]
-fn upstream_that_closes_before_it_answers_is_503() {
+fn upstream_close_before_response_returns_503() {
     let origin = Origin::new(|mut peer| drop(peer.head()));
     let server = before(&origin);
     let (head, body) = Peer::connect(&server).ask(GET);
@@ -33,7 +33,7 @@ fn upstream_that_closes_before_it_answers_is_503() {
 }
 
 #[test]
-fn upstream_that_speaks_no_http_is_502() {
+fn non_http_upstream_response_returns_502() {
     let origin = Origin::answering(b"220 mail.example.com ready\r\n\r\n");
     let server = before(&origin);
     let (head, body) = Peer::connect(&server).ask(GET);
@@ -42,7 +42,7 @@ fn upstream_that_speaks_no_http_is_502() {
 }
 
 #[test]
-fn upstream_that_switches_protocols_unasked_is_502() {
+fn unsolicited_101_from_upstream_returns_502() {
     let origin = Origin::answering(
         b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n",
     );
@@ -54,7 +54,7 @@ fn upstream_that_switches_protocols_unasked_is_502() {
 }
 
 #[test]
-fn upstream_that_breaks_off_breaks_off_downstream() {
+fn truncated_upstream_response_is_truncated_downstream() {
     for (head, framed) in [
         ("content-length: 100\r\n\r\nhello", "hello"),
         (
@@ -75,7 +75,7 @@ fn upstream_that_breaks_off_breaks_off_downstream() {
 }
 
 #[test]
-fn request_that_the_proxy_does_not_take_is_refused() {
+fn invalid_or_unsupported_requests_are_rejected() {
     let server = before_echo();
     for (request, status) in [
         ("GET /a HTTP/1.1\r\n\r\n", "400 Bad Request"),
@@ -109,7 +109,7 @@ fn request_that_the_proxy_does_not_take_is_refused() {
 }
 
 #[test]
-fn request_with_too_large_a_head_is_431() {
+fn oversized_request_headers_return_431() {
     let server = before_echo();
     let large = format!(
         "GET /a HTTP/1.1\r\nhost: h\r\nx: {}\r\n\r\n",
@@ -126,7 +126,7 @@ fn request_with_too_large_a_head_is_431() {
 }
 
 #[test]
-fn server_says_where_it_cannot_listen() {
+fn listen_error_names_the_address() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("an address");
     let mut config = to(address);

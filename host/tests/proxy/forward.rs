@@ -16,7 +16,7 @@ fn told(body: &[u8]) -> Value {
 }
 
 #[test]
-fn request_arrives_as_it_was_sent() {
+fn request_is_forwarded_intact() {
     let server = before_echo();
     let (head, body) = Peer::connect(&server).ask(
         b"POST /a/b?c=d&e HTTP/1.1\r\nHost: example.com:81\r\nX-Name: one\r\nContent-Length: 5\r\nx-name: two\r\nx-bytes: \xff\\\r\n\r\nhello",
@@ -40,14 +40,14 @@ fn request_arrives_as_it_was_sent() {
 }
 
 #[test]
-fn request_without_body_has_none_upstream() {
+fn request_without_body_gets_no_framing_headers() {
     let server = before_echo();
     let (_, body) = Peer::connect(&server).ask("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
     assert_eq!(told(&body)["headers"], json!([["host", "h"]]));
 }
 
 #[test]
-fn request_loses_what_belongs_to_its_connection() {
+fn request_hop_by_hop_headers_are_removed() {
     let server = before_echo();
     let (_, body) = Peer::connect(&server).ask(
         "GET /a HTTP/1.1\r\nhost: h\r\nconnection: x-hop, keep-alive\r\nx-hop: 1\r\nkeep-alive: timeout=5\r\nproxy-connection: close\r\n\r\n",
@@ -56,7 +56,7 @@ fn request_loses_what_belongs_to_its_connection() {
 }
 
 #[test]
-fn request_that_offers_h2c_is_served_without_it() {
+fn h2c_upgrade_offer_is_ignored() {
     let server = before_echo();
     let mut client = Peer::connect(&server);
     // Whether `connection` names the settings or not, they belong to the offer.
@@ -74,7 +74,7 @@ fn request_that_offers_h2c_is_served_without_it() {
 }
 
 #[test]
-fn body_of_any_method_arrives() {
+fn body_of_any_method_is_forwarded() {
     let server = before_echo();
     let mut client = Peer::connect(&server);
     for method in ["GET", "DELETE", "OPTIONS", "TRACE", "POST"] {
@@ -92,7 +92,7 @@ fn body_of_any_method_arrives() {
 }
 
 #[test]
-fn body_of_head_arrives() {
+fn body_of_head_request_is_forwarded() {
     let (seen, saw) = mpsc::channel();
     let origin = Origin::new(move |mut peer| {
         let head = peer.head().expect("a request");
@@ -113,7 +113,7 @@ fn body_of_head_arrives() {
 }
 
 #[test]
-fn request_in_absolute_form_is_for_its_authority() {
+fn absolute_form_request_target_overrides_host() {
     let server = before_echo();
     let (_, body) =
         Peer::connect(&server).ask("GET http://other:81/x?y HTTP/1.1\r\nhost: h\r\n\r\n");
@@ -126,7 +126,7 @@ fn request_in_absolute_form_is_for_its_authority() {
 }
 
 #[test]
-fn request_that_expects_100_is_told_to_go_on() {
+fn expect_100_continue_gets_an_interim_response() {
     let server = before_echo();
     let mut client = Peer::connect(&server);
     client.send("POST /a HTTP/1.1\r\nhost: h\r\nexpect: 100-continue\r\ncontent-length: 5\r\n\r\n");
@@ -144,7 +144,7 @@ fn request_that_expects_100_is_told_to_go_on() {
 }
 
 #[test]
-fn trailers_pass_both_ways() {
+fn trailers_are_forwarded_in_both_directions() {
     let origin = Origin::new(|mut peer| {
         let head = peer.head().expect("a request");
         assert_eq!(head.get("te").as_deref(), Some("trailers"));
@@ -167,7 +167,7 @@ fn trailers_pass_both_ways() {
 }
 
 #[test]
-fn trailers_that_the_client_did_not_ask_for_end_the_body_cleanly() {
+fn unrequested_response_trailers_are_dropped() {
     let origin =
         Origin::answering(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-total\r\n\r\n3\r\nabc\r\n0\r\nx-total: 3\r\n\r\n");
     let server = before(&origin);
@@ -180,7 +180,7 @@ fn trailers_that_the_client_did_not_ask_for_end_the_body_cleanly() {
 }
 
 #[test]
-fn response_arrives_as_it_was_sent() {
+fn response_is_forwarded_intact() {
     let origin = Origin::answering(
         b"HTTP/1.1 418 I'm a teapot\r\nContent-Length: 2\r\nset-cookie: a\r\nset-cookie: b\r\nx-bytes: \xff\r\nkeep-alive: timeout=5\r\nconnection: keep-alive\r\n\r\nhi",
     );
@@ -203,7 +203,7 @@ fn response_arrives_as_it_was_sent() {
 }
 
 #[test]
-fn response_to_head_tells_of_a_body_and_has_none() {
+fn head_response_keeps_content_length_without_a_body() {
     let origin = Origin::answering(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n");
     let server = before(&origin);
     let mut client = Peer::connect(&server);
@@ -222,7 +222,7 @@ fn response_to_head_tells_of_a_body_and_has_none() {
 }
 
 #[test]
-fn responses_without_body_leave_the_connection_usable() {
+fn bodiless_responses_leave_the_connection_reusable() {
     for status in ["204 No Content", "304 Not Modified"] {
         let response = format!("HTTP/1.1 {status}\r\nx-a: b\r\n\r\n").into_bytes();
         let origin = Origin::answering(response.leak());
@@ -239,7 +239,7 @@ fn responses_without_body_leave_the_connection_usable() {
 }
 
 #[test]
-fn response_that_ends_with_its_connection_is_whole() {
+fn close_delimited_response_is_complete() {
     let origin = Origin::new(|mut peer| {
         peer.head().expect("a request");
         peer.send("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nto the end");
@@ -263,7 +263,7 @@ fn requests_share_one_upstream_connection() {
 }
 
 #[test]
-fn request_moves_on_when_upstream_has_closed_the_connection_it_shared() {
+fn request_reconnects_after_upstream_closes_idle_connection() {
     let (closes, closed) = mpsc::channel();
     let origin = Origin::new(move |mut peer| {
         peer.head().expect("a request");
@@ -295,7 +295,7 @@ fn pipelined_requests_are_answered_in_order() {
 }
 
 #[test]
-fn echo_answers_as_it_is_asked() {
+fn echo_endpoints_return_requested_responses() {
     let server = before_echo();
     let mut client = Peer::connect(&server);
     let mut get = |path: &str| {
@@ -316,7 +316,7 @@ fn echo_answers_as_it_is_asked() {
 }
 
 #[test]
-fn echo_refuses_what_is_too_large() {
+fn echo_rejects_oversized_requests() {
     let server = before_echo();
     let mut client = Peer::connect(&server);
     for path in [

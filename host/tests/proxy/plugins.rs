@@ -37,7 +37,7 @@ const ANSWER: &str =
     (i32.const 0) (i32.const 0) (i32.const -1)))";
 
 #[test]
-fn plugin_that_answers_keeps_the_request_from_upstream() {
+fn local_response_keeps_the_request_from_upstream() {
     let origin = Origin::answering(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
     let plugin = format!(
         r#"(func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) {ANSWER} i32.const 1)"#
@@ -63,7 +63,7 @@ fn plugin_that_answers_keeps_the_request_from_upstream() {
 }
 
 #[test]
-fn plugin_that_answers_in_the_middle_of_a_request_breaks_off_upstream() {
+fn local_response_during_request_body_aborts_upstream() {
     let (report, reported) = mpsc::channel();
     let origin = Origin::new(move |mut peer| {
         peer.head().expect("a request");
@@ -90,7 +90,7 @@ fn plugin_that_answers_in_the_middle_of_a_request_breaks_off_upstream() {
 }
 
 #[test]
-fn plugin_that_resets_closes_the_connection() {
+fn reset_by_plugin_closes_the_connection() {
     let origin = Origin::answering(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
     let server = with_plugin(
         &origin,
@@ -103,7 +103,7 @@ fn plugin_that_resets_closes_the_connection() {
 }
 
 #[test]
-fn plugin_that_resets_in_a_response_breaks_it_off() {
+fn reset_in_response_body_truncates_the_response() {
     let origin = Origin::answering(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello");
     let server = with_plugin(
         &origin,
@@ -117,7 +117,7 @@ fn plugin_that_resets_in_a_response_breaks_it_off() {
 }
 
 #[test]
-fn plugin_lets_another_stream_go_on() {
+fn plugin_can_resume_another_stream() {
     let (asked, wait) = mpsc::channel();
     let origin = Origin::new(move |mut peer| {
         while let Some(head) = peer.head() {
@@ -151,7 +151,7 @@ fn plugin_lets_another_stream_go_on() {
 }
 
 #[test]
-fn plugin_may_take_off_the_length_of_a_request() {
+fn request_plugin_can_remove_content_length() {
     let (seen, saw) = mpsc::channel();
     let origin = Origin::new(move |mut peer| {
         while let Some(head) = peer.head() {

@@ -137,7 +137,7 @@ fn reload_under_load_fails_no_request() {
 }
 
 #[test]
-fn reload_leaves_streams_under_way_with_what_they_began_with() {
+fn streams_in_progress_keep_their_plugins_across_reloads() {
     let (asked, wait) = mpsc::channel();
     let (go, release) = mpsc::channel::<()>();
     let release = std::sync::Mutex::new(release);
@@ -183,7 +183,7 @@ fn reload_leaves_streams_under_way_with_what_they_began_with() {
 }
 
 #[test]
-fn reload_that_fails_leaves_the_old_plugins() {
+fn failed_reload_keeps_the_old_plugins() {
     let server = echo_with(version(1), 2);
     let mut clients = [Peer::connect(&server), Peer::connect(&server)];
     let mut refusing =
@@ -228,7 +228,7 @@ impl Clock for Counting {
 }
 
 #[test]
-fn reload_that_one_worker_refuses_changes_no_worker() {
+fn reload_failing_on_one_worker_changes_no_worker() {
     let mut config = config(Upstream::Echo);
     config.workers = 2;
     config.plugins = vec![version(1)];
@@ -251,7 +251,7 @@ fn reload_that_one_worker_refuses_changes_no_worker() {
 }
 
 #[test]
-fn trap_after_a_reload_is_one_request_s_trouble() {
+fn reload_replaces_a_trapping_plugin() {
     let server = echo_with(version(1), 1);
     let mut client = Peer::connect(&server);
     let trapping = plugin(
@@ -272,7 +272,7 @@ impl LogSink for NoLogs {
 }
 
 #[test]
-fn reload_lets_go_of_what_it_replaces() {
+fn reload_releases_replaced_plugins() {
     // Every chain and every instance holds it.
     let logs: Arc<dyn LogSink> = Arc::new(NoLogs);
     let mut config = config(Upstream::Echo);

@@ -45,7 +45,7 @@ fn ask_at_once(server: &Server) {
 }
 
 #[test]
-fn workers_share_one_store_over_reloads() {
+fn shared_data_spans_workers_and_survives_reloads() {
     let shared = Arc::new(SharedData::default());
     let plugins = vec![PluginSpec::new(
         "counter",

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::peers::{Origin, PATIENCE, Peer, before, before_echo};
 
 #[test]
-fn stop_closes_idle_connections_and_the_port() {
+fn shutdown_closes_idle_connections_and_the_listener() {
     let server = before_echo();
     let address = server.local_addr();
     let mut client = Peer::connect(&server);
@@ -26,7 +26,7 @@ fn stop_closes_idle_connections_and_the_port() {
 }
 
 #[test]
-fn stop_waits_for_what_is_under_way() {
+fn shutdown_waits_for_requests_in_progress() {
     let (asked, wait) = mpsc::channel();
     let (go, release) = mpsc::channel::<()>();
     let release = std::sync::Mutex::new(release);
@@ -59,7 +59,7 @@ fn stop_waits_for_what_is_under_way() {
 }
 
 #[test]
-fn stop_cuts_off_what_takes_too_long() {
+fn shutdown_aborts_requests_after_the_timeout() {
     let (asked, wait) = mpsc::channel();
     let origin = Origin::new(move |mut peer| {
         peer.head().expect("a request");
@@ -80,7 +80,7 @@ fn stop_cuts_off_what_takes_too_long() {
 }
 
 #[test]
-fn stop_may_be_given_all_the_time_there_is() {
+fn shutdown_accepts_the_maximum_timeout() {
     let server = before_echo();
     let mut client = Peer::connect(&server);
     client.ask("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
@@ -89,7 +89,7 @@ fn stop_may_be_given_all_the_time_there_is() {
 }
 
 #[test]
-fn stop_comes_with_the_drop() {
+fn dropping_the_server_closes_the_listener() {
     let server = before_echo();
     let address = server.local_addr();
     drop(server);

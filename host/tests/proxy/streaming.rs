@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use crate::peers::{Origin, PATIENCE, Peer, before, before_echo};
 
 #[test]
-fn request_body_passes_piece_by_piece() {
+fn request_body_is_streamed_chunk_by_chunk() {
     let (seen, saw) = mpsc::channel();
     let origin = Origin::new(move |mut peer| {
         peer.head().expect("a request");
@@ -32,7 +32,7 @@ fn request_body_passes_piece_by_piece() {
 }
 
 #[test]
-fn response_body_passes_piece_by_piece() {
+fn response_body_is_streamed_chunk_by_chunk() {
     let (go, wait) = mpsc::channel::<()>();
     let wait = std::sync::Mutex::new(wait);
     let origin = Origin::new(move |mut peer| {
@@ -63,7 +63,7 @@ fn response_body_passes_piece_by_piece() {
 }
 
 #[test]
-fn large_bodies_pass_whole() {
+fn large_bodies_are_forwarded_completely() {
     let server = before_echo();
     let mut client = Peer::connect(&server);
     let body: Vec<u8> = (0..3_000_000).map(|at| b'a' + (at % 23) as u8).collect();
@@ -139,7 +139,7 @@ fn slow_client_slows_upstream() {
 }
 
 #[test]
-fn client_that_goes_away_breaks_off_upstream() {
+fn client_disconnect_during_request_aborts_upstream() {
     let (report, reported) = mpsc::channel();
     let origin = Origin::new(move |mut peer| {
         peer.head().expect("a request");
@@ -163,7 +163,7 @@ fn client_that_goes_away_breaks_off_upstream() {
 }
 
 #[test]
-fn client_that_goes_away_while_it_waits_breaks_off_upstream() {
+fn client_disconnect_while_waiting_aborts_upstream() {
     let (report, reported) = mpsc::channel();
     let (asked, wait) = mpsc::channel();
     let origin = Origin::new(move |mut peer| {
@@ -185,7 +185,7 @@ fn client_that_goes_away_while_it_waits_breaks_off_upstream() {
 }
 
 #[test]
-fn response_before_the_end_of_the_request_arrives() {
+fn response_before_end_of_request_is_forwarded() {
     let origin = Origin::new(|mut peer| {
         peer.head().expect("a request");
         peer.send("HTTP/1.1 413 Payload Too Large\r\ncontent-length: 6\r\n\r\nenough");

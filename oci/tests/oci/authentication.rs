@@ -19,7 +19,7 @@ fn password(username: &str, password: &str) -> Credentials {
 
 #[test]
 #[ignore = "needs docker-registry"]
-fn password_opens_a_real_registry_needs_docker_registry() {
+fn password_authenticates_to_registry_needs_docker_registry() {
     let registry = Distribution::locked();
     let reference = reference(&registry.address, "pp:v1");
     let right = password(USER, PASSWORD);
@@ -102,7 +102,7 @@ fn token_is_fetched_once() {
 }
 
 #[test]
-fn token_is_exchanged_for_another() {
+fn identity_token_is_exchanged_for_an_access_token() {
     let (registry, tokens) = with_tokens(|_| Reply::ok(&[], r#"{"access_token":"granted"}"#));
     let reference = reference(&registry.address, "pp:v1");
     let credentials = Credentials::IdentityToken("long & lived".to_owned());
@@ -116,7 +116,7 @@ fn token_is_exchanged_for_another() {
 }
 
 #[test]
-fn token_for_a_push_is_for_writing() {
+fn push_requests_a_token_with_push_scope() {
     let (registry, tokens) = with_tokens(granted);
     let reference = reference(&registry.address, "pp:v1");
     let mut open = open_as(&reference, Credentials::Anonymous);
@@ -131,7 +131,7 @@ fn token_for_a_push_is_for_writing() {
 }
 
 #[test]
-fn token_that_is_none_is_an_error() {
+fn unusable_token_is_an_error() {
     for (answer, part) in [
         ("", "the response is not valid"),
         ("{}", "the response contains no token"),
@@ -160,7 +160,7 @@ fn token_that_is_none_is_an_error() {
     assert!(
         error
             .to_string()
-            .contains("refuses the credentials of `mate`"),
+            .contains("rejects the credentials of `mate`"),
         "{error}"
     );
     // A token that does not do is not fetched again and again.
@@ -176,7 +176,7 @@ fn token_that_is_none_is_an_error() {
 }
 
 #[test]
-fn realm_that_is_no_place_gets_no_credentials() {
+fn unusable_challenge_is_an_error() {
     for (challenge, part) in [
         (
             r#"Bearer realm="file:///etc/passwd""#,
@@ -214,7 +214,7 @@ fn realm_that_is_no_place_gets_no_credentials() {
 }
 
 #[test]
-fn credentials_stay_with_their_registry() {
+fn credentials_are_not_sent_to_another_origin() {
     let elsewhere = Shelf::of(&image(), "v1")
         .serve_but(|request, _| (request.method == "PUT").then(|| Reply::status(201)));
     let place = elsewhere.address.clone();

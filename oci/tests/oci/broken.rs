@@ -26,7 +26,7 @@ const REQUESTS: usize = 7;
 
 #[test]
 #[ignore = "needs docker-registry"]
-fn push_that_breaks_leaves_the_tag_as_it_was_or_whole_needs_docker_registry() {
+fn interrupted_push_is_atomic_needs_docker_registry() {
     let registry = Distribution::open();
     let (old, new) = (
         module(""),

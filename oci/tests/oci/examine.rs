@@ -53,7 +53,7 @@ fn image(manifest: &str, types: &[&str], content: &[u8]) -> Shelf {
 }
 
 #[test]
-fn layouts_are_taken_in_the_agents_order() {
+fn layouts_are_tried_in_the_agents_order() {
     let wasm = module("");
     let plugin = layer(&[("plugin.wasm", &wasm)]);
     takes(&image(OCI_MANIFEST, &[OCI_LAYER], &plugin), Layout::Compat);
@@ -89,7 +89,7 @@ fn layouts_are_taken_in_the_agents_order() {
 }
 
 #[test]
-fn layouts_of_others_are_refused() {
+fn unsupported_layouts_are_rejected() {
     let wasm = module("");
     let plugin = layer(&[("plugin.wasm", &wasm)]);
     for types in [
@@ -132,7 +132,7 @@ fn layouts_of_others_are_refused() {
 }
 
 #[test]
-fn layer_without_a_plugin_is_refused() {
+fn layer_without_a_plugin_is_rejected() {
     let wasm = module("");
     let of = |content: &[u8]| image(OCI_MANIFEST, &[OCI_LAYER], content);
     let named = layer(&[("module.wasm", &wasm), ("xplugin.wasm", &wasm)]);
@@ -171,7 +171,7 @@ fn layer_without_a_plugin_is_refused() {
 }
 
 #[test]
-fn component_passes_as_it_passes_the_agent() {
+fn component_in_plugin_layout_is_accepted() {
     let component = b"\0asm\x0d\0\x01\0";
     let shelf = image(
         OCI_MANIFEST,
@@ -209,7 +209,7 @@ fn index(platforms: &[Option<(&str, &str)>]) -> (Shelf, Digest, Vec<Digest>) {
 }
 
 #[test]
-fn index_leads_to_its_image_and_its_digest_does_not() {
+fn index_resolves_to_image_but_its_digest_is_rejected() {
     let arm = Some(("linux", "arm64"));
     for wanted in [Some(("linux", "amd64")), None] {
         let (shelf, index, images) = index(&[arm, wanted, Some(("linux", "amd64"))]);
@@ -238,7 +238,7 @@ fn index_leads_to_its_image_and_its_digest_does_not() {
 }
 
 #[test]
-fn index_without_the_agents_platform_is_refused() {
+fn index_without_the_agents_platform_is_rejected() {
     let (shelf, ..) = index(&[Some(("wasi", "wasm")), Some(("unknown", "unknown"))]);
     refuses(
         &shelf,
@@ -273,7 +273,7 @@ fn index_without_the_agents_platform_is_refused() {
 }
 
 #[test]
-fn digest_of_the_wrong_thing_is_named() {
+fn mismatched_digest_is_rejected_and_identified() {
     let wasm = module("");
     let image = Image::plugin(&wasm, Layout::Compat, &Labels::default());
     let shelf = Shelf::of(&image, "v1");

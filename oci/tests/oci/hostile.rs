@@ -49,7 +49,7 @@ fn is_manifest(request: &Request) -> bool {
 }
 
 #[test]
-fn manifest_that_is_none_is_an_error() {
+fn invalid_manifest_is_an_error() {
     for body in [
         "<html>a page</html>".to_owned(),
         "[]".to_owned(),
@@ -69,7 +69,7 @@ fn manifest_that_is_none_is_an_error() {
 }
 
 #[test]
-fn manifest_that_is_too_large_is_not_read() {
+fn oversized_manifest_is_an_error() {
     // It says so, or it does not; in the one case nothing of it is read.
     let head = "HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\n";
     let (error, asked) = lied(move |_, _| Some(Reply::Raw(head.into())));
@@ -84,7 +84,7 @@ fn manifest_that_is_too_large_is_not_read() {
 }
 
 #[test]
-fn blob_that_is_another_is_an_error() {
+fn content_with_the_wrong_digest_is_an_error() {
     let layer = &image().blobs[0];
     let (digest, size) = (layer.digest.to_string(), layer.bytes.len());
     let (error, _) =
@@ -107,7 +107,7 @@ fn blob_that_is_another_is_an_error() {
 }
 
 #[test]
-fn blob_of_another_size_is_an_error() {
+fn blob_with_the_wrong_size_is_an_error() {
     let size = image().blobs[0].bytes.len();
     let by_manifest = format!("which has {size} according to the manifest");
     for found in [0, size - 1, size + 1, size * 1000] {
@@ -133,7 +133,7 @@ fn blob_of_another_size_is_an_error() {
 }
 
 #[test]
-fn descriptor_that_is_too_large_is_not_followed() {
+fn oversized_descriptor_is_not_followed() {
     let mut shelf = Shelf::default();
     let mut blob = shelf.blob(OCI_LAYER, b"x");
     blob["size"] = json!(1_u64 << 40);
@@ -169,7 +169,7 @@ fn gzip_bomb_is_not_unpacked() {
 }
 
 #[test]
-fn blob_that_breaks_off_is_asked_for_again() {
+fn truncated_blob_download_is_retried() {
     let blob = image().blobs[0].bytes.clone();
     let cut = move |request: &Request| {
         is_blob(request).then(|| {
@@ -197,7 +197,7 @@ fn blob_that_breaks_off_is_asked_for_again() {
 }
 
 #[test]
-fn failure_that_may_pass_is_tried_again() {
+fn transient_failure_is_retried() {
     for status in [408, 429, 500, 502, 503, 504] {
         let registry = Shelf::of(&image(), "v1")
             .serve_but(move |_, now| (now < 2).then(|| Reply::status(status)));
@@ -222,7 +222,7 @@ fn failure_that_may_pass_is_tried_again() {
 }
 
 #[test]
-fn failure_that_does_not_pass_is_not_tried_again() {
+fn permanent_failure_is_not_retried() {
     for (status, part) in [
         (400, "answers 400"),
         (403, "answers 403"),
@@ -244,7 +244,7 @@ fn failure_that_does_not_pass_is_not_tried_again() {
 }
 
 #[test]
-fn answer_that_is_no_http_is_an_error() {
+fn malformed_http_response_is_an_error() {
     for answer in [
         "SSH-2.0-OpenSSH_9.2\r\n".to_owned(),
         "HTTP/1.1 200 OK\r\nx: \u{1}\u{2}\r\n\r\n".to_owned(),
@@ -270,7 +270,7 @@ fn redirecting_blobs(to: &str) -> Scripted {
 }
 
 #[test]
-fn redirects_lead_to_a_blob_but_not_for_ever() {
+fn blob_redirects_are_followed_up_to_a_limit() {
     let elsewhere = Shelf::of(&image(), "v1").serve();
     let registry = redirecting_blobs(&elsewhere.address);
     let there = reference(&registry.address, "pp:v1");
@@ -301,7 +301,7 @@ fn redirects_lead_to_a_blob_but_not_for_ever() {
 
 /// The agent takes a name for public, whatever it resolves to, and an address for what it is.
 #[test]
-fn redirect_to_an_inner_address_is_not_followed() {
+fn redirect_to_non_public_address_is_not_followed() {
     let elsewhere = Shelf::of(&image(), "v1").serve();
     let registry = redirecting_blobs(&elsewhere.address);
     let (_, port) = registry.address.rsplit_once(':').expect("a port");
@@ -322,7 +322,7 @@ fn redirect_to_an_inner_address_is_not_followed() {
 }
 
 #[test]
-fn registry_that_is_not_there_is_named() {
+fn unreachable_registry_is_named_in_the_error() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = port.local_addr().expect("an address").to_string();
     drop(port);
@@ -336,7 +336,7 @@ fn registry_that_is_not_there_is_named() {
 }
 
 #[test]
-fn silence_ends_in_time() {
+fn unresponsive_registry_times_out() {
     let (end, until) = mpsc::channel::<()>();
     let until = Mutex::new(until);
     let registry = Scripted::start(move |_| {
@@ -376,7 +376,7 @@ fn pushed(location: Option<String>, kept: &'static str) -> (Result<Digest, Error
 }
 
 #[test]
-fn upload_goes_on_where_the_registry_says() {
+fn upload_follows_the_location_header() {
     for location in ["/upload/1", "/upload/1?state=x"] {
         let (pushed, registry) = pushed(Some(location.to_owned()), "");
         assert_eq!(pushed.expect("a push"), image().digest());
@@ -395,7 +395,7 @@ fn upload_goes_on_where_the_registry_says() {
 }
 
 #[test]
-fn upload_that_is_to_go_nowhere_is_an_error() {
+fn invalid_upload_location_is_an_error() {
     for location in [
         "",
         "::::",
@@ -427,7 +427,7 @@ fn upload_that_is_to_go_nowhere_is_an_error() {
 }
 
 #[test]
-fn blob_that_is_there_by_half_is_an_error() {
+fn partially_stored_blob_is_an_error() {
     let registry = Scripted::start(|request| match request.method.as_str() {
         "HEAD" => Reply::Raw(b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n".to_vec()),
         _ => Reply::status(201),
@@ -440,7 +440,7 @@ fn blob_that_is_there_by_half_is_an_error() {
 }
 
 #[test]
-fn registry_that_keeps_something_else_is_an_error() {
+fn wrong_digest_in_push_response_is_an_error() {
     let other = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
     let (pushed, _) = pushed(Some("/upload".to_owned()), other);
     let error = pushed.expect_err("another digest");
@@ -449,14 +449,13 @@ fn registry_that_keeps_something_else_is_an_error() {
 }
 
 #[test]
-fn file_with_any_bytes_in_it_is_no_panic() {
-    // What a layer may hold: each prefix of a good one, and good ones with a byte turned.
+fn corrupted_layer_does_not_panic() {
     let plugin = layer(&[("plugin.wasm", &module(""))]);
     let mut shelf = Shelf::default();
     for at in 0..plugin.len() {
-        let mut turned = plugin.clone();
-        turned[at] ^= 0x55;
-        let blob = shelf.blob(OCI_LAYER, &turned);
+        let mut corrupted = plugin.clone();
+        corrupted[at] ^= 0x55;
+        let blob = shelf.blob(OCI_LAYER, &corrupted);
         shelf.image(OCI_MANIFEST, &[blob]);
         let registry = shelf.clone().serve();
         let reference = reference(&registry.address, "pp:v1");

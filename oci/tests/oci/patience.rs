@@ -36,7 +36,7 @@ fn busy(status: u16, retry_after: &str) -> Reply {
 }
 
 #[test]
-fn push_comes_back_when_it_was_told_to() {
+fn push_waits_for_the_retry_after_delay() {
     let (result, puts, took) = pushed(vec![busy(429, "1")]);
     result.expect("a push");
     assert_eq!(puts, 2);
@@ -45,7 +45,7 @@ fn push_comes_back_when_it_was_told_to() {
 }
 
 #[test]
-fn push_comes_back_by_itself_where_the_moment_is_over_or_unreadable() {
+fn push_retries_if_retry_after_is_past_or_invalid() {
     for retry_after in ["0", "Sun, 06 Nov 1994 08:49:37 GMT", "soon"] {
         let (result, puts, _) = pushed(vec![busy(503, retry_after)]);
         result.expect("a push");
@@ -54,7 +54,7 @@ fn push_comes_back_by_itself_where_the_moment_is_over_or_unreadable() {
 }
 
 #[test]
-fn push_says_when_to_come_back_where_that_is_too_far_away() {
+fn push_fails_and_reports_the_delay_if_retry_after_is_long() {
     let date = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(3600));
     for (retry_after, part) in [("3600", "after 3600 s"), (date.as_str(), "after 35")] {
         let (result, puts, _) = pushed(vec![busy(429, retry_after)]);

@@ -26,7 +26,7 @@ fn labels() -> Labels {
 
 #[test]
 #[ignore = "needs docker-registry"]
-fn push_in_each_layout_comes_back_needs_docker_registry() {
+fn push_round_trips_in_each_layout_needs_docker_registry() {
     let registry = Distribution::open();
     for layout in LAYOUTS {
         let wasm = module("");
@@ -52,7 +52,7 @@ fn push_in_each_layout_comes_back_needs_docker_registry() {
 
 #[test]
 #[ignore = "needs docker-registry"]
-fn push_says_what_is_in_it_needs_docker_registry() {
+fn push_sets_annotations_needs_docker_registry() {
     let registry = Distribution::open();
     let reference = reference(&registry.address, "pp:v1");
     let mut registry = open(&reference);
@@ -88,7 +88,7 @@ fn push_says_what_is_in_it_needs_docker_registry() {
 
 #[test]
 #[ignore = "needs docker-registry"]
-fn push_of_a_component_is_for_other_runtimes_needs_docker_registry() {
+fn component_image_is_rejected_as_plugin_needs_docker_registry() {
     let registry = Distribution::open();
     let reference = reference(&registry.address, "pp:v1-component");
     let mut registry = open(&reference);
@@ -109,7 +109,7 @@ fn push_of_a_component_is_for_other_runtimes_needs_docker_registry() {
 
 #[test]
 #[ignore = "needs docker-registry"]
-fn push_again_sends_no_blob_needs_docker_registry() {
+fn repeated_push_uploads_no_blob_needs_docker_registry() {
     let registry = Distribution::open();
     let reference = reference(&registry.address, "pp:v1");
     let image = Image::plugin(&vec![7; 300_000], Layout::Artifact, &labels());
@@ -148,7 +148,7 @@ fn push_again_sends_no_blob_needs_docker_registry() {
 /// A change of this digest means that images made by another version of Tidegate have other digests. That may have to be,
 /// with a new version of the compressor; it is to be known.
 #[test]
-fn image_has_the_digest_that_it_always_had() {
+fn image_digests_match_the_recorded_ones() {
     let digests =
         LAYOUTS.map(|layout| Image::plugin(b"\0asm\x01\0\0\0", layout, &labels()).digest());
     assert_eq!(

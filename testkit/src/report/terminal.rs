@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn escaped_keeps_a_texts_lines() {
+    fn escaped_lines_keeps_line_feeds() {
         assert_eq!(escaped_lines("a\u{1b}[2J\nb\r\n"), "a\\u{1b}[2J\nb\\r\n");
     }
 

@@ -1,4 +1,4 @@
-//! Documents that Istio admits or refuses: `rules/*.yaml`, expanded for both kinds. `README.md` describes the tables.
+//! Documents that Istio admits or rejects: `rules/*.yaml`, expanded for both kinds. `README.md` describes the tables.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -50,7 +50,7 @@ pub enum Verdict {
     Valid,
     /// Admits it, and does something else than it seems to say.
     Warned,
-    /// Refuses it.
+    /// Rejects it.
     Invalid,
 }
 
@@ -294,7 +294,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_case_becomes_a_document_of_each_kind() {
+    fn case_expands_to_a_document_of_each_kind() {
         let case = "pluginConfig:\n  a: <<x*3>>\nmatch:\n- ports:\n<<each 1..3>>  - number: <<n>>\n# arrives: {}\n";
         let wasm = expand(Kind::WasmPlugin, case).expect("a document");
         assert_eq!(
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn a_case_about_the_document_keeps_the_rest() {
+    fn document_level_case_keeps_the_other_defaults() {
         let text = expand(Kind::WasmPlugin, "kind: [<<kind>>]\n<<without url>>\n");
         assert_eq!(
             text.expect("a document"),

@@ -431,7 +431,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_have_parts() {
+    fn paths_are_split_into_segments() {
         let parts = |path| parts(path).collect::<Vec<_>>();
         assert_eq!(parts("."), [""; 0]);
         assert_eq!(parts(".a"), ["a"]);
@@ -439,7 +439,7 @@ mod tests {
     }
 
     #[test]
-    fn constraints_that_are_not_known_are_none() {
+    fn unsupported_constraints_return_none() {
         for line in [
             ".a format \"date\"",
             ".a x-kubernetes-list-type \"set\"",

@@ -201,7 +201,7 @@ fn by_hand(kind: Kind) -> Vec<(&'static str, Check)> {
             ".metadata.annotations",
             Check::webhook(
                 "reserved",
-                Test::Node("none of those that istiod refuses", metadata::not_istiods),
+                Test::Node("none of those that istiod rejects", metadata::not_istiods),
             ),
         ),
         (".status", Check::strict("unknown", Test::KnownFields)),
@@ -259,7 +259,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_constraint_of_the_crds_is_known() {
+    fn every_crd_constraint_is_supported() {
         for kind in [Kind::WasmPlugin, Kind::TrafficExtension] {
             assert_eq!(read(kind).1, [""; 0], "{kind}");
         }
@@ -267,7 +267,7 @@ mod tests {
 
     /// Compares the CEL rules of the CRDs with the rules in `by_hand` at the same paths.
     #[test]
-    fn every_cel_rule_of_the_crds_is_written_by_hand() {
+    fn every_crd_cel_rule_has_a_handwritten_check() {
         for kind in [Kind::WasmPlugin, Kind::TrafficExtension] {
             let rules = rules();
             let mut ours: Vec<&str> = rules
@@ -287,7 +287,7 @@ mod tests {
 
     /// If the text of a rule changes, a person has to review it, and update its function in `checks.rs` and this list.
     #[test]
-    fn no_cel_rule_of_the_crds_has_changed() {
+    fn crd_cel_rules_match_the_reviewed_list() {
         let mut theirs: Vec<&str> = [Kind::WasmPlugin, Kind::TrafficExtension]
             .into_iter()
             .flat_map(in_cel)
@@ -317,7 +317,7 @@ x-kubernetes-validations {"message":"wildcard not allowed in label key match","r
 x-kubernetes-validations {"message":"wildcard not allowed in label value match","rule":"!self.contains(\"*\")"}"#;
 
     #[test]
-    fn every_row_written_by_hand_is_of_a_field() {
+    fn every_handwritten_check_belongs_to_an_existing_field() {
         let kinds = [Kind::WasmPlugin, Kind::TrafficExtension];
         let mut roots = kinds.map(|kind| read(kind).0);
         for (kind, root) in kinds.into_iter().zip(&mut roots) {

@@ -239,7 +239,7 @@ mod tests {
     const VERDICTS: &str = include_str!("../../../tests/tables/urls.jsonl");
 
     #[test]
-    fn verdicts_are_those_of_go() {
+    fn url_verdicts_match_go() {
         // Allows a longer table than the one in the repository to be tested.
         let longer = std::env::var_os("TIDEGATE_URL_VERDICTS")
             .map(|path| std::fs::read_to_string(path).expect("a table of verdicts"));
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_registry_with_a_port_needs_a_scheme() {
+    fn schemeless_url_with_port_is_rejected_or_unparsable() {
         assert_eq!(
             admit("registry:5000/x"),
             Err(Refusal::Scheme("registry".into()))

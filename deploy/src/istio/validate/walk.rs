@@ -335,7 +335,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slips_are_recognised() {
+    fn nearest_known_value_is_found_for_a_typo() {
         let known = ["FAIL_CLOSE", "FAIL_OPEN", "FAIL_RELOAD"];
         assert_eq!(nearest("FAIL_CLOSED", &known), Some("FAIL_CLOSE"));
         assert_eq!(nearest("fail_open", &known), Some("FAIL_OPEN"));

@@ -397,7 +397,7 @@ impl<'a> Warnings<'a, '_> {
                 "sha256",
                 "other-digest",
                 given,
-                "differs from the digest in the url: unless the url pins an index and this is the digest of its image for linux/amd64, the agent refuses it and every request gets 403; remove one of them"
+                "differs from the digest in the url: unless the url pins an index and this is the digest of its image for linux/amd64, the agent rejects it and every request gets 403; remove one of them"
                     .into(),
             ),
             (Some(sum), Some(given)) if !is_image && module.is_some_and(|module| module != sum) => {

@@ -113,7 +113,7 @@ mod tests {
 
     /// `BLESS=1 cargo test -p istio-tutorial` writes the schema that `#[plugin]` puts into the plugin.
     #[test]
-    fn schema_is_that_of_the_configuration() {
+    fn schema_file_is_up_to_date() {
         let file = concat!(env!("CARGO_MANIFEST_DIR"), "/config.schema.json");
         let schema = serde_json::to_string_pretty(&schemars::schema_for!(Config))
             .expect("a schema is JSON")

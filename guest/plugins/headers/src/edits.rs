@@ -73,7 +73,7 @@ impl Edits {
         }
     }
 
-    /// Refuses what would leave a message without what it needs, and what would have no effect: a message has each of its
+    /// Rejects what would leave a message without what it needs, and what would have no effect: a message has each of its
     /// half's own pseudo-headers exactly once, and none of the other half's.
     pub fn check(&self, half: Half) -> Result<(), ConfigError> {
         for (index, header) in self.set.iter().enumerate() {

@@ -38,7 +38,7 @@ fn configured(config: serde_json::Value) -> Result<Config, ConfigError> {
 }
 
 #[test]
-fn edits_are_done_in_their_order() {
+fn edits_apply_as_remove_set_append_add() {
     let config = configured(json!({ "response": {
         "add": [{ "name": "x-new", "value": "1" }, { "name": "x-old", "value": "no" }, { "name": "x-gone", "value": "back" }],
         "append": [{ "name": "x-old", "value": "2" }, { "name": "x-old", "value": "3" }],
@@ -74,7 +74,7 @@ fn edits_are_done_in_their_order() {
 }
 
 #[test]
-fn nothing_is_configured_by_default() {
+fn empty_configuration_changes_nothing() {
     let target = Listed(RefCell::new(vec![("a".to_owned(), "b".to_owned())]));
     configured(json!({}))
         .expect("an empty configuration")
@@ -84,7 +84,7 @@ fn nothing_is_configured_by_default() {
 }
 
 #[test]
-fn bad_configurations_are_refused_with_their_place() {
+fn invalid_configurations_are_rejected_with_their_path() {
     for (config, reason) in [
         (
             json!({ "requests": {} }),
@@ -137,7 +137,7 @@ fn bad_configurations_are_refused_with_their_place() {
 }
 
 #[test]
-fn pseudo_headers_of_a_half_can_be_set_there() {
+fn pseudo_headers_can_be_set_on_their_own_side() {
     for name in [":method", ":path", ":authority", ":scheme", "host"] {
         configured(json!({ "request": { "set": [{ "name": name, "value": "a" }] } })).expect(name);
     }
@@ -149,7 +149,7 @@ fn pseudo_headers_of_a_half_can_be_set_there() {
 
 /// `BLESS=1 cargo test -p headers` writes the schema that `#[plugin]` puts into the plugin.
 #[test]
-fn schema_is_that_of_the_configuration() {
+fn schema_file_is_up_to_date() {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/config.schema.json");
     let schema = serde_json::to_string_pretty(&schemars::schema_for!(Config))
         .expect("a schema is JSON")

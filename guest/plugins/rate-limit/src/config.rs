@@ -23,14 +23,14 @@ pub struct Config {
     /// How requests are counted.
     #[serde(default)]
     pub algorithm: Algorithm,
-    /// The status of a refusal, 200 to 599.
+    /// The status of the response to a rejected request, 200 to 599.
     #[serde(default = "default_status")]
     #[cfg_attr(test, schemars(range(min = 200, max = 599)))]
     pub status: u16,
-    /// The body of a refusal.
+    /// The body of the response to a rejected request.
     #[serde(default = "default_body")]
     pub body: String,
-    /// Headers of a refusal.
+    /// Headers of the response to a rejected request.
     #[serde(default)]
     pub headers: Vec<Header>,
 }

@@ -1,6 +1,6 @@
 //! A plugin that limits how many requests pass in a time.
 //!
-//! Here is what the proxy sees of it: configuration in, requests past a [`Limiter`], refusals out. Whether a request passes
+//! Here is what the proxy sees of it: configuration in, requests past a [`Limiter`], rejections out. Whether a request passes
 //! is decided in [`limiter`], which knows no proxy; what may be configured is in [`config`].
 //!
 //! The count is kept for each worker of the proxy, as with every plugin: the limit of the whole proxy is that of one worker
@@ -41,7 +41,7 @@ impl Plugin for RateLimit {
         if passes
             || http
                 .send_response(self.refusal.clone())
-                .or_log("refuse a request")
+                .or_log("reject a request")
                 .is_none()
         {
             Action::Continue

@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn bucket_gives_its_burst_and_then_its_rate() {
+    fn bucket_allows_its_burst_then_its_rate() {
         let mut limiter = bucket(2, 5);
         assert_eq!(passing(&mut limiter, 10, START), 5);
         assert_eq!(
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn bucket_does_not_round_thirds() {
+    fn bucket_does_not_lose_fractional_tokens() {
         let mut limiter = bucket(3, 1);
         let passed = (0..3 * SECOND)
             .step_by(1_000_000)
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn window_is_the_tutorial_s() {
+    fn window_restarts_after_more_than_a_second() {
         let mut limiter = window(2);
         assert_eq!(passing(&mut limiter, 3, START), 2);
         assert_eq!(
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn clock_set_back_does_not_shut_the_gate() {
+    fn backward_clock_does_not_block_requests() {
         for mut limiter in [bucket(2, 2), window(2)] {
             assert_eq!(passing(&mut limiter, 3, START), 2);
             let passed = passing(&mut limiter, 3, START - 3600 * SECOND);
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn largest_numbers_do_not_overflow() {
+    fn maximum_values_do_not_overflow() {
         for mut limiter in [bucket(u32::MAX, u32::MAX), window(u32::MAX)] {
             assert!(limiter.passes(0));
             assert!(limiter.passes(u64::MAX));
@@ -211,7 +211,7 @@ mod tests {
     proptest! {
         /// In no stretch of time, however it is cut out, pass more than the burst and what came in during it.
         #[test]
-        fn bucket_holds_its_rate(rate in 1u32..50, burst in 1u32..50, gaps in gaps()) {
+        fn bucket_never_exceeds_burst_plus_refill(rate in 1u32..50, burst in 1u32..50, gaps in gaps()) {
             let mut limiter = bucket(rate, burst);
             let mut now = START;
             let mut passed = Vec::new();
@@ -231,7 +231,7 @@ mod tests {
 
         /// A client that keeps to the rate is never refused.
         #[test]
-        fn bucket_never_refuses_a_steady_client(rate in 1u32..1000, burst in 1u32..10, requests in 1u64..500) {
+        fn bucket_never_limits_a_client_within_its_rate(rate in 1u32..1000, burst in 1u32..10, requests in 1u64..500) {
             let mut limiter = bucket(rate, burst);
             let spacing = SECOND.div_ceil(u64::from(rate));
             for request in 0..requests {
@@ -241,7 +241,7 @@ mod tests {
 
         /// Between the first requests of two windows pass exactly as many as came, up to the rate.
         #[test]
-        fn window_holds_its_rate(rate in 1u32..20, gaps in gaps()) {
+        fn window_allows_exactly_its_rate(rate in 1u32..20, gaps in gaps()) {
             let mut limiter = window(rate);
             let (mut now, mut began, mut came) = (START, None::<u64>, 0);
             for gap in gaps {

@@ -10,7 +10,7 @@ fn configured(config: serde_json::Value) -> Result<RateLimit, ConfigError> {
 }
 
 #[test]
-fn rate_is_enough() {
+fn rate_is_the_only_required_field() {
     let plugin = configured(json!({ "rate": 5 })).expect("a good configuration");
     let mut limiter = plugin.limiter.get();
     assert!(matches!(limiter, Limiter::TokenBucket(_)));
@@ -39,7 +39,7 @@ fn everything_can_be_configured() {
 }
 
 #[test]
-fn bad_configurations_are_refused_with_their_place() {
+fn invalid_configurations_are_rejected_with_their_path() {
     for (config, reason) in [
         (json!({}), "rate: missing"),
         (json!({ "rate": 0 }), "rate: expected a nonzero u32, got 0"),
@@ -75,7 +75,7 @@ fn bad_configurations_are_refused_with_their_place() {
 
 /// `BLESS=1 cargo test -p rate-limit` writes the schema that `#[plugin]` puts into the plugin.
 #[test]
-fn schema_is_that_of_the_configuration() {
+fn schema_file_is_up_to_date() {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/config.schema.json");
     let schema = serde_json::to_string_pretty(&schemars::schema_for!(Config))
         .expect("a schema is JSON")

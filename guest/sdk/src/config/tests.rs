@@ -49,7 +49,7 @@ fn refused(json: &str) -> String {
 }
 
 #[test]
-fn everything_that_serde_asks_for_is_there() {
+fn common_serde_types_are_deserialized() {
     let json = r#" { "rules": [ {"limit": 1, "name": "a\n\u00e9\ud83d\ude00"}, {"limit": 4294967295} ],
         "mode": {"window": {"seconds": 18446744073709551615}}, "status": 429, "share": 2.5e-1,
         "pages": {"404": "lost"}, "pair": [255, -128] } "#;
@@ -74,7 +74,7 @@ fn everything_that_serde_asks_for_is_there() {
 }
 
 #[test]
-fn refusals_name_place_and_reason() {
+fn errors_contain_path_and_reason() {
     for (json, reason) in [
         (
             r#"{"rules": [{"limit": 1}, {"limit": 2}, {"limit": "ten"}]}"#,
@@ -185,7 +185,7 @@ fn refusals_name_place_and_reason() {
 }
 
 #[test]
-fn what_is_quoted_stays_one_line() {
+fn values_in_errors_are_truncated_to_one_line() {
     let json = serde_json::json!({ "rules": "a\nb".repeat(100) }).to_string();
     let error = refused(&json);
     let quoted = error
@@ -196,7 +196,7 @@ fn what_is_quoted_stays_one_line() {
 
 /// Keys and numbers come from the same place as values, and may be as long and as odd.
 #[test]
-fn keys_and_numbers_stay_one_short_line() {
+fn keys_and_numbers_in_errors_are_truncated_to_one_line() {
     let key = "k\n\u{1b}[31m".repeat(100);
     let shown = format!("\"{}…\"", &"k  [31m".repeat(100)[..60]);
     let unknown = serde_json::json!({ "rules": [{ "limit": 1, &key: 1 }] }).to_string();
@@ -225,7 +225,7 @@ fn keys_and_numbers_stay_one_short_line() {
 
 /// `type Config = Nothing` is not seen to be `()` by `#[plugin]`.
 #[test]
-fn nothing_is_read_from_nothing() {
+fn unit_types_accept_only_an_empty_configuration() {
     type Nothing = ();
     #[derive(Debug, Deserialize, PartialEq)]
     struct Empty;
@@ -250,7 +250,7 @@ fn nesting_is_bounded() {
 }
 
 #[test]
-fn plugin_without_configuration_takes_none() {
+fn only_blank_text_and_empty_object_are_no_configuration() {
     for none in ["", " ", "{}", " {\n} "] {
         assert!(is_none(none.as_bytes()), "{none:?}");
     }
@@ -297,7 +297,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+    fn arbitrary_bytes_do_not_panic(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
         let _ = read_config::<Limits>(&bytes);
     }
 }

@@ -73,7 +73,7 @@ pub fn note_refusals(component: &[u8]) {
         Ok(inspection) => inspection,
         Err(error) => {
             return logs::note(&format!(
-                "cannot determine which WASI functions are refused: {error}"
+                "cannot determine which WASI functions are unavailable: {error}"
             ));
         }
     };

@@ -86,7 +86,7 @@ impl Ready {
         let module = plugin.adapted()?;
         let refusals: Vec<_> = check(&module).iter().map(ToString::to_string).collect();
         if !refusals.is_empty() {
-            bail!("Envoy refuses `{place}`: {}", refusals.join("; "));
+            bail!("Envoy rejects `{place}`: {}", refusals.join("; "));
         }
         let inspection = inspect(&module).with_context(|| format!("cannot inspect `{place}`"))?;
         let facts = Facts {

@@ -336,7 +336,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn name_is_one_that_cargo_takes() {
+    fn rust_plugin_name_must_be_valid_for_cargo() {
         let of =
             |text: &str| name(Path::new(text), Language::Rust).map_err(|error| error.to_string());
         assert_eq!(of("plugins/rate-limit_2"), Ok("rate-limit_2".to_owned()));
@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn name_in_another_language_is_one_of_a_file() {
+    fn other_languages_allow_rust_reserved_names() {
         let is_valid = |text: &str| name(Path::new(text), Language::Python).is_ok();
         assert!(is_valid("fn") && is_valid("std") && is_valid("a_b-1"));
         assert!(!is_valid("1a") && !is_valid("a.b") && !is_valid(""));

@@ -43,7 +43,7 @@ Examples:
   tidegate pull oci://ghcr.io/me/greeter:1.0.0 -o - | tidegate inspect -
   tidegate pull oci://ghcr.io/me/greeter:1.0.0 --component
 
-An image that Istio's agent would refuse is refused here too: see `tidegate check`. If the agent would refuse the registry \
+An image that Istio's agent would reject is rejected here too: see `tidegate check`. If the agent would reject the registry \
 itself because of its authentication realm, a warning is printed. FILE is written atomically.";
 
 // === impl Pull ===

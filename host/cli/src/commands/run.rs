@@ -115,7 +115,7 @@ fn refusals(plugins: &[Plugin]) -> Vec<Refusal> {
         };
         let what = match is_of_component {
             true => "cannot adapt",
-            false => "Envoy refuses",
+            false => "Envoy rejects",
         };
         refusals.extend(messages.into_iter().map(|message| Refusal {
             plugin: plugin.name.clone(),

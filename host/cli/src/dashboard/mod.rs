@@ -172,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_loopback_is_taken() {
+    fn only_loopback_addresses_are_accepted() {
         for good in ["127.0.0.1:0", "127.8.9.1:80", "[::1]:8081"] {
             assert!(loopback(good).is_ok(), "{good}");
         }
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn events_are_dropped_rather_than_waited_for() {
+    fn full_backlog_drops_all_events_but_ended() {
         let (events, mut inbox) = mpsc::unbounded_channel();
         let backlog = Arc::new(Backlog::default());
         let teller = Teller {

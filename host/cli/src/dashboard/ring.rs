@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_of_a_long_body_are_counted_together() {
+    fn chunks_of_a_long_body_are_aggregated() {
         let mut ring = Ring::default();
         begin(&mut ring, 1, 1);
         for _ in 0..1_000 {
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn one_request_is_bounded() {
+    fn steps_and_bytes_of_one_request_are_bounded() {
         let mut ring = Ring::default();
         begin(&mut ring, 1, 1);
         for _ in 0..1_100 {
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn local_response_belongs_to_the_callback_that_asked_for_it() {
+    fn local_response_is_attributed_to_its_callback() {
         let mut ring = Ring::default();
         begin(&mut ring, 1, 1);
         let answer = |origin| Event::LocalResponse {

@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_masked_wherever_they_occur_word_for_word() {
+    fn verbatim_occurrences_of_secrets_are_masked() {
         let secrets = secrets(&[
             ("authorization", "Bearer abc.def.ghi"),
             ("cookie", "short=a; session=0123456789; theme=darkest"),
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_shown_escaped_and_cut() {
+    fn bytes_are_escaped_and_truncated() {
         let shower = Shower::open();
         assert_eq!(
             shower.text(b"<b>\n\n\xff\x1b[31m\n\r \xe2\x80\xae\xc3\xa9"),
@@ -224,7 +224,7 @@ mod tests {
 
     /// Cutting first would leave the beginning of a secret.
     #[test]
-    fn secret_at_the_cut_is_masked_whole() {
+    fn secret_at_the_truncation_point_is_fully_masked() {
         let secrets = secrets(&[("authorization", "secret-secret-secret")]);
         let mut long = vec![b'a'; MOST - 5];
         long.extend(b"secret-secret-secret");

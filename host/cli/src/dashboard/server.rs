@@ -408,7 +408,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn host_must_be_loopbacks() {
+    fn host_header_must_be_a_loopback_name() {
         for good in [
             "localhost",
             "LOCALHOST:8081",
@@ -435,7 +435,7 @@ mod tests {
     }
 
     #[test]
-    fn policy_has_the_hashes_of_what_the_page_has() {
+    fn policy_has_one_hash_each_for_script_and_style() {
         assert_eq!(PAGE.matches("<script>").count(), 1);
         assert_eq!(PAGE.matches("<style>").count(), 1);
         let policy = POLICY.to_str().unwrap();
@@ -443,7 +443,7 @@ mod tests {
     }
 
     #[test]
-    fn reader_that_does_not_keep_up_is_dropped() {
+    fn slow_reader_is_disconnected() {
         let mut board = Board {
             ring: Ring::default(),
             view: View { secrets: false },

@@ -168,7 +168,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn snapshot_sees_source_and_nothing_else() {
+    fn snapshot_detects_only_relevant_changes() {
         let folder = tempfile::tempdir().expect("a folder");
         let at = |name: &str| folder.path().join(name);
         let write = |name: &str, text: &str| {

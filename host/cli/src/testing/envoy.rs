@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
+use clap::error::ErrorKind;
 use tidegate_testkit::envoy::{Release, fetched};
 
 use crate::{cache, logs};
@@ -20,7 +21,10 @@ pub fn binary(named: Option<&str>) -> anyhow::Result<PathBuf> {
             None if Path::new(named).is_file() => return Ok(named.into()),
             None => {
                 let versions = Release::ALL.map(Release::version).join(", ");
-                bail!("`--envoy {named}` is neither a file nor a supported release: {versions}");
+                let message = format!(
+                    "`--envoy {named}` is neither a file nor a supported release: {versions}\n"
+                );
+                return Err(clap::Error::raw(ErrorKind::InvalidValue, message).into());
             }
         },
     };
@@ -32,5 +36,7 @@ pub fn binary(named: Option<&str>) -> anyhow::Result<PathBuf> {
             folder.display()
         ));
     }
-    fetched(release, &folder).context("Envoy is not available; specify one with `--envoy PATH`")
+    fetched(release, &folder).context(logs::Unavailable(
+        "Envoy is not available; specify one with `--envoy PATH`".to_owned(),
+    ))
 }

@@ -10,7 +10,7 @@ use crate::tool::{
 const CORE_MODULE: &[u8] = b"\0asm\x01\0\0\0";
 
 #[test]
-fn adapt_writes_a_module_that_inspect_knows() {
+fn adapt_writes_a_module_that_inspect_recognizes() {
     let folder = Folder::new();
     let output = text(&folder.path("out.wasm"));
     let done = tidegate(["adapt", &folder.file("in.wasm", component()), "-o", &output]);
@@ -35,7 +35,7 @@ fn adapt_writes_a_module_that_inspect_knows() {
 }
 
 #[test]
-fn adapt_goes_from_stdin_to_stdout() {
+fn adapt_reads_stdin_and_writes_stdout() {
     let done = tidegate_with(["adapt", "-", "-o", "-"], &component());
     assert!(done.succeeds().starts_with(CORE_MODULE));
     assert_eq!(done.stderr, "");
@@ -44,7 +44,7 @@ fn adapt_goes_from_stdin_to_stdout() {
 }
 
 #[test]
-fn adapt_strips_names_when_asked() {
+fn adapt_strip_names_shrinks_the_module() {
     let with = tidegate_with(["adapt", "-", "-o", "-"], &component());
     let without = tidegate_with(["adapt", "-", "-o", "-", "--strip-names"], &component());
     assert!(without.succeeds().len() < with.succeeds().len());
@@ -52,7 +52,7 @@ fn adapt_strips_names_when_asked() {
 
 /// A plugin that opens files is adapted, and whoever ships it is told that it will not get any.
 #[test]
-fn adapt_names_what_a_proxy_refuses() {
+fn adapt_warns_about_imports_proxies_do_not_provide() {
     let component = component_of(
         "package cli:test;
         world plugin {
@@ -85,7 +85,7 @@ fn adapt_names_what_a_proxy_refuses() {
 }
 
 #[test]
-fn adapt_says_where_it_cannot_write() {
+fn adapt_reports_unwritable_output() {
     let folder = Folder::new();
     let input = folder.file("in.wasm", component());
     let adapt = |output: &str| tidegate(["adapt", &input, "-o", output]);
@@ -101,7 +101,7 @@ fn adapt_says_where_it_cannot_write() {
 
 #[cfg(unix)]
 #[test]
-fn adapt_writes_where_a_link_points() {
+fn adapt_writes_through_a_symlink() {
     let folder = Folder::new();
     let input = folder.file("in.wasm", component());
     fs::create_dir(folder.path("real")).expect("a folder");
@@ -119,7 +119,7 @@ fn adapt_writes_where_a_link_points() {
 
 #[cfg(unix)]
 #[test]
-fn adapt_writes_into_a_pipe() {
+fn adapt_writes_to_a_named_pipe() {
     let folder = Folder::new();
     let input = folder.file("in.wasm", component());
     let pipe = folder.path("pipe");
@@ -139,7 +139,7 @@ fn adapt_writes_into_a_pipe() {
 }
 
 #[test]
-fn adapt_says_what_it_cannot_adapt() {
+fn adapt_reports_unreadable_or_invalid_input() {
     let folder = Folder::new();
     let output = text(&folder.path("out.wasm"));
     let adapt = |input: &str| tidegate(["adapt", input, "-o", &output]);
@@ -160,14 +160,14 @@ fn adapt_says_what_it_cannot_adapt() {
 }
 
 #[test]
-fn adapt_reads_stdin() {
+fn adapt_errors_name_stdin() {
     tidegate_with(["adapt", "-", "-o", "-"], b"").fails_with(&["cannot adapt stdin"]);
     tidegate_with(["adapt", "-", "-o", "-"], &module())
         .fails_with(&["stdin", "already a Proxy-Wasm module"]);
 }
 
 #[test]
-fn adapt_leaves_what_was_there_when_it_fails() {
+fn adapt_keeps_existing_output_on_failure() {
     let folder = Folder::new();
     let output = folder.file("out.wasm", "as it was");
     tidegate([
@@ -182,7 +182,7 @@ fn adapt_leaves_what_was_there_when_it_fails() {
 }
 
 #[test]
-fn inspect_tells_a_module() {
+fn inspect_describes_a_module() {
     let folder = Folder::new();
     let path = folder.module("module.wasm");
     let done = tidegate(["inspect", &path]);
@@ -198,7 +198,7 @@ fn inspect_tells_a_module() {
 }
 
 #[test]
-fn inspect_says_what_it_cannot_read() {
+fn inspect_reports_invalid_or_missing_input() {
     let folder = Folder::new();
     tidegate(["inspect", &folder.file("text.wasm", "hello")]).fails_with(&[
         "cannot inspect",

@@ -65,7 +65,7 @@ fn made(folder: &Folder, name: &str, more: &[&str]) -> PathBuf {
 }
 
 #[test]
-fn every_template_is_clean_builds_and_says_what_it_may_do() {
+fn every_template_passes_lints_and_reports_capabilities() {
     for (template, callback, capability) in [
         ("http", "on-response-headers", "http-fields.set"),
         ("rate-limit", "on-request-headers", "local-responses.send"),
@@ -105,7 +105,7 @@ fn every_template_is_clean_builds_and_says_what_it_may_do() {
 }
 
 #[test]
-fn plugins_of_both_tools_pass_the_same_scenarios() {
+fn cargo_and_cargo_component_builds_pass_same_scenarios() {
     let folder = Folder::new();
     let plugin = made(&folder, "greeter", &["--template", "headers"]);
     let components = ["cargo", "cargo-component"].map(|tool| {
@@ -118,7 +118,7 @@ fn plugins_of_both_tools_pass_the_same_scenarios() {
 }
 
 #[test]
-fn new_takes_the_sdk_from_where_it_is_told() {
+fn new_uses_the_specified_sdk() {
     let folder = Folder::new();
     let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../guest/sdk");
     let plugin = made(&folder, "greeter", &["--sdk", &text(&sdk)]);
@@ -126,7 +126,7 @@ fn new_takes_the_sdk_from_where_it_is_told() {
     tidegate_in(&plugin, &["build"]).succeeds();
 
     let plugin = made(&folder, "later", &["--sdk", "0.1.0"]);
-    let manifest = fs::read_to_string(plugin.join("Cargo.toml")).expect("an invalid manifest");
+    let manifest = fs::read_to_string(plugin.join("Cargo.toml")).expect("a manifest");
     assert!(
         manifest.contains("tidegate-guest = \"0.1.0\""),
         "{manifest}"
@@ -139,7 +139,7 @@ fn new_takes_the_sdk_from_where_it_is_told() {
 }
 
 #[test]
-fn new_touches_nothing_that_is_there() {
+fn new_does_not_overwrite_existing_files() {
     let folder = Folder::new();
     fs::create_dir(folder.path("empty")).expect("a folder");
     made(&folder, "empty", &[]);
@@ -157,7 +157,7 @@ fn new_touches_nothing_that_is_there() {
 }
 
 #[test]
-fn new_says_which_workspace_takes_it_for_a_member() {
+fn new_warns_if_a_workspace_includes_the_plugin() {
     let folder = Folder::new();
     let member = folder.path("plugins/old");
     fs::create_dir_all(member.join("src")).expect("a folder");
@@ -165,7 +165,7 @@ fn new_says_which_workspace_takes_it_for_a_member() {
         member.join("Cargo.toml"),
         "[package]\nname = \"old\"\nedition = \"2024\"\n",
     )
-    .expect("an invalid manifest");
+    .expect("a manifest");
     fs::write(member.join("src/lib.rs"), "").expect("a source");
     let root = "[workspace]\nresolver = \"3\"\nmembers = [\"plugins/*\"]\n";
     folder.file("Cargo.toml", root);
@@ -195,16 +195,16 @@ fn new_says_which_workspace_takes_it_for_a_member() {
 }
 
 #[test]
-fn build_says_what_is_missing() {
+fn build_reports_project_errors() {
     let folder = Folder::new();
     let empty = folder.path("empty");
     fs::create_dir(&empty).expect("a folder");
     tidegate_in(&empty, &["build"]).fails_with(&["tidegate new NAME"]);
 
     let plugin = made(&folder, "greeter", &[]);
-    let manifest = fs::read_to_string(plugin.join("Cargo.toml")).expect("an invalid manifest");
+    let manifest = fs::read_to_string(plugin.join("Cargo.toml")).expect("a manifest");
     let rlib = manifest.replace("crate-type = [\"cdylib\"]", "crate-type = [\"rlib\"]");
-    fs::write(plugin.join("Cargo.toml"), rlib).expect("an invalid manifest");
+    fs::write(plugin.join("Cargo.toml"), rlib).expect("a manifest");
     let done = tidegate_in(&plugin, &["build"]);
     assert_eq!(done.status.code(), Some(1));
     assert!(
@@ -212,7 +212,7 @@ fn build_says_what_is_missing() {
         "{}",
         done.stderr
     );
-    fs::write(plugin.join("Cargo.toml"), &manifest).expect("an invalid manifest");
+    fs::write(plugin.join("Cargo.toml"), &manifest).expect("a manifest");
 
     // Cargo says what is wrong with the source, and where.
     fs::write(plugin.join("src/lib.rs"), "fn broken( {").expect("a source");

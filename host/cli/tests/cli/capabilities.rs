@@ -165,13 +165,13 @@ fn needs_what_is_listed(release: Release) {
 
 #[test]
 #[ignore = "needs envoy"]
-fn plugin_needs_what_is_listed_in_envoy_1_40_0_needs_envoy() {
+fn listed_capabilities_are_required_in_envoy_1_40_0_needs_envoy() {
     needs_what_is_listed(Release::V1_40_0);
 }
 
 #[test]
 #[ignore = "needs envoy"]
-fn plugin_needs_what_is_listed_in_envoy_1_36_4_needs_envoy() {
+fn listed_capabilities_are_required_in_envoy_1_36_4_needs_envoy() {
     needs_what_is_listed(Release::V1_36_4);
 }
 

@@ -19,7 +19,7 @@ fn stdout(done: &crate::tool::Done) -> String {
 }
 
 #[test]
-fn a_good_document_passes_in_silence() {
+fn valid_manifest_passes_without_findings() {
     let folder = Folder::new();
     let file = folder.file(
         "good.yaml",
@@ -37,7 +37,7 @@ fn a_good_document_passes_in_silence() {
 }
 
 #[test]
-fn an_error_is_a_line_with_its_place_and_exit_code_1() {
+fn error_is_reported_with_location_and_exit_code_1() {
     let folder = Folder::new();
     let file = folder.file("bad.yaml", format!("{GOOD}  failStrategy: FAIL_CLOSED\n"));
     let done = tidegate(["check", &file]);
@@ -55,7 +55,7 @@ fn an_error_is_a_line_with_its_place_and_exit_code_1() {
 }
 
 #[test]
-fn warnings_fail_only_if_asked_to() {
+fn warnings_fail_only_with_strict() {
     let folder = Folder::new();
     let file = folder.file("warned.yaml", format!("{GOOD}  priority: -5\n"));
     let done = tidegate(["check", &file]);
@@ -67,7 +67,7 @@ fn warnings_fail_only_if_asked_to() {
 }
 
 #[test]
-fn the_module_tells_its_checksum_from_its_images() {
+fn module_digest_in_place_of_image_digest_is_reported() {
     let folder = Folder::new();
     let module = folder.file("empty.wasm", b"\0asm\x01\0\0\0");
     let sum = "93a44bbb96c751218e4c00d479e4c14358122a389acca16205b1e4d0dc5f9476";
@@ -103,7 +103,7 @@ fn the_module_tells_its_checksum_from_its_images() {
 }
 
 #[test]
-fn folders_are_read_in_order_and_json_says_the_same() {
+fn directories_are_read_in_order_and_reported_as_json() {
     let folder = Folder::new();
     std::fs::create_dir(folder.path("nested")).expect("a folder");
     folder.file("nested/b.yml", GOOD.replace("url", "uri"));
@@ -144,7 +144,7 @@ fn folders_are_read_in_order_and_json_says_the_same() {
 }
 
 #[test]
-fn what_is_no_yaml_is_an_error_with_its_place_and_the_next_file_is_read() {
+fn invalid_yaml_is_located_and_does_not_stop_the_check() {
     let folder = Folder::new();
     let broken = folder.file("a.yaml", "kind: [WasmPlugin\nspec: }\n");
     let binary = folder.file("b.yaml", b"kind: \x07");
@@ -173,7 +173,7 @@ fn what_is_no_yaml_is_an_error_with_its_place_and_the_next_file_is_read() {
 }
 
 #[test]
-fn stdin_is_read_and_control_characters_are_shown() {
+fn stdin_is_checked_and_control_characters_are_escaped() {
     let text = format!("{GOOD}  phase: \"\\e[31m\"\n");
     let done = tidegate_with(["check", "-"], text.as_bytes());
     assert_eq!(done.status.code(), Some(1), "{}", done.stderr);
@@ -185,7 +185,7 @@ fn stdin_is_read_and_control_characters_are_shown() {
 }
 
 #[test]
-fn what_cannot_be_read_is_named() {
+fn unreadable_input_is_named() {
     let folder = Folder::new();
     let missing = crate::tool::text(&folder.path("missing.yaml"));
     tidegate(["check", &missing]).lacks(&["cannot read", "missing.yaml"]);
@@ -196,7 +196,7 @@ fn what_cannot_be_read_is_named() {
 
 /// The kind is served by 1.30 and newer.
 #[test]
-fn release_of_istio_decides_what_it_serves() {
+fn istio_release_determines_served_kinds() {
     let folder = Folder::new();
     let extension = GOOD
         .replace("WasmPlugin", "TrafficExtension")
@@ -247,7 +247,7 @@ fn kind_of_another_api_group_is_skipped_with_a_note() {
 }
 
 #[test]
-fn options_without_effect_are_refused() {
+fn options_without_effect_are_rejected() {
     let folder = Folder::new();
     let manifest = folder.file("good.yaml", GOOD);
     let module = folder.module("plugin.wasm");
@@ -261,7 +261,7 @@ fn options_without_effect_are_refused() {
 }
 
 #[test]
-fn input_that_is_named_twice_has_its_findings_twice() {
+fn duplicate_input_reports_its_findings_twice() {
     let folder = Folder::new();
     let file = folder.file("bad.yaml", format!("{GOOD}  failStrategy: FAIL_CLOSED\n"));
     let done = tidegate(["check", &file, &file]);
@@ -271,7 +271,7 @@ fn input_that_is_named_twice_has_its_findings_twice() {
 }
 
 #[test]
-fn findings_are_printed_although_another_input_cannot_be_read() {
+fn findings_are_printed_despite_an_unreadable_input() {
     let folder = Folder::new();
     let file = folder.file("bad.yaml", format!("{GOOD}  failStrategy: FAIL_CLOSED\n"));
     let missing = crate::tool::text(&folder.path("missing.yaml"));
@@ -287,7 +287,7 @@ fn findings_are_printed_although_another_input_cannot_be_read() {
 
 /// The second reader would find nothing, and nothing is wrong with nothing.
 #[test]
-fn stdin_is_read_once() {
+fn stdin_can_be_used_only_once() {
     let run = |arguments: &[&str]| tidegate_with(arguments.iter().copied(), GOOD.as_bytes());
     run(&["check", "-", "--module", "-"]).misses("stdin can be used only once");
     run(&["check", "-", "-"]).misses("stdin can be used only once");

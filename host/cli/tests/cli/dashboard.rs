@@ -89,7 +89,7 @@ fn requests(address: SocketAddr, count: usize) -> Value {
 }
 
 #[test]
-fn dashboard_is_off_unless_asked_for() {
+fn dashboard_is_off_by_default() {
     let folder = Folder::new();
     let serving = serve([folder.module("greeter.wasm")]);
     assert!(
@@ -101,7 +101,7 @@ fn dashboard_is_off_unless_asked_for() {
 }
 
 #[test]
-fn dashboard_is_on_loopback_only() {
+fn dashboard_binds_to_loopback_only() {
     for address in ["0.0.0.0:0", "[::]:0", "10.1.2.3:80"] {
         tidegate(["run", "a.wasm", &format!("--dashboard={address}")])
             .misses("on loopback addresses only");
@@ -120,7 +120,7 @@ fn dashboard_is_on_loopback_only() {
 }
 
 #[test]
-fn dashboard_answers_to_loopbacks_names_only() {
+fn dashboard_rejects_non_loopback_host_headers() {
     let folder = Folder::new();
     let (_serving, address) = serve_with_dashboard(&[&folder.module("greeter.wasm")]);
     let with = |hosts: &str| {
@@ -161,7 +161,7 @@ fn dashboard_answers_to_loopbacks_names_only() {
 }
 
 #[test]
-fn page_lets_nothing_in_from_elsewhere() {
+fn page_loads_no_external_resources() {
     let folder = Folder::new();
     let (_serving, address) = serve_with_dashboard(&[&folder.module("greeter.wasm")]);
     let page = get(address, "/");
@@ -283,7 +283,7 @@ fn everything(address: SocketAddr) -> String {
 }
 
 #[test]
-fn secrets_stay_in_the_process_unless_asked_for() {
+fn secrets_are_masked_unless_dashboard_secrets_is_given() {
     let folder = Folder::new();
     let path = nosy(&folder);
     let (serving, address) = serve_with_dashboard(&[&path]);

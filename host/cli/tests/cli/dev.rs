@@ -179,7 +179,7 @@ fn load(address: SocketAddr, over: &AtomicBool) -> usize {
 }
 
 #[test]
-fn dev_serves_every_edit_and_fails_no_request() {
+fn dev_reloads_every_edit_without_failing_requests() {
     let project = Project::new();
     project.write("src/lib.rs", &source("one").replace("Ok(Self", "Oh(Self"));
     project.write("config.json", r#"{"greeting": "hello"}"#);
@@ -253,7 +253,7 @@ fn dev_serves_every_edit_and_fails_no_request() {
 }
 
 #[test]
-fn dev_says_where_no_plugin_is() {
+fn dev_reports_a_missing_project() {
     let folder = Folder::new();
     tidegate_in(&folder.path("."), &["dev", "--listen", "127.0.0.1:0"])
         .fails_with(&["could not find `Cargo.toml`", "tidegate new"]);
@@ -295,7 +295,7 @@ fn tell(project: &Project, serving: &Serving) {
     assert!(!said.iter().any(builds), "{said:?}");
     assert_eq!(told(serving), "three moin");
     project.write("config.json", r#"{"greeting": 5}"#);
-    keeps("plugin `story` refuses its configuration: ");
+    keeps("plugin `story` rejects its configuration: ");
     project.write("config.json", r#"{"greeting": "#);
     keeps("not JSON");
     assert_eq!(told(serving), "three moin");

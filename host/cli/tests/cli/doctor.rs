@@ -116,7 +116,7 @@ fn lacking(report: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn this_machine_is_well() {
+fn doctor_passes_on_this_machine() {
     let folder = Folder::new();
     let mut doctor = Command::new(binary::path());
     doctor
@@ -137,7 +137,7 @@ fn this_machine_is_well() {
 }
 
 #[test]
-fn linker_is_tried_with_the_real_toolchain() {
+fn missing_linker_is_detected_with_the_real_toolchain() {
     let rustc = Command::new("rustc")
         .args(["--print", "sysroot"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
@@ -171,7 +171,7 @@ fn linker_is_tried_with_the_real_toolchain() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn commands_fix_everything_in_their_order() {
+fn suggested_commands_fix_everything_in_order() {
     let machine = Machine::with(&[
         ("rustup", RUSTUP),
         ("rustc", RUSTC),
@@ -235,7 +235,7 @@ fn commands_fix_everything_in_their_order() {
 }
 
 #[test]
-fn machine_without_anything_gets_rust_first() {
+fn rust_is_suggested_first_on_a_bare_machine() {
     let done = Machine::with(&[]).run("exec $TIDEGATE doctor");
     assert_eq!(done.status.code(), Some(1));
     assert!(
@@ -257,7 +257,7 @@ fn machine_without_anything_gets_rust_first() {
 }
 
 #[test]
-fn rustup_without_a_toolchain_is_told_to_get_one() {
+fn fix_for_missing_toolchain_is_suggested() {
     for (says, fix) in [
         (
             "error: rustup could not choose a version of cargo to run, and no default is configured.",
@@ -282,7 +282,7 @@ fn rustup_without_a_toolchain_is_told_to_get_one() {
 }
 
 #[test]
-fn text_of_tools_is_shown_and_not_obeyed() {
+fn control_characters_in_tool_output_are_escaped() {
     let fails = "printf 'error: \\033[31mred\\n' >&2; exit 1";
     let done = Machine::with(&[("cargo", fails)]).run("exec $TIDEGATE doctor");
     let said = String::from_utf8(done.stdout).expect("UTF-8");
@@ -291,7 +291,7 @@ fn text_of_tools_is_shown_and_not_obeyed() {
 }
 
 #[test]
-fn configuration_of_cargo_that_is_wrong_is_not_taken_for_a_missing_linker() {
+fn invalid_cargo_config_is_not_reported_as_missing_linker() {
     let folder = Folder::new();
     fs::create_dir(folder.path(".cargo")).expect("a folder");
     folder.file(".cargo/config.toml", "build = 7");

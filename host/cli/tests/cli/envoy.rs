@@ -88,20 +88,20 @@ fn validates(release: Release) {
 
 #[test]
 #[ignore = "needs envoy"]
-fn manifest_is_what_envoy_1_40_0_takes_needs_envoy() {
+fn manifest_is_accepted_by_envoy_1_40_0_needs_envoy() {
     validates(Release::V1_40_0);
 }
 
 #[test]
 #[ignore = "needs envoy"]
-fn manifest_is_what_envoy_1_36_4_takes_needs_envoy() {
+fn manifest_is_accepted_by_envoy_1_36_4_needs_envoy() {
     validates(Release::V1_36_4);
 }
 
 /// Otherwise the tests above would say little about the plugins.
 #[test]
 #[ignore = "needs envoy"]
-fn envoy_starts_the_plugins_to_validate_needs_envoy() {
+fn envoy_validation_starts_the_plugins_needs_envoy() {
     let envoy = envoy(Release::V1_40_0);
     let folder = Folder::new();
     let path = text(&folder.path("envoy.json"));
@@ -113,7 +113,7 @@ fn envoy_starts_the_plugins_to_validate_needs_envoy() {
     let manifest = fs::read_to_string(&path).expect("the manifest");
     let refused = manifest.replace("\\\"request\\\"", "\\\"requests\\\"");
     assert_ne!(manifest, refused);
-    fs::write(&path, refused).expect("an invalid manifest");
+    fs::write(&path, refused).expect("a manifest");
     let output = Command::new(envoy)
         .args(["--mode", "validate", "-c", &path])
         .output()

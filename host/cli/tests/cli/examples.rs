@@ -244,7 +244,7 @@ fn examples() -> BTreeMap<String, Vec<String>> {
 
 #[test]
 #[ignore = "needs docker-registry"]
-fn every_example_of_the_help_runs_needs_docker_registry() {
+fn every_help_example_runs_needs_docker_registry() {
     let place = Place::new();
     let mut examples = examples();
     let mut pages = Vec::new();

@@ -57,7 +57,7 @@ fn document(done: &Done) -> Value {
 }
 
 #[test]
-fn manifest_of_a_wasm_plugin_has_every_flag_in_it() {
+fn manifest_wasm_plugin_reflects_every_flag() {
     let done = manifest(
         "wasm-plugin",
         r#"{"limit": 10, "y": "on"}"#,
@@ -125,7 +125,7 @@ fn manifest_of_a_wasm_plugin_has_every_flag_in_it() {
 }
 
 #[test]
-fn manifest_of_each_kind_is_of_that_kind() {
+fn manifest_generates_each_kind() {
     let url = format!("{URL}@sha256:{DIGEST}");
     let config = r#"{"limit": 1, "id": 9007199254740993}"#;
     let small = r#"{"limit": 1}"#;
@@ -196,7 +196,7 @@ fn manifest_of_each_kind_is_of_that_kind() {
 }
 
 #[test]
-fn manifest_of_a_component_is_of_its_module() {
+fn manifest_of_component_describes_adapted_module() {
     let folder = Folder::new();
     let path = folder.file("all.wasm", component());
     let url = format!("{URL}@sha256:{DIGEST}");
@@ -227,7 +227,7 @@ fn manifest_of_a_component_is_of_its_module() {
 }
 
 #[test]
-fn manifest_holds_configurations_against_the_schema() {
+fn manifest_validates_configuration_against_the_schema() {
     let refuses = |configuration: &str, parts: &[&str]| {
         let url = format!("{URL}@sha256:{DIGEST}");
         let done = manifest("wasm-plugin", configuration, &["--url", &url]);
@@ -238,12 +238,12 @@ fn manifest_holds_configurations_against_the_schema() {
         r#"{"limit": 0, "more": 1}"#,
         &[
             "limiter.wasm",
-            "the plugin refuses this configuration",
+            "the plugin rejects this configuration",
             "at `/limit`",
             "'more'",
         ],
     );
-    refuses("", &["refuses to go without a configuration", "limit"]);
+    refuses("", &["the plugin requires a configuration", "limit"]);
     // What vanishes on the way is not there when the plugin looks.
     let nothing = manifest(
         "wasm-plugin",
@@ -253,7 +253,7 @@ fn manifest_holds_configurations_against_the_schema() {
     assert_eq!(nothing.status.code(), Some(1));
     assert!(
         nothing.stderr.contains("is null at `/limit`")
-            && nothing.stderr.contains("without a configuration"),
+            && nothing.stderr.contains("the plugin requires a configuration"),
         "{}",
         nothing.stderr
     );
@@ -328,7 +328,7 @@ fn manifest_pins_the_module() {
 }
 
 #[test]
-fn manifest_that_would_be_of_no_use_is_not_written() {
+fn manifest_rejects_values_the_cluster_would_reject() {
     const IMAGE: [&str; 4] = ["--url", "oci://h.io/ab:1", "--sha256", DIGEST];
     let pinned = |name: &str| format!("oci://{name}@sha256:{DIGEST}");
     let long = "x".repeat(300);
@@ -380,7 +380,7 @@ fn manifest_that_would_be_of_no_use_is_not_written() {
 }
 
 #[test]
-fn manifest_of_a_module_that_envoy_refuses_is_not_written() {
+fn manifest_rejects_modules_envoy_cannot_load() {
     let folder = Folder::new();
     let text = r#"(module
       (import "env" "proxy_teleport" (func))
@@ -402,7 +402,7 @@ fn manifest_of_a_module_that_envoy_refuses_is_not_written() {
 }
 
 #[test]
-fn manifest_refuses_flags_that_a_kind_cannot_carry() {
+fn manifest_rejects_flags_unsupported_by_the_kind() {
     let folder = Folder::new();
     let plugin = folder.module("plugin.wasm");
     let misses = |kind: &str, more: &[&str], message: &str| {
@@ -501,7 +501,7 @@ fn manifest_refuses_flags_that_a_kind_cannot_carry() {
 }
 
 #[test]
-fn manifest_needs_a_proxy_wasm_module() {
+fn manifest_requires_a_proxy_wasm_module() {
     let folder = Folder::new();
     let plugin = folder.file("core.wasm", b"\0asm\x01\0\0\0");
     tidegate([

@@ -39,10 +39,24 @@ fn keys(value: &Value, into: &mut BTreeSet<String>) {
     }
 }
 
-#[test]
-fn every_key_is_documented() {
+/// Asserts that the page describes every key that a command printed, and counts them.
+pub fn assert_documented(command: &str, document: &Value) -> usize {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/json.md");
     let page = fs::read_to_string(page).expect("docs/json.md");
+    let (_, section) = page
+        .split_once(&format!("\n## `tidegate {command}`\n"))
+        .unwrap_or_else(|| panic!("no section about `{command}`"));
+    let section = section.split("\n## ").next().unwrap_or(section);
+    let mut found = BTreeSet::new();
+    keys(document, &mut found);
+    for key in &found {
+        assert!(section.contains(&format!("`{key}`")), "{command}: `{key}`");
+    }
+    found.len()
+}
+
+#[test]
+fn every_key_is_documented() {
     let folder = Folder::new();
     let plugin = folder.file("plugin.wasm", component());
     let wrong = folder.file("wrong.yaml", PLUGINS);
@@ -67,20 +81,7 @@ fn every_key_is_documented() {
         };
         let document: Value = serde_json::from_slice(&done.stdout)
             .unwrap_or_else(|error| panic!("{call:?}: {error}: {}", done.stderr));
-        let (_, section) = page
-            .split_once(&format!("\n## `tidegate {}`\n", call[0]))
-            .unwrap_or_else(|| panic!("no section about `{}`", call[0]));
-        let section = section.split("\n## ").next().unwrap_or(section);
-        let mut found = BTreeSet::new();
-        keys(&document, &mut found);
-        for key in &found {
-            assert!(
-                section.contains(&format!("`{key}`")),
-                "{}: `{key}`",
-                call[0]
-            );
-        }
-        count += found.len();
+        count += assert_documented(call[0], &document);
     }
     assert!(count > 50, "{count} keys");
 }

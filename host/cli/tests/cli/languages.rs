@@ -104,7 +104,7 @@ fn every_language_has_source_world_scenario_and_commands() {
 }
 
 #[test]
-fn what_only_rust_has_is_refused_with_another_language() {
+fn rust_only_options_are_rejected_for_other_languages() {
     let folder = Folder::new();
     let path = text(&folder.path("greeter"));
     for (option, value) in [("--template", "http"), ("--sdk", "0.1.0")] {
@@ -123,7 +123,7 @@ fn what_only_rust_has_is_refused_with_another_language() {
 #[cfg(unix)]
 #[test]
 #[ignore = "needs npm"]
-fn plugin_in_javascript_builds_and_is_accepted_needs_npm() {
+fn javascript_plugin_builds_and_passes_check_needs_npm() {
     languages::build(languages::Language::JavaScript)
         .expect("a build")
         .expect("npm");
@@ -137,7 +137,7 @@ fn plugin_in_javascript_builds_and_is_accepted_needs_npm() {
 
 #[test]
 #[ignore = "needs pip"]
-fn plugin_in_python_builds_and_is_accepted_needs_pip() {
+fn python_plugin_builds_and_passes_check_needs_pip() {
     let folder = Folder::new();
     let (plugin, _) = made(&folder, "python");
     let readme = fs::read_to_string(plugin.join("README.md")).expect("a README");
@@ -149,7 +149,7 @@ fn plugin_in_python_builds_and_is_accepted_needs_pip() {
 
 #[test]
 #[ignore = "needs make and pip"]
-fn plugin_in_c_builds_and_passes_needs_make() {
+fn c_plugin_builds_and_passes_its_scenario_needs_make() {
     let folder = Folder::new();
     let (plugin, _) = made(&folder, "c");
     let tools = languages::pip(languages::ZIG).expect("zig");
@@ -163,7 +163,7 @@ fn plugin_in_c_builds_and_passes_needs_make() {
 
 #[test]
 #[ignore = "needs go"]
-fn plugin_in_go_builds_and_is_accepted_needs_go() {
+fn go_plugin_builds_and_passes_check_needs_go() {
     let folder = Folder::new();
     let (plugin, _) = made(&folder, "go");
     let world = world(&plugin);

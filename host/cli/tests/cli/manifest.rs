@@ -20,7 +20,7 @@ fn plugins(bootstrap: &[u8]) -> Vec<Value> {
 }
 
 #[test]
-fn manifest_has_modules_inside() {
+fn manifest_embeds_modules_by_default() {
     let folder = Folder::new();
     let path = folder.module("headers.wasm");
     let config = folder.file("config.json", "{ \"b\": 1,\n \"a\": 2 }");
@@ -50,7 +50,7 @@ fn manifest_has_modules_inside() {
 
 /// Envoy passes any bytes on to the plugin.
 #[test]
-fn manifest_for_envoy_carries_any_configuration() {
+fn manifest_envoy_supports_arbitrary_configuration() {
     let folder = Folder::new();
     let path = folder.module("headers.wasm");
     let key = "-----BEGIN PUBLIC KEY-----\nMIIB\n";
@@ -77,7 +77,7 @@ fn manifest_for_envoy_carries_any_configuration() {
 }
 
 #[test]
-fn manifest_names_modules_in_a_folder() {
+fn manifest_references_modules_in_module_dir() {
     let folder = Folder::new();
     let path = folder.module("headers.wasm");
     let modules = folder.path("made/modules");
@@ -104,7 +104,7 @@ fn manifest_names_modules_in_a_folder() {
 
 /// A folder that holds plugins may hold their modules too: nothing there is lost.
 #[test]
-fn manifest_leaves_components_in_the_folder_alone() {
+fn manifest_keeps_components_in_module_dir() {
     let folder = Folder::new();
     let path = folder.file("greeter.wasm", component());
     let manifest = || {
@@ -131,7 +131,7 @@ fn manifest_leaves_components_in_the_folder_alone() {
 }
 
 #[test]
-fn manifest_does_not_write_over_what_it_reads() {
+fn manifest_does_not_overwrite_its_inputs() {
     let folder = Folder::new();
     let first = folder.file("greeter.wasm", component());
     let second = folder.module("greeter.proxy.wasm");
@@ -169,7 +169,7 @@ fn manifest_writes_all_modules_or_none() {
 
 /// The two formats are one document.
 #[test]
-fn manifest_is_yaml_when_asked() {
+fn manifest_yaml_is_equivalent_to_json() {
     let folder = Folder::new();
     let path = folder.module("headers.wasm");
     // Words that YAML could take for something else, and more lines than one.
@@ -194,7 +194,7 @@ fn manifest_is_yaml_when_asked() {
 }
 
 #[test]
-fn manifest_says_what_is_wrong_with_a_plugin() {
+fn manifest_reports_plugin_errors() {
     let folder = Folder::new();
     let path = folder.module("headers.wasm");
     let manifest = |plugin: &str| tidegate(["manifest", "envoy", "--upstream", "http://h", plugin]);

@@ -57,7 +57,7 @@ Workload app=web in shop, outbound requests
 ";
 
 #[test]
-fn order_is_a_table() {
+fn chain_prints_a_table() {
     let folder = Folder::new();
     let file = folder.file("plugins.yaml", PLUGINS);
     let done = tidegate(["chain", "-f", &file, "--workload", "shop/app=web"]);
@@ -82,7 +82,7 @@ fn order_is_a_table() {
 }
 
 #[test]
-fn order_is_json_when_asked() {
+fn chain_prints_json() {
     let folder = Folder::new();
     let file = folder.file("plugins.yaml", PLUGINS);
     let done = tidegate(["chain", "-f", &file, "--format", "json"]);
@@ -105,7 +105,7 @@ fn order_is_json_when_asked() {
 }
 
 #[test]
-fn order_reads_folders_and_stdin() {
+fn chain_reads_directories_and_stdin() {
     let folder = Folder::new();
     std::fs::create_dir(folder.path("nested")).expect("a folder");
     let (first, second) = PLUGINS.split_once("---\n").expect("documents");
@@ -132,7 +132,7 @@ fn order_reads_folders_and_stdin() {
 
 /// Those that `manifest` prints too: a chain that says nothing of them must say that it does not.
 #[test]
-fn order_says_what_it_does_not_look_at() {
+fn chain_reports_ignored_envoy_filters() {
     let folder = Folder::new();
     let module = folder.module("plugin.wasm");
     let filter = tidegate([
@@ -171,7 +171,7 @@ fn order_says_what_it_does_not_look_at() {
 
 /// What `kubectl get … -o yaml` prints, with the Gateway's class beside it.
 #[test]
-fn order_looks_for_workloads_in_lists() {
+fn chain_finds_workloads_in_lists() {
     let folder = Folder::new();
     let mesh = "\
 apiVersion: v1
@@ -208,7 +208,7 @@ items:
 
 /// By its labels a service uses a waypoint elsewhere, or none, and then its plugins have no effect.
 #[test]
-fn order_follows_the_labels_of_services() {
+fn chain_follows_waypoint_labels_of_services() {
     let folder = Folder::new();
     let plugin = folder.file("plugin.yaml", REFERENCE);
     let chain = |labels: &str, format: &str| {
@@ -238,7 +238,7 @@ fn order_follows_the_labels_of_services() {
 }
 
 #[test]
-fn order_says_where_it_cannot_read() {
+fn chain_reports_unreadable_or_invalid_input() {
     let folder = Folder::new();
     let order = |text: &str| tidegate(["chain", "-f", &folder.file("a.yaml", text)]);
     order(&PLUGINS.replace("AUTHZ", "LATE")).fails_with(&["a.yaml:6:10: `phase` is `LATE`"]);

@@ -55,7 +55,7 @@ fn card(browser: &mut Browser, callback: &str) -> String {
 
 #[test]
 #[ignore = "needs chromium"]
-fn page_shows_requests_live_and_is_read_by_keyboard_alone_needs_chromium() {
+fn page_is_live_and_keyboard_operable_needs_chromium() {
     let mut browser = Browser::start();
     let folder = Folder::new();
     let (serving, dashboard) = serve_with_dashboard(&[&tutorial(&folder)]);
@@ -138,7 +138,7 @@ fn page_shows_requests_live_and_is_read_by_keyboard_alone_needs_chromium() {
 
 #[test]
 #[ignore = "needs chromium"]
-fn page_masks_secrets_unless_asked_needs_chromium() {
+fn page_masks_secrets_unless_enabled_needs_chromium() {
     let mut browser = Browser::start();
     let folder = Folder::new();
     let path = nosy(&folder);
@@ -174,7 +174,7 @@ fn open_first(browser: &mut Browser) {
 
 #[test]
 #[ignore = "needs chromium"]
-fn hostile_requests_and_plugins_do_no_harm_needs_chromium() {
+fn page_escapes_hostile_data_needs_chromium() {
     let mut browser = Browser::start();
     let folder = Folder::new();
     let (serving, dashboard) = serve_with_dashboard(&[&nosy(&folder)]);
@@ -260,7 +260,7 @@ const FAINT: &str = r#"(() => {
 
 #[test]
 #[ignore = "needs chromium"]
-fn page_can_be_read_in_the_dark_and_in_the_light_needs_chromium() {
+fn page_is_legible_in_light_and_dark_mode_needs_chromium() {
     let mut browser = Browser::start();
     let folder = Folder::new();
     let headers = guests::component("headers", Shape::Wasip2).expect("a component");
@@ -304,7 +304,7 @@ fn page_can_be_read_in_the_dark_and_in_the_light_needs_chromium() {
 
 #[test]
 #[ignore = "needs chromium"]
-fn page_says_what_it_is_to_who_cannot_see_it_needs_chromium() {
+fn page_has_accessible_names_and_focus_order_needs_chromium() {
     let mut browser = Browser::start();
     let folder = Folder::new();
     let (serving, dashboard) = serve_with_dashboard(&[&nosy(&folder)]);
@@ -338,7 +338,7 @@ fn page_says_what_it_is_to_who_cannot_see_it_needs_chromium() {
 
 #[test]
 #[ignore = "needs chromium"]
-fn page_comes_back_when_the_proxy_does_needs_chromium() {
+fn page_reconnects_after_the_proxy_restarts_needs_chromium() {
     let mut browser = Browser::start();
     let folder = Folder::new();
     let path = nosy(&folder);

@@ -35,7 +35,7 @@ fn pull_writes_the_module_needs_docker_registry() {
 
 #[test]
 #[ignore = "needs docker-registry"]
-fn pull_fetches_components_and_names_files_itself_needs_docker_registry() {
+fn pull_fetches_components_to_default_paths_needs_docker_registry() {
     let registry = Distribution::open();
     let folder = Folder::new();
     let bytes = component();
@@ -66,7 +66,7 @@ fn pull_fetches_components_and_names_files_itself_needs_docker_registry() {
 
 #[test]
 #[ignore = "needs docker-registry"]
-fn pull_of_something_wrong_writes_nothing_needs_docker_registry() {
+fn pull_failure_writes_nothing_needs_docker_registry() {
     let folder = Folder::new();
     let (registry, place) = pushed(&folder);
     let output = folder.file("back.wasm", "what was there");
@@ -83,7 +83,7 @@ fn pull_of_something_wrong_writes_nothing_needs_docker_registry() {
         "-o",
         &output,
     ])
-    .lacks(&["an invalid manifest", "sent an invalid manifest"]);
+    .lacks(&["sent an invalid manifest"]);
     assert_eq!(std::fs::read(&output).expect("a file"), b"what was there");
     let others = std::fs::read_dir(folder.path(""))
         .expect("a folder")
@@ -95,7 +95,7 @@ fn pull_of_something_wrong_writes_nothing_needs_docker_registry() {
 #[cfg(target_os = "linux")]
 #[test]
 #[ignore = "needs docker-registry"]
-fn pull_to_a_full_disk_is_one_error_needs_docker_registry() {
+fn pull_to_full_disk_reports_one_error_needs_docker_registry() {
     let folder = Folder::new();
     let (_registry, place) = pushed(&folder);
     ship(["pull", &place, "-o", "/dev/full"]).lacks(&["cannot write `/dev/full`", "No space left"]);
@@ -106,7 +106,7 @@ fn pull_to_a_full_disk_is_one_error_needs_docker_registry() {
 #[cfg(target_os = "linux")]
 #[test]
 #[ignore = "needs docker-registry"]
-fn pull_that_cannot_be_written_keeps_what_was_there_needs_docker_registry() {
+fn pull_write_failure_keeps_existing_file_needs_docker_registry() {
     use std::process::Command;
     let folder = Folder::new();
     let (_registry, place) = pushed(&folder);
@@ -134,7 +134,7 @@ fn pull_that_cannot_be_written_keeps_what_was_there_needs_docker_registry() {
 /// Bytes that changed on the registry's own disk.
 #[test]
 #[ignore = "needs docker-registry"]
-fn pull_of_a_corrupt_blob_is_one_error_needs_docker_registry() {
+fn pull_rejects_a_corrupt_blob_needs_docker_registry() {
     let folder = Folder::new();
     let (registry, place) = pushed(&folder);
     let to = registry.address.clone();
@@ -161,7 +161,7 @@ fn pull_of_a_corrupt_blob_is_one_error_needs_docker_registry() {
 #[cfg(target_os = "linux")]
 #[test]
 #[ignore = "needs openssl and docker-registry"]
-fn pull_trusts_what_the_machine_trusts_needs_openssl() {
+fn pull_uses_the_system_trust_store_needs_openssl() {
     use std::process::{Command, Stdio};
     let folder = Folder::new();
     let (registry, _) = pushed(&folder);

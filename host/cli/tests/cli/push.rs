@@ -8,6 +8,7 @@ use serde_json::Value;
 use tidegate_components::guests::{self, Shape};
 
 use crate::binary;
+use crate::json::assert_documented;
 use crate::shipping::registries::{Distribution, PASSWORD, Reply, Scripted, USER, forward, module};
 use crate::shipping::{run, ship, start};
 use crate::tool::{Folder, PATIENCE, text};
@@ -23,7 +24,7 @@ fn lines(bytes: &[u8]) -> Vec<String> {
 
 #[test]
 #[ignore = "needs docker-registry"]
-fn push_prints_what_a_manifest_takes_needs_docker_registry() {
+fn push_prints_url_and_sha256_for_manifests_needs_docker_registry() {
     let registry = Distribution::open();
     let folder = Folder::new();
     let plugin = folder.file("plugin.wasm", module(""));
@@ -48,10 +49,12 @@ fn push_prints_what_a_manifest_takes_needs_docker_registry() {
         assert_eq!(result["url"], pinned);
         assert_eq!(result["sha256"], hex);
         assert_eq!(result["layout"], layout);
+        assert_documented("push", &result);
 
         let verified =
             json(ship(["check", pinned, "--sha256", hex, "--format", "json"]).succeeds());
         assert_eq!(verified["inputs"][0]["layout"], layout);
+        assert_documented("check", &verified);
         assert_eq!(verified["findings"], Value::Array(Vec::new()));
         let back = folder.path("back.wasm");
         ship(["pull", pinned, "-o", &text(&back)]).succeeds();
@@ -61,7 +64,7 @@ fn push_prints_what_a_manifest_takes_needs_docker_registry() {
 
 #[test]
 #[ignore = "needs docker-registry"]
-fn push_adapts_a_component_and_says_what_it_is_needs_docker_registry() {
+fn push_adapts_and_annotates_a_component_needs_docker_registry() {
     let registry = Distribution::open();
     let folder = Folder::new();
     let component = guests::component("headers", Shape::Wasip2).expect("a component");
@@ -88,6 +91,9 @@ fn push_adapts_a_component_and_says_what_it_is_needs_docker_registry() {
     let about = json(ship(["inspect", &plugin, "--format", "json"]).succeeds());
     let seen = json(ship(["inspect", &text(&adapted), "--format", "json"]).succeeds());
     let checked = json(ship(["check", &place, "--format", "json"]).succeeds());
+    assert_documented("push", &result);
+    assert_documented("inspect", &seen);
+    assert_documented("check", &checked);
     let says = &checked["inputs"][0]["annotations"];
     assert_eq!(says["org.opencontainers.image.title"], about["name"]);
     assert_eq!(says["org.opencontainers.image.version"], about["version"]);
@@ -136,7 +142,7 @@ fn push_adapts_a_component_and_says_what_it_is_needs_docker_registry() {
 
 #[test]
 #[ignore = "needs docker-registry"]
-fn push_gives_the_same_digest_from_everywhere_needs_docker_registry() {
+fn push_digest_is_independent_of_location_needs_docker_registry() {
     let registry = Distribution::open();
     let component = guests::component("headers", Shape::Wasip2).expect("a component");
     let mut digests = Vec::new();
@@ -164,7 +170,7 @@ fn push_gives_the_same_digest_from_everywhere_needs_docker_registry() {
 }
 
 #[test]
-fn push_refuses_what_envoy_would() {
+fn push_rejects_modules_envoy_would_reject() {
     let folder = Folder::new();
     // Nothing is sent, so nobody has to be there.
     let place = "oci://127.0.0.1:1/pp:v1";
@@ -194,7 +200,7 @@ fn push_refuses_what_envoy_would() {
 }
 
 #[test]
-fn push_wants_a_place_with_a_tag() {
+fn push_requires_a_tagged_reference() {
     let digest = "0".repeat(64);
     for (place, part) in [
         ("127.0.0.1:5000/pp:v1", "does not start with `oci://`"),
@@ -216,7 +222,7 @@ fn push_wants_a_place_with_a_tag() {
 
 #[test]
 #[ignore = "needs docker-registry"]
-fn push_knows_who_asks_needs_docker_registry() {
+fn push_uses_flag_and_docker_credentials_needs_docker_registry() {
     let registry = Distribution::locked();
     let folder = Folder::new();
     let plugin = folder.file("plugin.wasm", module(""));
@@ -236,7 +242,7 @@ fn push_knows_who_asks_needs_docker_registry() {
     };
     by_flag(PASSWORD).succeeds();
     by_flag(&format!("{PASSWORD}\n")).succeeds();
-    by_flag("wrong").lacks(&["refuses the credentials of `mate`", host]);
+    by_flag("wrong").lacks(&["rejects the credentials of `mate`", host]);
     by_flag("").fails_with(&["the password is missing"]);
 
     let docker = |name: &str, config: &str| {
@@ -274,7 +280,7 @@ fn push_knows_who_asks_needs_docker_registry() {
 #[cfg(unix)]
 #[test]
 #[ignore = "needs docker-registry"]
-fn push_reads_podmans_credentials_needs_docker_registry() {
+fn push_reads_podman_credentials_needs_docker_registry() {
     use std::process::Command;
     let registry = Distribution::locked();
     let folder = Folder::new();
@@ -392,7 +398,7 @@ fn push_asks_credential_helpers_needs_docker_registry() {
 /// Kills the tool while a registry has each of its requests, and hears of it or not.
 #[test]
 #[ignore = "needs docker-registry"]
-fn push_that_is_killed_leaves_the_tag_as_it_was_or_whole_needs_docker_registry() {
+fn push_is_atomic_when_killed_needs_docker_registry() {
     let registry = Distribution::open();
     let folder = Folder::new();
     let old = folder.file("old.wasm", module(""));
@@ -445,7 +451,7 @@ fn push_that_is_killed_leaves_the_tag_as_it_was_or_whole_needs_docker_registry()
 }
 
 #[test]
-fn push_to_nobody_is_one_error() {
+fn push_to_unreachable_registry_reports_one_error() {
     let folder = Folder::new();
     let plugin = folder.file("plugin.wasm", module(""));
     let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -456,7 +462,7 @@ fn push_to_nobody_is_one_error() {
 }
 
 #[test]
-fn push_shows_what_a_registry_says_without_obeying_it() {
+fn push_escapes_control_characters_in_registry_errors() {
     let folder = Folder::new();
     let plugin = folder.file("plugin.wasm", module(""));
     let registry = Scripted::start(|request| {

@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::Value;
 use tidegate_components::workspace;
@@ -75,7 +76,7 @@ fn timeless(text: &[u8]) -> String {
 }
 
 #[test]
-fn failure_says_where_what_was_expected_and_what_came() {
+fn failure_reports_location_expected_and_actual() {
     let folder = project(&[("marks", PASSES), ("wrong/all", FAILS)]);
     let done = test(
         &folder,
@@ -122,7 +123,7 @@ scenarios/wrong/all.yaml:14:7: step 1, at upstream: request
 }
 
 #[test]
-fn missing_scenarios_are_missed() {
+fn missing_scenarios_are_reported() {
     let folder = project(&[]);
     test(&folder, &["--list"]).fails_with(&["contains no scenario", "docs/testing.md"]);
     test(&folder, &["none", "--list"]).fails_with(&["no scenario matches `none`"]);
@@ -131,7 +132,7 @@ fn missing_scenarios_are_missed() {
 }
 
 #[test]
-fn names_folders_and_files_choose() {
+fn scenarios_are_selected_by_name_directory_or_file() {
     let folder = project(&[("a/one", PASSES), ("a/two", PASSES), ("b", PASSES)]);
     let listed = |more: &[&str]| {
         let done = test(&folder, &[&["--list"], more].concat());
@@ -154,7 +155,7 @@ fn names_folders_and_files_choose() {
 }
 
 #[test]
-fn mistake_in_a_scenario_is_named_with_its_place() {
+fn scenario_error_reports_its_location() {
     let folder = project(&[(
         "bad",
         "about: x\nsteps:\n- request: { path: /, boody: x }\n",
@@ -167,7 +168,7 @@ fn mistake_in_a_scenario_is_named_with_its_place() {
 }
 
 #[test]
-fn tool_names_no_folder_of_the_machine_that_built_it() {
+fn binary_does_not_contain_build_paths() {
     let tool = fs::read(binary::path()).expect("the tool");
     // Where the guests of this repository are is for its own tests to know.
     let folder = text(&workspace::root().join("tests"));
@@ -178,7 +179,7 @@ fn tool_names_no_folder_of_the_machine_that_built_it() {
 }
 
 #[test]
-fn reports_hold_what_was_said() {
+fn json_and_junit_reports_contain_the_results() {
     let folder = project(&[("marks", PASSES), ("wrong", FAILS)]);
     let done = test(&folder, &["--format", "json"]);
     assert_eq!(done.status.code(), Some(1));
@@ -256,7 +257,7 @@ fn update_writes_actual_results_and_nothing_else() {
 }
 
 #[test]
-fn schema_is_for_the_scenarios_that_are_read() {
+fn schema_describes_scenario_fields() {
     let folder = Folder::new();
     let done = tidegate_in(&folder.path(""), &["test", "--schema"]);
     let schema: Value = serde_json::from_slice(done.succeeds()).expect("JSON");
@@ -350,8 +351,21 @@ fn scenarios_run_in_a_real_envoy_needs_envoy() {
     test(&folder, &["--envoy", "1.40.0"])
         .misses("`--envoy` has no effect without the runtime `envoy`");
     let none = test(&folder, &["--runtime", "envoy", "--envoy", "0.1.0"]);
-    none.fails_with(&[
-        "`--envoy 0.1.0` is neither a file nor a supported release",
-        "1.40.0",
-    ]);
+    none.misses("`--envoy 0.1.0` is neither a file nor a supported release: 1.40.0");
+
+    // Neither Envoy nor the Python that it is fetched with.
+    let output = Command::new(binary::path())
+        .args(["--quiet", "test", "--plugin", "plugin.wasm"])
+        .args(["--runtime", "envoy"])
+        .current_dir(folder.path(""))
+        .env("PATH", folder.path("bin"))
+        .env("TIDEGATE_CACHE", folder.path("cache"))
+        .output()
+        .expect("the tool");
+    let done = Done {
+        status: output.status,
+        stdout: output.stdout,
+        stderr: String::from_utf8(output.stderr).expect("text"),
+    };
+    done.lacks(&["Envoy is not available; specify one with `--envoy PATH`"]);
 }

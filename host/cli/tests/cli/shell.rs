@@ -14,7 +14,7 @@ fn output(command: &mut Command) -> Output {
 }
 
 #[test]
-fn every_shell_has_a_script_with_every_command() {
+fn completion_scripts_contain_every_command() {
     let commands = commands();
     assert!(commands.len() > 10, "{commands:?}");
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
@@ -91,7 +91,7 @@ fn fish_completes_commands_and_options_needs_fish() {
 
 #[test]
 #[ignore = "needs zsh"]
-fn zsh_finds_the_script_in_its_path_and_loads_it_needs_zsh() {
+fn zsh_loads_the_completion_script_from_fpath_needs_zsh() {
     let folder = Folder::new();
     folder.file("_tidegate", tidegate(["completions", "zsh"]).succeeds());
     let load = "fpath=($1 $fpath); autoload -Uz compinit && compinit -u -D && \
@@ -118,7 +118,7 @@ fn pages(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn every_command_has_a_page_with_its_examples() {
+fn every_command_has_a_man_page_with_examples() {
     let folder = Folder::new();
     let folder = folder.path("share/man1");
     let found = pages(&folder);
@@ -137,7 +137,7 @@ fn every_command_has_a_page_with_its_examples() {
 
 #[test]
 #[ignore = "needs groff"]
-fn every_page_is_shown_needs_groff() {
+fn every_man_page_renders_needs_groff() {
     let folder = Folder::new();
     let folder = folder.path("share/man1");
     pages(&folder);
@@ -170,7 +170,7 @@ fn every_page_is_shown_needs_groff() {
 }
 
 #[test]
-fn man_says_where_it_cannot_write() {
+fn man_reports_unwritable_output_directory() {
     let folder = Folder::new();
     let file = folder.file("file", "");
     tidegate(["man", "-o", &format!("{file}/man")])

@@ -141,7 +141,7 @@ fn script(path: &Path, text: &str) {
 const ADD: &str = "target add wasm32-wasip2\n";
 
 #[test]
-fn without_a_terminal_the_target_is_added_only_if_told() {
+fn target_is_added_without_a_terminal_only_with_yes() {
     let lacking = Lacking::new();
     let output = lacking.build(&[]).output().expect("the tool");
     let error = String::from_utf8_lossy(&output.stderr);
@@ -168,7 +168,7 @@ fn without_a_terminal_the_target_is_added_only_if_told() {
 }
 
 #[test]
-fn rustup_that_fails_is_named() {
+fn rustup_failure_is_reported() {
     let lacking = Lacking::new();
     lacking.folder.file("bin/refuse", "");
     let output = lacking.build(&["--yes"]).output().expect("the tool");
@@ -184,7 +184,7 @@ fn rustup_that_fails_is_named() {
 }
 
 #[test]
-fn on_a_terminal_it_asks_first() {
+fn build_asks_before_adding_target_on_a_terminal() {
     let lacking = Lacking::new();
     // What ends a terminal's input is no consent.
     for no in ["n\n", "no\n", "what?\n", "\u{4}"] {

@@ -84,7 +84,7 @@ mod tests {
     use crate::fields::Name;
 
     #[test]
-    fn format_is_that_of_the_specification() {
+    fn encoding_matches_the_specification() {
         let fields: Fields = [("a", "1"), ("bc", "")]
             .into_iter()
             .map(|(name, value)| field(name, value))
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_has_three_spellings() {
+    fn empty_map_has_three_encodings() {
         for empty in [&b""[..], b"\0", b"\0\0\0\0"] {
             assert_eq!(read(empty), []);
         }
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_is_empty() {
+    fn malformed_input_decodes_as_empty() {
         let good = b"\x01\0\0\0\x01\0\0\0\x01\0\0\0a\x001\0";
         assert_eq!(read(good).len(), 1);
         for cut in 0..good.len() {
@@ -126,7 +126,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(list in proptest::collection::vec(("[a-z]{1,8}", "[ -~]{0,12}"), 1..20)) {
+        fn written_pairs_round_trip(list in proptest::collection::vec(("[a-z]{1,8}", "[ -~]{0,12}"), 1..20)) {
             let fields: Fields = list.iter().map(|(name, value)| field(name, value)).collect();
             let mut buffer = vec![0; size(&fields)];
             prop_assert!(write(&fields, &mut buffer));
@@ -136,7 +136,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_read(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn arbitrary_bytes_are_read_within_bounds(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             for (name, value) in read(&bytes) {
                 prop_assert!(name.len() + value.len() <= bytes.len());
             }

@@ -198,7 +198,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn list_has_what_is_linked() {
+    fn unsupported_list_matches_linked_functions() {
         let engine = wasmtime::Engine::default();
         let mut linker = Linker::new(&engine);
         link(&mut linker, Abi::V0_2_1).unwrap();

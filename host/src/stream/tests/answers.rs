@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn local_response_passes_back_through_the_plugins_that_saw_the_request() {
+fn local_response_passes_only_plugins_that_saw_the_request() {
     let script = Scripted::default().on(1, Phase::RequestHeaders, answer_with(403));
     let chain = chain(&script, &[RELOAD, RELOAD, RELOAD]);
     let mut stream = open(&chain);
@@ -37,7 +37,7 @@ fn local_response_passes_back_through_the_plugins_that_saw_the_request() {
 }
 
 #[test]
-fn local_response_stops_its_phase_whatever_is_returned() {
+fn local_response_stops_the_phase_regardless_of_action() {
     let script = Scripted::default().on(0, Phase::RequestHeaders, |context| {
         answer_with(403)(context)?;
         Ok(Action::Continue)
@@ -52,7 +52,7 @@ fn local_response_stops_its_phase_whatever_is_returned() {
 }
 
 #[test]
-fn local_response_can_be_changed_on_its_way() {
+fn local_response_can_be_modified_by_response_callbacks() {
     let script = Scripted::default()
         .on(0, Phase::RequestHeaders, answer_with(403))
         .on(0, Phase::ResponseHeaders, |context| {
@@ -79,7 +79,7 @@ fn local_response_can_be_changed_on_its_way() {
 }
 
 #[test]
-fn local_response_of_a_response_callback_passes_no_further_callbacks() {
+fn local_response_in_response_phase_skips_further_callbacks() {
     let script = Scripted::default().on(1, Phase::ResponseHeaders, answer_with(500));
     let chain = chain(&script, &[RELOAD, RELOAD]);
     let mut stream = open(&chain);
@@ -99,7 +99,7 @@ fn local_response_of_a_response_callback_passes_no_further_callbacks() {
 }
 
 #[test]
-fn local_response_is_refused_once_the_head_is_downstream() {
+fn local_response_after_response_headers_were_sent_is_rejected() {
     let script = Scripted::default().on(0, Phase::ResponseBody, |context| {
         let sent =
             local_responses::send(stream_of(context), 403, [].into_iter(), Bytes::new(), None);
@@ -122,7 +122,7 @@ fn local_response_is_refused_once_the_head_is_downstream() {
 }
 
 #[test]
-fn late_unchecked_response_resets() {
+fn late_unchecked_local_response_resets_the_stream() {
     let script = Scripted::default().on(0, Phase::ResponseBody, |context| {
         local_responses::send_unchecked(
             stream_of(context),
@@ -146,7 +146,7 @@ fn late_unchecked_response_resets() {
 }
 
 #[test]
-fn second_local_response_is_refused() {
+fn second_local_response_is_rejected() {
     let script = Scripted::default()
         .on(0, Phase::RequestHeaders, answer_with(403))
         .on(0, Phase::ResponseHeaders, |context| {
@@ -165,7 +165,7 @@ fn second_local_response_is_refused() {
 }
 
 #[test]
-fn upstream_failure_passes_the_response_callbacks() {
+fn upstream_failure_response_passes_response_callbacks() {
     let script = Scripted::default();
     let chain = chain(&script, &[RELOAD]);
     let mut stream = open(&chain);
@@ -188,7 +188,7 @@ fn upstream_failure_passes_the_response_callbacks() {
 }
 
 #[test]
-fn upstream_failure_within_a_response_resets() {
+fn upstream_failure_during_a_response_resets() {
     let script = Scripted::default().answers(0, Phase::ResponseHeaders, &[Action::Pause]);
     let chain = chain(&script, &[RELOAD]);
     let mut stream = open(&chain);
@@ -218,7 +218,7 @@ fn response_without_status_becomes_502() {
 }
 
 #[test]
-fn reset_breaks_off() {
+fn reset_skips_everything_but_log_and_close() {
     let script = Scripted::default().on(0, Phase::RequestBody, |context| {
         stream_control::reset(stream_of(context)).unwrap();
         Ok(Action::Continue)
@@ -259,7 +259,7 @@ fn after_resuming(
 }
 
 #[test]
-fn reset_within_a_resumed_response_is_its_end() {
+fn reset_in_resumed_response_ends_it() {
     let (effects, seen) = after_resuming(|context| {
         stream_control::reset(stream_of(context)).unwrap();
         Ok(Action::Continue)
@@ -269,7 +269,7 @@ fn reset_within_a_resumed_response_is_its_end() {
 }
 
 #[test]
-fn local_response_within_a_resumed_response_is_its_end() {
+fn local_response_in_resumed_response_replaces_it() {
     let (effects, seen) = after_resuming(answer_with(500));
     assert_eq!(effects, ["response-headers:500", "response-body:no:end"]);
     assert_eq!(seen, ["0:response-headers"]);

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn chain_is_passed_forth_and_back() {
+fn request_and_response_traverse_chain_in_opposite_orders() {
     let script = Scripted::default();
     let chain = chain(&script, &[RELOAD, RELOAD]);
     let mut stream = open(&chain);
@@ -45,7 +45,7 @@ fn chain_is_passed_forth_and_back() {
 }
 
 #[test]
-fn chain_without_plugins_hands_on() {
+fn empty_chain_passes_everything_through() {
     let chain = chain(&Scripted::default(), &[]);
     let mut stream = open(&chain);
     stream.request_headers(request(), true);
@@ -64,7 +64,7 @@ fn chain_without_plugins_hands_on() {
 }
 
 #[test]
-fn end_without_bytes_is_seen() {
+fn empty_end_of_stream_reaches_the_plugin() {
     let script = Scripted::default();
     let chain = chain(&script, &[RELOAD]);
     let mut stream = open(&chain);
@@ -81,7 +81,7 @@ fn end_without_bytes_is_seen() {
 // === Pausing ===
 
 #[test]
-fn pause_in_headers_stops_all_until_resumed() {
+fn pause_in_headers_stops_the_stream_until_resumed() {
     let script = Scripted::default().answers(0, Phase::RequestHeaders, &[Action::Pause]);
     let chain = chain(&script, &[RELOAD, RELOAD]);
     let mut stream = open(&chain);
@@ -117,7 +117,7 @@ fn resume(stream: &mut Stream, filter: usize, half: Direction) {
 }
 
 #[test]
-fn pause_in_headers_holds_the_end() {
+fn pause_in_headers_holds_end_of_stream() {
     let script = Scripted::default().answers(0, Phase::ResponseHeaders, &[Action::Pause]);
     let chain = chain(&script, &[RELOAD]);
     let mut stream = open(&chain);
@@ -145,7 +145,7 @@ fn pause_in_headers_holds_trailers() {
 }
 
 #[test]
-fn pause_in_body_accumulates() {
+fn pause_in_body_buffers_data() {
     let script = Scripted::default().answers(
         0,
         Phase::RequestBody,
@@ -179,7 +179,7 @@ fn pause_in_body_accumulates() {
 }
 
 #[test]
-fn pause_in_body_is_resumed_behind_the_plugin() {
+fn resumed_body_continues_at_the_next_plugin() {
     let script = Scripted::default().answers(0, Phase::RequestBody, &[Action::Pause]);
     let chain = chain(&script, &[RELOAD, RELOAD]);
     let mut stream = open(&chain);
@@ -193,7 +193,7 @@ fn pause_in_body_is_resumed_behind_the_plugin() {
 }
 
 #[test]
-fn trailers_let_a_paused_body_go() {
+fn trailers_release_a_paused_body() {
     let script = Scripted::default().answers(0, Phase::ResponseBody, &[Action::Pause]);
     let chain = chain(&script, &[RELOAD]);
     let mut stream = open(&chain);
@@ -213,7 +213,7 @@ fn trailers_let_a_paused_body_go() {
 }
 
 #[test]
-fn pause_in_trailers_keeps_them() {
+fn pause_in_trailers_holds_trailers() {
     let script = Scripted::default().answers(0, Phase::RequestTrailers, &[Action::Pause]);
     let chain = chain(&script, &[RELOAD]);
     let mut stream = open(&chain);
@@ -225,7 +225,7 @@ fn pause_in_trailers_keeps_them() {
 }
 
 #[test]
-fn resume_within_the_pausing_callback_goes_on() {
+fn resume_inside_pausing_headers_callback_continues() {
     let script = Scripted::default().on(0, Phase::RequestHeaders, |context| {
         stream_control::resume(stream_of(context), Direction::Request).unwrap();
         Ok(Action::Pause)
@@ -237,7 +237,7 @@ fn resume_within_the_pausing_callback_goes_on() {
 }
 
 #[test]
-fn resume_within_the_pausing_body_callback_goes_on() {
+fn resume_inside_pausing_body_callback_continues() {
     let mut resumes = true;
     let script = Scripted::default().on(0, Phase::RequestBody, move |context| {
         if !std::mem::take(&mut resumes) {
@@ -273,7 +273,7 @@ fn resume_within_the_pausing_body_callback_goes_on() {
 }
 
 #[test]
-fn resume_within_the_pausing_trailers_callback_lets_go_of_them() {
+fn resume_inside_pausing_trailers_callback_releases_them() {
     let script = Scripted::default()
         .on(1, Phase::ResponseTrailers, |context| {
             stream_control::resume(stream_of(context), Direction::Response).unwrap();
@@ -306,7 +306,7 @@ fn resume_within_the_pausing_trailers_callback_lets_go_of_them() {
 }
 
 #[test]
-fn resume_of_what_is_not_paused_does_nothing() {
+fn resume_of_an_unpaused_stream_does_nothing() {
     let script = Scripted::default();
     let chain = chain(&script, &[RELOAD]);
     let mut stream = open(&chain);
@@ -321,7 +321,7 @@ fn resume_of_what_is_not_paused_does_nothing() {
 }
 
 #[test]
-fn body_callback_may_drop_its_bytes() {
+fn body_callback_can_drop_its_data() {
     let script = Scripted::default().answers(
         0,
         Phase::RequestBody,
@@ -341,7 +341,7 @@ fn body_callback_may_drop_its_bytes() {
 // === Limits ===
 
 #[test]
-fn stopped_headers_press_back() {
+fn paused_headers_apply_backpressure() {
     let script = Scripted::default().answers(0, Phase::RequestHeaders, &[Action::Pause]);
     let chain = chain(&script, &[RELOAD]);
     let mut stream = open(&chain);
@@ -363,7 +363,7 @@ fn stopped_headers_press_back() {
 }
 
 #[test]
-fn paused_request_body_that_is_too_large_is_answered_413() {
+fn oversized_paused_request_body_returns_413() {
     let script = Scripted::default().answers(0, Phase::RequestBody, &[Action::Pause]);
     let chain = chain(&script, &[RELOAD]);
     let mut stream = open(&chain);
@@ -393,7 +393,7 @@ fn paused_request_body_that_is_too_large_is_answered_413() {
 }
 
 #[test]
-fn paused_response_body_that_is_too_large_resets() {
+fn oversized_paused_response_body_resets() {
     let script = Scripted::default().answers(0, Phase::ResponseBody, &[Action::Pause]);
     let chain = chain(&script, &[RELOAD]);
     let mut stream = open(&chain);
@@ -407,7 +407,7 @@ fn paused_response_body_that_is_too_large_resets() {
 }
 
 #[test]
-fn paused_response_body_that_is_too_large_is_answered_500_before_its_headers_went() {
+fn oversized_paused_response_body_returns_500_if_headers_held() {
     // The plugin behind holds the headers; the one before it pauses the body.
     let script = Scripted::default()
         .answers(0, Phase::ResponseHeaders, &[Action::Pause])
@@ -428,7 +428,7 @@ fn paused_response_body_that_is_too_large_is_answered_500_before_its_headers_wen
 }
 
 #[test]
-fn stopped_headers_that_buffer_answer_too_large_a_request_413() {
+fn pause_buffering_in_headers_returns_413_for_large_request() {
     let script = Scripted::default().answers(0, Phase::RequestHeaders, &[Action::PauseBuffering]);
     let chain = chain(&script, &[RELOAD]);
     let mut stream = open(&chain);
@@ -459,7 +459,7 @@ fn stopped_headers_that_buffer_answer_too_large_a_request_413() {
 }
 
 #[test]
-fn stopped_headers_that_buffer_answer_too_large_a_response_500() {
+fn pause_buffering_in_headers_returns_500_for_large_response() {
     let script = Scripted::default().answers(0, Phase::ResponseHeaders, &[Action::PauseBuffering]);
     let chain = chain(&script, &[RELOAD]);
     let mut stream = open(&chain);

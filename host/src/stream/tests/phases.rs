@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn fields_can_be_changed_until_they_have_gone_on() {
+fn fields_are_inaccessible_after_forwarding_except_in_log() {
     let refused = Err(crate::hostcalls::Error::NotAvailable);
     let script = Scripted::default()
         .on(0, Phase::RequestHeaders, |context| {

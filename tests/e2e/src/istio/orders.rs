@@ -426,7 +426,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_differs_is_told() {
+    fn every_difference_is_reported() {
         let label = "istio.io-gateway-controller";
         assert!(differences(label, &["a", "b"], &["a"], &["net"]).is_empty());
         let one = |found: Vec<String>, words: &str| {
@@ -457,7 +457,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waypoints_handle_is_compared() {
+    fn services_handled_by_waypoints_are_compared() {
         let mut ours = ours();
         let chain = json!({
             "traffic": "waypoint", "layer": "http", "steps": [],

@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_address_is_in_the_log() {
+    fn listen_address_is_parsed_from_the_log() {
         let line = r#"time="2026-01-01T00:00:00Z" level=info msg="listening on 127.0.0.1:35563" go.version=go1.19.8"#;
         assert_eq!(listens(line), Some("127.0.0.1:35563"));
         assert_eq!(listens("level=info msg=\"redis not configured\""), None);

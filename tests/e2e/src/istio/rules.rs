@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_changed_rule_is_one_gone_and_one_come() {
+    fn changed_rule_is_reported_as_removed_and_added() {
         let ours = ["WasmPlugin v1alpha1 .spec.url minLength 1", "same"];
         let istio = ["same", "WasmPlugin v1alpha1 .spec.url minLength 2"];
         let differences = drift(ours.into_iter(), istio.into_iter());

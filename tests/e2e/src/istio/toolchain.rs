@@ -213,7 +213,7 @@ mod tests {
 
     /// Otherwise one release admits a policy, and another says what becomes of it.
     #[test]
-    fn both_judges_know_one_envoy_gateway() {
+    fn envoy_gateway_version_matches_go_sum() {
         let (module, sum) = GATEWAY;
         let line = format!("{} {sum}\n", module.replace('@', " "));
         let sums = include_str!("../../../gateway/go.sum");

@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quotes_are_compared_without_digests_and_line_breaks() {
+    fn quotes_are_compared_ignoring_digests_and_line_breaks() {
         let digest = "0123456789abcdef".repeat(4);
         let told = format!("$ push --url a@sha256:{digest} --name b\n   done: 0af\n");
         let page = "text\n```console\n$ push \\\n    --url a@sha256:… --name b\ndone:  0af\n```\n";

@@ -14,12 +14,12 @@ use super::tutorial::{LIMITED, PASSED, PLAIN, TUTORIAL, second};
 /// In order; each begins and ends without a plugin.
 pub const STEPS: &[Step] = &[
     ("an image that cannot be fetched", unfetchable),
-    ("a version that Envoy refuses", refused_version),
+    ("a version that Envoy rejects", refused_version),
     (
-        "a module that Envoy refuses, on a fresh proxy",
+        "a module that Envoy rejects, on a fresh proxy",
         refused_on_fresh_proxy,
     ),
-    ("refused, deleted, and created anew", created_anew),
+    ("rejected, deleted, and created anew", created_anew),
     ("a url without a scheme", no_scheme),
     ("a tag that is pushed again", tag_pushed_again),
     ("a plugin that traps", trap),
@@ -277,7 +277,7 @@ mod tests {
 
     /// The page has `(step `…`)`, or `(steps `…` and `…`)`.
     #[test]
-    fn steps_that_the_page_names_are_told() {
+    fn steps_named_in_troubleshooting_page_exist() {
         let page = include_str!("../../../../docs/troubleshooting.md");
         let places: Vec<&str> = page.split("(step").skip(1).collect();
         let named = places.iter().flat_map(|place| {

@@ -203,7 +203,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_are_compared_as_numbers() {
+    fn versions_are_compared_numerically() {
         let rust = |version: &str| Rust {
             version: version.to_owned(),
             host: String::new(),

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use tidegate_guest::prelude::*;
 
-/// What is done to the headers of a response. A field that is not here is refused, with its name.
+/// What is done to the headers of a response. Unknown fields are rejected with an error that names them.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Edits {
@@ -24,7 +24,7 @@ pub struct Header {
 }
 
 impl Edits {
-    /// Refuses what the types cannot.
+    /// Rejects what the types cannot.
     pub fn check(&self) -> Result<(), ConfigError> {
         let mut names = Vec::new();
         for (at, header) in self.set.iter().enumerate() {
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pseudo_header_is_refused() {
+    fn pseudo_header_is_rejected() {
         let name = |text| FieldName::new(text).expect("a name");
         let edits = |text| Edits {
             set: Vec::new(),

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use tidegate_guest::prelude::*;
 
-/// What an operator may configure. A field that is not here is refused, with its name.
+/// What an operator may configure. Unknown fields are rejected with an error that names them.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Config {

@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn burst_passes_and_then_the_rate() {
+    fn burst_is_allowed_before_the_rate_applies() {
         let [rate, burst] = [2, 3].map(|number| NonZeroU32::new(number).expect("not zero"));
         let mut bucket = Bucket::full(rate, burst);
         let start = 1_700_000_000_000_000_000;

@@ -12,7 +12,7 @@ use tidegate_guest::prelude::*;
 
 use bucket::Bucket;
 
-/// What an operator may configure. A field that is not here is refused, with its name.
+/// What an operator may configure. Unknown fields are rejected with an error that names them.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Config {
@@ -50,7 +50,7 @@ impl Plugin for RateLimit {
         let refusal = LocalResponse::new(429)
             .header("retry-after", "1")
             .body("too many requests\n");
-        match http.send_response(refusal).or_log("refuse a request") {
+        match http.send_response(refusal).or_log("reject a request") {
             Some(()) => Action::Pause,
             None => Action::Continue,
         }

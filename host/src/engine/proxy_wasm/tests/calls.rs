@@ -49,7 +49,7 @@ fn header_operations_reach_the_request() {
 }
 
 #[test]
-fn pairs_come_and_go() {
+fn header_pairs_round_trip() {
     let text = callback(
         r#"(import "env" "proxy_get_header_map_pairs" (func $get (param i32 i32 i32) (result i32)))
            (import "env" "proxy_set_header_map_pairs" (func $set (param i32 i32 i32) (result i32)))
@@ -84,7 +84,7 @@ fn pairs_come_and_go() {
 }
 
 #[test]
-fn malformed_pairs_wipe_all_as_in_envoy() {
+fn malformed_pairs_clear_all_headers_as_in_envoy() {
     let text = callback(
         r#"(import "env" "proxy_set_header_map_pairs" (func $set (param i32 i32 i32) (result i32)))
            (data (i32.const 0) "\ff\ff\ff\ff")"#,
@@ -127,7 +127,7 @@ fn local_response_is_sent() {
 }
 
 #[test]
-fn body_can_be_read_and_changed_at_its_ends() {
+fn body_can_be_read_but_edited_only_at_its_ends() {
     let text = module(
         r#"(import "env" "proxy_log" (func $log (param i32 i32 i32) (result i32)))
            (import "env" "proxy_get_buffer_bytes" (func $get (param i32 i32 i32 i32 i32) (result i32)))
@@ -178,7 +178,7 @@ fn body_can_be_read_and_changed_at_its_ends() {
 }
 
 #[test]
-fn context_is_chosen_and_comes_back() {
+fn effective_context_can_be_switched_and_restored() {
     // The first stream is context 2, the plugin 1; a number that nobody has is refused.
     let text = callback(
         r#"(import "env" "proxy_set_effective_context" (func $choose (param i32) (result i32)))
@@ -197,7 +197,7 @@ fn context_is_chosen_and_comes_back() {
 }
 
 #[test]
-fn time_is_the_runtimes() {
+fn time_comes_from_the_runtime_clock() {
     let text = callback(
         r#"(import "env" "proxy_get_current_time_nanoseconds" (func $now (param i32) (result i32)))
            (import "wasi_snapshot_preview1" "clock_time_get" (func $wasi (param i32 i64 i32) (result i32)))"#,
@@ -215,7 +215,7 @@ fn time_is_the_runtimes() {
 }
 
 #[test]
-fn wasi_prints_to_the_log_and_gives_the_environment() {
+fn wasi_output_is_logged_and_environment_is_provided() {
     let text = callback(
         r#"(import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
            (import "wasi_unstable" "environ_get" (func $environ (param i32 i32) (result i32)))
@@ -252,7 +252,7 @@ fn wasi_prints_to_the_log_and_gives_the_environment() {
 }
 
 #[test]
-fn abi_0_1_0_has_its_own_calls() {
+fn abi_0_1_0_hostcalls_are_supported() {
     let text = r#"(module
         (import "env" "proxy_continue_request" (func $continue (result i32)))
         (import "env" "proxy_get_configuration" (func $configuration (param i32 i32) (result i32)))

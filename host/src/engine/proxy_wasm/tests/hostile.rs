@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn trap_is_contained_and_told() {
+fn trap_is_contained_and_logged_with_a_backtrace() {
     let text = callback("", "unreachable");
     let home = start(plugin(&text));
     for _ in 0..2 {
@@ -20,7 +20,7 @@ fn trap_is_contained_and_told() {
 }
 
 #[test]
-fn endless_loop_is_ended() {
+fn infinite_loop_is_terminated() {
     let text = callback("", "(loop $forever (br $forever))");
     let limits = Limits {
         callback: Duration::from_millis(20),
@@ -39,7 +39,7 @@ fn endless_loop_is_ended() {
 }
 
 #[test]
-fn endless_recursion_is_ended() {
+fn infinite_recursion_is_terminated() {
     let text = callback("(func $down (call $down))", "(call $down)");
     let (effects, lines) = start(plugin(&text)).request();
     assert_eq!(status(&effects), Some(503));
@@ -66,7 +66,7 @@ fn memory_is_capped() {
 }
 
 #[test]
-fn module_that_wants_more_memory_than_it_may_have_does_not_start() {
+fn module_exceeding_the_memory_limit_fails_to_start() {
     let limits = Limits {
         memory: 1 << 10,
         ..Limits::default()
@@ -81,7 +81,7 @@ fn module_that_wants_more_memory_than_it_may_have_does_not_start() {
 }
 
 #[test]
-fn allocator_may_not_call_back() {
+fn hostcall_from_the_allocator_traps() {
     let text = r#"(module
         (import "env" "proxy_get_header_map_pairs" (func $pairs (param i32 i32 i32) (result i32)))
         (memory (export "memory") 1)
@@ -96,7 +96,7 @@ fn allocator_may_not_call_back() {
 }
 
 #[test]
-fn allocator_that_gives_nothing_or_nonsense_is_survived() {
+fn invalid_allocator_result_fails_only_the_hostcall() {
     for at in ["0", "-1", "0xfffff", "0xfff8"] {
         let text = format!(
             r#"(module
@@ -119,7 +119,7 @@ fn allocator_that_gives_nothing_or_nonsense_is_survived() {
 
 /// Every hostcall that takes pointers, with each of them at its worst: an answer, or a trap, and the host goes on.
 #[test]
-fn no_pointer_harms_the_host() {
+fn hostile_pointers_never_crash_the_host() {
     let calls = [
         ("env", "proxy_log", "ipp"),
         ("env", "proxy_get_log_level", "p"),
@@ -212,7 +212,7 @@ fn no_pointer_harms_the_host() {
 }
 
 #[test]
-fn pointers_out_of_memory_are_answered() {
+fn out_of_bounds_pointers_return_invalid_memory_access() {
     let text = callback(
         r#"(import "env" "proxy_add_header_map_value" (func $add (param i32 i32 i32 i32 i32) (result i32)))
            (import "env" "proxy_get_header_map_value" (func $get (param i32 i32 i32 i32 i32) (result i32)))
@@ -227,7 +227,7 @@ fn pointers_out_of_memory_are_answered() {
 }
 
 #[test]
-fn one_list_of_the_same_bytes_over_and_over_takes_no_memory() {
+fn oversized_overlapping_iovecs_return_einval() {
     // Eight thousand times the whole memory in one write.
     let text = callback(
         r#"(import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))"#,
@@ -243,7 +243,7 @@ fn one_list_of_the_same_bytes_over_and_over_takes_no_memory() {
 }
 
 #[test]
-fn plugins_of_equal_bytes_share_an_instance() {
+fn identical_modules_share_an_instance_per_worker() {
     // Each request counts one up in memory, and logs the count.
     let text = callback(
         "",

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn module_without_marker_is_refused() {
+fn module_without_abi_marker_is_rejected() {
     let error = load(plugin(r#"(module (memory (export "memory") 1))"#))
         .map(|_| ())
         .unwrap_err();
@@ -11,7 +11,7 @@ fn module_without_marker_is_refused() {
 }
 
 #[test]
-fn module_without_memory_or_allocator_is_refused() {
+fn module_without_memory_or_allocator_is_rejected() {
     let error = load(plugin(
         r#"(module (func (export "proxy_abi_version_0_2_0")))"#,
     ))
@@ -30,7 +30,7 @@ fn module_without_memory_or_allocator_is_refused() {
 }
 
 #[test]
-fn callback_of_the_wrong_type_is_refused() {
+fn callback_with_wrong_type_is_rejected_and_named() {
     let text = module(
         r#"(func (export "proxy_on_request_headers") (param i32 i32) (result i32) (i32.const 0))"#,
     );
@@ -48,7 +48,7 @@ fn callback_of_the_wrong_type_is_refused() {
 }
 
 #[test]
-fn unknown_import_is_refused_by_name() {
+fn unknown_import_is_rejected_and_named() {
     let text = module(r#"(import "env" "proxy_make_coffee" (func))"#);
     let error = load(plugin(&text)).map(|_| ()).unwrap_err();
     let source = std::error::Error::source(&error).unwrap().to_string();
@@ -56,7 +56,7 @@ fn unknown_import_is_refused_by_name() {
 }
 
 #[test]
-fn import_of_another_abi_is_refused() {
+fn import_of_another_abi_is_rejected() {
     let text = module(r#"(import "env" "proxy_continue_request" (func (result i32)))"#);
     assert!(matches!(load(plugin(&text)), Err(LoadError::Import { .. })));
     let old = text.replace("0_2_1", "0_1_0");
@@ -64,7 +64,7 @@ fn import_of_another_abi_is_refused() {
 }
 
 #[test]
-fn bytes_that_are_no_wasm_are_refused() {
+fn non_wasm_or_truncated_bytes_are_rejected() {
     let not = load(PluginSpec::new("plugin", Bytes::from_static(b"#!/bin/sh")))
         .map(|_| ())
         .unwrap_err();
@@ -200,7 +200,7 @@ fn every_import_of_the_specification_links() {
 // === Starting ===
 
 #[test]
-fn start_up_runs_in_envoys_order() {
+fn startup_follows_envoys_order() {
     let say = |text: &str| {
         let at = match text {
             "init" => 0,
@@ -239,7 +239,7 @@ fn start_up_runs_in_envoys_order() {
 }
 
 #[test]
-fn hostcall_while_the_module_starts_traps() {
+fn hostcall_during_module_initialization_traps() {
     let text = module(
         r#"(import "env" "proxy_get_current_time_nanoseconds" (func $now (param i32) (result i32)))
            (func (export "_initialize") (drop (call $now (i32.const 0))))"#,
@@ -252,7 +252,7 @@ fn hostcall_while_the_module_starts_traps() {
 }
 
 #[test]
-fn configuration_is_there_while_it_is_configured_only() {
+fn configuration_is_readable_only_during_on_configure() {
     let get = r#"(import "env" "proxy_get_buffer_bytes" (func $get (param i32 i32 i32 i32 i32) (result i32)))
            (import "env" "proxy_log" (func $log (param i32 i32 i32) (result i32)))"#;
     let text = module(&format!(
