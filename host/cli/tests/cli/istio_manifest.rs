@@ -253,7 +253,9 @@ fn manifest_validates_configuration_against_the_schema() {
     assert_eq!(nothing.status.code(), Some(1));
     assert!(
         nothing.stderr.contains("is null at `/limit`")
-            && nothing.stderr.contains("the plugin requires a configuration"),
+            && nothing
+                .stderr
+                .contains("the plugin requires a configuration"),
         "{}",
         nothing.stderr
     );
