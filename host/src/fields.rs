@@ -16,7 +16,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 pub(crate) use self::name::Known;
 pub use self::name::{Name, Pseudo};
 
-use crate::stream::state::FieldMap;
+use crate::vocabulary::FieldMap;
 
 /// An ordered list of fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

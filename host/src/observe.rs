@@ -6,10 +6,9 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-pub use crate::engine::Action;
 use crate::fields::Fields;
 use crate::logs::Level;
-pub use crate::stream::state::{Direction, FieldMap, Phase};
+pub use crate::vocabulary::{Action, Direction, FieldMap, Phase};
 
 /// Receives the events of streams. It is called concurrently by all workers.
 pub trait Observer: Send + Sync {
@@ -143,7 +142,7 @@ pub struct Lines {
     bytes: usize,
 }
 
-/// What running guest code took.
+/// The cost of running guest code, and what it logged.
 #[derive(Debug, Default)]
 pub(crate) struct Measured {
     pub(crate) time: Duration,
@@ -152,9 +151,9 @@ pub(crate) struct Measured {
     pub(crate) lines: Lines,
 }
 
-/// Where an instance's log lines are heard while its guest runs.
+/// Records the log lines of an instance while its guest runs.
 #[derive(Default)]
-pub(crate) struct Ear(RefCell<Lines>);
+pub(crate) struct LineRecorder(RefCell<Lines>);
 
 /// Lines of one run that are kept, and their bytes: a guest may log for as long as its callback may take.
 const MOST_LINES: usize = 1_000;
@@ -174,16 +173,16 @@ impl Lines {
     }
 }
 
-// === impl Ear ===
+// === impl LineRecorder ===
 
-impl Ear {
-    pub(crate) fn hear(&self, level: Level, message: &str) {
+impl LineRecorder {
+    pub(crate) fn record(&self, level: Level, message: &str) {
         if let Ok(mut lines) = self.0.try_borrow_mut() {
             lines.push(level, message);
         }
     }
 
-    /// What was heard since the last time.
+    /// Returns the lines recorded since the last call.
     pub(crate) fn take(&self) -> Lines {
         self.0.take()
     }

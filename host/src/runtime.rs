@@ -3,13 +3,10 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::attributes::Attributes;
-use crate::clock::{Clock, SystemClock};
+use crate::config::RuntimeConfig;
 use crate::engine::{CodeCache, Compiled, Compiler};
-use crate::logs::LogSink;
-use crate::observe::Observer;
+use crate::error::{LoadError, StartError};
 use crate::plugin::{EngineKind, PluginSpec};
-use crate::shared_data::SharedData;
 use crate::stream::Stream;
 use crate::worker::{Loaded, LoadedModule, LoadedPlugin, Worker};
 
@@ -25,26 +22,6 @@ enum Code {
     Shared(Arc<CodeCache>),
 }
 
-/// The configuration of a [`Runtime`].
-#[derive(Clone)]
-pub struct RuntimeConfig {
-    /// The clock that plugins see.
-    pub clock: Arc<dyn Clock>,
-    /// The destination of plugin log lines.
-    pub logs: Arc<dyn LogSink>,
-    /// The maximum number of bytes buffered for one half of a stream while a plugin pauses it. Envoy's default is 1
-    /// MiB.
-    pub buffer: usize,
-    /// Data shared by the plugins of all workers.
-    pub shared_data: Arc<SharedData>,
-    /// Attributes that add to, or override, those that the host provides for a stream.
-    pub attributes: Arc<Attributes>,
-    /// Receives what plugins see and change. If `None`, nothing is measured.
-    pub observer: Option<Arc<dyn Observer>>,
-    /// A cache of code compiled by other runtimes. An observer that wants fuel needs a separate cache.
-    pub code: Option<Arc<CodeCache>>,
-}
-
 /// Compiled plugins, in order.
 #[derive(Clone)]
 pub struct Chain {
@@ -55,147 +32,6 @@ pub struct Chain {
 #[derive(Clone)]
 pub struct WorkerChain {
     worker: Rc<Worker>,
-}
-
-/// The error for plugins that cannot be loaded.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum LoadError {
-    /// wasmtime does not support this machine, or a thread could not be started.
-    #[error("cannot run WebAssembly on this machine")]
-    Runtime {
-        /// The underlying error.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// The bytes are not a WebAssembly binary.
-    #[error(
-        "plugin `{plugin}` is not a WebAssembly binary: expected a component or a Proxy-Wasm module"
-    )]
-    NotWasm {
-        /// The name of the plugin.
-        plugin: String,
-    },
-    /// The binary is not of the kind that the requested engine runs.
-    #[error("plugin `{plugin}` is for engine `{found}`, but engine `{wanted}` was asked for{}", mend(*.wanted))]
-    WrongEngine {
-        /// The name of the plugin.
-        plugin: String,
-        /// The requested engine.
-        wanted: EngineKind,
-        /// The engine that can run the binary.
-        found: EngineKind,
-    },
-    /// The binary is invalid, or it uses a feature that the engine does not support.
-    #[error("plugin `{plugin}` cannot be compiled")]
-    Compile {
-        /// The name of the plugin.
-        plugin: String,
-        /// The error reported by wasmtime.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// The binary imports an item that this host does not provide.
-    #[error("plugin `{plugin}` imports what this host does not have; build it for `{world}`")]
-    Import {
-        /// The name of the plugin.
-        plugin: String,
-        /// The world that this host provides.
-        world: &'static str,
-        /// The error that identifies the import.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// A required export is missing.
-    #[error("plugin `{plugin}` does not export `{export}`; build it for `{world}`")]
-    MissingExport {
-        /// The name of the plugin.
-        plugin: String,
-        /// The name of the export.
-        export: String,
-        /// The world that this host runs.
-        world: &'static str,
-    },
-    /// An export has the expected name and an unexpected type.
-    #[error(
-        "plugin `{plugin}` exports `{export}` with a type that is not that of `{world}`: {reason}"
-    )]
-    WrongType {
-        /// The name of the plugin.
-        plugin: String,
-        /// The name of the export.
-        export: String,
-        /// The world that this host runs.
-        world: &'static str,
-        /// The difference between the types.
-        reason: String,
-    },
-    /// A Proxy-Wasm module does not declare a supported ABI version.
-    #[error(
-        "plugin `{plugin}` has no supported Proxy-Wasm ABI version: it must export one of \
-         `proxy_abi_version_0_2_1`, `proxy_abi_version_0_2_0`, `proxy_abi_version_0_1_0`"
-    )]
-    UnknownAbi {
-        /// The name of the plugin.
-        plugin: String,
-    },
-}
-
-impl LoadError {
-    /// Returns the name of the plugin that cannot be loaded, or `None` if the error does not concern a single plugin.
-    pub fn plugin(&self) -> Option<&str> {
-        match self {
-            Self::Runtime { .. } => None,
-            Self::NotWasm { plugin }
-            | Self::WrongEngine { plugin, .. }
-            | Self::Compile { plugin, .. }
-            | Self::Import { plugin, .. }
-            | Self::MissingExport { plugin, .. }
-            | Self::WrongType { plugin, .. }
-            | Self::UnknownAbi { plugin } => Some(plugin),
-        }
-    }
-}
-
-/// The error for a chain that cannot be started.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// The plugin rejected its configuration.
-    #[error("plugin `{plugin}` rejects its configuration: {reason}")]
-    Refused {
-        /// The name of the plugin.
-        plugin: String,
-        /// The plugin's error message: what is invalid, and where.
-        reason: String,
-    },
-    /// The plugin's code failed during startup or configuration.
-    #[error("plugin `{plugin}` failed to start: {message}")]
-    Trapped {
-        /// The name of the plugin.
-        plugin: String,
-        /// The error message.
-        message: String,
-    },
-    /// A compiled module is not used by any plugin of the chain.
-    #[error("a module of the chain belongs to no plugin")]
-    Unused,
-}
-
-impl RuntimeConfig {
-    /// Creates a configuration with the system clock, a buffer of 1 MiB, the given log sink, empty shared data, no
-    /// attributes and no observer.
-    pub fn new(logs: Arc<dyn LogSink>) -> Self {
-        Self {
-            clock: Arc::new(SystemClock),
-            logs,
-            buffer: 1 << 20,
-            shared_data: Arc::default(),
-            attributes: Arc::default(),
-            observer: None,
-            code: None,
-        }
-    }
 }
 
 impl Runtime {
@@ -305,12 +141,5 @@ fn engine_for(spec: &PluginSpec) -> Result<EngineKind, LoadError> {
             found,
         }),
         _ => Ok(found),
-    }
-}
-
-fn mend(wanted: EngineKind) -> &'static str {
-    match wanted {
-        EngineKind::Component => "; a Proxy-Wasm module runs on no other",
-        EngineKind::ProxyWasm => "; adapt the component first",
     }
 }

@@ -7,13 +7,16 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::engine::vm::{Surroundings, Vm};
+use crate::config::RuntimeConfig;
+use crate::context::{Contexts, Services};
 use crate::engine::{Compiled, Trap};
+use crate::error::StartError;
 use crate::logs::Level;
-use crate::observe::Observer;
+use crate::observe::{LineRecorder, Observer};
 use crate::plugin::{EngineKind, FailurePolicy, PluginSpec};
-use crate::runtime::{RuntimeConfig, StartError};
-use crate::stream::state::Phase;
+use crate::random::Random;
+use crate::vm::Vm;
+use crate::vocabulary::Phase;
 
 /// The plugins of a chain, compiled: what all workers share.
 pub(crate) struct Loaded {
@@ -150,7 +153,7 @@ impl Worker {
             }
             Err(error) => {
                 renewable.retry.set(Instant::now().checked_add(RETRY));
-                vm.around().log(
+                vm.services().log(
                     *place,
                     Level::Critical,
                     &format!("cannot be started again: {error}"),
@@ -177,14 +180,28 @@ fn start(loaded: &Loaded, module: &LoadedModule, worker: usize) -> Result<Vm, St
         return Err(StartError::Unused);
     };
     let names = plugins.iter().map(|it| it.spec.name.clone()).collect();
-    let around = Surroundings::new(worker, &loaded.config, first, names);
+    let config = &loaded.config;
+    // What differs between plugins of one instance, the first decides for all.
+    let services = Services {
+        worker,
+        clock: config.clock.clone(),
+        logs: config.logs.clone(),
+        limits: first.limits,
+        environment: first.environment.clone(),
+        random: Random::new(first.seed),
+        shared_data: config.shared_data.clone(),
+        attributes: config.attributes.clone(),
+        plugins: names,
+        recorder: config.observer.as_ref().map(|_| LineRecorder::default()),
+        contexts: Contexts::default(),
+    };
     let vm =
-        Vm::start(&*module.compiled, around).map_err(|Trap { message }| StartError::Trapped {
+        Vm::start(&*module.compiled, services).map_err(|Trap { message }| StartError::Trapped {
             plugin: first.name.clone(),
             message,
         })?;
     for (place, LoadedPlugin { spec, .. }) in plugins.iter().enumerate() {
-        let context = vm.around().add(place, None);
+        let context = vm.services().contexts.add(place, None);
         // A trap is logged where it happens; the error says that it did.
         match vm.enter(place, |instance| {
             instance.configure(&context, &spec.configuration)
@@ -192,11 +209,11 @@ fn start(loaded: &Loaded, module: &LoadedModule, worker: usize) -> Result<Vm, St
             Some(Ok(())) => {}
             Some(Err(reason)) => {
                 // It never began, so it does not end.
-                vm.around().remove(context.id);
+                vm.services().contexts.remove(context.id);
                 // The contract has the proxy log it; a Proxy-Wasm module has done so itself.
                 if *engine == EngineKind::Component {
                     let line = format!("configuration refused: {reason}");
-                    vm.around().log(place, Level::Error, &line);
+                    vm.services().log(place, Level::Error, &line);
                 }
                 return Err(StartError::Refused {
                     plugin: spec.name.clone(),

@@ -8,9 +8,9 @@ use bytes::Bytes;
 use wasmtime::{Config, Engine};
 
 use crate::engine::{Compiled, component, proxy_wasm};
+use crate::error::LoadError;
 use crate::limits::Limits;
 use crate::plugin::{EngineKind, PluginSpec};
-use crate::runtime::LoadError;
 
 /// Compiles plugins.
 pub(crate) struct Compiler {

@@ -1,14 +1,13 @@
 //! What runs plugins: two engines behind one trait, so that the state machine, and its tests, need not know which.
 //!
 //! `component` and `proxy_wasm` are thin: they carry callbacks in and hostcalls out, and what those mean is elsewhere
-//! (`stream`, `hostcalls`). `vm` is one instance with all its contexts, and what becomes of it when it traps.
+//! (`stream`, `hostcalls`). `crate::vm` is one instance with all its contexts, and what becomes of it when it traps.
 
 mod compiler;
 pub(crate) mod component;
 mod limiter;
 mod proxy_wasm;
 mod trap;
-pub(crate) mod vm;
 
 use std::rc::Rc;
 
@@ -16,8 +15,8 @@ pub use self::compiler::CodeCache;
 pub(crate) use self::compiler::Compiler;
 pub use self::proxy_wasm::UNSUPPORTED;
 
-use crate::engine::vm::{Context, Surroundings};
-use crate::stream::state::{Direction, Phase};
+use crate::context::{Context, Services};
+use crate::vocabulary::{Action, Phase};
 
 /// Compiled code, shared by all workers.
 pub(crate) trait Compiled: Send + Sync {
@@ -25,7 +24,7 @@ pub(crate) trait Compiled: Send + Sync {
     fn callbacks(&self) -> Callbacks;
 
     /// Makes an instance and runs its start-up code. Its plugins are not configured yet.
-    fn instantiate(&self, around: &Rc<Surroundings>) -> Result<Box<dyn Instance>, Trap>;
+    fn instantiate(&self, services: &Rc<Services>) -> Result<Box<dyn Instance>, Trap>;
 }
 
 /// One instance. Every method may run guest code; after a trap none is called again.
@@ -40,30 +39,8 @@ pub(crate) trait Instance {
     /// Makes what the plugin keeps for a stream, and says where it is.
     fn open(&mut self, context: &Context) -> Result<usize, Trap>;
 
-    /// Headers of a message have come.
-    fn headers(
-        &mut self,
-        filter: Filter<'_>,
-        half: Direction,
-        count: u32,
-        end: bool,
-    ) -> Result<Action, Trap>;
-
-    /// A piece of a body has come.
-    fn body(
-        &mut self,
-        filter: Filter<'_>,
-        half: Direction,
-        size: u32,
-        end: bool,
-    ) -> Result<Action, Trap>;
-
-    /// Trailers of a message have come.
-    fn trailers(&mut self, filter: Filter<'_>, half: Direction, count: u32)
-    -> Result<Action, Trap>;
-
-    /// The stream has ended.
-    fn log(&mut self, filter: Filter<'_>) -> Result<(), Trap>;
+    /// Runs a callback. A callback that the plugin does not export continues.
+    fn call(&mut self, filter: Filter<'_>, callback: Callback) -> Result<Action, Trap>;
 
     /// Drops what the plugin keeps for a stream.
     fn close(&mut self, filter: Filter<'_>) -> Result<(), Trap>;
@@ -80,6 +57,18 @@ pub(crate) trait Instance {
     }
 }
 
+/// A callback of a stream, with its arguments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Callback {
+    RequestHeaders { count: u32, end: bool },
+    RequestBody { size: u32, end: bool },
+    RequestTrailers { count: u32 },
+    ResponseHeaders { count: u32, end: bool },
+    ResponseBody { size: u32, end: bool },
+    ResponseTrailers { count: u32 },
+    Log,
+}
+
 /// A plugin at work on one stream: its context, and what [`Instance::open`] gave.
 #[derive(Clone, Copy)]
 pub(crate) struct Filter<'a> {
@@ -93,23 +82,6 @@ pub(crate) struct Trap {
     pub(crate) message: String,
 }
 
-/// What a callback wants done with its phase. All but the first stop it; they differ in what becomes of bytes that come
-/// meanwhile. Components know the first two, Proxy-Wasm modules all that Envoy takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Goes on.
-    Continue,
-    /// From headers: bytes are kept, and the sender is told to wait when there are too many. From a body: bytes are kept, and
-    /// the stream fails when there are too many.
-    Pause,
-    /// From headers: bytes are kept, and the stream fails when there are too many.
-    PauseBuffering,
-    /// From a body: bytes are kept, and the sender is told to wait when there are too many.
-    PauseWatermark,
-    /// From a body: bytes are dropped.
-    PauseDropping,
-}
-
 /// The callbacks that a plugin exports.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Callbacks(u8);
@@ -121,6 +93,21 @@ impl Callbacks {
 
     pub(crate) fn has(self, phase: Phase) -> bool {
         self.0 & 1 << phase as u8 != 0
+    }
+}
+
+impl Callback {
+    /// Creates the callback for a phase. `count` is the number of fields, or of bytes.
+    pub(crate) fn new(phase: Phase, count: u32, end: bool) -> Self {
+        match phase {
+            Phase::RequestHeaders => Self::RequestHeaders { count, end },
+            Phase::RequestBody => Self::RequestBody { size: count, end },
+            Phase::RequestTrailers => Self::RequestTrailers { count },
+            Phase::ResponseHeaders => Self::ResponseHeaders { count, end },
+            Phase::ResponseBody => Self::ResponseBody { size: count, end },
+            Phase::ResponseTrailers => Self::ResponseTrailers { count },
+            Phase::Log => Self::Log,
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! the common ones. All other fields keep their values apart, `cookie` among them over HTTP/1.1.
 
 use crate::fields::Name;
-use crate::stream::state::FieldMap;
+use crate::vocabulary::FieldMap;
 
 /// Of a request. Sorted, as are all of these.
 const REQUEST: [&str; 62] = [

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use http::header::HeaderName;
 
 use crate::fields::inline;
-use crate::stream::state::FieldMap;
+use crate::vocabulary::FieldMap;
 
 /// The name of a field.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

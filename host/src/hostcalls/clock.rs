@@ -1,8 +1,8 @@
 //! `clock`: time as the proxy knows it.
 
-use crate::engine::vm::Surroundings;
+use crate::context::Services;
 
 /// Nanoseconds since the epoch.
-pub(crate) fn now(around: &Surroundings) -> u64 {
-    around.clock.now()
+pub(crate) fn now(services: &Services) -> u64 {
+    services.clock.now()
 }

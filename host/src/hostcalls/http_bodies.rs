@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 
-use crate::engine::vm::StreamContext;
+use crate::context::StreamContext;
 use crate::hostcalls::{Error, MAX_BODY, open};
-use crate::stream::body::Body;
-use crate::stream::state::Direction;
+use crate::state::body::Body;
+use crate::vocabulary::Direction;
 
 /// How many bytes there are.
 pub(crate) fn size(of: &StreamContext, half: Direction) -> Result<usize, Error> {

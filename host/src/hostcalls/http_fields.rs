@@ -5,10 +5,10 @@
 
 use http::HeaderValue;
 
-use crate::engine::vm::StreamContext;
+use crate::context::StreamContext;
 use crate::fields::{Fields, Known, Name};
 use crate::hostcalls::{Error, MAX_FIELD_BYTES, MAX_MAP, check_sizes, open};
-use crate::stream::state::{FieldMap, Phase};
+use crate::vocabulary::{FieldMap, Phase};
 
 /// The first value of a field.
 pub(crate) fn get(

@@ -2,12 +2,12 @@
 //!
 //! Numbers are not used twice, so one that is kept past its stream's end is `closed`, and never another stream.
 
-use crate::engine::vm::{Context, StreamContext, Surroundings};
+use crate::context::{Context, Services, StreamContext};
 use crate::hostcalls::Error;
 
 /// Looks a stream up and uses it. `current` is the context whose callback runs: mostly that is the one.
 pub(crate) fn with<R>(
-    around: &Surroundings,
+    services: &Services,
     current: Option<&Context>,
     id: u32,
     call: impl FnOnce(&StreamContext) -> Result<R, Error>,
@@ -21,7 +21,7 @@ pub(crate) fn with<R>(
     {
         return call(stream);
     }
-    match around.find(id) {
+    match services.contexts.find(id) {
         Some(Context {
             stream: Some(stream),
             ..

@@ -3,12 +3,13 @@
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
 
-use crate::engine::vm::StreamContext;
+use crate::context::StreamContext;
 use crate::fields::Name;
 use crate::hostcalls::{Error, check_sizes};
 use crate::observe::Origin;
-use crate::stream::local_response::LocalResponse;
-use crate::stream::state::{Phase, Request};
+use crate::state::Command;
+use crate::state::local_response::LocalResponse;
+use crate::vocabulary::Phase;
 
 /// Ends the stream with a response of the plugin's own, once the present callback has returned.
 pub(crate) fn send<'a, I>(
@@ -92,9 +93,9 @@ pub(crate) fn send_unchecked<'a>(
         // The first of one callback counts.
         if state.ended
             || state
-                .requests
+                .commands
                 .iter()
-                .any(|it| matches!(it, Request::Respond(_)))
+                .any(|it| matches!(it, Command::Respond(_)))
         {
             return Ok(());
         }
@@ -118,7 +119,7 @@ fn ask(to: &StreamContext, response: LocalResponse) -> Result<(), Error> {
         .try_borrow_mut()
         .map_err(|_| Error::Internal)?;
     state.answered = true;
-    state.requests.push(Request::Respond(Box::new(response)));
+    state.commands.push(Command::Respond(Box::new(response)));
     drop(state);
     to.shared.call();
     Ok(())

@@ -5,8 +5,8 @@
 
 use std::cell::RefMut;
 
-use crate::engine::vm::StreamContext;
-use crate::stream::state::State;
+use crate::context::StreamContext;
+use crate::state::State;
 
 pub(crate) mod clock;
 pub(crate) mod http_bodies;

@@ -10,9 +10,9 @@ use bytes::Bytes;
 use http::HeaderValue;
 
 use crate::attributes::number;
-use crate::engine::vm::{StreamContext, Surroundings};
+use crate::context::{Services, StreamContext};
 use crate::hostcalls::{Error, http_fields, open};
-use crate::stream::state::FieldMap;
+use crate::vocabulary::FieldMap;
 
 /// A path's segments, or name and value together, have no more bytes.
 const MAX_SIZE: usize = 1 << 16;
@@ -94,16 +94,16 @@ pub(crate) fn check_open(of: &StreamContext) -> Result<(), Error> {
 
 /// The value at a path, for the plugin of this number.
 pub(crate) fn get(
-    around: &Surroundings,
+    services: &Services,
     plugin: usize,
     of: &StreamContext,
     path: &[u8],
 ) -> Result<Option<Bytes>, Error> {
     let path = path.strip_suffix(b"\0").unwrap_or(path);
-    if let Some(value) = around.attributes.get(path) {
+    if let Some(value) = services.attributes.get(path) {
         return Ok(Some(value.clone()));
     }
-    if let Some(value) = of_plugin(around, plugin, path) {
+    if let Some(value) = of_plugin(services, plugin, path) {
         return Ok(Some(value));
     }
     if let Some(value) = of_headers(of, path)? {
@@ -133,11 +133,11 @@ pub(crate) fn get(
 }
 
 /// What is known where there is no stream.
-pub(crate) fn of_plugin(around: &Surroundings, plugin: usize, path: &[u8]) -> Option<Bytes> {
+pub(crate) fn of_plugin(services: &Services, plugin: usize, path: &[u8]) -> Option<Bytes> {
     match path {
         // The manifests that are made for Envoy name the root after the plugin.
         b"plugin_name" | b"plugin_root_id" => {
-            let name = around.plugins.get(plugin)?;
+            let name = services.plugins.get(plugin)?;
             Some(Bytes::copy_from_slice(name.as_bytes()))
         }
         b"plugin_vm_id" => Some(Bytes::new()),

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::engine::vm::Surroundings;
+use crate::context::Services;
 use crate::hostcalls::Error;
 use crate::shared_data::{StoreError, Stored};
 
@@ -18,13 +18,13 @@ pub(crate) enum Condition {
 }
 
 /// What is stored under a key.
-pub(crate) fn get(around: &Surroundings, key: &[u8]) -> Option<Stored> {
-    around.shared_data.get(key)
+pub(crate) fn get(services: &Services, key: &[u8]) -> Option<Stored> {
+    services.shared_data.get(key)
 }
 
 /// Stores a value.
 pub(crate) fn set(
-    around: &Surroundings,
+    services: &Services,
     key: &[u8],
     value: Bytes,
     condition: Condition,
@@ -39,17 +39,17 @@ pub(crate) fn set(
     if key.len().saturating_add(value.len()) > MAX_SIZE {
         return Err(Error::TooLarge);
     }
-    store(around, key, value, version)
+    store(services, key, value, version)
 }
 
 /// The same by Proxy-Wasm's rules: a version of 0 is no condition, and one value may be as large as all may be together.
 pub(crate) fn store(
-    around: &Surroundings,
+    services: &Services,
     key: &[u8],
     value: Bytes,
     version: u32,
 ) -> Result<(), Error> {
-    around
+    services
         .shared_data
         .set(key, value, version)
         .map_err(|error| match error {

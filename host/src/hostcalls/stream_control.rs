@@ -1,8 +1,9 @@
 //! `stream-control`: going on with, or breaking off, a stream, once the present callback has returned.
 
-use crate::engine::vm::StreamContext;
+use crate::context::StreamContext;
 use crate::hostcalls::{Error, open};
-use crate::stream::state::{Direction, FieldMap, Phase, Request};
+use crate::state::Command;
+use crate::vocabulary::{Direction, FieldMap, Phase};
 
 /// Goes on with a half that the plugin paused.
 pub(crate) fn resume(of: &StreamContext, half: Direction) -> Result<(), Error> {
@@ -15,9 +16,9 @@ pub(crate) fn resume(of: &StreamContext, half: Direction) -> Result<(), Error> {
     if let Some(filter) = state.filters.get_mut(*filter) {
         filter.live &= !(FieldMap::RequestHeaders.bit() | FieldMap::RequestTrailers.bit());
     }
-    let asked = |it: &Request| matches!(it, Request::Resume { filter: other, half: at } if other == filter && *at == half);
-    if !state.requests.iter().any(asked) {
-        state.requests.push(Request::Resume {
+    let asked = |it: &Command| matches!(it, Command::Resume { filter: other, half: at } if other == filter && *at == half);
+    if !state.commands.iter().any(asked) {
+        state.commands.push(Command::Resume {
             filter: *filter,
             half,
         });
@@ -33,8 +34,8 @@ pub(crate) fn reset(of: &StreamContext) -> Result<(), Error> {
     if state.filter(of.filter).phase == Some(Phase::Log) {
         return Err(Error::NotAvailable);
     }
-    if !state.requests.iter().any(|it| matches!(it, Request::Reset)) {
-        state.requests.push(Request::Reset);
+    if !state.commands.iter().any(|it| matches!(it, Command::Reset)) {
+        state.commands.push(Command::Reset);
     }
     // What is to be broken off can no more be answered.
     state.answered = true;

@@ -7,15 +7,16 @@ use http::HeaderValue;
 use http::header::HeaderName;
 
 use super::*;
-use crate::engine::vm::StreamContext;
+use crate::context::StreamContext;
 use crate::fields::Fields;
-use crate::stream::state::{Direction, FieldMap, Phase, Shared};
+use crate::state::SharedStream;
+use crate::vocabulary::{Direction, FieldMap, Phase};
 
 const MAP: FieldMap = FieldMap::RequestHeaders;
 
 /// A stream whose request headers may be changed.
 fn stream() -> StreamContext {
-    let shared = Shared::new(1, Rc::new(|| ()));
+    let shared = SharedStream::new(1, Rc::new(|| ()));
     {
         let mut state = shared.state.borrow_mut();
         state.maps[MAP.index()] = Some(Fields::from_iter([(
@@ -244,5 +245,5 @@ fn repeated_resume_and_reset_requests_are_deduplicated() {
         stream_control::resume(&of, Direction::Request).unwrap();
         stream_control::reset(&of).unwrap();
     }
-    assert_eq!(of.shared.state.borrow().requests.len(), 2);
+    assert_eq!(of.shared.state.borrow().commands.len(), 2);
 }

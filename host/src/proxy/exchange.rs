@@ -28,8 +28,8 @@ use crate::proxy::pipe::{PipeBody, Writer, pipe};
 use crate::proxy::respond::Failure;
 use crate::proxy::upstream::UpstreamClient;
 use crate::runtime::WorkerChain;
-use crate::stream::state::FieldMap;
 use crate::stream::{Effect, Stream};
+use crate::vocabulary::FieldMap;
 
 /// What the streams of one worker share.
 pub(super) struct Way {

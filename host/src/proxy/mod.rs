@@ -19,13 +19,15 @@ use tokio::sync::{mpsc, watch};
 
 use crate::attributes::Attributes;
 use crate::clock::Clock;
+use crate::config::RuntimeConfig;
 use crate::engine::CodeCache;
+use crate::error::{LoadError, StartError};
 use crate::logs::LogSink;
 use crate::observe::Observer;
 use crate::plugin::PluginSpec;
 use crate::proxy::upstream::UpstreamClient;
 use crate::proxy::worker::{Order, Worker};
-use crate::runtime::{Chain, LoadError, Runtime, RuntimeConfig, StartError};
+use crate::runtime::{Chain, Runtime};
 use crate::shared_data::SharedData;
 
 mod accept;

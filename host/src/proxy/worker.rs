@@ -22,10 +22,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{LocalSet, spawn_local};
 
 use crate::attributes::Connection;
+use crate::error::StartError;
 use crate::proxy::exchange::{self, Way};
 use crate::proxy::linger::{Lingering, Unread};
 use crate::proxy::upstream::UpstreamClient;
-use crate::runtime::{Chain, StartError, WorkerChain};
+use crate::runtime::{Chain, WorkerChain};
 
 /// How long a connection may stay silent before, or stammer through, a request's head.
 const HEAD: std::time::Duration = std::time::Duration::from_secs(300);

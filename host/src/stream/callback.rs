@@ -1,13 +1,14 @@
 //! One callback: what is set up before it, what its plugin's instance is, and what became of both.
 
-use crate::engine::vm::StreamContext;
-use crate::engine::{self, Action, Filter as EngineFilter};
+use crate::context::StreamContext;
+use crate::engine::{self, Callback, Filter as EngineFilter};
 use crate::observe::Occasion;
 use crate::plugin::FailurePolicy;
-use crate::stream::local_response::LocalResponse;
-use crate::stream::state::{Direction, FieldMap, FilterState, Phase, Request, State};
-use crate::stream::watch::Callback;
+use crate::state::local_response::LocalResponse;
+use crate::state::{Command, FilterState, State};
+use crate::stream::watch::Observed;
 use crate::stream::{Plugin, Stream};
+use crate::vocabulary::{Action, Direction, FieldMap, Phase};
 
 impl Stream {
     /// Calls a plugin for a phase, if it has a callback for that. Without one, or on an instance that has failed and is open,
@@ -28,7 +29,7 @@ impl Stream {
         if !vm.callbacks().has(phase) {
             return Action::Continue;
         }
-        let (half, map) = phase.of();
+        let (_, map) = phase.of();
         let argument = self
             .shared
             .state
@@ -38,26 +39,18 @@ impl Stream {
             context,
             slot: *slot,
         };
-        let run = |instance: &mut dyn engine::Instance| match phase {
-            Phase::RequestHeaders | Phase::ResponseHeaders => {
-                instance.headers(filter, half, argument, end)
-            }
-            Phase::RequestBody | Phase::ResponseBody => instance.body(filter, half, argument, end),
-            Phase::RequestTrailers | Phase::ResponseTrailers => {
-                instance.trailers(filter, half, argument)
-            }
-            Phase::Log => instance.log(filter).map(|()| Action::Continue),
-        };
+        let callback = Callback::new(phase, argument, end);
+        let run = |instance: &mut dyn engine::Instance| instance.call(filter, callback);
         let result = match &self.watch {
             None => vm.enter(context.plugin, run),
             Some(watch) => {
-                let callback = Callback {
+                let observed = Observed {
                     shared: &self.shared,
                     index,
                     phase,
                     end,
                 };
-                watch.callback(vm, context, callback, run)
+                watch.callback(vm, context, observed, run)
             }
         };
         self.with_state(|state| state.leave(index, phase, map, result));
@@ -83,7 +76,7 @@ impl Stream {
                 None => vm.enter(context.plugin, close),
                 Some(watch) => watch.lifetime(&vm, &context, index, Occasion::Close, close),
             };
-            vm.around().remove(context.id);
+            vm.services().contexts.remove(context.id);
         }
     }
 
@@ -114,7 +107,7 @@ impl Stream {
             shared: self.shared.clone(),
             filter: index,
         };
-        let context = vm.around().add(plugin, Some(stream));
+        let context = vm.services().contexts.add(plugin, Some(stream));
         let open = |instance: &mut dyn engine::Instance| instance.open(&context);
         let slot = match &self.watch {
             None => vm.enter(plugin, open),
@@ -144,24 +137,10 @@ impl Stream {
         }
         self.with_state(|state| {
             state
-                .requests
-                .push(Request::Respond(Box::new(LocalResponse::failure(index))))
+                .commands
+                .push(Command::Respond(Box::new(LocalResponse::failure(index))))
         });
         Action::Pause
-    }
-}
-
-impl Phase {
-    /// The half of the stream that a phase belongs to, and the fields that it brings.
-    pub(crate) fn of(self) -> (Direction, Option<FieldMap>) {
-        match self {
-            Phase::RequestHeaders => (Direction::Request, Some(FieldMap::RequestHeaders)),
-            Phase::RequestBody => (Direction::Request, None),
-            Phase::RequestTrailers => (Direction::Request, Some(FieldMap::RequestTrailers)),
-            Phase::ResponseHeaders => (Direction::Response, Some(FieldMap::ResponseHeaders)),
-            Phase::ResponseBody | Phase::Log => (Direction::Response, None),
-            Phase::ResponseTrailers => (Direction::Response, Some(FieldMap::ResponseTrailers)),
-        }
     }
 }
 

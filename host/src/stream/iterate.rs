@@ -7,13 +7,13 @@
 use bytes::Bytes;
 use http::StatusCode;
 
-use crate::engine::Action;
 use crate::observe::Event;
 use crate::plugin::FailurePolicy;
-use crate::stream::body::Body;
-use crate::stream::local_response::LocalResponse;
-use crate::stream::state::{Direction, Phase, Request, State};
+use crate::state::body::Body;
+use crate::state::local_response::LocalResponse;
+use crate::state::{Command, State};
 use crate::stream::{Flow, Plugin, Position, Ready, Stream};
+use crate::vocabulary::{Action, Direction, Phase};
 
 /// Whether a half goes on after a callback.
 enum After {
@@ -81,7 +81,7 @@ impl Stream {
             let too_large = accumulates && self.keep(half, false);
             let action = self.call(index, half.body_phase(), end);
             if too_large {
-                self.ask(Request::Respond(Box::new(too_large_response(half))));
+                self.ask(Command::Respond(Box::new(too_large_response(half))));
             }
             let action = match self.after(half, index) {
                 After::Stop => return,
@@ -242,7 +242,7 @@ impl Stream {
 
     /// Does what was asked of the stream from elsewhere, and sees to plugins whose instances have died meanwhile.
     pub(super) fn answer_call(&mut self) {
-        self.do_requests(None);
+        self.do_commands(None);
         for index in 0..self.filters.len() {
             let Some(filter) = self.filters.get(index) else {
                 continue;
@@ -256,17 +256,17 @@ impl Stream {
                     self.resume(Direction::Request, index);
                     self.resume(Direction::Response, index);
                 }
-                self.do_requests(None);
+                self.do_commands(None);
             }
         }
     }
 
     /// What came of a callback beside its action.
     fn after(&mut self, half: Direction, index: usize) -> After {
-        if self.with_state(|it| it.requests.is_empty()) {
+        if self.with_state(|it| it.commands.is_empty()) {
             return After::Go { resumed: false };
         }
-        let resumed = self.do_requests(Some((half, index)));
+        let resumed = self.do_commands(Some((half, index)));
         if self.is_cut_short(half) {
             return After::Stop;
         }
@@ -290,29 +290,29 @@ impl Stream {
     }
 
     /// Does what was asked for. `called` is the callback that has just returned; says whether that was resumed.
-    fn do_requests(&mut self, called: Option<(Direction, usize)>) -> bool {
+    fn do_commands(&mut self, called: Option<(Direction, usize)>) -> bool {
         let mut resumed = false;
-        for request in self.with_state(|it| std::mem::take(&mut it.requests)) {
+        for request in self.with_state(|it| std::mem::take(&mut it.commands)) {
             match request {
-                Request::Resume { filter, half } if called == Some((half, filter)) => {
+                Command::Resume { filter, half } if called == Some((half, filter)) => {
                     resumed = true
                 }
-                Request::Resume { filter, half } => self.resume(half, filter),
-                Request::Respond(response) => {
+                Command::Resume { filter, half } => self.resume(half, filter),
+                Command::Respond(response) => {
                     // Before the response begins, so that its own callbacks do not find the half still under way.
                     if let Some((Direction::Request, _)) = called {
                         self.half(Direction::Request).aborted = true;
                     }
                     self.respond(*response);
                 }
-                Request::Reset => self.break_off(),
+                Command::Reset => self.break_off(),
             }
         }
         resumed
     }
 
-    fn ask(&mut self, request: Request) {
-        self.with_state(|it| it.requests.push(request));
+    fn ask(&mut self, command: Command) {
+        self.with_state(|it| it.commands.push(command));
     }
 
     /// Breaks the stream off.

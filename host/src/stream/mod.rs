@@ -2,14 +2,11 @@
 //!
 //! It follows Envoy's filter manager, and its Wasm filter, in everything that a plugin or a client can see. `iterate` has
 //! the order of things: which plugin is called next, what pausing and resuming do. `callback` is one call: what is set up
-//! before it, and what became of the plugin's instance. `state` is what hostcalls can reach, `local_response` the
-//! responses that do not come from upstream, `body` the bytes that are kept, `watch` tells an observer what happens.
+//! before it, and what became of the plugin's instance. `watch` tells an observer what happens. What hostcalls can reach of
+//! a stream is in `crate::state`.
 
-pub(crate) mod body;
 mod callback;
 mod iterate;
-pub(crate) mod local_response;
-pub(crate) mod state;
 #[cfg(test)]
 mod tests;
 mod watch;
@@ -21,19 +18,21 @@ use bytes::Bytes;
 use http::StatusCode;
 
 use crate::attributes::Connection;
-use crate::engine::vm::{Context, Vm};
+use crate::context::Context;
 use crate::fields::Fields;
 use crate::observe::Event;
-use crate::stream::body::Body;
-use crate::stream::local_response::{LocalResponse, RequestKind};
-use crate::stream::state::{Direction, FieldMap, Phase, Shared};
+use crate::state::body::Body;
+use crate::state::local_response::{LocalResponse, RequestKind};
+use crate::state::{SharedStream, State};
 use crate::stream::watch::Watch;
+use crate::vm::Vm;
+use crate::vocabulary::{Direction, FieldMap, Phase};
 use crate::worker::Worker;
 
 /// One HTTP stream, without I/O: it is fed what happens and gives what is to be done.
 pub struct Stream {
     worker: Rc<Worker>,
-    shared: Rc<Shared>,
+    shared: Rc<SharedStream>,
     filters: Vec<Filter>,
     halves: [Half; 2],
     ready: VecDeque<Ready>,
@@ -166,7 +165,7 @@ impl Stream {
     pub(crate) fn new(worker: Rc<Worker>, wake: Rc<dyn Fn()>) -> Self {
         let count = worker.plugin_count();
         Self {
-            shared: Rc::new(Shared::new(count, wake)),
+            shared: Rc::new(SharedStream::new(count, wake)),
             filters: (0..count)
                 .map(|_| Filter {
                     plugin: Plugin::New,
@@ -415,14 +414,14 @@ impl Stream {
     fn close(&mut self) {
         self.with_state(|it| {
             it.answered = true;
-            it.requests.clear();
+            it.commands.clear();
             it.filters.iter_mut().for_each(|filter| filter.live = 0);
         });
         for index in 0..self.filters.len() {
             self.call(index, Phase::Log, true);
         }
         self.with_state(|it| {
-            it.requests.clear();
+            it.commands.clear();
             it.ended = true;
         });
         for index in 0..self.filters.len() {
@@ -442,7 +441,7 @@ impl Drop for Stream {
     }
 }
 
-impl state::State {
+impl State {
     fn set_map(&mut self, map: FieldMap, fields: Fields) {
         if let Some(place) = self.maps.get_mut(map.index()) {
             *place = Some(fields);

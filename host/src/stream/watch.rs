@@ -4,11 +4,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::engine::vm::{Context, Vm};
-use crate::engine::{self, Action, Trap};
+use crate::context::Context;
+use crate::engine::{self, Trap};
 use crate::fields::Fields;
 use crate::observe::{BodySize, Call, Event, Measured, Observer, Occasion, Seen};
-use crate::stream::state::{Direction, FieldMap, Phase, Shared, State};
+use crate::state::{SharedStream, State};
+use crate::vm::Vm;
+use crate::vocabulary::{Action, Direction, FieldMap, Phase};
 
 /// A stream, as it is told of.
 pub(super) struct Watch {
@@ -17,8 +19,8 @@ pub(super) struct Watch {
 }
 
 /// One callback, as the stream sees it.
-pub(super) struct Callback<'a> {
-    pub(super) shared: &'a Shared,
+pub(super) struct Observed<'a> {
+    pub(super) shared: &'a SharedStream,
     pub(super) index: usize,
     pub(super) phase: Phase,
     pub(super) end: bool,
@@ -49,15 +51,15 @@ impl Watch {
         &self,
         vm: &Rc<Vm>,
         context: &Context,
-        callback: Callback<'_>,
+        observed: Observed<'_>,
         run: impl FnOnce(&mut dyn engine::Instance) -> Result<Action, Trap>,
     ) -> Option<Action> {
-        let Callback {
+        let Observed {
             shared,
             index,
             phase,
             end,
-        } = callback;
+        } = observed;
         let before = match shared.state.try_borrow_mut() {
             Ok(mut state) => Before::of(&mut state, index, phase),
             Err(_) => Before::default(),
@@ -118,7 +120,7 @@ fn call(
         trap,
         lines,
     } = measured;
-    let plugin = vm.around().plugins.get(context.plugin).cloned();
+    let plugin = vm.services().plugins.get(context.plugin).cloned();
     Call {
         plugin: plugin.unwrap_or_default(),
         place,

@@ -11,8 +11,8 @@ use crate::bindings::exports::tidegate::proxy as world;
 use crate::engine::Callbacks;
 use crate::engine::component::WORLD;
 use crate::engine::component::guest::Guest;
-use crate::runtime::LoadError;
-use crate::stream::state::Phase;
+use crate::error::LoadError;
+use crate::vocabulary::Phase;
 
 /// Where in the component each interface is.
 pub(crate) struct Indices {

@@ -5,15 +5,15 @@ use std::rc::Rc;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::WasiCtx;
 
+use crate::context::{Context, Services, StreamContext};
+use crate::engine::component::wasi::{self, Lines};
 use crate::engine::limiter::Limiter;
-use crate::engine::vm::{Context, StreamContext, Surroundings};
 use crate::hostcalls::{Error, http_streams};
 use crate::logs::Level;
-use crate::wasi::{self, Lines};
 
 /// The data of an instance's store.
 pub(crate) struct Guest {
-    pub(crate) around: Rc<Surroundings>,
+    pub(crate) services: Rc<Services>,
     /// The context whose callback runs.
     pub(crate) current: Option<Context>,
     pub(crate) limits: Limiter,
@@ -24,13 +24,13 @@ pub(crate) struct Guest {
 }
 
 impl Guest {
-    pub(crate) fn new(around: &Rc<Surroundings>) -> Self {
-        let limits = Limiter::new(around.limits.memory);
+    pub(crate) fn new(services: &Rc<Services>) -> Self {
+        let limits = Limiter::new(services.limits.memory);
         Self {
-            around: around.clone(),
+            services: services.clone(),
             current: None,
             limits,
-            wasi: wasi::context(around),
+            wasi: wasi::context(services),
             table: ResourceTable::new(),
             stdout: Lines::new(Level::Info),
             stderr: Lines::new(Level::Error),
@@ -48,7 +48,7 @@ impl Guest {
         id: u32,
         call: impl FnOnce(&StreamContext) -> Result<R, Error>,
     ) -> Result<R, Error> {
-        http_streams::with(&self.around, self.current.as_ref(), id, call)
+        http_streams::with(&self.services, self.current.as_ref(), id, call)
     }
 
     /// Logs what was printed without a line's end: the guest will print no more.
@@ -57,10 +57,10 @@ impl Guest {
         let Self {
             stdout,
             stderr,
-            around,
+            services,
             ..
         } = self;
-        stdout.flush(|level, line| around.log(plugin, level, line));
-        stderr.flush(|level, line| around.log(plugin, level, line));
+        stdout.flush(|level, line| services.log(plugin, level, line));
+        stderr.flush(|level, line| services.log(plugin, level, line));
     }
 }

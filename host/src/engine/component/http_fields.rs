@@ -8,10 +8,10 @@ use wasmtime::component::{Linker, Resource, WasmList, WasmStr};
 
 use crate::bindings::HttpStream;
 use crate::bindings::tidegate::proxy::{http_fields, types};
+use crate::context::StreamContext;
 use crate::engine::component::guest::Guest;
-use crate::engine::vm::StreamContext;
 use crate::hostcalls::{self, Error};
-use crate::stream::state::FieldMap;
+use crate::vocabulary::FieldMap;
 
 type Store<'a> = StoreContextMut<'a, Guest>;
 type Http = Resource<HttpStream>;

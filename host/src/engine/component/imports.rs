@@ -13,7 +13,7 @@ use crate::engine::component::http_fields;
 use crate::hostcalls;
 use crate::hostcalls::shared_data::Condition;
 use crate::logs::Level;
-use crate::stream::state::Direction;
+use crate::vocabulary::Direction;
 
 /// Links the contract.
 pub(crate) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
@@ -36,7 +36,7 @@ impl types::Host for Guest {}
 
 impl clock::Host for Guest {
     fn now(&mut self) -> u64 {
-        hostcalls::clock::now(&self.around)
+        hostcalls::clock::now(&self.services)
     }
 }
 
@@ -50,7 +50,7 @@ impl logging::Host for Guest {
             logging::Level::Error => Level::Error,
             logging::Level::Critical => Level::Critical,
         };
-        hostcalls::logging::log(&self.around, self.plugin(), level, &message);
+        hostcalls::logging::log(&self.services, self.plugin(), level, &message);
     }
 }
 
@@ -128,14 +128,14 @@ impl local_responses::Host for Guest {
 
 impl properties::Host for Guest {
     fn get(&mut self, http: Http, path: Vec<String>) -> Answer<Option<Vec<u8>>> {
-        let around = &self.around;
+        let services = &self.services;
         // The stream's, which may be another than the one that runs.
-        let context = around.find(http.rep());
+        let context = services.contexts.find(http.rep());
         let plugin = context.map_or_else(|| self.plugin(), |it| it.plugin);
         Ok(self.stream(http.rep(), |of| {
             hostcalls::properties::check_open(of)?;
             let path = hostcalls::properties::path(&path)?;
-            let found = hostcalls::properties::get(around, plugin, of, &path)?;
+            let found = hostcalls::properties::get(services, plugin, of, &path)?;
             Ok(found.map(Vec::from))
         })?)
     }
@@ -151,7 +151,7 @@ impl properties::Host for Guest {
 
 impl shared_data::Host for Guest {
     fn get(&mut self, key: String) -> Answer<Option<shared_data::Stored>> {
-        let stored = hostcalls::shared_data::get(&self.around, key.as_bytes());
+        let stored = hostcalls::shared_data::get(&self.services, key.as_bytes());
         Ok(stored.map(|stored| shared_data::Stored {
             value: stored.value.into(),
             version: stored.version,
@@ -169,9 +169,9 @@ impl shared_data::Host for Guest {
             shared_data::Condition::Absent => Condition::Absent,
             shared_data::Condition::Version(version) => Condition::Version(version),
         };
-        let (around, key) = (&self.around, key.as_bytes());
+        let (services, key) = (&self.services, key.as_bytes());
         Ok(hostcalls::shared_data::set(
-            around,
+            services,
             key,
             value.into(),
             condition,

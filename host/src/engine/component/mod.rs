@@ -1,7 +1,7 @@
 //! The engine for components of the world `tidegate:proxy/http-plugin`.
 //!
 //! `guest` is the store's data, `imports` the contract's hostcalls, `http_fields` those for headers, `exports` which callbacks a component has and whether they
-//! are of the right types; WASI is in `crate::wasi`. Here is how an instance is made and called.
+//! are of the right types; WASI is in `wasi`. Here is how an instance is made and called.
 
 mod exports;
 pub(crate) mod guest;
@@ -9,6 +9,7 @@ mod http_fields;
 mod imports;
 #[cfg(test)]
 mod tests;
+pub(crate) mod wasi;
 
 use std::rc::Rc;
 
@@ -16,15 +17,14 @@ use wasmtime::component::{Component, InstancePre, Linker, Resource, ResourceAny}
 use wasmtime::{Engine, Store};
 
 use crate::bindings::tidegate::proxy::types;
+use crate::context::{Context, Services};
 use crate::engine::component::exports::{Exports, Indices};
 use crate::engine::component::guest::Guest;
-use crate::engine::vm::{Context, Surroundings};
-use crate::engine::{self, Action, Callbacks, Filter, Trap, refuel};
+use crate::engine::{self, Callback, Callbacks, Filter, Trap, refuel};
+use crate::error::LoadError;
 use crate::limits::Deadline;
 use crate::plugin::PluginSpec;
-use crate::runtime::LoadError;
-use crate::stream::state::Direction;
-use crate::wasi;
+use crate::vocabulary::Action;
 
 /// A compiled component, linked.
 pub(crate) struct Compiled {
@@ -63,10 +63,10 @@ impl engine::Compiled for Compiled {
         self.indices.callbacks()
     }
 
-    fn instantiate(&self, around: &Rc<Surroundings>) -> Result<Box<dyn engine::Instance>, Trap> {
-        let mut store = Store::new(self.pre.engine(), Guest::new(around));
+    fn instantiate(&self, services: &Rc<Services>) -> Result<Box<dyn engine::Instance>, Trap> {
+        let mut store = Store::new(self.pre.engine(), Guest::new(services));
         store.limiter(|guest| &mut guest.limits);
-        let deadline = around.limits.for_start();
+        let deadline = services.limits.for_start();
         store.set_epoch_deadline(deadline.ticks);
         refuel(&mut store);
         let instance = self
@@ -150,7 +150,7 @@ impl engine::Instance for Instance {
         context: &Context,
         configuration: &[u8],
     ) -> Result<Result<(), String>, Trap> {
-        let limits = self.store.data().around.limits;
+        let limits = self.store.data().services.limits;
         self.deadline = limits.for_start();
         let configured = self.run(context, "plugin-context.configure", |exports, store| {
             exports
@@ -169,69 +169,42 @@ impl engine::Instance for Instance {
         }))
     }
 
-    fn headers(
-        &mut self,
-        filter: Filter<'_>,
-        half: Direction,
-        _count: u32,
-        end: bool,
-    ) -> Result<Action, Trap> {
+    fn call(&mut self, filter: Filter<'_>, callback: Callback) -> Result<Action, Trap> {
+        if matches!(
+            callback,
+            Callback::RequestTrailers { .. } | Callback::ResponseTrailers { .. }
+        ) {
+            // The contract has no callback for trailers yet: they pass.
+            return Ok(Action::Continue);
+        }
         let made = self.filter(filter)?;
-        self.run(filter.context, headers_name(half), |exports, store| {
-            match half {
-                Direction::Request => exports
-                    .on_request_headers
-                    .as_ref()
-                    .map(|it| it.call_handle(store, made, end)),
-                Direction::Response => exports
-                    .on_response_headers
-                    .as_ref()
-                    .map(|it| it.call_handle(store, made, end)),
+        /// Calls an export, if it is there.
+        macro_rules! call {
+            ($export:ident, $name:literal $(, $argument:expr)*) => {
+                self.run(filter.context, $name, |exports, store| {
+                    let export = exports.$export.as_ref();
+                    export.map(|it| it.call_handle(store, made $(, $argument)*)).transpose()
+                })
+            };
+        }
+        match callback {
+            Callback::RequestHeaders { end, .. } => {
+                call!(on_request_headers, "on-request-headers", end).map(action)
             }
-            .transpose()
-        })
-        .map(action)
-    }
-
-    fn body(
-        &mut self,
-        filter: Filter<'_>,
-        half: Direction,
-        size: u32,
-        end: bool,
-    ) -> Result<Action, Trap> {
-        let made = self.filter(filter)?;
-        self.run(filter.context, body_name(half), |exports, store| {
-            match half {
-                Direction::Request => exports
-                    .on_request_body
-                    .as_ref()
-                    .map(|it| it.call_handle(store, made, size, end)),
-                Direction::Response => exports
-                    .on_response_body
-                    .as_ref()
-                    .map(|it| it.call_handle(store, made, size, end)),
+            Callback::RequestBody { size, end } => {
+                call!(on_request_body, "on-request-body", size, end).map(action)
             }
-            .transpose()
-        })
-        .map(action)
-    }
-
-    fn trailers(&mut self, _: Filter<'_>, _: Direction, _: u32) -> Result<Action, Trap> {
-        // The contract has no callback for trailers yet: they pass.
-        Ok(Action::Continue)
-    }
-
-    fn log(&mut self, filter: Filter<'_>) -> Result<(), Trap> {
-        let made = self.filter(filter)?;
-        self.run(filter.context, "on-log", |exports, store| {
-            exports
-                .on_log
-                .as_ref()
-                .map(|it| it.call_handle(store, made))
-                .transpose()
-                .map(|_| ())
-        })
+            Callback::ResponseHeaders { end, .. } => {
+                call!(on_response_headers, "on-response-headers", end).map(action)
+            }
+            Callback::ResponseBody { size, end } => {
+                call!(on_response_body, "on-response-body", size, end).map(action)
+            }
+            Callback::RequestTrailers { .. } | Callback::ResponseTrailers { .. } => {
+                Ok(Action::Continue)
+            }
+            Callback::Log => call!(on_log, "on-log").map(|_| Action::Continue),
+        }
     }
 
     fn close(&mut self, filter: Filter<'_>) -> Result<(), Trap> {
@@ -262,20 +235,6 @@ impl engine::Instance for Instance {
 
     fn burnt(&self) -> Option<u64> {
         self.store.get_fuel().ok().map(|left| u64::MAX - left)
-    }
-}
-
-fn headers_name(half: Direction) -> &'static str {
-    match half {
-        Direction::Request => "on-request-headers",
-        Direction::Response => "on-response-headers",
-    }
-}
-
-fn body_name(half: Direction) -> &'static str {
-    match half {
-        Direction::Request => "on-request-body",
-        Direction::Response => "on-response-body",
     }
 }
 

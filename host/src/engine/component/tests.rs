@@ -9,11 +9,13 @@ use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
 use crate::ManualClock;
+use crate::config::RuntimeConfig;
+use crate::error::{LoadError, StartError};
 use crate::fields::{Fields, Name};
 use crate::limits::Limits;
 use crate::logs::{LogLine, LogSink};
 use crate::plugin::{EngineKind, FailurePolicy, PluginSpec};
-use crate::runtime::{LoadError, Runtime, RuntimeConfig, StartError, WorkerChain};
+use crate::runtime::{Runtime, WorkerChain};
 use crate::stream::Effect;
 
 #[derive(Default)]

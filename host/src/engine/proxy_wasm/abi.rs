@@ -1,8 +1,7 @@
 //! Proxy-Wasm's numbers and names: the three versions of the ABI, status codes, enumerations.
 
-use crate::engine::Action;
 use crate::hostcalls::Error;
-use crate::stream::state::{Direction, FieldMap};
+use crate::vocabulary::{Action, Direction, FieldMap};
 
 /// A version of the ABI, by the function that a module exports to say so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

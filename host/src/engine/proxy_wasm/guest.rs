@@ -8,14 +8,14 @@ use std::rc::Rc;
 use bytes::Bytes;
 use wasmtime::{Caller, Memory, TypedFunc, bail};
 
+use crate::context::{Context, Services, StreamContext};
 use crate::engine::limiter::Limiter;
 use crate::engine::proxy_wasm::abi::{Abi, Status};
-use crate::engine::vm::{Context, StreamContext, Surroundings};
 use crate::logs::Level;
 
 /// The data of an instance's store.
 pub(crate) struct Guest {
-    pub(crate) around: Rc<Surroundings>,
+    pub(crate) services: Rc<Services>,
     pub(crate) abi: Abi,
     pub(crate) limits: Limiter,
     pub(crate) memory: Option<Memory>,
@@ -46,15 +46,15 @@ pub(crate) enum Mode {
 pub(crate) type Access<T> = Result<T, Status>;
 
 impl Guest {
-    pub(crate) fn new(around: &Rc<Surroundings>, abi: Abi) -> Self {
-        let limits = Limiter::for_core_module(around.limits.memory);
-        let environment = around
+    pub(crate) fn new(services: &Rc<Services>, abi: Abi) -> Self {
+        let limits = Limiter::for_core_module(services.limits.memory);
+        let environment = services
             .environment
             .iter()
             .map(|(name, value)| format!("{name}={value}\0").into_bytes())
             .collect();
         Self {
-            around: around.clone(),
+            services: services.clone(),
             abi,
             limits,
             memory: None,
@@ -86,7 +86,7 @@ impl Guest {
 
     /// Writes a line of the log of the plugin that runs.
     pub(crate) fn log(&self, level: Level, message: &str) {
-        self.around
+        self.services
             .log(self.context().map_or(0, |it| it.plugin), level, message);
     }
 }

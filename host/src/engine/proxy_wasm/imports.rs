@@ -6,16 +6,16 @@
 use bytes::Bytes;
 use wasmtime::{Caller, Linker};
 
+use crate::context::StreamContext;
 use crate::engine::proxy_wasm::abi::{Abi, Buffer, Status, field_map};
 use crate::engine::proxy_wasm::guest::{
     Access, Guest, give, give_bytes, memory, put_u32, put_u64, running, slice, status,
 };
 use crate::engine::proxy_wasm::pairs;
-use crate::engine::vm::StreamContext;
 use crate::hostcalls::{clock, http_bodies, http_fields, local_responses, stream_control};
 use crate::logs::Level;
-use crate::stream::body::Body;
-use crate::stream::state::{Direction, FieldMap};
+use crate::state::body::Body;
+use crate::vocabulary::{Direction, FieldMap};
 
 /// Links what a module of this ABI may import. What another version has, and this has not, is missing here, as in Envoy.
 pub(crate) fn link(linker: &mut Linker<Guest>, abi: Abi) -> wasmtime::Result<()> {
@@ -98,14 +98,14 @@ fn log(mut host: Host<'_>, level: u32, data: u32, size: u32) -> u32 {
 fn get_log_level(mut host: Host<'_>, level_at: u32) -> wasmtime::Result<u32> {
     running(&host, "proxy_get_log_level")?;
     Ok(status(memory(&mut host).and_then(|(memory, guest)| {
-        put_u32(memory, level_at, guest.around.logs.level() as u32)
+        put_u32(memory, level_at, guest.services.logs.level() as u32)
     })))
 }
 
 fn get_current_time(mut host: Host<'_>, time_at: u32) -> wasmtime::Result<u32> {
     running(&host, "proxy_get_current_time_nanoseconds")?;
     Ok(status(memory(&mut host).and_then(|(memory, guest)| {
-        put_u64(memory, time_at, clock::now(&guest.around))
+        put_u64(memory, time_at, clock::now(&guest.services))
     })))
 }
 
@@ -468,7 +468,7 @@ fn set_effective_context(mut host: Host<'_>, id: u32) -> wasmtime::Result<u32> {
         guest.effective = None;
         return Ok(Status::Ok as u32);
     }
-    match guest.around.find(id) {
+    match guest.services.contexts.find(id) {
         Some(context) => {
             guest.effective = Some(context);
             Ok(Status::Ok as u32)

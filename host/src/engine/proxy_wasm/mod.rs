@@ -25,14 +25,14 @@ use wasmtime::{
     WasmParams, WasmResults,
 };
 
+use crate::context::{Context, Services};
 use crate::engine::proxy_wasm::abi::{Abi, body_action, headers_action, trailers_action};
 use crate::engine::proxy_wasm::guest::{Guest, Mode};
-use crate::engine::vm::{Context, Surroundings};
-use crate::engine::{self, Action, Callbacks, Filter, Trap, refuel};
+use crate::engine::{self, Callback, Callbacks, Filter, Trap, refuel};
+use crate::error::LoadError;
 use crate::limits::Deadline;
 use crate::plugin::PluginSpec;
-use crate::runtime::LoadError;
-use crate::stream::state::{Direction, Phase};
+use crate::vocabulary::{Action, Direction, Phase};
 
 /// A compiled module, linked.
 pub(crate) struct Compiled {
@@ -198,10 +198,10 @@ impl engine::Compiled for Compiled {
         self.callbacks
     }
 
-    fn instantiate(&self, around: &Rc<Surroundings>) -> Result<Box<dyn engine::Instance>, Trap> {
-        let mut store = Store::new(self.pre.module().engine(), Guest::new(around, self.abi));
+    fn instantiate(&self, services: &Rc<Services>) -> Result<Box<dyn engine::Instance>, Trap> {
+        let mut store = Store::new(self.pre.module().engine(), Guest::new(services, self.abi));
         store.limiter(|guest| &mut guest.limits);
-        let deadline = around.limits.for_start();
+        let deadline = services.limits.for_start();
         store.set_epoch_deadline(deadline.ticks);
         refuel(&mut store);
         let instance = self
@@ -302,6 +302,40 @@ impl Instance {
     ) -> Result<R, Trap> {
         run(&mut self.store, self.deadline, name, function, arguments)
     }
+
+    /// Calls a headers callback, whose parameters depend on the ABI.
+    fn headers(
+        &mut self,
+        context: &Context,
+        direction: Direction,
+        count: u32,
+        end: bool,
+    ) -> Result<Action, Trap> {
+        let Self {
+            store,
+            exports,
+            deadline,
+        } = self;
+        let (name, function) = match direction {
+            Direction::Request => (REQUEST_HEADERS, &exports.on_request_headers),
+            Direction::Response => (RESPONSE_HEADERS, &exports.on_response_headers),
+        };
+        let Some(function) = function else {
+            return Ok(Action::Continue);
+        };
+        store.data_mut().current = Some(context.clone());
+        let (id, end) = (context.id, u32::from(end));
+        let result = match function {
+            OnHeaders::Old(function) => run(store, *deadline, name, function, (id, count)),
+            OnHeaders::New(function) => run(store, *deadline, name, function, (id, count, end)),
+        };
+        let Guest {
+            current, effective, ..
+        } = store.data_mut();
+        *current = None;
+        *effective = None;
+        result.map(headers_action)
+    }
 }
 
 /// Calls an export. It borrows not the whole instance, so that the export may be one of its own.
@@ -319,7 +353,7 @@ fn run<P: WasmParams, R: WasmResults>(
 
 /// Calls one of an instance's exports for a context, if it is there.
 macro_rules! call {
-    ($self:ident, $context:expr, $export:ident, $name:literal, $arguments:expr) => {
+    ($self:ident, $context:expr, $export:ident, $name:expr, $arguments:expr) => {
         match &$self.exports.$export {
             Some(function) => {
                 let Guest {
@@ -356,7 +390,7 @@ impl engine::Instance for Instance {
         let size = u32::try_from(configuration.len()).unwrap_or(u32::MAX);
         let guest = self.store.data_mut();
         guest.configuration = Some(Bytes::copy_from_slice(configuration));
-        let limits = guest.around.limits;
+        let limits = guest.services.limits;
         self.deadline = limits.for_start();
         call!(
             self,
@@ -402,109 +436,42 @@ impl engine::Instance for Instance {
         Ok(0)
     }
 
-    fn headers(
-        &mut self,
-        filter: Filter<'_>,
-        half: Direction,
-        count: u32,
-        end: bool,
-    ) -> Result<Action, Trap> {
-        let Self {
-            store,
-            exports,
-            deadline,
-        } = self;
-        let (name, function) = match half {
-            Direction::Request => (REQUEST_HEADERS, &exports.on_request_headers),
-            Direction::Response => (RESPONSE_HEADERS, &exports.on_response_headers),
-        };
-        let Some(function) = function else {
-            return Ok(Action::Continue);
-        };
-        store.data_mut().current = Some(filter.context.clone());
-        let id = filter.context.id;
-        let result = match function {
-            OnHeaders::Old(function) => run(store, *deadline, name, function, (id, count)),
-            OnHeaders::New(function) => run(
-                store,
-                *deadline,
-                name,
-                function,
-                (id, count, u32::from(end)),
-            ),
-        };
-        let Guest {
-            current, effective, ..
-        } = store.data_mut();
-        *current = None;
-        *effective = None;
-        result.map(headers_action)
-    }
-
-    fn body(
-        &mut self,
-        filter: Filter<'_>,
-        half: Direction,
-        size: u32,
-        end: bool,
-    ) -> Result<Action, Trap> {
-        let (context, arguments) = (filter.context, (filter.context.id, size, u32::from(end)));
-        let result = match half {
-            Direction::Request => call!(
-                self,
-                context,
-                on_request_body,
-                "proxy_on_request_body",
-                arguments
-            ),
-            Direction::Response => call!(
-                self,
-                context,
-                on_response_body,
-                "proxy_on_response_body",
-                arguments
-            ),
-        };
-        Ok(result.map_or(Action::Continue, body_action))
-    }
-
-    fn trailers(
-        &mut self,
-        filter: Filter<'_>,
-        half: Direction,
-        count: u32,
-    ) -> Result<Action, Trap> {
-        let (context, arguments) = (filter.context, (filter.context.id, count));
-        let result = match half {
-            Direction::Request => call!(
-                self,
-                context,
-                on_request_trailers,
-                "proxy_on_request_trailers",
-                arguments
-            ),
-            Direction::Response => {
-                call!(
-                    self,
-                    context,
-                    on_response_trailers,
-                    "proxy_on_response_trailers",
-                    arguments
-                )
+    fn call(&mut self, filter: Filter<'_>, callback: Callback) -> Result<Action, Trap> {
+        let (context, id) = (filter.context, filter.context.id);
+        Ok(match callback {
+            Callback::RequestHeaders { count, end } => {
+                self.headers(context, Direction::Request, count, end)?
             }
-        };
-        Ok(result.map_or(Action::Continue, trailers_action))
-    }
-
-    fn log(&mut self, filter: Filter<'_>) -> Result<(), Trap> {
-        call!(
-            self,
-            filter.context,
-            on_log,
-            "proxy_on_log",
-            filter.context.id
-        );
-        Ok(())
+            Callback::ResponseHeaders { count, end } => {
+                self.headers(context, Direction::Response, count, end)?
+            }
+            Callback::RequestBody { size, end } => {
+                let arguments = (id, size, u32::from(end));
+                let name = "proxy_on_request_body";
+                call!(self, context, on_request_body, name, arguments)
+                    .map_or(Action::Continue, body_action)
+            }
+            Callback::ResponseBody { size, end } => {
+                let arguments = (id, size, u32::from(end));
+                let name = "proxy_on_response_body";
+                call!(self, context, on_response_body, name, arguments)
+                    .map_or(Action::Continue, body_action)
+            }
+            Callback::RequestTrailers { count } => {
+                let name = "proxy_on_request_trailers";
+                call!(self, context, on_request_trailers, name, (id, count))
+                    .map_or(Action::Continue, trailers_action)
+            }
+            Callback::ResponseTrailers { count } => {
+                let name = "proxy_on_response_trailers";
+                call!(self, context, on_response_trailers, name, (id, count))
+                    .map_or(Action::Continue, trailers_action)
+            }
+            Callback::Log => {
+                call!(self, context, on_log, "proxy_on_log", id);
+                Action::Continue
+            }
+        })
     }
 
     fn close(&mut self, filter: Filter<'_>) -> Result<(), Trap> {

@@ -2,9 +2,9 @@
 
 use wasmtime::{Caller, Linker};
 
+use crate::context::Context;
 use crate::engine::proxy_wasm::abi::Status;
 use crate::engine::proxy_wasm::guest::{Guest, give_bytes, memory, running, slice, status};
-use crate::engine::vm::Context;
 use crate::hostcalls::properties;
 
 pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
@@ -27,8 +27,8 @@ fn get_property(
         let path = slice(memory, path, path_size)?;
         let Context { plugin, stream, .. } = guest.context().ok_or(Status::NotFound)?;
         let found = match stream {
-            Some(stream) => properties::get(&guest.around, *plugin, stream, path)?,
-            None => properties::of_plugin(&guest.around, *plugin, path),
+            Some(stream) => properties::get(&guest.services, *plugin, stream, path)?,
+            None => properties::of_plugin(&guest.services, *plugin, path),
         };
         found.ok_or(Status::NotFound)
     });

@@ -28,7 +28,7 @@ fn get_shared_data(
     running(&host, "proxy_get_shared_data")?;
     let stored = memory(&mut host).and_then(|(memory, guest)| {
         let key = slice(memory, key, key_size)?;
-        shared_data::get(&guest.around, key).ok_or(Status::NotFound)
+        shared_data::get(&guest.services, key).ok_or(Status::NotFound)
     });
     let stored = match stored {
         Ok(stored) => stored,
@@ -52,6 +52,6 @@ fn set_shared_data(
     Ok(status(memory(&mut host).and_then(|(memory, guest)| {
         let key = slice(memory, key, key_size)?;
         let value = Bytes::copy_from_slice(slice(memory, value, value_size)?);
-        Ok(shared_data::store(&guest.around, key, value, version)?)
+        Ok(shared_data::store(&guest.services, key, value, version)?)
     })))
 }

@@ -269,8 +269,8 @@ fn clock_time_get(mut host: Host<'_>, clock_id: u32, _precision: u64, time_at: u
             .map_err(Errno::from)
             .and_then(|(memory, guest)| {
                 let now = match clock_id {
-                    0 => clock::now(&guest.around),
-                    1 => guest.around.clock.monotonic(),
+                    0 => clock::now(&guest.services),
+                    1 => guest.services.clock.monotonic(),
                     _ => return Err(Errno::NotSupported),
                 };
                 Ok(put_u64(memory, time_at, now)?)
@@ -298,7 +298,11 @@ fn random_get(mut host: Host<'_>, at: u32, size: u32) -> Answer {
             .map_err(Errno::from)
             .and_then(|(memory, guest)| {
                 let bytes = slice_mut(memory, at, size)?;
-                guest.around.random.fill(bytes).map_err(|_| Errno::Invalid)
+                guest
+                    .services
+                    .random
+                    .fill(bytes)
+                    .map_err(|_| Errno::Invalid)
             }),
     }))
 }

@@ -16,13 +16,15 @@ use http::HeaderValue;
 
 use super::*;
 use crate::clock::ManualClock;
-use crate::engine::vm::{StreamContext, Surroundings};
-use crate::engine::{self, Action, Callbacks, Trap};
+use crate::config::RuntimeConfig;
+use crate::context::{Services, StreamContext};
+use crate::engine::{self, Callback, Callbacks, Trap};
 use crate::hostcalls::{http_bodies, http_fields, local_responses, stream_control};
 use crate::logs::{LogLine, LogSink};
 use crate::observe::Observer;
 use crate::plugin::{EngineKind, FailurePolicy, PluginSpec};
-use crate::runtime::{Chain, RuntimeConfig, WorkerChain};
+use crate::runtime::{Chain, WorkerChain};
+use crate::vocabulary::Action;
 use crate::worker::{Loaded, LoadedModule, LoadedPlugin};
 
 // === The scripted plugins ===
@@ -109,7 +111,7 @@ impl engine::Compiled for Scripted {
         .fold(Callbacks::default(), Callbacks::with)
     }
 
-    fn instantiate(&self, _: &Rc<Surroundings>) -> Result<Box<dyn engine::Instance>, Trap> {
+    fn instantiate(&self, _: &Rc<Services>) -> Result<Box<dyn engine::Instance>, Trap> {
         self.0.lock().unwrap().instances += 1;
         Ok(Box::new(self.clone()))
     }
@@ -129,58 +131,34 @@ impl engine::Instance for Scripted {
         Ok(0)
     }
 
-    fn headers(
-        &mut self,
-        filter: engine::Filter<'_>,
-        half: Direction,
-        _: u32,
-        end: bool,
-    ) -> Result<Action, Trap> {
-        let (phase, name) = match half {
-            Direction::Request => (Phase::RequestHeaders, "request-headers"),
-            Direction::Response => (Phase::ResponseHeaders, "response-headers"),
+    fn call(&mut self, filter: engine::Filter<'_>, callback: Callback) -> Result<Action, Trap> {
+        let last = |end: bool| if end { ":end" } else { "" };
+        let (phase, what) = match callback {
+            Callback::RequestHeaders { end, .. } => (
+                Phase::RequestHeaders,
+                format!("request-headers{}", last(end)),
+            ),
+            Callback::RequestBody { size, end } => (
+                Phase::RequestBody,
+                format!("request-body:{size}{}", last(end)),
+            ),
+            Callback::RequestTrailers { .. } => {
+                (Phase::RequestTrailers, "request-trailers".to_owned())
+            }
+            Callback::ResponseHeaders { end, .. } => (
+                Phase::ResponseHeaders,
+                format!("response-headers{}", last(end)),
+            ),
+            Callback::ResponseBody { size, end } => (
+                Phase::ResponseBody,
+                format!("response-body:{size}{}", last(end)),
+            ),
+            Callback::ResponseTrailers { .. } => {
+                (Phase::ResponseTrailers, "response-trailers".to_owned())
+            }
+            Callback::Log => (Phase::Log, "log".to_owned()),
         };
-        self.run(
-            filter.context,
-            phase,
-            format!("{name}{}", if end { ":end" } else { "" }),
-        )
-    }
-
-    fn body(
-        &mut self,
-        filter: engine::Filter<'_>,
-        half: Direction,
-        size: u32,
-        end: bool,
-    ) -> Result<Action, Trap> {
-        let name = match half {
-            Direction::Request => "request-body",
-            Direction::Response => "response-body",
-        };
-        self.run(
-            filter.context,
-            half.body_phase(),
-            format!("{name}:{size}{}", if end { ":end" } else { "" }),
-        )
-    }
-
-    fn trailers(
-        &mut self,
-        filter: engine::Filter<'_>,
-        half: Direction,
-        _: u32,
-    ) -> Result<Action, Trap> {
-        let (phase, name) = match half {
-            Direction::Request => (Phase::RequestTrailers, "request-trailers"),
-            Direction::Response => (Phase::ResponseTrailers, "response-trailers"),
-        };
-        self.run(filter.context, phase, name.to_owned())
-    }
-
-    fn log(&mut self, filter: engine::Filter<'_>) -> Result<(), Trap> {
-        self.run(filter.context, Phase::Log, "log".to_owned())
-            .map(|_| ())
+        self.run(filter.context, phase, what)
     }
 
     fn close(&mut self, filter: engine::Filter<'_>) -> Result<(), Trap> {

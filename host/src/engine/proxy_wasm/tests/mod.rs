@@ -12,11 +12,13 @@ use bytes::Bytes;
 use http::HeaderValue;
 
 use crate::ManualClock;
+use crate::config::RuntimeConfig;
+use crate::error::{LoadError, StartError};
 use crate::fields::{Fields, Name};
 use crate::limits::Limits;
 use crate::logs::{LogLine, LogSink};
 use crate::plugin::PluginSpec;
-use crate::runtime::{LoadError, Runtime, RuntimeConfig, StartError, WorkerChain};
+use crate::runtime::{Runtime, WorkerChain};
 use crate::stream::{Effect, Stream};
 
 #[derive(Default)]

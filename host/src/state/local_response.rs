@@ -8,7 +8,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 
 use crate::fields::{Fields, Name, Pseudo, status_value};
 use crate::observe::Origin;
-use crate::stream::state::FieldMap;
+use crate::vocabulary::FieldMap;
 
 /// A response that a plugin, or the proxy, makes.
 #[derive(Clone, Debug)]

@@ -4,6 +4,9 @@
 //! instance from any callback. The rule that keeps the cells from being borrowed twice: the state machine holds no borrow while
 //! a guest runs, and a hostcall calls nothing but its own closure while it holds one.
 
+pub(crate) mod body;
+pub(crate) mod local_response;
+
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
@@ -11,60 +14,20 @@ use bytes::Bytes;
 
 use crate::attributes::Connection;
 use crate::fields::Fields;
-use crate::stream::body::Body;
-use crate::stream::local_response::LocalResponse;
-
-/// One of the two halves of a stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    /// From downstream to upstream.
-    Request = 0,
-    /// From upstream, or a plugin, to downstream.
-    Response = 1,
-}
-
-/// One of the four sets of fields. The numbers are Proxy-Wasm's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FieldMap {
-    /// The headers of the request.
-    RequestHeaders = 0,
-    /// The trailers of the request.
-    RequestTrailers = 1,
-    /// The headers of the response.
-    ResponseHeaders = 2,
-    /// The trailers of the response.
-    ResponseTrailers = 3,
-}
-
-/// What a callback is called for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// The head of the request has come.
-    RequestHeaders,
-    /// A piece of the request's body has come.
-    RequestBody,
-    /// The trailers of the request have come.
-    RequestTrailers,
-    /// The head of the response has come.
-    ResponseHeaders,
-    /// A piece of the response's body has come.
-    ResponseBody,
-    /// The trailers of the response have come.
-    ResponseTrailers,
-    /// The stream has ended.
-    Log,
-}
+use crate::state::body::Body;
+use crate::state::local_response::LocalResponse;
+use crate::vocabulary::{Direction, FieldMap, Phase};
 
 /// What a plugin asked for during a callback, and gets when the callback has returned.
 #[derive(Debug)]
-pub(crate) enum Request {
+pub(crate) enum Command {
     Resume { filter: usize, half: Direction },
     Respond(Box<LocalResponse>),
     Reset,
 }
 
 /// A stream, as its plugins' hostcalls reach it.
-pub(crate) struct Shared {
+pub(crate) struct SharedStream {
     pub(crate) state: RefCell<State>,
     /// Whether one of the stream's own callbacks runs, so that nobody needs to be woken.
     pub(crate) busy: Cell<bool>,
@@ -82,7 +45,7 @@ pub(crate) struct State {
     /// What was paused; there can be an empty one, which stands for the end of the stream alone.
     pub(crate) held: [Option<Body>; 2],
     pub(crate) filters: Vec<FilterState>,
-    pub(crate) requests: Vec<Request>,
+    pub(crate) commands: Vec<Command>,
     /// Over which connection it came, if it came over one.
     pub(crate) connection: Option<Connection>,
     /// The status of the response: as it came, from upstream or in its place, then as it went.
@@ -108,53 +71,7 @@ pub(crate) struct FilterState {
     pub(crate) buffering: [bool; 2],
 }
 
-impl Direction {
-    pub(crate) fn index(self) -> usize {
-        self as usize
-    }
-
-    pub(crate) fn headers(self) -> FieldMap {
-        match self {
-            Direction::Request => FieldMap::RequestHeaders,
-            Direction::Response => FieldMap::ResponseHeaders,
-        }
-    }
-
-    pub(crate) fn trailers(self) -> FieldMap {
-        match self {
-            Direction::Request => FieldMap::RequestTrailers,
-            Direction::Response => FieldMap::ResponseTrailers,
-        }
-    }
-
-    /// The phase in which a body is seen.
-    pub(crate) fn body_phase(self) -> Phase {
-        match self {
-            Direction::Request => Phase::RequestBody,
-            Direction::Response => Phase::ResponseBody,
-        }
-    }
-}
-
-impl FieldMap {
-    /// All of them, by number.
-    pub(crate) const ALL: [FieldMap; 4] = [
-        FieldMap::RequestHeaders,
-        FieldMap::RequestTrailers,
-        FieldMap::ResponseHeaders,
-        FieldMap::ResponseTrailers,
-    ];
-
-    pub(crate) fn index(self) -> usize {
-        self as usize
-    }
-
-    pub(crate) fn bit(self) -> u8 {
-        1 << self as u8
-    }
-}
-
-impl Shared {
+impl SharedStream {
     pub(crate) fn new(filters: usize, wake: Rc<dyn Fn()>) -> Self {
         let state = State {
             filters: vec![FilterState::default(); filters],

@@ -22,16 +22,16 @@ use wasmtime_wasi::p2::bindings::{cli, clocks};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder};
 
 use crate::clock::Clock;
+use crate::context::Services;
 use crate::engine::component::guest::Guest;
-use crate::engine::vm::Surroundings;
 use crate::logs::Level;
 
 /// A context without authority: a clock, and the plugin's own environment.
-pub(crate) fn context(around: &Rc<Surroundings>) -> WasiCtx {
+pub(crate) fn context(services: &Rc<Services>) -> WasiCtx {
     WasiCtxBuilder::new()
-        .envs(&around.environment)
-        .wall_clock(Time(around.clock.clone()))
-        .monotonic_clock(Time(around.clock.clone()))
+        .envs(&services.environment)
+        .wall_clock(Time(services.clock.clone()))
+        .monotonic_clock(Time(services.clock.clone()))
         .allow_tcp(false)
         .allow_udp(false)
         .build()

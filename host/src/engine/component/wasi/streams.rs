@@ -184,7 +184,7 @@ fn write(mut store: Store<'_>, stream: &Resource<Output>, bytes: &[u8]) {
     let Guest {
         stdout,
         stderr,
-        around,
+        services,
         ..
     } = guest;
     let lines = if stream.rep() == STDERR {
@@ -192,5 +192,5 @@ fn write(mut store: Store<'_>, stream: &Resource<Output>, bytes: &[u8]) {
     } else {
         stdout
     };
-    lines.write(bytes, |level, line| around.log(plugin, level, line));
+    lines.write(bytes, |level, line| services.log(plugin, level, line));
 }

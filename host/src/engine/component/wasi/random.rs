@@ -45,7 +45,7 @@ fn number(store: &Store<'_>) -> wasmtime::Result<u64> {
 }
 
 fn fill(store: &Store<'_>, bytes: &mut [u8]) -> wasmtime::Result<()> {
-    let random = &store.data().around.random;
+    let random = &store.data().services.random;
     random
         .fill(bytes)
         .map_err(|error| wasmtime::format_err!("the system gives no random numbers: {error}"))

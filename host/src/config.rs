@@ -1,0 +1,48 @@
+//! What plugins run with.
+
+use std::sync::Arc;
+
+use crate::attributes::Attributes;
+use crate::clock::{Clock, SystemClock};
+use crate::engine::CodeCache;
+use crate::logs::LogSink;
+use crate::observe::Observer;
+use crate::shared_data::SharedData;
+
+/// The configuration of a [`Runtime`](crate::Runtime).
+#[derive(Clone)]
+pub struct RuntimeConfig {
+    /// The clock that plugins see.
+    pub clock: Arc<dyn Clock>,
+    /// The destination of plugin log lines.
+    pub logs: Arc<dyn LogSink>,
+    /// The maximum number of bytes buffered for one half of a stream while a plugin pauses it. Envoy's default is 1
+    /// MiB.
+    pub buffer: usize,
+    /// Data shared by the plugins of all workers.
+    pub shared_data: Arc<SharedData>,
+    /// Attributes that add to, or override, those that the host provides for a stream.
+    pub attributes: Arc<Attributes>,
+    /// Receives what plugins see and change. If `None`, nothing is measured.
+    pub observer: Option<Arc<dyn Observer>>,
+    /// A cache of code compiled by other runtimes. An observer that wants fuel needs a separate cache.
+    pub code: Option<Arc<CodeCache>>,
+}
+
+// === impl RuntimeConfig ===
+
+impl RuntimeConfig {
+    /// Creates a configuration with the system clock, a buffer of 1 MiB, the given log sink, empty shared data, no
+    /// attributes and no observer.
+    pub fn new(logs: Arc<dyn LogSink>) -> Self {
+        Self {
+            clock: Arc::new(SystemClock),
+            logs,
+            buffer: 1 << 20,
+            shared_data: Arc::default(),
+            attributes: Arc::default(),
+            observer: None,
+            code: None,
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! What hostcalls reach beside a stream: the services of the host, and the contexts of an instance by their numbers.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::attributes::Attributes;
+use crate::clock::Clock;
+use crate::limits::Limits;
+use crate::logs::{Level, LogLine, LogSink};
+use crate::observe::LineRecorder;
+use crate::random::Random;
+use crate::shared_data::SharedData;
+use crate::state::SharedStream;
+
+/// The services of the host that an instance's hostcalls can reach. They hold no instance, so that nothing is entered twice.
+pub(crate) struct Services {
+    pub(crate) worker: usize,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) logs: Arc<dyn LogSink>,
+    pub(crate) limits: Limits,
+    pub(crate) environment: Vec<(String, String)>,
+    pub(crate) random: Random,
+    pub(crate) shared_data: Arc<SharedData>,
+    pub(crate) attributes: Arc<Attributes>,
+    /// The names of the instance's plugins. Their contexts have the numbers from 1 on.
+    pub(crate) plugins: Vec<String>,
+    /// Records log lines for an observer, if there is one.
+    pub(crate) recorder: Option<LineRecorder>,
+    pub(crate) contexts: Contexts,
+}
+
+/// The contexts of an instance.
+pub(crate) struct Contexts {
+    by_id: RefCell<HashMap<u32, Context, BuildHasherDefault<ContextIdHasher>>>,
+    next: Cell<u32>,
+}
+
+/// The context of a plugin, or of a plugin on one stream, as the guest knows it by its number.
+#[derive(Clone)]
+pub(crate) struct Context {
+    pub(crate) id: u32,
+    /// Index of the plugin in [`Services::plugins`].
+    pub(crate) plugin: usize,
+    pub(crate) stream: Option<StreamContext>,
+}
+
+/// A stream, and which filter of its chain the plugin is.
+#[derive(Clone)]
+pub(crate) struct StreamContext {
+    pub(crate) shared: Rc<SharedStream>,
+    /// The position of the plugin in the chain.
+    pub(crate) filter: usize,
+}
+
+/// Contexts are numbered in sequence, and numbers are not reused before they wrap around, so a multiplication is hash enough.
+#[derive(Default)]
+pub(crate) struct ContextIdHasher(u64);
+
+// === impl Services ===
+
+impl Services {
+    /// Writes a line to a plugin's log.
+    pub(crate) fn log(&self, plugin: usize, level: Level, message: &str) {
+        if level < self.logs.level() {
+            return;
+        }
+        if let Some(recorder) = &self.recorder {
+            recorder.record(level, message);
+        }
+        let plugin = self.plugins.get(plugin).map_or("", String::as_str);
+        self.logs.line(&LogLine {
+            plugin,
+            worker: self.worker,
+            level,
+            message,
+        });
+    }
+}
+
+// === impl Contexts ===
+
+impl Contexts {
+    /// Creates a context with a new number.
+    pub(crate) fn add(&self, plugin: usize, stream: Option<StreamContext>) -> Context {
+        let mut contexts = self.by_id.borrow_mut();
+        let mut id = self.next.get();
+        // After 2^32 streams the numbers start again, skipping those that are still in use.
+        while id == 0 || contexts.contains_key(&id) {
+            id = id.wrapping_add(1);
+        }
+        self.next.set(id.wrapping_add(1));
+        let context = Context { id, plugin, stream };
+        contexts.insert(id, context.clone());
+        context
+    }
+
+    /// Removes a context.
+    pub(crate) fn remove(&self, id: u32) {
+        let removed = self.by_id.borrow_mut().remove(&id);
+        // Dropping a stream may remove further contexts.
+        drop(removed);
+    }
+
+    /// Returns the context with a number.
+    pub(crate) fn find(&self, id: u32) -> Option<Context> {
+        self.by_id.borrow().get(&id).cloned()
+    }
+
+    /// Returns the context of a plugin without a stream.
+    pub(crate) fn of_plugin(&self, plugin: usize) -> Option<Context> {
+        let contexts = self.by_id.borrow();
+        contexts
+            .values()
+            .find(|it| it.stream.is_none() && it.plugin == plugin)
+            .cloned()
+    }
+
+    /// Removes all contexts.
+    pub(crate) fn take(&self) -> impl Iterator<Item = Context> + use<> {
+        self.by_id.take().into_values()
+    }
+}
+
+impl Default for Contexts {
+    fn default() -> Self {
+        Self {
+            by_id: RefCell::default(),
+            next: Cell::new(1),
+        }
+    }
+}
+
+// === impl ContextIdHasher ===
+
+impl Hasher for ContextIdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(byte);
+        }
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        // hashbrown tells entries apart by the upper bits: spread the number over all of them.
+        self.0 = u64::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}
