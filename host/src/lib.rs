@@ -24,6 +24,7 @@ mod engine;
 pub mod error;
 pub mod fields;
 mod hostcalls;
+mod instances;
 pub mod limits;
 pub mod logs;
 pub mod observe;
@@ -36,7 +37,6 @@ mod state;
 pub mod stream;
 mod vm;
 mod vocabulary;
-mod worker;
 
 pub use attributes::Attributes;
 pub use clock::{Clock, ManualClock, SystemClock};

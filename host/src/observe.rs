@@ -38,7 +38,7 @@ pub enum Event {
     /// A half of the stream that a plugin had paused, or was about to pause, was resumed.
     Resumed {
         /// The position in the chain of the plugin that had paused it.
-        place: usize,
+        position: usize,
         /// The half of the stream.
         half: Direction,
     },
@@ -71,7 +71,7 @@ pub struct Call {
     /// The name of the plugin.
     pub plugin: String,
     /// Its zero-based position in the chain.
-    pub place: usize,
+    pub position: usize,
     /// The reason for the execution.
     pub occasion: Occasion,
     /// Whether this half of the stream ends here.

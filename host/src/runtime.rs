@@ -6,9 +6,9 @@ use std::sync::Arc;
 use crate::config::RuntimeConfig;
 use crate::engine::{CodeCache, Compiled, Compiler};
 use crate::error::{LoadError, StartError};
+use crate::instances::{ChainInstances, Loaded, LoadedModule, LoadedPlugin};
 use crate::plugin::{EngineKind, PluginSpec};
 use crate::stream::Stream;
-use crate::worker::{Loaded, LoadedModule, LoadedPlugin, Worker};
 
 /// The state shared by all plugins: the compiler, the clock and the log.
 pub struct Runtime {
@@ -31,7 +31,7 @@ pub struct Chain {
 /// The plugins of a chain, instantiated and configured for one worker thread.
 #[derive(Clone)]
 pub struct WorkerChain {
-    worker: Rc<Worker>,
+    instances: Rc<ChainInstances>,
 }
 
 impl Runtime {
@@ -61,18 +61,18 @@ impl Runtime {
                     && other.spec.environment == spec.environment
                     && other.spec.seed == spec.seed
             };
-            let (module, place) = match loaded
+            let (module, number_in_module) = match loaded
                 .plugins
                 .iter()
                 .find(|it| same(it))
                 .map(|it| it.module)
             {
                 Some(module) => {
-                    let place = loaded.modules.get_mut(module).map_or(0, |it| {
+                    let number_in_module = loaded.modules.get_mut(module).map_or(0, |it| {
                         it.plugins.push(index);
                         it.plugins.len() - 1
                     });
-                    (module, place)
+                    (module, number_in_module)
                 }
                 None => {
                     let compiled = self.code.of(spec, engine)?;
@@ -87,7 +87,7 @@ impl Runtime {
                 spec: spec.clone(),
                 engine,
                 module,
-                place,
+                number_in_module,
             });
         }
         Ok(Chain {
@@ -109,7 +109,7 @@ impl Chain {
     /// Instantiates the plugins for one worker and configures them in order.
     pub fn start_worker(&self, worker: usize) -> Result<WorkerChain, StartError> {
         Ok(WorkerChain {
-            worker: Rc::new(Worker::start(self.loaded.clone(), worker)?),
+            instances: Rc::new(ChainInstances::start(self.loaded.clone(), worker)?),
         })
     }
 
@@ -125,7 +125,7 @@ impl WorkerChain {
     /// Opens a stream. `wake` is called when the callback of another stream has changed this one;
     /// [`Stream::next_effect`] then returns an effect. `wake` must not call into the stream itself.
     pub fn open(&self, wake: Rc<dyn Fn()>) -> Stream {
-        Stream::new(self.worker.clone(), wake)
+        Stream::new(self.instances.clone(), wake)
     }
 }
 

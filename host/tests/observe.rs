@@ -207,8 +207,8 @@ fn two_plugins(make: fn(&Callbacks) -> Vec<u8>, fuel: bool) {
     let [first, second] = calls.as_slice() else {
         panic!("{calls:?}");
     };
-    assert_eq!((first.plugin.as_str(), first.place), ("first", 0));
-    assert_eq!((second.plugin.as_str(), second.place), ("second", 1));
+    assert_eq!((first.plugin.as_str(), first.position), ("first", 0));
+    assert_eq!((second.plugin.as_str(), second.position), ("second", 1));
     for call in [first, second] {
         assert_eq!(call.occasion, Occasion::Callback(Phase::RequestHeaders));
         assert!(call.end);
@@ -246,7 +246,7 @@ fn two_plugins(make: fn(&Callbacks) -> Vec<u8>, fuel: bool) {
     let bodies: Vec<_> = calls
         .iter()
         .filter(|call| call.occasion == Occasion::Callback(Phase::RequestBody))
-        .map(|call| (call.place, call.body, call.end, call.outcome.clone().ok()))
+        .map(|call| (call.position, call.body, call.end, call.outcome.clone().ok()))
         .collect();
     let size = |seen, left| Some(BodySize { seen, left });
     assert_eq!(

@@ -13,7 +13,7 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::proxy::worker::{Order, Stop, deadline};
+use crate::proxy::worker::{Stop, WorkerMessage, deadline};
 
 /// Connections that the kernel holds for us while we are busy.
 const BACKLOG: i32 = 1024;
@@ -37,7 +37,7 @@ pub(super) fn listen(at: SocketAddr) -> io::Result<TcpListener> {
 pub(super) fn run(
     runtime: &tokio::runtime::Runtime,
     listener: TcpListener,
-    workers: &[UnboundedSender<Order>],
+    workers: &[UnboundedSender<WorkerMessage>],
     mut stop: Stop,
 ) {
     runtime.block_on(async {
@@ -73,7 +73,7 @@ pub(super) fn run(
             };
             if let Some(worker) = turns.next() {
                 // A worker that has gone has stopped for all, and this loop is about to be told.
-                let _ = worker.send(Order::Connection { stream, peer, id });
+                let _ = worker.send(WorkerMessage::Connection { stream, peer, id });
             }
         }
     });

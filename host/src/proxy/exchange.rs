@@ -23,7 +23,7 @@ use hyper_util::client::legacy::ResponseFuture;
 use crate::attributes::Connection;
 use crate::fields::Fields;
 use crate::proxy::head;
-use crate::proxy::linger::Unread;
+use crate::proxy::linger::UnreadRequest;
 use crate::proxy::pipe::{PipeBody, Writer, pipe};
 use crate::proxy::respond::Failure;
 use crate::proxy::upstream::UpstreamClient;
@@ -32,7 +32,7 @@ use crate::stream::{Effect, Stream};
 use crate::vocabulary::FieldMap;
 
 /// What the streams of one worker share.
-pub(super) struct Way {
+pub(super) struct WorkerState {
     /// What new streams go through. Those that are under way hold what they began with.
     pub(super) chain: RefCell<WorkerChain>,
     pub(super) upstream: UpstreamClient,
@@ -41,7 +41,7 @@ pub(super) struct Way {
 /// The stream was reset, upstream broke off, or downstream has gone: there is no whole response. hyper closes the connection.
 #[derive(Debug, thiserror::Error)]
 #[error("the stream was broken off")]
-pub(super) struct BrokenOff;
+pub(super) struct StreamReset;
 
 /// A response's body as hyper's server takes it.
 pub(super) enum ResponseBody {
@@ -53,19 +53,19 @@ pub(super) enum ResponseBody {
 
 /// A request and its response on their way.
 pub(super) struct Exchange {
-    way: Rc<Way>,
-    unread: Unread,
+    state: Rc<WorkerState>,
+    unread: UnreadRequest,
     /// None once the response has been handed on to its end.
     stream: Option<Stream>,
     wake: Rc<Wake>,
     /// What downstream still sends.
     request: Option<Incoming>,
     /// What upstream has not taken yet.
-    upward: VecDeque<Upward>,
+    to_upstream: VecDeque<ToUpstream>,
     upload: Option<Writer>,
-    response: Answer,
+    response: UpstreamResponse,
     /// What downstream has not taken yet.
-    downward: VecDeque<Downward>,
+    to_downstream: VecDeque<ToDownstream>,
     reset: bool,
     /// hyper has had the occasion to send what it was given before the reset.
     flushed: bool,
@@ -73,11 +73,11 @@ pub(super) struct Exchange {
 
 /// Runs one request through the plugins and upstream, until its response's head.
 pub(super) async fn serve(
-    way: Rc<Way>,
+    state: Rc<WorkerState>,
     connection: Connection,
-    unread: Unread,
+    unread: UnreadRequest,
     request: Request<Incoming>,
-) -> Result<Response<ResponseBody>, BrokenOff> {
+) -> Result<Response<ResponseBody>, StreamReset> {
     let connection = Connection {
         version: request.version(),
         ..connection
@@ -96,19 +96,19 @@ pub(super) async fn serve(
                 unread.mark();
             }
             let response = failure.response();
-            let mut stream = way.chain.borrow().clone().open(Rc::new(|| ()));
+            let mut stream = state.chain.borrow().clone().open(Rc::new(|| ()));
             stream.connected(connection);
             stream.refused(fields, Fields::from_response(response.clone()).0);
             stream.finish();
             return Ok(response.map(ResponseBody::Whole));
         }
     };
-    let mut exchange = Box::new(Exchange::open(way, connection, unread, fields, body));
-    let next = std::future::poll_fn(|cx| exchange.poll_downward(cx)).await?;
+    let mut exchange = Box::new(Exchange::open(state, connection, unread, fields, body));
+    let next = std::future::poll_fn(|cx| exchange.poll_next(cx)).await?;
     let (fields, end) = match next {
-        Downward::Head { fields, end } => (fields, end),
+        ToDownstream::Head { fields, end } => (fields, end),
         // The stream gives the head first; without one there is nothing that could be sent.
-        Downward::Body { .. } | Downward::Trailers(_) => return Err(BrokenOff),
+        ToDownstream::Body { .. } | ToDownstream::Trailers(_) => return Err(StreamReset),
     };
     match head::response_out(fields, end, to_head) {
         Ok(response) => Ok(response.map(|()| match end {
@@ -126,7 +126,7 @@ pub(super) async fn serve(
 }
 
 /// The other side's half of the exchange.
-enum Answer {
+enum UpstreamResponse {
     /// Nothing has been asked.
     Unasked,
     /// The request is on its way.
@@ -137,12 +137,12 @@ enum Answer {
     Over,
 }
 
-enum Upward {
+enum ToUpstream {
     Data { data: Bytes, end: bool },
     Trailers(HeaderMap),
 }
 
-enum Downward {
+enum ToDownstream {
     Head { fields: Fields, end: bool },
     Body { data: Bytes, end: bool },
     Trailers(HeaderMap),
@@ -152,14 +152,14 @@ enum Downward {
 
 impl Exchange {
     fn open(
-        way: Rc<Way>,
+        state: Rc<WorkerState>,
         connection: Connection,
-        unread: Unread,
+        unread: UnreadRequest,
         fields: Fields,
         body: Incoming,
     ) -> Self {
         let wake = Rc::new(Wake::default());
-        let chain = way.chain.borrow().clone();
+        let chain = state.chain.borrow().clone();
         let mut stream = chain.open({
             let wake = Rc::clone(&wake);
             Rc::new(move || wake.wake())
@@ -168,26 +168,26 @@ impl Exchange {
         stream.connected(connection);
         stream.request_headers(fields, end);
         Self {
-            way,
+            state,
             unread,
             stream: Some(stream),
             wake,
             request: (!end).then_some(body),
-            upward: VecDeque::new(),
+            to_upstream: VecDeque::new(),
             upload: None,
-            response: Answer::Unasked,
-            downward: VecDeque::new(),
+            response: UpstreamResponse::Unasked,
+            to_downstream: VecDeque::new(),
             reset: false,
             flushed: false,
         }
     }
 
     /// The next piece for downstream.
-    fn poll_downward(&mut self, cx: &mut Context<'_>) -> Poll<Result<Downward, BrokenOff>> {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<ToDownstream, StreamReset>> {
         self.wake.remember(cx);
         loop {
             self.take_effects();
-            if let Some(piece) = self.downward.pop_front() {
+            if let Some(piece) = self.to_downstream.pop_front() {
                 if piece.ends() {
                     self.finish();
                 }
@@ -195,7 +195,7 @@ impl Exchange {
             }
             if self.reset || self.stream.is_none() {
                 self.finish();
-                return Poll::Ready(Err(BrokenOff));
+                return Poll::Ready(Err(StreamReset));
             }
             let mut moved = self.poll_upload(cx);
             moved |= self.poll_request(cx);
@@ -212,22 +212,26 @@ impl Exchange {
             match effect {
                 Effect::RequestHeaders { fields, end } => self.ask(fields, end),
                 Effect::RequestBody { data, end } => {
-                    self.upward.push_back(Upward::Data { data, end })
+                    self.to_upstream.push_back(ToUpstream::Data { data, end })
                 }
                 Effect::RequestTrailers(fields) => self
-                    .upward
-                    .push_back(Upward::Trailers(fields.into_header_map())),
+                    .to_upstream
+                    .push_back(ToUpstream::Trailers(fields.into_header_map())),
                 Effect::ResponseHeaders { fields, end } => {
-                    if matches!(self.response, Answer::Unasked | Answer::Awaited(_)) {
+                    if matches!(
+                        self.response,
+                        UpstreamResponse::Unasked | UpstreamResponse::Awaited(_)
+                    ) {
                         // It is a plugin's own response: what upstream would say is of no interest any more.
                         self.hang_up();
                     }
-                    self.downward.push_back(Downward::Head { fields, end });
+                    self.to_downstream
+                        .push_back(ToDownstream::Head { fields, end });
                 }
                 Effect::ResponseBody { data, end } => self.push_down(data, end),
                 Effect::ResponseTrailers(fields) => self
-                    .downward
-                    .push_back(Downward::Trailers(fields.into_header_map())),
+                    .to_downstream
+                    .push_back(ToDownstream::Trailers(fields.into_header_map())),
                 Effect::Reset => self.reset = true,
             }
         }
@@ -237,12 +241,13 @@ impl Exchange {
     fn push_down(&mut self, data: Bytes, end: bool) {
         if data.is_empty()
             && end
-            && let Some(Downward::Body { end, .. }) = self.downward.back_mut()
+            && let Some(ToDownstream::Body { end, .. }) = self.to_downstream.back_mut()
         {
             *end = true;
             return;
         }
-        self.downward.push_back(Downward::Body { data, end });
+        self.to_downstream
+            .push_back(ToDownstream::Body { data, end });
     }
 
     /// Sends the head of the request upstream.
@@ -258,7 +263,7 @@ impl Exchange {
             self.upload = Some(writer);
             body
         };
-        self.response = Answer::Awaited(self.way.upstream.send(request, body));
+        self.response = UpstreamResponse::Awaited(self.state.upstream.send(request, body));
     }
 
     /// Answers in upstream's stead.
@@ -272,29 +277,29 @@ impl Exchange {
 
     /// Hands on what upstream has room for. All polls here say whether anything moved.
     fn poll_upload(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.upward.is_empty() {
+        if self.to_upstream.is_empty() {
             return false;
         }
         let Some(upload) = &mut self.upload else {
             // Nobody upstream wants it, but plugins have seen it.
-            self.upward.clear();
+            self.to_upstream.clear();
             return true;
         };
         match upload.poll_room(cx) {
             Poll::Pending => return false,
             Poll::Ready(Err(_)) => {
                 self.upload = None;
-                self.upward.clear();
+                self.to_upstream.clear();
                 return true;
             }
             Poll::Ready(Ok(())) => {}
         }
-        let last = match self.upward.pop_front() {
-            Some(Upward::Data { data, end }) => {
+        let last = match self.to_upstream.pop_front() {
+            Some(ToUpstream::Data { data, end }) => {
                 upload.data(data, end);
                 end
             }
-            Some(Upward::Trailers(trailers)) => {
+            Some(ToUpstream::Trailers(trailers)) => {
                 upload.trailers(trailers);
                 true
             }
@@ -311,7 +316,7 @@ impl Exchange {
         let (Some(body), Some(stream)) = (&mut self.request, &mut self.stream) else {
             return false;
         };
-        if !self.upward.is_empty() || !stream.wants_request_body() {
+        if !self.to_upstream.is_empty() || !stream.wants_request_body() {
             return false;
         }
         match Pin::new(body).poll_frame(cx) {
@@ -350,8 +355,8 @@ impl Exchange {
             return false;
         };
         match &mut self.response {
-            Answer::Unasked | Answer::Over => false,
-            Answer::Awaited(response) => match Pin::new(response).poll(cx) {
+            UpstreamResponse::Unasked | UpstreamResponse::Over => false,
+            UpstreamResponse::Awaited(response) => match Pin::new(response).poll(cx) {
                 Poll::Pending => false,
                 Poll::Ready(Ok(response))
                     if response.status() == StatusCode::SWITCHING_PROTOCOLS =>
@@ -363,9 +368,9 @@ impl Exchange {
                     let (fields, body) = head::response_in(response);
                     let end = body.is_end_stream();
                     self.response = if end {
-                        Answer::Over
+                        UpstreamResponse::Over
                     } else {
-                        Answer::Body(body)
+                        UpstreamResponse::Body(body)
                     };
                     stream.response_headers(fields, end);
                     true
@@ -376,8 +381,8 @@ impl Exchange {
                     true
                 }
             },
-            Answer::Body(_) if !stream.wants_response_body() => false,
-            Answer::Body(body) => {
+            UpstreamResponse::Body(_) if !stream.wants_response_body() => false,
+            UpstreamResponse::Body(body) => {
                 match Pin::new(&mut *body).poll_frame(cx) {
                     Poll::Pending => return false,
                     Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
@@ -387,12 +392,12 @@ impl Exchange {
                             if last {
                                 // hyper counts bytes where there is a length and asks for nothing after the last of
                                 // them, so the end has to come with it.
-                                self.response = Answer::Over;
+                                self.response = UpstreamResponse::Over;
                                 stream.response_body(Bytes::new(), true);
                             }
                         }
                         Err(frame) => {
-                            self.response = Answer::Over;
+                            self.response = UpstreamResponse::Over;
                             if let Ok(trailers) = frame.into_trailers() {
                                 stream.response_trailers(Fields::from_trailers(
                                     trailers,
@@ -402,7 +407,7 @@ impl Exchange {
                         }
                     },
                     Poll::Ready(None) => {
-                        self.response = Answer::Over;
+                        self.response = UpstreamResponse::Over;
                         stream.response_body(Bytes::new(), true);
                     }
                     Poll::Ready(Some(Err(error))) => {
@@ -421,9 +426,9 @@ impl Exchange {
 
     /// Lets go of upstream: what was not finished there is broken off.
     fn hang_up(&mut self) {
-        self.response = Answer::Over;
+        self.response = UpstreamResponse::Over;
         self.upload = None;
-        self.upward.clear();
+        self.to_upstream.clear();
     }
 
     /// The response has gone down to its end, or never will: the stream is over, whatever the request still has to say.
@@ -447,12 +452,12 @@ impl Drop for Exchange {
 
 // === impl Downward ===
 
-impl Downward {
+impl ToDownstream {
     /// Whether nothing follows.
     fn ends(&self) -> bool {
         match self {
-            Downward::Head { end, .. } | Downward::Body { end, .. } => *end,
-            Downward::Trailers(_) => true,
+            ToDownstream::Head { end, .. } | ToDownstream::Body { end, .. } => *end,
+            ToDownstream::Trailers(_) => true,
         }
     }
 }
@@ -461,12 +466,12 @@ impl Downward {
 
 impl Body for ResponseBody {
     type Data = Bytes;
-    type Error = BrokenOff;
+    type Error = StreamReset;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, StreamReset>>> {
         let exchange = match self.get_mut() {
             ResponseBody::Whole(data) if data.is_empty() => return Poll::Ready(None),
             ResponseBody::Whole(data) => {
@@ -478,7 +483,7 @@ impl Body for ResponseBody {
             if exchange.stream.is_none() && !exchange.reset {
                 return Poll::Ready(None);
             }
-            let next = std::task::ready!(exchange.poll_downward(cx));
+            let next = std::task::ready!(exchange.poll_next(cx));
             // hyper drops what it has not sent when a body fails; asked once more, it sends that first. As in Envoy, a
             // client sees the head of a response that is broken off.
             if next.is_err() && exchange.reset && !exchange.flushed {
@@ -487,10 +492,10 @@ impl Body for ResponseBody {
                 return Poll::Pending;
             }
             return Poll::Ready(match next {
-                Ok(Downward::Body { data, .. }) if data.is_empty() => continue,
-                Ok(Downward::Body { data, .. }) => Some(Ok(Frame::data(data))),
-                Ok(Downward::Trailers(trailers)) => Some(Ok(Frame::trailers(trailers))),
-                Ok(Downward::Head { .. }) => Some(Err(BrokenOff)),
+                Ok(ToDownstream::Body { data, .. }) if data.is_empty() => continue,
+                Ok(ToDownstream::Body { data, .. }) => Some(Ok(Frame::data(data))),
+                Ok(ToDownstream::Trailers(trailers)) => Some(Ok(Frame::trailers(trailers))),
+                Ok(ToDownstream::Head { .. }) => Some(Err(StreamReset)),
                 Err(broken) => Some(Err(broken)),
             });
         }

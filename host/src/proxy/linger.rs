@@ -24,18 +24,18 @@ const LINGER: Duration = Duration::from_secs(1);
 /// A downstream connection.
 pub(super) struct Lingering {
     io: TokioIo<TcpStream>,
-    unread: Unread,
+    unread: UnreadRequest,
     closing: Option<Pin<Box<Sleep>>>,
 }
 
 /// Remembers of a connection that a request on it was answered before all of it was read.
 #[derive(Clone, Default)]
-pub(super) struct Unread(Rc<Cell<bool>>);
+pub(super) struct UnreadRequest(Rc<Cell<bool>>);
 
 // === impl Lingering ===
 
 impl Lingering {
-    pub(super) fn new(stream: TcpStream, unread: Unread) -> Self {
+    pub(super) fn new(stream: TcpStream, unread: UnreadRequest) -> Self {
         Self {
             io: TokioIo::new(stream),
             unread,
@@ -48,9 +48,9 @@ impl Lingering {
     }
 }
 
-// === impl Unread ===
+// === impl UnreadRequest ===
 
-impl Unread {
+impl UnreadRequest {
     pub(super) fn mark(&self) {
         self.0.set(true);
     }

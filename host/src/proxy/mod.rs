@@ -26,7 +26,7 @@ use crate::logs::LogSink;
 use crate::observe::Observer;
 use crate::plugin::PluginSpec;
 use crate::proxy::upstream::UpstreamClient;
-use crate::proxy::worker::{Order, Worker};
+use crate::proxy::worker::{Worker, WorkerMessage};
 use crate::runtime::{Chain, Runtime};
 use crate::shared_data::SharedData;
 
@@ -51,7 +51,7 @@ pub struct Server {
     stop: watch::Sender<Option<Instant>>,
     threads: Vec<JoinHandle<()>>,
     /// The workers' inboxes. Whoever holds the lock is changing their plugins; requests do not take it.
-    workers: Mutex<Vec<mpsc::UnboundedSender<Order>>>,
+    workers: Mutex<Vec<mpsc::UnboundedSender<WorkerMessage>>>,
     // What follows is dropped after the threads have ended: upstream and the plugins' code are in use until then.
     _echo: Option<EchoServer>,
     runtime: Runtime,
@@ -237,13 +237,13 @@ impl Server {
         let prepared = prepare(&workers, &chain);
         if prepared.is_err() {
             for worker in workers.iter() {
-                let _ = worker.send(Order::Abandon);
+                let _ = worker.send(WorkerMessage::Abandon);
             }
             return prepared;
         }
         let (done, all) = sync_channel(workers.len());
         for worker in workers.iter() {
-            let _ = worker.send(Order::Commit { done: done.clone() });
+            let _ = worker.send(WorkerMessage::Commit { done: done.clone() });
         }
         drop(done);
         // It ends when the last has switched, or has gone and dropped its order.
@@ -304,12 +304,18 @@ impl Server {
 }
 
 /// Starts plugins on one worker after the other: what they refuse, one of them says once.
-fn prepare(workers: &[mpsc::UnboundedSender<Order>], chain: &Chain) -> Result<(), ServeError> {
+fn prepare(
+    workers: &[mpsc::UnboundedSender<WorkerMessage>],
+    chain: &Chain,
+) -> Result<(), ServeError> {
     for (worker, inbox) in workers.iter().enumerate() {
         let lost = ServeError::Lost { worker };
         let (answer, answered) = sync_channel(1);
         let chain = chain.clone();
-        if inbox.send(Order::Prepare { chain, answer }).is_err() {
+        if inbox
+            .send(WorkerMessage::Prepare { chain, answer })
+            .is_err()
+        {
             return Err(lost);
         }
         answered.recv().map_err(|_| lost)??;

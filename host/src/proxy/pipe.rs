@@ -14,19 +14,19 @@ use http_body::{Body, Frame, SizeHint};
 
 /// The two ends of a body.
 pub(super) fn pipe() -> (Writer, PipeBody) {
-    let shared = Arc::new(Mutex::new(Shared::default()));
+    let state = Arc::new(Mutex::new(PipeState::default()));
     (
         Writer {
-            shared: Arc::clone(&shared),
+            state: Arc::clone(&state),
             finished: false,
         },
-        PipeBody(Source::Pipe(Reader { shared })),
+        PipeBody(Source::Pipe(Reader { state })),
     )
 }
 
 /// The end that pieces are pushed into. Dropped before the body was finished, it breaks the body off.
 pub(super) struct Writer {
-    shared: Arc<Mutex<Shared>>,
+    state: Arc<Mutex<PipeState>>,
     finished: bool,
 }
 
@@ -35,12 +35,12 @@ pub(super) struct PipeBody(Source);
 
 /// Nobody takes pieces any more: the upstream connection is gone, or its response came before the request's end.
 #[derive(Debug)]
-pub(super) struct Unread;
+pub(super) struct ReaderDropped;
 
 /// The request was broken off downstream, so the request upstream is broken off too.
 #[derive(Debug, thiserror::Error)]
 #[error("the request was broken off before its end")]
-pub(super) struct BrokenOff;
+pub(super) struct RequestAborted;
 
 enum Source {
     Empty,
@@ -48,11 +48,11 @@ enum Source {
 }
 
 struct Reader {
-    shared: Arc<Mutex<Shared>>,
+    state: Arc<Mutex<PipeState>>,
 }
 
 #[derive(Default)]
-struct Shared {
+struct PipeState {
     piece: Option<Frame<Bytes>>,
     end: Option<End>,
     unread: bool,
@@ -70,15 +70,15 @@ enum End {
 
 impl Writer {
     /// Waits until there is room for a piece.
-    pub(super) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<Result<(), Unread>> {
-        let mut shared = lock(&self.shared);
-        if shared.unread {
-            return Poll::Ready(Err(Unread));
+    pub(super) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<Result<(), ReaderDropped>> {
+        let mut state = lock(&self.state);
+        if state.unread {
+            return Poll::Ready(Err(ReaderDropped));
         }
-        if shared.piece.is_none() {
+        if state.piece.is_none() {
             return Poll::Ready(Ok(()));
         }
-        shared.waiting = Some(cx.waker().clone());
+        state.waiting = Some(cx.waker().clone());
         Poll::Pending
     }
 
@@ -94,24 +94,24 @@ impl Writer {
     }
 
     fn push(&mut self, piece: Option<Frame<Bytes>>, last: bool) {
-        let mut shared = lock(&self.shared);
+        let mut state = lock(&self.state);
         if piece.is_some() {
-            shared.piece = piece;
+            state.piece = piece;
         }
         if last {
-            shared.end = Some(End::Finished);
+            state.end = Some(End::Finished);
             self.finished = true;
         }
-        shared.wake();
+        state.wake();
     }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
         if !self.finished {
-            let mut shared = lock(&self.shared);
-            shared.end = Some(End::Broken);
-            shared.wake();
+            let mut state = lock(&self.state);
+            state.end = Some(End::Broken);
+            state.wake();
         }
     }
 }
@@ -127,25 +127,25 @@ impl PipeBody {
 
 impl Body for PipeBody {
     type Data = Bytes;
-    type Error = BrokenOff;
+    type Error = RequestAborted;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, RequestAborted>>> {
         let Source::Pipe(reader) = &self.0 else {
             return Poll::Ready(None);
         };
-        let mut shared = lock(&reader.shared);
-        if let Some(piece) = shared.piece.take() {
-            shared.wake();
+        let mut state = lock(&reader.state);
+        if let Some(piece) = state.piece.take() {
+            state.wake();
             return Poll::Ready(Some(Ok(piece)));
         }
-        match shared.end {
+        match state.end {
             Some(End::Finished) => Poll::Ready(None),
-            Some(End::Broken) => Poll::Ready(Some(Err(BrokenOff))),
+            Some(End::Broken) => Poll::Ready(Some(Err(RequestAborted))),
             None => {
-                shared.waiting = Some(cx.waker().clone());
+                state.waiting = Some(cx.waker().clone());
                 Poll::Pending
             }
         }
@@ -155,8 +155,8 @@ impl Body for PipeBody {
         match &self.0 {
             Source::Empty => true,
             Source::Pipe(reader) => {
-                let shared = lock(&reader.shared);
-                shared.piece.is_none() && matches!(shared.end, Some(End::Finished))
+                let state = lock(&reader.state);
+                state.piece.is_none() && matches!(state.end, Some(End::Finished))
             }
         }
     }
@@ -174,16 +174,16 @@ impl Body for PipeBody {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        let mut shared = lock(&self.shared);
-        shared.unread = true;
-        shared.piece = None;
-        shared.wake();
+        let mut state = lock(&self.state);
+        state.unread = true;
+        state.piece = None;
+        state.wake();
     }
 }
 
-// === impl Shared ===
+// === impl PipeState ===
 
-impl Shared {
+impl PipeState {
     fn wake(&mut self) {
         if let Some(waiting) = self.waiting.take() {
             waiting.wake();
@@ -192,8 +192,8 @@ impl Shared {
 }
 
 /// A poisoned lock guards a piece that is whole all the same: every change here is one assignment after another.
-fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(state: &Mutex<PipeState>) -> MutexGuard<'_, PipeState> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -245,7 +245,7 @@ mod tests {
         drop(body);
         assert!(matches!(
             writer.poll_room(&mut noop()),
-            Poll::Ready(Err(Unread))
+            Poll::Ready(Err(ReaderDropped))
         ));
     }
 }

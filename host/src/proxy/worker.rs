@@ -23,8 +23,8 @@ use tokio::task::{LocalSet, spawn_local};
 
 use crate::attributes::Connection;
 use crate::error::StartError;
-use crate::proxy::exchange::{self, Way};
-use crate::proxy::linger::{Lingering, Unread};
+use crate::proxy::exchange::{self, WorkerState};
+use crate::proxy::linger::{Lingering, UnreadRequest};
 use crate::proxy::upstream::UpstreamClient;
 use crate::runtime::{Chain, WorkerChain};
 
@@ -38,7 +38,7 @@ const HEAD_BYTES: usize = 60 * 1024;
 pub(super) type Stop = watch::Receiver<Option<Instant>>;
 
 /// What a worker is told, in order.
-pub(super) enum Order {
+pub(super) enum WorkerMessage {
     /// Serve this connection.
     Connection {
         stream: std::net::TcpStream,
@@ -59,12 +59,12 @@ pub(super) enum Order {
 }
 
 /// Orders on their way to a worker.
-pub(super) type Inbox = mpsc::UnboundedReceiver<Order>;
+pub(super) type Inbox = mpsc::UnboundedReceiver<WorkerMessage>;
 
 /// A worker: what serves its streams, and what will.
 pub(super) struct Worker {
     number: usize,
-    way: Rc<Way>,
+    state: Rc<WorkerState>,
     prepared: Option<WorkerChain>,
 }
 
@@ -75,7 +75,7 @@ impl Worker {
         let chain = RefCell::new(chain);
         Self {
             number,
-            way: Rc::new(Way { chain, upstream }),
+            state: Rc::new(WorkerState { chain, upstream }),
             prepared: None,
         }
     }
@@ -87,23 +87,23 @@ impl Worker {
         local.block_on(runtime, serve(self, inbox, stop));
     }
 
-    fn take(&mut self, order: Order, connections: &GracefulShutdown) {
-        match order {
-            Order::Connection { stream, peer, id } => {
-                connect(&self.way, stream, peer, id, connections);
+    fn take(&mut self, message: WorkerMessage, connections: &GracefulShutdown) {
+        match message {
+            WorkerMessage::Connection { stream, peer, id } => {
+                connect(&self.state, stream, peer, id, connections);
             }
-            Order::Prepare { chain, answer } => {
+            WorkerMessage::Prepare { chain, answer } => {
                 self.prepared = None;
                 let started = chain.start_worker(self.number);
                 let _ = answer.send(started.map(|chain| self.prepared = Some(chain)));
             }
-            Order::Commit { done } => {
+            WorkerMessage::Commit { done } => {
                 if let Some(chain) = self.prepared.take() {
-                    self.way.chain.replace(chain);
+                    self.state.chain.replace(chain);
                 }
                 let _ = done.send(());
             }
-            Order::Abandon => self.prepared = None,
+            WorkerMessage::Abandon => self.prepared = None,
         }
     }
 }
@@ -114,8 +114,8 @@ async fn serve(mut worker: Worker, mut inbox: Inbox, mut stop: Stop) {
         tokio::select! {
             biased;
             deadline = deadline(&mut stop) => break deadline,
-            order = inbox.recv() => match order {
-                Some(order) => worker.take(order, &connections),
+            message = inbox.recv() => match message {
+                Some(message) => worker.take(message, &connections),
                 // Nobody is left who could send more; the word to stop comes after it.
                 None => break deadline(&mut stop).await,
             },
@@ -138,7 +138,7 @@ pub(super) async fn deadline(stop: &mut Stop) -> Instant {
 }
 
 fn connect(
-    way: &Rc<Way>,
+    state: &Rc<WorkerState>,
     stream: std::net::TcpStream,
     peer: SocketAddr,
     id: u64,
@@ -160,10 +160,10 @@ fn connect(
             return;
         }
     };
-    let unread = Unread::default();
+    let unread = UnreadRequest::default();
     let service = service_fn({
-        let (way, unread) = (Rc::clone(way), unread.clone());
-        move |request| exchange::serve(Rc::clone(&way), connection, unread.clone(), request)
+        let (state, unread) = (Rc::clone(state), unread.clone());
+        move |request| exchange::serve(Rc::clone(&state), connection, unread.clone(), request)
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())

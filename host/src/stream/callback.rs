@@ -100,7 +100,7 @@ impl Stream {
         {
             return true;
         }
-        let Some((vm, plugin)) = self.worker.instance(index) else {
+        let Some((vm, plugin)) = self.chain.instance(index) else {
             return false;
         };
         let stream = StreamContext {
@@ -121,7 +121,7 @@ impl Stream {
 
     /// The plugin's instance is dead: the stream goes on without it, or fails.
     pub(super) fn instance_is_gone(&mut self, index: usize) -> Action {
-        if self.worker.failure_policy(index) == FailurePolicy::Open {
+        if self.chain.failure_policy(index) == FailurePolicy::Open {
             if let Some(filter) = self.filters.get_mut(index) {
                 filter.plugin = Plugin::Gone;
             }

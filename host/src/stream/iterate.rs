@@ -30,8 +30,8 @@ impl Stream {
             Direction::Request => Phase::RequestHeaders,
             Direction::Response => Phase::ResponseHeaders,
         };
-        for place in from..self.filters.len() {
-            let index = self.index(half, place);
+        for step in from..self.filters.len() {
+            let index = self.index(half, step);
             self.position(half, index).end = end;
             let mut action = self.call(index, phase, end);
             match self.after(half, index) {
@@ -61,8 +61,8 @@ impl Stream {
             self.take_passing(half);
             return;
         }
-        for place in from..self.filters.len() {
-            let index = self.index(half, place);
+        for step in from..self.filters.len() {
+            let index = self.index(half, step);
             let Position {
                 flow, end: ended, ..
             } = *self.position(half, index);
@@ -127,8 +127,8 @@ impl Stream {
             Direction::Request => Phase::RequestTrailers,
             Direction::Response => Phase::ResponseTrailers,
         };
-        for place in from..self.filters.len() {
-            let index = self.index(half, place);
+        for step in from..self.filters.len() {
+            let index = self.index(half, step);
             if matches!(self.position(half, index).flow, Flow::Stopped { .. }) {
                 return;
             }
@@ -166,15 +166,15 @@ impl Stream {
         let seen = position.flow == Flow::Paused;
         let headers_passed = std::mem::replace(&mut position.headers_passed, true);
         position.flow = Flow::Open;
-        self.tell_of_resume(half, index);
+        self.report_resume(half, index);
         self.forget_live(half, index);
-        let place = self.index(half, index);
-        let rest_from = if seen { place + 1 } else { place };
+        let step = self.index(half, index);
+        let rest_from = if seen { step + 1 } else { step };
         let has_trailers = self.with_state(|it| it.map(half.trailers()).is_some());
         let held = self.with_state(|it| it.held_mut(half).is_some());
         if !headers_passed {
             let end = self.half(half).complete && !held && !has_trailers;
-            self.pass_headers(half, place + 1, end);
+            self.pass_headers(half, step + 1, end);
         }
         if self.is_cut_short(half) {
             return;
@@ -252,7 +252,7 @@ impl Stream {
             // One that pauses nothing is seen to when the stream comes to it again, as in Envoy.
             if dead && paused {
                 self.instance_is_gone(index);
-                if self.worker.failure_policy(index) == FailurePolicy::Open {
+                if self.chain.failure_policy(index) == FailurePolicy::Open {
                     self.resume(Direction::Request, index);
                     self.resume(Direction::Response, index);
                 }
@@ -272,15 +272,15 @@ impl Stream {
         }
         if resumed {
             // Whatever the callback returned, it holds nothing: the next one sees only what is new.
-            self.tell_of_resume(half, index);
+            self.report_resume(half, index);
             self.forget_live(half, index);
         }
         After::Go { resumed }
     }
 
-    fn tell_of_resume(&self, half: Direction, place: usize) {
+    fn report_resume(&self, half: Direction, position: usize) {
         if let Some(watch) = &self.watch {
-            watch.tell(Event::Resumed { place, half });
+            watch.tell(Event::Resumed { position, half });
         }
     }
 
@@ -383,7 +383,7 @@ impl Stream {
 
     /// Keeps what is passing. Says whether that is now too much to be kept.
     fn keep(&mut self, half: Direction, watermark: bool) -> bool {
-        let limit = self.worker.buffer();
+        let limit = self.chain.buffer();
         self.with_state(|it| {
             let passing = it.take_passing(half);
             let held = it.held_mut(half).get_or_insert_default();
@@ -430,10 +430,10 @@ impl Stream {
     }
 
     /// The plugin at a place of a half's order, and the place of a plugin: responses go in reverse.
-    fn index(&self, half: Direction, place: usize) -> usize {
+    fn index(&self, half: Direction, step: usize) -> usize {
         match half {
-            Direction::Request => place,
-            Direction::Response => self.filters.len().saturating_sub(place + 1),
+            Direction::Request => step,
+            Direction::Response => self.filters.len().saturating_sub(step + 1),
         }
     }
 }

@@ -20,6 +20,7 @@ use http::StatusCode;
 use crate::attributes::Connection;
 use crate::context::Context;
 use crate::fields::Fields;
+use crate::instances::ChainInstances;
 use crate::observe::Event;
 use crate::state::body::Body;
 use crate::state::local_response::{LocalResponse, RequestKind};
@@ -27,11 +28,10 @@ use crate::state::{SharedStream, State};
 use crate::stream::watch::Watch;
 use crate::vm::Vm;
 use crate::vocabulary::{Direction, FieldMap, Phase};
-use crate::worker::Worker;
 
 /// One HTTP stream, without I/O: it is fed what happens and gives what is to be done.
 pub struct Stream {
-    worker: Rc<Worker>,
+    chain: Rc<ChainInstances>,
     shared: Rc<SharedStream>,
     filters: Vec<Filter>,
     halves: [Half; 2],
@@ -162,8 +162,8 @@ struct Half {
 }
 
 impl Stream {
-    pub(crate) fn new(worker: Rc<Worker>, wake: Rc<dyn Fn()>) -> Self {
-        let count = worker.plugin_count();
+    pub(crate) fn new(chain: Rc<ChainInstances>, wake: Rc<dyn Fn()>) -> Self {
+        let count = chain.plugin_count();
         Self {
             shared: Rc::new(SharedStream::new(count, wake)),
             filters: (0..count)
@@ -179,8 +179,8 @@ impl Stream {
             answered: false,
             reset: false,
             nowhere: Position::default(),
-            watch: worker.observer().map(Watch::of),
-            worker,
+            watch: chain.observer().map(Watch::of),
+            chain,
         }
     }
 
@@ -298,7 +298,7 @@ impl Stream {
         }
         (self.answered, self.local) = (true, true);
         if let Some(watch) = &self.watch {
-            let (worker, fields) = (self.worker.number(), request.clone());
+            let (worker, fields) = (self.chain.number(), request.clone());
             watch.tell(Event::Begun { worker, fields });
         }
         let code = response.status().ok().map(|status| status.as_u16());
@@ -314,7 +314,7 @@ impl Stream {
 
     /// Fields that have gone through all plugins. Only log callbacks have a use for them still.
     fn hand_out(&self, map: FieldMap) -> Fields {
-        let keep = self.worker.logs();
+        let keep = self.chain.logs();
         self.with_state(|it| {
             let place = it.maps.get_mut(map.index());
             place
@@ -334,7 +334,7 @@ impl Stream {
             Direction::Request => {
                 self.request = RequestKind::of(&fields);
                 if let Some(watch) = &self.watch {
-                    let worker = self.worker.number();
+                    let worker = self.chain.number();
                     let fields = fields.clone();
                     watch.tell(Event::Begun { worker, fields });
                 }
@@ -391,7 +391,7 @@ impl Stream {
             .state
             .try_borrow()
             .map_or(0, |it| it.held_len(half));
-        held <= self.worker.buffer()
+        held <= self.chain.buffer()
     }
 
     fn half(&mut self, half: Direction) -> &mut Half {

@@ -109,7 +109,7 @@ impl Watch {
 fn call(
     vm: &Vm,
     context: &Context,
-    place: usize,
+    position: usize,
     occasion: Occasion,
     action: Option<Action>,
     measured: Measured,
@@ -123,7 +123,7 @@ fn call(
     let plugin = vm.services().plugins.get(context.plugin).cloned();
     Call {
         plugin: plugin.unwrap_or_default(),
-        place,
+        position,
         occasion,
         end: false,
         fields: Vec::new(),

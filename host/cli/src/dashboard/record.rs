@@ -39,7 +39,7 @@ pub struct Record {
 pub enum Step {
     Call(Box<Called>),
     Answer(Answer),
-    Resumed { place: usize, half: Direction },
+    Resumed { position: usize, half: Direction },
     Reset,
 }
 
@@ -108,7 +108,9 @@ impl Record {
         match event {
             Event::Begun { .. } => {}
             Event::Called(call) => self.note_call(*call, weight),
-            Event::Resumed { place, half } => self.push(Step::Resumed { place, half }, weight),
+            Event::Resumed { position, half } => {
+                self.push(Step::Resumed { position, half }, weight)
+            }
             Event::LocalResponse {
                 origin,
                 fields,
@@ -174,8 +176,8 @@ impl Record {
     /// A local response belongs to the callback that has just asked for it.
     fn note_answer(&mut self, answer: Answer, weight: usize) {
         let asked = match (answer.origin, self.steps.last_mut()) {
-            (Origin::Plugin(place) | Origin::Failed(place), Some(Step::Call(called)))
-                if called.call.place == place && called.answer.is_none() =>
+            (Origin::Plugin(position) | Origin::Failed(position), Some(Step::Call(called)))
+                if called.call.position == position && called.answer.is_none() =>
             {
                 Some(called)
             }
@@ -229,7 +231,7 @@ impl Record {
 
 impl Called {
     fn is_like(&self, other: &Call) -> bool {
-        self.call.place == other.place && self.call.occasion == other.occasion
+        self.call.position == other.position && self.call.occasion == other.occasion
     }
 }
 

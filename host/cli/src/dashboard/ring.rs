@@ -46,7 +46,7 @@ impl Ring {
             return true;
         }
         if let Event::Called(call) = &event {
-            self.learn_name(call.place, &call.plugin);
+            self.learn_name(call.position, &call.plugin);
         }
         // It is one of the latest mostly.
         let record = self.records.iter_mut().rev().find(|it| it.id == stream);
@@ -68,20 +68,20 @@ impl Ring {
         self.records.iter()
     }
 
-    /// What the plugin at a place of the chain is called.
-    pub fn name(&self, place: usize) -> String {
-        let name = self.names.get(place).and_then(Option::as_ref);
-        name.map_or_else(|| format!("plugin {}", place + 1), String::clone)
+    /// What the plugin at a position of the chain is called.
+    pub fn name(&self, position: usize) -> String {
+        let name = self.names.get(position).and_then(Option::as_ref);
+        name.map_or_else(|| format!("plugin {}", position + 1), String::clone)
     }
 
-    fn learn_name(&mut self, place: usize, name: &str) {
-        if place >= MOST_NAMES {
+    fn learn_name(&mut self, position: usize, name: &str) {
+        if position >= MOST_NAMES {
             return;
         }
-        if self.names.len() <= place {
-            self.names.resize(place + 1, None);
+        if self.names.len() <= position {
+            self.names.resize(position + 1, None);
         }
-        if let Some(known) = self.names.get_mut(place)
+        if let Some(known) = self.names.get_mut(position)
             && known.as_deref() != Some(name)
         {
             *known = Some(name.to_owned());
@@ -134,7 +134,7 @@ mod tests {
     fn call(phase: Phase) -> Call {
         Call {
             plugin: "p".to_owned(),
-            place: 0,
+            position: 0,
             occasion: Occasion::Callback(phase),
             end: false,
             fields: Vec::new(),

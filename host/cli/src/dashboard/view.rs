@@ -84,8 +84,8 @@ fn summary(ring: &Ring, record: &Record, shower: &Shower) -> Value {
 
 fn whose(ring: &Ring, origin: Origin) -> Value {
     match origin {
-        Origin::Plugin(place) => json!({ "kind": "plugin", "plugin": ring.name(place) }),
-        Origin::Failed(place) => json!({ "kind": "failed", "plugin": ring.name(place) }),
+        Origin::Plugin(position) => json!({ "kind": "plugin", "plugin": ring.name(position) }),
+        Origin::Failed(position) => json!({ "kind": "failed", "plugin": ring.name(position) }),
         Origin::Proxy => json!({ "kind": "proxy" }),
     }
 }
@@ -94,9 +94,9 @@ fn step(ring: &Ring, step: &Step, shower: &Shower) -> Value {
     match step {
         Step::Call(called) => call(ring, called, shower),
         Step::Answer(it) => json!({ "kind": "answer", "answer": answer(ring, it, shower) }),
-        Step::Resumed { place, half } => json!({
+        Step::Resumed { position, half } => json!({
             "kind": "resumed",
-            "plugin": ring.name(*place),
+            "plugin": ring.name(*position),
             "half": match half {
                 Direction::Request => "request",
                 Direction::Response => "response",
@@ -128,7 +128,7 @@ fn call(ring: &Ring, called: &Called, shower: &Shower) -> Value {
     json!({
         "kind": "call",
         "plugin": call.plugin,
-        "place": call.place,
+        "position": call.position,
         "callback": occasion(call.occasion),
         "end": call.end,
         "outcome": outcome,

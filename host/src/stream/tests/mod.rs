@@ -20,12 +20,12 @@ use crate::config::RuntimeConfig;
 use crate::context::{Services, StreamContext};
 use crate::engine::{self, Callback, Callbacks, Trap};
 use crate::hostcalls::{http_bodies, http_fields, local_responses, stream_control};
+use crate::instances::{Loaded, LoadedModule, LoadedPlugin};
 use crate::logs::{LogLine, LogSink};
 use crate::observe::Observer;
 use crate::plugin::{EngineKind, FailurePolicy, PluginSpec};
 use crate::runtime::{Chain, WorkerChain};
 use crate::vocabulary::Action;
-use crate::worker::{Loaded, LoadedModule, LoadedPlugin};
 
 // === The scripted plugins ===
 
@@ -214,7 +214,7 @@ fn chain_of(
             },
             engine: EngineKind::Component,
             module: 0,
-            place,
+            number_in_module: place,
         })
         .collect();
     let mut modules = vec![LoadedModule {

@@ -61,7 +61,7 @@ fn word(event: &Event) -> String {
                 Err(trap) => word + &format!(" died: {trap}"),
             }
         }
-        Event::Resumed { place, half } => format!("{place} resumed {half:?}"),
+        Event::Resumed { position, half } => format!("{position} resumed {half:?}"),
         Event::LocalResponse {
             origin,
             fields,

@@ -32,7 +32,7 @@ pub(crate) struct LoadedPlugin {
     /// Index in [`Loaded::modules`].
     pub(crate) module: usize,
     /// Index among the plugins of that module.
-    pub(crate) place: usize,
+    pub(crate) number_in_module: usize,
 }
 
 /// Compiled code, and whose it is.
@@ -43,7 +43,7 @@ pub(crate) struct LoadedModule {
 }
 
 /// The instances of one worker.
-pub(crate) struct Worker {
+pub(crate) struct ChainInstances {
     number: usize,
     loaded: Arc<Loaded>,
     instances: Vec<Renewable>,
@@ -62,7 +62,7 @@ struct Renewable {
 /// How long to wait after a fresh instance could not be started. Envoy's is about the same.
 const RETRY: Duration = Duration::from_secs(1);
 
-impl Worker {
+impl ChainInstances {
     /// Instantiates all modules, and configures all plugins in order.
     pub(crate) fn start(loaded: Arc<Loaded>, number: usize) -> Result<Self, StartError> {
         let mut instances = Vec::with_capacity(loaded.modules.len());
@@ -121,14 +121,18 @@ impl Worker {
     /// The instance for a new stream, and the plugin's number there. None if the plugin has failed and stays so, or cannot be
     /// started again yet.
     pub(crate) fn instance(&self, plugin: usize) -> Option<(Rc<Vm>, usize)> {
-        let LoadedPlugin { module, place, .. } = self.loaded.plugins.get(plugin)?;
+        let LoadedPlugin {
+            module,
+            number_in_module,
+            ..
+        } = self.loaded.plugins.get(plugin)?;
         let renewable = self.instances.get(*module)?;
         if self.lost.get(plugin)?.get() {
             return None;
         }
         let vm = renewable.vm.try_borrow().ok()?.clone();
         if !vm.is_dead() {
-            return Some((vm, *place));
+            return Some((vm, *number_in_module));
         }
         let module = self.loaded.modules.get(*module)?;
         for &other in &module.plugins {
@@ -149,12 +153,12 @@ impl Worker {
                 let fresh = Rc::new(fresh);
                 *renewable.vm.try_borrow_mut().ok()? = fresh.clone();
                 renewable.retry.set(None);
-                Some((fresh, *place))
+                Some((fresh, *number_in_module))
             }
             Err(error) => {
                 renewable.retry.set(Instant::now().checked_add(RETRY));
                 vm.services().log(
-                    *place,
+                    *number_in_module,
                     Level::Critical,
                     &format!("cannot be started again: {error}"),
                 );
@@ -200,10 +204,10 @@ fn start(loaded: &Loaded, module: &LoadedModule, worker: usize) -> Result<Vm, St
             plugin: first.name.clone(),
             message,
         })?;
-    for (place, LoadedPlugin { spec, .. }) in plugins.iter().enumerate() {
-        let context = vm.services().contexts.add(place, None);
+    for (number_in_module, LoadedPlugin { spec, .. }) in plugins.iter().enumerate() {
+        let context = vm.services().contexts.add(number_in_module, None);
         // A trap is logged where it happens; the error says that it did.
-        match vm.enter(place, |instance| {
+        match vm.enter(number_in_module, |instance| {
             instance.configure(&context, &spec.configuration)
         }) {
             Some(Ok(())) => {}
@@ -213,7 +217,7 @@ fn start(loaded: &Loaded, module: &LoadedModule, worker: usize) -> Result<Vm, St
                 // The contract has the proxy log it; a Proxy-Wasm module has done so itself.
                 if *engine == EngineKind::Component {
                     let line = format!("configuration refused: {reason}");
-                    vm.services().log(place, Level::Error, &line);
+                    vm.services().log(number_in_module, Level::Error, &line);
                 }
                 return Err(StartError::Refused {
                     plugin: spec.name.clone(),
