@@ -130,7 +130,7 @@ impl ChainInstances {
         if self.lost.get(plugin)?.get() {
             return None;
         }
-        let vm = renewable.vm.try_borrow().ok()?.clone();
+        let vm = renewable.vm.borrow().clone();
         if !vm.is_dead() {
             return Some((vm, *number_in_module));
         }
@@ -151,7 +151,7 @@ impl ChainInstances {
         match start(&self.loaded, module, self.number) {
             Ok(fresh) => {
                 let fresh = Rc::new(fresh);
-                *renewable.vm.try_borrow_mut().ok()? = fresh.clone();
+                renewable.vm.replace(fresh.clone());
                 renewable.retry.set(None);
                 Some((fresh, *number_in_module))
             }

@@ -24,6 +24,7 @@ mod engine;
 pub mod error;
 pub mod fields;
 mod hostcalls;
+mod inconsistency;
 mod instances;
 pub mod limits;
 pub mod logs;

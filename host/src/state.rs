@@ -14,6 +14,7 @@ use bytes::Bytes;
 
 use crate::attributes::Connection;
 use crate::fields::Fields;
+use crate::inconsistency;
 use crate::state::body::Body;
 use crate::state::local_response::LocalResponse;
 use crate::vocabulary::{Direction, FieldMap, Phase};
@@ -82,6 +83,28 @@ impl SharedStream {
             busy: Cell::new(false),
             called: Cell::new(false),
             wake,
+        }
+    }
+
+    /// Reads the state, which nobody changes meanwhile.
+    pub(crate) fn read<R: Default>(&self, read: impl FnOnce(&State) -> R) -> R {
+        match self.state.try_borrow() {
+            Ok(state) => read(&state),
+            Err(_) => {
+                inconsistency::report("a stream's state is read while it is changed");
+                R::default()
+            }
+        }
+    }
+
+    /// Changes the state, which nobody reads or changes meanwhile.
+    pub(crate) fn change<R: Default>(&self, change: impl FnOnce(&mut State) -> R) -> R {
+        match self.state.try_borrow_mut() {
+            Ok(mut state) => change(&mut state),
+            Err(_) => {
+                inconsistency::report("a stream's state is changed while it is in use");
+                R::default()
+            }
         }
     }
 

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use crate::context::Services;
 use crate::engine::{Callbacks, Compiled, Instance, Trap};
+use crate::inconsistency;
 use crate::logs::Level;
 use crate::observe::{LineRecorder, Measured};
 
@@ -54,8 +55,10 @@ impl Vm {
         plugin: usize,
         call: impl FnOnce(&mut dyn Instance) -> Result<R, Trap>,
     ) -> Option<R> {
-        // By construction no guest runs here already; were it so, that stream would fail, and the host go on.
-        let mut borrowed = self.instance.try_borrow_mut().ok()?;
+        let Ok(mut borrowed) = self.instance.try_borrow_mut() else {
+            inconsistency::report("an instance is entered while its guest runs");
+            return None;
+        };
         match call(borrowed.as_deref_mut()?) {
             Ok(result) => Some(result),
             Err(trap) => {

@@ -246,7 +246,14 @@ fn two_plugins(make: fn(&Callbacks) -> Vec<u8>, fuel: bool) {
     let bodies: Vec<_> = calls
         .iter()
         .filter(|call| call.occasion == Occasion::Callback(Phase::RequestBody))
-        .map(|call| (call.position, call.body, call.end, call.outcome.clone().ok()))
+        .map(|call| {
+            (
+                call.position,
+                call.body,
+                call.end,
+                call.outcome.clone().ok(),
+            )
+        })
         .collect();
     let size = |seen, left| Some(BodySize { seen, left });
     assert_eq!(

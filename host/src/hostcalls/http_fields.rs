@@ -64,17 +64,13 @@ fn read<R>(of: &StreamContext, map: FieldMap, read: impl FnOnce(&Fields) -> R) -
 /// Whether the plugin's log callback runs.
 pub(crate) fn is_logging(of: &StreamContext) -> bool {
     of.shared
-        .state
-        .try_borrow()
-        .is_ok_and(|state| state.filter(of.filter).phase == Some(Phase::Log))
+        .read(|state| state.filter(of.filter).phase == Some(Phase::Log))
 }
 
 /// Whether the plugin may change a map now.
 pub(crate) fn is_live(of: &StreamContext, map: FieldMap) -> bool {
     of.shared
-        .state
-        .try_borrow()
-        .is_ok_and(|state| state.filter(of.filter).live & map.bit() != 0)
+        .read(|state| state.filter(of.filter).live & map.bit() != 0)
 }
 
 /// Changes a map.

@@ -30,11 +30,7 @@ impl Stream {
             return Action::Continue;
         }
         let (_, map) = phase.of();
-        let argument = self
-            .shared
-            .state
-            .try_borrow_mut()
-            .map_or(0, |mut state| state.enter(index, phase, map));
+        let argument = self.shared.change(|state| state.enter(index, phase, map));
         let filter = EngineFilter {
             context,
             slot: *slot,
@@ -81,11 +77,7 @@ impl Stream {
     }
 
     pub(super) fn with_state<R: Default>(&self, change: impl FnOnce(&mut State) -> R) -> R {
-        // Nobody holds a borrow while the state machine runs; see `state`.
-        self.shared
-            .state
-            .try_borrow_mut()
-            .map_or_else(|_| R::default(), |mut state| change(&mut state))
+        self.shared.change(change)
     }
 
     /// Gives a plugin its context, if it has none and this phase brings one: a plugin's life on a stream begins with the

@@ -386,11 +386,7 @@ impl Stream {
     }
 
     fn wants_body(&self, half: Direction) -> bool {
-        let held = self
-            .shared
-            .state
-            .try_borrow()
-            .map_or(0, |it| it.held_len(half));
+        let held = self.shared.read(|state| state.held_len(half));
         held <= self.chain.buffer()
     }
 

@@ -60,15 +60,9 @@ impl Watch {
             phase,
             end,
         } = observed;
-        let before = match shared.state.try_borrow_mut() {
-            Ok(mut state) => Before::of(&mut state, index, phase),
-            Err(_) => Before::default(),
-        };
+        let before = shared.change(|state| Before::of(state, index, phase));
         let (action, measured) = vm.enter_measured(context.plugin, run);
-        let (fields, body) = match shared.state.try_borrow_mut() {
-            Ok(mut state) => before.compare(&mut state, index, phase),
-            Err(_) => Default::default(),
-        };
+        let (fields, body) = shared.change(|state| before.compare(state, index, phase));
         let call = Call {
             fields,
             body,

@@ -92,11 +92,7 @@ impl Guest {
 }
 
 fn has_ended(stream: &StreamContext) -> bool {
-    stream
-        .shared
-        .state
-        .try_borrow()
-        .is_ok_and(|state| state.ended)
+    stream.shared.read(|state| state.ended)
 }
 
 /// Traps unless a callback runs: what Envoy restricts while a guest starts or gives memory.
