@@ -45,7 +45,7 @@ impl Attributes {
             .insert(path.join("\0").into_bytes().into(), value);
     }
 
-    /// What is at a path, its segments with zeros between them.
+    /// Returns the attribute at a path, whose segments are separated by zero bytes.
     pub(crate) fn get(&self, path: &[u8]) -> Option<&Bytes> {
         self.by_path.get(path)
     }
@@ -54,12 +54,12 @@ impl Attributes {
 // === impl Connection ===
 
 impl Connection {
-    /// What is at a path, its segments with zeros between them.
+    /// Returns the attribute at a path, whose segments are separated by zero bytes.
     pub(crate) fn attribute(&self, path: &[u8]) -> Option<Bytes> {
         let text = |address: SocketAddr| Bytes::from(address.to_string());
         Some(match path {
             b"connection\0id" | b"connection_id" => number(self.id),
-            // There is no TLS here yet.
+            // TLS is not supported yet.
             b"connection\0mtls" => Bytes::from_static(&[0]),
             b"connection\0requested_server_name" => Bytes::new(),
             b"source\0address" => text(self.source),

@@ -124,7 +124,8 @@ impl Fields {
         }
     }
 
-    /// Adds a value as Envoy does: to a field that it keeps in a slot of one value, it joins the value that is there.
+    /// Adds a value as Envoy does. With `joins`, which is set for inline headers, the value is joined to an existing
+    /// value of the field.
     pub(crate) fn add(&mut self, name: &Name, joins: bool, value: HeaderValue) {
         if joins && let Some((_, old)) = self.list.iter_mut().find(|(it, _)| it == name) {
             return join(old, value);
@@ -255,7 +256,7 @@ impl Fields {
         })
     }
 
-    /// Fields without pseudo-headers: trailers.
+    /// Converts trailers to fields, which have no pseudo-headers.
     pub(crate) fn from_trailers(trailers: HeaderMap, map: FieldMap) -> Self {
         let mut fields = Self::with_capacity(trailers.len());
         fields.extend_from(trailers, map, None);
@@ -273,7 +274,7 @@ impl Fields {
         headers
     }
 
-    /// Adds a map's fields in its order, but for one, whose first value it gives.
+    /// Adds the fields of a header map in its order, except the field `but`. Returns the first value of `but`.
     fn extend_from(
         &mut self,
         headers: HeaderMap,
@@ -283,7 +284,7 @@ impl Fields {
         let mut last = None;
         let mut left_out = None;
         for (name, value) in headers {
-            // The second value of a name comes without it.
+            // `HeaderMap` yields a name only with its first value.
             let repeated = name.is_none();
             if !repeated {
                 last = name;
@@ -305,7 +306,7 @@ impl Fields {
     }
 }
 
-/// Puts a value behind another, as Envoy does: an empty one leaves no trace.
+/// Joins a value to another with a comma, as Envoy does. Empty values are skipped.
 fn join(old: &mut HeaderValue, value: HeaderValue) {
     if value.is_empty() {
         return;
@@ -315,7 +316,7 @@ fn join(old: &mut HeaderValue, value: HeaderValue) {
         return;
     }
     let joined = [old.as_bytes(), b",", value.as_bytes()].concat();
-    // Two values and a comma are a value.
+    // Two valid values with a comma between them are a valid value, so the conversion succeeds.
     if let Ok(joined) = HeaderValue::from_maybe_shared(Bytes::from(joined)) {
         *old = joined;
     }
@@ -340,7 +341,7 @@ fn method_value(method: &Method) -> HeaderValue {
     }
 }
 
-/// The value of `:status`.
+/// Returns the value of `:status` for a status.
 pub(crate) fn status_value(status: StatusCode) -> HeaderValue {
     match status {
         StatusCode::OK => HeaderValue::from_static("200"),

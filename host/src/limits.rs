@@ -17,28 +17,30 @@ impl Limits {
     /// The resolution of [`Limits::callback`].
     pub const TICK: Duration = Duration::from_millis(10);
 
-    /// What a callback has.
+    /// Returns the deadline of a callback.
     pub(crate) fn for_callback(&self) -> Deadline {
         Deadline::of(self.callback)
     }
 
-    /// What each step of starting an instance has: languages with a runtime of their own do much there.
+    /// Returns the deadline of each step of starting an instance. It is longer, because languages with their own
+    /// runtime do much work there.
     pub(crate) fn for_start(&self) -> Deadline {
         Deadline::of(self.callback.saturating_mul(10))
     }
 }
 
-/// How long guest code may run.
+/// The maximum run time of guest code.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Deadline {
     pub(crate) time: Duration,
-    /// How many ticks it may see so that it has at least this time.
+    /// The number of ticks after which at least this time has passed.
     pub(crate) ticks: u64,
 }
 
 impl Deadline {
     fn of(time: Duration) -> Self {
-        // The tick under way may be about to end. A limit of a thousand years is none.
+        // The current tick may be about to end, so one is added. A limit of more than a thousand years is equivalent to
+        // no limit.
         let ticks = time
             .as_nanos()
             .div_ceil(Limits::TICK.as_nanos())

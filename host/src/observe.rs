@@ -35,15 +35,15 @@ pub enum Event {
     },
     /// A plugin's code has run.
     Called(Box<Call>),
-    /// A half of the stream that a plugin had paused, or was about to pause, was resumed.
+    /// A direction of the stream that a plugin had paused, or was about to pause, was resumed.
     Resumed {
         /// The position in the chain of the plugin that had paused it.
         position: usize,
-        /// The half of the stream.
+        /// The direction.
         half: Direction,
     },
-    /// A response was generated that does not come from the upstream. The plugins' response callbacks run after this
-    /// event.
+    /// A response was generated that does not come from the upstream. If it passes the response callbacks, they run
+    /// after this event.
     LocalResponse {
         /// The origin of the response.
         origin: Origin,
@@ -74,7 +74,7 @@ pub struct Call {
     pub position: usize,
     /// The reason for the execution.
     pub occasion: Occasion,
-    /// Whether this half of the stream ends here.
+    /// Whether this is the end of the stream in this direction.
     pub end: bool,
     /// The fields that the callback is for, whether changed or not, and other fields that it changed.
     pub fields: Vec<Seen>,
@@ -155,7 +155,8 @@ pub(crate) struct Measured {
 #[derive(Default)]
 pub(crate) struct LineRecorder(RefCell<Lines>);
 
-/// Lines of one run that are kept, and their bytes: a guest may log for as long as its callback may take.
+/// The maximum number of lines recorded for one execution, and their maximum total size in bytes. A guest can log until
+/// its deadline expires.
 const MOST_LINES: usize = 1_000;
 const MOST_BYTES: usize = 256 << 10;
 

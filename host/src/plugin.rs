@@ -9,7 +9,8 @@ use crate::limits::Limits;
 pub struct PluginSpec {
     /// The name of the plugin in logs and errors.
     pub name: String,
-    /// The component or Proxy-Wasm module. Plugins with identical bytes share one instance in each worker, as in Envoy.
+    /// The component or Proxy-Wasm module. As in Envoy, plugins with identical bytes share one instance in each worker.
+    /// This does not apply if their environments or seeds differ.
     pub module: Bytes,
     /// The engine that runs the plugin. If `None`, it is detected from the bytes.
     pub engine: Option<EngineKind>,
@@ -73,8 +74,8 @@ impl std::fmt::Display for EngineKind {
     }
 }
 
-/// The policy for streams after the plugin has trapped. The stream on which it trapped fails unless the policy is
-/// `Open`.
+/// The policy for streams after the plugin has trapped. As in Envoy, the stream on which it trapped fails regardless of
+/// the policy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum FailurePolicy {
     /// Active streams receive status 503. A new instance serves the streams that follow.

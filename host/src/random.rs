@@ -1,15 +1,16 @@
-//! Where plugins' random numbers come from: the system, or a seed, so that a test sees the same ones in every run.
+//! Random numbers for plugins. They come from the system, or from a seed, so that a test sees the same numbers in every
+//! run.
 
 use std::cell::RefCell;
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 
-/// The random numbers of one instance.
+/// The random number generator of one instance.
 pub(crate) enum Random {
-    /// The system's.
+    /// The system's random number generator.
     System,
-    /// Those that follow from a seed.
+    /// A generator that was created from a seed.
     Seeded(Box<RefCell<ChaCha8Rng>>),
 }
 
@@ -23,7 +24,7 @@ impl Random {
         }
     }
 
-    /// The next bytes.
+    /// Fills a slice with the next random bytes.
     pub(crate) fn fill(&self, bytes: &mut [u8]) -> Result<(), getrandom::Error> {
         match self {
             Self::System => getrandom::fill(bytes),

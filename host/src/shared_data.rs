@@ -13,7 +13,7 @@ use bytes::Bytes;
 /// limit.
 pub const MAX_SHARED: usize = 64 << 20;
 
-/// What an entry takes beside its bytes, roughly.
+/// The approximate overhead of an entry, in bytes.
 const ENTRY: usize = 192;
 
 /// Values by key, shared by all plugins and all workers of a proxy.
@@ -45,9 +45,9 @@ pub enum StoreError {
 #[derive(Debug, Default)]
 struct Entries {
     by_key: HashMap<Box<[u8]>, Stored>,
-    /// What they take together.
+    /// The total size of the entries, including overhead.
     size: usize,
-    /// The version that was given last.
+    /// The most recently assigned version.
     last: u32,
 }
 
@@ -72,7 +72,7 @@ impl SharedData {
             return Err(StoreError::Full);
         }
         entries.size = size;
-        // The last number of all is nobody's: plugins name it where nothing may be stored yet.
+        // `u32::MAX` is never assigned: plugins use it as a condition that holds only if the key is absent.
         entries.last = match entries.last + 1 {
             u32::MAX => 1,
             next => next,
@@ -88,7 +88,7 @@ impl SharedData {
         Ok(())
     }
 
-    /// Nothing is left half done by whoever panics here, so that a lock that was poisoned still guards what it did.
+    /// Locks the entries. A poisoned lock can be used, because a panic here leaves no update incomplete.
     fn lock(&self) -> MutexGuard<'_, Entries> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -156,7 +156,7 @@ mod tests {
                         loop {
                             let (count, version) = match data.get(KEY) {
                                 Some(stored) => (number(&stored.value), stored.version),
-                                // Nobody's version: whoever is second finds something, and it is not that.
+                                // A version that is never assigned. It does not match if another thread was first.
                                 None => (0, u32::MAX),
                             };
                             let more = Bytes::copy_from_slice(&(count + 1).to_le_bytes());

@@ -1,8 +1,8 @@
-//! What hostcalls can see and change of a stream.
+//! The state of a stream that hostcalls can read and change.
 //!
-//! It is kept apart from the state machine, which owns the order of things, because a guest may reach any stream of its
-//! instance from any callback. The rule that keeps the cells from being borrowed twice: the state machine holds no borrow while
-//! a guest runs, and a hostcall calls nothing but its own closure while it holds one.
+//! It is separate from the state machine, which controls the order of callbacks, because a guest can access any stream
+//! of its instance in any callback. Two rules prevent cells from being borrowed twice: the state machine holds no
+//! borrow while a guest runs, and a hostcall calls only its own closure while it holds one.
 
 pub(crate) mod body;
 pub(crate) mod local_response;
@@ -19,7 +19,7 @@ use crate::state::body::Body;
 use crate::state::local_response::LocalResponse;
 use crate::vocabulary::{Direction, FieldMap, Phase};
 
-/// What a plugin asked for during a callback, and gets when the callback has returned.
+/// A request of a plugin, which is executed after the current callback has returned.
 #[derive(Debug)]
 pub(crate) enum Command {
     Resume { filter: usize, half: Direction },
@@ -27,48 +27,51 @@ pub(crate) enum Command {
     Reset,
 }
 
-/// A stream, as its plugins' hostcalls reach it.
+/// The part of a stream that the hostcalls of its plugins can access.
 pub(crate) struct SharedStream {
     pub(crate) state: RefCell<State>,
-    /// Whether one of the stream's own callbacks runs, so that nobody needs to be woken.
+    /// Whether the stream's state machine is running. It handles new commands itself, so that no wake is needed.
     pub(crate) busy: Cell<bool>,
-    /// Whether something was asked for, or an instance died, while the stream was not busy.
+    /// Whether a command was queued, or an instance died, while the stream was not busy.
     pub(crate) called: Cell<bool>,
     wake: Rc<dyn Fn()>,
 }
 
-/// The part that hostcalls change.
+/// The state that hostcalls can change.
 #[derive(Default)]
 pub(crate) struct State {
     pub(crate) maps: [Option<Fields>; 4],
-    /// What the body callback that runs was called for.
+    /// The body data that is passing through the chain, by direction.
     pub(crate) passing: [Body; 2],
-    /// What was paused; there can be an empty one, which stands for the end of the stream alone.
+    /// The body data that is buffered while paused, by direction. An empty body stands for an end of the stream without
+    /// data.
     pub(crate) held: [Option<Body>; 2],
     pub(crate) filters: Vec<FilterState>,
     pub(crate) commands: Vec<Command>,
-    /// Over which connection it came, if it came over one.
+    /// The downstream connection, if there is one.
     pub(crate) connection: Option<Connection>,
-    /// The status of the response: as it came, from upstream or in its place, then as it went.
+    /// The status of the response: as received or generated, and later as sent downstream.
     pub(crate) code: Option<u16>,
-    /// What plugins left on it, by path.
+    /// The properties that plugins have set, by path.
     pub(crate) left: Vec<(Box<[u8]>, Bytes)>,
-    /// A plugin has answered the request itself.
+    /// Whether `local-responses.send` is rejected: there is a local response already, or the stream was reset or is
+    /// ending.
     pub(crate) answered: bool,
-    /// The head of the response has been handed downstream.
+    /// Whether the response headers have passed the chain.
     pub(crate) sent: bool,
-    /// Nothing can be asked of this stream any more.
+    /// Whether the stream has ended. Hostcalls then return `closed`.
     pub(crate) ended: bool,
 }
 
-/// One plugin's part of it.
+/// The state of one plugin on the stream.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct FilterState {
-    /// The maps that it may change: bits, by [`FieldMap`]. Envoy's pointers that are not null.
+    /// The field maps that the plugin can access, as [`FieldMap::bit`]s. They correspond to the map pointers in Envoy's
+    /// context that are not null.
     pub(crate) live: u8,
-    /// The callback that runs.
+    /// The callback that is running.
     pub(crate) phase: Option<Phase>,
-    /// Whether its last body callback paused, so that what it sees has accumulated.
+    /// Whether the plugin's last body callback paused, so that the plugin sees the accumulated body, by direction.
     pub(crate) buffering: [bool; 2],
 }
 
@@ -86,7 +89,7 @@ impl SharedStream {
         }
     }
 
-    /// Reads the state, which nobody changes meanwhile.
+    /// Reads the state, which must not be borrowed for changes.
     pub(crate) fn read<R: Default>(&self, read: impl FnOnce(&State) -> R) -> R {
         match self.state.try_borrow() {
             Ok(state) => read(&state),
@@ -97,7 +100,7 @@ impl SharedStream {
         }
     }
 
-    /// Changes the state, which nobody reads or changes meanwhile.
+    /// Changes the state, which must not be borrowed.
     pub(crate) fn change<R: Default>(&self, change: impl FnOnce(&mut State) -> R) -> R {
         match self.state.try_borrow_mut() {
             Ok(mut state) => change(&mut state),
@@ -108,7 +111,8 @@ impl SharedStream {
         }
     }
 
-    /// Has the stream look at what was asked of it, once the present callback, of whichever stream, has returned.
+    /// Wakes the stream, unless it is busy or was woken already. It handles queued commands and dead instances after
+    /// the current callback, of whichever stream, has returned.
     pub(crate) fn call(&self) {
         if !self.busy.get() && !self.called.replace(true) {
             (self.wake)();
@@ -125,7 +129,8 @@ impl State {
         self.filters.get(filter).copied().unwrap_or_default()
     }
 
-    /// What the body callback of a filter sees.
+    /// Returns the body that a filter sees: the buffered data if its last body callback paused, otherwise the data that
+    /// is passing.
     pub(crate) fn body(&mut self, filter: usize, half: Direction) -> &mut Body {
         let buffering = self
             .filter(filter)

@@ -1,7 +1,8 @@
-//! One instance on one worker, with all its contexts, and what becomes of it when it traps.
+//! One instance on one worker, with its contexts, and the handling of its traps.
 //!
-//! Plugins with equal bytes share an instance, as in Envoy, and so does everything that a trap takes down. The instance is
-//! borrowed while its guest runs; hostcalls reach [`Services`] alone, which hold no instance, so that nothing is entered twice.
+//! As in Envoy, plugins with identical bytes share an instance, and a trap affects all of them. The instance is
+//! borrowed while its guest runs. Hostcalls can access only [`Services`], which do not contain the instance, so that it
+//! is never entered twice.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -24,7 +25,7 @@ pub(crate) struct Vm {
 // === impl Vm ===
 
 impl Vm {
-    /// Makes an instance and runs its start-up code.
+    /// Creates an instance and runs its start-up code.
     pub(crate) fn start(compiled: &dyn Compiled, services: Services) -> Result<Self, Trap> {
         let services = Rc::new(services);
         Ok(Self {
@@ -43,13 +44,13 @@ impl Vm {
         &self.services
     }
 
-    /// Whether the instance has trapped.
+    /// Returns whether the instance has trapped.
     pub(crate) fn is_dead(&self) -> bool {
         self.dead.get()
     }
 
-    /// Runs guest code. None if the instance is dead, or dies of it; then it is logged, and the streams of all its contexts
-    /// are called.
+    /// Runs guest code. Returns `None` if the instance is dead, or if the code traps. A trap is logged, and the streams
+    /// of all contexts are woken.
     pub(crate) fn enter<R>(
         &self,
         plugin: usize,
@@ -70,7 +71,7 @@ impl Vm {
         }
     }
 
-    /// The same, and what it took.
+    /// Runs guest code like [`Vm::enter`], and measures its cost.
     pub(crate) fn enter_measured<R>(
         &self,
         plugin: usize,
@@ -112,7 +113,7 @@ impl Vm {
     }
 }
 
-/// A plugin ends when the proxy stops, or serves with other plugins, and the last stream that it saw is over.
+/// A plugin ends after the proxy has stopped, or has switched to other plugins, and its last stream has ended.
 impl Drop for Vm {
     fn drop(&mut self) {
         self.end();

@@ -1,60 +1,61 @@
-//! The terms that all modules share: halves of a stream, its field maps, phases, and what a callback decides.
+//! Terms that all modules share: the directions of a stream, its field maps and phases, and the actions of callbacks.
 
-/// One of the two halves of a stream.
+/// One of the two directions of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
     /// From downstream to upstream.
     Request = 0,
-    /// From upstream, or a plugin, to downstream.
+    /// From upstream, or from a plugin or the proxy, to downstream.
     Response = 1,
 }
 
-/// One of the four sets of fields. The numbers are Proxy-Wasm's.
+/// One of the four field maps of a stream. The numeric values are those of Proxy-Wasm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FieldMap {
-    /// The headers of the request.
+    /// The request headers.
     RequestHeaders = 0,
-    /// The trailers of the request.
+    /// The request trailers.
     RequestTrailers = 1,
-    /// The headers of the response.
+    /// The response headers.
     ResponseHeaders = 2,
-    /// The trailers of the response.
+    /// The response trailers.
     ResponseTrailers = 3,
 }
 
-/// What a callback is called for.
+/// The phase of a stream in which a callback is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// The head of the request has come.
+    /// The request headers have been received.
     RequestHeaders,
-    /// A piece of the request's body has come.
+    /// A chunk of the request body has been received.
     RequestBody,
-    /// The trailers of the request have come.
+    /// The request trailers have been received.
     RequestTrailers,
-    /// The head of the response has come.
+    /// The response headers have been received.
     ResponseHeaders,
-    /// A piece of the response's body has come.
+    /// A chunk of the response body has been received.
     ResponseBody,
-    /// The trailers of the response have come.
+    /// The response trailers have been received.
     ResponseTrailers,
     /// The stream has ended.
     Log,
 }
 
-/// What a callback wants done with its phase. All but the first stop it; they differ in what becomes of bytes that come
-/// meanwhile. Components know the first two, Proxy-Wasm modules all that Envoy takes.
+/// The action that a callback returns for its phase. All actions except `Continue` pause, and differ in the handling of
+/// body data that arrives in the meantime. Components can return the first two, and Proxy-Wasm modules can return all
+/// that Envoy supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Goes on.
+    /// Continues with the next plugin.
     Continue,
-    /// From headers: bytes are kept, and the sender is told to wait when there are too many. From a body: bytes are kept, and
-    /// the stream fails when there are too many.
+    /// In a headers callback, buffers the body, and makes the sender wait when the buffer limit is exceeded. In a body
+    /// callback, buffers the body, and fails the stream when the limit is exceeded.
     Pause,
-    /// From headers: bytes are kept, and the stream fails when there are too many.
+    /// In a headers callback, buffers the body, and fails the stream when the buffer limit is exceeded.
     PauseBuffering,
-    /// From a body: bytes are kept, and the sender is told to wait when there are too many.
+    /// In a body callback, buffers the body, and makes the sender wait when the buffer limit is exceeded.
     PauseWatermark,
-    /// From a body: bytes are dropped.
+    /// In a body callback, drops the data.
     PauseDropping,
 }
 
@@ -79,7 +80,7 @@ impl Direction {
         }
     }
 
-    /// The phase in which a body is seen.
+    /// Returns the phase of the body callback.
     pub(crate) fn body_phase(self) -> Phase {
         match self {
             Direction::Request => Phase::RequestBody,
@@ -91,7 +92,7 @@ impl Direction {
 // === impl FieldMap ===
 
 impl FieldMap {
-    /// All of them, by number.
+    /// All field maps, in the order of their numeric values.
     pub(crate) const ALL: [FieldMap; 4] = [
         FieldMap::RequestHeaders,
         FieldMap::RequestTrailers,
@@ -111,7 +112,7 @@ impl FieldMap {
 // === impl Phase ===
 
 impl Phase {
-    /// The half of the stream that the phase belongs to, and the fields that it brings.
+    /// Returns the direction that the phase belongs to, and the field map that was received in it.
     pub(crate) fn of(self) -> (Direction, Option<FieldMap>) {
         match self {
             Phase::RequestHeaders => (Direction::Request, Some(FieldMap::RequestHeaders)),

@@ -1,4 +1,4 @@
-//! What an observer is told of real plugins: a chain of two, in both engines, made of the same text.
+//! Events that an observer receives for real plugins: a chain of two, in both engines, built from the same text.
 
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
@@ -14,8 +14,8 @@ use tidegate_host::{
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
-/// What a plugin does, in words that both engines' modules define: `$mark` sets `x-mark` in the request's headers, `$say` logs,
-/// `$answer` sends 403, `$grow` adds two bytes to the request's body.
+/// The callbacks of a plugin, in terms of functions that the modules of both engines define: `$mark` sets `x-mark` in the
+/// request headers, `$say` logs, `$answer` responds with 403, and `$grow` appends two bytes to the request body.
 struct Callbacks {
     request_headers: &'static str,
     request_body: &'static str,
@@ -26,7 +26,7 @@ const FIRST: Callbacks = Callbacks {
     request_body: "(call $grow) (i32.const 0)",
 };
 
-/// Traps at the end of a request that has a body, and answers one that has none.
+/// Traps at the end of a request that has a body, and responds to one that has none.
 const SECOND: Callbacks = Callbacks {
     request_headers: "(if (local.get $end) (then (call $answer))) (i32.const 0)",
     request_body: "(call $say) (if (local.get $end) (then (unreachable))) (i32.const 1)",
@@ -138,7 +138,7 @@ impl Observer for Seer {
 }
 
 impl Seer {
-    /// The calls since the last time, and the local responses.
+    /// Returns the calls and the local responses since this method was last called.
     fn take(&self) -> (Vec<Call>, Vec<(Origin, u16, usize)>) {
         let (mut calls, mut answers) = (Vec::new(), Vec::new());
         for event in std::mem::take(&mut *self.events.lock().expect("events")) {
@@ -197,7 +197,7 @@ fn open(chain: &WorkerChain) -> Stream {
 fn two_plugins(make: fn(&Callbacks) -> Vec<u8>, fuel: bool) {
     let (chain, seer) = chain(make, fuel);
 
-    // Without a body the second answers.
+    // Without a body, the second plugin responds.
     let mut stream = open(&chain);
     stream.request_headers(request(), true);
     while stream.next_effect().is_some() {}
@@ -234,7 +234,7 @@ fn two_plugins(make: fn(&Callbacks) -> Vec<u8>, fuel: bool) {
     assert_eq!(second.fields[0].after, seen.after);
     assert!(second.lines.kept.is_empty());
 
-    // With one, it pauses, and traps at its end.
+    // With a body, it pauses, and traps at the end of the body.
     let mut stream = open(&chain);
     stream.request_headers(request(), false);
     stream.request_body(Bytes::from_static(b"abc"), false);
@@ -291,7 +291,7 @@ fn observer_sees_two_proxy_wasm_modules() {
     two_plugins(proxy_wasm, false);
 }
 
-/// The fuel of a callback says how much it did, not on which machine, nor which stream it was.
+/// The fuel of a callback measures its work. It depends neither on the machine nor on the stream.
 #[test]
 fn fuel_consumption_is_deterministic() {
     for make in [component, proxy_wasm] {
@@ -307,7 +307,7 @@ fn fuel_consumption_is_deterministic() {
     }
 }
 
-/// Counting fuel does not take the clock's place: a guest that never ends is ended in time.
+/// Counting fuel does not replace the deadline: a guest that never returns is still interrupted in time.
 #[test]
 fn callback_deadline_applies_when_fuel_is_counted() {
     let endless = Callbacks {

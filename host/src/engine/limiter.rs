@@ -1,30 +1,31 @@
-//! What an instance may take of the machine, over all its memories and tables together.
+//! Limits on the memory and the tables of an instance, summed over all its memories and all its tables.
 //!
-//! wasmtime's own limits are for each memory and each table, and a component may have thousands of either.
+//! wasmtime's own limits apply to each memory and each table, and a component may have thousands of either.
 
 use wasmtime::{ResourceLimiter, Result};
 
-/// How many elements all tables together may have. Modules made by Go have tables of tens of thousands.
+/// The maximum number of elements in all tables together. Modules compiled from Go have tables of tens of thousands.
 const TABLE_ELEMENTS: usize = 1 << 20;
 
-/// How many core instances, memories and tables a component may have. One that Python's tools made has about forty.
+/// The maximum number of core instances, of memories and of tables in a component. One built with Python's tools has
+/// about forty.
 const PARTS: usize = 1_000;
 
-/// Counts what an instance has, and refuses what is too much.
+/// Tracks the resources of an instance, and rejects growth beyond its limits.
 pub(crate) struct Limiter {
     memory: Share,
     elements: Share,
     parts: usize,
 }
 
-/// Something of which there is so much.
+/// A resource with a limit.
 struct Share {
     used: usize,
     most: usize,
 }
 
 impl Limiter {
-    /// For an instance whose memories may have `memory` bytes together.
+    /// Creates a limiter for an instance whose memories may have `memory` bytes together.
     pub(crate) fn new(memory: usize) -> Self {
         Self {
             memory: Share::of(memory),
@@ -33,7 +34,7 @@ impl Limiter {
         }
     }
 
-    /// For one core module with one memory, as Envoy takes it.
+    /// Creates a limiter for one core module with one memory, as in Envoy.
     pub(crate) fn for_core_module(memory: usize) -> Self {
         Self {
             parts: 1,

@@ -1,7 +1,8 @@
-//! What runs plugins: two engines behind one trait, so that the state machine, and its tests, need not know which.
+//! The engines that run plugins: two of them behind one trait, so that the state machine and its tests do not depend on
+//! either.
 //!
-//! `component` and `proxy_wasm` are thin: they carry callbacks in and hostcalls out, and what those mean is elsewhere
-//! (`stream`, `hostcalls`). `crate::vm` is one instance with all its contexts, and what becomes of it when it traps.
+//! `component` and `proxy_wasm` are thin: they pass callbacks to the guest, and hostcalls to the host. The semantics of
+//! both are elsewhere (`stream`, `hostcalls`). `crate::vm` is one instance with all its contexts, and handles its traps.
 
 mod compiler;
 pub(crate) mod component;
@@ -20,44 +21,45 @@ use crate::vocabulary::{Action, Phase};
 
 /// Compiled code, shared by all workers.
 pub(crate) trait Compiled: Send + Sync {
-    /// The callbacks that the code exports.
+    /// Returns the callbacks that the code exports.
     fn callbacks(&self) -> Callbacks;
 
-    /// Makes an instance and runs its start-up code. Its plugins are not configured yet.
+    /// Creates an instance and runs its startup code. Its plugins are not configured yet.
     fn instantiate(&self, services: &Rc<Services>) -> Result<Box<dyn Instance>, Trap>;
 }
 
-/// One instance. Every method may run guest code; after a trap none is called again.
+/// An instance. All methods except `refuel` and `burnt` may run guest code. After a trap, only `burnt` is called.
 pub(crate) trait Instance {
-    /// Creates and configures one of the instance's plugins. The inner error is the plugin's refusal, with its reason.
+    /// Creates and configures one of the instance's plugins. The inner error is the reason why the plugin rejects its
+    /// configuration.
     fn configure(
         &mut self,
         context: &Context,
         configuration: &[u8],
     ) -> Result<Result<(), String>, Trap>;
 
-    /// Makes what the plugin keeps for a stream, and says where it is.
+    /// Creates the plugin's state for a stream, and returns its slot.
     fn open(&mut self, context: &Context) -> Result<usize, Trap>;
 
-    /// Runs a callback. A callback that the plugin does not export continues.
+    /// Runs a callback. The result is [`Action::Continue`] if the plugin does not export the callback.
     fn call(&mut self, filter: Filter<'_>, callback: Callback) -> Result<Action, Trap>;
 
-    /// Drops what the plugin keeps for a stream.
+    /// Drops the plugin's state for a stream.
     fn close(&mut self, filter: Filter<'_>) -> Result<(), Trap>;
 
-    /// Ends one of the instance's plugins. It is called when no stream is left.
+    /// Shuts down one of the instance's plugins. It is called when no stream is left.
     fn end(&mut self, context: &Context) -> Result<(), Trap>;
 
-    /// Fills fuel up, where it is counted. It is never what ends a guest.
+    /// Refills the fuel, if fuel is counted. A guest is never stopped for lack of fuel.
     fn refuel(&mut self) {}
 
-    /// The fuel burnt since, where it is counted.
+    /// Returns the fuel consumed since the last `refuel`, if fuel is counted.
     fn burnt(&self) -> Option<u64> {
         None
     }
 }
 
-/// A callback of a stream, with its arguments.
+/// A callback of a stream with its arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Callback {
     RequestHeaders { count: u32, end: bool },
@@ -69,14 +71,14 @@ pub(crate) enum Callback {
     Log,
 }
 
-/// A plugin at work on one stream: its context, and what [`Instance::open`] gave.
+/// A plugin on one stream: its context, and the slot that [`Instance::open`] returned.
 #[derive(Clone, Copy)]
 pub(crate) struct Filter<'a> {
     pub(crate) context: &'a Context,
     pub(crate) slot: usize,
 }
 
-/// Why an instance is no more. Its text is for the plugin's log.
+/// The reason why an instance has failed. Its message is written to the plugin's log.
 #[derive(Debug)]
 pub(crate) struct Trap {
     pub(crate) message: String,
@@ -119,8 +121,8 @@ impl Trap {
     }
 }
 
-/// Fills a store's fuel up, if its code was compiled to count it. There is more than any deadline lets a guest burn.
+/// Refills a store's fuel, if its code was compiled to count it. It is more than any deadline lets a guest consume.
 fn refuel<T>(store: &mut wasmtime::Store<T>) {
-    // It fails only where fuel is not counted.
+    // The only possible error is that fuel is not counted.
     let _ = store.set_fuel(u64::MAX);
 }

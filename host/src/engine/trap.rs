@@ -1,4 +1,4 @@
-//! What a plugin's log says when its instance dies: which call, why, and through which functions.
+//! The message that is logged when an instance traps: the failed call, the reason and the backtrace.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -7,11 +7,11 @@ use wasmtime::WasmBacktrace;
 
 use crate::engine::Trap;
 
-/// As many lines as Envoy shows frames.
+/// The maximum number of backtrace lines: as many as Envoy shows frames.
 const FRAMES: usize = 20;
 
 impl Trap {
-    /// Guest code that `call` ran has failed. `limit` is how long it might take.
+    /// Creates the trap for a failure of the guest code that `call` ran. `limit` is the time that it was allowed to take.
     pub(crate) fn of(call: &str, error: &wasmtime::Error, limit: Duration) -> Self {
         let mut message = format!("`{call}` failed: ");
         match error.downcast_ref::<wasmtime::Trap>() {
@@ -22,7 +22,7 @@ impl Trap {
             None => _ = write!(message, "{}", error.root_cause()),
         }
         if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() {
-            // The first line says what the others are.
+            // The first line is a heading.
             for line in backtrace.to_string().lines().skip(1).take(FRAMES) {
                 _ = write!(message, "\n{line}");
             }

@@ -1,12 +1,14 @@
-//! Fields that Envoy keeps in a slot of their own, of one value: a second value joins the first behind a comma.
+//! Envoy's inline headers: fields that have a slot for a single value. A second value is joined to the first with a
+//! comma.
 //!
-//! Which they are was seen in 1.36 and 1.40, and is what `envoy/http/header_map.h` says; the scenario `http-fields/inline` shows
-//! the common ones. All other fields keep their values apart, `cookie` among them over HTTP/1.1.
+//! The lists were observed in Envoy 1.36 and 1.40, and agree with `envoy/http/header_map.h`. The scenario
+//! `http-fields/inline` covers the common fields. All other fields keep separate values, among them `cookie` over
+//! HTTP/1.1.
 
 use crate::fields::Name;
 use crate::vocabulary::FieldMap;
 
-/// Of a request. Sorted, as are all of these.
+/// Inline request headers. All of these lists are sorted, for binary search.
 const REQUEST: [&str; 62] = [
     "accept",
     "accept-encoding",
@@ -72,7 +74,7 @@ const REQUEST: [&str; 62] = [
     "x-request-id",
 ];
 
-/// Of a response.
+/// Inline response headers.
 const RESPONSE: [&str; 37] = [
     "access-control-allow-credentials",
     "access-control-allow-headers",
@@ -113,13 +115,13 @@ const RESPONSE: [&str; 37] = [
     "x-request-id",
 ];
 
-/// Of a response's trailers. A request's have none.
+/// Inline response trailers. There are no inline request trailers.
 const RESPONSE_TRAILERS: [&str; 2] = ["grpc-message", "grpc-status"];
 
-/// The maps in which a second value of this name joins the first, as [`FieldMap::bit`]s.
+/// Returns the maps in which a second value of this name is joined to the first, as [`FieldMap::bit`]s.
 pub(super) fn maps(name: &Name) -> u8 {
     let name = match name {
-        // Each of these is a slot in the maps that have it.
+        // A pseudo-header is inline in every map that contains it.
         Name::Pseudo(_) => return u8::MAX,
         Name::Header(name) => name.as_str(),
     };

@@ -1,4 +1,4 @@
-//! Names of fields, and the few that a thread remembers.
+//! Field names, and a per-thread cache of recently used ones.
 
 use std::cell::RefCell;
 
@@ -12,36 +12,36 @@ use crate::vocabulary::FieldMap;
 pub enum Name {
     /// One of the five pseudo-headers.
     Pseudo(Pseudo),
-    /// Any other: a token, in lower case.
+    /// Any other name: a token in lowercase.
     Header(HeaderName),
 }
 
 /// A pseudo-header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Pseudo {
-    /// `:authority`, of a request.
+    /// `:authority` of a request.
     Authority,
-    /// `:path`, of a request, with its query.
+    /// `:path` of a request, including the query.
     Path,
-    /// `:method`, of a request.
+    /// `:method` of a request.
     Method,
-    /// `:scheme`, of a request.
+    /// `:scheme` of a request.
     Scheme,
-    /// `:status`, of a response.
+    /// `:status` of a response.
     Status,
 }
 
 // === impl Name ===
 
 impl Name {
-    /// The name that these bytes spell, in any case, unless they spell none.
+    /// Parses a name, ignoring case. Returns `None` if it is invalid.
     pub fn parse(name: &[u8]) -> Option<Name> {
         Known::with(name, |known| known.name.clone())
     }
 
-    /// Whether these bytes spell a name, in any case.
+    /// Returns whether the bytes are a valid name, ignoring case.
     pub fn is_valid(name: &[u8]) -> bool {
-        // The standard says which bytes: RFC 9110, 5.6.2. `http` has no check that keeps nothing.
+        // RFC 9110, section 5.6.2. The `http` crate cannot validate a name without creating one.
         let token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
         match name.strip_prefix(b":") {
             None => !name.is_empty() && name.iter().all(token),
@@ -49,7 +49,7 @@ impl Name {
         }
     }
 
-    /// The name in lower case.
+    /// Returns the name in lowercase.
     pub fn as_str(&self) -> &str {
         match self {
             Name::Pseudo(pseudo) => pseudo.as_str(),
@@ -57,12 +57,12 @@ impl Name {
         }
     }
 
-    /// Whether a second value joins the first, in this map.
+    /// Returns whether a second value is joined to the first in this map.
     pub(crate) fn joins(&self, map: FieldMap) -> bool {
         inline::maps(self) & map.bit() != 0
     }
 
-    /// Whether these bytes spell the name, in any case.
+    /// Compares the name with bytes, ignoring case.
     pub(super) fn is(&self, other: &[u8]) -> bool {
         self.as_str().as_bytes().eq_ignore_ascii_case(other)
     }
@@ -83,7 +83,7 @@ impl From<Pseudo> for Name {
 // === impl Pseudo ===
 
 impl Pseudo {
-    /// All five.
+    /// All pseudo-headers.
     pub const ALL: [Pseudo; 5] = [
         Pseudo::Authority,
         Pseudo::Path,
@@ -92,7 +92,7 @@ impl Pseudo {
         Pseudo::Status,
     ];
 
-    /// The name, with its colon.
+    /// Returns the name, including the colon.
     pub const fn as_str(self) -> &'static str {
         match self {
             Pseudo::Authority => ":authority",
@@ -106,23 +106,23 @@ impl Pseudo {
 
 // === impl Known ===
 
-/// A name as plugins spell it, and what the proxy knows about it.
+/// A parsed name, and the maps in which its values are joined.
 pub(crate) struct Known {
     name: Name,
     joins: u8,
 }
 
-/// How many names a thread remembers.
+/// The number of names that each thread caches.
 const KNOWN: usize = 64;
 
 thread_local! {
-    /// Names that were spelt lately. A plugin spells the same few for every stream, and parsing one copies it.
+    /// Recently used names. Plugins use the same few names for every stream, and parsing one copies it.
     static NAMES: RefCell<[Option<Known>; KNOWN]> = const { RefCell::new([const { None }; KNOWN]) };
 }
 
 impl Known {
-    /// Does something with the name that these bytes spell, unless they spell none. The name is lent: moving it about costs more
-    /// than finding it.
+    /// Parses a name and calls `call` with it. Returns `None` if the name is invalid. `call` borrows the name, because
+    /// moving it costs more than looking it up.
     #[inline]
     pub(crate) fn with<R>(spelt: &[u8], call: impl FnOnce(&Known) -> R) -> Option<R> {
         let place = place_of(spelt);
@@ -143,7 +143,7 @@ impl Known {
                 Self::remember(place, known);
                 Some(result)
             }
-            // The thread ends, and nobody will be there for the answer.
+            // The thread is terminating and has destroyed its cache. Nothing needs the result.
             Err(_) => None,
         }
     }
@@ -152,7 +152,7 @@ impl Known {
         &self.name
     }
 
-    /// Whether a second value joins the first, in this map.
+    /// Returns whether a second value is joined to the first in this map.
     pub(crate) fn joins(&self, map: FieldMap) -> bool {
         self.joins & map.bit() != 0
     }
@@ -172,7 +172,7 @@ impl Known {
 
     #[cold]
     fn remember(place: usize, known: Known) {
-        // Where that is not to be had, the name is parsed again the next time.
+        // If the cache is not available, the name is parsed again the next time.
         _ = NAMES.try_with(|names| {
             if let Ok(mut names) = names.try_borrow_mut()
                 && let Some(place) = names.get_mut(place)
@@ -183,7 +183,8 @@ impl Known {
     }
 }
 
-/// Where a name is remembered: names in use together mostly differ in their length or at their ends.
+/// Returns the slot of a name in the cache. Names that are used together mostly differ in length, or in their first,
+/// middle or last byte.
 fn place_of(name: &[u8]) -> usize {
     let end = |byte: Option<&u8>| usize::from(byte.copied().unwrap_or_default());
     let middle = name.get(name.len() / 2);

@@ -1,8 +1,8 @@
-//! `clock`: time as the proxy knows it.
+//! `clock`: the proxy's clock.
 
 use crate::context::Services;
 
-/// Nanoseconds since the epoch.
+/// Returns the time in nanoseconds since 1970-01-01 00:00 UTC.
 pub(crate) fn now(services: &Services) -> u64 {
     services.clock.now()
 }

@@ -1,4 +1,4 @@
-//! `http-bodies`: the bytes of a body, inside that body's callback.
+//! `http-bodies`: access to a body in its own callback.
 
 use bytes::Bytes;
 
@@ -7,12 +7,12 @@ use crate::hostcalls::{Error, MAX_BODY, open};
 use crate::state::body::Body;
 use crate::vocabulary::Direction;
 
-/// How many bytes there are.
+/// Returns the number of bytes.
 pub(crate) fn size(of: &StreamContext, half: Direction) -> Result<usize, Error> {
     with(of, half, |body| body.len())
 }
 
-/// Copies out at most `max` bytes from `offset`.
+/// Copies at most `max` bytes, starting at `offset`.
 pub(crate) fn read(
     of: &StreamContext,
     half: Direction,
@@ -50,7 +50,8 @@ pub(crate) fn prepend(of: &StreamContext, half: Direction, data: Bytes) -> Resul
     })?
 }
 
-/// Whether a body of `len` bytes may grow by these: a plugin could otherwise fill the machine's memory from within one callback.
+/// Checks whether `data` can be added to a body of `len` bytes. Without this limit, a plugin could exhaust the
+/// machine's memory within one callback.
 pub(crate) fn check_room(len: usize, data: &[u8]) -> Result<(), Error> {
     if len.saturating_add(data.len()) > MAX_BODY {
         return Err(Error::TooLarge);
@@ -58,7 +59,7 @@ pub(crate) fn check_room(len: usize, data: &[u8]) -> Result<(), Error> {
     Ok(())
 }
 
-/// The bytes that the plugin's body callback was called for, while it runs.
+/// Calls `call` with the body that the plugin sees in its running body callback. Fails outside this callback.
 fn with<R>(
     of: &StreamContext,
     half: Direction,
@@ -71,7 +72,8 @@ fn with<R>(
     Ok(call(state.body(of.filter, half)))
 }
 
-/// The same, and what the plugin has paused in an earlier body callback too: Proxy-Wasm modules reach that from any callback.
+/// Like [`with`], but also gives access, in any callback, to a body that the plugin paused in an earlier body callback.
+/// Proxy-Wasm modules have this access.
 pub(crate) fn with_paused<R>(
     of: &StreamContext,
     half: Direction,

@@ -1,7 +1,7 @@
 //! `http-fields`: headers and trailers.
 //!
-//! A plugin can read and change them while its own callback for them runs, or has paused: Envoy forgets them when they go on.
-//! In the log callback all that there were can be read once more.
+//! A plugin can access fields while its own callback for them is running or has paused. Like Envoy, the host revokes
+//! the access when the fields are passed on. In the log callback, all fields except request trailers can be read again.
 
 use http::HeaderValue;
 
@@ -10,7 +10,7 @@ use crate::fields::{Fields, Known, Name};
 use crate::hostcalls::{Error, MAX_FIELD_BYTES, MAX_MAP, check_sizes, open};
 use crate::vocabulary::{FieldMap, Phase};
 
-/// The first value of a field.
+/// Returns the first value of a field.
 pub(crate) fn get(
     of: &StreamContext,
     map: FieldMap,
@@ -19,7 +19,7 @@ pub(crate) fn get(
     read(of, map, |fields| fields.get(alias(map, name)).cloned())
 }
 
-/// All values of a field, in order.
+/// Returns all values of a field, in order.
 pub(crate) fn values(
     of: &StreamContext,
     map: FieldMap,
@@ -30,7 +30,7 @@ pub(crate) fn values(
     })
 }
 
-/// All fields, in order, as the engine wants them.
+/// Calls `collect` with all fields, in order, and returns its result in the form that the engine needs.
 pub(crate) fn entries<R>(
     of: &StreamContext,
     map: FieldMap,
@@ -39,8 +39,8 @@ pub(crate) fn entries<R>(
     read(of, map, collect)
 }
 
-/// Reads a map. In the log callback one that never was is empty, and so are the trailers of the request, which Envoy has lost by
-/// then.
+/// Reads a map. In the log callback, a map that was never received is empty, and so are the request trailers, which
+/// Envoy no longer has at that point.
 fn read<R>(of: &StreamContext, map: FieldMap, read: impl FnOnce(&Fields) -> R) -> Result<R, Error> {
     let state = of.shared.state.try_borrow().map_err(|_| Error::Internal)?;
     if state.ended {
@@ -61,19 +61,19 @@ fn read<R>(of: &StreamContext, map: FieldMap, read: impl FnOnce(&Fields) -> R) -
     }
 }
 
-/// Whether the plugin's log callback runs.
+/// Returns whether the plugin's log callback is running.
 pub(crate) fn is_logging(of: &StreamContext) -> bool {
     of.shared
         .read(|state| state.filter(of.filter).phase == Some(Phase::Log))
 }
 
-/// Whether the plugin may change a map now.
+/// Returns whether the plugin can currently change a map.
 pub(crate) fn is_live(of: &StreamContext, map: FieldMap) -> bool {
     of.shared
         .read(|state| state.filter(of.filter).live & map.bit() != 0)
 }
 
-/// Changes a map.
+/// Changes a map. Fails if the plugin has no access to it.
 fn change<R>(
     of: &StreamContext,
     map: FieldMap,
@@ -89,7 +89,7 @@ fn change<R>(
     }
 }
 
-/// Replaces all values of a field by one.
+/// Replaces all values of a field with one value.
 pub(crate) fn set(
     of: &StreamContext,
     map: FieldMap,
@@ -106,7 +106,7 @@ pub(crate) fn set(
     })
 }
 
-/// Adds a value. To one that Envoy keeps in a slot, it joins that.
+/// Adds a value to a field. If the field is an inline header in Envoy, the value is joined to the existing one.
 pub(crate) fn append(
     of: &StreamContext,
     map: FieldMap,
@@ -124,8 +124,8 @@ pub(crate) fn append(
     })
 }
 
-/// Whether there is room for one more value. Small ones are bounded by their number, so that the others' sizes matter only to a
-/// large one, and to one that joins another.
+/// Checks whether there is room for one more value. The total size of small values is limited by their number, so it is
+/// computed only for a large value, and for one that is joined to another.
 fn check_room(fields: &Fields, joins: bool, value: &HeaderValue) -> Result<(), Error> {
     const SMALL: usize = 1024;
     let may_be_large = joins || value.len() > SMALL;
@@ -137,7 +137,7 @@ fn check_room(fields: &Fields, joins: bool, value: &HeaderValue) -> Result<(), E
     Ok(())
 }
 
-/// Removes a field.
+/// Removes a field with all its values.
 pub(crate) fn remove(of: &StreamContext, map: FieldMap, name: &[u8]) -> Result<(), Error> {
     if !Name::is_valid(name) {
         return Err(Error::InvalidArgument);
@@ -171,7 +171,7 @@ where
     })
 }
 
-/// By `host`, Envoy lets a request's `:authority` be called, too.
+/// Returns the name of the field that `name` refers to. As in Envoy, `host` refers to `:authority` in request headers.
 fn alias(map: FieldMap, name: &[u8]) -> &[u8] {
     if map == FieldMap::RequestHeaders && name.eq_ignore_ascii_case(b"host") {
         b":authority"

@@ -1,11 +1,13 @@
-//! `http-streams`: from the number by which a guest speaks of a stream to the stream.
+//! `http-streams`: lookup of streams by the IDs that guests use.
 //!
-//! Numbers are not used twice, so one that is kept past its stream's end is `closed`, and never another stream.
+//! IDs are not reused until they wrap around, so that a handle that outlives its stream returns `closed` instead of
+//! referring to another stream.
 
 use crate::context::{Context, Services, StreamContext};
 use crate::hostcalls::Error;
 
-/// Looks a stream up and uses it. `current` is the context whose callback runs: mostly that is the one.
+/// Looks up a stream and calls `call` with it. `current` is the context of the running callback. It is checked first,
+/// because most hostcalls are for its stream.
 pub(crate) fn with<R>(
     services: &Services,
     current: Option<&Context>,
@@ -30,7 +32,7 @@ pub(crate) fn with<R>(
     }
 }
 
-/// What the guest may write into its logs: a handle is its context's number.
+/// Returns the ID of a stream for log lines. The handle is the ID of the stream context.
 pub(crate) fn id(handle: u32) -> u32 {
     handle
 }

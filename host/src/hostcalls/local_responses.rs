@@ -1,4 +1,4 @@
-//! `local-responses`: answering a request without asking upstream.
+//! `local-responses`: local responses, which a plugin sends instead of the upstream.
 
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
@@ -11,7 +11,7 @@ use crate::state::Command;
 use crate::state::local_response::LocalResponse;
 use crate::vocabulary::Phase;
 
-/// Ends the stream with a response of the plugin's own, once the present callback has returned.
+/// Ends the stream with a local response, after the current callback has returned.
 pub(crate) fn send<'a, I>(
     to: &StreamContext,
     status: u16,
@@ -27,7 +27,8 @@ where
         if state.ended {
             return Err(Error::Closed);
         }
-        // From elsewhere Envoy would take it, and hang the stream.
+        // Envoy would accept a response from a callback of another stream, and then never finish the stream of that
+        // callback.
         let runs = state
             .filter(to.filter)
             .phase
@@ -65,8 +66,8 @@ where
     )
 }
 
-/// The same without the contract's checks, as Envoy takes it from a Proxy-Wasm module: what HTTP forbids is left out, and where
-/// it is too late for a response the stream is reset in the end.
+/// Like [`send`], but without the checks of the contract, as in Envoy for Proxy-Wasm modules. Invalid headers and gRPC
+/// statuses are ignored, and an invalid status becomes 500. If it is too late for a response, the stream is reset.
 pub(crate) fn send_unchecked<'a>(
     to: &StreamContext,
     status: u32,
@@ -90,7 +91,7 @@ pub(crate) fn send_unchecked<'a>(
     let grpc_status = Some(grpc_status).filter(|it| *it <= 16);
     {
         let state = to.shared.state.try_borrow().map_err(|_| Error::Internal)?;
-        // The first of one callback counts.
+        // Only the first response of a callback is used.
         if state.ended
             || state
                 .commands

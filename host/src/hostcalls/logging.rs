@@ -1,9 +1,9 @@
-//! `logging`: lines in the proxy's log.
+//! `logging`: writing to the proxy's log.
 
 use crate::context::Services;
 use crate::logs::Level;
 
-/// Writes one line of a plugin's log.
+/// Writes one line to the log of a plugin.
 pub(crate) fn log(services: &Services, plugin: usize, level: Level, message: &str) {
     services.log(plugin, level, message);
 }

@@ -1,8 +1,9 @@
-//! `properties`: what is known of a stream beside its fields, by path.
+//! `properties`: information about a stream other than its fields, by path.
 //!
-//! A path is what Proxy-Wasm has: segments with zeros between them. The attributes are Envoy's, those of them that this host
-//! knows; what somebody else said that they are, as a test does, comes before what they are here. Those that are made of headers
-//! are there when these can be read. What plugins leave on a stream is found under its whole path, behind everything else.
+//! A path has Proxy-Wasm's format: segments separated by zero bytes. The attributes are those of Envoy that this host
+//! supports. Values that are set from outside, for example by a test, override the host's own. Attributes that are
+//! derived from headers are available while the headers can be read. Properties that plugins set are stored under their
+//! whole path, and have the lowest precedence.
 
 use std::borrow::Cow;
 
@@ -14,16 +15,18 @@ use crate::context::{Services, StreamContext};
 use crate::hostcalls::{Error, http_fields, open};
 use crate::vocabulary::FieldMap;
 
-/// A path's segments, or name and value together, have no more bytes.
+/// The maximum size of a path, with one byte for the end of each segment, and of name and value together, in bytes.
 const MAX_SIZE: usize = 1 << 16;
 
-/// How many values plugins leave on one stream at most, so that none fills the machine's memory. Envoy has no limit.
+/// The maximum number of properties that plugins can set on one stream, so that they cannot exhaust the machine's
+/// memory. Envoy has no limit.
 const MAX_LEFT: usize = 256;
 
-/// What stands before a header's name.
+/// The prefix of a header's name in the path of its attribute.
 const HEADERS: &[u8] = b"headers\0";
 
-/// What a path of the proxy's own attributes begins with: nothing that a plugin leaves is found there.
+/// The first segments of the paths of the proxy's own attributes. A property that a plugin sets under one of these
+/// names cannot be read.
 const OWN: [&[u8]; 22] = [
     b"cluster_metadata",
     b"cluster_name",
@@ -49,7 +52,7 @@ const OWN: [&[u8]; 22] = [
     b"xds",
 ];
 
-/// What is made of attributes, and has no form of its own.
+/// Groups of attributes. A group has no value of its own.
 const GROUPS: [&[u8]; 7] = [
     b"connection",
     b"destination",
@@ -60,7 +63,7 @@ const GROUPS: [&[u8]; 7] = [
     b"upstream",
 ];
 
-/// The path of some segments.
+/// Joins segments into a path.
 pub(crate) fn path(segments: &[String]) -> Result<Vec<u8>, Error> {
     let size = segments.iter().fold(0_usize, |size, segment| {
         size.saturating_add(1).saturating_add(segment.len())
@@ -74,12 +77,12 @@ pub(crate) fn path(segments: &[String]) -> Result<Vec<u8>, Error> {
         path.extend_from_slice(segment.as_bytes());
         path.push(0);
     }
-    // Behind the last segment there is no zero. A path of none is no path.
+    // There is no zero byte after the last segment. A path without segments is invalid.
     path.pop().ok_or(Error::InvalidArgument)?;
     Ok(path)
 }
 
-/// Whether something can be a segment: an empty one would be lost, and one with a zero would become two.
+/// Checks a segment. An empty one would be lost, and one that contains a zero byte would become two.
 pub(crate) fn check_segment(segment: &str) -> Result<(), Error> {
     if segment.is_empty() || segment.contains('\0') {
         return Err(Error::InvalidArgument);
@@ -87,12 +90,12 @@ pub(crate) fn check_segment(segment: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Whether a stream's properties can be asked for at all.
+/// Checks that the stream has not ended, so that its properties can be accessed.
 pub(crate) fn check_open(of: &StreamContext) -> Result<(), Error> {
     open(of).map(drop)
 }
 
-/// The value at a path, for the plugin of this number.
+/// Returns the value at a path. `plugin` is the index of the calling plugin in [`Services::plugins`].
 pub(crate) fn get(
     services: &Services,
     plugin: usize,
@@ -122,7 +125,7 @@ pub(crate) fn get(
     if let (b"response\0code", Some(code)) = (path, state.code) {
         return Ok(Some(number(code.into())));
     }
-    // What was left under a path of several segments is not found again, as in Envoy.
+    // As in Envoy, a property that was set under a path of several segments cannot be read.
     if path.contains(&0) || OWN.contains(&path) {
         return Ok(None);
     }
@@ -132,10 +135,10 @@ pub(crate) fn get(
         .map(|(_, value)| value.clone()))
 }
 
-/// What is known where there is no stream.
+/// Returns the value of an attribute that does not depend on a stream.
 pub(crate) fn of_plugin(services: &Services, plugin: usize, path: &[u8]) -> Option<Bytes> {
     match path {
-        // The manifests that are made for Envoy name the root after the plugin.
+        // The manifests that are generated for Envoy use the plugin's name as the root ID.
         b"plugin_name" | b"plugin_root_id" => {
             let name = services.plugins.get(plugin)?;
             Some(Bytes::copy_from_slice(name.as_bytes()))
@@ -145,7 +148,7 @@ pub(crate) fn of_plugin(services: &Services, plugin: usize, path: &[u8]) -> Opti
     }
 }
 
-/// The attributes that are made of headers.
+/// Returns the value of an attribute that is derived from headers.
 fn of_headers(of: &StreamContext, path: &[u8]) -> Result<Option<Bytes>, Error> {
     let (map, attribute) = if let Some(attribute) = path.strip_prefix(b"request\0") {
         (FieldMap::RequestHeaders, attribute)
@@ -179,13 +182,13 @@ fn of_headers(of: &StreamContext, path: &[u8]) -> Result<Option<Bytes>, Error> {
         Some(Bytes::copy_from_slice(&found))
     });
     match read {
-        // What has not come yet, or has gone on, is no error here.
+        // Here it is not an error that headers have not arrived yet or were already passed on.
         Err(Error::NotAvailable) => Ok(None),
         read => read,
     }
 }
 
-/// A path before its query, and the query without its fragment.
+/// Splits a path into the part before the query, and the query without its fragment.
 fn split_query(path: &[u8]) -> (&[u8], &[u8]) {
     let mut parts = path.splitn(2, |byte| *byte == b'?');
     let (path, query) = (
@@ -196,7 +199,7 @@ fn split_query(path: &[u8]) -> (&[u8], &[u8]) {
     (path, parts.next().unwrap_or_default())
 }
 
-/// Leaves a value on a stream.
+/// Sets a property on a stream.
 pub(crate) fn set(of: &StreamContext, path: &[u8], value: &[u8]) -> Result<(), Error> {
     let mut state = open(of)?;
     if path.len().saturating_add(value.len()) > MAX_SIZE {

@@ -1,4 +1,4 @@
-//! `shared-data`: what the workers of a proxy share.
+//! `shared-data`: data shared by the workers of a proxy.
 
 use bytes::Bytes;
 
@@ -6,10 +6,10 @@ use crate::context::Services;
 use crate::hostcalls::Error;
 use crate::shared_data::{StoreError, Stored};
 
-/// The most bytes that key and value have together.
+/// The maximum size of key and value together, in bytes.
 const MAX_SIZE: usize = 1 << 20;
 
-/// On which condition a value is stored.
+/// The condition under which a value is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Condition {
     Always,
@@ -17,12 +17,12 @@ pub(crate) enum Condition {
     Version(u32),
 }
 
-/// What is stored under a key.
+/// Returns the value stored under a key.
 pub(crate) fn get(services: &Services, key: &[u8]) -> Option<Stored> {
     services.shared_data.get(key)
 }
 
-/// Stores a value.
+/// Stores a value if the condition holds.
 pub(crate) fn set(
     services: &Services,
     key: &[u8],
@@ -31,7 +31,7 @@ pub(crate) fn set(
 ) -> Result<(), Error> {
     let version = match condition {
         Condition::Always => 0,
-        // A version that nothing has, as in the bridge: Envoy knows no such condition.
+        // A version that no value has. Envoy does not have this condition, and the bridge expresses it in the same way.
         Condition::Absent => u32::MAX,
         Condition::Version(0) => return Err(Error::InvalidArgument),
         Condition::Version(version) => version,
@@ -42,7 +42,8 @@ pub(crate) fn set(
     store(services, key, value, version)
 }
 
-/// The same by Proxy-Wasm's rules: a version of 0 is no condition, and one value may be as large as all may be together.
+/// Stores a value by Proxy-Wasm's rules: version 0 means that there is no condition, and one value can be as large as
+/// the limit for all shared data.
 pub(crate) fn store(
     services: &Services,
     key: &[u8],

@@ -1,18 +1,18 @@
-//! `stream-control`: going on with, or breaking off, a stream, once the present callback has returned.
+//! `stream-control`: resuming and resetting a stream, after the current callback has returned.
 
 use crate::context::StreamContext;
 use crate::hostcalls::{Error, open};
 use crate::state::Command;
 use crate::vocabulary::{Direction, FieldMap, Phase};
 
-/// Goes on with a half that the plugin paused.
+/// Resumes a direction that the plugin has paused.
 pub(crate) fn resume(of: &StreamContext, half: Direction) -> Result<(), Error> {
     let StreamContext { shared, filter } = of;
     let mut state = shared.state.try_borrow_mut().map_err(|_| Error::Internal)?;
     if state.ended {
         return Err(Error::Closed);
     }
-    // As in Envoy: whichever half is resumed, the request's fields are let go of.
+    // As in Envoy, resuming either direction ends the access to the fields of the request.
     if let Some(filter) = state.filters.get_mut(*filter) {
         filter.live &= !(FieldMap::RequestHeaders.bit() | FieldMap::RequestTrailers.bit());
     }
@@ -28,7 +28,7 @@ pub(crate) fn resume(of: &StreamContext, half: Direction) -> Result<(), Error> {
     Ok(())
 }
 
-/// Breaks the stream off.
+/// Resets the stream.
 pub(crate) fn reset(of: &StreamContext) -> Result<(), Error> {
     let mut state = open(of)?;
     if state.filter(of.filter).phase == Some(Phase::Log) {
@@ -37,7 +37,7 @@ pub(crate) fn reset(of: &StreamContext) -> Result<(), Error> {
     if !state.commands.iter().any(|it| matches!(it, Command::Reset)) {
         state.commands.push(Command::Reset);
     }
-    // What is to be broken off can no more be answered.
+    // A stream that is about to be reset accepts no local response.
     state.answered = true;
     drop(state);
     of.shared.call();

@@ -1,4 +1,4 @@
-//! What hostcalls refuse, whatever the phase: arguments that HTTP forbids, and too much at once.
+//! Tests of arguments that hostcalls reject in any phase: those that HTTP forbids, and those that exceed a limit.
 
 use std::rc::Rc;
 
@@ -14,7 +14,7 @@ use crate::vocabulary::{Direction, FieldMap, Phase};
 
 const MAP: FieldMap = FieldMap::RequestHeaders;
 
-/// A stream whose request headers may be changed.
+/// Creates a stream whose request headers can be changed.
 fn stream() -> StreamContext {
     let shared = SharedStream::new(1, Rc::new(|| ()));
     {
@@ -121,7 +121,7 @@ fn too_many_or_too_large_fields_are_rejected() {
         http_fields::replace_all(&of, MAP, many[1..].iter().copied()),
         Ok(())
     );
-    // The count, two lengths and two zeros, and a name of one byte, belong to the size.
+    // The size includes four bytes for the count, ten for two lengths and two zeros, and one for the name.
     let value = vec![b'v'; MAX_FIELD_BYTES - 4 - 10];
     assert_eq!(
         http_fields::replace_all(&of, MAP, [(&b"n"[..], &value[..])].into_iter()),

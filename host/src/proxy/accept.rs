@@ -15,16 +15,16 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::proxy::worker::{Stop, WorkerMessage, deadline};
 
-/// Connections that the kernel holds for us while we are busy.
+/// The number of connections that the kernel queues while this thread is busy.
 const BACKLOG: i32 = 1024;
 
-/// How long to wait when the process has no more file descriptors: some will be closed by then.
+/// How long to wait when the process is out of file descriptors, so that some are closed meanwhile.
 const EXHAUSTED: Duration = Duration::from_millis(50);
 
-/// Opens the port. `std` would do, but for its short backlog.
+/// Opens the listening socket. `std` would suffice, but for its short backlog.
 pub(super) fn listen(at: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(at), Type::STREAM, Some(Protocol::TCP))?;
-    // Connections of a proxy that has just ended do not block the port of the next.
+    // Connections of a proxy that has just ended must not block the port for the next one.
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
@@ -33,7 +33,7 @@ pub(super) fn listen(at: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// Accepts until the word to stop.
+/// Accepts connections until the stop signal.
 pub(super) fn run(
     runtime: &tokio::runtime::Runtime,
     listener: TcpListener,
@@ -72,14 +72,14 @@ pub(super) fn run(
                 }
             };
             if let Some(worker) = turns.next() {
-                // A worker that has gone has stopped for all, and this loop is about to be told.
+                // A worker ends only when all have to stop, and then this loop is about to receive the stop signal too.
                 let _ = worker.send(WorkerMessage::Connection { stream, peer, id });
             }
         }
     });
 }
 
-/// Whether the connection failed, not the listener.
+/// Returns whether only the connection failed, and not the listener.
 fn of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{
         ConnectionAborted, ConnectionRefused, ConnectionReset, InvalidInput, NotConnected,

@@ -45,7 +45,7 @@ use crate::proxy::accept::listen;
 const BYTES: usize = 100_000_000;
 const CHUNKS: usize = 1_000_000;
 
-/// How much of a request's body is kept.
+/// The maximum size of a request body.
 const REQUEST: usize = 10_000_000;
 const X_CHUNKS: HeaderName = HeaderName::from_static("x-chunks");
 
@@ -99,7 +99,7 @@ impl Drop for EchoServer {
     fn drop(&mut self) {
         self.stop = watch::Sender::new(());
         if let Some(thread) = self.thread.take() {
-            // It has nothing to tell that anyone could still use.
+            // The thread's result carries nothing that could still be used.
             let _ = thread.join();
         }
     }
@@ -108,11 +108,11 @@ impl Drop for EchoServer {
 async fn accept(listener: tokio::net::TcpListener) {
     loop {
         let Ok((stream, _)) = listener.accept().await else {
-            // Out of file descriptors, most likely; without a pause this would be a busy loop until some are closed.
+            // Most likely out of file descriptors. Without a pause, this would be a busy loop until some are closed.
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
             continue;
         };
-        // A connection that loses its Nagle setting is slow, not wrong.
+        // Without this option, a connection is slow but works.
         let _ = stream.set_nodelay(true);
         let connection =
             http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(answer));
@@ -128,7 +128,7 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<EchoBody>, Box<dyn Error + Send + Sync>> {
     let (head, mut body) = request.into_parts();
-    // It is read to its end whatever the answer, so that the connection can be used again.
+    // The body is read to its end whatever the response, so that the connection can be reused.
     let body = match Limited::new(&mut body, REQUEST).collect().await {
         Ok(whole) => whole.to_bytes(),
         Err(error) if error.is::<LengthLimitError>() => {
@@ -169,7 +169,7 @@ fn status(code: u16) -> Option<Response<EchoBody>> {
 }
 
 fn alphabet(count: usize) -> Option<Response<EchoBody>> {
-    // Collecting begins with room for all of them, so a number that is too large must not get there.
+    // `collect` allocates room for all bytes first, so a count that is too large has to be rejected before that.
     if count > BYTES {
         return None;
     }
@@ -218,7 +218,7 @@ fn told(head: &http::request::Parts, body: &[u8]) -> Option<Response<EchoBody>> 
     Some(response)
 }
 
-/// Bytes as text, different bytes as different text.
+/// Converts bytes to text. Different bytes have different text.
 fn shown(bytes: &[u8]) -> Cow<'_, str> {
     if !bytes.contains(&b'\\')
         && let Ok(text) = std::str::from_utf8(bytes)
@@ -235,7 +235,7 @@ fn shown(bytes: &[u8]) -> Cow<'_, str> {
     text.into()
 }
 
-/// The bytes that a part of a query stands for. A `%` that begins no escape stands for itself.
+/// Decodes a part of a query. A `%` that does not begin an escape sequence is kept.
 fn unescaped(text: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

@@ -31,47 +31,47 @@ use crate::runtime::WorkerChain;
 use crate::stream::{Effect, Stream};
 use crate::vocabulary::FieldMap;
 
-/// What the streams of one worker share.
+/// The state that the streams of one worker share.
 pub(super) struct WorkerState {
-    /// What new streams go through. Those that are under way hold what they began with.
+    /// The chain for new streams. Active streams keep the chain with which they began.
     pub(super) chain: RefCell<WorkerChain>,
     pub(super) upstream: UpstreamClient,
 }
 
-/// The stream was reset, upstream broke off, or downstream has gone: there is no whole response. hyper closes the connection.
+/// The response is incomplete: the stream was reset, or upstream or downstream disconnected. hyper closes the connection.
 #[derive(Debug, thiserror::Error)]
 #[error("the stream was broken off")]
 pub(super) struct StreamReset;
 
-/// A response's body as hyper's server takes it.
+/// The body of a response, as hyper's server consumes it.
 pub(super) enum ResponseBody {
-    /// All there is, perhaps nothing.
+    /// The whole body, possibly empty.
     Whole(Bytes),
-    /// What is still to come.
+    /// A body that the exchange is still producing.
     Coming(Box<Exchange>),
 }
 
-/// A request and its response on their way.
+/// A request and its response in progress.
 pub(super) struct Exchange {
     state: Rc<WorkerState>,
     unread: UnreadRequest,
-    /// None once the response has been handed on to its end.
+    /// `None` once the response has been forwarded to its end, or has been aborted.
     stream: Option<Stream>,
     wake: Rc<Wake>,
-    /// What downstream still sends.
+    /// The part of the request body that downstream has not sent yet.
     request: Option<Incoming>,
-    /// What upstream has not taken yet.
+    /// Body chunks and trailers that upstream has not accepted yet.
     to_upstream: VecDeque<ToUpstream>,
     upload: Option<Writer>,
     response: UpstreamResponse,
-    /// What downstream has not taken yet.
+    /// Parts of the response that downstream has not accepted yet.
     to_downstream: VecDeque<ToDownstream>,
     reset: bool,
-    /// hyper has had the occasion to send what it was given before the reset.
+    /// Whether hyper has had the opportunity to send what it received before the reset.
     flushed: bool,
 }
 
-/// Runs one request through the plugins and upstream, until its response's head.
+/// Passes one request through the plugins and upstream, and returns the response once its head is available.
 pub(super) async fn serve(
     state: Rc<WorkerState>,
     connection: Connection,
@@ -107,7 +107,7 @@ pub(super) async fn serve(
     let next = std::future::poll_fn(|cx| exchange.poll_next(cx)).await?;
     let (fields, end) = match next {
         ToDownstream::Head { fields, end } => (fields, end),
-        // The stream gives the head first; without one there is nothing that could be sent.
+        // The stream emits the head first. Without a head, nothing can be sent.
         ToDownstream::Body { .. } | ToDownstream::Trailers(_) => return Err(StreamReset),
     };
     match head::response_out(fields, end, to_head) {
@@ -125,15 +125,15 @@ pub(super) async fn serve(
     }
 }
 
-/// The other side's half of the exchange.
+/// The upstream half of the exchange.
 enum UpstreamResponse {
-    /// Nothing has been asked.
+    /// No request has been sent upstream.
     Unasked,
-    /// The request is on its way.
+    /// The request is being sent, and the response head has not arrived.
     Awaited(ResponseFuture),
-    /// The head has come.
+    /// The response head has arrived.
     Body(Incoming),
-    /// Nothing more comes, or nothing more is wanted.
+    /// The response is complete, or no longer needed.
     Over,
 }
 
@@ -182,7 +182,7 @@ impl Exchange {
         }
     }
 
-    /// The next piece for downstream.
+    /// Returns the next part of the response for downstream.
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<ToDownstream, StreamReset>> {
         self.wake.remember(cx);
         loop {
@@ -206,7 +206,8 @@ impl Exchange {
         }
     }
 
-    /// Does what the stream wants done. What waits for the other side waits here, so that neither direction holds up the other.
+    /// Applies the effects of the stream. What has to wait for the other side is queued, so that neither direction blocks
+    /// the other.
     fn take_effects(&mut self) {
         while let Some(effect) = self.stream.as_mut().and_then(Stream::next_effect) {
             match effect {
@@ -222,7 +223,7 @@ impl Exchange {
                         self.response,
                         UpstreamResponse::Unasked | UpstreamResponse::Awaited(_)
                     ) {
-                        // It is a plugin's own response: what upstream would say is of no interest any more.
+                        // This is a local response, so the response of upstream is no longer needed.
                         self.hang_up();
                     }
                     self.to_downstream
@@ -237,7 +238,7 @@ impl Exchange {
         }
     }
 
-    /// Puts a piece in line for downstream. An end that comes by itself goes with the piece before it.
+    /// Queues a body chunk for downstream. If it only marks the end, the end is added to the chunk before it.
     fn push_down(&mut self, data: Bytes, end: bool) {
         if data.is_empty()
             && end
@@ -250,7 +251,7 @@ impl Exchange {
             .push_back(ToDownstream::Body { data, end });
     }
 
-    /// Sends the head of the request upstream.
+    /// Sends the request head upstream.
     fn ask(&mut self, fields: Fields, end: bool) {
         let request = match head::request_out(fields, end) {
             Ok(request) => request,
@@ -266,7 +267,7 @@ impl Exchange {
         self.response = UpstreamResponse::Awaited(self.state.upstream.send(request, body));
     }
 
-    /// Answers in upstream's stead.
+    /// Responds in place of upstream.
     fn fail(&mut self, failure: &Failure) {
         tracing::debug!(error = failure as &dyn std::error::Error, "upstream failed");
         self.hang_up();
@@ -275,13 +276,13 @@ impl Exchange {
         }
     }
 
-    /// Hands on what upstream has room for. All polls here say whether anything moved.
+    /// Forwards one queued item if upstream has room for it. Like the other polls, it returns whether there was progress.
     fn poll_upload(&mut self, cx: &mut Context<'_>) -> bool {
         if self.to_upstream.is_empty() {
             return false;
         }
         let Some(upload) = &mut self.upload else {
-            // Nobody upstream wants it, but plugins have seen it.
+            // Upstream does not need this any more. The plugins have seen it, which is all that remained to be done.
             self.to_upstream.clear();
             return true;
         };
@@ -311,7 +312,7 @@ impl Exchange {
         true
     }
 
-    /// Reads on downstream.
+    /// Reads from downstream.
     fn poll_request(&mut self, cx: &mut Context<'_>) -> bool {
         let (Some(body), Some(stream)) = (&mut self.request, &mut self.stream) else {
             return false;
@@ -322,7 +323,7 @@ impl Exchange {
         match Pin::new(body).poll_frame(cx) {
             Poll::Pending => return false,
             Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
-                // The end is told by itself, as Envoy does, so that plugins get the same callbacks here as there.
+                // The end is reported separately, as in Envoy, so that plugins get the same callbacks in both proxies.
                 Ok(data) => stream.request_body(data, false),
                 Err(frame) => {
                     self.request = None;
@@ -349,7 +350,7 @@ impl Exchange {
         true
     }
 
-    /// Reads on upstream.
+    /// Reads from upstream.
     fn poll_response(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(stream) = &mut self.stream else {
             return false;
@@ -390,8 +391,8 @@ impl Exchange {
                             let last = body.is_end_stream();
                             stream.response_body(data, false);
                             if last {
-                                // hyper counts bytes where there is a length and asks for nothing after the last of
-                                // them, so the end has to come with it.
+                                // With a `content-length`, hyper counts bytes and does not poll again after the last
+                                // one, so the end has to be reported together with it.
                                 self.response = UpstreamResponse::Over;
                                 stream.response_body(Bytes::new(), true);
                             }
@@ -411,7 +412,7 @@ impl Exchange {
                         stream.response_body(Bytes::new(), true);
                     }
                     Poll::Ready(Some(Err(error))) => {
-                        // The head has gone down, so only the connection can tell that the rest will not come.
+                        // The head has been sent, so only closing the connection can signal that the rest will not arrive.
                         tracing::debug!(
                             error = &error as &dyn std::error::Error,
                             "upstream broke off"
@@ -424,14 +425,15 @@ impl Exchange {
         }
     }
 
-    /// Lets go of upstream: what was not finished there is broken off.
+    /// Drops the request and the response upstream, and thereby aborts whichever is incomplete.
     fn hang_up(&mut self) {
         self.response = UpstreamResponse::Over;
         self.upload = None;
         self.to_upstream.clear();
     }
 
-    /// The response has gone down to its end, or never will: the stream is over, whatever the request still has to say.
+    /// Ends the stream, because the response has been forwarded to its end or never will be. The rest of the request is not
+    /// read.
     fn finish(&mut self) {
         self.hang_up();
         if self.request.take().is_some() {
@@ -444,16 +446,16 @@ impl Exchange {
 }
 
 impl Drop for Exchange {
-    /// hyper lets go of a response as soon as it needs no more of it, and of everything when the client has gone.
+    /// Ends the stream. hyper drops a response as soon as it needs no more of it, and everything when the client disconnects.
     fn drop(&mut self) {
         self.finish();
     }
 }
 
-// === impl Downward ===
+// === impl ToDownstream ===
 
 impl ToDownstream {
-    /// Whether nothing follows.
+    /// Returns whether nothing follows.
     fn ends(&self) -> bool {
         match self {
             ToDownstream::Head { end, .. } | ToDownstream::Body { end, .. } => *end,
@@ -484,8 +486,8 @@ impl Body for ResponseBody {
                 return Poll::Ready(None);
             }
             let next = std::task::ready!(exchange.poll_next(cx));
-            // hyper drops what it has not sent when a body fails; asked once more, it sends that first. As in Envoy, a
-            // client sees the head of a response that is broken off.
+            // When a body fails, hyper drops what it has not sent yet; if it is polled once more before that, it sends it.
+            // As in Envoy, a client sees the head of a response that is aborted.
             if next.is_err() && exchange.reset && !exchange.flushed {
                 exchange.flushed = true;
                 cx.waker().wake_by_ref();
@@ -511,13 +513,13 @@ impl Body for ResponseBody {
     fn size_hint(&self) -> SizeHint {
         match self {
             ResponseBody::Whole(data) => SizeHint::with_exact(data.len() as u64),
-            // The length stands in the head, where a plugin may have changed it; hyper reads it there.
+            // The length is in the head, where a plugin may have changed it; hyper reads it there.
             ResponseBody::Coming(_) => SizeHint::default(),
         }
     }
 }
 
-/// Whom to wake when another stream's callback has changed this one.
+/// Wakes the task of an exchange whose stream was changed by the callback of another stream.
 #[derive(Default)]
 struct Wake {
     waker: Cell<Option<Waker>>,
@@ -535,7 +537,7 @@ impl Wake {
     }
 
     fn wake(&self) {
-        // The task is polled again and remembers itself again.
+        // The task is polled again, and then stores its waker again.
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }

@@ -2,8 +2,8 @@
 //! body.
 //!
 //! The rules are those of Envoy. A request loses its hop-by-hop fields, including those named in `connection`, before
-//! plugins see it. A response loses them after plugins have seen it, except for `keep-alive`; it keeps fields named in
-//! `connection`.
+//! plugins see it. A response loses `keep-alive` before plugins see it, and the other hop-by-hop fields afterwards; it
+//! keeps fields named in `connection`.
 
 use http::header::{
     CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, HeaderValue, TE, TRANSFER_ENCODING,
@@ -32,15 +32,15 @@ const BODILESS: [Method; 5] = [
     Method::CONNECT,
 ];
 
-/// A request that is refused before any plugin sees it.
+/// A request that is rejected before any plugin sees it.
 #[derive(Debug)]
 pub(super) struct Refused {
     pub(super) failure: Failure,
-    /// What log callbacks see of it.
+    /// The headers that log callbacks see.
     pub(super) fields: Fields,
 }
 
-/// A request's fields as plugins see them, and its body.
+/// Returns the headers of a request as plugins see them, and its body.
 pub(super) fn request_in<B>(request: Request<B>) -> Result<(Fields, B), Box<Refused>> {
     let scheme = match request.uri().scheme_str() {
         Some("https") => "https",
@@ -55,7 +55,7 @@ pub(super) fn request_in<B>(request: Request<B>) -> Result<(Fields, B), Box<Refu
     let h2c = upgrade.is_some();
     let te = headers.contains_key(TE);
     let trailers = te && lists(headers, &TE, "trailers");
-    // hyper has seen it, and answers it as soon as the body is asked for.
+    // hyper has seen this field, and sends the interim response as soon as the body is polled.
     let expect = headers.contains_key(EXPECT);
     let (mut fields, body) = Fields::from_request(request, scheme);
     strip_named(&mut fields);
@@ -74,13 +74,13 @@ pub(super) fn request_in<B>(request: Request<B>) -> Result<(Fields, B), Box<Refu
     Ok((fields, body))
 }
 
-/// Why a request is refused, if it is.
+/// Returns the reason to reject a request, if there is one.
 fn refusal<B>(request: &Request<B>, upgrade: &Option<Upgrade>) -> Option<Failure> {
     let headers = request.headers();
     if matches!(upgrade, Some(Upgrade::Other)) {
         return Some(Failure::Upgrade);
     }
-    // RFC 9112, section 3.2: another recipient may use a different one of them.
+    // RFC 9112, section 3.2: another recipient may use a different one of the values.
     if headers.get_all(HOST).iter().nth(1).is_some() {
         return Some(Failure::ManyHosts);
     }
@@ -88,12 +88,12 @@ fn refusal<B>(request: &Request<B>, upgrade: &Option<Upgrade>) -> Option<Failure
     (!addressed && request.version() == Version::HTTP_11).then_some(Failure::NoHost)
 }
 
-/// Another protocol that a request offers to speak on its connection.
+/// Another protocol that a request offers to use on its connection.
 enum Upgrade {
-    /// HTTP/2. As in Envoy, such an offer is not heard, and the request served as if it had not been made: clients make it
-    /// unasked.
+    /// HTTP/2. As in Envoy, the offer is ignored and the request is served as if it had not been made, because clients make
+    /// it without being asked.
     H2c,
-    /// Any other, which the client means.
+    /// Any other protocol. The client insists on it.
     Other,
 }
 
@@ -107,25 +107,25 @@ fn upgrade(headers: &HeaderMap) -> Option<Upgrade> {
     Some(if h2c { Upgrade::H2c } else { Upgrade::Other })
 }
 
-/// The request that goes upstream, its path alone as URI.
+/// Creates the request for upstream. Its URI is only the path.
 pub(super) fn request_out(fields: Fields, end: bool) -> Result<Request<()>, Failure> {
     let method = fields.pseudo(Pseudo::Method).map(HeaderValue::as_bytes);
     let path = fields
         .pseudo(Pseudo::Path)
         .map_or(&b"/"[..], HeaderValue::as_bytes);
-    // There is one route, for all paths that are paths; Envoy's match on the prefix `/` says the same.
+    // There is one route, for every target that is a path; in Envoy a match on the prefix `/` is equivalent.
     if method == Some(Method::CONNECT.as_str().as_bytes()) || !path.starts_with(b"/") {
         return Err(Failure::NoRoute);
     }
     let mut request = fields.into_request().map_err(Failure::RequestHead)?;
     frame(request.headers_mut(), end, false);
-    // Where neither field speaks of a body, hyper takes it that a `GET` or `HEAD` has none, and drops what comes.
+    // If neither field announces a body, hyper assumes that a `GET` or `HEAD` request has none, and drops its data.
     if !end && !request.headers().contains_key(CONTENT_LENGTH) {
         request
             .headers_mut()
             .insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
-    // Envoy says of a request without a body that it has none, unless its method has none ever.
+    // For a request without a body, Envoy sends a length of zero unless the method never has a body.
     if end && !BODILESS.contains(request.method()) {
         request
             .headers_mut()
@@ -134,7 +134,7 @@ pub(super) fn request_out(fields: Fields, end: bool) -> Result<Request<()>, Fail
     Ok(request)
 }
 
-/// A response's fields as plugins see them, and its body.
+/// Returns the headers of a response as plugins see them, and its body.
 pub(super) fn response_in<B>(response: Response<B>) -> (Fields, B) {
     let keep_alive = response.headers().contains_key(KEEP_ALIVE);
     let (mut fields, body) = Fields::from_response(response);
@@ -144,7 +144,8 @@ pub(super) fn response_in<B>(response: Response<B>) -> (Fields, B) {
     (fields, body)
 }
 
-/// The response that goes downstream. `to_head`: it answers a `HEAD` request, whose response tells of a body it has not.
+/// Creates the response for downstream. `to_head` marks the response to a `HEAD` request, whose length may describe a
+/// body that is not sent.
 pub(super) fn response_out(
     mut fields: Fields,
     end: bool,
@@ -168,7 +169,7 @@ pub(super) fn response_out(
     Ok(response)
 }
 
-/// Takes off the fields that `connection` names.
+/// Removes the fields that `connection` names.
 fn strip_named(fields: &mut Fields) {
     let named: Vec<Vec<u8>> = fields
         .values(CONNECTION.as_str())
@@ -176,7 +177,7 @@ fn strip_named(fields: &mut Fields) {
         .map(|name| name.trim_ascii().to_vec())
         .collect();
     for name in named {
-        // What `te` says is passed on as far as it can be, and what frames a message is not the client's to take off.
+        // `te` is forwarded as far as possible, and a client must not remove the field that frames the message.
         let kept = [TE.as_str(), CONTENT_LENGTH.as_str()];
         if !name.starts_with(b":")
             && !kept
@@ -188,9 +189,9 @@ fn strip_named(fields: &mut Fields) {
     }
 }
 
-/// Takes off the fields that speak of the connection.
+/// Removes the fields that describe the connection.
 fn strip_connection(fields: &mut Fields) {
-    // Most messages have none, and then one look is all it costs.
+    // Most messages have none of them, and then one pass is the whole cost.
     let any = fields
         .iter()
         .any(|(name, _)| matches!(name, Name::Header(name) if HOP_BY_HOP.contains(name)));
@@ -201,9 +202,9 @@ fn strip_connection(fields: &mut Fields) {
     }
 }
 
-/// Makes the head agree with what follows it. Plugins can write any `content-length`; with one that is no length, or two
-/// of them, hyper could not frame the message, and with one where nothing follows the other side would wait for ever.
-/// `tells` says that the field tells of a body that is not sent.
+/// Makes the framing fields consistent with the body. Plugins can set any `content-length`. If it is not a length, or
+/// occurs twice, hyper could not frame the message; if no body follows, the recipient would wait forever. `tells` means
+/// that the field may describe a body that is not sent.
 fn frame(headers: &mut HeaderMap, end: bool, tells: bool) {
     headers.remove(TRANSFER_ENCODING);
     let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
@@ -216,7 +217,7 @@ fn frame(headers: &mut HeaderMap, end: bool, tells: bool) {
     }
 }
 
-/// The length that a value spells, digits alone: Rust would also take `+5`, which the other side may not.
+/// Parses a length that consists of digits only: Rust would also accept `+5`, which the recipient may reject.
 fn length(value: &HeaderValue) -> Option<u64> {
     let digits = value.to_str().ok()?;
     if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -225,7 +226,7 @@ fn length(value: &HeaderValue) -> Option<u64> {
     digits.parse().ok()
 }
 
-/// Whether a field's comma-separated values have this token among them.
+/// Returns whether a token is among the comma-separated values of a field.
 fn lists(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
     headers
         .get_all(name)

@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
-/// How long a client may go on sending. It is Envoy's delay.
+/// How long a client may continue to send. Envoy uses the same delay.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// A downstream connection.
@@ -28,7 +28,7 @@ pub(super) struct Lingering {
     closing: Option<Pin<Box<Sleep>>>,
 }
 
-/// Remembers of a connection that a request on it was answered before all of it was read.
+/// Records whether a request on a connection was answered before it was read completely.
 #[derive(Clone, Default)]
 pub(super) struct UnreadRequest(Rc<Cell<bool>>);
 
@@ -93,7 +93,7 @@ impl Write for Lingering {
         };
         let stream = this.io.inner_mut();
         let mut waste = [0; 8192];
-        // A fast sender must not keep the worker here for its whole second: after some rounds others have their turn.
+        // A fast sender must not occupy the worker for the whole second, so other tasks get a turn after some iterations.
         for _ in 0..16 {
             if closing.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Ok(()));
@@ -101,7 +101,7 @@ impl Write for Lingering {
             let mut waste = ReadBuf::new(&mut waste);
             match ready!(Pin::new(&mut *stream).poll_read(cx, &mut waste)) {
                 Ok(()) if !waste.filled().is_empty() => {}
-                // It has closed, one way or the other.
+                // The client has closed the connection, gracefully or not.
                 Ok(()) | Err(_) => return Poll::Ready(Ok(())),
             }
         }

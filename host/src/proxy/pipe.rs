@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
-/// The two ends of a body.
+/// Creates a body and the writer for it.
 pub(super) fn pipe() -> (Writer, PipeBody) {
     let state = Arc::new(Mutex::new(PipeState::default()));
     (
@@ -24,20 +24,20 @@ pub(super) fn pipe() -> (Writer, PipeBody) {
     )
 }
 
-/// The end that pieces are pushed into. Dropped before the body was finished, it breaks the body off.
+/// The write end of a body. Dropping it before the body is finished aborts the body.
 pub(super) struct Writer {
     state: Arc<Mutex<PipeState>>,
     finished: bool,
 }
 
-/// A request's body as hyper's client takes it.
+/// The body of a request, as hyper's client consumes it.
 pub(super) struct PipeBody(Source);
 
-/// Nobody takes pieces any more: the upstream connection is gone, or its response came before the request's end.
+/// The read end was dropped: the upstream connection is closed, or the response arrived before the end of the request.
 #[derive(Debug)]
 pub(super) struct ReaderDropped;
 
-/// The request was broken off downstream, so the request upstream is broken off too.
+/// The request was aborted downstream, so the request upstream is aborted too.
 #[derive(Debug, thiserror::Error)]
 #[error("the request was broken off before its end")]
 pub(super) struct RequestAborted;
@@ -56,7 +56,7 @@ struct PipeState {
     piece: Option<Frame<Bytes>>,
     end: Option<End>,
     unread: bool,
-    /// Whoever waits: the writer for room, the reader for a piece. Both cannot wait at once.
+    /// The waker of the waiting side: the writer waits for room, the reader for a chunk. Both cannot wait at once.
     waiting: Option<Waker>,
 }
 
@@ -69,7 +69,7 @@ enum End {
 // === impl Writer ===
 
 impl Writer {
-    /// Waits until there is room for a piece.
+    /// Waits until there is room for a chunk.
     pub(super) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<Result<(), ReaderDropped>> {
         let mut state = lock(&self.state);
         if state.unread {
@@ -82,13 +82,13 @@ impl Writer {
         Poll::Pending
     }
 
-    /// Pushes a piece of the body, and says whether it is the last. There must be room.
+    /// Writes a chunk of the body. `last` ends the body. There must be room.
     pub(super) fn data(&mut self, data: Bytes, last: bool) {
         let piece = (!data.is_empty()).then(|| Frame::data(data));
         self.push(piece, last);
     }
 
-    /// Pushes the trailers; nothing follows them. There must be room.
+    /// Writes the trailers, which end the body. There must be room.
     pub(super) fn trailers(&mut self, trailers: HeaderMap) {
         self.push(Some(Frame::trailers(trailers)), true);
     }
@@ -119,7 +119,7 @@ impl Drop for Writer {
 // === impl PipeBody ===
 
 impl PipeBody {
-    /// No body at all.
+    /// Creates an empty body.
     pub(super) fn empty() -> Self {
         Self(Source::Empty)
     }
@@ -164,7 +164,7 @@ impl Body for PipeBody {
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             Source::Empty => SizeHint::with_exact(0),
-            // The length stands in the head, where a plugin may have changed it; hyper reads it there.
+            // The length is in the head, where a plugin may have changed it; hyper reads it there.
             Source::Pipe(_) => SizeHint::default(),
         }
     }
@@ -191,7 +191,7 @@ impl PipeState {
     }
 }
 
-/// A poisoned lock guards a piece that is whole all the same: every change here is one assignment after another.
+/// Locks the state. A poisoned lock still guards a consistent state, because every change is a sequence of assignments.
 fn lock(state: &Mutex<PipeState>) -> MutexGuard<'_, PipeState> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -10,34 +10,34 @@ use http::{Response, StatusCode};
 
 use crate::fields::FieldsError;
 
-/// Why the proxy answers by itself.
+/// The reason why the proxy generates a response by itself.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
-    /// The request does not say whom it is for.
+    /// The request has no `host`.
     #[error("the request has no `host`")]
     NoHost,
-    /// The request says more than once whom it is for.
+    /// The request has more than one `host`.
     #[error("the request has more than one `host`")]
     ManyHosts,
-    /// The request wants another protocol on its connection.
+    /// The request asks for another protocol on its connection.
     #[error("the request asks for an upgrade of its connection, which this proxy does not do")]
     Upgrade,
-    /// The request is for something that is not a path.
+    /// The target of the request is not a path.
     #[error("the request's target is not a path")]
     NoRoute,
-    /// Plugins have left the request's head so that it cannot be sent.
+    /// The request head that the plugins left cannot be sent.
     #[error("the request cannot be sent upstream")]
     RequestHead(#[source] FieldsError),
-    /// Plugins have left the response's head so that it cannot be sent.
+    /// The response head that the plugins left cannot be sent.
     #[error("the response cannot be sent downstream")]
     ResponseHead(#[source] FieldsError),
-    /// No connection to upstream.
+    /// There is no connection to upstream.
     #[error("cannot connect upstream")]
     Connect,
-    /// The connection broke before the response's head.
+    /// The connection closed before the response head arrived.
     #[error("upstream closed the connection before it answered")]
     Disconnect,
-    /// Upstream does not speak HTTP.
+    /// The response of upstream is not HTTP.
     #[error("upstream's answer is not HTTP")]
     Protocol,
 }
@@ -45,7 +45,7 @@ pub(super) enum Failure {
 // === impl Failure ===
 
 impl Failure {
-    /// What became of a request that was sent upstream.
+    /// Determines why a request that was sent upstream failed.
     pub(super) fn of_upstream(error: &hyper_util::client::legacy::Error) -> Self {
         if error.is_connect() {
             return Self::Connect;
@@ -85,7 +85,7 @@ impl Failure {
         }
     }
 
-    /// The response as it is where no stream can carry it.
+    /// Creates the response for a failure that no stream can carry.
     pub(super) fn response(&self) -> Response<Bytes> {
         let body = self.body();
         let mut response = Response::new(Bytes::new());
@@ -97,7 +97,7 @@ impl Failure {
                 http::HeaderValue::from_static("text/plain"),
             );
         }
-        // What else the client sends on this connection may belong to the protocol that it asked for.
+        // Further input on this connection may belong to the protocol that the client asked for.
         headers.insert(
             http::header::CONNECTION,
             http::HeaderValue::from_static("close"),

@@ -13,13 +13,14 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use crate::proxy::pipe::PipeBody;
 
-/// How long a connection may take to come up.
+/// The maximum time for establishing a connection.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// How long an unused connection is kept. Shorter than what common servers allow, lest a request meet one that closes.
+/// How long an idle connection is kept. It is shorter than what common servers allow, so that a request does not meet a
+/// connection that is being closed.
 const IDLE: Duration = Duration::from_secs(30);
 
-/// A worker's client.
+/// The upstream client of a worker.
 pub(super) struct UpstreamClient {
     client: Client<HttpConnector, PipeBody>,
     authority: Authority,
@@ -28,7 +29,7 @@ pub(super) struct UpstreamClient {
 // === impl UpstreamClient ===
 
 impl UpstreamClient {
-    /// A client for this server alone.
+    /// Creates a client for one server.
     pub(super) fn new(authority: Authority) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
@@ -36,16 +37,16 @@ impl UpstreamClient {
         let client = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(IDLE)
             .pool_timer(TokioTimer::new())
-            // The head says whom the request is for; a plugin may have made it someone else.
+            // The head contains the `host` field, which a plugin may have changed.
             .set_host(false)
             .build(connector);
         Self { client, authority }
     }
 
-    /// Sends a request whose URI is its path.
+    /// Sends a request whose URI is only a path.
     pub(super) fn send(&self, head: Request<()>, body: PipeBody) -> ResponseFuture {
         let (mut head, ()) = head.into_parts();
-        // The URI tells the client where to connect; on the wire it is the path again.
+        // The authority of the URI says where to connect. Only the path is sent.
         let path = head
             .uri
             .into_parts()
@@ -55,13 +56,13 @@ impl UpstreamClient {
         parts.scheme = Some(Scheme::HTTP);
         parts.authority = Some(self.authority.clone());
         parts.path_and_query = Some(path);
-        // Scheme, authority and path together are always a URI.
+        // A scheme, an authority and a path always form a URI.
         head.uri = Uri::from_parts(parts).unwrap_or_default();
         self.client.request(Request::from_parts(head, body))
     }
 }
 
-/// A host and a port as they stand in a URI; an IPv6 address gets its brackets.
+/// Returns the authority of a URI for a host and a port. IPv6 addresses are put in brackets.
 pub(super) fn authority(host: &str, port: u16) -> Result<Authority, InvalidUri> {
     if host.contains(':') && !host.starts_with('[') {
         format!("[{host}]:{port}").parse()

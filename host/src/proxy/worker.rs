@@ -28,40 +28,40 @@ use crate::proxy::linger::{Lingering, UnreadRequest};
 use crate::proxy::upstream::UpstreamClient;
 use crate::runtime::{Chain, WorkerChain};
 
-/// How long a connection may stay silent before, or stammer through, a request's head.
+/// The maximum time to receive a request head, including the idle time before it.
 const HEAD: std::time::Duration = std::time::Duration::from_secs(300);
 
-/// Bytes of a request's head; Envoy's limit.
+/// The maximum size of a request head in bytes. It is Envoy's limit.
 const HEAD_BYTES: usize = 60 * 1024;
 
-/// The word to stop: none yet, or when what is still under way is cut off.
+/// The stop signal: `None` until it is sent, and then the deadline at which active requests are aborted.
 pub(super) type Stop = watch::Receiver<Option<Instant>>;
 
-/// What a worker is told, in order.
+/// A message to a worker. Messages are processed in order.
 pub(super) enum WorkerMessage {
-    /// Serve this connection.
+    /// Serve a connection.
     Connection {
         stream: std::net::TcpStream,
-        /// Where it comes from. The socket no longer knows once the client has reset it.
+        /// The address of the client. It is no longer known to the socket once the client has reset the connection.
         peer: SocketAddr,
-        /// Its number among all of the proxy's.
+        /// The ID of the connection, unique within this proxy.
         id: u64,
     },
-    /// Start these plugins, and hold them ready until all workers have. One that is held already is dropped.
+    /// Start plugins, and hold them until all workers have started them. Plugins that are already held are dropped.
     Prepare {
         chain: Chain,
         answer: SyncSender<Result<(), StartError>>,
     },
-    /// Send new streams through what is held ready.
+    /// Use the held plugins for new streams.
     Commit { done: SyncSender<()> },
-    /// Drop what is held ready.
+    /// Drop the held plugins.
     Abandon,
 }
 
-/// Orders on their way to a worker.
+/// The receiving end of a worker's channel.
 pub(super) type Inbox = mpsc::UnboundedReceiver<WorkerMessage>;
 
-/// A worker: what serves its streams, and what will.
+/// A worker: what serves its streams now, and the chain that a reload has prepared.
 pub(super) struct Worker {
     number: usize,
     state: Rc<WorkerState>,
@@ -80,7 +80,7 @@ impl Worker {
         }
     }
 
-    /// Does as it is told until the word to stop, then serves what is still under way until its deadline.
+    /// Processes messages until the stop signal, then serves active requests until the deadline.
     pub(super) fn run(self, runtime: &tokio::runtime::Runtime, inbox: Inbox, stop: Stop) {
         let local = LocalSet::new();
         // Tasks that are left at the deadline are dropped with the set, and their streams end.
@@ -116,23 +116,23 @@ async fn serve(mut worker: Worker, mut inbox: Inbox, mut stop: Stop) {
             deadline = deadline(&mut stop) => break deadline,
             message = inbox.recv() => match message {
                 Some(message) => worker.take(message, &connections),
-                // Nobody is left who could send more; the word to stop comes after it.
+                // All senders are gone. The stop signal follows.
                 None => break deadline(&mut stop).await,
             },
         }
     };
-    // Idle connections close now, busy ones after their response.
+    // Idle connections close now, the others after their current response.
     tokio::select! {
         () = connections.shutdown() => {}
         () = tokio::time::sleep_until(deadline.into()) => {}
     }
 }
 
-/// Waits for the word to stop.
+/// Waits for the stop signal, and returns its deadline.
 pub(super) async fn deadline(stop: &mut Stop) -> Instant {
     match stop.wait_for(Option::is_some).await {
         Ok(deadline) => deadline.unwrap_or_else(Instant::now),
-        // Whoever could have said it is gone.
+        // The sender is gone, so the signal cannot be sent any more.
         Err(_) => Instant::now(),
     }
 }

@@ -1,10 +1,10 @@
-//! Bytes of a body that have come and not yet gone on: a rope, so that buffering copies nothing.
+//! Body data that was received and not yet forwarded. It is a rope, so that buffering does not copy bytes.
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-/// Pieces of a body, in order, none of them empty.
+/// The chunks of a body, in order. No chunk is empty.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Body {
     pieces: VecDeque<Bytes>,
@@ -12,7 +12,7 @@ pub(crate) struct Body {
 }
 
 impl Body {
-    /// How many bytes there are.
+    /// Returns the number of bytes.
     pub(crate) fn len(&self) -> usize {
         self.len
     }
@@ -46,7 +46,7 @@ impl Body {
         self.push_back(piece);
     }
 
-    /// Drops at most `count` bytes from the beginning.
+    /// Removes at most `count` bytes from the beginning.
     pub(crate) fn drain_front(&mut self, mut count: usize) {
         while count > 0
             && let Some(mut first) = self.pieces.pop_front()
@@ -61,7 +61,7 @@ impl Body {
         }
     }
 
-    /// The slices that make up at most `max` bytes from `offset`.
+    /// Returns at most `max` bytes, starting at `offset`, as slices.
     pub(crate) fn range(&self, offset: usize, max: usize) -> impl Iterator<Item = &[u8]> {
         let mut skip = offset;
         let mut left = max;
@@ -75,7 +75,7 @@ impl Body {
         })
     }
 
-    /// How many bytes `range` gives.
+    /// Returns the number of bytes in the slices that `range` returns.
     pub(crate) fn range_len(&self, offset: usize, max: usize) -> usize {
         self.len.saturating_sub(offset).min(max)
     }

@@ -1,6 +1,6 @@
-//! Responses that do not come from upstream: a plugin's own, and the proxy's for failures.
+//! Local responses: those of plugins, and those of the proxy for failures.
 //!
-//! Which fields such a response carries is Envoy's choice, for HTTP and for gRPC.
+//! The fields of a local response are those that Envoy sends, for HTTP and for gRPC.
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -10,18 +10,17 @@ use crate::fields::{Fields, Name, Pseudo, status_value};
 use crate::observe::Origin;
 use crate::vocabulary::FieldMap;
 
-/// A response that a plugin, or the proxy, makes.
+/// A response that a plugin or the proxy generates.
 #[derive(Clone, Debug)]
 pub(crate) struct LocalResponse {
     pub(crate) status: StatusCode,
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
     pub(crate) body: Bytes,
     pub(crate) grpc_status: Option<u32>,
-    /// Whose it is.
     pub(crate) origin: Origin,
 }
 
-/// What of a request a response must know.
+/// The properties of a request on which a local response depends.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct RequestKind {
     head: bool,
@@ -33,7 +32,7 @@ const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 const GRPC: &str = "application/grpc";
 
 impl LocalResponse {
-    /// The proxy's own, without further headers.
+    /// Creates a response of the proxy without additional headers.
     pub(crate) fn plain(status: StatusCode, body: Bytes) -> Self {
         Self {
             status,
@@ -44,7 +43,7 @@ impl LocalResponse {
         }
     }
 
-    /// What a stream gets whose plugin's instance has died: 503 without a body; for gRPC, unavailable.
+    /// Creates the response for a stream whose plugin instance has died: 503 without a body, or `UNAVAILABLE` for gRPC.
     pub(crate) fn failure(plugin: usize) -> Self {
         Self {
             grpc_status: Some(14),
@@ -53,7 +52,7 @@ impl LocalResponse {
         }
     }
 
-    /// Fields and body, as the answer to such a request.
+    /// Converts the response to fields and a body, for the given kind of request.
     pub(crate) fn into_message(self, request: RequestKind) -> (Fields, Bytes) {
         let RequestKind { head, grpc } = request;
         let mut fields = Fields::with_capacity(self.headers.len() + 4);
@@ -94,7 +93,7 @@ impl LocalResponse {
 }
 
 impl RequestKind {
-    /// What a request is, by its headers as they came.
+    /// Returns the kind of a request, according to its headers as received.
     pub(crate) fn of(request: &Fields) -> Self {
         let grpc = |value: &HeaderValue| {
             let rest = value.as_bytes().strip_prefix(GRPC.as_bytes());
@@ -109,7 +108,7 @@ impl RequestKind {
     }
 }
 
-/// The gRPC status that an HTTP status stands for.
+/// Returns the gRPC status that corresponds to an HTTP status.
 fn grpc_status_of(status: StatusCode) -> u32 {
     match status.as_u16() {
         400 => 13,
@@ -121,7 +120,7 @@ fn grpc_status_of(status: StatusCode) -> u32 {
     }
 }
 
-/// `grpc-message` keeps printable ASCII but for the per cent sign.
+/// Encodes a `grpc-message`. All bytes except printable ASCII are percent-encoded, and so is the percent sign.
 fn percent_encoded(message: &[u8]) -> Bytes {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     let mut encoded = Vec::with_capacity(message.len());

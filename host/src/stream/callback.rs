@@ -1,4 +1,4 @@
-//! One callback: what is set up before it, what its plugin's instance is, and what became of both.
+//! A single callback: binding the plugin to an instance, preparing the call, and handling its failure.
 
 use crate::context::StreamContext;
 use crate::engine::{self, Callback, Filter as EngineFilter};
@@ -11,8 +11,8 @@ use crate::stream::{Plugin, Stream};
 use crate::vocabulary::{Action, Direction, FieldMap, Phase};
 
 impl Stream {
-    /// Calls a plugin for a phase, if it has a callback for that. Without one, or on an instance that has failed and is open,
-    /// the phase goes on.
+    /// Calls the callback of a plugin for a phase. Returns `Continue` if the plugin does not have the callback, or if
+    /// its instance has failed and its failure policy is `Open`.
     pub(super) fn call(&mut self, index: usize, phase: Phase, end: bool) -> Action {
         if !self.bind(index, phase) {
             return self.instance_is_gone(index);
@@ -50,11 +50,11 @@ impl Stream {
             }
         };
         self.with_state(|state| state.leave(index, phase, map, result));
-        // The stream that the trap happened on is lost whatever the policy, as in Envoy.
+        // As in Envoy, the stream on which the trap occurred fails regardless of the failure policy.
         result.unwrap_or_else(|| self.fail(index))
     }
 
-    /// Drops what a plugin keeps for this stream.
+    /// Drops the plugin's filter for this stream.
     pub(super) fn close_filter(&mut self, index: usize) {
         let Some(filter) = self.filters.get_mut(index) else {
             return;
@@ -66,7 +66,7 @@ impl Stream {
                 context: &context,
                 slot,
             };
-            // If it traps here, the other streams of the instance are told, and this one is over anyway.
+            // A trap here needs no handling: the instance's other streams are woken, and this stream has already ended.
             let close = |instance: &mut dyn engine::Instance| instance.close(filter);
             let _: Option<()> = match &self.watch {
                 None => vm.enter(context.plugin, close),
@@ -80,9 +80,9 @@ impl Stream {
         self.shared.change(change)
     }
 
-    /// Gives a plugin its context, if it has none and this phase brings one: a plugin's life on a stream begins with the
-    /// headers of the request; one that they did not reach is made for the log, and is not called before. False if there is no
-    /// instance to be had.
+    /// Creates the plugin's context, if it has none and `phase` is the request headers or the log phase. A plugin that
+    /// the request headers have not reached gets its context only for the log phase, and no callback before that.
+    /// Returns `false` if no instance is available.
     fn bind(&mut self, index: usize, phase: Phase) -> bool {
         let Some(filter) = self.filters.get_mut(index) else {
             return true;
@@ -111,7 +111,8 @@ impl Stream {
         slot.is_some()
     }
 
-    /// The plugin's instance is dead: the stream goes on without it, or fails.
+    /// Handles an instance that is dead or not available: the stream bypasses the plugin or fails, depending on the
+    /// failure policy.
     pub(super) fn instance_is_gone(&mut self, index: usize) -> Action {
         if self.chain.failure_policy(index) == FailurePolicy::Open {
             if let Some(filter) = self.filters.get_mut(index) {
@@ -122,7 +123,7 @@ impl Stream {
         self.fail(index)
     }
 
-    /// Fails the stream for a plugin that is no more.
+    /// Fails the stream because the instance of a plugin is dead or not available.
     fn fail(&mut self, index: usize) -> Action {
         if let Some(filter) = self.filters.get_mut(index) {
             filter.plugin = Plugin::Gone;
@@ -137,7 +138,7 @@ impl Stream {
 }
 
 impl State {
-    /// Notes that a callback begins, and gives its argument: how many fields, or bytes, there are.
+    /// Records that a callback begins. Returns its argument, the number of fields or bytes.
     fn enter(&mut self, index: usize, phase: Phase, map: Option<FieldMap>) -> u32 {
         if let Some(filter) = self.filters.get_mut(index) {
             filter.phase = Some(phase);
@@ -152,7 +153,8 @@ impl State {
         u32::try_from(count).unwrap_or(u32::MAX)
     }
 
-    /// Notes that a callback has ended. What it let go on can be changed no more; what it paused in its body accumulates.
+    /// Records that a callback has returned. After `Continue`, its fields can no longer be accessed. After `Pause` in a
+    /// body callback, the body accumulates.
     fn leave(&mut self, index: usize, phase: Phase, map: Option<FieldMap>, action: Option<Action>) {
         let Some(FilterState {
             live,

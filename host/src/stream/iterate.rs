@@ -1,8 +1,8 @@
-//! The order of things: through which plugins a half of the stream has come, and what goes on when.
+//! Iteration: the progress of each direction through the plugins, and what pausing and resuming do.
 //!
-//! Requests pass the plugins in the chain's order, responses in reverse. As in Envoy, one half keeps its paused bytes in one
-//! place, whichever plugin paused them, and a plugin that paused in its headers callback is called for what was kept when it
-//! is resumed, one that paused in its body callback is not.
+//! Requests traverse the plugins in chain order, responses in reverse order. As in Envoy, each direction has a single
+//! buffer for paused body data, regardless of which plugin paused. On resume, a plugin that paused in its headers
+//! callback gets a body callback for the buffered data, and a plugin that paused in its body callback does not.
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -15,16 +15,17 @@ use crate::state::{Command, State};
 use crate::stream::{Flow, Plugin, Position, Ready, Stream};
 use crate::vocabulary::{Action, Direction, Phase};
 
-/// Whether a half goes on after a callback.
+/// How a direction proceeds after a callback.
 enum After {
-    /// It does as the callback said, or, if it was resumed meanwhile, goes on.
+    /// Proceeds according to the callback's action, or as after `Continue` if the direction was resumed in the
+    /// meantime.
     Go { resumed: bool },
-    /// A local response, or a reset, has taken its place.
+    /// Stops, because a local response or a reset has aborted the direction.
     Stop,
 }
 
 impl Stream {
-    /// Takes the headers of a half through the plugins from `from` on.
+    /// Passes the headers of a direction through the plugins, starting at step `from`.
     pub(super) fn pass_headers(&mut self, half: Direction, from: usize, end: bool) {
         let phase = match half {
             Direction::Request => Phase::RequestHeaders,
@@ -55,7 +56,7 @@ impl Stream {
         self.emit_headers(half, end);
     }
 
-    /// Takes what is in `passing` through the plugins from `from` on.
+    /// Passes the body data in `passing` through the plugins, starting at step `from`.
     pub(super) fn pass_body(&mut self, half: Direction, from: usize, end: bool) {
         if half == Direction::Request && self.answered {
             self.take_passing(half);
@@ -90,7 +91,7 @@ impl Stream {
             };
             match action {
                 Action::Continue if flow == Flow::Paused => {
-                    // As in Envoy, what was added beyond the limit is refused although it would go on now.
+                    // As in Envoy, the limit also applies to data that would be forwarded now.
                     if self.keep(half, false) {
                         return self.respond(too_large_response(half));
                     }
@@ -107,7 +108,8 @@ impl Stream {
                 Action::PauseDropping => {
                     self.position(half, index).flow = Flow::Paused;
                     self.take_passing(half);
-                    // What was dropped was the end: keep that, so that it goes on when the plugin is resumed.
+                    // The dropped chunk was the end of the stream. Keep an empty body, so that the end is forwarded
+                    // when the plugin is resumed.
                     if end {
                         self.with_state(|it| _ = it.held_mut(half).get_or_insert_default());
                     }
@@ -118,7 +120,7 @@ impl Stream {
         self.emit_body(half, end);
     }
 
-    /// Takes the trailers of a half through the plugins from `from` on.
+    /// Passes the trailers of a direction through the plugins, starting at step `from`.
     pub(super) fn pass_trailers(&mut self, half: Direction, from: usize) {
         if half == Direction::Request && self.answered {
             return;
@@ -152,7 +154,7 @@ impl Stream {
         self.emit_trailers(half);
     }
 
-    /// Goes on with a half that a plugin paused; nothing happens if it did not.
+    /// Resumes a direction that a plugin has paused. Does nothing if it is not paused.
     pub(super) fn resume(&mut self, half: Direction, index: usize) {
         let over = match half {
             Direction::Request => self.answered,
@@ -162,7 +164,7 @@ impl Stream {
         if over || position.flow == Flow::Open {
             return;
         }
-        // Stopped in its headers callback, it has not seen the rest.
+        // A plugin that paused in its headers callback has seen neither body nor trailers yet.
         let seen = position.flow == Flow::Paused;
         let headers_passed = std::mem::replace(&mut position.headers_passed, true);
         position.flow = Flow::Open;
@@ -189,8 +191,8 @@ impl Stream {
         }
     }
 
-    /// Sends a response that is not upstream's. As in Envoy: through the response callbacks if no response has begun; past
-    /// them if one has, but nothing of it was handed on; otherwise the stream can only be reset.
+    /// Sends a local response. As in Envoy, it passes the response callbacks if no response has begun, and bypasses
+    /// them if one has begun but none of it has been forwarded. Otherwise, the stream can only be reset.
     pub(super) fn respond(&mut self, response: LocalResponse) {
         if self.reset {
             return;
@@ -240,7 +242,8 @@ impl Stream {
         }
     }
 
-    /// Does what was asked of the stream from elsewhere, and sees to plugins whose instances have died meanwhile.
+    /// Executes the commands that callbacks of other streams have queued, and handles plugins whose instances have died
+    /// in the meantime.
     pub(super) fn answer_call(&mut self) {
         self.do_commands(None);
         for index in 0..self.filters.len() {
@@ -249,7 +252,7 @@ impl Stream {
             };
             let dead = matches!(&filter.plugin, Plugin::Bound { vm, .. } if vm.is_dead());
             let paused = filter.positions.iter().any(|it| it.flow != Flow::Open);
-            // One that pauses nothing is seen to when the stream comes to it again, as in Envoy.
+            // As in Envoy, a plugin that does not pause the stream is handled when the stream reaches it again.
             if dead && paused {
                 self.instance_is_gone(index);
                 if self.chain.failure_policy(index) == FailurePolicy::Open {
@@ -261,7 +264,7 @@ impl Stream {
         }
     }
 
-    /// What came of a callback beside its action.
+    /// Executes the commands that a callback has queued.
     fn after(&mut self, half: Direction, index: usize) -> After {
         if self.with_state(|it| it.commands.is_empty()) {
             return After::Go { resumed: false };
@@ -271,7 +274,7 @@ impl Stream {
             return After::Stop;
         }
         if resumed {
-            // Whatever the callback returned, it holds nothing: the next one sees only what is new.
+            // Whatever the callback returned, nothing stays buffered: the next callback sees only new data.
             self.report_resume(half, index);
             self.forget_live(half, index);
         }
@@ -284,12 +287,13 @@ impl Stream {
         }
     }
 
-    /// Whether a half goes no further, for a local response or a reset has taken its place.
+    /// Returns whether a local response or a reset has aborted a direction.
     fn is_cut_short(&mut self, half: Direction) -> bool {
         self.reset || self.half(half).aborted
     }
 
-    /// Does what was asked for. `called` is the callback that has just returned; says whether that was resumed.
+    /// Executes the queued commands. `called` is the callback that has just returned. Returns whether its plugin has
+    /// resumed its direction.
     fn do_commands(&mut self, called: Option<(Direction, usize)>) -> bool {
         let mut resumed = false;
         for request in self.with_state(|it| std::mem::take(&mut it.commands)) {
@@ -299,7 +303,8 @@ impl Stream {
                 }
                 Command::Resume { filter, half } => self.resume(half, filter),
                 Command::Respond(response) => {
-                    // Before the response begins, so that its own callbacks do not find the half still under way.
+                    // Abort the request before the response begins, so that the response callbacks do not find it
+                    // active.
                     if let Some((Direction::Request, _)) = called {
                         self.half(Direction::Request).aborted = true;
                     }
@@ -315,7 +320,7 @@ impl Stream {
         self.with_state(|it| it.commands.push(command));
     }
 
-    /// Breaks the stream off.
+    /// Resets the stream.
     pub(super) fn break_off(&mut self) {
         if !std::mem::replace(&mut self.reset, true) {
             self.local = true;
@@ -381,7 +386,8 @@ impl Stream {
         self.ready.push_back(Ready::Trailers(half));
     }
 
-    /// Keeps what is passing. Says whether that is now too much to be kept.
+    /// Buffers the data in `passing`. Returns whether the buffer limit is exceeded. With `watermark`, always returns
+    /// `false`.
     fn keep(&mut self, half: Direction, watermark: bool) -> bool {
         let limit = self.chain.buffer();
         self.with_state(|it| {
@@ -406,7 +412,7 @@ impl Stream {
         })
     }
 
-    /// Notes that a plugin has let go of a half's fields.
+    /// Ends a plugin's access to the fields and to the buffered body of a direction.
     fn forget_live(&mut self, half: Direction, index: usize) {
         self.with_state(|it| {
             if let Some(filter) = it.filters.get_mut(index) {
@@ -429,7 +435,8 @@ impl Stream {
         }
     }
 
-    /// The plugin at a place of a half's order, and the place of a plugin: responses go in reverse.
+    /// Converts a step in the order of a direction to the index of the plugin in the chain, and vice versa. Responses
+    /// traverse the chain in reverse order.
     fn index(&self, half: Direction, step: usize) -> usize {
         match half {
             Direction::Request => step,
@@ -438,7 +445,7 @@ impl Stream {
     }
 }
 
-/// What a stream gets of whose body more was paused than is kept.
+/// Returns the response for a stream whose paused body exceeds the buffer limit.
 fn too_large_response(half: Direction) -> LocalResponse {
     match half {
         Direction::Request => LocalResponse::plain(
@@ -452,7 +459,7 @@ fn too_large_response(half: Direction) -> LocalResponse {
     }
 }
 
-/// What a stream gets whose response has lost its status.
+/// Returns the response that replaces one without a valid `:status`.
 fn without_status() -> LocalResponse {
     LocalResponse::plain(
         StatusCode::BAD_GATEWAY,

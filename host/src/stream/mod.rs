@@ -1,9 +1,9 @@
-//! One HTTP stream on its way through the chain: the state machine, without I/O.
+//! The state machine of one HTTP stream, without I/O.
 //!
-//! It follows Envoy's filter manager, and its Wasm filter, in everything that a plugin or a client can see. `iterate` has
-//! the order of things: which plugin is called next, what pausing and resuming do. `callback` is one call: what is set up
-//! before it, and what became of the plugin's instance. `watch` tells an observer what happens. What hostcalls can reach of
-//! a stream is in `crate::state`.
+//! It behaves like Envoy's filter manager and Wasm filter in everything that a plugin or a client can observe.
+//! `iterate` moves the stream through the chain: which plugin is called next, and what pausing and resuming do.
+//! `callback` runs a single callback and handles the failure of the plugin's instance. `watch` reports events to an
+//! observer. The part of a stream that hostcalls can access is in `crate::state`.
 
 mod callback;
 mod iterate;
@@ -29,7 +29,7 @@ use crate::stream::watch::Watch;
 use crate::vm::Vm;
 use crate::vocabulary::{Direction, FieldMap, Phase};
 
-/// One HTTP stream, without I/O: it is fed what happens and gives what is to be done.
+/// The state machine of one HTTP stream, without I/O. It consumes events and produces effects.
 pub struct Stream {
     chain: Rc<ChainInstances>,
     shared: Rc<SharedStream>,
@@ -37,58 +37,60 @@ pub struct Stream {
     halves: [Half; 2],
     ready: VecDeque<Ready>,
     request: RequestKind,
-    /// The response is one of the proxy's, or of a plugin's: upstream's does not count any more.
+    /// Whether the upstream's response is ignored, because the proxy or a plugin generated a response or the stream was
+    /// reset.
     local: bool,
-    /// The end of the response has come in: what becomes of the request does not matter any more.
+    /// Whether the response has been received or generated completely. What remains of the request is then ignored.
     answered: bool,
-    /// The stream was broken off.
     reset: bool,
-    /// Where a plugin stands that is not in the chain.
+    /// A placeholder for the position of a plugin that is not in the chain.
     nowhere: Position,
-    /// How an observer is told of it, if there is one.
+    /// Reports the events of the stream to the observer, if there is one.
     watch: Option<Watch>,
 }
 
-/// What is to be done next.
+/// An action that the caller has to perform.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Send the head of the request upstream.
+    /// Send the request headers upstream.
     RequestHeaders {
-        /// Its fields.
+        /// The request headers.
         fields: Fields,
-        /// Whether nothing follows.
+        /// Whether neither a body nor trailers follow.
         end: bool,
     },
-    /// Send a piece of the request's body upstream.
+    /// Send a chunk of the request body upstream.
     RequestBody {
-        /// The piece; empty only at the end.
+        /// The chunk. Empty only at the end of the body.
         data: Bytes,
-        /// Whether nothing follows.
+        /// Whether neither further chunks nor trailers follow.
         end: bool,
     },
-    /// Send the trailers of the request upstream; nothing follows.
+    /// Send the request trailers upstream. They end the request.
     RequestTrailers(Fields),
-    /// Send the head of the response downstream. It may come before the request was handed on, or instead of that.
+    /// Send the response headers downstream. This can happen before the request has been forwarded, or instead of
+    /// forwarding it.
     ResponseHeaders {
-        /// Its fields.
+        /// The response headers.
         fields: Fields,
-        /// Whether nothing follows.
+        /// Whether neither a body nor trailers follow.
         end: bool,
     },
-    /// Send a piece of the response's body downstream.
+    /// Send a chunk of the response body downstream.
     ResponseBody {
-        /// The piece; empty only at the end.
+        /// The chunk. Empty only at the end of the body.
         data: Bytes,
-        /// Whether nothing follows.
+        /// Whether neither further chunks nor trailers follow.
         end: bool,
     },
-    /// Send the trailers of the response downstream; nothing follows.
+    /// Send the response trailers downstream. They end the response.
     ResponseTrailers(Fields),
-    /// Break off both sides; nothing follows.
+    /// Reset both sides of the stream. No further effects follow.
     Reset,
 }
 
-/// An effect, while its fields are where plugins can read them.
+/// A queued effect. Its fields stay in the shared state, where plugins can read them, until the caller takes the
+/// effect.
 enum Ready {
     Headers {
         half: Direction,
@@ -103,61 +105,61 @@ enum Ready {
     Reset,
 }
 
-/// One plugin of the chain, on this stream.
+/// The state of one plugin of the chain on this stream.
 struct Filter {
     plugin: Plugin,
-    /// Where it stands in the request and in the response.
+    /// The positions of the request and of the response, by direction.
     positions: [Position; 2],
 }
 
 /// The instance that a plugin uses on this stream.
 enum Plugin {
-    /// None of its callbacks was called yet.
+    /// No callback has been called yet.
     New,
-    /// It has a context.
+    /// The plugin has a context.
     Bound {
         vm: Rc<Vm>,
         context: Context,
         slot: usize,
     },
-    /// Its instance has died and the stream was failed for it, or passes without it.
+    /// The instance has died, and the stream has failed or bypasses the plugin; or the stream has ended.
     Gone,
 }
 
-/// Where a plugin stands in one half of the stream.
+/// The progress of one direction of the stream at a plugin.
 #[derive(Clone, Copy, Default)]
 struct Position {
     flow: Flow,
-    /// The headers have gone on to the next plugin.
+    /// Whether the headers have been passed to the next plugin.
     headers_passed: bool,
-    /// The end has been seen here.
+    /// Whether the end of the stream has reached the plugin.
     end: bool,
 }
 
-/// Whether a plugin lets a half of the stream pass.
+/// Whether a plugin has paused a direction of the stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Flow {
     #[default]
     Open,
-    /// Stopped in its body or trailers callback: the next callback is called still.
+    /// Paused by a body or trailers callback. Further callbacks are still called.
     Paused,
-    /// Stopped in its headers callback: no callback is called until it is resumed.
+    /// Paused by a headers callback. No callback is called until the direction is resumed.
     Stopped {
-        /// What to do about too many bytes: tell the sender to wait, rather than fail.
+        /// Whether exceeding the buffer limit makes the sender wait instead of failing the stream.
         watermark: bool,
     },
 }
 
-/// One half of the stream.
+/// The state of one direction of the stream.
 #[derive(Clone, Copy, Default)]
 struct Half {
-    /// Its headers have come in.
+    /// Whether the headers have been received.
     started: bool,
-    /// Its end has come in.
+    /// Whether the end of the stream has been received.
     complete: bool,
-    /// It goes no further: a local response has taken its place.
+    /// Whether a local response or a reset has aborted this direction.
     aborted: bool,
-    /// Its end has been handed on.
+    /// Whether the end of the stream has been emitted as an effect.
     ended: bool,
 }
 
@@ -184,42 +186,43 @@ impl Stream {
         }
     }
 
-    /// Says which connection it comes over, for plugins that ask.
+    /// Sets the downstream connection, whose attributes plugins can query.
     pub fn connected(&mut self, connection: Connection) {
         self.with_state(|state| state.connection = Some(connection));
     }
 
-    /// The head of the request has come. `end`: neither body nor trailers follow.
+    /// Processes the request headers. `end` is true if neither a body nor trailers follow.
     pub fn request_headers(&mut self, fields: Fields, end: bool) {
         self.feed_headers(Direction::Request, fields, end);
     }
 
-    /// A piece of the request's body has come.
+    /// Processes a chunk of the request body. `end` is true if neither further chunks nor trailers follow.
     pub fn request_body(&mut self, data: Bytes, end: bool) {
         self.feed_body(Direction::Request, data, end);
     }
 
-    /// The trailers of the request have come.
+    /// Processes the request trailers.
     pub fn request_trailers(&mut self, fields: Fields) {
         self.feed_trailers(Direction::Request, fields);
     }
 
-    /// The head of upstream's response has come.
+    /// Processes the headers of the upstream's response. `end` is true if neither a body nor trailers follow.
     pub fn response_headers(&mut self, fields: Fields, end: bool) {
         self.feed_headers(Direction::Response, fields, end);
     }
 
-    /// A piece of upstream's response has come.
+    /// Processes a chunk of the upstream's response. `end` is true if neither further chunks nor trailers follow.
     pub fn response_body(&mut self, data: Bytes, end: bool) {
         self.feed_body(Direction::Response, data, end);
     }
 
-    /// The trailers of upstream's response have come.
+    /// Processes the trailers of the upstream's response.
     pub fn response_trailers(&mut self, fields: Fields) {
         self.feed_trailers(Direction::Response, fields);
     }
 
-    /// What is to be done next, if there is anything. To be asked after every event and after every wake, until none is left.
+    /// Returns the next effect, or `None` if there is none. Must be called after every event and after every wake,
+    /// until it returns `None`.
     pub fn next_effect(&mut self) -> Option<Effect> {
         if self.shared.called.replace(false) {
             self.busy(Self::answer_call);
@@ -259,19 +262,22 @@ impl Stream {
         })
     }
 
-    /// Whether more of the request's body may be fed now. While it says no, reading from downstream should stop.
+    /// Returns whether the stream accepts more of the request body. While it returns `false`, the caller should not
+    /// read from downstream.
     pub fn wants_request_body(&self) -> bool {
         self.wants_body(Direction::Request)
     }
 
-    /// Whether more of the response's body may be fed now. While it says no, reading from upstream should stop.
+    /// Returns whether the stream accepts more of the response body. While it returns `false`, the caller should not
+    /// read from upstream.
     pub fn wants_response_body(&self) -> bool {
         self.wants_body(Direction::Response)
     }
 
-    /// Upstream cannot be had: answers with the proxy's own response, which passes the response callbacks.
+    /// Reports that the upstream has failed. Sends a local response of the proxy, which passes the response callbacks.
     ///
-    /// If a response has begun already, the stream is reset. A status that is none becomes 502.
+    /// If a response has already begun, the stream is reset instead. If the response is already complete or local,
+    /// nothing happens. An invalid `status` becomes 502.
     pub fn fail_upstream(&mut self, status: u16, body: Bytes) {
         if self.local || self.answered {
             return;
@@ -287,7 +293,8 @@ impl Stream {
         });
     }
 
-    /// The proxy has rejected the request by itself, with this response: as in Envoy, no callback comes but that for the log.
+    /// Records that the proxy itself has rejected the request, with the given response. As in Envoy, only the log
+    /// callback is called.
     pub fn refused(&mut self, request: Fields, response: Fields) {
         if self.half(Direction::Request).started {
             return;
@@ -309,10 +316,12 @@ impl Stream {
         });
     }
 
-    /// The stream has ended, well or not: the last callbacks, then the filters are dropped. Dropping the stream does the same.
+    /// Ends the stream, whether or not it is complete: calls the log callbacks, then drops the filters. Dropping the
+    /// stream has the same effect.
     pub fn finish(self) {}
 
-    /// Fields that have gone through all plugins. Only log callbacks have a use for them still.
+    /// Takes fields that have passed all plugins out of the state. Leaves a copy there only if a plugin has a log
+    /// callback, because nothing else reads them afterwards.
     fn hand_out(&self, map: FieldMap) -> Fields {
         let keep = self.chain.logs();
         self.with_state(|it| {
@@ -369,7 +378,7 @@ impl Stream {
         self.busy(|it| it.pass_trailers(half, 0));
     }
 
-    /// Whether what comes in counts no more.
+    /// Returns whether further input of a direction is ignored.
     fn ignores(&mut self, half: Direction) -> bool {
         let answered = self.answered;
         let local = self.local;
@@ -398,7 +407,8 @@ impl Stream {
         }
     }
 
-    /// Runs a part of the state machine. Meanwhile nobody needs to be woken for what is asked of this stream.
+    /// Runs a part of the state machine. Commands for this stream need no wake while it runs, because the state machine
+    /// executes them itself.
     fn busy<R>(&mut self, run: impl FnOnce(&mut Self) -> R) -> R {
         let before = self.shared.busy.replace(true);
         let result = run(self);
@@ -406,7 +416,7 @@ impl Stream {
         result
     }
 
-    /// The last callbacks, and the end of all contexts.
+    /// Calls the log callbacks, and closes all contexts.
     fn close(&mut self) {
         self.with_state(|it| {
             it.answered = true;

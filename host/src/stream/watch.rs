@@ -1,4 +1,4 @@
-//! Telling the observer, where there is one, what happens on a stream.
+//! Reports the events of a stream to the observer.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,13 +12,13 @@ use crate::state::{SharedStream, State};
 use crate::vm::Vm;
 use crate::vocabulary::{Action, Direction, FieldMap, Phase};
 
-/// A stream, as it is told of.
+/// The observer of a stream, and the number under which it knows the stream.
 pub(super) struct Watch {
     observer: Arc<dyn Observer>,
     number: u64,
 }
 
-/// One callback, as the stream sees it.
+/// A callback that is about to run.
 pub(super) struct Observed<'a> {
     pub(super) shared: &'a SharedStream,
     pub(super) index: usize,
@@ -26,7 +26,7 @@ pub(super) struct Observed<'a> {
     pub(super) end: bool,
 }
 
-/// What there was before a callback.
+/// The field maps and the size of the body before a callback.
 #[derive(Default)]
 struct Before {
     maps: [Option<Fields>; 4],
@@ -46,7 +46,8 @@ impl Watch {
         self.observer.event(self.number, event);
     }
 
-    /// Runs a callback and tells of it. It is to be told before the state forgets what ran.
+    /// Runs a callback and reports it. Must be called before `State::leave`, which changes what the plugin sees as the
+    /// body.
     pub(super) fn callback(
         &self,
         vm: &Rc<Vm>,
@@ -80,7 +81,7 @@ impl Watch {
         action
     }
 
-    /// Makes or drops what a plugin keeps for the stream, and tells of it if there is something to tell.
+    /// Creates or drops the plugin's state for the stream. Reports it only if the plugin logged something or trapped.
     pub(super) fn lifetime<R>(
         &self,
         vm: &Rc<Vm>,
@@ -153,7 +154,7 @@ impl Before {
             if own == Some(map) || before != *after {
                 let after = after.clone();
                 let seen = Seen { map, before, after };
-                // What the callback is about comes first.
+                // The fields that the callback is for come first.
                 let at = if own == Some(map) { 0 } else { fields.len() };
                 fields.insert(at, seen);
             }
@@ -167,7 +168,7 @@ impl Before {
     }
 }
 
-/// Bytes of the body that a callback is about.
+/// Returns the size of the body that the callback is for, in bytes.
 fn body(state: &mut State, index: usize, phase: Phase) -> Option<usize> {
     match phase {
         Phase::RequestBody => Some(state.body(index, Direction::Request).len()),

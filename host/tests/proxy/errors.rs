@@ -1,4 +1,4 @@
-//! What clients see when something is wrong.
+//! Errors as clients see them.
 
 use std::net::TcpListener;
 

@@ -1,4 +1,4 @@
-//! Messages as they pass.
+//! Forwarding of requests and responses.
 
 use std::sync::mpsc;
 
@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 
 use crate::peers::{Origin, PATIENCE, Peer, before, before_echo};
 
-/// What the echo server says that it received.
+/// Returns the request that the echo server has received.
 fn told(body: &[u8]) -> Value {
     let mut told: Value = serde_json::from_slice(body).expect("JSON from the echo server");
-    // Fields of different names come in any order. The sort is stable: those of one name stay as they are.
+    // Fields with different names come in any order. The sort is stable, so fields with the same name keep their order.
     let headers = told["headers"].as_array_mut().expect("a list of fields");
     headers.sort_by_key(|field| field[0].as_str().map(str::to_owned));
     told
@@ -59,7 +59,7 @@ fn request_hop_by_hop_headers_are_removed() {
 fn h2c_upgrade_offer_is_ignored() {
     let server = before_echo();
     let mut client = Peer::connect(&server);
-    // Whether `connection` names the settings or not, they belong to the offer.
+    // The settings belong to the offer, whether `connection` names them or not.
     for connection in ["Upgrade, HTTP2-Settings", "keep-alive, upgrade"] {
         let (head, body) = client.ask(format!(
             "GET /a HTTP/1.1\r\nhost: h\r\nconnection: {connection}\r\nupgrade: H2C\r\nhttp2-settings: AAMAAABk\r\n\r\n",
@@ -278,7 +278,7 @@ fn request_reconnects_after_upstream_closes_idle_connection() {
             client.ask("GET /a HTTP/1.1\r\nhost: h\r\n\r\n").0.first,
             "HTTP/1.1 200 OK"
         );
-        // A request that meets the end of its connection on the way is lost in any proxy; this is about one that comes after it.
+        // A request that is sent while its connection is being closed is lost in any proxy. This one is sent afterwards.
         closed.recv().expect("upstream closes");
     }
 }
@@ -333,7 +333,7 @@ fn echo_rejects_oversized_requests() {
     ));
     let (head, _) = client.ask(vec![b'x'; size]);
     assert_eq!(head.first, "HTTP/1.1 413 Payload Too Large");
-    // It was read to its end all the same, so the next request is understood.
+    // The body has been read to its end nevertheless, so the next request can be parsed.
     let (_, body) = client.ask("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
     assert_eq!(told(&body)["path"], "/a");
 }

@@ -1,4 +1,5 @@
-//! The proxy, mostly without plugins, over real sockets: what it does to messages, and what it does when either side misbehaves.
+//! Tests of the proxy over real sockets, mostly without plugins: how it forwards messages, and what it does when either
+//! side misbehaves.
 //!
 //! Both sides are raw sockets, so that tests can send and see what no HTTP library would. Every read has a deadline, so a
 //! test that waits in vain fails instead of hanging.

@@ -1,4 +1,4 @@
-//! What plugins ask for that only a proxy can do: answering early, breaking off, letting another stream go on.
+//! Operations of plugins that need a proxy: responding early, resetting, and resuming another stream.
 
 use std::sync::mpsc;
 
@@ -6,7 +6,7 @@ use tidegate_host::{PluginSpec, Server};
 
 use crate::peers::{Origin, PATIENCE, Peer, to};
 
-/// A proxy with a plugin of which this is given in text; the rest is what every module has.
+/// Starts a proxy with a plugin. `text` is added to the part that all modules have.
 fn with_plugin(origin: &Origin, text: &str) -> Server {
     let module = format!(
         r#"(module
@@ -51,7 +51,7 @@ fn local_response_keeps_the_request_from_upstream() {
             ("HTTP/1.1 403 Forbidden", &b"refused"[..])
         );
     }
-    // While the request is still coming, its rest is not waited for.
+    // The proxy does not wait for the rest of a request that is still being sent.
     client.send("POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: 10000000\r\n\r\nhello");
     let head = client.head().expect("a response");
     assert_eq!(
@@ -125,7 +125,7 @@ fn plugin_can_resume_another_stream() {
             peer.send("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
         }
     });
-    // One stream waits for the next, which goes on at once.
+    // The first stream pauses. The second one continues, and resumes the first.
     let server = with_plugin(
         &origin,
         r#"(func (export "proxy_on_request_headers") (param $stream i32) (param i32 i32) (result i32)
@@ -138,7 +138,7 @@ fn plugin_can_resume_another_stream() {
     );
     let mut first = Peer::connect(&server);
     first.send("GET /first HTTP/1.1\r\nhost: h\r\n\r\n");
-    // Whichever of the two is served first waits for the other.
+    // Whichever of the two is served first is paused until the other is served.
     let mut second = Peer::connect(&server);
     second.send("GET /second HTTP/1.1\r\nhost: h\r\n\r\n");
     let mut seen: Vec<_> = (0..2)

@@ -1,4 +1,5 @@
-//! Other plugins while the proxy serves: which streams get which, what an error leaves, and that the old ones go.
+//! Reloads while the proxy serves: which streams use which plugins, that an error changes nothing, and that old plugins
+//! are released.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
@@ -10,10 +11,10 @@ use tidegate_host::{
 
 use crate::peers::{Origin, PATIENCE, Peer, config, to};
 
-/// How many reloads are made under load. `cargo xtask soak reload` asks for more, with `TIDEGATE_RELOADS`.
+/// The number of reloads under load. `cargo xtask soak reload` sets a higher one in `TIDEGATE_RELOADS`.
 const RELOADS: usize = 100;
 
-/// A plugin that writes its version onto requests and responses.
+/// Returns a plugin that adds its version to requests and responses.
 fn version(version: usize) -> PluginSpec {
     plugin(&format!(
         r#"(data (i32.const 0) "x-version{version:04}")
@@ -26,7 +27,7 @@ fn version(version: usize) -> PluginSpec {
     ))
 }
 
-/// A plugin of which this is given in text; the rest is what every module has.
+/// Returns a plugin. `text` is added to the part that all modules have.
 fn plugin(text: &str) -> PluginSpec {
     let module = format!(
         r#"(module
@@ -49,7 +50,7 @@ fn echo_with(plugin: PluginSpec, workers: usize) -> Server {
     Server::start(config).expect("a proxy")
 }
 
-/// The version that a request went through, forth and back.
+/// Returns the version of the plugin that a request and its response passed through.
 fn asked(client: &mut Peer, request: &[u8]) -> usize {
     let (head, body) = client.ask(request);
     assert_eq!(head.first, "HTTP/1.1 200 OK");
@@ -77,7 +78,8 @@ fn reload_under_load_fails_no_request() {
         Err(_) => RELOADS,
     };
     let server = echo_with(version(0), 2);
-    // Versions only go up, so what a client may see lies between what was certain before it asked and after.
+    // Versions only increase, so a client sees one between that which was certain before its request and that which was
+    // possible after it.
     let (least, most) = (AtomicU64::new(0), AtomicU64::new(0));
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -167,7 +169,7 @@ fn streams_in_progress_keep_their_plugins_across_reloads() {
     slow.send("GET /slow HTTP/1.1\r\nhost: h\r\n\r\n");
     let forth = wait.recv_timeout(PATIENCE).expect("a request upstream");
     assert_eq!(forth.as_deref(), Some("0001"));
-    // Before the response's head, and in the middle of its body.
+    // The plugins change before the response head, and again in the middle of the response body.
     server.reload(&[version(2)]).expect("a reload");
     go.send(()).expect("an upstream that waits");
     let head = slow.head().expect("a response");
@@ -218,7 +220,7 @@ fn failed_reload_keeps_the_old_plugins() {
     }
 }
 
-/// A clock of which every reading is another.
+/// A clock that returns a different time for every reading.
 struct Counting(AtomicU64);
 
 impl Clock for Counting {
@@ -244,7 +246,7 @@ fn reload_failing_on_one_worker_changes_no_worker() {
         server.reload(&[particular]),
         Err(ServeError::Start(StartError::Refused { .. }))
     ));
-    // Connections are dealt out in turn.
+    // Connections are assigned to the workers in turn.
     for mut client in [Peer::connect(&server), Peer::connect(&server)] {
         assert_eq!(asked(&mut client, GET), 1);
     }
@@ -273,7 +275,7 @@ impl LogSink for NoLogs {
 
 #[test]
 fn reload_releases_replaced_plugins() {
-    // Every chain and every instance holds it.
+    // Every chain and every instance holds a reference to it.
     let logs: Arc<dyn LogSink> = Arc::new(NoLogs);
     let mut config = config(Upstream::Echo);
     config.workers = 2;
@@ -286,7 +288,7 @@ fn reload_releases_replaced_plugins() {
         server.reload(&[version(next % 2)]).expect("a reload");
         assert_eq!(asked(&mut client, GET), next % 2);
     }
-    // The stream of the last response may outlive its last byte by a moment.
+    // The stream of the last response may end slightly after the client has received its last byte.
     let begun = Instant::now();
     while Arc::strong_count(&logs) != at_start {
         assert!(

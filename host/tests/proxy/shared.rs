@@ -1,4 +1,4 @@
-//! What workers share: one store for all of them, also for those that come after a reload.
+//! Data that workers share: there is one store for all workers, and it survives a reload.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use tidegate_host::{PluginSpec, Server, SharedData, Upstream};
 
 use crate::peers::{Peer, config};
 
-/// A plugin that counts requests under a key, and tries again when another worker was first.
+/// A plugin that counts requests under a key, and retries if another worker was faster.
 const COUNTER: &str = r#"(module
   (import "env" "proxy_get_shared_data" (func $get (param i32 i32 i32 i32 i32) (result i32)))
   (import "env" "proxy_set_shared_data" (func $set (param i32 i32 i32 i32 i32) (result i32)))

@@ -1,4 +1,4 @@
-//! How a proxy stops.
+//! Shutdown of the proxy.
 
 use std::net::TcpStream;
 use std::sync::mpsc;

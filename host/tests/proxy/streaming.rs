@@ -1,4 +1,4 @@
-//! Bodies on their way: pieces pass when they come, and no faster than they are taken.
+//! Streaming of bodies: chunks are forwarded when they arrive, and no faster than they are read.
 
 use std::sync::mpsc;
 
@@ -22,7 +22,7 @@ fn request_body_is_streamed_chunk_by_chunk() {
     client.send("POST /a HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n");
     for piece in ["first", "other"] {
         client.send(format!("5\r\n{piece}\r\n"));
-        // The next piece is sent only after this one has arrived.
+        // The next chunk is sent only after this one has arrived.
         assert_eq!(
             saw.recv_timeout(PATIENCE).expect("a piece upstream"),
             piece.as_bytes()
@@ -95,7 +95,7 @@ fn slow_upstream_slows_the_client() {
     let origin = Origin::new(move |mut peer| {
         peer.head().expect("a request");
         ready.send(()).expect("a test that listens");
-        // It holds the connection and reads no more until the client goes away.
+        // Keeps the connection open without reading from it.
         std::thread::park();
     });
     let server = before(&origin);
@@ -189,7 +189,7 @@ fn response_before_end_of_request_is_forwarded() {
     let origin = Origin::new(|mut peer| {
         peer.head().expect("a request");
         peer.send("HTTP/1.1 413 Payload Too Large\r\ncontent-length: 6\r\n\r\nenough");
-        // Upstream goes on reading, so the response is lost only if the proxy loses it.
+        // Upstream continues to read, so that only the proxy can lose the response.
         peer.rest();
     });
     let server = before(&origin);
@@ -198,6 +198,6 @@ fn response_before_end_of_request_is_forwarded() {
     let head = client.head().expect("a response");
     assert_eq!(head.first, "HTTP/1.1 413 Payload Too Large");
     assert_eq!(client.body(&head), b"enough");
-    // The rest of the request would be garbage to the next one, so the connection does not outlive the response.
+    // The next request would start within the rest of this one, so the connection is closed after the response.
     assert_eq!(client.rest(), b"");
 }

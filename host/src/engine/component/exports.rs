@@ -1,7 +1,7 @@
-//! What a component exports of the world: found one interface at a time, and checked by type when it is loaded.
+//! The exports of a component: looked up one interface at a time, and checked by type when the component is loaded.
 //!
-//! wasmtime's generated code wants every export of its world, and compares types only once there is an instance. Here an absent
-//! callback is none, and one with another type is an error that names it.
+//! The code that wasmtime generates requires every export of its world, and compares types only after instantiation.
+//! Here an absent callback is `None`, and one with a wrong type is an error that names it.
 
 use wasmtime::Store;
 use wasmtime::component::types::{ComponentFunc, ComponentItem, Type};
@@ -14,7 +14,7 @@ use crate::engine::component::guest::Guest;
 use crate::error::LoadError;
 use crate::vocabulary::Phase;
 
-/// Where in the component each interface is.
+/// The index of each exported interface in the component.
 pub(crate) struct Indices {
     plugin: world::plugin::GuestIndices,
     http_filter: world::http_filter::GuestIndices,
@@ -25,7 +25,7 @@ pub(crate) struct Indices {
     on_log: Option<world::on_log::GuestIndices>,
 }
 
-/// What an instance exports.
+/// The exported interfaces of an instance.
 pub(crate) struct Exports {
     pub(crate) plugin: world::plugin::Guest,
     pub(crate) http_filter: world::http_filter::Guest,
@@ -36,7 +36,7 @@ pub(crate) struct Exports {
     pub(crate) on_log: Option<world::on_log::Guest>,
 }
 
-/// The functions of each interface, with their types.
+/// The function of each interface, with the types of its parameters and its result.
 const SHAPES: [(&str, &str, &[Shape], Option<Shape>); 7] = [
     (
         "plugin",
@@ -77,7 +77,7 @@ const SHAPES: [(&str, &str, &[Shape], Option<Shape>); 7] = [
     ("on-log", "handle", &[Shape::Borrow], None),
 ];
 
-/// The types that occur.
+/// The types that occur in these functions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Shape {
     Bool,
@@ -95,7 +95,7 @@ fn interface(name: &str) -> String {
     format!("tidegate:proxy/{name}@0.1.0")
 }
 
-/// Checks that the component is a plugin, and that what it exports of the world is of the world's types.
+/// Checks that the component is a plugin, and that its exports of the world have the world's types.
 pub(crate) fn check(component: &Component, plugin: &str) -> Result<(), LoadError> {
     for (name, function, parameters, result) in SHAPES {
         let export = interface(name);
@@ -182,7 +182,7 @@ impl std::fmt::Display for Shape {
     }
 }
 
-/// Looks up one interface that may be absent; `check` has seen to its type.
+/// Looks up an optional interface. `check` has already verified its type.
 macro_rules! optional {
     ($pre:ident, $plugin:ident, $module:ident, $name:literal) => {{
         let export = interface($name);

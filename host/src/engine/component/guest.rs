@@ -1,4 +1,4 @@
-//! What belongs to a component instance's store.
+//! The data of a component instance's store.
 
 use std::rc::Rc;
 
@@ -14,7 +14,7 @@ use crate::logs::Level;
 /// The data of an instance's store.
 pub(crate) struct Guest {
     pub(crate) services: Rc<Services>,
-    /// The context whose callback runs.
+    /// The context whose callback is running.
     pub(crate) current: Option<Context>,
     pub(crate) limits: Limiter,
     pub(crate) wasi: WasiCtx,
@@ -37,12 +37,12 @@ impl Guest {
         }
     }
 
-    /// The plugin that runs; while an instance starts, its first.
+    /// Returns the index of the running plugin. While the instance starts, this is its first plugin.
     pub(crate) fn plugin(&self) -> usize {
         self.current.as_ref().map_or(0, |it| it.plugin)
     }
 
-    /// Uses the stream that a handle stands for.
+    /// Calls a function with the stream that a handle refers to.
     pub(crate) fn stream<R>(
         &self,
         id: u32,
@@ -51,7 +51,7 @@ impl Guest {
         http_streams::with(&self.services, self.current.as_ref(), id, call)
     }
 
-    /// Logs what was printed without a line's end: the guest will print no more.
+    /// Logs output that does not end with a line feed. It is called when the guest will write no more.
     pub(crate) fn flush(&mut self) {
         let plugin = self.plugin();
         let Self {

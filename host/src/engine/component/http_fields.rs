@@ -1,7 +1,8 @@
-//! `http-fields` for components, linked by hand: what a plugin hands over is read where it lies in its memory.
+//! `http-fields` for components, linked by hand so that arguments are read in place in the guest's linear memory.
 //!
-//! The generated trait takes a `String` and a `Vec` for each name and value, so two allocations that end with the call, in the
-//! hostcalls that are called most. The other interfaces use their traits, in `imports`.
+//! The generated trait takes a `String` and a `Vec` for each name and value: two allocations that live only for the
+//! call, in the hostcalls that are called most. Only `replace-all` still copies its argument. The other interfaces use
+//! their generated traits, in `imports`.
 
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, Resource, WasmList, WasmStr};
@@ -19,7 +20,6 @@ type Map = http_fields::FieldMap;
 type Answer<T> = wasmtime::Result<(Result<T, types::Error>,)>;
 type Bytes = WasmList<u8>;
 
-/// Links the interface.
 pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     let mut interface = linker.instance("tidegate:proxy/http-fields@0.1.0")?;
     interface.func_wrap("get", get)?;
@@ -31,7 +31,7 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     interface.func_wrap("replace-all", replace_all)
 }
 
-/// Uses the stream that a handle stands for.
+/// Calls a function with the stream that a handle refers to.
 fn with<R>(
     store: &Store<'_>,
     http: &Http,

@@ -1,7 +1,7 @@
 //! The engine for components of the world `tidegate:proxy/http-plugin`.
 //!
-//! `guest` is the store's data, `imports` the contract's hostcalls, `http_fields` those for headers, `exports` which callbacks a component has and whether they
-//! are of the right types; WASI is in `wasi`. Here is how an instance is made and called.
+//! `guest` contains the store's data, `imports` the hostcalls of the contract, `http_fields` those for fields, `exports`
+//! the lookup and the type check of callbacks, and `wasi` WASI. This file instantiates components and calls them.
 
 mod exports;
 pub(crate) mod guest;
@@ -26,13 +26,13 @@ use crate::limits::Deadline;
 use crate::plugin::PluginSpec;
 use crate::vocabulary::Action;
 
-/// A compiled component, linked.
+/// A compiled and linked component.
 pub(crate) struct Compiled {
     pre: InstancePre<Guest>,
     indices: Indices,
 }
 
-/// What loads a component here says what it may be built for.
+/// The world that a component has to target, as named in load errors.
 pub(crate) const WORLD: &str = "tidegate:proxy/http-plugin@0.1.0";
 
 impl Compiled {
@@ -89,13 +89,13 @@ impl engine::Compiled for Compiled {
     }
 }
 
-/// An instance, with the resources that its guest made.
+/// An instance, with the resources that its guest has created.
 struct Instance {
     store: Store<Guest>,
     exports: Exports,
-    /// The plugins' contexts, in order.
+    /// The plugins' contexts, by the plugin's index in the instance.
     plugins: Vec<ResourceAny>,
-    /// The streams' filters: none before the first callback that the plugin has.
+    /// The streams' filters, by slot. A filter is created for the first callback that the plugin exports.
     slots: Vec<Option<ResourceAny>>,
     free: Vec<usize>,
     deadline: Deadline,
@@ -120,7 +120,7 @@ impl Instance {
         result.map_err(|error| Trap::of(name, &error, self.deadline.time))
     }
 
-    /// The filter of a stream, made if this is its first callback.
+    /// Returns the filter of a stream, and creates it if this is the stream's first callback.
     fn filter(&mut self, filter: Filter<'_>) -> Result<ResourceAny, Trap> {
         if let Some(Some(made)) = self.slots.get(filter.slot) {
             return Ok(*made);
@@ -174,11 +174,11 @@ impl engine::Instance for Instance {
             callback,
             Callback::RequestTrailers { .. } | Callback::ResponseTrailers { .. }
         ) {
-            // The contract has no callback for trailers yet: they pass.
+            // The contract has no callback for trailers yet, so trailers continue.
             return Ok(Action::Continue);
         }
         let made = self.filter(filter)?;
-        /// Calls an export, if it is there.
+        /// Calls an export if the component has it.
         macro_rules! call {
             ($export:ident, $name:literal $(, $argument:expr)*) => {
                 self.run(filter.context, $name, |exports, store| {

@@ -1,5 +1,5 @@
-//! The engine against components made here from text: what is refused when it is loaded, WASI inside tokio, and hostile
-//! guests.
+//! Tests of the engine with components built from text: which are rejected when they are loaded, WASI inside tokio, and
+//! hostile guests.
 
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
@@ -36,7 +36,8 @@ impl Lines {
     }
 }
 
-/// What these tests use of WASI, of a version that some library may want. The shapes are WASI's, the lists are not whole.
+/// The part of WASI that these tests use, in a version that some library may import. The types are WASI's, but the
+/// interfaces are incomplete.
 const WASI: &str = r#"
     package wasi:io@0.2.6 {
         interface error { resource error; }
@@ -102,7 +103,7 @@ const WASI: &str = r#"
     }
 "#;
 
-/// A component of a world with these lines beside `http-plugin`'s, made of this core module.
+/// Builds a component from a core module, for a world with these items.
 fn component(world: &str, core: &str) -> Vec<u8> {
     let mut resolve = Resolve::default();
     resolve
@@ -121,8 +122,8 @@ fn component(world: &str, core: &str) -> Vec<u8> {
         .unwrap()
 }
 
-/// The core module of a plugin that does this on request headers. `$say` and `$warn` log bytes at an address; `$digit` logs
-/// a number below ten.
+/// Returns the core module of a plugin whose request headers callback has this body. `$say` logs the bytes at an address;
+/// `$digit` logs a number below ten.
 fn core(imports: &str, body: &str) -> String {
     format!(
         r#"(module
@@ -271,7 +272,7 @@ fn callback_with_wrong_type_is_rejected_and_named() {
         (func (export "tidegate:proxy/http-filter@0.1.0#[constructor]filter") (param i32 i32) (result i32) unreachable)
         (func (export "tidegate:proxy/on-log@0.1.0#handle") (param i32 i32) unreachable))"#;
     let mut resolve = Resolve::default();
-    // The same names, and one parameter more.
+    // The same names, with one more parameter.
     let text = r#"package tidegate:proxy@0.1.0;
         interface http-streams { resource http-stream; }
         interface plugin {
@@ -407,7 +408,7 @@ fn filesystem_is_empty_and_sockets_are_denied() {
         (call $digit (i32.load8_u (i32.const 68)))
         (call $digit (i32.ne (i32.const 0) (call $network)))"#;
     let (effects, lines) = start(plugin(world, imports, body)).unwrap().request();
-    // No directories; an error, `access-denied`; a network that is of no use.
+    // No directories; an error, `access-denied`; a network that permits nothing.
     assert_eq!(lines, ["info 0", "info 1", "info 1", "info 1"]);
     assert!(passes(&effects));
 }
@@ -471,7 +472,7 @@ fn trapped_plugin_follows_its_failure_policy() {
             ..plugin("", "", "unreachable")
         })
         .unwrap();
-        // The stream that it failed on is lost in any case.
+        // The stream on which it trapped fails with either policy.
         assert!(fails(&home.request().0), "{policy:?}");
         assert_eq!(passes(&home.request().0), expected, "{policy:?}");
     }
@@ -499,7 +500,7 @@ fn invalid_handle_traps() {
 
 #[test]
 fn handle_of_ended_stream_reports_closed() {
-    // The first stream's handle is kept, and reset in the second stream's callback.
+    // The handle of the first stream is kept, and reset in the callback of the second.
     let imports = r#"
         (import "tidegate:proxy/stream-control@0.1.0" "reset" (func $reset (param i32 i32)))
         (global $kept (mut i32) (i32.const 0))"#;
@@ -512,7 +513,7 @@ fn handle_of_ended_stream_reports_closed() {
     assert!(passes(&home.request().0));
     let (effects, lines) = home.request();
     assert!(passes(&effects));
-    // An error, its first case.
+    // An error with its first case, `closed`.
     assert_eq!(lines, ["info 1", "info 0"]);
 }
 

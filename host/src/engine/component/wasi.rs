@@ -1,10 +1,11 @@
-//! WASI 0.2 for components: what their languages' libraries drag in, without any authority.
+//! WASI 0.2 for components: what the standard libraries of their languages import, without any authority.
 //!
-//! Clocks and the environment come from wasmtime-wasi with an empty context. Random numbers are the instance's own, which may
-//! have a seed. Streams and polling are ours,
-//! because wasmtime-wasi's block, and blocking inside tokio panics: standard output and error go to the plugin's log by
-//! line, standard input is at its end, and every pollable is ready, so that nothing is ever waited for. Whatever else of WASI a component
-//! imports is refused when it is called, with the error of that function's own type where it has one: see `refusal`.
+//! Clocks, the environment and `exit` come from wasmtime-wasi, with a context that grants no access. Random numbers come
+//! from the instance's own source, which may be seeded. Streams and polling are implemented here, because those of
+//! wasmtime-wasi block, and blocking inside tokio panics: standard output and standard error go to the plugin's log
+//! line by line, standard input is at its end, and every pollable is ready, so that nothing ever waits. Any other WASI
+//! function that a component imports is refused when it is called, with an error of the function's own result type if
+//! there is one: see `refusal`.
 
 mod random;
 mod refusal;
@@ -26,7 +27,7 @@ use crate::context::Services;
 use crate::engine::component::guest::Guest;
 use crate::logs::Level;
 
-/// A context without authority: a clock, and the plugin's own environment.
+/// Creates a context without authority: it has a clock and the plugin's own environment.
 pub(crate) fn context(services: &Rc<Services>) -> WasiCtx {
     WasiCtxBuilder::new()
         .envs(&services.environment)
@@ -37,7 +38,7 @@ pub(crate) fn context(services: &Rc<Services>) -> WasiCtx {
         .build()
 }
 
-/// Links what this component imports of WASI.
+/// Links WASI for a component, including functions that it imports and this host does not implement.
 pub(crate) fn link(
     linker: &mut Linker<Guest>,
     engine: &Engine,
@@ -48,7 +49,7 @@ pub(crate) fn link(
     random::link(linker)?;
     cli::environment::add_to_linker::<Guest, WasiCli>(linker, cli_of)?;
     cli::exit::add_to_linker::<Guest, WasiCli>(linker, cli_of)?;
-    // Ours, over the two functions of the clock that would wait.
+    // `streams` redefines the two functions of the clock that would wait.
     linker.allow_shadowing(true);
     streams::link(linker)?;
     linker.allow_shadowing(false);
@@ -69,7 +70,7 @@ fn cli_of(guest: &mut Guest) -> WasiCliCtxView<'_> {
     }
 }
 
-/// The runtime's clock, as WASI's two.
+/// The runtime's clock, as both of WASI's clocks.
 struct Time(Arc<dyn Clock>);
 
 impl HostWallClock for Time {
@@ -92,13 +93,13 @@ impl HostMonotonicClock for Time {
     }
 }
 
-/// What a guest prints, until it makes a line.
+/// Collects a guest's output until it forms a line.
 pub(crate) struct Lines {
     level: Level,
     open: Vec<u8>,
 }
 
-/// A line that is longer is cut.
+/// The number of bytes above which an incomplete line is logged without waiting for its end.
 const MAX_LINE: usize = 64 << 10;
 
 impl Lines {
@@ -109,7 +110,7 @@ impl Lines {
         }
     }
 
-    /// Takes bytes, and gives the lines that are complete by them, without their ends.
+    /// Appends output, and calls `line` with each line that it completes, without the line feed.
     pub(crate) fn write(&mut self, bytes: &[u8], mut line: impl FnMut(Level, &str)) {
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             match piece.strip_suffix(b"\n") {
@@ -128,7 +129,7 @@ impl Lines {
         }
     }
 
-    /// Gives what there is of a line.
+    /// Calls `line` with the incomplete line, if there is one.
     pub(crate) fn flush(&mut self, mut line: impl FnMut(Level, &str)) {
         if !self.open.is_empty() {
             line(self.level, &String::from_utf8_lossy(&self.open));

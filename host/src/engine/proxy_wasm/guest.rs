@@ -1,7 +1,7 @@
-//! What belongs to a Proxy-Wasm instance's store, and how hostcalls reach the guest's memory.
+//! The data of a Proxy-Wasm instance's store, and access to the guest's linear memory.
 //!
-//! Every pointer is the guest's and may be anything: no access here can fail but by giving none. Nothing is copied that need not
-//! be: names and values are read where they lie.
+//! All pointers come from the guest and may have any value: an access out of bounds returns an error and never panics.
+//! Nothing is copied unnecessarily: names and values are read in place.
 
 use std::rc::Rc;
 
@@ -21,28 +21,28 @@ pub(crate) struct Guest {
     pub(crate) memory: Option<Memory>,
     pub(crate) allocate: Option<TypedFunc<u32, u32>>,
     pub(crate) mode: Mode,
-    /// The context that the callback was called for.
+    /// The context of the running callback.
     pub(crate) current: Option<Context>,
-    /// The one that the guest chose instead.
+    /// The context that the guest has selected instead.
     pub(crate) effective: Option<Context>,
-    /// The plugin's configuration, while it is configured.
+    /// The plugin's configuration, while it is being configured.
     pub(crate) configuration: Option<Bytes>,
-    /// The environment in WASI's form.
+    /// The environment in WASI's format.
     pub(crate) environment: Vec<Vec<u8>>,
 }
 
-/// Why guest code runs, which says what it may call.
+/// The reason why guest code runs. It determines which functions the code may call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// Before any context: logging and most of WASI.
+    /// Startup, before there is any context: logging and most of WASI.
     Starting,
-    /// To get memory for a hostcall's result: logging and the clock.
+    /// Allocation of memory for the result of a hostcall: logging and, of WASI, the clock and `poll_oneoff`.
     Allocating,
     /// A callback: everything.
     Running,
 }
 
-/// Bytes of the guest's memory, or what the hostcall answers instead.
+/// The result of an access to the guest's memory. The error is the status that the hostcall returns.
 pub(crate) type Access<T> = Result<T, Status>;
 
 impl Guest {
@@ -67,7 +67,7 @@ impl Guest {
         }
     }
 
-    /// The context that hostcalls are about.
+    /// Returns the context that hostcalls apply to. One that the guest has selected counts until its stream has ended.
     pub(crate) fn context(&self) -> Option<&Context> {
         match &self.effective {
             Some(Context {
@@ -79,12 +79,12 @@ impl Guest {
         }
     }
 
-    /// The stream that hostcalls are about, if they are about one.
+    /// Returns the stream that hostcalls apply to, if there is one.
     pub(crate) fn stream(&self) -> Option<&StreamContext> {
         self.context()?.stream.as_ref()
     }
 
-    /// Writes a line of the log of the plugin that runs.
+    /// Writes a line to the log of the plugin whose context hostcalls apply to.
     pub(crate) fn log(&self, level: Level, message: &str) {
         self.services
             .log(self.context().map_or(0, |it| it.plugin), level, message);
@@ -95,7 +95,7 @@ fn has_ended(stream: &StreamContext) -> bool {
     stream.shared.read(|state| state.ended)
 }
 
-/// Traps unless a callback runs: what Envoy restricts while a guest starts or gives memory.
+/// Traps unless a callback is running: Envoy restricts this hostcall during startup and allocation.
 pub(crate) fn running(caller: &Caller<'_, Guest>, hostcall: &str) -> wasmtime::Result<()> {
     match caller.data().mode {
         Mode::Running => Ok(()),
@@ -108,7 +108,7 @@ pub(crate) fn running(caller: &Caller<'_, Guest>, hostcall: &str) -> wasmtime::R
     }
 }
 
-/// Traps if the guest is asked for memory just now.
+/// Traps if the guest's allocator is running.
 pub(crate) fn not_allocating(caller: &Caller<'_, Guest>, hostcall: &str) -> wasmtime::Result<()> {
     match caller.data().mode {
         Mode::Allocating => {
@@ -118,7 +118,7 @@ pub(crate) fn not_allocating(caller: &Caller<'_, Guest>, hostcall: &str) -> wasm
     }
 }
 
-/// The guest's memory, and the rest of the store's data beside it.
+/// Returns the guest's memory together with the rest of the store's data.
 pub(crate) fn memory<'a>(
     caller: &'a mut Caller<'_, Guest>,
 ) -> Access<(&'a mut [u8], &'a mut Guest)> {
@@ -126,7 +126,7 @@ pub(crate) fn memory<'a>(
     Ok(memory.data_and_store_mut(caller))
 }
 
-/// A part of the guest's memory.
+/// Returns a range of the guest's memory.
 pub(crate) fn slice(memory: &[u8], at: u32, size: u32) -> Access<&[u8]> {
     let start = at as usize;
     let end = start
@@ -135,7 +135,7 @@ pub(crate) fn slice(memory: &[u8], at: u32, size: u32) -> Access<&[u8]> {
     memory.get(start..end).ok_or(Status::InvalidMemoryAccess)
 }
 
-/// A part of the guest's memory, to be written.
+/// Returns a mutable range of the guest's memory.
 pub(crate) fn slice_mut(memory: &mut [u8], at: u32, size: u32) -> Access<&mut [u8]> {
     let start = at as usize;
     let end = start
@@ -146,20 +146,20 @@ pub(crate) fn slice_mut(memory: &mut [u8], at: u32, size: u32) -> Access<&mut [u
         .ok_or(Status::InvalidMemoryAccess)
 }
 
-/// Writes a number of 32 bits.
+/// Writes a 32-bit integer.
 pub(crate) fn put_u32(memory: &mut [u8], at: u32, value: u32) -> Access<()> {
     slice_mut(memory, at, 4)?.copy_from_slice(&value.to_le_bytes());
     Ok(())
 }
 
-/// Writes a number of 64 bits.
+/// Writes a 64-bit integer.
 pub(crate) fn put_u64(memory: &mut [u8], at: u32, value: u64) -> Access<()> {
     slice_mut(memory, at, 8)?.copy_from_slice(&value.to_le_bytes());
     Ok(())
 }
 
-/// Gives the guest bytes in memory that it allocates for them, and their place and size by two pointers. The outer error is
-/// a trap in the allocator.
+/// Passes bytes to the guest: calls the guest's allocator, lets `fill` write the bytes, and stores their address and
+/// size through two pointers. The outer error is a trap in the allocator.
 pub(crate) fn give(
     caller: &mut Caller<'_, Guest>,
     size: usize,
@@ -171,7 +171,7 @@ pub(crate) fn give(
         return Ok(Err(Status::InvalidMemoryAccess));
     };
     let at = match size {
-        // Nothing is allocated for nothing.
+        // No memory is allocated for an empty result.
         0 => 0,
         _ => match allocate(caller, size)? {
             0 => return Ok(Err(Status::InvalidMemoryAccess)),
@@ -188,7 +188,7 @@ pub(crate) fn give(
     Ok(result)
 }
 
-/// The same with bytes that the host holds.
+/// Passes bytes that the host holds to the guest, like `give`.
 pub(crate) fn give_bytes(
     caller: &mut Caller<'_, Guest>,
     bytes: &[u8],
@@ -211,7 +211,7 @@ fn allocate(caller: &mut Caller<'_, Guest>, size: u32) -> wasmtime::Result<u32> 
     at
 }
 
-/// What a hostcall's function returns.
+/// Converts a result to the return value of a hostcall.
 pub(crate) fn status(result: Access<()>) -> u32 {
     match result {
         Ok(()) => Status::Ok as u32,

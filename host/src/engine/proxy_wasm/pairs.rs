@@ -1,12 +1,12 @@
-//! The serialisation of header maps.
+//! The serialization of header maps.
 //!
-//! A count; for each pair the lengths of name and value; for each pair name and value, a zero byte after each. All numbers have
-//! 32 bits, little-endian. What a guest sends wrongly counts as no pairs at all, as in Envoy.
+//! A count; for each pair the lengths of name and value; for each pair name and value, each followed by a zero byte. All
+//! integers have 32 bits and are little-endian. Malformed input from a guest counts as an empty map, as in Envoy.
 
 use crate::fields::Fields;
 use crate::hostcalls::{MAX_FIELD_BYTES, MAX_FIELDS};
 
-/// Bytes that fields take; none if there are no fields.
+/// Returns the serialized size of fields in bytes. It is zero if there are no fields.
 pub(crate) fn size(fields: &Fields) -> usize {
     if fields.is_empty() {
         return 0;
@@ -17,7 +17,7 @@ pub(crate) fn size(fields: &Fields) -> usize {
         .sum::<usize>()
 }
 
-/// Writes fields to a buffer of just their size; false if it is not.
+/// Serializes fields into a buffer of exactly their size. Returns `false` if the buffer has another size.
 pub(crate) fn write(fields: &Fields, buffer: &mut [u8]) -> bool {
     let mut rest = buffer;
     let mut put = |bytes: &[u8]| match rest.split_off_mut(..bytes.len()) {
@@ -42,7 +42,7 @@ pub(crate) fn write(fields: &Fields, buffer: &mut [u8]) -> bool {
     fits && rest.is_empty()
 }
 
-/// Reads pairs. What is too large, or malformed, has none.
+/// Deserializes pairs. Input that is too large or malformed yields none.
 pub(crate) fn read(buffer: &[u8]) -> Vec<(&[u8], &[u8])> {
     if buffer.len() > MAX_FIELD_BYTES {
         return Vec::new();

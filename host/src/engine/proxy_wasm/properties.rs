@@ -1,4 +1,4 @@
-//! The hostcalls of Proxy-Wasm for what is known of a stream, or of a plugin, beside fields and bodies.
+//! The hostcalls of Proxy-Wasm for properties: information about a stream or a plugin other than fields and bodies.
 
 use wasmtime::{Caller, Linker};
 

@@ -1,4 +1,4 @@
-//! The hostcalls of Proxy-Wasm for what the workers of a proxy share.
+//! The hostcalls of Proxy-Wasm for data that the workers of a proxy share.
 
 use bytes::Bytes;
 use wasmtime::{Caller, Linker};

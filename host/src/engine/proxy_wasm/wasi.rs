@@ -1,8 +1,8 @@
-//! WASI preview 1 for Proxy-Wasm modules, as Envoy has it: standard output and error go to the log, clocks, random numbers and
-//! the environment are there, and everything else answers that it is not.
+//! WASI preview 1 for Proxy-Wasm modules, as in Envoy: standard output and standard error are logged; clocks, random
+//! numbers and the environment are available; the other functions have no effect, and most return an error.
 //!
-//! It is written by hand because Envoy's is: a module that only starts where a whole WASI is should not seem to work here.
-//! Both names under which modules import it are served.
+//! It is written by hand because Envoy's is: a module that starts only with a complete WASI should not seem to work
+//! here. The functions are linked under both names by which modules import them.
 
 use wasmtime::{Caller, Linker};
 
@@ -16,7 +16,7 @@ use crate::logs::Level;
 type Host<'a> = Caller<'a, Guest>;
 type Answer = wasmtime::Result<u32>;
 
-/// WASI's error numbers, those that are used.
+/// The WASI error numbers that occur here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 enum Errno {
@@ -30,7 +30,7 @@ enum Errno {
     NotSupported = 58,
 }
 
-/// A closure that answers the same whatever it is asked, while the guest is not asked for memory.
+/// Links functions that always return the same value. They trap if the guest's allocator calls them.
 macro_rules! answers {
     ($linker:ident, $module:ident, $($name:literal ($($argument:ty),*) => $errno:ident;)*) => {$(
         $linker.func_wrap($module, $name, |host: Host<'_>, $(_: $argument),*| -> Answer {
@@ -40,7 +40,7 @@ macro_rules! answers {
     )*};
 }
 
-/// A closure that answers one thing for standard output and error, and another for all else.
+/// Links functions that succeed for standard output and standard error, and otherwise return `BadDescriptor`.
 macro_rules! answers_stdio {
     ($linker:ident, $module:ident, $($name:literal ($($argument:ty),*);)*) => {$(
         $linker.func_wrap($module, $name, |host: Host<'_>, fd: u32, $(_: $argument),*| -> Answer {
@@ -110,7 +110,7 @@ pub(crate) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
             "fd_filestat_set_times" (u64, u64, u32);
             "fd_sync" ();
         }
-        // Those that Envoy does not have while a module starts.
+        // Envoy does not provide these while a module starts.
         linker.func_wrap(
             module,
             "fd_read",
@@ -157,13 +157,13 @@ fn errno(result: Result<(), Errno>) -> u32 {
 }
 
 impl From<Status> for Errno {
-    /// Only memory is reached here.
+    /// Returns `Fault` for every status, because only memory accesses return one here.
     fn from(_: Status) -> Self {
         Errno::Fault
     }
 }
 
-/// Each call is one line: one line end at its end is left out.
+/// Logs each call as one line. A line feed at its end is removed.
 fn fd_write(mut host: Host<'_>, fd: u32, list: u32, count: u32, written_at: u32) -> u32 {
     let level = match fd {
         1 => Level::Info,
@@ -178,7 +178,7 @@ fn fd_write(mut host: Host<'_>, fd: u32, list: u32, count: u32, written_at: u32)
             for entry in list.as_chunks::<4>().0.as_chunks::<2>().0 {
                 let [at, size] = entry.map(u32::from_le_bytes);
                 let bytes = slice(memory, at, size)?;
-                // A list may name the same bytes over and over.
+                // The list may refer to the same bytes repeatedly, so the size of the memory does not limit the line.
                 if text.len() + bytes.len() > MAX_LINE {
                     return Err(Errno::Invalid);
                 }
@@ -198,7 +198,7 @@ fn fd_write(mut host: Host<'_>, fd: u32, list: u32, count: u32, written_at: u32)
     errno(result)
 }
 
-/// The longest line that is taken.
+/// The maximum length of a line in bytes.
 const MAX_LINE: usize = 16 << 20;
 
 fn fd_fdstat_get(mut host: Host<'_>, fd: u32, at: u32) -> Answer {
@@ -208,7 +208,7 @@ fn fd_fdstat_get(mut host: Host<'_>, fd: u32, at: u32) -> Answer {
     }
     Ok(errno(memory(&mut host).map_err(Errno::from).and_then(
         |(memory, _)| {
-            // All zero but for the right to write.
+            // All fields are zero except the right to write.
             slice_mut(memory, at, 24)?.fill(0);
             Ok(put_u64(memory, at.checked_add(8).ok_or(Errno::Fault)?, 64)?)
         },
@@ -292,7 +292,7 @@ fn random_get(mut host: Host<'_>, at: u32, size: u32) -> Answer {
     not_allocating(&host, "random_get")?;
     Ok(errno(match size {
         0 => Ok(()),
-        // As in Envoy.
+        // Envoy has the same limit of 64 KiB.
         65_537.. => Err(Errno::Invalid),
         _ => memory(&mut host)
             .map_err(Errno::from)
@@ -307,7 +307,7 @@ fn random_get(mut host: Host<'_>, at: u32, size: u32) -> Answer {
     }))
 }
 
-/// Nothing is waited for: a guest that sleeps would stop its worker.
+/// Returns at once and without events: a guest that sleeps would block its worker.
 fn poll_oneoff(mut host: Host<'_>, _in: u32, _out: u32, _count: u32, events_at: u32) -> u32 {
     errno(
         memory(&mut host)
@@ -316,7 +316,7 @@ fn poll_oneoff(mut host: Host<'_>, _in: u32, _out: u32, _count: u32, events_at: 
     )
 }
 
-/// It returns, as in Envoy: what the guest does then is its own affair, mostly `unreachable`.
+/// Returns to the guest, as in Envoy. What the guest does next is up to it; mostly it executes `unreachable`.
 fn proc_exit(host: Host<'_>, code: u32) -> wasmtime::Result<()> {
     running(&host, "proc_exit")?;
     tracing::error!(code, "a plugin calls proc_exit");

@@ -1,4 +1,4 @@
-//! Responses that are not upstream's, and resets.
+//! Tests of local responses and resets.
 
 use super::*;
 
@@ -234,8 +234,8 @@ fn reset_skips_everything_but_log_and_close() {
     assert_eq!(script.seen()[3..], ["0:log", "0:close"]);
 }
 
-/// A response whose headers a plugin holds while its trailers come, and what became of it when these go on to a plugin that
-/// does this.
+/// Pauses a response in the headers callback of plugin 1 until its trailers have arrived, and resumes it into the
+/// headers callback `step` of plugin 0. Returns the effects and the callbacks that follow.
 fn after_resuming(
     step: impl FnMut(&Context) -> Result<Action, Trap> + Send + 'static,
 ) -> (Vec<String>, Vec<String>) {

@@ -1,4 +1,4 @@
-//! Instances that trap, and other streams' callbacks.
+//! Tests of traps, and of callbacks that affect other streams.
 
 use super::*;
 
@@ -103,7 +103,7 @@ fn trap_returns_503_and_next_stream_gets_a_fresh_instance() {
     assert_eq!(drain(&mut stream), ["response-headers:503:end"]);
     assert_eq!(*logs.0.lock().unwrap(), ["p0 critical it is broken"]);
     stream.finish();
-    // The dead instance is called no more.
+    // The dead instance is not called again.
     assert_eq!(script.seen(), ["0:open", "0:request-headers:end"]);
     let mut next = open(&chain);
     next.request_headers(request(), true);
@@ -204,7 +204,7 @@ fn failed_restart_is_not_retried_for_every_stream() {
         stream.request_headers(request(), true);
         assert_eq!(drain(&mut stream), ["response-headers:503:end"]);
     }
-    // One attempt, and not another one with each stream.
+    // There is one restart attempt, not one for each stream.
     assert_eq!(script.0.lock().unwrap().instances, 2);
     let logs = logs.0.lock().unwrap();
     assert_eq!(logs[1], "p0 error configuration refused: no more");

@@ -1,4 +1,4 @@
-//! The state machine against plugins that do what a test scripts: no WebAssembly here.
+//! Tests of the state machine, with scripted plugins instead of WebAssembly.
 
 mod answers;
 mod failures;
@@ -29,10 +29,10 @@ use crate::vocabulary::Action;
 
 // === The scripted plugins ===
 
-/// What a plugin does in one callback.
+/// The behaviour of a plugin in one callback.
 type Step = Box<dyn FnMut(&Context) -> Result<Action, Trap> + Send>;
 
-/// What the plugins of a test do, and what was seen: `plugin:phase[:size][:end]`.
+/// The behaviour of a test's plugins, and a record of their callbacks: `plugin:phase[:size][:end]`.
 #[derive(Default)]
 struct Script {
     steps: Vec<(usize, Phase, Step)>,
@@ -59,7 +59,7 @@ impl Scripted {
         self
     }
 
-    /// Each call of the callback answers the next of these, the last for ever.
+    /// Makes the callback return these actions in order, and the last one repeatedly.
     fn answers(self, plugin: usize, phase: Phase, actions: &[Action]) -> Self {
         let mut actions: VecDeque<Action> = actions.iter().copied().collect();
         self.on(plugin, phase, move |_| {
@@ -187,7 +187,7 @@ impl LogSink for Collected {
     }
 }
 
-/// A chain of plugins with these policies, all in one instance.
+/// Starts a chain with one plugin for each policy, all in one instance.
 fn chain(script: &Scripted, policies: &[FailurePolicy]) -> WorkerChain {
     chain_with(script, policies, Arc::new(Collected::default()))
         .start_worker(0)
@@ -263,7 +263,7 @@ fn response() -> Fields {
     fields(&[(":status", "200"), ("x", "upstream")])
 }
 
-/// The effects, as words.
+/// Takes all effects, and returns them as text.
 fn drain(stream: &mut Stream) -> Vec<String> {
     let mut words = Vec::new();
     let end = |end: bool| if end { ":end" } else { "" };

@@ -1,4 +1,4 @@
-//! What an observer is told, event by event.
+//! Tests of the events that an observer receives.
 
 use super::*;
 use crate::observe::{BodySize, Call, Event, Observer, Occasion, Seen};
@@ -17,7 +17,7 @@ impl Seer {
         std::mem::take(&mut self.0.lock().unwrap())
     }
 
-    /// The events as words, of one stream alone.
+    /// Takes the events, which must belong to a single stream, and returns them as text.
     fn words(&self) -> Vec<String> {
         let events = self.take();
         assert!(
@@ -76,7 +76,7 @@ fn word(event: &Event) -> String {
     }
 }
 
-/// A chain that is watched.
+/// Starts a chain with an observer.
 fn watched(script: &Scripted, policies: &[FailurePolicy]) -> (WorkerChain, Arc<Seer>) {
     let seer = Arc::new(Seer::default());
     let chain = chain_of(
@@ -193,7 +193,7 @@ fn observer_sees_pause_and_resume() {
         seer.words(),
         ["begun on 3 4", "p0 RequestHeaders RequestHeaders 4>4 Pause"]
     );
-    // From elsewhere: what was kept goes on.
+    // A resume from outside the callback forwards the buffered data.
     let context = StreamContext {
         shared: stream.shared.clone(),
         filter: 0,

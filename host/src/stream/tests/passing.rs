@@ -1,4 +1,4 @@
-//! What passes the chain, what pausing and resuming do, and what is too much to keep.
+//! Tests of iteration, of pausing and resuming, and of the buffer limit.
 
 use super::*;
 
@@ -95,7 +95,7 @@ fn pause_in_headers_stops_the_stream_until_resumed() {
         drain(&mut stream),
         ["request-headers", "request-body:abc", "request-body:de:end"]
     );
-    // The plugin that paused sees the body that came meanwhile, as one piece.
+    // The plugin that paused sees the body that arrived in the meantime as one chunk.
     assert_eq!(
         script.seen(),
         [
@@ -107,7 +107,7 @@ fn pause_in_headers_stops_the_stream_until_resumed() {
     );
 }
 
-/// As from another stream's callback.
+/// Resumes a direction, as a callback of another stream would.
 fn resume(stream: &mut Stream, filter: usize, half: Direction) {
     let context = StreamContext {
         shared: stream.shared.clone(),
@@ -249,7 +249,7 @@ fn resume_inside_pausing_body_callback_continues() {
     let chain = chain(&script, &[RELOAD]);
     let mut stream = open(&chain);
     stream.request_headers(request(), false);
-    // None of them is kept back, and each is seen by itself.
+    // No chunk is buffered, so the plugin sees each one separately.
     for (text, end) in [("ab", false), ("c", false), ("de", true)] {
         stream.request_body(bytes(text), end);
     }
@@ -285,7 +285,7 @@ fn resume_inside_pausing_trailers_callback_releases_them() {
     stream.request_headers(request(), true);
     stream.response_headers(response(), false);
     stream.response_trailers(fields(&[("t", "1")]));
-    // They wait at the next plugin, where the first must not reach them any more.
+    // The trailers are paused at the next plugin, where the first one can no longer access them.
     let first = StreamContext {
         shared: stream.shared.clone(),
         filter: 1,
@@ -380,7 +380,7 @@ fn oversized_paused_request_body_returns_413() {
         ]
     );
     let seen = script.seen();
-    // The plugin is called for what became too much, and for the response.
+    // The plugin is called for the chunk that exceeds the limit, and for the response.
     assert_eq!(
         seen[2..],
         [
@@ -408,7 +408,7 @@ fn oversized_paused_response_body_resets() {
 
 #[test]
 fn oversized_paused_response_body_returns_500_if_headers_held() {
-    // The plugin behind holds the headers; the one before it pauses the body.
+    // In response order: plugin 1 pauses the body, and plugin 0, after it, holds the headers.
     let script = Scripted::default()
         .answers(0, Phase::ResponseHeaders, &[Action::Pause])
         .answers(1, Phase::ResponseBody, &[Action::Pause]);
@@ -444,7 +444,7 @@ fn pause_buffering_in_headers_returns_413_for_large_request() {
             "response-body:Payload Too Large:end"
         ]
     );
-    // The body callback was not called, for the plugin is stopped before it.
+    // The body callback is not called, because the plugin paused in its headers callback.
     assert_eq!(
         script.seen(),
         [

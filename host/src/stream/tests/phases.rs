@@ -1,4 +1,4 @@
-//! What hostcalls may do when.
+//! Tests of the phases in which hostcalls are available.
 
 use super::*;
 

@@ -1,17 +1,17 @@
-//! `wasi:random`, all three interfaces from the instance's one source, in the order in which they are asked: an adapted module has
-//! it so, and a seed gives both engines the same numbers.
+//! `wasi:random`: all three interfaces draw from the instance's single source, in the order of the calls. An adapted
+//! module does the same, so a seed yields the same numbers in both engines.
 
 use wasmtime::StoreContextMut;
 use wasmtime::component::Linker;
 
 use crate::engine::component::guest::Guest;
 
-/// As much as a plugin gets at once.
+/// The maximum number of bytes for one call.
 const MOST: u64 = 64 << 10;
 
 type Store<'a> = StoreContextMut<'a, Guest>;
 
-/// Links them. The names carry the version that wasmtime-wasi has; a component may import any 0.2.
+/// Links the interfaces under the version that wasmtime-wasi has. A component may import any version 0.2.
 pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     for (interface, kind) in [("random", ""), ("insecure", "insecure-")] {
         let mut instance = linker.instance(&format!("wasi:random/{interface}@0.2.12"))?;

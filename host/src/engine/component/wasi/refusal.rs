@@ -1,8 +1,9 @@
-//! The rest of WASI: files, sockets, HTTP and whatever else a component names. It links, and each call is refused.
+//! The rest of WASI: files, sockets, HTTP and any other interface that a component imports. They link, and every call is
+//! refused.
 //!
-//! The refusal is made from the function's own type, so that no list has to be kept: a `result` is its error, an `option` is
-//! none, a list is empty, a handle is one on which everything is refused. What can be none of these traps, and says which function it
-//! was.
+//! The result of a refused call is derived from the type of the function, so that no list has to be maintained: a
+//! `result` is its error, an `option` is `none`, a list is empty, and a handle refers to a resource on which every call
+//! is refused. A function whose type has no such value traps with an error that names it.
 
 use wasmtime::component::types::{ComponentItem, Type};
 use wasmtime::component::{Component, Linker, LinkerInstance, Resource, ResourceType, Val};
@@ -10,10 +11,10 @@ use wasmtime::{AsContextMut, Engine, bail};
 
 use crate::engine::component::guest::Guest;
 
-/// Anything of what is refused.
+/// The representation of every resource of a refused interface.
 enum Refused {}
 
-/// The interfaces that are there. Their versions are of no account: wasmtime matches those.
+/// The interfaces that this host implements. They have no versions here, because wasmtime matches versions.
 const THERE: [&str; 18] = [
     "wasi:cli/environment",
     "wasi:cli/exit",
@@ -35,7 +36,7 @@ const THERE: [&str; 18] = [
     "wasi:random/random",
 ];
 
-/// The resources of those, which other interfaces only use.
+/// The resources that those interfaces define. Other interfaces only import them with `use`.
 const USED: [&str; 6] = [
     "error",
     "input-stream",
@@ -45,7 +46,7 @@ const USED: [&str; 6] = [
     "terminal-output",
 ];
 
-/// The words by which WASI's errors say that something is not to be had, best first.
+/// The error cases by which WASI says that something is not permitted or not supported, best first.
 const NO: [&str; 5] = [
     "access-denied",
     "access",
@@ -54,7 +55,7 @@ const NO: [&str; 5] = [
     "unsupported",
 ];
 
-/// Links every function of WASI that the component imports and this host does not have.
+/// Links every WASI function that the component imports and this host does not implement.
 pub(super) fn link(
     linker: &mut Linker<Guest>,
     engine: &Engine,
@@ -105,7 +106,7 @@ fn refuse(
     })
 }
 
-/// The value of a type that says no, if it has one.
+/// Returns the value of a type that signals a refusal, or `None` if the type has no such value.
 fn no(ty: &Type) -> Option<Val> {
     match ty {
         Type::Result(result) => Some(Val::Result(Err(match result.err() {

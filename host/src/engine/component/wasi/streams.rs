@@ -1,29 +1,29 @@
-//! `wasi:io`, and what of `wasi:cli` gives its streams: nothing here waits.
+//! `wasi:io`, and the functions of `wasi:cli` and `wasi:clocks` that return its resources. Nothing here waits.
 
 use wasmtime::StoreContextMut;
 use wasmtime::component::{ComponentType, Lift, Linker, Lower, Resource, ResourceType};
 
 use crate::engine::component::guest::Guest;
 
-/// Ready, whatever it was made for.
+/// A pollable. It is always ready, whatever it was created for.
 pub(crate) enum Pollable {}
 
-/// Standard input: at its end.
+/// Standard input. It is always at its end.
 pub(crate) enum Input {}
 
-/// Standard output or error; the representation says which.
+/// Standard output or standard error, depending on the representation of the resource.
 pub(crate) enum Output {}
 
-/// `wasi:io/error`: none is ever made.
+/// An error of `wasi:io/error`. None is ever created.
 pub(crate) enum IoError {}
 
-/// There are no terminals either.
+/// A terminal. None is ever created.
 pub(crate) enum Terminal {}
 
 const STDOUT: u32 = 1;
 const STDERR: u32 = 2;
 
-/// As much as may be written at once. A guest that asks first asks for each piece.
+/// The number of bytes that `check-write` permits. A guest that calls it does so before each chunk.
 const WRITE: u64 = 1 << 20;
 
 #[derive(ComponentType, Lift, Lower)]
@@ -38,7 +38,7 @@ enum StreamError {
 type Store<'a> = StoreContextMut<'a, Guest>;
 type Done<T> = wasmtime::Result<(Result<T, StreamError>,)>;
 
-/// Links them. The names carry the version that wasmtime-wasi has; a component may import any 0.2.
+/// Links the interfaces under the version that wasmtime-wasi has. A component may import any version 0.2.
 pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     let mut error = linker.instance("wasi:io/error@0.2.12")?;
     error.resource("error", ResourceType::host::<IoError>(), |_, _| Ok(()))?;
@@ -60,7 +60,7 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     poll.func_wrap(
         "poll",
         |_: Store<'_>, (list,): (Vec<Resource<Pollable>>,)| {
-            // The standard says that an empty list traps.
+            // The specification requires a trap for an empty list.
             wasmtime::ensure!(
                 !list.is_empty(),
                 "`wasi:io/poll` was asked to wait for nothing"
@@ -110,7 +110,7 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         )?;
     }
     for name in ["flush", "blocking-flush"] {
-        // A line ends where its end was written, not where somebody flushes.
+        // A log line ends where the guest wrote a line feed, not where it flushes.
         streams.func_wrap(
             &format!("[method]output-stream.{name}"),
             |_: Store<'_>, (_,): (Resource<Output>,)| -> Done<()> { Ok((Ok(()),)) },

@@ -1,4 +1,4 @@
-//! Modules that trap, loop, grow, and pass pointers to nowhere: the host goes on.
+//! Modules that trap, loop, grow, and pass invalid pointers. The host keeps running.
 
 use super::*;
 
@@ -117,7 +117,8 @@ fn invalid_allocator_result_fails_only_the_hostcall() {
     }
 }
 
-/// Every hostcall that takes pointers, with each of them at its worst: an answer, or a trap, and the host goes on.
+/// Calls hostcalls that take pointers with the worst values for each pointer. A call returns a status or traps, and the
+/// host keeps running.
 #[test]
 fn hostile_pointers_never_crash_the_host() {
     let calls = [
@@ -170,7 +171,7 @@ fn hostile_pointers_never_crash_the_host() {
                 if kind != 'p' {
                     continue;
                 }
-                // The others are harmless: a small place and size.
+                // The other arguments are harmless: a small address and size.
                 let arguments: String = parameters
                     .char_indices()
                     .map(|(at, kind)| match kind {
@@ -228,7 +229,7 @@ fn out_of_bounds_pointers_return_invalid_memory_access() {
 
 #[test]
 fn oversized_overlapping_iovecs_return_einval() {
-    // Eight thousand times the whole memory in one write.
+    // One write of 3584 times the whole memory.
     let text = callback(
         r#"(import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))"#,
         r#"(local $i i32)
@@ -244,7 +245,7 @@ fn oversized_overlapping_iovecs_return_einval() {
 
 #[test]
 fn identical_modules_share_an_instance_per_worker() {
-    // Each request counts one up in memory, and logs the count.
+    // Each callback increments a counter in memory, and logs it.
     let text = callback(
         "",
         r#"(i32.store (i32.const 0) (i32.add (i32.load (i32.const 0)) (i32.const 1)))
@@ -265,6 +266,6 @@ fn identical_modules_share_an_instance_per_worker() {
         let mut stream = chain.open(Rc::new(|| ()));
         stream.request_headers(request(), true);
     }
-    // Two plugins in one instance, and an instance for each worker.
+    // The two plugins share an instance, and each worker has its own.
     assert_eq!(lines.take(), ["info 01", "info 02", "info 01", "info 02"]);
 }

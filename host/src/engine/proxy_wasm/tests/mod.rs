@@ -1,4 +1,4 @@
-//! The engine against modules in text form: what loads, what is refused, and what hostile modules get.
+//! Tests of the engine with modules in text form: which load, which are rejected, and how hostile ones are contained.
 
 mod calls;
 mod hostile;
@@ -39,7 +39,7 @@ impl Lines {
     }
 }
 
-/// A worker with one plugin, and its log.
+/// A worker with one plugin, and the plugin's log.
 struct Home {
     chain: WorkerChain,
     lines: Arc<Lines>,
@@ -78,7 +78,7 @@ impl Home {
         self.chain.open(Rc::new(|| ()))
     }
 
-    /// The effects of one request without a body, and its log.
+    /// Sends a request without a body, and returns its effects and log lines.
     fn request(&self) -> (Vec<Effect>, Vec<String>) {
         let mut stream = self.open();
         stream.request_headers(request(), true);
@@ -114,7 +114,7 @@ fn status(effects: &[Effect]) -> Option<u16> {
     }
 }
 
-/// A module of ABI 0.2.1 around these parts. Its allocator gives what is at 0x8000 and on.
+/// Returns a module of ABI 0.2.1 with these parts. Its allocator returns ascending addresses from 0x8000.
 fn module(parts: &str) -> String {
     format!(
         r#"(module
@@ -129,8 +129,8 @@ fn module(parts: &str) -> String {
     )
 }
 
-/// A module whose request headers callback is this, after these imports. `$say` logs bytes at an address; `$status` logs one
-/// digit.
+/// Returns a module whose request headers callback has this body. `$say` logs the bytes at an address; `$status` logs a
+/// number as two digits.
 fn callback(imports: &str, body: &str) -> String {
     module(&format!(
         r#"(import "env" "proxy_log" (func $log (param i32 i32 i32) (result i32)))

@@ -1,4 +1,4 @@
-//! What loads, what is refused, and the order in which a module is started.
+//! Which modules load, which are rejected, and the order in which a module is started.
 
 use super::*;
 
