@@ -25,6 +25,7 @@ pub const FILES: &[(&str, &str)] = &[
         include_str!("../wit/local-responses.wit"),
     ),
     ("logging.wit", include_str!("../wit/logging.wit")),
+    ("metrics.wit", include_str!("../wit/metrics.wit")),
     ("on-log.wit", include_str!("../wit/on-log.wit")),
     (
         "on-request-body.wit",

@@ -50,9 +50,11 @@ fn measure(component: &[u8], engine: EngineKind, rounds: u8) -> Result<()> {
         clock: Arc::new(SystemClock),
         logs: Arc::new(NoLogs),
         shared_data: Arc::default(),
+        metrics: Arc::default(),
         attributes: Arc::default(),
         observer: None,
         code: None,
+        code_cache_dir: None,
     })?;
     let mut client = Connection::open(server.local_addr())?;
     let request = request("/get");

@@ -1,11 +1,13 @@
-//! What plugins run with.
+//! The configuration of a runtime.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::attributes::Attributes;
 use crate::clock::{Clock, SystemClock};
 use crate::engine::CodeCache;
 use crate::logs::LogSink;
+use crate::metrics::Metrics;
 use crate::observe::Observer;
 use crate::shared_data::SharedData;
 
@@ -16,17 +18,22 @@ pub struct RuntimeConfig {
     pub clock: Arc<dyn Clock>,
     /// The destination of plugin log lines.
     pub logs: Arc<dyn LogSink>,
-    /// The maximum number of bytes buffered for one half of a stream while a plugin pauses it. Envoy's default is 1
-    /// MiB.
+    /// The maximum number of bytes buffered for one direction of a stream while a plugin pauses it. Envoy's default is
+    /// 1 MiB.
     pub buffer: usize,
     /// Data shared by the plugins of all workers.
     pub shared_data: Arc<SharedData>,
+    /// Metrics that plugins define.
+    pub metrics: Arc<Metrics>,
     /// Attributes that add to, or override, those that the host provides for a stream.
     pub attributes: Arc<Attributes>,
     /// Receives what plugins see and change. If `None`, nothing is measured.
     pub observer: Option<Arc<dyn Observer>>,
     /// A cache of code compiled by other runtimes. An observer that wants fuel needs a separate cache.
     pub code: Option<Arc<CodeCache>>,
+    /// A directory in which compiled code is kept for later runs. It is created if necessary, and limits its own size. The code in it is
+    /// trusted: whoever can write to the directory can execute code in this process. It is not used with `code`.
+    pub code_cache_dir: Option<PathBuf>,
 }
 
 // === impl RuntimeConfig ===
@@ -40,9 +47,11 @@ impl RuntimeConfig {
             logs,
             buffer: 1 << 20,
             shared_data: Arc::default(),
+            metrics: Arc::default(),
             attributes: Arc::default(),
             observer: None,
             code: None,
+            code_cache_dir: None,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What hostcalls reach beside a stream: the services of the host, and the contexts of an instance by their numbers.
+//! What hostcalls can access besides a stream: the services of the host, and the contexts of an instance by ID.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -10,12 +10,14 @@ use crate::attributes::Attributes;
 use crate::clock::Clock;
 use crate::limits::Limits;
 use crate::logs::{Level, LogLine, LogSink};
+use crate::metrics::{DefinedMetrics, Metrics};
 use crate::observe::LineRecorder;
 use crate::random::Random;
 use crate::shared_data::SharedData;
 use crate::state::SharedStream;
 
-/// The services of the host that an instance's hostcalls can reach. They hold no instance, so that nothing is entered twice.
+/// The services of the host that an instance's hostcalls can access. They do not contain the instance, so that it is
+/// never entered twice.
 pub(crate) struct Services {
     pub(crate) worker: usize,
     pub(crate) clock: Arc<dyn Clock>,
@@ -24,8 +26,11 @@ pub(crate) struct Services {
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) random: Random,
     pub(crate) shared_data: Arc<SharedData>,
+    pub(crate) metrics: Arc<Metrics>,
+    /// The metrics that the instance has defined.
+    pub(crate) defined: DefinedMetrics,
     pub(crate) attributes: Arc<Attributes>,
-    /// The names of the instance's plugins. Their contexts have the numbers from 1 on.
+    /// The names of the instance's plugins. The IDs of their contexts start at 1.
     pub(crate) plugins: Vec<String>,
     /// Records log lines for an observer, if there is one.
     pub(crate) recorder: Option<LineRecorder>,
@@ -38,7 +43,7 @@ pub(crate) struct Contexts {
     next: Cell<u32>,
 }
 
-/// The context of a plugin, or of a plugin on one stream, as the guest knows it by its number.
+/// The context of a plugin, or of a plugin on one stream. The guest identifies it by its ID.
 #[derive(Clone)]
 pub(crate) struct Context {
     pub(crate) id: u32,
@@ -47,7 +52,7 @@ pub(crate) struct Context {
     pub(crate) stream: Option<StreamContext>,
 }
 
-/// A stream, and which filter of its chain the plugin is.
+/// A stream, from the point of view of one plugin.
 #[derive(Clone)]
 pub(crate) struct StreamContext {
     pub(crate) shared: Rc<SharedStream>,
@@ -55,7 +60,8 @@ pub(crate) struct StreamContext {
     pub(crate) filter: usize,
 }
 
-/// Contexts are numbered in sequence, and numbers are not reused before they wrap around, so a multiplication is hash enough.
+/// A hasher for context IDs. IDs are sequential and not reused until they wrap around, so a multiplication is
+/// sufficient.
 #[derive(Default)]
 pub(crate) struct ContextIdHasher(u64);
 
@@ -83,11 +89,11 @@ impl Services {
 // === impl Contexts ===
 
 impl Contexts {
-    /// Creates a context with a new number.
+    /// Creates a context with a new ID.
     pub(crate) fn add(&self, plugin: usize, stream: Option<StreamContext>) -> Context {
         let mut contexts = self.by_id.borrow_mut();
         let mut id = self.next.get();
-        // After 2^32 streams the numbers start again, skipping those that are still in use.
+        // After 2^32 contexts, IDs wrap around and skip those that are still in use.
         while id == 0 || contexts.contains_key(&id) {
             id = id.wrapping_add(1);
         }
@@ -104,12 +110,12 @@ impl Contexts {
         drop(removed);
     }
 
-    /// Returns the context with a number.
+    /// Returns the context with an ID.
     pub(crate) fn find(&self, id: u32) -> Option<Context> {
         self.by_id.borrow().get(&id).cloned()
     }
 
-    /// Returns the context of a plugin without a stream.
+    /// Returns the context of a plugin that has no stream.
     pub(crate) fn of_plugin(&self, plugin: usize) -> Option<Context> {
         let contexts = self.by_id.borrow();
         contexts
@@ -118,7 +124,7 @@ impl Contexts {
             .cloned()
     }
 
-    /// Removes all contexts.
+    /// Removes and returns all contexts.
     pub(crate) fn take(&self) -> impl Iterator<Item = Context> + use<> {
         self.by_id.take().into_values()
     }
@@ -147,7 +153,7 @@ impl Hasher for ContextIdHasher {
     }
 
     fn write_u32(&mut self, number: u32) {
-        // hashbrown tells entries apart by the upper bits: spread the number over all of them.
+        // hashbrown distinguishes entries by the upper bits of the hash, so the ID is spread over all bits.
         self.0 = u64::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     }
 }

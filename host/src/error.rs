@@ -77,8 +77,8 @@ pub enum LoadError {
     },
     /// A Proxy-Wasm module does not declare a supported ABI version.
     #[error(
-        "plugin `{plugin}` has no supported Proxy-Wasm ABI version: it must export one of \
-         `proxy_abi_version_0_2_1`, `proxy_abi_version_0_2_0`, `proxy_abi_version_0_1_0`"
+        "plugin `{plugin}` declares no supported Proxy-Wasm ABI version: it must export one of \
+         `proxy_abi_version_0_2_1`, `proxy_abi_version_0_2_0`, `proxy_abi_version_0_1_0`; build it with a Proxy-Wasm SDK, or build a component"
     )]
     UnknownAbi {
         /// The name of the plugin.

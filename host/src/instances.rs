@@ -1,6 +1,6 @@
-//! One worker's instances of a chain's plugins, and their renewal.
+//! The instances of a chain's plugins on one worker, and their replacement after a trap.
 //!
-//! State that plugins keep lives here, in their instances, as in Envoy: each worker has its own.
+//! As in Envoy, plugins keep their state in their instances, so each worker has its own.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -12,20 +12,21 @@ use crate::context::{Contexts, Services};
 use crate::engine::{Compiled, Trap};
 use crate::error::StartError;
 use crate::logs::Level;
+use crate::metrics::DefinedMetrics;
 use crate::observe::{LineRecorder, Observer};
 use crate::plugin::{EngineKind, FailurePolicy, PluginSpec};
 use crate::random::Random;
 use crate::vm::Vm;
 use crate::vocabulary::Phase;
 
-/// The plugins of a chain, compiled: what all workers share.
+/// The compiled plugins of a chain, shared by all workers.
 pub(crate) struct Loaded {
     pub(crate) config: RuntimeConfig,
     pub(crate) plugins: Vec<LoadedPlugin>,
     pub(crate) modules: Vec<LoadedModule>,
 }
 
-/// One plugin of the chain, and where its code is.
+/// One plugin of the chain, and the location of its code.
 pub(crate) struct LoadedPlugin {
     pub(crate) spec: PluginSpec,
     pub(crate) engine: EngineKind,
@@ -35,7 +36,7 @@ pub(crate) struct LoadedPlugin {
     pub(crate) number_in_module: usize,
 }
 
-/// Compiled code, and whose it is.
+/// Compiled code, and the plugins that it belongs to.
 pub(crate) struct LoadedModule {
     pub(crate) compiled: Arc<dyn Compiled>,
     /// Indices in [`Loaded::plugins`], in order.
@@ -47,19 +48,19 @@ pub(crate) struct ChainInstances {
     number: usize,
     loaded: Arc<Loaded>,
     instances: Vec<Renewable>,
-    /// The plugins that stay as their failed instance left them.
+    /// Whether each plugin has failed permanently, because its failure policy does not replace the instance.
     lost: Vec<Cell<bool>>,
     logs: bool,
 }
 
-/// An instance that can be replaced by a fresh one.
+/// An instance that can be replaced by a new one.
 struct Renewable {
     vm: RefCell<Rc<Vm>>,
-    /// When a renewal that failed may be tried again.
+    /// The earliest time to retry after a failed replacement.
     retry: Cell<Option<Instant>>,
 }
 
-/// How long to wait after a fresh instance could not be started. Envoy's is about the same.
+/// The delay after a new instance could not be started. Envoy's is about the same.
 const RETRY: Duration = Duration::from_secs(1);
 
 impl ChainInstances {
@@ -91,22 +92,22 @@ impl ChainInstances {
         self.loaded.plugins.len()
     }
 
-    /// Whether any plugin has a log callback.
+    /// Returns whether any plugin has a log callback.
     pub(crate) fn logs(&self) -> bool {
         self.logs
     }
 
-    /// Bytes of one half of a stream that are kept while it is paused.
+    /// Returns the maximum number of bytes buffered for one direction of a paused stream.
     pub(crate) fn buffer(&self) -> usize {
         self.loaded.config.buffer
     }
 
-    /// Its place among the workers.
+    /// Returns the number of the worker.
     pub(crate) fn number(&self) -> usize {
         self.number
     }
 
-    /// Who is told of streams.
+    /// Returns the observer of streams, if there is one.
     pub(crate) fn observer(&self) -> Option<&Arc<dyn Observer>> {
         self.loaded.config.observer.as_ref()
     }
@@ -118,8 +119,8 @@ impl ChainInstances {
             .map_or(FailurePolicy::Closed, |it| it.spec.failure_policy)
     }
 
-    /// The instance for a new stream, and the plugin's number there. None if the plugin has failed and stays so, or cannot be
-    /// started again yet.
+    /// Returns the instance for a new stream, and the number of the plugin in it. Returns `None` if the plugin has
+    /// failed permanently, or cannot be restarted yet.
     pub(crate) fn instance(&self, plugin: usize) -> Option<(Rc<Vm>, usize)> {
         let LoadedPlugin {
             module,
@@ -168,7 +169,7 @@ impl ChainInstances {
     }
 }
 
-/// Makes an instance and configures its plugins, in order.
+/// Creates an instance and configures its plugins, in order.
 fn start(loaded: &Loaded, module: &LoadedModule, worker: usize) -> Result<Vm, StartError> {
     let plugins: Vec<&LoadedPlugin> = module
         .plugins
@@ -185,7 +186,7 @@ fn start(loaded: &Loaded, module: &LoadedModule, worker: usize) -> Result<Vm, St
     };
     let names = plugins.iter().map(|it| it.spec.name.clone()).collect();
     let config = &loaded.config;
-    // What differs between plugins of one instance, the first decides for all.
+    // Where the plugins of an instance differ, the settings of the first one apply.
     let services = Services {
         worker,
         clock: config.clock.clone(),
@@ -194,6 +195,8 @@ fn start(loaded: &Loaded, module: &LoadedModule, worker: usize) -> Result<Vm, St
         environment: first.environment.clone(),
         random: Random::new(first.seed),
         shared_data: config.shared_data.clone(),
+        metrics: config.metrics.clone(),
+        defined: DefinedMetrics::default(),
         attributes: config.attributes.clone(),
         plugins: names,
         recorder: config.observer.as_ref().map(|_| LineRecorder::default()),
@@ -206,15 +209,15 @@ fn start(loaded: &Loaded, module: &LoadedModule, worker: usize) -> Result<Vm, St
         })?;
     for (number_in_module, LoadedPlugin { spec, .. }) in plugins.iter().enumerate() {
         let context = vm.services().contexts.add(number_in_module, None);
-        // A trap is logged where it happens; the error says that it did.
+        // `Vm::enter` logs the trap. The error only reports that it occurred.
         match vm.enter(number_in_module, |instance| {
             instance.configure(&context, &spec.configuration)
         }) {
             Some(Ok(())) => {}
             Some(Err(reason)) => {
-                // It never began, so it does not end.
+                // A plugin that was not created must not be ended.
                 vm.services().contexts.remove(context.id);
-                // The contract has the proxy log it; a Proxy-Wasm module has done so itself.
+                // By the contract, the proxy logs the reason. A Proxy-Wasm module has logged it itself.
                 if *engine == EngineKind::Component {
                     let line = format!("configuration refused: {reason}");
                     vm.services().log(number_in_module, Level::Error, &line);

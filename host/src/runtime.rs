@@ -16,13 +16,13 @@ pub struct Runtime {
     code: Code,
 }
 
-/// Where compiled code comes from.
+/// The source of compiled code.
 enum Code {
     Own(Compiler),
     Shared(Arc<CodeCache>),
 }
 
-/// Compiled plugins, in order.
+/// The compiled plugins of a chain, in order.
 #[derive(Clone)]
 pub struct Chain {
     loaded: Arc<Loaded>,
@@ -40,7 +40,10 @@ impl Runtime {
         let fuel = config.observer.as_ref().is_some_and(|it| it.wants_fuel());
         let code = match &config.code {
             Some(shared) if !fuel => Code::Shared(shared.clone()),
-            _ => Code::Own(Compiler::new(fuel).map_err(|source| LoadError::Runtime { source })?),
+            _ => Code::Own(
+                Compiler::new(fuel, config.code_cache_dir.as_deref())
+                    .map_err(|source| LoadError::Runtime { source })?,
+            ),
         };
         Ok(Runtime { config, code })
     }
@@ -54,7 +57,7 @@ impl Runtime {
         };
         for (index, spec) in plugins.iter().enumerate() {
             let engine = engine_for(spec)?;
-            // As in Envoy 1.40: plugins that see another environment have an instance of their own.
+            // As in Envoy 1.40, plugins with different environments do not share an instance.
             let same = |other: &LoadedPlugin| {
                 other.engine == engine
                     && other.spec.module == spec.module
@@ -122,14 +125,14 @@ impl Chain {
 }
 
 impl WorkerChain {
-    /// Opens a stream. `wake` is called when the callback of another stream has changed this one;
-    /// [`Stream::next_effect`] then returns an effect. `wake` must not call into the stream itself.
+    /// Opens a stream. `wake` is called when a callback of another stream has affected this one, by a hostcall or a
+    /// trap; [`Stream::next_effect`] must then be called. `wake` must not call into the stream itself.
     pub fn open(&self, wake: Rc<dyn Fn()>) -> Stream {
         Stream::new(self.instances.clone(), wake)
     }
 }
 
-/// What runs a plugin: what was asked for, if that can.
+/// Returns the engine for a plugin. Fails if the requested engine cannot run the binary.
 fn engine_for(spec: &PluginSpec) -> Result<EngineKind, LoadError> {
     let plugin = || spec.name.clone();
     let found =

@@ -37,6 +37,7 @@ pub struct Runner {
     envoys: Box<Envoys>,
     /// Compiled code, shared because scenarios start many proxies with the same plugins.
     code: OnceLock<Arc<CodeCache>>,
+    code_cache_dir: Option<PathBuf>,
 }
 
 // === impl Runner ===
@@ -52,14 +53,21 @@ impl Runner {
             wasm: Box::new(wasm),
             envoys: Box::new(envoys),
             code: OnceLock::new(),
+            code_cache_dir: None,
         }
+    }
+
+    /// Keeps compiled code in a directory for later runs. Whoever can write to it can execute code in this process.
+    pub fn code_cache_dir(mut self, directory: Option<PathBuf>) -> Self {
+        self.code_cache_dir = directory;
+        self
     }
 
     fn code(&self) -> Result<&Arc<CodeCache>> {
         if let Some(code) = self.code.get() {
             return Ok(code);
         }
-        let code = Arc::new(CodeCache::new()?);
+        let code = Arc::new(CodeCache::new(self.code_cache_dir.as_deref())?);
         Ok(self.code.get_or_init(|| code))
     }
 

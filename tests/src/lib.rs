@@ -30,10 +30,11 @@ pub fn guests() -> Runner {
 pub fn runner(
     wasm: impl Fn(&Scenario, &Plugin, RuntimeKind) -> Result<Bytes> + Send + Sync + 'static,
 ) -> Runner {
-    Runner::new(wasm, |release| match envoy(release)? {
+    let runner = Runner::new(wasm, |release| match envoy(release)? {
         Ok(binary) => Ok(binary),
         Err(no_wheel) => bail!("{no_wheel}"),
-    })
+    });
+    runner.code_cache_dir(Some(workspace::target().join("tmp/tidegate-cache/code")))
 }
 
 /// The arguments of a test program that waits for other processes more than it computes: unless they say otherwise, it runs twice as many

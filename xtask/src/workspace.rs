@@ -92,6 +92,8 @@ impl Workspace {
     pub fn cargo(&self) -> Command {
         let mut command = Command::new(cargo_path());
         command.current_dir(&self.root);
+        // What tests compile and download belongs below the target folder, not into the user's cache.
+        command.env("TIDEGATE_CACHE", self.target.join("tmp/tidegate-cache"));
         // What the cargo that started us says of our own package. Build scripts of dependencies run again when it changes, and so
         // would ring's whenever another program of this workspace had built last.
         for (name, _) in env::vars_os() {

@@ -135,6 +135,16 @@ unsafe extern "C" {
         version: u32,
     ) -> Status;
 
+    pub(crate) fn proxy_define_metric(
+        kind: u32,
+        name: *const u8,
+        name_len: usize,
+        id: *mut u32,
+    ) -> Status;
+    pub(crate) safe fn proxy_record_metric(id: u32, value: u64) -> Status;
+    pub(crate) safe fn proxy_increment_metric(id: u32, by: i64) -> Status;
+    pub(crate) fn proxy_get_metric(id: u32, value: *mut u64) -> Status;
+
     pub(crate) fn proxy_send_local_response(
         status: u32,
         details: *const u8,

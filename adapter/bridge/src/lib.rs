@@ -39,6 +39,7 @@ mod http_fields;
 mod http_streams;
 mod local_responses;
 mod logging;
+mod metrics;
 mod properties;
 mod shared_data;
 mod stream_control;

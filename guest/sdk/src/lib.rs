@@ -136,9 +136,9 @@
 //! }
 //! ```
 //!
-//! Use [`shared_data`] to share data between workers. Use [stream properties](HttpStream::set_property) to pass
-//! per-stream data to later plugins in the chain. Stream properties also expose proxy attributes other than headers and
-//! body:
+//! Use [`shared_data`] to share data between workers, and [`metrics`] for counters, gauges and histograms of the whole
+//! proxy. Use [stream properties](HttpStream::set_property) to pass per-stream data to later plugins in the chain. Stream
+//! properties also expose proxy attributes other than headers and body:
 //!
 //! ```
 //! use tidegate_guest::prelude::*;
@@ -225,6 +225,7 @@ mod glue;
 mod http_stream;
 mod local_response;
 pub mod log;
+pub mod metrics;
 mod or_log;
 mod plugin;
 pub mod shared_data;
@@ -244,7 +245,7 @@ pub use tidegate_guest_macros::plugin;
 pub mod prelude {
     pub use crate::{
         Action, Body, ConfigError, Direction, EndOfStream, Error, FieldName, FieldValue, Fields,
-        HttpStream, LocalResponse, OrLog, Plugin, clock, log, plugin, shared_data,
+        HttpStream, LocalResponse, OrLog, Plugin, clock, log, metrics, plugin, shared_data,
     };
 }
 

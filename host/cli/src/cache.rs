@@ -1,4 +1,4 @@
-//! The one folder outside a project in which Tidegate keeps what it has fetched.
+//! The one directory outside a project in which Tidegate keeps what it has downloaded and compiled.
 
 use std::path::PathBuf;
 
@@ -18,4 +18,9 @@ pub fn folder() -> anyhow::Result<PathBuf> {
         format!("cannot find the home directory, which contains the cache; set {VARIABLE} to a directory")
     })?;
     Ok(places.cache_dir().join("tidegate"))
+}
+
+/// The directory of compiled code. Without a cache, plugins are compiled at every start.
+pub fn code() -> Option<PathBuf> {
+    folder().ok().map(|folder| folder.join("code"))
 }

@@ -10,6 +10,7 @@ use tidegate_host::{
     EngineKind, FailurePolicy, PluginSpec, ServeError, Server, ServerConfig, SystemClock, Upstream,
 };
 
+use crate::cache;
 use crate::dashboard::{Dashboard, DashboardArgs};
 use crate::logs::{Least, Stderr};
 use crate::plugin::{self, Plugin};
@@ -35,7 +36,7 @@ pub struct ServeArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     workers: Option<u16>,
 
-    /// Minimum level of log lines
+    /// Minimum log level
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     log_level: Least,
 
@@ -43,7 +44,7 @@ pub struct ServeArgs {
     #[arg(long = "env", value_name = "NAME=VALUE", value_parser = variable)]
     environment: Vec<(String, String)>,
 
-    /// What to do after a plugin traps, as Envoy's `failure_policy`
+    /// What to do after a plugin traps, like Envoy's `failure_policy`
     #[arg(long, value_name = "POLICY", default_value = "reload")]
     failure_policy: Policy,
 
@@ -84,7 +85,7 @@ impl ServeArgs {
             .with_context(|| format!("the configuration of `{}`", plugin.place))?;
         let (engine, module) = match (self.engine, plugin.kind) {
             (Some(Engine::Component), EngineKind::ProxyWasm) => bail!(
-                "`{}` is a Proxy-Wasm module, and the engine `component` runs components only: remove `--engine`",
+                "`{}` is a Proxy-Wasm module, but the `component` engine runs only components: remove `--engine`",
                 plugin.place
             ),
             (Some(Engine::ProxyWasm), EngineKind::Component) => {
@@ -115,9 +116,11 @@ impl ServeArgs {
             clock: Arc::new(SystemClock),
             logs: Arc::new(Stderr::install(self.log_level)),
             shared_data: Arc::default(),
+            metrics: Arc::default(),
             attributes: Arc::default(),
             observer: dashboard.as_ref().map(Dashboard::observer),
             code: None,
+            code_cache_dir: cache::code(),
         };
         Ok(Serving { config, dashboard })
     }

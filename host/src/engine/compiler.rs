@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 use std::error::Error;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use wasmtime::{Config, Engine};
+use wasmtime::{Cache, CacheConfig, Config, Engine};
 
 use crate::engine::{Compiled, component, proxy_wasm};
 use crate::error::LoadError;
@@ -32,9 +33,14 @@ type Slot = Mutex<Option<Arc<dyn Compiled>>>;
 const STACK: usize = 512 << 10;
 
 impl Compiler {
-    /// `fuel`: whether guests' code is to count it, which slows it down.
-    pub(crate) fn new(fuel: bool) -> Result<Self, Box<dyn Error + Send + Sync>> {
+    /// Creates a compiler. With `fuel`, guest code counts it, which slows it down. In `directory`, compiled code is kept for later
+    /// runs; if the directory cannot be used, a warning is logged and everything is compiled.
+    pub(crate) fn new(
+        fuel: bool,
+        directory: Option<&Path>,
+    ) -> Result<Self, Box<dyn Error + Send + Sync>> {
         let mut config = Config::new();
+        config.cache(directory.and_then(on_disk));
         // Without it a call into a component costs half: the plugins' world is synchronous.
         config.concurrency_support(false);
         config.epoch_interruption(true);
@@ -74,10 +80,29 @@ impl Compiler {
     }
 }
 
+/// Opens wasmtime's cache. It is keyed by the module, the version of wasmtime and the settings of the engine, limits its own size, and
+/// replaces files atomically, so that processes can share it.
+fn on_disk(directory: &Path) -> Option<Cache> {
+    let mut config = CacheConfig::new();
+    config.with_directory(directory);
+    match Cache::new(config) {
+        Ok(cache) => Some(cache),
+        Err(error) => {
+            tracing::warn!(
+                "compiled code is not cached in `{}`: {error:#}",
+                directory.display()
+            );
+            None
+        }
+    }
+}
+
 impl CodeCache {
-    /// An empty one.
-    pub fn new() -> Result<Self, LoadError> {
-        let compiler = Compiler::new(false).map_err(|source| LoadError::Runtime { source })?;
+    /// Creates an empty cache. In `directory`, compiled code is also kept for later runs: see
+    /// [`RuntimeConfig::code_cache_dir`](crate::RuntimeConfig::code_cache_dir).
+    pub fn new(directory: Option<&Path>) -> Result<Self, LoadError> {
+        let compiler =
+            Compiler::new(false, directory).map_err(|source| LoadError::Runtime { source })?;
         Ok(Self {
             compiler,
             slots: Mutex::default(),
@@ -107,6 +132,9 @@ impl CodeCache {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::PathBuf;
+
     use super::*;
 
     const MODULE: &str = r#"(module (memory (export "memory") 1)
@@ -119,7 +147,7 @@ mod tests {
 
     #[test]
     fn code_is_compiled_once_for_each_module_and_engine() {
-        let cache = CodeCache::new().expect("a compiler");
+        let cache = CodeCache::new(None).expect("a compiler");
         let code = |name: &str, text: &str, engine| cache.code(&plugin(name, text), engine);
         let first = code("one", MODULE, EngineKind::ProxyWasm).expect("code");
         let same = code("another", MODULE, EngineKind::ProxyWasm).expect("code");
@@ -132,11 +160,54 @@ mod tests {
 
     #[test]
     fn error_names_the_requesting_plugin() {
-        let cache = CodeCache::new().expect("a compiler");
+        let cache = CodeCache::new(None).expect("a compiler");
         for name in ["one", "another"] {
             let error = cache.code(&plugin(name, "(module)"), EngineKind::ProxyWasm);
             let error = error.err().expect("an error").to_string();
             assert!(error.contains(name), "{error}");
         }
+    }
+
+    /// The files of code below a directory.
+    fn files(directory: &Path) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(directory).into_iter().flatten() {
+            let path = entry.expect("an entry").path();
+            match path.is_dir() {
+                true => found.extend(files(&path)),
+                false => found.push(path),
+            }
+        }
+        // The cache keeps statistics beside the code.
+        found.retain(|path| path.extension().is_none());
+        found
+    }
+
+    #[test]
+    fn compiled_code_is_kept_on_disk() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let load = |text: &str| {
+            let cache = CodeCache::new(Some(directory.path())).expect("a compiler");
+            let code = cache.code(&plugin("one", text), EngineKind::ProxyWasm);
+            assert!(code.is_ok());
+            files(directory.path())
+        };
+        let first = load(MODULE);
+        assert_eq!(first.len(), 1, "{first:?}");
+        assert_eq!(load(MODULE), first);
+        // A truncated file is replaced.
+        fs::write(&first[0], b"").expect("a file");
+        assert_eq!(load(MODULE), first);
+        assert_ne!(fs::read(&first[0]).expect("a file"), b"");
+        let other = MODULE.replace("i32.const 0", "i32.const 8");
+        assert_eq!(load(&other).len(), 2);
+    }
+
+    #[test]
+    fn unusable_cache_directory_is_ignored() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let cache = CodeCache::new(Some(file.path())).expect("a compiler");
+        let code = cache.code(&plugin("one", MODULE), EngineKind::ProxyWasm);
+        assert!(code.is_ok());
     }
 }

@@ -1,7 +1,8 @@
-//! What each hostcall means, written once: one file for each WIT interface that a plugin imports, with the same stem.
+//! The semantics of the hostcalls, implemented once. There is one file for each WIT interface that a plugin imports,
+//! with the name of the interface.
 //!
-//! The functions here know streams and fields, and neither wasmtime nor linear memory: the engines bring arguments in and
-//! results out. An engine adds what its ABI has beyond the contract, and says so there.
+//! The functions operate on streams and fields. They use neither wasmtime nor linear memory: the engines convert
+//! arguments and results. An engine adds what its ABI has beyond the contract, and documents it.
 
 use std::cell::RefMut;
 
@@ -14,17 +15,19 @@ pub(crate) mod http_fields;
 pub(crate) mod http_streams;
 pub(crate) mod local_responses;
 pub(crate) mod logging;
+pub(crate) mod metrics;
 pub(crate) mod properties;
 pub(crate) mod shared_data;
 pub(crate) mod stream_control;
 #[cfg(test)]
 mod tests;
 
-/// Why a hostcall is refused: the cases of the contract's `error` that this host has a use for.
+/// The error of a rejected hostcall: the cases of the contract's `error` that this host uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Error {
     Closed,
     NotAvailable,
+    NotFound,
     InvalidArgument,
     TooLarge,
     CasMismatch,
@@ -32,20 +35,21 @@ pub(crate) enum Error {
     Internal,
 }
 
-/// The most fields that one call may bring.
+/// The maximum number of fields in one call.
 pub(crate) const MAX_FIELDS: usize = 1024;
 
-/// The most bytes that the fields of one call may have, in Proxy-Wasm's serialisation.
+/// The maximum size of the fields in one call, in bytes of Proxy-Wasm's serialization.
 pub(crate) const MAX_FIELD_BYTES: usize = 1 << 20;
 
-/// The most fields that a message may come to have by single calls. `http::HeaderMap` panics on six times as many.
+/// The maximum number of fields that a message can reach through calls that add one. `http::HeaderMap` panics above six
+/// times this number.
 pub(crate) const MAX_MAP: usize = 4096;
 
-/// The most bytes that a body may come to have by a plugin's calls. What streams through is not counted, nor is what is paused:
-/// that has the stream's own limit.
+/// The maximum size in bytes that a body can reach through a plugin's calls. It does not apply to data that streams
+/// through or is paused; paused data is limited by the stream's buffer limit.
 pub(crate) const MAX_BODY: usize = 64 << 20;
 
-/// A stream, to be read or changed, unless it has ended.
+/// Borrows the state of a stream. Fails if the stream has ended.
 pub(crate) fn open(of: &StreamContext) -> Result<RefMut<'_, State>, Error> {
     let state = of.shared.state.try_borrow_mut();
     let state = state.map_err(|_| Error::Internal)?;
@@ -55,12 +59,12 @@ pub(crate) fn open(of: &StreamContext) -> Result<RefMut<'_, State>, Error> {
     }
 }
 
-/// Whether fields of these sizes may come in one call.
+/// Checks the number and the total size of the fields in one call. Each size is that of a name with its value.
 pub(crate) fn check_sizes(mut sizes: impl ExactSizeIterator<Item = usize>) -> Result<(), Error> {
     if sizes.len() > MAX_FIELDS {
         return Err(Error::TooLarge);
     }
-    // A count, then for each field two lengths and two closing zeros beside its bytes.
+    // Four bytes for the number of fields; for each field, eight for two lengths and two for terminating zeros.
     let total = sizes.try_fold(4usize, |total, size| {
         total.checked_add(size)?.checked_add(10)
     });

@@ -10,6 +10,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -23,6 +24,7 @@ use crate::config::RuntimeConfig;
 use crate::engine::CodeCache;
 use crate::error::{LoadError, StartError};
 use crate::logs::LogSink;
+use crate::metrics::Metrics;
 use crate::observe::Observer;
 use crate::plugin::PluginSpec;
 use crate::proxy::upstream::UpstreamClient;
@@ -42,7 +44,7 @@ mod worker;
 
 pub use echo::EchoServer;
 
-/// As long as anyone waits. Clocks and timers are not made for every time that a caller may name.
+/// The longest grace period. Clocks and timers do not support every duration that a caller may pass.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// A running proxy. Dropping it aborts active requests.
@@ -50,9 +52,9 @@ pub struct Server {
     address: SocketAddr,
     stop: watch::Sender<Option<Instant>>,
     threads: Vec<JoinHandle<()>>,
-    /// The workers' inboxes. Whoever holds the lock is changing their plugins; requests do not take it.
+    /// The senders of the workers' channels. The lock is held while plugins are replaced; requests do not take it.
     workers: Mutex<Vec<mpsc::UnboundedSender<WorkerMessage>>>,
-    // What follows is dropped after the threads have ended: upstream and the plugins' code are in use until then.
+    // The fields below are dropped after the threads have ended: upstream and the plugins' code are in use until then.
     _echo: Option<EchoServer>,
     runtime: Runtime,
 }
@@ -74,12 +76,16 @@ pub struct ServerConfig {
     pub logs: Arc<dyn LogSink>,
     /// Data shared by the plugins of all workers.
     pub shared_data: Arc<SharedData>,
+    /// Metrics that plugins define.
+    pub metrics: Arc<Metrics>,
     /// Attributes that add to, or override, those that the host provides for a stream.
     pub attributes: Arc<Attributes>,
     /// Receives what plugins see and change.
     pub observer: Option<Arc<dyn Observer>>,
     /// A cache of code compiled by other servers. An observer that wants fuel needs a separate cache.
     pub code: Option<Arc<CodeCache>>,
+    /// A directory in which compiled code is kept for later runs: see [`RuntimeConfig::code_cache_dir`].
+    pub code_cache_dir: Option<PathBuf>,
 }
 
 /// The server to which the proxy forwards requests.
@@ -143,9 +149,11 @@ impl Server {
         let runtime = Runtime::new(RuntimeConfig {
             clock: config.clock,
             shared_data: config.shared_data,
+            metrics: config.metrics,
             attributes: config.attributes,
             observer: config.observer,
             code: config.code,
+            code_cache_dir: config.code_cache_dir,
             ..RuntimeConfig::new(config.logs)
         })?;
         let chain = runtime.load(&config.plugins)?;
@@ -162,7 +170,7 @@ impl Server {
         let authority =
             upstream::authority(&host, port).map_err(|_| ServeError::Upstream { host })?;
 
-        // From here on an early return drops the server, which stops the threads that are there.
+        // From here on, an early return drops the server, which stops the threads that have been started.
         let mut server = Server {
             address: config.listen,
             stop: watch::Sender::new(None),
@@ -183,7 +191,7 @@ impl Server {
                 (chain.clone(), authority.clone(), server.stop.subscribe());
             server.spawn(format!("tidegate-worker-{worker}"), move |runtime| {
                 let begun = chain.start_worker(worker);
-                // The worker may get another chain, and nobody else should hold this one then.
+                // A reload may replace the worker's chain, and then this thread must not keep the old one alive.
                 drop(chain);
                 match begun {
                     Ok(chain) => {
@@ -196,7 +204,7 @@ impl Server {
             })?;
             inboxes.push(sender);
             if worker == 0 {
-                // Alone, so that plugins that cannot start say so once.
+                // The first worker starts alone, so that plugins that cannot start log their error only once.
                 wait(worker, &ready)??;
             } else {
                 starting.push((worker, ready));
@@ -246,7 +254,7 @@ impl Server {
             let _ = worker.send(WorkerMessage::Commit { done: done.clone() });
         }
         drop(done);
-        // It ends when the last has switched, or has gone and dropped its order.
+        // The loop ends when the last worker has switched, or has ended and dropped its message.
         for () in all {}
         Ok(())
     }
@@ -280,7 +288,7 @@ impl Server {
             .name(thread.clone())
             .spawn(move || {
                 body(&runtime);
-                // Dropping it would wait for its blocking threads, and so for a name server that does not answer.
+                // Dropping the runtime would wait for its blocking threads, and so for a name server that does not respond.
                 runtime.shutdown_background();
             })
             .map_err(failed)?;
@@ -303,7 +311,7 @@ impl Server {
     }
 }
 
-/// Starts plugins on one worker after the other: what they refuse, one of them says once.
+/// Starts plugins on one worker after the other, so that plugins that cannot start log their error only once.
 fn prepare(
     workers: &[mpsc::UnboundedSender<WorkerMessage>],
     chain: &Chain,
@@ -352,12 +360,14 @@ mod tests {
             clock: Arc::new(SystemClock),
             logs: Arc::new(NoLogs),
             shared_data: Arc::default(),
+            metrics: Arc::default(),
             attributes: Arc::default(),
             observer: None,
             code: None,
+            code_cache_dir: None,
         })
         .expect("a proxy");
-        // Stands for a name server that does not answer: the client asks for addresses on such a thread.
+        // Stands for a name server that does not respond: the client resolves host names on such a thread.
         let (release, held) = std::sync::mpsc::channel::<()>();
         let (begin, begun) = std::sync::mpsc::channel();
         server

@@ -1,4 +1,4 @@
-//! The two sides of the proxy under test.
+//! The client and the upstream of the proxy under test.
 
 use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tidegate_host::{LogLine, LogSink, ServeError, Server, ServerConfig, SystemClock, Upstream};
 
-/// How long anything may take before a test fails.
+/// How long any operation may take before a test fails.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 struct NoLogs;
@@ -26,18 +26,20 @@ pub fn config(upstream: Upstream) -> ServerConfig {
         clock: Arc::new(SystemClock),
         logs: Arc::new(NoLogs),
         shared_data: Arc::default(),
+        metrics: Arc::default(),
         attributes: Arc::default(),
         observer: None,
         code: None,
+        code_cache_dir: None,
     }
 }
 
-/// A proxy before the echo server.
+/// Starts a proxy in front of the echo server.
 pub fn before_echo() -> Server {
     Server::start(config(Upstream::Echo)).expect("a proxy")
 }
 
-/// A proxy before an upstream that treats each connection so.
+/// Starts a proxy in front of this upstream.
 pub fn before(origin: &Origin) -> Server {
     Server::start(to(origin.address)).expect("a proxy")
 }
@@ -53,7 +55,7 @@ pub fn start(config: ServerConfig) -> Result<Server, ServeError> {
     Server::start(config)
 }
 
-/// An upstream: what it does with a connection is the test's to say.
+/// An upstream. The test decides how it handles connections.
 pub struct Origin {
     pub address: SocketAddr,
     connections: Arc<AtomicUsize>,
@@ -65,7 +67,7 @@ impl Origin {
         let address = listener.local_addr().expect("an address");
         let connections = Arc::new(AtomicUsize::new(0));
         let (serve, count) = (Arc::new(serve), Arc::clone(&connections));
-        // The thread ends with the test's process; there is nothing to wait for.
+        // The thread ends with the test process, so nothing waits for it.
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 count.fetch_add(1, Ordering::SeqCst);
@@ -79,7 +81,7 @@ impl Origin {
         }
     }
 
-    /// An upstream that answers every request alike.
+    /// Creates an upstream that sends the same response to every request.
     pub fn answering(response: &'static [u8]) -> Self {
         Self::new(move |mut peer| {
             while peer.head().is_some() {
@@ -88,7 +90,7 @@ impl Origin {
         })
     }
 
-    /// How many connections it has had.
+    /// Returns the number of connections that it has accepted.
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }
@@ -100,7 +102,7 @@ pub struct Peer {
     reader: BufReader<TcpStream>,
 }
 
-/// A message's first line and fields, names in lower case as they came.
+/// The first line and the fields of a message. Names are as received, which is in lower case.
 #[derive(Debug)]
 pub struct Head {
     pub first: String,
@@ -129,7 +131,7 @@ impl Peer {
             .expect("a peer that takes bytes");
     }
 
-    /// Sends until the other side takes no more for a while, and says how much it took.
+    /// Sends until the other side accepts no more for a while, and returns the number of bytes sent.
     pub fn send_until_full(&mut self, limit: usize) -> usize {
         self.stream
             .set_write_timeout(Some(Duration::from_millis(500)))
@@ -153,7 +155,7 @@ impl Peer {
         sent
     }
 
-    /// The next message's head, or none if the connection ends first.
+    /// Reads the head of the next message. Returns `None` if the connection is closed before it.
     pub fn head(&mut self) -> Option<Head> {
         let mut first = Vec::new();
         if self.reader.read_until(b'\n', &mut first).unwrap_or(0) == 0 {
@@ -180,14 +182,14 @@ impl Peer {
         })
     }
 
-    /// So many bytes of a body.
+    /// Reads this number of bytes of a body.
     pub fn bytes(&mut self, count: usize) -> Vec<u8> {
         let mut bytes = vec![0; count];
         self.reader.read_exact(&mut bytes).expect("bytes of a body");
         bytes
     }
 
-    /// A chunked body and its trailers.
+    /// Reads a chunked body and its trailers.
     pub fn chunked(&mut self) -> (Vec<u8>, Vec<String>) {
         let mut body = Vec::new();
         loop {
@@ -207,7 +209,7 @@ impl Peer {
         }
     }
 
-    /// A body by its head.
+    /// Reads the body of the message with this head.
     pub fn body(&mut self, head: &Head) -> Vec<u8> {
         match head.get("content-length") {
             Some(length) => self.bytes(length.parse().expect("a length")),
@@ -222,7 +224,7 @@ impl Peer {
         line.trim_end().to_owned()
     }
 
-    /// Whatever comes until the connection is closed, by whatever means.
+    /// Reads until the connection is closed, gracefully or by a reset.
     pub fn rest(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();
         if let Err(error) = self.reader.read_to_end(&mut rest) {
@@ -245,7 +247,7 @@ impl Peer {
 }
 
 impl Head {
-    /// The values of a field, joined.
+    /// Returns the values of a field, joined by commas.
     pub fn get(&self, name: &str) -> Option<String> {
         let values: Vec<_> = self
             .fields
@@ -256,7 +258,7 @@ impl Head {
         (!values.is_empty()).then(|| values.join(", "))
     }
 
-    /// The names of the fields, sorted.
+    /// Returns the names of the fields, sorted.
     pub fn names(&self) -> Vec<&str> {
         let mut names: Vec<_> = self.fields.iter().map(|(name, _)| name.as_str()).collect();
         names.sort_unstable();

@@ -51,9 +51,11 @@ pub fn start(
         clock: clock.clone(),
         logs: log.clone(),
         shared_data: Arc::new(surroundings::shared_data(&scenario.shared_data)?),
+        metrics: Arc::default(),
         attributes: Arc::new(surroundings::attributes(&scenario.properties)),
         observer: None,
         code: Some(code.clone()),
+        code_cache_dir: None,
     };
     match Server::start(config) {
         Ok(server) => Ok(Started::Serving(Box::new(Host {

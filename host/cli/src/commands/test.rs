@@ -19,17 +19,17 @@ use crate::place::Place;
 use crate::project::{How, Project, Which};
 use crate::testing::plugins::{Given, Origin, Plugins};
 use crate::testing::{Runtime, Tested, Testing, envoy};
-use crate::{file, output};
+use crate::{cache, file, output};
 
 /// Build the plugin in this directory and run its test scenarios
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Test {
-    /// Files, directories, or substrings of scenario names. Default: all scenarios in the directory `scenarios`
+    /// Files, directories, or substrings of scenario names. Default: all scenarios in the `scenarios` directory
     #[arg(value_name = "SCENARIO")]
     scenarios: Vec<String>,
 
-    /// Runtimes to run the scenarios in. Their results are compared with each other
+    /// Runtimes to run the scenarios in, separated by commas. Their results are compared with each other
     #[arg(
         long,
         value_name = "RUNTIME",
@@ -38,11 +38,11 @@ pub struct Test {
     )]
     runtime: Vec<RuntimeArg>,
 
-    /// Envoy for the runtime `envoy`: a release to download, or the path of a binary
+    /// Envoy for the `envoy` runtime: a release to download, or the path of a binary. Default: the newest release that Tidegate is tested with
     #[arg(long, value_name = "VERSION|PATH")]
     envoy: Option<String>,
 
-    /// Test this component or Proxy-Wasm module, written in any language, instead of building one
+    /// Test this component or Proxy-Wasm module (a file, or an `oci://` reference), written in any language, instead of building one
     #[arg(long, value_name = "PLUGIN", conflicts_with_all = ["manifest_path", "package", "debug", "yes", "tool"])]
     plugin: Option<Place>,
 
@@ -56,7 +56,7 @@ pub struct Test {
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     jobs: Option<u16>,
 
-    /// Output format. Without `--output`, `junit` and `json` are written to stdout, and the text to stderr
+    /// Output format. With `junit` or `json` and without `--output`, the report is written to stdout, and human-readable text to stderr
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     format: Format,
 
@@ -123,7 +123,7 @@ impl Test {
             return file::write(or_stdout(&self.output), schema.as_bytes());
         }
         if self.envoy.is_some() && !self.runtime.contains(&RuntimeArg::Envoy) {
-            let message = "`--envoy` has no effect without the runtime `envoy`: add `--runtime component,proxy-wasm,envoy`\n";
+            let message = "`--envoy` has no effect without the `envoy` runtime: add `--runtime component,proxy-wasm,envoy`\n";
             return Err(clap::Error::raw(ErrorKind::ArgumentConflict, message).into());
         }
         let project = match &self.plugin {
@@ -174,7 +174,7 @@ impl Test {
         if paths.is_empty() {
             if !folder.is_dir() {
                 bail!(
-                    "the directory `{}` does not exist; create a scenario there (see docs/testing.md), or pass files",
+                    "the directory `{}` does not exist; create a scenario there (`tidegate test --schema` prints their JSON Schema), or pass files",
                     folder.display()
                 );
             }
@@ -202,7 +202,7 @@ impl Test {
         }
         if scenarios.is_empty() && self.scenarios.is_empty() {
             bail!(
-                "the directory `{}` contains no scenario; create one there (see docs/testing.md)",
+                "the directory `{}` contains no scenario; create one there (`tidegate test --schema` prints their JSON Schema)",
                 folder.display()
             );
         }
@@ -251,11 +251,12 @@ impl Test {
             false => None,
         };
         let own = plugins.clone();
+        let runner = Runner::new(
+            move |scenario, plugin, runtime| own.bytes(scenario, plugin, runtime),
+            move |_| binary.clone().context("Envoy is not available"),
+        );
         let testing = Testing {
-            runner: Runner::new(
-                move |scenario, plugin, runtime| own.bytes(scenario, plugin, runtime),
-                move |_| binary.clone().context("Envoy is not available"),
-            ),
+            runner: runner.code_cache_dir(cache::code()),
             runtimes: &runtimes,
             owned: Owned::known()?,
             unfit: &|scenario, runtime| plugins.unfit(scenario, runtime),

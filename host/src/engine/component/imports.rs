@@ -1,21 +1,21 @@
-//! The contract's hostcalls, for components: the generated traits, each function of which is one of `hostcalls`. `http_fields`
-//! has those of that interface.
+//! The contract's hostcalls for components: implementations of the generated traits, in which each function calls its
+//! counterpart in `hostcalls`. `http_fields` contains those of `http-fields`.
 
 use wasmtime::component::{HasSelf, Linker, Resource};
 
-use crate::bindings::HttpStream;
 use crate::bindings::tidegate::proxy::{
-    clock, http_bodies, http_streams, local_responses, logging, properties, shared_data,
+    clock, http_bodies, http_streams, local_responses, logging, metrics, properties, shared_data,
     stream_control, types,
 };
+use crate::bindings::{Counter, Gauge, Histogram, HttpStream};
 use crate::engine::component::guest::Guest;
 use crate::engine::component::http_fields;
 use crate::hostcalls;
 use crate::hostcalls::shared_data::Condition;
 use crate::logs::Level;
+use crate::metrics::MetricKind;
 use crate::vocabulary::Direction;
 
-/// Links the contract.
 pub(crate) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     clock::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
     http_bodies::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
@@ -23,6 +23,7 @@ pub(crate) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     http_streams::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
     local_responses::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
     logging::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
+    metrics::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
     properties::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
     shared_data::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
     stream_control::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
@@ -62,7 +63,7 @@ impl http_streams::HostHttpStream for Guest {
     }
 
     fn drop(&mut self, _handle: Http) -> wasmtime::Result<()> {
-        // A handle is no more than a number.
+        // A handle is only a number, so there is nothing to release.
         Ok(())
     }
 }
@@ -126,10 +127,86 @@ impl local_responses::Host for Guest {
     }
 }
 
+impl metrics::Host for Guest {}
+
+impl metrics::HostCounter for Guest {
+    fn define(&mut self, name: String) -> Answer<Resource<Counter>> {
+        self.define_metric(MetricKind::Counter, &name)
+    }
+
+    fn add(&mut self, counter: Resource<Counter>, by: u64) -> wasmtime::Result<()> {
+        metric(hostcalls::metrics::add(&self.services, counter.rep(), by))
+    }
+
+    fn value(&mut self, counter: Resource<Counter>) -> wasmtime::Result<u64> {
+        metric(hostcalls::metrics::value(&self.services, counter.rep()))
+    }
+
+    fn drop(&mut self, _handle: Resource<Counter>) -> wasmtime::Result<()> {
+        Ok(())
+    }
+}
+
+impl metrics::HostGauge for Guest {
+    fn define(&mut self, name: String) -> Answer<Resource<Gauge>> {
+        self.define_metric(MetricKind::Gauge, &name)
+    }
+
+    fn set(&mut self, gauge: Resource<Gauge>, value: u64) -> wasmtime::Result<()> {
+        metric(hostcalls::metrics::set(&self.services, gauge.rep(), value))
+    }
+
+    fn add(&mut self, gauge: Resource<Gauge>, by: i64) -> wasmtime::Result<()> {
+        metric(hostcalls::metrics::add(
+            &self.services,
+            gauge.rep(),
+            by.cast_unsigned(),
+        ))
+    }
+
+    fn value(&mut self, gauge: Resource<Gauge>) -> wasmtime::Result<u64> {
+        metric(hostcalls::metrics::value(&self.services, gauge.rep()))
+    }
+
+    fn drop(&mut self, _handle: Resource<Gauge>) -> wasmtime::Result<()> {
+        Ok(())
+    }
+}
+
+impl metrics::HostHistogram for Guest {
+    fn define(&mut self, name: String) -> Answer<Resource<Histogram>> {
+        self.define_metric(MetricKind::Histogram, &name)
+    }
+
+    fn observe(&mut self, histogram: Resource<Histogram>, value: u64) -> wasmtime::Result<()> {
+        metric(hostcalls::metrics::observe(
+            &self.services,
+            histogram.rep(),
+            value,
+        ))
+    }
+
+    fn drop(&mut self, _handle: Resource<Histogram>) -> wasmtime::Result<()> {
+        Ok(())
+    }
+}
+
+impl Guest {
+    fn define_metric<T: 'static>(&mut self, kind: MetricKind, name: &str) -> Answer<Resource<T>> {
+        let id = hostcalls::metrics::define(&self.services, kind, name.as_bytes())?;
+        Ok(Resource::new_own(id))
+    }
+}
+
+/// The handles of metrics are made by `define`, so that each of them stands for a metric.
+fn metric<T>(result: Result<T, hostcalls::Error>) -> wasmtime::Result<T> {
+    result.map_err(|error| wasmtime::format_err!("a metric's handle is invalid: {error:?}"))
+}
+
 impl properties::Host for Guest {
     fn get(&mut self, http: Http, path: Vec<String>) -> Answer<Option<Vec<u8>>> {
         let services = &self.services;
-        // The stream's, which may be another than the one that runs.
+        // The plugin of that stream, which may differ from the running plugin.
         let context = services.contexts.find(http.rep());
         let plugin = context.map_or_else(|| self.plugin(), |it| it.plugin);
         Ok(self.stream(http.rep(), |of| {
@@ -196,6 +273,7 @@ impl From<hostcalls::Error> for types::Error {
         match error {
             hostcalls::Error::Closed => types::Error::Closed,
             hostcalls::Error::NotAvailable => types::Error::NotAvailable,
+            hostcalls::Error::NotFound => types::Error::NotFound,
             hostcalls::Error::InvalidArgument => types::Error::InvalidArgument,
             hostcalls::Error::TooLarge => types::Error::TooLarge,
             hostcalls::Error::CasMismatch => types::Error::CasMismatch,

@@ -1,9 +1,9 @@
-//! Proxy-Wasm's numbers and names: the three versions of the ABI, status codes, enumerations.
+//! The constants of Proxy-Wasm: the three versions of the ABI, status codes and enumerations.
 
 use crate::hostcalls::Error;
 use crate::vocabulary::{Action, Direction, FieldMap};
 
-/// A version of the ABI, by the function that a module exports to say so.
+/// A version of the ABI. A module declares it by exporting a marker function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Abi {
     V0_1_0,
@@ -12,7 +12,7 @@ pub(crate) enum Abi {
 }
 
 impl Abi {
-    /// The version that an export stands for.
+    /// Returns the version that an export declares.
     pub(crate) fn of_export(name: &str) -> Option<Abi> {
         match name {
             "proxy_abi_version_0_1_0" => Some(Abi::V0_1_0),
@@ -23,7 +23,7 @@ impl Abi {
     }
 }
 
-/// What a hostcall answers.
+/// The status that a hostcall returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub(crate) enum Status {
@@ -39,12 +39,14 @@ pub(crate) enum Status {
 }
 
 impl From<Error> for Status {
-    /// Envoy knows no closed streams and no phases: for it the map or the buffer is just not there.
+    /// Converts an error to Envoy's status. Envoy knows neither closed streams nor phases: for it, the map or the buffer
+    /// is simply absent.
     fn from(error: Error) -> Self {
         match error {
             Error::Closed | Error::NotAvailable | Error::InvalidArgument | Error::TooLarge => {
                 Status::BadArgument
             }
+            Error::NotFound => Status::NotFound,
             Error::CasMismatch => Status::CasMismatch,
             Error::Malformed => Status::SerializationFailure,
             Error::Internal => Status::InternalFailure,
@@ -52,7 +54,7 @@ impl From<Error> for Status {
     }
 }
 
-/// A header map's number. The maps of callouts are known, and never there.
+/// Returns the header map with this number. The maps of callouts are valid, but always absent.
 pub(crate) fn field_map(number: u32) -> Result<Option<FieldMap>, Status> {
     match number {
         0 => Ok(Some(FieldMap::RequestHeaders)),
@@ -64,12 +66,13 @@ pub(crate) fn field_map(number: u32) -> Result<Option<FieldMap>, Status> {
     }
 }
 
-/// A buffer, by its number.
+/// A buffer that a guest refers to by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Buffer {
     Body(Direction),
     PluginConfiguration,
-    /// One that Envoy has and finds empty here: the VM's configuration, what only TCP, gRPC and foreign functions fill.
+    /// A buffer that exists in Envoy and is always empty here: the VM's configuration, or one that only TCP, gRPC or
+    /// foreign functions fill.
     Empty,
     /// The body of a callout's response, outside its callback.
     Absent,
@@ -88,7 +91,7 @@ impl Buffer {
     }
 }
 
-/// What a headers callback returned, as Envoy takes it.
+/// Converts the return value of a headers callback as Envoy does.
 pub(crate) fn headers_action(number: u32) -> Action {
     match number {
         0 | 2 => Action::Continue,
@@ -97,7 +100,7 @@ pub(crate) fn headers_action(number: u32) -> Action {
     }
 }
 
-/// What a body callback returned, as Envoy takes it.
+/// Converts the return value of a body callback as Envoy does.
 pub(crate) fn body_action(number: u32) -> Action {
     match number {
         0 => Action::Continue,
@@ -107,7 +110,7 @@ pub(crate) fn body_action(number: u32) -> Action {
     }
 }
 
-/// What a trailers callback returned, as Envoy takes it.
+/// Converts the return value of a trailers callback as Envoy does.
 pub(crate) fn trailers_action(number: u32) -> Action {
     match number {
         0 => Action::Continue,

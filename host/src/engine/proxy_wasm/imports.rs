@@ -1,7 +1,7 @@
-//! The hostcalls of Proxy-Wasm, module `env`: arguments out of the guest's memory, results into it.
+//! The hostcalls of Proxy-Wasm, in module `env`: they read arguments from the guest's memory and write results to it.
 //!
-//! What they do is in `hostcalls`; what is here is how Envoy answers. `properties` and `shared_data` have those of these
-//! interfaces, `unsupported` what has no counterpart in this host yet.
+//! Their semantics are in `hostcalls`; this file adds how Envoy responds. `properties` and `shared_data` contain the
+//! hostcalls of those interfaces, `unsupported` those that have no counterpart in this host yet.
 
 use bytes::Bytes;
 use wasmtime::{Caller, Linker};
@@ -17,7 +17,7 @@ use crate::logs::Level;
 use crate::state::body::Body;
 use crate::vocabulary::{Direction, FieldMap};
 
-/// Links what a module of this ABI may import. What another version has, and this has not, is missing here, as in Envoy.
+/// Links the imports that a module of this ABI may have. Those that only another version has are missing, as in Envoy.
 pub(crate) fn link(linker: &mut Linker<Guest>, abi: Abi) -> wasmtime::Result<()> {
     linker.func_wrap("env", "proxy_log", log)?;
     linker.func_wrap(
@@ -66,7 +66,7 @@ pub(crate) fn link(linker: &mut Linker<Guest>, abi: Abi) -> wasmtime::Result<()>
                     resume(&caller, "proxy_continue_response", Direction::Response)
                 },
             )?;
-            // There are no routes here whose choice could be taken back.
+            // This host has no route cache, because it does not select routes.
             linker.func_wrap("env", "proxy_clear_route_cache", || Status::Ok as u32)?;
         }
         Abi::V0_2_0 | Abi::V0_2_1 => {
@@ -77,6 +77,7 @@ pub(crate) fn link(linker: &mut Linker<Guest>, abi: Abi) -> wasmtime::Result<()>
     if abi == Abi::V0_2_1 {
         linker.func_wrap("env", "proxy_get_log_level", get_log_level)?;
     }
+    super::metrics::link(linker)?;
     super::properties::link(linker)?;
     super::shared_data::link(linker)?;
     super::unsupported::link(linker, abi)
@@ -125,7 +126,7 @@ fn get_header_map_value(
         let value = http_fields::get(stream, map, name)?;
         match value {
             Some(value) => Ok(Some(value)),
-            // Where an absent field and an empty one are the same.
+            // ABI 0.1.0 does not distinguish an absent field from an empty one.
             None if guest.abi == Abi::V0_1_0 => Ok(None),
             None => Err(Status::NotFound),
         }
@@ -138,8 +139,8 @@ fn get_header_map_value(
     Ok(status(give_bytes(&mut host, bytes, data_at, size_at)?))
 }
 
-/// Which stream and map a guest may read. In the log callback Envoy has all but the trailers of the request, and says otherwise
-/// what is not there.
+/// Returns the stream and the map that a guest may read. In the log callback, Envoy provides all maps except the request
+/// trailers, and reports an absent map as `NotFound` instead of `BadArgument`.
 fn readable(guest: &Guest, map: Option<FieldMap>) -> Access<(&StreamContext, FieldMap)> {
     let stream = guest.stream().ok_or(Status::BadArgument)?;
     let map = map.ok_or(Status::BadArgument)?;
@@ -157,7 +158,7 @@ fn readable(guest: &Guest, map: Option<FieldMap>) -> Access<(&StreamContext, Fie
     }
 }
 
-/// Which stream and map a guest may change.
+/// Returns the stream and the map that a guest wants to change. `http_fields` decides whether it may.
 fn changeable(guest: &Guest, map: u32) -> Access<(&StreamContext, FieldMap)> {
     let map = field_map(map)?.ok_or(Status::BadArgument)?;
     Ok((guest.stream().ok_or(Status::BadArgument)?, map))
@@ -226,7 +227,7 @@ fn get_header_map_pairs(
         Ok(map) => map,
         Err(status) => return Ok(status as u32),
     };
-    // A map that is not there reads as empty.
+    // An absent map reads as empty.
     let size = readable(host.data(), map)
         .and_then(|(stream, map)| Ok(http_fields::entries(stream, map, pairs::size)?))
         .unwrap_or_default();
@@ -264,7 +265,7 @@ fn get_header_map_size(mut host: Host<'_>, map: u32, size_at: u32) -> wasmtime::
     running(&host, "proxy_get_header_map_size")?;
     Ok(status(memory(&mut host).and_then(|(memory, guest)| {
         let (stream, map) = changeable(guest, map)?;
-        // What the log callback can read has no size, as in Envoy.
+        // A map that can be read only in the log callback has no size, as in Envoy.
         if !http_fields::is_live(stream, map) {
             return Err(Status::BadArgument);
         }
@@ -273,7 +274,7 @@ fn get_header_map_size(mut host: Host<'_>, map: u32, size_at: u32) -> wasmtime::
     })))
 }
 
-/// How many bytes a buffer has. A body that is not there is empty, as in Envoy.
+/// Returns the size of a buffer in bytes. An absent body is empty, as in Envoy.
 fn buffer_size(guest: &Guest, buffer: Buffer) -> Access<usize> {
     match buffer {
         Buffer::Body(half) => Ok(with_body(guest, half, |body| body.len()).unwrap_or_default()),
@@ -381,7 +382,7 @@ fn set_buffer_bytes(
         let data = slice(memory, data, data_size)?;
         let (start, size) = (start as usize, size as usize);
         with_body(guest, half, |body| {
-            // Envoy can change the beginning and the end of a buffer, and nothing between.
+            // Envoy can change the beginning and the end of a buffer, but nothing in between.
             let gone = if start == 0 { size } else { 0 };
             if start > 0 && start < body.len() {
                 return Err(Status::BadArgument);
@@ -435,7 +436,7 @@ fn continue_stream(host: Host<'_>, kind: u32) -> wasmtime::Result<u32> {
     match kind {
         0 => resume(&host, "proxy_continue_stream", Direction::Request),
         1 => resume(&host, "proxy_continue_stream", Direction::Response),
-        // An HTTP stream has no connection of its own to be continued.
+        // An HTTP stream has no connection of its own to resume.
         2 => Ok(Status::Ok as u32),
         3 => Ok(Status::Unimplemented as u32),
         _ => Ok(Status::BadArgument as u32),
@@ -477,13 +478,14 @@ fn set_effective_context(mut host: Host<'_>, id: u32) -> wasmtime::Result<u32> {
     }
 }
 
-/// Only plugins that are to be stopped wait to be done, and this host stops none before its streams have ended.
+/// Returns `NotFound`: only a plugin that is being shut down can wait for this call, and this host shuts none down
+/// before its streams have ended.
 fn done(host: Host<'_>) -> wasmtime::Result<u32> {
     running(&host, "proxy_done")?;
     Ok(Status::NotFound as u32)
 }
 
-/// The status of the last callout; there are none.
+/// Returns the status of the last callout, which is empty because there are no callouts.
 fn get_status(
     mut host: Host<'_>,
     code_at: u32,

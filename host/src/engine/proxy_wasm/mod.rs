@@ -1,12 +1,13 @@
-//! The engine for Proxy-Wasm core modules, of ABI 0.2.1, 0.2.0 and 0.1.0.
+//! The engine for Proxy-Wasm core modules of ABI 0.2.1, 0.2.0 and 0.1.0.
 //!
-//! `abi` has the numbers, `pairs` the form of header maps, `guest` the store's data and the guest's memory, `imports` the
-//! hostcalls, `unsupported` those that answer that they are not there, `wasi` what modules import beside them. Here is what the
-//! host does to a module: the checks when it is loaded, the order in which it is started, the callbacks.
+//! `abi` contains the constants, `pairs` the serialization of header maps, `guest` the store's data and access to linear
+//! memory, `imports` the hostcalls, `unsupported` those that are not implemented, and `wasi` the other imports. This
+//! file checks modules when they are loaded, starts them in Envoy's order, and calls their callbacks.
 
 mod abi;
 mod guest;
 mod imports;
+mod metrics;
 mod pairs;
 mod properties;
 mod shared_data;
@@ -34,21 +35,21 @@ use crate::limits::Deadline;
 use crate::plugin::PluginSpec;
 use crate::vocabulary::{Action, Direction, Phase};
 
-/// A compiled module, linked.
+/// A compiled and linked module.
 pub(crate) struct Compiled {
     pre: InstancePre<Guest>,
     abi: Abi,
     callbacks: Callbacks,
 }
 
-/// An instance, and what of it is called.
+/// An instance, and the exports of it that are called.
 struct Instance {
     store: Store<Guest>,
     exports: Exports,
     deadline: Deadline,
 }
 
-/// The exports that the host calls; all may be absent.
+/// The exports that the host calls. All of them are optional.
 #[derive(Default)]
 struct Exports {
     on_context_create: Option<TypedFunc<(u32, u32), ()>>,
@@ -65,16 +66,17 @@ struct Exports {
     on_delete: Option<TypedFunc<u32, ()>>,
 }
 
-/// The headers callbacks got a parameter more after 0.1.0.
+/// A headers callback. It has one more parameter after ABI 0.1.0.
 enum OnHeaders {
     Old(TypedFunc<(u32, u32), u32>),
     New(TypedFunc<(u32, u32, u32), u32>),
 }
 
-/// What loads a module here says what it may be built for.
+/// The ABI versions that a module has to target, as named in load errors.
 const WORLD: &str = "Proxy-Wasm 0.2.1, 0.2.0 or 0.1.0";
 
-/// The exports whose types are checked when a module is loaded: name, parameters, whether there is a result. All are `i32`.
+/// The exports whose types are checked when a module is loaded: the name, the number of parameters, and whether there is
+/// a result. All types are `i32`.
 const SIGNATURES: [(&str, usize, bool); 19] = [
     ("_initialize", 0, false),
     ("_start", 0, false),
@@ -110,7 +112,7 @@ impl Compiled {
                 plugin: name(),
                 source: error.into(),
             })?;
-        // The first marker counts, in the order of exports.
+        // The first version marker in the order of the exports determines the ABI.
         let abi = module
             .exports()
             .filter(|export| matches!(export.ty(), ExternType::Func(_)))
@@ -173,7 +175,7 @@ impl Compiled {
     }
 }
 
-/// The exports that are callbacks of a stream.
+/// The exports that are stream callbacks.
 const CALLBACKS: [(Phase, &str); 7] = [
     (Phase::RequestHeaders, REQUEST_HEADERS),
     (Phase::RequestBody, "proxy_on_request_body"),
@@ -252,7 +254,7 @@ impl engine::Compiled for Compiled {
 
 // === impl Exports ===
 
-/// Finds exports. Their types were checked when the module was loaded.
+/// Looks up exports. Their types were checked when the module was loaded.
 struct Find<'a> {
     store: &'a mut Store<Guest>,
     instance: wasmtime::Instance,
@@ -293,7 +295,7 @@ impl Exports {
 // === impl Instance ===
 
 impl Instance {
-    /// Calls an export; the context is set already.
+    /// Calls an export. The current context has already been set.
     fn run<P: WasmParams, R: WasmResults>(
         &mut self,
         name: &str,
@@ -338,7 +340,7 @@ impl Instance {
     }
 }
 
-/// Calls an export. It borrows not the whole instance, so that the export may be one of its own.
+/// Calls an export. It does not borrow the whole instance, so that the export may be one of the instance's own.
 fn run<P: WasmParams, R: WasmResults>(
     store: &mut Store<Guest>,
     deadline: Deadline,
@@ -351,7 +353,7 @@ fn run<P: WasmParams, R: WasmResults>(
     result.map_err(|error| Trap::of(name, &error, deadline.time))
 }
 
-/// Calls one of an instance's exports for a context, if it is there.
+/// Calls one of an instance's exports for a context, if the module has it.
 macro_rules! call {
     ($self:ident, $context:expr, $export:ident, $name:expr, $arguments:expr) => {
         match &$self.exports.$export {
@@ -422,7 +424,7 @@ impl engine::Instance for Instance {
     }
 
     fn open(&mut self, context: &Context) -> Result<usize, Trap> {
-        // A plugin's context has its number in the instance, from 1 on.
+        // The ID of a plugin's context is the plugin's index in the instance plus one.
         let parent = u32::try_from(context.plugin)
             .unwrap_or(u32::MAX)
             .saturating_add(1);

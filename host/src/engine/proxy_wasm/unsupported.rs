@@ -1,20 +1,19 @@
-//! Hostcalls of Proxy-Wasm that this host does not have yet: they link, so that modules which import them start, and
-//! answer as Envoy does where the thing in question is not there.
+//! Hostcalls of Proxy-Wasm that this host does not implement yet. They link, so that modules that import them start, and
+//! return what Envoy returns if the object in question does not exist.
 //!
-//! | hostcall | answer |
+//! | hostcall | result |
 //! |---|---|
 //! | `proxy_http_call` | bad argument: no such upstream |
 //! | `proxy_grpc_call`, `proxy_grpc_stream` | parse failure: no such service |
 //! | `proxy_grpc_send`, `-cancel`, `-close` | bad argument: no such call |
 //! | `proxy_resolve_`, `-enqueue_`, `-dequeue_shared_queue` | not found |
 //! | `proxy_register_shared_queue` | unimplemented |
-//! | `proxy_define_metric` | unimplemented; the others of metrics: not found |
 //! | `proxy_set_tick_period_milliseconds` | ok, but no tick comes |
 //! | `proxy_call_foreign_function` | not found |
 //! | `envoy_resolve_dns` | bad argument |
 //!
-//! What answers unimplemented writes a warning in the plugin's log, since SDKs tend to panic on it; so does the tick, which they
-//! set when they start and could not start without.
+//! Those that return unimplemented write a warning to the plugin's log, because SDKs tend to panic on that status. So
+//! does setting the tick period, which must succeed, because SDKs do it at startup.
 
 use wasmtime::{Caller, Linker};
 
@@ -22,22 +21,18 @@ use crate::engine::proxy_wasm::abi::{Abi, Status};
 use crate::engine::proxy_wasm::guest::{Guest, not_allocating, running};
 use crate::logs::Level;
 
-/// The hostcalls of this file: they link, and do not do what they are for.
+/// The hostcalls that link but are not implemented.
 pub const UNSUPPORTED: &[&str] = &[
     "envoy_resolve_dns",
     "proxy_call_foreign_function",
-    "proxy_define_metric",
     "proxy_dequeue_shared_queue",
     "proxy_enqueue_shared_queue",
-    "proxy_get_metric",
     "proxy_grpc_call",
     "proxy_grpc_cancel",
     "proxy_grpc_close",
     "proxy_grpc_send",
     "proxy_grpc_stream",
     "proxy_http_call",
-    "proxy_increment_metric",
-    "proxy_record_metric",
     "proxy_register_shared_queue",
     "proxy_resolve_shared_queue",
     "proxy_set_tick_period_milliseconds",
@@ -141,28 +136,6 @@ pub(super) fn link(linker: &mut Linker<Guest>, _: Abi) -> wasmtime::Result<()> {
     )?;
     linker.func_wrap(
         "env",
-        "proxy_define_metric",
-        |host: Host<'_>, _: u32, _: u32, _: u32, _: u32| {
-            unimplemented(&host, "proxy_define_metric")
-        },
-    )?;
-    linker.func_wrap(
-        "env",
-        "proxy_record_metric",
-        |host: Host<'_>, _: u32, _: u64| absent(&host, "proxy_record_metric", Status::NotFound),
-    )?;
-    linker.func_wrap(
-        "env",
-        "proxy_increment_metric",
-        |host: Host<'_>, _: u32, _: i64| absent(&host, "proxy_increment_metric", Status::NotFound),
-    )?;
-    linker.func_wrap(
-        "env",
-        "proxy_get_metric",
-        |host: Host<'_>, _: u32, _: u32| absent(&host, "proxy_get_metric", Status::NotFound),
-    )?;
-    linker.func_wrap(
-        "env",
         "proxy_call_foreign_function",
         |host: Host<'_>, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32| {
             absent(&host, "proxy_call_foreign_function", Status::NotFound)
@@ -203,7 +176,7 @@ mod tests {
         let mut linker = Linker::new(&engine);
         link(&mut linker, Abi::V0_2_1).unwrap();
         for name in UNSUPPORTED {
-            // A second definition is refused, a first one is not.
+            // Defining a name a second time is an error.
             assert!(linker.func_wrap("env", name, || ()).is_err(), "{name}");
         }
         let source = include_str!("unsupported.rs");

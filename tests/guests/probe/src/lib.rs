@@ -31,6 +31,7 @@ use bindings::tidegate::proxy::http_fields::{self, FieldMap};
 use bindings::tidegate::proxy::http_streams::HttpStream;
 use bindings::tidegate::proxy::logging::{self, Level};
 use bindings::tidegate::proxy::types::Action;
+use operations::Metrics;
 use script::{Script, Step};
 
 /// The whole plugin.
@@ -44,6 +45,7 @@ struct State {
     script: Script,
     /// Handles that outlive their filters.
     kept: RefCell<BTreeMap<String, Rc<HttpStream>>>,
+    metrics: Metrics,
     counted: Cell<u32>,
     /// The first reading of the clock, which later ones are told from.
     started: Cell<Option<u64>>,
@@ -97,6 +99,7 @@ impl GuestPluginContext for Plugin {
         Ok(PluginContext::new(Plugin(Rc::new(State {
             script,
             kept: RefCell::default(),
+            metrics: Metrics::default(),
             counted: Cell::new(0),
             started: Cell::new(None),
             first: Cell::new(None),

@@ -4,15 +4,32 @@
 //! can state results and two runtimes can be compared by their logs. `logging.log` and what ends the plugin log nothing
 //! of their own.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
 use crate::Filter;
 use crate::bindings::tidegate::proxy::http_fields::{self, FieldMap};
 use crate::bindings::tidegate::proxy::http_streams::HttpStream;
 use crate::bindings::tidegate::proxy::local_responses::{self, LocalResponse};
 use crate::bindings::tidegate::proxy::logging;
+use crate::bindings::tidegate::proxy::metrics::{Counter, Gauge, Histogram};
 use crate::bindings::tidegate::proxy::shared_data::{self, Condition, Stored};
 use crate::bindings::tidegate::proxy::types::{Action, Direction, Error};
 use crate::bindings::tidegate::proxy::{clock, http_bodies, properties, stream_control};
 use crate::script::{self, Fields, Half, Level, Operation, Step};
+
+/// The longest name that is logged whole.
+const LONGEST_NAME: usize = 64;
+
+/// The metrics that a plugin context has defined, by name.
+#[derive(Default)]
+pub struct Metrics {
+    counters: Handles<Counter>,
+    gauges: Handles<Gauge>,
+    histograms: Handles<Histogram>,
+}
+
+type Handles<T> = RefCell<BTreeMap<String, T>>;
 
 /// Does one step of a callback.
 pub fn run(
@@ -66,6 +83,15 @@ pub fn run(
             None => "no handle".to_owned(),
         }),
         Operation::SharedGet | Operation::SharedSet => say(on_shared_data(filter, step)),
+        Operation::CounterDefine
+        | Operation::CounterAdd
+        | Operation::CounterValue
+        | Operation::GaugeDefine
+        | Operation::GaugeSet
+        | Operation::GaugeAdd
+        | Operation::GaugeValue
+        | Operation::HistogramDefine
+        | Operation::HistogramObserve => say(on_metrics(&filter.plugin.metrics, step)),
         _ => match filter.stream(step) {
             Some(http) => say(on_stream(&http, step)),
             None => say("no handle".to_owned()),
@@ -254,6 +280,73 @@ fn on_shared_data(filter: &Filter, step: &Step) -> String {
         "set {key} {name} = {}",
         done(shared_data::set(key, &value, condition))
     )
+}
+
+/// Metrics belong to no stream; a step is about one that this plugin context has defined.
+fn on_metrics(metrics: &Metrics, step: &Step) -> String {
+    let Metrics {
+        counters,
+        gauges,
+        histograms,
+    } = metrics;
+    let name = &step.name.repeat(step.times);
+    let shown = match name.len() {
+        0..=LONGEST_NAME => name.clone(),
+        length => format!("{length} bytes"),
+    };
+    let (by, amount) = (step.by, step.by.cast_unsigned());
+    let line = match step.operation {
+        Operation::CounterDefine => Some(format!(
+            "counter.define {shown} = {}",
+            define(counters, name, Counter::define(name))
+        )),
+        Operation::CounterAdd => with(counters, name, |counter| {
+            counter.add(amount);
+            format!("counter.add {shown} {amount} = ok")
+        }),
+        Operation::CounterValue => with(counters, name, |counter| {
+            format!("counter.value {shown} = {}", counter.value())
+        }),
+        Operation::GaugeDefine => Some(format!(
+            "gauge.define {shown} = {}",
+            define(gauges, name, Gauge::define(name))
+        )),
+        Operation::GaugeSet => with(gauges, name, |gauge| {
+            gauge.set(amount);
+            format!("gauge.set {shown} {amount} = ok")
+        }),
+        Operation::GaugeAdd => with(gauges, name, |gauge| {
+            gauge.add(by);
+            format!("gauge.add {shown} {by} = ok")
+        }),
+        Operation::GaugeValue => with(gauges, name, |gauge| {
+            format!("gauge.value {shown} = {}", gauge.value())
+        }),
+        Operation::HistogramDefine => Some(format!(
+            "histogram.define {shown} = {}",
+            define(histograms, name, Histogram::define(name))
+        )),
+        Operation::HistogramObserve => with(histograms, name, |histogram| {
+            histogram.observe(amount);
+            format!("histogram.observe {shown} {amount} = ok")
+        }),
+        // The others are not about metrics; `run` took them.
+        _ => Some(String::new()),
+    };
+    line.unwrap_or_else(|| "no metric".to_owned())
+}
+
+/// Keeps the handle of a metric that was defined, and drops the one that was kept before.
+fn define<T>(handles: &Handles<T>, name: &str, defined: Result<T, Error>) -> String {
+    result(defined, |handle| {
+        drop(handles.borrow_mut().insert(name.to_owned(), handle));
+        "ok".to_owned()
+    })
+}
+
+/// What comes of a metric that this plugin context has defined.
+fn with<T>(handles: &Handles<T>, name: &str, call: impl FnOnce(&T) -> String) -> Option<String> {
+    handles.borrow().get(name).map(call)
 }
 
 /// Whether it is that of the stream whose number was asked first: all that two proxies agree on.

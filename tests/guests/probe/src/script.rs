@@ -72,9 +72,13 @@ pub struct Step {
     pub max: u32,
     #[serde(default)]
     pub data: String,
-    /// How many times `data` (or the one entry) is repeated, for large arguments.
+    /// How many times `data` (or the one entry, or a metric's `name`) is repeated, for large arguments.
     #[serde(default = "once")]
     pub times: usize,
+
+    /// What is added to a metric, or set, or observed. Where the contract has an unsigned number, -1 is the largest.
+    #[serde(default = "one")]
+    pub by: i64,
 
     #[serde(default)]
     pub status: u16,
@@ -95,6 +99,10 @@ fn everything() -> u32 {
 }
 
 fn once() -> usize {
+    1
+}
+
+fn one() -> i64 {
     1
 }
 
@@ -133,6 +141,25 @@ pub enum Operation {
     Send,
     #[serde(rename = "logging.log")]
     Log,
+    /// Keep the handle of the metric `name`, in place of an earlier one.
+    #[serde(rename = "metrics.counter.define")]
+    CounterDefine,
+    #[serde(rename = "metrics.counter.add")]
+    CounterAdd,
+    #[serde(rename = "metrics.counter.value")]
+    CounterValue,
+    #[serde(rename = "metrics.gauge.define")]
+    GaugeDefine,
+    #[serde(rename = "metrics.gauge.set")]
+    GaugeSet,
+    #[serde(rename = "metrics.gauge.add")]
+    GaugeAdd,
+    #[serde(rename = "metrics.gauge.value")]
+    GaugeValue,
+    #[serde(rename = "metrics.histogram.define")]
+    HistogramDefine,
+    #[serde(rename = "metrics.histogram.observe")]
+    HistogramObserve,
     #[serde(rename = "properties.get")]
     PropertyGet,
     #[serde(rename = "properties.set")]

@@ -40,6 +40,7 @@ mod bindings {
 use bindings::tidegate::proxy::http_fields::{self, FieldMap};
 use bindings::tidegate::proxy::http_streams::HttpStream as Handle;
 use bindings::tidegate::proxy::logging::{self, Level};
+use operations::Metrics;
 use script::{Script, Step};
 
 struct Probe(Rc<State>);
@@ -48,6 +49,7 @@ struct Probe(Rc<State>);
 struct State {
     script: Script,
     kept: RefCell<BTreeMap<String, Rc<Handle>>>,
+    metrics: Metrics,
     counted: Cell<u32>,
     started: Cell<Option<u64>>,
     first: Cell<Option<u32>>,
@@ -78,6 +80,7 @@ impl Plugin for Probe {
         Ok(Probe(Rc::new(State {
             script,
             kept: RefCell::default(),
+            metrics: Metrics::default(),
             counted: Cell::new(0),
             started: Cell::new(None),
             first: Cell::new(None),

@@ -1,4 +1,4 @@
-//! Callbacks and hostcalls, as a module meets them.
+//! Callbacks and hostcalls, as a module sees them.
 
 use super::*;
 
@@ -21,7 +21,8 @@ fn header_operations_reach_the_request() {
            (call $status (call $set (i32.const 6) (i32.const 16) (i32.const 5) (i32.const 32) (i32.const 4)))"#,
     );
     let (effects, lines) = start(plugin(&text)).request();
-    // Found; its first value; absent; a map that is not there; done, done, done; a map that nobody has; one of a callout.
+    // In order: found; its first value; an absent field; an absent map; three successful changes; an unknown map; a map of
+    // callouts.
     assert_eq!(
         lines,
         [
@@ -179,7 +180,7 @@ fn body_can_be_read_but_edited_only_at_its_ends() {
 
 #[test]
 fn effective_context_can_be_switched_and_restored() {
-    // The first stream is context 2, the plugin 1; a number that nobody has is refused.
+    // The plugin is context 1, the first stream context 2. An unknown ID is rejected.
     let text = callback(
         r#"(import "env" "proxy_set_effective_context" (func $choose (param i32) (result i32)))
            (import "env" "proxy_get_header_map_size" (func $size (param i32 i32) (result i32)))"#,
@@ -279,12 +280,43 @@ fn abi_0_1_0_hostcalls_are_supported() {
 }
 
 #[test]
-fn unimplemented_hostcall_warns() {
+fn metrics_behave_as_in_envoy() {
     let text = callback(
         r#"(import "env" "proxy_define_metric" (func $define (param i32 i32 i32 i32) (result i32)))
+           (import "env" "proxy_increment_metric" (func $increment (param i32 i64) (result i32)))
+           (import "env" "proxy_record_metric" (func $record (param i32 i64) (result i32)))
+           (import "env" "proxy_get_metric" (func $get (param i32 i32) (result i32)))
+           (data (i32.const 0) "hits")"#,
+        r#"(call $status (call $define (i32.const 0) (i32.const 0) (i32.const 4) (i32.const 64)))
+           (call $status (i32.load (i32.const 64)))
+           (call $status (call $define (i32.const 2) (i32.const 0) (i32.const 4) (i32.const 64)))
+           (call $status (i32.load (i32.const 64)))
+           (call $status (call $increment (i32.const 4) (i64.const 3)))
+           (call $status (call $record (i32.const 4) (i64.const 2)))
+           (call $status (call $get (i32.const 4) (i32.const 72)))
+           (call $status (i32.load (i32.const 72)))
+           ;; Refused: an unknown kind, a counter that would not increase, a histogram, a number that is not defined.
+           (call $status (call $define (i32.const 3) (i32.const 0) (i32.const 4) (i32.const 64)))
+           (call $status (call $increment (i32.const 4) (i64.const 0)))
+           (call $status (call $increment (i32.const 6) (i64.const 1)))
+           (call $status (call $get (i32.const 6) (i32.const 72)))
+           (call $status (call $get (i32.const 8) (i32.const 72)))
+           (call $status (call $record (i32.const 7) (i64.const 1)))"#,
+    );
+    let (_, lines) = start(plugin(&text)).request();
+    let expected = [
+        "00", "04", "00", "06", "00", "00", "00", "05", "02", "02", "02", "02", "01", "01",
+    ];
+    assert_eq!(lines, expected.map(|it| format!("info {it}")));
+}
+
+#[test]
+fn unimplemented_hostcall_warns() {
+    let text = callback(
+        r#"(import "env" "proxy_register_shared_queue" (func $register (param i32 i32 i32) (result i32)))
            (import "env" "proxy_get_property" (func $property (param i32 i32 i32 i32) (result i32)))
            (data (i32.const 0) "plugin_name")"#,
-        r#"(call $status (call $define (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 64)))
+        r#"(call $status (call $register (i32.const 0) (i32.const 1) (i32.const 64)))
            (call $status (call $property (i32.const 0) (i32.const 6) (i32.const 64) (i32.const 68)))
            (call $status (call $property (i32.const 0) (i32.const 11) (i32.const 64) (i32.const 68)))
            (call $say (i32.load (i32.const 64)) (i32.load (i32.const 68)))"#,
@@ -293,7 +325,7 @@ fn unimplemented_hostcall_warns() {
     assert_eq!(
         lines,
         [
-            "warn `proxy_define_metric` is not implemented by this proxy",
+            "warn `proxy_register_shared_queue` is not implemented by this proxy",
             "info 12",
             "info 01",
             "info 00",

@@ -1,0 +1,74 @@
+//! The hostcalls of Proxy-Wasm for metrics.
+
+use wasmtime::{Caller, Linker};
+
+use crate::engine::proxy_wasm::abi::Status;
+use crate::engine::proxy_wasm::guest::{
+    Access, Guest, memory, put_u32, put_u64, running, slice, status,
+};
+use crate::hostcalls::metrics;
+use crate::metrics::MetricKind;
+
+pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    linker.func_wrap("env", "proxy_define_metric", define_metric)?;
+    linker.func_wrap("env", "proxy_increment_metric", increment_metric)?;
+    linker.func_wrap("env", "proxy_record_metric", record_metric)?;
+    linker.func_wrap("env", "proxy_get_metric", get_metric)?;
+    Ok(())
+}
+
+type Host<'a> = Caller<'a, Guest>;
+
+fn define_metric(
+    mut host: Host<'_>,
+    kind: u32,
+    name: u32,
+    name_size: u32,
+    id_at: u32,
+) -> wasmtime::Result<u32> {
+    running(&host, "proxy_define_metric")?;
+    Ok(status(memory(&mut host).and_then(|(memory, guest)| {
+        let kind = match kind {
+            0 => MetricKind::Counter,
+            1 => MetricKind::Gauge,
+            2 => MetricKind::Histogram,
+            _ => return Err(Status::BadArgument),
+        };
+        let name = slice(memory, name, name_size)?;
+        let id = metrics::define_any(&guest.services, kind, name)?;
+        put_u32(memory, id_at, id)
+    })))
+}
+
+fn increment_metric(mut host: Host<'_>, id: u32, by: i64) -> wasmtime::Result<u32> {
+    running(&host, "proxy_increment_metric")?;
+    Ok(status(memory(&mut host).and_then(|(_, guest)| {
+        let services = &guest.services;
+        match metrics::kind(services, id)? {
+            // A counter only increases.
+            MetricKind::Counter if by <= 0 => Err(Status::BadArgument),
+            MetricKind::Counter | MetricKind::Gauge => {
+                Ok(metrics::add(services, id, by.cast_unsigned())?)
+            }
+            MetricKind::Histogram => Err(Status::BadArgument),
+        }
+    })))
+}
+
+fn record_metric(mut host: Host<'_>, id: u32, value: u64) -> wasmtime::Result<u32> {
+    running(&host, "proxy_record_metric")?;
+    Ok(status(memory(&mut host).and_then(|(_, guest)| {
+        Ok(metrics::record(&guest.services, id, value)?)
+    })))
+}
+
+fn get_metric(mut host: Host<'_>, id: u32, value_at: u32) -> wasmtime::Result<u32> {
+    running(&host, "proxy_get_metric")?;
+    Ok(status(memory(&mut host).and_then(|(memory, guest)| {
+        let value: Access<u64> = match metrics::kind(&guest.services, id)? {
+            MetricKind::Histogram => Err(Status::BadArgument),
+            MetricKind::Counter | MetricKind::Gauge => Ok(metrics::value(&guest.services, id)?),
+        };
+        put_u64(memory, value_at, value?)
+    })))
+}

@@ -1,0 +1,191 @@
+//! Metrics that plugins define. A proxy has one set of them, which all workers change and which lives as long as its owner: a server
+//! keeps it across [`reload`](crate::Server::reload).
+//!
+//! Changing a metric takes no lock. Defining one does, for the duration of one lookup.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The maximum number of metrics. The limit exists because plugins may derive names from client input. Envoy has no limit.
+pub const MAX_METRICS: usize = 10_000;
+
+/// The kind of a metric. The numbers are those of Proxy-Wasm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MetricKind {
+    /// A value that only increases.
+    Counter = 0,
+    /// A value that can increase and decrease.
+    Gauge = 1,
+    /// A distribution of values.
+    Histogram = 2,
+}
+
+/// The metrics of a proxy.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    by_name: Mutex<HashMap<(MetricKind, Box<[u8]>), Arc<Metric>>>,
+}
+
+/// The maximum number of definitions of each kind by one instance, so that a plugin that defines a metric for each request does not grow forever.
+const MAX_DEFINITIONS: usize = 100_000;
+
+/// The metrics that an instance has defined. The instance knows them by numbers: as in Envoy, a number tells the kind, the first ones
+/// are 4, 5 and 6, and defining a metric again gives another number.
+#[derive(Default)]
+pub(crate) struct DefinedMetrics([RefCell<Vec<Arc<Metric>>>; 3]);
+
+/// A metric.
+#[derive(Debug)]
+pub struct Metric {
+    kind: MetricKind,
+    /// The value of a counter or gauge, the sum of a histogram.
+    value: AtomicU64,
+    /// The number of values that a histogram has recorded.
+    count: AtomicU64,
+}
+
+// === impl Metrics ===
+
+impl Metrics {
+    /// Returns the metric of a kind and name, and creates it if it does not exist. Returns `None` if there are too many.
+    pub fn define(&self, kind: MetricKind, name: &[u8]) -> Option<Arc<Metric>> {
+        let mut metrics = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = metrics.len();
+        let key = (kind, name.into());
+        if let Some(metric) = metrics.get(&key) {
+            return Some(metric.clone());
+        }
+        if count >= MAX_METRICS {
+            return None;
+        }
+        let metric = Arc::new(Metric {
+            kind,
+            value: AtomicU64::new(0),
+            count: AtomicU64::new(0),
+        });
+        metrics.insert(key, metric.clone());
+        Some(metric)
+    }
+}
+
+// === impl DefinedMetrics ===
+
+impl DefinedMetrics {
+    /// Adds a metric, and returns its number. Returns `None` if there are too many.
+    pub(crate) fn add(&self, metric: Arc<Metric>) -> Option<u32> {
+        let kind = metric.kind;
+        let mut metrics = self.of(kind as usize)?.try_borrow_mut().ok()?;
+        if metrics.len() >= MAX_DEFINITIONS {
+            return None;
+        }
+        metrics.push(metric);
+        Some(u32::try_from(metrics.len()).ok()? * 4 + kind as u32)
+    }
+
+    /// Uses the metric with a number, if there is one.
+    pub(crate) fn with<R>(&self, id: u32, call: impl FnOnce(&Metric) -> R) -> Option<R> {
+        let metrics = self.of(id as usize % 4)?.try_borrow().ok()?;
+        let index = (id as usize / 4).checked_sub(1)?;
+        metrics.get(index).map(|metric| call(metric))
+    }
+
+    fn of(&self, kind: usize) -> Option<&RefCell<Vec<Arc<Metric>>>> {
+        self.0.get(kind)
+    }
+}
+
+// === impl Metric ===
+
+impl Metric {
+    /// The kind.
+    pub fn kind(&self) -> MetricKind {
+        self.kind
+    }
+
+    /// Returns the value of a counter or gauge, and the sum of a histogram's values.
+    pub fn value(&self) -> u64 {
+        self.value.load(Ordering::Relaxed)
+    }
+
+    /// Returns the number of values that a histogram has recorded.
+    pub fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// Adds to the value, which wraps around.
+    pub(crate) fn add(&self, by: u64) {
+        self.value.fetch_add(by, Ordering::Relaxed);
+    }
+
+    /// Records a value: sets a gauge, and adds to a counter or histogram.
+    pub(crate) fn record(&self, value: u64) {
+        match self.kind {
+            MetricKind::Gauge => self.value.store(value, Ordering::Relaxed),
+            MetricKind::Counter => self.add(value),
+            MetricKind::Histogram => {
+                self.add(value);
+                self.count.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_are_distinguished_by_kind_and_name() {
+        let metrics = Metrics::default();
+        let define = |kind, name: &str| metrics.define(kind, name.as_bytes()).expect("a metric");
+        define(MetricKind::Counter, "a").record(2);
+        define(MetricKind::Counter, "a").record(3);
+        define(MetricKind::Gauge, "a").record(7);
+        define(MetricKind::Gauge, "a").record(6);
+        define(MetricKind::Histogram, "a").record(4);
+        define(MetricKind::Histogram, "a").record(5);
+        assert_eq!(define(MetricKind::Counter, "a").value(), 5);
+        assert_eq!(define(MetricKind::Counter, "b").value(), 0);
+        assert_eq!(define(MetricKind::Gauge, "a").value(), 6);
+        let histogram = define(MetricKind::Histogram, "a");
+        assert_eq!((histogram.count(), histogram.value()), (2, 9));
+    }
+
+    #[test]
+    fn number_of_metrics_is_bounded() {
+        let metrics = Metrics::default();
+        for number in 0..MAX_METRICS {
+            let name = number.to_string();
+            assert!(
+                metrics
+                    .define(MetricKind::Counter, name.as_bytes())
+                    .is_some()
+            );
+        }
+        assert!(metrics.define(MetricKind::Counter, b"more").is_none());
+        assert!(metrics.define(MetricKind::Counter, b"0").is_some());
+    }
+
+    #[test]
+    fn numbers_are_those_of_envoy() {
+        let (metrics, defined) = (Metrics::default(), DefinedMetrics::default());
+        let define = |kind, name: &str| {
+            let metric = metrics.define(kind, name.as_bytes()).expect("a metric");
+            defined.add(metric).expect("a number")
+        };
+        assert_eq!(define(MetricKind::Counter, "a"), 4);
+        assert_eq!(define(MetricKind::Gauge, "a"), 5);
+        assert_eq!(define(MetricKind::Histogram, "a"), 6);
+        assert_eq!(define(MetricKind::Counter, "a"), 8);
+        assert_eq!(define(MetricKind::Gauge, "b"), 9);
+        defined
+            .with(4, |metric| metric.record(3))
+            .expect("a counter");
+        assert_eq!(defined.with(8, Metric::value), Some(3));
+        for unknown in [0, 1, 3, 7, 12, 10, u32::MAX] {
+            assert_eq!(defined.with(unknown, Metric::value), None, "{unknown}");
+        }
+    }
+}
