@@ -167,7 +167,7 @@ fn unknown(direction: &'static str, name: &Name, contract: &Contract) -> AdaptEr
         _ => AdaptError::unsupported(
             direction,
             name,
-            "is not in the contract",
+            "is not part of the plugin API",
             "build the plugin against the WIT that `tidegate wit` writes",
         ),
     }

@@ -12,7 +12,9 @@ use crate::verify::VerifyError;
 #[non_exhaustive]
 pub enum AdaptError {
     /// The file is not WebAssembly.
-    #[error("not a WebAssembly binary: it does not start with `\\0asm`")]
+    #[error(
+        "not a WebAssembly binary (it does not start with `\\0asm`): pass the `.wasm` file that the build produced"
+    )]
     NotWasm,
 
     /// A core module instead of a component.
@@ -117,7 +119,7 @@ pub enum AdaptError {
     },
 
     /// Another version of the contract.
-    #[error("`{found}` is another version of the contract than the one this adapter knows, {known}: {advice}", known = crate::name::WORLD)]
+    #[error("`{found}` is a different version of the plugin API than this release supports, {known}: {advice}", known = crate::name::WORLD)]
     Version {
         /// The interface that was found.
         found: String,

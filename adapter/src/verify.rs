@@ -70,7 +70,7 @@ pub enum VerifyError {
         name: String,
     },
     /// An import of the wrong type.
-    #[error("it imports `{module}` `{name}` as {found}, proxies provide {expected}")]
+    #[error("it imports `{module}` `{name}` as {found}, but proxies provide {expected}")]
     ImportType {
         /// The import's module.
         module: String,
@@ -82,7 +82,7 @@ pub enum VerifyError {
         expected: String,
     },
     /// An export of the wrong type.
-    #[error("it exports `{name}` as {found}, proxies call {expected}")]
+    #[error("it exports `{name}` as {found}, but proxies call {expected}")]
     ExportType {
         /// The export's name.
         name: String,
@@ -98,14 +98,14 @@ pub enum VerifyError {
         name: &'static str,
     },
     /// The file is not WebAssembly.
-    #[error("it is not a WebAssembly binary")]
+    #[error("it is not a WebAssembly binary: expected a component or a Proxy-Wasm module")]
     NotWasm,
     /// A component instead of a core module.
     #[error("it is a component, and proxies load core modules: convert it with `tidegate adapt`")]
     Component,
     /// No marker of an ABI version that hosts know.
     #[error(
-        "its Proxy-Wasm ABI version is unknown: it must export `proxy_abi_version_0_1_0`, `proxy_abi_version_0_2_0` or `proxy_abi_version_0_2_1`"
+        "it declares no supported Proxy-Wasm ABI version: it must export `proxy_abi_version_0_1_0`, `proxy_abi_version_0_2_0` or `proxy_abi_version_0_2_1`; build it with a Proxy-Wasm SDK, or build a component"
     )]
     NoAbi,
     /// No allocator that hosts could call.

@@ -64,7 +64,7 @@ pub enum Scope {
 pub enum NameError {
     /// The text is not a valid name.
     #[error(
-        "`{0}` is not a valid Kubernetes name: use at most 253 characters: lowercase letters, digits, `-` and `.`; each part between dots must start and end with a letter or digit"
+        "`{0}` is not a valid Kubernetes name (a DNS subdomain): use lowercase letters, digits, `-` and `.`, at most 253 characters; each part between dots must start and end with a letter or digit"
     )]
     Name(String),
     /// The text is not a valid label.

@@ -464,9 +464,14 @@ impl Scenario {
             property.check().map_err(wrong)?;
         }
         must(
-            self.start.refused == self.steps.is_empty(),
+            self.start.refused || !self.steps.is_empty(),
             at("steps"),
             "missing field `steps`: add at least one step, or set `start: { refused: true }`",
+        )?;
+        must(
+            !self.start.refused || self.steps.is_empty(),
+            at("steps"),
+            "`steps` cannot be combined with `start: { refused: true }`: remove one of them",
         )?;
         must(
             !self.start.refused || !self.start.logs.is_empty(),

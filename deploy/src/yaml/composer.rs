@@ -112,7 +112,7 @@ impl<'a> Composer<'a> {
     fn next(&mut self) -> Result<Option<(Event<'a>, Span)>> {
         let next = self.parser.next().transpose();
         next.map_err(|error| {
-            YamlError::new(place(self.begin, *error.marker()), error.info().to_owned())
+            YamlError::new(place(self.begin, *error.marker()), advised(&error.info()))
         })
     }
 
@@ -277,6 +277,21 @@ fn indicator(header: &str) -> Option<&str> {
             .trim_end_matches(|char: char| "+-0123456789".contains(char))
     });
     heads.find_map(|head| head.strip_suffix(['|', '>']))
+}
+
+/// Returns the parser's message with what to do about it, if that is known.
+fn advised(message: &str) -> String {
+    let advice = match message {
+        it if it.contains("mapping values are not allowed") => {
+            ": quote a value that contains `: `, or start a new line"
+        }
+        it if it.contains("tabs disallowed") => ": indent with spaces",
+        it if it.contains("unknown anchor") => {
+            ": define the anchor first, or quote a value that starts with `*`"
+        }
+        _ => "",
+    };
+    format!("{message}{advice}")
 }
 
 fn place(begin: Position, marker: Marker) -> Position {

@@ -86,7 +86,7 @@ fn split(text: &str) -> (&str, Option<&str>) {
 pub fn read(args: &[PluginArg], names: &[String]) -> anyhow::Result<Vec<Plugin>> {
     if !names.is_empty() && names.len() != args.len() {
         return Err(usage(format!(
-            "--name is given {} times for {} plugins: give it once for each plugin, or not at all",
+            "expected one --name for each plugin, or none (--name: {}, plugins: {})",
             names.len(),
             args.len()
         )));

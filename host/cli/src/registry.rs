@@ -15,19 +15,19 @@ use crate::{file, logs, output};
 /// How a registry is spoken to.
 #[derive(Args)]
 pub struct RegistryArgs {
-    /// Username. Default: credentials from the configuration of Docker or Podman, or anonymous access
+    /// Username for the registry. Default: credentials from the configuration of Docker or Podman, or else anonymous access
     #[arg(long, value_name = "NAME", requires = "password_stdin")]
     username: Option<String>,
 
-    /// Read the password from stdin
+    /// Read the password for the registry from stdin
     #[arg(long, requires = "username")]
     password_stdin: bool,
 
-    /// Use HTTP without TLS. Registries on loopback addresses are always accessed without TLS
+    /// Access the registry over HTTP without TLS. Registries on loopback addresses are always accessed without TLS
     #[arg(long)]
     plain_http: bool,
 
-    /// Time limit of the whole operation
+    /// Time limit for the whole operation
     #[arg(long, value_name = "SECONDS", default_value = "120", value_parser = seconds)]
     timeout: Duration,
 }

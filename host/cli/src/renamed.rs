@@ -39,7 +39,7 @@ pub fn explain(error: clap::Error) -> clap::Error {
     let renamed = RENAMED.iter().find(|(it, _)| Some(*it) == old.as_deref());
     match renamed {
         Some((old, new)) => {
-            let message = format!("`{old}` has been renamed to `{new}`\n");
+            let message = format!("`{old}` has been replaced by `{new}`\n");
             clap::Error::raw(error.kind(), message)
         }
         None if error.kind() == ErrorKind::InvalidSubcommand && is_manifest() => {

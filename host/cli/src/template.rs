@@ -6,12 +6,12 @@ use tidegate_testkit::schema;
 /// What the new plugin is to do at first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Template {
-    /// Adds a greeting to every response: a minimal plugin
+    /// Adds a greeting to every response; a minimal plugin
     #[default]
     Http,
-    /// Responds with 429 to requests over a limit: uses state, the clock and local responses
+    /// Responds with 429 to requests over a limit, using state, the clock and local responses
     RateLimit,
-    /// Sets and removes response headers: uses a validated configuration
+    /// Sets and removes response headers, with a validated configuration
     Headers,
 }
 

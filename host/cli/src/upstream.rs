@@ -32,11 +32,11 @@ impl UpstreamUrl {
             .path_and_query()
             .is_some_and(|path| path.as_str() != "/")
         {
-            return Err("an upstream must not have a path: the path of the request is used".into());
+            return Err("an upstream must not have a path or a query, because those of the request are used: use http://HOST[:PORT]".into());
         }
         let authority = uri.authority().ok_or("expected http://HOST[:PORT]")?;
         if authority.as_str().contains('@') {
-            return Err("an upstream must not have a username".into());
+            return Err("an upstream must not have a username: use http://HOST[:PORT]".into());
         }
         // A port that is no number is not a port to `http`, and not there at all.
         let port = match authority.as_str().strip_prefix(authority.host()) {

@@ -95,7 +95,7 @@ fn no_document(root: &Node) -> Option<Fault> {
             field: "",
             position: root.position,
             message: format!(
-                "a document must be a mapping with `apiVersion` and `kind`, and this is {}",
+                "a document must be a mapping with `apiVersion` and `kind`, but this is {}",
                 root.value.kind()
             ),
         });
@@ -106,7 +106,7 @@ fn no_document(root: &Node) -> Option<Fault> {
             None => Some(Fault {
                 field,
                 position: root.position,
-                message: "is missing: every document needs a kind".into(),
+                message: "required field is missing".into(),
             }),
             Some(Some(text)) if !text.is_empty() => None,
             _ => Some(Fault {
@@ -125,10 +125,7 @@ fn no_list(items: &Node) -> Option<Fault> {
     Some(Fault {
         field: "items",
         position: items.position,
-        message: format!(
-            "must be a list of documents, and this is {}",
-            items.value.kind()
-        ),
+        message: format!("must be a list of documents, but is {}", items.value.kind()),
     })
 }
 

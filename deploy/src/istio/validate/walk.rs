@@ -164,9 +164,9 @@ impl<'a> Walk<'a, '_> {
             }
             // Only if the quotes are the only problem.
             (None, Shape::Integer) if node.text().is_some_and(|it| it.parse::<i64>().is_ok()) => {
-                format!("must be {wanted}, and this is {is}: write it without quotes")
+                format!("must be {wanted}, but is {is}: write it without quotes")
             }
-            _ => format!("must be {wanted}, and this is {is}"),
+            _ => format!("must be {wanted}, but is {is}"),
         };
         self.add(rule_id(&self.steps, "type"), node.position, message);
     }

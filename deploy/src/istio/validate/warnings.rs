@@ -240,7 +240,8 @@ impl<'a> Warnings<'a, '_> {
                 "verificationKey",
                 "ignored",
                 key,
-                "is not implemented in Istio, so nothing is verified: remove it, and pin the digest".into(),
+                "not implemented in Istio, so nothing is verified: remove it, and pin the digest"
+                    .into(),
             );
         }
         let variables = wasm.get("vmConfig").and_then(|config| config.get("env"));
@@ -428,8 +429,7 @@ impl<'a> Warnings<'a, '_> {
                     self.key(
                         key,
                         "yaml.duplicate-key",
-                        "is a duplicate key, and kubectl keeps only the last one: remove one"
-                            .into(),
+                        "duplicate key: kubectl keeps only the last value; remove the other".into(),
                     );
                 }
                 for entry in &mapping.entries {

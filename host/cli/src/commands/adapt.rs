@@ -20,7 +20,7 @@ pub struct Adapt {
     #[arg(short, long, value_name = "OUT.wasm", required_if_eq("plugin", "-"))]
     output: Option<PathBuf>,
 
-    /// Remove function names. The module gets smaller, but backtraces in the proxy's log show function indices only
+    /// Remove function names. This makes the module smaller, but backtraces in the proxy's log then show only function indices
     #[arg(long)]
     strip_names: bool,
 

@@ -30,7 +30,7 @@ Examples:
   tidegate build --package greeter --debug
   tidegate build --tool cargo-component
 
-Both tools build the same plugin. `cargo` needs only the Rust toolchain; cargo-component must be installed separately.";
+The components that the two tools build behave in the same way. `cargo` needs only the Rust toolchain; cargo-component must be installed separately.";
 
 // === impl Build ===
 

@@ -53,7 +53,7 @@ Examples:
 WasmPlugins and TrafficExtensions are ordered; EnvoyFilters are only counted. Istio orders plugins of the same phase and \
 priority by creation time. Manifests without a creation time, which only a cluster sets, are ordered by name here.
 
-Workloads with a label `istio=…gateway` and workloads that use the injection template `gateway` are treated as gateways; all \
+Workloads with a label `istio=…gateway` and workloads that use the `gateway` injection template are treated as gateways; all \
 others are assumed to have a sidecar. Whether a Gateway is a \
 waypoint is determined by its GatewayClass, or, if the files do not contain the class, by the name of the class. Gateways of \
 the classes istio-east-west, istio-remote and istio-agentgateway, and of controllers other than Istio's, are skipped.

@@ -43,8 +43,8 @@ pub struct Check {
     #[arg(long, value_name = "FILE")]
     module: Option<PathBuf>,
 
-    /// Expected SHA-256 digest of the image manifest, or of the module (for a component, of the adapted module), as in the field `sha256` of a
-    /// WasmPlugin. For a single input
+    /// Expected SHA-256 digest of the image manifest, or of the module (for a component, of the adapted module), as in a WasmPlugin's `sha256`
+    /// field. Allowed with a single input only
     #[arg(long, value_name = "DIGEST", value_parser = sha256)]
     sha256: Option<Digest>,
 
@@ -67,8 +67,9 @@ Examples:
   tidegate check greeter.yaml --module greeter.proxy.wasm
   kubectl get wasmplugins -A -o yaml | tidegate check - --format json
 
-Text output has one line for each finding: `INPUT[:LINE:COLUMN]: SEVERITY: [FIELD: ]MESSAGE [RULE]`. Errors are rejected by the API \
-server, by istiod's webhook, by Istio's agent (rule `agent`), by Envoy (rule `envoy`) or by `tidegate adapt` (rule `adapt`). Only WasmPlugins and TrafficExtensions are \
+Text output has one line for each finding: `INPUT[:LINE:COLUMN]: SEVERITY: [FIELD: ]MESSAGE [RULE]`. The brackets around \
+RULE are part of the line. An error means that the API server, istiod's webhook, Istio's agent (rule `agent`), Envoy (rule `envoy`) or `tidegate adapt` \
+(rule `adapt`) would reject the input. Only WasmPlugins and TrafficExtensions are \
 validated; documents of other kinds are skipped. Images are pulled as Istio's agent pulls them. Components are adapted first.";
 
 /// What is asked of an input.

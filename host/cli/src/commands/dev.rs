@@ -41,7 +41,7 @@ Examples:
   tidegate dev --dashboard
 
 A change takes effect once the plugin has been built and has accepted its configuration. Until then, and if either fails, the \
-previous version keeps serving. Requests in flight finish in the version in which they started; none fails because of a reload.
+previous version keeps serving. Requests in flight finish with the version with which they started; none fails because of a reload.
 
 Press Ctrl-C to stop. Requests in flight have ten seconds to finish.";
 

@@ -31,8 +31,8 @@ Examples:
   tidegate doctor
   tidegate doctor --format json | jq -r '.fix[]'
 
-It builds a small program for this machine and one for WebAssembly in the cache directory, and installs nothing. The exit code \
-is 0 if all requirements are met.";
+It installs nothing. To test the toolchain, it builds two small programs in the cache directory, one for this machine and one for \
+WebAssembly. The exit code is 0 if all requirements are met.";
 
 // === impl Doctor ===
 

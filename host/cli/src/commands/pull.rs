@@ -20,16 +20,16 @@ pub struct Pull {
     #[arg(value_name = "oci://REGISTRY/REPOSITORY[:TAG][@DIGEST]")]
     reference: Reference,
 
-    /// The file to write; `-` for stdout. Default: the last segment of the repository name with the extension
-    /// `.proxy.wasm`, or `.wasm` for a component, in this directory
+    /// The file to write; `-` for stdout. Default: in this directory, the last segment of the repository name, with
+    /// the extension `.proxy.wasm`, or `.wasm` for a component
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
-    /// Pull the component that `push --with-component` pushed, as TAG-component, instead of the module
+    /// Pull the component, which `push --with-component` pushed with the tag `TAG-component`, instead of the module
     #[arg(long, conflicts_with = "sha256")]
     component: bool,
 
-    /// Expected digest of the image manifest, as in the field `sha256` of a WasmPlugin
+    /// Expected digest of the image manifest, as in a WasmPlugin's `sha256` field
     #[arg(long, value_name = "DIGEST", value_parser = sha256)]
     sha256: Option<Digest>,
 

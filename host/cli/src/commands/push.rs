@@ -73,7 +73,7 @@ The output contains the `url` and `sha256` for a WasmPlugin. `sha256` is the dig
 last, so that an interrupted push leaves no incomplete image.
 
 Without --username, credentials come from Docker's configuration (DOCKER_CONFIG, or ~/.docker) or Podman's (REGISTRY_AUTH_FILE, or \
-containers/auth.json), and their credential helpers.";
+containers/auth.json in XDG_RUNTIME_DIR or XDG_CONFIG_HOME), and their credential helpers.";
 
 /// What is pushed.
 struct Plugin {

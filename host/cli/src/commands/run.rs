@@ -20,7 +20,7 @@ pub struct Run {
     #[arg(required = true, value_name = plugin::SYNTAX)]
     plugins: Vec<PluginArg>,
 
-    /// Name of the plugin in logs and properties; also its root ID (`root_id`). Repeat the option once for each plugin, in the same
+    /// Name of the plugin in logs and properties; also its root ID (`root_id`). Give the option once for each plugin, in the same
     /// order. Default: the name of the file or image
     #[arg(long, value_name = "NAME")]
     name: Vec<String>,
@@ -56,7 +56,9 @@ impl Run {
         let server = match serving.start(specs) {
             Err(error @ ServeError::Load(_)) => return Err(explained(error, &refusals)),
             started => {
-                refusals.iter().for_each(|it| logs::note(&it.message));
+                refusals
+                    .iter()
+                    .for_each(|it| logs::note(&format!("warning: {}", it.message)));
                 started?
             }
         };
@@ -134,7 +136,10 @@ fn explained(error: ServeError, refusals: &[Refusal]) -> anyhow::Error {
     };
     let is_of_failed = |it: &&Refusal| it.is_of_component && Some(it.plugin.as_str()) == failed;
     match refusals.iter().find(is_of_failed) {
-        Some(refusal) => anyhow::anyhow!("{}", refusal.message),
+        Some(refusal) => anyhow::anyhow!(
+            "{}",
+            refusal.message.replacen("cannot adapt", "cannot run", 1)
+        ),
         None => error.into(),
     }
 }

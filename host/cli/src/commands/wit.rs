@@ -8,7 +8,7 @@ use clap::Args;
 
 use crate::{carried, file, logs};
 
-/// Write the WIT package that plugins are written against, for the bindings generator of any language
+/// Write the WIT package that plugins are written against, to generate bindings for any language
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Wit {

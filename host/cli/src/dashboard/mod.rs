@@ -25,8 +25,8 @@ use tokio::sync::{mpsc, oneshot};
 /// Whether, where and how a dashboard is wanted: for every command that serves.
 #[derive(Args, Clone, Debug)]
 pub struct DashboardArgs {
-    /// Serve a web page that shows what each plugin receives and changes, on a loopback address [default: 127.0.0.1:8081].
-    /// Plugins run slower because their fuel consumption is measured
+    /// Serve a web page, on a loopback address [default: 127.0.0.1:8081], that shows what each plugin receives and changes.
+    /// Plugins run more slowly, because their fuel consumption is measured
     #[arg(
         long,
         value_name = "ADDRESS",

@@ -53,7 +53,7 @@ pub fn object_name(node: &Node) -> Option<Fault> {
         return None;
     }
     Fault::here(format!(
-        "`{}` is not a valid object name: use at most 253 characters: lowercase letters, digits, `-` and `.`; each part between dots must start and end with a letter or digit",
+        "`{}` is not a valid object name (a DNS subdomain): use lowercase letters, digits, `-` and `.`, at most 253 characters; each part between dots must start and end with a letter or digit",
         excerpt(text)
     ))
 }

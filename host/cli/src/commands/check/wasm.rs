@@ -43,7 +43,9 @@ pub(super) fn file(name: &str, bytes: &[u8], question: &Question<'_>, report: &m
             }
         },
     };
-    of_module(&module, &mut facts);
+    if EngineKind::detect(bytes).is_some() {
+        of_module(&module, &mut facts);
+    }
     let kind = match is_component {
         true => "component",
         false => "module",

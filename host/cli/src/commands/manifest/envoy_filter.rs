@@ -38,7 +38,7 @@ Examples:
   tidegate manifest envoy-filter greeter.wasm=@key.pem --context GATEWAY \\
       --url oci://ghcr.io/me/greeter:1.0 --sha256 \"$DIGEST\"
 
-The configuration may be any bytes. Istio does not validate EnvoyFilters, and an upgrade of Istio can change the configuration that they \
+The configuration can be arbitrary bytes. Istio does not validate EnvoyFilters, and an upgrade of Istio can change the configuration that they \
 patch. Use `wasm-plugin`, unless you need capability restrictions or an unchanged configuration.";
 
 // === impl EnvoyFilterArgs ===

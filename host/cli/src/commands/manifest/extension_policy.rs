@@ -15,12 +15,13 @@ pub struct ExtensionPolicyArgs {
     #[command(flatten)]
     resource: ResourceArgs,
 
-    /// Attach to this resource: `Gateway/NAME`, `ListenerSet/NAME`, `HTTPRoute/NAME` or `GRPCRoute/NAME`
+    /// Attach to this resource: `Gateway/NAME`, `ListenerSet/NAME`, `HTTPRoute/NAME` or `GRPCRoute/NAME`. Repeat the option, or separate
+    /// resources with commas
     #[arg(long, required = true, value_name = "KIND/NAME", value_delimiter = ',')]
     target_ref: Vec<TargetRef>,
 
-    /// For routes: merge the policy into that of the Gateway or ListenerSet. Other extensions are inherited, but Wasm plugins are
-    /// replaced. Default: the policy replaces the other
+    /// For routes: merge this policy into the policy for the ListenerSet or Gateway. Extensions of other kinds are inherited, but Wasm
+    /// plugins are replaced. Default: this policy replaces the other one
     #[arg(long, value_name = "TYPE", value_parser = word::<MergeType>())]
     merge_type: Option<MergeType>,
 
@@ -36,7 +37,7 @@ pub struct ExtensionPolicyArgs {
     #[command(flatten)]
     image: ImageArgs,
 
-    /// Environment variable that is inherited from the proxy
+    /// Environment variable to inherit from the proxy
     #[arg(long, value_name = "NAME", value_parser = variable_name)]
     env: Vec<String>,
 }

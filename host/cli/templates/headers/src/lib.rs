@@ -8,7 +8,7 @@ use tidegate_guest::prelude::*;
 
 use edits::Edits;
 
-/// The plugin: one value for each configuration and worker of the proxy.
+/// The plugin: one instance for each configuration and worker of the proxy.
 struct ResponseHeaders {
     edits: Edits,
 }
@@ -16,7 +16,7 @@ struct ResponseHeaders {
 #[plugin]
 impl Plugin for ResponseHeaders {
     type Config = Edits;
-    /// What is kept for each stream; nothing here.
+    /// The state of a stream; none here.
     type Stream = ();
 
     fn configure(edits: Edits) -> Result<Self, ConfigError> {

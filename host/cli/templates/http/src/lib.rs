@@ -11,7 +11,7 @@ struct Config {
     greeting: Option<FieldValue>,
 }
 
-/// The plugin: one value for each configuration and worker of the proxy.
+/// The plugin: one instance for each configuration and worker of the proxy.
 struct Greeter {
     greeting: String,
 }
@@ -19,7 +19,7 @@ struct Greeter {
 #[plugin]
 impl Plugin for Greeter {
     type Config = Config;
-    /// What is kept for each stream; nothing here.
+    /// The state of a stream; none here.
     type Stream = ();
 
     fn configure(config: Config) -> Result<Self, ConfigError> {

@@ -22,7 +22,7 @@ struct Config {
     burst: Option<NonZeroU32>,
 }
 
-/// The plugin: one value for each configuration and worker of the proxy.
+/// The plugin: one instance for each configuration and worker of the proxy.
 struct RateLimit {
     bucket: Cell<Bucket>,
 }
@@ -30,7 +30,7 @@ struct RateLimit {
 #[plugin]
 impl Plugin for RateLimit {
     type Config = Config;
-    /// What is kept for each stream; nothing here.
+    /// The state of a stream; none here.
     type Stream = ();
 
     fn configure(config: Config) -> Result<Self, ConfigError> {
