@@ -72,7 +72,7 @@ fn all_errors_are_reported_at_once() -> Result<()> {
     ])?;
     let messages: Vec<_> = errors.iter().map(ToString::to_string).collect();
     let expected = [
-        "its Proxy-Wasm ABI version is unknown",
+        "it declares no supported Proxy-Wasm ABI version",
         "it exports neither `malloc` nor `proxy_on_memory_allocate`",
         "its memory is not exported",
         "it imports `env` `proxy_unheard_of`, which not every proxy provides",

@@ -106,7 +106,7 @@ fn document_without_api_version_or_kind_is_rejected() {
     for (text, told) in [
         (
             "apiVersion: v1\n",
-            "1:1: error: kind: is missing: every document needs a kind [document.kind]",
+            "1:1: error: kind: required field is missing [document.kind]",
         ),
         (
             "apiVersion: v1\nkind: [Pod]\n",
@@ -118,7 +118,7 @@ fn document_without_api_version_or_kind_is_rejected() {
         ),
         (
             "kind: Pod\n",
-            "1:1: error: apiVersion: is missing: every document needs a kind [document.apiVersion]",
+            "1:1: error: apiVersion: required field is missing [document.apiVersion]",
         ),
         (
             "some text\n",

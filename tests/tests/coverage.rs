@@ -94,13 +94,15 @@ fn every_export_has_a_caller_in_both_engines() {
     let mut lacking = Vec::new();
     for part in parts().iter().filter(|part| !part.imported) {
         let (interface, name) = (snake(&part.interface), snake(&part.name));
-        // `self.exports.on_log.as_ref().map(|it| it.call_handle(…))`: the interface, and soon behind it the call.
+        // `call!(on_log, "on-log")` calls `handle` of an interface. Elsewhere, `exports.plugin.plugin_context().call_configure(…)`: the
+        // interface, and soon after it the call.
+        let by_macro = name == "handle" && component.contains(&format!("call!({interface},"));
         let call = format!(".call_{name}(");
         let called = component
             .match_indices(&format!(".{interface}."))
             .filter_map(|(at, _)| component[at + 1..].split_once(&call))
             .any(|(between, _)| between.len() < interface.len() + 40);
-        if !called {
+        if !called && !by_macro {
             lacking.push(format!(
                 "host/src/engine/component does not call `{name}` of `{interface}`"
             ));
@@ -111,8 +113,8 @@ fn every_export_has_a_caller_in_both_engines() {
             "http-filter" => "on_context_create",
             _ => &interface,
         };
-        // `call!(self, context, on_log, "proxy_on_log", …)`, but for those that have two signatures.
-        let by_macro = format!("{callback},\"proxy_{callback}\",");
+        // `call!(self, context, on_log, …)`, but for those that have two signatures.
+        let by_macro = format!("call!(self,context,{callback},");
         let by_hand = format!("&exports.{callback})");
         if !proxy_wasm.contains(&by_macro) && !proxy_wasm.contains(&by_hand) {
             lacking.push(format!(

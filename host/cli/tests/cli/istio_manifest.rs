@@ -515,5 +515,5 @@ fn manifest_requires_a_proxy_wasm_module() {
         "--sha256",
         DIGEST,
     ])
-    .fails_with(&["core.wasm", "Proxy-Wasm ABI version is unknown"]);
+    .fails_with(&["core.wasm", "declares no supported Proxy-Wasm ABI version"]);
 }

@@ -185,7 +185,7 @@ fn push_rejects_modules_envoy_would_reject() {
         "`clock_res_get`, which Envoy 1.36 does not provide; 1.39 and newer do",
     ]);
     ship(["push", &plugin("bare.wasm", "(module)"), place]).fails_with(&[
-        "Proxy-Wasm ABI version is unknown",
+        "declares no supported Proxy-Wasm ABI version",
         "neither `malloc` nor",
         "memory is not exported",
     ]);

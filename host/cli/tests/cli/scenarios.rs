@@ -125,7 +125,7 @@ scenarios/wrong/all.yaml:14:7: step 1, at upstream: request
 #[test]
 fn missing_scenarios_are_reported() {
     let folder = project(&[]);
-    test(&folder, &["--list"]).fails_with(&["contains no scenario", "docs/testing.md"]);
+    test(&folder, &["--list"]).fails_with(&["contains no scenario", "tidegate test --schema"]);
     test(&folder, &["none", "--list"]).fails_with(&["no scenario matches `none`"]);
     fs::remove_dir(folder.path("scenarios")).expect("an empty folder");
     test(&folder, &["--list"]).fails_with(&["the directory `scenarios` does not exist"]);
@@ -349,7 +349,7 @@ fn scenarios_run_in_a_real_envoy_needs_envoy() {
         assert!(said.contains(line), "{line} in {said}");
     }
     test(&folder, &["--envoy", "1.40.0"])
-        .misses("`--envoy` has no effect without the runtime `envoy`");
+        .misses("`--envoy` has no effect without the `envoy` runtime");
     let none = test(&folder, &["--runtime", "envoy", "--envoy", "0.1.0"]);
     none.misses("`--envoy 0.1.0` is neither a file nor a supported release: 1.40.0");
 

@@ -71,7 +71,7 @@ fn renamed_commands_and_options_report_the_new_name() {
             "`manifest wasm-plugin|",
         ),
     ] {
-        tidegate(call).misses(&format!("has been renamed to {new}"));
+        tidegate(call).misses(&format!("has been replaced by {new}"));
     }
 }
 
