@@ -122,16 +122,16 @@ fn document_without_api_version_or_kind_is_rejected() {
         ),
         (
             "some text\n",
-            "1:1: error: : a document must be a mapping with `apiVersion` and `kind`, and this is a string [document.type]",
+            "1:1: error: : a document must be a mapping with `apiVersion` and `kind`, but this is a string [document.type]",
         ),
         (
             "apiVersion: v1\nkind: List\nitems: 5\n",
-            "3:8: error: items: must be a list of documents, and this is an integer \
+            "3:8: error: items: must be a list of documents, but is an integer \
              [document.items]",
         ),
         (
             "apiVersion: v1\nkind: List\nitems: [5]\n",
-            "3:9: error: items[0]: a document must be a mapping with `apiVersion` and `kind`, and this is an integer [document.type]",
+            "3:9: error: items[0]: a document must be a mapping with `apiVersion` and `kind`, but this is an integer [document.type]",
         ),
     ] {
         assert_eq!(only(text), told);

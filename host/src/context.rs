@@ -40,7 +40,7 @@ pub(crate) struct Services {
 /// The contexts of an instance.
 pub(crate) struct Contexts {
     by_id: RefCell<HashMap<u32, Context, BuildHasherDefault<ContextIdHasher>>>,
-    next: Cell<u32>,
+    next_id: Cell<u32>,
 }
 
 /// The context of a plugin, or of a plugin on one stream. The guest identifies it by its ID.
@@ -92,12 +92,12 @@ impl Contexts {
     /// Creates a context with a new ID.
     pub(crate) fn add(&self, plugin: usize, stream: Option<StreamContext>) -> Context {
         let mut contexts = self.by_id.borrow_mut();
-        let mut id = self.next.get();
+        let mut id = self.next_id.get();
         // After 2^32 contexts, IDs wrap around and skip those that are still in use.
         while id == 0 || contexts.contains_key(&id) {
             id = id.wrapping_add(1);
         }
-        self.next.set(id.wrapping_add(1));
+        self.next_id.set(id.wrapping_add(1));
         let context = Context { id, plugin, stream };
         contexts.insert(id, context.clone());
         context
@@ -116,7 +116,7 @@ impl Contexts {
     }
 
     /// Returns the context of a plugin that has no stream.
-    pub(crate) fn of_plugin(&self, plugin: usize) -> Option<Context> {
+    pub(crate) fn plugin_context(&self, plugin: usize) -> Option<Context> {
         let contexts = self.by_id.borrow();
         contexts
             .values()
@@ -125,7 +125,7 @@ impl Contexts {
     }
 
     /// Removes and returns all contexts.
-    pub(crate) fn take(&self) -> impl Iterator<Item = Context> + use<> {
+    pub(crate) fn drain(&self) -> impl Iterator<Item = Context> + use<> {
         self.by_id.take().into_values()
     }
 }
@@ -134,7 +134,7 @@ impl Default for Contexts {
     fn default() -> Self {
         Self {
             by_id: RefCell::default(),
-            next: Cell::new(1),
+            next_id: Cell::new(1),
         }
     }
 }
@@ -152,8 +152,8 @@ impl Hasher for ContextIdHasher {
         }
     }
 
-    fn write_u32(&mut self, number: u32) {
+    fn write_u32(&mut self, id: u32) {
         // hashbrown distinguishes entries by the upper bits of the hash, so the ID is spread over all bits.
-        self.0 = u64::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = u64::from(id).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     }
 }

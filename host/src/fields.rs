@@ -13,7 +13,7 @@ use http::header::{HOST, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 
-pub(crate) use self::name::Known;
+pub(crate) use self::name::ParsedName;
 pub use self::name::{Name, Pseudo};
 
 use crate::vocabulary::FieldMap;
@@ -80,7 +80,7 @@ impl Fields {
         let wanted = name.as_ref();
         self.list
             .iter()
-            .find(|(name, _)| name.is(wanted))
+            .find(|(name, _)| name.eq_ignore_case(wanted))
             .map(|(_, value)| value)
     }
 
@@ -100,7 +100,7 @@ impl Fields {
         let wanted = name.as_ref();
         self.list
             .iter()
-            .filter(move |(name, _)| name.is(wanted))
+            .filter(move |(name, _)| name.eq_ignore_case(wanted))
             .map(|(_, value)| value)
     }
 
@@ -126,9 +126,9 @@ impl Fields {
 
     /// Adds a value as Envoy does. With `joins`, which is set for inline headers, the value is joined to an existing
     /// value of the field.
-    pub(crate) fn add(&mut self, name: &Name, joins: bool, value: HeaderValue) {
+    pub(crate) fn append_or_join(&mut self, name: &Name, joins: bool, value: HeaderValue) {
         if joins && let Some((_, old)) = self.list.iter_mut().find(|(it, _)| it == name) {
-            return join(old, value);
+            return join_values(old, value);
         }
         match name {
             Name::Header(_) => self.list.push((name.clone(), value)),
@@ -154,7 +154,7 @@ impl Fields {
     /// Removes a field with all its values.
     pub fn remove(&mut self, name: impl AsRef<[u8]>) {
         let unwanted = name.as_ref();
-        self.list.retain(|(name, _)| !name.is(unwanted));
+        self.list.retain(|(name, _)| !name.eq_ignore_case(unwanted));
     }
 
     /// Removes all fields.
@@ -274,15 +274,15 @@ impl Fields {
         headers
     }
 
-    /// Adds the fields of a header map in its order, except the field `but`. Returns the first value of `but`.
+    /// Adds the fields of a header map in its order, except the field `excluded`. Returns the first value of that field.
     fn extend_from(
         &mut self,
         headers: HeaderMap,
         map: FieldMap,
-        but: Option<&HeaderName>,
+        excluded: Option<&HeaderName>,
     ) -> Option<HeaderValue> {
         let mut last = None;
-        let mut left_out = None;
+        let mut excluded_value = None;
         for (name, value) in headers {
             // `HeaderMap` yields a name only with its first value.
             let repeated = name.is_none();
@@ -290,24 +290,26 @@ impl Fields {
                 last = name;
             }
             match &last {
-                Some(name) if Some(name) == but => left_out = left_out.or(Some(value)),
+                Some(name) if Some(name) == excluded => {
+                    excluded_value = excluded_value.or(Some(value))
+                }
                 Some(name) => {
                     let name = Name::Header(name.clone());
-                    let joins = repeated && name.joins(map);
+                    let joins = repeated && name.is_inline(map);
                     match self.list.last_mut() {
-                        Some((_, old)) if joins => join(old, value),
+                        Some((_, old)) if joins => join_values(old, value),
                         _ => self.list.push((name, value)),
                     }
                 }
                 None => {}
             }
         }
-        left_out
+        excluded_value
     }
 }
 
 /// Joins a value to another with a comma, as Envoy does. Empty values are skipped.
-fn join(old: &mut HeaderValue, value: HeaderValue) {
+fn join_values(old: &mut HeaderValue, value: HeaderValue) {
     if value.is_empty() {
         return;
     }
@@ -395,9 +397,9 @@ mod tests {
     fn values_added_to_inline_headers_are_joined() {
         let mut it = fields(&[("via", "a"), ("x", "1"), (":path", "/a")]);
         let mut add = |name: &str, value: &'static str| {
-            Known::with(name.as_bytes(), |known| {
-                let joins = known.joins(FieldMap::RequestHeaders);
-                it.add(known.name(), joins, HeaderValue::from_static(value));
+            ParsedName::with(name.as_bytes(), |parsed| {
+                let joins = parsed.is_inline(FieldMap::RequestHeaders);
+                it.append_or_join(parsed.name(), joins, HeaderValue::from_static(value));
             })
             .unwrap();
         };

@@ -20,7 +20,7 @@ use crate::vm::Vm;
 use crate::vocabulary::Phase;
 
 /// The compiled plugins of a chain, shared by all workers.
-pub(crate) struct Loaded {
+pub(crate) struct LoadedChain {
     pub(crate) config: RuntimeConfig,
     pub(crate) plugins: Vec<LoadedPlugin>,
     pub(crate) modules: Vec<LoadedModule>,
@@ -30,61 +30,61 @@ pub(crate) struct Loaded {
 pub(crate) struct LoadedPlugin {
     pub(crate) spec: PluginSpec,
     pub(crate) engine: EngineKind,
-    /// Index in [`Loaded::modules`].
+    /// Index in [`LoadedChain::modules`].
     pub(crate) module: usize,
     /// Index among the plugins of that module.
-    pub(crate) number_in_module: usize,
+    pub(crate) index_in_module: usize,
 }
 
 /// Compiled code, and the plugins that it belongs to.
 pub(crate) struct LoadedModule {
     pub(crate) compiled: Arc<dyn Compiled>,
-    /// Indices in [`Loaded::plugins`], in order.
+    /// Indices in [`LoadedChain::plugins`], in order.
     pub(crate) plugins: Vec<usize>,
 }
 
 /// The instances of one worker.
 pub(crate) struct ChainInstances {
-    number: usize,
-    loaded: Arc<Loaded>,
+    worker: usize,
+    loaded: Arc<LoadedChain>,
     instances: Vec<Renewable>,
     /// Whether each plugin has failed permanently, because its failure policy does not replace the instance.
-    lost: Vec<Cell<bool>>,
-    logs: bool,
+    permanently_failed: Vec<Cell<bool>>,
+    has_log_callback: bool,
 }
 
 /// An instance that can be replaced by a new one.
 struct Renewable {
     vm: RefCell<Rc<Vm>>,
     /// The earliest time to retry after a failed replacement.
-    retry: Cell<Option<Instant>>,
+    retry_at: Cell<Option<Instant>>,
 }
 
 /// The delay after a new instance could not be started. Envoy's is about the same.
-const RETRY: Duration = Duration::from_secs(1);
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 impl ChainInstances {
     /// Instantiates all modules, and configures all plugins in order.
-    pub(crate) fn start(loaded: Arc<Loaded>, number: usize) -> Result<Self, StartError> {
+    pub(crate) fn start(loaded: Arc<LoadedChain>, worker: usize) -> Result<Self, StartError> {
         let mut instances = Vec::with_capacity(loaded.modules.len());
         for module in &loaded.modules {
-            let vm = RefCell::new(Rc::new(start(&loaded, module, number)?));
+            let vm = RefCell::new(Rc::new(start_instance(&loaded, module, worker)?));
             instances.push(Renewable {
                 vm,
-                retry: Cell::new(None),
+                retry_at: Cell::new(None),
             });
         }
-        let lost = loaded.plugins.iter().map(|_| Cell::new(false)).collect();
-        let logs = loaded
+        let permanently_failed = loaded.plugins.iter().map(|_| Cell::new(false)).collect();
+        let has_log_callback = loaded
             .modules
             .iter()
             .any(|it| it.compiled.callbacks().has(Phase::Log));
         Ok(Self {
-            number,
+            worker,
             loaded,
             instances,
-            lost,
-            logs,
+            permanently_failed,
+            has_log_callback,
         })
     }
 
@@ -93,18 +93,18 @@ impl ChainInstances {
     }
 
     /// Returns whether any plugin has a log callback.
-    pub(crate) fn logs(&self) -> bool {
-        self.logs
+    pub(crate) fn has_log_callback(&self) -> bool {
+        self.has_log_callback
     }
 
     /// Returns the maximum number of bytes buffered for one direction of a paused stream.
-    pub(crate) fn buffer(&self) -> usize {
+    pub(crate) fn buffer_limit(&self) -> usize {
         self.loaded.config.buffer
     }
 
     /// Returns the number of the worker.
-    pub(crate) fn number(&self) -> usize {
-        self.number
+    pub(crate) fn worker(&self) -> usize {
+        self.worker
     }
 
     /// Returns the observer of streams, if there is one.
@@ -124,42 +124,48 @@ impl ChainInstances {
     pub(crate) fn instance(&self, plugin: usize) -> Option<(Rc<Vm>, usize)> {
         let LoadedPlugin {
             module,
-            number_in_module,
+            index_in_module,
             ..
         } = self.loaded.plugins.get(plugin)?;
         let renewable = self.instances.get(*module)?;
-        if self.lost.get(plugin)?.get() {
+        if self.permanently_failed.get(plugin)?.get() {
             return None;
         }
         let vm = renewable.vm.borrow().clone();
         if !vm.is_dead() {
-            return Some((vm, *number_in_module));
+            return Some((vm, *index_in_module));
         }
         let module = self.loaded.modules.get(*module)?;
         for &other in &module.plugins {
             if self.failure_policy(other) != FailurePolicy::Reload
-                && let Some(lost) = self.lost.get(other)
+                && let Some(permanently_failed) = self.permanently_failed.get(other)
             {
-                lost.set(true);
+                permanently_failed.set(true);
             }
         }
         if self.failure_policy(plugin) != FailurePolicy::Reload {
             return None;
         }
-        if renewable.retry.get().is_some_and(|at| Instant::now() < at) {
+        if renewable
+            .retry_at
+            .get()
+            .is_some_and(|at| Instant::now() < at)
+        {
             return None;
         }
-        match start(&self.loaded, module, self.number) {
+        match start_instance(&self.loaded, module, self.worker) {
             Ok(fresh) => {
                 let fresh = Rc::new(fresh);
                 renewable.vm.replace(fresh.clone());
-                renewable.retry.set(None);
-                Some((fresh, *number_in_module))
+                renewable.retry_at.set(None);
+                Some((fresh, *index_in_module))
             }
             Err(error) => {
-                renewable.retry.set(Instant::now().checked_add(RETRY));
+                renewable
+                    .retry_at
+                    .set(Instant::now().checked_add(RETRY_DELAY));
                 vm.services().log(
-                    *number_in_module,
+                    *index_in_module,
                     Level::Critical,
                     &format!("cannot be started again: {error}"),
                 );
@@ -170,7 +176,11 @@ impl ChainInstances {
 }
 
 /// Creates an instance and configures its plugins, in order.
-fn start(loaded: &Loaded, module: &LoadedModule, worker: usize) -> Result<Vm, StartError> {
+fn start_instance(
+    loaded: &LoadedChain,
+    module: &LoadedModule,
+    worker: usize,
+) -> Result<Vm, StartError> {
     let plugins: Vec<&LoadedPlugin> = module
         .plugins
         .iter()
@@ -207,10 +217,10 @@ fn start(loaded: &Loaded, module: &LoadedModule, worker: usize) -> Result<Vm, St
             plugin: first.name.clone(),
             message,
         })?;
-    for (number_in_module, LoadedPlugin { spec, .. }) in plugins.iter().enumerate() {
-        let context = vm.services().contexts.add(number_in_module, None);
+    for (index_in_module, LoadedPlugin { spec, .. }) in plugins.iter().enumerate() {
+        let context = vm.services().contexts.add(index_in_module, None);
         // `Vm::enter` logs the trap. The error only reports that it occurred.
-        match vm.enter(number_in_module, |instance| {
+        match vm.enter(index_in_module, |instance| {
             instance.configure(&context, &spec.configuration)
         }) {
             Some(Ok(())) => {}
@@ -220,7 +230,7 @@ fn start(loaded: &Loaded, module: &LoadedModule, worker: usize) -> Result<Vm, St
                 // By the contract, the proxy logs the reason. A Proxy-Wasm module has logged it itself.
                 if *engine == EngineKind::Component {
                     let line = format!("configuration refused: {reason}");
-                    vm.services().log(number_in_module, Level::Error, &line);
+                    vm.services().log(index_in_module, Level::Error, &line);
                 }
                 return Err(StartError::Refused {
                     plugin: spec.name.clone(),

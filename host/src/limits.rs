@@ -17,28 +17,28 @@ impl Limits {
     /// The resolution of [`Limits::callback`].
     pub const TICK: Duration = Duration::from_millis(10);
 
-    /// Returns the deadline of a callback.
-    pub(crate) fn for_callback(&self) -> Deadline {
-        Deadline::of(self.callback)
+    /// Returns the time limit of a callback.
+    pub(crate) fn for_callback(&self) -> TimeLimit {
+        TimeLimit::new(self.callback)
     }
 
-    /// Returns the deadline of each step of starting an instance. It is longer, because languages with their own
+    /// Returns the time limit of each step of starting an instance. It is longer, because languages with their own
     /// runtime do much work there.
-    pub(crate) fn for_start(&self) -> Deadline {
-        Deadline::of(self.callback.saturating_mul(10))
+    pub(crate) fn for_start(&self) -> TimeLimit {
+        TimeLimit::new(self.callback.saturating_mul(10))
     }
 }
 
 /// The maximum run time of guest code.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Deadline {
+pub(crate) struct TimeLimit {
     pub(crate) time: Duration,
     /// The number of ticks after which at least this time has passed.
     pub(crate) ticks: u64,
 }
 
-impl Deadline {
-    fn of(time: Duration) -> Self {
+impl TimeLimit {
+    fn new(time: Duration) -> Self {
         // The current tick may be about to end, so one is added. A limit of more than a thousand years is equivalent to
         // no limit.
         let ticks = time

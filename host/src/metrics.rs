@@ -25,8 +25,10 @@ pub enum MetricKind {
 /// The metrics of a proxy.
 #[derive(Debug, Default)]
 pub struct Metrics {
-    by_name: Mutex<HashMap<(MetricKind, Box<[u8]>), Arc<Metric>>>,
+    by_name: Mutex<HashMap<Key, Arc<Metric>>>,
 }
+
+type Key = (MetricKind, Box<[u8]>);
 
 /// The maximum number of definitions of each kind by one instance, so that a plugin that defines a metric for each request does not grow forever.
 const MAX_DEFINITIONS: usize = 100_000;

@@ -40,7 +40,7 @@ pub enum Event {
         /// The position in the chain of the plugin that had paused it.
         position: usize,
         /// The direction.
-        half: Direction,
+        direction: Direction,
     },
     /// A response was generated that does not come from the upstream. If it passes the response callbacks, they run
     /// after this event.

@@ -28,8 +28,8 @@ impl Random {
     pub(crate) fn fill(&self, bytes: &mut [u8]) -> Result<(), getrandom::Error> {
         match self {
             Self::System => getrandom::fill(bytes),
-            Self::Seeded(numbers) => {
-                numbers.borrow_mut().fill_bytes(bytes);
+            Self::Seeded(generator) => {
+                generator.borrow_mut().fill_bytes(bytes);
                 Ok(())
             }
         }

@@ -6,18 +6,18 @@ use std::sync::Arc;
 use crate::config::RuntimeConfig;
 use crate::engine::{CodeCache, Compiled, Compiler};
 use crate::error::{LoadError, StartError};
-use crate::instances::{ChainInstances, Loaded, LoadedModule, LoadedPlugin};
+use crate::instances::{ChainInstances, LoadedChain, LoadedModule, LoadedPlugin};
 use crate::plugin::{EngineKind, PluginSpec};
 use crate::stream::Stream;
 
 /// The state shared by all plugins: the compiler, the clock and the log.
 pub struct Runtime {
     config: RuntimeConfig,
-    code: Code,
+    code: CodeSource,
 }
 
 /// The source of compiled code.
-enum Code {
+enum CodeSource {
     Own(Compiler),
     Shared(Arc<CodeCache>),
 }
@@ -25,7 +25,7 @@ enum Code {
 /// The compiled plugins of a chain, in order.
 #[derive(Clone)]
 pub struct Chain {
-    loaded: Arc<Loaded>,
+    loaded: Arc<LoadedChain>,
 }
 
 /// The plugins of a chain, instantiated and configured for one worker thread.
@@ -39,8 +39,8 @@ impl Runtime {
     pub fn new(config: RuntimeConfig) -> Result<Runtime, LoadError> {
         let fuel = config.observer.as_ref().is_some_and(|it| it.wants_fuel());
         let code = match &config.code {
-            Some(shared) if !fuel => Code::Shared(shared.clone()),
-            _ => Code::Own(
+            Some(shared) if !fuel => CodeSource::Shared(shared.clone()),
+            _ => CodeSource::Own(
                 Compiler::new(fuel, config.code_cache_dir.as_deref())
                     .map_err(|source| LoadError::Runtime { source })?,
             ),
@@ -50,35 +50,35 @@ impl Runtime {
 
     /// Compiles plugins. No plugin code runs yet.
     pub fn load(&self, plugins: &[PluginSpec]) -> Result<Chain, LoadError> {
-        let mut loaded = Loaded {
+        let mut loaded = LoadedChain {
             config: self.config.clone(),
             plugins: Vec::new(),
             modules: Vec::<LoadedModule>::new(),
         };
         for (index, spec) in plugins.iter().enumerate() {
-            let engine = engine_for(spec)?;
+            let engine = select_engine(spec)?;
             // As in Envoy 1.40, plugins with different environments do not share an instance.
-            let same = |other: &LoadedPlugin| {
+            let shares_instance = |other: &LoadedPlugin| {
                 other.engine == engine
                     && other.spec.module == spec.module
                     && other.spec.environment == spec.environment
                     && other.spec.seed == spec.seed
             };
-            let (module, number_in_module) = match loaded
+            let (module, index_in_module) = match loaded
                 .plugins
                 .iter()
-                .find(|it| same(it))
+                .find(|it| shares_instance(it))
                 .map(|it| it.module)
             {
                 Some(module) => {
-                    let number_in_module = loaded.modules.get_mut(module).map_or(0, |it| {
+                    let index_in_module = loaded.modules.get_mut(module).map_or(0, |it| {
                         it.plugins.push(index);
                         it.plugins.len() - 1
                     });
-                    (module, number_in_module)
+                    (module, index_in_module)
                 }
                 None => {
-                    let compiled = self.code.of(spec, engine)?;
+                    let compiled = self.code.compile(spec, engine)?;
                     loaded.modules.push(LoadedModule {
                         compiled,
                         plugins: vec![index],
@@ -90,7 +90,7 @@ impl Runtime {
                 spec: spec.clone(),
                 engine,
                 module,
-                number_in_module,
+                index_in_module,
             });
         }
         Ok(Chain {
@@ -99,8 +99,12 @@ impl Runtime {
     }
 }
 
-impl Code {
-    fn of(&self, spec: &PluginSpec, engine: EngineKind) -> Result<Arc<dyn Compiled>, LoadError> {
+impl CodeSource {
+    fn compile(
+        &self,
+        spec: &PluginSpec,
+        engine: EngineKind,
+    ) -> Result<Arc<dyn Compiled>, LoadError> {
         match self {
             Self::Own(compiler) => compiler.compile(spec, engine),
             Self::Shared(cache) => cache.code(spec, engine),
@@ -117,7 +121,7 @@ impl Chain {
     }
 
     #[cfg(test)]
-    pub(crate) fn of(loaded: Loaded) -> Self {
+    pub(crate) fn from_loaded(loaded: LoadedChain) -> Self {
         Self {
             loaded: Arc::new(loaded),
         }
@@ -133,7 +137,7 @@ impl WorkerChain {
 }
 
 /// Returns the engine for a plugin. Fails if the requested engine cannot run the binary.
-fn engine_for(spec: &PluginSpec) -> Result<EngineKind, LoadError> {
+fn select_engine(spec: &PluginSpec) -> Result<EngineKind, LoadError> {
     let plugin = || spec.name.clone();
     let found =
         EngineKind::detect(&spec.module).ok_or_else(|| LoadError::NotWasm { plugin: plugin() })?;

@@ -14,7 +14,7 @@ use bytes::Bytes;
 pub const MAX_SHARED: usize = 64 << 20;
 
 /// The approximate overhead of an entry, in bytes.
-const ENTRY: usize = 192;
+const ENTRY_OVERHEAD: usize = 192;
 
 /// Values by key, shared by all plugins and all workers of a proxy.
 #[derive(Debug, Default)]
@@ -48,7 +48,7 @@ struct Entries {
     /// The total size of the entries, including overhead.
     size: usize,
     /// The most recently assigned version.
-    last: u32,
+    last_version: u32,
 }
 
 // === impl SharedData ===
@@ -62,27 +62,29 @@ impl SharedData {
     /// Stores a value. If `version` is not 0, the value is stored only if the key is absent or has that version.
     pub fn set(&self, key: &[u8], value: Bytes, version: u32) -> Result<(), StoreError> {
         let mut entries = self.lock();
-        let there = entries.by_key.get(key);
-        if there.is_some_and(|there| version != 0 && version != there.version) {
+        let existing = entries.by_key.get(key);
+        if existing.is_some_and(|existing| version != 0 && version != existing.version) {
             return Err(StoreError::Changed);
         }
-        let gone = there.map_or(0, |there| ENTRY + key.len() + there.value.len());
-        let size = (entries.size - gone).saturating_add(ENTRY + key.len() + value.len());
+        let freed = existing.map_or(0, |existing| {
+            ENTRY_OVERHEAD + key.len() + existing.value.len()
+        });
+        let size = (entries.size - freed).saturating_add(ENTRY_OVERHEAD + key.len() + value.len());
         if size > MAX_SHARED {
             return Err(StoreError::Full);
         }
         entries.size = size;
         // `u32::MAX` is never assigned: plugins use it as a condition that holds only if the key is absent.
-        entries.last = match entries.last + 1 {
+        entries.last_version = match entries.last_version + 1 {
             u32::MAX => 1,
             next => next,
         };
         let stored = Stored {
             value,
-            version: entries.last,
+            version: entries.last_version,
         };
         match entries.by_key.get_mut(key) {
-            Some(there) => *there = stored,
+            Some(existing) => *existing = stored,
             None => _ = entries.by_key.insert(key.into(), stored),
         }
         Ok(())
@@ -125,7 +127,7 @@ mod tests {
     #[test]
     fn versions_wrap_around_skipping_zero_and_max() {
         let data = SharedData::default();
-        data.lock().last = u32::MAX - 2;
+        data.lock().last_version = u32::MAX - 2;
         data.set(KEY, Bytes::new(), 0).expect("room");
         assert_eq!(version(&data), u32::MAX - 1);
         data.set(KEY, Bytes::new(), 0).expect("room");
@@ -141,7 +143,7 @@ mod tests {
             .expect("the room of the former");
         assert_eq!(data.set(b"other", half, 0), Err(StoreError::Full));
         data.set(KEY, "small".into(), 0).expect("room");
-        assert_eq!(data.lock().size, ENTRY + KEY.len() + "small".len());
+        assert_eq!(data.lock().size, ENTRY_OVERHEAD + KEY.len() + "small".len());
         assert_eq!(data.get(b"other"), None);
     }
 

@@ -22,8 +22,8 @@ use crate::vocabulary::{Direction, FieldMap, Phase};
 /// A request of a plugin, which is executed after the current callback has returned.
 #[derive(Debug)]
 pub(crate) enum Command {
-    Resume { filter: usize, half: Direction },
-    Respond(Box<LocalResponse>),
+    Resume { filter: usize, direction: Direction },
+    SendLocalResponse(Box<LocalResponse>),
     Reset,
 }
 
@@ -31,9 +31,9 @@ pub(crate) enum Command {
 pub(crate) struct SharedStream {
     pub(crate) state: RefCell<State>,
     /// Whether the stream's state machine is running. It handles new commands itself, so that no wake is needed.
-    pub(crate) busy: Cell<bool>,
-    /// Whether a command was queued, or an instance died, while the stream was not busy.
-    pub(crate) called: Cell<bool>,
+    pub(crate) running: Cell<bool>,
+    /// Whether a command was queued, or an instance died, while the stream was not running.
+    pub(crate) notified: Cell<bool>,
     wake: Rc<dyn Fn()>,
 }
 
@@ -45,20 +45,20 @@ pub(crate) struct State {
     pub(crate) passing: [Body; 2],
     /// The body data that is buffered while paused, by direction. An empty body stands for an end of the stream without
     /// data.
-    pub(crate) held: [Option<Body>; 2],
+    pub(crate) buffered: [Option<Body>; 2],
     pub(crate) filters: Vec<FilterState>,
     pub(crate) commands: Vec<Command>,
     /// The downstream connection, if there is one.
     pub(crate) connection: Option<Connection>,
     /// The status of the response: as received or generated, and later as sent downstream.
-    pub(crate) code: Option<u16>,
+    pub(crate) response_status: Option<u16>,
     /// The properties that plugins have set, by path.
-    pub(crate) left: Vec<(Box<[u8]>, Bytes)>,
+    pub(crate) properties: Vec<(Box<[u8]>, Bytes)>,
     /// Whether `local-responses.send` is rejected: there is a local response already, or the stream was reset or is
     /// ending.
-    pub(crate) answered: bool,
+    pub(crate) rejects_local_response: bool,
     /// Whether the response headers have passed the chain.
-    pub(crate) sent: bool,
+    pub(crate) response_headers_sent: bool,
     /// Whether the stream has ended. Hostcalls then return `closed`.
     pub(crate) ended: bool,
 }
@@ -68,11 +68,11 @@ pub(crate) struct State {
 pub(crate) struct FilterState {
     /// The field maps that the plugin can access, as [`FieldMap::bit`]s. They correspond to the map pointers in Envoy's
     /// context that are not null.
-    pub(crate) live: u8,
+    pub(crate) accessible_maps: u8,
     /// The callback that is running.
     pub(crate) phase: Option<Phase>,
     /// Whether the plugin's last body callback paused, so that the plugin sees the accumulated body, by direction.
-    pub(crate) buffering: [bool; 2],
+    pub(crate) accumulating: [bool; 2],
 }
 
 impl SharedStream {
@@ -83,8 +83,8 @@ impl SharedStream {
         };
         Self {
             state: RefCell::new(state),
-            busy: Cell::new(false),
-            called: Cell::new(false),
+            running: Cell::new(false),
+            notified: Cell::new(false),
             wake,
         }
     }
@@ -111,10 +111,10 @@ impl SharedStream {
         }
     }
 
-    /// Wakes the stream, unless it is busy or was woken already. It handles queued commands and dead instances after
+    /// Wakes the stream, unless it is running or was woken already. It handles queued commands and dead instances after
     /// the current callback, of whichever stream, has returned.
-    pub(crate) fn call(&self) {
-        if !self.busy.get() && !self.called.replace(true) {
+    pub(crate) fn notify(&self) {
+        if !self.running.get() && !self.notified.replace(true) {
             (self.wake)();
         }
     }
@@ -131,21 +131,21 @@ impl State {
 
     /// Returns the body that a filter sees: the buffered data if its last body callback paused, otherwise the data that
     /// is passing.
-    pub(crate) fn body(&mut self, filter: usize, half: Direction) -> &mut Body {
-        let buffering = self
+    pub(crate) fn body(&mut self, filter: usize, direction: Direction) -> &mut Body {
+        let accumulating = self
             .filter(filter)
-            .buffering
-            .get(half.index())
+            .accumulating
+            .get(direction.index())
             .copied()
             .unwrap_or(false);
-        let [request_held, response_held] = &mut self.held;
+        let [request_buffered, response_buffered] = &mut self.buffered;
         let [request, response] = &mut self.passing;
-        let (held, passing) = match half {
-            Direction::Request => (request_held, request),
-            Direction::Response => (response_held, response),
+        let (buffered, passing) = match direction {
+            Direction::Request => (request_buffered, request),
+            Direction::Response => (response_buffered, response),
         };
-        match held {
-            Some(held) if buffering => held,
+        match buffered {
+            Some(buffered) if accumulating => buffered,
             _ => passing,
         }
     }

@@ -65,7 +65,7 @@ impl Vm {
             Err(trap) => {
                 *borrowed = None;
                 drop(borrowed);
-                self.die(plugin, &trap);
+                self.handle_trap(plugin, &trap);
                 None
             }
         }
@@ -83,7 +83,7 @@ impl Vm {
             let begun = Instant::now();
             let result = call(instance);
             measured.time = begun.elapsed();
-            measured.fuel = instance.burnt();
+            measured.fuel = instance.consumed_fuel();
             measured.trap = result.as_ref().err().map(|trap| trap.message.clone());
             result
         });
@@ -93,21 +93,21 @@ impl Vm {
     }
 
     /// Ends the plugins that were configured, in order, unless the instance has trapped.
-    fn end(&self) {
+    fn end_plugins(&self) {
         for plugin in 0..self.services.plugins.len() {
-            if let Some(context) = self.services.contexts.of_plugin(plugin) {
-                self.enter(plugin, |instance| instance.end(&context));
+            if let Some(context) = self.services.contexts.plugin_context(plugin) {
+                self.enter(plugin, |instance| instance.shut_down(&context));
                 self.services.contexts.remove(context.id);
             }
         }
     }
 
-    fn die(&self, plugin: usize, trap: &Trap) {
+    fn handle_trap(&self, plugin: usize, trap: &Trap) {
         self.dead.set(true);
         self.services.log(plugin, Level::Critical, &trap.message);
-        for context in self.services.contexts.take() {
+        for context in self.services.contexts.drain() {
             if let Some(stream) = context.stream {
-                stream.shared.call();
+                stream.shared.notify();
             }
         }
     }
@@ -116,6 +116,6 @@ impl Vm {
 /// A plugin ends after the proxy has stopped, or has switched to other plugins, and its last stream has ended.
 impl Drop for Vm {
     fn drop(&mut self) {
-        self.end();
+        self.end_plugins();
     }
 }

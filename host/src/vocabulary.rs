@@ -113,7 +113,7 @@ impl FieldMap {
 
 impl Phase {
     /// Returns the direction that the phase belongs to, and the field map that was received in it.
-    pub(crate) fn of(self) -> (Direction, Option<FieldMap>) {
+    pub(crate) fn direction_and_map(self) -> (Direction, Option<FieldMap>) {
         match self {
             Phase::RequestHeaders => (Direction::Request, Some(FieldMap::RequestHeaders)),
             Phase::RequestBody => (Direction::Request, None),

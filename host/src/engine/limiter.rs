@@ -5,52 +5,52 @@
 use wasmtime::{ResourceLimiter, Result};
 
 /// The maximum number of elements in all tables together. Modules compiled from Go have tables of tens of thousands.
-const TABLE_ELEMENTS: usize = 1 << 20;
+const MAX_TABLE_ELEMENTS: usize = 1 << 20;
 
 /// The maximum number of core instances, of memories and of tables in a component. One built with Python's tools has
 /// about forty.
-const PARTS: usize = 1_000;
+const MAX_ITEMS: usize = 1_000;
 
 /// Tracks the resources of an instance, and rejects growth beyond its limits.
 pub(crate) struct Limiter {
-    memory: Share,
-    elements: Share,
-    parts: usize,
+    memory: Quota,
+    table_elements: Quota,
+    max_items: usize,
 }
 
 /// A resource with a limit.
-struct Share {
+struct Quota {
     used: usize,
-    most: usize,
+    limit: usize,
 }
 
 impl Limiter {
     /// Creates a limiter for an instance whose memories may have `memory` bytes together.
     pub(crate) fn new(memory: usize) -> Self {
         Self {
-            memory: Share::of(memory),
-            elements: Share::of(TABLE_ELEMENTS),
-            parts: PARTS,
+            memory: Quota::new(memory),
+            table_elements: Quota::new(MAX_TABLE_ELEMENTS),
+            max_items: MAX_ITEMS,
         }
     }
 
     /// Creates a limiter for one core module with one memory, as in Envoy.
     pub(crate) fn for_core_module(memory: usize) -> Self {
         Self {
-            parts: 1,
+            max_items: 1,
             ..Self::new(memory)
         }
     }
 }
 
-impl Share {
-    fn of(most: usize) -> Self {
-        Self { used: 0, most }
+impl Quota {
+    fn new(limit: usize) -> Self {
+        Self { used: 0, limit }
     }
 
-    fn grows(&mut self, from: usize, to: usize) -> bool {
+    fn try_grow(&mut self, from: usize, to: usize) -> bool {
         let used = self.used.saturating_add(to.saturating_sub(from));
-        let fits = used <= self.most;
+        let fits = used <= self.limit;
         if fits {
             self.used = used;
         }
@@ -60,23 +60,23 @@ impl Share {
 
 impl ResourceLimiter for Limiter {
     fn memory_growing(&mut self, from: usize, to: usize, _: Option<usize>) -> Result<bool> {
-        Ok(self.memory.grows(from, to))
+        Ok(self.memory.try_grow(from, to))
     }
 
     fn table_growing(&mut self, from: usize, to: usize, _: Option<usize>) -> Result<bool> {
-        Ok(self.elements.grows(from, to))
+        Ok(self.table_elements.try_grow(from, to))
     }
 
     fn instances(&self) -> usize {
-        self.parts
+        self.max_items
     }
 
     fn memories(&self) -> usize {
-        self.parts
+        self.max_items
     }
 
     fn tables(&self) -> usize {
-        PARTS
+        MAX_ITEMS
     }
 }
 

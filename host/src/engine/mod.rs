@@ -28,7 +28,8 @@ pub(crate) trait Compiled: Send + Sync {
     fn instantiate(&self, services: &Rc<Services>) -> Result<Box<dyn Instance>, Trap>;
 }
 
-/// An instance. All methods except `refuel` and `burnt` may run guest code. After a trap, only `burnt` is called.
+/// An instance. All methods except `refuel` and `consumed_fuel` may run guest code. After a trap, only `consumed_fuel`
+/// is called.
 pub(crate) trait Instance {
     /// Creates and configures one of the instance's plugins. The inner error is the reason why the plugin rejects its
     /// configuration.
@@ -39,22 +40,22 @@ pub(crate) trait Instance {
     ) -> Result<Result<(), String>, Trap>;
 
     /// Creates the plugin's state for a stream, and returns its slot.
-    fn open(&mut self, context: &Context) -> Result<usize, Trap>;
+    fn open_stream(&mut self, context: &Context) -> Result<usize, Trap>;
 
     /// Runs a callback. The result is [`Action::Continue`] if the plugin does not export the callback.
-    fn call(&mut self, filter: Filter<'_>, callback: Callback) -> Result<Action, Trap>;
+    fn call(&mut self, filter: FilterRef<'_>, callback: Callback) -> Result<Action, Trap>;
 
     /// Drops the plugin's state for a stream.
-    fn close(&mut self, filter: Filter<'_>) -> Result<(), Trap>;
+    fn close_stream(&mut self, filter: FilterRef<'_>) -> Result<(), Trap>;
 
     /// Shuts down one of the instance's plugins. It is called when no stream is left.
-    fn end(&mut self, context: &Context) -> Result<(), Trap>;
+    fn shut_down(&mut self, context: &Context) -> Result<(), Trap>;
 
     /// Refills the fuel, if fuel is counted. A guest is never stopped for lack of fuel.
     fn refuel(&mut self) {}
 
     /// Returns the fuel consumed since the last `refuel`, if fuel is counted.
-    fn burnt(&self) -> Option<u64> {
+    fn consumed_fuel(&self) -> Option<u64> {
         None
     }
 }
@@ -73,7 +74,7 @@ pub(crate) enum Callback {
 
 /// A plugin on one stream: its context, and the slot that [`Instance::open`] returned.
 #[derive(Clone, Copy)]
-pub(crate) struct Filter<'a> {
+pub(crate) struct FilterRef<'a> {
     pub(crate) context: &'a Context,
     pub(crate) slot: usize,
 }

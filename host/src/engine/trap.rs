@@ -8,11 +8,11 @@ use wasmtime::WasmBacktrace;
 use crate::engine::Trap;
 
 /// The maximum number of backtrace lines: as many as Envoy shows frames.
-const FRAMES: usize = 20;
+const MAX_FRAMES: usize = 20;
 
 impl Trap {
     /// Creates the trap for a failure of the guest code that `call` ran. `limit` is the time that it was allowed to take.
-    pub(crate) fn of(call: &str, error: &wasmtime::Error, limit: Duration) -> Self {
+    pub(crate) fn from_error(call: &str, error: &wasmtime::Error, limit: Duration) -> Self {
         let mut message = format!("`{call}` failed: ");
         match error.downcast_ref::<wasmtime::Trap>() {
             Some(wasmtime::Trap::Interrupt) => {
@@ -23,7 +23,7 @@ impl Trap {
         }
         if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() {
             // The first line is a heading.
-            for line in backtrace.to_string().lines().skip(1).take(FRAMES) {
+            for line in backtrace.to_string().lines().skip(1).take(MAX_FRAMES) {
                 _ = write!(message, "\n{line}");
             }
         }

@@ -36,7 +36,7 @@ pub enum Pseudo {
 impl Name {
     /// Parses a name, ignoring case. Returns `None` if it is invalid.
     pub fn parse(name: &[u8]) -> Option<Name> {
-        Known::with(name, |known| known.name.clone())
+        ParsedName::with(name, |parsed| parsed.name.clone())
     }
 
     /// Returns whether the bytes are a valid name, ignoring case.
@@ -58,12 +58,12 @@ impl Name {
     }
 
     /// Returns whether a second value is joined to the first in this map.
-    pub(crate) fn joins(&self, map: FieldMap) -> bool {
+    pub(crate) fn is_inline(&self, map: FieldMap) -> bool {
         inline::maps(self) & map.bit() != 0
     }
 
     /// Compares the name with bytes, ignoring case.
-    pub(super) fn is(&self, other: &[u8]) -> bool {
+    pub(super) fn eq_ignore_case(&self, other: &[u8]) -> bool {
         self.as_str().as_bytes().eq_ignore_ascii_case(other)
     }
 }
@@ -107,40 +107,40 @@ impl Pseudo {
 // === impl Known ===
 
 /// A parsed name, and the maps in which its values are joined.
-pub(crate) struct Known {
+pub(crate) struct ParsedName {
     name: Name,
-    joins: u8,
+    inline_maps: u8,
 }
 
 /// The number of names that each thread caches.
-const KNOWN: usize = 64;
+const CACHE_SIZE: usize = 64;
 
 thread_local! {
     /// Recently used names. Plugins use the same few names for every stream, and parsing one copies it.
-    static NAMES: RefCell<[Option<Known>; KNOWN]> = const { RefCell::new([const { None }; KNOWN]) };
+    static NAME_CACHE: RefCell<[Option<ParsedName>; CACHE_SIZE]> = const { RefCell::new([const { None }; CACHE_SIZE]) };
 }
 
-impl Known {
+impl ParsedName {
     /// Parses a name and calls `call` with it. Returns `None` if the name is invalid. `call` borrows the name, because
     /// moving it costs more than looking it up.
     #[inline]
-    pub(crate) fn with<R>(spelt: &[u8], call: impl FnOnce(&Known) -> R) -> Option<R> {
-        let place = place_of(spelt);
-        let found = NAMES.try_with(|names| {
+    pub(crate) fn with<R>(bytes: &[u8], call: impl FnOnce(&ParsedName) -> R) -> Option<R> {
+        let slot = cache_slot(bytes);
+        let found = NAME_CACHE.try_with(|names| {
             let Ok(names) = names.try_borrow() else {
                 return Err(call);
             };
-            match names.get(place) {
-                Some(Some(known)) if known.name.as_str().as_bytes() == spelt => Ok(call(known)),
+            match names.get(slot) {
+                Some(Some(parsed)) if parsed.name.as_str().as_bytes() == bytes => Ok(call(parsed)),
                 _ => Err(call),
             }
         });
         match found {
             Ok(Ok(result)) => Some(result),
             Ok(Err(call)) => {
-                let known = Self::parse(spelt)?;
-                let result = call(&known);
-                Self::remember(place, known);
+                let parsed = Self::parse(bytes)?;
+                let result = call(&parsed);
+                Self::cache(slot, parsed);
                 Some(result)
             }
             // The thread is terminating and has destroyed its cache. Nothing needs the result.
@@ -153,31 +153,31 @@ impl Known {
     }
 
     /// Returns whether a second value is joined to the first in this map.
-    pub(crate) fn joins(&self, map: FieldMap) -> bool {
-        self.joins & map.bit() != 0
+    pub(crate) fn is_inline(&self, map: FieldMap) -> bool {
+        self.inline_maps & map.bit() != 0
     }
 
     #[cold]
-    fn parse(spelt: &[u8]) -> Option<Self> {
-        let name = match spelt.strip_prefix(b":") {
-            None => HeaderName::from_bytes(spelt).ok().map(Name::Header),
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let name = match bytes.strip_prefix(b":") {
+            None => HeaderName::from_bytes(bytes).ok().map(Name::Header),
             Some(_) => Pseudo::ALL
                 .into_iter()
-                .find(|it| it.as_str().as_bytes().eq_ignore_ascii_case(spelt))
+                .find(|it| it.as_str().as_bytes().eq_ignore_ascii_case(bytes))
                 .map(Name::Pseudo),
         }?;
-        let joins = inline::maps(&name);
-        Some(Self { name, joins })
+        let inline_maps = inline::maps(&name);
+        Some(Self { name, inline_maps })
     }
 
     #[cold]
-    fn remember(place: usize, known: Known) {
+    fn cache(slot: usize, parsed: ParsedName) {
         // If the cache is not available, the name is parsed again the next time.
-        _ = NAMES.try_with(|names| {
+        _ = NAME_CACHE.try_with(|names| {
             if let Ok(mut names) = names.try_borrow_mut()
-                && let Some(place) = names.get_mut(place)
+                && let Some(slot) = names.get_mut(slot)
             {
-                *place = Some(known);
+                *slot = Some(parsed);
             }
         });
     }
@@ -185,10 +185,10 @@ impl Known {
 
 /// Returns the slot of a name in the cache. Names that are used together mostly differ in length, or in their first,
 /// middle or last byte.
-fn place_of(name: &[u8]) -> usize {
+fn cache_slot(name: &[u8]) -> usize {
     let end = |byte: Option<&u8>| usize::from(byte.copied().unwrap_or_default());
     let middle = name.get(name.len() / 2);
-    (name.len() ^ end(name.first()) << 2 ^ end(name.last()) << 1 ^ end(middle)) % KNOWN
+    (name.len() ^ end(name.first()) << 2 ^ end(name.last()) << 1 ^ end(middle)) % CACHE_SIZE
 }
 
 #[cfg(test)]

@@ -3,23 +3,23 @@
 use bytes::Bytes;
 
 use crate::context::StreamContext;
-use crate::hostcalls::{Error, MAX_BODY, open};
+use crate::hostcalls::{Error, MAX_BODY_BYTES, borrow_state};
 use crate::state::body::Body;
 use crate::vocabulary::Direction;
 
 /// Returns the number of bytes.
-pub(crate) fn size(of: &StreamContext, half: Direction) -> Result<usize, Error> {
-    with(of, half, |body| body.len())
+pub(crate) fn size(stream: &StreamContext, direction: Direction) -> Result<usize, Error> {
+    with_current_body(stream, direction, |body| body.len())
 }
 
 /// Copies at most `max` bytes, starting at `offset`.
 pub(crate) fn read(
-    of: &StreamContext,
-    half: Direction,
+    stream: &StreamContext,
+    direction: Direction,
     offset: usize,
     max: usize,
 ) -> Result<Vec<u8>, Error> {
-    with(of, half, |body| {
+    with_current_body(stream, direction, |body| {
         let mut copy = Vec::with_capacity(body.range_len(offset, max));
         body.range(offset, max)
             .for_each(|slice| copy.extend_from_slice(slice));
@@ -28,13 +28,21 @@ pub(crate) fn read(
 }
 
 /// Replaces all bytes.
-pub(crate) fn replace(of: &StreamContext, half: Direction, data: Bytes) -> Result<(), Error> {
-    with(of, half, |body| body.replace(data))
+pub(crate) fn replace(
+    stream: &StreamContext,
+    direction: Direction,
+    data: Bytes,
+) -> Result<(), Error> {
+    with_current_body(stream, direction, |body| body.replace(data))
 }
 
 /// Adds bytes at the end.
-pub(crate) fn append(of: &StreamContext, half: Direction, data: Bytes) -> Result<(), Error> {
-    with(of, half, |body| {
+pub(crate) fn append(
+    stream: &StreamContext,
+    direction: Direction,
+    data: Bytes,
+) -> Result<(), Error> {
+    with_current_body(stream, direction, |body| {
         check_room(body.len(), &data)?;
         body.push_back(data);
         Ok(())
@@ -42,8 +50,12 @@ pub(crate) fn append(of: &StreamContext, half: Direction, data: Bytes) -> Result
 }
 
 /// Adds bytes at the beginning.
-pub(crate) fn prepend(of: &StreamContext, half: Direction, data: Bytes) -> Result<(), Error> {
-    with(of, half, |body| {
+pub(crate) fn prepend(
+    stream: &StreamContext,
+    direction: Direction,
+    data: Bytes,
+) -> Result<(), Error> {
+    with_current_body(stream, direction, |body| {
         check_room(body.len(), &data)?;
         body.push_front(data);
         Ok(())
@@ -53,37 +65,41 @@ pub(crate) fn prepend(of: &StreamContext, half: Direction, data: Bytes) -> Resul
 /// Checks whether `data` can be added to a body of `len` bytes. Without this limit, a plugin could exhaust the
 /// machine's memory within one callback.
 pub(crate) fn check_room(len: usize, data: &[u8]) -> Result<(), Error> {
-    if len.saturating_add(data.len()) > MAX_BODY {
+    if len.saturating_add(data.len()) > MAX_BODY_BYTES {
         return Err(Error::TooLarge);
     }
     Ok(())
 }
 
 /// Calls `call` with the body that the plugin sees in its running body callback. Fails outside this callback.
-fn with<R>(
-    of: &StreamContext,
-    half: Direction,
+fn with_current_body<R>(
+    stream: &StreamContext,
+    direction: Direction,
     call: impl FnOnce(&mut Body) -> R,
 ) -> Result<R, Error> {
-    let mut state = open(of)?;
-    if state.filter(of.filter).phase != Some(half.body_phase()) {
+    let mut state = borrow_state(stream)?;
+    if state.filter(stream.filter).phase != Some(direction.body_phase()) {
         return Err(Error::NotAvailable);
     }
-    Ok(call(state.body(of.filter, half)))
+    Ok(call(state.body(stream.filter, direction)))
 }
 
 /// Like [`with`], but also gives access, in any callback, to a body that the plugin paused in an earlier body callback.
 /// Proxy-Wasm modules have this access.
-pub(crate) fn with_paused<R>(
-    of: &StreamContext,
-    half: Direction,
+pub(crate) fn with_current_or_paused_body<R>(
+    stream: &StreamContext,
+    direction: Direction,
     call: impl FnOnce(&mut Body) -> R,
 ) -> Result<R, Error> {
-    let mut state = open(of)?;
-    let filter = state.filter(of.filter);
-    let paused = filter.buffering.get(half.index()).copied().unwrap_or(false);
-    if filter.phase != Some(half.body_phase()) && !paused {
+    let mut state = borrow_state(stream)?;
+    let filter = state.filter(stream.filter);
+    let paused = filter
+        .accumulating
+        .get(direction.index())
+        .copied()
+        .unwrap_or(false);
+    if filter.phase != Some(direction.body_phase()) && !paused {
         return Err(Error::NotAvailable);
     }
-    Ok(call(state.body(of.filter, half)))
+    Ok(call(state.body(stream.filter, direction)))
 }

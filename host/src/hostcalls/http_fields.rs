@@ -6,49 +6,59 @@
 use http::HeaderValue;
 
 use crate::context::StreamContext;
-use crate::fields::{Fields, Known, Name};
-use crate::hostcalls::{Error, MAX_FIELD_BYTES, MAX_MAP, check_sizes, open};
+use crate::fields::{Fields, Name, ParsedName};
+use crate::hostcalls::{Error, MAX_CALL_FIELD_BYTES, MAX_MAP_FIELDS, borrow_state, check_sizes};
 use crate::vocabulary::{FieldMap, Phase};
 
 /// Returns the first value of a field.
 pub(crate) fn get(
-    of: &StreamContext,
+    stream: &StreamContext,
     map: FieldMap,
     name: &[u8],
 ) -> Result<Option<HeaderValue>, Error> {
-    read(of, map, |fields| fields.get(alias(map, name)).cloned())
+    read(stream, map, |fields| {
+        fields.get(resolve_alias(map, name)).cloned()
+    })
 }
 
 /// Returns all values of a field, in order.
 pub(crate) fn values(
-    of: &StreamContext,
+    stream: &StreamContext,
     map: FieldMap,
     name: &[u8],
 ) -> Result<Vec<HeaderValue>, Error> {
-    read(of, map, |fields| {
-        fields.values(alias(map, name)).cloned().collect()
+    read(stream, map, |fields| {
+        fields.values(resolve_alias(map, name)).cloned().collect()
     })
 }
 
 /// Calls `collect` with all fields, in order, and returns its result in the form that the engine needs.
 pub(crate) fn entries<R>(
-    of: &StreamContext,
+    stream: &StreamContext,
     map: FieldMap,
     collect: impl FnOnce(&Fields) -> R,
 ) -> Result<R, Error> {
-    read(of, map, collect)
+    read(stream, map, collect)
 }
 
 /// Reads a map. In the log callback, a map that was never received is empty, and so are the request trailers, which
 /// Envoy no longer has at that point.
-fn read<R>(of: &StreamContext, map: FieldMap, read: impl FnOnce(&Fields) -> R) -> Result<R, Error> {
-    let state = of.shared.state.try_borrow().map_err(|_| Error::Internal)?;
+fn read<R>(
+    stream: &StreamContext,
+    map: FieldMap,
+    read: impl FnOnce(&Fields) -> R,
+) -> Result<R, Error> {
+    let state = stream
+        .shared
+        .state
+        .try_borrow()
+        .map_err(|_| Error::Internal)?;
     if state.ended {
         return Err(Error::Closed);
     }
-    let filter = state.filter(of.filter);
+    let filter = state.filter(stream.filter);
     let is_logging = filter.phase == Some(Phase::Log);
-    if filter.live & map.bit() == 0 && !is_logging {
+    if filter.accessible_maps & map.bit() == 0 && !is_logging {
         return Err(Error::NotAvailable);
     }
     let fields = state
@@ -62,25 +72,27 @@ fn read<R>(of: &StreamContext, map: FieldMap, read: impl FnOnce(&Fields) -> R) -
 }
 
 /// Returns whether the plugin's log callback is running.
-pub(crate) fn is_logging(of: &StreamContext) -> bool {
-    of.shared
-        .read(|state| state.filter(of.filter).phase == Some(Phase::Log))
+pub(crate) fn is_logging(stream: &StreamContext) -> bool {
+    stream
+        .shared
+        .read(|state| state.filter(stream.filter).phase == Some(Phase::Log))
 }
 
 /// Returns whether the plugin can currently change a map.
-pub(crate) fn is_live(of: &StreamContext, map: FieldMap) -> bool {
-    of.shared
-        .read(|state| state.filter(of.filter).live & map.bit() != 0)
+pub(crate) fn has_access(stream: &StreamContext, map: FieldMap) -> bool {
+    stream
+        .shared
+        .read(|state| state.filter(stream.filter).accessible_maps & map.bit() != 0)
 }
 
 /// Changes a map. Fails if the plugin has no access to it.
 fn change<R>(
-    of: &StreamContext,
+    stream: &StreamContext,
     map: FieldMap,
     change: impl FnOnce(&mut Fields) -> R,
 ) -> Result<R, Error> {
-    let mut state = open(of)?;
-    if state.filter(of.filter).live & map.bit() == 0 {
+    let mut state = borrow_state(stream)?;
+    if state.filter(stream.filter).accessible_maps & map.bit() == 0 {
         return Err(Error::NotAvailable);
     }
     match state.maps.get_mut(map.index()) {
@@ -91,16 +103,16 @@ fn change<R>(
 
 /// Replaces all values of a field with one value.
 pub(crate) fn set(
-    of: &StreamContext,
+    stream: &StreamContext,
     map: FieldMap,
     name: &[u8],
     value: &[u8],
 ) -> Result<(), Error> {
     let value = HeaderValue::from_bytes(value).map_err(|_| Error::InvalidArgument)?;
-    with_name(map, name, |known| {
-        change(of, map, |fields| {
+    with_parsed_name(map, name, |parsed| {
+        change(stream, map, |fields| {
             check_room(fields, false, &value)?;
-            fields.set(known.name().clone(), value);
+            fields.set(parsed.name().clone(), value);
             Ok(())
         })?
     })
@@ -108,17 +120,17 @@ pub(crate) fn set(
 
 /// Adds a value to a field. If the field is an inline header in Envoy, the value is joined to the existing one.
 pub(crate) fn append(
-    of: &StreamContext,
+    stream: &StreamContext,
     map: FieldMap,
     name: &[u8],
     value: &[u8],
 ) -> Result<(), Error> {
     let value = HeaderValue::from_bytes(value).map_err(|_| Error::InvalidArgument)?;
-    with_name(map, name, |known| {
-        change(of, map, |fields| {
-            let joins = known.joins(map);
+    with_parsed_name(map, name, |parsed| {
+        change(stream, map, |fields| {
+            let joins = parsed.is_inline(map);
             check_room(fields, joins, &value)?;
-            fields.add(known.name(), joins, value);
+            fields.append_or_join(parsed.name(), joins, value);
             Ok(())
         })?
     })
@@ -129,8 +141,8 @@ pub(crate) fn append(
 fn check_room(fields: &Fields, joins: bool, value: &HeaderValue) -> Result<(), Error> {
     const SMALL: usize = 1024;
     let may_be_large = joins || value.len() > SMALL;
-    if fields.len() >= MAX_MAP
-        || (may_be_large && fields.byte_size().saturating_add(value.len()) > MAX_FIELD_BYTES)
+    if fields.len() >= MAX_MAP_FIELDS
+        || (may_be_large && fields.byte_size().saturating_add(value.len()) > MAX_CALL_FIELD_BYTES)
     {
         return Err(Error::TooLarge);
     }
@@ -138,15 +150,21 @@ fn check_room(fields: &Fields, joins: bool, value: &HeaderValue) -> Result<(), E
 }
 
 /// Removes a field with all its values.
-pub(crate) fn remove(of: &StreamContext, map: FieldMap, name: &[u8]) -> Result<(), Error> {
+pub(crate) fn remove(stream: &StreamContext, map: FieldMap, name: &[u8]) -> Result<(), Error> {
     if !Name::is_valid(name) {
         return Err(Error::InvalidArgument);
     }
-    change(of, map, |fields| fields.remove(alias(map, name)))
+    change(stream, map, |fields| {
+        fields.remove(resolve_alias(map, name))
+    })
 }
 
 /// Replaces all fields.
-pub(crate) fn replace_all<'a, I>(of: &StreamContext, map: FieldMap, entries: I) -> Result<(), Error>
+pub(crate) fn replace_all<'a, I>(
+    stream: &StreamContext,
+    map: FieldMap,
+    entries: I,
+) -> Result<(), Error>
 where
     I: ExactSizeIterator<Item = (&'a [u8], &'a [u8])> + Clone,
 {
@@ -158,21 +176,21 @@ where
     let entries = entries
         .map(|(name, value)| {
             let value = HeaderValue::from_bytes(value).map_err(|_| Error::InvalidArgument)?;
-            with_name(map, name, |known| {
-                Ok((known.name().clone(), known.joins(map), value))
+            with_parsed_name(map, name, |parsed| {
+                Ok((parsed.name().clone(), parsed.is_inline(map), value))
             })
         })
         .collect::<Result<Vec<_>, Error>>()?;
-    change(of, map, |fields| {
+    change(stream, map, |fields| {
         fields.clear();
         for (name, joins, value) in entries {
-            fields.add(&name, joins, value);
+            fields.append_or_join(&name, joins, value);
         }
     })
 }
 
 /// Returns the name of the field that `name` refers to. As in Envoy, `host` refers to `:authority` in request headers.
-fn alias(map: FieldMap, name: &[u8]) -> &[u8] {
+fn resolve_alias(map: FieldMap, name: &[u8]) -> &[u8] {
     if map == FieldMap::RequestHeaders && name.eq_ignore_ascii_case(b"host") {
         b":authority"
     } else {
@@ -180,10 +198,10 @@ fn alias(map: FieldMap, name: &[u8]) -> &[u8] {
     }
 }
 
-fn with_name<R>(
+fn with_parsed_name<R>(
     map: FieldMap,
     name: &[u8],
-    call: impl FnOnce(&Known) -> Result<R, Error>,
+    call: impl FnOnce(&ParsedName) -> Result<R, Error>,
 ) -> Result<R, Error> {
-    Known::with(alias(map, name), call).unwrap_or(Err(Error::InvalidArgument))
+    ParsedName::with(resolve_alias(map, name), call).unwrap_or(Err(Error::InvalidArgument))
 }

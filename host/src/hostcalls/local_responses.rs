@@ -13,7 +13,7 @@ use crate::vocabulary::Phase;
 
 /// Ends the stream with a local response, after the current callback has returned.
 pub(crate) fn send<'a, I>(
-    to: &StreamContext,
+    stream: &StreamContext,
     status: u16,
     headers: I,
     body: Bytes,
@@ -23,17 +23,21 @@ where
     I: ExactSizeIterator<Item = (&'a [u8], &'a [u8])> + Clone,
 {
     {
-        let state = to.shared.state.try_borrow().map_err(|_| Error::Internal)?;
+        let state = stream
+            .shared
+            .state
+            .try_borrow()
+            .map_err(|_| Error::Internal)?;
         if state.ended {
             return Err(Error::Closed);
         }
         // Envoy would accept a response from a callback of another stream, and then never finish the stream of that
         // callback.
-        let runs = state
-            .filter(to.filter)
+        let is_in_callback = state
+            .filter(stream.filter)
             .phase
             .is_some_and(|phase| phase != Phase::Log);
-        if state.answered || state.sent || !runs {
+        if state.rejects_local_response || state.response_headers_sent || !is_in_callback {
             return Err(Error::NotAvailable);
         }
     }
@@ -54,14 +58,14 @@ where
         )
         .collect::<Result<_, Error>>()?;
     let status = StatusCode::from_u16(status).map_err(|_| Error::InvalidArgument)?;
-    ask(
-        to,
+    queue_response(
+        stream,
         LocalResponse {
             status,
             headers,
             body,
             grpc_status,
-            origin: Origin::Plugin(to.filter),
+            origin: Origin::Plugin(stream.filter),
         },
     )
 }
@@ -69,7 +73,7 @@ where
 /// Like [`send`], but without the checks of the contract, as in Envoy for Proxy-Wasm modules. Invalid headers and gRPC
 /// statuses are ignored, and an invalid status becomes 500. If it is too late for a response, the stream is reset.
 pub(crate) fn send_unchecked<'a>(
-    to: &StreamContext,
+    stream: &StreamContext,
     status: u32,
     headers: impl Iterator<Item = (&'a [u8], &'a [u8])>,
     body: Bytes,
@@ -90,38 +94,44 @@ pub(crate) fn send_unchecked<'a>(
         .collect();
     let grpc_status = Some(grpc_status).filter(|it| *it <= 16);
     {
-        let state = to.shared.state.try_borrow().map_err(|_| Error::Internal)?;
+        let state = stream
+            .shared
+            .state
+            .try_borrow()
+            .map_err(|_| Error::Internal)?;
         // Only the first response of a callback is used.
         if state.ended
             || state
                 .commands
                 .iter()
-                .any(|it| matches!(it, Command::Respond(_)))
+                .any(|it| matches!(it, Command::SendLocalResponse(_)))
         {
             return Ok(());
         }
     }
-    ask(
-        to,
+    queue_response(
+        stream,
         LocalResponse {
             status,
             headers,
             body,
             grpc_status,
-            origin: Origin::Plugin(to.filter),
+            origin: Origin::Plugin(stream.filter),
         },
     )
 }
 
-fn ask(to: &StreamContext, response: LocalResponse) -> Result<(), Error> {
-    let mut state = to
+fn queue_response(stream: &StreamContext, response: LocalResponse) -> Result<(), Error> {
+    let mut state = stream
         .shared
         .state
         .try_borrow_mut()
         .map_err(|_| Error::Internal)?;
-    state.answered = true;
-    state.commands.push(Command::Respond(Box::new(response)));
+    state.rejects_local_response = true;
+    state
+        .commands
+        .push(Command::SendLocalResponse(Box::new(response)));
     drop(state);
-    to.shared.call();
+    stream.shared.notify();
     Ok(())
 }

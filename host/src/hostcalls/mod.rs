@@ -36,22 +36,22 @@ pub(crate) enum Error {
 }
 
 /// The maximum number of fields in one call.
-pub(crate) const MAX_FIELDS: usize = 1024;
+pub(crate) const MAX_CALL_FIELDS: usize = 1024;
 
 /// The maximum size of the fields in one call, in bytes of Proxy-Wasm's serialization.
-pub(crate) const MAX_FIELD_BYTES: usize = 1 << 20;
+pub(crate) const MAX_CALL_FIELD_BYTES: usize = 1 << 20;
 
 /// The maximum number of fields that a message can reach through calls that add one. `http::HeaderMap` panics above six
 /// times this number.
-pub(crate) const MAX_MAP: usize = 4096;
+pub(crate) const MAX_MAP_FIELDS: usize = 4096;
 
 /// The maximum size in bytes that a body can reach through a plugin's calls. It does not apply to data that streams
 /// through or is paused; paused data is limited by the stream's buffer limit.
-pub(crate) const MAX_BODY: usize = 64 << 20;
+pub(crate) const MAX_BODY_BYTES: usize = 64 << 20;
 
 /// Borrows the state of a stream. Fails if the stream has ended.
-pub(crate) fn open(of: &StreamContext) -> Result<RefMut<'_, State>, Error> {
-    let state = of.shared.state.try_borrow_mut();
+pub(crate) fn borrow_state(stream: &StreamContext) -> Result<RefMut<'_, State>, Error> {
+    let state = stream.shared.state.try_borrow_mut();
     let state = state.map_err(|_| Error::Internal)?;
     match state.ended {
         true => Err(Error::Closed),
@@ -61,7 +61,7 @@ pub(crate) fn open(of: &StreamContext) -> Result<RefMut<'_, State>, Error> {
 
 /// Checks the number and the total size of the fields in one call. Each size is that of a name with its value.
 pub(crate) fn check_sizes(mut sizes: impl ExactSizeIterator<Item = usize>) -> Result<(), Error> {
-    if sizes.len() > MAX_FIELDS {
+    if sizes.len() > MAX_CALL_FIELDS {
         return Err(Error::TooLarge);
     }
     // Four bytes for the number of fields; for each field, eight for two lengths and two for terminating zeros.
@@ -69,7 +69,7 @@ pub(crate) fn check_sizes(mut sizes: impl ExactSizeIterator<Item = usize>) -> Re
         total.checked_add(size)?.checked_add(10)
     });
     match total {
-        Some(total) if total <= MAX_FIELD_BYTES => Ok(()),
+        Some(total) if total <= MAX_CALL_FIELD_BYTES => Ok(()),
         _ => Err(Error::TooLarge),
     }
 }

@@ -12,7 +12,7 @@ use http::HeaderValue;
 
 use crate::attributes::number;
 use crate::context::{Services, StreamContext};
-use crate::hostcalls::{Error, http_fields, open};
+use crate::hostcalls::{Error, borrow_state, http_fields};
 use crate::vocabulary::FieldMap;
 
 /// The maximum size of a path, with one byte for the end of each segment, and of name and value together, in bytes.
@@ -20,14 +20,14 @@ const MAX_SIZE: usize = 1 << 16;
 
 /// The maximum number of properties that plugins can set on one stream, so that they cannot exhaust the machine's
 /// memory. Envoy has no limit.
-const MAX_LEFT: usize = 256;
+const MAX_PROPERTIES: usize = 256;
 
 /// The prefix of a header's name in the path of its attribute.
-const HEADERS: &[u8] = b"headers\0";
+const HEADERS_PREFIX: &[u8] = b"headers\0";
 
 /// The first segments of the paths of the proxy's own attributes. A property that a plugin sets under one of these
 /// names cannot be read.
-const OWN: [&[u8]; 22] = [
+const RESERVED_NAMES: [&[u8]; 22] = [
     b"cluster_metadata",
     b"cluster_name",
     b"connection",
@@ -53,7 +53,7 @@ const OWN: [&[u8]; 22] = [
 ];
 
 /// Groups of attributes. A group has no value of its own.
-const GROUPS: [&[u8]; 7] = [
+const ATTRIBUTE_GROUPS: [&[u8]; 7] = [
     b"connection",
     b"destination",
     b"filter_state",
@@ -64,7 +64,7 @@ const GROUPS: [&[u8]; 7] = [
 ];
 
 /// Joins segments into a path.
-pub(crate) fn path(segments: &[String]) -> Result<Vec<u8>, Error> {
+pub(crate) fn join_path(segments: &[String]) -> Result<Vec<u8>, Error> {
     let size = segments.iter().fold(0_usize, |size, segment| {
         size.saturating_add(1).saturating_add(segment.len())
     });
@@ -91,52 +91,56 @@ pub(crate) fn check_segment(segment: &str) -> Result<(), Error> {
 }
 
 /// Checks that the stream has not ended, so that its properties can be accessed.
-pub(crate) fn check_open(of: &StreamContext) -> Result<(), Error> {
-    open(of).map(drop)
+pub(crate) fn check_open(stream: &StreamContext) -> Result<(), Error> {
+    borrow_state(stream).map(drop)
 }
 
 /// Returns the value at a path. `plugin` is the index of the calling plugin in [`Services::plugins`].
 pub(crate) fn get(
     services: &Services,
     plugin: usize,
-    of: &StreamContext,
+    stream: &StreamContext,
     path: &[u8],
 ) -> Result<Option<Bytes>, Error> {
     let path = path.strip_suffix(b"\0").unwrap_or(path);
     if let Some(value) = services.attributes.get(path) {
         return Ok(Some(value.clone()));
     }
-    if let Some(value) = of_plugin(services, plugin, path) {
+    if let Some(value) = plugin_attribute(services, plugin, path) {
         return Ok(Some(value));
     }
-    if let Some(value) = of_headers(of, path)? {
+    if let Some(value) = header_attribute(stream, path)? {
         return Ok(Some(value));
     }
-    let state = of.shared.state.try_borrow().map_err(|_| Error::Internal)?;
+    let state = stream
+        .shared
+        .state
+        .try_borrow()
+        .map_err(|_| Error::Internal)?;
     if state.ended {
         return Err(Error::Closed);
     }
-    if GROUPS.contains(&path) {
+    if ATTRIBUTE_GROUPS.contains(&path) {
         return Err(Error::Malformed);
     }
     if let Some(value) = state.connection.and_then(|it| it.attribute(path)) {
         return Ok(Some(value));
     }
-    if let (b"response\0code", Some(code)) = (path, state.code) {
+    if let (b"response\0code", Some(code)) = (path, state.response_status) {
         return Ok(Some(number(code.into())));
     }
     // As in Envoy, a property that was set under a path of several segments cannot be read.
-    if path.contains(&0) || OWN.contains(&path) {
+    if path.contains(&0) || RESERVED_NAMES.contains(&path) {
         return Ok(None);
     }
-    let mut left = state.left.iter();
-    Ok(left
-        .find(|(at, _)| **at == *path)
+    let mut properties = state.properties.iter();
+    Ok(properties
+        .find(|(key, _)| **key == *path)
         .map(|(_, value)| value.clone()))
 }
 
 /// Returns the value of an attribute that does not depend on a stream.
-pub(crate) fn of_plugin(services: &Services, plugin: usize, path: &[u8]) -> Option<Bytes> {
+pub(crate) fn plugin_attribute(services: &Services, plugin: usize, path: &[u8]) -> Option<Bytes> {
     match path {
         // The manifests that are generated for Envoy use the plugin's name as the root ID.
         b"plugin_name" | b"plugin_root_id" => {
@@ -149,7 +153,7 @@ pub(crate) fn of_plugin(services: &Services, plugin: usize, path: &[u8]) -> Opti
 }
 
 /// Returns the value of an attribute that is derived from headers.
-fn of_headers(of: &StreamContext, path: &[u8]) -> Result<Option<Bytes>, Error> {
+fn header_attribute(stream: &StreamContext, path: &[u8]) -> Result<Option<Bytes>, Error> {
     let (map, attribute) = if let Some(attribute) = path.strip_prefix(b"request\0") {
         (FieldMap::RequestHeaders, attribute)
     } else if let Some(attribute) = path.strip_prefix(b"response\0") {
@@ -157,11 +161,11 @@ fn of_headers(of: &StreamContext, path: &[u8]) -> Result<Option<Bytes>, Error> {
     } else {
         return Ok(None);
     };
-    let read = http_fields::entries(of, map, |fields| {
+    let read = http_fields::entries(stream, map, |fields| {
         let value = |name: &str| fields.get(name).map(|value| value.as_bytes());
         let found: Cow<'_, [u8]> = match (map, attribute) {
-            (_, attribute) if attribute.starts_with(HEADERS) => {
-                let name = attribute.get(HEADERS.len()..)?;
+            (_, attribute) if attribute.starts_with(HEADERS_PREFIX) => {
+                let name = attribute.get(HEADERS_PREFIX.len()..)?;
                 let values: Vec<_> = fields.values(name).map(HeaderValue::as_bytes).collect();
                 if values.is_empty() {
                     return None;
@@ -200,17 +204,17 @@ fn split_query(path: &[u8]) -> (&[u8], &[u8]) {
 }
 
 /// Sets a property on a stream.
-pub(crate) fn set(of: &StreamContext, path: &[u8], value: &[u8]) -> Result<(), Error> {
-    let mut state = open(of)?;
+pub(crate) fn set(stream: &StreamContext, path: &[u8], value: &[u8]) -> Result<(), Error> {
+    let mut state = borrow_state(stream)?;
     if path.len().saturating_add(value.len()) > MAX_SIZE {
         return Err(Error::TooLarge);
     }
     let value = Bytes::copy_from_slice(value);
-    let left = &mut state.left;
-    if let Some((_, there)) = left.iter_mut().find(|(at, _)| **at == *path) {
-        *there = value;
-    } else if left.len() < MAX_LEFT {
-        left.push((path.into(), value));
+    let properties = &mut state.properties;
+    if let Some((_, existing)) = properties.iter_mut().find(|(key, _)| **key == *path) {
+        *existing = value;
+    } else if properties.len() < MAX_PROPERTIES {
+        properties.push((path.into(), value));
     } else {
         return Err(Error::TooLarge);
     }

@@ -39,12 +39,12 @@ pub(crate) fn set(
     if key.len().saturating_add(value.len()) > MAX_SIZE {
         return Err(Error::TooLarge);
     }
-    store(services, key, value, version)
+    set_by_version(services, key, value, version)
 }
 
 /// Stores a value by Proxy-Wasm's rules: version 0 means that there is no condition, and one value can be as large as
 /// the limit for all shared data.
-pub(crate) fn store(
+pub(crate) fn set_by_version(
     services: &Services,
     key: &[u8],
     value: Bytes,

@@ -1,45 +1,46 @@
 //! `stream-control`: resuming and resetting a stream, after the current callback has returned.
 
 use crate::context::StreamContext;
-use crate::hostcalls::{Error, open};
+use crate::hostcalls::{Error, borrow_state};
 use crate::state::Command;
 use crate::vocabulary::{Direction, FieldMap, Phase};
 
 /// Resumes a direction that the plugin has paused.
-pub(crate) fn resume(of: &StreamContext, half: Direction) -> Result<(), Error> {
-    let StreamContext { shared, filter } = of;
+pub(crate) fn resume(stream: &StreamContext, direction: Direction) -> Result<(), Error> {
+    let StreamContext { shared, filter } = stream;
     let mut state = shared.state.try_borrow_mut().map_err(|_| Error::Internal)?;
     if state.ended {
         return Err(Error::Closed);
     }
     // As in Envoy, resuming either direction ends the access to the fields of the request.
     if let Some(filter) = state.filters.get_mut(*filter) {
-        filter.live &= !(FieldMap::RequestHeaders.bit() | FieldMap::RequestTrailers.bit());
+        filter.accessible_maps &=
+            !(FieldMap::RequestHeaders.bit() | FieldMap::RequestTrailers.bit());
     }
-    let asked = |it: &Command| matches!(it, Command::Resume { filter: other, half: at } if other == filter && *at == half);
-    if !state.commands.iter().any(asked) {
+    let is_duplicate = |it: &Command| matches!(it, Command::Resume { filter: other, direction: at } if other == filter && *at == direction);
+    if !state.commands.iter().any(is_duplicate) {
         state.commands.push(Command::Resume {
             filter: *filter,
-            half,
+            direction,
         });
     }
     drop(state);
-    shared.call();
+    shared.notify();
     Ok(())
 }
 
 /// Resets the stream.
-pub(crate) fn reset(of: &StreamContext) -> Result<(), Error> {
-    let mut state = open(of)?;
-    if state.filter(of.filter).phase == Some(Phase::Log) {
+pub(crate) fn reset(stream: &StreamContext) -> Result<(), Error> {
+    let mut state = borrow_state(stream)?;
+    if state.filter(stream.filter).phase == Some(Phase::Log) {
         return Err(Error::NotAvailable);
     }
     if !state.commands.iter().any(|it| matches!(it, Command::Reset)) {
         state.commands.push(Command::Reset);
     }
     // A stream that is about to be reset accepts no local response.
-    state.answered = true;
+    state.rejects_local_response = true;
     drop(state);
-    of.shared.call();
+    stream.shared.notify();
     Ok(())
 }

@@ -23,7 +23,7 @@ fn stream() -> StreamContext {
             HeaderName::from_static("a").into(),
             HeaderValue::from_static("1"),
         )]));
-        state.filters[0].live = MAP.bit();
+        state.filters[0].accessible_maps = MAP.bit();
         state.filters[0].phase = Some(Phase::RequestHeaders);
     }
     StreamContext {
@@ -32,8 +32,8 @@ fn stream() -> StreamContext {
     }
 }
 
-fn list(of: &StreamContext) -> Vec<(String, Vec<u8>)> {
-    http_fields::entries(of, MAP, |fields| {
+fn list(stream: &StreamContext) -> Vec<(String, Vec<u8>)> {
+    http_fields::entries(stream, MAP, |fields| {
         fields
             .iter()
             .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
@@ -44,8 +44,8 @@ fn list(of: &StreamContext) -> Vec<(String, Vec<u8>)> {
 
 #[test]
 fn invalid_names_and_values_are_rejected_without_changes() {
-    let of = stream();
-    let before = list(&of);
+    let stream = stream();
+    let before = list(&stream);
     for name in [
         &b""[..],
         b"a b",
@@ -57,49 +57,49 @@ fn invalid_names_and_values_are_rejected_without_changes() {
         "ä".as_bytes(),
     ] {
         assert_eq!(
-            http_fields::set(&of, MAP, name, b"v"),
+            http_fields::set(&stream, MAP, name, b"v"),
             Err(Error::InvalidArgument),
             "{name:?}"
         );
         assert_eq!(
-            http_fields::append(&of, MAP, name, b"v"),
+            http_fields::append(&stream, MAP, name, b"v"),
             Err(Error::InvalidArgument),
             "{name:?}"
         );
         assert_eq!(
-            http_fields::remove(&of, MAP, name),
+            http_fields::remove(&stream, MAP, name),
             Err(Error::InvalidArgument),
             "{name:?}"
         );
         let replaced = http_fields::replace_all(
-            &of,
+            &stream,
             MAP,
             [(&b"ok"[..], &b"v"[..]), (name, b"v")].into_iter(),
         );
         assert_eq!(replaced, Err(Error::InvalidArgument), "{name:?}");
         assert_eq!(
-            http_fields::entries(&of, MAP, |fields| fields.get(name).cloned()),
+            http_fields::entries(&stream, MAP, |fields| fields.get(name).cloned()),
             Ok(None)
         );
     }
     for value in [&b"a\nb"[..], b"a\rb", b"\0", b"\x1f", b"\x7f"] {
         assert_eq!(
-            http_fields::set(&of, MAP, b"n", value),
+            http_fields::set(&stream, MAP, b"n", value),
             Err(Error::InvalidArgument),
             "{value:?}"
         );
     }
-    assert_eq!(list(&of), before);
+    assert_eq!(list(&stream), before);
 }
 
 #[test]
 fn unusual_names_and_values_are_accepted() {
-    let of = stream();
-    http_fields::set(&of, MAP, b":PATH", b"/").unwrap();
-    http_fields::append(&of, MAP, b"X-Bytes", b"\x80\xff\t ").unwrap();
-    http_fields::append(&of, MAP, b"x-bytes", b"").unwrap();
+    let stream = stream();
+    http_fields::set(&stream, MAP, b":PATH", b"/").unwrap();
+    http_fields::append(&stream, MAP, b"X-Bytes", b"\x80\xff\t ").unwrap();
+    http_fields::append(&stream, MAP, b"x-bytes", b"").unwrap();
     assert_eq!(
-        list(&of),
+        list(&stream),
         [
             (":path".to_owned(), b"/".to_vec()),
             ("a".to_owned(), b"1".to_vec()),
@@ -111,83 +111,89 @@ fn unusual_names_and_values_are_accepted() {
 
 #[test]
 fn too_many_or_too_large_fields_are_rejected() {
-    let of = stream();
-    let many = vec![(&b"n"[..], &b"v"[..]); MAX_FIELDS + 1];
+    let stream = stream();
+    let many = vec![(&b"n"[..], &b"v"[..]); MAX_CALL_FIELDS + 1];
     assert_eq!(
-        http_fields::replace_all(&of, MAP, many.iter().copied()),
+        http_fields::replace_all(&stream, MAP, many.iter().copied()),
         Err(Error::TooLarge)
     );
     assert_eq!(
-        http_fields::replace_all(&of, MAP, many[1..].iter().copied()),
+        http_fields::replace_all(&stream, MAP, many[1..].iter().copied()),
         Ok(())
     );
     // The size includes four bytes for the count, ten for two lengths and two zeros, and one for the name.
-    let value = vec![b'v'; MAX_FIELD_BYTES - 4 - 10];
+    let value = vec![b'v'; MAX_CALL_FIELD_BYTES - 4 - 10];
     assert_eq!(
-        http_fields::replace_all(&of, MAP, [(&b"n"[..], &value[..])].into_iter()),
+        http_fields::replace_all(&stream, MAP, [(&b"n"[..], &value[..])].into_iter()),
         Err(Error::TooLarge)
     );
     assert_eq!(
-        http_fields::replace_all(&of, MAP, [(&b"n"[..], &value[1..])].into_iter()),
+        http_fields::replace_all(&stream, MAP, [(&b"n"[..], &value[1..])].into_iter()),
         Ok(())
     );
 }
 
 #[test]
 fn incremental_edits_cannot_exceed_size_limits() {
-    let of = stream();
-    for _ in 1..MAX_MAP {
-        http_fields::append(&of, MAP, b"n", b"v").unwrap();
+    let stream = stream();
+    for _ in 1..MAX_MAP_FIELDS {
+        http_fields::append(&stream, MAP, b"n", b"v").unwrap();
     }
     assert_eq!(
-        http_fields::append(&of, MAP, b"n", b"v"),
+        http_fields::append(&stream, MAP, b"n", b"v"),
         Err(Error::TooLarge)
     );
-    assert_eq!(list(&of).len(), MAX_MAP);
-    assert_eq!(http_fields::remove(&of, MAP, b"n"), Ok(()));
+    assert_eq!(list(&stream).len(), MAX_MAP_FIELDS);
+    assert_eq!(http_fields::remove(&stream, MAP, b"n"), Ok(()));
 
-    let large = vec![b'v'; MAX_FIELD_BYTES / 2];
-    assert_eq!(http_fields::append(&of, MAP, b"n", &large), Ok(()));
+    let large = vec![b'v'; MAX_CALL_FIELD_BYTES / 2];
+    assert_eq!(http_fields::append(&stream, MAP, b"n", &large), Ok(()));
     assert_eq!(
-        http_fields::append(&of, MAP, b"n", &large),
+        http_fields::append(&stream, MAP, b"n", &large),
         Err(Error::TooLarge)
     );
-    assert_eq!(http_fields::set(&of, MAP, b"m", b"small"), Ok(()));
+    assert_eq!(http_fields::set(&stream, MAP, b"m", b"small"), Ok(()));
 
-    of.shared.state.borrow_mut().filters[0].phase = Some(Phase::RequestBody);
-    let half = Bytes::from(vec![0; MAX_BODY / 2]);
-    let body = |data| http_bodies::append(&of, Direction::Request, data);
+    stream.shared.state.borrow_mut().filters[0].phase = Some(Phase::RequestBody);
+    let half = Bytes::from(vec![0; MAX_BODY_BYTES / 2]);
+    let body = |data| http_bodies::append(&stream, Direction::Request, data);
     assert_eq!((body(half.clone()), body(half)), (Ok(()), Ok(())));
     assert_eq!(body(Bytes::from_static(b"x")), Err(Error::TooLarge));
     assert_eq!(
-        http_bodies::prepend(&of, Direction::Request, Bytes::from_static(b"x")),
+        http_bodies::prepend(&stream, Direction::Request, Bytes::from_static(b"x")),
         Err(Error::TooLarge)
     );
 }
 
 #[test]
 fn properties_set_on_a_stream_are_bounded() {
-    let of = stream();
+    let stream = stream();
     let mut left = 0;
-    while properties::set(&of, format!("name {left}").as_bytes(), b"x").is_ok() {
+    while properties::set(&stream, format!("name {left}").as_bytes(), b"x").is_ok() {
         left += 1;
         assert!(left < 10_000, "no bound");
     }
-    assert_eq!(properties::set(&of, b"another", b"x"), Err(Error::TooLarge));
-    assert_eq!(properties::set(&of, b"name 0", b"y"), Ok(()));
-    let large = vec![b'v'; 1 << 16];
     assert_eq!(
-        properties::set(&of, b"name 0", &large),
+        properties::set(&stream, b"another", b"x"),
         Err(Error::TooLarge)
     );
-    of.shared.state.borrow_mut().ended = true;
-    assert_eq!(properties::set(&of, b"name 0", b"z"), Err(Error::Closed));
+    assert_eq!(properties::set(&stream, b"name 0", b"y"), Ok(()));
+    let large = vec![b'v'; 1 << 16];
+    assert_eq!(
+        properties::set(&stream, b"name 0", &large),
+        Err(Error::TooLarge)
+    );
+    stream.shared.state.borrow_mut().ended = true;
+    assert_eq!(
+        properties::set(&stream, b"name 0", b"z"),
+        Err(Error::Closed)
+    );
 }
 
 #[test]
 fn path_segments_are_joined_with_nul_bytes() {
     let path = |segments: &[&str]| {
-        properties::path(
+        properties::join_path(
             &segments
                 .iter()
                 .map(|it| (*it).to_owned())
@@ -206,9 +212,15 @@ fn path_segments_are_joined_with_nul_bytes() {
 
 #[test]
 fn invalid_local_response_is_rejected() {
-    let of = stream();
+    let stream = stream();
     let send = |status, name: &[u8], value: &[u8], grpc| {
-        local_responses::send(&of, status, [(name, value)].into_iter(), Bytes::new(), grpc)
+        local_responses::send(
+            &stream,
+            status,
+            [(name, value)].into_iter(),
+            Bytes::new(),
+            grpc,
+        )
     };
     for status in [0, 100, 199, 600, 1000, u16::MAX] {
         assert_eq!(
@@ -230,20 +242,20 @@ fn invalid_local_response_is_rejected() {
 
 #[test]
 fn local_response_without_callback_or_in_log_is_rejected() {
-    let of = stream();
+    let stream = stream();
     for phase in [None, Some(Phase::Log)] {
-        of.shared.state.borrow_mut().filters[0].phase = phase;
-        let sent = local_responses::send(&of, 200, [].into_iter(), Bytes::new(), None);
+        stream.shared.state.borrow_mut().filters[0].phase = phase;
+        let sent = local_responses::send(&stream, 200, [].into_iter(), Bytes::new(), None);
         assert_eq!(sent, Err(Error::NotAvailable), "{phase:?}");
     }
 }
 
 #[test]
 fn repeated_resume_and_reset_requests_are_deduplicated() {
-    let of = stream();
+    let stream = stream();
     for _ in 0..1000 {
-        stream_control::resume(&of, Direction::Request).unwrap();
-        stream_control::reset(&of).unwrap();
+        stream_control::resume(&stream, Direction::Request).unwrap();
+        stream_control::reset(&stream).unwrap();
     }
-    assert_eq!(of.shared.state.borrow().commands.len(), 2);
+    assert_eq!(stream.shared.state.borrow().commands.len(), 2);
 }

@@ -13,13 +13,13 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::proxy::worker::{Stop, WorkerMessage, deadline};
+use crate::proxy::worker::{StopSignal, WorkerMessage, wait_for_stop};
 
 /// The number of connections that the kernel queues while this thread is busy.
 const BACKLOG: i32 = 1024;
 
 /// How long to wait when the process is out of file descriptors, so that some are closed meanwhile.
-const EXHAUSTED: Duration = Duration::from_millis(50);
+const EXHAUSTION_DELAY: Duration = Duration::from_millis(50);
 
 /// Opens the listening socket. `std` would suffice, but for its short backlog.
 pub(super) fn listen(at: SocketAddr) -> io::Result<TcpListener> {
@@ -38,7 +38,7 @@ pub(super) fn run(
     runtime: &tokio::runtime::Runtime,
     listener: TcpListener,
     workers: &[UnboundedSender<WorkerMessage>],
-    mut stop: Stop,
+    mut stop: StopSignal,
 ) {
     runtime.block_on(async {
         let listener = match tokio::net::TcpListener::from_std(listener) {
@@ -51,11 +51,11 @@ pub(super) fn run(
                 return;
             }
         };
-        let mut turns = workers.iter().cycle();
+        let mut round_robin = workers.iter().cycle();
         for id in 1.. {
             let accepted = tokio::select! {
                 biased;
-                _ = deadline(&mut stop) => return,
+                _ = wait_for_stop(&mut stop) => return,
                 accepted = listener.accept() => accepted,
             };
             let (stream, peer) = match accepted.and_then(|(stream, peer)| {
@@ -65,13 +65,13 @@ pub(super) fn run(
                 Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::warn!(error = &error as &dyn std::error::Error, "connection lost");
-                    if !of_one_connection(&error) {
-                        tokio::time::sleep(EXHAUSTED).await;
+                    if !is_connection_error(&error) {
+                        tokio::time::sleep(EXHAUSTION_DELAY).await;
                     }
                     continue;
                 }
             };
-            if let Some(worker) = turns.next() {
+            if let Some(worker) = round_robin.next() {
                 // A worker ends only when all have to stop, and then this loop is about to receive the stop signal too.
                 let _ = worker.send(WorkerMessage::Connection { stream, peer, id });
             }
@@ -80,7 +80,7 @@ pub(super) fn run(
 }
 
 /// Returns whether only the connection failed, and not the listener.
-fn of_one_connection(error: &io::Error) -> bool {
+fn is_connection_error(error: &io::Error) -> bool {
     use io::ErrorKind::{
         ConnectionAborted, ConnectionRefused, ConnectionReset, InvalidInput, NotConnected,
     };

@@ -42,11 +42,11 @@ use tokio::sync::watch;
 
 use crate::proxy::accept::listen;
 
-const BYTES: usize = 100_000_000;
-const CHUNKS: usize = 1_000_000;
+const MAX_BYTES: usize = 100_000_000;
+const MAX_CHUNKS: usize = 1_000_000;
 
 /// The maximum size of a request body.
-const REQUEST: usize = 10_000_000;
+const MAX_REQUEST_BODY: usize = 10_000_000;
 const X_CHUNKS: HeaderName = HeaderName::from_static("x-chunks");
 
 /// A running echo server. Dropping it stops it.
@@ -114,8 +114,8 @@ async fn accept(listener: tokio::net::TcpListener) {
         };
         // Without this option, a connection is slow but works.
         let _ = stream.set_nodelay(true);
-        let connection =
-            http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(answer));
+        let connection = http1::Builder::new()
+            .serve_connection(TokioIo::new(stream), service_fn(handle_request));
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(error = &error as &dyn Error, "echo: connection closed");
@@ -124,16 +124,16 @@ async fn accept(listener: tokio::net::TcpListener) {
     }
 }
 
-async fn answer(
+async fn handle_request(
     request: Request<Incoming>,
 ) -> Result<Response<EchoBody>, Box<dyn Error + Send + Sync>> {
     let (head, mut body) = request.into_parts();
     // The body is read to its end whatever the response, so that the connection can be reused.
-    let body = match Limited::new(&mut body, REQUEST).collect().await {
+    let body = match Limited::new(&mut body, MAX_REQUEST_BODY).collect().await {
         Ok(whole) => whole.to_bytes(),
         Err(error) if error.is::<LengthLimitError>() => {
             while body.frame().await.transpose()?.is_some() {}
-            return Ok(refusal(
+            return Ok(error_response(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 b"the echo server does not keep that much\n",
             ));
@@ -142,61 +142,62 @@ async fn answer(
     };
     let path = head.uri.path();
     let answer = if let Some(code) = path.strip_prefix("/status/") {
-        code.parse().ok().and_then(status)
+        code.parse().ok().and_then(status_response)
     } else if let Some(count) = path.strip_prefix("/bytes/") {
-        count.parse().ok().and_then(alphabet)
+        count.parse().ok().and_then(bytes_response)
     } else if let Some(count) = path.strip_prefix("/chunks/") {
-        count.parse().ok().and_then(chunks)
+        count.parse().ok().and_then(chunks_response)
     } else {
-        told(&head, &body)
+        describe_request(&head, &body)
     };
-    Ok(answer
-        .unwrap_or_else(|| refusal(StatusCode::BAD_REQUEST, b"the echo server cannot do that\n")))
+    Ok(answer.unwrap_or_else(|| {
+        error_response(StatusCode::BAD_REQUEST, b"the echo server cannot do that\n")
+    }))
 }
 
-fn refusal(status: StatusCode, why: &'static [u8]) -> Response<EchoBody> {
-    let mut refusal = Response::new(EchoBody::Whole(Bytes::from_static(why)));
-    *refusal.status_mut() = status;
-    refusal
+fn error_response(status: StatusCode, why: &'static [u8]) -> Response<EchoBody> {
+    let mut response = Response::new(EchoBody::Full(Bytes::from_static(why)));
+    *response.status_mut() = status;
+    response
 }
 
-fn status(code: u16) -> Option<Response<EchoBody>> {
-    let mut response = Response::new(EchoBody::Whole(Bytes::new()));
+fn status_response(code: u16) -> Option<Response<EchoBody>> {
+    let mut response = Response::new(EchoBody::Full(Bytes::new()));
     *response.status_mut() = StatusCode::from_u16(code)
         .ok()
         .filter(|_| (200..600).contains(&code))?;
     Some(response)
 }
 
-fn alphabet(count: usize) -> Option<Response<EchoBody>> {
+fn bytes_response(count: usize) -> Option<Response<EchoBody>> {
     // `collect` allocates room for all bytes first, so a count that is too large has to be rejected before that.
-    if count > BYTES {
+    if count > MAX_BYTES {
         return None;
     }
     let bytes: Vec<u8> = (b'a'..=b'z').cycle().take(count).collect();
-    Some(Response::new(EchoBody::Whole(bytes.into())))
+    Some(Response::new(EchoBody::Full(bytes.into())))
 }
 
-fn chunks(count: usize) -> Option<Response<EchoBody>> {
+fn chunks_response(count: usize) -> Option<Response<EchoBody>> {
     let mut response = Response::new(EchoBody::Chunks { next: 1, count });
     response
         .headers_mut()
         .insert(TRAILER, HeaderValue::from_name(X_CHUNKS));
-    (count <= CHUNKS).then_some(response)
+    (count <= MAX_CHUNKS).then_some(response)
 }
 
-fn told(head: &http::request::Parts, body: &[u8]) -> Option<Response<EchoBody>> {
+fn describe_request(head: &http::request::Parts, body: &[u8]) -> Option<Response<EchoBody>> {
     let headers: Vec<_> = head
         .headers
         .iter()
-        .map(|(name, value)| (name.as_str(), shown(value.as_bytes())))
+        .map(|(name, value)| (name.as_str(), escape_bytes(value.as_bytes())))
         .collect();
     let path = head
         .uri
         .path_and_query()
         .map_or("", http::uri::PathAndQuery::as_str);
-    let told = json!({ "method": head.method.as_str(), "path": path, "headers": headers, "body": shown(body) });
-    let mut response = Response::new(EchoBody::Whole(Bytes::from(format!("{told:#}\n"))));
+    let told = json!({ "method": head.method.as_str(), "path": path, "headers": headers, "body": escape_bytes(body) });
+    let mut response = Response::new(EchoBody::Full(Bytes::from(format!("{told:#}\n"))));
     response
         .headers_mut()
         .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -209,17 +210,17 @@ fn told(head: &http::request::Parts, body: &[u8]) -> Option<Response<EchoBody>> 
             .filter(|pair| !pair.is_empty())
         {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let name = HeaderName::from_bytes(&unescaped(name)).ok()?;
+            let name = HeaderName::from_bytes(&percent_decode(name)).ok()?;
             response
                 .headers_mut()
-                .append(name, HeaderValue::from_bytes(&unescaped(value)).ok()?);
+                .append(name, HeaderValue::from_bytes(&percent_decode(value)).ok()?);
         }
     }
     Some(response)
 }
 
 /// Converts bytes to text. Different bytes have different text.
-fn shown(bytes: &[u8]) -> Cow<'_, str> {
+fn escape_bytes(bytes: &[u8]) -> Cow<'_, str> {
     if !bytes.contains(&b'\\')
         && let Ok(text) = std::str::from_utf8(bytes)
     {
@@ -236,11 +237,13 @@ fn shown(bytes: &[u8]) -> Cow<'_, str> {
 }
 
 /// Decodes a part of a query. A `%` that does not begin an escape sequence is kept.
-fn unescaped(text: &str) -> Vec<u8> {
+fn percent_decode(text: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&first, after)) = rest.split_first() {
-        let escape = (first == b'%').then(|| text_of(after.get(..2)?)).flatten();
+        let escape = (first == b'%')
+            .then(|| parse_hex_byte(after.get(..2)?))
+            .flatten();
         match escape {
             Some(byte) => {
                 bytes.push(byte);
@@ -255,7 +258,7 @@ fn unescaped(text: &str) -> Vec<u8> {
     bytes
 }
 
-fn text_of(digits: &[u8]) -> Option<u8> {
+fn parse_hex_byte(digits: &[u8]) -> Option<u8> {
     if !digits.iter().all(u8::is_ascii_hexdigit) {
         return None;
     }
@@ -263,7 +266,7 @@ fn text_of(digits: &[u8]) -> Option<u8> {
 }
 
 enum EchoBody {
-    Whole(Bytes),
+    Full(Bytes),
     Chunks { next: usize, count: usize },
 }
 
@@ -276,8 +279,8 @@ impl Body for EchoBody {
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         Poll::Ready(match self.get_mut() {
-            Self::Whole(bytes) if bytes.is_empty() => None,
-            Self::Whole(bytes) => Some(Ok(Frame::data(std::mem::take(bytes)))),
+            Self::Full(bytes) if bytes.is_empty() => None,
+            Self::Full(bytes) => Some(Ok(Frame::data(std::mem::take(bytes)))),
             Self::Chunks { next, count } if *next <= *count => {
                 let line = format!("chunk {next}\n");
                 *next += 1;
@@ -296,14 +299,14 @@ impl Body for EchoBody {
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Whole(bytes) => bytes.is_empty(),
+            Self::Full(bytes) => bytes.is_empty(),
             Self::Chunks { next, count } => *next > *count + 1,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Self::Chunks { .. } => SizeHint::default(),
         }
     }
@@ -315,16 +318,16 @@ mod tests {
 
     #[test]
     fn shown_is_injective() {
-        assert_eq!(shown(b"plain"), "plain");
-        assert_eq!(shown("zoë".as_bytes()), "zoë");
-        assert_eq!(shown(b"a\xffb"), r"a\xffb");
-        assert_eq!(shown(br"a\xffb"), r"a\\xffb");
+        assert_eq!(escape_bytes(b"plain"), "plain");
+        assert_eq!(escape_bytes("zoë".as_bytes()), "zoë");
+        assert_eq!(escape_bytes(b"a\xffb"), r"a\xffb");
+        assert_eq!(escape_bytes(br"a\xffb"), r"a\\xffb");
     }
 
     #[test]
     fn unescaped_decodes_any_byte_and_keeps_invalid_escapes() {
-        assert_eq!(unescaped("a%20b%ff"), b"a b\xff");
-        assert_eq!(unescaped("100%"), b"100%");
-        assert_eq!(unescaped("%zz%+1"), b"%zz%+1");
+        assert_eq!(percent_decode("a%20b%ff"), b"a b\xff");
+        assert_eq!(percent_decode("100%"), b"100%");
+        assert_eq!(percent_decode("%zz%+1"), b"%zz%+1");
     }
 }

@@ -46,9 +46,9 @@ pub(super) struct StreamReset;
 /// The body of a response, as hyper's server consumes it.
 pub(super) enum ResponseBody {
     /// The whole body, possibly empty.
-    Whole(Bytes),
+    Full(Bytes),
     /// A body that the exchange is still producing.
-    Coming(Box<Exchange>),
+    Streaming(Box<Exchange>),
 }
 
 /// A request and its response in progress.
@@ -57,9 +57,9 @@ pub(super) struct Exchange {
     unread: UnreadRequest,
     /// `None` once the response has been forwarded to its end, or has been aborted.
     stream: Option<Stream>,
-    wake: Rc<Wake>,
+    wake: Rc<TaskWaker>,
     /// The part of the request body that downstream has not sent yet.
-    request: Option<Incoming>,
+    request_body: Option<Incoming>,
     /// Body chunks and trailers that upstream has not accepted yet.
     to_upstream: VecDeque<ToUpstream>,
     upload: Option<Writer>,
@@ -68,7 +68,7 @@ pub(super) struct Exchange {
     to_downstream: VecDeque<ToDownstream>,
     reset: bool,
     /// Whether hyper has had the opportunity to send what it received before the reset.
-    flushed: bool,
+    polled_after_reset: bool,
 }
 
 /// Passes one request through the plugins and upstream, and returns the response once its head is available.
@@ -82,25 +82,25 @@ pub(super) async fn serve(
         version: request.version(),
         ..connection
     };
-    let whole = request.body().is_end_stream();
-    let to_head = request.method() == Method::HEAD;
+    let has_no_body = request.body().is_end_stream();
+    let is_head_request = request.method() == Method::HEAD;
     let (fields, body) = match head::request_in(request) {
         Ok(taken) => taken,
-        Err(refused) => {
-            let head::Refused { failure, fields } = *refused;
+        Err(rejected) => {
+            let head::Rejected { failure, fields } = *rejected;
             tracing::debug!(
                 error = &failure as &dyn std::error::Error,
                 "request rejected"
             );
-            if !whole {
+            if !has_no_body {
                 unread.mark();
             }
             let response = failure.response();
             let mut stream = state.chain.borrow().clone().open(Rc::new(|| ()));
-            stream.connected(connection);
-            stream.refused(fields, Fields::from_response(response.clone()).0);
+            stream.set_connection(connection);
+            stream.record_rejection(fields, Fields::from_response(response.clone()).0);
             stream.finish();
-            return Ok(response.map(ResponseBody::Whole));
+            return Ok(response.map(ResponseBody::Full));
         }
     };
     let mut exchange = Box::new(Exchange::open(state, connection, unread, fields, body));
@@ -110,17 +110,17 @@ pub(super) async fn serve(
         // The stream emits the head first. Without a head, nothing can be sent.
         ToDownstream::Body { .. } | ToDownstream::Trailers(_) => return Err(StreamReset),
     };
-    match head::response_out(fields, end, to_head) {
+    match head::response_out(fields, end, is_head_request) {
         Ok(response) => Ok(response.map(|()| match end {
-            true => ResponseBody::Whole(Bytes::new()),
-            false => ResponseBody::Coming(exchange),
+            true => ResponseBody::Full(Bytes::new()),
+            false => ResponseBody::Streaming(exchange),
         })),
         Err(failure) => {
             tracing::warn!(
                 error = &failure as &dyn std::error::Error,
                 "response rejected"
             );
-            Ok(failure.response().map(ResponseBody::Whole))
+            Ok(failure.response().map(ResponseBody::Full))
         }
     }
 }
@@ -128,13 +128,13 @@ pub(super) async fn serve(
 /// The upstream half of the exchange.
 enum UpstreamResponse {
     /// No request has been sent upstream.
-    Unasked,
+    NotRequested,
     /// The request is being sent, and the response head has not arrived.
-    Awaited(ResponseFuture),
+    AwaitingHead(ResponseFuture),
     /// The response head has arrived.
     Body(Incoming),
     /// The response is complete, or no longer needed.
-    Over,
+    Finished,
 }
 
 enum ToUpstream {
@@ -158,49 +158,49 @@ impl Exchange {
         fields: Fields,
         body: Incoming,
     ) -> Self {
-        let wake = Rc::new(Wake::default());
+        let wake = Rc::new(TaskWaker::default());
         let chain = state.chain.borrow().clone();
         let mut stream = chain.open({
             let wake = Rc::clone(&wake);
             Rc::new(move || wake.wake())
         });
         let end = body.is_end_stream();
-        stream.connected(connection);
+        stream.set_connection(connection);
         stream.request_headers(fields, end);
         Self {
             state,
             unread,
             stream: Some(stream),
             wake,
-            request: (!end).then_some(body),
+            request_body: (!end).then_some(body),
             to_upstream: VecDeque::new(),
             upload: None,
-            response: UpstreamResponse::Unasked,
+            response: UpstreamResponse::NotRequested,
             to_downstream: VecDeque::new(),
             reset: false,
-            flushed: false,
+            polled_after_reset: false,
         }
     }
 
     /// Returns the next part of the response for downstream.
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<ToDownstream, StreamReset>> {
-        self.wake.remember(cx);
+        self.wake.register(cx);
         loop {
-            self.take_effects();
-            if let Some(piece) = self.to_downstream.pop_front() {
-                if piece.ends() {
+            self.apply_effects();
+            if let Some(item) = self.to_downstream.pop_front() {
+                if item.is_last() {
                     self.finish();
                 }
-                return Poll::Ready(Ok(piece));
+                return Poll::Ready(Ok(item));
             }
             if self.reset || self.stream.is_none() {
                 self.finish();
                 return Poll::Ready(Err(StreamReset));
             }
-            let mut moved = self.poll_upload(cx);
-            moved |= self.poll_request(cx);
-            moved |= self.poll_response(cx);
-            if !moved {
+            let mut progressed = self.poll_upload(cx);
+            progressed |= self.poll_request(cx);
+            progressed |= self.poll_response(cx);
+            if !progressed {
                 return Poll::Pending;
             }
         }
@@ -208,10 +208,10 @@ impl Exchange {
 
     /// Applies the effects of the stream. What has to wait for the other side is queued, so that neither direction blocks
     /// the other.
-    fn take_effects(&mut self) {
+    fn apply_effects(&mut self) {
         while let Some(effect) = self.stream.as_mut().and_then(Stream::next_effect) {
             match effect {
-                Effect::RequestHeaders { fields, end } => self.ask(fields, end),
+                Effect::RequestHeaders { fields, end } => self.send_request_head(fields, end),
                 Effect::RequestBody { data, end } => {
                     self.to_upstream.push_back(ToUpstream::Data { data, end })
                 }
@@ -221,15 +221,15 @@ impl Exchange {
                 Effect::ResponseHeaders { fields, end } => {
                     if matches!(
                         self.response,
-                        UpstreamResponse::Unasked | UpstreamResponse::Awaited(_)
+                        UpstreamResponse::NotRequested | UpstreamResponse::AwaitingHead(_)
                     ) {
                         // This is a local response, so the response of upstream is no longer needed.
-                        self.hang_up();
+                        self.abort_upstream();
                     }
                     self.to_downstream
                         .push_back(ToDownstream::Head { fields, end });
                 }
-                Effect::ResponseBody { data, end } => self.push_down(data, end),
+                Effect::ResponseBody { data, end } => self.queue_response_data(data, end),
                 Effect::ResponseTrailers(fields) => self
                     .to_downstream
                     .push_back(ToDownstream::Trailers(fields.into_header_map())),
@@ -239,7 +239,7 @@ impl Exchange {
     }
 
     /// Queues a body chunk for downstream. If it only marks the end, the end is added to the chunk before it.
-    fn push_down(&mut self, data: Bytes, end: bool) {
+    fn queue_response_data(&mut self, data: Bytes, end: bool) {
         if data.is_empty()
             && end
             && let Some(ToDownstream::Body { end, .. }) = self.to_downstream.back_mut()
@@ -252,10 +252,10 @@ impl Exchange {
     }
 
     /// Sends the request head upstream.
-    fn ask(&mut self, fields: Fields, end: bool) {
+    fn send_request_head(&mut self, fields: Fields, end: bool) {
         let request = match head::request_out(fields, end) {
             Ok(request) => request,
-            Err(failure) => return self.fail(&failure),
+            Err(failure) => return self.respond_with_failure(&failure),
         };
         let body = if end {
             PipeBody::empty()
@@ -264,13 +264,13 @@ impl Exchange {
             self.upload = Some(writer);
             body
         };
-        self.response = UpstreamResponse::Awaited(self.state.upstream.send(request, body));
+        self.response = UpstreamResponse::AwaitingHead(self.state.upstream.send(request, body));
     }
 
     /// Responds in place of upstream.
-    fn fail(&mut self, failure: &Failure) {
+    fn respond_with_failure(&mut self, failure: &Failure) {
         tracing::debug!(error = failure as &dyn std::error::Error, "upstream failed");
-        self.hang_up();
+        self.abort_upstream();
         if let Some(stream) = &mut self.stream {
             stream.fail_upstream(failure.status().as_u16(), failure.body());
         }
@@ -286,7 +286,7 @@ impl Exchange {
             self.to_upstream.clear();
             return true;
         };
-        match upload.poll_room(cx) {
+        match upload.poll_ready(cx) {
             Poll::Pending => return false,
             Poll::Ready(Err(_)) => {
                 self.upload = None;
@@ -297,11 +297,11 @@ impl Exchange {
         }
         let last = match self.to_upstream.pop_front() {
             Some(ToUpstream::Data { data, end }) => {
-                upload.data(data, end);
+                upload.write_data(data, end);
                 end
             }
             Some(ToUpstream::Trailers(trailers)) => {
-                upload.trailers(trailers);
+                upload.write_trailers(trailers);
                 true
             }
             None => false,
@@ -314,7 +314,7 @@ impl Exchange {
 
     /// Reads from downstream.
     fn poll_request(&mut self, cx: &mut Context<'_>) -> bool {
-        let (Some(body), Some(stream)) = (&mut self.request, &mut self.stream) else {
+        let (Some(body), Some(stream)) = (&mut self.request_body, &mut self.stream) else {
             return false;
         };
         if !self.to_upstream.is_empty() || !stream.wants_request_body() {
@@ -326,7 +326,7 @@ impl Exchange {
                 // The end is reported separately, as in Envoy, so that plugins get the same callbacks in both proxies.
                 Ok(data) => stream.request_body(data, false),
                 Err(frame) => {
-                    self.request = None;
+                    self.request_body = None;
                     if let Ok(trailers) = frame.into_trailers() {
                         stream.request_trailers(Fields::from_trailers(
                             trailers,
@@ -336,7 +336,7 @@ impl Exchange {
                 }
             },
             Poll::Ready(None) => {
-                self.request = None;
+                self.request_body = None;
                 stream.request_body(Bytes::new(), true);
             }
             Poll::Ready(Some(Err(error))) => {
@@ -356,20 +356,20 @@ impl Exchange {
             return false;
         };
         match &mut self.response {
-            UpstreamResponse::Unasked | UpstreamResponse::Over => false,
-            UpstreamResponse::Awaited(response) => match Pin::new(response).poll(cx) {
+            UpstreamResponse::NotRequested | UpstreamResponse::Finished => false,
+            UpstreamResponse::AwaitingHead(response) => match Pin::new(response).poll(cx) {
                 Poll::Pending => false,
                 Poll::Ready(Ok(response))
                     if response.status() == StatusCode::SWITCHING_PROTOCOLS =>
                 {
-                    self.fail(&Failure::Protocol);
+                    self.respond_with_failure(&Failure::Protocol);
                     true
                 }
                 Poll::Ready(Ok(response)) => {
                     let (fields, body) = head::response_in(response);
                     let end = body.is_end_stream();
                     self.response = if end {
-                        UpstreamResponse::Over
+                        UpstreamResponse::Finished
                     } else {
                         UpstreamResponse::Body(body)
                     };
@@ -378,7 +378,7 @@ impl Exchange {
                 }
                 Poll::Ready(Err(error)) => {
                     tracing::debug!(error = &error as &dyn std::error::Error, "upstream failed");
-                    self.fail(&Failure::of_upstream(&error));
+                    self.respond_with_failure(&Failure::from_upstream_error(&error));
                     true
                 }
             },
@@ -393,12 +393,12 @@ impl Exchange {
                             if last {
                                 // With a `content-length`, hyper counts bytes and does not poll again after the last
                                 // one, so the end has to be reported together with it.
-                                self.response = UpstreamResponse::Over;
+                                self.response = UpstreamResponse::Finished;
                                 stream.response_body(Bytes::new(), true);
                             }
                         }
                         Err(frame) => {
-                            self.response = UpstreamResponse::Over;
+                            self.response = UpstreamResponse::Finished;
                             if let Ok(trailers) = frame.into_trailers() {
                                 stream.response_trailers(Fields::from_trailers(
                                     trailers,
@@ -408,7 +408,7 @@ impl Exchange {
                         }
                     },
                     Poll::Ready(None) => {
-                        self.response = UpstreamResponse::Over;
+                        self.response = UpstreamResponse::Finished;
                         stream.response_body(Bytes::new(), true);
                     }
                     Poll::Ready(Some(Err(error))) => {
@@ -426,8 +426,8 @@ impl Exchange {
     }
 
     /// Drops the request and the response upstream, and thereby aborts whichever is incomplete.
-    fn hang_up(&mut self) {
-        self.response = UpstreamResponse::Over;
+    fn abort_upstream(&mut self) {
+        self.response = UpstreamResponse::Finished;
         self.upload = None;
         self.to_upstream.clear();
     }
@@ -435,8 +435,8 @@ impl Exchange {
     /// Ends the stream, because the response has been forwarded to its end or never will be. The rest of the request is not
     /// read.
     fn finish(&mut self) {
-        self.hang_up();
-        if self.request.take().is_some() {
+        self.abort_upstream();
+        if self.request_body.take().is_some() {
             self.unread.mark();
         }
         if let Some(stream) = self.stream.take() {
@@ -456,7 +456,7 @@ impl Drop for Exchange {
 
 impl ToDownstream {
     /// Returns whether nothing follows.
-    fn ends(&self) -> bool {
+    fn is_last(&self) -> bool {
         match self {
             ToDownstream::Head { end, .. } | ToDownstream::Body { end, .. } => *end,
             ToDownstream::Trailers(_) => true,
@@ -475,11 +475,11 @@ impl Body for ResponseBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, StreamReset>>> {
         let exchange = match self.get_mut() {
-            ResponseBody::Whole(data) if data.is_empty() => return Poll::Ready(None),
-            ResponseBody::Whole(data) => {
+            ResponseBody::Full(data) if data.is_empty() => return Poll::Ready(None),
+            ResponseBody::Full(data) => {
                 return Poll::Ready(Some(Ok(Frame::data(std::mem::take(data)))));
             }
-            ResponseBody::Coming(exchange) => exchange,
+            ResponseBody::Streaming(exchange) => exchange,
         };
         loop {
             if exchange.stream.is_none() && !exchange.reset {
@@ -488,8 +488,8 @@ impl Body for ResponseBody {
             let next = std::task::ready!(exchange.poll_next(cx));
             // When a body fails, hyper drops what it has not sent yet; if it is polled once more before that, it sends it.
             // As in Envoy, a client sees the head of a response that is aborted.
-            if next.is_err() && exchange.reset && !exchange.flushed {
-                exchange.flushed = true;
+            if next.is_err() && exchange.reset && !exchange.polled_after_reset {
+                exchange.polled_after_reset = true;
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
@@ -505,30 +505,30 @@ impl Body for ResponseBody {
 
     fn is_end_stream(&self) -> bool {
         match self {
-            ResponseBody::Whole(data) => data.is_empty(),
-            ResponseBody::Coming(exchange) => exchange.stream.is_none() && !exchange.reset,
+            ResponseBody::Full(data) => data.is_empty(),
+            ResponseBody::Streaming(exchange) => exchange.stream.is_none() && !exchange.reset,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            ResponseBody::Whole(data) => SizeHint::with_exact(data.len() as u64),
+            ResponseBody::Full(data) => SizeHint::with_exact(data.len() as u64),
             // The length is in the head, where a plugin may have changed it; hyper reads it there.
-            ResponseBody::Coming(_) => SizeHint::default(),
+            ResponseBody::Streaming(_) => SizeHint::default(),
         }
     }
 }
 
 /// Wakes the task of an exchange whose stream was changed by the callback of another stream.
 #[derive(Default)]
-struct Wake {
+struct TaskWaker {
     waker: Cell<Option<Waker>>,
 }
 
 // === impl Wake ===
 
-impl Wake {
-    fn remember(&self, cx: &mut Context<'_>) {
+impl TaskWaker {
+    fn register(&self, cx: &mut Context<'_>) {
         let waker = match self.waker.take() {
             Some(waker) if waker.will_wake(cx.waker()) => waker,
             _ => cx.waker().clone(),

@@ -24,7 +24,7 @@ const HOP_BY_HOP: [HeaderName; 5] = [
     UPGRADE,
 ];
 
-const BODILESS: [Method; 5] = [
+const BODILESS_METHODS: [Method; 5] = [
     Method::GET,
     Method::HEAD,
     Method::DELETE,
@@ -34,32 +34,32 @@ const BODILESS: [Method; 5] = [
 
 /// A request that is rejected before any plugin sees it.
 #[derive(Debug)]
-pub(super) struct Refused {
+pub(super) struct Rejected {
     pub(super) failure: Failure,
     /// The headers that log callbacks see.
     pub(super) fields: Fields,
 }
 
 /// Returns the headers of a request as plugins see them, and its body.
-pub(super) fn request_in<B>(request: Request<B>) -> Result<(Fields, B), Box<Refused>> {
+pub(super) fn request_in<B>(request: Request<B>) -> Result<(Fields, B), Box<Rejected>> {
     let scheme = match request.uri().scheme_str() {
         Some("https") => "https",
         _ => "http",
     };
     let headers = request.headers();
-    let upgrade = upgrade(headers);
-    if let Some(failure) = refusal(&request, &upgrade) {
+    let upgrade = offered_upgrade(headers);
+    if let Some(failure) = rejection_reason(&request, &upgrade) {
         let (fields, _) = Fields::from_request(request, scheme);
-        return Err(Box::new(Refused { failure, fields }));
+        return Err(Box::new(Rejected { failure, fields }));
     }
     let h2c = upgrade.is_some();
     let te = headers.contains_key(TE);
-    let trailers = te && lists(headers, &TE, "trailers");
+    let trailers = te && has_token(headers, &TE, "trailers");
     // hyper has seen this field, and sends the interim response as soon as the body is polled.
     let expect = headers.contains_key(EXPECT);
     let (mut fields, body) = Fields::from_request(request, scheme);
-    strip_named(&mut fields);
-    strip_connection(&mut fields);
+    strip_connection_options(&mut fields);
+    strip_hop_by_hop(&mut fields);
     if h2c {
         fields.remove(HTTP2_SETTINGS);
     }
@@ -75,17 +75,17 @@ pub(super) fn request_in<B>(request: Request<B>) -> Result<(Fields, B), Box<Refu
 }
 
 /// Returns the reason to reject a request, if there is one.
-fn refusal<B>(request: &Request<B>, upgrade: &Option<Upgrade>) -> Option<Failure> {
+fn rejection_reason<B>(request: &Request<B>, upgrade: &Option<Upgrade>) -> Option<Failure> {
     let headers = request.headers();
     if matches!(upgrade, Some(Upgrade::Other)) {
         return Some(Failure::Upgrade);
     }
     // RFC 9112, section 3.2: another recipient may use a different one of the values.
     if headers.get_all(HOST).iter().nth(1).is_some() {
-        return Some(Failure::ManyHosts);
+        return Some(Failure::MultipleHosts);
     }
     let addressed = request.uri().authority().is_some() || headers.contains_key(HOST);
-    (!addressed && request.version() == Version::HTTP_11).then_some(Failure::NoHost)
+    (!addressed && request.version() == Version::HTTP_11).then_some(Failure::MissingHost)
 }
 
 /// Another protocol that a request offers to use on its connection.
@@ -97,10 +97,10 @@ enum Upgrade {
     Other,
 }
 
-fn upgrade(headers: &HeaderMap) -> Option<Upgrade> {
+fn offered_upgrade(headers: &HeaderMap) -> Option<Upgrade> {
     let mut offers = headers.get_all(UPGRADE).iter();
     let first = offers.next()?;
-    if !lists(headers, &CONNECTION, "upgrade") {
+    if !has_token(headers, &CONNECTION, "upgrade") {
         return None;
     }
     let h2c = offers.next().is_none() && first.as_bytes().eq_ignore_ascii_case(b"h2c");
@@ -118,7 +118,7 @@ pub(super) fn request_out(fields: Fields, end: bool) -> Result<Request<()>, Fail
         return Err(Failure::NoRoute);
     }
     let mut request = fields.into_request().map_err(Failure::RequestHead)?;
-    frame(request.headers_mut(), end, false);
+    fix_framing(request.headers_mut(), end, false);
     // If neither field announces a body, hyper assumes that a `GET` or `HEAD` request has none, and drops its data.
     if !end && !request.headers().contains_key(CONTENT_LENGTH) {
         request
@@ -126,7 +126,7 @@ pub(super) fn request_out(fields: Fields, end: bool) -> Result<Request<()>, Fail
             .insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
     // For a request without a body, Envoy sends a length of zero unless the method never has a body.
-    if end && !BODILESS.contains(request.method()) {
+    if end && !BODILESS_METHODS.contains(request.method()) {
         request
             .headers_mut()
             .insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
@@ -144,12 +144,12 @@ pub(super) fn response_in<B>(response: Response<B>) -> (Fields, B) {
     (fields, body)
 }
 
-/// Creates the response for downstream. `to_head` marks the response to a `HEAD` request, whose length may describe a
-/// body that is not sent.
+/// Creates the response for downstream. `is_head_request` marks the response to a `HEAD` request, whose length may
+/// describe a body that is not sent.
 pub(super) fn response_out(
     mut fields: Fields,
     end: bool,
-    to_head: bool,
+    is_head_request: bool,
 ) -> Result<Response<()>, Failure> {
     let status = fields.status().map_err(Failure::ResponseHead)?;
     if status.is_informational() {
@@ -159,18 +159,18 @@ pub(super) fn response_out(
             value,
         }));
     }
-    strip_connection(&mut fields);
+    strip_hop_by_hop(&mut fields);
     let mut response = fields.into_response().map_err(Failure::ResponseHead)?;
-    frame(
+    fix_framing(
         response.headers_mut(),
         end,
-        to_head || status == StatusCode::NOT_MODIFIED,
+        is_head_request || status == StatusCode::NOT_MODIFIED,
     );
     Ok(response)
 }
 
 /// Removes the fields that `connection` names.
-fn strip_named(fields: &mut Fields) {
+fn strip_connection_options(fields: &mut Fields) {
     let named: Vec<Vec<u8>> = fields
         .values(CONNECTION.as_str())
         .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
@@ -190,7 +190,7 @@ fn strip_named(fields: &mut Fields) {
 }
 
 /// Removes the fields that describe the connection.
-fn strip_connection(fields: &mut Fields) {
+fn strip_hop_by_hop(fields: &mut Fields) {
     // Most messages have none of them, and then one pass is the whole cost.
     let any = fields
         .iter()
@@ -203,16 +203,17 @@ fn strip_connection(fields: &mut Fields) {
 }
 
 /// Makes the framing fields consistent with the body. Plugins can set any `content-length`. If it is not a length, or
-/// occurs twice, hyper could not frame the message; if no body follows, the recipient would wait forever. `tells` means
-/// that the field may describe a body that is not sent.
-fn frame(headers: &mut HeaderMap, end: bool, tells: bool) {
+/// occurs twice, hyper could not frame the message; if no body follows, the recipient would wait forever.
+/// `allows_length_without_body` means that the field may describe a body that is not sent.
+fn fix_framing(headers: &mut HeaderMap, end: bool, allows_length_without_body: bool) {
     headers.remove(TRANSFER_ENCODING);
     let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
     let Some(first) = lengths.next() else { return };
     let length = length(first);
-    let sound =
-        lengths.next().is_none() && length.is_some() && (!end || tells || length == Some(0));
-    if !sound {
+    let is_consistent = lengths.next().is_none()
+        && length.is_some()
+        && (!end || allows_length_without_body || length == Some(0));
+    if !is_consistent {
         headers.remove(CONTENT_LENGTH);
     }
 }
@@ -227,7 +228,7 @@ fn length(value: &HeaderValue) -> Option<u64> {
 }
 
 /// Returns whether a token is among the comma-separated values of a field.
-fn lists(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
     headers
         .get_all(name)
         .iter()
@@ -278,15 +279,15 @@ mod tests {
     #[test]
     fn request_without_host_is_rejected() {
         let request = Request::builder().uri("/").body(()).expect("a request");
-        let refused = request_in(request).expect_err("a request that is refused");
-        assert!(matches!(refused.failure, Failure::NoHost));
+        let rejected = request_in(request).expect_err("a request that is refused");
+        assert!(matches!(rejected.failure, Failure::MissingHost));
     }
 
     #[test]
     fn request_with_two_host_headers_is_rejected() {
         let request = request(|it| it.header("host", "h"));
-        let refused = request_in(request).expect_err("a request that is refused");
-        assert!(matches!(refused.failure, Failure::ManyHosts));
+        let rejected = request_in(request).expect_err("a request that is refused");
+        assert!(matches!(rejected.failure, Failure::MultipleHosts));
     }
 
     #[test]
@@ -307,8 +308,8 @@ mod tests {
             it.header("connection", "Upgrade")
                 .header("upgrade", "websocket")
         });
-        let refused = request_in(upgrade).expect_err("a request that is refused");
-        assert!(matches!(refused.failure, Failure::Upgrade));
+        let rejected = request_in(upgrade).expect_err("a request that is refused");
+        assert!(matches!(rejected.failure, Failure::Upgrade));
     }
 
     #[test]
@@ -327,7 +328,7 @@ mod tests {
     fn response(
         headers: &[(&'static str, &'static str)],
         end: bool,
-        to_head: bool,
+        is_head_request: bool,
     ) -> Response<()> {
         let mut fields = Fields::new();
         fields.set_pseudo(Pseudo::Status, HeaderValue::from_static("200"));
@@ -337,17 +338,17 @@ mod tests {
                 HeaderValue::from_static(value),
             );
         }
-        response_out(fields, end, to_head).expect("a response that can be sent")
+        response_out(fields, end, is_head_request).expect("a response that can be sent")
     }
 
     #[test]
     fn response_keeps_only_a_consistent_content_length() {
-        let length = |values: &[&'static str], end, to_head| {
+        let length = |values: &[&'static str], end, is_head_request| {
             let headers: Vec<_> = values
                 .iter()
                 .map(|value| ("content-length", *value))
                 .collect();
-            response(&headers, end, to_head)
+            response(&headers, end, is_head_request)
                 .headers()
                 .get(CONTENT_LENGTH)
                 .cloned()

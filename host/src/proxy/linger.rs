@@ -19,13 +19,13 @@ use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
 /// How long a client may continue to send. Envoy uses the same delay.
-const LINGER: Duration = Duration::from_secs(1);
+const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A downstream connection.
-pub(super) struct Lingering {
+pub(super) struct LingeringStream {
     io: TokioIo<TcpStream>,
     unread: UnreadRequest,
-    closing: Option<Pin<Box<Sleep>>>,
+    linger_timer: Option<Pin<Box<Sleep>>>,
 }
 
 /// Records whether a request on a connection was answered before it was read completely.
@@ -34,12 +34,12 @@ pub(super) struct UnreadRequest(Rc<Cell<bool>>);
 
 // === impl Lingering ===
 
-impl Lingering {
+impl LingeringStream {
     pub(super) fn new(stream: TcpStream, unread: UnreadRequest) -> Self {
         Self {
             io: TokioIo::new(stream),
             unread,
-            closing: None,
+            linger_timer: None,
         }
     }
 
@@ -56,7 +56,7 @@ impl UnreadRequest {
     }
 }
 
-impl Read for Lingering {
+impl Read for LingeringStream {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -66,7 +66,7 @@ impl Read for Lingering {
     }
 }
 
-impl Write for Lingering {
+impl Write for LingeringStream {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -81,26 +81,26 @@ impl Write for Lingering {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let closing = match &mut this.closing {
-            Some(closing) => closing,
+        let linger_timer = match &mut this.linger_timer {
+            Some(linger_timer) => linger_timer,
             None => {
                 ready!(Pin::new(&mut this.io).poll_shutdown(cx))?;
                 if !this.unread.0.get() {
                     return Poll::Ready(Ok(()));
                 }
-                this.closing.insert(Box::pin(sleep(LINGER)))
+                this.linger_timer.insert(Box::pin(sleep(LINGER_TIMEOUT)))
             }
         };
         let stream = this.io.inner_mut();
-        let mut waste = [0; 8192];
+        let mut discarded = [0; 8192];
         // A fast sender must not occupy the worker for the whole second, so other tasks get a turn after some iterations.
         for _ in 0..16 {
-            if closing.as_mut().poll(cx).is_ready() {
+            if linger_timer.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Ok(()));
             }
-            let mut waste = ReadBuf::new(&mut waste);
-            match ready!(Pin::new(&mut *stream).poll_read(cx, &mut waste)) {
-                Ok(()) if !waste.filled().is_empty() => {}
+            let mut discarded = ReadBuf::new(&mut discarded);
+            match ready!(Pin::new(&mut *stream).poll_read(cx, &mut discarded)) {
+                Ok(()) if !discarded.filled().is_empty() => {}
                 // The client has closed the connection, gracefully or not.
                 Ok(()) | Err(_) => return Poll::Ready(Ok(())),
             }

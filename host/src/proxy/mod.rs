@@ -45,7 +45,7 @@ mod worker;
 pub use echo::EchoServer;
 
 /// The longest grace period. Clocks and timers do not support every duration that a caller may pass.
-const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+const MAX_GRACE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// A running proxy. Dropping it aborts active requests.
 pub struct Server {
@@ -179,7 +179,7 @@ impl Server {
             _echo: echo,
             runtime,
         };
-        let mut inboxes = Vec::new();
+        let mut worker_senders = Vec::new();
         let mut starting = Vec::new();
         let wait = |worker, ready: &Receiver<Result<(), StartError>>| {
             ready.recv().map_err(|_| ServeError::Lost { worker })
@@ -190,10 +190,10 @@ impl Server {
             let (chain, authority, stop) =
                 (chain.clone(), authority.clone(), server.stop.subscribe());
             server.spawn(format!("tidegate-worker-{worker}"), move |runtime| {
-                let begun = chain.start_worker(worker);
+                let worker_chain = chain.start_worker(worker);
                 // A reload may replace the worker's chain, and then this thread must not keep the old one alive.
                 drop(chain);
-                match begun {
+                match worker_chain {
                     Ok(chain) => {
                         let _ = started.send(Ok(()));
                         let upstream = UpstreamClient::new(authority);
@@ -202,7 +202,7 @@ impl Server {
                     Err(error) => _ = started.send(Err(error)),
                 }
             })?;
-            inboxes.push(sender);
+            worker_senders.push(sender);
             if worker == 0 {
                 // The first worker starts alone, so that plugins that cannot start log their error only once.
                 wait(worker, &ready)??;
@@ -221,9 +221,9 @@ impl Server {
         let listener = accept::listen(config.listen).map_err(listen)?;
         server.address = listener.local_addr().map_err(listen)?;
         let stop = server.stop.subscribe();
-        server.workers = Mutex::new(inboxes.clone());
+        server.workers = Mutex::new(worker_senders.clone());
         server.spawn("tidegate-accept".into(), move |runtime| {
-            accept::run(runtime, listener, &inboxes, stop)
+            accept::run(runtime, listener, &worker_senders, stop)
         })?;
         Ok(server)
     }
@@ -245,7 +245,7 @@ impl Server {
         let prepared = prepare(&workers, &chain);
         if prepared.is_err() {
             for worker in workers.iter() {
-                let _ = worker.send(WorkerMessage::Abandon);
+                let _ = worker.send(WorkerMessage::DropPrepared);
             }
             return prepared;
         }
@@ -263,7 +263,7 @@ impl Server {
     /// rest.
     pub fn shutdown(mut self, grace: Duration) {
         let now = Instant::now();
-        self.stop_by(now.checked_add(grace.min(LONGEST)).unwrap_or(now));
+        self.stop_and_join(now.checked_add(grace.min(MAX_GRACE)).unwrap_or(now));
     }
 
     /// Serves until the process ends.
@@ -296,7 +296,7 @@ impl Server {
         Ok(())
     }
 
-    fn stop_by(&mut self, deadline: Instant) {
+    fn stop_and_join(&mut self, deadline: Instant) {
         self.stop.send_replace(Some(deadline));
         self.join();
     }
@@ -333,7 +333,7 @@ fn prepare(
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.stop_by(Instant::now());
+        self.stop_and_join(Instant::now());
     }
 }
 

@@ -53,50 +53,50 @@ struct Reader {
 
 #[derive(Default)]
 struct PipeState {
-    piece: Option<Frame<Bytes>>,
+    frame: Option<Frame<Bytes>>,
     end: Option<End>,
-    unread: bool,
+    reader_dropped: bool,
     /// The waker of the waiting side: the writer waits for room, the reader for a chunk. Both cannot wait at once.
-    waiting: Option<Waker>,
+    waker: Option<Waker>,
 }
 
 #[derive(Clone, Copy)]
 enum End {
     Finished,
-    Broken,
+    Aborted,
 }
 
 // === impl Writer ===
 
 impl Writer {
     /// Waits until there is room for a chunk.
-    pub(super) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<Result<(), ReaderDropped>> {
+    pub(super) fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<(), ReaderDropped>> {
         let mut state = lock(&self.state);
-        if state.unread {
+        if state.reader_dropped {
             return Poll::Ready(Err(ReaderDropped));
         }
-        if state.piece.is_none() {
+        if state.frame.is_none() {
             return Poll::Ready(Ok(()));
         }
-        state.waiting = Some(cx.waker().clone());
+        state.waker = Some(cx.waker().clone());
         Poll::Pending
     }
 
     /// Writes a chunk of the body. `last` ends the body. There must be room.
-    pub(super) fn data(&mut self, data: Bytes, last: bool) {
-        let piece = (!data.is_empty()).then(|| Frame::data(data));
-        self.push(piece, last);
+    pub(super) fn write_data(&mut self, data: Bytes, last: bool) {
+        let frame = (!data.is_empty()).then(|| Frame::data(data));
+        self.push(frame, last);
     }
 
     /// Writes the trailers, which end the body. There must be room.
-    pub(super) fn trailers(&mut self, trailers: HeaderMap) {
+    pub(super) fn write_trailers(&mut self, trailers: HeaderMap) {
         self.push(Some(Frame::trailers(trailers)), true);
     }
 
-    fn push(&mut self, piece: Option<Frame<Bytes>>, last: bool) {
+    fn push(&mut self, frame: Option<Frame<Bytes>>, last: bool) {
         let mut state = lock(&self.state);
-        if piece.is_some() {
-            state.piece = piece;
+        if frame.is_some() {
+            state.frame = frame;
         }
         if last {
             state.end = Some(End::Finished);
@@ -110,7 +110,7 @@ impl Drop for Writer {
     fn drop(&mut self) {
         if !self.finished {
             let mut state = lock(&self.state);
-            state.end = Some(End::Broken);
+            state.end = Some(End::Aborted);
             state.wake();
         }
     }
@@ -137,15 +137,15 @@ impl Body for PipeBody {
             return Poll::Ready(None);
         };
         let mut state = lock(&reader.state);
-        if let Some(piece) = state.piece.take() {
+        if let Some(frame) = state.frame.take() {
             state.wake();
-            return Poll::Ready(Some(Ok(piece)));
+            return Poll::Ready(Some(Ok(frame)));
         }
         match state.end {
             Some(End::Finished) => Poll::Ready(None),
-            Some(End::Broken) => Poll::Ready(Some(Err(RequestAborted))),
+            Some(End::Aborted) => Poll::Ready(Some(Err(RequestAborted))),
             None => {
-                state.waiting = Some(cx.waker().clone());
+                state.waker = Some(cx.waker().clone());
                 Poll::Pending
             }
         }
@@ -156,7 +156,7 @@ impl Body for PipeBody {
             Source::Empty => true,
             Source::Pipe(reader) => {
                 let state = lock(&reader.state);
-                state.piece.is_none() && matches!(state.end, Some(End::Finished))
+                state.frame.is_none() && matches!(state.end, Some(End::Finished))
             }
         }
     }
@@ -175,8 +175,8 @@ impl Body for PipeBody {
 impl Drop for Reader {
     fn drop(&mut self) {
         let mut state = lock(&self.state);
-        state.unread = true;
-        state.piece = None;
+        state.reader_dropped = true;
+        state.frame = None;
         state.wake();
     }
 }
@@ -185,8 +185,8 @@ impl Drop for Reader {
 
 impl PipeState {
     fn wake(&mut self) {
-        if let Some(waiting) = self.waiting.take() {
-            waiting.wake();
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
         }
     }
 }
@@ -209,20 +209,26 @@ mod tests {
     #[test]
     fn pipe_buffers_one_chunk() {
         let (mut writer, mut body) = pipe();
-        assert!(matches!(writer.poll_room(&mut noop()), Poll::Ready(Ok(()))));
-        writer.data(Bytes::from_static(b"one"), false);
-        assert!(writer.poll_room(&mut noop()).is_pending());
-        let Poll::Ready(Some(Ok(piece))) = Pin::new(&mut body).poll_frame(&mut noop()) else {
+        assert!(matches!(
+            writer.poll_ready(&mut noop()),
+            Poll::Ready(Ok(()))
+        ));
+        writer.write_data(Bytes::from_static(b"one"), false);
+        assert!(writer.poll_ready(&mut noop()).is_pending());
+        let Poll::Ready(Some(Ok(frame))) = Pin::new(&mut body).poll_frame(&mut noop()) else {
             panic!("no piece")
         };
-        assert_eq!(piece.into_data().expect("data"), "one");
-        assert!(matches!(writer.poll_room(&mut noop()), Poll::Ready(Ok(()))));
+        assert_eq!(frame.into_data().expect("data"), "one");
+        assert!(matches!(
+            writer.poll_ready(&mut noop()),
+            Poll::Ready(Ok(()))
+        ));
     }
 
     #[tokio::test]
     async fn pipe_ends_after_the_last_chunk() {
         let (mut writer, body) = pipe();
-        writer.data(Bytes::from_static(b"all"), true);
+        writer.write_data(Bytes::from_static(b"all"), true);
         drop(writer);
         assert_eq!(
             body.collect().await.expect("a whole body").to_bytes(),
@@ -233,7 +239,7 @@ mod tests {
     #[tokio::test]
     async fn body_fails_if_writer_is_dropped_early() {
         let (mut writer, body) = pipe();
-        writer.data(Bytes::from_static(b"half"), false);
+        writer.write_data(Bytes::from_static(b"half"), false);
         drop(writer);
         assert!(body.collect().await.is_err());
     }
@@ -241,10 +247,10 @@ mod tests {
     #[test]
     fn writer_reports_a_dropped_reader() {
         let (mut writer, body) = pipe();
-        writer.data(Bytes::from_static(b"lost"), false);
+        writer.write_data(Bytes::from_static(b"lost"), false);
         drop(body);
         assert!(matches!(
-            writer.poll_room(&mut noop()),
+            writer.poll_ready(&mut noop()),
             Poll::Ready(Err(ReaderDropped))
         ));
     }

@@ -15,10 +15,10 @@ use crate::fields::FieldsError;
 pub(super) enum Failure {
     /// The request has no `host`.
     #[error("the request has no `host`")]
-    NoHost,
+    MissingHost,
     /// The request has more than one `host`.
     #[error("the request has more than one `host`")]
-    ManyHosts,
+    MultipleHosts,
     /// The request asks for another protocol on its connection.
     #[error("the request asks for an upgrade of its connection, which this proxy does not do")]
     Upgrade,
@@ -46,7 +46,7 @@ pub(super) enum Failure {
 
 impl Failure {
     /// Determines why a request that was sent upstream failed.
-    pub(super) fn of_upstream(error: &hyper_util::client::legacy::Error) -> Self {
+    pub(super) fn from_upstream_error(error: &hyper_util::client::legacy::Error) -> Self {
         if error.is_connect() {
             return Self::Connect;
         }
@@ -65,7 +65,7 @@ impl Failure {
 
     pub(super) fn status(&self) -> StatusCode {
         match self {
-            Self::NoHost | Self::ManyHosts => StatusCode::BAD_REQUEST,
+            Self::MissingHost | Self::MultipleHosts => StatusCode::BAD_REQUEST,
             Self::Upgrade => StatusCode::FORBIDDEN,
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::ResponseHead(_) | Self::Protocol => StatusCode::BAD_GATEWAY,
@@ -77,11 +77,11 @@ impl Failure {
 
     pub(super) fn body(&self) -> Bytes {
         match self {
-            Self::NoHost | Self::ManyHosts | Self::Upgrade | Self::NoRoute => Bytes::new(),
+            Self::MissingHost | Self::MultipleHosts | Self::Upgrade | Self::NoRoute => Bytes::new(),
             Self::RequestHead(error) | Self::ResponseHead(error) => Bytes::from(error.to_string()),
-            Self::Connect => before_headers("remote connection failure"),
-            Self::Disconnect => before_headers("connection termination"),
-            Self::Protocol => before_headers("protocol error"),
+            Self::Connect => upstream_error_body("remote connection failure"),
+            Self::Disconnect => upstream_error_body("connection termination"),
+            Self::Protocol => upstream_error_body("protocol error"),
         }
     }
 
@@ -107,7 +107,7 @@ impl Failure {
     }
 }
 
-fn before_headers(reason: &str) -> Bytes {
+fn upstream_error_body(reason: &str) -> Bytes {
     Bytes::from(format!(
         "upstream connect error or disconnect/reset before headers. reset reason: {reason}"
     ))

@@ -14,11 +14,11 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use crate::proxy::pipe::PipeBody;
 
 /// The maximum time for establishing a connection.
-const CONNECT: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long an idle connection is kept. It is shorter than what common servers allow, so that a request does not meet a
 /// connection that is being closed.
-const IDLE: Duration = Duration::from_secs(30);
+const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The upstream client of a worker.
 pub(super) struct UpstreamClient {
@@ -33,9 +33,9 @@ impl UpstreamClient {
     pub(super) fn new(authority: Authority) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(CONNECT));
+        connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
         let client = Client::builder(TokioExecutor::new())
-            .pool_idle_timeout(IDLE)
+            .pool_idle_timeout(POOL_IDLE_TIMEOUT)
             .pool_timer(TokioTimer::new())
             // The head contains the `host` field, which a plugin may have changed.
             .set_host(false)

@@ -24,18 +24,18 @@ use tokio::task::{LocalSet, spawn_local};
 use crate::attributes::Connection;
 use crate::error::StartError;
 use crate::proxy::exchange::{self, WorkerState};
-use crate::proxy::linger::{Lingering, UnreadRequest};
+use crate::proxy::linger::{LingeringStream, UnreadRequest};
 use crate::proxy::upstream::UpstreamClient;
 use crate::runtime::{Chain, WorkerChain};
 
 /// The maximum time to receive a request head, including the idle time before it.
-const HEAD: std::time::Duration = std::time::Duration::from_secs(300);
+const HEAD_READ_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(300);
 
 /// The maximum size of a request head in bytes. It is Envoy's limit.
-const HEAD_BYTES: usize = 60 * 1024;
+const MAX_HEAD_SIZE: usize = 60 * 1024;
 
 /// The stop signal: `None` until it is sent, and then the deadline at which active requests are aborted.
-pub(super) type Stop = watch::Receiver<Option<Instant>>;
+pub(super) type StopSignal = watch::Receiver<Option<Instant>>;
 
 /// A message to a worker. Messages are processed in order.
 pub(super) enum WorkerMessage {
@@ -55,7 +55,7 @@ pub(super) enum WorkerMessage {
     /// Use the held plugins for new streams.
     Commit { done: SyncSender<()> },
     /// Drop the held plugins.
-    Abandon,
+    DropPrepared,
 }
 
 /// The receiving end of a worker's channel.
@@ -81,16 +81,16 @@ impl Worker {
     }
 
     /// Processes messages until the stop signal, then serves active requests until the deadline.
-    pub(super) fn run(self, runtime: &tokio::runtime::Runtime, inbox: Inbox, stop: Stop) {
+    pub(super) fn run(self, runtime: &tokio::runtime::Runtime, inbox: Inbox, stop: StopSignal) {
         let local = LocalSet::new();
         // Tasks that are left at the deadline are dropped with the set, and their streams end.
         local.block_on(runtime, serve(self, inbox, stop));
     }
 
-    fn take(&mut self, message: WorkerMessage, connections: &GracefulShutdown) {
+    fn handle_message(&mut self, message: WorkerMessage, connections: &GracefulShutdown) {
         match message {
             WorkerMessage::Connection { stream, peer, id } => {
-                connect(&self.state, stream, peer, id, connections);
+                spawn_connection(&self.state, stream, peer, id, connections);
             }
             WorkerMessage::Prepare { chain, answer } => {
                 self.prepared = None;
@@ -103,21 +103,21 @@ impl Worker {
                 }
                 let _ = done.send(());
             }
-            WorkerMessage::Abandon => self.prepared = None,
+            WorkerMessage::DropPrepared => self.prepared = None,
         }
     }
 }
 
-async fn serve(mut worker: Worker, mut inbox: Inbox, mut stop: Stop) {
+async fn serve(mut worker: Worker, mut inbox: Inbox, mut stop: StopSignal) {
     let connections = GracefulShutdown::new();
     let deadline = loop {
         tokio::select! {
             biased;
-            deadline = deadline(&mut stop) => break deadline,
+            deadline = wait_for_stop(&mut stop) => break deadline,
             message = inbox.recv() => match message {
-                Some(message) => worker.take(message, &connections),
+                Some(message) => worker.handle_message(message, &connections),
                 // All senders are gone. The stop signal follows.
-                None => break deadline(&mut stop).await,
+                None => break wait_for_stop(&mut stop).await,
             },
         }
     };
@@ -129,7 +129,7 @@ async fn serve(mut worker: Worker, mut inbox: Inbox, mut stop: Stop) {
 }
 
 /// Waits for the stop signal, and returns its deadline.
-pub(super) async fn deadline(stop: &mut Stop) -> Instant {
+pub(super) async fn wait_for_stop(stop: &mut StopSignal) -> Instant {
     match stop.wait_for(Option::is_some).await {
         Ok(deadline) => deadline.unwrap_or_else(Instant::now),
         // The sender is gone, so the signal cannot be sent any more.
@@ -137,7 +137,7 @@ pub(super) async fn deadline(stop: &mut Stop) -> Instant {
     }
 }
 
-fn connect(
+fn spawn_connection(
     state: &Rc<WorkerState>,
     stream: std::net::TcpStream,
     peer: SocketAddr,
@@ -167,9 +167,9 @@ fn connect(
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD)
-        .max_header_size(HEAD_BYTES)
-        .serve_connection(Lingering::new(stream, unread), service);
+        .header_read_timeout(HEAD_READ_TIMEOUT)
+        .max_header_size(MAX_HEAD_SIZE)
+        .serve_connection(LingeringStream::new(stream, unread), service);
     let served = connections.watch(served);
     spawn_local(async move {
         if let Err(error) = served.await {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 /// The chunks of a body, in order. No chunk is empty.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Body {
-    pieces: VecDeque<Bytes>,
+    chunks: VecDeque<Bytes>,
     len: usize,
 }
 
@@ -18,42 +18,42 @@ impl Body {
     }
 
     /// Adds bytes at the end.
-    pub(crate) fn push_back(&mut self, piece: Bytes) {
-        if !piece.is_empty() {
-            self.len += piece.len();
-            self.pieces.push_back(piece);
+    pub(crate) fn push_back(&mut self, chunk: Bytes) {
+        if !chunk.is_empty() {
+            self.len += chunk.len();
+            self.chunks.push_back(chunk);
         }
     }
 
     /// Adds bytes at the beginning.
-    pub(crate) fn push_front(&mut self, piece: Bytes) {
-        if !piece.is_empty() {
-            self.len += piece.len();
-            self.pieces.push_front(piece);
+    pub(crate) fn push_front(&mut self, chunk: Bytes) {
+        if !chunk.is_empty() {
+            self.len += chunk.len();
+            self.chunks.push_front(chunk);
         }
     }
 
     /// Moves all of another body to the end of this one.
     pub(crate) fn append(&mut self, mut other: Body) {
         self.len += other.len;
-        self.pieces.append(&mut other.pieces);
+        self.chunks.append(&mut other.chunks);
     }
 
     /// Replaces all bytes.
-    pub(crate) fn replace(&mut self, piece: Bytes) {
-        self.pieces.clear();
+    pub(crate) fn replace(&mut self, chunk: Bytes) {
+        self.chunks.clear();
         self.len = 0;
-        self.push_back(piece);
+        self.push_back(chunk);
     }
 
     /// Removes at most `count` bytes from the beginning.
     pub(crate) fn drain_front(&mut self, mut count: usize) {
         while count > 0
-            && let Some(mut first) = self.pieces.pop_front()
+            && let Some(mut first) = self.chunks.pop_front()
         {
             if first.len() > count {
                 self.len -= count;
-                self.pieces.push_front(first.split_off(count));
+                self.chunks.push_front(first.split_off(count));
                 return;
             }
             count -= first.len();
@@ -65,10 +65,10 @@ impl Body {
     pub(crate) fn range(&self, offset: usize, max: usize) -> impl Iterator<Item = &[u8]> {
         let mut skip = offset;
         let mut left = max;
-        self.pieces.iter().filter_map(move |piece| {
-            let start = skip.min(piece.len());
+        self.chunks.iter().filter_map(move |chunk| {
+            let start = skip.min(chunk.len());
             skip -= start;
-            let taken = piece.get(start..)?;
+            let taken = chunk.get(start..)?;
             let taken = taken.get(..left.min(taken.len()))?;
             left -= taken.len();
             (!taken.is_empty()).then_some(taken)
@@ -82,9 +82,9 @@ impl Body {
 }
 
 impl From<Bytes> for Body {
-    fn from(piece: Bytes) -> Self {
+    fn from(chunk: Bytes) -> Self {
         let mut body = Self::default();
-        body.push_back(piece);
+        body.push_back(chunk);
         body
     }
 }
@@ -94,7 +94,7 @@ impl IntoIterator for Body {
     type IntoIter = std::collections::vec_deque::IntoIter<Bytes>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.pieces.into_iter()
+        self.chunks.into_iter()
     }
 }
 

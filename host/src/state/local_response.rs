@@ -23,17 +23,17 @@ pub(crate) struct LocalResponse {
 /// The properties of a request on which a local response depends.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct RequestKind {
-    head: bool,
-    grpc: bool,
+    is_head: bool,
+    is_grpc: bool,
 }
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
-const GRPC: &str = "application/grpc";
+const GRPC_CONTENT_TYPE: &str = "application/grpc";
 
 impl LocalResponse {
     /// Creates a response of the proxy without additional headers.
-    pub(crate) fn plain(status: StatusCode, body: Bytes) -> Self {
+    pub(crate) fn from_proxy(status: StatusCode, body: Bytes) -> Self {
         Self {
             status,
             headers: Vec::new(),
@@ -48,33 +48,36 @@ impl LocalResponse {
         Self {
             grpc_status: Some(14),
             origin: Origin::Failed(plugin),
-            ..Self::plain(StatusCode::SERVICE_UNAVAILABLE, Bytes::new())
+            ..Self::from_proxy(StatusCode::SERVICE_UNAVAILABLE, Bytes::new())
         }
     }
 
     /// Converts the response to fields and a body, for the given kind of request.
     pub(crate) fn into_message(self, request: RequestKind) -> (Fields, Bytes) {
-        let RequestKind { head, grpc } = request;
+        let RequestKind { is_head, is_grpc } = request;
         let mut fields = Fields::with_capacity(self.headers.len() + 4);
         fields.set_pseudo(Pseudo::Status, status_value(self.status));
         for (name, value) in self.headers {
             let name = Name::from(name);
-            let joins = name.joins(FieldMap::ResponseHeaders);
-            fields.add(&name, joins, value);
+            let joins = name.is_inline(FieldMap::ResponseHeaders);
+            fields.append_or_join(&name, joins, value);
         }
         fields.remove(CONTENT_LENGTH.as_str());
-        if grpc {
+        if is_grpc {
             let status = self
                 .grpc_status
                 .unwrap_or_else(|| grpc_status_of(self.status));
             fields.set_pseudo(Pseudo::Status, status_value(StatusCode::OK));
-            fields.set(CONTENT_TYPE.into(), HeaderValue::from_static(GRPC));
+            fields.set(
+                CONTENT_TYPE.into(),
+                HeaderValue::from_static(GRPC_CONTENT_TYPE),
+            );
             if fields.get(GRPC_STATUS.as_str()).is_none() {
                 fields.append(GRPC_STATUS.into(), HeaderValue::from(status));
             }
             if !self.body.is_empty()
-                && !head
-                && let Ok(message) = HeaderValue::from_maybe_shared(percent_encoded(&self.body))
+                && !is_head
+                && let Ok(message) = HeaderValue::from_maybe_shared(encode_grpc_message(&self.body))
             {
                 fields.set(GRPC_MESSAGE.into(), message);
             }
@@ -88,22 +91,22 @@ impl LocalResponse {
                 fields.append(CONTENT_TYPE.into(), HeaderValue::from_static("text/plain"));
             }
         }
-        (fields, if head { Bytes::new() } else { self.body })
+        (fields, if is_head { Bytes::new() } else { self.body })
     }
 }
 
 impl RequestKind {
     /// Returns the kind of a request, according to its headers as received.
-    pub(crate) fn of(request: &Fields) -> Self {
+    pub(crate) fn from_headers(request: &Fields) -> Self {
         let grpc = |value: &HeaderValue| {
-            let rest = value.as_bytes().strip_prefix(GRPC.as_bytes());
+            let rest = value.as_bytes().strip_prefix(GRPC_CONTENT_TYPE.as_bytes());
             rest.is_some_and(|rest| rest.first().is_none_or(|next| *next == b'+'))
         };
         Self {
-            head: request
+            is_head: request
                 .pseudo(Pseudo::Method)
                 .is_some_and(|it| it == "HEAD"),
-            grpc: request.get(CONTENT_TYPE.as_str()).is_some_and(grpc),
+            is_grpc: request.get(CONTENT_TYPE.as_str()).is_some_and(grpc),
         }
     }
 }
@@ -121,7 +124,7 @@ fn grpc_status_of(status: StatusCode) -> u32 {
 }
 
 /// Encodes a `grpc-message`. All bytes except printable ASCII are percent-encoded, and so is the percent sign.
-fn percent_encoded(message: &[u8]) -> Bytes {
+fn encode_grpc_message(message: &[u8]) -> Bytes {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     let mut encoded = Vec::with_capacity(message.len());
     for &byte in message {
@@ -160,7 +163,8 @@ mod tests {
 
     #[test]
     fn body_sets_content_length_and_content_type() {
-        let mut response = LocalResponse::plain(StatusCode::FORBIDDEN, Bytes::from_static(b"no"));
+        let mut response =
+            LocalResponse::from_proxy(StatusCode::FORBIDDEN, Bytes::from_static(b"no"));
         let twice = HeaderName::from_static("x-twice");
         response
             .headers
@@ -187,7 +191,7 @@ mod tests {
 
     #[test]
     fn custom_content_type_is_kept_only_with_a_body() {
-        let mut response = LocalResponse::plain(StatusCode::OK, Bytes::from_static(b"{}"));
+        let mut response = LocalResponse::from_proxy(StatusCode::OK, Bytes::from_static(b"{}"));
         response
             .headers
             .push((CONTENT_TYPE, HeaderValue::from_static("application/json")));
@@ -200,9 +204,9 @@ mod tests {
 
     #[test]
     fn head_response_keeps_content_length_without_a_body() {
-        let response = LocalResponse::plain(StatusCode::OK, Bytes::from_static(b"four"));
+        let response = LocalResponse::from_proxy(StatusCode::OK, Bytes::from_static(b"four"));
         let (fields, body) =
-            response.into_message(RequestKind::of(&request(&[(":method", "HEAD")])));
+            response.into_message(RequestKind::from_headers(&request(&[(":method", "HEAD")])));
         assert_eq!(fields.get("content-length").unwrap(), "4");
         assert!(body.is_empty());
     }
@@ -213,8 +217,9 @@ mod tests {
             (":method", "POST"),
             ("content-type", "application/grpc+proto"),
         ]);
-        let response = LocalResponse::plain(StatusCode::FORBIDDEN, Bytes::from("100% n\u{f6}"));
-        let (fields, body) = response.into_message(RequestKind::of(&request));
+        let response =
+            LocalResponse::from_proxy(StatusCode::FORBIDDEN, Bytes::from("100% n\u{f6}"));
+        let (fields, body) = response.into_message(RequestKind::from_headers(&request));
         assert_eq!(
             list(&fields),
             [
@@ -225,7 +230,8 @@ mod tests {
             ]
         );
         assert!(body.is_empty());
-        let (fields, _) = LocalResponse::failure(0).into_message(RequestKind::of(&request));
+        let (fields, _) =
+            LocalResponse::failure(0).into_message(RequestKind::from_headers(&request));
         assert_eq!(fields.get("grpc-status").unwrap(), "14");
     }
 }

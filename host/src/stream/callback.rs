@@ -1,57 +1,59 @@
 //! A single callback: binding the plugin to an instance, preparing the call, and handling its failure.
 
 use crate::context::StreamContext;
-use crate::engine::{self, Callback, Filter as EngineFilter};
+use crate::engine::{self, Callback, FilterRef};
 use crate::observe::Occasion;
 use crate::plugin::FailurePolicy;
 use crate::state::local_response::LocalResponse;
 use crate::state::{Command, FilterState, State};
-use crate::stream::watch::Observed;
-use crate::stream::{Plugin, Stream};
+use crate::stream::reporter::CallbackSite;
+use crate::stream::{Binding, Stream};
 use crate::vocabulary::{Action, Direction, FieldMap, Phase};
 
 impl Stream {
     /// Calls the callback of a plugin for a phase. Returns `Continue` if the plugin does not have the callback, or if
     /// its instance has failed and its failure policy is `Open`.
     pub(super) fn call(&mut self, index: usize, phase: Phase, end: bool) -> Action {
-        if !self.bind(index, phase) {
-            return self.instance_is_gone(index);
+        if !self.ensure_bound(index, phase) {
+            return self.handle_unavailable_instance(index);
         }
         let Some(filter) = self.filters.get(index) else {
             return Action::Continue;
         };
-        let Plugin::Bound { vm, context, slot } = &filter.plugin else {
+        let Binding::Bound { vm, context, slot } = &filter.binding else {
             return Action::Continue;
         };
         if vm.is_dead() {
-            return self.instance_is_gone(index);
+            return self.handle_unavailable_instance(index);
         }
         if !vm.callbacks().has(phase) {
             return Action::Continue;
         }
-        let (_, map) = phase.of();
-        let argument = self.shared.change(|state| state.enter(index, phase, map));
-        let filter = EngineFilter {
+        let (_, map) = phase.direction_and_map();
+        let argument = self
+            .shared
+            .change(|state| state.begin_callback(index, phase, map));
+        let filter = FilterRef {
             context,
             slot: *slot,
         };
         let callback = Callback::new(phase, argument, end);
         let run = |instance: &mut dyn engine::Instance| instance.call(filter, callback);
-        let result = match &self.watch {
+        let result = match &self.reporter {
             None => vm.enter(context.plugin, run),
-            Some(watch) => {
-                let observed = Observed {
+            Some(reporter) => {
+                let site = CallbackSite {
                     shared: &self.shared,
                     index,
                     phase,
                     end,
                 };
-                watch.callback(vm, context, observed, run)
+                reporter.callback(vm, context, site, run)
             }
         };
-        self.with_state(|state| state.leave(index, phase, map, result));
+        self.with_state(|state| state.end_callback(index, phase, map, result));
         // As in Envoy, the stream on which the trap occurred fails regardless of the failure policy.
-        result.unwrap_or_else(|| self.fail(index))
+        result.unwrap_or_else(|| self.fail_stream(index))
     }
 
     /// Drops the plugin's filter for this stream.
@@ -59,18 +61,20 @@ impl Stream {
         let Some(filter) = self.filters.get_mut(index) else {
             return;
         };
-        if let Plugin::Bound { vm, context, slot } =
-            std::mem::replace(&mut filter.plugin, Plugin::Gone)
+        if let Binding::Bound { vm, context, slot } =
+            std::mem::replace(&mut filter.binding, Binding::Detached)
         {
-            let filter = EngineFilter {
+            let filter = FilterRef {
                 context: &context,
                 slot,
             };
             // A trap here needs no handling: the instance's other streams are woken, and this stream has already ended.
-            let close = |instance: &mut dyn engine::Instance| instance.close(filter);
-            let _: Option<()> = match &self.watch {
+            let close = |instance: &mut dyn engine::Instance| instance.close_stream(filter);
+            let _: Option<()> = match &self.reporter {
                 None => vm.enter(context.plugin, close),
-                Some(watch) => watch.lifetime(&vm, &context, index, Occasion::Close, close),
+                Some(reporter) => {
+                    reporter.lifecycle_call(&vm, &context, index, Occasion::Close, close)
+                }
             };
             vm.services().contexts.remove(context.id);
         }
@@ -83,11 +87,11 @@ impl Stream {
     /// Creates the plugin's context, if it has none and `phase` is the request headers or the log phase. A plugin that
     /// the request headers have not reached gets its context only for the log phase, and no callback before that.
     /// Returns `false` if no instance is available.
-    fn bind(&mut self, index: usize, phase: Phase) -> bool {
+    fn ensure_bound(&mut self, index: usize, phase: Phase) -> bool {
         let Some(filter) = self.filters.get_mut(index) else {
             return true;
         };
-        if !matches!(filter.plugin, Plugin::New)
+        if !matches!(filter.binding, Binding::Unbound)
             || !matches!(phase, Phase::RequestHeaders | Phase::Log)
         {
             return true;
@@ -100,38 +104,38 @@ impl Stream {
             filter: index,
         };
         let context = vm.services().contexts.add(plugin, Some(stream));
-        let open = |instance: &mut dyn engine::Instance| instance.open(&context);
-        let slot = match &self.watch {
+        let open = |instance: &mut dyn engine::Instance| instance.open_stream(&context);
+        let slot = match &self.reporter {
             None => vm.enter(plugin, open),
-            Some(watch) => watch.lifetime(&vm, &context, index, Occasion::Open, open),
+            Some(reporter) => reporter.lifecycle_call(&vm, &context, index, Occasion::Open, open),
         };
         if let Some(slot) = slot {
-            filter.plugin = Plugin::Bound { vm, context, slot };
+            filter.binding = Binding::Bound { vm, context, slot };
         }
         slot.is_some()
     }
 
     /// Handles an instance that is dead or not available: the stream bypasses the plugin or fails, depending on the
     /// failure policy.
-    pub(super) fn instance_is_gone(&mut self, index: usize) -> Action {
+    pub(super) fn handle_unavailable_instance(&mut self, index: usize) -> Action {
         if self.chain.failure_policy(index) == FailurePolicy::Open {
             if let Some(filter) = self.filters.get_mut(index) {
-                filter.plugin = Plugin::Gone;
+                filter.binding = Binding::Detached;
             }
             return Action::Continue;
         }
-        self.fail(index)
+        self.fail_stream(index)
     }
 
     /// Fails the stream because the instance of a plugin is dead or not available.
-    fn fail(&mut self, index: usize) -> Action {
+    fn fail_stream(&mut self, index: usize) -> Action {
         if let Some(filter) = self.filters.get_mut(index) {
-            filter.plugin = Plugin::Gone;
+            filter.binding = Binding::Detached;
         }
         self.with_state(|state| {
-            state
-                .commands
-                .push(Command::Respond(Box::new(LocalResponse::failure(index))))
+            state.commands.push(Command::SendLocalResponse(Box::new(
+                LocalResponse::failure(index),
+            )))
         });
         Action::Pause
     }
@@ -139,10 +143,10 @@ impl Stream {
 
 impl State {
     /// Records that a callback begins. Returns its argument, the number of fields or bytes.
-    fn enter(&mut self, index: usize, phase: Phase, map: Option<FieldMap>) -> u32 {
+    fn begin_callback(&mut self, index: usize, phase: Phase, map: Option<FieldMap>) -> u32 {
         if let Some(filter) = self.filters.get_mut(index) {
             filter.phase = Some(phase);
-            filter.live |= map.map_or(0, FieldMap::bit);
+            filter.accessible_maps |= map.map_or(0, FieldMap::bit);
         }
         let count = match (phase, map) {
             (_, Some(map)) => self.map(map).map_or(0, crate::fields::Fields::len),
@@ -155,23 +159,30 @@ impl State {
 
     /// Records that a callback has returned. After `Continue`, its fields can no longer be accessed. After `Pause` in a
     /// body callback, the body accumulates.
-    fn leave(&mut self, index: usize, phase: Phase, map: Option<FieldMap>, action: Option<Action>) {
+    fn end_callback(
+        &mut self,
+        index: usize,
+        phase: Phase,
+        map: Option<FieldMap>,
+        action: Option<Action>,
+    ) {
         let Some(FilterState {
-            live,
-            phase: place,
-            buffering,
+            accessible_maps,
+            phase: current_phase,
+            accumulating,
         }) = self.filters.get_mut(index)
         else {
             return;
         };
-        *place = None;
+        *current_phase = None;
         if action == Some(Action::Continue) {
-            *live &= !map.map_or(0, FieldMap::bit);
+            *accessible_maps &= !map.map_or(0, FieldMap::bit);
         }
-        if let (Phase::RequestBody | Phase::ResponseBody, (half, _)) = (phase, phase.of())
-            && let Some(buffering) = buffering.get_mut(half.index())
+        if let (Phase::RequestBody | Phase::ResponseBody, (direction, _)) =
+            (phase, phase.direction_and_map())
+            && let Some(accumulating) = accumulating.get_mut(direction.index())
         {
-            *buffering = action == Some(Action::Pause);
+            *accumulating = action == Some(Action::Pause);
         }
     }
 }

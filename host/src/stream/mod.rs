@@ -2,14 +2,14 @@
 //!
 //! It behaves like Envoy's filter manager and Wasm filter in everything that a plugin or a client can observe.
 //! `iterate` moves the stream through the chain: which plugin is called next, and what pausing and resuming do.
-//! `callback` runs a single callback and handles the failure of the plugin's instance. `watch` reports events to an
+//! `callback` runs a single callback and handles the failure of the plugin's instance. `reporter` reports events to an
 //! observer. The part of a stream that hostcalls can access is in `crate::state`.
 
 mod callback;
 mod iterate;
+mod reporter;
 #[cfg(test)]
 mod tests;
-mod watch;
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -25,7 +25,7 @@ use crate::observe::Event;
 use crate::state::body::Body;
 use crate::state::local_response::{LocalResponse, RequestKind};
 use crate::state::{SharedStream, State};
-use crate::stream::watch::Watch;
+use crate::stream::reporter::Reporter;
 use crate::vm::Vm;
 use crate::vocabulary::{Direction, FieldMap, Phase};
 
@@ -34,19 +34,19 @@ pub struct Stream {
     chain: Rc<ChainInstances>,
     shared: Rc<SharedStream>,
     filters: Vec<Filter>,
-    halves: [Half; 2],
-    ready: VecDeque<Ready>,
-    request: RequestKind,
+    direction_states: [DirectionState; 2],
+    effects: VecDeque<QueuedEffect>,
+    request_kind: RequestKind,
     /// Whether the upstream's response is ignored, because the proxy or a plugin generated a response or the stream was
     /// reset.
-    local: bool,
+    ignores_upstream: bool,
     /// Whether the response has been received or generated completely. What remains of the request is then ignored.
-    answered: bool,
+    response_complete: bool,
     reset: bool,
-    /// A placeholder for the position of a plugin that is not in the chain.
-    nowhere: Position,
+    /// A placeholder for the progress of a plugin that is not in the chain.
+    placeholder_progress: Progress,
     /// Reports the events of the stream to the observer, if there is one.
-    watch: Option<Watch>,
+    reporter: Option<Reporter>,
 }
 
 /// An action that the caller has to perform.
@@ -91,13 +91,13 @@ pub enum Effect {
 
 /// A queued effect. Its fields stay in the shared state, where plugins can read them, until the caller takes the
 /// effect.
-enum Ready {
+enum QueuedEffect {
     Headers {
-        half: Direction,
+        direction: Direction,
         end: bool,
     },
     Body {
-        half: Direction,
+        direction: Direction,
         data: Bytes,
         end: bool,
     },
@@ -107,15 +107,15 @@ enum Ready {
 
 /// The state of one plugin of the chain on this stream.
 struct Filter {
-    plugin: Plugin,
-    /// The positions of the request and of the response, by direction.
-    positions: [Position; 2],
+    binding: Binding,
+    /// The progress of the request and of the response, by direction.
+    progress: [Progress; 2],
 }
 
 /// The instance that a plugin uses on this stream.
-enum Plugin {
+enum Binding {
     /// No callback has been called yet.
-    New,
+    Unbound,
     /// The plugin has a context.
     Bound {
         vm: Rc<Vm>,
@@ -123,12 +123,12 @@ enum Plugin {
         slot: usize,
     },
     /// The instance has died, and the stream has failed or bypasses the plugin; or the stream has ended.
-    Gone,
+    Detached,
 }
 
 /// The progress of one direction of the stream at a plugin.
 #[derive(Clone, Copy, Default)]
-struct Position {
+struct Progress {
     flow: Flow,
     /// Whether the headers have been passed to the next plugin.
     headers_passed: bool,
@@ -152,15 +152,15 @@ enum Flow {
 
 /// The state of one direction of the stream.
 #[derive(Clone, Copy, Default)]
-struct Half {
+struct DirectionState {
     /// Whether the headers have been received.
     started: bool,
     /// Whether the end of the stream has been received.
-    complete: bool,
+    input_ended: bool,
     /// Whether a local response or a reset has aborted this direction.
     aborted: bool,
     /// Whether the end of the stream has been emitted as an effect.
-    ended: bool,
+    output_ended: bool,
 }
 
 impl Stream {
@@ -170,95 +170,95 @@ impl Stream {
             shared: Rc::new(SharedStream::new(count, wake)),
             filters: (0..count)
                 .map(|_| Filter {
-                    plugin: Plugin::New,
-                    positions: Default::default(),
+                    binding: Binding::Unbound,
+                    progress: Default::default(),
                 })
                 .collect(),
-            halves: Default::default(),
-            ready: VecDeque::new(),
-            request: RequestKind::default(),
-            local: false,
-            answered: false,
+            direction_states: Default::default(),
+            effects: VecDeque::new(),
+            request_kind: RequestKind::default(),
+            ignores_upstream: false,
+            response_complete: false,
             reset: false,
-            nowhere: Position::default(),
-            watch: chain.observer().map(Watch::of),
+            placeholder_progress: Progress::default(),
+            reporter: chain.observer().map(Reporter::new),
             chain,
         }
     }
 
     /// Sets the downstream connection, whose attributes plugins can query.
-    pub fn connected(&mut self, connection: Connection) {
+    pub fn set_connection(&mut self, connection: Connection) {
         self.with_state(|state| state.connection = Some(connection));
     }
 
     /// Processes the request headers. `end` is true if neither a body nor trailers follow.
     pub fn request_headers(&mut self, fields: Fields, end: bool) {
-        self.feed_headers(Direction::Request, fields, end);
+        self.receive_headers(Direction::Request, fields, end);
     }
 
     /// Processes a chunk of the request body. `end` is true if neither further chunks nor trailers follow.
     pub fn request_body(&mut self, data: Bytes, end: bool) {
-        self.feed_body(Direction::Request, data, end);
+        self.receive_body(Direction::Request, data, end);
     }
 
     /// Processes the request trailers.
     pub fn request_trailers(&mut self, fields: Fields) {
-        self.feed_trailers(Direction::Request, fields);
+        self.receive_trailers(Direction::Request, fields);
     }
 
     /// Processes the headers of the upstream's response. `end` is true if neither a body nor trailers follow.
     pub fn response_headers(&mut self, fields: Fields, end: bool) {
-        self.feed_headers(Direction::Response, fields, end);
+        self.receive_headers(Direction::Response, fields, end);
     }
 
     /// Processes a chunk of the upstream's response. `end` is true if neither further chunks nor trailers follow.
     pub fn response_body(&mut self, data: Bytes, end: bool) {
-        self.feed_body(Direction::Response, data, end);
+        self.receive_body(Direction::Response, data, end);
     }
 
     /// Processes the trailers of the upstream's response.
     pub fn response_trailers(&mut self, fields: Fields) {
-        self.feed_trailers(Direction::Response, fields);
+        self.receive_trailers(Direction::Response, fields);
     }
 
     /// Returns the next effect, or `None` if there is none. Must be called after every event and after every wake,
     /// until it returns `None`.
     pub fn next_effect(&mut self) -> Option<Effect> {
-        if self.shared.called.replace(false) {
-            self.busy(Self::answer_call);
+        if self.shared.notified.replace(false) {
+            self.run(Self::handle_wake);
         }
-        Some(match self.ready.pop_front()? {
-            Ready::Headers {
-                half: Direction::Request,
+        Some(match self.effects.pop_front()? {
+            QueuedEffect::Headers {
+                direction: Direction::Request,
                 end,
             } => Effect::RequestHeaders {
-                fields: self.hand_out(FieldMap::RequestHeaders),
+                fields: self.take_fields(FieldMap::RequestHeaders),
                 end,
             },
-            Ready::Headers {
-                half: Direction::Response,
+            QueuedEffect::Headers {
+                direction: Direction::Response,
                 end,
             } => Effect::ResponseHeaders {
-                fields: self.hand_out(FieldMap::ResponseHeaders),
+                fields: self.take_fields(FieldMap::ResponseHeaders),
                 end,
             },
-            Ready::Body {
-                half: Direction::Request,
+            QueuedEffect::Body {
+                direction: Direction::Request,
                 data,
                 end,
             } => Effect::RequestBody { data, end },
-            Ready::Body {
-                half: Direction::Response,
+            QueuedEffect::Body {
+                direction: Direction::Response,
                 data,
                 end,
             } => Effect::ResponseBody { data, end },
-            Ready::Trailers(Direction::Request) => {
-                Effect::RequestTrailers(self.hand_out(FieldMap::RequestTrailers))
+            QueuedEffect::Trailers(Direction::Request) => {
+                Effect::RequestTrailers(self.take_fields(FieldMap::RequestTrailers))
             }
-            Ready::Trailers(Direction::Response) => {
-                Effect::ResponseTrailers(self.hand_out(FieldMap::ResponseTrailers))
+            QueuedEffect::Trailers(Direction::Response) => {
+                Effect::ResponseTrailers(self.take_fields(FieldMap::ResponseTrailers))
             }
-            Ready::Reset => Effect::Reset,
+            QueuedEffect::Reset => Effect::Reset,
         })
     }
 
@@ -279,38 +279,38 @@ impl Stream {
     /// If a response has already begun, the stream is reset instead. If the response is already complete or local,
     /// nothing happens. An invalid `status` becomes 502.
     pub fn fail_upstream(&mut self, status: u16, body: Bytes) {
-        if self.local || self.answered {
+        if self.ignores_upstream || self.response_complete {
             return;
         }
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
-        let begun = self.half(Direction::Response).started;
-        self.busy(|it| {
+        let begun = self.direction_state(Direction::Response).started;
+        self.run(|it| {
             if begun {
-                it.break_off()
+                it.reset_stream()
             } else {
-                it.respond(LocalResponse::plain(status, body))
+                it.send_local_response(LocalResponse::from_proxy(status, body))
             }
         });
     }
 
     /// Records that the proxy itself has rejected the request, with the given response. As in Envoy, only the log
     /// callback is called.
-    pub fn refused(&mut self, request: Fields, response: Fields) {
-        if self.half(Direction::Request).started {
+    pub fn record_rejection(&mut self, request: Fields, response: Fields) {
+        if self.direction_state(Direction::Request).started {
             return;
         }
-        for half in [Direction::Request, Direction::Response] {
-            let half = self.half(half);
-            (half.started, half.complete, half.aborted) = (true, true, true);
+        for direction in [Direction::Request, Direction::Response] {
+            let state = self.direction_state(direction);
+            (state.started, state.input_ended, state.aborted) = (true, true, true);
         }
-        (self.answered, self.local) = (true, true);
-        if let Some(watch) = &self.watch {
-            let (worker, fields) = (self.chain.number(), request.clone());
-            watch.tell(Event::Begun { worker, fields });
+        (self.response_complete, self.ignores_upstream) = (true, true);
+        if let Some(reporter) = &self.reporter {
+            let (worker, fields) = (self.chain.worker(), request.clone());
+            reporter.report(Event::Begun { worker, fields });
         }
         let code = response.status().ok().map(|status| status.as_u16());
         self.with_state(|it| {
-            it.code = code;
+            it.response_status = code;
             it.set_map(FieldMap::RequestHeaders, request);
             it.set_map(FieldMap::ResponseHeaders, response);
         });
@@ -322,86 +322,85 @@ impl Stream {
 
     /// Takes fields that have passed all plugins out of the state. Leaves a copy there only if a plugin has a log
     /// callback, because nothing else reads them afterwards.
-    fn hand_out(&self, map: FieldMap) -> Fields {
-        let keep = self.chain.logs();
+    fn take_fields(&self, map: FieldMap) -> Fields {
+        let keep = self.chain.has_log_callback();
         self.with_state(|it| {
-            let place = it.maps.get_mut(map.index());
-            place
-                .and_then(|fields| if keep { fields.clone() } else { fields.take() })
+            let slot = it.maps.get_mut(map.index());
+            slot.and_then(|fields| if keep { fields.clone() } else { fields.take() })
                 .unwrap_or_default()
         })
     }
 
-    fn feed_headers(&mut self, half: Direction, fields: Fields, end: bool) {
-        if self.reset || self.half(half).started {
+    fn receive_headers(&mut self, direction: Direction, fields: Fields, end: bool) {
+        if self.reset || self.direction_state(direction).started {
             return;
         }
-        let state = self.half(half);
+        let state = self.direction_state(direction);
         state.started = true;
-        state.complete = end;
-        match half {
+        state.input_ended = end;
+        match direction {
             Direction::Request => {
-                self.request = RequestKind::of(&fields);
-                if let Some(watch) = &self.watch {
-                    let worker = self.chain.number();
+                self.request_kind = RequestKind::from_headers(&fields);
+                if let Some(reporter) = &self.reporter {
+                    let worker = self.chain.worker();
                     let fields = fields.clone();
-                    watch.tell(Event::Begun { worker, fields });
+                    reporter.report(Event::Begun { worker, fields });
                 }
             }
             Direction::Response => {
-                self.answered |= end;
+                self.response_complete |= end;
                 let code = fields.status().ok().map(|status| status.as_u16());
-                self.with_state(|it| it.code = code);
+                self.with_state(|it| it.response_status = code);
             }
         }
-        self.with_state(|it| it.set_map(half.headers(), fields));
-        self.busy(|it| it.pass_headers(half, 0, end));
+        self.with_state(|it| it.set_map(direction.headers(), fields));
+        self.run(|it| it.pass_headers(direction, 0, end));
     }
 
-    fn feed_body(&mut self, half: Direction, data: Bytes, end: bool) {
-        if self.ignores(half) || (data.is_empty() && !end) {
+    fn receive_body(&mut self, direction: Direction, data: Bytes, end: bool) {
+        if self.ignores_input(direction) || (data.is_empty() && !end) {
             return;
         }
-        self.half(half).complete |= end;
-        self.answered |= end && half == Direction::Response;
-        self.with_state(|it| it.set_passing(half, Body::from(data)));
-        self.busy(|it| it.pass_body(half, 0, end));
+        self.direction_state(direction).input_ended |= end;
+        self.response_complete |= end && direction == Direction::Response;
+        self.with_state(|it| it.set_passing(direction, Body::from(data)));
+        self.run(|it| it.pass_body(direction, 0, end));
     }
 
-    fn feed_trailers(&mut self, half: Direction, fields: Fields) {
-        if self.ignores(half) {
+    fn receive_trailers(&mut self, direction: Direction, fields: Fields) {
+        if self.ignores_input(direction) {
             return;
         }
-        self.half(half).complete = true;
-        self.answered |= half == Direction::Response;
-        self.with_state(|it| it.set_map(half.trailers(), fields));
-        self.busy(|it| it.pass_trailers(half, 0));
+        self.direction_state(direction).input_ended = true;
+        self.response_complete |= direction == Direction::Response;
+        self.with_state(|it| it.set_map(direction.trailers(), fields));
+        self.run(|it| it.pass_trailers(direction, 0));
     }
 
     /// Returns whether further input of a direction is ignored.
-    fn ignores(&mut self, half: Direction) -> bool {
-        let answered = self.answered;
-        let local = self.local;
+    fn ignores_input(&mut self, direction: Direction) -> bool {
+        let response_complete = self.response_complete;
+        let ignores_upstream = self.ignores_upstream;
         let reset = self.reset;
-        let state = self.half(half);
+        let state = self.direction_state(direction);
         reset
             || !state.started
-            || state.complete
+            || state.input_ended
             || state.aborted
-            || match half {
-                Direction::Request => answered,
-                Direction::Response => local,
+            || match direction {
+                Direction::Request => response_complete,
+                Direction::Response => ignores_upstream,
             }
     }
 
-    fn wants_body(&self, half: Direction) -> bool {
-        let held = self.shared.read(|state| state.held_len(half));
-        held <= self.chain.buffer()
+    fn wants_body(&self, direction: Direction) -> bool {
+        let buffered = self.shared.read(|state| state.buffered_len(direction));
+        buffered <= self.chain.buffer_limit()
     }
 
-    fn half(&mut self, half: Direction) -> &mut Half {
-        let [request, response] = &mut self.halves;
-        match half {
+    fn direction_state(&mut self, direction: Direction) -> &mut DirectionState {
+        let [request, response] = &mut self.direction_states;
+        match direction {
             Direction::Request => request,
             Direction::Response => response,
         }
@@ -409,19 +408,21 @@ impl Stream {
 
     /// Runs a part of the state machine. Commands for this stream need no wake while it runs, because the state machine
     /// executes them itself.
-    fn busy<R>(&mut self, run: impl FnOnce(&mut Self) -> R) -> R {
-        let before = self.shared.busy.replace(true);
+    fn run<R>(&mut self, run: impl FnOnce(&mut Self) -> R) -> R {
+        let before = self.shared.running.replace(true);
         let result = run(self);
-        self.shared.busy.set(before);
+        self.shared.running.set(before);
         result
     }
 
     /// Calls the log callbacks, and closes all contexts.
     fn close(&mut self) {
         self.with_state(|it| {
-            it.answered = true;
+            it.rejects_local_response = true;
             it.commands.clear();
-            it.filters.iter_mut().for_each(|filter| filter.live = 0);
+            it.filters
+                .iter_mut()
+                .for_each(|filter| filter.accessible_maps = 0);
         });
         for index in 0..self.filters.len() {
             self.call(index, Phase::Log, true);
@@ -433,36 +434,36 @@ impl Stream {
         for index in 0..self.filters.len() {
             self.close_filter(index);
         }
-        if let Some(watch) = &self.watch {
-            watch.tell(Event::Ended);
+        if let Some(reporter) = &self.reporter {
+            reporter.report(Event::Ended);
         }
     }
 }
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        if self.half(Direction::Request).started {
-            self.busy(Self::close);
+        if self.direction_state(Direction::Request).started {
+            self.run(Self::close);
         }
     }
 }
 
 impl State {
     fn set_map(&mut self, map: FieldMap, fields: Fields) {
-        if let Some(place) = self.maps.get_mut(map.index()) {
-            *place = Some(fields);
+        if let Some(slot) = self.maps.get_mut(map.index()) {
+            *slot = Some(fields);
         }
     }
 
-    fn set_passing(&mut self, half: Direction, body: Body) {
-        if let Some(place) = self.passing.get_mut(half.index()) {
-            *place = body;
+    fn set_passing(&mut self, direction: Direction, body: Body) {
+        if let Some(slot) = self.passing.get_mut(direction.index()) {
+            *slot = body;
         }
     }
 
-    fn held_len(&self, half: Direction) -> usize {
-        self.held
-            .get(half.index())
+    fn buffered_len(&self, direction: Direction) -> usize {
+        self.buffered
+            .get(direction.index())
             .and_then(Option::as_ref)
             .map_or(0, Body::len)
     }

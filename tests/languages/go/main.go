@@ -1,4 +1,5 @@
-// A plugin made with the Proxy-Wasm Go SDK, to show that the host runs what it makes: it adds x-greeting to every response.
+// A plugin made with the Proxy-Wasm Go SDK, to show that the host runs what it makes: it adds x-greeting to every response, and
+// counts them.
 // Configuration: {"greeting": "hello"}, which is the default too.
 package main
 
@@ -18,14 +19,17 @@ func init() {
 type plugin struct {
 	types.DefaultPluginContext
 	Greeting string `json:"greeting"`
+	greeted  proxywasm.MetricCounter
 }
 
 type stream struct {
 	types.DefaultHttpContext
 	greeting string
+	greeted  proxywasm.MetricCounter
 }
 
 func (p *plugin) OnPluginStart(int) types.OnPluginStartStatus {
+	p.greeted = proxywasm.DefineCounterMetric("greeter.greeted")
 	configuration, err := proxywasm.GetPluginConfiguration()
 	if err == types.ErrorStatusNotFound {
 		return types.OnPluginStartStatusOK
@@ -41,12 +45,14 @@ func (p *plugin) OnPluginStart(int) types.OnPluginStartStatus {
 }
 
 func (p *plugin) NewHttpContext(uint32) types.HttpContext {
-	return &stream{greeting: p.Greeting}
+	return &stream{greeting: p.Greeting, greeted: p.greeted}
 }
 
 func (s *stream) OnHttpResponseHeaders(int, bool) types.Action {
 	if err := proxywasm.AddHttpResponseHeader("x-greeting", s.greeting); err != nil {
 		proxywasm.LogErrorf("failed to greet: %v", err)
 	}
+	s.greeted.Increment(1)
+	proxywasm.LogDebugf("greeted %d", s.greeted.Value())
 	return types.ActionContinue
 }

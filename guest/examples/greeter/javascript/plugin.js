@@ -1,6 +1,8 @@
-// Adds `x-greeting` to every response. Configuration: {"greeting": "hello"}, which is the default too.
+// Adds `x-greeting` to every response, and counts them. Configuration: {"greeting": "hello"}, which is the default too.
 
 import { append } from 'tidegate:proxy/http-fields@0.1.0';
+import { log } from 'tidegate:proxy/logging@0.1.0';
+import { Counter } from 'tidegate:proxy/metrics@0.1.0';
 
 class PluginContext {
   static configure(configuration) {
@@ -12,6 +14,7 @@ class PluginContext {
       // What is thrown here is the reason that the operator reads.
       throw `not a configuration: ${error.message}`;
     }
+    context.greeted = Counter.define('greeter.greeted');
     return context;
   }
 }
@@ -20,6 +23,7 @@ class Filter {
   constructor(plugin, http) {
     // `plugin` is lent for this call; what is needed later is taken now.
     this.greeting = plugin.greeting;
+    this.greeted = plugin.greeted;
     this.http = http;
   }
 }
@@ -29,6 +33,8 @@ export const httpFilter = { Filter };
 export const onResponseHeaders = {
   handle(filter) {
     append(filter.http, 'response-headers', 'x-greeting', filter.greeting);
+    filter.greeted.add(1n);
+    log('debug', `greeted ${filter.greeted.value()}`);
     return 'continue';
   },
 };

@@ -4,6 +4,7 @@ import json
 
 from componentize_py_types import Err
 from wit_world.exports import plugin
+from wit_world.imports.metrics import Counter
 
 
 class PluginContext(plugin.PluginContext):
@@ -16,4 +17,5 @@ class PluginContext(plugin.PluginContext):
         except (AttributeError, ValueError) as error:
             # The reason that the operator reads.
             raise Err(f"not a configuration: {error}")
+        context.greeted = Counter.define("greeter.greeted")
         return context

@@ -2,6 +2,8 @@
 package export_tidegate_proxy_on_response_headers
 
 import (
+	"fmt"
+
 	"wit_component/tidegate_proxy_http_fields"
 	"wit_component/tidegate_proxy_logging"
 	"wit_component/tidegate_proxy_types"
@@ -14,5 +16,7 @@ func Handle(filter *Filter, endOfStream bool) tidegate_proxy_types.Action {
 	if set.IsErr() {
 		tidegate_proxy_logging.Log(tidegate_proxy_logging.Level_Error, "failed to greet")
 	}
+	filter.Greeted.Add(1)
+	tidegate_proxy_logging.Log(tidegate_proxy_logging.Level_Debug, fmt.Sprint("greeted ", filter.Greeted.Value()))
 	return tidegate_proxy_types.Action_Continue
 }

@@ -7,6 +7,8 @@ import (
 	"runtime"
 
 	witTypes "go.bytecodealliance.org/pkg/wit/types"
+
+	"wit_component/tidegate_proxy_metrics"
 )
 
 // PluginContext is one configuration of the plugin.
@@ -15,10 +17,12 @@ type PluginContext struct {
 	pinner runtime.Pinner
 
 	Greeting string `json:"greeting"`
+	// Greeted counts the responses.
+	Greeted *tidegate_proxy_metrics.Counter `json:"-"`
 }
 
 // OnDrop is called when the proxy drops the plugin.
-func (p *PluginContext) OnDrop() {}
+func (p *PluginContext) OnDrop() { p.Greeted.Drop() }
 
 // PluginContextConfigure reads the configuration. The error is for the operator: it says what is wrong.
 func PluginContextConfigure(configuration []uint8) witTypes.Result[*PluginContext, string] {
@@ -30,5 +34,10 @@ func PluginContextConfigure(configuration []uint8) witTypes.Result[*PluginContex
 			return witTypes.Err[*PluginContext, string](err.Error())
 		}
 	}
+	greeted := tidegate_proxy_metrics.CounterDefine("greeter.greeted")
+	if greeted.IsErr() {
+		return witTypes.Err[*PluginContext, string]("failed to define the counter")
+	}
+	plugin.Greeted = greeted.Ok()
 	return witTypes.Ok[*PluginContext, string](plugin)
 }

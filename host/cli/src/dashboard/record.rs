@@ -39,7 +39,10 @@ pub struct Record {
 pub enum Step {
     Call(Box<Called>),
     Answer(Answer),
-    Resumed { position: usize, half: Direction },
+    Resumed {
+        position: usize,
+        direction: Direction,
+    },
     Reset,
 }
 
@@ -108,9 +111,16 @@ impl Record {
         match event {
             Event::Begun { .. } => {}
             Event::Called(call) => self.note_call(*call, weight),
-            Event::Resumed { position, half } => {
-                self.push(Step::Resumed { position, half }, weight)
-            }
+            Event::Resumed {
+                position,
+                direction,
+            } => self.push(
+                Step::Resumed {
+                    position,
+                    direction,
+                },
+                weight,
+            ),
             Event::LocalResponse {
                 origin,
                 fields,

@@ -94,10 +94,13 @@ fn step(ring: &Ring, step: &Step, shower: &Shower) -> Value {
     match step {
         Step::Call(called) => call(ring, called, shower),
         Step::Answer(it) => json!({ "kind": "answer", "answer": answer(ring, it, shower) }),
-        Step::Resumed { position, half } => json!({
+        Step::Resumed {
+            position,
+            direction,
+        } => json!({
             "kind": "resumed",
             "plugin": ring.name(*position),
-            "half": match half {
+            "half": match direction {
                 Direction::Request => "request",
                 Direction::Response => "response",
             },

@@ -37,49 +37,49 @@ pub(crate) struct Exports {
 }
 
 /// The function of each interface, with the types of its parameters and its result.
-const SHAPES: [(&str, &str, &[Shape], Option<Shape>); 7] = [
+const SIGNATURES: [(&str, &str, &[ExpectedType], Option<ExpectedType>); 7] = [
     (
         "plugin",
         "[static]plugin-context.configure",
-        &[Shape::Bytes],
-        Some(Shape::Configured),
+        &[ExpectedType::Bytes],
+        Some(ExpectedType::ConfigureResult),
     ),
     (
         "http-filter",
         "[constructor]filter",
-        &[Shape::Borrow, Shape::Own],
-        Some(Shape::Own),
+        &[ExpectedType::Borrow, ExpectedType::Own],
+        Some(ExpectedType::Own),
     ),
     (
         "on-request-headers",
         "handle",
-        &[Shape::Borrow, Shape::Bool],
-        Some(Shape::Action),
+        &[ExpectedType::Borrow, ExpectedType::Bool],
+        Some(ExpectedType::Action),
     ),
     (
         "on-request-body",
         "handle",
-        &[Shape::Borrow, Shape::U32, Shape::Bool],
-        Some(Shape::Action),
+        &[ExpectedType::Borrow, ExpectedType::U32, ExpectedType::Bool],
+        Some(ExpectedType::Action),
     ),
     (
         "on-response-headers",
         "handle",
-        &[Shape::Borrow, Shape::Bool],
-        Some(Shape::Action),
+        &[ExpectedType::Borrow, ExpectedType::Bool],
+        Some(ExpectedType::Action),
     ),
     (
         "on-response-body",
         "handle",
-        &[Shape::Borrow, Shape::U32, Shape::Bool],
-        Some(Shape::Action),
+        &[ExpectedType::Borrow, ExpectedType::U32, ExpectedType::Bool],
+        Some(ExpectedType::Action),
     ),
-    ("on-log", "handle", &[Shape::Borrow], None),
+    ("on-log", "handle", &[ExpectedType::Borrow], None),
 ];
 
 /// The types that occur in these functions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Shape {
+enum ExpectedType {
     Bool,
     U32,
     Bytes,
@@ -88,7 +88,7 @@ enum Shape {
     /// `enum { continue, pause }`
     Action,
     /// `result<own, string>`
-    Configured,
+    ConfigureResult,
 }
 
 fn interface(name: &str) -> String {
@@ -97,7 +97,7 @@ fn interface(name: &str) -> String {
 
 /// Checks that the component is a plugin, and that its exports of the world have the world's types.
 pub(crate) fn check(component: &Component, plugin: &str) -> Result<(), LoadError> {
-    for (name, function, parameters, result) in SHAPES {
+    for (name, function, parameters, result) in SIGNATURES {
         let export = interface(name);
         let Some((item, index)) = component.get_export(None, &export) else {
             if matches!(name, "plugin" | "http-filter") {
@@ -123,7 +123,8 @@ pub(crate) fn check(component: &Component, plugin: &str) -> Result<(), LoadError
             Some((ComponentItem::ComponentFunc(found), _)) if fits(&found, parameters, result) => {}
             Some((ComponentItem::ComponentFunc(_), _)) => {
                 let result = result.map_or(String::new(), |it| format!(" -> {it}"));
-                let parameters: Vec<String> = parameters.iter().map(Shape::to_string).collect();
+                let parameters: Vec<String> =
+                    parameters.iter().map(ExpectedType::to_string).collect();
                 return Err(wrong(
                     path,
                     format!("expected func({}){result}", parameters.join(", ")),
@@ -136,7 +137,7 @@ pub(crate) fn check(component: &Component, plugin: &str) -> Result<(), LoadError
     Ok(())
 }
 
-fn fits(found: &ComponentFunc, parameters: &[Shape], result: Option<Shape>) -> bool {
+fn fits(found: &ComponentFunc, parameters: &[ExpectedType], result: Option<ExpectedType>) -> bool {
     let mut results = found.results();
     found.params().len() == parameters.len()
         && found
@@ -150,16 +151,16 @@ fn fits(found: &ComponentFunc, parameters: &[Shape], result: Option<Shape>) -> b
         }
 }
 
-impl Shape {
+impl ExpectedType {
     fn fits(self, found: &Type) -> bool {
         match (self, found) {
-            (Shape::Bool, Type::Bool)
-            | (Shape::U32, Type::U32)
-            | (Shape::Own, Type::Own(_))
-            | (Shape::Borrow, Type::Borrow(_)) => true,
-            (Shape::Bytes, Type::List(list)) => matches!(list.ty(), Type::U8),
-            (Shape::Action, Type::Enum(cases)) => cases.names().eq(["continue", "pause"]),
-            (Shape::Configured, Type::Result(result)) => {
+            (ExpectedType::Bool, Type::Bool)
+            | (ExpectedType::U32, Type::U32)
+            | (ExpectedType::Own, Type::Own(_))
+            | (ExpectedType::Borrow, Type::Borrow(_)) => true,
+            (ExpectedType::Bytes, Type::List(list)) => matches!(list.ty(), Type::U8),
+            (ExpectedType::Action, Type::Enum(cases)) => cases.names().eq(["continue", "pause"]),
+            (ExpectedType::ConfigureResult, Type::Result(result)) => {
                 matches!(result.ok(), Some(Type::Own(_)))
                     && matches!(result.err(), Some(Type::String))
             }
@@ -168,16 +169,16 @@ impl Shape {
     }
 }
 
-impl std::fmt::Display for Shape {
+impl std::fmt::Display for ExpectedType {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Shape::Bool => "bool",
-            Shape::U32 => "u32",
-            Shape::Bytes => "list<u8>",
-            Shape::Own => "a resource",
-            Shape::Borrow => "borrow<filter>",
-            Shape::Action => "action",
-            Shape::Configured => "result<plugin-context, string>",
+            ExpectedType::Bool => "bool",
+            ExpectedType::U32 => "u32",
+            ExpectedType::Bytes => "list<u8>",
+            ExpectedType::Own => "a resource",
+            ExpectedType::Borrow => "borrow<filter>",
+            ExpectedType::Action => "action",
+            ExpectedType::ConfigureResult => "result<plugin-context, string>",
         })
     }
 }

@@ -6,7 +6,7 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::WasiCtx;
 
 use crate::context::{Context, Services, StreamContext};
-use crate::engine::component::wasi::{self, Lines};
+use crate::engine::component::wasi::{self, LineBuffer};
 use crate::engine::limiter::Limiter;
 use crate::hostcalls::{Error, http_streams};
 use crate::logs::Level;
@@ -16,24 +16,24 @@ pub(crate) struct Guest {
     pub(crate) services: Rc<Services>,
     /// The context whose callback is running.
     pub(crate) current: Option<Context>,
-    pub(crate) limits: Limiter,
+    pub(crate) limiter: Limiter,
     pub(crate) wasi: WasiCtx,
     pub(crate) table: ResourceTable,
-    pub(crate) stdout: Lines,
-    pub(crate) stderr: Lines,
+    pub(crate) stdout: LineBuffer,
+    pub(crate) stderr: LineBuffer,
 }
 
 impl Guest {
     pub(crate) fn new(services: &Rc<Services>) -> Self {
-        let limits = Limiter::new(services.limits.memory);
+        let limiter = Limiter::new(services.limits.memory);
         Self {
             services: services.clone(),
             current: None,
-            limits,
+            limiter,
             wasi: wasi::context(services),
             table: ResourceTable::new(),
-            stdout: Lines::new(Level::Info),
-            stderr: Lines::new(Level::Error),
+            stdout: LineBuffer::new(Level::Info),
+            stderr: LineBuffer::new(Level::Error),
         }
     }
 

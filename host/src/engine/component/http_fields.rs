@@ -17,7 +17,7 @@ use crate::vocabulary::FieldMap;
 type Store<'a> = StoreContextMut<'a, Guest>;
 type Http = Resource<HttpStream>;
 type Map = http_fields::FieldMap;
-type Answer<T> = wasmtime::Result<(Result<T, types::Error>,)>;
+type HostcallResult<T> = wasmtime::Result<(Result<T, types::Error>,)>;
 type Bytes = WasmList<u8>;
 
 pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
@@ -32,34 +32,40 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
 }
 
 /// Calls a function with the stream that a handle refers to.
-fn with<R>(
+fn with_stream<R>(
     store: &Store<'_>,
     http: &Http,
     call: impl FnOnce(&StreamContext) -> Result<R, Error>,
-) -> Answer<R> {
+) -> HostcallResult<R> {
     let result = store.data().stream(http.rep(), call);
     Ok((result.map_err(types::Error::from),))
 }
 
-fn get(store: Store<'_>, (http, map, name): (Http, Map, WasmStr)) -> Answer<Option<Vec<u8>>> {
+fn get(
+    store: Store<'_>,
+    (http, map, name): (Http, Map, WasmStr),
+) -> HostcallResult<Option<Vec<u8>>> {
     let name = name.to_str(&store)?;
-    with(&store, &http, |of| {
-        let value = hostcalls::http_fields::get(of, map.into(), name.as_bytes())?;
+    with_stream(&store, &http, |stream| {
+        let value = hostcalls::http_fields::get(stream, map.into(), name.as_bytes())?;
         Ok(value.map(|it| it.as_bytes().to_vec()))
     })
 }
 
-fn values(store: Store<'_>, (http, map, name): (Http, Map, WasmStr)) -> Answer<Vec<Vec<u8>>> {
+fn values(
+    store: Store<'_>,
+    (http, map, name): (Http, Map, WasmStr),
+) -> HostcallResult<Vec<Vec<u8>>> {
     let name = name.to_str(&store)?;
-    with(&store, &http, |of| {
-        let values = hostcalls::http_fields::values(of, map.into(), name.as_bytes())?;
+    with_stream(&store, &http, |stream| {
+        let values = hostcalls::http_fields::values(stream, map.into(), name.as_bytes())?;
         Ok(values.iter().map(|it| it.as_bytes().to_vec()).collect())
     })
 }
 
-fn entries(store: Store<'_>, (http, map): (Http, Map)) -> Answer<Vec<(String, Vec<u8>)>> {
-    with(&store, &http, |of| {
-        hostcalls::http_fields::entries(of, map.into(), |fields| {
+fn entries(store: Store<'_>, (http, map): (Http, Map)) -> HostcallResult<Vec<(String, Vec<u8>)>> {
+    with_stream(&store, &http, |stream| {
+        hostcalls::http_fields::entries(stream, map.into(), |fields| {
             let entries = fields.iter();
             entries
                 .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
@@ -68,36 +74,42 @@ fn entries(store: Store<'_>, (http, map): (Http, Map)) -> Answer<Vec<(String, Ve
     })
 }
 
-fn set(store: Store<'_>, (http, map, name, value): (Http, Map, WasmStr, Bytes)) -> Answer<()> {
+fn set(
+    store: Store<'_>,
+    (http, map, name, value): (Http, Map, WasmStr, Bytes),
+) -> HostcallResult<()> {
     let (name, value) = (name.to_str(&store)?, value.as_le_slice(&store));
-    with(&store, &http, |of| {
-        hostcalls::http_fields::set(of, map.into(), name.as_bytes(), value)
+    with_stream(&store, &http, |stream| {
+        hostcalls::http_fields::set(stream, map.into(), name.as_bytes(), value)
     })
 }
 
-fn append(store: Store<'_>, (http, map, name, value): (Http, Map, WasmStr, Bytes)) -> Answer<()> {
+fn append(
+    store: Store<'_>,
+    (http, map, name, value): (Http, Map, WasmStr, Bytes),
+) -> HostcallResult<()> {
     let (name, value) = (name.to_str(&store)?, value.as_le_slice(&store));
-    with(&store, &http, |of| {
-        hostcalls::http_fields::append(of, map.into(), name.as_bytes(), value)
+    with_stream(&store, &http, |stream| {
+        hostcalls::http_fields::append(stream, map.into(), name.as_bytes(), value)
     })
 }
 
-fn remove(store: Store<'_>, (http, map, name): (Http, Map, WasmStr)) -> Answer<()> {
+fn remove(store: Store<'_>, (http, map, name): (Http, Map, WasmStr)) -> HostcallResult<()> {
     let name = name.to_str(&store)?;
-    with(&store, &http, |of| {
-        hostcalls::http_fields::remove(of, map.into(), name.as_bytes())
+    with_stream(&store, &http, |stream| {
+        hostcalls::http_fields::remove(stream, map.into(), name.as_bytes())
     })
 }
 
 fn replace_all(
     store: Store<'_>,
     (http, map, entries): (Http, Map, Vec<(String, Vec<u8>)>),
-) -> Answer<()> {
+) -> HostcallResult<()> {
     let entries = entries
         .iter()
         .map(|(name, value)| (name.as_bytes(), &value[..]));
-    with(&store, &http, |of| {
-        hostcalls::http_fields::replace_all(of, map.into(), entries)
+    with_stream(&store, &http, |stream| {
+        hostcalls::http_fields::replace_all(stream, map.into(), entries)
     })
 }
 

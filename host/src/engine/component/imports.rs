@@ -31,7 +31,7 @@ pub(crate) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
 }
 
 type Http = Resource<HttpStream>;
-type Answer<T> = Result<T, types::Error>;
+type HostcallResult<T> = Result<T, types::Error>;
 
 impl types::Host for Guest {}
 
@@ -69,9 +69,9 @@ impl http_streams::HostHttpStream for Guest {
 }
 
 impl http_bodies::Host for Guest {
-    fn size(&mut self, http: Http, body: types::Direction) -> Answer<u32> {
-        let size = self.stream(http.rep(), |of| {
-            hostcalls::http_bodies::size(of, body.into())
+    fn size(&mut self, http: Http, body: types::Direction) -> HostcallResult<u32> {
+        let size = self.stream(http.rep(), |stream| {
+            hostcalls::http_bodies::size(stream, body.into())
         })?;
         Ok(u32::try_from(size).unwrap_or(u32::MAX))
     }
@@ -82,34 +82,34 @@ impl http_bodies::Host for Guest {
         body: types::Direction,
         offset: u32,
         max: u32,
-    ) -> Answer<Vec<u8>> {
+    ) -> HostcallResult<Vec<u8>> {
         let (offset, max) = (offset as usize, max as usize);
-        Ok(self.stream(http.rep(), |of| {
-            hostcalls::http_bodies::read(of, body.into(), offset, max)
+        Ok(self.stream(http.rep(), |stream| {
+            hostcalls::http_bodies::read(stream, body.into(), offset, max)
         })?)
     }
 
-    fn replace(&mut self, http: Http, body: types::Direction, data: Vec<u8>) -> Answer<()> {
-        Ok(self.stream(http.rep(), |of| {
-            hostcalls::http_bodies::replace(of, body.into(), data.into())
+    fn replace(&mut self, http: Http, body: types::Direction, data: Vec<u8>) -> HostcallResult<()> {
+        Ok(self.stream(http.rep(), |stream| {
+            hostcalls::http_bodies::replace(stream, body.into(), data.into())
         })?)
     }
 
-    fn append(&mut self, http: Http, body: types::Direction, data: Vec<u8>) -> Answer<()> {
-        Ok(self.stream(http.rep(), |of| {
-            hostcalls::http_bodies::append(of, body.into(), data.into())
+    fn append(&mut self, http: Http, body: types::Direction, data: Vec<u8>) -> HostcallResult<()> {
+        Ok(self.stream(http.rep(), |stream| {
+            hostcalls::http_bodies::append(stream, body.into(), data.into())
         })?)
     }
 
-    fn prepend(&mut self, http: Http, body: types::Direction, data: Vec<u8>) -> Answer<()> {
-        Ok(self.stream(http.rep(), |of| {
-            hostcalls::http_bodies::prepend(of, body.into(), data.into())
+    fn prepend(&mut self, http: Http, body: types::Direction, data: Vec<u8>) -> HostcallResult<()> {
+        Ok(self.stream(http.rep(), |stream| {
+            hostcalls::http_bodies::prepend(stream, body.into(), data.into())
         })?)
     }
 }
 
 impl local_responses::Host for Guest {
-    fn send(&mut self, to: Http, response: local_responses::LocalResponse) -> Answer<()> {
+    fn send(&mut self, http: Http, response: local_responses::LocalResponse) -> HostcallResult<()> {
         // Details are for access logs, which this host does not write.
         let local_responses::LocalResponse {
             status,
@@ -118,11 +118,11 @@ impl local_responses::Host for Guest {
             grpc_status,
             details: _,
         } = response;
-        Ok(self.stream(to.rep(), |to| {
+        Ok(self.stream(http.rep(), |stream| {
             let headers = headers
                 .iter()
                 .map(|(name, value)| (name.as_bytes(), &value[..]));
-            hostcalls::local_responses::send(to, status, headers, body.into(), grpc_status)
+            hostcalls::local_responses::send(stream, status, headers, body.into(), grpc_status)
         })?)
     }
 }
@@ -130,7 +130,7 @@ impl local_responses::Host for Guest {
 impl metrics::Host for Guest {}
 
 impl metrics::HostCounter for Guest {
-    fn define(&mut self, name: String) -> Answer<Resource<Counter>> {
+    fn define(&mut self, name: String) -> HostcallResult<Resource<Counter>> {
         self.define_metric(MetricKind::Counter, &name)
     }
 
@@ -148,7 +148,7 @@ impl metrics::HostCounter for Guest {
 }
 
 impl metrics::HostGauge for Guest {
-    fn define(&mut self, name: String) -> Answer<Resource<Gauge>> {
+    fn define(&mut self, name: String) -> HostcallResult<Resource<Gauge>> {
         self.define_metric(MetricKind::Gauge, &name)
     }
 
@@ -174,7 +174,7 @@ impl metrics::HostGauge for Guest {
 }
 
 impl metrics::HostHistogram for Guest {
-    fn define(&mut self, name: String) -> Answer<Resource<Histogram>> {
+    fn define(&mut self, name: String) -> HostcallResult<Resource<Histogram>> {
         self.define_metric(MetricKind::Histogram, &name)
     }
 
@@ -192,7 +192,11 @@ impl metrics::HostHistogram for Guest {
 }
 
 impl Guest {
-    fn define_metric<T: 'static>(&mut self, kind: MetricKind, name: &str) -> Answer<Resource<T>> {
+    fn define_metric<T: 'static>(
+        &mut self,
+        kind: MetricKind,
+        name: &str,
+    ) -> HostcallResult<Resource<T>> {
         let id = hostcalls::metrics::define(&self.services, kind, name.as_bytes())?;
         Ok(Resource::new_own(id))
     }
@@ -204,30 +208,30 @@ fn metric<T>(result: Result<T, hostcalls::Error>) -> wasmtime::Result<T> {
 }
 
 impl properties::Host for Guest {
-    fn get(&mut self, http: Http, path: Vec<String>) -> Answer<Option<Vec<u8>>> {
+    fn get(&mut self, http: Http, path: Vec<String>) -> HostcallResult<Option<Vec<u8>>> {
         let services = &self.services;
         // The plugin of that stream, which may differ from the running plugin.
         let context = services.contexts.find(http.rep());
         let plugin = context.map_or_else(|| self.plugin(), |it| it.plugin);
-        Ok(self.stream(http.rep(), |of| {
-            hostcalls::properties::check_open(of)?;
-            let path = hostcalls::properties::path(&path)?;
-            let found = hostcalls::properties::get(services, plugin, of, &path)?;
+        Ok(self.stream(http.rep(), |stream| {
+            hostcalls::properties::check_open(stream)?;
+            let path = hostcalls::properties::join_path(&path)?;
+            let found = hostcalls::properties::get(services, plugin, stream, &path)?;
             Ok(found.map(Vec::from))
         })?)
     }
 
-    fn set(&mut self, http: Http, name: String, value: Vec<u8>) -> Answer<()> {
-        Ok(self.stream(http.rep(), |of| {
-            hostcalls::properties::check_open(of)?;
+    fn set(&mut self, http: Http, name: String, value: Vec<u8>) -> HostcallResult<()> {
+        Ok(self.stream(http.rep(), |stream| {
+            hostcalls::properties::check_open(stream)?;
             hostcalls::properties::check_segment(&name)?;
-            hostcalls::properties::set(of, name.as_bytes(), &value)
+            hostcalls::properties::set(stream, name.as_bytes(), &value)
         })?)
     }
 }
 
 impl shared_data::Host for Guest {
-    fn get(&mut self, key: String) -> Answer<Option<shared_data::Stored>> {
+    fn get(&mut self, key: String) -> HostcallResult<Option<shared_data::Stored>> {
         let stored = hostcalls::shared_data::get(&self.services, key.as_bytes());
         Ok(stored.map(|stored| shared_data::Stored {
             value: stored.value.into(),
@@ -240,7 +244,7 @@ impl shared_data::Host for Guest {
         key: String,
         value: Vec<u8>,
         condition: shared_data::Condition,
-    ) -> Answer<()> {
+    ) -> HostcallResult<()> {
         let condition = match condition {
             shared_data::Condition::Always => Condition::Always,
             shared_data::Condition::Absent => Condition::Absent,
@@ -257,13 +261,13 @@ impl shared_data::Host for Guest {
 }
 
 impl stream_control::Host for Guest {
-    fn resume(&mut self, http: Http, half: types::Direction) -> Answer<()> {
-        Ok(self.stream(http.rep(), |of| {
-            hostcalls::stream_control::resume(of, half.into())
+    fn resume(&mut self, http: Http, direction: types::Direction) -> HostcallResult<()> {
+        Ok(self.stream(http.rep(), |stream| {
+            hostcalls::stream_control::resume(stream, direction.into())
         })?)
     }
 
-    fn reset(&mut self, http: Http) -> Answer<()> {
+    fn reset(&mut self, http: Http) -> HostcallResult<()> {
         Ok(self.stream(http.rep(), hostcalls::stream_control::reset)?)
     }
 }
@@ -284,8 +288,8 @@ impl From<hostcalls::Error> for types::Error {
 }
 
 impl From<types::Direction> for Direction {
-    fn from(half: types::Direction) -> Self {
-        match half {
+    fn from(direction: types::Direction) -> Self {
+        match direction {
             types::Direction::Request => Direction::Request,
             types::Direction::Response => Direction::Response,
         }

@@ -20,9 +20,9 @@ use crate::bindings::tidegate::proxy::types;
 use crate::context::{Context, Services};
 use crate::engine::component::exports::{Exports, Indices};
 use crate::engine::component::guest::Guest;
-use crate::engine::{self, Callback, Callbacks, Filter, Trap, refuel};
+use crate::engine::{self, Callback, Callbacks, FilterRef, Trap, refuel};
 use crate::error::LoadError;
-use crate::limits::Deadline;
+use crate::limits::TimeLimit;
 use crate::plugin::PluginSpec;
 use crate::vocabulary::Action;
 
@@ -65,14 +65,14 @@ impl engine::Compiled for Compiled {
 
     fn instantiate(&self, services: &Rc<Services>) -> Result<Box<dyn engine::Instance>, Trap> {
         let mut store = Store::new(self.pre.engine(), Guest::new(services));
-        store.limiter(|guest| &mut guest.limits);
-        let deadline = services.limits.for_start();
-        store.set_epoch_deadline(deadline.ticks);
+        store.limiter(|guest| &mut guest.limiter);
+        let time_limit = services.limits.for_start();
+        store.set_epoch_deadline(time_limit.ticks);
         refuel(&mut store);
         let instance = self
             .pre
             .instantiate(&mut store)
-            .map_err(|error| Trap::of("instantiation", &error, deadline.time))?;
+            .map_err(|error| Trap::from_error("instantiation", &error, time_limit.time))?;
         let exports = Exports::load(&self.indices, &mut store, &instance).map_err(|error| {
             Trap::new(format!(
                 "an export is not of the type that {WORLD} says: {error:#}"
@@ -81,10 +81,10 @@ impl engine::Compiled for Compiled {
         Ok(Box::new(Instance {
             store,
             exports,
-            plugins: Vec::new(),
-            slots: Vec::new(),
-            free: Vec::new(),
-            deadline,
+            plugin_contexts: Vec::new(),
+            filters: Vec::new(),
+            free_slots: Vec::new(),
+            time_limit,
         }))
     }
 }
@@ -94,11 +94,11 @@ struct Instance {
     store: Store<Guest>,
     exports: Exports,
     /// The plugins' contexts, by the plugin's index in the instance.
-    plugins: Vec<ResourceAny>,
+    plugin_contexts: Vec<ResourceAny>,
     /// The streams' filters, by slot. A filter is created for the first callback that the plugin exports.
-    slots: Vec<Option<ResourceAny>>,
-    free: Vec<usize>,
-    deadline: Deadline,
+    filters: Vec<Option<ResourceAny>>,
+    free_slots: Vec<usize>,
+    time_limit: TimeLimit,
 }
 
 impl Instance {
@@ -109,38 +109,38 @@ impl Instance {
         name: &str,
         call: impl FnOnce(&Exports, &mut Store<Guest>) -> wasmtime::Result<R>,
     ) -> Result<R, Trap> {
-        self.store.set_epoch_deadline(self.deadline.ticks);
+        self.store.set_epoch_deadline(self.time_limit.ticks);
         self.store.data_mut().current = Some(context.clone());
         let result = call(&self.exports, &mut self.store);
         if let Err(error) = &result {
             self.store.data_mut().flush();
-            return Err(Trap::of(name, error, self.deadline.time));
+            return Err(Trap::from_error(name, error, self.time_limit.time));
         }
         self.store.data_mut().current = None;
-        result.map_err(|error| Trap::of(name, &error, self.deadline.time))
+        result.map_err(|error| Trap::from_error(name, &error, self.time_limit.time))
     }
 
     /// Returns the filter of a stream, and creates it if this is the stream's first callback.
-    fn filter(&mut self, filter: Filter<'_>) -> Result<ResourceAny, Trap> {
-        if let Some(Some(made)) = self.slots.get(filter.slot) {
-            return Ok(*made);
+    fn filter(&mut self, filter: FilterRef<'_>) -> Result<ResourceAny, Trap> {
+        if let Some(Some(filter_handle)) = self.filters.get(filter.slot) {
+            return Ok(*filter_handle);
         }
-        let Some(plugin) = self.plugins.get(filter.context.plugin).copied() else {
+        let Some(plugin) = self.plugin_contexts.get(filter.context.plugin).copied() else {
             return Err(Trap::new(
                 "a stream came to a plugin that is not configured",
             ));
         };
-        let made = self.run(filter.context, "[constructor]filter", |exports, store| {
+        let filter_handle = self.run(filter.context, "[constructor]filter", |exports, store| {
             let http = Resource::new_own(filter.context.id);
             exports
                 .http_filter
                 .filter()
                 .call_constructor(store, plugin, http)
         })?;
-        if let Some(slot) = self.slots.get_mut(filter.slot) {
-            *slot = Some(made);
+        if let Some(slot) = self.filters.get_mut(filter.slot) {
+            *slot = Some(filter_handle);
         }
-        Ok(made)
+        Ok(filter_handle)
     }
 }
 
@@ -151,25 +151,25 @@ impl engine::Instance for Instance {
         configuration: &[u8],
     ) -> Result<Result<(), String>, Trap> {
         let limits = self.store.data().services.limits;
-        self.deadline = limits.for_start();
+        self.time_limit = limits.for_start();
         let configured = self.run(context, "plugin-context.configure", |exports, store| {
             exports
                 .plugin
                 .plugin_context()
                 .call_configure(store, configuration)
         })?;
-        self.deadline = limits.for_callback();
-        Ok(configured.map(|plugin| self.plugins.push(plugin)))
+        self.time_limit = limits.for_callback();
+        Ok(configured.map(|plugin| self.plugin_contexts.push(plugin)))
     }
 
-    fn open(&mut self, _context: &Context) -> Result<usize, Trap> {
-        Ok(self.free.pop().unwrap_or_else(|| {
-            self.slots.push(None);
-            self.slots.len() - 1
+    fn open_stream(&mut self, _context: &Context) -> Result<usize, Trap> {
+        Ok(self.free_slots.pop().unwrap_or_else(|| {
+            self.filters.push(None);
+            self.filters.len() - 1
         }))
     }
 
-    fn call(&mut self, filter: Filter<'_>, callback: Callback) -> Result<Action, Trap> {
+    fn call(&mut self, filter: FilterRef<'_>, callback: Callback) -> Result<Action, Trap> {
         if matches!(
             callback,
             Callback::RequestTrailers { .. } | Callback::ResponseTrailers { .. }
@@ -177,28 +177,28 @@ impl engine::Instance for Instance {
             // The contract has no callback for trailers yet, so trailers continue.
             return Ok(Action::Continue);
         }
-        let made = self.filter(filter)?;
+        let filter_handle = self.filter(filter)?;
         /// Calls an export if the component has it.
         macro_rules! call {
             ($export:ident, $name:literal $(, $argument:expr)*) => {
                 self.run(filter.context, $name, |exports, store| {
                     let export = exports.$export.as_ref();
-                    export.map(|it| it.call_handle(store, made $(, $argument)*)).transpose()
+                    export.map(|it| it.call_handle(store, filter_handle $(, $argument)*)).transpose()
                 })
             };
         }
         match callback {
             Callback::RequestHeaders { end, .. } => {
-                call!(on_request_headers, "on-request-headers", end).map(action)
+                call!(on_request_headers, "on-request-headers", end).map(to_action)
             }
             Callback::RequestBody { size, end } => {
-                call!(on_request_body, "on-request-body", size, end).map(action)
+                call!(on_request_body, "on-request-body", size, end).map(to_action)
             }
             Callback::ResponseHeaders { end, .. } => {
-                call!(on_response_headers, "on-response-headers", end).map(action)
+                call!(on_response_headers, "on-response-headers", end).map(to_action)
             }
             Callback::ResponseBody { size, end } => {
-                call!(on_response_body, "on-response-body", size, end).map(action)
+                call!(on_response_body, "on-response-body", size, end).map(to_action)
             }
             Callback::RequestTrailers { .. } | Callback::ResponseTrailers { .. } => {
                 Ok(Action::Continue)
@@ -207,19 +207,19 @@ impl engine::Instance for Instance {
         }
     }
 
-    fn close(&mut self, filter: Filter<'_>) -> Result<(), Trap> {
-        let made = self.slots.get_mut(filter.slot).and_then(Option::take);
-        self.free.push(filter.slot);
-        match made {
-            Some(made) => self.run(filter.context, "[dtor]filter", |_, store| {
-                made.resource_drop(store)
+    fn close_stream(&mut self, filter: FilterRef<'_>) -> Result<(), Trap> {
+        let filter_handle = self.filters.get_mut(filter.slot).and_then(Option::take);
+        self.free_slots.push(filter.slot);
+        match filter_handle {
+            Some(filter_handle) => self.run(filter.context, "[dtor]filter", |_, store| {
+                filter_handle.resource_drop(store)
             }),
             None => Ok(()),
         }
     }
 
-    fn end(&mut self, context: &Context) -> Result<(), Trap> {
-        let plugin = self.plugins.get(context.plugin).copied();
+    fn shut_down(&mut self, context: &Context) -> Result<(), Trap> {
+        let plugin = self.plugin_contexts.get(context.plugin).copied();
         if let Some(plugin) = plugin {
             self.run(context, "[dtor]plugin-context", |_, store| {
                 plugin.resource_drop(store)
@@ -233,12 +233,12 @@ impl engine::Instance for Instance {
         refuel(&mut self.store);
     }
 
-    fn burnt(&self) -> Option<u64> {
+    fn consumed_fuel(&self) -> Option<u64> {
         self.store.get_fuel().ok().map(|left| u64::MAX - left)
     }
 }
 
-fn action(action: Option<types::Action>) -> Action {
+fn to_action(action: Option<types::Action>) -> Action {
     match action {
         None | Some(types::Action::Continue) => Action::Continue,
         Some(types::Action::Pause) => Action::Pause,

@@ -19,9 +19,9 @@ use crate::runtime::{Runtime, WorkerChain};
 use crate::stream::Effect;
 
 #[derive(Default)]
-struct Lines(Mutex<Vec<String>>);
+struct LogCapture(Mutex<Vec<String>>);
 
-impl LogSink for Lines {
+impl LogSink for LogCapture {
     fn line(&self, line: &LogLine<'_>) {
         self.0
             .lock()
@@ -30,7 +30,7 @@ impl LogSink for Lines {
     }
 }
 
-impl Lines {
+impl LogCapture {
     fn take(&self) -> Vec<String> {
         std::mem::take(&mut self.0.lock().unwrap())
     }
@@ -172,13 +172,13 @@ fn plugin(imports_of_world: &str, imports: &str, body: &str) -> PluginSpec {
     )
 }
 
-struct Home {
+struct Fixture {
     chain: WorkerChain,
-    lines: Arc<Lines>,
+    lines: Arc<LogCapture>,
 }
 
-fn start(spec: PluginSpec) -> Result<Home, StartError> {
-    let lines = Arc::new(Lines::default());
+fn start(spec: PluginSpec) -> Result<Fixture, StartError> {
+    let lines = Arc::new(LogCapture::default());
     let config = RuntimeConfig {
         clock: Arc::new(ManualClock::new(7)),
         ..RuntimeConfig::new(lines.clone())
@@ -187,20 +187,20 @@ fn start(spec: PluginSpec) -> Result<Home, StartError> {
     let chain = runtime
         .load(&[spec])
         .unwrap_or_else(|error| panic!("{error}: {:?}", std::error::Error::source(&error)));
-    Ok(Home {
+    Ok(Fixture {
         chain: chain.start_worker(0)?,
         lines,
     })
 }
 
 fn load(spec: PluginSpec) -> Result<(), LoadError> {
-    Runtime::new(RuntimeConfig::new(Arc::new(Lines::default())))
+    Runtime::new(RuntimeConfig::new(Arc::new(LogCapture::default())))
         .unwrap()
         .load(&[spec])
         .map(|_| ())
 }
 
-impl Home {
+impl Fixture {
     fn request(&self) -> (Vec<Effect>, Vec<String>) {
         let mut stream = self.chain.open(Rc::new(|| ()));
         let fields: Fields = [(":path", "/"), (":method", "GET")]
@@ -231,9 +231,9 @@ fn fails(effects: &[Effect]) -> bool {
 
 #[test]
 fn plugin_is_configured_and_called() {
-    let home = start(plugin("", "", r#"(call $digit (local.get $end))"#)).unwrap();
+    let fixture = start(plugin("", "", r#"(call $digit (local.get $end))"#)).unwrap();
     for _ in 0..3 {
-        let (effects, lines) = home.request();
+        let (effects, lines) = fixture.request();
         assert!(passes(&effects));
         assert_eq!(lines, ["info 1"]);
     }
@@ -372,8 +372,8 @@ fn wasi_neither_blocks_nor_panics_inside_tokio() {
         .build()
         .unwrap();
     runtime.block_on(async {
-        let home = start(plugin(world, imports, body)).unwrap();
-        let (effects, lines) = home.request();
+        let fixture = start(plugin(world, imports, body)).unwrap();
+        let (effects, lines) = fixture.request();
         assert_eq!(
             lines,
             [
@@ -451,10 +451,10 @@ fn exit_fails_the_instance_and_flushes_the_partial_line() {
 fn trap_is_contained_and_next_request_succeeds() {
     let body = r#"(if (i32.eqz (i32.load (i32.const 0))) (then (i32.store (i32.const 0) (i32.const 1)) (return (i32.const 0))))
         unreachable"#;
-    let home = start(plugin("", "", body)).unwrap();
+    let fixture = start(plugin("", "", body)).unwrap();
     for round in 0..3 {
-        assert!(passes(&home.request().0), "{round}");
-        let (effects, lines) = home.request();
+        assert!(passes(&fixture.request().0), "{round}");
+        let (effects, lines) = fixture.request();
         assert!(fails(&effects), "{round}");
         assert!(
             lines[0]
@@ -467,14 +467,14 @@ fn trap_is_contained_and_next_request_succeeds() {
 #[test]
 fn trapped_plugin_follows_its_failure_policy() {
     for (policy, expected) in [(FailurePolicy::Closed, false), (FailurePolicy::Open, true)] {
-        let home = start(PluginSpec {
+        let fixture = start(PluginSpec {
             failure_policy: policy,
             ..plugin("", "", "unreachable")
         })
         .unwrap();
         // The stream on which it trapped fails with either policy.
-        assert!(fails(&home.request().0), "{policy:?}");
-        assert_eq!(passes(&home.request().0), expected, "{policy:?}");
+        assert!(fails(&fixture.request().0), "{policy:?}");
+        assert_eq!(passes(&fixture.request().0), expected, "{policy:?}");
     }
 }
 
@@ -509,9 +509,9 @@ fn handle_of_ended_stream_reports_closed() {
         (call $reset (global.get $kept) (i32.const 64))
         (call $digit (i32.load8_u (i32.const 64)))
         (call $digit (i32.load8_u (i32.const 65)))"#;
-    let home = start(plugin("", imports, body)).unwrap();
-    assert!(passes(&home.request().0));
-    let (effects, lines) = home.request();
+    let fixture = start(plugin("", imports, body)).unwrap();
+    assert!(passes(&fixture.request().0));
+    let (effects, lines) = fixture.request();
     assert!(passes(&effects));
     // An error with its first case, `closed`.
     assert_eq!(lines, ["info 1", "info 0"]);

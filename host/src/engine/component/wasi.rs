@@ -31,8 +31,8 @@ use crate::logs::Level;
 pub(crate) fn context(services: &Rc<Services>) -> WasiCtx {
     WasiCtxBuilder::new()
         .envs(&services.environment)
-        .wall_clock(Time(services.clock.clone()))
-        .monotonic_clock(Time(services.clock.clone()))
+        .wall_clock(WasiClock(services.clock.clone()))
+        .monotonic_clock(WasiClock(services.clock.clone()))
         .allow_tcp(false)
         .allow_udp(false)
         .build()
@@ -71,9 +71,9 @@ fn cli_of(guest: &mut Guest) -> WasiCliCtxView<'_> {
 }
 
 /// The runtime's clock, as both of WASI's clocks.
-struct Time(Arc<dyn Clock>);
+struct WasiClock(Arc<dyn Clock>);
 
-impl HostWallClock for Time {
+impl HostWallClock for WasiClock {
     fn resolution(&self) -> Duration {
         Duration::from_nanos(1)
     }
@@ -83,7 +83,7 @@ impl HostWallClock for Time {
     }
 }
 
-impl HostMonotonicClock for Time {
+impl HostMonotonicClock for WasiClock {
     fn resolution(&self) -> u64 {
         1
     }
@@ -94,36 +94,36 @@ impl HostMonotonicClock for Time {
 }
 
 /// Collects a guest's output until it forms a line.
-pub(crate) struct Lines {
+pub(crate) struct LineBuffer {
     level: Level,
-    open: Vec<u8>,
+    partial: Vec<u8>,
 }
 
 /// The number of bytes above which an incomplete line is logged without waiting for its end.
-const MAX_LINE: usize = 64 << 10;
+const MAX_PARTIAL_LINE: usize = 64 << 10;
 
-impl Lines {
+impl LineBuffer {
     pub(crate) fn new(level: Level) -> Self {
         Self {
             level,
-            open: Vec::new(),
+            partial: Vec::new(),
         }
     }
 
     /// Appends output, and calls `line` with each line that it completes, without the line feed.
     pub(crate) fn write(&mut self, bytes: &[u8], mut line: impl FnMut(Level, &str)) {
-        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
-            match piece.strip_suffix(b"\n") {
-                Some(end) if self.open.is_empty() => {
+        for segment in bytes.split_inclusive(|byte| *byte == b'\n') {
+            match segment.strip_suffix(b"\n") {
+                Some(end) if self.partial.is_empty() => {
                     line(self.level, &String::from_utf8_lossy(end))
                 }
                 Some(end) => {
-                    self.open.extend_from_slice(end);
+                    self.partial.extend_from_slice(end);
                     self.flush(&mut line);
                 }
-                None => self.open.extend_from_slice(piece),
+                None => self.partial.extend_from_slice(segment),
             }
-            if self.open.len() > MAX_LINE {
+            if self.partial.len() > MAX_PARTIAL_LINE {
                 self.flush(&mut line);
             }
         }
@@ -131,9 +131,9 @@ impl Lines {
 
     /// Calls `line` with the incomplete line, if there is one.
     pub(crate) fn flush(&mut self, mut line: impl FnMut(Level, &str)) {
-        if !self.open.is_empty() {
-            line(self.level, &String::from_utf8_lossy(&self.open));
-            self.open.clear();
+        if !self.partial.is_empty() {
+            line(self.level, &String::from_utf8_lossy(&self.partial));
+            self.partial.clear();
         }
     }
 }
@@ -145,9 +145,9 @@ mod tests {
     #[test]
     fn writes_are_assembled_into_lines() {
         let mut got = Vec::new();
-        let mut lines = Lines::new(Level::Info);
-        for piece in ["one", " line\ntwo\n\nth", "ree"] {
-            lines.write(piece.as_bytes(), |level, line| {
+        let mut lines = LineBuffer::new(Level::Info);
+        for segment in ["one", " line\ntwo\n\nth", "ree"] {
+            lines.write(segment.as_bytes(), |level, line| {
                 got.push((level, line.to_owned()))
             });
         }
@@ -160,11 +160,11 @@ mod tests {
     #[test]
     fn overlong_line_is_split() {
         let mut got = 0;
-        let mut lines = Lines::new(Level::Error);
-        for _ in 0..(MAX_LINE / 1000 * 3) {
+        let mut lines = LineBuffer::new(Level::Error);
+        for _ in 0..(MAX_PARTIAL_LINE / 1000 * 3) {
             lines.write(&[b'x'; 1000], |_, line| got += line.len());
-            assert!(lines.open.len() <= MAX_LINE + 1000);
+            assert!(lines.partial.len() <= MAX_PARTIAL_LINE + 1000);
         }
-        assert!(got > MAX_LINE);
+        assert!(got > MAX_PARTIAL_LINE);
     }
 }

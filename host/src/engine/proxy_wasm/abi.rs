@@ -13,7 +13,7 @@ pub(crate) enum Abi {
 
 impl Abi {
     /// Returns the version that an export declares.
-    pub(crate) fn of_export(name: &str) -> Option<Abi> {
+    pub(crate) fn from_export(name: &str) -> Option<Abi> {
         match name {
             "proxy_abi_version_0_1_0" => Some(Abi::V0_1_0),
             "proxy_abi_version_0_2_0" => Some(Abi::V0_2_0),
@@ -79,7 +79,7 @@ pub(crate) enum Buffer {
 }
 
 impl Buffer {
-    pub(crate) fn of(number: u32) -> Result<Buffer, Status> {
+    pub(crate) fn from_number(number: u32) -> Result<Buffer, Status> {
         match number {
             0 => Ok(Buffer::Body(Direction::Request)),
             1 => Ok(Buffer::Body(Direction::Response)),

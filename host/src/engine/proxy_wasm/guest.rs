@@ -17,7 +17,7 @@ use crate::logs::Level;
 pub(crate) struct Guest {
     pub(crate) services: Rc<Services>,
     pub(crate) abi: Abi,
-    pub(crate) limits: Limiter,
+    pub(crate) limiter: Limiter,
     pub(crate) memory: Option<Memory>,
     pub(crate) allocate: Option<TypedFunc<u32, u32>>,
     pub(crate) mode: Mode,
@@ -43,11 +43,11 @@ pub(crate) enum Mode {
 }
 
 /// The result of an access to the guest's memory. The error is the status that the hostcall returns.
-pub(crate) type Access<T> = Result<T, Status>;
+pub(crate) type MemoryResult<T> = Result<T, Status>;
 
 impl Guest {
     pub(crate) fn new(services: &Rc<Services>, abi: Abi) -> Self {
-        let limits = Limiter::for_core_module(services.limits.memory);
+        let limiter = Limiter::for_core_module(services.limits.memory);
         let environment = services
             .environment
             .iter()
@@ -56,7 +56,7 @@ impl Guest {
         Self {
             services: services.clone(),
             abi,
-            limits,
+            limiter,
             memory: None,
             allocate: None,
             mode: Mode::Starting,
@@ -96,7 +96,7 @@ fn has_ended(stream: &StreamContext) -> bool {
 }
 
 /// Traps unless a callback is running: Envoy restricts this hostcall during startup and allocation.
-pub(crate) fn running(caller: &Caller<'_, Guest>, hostcall: &str) -> wasmtime::Result<()> {
+pub(crate) fn require_running(caller: &Caller<'_, Guest>, hostcall: &str) -> wasmtime::Result<()> {
     match caller.data().mode {
         Mode::Running => Ok(()),
         Mode::Starting => {
@@ -109,7 +109,10 @@ pub(crate) fn running(caller: &Caller<'_, Guest>, hostcall: &str) -> wasmtime::R
 }
 
 /// Traps if the guest's allocator is running.
-pub(crate) fn not_allocating(caller: &Caller<'_, Guest>, hostcall: &str) -> wasmtime::Result<()> {
+pub(crate) fn require_not_allocating(
+    caller: &Caller<'_, Guest>,
+    hostcall: &str,
+) -> wasmtime::Result<()> {
     match caller.data().mode {
         Mode::Allocating => {
             bail!("`{hostcall}` called by the allocator: only logging and the clock are there")
@@ -121,13 +124,13 @@ pub(crate) fn not_allocating(caller: &Caller<'_, Guest>, hostcall: &str) -> wasm
 /// Returns the guest's memory together with the rest of the store's data.
 pub(crate) fn memory<'a>(
     caller: &'a mut Caller<'_, Guest>,
-) -> Access<(&'a mut [u8], &'a mut Guest)> {
+) -> MemoryResult<(&'a mut [u8], &'a mut Guest)> {
     let memory = caller.data().memory.ok_or(Status::InvalidMemoryAccess)?;
     Ok(memory.data_and_store_mut(caller))
 }
 
 /// Returns a range of the guest's memory.
-pub(crate) fn slice(memory: &[u8], at: u32, size: u32) -> Access<&[u8]> {
+pub(crate) fn slice(memory: &[u8], at: u32, size: u32) -> MemoryResult<&[u8]> {
     let start = at as usize;
     let end = start
         .checked_add(size as usize)
@@ -136,7 +139,7 @@ pub(crate) fn slice(memory: &[u8], at: u32, size: u32) -> Access<&[u8]> {
 }
 
 /// Returns a mutable range of the guest's memory.
-pub(crate) fn slice_mut(memory: &mut [u8], at: u32, size: u32) -> Access<&mut [u8]> {
+pub(crate) fn slice_mut(memory: &mut [u8], at: u32, size: u32) -> MemoryResult<&mut [u8]> {
     let start = at as usize;
     let end = start
         .checked_add(size as usize)
@@ -147,26 +150,26 @@ pub(crate) fn slice_mut(memory: &mut [u8], at: u32, size: u32) -> Access<&mut [u
 }
 
 /// Writes a 32-bit integer.
-pub(crate) fn put_u32(memory: &mut [u8], at: u32, value: u32) -> Access<()> {
+pub(crate) fn write_u32(memory: &mut [u8], at: u32, value: u32) -> MemoryResult<()> {
     slice_mut(memory, at, 4)?.copy_from_slice(&value.to_le_bytes());
     Ok(())
 }
 
 /// Writes a 64-bit integer.
-pub(crate) fn put_u64(memory: &mut [u8], at: u32, value: u64) -> Access<()> {
+pub(crate) fn write_u64(memory: &mut [u8], at: u32, value: u64) -> MemoryResult<()> {
     slice_mut(memory, at, 8)?.copy_from_slice(&value.to_le_bytes());
     Ok(())
 }
 
 /// Passes bytes to the guest: calls the guest's allocator, lets `fill` write the bytes, and stores their address and
 /// size through two pointers. The outer error is a trap in the allocator.
-pub(crate) fn give(
+pub(crate) fn allocate_and_fill(
     caller: &mut Caller<'_, Guest>,
     size: usize,
     data_at: u32,
     size_at: u32,
     fill: impl FnOnce(&mut [u8], &Guest) -> bool,
-) -> wasmtime::Result<Access<()>> {
+) -> wasmtime::Result<MemoryResult<()>> {
     let Ok(size) = u32::try_from(size) else {
         return Ok(Err(Status::InvalidMemoryAccess));
     };
@@ -182,21 +185,21 @@ pub(crate) fn give(
         if size > 0 && !fill(slice_mut(memory, at, size)?, guest) {
             return Err(Status::InternalFailure);
         }
-        put_u32(memory, data_at, at)?;
-        put_u32(memory, size_at, size)
+        write_u32(memory, data_at, at)?;
+        write_u32(memory, size_at, size)
     });
     Ok(result)
 }
 
-/// Passes bytes that the host holds to the guest, like `give`.
-pub(crate) fn give_bytes(
+/// Passes bytes that the host holds to the guest, like `allocate_and_fill`.
+pub(crate) fn copy_to_guest(
     caller: &mut Caller<'_, Guest>,
     bytes: &[u8],
     data_at: u32,
     size_at: u32,
-) -> wasmtime::Result<Access<()>> {
-    give(caller, bytes.len(), data_at, size_at, |place, _| {
-        place.copy_from_slice(bytes);
+) -> wasmtime::Result<MemoryResult<()>> {
+    allocate_and_fill(caller, bytes.len(), data_at, size_at, |destination, _| {
+        destination.copy_from_slice(bytes);
         true
     })
 }
@@ -212,7 +215,7 @@ fn allocate(caller: &mut Caller<'_, Guest>, size: u32) -> wasmtime::Result<u32> 
 }
 
 /// Converts a result to the return value of a hostcall.
-pub(crate) fn status(result: Access<()>) -> u32 {
+pub(crate) fn status(result: MemoryResult<()>) -> u32 {
     match result {
         Ok(()) => Status::Ok as u32,
         Err(status) => status as u32,

@@ -9,7 +9,8 @@ use wasmtime::{Caller, Linker};
 use crate::context::StreamContext;
 use crate::engine::proxy_wasm::abi::{Abi, Buffer, Status, field_map};
 use crate::engine::proxy_wasm::guest::{
-    Access, Guest, give, give_bytes, memory, put_u32, put_u64, running, slice, status,
+    Guest, MemoryResult, allocate_and_fill, copy_to_guest, memory, require_running, slice, status,
+    write_u32, write_u64,
 };
 use crate::engine::proxy_wasm::pairs;
 use crate::hostcalls::{clock, http_bodies, http_fields, local_responses, stream_control};
@@ -97,16 +98,16 @@ fn log(mut host: Host<'_>, level: u32, data: u32, size: u32) -> u32 {
 }
 
 fn get_log_level(mut host: Host<'_>, level_at: u32) -> wasmtime::Result<u32> {
-    running(&host, "proxy_get_log_level")?;
+    require_running(&host, "proxy_get_log_level")?;
     Ok(status(memory(&mut host).and_then(|(memory, guest)| {
-        put_u32(memory, level_at, guest.services.logs.level() as u32)
+        write_u32(memory, level_at, guest.services.logs.level() as u32)
     })))
 }
 
 fn get_current_time(mut host: Host<'_>, time_at: u32) -> wasmtime::Result<u32> {
-    running(&host, "proxy_get_current_time_nanoseconds")?;
+    require_running(&host, "proxy_get_current_time_nanoseconds")?;
     Ok(status(memory(&mut host).and_then(|(memory, guest)| {
-        put_u64(memory, time_at, clock::now(&guest.services))
+        write_u64(memory, time_at, clock::now(&guest.services))
     })))
 }
 
@@ -118,11 +119,11 @@ fn get_header_map_value(
     data_at: u32,
     size_at: u32,
 ) -> wasmtime::Result<u32> {
-    running(&host, "proxy_get_header_map_value")?;
+    require_running(&host, "proxy_get_header_map_value")?;
     let found = memory(&mut host).and_then(|(memory, guest)| {
         let map = field_map(map)?;
         let name = slice(memory, name, name_size)?;
-        let (stream, map) = readable(guest, map)?;
+        let (stream, map) = readable_map(guest, map)?;
         let value = http_fields::get(stream, map, name)?;
         match value {
             Some(value) => Ok(Some(value)),
@@ -136,22 +137,22 @@ fn get_header_map_value(
         Err(status) => return Ok(status as u32),
     };
     let bytes = value.as_ref().map_or(&[][..], |it| it.as_bytes());
-    Ok(status(give_bytes(&mut host, bytes, data_at, size_at)?))
+    Ok(status(copy_to_guest(&mut host, bytes, data_at, size_at)?))
 }
 
 /// Returns the stream and the map that a guest may read. In the log callback, Envoy provides all maps except the request
 /// trailers, and reports an absent map as `NotFound` instead of `BadArgument`.
-fn readable(guest: &Guest, map: Option<FieldMap>) -> Access<(&StreamContext, FieldMap)> {
+fn readable_map(guest: &Guest, map: Option<FieldMap>) -> MemoryResult<(&StreamContext, FieldMap)> {
     let stream = guest.stream().ok_or(Status::BadArgument)?;
     let map = map.ok_or(Status::BadArgument)?;
-    let there = http_fields::entries(stream, map, |_| ()).is_ok();
+    let is_present = http_fields::entries(stream, map, |_| ()).is_ok();
     if http_fields::is_logging(stream) {
-        if there && map != FieldMap::RequestTrailers {
+        if is_present && map != FieldMap::RequestTrailers {
             Ok((stream, map))
         } else {
             Err(Status::NotFound)
         }
-    } else if there {
+    } else if is_present {
         Ok((stream, map))
     } else {
         Err(Status::BadArgument)
@@ -159,7 +160,7 @@ fn readable(guest: &Guest, map: Option<FieldMap>) -> Access<(&StreamContext, Fie
 }
 
 /// Returns the stream and the map that a guest wants to change. `http_fields` decides whether it may.
-fn changeable(guest: &Guest, map: u32) -> Access<(&StreamContext, FieldMap)> {
+fn resolve_map(guest: &Guest, map: u32) -> MemoryResult<(&StreamContext, FieldMap)> {
     let map = field_map(map)?.ok_or(Status::BadArgument)?;
     Ok((guest.stream().ok_or(Status::BadArgument)?, map))
 }
@@ -172,13 +173,13 @@ fn add_header_map_value(
     value: u32,
     value_size: u32,
 ) -> wasmtime::Result<u32> {
-    running(&host, "proxy_add_header_map_value")?;
+    require_running(&host, "proxy_add_header_map_value")?;
     Ok(status(memory(&mut host).and_then(|(memory, guest)| {
         let (name, value) = (
             slice(memory, name, name_size)?,
             slice(memory, value, value_size)?,
         );
-        let (stream, map) = changeable(guest, map)?;
+        let (stream, map) = resolve_map(guest, map)?;
         Ok(http_fields::append(stream, map, name, value)?)
     })))
 }
@@ -191,13 +192,13 @@ fn replace_header_map_value(
     value: u32,
     value_size: u32,
 ) -> wasmtime::Result<u32> {
-    running(&host, "proxy_replace_header_map_value")?;
+    require_running(&host, "proxy_replace_header_map_value")?;
     Ok(status(memory(&mut host).and_then(|(memory, guest)| {
         let (name, value) = (
             slice(memory, name, name_size)?,
             slice(memory, value, value_size)?,
         );
-        let (stream, map) = changeable(guest, map)?;
+        let (stream, map) = resolve_map(guest, map)?;
         Ok(http_fields::set(stream, map, name, value)?)
     })))
 }
@@ -208,10 +209,10 @@ fn remove_header_map_value(
     name: u32,
     name_size: u32,
 ) -> wasmtime::Result<u32> {
-    running(&host, "proxy_remove_header_map_value")?;
+    require_running(&host, "proxy_remove_header_map_value")?;
     Ok(status(memory(&mut host).and_then(|(memory, guest)| {
         let name = slice(memory, name, name_size)?;
-        let (stream, map) = changeable(guest, map)?;
+        let (stream, map) = resolve_map(guest, map)?;
         Ok(http_fields::remove(stream, map, name)?)
     })))
 }
@@ -222,25 +223,25 @@ fn get_header_map_pairs(
     data_at: u32,
     size_at: u32,
 ) -> wasmtime::Result<u32> {
-    running(&host, "proxy_get_header_map_pairs")?;
+    require_running(&host, "proxy_get_header_map_pairs")?;
     let map = match field_map(map) {
         Ok(map) => map,
         Err(status) => return Ok(status as u32),
     };
     // An absent map reads as empty.
-    let size = readable(host.data(), map)
-        .and_then(|(stream, map)| Ok(http_fields::entries(stream, map, pairs::size)?))
+    let size = readable_map(host.data(), map)
+        .and_then(|(stream, map)| Ok(http_fields::entries(stream, map, pairs::serialized_size)?))
         .unwrap_or_default();
-    let given = give(&mut host, size, data_at, size_at, |place, guest| {
-        readable(guest, map)
+    let copied = allocate_and_fill(&mut host, size, data_at, size_at, |destination, guest| {
+        readable_map(guest, map)
             .and_then(|(stream, map)| {
                 Ok(http_fields::entries(stream, map, |fields| {
-                    pairs::write(fields, place)
+                    pairs::serialize(fields, destination)
                 })?)
             })
             .unwrap_or(false)
     })?;
-    Ok(status(given))
+    Ok(status(copied))
 }
 
 fn set_header_map_pairs(
@@ -249,35 +250,37 @@ fn set_header_map_pairs(
     data: u32,
     size: u32,
 ) -> wasmtime::Result<u32> {
-    running(&host, "proxy_set_header_map_pairs")?;
+    require_running(&host, "proxy_set_header_map_pairs")?;
     Ok(status(memory(&mut host).and_then(|(memory, guest)| {
         let data = slice(memory, data, size)?;
-        let (stream, map) = changeable(guest, map)?;
+        let (stream, map) = resolve_map(guest, map)?;
         Ok(http_fields::replace_all(
             stream,
             map,
-            pairs::read(data).into_iter(),
+            pairs::deserialize(data).into_iter(),
         )?)
     })))
 }
 
 fn get_header_map_size(mut host: Host<'_>, map: u32, size_at: u32) -> wasmtime::Result<u32> {
-    running(&host, "proxy_get_header_map_size")?;
+    require_running(&host, "proxy_get_header_map_size")?;
     Ok(status(memory(&mut host).and_then(|(memory, guest)| {
-        let (stream, map) = changeable(guest, map)?;
+        let (stream, map) = resolve_map(guest, map)?;
         // A map that can be read only in the log callback has no size, as in Envoy.
-        if !http_fields::is_live(stream, map) {
+        if !http_fields::has_access(stream, map) {
             return Err(Status::BadArgument);
         }
         let size = http_fields::entries(stream, map, |fields| fields.byte_size())?;
-        put_u32(memory, size_at, u32::try_from(size).unwrap_or(u32::MAX))
+        write_u32(memory, size_at, u32::try_from(size).unwrap_or(u32::MAX))
     })))
 }
 
 /// Returns the size of a buffer in bytes. An absent body is empty, as in Envoy.
-fn buffer_size(guest: &Guest, buffer: Buffer) -> Access<usize> {
+fn buffer_size(guest: &Guest, buffer: Buffer) -> MemoryResult<usize> {
     match buffer {
-        Buffer::Body(half) => Ok(with_body(guest, half, |body| body.len()).unwrap_or_default()),
+        Buffer::Body(direction) => {
+            Ok(with_body(guest, direction, |body| body.len()).unwrap_or_default())
+        }
         Buffer::PluginConfiguration => guest
             .configuration
             .as_ref()
@@ -288,9 +291,15 @@ fn buffer_size(guest: &Guest, buffer: Buffer) -> Access<usize> {
     }
 }
 
-fn with_body<R>(guest: &Guest, half: Direction, call: impl FnOnce(&mut Body) -> R) -> Access<R> {
+fn with_body<R>(
+    guest: &Guest,
+    direction: Direction,
+    call: impl FnOnce(&mut Body) -> R,
+) -> MemoryResult<R> {
     let stream = guest.stream().ok_or(Status::BadArgument)?;
-    Ok(http_bodies::with_paused(stream, half, call)?)
+    Ok(http_bodies::with_current_or_paused_body(
+        stream, direction, call,
+    )?)
 }
 
 fn get_buffer_bytes(
@@ -301,8 +310,8 @@ fn get_buffer_bytes(
     data_at: u32,
     size_at: u32,
 ) -> wasmtime::Result<u32> {
-    running(&host, "proxy_get_buffer_bytes")?;
-    let buffer = match Buffer::of(buffer) {
+    require_running(&host, "proxy_get_buffer_bytes")?;
+    let buffer = match Buffer::from_number(buffer) {
         Ok(buffer) => buffer,
         Err(status) => return Ok(status as u32),
     };
@@ -312,39 +321,41 @@ fn get_buffer_bytes(
     };
     let (start, max) = (start as usize, max as usize);
     let size = total.saturating_sub(start).min(max);
-    let given = give(
-        &mut host,
-        size,
-        data_at,
-        size_at,
-        |place, guest| match buffer {
-            Buffer::Body(half) => {
-                with_body(guest, half, |body| copy_range(body, start, place)).unwrap_or(false)
-            }
-            Buffer::PluginConfiguration => {
-                let bytes = guest
-                    .configuration
-                    .as_ref()
-                    .and_then(|it| it.get(start..start + place.len()));
-                bytes.is_some_and(|bytes| {
-                    place.copy_from_slice(bytes);
-                    true
+    let copied =
+        allocate_and_fill(
+            &mut host,
+            size,
+            data_at,
+            size_at,
+            |destination, guest| match buffer {
+                Buffer::Body(direction) => with_body(guest, direction, |body| {
+                    copy_range(body, start, destination)
                 })
-            }
-            Buffer::Empty | Buffer::Absent => false,
-        },
-    )?;
-    Ok(status(given))
+                .unwrap_or(false),
+                Buffer::PluginConfiguration => {
+                    let bytes = guest
+                        .configuration
+                        .as_ref()
+                        .and_then(|it| it.get(start..start + destination.len()));
+                    bytes.is_some_and(|bytes| {
+                        destination.copy_from_slice(bytes);
+                        true
+                    })
+                }
+                Buffer::Empty | Buffer::Absent => false,
+            },
+        )?;
+    Ok(status(copied))
 }
 
-fn copy_range(body: &Body, start: usize, mut place: &mut [u8]) -> bool {
-    for slice in body.range(start, place.len()) {
-        match place.split_off_mut(..slice.len()) {
+fn copy_range(body: &Body, start: usize, mut destination: &mut [u8]) -> bool {
+    for slice in body.range(start, destination.len()) {
+        match destination.split_off_mut(..slice.len()) {
             Some(part) => part.copy_from_slice(slice),
             None => return false,
         }
     }
-    place.is_empty()
+    destination.is_empty()
 }
 
 fn get_buffer_status(
@@ -353,11 +364,11 @@ fn get_buffer_status(
     size_at: u32,
     flags_at: u32,
 ) -> wasmtime::Result<u32> {
-    running(&host, "proxy_get_buffer_status")?;
+    require_running(&host, "proxy_get_buffer_status")?;
     Ok(status(memory(&mut host).and_then(|(memory, guest)| {
-        let size = buffer_size(guest, Buffer::of(buffer)?)?;
-        put_u32(memory, size_at, u32::try_from(size).unwrap_or(u32::MAX))?;
-        put_u32(memory, flags_at, 0)
+        let size = buffer_size(guest, Buffer::from_number(buffer)?)?;
+        write_u32(memory, size_at, u32::try_from(size).unwrap_or(u32::MAX))?;
+        write_u32(memory, flags_at, 0)
     })))
 }
 
@@ -369,10 +380,10 @@ fn set_buffer_bytes(
     data: u32,
     data_size: u32,
 ) -> wasmtime::Result<u32> {
-    running(&host, "proxy_set_buffer_bytes")?;
+    require_running(&host, "proxy_set_buffer_bytes")?;
     Ok(status(memory(&mut host).and_then(|(memory, guest)| {
-        let half = match Buffer::of(buffer)? {
-            Buffer::Body(half) => half,
+        let direction = match Buffer::from_number(buffer)? {
+            Buffer::Body(direction) => direction,
             Buffer::PluginConfiguration if guest.configuration.is_none() => {
                 return Err(Status::NotFound);
             }
@@ -381,13 +392,13 @@ fn set_buffer_bytes(
         };
         let data = slice(memory, data, data_size)?;
         let (start, size) = (start as usize, size as usize);
-        with_body(guest, half, |body| {
+        with_body(guest, direction, |body| {
             // Envoy can change the beginning and the end of a buffer, but nothing in between.
-            let gone = if start == 0 { size } else { 0 };
+            let removed = if start == 0 { size } else { 0 };
             if start > 0 && start < body.len() {
                 return Err(Status::BadArgument);
             }
-            http_bodies::check_room(body.len().saturating_sub(gone), data)?;
+            http_bodies::check_room(body.len().saturating_sub(removed), data)?;
             let data = Bytes::copy_from_slice(data);
             if start == 0 {
                 body.drain_front(size);
@@ -412,7 +423,7 @@ fn send_local_response(
     headers_size: u32,
     grpc_status: u32,
 ) -> wasmtime::Result<u32> {
-    running(&host, "proxy_send_local_response")?;
+    require_running(&host, "proxy_send_local_response")?;
     Ok(status(memory(&mut host).and_then(|(memory, guest)| {
         // Details are for access logs, which this host does not write.
         slice(memory, details, details_size)?;
@@ -423,7 +434,7 @@ fn send_local_response(
             local_responses::send_unchecked(
                 stream,
                 code,
-                pairs::read(headers).into_iter(),
+                pairs::deserialize(headers).into_iter(),
                 body,
                 grpc_status,
             )?;
@@ -443,17 +454,17 @@ fn continue_stream(host: Host<'_>, kind: u32) -> wasmtime::Result<u32> {
     }
 }
 
-fn resume(host: &Host<'_>, hostcall: &str, half: Direction) -> wasmtime::Result<u32> {
-    running(host, hostcall)?;
+fn resume(host: &Host<'_>, hostcall: &str, direction: Direction) -> wasmtime::Result<u32> {
+    require_running(host, hostcall)?;
     let resumed = host
         .data()
         .stream()
-        .map_or(Ok(()), |stream| stream_control::resume(stream, half));
+        .map_or(Ok(()), |stream| stream_control::resume(stream, direction));
     Ok(status(resumed.map_err(Status::from)))
 }
 
 fn close_stream(host: Host<'_>, kind: u32) -> wasmtime::Result<u32> {
-    running(&host, "proxy_close_stream")?;
+    require_running(&host, "proxy_close_stream")?;
     let reset = match kind {
         0 | 1 => host.data().stream().map_or(Ok(()), stream_control::reset),
         2 | 3 => Ok(()),
@@ -463,7 +474,7 @@ fn close_stream(host: Host<'_>, kind: u32) -> wasmtime::Result<u32> {
 }
 
 fn set_effective_context(mut host: Host<'_>, id: u32) -> wasmtime::Result<u32> {
-    running(&host, "proxy_set_effective_context")?;
+    require_running(&host, "proxy_set_effective_context")?;
     let guest = host.data_mut();
     if guest.current.as_ref().is_some_and(|it| it.id == id) {
         guest.effective = None;
@@ -481,7 +492,7 @@ fn set_effective_context(mut host: Host<'_>, id: u32) -> wasmtime::Result<u32> {
 /// Returns `NotFound`: only a plugin that is being shut down can wait for this call, and this host shuts none down
 /// before its streams have ended.
 fn done(host: Host<'_>) -> wasmtime::Result<u32> {
-    running(&host, "proxy_done")?;
+    require_running(&host, "proxy_done")?;
     Ok(Status::NotFound as u32)
 }
 
@@ -492,18 +503,18 @@ fn get_status(
     data_at: u32,
     size_at: u32,
 ) -> wasmtime::Result<u32> {
-    running(&host, "proxy_get_status")?;
+    require_running(&host, "proxy_get_status")?;
     Ok(status(memory(&mut host).and_then(|(memory, _)| {
-        put_u32(memory, code_at, 0)?;
-        put_u32(memory, data_at, 0)?;
-        put_u32(memory, size_at, 0)
+        write_u32(memory, code_at, 0)?;
+        write_u32(memory, data_at, 0)?;
+        write_u32(memory, size_at, 0)
     })))
 }
 
 fn get_configuration(mut host: Host<'_>, data_at: u32, size_at: u32) -> wasmtime::Result<u32> {
-    running(&host, "proxy_get_configuration")?;
+    require_running(&host, "proxy_get_configuration")?;
     let configuration = host.data().configuration.clone().unwrap_or_default();
-    Ok(status(give_bytes(
+    Ok(status(copy_to_guest(
         &mut host,
         &configuration,
         data_at,

@@ -4,7 +4,7 @@ use wasmtime::{Caller, Linker};
 
 use crate::engine::proxy_wasm::abi::Status;
 use crate::engine::proxy_wasm::guest::{
-    Access, Guest, memory, put_u32, put_u64, running, slice, status,
+    Guest, MemoryResult, memory, require_running, slice, status, write_u32, write_u64,
 };
 use crate::hostcalls::metrics;
 use crate::metrics::MetricKind;
@@ -26,7 +26,7 @@ fn define_metric(
     name_size: u32,
     id_at: u32,
 ) -> wasmtime::Result<u32> {
-    running(&host, "proxy_define_metric")?;
+    require_running(&host, "proxy_define_metric")?;
     Ok(status(memory(&mut host).and_then(|(memory, guest)| {
         let kind = match kind {
             0 => MetricKind::Counter,
@@ -36,12 +36,12 @@ fn define_metric(
         };
         let name = slice(memory, name, name_size)?;
         let id = metrics::define_any(&guest.services, kind, name)?;
-        put_u32(memory, id_at, id)
+        write_u32(memory, id_at, id)
     })))
 }
 
 fn increment_metric(mut host: Host<'_>, id: u32, by: i64) -> wasmtime::Result<u32> {
-    running(&host, "proxy_increment_metric")?;
+    require_running(&host, "proxy_increment_metric")?;
     Ok(status(memory(&mut host).and_then(|(_, guest)| {
         let services = &guest.services;
         match metrics::kind(services, id)? {
@@ -56,19 +56,19 @@ fn increment_metric(mut host: Host<'_>, id: u32, by: i64) -> wasmtime::Result<u3
 }
 
 fn record_metric(mut host: Host<'_>, id: u32, value: u64) -> wasmtime::Result<u32> {
-    running(&host, "proxy_record_metric")?;
+    require_running(&host, "proxy_record_metric")?;
     Ok(status(memory(&mut host).and_then(|(_, guest)| {
         Ok(metrics::record(&guest.services, id, value)?)
     })))
 }
 
 fn get_metric(mut host: Host<'_>, id: u32, value_at: u32) -> wasmtime::Result<u32> {
-    running(&host, "proxy_get_metric")?;
+    require_running(&host, "proxy_get_metric")?;
     Ok(status(memory(&mut host).and_then(|(memory, guest)| {
-        let value: Access<u64> = match metrics::kind(&guest.services, id)? {
+        let value: MemoryResult<u64> = match metrics::kind(&guest.services, id)? {
             MetricKind::Histogram => Err(Status::BadArgument),
             MetricKind::Counter | MetricKind::Gauge => Ok(metrics::value(&guest.services, id)?),
         };
-        put_u64(memory, value_at, value?)
+        write_u64(memory, value_at, value?)
     })))
 }

@@ -29,9 +29,9 @@ use wasmtime::{
 use crate::context::{Context, Services};
 use crate::engine::proxy_wasm::abi::{Abi, body_action, headers_action, trailers_action};
 use crate::engine::proxy_wasm::guest::{Guest, Mode};
-use crate::engine::{self, Callback, Callbacks, Filter, Trap, refuel};
+use crate::engine::{self, Callback, Callbacks, FilterRef, Trap, refuel};
 use crate::error::LoadError;
-use crate::limits::Deadline;
+use crate::limits::TimeLimit;
 use crate::plugin::PluginSpec;
 use crate::vocabulary::{Action, Direction, Phase};
 
@@ -46,7 +46,7 @@ pub(crate) struct Compiled {
 struct Instance {
     store: Store<Guest>,
     exports: Exports,
-    deadline: Deadline,
+    time_limit: TimeLimit,
 }
 
 /// The exports that the host calls. All of them are optional.
@@ -68,12 +68,12 @@ struct Exports {
 
 /// A headers callback. It has one more parameter after ABI 0.1.0.
 enum OnHeaders {
-    Old(TypedFunc<(u32, u32), u32>),
-    New(TypedFunc<(u32, u32, u32), u32>),
+    V0_1(TypedFunc<(u32, u32), u32>),
+    V0_2(TypedFunc<(u32, u32, u32), u32>),
 }
 
 /// The ABI versions that a module has to target, as named in load errors.
-const WORLD: &str = "Proxy-Wasm 0.2.1, 0.2.0 or 0.1.0";
+const SUPPORTED_ABIS: &str = "Proxy-Wasm 0.2.1, 0.2.0 or 0.1.0";
 
 /// The exports whose types are checked when a module is loaded: the name, the number of parameters, and whether there is
 /// a result. All types are `i32`.
@@ -116,12 +116,12 @@ impl Compiled {
         let abi = module
             .exports()
             .filter(|export| matches!(export.ty(), ExternType::Func(_)))
-            .find_map(|export| Abi::of_export(export.name()))
+            .find_map(|export| Abi::from_export(export.name()))
             .ok_or_else(|| LoadError::UnknownAbi { plugin: name() })?;
         let missing = |export: &str| LoadError::MissingExport {
             plugin: name(),
             export: export.to_owned(),
-            world: WORLD,
+            world: SUPPORTED_ABIS,
         };
         if !module
             .exports()
@@ -142,14 +142,14 @@ impl Compiled {
                     parameters
                 };
             if let Some(ExternType::Func(found)) = module.get_export(export)
-                && !is_i32s(&found, parameters, result)
+                && !has_i32_signature(&found, parameters, result)
             {
                 let result = if result { "(i32)" } else { "()" };
                 let wanted = vec!["i32"; parameters].join(", ");
                 return Err(LoadError::WrongType {
                     plugin: name(),
                     export: export.to_owned(),
-                    world: WORLD,
+                    world: SUPPORTED_ABIS,
                     reason: format!("expected ({wanted}) -> {result}, found {found}"),
                 });
             }
@@ -160,10 +160,10 @@ impl Compiled {
             .and_then(|()| linker.instantiate_pre(&module))
             .map_err(|error| LoadError::Import {
                 plugin: name(),
-                world: WORLD,
+                world: SUPPORTED_ABIS,
                 source: error.into(),
             })?;
-        let callbacks = CALLBACKS
+        let callbacks = STREAM_CALLBACKS
             .into_iter()
             .filter(|(_, export)| module.get_export(export).is_some())
             .fold(Callbacks::default(), |all, (phase, _)| all.with(phase));
@@ -176,7 +176,7 @@ impl Compiled {
 }
 
 /// The exports that are stream callbacks.
-const CALLBACKS: [(Phase, &str); 7] = [
+const STREAM_CALLBACKS: [(Phase, &str); 7] = [
     (Phase::RequestHeaders, REQUEST_HEADERS),
     (Phase::RequestBody, "proxy_on_request_body"),
     (Phase::RequestTrailers, "proxy_on_request_trailers"),
@@ -186,7 +186,7 @@ const CALLBACKS: [(Phase, &str); 7] = [
     (Phase::Log, "proxy_on_log"),
 ];
 
-fn is_i32s(found: &FuncType, parameters: usize, result: bool) -> bool {
+fn has_i32_signature(found: &FuncType, parameters: usize, result: bool) -> bool {
     found.params().len() == parameters
         && found.results().len() == usize::from(result)
         && found
@@ -202,14 +202,14 @@ impl engine::Compiled for Compiled {
 
     fn instantiate(&self, services: &Rc<Services>) -> Result<Box<dyn engine::Instance>, Trap> {
         let mut store = Store::new(self.pre.module().engine(), Guest::new(services, self.abi));
-        store.limiter(|guest| &mut guest.limits);
-        let deadline = services.limits.for_start();
-        store.set_epoch_deadline(deadline.ticks);
+        store.limiter(|guest| &mut guest.limiter);
+        let time_limit = services.limits.for_start();
+        store.set_epoch_deadline(time_limit.ticks);
         refuel(&mut store);
         let instance = self
             .pre
             .instantiate(&mut store)
-            .map_err(|error| Trap::of("instantiation", &error, deadline.time))?;
+            .map_err(|error| Trap::from_error("instantiation", &error, time_limit.time))?;
         let memory = self
             .pre
             .module()
@@ -217,34 +217,34 @@ impl engine::Compiled for Compiled {
             .find(|export| matches!(export.ty(), ExternType::Memory(_)))
             .and_then(|export| instance.get_memory(&mut store, export.name()));
         store.data_mut().memory = memory;
-        let mut find = Find {
+        let mut lookup = ExportLookup {
             store: &mut store,
             instance,
         };
-        let allocate = find
+        let allocate = lookup
             .function("malloc")
-            .or_else(|| find.function("proxy_on_memory_allocate"));
-        let exports = Exports::find(&mut find, self.abi);
-        let initialize = find.function::<(), ()>("_initialize");
-        let start = find.function::<(), ()>("_start");
-        let main = find.function::<(u32, u32), u32>("main");
-        let main_void = find.function::<(), u32>("__main_void");
+            .or_else(|| lookup.function("proxy_on_memory_allocate"));
+        let exports = Exports::find(&mut lookup, self.abi);
+        let initialize = lookup.function::<(), ()>("_initialize");
+        let start = lookup.function::<(), ()>("_start");
+        let main = lookup.function::<(u32, u32), u32>("main");
+        let main_void = lookup.function::<(), u32>("__main_void");
         store.data_mut().allocate = allocate;
         let mut instance = Instance {
             store,
             exports,
-            deadline,
+            time_limit,
         };
         match (initialize, start) {
             (Some(initialize), _) => {
-                instance.run("_initialize", &initialize, ())?;
+                instance.call_export("_initialize", &initialize, ())?;
                 match (main, main_void) {
-                    (Some(main), _) => _ = instance.run("main", &main, (0, 0))?,
-                    (None, Some(main)) => _ = instance.run("__main_void", &main, ())?,
+                    (Some(main), _) => _ = instance.call_export("main", &main, (0, 0))?,
+                    (None, Some(main)) => _ = instance.call_export("__main_void", &main, ())?,
                     (None, None) => {}
                 }
             }
-            (None, Some(start)) => instance.run("_start", &start, ())?,
+            (None, Some(start)) => instance.call_export("_start", &start, ())?,
             (None, None) => {}
         }
         instance.store.data_mut().mode = Mode::Running;
@@ -255,39 +255,39 @@ impl engine::Compiled for Compiled {
 // === impl Exports ===
 
 /// Looks up exports. Their types were checked when the module was loaded.
-struct Find<'a> {
+struct ExportLookup<'a> {
     store: &'a mut Store<Guest>,
     instance: wasmtime::Instance,
 }
 
-impl Find<'_> {
+impl ExportLookup<'_> {
     fn function<P: WasmParams, R: WasmResults>(&mut self, name: &str) -> Option<TypedFunc<P, R>> {
         self.instance.get_typed_func(&mut *self.store, name).ok()
     }
 
     fn on_headers(&mut self, name: &str, abi: Abi) -> Option<OnHeaders> {
         match abi {
-            Abi::V0_1_0 => self.function(name).map(OnHeaders::Old),
-            Abi::V0_2_0 | Abi::V0_2_1 => self.function(name).map(OnHeaders::New),
+            Abi::V0_1_0 => self.function(name).map(OnHeaders::V0_1),
+            Abi::V0_2_0 | Abi::V0_2_1 => self.function(name).map(OnHeaders::V0_2),
         }
     }
 }
 
 impl Exports {
-    fn find(find: &mut Find<'_>, abi: Abi) -> Self {
+    fn find(lookup: &mut ExportLookup<'_>, abi: Abi) -> Self {
         Self {
-            on_context_create: find.function("proxy_on_context_create"),
-            on_vm_start: find.function("proxy_on_vm_start"),
-            on_configure: find.function("proxy_on_configure"),
-            on_request_headers: find.on_headers(REQUEST_HEADERS, abi),
-            on_request_body: find.function("proxy_on_request_body"),
-            on_request_trailers: find.function("proxy_on_request_trailers"),
-            on_response_headers: find.on_headers(RESPONSE_HEADERS, abi),
-            on_response_body: find.function("proxy_on_response_body"),
-            on_response_trailers: find.function("proxy_on_response_trailers"),
-            on_log: find.function("proxy_on_log"),
-            on_done: find.function("proxy_on_done"),
-            on_delete: find.function("proxy_on_delete"),
+            on_context_create: lookup.function("proxy_on_context_create"),
+            on_vm_start: lookup.function("proxy_on_vm_start"),
+            on_configure: lookup.function("proxy_on_configure"),
+            on_request_headers: lookup.on_headers(REQUEST_HEADERS, abi),
+            on_request_body: lookup.function("proxy_on_request_body"),
+            on_request_trailers: lookup.function("proxy_on_request_trailers"),
+            on_response_headers: lookup.on_headers(RESPONSE_HEADERS, abi),
+            on_response_body: lookup.function("proxy_on_response_body"),
+            on_response_trailers: lookup.function("proxy_on_response_trailers"),
+            on_log: lookup.function("proxy_on_log"),
+            on_done: lookup.function("proxy_on_done"),
+            on_delete: lookup.function("proxy_on_delete"),
         }
     }
 }
@@ -296,17 +296,17 @@ impl Exports {
 
 impl Instance {
     /// Calls an export. The current context has already been set.
-    fn run<P: WasmParams, R: WasmResults>(
+    fn call_export<P: WasmParams, R: WasmResults>(
         &mut self,
         name: &str,
         function: &TypedFunc<P, R>,
         arguments: P,
     ) -> Result<R, Trap> {
-        run(&mut self.store, self.deadline, name, function, arguments)
+        call_export(&mut self.store, self.time_limit, name, function, arguments)
     }
 
     /// Calls a headers callback, whose parameters depend on the ABI.
-    fn headers(
+    fn call_headers(
         &mut self,
         context: &Context,
         direction: Direction,
@@ -316,7 +316,7 @@ impl Instance {
         let Self {
             store,
             exports,
-            deadline,
+            time_limit,
         } = self;
         let (name, function) = match direction {
             Direction::Request => (REQUEST_HEADERS, &exports.on_request_headers),
@@ -328,8 +328,12 @@ impl Instance {
         store.data_mut().current = Some(context.clone());
         let (id, end) = (context.id, u32::from(end));
         let result = match function {
-            OnHeaders::Old(function) => run(store, *deadline, name, function, (id, count)),
-            OnHeaders::New(function) => run(store, *deadline, name, function, (id, count, end)),
+            OnHeaders::V0_1(function) => {
+                call_export(store, *time_limit, name, function, (id, count))
+            }
+            OnHeaders::V0_2(function) => {
+                call_export(store, *time_limit, name, function, (id, count, end))
+            }
         };
         let Guest {
             current, effective, ..
@@ -341,16 +345,16 @@ impl Instance {
 }
 
 /// Calls an export. It does not borrow the whole instance, so that the export may be one of the instance's own.
-fn run<P: WasmParams, R: WasmResults>(
+fn call_export<P: WasmParams, R: WasmResults>(
     store: &mut Store<Guest>,
-    deadline: Deadline,
+    time_limit: TimeLimit,
     name: &str,
     function: &TypedFunc<P, R>,
     arguments: P,
 ) -> Result<R, Trap> {
-    store.set_epoch_deadline(deadline.ticks);
+    store.set_epoch_deadline(time_limit.ticks);
     let result = function.call(&mut *store, arguments);
-    result.map_err(|error| Trap::of(name, &error, deadline.time))
+    result.map_err(|error| Trap::from_error(name, &error, time_limit.time))
 }
 
 /// Calls one of an instance's exports for a context, if the module has it.
@@ -363,9 +367,9 @@ macro_rules! call {
                 } = $self.store.data_mut();
                 *current = Some($context.clone());
                 *effective = None;
-                let result = run(
+                let result = call_export(
                     &mut $self.store,
-                    $self.deadline,
+                    $self.time_limit,
                     $name,
                     function,
                     $arguments,
@@ -393,7 +397,7 @@ impl engine::Instance for Instance {
         let guest = self.store.data_mut();
         guest.configuration = Some(Bytes::copy_from_slice(configuration));
         let limits = guest.services.limits;
-        self.deadline = limits.for_start();
+        self.time_limit = limits.for_start();
         call!(
             self,
             context,
@@ -414,7 +418,7 @@ impl engine::Instance for Instance {
             (id, size)
         );
         self.store.data_mut().configuration = None;
-        self.deadline = limits.for_callback();
+        self.time_limit = limits.for_callback();
         Ok(match accepted {
             Some(0) => {
                 Err("`proxy_on_configure` returned false; the plugin's log may say why".to_owned())
@@ -423,7 +427,7 @@ impl engine::Instance for Instance {
         })
     }
 
-    fn open(&mut self, context: &Context) -> Result<usize, Trap> {
+    fn open_stream(&mut self, context: &Context) -> Result<usize, Trap> {
         // The ID of a plugin's context is the plugin's index in the instance plus one.
         let parent = u32::try_from(context.plugin)
             .unwrap_or(u32::MAX)
@@ -438,14 +442,14 @@ impl engine::Instance for Instance {
         Ok(0)
     }
 
-    fn call(&mut self, filter: Filter<'_>, callback: Callback) -> Result<Action, Trap> {
+    fn call(&mut self, filter: FilterRef<'_>, callback: Callback) -> Result<Action, Trap> {
         let (context, id) = (filter.context, filter.context.id);
         Ok(match callback {
             Callback::RequestHeaders { count, end } => {
-                self.headers(context, Direction::Request, count, end)?
+                self.call_headers(context, Direction::Request, count, end)?
             }
             Callback::ResponseHeaders { count, end } => {
-                self.headers(context, Direction::Response, count, end)?
+                self.call_headers(context, Direction::Response, count, end)?
             }
             Callback::RequestBody { size, end } => {
                 let arguments = (id, size, u32::from(end));
@@ -476,11 +480,11 @@ impl engine::Instance for Instance {
         })
     }
 
-    fn close(&mut self, filter: Filter<'_>) -> Result<(), Trap> {
-        self.end(filter.context)
+    fn close_stream(&mut self, filter: FilterRef<'_>) -> Result<(), Trap> {
+        self.shut_down(filter.context)
     }
 
-    fn end(&mut self, context: &Context) -> Result<(), Trap> {
+    fn shut_down(&mut self, context: &Context) -> Result<(), Trap> {
         call!(self, context, on_done, "proxy_on_done", context.id);
         call!(self, context, on_delete, "proxy_on_delete", context.id);
         Ok(())
@@ -490,7 +494,7 @@ impl engine::Instance for Instance {
         refuel(&mut self.store);
     }
 
-    fn burnt(&self) -> Option<u64> {
+    fn consumed_fuel(&self) -> Option<u64> {
         self.store.get_fuel().ok().map(|left| u64::MAX - left)
     }
 }

@@ -4,7 +4,9 @@ use wasmtime::{Caller, Linker};
 
 use crate::context::Context;
 use crate::engine::proxy_wasm::abi::Status;
-use crate::engine::proxy_wasm::guest::{Guest, give_bytes, memory, running, slice, status};
+use crate::engine::proxy_wasm::guest::{
+    Guest, copy_to_guest, memory, require_running, slice, status,
+};
 use crate::hostcalls::properties;
 
 pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
@@ -22,13 +24,13 @@ fn get_property(
     data_at: u32,
     size_at: u32,
 ) -> wasmtime::Result<u32> {
-    running(&host, "proxy_get_property")?;
+    require_running(&host, "proxy_get_property")?;
     let value = memory(&mut host).and_then(|(memory, guest)| {
         let path = slice(memory, path, path_size)?;
         let Context { plugin, stream, .. } = guest.context().ok_or(Status::NotFound)?;
         let found = match stream {
             Some(stream) => properties::get(&guest.services, *plugin, stream, path)?,
-            None => properties::of_plugin(&guest.services, *plugin, path),
+            None => properties::plugin_attribute(&guest.services, *plugin, path),
         };
         found.ok_or(Status::NotFound)
     });
@@ -36,7 +38,7 @@ fn get_property(
         Ok(value) => value,
         Err(status) => return Ok(status as u32),
     };
-    Ok(status(give_bytes(&mut host, &value, data_at, size_at)?))
+    Ok(status(copy_to_guest(&mut host, &value, data_at, size_at)?))
 }
 
 fn set_property(
@@ -46,7 +48,7 @@ fn set_property(
     value: u32,
     value_size: u32,
 ) -> wasmtime::Result<u32> {
-    running(&host, "proxy_set_property")?;
+    require_running(&host, "proxy_set_property")?;
     Ok(status(memory(&mut host).and_then(|(memory, guest)| {
         let path = slice(memory, path, path_size)?;
         let value = slice(memory, value, value_size)?;

@@ -5,7 +5,7 @@ use wasmtime::{Caller, Linker};
 
 use crate::engine::proxy_wasm::abi::Status;
 use crate::engine::proxy_wasm::guest::{
-    Guest, give_bytes, memory, put_u32, running, slice, status,
+    Guest, copy_to_guest, memory, require_running, slice, status, write_u32,
 };
 use crate::hostcalls::shared_data;
 
@@ -25,7 +25,7 @@ fn get_shared_data(
     size_at: u32,
     version_at: u32,
 ) -> wasmtime::Result<u32> {
-    running(&host, "proxy_get_shared_data")?;
+    require_running(&host, "proxy_get_shared_data")?;
     let stored = memory(&mut host).and_then(|(memory, guest)| {
         let key = slice(memory, key, key_size)?;
         shared_data::get(&guest.services, key).ok_or(Status::NotFound)
@@ -34,9 +34,9 @@ fn get_shared_data(
         Ok(stored) => stored,
         Err(status) => return Ok(status as u32),
     };
-    let given = give_bytes(&mut host, &stored.value, data_at, size_at)?;
+    let given = copy_to_guest(&mut host, &stored.value, data_at, size_at)?;
     Ok(status(given.and_then(|()| {
-        memory(&mut host).and_then(|(memory, _)| put_u32(memory, version_at, stored.version))
+        memory(&mut host).and_then(|(memory, _)| write_u32(memory, version_at, stored.version))
     })))
 }
 
@@ -48,10 +48,15 @@ fn set_shared_data(
     value_size: u32,
     version: u32,
 ) -> wasmtime::Result<u32> {
-    running(&host, "proxy_set_shared_data")?;
+    require_running(&host, "proxy_set_shared_data")?;
     Ok(status(memory(&mut host).and_then(|(memory, guest)| {
         let key = slice(memory, key, key_size)?;
         let value = Bytes::copy_from_slice(slice(memory, value, value_size)?);
-        Ok(shared_data::store(&guest.services, key, value, version)?)
+        Ok(shared_data::set_by_version(
+            &guest.services,
+            key,
+            value,
+            version,
+        )?)
     })))
 }

@@ -18,7 +18,7 @@
 use wasmtime::{Caller, Linker};
 
 use crate::engine::proxy_wasm::abi::{Abi, Status};
-use crate::engine::proxy_wasm::guest::{Guest, not_allocating, running};
+use crate::engine::proxy_wasm::guest::{Guest, require_not_allocating, require_running};
 use crate::logs::Level;
 
 /// The hostcalls that link but are not implemented.
@@ -39,14 +39,14 @@ pub const UNSUPPORTED: &[&str] = &[
 ];
 
 type Host<'a> = Caller<'a, Guest>;
-type Answer = wasmtime::Result<u32>;
+type HostcallResult = wasmtime::Result<u32>;
 
 pub(super) fn link(linker: &mut Linker<Guest>, _: Abi) -> wasmtime::Result<()> {
     linker.func_wrap(
         "env",
         "proxy_set_tick_period_milliseconds",
         |host: Host<'_>, period: u32| {
-            let answer = absent(&host, "proxy_set_tick_period_milliseconds", Status::Ok)?;
+            let answer = unavailable(&host, "proxy_set_tick_period_milliseconds", Status::Ok)?;
             if period != 0 {
                 let line = "`proxy_set_tick_period_milliseconds` is not implemented by this proxy: `proxy_on_tick` is not called";
                 host.data().log(Level::Warn, line);
@@ -67,7 +67,7 @@ pub(super) fn link(linker: &mut Linker<Guest>, _: Abi) -> wasmtime::Result<()> {
          _: u32,
          _: u32,
          _: u32,
-         _: u32| { absent(&host, "proxy_http_call", Status::BadArgument) },
+         _: u32| { unavailable(&host, "proxy_http_call", Status::BadArgument) },
     )?;
     linker.func_wrap(
         "env",
@@ -84,27 +84,27 @@ pub(super) fn link(linker: &mut Linker<Guest>, _: Abi) -> wasmtime::Result<()> {
          _: u32,
          _: u32,
          _: u32,
-         _: u32| absent(&host, "proxy_grpc_call", Status::ParseFailure),
+         _: u32| unavailable(&host, "proxy_grpc_call", Status::ParseFailure),
     )?;
     linker.func_wrap(
         "env",
         "proxy_grpc_stream",
         |host: Host<'_>, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32| {
-            absent(&host, "proxy_grpc_stream", Status::ParseFailure)
+            unavailable(&host, "proxy_grpc_stream", Status::ParseFailure)
         },
     )?;
     linker.func_wrap(
         "env",
         "proxy_grpc_send",
         |host: Host<'_>, _: u32, _: u32, _: u32, _: u32| {
-            absent(&host, "proxy_grpc_send", Status::BadArgument)
+            unavailable(&host, "proxy_grpc_send", Status::BadArgument)
         },
     )?;
     linker.func_wrap("env", "proxy_grpc_cancel", |host: Host<'_>, _: u32| {
-        absent(&host, "proxy_grpc_cancel", Status::BadArgument)
+        unavailable(&host, "proxy_grpc_cancel", Status::BadArgument)
     })?;
     linker.func_wrap("env", "proxy_grpc_close", |host: Host<'_>, _: u32| {
-        absent(&host, "proxy_grpc_close", Status::BadArgument)
+        unavailable(&host, "proxy_grpc_close", Status::BadArgument)
     })?;
     linker.func_wrap(
         "env",
@@ -117,48 +117,48 @@ pub(super) fn link(linker: &mut Linker<Guest>, _: Abi) -> wasmtime::Result<()> {
         "env",
         "proxy_resolve_shared_queue",
         |host: Host<'_>, _: u32, _: u32, _: u32, _: u32, _: u32| {
-            absent(&host, "proxy_resolve_shared_queue", Status::NotFound)
+            unavailable(&host, "proxy_resolve_shared_queue", Status::NotFound)
         },
     )?;
     linker.func_wrap(
         "env",
         "proxy_enqueue_shared_queue",
         |host: Host<'_>, _: u32, _: u32, _: u32| {
-            absent(&host, "proxy_enqueue_shared_queue", Status::NotFound)
+            unavailable(&host, "proxy_enqueue_shared_queue", Status::NotFound)
         },
     )?;
     linker.func_wrap(
         "env",
         "proxy_dequeue_shared_queue",
         |host: Host<'_>, _: u32, _: u32, _: u32| {
-            absent(&host, "proxy_dequeue_shared_queue", Status::NotFound)
+            unavailable(&host, "proxy_dequeue_shared_queue", Status::NotFound)
         },
     )?;
     linker.func_wrap(
         "env",
         "proxy_call_foreign_function",
         |host: Host<'_>, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32| {
-            absent(&host, "proxy_call_foreign_function", Status::NotFound)
+            unavailable(&host, "proxy_call_foreign_function", Status::NotFound)
         },
     )?;
     linker.func_wrap(
         "env",
         "envoy_resolve_dns",
         |host: Host<'_>, _: u32, _: u32, _: u32| {
-            absent(&host, "envoy_resolve_dns", Status::BadArgument)
+            unavailable(&host, "envoy_resolve_dns", Status::BadArgument)
         },
     )?;
     Ok(())
 }
 
-fn absent(host: &Host<'_>, hostcall: &str, answer: Status) -> Answer {
-    running(host, hostcall)?;
+fn unavailable(host: &Host<'_>, hostcall: &str, answer: Status) -> HostcallResult {
+    require_running(host, hostcall)?;
     Ok(answer as u32)
 }
 
-fn unimplemented(host: &Host<'_>, hostcall: &str) -> Answer {
-    not_allocating(host, hostcall)?;
-    running(host, hostcall)?;
+fn unimplemented(host: &Host<'_>, hostcall: &str) -> HostcallResult {
+    require_not_allocating(host, hostcall)?;
+    require_running(host, hostcall)?;
     host.data().log(
         Level::Warn,
         &format!("`{hostcall}` is not implemented by this proxy"),

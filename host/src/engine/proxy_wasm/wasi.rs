@@ -8,13 +8,13 @@ use wasmtime::{Caller, Linker};
 
 use crate::engine::proxy_wasm::abi::Status;
 use crate::engine::proxy_wasm::guest::{
-    Guest, memory, not_allocating, put_u32, put_u64, running, slice, slice_mut,
+    Guest, memory, require_not_allocating, require_running, slice, slice_mut, write_u32, write_u64,
 };
 use crate::hostcalls::clock;
 use crate::logs::Level;
 
 type Host<'a> = Caller<'a, Guest>;
-type Answer = wasmtime::Result<u32>;
+type WasiResult = wasmtime::Result<u32>;
 
 /// The WASI error numbers that occur here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,21 +31,21 @@ enum Errno {
 }
 
 /// Links functions that always return the same value. They trap if the guest's allocator calls them.
-macro_rules! answers {
+macro_rules! link_constant {
     ($linker:ident, $module:ident, $($name:literal ($($argument:ty),*) => $errno:ident;)*) => {$(
-        $linker.func_wrap($module, $name, |host: Host<'_>, $(_: $argument),*| -> Answer {
-            not_allocating(&host, $name)?;
+        $linker.func_wrap($module, $name, |host: Host<'_>, $(_: $argument),*| -> WasiResult {
+            require_not_allocating(&host, $name)?;
             Ok(Errno::$errno as u32)
         })?;
     )*};
 }
 
 /// Links functions that succeed for standard output and standard error, and otherwise return `BadDescriptor`.
-macro_rules! answers_stdio {
+macro_rules! link_stdio_only {
     ($linker:ident, $module:ident, $($name:literal ($($argument:ty),*);)*) => {$(
-        $linker.func_wrap($module, $name, |host: Host<'_>, fd: u32, $(_: $argument),*| -> Answer {
-            not_allocating(&host, $name)?;
-            Ok(if is_stdio(fd) { Errno::Success as u32 } else { Errno::BadDescriptor as u32 })
+        $linker.func_wrap($module, $name, |host: Host<'_>, fd: u32, $(_: $argument),*| -> WasiResult {
+            require_not_allocating(&host, $name)?;
+            Ok(if is_stdout_or_stderr(fd) { Errno::Success as u32 } else { Errno::BadDescriptor as u32 })
         })?;
     )*};
 }
@@ -64,10 +64,10 @@ pub(crate) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         linker.func_wrap(
             module,
             "fd_seek",
-            |host: Host<'_>, fd: u32, _: u64, _: u32, _: u32| logged(&host, "fd_seek", fd),
+            |host: Host<'_>, fd: u32, _: u64, _: u32, _: u32| log_no_op(&host, "fd_seek", fd),
         )?;
         linker.func_wrap(module, "fd_close", |host: Host<'_>, fd: u32| {
-            logged(&host, "fd_close", fd)
+            log_no_op(&host, "fd_close", fd)
         })?;
         linker.func_wrap(module, "environ_sizes_get", environ_sizes_get)?;
         linker.func_wrap(module, "environ_get", environ_get)?;
@@ -77,7 +77,7 @@ pub(crate) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         linker.func_wrap(module, "random_get", random_get)?;
         linker.func_wrap(module, "poll_oneoff", poll_oneoff)?;
         linker.func_wrap(module, "proc_exit", proc_exit)?;
-        answers! { linker, module,
+        link_constant! { linker, module,
             "args_get" (u32, u32) => Success;
             "fd_advise" (u32, u64, u64, u32) => Success;
             "fd_fdstat_set_flags" (u32, u32) => NoSystemCall;
@@ -102,7 +102,7 @@ pub(crate) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
             "sock_send" (u32, u32, u32, u32, u32) => NotSupported;
             "sock_shutdown" (u32, u32) => NotSupported;
         }
-        answers_stdio! { linker, module,
+        link_stdio_only! { linker, module,
             "fd_allocate" (u64, u64);
             "fd_datasync" ();
             "fd_fdstat_set_rights" (u64, u64);
@@ -114,8 +114,8 @@ pub(crate) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         linker.func_wrap(
             module,
             "fd_read",
-            |host: Host<'_>, _: u32, _: u32, _: u32, _: u32| -> Answer {
-                running(&host, "fd_read")?;
+            |host: Host<'_>, _: u32, _: u32, _: u32, _: u32| -> WasiResult {
+                require_running(&host, "fd_read")?;
                 Ok(Errno::NoSystemCall as u32)
             },
         )?;
@@ -132,20 +132,20 @@ pub(crate) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
              _: u64,
              _: u32,
              _: u32|
-             -> Answer {
-                running(&host, "path_open")?;
+             -> WasiResult {
+                require_running(&host, "path_open")?;
                 Ok(Errno::NoEntry as u32)
             },
         )?;
-        linker.func_wrap(module, "sched_yield", |host: Host<'_>| -> Answer {
-            running(&host, "sched_yield")?;
+        linker.func_wrap(module, "sched_yield", |host: Host<'_>| -> WasiResult {
+            require_running(&host, "sched_yield")?;
             Ok(Errno::Success as u32)
         })?;
     }
     Ok(())
 }
 
-fn is_stdio(fd: u32) -> bool {
+fn is_stdout_or_stderr(fd: u32) -> bool {
     matches!(fd, 1 | 2)
 }
 
@@ -184,7 +184,7 @@ fn fd_write(mut host: Host<'_>, fd: u32, list: u32, count: u32, written_at: u32)
                 }
                 text.extend_from_slice(bytes);
             }
-            put_u32(
+            write_u32(
                 memory,
                 written_at,
                 u32::try_from(text.len()).unwrap_or(u32::MAX),
@@ -201,22 +201,26 @@ fn fd_write(mut host: Host<'_>, fd: u32, list: u32, count: u32, written_at: u32)
 /// The maximum length of a line in bytes.
 const MAX_LINE: usize = 16 << 20;
 
-fn fd_fdstat_get(mut host: Host<'_>, fd: u32, at: u32) -> Answer {
-    not_allocating(&host, "fd_fdstat_get")?;
-    if !is_stdio(fd) {
+fn fd_fdstat_get(mut host: Host<'_>, fd: u32, at: u32) -> WasiResult {
+    require_not_allocating(&host, "fd_fdstat_get")?;
+    if !is_stdout_or_stderr(fd) {
         return Ok(Errno::BadDescriptor as u32);
     }
     Ok(errno(memory(&mut host).map_err(Errno::from).and_then(
         |(memory, _)| {
             // All fields are zero except the right to write.
             slice_mut(memory, at, 24)?.fill(0);
-            Ok(put_u64(memory, at.checked_add(8).ok_or(Errno::Fault)?, 64)?)
+            Ok(write_u64(
+                memory,
+                at.checked_add(8).ok_or(Errno::Fault)?,
+                64,
+            )?)
         },
     )))
 }
 
-fn logged(host: &Host<'_>, function: &str, fd: u32) -> Answer {
-    running(host, function)?;
+fn log_no_op(host: &Host<'_>, function: &str, fd: u32) -> WasiResult {
+    require_running(host, function)?;
     host.data().log(
         Level::Error,
         &format!("`{function}` of descriptor {fd} does nothing"),
@@ -224,26 +228,26 @@ fn logged(host: &Host<'_>, function: &str, fd: u32) -> Answer {
     Ok(Errno::Success as u32)
 }
 
-fn environ_sizes_get(mut host: Host<'_>, count_at: u32, size_at: u32) -> Answer {
-    not_allocating(&host, "environ_sizes_get")?;
+fn environ_sizes_get(mut host: Host<'_>, count_at: u32, size_at: u32) -> WasiResult {
+    require_not_allocating(&host, "environ_sizes_get")?;
     Ok(errno(memory(&mut host).map_err(Errno::from).and_then(
         |(memory, guest)| {
             let count = u32::try_from(guest.environment.len()).map_err(|_| Errno::Fault)?;
             let size = u32::try_from(guest.environment.iter().map(Vec::len).sum::<usize>())
                 .map_err(|_| Errno::Fault)?;
-            put_u32(memory, count_at, count)?;
-            Ok(put_u32(memory, size_at, size)?)
+            write_u32(memory, count_at, count)?;
+            Ok(write_u32(memory, size_at, size)?)
         },
     )))
 }
 
-fn environ_get(mut host: Host<'_>, mut list_at: u32, mut text_at: u32) -> Answer {
-    not_allocating(&host, "environ_get")?;
+fn environ_get(mut host: Host<'_>, mut list_at: u32, mut text_at: u32) -> WasiResult {
+    require_not_allocating(&host, "environ_get")?;
     Ok(errno(memory(&mut host).map_err(Errno::from).and_then(
         |(memory, guest)| {
             for variable in &guest.environment {
                 let size = u32::try_from(variable.len()).map_err(|_| Errno::Fault)?;
-                put_u32(memory, list_at, text_at)?;
+                write_u32(memory, list_at, text_at)?;
                 slice_mut(memory, text_at, size)?.copy_from_slice(variable);
                 list_at = list_at.checked_add(4).ok_or(Errno::Fault)?;
                 text_at = text_at.checked_add(size).ok_or(Errno::Fault)?;
@@ -253,12 +257,12 @@ fn environ_get(mut host: Host<'_>, mut list_at: u32, mut text_at: u32) -> Answer
     )))
 }
 
-fn args_sizes_get(mut host: Host<'_>, count_at: u32, size_at: u32) -> Answer {
-    not_allocating(&host, "args_sizes_get")?;
+fn args_sizes_get(mut host: Host<'_>, count_at: u32, size_at: u32) -> WasiResult {
+    require_not_allocating(&host, "args_sizes_get")?;
     Ok(errno(memory(&mut host).map_err(Errno::from).and_then(
         |(memory, _)| {
-            put_u32(memory, count_at, 0)?;
-            Ok(put_u32(memory, size_at, 0)?)
+            write_u32(memory, count_at, 0)?;
+            Ok(write_u32(memory, size_at, 0)?)
         },
     )))
 }
@@ -273,23 +277,23 @@ fn clock_time_get(mut host: Host<'_>, clock_id: u32, _precision: u64, time_at: u
                     1 => guest.services.clock.monotonic(),
                     _ => return Err(Errno::NotSupported),
                 };
-                Ok(put_u64(memory, time_at, now)?)
+                Ok(write_u64(memory, time_at, now)?)
             }),
     )
 }
 
-fn clock_res_get(mut host: Host<'_>, clock_id: u32, resolution_at: u32) -> Answer {
-    not_allocating(&host, "clock_res_get")?;
+fn clock_res_get(mut host: Host<'_>, clock_id: u32, resolution_at: u32) -> WasiResult {
+    require_not_allocating(&host, "clock_res_get")?;
     Ok(errno(memory(&mut host).map_err(Errno::from).and_then(
         |(memory, _)| match clock_id {
-            0 | 1 => Ok(put_u64(memory, resolution_at, 1)?),
+            0 | 1 => Ok(write_u64(memory, resolution_at, 1)?),
             _ => Err(Errno::NotSupported),
         },
     )))
 }
 
-fn random_get(mut host: Host<'_>, at: u32, size: u32) -> Answer {
-    not_allocating(&host, "random_get")?;
+fn random_get(mut host: Host<'_>, at: u32, size: u32) -> WasiResult {
+    require_not_allocating(&host, "random_get")?;
     Ok(errno(match size {
         0 => Ok(()),
         // Envoy has the same limit of 64 KiB.
@@ -312,13 +316,13 @@ fn poll_oneoff(mut host: Host<'_>, _in: u32, _out: u32, _count: u32, events_at: 
     errno(
         memory(&mut host)
             .map_err(Errno::from)
-            .and_then(|(memory, _)| Ok(put_u32(memory, events_at, 0)?)),
+            .and_then(|(memory, _)| Ok(write_u32(memory, events_at, 0)?)),
     )
 }
 
 /// Returns to the guest, as in Envoy. What the guest does next is up to it; mostly it executes `unreachable`.
 fn proc_exit(host: Host<'_>, code: u32) -> wasmtime::Result<()> {
-    running(&host, "proc_exit")?;
+    require_running(&host, "proc_exit")?;
     tracing::error!(code, "a plugin calls proc_exit");
     Ok(())
 }

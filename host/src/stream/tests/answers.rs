@@ -4,13 +4,13 @@ use super::*;
 
 #[test]
 fn local_response_passes_only_plugins_that_saw_the_request() {
-    let script = Scripted::default().on(1, Phase::RequestHeaders, answer_with(403));
+    let script = Scripted::default().on(1, Phase::RequestHeaders, respond_with(403));
     let chain = chain(&script, &[RELOAD, RELOAD, RELOAD]);
     let mut stream = open(&chain);
     stream.request_headers(request(), false);
     stream.request_body(bytes("dropped"), true);
     assert_eq!(
-        drain(&mut stream),
+        take_effects(&mut stream),
         ["response-headers:403", "response-body:no:end"]
     );
     stream.finish();
@@ -39,14 +39,14 @@ fn local_response_passes_only_plugins_that_saw_the_request() {
 #[test]
 fn local_response_stops_the_phase_regardless_of_action() {
     let script = Scripted::default().on(0, Phase::RequestHeaders, |context| {
-        answer_with(403)(context)?;
+        respond_with(403)(context)?;
         Ok(Action::Continue)
     });
     let chain = chain(&script, &[RELOAD, RELOAD]);
     let mut stream = open(&chain);
     stream.request_headers(request(), true);
     assert_eq!(
-        drain(&mut stream),
+        take_effects(&mut stream),
         ["response-headers:403", "response-body:no:end"]
     );
 }
@@ -54,7 +54,7 @@ fn local_response_stops_the_phase_regardless_of_action() {
 #[test]
 fn local_response_can_be_modified_by_response_callbacks() {
     let script = Scripted::default()
-        .on(0, Phase::RequestHeaders, answer_with(403))
+        .on(0, Phase::RequestHeaders, respond_with(403))
         .on(0, Phase::ResponseHeaders, |context| {
             http_fields::append(
                 stream_of(context),
@@ -80,14 +80,14 @@ fn local_response_can_be_modified_by_response_callbacks() {
 
 #[test]
 fn local_response_in_response_phase_skips_further_callbacks() {
-    let script = Scripted::default().on(1, Phase::ResponseHeaders, answer_with(500));
+    let script = Scripted::default().on(1, Phase::ResponseHeaders, respond_with(500));
     let chain = chain(&script, &[RELOAD, RELOAD]);
     let mut stream = open(&chain);
     stream.request_headers(request(), true);
     stream.response_headers(response(), false);
     stream.response_body(bytes("upstream"), true);
     assert_eq!(
-        drain(&mut stream),
+        take_effects(&mut stream),
         [
             "request-headers:end",
             "response-headers:500",
@@ -112,7 +112,7 @@ fn local_response_after_response_headers_were_sent_is_rejected() {
     stream.response_headers(response(), false);
     stream.response_body(bytes("a"), true);
     assert_eq!(
-        drain(&mut stream),
+        take_effects(&mut stream),
         [
             "request-headers:end",
             "response-headers:200",
@@ -140,7 +140,7 @@ fn late_unchecked_local_response_resets_the_stream() {
     stream.response_headers(response(), false);
     stream.response_body(bytes("a"), true);
     assert_eq!(
-        drain(&mut stream),
+        take_effects(&mut stream),
         ["request-headers:end", "response-headers:200", "reset"]
     );
 }
@@ -148,7 +148,7 @@ fn late_unchecked_local_response_resets_the_stream() {
 #[test]
 fn second_local_response_is_rejected() {
     let script = Scripted::default()
-        .on(0, Phase::RequestHeaders, answer_with(403))
+        .on(0, Phase::RequestHeaders, respond_with(403))
         .on(0, Phase::ResponseHeaders, |context| {
             let again =
                 local_responses::send(stream_of(context), 500, [].into_iter(), Bytes::new(), None);
@@ -159,7 +159,7 @@ fn second_local_response_is_rejected() {
     let mut stream = open(&chain);
     stream.request_headers(request(), true);
     assert_eq!(
-        drain(&mut stream),
+        take_effects(&mut stream),
         ["response-headers:403", "response-body:no:end"]
     );
 }
@@ -174,7 +174,7 @@ fn upstream_failure_response_passes_response_callbacks() {
     stream.fail_upstream(503, bytes("again"));
     stream.response_headers(response(), true);
     assert_eq!(
-        drain(&mut stream),
+        take_effects(&mut stream),
         [
             "request-headers:end",
             "response-headers:503",
@@ -189,13 +189,13 @@ fn upstream_failure_response_passes_response_callbacks() {
 
 #[test]
 fn upstream_failure_during_a_response_resets() {
-    let script = Scripted::default().answers(0, Phase::ResponseHeaders, &[Action::Pause]);
+    let script = Scripted::default().returns(0, Phase::ResponseHeaders, &[Action::Pause]);
     let chain = chain(&script, &[RELOAD]);
     let mut stream = open(&chain);
     stream.request_headers(request(), true);
     stream.response_headers(response(), false);
     stream.fail_upstream(502, bytes("broken"));
-    assert_eq!(drain(&mut stream), ["request-headers:end", "reset"]);
+    assert_eq!(take_effects(&mut stream), ["request-headers:end", "reset"]);
 }
 
 #[test]
@@ -209,7 +209,7 @@ fn response_without_status_becomes_502() {
     stream.request_headers(request(), true);
     stream.response_headers(response(), true);
     assert_eq!(
-        drain(&mut stream)[1..],
+        take_effects(&mut stream)[1..],
         [
             "response-headers:502",
             "response-body:missing required header: :status:end"
@@ -229,33 +229,33 @@ fn reset_skips_everything_but_log_and_close() {
     stream.request_body(bytes("a"), false);
     stream.request_body(bytes("b"), true);
     stream.response_headers(response(), true);
-    assert_eq!(drain(&mut stream), ["request-headers", "reset"]);
+    assert_eq!(take_effects(&mut stream), ["request-headers", "reset"]);
     stream.finish();
     assert_eq!(script.seen()[3..], ["0:log", "0:close"]);
 }
 
 /// Pauses a response in the headers callback of plugin 1 until its trailers have arrived, and resumes it into the
-/// headers callback `step` of plugin 0. Returns the effects and the callbacks that follow.
+/// headers callback `behaviour` of plugin 0. Returns the effects and the callbacks that follow.
 fn after_resuming(
-    step: impl FnMut(&Context) -> Result<Action, Trap> + Send + 'static,
+    behaviour: impl FnMut(&Context) -> Result<Action, Trap> + Send + 'static,
 ) -> (Vec<String>, Vec<String>) {
     let script = Scripted::default()
-        .answers(1, Phase::ResponseHeaders, &[Action::Pause])
-        .on(0, Phase::ResponseHeaders, step);
+        .returns(1, Phase::ResponseHeaders, &[Action::Pause])
+        .on(0, Phase::ResponseHeaders, behaviour);
     let chain = chain(&script, &[RELOAD, RELOAD]);
     let mut stream = open(&chain);
     stream.request_headers(request(), true);
     stream.response_headers(response(), false);
     stream.response_body(bytes("abc"), false);
     stream.response_trailers(fields(&[("t", "1")]));
-    assert_eq!(drain(&mut stream), ["request-headers:end"]);
+    assert_eq!(take_effects(&mut stream), ["request-headers:end"]);
     script.seen();
     let paused = StreamContext {
         shared: stream.shared.clone(),
         filter: 1,
     };
     stream_control::resume(&paused, Direction::Response).unwrap();
-    (drain(&mut stream), script.seen())
+    (take_effects(&mut stream), script.seen())
 }
 
 #[test]
@@ -270,7 +270,7 @@ fn reset_in_resumed_response_ends_it() {
 
 #[test]
 fn local_response_in_resumed_response_replaces_it() {
-    let (effects, seen) = after_resuming(answer_with(500));
+    let (effects, seen) = after_resuming(respond_with(500));
     assert_eq!(effects, ["response-headers:500", "response-body:no:end"]);
     assert_eq!(seen, ["0:response-headers"]);
 }

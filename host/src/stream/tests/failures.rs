@@ -33,16 +33,16 @@ fn callback_can_resume_and_wake_another_stream() {
         move || woken.set(woken.get() + 1)
     }));
     paused.request_headers(request(), true);
-    assert_eq!(drain(&mut paused), [""; 0]);
+    assert_eq!(take_effects(&mut paused), [""; 0]);
     FIRST.set(Some(StreamContext {
         shared: paused.shared.clone(),
         filter: 0,
     }));
     let mut other = open(&chain);
     other.request_headers(request(), true);
-    assert_eq!(drain(&mut other), ["request-headers:end"]);
+    assert_eq!(take_effects(&mut other), ["request-headers:end"]);
     assert_eq!(woken.get(), 1);
-    assert_eq!(drain(&mut paused), ["request-headers:end"]);
+    assert_eq!(take_effects(&mut paused), ["request-headers:end"]);
     FIRST.take();
 }
 
@@ -80,7 +80,7 @@ fn calls_on_an_ended_stream_return_closed() {
 
 // === Failure ===
 
-fn traps(_: &Context) -> Result<Action, Trap> {
+fn trap(_: &Context) -> Result<Action, Trap> {
     Err(Trap::new("it is broken"))
 }
 
@@ -90,24 +90,24 @@ fn trap_returns_503_and_next_stream_gets_a_fresh_instance() {
     let once = Cell::new(true);
     let script = script.on(0, Phase::RequestHeaders, move |context| {
         match once.replace(false) {
-            true => traps(context),
+            true => trap(context),
             false => Ok(Action::Continue),
         }
     });
-    let logs = Arc::new(Collected::default());
+    let logs = Arc::new(LogCollector::default());
     let chain = chain_with(&script, &[RELOAD], logs.clone())
         .start_worker(0)
         .unwrap();
     let mut stream = open(&chain);
     stream.request_headers(request(), true);
-    assert_eq!(drain(&mut stream), ["response-headers:503:end"]);
+    assert_eq!(take_effects(&mut stream), ["response-headers:503:end"]);
     assert_eq!(*logs.0.lock().unwrap(), ["p0 critical it is broken"]);
     stream.finish();
     // The dead instance is not called again.
     assert_eq!(script.seen(), ["0:open", "0:request-headers:end"]);
     let mut next = open(&chain);
     next.request_headers(request(), true);
-    assert_eq!(drain(&mut next), ["request-headers:end"]);
+    assert_eq!(take_effects(&mut next), ["request-headers:end"]);
     assert_eq!(script.0.lock().unwrap().instances, 2);
 }
 
@@ -117,7 +117,7 @@ fn trap_fails_paused_streams_of_the_same_instance() {
     let script = Scripted::default().on(0, Phase::RequestHeaders, move |context| {
         match calls.replace(calls.get() + 1) {
             0 => Ok(Action::Pause),
-            _ => traps(context),
+            _ => trap(context),
         }
     });
     let chain = chain(&script, &[RELOAD]);
@@ -129,25 +129,25 @@ fn trap_fails_paused_streams_of_the_same_instance() {
     paused.request_headers(request(), true);
     let mut trapping = open(&chain);
     trapping.request_headers(request(), true);
-    assert_eq!(drain(&mut trapping), ["response-headers:503:end"]);
+    assert_eq!(take_effects(&mut trapping), ["response-headers:503:end"]);
     assert!(woken.get());
-    assert_eq!(drain(&mut paused), ["response-headers:503:end"]);
+    assert_eq!(take_effects(&mut paused), ["response-headers:503:end"]);
 }
 
 #[test]
 fn fail_open_plugin_is_skipped_after_a_trap() {
-    let script = Scripted::default().on(0, Phase::RequestHeaders, traps);
+    let script = Scripted::default().on(0, Phase::RequestHeaders, trap);
     let chain = chain(&script, &[FailurePolicy::Open]);
     let mut lost = open(&chain);
     lost.request_headers(request(), true);
-    assert_eq!(drain(&mut lost), ["response-headers:503:end"]);
+    assert_eq!(take_effects(&mut lost), ["response-headers:503:end"]);
     for _ in 0..2 {
         let mut stream = open(&chain);
         stream.request_headers(request(), false);
         stream.request_body(bytes("a"), true);
         stream.response_headers(response(), true);
         assert_eq!(
-            drain(&mut stream),
+            take_effects(&mut stream),
             [
                 "request-headers",
                 "request-body:a:end",
@@ -160,49 +160,49 @@ fn fail_open_plugin_is_skipped_after_a_trap() {
 
 #[test]
 fn fail_closed_plugin_rejects_streams_after_a_trap() {
-    let script = Scripted::default().on(0, Phase::ResponseHeaders, traps);
+    let script = Scripted::default().on(0, Phase::ResponseHeaders, trap);
     let chain = chain(&script, &[FailurePolicy::Closed]);
     let mut stream = open(&chain);
     stream.request_headers(request(), true);
     stream.response_headers(response(), true);
     assert_eq!(
-        drain(&mut stream),
+        take_effects(&mut stream),
         ["request-headers:end", "response-headers:503:end"]
     );
     let mut next = open(&chain);
     next.request_headers(request(), true);
-    assert_eq!(drain(&mut next), ["response-headers:503:end"]);
+    assert_eq!(take_effects(&mut next), ["response-headers:503:end"]);
     assert_eq!(script.0.lock().unwrap().instances, 1);
 }
 
 #[test]
 fn trap_after_response_headers_resets_the_stream() {
-    let script = Scripted::default().on(0, Phase::ResponseBody, traps);
+    let script = Scripted::default().on(0, Phase::ResponseBody, trap);
     let chain = chain(&script, &[RELOAD]);
     let mut stream = open(&chain);
     stream.request_headers(request(), true);
     stream.response_headers(response(), false);
     stream.response_body(bytes("a"), true);
     assert_eq!(
-        drain(&mut stream),
+        take_effects(&mut stream),
         ["request-headers:end", "response-headers:200", "reset"]
     );
 }
 
 #[test]
 fn failed_restart_is_not_retried_for_every_stream() {
-    let script = Scripted::default().on(0, Phase::RequestHeaders, traps);
-    let logs = Arc::new(Collected::default());
+    let script = Scripted::default().on(0, Phase::RequestHeaders, trap);
+    let logs = Arc::new(LogCollector::default());
     let chain = chain_with(&script, &[RELOAD], logs.clone())
         .start_worker(0)
         .unwrap();
     let mut stream = open(&chain);
     stream.request_headers(request(), true);
-    script.0.lock().unwrap().refuse = Some("no more".to_owned());
+    script.0.lock().unwrap().configuration_error = Some("no more".to_owned());
     for _ in 0..3 {
         let mut stream = open(&chain);
         stream.request_headers(request(), true);
-        assert_eq!(drain(&mut stream), ["response-headers:503:end"]);
+        assert_eq!(take_effects(&mut stream), ["response-headers:503:end"]);
     }
     // There is one restart attempt, not one for each stream.
     assert_eq!(script.0.lock().unwrap().instances, 2);
@@ -217,7 +217,8 @@ fn failed_restart_is_not_retried_for_every_stream() {
 #[test]
 fn rejected_configuration_reports_the_reason() {
     let script = Scripted::default();
-    script.0.lock().unwrap().refuse = Some("rules[2].limit: expected a positive number".to_owned());
+    script.0.lock().unwrap().configuration_error =
+        Some("rules[2].limit: expected a positive number".to_owned());
     let chain = chain_with(&script, &[RELOAD], Arc::default());
     let error = chain.start_worker(0).map(|_| ()).unwrap_err();
     assert_eq!(

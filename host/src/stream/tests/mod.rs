@@ -20,7 +20,7 @@ use crate::config::RuntimeConfig;
 use crate::context::{Services, StreamContext};
 use crate::engine::{self, Callback, Callbacks, Trap};
 use crate::hostcalls::{http_bodies, http_fields, local_responses, stream_control};
-use crate::instances::{Loaded, LoadedModule, LoadedPlugin};
+use crate::instances::{LoadedChain, LoadedModule, LoadedPlugin};
 use crate::logs::{LogLine, LogSink};
 use crate::observe::Observer;
 use crate::plugin::{EngineKind, FailurePolicy, PluginSpec};
@@ -30,15 +30,15 @@ use crate::vocabulary::Action;
 // === The scripted plugins ===
 
 /// The behaviour of a plugin in one callback.
-type Step = Box<dyn FnMut(&Context) -> Result<Action, Trap> + Send>;
+type Behaviour = Box<dyn FnMut(&Context) -> Result<Action, Trap> + Send>;
 
 /// The behaviour of a test's plugins, and a record of their callbacks: `plugin:phase[:size][:end]`.
 #[derive(Default)]
 struct Script {
-    steps: Vec<(usize, Phase, Step)>,
+    behaviours: Vec<(usize, Phase, Behaviour)>,
     seen: Vec<String>,
     instances: usize,
-    refuse: Option<String>,
+    configuration_error: Option<String>,
 }
 
 #[derive(Clone, Default)]
@@ -49,18 +49,18 @@ impl Scripted {
         self,
         plugin: usize,
         phase: Phase,
-        step: impl FnMut(&Context) -> Result<Action, Trap> + Send + 'static,
+        behaviour: impl FnMut(&Context) -> Result<Action, Trap> + Send + 'static,
     ) -> Self {
         self.0
             .lock()
             .unwrap()
-            .steps
-            .push((plugin, phase, Box::new(step)));
+            .behaviours
+            .push((plugin, phase, Box::new(behaviour)));
         self
     }
 
     /// Makes the callback return these actions in order, and the last one repeatedly.
-    fn answers(self, plugin: usize, phase: Phase, actions: &[Action]) -> Self {
+    fn returns(self, plugin: usize, phase: Phase, actions: &[Action]) -> Self {
         let mut actions: VecDeque<Action> = actions.iter().copied().collect();
         self.on(plugin, phase, move |_| {
             Ok(if actions.len() > 1 {
@@ -81,16 +81,20 @@ impl Scripted {
         let plugin = context.plugin;
         script.seen.push(format!("{plugin}:{what}"));
         let index = script
-            .steps
+            .behaviours
             .iter()
             .position(|(whose, when, _)| *whose == plugin && *when == phase);
         let Some(index) = index else {
             return Ok(Action::Continue);
         };
-        let (_, _, mut step) = script.steps.swap_remove(index);
+        let (_, _, mut behaviour) = script.behaviours.swap_remove(index);
         drop(script);
-        let result = step(context);
-        self.0.lock().unwrap().steps.push((plugin, phase, step));
+        let result = behaviour(context);
+        self.0
+            .lock()
+            .unwrap()
+            .behaviours
+            .push((plugin, phase, behaviour));
         result
     }
 }
@@ -119,10 +123,16 @@ impl engine::Compiled for Scripted {
 
 impl engine::Instance for Scripted {
     fn configure(&mut self, _: &Context, _: &[u8]) -> Result<Result<(), String>, Trap> {
-        Ok(self.0.lock().unwrap().refuse.clone().map_or(Ok(()), Err))
+        Ok(self
+            .0
+            .lock()
+            .unwrap()
+            .configuration_error
+            .clone()
+            .map_or(Ok(()), Err))
     }
 
-    fn open(&mut self, context: &Context) -> Result<usize, Trap> {
+    fn open_stream(&mut self, context: &Context) -> Result<usize, Trap> {
         self.0
             .lock()
             .unwrap()
@@ -131,7 +141,7 @@ impl engine::Instance for Scripted {
         Ok(0)
     }
 
-    fn call(&mut self, filter: engine::Filter<'_>, callback: Callback) -> Result<Action, Trap> {
+    fn call(&mut self, filter: engine::FilterRef<'_>, callback: Callback) -> Result<Action, Trap> {
         let last = |end: bool| if end { ":end" } else { "" };
         let (phase, what) = match callback {
             Callback::RequestHeaders { end, .. } => (
@@ -161,7 +171,7 @@ impl engine::Instance for Scripted {
         self.run(filter.context, phase, what)
     }
 
-    fn close(&mut self, filter: engine::Filter<'_>) -> Result<(), Trap> {
+    fn close_stream(&mut self, filter: engine::FilterRef<'_>) -> Result<(), Trap> {
         self.0
             .lock()
             .unwrap()
@@ -170,15 +180,15 @@ impl engine::Instance for Scripted {
         Ok(())
     }
 
-    fn end(&mut self, _: &Context) -> Result<(), Trap> {
+    fn shut_down(&mut self, _: &Context) -> Result<(), Trap> {
         Ok(())
     }
 }
 
 #[derive(Default)]
-struct Collected(Mutex<Vec<String>>);
+struct LogCollector(Mutex<Vec<String>>);
 
-impl LogSink for Collected {
+impl LogSink for LogCollector {
     fn line(&self, line: &LogLine<'_>) {
         self.0
             .lock()
@@ -189,32 +199,32 @@ impl LogSink for Collected {
 
 /// Starts a chain with one plugin for each policy, all in one instance.
 fn chain(script: &Scripted, policies: &[FailurePolicy]) -> WorkerChain {
-    chain_with(script, policies, Arc::new(Collected::default()))
+    chain_with(script, policies, Arc::new(LogCollector::default()))
         .start_worker(0)
         .unwrap()
 }
 
-fn chain_with(script: &Scripted, policies: &[FailurePolicy], logs: Arc<Collected>) -> Chain {
+fn chain_with(script: &Scripted, policies: &[FailurePolicy], logs: Arc<LogCollector>) -> Chain {
     chain_of(script, policies, logs, None)
 }
 
 fn chain_of(
     script: &Scripted,
     policies: &[FailurePolicy],
-    logs: Arc<Collected>,
+    logs: Arc<LogCollector>,
     observer: Option<Arc<dyn Observer>>,
 ) -> Chain {
     let plugins = policies
         .iter()
         .enumerate()
-        .map(|(place, policy)| LoadedPlugin {
+        .map(|(index, policy)| LoadedPlugin {
             spec: PluginSpec {
                 failure_policy: *policy,
-                ..PluginSpec::new(format!("p{place}"), Bytes::new())
+                ..PluginSpec::new(format!("p{index}"), Bytes::new())
             },
             engine: EngineKind::Component,
             module: 0,
-            number_in_module: place,
+            index_in_module: index,
         })
         .collect();
     let mut modules = vec![LoadedModule {
@@ -228,7 +238,7 @@ fn chain_of(
         observer,
         ..RuntimeConfig::new(logs)
     };
-    Chain::of(Loaded {
+    Chain::from_loaded(LoadedChain {
         config,
         plugins,
         modules,
@@ -264,7 +274,7 @@ fn response() -> Fields {
 }
 
 /// Takes all effects, and returns them as text.
-fn drain(stream: &mut Stream) -> Vec<String> {
+fn take_effects(stream: &mut Stream) -> Vec<String> {
     let mut words = Vec::new();
     let end = |end: bool| if end { ":end" } else { "" };
     let text = |data: Bytes| String::from_utf8(data.to_vec()).unwrap();
@@ -300,7 +310,7 @@ fn stream_of(context: &Context) -> &StreamContext {
     context.stream.as_ref().unwrap()
 }
 
-fn answer_with(status: u16) -> impl FnMut(&Context) -> Result<Action, Trap> + Send + 'static {
+fn respond_with(status: u16) -> impl FnMut(&Context) -> Result<Action, Trap> + Send + 'static {
     move |context| {
         let headers = [(&b"x"[..], &b"own"[..])];
         local_responses::send(

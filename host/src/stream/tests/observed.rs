@@ -4,32 +4,32 @@ use super::*;
 use crate::observe::{BodySize, Call, Event, Observer, Occasion, Seen};
 
 #[derive(Default)]
-struct Seer(Mutex<Vec<(u64, Event)>>);
+struct RecordingObserver(Mutex<Vec<(u64, Event)>>);
 
-impl Observer for Seer {
+impl Observer for RecordingObserver {
     fn event(&self, stream: u64, event: Event) {
         self.0.lock().unwrap().push((stream, event));
     }
 }
 
-impl Seer {
+impl RecordingObserver {
     fn take(&self) -> Vec<(u64, Event)> {
         std::mem::take(&mut self.0.lock().unwrap())
     }
 
     /// Takes the events, which must belong to a single stream, and returns them as text.
-    fn words(&self) -> Vec<String> {
+    fn event_texts(&self) -> Vec<String> {
         let events = self.take();
         assert!(
             events
                 .iter()
                 .all(|(stream, _)| Some(*stream) == events.first().map(|it| it.0))
         );
-        events.iter().map(|(_, event)| word(event)).collect()
+        events.iter().map(|(_, event)| event_text(event)).collect()
     }
 }
 
-fn word(event: &Event) -> String {
+fn event_text(event: &Event) -> String {
     match event {
         Event::Begun { worker, fields } => format!("begun on {worker} {}", fields.len()),
         Event::Called(call) => {
@@ -61,7 +61,10 @@ fn word(event: &Event) -> String {
                 Err(trap) => word + &format!(" died: {trap}"),
             }
         }
-        Event::Resumed { position, half } => format!("{position} resumed {half:?}"),
+        Event::Resumed {
+            position,
+            direction,
+        } => format!("{position} resumed {direction:?}"),
         Event::LocalResponse {
             origin,
             fields,
@@ -77,15 +80,18 @@ fn word(event: &Event) -> String {
 }
 
 /// Starts a chain with an observer.
-fn watched(script: &Scripted, policies: &[FailurePolicy]) -> (WorkerChain, Arc<Seer>) {
-    let seer = Arc::new(Seer::default());
+fn observed_chain(
+    script: &Scripted,
+    policies: &[FailurePolicy],
+) -> (WorkerChain, Arc<RecordingObserver>) {
+    let observer = Arc::new(RecordingObserver::default());
     let chain = chain_of(
         script,
         policies,
-        Arc::new(Collected::default()),
-        Some(seer.clone()),
+        Arc::new(LogCollector::default()),
+        Some(observer.clone()),
     );
-    (chain.start_worker(3).unwrap(), seer)
+    (chain.start_worker(3).unwrap(), observer)
 }
 
 fn set(name: &'static str) -> impl FnMut(&Context) -> Result<Action, Trap> + Send + 'static {
@@ -105,15 +111,15 @@ fn observer_sees_every_callback_and_its_changes() {
             http_bodies::append(stream_of(context), Direction::Request, bytes("!!")).unwrap();
             Ok(Action::Continue)
         });
-    let (chain, seer) = watched(&script, &[RELOAD, RELOAD]);
+    let (chain, observer) = observed_chain(&script, &[RELOAD, RELOAD]);
     let mut stream = open(&chain);
     stream.request_headers(request(), false);
     stream.request_body(bytes("abc"), true);
     stream.response_headers(response(), true);
-    drain(&mut stream);
+    take_effects(&mut stream);
     stream.finish();
     assert_eq!(
-        seer.words(),
+        observer.event_texts(),
         [
             "begun on 3 4",
             "p0 RequestHeaders RequestHeaders 4>5 Continue",
@@ -133,11 +139,11 @@ fn observer_sees_every_callback_and_its_changes() {
 
 #[test]
 fn observer_distinguishes_streams() {
-    let (chain, seer) = watched(&Scripted::default(), &[]);
+    let (chain, observer) = observed_chain(&Scripted::default(), &[]);
     let (mut first, mut second) = (open(&chain), open(&chain));
     first.request_headers(request(), true);
     second.request_headers(request(), true);
-    let begun = seer.take();
+    let begun = observer.take();
     let numbers: Vec<u64> = begun
         .iter()
         .filter(|(_, it)| matches!(it, Event::Begun { .. }))
@@ -147,20 +153,20 @@ fn observer_distinguishes_streams() {
     assert_ne!(numbers[0], numbers[1]);
     drop(first);
     assert!(
-        matches!(seer.take().as_slice(), [(number, Event::Ended)] if *number == numbers[0]),
+        matches!(observer.take().as_slice(), [(number, Event::Ended)] if *number == numbers[0]),
         "a stream that is dropped has ended"
     );
 }
 
 #[test]
 fn observer_sees_the_origin_of_a_local_response() {
-    let script = Scripted::default().on(1, Phase::RequestHeaders, answer_with(403));
-    let (chain, seer) = watched(&script, &[RELOAD, RELOAD]);
+    let script = Scripted::default().on(1, Phase::RequestHeaders, respond_with(403));
+    let (chain, observer) = observed_chain(&script, &[RELOAD, RELOAD]);
     let mut stream = open(&chain);
     stream.request_headers(request(), true);
-    drain(&mut stream);
+    take_effects(&mut stream);
     stream.finish();
-    let words = seer.words();
+    let words = observer.event_texts();
     assert_eq!(
         words[..8],
         [
@@ -179,18 +185,18 @@ fn observer_sees_the_origin_of_a_local_response() {
 #[test]
 fn observer_sees_pause_and_resume() {
     let script = Scripted::default()
-        .answers(0, Phase::RequestHeaders, &[Action::Pause])
+        .returns(0, Phase::RequestHeaders, &[Action::Pause])
         .on(0, Phase::RequestBody, |context| {
             stream_control::resume(stream_of(context), Direction::Request).unwrap();
             Ok(Action::Pause)
         });
-    let (chain, seer) = watched(&script, &[RELOAD]);
+    let (chain, observer) = observed_chain(&script, &[RELOAD]);
     let mut stream = open(&chain);
     stream.request_headers(request(), false);
     stream.request_body(bytes("abc"), true);
-    drain(&mut stream);
+    take_effects(&mut stream);
     assert_eq!(
-        seer.words(),
+        observer.event_texts(),
         ["begun on 3 4", "p0 RequestHeaders RequestHeaders 4>4 Pause"]
     );
     // A resume from outside the callback forwards the buffered data.
@@ -199,9 +205,9 @@ fn observer_sees_pause_and_resume() {
         filter: 0,
     };
     stream_control::resume(&context, Direction::Request).unwrap();
-    drain(&mut stream);
+    take_effects(&mut stream);
     assert_eq!(
-        seer.words(),
+        observer.event_texts(),
         [
             "0 resumed Request",
             "passed RequestHeaders 4",
@@ -214,14 +220,14 @@ fn observer_sees_pause_and_resume() {
 #[test]
 fn observer_sees_changes_to_other_field_maps() {
     let script = Scripted::default()
-        .answers(0, Phase::RequestHeaders, &[Action::Pause])
+        .returns(0, Phase::RequestHeaders, &[Action::Pause])
         .on(0, Phase::ResponseHeaders, set("x"));
-    let (chain, seer) = watched(&script, &[RELOAD]);
+    let (chain, observer) = observed_chain(&script, &[RELOAD]);
     let mut stream = open(&chain);
     stream.request_headers(request(), true);
     stream.fail_upstream(502, Bytes::new());
     assert_eq!(
-        seer.words()[3..],
+        observer.event_texts()[3..],
         [
             "p0 ResponseHeaders:end ResponseHeaders 1>1 RequestHeaders 4>5 Continue",
             "passed ResponseHeaders 1"
@@ -232,13 +238,13 @@ fn observer_sees_changes_to_other_field_maps() {
 #[test]
 fn observer_sees_a_trap_and_the_resulting_failure() {
     let script = Scripted::default().on(0, Phase::RequestHeaders, |_| Err(Trap::new("oh")));
-    let (chain, seer) = watched(&script, &[RELOAD, RELOAD]);
+    let (chain, observer) = observed_chain(&script, &[RELOAD, RELOAD]);
     let mut stream = open(&chain);
     stream.request_headers(request(), true);
-    drain(&mut stream);
+    take_effects(&mut stream);
     stream.finish();
     assert_eq!(
-        seer.words()[..4],
+        observer.event_texts()[..4],
         [
             "begun on 3 4",
             "p0 RequestHeaders:end RequestHeaders 4>4 critical:oh died: oh",
@@ -250,12 +256,12 @@ fn observer_sees_a_trap_and_the_resulting_failure() {
 
 #[test]
 fn observer_sees_resets_and_proxy_generated_responses() {
-    let (chain, seer) = watched(&Scripted::default(), &[]);
+    let (chain, observer) = observed_chain(&Scripted::default(), &[]);
     let mut stream = open(&chain);
     stream.request_headers(request(), true);
     stream.fail_upstream(502, bytes("gone"));
     assert_eq!(
-        seer.words(),
+        observer.event_texts(),
         [
             "begun on 3 4",
             "passed RequestHeaders 4",
@@ -267,11 +273,11 @@ fn observer_sees_resets_and_proxy_generated_responses() {
         stream_control::reset(stream_of(context)).unwrap();
         Ok(Action::Continue)
     });
-    let (chain, seer) = watched(&script, &[RELOAD]);
+    let (chain, observer) = observed_chain(&script, &[RELOAD]);
     let mut stream = open(&chain);
     stream.request_headers(request(), true);
     assert_eq!(
-        seer.words(),
+        observer.event_texts(),
         [
             "begun on 3 4",
             "p0 RequestHeaders:end RequestHeaders 4>4 Continue",

@@ -11,13 +11,13 @@ fn request_and_response_traverse_chain_in_opposite_orders() {
     stream.request_body(bytes("ab"), false);
     stream.request_trailers(fields(&[("t", "1")]));
     assert_eq!(
-        drain(&mut stream),
+        take_effects(&mut stream),
         ["request-headers", "request-body:ab", "request-trailers"]
     );
     stream.response_headers(response(), false);
     stream.response_body(bytes("cd"), true);
     assert_eq!(
-        drain(&mut stream),
+        take_effects(&mut stream),
         ["response-headers:200", "response-body:cd:end"]
     );
     stream.finish();
@@ -53,7 +53,7 @@ fn empty_chain_passes_everything_through() {
     stream.response_body(bytes("x"), false);
     stream.response_trailers(fields(&[("t", "1")]));
     assert_eq!(
-        drain(&mut stream),
+        take_effects(&mut stream),
         [
             "request-headers:end",
             "response-headers:200",
@@ -71,7 +71,10 @@ fn empty_end_of_stream_reaches_the_plugin() {
     stream.request_headers(request(), false);
     stream.request_body(Bytes::new(), false);
     stream.request_body(Bytes::new(), true);
-    assert_eq!(drain(&mut stream), ["request-headers", "request-body::end"]);
+    assert_eq!(
+        take_effects(&mut stream),
+        ["request-headers", "request-body::end"]
+    );
     assert_eq!(
         script.seen(),
         ["0:open", "0:request-headers", "0:request-body:0:end"]
@@ -82,17 +85,17 @@ fn empty_end_of_stream_reaches_the_plugin() {
 
 #[test]
 fn pause_in_headers_stops_the_stream_until_resumed() {
-    let script = Scripted::default().answers(0, Phase::RequestHeaders, &[Action::Pause]);
+    let script = Scripted::default().returns(0, Phase::RequestHeaders, &[Action::Pause]);
     let chain = chain(&script, &[RELOAD, RELOAD]);
     let mut stream = open(&chain);
     stream.request_headers(request(), false);
     stream.request_body(bytes("abc"), false);
     stream.request_body(bytes("de"), true);
-    assert_eq!(drain(&mut stream), [""; 0]);
+    assert_eq!(take_effects(&mut stream), [""; 0]);
     assert_eq!(script.seen(), ["0:open", "0:request-headers"]);
     resume(&mut stream, 0, Direction::Request);
     assert_eq!(
-        drain(&mut stream),
+        take_effects(&mut stream),
         ["request-headers", "request-body:abc", "request-body:de:end"]
     );
     // The plugin that paused sees the body that arrived in the meantime as one chunk.
@@ -108,36 +111,39 @@ fn pause_in_headers_stops_the_stream_until_resumed() {
 }
 
 /// Resumes a direction, as a callback of another stream would.
-fn resume(stream: &mut Stream, filter: usize, half: Direction) {
+fn resume(stream: &mut Stream, filter: usize, direction: Direction) {
     let context = StreamContext {
         shared: stream.shared.clone(),
         filter,
     };
-    stream_control::resume(&context, half).unwrap();
+    stream_control::resume(&context, direction).unwrap();
 }
 
 #[test]
 fn pause_in_headers_holds_end_of_stream() {
-    let script = Scripted::default().answers(0, Phase::ResponseHeaders, &[Action::Pause]);
+    let script = Scripted::default().returns(0, Phase::ResponseHeaders, &[Action::Pause]);
     let chain = chain(&script, &[RELOAD]);
     let mut stream = open(&chain);
     stream.request_headers(request(), true);
     stream.response_headers(response(), true);
-    assert_eq!(drain(&mut stream), ["request-headers:end"]);
+    assert_eq!(take_effects(&mut stream), ["request-headers:end"]);
     resume(&mut stream, 0, Direction::Response);
-    assert_eq!(drain(&mut stream), ["response-headers:200:end"]);
+    assert_eq!(take_effects(&mut stream), ["response-headers:200:end"]);
 }
 
 #[test]
 fn pause_in_headers_holds_trailers() {
-    let script = Scripted::default().answers(0, Phase::RequestHeaders, &[Action::Pause]);
+    let script = Scripted::default().returns(0, Phase::RequestHeaders, &[Action::Pause]);
     let chain = chain(&script, &[RELOAD]);
     let mut stream = open(&chain);
     stream.request_headers(request(), false);
     stream.request_trailers(fields(&[("t", "1")]));
-    assert_eq!(drain(&mut stream), [""; 0]);
+    assert_eq!(take_effects(&mut stream), [""; 0]);
     resume(&mut stream, 0, Direction::Request);
-    assert_eq!(drain(&mut stream), ["request-headers", "request-trailers"]);
+    assert_eq!(
+        take_effects(&mut stream),
+        ["request-headers", "request-trailers"]
+    );
     assert_eq!(
         script.seen(),
         ["0:open", "0:request-headers", "0:request-trailers"]
@@ -146,7 +152,7 @@ fn pause_in_headers_holds_trailers() {
 
 #[test]
 fn pause_in_body_buffers_data() {
-    let script = Scripted::default().answers(
+    let script = Scripted::default().returns(
         0,
         Phase::RequestBody,
         &[Action::Pause, Action::Pause, Action::Continue],
@@ -158,7 +164,7 @@ fn pause_in_body_buffers_data() {
         stream.request_body(bytes(text), end);
     }
     assert_eq!(
-        drain(&mut stream),
+        take_effects(&mut stream),
         [
             "request-headers",
             "request-body:ab",
@@ -180,21 +186,21 @@ fn pause_in_body_buffers_data() {
 
 #[test]
 fn resumed_body_continues_at_the_next_plugin() {
-    let script = Scripted::default().answers(0, Phase::RequestBody, &[Action::Pause]);
+    let script = Scripted::default().returns(0, Phase::RequestBody, &[Action::Pause]);
     let chain = chain(&script, &[RELOAD, RELOAD]);
     let mut stream = open(&chain);
     stream.request_headers(request(), false);
     stream.request_body(bytes("abc"), true);
-    assert_eq!(drain(&mut stream), ["request-headers"]);
+    assert_eq!(take_effects(&mut stream), ["request-headers"]);
     script.seen();
     resume(&mut stream, 0, Direction::Request);
-    assert_eq!(drain(&mut stream), ["request-body:abc:end"]);
+    assert_eq!(take_effects(&mut stream), ["request-body:abc:end"]);
     assert_eq!(script.seen(), ["1:request-body:3:end"]);
 }
 
 #[test]
 fn trailers_release_a_paused_body() {
-    let script = Scripted::default().answers(0, Phase::ResponseBody, &[Action::Pause]);
+    let script = Scripted::default().returns(0, Phase::ResponseBody, &[Action::Pause]);
     let chain = chain(&script, &[RELOAD]);
     let mut stream = open(&chain);
     stream.request_headers(request(), true);
@@ -202,7 +208,7 @@ fn trailers_release_a_paused_body() {
     stream.response_body(bytes("abc"), false);
     stream.response_trailers(fields(&[("t", "1")]));
     assert_eq!(
-        drain(&mut stream),
+        take_effects(&mut stream),
         [
             "request-headers:end",
             "response-headers:200",
@@ -214,14 +220,14 @@ fn trailers_release_a_paused_body() {
 
 #[test]
 fn pause_in_trailers_holds_trailers() {
-    let script = Scripted::default().answers(0, Phase::RequestTrailers, &[Action::Pause]);
+    let script = Scripted::default().returns(0, Phase::RequestTrailers, &[Action::Pause]);
     let chain = chain(&script, &[RELOAD]);
     let mut stream = open(&chain);
     stream.request_headers(request(), false);
     stream.request_trailers(fields(&[("t", "1")]));
-    assert_eq!(drain(&mut stream), ["request-headers"]);
+    assert_eq!(take_effects(&mut stream), ["request-headers"]);
     resume(&mut stream, 0, Direction::Request);
-    assert_eq!(drain(&mut stream), ["request-trailers"]);
+    assert_eq!(take_effects(&mut stream), ["request-trailers"]);
 }
 
 #[test]
@@ -233,7 +239,7 @@ fn resume_inside_pausing_headers_callback_continues() {
     let chain = chain(&script, &[RELOAD]);
     let mut stream = open(&chain);
     stream.request_headers(request(), true);
-    assert_eq!(drain(&mut stream), ["request-headers:end"]);
+    assert_eq!(take_effects(&mut stream), ["request-headers:end"]);
 }
 
 #[test]
@@ -254,7 +260,7 @@ fn resume_inside_pausing_body_callback_continues() {
         stream.request_body(bytes(text), end);
     }
     assert_eq!(
-        drain(&mut stream),
+        take_effects(&mut stream),
         [
             "request-headers",
             "request-body:ab",
@@ -279,7 +285,7 @@ fn resume_inside_pausing_trailers_callback_releases_them() {
             stream_control::resume(stream_of(context), Direction::Response).unwrap();
             Ok(Action::Pause)
         })
-        .answers(0, Phase::ResponseTrailers, &[Action::Pause]);
+        .returns(0, Phase::ResponseTrailers, &[Action::Pause]);
     let chain = chain(&script, &[RELOAD, RELOAD]);
     let mut stream = open(&chain);
     stream.request_headers(request(), true);
@@ -296,7 +302,7 @@ fn resume_inside_pausing_trailers_callback_releases_them() {
     );
     resume(&mut stream, 0, Direction::Response);
     assert_eq!(
-        drain(&mut stream),
+        take_effects(&mut stream),
         [
             "request-headers:end",
             "response-headers:200",
@@ -315,14 +321,14 @@ fn resume_of_an_unpaused_stream_does_nothing() {
     resume(&mut stream, 0, Direction::Response);
     stream.request_body(bytes("a"), true);
     assert_eq!(
-        drain(&mut stream),
+        take_effects(&mut stream),
         ["request-headers", "request-body:a:end"]
     );
 }
 
 #[test]
 fn body_callback_can_drop_its_data() {
-    let script = Scripted::default().answers(
+    let script = Scripted::default().returns(
         0,
         Phase::RequestBody,
         &[Action::PauseDropping, Action::Continue],
@@ -333,7 +339,7 @@ fn body_callback_can_drop_its_data() {
     stream.request_body(bytes("dropped"), false);
     stream.request_body(bytes("kept"), true);
     assert_eq!(
-        drain(&mut stream),
+        take_effects(&mut stream),
         ["request-headers", "request-body:kept:end"]
     );
 }
@@ -342,7 +348,7 @@ fn body_callback_can_drop_its_data() {
 
 #[test]
 fn paused_headers_apply_backpressure() {
-    let script = Scripted::default().answers(0, Phase::RequestHeaders, &[Action::Pause]);
+    let script = Scripted::default().returns(0, Phase::RequestHeaders, &[Action::Pause]);
     let chain = chain(&script, &[RELOAD]);
     let mut stream = open(&chain);
     stream.request_headers(request(), false);
@@ -352,7 +358,7 @@ fn paused_headers_apply_backpressure() {
     assert!(!stream.wants_request_body() && stream.wants_response_body());
     resume(&mut stream, 0, Direction::Request);
     assert_eq!(
-        drain(&mut stream),
+        take_effects(&mut stream),
         [
             "request-headers",
             "request-body:0123456789",
@@ -364,7 +370,7 @@ fn paused_headers_apply_backpressure() {
 
 #[test]
 fn oversized_paused_request_body_returns_413() {
-    let script = Scripted::default().answers(0, Phase::RequestBody, &[Action::Pause]);
+    let script = Scripted::default().returns(0, Phase::RequestBody, &[Action::Pause]);
     let chain = chain(&script, &[RELOAD]);
     let mut stream = open(&chain);
     stream.request_headers(request(), false);
@@ -372,7 +378,7 @@ fn oversized_paused_request_body_returns_413() {
     stream.request_body(bytes("x"), false);
     stream.request_body(bytes("late"), true);
     assert_eq!(
-        drain(&mut stream),
+        take_effects(&mut stream),
         [
             "request-headers",
             "response-headers:413",
@@ -394,14 +400,14 @@ fn oversized_paused_request_body_returns_413() {
 
 #[test]
 fn oversized_paused_response_body_resets() {
-    let script = Scripted::default().answers(0, Phase::ResponseBody, &[Action::Pause]);
+    let script = Scripted::default().returns(0, Phase::ResponseBody, &[Action::Pause]);
     let chain = chain(&script, &[RELOAD]);
     let mut stream = open(&chain);
     stream.request_headers(request(), true);
     stream.response_headers(response(), false);
     stream.response_body(bytes("0123456789x"), false);
     assert_eq!(
-        drain(&mut stream),
+        take_effects(&mut stream),
         ["request-headers:end", "response-headers:200", "reset"]
     );
 }
@@ -410,15 +416,15 @@ fn oversized_paused_response_body_resets() {
 fn oversized_paused_response_body_returns_500_if_headers_held() {
     // In response order: plugin 1 pauses the body, and plugin 0, after it, holds the headers.
     let script = Scripted::default()
-        .answers(0, Phase::ResponseHeaders, &[Action::Pause])
-        .answers(1, Phase::ResponseBody, &[Action::Pause]);
+        .returns(0, Phase::ResponseHeaders, &[Action::Pause])
+        .returns(1, Phase::ResponseBody, &[Action::Pause]);
     let chain = chain(&script, &[RELOAD, RELOAD]);
     let mut stream = open(&chain);
     stream.request_headers(request(), true);
     stream.response_headers(response(), false);
     stream.response_body(bytes("0123456789x"), false);
     assert_eq!(
-        drain(&mut stream),
+        take_effects(&mut stream),
         [
             "request-headers:end",
             "response-headers:500",
@@ -429,16 +435,16 @@ fn oversized_paused_response_body_returns_500_if_headers_held() {
 
 #[test]
 fn pause_buffering_in_headers_returns_413_for_large_request() {
-    let script = Scripted::default().answers(0, Phase::RequestHeaders, &[Action::PauseBuffering]);
+    let script = Scripted::default().returns(0, Phase::RequestHeaders, &[Action::PauseBuffering]);
     let chain = chain(&script, &[RELOAD]);
     let mut stream = open(&chain);
     stream.request_headers(request(), false);
     stream.request_body(bytes("0123456789"), false);
-    assert_eq!(drain(&mut stream), [""; 0]);
+    assert_eq!(take_effects(&mut stream), [""; 0]);
     stream.request_body(bytes("x"), false);
     stream.request_body(bytes("late"), true);
     assert_eq!(
-        drain(&mut stream),
+        take_effects(&mut stream),
         [
             "response-headers:413",
             "response-body:Payload Too Large:end"
@@ -455,19 +461,19 @@ fn pause_buffering_in_headers_returns_413_for_large_request() {
         ]
     );
     resume(&mut stream, 0, Direction::Request);
-    assert_eq!(drain(&mut stream), [""; 0]);
+    assert_eq!(take_effects(&mut stream), [""; 0]);
 }
 
 #[test]
 fn pause_buffering_in_headers_returns_500_for_large_response() {
-    let script = Scripted::default().answers(0, Phase::ResponseHeaders, &[Action::PauseBuffering]);
+    let script = Scripted::default().returns(0, Phase::ResponseHeaders, &[Action::PauseBuffering]);
     let chain = chain(&script, &[RELOAD]);
     let mut stream = open(&chain);
     stream.request_headers(request(), true);
     stream.response_headers(response(), false);
     stream.response_body(bytes("0123456789x"), false);
     assert_eq!(
-        drain(&mut stream),
+        take_effects(&mut stream),
         [
             "request-headers:end",
             "response-headers:500",

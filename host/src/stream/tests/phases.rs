@@ -25,21 +25,21 @@ fn fields_are_inaccessible_after_forwarding_except_in_log() {
             Ok(Action::Continue)
         })
         .on(0, Phase::Log, move |context| {
-            let of = stream_of(context);
+            let stream = stream_of(context);
             assert_eq!(
-                http_fields::set(of, FieldMap::ResponseHeaders, b"a", b"b"),
+                http_fields::set(stream, FieldMap::ResponseHeaders, b"a", b"b"),
                 refused
             );
             assert_eq!(
-                http_fields::entries(of, FieldMap::ResponseHeaders, Fields::len),
+                http_fields::entries(stream, FieldMap::ResponseHeaders, Fields::len),
                 Ok(2)
             );
             assert_eq!(
-                http_fields::entries(of, FieldMap::RequestHeaders, Fields::len),
+                http_fields::entries(stream, FieldMap::RequestHeaders, Fields::len),
                 Ok(5)
             );
             assert_eq!(
-                http_bodies::size(of, Direction::Response),
+                http_bodies::size(stream, Direction::Response),
                 Err(crate::hostcalls::Error::NotAvailable)
             );
             Ok(Action::Continue)
@@ -56,19 +56,19 @@ fn fields_are_inaccessible_after_forwarding_except_in_log() {
 #[test]
 fn body_can_be_changed_in_its_callback() {
     let script = Scripted::default().on(0, Phase::ResponseBody, |context| {
-        let of = stream_of(context);
-        http_bodies::prepend(of, Direction::Response, bytes("<")).unwrap();
-        http_bodies::append(of, Direction::Response, bytes(">")).unwrap();
+        let stream = stream_of(context);
+        http_bodies::prepend(stream, Direction::Response, bytes("<")).unwrap();
+        http_bodies::append(stream, Direction::Response, bytes(">")).unwrap();
         assert_eq!(
-            http_bodies::read(of, Direction::Response, 1, 3).unwrap(),
+            http_bodies::read(stream, Direction::Response, 1, 3).unwrap(),
             b"abc"
         );
         assert_eq!(
-            http_bodies::read(of, Direction::Response, 9, 3).unwrap(),
+            http_bodies::read(stream, Direction::Response, 9, 3).unwrap(),
             b""
         );
         assert_eq!(
-            http_bodies::size(of, Direction::Request),
+            http_bodies::size(stream, Direction::Request),
             Err(crate::hostcalls::Error::NotAvailable)
         );
         Ok(Action::Continue)
@@ -79,7 +79,7 @@ fn body_can_be_changed_in_its_callback() {
     stream.response_headers(response(), false);
     stream.response_body(bytes("abc"), true);
     assert_eq!(
-        drain(&mut stream)[2..],
+        take_effects(&mut stream)[2..],
         [
             "response-body:<",
             "response-body:abc",

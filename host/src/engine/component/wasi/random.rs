@@ -7,7 +7,7 @@ use wasmtime::component::Linker;
 use crate::engine::component::guest::Guest;
 
 /// The maximum number of bytes for one call.
-const MOST: u64 = 64 << 10;
+const MAX_BYTES: u64 = 64 << 10;
 
 type Store<'a> = StoreContextMut<'a, Guest>;
 
@@ -19,8 +19,8 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
             &format!("get-{kind}random-bytes"),
             |store: Store<'_>, (len,): (u64,)| {
                 wasmtime::ensure!(
-                    len <= MOST,
-                    "{len} random bytes at once are more than the {MOST} that there are"
+                    len <= MAX_BYTES,
+                    "{len} random bytes at once are more than the {MAX_BYTES} that there are"
                 );
                 let mut bytes = vec![0; usize::try_from(len)?];
                 fill(&store, &mut bytes)?;
@@ -29,16 +29,16 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         )?;
         instance.func_wrap(
             &format!("get-{kind}random-u64"),
-            |store: Store<'_>, (): ()| Ok((number(&store)?,)),
+            |store: Store<'_>, (): ()| Ok((random_u64(&store)?,)),
         )?;
     }
     let mut seed = linker.instance("wasi:random/insecure-seed@0.2.12")?;
     seed.func_wrap("insecure-seed", |store: Store<'_>, (): ()| {
-        Ok(((number(&store)?, number(&store)?),))
+        Ok(((random_u64(&store)?, random_u64(&store)?),))
     })
 }
 
-fn number(store: &Store<'_>) -> wasmtime::Result<u64> {
+fn random_u64(store: &Store<'_>) -> wasmtime::Result<u64> {
     let mut bytes = [0; 8];
     fill(store, &mut bytes)?;
     Ok(u64::from_le_bytes(bytes))

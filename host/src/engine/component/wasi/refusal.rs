@@ -12,10 +12,10 @@ use wasmtime::{AsContextMut, Engine, bail};
 use crate::engine::component::guest::Guest;
 
 /// The representation of every resource of a refused interface.
-enum Refused {}
+enum RefusedResource {}
 
 /// The interfaces that this host implements. They have no versions here, because wasmtime matches versions.
-const THERE: [&str; 18] = [
+const IMPLEMENTED: [&str; 18] = [
     "wasi:cli/environment",
     "wasi:cli/exit",
     "wasi:cli/stderr",
@@ -37,7 +37,7 @@ const THERE: [&str; 18] = [
 ];
 
 /// The resources that those interfaces define. Other interfaces only import them with `use`.
-const USED: [&str; 6] = [
+const IMPLEMENTED_RESOURCES: [&str; 6] = [
     "error",
     "input-stream",
     "output-stream",
@@ -47,7 +47,7 @@ const USED: [&str; 6] = [
 ];
 
 /// The error cases by which WASI says that something is not permitted or not supported, best first.
-const NO: [&str; 5] = [
+const DENIED_CASES: [&str; 5] = [
     "access-denied",
     "access",
     "not-permitted",
@@ -66,15 +66,21 @@ pub(super) fn link(
         let ComponentItem::ComponentInstance(instance) = item.ty else {
             continue;
         };
-        if !name.starts_with("wasi:") || THERE.contains(&interface) {
+        if !name.starts_with("wasi:") || IMPLEMENTED.contains(&interface) {
             continue;
         }
-        let mut place = linker.instance(name)?;
+        let mut interface_linker = linker.instance(name)?;
         for (function, item) in instance.exports(engine) {
             match item.ty {
-                ComponentItem::ComponentFunc(_) => refuse(&mut place, name, function)?,
-                ComponentItem::Resource(_) if !USED.contains(&function) => {
-                    place.resource(function, ResourceType::host::<Refused>(), |_, _| Ok(()))?;
+                ComponentItem::ComponentFunc(_) => {
+                    link_refusal(&mut interface_linker, name, function)?
+                }
+                ComponentItem::Resource(_) if !IMPLEMENTED_RESOURCES.contains(&function) => {
+                    interface_linker.resource(
+                        function,
+                        ResourceType::host::<RefusedResource>(),
+                        |_, _| Ok(()),
+                    )?;
                 }
                 _ => {}
             }
@@ -83,21 +89,21 @@ pub(super) fn link(
     Ok(())
 }
 
-fn refuse(
-    place: &mut LinkerInstance<'_, Guest>,
+fn link_refusal(
+    interface_linker: &mut LinkerInstance<'_, Guest>,
     interface: &str,
     function: &str,
 ) -> wasmtime::Result<()> {
     let path = format!("{interface}#{function}");
-    place.func_new(function, move |mut store, ty, _, results| {
+    interface_linker.func_new(function, move |mut store, ty, _, results| {
         for (result, ty) in results.iter_mut().zip(ty.results()) {
             *result = match ty {
                 Type::Own(_) => {
-                    let handle = Resource::<Refused>::new_own(0);
+                    let handle = Resource::<RefusedResource>::new_own(0);
                     Val::Resource(handle.try_into_resource_any(store.as_context_mut())?)
                 }
-                ty => match no(&ty) {
-                    Some(no) => no,
+                ty => match refused_value(&ty) {
+                    Some(value) => value,
                     None => bail!("`{path}` is not there: plugins have no files, no network and no other worlds"),
                 },
             };
@@ -107,7 +113,7 @@ fn refuse(
 }
 
 /// Returns the value of a type that signals a refusal, or `None` if the type has no such value.
-fn no(ty: &Type) -> Option<Val> {
+fn refused_value(ty: &Type) -> Option<Val> {
     match ty {
         Type::Result(result) => Some(Val::Result(Err(match result.err() {
             Some(error) => Some(Box::new(error_case(&error)?)),
@@ -122,7 +128,9 @@ fn no(ty: &Type) -> Option<Val> {
 fn error_case(ty: &Type) -> Option<Val> {
     match ty {
         Type::Enum(cases) => {
-            let best = NO.into_iter().find(|no| cases.names().any(|it| it == *no));
+            let best = DENIED_CASES
+                .into_iter()
+                .find(|wanted| cases.names().any(|it| it == *wanted));
             best.or_else(|| cases.names().next())
                 .map(|name| Val::Enum(name.to_owned()))
         }
@@ -132,7 +140,9 @@ fn error_case(ty: &Type) -> Option<Val> {
                 .filter(|case| case.ty.is_none())
                 .map(|case| case.name)
                 .collect();
-            let best = NO.into_iter().find(|no| plain.contains(no));
+            let best = DENIED_CASES
+                .into_iter()
+                .find(|wanted| plain.contains(wanted));
             best.or_else(|| plain.first().copied())
                 .map(|name| Val::Variant(name.to_owned(), None))
         }

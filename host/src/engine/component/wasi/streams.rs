@@ -24,7 +24,7 @@ const STDOUT: u32 = 1;
 const STDERR: u32 = 2;
 
 /// The number of bytes that `check-write` permits. A guest that calls it does so before each chunk.
-const WRITE: u64 = 1 << 20;
+const WRITE_PERMIT: u64 = 1 << 20;
 
 #[derive(ComponentType, Lift, Lower)]
 #[component(variant)]
@@ -36,7 +36,7 @@ enum StreamError {
 }
 
 type Store<'a> = StoreContextMut<'a, Guest>;
-type Done<T> = wasmtime::Result<(Result<T, StreamError>,)>;
+type StreamResult<T> = wasmtime::Result<(Result<T, StreamError>,)>;
 
 /// Links the interfaces under the version that wasmtime-wasi has. A component may import any version 0.2.
 pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
@@ -75,7 +75,7 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     for name in ["read", "blocking-read"] {
         streams.func_wrap(
             &format!("[method]input-stream.{name}"),
-            |_: Store<'_>, (_, _): (Resource<Input>, u64)| -> Done<Vec<u8>> {
+            |_: Store<'_>, (_, _): (Resource<Input>, u64)| -> StreamResult<Vec<u8>> {
                 Ok((Err(StreamError::Closed),))
             },
         )?;
@@ -83,14 +83,14 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     for name in ["skip", "blocking-skip"] {
         streams.func_wrap(
             &format!("[method]input-stream.{name}"),
-            |_: Store<'_>, (_, _): (Resource<Input>, u64)| -> Done<u64> {
+            |_: Store<'_>, (_, _): (Resource<Input>, u64)| -> StreamResult<u64> {
                 Ok((Err(StreamError::Closed),))
             },
         )?;
     }
     streams.func_wrap(
         "[method]input-stream.subscribe",
-        |_: Store<'_>, (_,): (Resource<Input>,)| ready(),
+        |_: Store<'_>, (_,): (Resource<Input>,)| ready_pollable(),
     )?;
 
     streams.resource("output-stream", ResourceType::host::<Output>(), |_, _| {
@@ -98,12 +98,12 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     })?;
     streams.func_wrap(
         "[method]output-stream.check-write",
-        |_: Store<'_>, (_,): (Resource<Output>,)| -> Done<u64> { Ok((Ok(WRITE),)) },
+        |_: Store<'_>, (_,): (Resource<Output>,)| -> StreamResult<u64> { Ok((Ok(WRITE_PERMIT),)) },
     )?;
     for name in ["write", "blocking-write-and-flush"] {
         streams.func_wrap(
             &format!("[method]output-stream.{name}"),
-            |store: Store<'_>, (stream, bytes): (Resource<Output>, Vec<u8>)| -> Done<()> {
+            |store: Store<'_>, (stream, bytes): (Resource<Output>, Vec<u8>)| -> StreamResult<()> {
                 write(store, &stream, &bytes);
                 Ok((Ok(()),))
             },
@@ -113,18 +113,21 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         // A log line ends where the guest wrote a line feed, not where it flushes.
         streams.func_wrap(
             &format!("[method]output-stream.{name}"),
-            |_: Store<'_>, (_,): (Resource<Output>,)| -> Done<()> { Ok((Ok(()),)) },
+            |_: Store<'_>, (_,): (Resource<Output>,)| -> StreamResult<()> { Ok((Ok(()),)) },
         )?;
     }
     streams.func_wrap(
         "[method]output-stream.subscribe",
-        |_: Store<'_>, (_,): (Resource<Output>,)| ready(),
+        |_: Store<'_>, (_,): (Resource<Output>,)| ready_pollable(),
     )?;
     for name in ["write-zeroes", "blocking-write-zeroes-and-flush"] {
         streams.func_wrap(
             &format!("[method]output-stream.{name}"),
-            |store: Store<'_>, (stream, count): (Resource<Output>, u64)| -> Done<()> {
-                wasmtime::ensure!(count <= WRITE, "more written than `check-write` allowed");
+            |store: Store<'_>, (stream, count): (Resource<Output>, u64)| -> StreamResult<()> {
+                wasmtime::ensure!(
+                    count <= WRITE_PERMIT,
+                    "more written than `check-write` allowed"
+                );
                 write(store, &stream, &vec![0; usize::try_from(count)?]);
                 Ok((Ok(()),))
             },
@@ -133,15 +136,19 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     for name in ["splice", "blocking-splice"] {
         streams.func_wrap(
             &format!("[method]output-stream.{name}"),
-            |_: Store<'_>, (_, _, _): (Resource<Output>, Resource<Input>, u64)| -> Done<u64> {
-                Ok((Err(StreamError::Closed),))
-            },
+            |_: Store<'_>,
+             (_, _, _): (Resource<Output>, Resource<Input>, u64)|
+             -> StreamResult<u64> { Ok((Err(StreamError::Closed),)) },
         )?;
     }
 
     let mut clock = linker.instance("wasi:clocks/monotonic-clock@0.2.12")?;
-    clock.func_wrap("subscribe-instant", |_: Store<'_>, (_,): (u64,)| ready())?;
-    clock.func_wrap("subscribe-duration", |_: Store<'_>, (_,): (u64,)| ready())?;
+    clock.func_wrap("subscribe-instant", |_: Store<'_>, (_,): (u64,)| {
+        ready_pollable()
+    })?;
+    clock.func_wrap("subscribe-duration", |_: Store<'_>, (_,): (u64,)| {
+        ready_pollable()
+    })?;
 
     linker
         .instance("wasi:cli/stdin@0.2.12")?
@@ -174,7 +181,7 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     Ok(())
 }
 
-fn ready() -> wasmtime::Result<(Resource<Pollable>,)> {
+fn ready_pollable() -> wasmtime::Result<(Resource<Pollable>,)> {
     Ok((Resource::new_own(0),))
 }
 

@@ -158,8 +158,8 @@ fn body_can_be_read_but_edited_only_at_its_ends() {
                (if (call $set (i32.const 0) (i32.const 99) (i32.const 0) (i32.const 8) (i32.const 1)) (then unreachable))
                (i32.const 0))"#,
     );
-    let home = start(plugin(&text));
-    let mut stream = home.open();
+    let fixture = start(plugin(&text));
+    let mut stream = fixture.open();
     stream.request_headers(request(), false);
     stream.request_body(Bytes::from_static(b"abc"), false);
     stream.request_body(Bytes::from_static(b"def"), true);
@@ -175,7 +175,7 @@ fn body_can_be_read_but_edited_only_at_its_ends() {
         (String::from_utf8(body).unwrap(), ended),
         ("<bcdef>".to_owned(), true)
     );
-    assert_eq!(home.lines.take(), ["info cdef"]);
+    assert_eq!(fixture.lines.take(), ["info cdef"]);
 }
 
 #[test]
@@ -268,13 +268,13 @@ fn abi_0_1_0_hostcalls_are_supported() {
         (func (export "proxy_on_request_headers") (param i32 i32) (result i32)
             (drop (call $continue))
             (i32.const 1)))"#;
-    let home = start(PluginSpec {
+    let fixture = start(PluginSpec {
         configuration: b"old".to_vec(),
         ..plugin(text)
     });
-    assert_eq!(home.lines.take(), ["info old"]);
+    assert_eq!(fixture.lines.take(), ["info old"]);
     assert!(matches!(
-        home.request().0[..],
+        fixture.request().0[..],
         [Effect::RequestHeaders { .. }]
     ));
 }

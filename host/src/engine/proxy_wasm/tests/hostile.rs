@@ -5,9 +5,9 @@ use super::*;
 #[test]
 fn trap_is_contained_and_logged_with_a_backtrace() {
     let text = callback("", "unreachable");
-    let home = start(plugin(&text));
+    let fixture = start(plugin(&text));
     for _ in 0..2 {
-        let (effects, lines) = home.request();
+        let (effects, lines) = fixture.request();
         assert_eq!(status(&effects), Some(503));
         assert_eq!(lines.len(), 1, "{lines:?}");
         assert!(
@@ -199,11 +199,11 @@ fn hostile_pointers_never_crash_the_host() {
             &format!(r#"(import "{from}" "{name}" (func $call (param {types}) (result i32)))"#),
             &format!("{body} (call $status (i32.const 99))"),
         );
-        let home = start(PluginSpec {
+        let fixture = start(PluginSpec {
             environment: environment.clone(),
             ..plugin(&text)
         });
-        let (_, lines) = home.request();
+        let (_, lines) = fixture.request();
         let last = lines.last().unwrap();
         assert!(
             last == "info 99" || last.starts_with("critical `proxy_on_request_headers` failed"),
@@ -251,7 +251,7 @@ fn identical_modules_share_an_instance_per_worker() {
         r#"(i32.store (i32.const 0) (i32.add (i32.load (i32.const 0)) (i32.const 1)))
            (call $status (i32.load (i32.const 0)))"#,
     );
-    let lines = Arc::new(Lines::default());
+    let lines = Arc::new(LogCapture::default());
     let runtime = Runtime::new(RuntimeConfig::new(lines.clone())).unwrap();
     let specs = [
         plugin(&text),

@@ -22,9 +22,9 @@ use crate::runtime::{Runtime, WorkerChain};
 use crate::stream::{Effect, Stream};
 
 #[derive(Default)]
-struct Lines(Mutex<Vec<String>>);
+struct LogCapture(Mutex<Vec<String>>);
 
-impl LogSink for Lines {
+impl LogSink for LogCapture {
     fn line(&self, line: &LogLine<'_>) {
         self.0
             .lock()
@@ -33,16 +33,16 @@ impl LogSink for Lines {
     }
 }
 
-impl Lines {
+impl LogCapture {
     fn take(&self) -> Vec<String> {
         std::mem::take(&mut self.0.lock().unwrap())
     }
 }
 
 /// A worker with one plugin, and the plugin's log.
-struct Home {
+struct Fixture {
     chain: WorkerChain,
-    lines: Arc<Lines>,
+    lines: Arc<LogCapture>,
 }
 
 fn plugin(text: &str) -> PluginSpec {
@@ -50,13 +50,13 @@ fn plugin(text: &str) -> PluginSpec {
 }
 
 fn load(spec: PluginSpec) -> Result<crate::Chain, LoadError> {
-    Runtime::new(RuntimeConfig::new(Arc::new(Lines::default())))
+    Runtime::new(RuntimeConfig::new(Arc::new(LogCapture::default())))
         .unwrap()
         .load(&[spec])
 }
 
-fn try_start(spec: PluginSpec) -> Result<Home, StartError> {
-    let lines = Arc::new(Lines::default());
+fn try_start(spec: PluginSpec) -> Result<Fixture, StartError> {
+    let lines = Arc::new(LogCapture::default());
     let config = RuntimeConfig {
         clock: Arc::new(ManualClock::new(42)),
         ..RuntimeConfig::new(lines.clone())
@@ -66,14 +66,14 @@ fn try_start(spec: PluginSpec) -> Result<Home, StartError> {
         .load(&[spec])
         .unwrap()
         .start_worker(0)?;
-    Ok(Home { chain, lines })
+    Ok(Fixture { chain, lines })
 }
 
-fn start(spec: PluginSpec) -> Home {
+fn start(spec: PluginSpec) -> Fixture {
     try_start(spec).unwrap_or_else(|error| panic!("{error}"))
 }
 
-impl Home {
+impl Fixture {
     fn open(&self) -> Stream {
         self.chain.open(Rc::new(|| ()))
     }

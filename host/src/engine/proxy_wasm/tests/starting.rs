@@ -226,12 +226,12 @@ fn startup_follows_envoys_order() {
         say("vm"),
         say("configure"),
     ));
-    let home = start(PluginSpec {
+    let fixture = start(PluginSpec {
         configuration: b"abc".to_vec(),
         ..plugin(&text)
     });
     assert_eq!(
-        home.lines.take(),
+        fixture.lines.take(),
         ["info init", "info create", "info vm", "info configure"]
     );
     let refused = try_start(plugin(&text)).map(|_| ()).unwrap_err();
@@ -266,13 +266,13 @@ fn configuration_is_readable_only_during_on_configure() {
                    (then unreachable))
                (i32.const 0))"#
     ));
-    let home = start(PluginSpec {
+    let fixture = start(PluginSpec {
         configuration: b"abc".to_vec(),
         ..plugin(&text)
     });
-    assert_eq!(home.lines.take(), ["info bc"]);
+    assert_eq!(fixture.lines.take(), ["info bc"]);
     assert!(matches!(
-        home.request().0[..],
+        fixture.request().0[..],
         [Effect::RequestHeaders { end: true, .. }]
     ));
 }

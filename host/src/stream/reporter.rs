@@ -13,13 +13,13 @@ use crate::vm::Vm;
 use crate::vocabulary::{Action, Direction, FieldMap, Phase};
 
 /// The observer of a stream, and the number under which it knows the stream.
-pub(super) struct Watch {
+pub(super) struct Reporter {
     observer: Arc<dyn Observer>,
-    number: u64,
+    stream_id: u64,
 }
 
 /// A callback that is about to run.
-pub(super) struct Observed<'a> {
+pub(super) struct CallbackSite<'a> {
     pub(super) shared: &'a SharedStream,
     pub(super) index: usize,
     pub(super) phase: Phase,
@@ -28,47 +28,47 @@ pub(super) struct Observed<'a> {
 
 /// The field maps and the size of the body before a callback.
 #[derive(Default)]
-struct Before {
+struct Snapshot {
     maps: [Option<Fields>; 4],
     body: Option<usize>,
 }
 
-impl Watch {
-    pub(super) fn of(observer: &Arc<dyn Observer>) -> Self {
+impl Reporter {
+    pub(super) fn new(observer: &Arc<dyn Observer>) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Self {
             observer: observer.clone(),
-            number: NEXT.fetch_add(1, Ordering::Relaxed),
+            stream_id: NEXT.fetch_add(1, Ordering::Relaxed),
         }
     }
 
-    pub(super) fn tell(&self, event: Event) {
-        self.observer.event(self.number, event);
+    pub(super) fn report(&self, event: Event) {
+        self.observer.event(self.stream_id, event);
     }
 
-    /// Runs a callback and reports it. Must be called before `State::leave`, which changes what the plugin sees as the
-    /// body.
+    /// Runs a callback and reports it. Must be called before `State::end_callback`, which changes what the plugin sees as
+    /// the body.
     pub(super) fn callback(
         &self,
         vm: &Rc<Vm>,
         context: &Context,
-        observed: Observed<'_>,
+        site: CallbackSite<'_>,
         run: impl FnOnce(&mut dyn engine::Instance) -> Result<Action, Trap>,
     ) -> Option<Action> {
-        let Observed {
+        let CallbackSite {
             shared,
             index,
             phase,
             end,
-        } = observed;
-        let before = shared.change(|state| Before::of(state, index, phase));
+        } = site;
+        let before = shared.change(|state| Snapshot::take(state, index, phase));
         let (action, measured) = vm.enter_measured(context.plugin, run);
         let (fields, body) = shared.change(|state| before.compare(state, index, phase));
         let call = Call {
             fields,
             body,
             end,
-            ..call(
+            ..new_call(
                 vm,
                 context,
                 index,
@@ -77,12 +77,12 @@ impl Watch {
                 measured,
             )
         };
-        self.tell(Event::Called(Box::new(call)));
+        self.report(Event::Called(Box::new(call)));
         action
     }
 
     /// Creates or drops the plugin's state for the stream. Reports it only if the plugin logged something or trapped.
-    pub(super) fn lifetime<R>(
+    pub(super) fn lifecycle_call<R>(
         &self,
         vm: &Rc<Vm>,
         context: &Context,
@@ -94,14 +94,14 @@ impl Watch {
         let silent = measured.lines.kept.is_empty() && measured.lines.left_out == 0;
         if !silent || measured.trap.is_some() {
             let action = result.is_some().then_some(Action::Continue);
-            let call = call(vm, context, index, occasion, action, measured);
-            self.tell(Event::Called(Box::new(call)));
+            let call = new_call(vm, context, index, occasion, action, measured);
+            self.report(Event::Called(Box::new(call)));
         }
         result
     }
 }
 
-fn call(
+fn new_call(
     vm: &Vm,
     context: &Context,
     position: usize,
@@ -131,11 +131,11 @@ fn call(
     }
 }
 
-impl Before {
-    fn of(state: &mut State, index: usize, phase: Phase) -> Self {
+impl Snapshot {
+    fn take(state: &mut State, index: usize, phase: Phase) -> Self {
         Self {
             maps: state.maps.clone(),
-            body: body(state, index, phase),
+            body: body_len(state, index, phase),
         }
     }
 
@@ -145,31 +145,35 @@ impl Before {
         index: usize,
         phase: Phase,
     ) -> (Vec<Seen>, Option<BodySize>) {
-        let (_, own) = phase.of();
+        let (_, own_map) = phase.direction_and_map();
         let mut fields = Vec::new();
         for (map, before) in FieldMap::ALL.into_iter().zip(self.maps) {
             let (Some(before), Some(after)) = (before, state.map(map)) else {
                 continue;
             };
-            if own == Some(map) || before != *after {
+            if own_map == Some(map) || before != *after {
                 let after = after.clone();
                 let seen = Seen { map, before, after };
                 // The fields that the callback is for come first.
-                let at = if own == Some(map) { 0 } else { fields.len() };
+                let at = if own_map == Some(map) {
+                    0
+                } else {
+                    fields.len()
+                };
                 fields.insert(at, seen);
             }
         }
-        let left = body(state, index, phase);
-        let body = self
-            .body
-            .zip(left)
-            .map(|(seen, left)| BodySize { seen, left });
+        let after = body_len(state, index, phase);
+        let body = self.body.zip(after).map(|(before, after)| BodySize {
+            seen: before,
+            left: after,
+        });
         (fields, body)
     }
 }
 
 /// Returns the size of the body that the callback is for, in bytes.
-fn body(state: &mut State, index: usize, phase: Phase) -> Option<usize> {
+fn body_len(state: &mut State, index: usize, phase: Phase) -> Option<usize> {
     match phase {
         Phase::RequestBody => Some(state.body(index, Direction::Request).len()),
         Phase::ResponseBody => Some(state.body(index, Direction::Response).len()),

@@ -1,0 +1,116 @@
+//! Scenario files that are valid, and mistakes with their positions.
+
+use super::*;
+
+fn read(text: &str) -> Result<Scenario> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("logging/log.yaml");
+    std::fs::create_dir(folder.path().join("logging"))?;
+    std::fs::write(&file, text)?;
+    Scenario::read(folder.path(), &file, None)
+}
+
+#[test]
+fn scenario_name_is_derived_from_its_path() {
+    let scenario = read(
+        "about: x\nplugins: [{guest: probe}]\nsteps:\n- advance: 1.5s\n- request: {path: /}\n",
+    );
+    let scenario = scenario.expect("a scenario");
+    assert_eq!(scenario.name, "logging/log");
+    assert!(
+        matches!(scenario.steps[0], Step::Advance(Passing(time)) if time == Duration::from_millis(1500))
+    );
+}
+
+#[test]
+fn invalid_scenario_is_rejected_with_a_precise_error() {
+    let error = |text: &str| format!("{:#}", read(text).expect_err("a mistake"));
+    let unknown =
+        error("about: x\nplugins: [{guest: probe}]\nsteps:\n- request: {path: /, boody: x}\n");
+    assert!(unknown.contains("log.yaml:4:"), "{unknown}");
+    assert!(unknown.contains("boody"), "{unknown}");
+    assert_eq!(unknown.lines().count(), 1, "{unknown}");
+    let twice = error(
+        "about: x\nplugins: [{guest: probe}, {guest: probe}]\nsteps:\n- request: {path: /}\n",
+    );
+    assert!(
+        twice.contains("two plugins have the name `probe`"),
+        "{twice}"
+    );
+    let runtime = error(
+        "about: x\nplugins: [{guest: probe}]\nnot-in: {mars: far}\nsteps:\n- request: {path: /}\n",
+    );
+    assert!(
+        runtime.contains("`mars`") && runtime.contains("envoy-1.40.0"),
+        "{runtime}"
+    );
+    let time = error("about: x\nplugins: [{guest: probe}]\nsteps:\n- advance: soon\n");
+    assert!(time.contains("`soon` is not a valid duration"), "{time}");
+    let path = error(
+        "about: x\nplugins: [{guest: probe}]\nproperties:\n- {path: [a, ''], value: 5}\nsteps:\n- request: {path: /}\n",
+    );
+    assert!(
+        path.contains("log.yaml:4:3: `a.` has a segment that is empty"),
+        "{path}"
+    );
+    let any = error("about: x\nplugins: [{guest: probe}]\nstart: {refused: true}\n");
+    assert!(
+        any.contains("log.yaml:3:1: ") && any.contains("to `start.logs`"),
+        "{any}"
+    );
+    let both = error(
+        "about: x\nplugins: [{guest: probe, configuration: a, configuration-file: b}]\nsteps:\n- request: {path: /}\n",
+    );
+    assert!(
+        both.contains("log.yaml:2:11: `configuration` cannot"),
+        "{both}"
+    );
+    let absent = error(
+        "about: x\nplugins: [{guest: probe, configuration-file: b}]\nsteps:\n- request: {path: /}\n",
+    );
+    assert!(
+        absent.contains("log.yaml:2:11: cannot read") && absent.contains("logging/b`"),
+        "{absent}"
+    );
+    let upstream = |stated: &str| {
+        error(&format!(
+            "about: x\nplugins: [{{guest: probe}}]\nsteps:\n- request: {{path: /, expect: {{upstream: {stated}}}}}\n"
+        ))
+    };
+    let nowhere = upstream("nowhere");
+    assert!(
+        nowhere.contains("log.yaml:4:") && nowhere.contains("`none`, or what"),
+        "{nowhere}"
+    );
+    let key = upstream("{boody: x}");
+    assert!(
+        key.contains("log.yaml:4:") && key.contains("boody"),
+        "{key}"
+    );
+}
+
+#[test]
+fn upstream_expectation_is_none_or_a_request() {
+    let scenario = read(
+        "about: x\nplugins: [{guest: probe}]\nsteps:\n\
+         - request: {path: /, expect: {upstream: none}}\n\
+         - request: {path: /, expect: {upstream: {body: hello}}}\n",
+    );
+    let scenario = scenario.expect("a scenario");
+    let stated = |step: &Step| match step {
+        Step::Request(request) => request
+            .expect
+            .upstream
+            .as_ref()
+            .map(|upstream| matches!(upstream, AtUpstream::Nothing)),
+        _ => None,
+    };
+    assert_eq!(stated(&scenario.steps[0]), Some(true));
+    assert_eq!(stated(&scenario.steps[1]), Some(false));
+}
+
+#[test]
+fn asterisk_is_a_wildcard() {
+    assert!(glob("a*c", "abc") && glob("a*c", "ac") && glob("*", "") && glob("a", "a"));
+    assert!(!glob("a*c", "abcd") && !glob("a", "ab") && glob("*b*", "abc"));
+}
