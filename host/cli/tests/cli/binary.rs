@@ -16,6 +16,8 @@ pub fn path() -> &'static str {
         }
         let link = folder.join(name);
         fs::rename(&new, &link).expect("a place for the tool");
+        // Of two links to the same file, a rename removes none.
+        let _ = fs::remove_file(&new);
         link.to_str().expect("a path in UTF-8").to_owned()
     });
     &LINK
