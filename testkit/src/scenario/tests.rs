@@ -37,6 +37,13 @@ fn invalid_scenario_is_rejected_with_a_precise_error() {
         twice.contains("two plugins have the name `probe`"),
         "{twice}"
     );
+    let renamed = error(
+        "about: x\nplugins: [{guest: probe, fail-policy: open}]\nsteps:\n- request: {path: /}\n",
+    );
+    assert!(
+        renamed.contains("unknown field `fail-policy`") && renamed.contains("failure-policy"),
+        "{renamed}"
+    );
     let runtime = error(
         "about: x\nplugins: [{guest: probe}]\nnot-in: {mars: far}\nsteps:\n- request: {path: /}\n",
     );
