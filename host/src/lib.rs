@@ -12,7 +12,8 @@
 //!
 //! [`observe`] reports what plugins do with a stream. Without an observer, none of this data is collected.
 //!
-//! This library does not print, read files or parse command lines; `host/cli` does. It treats adapted modules like any
+//! This library does not print or parse command lines; `host/cli` does. The only files that it reads and writes are
+//! compiled code, in a [directory](RuntimeConfig::code_cache_dir) that the caller names. It treats adapted modules like any
 //! other Proxy-Wasm module and does not depend on the adapter.
 
 pub mod attributes;

@@ -25,10 +25,9 @@ pub enum MetricKind {
 /// The metrics of a proxy.
 #[derive(Debug, Default)]
 pub struct Metrics {
-    by_name: Mutex<HashMap<Key, Arc<Metric>>>,
+    /// By kind and name.
+    by_name: Mutex<[HashMap<Box<[u8]>, Arc<Metric>>; 3]>,
 }
-
-type Key = (MetricKind, Box<[u8]>);
 
 /// The maximum number of definitions of each kind by one instance, so that a plugin that defines a metric for each request does not grow forever.
 const MAX_DEFINITIONS: usize = 100_000;
@@ -54,9 +53,9 @@ impl Metrics {
     /// Returns the metric of a kind and name, and creates it if it does not exist. Returns `None` if there are too many.
     pub fn define(&self, kind: MetricKind, name: &[u8]) -> Option<Arc<Metric>> {
         let mut metrics = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = metrics.len();
-        let key = (kind, name.into());
-        if let Some(metric) = metrics.get(&key) {
+        let count: usize = metrics.iter().map(HashMap::len).sum();
+        let named = metrics.get_mut(kind as usize)?;
+        if let Some(metric) = named.get(name) {
             return Some(metric.clone());
         }
         if count >= MAX_METRICS {
@@ -67,7 +66,7 @@ impl Metrics {
             value: AtomicU64::new(0),
             count: AtomicU64::new(0),
         });
-        metrics.insert(key, metric.clone());
+        named.insert(name.into(), metric.clone());
         Some(metric)
     }
 }

@@ -1,8 +1,7 @@
 //! Data shared between the workers of a proxy, as in Envoy: byte values by key, each with a version that changes with
 //! every update.
 //!
-//! This is the only state on the request path that is protected by a lock, which is held for the duration of one
-//! lookup. The data lives as long as its owner: a server keeps it across [`reload`](crate::Server::reload).
+//! The data is protected by a lock, which is held for the duration of one lookup. The data lives as long as its owner: a server keeps it across [`reload`](crate::Server::reload).
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

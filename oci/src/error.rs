@@ -36,6 +36,16 @@ pub enum Error {
         /// The target of the redirect.
         to: String,
     },
+    /// The host has only link-local addresses, to which newer releases of Istio's agent do not connect.
+    #[error(
+        "`{host}` has the link-local address {address}, and newer releases of Istio's agent do not connect to such addresses: use a registry with another address"
+    )]
+    LinkLocal {
+        /// The host of the request.
+        host: String,
+        /// Its address.
+        address: std::net::IpAddr,
+    },
     /// The operation timed out.
     #[error("timed out after {} seconds while waiting for `{host}`", limit.as_secs_f32())]
     Timeout {

@@ -8,7 +8,12 @@ use ureq::config::Config;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 
-/// Resolves host names, and fails for a name that has a link-local address. Cloud providers serve credentials of the machine on such
+/// The error for a host that has only link-local addresses.
+#[derive(Debug, thiserror::Error)]
+#[error("the address {0} is link-local")]
+pub(crate) struct LinkLocal(pub(crate) IpAddr);
+
+/// Resolves host names without link-local addresses, and fails for a name that has no others. Cloud providers serve credentials of the machine on such
 /// addresses, and a name can be pointed at one after the redirect has been checked.
 #[derive(Debug, Default)]
 pub(crate) struct PublicResolver(DefaultResolver);
@@ -66,15 +71,20 @@ impl Resolver for PublicResolver {
         timeout: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
         let addresses = self.0.resolve(uri, config, timeout)?;
-        match addresses.iter().find(|it| is_link_local(it.ip())) {
-            Some(address) => Err(ureq::Error::Io(io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!(
-                    "its address {} is link-local, and Istio's agent does not connect to such addresses",
-                    address.ip()
-                ),
-            ))),
-            None => Ok(addresses),
+        // Behind a proxy, the address is that of the proxy, which resolves the host itself.
+        if config.proxy().is_some() {
+            return Ok(addresses);
+        }
+        let mut public = self.empty();
+        addresses
+            .iter()
+            .filter(|it| !is_link_local(it.ip()))
+            .for_each(|it| public.push(*it));
+        match addresses.first() {
+            Some(address) if public.is_empty() => {
+                Err(ureq::Error::Io(io::Error::other(LinkLocal(address.ip()))))
+            }
+            _ => Ok(public),
         }
     }
 }

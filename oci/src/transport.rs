@@ -10,6 +10,7 @@
 use std::cell::OnceCell;
 use std::fmt::Display;
 use std::io::{self, Read as _};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,7 +23,7 @@ use ureq::{Agent, Body, SendBody};
 
 use crate::digest::Digest;
 use crate::error::{Error, shortened};
-use crate::inner::{PublicResolver, is_followed};
+use crate::inner::{LinkLocal, PublicResolver, is_followed};
 
 /// The progress of a blob transfer.
 #[derive(Debug, Clone, Copy)]
@@ -280,6 +281,11 @@ impl Transport {
         use ureq::Timeout::{Connect, Resolve};
         let host = host.to_owned();
         let says = |message: &dyn Display| shortened(&message.to_string());
+        if let ureq::Error::Io(error) = &error
+            && let Some(address) = link_local(error)
+        {
+            return Error::LinkLocal { host, address };
+        }
         match error {
             ureq::Error::Timeout(Connect | Resolve) => Error::Connection {
                 host,
@@ -380,6 +386,11 @@ pub(crate) fn resolved(from: &Uri, location: &str) -> Option<Uri> {
     };
     let has_host = uri.host().is_some_and(|host| !host.is_empty());
     (is_safe && has_host).then_some(uri)
+}
+
+fn link_local(error: &io::Error) -> Option<IpAddr> {
+    let inner = error.get_ref()?.downcast_ref::<LinkLocal>()?;
+    Some(inner.0)
 }
 
 fn is_no_tls(error: &io::Error) -> bool {

@@ -323,6 +323,7 @@ impl Scenario {
             .collect::<Vec<_>>()
             .join("/");
         scenario.file = file.to_owned();
+        let is_implied = own.is_some() && scenario.plugins.is_empty();
         if let (Some(own), []) = (own, &scenario.plugins[..]) {
             scenario.plugins.push(Plugin {
                 guest: own.to_owned(),
@@ -337,7 +338,7 @@ impl Scenario {
         let below = file.parent().unwrap_or(Path::new(""));
         let checked = scenario.check();
         checked
-            .and_then(|()| scenario.read_configurations(below))
+            .and_then(|()| scenario.read_configurations(below, is_implied))
             .map_err(|(place, wrong)| {
                 let at = Source::parse(&text).map(|source| source.position(&place));
                 let at = at.map_or_else(String::new, |at| format!(":{at}"));
@@ -346,15 +347,23 @@ impl Scenario {
         Ok(scenario)
     }
 
-    /// Reads the configurations that are in files, whose paths are relative to a folder.
-    fn read_configurations(&mut self, folder: &Path) -> Result<(), (Place, String)> {
+    /// Reads the configurations that are in files, whose paths are relative to a folder. `is_implied`: `plugins` is absent, and the
+    /// configuration is at the top.
+    fn read_configurations(
+        &mut self,
+        folder: &Path,
+        is_implied: bool,
+    ) -> Result<(), (Place, String)> {
         for (number, plugin) in self.plugins.iter_mut().enumerate() {
             let Some(file) = &plugin.configuration_file else {
                 continue;
             };
             let path = folder.join(file);
             plugin.file_content = std::fs::read(&path).map_err(|error| {
-                let place = Place::default().key("plugins").item(number);
+                let place = match is_implied {
+                    true => Place::default().key("configuration-file"),
+                    false => Place::default().key("plugins").item(number),
+                };
                 let wrong = format!(
                     "cannot read `configuration-file` `{}`: {error}",
                     path.display()

@@ -104,7 +104,8 @@ fn update(from: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(to)? {
         let entry = entry?;
-        if !from.join(entry.file_name()).exists() {
+        let source = from.join(entry.file_name());
+        if !source.exists() || source.is_dir() != entry.path().is_dir() {
             match entry.file_type()?.is_dir() {
                 true => fs::remove_dir_all(entry.path())?,
                 false => fs::remove_file(entry.path())?,

@@ -72,10 +72,11 @@ extern "C" fn observe(histogram: u32, value: u64) {
 fn define(kind: u32, name: *const u8, len: usize, ret: *mut u8) {
     // SAFETY: the caller provides space for the result, and the name is valid for the duration of the call.
     let (ret, name) = unsafe { (RetPtr::new(ret), string(name, len)) };
-    let checked = match name.len() {
-        0 => Err(Error::InvalidArgument),
-        1..=MAX_NAME => Ok(()),
-        _ => Err(Error::TooLarge),
+    let checked = match name.last() {
+        // Envoy ignores dots at the end.
+        None | Some(b'.') => Err(Error::InvalidArgument),
+        Some(_) if name.len() > MAX_NAME => Err(Error::TooLarge),
+        Some(_) => Ok(()),
     };
     let id = state().data.as_ptr();
     let outcome = checked.and_then(|()| {

@@ -2,8 +2,8 @@
 //!
 //! A metric belongs to the proxy: all workers and plugins that define a metric of the same kind and name change the same
 //! value. Prefix each name with the plugin's name, and do not use one name for metrics of different kinds. Metrics have
-//! no labels and no units, so the unit of a value belongs in the name. Envoy prefixes the names with `wasmcustom.` and
-//! exports the metrics together with its own.
+//! no labels and no units, so the unit of a value belongs in the name. In Envoy's statistics, names have the prefix
+//! `wasmcustom.`; its Prometheus output omits this prefix, and includes only names that start with a letter or `_`.
 //!
 //! Define metrics in [`configure`](crate::Plugin::configure) and store the handles in the plugin value. Do not define
 //! them for each request: the proxy does not free a definition while the instance runs, and it limits the number of

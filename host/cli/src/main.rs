@@ -146,9 +146,15 @@ fn is_of_environment(error: &anyhow::Error) -> bool {
             let oci = cause.downcast_ref::<tidegate_oci::Error>();
             // The contents of a file, and what the agent decides about a registry, are findings.
             io.is_some_and(|it| it.kind() != std::io::ErrorKind::InvalidData)
-                || oci.is_some_and(|it| !matches!(it, tidegate_oci::Error::InnerRedirect { .. }))
+                || oci.is_some_and(|it| !is_of_the_agent(it))
                 || cause.is::<tidegate_oci::CredentialsError>()
         })
+}
+
+/// Whether Istio's agent decides this about a registry.
+fn is_of_the_agent(error: &tidegate_oci::Error) -> bool {
+    use tidegate_oci::Error::{InnerRedirect, LinkLocal};
+    matches!(error, InnerRedirect { .. } | LinkLocal { .. })
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::error::Error;
+use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -83,18 +84,36 @@ impl Compiler {
 /// Opens wasmtime's cache. It is keyed by the module, the version of wasmtime and the settings of the engine, limits its own size, and
 /// replaces files atomically, so that processes can share it.
 fn on_disk(directory: &Path) -> Option<Cache> {
-    let mut config = CacheConfig::new();
-    config.with_directory(directory);
-    match Cache::new(config) {
+    let open = || -> Result<Cache, Box<dyn Error>> {
+        // wasmtime requires an absolute path, and does not report a directory that it cannot write to.
+        let directory = std::path::absolute(directory)?;
+        create_private(&directory)?;
+        let probe = directory.join(format!("probe-{}", std::process::id()));
+        fs::write(&probe, [])?;
+        fs::remove_file(&probe)?;
+        let mut config = CacheConfig::new();
+        config.with_directory(directory);
+        Ok(Cache::new(config)?)
+    };
+    match open() {
         Ok(cache) => Some(cache),
         Err(error) => {
             tracing::warn!(
-                "compiled code is not cached in `{}`: {error:#}",
+                "compiled code is not cached in `{}`: {error}",
                 directory.display()
             );
             None
         }
     }
+}
+
+/// Creates a directory to which only the user can write, if it does not exist: the code in it will be executed.
+fn create_private(directory: &Path) -> std::io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(directory)
 }
 
 impl CodeCache {
@@ -132,7 +151,6 @@ impl CodeCache {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
     use std::path::PathBuf;
 
     use super::*;

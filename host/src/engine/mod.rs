@@ -72,7 +72,7 @@ pub(crate) enum Callback {
     Log,
 }
 
-/// A plugin on one stream: its context, and the slot that [`Instance::open`] returned.
+/// A plugin on one stream: its context, and the slot that [`Instance::open_stream`] returned.
 #[derive(Clone, Copy)]
 pub(crate) struct FilterRef<'a> {
     pub(crate) context: &'a Context,

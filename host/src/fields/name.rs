@@ -104,7 +104,7 @@ impl Pseudo {
     }
 }
 
-// === impl Known ===
+// === impl ParsedName ===
 
 /// A parsed name, and the maps in which its values are joined.
 pub(crate) struct ParsedName {

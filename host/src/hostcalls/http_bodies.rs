@@ -84,7 +84,7 @@ fn with_current_body<R>(
     Ok(call(state.body(stream.filter, direction)))
 }
 
-/// Like [`with`], but also gives access, in any callback, to a body that the plugin paused in an earlier body callback.
+/// Like [`with_current_body`], but also gives access, in any callback, to a body that the plugin paused in an earlier body callback.
 /// Proxy-Wasm modules have this access.
 pub(crate) fn with_current_or_paused_body<R>(
     stream: &StreamContext,

@@ -11,17 +11,20 @@ const MAX_NAME: usize = 1024;
 
 /// Defines a metric, and returns its number.
 pub(crate) fn define(services: &Services, kind: MetricKind, name: &[u8]) -> Result<u32, Error> {
-    if name.is_empty() {
+    // Envoy ignores dots at the end.
+    if name.last().is_none_or(|last| *last == b'.') {
         return Err(Error::InvalidArgument);
-    }
-    if name.len() > MAX_NAME {
-        return Err(Error::TooLarge);
     }
     define_any(services, kind, name)
 }
 
-/// Defines a metric by Proxy-Wasm's rules, which accept any name.
+/// Defines a metric by Proxy-Wasm's rules, which accept an empty name. As in Envoy, dots at the end of a name do not count.
 pub(crate) fn define_any(services: &Services, kind: MetricKind, name: &[u8]) -> Result<u32, Error> {
+    let dots = name.iter().rev().take_while(|byte| **byte == b'.').count();
+    let name = name.get(..name.len() - dots).unwrap_or_default();
+    if name.len() > MAX_NAME {
+        return Err(Error::TooLarge);
+    }
     let metric = services.metrics.define(kind, name).ok_or(Error::TooLarge)?;
     services.defined.add(metric).ok_or(Error::TooLarge)
 }

@@ -525,7 +525,7 @@ struct TaskWaker {
     waker: Cell<Option<Waker>>,
 }
 
-// === impl Wake ===
+// === impl TaskWaker ===
 
 impl TaskWaker {
     fn register(&self, cx: &mut Context<'_>) {

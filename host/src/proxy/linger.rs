@@ -32,7 +32,7 @@ pub(super) struct LingeringStream {
 #[derive(Clone, Default)]
 pub(super) struct UnreadRequest(Rc<Cell<bool>>);
 
-// === impl Lingering ===
+// === impl LingeringStream ===
 
 impl LingeringStream {
     pub(super) fn new(stream: TcpStream, unread: UnreadRequest) -> Self {

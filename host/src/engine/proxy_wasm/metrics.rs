@@ -4,7 +4,7 @@ use wasmtime::{Caller, Linker};
 
 use crate::engine::proxy_wasm::abi::Status;
 use crate::engine::proxy_wasm::guest::{
-    Guest, MemoryResult, memory, require_running, slice, status, write_u32, write_u64,
+    Guest, memory, require_running, slice, status, write_u32, write_u64,
 };
 use crate::hostcalls::metrics;
 use crate::metrics::MetricKind;
@@ -44,13 +44,14 @@ fn increment_metric(mut host: Host<'_>, id: u32, by: i64) -> wasmtime::Result<u3
     require_running(&host, "proxy_increment_metric")?;
     Ok(status(memory(&mut host).and_then(|(_, guest)| {
         let services = &guest.services;
+        // As in Envoy, the number decides the kind, whether a metric has it or not.
+        if !has_value(id) {
+            return Err(Status::BadArgument);
+        }
         match metrics::kind(services, id)? {
             // A counter only increases.
             MetricKind::Counter if by <= 0 => Err(Status::BadArgument),
-            MetricKind::Counter | MetricKind::Gauge => {
-                Ok(metrics::add(services, id, by.cast_unsigned())?)
-            }
-            MetricKind::Histogram => Err(Status::BadArgument),
+            _ => Ok(metrics::add(services, id, by.cast_unsigned())?),
         }
     })))
 }
@@ -65,10 +66,14 @@ fn record_metric(mut host: Host<'_>, id: u32, value: u64) -> wasmtime::Result<u3
 fn get_metric(mut host: Host<'_>, id: u32, value_at: u32) -> wasmtime::Result<u32> {
     require_running(&host, "proxy_get_metric")?;
     Ok(status(memory(&mut host).and_then(|(memory, guest)| {
-        let value: MemoryResult<u64> = match metrics::kind(&guest.services, id)? {
-            MetricKind::Histogram => Err(Status::BadArgument),
-            MetricKind::Counter | MetricKind::Gauge => Ok(metrics::value(&guest.services, id)?),
-        };
-        write_u64(memory, value_at, value?)
+        if !has_value(id) {
+            return Err(Status::BadArgument);
+        }
+        write_u64(memory, value_at, metrics::value(&guest.services, id)?)
     })))
+}
+
+/// Returns whether a number is that of a counter or gauge.
+fn has_value(id: u32) -> bool {
+    matches!(id % 4, 0 | 1)
 }

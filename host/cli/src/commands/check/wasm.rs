@@ -74,7 +74,7 @@ pub(super) fn image(
     let mut registry = args.registry.open(reference).with_context(failed)?;
     let examined = match examine(&mut registry, reference, args.sha256.as_ref()) {
         // That is the agent's decision, and not a failure of the registry.
-        Err(error @ Error::InnerRedirect { .. }) => {
+        Err(error @ (Error::InnerRedirect { .. } | Error::LinkLocal { .. })) => {
             report.add_input(&name, "image", Map::new());
             report.add(Severity::Error, AGENT, error.to_string());
             return Ok(());

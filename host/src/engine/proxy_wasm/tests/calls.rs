@@ -300,12 +300,15 @@ fn metrics_behave_as_in_envoy() {
            (call $status (call $increment (i32.const 4) (i64.const 0)))
            (call $status (call $increment (i32.const 6) (i64.const 1)))
            (call $status (call $get (i32.const 6) (i32.const 72)))
+           (call $status (call $get (i32.const 10) (i32.const 72)))
+           (call $status (call $increment (i32.const 7) (i64.const 1)))
            (call $status (call $get (i32.const 8) (i32.const 72)))
            (call $status (call $record (i32.const 7) (i64.const 1)))"#,
     );
     let (_, lines) = start(plugin(&text)).request();
     let expected = [
-        "00", "04", "00", "06", "00", "00", "00", "05", "02", "02", "02", "02", "01", "01",
+        "00", "04", "00", "06", "00", "00", "00", "05", "02", "02", "02", "02", "02", "02", "01",
+        "01",
     ];
     assert_eq!(lines, expected.map(|it| format!("info {it}")));
 }
