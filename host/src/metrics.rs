@@ -25,9 +25,10 @@ pub enum MetricKind {
 /// The metrics of a proxy.
 #[derive(Debug, Default)]
 pub struct Metrics {
-    /// By kind and name.
-    by_name: Mutex<[HashMap<Box<[u8]>, Arc<Metric>>; 3]>,
+    by_kind: Mutex<[ByName; 3]>,
 }
+
+type ByName = HashMap<Box<[u8]>, Arc<Metric>>;
 
 /// The maximum number of definitions of each kind by one instance, so that a plugin that defines a metric for each request does not grow forever.
 const MAX_DEFINITIONS: usize = 100_000;
@@ -52,7 +53,7 @@ pub struct Metric {
 impl Metrics {
     /// Returns the metric of a kind and name, and creates it if it does not exist. Returns `None` if there are too many.
     pub fn define(&self, kind: MetricKind, name: &[u8]) -> Option<Arc<Metric>> {
-        let mut metrics = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut metrics = self.by_kind.lock().unwrap_or_else(PoisonError::into_inner);
         let count: usize = metrics.iter().map(HashMap::len).sum();
         let named = metrics.get_mut(kind as usize)?;
         if let Some(metric) = named.get(name) {
