@@ -138,7 +138,7 @@ fn main() -> ExitCode {
 
 /// Whether a command failed because of files, the network, a registry or a missing program, and not because of what it was given.
 fn is_of_environment(error: &anyhow::Error) -> bool {
-    // A context is no cause of its own.
+    // `chain` does not give access to the type of a context, but `is` does.
     let is_unavailable = error.is::<logs::Unavailable>();
     is_unavailable
         || error.chain().any(|cause| {
