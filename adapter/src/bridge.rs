@@ -58,9 +58,12 @@ pub enum BridgeImport<'a> {
         /// The name of the plugin's callback.
         name: &'a str,
     },
+    /// Whether the plugin has a callback: 1 or 0.
+    Exported(&'a str),
     /// Allocates what the guest will own as a result.
     ImportRealloc,
-    /// Allocates what the guest will own as an argument of a function that the plugin exports.
+    /// Allocates what the guest will own as an argument of a function that the plugin exports. The plugin may lack the
+    /// function, and then the bridge never calls this.
     ArgumentRealloc(&'a str),
     /// Allocates what the bridge keeps.
     Keep,
@@ -86,6 +89,7 @@ impl<'a> BridgeImport<'a> {
             ("guest-dtor", name) => BridgeImport::Destructor(name),
             ("guest-realloc", name) => BridgeImport::ArgumentRealloc(name),
             ("guest-post", name) => BridgeImport::PostReturn(name),
+            ("guest-exports", name) => BridgeImport::Exported(name),
             ("cabi", "import-realloc") => BridgeImport::ImportRealloc,
             ("cabi", "keep") => BridgeImport::Keep,
             ("cabi", "start") => BridgeImport::Start,

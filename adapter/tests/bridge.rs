@@ -263,7 +263,7 @@ fn artefact_imports_only_known_functions() -> Result<()> {
             "state" => ["get", "set", "set-stack"].contains(&name.as_str()),
             "cabi" => ["import-realloc", "keep", "start"].contains(&name.as_str()),
             // Compared with the world below.
-            "guest" | "guest-dtor" | "guest-post" | "guest-realloc" => true,
+            "guest" | "guest-dtor" | "guest-exports" | "guest-post" | "guest-realloc" => true,
             callback => callback.starts_with("proxy_on_"),
         };
         ensure!(
@@ -308,6 +308,16 @@ fn artefact_exports_match_its_contract() -> Result<()> {
 /// The interface that a callback of the host is for: `on-log` for `proxy_on_log`.
 fn callback_interface(export: &str) -> String {
     export.trim_start_matches(PROXY).replace('_', "-")
+}
+
+/// The callback of the host that delivers a callback of the component.
+fn host_callback(interface: &str) -> String {
+    let interface = match interface {
+        // The host has one callback for the calls of streams and of plugins.
+        "on-plugin-http-call-response" => "on-http-call-response",
+        interface => interface,
+    };
+    format!("{PROXY}{}", interface.replace('-', "_"))
 }
 
 /// The contract, read from `wit/`.
@@ -464,7 +474,7 @@ fn every_callback_is_called_by_the_bridge() -> Result<()> {
         for (name, ty) in functions {
             let import = |module: &str| artefact.imports.get(&(module.to_owned(), name.clone()));
             let is_dtor = !name.contains("handle") && !name.contains('[');
-            let callback = format!("{PROXY}{}", interface.replace('-', "_"));
+            let callback = host_callback(&interface);
             let module = match (is_dtor, interface.starts_with("on-")) {
                 (true, _) => "guest-dtor",
                 (false, true) => &callback,
@@ -489,7 +499,7 @@ fn every_callback_is_called_by_the_bridge() -> Result<()> {
             known.insert(name);
         }
         if interface.starts_with("on-") {
-            let export = format!("{PROXY}{}", interface.replace('-', "_"));
+            let export = host_callback(&interface);
             if !artefact.exports.contains_key(&export) {
                 wrong.push(format!("{file}: no function exported as `{export}`"));
             }
@@ -504,12 +514,16 @@ fn every_callback_is_called_by_the_bridge() -> Result<()> {
             "the bridge allocates arguments of {allocated:?}, and those of {allocating:?} are allocated"
         ));
     }
-    for (module, name) in artefact.imports.keys() {
+    for ((module, name), ty) in &artefact.imports {
         let is_guest = module.starts_with("guest") || module.starts_with("proxy_on_");
         if is_guest && !known.contains(name) {
             wrong.push(format!(
                 "the bridge calls `{name}`, which the world does not export"
             ));
+        }
+        // The linker replaces these calls by a constant.
+        if module == "guest-exports" && *ty != FuncType::new([], [ValType::I32]) {
+            wrong.push(format!("`{name}` of `{module}` is {ty:?}"));
         }
     }
     ensure!(

@@ -14,7 +14,7 @@ use tidegate_benches::load::{Connection, request};
 use tidegate_benches::statistics::median;
 use tidegate_components::guests::{self, Shape};
 use tidegate_host::{
-    EngineKind, LogLine, LogSink, PluginSpec, Server, ServerConfig, SystemClock, Upstream,
+    Clusters, EngineKind, LogLine, LogSink, PluginSpec, Server, ServerConfig, SystemClock, Upstream,
 };
 
 /// Milliseconds from cargo's end to the first answer: the target.
@@ -51,6 +51,7 @@ fn measure(component: &[u8], engine: EngineKind, rounds: u8) -> Result<()> {
         logs: Arc::new(NoLogs),
         shared_data: Arc::default(),
         metrics: Arc::default(),
+        clusters: Clusters::default(),
         attributes: Arc::default(),
         observer: None,
         code: None,

@@ -1,4 +1,5 @@
-//! Generates a complete Envoy bootstrap: one listener, the plugins in order, the router filter and one upstream.
+//! Generates a complete Envoy bootstrap: one listener, the plugins in order, the router filter, one upstream, and the clusters that
+//! plugins call.
 //!
 //! This file defines the model; `envoy/render.rs` renders it to the JSON that Envoy reads and documents the reason for each
 //! setting. Envoy accepts the document as JSON or YAML and chooses the parser by file extension. A path without an
@@ -21,6 +22,9 @@ mod render;
 
 pub(crate) use render::{CAPABILITIES, any_bytes, capabilities};
 
+/// The name of the upstream's cluster, to which the route refers.
+pub const UPSTREAM_CLUSTER: &str = "upstream";
+
 /// The configuration of one Envoy process.
 #[derive(Debug, Clone)]
 pub struct Bootstrap {
@@ -28,6 +32,8 @@ pub struct Bootstrap {
     pub listen: SocketAddr,
     /// The server that receives the requests that the plugins let through.
     pub upstream: Upstream,
+    /// The clusters that plugins can send HTTP calls to.
+    pub clusters: Vec<Cluster>,
     /// The address of Envoy's admin interface. The default is `None`, because the admin interface can stop the proxy.
     pub admin: Option<SocketAddr>,
     /// The plugins, in the order in which they process requests. Responses are processed in reverse order.
@@ -43,6 +49,15 @@ pub struct Upstream {
     pub host: String,
     /// The TCP port.
     pub port: u16,
+}
+
+/// A cluster that plugins can send HTTP calls to. Envoy connects to its servers with HTTP/1.1.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cluster {
+    /// The name by which plugins refer to the cluster. Must be unique, and not [`UPSTREAM_CLUSTER`].
+    pub name: String,
+    /// The servers, which share the calls. Without any, sending a call fails.
+    pub endpoints: Vec<Upstream>,
 }
 
 /// A deployed plugin.
@@ -109,11 +124,12 @@ pub enum Profile {
 // === impl Bootstrap ===
 
 impl Bootstrap {
-    /// Creates a bootstrap without plugins and without an admin interface.
+    /// Creates a bootstrap without plugins, without clusters for calls and without an admin interface.
     pub fn new(listen: SocketAddr, upstream: Upstream) -> Self {
         Self {
             listen,
             upstream,
+            clusters: Vec::new(),
             admin: None,
             plugins: Vec::new(),
             profile: Profile::default(),

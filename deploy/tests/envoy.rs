@@ -1,7 +1,9 @@
 //! What the bootstrap says, part by part. Whether Envoy agrees is for the scenario runner, which starts real ones.
 
 use serde_json::{Value, json};
-use tidegate_deploy::envoy::{Bootstrap, FailurePolicy, Module, Plugin, Profile, Upstream};
+use tidegate_deploy::envoy::{
+    Bootstrap, Cluster, FailurePolicy, Module, Plugin, Profile, Upstream,
+};
 
 fn bootstrap(upstream: Upstream, plugins: Vec<Plugin>) -> Bootstrap {
     let listen = "127.0.0.1:8080".parse().expect("a socket address");
@@ -56,6 +58,46 @@ fn ip_upstream_is_static_and_hostname_uses_dns() {
         cluster("::1")["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"]
             ["socket_address"],
         json!({ "address": "::1", "port_value": 9000 }),
+    );
+}
+
+#[test]
+fn clusters_for_calls_follow_the_upstream() {
+    let mut with = bootstrap(Upstream::new("127.0.0.1", 9000), vec![]);
+    let cluster = |name: &str, endpoints: &[Upstream]| Cluster {
+        name: name.to_owned(),
+        endpoints: endpoints.to_vec(),
+    };
+    let (name, address) = (Upstream::new("auth", 80), Upstream::new("127.0.0.1", 81));
+    with.clusters = vec![
+        cluster("auth", &[name, address.clone()]),
+        cluster("outbound|81||keys", &[address]),
+        cluster("empty", &[]),
+    ];
+    let document = with.to_json();
+    let clusters = document["static_resources"]["clusters"]
+        .as_array()
+        .expect("a list of clusters");
+    let seen: Vec<_> = clusters
+        .iter()
+        .map(|cluster| {
+            let hosts = &cluster["load_assignment"]["endpoints"][0]["lb_endpoints"];
+            let count = hosts.as_array().map_or(0, Vec::len);
+            (&cluster["name"], &cluster["type"], count)
+        })
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            (&json!("upstream"), &json!("STATIC"), 1),
+            (&json!("auth"), &json!("STRICT_DNS"), 2),
+            (&json!("outbound|81||keys"), &json!("STATIC"), 1),
+            (&json!("empty"), &json!("STATIC"), 0),
+        ]
+    );
+    assert_eq!(
+        clusters[3]["load_assignment"],
+        json!({ "cluster_name": "empty", "endpoints": [] })
     );
 }
 

@@ -3,9 +3,11 @@
 //! Plugins read the time only through hostcalls and WASI, and both use the runtime's clock, so that a test can stop and
 //! advance it. Deadlines for guest code do not use this clock, because they must work while it is stopped.
 
+use std::pin::Pin;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::watch;
 
 /// A source of time for plugins.
 pub trait Clock: Send + Sync {
@@ -17,6 +19,17 @@ pub trait Clock: Send + Sync {
         static START: OnceLock<Instant> = OnceLock::new();
         u64::try_from(START.get_or_init(Instant::now).elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
+
+    /// Waits until [`monotonic`](Self::monotonic) returns at least `deadline`. The future is polled in a tokio runtime.
+    fn sleep_until(&self, deadline: u64) -> Pin<Box<dyn Future<Output = ()>>> {
+        let duration = Duration::from_nanos(deadline.saturating_sub(self.monotonic()));
+        Box::pin(async move { tokio::time::sleep(duration).await })
+    }
+}
+
+/// Returns the time after a duration, in nanoseconds.
+pub(crate) fn after(time: u64, duration: Duration) -> u64 {
+    time.saturating_add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
 }
 
 /// The system clock.
@@ -33,39 +46,51 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that advances only on request.
+/// A clock that advances only on request. It wakes whoever [sleeps](Clock::sleep_until).
 #[derive(Debug)]
 pub struct ManualClock {
-    now: AtomicU64,
+    now: watch::Sender<u64>,
 }
 
 impl ManualClock {
     /// Creates a clock with the time `now`, in nanoseconds since the epoch.
     pub fn new(now: u64) -> Self {
         Self {
-            now: AtomicU64::new(now),
+            now: watch::Sender::new(now),
         }
     }
 
     /// Advances the clock.
     pub fn advance(&self, by: Duration) {
         let by = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
-        self.now.fetch_add(by, Ordering::Relaxed);
+        self.now.send_modify(|now| *now = now.saturating_add(by));
     }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> u64 {
-        self.now.load(Ordering::Relaxed)
+        *self.now.borrow()
     }
 
     fn monotonic(&self) -> u64 {
         self.now()
     }
+
+    fn sleep_until(&self, deadline: u64) -> Pin<Box<dyn Future<Output = ()>>> {
+        let mut now = self.now.subscribe();
+        Box::pin(async move {
+            if now.wait_for(|now| *now >= deadline).await.is_err() {
+                // The clock is gone, and time does not pass any more.
+                std::future::pending::<()>().await;
+            }
+        })
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::task::{Context, Waker};
+
     use super::*;
 
     #[test]
@@ -74,5 +99,19 @@ mod tests {
         assert_eq!(clock.now(), 7);
         clock.advance(Duration::from_nanos(5));
         assert_eq!((clock.now(), clock.now()), (12, 12));
+    }
+
+    #[test]
+    fn manual_clock_wakes_whoever_sleeps() {
+        let clock = ManualClock::new(7);
+        let mut sleep = clock.sleep_until(12);
+        let mut context = Context::from_waker(Waker::noop());
+        clock.advance(Duration::from_nanos(4));
+        assert!(sleep.as_mut().poll(&mut context).is_pending());
+        clock.advance(Duration::from_nanos(1));
+        assert!(sleep.as_mut().poll(&mut context).is_ready());
+        let mut orphan = clock.sleep_until(13);
+        drop(clock);
+        assert!(orphan.as_mut().poll(&mut context).is_pending());
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::attributes::Attributes;
 use crate::clock::{Clock, SystemClock};
+use crate::clusters::Clusters;
 use crate::engine::CodeCache;
 use crate::logs::LogSink;
 use crate::metrics::Metrics;
@@ -25,6 +26,8 @@ pub struct RuntimeConfig {
     pub shared_data: Arc<SharedData>,
     /// Metrics that plugins define.
     pub metrics: Arc<Metrics>,
+    /// The clusters that plugins can send HTTP calls to.
+    pub clusters: Arc<Clusters>,
     /// Attributes that add to, or override, those that the host provides for a stream.
     pub attributes: Arc<Attributes>,
     /// Receives what plugins see and change. If `None`, nothing is measured.
@@ -40,7 +43,7 @@ pub struct RuntimeConfig {
 
 impl RuntimeConfig {
     /// Creates a configuration with the system clock, a buffer of 1 MiB, the given log sink, empty shared data, no
-    /// attributes and no observer.
+    /// clusters, no attributes and no observer.
     pub fn new(logs: Arc<dyn LogSink>) -> Self {
         Self {
             clock: Arc::new(SystemClock),
@@ -48,6 +51,7 @@ impl RuntimeConfig {
             buffer: 1 << 20,
             shared_data: Arc::default(),
             metrics: Arc::default(),
+            clusters: Arc::default(),
             attributes: Arc::default(),
             observer: None,
             code: None,

@@ -8,10 +8,12 @@ use std::sync::Arc;
 
 use crate::attributes::Attributes;
 use crate::clock::Clock;
+use crate::clusters::Clusters;
 use crate::limits::Limits;
 use crate::logs::{Level, LogLine, LogSink};
 use crate::metrics::{DefinedMetrics, Metrics};
 use crate::observe::LineRecorder;
+use crate::port::Outbox;
 use crate::random::Random;
 use crate::shared_data::SharedData;
 use crate::state::SharedStream;
@@ -29,9 +31,13 @@ pub(crate) struct Services {
     pub(crate) metrics: Arc<Metrics>,
     /// The metrics that the instance has defined.
     pub(crate) defined: DefinedMetrics,
+    pub(crate) clusters: Arc<Clusters>,
+    pub(crate) outbox: Outbox,
     pub(crate) attributes: Arc<Attributes>,
     /// The names of the instance's plugins. The IDs of their contexts start at 1.
     pub(crate) plugins: Vec<String>,
+    /// Whether the running callback belongs to no phase of a stream.
+    pub(crate) in_event: Cell<bool>,
     /// Records log lines for an observer, if there is one.
     pub(crate) recorder: Option<LineRecorder>,
     pub(crate) contexts: Contexts,
@@ -58,6 +64,8 @@ pub(crate) struct StreamContext {
     pub(crate) shared: Rc<SharedStream>,
     /// The position of the plugin in the chain.
     pub(crate) filter: usize,
+    /// Where the engine keeps the plugin's state for the stream. The engine assigns it when the stream is opened.
+    pub(crate) slot: usize,
 }
 
 /// A hasher for context IDs. IDs are sequential and not reused until they wrap around, so a multiplication is
@@ -115,13 +123,30 @@ impl Contexts {
         self.by_id.borrow().get(&id).cloned()
     }
 
+    /// Returns the ID of the context of a plugin. The plugins of an instance are configured in order before there is any stream, so
+    /// it is the plugin's index plus one.
+    pub(crate) fn plugin_id(&self, plugin: usize) -> u32 {
+        u32::try_from(plugin).unwrap_or(u32::MAX).saturating_add(1)
+    }
+
     /// Returns the context of a plugin that has no stream.
     pub(crate) fn plugin_context(&self, plugin: usize) -> Option<Context> {
-        let contexts = self.by_id.borrow();
-        contexts
-            .values()
-            .find(|it| it.stream.is_none() && it.plugin == plugin)
-            .cloned()
+        self.find(self.plugin_id(plugin))
+            .filter(|it| it.stream.is_none())
+    }
+
+    /// Records the slot that the engine has assigned to the stream of a context.
+    pub(crate) fn set_slot(&self, context: &mut Context, slot: usize) {
+        let Some(stream) = &mut context.stream else {
+            return;
+        };
+        if stream.slot == slot {
+            return;
+        }
+        stream.slot = slot;
+        if let Some(known) = self.by_id.borrow_mut().get_mut(&context.id) {
+            *known = context.clone();
+        }
     }
 
     /// Removes and returns all contexts.

@@ -15,6 +15,7 @@ use crate::logs::Level;
 use crate::metrics::DefinedMetrics;
 use crate::observe::{LineRecorder, Observer};
 use crate::plugin::{EngineKind, FailurePolicy, PluginSpec};
+use crate::port::{Outbox, Port};
 use crate::random::Random;
 use crate::vm::Vm;
 use crate::vocabulary::Phase;
@@ -47,6 +48,7 @@ pub(crate) struct LoadedModule {
 pub(crate) struct ChainInstances {
     worker: usize,
     loaded: Arc<LoadedChain>,
+    port: Rc<dyn Port>,
     instances: Vec<Renewable>,
     /// Whether each plugin has failed permanently, because its failure policy does not replace the instance.
     permanently_failed: Vec<Cell<bool>>,
@@ -65,10 +67,14 @@ const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 impl ChainInstances {
     /// Instantiates all modules, and configures all plugins in order.
-    pub(crate) fn start(loaded: Arc<LoadedChain>, worker: usize) -> Result<Self, StartError> {
+    pub(crate) fn start(
+        loaded: Arc<LoadedChain>,
+        worker: usize,
+        port: Rc<dyn Port>,
+    ) -> Result<Self, StartError> {
         let mut instances = Vec::with_capacity(loaded.modules.len());
         for module in &loaded.modules {
-            let vm = RefCell::new(Rc::new(start_instance(&loaded, module, worker)?));
+            let vm = RefCell::new(start_instance(&loaded, module, worker, &port)?);
             instances.push(Renewable {
                 vm,
                 retry_at: Cell::new(None),
@@ -82,6 +88,7 @@ impl ChainInstances {
         Ok(Self {
             worker,
             loaded,
+            port,
             instances,
             permanently_failed,
             has_log_callback,
@@ -153,9 +160,8 @@ impl ChainInstances {
         {
             return None;
         }
-        match start_instance(&self.loaded, module, self.worker) {
+        match start_instance(&self.loaded, module, self.worker, &self.port) {
             Ok(fresh) => {
-                let fresh = Rc::new(fresh);
                 renewable.vm.replace(fresh.clone());
                 renewable.retry_at.set(None);
                 Some((fresh, *index_in_module))
@@ -180,7 +186,8 @@ fn start_instance(
     loaded: &LoadedChain,
     module: &LoadedModule,
     worker: usize,
-) -> Result<Vm, StartError> {
+    port: &Rc<dyn Port>,
+) -> Result<Rc<Vm>, StartError> {
     let plugins: Vec<&LoadedPlugin> = module
         .plugins
         .iter()
@@ -207,16 +214,20 @@ fn start_instance(
         shared_data: config.shared_data.clone(),
         metrics: config.metrics.clone(),
         defined: DefinedMetrics::default(),
+        clusters: config.clusters.clone(),
+        outbox: Outbox::default(),
+        in_event: Cell::new(false),
         attributes: config.attributes.clone(),
         plugins: names,
         recorder: config.observer.as_ref().map(|_| LineRecorder::default()),
         contexts: Contexts::default(),
     };
-    let vm =
-        Vm::start(&*module.compiled, services).map_err(|Trap { message }| StartError::Trapped {
+    let vm = Vm::start(&*module.compiled, services, port.clone()).map_err(|Trap { message }| {
+        StartError::Trapped {
             plugin: first.name.clone(),
             message,
-        })?;
+        }
+    })?;
     for (index_in_module, LoadedPlugin { spec, .. }) in plugins.iter().enumerate() {
         let context = vm.services().contexts.add(index_in_module, None);
         // `Vm::enter` logs the trap. The error only reports that it occurred.

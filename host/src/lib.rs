@@ -19,6 +19,7 @@
 pub mod attributes;
 mod bindings;
 pub mod clock;
+pub mod clusters;
 pub mod config;
 mod context;
 mod engine;
@@ -32,6 +33,7 @@ pub mod logs;
 pub mod metrics;
 pub mod observe;
 pub mod plugin;
+mod port;
 pub mod proxy;
 mod random;
 pub mod runtime;
@@ -43,6 +45,7 @@ mod vocabulary;
 
 pub use attributes::Attributes;
 pub use clock::{Clock, ManualClock, SystemClock};
+pub use clusters::{Cluster, Clusters, InvalidCluster};
 pub use config::RuntimeConfig;
 pub use engine::{CodeCache, UNSUPPORTED as UNSUPPORTED_HOSTCALLS};
 pub use error::{LoadError, StartError};

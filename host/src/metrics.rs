@@ -51,6 +51,14 @@ pub struct Metric {
 // === impl Metrics ===
 
 impl Metrics {
+    /// Returns all metrics with their names, in no particular order.
+    pub fn all(&self) -> Vec<(Box<[u8]>, Arc<Metric>)> {
+        let metrics = self.by_kind.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = metrics.iter().flatten();
+        all.map(|(name, metric)| (name.clone(), metric.clone()))
+            .collect()
+    }
+
     /// Returns the metric of a kind and name, and creates it if it does not exist. Returns `None` if there are too many.
     pub fn define(&self, kind: MetricKind, name: &[u8]) -> Option<Arc<Metric>> {
         let mut metrics = self.by_kind.lock().unwrap_or_else(PoisonError::into_inner);

@@ -8,6 +8,7 @@ use crate::engine::{CodeCache, Compiled, Compiler};
 use crate::error::{LoadError, StartError};
 use crate::instances::{ChainInstances, LoadedChain, LoadedModule, LoadedPlugin};
 use crate::plugin::{EngineKind, PluginSpec};
+use crate::port::{NoPort, Port};
 use crate::stream::Stream;
 
 /// The state shared by all plugins: the compiler, the clock and the log.
@@ -114,9 +115,20 @@ impl CodeSource {
 
 impl Chain {
     /// Instantiates the plugins for one worker and configures them in order.
+    ///
+    /// Without a [`Server`](crate::Server), HTTP calls of plugins are never answered, and their timers never fire.
     pub fn start_worker(&self, worker: usize) -> Result<WorkerChain, StartError> {
+        self.start_worker_with(worker, Rc::new(NoPort))
+    }
+
+    /// Like [`start_worker`](Self::start_worker), with the port through which plugins send HTTP calls and set timers.
+    pub(crate) fn start_worker_with(
+        &self,
+        worker: usize,
+        port: Rc<dyn Port>,
+    ) -> Result<WorkerChain, StartError> {
         Ok(WorkerChain {
-            instances: Rc::new(ChainInstances::start(self.loaded.clone(), worker)?),
+            instances: Rc::new(ChainInstances::start(self.loaded.clone(), worker, port)?),
         })
     }
 

@@ -71,6 +71,8 @@ pub(crate) struct FilterState {
     pub(crate) accessible_maps: u8,
     /// The callback that is running.
     pub(crate) phase: Option<Phase>,
+    /// Whether the plugin has passed on the response headers.
+    pub(crate) response_passed: bool,
     /// Whether the plugin's last body callback paused, so that the plugin sees the accumulated body, by direction.
     pub(crate) accumulating: [bool; 2],
 }

@@ -3,16 +3,21 @@
 //! As in Envoy, plugins with identical bytes share an instance, and a trap affects all of them. The instance is
 //! borrowed while its guest runs. Hostcalls can access only [`Services`], which do not contain the instance, so that it
 //! is never entered twice.
+//!
+//! What hostcalls have queued for the worker is passed to its [`Port`] when a callback has returned. The outcomes of calls and the
+//! ticks of timers come back here, and are dropped if the instance has trapped.
 
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
-use std::time::Instant;
+use std::rc::{Rc, Weak};
+use std::time::{Duration, Instant};
 
+use crate::clock::after;
 use crate::context::Services;
-use crate::engine::{Callbacks, Compiled, Instance, Trap};
+use crate::engine::{Callback, Callbacks, Compiled, Instance, Trap};
 use crate::inconsistency;
 use crate::logs::Level;
 use crate::observe::{LineRecorder, Measured};
+use crate::port::{CallOutcome, Output, Pending, Port};
 
 /// One instance and its contexts.
 pub(crate) struct Vm {
@@ -20,20 +25,40 @@ pub(crate) struct Vm {
     callbacks: Callbacks,
     services: Rc<Services>,
     dead: Cell<bool>,
+    port: Rc<dyn Port>,
+    /// The plugins' timers, by the plugin's index.
+    timers: RefCell<Vec<Timer>>,
+    /// A reference to this value for what the port calls later, so that it does not keep an old instance alive.
+    this: Weak<Vm>,
+}
+
+/// The timer of a plugin.
+#[derive(Default)]
+struct Timer {
+    period: Duration,
+    pending: Option<Pending>,
 }
 
 // === impl Vm ===
 
 impl Vm {
     /// Creates an instance and runs its start-up code.
-    pub(crate) fn start(compiled: &dyn Compiled, services: Services) -> Result<Self, Trap> {
+    pub(crate) fn start(
+        compiled: &dyn Compiled,
+        services: Services,
+        port: Rc<dyn Port>,
+    ) -> Result<Rc<Self>, Trap> {
         let services = Rc::new(services);
-        Ok(Self {
-            instance: RefCell::new(Some(compiled.instantiate(&services)?)),
+        let instance = compiled.instantiate(&services)?;
+        Ok(Rc::new_cyclic(|this| Self {
+            instance: RefCell::new(Some(instance)),
             callbacks: compiled.callbacks(),
             services,
             dead: Cell::new(false),
-        })
+            port,
+            timers: RefCell::default(),
+            this: this.clone(),
+        }))
     }
 
     pub(crate) fn callbacks(&self) -> Callbacks {
@@ -61,7 +86,11 @@ impl Vm {
             return None;
         };
         match call(borrowed.as_deref_mut()?) {
-            Ok(result) => Some(result),
+            Ok(result) => {
+                drop(borrowed);
+                self.send_queued();
+                Some(result)
+            }
             Err(trap) => {
                 *borrowed = None;
                 drop(borrowed);
@@ -92,6 +121,93 @@ impl Vm {
         (result, measured)
     }
 
+    /// Passes to the port what the callback that has returned has queued.
+    fn send_queued(&self) {
+        for output in self.services.outbox.take_queued() {
+            match output {
+                Output::Call { id, call } => {
+                    let this = self.this.clone();
+                    let done = move |outcome| {
+                        if let Some(vm) = this.upgrade() {
+                            vm.call_ended(id, outcome);
+                        }
+                    };
+                    let pending = self.port.send(call, Box::new(done));
+                    self.services.outbox.call_started(id, pending);
+                }
+                Output::SetTimer {
+                    plugin,
+                    period,
+                    from,
+                } => self.set_timer(plugin, period, from),
+            }
+        }
+    }
+
+    /// Passes the outcome of a call to the context that it was sent for, unless that has ended.
+    fn call_ended(&self, id: u32, outcome: CallOutcome) {
+        let receiver = self.services.outbox.call_ended(id);
+        let Some(context) = receiver.and_then(|it| self.services.contexts.find(it)) else {
+            return;
+        };
+        let callback = Callback::HttpCallResponse { call: id, outcome };
+        self.deliver(context.plugin, |instance| instance.call(&context, callback));
+    }
+
+    fn set_timer(&self, plugin: usize, period: Duration, from: u64) {
+        let mut timers = self.timers.borrow_mut();
+        if timers.len() <= plugin {
+            timers.resize_with(plugin + 1, Timer::default);
+        }
+        if let Some(timer) = timers.get_mut(plugin) {
+            timer.period = period;
+            let at = after(from, period);
+            timer.pending = (!period.is_zero()).then(|| self.schedule_tick(plugin, at));
+        }
+    }
+
+    fn schedule_tick(&self, plugin: usize, at: u64) -> Pending {
+        let this = self.this.clone();
+        let fire = move || {
+            if let Some(vm) = this.upgrade() {
+                vm.tick(plugin);
+            }
+        };
+        self.port.schedule(at, Box::new(fire))
+    }
+
+    /// Calls a plugin because a period of its timer has passed.
+    fn tick(&self, plugin: usize) {
+        let Some(context) = self.services.contexts.plugin_context(plugin) else {
+            return;
+        };
+        if let Some(timer) = self.timers.borrow_mut().get_mut(plugin) {
+            timer.pending = None;
+        }
+        // The next period begins now. In Envoy, it begins when the callback has returned.
+        let begun = self.services.clock.monotonic();
+        self.deliver(plugin, |instance| instance.call(&context, Callback::Tick));
+        let mut timers = self.timers.borrow_mut();
+        if let Some(timer) = timers.get_mut(plugin)
+            && timer.pending.is_none()
+            && !timer.period.is_zero()
+        {
+            let at = after(begun, timer.period);
+            timer.pending = Some(self.schedule_tick(plugin, at));
+        }
+    }
+
+    /// Runs a callback that belongs to no phase of a stream.
+    fn deliver<R>(&self, plugin: usize, call: impl FnOnce(&mut dyn Instance) -> Result<R, Trap>) {
+        self.services.in_event.set(true);
+        let _: Option<R> = self.enter(plugin, call);
+        self.services.in_event.set(false);
+        // Only lines that are logged in a callback of a stream are reported to the observer.
+        if let Some(recorder) = &self.services.recorder {
+            recorder.take();
+        }
+    }
+
     /// Ends the plugins that were configured, in order, unless the instance has trapped.
     fn end_plugins(&self) {
         for plugin in 0..self.services.plugins.len() {
@@ -105,6 +221,8 @@ impl Vm {
     fn handle_trap(&self, plugin: usize, trap: &Trap) {
         self.dead.set(true);
         self.services.log(plugin, Level::Critical, &trap.message);
+        self.services.outbox.cancel_all();
+        self.timers.take();
         for context in self.services.contexts.drain() {
             if let Some(stream) = context.stream {
                 stream.shared.notify();

@@ -2,10 +2,11 @@
 //!
 //! The comparison covers: whether the proxy served; for every exchange, the status, every header and trailer (in order
 //! for each name), the body, and whether the response was complete; the same for every complete request at the
-//! upstream; and every plugin's log lines with their levels, in order. The exceptions are listed in
-//! `testkit/proxy-owned-fields.txt`, and there are two rules. First, clock readings in log lines (nanoseconds of this
-//! century) are ignored, because they differ between runs. Second, for a request that was aborted, it is ignored
-//! whether and how much of it reached the upstream, because this depends on timing.
+//! upstream, and for every complete call at each cluster; and every plugin's log lines with their levels, in order. The
+//! exceptions are listed in `testkit/proxy-owned-fields.txt`, and there are two rules. First, clock readings in log
+//! lines (nanoseconds of this century) are ignored, because they differ between runs. Second, for a request that was
+//! aborted, it is ignored whether and how much of it reached the upstream or cluster, because this depends on timing.
+//! Metrics are not compared: plugins that Envoy runs on its main thread change them, too.
 
 use std::collections::BTreeMap;
 
@@ -19,6 +20,8 @@ use crate::transcript::{Line, Received, Seen, Transcript};
 pub struct Owned {
     request: Vec<String>,
     response: Vec<String>,
+    /// Those of `request`, and more.
+    call: Vec<String>,
 }
 
 /// Returns the differences, one entry each. The list is empty if the runtimes agree.
@@ -41,20 +44,25 @@ pub fn differences(owned: &Owned, left: &Transcript, right: &Transcript) -> Vec<
             right,
         );
     }
-    let (at_left, at_right) = (whole(&left.received), whole(&right.received));
-    count(
+    requests(
         &mut found,
-        "requests that reached upstream",
-        at_left.len(),
-        at_right.len(),
+        &owned.request,
+        ["requests that reached upstream", "request", "at upstream"],
+        &left.received,
+        &right.received,
     );
-    for (number, (left, right)) in at_left.into_iter().zip(at_right).enumerate() {
-        received(
+    for (cluster, calls) in &left.calls {
+        let others = right.calls.get(cluster).map(Vec::as_slice);
+        requests(
             &mut found,
-            owned,
-            &format!("request {} at upstream", number + 1),
-            left,
-            right,
+            &owned.call,
+            [
+                &format!("calls that reached cluster {cluster}"),
+                "call",
+                &format!("at cluster {cluster}"),
+            ],
+            calls,
+            others.unwrap_or_default(),
         );
     }
     lines(&mut found, "", &left.lines, &right.lines);
@@ -70,17 +78,22 @@ impl Owned {
             .context("proxy-owned-fields.txt cannot be read")
     }
 
-    /// Parses a list with `request NAME` or `response NAME` on each line. `#` starts a comment.
+    /// Parses a list with `request NAME`, `response NAME` or `call NAME` on each line. A name that ends in `*` stands for
+    /// all names that begin like it. `#` starts a comment.
     fn parse(text: &str) -> Result<Self> {
         let mut owned = Self::default();
         for (number, line) in text.lines().enumerate() {
             let entry = line.split('#').next().unwrap_or_default();
             match entry.split_whitespace().collect::<Vec<_>>()[..] {
                 [] => {}
-                ["request", name] => owned.request.push(name.to_owned()),
+                ["request", name] => {
+                    owned.request.push(name.to_owned());
+                    owned.call.push(name.to_owned());
+                }
                 ["response", name] => owned.response.push(name.to_owned()),
+                ["call", name] => owned.call.push(name.to_owned()),
                 _ => bail!(
-                    "line {}: `{line}` is neither `request NAME` nor `response NAME`",
+                    "line {}: `{line}` is not `request NAME`, `response NAME` or `call NAME`",
                     number + 1
                 ),
             }
@@ -100,6 +113,23 @@ fn exchange(found: &mut Vec<String>, owned: &Owned, of: &str, left: &Seen, right
     fields(found, &of, &[], &left.trailers, &right.trailers);
 }
 
+/// `names` contains what is counted, what one of them is, and where they are.
+fn requests(
+    found: &mut Vec<String>,
+    owned: &[String],
+    names: [&str; 3],
+    left: &[Received],
+    right: &[Received],
+) {
+    let (left, right) = (whole(left), whole(right));
+    let [what, one, place] = names;
+    count(found, what, left.len(), right.len());
+    for (number, (left, right)) in left.into_iter().zip(right).enumerate() {
+        let of = format!("{one} {} {place}", number + 1);
+        received(found, owned, &of, left, right);
+    }
+}
+
 fn whole(received: &[Received]) -> Vec<&Received> {
     received
         .iter()
@@ -107,11 +137,17 @@ fn whole(received: &[Received]) -> Vec<&Received> {
         .collect()
 }
 
-fn received(found: &mut Vec<String>, owned: &Owned, of: &str, left: &Received, right: &Received) {
+fn received(
+    found: &mut Vec<String>,
+    owned: &[String],
+    of: &str,
+    left: &Received,
+    right: &Received,
+) {
     pair(found, &format!("{of}: method"), &left.method, &right.method);
     pair(found, &format!("{of}: path"), &left.path, &right.path);
     pair(found, &format!("{of}: of step"), &left.of, &right.of);
-    fields(found, of, &owned.request, &left.headers, &right.headers);
+    fields(found, of, owned, &left.headers, &right.headers);
     pair(found, &format!("{of}: body"), &left.body, &right.body);
     let of = format!("{of}: trailers");
     fields(found, &of, &[], &left.trailers, &right.trailers);
@@ -143,7 +179,13 @@ fn by_name<'a>(
     fields: &'a [(String, Octets)],
 ) -> BTreeMap<&'a str, Vec<&'a Octets>> {
     let mut grouped: BTreeMap<&str, Vec<&Octets>> = BTreeMap::new();
-    for (name, value) in fields.iter().filter(|(name, _)| !owned.contains(name)) {
+    let is_owned = |name: &str| {
+        owned.iter().any(|it| match it.strip_suffix('*') {
+            Some(start) => name.starts_with(start),
+            None => it == name,
+        })
+    };
+    for (name, value) in fields.iter().filter(|(name, _)| !is_owned(name)) {
         grouped.entry(name).or_default().push(value);
     }
     grouped
@@ -243,8 +285,8 @@ mod tests {
     #[test]
     fn header_order_matters_only_within_a_name() {
         let owned = Owned {
-            request: Vec::new(),
             response: vec!["date".into()],
+            ..Owned::default()
         };
         let left = transcript(&[("a", "1"), ("b", "2"), ("a", "3"), ("date", "now")], "");
         let same = transcript(&[("date", "then"), ("b", "2"), ("a", "1"), ("a", "3")], "");
@@ -297,6 +339,37 @@ mod tests {
                 "response 1 (GET /): trailers: x-sum: [\"1\"] against []",
                 "number of requests that reached upstream: 1 against 0"
             ]
+        );
+    }
+
+    #[test]
+    fn calls_are_compared_except_for_fields_of_the_proxy() {
+        let owned = Owned::parse("request x-b # Of calls, too.\ncall x-envoy-*").expect("a list");
+        let at = |headers: &[&str]| {
+            let call = Received {
+                path: "/".into(),
+                headers: headers
+                    .iter()
+                    .map(|name| ((*name).to_owned(), Octets::default()))
+                    .collect(),
+                complete: true,
+                ..Received::default()
+            };
+            Transcript {
+                calls: [("auth".to_owned(), vec![call])].into(),
+                ..transcript(&[], "")
+            }
+        };
+        let left = at(&["x-a"]);
+        let same = at(&["x-a", "x-b", "x-envoy-internal"]);
+        assert_eq!(differences(&owned, &left, &same), Vec::<String>::new());
+        assert_eq!(
+            differences(&owned, &left, &at(&[])),
+            ["call 1 at cluster auth: x-a: [\"\"] against []"]
+        );
+        assert_eq!(
+            differences(&owned, &left, &transcript(&[], "")),
+            ["number of calls that reached cluster auth: 1 against 0"]
         );
     }
 

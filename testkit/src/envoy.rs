@@ -274,6 +274,8 @@ mod tests {
             body: Octets(body.into_bytes()),
             chunks: Vec::new(),
             trailers: Vec::new(),
+            hold: None,
+            breaks: None,
         };
         let listing = serde_json::json!({ "files": [
             { "url": "other.whl", "hashes": { "sha256": "00" } },

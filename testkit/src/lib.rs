@@ -8,8 +8,8 @@
 //!
 //! [`surroundings`] defines the shared data and properties that plugins find when a scenario begins. Supporting
 //! modules: [`envoy`] downloads Envoy, [`client`] sends requests to the proxy, [`upstream`] is the server that the
-//! proxy forwards to, [`ledger`] matches upstream requests with client requests, and [`logbook`] collects the log
-//! output of plugins.
+//! proxy forwards to, [`clusters`] are the services that plugins call, [`gate`] holds their responses, [`ledger`]
+//! matches upstream requests with client requests, and [`logbook`] collects the log output of plugins.
 
 pub mod scenario;
 
@@ -40,6 +40,10 @@ pub mod runtimes;
 pub mod envoy;
 
 pub mod upstream;
+
+pub mod clusters;
+
+pub mod gate;
 
 pub mod ledger;
 

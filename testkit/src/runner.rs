@@ -4,20 +4,22 @@
 //! checking are separate, a transcript can be compared with that of another runtime even if both are wrong, and the
 //! failure report of a scenario can show everything that happened.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use bytes::Bytes;
+use tidegate_deploy::envoy::UPSTREAM_CLUSTER;
 use tidegate_host::{CodeCache, EngineKind};
 
 use crate::client::{self, Call, Outgoing, OutgoingBody};
+use crate::clusters::Clusters;
 use crate::envoy::Release;
-use crate::ledger::Ledger;
+use crate::gate::Gate;
 use crate::logbook::shown;
 use crate::octets::Octets;
-use crate::runtimes::{self, Deployed, Runtime, RuntimeKind, Started};
+use crate::runtimes::{self, Deployed, Runtime, RuntimeKind, Servers, Started};
 use crate::scenario::{Plugin, Scenario, Step};
 use crate::transcript::{Received, Seen, Transcript};
 use crate::upstream::{Upstream, echoed};
@@ -79,19 +81,21 @@ impl Runner {
             .map(|plugin| self.deployed(scenario, plugin, kind))
             .collect::<Result<Vec<_>>>()?;
         let upstream = Upstream::start(&scenario.upstream)?;
-        let at = upstream.address();
+        let clusters = Clusters::start(&scenario.clusters)?;
+        let at = Servers {
+            upstream: upstream.address(),
+            clusters: clusters.addresses()?,
+        };
         let mut transcript = Transcript::default();
+        let in_host = |engine| runtimes::host::start(engine, &plugins, &at, scenario, self.code()?);
         let started = match kind {
-            RuntimeKind::Component => {
-                runtimes::host::start(EngineKind::Component, &plugins, at, scenario, self.code()?)
-            }
-            RuntimeKind::ProxyWasm => {
-                runtimes::host::start(EngineKind::ProxyWasm, &plugins, at, scenario, self.code()?)
-            }
+            RuntimeKind::Component => in_host(EngineKind::Component),
+            RuntimeKind::ProxyWasm => in_host(EngineKind::ProxyWasm),
             RuntimeKind::Envoy(release) => {
-                runtimes::envoy::start(&(self.envoys)(release)?, &plugins, at)
+                runtimes::envoy::start(&(self.envoys)(release)?, &plugins, &at, scenario)
             }
         };
+        let mut calls_apart = Vec::new();
         match started? {
             Started::Refused { lines, reason } => {
                 ensure!(
@@ -106,7 +110,8 @@ impl Runner {
                 let steps = steps(
                     scenario,
                     runtime.as_ref(),
-                    upstream.ledger(),
+                    &upstream,
+                    &clusters,
                     &mut transcript,
                 );
                 // Without the error of the steps nobody would look at that of a graceful stop.
@@ -120,9 +125,13 @@ impl Runner {
                 steps.map_err(|error| anyhow!("{error:#}\nplugins logged:\n{}", shown(&after)))?;
                 stopped.context("the proxy did not stop")?;
                 (transcript.start, transcript.lines) = (lines, after);
+                transcript.metrics = runtime.metrics();
+                calls_apart = runtime.calls_apart();
             }
         }
         transcript.received = upstream.finish()?;
+        transcript.calls = clusters.finish()?;
+        leave_out(&mut transcript.calls, &calls_apart);
         transcript
             .exchanges
             .iter_mut()
@@ -155,14 +164,17 @@ impl Runner {
 fn steps(
     scenario: &Scenario,
     runtime: &dyn Runtime,
-    ledger: &Ledger,
+    upstream: &Upstream,
+    clusters: &Clusters,
     transcript: &mut Transcript,
 ) -> Result<()> {
     let mut run = Run {
         runtime,
-        ledger,
+        upstream,
+        clusters,
         begun: HashMap::new(),
         awaited: runtime.start_lines(),
+        arrived: HashMap::new(),
         transcript,
     };
     for (number, step) in scenario.steps.iter().enumerate() {
@@ -178,11 +190,14 @@ fn steps(
 /// A running scenario.
 struct Run<'a> {
     runtime: &'a dyn Runtime,
-    ledger: &'a Ledger,
+    upstream: &'a Upstream,
+    clusters: &'a Clusters,
     /// Requests that later steps refer to, with the numbers of the steps that began them.
     begun: HashMap<&'a str, (usize, Call)>,
     /// The number of the first log line that no step has waited for.
     awaited: usize,
+    /// The number of requests at the upstream and at each cluster that steps have waited for.
+    arrived: HashMap<&'a str, usize>,
     transcript: &'a mut Transcript,
 }
 
@@ -201,7 +216,9 @@ impl<'a> Run<'a> {
                     body,
                     trailers: &request.trailers,
                 };
-                self.ledger.begin(number, &request.method, &request.path);
+                self.upstream
+                    .ledger()
+                    .begin(number, &request.method, &request.path);
                 let seen = client::ask(proxy, outgoing)?;
                 self.seen(number, seen);
             }
@@ -222,7 +239,9 @@ impl<'a> Run<'a> {
                     body,
                     trailers: &[],
                 };
-                self.ledger.begin(number, &begin.method, &begin.path);
+                self.upstream
+                    .ledger()
+                    .begin(number, &begin.method, &begin.path);
                 let call = client::begin(proxy, outgoing)?;
                 self.begun.insert(&begin.id, (number, call));
             }
@@ -240,18 +259,42 @@ impl<'a> Run<'a> {
             Step::Hangup(id) => {
                 let (number, call) = self.take(id)?;
                 call.hang_up()?;
-                self.ledger.end(number);
+                self.upstream.ledger().end(number);
             }
             Step::Until(pattern) => {
                 self.awaited = self.runtime.log().wait_for(pattern, self.awaited)?
             }
             Step::Advance(passing) => self.runtime.advance(passing.0),
+            Step::Arrived(server) => {
+                let count = self.arrived.get(server.as_str()).copied().unwrap_or(0) + 1;
+                let gate = self.gate(server)?;
+                gate.wait_for(count).with_context(|| awaited_at(server))?;
+                self.arrived.insert(server, count);
+            }
+            Step::Release(server) => {
+                let released = self.gate(server)?.release();
+                let number = released.with_context(|| awaited_at(server))?;
+                // Waiting for the response includes waiting for its request.
+                let arrived = self.arrived.entry(server).or_default();
+                *arrived = number.max(*arrived);
+            }
         }
         Ok(())
     }
 
+    /// Returns the gate of the upstream or of a cluster.
+    fn gate(&self, server: &str) -> Result<&'a Gate> {
+        match server {
+            UPSTREAM_CLUSTER => Ok(self.upstream.gate()),
+            _ => self
+                .clusters
+                .gate(server)
+                .with_context(|| format!("no request can arrive at `{server}`")),
+        }
+    }
+
     fn seen(&mut self, step: usize, seen: Seen) {
-        self.ledger.end(step);
+        self.upstream.ledger().end(step);
         self.transcript.exchanges.push(Seen { step, ..seen });
     }
 
@@ -262,6 +305,23 @@ impl<'a> Run<'a> {
 
 fn unknown(id: &str) -> String {
     format!("no request `{id}` is in flight")
+}
+
+fn awaited_at(server: &str) -> String {
+    format!("at `{server}`")
+}
+
+/// Removes calls of instances that serve no streams: for each, one call with this path. Which one does not matter as long as
+/// instances of the same plugin send the same calls.
+fn leave_out(calls: &mut BTreeMap<String, Vec<Received>>, apart: &[(String, String)]) {
+    for (cluster, path) in apart {
+        let Some(calls) = calls.get_mut(cluster) else {
+            continue;
+        };
+        if let Some(at) = calls.iter().rposition(|call| call.path == *path) {
+            calls.remove(at);
+        }
+    }
 }
 
 /// Replaces the body of an echo response that arrived unmodified. Its contents are compared field by field as an
@@ -284,5 +344,23 @@ fn told(seen: &mut Seen, received: &[Received]) {
         && sorted(own) == sorted(&echoed)
     {
         seen.body = Octets(ECHOED.into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_of_instances_without_streams_are_left_out() {
+        let call = |path: &str| Received {
+            path: path.to_owned(),
+            ..Received::default()
+        };
+        let at = |cluster: &str, path: &str| (cluster.to_owned(), path.to_owned());
+        let received = vec![call("/a"), call("/b"), call("/a")];
+        let mut calls = BTreeMap::from([("x".to_owned(), received)]);
+        leave_out(&mut calls, &[at("x", "/a"), at("y", "/a"), at("x", "/c")]);
+        assert_eq!(calls["x"], [call("/a"), call("/b")]);
     }
 }

@@ -3,12 +3,14 @@
 //! Each runtime has one worker: plugins keep state per worker, and a single worker produces its logs in one order.
 //! [`host`] is Tidegate's proxy, with either engine; [`envoy`] starts a real Envoy.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Result;
 use bytes::Bytes;
 
+use crate::clusters::Addresses;
 use crate::envoy::Release;
 use crate::logbook::LogBook;
 use crate::scenario::FailurePolicy;
@@ -45,6 +47,15 @@ pub struct Deployed {
     pub environment: Vec<(String, String)>,
 }
 
+/// The servers that a proxy can reach.
+#[derive(Debug, Clone)]
+pub struct Servers {
+    /// The upstream.
+    pub upstream: SocketAddr,
+    /// The clusters to which plugins can send HTTP calls.
+    pub clusters: Addresses,
+}
+
 /// A running proxy.
 pub trait Runtime {
     /// Returns the address on which the proxy listens.
@@ -59,8 +70,16 @@ pub trait Runtime {
     /// Returns the number of log lines that were written before the first request.
     fn start_lines(&self) -> usize;
 
-    /// Stops the proxy gracefully. The log is complete afterwards.
+    /// Stops the proxy gracefully. The log and the following are complete afterwards.
     fn stop(&mut self) -> Result<()>;
+
+    /// Returns the values of counters and gauges by name, if the scenario states any.
+    fn metrics(&self) -> BTreeMap<String, Vec<u64>>;
+
+    /// Returns the calls that were sent by instances that serve no streams: clusters and paths.
+    fn calls_apart(&self) -> Vec<(String, String)> {
+        Vec::new()
+    }
 }
 
 /// The result of starting a proxy.

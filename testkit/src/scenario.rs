@@ -1,9 +1,9 @@
 //! A scenario as it is written.
 //!
-//! The types here are the schema; `docs/testing.md` is its manual. What a scenario means is in
-//! [`runner`](crate::runner). Reading is strict: an unknown key is an error that names file, line and column.
+//! The types here are the schema; `docs/testing.md` is its manual, and `check` has what types cannot say. What a scenario
+//! means is in [`runner`](crate::runner). Reading is strict: an unknown key is an error that names file, line and column.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -17,6 +17,8 @@ use crate::schema;
 use crate::source::Source;
 use crate::surroundings::Property;
 use crate::verdict::Place;
+
+mod check;
 
 /// One scenario.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -44,6 +46,9 @@ pub struct Scenario {
     /// What upstream answers, by path. Without any, upstream is the host's echo server.
     #[serde(default)]
     pub upstream: Vec<Answer>,
+    /// The clusters that plugins can send HTTP calls to, by name.
+    #[serde(default)]
+    pub clusters: BTreeMap<String, Cluster>,
     /// What must be seen while the plugins start.
     #[serde(default)]
     pub start: Start,
@@ -54,6 +59,12 @@ pub struct Scenario {
     /// What is done, in order.
     #[serde(default)]
     pub steps: Vec<Step>,
+    /// All calls that clusters receive, by name of the cluster, each in the order of arrival.
+    #[serde(default)]
+    pub calls: BTreeMap<String, Vec<Received>>,
+    /// The values of counters and gauges at the end, by name.
+    #[serde(default)]
+    pub metrics: BTreeMap<String, u64>,
     /// Where it was read from, below the folder of scenarios, without its extension: `http-fields/get`.
     #[serde(skip)]
     pub name: String,
@@ -98,11 +109,25 @@ pub enum FailurePolicy {
     Open,
 }
 
-/// What upstream answers to requests for one path.
+/// A cluster that plugins can send HTTP calls to.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cluster {
+    /// A service that answers by path.
+    Answers(Vec<Answer>),
+    /// The host's echo server.
+    Echo,
+    /// A service that refuses connections.
+    Refused,
+    /// A cluster without hosts.
+    NoHosts,
+}
+
+/// What upstream, or the service of a cluster, answers to requests for one path.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Answer {
-    /// The path, as it reaches upstream.
+    /// The path, as it arrives.
     pub path: String,
     /// The status.
     #[serde(default = "ok")]
@@ -119,6 +144,21 @@ pub struct Answer {
     /// The trailers, in order, behind chunks; the field `trailer` names them.
     #[serde(default)]
     pub trailers: Vec<(String, Octets)>,
+    /// What is held until a `release` step: the whole answer, or the rest of its body.
+    pub hold: Option<AnswerPart>,
+    /// Where the connection is closed instead: before the head, or within the body.
+    #[serde(rename = "break")]
+    pub breaks: Option<AnswerPart>,
+}
+
+/// A part of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum AnswerPart {
+    /// Status and headers, and what follows.
+    Head,
+    /// The body, from its second half or its second chunk on.
+    Body,
 }
 
 /// What must be seen while the plugins start. A plugin that rejects its configuration must log
@@ -152,6 +192,10 @@ pub enum Step {
     Until(LinePattern),
     /// Time passes: the clock of our hosts is moved on, with Envoy there is nothing for it but to wait.
     Advance(Passing),
+    /// Nothing more is done until a request has arrived at a cluster, or at `upstream`; each request serves once.
+    Arrived(String),
+    /// The answer that a cluster, or `upstream`, has held the longest is given. If there is none yet, it is awaited.
+    Release(String),
 }
 
 /// A request and what must come back.
@@ -409,95 +453,6 @@ impl Scenario {
             }
             (None, _) => None,
         }
-    }
-
-    /// What the types cannot say, with the place of what is wrong.
-    fn check(&self) -> Result<(), (Place, String)> {
-        let at = |key: &str| Place::default().key(key);
-        let must = |holds: bool, place: Place, wrong: &str| match holds {
-            true => Ok(()),
-            false => Err((place, wrong.to_owned())),
-        };
-        must(
-            !self.about.trim().is_empty(),
-            at("about"),
-            "`about` is empty: describe what the scenario shows",
-        )?;
-        must(
-            !self.plugins.is_empty(),
-            at("plugins"),
-            "`plugins` is empty",
-        )?;
-        must(
-            self.configuration.is_none(),
-            at("configuration"),
-            "`configuration` cannot be combined with `plugins`: set it in the plugin",
-        )?;
-        must(
-            self.configuration_file.is_none(),
-            at("configuration-file"),
-            "`configuration-file` cannot be combined with `plugins`: set it in the plugin",
-        )?;
-        let mut names = BTreeSet::new();
-        for (number, plugin) in self.plugins.iter().enumerate() {
-            let name = plugin.name();
-            must(
-                plugin.configuration.is_none() || plugin.configuration_file.is_none(),
-                at("plugins").item(number),
-                "`configuration` cannot be combined with `configuration-file`",
-            )?;
-            must(
-                names.insert(name),
-                at("plugins").item(number),
-                &format!("two plugins have the name `{name}`; set another `name` for one of them"),
-            )?;
-        }
-        for (runtime, reason) in &self.not_in {
-            let place = at("not-in").key(runtime);
-            must(
-                RuntimeKind::all().iter().any(|kind| kind.is_named(runtime)),
-                place.clone(),
-                &format!(
-                    "`not-in` names no runtime: `{runtime}`; runtimes are {}, and `envoy` for each of them",
-                    RuntimeKind::all().map(RuntimeKind::name).join(", ")
-                ),
-            )?;
-            must(
-                !reason.trim().is_empty(),
-                place,
-                &format!("`not-in` gives no reason for `{runtime}`"),
-            )?;
-        }
-        for (number, property) in self.properties.iter().enumerate() {
-            let wrong = |error: anyhow::Error| (at("properties").item(number), error.to_string());
-            property.check().map_err(wrong)?;
-        }
-        must(
-            self.start.refused || !self.steps.is_empty(),
-            at("steps"),
-            "missing field `steps`: add at least one step, or set `start: { refused: true }`",
-        )?;
-        must(
-            !self.start.refused || self.steps.is_empty(),
-            at("steps"),
-            "`steps` cannot be combined with `start: { refused: true }`: remove one of them",
-        )?;
-        must(
-            !self.start.refused || !self.start.logs.is_empty(),
-            at("start"),
-            "`start: refused` without a reason: add the log lines of the plugin that rejects its configuration to `start.logs`",
-        )?;
-        for (number, answer) in self.upstream.iter().enumerate() {
-            must(
-                answer.trailers.is_empty() || !answer.chunks.is_empty(),
-                at("upstream").item(number).key("trailers"),
-                &format!(
-                    "the answer for {} has `trailers`, which require `chunks`",
-                    answer.path
-                ),
-            )?;
-        }
-        Ok(())
     }
 }
 

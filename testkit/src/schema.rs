@@ -135,14 +135,20 @@ mod tests {
             "properties": [{ "path": ["a", "b"], "value": "x" }, { "path": ["a"], "value": 5 }, { "path": ["c"], "value": 0.5 }, { "path": ["d"], "value": true }],
             "not-in": { "envoy": "far" },
             "upstream": [{ "path": "/", "status": 200, "headers": [["a", "b"]], "chunks": ["x"], "trailers": [["c", "d"]] }],
+            "clusters": {
+                "a": { "answers": [{ "path": "/", "body": "x", "hold": "head", "break": "body" }] },
+                "b": "echo", "c": "refused", "d": "no-hosts",
+            },
             "start": { "refused": false, "logs": ["p info x"] },
+            "calls": { "a": [{ "method": "GET", "headers": { "a": ["b"] } }], "b": [] },
+            "metrics": { "a": 1 },
             "steps": [
                 { "request": { "path": "/", "method": "GET", "headers": [["a", "b"]], "body": "x", "times": 2, "trailers": [["a", "b"]],
                     "expect": { "status": 200, "headers": { "a": ["b"] }, "body": "x", "trailers": {}, "broken": false, "upstream": "none", "logs": [] } } },
                 { "begin": { "id": "a", "path": "/", "open": true } },
                 { "chunk": { "id": "a", "data": "x", "end": true } },
                 { "finish": { "id": "a", "expect": { "upstream": { "method": "GET", "path": "/", "headers": {}, "body": "x", "trailers": {} } } } },
-                { "hangup": "a" }, { "until": "p info y" }, { "advance": "1.5s" },
+                { "hangup": "a" }, { "until": "p info y" }, { "advance": "1.5s" }, { "arrived": "a" }, { "release": "a" },
             ],
         });
         assert_eq!(verdicts(&whole), (true, true));

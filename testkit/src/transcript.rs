@@ -2,6 +2,8 @@
 //!
 //! This is plain data. [`runner`](crate::runner) records it, and [`compare`](crate::compare) compares two transcripts.
 
+use std::collections::BTreeMap;
+
 use crate::octets::Octets;
 
 /// The transcript of one run of a scenario.
@@ -17,6 +19,10 @@ pub struct Transcript {
     pub exchanges: Vec<Seen>,
     /// The requests received by the upstream, in the order of the steps that they belong to.
     pub received: Vec<Received>,
+    /// The calls received by each cluster, in the order of arrival.
+    pub calls: BTreeMap<String, Vec<Received>>,
+    /// The values of counters and gauges at the end, if the scenario states any. The two kinds have separate names.
+    pub metrics: BTreeMap<String, Vec<u64>>,
 }
 
 /// A line of a plugin's log.
@@ -49,10 +55,10 @@ pub struct Seen {
     pub broken: bool,
 }
 
-/// A request as received by the upstream.
+/// A request as received by the upstream or by a cluster.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Received {
-    /// The number of the step that sent it. `None` if it cannot be determined; see [`ledger`](crate::ledger).
+    /// The number of the step that sent it. `None` if it cannot be determined, see [`ledger`](crate::ledger), and for calls.
     pub of: Option<usize>,
     /// The method.
     pub method: String,
@@ -87,7 +93,7 @@ impl std::fmt::Display for Line {
 
 // === impl Transcript ===
 
-/// Formats the transcript in chronological order for a reader: startup, responses, upstream requests, log lines.
+/// Formats the transcript for a reader: startup, responses, upstream requests, calls, log lines, metrics.
 impl std::fmt::Display for Transcript {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if self.refused {
@@ -114,25 +120,39 @@ impl std::fmt::Display for Transcript {
             let of = received.of.map_or("of no known step".to_owned(), |step| {
                 format!("of step {step}")
             });
-            let broken = if received.complete {
-                ""
-            } else {
-                ", broken off"
-            };
-            writeln!(
-                f,
-                "upstream, {of}: {} {}{broken} {:?} {:?}{}",
-                received.method,
-                received.path,
-                Fields(&received.headers),
-                received.body,
-                Trailers(&received.trailers)
-            )?;
+            writeln!(f, "upstream, {of}: {received}")?;
+        }
+        for (cluster, calls) in &self.calls {
+            for call in calls {
+                writeln!(f, "cluster {cluster}: {call}")?;
+            }
         }
         for line in &self.lines {
             writeln!(f, "log: {line}")?;
         }
+        for (name, values) in &self.metrics {
+            for value in values {
+                writeln!(f, "metric {name}: {value}")?;
+            }
+        }
         Ok(())
+    }
+}
+
+// === impl Received ===
+
+impl std::fmt::Display for Received {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let broken = if self.complete { "" } else { ", broken off" };
+        write!(
+            f,
+            "{} {}{broken} {:?} {:?}{}",
+            self.method,
+            self.path,
+            Fields(&self.headers),
+            self.body,
+            Trailers(&self.trailers)
+        )
     }
 }
 

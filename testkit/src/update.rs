@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::octets::Octets;
 use crate::rewrite;
 use crate::runner::ECHOED;
-use crate::scenario::{AtUpstream, Expect, LinePattern, Scenario, Step};
+use crate::scenario::{self, AtUpstream, Expect, LinePattern, Scenario, Step};
 use crate::source::Source;
 use crate::transcript::{Line, Received, Seen, Transcript, values};
 use crate::verdict::{self, Place};
@@ -74,6 +74,15 @@ fn changes(scenario: &Scenario, transcript: &Transcript, source: &Source) -> Vec
         of_response(&mut stated, place, expect, seen);
         of_upstream(&mut stated, place, expect, &received);
         stated.push((place.clone().key("logs"), Some(logs)));
+    }
+    of_calls(&mut stated, scenario, transcript);
+    for name in scenario.metrics.keys() {
+        let values = transcript.metrics.get(name);
+        let value = values.and_then(|values| values.first());
+        stated.push((
+            Place::default().key("metrics").key(name),
+            value.map(|value| json!(value)),
+        ));
     }
     let wrong = verdict::mismatches(scenario, transcript);
     stated.retain(|(place, _)| wrong.iter().any(|it| it.place.0.starts_with(&place.0)));
@@ -178,6 +187,48 @@ fn of_upstream(stated: &mut Vec<Change>, place: &Place, expect: &Expect, receive
         // Two requests of one step cannot be stated, and what is not stated stays so.
         _ => {}
     }
+}
+
+/// Replaces each list of calls. A call keeps the keys that are stated for it; others are filled in with method and path.
+fn of_calls(stated: &mut Vec<Change>, scenario: &Scenario, transcript: &Transcript) {
+    for (cluster, expected) in &scenario.calls {
+        let received = transcript.calls.get(cluster).into_iter().flatten();
+        let mut expected = expected.iter();
+        let calls = received.map(|call| match expected.next() {
+            Some(expected) => restated(expected, call),
+            None => json!({ "method": call.method, "path": call.path }),
+        });
+        let place = Place::default().key("calls").key(cluster);
+        stated.push((place, Some(calls.collect())));
+    }
+}
+
+/// Returns the actual values of the keys that are stated for a request.
+fn restated(expect: &scenario::Received, received: &Received) -> Value {
+    let mut restated = serde_json::Map::new();
+    let mut state = |key: &str, value: Value| restated.insert(key.to_owned(), value);
+    if expect.method.is_some() {
+        state("method", json!(received.method));
+    }
+    if expect.path.is_some() {
+        state("path", json!(received.path));
+    }
+    if expect.body.is_some() {
+        state("body", text(&received.body));
+    }
+    for (key, expected, fields) in [
+        ("headers", &expect.headers, &received.headers),
+        ("trailers", &expect.trailers, &received.trailers),
+    ] {
+        if !expected.is_empty() {
+            let named = expected.keys().map(|name| {
+                let values = values(fields, name).into_iter().map(text).collect();
+                (name.clone(), values)
+            });
+            state(key, Value::Object(named.collect()));
+        }
+    }
+    Value::Object(restated)
 }
 
 fn fields<'a>(
@@ -340,6 +391,46 @@ steps:
             .replace("\"p info third\"", "\"p info after\"")
             .replace("expect: {}", "expect: { status: 204, upstream: none }");
         let once = updated(TEXT, &transcript).expect("an update");
+        assert_eq!(once, expected);
+        assert_eq!(updated(&once, &transcript).expect("another"), once);
+    }
+
+    #[test]
+    fn calls_and_metrics_are_corrected() {
+        let text = "\
+about: x
+calls:
+  one: []   # none
+  two:
+  - { path: /a, headers: { x-a: [b] } }   # first
+  - { method: GET }
+metrics: { count: 1, gone: 2 }
+steps:
+- request: { path: / }
+";
+        let call = |path: &str| Received {
+            method: "GET".into(),
+            path: path.into(),
+            headers: vec![("x-a".into(), Octets(b"c".to_vec()))],
+            complete: true,
+            ..Received::default()
+        };
+        let transcript = Transcript {
+            exchanges: vec![seen(1, 200, b"")],
+            calls: [
+                ("one".to_owned(), vec![call("/one")]),
+                ("two".to_owned(), vec![call("/a")]),
+            ]
+            .into(),
+            metrics: [("count".to_owned(), vec![3])].into(),
+            ..Transcript::default()
+        };
+        let expected = text
+            .replace("one: []", "one: [{ method: GET, path: /one }]")
+            .replace("x-a: [b]", "x-a: [c]")
+            .replace("  - { method: GET }\n", "")
+            .replace("count: 1, gone: 2", "count: 3");
+        let once = updated(text, &transcript).expect("an update");
         assert_eq!(once, expected);
         assert_eq!(updated(&once, &transcript).expect("another"), once);
     }

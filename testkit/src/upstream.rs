@@ -1,9 +1,11 @@
-//! The upstream server: it records what it receives and responds as defined by the scenario.
+//! The upstream server: it records what it receives and responds as defined by the scenario. The services of
+//! [`clusters`](crate::clusters) are such servers, too.
 //!
 //! It is a server on a real socket, the same for every runtime. If a scenario defines no responses, requests are
 //! forwarded to the host's echo server, and its responses are used. [`ledger`](crate::ledger) determines which step
-//! sent a request.
+//! sent a request. [`gate`](crate::gate) holds responses until a step releases them.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -24,10 +26,11 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use crate::client::{fields, listed};
+use crate::gate::Gate;
 use crate::ledger::Ledger;
 use crate::logbook::PATIENCE;
 use crate::octets::Octets;
-use crate::scenario::Answer;
+use crate::scenario::{Answer, AnswerPart};
 use crate::transcript::Received;
 
 type Reply = Response<Given>;
@@ -36,10 +39,27 @@ type Reply = Response<Given>;
 enum Given {
     /// A body with a length.
     Whole(Full<Bytes>),
-    /// A body without a length, in chunks, followed by trailers.
-    Chunks(std::vec::IntoIter<Frame<Bytes>>),
+    /// A body in parts.
+    Parts {
+        /// The rest of it.
+        parts: VecDeque<Part>,
+        /// The length of the whole body, unless it is sent in chunks.
+        length: Option<u64>,
+    },
     /// The body of the echo server's response.
     Echo(Incoming),
+}
+
+/// A part of a response's body.
+enum Part {
+    /// Data or trailers.
+    Frame(Frame<Bytes>),
+    /// Nothing follows until a step releases it.
+    Held(oneshot::Receiver<()>),
+    /// What came before is sent now. Otherwise hyper would discard it when it closes the connection.
+    Flush,
+    /// The connection is closed.
+    Break,
 }
 
 /// The source of responses.
@@ -48,11 +68,18 @@ enum Answers {
     Echo(EchoServer),
 }
 
+/// The requests that a server receives.
+#[derive(Debug, Default)]
+struct Requests {
+    ledger: Ledger,
+    gate: Gate,
+}
+
 /// A server with predefined responses. Dropping it stops it.
 #[derive(Debug)]
 pub struct Upstream {
     address: SocketAddr,
-    ledger: Arc<Ledger>,
+    requests: Arc<Requests>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<Result<()>>>,
 }
@@ -61,7 +88,7 @@ impl Upstream {
     /// Starts the server on a port chosen by the operating system. If `answers` is empty, it acts as an echo server.
     pub fn start(answers: &[Answer]) -> Result<Self> {
         for answer in answers {
-            reply(Some(answer))
+            reply(Some(answer), None)
                 .with_context(|| format!("the answer for {} cannot be given", answer.path))?;
         }
         let answers = Arc::new(if answers.is_empty() {
@@ -80,14 +107,14 @@ impl Upstream {
             let _guard = runtime.enter();
             tokio::net::TcpListener::from_std(listener)?
         };
-        let ledger = Arc::new(Ledger::default());
+        let requests = Arc::new(Requests::default());
         let (stop, stopped) = oneshot::channel();
-        let served = ledger.clone();
+        let served = requests.clone();
         let thread =
             std::thread::spawn(move || runtime.block_on(serve(listener, answers, served, stopped)));
         Ok(Self {
             address,
-            ledger,
+            requests,
             stop: Some(stop),
             thread: Some(thread),
         })
@@ -100,7 +127,12 @@ impl Upstream {
 
     /// Returns the ledger that records requests at both ends.
     pub fn ledger(&self) -> &Ledger {
-        &self.ledger
+        &self.requests.ledger
+    }
+
+    /// Returns the gate at which steps wait for requests and release responses.
+    pub fn gate(&self) -> &Gate {
+        &self.requests.gate
     }
 
     /// Waits until every connection has ended and returns the received requests. The proxy must have stopped; data that
@@ -115,7 +147,7 @@ impl Upstream {
                 .join()
                 .map_err(|_| anyhow!("the thread of the upstream panicked"))??;
         }
-        Ok(self.ledger.received())
+        Ok(self.requests.ledger.received())
     }
 }
 
@@ -182,15 +214,15 @@ fn unescaped(text: &str) -> Octets {
 async fn serve(
     listener: tokio::net::TcpListener,
     answers: Arc<Answers>,
-    ledger: Arc<Ledger>,
+    requests: Arc<Requests>,
     stopped: oneshot::Receiver<()>,
 ) -> Result<()> {
     let mut connections = JoinSet::new();
     let accept = async {
         while let Ok((stream, _)) = listener.accept().await {
-            let (answers, ledger) = (answers.clone(), ledger.clone());
+            let (answers, requests) = (answers.clone(), requests.clone());
             let service =
-                service_fn(move |request| answer(request, answers.clone(), ledger.clone()));
+                service_fn(move |request| answer(request, answers.clone(), requests.clone()));
             let connection = hyper::server::conn::http1::Builder::new()
                 // The date is nobody's business here, and no answer's.
                 .auto_date_header(false)
@@ -217,14 +249,14 @@ async fn serve(
 async fn answer(
     request: Request<Incoming>,
     answers: Arc<Answers>,
-    ledger: Arc<Ledger>,
+    requests: Arc<Requests>,
 ) -> Result<Reply> {
     let (head, mut body) = request.into_parts();
     let path = head
         .uri
         .path_and_query()
         .map_or_else(String::new, ToString::to_string);
-    let number = ledger.arrive(Received {
+    let number = requests.ledger.arrive(Received {
         method: head.method.to_string(),
         path: path.clone(),
         headers: listed(&head.headers),
@@ -237,14 +269,31 @@ async fn answer(
             Err(frame) => trailers = frame.into_trailers().unwrap_or_default(),
         }
     }
-    ledger.complete(number, |received| {
+    requests.ledger.complete(number, |received| {
         received.body = Octets(whole.clone());
         received.trailers = listed(&trailers);
     });
-    match &*answers {
-        Answers::Played(answers) => reply(answers.iter().find(|answer| answer.path == path)),
-        Answers::Echo(echo) => ask(echo.local_addr(), head, whole).await,
+    let answers = match &*answers {
+        Answers::Played(answers) => answers,
+        Answers::Echo(echo) => {
+            requests.gate.arrive(false);
+            return ask(echo.local_addr(), head, whole).await;
+        }
+    };
+    let answer = answers.iter().find(|answer| answer.path == path);
+    let hold = answer.and_then(|answer| answer.hold);
+    let mut released = requests.gate.arrive(hold.is_some());
+    if hold == Some(AnswerPart::Head)
+        && let Some(released) = released.take()
+    {
+        // The gate outlives the server, so this does not fail.
+        let _ = released.await;
     }
+    if answer.is_some_and(|answer| answer.breaks == Some(AnswerPart::Head)) {
+        // hyper closes the connection on an error, without a response.
+        bail!("the scenario breaks this response off");
+    }
+    reply(answer, released)
 }
 
 /// Returns the echo server's response to the same request. Trailers are ignored.
@@ -258,25 +307,19 @@ async fn ask(echo: SocketAddr, head: Parts, body: Vec<u8>) -> Result<Reply> {
     Ok(sender.send_request(request).await?.map(Given::Echo))
 }
 
-/// Builds the response. The status is 404 if the scenario defines none.
-fn reply(answer: Option<&Answer>) -> Result<Reply> {
+/// Builds the response. The status is 404 if the scenario defines none. The rest of the body is held until `released`.
+fn reply(answer: Option<&Answer>, released: Option<oneshot::Receiver<()>>) -> Result<Reply> {
     let Some(answer) = answer else {
         let body = Full::new(Bytes::from_static(
             b"the scenario has no answer for this path",
         ));
         return Ok(Response::builder().status(404).body(Given::Whole(body))?);
     };
-    let body = if answer.chunks.is_empty() {
+    let breaks = answer.breaks == Some(AnswerPart::Body);
+    let body = if answer.chunks.is_empty() && released.is_none() && !breaks {
         Given::Whole(Full::new(Bytes::from(answer.body.0.clone())))
     } else {
-        let chunks = answer.chunks.iter();
-        let mut frames: Vec<_> = chunks
-            .map(|chunk| Frame::data(Bytes::from(chunk.0.clone())))
-            .collect();
-        if !answer.trailers.is_empty() {
-            frames.push(Frame::trailers(fields(&answer.trailers)?));
-        }
-        Given::Chunks(frames.into_iter())
+        parts(answer, released)?
     };
     let mut response = Response::builder().status(answer.status).body(body)?;
     *response.headers_mut() = fields(&answer.headers)?;
@@ -287,9 +330,34 @@ fn reply(answer: Option<&Answer>) -> Result<Reply> {
     Ok(response)
 }
 
+/// Builds a body in parts.
+fn parts(answer: &Answer, released: Option<oneshot::Receiver<()>>) -> Result<Given> {
+    let chunks = answer.chunks.iter();
+    let mut data: VecDeque<Bytes> = chunks.map(|chunk| Bytes::from(chunk.0.clone())).collect();
+    let mut length = None;
+    if data.is_empty() {
+        let mut half = Bytes::from(answer.body.0.clone());
+        length = Some(u64::try_from(half.len())?);
+        let rest = half.split_off(half.len() / 2);
+        data.extend([half, rest]);
+    }
+    let mut parts = VecDeque::new();
+    parts.extend(data.pop_front().map(|data| Part::Frame(Frame::data(data))));
+    parts.extend(released.map(Part::Held));
+    if answer.breaks == Some(AnswerPart::Body) {
+        parts.extend([Part::Flush, Part::Break]);
+    }
+    parts.extend(data.into_iter().map(|data| Part::Frame(Frame::data(data))));
+    if !answer.trailers.is_empty() {
+        let trailers = Frame::trailers(fields(&answer.trailers)?);
+        parts.push_back(Part::Frame(trailers));
+    }
+    Ok(Given::Parts { parts, length })
+}
+
 impl Body for Given {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
 
     fn poll_frame(
         self: Pin<&mut Self>,
@@ -299,15 +367,15 @@ impl Body for Given {
             Given::Whole(body) => Pin::new(body)
                 .poll_frame(context)
                 .map_err(|never| match never {}),
-            Given::Chunks(frames) => Poll::Ready(frames.next().map(Ok)),
-            Given::Echo(body) => Pin::new(body).poll_frame(context),
+            Given::Parts { parts, .. } => poll_parts(parts, context),
+            Given::Echo(body) => Pin::new(body).poll_frame(context).map_err(Into::into),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Given::Whole(body) => body.is_end_stream(),
-            Given::Chunks(frames) => frames.len() == 0,
+            Given::Parts { parts, .. } => parts.is_empty(),
             Given::Echo(body) => body.is_end_stream(),
         }
     }
@@ -315,8 +383,37 @@ impl Body for Given {
     fn size_hint(&self) -> SizeHint {
         match self {
             Given::Whole(body) => body.size_hint(),
-            Given::Chunks(_) => SizeHint::default(),
+            Given::Parts { length, .. } => {
+                length.map_or_else(SizeHint::default, SizeHint::with_exact)
+            }
             Given::Echo(body) => body.size_hint(),
+        }
+    }
+}
+
+/// Returns the next frame of a body in parts.
+fn poll_parts(
+    parts: &mut VecDeque<Part>,
+    context: &mut task::Context<'_>,
+) -> Poll<Option<Result<Frame<Bytes>, <Given as Body>::Error>>> {
+    loop {
+        match parts.pop_front() {
+            None => return Poll::Ready(None),
+            Some(Part::Frame(frame)) => return Poll::Ready(Some(Ok(frame))),
+            Some(Part::Held(mut released)) => {
+                if Pin::new(&mut released).poll(context).is_pending() {
+                    parts.push_front(Part::Held(released));
+                    return Poll::Pending;
+                }
+            }
+            Some(Part::Flush) => {
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            Some(Part::Break) => {
+                let error = "the scenario breaks this response off";
+                return Poll::Ready(Some(Err(error.into())));
+            }
         }
     }
 }
@@ -324,6 +421,54 @@ impl Body for Given {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::{self, Call, Outgoing, OutgoingBody};
+
+    fn start(answers: &str) -> Upstream {
+        let answers: Vec<Answer> = serde_saphyr::from_str(answers).expect("answers");
+        Upstream::start(&answers).expect("a server")
+    }
+
+    fn begin(server: &Upstream, path: &str) -> Call {
+        let request = Outgoing {
+            method: "GET",
+            path,
+            headers: &[],
+            body: OutgoingBody::None,
+            trailers: &[],
+        };
+        client::begin(server.address(), request).expect("a request")
+    }
+
+    #[test]
+    fn response_breaks_before_its_head_or_within_its_body() {
+        let server = start(
+            "[{path: /head, break: head}, {path: /body, body: hello, break: body}, \
+             {path: /chunks, chunks: [one, two], break: body}]",
+        );
+        let seen = |path: &str| begin(&server, path).finish().expect("an end");
+        let head = seen("/head");
+        assert_eq!((head.status, head.broken), (None, true));
+        for (path, part) in [("/body", "he"), ("/chunks", "one")] {
+            let seen = seen(path);
+            assert_eq!((seen.status, seen.broken), (Some(200), true), "{path}");
+            assert_eq!(seen.body.0, part.as_bytes());
+        }
+        assert_eq!(server.finish().expect("requests").len(), 3);
+    }
+
+    #[test]
+    fn held_response_is_complete_once_it_is_released() {
+        let server =
+            start("[{path: /head, body: one, hold: head}, {path: /body, body: two, hold: body}]");
+        for (number, path, body) in [(1, "/head", "one"), (2, "/body", "two")] {
+            let call = begin(&server, path);
+            server.gate().wait_for(number).expect("a request");
+            assert_eq!(server.gate().release().expect("a release"), number);
+            let seen = call.finish().expect("a response");
+            assert_eq!((seen.status, seen.broken), (Some(200), false), "{path}");
+            assert_eq!(seen.body.0, body.as_bytes());
+        }
+    }
 
     #[test]
     fn echo_response_is_decoded_to_bytes() {

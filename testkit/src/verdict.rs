@@ -127,6 +127,11 @@ pub fn mismatches(scenario: &Scenario, transcript: &Transcript) -> Vec<Mismatch>
             seen: "nothing tells which step's it is".to_owned(),
         });
     }
+    for (cluster, stated) in &scenario.calls {
+        let received = transcript.calls.get(cluster).map(Vec::as_slice);
+        calls(&mut wrong, cluster, stated, received.unwrap_or_default());
+    }
+    metrics(&mut wrong, &scenario.metrics, &transcript.metrics);
     wrong
 }
 
@@ -217,6 +222,75 @@ fn at_upstream(
                 "one request",
                 format!("it reached upstream {} times", several.len()),
             );
+        }
+    }
+}
+
+/// Checks which calls a cluster received.
+fn calls(
+    wrong: &mut Vec<Mismatch>,
+    cluster: &str,
+    stated: &[scenario::Received],
+    received: &[Received],
+) {
+    let place = Place::default().key("calls").key(cluster);
+    let of = format!("calls, at cluster {cluster}");
+    if stated.len() != received.len() {
+        wrong.push(Mismatch {
+            place: place.clone(),
+            of,
+            what: "number".to_owned(),
+            expected: stated.len().to_string(),
+            seen: match received {
+                [] => "0".to_owned(),
+                some => {
+                    let calls = some.iter();
+                    let calls: Vec<String> = calls
+                        .map(|call| format!("{} {}", call.method, call.path))
+                        .collect();
+                    format!("{}: {}", some.len(), calls.join(", "))
+                }
+            },
+        });
+        return;
+    }
+    for (number, (stated, received)) in stated.iter().zip(received).enumerate() {
+        let place = place.clone().item(number);
+        let of = format!("call {}, at cluster {cluster}", number + 1);
+        if !received.complete {
+            wrong.push(Mismatch {
+                place: place.clone(),
+                of: of.clone(),
+                what: "request".to_owned(),
+                expected: "it comes to its end".to_owned(),
+                seen: "it is broken off".to_owned(),
+            });
+        }
+        request(wrong, &place, &of, stated, received);
+    }
+}
+
+fn metrics(
+    wrong: &mut Vec<Mismatch>,
+    stated: &BTreeMap<String, u64>,
+    seen: &BTreeMap<String, Vec<u64>>,
+) {
+    for (name, value) in stated {
+        let values = seen.get(name).map(Vec::as_slice).unwrap_or_default();
+        if !values.contains(value) {
+            wrong.push(Mismatch {
+                place: Place::default().key("metrics").key(name),
+                of: "metrics".to_owned(),
+                what: name.escape_debug().to_string(),
+                expected: value.to_string(),
+                seen: match values {
+                    [] => "absent".to_owned(),
+                    values => {
+                        let values: Vec<String> = values.iter().map(u64::to_string).collect();
+                        values.join(", ")
+                    }
+                },
+            });
         }
     }
 }
@@ -475,6 +549,47 @@ mod tests {
         lacks(&[(Some(1), false)], "broken off");
         lacks(&[(Some(1), true), (Some(1), true)], "2 times");
         lacks(&[(Some(1), true), (None, true)], "which step's it is");
+    }
+
+    #[test]
+    fn calls_and_metrics_are_checked_at_the_end() {
+        let call = |path: &str| Received {
+            method: "GET".into(),
+            path: path.into(),
+            complete: true,
+            ..Received::default()
+        };
+        let transcript = Transcript {
+            calls: [("auth".to_owned(), vec![call("/a"), call("/b")])].into(),
+            metrics: [("count".to_owned(), vec![3, 0])].into(),
+            ..Transcript::default()
+        };
+        let wrong = |stated: &str| -> Vec<String> {
+            let text = format!("about: x\nclusters: {{auth: echo, other: echo}}\n{stated}");
+            let scenario = serde_saphyr::from_str(&text).expect("a scenario");
+            let wrong = mismatches(&scenario, &transcript);
+            let shown = |it: &Mismatch| format!("{}: {it}", it.place);
+            wrong.iter().map(shown).collect()
+        };
+        let right = "calls: {auth: [{path: /a}, {}], other: []}\nmetrics: {count: 3}";
+        assert_eq!(wrong(right), Vec::<String>::new());
+        assert_eq!(wrong("metrics: {count: 0}"), Vec::<String>::new());
+        assert_eq!(
+            wrong(
+                "calls: {auth: [{method: POST}, {path: /a}], other: [{}]}\nmetrics: {count: 4, more: 1}"
+            ),
+            [
+                "calls.auth[0].method: call 1, at cluster auth: method: expected POST, got GET",
+                "calls.auth[1].path: call 2, at cluster auth: path: expected /a, got /b",
+                "calls.other: calls, at cluster other: number: expected 1, got 0",
+                "metrics.count: metrics: count: expected 4, got 3, 0",
+                "metrics.more: metrics: more: expected 1, got absent",
+            ]
+        );
+        assert_eq!(
+            wrong("calls: {auth: []}"),
+            ["calls.auth: calls, at cluster auth: number: expected 0, got 2: GET /a, GET /b"]
+        );
     }
 
     #[test]

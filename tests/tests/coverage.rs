@@ -111,6 +111,8 @@ fn every_export_has_a_caller_in_both_engines() {
         let callback = match part.interface.as_str() {
             "plugin" => "on_configure",
             "http-filter" => "on_context_create",
+            // One callback of Proxy-Wasm is for the calls of streams and of plugins.
+            "on-plugin-http-call-response" => "on_http_call_response",
             _ => &interface,
         };
         // `call!(self, context, on_log, …)`, but for those that have two signatures.

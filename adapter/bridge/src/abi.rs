@@ -28,15 +28,23 @@ pub(crate) const INVALID_MEMORY_ACCESS: Status = 6;
 pub(crate) const EMPTY: Status = 7;
 /// Another writer came first.
 pub(crate) const CAS_MISMATCH: Status = 8;
-/// Returned by Envoy for a hostcall that the deployment's capability restriction does not allow.
+/// Returned by Envoy for a hostcall that the deployment's capability restriction does not allow, and for an HTTP call
+/// that it cannot make.
 pub(crate) const INTERNAL_FAILURE: Status = 10;
 /// The host does not implement the call.
 pub(crate) const UNIMPLEMENTED: Status = 12;
 
 /// The body of the request. The body of the response has the next number.
 pub(crate) const BUFFER_REQUEST_BODY: u32 = 0;
+/// The body of the response to an HTTP call, in the callback of that call.
+pub(crate) const BUFFER_CALL_RESPONSE_BODY: u32 = 4;
 /// The configuration that the plugin was deployed with.
 pub(crate) const BUFFER_PLUGIN_CONFIGURATION: u32 = 7;
+
+/// The headers of the response to an HTTP call, in the callback of that call.
+pub(crate) const MAP_CALL_RESPONSE_HEADERS: u32 = 6;
+/// The trailers of the response to an HTTP call, in the callback of that call.
+pub(crate) const MAP_CALL_RESPONSE_TRAILERS: u32 = 7;
 
 /// The log level of what a plugin prints.
 pub(crate) const LEVEL_INFO: u32 = 2;
@@ -157,6 +165,20 @@ unsafe extern "C" {
     ) -> Status;
     pub(crate) safe fn proxy_continue_stream(half: u32) -> Status;
     pub(crate) safe fn proxy_close_stream(half: u32) -> Status;
+
+    pub(crate) fn proxy_http_call(
+        cluster: *const u8,
+        cluster_len: usize,
+        headers: *const u8,
+        headers_len: usize,
+        body: *const u8,
+        body_len: usize,
+        trailers: *const u8,
+        trailers_len: usize,
+        timeout_ms: u32,
+        call: *mut u32,
+    ) -> Status;
+    pub(crate) safe fn proxy_set_tick_period_milliseconds(period: u32) -> Status;
 }
 
 // The part of WASI that every release of Envoy has.

@@ -100,6 +100,23 @@ impl Buffer {
         new
     }
 
+    /// A buffer of memory that is not in the arena, and that has room for `capacity` bytes.
+    #[inline(always)]
+    pub(crate) fn lent(start: *mut u8, capacity: usize) -> Buffer {
+        Buffer {
+            start: Cell::new(start),
+            capacity: Cell::new(capacity),
+        }
+    }
+
+    /// Exchanges the memory of two buffers.
+    #[inline(always)]
+    pub(crate) fn swap(&self, other: &Buffer) {
+        other.start.set(self.start.replace(other.start.get()));
+        let capacity = self.capacity.replace(other.capacity.get());
+        other.capacity.set(capacity);
+    }
+
     /// The address of the buffer. Null before the first `reserve`.
     #[inline(always)]
     pub(crate) fn start(&self) -> *mut u8 {

@@ -4,13 +4,15 @@
 #[derive(Clone, Copy, PartialEq)]
 #[repr(u8)]
 pub(crate) enum Phase {
-    /// A callback of a plugin, not of a stream.
+    /// `configure`, a destructor, or the guest's start code.
     Plugin,
     RequestHeaders,
     ResponseHeaders,
     RequestBody,
     ResponseBody,
     Log,
+    /// A timer, or an HTTP call that has ended. No stream is selected, even if the callback is that of a filter.
+    Event,
 }
 
 impl Phase {

@@ -108,7 +108,7 @@ fn all_of(state: &State, http: u32, map: u32, name: &[u8]) -> Result<List, Error
             if is_asked_for(field) {
                 // SAFETY: there is room for as many as were counted above, in the same list.
                 unsafe {
-                    next.write(List::copied(value));
+                    next.write(List::copied(value, allocate));
                     next = next.add(1);
                 }
             }
@@ -133,27 +133,7 @@ extern "C" fn entries(http: u32, map: u32, ret: *mut u8) {
 
 fn every(state: &State, http: u32, map: u32) -> Result<List, Error> {
     all(state, http, map)?;
-    let Some(Pairs { count, .. }) = Pairs::read(received(state)) else {
-        return Err(Error::Malformed);
-    };
-    let start = allocate(4, count * size_of::<Entry>());
-    let mut next = start.cast::<Entry>();
-    each(state, |name, value| {
-        // A name becomes a `string`, and hosts do not guarantee that their names are UTF-8.
-        if !name.is_ascii() {
-            return Err(Error::Malformed);
-        }
-        // SAFETY: `each` passes no more than `count` fields, for which there is room.
-        unsafe {
-            next.write(Entry {
-                name: List::copied(name),
-                value: List::copied(value),
-            });
-            next = next.add(1);
-        }
-        Ok(())
-    })?;
-    Ok(List { start, len: count })
+    pairs::copied(received(state), allocate)
 }
 
 /// Has the host write all fields into the scratch buffer.

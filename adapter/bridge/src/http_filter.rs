@@ -1,5 +1,5 @@
-//! `http-filter`: a filter is constructed at its stream's first exported callback, and every callback runs through
-//! here.
+//! `http-filter`: a filter is constructed at its stream's first exported callback, and every callback of it runs
+//! through here.
 //!
 //! What a callback returns to the host is also decided here, because the host acts on `resume` and `reset` before it
 //! sees the result of the callback that called them.
@@ -9,7 +9,9 @@ use crate::call::{Call, Phase, SavedCall};
 use crate::contexts;
 use crate::on_log;
 use crate::state::{State, state};
-use crate::streams::{ANSWERED, CONSTRUCTED, DELETED, ENDED, LOG_PENDING, PAUSED, Stream};
+use crate::streams::{
+    ANSWERED, ANSWERING, CONSTRUCTED, DELETED, ENDED, LOG_PENDING, PAUSED, Stream,
+};
 
 #[link(wasm_import_module = "guest")]
 unsafe extern "C" {
@@ -41,6 +43,32 @@ pub(crate) fn run(context: u32, phase: Phase, callback: impl FnOnce(&State, u32)
     };
     let action = callback(state, stream.filter.get());
     end(state, saved, action)
+}
+
+/// Runs a callback of a stream's filter that the host makes in the root context `root`, outside the stream's phases.
+///
+/// Nothing is run if the stream has ended, or has no filter.
+#[inline(always)]
+pub(crate) fn run_event(root: u32, context: u32, callback: impl FnOnce(&State, u32)) {
+    let state = state();
+    let Some(stream) = state.streams.find(context) else {
+        return;
+    };
+    if !stream.has(CONSTRUCTED) || stream.has(ENDED) {
+        return;
+    }
+    let saved = SavedCall::save(&state.call);
+    stream.enter();
+    contexts::begin(state, root, 0, Phase::Event);
+    callback(state, stream.filter.get());
+    let deleted = leave(state, context, || {
+        // The stream's context is not the one in which the host made the call.
+        abi::proxy_set_effective_context(context);
+    });
+    saved.restore(&state.call);
+    if deleted {
+        contexts::close(state, context);
+    }
 }
 
 /// Calls `on-log`.
@@ -78,6 +106,7 @@ fn begin(state: &State, context: u32, phase: Phase) -> Option<&'static Stream> {
     } else {
         0
     };
+    stream.clear(ANSWERING);
     match phase {
         Phase::ResponseBody => stream.mark(ANSWERED),
         Phase::Log => stream.mark(ANSWERED | ENDED),
@@ -108,13 +137,7 @@ fn end(state: &State, saved: SavedCall, action: u32) -> u32 {
         stopped,
         ..
     } = state.call.get();
-    // The stream may have moved since the callback began, but it was not removed while the callback ran.
-    let stream = state.streams.running(context);
-    stream.leave();
-    let deleted = stream.has(DELETED);
-    if !stream.is_running() && (stream.has(LOG_PENDING) || deleted) {
-        finish(state, context, deleted);
-    }
+    let deleted = leave(state, context, || {});
     saved.restore(&state.call);
     if deleted {
         contexts::close(state, context);
@@ -140,7 +163,22 @@ fn end(state: &State, saved: SavedCall, action: u32) -> u32 {
     abi::ACTION_PAUSE
 }
 
-/// Does what the host asked for while a callback of the stream was running, now that the callback has returned.
+/// Records that a callback has returned, and does what the host asked for while it was running, after `select`. Returns
+/// whether the host has deleted the stream.
+#[inline(always)]
+fn leave(state: &State, context: u32, select: impl FnOnce()) -> bool {
+    // The stream may have moved since the callback began, but it was not removed while the callback ran.
+    let stream = state.streams.running(context);
+    stream.leave();
+    let deleted = stream.has(DELETED);
+    if !stream.is_running() && (stream.has(LOG_PENDING) || deleted) {
+        select();
+        finish(state, context, deleted);
+    }
+    deleted
+}
+
+/// Calls `on-log` and removes the stream, as far as the host asked for it while a callback of the stream was running.
 #[cold]
 #[inline(never)]
 fn finish(state: &State, context: u32, deleted: bool) {
@@ -151,7 +189,8 @@ fn finish(state: &State, context: u32, deleted: bool) {
         proxy_on_log(context);
     }
     if deleted {
-        contexts::close(state, context);
+        // As in `proxy_on_delete`.
+        contexts::begin(state, context, 0, Phase::Plugin);
         forget(state, state.streams.running(context));
     }
 }

@@ -21,11 +21,12 @@ mod abi;
 mod arena;
 mod call;
 mod contexts;
+mod http_call_types;
 mod lines;
+mod map;
 mod memory;
 mod output;
 mod pairs;
-mod plugins;
 mod state;
 mod streams;
 mod syntax;
@@ -35,6 +36,7 @@ mod types;
 // The world's imports.
 mod clock;
 mod http_bodies;
+mod http_calls;
 mod http_fields;
 mod http_streams;
 mod local_responses;
@@ -43,16 +45,20 @@ mod metrics;
 mod properties;
 mod shared_data;
 mod stream_control;
+mod timers;
 
 // The world's exports.
 mod callback;
 mod http_filter;
 mod lifecycle;
+mod on_http_call_response;
 mod on_log;
+mod on_plugin_http_call_response;
 mod on_request_body;
 mod on_request_headers;
 mod on_response_body;
 mod on_response_headers;
+mod on_tick;
 mod plugin;
 
 // What language runtimes import in addition to the world.

@@ -1,10 +1,12 @@
 //! `local-responses`: answering a request without the upstream.
 
 use crate::abi;
+use crate::call::Phase;
+use crate::contexts;
 use crate::memory::{RetPtr, bytes, discriminant, string};
 use crate::pairs::{self, Entry, Names};
 use crate::state::state;
-use crate::streams::{ANSWERED, PAUSED};
+use crate::streams::{ANSWERED, ANSWERING, PAUSED};
 use crate::types::{self, Error};
 
 /// The value with which the host means "no gRPC status".
@@ -54,9 +56,11 @@ fn answer(to: u32, response: &LocalResponse<'_>) -> Result<(), Error> {
         return Err(Error::Closed);
     };
     // Envoy resets the stream if there has already been a response. When any stream is answered, Envoy also stops the
-    // stream whose callback is running, so a stream whose callback answers another stream would hang forever. In
-    // `on-log`, the stream has been answered.
-    if stream.has(ANSWERED) || to != state.call.get().stream {
+    // stream whose callback is running, so a stream whose callback answers another stream would hang forever. During an
+    // event, no stream's callback is running for Envoy. In `on-log`, the stream has been answered.
+    let call = state.call.get();
+    let is_own = to == call.stream;
+    if stream.has(ANSWERED) || !is_own && call.phase != Phase::Event {
         return Err(Error::NotAvailable);
     }
     let grpc_status = match response.grpc_status {
@@ -68,6 +72,7 @@ fn answer(to: u32, response: &LocalResponse<'_>) -> Result<(), Error> {
         return Err(Error::InvalidArgument);
     }
     let headers = pairs::write(state, response.headers, Names::Fields)?;
+    contexts::enter(state, to)?;
     // SAFETY: all of it stays where it is while the host reads it.
     let status = unsafe {
         abi::proxy_send_local_response(
@@ -81,11 +86,16 @@ fn answer(to: u32, response: &LocalResponse<'_>) -> Result<(), Error> {
             grpc_status,
         )
     };
+    contexts::leave(state, to);
     types::outcome(status)?;
     if let Some(stream) = state.streams.find(to) {
         stream.mark(ANSWERED);
-        stream.clear(PAUSED);
+        if !is_own {
+            stream.mark(ANSWERING);
+        }
+        // Envoy would continue a stream that the response has ended.
+        stream.clear(PAUSED | PAUSED << 1);
     }
-    state.update_call(|call| call.stopped = true);
+    state.update_call(|call| call.stopped |= is_own);
     Ok(())
 }

@@ -7,6 +7,7 @@
 //! component runtime.
 
 use crate::abi::{self, trap};
+use crate::arena::Buffer;
 use crate::state::{Owner, State, state};
 use crate::text;
 
@@ -19,7 +20,8 @@ unsafe extern "C" {
 
 #[link(wasm_import_module = "guest-realloc")]
 unsafe extern "C" {
-    /// Allocates what the guest will own as an argument of `configure`. No other callback has such an argument.
+    /// Allocates what the guest will own as an argument of `configure`. Those for other callbacks are in
+    /// `http_call_types`.
     #[link_name = "plugin#[static]plugin-context.configure"]
     safe fn configure_realloc(old: usize, old_size: usize, align: usize, size: usize) -> *mut u8;
 }
@@ -35,8 +37,9 @@ pub(crate) fn allocate_argument(size: usize) -> *mut u8 {
     check_allocation(configure_realloc(0, 0, 1, size), 1, size)
 }
 
+/// Traps if an allocator of the guest returned null for more than 0 bytes, or an address that is not aligned.
 #[inline(always)]
-fn check_allocation(start: *mut u8, align: usize, size: usize) -> *mut u8 {
+pub(crate) fn check_allocation(start: *mut u8, align: usize, size: usize) -> *mut u8 {
     if start.is_null() && size > 0 || start.addr() & (align - 1) != 0 {
         trap()
     }
@@ -134,6 +137,26 @@ pub(crate) fn into_argument(
     receive(state, Owner::Callee, hostcall)
 }
 
+/// Makes a hostcall in which the host returns `size` bytes, and has it write them to `place`, where there is room for
+/// them. Returns whether it did.
+///
+/// During the hostcall, the scratch buffer is that place. An owner of its own for such bytes would make
+/// `proxy_on_memory_allocate` larger, which is part of every module.
+#[inline(always)]
+pub(crate) fn into_place(
+    state: &State,
+    place: *mut u8,
+    size: usize,
+    hostcall: impl FnOnce(*mut u32, *mut u32) -> abi::Status,
+) -> bool {
+    let lent = Buffer::lent(place, size);
+    state.scratch.swap(&lent);
+    let status = into_scratch(state, hostcall);
+    state.scratch.swap(&lent);
+    let (data, len) = (state.data.get() as usize, state.size.get() as usize);
+    status == abi::OK && data == place.addr() && len == size
+}
+
 #[inline(always)]
 fn receive(
     state: &State,
@@ -179,8 +202,9 @@ impl List {
         }
     }
 
-    /// A copy of `bytes`, owned by the guest.
-    pub(crate) fn copied(bytes: &[u8]) -> List {
+    /// A copy of `bytes` in memory from `allocate`, which has the parameters of [`allocate`](self::allocate).
+    #[inline(never)]
+    pub(crate) fn copied(bytes: &[u8], allocate: impl Fn(usize, usize) -> *mut u8) -> List {
         let start = allocate(1, bytes.len());
         // SAFETY: `allocate` returned as many bytes as are copied, and they overlap no others.
         unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), start, bytes.len()) };

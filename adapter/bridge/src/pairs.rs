@@ -20,7 +20,8 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    fn parts(&self) -> (&[u8], &[u8]) {
+    /// The name and the value.
+    pub(crate) fn parts(&self) -> (&[u8], &[u8]) {
         // SAFETY: the entry was borrowed from the guest together with what it points to.
         unsafe {
             (
@@ -95,6 +96,39 @@ pub(crate) fn write(state: &State, entries: &[Entry], names: Names) -> Result<Li
         }
     }
     Ok(List { start, len: size })
+}
+
+/// Copies a list that the host wrote into memory from `allocate`: a `list<tuple<string, list<u8>>>` that the guest will
+/// own.
+#[inline(always)]
+pub(crate) fn copied(
+    data: &[u8],
+    allocate: impl Copy + Fn(usize, usize) -> *mut u8,
+) -> Result<List, Error> {
+    let Some(mut pairs) = Pairs::read(data) else {
+        return Err(Error::Malformed);
+    };
+    let len = pairs.count;
+    let start = allocate(4, len * size_of::<Entry>());
+    let mut next = start.cast::<Entry>();
+    for _ in 0..len {
+        let Some((name, value)) = pairs.next() else {
+            return Err(Error::Malformed);
+        };
+        // A name becomes a `string`, and hosts do not guarantee that their names are UTF-8.
+        if !name.is_ascii() {
+            return Err(Error::Malformed);
+        }
+        // SAFETY: there is room for `len` fields.
+        unsafe {
+            next.write(Entry {
+                name: List::copied(name, allocate),
+                value: List::copied(value, allocate),
+            });
+            next = next.add(1);
+        }
+    }
+    Ok(List { start, len })
 }
 
 /// A list that the host wrote, read from front to back.

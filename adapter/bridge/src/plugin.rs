@@ -1,7 +1,8 @@
 //! `plugin`: reads the configuration, passes it to the plugin, and keeps the plugin context that the plugin returns.
+//! Callbacks that are not those of a stream run through here.
 
 use crate::abi::{self, BUFFER_PLUGIN_CONFIGURATION, LEVEL_ERROR, trap};
-use crate::call::Phase;
+use crate::call::{Phase, SavedCall};
 use crate::contexts;
 use crate::memory::{self, List, allocate_argument, discriminant, into_argument};
 use crate::state::{State, state};
@@ -32,6 +33,19 @@ unsafe extern "C" {
 unsafe extern "C" {
     #[link_name = "plugin#[static]plugin-context.configure"]
     fn configure_post(result: *const Configured);
+}
+
+/// Runs a callback of the plugin whose root context is `root`. Nothing is run if the plugin refused its configuration.
+#[inline(always)]
+pub(crate) fn run_event(root: u32, callback: impl FnOnce(&State, u32)) {
+    let state = state();
+    let Some(plugin) = state.plugins.find(root) else {
+        return;
+    };
+    let saved = SavedCall::save(&state.call);
+    contexts::begin(state, root, 0, Phase::Event);
+    callback(state, plugin);
+    saved.restore(&state.call);
 }
 
 /// Drops a plugin context.

@@ -2,7 +2,7 @@
 //!
 //! Rust cannot name a WebAssembly global, so the state's address is read and written by two imported functions, whose
 //! calls the linker turns into `global.get` and `global.set`. The parts of the state are described where they are
-//! defined: `arena`, `call`, `lines`, `plugins`, `streams`.
+//! defined: `arena`, `call`, `lines`, `map`, `streams`.
 
 use core::cell::Cell;
 
@@ -10,7 +10,7 @@ use crate::abi::trap;
 use crate::arena::{self, Arena, Buffer, FIRST_BLOCK};
 use crate::call::Call;
 use crate::lines::Lines;
-use crate::plugins::Plugins;
+use crate::map::Map;
 use crate::streams::Streams;
 
 /// The size of the bridge's stack, in bytes. A frame takes fewer than 100, and few calls are nested: a callback, a
@@ -48,11 +48,18 @@ pub(crate) struct State {
     pub(crate) scratch: Buffer,
     pub(crate) arena: Arena,
 
-    pub(crate) plugins: Plugins,
+    /// The configured plugins: their plugin contexts, by the ids of their root contexts. One module may be deployed
+    /// several times, and a worker then runs all of them in one instance.
+    pub(crate) plugins: Map,
     pub(crate) streams: Streams,
 
     pub(crate) stdout: Lines,
     pub(crate) stderr: Lines,
+
+    /// The HTTP calls in progress that were sent for streams: the streams, by the numbers of the calls.
+    pub(crate) calls: Map,
+    /// A second buffer for bytes that are used within one hostcall.
+    pub(crate) second_scratch: Buffer,
 }
 
 #[link(wasm_import_module = "state")]

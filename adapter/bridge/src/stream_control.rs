@@ -8,7 +8,7 @@ use crate::abi;
 use crate::contexts;
 use crate::memory::{RetPtr, discriminant};
 use crate::state::state;
-use crate::streams::{ANSWERED, ENDED, PAUSED, RESET};
+use crate::streams::{ANSWERED, ANSWERING, ENDED, PAUSED, RESET};
 use crate::types::{self, Error};
 
 #[unsafe(export_name = "stream-control#resume")]
@@ -61,8 +61,8 @@ fn break_off(http: u32) -> Result<(), Error> {
         return Err(Error::NotAvailable);
     }
     let call = state.call.get();
-    // Envoy would destroy the stream a second time. A local response from the same callback has also ended it.
-    if stream.has(RESET) || http == call.stream && call.stopped {
+    // Envoy would destroy the stream a second time. A local response from the same callback also ends it.
+    if stream.has(RESET | ANSWERING) || http == call.stream && call.stopped {
         return Ok(());
     }
     contexts::enter(state, http)?;

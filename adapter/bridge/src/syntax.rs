@@ -57,6 +57,66 @@ pub(crate) fn is_authority(name: &[u8]) -> bool {
 
 const AUTHORITY: u128 = number(b":authority");
 
+/// What a header means in a request that a plugin sends.
+pub(crate) enum RequestHeader {
+    Method,
+    Path,
+    Authority,
+    Scheme,
+    /// Not allowed: it belongs to responses, or the host sets it itself.
+    Reserved,
+    Other,
+}
+
+/// Classifies a header by its name, which is a valid one. The case of letters is ignored.
+pub(crate) fn request_header(name: &[u8]) -> RequestHeader {
+    const METHOD: u128 = lower(b":method");
+    const PATH: u128 = lower(b":path");
+    const AUTHORITY: u128 = lower(b":authority");
+    const SCHEME: u128 = lower(b":scheme");
+    const STATUS: u128 = lower(b":status");
+    const CONNECTION: u128 = lower(b"connection");
+    const CONTENT_LENGTH: u128 = lower(b"content-length");
+    const HOST: u128 = lower(b"host");
+    const UPGRADE: u128 = lower(b"upgrade");
+    // `transfer-encoding` is one byte longer than a number.
+    const AFTER_T: u128 = lower(b"ransfer-encoding");
+    match name {
+        [b't' | b'T', rest @ ..] if rest.len() == 16 && lower(rest) == AFTER_T => {
+            RequestHeader::Reserved
+        }
+        _ if name.len() > 16 => RequestHeader::Other,
+        _ => match lower(name) {
+            METHOD => RequestHeader::Method,
+            PATH => RequestHeader::Path,
+            AUTHORITY => RequestHeader::Authority,
+            SCHEME => RequestHeader::Scheme,
+            STATUS | CONNECTION | CONTENT_LENGTH | HOST | UPGRADE => RequestHeader::Reserved,
+            _ => RequestHeader::Other,
+        },
+    }
+}
+
+/// Whether a request that a plugin sends may have this method: any token except `CONNECT`.
+pub(crate) fn is_request_method(method: &[u8]) -> bool {
+    let is_connect = method.len() == 7 && number(method) == const { number(b"CONNECT") };
+    !method.is_empty() && !is_connect && is_good(method, Kind::Name)
+}
+
+/// Whether a request that a plugin sends may have this path: a `/` and characters that RFC 3986 allows in paths and
+/// queries.
+pub(crate) fn is_request_path(path: &[u8]) -> bool {
+    path.first() == Some(&b'/') && path.iter().all(|byte| is_in(URI, *byte))
+}
+
+/// Returns at most 16 bytes as a number, with letters in lower case.
+///
+/// Setting the bit turns upper case into lower case. It changes no other character of a name, because no valid name
+/// contains a control character, and it is already set in hyphens, colons and digits.
+const fn lower(name: &[u8]) -> u128 {
+    number(name) | const { number(&[0x20; 16]) }
+}
+
 /// Returns at most 16 bytes, of which the first is not zero, as a number.
 const fn number(mut text: &[u8]) -> u128 {
     let mut number = 0;
@@ -67,43 +127,39 @@ const fn number(mut text: &[u8]) -> u128 {
     number
 }
 
-/// Whether `byte` may appear in an HTTP token (RFC 9110, section 5.6.2).
-fn is_token(byte: u8) -> bool {
-    const TOKEN: u128 = token_set();
-    const LOW: u64 = TOKEN as u64;
-    const HIGH: u64 = (TOKEN >> 64) as u64;
-    let half = if byte & 64 == 0 { LOW } else { HIGH };
-    byte < 128 && (half >> (byte & 63)) & 1 == 1
-}
+/// The characters of an HTTP token (RFC 9110, section 5.6.2).
+const TOKEN: u128 = set(b"!#$%&'*+-.^_`|~");
 
-const fn token_set() -> u128 {
+/// The characters that RFC 3986 allows in a URI, except `#`, which begins a fragment.
+const URI: u128 = set(b"-._~:/?[]@!$&'()*+,;=%");
+
+/// Returns the set of ASCII letters and digits and of `others`, with one bit for each character.
+const fn set(others: &[u8]) -> u128 {
     let mut set = 0;
     let mut byte = 0_u8;
     while byte < 128 {
-        if byte.is_ascii_alphanumeric()
-            || matches!(
-                byte,
-                b'!' | b'#'
-                    | b'$'
-                    | b'%'
-                    | b'&'
-                    | b'\''
-                    | b'*'
-                    | b'+'
-                    | b'-'
-                    | b'.'
-                    | b'^'
-                    | b'_'
-                    | b'`'
-                    | b'|'
-                    | b'~'
-            )
-        {
+        if byte.is_ascii_alphanumeric() {
             set |= 1 << byte;
         }
         byte += 1;
     }
+    let mut at = 0;
+    while at < others.len() {
+        set |= 1 << others[at];
+        at += 1;
+    }
     set
+}
+
+/// Whether `byte` is in a set of characters, which is a constant.
+#[inline(always)]
+fn is_in(set: u128, byte: u8) -> bool {
+    let half = if byte & 64 == 0 {
+        set as u64
+    } else {
+        (set >> 64) as u64
+    };
+    byte < 128 && (half >> (byte & 63)) & 1 == 1
 }
 
 /// What a text is checked as.
@@ -134,7 +190,7 @@ fn is_good(text: &[u8], kind: Kind) -> bool {
         at = (at + 8).min(text.len() - 8);
     }
     text.iter().all(|byte| match kind {
-        Kind::Name => is_token(*byte),
+        Kind::Name => is_in(TOKEN, *byte),
         Kind::Value => is_value_byte(*byte),
     })
 }

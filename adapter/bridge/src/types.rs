@@ -8,10 +8,6 @@ use crate::memory::RetPtr;
 /// `error`, in the order of its cases.
 #[derive(Clone, Copy)]
 #[repr(u8)]
-#[expect(
-    dead_code,
-    reason = "the contract names errors that only interfaces of later versions give"
-)]
 pub(crate) enum Error {
     Closed,
     NotAvailable,
@@ -54,7 +50,8 @@ fn failure(status: Status) -> Error {
         abi::SERIALIZATION_FAILURE | abi::PARSE_FAILURE => Error::Malformed,
         abi::EMPTY => Error::Empty,
         abi::CAS_MISMATCH => Error::CasMismatch,
-        // In Envoy, the hostcalls used here return this only because of the deployment's capability restriction.
+        // In Envoy, hostcalls return this only because of the deployment's capability restriction. `http_calls` handles
+        // the exception itself.
         abi::INTERNAL_FAILURE => Error::NotPermitted,
         abi::UNIMPLEMENTED => Error::Unsupported,
         // A component runtime traps when it lifts such a list.

@@ -150,9 +150,12 @@ impl<'a> Decoder<'_, 'a> {
             Callee::Func(id) => self.refer(Ref::Call(id)),
             // The one argument is the result.
             Callee::Identity => {}
-            Callee::Nothing => {
+            Callee::Nothing | Callee::Constant(_) => {
                 for _ in self.input.params(index)? {
                     Instruction::Drop.encode(&mut self.body.bytes);
+                }
+                if let Callee::Constant(value) = callee {
+                    Instruction::I32Const(value).encode(&mut self.body.bytes);
                 }
             }
             Callee::GlobalGet(global) => self.refer(Ref::GlobalGet(global)),

@@ -330,12 +330,16 @@ impl<'a> Resolver<'a, '_> {
                 let post_return = guest(name).and_then(|lift| lift.post_return.as_ref());
                 (post_return, Callee::Nothing)
             }
+            BridgeImport::Exported(name) => {
+                let is_there = guest(name).is_some();
+                (None, Callee::Constant(is_there.into()))
+            }
             BridgeImport::Destructor(name) => (plan.dtors.get(name), Callee::Nothing),
             BridgeImport::ImportRealloc => return self.import_realloc(),
-            BridgeImport::ArgumentRealloc(name) => {
-                let realloc = guest(name).and_then(|lift| lift.realloc.as_ref());
-                (realloc, Callee::Absent)
-            }
+            BridgeImport::ArgumentRealloc(name) => match guest(name) {
+                Some(lift) => (lift.realloc.as_ref(), Callee::Absent),
+                None => (None, Callee::Constant(0)),
+            },
             BridgeImport::Keep => (Some(&plan.reallocs.keep), Callee::Absent),
             BridgeImport::Start => (None, Callee::Func(self.start)),
             BridgeImport::StateGet => (None, Callee::GlobalGet(self.state)),

@@ -10,10 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
-use super::{Bootstrap, FailurePolicy, Module, Plugin, Profile, Upstream};
-
-/// The name of the only cluster, which the route refers to.
-const CLUSTER: &str = "upstream";
+use super::{Bootstrap, FailurePolicy, Module, Plugin, Profile, UPSTREAM_CLUSTER, Upstream};
 
 /// The field that lists a plugin's capabilities. Newer Envoy releases prefer the field of this name in `vm_config`, to
 /// which they copy this one. Older releases, down to the oldest supported one, know only this one.
@@ -30,9 +27,15 @@ pub(super) fn bootstrap(of: &Bootstrap) -> Value {
     if let Some(admin) = of.admin {
         root.insert("admin".into(), json!({ "address": address(admin) }));
     }
+    let mut clusters = vec![cluster(
+        UPSTREAM_CLUSTER,
+        std::slice::from_ref(&of.upstream),
+    )];
+    let called = of.clusters.iter();
+    clusters.extend(called.map(|it| cluster(&it.name, &it.endpoints)));
     root.insert(
         "static_resources".into(),
-        json!({ "listeners": [listener(of)], "clusters": [cluster(&of.upstream)] }),
+        json!({ "listeners": [listener(of)], "clusters": clusters }),
     );
     Value::Object(root)
 }
@@ -95,7 +98,7 @@ fn routes(profile: Profile) -> Value {
         "routes": [{
             "match": { "prefix": "/" },
             // By default, Envoy aborts a response after fifteen seconds, even if it is still streaming.
-            "route": { "cluster": CLUSTER, "timeout": "0s" },
+            "route": { "cluster": UPSTREAM_CLUSTER, "timeout": "0s" },
         }],
     });
     if profile == Profile::Comparable {
@@ -199,22 +202,22 @@ pub fn any_bytes(bytes: &[u8]) -> Value {
     }
 }
 
-fn cluster(upstream: &Upstream) -> Value {
-    let kind = if upstream.ip().is_some() {
-        "STATIC"
-    } else {
-        "STRICT_DNS"
+fn cluster(name: &str, servers: &[Upstream]) -> Value {
+    let has_names = servers.iter().any(|server| server.ip().is_none());
+    let kind = if has_names { "STRICT_DNS" } else { "STATIC" };
+    let hosts: Vec<Value> = servers
+        .iter()
+        .map(|server| json!({ "endpoint": { "address": socket_address(&server.host, server.port) } }))
+        .collect();
+    let endpoints = match hosts.is_empty() {
+        true => json!([]),
+        false => json!([{ "lb_endpoints": hosts }]),
     };
     let mut cluster = json!({
-        "name": CLUSTER,
+        "name": name,
         "type": kind,
         "connect_timeout": "5s",
-        "load_assignment": {
-            "cluster_name": CLUSTER,
-            "endpoints": [{
-                "lb_endpoints": [{ "endpoint": { "address": socket_address(&upstream.host, upstream.port) } }],
-            }],
-        },
+        "load_assignment": { "cluster_name": name, "endpoints": endpoints },
         "typed_extension_protocol_options": {
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": typed(
                 "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
@@ -222,7 +225,7 @@ fn cluster(upstream: &Upstream) -> Value {
             ),
         },
     });
-    if upstream.ip().is_none() {
+    if has_names {
         // `localhost` has two addresses on most machines, and development servers often listen only on the IPv4 address.
         extend(&mut cluster, json!({ "dns_lookup_family": "V4_PREFERRED" }));
     }

@@ -1,7 +1,7 @@
 //! The callbacks that a plugin can implement.
 //!
-//! There is one entry for each: the trait method, the WIT interface through which it is called, and the shape of its
-//! parameters. A test in `contract` checks this list against the world `all`.
+//! There is one entry for each: the trait method, the WIT interface through which it is called, the resource that
+//! receives it, and the shape of its parameters. A test in `contract` checks this list against the world `all`.
 
 /// A callback of the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,47 +10,84 @@ pub struct Callback {
     pub method: &'static str,
     /// The interface of the contract whose `handle` function it implements.
     pub interface: &'static str,
+    /// The resource that the `handle` function takes first.
+    pub receiver: Receiver,
     /// The shape of its parameters.
     pub shape: Shape,
 }
 
-/// The parameters of a callback, other than the filter.
+/// The resource that receives a callback.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Receiver {
+    /// The filter of a stream.
+    Filter,
+    /// The plugin context.
+    PluginContext,
+}
+
+/// The parameters of a callback, other than the receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
     /// Whether this half of the stream ends. Returns an action.
     Headers,
     /// The number of visible bytes and whether this half of the stream ends. Returns an action.
     Body,
+    /// An HTTP call and its outcome. No return value.
+    Outcome,
     /// No parameters and no return value.
-    Log,
+    Empty,
 }
 
-/// All callbacks, in the order in which a stream invokes them.
+/// All callbacks: those of a stream's phases in the order in which a stream invokes them, then those that are not part of
+/// a phase.
 pub const CALLBACKS: &[Callback] = &[
     Callback {
         method: "on_request_headers",
         interface: "on-request-headers",
+        receiver: Receiver::Filter,
         shape: Shape::Headers,
     },
     Callback {
         method: "on_request_body",
         interface: "on-request-body",
+        receiver: Receiver::Filter,
         shape: Shape::Body,
     },
     Callback {
         method: "on_response_headers",
         interface: "on-response-headers",
+        receiver: Receiver::Filter,
         shape: Shape::Headers,
     },
     Callback {
         method: "on_response_body",
         interface: "on-response-body",
+        receiver: Receiver::Filter,
         shape: Shape::Body,
     },
     Callback {
         method: "on_log",
         interface: "on-log",
-        shape: Shape::Log,
+        receiver: Receiver::Filter,
+        shape: Shape::Empty,
+    },
+    Callback {
+        method: "on_http_call_response",
+        interface: "on-http-call-response",
+        receiver: Receiver::Filter,
+        shape: Shape::Outcome,
+    },
+    Callback {
+        method: "on_plugin_http_call_response",
+        interface: "on-plugin-http-call-response",
+        receiver: Receiver::PluginContext,
+        shape: Shape::Outcome,
+    },
+    Callback {
+        method: "on_tick",
+        interface: "on-tick",
+        receiver: Receiver::PluginContext,
+        shape: Shape::Empty,
     },
 ];
 

@@ -9,6 +9,11 @@ use crate::callback::Callback;
 pub const FILES: &[(&str, &str)] = &[
     ("clock.wit", include_str!("../wit/clock.wit")),
     ("http-bodies.wit", include_str!("../wit/http-bodies.wit")),
+    (
+        "http-call-types.wit",
+        include_str!("../wit/http-call-types.wit"),
+    ),
+    ("http-calls.wit", include_str!("../wit/http-calls.wit")),
     ("http-fields.wit", include_str!("../wit/http-fields.wit")),
     ("http-filter.wit", include_str!("../wit/http-filter.wit")),
     ("http-streams.wit", include_str!("../wit/http-streams.wit")),
@@ -18,7 +23,15 @@ pub const FILES: &[(&str, &str)] = &[
     ),
     ("logging.wit", include_str!("../wit/logging.wit")),
     ("metrics.wit", include_str!("../wit/metrics.wit")),
+    (
+        "on-http-call-response.wit",
+        include_str!("../wit/on-http-call-response.wit"),
+    ),
     ("on-log.wit", include_str!("../wit/on-log.wit")),
+    (
+        "on-plugin-http-call-response.wit",
+        include_str!("../wit/on-plugin-http-call-response.wit"),
+    ),
     (
         "on-request-body.wit",
         include_str!("../wit/on-request-body.wit"),
@@ -35,6 +48,7 @@ pub const FILES: &[(&str, &str)] = &[
         "on-response-headers.wit",
         include_str!("../wit/on-response-headers.wit"),
     ),
+    ("on-tick.wit", include_str!("../wit/on-tick.wit")),
     ("plugin.wit", include_str!("../wit/plugin.wit")),
     ("properties.wit", include_str!("../wit/properties.wit")),
     ("shared-data.wit", include_str!("../wit/shared-data.wit")),
@@ -42,6 +56,7 @@ pub const FILES: &[(&str, &str)] = &[
         "stream-control.wit",
         include_str!("../wit/stream-control.wit"),
     ),
+    ("timers.wit", include_str!("../wit/timers.wit")),
     ("types.wit", include_str!("../wit/types.wit")),
     ("worlds.wit", include_str!("../wit/worlds.wit")),
 ];

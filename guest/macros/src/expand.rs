@@ -14,7 +14,7 @@ use quote::{format_ident, quote};
 use syn::{Ident, ItemImpl, LitStr, Result, parse2, spanned::Spanned};
 
 use crate::{
-    callback::{Callback, Shape},
+    callback::{Callback, Receiver, Shape},
     contract,
     declaration::{self, Arguments, Declaration, Method},
     metadata::{self, Metadata, SECTION},
@@ -84,8 +84,14 @@ fn subsets(methods: &[Method]) -> impl Iterator<Item = (TokenStream, Vec<&'stati
 fn exports(declaration: &Declaration, callbacks: &[&'static Callback]) -> TokenStream {
     let plugin = &declaration.item.self_ty;
     let wit = LitStr::new(&contract::world_with(callbacks), plugin.span());
-    let [types, streams] = ["types", "http-streams"]
-        .map(|name| LitStr::new(&contract::qualified(name), plugin.span()));
+    let (shared, modules): (Vec<_>, Vec<_>) = shared_interfaces(callbacks)
+        .map(|name| {
+            (
+                LitStr::new(&contract::qualified(name), plugin.span()),
+                format_ident!("{}", name.replace('-', "_")),
+            )
+        })
+        .unzip();
     let configure = if declaration.takes_configuration {
         "configure_from_json"
     } else {
@@ -98,8 +104,7 @@ fn exports(declaration: &Declaration, callbacks: &[&'static Callback]) -> TokenS
             ::tidegate_guest::__private::wit_bindgen::generate!({
                 inline: #wit,
                 with: {
-                    #types: ::tidegate_guest::__private::bindings::types,
-                    #streams: ::tidegate_guest::__private::bindings::http_streams,
+                    #(#shared: ::tidegate_guest::__private::bindings::#modules,)*
                 },
                 runtime_path: "::tidegate_guest::__private::wit_bindgen::rt",
                 generate_all,
@@ -141,9 +146,26 @@ fn exports(declaration: &Declaration, callbacks: &[&'static Callback]) -> TokenS
     }
 }
 
+/// Returns the interfaces whose types the exports share with the SDK's bindings. wit-bindgen reports those that the world
+/// does not use as errors.
+fn shared_interfaces(callbacks: &[&Callback]) -> impl Iterator<Item = &'static str> {
+    let has = |shapes: &[Shape]| callbacks.iter().any(|it| shapes.contains(&it.shape));
+    let used = [
+        ("http-streams", true),
+        ("types", has(&[Shape::Headers, Shape::Body])),
+        ("http-call-types", has(&[Shape::Outcome])),
+    ];
+    used.into_iter()
+        .filter_map(|(name, is_used)| is_used.then_some(name))
+}
+
 fn export_of(callback: &Callback) -> TokenStream {
     let module = format_ident!("{}", callback.module());
     let method = format_ident!("{}", callback.method);
+    let (borrow, resource) = match callback.receiver {
+        Receiver::Filter => (quote!(FilterBorrow), quote!(__TidegateFilter)),
+        Receiver::PluginContext => (quote!(PluginContextBorrow), quote!(__TidegateContext)),
+    };
     let (parameters, answer, arguments) = match callback.shape {
         Shape::Headers => (
             quote!(, end: bool),
@@ -155,12 +177,20 @@ fn export_of(callback: &Callback) -> TokenStream {
             quote!(-> __tidegate_exports::#module::Action),
             quote!(size, end),
         ),
-        Shape::Log => (quote!(), quote!(), quote!()),
+        Shape::Outcome => (
+            quote! {
+                , call: __tidegate_exports::#module::CallId,
+                outcome: __tidegate_exports::#module::Outcome
+            },
+            quote!(),
+            quote!(call, outcome),
+        ),
+        Shape::Empty => (quote!(), quote!(), quote!()),
     };
     quote! {
         impl __tidegate_exports::#module::Guest for __TidegatePlugin {
-            fn handle(filter: __tidegate_exports::#module::FilterBorrow<'_> #parameters) #answer {
-                filter.get::<__TidegateFilter>().#method(#arguments)
+            fn handle(receiver: __tidegate_exports::#module::#borrow<'_> #parameters) #answer {
+                receiver.get::<#resource>().#method(#arguments)
             }
         }
     }
@@ -218,6 +248,51 @@ mod tests {
             "{expanded}"
         );
         assert!(expanded.contains("configure_without"), "{expanded}");
+    }
+
+    #[test]
+    fn callbacks_are_passed_to_their_receivers() {
+        let expanded = plugin(
+            TokenStream::new(),
+            quote! {
+                impl Plugin for Greeter {
+                    type Config = ();
+                    type Stream = ();
+                    fn configure(_: ()) -> Result<Self, ConfigError> { Ok(Greeter) }
+                    fn on_http_call_response(&self, _: &mut (), _: &mut HttpStream, _: CallId, _: Outcome) {}
+                    fn on_tick(&self) {}
+                }
+            },
+        )
+        .expect("this is a plugin")
+        .to_string();
+        for part in [
+            "__tidegate_exports :: on_http_call_response :: FilterBorrow",
+            "get :: < __TidegateFilter > () . on_http_call_response (call , outcome)",
+            "__tidegate_exports :: on_tick :: PluginContextBorrow",
+            "get :: < __TidegateContext > () . on_tick ()",
+        ] {
+            assert!(expanded.contains(part), "`{part}` is not in {expanded}");
+        }
+    }
+
+    #[test]
+    fn only_used_interfaces_are_shared() {
+        let shared = |methods: &[&str]| -> Vec<&'static str> {
+            let callbacks = methods.iter().map(|name| Callback::named(name));
+            let callbacks: Option<Vec<_>> = callbacks.collect();
+            shared_interfaces(&callbacks.expect("these are callbacks")).collect()
+        };
+        assert_eq!(shared(&["on_log"]), ["http-streams"]);
+        assert_eq!(shared(&["on_tick"]), ["http-streams"]);
+        assert_eq!(
+            shared(&["on_log", "on_request_body"]),
+            ["http-streams", "types"]
+        );
+        assert_eq!(
+            shared(&["on_request_headers", "on_plugin_http_call_response"]),
+            ["http-streams", "types", "http-call-types"]
+        );
     }
 
     #[test]

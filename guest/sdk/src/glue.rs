@@ -3,15 +3,21 @@
 //! It implements the contract's two resources: a [`Context`] for each configuration and a [`Filter`] for each stream.
 //! Neither is global, so two configurations in one instance share no state. This code does not panic: if a callback is
 //! called while another callback of the same stream is still running, which no current proxy does, the state is already
-//! borrowed and the stream continues.
+//! borrowed. The callback is then ignored, and the stream continues.
 
 use std::{cell::RefCell, rc::Rc};
 
-use crate::{Action, ConfigError, HttpStream, Plugin, bindings::http_streams, config};
+use crate::{
+    Action, ConfigError, HttpStream, Plugin,
+    bindings::{http_call_types, http_streams},
+    config,
+    http_calls::{CallId, Outcome},
+};
 
 /// A configured plugin: the contract's `plugin-context`.
 ///
-/// The contract lends it only to the constructor of a filter. Filters keep it alive through reference counting.
+/// The contract lends it to the constructor of a filter, but not to the callbacks of the filter. Filters keep it alive
+/// through reference counting.
 pub struct Context<P>(Rc<P>);
 
 /// Creates a plugin from the bytes of its configuration.
@@ -48,6 +54,25 @@ pub struct Filter<P: Plugin> {
 impl<P> Context<P> {
     fn new(plugin: P) -> Self {
         Context(Rc::new(plugin))
+    }
+}
+
+impl<P: Plugin> Context<P> {
+    /// Calls the author's `on_plugin_http_call_response` callback.
+    #[inline]
+    pub fn on_plugin_http_call_response(
+        &self,
+        call: http_call_types::CallId,
+        outcome: http_call_types::Outcome,
+    ) {
+        self.0
+            .on_plugin_http_call_response(CallId::new(call), Outcome::new(outcome));
+    }
+
+    /// Calls the author's `on_tick` callback.
+    #[inline]
+    pub fn on_tick(&self) {
+        self.0.on_tick();
     }
 }
 
@@ -96,6 +121,21 @@ impl<P: Plugin> Filter<P> {
         }
     }
 
+    /// Calls the author's `on_http_call_response` callback.
+    #[inline]
+    pub fn on_http_call_response(
+        &self,
+        call: http_call_types::CallId,
+        outcome: http_call_types::Outcome,
+    ) {
+        if let Ok(mut stream) = self.stream.try_borrow_mut() {
+            let (stream, http) = &mut *stream;
+            let (call, outcome) = (CallId::new(call), Outcome::new(outcome));
+            self.plugin
+                .on_http_call_response(stream, http, call, outcome);
+        }
+    }
+
     #[inline]
     fn call(&self, callback: impl FnOnce(&P, &mut P::Stream, &mut HttpStream) -> Action) -> Action {
         match self.stream.try_borrow_mut() {
@@ -115,9 +155,11 @@ mod tests {
     use super::*;
     use crate::EndOfStream;
 
-    /// Pauses each request, counted in the plugin and in the stream.
+    /// Pauses each request, counted in the plugin and in the stream. Counts outcomes in the stream and ticks in the plugin.
     struct Pausing {
         requests: Cell<u32>,
+        ticks: Cell<u32>,
+        refreshed: Cell<Option<(CallId, u16)>>,
     }
 
     impl Plugin for Pausing {
@@ -130,6 +172,8 @@ mod tests {
             }
             Ok(Pausing {
                 requests: Cell::new(begin),
+                ticks: Cell::new(0),
+                refreshed: Cell::new(None),
             })
         }
 
@@ -143,6 +187,38 @@ mod tests {
             self.requests.set(self.requests.get() + 1);
             Action::Pause
         }
+
+        fn on_http_call_response(
+            &self,
+            stream: &mut u32,
+            _: &mut HttpStream,
+            _: CallId,
+            outcome: Outcome,
+        ) {
+            *stream += match outcome {
+                Outcome::Response(response) => response.status().map_or(0, u32::from),
+                Outcome::Reset => 1000,
+            };
+        }
+
+        fn on_plugin_http_call_response(&self, call: CallId, outcome: Outcome) {
+            if let Outcome::Response(response) = outcome {
+                self.refreshed
+                    .set(response.status().map(|status| (call, status)));
+            }
+        }
+
+        fn on_tick(&self) {
+            self.ticks.set(self.ticks.get() + 1);
+        }
+    }
+
+    fn response(status: &str) -> http_call_types::Outcome {
+        http_call_types::Outcome::Response(http_call_types::Response {
+            headers: vec![(":status".to_owned(), status.as_bytes().to_vec())],
+            body: Vec::new(),
+            trailers: Vec::new(),
+        })
     }
 
     fn context(configuration: &[u8]) -> Context<Pausing> {
@@ -176,9 +252,33 @@ mod tests {
         let busy = filter.stream.borrow_mut();
         assert_eq!(filter.on_request_headers(true), Action::Continue);
         filter.on_log();
+        filter.on_http_call_response(1, response("200"));
         drop(busy);
         assert_eq!(filter.on_request_headers(true), Action::Pause);
         assert_eq!(context.0.requests.get(), 1);
+        assert_eq!(filter.stream.borrow().0, 1);
+    }
+
+    #[test]
+    fn outcomes_are_passed_to_their_receivers() {
+        let (one, other) = (context(b"0"), context(b"0"));
+        let (asked, idle) = (filter(&one), filter(&one));
+        asked.on_http_call_response(1, response("204"));
+        asked.on_http_call_response(2, http_call_types::Outcome::Reset);
+        assert_eq!(asked.stream.borrow().0, 1204);
+        assert_eq!(idle.stream.borrow().0, 0);
+        assert_eq!(one.0.refreshed.get(), None);
+        one.on_plugin_http_call_response(3, response("200"));
+        assert_eq!(one.0.refreshed.get(), Some((CallId::new(3), 200)));
+        assert_eq!(other.0.refreshed.get(), None);
+    }
+
+    #[test]
+    fn ticks_are_passed_to_their_plugin() {
+        let (one, other) = (context(b"0"), context(b"0"));
+        one.on_tick();
+        one.on_tick();
+        assert_eq!((one.0.ticks.get(), other.0.ticks.get()), (2, 0));
     }
 
     #[test]

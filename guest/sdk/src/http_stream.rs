@@ -2,11 +2,16 @@
 //!
 //! The accessors do not make hostcalls; the methods of [`Fields`] and [`Body`] do.
 
-use std::rc::Rc;
+use std::{rc::Rc, time::Duration};
 
 use crate::{
     Body, Error, Fields, LocalResponse,
-    bindings::{http_fields::FieldMap, http_streams, local_responses, properties, stream_control},
+    bindings::{
+        http_calls, http_fields::FieldMap, http_streams, local_responses, properties,
+        stream_control,
+    },
+    duration::milliseconds,
+    http_calls::{CallId, Request},
 };
 
 pub use crate::bindings::types::Direction;
@@ -119,6 +124,11 @@ impl HttpStream {
     ///
     /// The response passes through the response callbacks of the chain, including those of this plugin. The current
     /// phase stops here, regardless of the value that the current callback returns.
+    ///
+    /// Returns [`Error::NotAvailable`] if the stream already has a response. A headers or body callback can respond only on
+    /// its own stream. [`on_http_call_response`](crate::Plugin::on_http_call_response),
+    /// [`on_plugin_http_call_response`](crate::Plugin::on_plugin_http_call_response) and
+    /// [`on_tick`](crate::Plugin::on_tick) can respond on any stream.
     pub fn send_response(&self, response: LocalResponse) -> Result<(), Error> {
         local_responses::send(self.handle(), &response.into_inner())
     }
@@ -131,6 +141,23 @@ impl HttpStream {
     /// Resets the stream. The downstream client sees a reset and no response.
     pub fn reset(&self) -> Result<(), Error> {
         stream_control::reset(self.handle())
+    }
+
+    /// Sends a request to another service for this stream. The outcome is passed to
+    /// [`on_http_call_response`](crate::Plugin::on_http_call_response), and dropped if the stream has ended by then.
+    ///
+    /// The call does not stop the stream: return [`Action::Pause`](crate::Action::Pause) from a headers callback to wait for
+    /// the outcome. If an error is returned, no outcome follows. `cluster`, `timeout` and the errors are those of
+    /// [`http_calls::send`](crate::http_calls::send).
+    pub fn call(
+        &self,
+        cluster: &str,
+        request: Request,
+        timeout: Duration,
+    ) -> Result<CallId, Error> {
+        let timeout = milliseconds(timeout)?;
+        http_calls::send_for_stream(self.handle(), cluster, &request.into_inner(), timeout)
+            .map(CallId::new)
     }
 
     /// Creates a second handle to the same stream, which can be kept after this callback returns.
@@ -154,4 +181,10 @@ pub fn handle(http: &mut HttpStream) -> Rc<http_streams::HttpStream> {
         Handle::Shared(handle) => handle,
         Handle::Own(handle) => Rc::new(handle),
     }
+}
+
+/// The SDK's form of the contract's handle: the opposite of [`handle`], and for the same tests.
+#[doc(hidden)]
+pub fn stream(handle: Rc<http_streams::HttpStream>) -> HttpStream {
+    HttpStream(Handle::Shared(handle))
 }

@@ -197,6 +197,60 @@
 //! }
 //! ```
 //!
+//! # HTTP calls and timers
+//!
+//! [`HttpStream::call`] sends a request to another service, and the outcome is passed to
+//! [`on_http_call_response`](Plugin::on_http_call_response). The service is named by its cluster, which is part of the
+//! proxy's configuration. This plugin pauses each request until an authorization service has decided about it:
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use tidegate_guest::http_calls::Request;
+//! use tidegate_guest::prelude::*;
+//!
+//! struct Authorization;
+//!
+//! #[plugin]
+//! impl Plugin for Authorization {
+//!     type Config = ();
+//!     type Stream = ();
+//!
+//!     fn configure(_: ()) -> Result<Self, ConfigError> {
+//!         Ok(Authorization)
+//!     }
+//!
+//!     fn on_request_headers(&self, _: &mut (), http: &mut HttpStream, _: EndOfStream) -> Action {
+//!         let request = Request::get("auth.internal", "/check").headers_from(http.request_headers());
+//!         let call = request.and_then(|request| http.call("auth", request, Duration::from_millis(500)));
+//!         if call.or_log("ask the authorization service").is_none() {
+//!             http.send_response(LocalResponse::new(503)).or_log("reject a request");
+//!         }
+//!         Action::Pause
+//!     }
+//!
+//!     fn on_http_call_response(&self, _: &mut (), http: &mut HttpStream, _: CallId, outcome: Outcome) {
+//!         match outcome {
+//!             Outcome::Response(response) if response.status() == Some(200) => {
+//!                 http.resume(Direction::Request).or_log("let a request pass");
+//!             }
+//!             _ => {
+//!                 http.send_response(LocalResponse::new(403)).or_log("reject a request");
+//!             }
+//!         }
+//!     }
+//! }
+//! ```
+//!
+//! If a call cannot be sent, no outcome follows, so the plugin must not leave the stream paused. A service that cannot be
+//! reached is reported as a response with status 503. [`http_calls`] describes the outcomes, and has an example that
+//! passes headers of the service on.
+//!
+//! [`http_calls::send`] sends a request that belongs to no stream. With [`timers`], a plugin can do so regularly, and
+//! refresh data before requests need them.
+//!
+//! # Errors
+//!
 //! Hostcalls return a [`Result`] whose [`Error`] gives the reason for a failure. A hostcall never terminates the plugin
 //! because it was called at the wrong time or with the wrong target. Use [`OrLog::or_log`] where a failure can only be
 //! logged.
@@ -219,9 +273,11 @@ mod bindings;
 mod body;
 pub mod clock;
 mod config;
+mod duration;
 mod field;
 mod fields;
 mod glue;
+pub mod http_calls;
 mod http_stream;
 mod local_response;
 pub mod log;
@@ -229,6 +285,7 @@ pub mod metrics;
 mod or_log;
 mod plugin;
 pub mod shared_data;
+pub mod timers;
 
 pub use bindings::types::Error;
 pub use body::Body;
@@ -243,9 +300,11 @@ pub use tidegate_guest_macros::plugin;
 
 /// Re-exports everything that a plugin needs, for a single `use`.
 pub mod prelude {
+    pub use crate::http_calls::{CallId, Outcome};
     pub use crate::{
         Action, Body, ConfigError, Direction, EndOfStream, Error, FieldName, FieldValue, Fields,
-        HttpStream, LocalResponse, OrLog, Plugin, clock, log, metrics, plugin, shared_data,
+        HttpStream, LocalResponse, OrLog, Plugin, clock, http_calls, log, metrics, plugin,
+        shared_data, timers,
     };
 }
 
@@ -258,10 +317,10 @@ pub mod __private {
 
     pub use crate::glue::{Context, Filter, configure_from_json, configure_without, exported};
 
-    pub use crate::http_stream::handle;
+    pub use crate::http_stream::{handle, stream};
 
     pub mod bindings {
-        pub use crate::bindings::{http_streams, types};
+        pub use crate::bindings::{http_call_types, http_streams, types};
     }
 }
 

@@ -1,11 +1,14 @@
-//! [`Plugin`], the trait that plugin authors implement, and the two small types that its callbacks use.
+//! [`Plugin`], the trait that plugin authors implement, and the two small types that most of its callbacks use.
 //!
 //! The trait is independent of WebAssembly. The `#[plugin]` attribute on the impl block turns an implementation into a
 //! component.
 
 use serde::de::DeserializeOwned;
 
-use crate::{ConfigError, HttpStream};
+use crate::{
+    ConfigError, HttpStream,
+    http_calls::{CallId, Outcome},
+};
 
 pub use crate::bindings::types::Action;
 
@@ -16,8 +19,8 @@ pub use crate::bindings::types::Action;
 /// it immutably; keep mutable state in a [`Cell`](std::cell::Cell) or [`RefCell`](std::cell::RefCell). Per-stream state
 /// belongs in [`Stream`](Plugin::Stream), which callbacks can modify freely.
 ///
-/// Every callback has a default implementation that lets the stream continue. `#[plugin]` exports only the callbacks
-/// that the impl block defines, and the proxy calls no others.
+/// Every callback has a default implementation, which lets the stream continue or does nothing. `#[plugin]` exports only the
+/// callbacks that the impl block defines, and the proxy calls no others.
 pub trait Plugin: Sized + 'static {
     /// The configuration type: a serde type, or `()` if the plugin has no configuration.
     type Config: DeserializeOwned;
@@ -89,6 +92,33 @@ pub trait Plugin: Sized + 'static {
     fn on_log(&self, stream: &mut Self::Stream, http: &mut HttpStream) {
         let _ = (stream, http);
     }
+
+    /// Called when a call that [`HttpStream::call`] sent for this stream has ended, unless the stream has ended before.
+    ///
+    /// `call` is the ID that `HttpStream::call` returned. No other callback of the stream is running. The headers of the
+    /// stream can be read and changed only while a callback has paused it. To let the stream continue, call
+    /// [`HttpStream::resume`]. To deny it, call [`HttpStream::send_response`].
+    fn on_http_call_response(
+        &self,
+        stream: &mut Self::Stream,
+        http: &mut HttpStream,
+        call: CallId,
+        outcome: Outcome,
+    ) {
+        let _ = (stream, http, call, outcome);
+    }
+
+    /// Called when a call that [`http_calls::send`](crate::http_calls::send) sent for the plugin has ended.
+    ///
+    /// `call` is the ID that `send` returned.
+    fn on_plugin_http_call_response(&self, call: CallId, outcome: Outcome) {
+        let _ = (call, outcome);
+    }
+
+    /// Called after each period of the plugin's [timer](crate::timers).
+    ///
+    /// Envoy also runs each plugin on its main thread, which serves no streams, and calls this function there as well.
+    fn on_tick(&self) {}
 }
 
 /// Indicates whether the data passed to a callback is the last of its half of the stream.

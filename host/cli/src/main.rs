@@ -7,7 +7,7 @@
 //! lines. `testing` runs scenarios. `cache` is the folder for what is fetched.
 //!
 //! For serving: `serve` is how, `stop` how that ends, `dashboard` the page beside it, `plugin` the one syntax for plugins, `place`
-//! where they are read from, `upstream` the one syntax for upstreams.
+//! where they are read from, `upstream` the one syntax for upstreams and clusters.
 //!
 //! For shipping: `registry` is what the commands that speak to one have in common, `progress` their bar, `manifests` the files of
 //! those that look at manifests.

@@ -170,6 +170,11 @@ pub fn unsupported(hostcalls: &[String]) -> Vec<&str> {
     names.filter(is_unsupported).collect()
 }
 
+/// Whether a module can send HTTP calls. They need clusters.
+pub fn sends_calls(hostcalls: &[String]) -> bool {
+    hostcalls.iter().any(|name| name == "proxy_http_call")
+}
+
 /// A name for the plugin that no other has: proxies and logs tell plugins apart by it.
 fn unused_name(stem: &str, others: &[Plugin]) -> String {
     let mut name = stem.to_string();

@@ -7,14 +7,15 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use tidegate_host::{
-    EngineKind, FailurePolicy, PluginSpec, ServeError, Server, ServerConfig, SystemClock, Upstream,
+    Cluster, Clusters, EngineKind, FailurePolicy, PluginSpec, ServeError, Server, ServerConfig,
+    SystemClock, Upstream,
 };
 
 use crate::cache;
 use crate::dashboard::{Dashboard, DashboardArgs};
 use crate::logs::{Least, Stderr};
 use crate::plugin::{self, Plugin};
-use crate::upstream::UpstreamUrl;
+use crate::upstream::{ClusterArg, UpstreamUrl};
 
 /// Where to listen, what is behind, and what runs the plugins.
 #[derive(Args)]
@@ -26,6 +27,11 @@ pub struct ServeArgs {
     /// Upstream: `http://HOST[:PORT]`, or `echo`, a built-in server that responds with the request it received
     #[arg(long, value_name = "URL", default_value = "echo", value_parser = upstream)]
     upstream: Upstream,
+
+    /// Cluster that plugins can send HTTP calls to: its name, and the URL of its server, `http://HOST[:PORT]`. Can be given more than
+    /// once. `HOST` or `HOST:PORT` as NAME is also found as `outbound|PORT||HOST`, the name in Istio
+    #[arg(long = "cluster", value_name = "NAME=URL", value_parser = ClusterArg::parse)]
+    clusters: Vec<ClusterArg>,
 
     /// Engine that runs the plugins. Components are adapted for `proxy-wasm`. Default: detected from the file
     #[arg(long)]
@@ -73,6 +79,7 @@ enum Engine {
 /// What a server is made of, without plugins.
 pub struct Serving {
     config: ServerConfig,
+    clusters: Vec<ClusterArg>,
     dashboard: Option<Dashboard>,
 }
 
@@ -107,6 +114,11 @@ impl ServeArgs {
 
     /// What will serve. From now on plugins' lines, and the proxy's own, go to stderr, and the dashboard is there if it is wanted.
     pub fn open(&self) -> anyhow::Result<Serving> {
+        ClusterArg::distinct(&self.clusters)?;
+        let mut clusters = Clusters::default();
+        for ClusterArg { name, url } in &self.clusters {
+            clusters.insert(name.clone(), Cluster::new(&url.host, url.port)?);
+        }
         let dashboard = self.dashboard.start()?;
         let config = ServerConfig {
             listen: self.listen,
@@ -117,12 +129,17 @@ impl ServeArgs {
             logs: Arc::new(Stderr::install(self.log_level)),
             shared_data: Arc::default(),
             metrics: Arc::default(),
+            clusters,
             attributes: Arc::default(),
             observer: dashboard.as_ref().map(Dashboard::observer),
             code: None,
             code_cache_dir: cache::code(),
         };
-        Ok(Serving { config, dashboard })
+        Ok(Serving {
+            config,
+            clusters: self.clusters.clone(),
+            dashboard,
+        })
     }
 }
 
@@ -168,6 +185,9 @@ impl Serving {
             Upstream::Http { host, port } => {
                 text.push_str(&format!("upstream: {host} port {port}\n"))
             }
+        }
+        for ClusterArg { name, url } in &self.clusters {
+            text.push_str(&format!("cluster {name}: {} port {}\n", url.host, url.port));
         }
         if let Some(dashboard) = &self.dashboard {
             text += &format!("dashboard on http://{}\n", dashboard.address());

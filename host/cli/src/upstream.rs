@@ -1,6 +1,9 @@
-//! The one syntax for upstreams: `http://HOST[:PORT]`.
+//! The one syntax for upstreams, `http://HOST[:PORT]`, and that for clusters, `NAME=http://HOST[:PORT]`.
 
 use http::Uri;
+use tidegate_deploy::envoy::UPSTREAM_CLUSTER;
+
+use crate::plugin;
 
 /// A server behind the proxy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,20 +14,34 @@ pub struct UpstreamUrl {
     pub port: u16,
 }
 
+/// A cluster that plugins can send HTTP calls to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterArg {
+    /// What plugins call it.
+    pub name: String,
+    /// The only server of it.
+    pub url: UpstreamUrl,
+}
+
 // === impl UpstreamUrl ===
 
 impl UpstreamUrl {
     /// Reads a URL; the error is for whoever typed it.
     pub fn parse(text: &str) -> Result<Self, String> {
+        Self::parse_for(text, "an upstream", "the upstream")
+    }
+
+    /// The same for a server that messages call `a`, and where they mean this one `the`.
+    fn parse_for(text: &str, a: &str, the: &str) -> Result<Self, String> {
         let uri: Uri = text
             .parse()
             .map_err(|error| format!("not a URL: {error}"))?;
         match uri.scheme_str() {
             Some("http") => {}
             Some("https") => {
-                return Err(
-                    "TLS to the upstream is not supported yet: use http://HOST[:PORT]".into(),
-                );
+                return Err(format!(
+                    "TLS to {the} is not supported yet: use http://HOST[:PORT]"
+                ));
             }
             Some(_) | None => return Err("expected http://HOST[:PORT]".into()),
         }
@@ -32,11 +49,15 @@ impl UpstreamUrl {
             .path_and_query()
             .is_some_and(|path| path.as_str() != "/")
         {
-            return Err("an upstream must not have a path or a query, because those of the request are used: use http://HOST[:PORT]".into());
+            return Err(format!(
+                "{a} must not have a path or a query, because those of the request are used: use http://HOST[:PORT]"
+            ));
         }
         let authority = uri.authority().ok_or("expected http://HOST[:PORT]")?;
         if authority.as_str().contains('@') {
-            return Err("an upstream must not have a username: use http://HOST[:PORT]".into());
+            return Err(format!(
+                "{a} must not have a username: use http://HOST[:PORT]"
+            ));
         }
         // A port that is no number is not a port to `http`, and not there at all.
         let port = match authority.as_str().strip_prefix(authority.host()) {
@@ -57,6 +78,41 @@ impl UpstreamUrl {
             host: host.to_owned(),
             port,
         })
+    }
+}
+
+// === impl ClusterArg ===
+
+impl ClusterArg {
+    /// Reads a name and a URL; the error is for whoever typed them.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        // A URL that is valid here contains no `=`.
+        let (name, url) = match text.split_once('=') {
+            Some((name, url)) if !name.is_empty() => (name, url),
+            _ => return Err("expected NAME=URL, such as auth=http://127.0.0.1:9000".into()),
+        };
+        if name == UPSTREAM_CLUSTER {
+            return Err(format!(
+                "`{name}` is the name of the upstream: choose another name for the cluster"
+            ));
+        }
+        Ok(Self {
+            name: name.to_owned(),
+            url: UpstreamUrl::parse_for(url, "a cluster", "a cluster")?,
+        })
+    }
+
+    /// Makes sure that all have different names.
+    pub fn distinct(clusters: &[Self]) -> anyhow::Result<()> {
+        for (index, cluster) in clusters.iter().enumerate() {
+            let name = &cluster.name;
+            if clusters.iter().skip(index + 1).any(|it| it.name == *name) {
+                return Err(plugin::usage(format!(
+                    "--cluster {name} is given twice: a cluster has one URL"
+                )));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -95,6 +151,35 @@ mod tests {
             "http://h:99999",
         ] {
             assert!(UpstreamUrl::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn cluster_is_a_name_and_a_url() {
+        for (text, name, port) in [
+            ("auth=http://example.com", "auth", 80),
+            (
+                "outbound|80||auth.ns.svc.cluster.local=http://example.com:9000",
+                "outbound|80||auth.ns.svc.cluster.local",
+                9000,
+            ),
+        ] {
+            let cluster = ClusterArg::parse(text).expect("a cluster");
+            assert_eq!((&*cluster.name, cluster.url.port), (name, port));
+        }
+        for (text, error) in [
+            ("http://example.com", "expected NAME=URL"),
+            ("=http://example.com", "expected NAME=URL"),
+            ("auth=example.com", "expected http://"),
+            ("auth=https://example.com", "TLS to a cluster"),
+            (
+                "auth=http://example.com/?a=b",
+                "a cluster must not have a path",
+            ),
+            ("upstream=http://example.com", "is the name of the upstream"),
+        ] {
+            let found = ClusterArg::parse(text).expect_err("no cluster");
+            assert!(found.contains(error), "{text}: {found}");
         }
     }
 }

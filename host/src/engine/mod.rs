@@ -17,6 +17,7 @@ pub(crate) use self::compiler::Compiler;
 pub use self::proxy_wasm::UNSUPPORTED;
 
 use crate::context::{Context, Services};
+use crate::port::CallOutcome;
 use crate::vocabulary::{Action, Phase};
 
 /// Compiled code, shared by all workers.
@@ -42,11 +43,12 @@ pub(crate) trait Instance {
     /// Creates the plugin's state for a stream, and returns its slot.
     fn open_stream(&mut self, context: &Context) -> Result<usize, Trap>;
 
-    /// Runs a callback. The result is [`Action::Continue`] if the plugin does not export the callback.
-    fn call(&mut self, filter: FilterRef<'_>, callback: Callback) -> Result<Action, Trap>;
+    /// Runs a callback of a stream or of a plugin, depending on the context. The result is [`Action::Continue`] if the plugin does not
+    /// export the callback, or if the callback returns no action.
+    fn call(&mut self, context: &Context, callback: Callback) -> Result<Action, Trap>;
 
     /// Drops the plugin's state for a stream.
-    fn close_stream(&mut self, filter: FilterRef<'_>) -> Result<(), Trap>;
+    fn close_stream(&mut self, context: &Context) -> Result<(), Trap>;
 
     /// Shuts down one of the instance's plugins. It is called when no stream is left.
     fn shut_down(&mut self, context: &Context) -> Result<(), Trap>;
@@ -60,23 +62,38 @@ pub(crate) trait Instance {
     }
 }
 
-/// A callback of a stream with its arguments.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A callback with its arguments.
 pub(crate) enum Callback {
-    RequestHeaders { count: u32, end: bool },
-    RequestBody { size: u32, end: bool },
-    RequestTrailers { count: u32 },
-    ResponseHeaders { count: u32, end: bool },
-    ResponseBody { size: u32, end: bool },
-    ResponseTrailers { count: u32 },
+    RequestHeaders {
+        count: u32,
+        end: bool,
+    },
+    RequestBody {
+        size: u32,
+        end: bool,
+    },
+    RequestTrailers {
+        count: u32,
+    },
+    ResponseHeaders {
+        count: u32,
+        end: bool,
+    },
+    ResponseBody {
+        size: u32,
+        end: bool,
+    },
+    ResponseTrailers {
+        count: u32,
+    },
     Log,
-}
-
-/// A plugin on one stream: its context, and the slot that [`Instance::open_stream`] returned.
-#[derive(Clone, Copy)]
-pub(crate) struct FilterRef<'a> {
-    pub(crate) context: &'a Context,
-    pub(crate) slot: usize,
+    /// An HTTP call has ended.
+    HttpCallResponse {
+        call: u32,
+        outcome: CallOutcome,
+    },
+    /// A period of the plugin's timer has passed.
+    Tick,
 }
 
 /// The reason why an instance has failed. Its message is written to the plugin's log.
@@ -100,7 +117,7 @@ impl Callbacks {
 }
 
 impl Callback {
-    /// Creates the callback for a phase. `count` is the number of fields, or of bytes.
+    /// Creates the callback for a phase of a stream. `count` is the number of fields, or of bytes.
     pub(crate) fn new(phase: Phase, count: u32, end: bool) -> Self {
         match phase {
             Phase::RequestHeaders => Self::RequestHeaders { count, end },

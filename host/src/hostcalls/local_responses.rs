@@ -7,12 +7,14 @@ use crate::context::StreamContext;
 use crate::fields::Name;
 use crate::hostcalls::{Error, check_sizes};
 use crate::observe::Origin;
-use crate::state::Command;
 use crate::state::local_response::LocalResponse;
+use crate::state::{Command, FilterState};
 use crate::vocabulary::Phase;
 
-/// Ends the stream with a local response, after the current callback has returned.
+/// Ends the stream with a local response, after the current callback has returned. `in_event` means that this callback belongs to no phase
+/// of a stream.
 pub(crate) fn send<'a, I>(
+    in_event: bool,
     stream: &StreamContext,
     status: u16,
     headers: I,
@@ -31,13 +33,17 @@ where
         if state.ended {
             return Err(Error::Closed);
         }
+        let FilterState {
+            phase,
+            response_passed,
+            ..
+        } = state.filter(stream.filter);
         // Envoy would accept a response from a callback of another stream, and then never finish the stream of that
         // callback.
-        let is_in_callback = state
-            .filter(stream.filter)
-            .phase
-            .is_some_and(|phase| phase != Phase::Log);
-        if state.rejects_local_response || state.response_headers_sent || !is_in_callback {
+        let is_allowed = in_event || phase.is_some_and(|phase| phase != Phase::Log);
+        // As in an adapted module, a response counts that this plugin has seen. If it has seen none, but one has been sent, the
+        // stream is reset.
+        if state.rejects_local_response || response_passed || !is_allowed {
             return Err(Error::NotAvailable);
         }
     }

@@ -11,6 +11,7 @@ use crate::state::State;
 
 pub(crate) mod clock;
 pub(crate) mod http_bodies;
+pub(crate) mod http_calls;
 pub(crate) mod http_fields;
 pub(crate) mod http_streams;
 pub(crate) mod local_responses;
@@ -21,6 +22,7 @@ pub(crate) mod shared_data;
 pub(crate) mod stream_control;
 #[cfg(test)]
 mod tests;
+pub(crate) mod timers;
 
 /// The error of a rejected hostcall: the cases of the contract's `error` that this host uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use crate::vocabulary::{Direction, FieldMap, Phase};
 
 /// Resumes a direction that the plugin has paused.
 pub(crate) fn resume(stream: &StreamContext, direction: Direction) -> Result<(), Error> {
-    let StreamContext { shared, filter } = stream;
+    let StreamContext { shared, filter, .. } = stream;
     let mut state = shared.state.try_borrow_mut().map_err(|_| Error::Internal)?;
     if state.ended {
         return Err(Error::Closed);

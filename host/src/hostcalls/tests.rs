@@ -29,6 +29,7 @@ fn stream() -> StreamContext {
     StreamContext {
         shared: Rc::new(shared),
         filter: 0,
+        slot: 0,
     }
 }
 
@@ -215,6 +216,7 @@ fn invalid_local_response_is_rejected() {
     let stream = stream();
     let send = |status, name: &[u8], value: &[u8], grpc| {
         local_responses::send(
+            false,
             &stream,
             status,
             [(name, value)].into_iter(),
@@ -245,7 +247,7 @@ fn local_response_without_callback_or_in_log_is_rejected() {
     let stream = stream();
     for phase in [None, Some(Phase::Log)] {
         stream.shared.state.borrow_mut().filters[0].phase = phase;
-        let sent = local_responses::send(&stream, 200, [].into_iter(), Bytes::new(), None);
+        let sent = local_responses::send(false, &stream, 200, [].into_iter(), Bytes::new(), None);
         assert_eq!(sent, Err(Error::NotAvailable), "{phase:?}");
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! `accept` distributes connections to workers. A `worker` is a thread with its own plugin instances, which
 //! [`Server::reload`] replaces. `exchange` handles one request and its response, with `head` for message heads, `pipe`
-//! for request bodies sent upstream, `upstream` for the client and `linger` for closing connections gracefully.
+//! for request bodies sent upstream, `upstream` for the client and `linger` for closing connections gracefully. `port`
+//! sends the HTTP calls of plugins and runs their timers.
 //! `respond` turns errors into responses. [`echo`] is an upstream for trying out plugins.
 //!
 //! The semantics of plugin callbacks are in [`crate::stream`]. HTTP/2 would be another way to serve a connection in
@@ -11,15 +12,18 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
+use tokio::task::LocalSet;
 
 use crate::attributes::Attributes;
 use crate::clock::Clock;
+use crate::clusters::{self, Clusters};
 use crate::config::RuntimeConfig;
 use crate::engine::CodeCache;
 use crate::error::{LoadError, StartError};
@@ -27,6 +31,7 @@ use crate::logs::LogSink;
 use crate::metrics::Metrics;
 use crate::observe::Observer;
 use crate::plugin::PluginSpec;
+use crate::proxy::port::WorkerPort;
 use crate::proxy::upstream::UpstreamClient;
 use crate::proxy::worker::{Worker, WorkerMessage};
 use crate::runtime::{Chain, Runtime};
@@ -38,6 +43,7 @@ mod exchange;
 mod head;
 mod linger;
 mod pipe;
+mod port;
 mod respond;
 mod upstream;
 mod worker;
@@ -78,6 +84,8 @@ pub struct ServerConfig {
     pub shared_data: Arc<SharedData>,
     /// Metrics that plugins define.
     pub metrics: Arc<Metrics>,
+    /// The clusters that plugins can send HTTP calls to.
+    pub clusters: Clusters,
     /// Attributes that add to, or override, those that the host provides for a stream.
     pub attributes: Arc<Attributes>,
     /// Receives what plugins see and change.
@@ -146,10 +154,12 @@ pub enum ServeError {
 impl Server {
     /// Loads the plugins, starts the workers and then opens the port, so that every accepted connection is served.
     pub fn start(config: ServerConfig) -> Result<Server, ServeError> {
+        let clock = config.clock;
         let runtime = Runtime::new(RuntimeConfig {
-            clock: config.clock,
+            clock: clock.clone(),
             shared_data: config.shared_data,
             metrics: config.metrics,
+            clusters: Arc::new(config.clusters),
             attributes: config.attributes,
             observer: config.observer,
             code: config.code,
@@ -167,8 +177,7 @@ impl Server {
                 (Some(echo), address.ip().to_string(), address.port())
             }
         };
-        let authority =
-            upstream::authority(&host, port).map_err(|_| ServeError::Upstream { host })?;
+        let authority = clusters::authority(&host, port).ok_or(ServeError::Upstream { host })?;
 
         // From here on, an early return drops the server, which stops the threads that have been started.
         let mut server = Server {
@@ -187,17 +196,20 @@ impl Server {
         for worker in 0..config.workers.max(1) {
             let (sender, inbox) = mpsc::unbounded_channel();
             let (started, ready) = sync_channel(1);
-            let (chain, authority, stop) =
-                (chain.clone(), authority.clone(), server.stop.subscribe());
+            let (chain, authority, clock) = (chain.clone(), authority.clone(), clock.clone());
+            let stop = server.stop.subscribe();
             server.spawn(format!("tidegate-worker-{worker}"), move |runtime| {
-                let worker_chain = chain.start_worker(worker);
+                let tasks = Rc::new(LocalSet::new());
+                let port = Rc::new(WorkerPort::new(&tasks, clock));
+                let worker_chain = chain.start_worker_with(worker, port.clone());
                 // A reload may replace the worker's chain, and then this thread must not keep the old one alive.
                 drop(chain);
                 match worker_chain {
                     Ok(chain) => {
                         let _ = started.send(Ok(()));
                         let upstream = UpstreamClient::new(authority);
-                        Worker::new(worker, chain, upstream).run(runtime, inbox, stop);
+                        let worker = Worker::new(worker, chain, upstream, port);
+                        worker.run(runtime, &tasks, inbox, stop);
                     }
                     Err(error) => _ = started.send(Err(error)),
                 }
@@ -361,6 +373,7 @@ mod tests {
             logs: Arc::new(NoLogs),
             shared_data: Arc::default(),
             metrics: Arc::default(),
+            clusters: Clusters::default(),
             attributes: Arc::default(),
             observer: None,
             code: None,

@@ -5,8 +5,10 @@
 
 use std::time::Duration;
 
-use http::uri::{Authority, InvalidUri, PathAndQuery, Scheme};
+use http::request::Parts;
+use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Request, Uri};
+use http_body::Body;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{Client, ResponseFuture};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -31,57 +33,49 @@ pub(super) struct UpstreamClient {
 impl UpstreamClient {
     /// Creates a client for one server.
     pub(super) fn new(authority: Authority) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        let client = Client::builder(TokioExecutor::new())
-            .pool_idle_timeout(POOL_IDLE_TIMEOUT)
-            .pool_timer(TokioTimer::new())
-            // The head contains the `host` field, which a plugin may have changed.
-            .set_host(false)
-            .build(connector);
-        Self { client, authority }
+        Self {
+            client: client(),
+            authority,
+        }
     }
 
     /// Sends a request whose URI is only a path.
     pub(super) fn send(&self, head: Request<()>, body: PipeBody) -> ResponseFuture {
-        let (mut head, ()) = head.into_parts();
-        // The authority of the URI says where to connect. Only the path is sent.
-        let path = head
-            .uri
-            .into_parts()
-            .path_and_query
-            .unwrap_or_else(|| PathAndQuery::from_static("/"));
-        let mut parts = http::uri::Parts::default();
-        parts.scheme = Some(Scheme::HTTP);
-        parts.authority = Some(self.authority.clone());
-        parts.path_and_query = Some(path);
-        // A scheme, an authority and a path always form a URI.
-        head.uri = Uri::from_parts(parts).unwrap_or_default();
-        self.client.request(Request::from_parts(head, body))
+        let request = Request::from_parts(address(head, self.authority.clone()), body);
+        self.client.request(request)
     }
 }
 
-/// Returns the authority of a URI for a host and a port. IPv6 addresses are put in brackets.
-pub(super) fn authority(host: &str, port: u16) -> Result<Authority, InvalidUri> {
-    if host.contains(':') && !host.starts_with('[') {
-        format!("[{host}]:{port}").parse()
-    } else {
-        format!("{host}:{port}").parse()
-    }
+/// Creates a client with a connection pool of its own.
+pub(super) fn client<B>() -> Client<HttpConnector, B>
+where
+    B: Body + Send,
+    B::Data: Send,
+{
+    let mut connector = HttpConnector::new();
+    connector.set_nodelay(true);
+    connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    Client::builder(TokioExecutor::new())
+        .pool_idle_timeout(POOL_IDLE_TIMEOUT)
+        .pool_timer(TokioTimer::new())
+        // The head contains the `host` field, which a plugin may have changed.
+        .set_host(false)
+        .build(connector)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn authority_brackets_an_ipv6_address() {
-        assert_eq!(authority("::1", 80).expect("an authority"), "[::1]:80");
-        assert_eq!(
-            authority("localhost", 80).expect("an authority"),
-            "localhost:80"
-        );
-        assert!(authority("no host", 80).is_err());
-    }
+/// Adds to the head of a request, whose URI is only a path, the authority of the server to connect to. Only the path is sent.
+pub(super) fn address(head: Request<()>, authority: Authority) -> Parts {
+    let (mut head, ()) = head.into_parts();
+    let path = head
+        .uri
+        .into_parts()
+        .path_and_query
+        .unwrap_or_else(|| PathAndQuery::from_static("/"));
+    let mut parts = http::uri::Parts::default();
+    parts.scheme = Some(Scheme::HTTP);
+    parts.authority = Some(authority);
+    parts.path_and_query = Some(path);
+    // A scheme, an authority and a path always form a URI.
+    head.uri = Uri::from_parts(parts).unwrap_or_default();
+    head
 }

@@ -25,6 +25,7 @@ use crate::attributes::Connection;
 use crate::error::StartError;
 use crate::proxy::exchange::{self, WorkerState};
 use crate::proxy::linger::{LingeringStream, UnreadRequest};
+use crate::proxy::port::WorkerPort;
 use crate::proxy::upstream::UpstreamClient;
 use crate::runtime::{Chain, WorkerChain};
 
@@ -66,25 +67,37 @@ pub(super) struct Worker {
     number: usize,
     state: Rc<WorkerState>,
     prepared: Option<WorkerChain>,
+    port: Rc<WorkerPort>,
 }
 
 // === impl Worker ===
 
 impl Worker {
-    pub(super) fn new(number: usize, chain: WorkerChain, upstream: UpstreamClient) -> Self {
+    pub(super) fn new(
+        number: usize,
+        chain: WorkerChain,
+        upstream: UpstreamClient,
+        port: Rc<WorkerPort>,
+    ) -> Self {
         let chain = RefCell::new(chain);
         Self {
             number,
             state: Rc::new(WorkerState { chain, upstream }),
             prepared: None,
+            port,
         }
     }
 
-    /// Processes messages until the stop signal, then serves active requests until the deadline.
-    pub(super) fn run(self, runtime: &tokio::runtime::Runtime, inbox: Inbox, stop: StopSignal) {
-        let local = LocalSet::new();
-        // Tasks that are left at the deadline are dropped with the set, and their streams end.
-        local.block_on(runtime, serve(self, inbox, stop));
+    /// Processes messages until the stop signal, then serves active requests until the deadline. Tasks that are left then are dropped
+    /// with the set, and their streams end.
+    pub(super) fn run(
+        self,
+        runtime: &tokio::runtime::Runtime,
+        tasks: &LocalSet,
+        inbox: Inbox,
+        stop: StopSignal,
+    ) {
+        tasks.block_on(runtime, serve(self, inbox, stop));
     }
 
     fn handle_message(&mut self, message: WorkerMessage, connections: &GracefulShutdown) {
@@ -94,7 +107,7 @@ impl Worker {
             }
             WorkerMessage::Prepare { chain, answer } => {
                 self.prepared = None;
-                let started = chain.start_worker(self.number);
+                let started = chain.start_worker_with(self.number, self.port.clone());
                 let _ = answer.send(started.map(|chain| self.prepared = Some(chain)));
             }
             WorkerMessage::Commit { done } => {

@@ -1,7 +1,7 @@
 //! A single callback: binding the plugin to an instance, preparing the call, and handling its failure.
 
 use crate::context::StreamContext;
-use crate::engine::{self, Callback, FilterRef};
+use crate::engine::{self, Callback};
 use crate::observe::Occasion;
 use crate::plugin::FailurePolicy;
 use crate::state::local_response::LocalResponse;
@@ -20,7 +20,7 @@ impl Stream {
         let Some(filter) = self.filters.get(index) else {
             return Action::Continue;
         };
-        let Binding::Bound { vm, context, slot } = &filter.binding else {
+        let Binding::Bound { vm, context } = &filter.binding else {
             return Action::Continue;
         };
         if vm.is_dead() {
@@ -33,12 +33,8 @@ impl Stream {
         let argument = self
             .shared
             .change(|state| state.begin_callback(index, phase, map));
-        let filter = FilterRef {
-            context,
-            slot: *slot,
-        };
         let callback = Callback::new(phase, argument, end);
-        let run = |instance: &mut dyn engine::Instance| instance.call(filter, callback);
+        let run = |instance: &mut dyn engine::Instance| instance.call(context, callback);
         let result = match &self.reporter {
             None => vm.enter(context.plugin, run),
             Some(reporter) => {
@@ -61,15 +57,11 @@ impl Stream {
         let Some(filter) = self.filters.get_mut(index) else {
             return;
         };
-        if let Binding::Bound { vm, context, slot } =
+        if let Binding::Bound { vm, context } =
             std::mem::replace(&mut filter.binding, Binding::Detached)
         {
-            let filter = FilterRef {
-                context: &context,
-                slot,
-            };
             // A trap here needs no handling: the instance's other streams are woken, and this stream has already ended.
-            let close = |instance: &mut dyn engine::Instance| instance.close_stream(filter);
+            let close = |instance: &mut dyn engine::Instance| instance.close_stream(&context);
             let _: Option<()> = match &self.reporter {
                 None => vm.enter(context.plugin, close),
                 Some(reporter) => {
@@ -102,15 +94,17 @@ impl Stream {
         let stream = StreamContext {
             shared: self.shared.clone(),
             filter: index,
+            slot: 0,
         };
-        let context = vm.services().contexts.add(plugin, Some(stream));
+        let mut context = vm.services().contexts.add(plugin, Some(stream));
         let open = |instance: &mut dyn engine::Instance| instance.open_stream(&context);
         let slot = match &self.reporter {
             None => vm.enter(plugin, open),
             Some(reporter) => reporter.lifecycle_call(&vm, &context, index, Occasion::Open, open),
         };
         if let Some(slot) = slot {
-            filter.binding = Binding::Bound { vm, context, slot };
+            vm.services().contexts.set_slot(&mut context, slot);
+            filter.binding = Binding::Bound { vm, context };
         }
         slot.is_some()
     }
@@ -146,6 +140,7 @@ impl State {
     fn begin_callback(&mut self, index: usize, phase: Phase, map: Option<FieldMap>) -> u32 {
         if let Some(filter) = self.filters.get_mut(index) {
             filter.phase = Some(phase);
+            filter.response_passed |= phase == Phase::ResponseBody;
             filter.accessible_maps |= map.map_or(0, FieldMap::bit);
         }
         let count = match (phase, map) {
@@ -169,6 +164,7 @@ impl State {
         let Some(FilterState {
             accessible_maps,
             phase: current_phase,
+            response_passed,
             accumulating,
         }) = self.filters.get_mut(index)
         else {
@@ -177,6 +173,7 @@ impl State {
         *current_phase = None;
         if action == Some(Action::Continue) {
             *accessible_maps &= !map.map_or(0, FieldMap::bit);
+            *response_passed |= phase == Phase::ResponseHeaders;
         }
         if let (Phase::RequestBody | Phase::ResponseBody, (direction, _)) =
             (phase, phase.direction_and_map())

@@ -429,6 +429,7 @@ impl Stream {
         self.with_state(|it| {
             if let Some(filter) = it.filters.get_mut(index) {
                 filter.accessible_maps &= !(direction.headers().bit() | direction.trailers().bit());
+                filter.response_passed |= direction == Direction::Response;
                 if let Some(accumulating) = filter.accumulating.get_mut(direction.index()) {
                     *accumulating = false;
                 }

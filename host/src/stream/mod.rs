@@ -117,11 +117,7 @@ enum Binding {
     /// No callback has been called yet.
     Unbound,
     /// The plugin has a context.
-    Bound {
-        vm: Rc<Vm>,
-        context: Context,
-        slot: usize,
-    },
+    Bound { vm: Rc<Vm>, context: Context },
     /// The instance has died, and the stream has failed or bypasses the plugin; or the stream has ended.
     Detached,
 }

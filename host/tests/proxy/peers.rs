@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tidegate_host::{LogLine, LogSink, ServeError, Server, ServerConfig, SystemClock, Upstream};
+use tidegate_host::{
+    Clusters, LogLine, LogSink, ServeError, Server, ServerConfig, SystemClock, Upstream,
+};
 
 /// How long any operation may take before a test fails.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -27,6 +29,7 @@ pub fn config(upstream: Upstream) -> ServerConfig {
         logs: Arc::new(NoLogs),
         shared_data: Arc::default(),
         metrics: Arc::default(),
+        clusters: Clusters::default(),
         attributes: Arc::default(),
         observer: None,
         code: None,

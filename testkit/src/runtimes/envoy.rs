@@ -3,9 +3,13 @@
 //! Nothing is polled. Envoy logs its admin address and the start of its workers, and a bound listener accepts
 //! connections from then on. Plugin logs are read from Envoy's standard error in a custom format: fields are preceded
 //! by control characters, and the message is escaped as JSON, so that a message with two lines remains one line.
+//!
+//! Envoy also runs each plugin on its main thread, where it serves no streams. What plugins log there, and which calls
+//! they send, is no part of the transcript.
 
-use std::io::{BufRead, BufReader, Write as _};
-use std::net::SocketAddr;
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -13,17 +17,22 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use tidegate_deploy::envoy::{Bootstrap, FailurePolicy, Module, Plugin, Profile, Upstream};
+use tidegate_deploy::envoy::{
+    Bootstrap, Cluster, FailurePolicy, Module, Plugin, Profile, Upstream,
+};
 use tidegate_deploy::module::Facts;
 
-use super::{Deployed, Runtime, Started};
+use super::{Deployed, Runtime, Servers, Started};
 use crate::client::{self, Outgoing, OutgoingBody};
-use crate::logbook::{LogBook, PATIENCE};
-use crate::scenario;
+use crate::logbook::{LogBook, PATIENCE, STEP};
+use crate::scenario::{self, Scenario};
 use crate::transcript::Line;
 
 /// Thread, level, logger, message.
 const FORMAT: &str = "\x1f%t\x1f%l\x1f%n\x1f%j";
+
+/// The log levels of Envoy's components.
+const LEVELS: &str = "main:info,admin:info,config:info,wasm:trace";
 
 /// Limits the number of concurrent Envoys, so that a machine with two cores does not start forty.
 struct Slots {
@@ -45,6 +54,8 @@ struct Envoy {
     watch: Arc<Watch>,
     reader: Option<JoinHandle<()>>,
     start_lines: usize,
+    /// The values of counters and gauges when the proxy was stopped. `None` if they are not wanted.
+    metrics: Option<BTreeMap<String, Vec<u64>>>,
     _slot: Slot,
 }
 
@@ -63,16 +74,29 @@ struct Watch {
 struct Stage {
     main_thread: Option<String>,
     admin: Option<SocketAddr>,
-    workers: bool,
+    /// The number of plugin log lines on the main thread before the workers started. Its timers start to run later.
+    lines_before_workers: Option<usize>,
     ended: bool,
+    /// The calls that plugins sent on the main thread: clusters and paths.
+    main_thread_calls: Vec<(String, String)>,
     /// Envoy's own error messages, for use in errors.
     complaints: Vec<String>,
 }
 
 /// Starts Envoy and waits until it serves or has failed.
-pub fn start(binary: &Path, plugins: &[Deployed], upstream: SocketAddr) -> Result<Started> {
+pub fn start(
+    binary: &Path,
+    plugins: &[Deployed],
+    servers: &Servers,
+    scenario: &Scenario,
+) -> Result<Started> {
     let slot = SLOTS.take();
-    let bootstrap = bootstrap(plugins, upstream)?;
+    let bootstrap = bootstrap(plugins, servers)?;
+    let levels = match servers.clusters.is_empty() {
+        true => LEVELS.to_owned(),
+        // The router reports every call, with its thread.
+        false => format!("{LEVELS},router:debug"),
+    };
     let mut process = Command::new(binary)
         .args([
             // Too long for an argument, and nobody's business in a file.
@@ -85,12 +109,7 @@ pub fn start(binary: &Path, plugins: &[Deployed], upstream: SocketAddr) -> Resul
             FORMAT,
         ])
         // Plugins' lines of every level, and of Envoy's own what tells how far it is and what it complains of.
-        .args([
-            "--log-level",
-            "warning",
-            "--component-log-level",
-            "main:info,admin:info,config:info,wasm:trace",
-        ])
+        .args(["--log-level", "warning", "--component-log-level", &levels])
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
@@ -118,9 +137,10 @@ pub fn start(binary: &Path, plugins: &[Deployed], upstream: SocketAddr) -> Resul
         watch,
         reader: Some(reader),
         start_lines: 0,
+        metrics: (!scenario.metrics.is_empty()).then(BTreeMap::new),
         _slot: slot,
     };
-    let Some(admin) = envoy.watch.wait_for_workers()? else {
+    let Some((admin, twice)) = envoy.watch.wait_for_workers()? else {
         envoy.join()?;
         let complaints = envoy.watch.complaints();
         return Ok(Started::Refused {
@@ -130,7 +150,6 @@ pub fn start(binary: &Path, plugins: &[Deployed], upstream: SocketAddr) -> Resul
     };
     envoy.admin = admin;
     envoy.address = listener(admin)?;
-    let twice = envoy.watch.main.len();
     ensure!(
         twice.is_multiple_of(2),
         "plugins logged {twice} lines on Envoy's main thread, where each starts twice"
@@ -140,12 +159,17 @@ pub fn start(binary: &Path, plugins: &[Deployed], upstream: SocketAddr) -> Resul
 }
 
 /// Returns the bootstrap configuration in JSON.
-fn bootstrap(plugins: &[Deployed], upstream: SocketAddr) -> Result<Vec<u8>> {
+fn bootstrap(plugins: &[Deployed], servers: &Servers) -> Result<Vec<u8>> {
     let any_port: SocketAddr = "127.0.0.1:0".parse()?;
-    let mut bootstrap = Bootstrap::new(
-        any_port,
-        Upstream::new(upstream.ip().to_string(), upstream.port()),
-    );
+    let server = |at: &SocketAddr| Upstream::new(at.ip().to_string(), at.port());
+    let mut bootstrap = Bootstrap::new(any_port, server(&servers.upstream));
+    let clusters = servers.clusters.iter();
+    bootstrap.clusters = clusters
+        .map(|(name, address)| Cluster {
+            name: name.clone(),
+            endpoints: address.iter().map(server).collect(),
+        })
+        .collect();
     bootstrap.admin = Some(any_port);
     bootstrap.profile = Profile::Comparable;
     bootstrap.plugins = plugins.iter().map(plugin).collect();
@@ -184,6 +208,35 @@ fn listener(admin: SocketAddr) -> Result<SocketAddr> {
         .as_u64()
         .with_context(|| format!("no address in {listeners}"))?;
     Ok(SocketAddr::new(admin.ip(), u16::try_from(port)?))
+}
+
+/// Returns the values of the counters and gauges that plugins defined, as reported by the admin interface.
+fn metrics(admin: SocketAddr) -> Result<BTreeMap<String, Vec<u64>>> {
+    let body = call_admin(admin, "GET", "/stats?format=json&filter=wasmcustom")?;
+    let stats: serde_json::Value =
+        serde_json::from_slice(&body).context("Envoy's statistics are not JSON")?;
+    let mut values: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    for stat in stats["stats"].as_array().into_iter().flatten() {
+        // Histograms are an entry without a name.
+        let name = stat["name"].as_str();
+        if let (Some(name), Some(value)) = (
+            name.and_then(|name| name.strip_prefix("wasmcustom.")),
+            stat["value"].as_u64(),
+        ) {
+            values.entry(name.to_owned()).or_default().push(value);
+        }
+    }
+    Ok(values)
+}
+
+/// Waits until the worker has finished what it is doing: it handles events in order, and closes a connection on which
+/// no request arrives.
+fn wait_for_worker(address: SocketAddr) -> Result<()> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(STEP))?;
+    stream.shutdown(Shutdown::Write)?;
+    stream.read_to_end(&mut Vec::new())?;
+    Ok(())
 }
 
 fn call_admin(admin: SocketAddr, method: &str, path: &str) -> Result<Vec<u8>> {
@@ -240,8 +293,21 @@ impl Runtime for Envoy {
     }
 
     fn stop(&mut self) -> Result<()> {
+        if let Some(values) = &mut self.metrics {
+            // The client of the last request may have its response while `on-log` is still to come.
+            wait_for_worker(self.address).context("Envoy's worker does not respond")?;
+            *values = metrics(self.admin)?;
+        }
         call_admin(self.admin, "POST", "/quitquitquit")?;
         self.join()
+    }
+
+    fn metrics(&self) -> BTreeMap<String, Vec<u64>> {
+        self.metrics.clone().unwrap_or_default()
+    }
+
+    fn calls_apart(&self) -> Vec<(String, String)> {
+        self.watch.locked().main_thread_calls.clone()
     }
 }
 
@@ -274,13 +340,19 @@ impl Watch {
         };
         let message: String =
             serde_json::from_str(&format!("\"{message}\"")).unwrap_or_else(|_| message.to_owned());
+        let is_main = self.locked().main_thread.as_deref() == Some(thread);
         if let ("wasm", Some(line)) = (logger, plugin_line(level, &message)) {
-            let main = self.locked().main_thread.as_deref() == Some(thread);
-            return if main {
+            return if is_main {
                 self.main.push(line)
             } else {
                 self.worker.push(line)
             };
+        }
+        if (logger, level) == ("router", "debug") {
+            if let (true, Some(call)) = (is_main, call_line(&message)) {
+                self.stage(|stage| stage.main_thread_calls.push(call));
+            }
+            return;
         }
         self.stage(|stage| {
             if stage.main_thread.is_none() {
@@ -289,18 +361,21 @@ impl Watch {
             if let Some(address) = message.strip_prefix("admin address: ") {
                 stage.admin = address.parse().ok();
             }
-            stage.workers |= message.contains("starting workers");
+            if message.contains("starting workers") && stage.lines_before_workers.is_none() {
+                stage.lines_before_workers = Some(self.main.len());
+            }
             if ["error", "critical"].contains(&level) {
                 stage.complaints.push(message);
             }
         });
     }
 
-    /// Waits until Envoy has started its workers and logged its admin address. Returns `None` if it exits first.
-    fn wait_for_workers(&self) -> Result<Option<SocketAddr>> {
+    /// Waits until Envoy has started its workers and logged its admin address. Returns the address and the number of
+    /// plugin log lines on the main thread at that time, or `None` if Envoy exits first.
+    fn wait_for_workers(&self) -> Result<Option<(SocketAddr, usize)>> {
         self.wait("start its workers", |stage| {
-            match (stage.workers, stage.admin) {
-                (true, Some(admin)) => Some(Some(admin)),
+            match (stage.admin, stage.lines_before_workers) {
+                (Some(admin), Some(lines)) => Some(Some((admin, lines))),
                 _ if stage.ended => Some(None),
                 _ => None,
             }
@@ -359,6 +434,13 @@ fn plugin_line(level: &str, message: &str) -> Option<Line> {
     })
 }
 
+/// Parses `… cluster 'NAME' match for URL 'PATH'`, which Envoy's router logs for every request.
+fn call_line(message: &str) -> Option<(String, String)> {
+    let (_, rest) = message.split_once("cluster '")?;
+    let (cluster, path) = rest.split_once("' match for URL '")?;
+    Some((cluster.to_owned(), path.strip_suffix('\'')?.to_owned()))
+}
+
 // === impl Slots ===
 
 impl Slots {
@@ -379,5 +461,38 @@ impl Drop for Slot {
     fn drop(&mut self) {
         *SLOTS.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
         SLOTS.freed.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_on_the_main_thread_are_recorded_apart() {
+        let watch = Watch::default();
+        let line = |thread: &str, logger: &str, level: &str, message: &str| {
+            watch.line(&format!("\x1f{thread}\x1f{level}\x1f{logger}\x1f{message}"));
+        };
+        let call = r#"[Tags: \"ConnectionId\":\"0\"] cluster 'auth' match for URL '/check?a='"#;
+        line("1", "main", "info", "initializing");
+        line("1", "wasm", "info", "wasm log plugin: configured");
+        line(
+            "1",
+            "config",
+            "info",
+            "all dependencies initialized. starting workers",
+        );
+        line("1", "wasm", "info", "wasm log plugin: tick");
+        line("1", "router", "debug", call);
+        line("2", "router", "debug", call);
+        line("2", "wasm", "info", "wasm log plugin: tick");
+        let stage = watch.locked();
+        assert_eq!(stage.lines_before_workers, Some(1));
+        assert_eq!(
+            stage.main_thread_calls,
+            [("auth".to_owned(), "/check?a=".to_owned())]
+        );
+        assert_eq!((watch.main.len(), watch.worker.len()), (2, 1));
     }
 }

@@ -1,15 +1,19 @@
 //! Tidegate's proxy as a runtime: a server with one worker and a clock that is controlled by the scenario.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use tidegate_host::metrics::MetricKind;
 use tidegate_host::{
-    CodeCache, EngineKind, FailurePolicy, ManualClock, PluginSpec, Server, ServerConfig, Upstream,
+    Cluster, Clusters, CodeCache, EngineKind, FailurePolicy, ManualClock, Metrics, PluginSpec,
+    Server, ServerConfig, Upstream,
 };
 
-use super::{Deployed, Runtime, Started};
+use super::{Deployed, Runtime, Servers, Started};
+use crate::clusters::Addresses;
 use crate::logbook::{LogBook, PATIENCE};
 use crate::scenario::{self, Moment, Scenario};
 use crate::surroundings;
@@ -24,6 +28,7 @@ struct Host {
     address: SocketAddr,
     clock: Arc<ManualClock>,
     log: Arc<LogBook>,
+    metrics: Arc<Metrics>,
     start_lines: usize,
 }
 
@@ -31,7 +36,7 @@ struct Host {
 pub fn start(
     engine: EngineKind,
     plugins: &[Deployed],
-    upstream: SocketAddr,
+    servers: &Servers,
     scenario: &Scenario,
     code: &Arc<CodeCache>,
 ) -> Result<Started> {
@@ -40,18 +45,20 @@ pub fn start(
         .map_or(BEGINNING, |Moment(nanoseconds)| nanoseconds);
     let clock = Arc::new(ManualClock::new(beginning));
     let log = Arc::new(LogBook::default());
+    let metrics = Arc::<Metrics>::default();
     let config = ServerConfig {
         listen: "127.0.0.1:0".parse().context("an address")?,
         upstream: Upstream::Http {
-            host: upstream.ip().to_string(),
-            port: upstream.port(),
+            host: servers.upstream.ip().to_string(),
+            port: servers.upstream.port(),
         },
         workers: 1,
         plugins: plugins.iter().map(|plugin| spec(engine, plugin)).collect(),
         clock: clock.clone(),
         logs: log.clone(),
         shared_data: Arc::new(surroundings::shared_data(&scenario.shared_data)?),
-        metrics: Arc::default(),
+        metrics: metrics.clone(),
+        clusters: clusters(&servers.clusters)?,
         attributes: Arc::new(surroundings::attributes(&scenario.properties)),
         observer: None,
         code: Some(code.clone()),
@@ -64,6 +71,7 @@ pub fn start(
             clock,
             start_lines: log.len(),
             log,
+            metrics,
         }))),
         Err(error) => {
             let reason = format!("{:#}", anyhow::Error::new(error));
@@ -73,6 +81,18 @@ pub fn start(
             })
         }
     }
+}
+
+fn clusters(addresses: &Addresses) -> Result<Clusters> {
+    let mut clusters = Clusters::default();
+    for (name, address) in addresses {
+        let cluster = match address {
+            Some(address) => Cluster::new(&address.ip().to_string(), address.port())?,
+            None => Cluster::without_hosts(),
+        };
+        clusters.insert(name.clone(), cluster);
+    }
+    Ok(clusters)
 }
 
 fn spec(engine: EngineKind, plugin: &Deployed) -> PluginSpec {
@@ -112,5 +132,16 @@ impl Runtime for Host {
             server.shutdown(PATIENCE);
         }
         Ok(())
+    }
+
+    fn metrics(&self) -> BTreeMap<String, Vec<u64>> {
+        let mut values: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+        for (name, metric) in self.metrics.all() {
+            if metric.kind() != MetricKind::Histogram {
+                let name = String::from_utf8_lossy(&name).into_owned();
+                values.entry(name).or_default().push(metric.value());
+            }
+        }
+        values
     }
 }

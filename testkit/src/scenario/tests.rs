@@ -121,3 +121,67 @@ fn asterisk_is_a_wildcard() {
     assert!(glob("a*c", "abc") && glob("a*c", "ac") && glob("*", "") && glob("a", "a"));
     assert!(!glob("a*c", "abcd") && !glob("a", "ab") && glob("*b*", "abc"));
 }
+
+#[test]
+fn cluster_answers_echoes_refuses_or_has_no_hosts() {
+    let scenario = read(
+        "about: x\nplugins: [{guest: probe}]\nclusters:\n\
+         \x20 a: { answers: [{path: /, body: x, hold: body, break: body}] }\n\
+         \x20 b: echo\n\x20 c: refused\n\x20 d: no-hosts\n\
+         calls: { b: [{path: /}], d: [] }\n\
+         steps:\n- arrived: b\n- release: a\n- arrived: upstream\n",
+    );
+    let scenario = scenario.expect("a scenario");
+    let Some(Cluster::Answers(answers)) = scenario.clusters.get("a") else {
+        panic!("not answers");
+    };
+    let answer = answers.first().expect("an answer");
+    assert_eq!(
+        (answer.hold, answer.breaks),
+        (Some(AnswerPart::Body), Some(AnswerPart::Body))
+    );
+    assert!(matches!(scenario.clusters["d"], Cluster::NoHosts));
+    assert_eq!(scenario.calls["b"].len(), 1);
+}
+
+#[test]
+fn invalid_cluster_is_rejected_with_a_precise_error() {
+    let error = |clusters: &str, rest: &str| {
+        let text = format!(
+            "about: x\nplugins: [{{guest: probe}}]\nclusters: {clusters}\n{rest}\nsteps:\n- advance: 1s\n"
+        );
+        format!("{:#}", read(&text).expect_err("a mistake"))
+    };
+    let step = |step: &str| {
+        let text = format!(
+            "about: x\nplugins: [{{guest: probe}}]\nclusters: {{a: echo, b: refused}}\nsteps:\n- {step}\n"
+        );
+        format!("{:#}", read(&text).expect_err("a mistake"))
+    };
+    for (found, expected) in [
+        (
+            error("{upstream: echo}", ""),
+            ":3:12: `upstream` is the name",
+        ),
+        (error("{a: {answers: []}}", ""), ":3:16: `answers` is empty"),
+        (error("{a: mirror}", ""), ":3:"),
+        (error("{a: mirror}", ""), "no-hosts"),
+        (
+            error("{a: {answers: [{path: /, trailers: [[a, b]]}]}}", ""),
+            "which require `chunks`",
+        ),
+        (
+            error("{a: {answers: [{path: /, break: body}]}}", ""),
+            "`break: body`, which requires `body` or `chunks`",
+        ),
+        (
+            error("{a: echo}", "calls: {b: []}"),
+            ":4:9: there is no cluster `b`",
+        ),
+        (step("arrived: c"), ":5:3: there is no cluster `c`"),
+        (step("arrived: b"), "no request can arrive at `b`"),
+        (step("release: a"), "`a` has no answer with `hold: head`"),
+    ] {
+        assert!(found.contains(expected), "{found}");
+    }
+}

@@ -77,8 +77,8 @@ fn entry(variable: &[u8]) -> Entry {
         .unwrap_or(variable.len());
     let (name, value) = variable.split_at(split);
     Entry {
-        name: List::copied(name),
-        value: List::copied(value.get(1..).unwrap_or_default()),
+        name: List::copied(name, allocate),
+        value: List::copied(value.get(1..).unwrap_or_default(), allocate),
     }
 }
 

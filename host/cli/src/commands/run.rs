@@ -36,6 +36,7 @@ Examples:
   tidegate run rate-limit.wasm=@limits.json headers.wasm=@headers.json --workers 4
   tidegate run greeter.wasm --engine proxy-wasm --log-level debug
   tidegate run oci://127.0.0.1:5000/greeter:1.0.0 --name greeter --env LOG=verbose
+  tidegate run greeter.wasm --cluster auth=http://127.0.0.1:9001
   tidegate run greeter.wasm --dashboard
 
 Press Ctrl-C to stop. Requests in flight have ten seconds to finish.";
@@ -76,7 +77,7 @@ impl Run {
     }
 }
 
-/// Says what a plugin needs and this proxy does not have: a module that waits for a timer would only seem to hang.
+/// Says what a plugin needs and this proxy does not have: a module that waits for a gRPC response would only seem to hang.
 fn note_unsupported(plugin: &Plugin) {
     let hostcalls =
         tidegate_adapter::inspect(&plugin.bytes).map_or_else(|_| Vec::new(), |it| it.hostcalls);

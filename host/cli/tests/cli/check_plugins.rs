@@ -143,19 +143,18 @@ fn check_prints_one_finding_per_line() {
 fn check_reports_hostcalls_that_run_does_not_implement() {
     let folder = Folder::new();
     let import =
-        r#"(import "env" "proxy_set_tick_period_milliseconds" (func (param i32) (result i32)))"#;
-    let plugin = folder.file("ticks.wasm", module(import));
+        r#"(import "env" "proxy_register_shared_queue" (func (param i32 i32 i32) (result i32)))"#;
+    let plugin = folder.file("queue.wasm", module(import));
     let done = ship(["check", &plugin]);
     let said = String::from_utf8_lossy(done.succeeds()).into_owned();
     assert!(
-        said.contains("do not implement proxy_set_tick_period_milliseconds")
-            && said.contains("[run]"),
+        said.contains("do not implement proxy_register_shared_queue") && said.contains("[run]"),
         "{said}"
     );
     let done = ship(["inspect", &plugin]);
     let said = String::from_utf8_lossy(done.succeeds()).into_owned();
     assert!(
-        said.contains("unsupported proxy_set_tick_period_milliseconds"),
+        said.contains("unsupported proxy_register_shared_queue"),
         "{said}"
     );
     // And every other.
@@ -165,6 +164,23 @@ fn check_reports_hostcalls_that_run_does_not_implement() {
         let done = ship(["inspect", &plugin]);
         let said = String::from_utf8_lossy(done.succeeds()).into_owned();
         assert!(said.contains(&format!("unsupported {name}")), "{said}");
+    }
+}
+
+/// HTTP calls and timers run everywhere.
+#[test]
+fn check_reports_no_calls_or_timers() {
+    let folder = Folder::new();
+    let imports = r#"
+        (import "env" "proxy_set_tick_period_milliseconds" (func (param i32) (result i32)))
+        (import "env" "proxy_http_call"
+            (func (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))"#;
+    let plugin = folder.file("caller.wasm", module(imports));
+    for command in ["check", "inspect"] {
+        let done = ship([command, &plugin]);
+        let said = String::from_utf8_lossy(done.succeeds()).into_owned();
+        let is_unsupported = said.contains("do not implement") || said.contains("unsupported");
+        assert!(!is_unsupported, "{said}");
     }
 }
 

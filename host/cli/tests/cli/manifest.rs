@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::shipping::registries;
 use crate::tool::{Folder, component, module, text, tidegate};
 
 /// The plugins' `PluginConfig`s.
@@ -74,6 +75,36 @@ fn manifest_envoy_supports_arbitrary_configuration() {
         );
         assert_eq!(given["value"], value);
     }
+}
+
+#[test]
+fn manifest_envoy_has_clusters_for_calls() {
+    let folder = Folder::new();
+    let import = r#"(import "env" "proxy_http_call"
+        (func (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))"#;
+    let path = folder.file("caller.wasm", registries::module(import));
+    let manifest = |more: &[&str]| {
+        let command = ["manifest", "envoy", "--upstream", "http://h", &path];
+        tidegate(command.iter().chain(more))
+    };
+    let done = manifest(&["--cluster", "auth=http://127.0.0.1:9001"]);
+    let bootstrap: Value = serde_json::from_slice(done.succeeds()).expect("JSON");
+    let cluster = &bootstrap["static_resources"]["clusters"][1];
+    assert_eq!(cluster["name"], "auth");
+    assert_eq!(
+        cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"]["socket_address"]
+            ["port_value"],
+        9001
+    );
+    assert_eq!(done.stderr, "");
+    let done = manifest(&[]);
+    done.succeeds();
+    assert!(
+        done.stderr.contains("caller.wasm` sends HTTP calls")
+            && done.stderr.contains("--cluster NAME=URL"),
+        "{}",
+        done.stderr
+    );
 }
 
 #[test]

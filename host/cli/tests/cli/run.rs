@@ -106,6 +106,28 @@ fn run_serves_a_plugin_in_front_of_echo() {
 }
 
 #[test]
+fn run_lists_clusters() {
+    let folder = Folder::new();
+    let serving = serve([
+        folder.module("greeter.wasm"),
+        "--workers".into(),
+        "1".into(),
+        "--cluster".into(),
+        "outbound|80||auth.ns=http://127.0.0.1:9001".into(),
+        "--cluster".into(),
+        "keys=http://[::1]".into(),
+    ]);
+    assert_eq!(
+        serving.introduction[2..],
+        [
+            "upstream: echo",
+            "cluster outbound|80||auth.ns: 127.0.0.1 port 9001",
+            "cluster keys: ::1 port 80",
+        ]
+    );
+}
+
+#[test]
 fn run_signals_end_of_stream_for_every_body() {
     let folder = Folder::new();
     let serving = serve([

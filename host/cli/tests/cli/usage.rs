@@ -41,6 +41,10 @@ fn invalid_arguments_exit_with_code_2() {
         .misses("TLS to the upstream is not supported yet");
     tidegate(["run", "a.wasm", "--upstream", "http://example.com/path"])
         .misses("an upstream must not have a path");
+    tidegate(["run", "a.wasm", "--cluster", "auth"])
+        .misses("expected NAME=URL, such as auth=http://127.0.0.1:9000");
+    tidegate(["run", "a.wasm", "--cluster", "auth=https://example.com"])
+        .misses("TLS to a cluster is not supported yet");
     tidegate(["run", "a.wasm", "--workers", "0"]).misses("0 is not in 1..=1024");
     tidegate(["run", "a.wasm", "--listen", "8080"]).misses("--listen");
     tidegate(["run", "a.wasm", "--engine", "v8"]).misses("proxy-wasm");
@@ -49,6 +53,9 @@ fn invalid_arguments_exit_with_code_2() {
     tidegate(["manifest", "a.wasm"]).misses("`a.wasm` is not a kind of manifest");
     tidegate(["manifest", "envoy", "a.wasm"]).misses("--upstream");
     tidegate(["manifest", "envoy", "a.wasm", "--upstream", "echo"]).misses("http://HOST[:PORT]");
+    let twice = ["--cluster", "auth=http://a", "--cluster", "auth=http://b"];
+    let manifest = ["manifest", "envoy", "a.wasm", "--upstream", "http://h"];
+    tidegate(manifest.iter().chain(&twice)).misses("--cluster auth is given twice");
 }
 
 #[test]

@@ -14,68 +14,105 @@ use crate::engine::component::guest::Guest;
 use crate::error::LoadError;
 use crate::vocabulary::Phase;
 
-/// The index of each exported interface in the component.
-pub(crate) struct Indices {
-    plugin: world::plugin::GuestIndices,
-    http_filter: world::http_filter::GuestIndices,
-    on_request_headers: Option<world::on_request_headers::GuestIndices>,
-    on_request_body: Option<world::on_request_body::GuestIndices>,
-    on_response_headers: Option<world::on_response_headers::GuestIndices>,
-    on_response_body: Option<world::on_response_body::GuestIndices>,
-    on_log: Option<world::on_log::GuestIndices>,
+/// Declares the callbacks: each has an interface of its own, which a component may lack, with one function `handle`.
+macro_rules! callbacks {
+    ($($module:ident $name:literal: ($($parameter:ident),*) $(-> $result:ident)? $(in $phase:ident)?;)*) => {
+        /// The index of each exported interface in the component.
+        pub(crate) struct Indices {
+            plugin: world::plugin::GuestIndices,
+            http_filter: world::http_filter::GuestIndices,
+            $($module: Option<world::$module::GuestIndices>,)*
+        }
+
+        /// The exported interfaces of an instance.
+        pub(crate) struct Exports {
+            pub(crate) plugin: world::plugin::Guest,
+            pub(crate) http_filter: world::http_filter::Guest,
+            $(pub(crate) $module: Option<world::$module::Guest>,)*
+        }
+
+        /// The function of each interface, with the types of its parameters and its result.
+        const SIGNATURES: &[(&str, &str, &[ExpectedType], Option<ExpectedType>)] = &[
+            (
+                "plugin",
+                "[static]plugin-context.configure",
+                &[ExpectedType::Bytes],
+                Some(ExpectedType::ConfigureResult),
+            ),
+            (
+                "http-filter",
+                "[constructor]filter",
+                &[ExpectedType::Plugin, ExpectedType::Own],
+                Some(ExpectedType::Own),
+            ),
+            $((
+                $name,
+                "handle",
+                &[$(ExpectedType::$parameter),*],
+                [$(ExpectedType::$result,)?].first().copied(),
+            ),)*
+        ];
+
+        impl Indices {
+            pub(crate) fn find(pre: &InstancePre<Guest>, plugin: &str) -> Result<Self, LoadError> {
+                Ok(Self {
+                    plugin: world::plugin::GuestIndices::new(pre)
+                        .map_err(|error| wrong_type(plugin, interface("plugin"), &error))?,
+                    http_filter: world::http_filter::GuestIndices::new(pre)
+                        .map_err(|error| wrong_type(plugin, interface("http-filter"), &error))?,
+                    $($module: {
+                        let export = interface($name);
+                        match pre.component().get_export_index(None, &export) {
+                            Some(_) => Some(
+                                // `check` has already verified its type.
+                                world::$module::GuestIndices::new(pre)
+                                    .map_err(|error| wrong_type(plugin, export, &error))?,
+                            ),
+                            None => None,
+                        }
+                    },)*
+                })
+            }
+
+            /// Returns the callbacks of a stream's phases that the component exports.
+            pub(crate) fn callbacks(&self) -> Callbacks {
+                let mut all = Callbacks::default();
+                $($(if self.$module.is_some() {
+                    all = all.with(Phase::$phase);
+                })?)*
+                all
+            }
+        }
+
+        impl Exports {
+            pub(crate) fn load(
+                indices: &Indices,
+                store: &mut Store<Guest>,
+                instance: &Instance,
+            ) -> wasmtime::Result<Self> {
+                Ok(Self {
+                    plugin: indices.plugin.load(&mut *store, instance)?,
+                    http_filter: indices.http_filter.load(&mut *store, instance)?,
+                    $($module: match &indices.$module {
+                        Some(found) => Some(found.load(&mut *store, instance)?),
+                        None => None,
+                    },)*
+                })
+            }
+        }
+    };
 }
 
-/// The exported interfaces of an instance.
-pub(crate) struct Exports {
-    pub(crate) plugin: world::plugin::Guest,
-    pub(crate) http_filter: world::http_filter::Guest,
-    pub(crate) on_request_headers: Option<world::on_request_headers::Guest>,
-    pub(crate) on_request_body: Option<world::on_request_body::Guest>,
-    pub(crate) on_response_headers: Option<world::on_response_headers::Guest>,
-    pub(crate) on_response_body: Option<world::on_response_body::Guest>,
-    pub(crate) on_log: Option<world::on_log::Guest>,
+callbacks! {
+    on_request_headers "on-request-headers": (Filter, Bool) -> Action in RequestHeaders;
+    on_request_body "on-request-body": (Filter, U32, Bool) -> Action in RequestBody;
+    on_response_headers "on-response-headers": (Filter, Bool) -> Action in ResponseHeaders;
+    on_response_body "on-response-body": (Filter, U32, Bool) -> Action in ResponseBody;
+    on_log "on-log": (Filter) in Log;
+    on_http_call_response "on-http-call-response": (Filter, U32, Outcome);
+    on_plugin_http_call_response "on-plugin-http-call-response": (Plugin, U32, Outcome);
+    on_tick "on-tick": (Plugin);
 }
-
-/// The function of each interface, with the types of its parameters and its result.
-const SIGNATURES: [(&str, &str, &[ExpectedType], Option<ExpectedType>); 7] = [
-    (
-        "plugin",
-        "[static]plugin-context.configure",
-        &[ExpectedType::Bytes],
-        Some(ExpectedType::ConfigureResult),
-    ),
-    (
-        "http-filter",
-        "[constructor]filter",
-        &[ExpectedType::Borrow, ExpectedType::Own],
-        Some(ExpectedType::Own),
-    ),
-    (
-        "on-request-headers",
-        "handle",
-        &[ExpectedType::Borrow, ExpectedType::Bool],
-        Some(ExpectedType::Action),
-    ),
-    (
-        "on-request-body",
-        "handle",
-        &[ExpectedType::Borrow, ExpectedType::U32, ExpectedType::Bool],
-        Some(ExpectedType::Action),
-    ),
-    (
-        "on-response-headers",
-        "handle",
-        &[ExpectedType::Borrow, ExpectedType::Bool],
-        Some(ExpectedType::Action),
-    ),
-    (
-        "on-response-body",
-        "handle",
-        &[ExpectedType::Borrow, ExpectedType::U32, ExpectedType::Bool],
-        Some(ExpectedType::Action),
-    ),
-    ("on-log", "handle", &[ExpectedType::Borrow], None),
-];
 
 /// The types that occur in these functions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,11 +121,14 @@ enum ExpectedType {
     U32,
     Bytes,
     Own,
-    Borrow,
+    Filter,
+    Plugin,
     /// `enum { continue, pause }`
     Action,
     /// `result<own, string>`
     ConfigureResult,
+    /// `variant { response(record { headers, body, trailers }), reset }`
+    Outcome,
 }
 
 fn interface(name: &str) -> String {
@@ -97,7 +137,7 @@ fn interface(name: &str) -> String {
 
 /// Checks that the component is a plugin, and that its exports of the world have the world's types.
 pub(crate) fn check(component: &Component, plugin: &str) -> Result<(), LoadError> {
-    for (name, function, parameters, result) in SIGNATURES {
+    for &(name, function, parameters, result) in SIGNATURES {
         let export = interface(name);
         let Some((item, index)) = component.get_export(None, &export) else {
             if matches!(name, "plugin" | "http-filter") {
@@ -157,16 +197,48 @@ impl ExpectedType {
             (ExpectedType::Bool, Type::Bool)
             | (ExpectedType::U32, Type::U32)
             | (ExpectedType::Own, Type::Own(_))
-            | (ExpectedType::Borrow, Type::Borrow(_)) => true,
+            | (ExpectedType::Filter | ExpectedType::Plugin, Type::Borrow(_)) => true,
             (ExpectedType::Bytes, Type::List(list)) => matches!(list.ty(), Type::U8),
             (ExpectedType::Action, Type::Enum(cases)) => cases.names().eq(["continue", "pause"]),
             (ExpectedType::ConfigureResult, Type::Result(result)) => {
                 matches!(result.ok(), Some(Type::Own(_)))
                     && matches!(result.err(), Some(Type::String))
             }
+            (ExpectedType::Outcome, Type::Variant(variant)) => {
+                let mut cases = variant.cases();
+                matches!(cases.next(), Some(case) if case.name == "response" && case.ty.as_ref().is_some_and(is_response))
+                    && matches!(cases.next(), Some(case) if case.name == "reset" && case.ty.is_none())
+                    && cases.next().is_none()
+            }
             _ => false,
         }
     }
+}
+
+fn is_response(found: &Type) -> bool {
+    let Type::Record(record) = found else {
+        return false;
+    };
+    let names = ["headers", "body", "trailers"];
+    record.fields().map(|field| field.name).eq(names)
+        && record.fields().all(|field| match field.name {
+            "body" => ExpectedType::Bytes.fits(&field.ty),
+            _ => is_fields(&field.ty),
+        })
+}
+
+/// Returns whether a type is `list<tuple<string, list<u8>>>`.
+fn is_fields(found: &Type) -> bool {
+    let Type::List(list) = found else {
+        return false;
+    };
+    let Type::Tuple(tuple) = list.ty() else {
+        return false;
+    };
+    let mut types = tuple.types();
+    matches!(types.next(), Some(Type::String))
+        && types.next().is_some_and(|it| ExpectedType::Bytes.fits(&it))
+        && types.next().is_none()
 }
 
 impl std::fmt::Display for ExpectedType {
@@ -176,25 +248,13 @@ impl std::fmt::Display for ExpectedType {
             ExpectedType::U32 => "u32",
             ExpectedType::Bytes => "list<u8>",
             ExpectedType::Own => "a resource",
-            ExpectedType::Borrow => "borrow<filter>",
+            ExpectedType::Filter => "borrow<filter>",
+            ExpectedType::Plugin => "borrow<plugin-context>",
             ExpectedType::Action => "action",
             ExpectedType::ConfigureResult => "result<plugin-context, string>",
+            ExpectedType::Outcome => "outcome",
         })
     }
-}
-
-/// Looks up an optional interface. `check` has already verified its type.
-macro_rules! optional {
-    ($pre:ident, $plugin:ident, $module:ident, $name:literal) => {{
-        let export = interface($name);
-        match $pre.component().get_export_index(None, &export) {
-            Some(_) => Some(
-                world::$module::GuestIndices::new($pre)
-                    .map_err(|error| wrong_type($plugin, export, &error))?,
-            ),
-            None => None,
-        }
-    }};
 }
 
 fn wrong_type(plugin: &str, export: String, error: &wasmtime::Error) -> LoadError {
@@ -203,72 +263,5 @@ fn wrong_type(plugin: &str, export: String, error: &wasmtime::Error) -> LoadErro
         export,
         world: WORLD,
         reason: format!("{error:#}"),
-    }
-}
-
-impl Indices {
-    pub(crate) fn find(pre: &InstancePre<Guest>, plugin: &str) -> Result<Self, LoadError> {
-        Ok(Self {
-            plugin: world::plugin::GuestIndices::new(pre)
-                .map_err(|error| wrong_type(plugin, interface("plugin"), &error))?,
-            http_filter: world::http_filter::GuestIndices::new(pre)
-                .map_err(|error| wrong_type(plugin, interface("http-filter"), &error))?,
-            on_request_headers: optional!(pre, plugin, on_request_headers, "on-request-headers"),
-            on_request_body: optional!(pre, plugin, on_request_body, "on-request-body"),
-            on_response_headers: optional!(pre, plugin, on_response_headers, "on-response-headers"),
-            on_response_body: optional!(pre, plugin, on_response_body, "on-response-body"),
-            on_log: optional!(pre, plugin, on_log, "on-log"),
-        })
-    }
-
-    pub(crate) fn callbacks(&self) -> Callbacks {
-        let has = [
-            (Phase::RequestHeaders, self.on_request_headers.is_some()),
-            (Phase::RequestBody, self.on_request_body.is_some()),
-            (Phase::ResponseHeaders, self.on_response_headers.is_some()),
-            (Phase::ResponseBody, self.on_response_body.is_some()),
-            (Phase::Log, self.on_log.is_some()),
-        ];
-        has.into_iter()
-            .filter(|(_, has)| *has)
-            .fold(Callbacks::default(), |all, (phase, _)| all.with(phase))
-    }
-}
-
-impl Exports {
-    pub(crate) fn load(
-        indices: &Indices,
-        store: &mut Store<Guest>,
-        instance: &Instance,
-    ) -> wasmtime::Result<Self> {
-        Ok(Self {
-            plugin: indices.plugin.load(&mut *store, instance)?,
-            http_filter: indices.http_filter.load(&mut *store, instance)?,
-            on_request_headers: indices
-                .on_request_headers
-                .as_ref()
-                .map(|it| it.load(&mut *store, instance))
-                .transpose()?,
-            on_request_body: indices
-                .on_request_body
-                .as_ref()
-                .map(|it| it.load(&mut *store, instance))
-                .transpose()?,
-            on_response_headers: indices
-                .on_response_headers
-                .as_ref()
-                .map(|it| it.load(&mut *store, instance))
-                .transpose()?,
-            on_response_body: indices
-                .on_response_body
-                .as_ref()
-                .map(|it| it.load(&mut *store, instance))
-                .transpose()?,
-            on_log: indices
-                .on_log
-                .as_ref()
-                .map(|it| it.load(&mut *store, instance))
-                .transpose()?,
-        })
     }
 }

@@ -16,6 +16,8 @@ pub(crate) struct Guest {
     pub(crate) services: Rc<Services>,
     /// The context whose callback is running.
     pub(crate) current: Option<Context>,
+    /// Whether the running function creates or ends something.
+    pub(crate) is_in_lifecycle: bool,
     pub(crate) limiter: Limiter,
     pub(crate) wasi: WasiCtx,
     pub(crate) table: ResourceTable,
@@ -29,6 +31,7 @@ impl Guest {
         Self {
             services: services.clone(),
             current: None,
+            is_in_lifecycle: false,
             limiter,
             wasi: wasi::context(services),
             table: ResourceTable::new(),

@@ -1,11 +1,11 @@
 //! The contract's hostcalls for components: implementations of the generated traits, in which each function calls its
-//! counterpart in `hostcalls`. `http_fields` contains those of `http-fields`.
+//! counterpart in `hostcalls`. `http_fields` and `http_calls` contain those of their interfaces.
 
 use wasmtime::component::{HasSelf, Linker, Resource};
 
 use crate::bindings::tidegate::proxy::{
-    clock, http_bodies, http_streams, local_responses, logging, metrics, properties, shared_data,
-    stream_control, types,
+    clock, http_bodies, http_call_types, http_calls, http_streams, local_responses, logging,
+    metrics, properties, shared_data, stream_control, timers, types,
 };
 use crate::bindings::{Counter, Gauge, Histogram, HttpStream};
 use crate::engine::component::guest::Guest;
@@ -19,6 +19,8 @@ use crate::vocabulary::Direction;
 pub(crate) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     clock::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
     http_bodies::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
+    http_call_types::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
+    http_calls::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
     http_fields::link(linker)?;
     http_streams::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
     local_responses::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
@@ -27,6 +29,7 @@ pub(crate) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     properties::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
     shared_data::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
     stream_control::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
+    timers::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
     types::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)
 }
 
@@ -122,7 +125,14 @@ impl local_responses::Host for Guest {
             let headers = headers
                 .iter()
                 .map(|(name, value)| (name.as_bytes(), &value[..]));
-            hostcalls::local_responses::send(stream, status, headers, body.into(), grpc_status)
+            hostcalls::local_responses::send(
+                self.services.in_event.get(),
+                stream,
+                status,
+                headers,
+                body.into(),
+                grpc_status,
+            )
         })?)
     }
 }

@@ -1,10 +1,11 @@
 //! The engine for components of the world `tidegate:proxy/http-plugin`.
 //!
-//! `guest` contains the store's data, `imports` the hostcalls of the contract, `http_fields` those for fields, `exports`
-//! the lookup and the type check of callbacks, and `wasi` WASI. This file instantiates components and calls them.
+//! `guest` contains the store's data, `imports` the hostcalls of the contract, `http_fields` and `http_calls` those for fields and HTTP
+//! calls, `exports` the lookup and the type check of callbacks, and `wasi` WASI. This file instantiates components and calls them.
 
 mod exports;
 pub(crate) mod guest;
+mod http_calls;
 mod http_fields;
 mod imports;
 #[cfg(test)]
@@ -20,7 +21,7 @@ use crate::bindings::tidegate::proxy::types;
 use crate::context::{Context, Services};
 use crate::engine::component::exports::{Exports, Indices};
 use crate::engine::component::guest::Guest;
-use crate::engine::{self, Callback, Callbacks, FilterRef, Trap, refuel};
+use crate::engine::{self, Callback, Callbacks, Trap, refuel};
 use crate::error::LoadError;
 use crate::limits::TimeLimit;
 use crate::plugin::PluginSpec;
@@ -120,27 +121,41 @@ impl Instance {
         result.map_err(|error| Trap::from_error(name, &error, self.time_limit.time))
     }
 
+    /// Runs guest code that creates or ends something, in which calls cannot be sent.
+    fn run_lifecycle<R>(
+        &mut self,
+        context: &Context,
+        name: &str,
+        call: impl FnOnce(&Exports, &mut Store<Guest>) -> wasmtime::Result<R>,
+    ) -> Result<R, Trap> {
+        self.store.data_mut().is_in_lifecycle = true;
+        let result = self.run(context, name, call);
+        self.store.data_mut().is_in_lifecycle = false;
+        result
+    }
+
     /// Returns the filter of a stream, and creates it if this is the stream's first callback.
-    fn filter(&mut self, filter: FilterRef<'_>) -> Result<ResourceAny, Trap> {
-        if let Some(Some(filter_handle)) = self.filters.get(filter.slot) {
-            return Ok(*filter_handle);
+    fn filter(&mut self, context: &Context, slot: usize) -> Result<ResourceAny, Trap> {
+        if let Some(Some(filter)) = self.filters.get(slot) {
+            return Ok(*filter);
         }
-        let Some(plugin) = self.plugin_contexts.get(filter.context.plugin).copied() else {
-            return Err(Trap::new(
-                "a stream came to a plugin that is not configured",
-            ));
-        };
-        let filter_handle = self.run(filter.context, "[constructor]filter", |exports, store| {
-            let http = Resource::new_own(filter.context.id);
+        let plugin = self.plugin(context)?;
+        let filter = self.run(context, "[constructor]filter", |exports, store| {
+            let http = Resource::new_own(context.id);
             exports
                 .http_filter
                 .filter()
                 .call_constructor(store, plugin, http)
         })?;
-        if let Some(slot) = self.filters.get_mut(filter.slot) {
-            *slot = Some(filter_handle);
+        if let Some(kept) = self.filters.get_mut(slot) {
+            *kept = Some(filter);
         }
-        Ok(filter_handle)
+        Ok(filter)
+    }
+
+    fn plugin(&self, context: &Context) -> Result<ResourceAny, Trap> {
+        let plugin = self.plugin_contexts.get(context.plugin).copied();
+        plugin.ok_or_else(|| Trap::new("a callback came to a plugin that is not configured"))
     }
 }
 
@@ -152,12 +167,13 @@ impl engine::Instance for Instance {
     ) -> Result<Result<(), String>, Trap> {
         let limits = self.store.data().services.limits;
         self.time_limit = limits.for_start();
-        let configured = self.run(context, "plugin-context.configure", |exports, store| {
-            exports
-                .plugin
-                .plugin_context()
-                .call_configure(store, configuration)
-        })?;
+        let configured =
+            self.run_lifecycle(context, "plugin-context.configure", |exports, store| {
+                exports
+                    .plugin
+                    .plugin_context()
+                    .call_configure(store, configuration)
+            })?;
         self.time_limit = limits.for_callback();
         Ok(configured.map(|plugin| self.plugin_contexts.push(plugin)))
     }
@@ -169,7 +185,7 @@ impl engine::Instance for Instance {
         }))
     }
 
-    fn call(&mut self, filter: FilterRef<'_>, callback: Callback) -> Result<Action, Trap> {
+    fn call(&mut self, context: &Context, callback: Callback) -> Result<Action, Trap> {
         if matches!(
             callback,
             Callback::RequestTrailers { .. } | Callback::ResponseTrailers { .. }
@@ -177,13 +193,16 @@ impl engine::Instance for Instance {
             // The contract has no callback for trailers yet, so trailers continue.
             return Ok(Action::Continue);
         }
-        let filter_handle = self.filter(filter)?;
+        let receiver = match &context.stream {
+            Some(stream) => self.filter(context, stream.slot)?,
+            None => self.plugin(context)?,
+        };
         /// Calls an export if the component has it.
         macro_rules! call {
             ($export:ident, $name:literal $(, $argument:expr)*) => {
-                self.run(filter.context, $name, |exports, store| {
+                self.run(context, $name, |exports, store| {
                     let export = exports.$export.as_ref();
-                    export.map(|it| it.call_handle(store, filter_handle $(, $argument)*)).transpose()
+                    export.map(|it| it.call_handle(store, receiver $(, $argument)*)).transpose()
                 })
             };
         }
@@ -204,15 +223,37 @@ impl engine::Instance for Instance {
                 Ok(Action::Continue)
             }
             Callback::Log => call!(on_log, "on-log").map(|_| Action::Continue),
+            Callback::HttpCallResponse { call, outcome } => {
+                let outcome = &http_calls::to_guest(outcome);
+                match context.stream {
+                    Some(_) => call!(
+                        on_http_call_response,
+                        "on-http-call-response",
+                        call,
+                        outcome
+                    ),
+                    None => call!(
+                        on_plugin_http_call_response,
+                        "on-plugin-http-call-response",
+                        call,
+                        outcome
+                    ),
+                }
+                .map(|_| Action::Continue)
+            }
+            Callback::Tick => call!(on_tick, "on-tick").map(|_| Action::Continue),
         }
     }
 
-    fn close_stream(&mut self, filter: FilterRef<'_>) -> Result<(), Trap> {
-        let filter_handle = self.filters.get_mut(filter.slot).and_then(Option::take);
-        self.free_slots.push(filter.slot);
-        match filter_handle {
-            Some(filter_handle) => self.run(filter.context, "[dtor]filter", |_, store| {
-                filter_handle.resource_drop(store)
+    fn close_stream(&mut self, context: &Context) -> Result<(), Trap> {
+        let Some(stream) = &context.stream else {
+            return Ok(());
+        };
+        let filter = self.filters.get_mut(stream.slot).and_then(Option::take);
+        self.free_slots.push(stream.slot);
+        match filter {
+            Some(filter) => self.run_lifecycle(context, "[dtor]filter", |_, store| {
+                filter.resource_drop(store)
             }),
             None => Ok(()),
         }
@@ -221,7 +262,7 @@ impl engine::Instance for Instance {
     fn shut_down(&mut self, context: &Context) -> Result<(), Trap> {
         let plugin = self.plugin_contexts.get(context.plugin).copied();
         if let Some(plugin) = plugin {
-            self.run(context, "[dtor]plugin-context", |_, store| {
+            self.run_lifecycle(context, "[dtor]plugin-context", |_, store| {
                 plugin.resource_drop(store)
             })?;
         }

@@ -54,15 +54,30 @@ impl From<Error> for Status {
     }
 }
 
-/// Returns the header map with this number. The maps of callouts are valid, but always absent.
-pub(crate) fn field_map(number: u32) -> Result<Option<FieldMap>, Status> {
-    match number {
-        0 => Ok(Some(FieldMap::RequestHeaders)),
-        1 => Ok(Some(FieldMap::RequestTrailers)),
-        2 => Ok(Some(FieldMap::ResponseHeaders)),
-        3 => Ok(Some(FieldMap::ResponseTrailers)),
-        4..=7 => Ok(None),
-        _ => Err(Status::BadArgument),
+/// A header map that a guest refers to by its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Map {
+    Stream(FieldMap),
+    /// The headers of the response to an HTTP call, in its callback.
+    CallHeaders,
+    /// The trailers of the response to an HTTP call, in its callback.
+    CallTrailers,
+    /// A map of a gRPC call, which is always absent here.
+    Absent,
+}
+
+impl Map {
+    pub(crate) fn from_number(number: u32) -> Result<Map, Status> {
+        match number {
+            0 => Ok(Map::Stream(FieldMap::RequestHeaders)),
+            1 => Ok(Map::Stream(FieldMap::RequestTrailers)),
+            2 => Ok(Map::Stream(FieldMap::ResponseHeaders)),
+            3 => Ok(Map::Stream(FieldMap::ResponseTrailers)),
+            4 | 5 => Ok(Map::Absent),
+            6 => Ok(Map::CallHeaders),
+            7 => Ok(Map::CallTrailers),
+            _ => Err(Status::BadArgument),
+        }
     }
 }
 
@@ -74,8 +89,8 @@ pub(crate) enum Buffer {
     /// A buffer that exists in Envoy and is always empty here: the VM's configuration, or one that only TCP, gRPC or
     /// foreign functions fill.
     Empty,
-    /// The body of a callout's response, outside its callback.
-    Absent,
+    /// The body of the response to an HTTP call, in its callback.
+    CallBody,
 }
 
 impl Buffer {
@@ -83,7 +98,7 @@ impl Buffer {
         match number {
             0 => Ok(Buffer::Body(Direction::Request)),
             1 => Ok(Buffer::Body(Direction::Response)),
-            4 => Ok(Buffer::Absent),
+            4 => Ok(Buffer::CallBody),
             7 => Ok(Buffer::PluginConfiguration),
             2 | 3 | 5 | 6 | 8 => Ok(Buffer::Empty),
             _ => Err(Status::BadArgument),

@@ -12,6 +12,7 @@ use crate::context::{Context, Services, StreamContext};
 use crate::engine::limiter::Limiter;
 use crate::engine::proxy_wasm::abi::{Abi, Status};
 use crate::logs::Level;
+use crate::port::CallResponse;
 
 /// The data of an instance's store.
 pub(crate) struct Guest {
@@ -27,6 +28,10 @@ pub(crate) struct Guest {
     pub(crate) effective: Option<Context>,
     /// The plugin's configuration, while it is being configured.
     pub(crate) configuration: Option<Bytes>,
+    /// The response to an HTTP call, during its callback.
+    pub(crate) call_response: Option<CallResponse>,
+    /// The status of the last HTTP call that ended, with its message.
+    pub(crate) call_status: (u32, &'static str),
     /// The environment in WASI's format.
     pub(crate) environment: Vec<Vec<u8>>,
 }
@@ -63,6 +68,8 @@ impl Guest {
             current: None,
             effective: None,
             configuration: None,
+            call_response: None,
+            call_status: (0, ""),
             environment,
         }
     }
@@ -84,10 +91,14 @@ impl Guest {
         self.context()?.stream.as_ref()
     }
 
+    /// Returns the index of the plugin that hostcalls apply to.
+    pub(crate) fn plugin(&self) -> usize {
+        self.context().map_or(0, |it| it.plugin)
+    }
+
     /// Writes a line to the log of the plugin whose context hostcalls apply to.
     pub(crate) fn log(&self, level: Level, message: &str) {
-        self.services
-            .log(self.context().map_or(0, |it| it.plugin), level, message);
+        self.services.log(self.plugin(), level, message);
     }
 }
 

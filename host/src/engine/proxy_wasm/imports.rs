@@ -1,18 +1,19 @@
 //! The hostcalls of Proxy-Wasm, in module `env`: they read arguments from the guest's memory and write results to it.
 //!
-//! Their semantics are in `hostcalls`; this file adds how Envoy responds. `properties` and `shared_data` contain the
-//! hostcalls of those interfaces, `unsupported` those that have no counterpart in this host yet.
+//! Their semantics are in `hostcalls`; this file adds how Envoy responds. `http_calls`, `metrics`, `properties` and `shared_data` contain
+//! the hostcalls of those interfaces, `unsupported` those that have no counterpart in this host yet.
 
 use bytes::Bytes;
 use wasmtime::{Caller, Linker};
 
 use crate::context::StreamContext;
-use crate::engine::proxy_wasm::abi::{Abi, Buffer, Status, field_map};
+use crate::engine::proxy_wasm::abi::{Abi, Buffer, Map, Status};
 use crate::engine::proxy_wasm::guest::{
     Guest, MemoryResult, allocate_and_fill, copy_to_guest, memory, require_running, slice, status,
     write_u32, write_u64,
 };
 use crate::engine::proxy_wasm::pairs;
+use crate::fields::Fields;
 use crate::hostcalls::{clock, http_bodies, http_fields, local_responses, stream_control};
 use crate::logs::Level;
 use crate::state::body::Body;
@@ -78,6 +79,7 @@ pub(crate) fn link(linker: &mut Linker<Guest>, abi: Abi) -> wasmtime::Result<()>
     if abi == Abi::V0_2_1 {
         linker.func_wrap("env", "proxy_get_log_level", get_log_level)?;
     }
+    super::http_calls::link(linker)?;
     super::metrics::link(linker)?;
     super::properties::link(linker)?;
     super::shared_data::link(linker)?;
@@ -121,10 +123,18 @@ fn get_header_map_value(
 ) -> wasmtime::Result<u32> {
     require_running(&host, "proxy_get_header_map_value")?;
     let found = memory(&mut host).and_then(|(memory, guest)| {
-        let map = field_map(map)?;
+        let map = Map::from_number(map)?;
         let name = slice(memory, name, name_size)?;
-        let (stream, map) = readable_map(guest, map)?;
-        let value = http_fields::get(stream, map, name)?;
+        let value = match map {
+            Map::Stream(map) => {
+                let (stream, map) = readable_map(guest, map)?;
+                http_fields::get(stream, map, name)?
+            }
+            map => {
+                let fields = call_fields(guest, map).ok_or(Status::BadArgument)?;
+                fields.get(name).cloned()
+            }
+        };
         match value {
             Some(value) => Ok(Some(value)),
             // ABI 0.1.0 does not distinguish an absent field from an empty one.
@@ -142,9 +152,8 @@ fn get_header_map_value(
 
 /// Returns the stream and the map that a guest may read. In the log callback, Envoy provides all maps except the request
 /// trailers, and reports an absent map as `NotFound` instead of `BadArgument`.
-fn readable_map(guest: &Guest, map: Option<FieldMap>) -> MemoryResult<(&StreamContext, FieldMap)> {
+fn readable_map(guest: &Guest, map: FieldMap) -> MemoryResult<(&StreamContext, FieldMap)> {
     let stream = guest.stream().ok_or(Status::BadArgument)?;
-    let map = map.ok_or(Status::BadArgument)?;
     let is_present = http_fields::entries(stream, map, |_| ()).is_ok();
     if http_fields::is_logging(stream) {
         if is_present && map != FieldMap::RequestTrailers {
@@ -159,9 +168,31 @@ fn readable_map(guest: &Guest, map: Option<FieldMap>) -> MemoryResult<(&StreamCo
     }
 }
 
+/// Returns the fields of the response to an HTTP call, in its callback.
+fn call_fields(guest: &Guest, map: Map) -> Option<&Fields> {
+    let response = guest.call_response.as_ref()?;
+    match map {
+        Map::CallHeaders => Some(&response.headers),
+        Map::CallTrailers => Some(&response.trailers),
+        Map::Stream(_) | Map::Absent => None,
+    }
+}
+
+/// Calls `read` with the fields of a map. An absent map reads as empty.
+fn with_map<R: Default>(guest: &Guest, map: Map, read: impl FnOnce(&Fields) -> R) -> R {
+    match map {
+        Map::Stream(map) => readable_map(guest, map)
+            .and_then(|(stream, map)| Ok(http_fields::entries(stream, map, read)?))
+            .unwrap_or_default(),
+        map => call_fields(guest, map).map(read).unwrap_or_default(),
+    }
+}
+
 /// Returns the stream and the map that a guest wants to change. `http_fields` decides whether it may.
 fn resolve_map(guest: &Guest, map: u32) -> MemoryResult<(&StreamContext, FieldMap)> {
-    let map = field_map(map)?.ok_or(Status::BadArgument)?;
+    let Map::Stream(map) = Map::from_number(map)? else {
+        return Err(Status::BadArgument);
+    };
     Ok((guest.stream().ok_or(Status::BadArgument)?, map))
 }
 
@@ -224,22 +255,13 @@ fn get_header_map_pairs(
     size_at: u32,
 ) -> wasmtime::Result<u32> {
     require_running(&host, "proxy_get_header_map_pairs")?;
-    let map = match field_map(map) {
+    let map = match Map::from_number(map) {
         Ok(map) => map,
         Err(status) => return Ok(status as u32),
     };
-    // An absent map reads as empty.
-    let size = readable_map(host.data(), map)
-        .and_then(|(stream, map)| Ok(http_fields::entries(stream, map, pairs::serialized_size)?))
-        .unwrap_or_default();
+    let size = with_map(host.data(), map, pairs::serialized_size);
     let copied = allocate_and_fill(&mut host, size, data_at, size_at, |destination, guest| {
-        readable_map(guest, map)
-            .and_then(|(stream, map)| {
-                Ok(http_fields::entries(stream, map, |fields| {
-                    pairs::serialize(fields, destination)
-                })?)
-            })
-            .unwrap_or(false)
+        with_map(guest, map, |fields| pairs::serialize(fields, destination))
     })?;
     Ok(status(copied))
 }
@@ -286,8 +308,12 @@ fn buffer_size(guest: &Guest, buffer: Buffer) -> MemoryResult<usize> {
             .as_ref()
             .map(Bytes::len)
             .ok_or(Status::NotFound),
+        Buffer::CallBody => guest
+            .call_response
+            .as_ref()
+            .map(|response| response.body.len())
+            .ok_or(Status::NotFound),
         Buffer::Empty => Ok(0),
-        Buffer::Absent => Err(Status::NotFound),
     }
 }
 
@@ -333,19 +359,27 @@ fn get_buffer_bytes(
                 })
                 .unwrap_or(false),
                 Buffer::PluginConfiguration => {
-                    let bytes = guest
-                        .configuration
-                        .as_ref()
-                        .and_then(|it| it.get(start..start + destination.len()));
-                    bytes.is_some_and(|bytes| {
-                        destination.copy_from_slice(bytes);
-                        true
-                    })
+                    copy_slice(guest.configuration.as_ref(), start, destination)
                 }
-                Buffer::Empty | Buffer::Absent => false,
+                Buffer::CallBody => {
+                    let body = guest.call_response.as_ref().map(|it| &it.body);
+                    copy_slice(body, start, destination)
+                }
+                Buffer::Empty => false,
             },
         )?;
     Ok(status(copied))
+}
+
+fn copy_slice(bytes: Option<&Bytes>, start: usize, destination: &mut [u8]) -> bool {
+    let end = start.saturating_add(destination.len());
+    match bytes.and_then(|it| it.get(start..end)) {
+        Some(bytes) => {
+            destination.copy_from_slice(bytes);
+            true
+        }
+        None => false,
+    }
 }
 
 fn copy_range(body: &Body, start: usize, mut destination: &mut [u8]) -> bool {
@@ -387,8 +421,10 @@ fn set_buffer_bytes(
             Buffer::PluginConfiguration if guest.configuration.is_none() => {
                 return Err(Status::NotFound);
             }
-            Buffer::PluginConfiguration | Buffer::Empty => return Err(Status::BadArgument),
-            Buffer::Absent => return Err(Status::NotFound),
+            Buffer::CallBody if guest.call_response.is_none() => return Err(Status::NotFound),
+            Buffer::PluginConfiguration | Buffer::CallBody | Buffer::Empty => {
+                return Err(Status::BadArgument);
+            }
         };
         let data = slice(memory, data, data_size)?;
         let (start, size) = (start as usize, size as usize);
@@ -496,7 +532,7 @@ fn done(host: Host<'_>) -> wasmtime::Result<u32> {
     Ok(Status::NotFound as u32)
 }
 
-/// Returns the status of the last callout, which is empty because there are no callouts.
+/// Returns the status of the last HTTP call that ended without a response.
 fn get_status(
     mut host: Host<'_>,
     code_at: u32,
@@ -504,11 +540,17 @@ fn get_status(
     size_at: u32,
 ) -> wasmtime::Result<u32> {
     require_running(&host, "proxy_get_status")?;
-    Ok(status(memory(&mut host).and_then(|(memory, _)| {
-        write_u32(memory, code_at, 0)?;
-        write_u32(memory, data_at, 0)?;
-        write_u32(memory, size_at, 0)
-    })))
+    let (code, message) = host.data().call_status;
+    let written = memory(&mut host).and_then(|(memory, _)| write_u32(memory, code_at, code));
+    if let Err(error) = written {
+        return Ok(error as u32);
+    }
+    Ok(status(copy_to_guest(
+        &mut host,
+        message.as_bytes(),
+        data_at,
+        size_at,
+    )?))
 }
 
 fn get_configuration(mut host: Host<'_>, data_at: u32, size_at: u32) -> wasmtime::Result<u32> {

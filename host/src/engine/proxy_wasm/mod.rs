@@ -1,11 +1,12 @@
 //! The engine for Proxy-Wasm core modules of ABI 0.2.1, 0.2.0 and 0.1.0.
 //!
 //! `abi` contains the constants, `pairs` the serialization of header maps, `guest` the store's data and access to linear
-//! memory, `imports` the hostcalls, `unsupported` those that are not implemented, and `wasi` the other imports. This
+//! memory, `imports` and the modules that it names the hostcalls, `unsupported` those that are not implemented, and `wasi` the other imports. This
 //! file checks modules when they are loaded, starts them in Envoy's order, and calls their callbacks.
 
 mod abi;
 mod guest;
+mod http_calls;
 mod imports;
 mod metrics;
 mod pairs;
@@ -29,10 +30,11 @@ use wasmtime::{
 use crate::context::{Context, Services};
 use crate::engine::proxy_wasm::abi::{Abi, body_action, headers_action, trailers_action};
 use crate::engine::proxy_wasm::guest::{Guest, Mode};
-use crate::engine::{self, Callback, Callbacks, FilterRef, Trap, refuel};
+use crate::engine::{self, Callback, Callbacks, Trap, refuel};
 use crate::error::LoadError;
 use crate::limits::TimeLimit;
 use crate::plugin::PluginSpec;
+use crate::port::{CallOutcome, CallResponse};
 use crate::vocabulary::{Action, Direction, Phase};
 
 /// A compiled and linked module.
@@ -62,6 +64,8 @@ struct Exports {
     on_response_body: Option<TypedFunc<(u32, u32, u32), u32>>,
     on_response_trailers: Option<TypedFunc<(u32, u32), u32>>,
     on_log: Option<TypedFunc<u32, ()>>,
+    on_http_call_response: Option<TypedFunc<(u32, u32, u32, u32, u32), ()>>,
+    on_tick: Option<TypedFunc<u32, ()>>,
     on_done: Option<TypedFunc<u32, u32>>,
     on_delete: Option<TypedFunc<u32, ()>>,
 }
@@ -77,7 +81,7 @@ const SUPPORTED_ABIS: &str = "Proxy-Wasm 0.2.1, 0.2.0 or 0.1.0";
 
 /// The exports whose types are checked when a module is loaded: the name, the number of parameters, and whether there is
 /// a result. All types are `i32`.
-const SIGNATURES: [(&str, usize, bool); 19] = [
+const SIGNATURES: [(&str, usize, bool); 20] = [
     ("_initialize", 0, false),
     ("_start", 0, false),
     ("main", 2, true),
@@ -96,8 +100,12 @@ const SIGNATURES: [(&str, usize, bool); 19] = [
     ("proxy_on_log", 1, false),
     ("proxy_on_done", 1, true),
     ("proxy_on_delete", 1, false),
+    ("proxy_on_http_call_response", 5, false),
     ("proxy_on_tick", 1, false),
 ];
+
+/// The status of an HTTP call that was reset, with Envoy's message.
+const BROKEN_CONNECTION: (u32, &str) = (11, "reset");
 
 const REQUEST_HEADERS: &str = "proxy_on_request_headers";
 const RESPONSE_HEADERS: &str = "proxy_on_response_headers";
@@ -286,6 +294,8 @@ impl Exports {
             on_response_body: lookup.function("proxy_on_response_body"),
             on_response_trailers: lookup.function("proxy_on_response_trailers"),
             on_log: lookup.function("proxy_on_log"),
+            on_http_call_response: lookup.function("proxy_on_http_call_response"),
+            on_tick: lookup.function("proxy_on_tick"),
             on_done: lookup.function("proxy_on_done"),
             on_delete: lookup.function("proxy_on_delete"),
         }
@@ -386,6 +396,48 @@ macro_rules! call {
     };
 }
 
+impl Instance {
+    /// Passes the outcome of an HTTP call to the plugin. As in Envoy, a call without a response has no headers.
+    fn call_ended(
+        &mut self,
+        context: &Context,
+        call: u32,
+        outcome: CallOutcome,
+    ) -> Result<(), Trap> {
+        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let guest = self.store.data_mut();
+        let (headers, body, trailers) = match outcome {
+            CallOutcome::Response(response) => {
+                let CallResponse {
+                    headers,
+                    body,
+                    trailers,
+                } = guest.call_response.insert(response);
+                (headers.len(), body.len(), trailers.len())
+            }
+            CallOutcome::Reset => {
+                guest.call_status = BROKEN_CONNECTION;
+                (0, 0, 0)
+            }
+        };
+        call!(
+            self,
+            context,
+            on_http_call_response,
+            "proxy_on_http_call_response",
+            (
+                context.id,
+                call,
+                count(headers),
+                count(body),
+                count(trailers)
+            )
+        );
+        self.store.data_mut().call_response = None;
+        Ok(())
+    }
+}
+
 impl engine::Instance for Instance {
     fn configure(
         &mut self,
@@ -442,8 +494,8 @@ impl engine::Instance for Instance {
         Ok(0)
     }
 
-    fn call(&mut self, filter: FilterRef<'_>, callback: Callback) -> Result<Action, Trap> {
-        let (context, id) = (filter.context, filter.context.id);
+    fn call(&mut self, context: &Context, callback: Callback) -> Result<Action, Trap> {
+        let id = context.id;
         Ok(match callback {
             Callback::RequestHeaders { count, end } => {
                 self.call_headers(context, Direction::Request, count, end)?
@@ -477,11 +529,19 @@ impl engine::Instance for Instance {
                 call!(self, context, on_log, "proxy_on_log", id);
                 Action::Continue
             }
+            Callback::HttpCallResponse { call, outcome } => {
+                self.call_ended(context, call, outcome)?;
+                Action::Continue
+            }
+            Callback::Tick => {
+                call!(self, context, on_tick, "proxy_on_tick", id);
+                Action::Continue
+            }
         })
     }
 
-    fn close_stream(&mut self, filter: FilterRef<'_>) -> Result<(), Trap> {
-        self.shut_down(filter.context)
+    fn close_stream(&mut self, context: &Context) -> Result<(), Trap> {
+        self.shut_down(context)
     }
 
     fn shut_down(&mut self, context: &Context) -> Result<(), Trap> {

@@ -3,17 +3,14 @@
 //!
 //! | hostcall | result |
 //! |---|---|
-//! | `proxy_http_call` | bad argument: no such upstream |
 //! | `proxy_grpc_call`, `proxy_grpc_stream` | parse failure: no such service |
 //! | `proxy_grpc_send`, `-cancel`, `-close` | bad argument: no such call |
 //! | `proxy_resolve_`, `-enqueue_`, `-dequeue_shared_queue` | not found |
 //! | `proxy_register_shared_queue` | unimplemented |
-//! | `proxy_set_tick_period_milliseconds` | ok, but no tick comes |
 //! | `proxy_call_foreign_function` | not found |
 //! | `envoy_resolve_dns` | bad argument |
 //!
-//! Those that return unimplemented write a warning to the plugin's log, because SDKs tend to panic on that status. So
-//! does setting the tick period, which must succeed, because SDKs do it at startup.
+//! Those that return unimplemented write a warning to the plugin's log, because SDKs tend to panic on that status.
 
 use wasmtime::{Caller, Linker};
 
@@ -32,43 +29,14 @@ pub const UNSUPPORTED: &[&str] = &[
     "proxy_grpc_close",
     "proxy_grpc_send",
     "proxy_grpc_stream",
-    "proxy_http_call",
     "proxy_register_shared_queue",
     "proxy_resolve_shared_queue",
-    "proxy_set_tick_period_milliseconds",
 ];
 
 type Host<'a> = Caller<'a, Guest>;
 type HostcallResult = wasmtime::Result<u32>;
 
 pub(super) fn link(linker: &mut Linker<Guest>, _: Abi) -> wasmtime::Result<()> {
-    linker.func_wrap(
-        "env",
-        "proxy_set_tick_period_milliseconds",
-        |host: Host<'_>, period: u32| {
-            let answer = unavailable(&host, "proxy_set_tick_period_milliseconds", Status::Ok)?;
-            if period != 0 {
-                let line = "`proxy_set_tick_period_milliseconds` is not implemented by this proxy: `proxy_on_tick` is not called";
-                host.data().log(Level::Warn, line);
-            }
-            Ok(answer)
-        },
-    )?;
-    linker.func_wrap(
-        "env",
-        "proxy_http_call",
-        |host: Host<'_>,
-         _: u32,
-         _: u32,
-         _: u32,
-         _: u32,
-         _: u32,
-         _: u32,
-         _: u32,
-         _: u32,
-         _: u32,
-         _: u32| { unavailable(&host, "proxy_http_call", Status::BadArgument) },
-    )?;
     linker.func_wrap(
         "env",
         "proxy_grpc_call",

@@ -101,8 +101,14 @@ fn local_response_in_response_phase_skips_further_callbacks() {
 #[test]
 fn local_response_after_response_headers_were_sent_is_rejected() {
     let script = Scripted::default().on(0, Phase::ResponseBody, |context| {
-        let sent =
-            local_responses::send(stream_of(context), 403, [].into_iter(), Bytes::new(), None);
+        let sent = local_responses::send(
+            false,
+            stream_of(context),
+            403,
+            [].into_iter(),
+            Bytes::new(),
+            None,
+        );
         assert_eq!(sent, Err(crate::hostcalls::Error::NotAvailable));
         Ok(Action::Continue)
     });
@@ -150,8 +156,14 @@ fn second_local_response_is_rejected() {
     let script = Scripted::default()
         .on(0, Phase::RequestHeaders, respond_with(403))
         .on(0, Phase::ResponseHeaders, |context| {
-            let again =
-                local_responses::send(stream_of(context), 500, [].into_iter(), Bytes::new(), None);
+            let again = local_responses::send(
+                false,
+                stream_of(context),
+                500,
+                [].into_iter(),
+                Bytes::new(),
+                None,
+            );
             assert_eq!(again, Err(crate::hostcalls::Error::NotAvailable));
             Ok(Action::Continue)
         });
@@ -253,6 +265,7 @@ fn after_resuming(
     let paused = StreamContext {
         shared: stream.shared.clone(),
         filter: 1,
+        slot: 0,
     };
     stream_control::resume(&paused, Direction::Response).unwrap();
     (take_effects(&mut stream), script.seen())

@@ -37,6 +37,7 @@ fn callback_can_resume_and_wake_another_stream() {
     FIRST.set(Some(StreamContext {
         shared: paused.shared.clone(),
         filter: 0,
+        slot: 0,
     }));
     let mut other = open(&chain);
     other.request_headers(request(), true);
@@ -55,6 +56,7 @@ fn calls_on_an_ended_stream_return_closed() {
     let kept = StreamContext {
         shared: stream.shared.clone(),
         filter: 0,
+        slot: 0,
     };
     stream.finish();
     let closed = Err(crate::hostcalls::Error::Closed);
@@ -73,7 +75,7 @@ fn calls_on_an_ended_stream_return_closed() {
     assert_eq!(stream_control::resume(&kept, Direction::Request), closed);
     assert_eq!(stream_control::reset(&kept), closed);
     assert_eq!(
-        local_responses::send(&kept, 200, [].into_iter(), Bytes::new(), None),
+        local_responses::send(false, &kept, 200, [].into_iter(), Bytes::new(), None),
         closed
     );
 }

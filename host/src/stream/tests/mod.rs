@@ -141,7 +141,7 @@ impl engine::Instance for Scripted {
         Ok(0)
     }
 
-    fn call(&mut self, filter: engine::FilterRef<'_>, callback: Callback) -> Result<Action, Trap> {
+    fn call(&mut self, context: &Context, callback: Callback) -> Result<Action, Trap> {
         let last = |end: bool| if end { ":end" } else { "" };
         let (phase, what) = match callback {
             Callback::RequestHeaders { end, .. } => (
@@ -167,16 +167,17 @@ impl engine::Instance for Scripted {
                 (Phase::ResponseTrailers, "response-trailers".to_owned())
             }
             Callback::Log => (Phase::Log, "log".to_owned()),
+            Callback::HttpCallResponse { .. } | Callback::Tick => return Ok(Action::Continue),
         };
-        self.run(filter.context, phase, what)
+        self.run(context, phase, what)
     }
 
-    fn close_stream(&mut self, filter: engine::FilterRef<'_>) -> Result<(), Trap> {
+    fn close_stream(&mut self, context: &Context) -> Result<(), Trap> {
         self.0
             .lock()
             .unwrap()
             .seen
-            .push(format!("{}:close", filter.context.plugin));
+            .push(format!("{}:close", context.plugin));
         Ok(())
     }
 
@@ -314,6 +315,7 @@ fn respond_with(status: u16) -> impl FnMut(&Context) -> Result<Action, Trap> + S
     move |context| {
         let headers = [(&b"x"[..], &b"own"[..])];
         local_responses::send(
+            false,
             stream_of(context),
             status,
             headers.into_iter(),

@@ -203,6 +203,7 @@ fn observer_sees_pause_and_resume() {
     let context = StreamContext {
         shared: stream.shared.clone(),
         filter: 0,
+        slot: 0,
     };
     stream_control::resume(&context, Direction::Request).unwrap();
     take_effects(&mut stream);

@@ -115,6 +115,7 @@ fn resume(stream: &mut Stream, filter: usize, direction: Direction) {
     let context = StreamContext {
         shared: stream.shared.clone(),
         filter,
+        slot: 0,
     };
     stream_control::resume(&context, direction).unwrap();
 }
@@ -295,6 +296,7 @@ fn resume_inside_pausing_trailers_callback_releases_them() {
     let first = StreamContext {
         shared: stream.shared.clone(),
         filter: 1,
+        slot: 0,
     };
     assert_eq!(
         http_fields::set(&first, FieldMap::ResponseTrailers, b"t", b"2"),

@@ -7,7 +7,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use crate::Filter;
+use crate::bindings::tidegate::proxy::http_call_types::{Outcome, Request};
 use crate::bindings::tidegate::proxy::http_fields::{self, FieldMap};
 use crate::bindings::tidegate::proxy::http_streams::HttpStream;
 use crate::bindings::tidegate::proxy::local_responses::{self, LocalResponse};
@@ -15,7 +15,10 @@ use crate::bindings::tidegate::proxy::logging;
 use crate::bindings::tidegate::proxy::metrics::{Counter, Gauge, Histogram};
 use crate::bindings::tidegate::proxy::shared_data::{self, Condition, Stored};
 use crate::bindings::tidegate::proxy::types::{Action, Direction, Error};
-use crate::bindings::tidegate::proxy::{clock, http_bodies, properties, stream_control};
+use crate::bindings::tidegate::proxy::{
+    clock, http_bodies, http_calls, properties, stream_control, timers,
+};
+use crate::receiver::{Event, Receiver, State};
 use crate::script::{self, Fields, Half, Level, Operation, Step};
 
 /// The longest name that is logged whole.
@@ -33,39 +36,42 @@ type Handles<T> = RefCell<BTreeMap<String, T>>;
 
 /// Does one step of a callback.
 pub fn run(
-    filter: &Filter,
+    receiver: Receiver<'_>,
     callback: &str,
     step: &Step,
-    call: Option<(u32, bool)>,
+    event: Event<'_>,
     action: &mut Action,
 ) {
+    let plugin = receiver.plugin;
     let say = |what: String| logging::log(logging::Level::Info, &format!("{callback}: {what}"));
     match step.operation {
         Operation::Pause => *action = Action::Pause,
         Operation::Log => logging::log(step.level.into(), &step.message.repeat(step.times)),
-        Operation::ClockNow => say(format!("clock.now = {}", clock_now(filter))),
-        Operation::Arguments => say(match call {
-            Some((size, end)) => format!("size {size}, end-of-stream {end}"),
-            None => "no arguments".to_owned(),
+        Operation::ClockNow => say(format!("clock.now = {}", clock_now(plugin))),
+        Operation::Arguments => say(match event {
+            Event::Empty => "no arguments".to_owned(),
+            Event::Data { size, end } => format!("size {size}, end-of-stream {end}"),
+            Event::Tick(number) => format!("tick {number}"),
+            Event::Outcome { call, .. } => call_name(call),
         }),
         Operation::Count => {
-            let (context, instance) = filter.count();
+            let (context, instance) = plugin.count();
             say(format!(
                 "count = {context} in this plugin context, {instance} in this instance"
             ));
         }
         Operation::Keep => {
-            let Some(http) = filter.http.borrow().clone() else {
+            let Some(http) = receiver.own_stream() else {
                 return say("keep: no handle".to_owned());
             };
-            filter
-                .plugin
-                .kept
-                .borrow_mut()
-                .insert(step.name.clone(), http);
+            plugin.kept.borrow_mut().insert(step.name.clone(), http);
         }
-        Operation::Forget => drop(filter.plugin.kept.borrow_mut().remove(&step.name)),
-        Operation::Drop => drop(filter.http.borrow_mut().take()),
+        Operation::Forget => drop(plugin.kept.borrow_mut().remove(&step.name)),
+        Operation::Drop => {
+            if let Some(filter) = receiver.filter {
+                drop(filter.http.borrow_mut().take());
+            }
+        }
         Operation::Panic => panic!("{}", step.message),
         Operation::Trap => trap(),
         Operation::Loop => loop {
@@ -78,11 +84,14 @@ pub fn run(
                 core::hint::black_box(&memory).len() >> 20
             ));
         }
-        Operation::StreamId => say(match filter.stream(step) {
-            Some(http) => format!("id = {}", stream_id(filter, &http)),
+        Operation::StreamId => say(match receiver.stream(step) {
+            Some(http) => format!("id = {}", stream_id(plugin, &http)),
             None => "no handle".to_owned(),
         }),
-        Operation::SharedGet | Operation::SharedSet => say(on_shared_data(filter, step)),
+        Operation::SharedGet | Operation::SharedSet => say(on_shared_data(plugin, step)),
+        Operation::SetPeriod => say(set_period(step)),
+        Operation::SendForStream | Operation::SendForPlugin => say(on_calls(receiver, step)),
+        Operation::Outcome => say(outcome(step, event)),
         Operation::CounterDefine
         | Operation::CounterAdd
         | Operation::CounterValue
@@ -91,8 +100,8 @@ pub fn run(
         | Operation::GaugeAdd
         | Operation::GaugeValue
         | Operation::HistogramDefine
-        | Operation::HistogramObserve => say(on_metrics(&filter.plugin.metrics, step)),
-        _ => match filter.stream(step) {
+        | Operation::HistogramObserve => say(on_metrics(&plugin.metrics, step)),
+        _ => match receiver.stream(step) {
             Some(http) => say(on_stream(&http, step)),
             None => say("no handle".to_owned()),
         },
@@ -139,13 +148,10 @@ fn on_stream(http: &HttpStream, step: &Step) -> String {
         }
         Operation::FieldEntries => {
             let got = http_fields::entries(http, fields);
-            let shown = |entries: Vec<(String, Vec<u8>)>| {
-                let chosen = entries
-                    .iter()
-                    .filter(|(entry, _)| entry.starts_with(name.as_str()));
-                list(chosen.map(|(entry, value)| format!("{entry}: {}", quote(value))))
-            };
-            format!("entries {map} {name}* = {}", result(got, shown))
+            format!(
+                "entries {map} {name}* = {}",
+                result(got, |entries| chosen(&entries, name))
+            )
         }
         Operation::FieldSet => {
             format!(
@@ -164,13 +170,7 @@ fn on_stream(http: &HttpStream, step: &Step) -> String {
             done(http_fields::remove(http, fields, name))
         ),
         Operation::FieldReplaceAll => {
-            let one_round = pairs(&step.entries);
-            let entries: Vec<_> = one_round
-                .iter()
-                .cycle()
-                .take(one_round.len() * step.times)
-                .cloned()
-                .collect();
+            let entries = repeated(&step.entries, step.times);
             format!(
                 "replace-all {map} = {}",
                 done(http_fields::replace_all(http, fields, &entries))
@@ -253,8 +253,8 @@ fn on_stream(http: &HttpStream, step: &Step) -> String {
 }
 
 /// What is shared is shared by all streams.
-fn on_shared_data(filter: &Filter, step: &Step) -> String {
-    let (key, read) = (&step.name, &filter.plugin.read);
+fn on_shared_data(plugin: &State, step: &Step) -> String {
+    let (key, read) = (&step.name, &plugin.read);
     if let Operation::SharedGet = step.operation {
         let got = shared_data::get(key);
         if let Ok(Some(stored)) = &got {
@@ -349,11 +349,100 @@ fn with<T>(handles: &Handles<T>, name: &str, call: impl FnOnce(&T) -> String) ->
     handles.borrow().get(name).map(call)
 }
 
+/// The timer of this plugin context.
+fn set_period(step: &Step) -> String {
+    let period = u32::try_from(step.by).unwrap_or(u32::MAX);
+    format!("set-period {period} = {}", done(timers::set_period(period)))
+}
+
+/// Sends a call. Its ID is not logged, since two proxies need not agree on it: the outcome is told by the call's number.
+fn on_calls(receiver: Receiver<'_>, step: &Step) -> String {
+    let (request, cluster, timeout) = (request(step), &step.cluster, step.timeout);
+    let (function, sent) = if let Operation::SendForStream = step.operation {
+        let Some(http) = receiver.stream(step) else {
+            return "no handle".to_owned();
+        };
+        let sent = http_calls::send_for_stream(&http, cluster, &request, timeout);
+        ("send-for-stream", sent)
+    } else {
+        let sent = http_calls::send_for_plugin(cluster, &request, timeout);
+        ("send-for-plugin", sent)
+    };
+    let shown = result(sent, |call| {
+        receiver.plugin.calls.borrow_mut().push(call);
+        "ok".to_owned()
+    });
+    format!("{function} {cluster} = {shown}")
+}
+
+/// The request of a call.
+fn request(step: &Step) -> Request {
+    let mut headers = if step.entries.is_empty() {
+        let [method, path] = [(":method", "GET"), (":path", "/")]
+            .map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
+        let authority = (":authority".to_owned(), bytes(&step.cluster));
+        vec![method, path, authority]
+    } else {
+        pairs(&step.entries)
+    };
+    if !step.name.is_empty() {
+        let header = (step.name.clone(), bytes(&step.value));
+        headers.extend(std::iter::repeat_n(header, step.times));
+    }
+    Request {
+        headers,
+        body: bytes(&step.data).repeat(step.times),
+        trailers: repeated(&step.trailers, step.times),
+    }
+}
+
+/// The outcome of a call. Of a response, status and body, and the headers and trailers that `name` selects.
+fn outcome(step: &Step, event: Event<'_>) -> String {
+    let Event::Outcome { call, outcome } = event else {
+        return "no outcome".to_owned();
+    };
+    let shown = match outcome {
+        Outcome::Response(response) => {
+            let mut headers = response.headers.iter();
+            let status = headers.find(|(name, _)| name == ":status");
+            let status = status.map_or("no status".to_owned(), |(_, value)| {
+                String::from_utf8_lossy(value).into_owned()
+            });
+            let body = if step.length {
+                format!("{} bytes", response.body.len())
+            } else {
+                let max = step.max as usize;
+                quote(response.body.get(..max).unwrap_or(&response.body))
+            };
+            let fields = if step.name.is_empty() {
+                String::new()
+            } else {
+                let (name, headers, trailers) = (&step.name, &response.headers, &response.trailers);
+                format!(
+                    ", headers {name}* {}, trailers {name}* {}",
+                    chosen(headers, name),
+                    chosen(trailers, name)
+                )
+            };
+            format!("{status} {body}{fields}")
+        }
+        Outcome::Reset => "reset".to_owned(),
+    };
+    format!("outcome {} = {shown}", call_name(call))
+}
+
+fn call_name(call: Option<usize>) -> String {
+    match call {
+        Some(number) => format!("call {number}"),
+        None => "unknown call".to_owned(),
+    }
+}
+
 /// Whether it is that of the stream whose number was asked first: all that two proxies agree on.
-fn stream_id(filter: &Filter, http: &HttpStream) -> &'static str {
+fn stream_id(plugin: &State, http: &HttpStream) -> &'static str {
     let id = http.id();
-    let first = filter.plugin.first.get().unwrap_or(id);
-    filter.plugin.first.set(Some(first));
+    let first = plugin.first.get().unwrap_or(id);
+    plugin.first.set(Some(first));
     match id {
         0 => "zero",
         _ if id == first => "the first stream's",
@@ -362,10 +451,10 @@ fn stream_id(filter: &Filter, http: &HttpStream) -> &'static str {
 }
 
 /// Whole seconds since the plugin's first reading: what a stopped clock and a real one agree on.
-fn clock_now(filter: &Filter) -> String {
+fn clock_now(plugin: &State) -> String {
     let now = clock::now();
-    let started = filter.plugin.started.get().unwrap_or(now);
-    filter.plugin.started.set(Some(started));
+    let started = plugin.started.get().unwrap_or(now);
+    plugin.started.set(Some(started));
     match now.checked_sub(started) {
         Some(passed) => format!("{} s after the first reading", passed / 1_000_000_000),
         None => "before the first reading".to_owned(),
@@ -404,6 +493,12 @@ fn quote(bytes: &[u8]) -> String {
     format!("\"{}\"", bytes.escape_ascii())
 }
 
+/// The fields whose names begin with a prefix.
+fn chosen(fields: &[(String, Vec<u8>)], prefix: &str) -> String {
+    let chosen = fields.iter().filter(|(name, _)| name.starts_with(prefix));
+    list(chosen.map(|(name, value)| format!("{name}: {}", quote(value))))
+}
+
 fn list(items: impl Iterator<Item = String>) -> String {
     format!("[{}]", items.collect::<Vec<_>>().join(", "))
 }
@@ -419,6 +514,13 @@ fn pairs(fields: &[(String, String)]) -> Vec<(String, Vec<u8>)> {
     fields
         .iter()
         .map(|(name, value)| (name.clone(), bytes(value)))
+        .collect()
+}
+
+/// All fields, so many times over.
+fn repeated(fields: &[(String, String)], times: usize) -> Vec<(String, Vec<u8>)> {
+    std::iter::repeat_n(pairs(fields), times)
+        .flatten()
         .collect()
 }
 

@@ -19,6 +19,8 @@ pub struct Script {
     pub refuse: Option<String>,
     /// Trap instead of reading on.
     pub trap: bool,
+    /// Steps for `configure`, on no stream, after all of the above.
+    pub configure: Vec<Step>,
     /// Steps for the constructor of the filter.
     pub constructor: Vec<Step>,
     /// Steps for the callback of this name, as all that follow.
@@ -27,6 +29,11 @@ pub struct Script {
     pub on_response_headers: Vec<Step>,
     pub on_response_body: Vec<Step>,
     pub on_log: Vec<Step>,
+    pub on_http_call_response: Vec<Step>,
+    /// The plugin context is called, so there is no own stream. Streams that were kept can be used: `of` names them.
+    pub on_plugin_http_call_response: Vec<Step>,
+    /// The same holds here.
+    pub on_tick: Vec<Step>,
 }
 
 /// One thing to do.
@@ -40,6 +47,10 @@ pub struct Step {
     pub path: Option<String>,
     /// Only in calls whose `end-of-stream` is this.
     pub end: Option<bool>,
+    /// Only in the tick of this number. The first of a plugin context is 1.
+    pub tick: Option<u32>,
+    /// Only for the outcome of this HTTP call. The first that a plugin context sends is 1, whether for a stream or for the plugin.
+    pub call: Option<usize>,
     /// On the stream kept under this name instead of the filter's own.
     pub of: Option<String>,
 
@@ -50,13 +61,16 @@ pub struct Step {
     #[serde(default)]
     pub value: String,
     /// New fields for `replace-all`; for `entries`, only fields whose names begin with `name` are logged.
+    ///
+    /// All headers of an HTTP call. Without any, the call is `GET /`, and its authority is the name of the cluster.
     #[serde(default)]
     pub entries: Vec<(String, String)>,
 
     /// Of a property's path.
     #[serde(default)]
     pub segments: Vec<String>,
-    /// Log how long a property's value is instead of the value, which no two proxies agree on.
+    /// Log how long a property's value, or the body of an outcome, is instead of its bytes, which no two proxies agree on or which
+    /// are many.
     #[serde(default)]
     pub length: bool,
     #[serde(default)]
@@ -72,11 +86,23 @@ pub struct Step {
     pub max: u32,
     #[serde(default)]
     pub data: String,
-    /// How many times `data` (or the one entry, or a metric's `name`) is repeated, for large arguments.
+    /// How many times `data` (or the one entry, or a metric's `name`) is repeated, for large arguments. Of an HTTP call, `data`,
+    /// `trailers`, and the header `name` with `value`, which is there if it has a name.
     #[serde(default = "once")]
     pub times: usize,
 
-    /// What is added to a metric, or set, or observed. Where the contract has an unsigned number, -1 is the largest.
+    /// Where an HTTP call is sent.
+    #[serde(default)]
+    pub cluster: String,
+    /// The trailers of an HTTP call. Its body is `data`.
+    #[serde(default)]
+    pub trailers: Vec<(String, String)>,
+    /// The timeout of an HTTP call in milliseconds.
+    #[serde(default = "long")]
+    pub timeout: u32,
+
+    /// What is added to a metric, or set, or observed, or a timer's period. Where the contract has an unsigned number, -1 is the
+    /// largest.
     #[serde(default = "one")]
     pub by: i64,
 
@@ -106,6 +132,10 @@ fn one() -> i64 {
     1
 }
 
+fn long() -> u32 {
+    5000
+}
+
 /// One variant for each function that the world imports, and what the probe does by itself.
 #[derive(Deserialize, Clone, Copy)]
 pub enum Operation {
@@ -121,6 +151,10 @@ pub enum Operation {
     BodyAppend,
     #[serde(rename = "http-bodies.prepend")]
     BodyPrepend,
+    #[serde(rename = "http-calls.send-for-stream")]
+    SendForStream,
+    #[serde(rename = "http-calls.send-for-plugin")]
+    SendForPlugin,
     #[serde(rename = "http-fields.get")]
     FieldGet,
     #[serde(rename = "http-fields.values")]
@@ -175,12 +209,17 @@ pub enum Operation {
     Resume,
     #[serde(rename = "stream-control.reset")]
     Reset,
+    #[serde(rename = "timers.set-period")]
+    SetPeriod,
     /// Return `pause`.
     #[serde(rename = "pause")]
     Pause,
     /// Log the callback's own arguments.
     #[serde(rename = "arguments")]
     Arguments,
+    /// Log the outcome of an HTTP call, with the headers and trailers whose names begin with `name`, or none if `name` is empty.
+    #[serde(rename = "outcome")]
+    Outcome,
     /// Log a count of this plugin context and one of the instance.
     #[serde(rename = "count")]
     Count,

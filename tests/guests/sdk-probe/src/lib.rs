@@ -3,15 +3,15 @@
 //! The SDK lends a callback the stream's state, so it enters no stream twice. Scenarios that run with both probes show that
 //! no proxy calls a stream within a callback of the same stream.
 
-use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use tidegate_guest::prelude::*;
 
+mod calls;
 #[path = "../../probe/src/operations.rs"]
 mod operations;
+#[path = "../../probe/src/receiver.rs"]
+mod receiver;
 #[path = "../../probe/src/script.rs"]
 mod script;
 
@@ -22,8 +22,9 @@ mod bindings {
             world: "imports",
             path: "../../../wit",
             with: {
-                "tidegate:proxy/types@0.1.0": tidegate_guest::__private::bindings::types,
+                "tidegate:proxy/http-call-types@0.1.0": tidegate_guest::__private::bindings::http_call_types,
                 "tidegate:proxy/http-streams@0.1.0": tidegate_guest::__private::bindings::http_streams,
+                "tidegate:proxy/types@0.1.0": tidegate_guest::__private::bindings::types,
             },
             generate_all,
         });
@@ -32,41 +33,21 @@ mod bindings {
     pub mod tidegate {
         pub mod proxy {
             pub use super::super::generated::tidegate::proxy::*;
+            pub use crate::calls::{http_call_types, http_calls, timers};
             pub use tidegate_guest::__private::bindings::{http_streams, types};
         }
     }
 }
 
-use bindings::tidegate::proxy::http_fields::{self, FieldMap};
-use bindings::tidegate::proxy::http_streams::HttpStream as Handle;
 use bindings::tidegate::proxy::logging::{self, Level};
-use operations::Metrics;
-use script::{Script, Step};
+use receiver::{Event, Filter, State};
+use script::Script;
 
 struct Probe(Rc<State>);
-
-/// What filters share with their plugin context, which may be gone before they are.
-struct State {
-    script: Script,
-    kept: RefCell<BTreeMap<String, Rc<Handle>>>,
-    metrics: Metrics,
-    counted: Cell<u32>,
-    started: Cell<Option<u64>>,
-    first: Cell<Option<u32>>,
-    read: Cell<u32>,
-}
-
-static COUNTED: AtomicU32 = AtomicU32::new(0);
 
 /// What is kept for a stream, from its first callback on.
 #[derive(Default)]
 struct Stream(Option<Filter>);
-
-struct Filter {
-    plugin: Rc<State>,
-    path: String,
-    http: RefCell<Option<Rc<Handle>>>,
-}
 
 #[plugin]
 impl Plugin for Probe {
@@ -77,15 +58,9 @@ impl Plugin for Probe {
         if let Some(message) = &script.announce {
             logging::log(Level::Info, &format!("configure: {message}"));
         }
-        Ok(Probe(Rc::new(State {
-            script,
-            kept: RefCell::default(),
-            metrics: Metrics::default(),
-            counted: Cell::new(0),
-            started: Cell::new(None),
-            first: Cell::new(None),
-            read: Cell::new(0),
-        })))
+        let state = Rc::new(State::new(script));
+        state.run("configure", |it| &it.configure, Event::Empty);
+        Ok(Probe(state))
     }
 
     fn on_request_headers(
@@ -95,8 +70,8 @@ impl Plugin for Probe {
         end: EndOfStream,
     ) -> Action {
         let filter = self.filter(stream, http);
-        let call = Some((0, end.is_end()));
-        filter.run("on-request-headers", |it| &it.on_request_headers, call)
+        let event = data(0, end);
+        filter.run("on-request-headers", |it| &it.on_request_headers, event)
     }
 
     fn on_request_body(
@@ -107,8 +82,8 @@ impl Plugin for Probe {
         end: EndOfStream,
     ) -> Action {
         let filter = self.filter(stream, http);
-        let call = Some((size, end.is_end()));
-        filter.run("on-request-body", |it| &it.on_request_body, call)
+        let event = data(size, end);
+        filter.run("on-request-body", |it| &it.on_request_body, event)
     }
 
     fn on_response_headers(
@@ -118,8 +93,8 @@ impl Plugin for Probe {
         end: EndOfStream,
     ) -> Action {
         let filter = self.filter(stream, http);
-        let call = Some((0, end.is_end()));
-        filter.run("on-response-headers", |it| &it.on_response_headers, call)
+        let event = data(0, end);
+        filter.run("on-response-headers", |it| &it.on_response_headers, event)
     }
 
     fn on_response_body(
@@ -130,13 +105,43 @@ impl Plugin for Probe {
         end: EndOfStream,
     ) -> Action {
         let filter = self.filter(stream, http);
-        let call = Some((size, end.is_end()));
-        filter.run("on-response-body", |it| &it.on_response_body, call)
+        let event = data(size, end);
+        filter.run("on-response-body", |it| &it.on_response_body, event)
     }
 
     fn on_log(&self, stream: &mut Stream, http: &mut HttpStream) {
         let filter = self.filter(stream, http);
-        filter.run("on-log", |it| &it.on_log, None);
+        filter.run("on-log", |it| &it.on_log, Event::Empty);
+    }
+
+    fn on_http_call_response(
+        &self,
+        stream: &mut Stream,
+        http: &mut HttpStream,
+        call: CallId,
+        outcome: Outcome,
+    ) {
+        let outcome = calls::outcome(outcome);
+        let event = self.0.outcome(call, &outcome);
+        let filter = self.filter(stream, http);
+        filter.run(
+            "on-http-call-response",
+            |it| &it.on_http_call_response,
+            event,
+        );
+    }
+
+    fn on_plugin_http_call_response(&self, call: CallId, outcome: Outcome) {
+        let outcome = calls::outcome(outcome);
+        self.0.run(
+            "on-plugin-http-call-response",
+            |it| &it.on_plugin_http_call_response,
+            self.0.outcome(call, &outcome),
+        );
+    }
+
+    fn on_tick(&self) {
+        self.0.run("on-tick", |it| &it.on_tick, self.0.tick());
     }
 }
 
@@ -146,18 +151,7 @@ impl Probe {
     /// The stream's filter, made at its first callback.
     fn filter<'s>(&self, stream: &'s mut Stream, http: &mut HttpStream) -> &'s Filter {
         stream.0.get_or_insert_with(|| {
-            let handle = tidegate_guest::__private::handle(http);
-            let path = match http_fields::get(&handle, FieldMap::RequestHeaders, ":path") {
-                Ok(Some(path)) => String::from_utf8_lossy(&path).into_owned(),
-                Ok(None) | Err(_) => String::new(),
-            };
-            let filter = Filter {
-                plugin: self.0.clone(),
-                path,
-                http: RefCell::new(Some(handle)),
-            };
-            filter.run("constructor", |it| &it.constructor, None);
-            filter
+            Filter::create(self.0.clone(), tidegate_guest::__private::handle(http))
         })
     }
 }
@@ -170,48 +164,8 @@ impl Drop for Probe {
     }
 }
 
-// === impl Filter ===
-
-impl Drop for Filter {
-    fn drop(&mut self) {
-        if self.plugin.script.announce_drop {
-            logging::log(Level::Info, &format!("filter of {} dropped", self.path));
-        }
-    }
-}
-
-impl Filter {
-    fn run(
-        &self,
-        callback: &str,
-        steps: impl Fn(&Script) -> &Vec<Step>,
-        call: Option<(u32, bool)>,
-    ) -> Action {
-        let mut action = Action::Continue;
-        for step in steps(&self.plugin.script) {
-            let chosen = step.path.as_ref().is_none_or(|path| *path == self.path)
-                && step
-                    .end
-                    .is_none_or(|end| call.is_some_and(|(_, is)| is == end));
-            if chosen {
-                operations::run(self, callback, step, call, &mut action);
-            }
-        }
-        action
-    }
-
-    fn stream(&self, step: &Step) -> Option<Rc<Handle>> {
-        match &step.of {
-            Some(name) => self.plugin.kept.borrow().get(name).cloned(),
-            None => self.http.borrow().clone(),
-        }
-    }
-
-    fn count(&self) -> (u32, u32) {
-        self.plugin.counted.set(self.plugin.counted.get() + 1);
-        (
-            self.plugin.counted.get(),
-            COUNTED.fetch_add(1, Ordering::Relaxed) + 1,
-        )
-    }
+/// What a headers or body callback is called with.
+fn data(size: u32, end: EndOfStream) -> Event<'static> {
+    let end = end.is_end();
+    Event::Data { size, end }
 }

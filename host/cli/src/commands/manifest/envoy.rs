@@ -11,10 +11,11 @@ use tidegate_deploy::envoy::{self, Bootstrap, Module};
 
 use super::Ready;
 use crate::file;
+use crate::logs;
 use crate::place::Place;
 use crate::plugin::{self, Plugin, PluginArg};
 use crate::serve::address;
-use crate::upstream::UpstreamUrl;
+use crate::upstream::{ClusterArg, UpstreamUrl};
 
 /// Generate a bootstrap configuration for a standalone Envoy, with each plugin restricted to the capabilities it needs
 #[derive(Args)]
@@ -28,6 +29,10 @@ pub struct EnvoyArgs {
     /// The upstream: `http://HOST[:PORT]`
     #[arg(long, value_name = "URL", value_parser = UpstreamUrl::parse)]
     upstream: UpstreamUrl,
+
+    /// Cluster that plugins can send HTTP calls to: its name, and the URL of its server, `http://HOST[:PORT]`. Can be given more than once
+    #[arg(long = "cluster", value_name = "NAME=URL", value_parser = ClusterArg::parse)]
+    clusters: Vec<ClusterArg>,
 
     /// Address of the listener
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080", value_parser = address)]
@@ -63,6 +68,8 @@ Examples:
       --upstream http://httpbin.org -o envoy.json
   tidegate manifest envoy greeter.wasm --upstream http://127.0.0.1:9000 \\
       --format yaml --module-dir modules
+  tidegate manifest envoy greeter.wasm --upstream http://127.0.0.1:9000 \\
+      --cluster auth=http://127.0.0.1:9001
 
 A plugin that traps is restarted after about a second; until then, requests get 503. This requires Envoy 1.33 or newer.";
 
@@ -70,6 +77,7 @@ A plugin that traps is restarted after about a second; until then, requests get 
 
 impl EnvoyArgs {
     pub fn execute(self) -> anyhow::Result<()> {
+        ClusterArg::distinct(&self.clusters)?;
         let plugins = plugin::read(&self.plugins, &[])?;
         let text = self.bootstrap(&plugins)?;
         file::write(&self.output, text.as_bytes())
@@ -79,6 +87,11 @@ impl EnvoyArgs {
         let upstream = envoy::Upstream::new(&self.upstream.host, self.upstream.port);
         let mut bootstrap = Bootstrap::new(self.listen, upstream);
         bootstrap.admin = self.admin;
+        let clusters = self.clusters.iter().map(|it| envoy::Cluster {
+            name: it.name.clone(),
+            endpoints: vec![envoy::Upstream::new(&it.url.host, it.url.port)],
+        });
+        bootstrap.clusters = clusters.collect();
         // Nothing is written before everything is known to be good: half a folder is of no use.
         let ready = plugins
             .iter()
@@ -86,6 +99,7 @@ impl EnvoyArgs {
             .collect::<anyhow::Result<Vec<_>>>()?;
         let folder = self.module_dir.as_deref().map(folder).transpose()?;
         let mut files = Vec::new();
+        let mut callers = Vec::new();
         for (plugin, ready) in plugins.iter().zip(ready) {
             let module = match &folder {
                 None => Module::Inline(ready.module.to_vec()),
@@ -97,6 +111,9 @@ impl EnvoyArgs {
                     Module::File(path)
                 }
             };
+            if plugin::sends_calls(&ready.facts.hostcalls) {
+                callers.push(&plugin.place);
+            }
             let mut entry = envoy::Plugin::new(&plugin.name, module);
             entry.configuration = Some(plugin.configuration.clone());
             entry.capabilities = Some(ready.facts.capabilities());
@@ -108,6 +125,13 @@ impl EnvoyArgs {
         };
         for (path, module) in files {
             file::write(&path, &module)?;
+        }
+        if self.clusters.is_empty() {
+            for place in callers {
+                logs::note(&format!(
+                    "warning: `{place}` sends HTTP calls, but the bootstrap has no cluster for them: add it with --cluster NAME=URL"
+                ));
+            }
         }
         Ok(text)
     }

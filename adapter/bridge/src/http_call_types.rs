@@ -1,0 +1,159 @@
+//! `http-call-types`: the outcome of an HTTP call, as one of two callbacks receives it.
+//!
+//! The whole response is read before the component's callback runs, into memory that the guest will own. Nothing is read
+//! for a callback that the component does not have, because nothing would free it.
+
+use crate::abi;
+use crate::memory::{List, check_allocation, into_place, into_scratch, received};
+use crate::pairs;
+use crate::state::State;
+
+#[link(wasm_import_module = "guest-exports")]
+unsafe extern "C" {
+    #[link_name = "on-http-call-response#handle"]
+    safe fn has_filter_callback() -> u32;
+    #[link_name = "on-plugin-http-call-response#handle"]
+    safe fn has_plugin_callback() -> u32;
+}
+
+#[link(wasm_import_module = "guest-realloc")]
+unsafe extern "C" {
+    #[link_name = "on-http-call-response#handle"]
+    safe fn filter_realloc(old: usize, old_size: usize, align: usize, size: usize) -> *mut u8;
+    #[link_name = "on-plugin-http-call-response#handle"]
+    safe fn plugin_realloc(old: usize, old_size: usize, align: usize, size: usize) -> *mut u8;
+}
+
+/// The callback that receives an outcome.
+#[derive(Clone, Copy)]
+pub(crate) enum Receiver {
+    /// `on-http-call-response`
+    Filter,
+    /// `on-plugin-http-call-response`
+    Plugin,
+}
+
+impl Receiver {
+    /// Whether the component has the callback.
+    #[inline(always)]
+    pub(crate) fn exists(self) -> bool {
+        let exists = match self {
+            Receiver::Filter => has_filter_callback(),
+            Receiver::Plugin => has_plugin_callback(),
+        };
+        exists != 0
+    }
+
+    /// Allocates `size` bytes that the guest will own as an argument of the callback. Null only if `size` is 0.
+    fn allocate(self, align: usize, size: usize) -> *mut u8 {
+        let start = match self {
+            Receiver::Filter => filter_realloc(0, 0, align, size),
+            Receiver::Plugin => plugin_realloc(0, 0, align, size),
+        };
+        check_allocation(start, align, size)
+    }
+}
+
+/// What the host passes to its callback about a response.
+#[derive(Clone, Copy)]
+pub(crate) struct Sizes {
+    /// The number of headers. 0 if there is no response, because each response has `:status`.
+    pub(crate) headers: u32,
+    /// The size of the body in bytes.
+    pub(crate) body: u32,
+    /// The number of trailers.
+    pub(crate) trailers: u32,
+}
+
+/// An `outcome`, flattened.
+pub(crate) struct Outcome {
+    pub(crate) case: u32,
+    pub(crate) headers: List,
+    pub(crate) body: List,
+    pub(crate) trailers: List,
+}
+
+/// `outcome.response`
+const RESPONSE: u32 = 0;
+/// `outcome.reset`
+const RESET: u32 = 1;
+
+impl Outcome {
+    /// Reads the outcome, in the host's callback for it, into memory that the guest will own.
+    ///
+    /// A response that the host does not let the plugin read, or that violates its type, counts as none.
+    #[inline(never)]
+    pub(crate) fn read(state: &State, receiver: Receiver, sizes: Sizes) -> Outcome {
+        if let Some(response) = response(state, receiver, sizes) {
+            return response;
+        }
+        let none = List {
+            start: core::ptr::null(),
+            len: 0,
+        };
+        Outcome {
+            case: RESET,
+            headers: none,
+            body: none,
+            trailers: none,
+        }
+    }
+}
+
+#[inline(always)]
+fn response(state: &State, receiver: Receiver, sizes: Sizes) -> Option<Outcome> {
+    if sizes.headers == 0 {
+        return None;
+    }
+    Some(Outcome {
+        case: RESPONSE,
+        headers: fields(
+            state,
+            receiver,
+            abi::MAP_CALL_RESPONSE_HEADERS,
+            sizes.headers,
+        )?,
+        body: body(state, receiver, sizes.body)?,
+        trailers: fields(
+            state,
+            receiver,
+            abi::MAP_CALL_RESPONSE_TRAILERS,
+            sizes.trailers,
+        )?,
+    })
+}
+
+/// Reads a map of `count` fields.
+#[inline(never)]
+fn fields(state: &State, receiver: Receiver, map: u32, count: u32) -> Option<List> {
+    let mut data: &[u8] = &[];
+    if count != 0 {
+        let status = into_scratch(state, |data, size| {
+            // SAFETY: both addresses point to cells of the state.
+            unsafe { abi::proxy_get_header_map_pairs(map, data, size) }
+        });
+        if status != abi::OK {
+            return None;
+        }
+        data = received(state);
+    }
+    pairs::copied(data, move |align, size| receiver.allocate(align, size)).ok()
+}
+
+/// Reads the body, which the host writes into the guest's memory itself.
+#[inline(always)]
+fn body(state: &State, receiver: Receiver, size: u32) -> Option<List> {
+    let len = size as usize;
+    let start = receiver.allocate(1, len);
+    if len != 0 {
+        let is_complete = into_place(state, start, len, |data, data_len| {
+            const BODY: u32 = abi::BUFFER_CALL_RESPONSE_BODY;
+            // SAFETY: both addresses point to cells of the state.
+            unsafe { abi::proxy_get_buffer_bytes(BODY, 0, size, data, data_len) }
+        });
+        if !is_complete {
+            return None;
+        }
+    }
+    Some(List { start, len })
+}

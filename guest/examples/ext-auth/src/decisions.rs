@@ -1,0 +1,67 @@
+//! Decisions that are remembered for a while.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use crate::Question;
+
+/// The number of decisions from which on all are forgotten at once. Clients choose what is asked, so there has to be a limit.
+const MAX: usize = 10_000;
+
+/// Decisions by question, each with the time in nanoseconds until which it holds.
+pub struct Decisions {
+    by_question: HashMap<Question, (bool, u64)>,
+    lifetime: u64,
+}
+
+impl Decisions {
+    pub fn new(lifetime: Duration) -> Self {
+        Decisions {
+            by_question: HashMap::new(),
+            lifetime: u64::try_from(lifetime.as_nanos()).unwrap_or(u64::MAX),
+        }
+    }
+
+    /// Returns whether a request is allowed, if that has been decided.
+    pub fn find(&self, question: &Question, now: u64) -> Option<bool> {
+        let (is_allowed, until) = self.by_question.get(question)?;
+        (now < *until).then_some(*is_allowed)
+    }
+
+    pub fn remember(&mut self, question: Question, is_allowed: bool, now: u64) {
+        if self.by_question.len() >= MAX {
+            self.by_question.clear();
+        }
+        let until = now.saturating_add(self.lifetime);
+        self.by_question.insert(question, (is_allowed, until));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn question(path: &str) -> Question {
+        (b"Bearer x".to_vec(), path.to_owned())
+    }
+
+    #[test]
+    fn decision_holds_for_its_lifetime() {
+        let mut decisions = Decisions::new(Duration::from_nanos(5));
+        decisions.remember(question("/a"), true, 10);
+        decisions.remember(question("/b"), false, 11);
+        assert_eq!(decisions.find(&question("/a"), 14), Some(true));
+        assert_eq!(decisions.find(&question("/a"), 15), None);
+        assert_eq!(decisions.find(&question("/b"), 15), Some(false));
+        assert_eq!(decisions.find(&question("/c"), 11), None);
+    }
+
+    #[test]
+    fn number_of_decisions_is_limited() {
+        let mut decisions = Decisions::new(Duration::from_secs(1));
+        for number in 0..=MAX {
+            decisions.remember(question(&number.to_string()), true, 0);
+        }
+        assert_eq!(decisions.by_question.len(), 1);
+    }
+}

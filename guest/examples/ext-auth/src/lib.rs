@@ -1,0 +1,162 @@
+//! Lets an authorization service decide about each request: HTTP calls, a timer and metrics.
+//!
+//! The service is asked once for each `authorization` header and path, and its decision is remembered for a while. It trusts
+//! requests that carry a key, which the plugin fetches from it and refreshes with a timer. If the service does not answer, requests
+//! are rejected.
+
+mod decisions;
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use decisions::Decisions;
+use serde::Deserialize;
+use tidegate_guest::http_calls::{self, Request};
+use tidegate_guest::prelude::*;
+use tidegate_guest::{metrics::Counter, timers};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Config {
+    /// The cluster of the authorization service.
+    cluster: String,
+    /// How long to wait for the service.
+    timeout_ms: u64,
+    /// How long to remember a decision.
+    remember_ms: u64,
+    /// The time between two requests for the key.
+    refresh_ms: u64,
+}
+
+struct ExtAuth {
+    config: Config,
+    key: RefCell<Vec<u8>>,
+    decisions: RefCell<Decisions>,
+    allowed: Counter,
+    denied: Counter,
+    failed: Counter,
+}
+
+/// What is asked: the `authorization` header and the path.
+type Question = (Vec<u8>, String);
+
+#[plugin]
+impl Plugin for ExtAuth {
+    type Config = Config;
+    type Stream = Option<Question>;
+
+    fn configure(config: Config) -> Result<Self, ConfigError> {
+        let counter = |name: &str| {
+            Counter::define(name).map_err(|error| ConfigError::at(name, error.to_string()))
+        };
+        // The service cannot be called yet: the first tick fetches the key.
+        timers::every(Duration::from_millis(1)).or_log("start the timer");
+        Ok(ExtAuth {
+            key: RefCell::default(),
+            decisions: RefCell::new(Decisions::new(Duration::from_millis(config.remember_ms))),
+            allowed: counter("ext_auth.allowed")?,
+            denied: counter("ext_auth.denied")?,
+            failed: counter("ext_auth.failed")?,
+            config,
+        })
+    }
+
+    fn on_tick(&self) {
+        timers::every(Duration::from_millis(self.config.refresh_ms)).or_log("refresh the key");
+        let request = Request::get(&self.config.cluster, "/key");
+        http_calls::send(&self.config.cluster, request, self.timeout()).or_log("ask for the key");
+    }
+
+    fn on_plugin_http_call_response(&self, _: CallId, outcome: Outcome) {
+        match outcome {
+            Outcome::Response(response) if response.status() == Some(200) => {
+                self.key.replace(response.into_body());
+                log::info!("the key was refreshed");
+            }
+            _ => log::warn!("the key was not refreshed"),
+        }
+    }
+
+    fn on_request_headers(
+        &self,
+        asked: &mut Option<Question>,
+        http: &mut HttpStream,
+        _: EndOfStream,
+    ) -> Action {
+        let headers = http.request_headers();
+        let credentials = headers
+            .get("authorization")
+            .ok()
+            .flatten()
+            .unwrap_or_default();
+        let path = headers.get_str(":path").ok().flatten().unwrap_or_default();
+        let question = (credentials, path);
+        match self.decisions.borrow().find(&question, clock::now()) {
+            Some(true) => {
+                self.allowed.increment();
+                return Action::Continue;
+            }
+            Some(false) => self.deny(http, 403),
+            None if self
+                .ask(http, &question)
+                .or_log("ask about a request")
+                .is_none() =>
+            {
+                self.deny(http, 503);
+            }
+            None => *asked = Some(question),
+        }
+        Action::Pause
+    }
+
+    fn on_http_call_response(
+        &self,
+        asked: &mut Option<Question>,
+        http: &mut HttpStream,
+        _: CallId,
+        outcome: Outcome,
+    ) {
+        let status = match &outcome {
+            Outcome::Response(response) => response.status(),
+            Outcome::Reset => None,
+        };
+        let is_allowed = match status {
+            Some(200) => true,
+            Some(401 | 403) => false,
+            _ => return self.deny(http, 503),
+        };
+        if let Some(question) = asked.take() {
+            self.decisions
+                .borrow_mut()
+                .remember(question, is_allowed, clock::now());
+        }
+        if is_allowed {
+            self.allowed.increment();
+            http.resume(Direction::Request).or_log("let a request pass");
+        } else {
+            self.deny(http, 403);
+        }
+    }
+}
+
+impl ExtAuth {
+    fn ask(&self, http: &HttpStream, (credentials, path): &Question) -> Result<CallId, Error> {
+        let request = Request::get(&self.config.cluster, path)
+            .header("x-key", self.key.borrow().clone())
+            .header("authorization", credentials.clone());
+        http.call(&self.config.cluster, request, self.timeout())
+    }
+
+    fn deny(&self, http: &HttpStream, status: u16) {
+        match status {
+            403 => self.denied.increment(),
+            _ => self.failed.increment(),
+        }
+        let response = LocalResponse::new(status).details("ext_auth");
+        http.send_response(response).or_log("reject a request");
+    }
+
+    fn timeout(&self) -> Duration {
+        Duration::from_millis(self.config.timeout_ms)
+    }
+}
