@@ -129,12 +129,12 @@ fn check_import(name: &Name, ty: &FuncTy, contract: &Contract) -> Result<(), Ada
         let other_wasi = name.interface.starts_with("wasi:");
         let (reason, advice) = if other_wasi {
             (
-                "is not of WASI 0.2",
+                "is not part of WASI 0.2",
                 "build the plugin for WASI 0.2 (`wasm32-wasip2`)",
             )
         } else {
             (
-                "a proxy does not offer",
+                "proxies do not provide",
                 "plugins can import only `tidegate:proxy` and WASI 0.2",
             )
         };
@@ -242,7 +242,7 @@ fn import(
             return Err(AdaptError::unsupported(
                 "imports",
                 name,
-                "a proxy does not offer",
+                "proxies do not provide",
                 "plugins can import only `tidegate:proxy` and WASI 0.2",
             ));
         }

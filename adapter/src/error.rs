@@ -59,7 +59,7 @@ pub enum AdaptError {
     },
 
     /// A valid component that could not be taken apart.
-    #[error("cannot decompose this component: {message}")]
+    #[error("cannot translate this component: {message}")]
     Translate {
         /// The translator's message.
         message: String,
@@ -67,7 +67,7 @@ pub enum AdaptError {
 
     /// Several components composed into one.
     #[error(
-        "this is a composition of several components, {what}: only single components can be adapted. Adapt the plugin before it is composed"
+        "this is a composition of several components ({what}): only single components can be adapted. Adapt the plugin before it is composed"
     )]
     Composed {
         /// How it was detected, as part of the message.

@@ -402,7 +402,7 @@ impl Reading<'_> {
             match init {
                 GlobalInitializer::InstantiateModule(_, None) => {
                     return Err(AdaptError::Composed {
-                        what: "seen by the functions that pass values between them",
+                        what: "functions pass values between them",
                     });
                 }
                 GlobalInitializer::InstantiateModule(
@@ -487,7 +487,7 @@ impl Reading<'_> {
             CoreDef::Trampoline(index) => self.trampoline(*index),
             CoreDef::TaskMayBlock => Ok(Def::Async("task may block".to_owned())),
             CoreDef::InstanceFlags(_) => Err(AdaptError::Composed {
-                what: "seen by their instance flags",
+                what: "they have instance flags",
             }),
             CoreDef::UnsafeIntrinsic(_) => Ok(Def::Async("context.get or context.set".to_owned())),
         }
@@ -526,7 +526,7 @@ impl Reading<'_> {
             | Trampoline::ResourceTransferBorrow
             | Trampoline::EnterSyncCall
             | Trampoline::ExitSyncCall => Err(AdaptError::Composed {
-                what: "seen by the functions that pass values between them",
+                what: "functions pass values between them",
             }),
             other => Ok(Def::Async(other.symbol_name())),
         }

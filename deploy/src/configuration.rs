@@ -282,7 +282,7 @@ impl Pointer {
 impl fmt::Display for Pointer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.as_str() {
-            "" => f.write_str("the top"),
+            "" => f.write_str("the top level"),
             path => write!(f, "`{path}`"),
         }
     }
@@ -440,7 +440,7 @@ mod tests {
         assert!(
             error.starts_with("the plugin rejects this configuration: ")
                 && error.contains("at `/limit`, 0 is less than the minimum of 1")
-                && error.contains("at the top, ")
+                && error.contains("at the top level, ")
                 && error.contains("'other'"),
             "{error}"
         );

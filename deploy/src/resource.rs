@@ -76,7 +76,7 @@ pub enum NameError {
     #[error("`{0}` is not a valid reference: expected `KIND/NAME`, such as `Gateway/public`")]
     TargetRef(String),
     /// Plugins cannot be attached to this kind.
-    #[error("plugins cannot be attached to the kind `{0}`: supported are {KINDS}")]
+    #[error("plugins cannot be attached to the kind `{0}`: supported kinds are {KINDS}")]
     Kind(String),
 }
 
@@ -85,7 +85,7 @@ pub enum NameError {
 #[error("cannot write the resource as YAML")]
 pub struct YamlError(#[source] serde_saphyr::SerializeError);
 
-const KINDS: &str = "Gateway, GatewayClass, Service and ServiceEntry in Istio, Gateway, ListenerSet, HTTPRoute and GRPCRoute in Envoy Gateway";
+const KINDS: &str = "Gateway, GatewayClass, Service and ServiceEntry in Istio; Gateway, ListenerSet, HTTPRoute and GRPCRoute in Envoy Gateway";
 
 /// A resource in serialized form, with its fields in the conventional order.
 #[derive(Debug, Serialize)]

@@ -55,7 +55,7 @@ pub enum SourceError {
     #[error("unsupported scheme in `{0}`: use `oci://`, `https://`, `http://` or `file://`")]
     Scheme(String),
     /// The URL is an image reference. Use [`Source::image`] instead.
-    #[error("`{0}` is the reference of an image")]
+    #[error("`{0}` is an image reference")]
     Image(String),
     /// The URL is not valid.
     #[error("`{url}` is not a valid URL: {reason}")]
@@ -266,7 +266,7 @@ mod tests {
     #[test]
     fn invalid_sources_are_rejected() {
         let cases: [(&str, Option<&str>, &str); 9] = [
-            ("oci://h.io/a:v1", None, "is the reference of an image"),
+            ("oci://h.io/a:v1", None, "is an image reference"),
             ("ghcr.io/a/b:v1", None, "has no scheme"),
             ("127.0.0.1:5000/p:v1", Some(DIGEST), "has no scheme"),
             ("docker://h/a:1", None, "unsupported scheme"),

@@ -22,7 +22,7 @@ pub enum LoadError {
         plugin: String,
     },
     /// The binary is not of the kind that the requested engine runs.
-    #[error("plugin `{plugin}` is for engine `{found}`, but engine `{wanted}` was asked for{}", fix(*.wanted))]
+    #[error("plugin `{plugin}` requires the `{found}` engine, but the `{wanted}` engine was requested{}", fix(*.wanted))]
     WrongEngine {
         /// The name of the plugin.
         plugin: String,
@@ -41,7 +41,9 @@ pub enum LoadError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The binary imports an item that this host does not provide.
-    #[error("plugin `{plugin}` imports what this host does not have; build it for `{world}`")]
+    #[error(
+        "plugin `{plugin}` imports an item that this host does not provide; build it for {world}"
+    )]
     Import {
         /// The name of the plugin.
         plugin: String,
@@ -52,7 +54,7 @@ pub enum LoadError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A required export is missing.
-    #[error("plugin `{plugin}` does not export `{export}`; build it for `{world}`")]
+    #[error("plugin `{plugin}` does not export `{export}`; build it for {world}")]
     MissingExport {
         /// The name of the plugin.
         plugin: String,
@@ -62,9 +64,7 @@ pub enum LoadError {
         world: &'static str,
     },
     /// An export has the expected name and an unexpected type.
-    #[error(
-        "plugin `{plugin}` exports `{export}` with a type that is not that of `{world}`: {reason}"
-    )]
+    #[error("plugin `{plugin}` exports `{export}` with a different type than in {world}: {reason}")]
     WrongType {
         /// The name of the plugin.
         plugin: String,
@@ -132,7 +132,7 @@ impl LoadError {
 /// How to get a plugin that the engine runs.
 fn fix(wanted: EngineKind) -> &'static str {
     match wanted {
-        EngineKind::Component => "; a Proxy-Wasm module runs on no other",
+        EngineKind::Component => "; the `component` engine runs only components",
         EngineKind::ProxyWasm => "; adapt the component first",
     }
 }

@@ -33,7 +33,7 @@ pub enum FieldsError {
     )]
     Missing(&'static str),
     /// A pseudo-header has an invalid value.
-    #[error("`{name}` cannot be {value:?}")]
+    #[error("{value:?} is not a valid value of `{name}`")]
     Invalid {
         /// The pseudo-header.
         name: &'static str,
@@ -513,11 +513,17 @@ mod tests {
         let invalid = fields(&[(":path", "no path"), (":method", "GET")])
             .into_request()
             .unwrap_err();
-        assert_eq!(invalid.to_string(), "`:path` cannot be \"no path\"");
+        assert_eq!(
+            invalid.to_string(),
+            "\"no path\" is not a valid value of `:path`"
+        );
         let invalid = fields(&[(":status", "two hundred")])
             .into_response()
             .unwrap_err();
-        assert_eq!(invalid.to_string(), "`:status` cannot be \"two hundred\"");
+        assert_eq!(
+            invalid.to_string(),
+            "\"two hundred\" is not a valid value of `:status`"
+        );
     }
 
     proptest! {

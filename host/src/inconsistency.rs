@@ -1,4 +1,4 @@
-//! What to do about states that cannot occur: fail in a debug build, and report an error otherwise. The host goes on.
+//! Reports states that cannot occur: a debug build panics, and a release build logs an error and continues.
 
 /// Reports an internal error.
 #[cold]

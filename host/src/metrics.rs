@@ -1,7 +1,7 @@
-//! Metrics that plugins define. A proxy has one set of them, which all workers change and which lives as long as its owner: a server
+//! Metrics that plugins define. A proxy has one set of metrics, which all workers change. It lives as long as its owner: a server
 //! keeps it across [`reload`](crate::Server::reload).
 //!
-//! Changing a metric takes no lock. Defining one does, for the duration of one lookup.
+//! Changing a metric takes no lock. Defining a metric takes a lock for the duration of one lookup.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -30,11 +30,12 @@ pub struct Metrics {
 
 type ByName = HashMap<Box<[u8]>, Arc<Metric>>;
 
-/// The maximum number of definitions of each kind by one instance, so that a plugin that defines a metric for each request does not grow forever.
+/// The maximum number of definitions of each kind by one instance. The limit bounds the memory for a plugin that defines a metric in
+/// each request.
 const MAX_DEFINITIONS: usize = 100_000;
 
-/// The metrics that an instance has defined. The instance knows them by numbers: as in Envoy, a number tells the kind, the first ones
-/// are 4, 5 and 6, and defining a metric again gives another number.
+/// The metrics that an instance has defined. The instance refers to a metric by a number. As in Envoy, the number determines the kind,
+/// the first numbers are 4, 5 and 6, and defining a metric again returns another number.
 #[derive(Default)]
 pub(crate) struct DefinedMetrics([RefCell<Vec<Arc<Metric>>>; 3]);
 

@@ -1,7 +1,8 @@
 //! Data shared between the workers of a proxy, as in Envoy: byte values by key, each with a version that changes with
 //! every update.
 //!
-//! The data is protected by a lock, which is held for the duration of one lookup. The data lives as long as its owner: a server keeps it across [`reload`](crate::Server::reload).
+//! The data is protected by a lock, which is held for the duration of one lookup. The data lives as long as its owner: a server
+//! keeps it across [`reload`](crate::Server::reload).
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -37,7 +38,7 @@ pub enum StoreError {
     #[error("the value was changed since it was read")]
     Changed,
     /// The value would exceed the size limit.
-    #[error("shared data would have more than {MAX_SHARED} bytes")]
+    #[error("shared data would exceed {MAX_SHARED} bytes")]
     Full,
 }
 

@@ -160,7 +160,7 @@ pub enum Error {
     },
     /// The size of the object differs from the size in the manifest.
     #[error(
-        "`{host}` sent {} for {what}, which has {expected} according to the manifest",
+        "`{host}` sent {} for {what}, but its size in the manifest is {expected} bytes",
         bytes(*found, *expected)
     )]
     Size {
@@ -196,7 +196,9 @@ pub enum Error {
         source: serde_json::Error,
     },
     /// The registry reports a different digest for the stored object than for the one that was sent.
-    #[error("`{host}` stored {found} after {expected} was pushed")]
+    #[error(
+        "`{host}` stored content with the digest {found}, but the digest of the pushed content is {expected}"
+    )]
     Kept {
         /// The host of the registry.
         host: String,
@@ -207,7 +209,7 @@ pub enum Error {
     },
     /// The registry has a blob with the expected digest but a different size.
     #[error(
-        "`{host}` has {found} bytes of {what}, which has {expected}: its storage is corrupt; delete the blob there, then push again"
+        "`{host}` has {found} bytes of {what}, whose size is {expected} bytes: the storage of the registry is corrupt; delete the blob there, then push again"
     )]
     Damaged {
         /// The host of the registry.

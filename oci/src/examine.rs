@@ -43,8 +43,8 @@ pub struct Examined {
     pub refusals: Vec<Refusal>,
 }
 
-/// A reason why Istio's agent would reject an image. The plugin would then respond with 403 to all requests, or would be
-/// omitted.
+/// A reason why Istio's agent would reject an image. The proxy would then respond with 403 to all requests, or, if the plugin
+/// fails open, let them bypass the plugin.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {

@@ -1,4 +1,4 @@
-//! Non-public addresses, to which Istio's agent does not follow registries.
+//! Non-public addresses. Istio's agent does not follow a registry's redirects to them.
 
 use std::io;
 use std::net::IpAddr;
@@ -13,8 +13,8 @@ use ureq::unversioned::transport::NextTimeout;
 #[error("the address {0} is link-local")]
 pub(crate) struct LinkLocal(pub(crate) IpAddr);
 
-/// Resolves host names without link-local addresses, and fails for a name that has no others. Cloud providers serve credentials of the machine on such
-/// addresses, and a name can be pointed at one after the redirect has been checked.
+/// A resolver that omits link-local addresses, and fails for a host that has only such addresses. Cloud providers serve the
+/// machine's credentials at link-local addresses, and a name can be pointed at one after the redirect has been checked.
 #[derive(Debug, Default)]
 pub(crate) struct PublicResolver(DefaultResolver);
 
@@ -53,8 +53,8 @@ fn literal(host: &str) -> Option<IpAddr> {
     Some(text.parse::<IpAddr>().ok()?.to_canonical())
 }
 
-/// Returns whether the agent follows a redirect: to the host of the original request, on any port, or to a host that is not
-/// a non-public address. Host names are resolved later, by [`PublicResolver`].
+/// Returns whether the agent follows a redirect: the target is the host of the original request, on any port, or its host is
+/// not a non-public IP address. Host names are resolved later, by [`PublicResolver`].
 pub(crate) fn is_followed(first: &Uri, to: &Uri) -> bool {
     let host = |uri: &Uri| uri.host().unwrap_or_default().to_ascii_lowercase();
     let to = host(to);

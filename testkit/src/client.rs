@@ -210,10 +210,12 @@ impl Call {
     /// Sends a chunk of the body. If `end` is set, it is the last one. A proxy that has already responded can stop
     /// reading the body; this is not treated as an error, because the scenario checks the response.
     pub fn chunk(&mut self, data: &[u8], end: bool) -> Result<()> {
-        let chunks = self
-            .chunks
-            .as_ref()
-            .with_context(|| format!("{} takes no chunk: not `open`, or ended", self.request))?;
+        let chunks = self.chunks.as_ref().with_context(|| {
+            format!(
+                "cannot send a chunk of {}: it is not `open`, or its body has ended",
+                self.request
+            )
+        })?;
         if !data.is_empty() {
             let _ = chunks.send(Frame::data(Bytes::copy_from_slice(data)));
         }

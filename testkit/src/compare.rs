@@ -3,9 +3,9 @@
 //! The comparison covers: whether the proxy served; for every exchange, the status, every header and trailer (in order
 //! for each name), the body, and whether the response was complete; the same for every complete request at the
 //! upstream, and for every complete call at each cluster; and every plugin's log lines with their levels, in order. The
-//! exceptions are listed in `testkit/proxy-owned-fields.txt`, and there are two rules. First, clock readings in log
-//! lines (nanoseconds of this century) are ignored, because they differ between runs. Second, for a request that was
-//! aborted, it is ignored whether and how much of it reached the upstream or cluster, because this depends on timing.
+//! exceptions are listed in `testkit/proxy-owned-fields.txt`, and there are two more. Clock readings in log lines
+//! (nanoseconds between 2020 and 2100) are ignored, because they differ between runs. Whether an aborted request reached
+//! the upstream or a cluster, and how much of it, is ignored, because this depends on timing.
 //! Metrics are not compared: plugins that Envoy runs on its main thread change them, too.
 
 use std::collections::BTreeMap;

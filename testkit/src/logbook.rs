@@ -56,7 +56,7 @@ impl LogBook {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 bail!(
-                    "`{pattern}` was not logged within {STEP:?}; what was:\n{}",
+                    "`{pattern}` was not logged within {STEP:?}; plugins logged:\n{}",
                     shown(&lines)
                 );
             }
@@ -76,7 +76,7 @@ impl LogBook {
 /// Formats lines for an error message, one below the other.
 pub fn shown(lines: &[Line]) -> String {
     match lines {
-        [] => "  (no line)".to_owned(),
+        [] => "  (nothing)".to_owned(),
         lines => lines
             .iter()
             .map(|line| format!("  {line}"))

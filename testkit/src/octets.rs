@@ -58,7 +58,7 @@ impl fmt::Display for NotAByte {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "`{}` (U+{:04X}) stands for no byte; write its UTF-8 bytes as \\xNN",
+            "`{}` (U+{:04X}) does not represent a byte; write its UTF-8 bytes as \\xNN",
             self.0,
             u32::from(self.0)
         )
@@ -80,7 +80,7 @@ mod tests {
         let error = Octets::parse("5 €").expect_err("not a byte");
         assert_eq!(
             error.to_string(),
-            "`€` (U+20AC) stands for no byte; write its UTF-8 bytes as \\xNN"
+            "`€` (U+20AC) does not represent a byte; write its UTF-8 bytes as \\xNN"
         );
     }
 }

@@ -31,7 +31,7 @@ type Wasm = dyn Fn(&Scenario, &Plugin, RuntimeKind) -> Result<Bytes> + Send + Sy
 type Envoys = dyn Fn(Release) -> Result<PathBuf> + Send + Sync;
 
 /// Placeholder in transcripts for the body of an echo response that arrived unmodified.
-pub const ECHOED: &str = "(what upstream received)";
+pub const ECHOED: &str = "(the request as received by the upstream)";
 
 /// Runs scenarios.
 pub struct Runner {
@@ -45,7 +45,7 @@ pub struct Runner {
 // === impl Runner ===
 
 impl Runner {
-    /// Creates a runner. `wasm` provides the plugin binaries: a component for the runtime `component`, a Proxy-Wasm
+    /// Creates a runner. `wasm` provides the plugin binaries: a component for the `component` runtime, a Proxy-Wasm
     /// module for the others. `envoys` provides the Envoy binaries.
     pub fn new(
         wasm: impl Fn(&Scenario, &Plugin, RuntimeKind) -> Result<Bytes> + Send + Sync + 'static,
@@ -100,7 +100,7 @@ impl Runner {
             Started::Refused { lines, reason } => {
                 ensure!(
                     scenario.start.refused,
-                    "the proxy does not start: {reason}\nplugins logged:\n{}",
+                    "the proxy did not start: {reason}\nplugins logged:\n{}",
                     shown(&lines)
                 );
                 transcript.refused = true;
@@ -182,7 +182,7 @@ fn steps(
             .with_context(|| format!("cannot run step {}", number + 1))?;
     }
     match run.begun.keys().next() {
-        Some(id) => bail!("request `{id}` never ends"),
+        Some(id) => bail!("request `{id}` has no `finish` or `hangup` step: add one"),
         None => Ok(()),
     }
 }
@@ -304,7 +304,7 @@ impl<'a> Run<'a> {
 }
 
 fn unknown(id: &str) -> String {
-    format!("no request `{id}` is in flight")
+    format!("no request `{id}` is in progress: start it with a `begin` step")
 }
 
 fn awaited_at(server: &str) -> String {

@@ -22,9 +22,9 @@ pub mod host;
 /// The kind of runtime in which a scenario runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RuntimeKind {
-    /// The component, in Tidegate's host.
+    /// The component, in Tidegate's proxy.
     Component,
-    /// The adapted module, in Tidegate's host.
+    /// The adapted module, in Tidegate's proxy.
     ProxyWasm,
     /// The adapted module, in a real Envoy.
     Envoy(Release),
@@ -41,7 +41,7 @@ pub struct Deployed {
     pub configuration: Vec<u8>,
     /// The policy for streams after the plugin traps.
     pub failure_policy: FailurePolicy,
-    /// The seed of the plugin's random numbers, in Tidegate's hosts.
+    /// The seed of the plugin's random numbers, in Tidegate's proxy.
     pub seed: Option<u64>,
     /// The environment variables that are visible to the plugin.
     pub environment: Vec<(String, String)>,
@@ -76,7 +76,7 @@ pub trait Runtime {
     /// Returns the values of counters and gauges by name, if the scenario states any.
     fn metrics(&self) -> BTreeMap<String, Vec<u64>>;
 
-    /// Returns the calls that were sent by instances that serve no streams: clusters and paths.
+    /// Returns the calls that were sent by instances that serve no streams, as pairs of cluster and path.
     fn calls_apart(&self) -> Vec<(String, String)> {
         Vec::new()
     }

@@ -1,7 +1,7 @@
-//! A scenario as it is written.
+//! The format of scenario files.
 //!
-//! The types here are the schema; `docs/testing.md` is its manual, and `check` has what types cannot say. What a scenario
-//! means is in [`runner`](crate::runner). Reading is strict: an unknown key is an error that names file, line and column.
+//! The JSON Schema is derived from these types. `docs/testing.md` documents them, and `check` validates what types cannot
+//! express. [`runner`](crate::runner) runs a scenario. Parsing is strict: an unknown key is an error with file, line and column.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,102 +20,103 @@ use crate::verdict::Place;
 
 mod check;
 
-/// One scenario.
+/// A scenario.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Scenario {
-    /// What it shows, in a sentence or two.
+    /// What the scenario shows, in one or two sentences.
     pub about: String,
-    /// The plugins of the chain, in the order that requests pass them. Without any, it is the plugin that is tested.
+    /// The plugins of the chain, in the order in which requests pass through them. Default: only the plugin under test.
     #[serde(default)]
     pub plugins: Vec<Plugin>,
-    /// The configuration of the plugin that is tested, where `plugins` is absent.
+    /// The configuration of the plugin under test. A string is passed unchanged, any other value as JSON. Not allowed with `plugins`.
     pub configuration: Option<serde_json::Value>,
-    /// The file with this configuration, relative to the scenario's. The plugin gets its bytes unchanged.
+    /// The file that contains the configuration, relative to the scenario file. The plugin receives its bytes unchanged.
     pub configuration_file: Option<PathBuf>,
-    /// When it begins, in our hosts. Envoy's clock is the machine's.
+    /// The time at which the scenario starts. Scenarios with `clock` are skipped in Envoy, which uses the system clock.
     pub clock: Option<Moment>,
-    /// What plugins' random numbers begin with, in our hosts. Envoy's are the machine's.
+    /// The seed of the plugins' random numbers. Scenarios with `seed` are skipped in Envoy, whose random numbers cannot be seeded.
     pub seed: Option<u64>,
-    /// What plugins find in shared data, by key, in our hosts.
+    /// The initial shared data, by key. Scenarios with `shared-data` are skipped in Envoy.
     #[serde(default)]
     pub shared_data: BTreeMap<String, Octets>,
-    /// What every stream has for properties, beside or instead of what our hosts know of it.
+    /// Properties of every stream. They take precedence over those of Tidegate's proxy. Scenarios with `properties` are skipped in
+    /// Envoy.
     #[serde(default)]
     pub properties: Vec<Property>,
-    /// What upstream answers, by path. Without any, upstream is the host's echo server.
+    /// The responses of the upstream, by path. Default: the upstream echoes requests.
     #[serde(default)]
     pub upstream: Vec<Answer>,
-    /// The clusters that plugins can send HTTP calls to, by name.
+    /// The clusters to which plugins can send HTTP calls, by name.
     #[serde(default)]
     pub clusters: BTreeMap<String, Cluster>,
-    /// What must be seen while the plugins start.
+    /// Expectations before the first request.
     #[serde(default)]
     pub start: Start,
-    /// Runtimes that this scenario is not for, each with its reason.
+    /// The runtimes in which the scenario is skipped, each with a reason.
     #[serde(default)]
     #[schemars(schema_with = "schema::runtimes")]
     pub not_in: BTreeMap<String, String>,
-    /// What is done, in order.
+    /// The steps, in order.
     #[serde(default)]
     pub steps: Vec<Step>,
-    /// All calls that clusters receive, by name of the cluster, each in the order of arrival.
+    /// All calls that each cluster must receive, by the name of the cluster, in the order of arrival.
     #[serde(default)]
     pub calls: BTreeMap<String, Vec<Received>>,
-    /// The values of counters and gauges at the end, by name.
+    /// The expected values of counters and gauges at the end, by name.
     #[serde(default)]
     pub metrics: BTreeMap<String, u64>,
-    /// Where it was read from, below the folder of scenarios, without its extension: `http-fields/get`.
+    /// The path of the file relative to the scenario folder, without the extension: `http-fields/get`.
     #[serde(skip)]
     pub name: String,
-    /// The file that it was read from.
+    /// The path of the file.
     #[serde(skip)]
     pub file: PathBuf,
 }
 
-/// One plugin of the chain.
+/// A plugin of the chain.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Plugin {
-    /// The crate that it is built from or, ending in `.wasm`, its file, relative to the scenario's.
+    /// A package of the cargo workspace, or a `.wasm` file relative to the scenario file: a component or a Proxy-Wasm module.
     pub guest: String,
-    /// Its name in logs; the guest's if absent, a file's without its ending. Two plugins of one chain have different names.
+    /// The name of the plugin in log lines, unique in the chain. Default: the package, or the file name without its extension.
     pub name: Option<String>,
-    /// Its configuration: text as it is, anything else as JSON.
+    /// The configuration. A string is passed unchanged, any other value as JSON.
     pub configuration: Option<serde_json::Value>,
-    /// The file with its configuration, relative to the scenario's. The plugin gets its bytes unchanged.
+    /// The file that contains the configuration, relative to the scenario file. The plugin receives its bytes unchanged.
     pub configuration_file: Option<PathBuf>,
-    /// The bytes of this file.
+    /// The contents of `configuration_file`.
     #[serde(skip)]
     pub file_content: Vec<u8>,
-    /// What becomes of streams when it traps.
+    /// How streams are handled after the plugin has trapped.
     #[serde(default)]
     pub failure_policy: FailurePolicy,
-    /// Environment variables that it sees.
+    /// Environment variables that are visible to the plugin.
     #[serde(default)]
     pub environment: BTreeMap<String, String>,
 }
 
-/// What becomes of streams when a plugin traps.
+/// How streams are handled after a plugin has trapped.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum FailurePolicy {
-    /// 503, and a fresh instance for the next.
+    /// Active streams receive status 503. A new instance serves the streams that follow.
     #[default]
     Reload,
-    /// 503 from then on.
+    /// All streams receive status 503 from then on.
     Closed,
-    /// They pass.
+    /// Streams bypass the plugin.
     Open,
 }
 
-/// A cluster that plugins can send HTTP calls to.
+/// A cluster to which plugins can send HTTP calls.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Cluster {
-    /// A service that answers by path.
+    /// A service with a response for each path.
     Answers(Vec<Answer>),
-    /// The host's echo server.
+    /// A service that echoes requests.
     Echo,
     /// A service that refuses connections.
     Refused,
@@ -123,82 +124,82 @@ pub enum Cluster {
     NoHosts,
 }
 
-/// What upstream, or the service of a cluster, answers to requests for one path.
+/// The response of the upstream, or of the service of a cluster, to requests for a path.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Answer {
-    /// The path, as it arrives.
+    /// The path with the query, as received by the server.
     pub path: String,
     /// The status.
     #[serde(default = "ok")]
     pub status: u16,
-    /// The headers, in order, beside those that frame the body.
+    /// The headers, in order. Those that describe the body, such as `content-length`, are added.
     #[serde(default)]
     pub headers: Vec<(String, Octets)>,
     /// The body, with its length in `content-length`.
     #[serde(default)]
     pub body: Octets,
-    /// The body in chunks instead, without a length.
+    /// The body in chunks, without `content-length`. Use either `body` or `chunks`.
     #[serde(default)]
     pub chunks: Vec<Octets>,
-    /// The trailers, in order, behind chunks; the field `trailer` names them.
+    /// The trailers, in order. They require `chunks`. Their names are listed in the `trailer` header.
     #[serde(default)]
     pub trailers: Vec<(String, Octets)>,
-    /// What is held until a `release` step: the whole answer, or the rest of its body.
+    /// The part of the response that is held until a `release` step: all of it, or the rest of the body.
     pub hold: Option<AnswerPart>,
-    /// Where the connection is closed instead: before the head, or within the body.
+    /// Where the server closes the connection: before the head, or within the body.
     #[serde(rename = "break")]
     pub breaks: Option<AnswerPart>,
 }
 
-/// A part of an answer.
+/// A part of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum AnswerPart {
-    /// Status and headers, and what follows.
+    /// The whole response.
     Head,
-    /// The body, from its second half or its second chunk on.
+    /// The second half of the body, or all chunks except the first.
     Body,
 }
 
-/// What must be seen while the plugins start. A plugin that rejects its configuration must log
-/// the reason: otherwise, any failure to start would match.
+/// Expectations before the first request. If a plugin must reject its configuration, the reason that it logs must be in `logs`:
+/// otherwise, any failure to start would match.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Start {
-    /// The proxy must not serve.
+    /// Whether a plugin must reject its configuration, so that the proxy does not start.
     #[serde(default)]
     pub refused: bool,
-    /// Lines that plugins log while they start, in order.
+    /// Lines that plugins must log during startup, in order.
     #[serde(default)]
     pub logs: Vec<LinePattern>,
 }
 
-/// One thing that is done.
+/// A step of a scenario.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Step {
-    /// A request is sent and its response read to the end.
+    /// Sends a request and reads the complete response.
     Request(Box<Exchange>),
-    /// A request is begun, on a connection of its own, and left alone.
+    /// Starts a request on a separate connection. Later steps continue it.
     Begin(Box<Begin>),
-    /// A piece of the body of a request that was begun `open`.
+    /// Sends a chunk of the body of a request that was started with `open: true`.
     Chunk(Chunk),
-    /// The response of a request that was begun is awaited.
+    /// Waits for the complete response to a request that was started with `begin`.
     Finish(Finish),
-    /// The client of a request that was begun goes away.
+    /// Closes the client's connection of a request that was started with `begin`.
     Hangup(String),
-    /// Nothing more is done until a plugin has logged this line; each line serves once.
+    /// Waits until a plugin has logged this line. The search starts after the line that the previous `until` step found.
     Until(LinePattern),
-    /// Time passes: the clock of our hosts is moved on, with Envoy there is nothing for it but to wait.
+    /// Advances the clock of Tidegate's proxy. In Envoy, which uses the system clock, waits for the same time.
     Advance(Passing),
-    /// Nothing more is done until a request has arrived at a cluster, or at `upstream`; each request serves once.
+    /// Waits until a request has arrived at a cluster, or at `upstream`. Each request satisfies only one such step.
     Arrived(String),
-    /// The answer that a cluster, or `upstream`, has held the longest is given. If there is none yet, it is awaited.
+    /// Sends the response that a cluster, or `upstream`, has held the longest. Waits until there is one.
     Release(String),
 }
 
-/// A request and what must come back.
+/// A request and the expected response.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Exchange {
@@ -207,27 +208,27 @@ pub struct Exchange {
     pub method: String,
     /// The path with its query.
     pub path: String,
-    /// The headers, in order, beside `host` and those that frame the body.
+    /// The headers, in order. `host` and those that describe the body, such as `content-length`, are added.
     #[serde(default)]
     pub headers: Vec<(String, Octets)>,
     /// The body, with its length in `content-length`.
     pub body: Option<Octets>,
-    /// How many times the body is repeated, for a large one.
+    /// How many times the body is repeated, for large bodies.
     #[serde(default = "once")]
     pub times: usize,
-    /// The trailers, in order; the body is chunked then, and the field `trailer` names them.
+    /// The trailers, in order. The body is then sent in chunks, and the names of the trailers are listed in the `trailer` header.
     #[serde(default)]
     pub trailers: Vec<(String, Octets)>,
-    /// What must come back.
+    /// The expected response and its effects.
     #[serde(default)]
     pub expect: Expect,
 }
 
-/// A request that is begun.
+/// The start of a request that later steps continue.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Begin {
-    /// What later steps call it.
+    /// The name by which later steps refer to the request.
     pub id: String,
     /// The method.
     #[serde(default = "get")]
@@ -239,70 +240,70 @@ pub struct Begin {
     pub headers: Vec<(String, Octets)>,
     /// The body.
     pub body: Option<Octets>,
-    /// The body comes in chunks, by `chunk` steps, and is chunked on the wire.
+    /// Whether `chunk` steps send the body, with chunked transfer encoding.
     #[serde(default)]
     pub open: bool,
 }
 
-/// A piece of a body.
+/// A chunk of a request body.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Chunk {
-    /// Whose body.
+    /// The `id` of the request.
     pub id: String,
     /// The bytes.
     #[serde(default)]
     pub data: Octets,
-    /// The body ends after it.
+    /// Whether this is the last chunk.
     #[serde(default)]
     pub end: bool,
 }
 
-/// The end of a request that was begun.
+/// The end of a request that was started with `begin`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Finish {
-    /// Which.
+    /// The `id` of the request.
     pub id: String,
-    /// What must come back.
+    /// The expected response and its effects.
     #[serde(default)]
     pub expect: Expect,
 }
 
-/// What must come back. What is not stated is not checked here, but still compared between runtimes.
+/// The expected response and its effects. What is not mentioned is not checked, but is still compared between runtimes.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Expect {
     /// The status.
     pub status: Option<u16>,
-    /// Headers by name, each with all its values in order; none where it must be absent.
+    /// All values of each header, in order, by name. An empty list: the header must be absent.
     #[serde(default)]
     pub headers: BTreeMap<String, Vec<Octets>>,
     /// The whole body.
     pub body: Option<Octets>,
-    /// Trailers by name, as headers.
+    /// All values of each trailer, in order, by name, as in `headers`.
     #[serde(default)]
     pub trailers: BTreeMap<String, Vec<Octets>>,
-    /// The connection breaks before the response is complete.
+    /// Whether the connection is closed before the response is complete.
     #[serde(default)]
     pub broken: bool,
-    /// What reached upstream of this request.
+    /// The request as received by the upstream, or `none`.
     pub upstream: Option<AtUpstream>,
-    /// Lines that plugins log, in order, after those that earlier steps stated.
+    /// Lines that plugins must log, in order, after the lines that earlier steps expect.
     #[serde(default)]
     pub logs: Vec<LinePattern>,
 }
 
-/// What becomes of a request at upstream.
+/// Whether and how a request must reach the upstream.
 #[derive(Debug)]
 pub enum AtUpstream {
-    /// Written `none`: not even its head may reach upstream.
+    /// Written as `none`: not even the head of the request reaches the upstream.
     Nothing,
-    /// It reaches upstream once, to its end, as this.
+    /// The complete request reaches the upstream exactly once, with these parts.
     Request(Received),
 }
 
-/// What must have reached upstream.
+/// The expected parts of a request, as received by the upstream or a cluster.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Received {
@@ -310,32 +311,32 @@ pub struct Received {
     pub method: Option<String>,
     /// The path with its query.
     pub path: Option<String>,
-    /// Headers by name, each with all its values in order; none where it must be absent.
+    /// All values of each header, in order, by name. An empty list: the header must be absent.
     #[serde(default)]
     pub headers: BTreeMap<String, Vec<Octets>>,
     /// The whole body.
     pub body: Option<Octets>,
-    /// Trailers by name, as headers.
+    /// All values of each trailer, in order, by name, as in `headers`.
     #[serde(default)]
     pub trailers: BTreeMap<String, Vec<Octets>>,
 }
 
-/// A plugin's log line: `plugin level message`, where `*` in the message stands for anything.
+/// A line of a plugin's log, `plugin level message`, in which `*` in the message matches any text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinePattern {
     /// The plugin's name.
     pub plugin: String,
     /// The level's name.
     pub level: String,
-    /// The message, with `*` for what is left open.
+    /// The message, in which `*` matches any text.
     pub message: String,
 }
 
-/// A moment, in nanoseconds since 1970, written `2026-01-01T00:00:00Z`.
+/// A time in nanoseconds since 1970, written as `2026-01-01T00:00:00Z`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Moment(pub u64);
 
-/// How much time passes, written `1.5s` or `250ms`.
+/// A duration, written as `1.5s` or `250ms`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Passing(pub Duration);
 
@@ -354,7 +355,7 @@ fn get() -> String {
 // === impl Scenario ===
 
 impl Scenario {
-    /// Reads one file below `folder`. `own` is the plugin that is tested where a scenario names none.
+    /// Reads a scenario file in `folder`. `own` is the plugin under test, which a scenario without `plugins` uses.
     pub fn read(folder: &Path, file: &Path, own: Option<&str>) -> Result<Self> {
         let text = std::fs::read_to_string(file)
             .with_context(|| format!("cannot read `{}`", file.display()))?;
@@ -391,8 +392,8 @@ impl Scenario {
         Ok(scenario)
     }
 
-    /// Reads the configurations that are in files, whose paths are relative to a folder. `is_implied`: `plugins` is absent, and the
-    /// configuration is at the top.
+    /// Reads the configuration files, whose paths are relative to `folder`. `is_implied` is true if the scenario has no `plugins`, and
+    /// `configuration-file` is a top-level key.
     fn read_configurations(
         &mut self,
         folder: &Path,
@@ -418,7 +419,7 @@ impl Scenario {
         Ok(())
     }
 
-    /// The same scenario with another text. Its plugins stay as they are.
+    /// Parses a changed text of this scenario. The plugins are kept.
     pub fn reread(&self, text: &str) -> Result<Self> {
         let scenario = Self {
             name: self.name.clone(),
@@ -431,12 +432,12 @@ impl Scenario {
         Ok(scenario)
     }
 
-    /// Whether this scenario is for a runtime.
+    /// Returns whether the scenario runs in a runtime.
     pub fn is_for(&self, runtime: RuntimeKind) -> bool {
         self.unfit(runtime).is_none()
     }
 
-    /// Why this scenario is not for a runtime, if it is not.
+    /// Returns why the scenario is skipped in a runtime, or `None` if it runs there.
     pub fn unfit(&self, runtime: RuntimeKind) -> Option<String> {
         let stated = self.not_in.iter().find(|(name, _)| runtime.is_named(name));
         match (stated, runtime) {
@@ -456,9 +457,9 @@ impl Scenario {
     }
 }
 
-/// What is wrong with a file, in one line that begins with the place.
+/// Formats a parse error in one line that begins with its location.
 fn located(error: &serde_saphyr::Error, file: &Path) -> anyhow::Error {
-    // The reader says the place by itself as well, and shows the line, which editors do better.
+    // The parser's message also contains the location and the line; both are removed.
     let message = error.without_snippet().to_string();
     let Some(at) = error.location() else {
         return anyhow!("{}: {message}", file.display());
@@ -469,21 +470,32 @@ fn located(error: &serde_saphyr::Error, file: &Path) -> anyhow::Error {
     anyhow!("{}:{line}:{column}: {message}", file.display())
 }
 
-/// The reader's message, without the names of Rust's types.
+/// Returns the parser's message in terms of YAML, without names of Rust types.
 fn expected(message: &str) -> String {
     let Some(ty) = message.strip_prefix("invalid ") else {
-        return message.replace("expected string scalar", "expected a string");
+        return message
+            .replace("expected string scalar", "expected a string")
+            .replace("expected sequence start", "expected a list")
+            .replace("expected mapping start", "expected a mapping")
+            .replace(
+                "expected end of mapping after enum variant value",
+                "expected a mapping with a single key",
+            )
+            .replace(", set DuplicateKeyPolicy in Options if acceptable", "");
     };
     match ty {
         "bool" => "expected `true` or `false`".to_owned(),
         "u8" | "u16" | "u32" | "u64" | "usize" => "expected a non-negative integer".to_owned(),
         "i8" | "i16" | "i32" | "i64" | "isize" => "expected an integer".to_owned(),
         "f32" | "f64" => "expected a number".to_owned(),
+        _ if ty.ends_with("expected a tuple of size 2") => {
+            "expected a list with a name and a value".to_owned()
+        }
         _ => message.to_owned(),
     }
 }
 
-/// Every scenario below a folder, in the order of their names.
+/// Reads all scenarios in a folder and its subfolders, in the order of their names.
 pub fn walk(folder: &Path, own: Option<&str>) -> Result<Vec<Scenario>> {
     files(folder)?
         .iter()
@@ -491,11 +503,12 @@ pub fn walk(folder: &Path, own: Option<&str>) -> Result<Vec<Scenario>> {
         .collect()
 }
 
-/// Every file of a scenario below a folder, in order.
+/// Returns the paths of all scenario files in a folder and its subfolders, in order.
 pub fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files: Vec<PathBuf> = Vec::new();
     for entry in walkdir::WalkDir::new(folder) {
-        let entry = entry.with_context(|| format!("failed to walk {}", folder.display()))?;
+        let entry =
+            entry.with_context(|| format!("cannot read the directory `{}`", folder.display()))?;
         if entry
             .path()
             .extension()
@@ -511,7 +524,7 @@ pub fn files(folder: &Path) -> Result<Vec<PathBuf>> {
 // === impl Plugin ===
 
 impl Plugin {
-    /// What logs call it.
+    /// Returns the name of the plugin in log lines.
     pub fn name(&self) -> &str {
         self.name.as_deref().unwrap_or_else(|| match self.file() {
             None => &self.guest,
@@ -522,7 +535,7 @@ impl Plugin {
         })
     }
 
-    /// The file that the guest is, if it is one and no crate.
+    /// Returns the path of the guest, if it is a file and not a package.
     pub fn file(&self) -> Option<&Path> {
         let path = Path::new(&self.guest);
         let is_file = path
@@ -531,7 +544,7 @@ impl Plugin {
         is_file.then_some(path)
     }
 
-    /// The bytes of its configuration; empty if it has none.
+    /// Returns the bytes of the configuration. Empty if there is none.
     pub fn configuration(&self) -> Vec<u8> {
         match &self.configuration {
             None => self.file_content.clone(),
@@ -550,7 +563,7 @@ impl<'de> Deserialize<'de> for AtUpstream {
             type Value = AtUpstream;
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("`none`, or what of a request reached upstream")
+                f.write_str("`none`, or what the upstream must receive, as a mapping")
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<AtUpstream, E> {
@@ -572,7 +585,7 @@ impl<'de> Deserialize<'de> for AtUpstream {
 // === impl LinePattern ===
 
 impl LinePattern {
-    /// Whether a line is meant.
+    /// Returns whether a log line matches.
     pub fn matches(&self, plugin: &str, level: &str, message: &str) -> bool {
         self.plugin == plugin && self.level == level && glob(&self.message, message)
     }
@@ -584,7 +597,7 @@ impl std::fmt::Display for LinePattern {
     }
 }
 
-/// `*` stands for any text, everything else for itself.
+/// Returns whether a text matches a pattern, in which `*` matches any text.
 fn glob(pattern: &str, text: &str) -> bool {
     let Some((head, rest)) = pattern.split_once('*') else {
         return pattern == text;
@@ -615,7 +628,7 @@ impl<'de> Deserialize<'de> for LinePattern {
                 })
             }
             _ => Err(de::Error::custom(format!(
-                "`{text}` is not `plugin level message`"
+                "`{text}` is not a log line: expected `PLUGIN LEVEL MESSAGE`, such as `greeter info configured`"
             ))),
         }
     }

@@ -60,7 +60,7 @@ impl JsonSchema for LinePattern {
             .map(|level| level.name())
             .collect::<Vec<_>>();
         json_schema!({
-            "description": "A line of a plugin's log, `plugin level message`, where `*` in the message stands for anything.",
+            "description": "A line of a plugin's log, `plugin level message`, in which `*` in the message matches any text.",
             "type": "string",
             "pattern": format!("^[^ ]* ({}) ", levels.join("|")),
         })
@@ -74,7 +74,7 @@ impl JsonSchema for Moment {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "description": "A moment since 1970 in UTC.",
+            "description": "A time in UTC, since 1970.",
             "type": "string",
             "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?Z?$",
             "examples": ["2026-01-01T00:00:00Z"],
@@ -89,7 +89,7 @@ impl JsonSchema for Passing {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "description": "How much time, in seconds or milliseconds.",
+            "description": "A duration in seconds or milliseconds.",
             "type": "string",
             "pattern": "^[0-9.]+(e[0-9]+)?m?s$",
             "examples": ["1.5s", "250ms"],
@@ -105,7 +105,7 @@ impl JsonSchema for AtUpstream {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let received = generator.subschema_for::<Received>();
         json_schema!({
-            "description": "`none`, or what of a request reached upstream.",
+            "description": "`none`, or what the upstream must receive.",
             "anyOf": [{ "const": "none" }, received],
         })
     }

@@ -1,6 +1,7 @@
 //! The initial environment of a scenario apart from the request: shared data and properties.
 //!
-//! Only Tidegate's hosts can be given both. See `host/src/shared_data.rs` and `host/src/attributes.rs` for details.
+//! Envoy supports neither, so scenarios that use them are skipped there. See `host/src/shared_data.rs` and
+//! `host/src/attributes.rs` for details.
 
 use std::collections::BTreeMap;
 
@@ -11,28 +12,28 @@ use tidegate_host::{Attributes, SharedData};
 
 use crate::octets::Octets;
 
-/// What a stream has at a path.
+/// A property of every stream.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Property {
-    /// The path's segments: `[source, address]`.
+    /// The segments of the path, such as `[source, address]`.
     #[schemars(length(min = 1), inner(length(min = 1)))]
     pub path: Vec<String>,
-    /// Text, a number or a boolean, in the form that plugins get from Envoy: an integer as eight bytes, little endian.
+    /// A string, a number or a boolean. It is encoded as in Envoy: an integer, for example, as eight bytes in little-endian order.
     pub value: PropertyValue,
 }
 
-/// A value, by its form.
+/// A value, whose type determines its encoding.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a string, a number or a boolean")]
 pub enum PropertyValue {
-    /// One byte.
+    /// A boolean, encoded as one byte.
     Boolean(bool),
-    /// Eight bytes, signed.
+    /// An integer, encoded as eight bytes.
     Integer(i64),
-    /// Eight bytes.
+    /// Any other number, encoded as a double.
     Number(f64),
-    /// As it is.
+    /// A string, passed as its bytes.
     Text(Octets),
 }
 

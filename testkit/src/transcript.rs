@@ -9,7 +9,7 @@ use crate::octets::Octets;
 /// The transcript of one run of a scenario.
 #[derive(Debug, Default)]
 pub struct Transcript {
-    /// Whether the proxy did not serve.
+    /// Whether a plugin rejected its configuration, so that the proxy did not start.
     pub refused: bool,
     /// Plugin log lines written during startup, on one worker.
     pub start: Vec<Line>,
@@ -58,7 +58,7 @@ pub struct Seen {
 /// A request as received by the upstream or by a cluster.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Received {
-    /// The number of the step that sent it. `None` if it cannot be determined, see [`ledger`](crate::ledger), and for calls.
+    /// The number of the step that sent it. `None` if it cannot be determined (see [`ledger`](crate::ledger)), and for calls.
     pub of: Option<usize>,
     /// The method.
     pub method: String,
@@ -97,7 +97,7 @@ impl std::fmt::Display for Line {
 impl std::fmt::Display for Transcript {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if self.refused {
-            writeln!(f, "the proxy did not serve")?;
+            writeln!(f, "the proxy did not start")?;
         }
         for line in &self.start {
             writeln!(f, "start: {line}")?;
@@ -106,7 +106,7 @@ impl std::fmt::Display for Transcript {
             let status = seen
                 .status
                 .map_or("no response".to_owned(), |status| status.to_string());
-            let broken = if seen.broken { ", broken off" } else { "" };
+            let broken = if seen.broken { ", incomplete" } else { "" };
             writeln!(
                 f,
                 "{} -> {status}{broken} {:?} {:?}{}",
@@ -117,7 +117,7 @@ impl std::fmt::Display for Transcript {
             )?;
         }
         for received in &self.received {
-            let of = received.of.map_or("of no known step".to_owned(), |step| {
+            let of = received.of.map_or("of an unknown step".to_owned(), |step| {
                 format!("of step {step}")
             });
             writeln!(f, "upstream, {of}: {received}")?;
@@ -143,7 +143,7 @@ impl std::fmt::Display for Transcript {
 
 impl std::fmt::Display for Received {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let broken = if self.complete { "" } else { ", broken off" };
+        let broken = if self.complete { "" } else { ", incomplete" };
         write!(
             f,
             "{} {}{broken} {:?} {:?}{}",

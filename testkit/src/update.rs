@@ -43,7 +43,7 @@ pub fn update(
         .collect();
     ensure!(
         left.is_empty(),
-        "no change of the expectations fixes this:\n{}",
+        "this cannot be fixed by updating the expectations:\n{}",
         left.join("\n")
     );
     Ok((updated, read))
@@ -463,10 +463,13 @@ steps:
             ..Transcript::default()
         };
         let error = updated(text, &transcript).expect_err("no update");
-        assert!(format!("{error:#}").contains("nothing reaches upstream"));
+        assert!(format!("{error:#}").contains("no request at the upstream"));
         let text = "about: x\nstart: {refused: true, logs: [p info x]}\n";
         let error = updated(text, &Transcript::default()).expect_err("no update");
-        assert!(format!("{error:#}").contains("rejects it"), "{error:#}");
+        assert!(
+            format!("{error:#}").contains("rejected by a plugin"),
+            "{error:#}"
+        );
     }
 
     #[test]

@@ -89,7 +89,7 @@ impl Upstream {
     pub fn start(answers: &[Answer]) -> Result<Self> {
         for answer in answers {
             reply(Some(answer), None)
-                .with_context(|| format!("the answer for {} cannot be given", answer.path))?;
+                .with_context(|| format!("the response for `{}` is not valid", answer.path))?;
         }
         let answers = Arc::new(if answers.is_empty() {
             let any_port: SocketAddr = "127.0.0.1:0".parse()?;
@@ -311,7 +311,7 @@ async fn ask(echo: SocketAddr, head: Parts, body: Vec<u8>) -> Result<Reply> {
 fn reply(answer: Option<&Answer>, released: Option<oneshot::Receiver<()>>) -> Result<Reply> {
     let Some(answer) = answer else {
         let body = Full::new(Bytes::from_static(
-            b"the scenario has no answer for this path",
+            b"the scenario defines no response for this path",
         ));
         return Ok(Response::builder().status(404).body(Given::Whole(body))?);
     };

@@ -56,8 +56,8 @@ pub fn mismatches(scenario: &Scenario, transcript: &Transcript) -> Vec<Mismatch>
             place: start.clone().key("refused"),
             of: "start".to_owned(),
             what: "configuration".to_owned(),
-            expected: "a plugin rejects it".to_owned(),
-            seen: "the proxy serves".to_owned(),
+            expected: "rejected by a plugin".to_owned(),
+            seen: "accepted".to_owned(),
         });
     }
     logs(
@@ -102,7 +102,7 @@ pub fn mismatches(scenario: &Scenario, transcript: &Transcript) -> Vec<Mismatch>
                 of: of.clone(),
                 what: "exchange".to_owned(),
                 expected: "a response".to_owned(),
-                seen: "none, the proxy did not serve".to_owned(),
+                seen: "none, because the proxy did not start".to_owned(),
             }),
         }
         logs(
@@ -124,7 +124,7 @@ pub fn mismatches(scenario: &Scenario, transcript: &Transcript) -> Vec<Mismatch>
             of: format!("{} {}, at upstream", stray.method, stray.path),
             what: "step".to_owned(),
             expected: "the step that sent it".to_owned(),
-            seen: "nothing tells which step's it is".to_owned(),
+            seen: "it cannot be determined which step sent it".to_owned(),
         });
     }
     for (cluster, stated) in &scenario.calls {
@@ -151,7 +151,7 @@ fn exchange(wrong: &mut Vec<Mismatch>, place: &Place, of: &str, stated: &Expect,
         });
     }
     if stated.broken != seen.broken {
-        let state = |broken| if broken { "broken off" } else { "complete" }.to_owned();
+        let state = |broken| if broken { "incomplete" } else { "complete" }.to_owned();
         wrong.push(Mismatch {
             place: place.clone().key("broken"),
             of: of.clone(),
@@ -206,21 +206,23 @@ fn at_upstream(
         (AtUpstream::Nothing, []) => {}
         (AtUpstream::Nothing, [some, ..]) => {
             say(
-                "nothing reaches upstream",
+                "no request at the upstream",
                 format!("{} {}", some.method, some.path),
             );
         }
         (AtUpstream::Request(stated), [received]) => {
             if !received.complete {
-                say("it comes to its end", "it is broken off".to_owned());
+                say("a complete request", "an incomplete request".to_owned());
             }
             request(wrong, place, &of, stated, received);
         }
-        (AtUpstream::Request(_), []) => say("a request", "nothing reached upstream".to_owned()),
+        (AtUpstream::Request(_), []) => {
+            say("a request", "no request reached the upstream".to_owned())
+        }
         (AtUpstream::Request(_), several) => {
             say(
                 "one request",
-                format!("it reached upstream {} times", several.len()),
+                format!("it reached the upstream {} times", several.len()),
             );
         }
     }
@@ -428,7 +430,7 @@ fn logs(
                     what: "log".to_owned(),
                     expected: pattern.to_string(),
                     seen: match &rest[..] {
-                        [] => "nothing more is logged".to_owned(),
+                        [] => "no more lines".to_owned(),
                         // Each line by itself, whatever is in it.
                         rest => rest
                             .iter()
@@ -535,7 +537,7 @@ mod tests {
         assert_eq!(wrong("none", &[]), "");
         assert_eq!(wrong("none", &[(Some(2), true)]), "", "another step's");
         let head = wrong("none", &[(Some(1), false)]);
-        assert!(head.contains("nothing reaches upstream"), "{head}");
+        assert!(head.contains("no request at the upstream"), "{head}");
     }
 
     #[test]
@@ -545,10 +547,10 @@ mod tests {
             let wrong = wrong("{path: /}", received);
             assert!(wrong.contains(what), "{wrong}");
         };
-        lacks(&[(Some(2), true)], "nothing reached upstream");
-        lacks(&[(Some(1), false)], "broken off");
+        lacks(&[(Some(2), true)], "no request reached the upstream");
+        lacks(&[(Some(1), false)], "an incomplete request");
         lacks(&[(Some(1), true), (Some(1), true)], "2 times");
-        lacks(&[(Some(1), true), (None, true)], "which step's it is");
+        lacks(&[(Some(1), true), (None, true)], "which step sent it");
     }
 
     #[test]
@@ -618,7 +620,7 @@ mod tests {
             (expect("headers.x-a"), "\"b\"", "\"\\xff\""),
             (expect("headers.x-b"), "\"c\"", "absent"),
             (expect("body"), "one\\n\n", "one\\n\ntwo"),
-            (expect("logs[0]"), "p info x", "nothing more is logged"),
+            (expect("logs[0]"), "p info x", "no more lines"),
         ];
         assert_eq!(
             found,

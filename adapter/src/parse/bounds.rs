@@ -153,9 +153,9 @@ impl Cost {
 
     fn check(self) -> Result<(), AdaptError> {
         let what = if self.instances > MAX_INSTANCES {
-            "seen by its having more than a thousand instances"
+            "it has more than a thousand instances"
         } else if self.items > MAX_ITEMS {
-            "seen by its instances having millions of functions"
+            "its instances have millions of functions"
         } else {
             return Ok(());
         };

@@ -79,7 +79,7 @@ pub enum ManifestError {
     Target(TargetRef),
     /// The patch does not match any listener of the target.
     #[error(
-        "an EnvoyFilter of context {context} has no effect on `{target}`: the context GATEWAY can be attached to a Gateway, other contexts use a selector"
+        "an EnvoyFilter with the context {context} has no effect on `{target}`: use the context GATEWAY for a Gateway, and a selector for other contexts"
     )]
     Context {
         /// The resource that the plugin is attached to.
@@ -88,7 +88,9 @@ pub enum ManifestError {
         context: &'static str,
     },
     /// There are more targets than the API server accepts.
-    #[error("{0} references exceed the 16 that the API server allows: use several resources")]
+    #[error(
+        "{0} target references exceed the limit of 16 in the API server: use several resources"
+    )]
     TooManyTargets(usize),
     /// An environment variable is specified twice.
     #[error("the environment variable `{0}` is specified twice, which the API server rejects")]

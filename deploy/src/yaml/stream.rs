@@ -134,7 +134,7 @@ impl<'a> Cutter<'a> {
         let reason = said.split(" at line ").next().unwrap_or_default();
         YamlError::new(
             position,
-            format!("kubectl takes this for JSON, and it is none: {reason}"),
+            format!("kubectl parses this as JSON, but it is not valid: {reason}"),
         )
     }
 
@@ -162,7 +162,7 @@ impl<'a> Cutter<'a> {
                 if !behind.is_empty() && !behind.starts_with('#') {
                     return Err(YamlError::new(
                         self.place(at + 3),
-                        "kubectl takes nothing but a comment behind `---`: put the document on the lines below",
+                        "kubectl allows only a comment after `---`: start the document on the next line",
                     ));
                 }
                 // A separator with nothing before it belongs to the text that follows.

@@ -445,15 +445,12 @@ fn invalid_input_is_rejected_with_a_reason() {
     for (spec, message) in [
         (
             "priority: high",
-            "plugins.yaml:5:41: `priority` is not an integer of 32 bits",
+            "plugins.yaml:5:41: `priority` is not a 32-bit integer",
         ),
-        (
-            "priority: 3000000000",
-            "`priority` is not an integer of 32 bits",
-        ),
+        ("priority: 3000000000", "`priority` is not a 32-bit integer"),
         (
             "phase: authn",
-            "`phase` is `authn`, and can be AUTHN, AUTHZ, STATS",
+            "unknown `phase` `authn`: expected one of AUTHN, AUTHZ, STATS",
         ),
         (
             "selector: {matchLabels: {app: on}}",
@@ -466,7 +463,7 @@ fn invalid_input_is_rejected_with_a_reason() {
         ("match: [{ports: [{}]}]", "the port has no `number`"),
         (
             "match: [{mode: server}]",
-            "`mode` is `server`, and can be CLIENT",
+            "unknown `mode` `server`: expected one of CLIENT",
         ),
     ] {
         let error = of(&plugin("a", "shop", spec));

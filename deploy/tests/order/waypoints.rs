@@ -215,7 +215,7 @@ fn only_the_hbone_listener_restricts_waypoint_namespaces() {
     let error = ask(&format!("{wrong}{}", of_reviews()), &[]).expect_err("a fault");
     let error = error.to_string();
     assert!(
-        error.contains("`operator` is `Is`, and can be In, NotIn"),
+        error.contains("unknown `operator` `Is`: expected one of In, NotIn"),
         "{error}"
     );
 }

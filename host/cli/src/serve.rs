@@ -28,8 +28,8 @@ pub struct ServeArgs {
     #[arg(long, value_name = "URL", default_value = "echo", value_parser = upstream)]
     upstream: Upstream,
 
-    /// Cluster that plugins can send HTTP calls to: its name, and the URL of its server, `http://HOST[:PORT]`. Can be given more than
-    /// once. `HOST` or `HOST:PORT` as NAME is also found as `outbound|PORT||HOST`, the name in Istio
+    /// Cluster to which plugins can send HTTP calls: its name, and the URL of its server, `http://HOST[:PORT]`. Repeat the option for
+    /// several clusters. If NAME is `HOST` or `HOST:PORT`, plugins can also use the name in Istio, `outbound|PORT||HOST`
     #[arg(long = "cluster", value_name = "NAME=URL", value_parser = ClusterArg::parse)]
     clusters: Vec<ClusterArg>,
 
@@ -37,8 +37,8 @@ pub struct ServeArgs {
     #[arg(long)]
     engine: Option<Engine>,
 
-    /// Number of worker threads. Each has its own plugin instances, and therefore its own counters and other state. Default:
-    /// the number of cores
+    /// Number of worker threads. Each has its own plugin instances, and therefore its own plugin state; only shared data and
+    /// metrics are common to all. Default: the number of cores
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     workers: Option<u16>,
 
@@ -161,7 +161,7 @@ impl Serving {
             count => format!("{count} workers"),
         };
         let mut text = format!(
-            "{workers}: each worker has its own plugin instances, and state is not shared between workers\n"
+            "{workers}: each worker has its own plugin instances; only shared data and metrics are common to all workers\n"
         );
         for (plugin, spec) in plugins.iter().zip(specs) {
             let engine = spec.engine.unwrap_or(plugin.kind);

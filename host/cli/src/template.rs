@@ -41,7 +41,7 @@ impl Template {
             .iter()
             .find_map(|(name, _)| name.strip_prefix("src/").filter(|name| *name != "lib.rs"))
             .map_or_else(String::new, |file| {
-                format!("; `src/{file}` is what it decides, without a proxy and with its own test (`cargo test`)")
+                format!("; `src/{file}` contains its logic, which does not depend on a proxy and has a unit test (`cargo test`)")
             });
         let vendor = if places.is_vendored {
             "\n* `vendor/` is the SDK, which is not on crates.io yet. Keep it under version control."
@@ -66,10 +66,8 @@ impl Template {
     fn about(self) -> &'static str {
         match self {
             Self::Http => "A proxy plugin that adds a greeting to every response.",
-            Self::RateLimit => {
-                "A proxy plugin that answers 429 to requests that come faster than is allowed."
-            }
-            Self::Headers => "A proxy plugin that sets and removes headers of responses.",
+            Self::RateLimit => "A proxy plugin that responds with 429 to requests over a limit.",
+            Self::Headers => "A proxy plugin that sets and removes response headers.",
         }
     }
 

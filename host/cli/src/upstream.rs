@@ -108,7 +108,7 @@ impl ClusterArg {
             let name = &cluster.name;
             if clusters.iter().skip(index + 1).any(|it| it.name == *name) {
                 return Err(plugin::usage(format!(
-                    "--cluster {name} is given twice: a cluster has one URL"
+                    "--cluster {name} is given twice: a cluster can have only one URL"
                 )));
             }
         }

@@ -124,7 +124,7 @@ fn new_call(
         fields: Vec::new(),
         body: None,
         outcome: action
-            .ok_or_else(|| trap.unwrap_or_else(|| "its instance was dead already".to_owned())),
+            .ok_or_else(|| trap.unwrap_or_else(|| "its instance had already failed".to_owned())),
         lines,
         time,
         fuel,

@@ -109,7 +109,7 @@ fn content_with_the_wrong_digest_is_an_error() {
 #[test]
 fn blob_with_the_wrong_size_is_an_error() {
     let size = image().blobs[0].bytes.len();
-    let by_manifest = format!("which has {size} according to the manifest");
+    let by_manifest = format!("its size in the manifest is {size} bytes");
     for found in [0, size - 1, size + 1, size * 1000] {
         let (error, asked) =
             lied(move |request, _| is_blob(request).then(|| Reply::ok(&[], vec![0; found])));

@@ -4,8 +4,8 @@
 //! connections from then on. Plugin logs are read from Envoy's standard error in a custom format: fields are preceded
 //! by control characters, and the message is escaped as JSON, so that a message with two lines remains one line.
 //!
-//! Envoy also runs each plugin on its main thread, where it serves no streams. What plugins log there, and which calls
-//! they send, is no part of the transcript.
+//! Envoy also runs each plugin on its main thread, where it serves no streams. The log lines and the calls of these
+//! instances are not part of the transcript.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read as _, Write as _};

@@ -1,4 +1,4 @@
-//! What a scenario must satisfy beyond its types.
+//! Checks of a scenario that its types cannot express.
 
 use std::collections::BTreeSet;
 
@@ -8,13 +8,13 @@ use super::{Answer, AnswerPart, Cluster, Scenario, Step};
 use crate::runtimes::RuntimeKind;
 use crate::verdict::Place;
 
-/// What is wrong, with its place.
+/// The location of a mistake, and its description.
 type Wrong = (Place, String);
 
 // === impl Scenario ===
 
 impl Scenario {
-    /// What the types cannot say, with the place of what is wrong.
+    /// Checks what the types cannot express.
     pub(super) fn check(&self) -> Result<(), Wrong> {
         must(
             !self.about.trim().is_empty(),
@@ -42,7 +42,7 @@ impl Scenario {
             must(
                 plugin.configuration.is_none() || plugin.configuration_file.is_none(),
                 at("plugins").item(number),
-                "`configuration` cannot be combined with `configuration-file`",
+                "`configuration` cannot be combined with `configuration-file`: remove one of them",
             )?;
             must(
                 names.insert(name),
@@ -56,14 +56,16 @@ impl Scenario {
                 RuntimeKind::all().iter().any(|kind| kind.is_named(runtime)),
                 place.clone(),
                 &format!(
-                    "`not-in` names no runtime: `{runtime}`; runtimes are {}, and `envoy` for each of them",
+                    "`{runtime}` in `not-in` is not a runtime: expected one of {}, or `envoy` for all releases of Envoy",
                     RuntimeKind::all().map(RuntimeKind::name).join(", ")
                 ),
             )?;
             must(
                 !reason.trim().is_empty(),
                 place,
-                &format!("`not-in` gives no reason for `{runtime}`"),
+                &format!(
+                    "`not-in` has no reason for `{runtime}`: write why the scenario is skipped"
+                ),
             )?;
         }
         for (number, property) in self.properties.iter().enumerate() {
@@ -83,7 +85,7 @@ impl Scenario {
         must(
             !self.start.refused || !self.start.logs.is_empty(),
             at("start"),
-            "`start: refused` without a reason: add the log lines of the plugin that rejects its configuration to `start.logs`",
+            "`start: { refused: true }` requires a reason: add the line in which the plugin logs it to `start.logs`",
         )?;
         answers(&at("upstream"), &self.upstream)?;
         self.check_clusters()?;
@@ -110,7 +112,7 @@ impl Scenario {
                 must(
                     !stated.is_empty(),
                     place.clone(),
-                    "`answers` is empty: add one, or write `echo` for a cluster that echoes requests",
+                    "`answers` is empty: add a response, or write `echo` for a cluster that echoes requests",
                 )?;
                 answers(&place, stated)?;
             }
@@ -125,7 +127,7 @@ impl Scenario {
         Ok(())
     }
 
-    /// Steps await requests and answers that there can be.
+    /// Checks that `arrived` and `release` steps wait for something that can happen.
     fn check_awaited(&self) -> Result<(), Wrong> {
         for (number, step) in self.steps.iter().enumerate() {
             let place = at("steps").item(number);
@@ -146,7 +148,9 @@ impl Scenario {
             must(
                 !is_release || stated.iter().any(|answer| answer.hold.is_some()),
                 place,
-                &format!("`{name}` has no answer with `hold: head` or `hold: body` to release"),
+                &format!(
+                    "`{name}` has no response with `hold: head` or `hold: body` that could be released"
+                ),
             )?;
         }
         Ok(())
@@ -175,7 +179,7 @@ fn answers(place: &Place, answers: &[Answer]) -> Result<(), Wrong> {
             answer.trailers.is_empty() || !answer.chunks.is_empty(),
             place.clone().key("trailers"),
             &format!(
-                "the answer for {} has `trailers`, which require `chunks`",
+                "the response for `{}` has `trailers`, which require `chunks`",
                 answer.path
             ),
         )?;
@@ -186,7 +190,7 @@ fn answers(place: &Place, answers: &[Answer]) -> Result<(), Wrong> {
                     || !answer.chunks.is_empty(),
                 place.clone().key(key),
                 &format!(
-                    "the answer for {} has `{key}: body`, which requires `body` or `chunks`",
+                    "the response for `{}` has `{key}: body`, which requires `body` or `chunks`",
                     answer.path
                 ),
             )?;

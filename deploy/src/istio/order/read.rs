@@ -259,7 +259,10 @@ impl Reader<'_> {
         let found = T::ALL.iter().find(|(known, _)| *known == word);
         found.map(|(_, value)| *value).ok_or_else(|| {
             let words: Vec<_> = T::ALL.iter().map(|(word, _)| *word).collect();
-            let what = format!("`{field}` is `{word}`, and can be {}", words.join(", "));
+            let what = format!(
+                "unknown `{field}` `{word}`: expected one of {}",
+                words.join(", ")
+            );
             self.fault(node.get(field).unwrap_or(node), what)
         })
     }
@@ -274,7 +277,7 @@ impl Reader<'_> {
         };
         match number {
             Some(number) => Ok(Some(number)),
-            None => Err(self.fault(node, "`priority` is not an integer of 32 bits")),
+            None => Err(self.fault(node, "`priority` is not a 32-bit integer")),
         }
     }
 

@@ -330,7 +330,7 @@ impl Reader<'_> {
                 "DoesNotExist" => Rule::DoesNotExist,
                 other => {
                     let what = format!(
-                        "`operator` is `{other}`, and can be In, NotIn, Exists, DoesNotExist"
+                        "unknown `operator` `{other}`: expected one of In, NotIn, Exists, DoesNotExist"
                     );
                     return Err(self.fault(expression, what));
                 }

@@ -164,7 +164,7 @@ fn descend<'s>(kind: Kind, schema: &'s Schema, steps: &mut Vec<Step<'s>>, rows: 
             steps,
             "unknown",
             Origin::Strict,
-            "has no fields but these".into(),
+            "has only known fields".into(),
         );
     }
     for field in &schema.fields {
@@ -175,7 +175,7 @@ fn descend<'s>(kind: Kind, schema: &'s Schema, steps: &mut Vec<Step<'s>>, rows: 
                 kind,
                 field: field_path(steps),
                 origin,
-                what: "must be there".into(),
+                what: "is required".into(),
             });
         }
         descend(kind, &field.schema, steps, rows);
@@ -397,10 +397,10 @@ impl Test {
             Self::Pattern(regex) => format!("matches {regex}"),
             Self::Minimum(least) => format!("{least} or more"),
             Self::Maximum(most) => format!("{most} or less"),
-            Self::Int32 => "has room in 32 bits".into(),
+            Self::Int32 => "fits into 32 bits".into(),
             Self::MaxItems(most) => format!("{most} items or fewer"),
             Self::MaxProperties(most) => format!("{most} fields or fewer"),
-            Self::KnownFields => "has no fields below its own but those of the definition".into(),
+            Self::KnownFields => "nested objects have only known fields".into(),
             Self::Node(says, _) => (*says).into(),
         }
     }

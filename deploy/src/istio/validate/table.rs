@@ -185,7 +185,7 @@ fn by_hand(kind: Kind) -> Vec<(&'static str, Check)> {
             ".metadata.annotations",
             Check::object(
                 "qualified-name",
-                "keys are qualified names but for their case",
+                "keys are qualified names, regardless of their case",
                 metadata::annotation_keys,
             ),
         ),
@@ -201,7 +201,7 @@ fn by_hand(kind: Kind) -> Vec<(&'static str, Check)> {
             ".metadata.annotations",
             Check::webhook(
                 "reserved",
-                Test::Node("none of those that istiod rejects", metadata::not_istiods),
+                Test::Node("no annotation that istiod rejects", metadata::not_istiods),
             ),
         ),
         (".status", Check::strict("unknown", Test::KnownFields)),
@@ -235,7 +235,7 @@ fn by_hand(kind: Kind) -> Vec<(&'static str, Check)> {
         ),
         (
             ".selector.matchLabels{}",
-            Check::cel("wildcard", "no * in it", checks::no_wildcard_in_value),
+            Check::cel("wildcard", "no wildcard", checks::no_wildcard_in_value),
         ),
         (
             ".selector.matchLabels",

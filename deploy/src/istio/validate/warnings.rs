@@ -24,12 +24,12 @@ const BOTH: &[Kind] = &[Kind::WasmPlugin, Kind::TrafficExtension];
 const ROWS: &[Row] = &[
     Row {
         id: "url.no-scheme",
-        what: "a url says how the module is fetched",
+        what: "the URL has a scheme",
         kinds: BOTH,
     },
     Row {
         id: "url.dropped",
-        what: "istiod can read the url that was admitted",
+        what: "istiod can parse the URL that was admitted",
         kinds: BOTH,
     },
     Row {
@@ -39,7 +39,7 @@ const ROWS: &[Row] = &[
     },
     Row {
         id: "url.latest",
-        what: "an image is named by a digest or a tag of its own",
+        what: "an image is referenced by a digest or by a tag other than `latest`",
         kinds: BOTH,
     },
     Row {
@@ -69,32 +69,32 @@ const ROWS: &[Row] = &[
     },
     Row {
         id: "verificationKey.ignored",
-        what: "what is verified has been implemented",
+        what: "the field is implemented in Istio",
         kinds: BOTH,
     },
     Row {
         id: "pluginConfig.empty",
-        what: "a configuration arrives",
+        what: "the configuration is not empty when it reaches the plugin",
         kinds: BOTH,
     },
     Row {
         id: "pluginConfig.number-digits",
-        what: "numbers keep their digits as doubles",
+        what: "numbers can be represented as doubles",
         kinds: BOTH,
     },
     Row {
         id: "pluginConfig.number-form",
-        what: "numbers arrive as they are written",
+        what: "numbers reach the plugin as they are written",
         kinds: BOTH,
     },
     Row {
         id: "pluginConfig.null",
-        what: "fields arrive",
+        what: "fields reach the plugin",
         kinds: BOTH,
     },
     Row {
         id: "pluginConfig.boolean",
-        what: "words arrive as words",
+        what: "plain words reach the plugin as strings",
         kinds: BOTH,
     },
     Row {
@@ -104,12 +104,12 @@ const ROWS: &[Row] = &[
     },
     Row {
         id: "priority.negative",
-        what: "plugins without a priority come where one expects them",
+        what: "a priority is not negative, because plugins without a priority run last, and not as if they had priority 0",
         kinds: BOTH,
     },
     Row {
         id: "selector.empty",
-        what: "a selector selects",
+        what: "a selector has labels",
         kinds: BOTH,
     },
     Row {
@@ -119,12 +119,12 @@ const ROWS: &[Row] = &[
     },
     Row {
         id: "yaml.changed-key",
-        what: "keys arrive as they are written",
+        what: "keys reach the plugin as they are written",
         kinds: BOTH,
     },
     Row {
         id: "yaml.duplicate-key",
-        what: "no key comes twice",
+        what: "keys are unique",
         kinds: BOTH,
     },
 ];
@@ -219,7 +219,7 @@ impl<'a> Warnings<'a, '_> {
                 "negative",
                 priority,
                 format!(
-                    "{value} runs before plugins without a priority, which run last, not at 0: set a priority for those as well"
+                    "a plugin with priority {value} runs before plugins without a priority, which run last and not as with priority 0: set a priority for those, too"
                 ),
             );
         }

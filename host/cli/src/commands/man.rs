@@ -30,12 +30,12 @@ impl Man {
     pub fn execute(self, command: Command) -> anyhow::Result<()> {
         fs::create_dir_all(&self.output)
             .with_context(|| format!("cannot create the directory `{}`", self.output.display()))?;
-        let pages = pages(command).context("cannot make the manual pages")?;
+        let pages = pages(command).context("cannot generate the man pages")?;
         for (name, page) in &pages {
             file::write(&self.output.join(name), page)?;
         }
         logs::note(&format!(
-            "wrote {} manual pages to `{}`",
+            "wrote {} man pages to `{}`",
             pages.len(),
             self.output.display()
         ));

@@ -267,7 +267,12 @@ fn name(folder: &Path, language: Language) -> anyhow::Result<String> {
     let name = folder
         .file_name()
         .and_then(|name| name.to_str())
-        .with_context(|| format!("`{}` does not end with a name", folder.display()))?;
+        .with_context(|| {
+            format!(
+                "`{}` is not a valid directory for a new plugin: its last component must be a name",
+                folder.display()
+            )
+        })?;
     let is_letter = |char: char| char.is_ascii_alphanumeric() || char == '-' || char == '_';
     if let Some(char) = name.chars().find(|char| !is_letter(*char)) {
         bail!(

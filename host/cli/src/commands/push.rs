@@ -69,7 +69,7 @@ Examples:
   tidegate push greeter.wasm oci://ghcr.io/me/greeter:1 --with-component \\
       --format json | jq -r .sha256
 
-The output contains the `url` and `sha256` for a WasmPlugin. `sha256` is the digest of the image manifest, not of the module. Pushing the same file always yields the same digest. The tag is written \
+The output contains the `url` and `sha256` for a WasmPlugin. `sha256` is the digest of the image manifest, not of the module. Pushing the same file with the same options and the same version of Tidegate always yields the same digest. The tag is written \
 last, so that an interrupted push leaves no incomplete image.
 
 Without --username, credentials come from Docker's configuration (DOCKER_CONFIG, or ~/.docker) or Podman's (REGISTRY_AUTH_FILE, or \

@@ -90,7 +90,7 @@ fn run_serves_a_plugin_in_front_of_echo() {
     assert_eq!(
         serving.introduction,
         [
-            "2 workers: each worker has its own plugin instances, and state is not shared between workers".to_owned(),
+            "2 workers: each worker has its own plugin instances; only shared data and metrics are common to all workers".to_owned(),
             format!("plugin greeter: {path}, engine proxy-wasm, with configuration"),
             "upstream: echo".to_owned(),
         ],

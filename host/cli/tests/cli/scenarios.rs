@@ -110,7 +110,7 @@ scenarios/wrong/all.yaml:11:7: step 1 (GET /): body
   - two\\n
   + three\\n
 scenarios/wrong/all.yaml:14:7: step 1, at upstream: request
-  expected nothing reaches upstream
+  expected no request at the upstream
   got      GET /
 ",
         "{said}"

@@ -76,7 +76,7 @@ impl engine::Compiled for Compiled {
             .map_err(|error| Trap::from_error("instantiation", &error, time_limit.time))?;
         let exports = Exports::load(&self.indices, &mut store, &instance).map_err(|error| {
             Trap::new(format!(
-                "an export is not of the type that {WORLD} says: {error:#}"
+                "an export has a different type than in {WORLD}: {error:#}"
             ))
         })?;
         Ok(Box::new(Instance {
@@ -155,7 +155,7 @@ impl Instance {
 
     fn plugin(&self, context: &Context) -> Result<ResourceAny, Trap> {
         let plugin = self.plugin_contexts.get(context.plugin).copied();
-        plugin.ok_or_else(|| Trap::new("a callback came to a plugin that is not configured"))
+        plugin.ok_or_else(|| Trap::new("a callback was called on a plugin that is not configured"))
     }
 }
 

@@ -258,7 +258,7 @@ fn component_of_another_world_is_rejected() {
     let error = load(PluginSpec::new("other", bytes)).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "plugin `other` does not export `tidegate:proxy/plugin@0.1.0`; build it for `tidegate:proxy/http-plugin@0.1.0`"
+        "plugin `other` does not export `tidegate:proxy/plugin@0.1.0`; build it for tidegate:proxy/http-plugin@0.1.0"
     );
 }
 
@@ -328,7 +328,7 @@ fn requested_engine_must_match_the_component() {
     let error = load(spec).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "plugin `plugin` is for engine `component`, but engine `proxy-wasm` was asked for; adapt the component first"
+        "plugin `plugin` requires the `component` engine, but the `proxy-wasm` engine was requested; adapt the component first"
     );
 }
 

@@ -111,7 +111,9 @@ pub(crate) fn require_running(caller: &Caller<'_, Guest>, hostcall: &str) -> was
     match caller.data().mode {
         Mode::Running => Ok(()),
         Mode::Starting => {
-            bail!("`{hostcall}` called while the module starts: only logging and WASI are there")
+            bail!(
+                "`{hostcall}` called while the module starts: only logging and WASI are available"
+            )
         }
         Mode::Allocating => {
             bail!("`{hostcall}` called by the allocator: only logging and the clock are there")

@@ -30,7 +30,8 @@ pub struct EnvoyArgs {
     #[arg(long, value_name = "URL", value_parser = UpstreamUrl::parse)]
     upstream: UpstreamUrl,
 
-    /// Cluster that plugins can send HTTP calls to: its name, and the URL of its server, `http://HOST[:PORT]`. Can be given more than once
+    /// Cluster to which plugins can send HTTP calls: its name, and the URL of its server, `http://HOST[:PORT]`. Repeat the option for
+    /// several clusters
     #[arg(long = "cluster", value_name = "NAME=URL", value_parser = ClusterArg::parse)]
     clusters: Vec<ClusterArg>,
 

@@ -3,13 +3,13 @@
 use serde::Deserialize;
 use tidegate_guest::prelude::*;
 
-/// What is done to the headers of a response. Unknown fields are rejected with an error that names them.
+/// The changes to the headers of a response. Unknown fields are rejected with an error that names them.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Edits {
-    /// Headers that it has afterwards, each with this one value.
+    /// Headers to set. Other values of these headers are removed.
     pub set: Vec<Header>,
-    /// Headers that it has no more.
+    /// Headers to remove.
     pub remove: Vec<FieldName>,
 }
 
@@ -24,7 +24,7 @@ pub struct Header {
 }
 
 impl Edits {
-    /// Rejects what the types cannot.
+    /// Rejects configurations that the types accept, but that cannot work.
     pub fn check(&self) -> Result<(), ConfigError> {
         let mut names = Vec::new();
         for (at, header) in self.set.iter().enumerate() {
@@ -35,7 +35,7 @@ impl Edits {
         }
         for (name, place) in names {
             if name.is_pseudo() {
-                return Err(ConfigError::at(place, "expected a header that clients see"));
+                return Err(ConfigError::at(place, "a pseudo-header cannot be changed"));
             }
         }
         Ok(())

@@ -1,6 +1,6 @@
-//! Sets and removes headers of responses.
+//! Sets and removes response headers.
 //!
-//! What may be configured, and what of it makes no sense, is in [`edits`], which knows no proxy.
+//! [`edits`] defines and validates the configuration. It does not depend on a proxy.
 
 mod edits;
 

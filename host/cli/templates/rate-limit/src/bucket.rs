@@ -1,8 +1,8 @@
-//! A token bucket. It is handed the time, in nanoseconds, so it is tested without a clock.
+//! A token bucket. It takes the time as an argument, in nanoseconds, so that it can be tested without a clock.
 
 use std::num::NonZeroU32;
 
-/// Holds up to `burst` tokens and gets `rate` of them in each second, evenly.
+/// Holds up to `burst` tokens, and receives `rate` tokens in each second, at regular intervals.
 #[derive(Clone, Copy, Debug)]
 pub struct Bucket {
     rate: u128,
@@ -11,7 +11,7 @@ pub struct Bucket {
     last: u64,
 }
 
-/// One token is a second's nanoseconds, so that `rate` comes in with each of them and nothing is rounded.
+/// The value of a token. The level increases by `rate` in each nanosecond, so that nothing is rounded.
 const TOKEN: u128 = 1_000_000_000;
 
 impl Bucket {

@@ -1,6 +1,6 @@
-//! Answers 429 to requests that come faster than is allowed.
+//! Responds with 429 to requests over a limit.
 //!
-//! Whether a request passes is decided in [`bucket`], which knows no proxy. The count is kept for each worker of the proxy.
+//! [`bucket`] decides whether a request passes. It does not depend on a proxy. Each worker of the proxy has its own count.
 
 mod bucket;
 
@@ -16,9 +16,9 @@ use bucket::Bucket;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Config {
-    /// Requests that pass in a second, in the long run.
+    /// The number of requests that are allowed in each second, on average.
     rate: NonZeroU32,
-    /// Requests that may come at once; `rate` of them if not given.
+    /// The number of requests that are allowed at once. Default: `rate`.
     burst: Option<NonZeroU32>,
 }
 

@@ -20,7 +20,7 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
             |store: Store<'_>, (len,): (u64,)| {
                 wasmtime::ensure!(
                     len <= MAX_BYTES,
-                    "{len} random bytes at once are more than the {MAX_BYTES} that there are"
+                    "{len} random bytes were requested in one call; the limit is {MAX_BYTES}"
                 );
                 let mut bytes = vec![0; usize::try_from(len)?];
                 fill(&store, &mut bytes)?;
@@ -46,7 +46,7 @@ fn random_u64(store: &Store<'_>) -> wasmtime::Result<u64> {
 
 fn fill(store: &Store<'_>, bytes: &mut [u8]) -> wasmtime::Result<()> {
     let random = &store.data().services.random;
-    random
-        .fill(bytes)
-        .map_err(|error| wasmtime::format_err!("the system gives no random numbers: {error}"))
+    random.fill(bytes).map_err(|error| {
+        wasmtime::format_err!("the system's random number generator failed: {error}")
+    })
 }

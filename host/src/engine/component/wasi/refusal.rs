@@ -104,7 +104,9 @@ fn link_refusal(
                 }
                 ty => match refused_value(&ty) {
                     Some(value) => value,
-                    None => bail!("`{path}` is not there: plugins have no files, no network and no other worlds"),
+                    None => bail!(
+                        "`{path}` is not available: plugins have no access to files or the network"
+                    ),
                 },
             };
         }

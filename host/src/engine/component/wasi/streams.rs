@@ -63,7 +63,7 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
             // The specification requires a trap for an empty list.
             wasmtime::ensure!(
                 !list.is_empty(),
-                "`wasi:io/poll` was asked to wait for nothing"
+                "`wasi:io/poll` was called with an empty list"
             );
             let count = u32::try_from(list.len())?;
             Ok(((0..count).collect::<Vec<u32>>(),))
