@@ -45,7 +45,7 @@ pub struct Inspection {
     /// Its size.
     pub size: Size,
     /// Why `adapt` rejects it, if it does.
-    pub refusal: Option<String>,
+    pub rejection: Option<String>,
 }
 
 /// The kind of a file.
@@ -76,7 +76,7 @@ pub enum Mapping {
     /// It works as specified, by means of the proxy's functions.
     Mapped,
     /// It fails at run time, in the way that its type allows.
-    Refused,
+    Fails,
     /// It traps at run time, because its type cannot express a failure.
     Traps,
     /// The proxy provides it, in every supported release.
@@ -156,7 +156,7 @@ impl Inspection {
             hostcalls: Vec::new(),
             wasi: Vec::new(),
             size,
-            refusal: None,
+            rejection: None,
         }
     }
 }
@@ -195,7 +195,7 @@ impl fmt::Display for Inspection {
         for (i, wasi) in self.wasi.iter().enumerate() {
             let how = match wasi.how {
                 Mapping::Mapped => "mapped",
-                Mapping::Refused => "fails at run time",
+                Mapping::Fails => "fails at run time",
                 Mapping::Traps => "traps at run time",
                 Mapping::AlwaysAvailable => "always available",
                 Mapping::NotEverywhere => "not in every supported Envoy",
@@ -219,8 +219,8 @@ impl fmt::Display for Inspection {
             f,
             "size       {total} bytes: code {code}, data {data}, names {names}, custom {custom}, other {other}"
         )?;
-        match &self.refusal {
-            Some(refusal) => writeln!(f, "adapt      rejects it: {refusal}"),
+        match &self.rejection {
+            Some(reason) => writeln!(f, "adapt      rejects it: {reason}"),
             None => Ok(()),
         }
     }
@@ -237,7 +237,7 @@ fn component(wasm: &[u8]) -> Result<Inspection, InspectError> {
             | AdaptError::Invalid { .. }),
         ) => return Err(error.into()),
         Err(error) => {
-            inspection.refusal = Some(error.to_string());
+            inspection.rejection = Some(error.to_string());
             return Ok(inspection);
         }
     };
@@ -252,7 +252,7 @@ fn component(wasm: &[u8]) -> Result<Inspection, InspectError> {
     match adapter.plan(&component) {
         Ok(plan) => describe(&plan, &mut inspection),
         Err(error) => {
-            inspection.refusal = Some(error.to_string());
+            inspection.rejection = Some(error.to_string());
             unplanned(&component, &adapter.contract, &mut inspection);
         }
     }
@@ -285,7 +285,7 @@ fn describe(plan: &Plan, inspection: &mut Inspection) {
                 let how = if is_mapped {
                     Mapping::Mapped
                 } else {
-                    Mapping::Refused
+                    Mapping::Fails
                 };
                 inspection.wasi.push(Wasi {
                     function: dotted(export),
@@ -296,7 +296,7 @@ fn describe(plan: &Plan, inspection: &mut Inspection) {
                 let how = if Stub::of(ty) == Stub::Trap {
                     Mapping::Traps
                 } else {
-                    Mapping::Refused
+                    Mapping::Fails
                 };
                 inspection.wasi.push(Wasi {
                     function: dotted(function),
@@ -324,7 +324,7 @@ fn unplanned(component: &Component<'_>, contract: &Contract, inspection: &mut In
                 let how = if is_mapped {
                     Mapping::Mapped
                 } else {
-                    Mapping::Refused
+                    Mapping::Fails
                 };
                 inspection.wasi.push(Wasi {
                     function: format!("{interface}.{}", name.item),

@@ -6,8 +6,9 @@ use tidegate_adapter::{Options, adapt, inspect, verify};
 use tidegate_components::Recipe;
 
 /// Callbacks of the component, each with the callback of the proxy that delivers it.
-const CALLBACKS: [(&str, &str); 5] = [
+const CALLBACKS: [(&str, &str); 7] = [
     ("on-request-headers", "proxy_on_request_headers"),
+    ("on-response-trailers", "proxy_on_response_trailers"),
     ("on-log", "proxy_on_log"),
     ("on-http-call-response", "proxy_on_http_call_response"),
     (
@@ -15,6 +16,7 @@ const CALLBACKS: [(&str, &str); 5] = [
         "proxy_on_http_call_response",
     ),
     ("on-tick", "proxy_on_tick"),
+    ("on-queue-ready", "proxy_on_queue_ready"),
 ];
 
 /// Callbacks of the proxy that every module has.

@@ -58,7 +58,7 @@ fn run(case: &Path) -> Result<()> {
         Ok(output) => {
             verify(&output)?;
             ensure!(
-                inspect(&input)?.refusal.is_none(),
+                inspect(&input)?.rejection.is_none(),
                 "`inspect` says that it is refused"
             );
             compare(&case.join("plan.txt"), &explain(&input)?)?;
@@ -72,7 +72,7 @@ fn run(case: &Path) -> Result<()> {
             match inspect(&input) {
                 Ok(inspection) if inspection.kind != Kind::Component => {}
                 Ok(inspection) => ensure!(
-                    inspection.refusal == Some(error.to_string()),
+                    inspection.rejection == Some(error.to_string()),
                     "`inspect` differs"
                 ),
                 Err(inspected) => ensure!(

@@ -46,7 +46,7 @@ fn every_shape_is_adapted() -> Result<()> {
         verify(&output)?;
         let inspection = inspect(&input)?;
         ensure!(
-            inspection.refusal.is_none() && !inspection.callbacks.is_empty(),
+            inspection.rejection.is_none() && !inspection.callbacks.is_empty(),
             "{inspection:?}"
         );
         let smaller = adapt(

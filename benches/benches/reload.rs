@@ -44,12 +44,14 @@ fn main() -> Result<()> {
 fn measure(component: &[u8], engine: EngineKind, rounds: u8) -> Result<()> {
     let server = Server::start(ServerConfig {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        admin: None,
         upstream: Upstream::Echo,
         workers: WORKERS,
         plugins: Vec::new(),
         clock: Arc::new(SystemClock),
         logs: Arc::new(NoLogs),
         shared_data: Arc::default(),
+        queues: Arc::default(),
         metrics: Arc::default(),
         clusters: Clusters::default(),
         attributes: Arc::default(),

@@ -18,13 +18,18 @@ pub struct Metadata {
     pub name: Name,
     /// The resource's namespace. If it is `None`, `kubectl` uses its current namespace.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub namespace: Option<Name>,
+    pub namespace: Option<Namespace>,
 }
 
 /// A valid Kubernetes name: a DNS label, or several DNS labels separated by dots.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct Name(String);
+
+/// A valid name of a Kubernetes namespace: a single DNS label.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct Namespace(String);
 
 /// A label that pods must have to be selected.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -67,6 +72,11 @@ pub enum NameError {
         "`{0}` is not a valid Kubernetes name (a DNS subdomain): use lowercase letters, digits, `-` and `.`, at most 253 characters; each part between dots must start and end with a letter or digit"
     )]
     Name(String),
+    /// The text is not a valid namespace.
+    #[error(
+        "`{0}` is not a valid namespace (a DNS label): use at most 63 lowercase letters, digits and `-`, starting and ending with a letter or digit"
+    )]
+    Namespace(String),
     /// The text is not a valid label.
     #[error(
         "`{0}` is not a valid label: expected `KEY=VALUE`, such as `app=web`, with at most 63 letters, digits, `-`, `_` and `.` each; a key may have a DNS name and `/` as a prefix"
@@ -142,6 +152,32 @@ impl FromStr for Name {
 }
 
 impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+// === impl Namespace ===
+
+impl Namespace {
+    /// Returns the name as a string slice.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Namespace {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        match names::is_dns_label(text) {
+            true => Ok(Self(text.to_owned())),
+            false => Err(NameError::Namespace(text.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for Namespace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
@@ -224,6 +260,19 @@ mod tests {
             "rate-limit"
         );
         assert!(Name::like("rate limit").is_err());
+    }
+
+    #[test]
+    fn namespaces_are_single_dns_labels() {
+        let longest = "a".repeat(63);
+        for good in ["a", "istio-system", "0-1", &longest] {
+            assert_eq!(good.parse::<Namespace>().expect(good).as_str(), good);
+        }
+        let too_long = "a".repeat(64);
+        for bad in ["", "a.b", "-a", "a-", "A", "a_b", "ä", &too_long] {
+            let error = bad.parse::<Namespace>().expect_err(bad);
+            assert_eq!(error, NameError::Namespace(bad.to_owned()));
+        }
     }
 
     #[test]

@@ -126,6 +126,15 @@ pub struct Position {
     pub column: usize,
 }
 
+/// A file, and a position in it if one is known: the beginning of a message about its text, formatted as `FILE:LINE:COLUMN`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Location {
+    /// The file's name.
+    pub file: String,
+    /// The position in the file.
+    pub position: Option<Position>,
+}
+
 /// An error returned when Kubernetes cannot read a text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{position}: {message}")]
@@ -316,6 +325,27 @@ impl Mapping {
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.line, self.column)
+    }
+}
+
+// === impl Location ===
+
+impl Location {
+    /// Creates a location.
+    pub fn new(file: impl Into<String>, position: Option<Position>) -> Self {
+        Self {
+            file: file.into(),
+            position,
+        }
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.position {
+            Some(position) => write!(f, "{}:{position}", self.file),
+            None => f.write_str(&self.file),
+        }
     }
 }
 

@@ -278,7 +278,7 @@ fn ineffective_or_invalid_options_are_rejected() {
                 scope: targets(&["Gateway/a"; 17]),
                 ..plain()
             },
-            "17 references",
+            "17 target references",
         ),
         (
             Deployment {

@@ -143,6 +143,40 @@ fn document_without_api_version_or_kind_is_rejected() {
     assert_eq!((report.judged, report.errors), (1, 1), "{report:#?}");
 }
 
+/// A group that differs from Istio's in a letter or two is a mistake. Other vendors have kinds of the same name in their own groups.
+#[test]
+fn misspelled_api_group_is_an_error() {
+    let of = |group: &str| judge(&plugin("").replace("extensions.istio.io", group));
+    for group in [
+        "extensions.istio.com",
+        "extension.istio.io",
+        "extensions.isto.io",
+        "Extensions.istio.io",
+    ] {
+        let report = of(group);
+        assert_eq!((report.judged, report.errors), (1, 1), "{report:#?}");
+        assert_eq!(report.findings[0].field, "apiVersion");
+        assert_eq!(
+            report.findings[0].message,
+            format!(
+                "unknown value `{group}/v1alpha1`: did you mean `extensions.istio.io/v1alpha1`?"
+            )
+        );
+    }
+    for group in ["extensions.higress.io", "extensions.istio.example.com"] {
+        let report = of(group);
+        assert_eq!((report.judged, report.errors), (0, 0), "{report:#?}");
+        assert_eq!(report.findings[0].rule, "document.group");
+    }
+    // The version may be wrong, too.
+    let text = plugin("").replace("istio.io/v1alpha1", "istio.com/v1");
+    let report = judge(&text);
+    assert_eq!(
+        report.findings[0].message,
+        "unknown value `extensions.istio.com/v1`: expected `extensions.istio.io/v1alpha1`"
+    );
+}
+
 #[test]
 fn module_checksum_warning_requires_a_known_module() {
     let text = plugin(&format!("  sha256: {MODULE}\n")).replace("@sha256:1", ":v1");

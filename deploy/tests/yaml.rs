@@ -190,7 +190,7 @@ fn unreadable_yaml_is_rejected_with_its_position() {
         ("~: a\n", "1:1", "null cannot be used as a key"),
         ("[a]: b\n", "1:1", "cannot be used as a key"),
         ("{a: b}: c\n", "1:1", "cannot be used as a key"),
-        ("a: b\n--- {c: d}\n", "2:4", "nothing but a comment"),
+        ("a: b\n--- {c: d}\n", "2:4", "only a comment"),
         ("a: !!int x\n", "1:10", "as int, as its tag requires"),
         ("a: [b\n", "1:4", "unclosed bracket"),
         (

@@ -11,6 +11,7 @@ wasmtime::component::bindgen!({
         "tidegate:proxy/metrics.counter": Counter,
         "tidegate:proxy/metrics.gauge": Gauge,
         "tidegate:proxy/metrics.histogram": Histogram,
+        "tidegate:proxy/shared-queues.queue": Queue,
     },
     // A handle that the host did not create is an internal error, which traps.
     imports: {
@@ -34,3 +35,6 @@ pub enum Gauge {}
 
 /// The resource type for a guest's handle to a histogram, like [`Counter`].
 pub enum Histogram {}
+
+/// The resource type for a guest's handle to a queue. Its representation is the ID of the queue.
+pub enum Queue {}

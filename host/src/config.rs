@@ -10,7 +10,9 @@ use crate::engine::CodeCache;
 use crate::logs::LogSink;
 use crate::metrics::Metrics;
 use crate::observe::Observer;
+use crate::plugin_stats::PluginStats;
 use crate::shared_data::SharedData;
+use crate::shared_queues::SharedQueues;
 
 /// The configuration of a [`Runtime`](crate::Runtime).
 #[derive(Clone)]
@@ -24,8 +26,12 @@ pub struct RuntimeConfig {
     pub buffer: usize,
     /// Data shared by the plugins of all workers.
     pub shared_data: Arc<SharedData>,
+    /// Queues shared by the plugins of all workers.
+    pub queues: Arc<SharedQueues>,
     /// Metrics that plugins define.
     pub metrics: Arc<Metrics>,
+    /// Statistics of the plugins. If `None`, nothing is measured.
+    pub stats: Option<Arc<PluginStats>>,
     /// The clusters that plugins can send HTTP calls to.
     pub clusters: Arc<Clusters>,
     /// Attributes that add to, or override, those that the host provides for a stream.
@@ -43,14 +49,16 @@ pub struct RuntimeConfig {
 
 impl RuntimeConfig {
     /// Creates a configuration with the system clock, a buffer of 1 MiB, the given log sink, empty shared data, no
-    /// clusters, no attributes and no observer.
+    /// statistics, no clusters, no attributes and no observer.
     pub fn new(logs: Arc<dyn LogSink>) -> Self {
         Self {
             clock: Arc::new(SystemClock),
             logs,
             buffer: 1 << 20,
             shared_data: Arc::default(),
+            queues: Arc::default(),
             metrics: Arc::default(),
+            stats: None,
             clusters: Arc::default(),
             attributes: Arc::default(),
             observer: None,

@@ -13,9 +13,11 @@ use crate::limits::Limits;
 use crate::logs::{Level, LogLine, LogSink};
 use crate::metrics::{DefinedMetrics, Metrics};
 use crate::observe::LineRecorder;
-use crate::port::Outbox;
+use crate::plugin_stats::InstanceStats;
+use crate::port::{Outbox, QueueListener};
 use crate::random::Random;
 use crate::shared_data::SharedData;
+use crate::shared_queues::{Registration, SharedQueues};
 use crate::state::SharedStream;
 
 /// The services of the host that an instance's hostcalls can access. They do not contain the instance, so that it is
@@ -28,9 +30,16 @@ pub(crate) struct Services {
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) random: Random,
     pub(crate) shared_data: Arc<SharedData>,
+    pub(crate) queues: Arc<SharedQueues>,
+    /// What is called for the queues that the instance's plugins have registered.
+    pub(crate) queue_events: QueueListener,
+    /// These registrations, by the plugin's index and the ID of the queue.
+    pub(crate) registrations: RefCell<HashMap<(usize, u32), Registration>>,
     pub(crate) metrics: Arc<Metrics>,
     /// The metrics that the instance has defined.
     pub(crate) defined: DefinedMetrics,
+    /// The statistics of the instance's plugins, if there are any.
+    pub(crate) stats: Option<InstanceStats>,
     pub(crate) clusters: Arc<Clusters>,
     pub(crate) outbox: Outbox,
     pub(crate) attributes: Arc<Attributes>,
@@ -91,6 +100,13 @@ impl Services {
             level,
             message,
         });
+    }
+
+    /// Counts a trap in a plugin's code, if there are statistics.
+    pub(crate) fn count_trap(&self, plugin: usize) {
+        if let Some(stats) = &self.stats {
+            stats.add_trap(plugin);
+        }
     }
 }
 

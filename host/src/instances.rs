@@ -17,7 +17,7 @@ use crate::observe::{LineRecorder, Observer};
 use crate::plugin::{EngineKind, FailurePolicy, PluginSpec};
 use crate::port::{Outbox, Port};
 use crate::random::Random;
-use crate::vm::Vm;
+use crate::vm::{QueueEvents, Vm};
 use crate::vocabulary::Phase;
 
 /// The compiled plugins of a chain, shared by all workers.
@@ -162,6 +162,9 @@ impl ChainInstances {
         }
         match start_instance(&self.loaded, module, self.worker, &self.port) {
             Ok(fresh) => {
+                if let Some(stats) = &fresh.services().stats {
+                    stats.add_restart();
+                }
                 renewable.vm.replace(fresh.clone());
                 renewable.retry_at.set(None);
                 Some((fresh, *index_in_module))
@@ -201,8 +204,9 @@ fn start_instance(
     else {
         return Err(StartError::Unused);
     };
-    let names = plugins.iter().map(|it| it.spec.name.clone()).collect();
+    let names: Vec<String> = plugins.iter().map(|it| it.spec.name.clone()).collect();
     let config = &loaded.config;
+    let queue_events = QueueEvents::new(&**port);
     // Where the plugins of an instance differ, the settings of the first one apply.
     let services = Services {
         worker,
@@ -212,8 +216,12 @@ fn start_instance(
         environment: first.environment.clone(),
         random: Random::new(first.seed),
         shared_data: config.shared_data.clone(),
+        queues: config.queues.clone(),
+        queue_events: queue_events.listener.clone(),
+        registrations: RefCell::default(),
         metrics: config.metrics.clone(),
         defined: DefinedMetrics::default(),
+        stats: config.stats.as_ref().map(|it| it.instance(&names, worker)),
         clusters: config.clusters.clone(),
         outbox: Outbox::default(),
         in_event: Cell::new(false),
@@ -222,12 +230,12 @@ fn start_instance(
         recorder: config.observer.as_ref().map(|_| LineRecorder::default()),
         contexts: Contexts::default(),
     };
-    let vm = Vm::start(&*module.compiled, services, port.clone()).map_err(|Trap { message }| {
-        StartError::Trapped {
+    let vm = Vm::start(&*module.compiled, services, port.clone(), queue_events).map_err(
+        |Trap { message }| StartError::Trapped {
             plugin: first.name.clone(),
             message,
-        }
-    })?;
+        },
+    )?;
     for (index_in_module, LoadedPlugin { spec, .. }) in plugins.iter().enumerate() {
         let context = vm.services().contexts.add(index_in_module, None);
         // `Vm::enter` logs the trap. The error only reports that it occurred.

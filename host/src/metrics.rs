@@ -45,9 +45,33 @@ pub struct Metric {
     kind: MetricKind,
     /// The value of a counter or gauge, the sum of a histogram.
     value: AtomicU64,
-    /// The number of values that a histogram has recorded.
-    count: AtomicU64,
+    /// The number of values in each bucket of a histogram. Other metrics have no buckets.
+    buckets: Box<[AtomicU64]>,
 }
+
+/// The buckets of a histogram, except for the last one, which has no upper bound: the largest value in the bucket, and the upper bound in
+/// Prometheus' text format. They are Envoy's default.
+static BUCKETS: [(u64, &str); 19] = [
+    (0, "0.5"),
+    (1, "1"),
+    (5, "5"),
+    (10, "10"),
+    (25, "25"),
+    (50, "50"),
+    (100, "100"),
+    (250, "250"),
+    (500, "500"),
+    (1_000, "1000"),
+    (2_500, "2500"),
+    (5_000, "5000"),
+    (10_000, "10000"),
+    (30_000, "30000"),
+    (60_000, "60000"),
+    (300_000, "300000"),
+    (600_000, "600000"),
+    (1_800_000, "1800000"),
+    (3_600_000, "3600000"),
+];
 
 // === impl Metrics ===
 
@@ -71,10 +95,14 @@ impl Metrics {
         if count >= MAX_METRICS {
             return None;
         }
+        let buckets = match kind {
+            MetricKind::Counter | MetricKind::Gauge => 0,
+            MetricKind::Histogram => BUCKETS.len() + 1,
+        };
         let metric = Arc::new(Metric {
             kind,
             value: AtomicU64::new(0),
-            count: AtomicU64::new(0),
+            buckets: (0..buckets).map(|_| AtomicU64::new(0)).collect(),
         });
         named.insert(name.into(), metric.clone());
         Some(metric)
@@ -122,7 +150,19 @@ impl Metric {
 
     /// Returns the number of values that a histogram has recorded.
     pub fn count(&self) -> u64 {
-        self.count.load(Ordering::Relaxed)
+        let counts = self.buckets.iter().map(|it| it.load(Ordering::Relaxed));
+        counts.sum()
+    }
+
+    /// Returns the buckets of a histogram, in ascending order: the upper bound in Prometheus' text format, and the number of recorded
+    /// values that do not exceed it. The last bound is `+Inf`.
+    pub fn buckets(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let bounds = BUCKETS.iter().map(|(_, bound)| *bound).chain(["+Inf"]);
+        let counts = self.buckets.iter().map(|it| it.load(Ordering::Relaxed));
+        bounds.zip(counts).scan(0_u64, |total, (bound, count)| {
+            *total += count;
+            Some((bound, *total))
+        })
     }
 
     /// Adds to the value, which wraps around.
@@ -137,7 +177,10 @@ impl Metric {
             MetricKind::Counter => self.add(value),
             MetricKind::Histogram => {
                 self.add(value);
-                self.count.fetch_add(1, Ordering::Relaxed);
+                let bucket = BUCKETS.partition_point(|(largest, _)| *largest < value);
+                if let Some(count) = self.buckets.get(bucket) {
+                    count.fetch_add(1, Ordering::Relaxed);
+                }
             }
         }
     }
@@ -162,6 +205,27 @@ mod tests {
         assert_eq!(define(MetricKind::Gauge, "a").value(), 6);
         let histogram = define(MetricKind::Histogram, "a");
         assert_eq!((histogram.count(), histogram.value()), (2, 9));
+    }
+
+    #[test]
+    fn buckets_of_a_histogram_are_cumulative() {
+        let metrics = Metrics::default();
+        let define = |kind| metrics.define(kind, b"a").expect("a metric");
+        let histogram = define(MetricKind::Histogram);
+        for value in [0, 1, 2, 5, 6, 3_600_000, 3_600_001, u64::MAX / 2] {
+            histogram.record(value);
+        }
+        let buckets: Vec<_> = histogram.buckets().collect();
+        assert_eq!(
+            buckets[..5],
+            [("0.5", 1), ("1", 2), ("5", 4), ("10", 5), ("25", 5)]
+        );
+        assert_eq!(buckets[17..], [("1800000", 5), ("3600000", 6), ("+Inf", 8)]);
+        assert_eq!(histogram.count(), 8);
+        for kind in [MetricKind::Counter, MetricKind::Gauge] {
+            define(kind).record(1);
+            assert_eq!(define(kind).buckets().count(), 0);
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What an instance requests of its worker besides streams: HTTP calls and timers.
+//! What an instance requests of its worker besides streams: HTTP calls, timers and the events of queues.
 //!
 //! Hostcalls queue requests in an [`Outbox`]. When the callback has returned, `vm` passes them to the worker's [`Port`], and later
 //! passes the outcomes back to the guest. Nothing runs in between, so an outcome never arrives while a guest runs. Whatever is
@@ -7,6 +7,7 @@
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,7 +22,14 @@ pub(crate) trait Port {
 
     /// Calls `fire` once at a time of [`Clock::monotonic`](crate::Clock::monotonic), from the worker's event loop, unless it is cancelled.
     fn schedule(&self, at: u64, fire: Box<dyn FnOnce()>) -> Pending;
+
+    /// Returns a function that can be called on any thread, with the index of a plugin and the ID of a queue. It leads to a call of
+    /// `ready` from the worker's event loop, unless what is pending is cancelled.
+    fn listen(&self, ready: Box<dyn Fn(usize, u32)>) -> (QueueListener, Pending);
 }
+
+/// What is called when a value has been added to a queue, with the index of the plugin that listens and the ID of the queue.
+pub(crate) type QueueListener = Arc<dyn Fn(usize, u32) + Send + Sync>;
 
 /// The port of a worker that serves streams without a proxy. Calls are never answered, and timers never fire.
 pub(crate) struct NoPort;
@@ -104,6 +112,10 @@ impl Port for NoPort {
 
     fn schedule(&self, _: u64, _: Box<dyn FnOnce()>) -> Pending {
         Pending::new(())
+    }
+
+    fn listen(&self, _: Box<dyn Fn(usize, u32)>) -> (QueueListener, Pending) {
+        (Arc::new(|_, _| ()), Pending::new(()))
     }
 }
 

@@ -71,6 +71,8 @@ pub(crate) struct FilterState {
     pub(crate) accessible_maps: u8,
     /// The callback that is running.
     pub(crate) phase: Option<Phase>,
+    /// Whether the running callback is the one for the end of the message.
+    pub(crate) at_end: bool,
     /// Whether the plugin has passed on the response headers.
     pub(crate) response_passed: bool,
     /// Whether the plugin's last body callback paused, so that the plugin sees the accumulated body, by direction.
@@ -149,6 +151,27 @@ impl State {
         match buffered {
             Some(buffered) if accumulating => buffered,
             _ => passing,
+        }
+    }
+
+    /// Returns whether a change of `map` adds trailers: in the body callback for the end of a message that has none.
+    pub(crate) fn adds_trailers(&self, filter: usize, map: FieldMap) -> bool {
+        let direction = match map {
+            FieldMap::RequestTrailers => Direction::Request,
+            FieldMap::ResponseTrailers => Direction::Response,
+            FieldMap::RequestHeaders | FieldMap::ResponseHeaders => return false,
+        };
+        let FilterState { phase, at_end, .. } = self.filter(filter);
+        at_end && phase == Some(direction.body_phase()) && self.map(map).is_none()
+    }
+
+    /// Adds empty trailers, which the plugin can access.
+    pub(crate) fn add_trailers(&mut self, filter: usize, map: FieldMap) {
+        if let Some(slot) = self.maps.get_mut(map.index()) {
+            *slot = Some(Fields::new());
+        }
+        if let Some(filter) = self.filters.get_mut(filter) {
+            filter.accessible_maps |= map.bit();
         }
     }
 }

@@ -5,9 +5,11 @@
 //! is never entered twice.
 //!
 //! What hostcalls have queued for the worker is passed to its [`Port`] when a callback has returned. The outcomes of calls and the
-//! ticks of timers come back here, and are dropped if the instance has trapped.
+//! ticks of timers come back here, and are dropped if the instance has trapped. `counting` counts callbacks, if there are statistics.
 
-use std::cell::{Cell, RefCell};
+mod counting;
+
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
 
@@ -17,7 +19,7 @@ use crate::engine::{Callback, Callbacks, Compiled, Instance, Trap};
 use crate::inconsistency;
 use crate::logs::Level;
 use crate::observe::{LineRecorder, Measured};
-use crate::port::{CallOutcome, Output, Pending, Port};
+use crate::port::{CallOutcome, Output, Pending, Port, QueueListener};
 
 /// One instance and its contexts.
 pub(crate) struct Vm {
@@ -28,8 +30,17 @@ pub(crate) struct Vm {
     port: Rc<dyn Port>,
     /// The plugins' timers, by the plugin's index.
     timers: RefCell<Vec<Timer>>,
+    /// Keeps the events of queues coming.
+    _queue_events: Pending,
     /// A reference to this value for what the port calls later, so that it does not keep an old instance alive.
     this: Weak<Vm>,
+}
+
+/// The events of the queues that an instance's plugins listen to. They exist before the instance, whose start-up code may register queues.
+pub(crate) struct QueueEvents {
+    pub(crate) listener: QueueListener,
+    instance: Rc<OnceCell<Weak<Vm>>>,
+    pending: Pending,
 }
 
 /// The timer of a plugin.
@@ -37,6 +48,27 @@ pub(crate) struct Vm {
 struct Timer {
     period: Duration,
     pending: Option<Pending>,
+}
+
+// === impl QueueEvents ===
+
+impl QueueEvents {
+    /// Prepares to pass the events of queues to an instance that is about to be created.
+    pub(crate) fn new(port: &dyn Port) -> Self {
+        let instance = Rc::new(OnceCell::<Weak<Vm>>::new());
+        let target = instance.clone();
+        let ready = move |plugin, queue| {
+            if let Some(vm) = target.get().and_then(Weak::upgrade) {
+                vm.queue_ready(plugin, queue);
+            }
+        };
+        let (listener, pending) = port.listen(Box::new(ready));
+        Self {
+            listener,
+            instance,
+            pending,
+        }
+    }
 }
 
 // === impl Vm ===
@@ -47,18 +79,32 @@ impl Vm {
         compiled: &dyn Compiled,
         services: Services,
         port: Rc<dyn Port>,
+        events: QueueEvents,
     ) -> Result<Rc<Self>, Trap> {
         let services = Rc::new(services);
-        let instance = compiled.instantiate(&services)?;
-        Ok(Rc::new_cyclic(|this| Self {
+        // The first plugin stands for all while the instance starts, as in the log.
+        let instance = compiled
+            .instantiate(&services)
+            .inspect_err(|_| services.count_trap(0))?;
+        let instance = counting::count_callbacks(instance, &services);
+        let QueueEvents {
+            instance: target,
+            pending,
+            ..
+        } = events;
+        let vm = Rc::new_cyclic(|this| Self {
             instance: RefCell::new(Some(instance)),
             callbacks: compiled.callbacks(),
             services,
             dead: Cell::new(false),
             port,
             timers: RefCell::default(),
+            _queue_events: pending,
             this: this.clone(),
-        }))
+        });
+        // It is set only here.
+        let _ = target.set(Rc::downgrade(&vm));
+        Ok(vm)
     }
 
     pub(crate) fn callbacks(&self) -> Callbacks {
@@ -166,6 +212,14 @@ impl Vm {
         }
     }
 
+    /// Calls a plugin because a value has been added to its queue.
+    fn queue_ready(&self, plugin: usize, queue: u32) {
+        if let Some(context) = self.services.contexts.plugin_context(plugin) {
+            let callback = Callback::QueueReady { queue };
+            self.deliver(plugin, |instance| instance.call(&context, callback));
+        }
+    }
+
     fn schedule_tick(&self, plugin: usize, at: u64) -> Pending {
         let this = self.this.clone();
         let fire = move || {
@@ -220,9 +274,11 @@ impl Vm {
 
     fn handle_trap(&self, plugin: usize, trap: &Trap) {
         self.dead.set(true);
+        self.services.count_trap(plugin);
         self.services.log(plugin, Level::Critical, &trap.message);
         self.services.outbox.cancel_all();
         self.timers.take();
+        self.services.registrations.take();
         for context in self.services.contexts.drain() {
             if let Some(stream) = context.stream {
                 stream.shared.notify();

@@ -105,7 +105,8 @@ impl Owned {
 // === Parts ===
 
 fn exchange(found: &mut Vec<String>, owned: &Owned, of: &str, left: &Seen, right: &Seen) {
-    pair(found, &format!("{of}: status"), &left.status, &right.status);
+    let (status, other) = (Number(left.status), Number(right.status));
+    pair(found, &format!("{of}: status"), &status, &other);
     pair(found, &format!("{of}: broken"), &left.broken, &right.broken);
     fields(found, of, &owned.response, &left.headers, &right.headers);
     pair(found, &format!("{of}: body"), &left.body, &right.body);
@@ -146,7 +147,8 @@ fn received(
 ) {
     pair(found, &format!("{of}: method"), &left.method, &right.method);
     pair(found, &format!("{of}: path"), &left.path, &right.path);
-    pair(found, &format!("{of}: of step"), &left.of, &right.of);
+    let (step, other) = (Number(left.of), Number(right.of));
+    pair(found, &format!("{of}: of step"), &step, &other);
     fields(found, of, owned, &left.headers, &right.headers);
     pair(found, &format!("{of}: body"), &left.body, &right.body);
     let of = format!("{of}: trailers");
@@ -218,7 +220,7 @@ fn lines(found: &mut Vec<String>, when: &str, left: &[Line], right: &[Line]) {
         format!(" {when}")
     };
     found.push(format!(
-        "log{when}, line {}: {} against {} (of {} and {} lines)",
+        "log{when}, line {}: {} versus {} (of {} and {} lines)",
         same + 1,
         at(&left),
         at(&right),
@@ -252,9 +254,22 @@ fn count(found: &mut Vec<String>, what: &str, left: usize, right: usize) {
     pair(found, &format!("number of {what}"), &left, &right);
 }
 
+/// A number that may be absent, formatted without `Some`.
+#[derive(PartialEq)]
+struct Number<T>(Option<T>);
+
+impl<T: std::fmt::Debug> std::fmt::Debug for Number<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.0 {
+            Some(number) => write!(f, "{number:?}"),
+            None => f.write_str("none"),
+        }
+    }
+}
+
 fn pair<T: PartialEq + std::fmt::Debug>(found: &mut Vec<String>, what: &str, left: &T, right: &T) {
     if left != right {
-        found.push(format!("{what}: {left:?} against {right:?}"));
+        found.push(format!("{what}: {left:?} versus {right:?}"));
     }
 }
 
@@ -294,7 +309,7 @@ mod tests {
         let swapped = transcript(&[("a", "3"), ("b", "2"), ("a", "1")], "");
         assert_eq!(
             differences(&owned, &left, &swapped),
-            ["response 1 (GET /): a: [\"1\", \"3\"] against [\"3\", \"1\"]"]
+            ["response 1 (GET /): a: [\"1\", \"3\"] versus [\"3\", \"1\"]"]
         );
     }
 
@@ -336,8 +351,8 @@ mod tests {
         assert_eq!(
             differences(&owned, &left, &right),
             [
-                "response 1 (GET /): trailers: x-sum: [\"1\"] against []",
-                "number of requests that reached upstream: 1 against 0"
+                "response 1 (GET /): trailers: x-sum: [\"1\"] versus []",
+                "number of requests that reached upstream: 1 versus 0"
             ]
         );
     }
@@ -365,11 +380,29 @@ mod tests {
         assert_eq!(differences(&owned, &left, &same), Vec::<String>::new());
         assert_eq!(
             differences(&owned, &left, &at(&[])),
-            ["call 1 at cluster auth: x-a: [\"\"] against []"]
+            ["call 1 at cluster auth: x-a: [\"\"] versus []"]
         );
         assert_eq!(
             differences(&owned, &left, &transcript(&[], "")),
-            ["number of calls that reached cluster auth: 1 against 0"]
+            ["number of calls that reached cluster auth: 1 versus 0"]
+        );
+    }
+
+    #[test]
+    fn different_status_is_a_difference() {
+        let owned = Owned::default();
+        let with = |status| {
+            let mut transcript = transcript(&[], "");
+            transcript.exchanges[0].status = status;
+            transcript
+        };
+        assert_eq!(
+            differences(&owned, &with(Some(200)), &with(Some(403))),
+            ["response 1 (GET /): status: 200 versus 403"]
+        );
+        assert_eq!(
+            differences(&owned, &with(Some(200)), &with(None)),
+            ["response 1 (GET /): status: 200 versus none"]
         );
     }
 
@@ -388,7 +421,7 @@ mod tests {
             "{found:?}"
         );
         assert!(
-            found.iter().any(|line| line.contains("against nothing")),
+            found.iter().any(|line| line.contains("versus nothing")),
             "{found:?}"
         );
     }

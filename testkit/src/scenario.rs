@@ -14,7 +14,7 @@ use serde::{Deserialize, Deserializer, de};
 use crate::octets::Octets;
 use crate::runtimes::RuntimeKind;
 use crate::schema;
-use crate::source::Source;
+use crate::source::{Location, Position, Source};
 use crate::surroundings::Property;
 use crate::verdict::Place;
 
@@ -28,6 +28,7 @@ pub struct Scenario {
     pub about: String,
     /// The plugins of the chain, in the order in which requests pass through them. Default: only the plugin under test.
     #[serde(default)]
+    #[schemars(length(min = 1))]
     pub plugins: Vec<Plugin>,
     /// The configuration of the plugin under test. A string is passed unchanged, any other value as JSON. Not allowed with `plugins`.
     pub configuration: Option<serde_json::Value>,
@@ -129,9 +130,11 @@ pub enum Cluster {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Answer {
     /// The path with the query, as received by the server.
+    #[schemars(regex(pattern = "^/"))]
     pub path: String,
-    /// The status.
+    /// The status, from 200 to 599.
     #[serde(default = "ok")]
+    #[schemars(range(min = 200, max = 599))]
     pub status: u16,
     /// The headers, in order. Those that describe the body, such as `content-length`, are added.
     #[serde(default)]
@@ -187,7 +190,7 @@ pub enum Step {
     Chunk(Chunk),
     /// Waits for the complete response to a request that was started with `begin`.
     Finish(Finish),
-    /// Closes the client's connection of a request that was started with `begin`.
+    /// Closes the client's connection for a request that was started with `begin`.
     Hangup(String),
     /// Waits until a plugin has logged this line. The search starts after the line that the previous `until` step found.
     Until(LinePattern),
@@ -206,7 +209,8 @@ pub struct Exchange {
     /// The method.
     #[serde(default = "get")]
     pub method: String,
-    /// The path with its query.
+    /// The path with its query, or `*` with the method `OPTIONS`.
+    #[schemars(regex(pattern = r"^(/|\*$)"))]
     pub path: String,
     /// The headers, in order. `host` and those that describe the body, such as `content-length`, are added.
     #[serde(default)]
@@ -219,7 +223,7 @@ pub struct Exchange {
     /// The trailers, in order. The body is then sent in chunks, and the names of the trailers are listed in the `trailer` header.
     #[serde(default)]
     pub trailers: Vec<(String, Octets)>,
-    /// The expected response and its effects.
+    /// The expected response, and other effects of the request.
     #[serde(default)]
     pub expect: Expect,
 }
@@ -233,7 +237,8 @@ pub struct Begin {
     /// The method.
     #[serde(default = "get")]
     pub method: String,
-    /// The path with its query.
+    /// The path with its query, or `*` with the method `OPTIONS`.
+    #[schemars(regex(pattern = r"^(/|\*$)"))]
     pub path: String,
     /// The headers.
     #[serde(default)]
@@ -265,12 +270,13 @@ pub struct Chunk {
 pub struct Finish {
     /// The `id` of the request.
     pub id: String,
-    /// The expected response and its effects.
+    /// The expected response, and other effects of the request.
     #[serde(default)]
     pub expect: Expect,
 }
 
-/// The expected response and its effects. What is not mentioned is not checked, but is still compared between runtimes.
+/// The expected response, and other effects of the request. What is not mentioned is not checked, but is still compared between
+/// runtimes.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Expect {
@@ -359,8 +365,10 @@ impl Scenario {
     pub fn read(folder: &Path, file: &Path, own: Option<&str>) -> Result<Self> {
         let text = std::fs::read_to_string(file)
             .with_context(|| format!("cannot read `{}`", file.display()))?;
+        let source = Source::parse(&text);
+        let source = source.as_ref();
         let mut scenario: Scenario =
-            serde_saphyr::from_str(&text).map_err(|error| located(&error, file))?;
+            serde_saphyr::from_str(&text).map_err(|error| located(&error, file, source))?;
         let below = file.strip_prefix(folder).unwrap_or(file).with_extension("");
         scenario.name = below
             .components()
@@ -368,8 +376,10 @@ impl Scenario {
             .collect::<Vec<_>>()
             .join("/");
         scenario.file = file.to_owned();
-        let is_implied = own.is_some() && scenario.plugins.is_empty();
-        if let (Some(own), []) = (own, &scenario.plugins[..]) {
+        let plugins = Place::default().key("plugins");
+        let has_plugins = source.is_some_and(|source| source.get(&plugins).is_some());
+        let is_implied = own.is_some() && scenario.plugins.is_empty() && !has_plugins;
+        if let (Some(own), true) = (own, is_implied) {
             scenario.plugins.push(Plugin {
                 guest: own.to_owned(),
                 name: None,
@@ -385,9 +395,8 @@ impl Scenario {
         checked
             .and_then(|()| scenario.read_configurations(below, is_implied))
             .map_err(|(place, wrong)| {
-                let at = Source::parse(&text).map(|source| source.position(&place));
-                let at = at.map_or_else(String::new, |at| format!(":{at}"));
-                anyhow!("{}{at}: {wrong}", file.display())
+                let position = source.map(|source| source.position(&place));
+                anyhow!("{}: {wrong}", location(file, position))
             })?;
         Ok(scenario)
     }
@@ -457,17 +466,32 @@ impl Scenario {
     }
 }
 
-/// Formats a parse error in one line that begins with its location.
-fn located(error: &serde_saphyr::Error, file: &Path) -> anyhow::Error {
+fn location(file: &Path, position: Option<Position>) -> Location {
+    Location::new(file.display().to_string(), position)
+}
+
+/// Formats a parse error in one line that begins with its location. If a value does not have the type of its key, the parser does not
+/// mention the key; it is found in `source`.
+fn located(error: &serde_saphyr::Error, file: &Path, source: Option<&Source>) -> anyhow::Error {
     // The parser's message also contains the location and the line; both are removed.
     let message = error.without_snippet().to_string();
-    let Some(at) = error.location() else {
-        return anyhow!("{}: {message}", file.display());
+    let position = error.location().and_then(|at| {
+        Some(Position {
+            line: usize::try_from(at.line()).ok()?,
+            column: usize::try_from(at.column()).ok()?,
+        })
+    });
+    let Some(at) = position else {
+        return anyhow!("{}: {message}", location(file, None));
     };
-    let (line, column) = (at.line(), at.column());
-    let said = format!(" at line {line}, column {column}");
-    let message = expected(message.strip_suffix(&said).unwrap_or(&message));
-    anyhow!("{}:{line}:{column}: {message}", file.display())
+    let said = format!(" at line {}, column {}", at.line, at.column);
+    let mut message = expected(message.strip_suffix(&said).unwrap_or(&message));
+    if message.starts_with("expected ")
+        && let Some(key) = source.and_then(|source| source.key_at(at))
+    {
+        message.insert_str(0, &format!("`{key}`: "));
+    }
+    anyhow!("{}: {message}", location(file, position))
 }
 
 /// Returns the parser's message in terms of YAML, without names of Rust types.
@@ -485,7 +509,9 @@ fn expected(message: &str) -> String {
     };
     match ty {
         "bool" => "expected `true` or `false`".to_owned(),
-        "u8" | "u16" | "u32" | "u64" | "usize" => "expected a non-negative integer".to_owned(),
+        "u16" => format!("expected an integer from 0 to {}", u16::MAX),
+        "u64" => format!("expected an integer from 0 to {}", u64::MAX),
+        "u8" | "u32" | "usize" => "expected a non-negative integer".to_owned(),
         "i8" | "i16" | "i32" | "i64" | "isize" => "expected an integer".to_owned(),
         "f32" | "f64" => "expected a number".to_owned(),
         _ if ty.ends_with("expected a tuple of size 2") => {

@@ -7,6 +7,8 @@ use std::ops::Range;
 
 use granit_parser::{Event, Parser, ScalarStyle, Span, StructureStyle};
 
+pub use tidegate_deploy::yaml::{Location, Position};
+
 use crate::verdict::{Part, Place};
 
 /// The maximum nesting depth of collections.
@@ -51,15 +53,6 @@ pub enum Kind {
         /// The entries.
         entries: Vec<(Node, Node)>,
     },
-}
-
-/// A position in a text. Both numbers are 1-based; columns count characters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Position {
-    /// The line.
-    pub line: usize,
-    /// The column.
-    pub column: usize,
 }
 
 /// A collection whose end has not been reached.
@@ -142,6 +135,23 @@ impl Source {
         position
     }
 
+    /// Returns the key of the value that begins at a position. For an item of a list, it is the key of the list.
+    pub fn key_at(&self, position: Position) -> Option<&str> {
+        let mut open: Vec<(Option<&str>, &Node)> = vec![(None, &self.root)];
+        while let Some((key, node)) = open.pop() {
+            match &node.kind {
+                // The value of a key comes before the values in it, which may begin at the same position.
+                _ if node.position == position && key.is_some() => return key,
+                Kind::Sequence { items, .. } => open.extend(items.iter().map(|item| (key, item))),
+                Kind::Mapping { entries, .. } => {
+                    open.extend(entries.iter().map(|(key, value)| (key.text(), value)));
+                }
+                Kind::Scalar(..) | Kind::Alias => {}
+            }
+        }
+        None
+    }
+
     /// Returns the deepest existing node on the path of a place, and the rest of the path.
     pub fn nearest<'a>(&self, place: &'a Place) -> (&Node, &'a [Part]) {
         let mut node = &self.root;
@@ -175,7 +185,15 @@ impl Node {
 
     /// Returns whether the node is a scalar with this text.
     pub fn is(&self, text: &str) -> bool {
-        matches!(&self.kind, Kind::Scalar(said, _) if said == text)
+        self.text() == Some(text)
+    }
+
+    /// Returns the text, if the node is a scalar.
+    fn text(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Scalar(said, _) => Some(said),
+            _ => None,
+        }
     }
 
     /// Returns whether the value is omitted.
@@ -266,14 +284,6 @@ impl Open {
     }
 }
 
-// === impl Position ===
-
-impl std::fmt::Display for Position {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}:{}", self.line, self.column)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -315,6 +325,22 @@ mod tests {
         assert_eq!(said(&["steps", "2", "chunk", "end"]).0, Some(""));
         let data = said(&["steps", "2", "chunk", "data"]).0.expect("text");
         assert_eq!(data, "|\n      one\n      two");
+    }
+
+    #[test]
+    fn key_is_found_by_the_position_of_its_value() {
+        let source = Source::parse(TEXT).expect("YAML");
+        let key = |line, column| source.key_at(Position { line, column });
+        assert_eq!(key(1, 8), Some("about"));
+        assert_eq!(key(4, 11), Some("path"));
+        assert_eq!(key(5, 23), Some("status"));
+        assert_eq!(key(5, 38), Some("logs"), "an item");
+        assert_eq!(
+            key(4, 5),
+            Some("request"),
+            "the mapping begins with its key"
+        );
+        assert_eq!(key(1, 1), None, "a key itself");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The initial environment of a scenario apart from the request: shared data and properties.
 //!
-//! Envoy supports neither, so scenarios that use them are skipped there. See `host/src/shared_data.rs` and
-//! `host/src/attributes.rs` for details.
+//! Neither can be set in Envoy from outside, so scenarios that use them are skipped there. See `host/src/shared_data.rs`
+//! and `host/src/attributes.rs` for details.
 
 use std::collections::BTreeMap;
 

@@ -264,8 +264,8 @@ fn calls(
                 place: place.clone(),
                 of: of.clone(),
                 what: "request".to_owned(),
-                expected: "it comes to its end".to_owned(),
-                seen: "it is broken off".to_owned(),
+                expected: "a complete request".to_owned(),
+                seen: "an incomplete request".to_owned(),
             });
         }
         request(wrong, &place, &of, stated, received);

@@ -1,5 +1,5 @@
 //! The plugins of `guest/go`: the greeter and the tutorial behave as their Rust twins do, in both engines and both Envoys, and
-//! keep doing so while Go's collector runs.
+//! keep doing so while Go's collector runs. `contract`, in `tests/go`, calls the functions that they do not call.
 //!
 //! Where Go is not on the path the tests are ignored, and a line on standard error says so.
 
@@ -12,6 +12,7 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use tidegate_components::go;
 use tidegate_components::guests::{self, Built};
 use tidegate_components::workspace;
+use tidegate_testkit::envoy::Release;
 use tidegate_testkit::{Owned, Runner, RuntimeKind, Scenario, compare, verdict};
 
 /// Requests in one run of the collector's test. `cargo xtask soak` asks for more.
@@ -19,6 +20,41 @@ const REQUESTS: usize = 2000;
 
 /// The most requests to one proxy: a scenario is bounded.
 const MOST: usize = 10_000;
+
+/// A plugin and the names of its scenarios.
+struct Plugin {
+    name: &'static str,
+    /// Where the scenarios are.
+    folder: &'static str,
+    ours: &'static [&'static str],
+    /// Envoy compiles the module for seconds, each time that it starts.
+    newest_envoy: &'static [&'static str],
+    other_envoys: &'static [&'static str],
+}
+
+const PLUGINS: [Plugin; 3] = [
+    Plugin {
+        name: "greeter",
+        folder: "tests/languages",
+        ours: &["default", "configured", "misconfigured", "callout"],
+        newest_envoy: &["default", "callout"],
+        other_envoys: &["default"],
+    },
+    Plugin {
+        name: "tutorial",
+        folder: "tests/scenarios/plugins",
+        ours: &["tutorial", "tutorial-configured", "tutorial-misconfigured"],
+        newest_envoy: &["tutorial"],
+        other_envoys: &["tutorial"],
+    },
+    Plugin {
+        name: "contract",
+        folder: "tests/languages",
+        ours: &["contract"],
+        newest_envoy: &["contract"],
+        other_envoys: &[],
+    },
+];
 
 /// A plugin's build, made once.
 type Build = Arc<OnceLock<Result<Built, String>>>;
@@ -28,32 +64,19 @@ fn main() -> ExitCode {
     if !go::is_there() {
         eprintln!("SKIPPED: the plugins in Go: there is no `go` on the path");
     }
-    let plugins = [
-        (
-            "greeter",
-            "tests/languages",
-            &["default", "configured", "misconfigured"][..],
-        ),
-        (
-            "tutorial",
-            "tests/scenarios/plugins",
-            &["tutorial", "tutorial-configured", "tutorial-misconfigured"],
-        ),
-    ];
     let mut trials = Vec::new();
-    for (plugin, folder, scenarios) in plugins {
+    for plugin in PLUGINS {
         let build = Build::default();
         for runtime in RuntimeKind::all() {
+            let scenarios = plugin.scenarios(runtime);
+            if scenarios.is_empty() {
+                continue;
+            }
             let build = build.clone();
-            let scenarios = match runtime {
-                // Envoy compiles the module for seconds, each time that it starts.
-                RuntimeKind::Envoy(_) => &scenarios[..1],
-                RuntimeKind::Component | RuntimeKind::ProxyWasm => scenarios,
-            };
             trials.push(trial(
-                &format!("{plugin}/{}", runtime.name()),
+                &format!("{}/{}", plugin.name, runtime.name()),
                 runtime,
-                move || passes(plugin, &build, folder, scenarios, runtime),
+                move || passes(plugin.name, &build, plugin.folder, scenarios, runtime),
             ));
         }
     }
@@ -67,6 +90,16 @@ fn main() -> ExitCode {
         ));
     }
     libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+impl Plugin {
+    fn scenarios(&self, runtime: RuntimeKind) -> &'static [&'static str] {
+        match runtime {
+            RuntimeKind::Component | RuntimeKind::ProxyWasm => self.ours,
+            RuntimeKind::Envoy(release) if release == Release::ALL[0] => self.newest_envoy,
+            RuntimeKind::Envoy(_) => self.other_envoys,
+        }
+    }
 }
 
 fn trial(

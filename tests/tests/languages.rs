@@ -1,7 +1,8 @@
-//! The greeter in other languages: the contract as JavaScript, Python and C see it, and a module of the Proxy-Wasm Go SDK.
+//! The greeter in other languages: the contract as JavaScript, Python and C see it, and a module of the Proxy-Wasm Go SDK. `contract`
+//! calls what the greeter does not call.
 //!
 //! Where a language's tools are not on the path its tests are ignored, and a line on standard error says which and why. Envoy compiles
-//! a runtime of 12 or 18 MB for ten seconds and more: JavaScript and Python are tried in the newest Envoy, and in the
+//! a runtime of 12 or 18 MB for ten seconds and more: the greeter in JavaScript and Python is tried in the newest Envoy, and in the
 //! oldest where `TIDEGATE_EVERY_ENVOY` is set, as `cargo xtask soak languages` does.
 
 use std::process::ExitCode;
@@ -15,11 +16,20 @@ use tidegate_components::workspace;
 use tidegate_testkit::envoy::Release;
 use tidegate_testkit::{RuntimeKind, Scenario, verdict};
 
-/// A language's build, made once, or why there is none.
+/// A plugin that is written in several languages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Plugin {
+    Greeter,
+    /// Calls what the greeter does not call.
+    Contract,
+}
+
+/// A plugin's build in a language, made once, or why there is none.
 type Build = Arc<OnceLock<Result<Result<Bytes, String>, String>>>;
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
+    let ours = [RuntimeKind::Component, RuntimeKind::ProxyWasm];
     let envoys = Release::ALL.map(RuntimeKind::Envoy);
     let mut large = RuntimeKind::all().to_vec();
     if std::env::var_os("TIDEGATE_EVERY_ENVOY").is_none() {
@@ -28,33 +38,41 @@ fn main() -> ExitCode {
         );
     }
     let trials = [
-        (Language::JavaScript, large.clone()),
-        (Language::Python, large),
-        (Language::C, RuntimeKind::all().to_vec()),
+        (Plugin::Greeter, Language::JavaScript, large.clone()),
+        (Plugin::Greeter, Language::Python, large),
+        (Plugin::Greeter, Language::C, RuntimeKind::all().to_vec()),
         (
+            Plugin::Greeter,
             Language::Go,
             [&[RuntimeKind::ProxyWasm][..], &envoys].concat(),
         ),
+        (Plugin::Contract, Language::JavaScript, ours.to_vec()),
+        (Plugin::Contract, Language::Python, ours.to_vec()),
     ]
     .into_iter()
-    .flat_map(|(language, runtimes)| of(language, runtimes));
+    .flat_map(|(plugin, language, runtimes)| of(plugin, language, runtimes));
     libtest_mimic::run(&arguments, trials.collect()).exit_code()
 }
 
-fn of(language: Language, runtimes: Vec<RuntimeKind>) -> Vec<Trial> {
+fn of(plugin: Plugin, language: Language, runtimes: Vec<RuntimeKind>) -> Vec<Trial> {
     let build = Build::default();
     let trial = |runtime: RuntimeKind| {
-        let scenarios = match (language, runtime) {
-            // Its configuration is the greeting itself.
-            (Language::C, _) => &["default"][..],
+        let scenarios = match (plugin, language, runtime) {
+            (Plugin::Contract, ..) => &["contract"][..],
+            // In C, the configuration is the greeting itself. Neither this plugin nor the one made with the Go SDK sends HTTP calls.
+            (_, Language::C, _) | (_, Language::Go, RuntimeKind::Envoy(_)) => &["default"],
+            (_, Language::Go, _) => &["default", "configured", "misconfigured"],
             // Envoy compiles the module for seconds, each time that it starts.
-            (_, RuntimeKind::Envoy(_)) => &["default"],
-            _ => &["default", "configured", "misconfigured"],
+            (_, _, RuntimeKind::Envoy(_)) => &["callout"],
+            _ => &["default", "configured", "misconfigured", "callout"],
         };
         let build = build.clone();
-        let name = format!("{language}/{}", runtime.name());
+        let name = match plugin {
+            Plugin::Greeter => format!("{language}/{}", runtime.name()),
+            Plugin::Contract => format!("contract/{language}/{}", runtime.name()),
+        };
         Trial::ignorable_test(name, move || {
-            test(language, &build, runtime, scenarios)
+            test(plugin, language, &build, runtime, scenarios)
                 .map_err(|error| Failed::from(format!("{error:#}")))
         })
     };
@@ -62,6 +80,7 @@ fn of(language: Language, runtimes: Vec<RuntimeKind>) -> Vec<Trial> {
 }
 
 fn test(
+    plugin: Plugin,
     language: Language,
     build: &Build,
     runtime: RuntimeKind,
@@ -73,9 +92,13 @@ fn test(
         return Ok(Completion::ignored_with(reason));
     }
     let built = build.get_or_init(|| {
-        let built = languages::build(language).map_err(|error| format!("{error:#}"))?;
+        let (built, name) = match plugin {
+            Plugin::Greeter => (languages::build(language), "the greeter"),
+            Plugin::Contract => (languages::build_contract(language), "`contract`"),
+        };
+        let built = built.map_err(|error| format!("{error:#}"))?;
         Ok(built.map_err(|missing| {
-            eprintln!("SKIPPED: the greeter in {language}: {missing}");
+            eprintln!("SKIPPED: {name} in {language}: {missing}");
             missing.to_string()
         }))
     });

@@ -150,7 +150,7 @@ impl Case {
             let right = self.run(*runtime).as_ref().map_err(Failed::from)?;
             for difference in compare::differences(owned, left, right) {
                 found.push(format!(
-                    "{} against {}: {difference}",
+                    "{} versus {}: {difference}",
                     first.name(),
                     runtime.name()
                 ));

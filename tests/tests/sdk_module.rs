@@ -1,18 +1,39 @@
-//! The host runs what the Proxy-Wasm SDKs make: the tutorial's twin, written with the Rust SDK, passes the scenarios of the
-//! tutorial in our host as it does in Envoy.
+//! The host runs modules that were made with SDKs for Proxy-Wasm as Envoy does.
+//!
+//! The twin of the tutorial, written with the Rust SDK, passes the scenarios of the tutorial. The guest `sdk-twins` contains twins of
+//! examples of the Go SDK, and `tests/twins` a scenario for each of them. It becomes one test for each runtime, `<example>/<runtime>`; those
+//! in Envoy also compare the transcript with that of the host.
 
 use std::process::ExitCode;
+use std::sync::{Arc, LazyLock};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
+use bytes::Bytes;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use tidegate_components::{guests, workspace};
 use tidegate_testkit::envoy::Release;
-use tidegate_testkit::{Owned, RuntimeKind, Scenario, Transcript, compare, verdict};
+use tidegate_testkit::{
+    Owned, Runner, RuntimeKind, Scenario, Transcript, compare, scenario, verdict,
+};
 
 const TWIN: &str = "proxy-wasm-twin";
 
+/// The module with the examples, which all their tests share.
+static EXAMPLES: LazyLock<Result<Bytes, String>> =
+    LazyLock::new(|| guests::build_module("sdk-twins").map_err(|error| format!("{error:#}")));
+
 fn main() -> ExitCode {
-    let arguments = Arguments::from_args();
+    let arguments = tidegate_tests::waiting(Arguments::from_args());
+    match trials() {
+        Ok(trials) => libtest_mimic::run(&arguments, trials).exit_code(),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn trials() -> Result<Vec<Trial>> {
     let mut trials = vec![
         trial("twin_passes_the_tutorial_in_our_host", || {
             run("plugins/tutorial", RuntimeKind::ProxyWasm)?;
@@ -22,22 +43,35 @@ fn main() -> ExitCode {
         }),
         trial("twin_is_the_tutorial", || {
             let component = tidegate_tests::guests()
-                .run(&scenario("plugins/tutorial")?, RuntimeKind::Component)?;
-            agrees(&component, RuntimeKind::ProxyWasm)
+                .run(&tutorial("plugins/tutorial")?, RuntimeKind::Component)?;
+            agrees(
+                &component,
+                &run("plugins/tutorial", RuntimeKind::ProxyWasm)?,
+            )
         }),
     ];
     trials.extend(Release::ALL.map(|release| {
         let name = format!("twin_is_the_same_in_our_host_and_in_{}", release.runtime());
         trial(&name, move || {
-            // In vain on a platform that has no Envoy, and that has to be seen.
+            // A test on a platform without Envoy is reported as ignored.
             if let Err(reason) = tidegate_tests::envoy(release)? {
                 return Ok(Completion::ignored_with(reason));
             }
             let ours = run("plugins/tutorial", RuntimeKind::ProxyWasm)?;
-            agrees(&ours, RuntimeKind::Envoy(release))
+            agrees(
+                &ours,
+                &run("plugins/tutorial", RuntimeKind::Envoy(release))?,
+            )
         })
     }));
-    libtest_mimic::run(&arguments, trials).exit_code()
+    let runner = Arc::new(tidegate_tests::runner(|_, _, _| {
+        EXAMPLES.clone().map_err(|error| anyhow!(error))
+    }));
+    let folder = workspace::root().join("tests/twins");
+    for scenario in scenario::walk(&folder, None).context("the scenarios cannot be read")? {
+        trials.extend(of_example(scenario, &runner));
+    }
+    Ok(trials)
 }
 
 fn trial(name: &str, test: impl FnOnce() -> Result<Completion> + Send + 'static) -> Trial {
@@ -46,26 +80,55 @@ fn trial(name: &str, test: impl FnOnce() -> Result<Completion> + Send + 'static)
     })
 }
 
-fn scenario(name: &str) -> Result<Scenario> {
+fn tutorial(name: &str) -> Result<Scenario> {
     let folder = workspace::scenarios();
     Scenario::read(&folder, &folder.join(format!("{name}.yaml")), None)
 }
 
 /// Runs a scenario of the tutorial with the twin in the tutorial's place.
 fn run(name: &str, runtime: RuntimeKind) -> Result<Transcript> {
-    let scenario = scenario(name)?;
     let twin = tidegate_tests::runner(|_, _, _| guests::build_module(TWIN));
-    let transcript = twin.run(&scenario, runtime)?;
-    verdict::check(&scenario, &transcript)
-        .with_context(|| format!("{name} in {}", runtime.name()))?;
+    checked(&twin, &tutorial(name)?, runtime)
+}
+
+/// The tests of an example.
+fn of_example(scenario: Scenario, runner: &Arc<Runner>) -> Vec<Trial> {
+    let scenario = Arc::new(scenario);
+    let test = |runtime: RuntimeKind| {
+        let (scenario, runner) = (scenario.clone(), runner.clone());
+        let name = format!("{}/{}", scenario.name, runtime.name());
+        trial(&name, move || example(&runner, &scenario, runtime))
+    };
+    let envoys = Release::ALL.map(RuntimeKind::Envoy);
+    let runtimes = [&[RuntimeKind::ProxyWasm][..], &envoys].concat();
+    runtimes.into_iter().map(test).collect()
+}
+
+fn example(runner: &Runner, scenario: &Scenario, runtime: RuntimeKind) -> Result<Completion> {
+    if let RuntimeKind::Envoy(release) = runtime
+        && let Err(reason) = tidegate_tests::envoy(release)?
+    {
+        return Ok(Completion::ignored_with(reason));
+    }
+    let ours = checked(runner, scenario, RuntimeKind::ProxyWasm)?;
+    match runtime {
+        RuntimeKind::Envoy(_) => agrees(&ours, &checked(runner, scenario, runtime)?),
+        RuntimeKind::ProxyWasm | RuntimeKind::Component => Ok(Completion::Completed),
+    }
+}
+
+/// Runs a scenario and checks its expectations.
+fn checked(runner: &Runner, scenario: &Scenario, runtime: RuntimeKind) -> Result<Transcript> {
+    let transcript = runner.run(scenario, runtime)?;
+    verdict::check(scenario, &transcript)
+        .with_context(|| format!("{} in {}", scenario.name, runtime.name()))?;
     Ok(transcript)
 }
 
-/// Holds the twin in a runtime against what was seen elsewhere.
-fn agrees(elsewhere: &Transcript, runtime: RuntimeKind) -> Result<Completion> {
+/// Compares the transcripts of two runtimes.
+fn agrees(left: &Transcript, right: &Transcript) -> Result<Completion> {
     let owned = Owned::known()?;
-    let twin = run("plugins/tutorial", runtime)?;
-    let found = compare::differences(&owned, elsewhere, &twin);
+    let found = compare::differences(&owned, left, right);
     ensure!(found.is_empty(), "{}", found.join("\n"));
     Ok(Completion::Completed)
 }

@@ -267,6 +267,21 @@ fn every_known_difference_names_its_test() {
 }
 
 #[test]
+fn scenarios_named_in_events_exist() {
+    let text =
+        fs::read_to_string(workspace::root().join("docs/events.md")).expect("docs/events.md");
+    let named: Vec<&str> = text
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|it| it.split('/').count() == 2)
+        .collect();
+    assert!(named.len() > 5, "{named:?}: is it read right?");
+    let missing: Vec<_> = named.iter().filter(|it| !test_exists(it)).collect();
+    assert!(missing.is_empty(), "docs/events.md: {missing:?}");
+}
+
+#[test]
 fn readme_contains_the_http_template() {
     let read = |path: &str| fs::read_to_string(workspace::root().join(path)).expect(path);
     assert!(read("README.md").contains(&read("host/cli/templates/http/src/lib.rs")));

@@ -21,7 +21,7 @@ pub fn build_all(workspace: &Workspace) -> Result<()> {
     let names: Vec<&str> = workspace
         .plugins()
         // Modules made with Proxy-Wasm's own SDK are no components.
-        .filter(|package| !package.name.starts_with("proxy-wasm-"))
+        .filter(|package| !package.name.starts_with("proxy-wasm-") && package.name != "sdk-twins")
         .map(|package| package.name.as_str())
         .collect();
     for path in build(workspace, &names)? {

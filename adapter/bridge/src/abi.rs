@@ -61,6 +61,7 @@ pub(crate) const ACTION_STOP_NO_BUFFER: u32 = 3;
 #[link(wasm_import_module = "env")]
 unsafe extern "C" {
     pub(crate) fn proxy_log(level: u32, message: *const u8, message_len: usize) -> Status;
+    pub(crate) fn proxy_get_log_level(level: *mut u32) -> Status;
     pub(crate) safe fn proxy_set_effective_context(context: u32) -> Status;
 
     pub(crate) fn proxy_get_header_map_value(
@@ -143,6 +144,29 @@ unsafe extern "C" {
         version: u32,
     ) -> Status;
 
+    pub(crate) fn proxy_register_shared_queue(
+        name: *const u8,
+        name_len: usize,
+        queue: *mut u32,
+    ) -> Status;
+    pub(crate) fn proxy_resolve_shared_queue(
+        vm: *const u8,
+        vm_len: usize,
+        name: *const u8,
+        name_len: usize,
+        queue: *mut u32,
+    ) -> Status;
+    pub(crate) fn proxy_enqueue_shared_queue(
+        queue: u32,
+        data: *const u8,
+        data_len: usize,
+    ) -> Status;
+    pub(crate) fn proxy_dequeue_shared_queue(
+        queue: u32,
+        data: *mut u32,
+        data_len: *mut u32,
+    ) -> Status;
+
     pub(crate) fn proxy_define_metric(
         kind: u32,
         name: *const u8,
@@ -179,6 +203,15 @@ unsafe extern "C" {
         call: *mut u32,
     ) -> Status;
     pub(crate) safe fn proxy_set_tick_period_milliseconds(period: u32) -> Status;
+
+    pub(crate) fn proxy_call_foreign_function(
+        name: *const u8,
+        name_len: usize,
+        arguments: *const u8,
+        arguments_len: usize,
+        result: *mut u32,
+        result_len: *mut u32,
+    ) -> Status;
 }
 
 // The part of WASI that every release of Envoy has.

@@ -7,11 +7,14 @@ pub(crate) enum Phase {
     /// `configure`, a destructor, or the guest's start code.
     Plugin,
     RequestHeaders,
-    ResponseHeaders,
     RequestBody,
+    RequestTrailers,
+    ResponseHeaders,
     ResponseBody,
+    ResponseTrailers,
     Log,
-    /// A timer, or an HTTP call that has ended. No stream is selected, even if the callback is that of a filter.
+    /// A timer, a value in a queue, or an HTTP call that has ended. No stream is selected, even if the callback is that
+    /// of a filter.
     Event,
 }
 
@@ -19,11 +22,11 @@ impl Phase {
     /// Whether it belongs to this half of a stream: 0 is the request, 1 the response.
     #[inline(always)]
     pub(crate) fn is_of(self, half: u32) -> bool {
-        matches!(
-            (self, half),
-            (Phase::RequestHeaders | Phase::RequestBody, 0)
-                | (Phase::ResponseHeaders | Phase::ResponseBody, 1)
-        )
+        match self {
+            Phase::RequestHeaders | Phase::RequestBody | Phase::RequestTrailers => half == 0,
+            Phase::ResponseHeaders | Phase::ResponseBody | Phase::ResponseTrailers => half == 1,
+            Phase::Plugin | Phase::Log | Phase::Event => false,
+        }
     }
 }
 

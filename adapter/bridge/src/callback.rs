@@ -1,4 +1,5 @@
-//! The macro that defines the header and body callbacks of a stream, in the files `on_*.rs`.
+//! The macro that defines the callbacks for headers, bodies and trailers of a stream, and those for events of a plugin
+//! whose parameters are numbers. It is used in the files `on_*.rs`.
 
 /// Exports a Proxy-Wasm callback that calls a callback of the component, both given by name.
 macro_rules! callback {
@@ -45,6 +46,49 @@ macro_rules! callback {
                 handle_post(action);
                 action
             })
+        }
+    };
+    ($export:literal => $handle:literal, trailers in $phase:ident) => {
+        #[link(wasm_import_module = $export)]
+        unsafe extern "C" {
+            #[link_name = $handle]
+            safe fn handle(filter: u32) -> u32;
+        }
+
+        #[link(wasm_import_module = "guest-post")]
+        unsafe extern "C" {
+            #[link_name = $handle]
+            safe fn handle_post(action: u32);
+        }
+
+        #[unsafe(export_name = $export)]
+        extern "C" fn callback(context: u32, _fields: u32) -> u32 {
+            $crate::http_filter::run(context, $crate::call::Phase::$phase, |_, filter| {
+                let action = handle(filter);
+                handle_post(action);
+                action
+            })
+        }
+    };
+    ($export:literal => $handle:literal, event($($parameter:ident),*)) => {
+        #[link(wasm_import_module = $export)]
+        unsafe extern "C" {
+            #[link_name = $handle]
+            safe fn handle(plugin: u32, $($parameter: u32),*);
+        }
+
+        #[link(wasm_import_module = "guest-post")]
+        unsafe extern "C" {
+            #[link_name = $handle]
+            safe fn handle_post();
+        }
+
+        #[unsafe(export_name = $export)]
+        extern "C" fn callback(root: u32, $($parameter: u32),*) {
+            $crate::plugin::run_event(root, |_, plugin| {
+                handle(plugin, $($parameter),*);
+                handle_post();
+            });
         }
     };
 }

@@ -4,7 +4,7 @@
 
 use crate::abi::{self, BUFFER_REQUEST_BODY, trap};
 use crate::call::Phase;
-use crate::memory::{List, RetPtr, bytes};
+use crate::memory::{RetPtr, bytes};
 use crate::state::{State, state};
 use crate::types::{self, Error};
 
@@ -48,13 +48,7 @@ extern "C" fn read(http: u32, body: u32, offset: u32, max: u32, ret: *mut u8) {
     // SAFETY: the caller provides space for a `result<list<u8>, error>`.
     let ret = unsafe { RetPtr::new(ret) };
     let state = state();
-    match copy_out(state, http, body, offset, max) {
-        Err(error) => types::store_error(ret, 4, error),
-        Ok(()) => {
-            ret.byte(0, 0);
-            ret.list(4, List::received(state));
-        }
-    }
+    types::store_received(ret, state, copy_out(state, http, body, offset, max));
 }
 
 fn copy_out(state: &State, http: u32, body: u32, offset: u32, max: u32) -> Result<(), Error> {

@@ -108,7 +108,7 @@ fn begin(state: &State, context: u32, phase: Phase) -> Option<&'static Stream> {
     };
     stream.clear(ANSWERING);
     match phase {
-        Phase::ResponseBody => stream.mark(ANSWERED),
+        Phase::ResponseBody | Phase::ResponseTrailers => stream.mark(ANSWERED),
         Phase::Log => stream.mark(ANSWERED | ENDED),
         _ => {}
     }

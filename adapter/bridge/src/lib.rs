@@ -35,6 +35,7 @@ mod types;
 
 // The world's imports.
 mod clock;
+mod foreign_functions;
 mod http_bodies;
 mod http_calls;
 mod http_fields;
@@ -42,8 +43,10 @@ mod http_streams;
 mod local_responses;
 mod logging;
 mod metrics;
+mod plugin_properties;
 mod properties;
 mod shared_data;
+mod shared_queues;
 mod stream_control;
 mod timers;
 
@@ -54,10 +57,13 @@ mod lifecycle;
 mod on_http_call_response;
 mod on_log;
 mod on_plugin_http_call_response;
+mod on_queue_ready;
 mod on_request_body;
 mod on_request_headers;
+mod on_request_trailers;
 mod on_response_body;
 mod on_response_headers;
+mod on_response_trailers;
 mod on_tick;
 mod plugin;
 

@@ -3,7 +3,7 @@
 //! The host takes a path as its segments, separated by zero bytes. A property that is set has a path of one segment,
 //! because the host would not find it under a longer one.
 
-use crate::abi;
+use crate::abi::{self, Status};
 use crate::contexts;
 use crate::memory::{List, RetPtr, bytes, list, string};
 use crate::state::{State, state};
@@ -16,13 +16,63 @@ const MAX_SIZE: usize = 1 << 16;
 extern "C" fn get(http: u32, path: *const List, path_len: usize, ret: *mut u8) {
     // SAFETY: the caller provides space for a `result<option<list<u8>>, error>`, and the path is valid for the duration
     // of the call.
-    let (ret, path) = unsafe { (RetPtr::new(ret), list::<List>(path, path_len)) };
-    for segment in path {
-        // SAFETY: the segment was borrowed from the guest together with the path.
-        unsafe { string(segment.start, segment.len) };
-    }
+    let (ret, path) = unsafe { (RetPtr::new(ret), lift(path, path_len)) };
     let state = state();
-    match find(state, http, path) {
+    store(ret, state, find(state, http, path));
+}
+
+/// Asks the host for the value. Returns whether there is one.
+fn find(state: &State, http: u32, path: &[List]) -> Result<bool, Error> {
+    contexts::enter(state, http)?;
+    let status = write(state, path).map(|path| ask(state, path));
+    contexts::leave(state, http);
+    is_value(status?)
+}
+
+/// A path that the guest passed. Traps if it violates its type.
+///
+/// # Safety
+/// The path stays there, unchanged, for `'a`.
+#[inline(always)]
+pub(crate) unsafe fn lift<'a>(path: *const List, len: usize) -> &'a [List] {
+    // SAFETY: guaranteed by the caller.
+    unsafe {
+        let path = list::<List>(path, len);
+        for segment in path {
+            string(segment.start, segment.len);
+        }
+        path
+    }
+}
+
+/// Asks the host for the value at a path that [`write`] has written, in the selected context.
+#[inline(always)]
+pub(crate) fn ask(state: &State, path: List) -> Status {
+    // SAFETY: the path is in the scratch buffer, which nothing touches in the meantime, and the other addresses point
+    // to cells of the state.
+    unsafe {
+        abi::proxy_get_property(
+            path.start,
+            path.len,
+            state.data.as_ptr(),
+            state.size.as_ptr(),
+        )
+    }
+}
+
+/// Whether the host has returned a value, by the status with which it did.
+#[inline(always)]
+pub(crate) fn is_value(status: Status) -> Result<bool, Error> {
+    match status {
+        abi::NOT_FOUND => Ok(false),
+        status => types::outcome(status).map(|()| true),
+    }
+}
+
+/// Stores a `result<option<list<u8>>, error>`. If there is a value, the host has just returned it.
+#[inline(always)]
+pub(crate) fn store(ret: RetPtr, state: &State, found: Result<bool, Error>) {
+    match found {
         Err(error) => types::store_error(ret, 4, error),
         Ok(found) => {
             ret.byte(0, 0);
@@ -34,30 +84,8 @@ extern "C" fn get(http: u32, path: *const List, path_len: usize, ret: *mut u8) {
     }
 }
 
-/// Asks the host for the value. Returns whether there is one.
-fn find(state: &State, http: u32, path: &[List]) -> Result<bool, Error> {
-    contexts::enter(state, http)?;
-    let status = write(state, path).map(|path| {
-        // SAFETY: the path is in the scratch buffer, which nothing touches in the meantime, and the other addresses
-        // point to cells of the state.
-        unsafe {
-            abi::proxy_get_property(
-                path.start,
-                path.len,
-                state.data.as_ptr(),
-                state.size.as_ptr(),
-            )
-        }
-    });
-    contexts::leave(state, http);
-    match status? {
-        abi::NOT_FOUND => Ok(false),
-        status => types::outcome(status).map(|()| true),
-    }
-}
-
 /// Writes a path into the scratch buffer.
-fn write(state: &State, path: &[List]) -> Result<List, Error> {
+pub(crate) fn write(state: &State, path: &[List]) -> Result<List, Error> {
     let mut size = 0_usize;
     for segment in path {
         size = size.saturating_add(1).saturating_add(segment.len);

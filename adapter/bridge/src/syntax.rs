@@ -118,7 +118,7 @@ const fn lower(name: &[u8]) -> u128 {
 }
 
 /// Returns at most 16 bytes, of which the first is not zero, as a number.
-const fn number(mut text: &[u8]) -> u128 {
+pub(crate) const fn number(mut text: &[u8]) -> u128 {
     let mut number = 0;
     while let [first, rest @ ..] = text {
         number = number << 8 | *first as u128;

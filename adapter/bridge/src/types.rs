@@ -3,7 +3,8 @@
 //! `action` and `direction` are represented by their numbers in Proxy-Wasm.
 
 use crate::abi::{self, Status, trap};
-use crate::memory::RetPtr;
+use crate::memory::{List, RetPtr};
+use crate::state::State;
 
 /// `error`, in the order of its cases.
 #[derive(Clone, Copy)]
@@ -42,6 +43,15 @@ pub(crate) fn room(status: Status) -> Result<(), Error> {
     }
 }
 
+/// The same for a hostcall that refers to something by its name or number. Here, `NOT_FOUND` means that it does not
+/// exist.
+pub(crate) fn found(status: Status) -> Result<(), Error> {
+    match status {
+        abi::NOT_FOUND => Err(Error::NotFound),
+        status => outcome(status),
+    }
+}
+
 #[cold]
 #[inline(never)]
 fn failure(status: Status) -> Error {
@@ -50,8 +60,8 @@ fn failure(status: Status) -> Error {
         abi::SERIALIZATION_FAILURE | abi::PARSE_FAILURE => Error::Malformed,
         abi::EMPTY => Error::Empty,
         abi::CAS_MISMATCH => Error::CasMismatch,
-        // In Envoy, hostcalls return this only because of the deployment's capability restriction. `http_calls` handles
-        // the exception itself.
+        // In Envoy, hostcalls return this because of the deployment's capability restriction. `http_calls` handles the
+        // exception itself. A foreign function that fails with the same status cannot be distinguished.
         abi::INTERNAL_FAILURE => Error::NotPermitted,
         abi::UNIMPLEMENTED => Error::Unsupported,
         // A component runtime traps when it lifts such a list.
@@ -65,6 +75,18 @@ pub(crate) fn store(ret: RetPtr, outcome: Result<(), Error>) {
     match outcome {
         Ok(()) => ret.byte(0, 0),
         Err(error) => store_error(ret, 1, error),
+    }
+}
+
+/// Stores a `result<list<u8>, error>` whose bytes the host has just returned.
+#[inline(always)]
+pub(crate) fn store_received(ret: RetPtr, state: &State, outcome: Result<(), Error>) {
+    match outcome {
+        Err(error) => store_error(ret, 4, error),
+        Ok(()) => {
+            ret.byte(0, 0);
+            ret.list(4, List::received(state));
+        }
     }
 }
 

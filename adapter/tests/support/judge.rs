@@ -10,7 +10,7 @@ pub fn judge(input: &[u8], options: &Options, inspects: bool) -> Result<bool> {
     match adapt(input, options) {
         Ok(output) => {
             verify(&output)?;
-            let refusal = inspect(input).map(|inspection| inspection.refusal);
+            let refusal = inspect(input).map(|inspection| inspection.rejection);
             // What it says of itself is not read when it is adapted.
             ensure!(
                 matches!(refusal, Ok(None) | Err(InspectError::Metadata(_))),

@@ -21,8 +21,8 @@ use std::str::FromStr;
 use serde::Serialize;
 
 use super::model::{MatchMode, Phase};
-use crate::resource::{Label, Name, TargetRef};
-use crate::yaml::{Document, Position};
+use crate::resource::{Label, Namespace, TargetRef};
+use crate::yaml::{Document, Location};
 
 /// A placeholder for every namespace that has no plugins of its own.
 pub const ANY_OTHER: &str = "*";
@@ -50,7 +50,7 @@ pub struct Options {
 
 /// A workload from the point of view of its proxy: the properties that determine which plugins apply to it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "kebab-case")]
 pub struct Workload {
     /// The workload's name, such as `Deployment/web`, if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -65,7 +65,7 @@ pub struct Workload {
 
 /// The role of a proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Role {
     /// A sidecar of an application.
     Sidecar,
@@ -120,7 +120,7 @@ struct Matching {
 
 /// The protocol layer of a filter chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Layer {
     /// A chain of HTTP filters, which process requests and responses.
     Http,
@@ -130,7 +130,7 @@ pub enum Layer {
 
 /// The chains of all workloads, and the resources that were not taken into account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "kebab-case")]
 pub struct Answer {
     /// The workloads with their chains.
     pub workloads: Vec<Ordered>,
@@ -148,7 +148,7 @@ pub struct EnvoyFilters(pub usize);
 
 /// A workload with its chains.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "kebab-case")]
 pub struct Ordered {
     /// The workload.
     #[serde(flatten)]
@@ -162,7 +162,7 @@ pub struct Ordered {
 
 /// A filter chain, in the order in which requests pass through it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "kebab-case")]
 pub struct Chain {
     /// The listeners that use the chain.
     pub traffic: Traffic,
@@ -177,7 +177,7 @@ pub struct Chain {
 
 /// The listeners that a chain applies to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Traffic {
     /// Inbound listeners of a sidecar.
     Inbound,
@@ -191,7 +191,7 @@ pub enum Traffic {
 
 /// A filter in a chain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "by", rename_all = "camelCase")]
+#[serde(tag = "by", rename_all = "kebab-case")]
 pub enum Step {
     /// A filter that is part of Istio or Envoy.
     Istio {
@@ -201,7 +201,7 @@ pub enum Step {
         what: &'static str,
     },
     /// A plugin.
-    #[serde(rename_all = "camelCase")]
+    #[serde(rename_all = "kebab-case")]
     Plugin {
         /// The plugin's identity.
         #[serde(flatten)]
@@ -232,22 +232,18 @@ pub struct LeftOut {
 #[non_exhaustive]
 pub enum OrderError {
     /// Istio would reject a resource.
-    #[error("{file}:{position}: {what}")]
+    #[error("{location}: {what}")]
     Resource {
-        /// The name of the file.
-        file: String,
-        /// The position in the file.
-        position: Position,
+        /// The location in the file.
+        location: Location,
         /// A description of the problem.
         what: String,
     },
     /// A resource is defined twice.
-    #[error("{file}:{position}: {id} is defined twice")]
+    #[error("{location}: {id} is defined twice")]
     Twice {
-        /// The name of the file.
-        file: String,
-        /// The position in the file.
-        position: Position,
+        /// The location in the file.
+        location: Location,
         /// The identity of the duplicate resource.
         id: PluginId,
     },
@@ -378,7 +374,7 @@ impl FromStr for Workload {
         let not_one = || WorkloadError(text.to_owned());
         let (namespace, labels) = text.split_once('/').unwrap_or((text, ""));
         // Without this check, `app=web` would be parsed as a namespace.
-        if namespace.parse::<Name>().is_err() {
+        if namespace.parse::<Namespace>().is_err() {
             return Err(not_one());
         }
         let labels = labels

@@ -37,7 +37,7 @@ use crate::yaml::{self, Node, Position, YamlError};
 const MOST_FINDINGS: usize = 100;
 
 /// The API group of both kinds.
-const GROUP: &str = "extensions.istio.io/";
+const GROUP: &str = "extensions.istio.io";
 
 /// The suffix of Istio's API groups. A kind of the same name in any other group is a different kind.
 const DOMAIN: &str = ".istio.io";
@@ -165,15 +165,14 @@ pub fn validate(text: &str, options: &Options) -> Result<Report, YamlError> {
 impl Kind {
     /// Returns the kind of a document that has, or appears intended to have, one of these kinds.
     fn of(root: &Node) -> Option<Self> {
-        let text = |name| root.get(name).and_then(Node::text);
         if foreign_group(root).is_some() {
             return None;
         }
-        if let Some(kind) = text("kind").and_then(Self::named) {
+        if let Some(kind) = named_kind(root) {
             return Some(kind);
         }
         // Istio's API group has no other kinds, so this is one of them with its name misspelled.
-        text("apiVersion").filter(|version| version.starts_with(GROUP))?;
+        group(root).filter(|group| *group == GROUP)?;
         let has = |name| root.get("spec").and_then(|spec| spec.get(name)).is_some();
         Some(if has("wasm") || has("lua") {
             Self::TrafficExtension
@@ -201,13 +200,24 @@ impl Kind {
     }
 }
 
+/// Returns the kind of a document, if it has the name of one of these kinds.
+fn named_kind(root: &Node) -> Option<Kind> {
+    root.get("kind").and_then(Node::text).and_then(Kind::named)
+}
+
+/// Returns the API group of a document.
+fn group(root: &Node) -> Option<&str> {
+    let version = root.get("apiVersion").and_then(Node::text)?;
+    version.split_once('/').map(|(group, _)| group)
+}
+
 /// Returns the API group of a document whose kind has one of these names but does not belong to Istio, such as Higress'
-/// WasmPlugin.
+/// WasmPlugin. A group with nearly the same name as Istio's is not another one but a mistake, and the document is validated.
 fn foreign_group(root: &Node) -> Option<&str> {
-    let text = |name| root.get(name).and_then(Node::text);
-    text("kind").and_then(Kind::named)?;
-    let (group, _) = text("apiVersion")?.split_once('/')?;
-    (!group.ends_with(DOMAIN)).then_some(group)
+    named_kind(root)?;
+    let group = group(root)?;
+    let is_istios = group.ends_with(DOMAIN) || walk::nearest(group, &[GROUP]).is_some();
+    (!is_istios).then_some(group)
 }
 
 impl fmt::Display for Kind {

@@ -480,7 +480,14 @@ fn invalid_input_is_rejected_with_a_reason() {
         of("kind: ConfigMap\n"),
         "found no WasmPlugin and no TrafficExtension in plugins.yaml"
     );
-    for bad in ["", "/app=web", "shop/app", "shop/app=web,=x"] {
+    for bad in [
+        "",
+        "/app=web",
+        "shop/app",
+        "shop/app=web,=x",
+        "a.b",
+        "a.b/app=web",
+    ] {
         assert!(bad.parse::<Workload>().is_err(), "{bad}");
     }
 }

@@ -32,8 +32,12 @@ pub enum Shape {
     Headers,
     /// The number of visible bytes and whether this half of the stream ends. Returns an action.
     Body,
+    /// No parameters. Returns an action.
+    Trailers,
     /// An HTTP call and its outcome. No return value.
     Outcome,
+    /// The ID of a queue. No return value.
+    Queue,
     /// No parameters and no return value.
     Empty,
 }
@@ -54,6 +58,12 @@ pub const CALLBACKS: &[Callback] = &[
         shape: Shape::Body,
     },
     Callback {
+        method: "on_request_trailers",
+        interface: "on-request-trailers",
+        receiver: Receiver::Filter,
+        shape: Shape::Trailers,
+    },
+    Callback {
         method: "on_response_headers",
         interface: "on-response-headers",
         receiver: Receiver::Filter,
@@ -64,6 +74,12 @@ pub const CALLBACKS: &[Callback] = &[
         interface: "on-response-body",
         receiver: Receiver::Filter,
         shape: Shape::Body,
+    },
+    Callback {
+        method: "on_response_trailers",
+        interface: "on-response-trailers",
+        receiver: Receiver::Filter,
+        shape: Shape::Trailers,
     },
     Callback {
         method: "on_log",
@@ -88,6 +104,12 @@ pub const CALLBACKS: &[Callback] = &[
         interface: "on-tick",
         receiver: Receiver::PluginContext,
         shape: Shape::Empty,
+    },
+    Callback {
+        method: "on_queue_ready",
+        interface: "on-queue-ready",
+        receiver: Receiver::PluginContext,
+        shape: Shape::Queue,
     },
 ];
 

@@ -8,6 +8,10 @@ use crate::callback::Callback;
 /// The files of the contract, by name.
 pub const FILES: &[(&str, &str)] = &[
     ("clock.wit", include_str!("../wit/clock.wit")),
+    (
+        "foreign-functions.wit",
+        include_str!("../wit/foreign-functions.wit"),
+    ),
     ("http-bodies.wit", include_str!("../wit/http-bodies.wit")),
     (
         "http-call-types.wit",
@@ -33,12 +37,20 @@ pub const FILES: &[(&str, &str)] = &[
         include_str!("../wit/on-plugin-http-call-response.wit"),
     ),
     (
+        "on-queue-ready.wit",
+        include_str!("../wit/on-queue-ready.wit"),
+    ),
+    (
         "on-request-body.wit",
         include_str!("../wit/on-request-body.wit"),
     ),
     (
         "on-request-headers.wit",
         include_str!("../wit/on-request-headers.wit"),
+    ),
+    (
+        "on-request-trailers.wit",
+        include_str!("../wit/on-request-trailers.wit"),
     ),
     (
         "on-response-body.wit",
@@ -48,10 +60,22 @@ pub const FILES: &[(&str, &str)] = &[
         "on-response-headers.wit",
         include_str!("../wit/on-response-headers.wit"),
     ),
+    (
+        "on-response-trailers.wit",
+        include_str!("../wit/on-response-trailers.wit"),
+    ),
     ("on-tick.wit", include_str!("../wit/on-tick.wit")),
+    (
+        "plugin-properties.wit",
+        include_str!("../wit/plugin-properties.wit"),
+    ),
     ("plugin.wit", include_str!("../wit/plugin.wit")),
     ("properties.wit", include_str!("../wit/properties.wit")),
     ("shared-data.wit", include_str!("../wit/shared-data.wit")),
+    (
+        "shared-queues.wit",
+        include_str!("../wit/shared-queues.wit"),
+    ),
     (
         "stream-control.wit",
         include_str!("../wit/stream-control.wit"),

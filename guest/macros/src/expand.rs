@@ -152,7 +152,10 @@ fn shared_interfaces(callbacks: &[&Callback]) -> impl Iterator<Item = &'static s
     let has = |shapes: &[Shape]| callbacks.iter().any(|it| shapes.contains(&it.shape));
     let used = [
         ("http-streams", true),
-        ("types", has(&[Shape::Headers, Shape::Body])),
+        (
+            "types",
+            has(&[Shape::Headers, Shape::Body, Shape::Trailers]),
+        ),
         ("http-call-types", has(&[Shape::Outcome])),
     ];
     used.into_iter()
@@ -177,6 +180,11 @@ fn export_of(callback: &Callback) -> TokenStream {
             quote!(-> __tidegate_exports::#module::Action),
             quote!(size, end),
         ),
+        Shape::Trailers => (
+            quote!(),
+            quote!(-> __tidegate_exports::#module::Action),
+            quote!(),
+        ),
         Shape::Outcome => (
             quote! {
                 , call: __tidegate_exports::#module::CallId,
@@ -185,6 +193,7 @@ fn export_of(callback: &Callback) -> TokenStream {
             quote!(),
             quote!(call, outcome),
         ),
+        Shape::Queue => (quote!(, queue: u32), quote!(), quote!(queue)),
         Shape::Empty => (quote!(), quote!(), quote!()),
     };
     quote! {
@@ -259,18 +268,24 @@ mod tests {
                     type Config = ();
                     type Stream = ();
                     fn configure(_: ()) -> Result<Self, ConfigError> { Ok(Greeter) }
+                    fn on_response_trailers(&self, _: &mut (), _: &mut HttpStream) -> Action { Action::Continue }
                     fn on_http_call_response(&self, _: &mut (), _: &mut HttpStream, _: CallId, _: Outcome) {}
                     fn on_tick(&self) {}
+                    fn on_queue_ready(&self, _: QueueId) {}
                 }
             },
         )
         .expect("this is a plugin")
         .to_string();
         for part in [
+            "__tidegate_exports :: on_response_trailers :: FilterBorrow",
+            "get :: < __TidegateFilter > () . on_response_trailers ()",
             "__tidegate_exports :: on_http_call_response :: FilterBorrow",
             "get :: < __TidegateFilter > () . on_http_call_response (call , outcome)",
             "__tidegate_exports :: on_tick :: PluginContextBorrow",
             "get :: < __TidegateContext > () . on_tick ()",
+            "__tidegate_exports :: on_queue_ready :: PluginContextBorrow",
+            "get :: < __TidegateContext > () . on_queue_ready (queue)",
         ] {
             assert!(expanded.contains(part), "`{part}` is not in {expanded}");
         }
@@ -285,6 +300,8 @@ mod tests {
         };
         assert_eq!(shared(&["on_log"]), ["http-streams"]);
         assert_eq!(shared(&["on_tick"]), ["http-streams"]);
+        assert_eq!(shared(&["on_queue_ready"]), ["http-streams"]);
+        assert_eq!(shared(&["on_response_trailers"]), ["http-streams", "types"]);
         assert_eq!(
             shared(&["on_log", "on_request_body"]),
             ["http-streams", "types"]

@@ -10,6 +10,8 @@ use crate::{
 /// Nothing is copied in advance: each method makes one hostcall. Names are lowercase. The values of a field keep their
 /// order. Before the fields arrive, and after the proxy has forwarded them, every method returns [`Error::NotAvailable`]. In
 /// [`on_log`](crate::Plugin::on_log) they can be read again, except request trailers, which are empty there.
+///
+/// Trailers can be [added](crate#trailers) at the end of a body.
 #[derive(Clone, Copy, Debug)]
 pub struct Fields<'a> {
     http: &'a HttpStream,

@@ -12,6 +12,7 @@ use crate::{
     bindings::{http_call_types, http_streams},
     config,
     http_calls::{CallId, Outcome},
+    shared_queues::QueueId,
 };
 
 /// A configured plugin: the contract's `plugin-context`.
@@ -74,6 +75,12 @@ impl<P: Plugin> Context<P> {
     pub fn on_tick(&self) {
         self.0.on_tick();
     }
+
+    /// Calls the author's `on_queue_ready` callback.
+    #[inline]
+    pub fn on_queue_ready(&self, queue: u32) {
+        self.0.on_queue_ready(QueueId::new(queue));
+    }
 }
 
 // === impl Filter ===
@@ -100,6 +107,12 @@ impl<P: Plugin> Filter<P> {
         self.call(|plugin, stream, http| plugin.on_request_body(stream, http, size, end.into()))
     }
 
+    /// Calls the author's `on_request_trailers` callback.
+    #[inline]
+    pub fn on_request_trailers(&self) -> Action {
+        self.call(P::on_request_trailers)
+    }
+
     /// Calls the author's `on_response_headers` callback.
     #[inline]
     pub fn on_response_headers(&self, end: bool) -> Action {
@@ -110,6 +123,12 @@ impl<P: Plugin> Filter<P> {
     #[inline]
     pub fn on_response_body(&self, size: u32, end: bool) -> Action {
         self.call(|plugin, stream, http| plugin.on_response_body(stream, http, size, end.into()))
+    }
+
+    /// Calls the author's `on_response_trailers` callback.
+    #[inline]
+    pub fn on_response_trailers(&self) -> Action {
+        self.call(P::on_response_trailers)
     }
 
     /// Calls the author's `on_log` callback.
@@ -155,10 +174,12 @@ mod tests {
     use super::*;
     use crate::EndOfStream;
 
-    /// Pauses each request, counted in the plugin and in the stream. Counts outcomes in the stream and ticks in the plugin.
+    /// Pauses each request, counted in the plugin and in the stream. Counts outcomes and trailers in the stream, and ticks in
+    /// the plugin.
     struct Pausing {
         requests: Cell<u32>,
         ticks: Cell<u32>,
+        ready: Cell<Option<QueueId>>,
         refreshed: Cell<Option<(CallId, u16)>>,
     }
 
@@ -173,6 +194,7 @@ mod tests {
             Ok(Pausing {
                 requests: Cell::new(begin),
                 ticks: Cell::new(0),
+                ready: Cell::new(None),
                 refreshed: Cell::new(None),
             })
         }
@@ -186,6 +208,16 @@ mod tests {
             *stream += 1;
             self.requests.set(self.requests.get() + 1);
             Action::Pause
+        }
+
+        fn on_request_trailers(&self, stream: &mut u32, _: &mut HttpStream) -> Action {
+            *stream += 10;
+            Action::Pause
+        }
+
+        fn on_response_trailers(&self, stream: &mut u32, _: &mut HttpStream) -> Action {
+            *stream += 100;
+            Action::Continue
         }
 
         fn on_http_call_response(
@@ -210,6 +242,10 @@ mod tests {
 
         fn on_tick(&self) {
             self.ticks.set(self.ticks.get() + 1);
+        }
+
+        fn on_queue_ready(&self, queue: QueueId) {
+            self.ready.set(Some(queue));
         }
     }
 
@@ -251,12 +287,22 @@ mod tests {
         let filter = filter(&context);
         let busy = filter.stream.borrow_mut();
         assert_eq!(filter.on_request_headers(true), Action::Continue);
+        assert_eq!(filter.on_request_trailers(), Action::Continue);
         filter.on_log();
         filter.on_http_call_response(1, response("200"));
         drop(busy);
         assert_eq!(filter.on_request_headers(true), Action::Pause);
         assert_eq!(context.0.requests.get(), 1);
         assert_eq!(filter.stream.borrow().0, 1);
+    }
+
+    #[test]
+    fn trailers_are_passed_to_their_stream() {
+        let context = context(b"0");
+        let (asked, idle) = (filter(&context), filter(&context));
+        assert_eq!(asked.on_request_trailers(), Action::Pause);
+        assert_eq!(asked.on_response_trailers(), Action::Continue);
+        assert_eq!((asked.stream.borrow().0, idle.stream.borrow().0), (110, 0));
     }
 
     #[test]
@@ -279,6 +325,14 @@ mod tests {
         one.on_tick();
         one.on_tick();
         assert_eq!((one.0.ticks.get(), other.0.ticks.get()), (2, 0));
+    }
+
+    #[test]
+    fn queue_ids_are_passed_to_their_plugin() {
+        let (one, other) = (context(b"0"), context(b"0"));
+        one.on_queue_ready(7);
+        assert_eq!(one.0.ready.get(), Some(QueueId::new(7)));
+        assert_eq!(other.0.ready.get(), None);
     }
 
     #[test]

@@ -414,7 +414,8 @@ mod tests {
         else {
             panic!("a response remains one");
         };
-        assert_eq!(response.into_body().as_ptr(), address);
+        let body = response.into_body();
+        assert_eq!(body.as_ptr(), address);
         let reset = Outcome::new(http_call_types::Outcome::Reset);
         assert!(matches!(reset, Outcome::Reset));
     }

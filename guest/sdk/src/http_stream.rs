@@ -12,6 +12,7 @@ use crate::{
     },
     duration::milliseconds,
     http_calls::{CallId, Request},
+    property,
 };
 
 pub use crate::bindings::types::Direction;
@@ -57,12 +58,16 @@ impl HttpStream {
         Fields::new(self, FieldMap::ResponseHeaders)
     }
 
-    /// Returns the request trailers.
+    /// Returns the request trailers. They are accessible inside
+    /// [`on_request_trailers`](crate::Plugin::on_request_trailers). Trailers can be [added](crate#trailers) to a request
+    /// that has none.
     pub fn request_trailers(&self) -> Fields<'_> {
         Fields::new(self, FieldMap::RequestTrailers)
     }
 
-    /// Returns the response trailers.
+    /// Returns the response trailers. They are accessible inside
+    /// [`on_response_trailers`](crate::Plugin::on_response_trailers). Trailers can be [added](crate#trailers) to a
+    /// response that has none.
     pub fn response_trailers(&self) -> Fields<'_> {
         Fields::new(self, FieldMap::ResponseTrailers)
     }
@@ -84,31 +89,18 @@ impl HttpStream {
     /// Envoy's documentation lists its attributes. Not every attribute is available in every proxy and every phase; an
     /// unavailable attribute yields `None`.
     pub fn property(&self, path: &[&str]) -> Result<Option<Vec<u8>>, Error> {
-        // The bindings take strings that are owned.
-        let path: Vec<String> = path.iter().map(|segment| (*segment).to_owned()).collect();
-        properties::get(self.handle(), &path)
+        properties::get(self.handle(), &property::owned(path))
     }
 
     /// Returns a string property. Returns [`Error::Malformed`] if it is not valid UTF-8.
     pub fn property_str(&self, path: &[&str]) -> Result<Option<String>, Error> {
-        match self.property(path)? {
-            Some(value) => String::from_utf8(value)
-                .map(Some)
-                .map_err(|_| Error::Malformed),
-            None => Ok(None),
-        }
+        self.property(path)?.map(property::text).transpose()
     }
 
     /// Returns an integer property such as `&["response", "code"]`. Returns [`Error::Malformed`] if its size is not
     /// eight bytes.
     pub fn property_i64(&self, path: &[&str]) -> Result<Option<i64>, Error> {
-        match self.property(path)? {
-            Some(value) => match <[u8; 8]>::try_from(value) {
-                Ok(value) => Ok(Some(i64::from_le_bytes(value))),
-                Err(_) => Err(Error::Malformed),
-            },
-            None => Ok(None),
-        }
+        self.property(path)?.map(property::integer).transpose()
     }
 
     /// Sets a property on the stream. Later plugins in the chain and later callbacks of this plugin can read it at the
@@ -125,10 +117,10 @@ impl HttpStream {
     /// The response passes through the response callbacks of the chain, including those of this plugin. The current
     /// phase stops here, regardless of the value that the current callback returns.
     ///
-    /// Returns [`Error::NotAvailable`] if the stream already has a response. A headers or body callback can respond only on
-    /// its own stream. [`on_http_call_response`](crate::Plugin::on_http_call_response),
-    /// [`on_plugin_http_call_response`](crate::Plugin::on_plugin_http_call_response) and
-    /// [`on_tick`](crate::Plugin::on_tick) can respond on any stream.
+    /// Returns [`Error::NotAvailable`] if the stream already has a response. A headers, body or trailers callback can respond
+    /// only on its own stream. [`on_http_call_response`](crate::Plugin::on_http_call_response),
+    /// [`on_plugin_http_call_response`](crate::Plugin::on_plugin_http_call_response),
+    /// [`on_tick`](crate::Plugin::on_tick) and [`on_queue_ready`](crate::Plugin::on_queue_ready) can respond on any stream.
     pub fn send_response(&self, response: LocalResponse) -> Result<(), Error> {
         local_responses::send(self.handle(), &response.into_inner())
     }

@@ -136,9 +136,10 @@
 //! }
 //! ```
 //!
-//! Use [`shared_data`] to share data between workers, and [`metrics`] for counters, gauges and histograms of the whole
-//! proxy. Use [stream properties](HttpStream::set_property) to pass per-stream data to later plugins in the chain. Stream
-//! properties also expose proxy attributes other than headers and body:
+//! Use [`shared_data`] to share data between workers, [`shared_queues`] to pass data from all workers to one of them, and
+//! [`metrics`] for counters, gauges and histograms of the whole proxy. Use
+//! [stream properties](HttpStream::set_property) to pass per-stream data to later plugins in the chain. Stream properties
+//! also expose proxy attributes other than headers and body:
 //!
 //! ```
 //! use tidegate_guest::prelude::*;
@@ -163,10 +164,15 @@
 //! }
 //! ```
 //!
+//! [`plugin_properties`] exposes the name of the plugin and other attributes that need no stream, also in `configure`.
+//!
 //! # Local responses, pausing and bodies
 //!
 //! [`HttpStream::send_response`] responds to the request without contacting the upstream. [`Action::Pause`] pauses the
 //! stream until [`HttpStream::resume`] is called. When a body callback returns it, the body is buffered.
+//!
+//! This plugin passes a body on when it is complete. It searches everything that has been received in each callback, and not
+//! only at the end, because no body callback has [`EndOfStream::Yes`] if trailers follow.
 //!
 //! ```
 //! use tidegate_guest::prelude::*;
@@ -183,19 +189,67 @@
 //!     }
 //!
 //!     fn on_request_body(&self, _: &mut (), http: &mut HttpStream, _: u32, end: EndOfStream) -> Action {
-//!         if !end.is_end() {
-//!             return Action::Pause;
-//!         }
 //!         let body = http.request_body().read_all().unwrap_or_default();
 //!         if body.windows(6).any(|word| word == b"secret") {
 //!             let refusal = LocalResponse::new(403).body("no secrets, please").details("secret");
 //!             http.send_response(refusal).or_log("reject a request");
 //!             return Action::Pause;
 //!         }
+//!         if end.is_end() { Action::Continue } else { Action::Pause }
+//!     }
+//! }
+//! ```
+//!
+//! # Trailers
+//!
+//! Trailers are fields that follow a body. gRPC uses them: the status of a call is in the trailers of the response.
+//! [`on_request_trailers`](Plugin::on_request_trailers) and [`on_response_trailers`](Plugin::on_response_trailers) are called
+//! for messages that have trailers. There, [`HttpStream::request_trailers`] and [`HttpStream::response_trailers`] can be read
+//! and changed. Trailers end their message, so no body callback of that message has [`EndOfStream::Yes`].
+//!
+//! A plugin can add trailers to a message that has a body and no trailers: in the body callback that has
+//! [`EndOfStream::Yes`], every method that changes the trailers creates them. Later plugins in the chain get them like
+//! received ones. The callback for trailers of this plugin is not called. A plugin that sets a trailer in every message
+//! therefore does so in two callbacks:
+//!
+//! ```
+//! use tidegate_guest::prelude::*;
+//!
+//! struct Measure;
+//!
+//! #[plugin]
+//! impl Plugin for Measure {
+//!     type Config = ();
+//!     /// The number of bytes so far.
+//!     type Stream = u64;
+//!
+//!     fn configure(_: ()) -> Result<Self, ConfigError> {
+//!         Ok(Measure)
+//!     }
+//!
+//!     fn on_response_headers(&self, _: &mut u64, http: &mut HttpStream, _: EndOfStream) -> Action {
+//!         // With a `content-length`, HTTP/1.1 has no trailers.
+//!         http.response_headers().remove("content-length").or_log("remove a header");
+//!         Action::Continue
+//!     }
+//!
+//!     fn on_response_body(&self, bytes: &mut u64, http: &mut HttpStream, size: u32, end: EndOfStream) -> Action {
+//!         *bytes += u64::from(size);
+//!         if end.is_end() {
+//!             http.response_trailers().set("x-bytes", bytes.to_string()).or_log("add a trailer");
+//!         }
+//!         Action::Continue
+//!     }
+//!
+//!     fn on_response_trailers(&self, bytes: &mut u64, http: &mut HttpStream) -> Action {
+//!         http.response_trailers().set("x-bytes", bytes.to_string()).or_log("set a trailer");
 //!         Action::Continue
 //!     }
 //! }
 //! ```
+//!
+//! Proxies do not pass on every trailer. Envoy transfers trailers with HTTP/1.1 only if its configuration sets
+//! `enable_trailers`.
 //!
 //! # HTTP calls and timers
 //!
@@ -249,6 +303,11 @@
 //! [`http_calls::send`] sends a request that belongs to no stream. With [`timers`], a plugin can do so regularly, and
 //! refresh data before requests need them.
 //!
+//! # Functions of the proxy
+//!
+//! [`foreign_functions`] calls functions that Envoy provides beyond this crate, for example to select the route of a request
+//! again.
+//!
 //! # Errors
 //!
 //! Hostcalls return a [`Result`] whose [`Error`] gives the reason for a failure. A hostcall never terminates the plugin
@@ -276,6 +335,7 @@ mod config;
 mod duration;
 mod field;
 mod fields;
+pub mod foreign_functions;
 mod glue;
 pub mod http_calls;
 mod http_stream;
@@ -284,7 +344,10 @@ pub mod log;
 pub mod metrics;
 mod or_log;
 mod plugin;
+pub mod plugin_properties;
+mod property;
 pub mod shared_data;
+pub mod shared_queues;
 pub mod timers;
 
 pub use bindings::types::Error;
@@ -301,10 +364,11 @@ pub use tidegate_guest_macros::plugin;
 /// Re-exports everything that a plugin needs, for a single `use`.
 pub mod prelude {
     pub use crate::http_calls::{CallId, Outcome};
+    pub use crate::shared_queues::QueueId;
     pub use crate::{
         Action, Body, ConfigError, Direction, EndOfStream, Error, FieldName, FieldValue, Fields,
-        HttpStream, LocalResponse, OrLog, Plugin, clock, http_calls, log, metrics, plugin,
-        shared_data, timers,
+        HttpStream, LocalResponse, OrLog, Plugin, clock, foreign_functions, http_calls, log,
+        metrics, plugin, plugin_properties, shared_data, shared_queues, timers,
     };
 }
 

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use crate::{
     ConfigError, HttpStream,
     http_calls::{CallId, Outcome},
+    shared_queues::QueueId,
 };
 
 pub use crate::bindings::types::Action;
@@ -53,6 +54,9 @@ pub trait Plugin: Sized + 'static {
     ///
     /// `size` is the number of bytes visible through [`HttpStream::request_body`]: this chunk, preceded by any data
     /// buffered by earlier pauses. [`Action::Pause`] buffers the data until the next chunk.
+    ///
+    /// `end` indicates whether the request ends here. If it has trailers, they end it, and `end` is never
+    /// [`EndOfStream::Yes`].
     fn on_request_body(
         &self,
         stream: &mut Self::Stream,
@@ -61,6 +65,19 @@ pub trait Plugin: Sized + 'static {
         end: EndOfStream,
     ) -> Action {
         let _ = (stream, http, size, end);
+        Action::Continue
+    }
+
+    /// Called when the trailers of the request have been received. Most requests have none.
+    ///
+    /// The trailers can be read and changed through [`HttpStream::request_trailers`], and they end the request. The body
+    /// is not visible here. [`Action::Pause`] pauses the stream until [`HttpStream::resume`] is called. Otherwise the
+    /// stream continues, and so does a body that this plugin has buffered. This also happens if the plugin does not define
+    /// this callback.
+    ///
+    /// It is not called for trailers that the plugin has added itself.
+    fn on_request_trailers(&self, stream: &mut Self::Stream, http: &mut HttpStream) -> Action {
+        let _ = (stream, http);
         Action::Continue
     }
 
@@ -85,6 +102,15 @@ pub trait Plugin: Sized + 'static {
         end: EndOfStream,
     ) -> Action {
         let _ = (stream, http, size, end);
+        Action::Continue
+    }
+
+    /// Called when the trailers of the response have been received. See
+    /// [`on_request_trailers`](Plugin::on_request_trailers).
+    ///
+    /// The trailers of a gRPC response contain the status of the call, in `grpc-status`.
+    fn on_response_trailers(&self, stream: &mut Self::Stream, http: &mut HttpStream) -> Action {
+        let _ = (stream, http);
         Action::Continue
     }
 
@@ -119,6 +145,14 @@ pub trait Plugin: Sized + 'static {
     ///
     /// Envoy also runs each plugin on its main thread, which serves no streams, and calls this function there as well.
     fn on_tick(&self) {}
+
+    /// Called once for each value that is added to a [queue](crate::shared_queues) whose listener is this plugin.
+    ///
+    /// `queue` is the ID that [`Queue::id`](crate::shared_queues::Queue::id) returns. Another call of
+    /// [`dequeue`](crate::shared_queues::Queue::dequeue) may have removed the value already.
+    fn on_queue_ready(&self, queue: QueueId) {
+        let _ = queue;
+    }
 }
 
 /// Indicates whether the data passed to a callback is the last of its half of the stream.

@@ -29,7 +29,7 @@ impl Account {
     pub fn of(component: &[u8]) -> anyhow::Result<Self> {
         let module = adapt(component, &Options::default())?;
         let inspection = inspect(component)?;
-        let is_refused = |how: Mapping| matches!(how, Mapping::Refused | Mapping::Traps);
+        let is_refused = |how: Mapping| matches!(how, Mapping::Fails | Mapping::Traps);
         let (refused, mapped): (Vec<_>, Vec<_>) = inspection
             .wasi
             .into_iter()

@@ -23,10 +23,7 @@ pub fn contract() -> impl Iterator<Item = (&'static str, &'static str)> {
         .filter_map(|&(path, text)| Some((path.strip_prefix("wit/")?, text)))
 }
 
-/// The world of the greeter in other languages.
-pub const WORLD: &str = include_str!("../carried/languages/world.wit");
-
-/// The greeter in another language: its files, by their path in that language's folder.
+/// The greeter in another language: its files, with its world, by their path in that language's folder.
 pub fn greeter(language: &str) -> impl Iterator<Item = (&'static str, &'static str)> {
     FILES.iter().filter_map(move |&(path, text)| {
         let path = path.strip_prefix("languages/")?.strip_prefix(language)?;

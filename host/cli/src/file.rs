@@ -2,6 +2,7 @@
 //!
 //! What is written appears at once and whole, or not at all: it is written beside its place and then moved there.
 
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, IsTerminal as _, Read as _, Write as _};
@@ -32,14 +33,15 @@ pub fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
             .and_then(|()| stdout.flush())
             .context("cannot write to stdout");
     }
-    replace(path, bytes).with_context(|| match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() && !folder.exists() => format!(
-            "cannot write `{}`: the directory `{}` does not exist",
-            path.display(),
-            folder.display()
-        ),
-        _ => format!("cannot write `{}`", path.display()),
-    })
+    replace(path, bytes)
+        .map_err(|error| match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() && !folder.exists() => io::Error::new(
+                error.kind(),
+                format!("the directory `{}` does not exist", folder.display()),
+            ),
+            _ => without_temporary_name(error),
+        })
+        .with_context(|| format!("cannot write `{}`", path.display()))
 }
 
 /// Writes a binary, but not into a terminal.
@@ -50,9 +52,35 @@ pub fn write_binary(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     write(path, bytes)
 }
 
+/// The error without the path of the temporary file or directory. The crate `tempfile` appends it to the message, and it means
+/// nothing to users. The error inside is not accessible.
+pub fn without_temporary_name(error: io::Error) -> io::Error {
+    let message = error.to_string();
+    match message.split_once(" at path ") {
+        Some((message, _)) => io::Error::new(error.kind(), message),
+        None => error,
+    }
+}
+
 /// Whether the path stands for stdin or stdout.
 pub fn is_stdio(path: &Path) -> bool {
     path.as_os_str() == OsStr::new("-")
+}
+
+/// The name of an input in messages that begin with it: the path, or `stdin`.
+pub fn name(path: &Path) -> Cow<'_, str> {
+    match is_stdio(path) {
+        true => Cow::Borrowed("stdin"),
+        false => path.to_string_lossy(),
+    }
+}
+
+/// The name of an input within a sentence: a path is quoted.
+pub fn quoted(path: &Path) -> String {
+    match is_stdio(path) {
+        true => "stdin".to_owned(),
+        false => format!("`{}`", path.display()),
+    }
 }
 
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -80,4 +108,40 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.as_file().sync_all()?;
     file.persist(target)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn error_does_not_contain_the_name_of_a_temporary_file() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let missing = folder.path().join("missing");
+        for failed in [
+            Builder::new().tempfile_in(&missing).map(drop),
+            Builder::new().tempdir_in(&missing).map(drop),
+            fs::read(&missing).map(drop),
+        ] {
+            let error = without_temporary_name(failed.expect_err("the directory is missing"));
+            assert_eq!(error.kind(), io::ErrorKind::NotFound);
+            assert!(!error.to_string().contains("missing"), "{error}");
+        }
+    }
+
+    #[test]
+    fn missing_directory_is_reported_once() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let missing = folder.path().join("missing");
+        let file = missing.join("out.wasm");
+        let error = write(&file, b"").expect_err("the directory is missing");
+        assert_eq!(
+            format!("{error:#}"),
+            format!(
+                "cannot write `{}`: the directory `{}` does not exist",
+                file.display(),
+                missing.display()
+            )
+        );
+    }
 }

@@ -70,7 +70,7 @@ impl Greeter {
     pub fn files(&self, name: &str) -> Vec<(String, String)> {
         let wasm = format!("{name}.wasm");
         let package = format!("\"name\": \"{name}\"");
-        // In the repository all languages share one world, beside their folders.
+        // In the repository, JavaScript and Python share a world, in a folder beside their own.
         let source = carried::greeter(self.folder).map(|(path, text)| {
             let text = text
                 .replace("../wit", "wit")
@@ -83,7 +83,6 @@ impl Greeter {
         let others = [
             ("README.md", self.readme(name)),
             (".gitignore", self.ignored.to_owned()),
-            ("wit/world.wit", carried::WORLD.to_owned()),
             ("scenarios/greeting.yaml", SCENARIO.to_owned()),
             template::scenario_schema(),
         ];

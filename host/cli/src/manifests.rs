@@ -7,6 +7,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 
 use crate::file;
+use crate::plugin::stdin_once;
 
 /// Where manifests are.
 #[derive(Args)]
@@ -32,11 +33,12 @@ const MOST_FOLDERS: usize = 32;
 impl ManifestArgs {
     /// The files in the order in which they were named, those of a folder in the order of their names.
     pub fn read(&self) -> anyhow::Result<Vec<ManifestFile>> {
+        stdin_once(self.files.iter().filter(|it| file::is_stdio(it)).count())?;
         let mut files = Vec::new();
         for path in &self.files {
             for path in within(path)? {
                 files.push(ManifestFile {
-                    name: name(&path),
+                    name: file::name(&path).into_owned(),
                     bytes: file::read(&path)?,
                 });
             }
@@ -82,11 +84,4 @@ fn look(folder: &Path, deeper: usize, found: &mut Vec<PathBuf>) -> io::Result<()
         }
     }
     Ok(())
-}
-
-fn name(path: &Path) -> String {
-    match file::is_stdio(path) {
-        true => "stdin".into(),
-        false => path.display().to_string(),
-    }
 }

@@ -59,6 +59,11 @@ impl Place {
         }
     }
 
+    /// Whether it is stdin.
+    pub fn is_stdin(&self) -> bool {
+        matches!(self, Self::File(path) if file::is_stdio(path))
+    }
+
     /// The file's name without its extension, or the last segment of the repository's name.
     pub fn stem(&self) -> String {
         match self {
@@ -112,8 +117,7 @@ impl FromStr for Place {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File(path) if file::is_stdio(path) => f.write_str("stdin"),
-            Self::File(path) => write!(f, "{}", path.display()),
+            Self::File(path) => f.write_str(&file::name(path)),
             Self::Image(reference) => write!(f, "{reference}"),
         }
     }

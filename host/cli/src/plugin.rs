@@ -91,6 +91,7 @@ pub fn read(args: &[PluginArg], names: &[String]) -> anyhow::Result<Vec<Plugin>>
             args.len()
         )));
     }
+    stdin_once(args.iter().filter(|arg| arg.place.is_stdin()).count())?;
     let mut plugins: Vec<Plugin> = Vec::with_capacity(args.len());
     for (index, arg) in args.iter().enumerate() {
         let place = &arg.place;
@@ -126,6 +127,16 @@ pub fn read(args: &[PluginArg], names: &[String]) -> anyhow::Result<Vec<Plugin>>
 /// Arguments that do not go together.
 pub fn usage(message: String) -> anyhow::Error {
     clap::Error::raw(ErrorKind::ArgumentConflict, message + "\n").into()
+}
+
+/// Fails if several inputs are to be read from stdin, because all but the first would be empty.
+pub fn stdin_once(inputs: usize) -> anyhow::Result<()> {
+    match inputs {
+        0 | 1 => Ok(()),
+        _ => Err(usage(
+            "stdin can be used only once: pass the other inputs as files".into(),
+        )),
+    }
 }
 
 /// A plugin's configuration, and the file that it is in if it is in one.

@@ -75,7 +75,7 @@ impl Project {
                 let said = stderr.trim().trim_start_matches("error: ").to_owned();
                 if said.starts_with("could not find `Cargo.toml`") {
                     anyhow!(
-                        "{said}: run this in the directory of a plugin, pass `--manifest-path`, or create a plugin with `tidegate new NAME`"
+                        "{said}: run this in the directory of a plugin, pass `--manifest-path`, or create a plugin with `tidegate new PATH`"
                     )
                 } else {
                     anyhow!(said).context("cargo cannot read the project")

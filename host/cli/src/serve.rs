@@ -54,6 +54,11 @@ pub struct ServeArgs {
     #[arg(long, value_name = "POLICY", default_value = "reload")]
     failure_policy: Policy,
 
+    /// Serve `/metrics`, in Prometheus' text format, and `/ready` on this address. Port 0 chooses a free port. Anyone who can connect
+    /// can read them, so use a loopback address or an internal network
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    admin: Option<SocketAddr>,
+
     #[command(flatten)]
     dashboard: DashboardArgs,
 }
@@ -122,12 +127,14 @@ impl ServeArgs {
         let dashboard = self.dashboard.start()?;
         let config = ServerConfig {
             listen: self.listen,
+            admin: self.admin,
             upstream: self.upstream.clone(),
             workers: self.workers.map_or_else(cores, usize::from),
             plugins: Vec::new(),
             clock: Arc::new(SystemClock),
             logs: Arc::new(Stderr::install(self.log_level)),
             shared_data: Arc::default(),
+            queues: Arc::default(),
             metrics: Arc::default(),
             clusters,
             attributes: Arc::default(),
@@ -210,6 +217,16 @@ impl Plugin {
             }
         }
     }
+}
+
+/// The lines that name the addresses on which a server listens. The last one means that requests can come.
+pub fn addresses(server: &Server) -> String {
+    let mut text = String::new();
+    if let Some(admin) = server.admin_addr() {
+        text.push_str(&format!("metrics on http://{admin}/metrics\n"));
+    }
+    text.push_str(&format!("listening on http://{}\n", server.local_addr()));
+    text
 }
 
 /// Reads an address to listen on.

@@ -94,7 +94,7 @@ impl Testing<'_> {
                         seen.push((runtime.name, transcript));
                         finding
                     }
-                    Err(error) => Finding::Broken { error },
+                    Err(error) => Finding::Error { error },
                 },
             };
             outcomes.push(Outcome {
@@ -115,7 +115,7 @@ impl Testing<'_> {
                     let found = compare::differences(&self.owned, left, right);
                     found
                         .into_iter()
-                        .map(move |it| format!("{first} against {other}: {it}"))
+                        .map(move |it| format!("{first} versus {other}: {it}"))
                 })
                 .collect();
             outcomes.push(Outcome {
@@ -168,7 +168,7 @@ fn held(scenario: &Scenario, transcript: &Transcript) -> Finding {
             let position = source
                 .as_ref()
                 .map(|source| source.position(&mismatch.place));
-            (position.map(|at| (at.line, at.column)), mismatch)
+            (position, mismatch)
         })
         .collect();
     Finding::Failed {

@@ -94,6 +94,10 @@ pub(crate) enum Callback {
     },
     /// A period of the plugin's timer has passed.
     Tick,
+    /// A value has been added to a queue that the plugin has registered.
+    QueueReady {
+        queue: u32,
+    },
 }
 
 /// The reason why an instance has failed. Its message is written to the plugin's log.

@@ -92,6 +92,9 @@ fn change<R>(
     change: impl FnOnce(&mut Fields) -> R,
 ) -> Result<R, Error> {
     let mut state = borrow_state(stream)?;
+    if state.adds_trailers(stream.filter, map) {
+        state.add_trailers(stream.filter, map);
+    }
     if state.filter(stream.filter).accessible_maps & map.bit() == 0 {
         return Err(Error::NotAvailable);
     }

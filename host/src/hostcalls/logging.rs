@@ -7,3 +7,8 @@ use crate::logs::Level;
 pub(crate) fn log(services: &Services, plugin: usize, level: Level, message: &str) {
     services.log(plugin, level, message);
 }
+
+/// Returns the lowest level of which lines are kept.
+pub(crate) fn lowest(services: &Services) -> Level {
+    services.logs.level()
+}

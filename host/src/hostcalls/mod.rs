@@ -10,6 +10,7 @@ use crate::context::StreamContext;
 use crate::state::State;
 
 pub(crate) mod clock;
+pub(crate) mod foreign_functions;
 pub(crate) mod http_bodies;
 pub(crate) mod http_calls;
 pub(crate) mod http_fields;
@@ -17,8 +18,10 @@ pub(crate) mod http_streams;
 pub(crate) mod local_responses;
 pub(crate) mod logging;
 pub(crate) mod metrics;
+pub(crate) mod plugin_properties;
 pub(crate) mod properties;
 pub(crate) mod shared_data;
+pub(crate) mod shared_queues;
 pub(crate) mod stream_control;
 #[cfg(test)]
 mod tests;
@@ -33,6 +36,7 @@ pub(crate) enum Error {
     InvalidArgument,
     TooLarge,
     CasMismatch,
+    Empty,
     Malformed,
     Internal,
 }

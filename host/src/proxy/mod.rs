@@ -4,7 +4,8 @@
 //! [`Server::reload`] replaces. `exchange` handles one request and its response, with `head` for message heads, `pipe`
 //! for request bodies sent upstream, `upstream` for the client and `linger` for closing connections gracefully. `port`
 //! sends the HTTP calls of plugins and runs their timers.
-//! `respond` turns errors into responses. [`echo`] is an upstream for trying out plugins.
+//! `respond` turns errors into responses. [`echo`] is an upstream for trying out plugins. `admin` serves metrics, which `prometheus`
+//! writes, and the readiness of the proxy.
 //!
 //! The semantics of plugin callbacks are in [`crate::stream`]. HTTP/2 would be another way to serve a connection in
 //! `worker` and to connect in `upstream`; an exchange does not depend on the protocol version.
@@ -13,6 +14,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -31,19 +33,24 @@ use crate::logs::LogSink;
 use crate::metrics::Metrics;
 use crate::observe::Observer;
 use crate::plugin::PluginSpec;
+use crate::plugin_stats::PluginStats;
+use crate::proxy::admin::Admin;
 use crate::proxy::port::WorkerPort;
 use crate::proxy::upstream::UpstreamClient;
 use crate::proxy::worker::{Worker, WorkerMessage};
 use crate::runtime::{Chain, Runtime};
 use crate::shared_data::SharedData;
+use crate::shared_queues::SharedQueues;
 
 mod accept;
+mod admin;
 pub mod echo;
 mod exchange;
 mod head;
 mod linger;
 mod pipe;
 mod port;
+mod prometheus;
 mod respond;
 mod upstream;
 mod worker;
@@ -56,6 +63,7 @@ const MAX_GRACE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// A running proxy. Dropping it aborts active requests.
 pub struct Server {
     address: SocketAddr,
+    admin_address: Option<SocketAddr>,
     stop: watch::Sender<Option<Instant>>,
     threads: Vec<JoinHandle<()>>,
     /// The senders of the workers' channels. The lock is held while plugins are replaced; requests do not take it.
@@ -70,6 +78,9 @@ pub struct Server {
 pub struct ServerConfig {
     /// The address to listen on. With port 0, the operating system chooses the port.
     pub listen: SocketAddr,
+    /// The address on which to serve `/metrics`, in Prometheus' text format, and `/ready`. There is no access control. If `None`, they are
+    /// not served, and plugins are not measured.
+    pub admin: Option<SocketAddr>,
     /// The server to which requests are forwarded.
     pub upstream: Upstream,
     /// The number of worker threads, at least one. Each has its own plugin instances, which share no state.
@@ -82,6 +93,8 @@ pub struct ServerConfig {
     pub logs: Arc<dyn LogSink>,
     /// Data shared by the plugins of all workers.
     pub shared_data: Arc<SharedData>,
+    /// Queues shared by the plugins of all workers.
+    pub queues: Arc<SharedQueues>,
     /// Metrics that plugins define.
     pub metrics: Arc<Metrics>,
     /// The clusters that plugins can send HTTP calls to.
@@ -152,13 +165,17 @@ pub enum ServeError {
 // === impl Server ===
 
 impl Server {
-    /// Loads the plugins, starts the workers and then opens the port, so that every accepted connection is served.
+    /// Loads the plugins, starts the workers and then opens the port, so that every accepted connection is served. The admin port is open
+    /// before plugin code runs, and reports that the proxy is not ready.
     pub fn start(config: ServerConfig) -> Result<Server, ServeError> {
         let clock = config.clock;
+        let stats = config.admin.map(|_| Arc::<PluginStats>::default());
         let runtime = Runtime::new(RuntimeConfig {
             clock: clock.clone(),
             shared_data: config.shared_data,
-            metrics: config.metrics,
+            queues: config.queues,
+            metrics: config.metrics.clone(),
+            stats: stats.clone(),
             clusters: Arc::new(config.clusters),
             attributes: config.attributes,
             observer: config.observer,
@@ -182,12 +199,22 @@ impl Server {
         // From here on, an early return drops the server, which stops the threads that have been started.
         let mut server = Server {
             address: config.listen,
+            admin_address: None,
             stop: watch::Sender::new(None),
             threads: Vec::new(),
             workers: Mutex::new(Vec::new()),
             _echo: echo,
             runtime,
         };
+        let is_ready = Arc::new(AtomicBool::new(false));
+        if let Some((address, stats)) = config.admin.zip(stats) {
+            let admin = Admin {
+                metrics: config.metrics,
+                stats,
+                ready: is_ready.clone(),
+            };
+            server.start_admin(address, admin)?;
+        }
         let mut worker_senders = Vec::new();
         let mut starting = Vec::new();
         let wait = |worker, ready: &Receiver<Result<(), StartError>>| {
@@ -237,12 +264,18 @@ impl Server {
         server.spawn("tidegate-accept".into(), move |runtime| {
             accept::run(runtime, listener, &worker_senders, stop)
         })?;
+        is_ready.store(true, Ordering::Release);
         Ok(server)
     }
 
     /// Returns the address on which the proxy listens.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Returns the address on which the proxy serves metrics and its readiness, if it does.
+    pub fn admin_addr(&self) -> Option<SocketAddr> {
+        self.admin_address
     }
 
     /// Replaces the plugins on every worker or, if an error occurs, on none. When this function returns, no new request
@@ -281,6 +314,16 @@ impl Server {
     /// Serves until the process ends.
     pub fn wait(mut self) {
         self.join();
+    }
+
+    fn start_admin(&mut self, address: SocketAddr, admin: Admin) -> Result<(), ServeError> {
+        let failed = |source| ServeError::Listen { address, source };
+        let listener = accept::listen(address).map_err(failed)?;
+        self.admin_address = Some(listener.local_addr().map_err(failed)?);
+        let stop = self.stop.subscribe();
+        self.spawn("tidegate-admin".into(), move |runtime| {
+            admin::run(runtime, listener, admin, stop);
+        })
     }
 
     fn spawn(
@@ -366,12 +409,14 @@ mod tests {
         let patience = Duration::from_secs(20);
         let mut server = Server::start(ServerConfig {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            admin: None,
             upstream: Upstream::Echo,
             workers: 1,
             plugins: Vec::new(),
             clock: Arc::new(SystemClock),
             logs: Arc::new(NoLogs),
             shared_data: Arc::default(),
+            queues: Arc::default(),
             metrics: Arc::default(),
             clusters: Clusters::default(),
             attributes: Arc::default(),

@@ -1,8 +1,9 @@
-//! The worker's port: sends the HTTP calls of plugins, and runs their timers.
+//! The worker's port: sends the HTTP calls of plugins, runs their timers, and passes them the events of queues.
 //!
-//! Both are tasks of the worker's thread. A task that is no longer wanted is aborted.
+//! All of these are tasks of the worker's thread. A task that is no longer wanted is aborted.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -14,11 +15,12 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
+use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, LocalSet};
 
 use crate::clock::Clock;
 use crate::fields::{Fields, Pseudo, status_value};
-use crate::port::{CallOutcome, CallResponse, HttpCall, Pending, Port};
+use crate::port::{CallOutcome, CallResponse, HttpCall, Pending, Port, QueueListener};
 use crate::proxy::respond::Failure;
 use crate::proxy::{head, upstream};
 use crate::vocabulary::FieldMap;
@@ -32,6 +34,29 @@ pub(super) struct WorkerPort {
     tasks: Weak<LocalSet>,
     clock: Arc<dyn Clock>,
     client: Client<HttpConnector, Full<Bytes>>,
+    /// Carries the events of queues from other threads to this one.
+    events: mpsc::UnboundedSender<QueueEvent>,
+    listeners: Rc<RefCell<Listeners>>,
+}
+
+/// A value has been added to a queue.
+struct QueueEvent {
+    listener: u64,
+    plugin: usize,
+    queue: u32,
+}
+
+/// The functions that are called for such events, by number.
+#[derive(Default)]
+struct Listeners {
+    by_number: HashMap<u64, Rc<dyn Fn(usize, u32)>>,
+    last: u64,
+}
+
+/// Removes a listener when it is dropped.
+struct RemoveOnDrop {
+    listeners: Rc<RefCell<Listeners>>,
+    number: u64,
 }
 
 /// Aborts a task when it is dropped.
@@ -41,10 +66,15 @@ struct AbortOnDrop(AbortHandle);
 
 impl WorkerPort {
     pub(super) fn new(tasks: &Rc<LocalSet>, clock: Arc<dyn Clock>) -> Self {
+        let (events, arriving) = mpsc::unbounded_channel();
+        let listeners = Rc::new(RefCell::new(Listeners::default()));
+        tasks.spawn_local(dispatch(arriving, listeners.clone()));
         Self {
             tasks: Rc::downgrade(tasks),
             clock,
             client: upstream::client(),
+            events,
+            listeners,
         }
     }
 
@@ -80,11 +110,55 @@ impl Port for WorkerPort {
             fire();
         })
     }
+
+    fn listen(&self, ready: Box<dyn Fn(usize, u32)>) -> (QueueListener, Pending) {
+        let mut listeners = self.listeners.borrow_mut();
+        listeners.last += 1;
+        let number = listeners.last;
+        listeners.by_number.insert(number, ready.into());
+        let events = self.events.clone();
+        let listener = move |plugin, queue| {
+            // The worker may have stopped. Then nobody listens.
+            let _ = events.send(QueueEvent {
+                listener: number,
+                plugin,
+                queue,
+            });
+        };
+        let listeners = self.listeners.clone();
+        let guard = RemoveOnDrop { listeners, number };
+        (Arc::new(listener), Pending::new(guard))
+    }
+}
+
+impl Drop for RemoveOnDrop {
+    fn drop(&mut self) {
+        let removed = self.listeners.borrow_mut().by_number.remove(&self.number);
+        drop(removed);
+    }
 }
 
 impl Drop for AbortOnDrop {
     fn drop(&mut self) {
         self.0.abort();
+    }
+}
+
+/// Passes the events of queues to their listeners.
+async fn dispatch(
+    mut arriving: mpsc::UnboundedReceiver<QueueEvent>,
+    listeners: Rc<RefCell<Listeners>>,
+) {
+    while let Some(event) = arriving.recv().await {
+        let QueueEvent {
+            listener,
+            plugin,
+            queue,
+        } = event;
+        let ready = listeners.borrow().by_number.get(&listener).cloned();
+        if let Some(ready) = ready {
+            ready(plugin, queue);
+        }
     }
 }
 

@@ -32,7 +32,7 @@ impl Stream {
         let (_, map) = phase.direction_and_map();
         let argument = self
             .shared
-            .change(|state| state.begin_callback(index, phase, map));
+            .change(|state| state.begin_callback(index, phase, end, map));
         let callback = Callback::new(phase, argument, end);
         let run = |instance: &mut dyn engine::Instance| instance.call(context, callback);
         let result = match &self.reporter {
@@ -137,9 +137,16 @@ impl Stream {
 
 impl State {
     /// Records that a callback begins. Returns its argument, the number of fields or bytes.
-    fn begin_callback(&mut self, index: usize, phase: Phase, map: Option<FieldMap>) -> u32 {
+    fn begin_callback(
+        &mut self,
+        index: usize,
+        phase: Phase,
+        end: bool,
+        map: Option<FieldMap>,
+    ) -> u32 {
         if let Some(filter) = self.filters.get_mut(index) {
             filter.phase = Some(phase);
+            filter.at_end = end;
             filter.response_passed |= phase == Phase::ResponseBody;
             filter.accessible_maps |= map.map_or(0, FieldMap::bit);
         }
@@ -164,6 +171,7 @@ impl State {
         let Some(FilterState {
             accessible_maps,
             phase: current_phase,
+            at_end: _,
             response_passed,
             accumulating,
         }) = self.filters.get_mut(index)

@@ -58,9 +58,19 @@ impl Stream {
 
     /// Passes the body data in `passing` through the plugins, starting at position `from` in its order.
     pub(super) fn pass_body(&mut self, direction: Direction, from: usize, end: bool) {
+        if let Some(position_in_order) = self.pass_chunk(direction, from, end)
+            && !self.is_aborted(direction)
+        {
+            self.pass_trailers(direction, position_in_order + 1);
+        }
+    }
+
+    /// Returns the position of a plugin that has added trailers and has not paused: the plugins after it get them.
+    fn pass_chunk(&mut self, direction: Direction, from: usize, mut end: bool) -> Option<usize> {
+        let mut added = None;
         if direction == Direction::Request && self.response_complete {
             self.take_passing(direction);
-            return;
+            return None;
         }
         for position_in_order in from..self.filters.len() {
             let index = self.index(direction, position_in_order);
@@ -71,23 +81,28 @@ impl Stream {
                 if self.buffer_passing(direction, watermark) {
                     self.send_local_response(too_large_response(direction));
                 }
-                return;
+                return added;
             }
             if ended {
                 self.take_passing(direction);
-                return;
+                return added;
             }
             self.progress(direction, index).end = end;
             let accumulates = self.accumulates(direction, index);
             let too_large = accumulates && self.buffer_passing(direction, false);
+            let may_add_trailers = end && !self.has_trailers(direction);
             let action = self.call(index, direction.body_phase(), end);
+            if may_add_trailers && self.has_trailers(direction) {
+                end = false;
+                added = Some(position_in_order);
+            }
             if too_large {
                 self.queue_command(Command::SendLocalResponse(Box::new(too_large_response(
                     direction,
                 ))));
             }
             let action = match self.after_callback(direction, index) {
-                AfterCallback::Stop => return,
+                AfterCallback::Stop => return None,
                 AfterCallback::Proceed { resumed: true } => Action::Continue,
                 AfterCallback::Proceed { resumed: false } => action,
             };
@@ -95,9 +110,11 @@ impl Stream {
                 Action::Continue if flow == Flow::Paused => {
                     // As in Envoy, the limit also applies to data that would be forwarded now.
                     if self.buffer_passing(direction, false) {
-                        return self.send_local_response(too_large_response(direction));
+                        self.send_local_response(too_large_response(direction));
+                        return None;
                     }
-                    return self.resume(direction, index);
+                    self.resume(direction, index);
+                    return None;
                 }
                 Action::Continue => {}
                 Action::Pause | Action::PauseBuffering | Action::PauseWatermark => {
@@ -105,7 +122,7 @@ impl Stream {
                     if self.buffer_passing(direction, action == Action::PauseWatermark) {
                         self.send_local_response(too_large_response(direction));
                     }
-                    return;
+                    return added.filter(|added| *added != position_in_order);
                 }
                 Action::PauseDropping => {
                     self.progress(direction, index).flow = Flow::Paused;
@@ -117,11 +134,12 @@ impl Stream {
                             _ = it.buffered_mut(direction).get_or_insert_default()
                         });
                     }
-                    return;
+                    return added.filter(|added| *added != position_in_order);
                 }
             }
         }
         self.emit_body(direction, end);
+        added
     }
 
     /// Passes the trailers of a direction through the plugins, starting at position `from` in its order.
@@ -180,7 +198,7 @@ impl Stream {
         } else {
             position_in_order
         };
-        let has_trailers = self.with_state(|it| it.map(direction.trailers()).is_some());
+        let has_trailers = self.has_trailers(direction);
         let buffered = self.with_state(|it| it.buffered_mut(direction).is_some());
         if !headers_passed {
             let end = self.direction_state(direction).input_ended && !buffered && !has_trailers;
@@ -296,6 +314,10 @@ impl Stream {
                 direction,
             });
         }
+    }
+
+    fn has_trailers(&self, direction: Direction) -> bool {
+        self.with_state(|it| it.map(direction.trailers()).is_some())
     }
 
     /// Returns whether a local response or a reset has aborted a direction.

@@ -4,6 +4,7 @@
 //! Both sides are raw sockets, so that tests can send and see what no HTTP library would. Every read has a deadline, so a
 //! test that waits in vain fails instead of hanging.
 
+mod admin;
 mod errors;
 mod forward;
 mod peers;

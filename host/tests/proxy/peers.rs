@@ -22,12 +22,14 @@ impl LogSink for NoLogs {
 pub fn config(upstream: Upstream) -> ServerConfig {
     ServerConfig {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        admin: None,
         upstream,
         workers: 1,
         plugins: Vec::new(),
         clock: Arc::new(SystemClock),
         logs: Arc::new(NoLogs),
         shared_data: Arc::default(),
+        queues: Arc::default(),
         metrics: Arc::default(),
         clusters: Clusters::default(),
         attributes: Arc::default(),

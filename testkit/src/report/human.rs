@@ -8,6 +8,7 @@ use similar::{ChangeTag, TextDiff};
 
 use super::terminal::{escape, escaped, escaped_lines};
 use super::{Finding, Outcome};
+use crate::source::Location;
 
 /// Whether to use colors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +19,7 @@ pub fn line(outcome: &Outcome, colour: Colour) -> String {
     let (word, code, more) = match &outcome.result {
         Finding::Passed => ("ok", 32, String::new()),
         Finding::Skipped { reason } => ("skip", 33, format!(": {}", escaped(reason))),
-        Finding::Failed { .. } | Finding::Differs { .. } | Finding::Broken { .. } => {
+        Finding::Failed { .. } | Finding::Differs { .. } | Finding::Error { .. } => {
             ("FAIL", 31, String::new())
         }
     };
@@ -50,7 +51,7 @@ fn failure(text: &mut String, outcome: &Outcome, colour: Colour) {
     let file = outcome.file.display();
     match &outcome.result {
         Finding::Passed | Finding::Skipped { .. } => {}
-        Finding::Broken { error } => text.push_str(&format!("{}\n", escaped_lines(error))),
+        Finding::Error { error } => text.push_str(&format!("{}\n", escaped_lines(error))),
         Finding::Differs { differences } => {
             let _ = writeln!(text, "{file}: the runtimes behave differently");
             for difference in differences {
@@ -62,10 +63,10 @@ fn failure(text: &mut String, outcome: &Outcome, colour: Colour) {
             transcript,
         } => {
             for (at, mismatch) in mismatches {
-                let at = at.map_or_else(String::new, |(line, column)| format!(":{line}:{column}"));
+                let location = Location::new(file.to_string(), *at);
                 let _ = writeln!(
                     text,
-                    "{file}{at}: {}: {}",
+                    "{location}: {}: {}",
                     escaped(&mismatch.of),
                     escaped(&mismatch.what)
                 );

@@ -28,9 +28,9 @@ fn test(outcome: &Outcome) -> Value {
                 .iter()
                 .map(|(at, mismatch)| {
                     json!({
-                        "line": at.map(|(line, _)| line),
-                        "column": at.map(|(_, column)| column),
-                        "place": mismatch.place.to_string(),
+                        "line": at.map(|at| at.line),
+                        "column": at.map(|at| at.column),
+                        "field": mismatch.place.to_string(),
                         "of": mismatch.of,
                         "what": mismatch.what,
                         "expected": mismatch.expected,
@@ -44,7 +44,7 @@ fn test(outcome: &Outcome) -> Value {
             )
         }
         Finding::Differs { differences } => ("failed", json!({ "differences": differences })),
-        Finding::Broken { error } => ("broken", json!({ "error": error })),
+        Finding::Error { error } => ("error", json!({ "error": error })),
     };
     if let (Value::Object(test), Value::Object(more)) = (&mut test, more) {
         test.insert("result".to_owned(), result.into());

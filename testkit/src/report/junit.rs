@@ -35,7 +35,7 @@ fn case(outcome: &Outcome) -> TestCase {
         Finding::Failed { .. } | Finding::Differs { .. } => {
             non_success(NonSuccessKind::Failure, outcome)
         }
-        Finding::Broken { .. } => non_success(NonSuccessKind::Error, outcome),
+        Finding::Error { .. } => non_success(NonSuccessKind::Error, outcome),
     };
     let mut case = TestCase::new(&outcome.runtime, status);
     case.set_classname(&outcome.scenario);
@@ -51,7 +51,7 @@ fn non_success(kind: NonSuccessKind, outcome: &Outcome) -> TestCaseStatus {
             several => format!("{} expectations failed", several.len()),
         },
         Finding::Differs { .. } => "the runtimes behave differently".to_owned(),
-        Finding::Broken { error } => error.clone(),
+        Finding::Error { error } => error.clone(),
         Finding::Passed | Finding::Skipped { .. } => String::new(),
     });
     status.set_description(human::failures(

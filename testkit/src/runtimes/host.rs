@@ -48,6 +48,7 @@ pub fn start(
     let metrics = Arc::<Metrics>::default();
     let config = ServerConfig {
         listen: "127.0.0.1:0".parse().context("an address")?,
+        admin: None,
         upstream: Upstream::Http {
             host: servers.upstream.ip().to_string(),
             port: servers.upstream.port(),
@@ -57,6 +58,7 @@ pub fn start(
         clock: clock.clone(),
         logs: log.clone(),
         shared_data: Arc::new(surroundings::shared_data(&scenario.shared_data)?),
+        queues: Arc::default(),
         metrics: metrics.clone(),
         clusters: clusters(&servers.clusters)?,
         attributes: Arc::new(surroundings::attributes(&scenario.properties)),

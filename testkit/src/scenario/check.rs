@@ -1,15 +1,27 @@
 //! Checks of a scenario that its types cannot express.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use hyper::Method;
+use hyper::header::{HeaderName, HeaderValue};
+use hyper::http::uri::PathAndQuery;
 use tidegate_deploy::envoy::UPSTREAM_CLUSTER;
 
-use super::{Answer, AnswerPart, Cluster, Scenario, Step};
+use super::{Answer, AnswerPart, AtUpstream, Cluster, Expect, Received, Scenario, Step};
+use crate::octets::Octets;
 use crate::runtimes::RuntimeKind;
 use crate::verdict::Place;
 
 /// The location of a mistake, and its description.
 type Wrong = (Place, String);
+
+/// A request that a `begin` step has started and that is in progress.
+struct Begun {
+    /// The index of the step.
+    step: usize,
+    /// Whether `chunk` steps can send more of its body.
+    is_open: bool,
+}
 
 // === impl Scenario ===
 
@@ -24,7 +36,7 @@ impl Scenario {
         must(
             !self.plugins.is_empty(),
             at("plugins"),
-            "`plugins` is empty",
+            "`plugins` is empty: add a plugin, or remove the key to run only the plugin under test",
         )?;
         must(
             self.configuration.is_none(),
@@ -89,6 +101,7 @@ impl Scenario {
         )?;
         answers(&at("upstream"), &self.upstream)?;
         self.check_clusters()?;
+        self.check_requests()?;
         self.check_awaited()
     }
 
@@ -117,14 +130,92 @@ impl Scenario {
                 answers(&place, stated)?;
             }
         }
-        for name in self.calls.keys() {
+        for (name, calls) in &self.calls {
+            let place = at("calls").key(name);
             must(
                 self.clusters.contains_key(name),
-                at("calls").key(name),
+                place.clone(),
                 &unknown(name),
             )?;
+            for (number, call) in calls.iter().enumerate() {
+                received(&place.clone().item(number), call)?;
+            }
         }
         Ok(())
+    }
+
+    /// Checks requests and their expectations, and that steps continue only requests that are in progress.
+    fn check_requests(&self) -> Result<(), Wrong> {
+        let mut begun: BTreeMap<&str, Begun> = BTreeMap::new();
+        for (number, step) in self.steps.iter().enumerate() {
+            let place = at("steps").item(number);
+            match step {
+                Step::Request(request) => {
+                    let place = place.key("request");
+                    head(&place, &request.method, &request.path, &request.headers)?;
+                    fields(&place.clone().key("trailers"), &request.trailers)?;
+                    expected(&place.key("expect"), &request.expect)?;
+                }
+                Step::Begin(begin) => {
+                    let place = place.key("begin");
+                    head(&place, &begin.method, &begin.path, &begin.headers)?;
+                    must(
+                        !begin.open || begin.body.is_none(),
+                        place.clone().key("body"),
+                        "`body` cannot be combined with `open: true`: send the body with `chunk` steps",
+                    )?;
+                    let started = Begun {
+                        step: number,
+                        is_open: begin.open,
+                    };
+                    must(
+                        begun.insert(&begin.id, started).is_none(),
+                        place.key("id"),
+                        &format!(
+                            "a request `{}` is already in progress: choose another `id`, or finish that request first",
+                            begin.id
+                        ),
+                    )?;
+                }
+                Step::Chunk(chunk) => {
+                    let place = place.key("chunk");
+                    let Some(request) = begun.get_mut(chunk.id.as_str()) else {
+                        return Err((place.key("id"), not_begun(&chunk.id)));
+                    };
+                    must(
+                        request.is_open,
+                        place,
+                        &format!(
+                            "the body of `{}` cannot have more chunks: it was started without `open: true`, or its body has ended",
+                            chunk.id
+                        ),
+                    )?;
+                    request.is_open = !chunk.end;
+                }
+                Step::Finish(finish) => {
+                    let place = place.key("finish");
+                    must(
+                        begun.remove(finish.id.as_str()).is_some(),
+                        place.clone().key("id"),
+                        &not_begun(&finish.id),
+                    )?;
+                    expected(&place.key("expect"), &finish.expect)?;
+                }
+                Step::Hangup(id) => must(
+                    begun.remove(id.as_str()).is_some(),
+                    place.key("hangup"),
+                    &not_begun(id),
+                )?,
+                _ => {}
+            }
+        }
+        match begun.first_key_value() {
+            None => Ok(()),
+            Some((id, request)) => Err((
+                at("steps").item(request.step).key("begin"),
+                format!("the request `{id}` has no `finish` or `hangup` step: add one"),
+            )),
+        }
     }
 
     /// Checks that `arrived` and `release` steps wait for something that can happen.
@@ -172,9 +263,121 @@ fn unknown(name: &str) -> String {
     format!("there is no cluster `{name}`: add it to `clusters`")
 }
 
+fn not_begun(id: &str) -> String {
+    format!("no request `{id}` is in progress: start it with a `begin` step")
+}
+
+/// Checks the head of a request.
+fn head(
+    place: &Place,
+    method: &str,
+    target: &str,
+    headers: &[(String, Octets)],
+) -> Result<(), Wrong> {
+    must(
+        Method::from_bytes(method.as_bytes()).is_ok(),
+        place.clone().key("method"),
+        &format!("`{method}` is not a valid method: expected a name such as `GET`"),
+    )?;
+    // A request for the server itself, and not for one of its resources.
+    if (method, target) != ("OPTIONS", "*") {
+        path(place, target)?;
+    }
+    fields(&place.clone().key("headers"), headers)
+}
+
+/// Checks a path with its query.
+fn path(place: &Place, path: &str) -> Result<(), Wrong> {
+    let place = place.clone().key("path");
+    must(
+        path.starts_with('/'),
+        place.clone(),
+        &format!("`{path}` is not a valid path: it must start with `/`"),
+    )?;
+    // The parser accepts a fragment and removes it.
+    must(
+        PathAndQuery::try_from(path).is_ok() && !path.contains('#'),
+        place,
+        &format!("`{path}` is not a valid path: encode other characters as `%XX`"),
+    )
+}
+
+/// Checks headers or trailers that are sent.
+fn fields(place: &Place, fields: &[(String, Octets)]) -> Result<(), Wrong> {
+    for (number, (name, value)) in fields.iter().enumerate() {
+        let place = place.clone().item(number);
+        must(
+            HeaderName::try_from(name.as_str()).is_ok(),
+            place.clone(),
+            &no_name(name),
+        )?;
+        must(
+            HeaderValue::from_bytes(&value.0).is_ok(),
+            place,
+            &format!(
+                "the value of `{name}` contains a control character, which is not allowed in a header"
+            ),
+        )?;
+    }
+    Ok(())
+}
+
+fn no_name(name: &str) -> String {
+    format!("`{name}` is not a valid header name: use letters, digits and `-`")
+}
+
+/// Checks the names of headers or trailers that are expected. All names are lowercase in transcripts, so that another name would
+/// always be absent.
+fn names(place: &Place, fields: &BTreeMap<String, Vec<Octets>>) -> Result<(), Wrong> {
+    for name in fields.keys() {
+        let place = place.clone().key(name);
+        match HeaderName::try_from(name.as_str()) {
+            Err(_) => return Err((place, no_name(name))),
+            Ok(known) => must(
+                known.as_str() == name,
+                place,
+                &format!("header names are compared in lowercase: write `{known}`"),
+            )?,
+        }
+    }
+    Ok(())
+}
+
+/// Checks what is expected of a response.
+fn expected(place: &Place, expect: &Expect) -> Result<(), Wrong> {
+    names(&place.clone().key("headers"), &expect.headers)?;
+    names(&place.clone().key("trailers"), &expect.trailers)?;
+    match &expect.upstream {
+        Some(AtUpstream::Request(request)) => received(&place.clone().key("upstream"), request),
+        Some(AtUpstream::Nothing) | None => Ok(()),
+    }
+}
+
+/// Checks what is expected of a request.
+fn received(place: &Place, request: &Received) -> Result<(), Wrong> {
+    names(&place.clone().key("headers"), &request.headers)?;
+    names(&place.clone().key("trailers"), &request.trailers)
+}
+
 fn answers(place: &Place, answers: &[Answer]) -> Result<(), Wrong> {
     for (number, answer) in answers.iter().enumerate() {
         let place = place.clone().item(number);
+        path(&place, &answer.path)?;
+        must(
+            (200..=599).contains(&answer.status),
+            place.clone().key("status"),
+            &format!(
+                "`status` is {}: expected an integer from 200 to 599",
+                answer.status
+            ),
+        )?;
+        fields(&place.clone().key("headers"), &answer.headers)?;
+        fields(&place.clone().key("trailers"), &answer.trailers)?;
+        must(
+            answer.body.0.is_empty() || answer.chunks.is_empty(),
+            place.clone().key("chunks"),
+            "`chunks` cannot be combined with `body`: remove one of them",
+        )?;
         must(
             answer.trailers.is_empty() || !answer.chunks.is_empty(),
             place.clone().key("trailers"),

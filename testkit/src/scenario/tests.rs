@@ -3,11 +3,16 @@
 use super::*;
 
 fn read(text: &str) -> Result<Scenario> {
+    read_for(text, None)
+}
+
+/// Reads a scenario for a plugin under test.
+fn read_for(text: &str, own: Option<&str>) -> Result<Scenario> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("logging/log.yaml");
     std::fs::create_dir(folder.path().join("logging"))?;
     std::fs::write(&file, text)?;
-    Scenario::read(folder.path(), &file, None)
+    Scenario::read(folder.path(), &file, own)
 }
 
 #[test]
@@ -180,7 +185,170 @@ fn invalid_cluster_is_rejected_with_a_precise_error() {
         ),
         (step("arrived: c"), ":5:3: there is no cluster `c`"),
         (step("arrived: b"), "no request can arrive at `b`"),
-        (step("release: a"), "`a` has no answer with `hold: head`"),
+        (step("release: a"), "`a` has no response with `hold: head`"),
+    ] {
+        assert!(found.contains(expected), "{found}");
+    }
+}
+
+#[test]
+fn plugins_may_be_absent_but_not_empty() {
+    let text = |plugins: &str| format!("about: x\n{plugins}steps:\n- advance: 1s\n");
+    let scenario = read_for(&text(""), Some("probe")).expect("a scenario");
+    assert_eq!(scenario.plugins[0].name(), "probe");
+    let error = read_for(&text("plugins: []\n"), Some("probe")).expect_err("no plugin");
+    let error = error.to_string();
+    assert!(
+        error.contains("log.yaml:2:1: `plugins` is empty"),
+        "{error}"
+    );
+}
+
+#[test]
+fn request_for_the_server_itself_and_reused_id_are_valid() {
+    let text = "about: x\nplugins: [{guest: probe}]\nsteps:\n\
+        - request: {path: '*', method: OPTIONS}\n\
+        - begin: {id: a, path: /, open: true}\n- chunk: {id: a, data: x}\n- chunk: {id: a, end: true}\n- finish: {id: a}\n\
+        - begin: {id: a, path: '/?b'}\n- hangup: a\n";
+    assert_eq!(read(text).expect("a scenario").steps.len(), 7);
+}
+
+#[test]
+fn invalid_request_is_rejected_with_a_precise_error() {
+    let of = |rest: &str| {
+        let text = format!("about: x\nplugins: [{{guest: probe}}]\n{rest}\n");
+        format!("{:#}", read(&text).expect_err(rest))
+    };
+    let step = |step: &str| of(&format!("steps:\n- {step}"));
+    let calls = "clusters: {a: echo}\ncalls: {a: [{headers: {X-A: []}}]}\nsteps:\n- advance: 1s";
+    for (found, expected) in [
+        (
+            step("request: {path: a}"),
+            ":4:13: `a` is not a valid path: it must start with `/`",
+        ),
+        (step("request: {path: '*'}"), "it must start with `/`"),
+        (
+            step("request: {path: 'http://h/'}"),
+            "it must start with `/`",
+        ),
+        (step("request: {path: '/a b'}"), "encode other characters"),
+        (step("request: {path: '/a#b'}"), "encode other characters"),
+        (
+            step("request: {path: /, method: 'G T'}"),
+            ":4:22: `G T` is not a valid method",
+        ),
+        (
+            step("request: {path: /, headers: [[a b, c]]}"),
+            ":4:32: `a b` is not a valid header name",
+        ),
+        (
+            step("request: {path: /, headers: [[a, \"x\\ny\"]]}"),
+            ":4:32: the value of `a` contains a control character",
+        ),
+        (
+            step("request: {path: /, trailers: [['', c]]}"),
+            "`` is not a valid header name",
+        ),
+        (
+            step("request: {path: /, expect: {headers: {X-A: []}}}"),
+            "write `x-a`",
+        ),
+        (
+            step("request: {path: /, expect: {upstream: {headers: {a b: []}}}}"),
+            "`a b` is not a valid header name",
+        ),
+        (of(calls), ":4:24: header names are compared in lowercase"),
+        (
+            step("request: {path: /, times: -1}"),
+            ":4:29: `times`: expected an integer from 0 to 18446744073709551615",
+        ),
+        (
+            step("request: {path: /, expect: {status: ok}}"),
+            "`status`: expected an integer from 0 to 65535",
+        ),
+        (step("request: {path: [a]}"), "`path`: expected a string"),
+    ] {
+        assert!(found.contains(expected), "{found}");
+    }
+}
+
+#[test]
+fn step_must_continue_a_request_in_progress() {
+    let step = |step: &str| {
+        let text = format!("about: x\nplugins: [{{guest: probe}}]\nsteps:\n- {step}\n");
+        format!("{:#}", read(&text).expect_err(step))
+    };
+    for (found, expected) in [
+        (
+            step("begin: {id: a, path: /}"),
+            ":4:3: the request `a` has no `finish` or `hangup` step",
+        ),
+        (
+            step("begin: {id: a, path: /, open: true, body: x}"),
+            ":4:39: `body` cannot be combined with `open: true`",
+        ),
+        (
+            step("begin: {id: a, path: /}\n- begin: {id: a, path: /}\n- finish: {id: a}"),
+            ":5:11: a request `a` is already in progress",
+        ),
+        (
+            step("chunk: {id: a}"),
+            ":4:11: no request `a` is in progress",
+        ),
+        (
+            step("finish: {id: a}"),
+            ":4:12: no request `a` is in progress",
+        ),
+        (step("hangup: a"), ":4:3: no request `a` is in progress"),
+        (
+            step("begin: {id: a, path: /}\n- finish: {id: a}\n- hangup: a"),
+            ":6:3: no request `a` is in progress",
+        ),
+        (
+            step("begin: {id: a, path: /}\n- chunk: {id: a, data: x}\n- finish: {id: a}"),
+            ":5:3: the body of `a` cannot have more chunks",
+        ),
+        (
+            step(
+                "begin: {id: a, path: /, open: true}\n- chunk: {id: a, end: true}\n- chunk: {id: a}\n- finish: {id: a}",
+            ),
+            ":6:3: the body of `a` cannot have more chunks",
+        ),
+    ] {
+        assert!(found.contains(expected), "{found}");
+    }
+}
+
+#[test]
+fn invalid_response_is_rejected_with_a_precise_error() {
+    let answer = |answer: &str| {
+        let text = format!(
+            "about: x\nplugins: [{{guest: probe}}]\nupstream:\n- {{{answer}}}\nsteps:\n- advance: 1s\n"
+        );
+        format!("{:#}", read(&text).expect_err(answer))
+    };
+    for (found, expected) in [
+        (
+            answer("path: a"),
+            ":4:4: `a` is not a valid path: it must start with `/`",
+        ),
+        (
+            answer("path: /, status: 199"),
+            ":4:13: `status` is 199: expected an integer from 200 to 599",
+        ),
+        (answer("path: /, status: 600"), "`status` is 600"),
+        (
+            answer("path: /, status: 70000"),
+            ":4:21: `status`: expected an integer from 0 to 65535",
+        ),
+        (
+            answer("path: /, body: x, chunks: [y]"),
+            ":4:22: `chunks` cannot be combined with `body`",
+        ),
+        (
+            answer("path: /, headers: [[a b, c]]"),
+            "`a b` is not a valid header name",
+        ),
     ] {
         assert!(found.contains(expected), "{found}");
     }

@@ -29,7 +29,7 @@ pub fn bind(wit: &str, folder: &Path) -> Result<()> {
 pub fn build(zig: &Path, folder: &Path, output: Output, encoder: Encoder) -> Result<Vec<u8>> {
     let source = crate::workspace::root().join("guest/examples/greeter");
     fs::create_dir_all(folder)?;
-    let wit = fs::read_to_string(source.join("wit/world.wit"))?;
+    let wit = fs::read_to_string(source.join("c/wit/world.wit"))?;
     bind(&wit, folder)?;
     let prints = folder.join("prints.c");
     let text = match output {

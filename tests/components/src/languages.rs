@@ -1,4 +1,5 @@
-//! Builds the greeter in other languages than Rust, by the commands that its README gives.
+//! Builds the greeter in other languages than Rust, by the commands that its README gives, and the plugin `contract`, which calls the
+//! functions that the greeter does not call. [`go`](crate::go) builds both in Go.
 //!
 //! Their tools come from their own package registries and are large, so this is only tried where the tools that fetch them are on
 //! the path. What is fetched and built lies under `target/languages`.
@@ -38,35 +39,53 @@ pub const COMPONENTIZE_PY: &str = "componentize-py==0.25.1";
 
 /// Builds the greeter, or says why it cannot be built here.
 pub fn build(language: Language) -> Result<Result<Bytes, Missing>> {
-    let missing = match language {
-        Language::JavaScript => absent("npm", &["--version"], "Node.js"),
-        Language::Python => absent("python3", &["-m", "pip", "--version"], "Python's pip"),
-        Language::C => absent("make", &["--version"], "make")
-            .or_else(|| absent("python3", &["-m", "pip", "--version"], "Python's pip"))
-            .or_else(|| absent("wit-bindgen", &["--version"], INSTALL))
-            .or_else(|| absent("wasm-tools", &["--version"], INSTALL)),
-        Language::Go => absent("go", &["version"], "Go"),
-    };
-    if let Some(missing) = missing {
+    // Tests run in parallel, and `contract` in JavaScript has the greeter built, because it needs its packages.
+    static JAVASCRIPT: Mutex<()> = Mutex::new(());
+    if let Some(missing) = language.missing() {
         return Ok(Err(missing));
     }
+    let _building = (language == Language::JavaScript)
+        .then(|| JAVASCRIPT.lock().unwrap_or_else(PoisonError::into_inner));
     let source = match language {
         Language::Go => workspace::root().join("tests/languages/go"),
         _ => workspace::root().join("guest/examples/greeter"),
     };
-    let copy = workspace::target()
-        .join("languages")
-        .join(format!("{language}"));
+    let copy = place(&language.to_string());
     let newest = mirror(&source, &copy)?;
     let wasm = match language {
         Language::JavaScript => javascript(&copy.join("javascript"), newest),
-        Language::Python => python(&copy.join("python"), newest),
+        Language::Python => python(&copy.join("python"), "greeter", newest),
         Language::C => c(&copy.join("c")),
         Language::Go => go(&copy),
     }
     .with_context(|| format!("failed to build the greeter in {language}"))?;
-    let bytes = fs::read(&wasm).with_context(|| format!("failed to read {}", wasm.display()))?;
-    Ok(Ok(bytes.into()))
+    read(&wasm).map(Ok)
+}
+
+/// Builds the plugin `contract`, which is written in JavaScript and Python, or says why it cannot be built here.
+pub fn build_contract(language: Language) -> Result<Result<Bytes, Missing>> {
+    if let Some(missing) = language.missing() {
+        return Ok(Err(missing));
+    }
+    let copy = place(&format!("contract-{language}"));
+    let newest = mirror(&workspace::root().join("tests/languages/contract"), &copy)?;
+    let wasm = match language {
+        Language::JavaScript => javascript_contract(&copy.join("javascript"), newest),
+        Language::Python => python(&copy.join("python"), "contract", newest),
+        Language::C | Language::Go => bail!("`contract` is not written in {language} here"),
+    }
+    .with_context(|| format!("failed to build `contract` in {language}"))?;
+    read(&wasm).map(Ok)
+}
+
+/// Returns the folder in which something is built.
+fn place(name: &str) -> PathBuf {
+    workspace::target().join("languages").join(name)
+}
+
+fn read(wasm: &Path) -> Result<Bytes> {
+    let bytes = fs::read(wasm).with_context(|| format!("failed to read {}", wasm.display()))?;
+    Ok(bytes.into())
 }
 
 const INSTALL: &str = "`cargo install wit-bindgen-cli wasm-tools`";
@@ -103,23 +122,38 @@ fn javascript(folder: &Path, newest: SystemTime) -> Result<PathBuf> {
     Ok(wasm)
 }
 
-fn python(folder: &Path, newest: SystemTime) -> Result<PathBuf> {
-    let wasm = folder.join("greeter.wasm");
+/// Builds `contract` with the packages of the greeter, which are too large to be installed twice.
+fn javascript_contract(folder: &Path, newest: SystemTime) -> Result<PathBuf> {
+    if let Err(missing) = build(Language::JavaScript)? {
+        bail!("{missing}");
+    }
+    let packages = place("javascript").join("javascript/node_modules");
+    let wasm = folder.join("contract.wasm");
+    if is_newer(&wasm, newest, &packages.join(".done")) {
+        return Ok(wasm);
+    }
+    remove(&wasm)?;
+    run(Command::new("node")
+        .arg(packages.join("@bytecodealliance/componentize-js/src/cli.js"))
+        .args(["plugin.js", "--wit", "../wit", "--world-name", "contract"])
+        .args(["--disable", "random", "clocks", "http"])
+        .args(["fetch-event", "stdio"])
+        .args(["--out", "contract.wasm"])
+        .current_dir(folder))?;
+    Ok(wasm)
+}
+
+fn python(folder: &Path, world: &str, newest: SystemTime) -> Result<PathBuf> {
+    let file = format!("{world}.wasm");
+    let wasm = folder.join(&file);
     let tools = pip(COMPONENTIZE_PY)?;
     if is_newer(&wasm, newest, &tools.join("done")) {
         return Ok(wasm);
     }
     remove(&wasm)?;
     run(Command::new(tools.join("bin/componentize-py"))
-        .args([
-            "-d",
-            "../wit",
-            "-w",
-            "greeter",
-            "componentize",
-            "--stub-wasi",
-        ])
-        .args(["app", "-o", "greeter.wasm"])
+        .args(["-d", "../wit", "-w", world])
+        .args(["componentize", "--stub-wasi", "app", "-o", &file])
         .current_dir(folder)
         .env("PYTHONPATH", &tools))?;
     Ok(wasm)
@@ -273,6 +307,21 @@ fn run(command: &mut Command) -> Result<()> {
         );
     }
     Ok(())
+}
+
+impl Language {
+    /// Returns what is needed to build plugins in this language, but is not there.
+    fn missing(self) -> Option<Missing> {
+        match self {
+            Self::JavaScript => absent("npm", &["--version"], "Node.js"),
+            Self::Python => absent("python3", &["-m", "pip", "--version"], "Python's pip"),
+            Self::C => absent("make", &["--version"], "make")
+                .or_else(|| absent("python3", &["-m", "pip", "--version"], "Python's pip"))
+                .or_else(|| absent("wit-bindgen", &["--version"], INSTALL))
+                .or_else(|| absent("wasm-tools", &["--version"], INSTALL)),
+            Self::Go => absent("go", &["version"], "Go"),
+        }
+    }
 }
 
 impl fmt::Display for Language {

@@ -10,7 +10,7 @@ use crate::istio::LIST_IN_LIST;
 use crate::istio::model::{MatchMode, Phase, Word};
 use crate::istio::validate::url;
 use crate::resource::TargetRef;
-use crate::yaml::{Node, Value};
+use crate::yaml::{Location, Node, Value};
 
 /// The contents of the files.
 #[derive(Default)]
@@ -41,8 +41,7 @@ pub(super) fn read(files: &[File<'_>], options: &Options) -> Result<Read, OrderE
         if let Some(plugin) = reader.plugin(object)? {
             if !seen.insert(plugin.id.clone()) {
                 return Err(OrderError::Twice {
-                    file: reader.file.name.to_owned(),
-                    position: object.node.position,
+                    location: reader.location(object.node),
                     id: plugin.id,
                 });
             }
@@ -122,10 +121,13 @@ impl Reader<'_> {
 
     pub fn fault(&self, node: &Node, what: impl Into<String>) -> OrderError {
         OrderError::Resource {
-            file: self.file.name.to_owned(),
-            position: node.position,
+            location: self.location(node),
             what: what.into(),
         }
+    }
+
+    fn location(&self, node: &Node) -> Location {
+        Location::new(self.file.name, Some(node.position))
     }
 
     /// Returns a string field, if it is present.

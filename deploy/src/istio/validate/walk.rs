@@ -298,7 +298,7 @@ impl Test {
 }
 
 /// Returns the known word that was probably intended.
-fn nearest<'w>(word: &str, known: &[&'w str]) -> Option<&'w str> {
+pub fn nearest<'w>(word: &str, known: &[&'w str]) -> Option<&'w str> {
     // Longer words are not typing errors.
     if word.len() > 40 {
         return None;

@@ -219,7 +219,7 @@ impl<'a> Warnings<'a, '_> {
                 "negative",
                 priority,
                 format!(
-                    "a plugin with priority {value} runs before plugins without a priority, which run last and not as with priority 0: set a priority for those, too"
+                    "a plugin with priority {value} runs before plugins without a priority, which run last, not as if they had priority 0: set a priority for those, too"
                 ),
             );
         }

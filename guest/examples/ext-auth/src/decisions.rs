@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use tidegate_guest::http_calls::Outcome;
+
 use crate::Question;
 
 /// The number of decisions from which on all are forgotten at once. Clients choose what is asked, so there has to be a limit.
@@ -12,6 +14,18 @@ const MAX: usize = 10_000;
 pub struct Decisions {
     by_question: HashMap<Question, (bool, u64)>,
     lifetime: u64,
+}
+
+/// Returns whether the service allows a request. `None` if it has not decided.
+pub fn read(outcome: &Outcome) -> Option<bool> {
+    let Outcome::Response(response) = outcome else {
+        return None;
+    };
+    match response.status()? {
+        200 => Some(true),
+        401 | 403 => Some(false),
+        _ => None,
+    }
 }
 
 impl Decisions {
@@ -42,7 +56,7 @@ mod tests {
     use super::*;
 
     fn question(path: &str) -> Question {
-        (b"Bearer x".to_vec(), path.to_owned())
+        [b"Bearer x".to_vec(), path.as_bytes().to_vec()]
     }
 
     #[test]

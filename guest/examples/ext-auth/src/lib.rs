@@ -38,7 +38,7 @@ struct ExtAuth {
 }
 
 /// What is asked: the `authorization` header and the path.
-type Question = (Vec<u8>, String);
+type Question = [Vec<u8>; 2];
 
 #[plugin]
 impl Plugin for ExtAuth {
@@ -83,28 +83,18 @@ impl Plugin for ExtAuth {
         http: &mut HttpStream,
         _: EndOfStream,
     ) -> Action {
-        let headers = http.request_headers();
-        let credentials = headers
-            .get("authorization")
-            .ok()
-            .flatten()
-            .unwrap_or_default();
-        let path = headers.get_str(":path").ok().flatten().unwrap_or_default();
-        let question = (credentials, path);
+        let header = |name| http.request_headers().get(name).ok().flatten();
+        let question = [header("authorization"), header(":path")].map(Option::unwrap_or_default);
         match self.decisions.borrow().find(&question, clock::now()) {
             Some(true) => {
                 self.allowed.increment();
                 return Action::Continue;
             }
             Some(false) => self.deny(http, 403),
-            None if self
-                .ask(http, &question)
-                .or_log("ask about a request")
-                .is_none() =>
-            {
-                self.deny(http, 503);
-            }
-            None => *asked = Some(question),
+            None => match self.ask(http, &question).or_log("ask about a request") {
+                Some(_) => *asked = Some(question),
+                None => self.deny(http, 503),
+            },
         }
         Action::Pause
     }
@@ -116,19 +106,12 @@ impl Plugin for ExtAuth {
         _: CallId,
         outcome: Outcome,
     ) {
-        let status = match &outcome {
-            Outcome::Response(response) => response.status(),
-            Outcome::Reset => None,
-        };
-        let is_allowed = match status {
-            Some(200) => true,
-            Some(401 | 403) => false,
-            _ => return self.deny(http, 503),
+        let Some(is_allowed) = decisions::read(&outcome) else {
+            return self.deny(http, 503);
         };
         if let Some(question) = asked.take() {
-            self.decisions
-                .borrow_mut()
-                .remember(question, is_allowed, clock::now());
+            let mut decisions = self.decisions.borrow_mut();
+            decisions.remember(question, is_allowed, clock::now());
         }
         if is_allowed {
             self.allowed.increment();
@@ -140,8 +123,9 @@ impl Plugin for ExtAuth {
 }
 
 impl ExtAuth {
-    fn ask(&self, http: &HttpStream, (credentials, path): &Question) -> Result<CallId, Error> {
-        let request = Request::get(&self.config.cluster, path)
+    fn ask(&self, http: &HttpStream, [credentials, path]: &Question) -> Result<CallId, Error> {
+        let path = String::from_utf8_lossy(path);
+        let request = Request::get(&self.config.cluster, &path)
             .header("x-key", self.key.borrow().clone())
             .header("authorization", credentials.clone());
         http.call(&self.config.cluster, request, self.timeout())

@@ -7,5 +7,6 @@ class Filter(http_filter.Filter):
     def __init__(self, plugin, http):
         # `plugin` is lent for this call; what is needed later is taken now.
         self.greeting = plugin.greeting
+        self.cluster = plugin.cluster
         self.greeted = plugin.greeted
         self.http = http

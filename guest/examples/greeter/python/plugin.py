@@ -14,6 +14,7 @@ class PluginContext(plugin.PluginContext):
         try:
             given = json.loads(configuration) if configuration else {}
             context.greeting = given.get("greeting", "hello").encode()
+            context.cluster = given.get("cluster")
         except (AttributeError, ValueError) as error:
             # The reason that the operator reads.
             raise Err(f"not a configuration: {error}")

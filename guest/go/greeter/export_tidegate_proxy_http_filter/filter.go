@@ -14,6 +14,7 @@ type Filter struct {
 	pinner runtime.Pinner
 
 	Greeting string
+	Cluster  string
 	Greeted  *tidegate_proxy_metrics.Counter
 	Http     *tidegate_proxy_http_streams.HttpStream
 }
@@ -23,5 +24,5 @@ func (f *Filter) OnDrop() { f.Http.Drop() }
 
 // MakeFilter is called before the first callback of a stream. The plugin is borrowed, so what is needed of it is copied.
 func MakeFilter(plugin *PluginContext, http *tidegate_proxy_http_streams.HttpStream) *Filter {
-	return &Filter{Greeting: plugin.Greeting, Greeted: plugin.Greeted, Http: http}
+	return &Filter{Greeting: plugin.Greeting, Cluster: plugin.Cluster, Greeted: plugin.Greeted, Http: http}
 }

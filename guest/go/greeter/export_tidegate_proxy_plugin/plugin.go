@@ -1,4 +1,4 @@
-// Package export_tidegate_proxy_plugin is the plugin: its configuration, `{"greeting": "hello"}`.
+// Package export_tidegate_proxy_plugin is the plugin: its configuration, `{"greeting": "hello", "cluster": "names"}`.
 package export_tidegate_proxy_plugin
 
 import (
@@ -17,6 +17,8 @@ type PluginContext struct {
 	pinner runtime.Pinner
 
 	Greeting string `json:"greeting"`
+	// Cluster is where the service is that is asked for the greeting of each request. Without one, all have the same greeting.
+	Cluster string `json:"cluster"`
 	// Greeted counts the responses.
 	Greeted *tidegate_proxy_metrics.Counter `json:"-"`
 }

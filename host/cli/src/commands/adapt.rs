@@ -46,11 +46,8 @@ impl Adapt {
             strip_names: self.strip_names,
             keep_debug: self.keep_debug,
         };
-        let module =
-            adapt(&component, &options).with_context(|| match file::is_stdio(&self.plugin) {
-                true => "cannot adapt stdin".to_owned(),
-                false => format!("cannot adapt `{}`", self.plugin.display()),
-            })?;
+        let module = adapt(&component, &options)
+            .with_context(|| format!("cannot adapt {}", file::quoted(&self.plugin)))?;
         let output = self
             .output
             .unwrap_or_else(|| self.plugin.with_extension("proxy.wasm"));
@@ -84,7 +81,7 @@ pub fn note_refusals(component: &[u8]) {
     }
     for wasi in inspection.wasi {
         let becomes = match wasi.how {
-            Mapping::Refused => "fails at run time",
+            Mapping::Fails => "fails at run time",
             Mapping::Traps => "traps at run time",
             Mapping::Mapped | Mapping::AlwaysAvailable | Mapping::NotEverywhere => continue,
         };

@@ -8,8 +8,8 @@ use std::path::Path;
 use anyhow::{Context as _, anyhow};
 use clap::Args;
 use tidegate_deploy::istio::order::{self, Answer, Chain, Layer, Options, Step, Traffic, Workload};
-use tidegate_deploy::resource::Name;
-use tidegate_deploy::yaml;
+use tidegate_deploy::resource::Namespace;
+use tidegate_deploy::yaml::{self, Location};
 use tidegate_testkit::report::terminal;
 
 use crate::format::FormatArgs;
@@ -30,11 +30,11 @@ pub struct ChainArgs {
 
     /// Root namespace: its resources apply to the whole mesh
     #[arg(long, value_name = "NAMESPACE", default_value = "istio-system")]
-    root_namespace: Name,
+    root_namespace: Namespace,
 
     /// Namespace of resources that do not specify one
     #[arg(short, long, default_value = "default")]
-    namespace: Name,
+    namespace: Namespace,
 
     #[command(flatten)]
     format: FormatArgs,
@@ -72,8 +72,10 @@ impl ChainArgs {
     pub fn execute(self) -> anyhow::Result<()> {
         let mut texts = Vec::new();
         for ManifestFile { name, bytes } in self.manifests.read()? {
-            let documents =
-                yaml::parse(&yaml::decode(&bytes)).map_err(|error| anyhow!("{name}:{error}"))?;
+            let documents = yaml::parse(&yaml::decode(&bytes)).map_err(|error| {
+                let location = Location::new(&name, Some(error.position));
+                anyhow!("{location}: {}", error.message)
+            })?;
             texts.push((name, documents));
         }
         let files: Vec<_> = texts

@@ -12,7 +12,7 @@ use tidegate_oci::Digest;
 use crate::format::FormatArgs;
 use crate::manifests::within;
 use crate::place::Place;
-use crate::plugin::usage;
+use crate::plugin::{stdin_once, usage};
 use crate::registry::{RegistryArgs, sha256};
 use crate::{file, logs};
 
@@ -167,15 +167,9 @@ impl Check {
                 "`{option}` has no effect: none of the inputs is an image"
             )));
         }
-        let is_stdin = |place: &&Place| **place == Place::File("-".into());
-        let inputs = self.inputs.iter().filter(is_stdin).count();
+        let inputs = self.inputs.iter().filter(|it| it.is_stdin()).count();
         let module = self.module.as_deref().is_some_and(file::is_stdio);
-        if inputs + usize::from(module) + usize::from(self.registry.takes_stdin()) > 1 {
-            return Err(usage(
-                "stdin can be used only once: pass the other inputs as files".into(),
-            ));
-        }
-        Ok(())
+        stdin_once(inputs + usize::from(module) + usize::from(self.registry.takes_stdin()))
     }
 }
 

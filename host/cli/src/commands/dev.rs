@@ -12,7 +12,7 @@ use crate::dev::{Author, News, Version};
 use crate::file;
 use crate::logs::{complain, note, status};
 use crate::project::{How, Which};
-use crate::serve::{ServeArgs, Serving};
+use crate::serve::{self, ServeArgs, Serving};
 use crate::stop::{StopSignal, stop};
 
 /// Run an HTTP proxy with the plugin in this directory, and rebuild and reload it on every change
@@ -24,6 +24,10 @@ pub struct Dev {
 
     #[command(flatten)]
     how: How,
+
+    /// Name of the plugin in logs and properties; also its root ID (`root_id`). Default: the name of the package
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
 
     /// The plugin's configuration, or `@FILE`; the file is watched as well
     #[arg(long, value_name = "CONFIG")]
@@ -56,7 +60,7 @@ struct Stage {
 
 impl Dev {
     pub fn execute(self) -> anyhow::Result<()> {
-        let author = Author::new(self.which, self.how, self.config)?;
+        let author = Author::new(self.which, self.how, self.name, self.config)?;
         let stage = Stage {
             serving: self.serve.open()?,
             now: None,
@@ -171,11 +175,8 @@ impl Stage {
 
 /// Says that requests can come. Whatever started the command reads it on stdout.
 fn introduce(server: &Server, introduction: &str, version: &Version) {
-    let text = format!(
-        "{introduction}{}listening on http://{}\n",
-        version.account,
-        server.local_addr()
-    );
+    let addresses = serve::addresses(server);
+    let text = format!("{introduction}{}{addresses}", version.account);
     // A closed stdout is no reason not to serve.
     let _ = file::write(Path::new("-"), text.as_bytes());
 }

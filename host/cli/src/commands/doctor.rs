@@ -47,7 +47,7 @@ impl Doctor {
         file::write(Path::new("-"), text.as_bytes())?;
         let lacking: Vec<&str> = checks
             .iter()
-            .filter(|check| check.needed && check.lacks())
+            .filter(|check| check.required && check.lacks())
             .map(|check| check.name.as_str())
             .collect();
         if !lacking.is_empty() {
@@ -65,14 +65,14 @@ fn text(checks: &[Check]) -> String {
     for check in checks {
         let (mark, detail) = match &check.state {
             State::Found(what) => ("ok", what),
-            State::Lacks { why, .. } if check.needed => ("lacking", why),
+            State::Lacks { why, .. } if check.required => ("lacking", why),
             State::Lacks { why, .. } => ("optional", why),
         };
         let detail = terminal::escaped(detail);
         let _ = writeln!(text, "{mark:<8}  {:<width$}  {detail}", check.name);
     }
-    for (needed, heading) in [(true, "Run these commands in order:"), (false, "Optional:")] {
-        let fix = fix(checks.iter().filter(|check| check.needed == needed));
+    for (required, heading) in [(true, "Run these commands in order:"), (false, "Optional:")] {
+        let fix = fix(checks.iter().filter(|check| check.required == required));
         if !fix.is_empty() {
             let _ = writeln!(text, "\n{heading}");
         }
@@ -91,16 +91,16 @@ fn json(checks: &[Check]) -> serde_json::Value {
         };
         json!({
             "name": check.name,
-            "needed": check.needed,
+            "required": check.required,
             "ok": !check.lacks(),
             "detail": detail,
             "fix": fix,
         })
     });
     json!({
-        "ok": !checks.iter().any(|check| check.needed && check.lacks()),
+        "ok": !checks.iter().any(|check| check.required && check.lacks()),
         "checks": each.collect::<Vec<_>>(),
-        "fix": fix(checks.iter().filter(|check| check.needed)),
+        "fix": fix(checks.iter().filter(|check| check.required)),
     })
 }
 

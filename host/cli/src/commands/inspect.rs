@@ -39,8 +39,8 @@ impl Inspect {
     pub fn execute(self) -> anyhow::Result<()> {
         let bytes = self.plugin.fetch()?.bytes;
         let inspection = inspect(&bytes).with_context(|| match &self.plugin {
-            Place::File(file) if file::is_stdio(file) => "cannot inspect stdin".to_owned(),
-            place => format!("cannot inspect `{place}`"),
+            Place::File(path) => format!("cannot inspect {}", file::quoted(path)),
+            Place::Image(reference) => format!("cannot inspect `{reference}`"),
         })?;
         let unsupported: Vec<String> = unsupported(&inspection.hostcalls)
             .into_iter()
@@ -75,7 +75,7 @@ fn harmless(mut inspection: Inspection) -> Inspection {
         &mut inspection.abi,
         &mut inspection.name,
         &mut inspection.version,
-        &mut inspection.refusal,
+        &mut inspection.rejection,
     ];
     let lists = [
         &mut inspection.callbacks,

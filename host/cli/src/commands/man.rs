@@ -1,4 +1,4 @@
-//! `tidegate man`: the help texts as manual pages.
+//! `tidegate man`: the help texts as man pages.
 
 use std::fs;
 use std::path::PathBuf;

@@ -17,8 +17,8 @@ use crate::{carried, file};
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct New {
-    /// The directory to create. Its name becomes the name of the plugin
-    #[arg(value_name = "NAME")]
+    /// The directory to create, with its parent directories. Its last component becomes the name of the plugin
+    #[arg(value_name = "PATH")]
     folder: PathBuf,
 
     /// The language that the plugin is written in
@@ -135,14 +135,18 @@ impl New {
         let made = tempfile::Builder::new()
             .prefix(".tidegate-new-")
             .tempdir_in(parent)
+            .map_err(file::without_temporary_name)
             .with_context(|| format!("cannot write to `{}`", parent.display()))?;
         let place = made.path().join(&name);
-        for (path, text) in files {
-            let path = place.join(path);
+        for (within, text) in files {
+            let path = place.join(&within);
             let folder = self::parent(&path);
             fs::create_dir_all(folder)
                 .and_then(|()| fs::write(&path, text))
-                .with_context(|| format!("cannot write `{}`", path.display()))?;
+                // The user knows the place that it is moved to.
+                .with_context(|| {
+                    format!("cannot write `{}`", self.folder.join(&within).display())
+                })?;
         }
         fs::rename(&place, &self.folder)
             .with_context(|| format!("cannot create the directory `{}`", self.folder.display()))?;

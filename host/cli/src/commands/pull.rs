@@ -69,12 +69,12 @@ impl Pull {
                 self.reference
             )));
         }
-        let tag = self.reference.tag().with_context(|| {
-            format!(
-                "--component requires a tag, and `{}` has none",
+        let Some(tag) = self.reference.tag() else {
+            return Err(usage(format!(
+                "--component requires a tag, and `{}` has none: append `:TAG`",
                 self.reference
-            )
-        })?;
+            )));
+        };
         let reference = self.reference.with_tag(&format!("{tag}-component"))?;
         let failed = || format!("cannot pull `{reference}`");
         let mut registry = self.registry.open(&reference).with_context(failed)?;

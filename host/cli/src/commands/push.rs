@@ -105,7 +105,7 @@ impl Push {
             (Some(component), true) => Some(self.beside(component, tag, &plugin.labels)?),
             (None, true) => bail!(
                 "--with-component requires a component, and {} is a module",
-                named(&self.plugin)
+                file::quoted(&self.plugin)
             ),
             (_, false) => None,
         };
@@ -150,12 +150,12 @@ impl Push {
     /// Reads the plugin, and makes it what Envoy loads.
     fn read(&self) -> anyhow::Result<Plugin> {
         let bytes = file::read(&self.plugin)?;
-        let about =
-            inspect(&bytes).with_context(|| format!("cannot push {}", named(&self.plugin)))?;
+        let about = inspect(&bytes)
+            .with_context(|| format!("cannot push {}", file::quoted(&self.plugin)))?;
         let (module, component) = match about.kind {
             Kind::Component => {
                 let module = adapt(&bytes, &Options::default())
-                    .with_context(|| format!("cannot adapt {}", named(&self.plugin)))?;
+                    .with_context(|| format!("cannot adapt {}", file::quoted(&self.plugin)))?;
                 note_refusals(&bytes);
                 let (from, to) = (bytes.len(), module.len());
                 logs::note(&format!("adapted {from} bytes to {to}"));
@@ -167,7 +167,7 @@ impl Push {
                     let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
                     bail!(
                         "Envoy would not load {}: {}",
-                        named(&self.plugin),
+                        file::quoted(&self.plugin),
                         errors.join("; ")
                     );
                 }
@@ -230,12 +230,5 @@ fn place(text: &str) -> Result<Reference, String> {
         }
         (None, None) => Err("the tag is missing: append `:TAG` to the repository".into()),
         (Some(_), None) => Ok(reference),
-    }
-}
-
-fn named(path: &Path) -> String {
-    match file::is_stdio(path) {
-        true => "stdin".to_owned(),
-        false => format!("`{}`", path.display()),
     }
 }

@@ -8,7 +8,7 @@ use tidegate_host::{EngineKind, ServeError};
 use crate::file;
 use crate::logs;
 use crate::plugin::{self, Plugin, PluginArg};
-use crate::serve::ServeArgs;
+use crate::serve::{self, ServeArgs};
 use crate::stop::{StopSignal, stop};
 
 /// Run an HTTP proxy with plugins
@@ -38,6 +38,7 @@ Examples:
   tidegate run oci://127.0.0.1:5000/greeter:1.0.0 --name greeter --env LOG=verbose
   tidegate run greeter.wasm --cluster auth=http://127.0.0.1:9001
   tidegate run greeter.wasm --dashboard
+  tidegate run greeter.wasm --admin 127.0.0.1:9901
 
 Press Ctrl-C to stop. Requests in flight have ten seconds to finish.";
 
@@ -65,10 +66,7 @@ impl Run {
         };
         // Not earlier: until there are requests to wait for, a signal ends the process at once, as it does by itself.
         let mut signal = StopSignal::new()?;
-        let listening = format!(
-            "{introduction}listening on http://{}\n",
-            server.local_addr()
-        );
+        let listening = introduction + &serve::addresses(&server);
         // A closed stdout is no reason not to serve.
         let _ = file::write(Path::new("-"), listening.as_bytes());
         signal.wait();
@@ -108,7 +106,7 @@ fn refusals(plugins: &[Plugin]) -> Vec<Refusal> {
         let is_of_component = plugin.kind == EngineKind::Component;
         let messages = match is_of_component {
             true => match tidegate_adapter::inspect(&plugin.bytes) {
-                Ok(inspection) => inspection.refusal.into_iter().collect(),
+                Ok(inspection) => inspection.rejection.into_iter().collect(),
                 Err(error) => vec![error.to_string()],
             },
             false => {

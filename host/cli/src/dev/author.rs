@@ -20,6 +20,8 @@ use crate::stop::StopSignal;
 pub struct Author {
     which: Which,
     how: How,
+    /// The plugin's name, if it is not to be that of the package.
+    name: Option<String>,
     /// JSON, or the name of a file that it is in.
     configuration: Option<String>,
     configuration_file: Option<PathBuf>,
@@ -56,7 +58,12 @@ const SHARE: u32 = 20;
 
 impl Author {
     /// Finds the project.
-    pub fn new(which: Which, how: How, configuration: Option<String>) -> anyhow::Result<Self> {
+    pub fn new(
+        which: Which,
+        how: How,
+        name: Option<String>,
+        configuration: Option<String>,
+    ) -> anyhow::Result<Self> {
         let configuration_file = configuration
             .as_deref()
             .and_then(plugin::file_of)
@@ -67,6 +74,7 @@ impl Author {
         Ok(Self {
             which,
             how,
+            name,
             configuration,
             configuration_file,
             project,
@@ -75,7 +83,7 @@ impl Author {
 
     /// The plugin's name.
     pub fn plugin(&self) -> &str {
-        self.project.name()
+        self.name.as_deref().unwrap_or_else(|| self.project.name())
     }
 
     /// Builds, and again whenever something has changed, until nobody listens any more.
@@ -133,7 +141,7 @@ impl Author {
         };
         Ok(Version {
             plugin: Plugin {
-                name: self.project.name().to_owned(),
+                name: self.plugin().to_owned(),
                 place: Place::File(built.path.clone()),
                 image: None,
                 bytes: built.bytes.clone(),

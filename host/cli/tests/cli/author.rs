@@ -199,7 +199,7 @@ fn build_reports_project_errors() {
     let folder = Folder::new();
     let empty = folder.path("empty");
     fs::create_dir(&empty).expect("a folder");
-    tidegate_in(&empty, &["build"]).fails_with(&["tidegate new NAME"]);
+    tidegate_in(&empty, &["build"]).fails_with(&["tidegate new PATH"]);
 
     let plugin = made(&folder, "greeter", &[]);
     let manifest = fs::read_to_string(plugin.join("Cargo.toml")).expect("a manifest");

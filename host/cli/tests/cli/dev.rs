@@ -235,12 +235,21 @@ fn dev_reloads_every_edit_without_failing_requests() {
     // The same as Envoy would have it.
     project.write("src/lib.rs", &source("seven"));
     let inline = r#"{"greeting": "hello"}"#;
-    let serving = launch(project.dev(&["--engine", "proxy-wasm", "--config", inline])).ready();
+    let options = [
+        "--engine",
+        "proxy-wasm",
+        "--config",
+        inline,
+        "--name",
+        "tale",
+    ];
+    let serving = launch(project.dev(&options)).ready();
+    let is_of_plugin = |line: &String| {
+        line.starts_with("plugin tale: ")
+            && line.ends_with("engine proxy-wasm, adapted, with configuration")
+    };
     assert!(
-        serving
-            .introduction
-            .iter()
-            .any(|line| line.ends_with("engine proxy-wasm, adapted, with configuration")),
+        serving.introduction.iter().any(is_of_plugin),
         "{:?}",
         serving.introduction
     );

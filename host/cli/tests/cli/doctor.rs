@@ -105,12 +105,12 @@ fn check<'a>(report: &'a Value, name: &str) -> &'a Value {
         .unwrap_or_else(|| panic!("no `{name}` in {report:#}"))
 }
 
-/// The names of what is needed and not there.
+/// The names of what is required and not there.
 fn lacking(report: &Value) -> Vec<&str> {
     let checks = report["checks"].as_array().expect("checks");
     checks
         .iter()
-        .filter(|check| check["needed"] == true && check["ok"] == false)
+        .filter(|check| check["required"] == true && check["ok"] == false)
         .filter_map(|check| check["name"].as_str())
         .collect()
 }
@@ -129,8 +129,8 @@ fn doctor_passes_on_this_machine() {
     assert_eq!(report["ok"], true);
     assert_eq!(report["fix"], json!([]));
     assert_eq!(lacking(&report), [""; 0]);
-    assert_eq!(check(&report, "cargo component")["needed"], false);
-    assert_eq!(check(&report, "Python 3")["needed"], false);
+    assert_eq!(check(&report, "cargo component")["required"], false);
+    assert_eq!(check(&report, "Python 3")["required"], false);
     // The folder stays, and nothing in it.
     let left = fs::read_dir(folder.path("deep/cache")).expect("the cache");
     assert_eq!(left.count(), 0);

@@ -152,6 +152,7 @@ impl Place {
             .replace("oci://ghcr.io", &registry)
             .replace("component,proxy-wasm,envoy", "component,proxy-wasm")
             .replace("--dashboard", "--dashboard=127.0.0.1:0")
+            .replace("--admin 127.0.0.1:9901", "--admin 127.0.0.1:0")
     }
 
     fn command(&self, folder: &Path, line: &str) -> Command {

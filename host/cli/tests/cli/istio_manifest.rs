@@ -337,8 +337,7 @@ fn manifest_rejects_values_the_cluster_would_reject() {
     let wide = format!("{}=1", "\u{c9}".repeat(200));
     let (odd_host, odd_port) = (pinned("h^o/ab:v1"), pinned("h.io:x/ab:v1"));
     let (short, local) = (pinned("h.io/p:v1"), pinned("localhost/ab:v1"));
-    let cases: [(&[&str], &str); 12] = [
-        (&["--namespace", "a.b"], "metadata.namespace"),
+    let cases: [(&[&str], &str); 11] = [
         (&["--port", "80", "--port", "80"], "ports"),
         (&["--plugin-name", ""], "pluginName"),
         (&["--plugin-name", &long], "pluginName"),
@@ -484,6 +483,21 @@ fn manifest_rejects_flags_unsupported_by_the_kind() {
         &with(&["--name", "A"]),
         "is not a valid Kubernetes name",
     );
+    let long = "a".repeat(64);
+    for namespace in ["a.b", long.as_str()] {
+        for (kind, more) in [
+            ("wasm-plugin", &[][..]),
+            ("traffic-extension", &[]),
+            ("envoy-filter", &["--context", "GATEWAY"]),
+            ("envoy-extension-policy", &["--target-ref", "Gateway/a"]),
+        ] {
+            misses(
+                kind,
+                &[&url[..], more, &["--namespace", namespace]].concat(),
+                &format!("`{namespace}` is not a valid namespace"),
+            );
+        }
+    }
     misses(
         "wasm-plugin",
         &with(&["--env", "=a"]),

@@ -21,6 +21,8 @@ const LANGUAGES: &[(&str, &[&str], &str)] = &[
         &[
             "allocator.go",
             "export_tidegate_proxy_http_filter/filter.go",
+            "export_tidegate_proxy_on_http_call_response/handle.go",
+            "export_tidegate_proxy_on_request_headers/handle.go",
             "export_tidegate_proxy_on_response_headers/handle.go",
             "export_tidegate_proxy_plugin/plugin.go",
             "go.mod",

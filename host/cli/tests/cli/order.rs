@@ -88,7 +88,7 @@ fn chain_prints_json() {
     let done = tidegate(["chain", "-f", &file, "--format", "json"]);
     let all: Value = serde_json::from_slice(done.succeeds()).expect("JSON");
     let workloads = all["workloads"].as_array().expect("workloads");
-    assert_eq!(all["envoyFilters"], 0);
+    assert_eq!(all["envoy-filters"], 0);
     assert_eq!(done.stderr, "");
     // Two selectors and the rest of their namespace, and what the root's plugin is for.
     assert_eq!(workloads.len(), 4, "{all:#}");
@@ -101,7 +101,7 @@ fn chain_prints_json() {
     assert_eq!(plugins[0]["phase"], "AUTHZ");
     assert_eq!(plugins[0]["ports"][0], 80);
     assert_eq!(plugins[1]["kind"], "TrafficExtension");
-    assert_eq!(workloads[1]["leftOut"][0]["name"], "other");
+    assert_eq!(workloads[1]["left-out"][0]["name"], "other");
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn chain_reports_ignored_envoy_filters() {
     );
     let done = tidegate(["chain", "-f", &plugins, &filter, "--format", "json"]);
     let all: Value = serde_json::from_slice(done.succeeds()).expect("JSON");
-    assert_eq!(all["envoyFilters"], 1);
+    assert_eq!(all["envoy-filters"], 1);
     assert_eq!(done.stderr, note);
     tidegate(["chain", "-f", &filter]).fails_with(&[
         "found no WasmPlugin and no TrafficExtension in",
@@ -241,7 +241,7 @@ fn chain_follows_waypoint_labels_of_services() {
 fn chain_reports_unreadable_or_invalid_input() {
     let folder = Folder::new();
     let order = |text: &str| tidegate(["chain", "-f", &folder.file("a.yaml", text)]);
-    order(&PLUGINS.replace("AUTHZ", "LATE")).fails_with(&["a.yaml:6:10: `phase` is `LATE`"]);
+    order(&PLUGINS.replace("AUTHZ", "LATE")).fails_with(&["a.yaml:6:10: unknown `phase` `LATE`"]);
     order("kind: List\nitems:\n- {kind: List, items: []}\n").fails_with(&[
         "a.yaml:3:3: is a List inside a List",
         "kubectl does not support",
@@ -251,7 +251,10 @@ fn chain_reports_unreadable_or_invalid_input() {
     order("a: \u{1b}[31m\n").fails_with(&["a.yaml"]);
     tidegate(["chain", "-f", "none.yaml"]).lacks(&["cannot read `none.yaml`"]);
     tidegate(["chain"]).misses("--filename");
-    for workload in ["/a=b", "app=web"] {
+    for workload in ["/a=b", "app=web", "a.b/app=web"] {
         tidegate(["chain", "-f", "a.yaml", "--workload", workload]).misses("is not a workload");
+    }
+    for option in ["--namespace", "--root-namespace"] {
+        tidegate(["chain", "-f", "a.yaml", option, "a.b"]).misses("`a.b` is not a valid namespace");
     }
 }

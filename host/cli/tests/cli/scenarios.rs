@@ -57,6 +57,19 @@ fn test(folder: &Folder, more: &[&str]) -> Done {
     tidegate_in(&folder.path(""), &args)
 }
 
+/// A scenario that cannot be run: the plugin cannot be loaded.
+#[test]
+fn scenario_that_cannot_be_run_is_reported_as_an_error() {
+    let folder = project(&[("marks", PASSES)]);
+    folder.file("plugin.wasm", b"\0asm\x01\0\0\0");
+    let done = test(&folder, &["--format", "json", "--runtime", "proxy-wasm"]);
+    assert_eq!(done.status.code(), Some(1), "{}", done.stderr);
+    let report: Value = serde_json::from_slice(&done.stdout).expect("JSON");
+    let test = &report["tests"][0];
+    assert_eq!(test["result"], "error", "{report:#}");
+    assert!(test["error"].is_string(), "{report:#}");
+}
+
 /// What was written, without how long things took.
 fn timeless(text: &[u8]) -> String {
     let text = String::from_utf8(text.to_vec()).expect("text");
@@ -165,6 +178,23 @@ fn scenario_error_reports_its_location() {
     ]);
     let empty = project(&[("empty", "about: x\nsteps: []\n")]);
     test(&empty, &[]).fails_with(&["scenarios/empty.yaml:2:1: missing field `steps`"]);
+    let rejected = |text: &str, message: &str| {
+        let text = format!("about: x\n{text}");
+        let message = format!("error: scenarios/bad.yaml:{message}");
+        test(&project(&[("bad", text.as_str())]), &[]).fails_with(&[message.as_str()]);
+    };
+    rejected(
+        "steps:\n- request: { path: get }\n",
+        "3:14: `get` is not a valid path: it must start with `/`",
+    );
+    rejected(
+        "plugins: []\nsteps:\n- request: { path: / }\n",
+        "2:1: `plugins` is empty",
+    );
+    rejected(
+        "steps:\n- request: { path: /, expect: { status: 70000 } }\n",
+        "3:41: `status`: expected an integer from 0 to 65535",
+    );
 }
 
 #[test]
@@ -211,6 +241,7 @@ fn json_and_junit_reports_contain_the_results() {
         (&first["line"], &first["expected"], &first["actual"]),
         (&9.into(), &"200".into(), &"202".into())
     );
+    assert_eq!(first["field"], "steps[0].request.expect.status");
 
     let done = test(&folder, &["--format", "junit", "--output", "report.xml"]);
     assert_eq!(done.status.code(), Some(1));

@@ -30,6 +30,18 @@ const FILES: &[(&str, &str)] = &[
         "steps:\n- request: { path: /, expect: { status: ok } }\n",
     ),
     ("method.yaml", "steps:\n- request: { path: [a] }\n"),
+    (
+        "path.yaml",
+        "about: nothing\nsteps:\n- request: { path: greet }\n",
+    ),
+    (
+        "unfinished.yaml",
+        "about: nothing\nsteps:\n- begin: { id: one, path: / }\n",
+    ),
+    (
+        "number.yaml",
+        "about: nothing\nupstream:\n- { path: /, status: 99 }\nsteps:\n- request: { path: / }\n",
+    ),
     ("mapping.yaml", "kind: WasmPlugin\nspec: url: oci://x/y\n"),
     ("open.yaml", "kind: WasmPlugin\nspec: {url: oci://x/y\n"),
     ("tab.yaml", "kind: WasmPlugin\nspec:\n\turl: oci://x/y\n"),
@@ -38,6 +50,10 @@ const FILES: &[(&str, &str)] = &[
     (
         "version.yaml",
         "apiVersion: extensions.istio.io/v1\nkind: WasmPlugin\nmetadata: {name: x}\nspec: {url: oci://x/y}\n",
+    ),
+    (
+        "group.yaml",
+        "apiVersion: extensions.istio.com/v1alpha1\nkind: WasmPlugin\nmetadata: {name: x}\nspec: {url: oci://x/y@sha256:1}\n",
     ),
     (
         "no-url.yaml",
@@ -69,6 +85,7 @@ const CALLS: &[&str] = &[
     "run module.wasm --cluster auth=https://example.com",
     "run module.wasm --cluster upstream=http://example.com",
     "run module.wasm --cluster auth=http://a --cluster auth=http://b",
+    "run - -",
     "run module.wasm --workers 0",
     "run module.wasm --listen 8080",
     "run module.wasm --engine v8",
@@ -96,6 +113,8 @@ const CALLS: &[&str] = &[
     "inspect missing.wasm",
     "inspect text.wasm",
     "wit -o text.wasm/wit",
+    "test --schema -o missing/schema.json",
+    "new",
     // Projects.
     "new empty.wasm",
     "new 1st",
@@ -111,6 +130,9 @@ const CALLS: &[&str] = &[
     "test --plugin module.wasm unknown-key.yaml",
     "test --plugin module.wasm status.yaml",
     "test --plugin module.wasm method.yaml",
+    "test --plugin module.wasm path.yaml",
+    "test --plugin module.wasm unfinished.yaml",
+    "test --plugin module.wasm number.yaml",
     "test --plugin module.wasm mapping.yaml",
     "test --plugin text.wasm no-steps.yaml",
     // Manifests that are written.
@@ -122,6 +144,7 @@ const CALLS: &[&str] = &[
     "manifest wasm-plugin module.wasm --url oci://example.com/plugins/x:1",
     "manifest wasm-plugin module.wasm --url oci://example.com/plugins/x:1 --sha256 12",
     "manifest wasm-plugin module.wasm --url file:///x.wasm --name A_B",
+    "manifest wasm-plugin module.wasm --url file:///x.wasm --namespace a.b",
     "manifest wasm-plugin module.wasm --url file:///x.wasm --selector app",
     "manifest wasm-plugin module.wasm --url file:///x.wasm --target-ref web",
     "manifest envoy-extension-policy module.wasm --url file:///x.wasm",
@@ -134,6 +157,7 @@ const CALLS: &[&str] = &[
     "check twice.yaml",
     "check alias.yaml",
     "check version.yaml",
+    "check group.yaml",
     "check no-url.yaml",
     "check phase.yaml",
     "check tag.yaml",
@@ -141,6 +165,7 @@ const CALLS: &[&str] = &[
     "chain -f missing.yaml",
     "chain -f open.yaml",
     "chain -f tag.yaml --workload app=web",
+    "chain -f tag.yaml --namespace a.b",
     // Registries.
     "push missing.wasm oci://127.0.0.1:1/plugins/x:1",
     "push text.wasm oci://127.0.0.1:1/plugins/x:1",
@@ -151,6 +176,7 @@ const CALLS: &[&str] = &[
     "push module.wasm oci://127.0.0.1:1/plugins/x:1 --password-stdin",
     "pull oci://127.0.0.1:1/plugins/x:1 -o out.wasm",
     "pull oci://127.0.0.1:1/plugins/x:1 --sha256 12 -o out.wasm",
+    "pull oci://127.0.0.1:1/plugins/x --component",
     "check text.wasm",
     "check core.wasm",
     "check component.wasm",

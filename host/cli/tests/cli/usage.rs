@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::tool::{Folder, text, tidegate};
+use crate::tool::{Folder, module, text, tidegate, tidegate_with};
 
 #[test]
 fn version_includes_wasmtime_and_contract_versions() {
@@ -50,12 +50,31 @@ fn invalid_arguments_exit_with_code_2() {
     tidegate(["run", "a.wasm", "--engine", "v8"]).misses("proxy-wasm");
     tidegate(["run", "a.wasm", "--log-level", "loud"]).misses("critical");
     tidegate(["adapt", "-"]).misses("--output");
+    tidegate(["new"]).misses("<PATH>");
+    tidegate(["pull", "oci://127.0.0.1:1/plugins/x", "--component"])
+        .misses("--component requires a tag, and `oci://127.0.0.1:1/plugins/x` has none");
+    let digest = format!("oci://127.0.0.1:1/plugins/x@sha256:{:064}", 0);
+    tidegate(["pull", &digest, "--component"]).misses("--component cannot be used with");
     tidegate(["manifest", "a.wasm"]).misses("`a.wasm` is not a kind of manifest");
     tidegate(["manifest", "envoy", "a.wasm"]).misses("--upstream");
     tidegate(["manifest", "envoy", "a.wasm", "--upstream", "echo"]).misses("http://HOST[:PORT]");
     let twice = ["--cluster", "auth=http://a", "--cluster", "auth=http://b"];
     let manifest = ["manifest", "envoy", "a.wasm", "--upstream", "http://h"];
     tidegate(manifest.iter().chain(&twice)).misses("--cluster auth is given twice");
+}
+
+/// The second reader would find nothing.
+#[test]
+fn stdin_is_read_only_once() {
+    let manifest = ["manifest", "envoy", "--upstream", "http://h"];
+    for arguments in [
+        &["run", "-", "-"][..],
+        &["run", "a.wasm", "-", "-"],
+        &[&manifest[..], &["-", "-"]].concat(),
+        &["chain", "-f", "-", "-"],
+    ] {
+        tidegate_with(arguments, &module()).misses("stdin can be used only once");
+    }
 }
 
 #[test]

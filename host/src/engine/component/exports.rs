@@ -106,12 +106,15 @@ macro_rules! callbacks {
 callbacks! {
     on_request_headers "on-request-headers": (Filter, Bool) -> Action in RequestHeaders;
     on_request_body "on-request-body": (Filter, U32, Bool) -> Action in RequestBody;
+    on_request_trailers "on-request-trailers": (Filter) -> Action in RequestTrailers;
     on_response_headers "on-response-headers": (Filter, Bool) -> Action in ResponseHeaders;
     on_response_body "on-response-body": (Filter, U32, Bool) -> Action in ResponseBody;
+    on_response_trailers "on-response-trailers": (Filter) -> Action in ResponseTrailers;
     on_log "on-log": (Filter) in Log;
     on_http_call_response "on-http-call-response": (Filter, U32, Outcome);
     on_plugin_http_call_response "on-plugin-http-call-response": (Plugin, U32, Outcome);
     on_tick "on-tick": (Plugin);
+    on_queue_ready "on-queue-ready": (Plugin, U32);
 }
 
 /// The types that occur in these functions.

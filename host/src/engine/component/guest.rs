@@ -27,7 +27,7 @@ pub(crate) struct Guest {
 
 impl Guest {
     pub(crate) fn new(services: &Rc<Services>) -> Self {
-        let limiter = Limiter::new(services.limits.memory);
+        let limiter = Limiter::new(services);
         Self {
             services: services.clone(),
             current: None,

@@ -1,11 +1,12 @@
 //! The contract's hostcalls for components: implementations of the generated traits, in which each function calls its
-//! counterpart in `hostcalls`. `http_fields` and `http_calls` contain those of their interfaces.
+//! counterpart in `hostcalls`. `http_fields`, `http_calls` and `shared_queues` contain those of their interfaces.
 
 use wasmtime::component::{HasSelf, Linker, Resource};
 
 use crate::bindings::tidegate::proxy::{
-    clock, http_bodies, http_call_types, http_calls, http_streams, local_responses, logging,
-    metrics, properties, shared_data, stream_control, timers, types,
+    clock, foreign_functions, http_bodies, http_call_types, http_calls, http_streams,
+    local_responses, logging, metrics, plugin_properties, properties, shared_data, shared_queues,
+    stream_control, timers, types,
 };
 use crate::bindings::{Counter, Gauge, Histogram, HttpStream};
 use crate::engine::component::guest::Guest;
@@ -18,6 +19,7 @@ use crate::vocabulary::Direction;
 
 pub(crate) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     clock::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
+    foreign_functions::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
     http_bodies::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
     http_call_types::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
     http_calls::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
@@ -26,8 +28,10 @@ pub(crate) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     local_responses::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
     logging::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
     metrics::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
+    plugin_properties::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
     properties::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
     shared_data::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
+    shared_queues::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
     stream_control::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
     timers::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
     types::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)
@@ -55,6 +59,17 @@ impl logging::Host for Guest {
             logging::Level::Critical => Level::Critical,
         };
         hostcalls::logging::log(&self.services, self.plugin(), level, &message);
+    }
+
+    fn lowest(&mut self) -> logging::Level {
+        match hostcalls::logging::lowest(&self.services) {
+            Level::Trace => logging::Level::Trace,
+            Level::Debug => logging::Level::Debug,
+            Level::Info => logging::Level::Info,
+            Level::Warn => logging::Level::Warn,
+            Level::Error => logging::Level::Error,
+            Level::Critical => logging::Level::Critical,
+        }
     }
 }
 
@@ -217,6 +232,21 @@ fn metric<T>(result: Result<T, hostcalls::Error>) -> wasmtime::Result<T> {
     result.map_err(|error| wasmtime::format_err!("a metric's handle is invalid: {error:?}"))
 }
 
+impl foreign_functions::Host for Guest {
+    fn call(&mut self, name: String, arguments: Vec<u8>) -> HostcallResult<Vec<u8>> {
+        let result = hostcalls::foreign_functions::call(name.as_bytes(), &arguments)?;
+        Ok(result.into())
+    }
+}
+
+impl plugin_properties::Host for Guest {
+    fn get(&mut self, path: Vec<String>) -> HostcallResult<Option<Vec<u8>>> {
+        let (services, plugin) = (&self.services, self.plugin());
+        let found = hostcalls::plugin_properties::get(services, plugin, &path)?;
+        Ok(found.map(Vec::from))
+    }
+}
+
 impl properties::Host for Guest {
     fn get(&mut self, http: Http, path: Vec<String>) -> HostcallResult<Option<Vec<u8>>> {
         let services = &self.services;
@@ -291,6 +321,7 @@ impl From<hostcalls::Error> for types::Error {
             hostcalls::Error::InvalidArgument => types::Error::InvalidArgument,
             hostcalls::Error::TooLarge => types::Error::TooLarge,
             hostcalls::Error::CasMismatch => types::Error::CasMismatch,
+            hostcalls::Error::Empty => types::Error::Empty,
             hostcalls::Error::Malformed => types::Error::Malformed,
             hostcalls::Error::Internal => types::Error::Internal,
         }

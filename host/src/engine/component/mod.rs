@@ -8,6 +8,7 @@ pub(crate) mod guest;
 mod http_calls;
 mod http_fields;
 mod imports;
+mod shared_queues;
 #[cfg(test)]
 mod tests;
 pub(crate) mod wasi;
@@ -186,13 +187,6 @@ impl engine::Instance for Instance {
     }
 
     fn call(&mut self, context: &Context, callback: Callback) -> Result<Action, Trap> {
-        if matches!(
-            callback,
-            Callback::RequestTrailers { .. } | Callback::ResponseTrailers { .. }
-        ) {
-            // The contract has no callback for trailers yet, so trailers continue.
-            return Ok(Action::Continue);
-        }
         let receiver = match &context.stream {
             Some(stream) => self.filter(context, stream.slot)?,
             None => self.plugin(context)?,
@@ -219,8 +213,11 @@ impl engine::Instance for Instance {
             Callback::ResponseBody { size, end } => {
                 call!(on_response_body, "on-response-body", size, end).map(to_action)
             }
-            Callback::RequestTrailers { .. } | Callback::ResponseTrailers { .. } => {
-                Ok(Action::Continue)
+            Callback::RequestTrailers { .. } => {
+                call!(on_request_trailers, "on-request-trailers").map(to_action)
+            }
+            Callback::ResponseTrailers { .. } => {
+                call!(on_response_trailers, "on-response-trailers").map(to_action)
             }
             Callback::Log => call!(on_log, "on-log").map(|_| Action::Continue),
             Callback::HttpCallResponse { call, outcome } => {
@@ -242,6 +239,9 @@ impl engine::Instance for Instance {
                 .map(|_| Action::Continue)
             }
             Callback::Tick => call!(on_tick, "on-tick").map(|_| Action::Continue),
+            Callback::QueueReady { queue } => {
+                call!(on_queue_ready, "on-queue-ready", queue).map(|_| Action::Continue)
+            }
         }
     }
 

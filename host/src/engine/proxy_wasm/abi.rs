@@ -33,6 +33,7 @@ pub(crate) enum Status {
     SerializationFailure = 3,
     ParseFailure = 4,
     InvalidMemoryAccess = 6,
+    Empty = 7,
     CasMismatch = 8,
     InternalFailure = 10,
     Unimplemented = 12,
@@ -48,6 +49,7 @@ impl From<Error> for Status {
             }
             Error::NotFound => Status::NotFound,
             Error::CasMismatch => Status::CasMismatch,
+            Error::Empty => Status::Empty,
             Error::Malformed => Status::SerializationFailure,
             Error::Internal => Status::InternalFailure,
         }

@@ -52,7 +52,7 @@ pub(crate) type MemoryResult<T> = Result<T, Status>;
 
 impl Guest {
     pub(crate) fn new(services: &Rc<Services>, abi: Abi) -> Self {
-        let limiter = Limiter::for_core_module(services.limits.memory);
+        let limiter = Limiter::for_core_module(services);
         let environment = services
             .environment
             .iter()
@@ -116,7 +116,7 @@ pub(crate) fn require_running(caller: &Caller<'_, Guest>, hostcall: &str) -> was
             )
         }
         Mode::Allocating => {
-            bail!("`{hostcall}` called by the allocator: only logging and the clock are there")
+            bail!("`{hostcall}` called by the allocator: only logging and the clock are available")
         }
     }
 }
@@ -128,7 +128,7 @@ pub(crate) fn require_not_allocating(
 ) -> wasmtime::Result<()> {
     match caller.data().mode {
         Mode::Allocating => {
-            bail!("`{hostcall}` called by the allocator: only logging and the clock are there")
+            bail!("`{hostcall}` called by the allocator: only logging and the clock are available")
         }
         _ => Ok(()),
     }

@@ -1,7 +1,7 @@
 //! The hostcalls of Proxy-Wasm, in module `env`: they read arguments from the guest's memory and write results to it.
 //!
-//! Their semantics are in `hostcalls`; this file adds how Envoy responds. `http_calls`, `metrics`, `properties` and `shared_data` contain
-//! the hostcalls of those interfaces, `unsupported` those that have no counterpart in this host yet.
+//! Their semantics are in `hostcalls`; this file adds how Envoy responds. `foreign_functions`, `http_calls`, `metrics`, `properties`,
+//! `shared_data` and `shared_queues` contain the hostcalls of those interfaces, `unsupported` those that have no counterpart in this host yet.
 
 use bytes::Bytes;
 use wasmtime::{Caller, Linker};
@@ -14,7 +14,9 @@ use crate::engine::proxy_wasm::guest::{
 };
 use crate::engine::proxy_wasm::pairs;
 use crate::fields::Fields;
-use crate::hostcalls::{clock, http_bodies, http_fields, local_responses, stream_control};
+use crate::hostcalls::{
+    Error, clock, http_bodies, http_fields, local_responses, logging, stream_control,
+};
 use crate::logs::Level;
 use crate::state::body::Body;
 use crate::vocabulary::{Direction, FieldMap};
@@ -79,10 +81,12 @@ pub(crate) fn link(linker: &mut Linker<Guest>, abi: Abi) -> wasmtime::Result<()>
     if abi == Abi::V0_2_1 {
         linker.func_wrap("env", "proxy_get_log_level", get_log_level)?;
     }
+    super::foreign_functions::link(linker)?;
     super::http_calls::link(linker)?;
     super::metrics::link(linker)?;
     super::properties::link(linker)?;
     super::shared_data::link(linker)?;
+    super::shared_queues::link(linker)?;
     super::unsupported::link(linker, abi)
 }
 
@@ -102,7 +106,7 @@ fn log(mut host: Host<'_>, level: u32, data: u32, size: u32) -> u32 {
 fn get_log_level(mut host: Host<'_>, level_at: u32) -> wasmtime::Result<u32> {
     require_running(&host, "proxy_get_log_level")?;
     Ok(status(memory(&mut host).and_then(|(memory, guest)| {
-        write_u32(memory, level_at, guest.services.logs.level() as u32)
+        write_u32(memory, level_at, logging::lowest(&guest.services) as u32)
     })))
 }
 
@@ -496,7 +500,7 @@ fn resume(host: &Host<'_>, hostcall: &str, direction: Direction) -> wasmtime::Re
         .data()
         .stream()
         .map_or(Ok(()), |stream| stream_control::resume(stream, direction));
-    Ok(status(resumed.map_err(Status::from)))
+    Ok(status_of_control(resumed))
 }
 
 fn close_stream(host: Host<'_>, kind: u32) -> wasmtime::Result<u32> {
@@ -506,7 +510,15 @@ fn close_stream(host: Host<'_>, kind: u32) -> wasmtime::Result<u32> {
         2 | 3 => Ok(()),
         _ => return Ok(Status::BadArgument as u32),
     };
-    Ok(status(reset.map_err(Status::from)))
+    Ok(status_of_control(reset))
+}
+
+/// As in Envoy, resuming and resetting a stream that has ended has no effect, and succeeds.
+fn status_of_control(result: Result<(), Error>) -> u32 {
+    match result {
+        Err(error @ Error::Internal) => Status::from(error) as u32,
+        _ => Status::Ok as u32,
+    }
 }
 
 fn set_effective_context(mut host: Host<'_>, id: u32) -> wasmtime::Result<u32> {

@@ -5,6 +5,7 @@
 //! file checks modules when they are loaded, starts them in Envoy's order, and calls their callbacks.
 
 mod abi;
+mod foreign_functions;
 mod guest;
 mod http_calls;
 mod imports;
@@ -12,6 +13,7 @@ mod metrics;
 mod pairs;
 mod properties;
 mod shared_data;
+mod shared_queues;
 #[cfg(test)]
 mod tests;
 mod unsupported;
@@ -64,11 +66,15 @@ struct Exports {
     on_response_body: Option<TypedFunc<(u32, u32, u32), u32>>,
     on_response_trailers: Option<TypedFunc<(u32, u32), u32>>,
     on_log: Option<TypedFunc<u32, ()>>,
-    on_http_call_response: Option<TypedFunc<(u32, u32, u32, u32, u32), ()>>,
+    on_http_call_response: Option<OnHttpCallResponse>,
     on_tick: Option<TypedFunc<u32, ()>>,
+    on_queue_ready: Option<TypedFunc<(u32, u32), ()>>,
     on_done: Option<TypedFunc<u32, u32>>,
     on_delete: Option<TypedFunc<u32, ()>>,
 }
+
+/// The callback for the outcome of an HTTP call: the plugin's context, the call, and the numbers of headers, bytes and trailers.
+type OnHttpCallResponse = TypedFunc<(u32, u32, u32, u32, u32), ()>;
 
 /// A headers callback. It has one more parameter after ABI 0.1.0.
 enum OnHeaders {
@@ -81,7 +87,7 @@ const SUPPORTED_ABIS: &str = "Proxy-Wasm 0.2.1, 0.2.0 or 0.1.0";
 
 /// The exports whose types are checked when a module is loaded: the name, the number of parameters, and whether there is
 /// a result. All types are `i32`.
-const SIGNATURES: [(&str, usize, bool); 20] = [
+const SIGNATURES: [(&str, usize, bool); 21] = [
     ("_initialize", 0, false),
     ("_start", 0, false),
     ("main", 2, true),
@@ -102,6 +108,7 @@ const SIGNATURES: [(&str, usize, bool); 20] = [
     ("proxy_on_delete", 1, false),
     ("proxy_on_http_call_response", 5, false),
     ("proxy_on_tick", 1, false),
+    ("proxy_on_queue_ready", 2, false),
 ];
 
 /// The status of an HTTP call that was reset, with Envoy's message.
@@ -296,6 +303,7 @@ impl Exports {
             on_log: lookup.function("proxy_on_log"),
             on_http_call_response: lookup.function("proxy_on_http_call_response"),
             on_tick: lookup.function("proxy_on_tick"),
+            on_queue_ready: lookup.function("proxy_on_queue_ready"),
             on_done: lookup.function("proxy_on_done"),
             on_delete: lookup.function("proxy_on_delete"),
         }
@@ -433,7 +441,10 @@ impl Instance {
                 count(trailers)
             )
         );
-        self.store.data_mut().call_response = None;
+        let guest = self.store.data_mut();
+        guest.call_response = None;
+        // As in Envoy, the status stays, and its message does not.
+        guest.call_status.1 = "";
         Ok(())
     }
 }
@@ -535,6 +546,11 @@ impl engine::Instance for Instance {
             }
             Callback::Tick => {
                 call!(self, context, on_tick, "proxy_on_tick", id);
+                Action::Continue
+            }
+            Callback::QueueReady { queue } => {
+                let name = "proxy_on_queue_ready";
+                call!(self, context, on_queue_ready, name, (id, queue));
                 Action::Continue
             }
         })

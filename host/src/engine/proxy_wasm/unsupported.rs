@@ -5,32 +5,21 @@
 //! |---|---|
 //! | `proxy_grpc_call`, `proxy_grpc_stream` | parse failure: no such service |
 //! | `proxy_grpc_send`, `-cancel`, `-close` | bad argument: no such call |
-//! | `proxy_resolve_`, `-enqueue_`, `-dequeue_shared_queue` | not found |
-//! | `proxy_register_shared_queue` | unimplemented |
-//! | `proxy_call_foreign_function` | not found |
 //! | `envoy_resolve_dns` | bad argument |
-//!
-//! Those that return unimplemented write a warning to the plugin's log, because SDKs tend to panic on that status.
 
 use wasmtime::{Caller, Linker};
 
 use crate::engine::proxy_wasm::abi::{Abi, Status};
-use crate::engine::proxy_wasm::guest::{Guest, require_not_allocating, require_running};
-use crate::logs::Level;
+use crate::engine::proxy_wasm::guest::{Guest, require_running};
 
 /// The hostcalls that link but are not implemented.
 pub const UNSUPPORTED: &[&str] = &[
     "envoy_resolve_dns",
-    "proxy_call_foreign_function",
-    "proxy_dequeue_shared_queue",
-    "proxy_enqueue_shared_queue",
     "proxy_grpc_call",
     "proxy_grpc_cancel",
     "proxy_grpc_close",
     "proxy_grpc_send",
     "proxy_grpc_stream",
-    "proxy_register_shared_queue",
-    "proxy_resolve_shared_queue",
 ];
 
 type Host<'a> = Caller<'a, Guest>;
@@ -76,41 +65,6 @@ pub(super) fn link(linker: &mut Linker<Guest>, _: Abi) -> wasmtime::Result<()> {
     })?;
     linker.func_wrap(
         "env",
-        "proxy_register_shared_queue",
-        |host: Host<'_>, _: u32, _: u32, _: u32| {
-            unimplemented(&host, "proxy_register_shared_queue")
-        },
-    )?;
-    linker.func_wrap(
-        "env",
-        "proxy_resolve_shared_queue",
-        |host: Host<'_>, _: u32, _: u32, _: u32, _: u32, _: u32| {
-            unavailable(&host, "proxy_resolve_shared_queue", Status::NotFound)
-        },
-    )?;
-    linker.func_wrap(
-        "env",
-        "proxy_enqueue_shared_queue",
-        |host: Host<'_>, _: u32, _: u32, _: u32| {
-            unavailable(&host, "proxy_enqueue_shared_queue", Status::NotFound)
-        },
-    )?;
-    linker.func_wrap(
-        "env",
-        "proxy_dequeue_shared_queue",
-        |host: Host<'_>, _: u32, _: u32, _: u32| {
-            unavailable(&host, "proxy_dequeue_shared_queue", Status::NotFound)
-        },
-    )?;
-    linker.func_wrap(
-        "env",
-        "proxy_call_foreign_function",
-        |host: Host<'_>, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32| {
-            unavailable(&host, "proxy_call_foreign_function", Status::NotFound)
-        },
-    )?;
-    linker.func_wrap(
-        "env",
         "envoy_resolve_dns",
         |host: Host<'_>, _: u32, _: u32, _: u32| {
             unavailable(&host, "envoy_resolve_dns", Status::BadArgument)
@@ -122,16 +76,6 @@ pub(super) fn link(linker: &mut Linker<Guest>, _: Abi) -> wasmtime::Result<()> {
 fn unavailable(host: &Host<'_>, hostcall: &str, answer: Status) -> HostcallResult {
     require_running(host, hostcall)?;
     Ok(answer as u32)
-}
-
-fn unimplemented(host: &Host<'_>, hostcall: &str) -> HostcallResult {
-    require_not_allocating(host, hostcall)?;
-    require_running(host, hostcall)?;
-    host.data().log(
-        Level::Warn,
-        &format!("`{hostcall}` is not implemented by this proxy"),
-    );
-    Ok(Status::Unimplemented as u32)
 }
 
 #[cfg(test)]

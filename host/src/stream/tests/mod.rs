@@ -167,7 +167,9 @@ impl engine::Instance for Scripted {
                 (Phase::ResponseTrailers, "response-trailers".to_owned())
             }
             Callback::Log => (Phase::Log, "log".to_owned()),
-            Callback::HttpCallResponse { .. } | Callback::Tick => return Ok(Action::Continue),
+            Callback::HttpCallResponse { .. } | Callback::Tick | Callback::QueueReady { .. } => {
+                return Ok(Action::Continue);
+            }
         };
         self.run(context, phase, what)
     }

@@ -23,7 +23,7 @@ struct Answer {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "kebab-case")]
 struct Workload {
     #[serde(default)]
     name: String,
@@ -399,7 +399,7 @@ mod tests {
             "labels": { MANAGED: "istio.io-gateway-controller" },
             "role": "gateway",
             "chains": [{ "traffic": "gateway", "layer": "http", "steps": steps }, network],
-            "leftOut": [{ "kind": "WasmPlugin", "namespace": "shop", "name": "c", "why": "" }],
+            "left-out": [{ "kind": "WasmPlugin", "namespace": "shop", "name": "c", "why": "" }],
         }], "unused": [{ "kind": "WasmPlugin", "namespace": "bank", "name": "d", "why": "" }] }))
         .expect("an answer")
     }

@@ -3,27 +3,33 @@
 //! One operation for each function of the world, so that a scenario in YAML can try any hostcall in any phase, on its own
 //! stream or on one that it kept. It is made with wit-bindgen on the world `all`, without the SDK: a scenario tests
 //! hosts, bridge and contract, not the SDK. The configuration's form is in `script.rs`, what callbacks run on in `receiver.rs`,
-//! what an operation does and how its result is written in `operations.rs`.
+//! what an operation does and how its result is written in `operations.rs` and `queues.rs`.
 //!
 //! A byte of a header's value or a body is written as one character, U+0000 to U+00FF, here as in the scenarios.
 
 use std::rc::Rc;
 
 mod operations;
+mod queues;
 mod receiver;
 mod script;
 
 mod bindings {
     wit_bindgen::generate!({ world: "all", path: "../../../wit", export_macro_name: "export_probe" });
+
+    /// What identifies a queue.
+    pub type QueueId = u32;
 }
 
+use bindings::QueueId;
 use bindings::exports::tidegate::proxy::http_filter::{
     FilterBorrow, GuestFilter, PluginContextBorrow,
 };
 use bindings::exports::tidegate::proxy::plugin::{GuestPluginContext, PluginContext};
 use bindings::exports::tidegate::proxy::{
-    http_filter, on_http_call_response, on_log, on_plugin_http_call_response, on_request_body,
-    on_request_headers, on_response_body, on_response_headers, on_tick, plugin,
+    http_filter, on_http_call_response, on_log, on_plugin_http_call_response, on_queue_ready,
+    on_request_body, on_request_headers, on_request_trailers, on_response_body,
+    on_response_headers, on_response_trailers, on_tick, plugin,
 };
 use bindings::tidegate::proxy::http_call_types::{CallId, Outcome};
 use bindings::tidegate::proxy::http_streams::HttpStream;
@@ -117,6 +123,16 @@ impl on_request_body::Guest for Probe {
     }
 }
 
+impl on_request_trailers::Guest for Probe {
+    fn handle(filter: FilterBorrow<'_>) -> Action {
+        filter.get::<Filter>().run(
+            "on-request-trailers",
+            |script| &script.on_request_trailers,
+            Event::Empty,
+        )
+    }
+}
+
 impl on_response_headers::Guest for Probe {
     fn handle(filter: FilterBorrow<'_>, end: bool) -> Action {
         filter.get::<Filter>().run(
@@ -133,6 +149,16 @@ impl on_response_body::Guest for Probe {
             "on-response-body",
             |script| &script.on_response_body,
             Event::Data { size, end },
+        )
+    }
+}
+
+impl on_response_trailers::Guest for Probe {
+    fn handle(filter: FilterBorrow<'_>) -> Action {
+        filter.get::<Filter>().run(
+            "on-response-trailers",
+            |script| &script.on_response_trailers,
+            Event::Empty,
         )
     }
 }
@@ -171,6 +197,17 @@ impl on_tick::Guest for Probe {
     fn handle(plugin: PluginContextBorrow<'_>) {
         let state = &plugin.get::<Plugin>().0;
         state.run("on-tick", |script| &script.on_tick, state.tick());
+    }
+}
+
+impl on_queue_ready::Guest for Probe {
+    fn handle(plugin: PluginContextBorrow<'_>, queue: QueueId) {
+        let state = &plugin.get::<Plugin>().0;
+        state.run(
+            "on-queue-ready",
+            |script| &script.on_queue_ready,
+            Event::Queue(queue),
+        );
     }
 }
 

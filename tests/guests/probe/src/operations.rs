@@ -16,8 +16,10 @@ use crate::bindings::tidegate::proxy::metrics::{Counter, Gauge, Histogram};
 use crate::bindings::tidegate::proxy::shared_data::{self, Condition, Stored};
 use crate::bindings::tidegate::proxy::types::{Action, Direction, Error};
 use crate::bindings::tidegate::proxy::{
-    clock, http_bodies, http_calls, properties, stream_control, timers,
+    clock, foreign_functions, http_bodies, http_calls, plugin_properties, properties,
+    stream_control, timers,
 };
+use crate::queues;
 use crate::receiver::{Event, Receiver, State};
 use crate::script::{self, Fields, Half, Level, Operation, Step};
 
@@ -47,11 +49,16 @@ pub fn run(
     match step.operation {
         Operation::Pause => *action = Action::Pause,
         Operation::Log => logging::log(step.level.into(), &step.message.repeat(step.times)),
+        Operation::LogLowest => say(format!("lowest = {}", level_name(logging::lowest()))),
         Operation::ClockNow => say(format!("clock.now = {}", clock_now(plugin))),
         Operation::Arguments => say(match event {
             Event::Empty => "no arguments".to_owned(),
             Event::Data { size, end } => format!("size {size}, end-of-stream {end}"),
             Event::Tick(number) => format!("tick {number}"),
+            Event::Queue(id) => match plugin.queues.name_of(id) {
+                Some(name) => format!("queue {name}"),
+                None => "unknown queue".to_owned(),
+            },
             Event::Outcome { call, .. } => call_name(call),
         }),
         Operation::Count => {
@@ -90,6 +97,13 @@ pub fn run(
         }),
         Operation::SharedGet | Operation::SharedSet => say(on_shared_data(plugin, step)),
         Operation::SetPeriod => say(set_period(step)),
+        Operation::ForeignCall => say(foreign_call(step)),
+        Operation::PluginPropertyGet => say(plugin_property(step)),
+        Operation::QueueRegister
+        | Operation::QueueResolve
+        | Operation::QueueEnqueue
+        | Operation::QueueDequeue
+        | Operation::QueueId => say(queues::run(&plugin.queues, step, event)),
         Operation::SendForStream | Operation::SendForPlugin => say(on_calls(receiver, step)),
         Operation::Outcome => say(outcome(step, event)),
         Operation::CounterDefine
@@ -212,15 +226,10 @@ fn on_stream(http: &HttpStream, step: &Step) -> String {
         }
         Operation::PropertyGet => {
             let got = properties::get(http, &step.segments);
-            let shown = |value: Option<Vec<u8>>| match value {
-                None => "none".to_owned(),
-                Some(value) if step.length => format!("{} bytes", value.len()),
-                Some(value) => quote(&value),
-            };
             format!(
                 "property {} = {}",
                 step.segments.join("."),
-                result(got, shown)
+                result(got, |value| property(step, value))
             )
         }
         Operation::PropertySet => {
@@ -290,10 +299,7 @@ fn on_metrics(metrics: &Metrics, step: &Step) -> String {
         histograms,
     } = metrics;
     let name = &step.name.repeat(step.times);
-    let shown = match name.len() {
-        0..=LONGEST_NAME => name.clone(),
-        length => format!("{length} bytes"),
-    };
+    let shown = short(name);
     let (by, amount) = (step.by, step.by.cast_unsigned());
     let line = match step.operation {
         Operation::CounterDefine => Some(format!(
@@ -353,6 +359,21 @@ fn with<T>(handles: &Handles<T>, name: &str, call: impl FnOnce(&T) -> String) ->
 fn set_period(step: &Step) -> String {
     let period = u32::try_from(step.by).unwrap_or(u32::MAX);
     format!("set-period {period} = {}", done(timers::set_period(period)))
+}
+
+/// Calls a function of the proxy.
+fn foreign_call(step: &Step) -> String {
+    let arguments = bytes(&step.data).repeat(step.times);
+    let called = foreign_functions::call(&step.name, &arguments);
+    let shown = result(called, |value| value_of(step, &value));
+    format!("call {} = {shown}", step.name)
+}
+
+/// Reads a property that needs no stream.
+fn plugin_property(step: &Step) -> String {
+    let got = plugin_properties::get(&step.segments);
+    let shown = result(got, |value| property(step, value));
+    format!("plugin property {} = {shown}", step.segments.join("."))
 }
 
 /// Sends a call. Its ID is not logged, since two proxies need not agree on it: the outcome is told by the call's number.
@@ -461,14 +482,14 @@ fn clock_now(plugin: &State) -> String {
     }
 }
 
-fn result<T>(result: Result<T, Error>, shown: impl Fn(T) -> String) -> String {
+pub fn result<T>(result: Result<T, Error>, shown: impl Fn(T) -> String) -> String {
     match result {
         Ok(value) => shown(value),
         Err(error) => format!("error {}", error_name(error)),
     }
 }
 
-fn done(outcome: Result<(), Error>) -> String {
+pub fn done(outcome: Result<(), Error>) -> String {
     result(outcome, |()| "ok".to_owned())
 }
 
@@ -488,6 +509,28 @@ fn error_name(error: Error) -> &'static str {
     }
 }
 
+/// A value of a property, or none.
+fn property(step: &Step, value: Option<Vec<u8>>) -> String {
+    value.map_or("none".to_owned(), |value| value_of(step, &value))
+}
+
+/// A value as a step wants it: its bytes, or how many they are.
+pub fn value_of(step: &Step, value: &[u8]) -> String {
+    if step.length {
+        format!("{} bytes", value.len())
+    } else {
+        quote(value)
+    }
+}
+
+/// A name, or how long it is if it is too long to be logged.
+pub fn short(name: &str) -> String {
+    match name.len() {
+        0..=LONGEST_NAME => name.to_owned(),
+        length => format!("{length} bytes"),
+    }
+}
+
 /// Bytes as they are logged: ASCII in quotes, the rest escaped.
 fn quote(bytes: &[u8]) -> String {
     format!("\"{}\"", bytes.escape_ascii())
@@ -504,7 +547,7 @@ fn list(items: impl Iterator<Item = String>) -> String {
 }
 
 /// One byte for each character; a character beyond U+00FF has no byte, and shows as a question mark.
-fn bytes(text: &str) -> Vec<u8> {
+pub fn bytes(text: &str) -> Vec<u8> {
     text.chars()
         .map(|character| u8::try_from(u32::from(character)).unwrap_or(b'?'))
         .collect()
@@ -522,6 +565,17 @@ fn repeated(fields: &[(String, String)], times: usize) -> Vec<(String, Vec<u8>)>
     std::iter::repeat_n(pairs(fields), times)
         .flatten()
         .collect()
+}
+
+fn level_name(level: logging::Level) -> &'static str {
+    match level {
+        logging::Level::Trace => "trace",
+        logging::Level::Debug => "debug",
+        logging::Level::Info => "info",
+        logging::Level::Warn => "warn",
+        logging::Level::Error => "error",
+        logging::Level::Critical => "critical",
+    }
 }
 
 fn name_of(fields: Fields) -> &'static str {

@@ -7,12 +7,14 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use crate::bindings::QueueId;
 use crate::bindings::tidegate::proxy::http_call_types::{CallId, Outcome};
 use crate::bindings::tidegate::proxy::http_fields::{self, FieldMap};
 use crate::bindings::tidegate::proxy::http_streams::HttpStream;
 use crate::bindings::tidegate::proxy::logging::{self, Level};
 use crate::bindings::tidegate::proxy::types::Action;
 use crate::operations::{self, Metrics};
+use crate::queues::Queues;
 use crate::script::{Script, Step};
 
 /// What filters share with their plugin context, which may be gone before they are.
@@ -21,6 +23,7 @@ pub struct State {
     /// Handles that outlive their filters.
     pub kept: RefCell<BTreeMap<String, Rc<HttpStream>>>,
     pub metrics: Metrics,
+    pub queues: Queues,
     /// The HTTP calls that this plugin context has sent, in order.
     pub calls: RefCell<Vec<CallId>>,
     /// The first reading of the clock, which later ones are told from.
@@ -58,6 +61,8 @@ pub enum Event<'a> {
     Data { size: u32, end: bool },
     /// The number of a tick, from 1.
     Tick(u32),
+    /// The ID of a queue.
+    Queue(QueueId),
     /// The number of a call, if this plugin context has sent it, and its outcome.
     Outcome {
         call: Option<usize>,
@@ -76,6 +81,7 @@ impl State {
             script,
             kept: RefCell::default(),
             metrics: Metrics::default(),
+            queues: Queues::default(),
             calls: RefCell::default(),
             started: Cell::new(None),
             first: Cell::new(None),
@@ -203,7 +209,7 @@ impl Event<'_> {
     /// Whether a step is for a callback with these arguments.
     fn is_for(self, step: &Step) -> bool {
         let (end, tick, call) = match self {
-            Event::Empty => (None, None, None),
+            Event::Empty | Event::Queue(_) => (None, None, None),
             Event::Data { end, .. } => (Some(end), None, None),
             Event::Tick(tick) => (None, Some(tick), None),
             Event::Outcome { call, .. } => (None, None, call),

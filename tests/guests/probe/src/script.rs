@@ -26,14 +26,17 @@ pub struct Script {
     /// Steps for the callback of this name, as all that follow.
     pub on_request_headers: Vec<Step>,
     pub on_request_body: Vec<Step>,
+    pub on_request_trailers: Vec<Step>,
     pub on_response_headers: Vec<Step>,
     pub on_response_body: Vec<Step>,
+    pub on_response_trailers: Vec<Step>,
     pub on_log: Vec<Step>,
     pub on_http_call_response: Vec<Step>,
     /// The plugin context is called, so there is no own stream. Streams that were kept can be used: `of` names them.
     pub on_plugin_http_call_response: Vec<Step>,
-    /// The same holds here.
+    /// The same holds for these.
     pub on_tick: Vec<Step>,
+    pub on_queue_ready: Vec<Step>,
 }
 
 /// One thing to do.
@@ -69,8 +72,8 @@ pub struct Step {
     /// Of a property's path.
     #[serde(default)]
     pub segments: Vec<String>,
-    /// Log how long a property's value, or the body of an outcome, is instead of its bytes, which no two proxies agree on or which
-    /// are many.
+    /// Log how long a property's value, a queue's, a function's result, or the body of an outcome is instead of its bytes, which no
+    /// two proxies agree on or which are many.
     #[serde(default)]
     pub length: bool,
     #[serde(default)]
@@ -86,10 +89,15 @@ pub struct Step {
     pub max: u32,
     #[serde(default)]
     pub data: String,
-    /// How many times `data` (or the one entry, or a metric's `name`) is repeated, for large arguments. Of an HTTP call, `data`,
-    /// `trailers`, and the header `name` with `value`, which is there if it has a name.
+    /// How many times `data` (or the one entry, or the `name` of a metric that is defined or a queue that is registered or
+    /// resolved) is repeated, for large arguments. Of an HTTP call, `data`, `trailers`, and the header `name` with `value`, which is
+    /// there if it has a name.
     #[serde(default = "once")]
     pub times: usize,
+
+    /// The virtual machine of the plugin that has registered the queue `name`.
+    #[serde(default)]
+    pub vm: String,
 
     /// Where an HTTP call is sent.
     #[serde(default)]
@@ -141,6 +149,9 @@ fn long() -> u32 {
 pub enum Operation {
     #[serde(rename = "clock.now")]
     ClockNow,
+    /// Call the function `name` with `data`.
+    #[serde(rename = "foreign-functions.call")]
+    ForeignCall,
     #[serde(rename = "http-bodies.size")]
     BodySize,
     #[serde(rename = "http-bodies.read")]
@@ -175,6 +186,8 @@ pub enum Operation {
     Send,
     #[serde(rename = "logging.log")]
     Log,
+    #[serde(rename = "logging.lowest")]
+    LogLowest,
     /// Keep the handle of the metric `name`, in place of an earlier one.
     #[serde(rename = "metrics.counter.define")]
     CounterDefine,
@@ -194,6 +207,8 @@ pub enum Operation {
     HistogramDefine,
     #[serde(rename = "metrics.histogram.observe")]
     HistogramObserve,
+    #[serde(rename = "plugin-properties.get")]
+    PluginPropertyGet,
     #[serde(rename = "properties.get")]
     PropertyGet,
     #[serde(rename = "properties.set")]
@@ -205,6 +220,19 @@ pub enum Operation {
     SharedGet,
     #[serde(rename = "shared-data.set")]
     SharedSet,
+    /// Keep the handle of the queue `name`, in place of an earlier one.
+    #[serde(rename = "shared-queues.queue.register")]
+    QueueRegister,
+    /// The same.
+    #[serde(rename = "shared-queues.queue.resolve")]
+    QueueResolve,
+    #[serde(rename = "shared-queues.queue.enqueue")]
+    QueueEnqueue,
+    #[serde(rename = "shared-queues.queue.dequeue")]
+    QueueDequeue,
+    /// Log whether the ID is the one that `on-queue-ready` was called with.
+    #[serde(rename = "shared-queues.queue.id")]
+    QueueId,
     #[serde(rename = "stream-control.resume")]
     Resume,
     #[serde(rename = "stream-control.reset")]

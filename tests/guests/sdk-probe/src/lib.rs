@@ -8,8 +8,11 @@ use std::rc::Rc;
 use tidegate_guest::prelude::*;
 
 mod calls;
+mod hostcalls;
 #[path = "../../probe/src/operations.rs"]
 mod operations;
+#[path = "../../probe/src/queues.rs"]
+mod queues;
 #[path = "../../probe/src/receiver.rs"]
 mod receiver;
 #[path = "../../probe/src/script.rs"]
@@ -30,10 +33,15 @@ mod bindings {
         });
     }
 
+    pub use tidegate_guest::shared_queues::QueueId;
+
     pub mod tidegate {
         pub mod proxy {
             pub use super::super::generated::tidegate::proxy::*;
             pub use crate::calls::{http_call_types, http_calls, timers};
+            pub use crate::hostcalls::{
+                foreign_functions, logging, plugin_properties, shared_queues,
+            };
             pub use tidegate_guest::__private::bindings::{http_streams, types};
         }
     }
@@ -86,6 +94,15 @@ impl Plugin for Probe {
         filter.run("on-request-body", |it| &it.on_request_body, event)
     }
 
+    fn on_request_trailers(&self, stream: &mut Stream, http: &mut HttpStream) -> Action {
+        let filter = self.filter(stream, http);
+        filter.run(
+            "on-request-trailers",
+            |it| &it.on_request_trailers,
+            Event::Empty,
+        )
+    }
+
     fn on_response_headers(
         &self,
         stream: &mut Stream,
@@ -107,6 +124,15 @@ impl Plugin for Probe {
         let filter = self.filter(stream, http);
         let event = data(size, end);
         filter.run("on-response-body", |it| &it.on_response_body, event)
+    }
+
+    fn on_response_trailers(&self, stream: &mut Stream, http: &mut HttpStream) -> Action {
+        let filter = self.filter(stream, http);
+        filter.run(
+            "on-response-trailers",
+            |it| &it.on_response_trailers,
+            Event::Empty,
+        )
     }
 
     fn on_log(&self, stream: &mut Stream, http: &mut HttpStream) {
@@ -142,6 +168,11 @@ impl Plugin for Probe {
 
     fn on_tick(&self) {
         self.0.run("on-tick", |it| &it.on_tick, self.0.tick());
+    }
+
+    fn on_queue_ready(&self, queue: QueueId) {
+        let event = Event::Queue(queue);
+        self.0.run("on-queue-ready", |it| &it.on_queue_ready, event);
     }
 }
 

@@ -20,7 +20,7 @@ pub(super) fn check(name: &str, bytes: &[u8], question: &Question<'_>, report: &
                 warnings: found.warnings,
             };
             let findings = found.findings.into_iter().map(|finding| Found {
-                position: Some((finding.position.line, finding.position.column)),
+                position: Some(finding.position),
                 severity: finding.severity,
                 rule: finding.rule,
                 kind: finding.kind.map(|kind| kind.to_string()),
@@ -37,7 +37,7 @@ pub(super) fn check(name: &str, bytes: &[u8], question: &Question<'_>, report: &
                 warnings: 0,
             };
             let finding = Found {
-                position: Some((error.position.line, error.position.column)),
+                position: Some(error.position),
                 severity: Severity::Error,
                 rule: "yaml.syntax".to_owned(),
                 kind: None,

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use tidegate_adapter::Envoy;
 use tidegate_deploy::istio::release::Istio;
 use tidegate_deploy::istio::validate::Severity;
+use tidegate_deploy::yaml::{Location, Position};
 use tidegate_testkit::report::terminal;
 
 /// What was found.
@@ -30,8 +31,8 @@ struct Input {
 
 /// A finding, and where it belongs.
 pub struct Found {
-    /// Line and column, in a text.
-    pub position: Option<(usize, usize)>,
+    /// The position in a text.
+    pub position: Option<Position>,
     pub severity: Severity,
     pub rule: String,
     /// The document's kind.
@@ -159,8 +160,8 @@ impl Report {
         let findings = findings.map(|(input, found)| {
             json!({
                 "input": input.name,
-                "line": found.position.map(|(line, _)| line),
-                "column": found.position.map(|(_, column)| column),
+                "line": found.position.map(|it| it.line),
+                "column": found.position.map(|it| it.column),
                 "severity": found.severity.to_string(),
                 "rule": found.rule,
                 "kind": found.kind,
@@ -255,11 +256,8 @@ impl Input {
 
 impl Found {
     fn line(&self, input: &str) -> String {
-        let mut line = input.to_owned();
-        if let Some((at, column)) = self.position {
-            let _ = write!(line, ":{at}:{column}");
-        }
-        let _ = write!(line, ": {}: ", self.severity);
+        let location = Location::new(input, self.position);
+        let mut line = format!("{location}: {}: ", self.severity);
         if !self.field.is_empty() {
             let _ = write!(line, "{}: ", self.field);
         }

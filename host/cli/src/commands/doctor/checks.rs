@@ -7,14 +7,14 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use super::machine::{Rust, installation, output, python, rust, rustup};
-use crate::cache;
 use crate::project::{Tool, cargo, target};
+use crate::{cache, file};
 
 /// One thing that was looked at.
 pub struct Check {
     pub name: String,
-    /// Whether no plugin is built without it.
-    pub needed: bool,
+    /// Whether plugins cannot be built without it.
+    pub required: bool,
     pub state: State,
 }
 
@@ -73,7 +73,8 @@ fn cache() -> (Check, Option<TempDir>) {
         fs::create_dir_all(&folder)?;
         let within = tempfile::Builder::new()
             .prefix("doctor-")
-            .tempdir_in(&folder)?;
+            .tempdir_in(&folder)
+            .map_err(file::without_temporary_name)?;
         fs::write(within.path().join("written"), "here")?;
         Ok((folder, within))
     });
@@ -241,14 +242,14 @@ fn builds(folder: &Path, target: &str) -> Result<(), String> {
 fn check(name: &str, state: State) -> Check {
     Check {
         name: name.to_owned(),
-        needed: true,
+        required: true,
         state,
     }
 }
 
 fn optional(name: &str, state: State) -> Check {
     Check {
-        needed: false,
+        required: false,
         ..check(name, state)
     }
 }

@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use tidegate_deploy::configuration::Way;
 use tidegate_deploy::istio::model::PullPolicy;
-use tidegate_deploy::resource::{Label, Metadata, Name, Scope, TargetRef};
+use tidegate_deploy::resource::{Label, Metadata, Name, Namespace, Scope, TargetRef};
 use tidegate_deploy::source::{ImageReference, Source};
 use tidegate_host::EngineKind;
 use tidegate_oci::{Digest, Reference};
@@ -38,7 +38,7 @@ pub(super) struct ResourceArgs {
 
     /// Namespace of the resource. Default: omitted, so that kubectl uses the namespace of its context
     #[arg(long)]
-    namespace: Option<Name>,
+    namespace: Option<Namespace>,
 
     /// Root ID (`pluginName` in Istio): selects a plugin if the module contains several
     #[arg(long, value_name = "NAME")]

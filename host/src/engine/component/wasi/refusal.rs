@@ -105,7 +105,7 @@ fn link_refusal(
                 ty => match refused_value(&ty) {
                     Some(value) => value,
                     None => bail!(
-                        "`{path}` is not available: plugins have no access to files or the network"
+                        "`{path}` is not available: plugins can use only a part of WASI, without files and the network"
                     ),
                 },
             };

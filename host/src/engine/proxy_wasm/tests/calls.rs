@@ -314,25 +314,37 @@ fn metrics_behave_as_in_envoy() {
 }
 
 #[test]
-fn unimplemented_hostcall_warns() {
+fn queue_is_registered_and_emptied() {
     let text = callback(
         r#"(import "env" "proxy_register_shared_queue" (func $register (param i32 i32 i32) (result i32)))
-           (import "env" "proxy_get_property" (func $property (param i32 i32 i32 i32) (result i32)))
+           (import "env" "proxy_enqueue_shared_queue" (func $enqueue (param i32 i32 i32) (result i32)))
+           (import "env" "proxy_dequeue_shared_queue" (func $dequeue (param i32 i32 i32) (result i32)))
+           (import "env" "proxy_resolve_shared_queue" (func $resolve (param i32 i32 i32 i32 i32) (result i32)))
            (data (i32.const 0) "plugin_name")"#,
-        r#"(call $status (call $register (i32.const 0) (i32.const 1) (i32.const 64)))
-           (call $status (call $property (i32.const 0) (i32.const 6) (i32.const 64) (i32.const 68)))
-           (call $status (call $property (i32.const 0) (i32.const 11) (i32.const 64) (i32.const 68)))
-           (call $say (i32.load (i32.const 64)) (i32.load (i32.const 68)))"#,
+        r#"(call $status (call $register (i32.const 0) (i32.const 6) (i32.const 64)))
+           (call $status (i32.load (i32.const 64)))
+           (call $status (call $resolve (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 6) (i32.const 64)))
+           (call $status (call $enqueue (i32.const 1) (i32.const 0) (i32.const 11)))
+           (call $status (call $dequeue (i32.const 1) (i32.const 64) (i32.const 68)))
+           (call $say (i32.load (i32.const 64)) (i32.load (i32.const 68)))
+           ;; Refused: an empty queue, a queue that does not exist, another virtual machine.
+           (call $status (call $dequeue (i32.const 1) (i32.const 64) (i32.const 68)))
+           (call $status (call $dequeue (i32.const 9) (i32.const 64) (i32.const 68)))
+           (call $status (call $enqueue (i32.const 9) (i32.const 0) (i32.const 11)))
+           (call $status (call $resolve (i32.const 0) (i32.const 2) (i32.const 0) (i32.const 6) (i32.const 64)))"#,
     );
     let (_, lines) = start(plugin(&text)).request();
-    assert_eq!(
-        lines,
-        [
-            "warn `proxy_register_shared_queue` is not implemented by this proxy",
-            "info 12",
-            "info 01",
-            "info 00",
-            "info plugin"
-        ]
-    );
+    let expected = [
+        "00",
+        "01",
+        "00",
+        "00",
+        "00",
+        "plugin_name",
+        "07",
+        "01",
+        "01",
+        "01",
+    ];
+    assert_eq!(lines, expected.map(|it| format!("info {it}")));
 }

@@ -1,0 +1,1 @@
+../../../../../../guest/go/greeter/export_tidegate_proxy_on_http_call_response/handle.go

@@ -1,0 +1,1 @@
+../../../../../../guest/go/greeter/export_tidegate_proxy_on_request_headers/handle.go

@@ -1,0 +1,82 @@
+//! What the probe does with queues. Their handles are kept by the name of the queue, as those of metrics are.
+//!
+//! `tests/guests/sdk-probe` is made of this file as well.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use crate::bindings::QueueId;
+use crate::bindings::tidegate::proxy::shared_queues::Queue;
+use crate::bindings::tidegate::proxy::types::Error;
+use crate::operations::{bytes, done, result, short, value_of};
+use crate::receiver::Event;
+use crate::script::{Operation, Step};
+
+/// The queues that a plugin context has registered or resolved, by name.
+#[derive(Default)]
+pub struct Queues(RefCell<BTreeMap<String, Queue>>);
+
+/// Does a step that is about a queue.
+pub fn run(queues: &Queues, step: &Step, event: Event<'_>) -> String {
+    let name = &step.name;
+    let line = match step.operation {
+        Operation::QueueRegister => {
+            let name = &name.repeat(step.times);
+            let kept = queues.keep(name, Queue::register(name));
+            Some(format!("queue.register {} = {kept}", short(name)))
+        }
+        Operation::QueueResolve => {
+            let name = &name.repeat(step.times);
+            let kept = queues.keep(name, Queue::resolve(&step.vm, name));
+            let place = match step.vm.as_str() {
+                "" => String::new(),
+                vm => format!(" in {vm}"),
+            };
+            Some(format!("queue.resolve {}{place} = {kept}", short(name)))
+        }
+        Operation::QueueEnqueue => queues.with(name, |queue| {
+            let data = bytes(&step.data).repeat(step.times);
+            format!("queue.enqueue {name} = {}", done(queue.enqueue(&data)))
+        }),
+        Operation::QueueDequeue => queues.with(name, |queue| {
+            let removed = result(queue.dequeue(), |data| value_of(step, &data));
+            format!("queue.dequeue {name} = {removed}")
+        }),
+        Operation::QueueId => queues.with(name, |queue| {
+            let id = match event {
+                Event::Queue(ready) if ready == queue.id() => "the ready queue's",
+                Event::Queue(_) => "another than the ready queue's",
+                _ => "no queue is ready",
+            };
+            format!("queue.id {name} = {id}")
+        }),
+        // The others are not about queues; `operations::run` took them.
+        _ => Some(String::new()),
+    };
+    line.unwrap_or_else(|| "no queue".to_owned())
+}
+
+// === impl Queues ===
+
+impl Queues {
+    /// The name of a queue by its ID, which two proxies need not agree on.
+    pub fn name_of(&self, id: QueueId) -> Option<String> {
+        let queues = self.0.borrow();
+        let mut queues = queues.iter();
+        let found = queues.find(|(_, queue)| queue.id() == id);
+        found.map(|(name, _)| name.clone())
+    }
+
+    /// Keeps the handle of a queue, and drops the one that was kept before.
+    fn keep(&self, name: &str, found: Result<Queue, Error>) -> String {
+        result(found, |queue| {
+            drop(self.0.borrow_mut().insert(name.to_owned(), queue));
+            "ok".to_owned()
+        })
+    }
+
+    /// What comes of a queue whose handle is kept.
+    fn with(&self, name: &str, call: impl FnOnce(&Queue) -> String) -> Option<String> {
+        self.0.borrow().get(name).map(call)
+    }
+}

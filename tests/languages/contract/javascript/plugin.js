@@ -1,0 +1,103 @@
+// Calls every function for HTTP calls, timers, queues, foreign functions, plugin properties and log levels once, and logs what it gets.
+// The plugins in Python and Go do the same.
+
+import { call } from 'tidegate:proxy/foreign-functions@0.1.0';
+import { sendForPlugin, sendForStream } from 'tidegate:proxy/http-calls@0.1.0';
+import { get, set } from 'tidegate:proxy/http-fields@0.1.0';
+import { log, lowest } from 'tidegate:proxy/logging@0.1.0';
+import { get as getProperty } from 'tidegate:proxy/plugin-properties@0.1.0';
+import { Queue } from 'tidegate:proxy/shared-queues@0.1.0';
+import { resume } from 'tidegate:proxy/stream-control@0.1.0';
+import { setPeriod } from 'tidegate:proxy/timers@0.1.0';
+
+const encode = (text) => new TextEncoder().encode(text);
+const decode = (bytes) => new TextDecoder().decode(bytes);
+
+const request = (cluster) => ({
+  headers: [
+    [':method', encode('POST')],
+    [':path', encode('/')],
+    [':authority', encode(cluster)],
+    ['x-contract', encode('1')],
+  ],
+  body: encode('hello'),
+  trailers: [],
+});
+
+const describe = ({ tag, val }) => {
+  if (tag === 'reset') return tag;
+  const [, status] = val.headers.find(([name]) => name === ':status');
+  return `${decode(status)} ${decode(val.body)}`;
+};
+
+class PluginContext {
+  static configure() {
+    log('info', `configure: plugin_name ${decode(getProperty(['plugin_name']))}`);
+    return new PluginContext();
+  }
+}
+
+class Filter {
+  constructor(plugin, http) {
+    this.http = http;
+  }
+}
+
+export const plugin = { PluginContext };
+export const httpFilter = { Filter };
+export const onRequestHeaders = {
+  handle(filter, endOfStream) {
+    // A request with a body is there for its trailers.
+    if (!endOfStream) return 'continue';
+    log('info', `on-request-headers: the lowest level is trace: ${lowest() === 'trace'}`);
+    const queue = Queue.register('contract');
+    queue.enqueue(encode('hello'));
+    const result = call('clear_route_cache', new Uint8Array());
+    log('info', `on-request-headers: clear_route_cache returned ${result.length} bytes`);
+    sendForStream(filter.http, 'for-stream', request('for-stream'), 30000);
+    setPeriod(20);
+    return 'pause';
+  },
+};
+export const onQueueReady = {
+  handle(plugin, number) {
+    const queue = Queue.resolve('', 'contract');
+    log('info', `on-queue-ready: it is the queue: ${queue.id() === number}`);
+    log('info', `on-queue-ready: ${decode(queue.dequeue())}`);
+    try {
+      queue.dequeue();
+    } catch (error) {
+      log('info', `on-queue-ready: it is empty: ${error.payload === 'empty'}`);
+    }
+  },
+};
+export const onTick = {
+  handle() {
+    setPeriod(0);
+    sendForPlugin('for-plugin', request('for-plugin'), 30000);
+  },
+};
+export const onPluginHttpCallResponse = {
+  handle(plugin, call, outcome) {
+    log('info', `on-plugin-http-call-response: ${describe(outcome)}`);
+  },
+};
+export const onHttpCallResponse = {
+  handle({ http }, call, outcome) {
+    log('info', `on-http-call-response: ${describe(outcome)}`);
+    set(http, 'request-headers', 'x-contract', outcome.val.body);
+    resume(http, 'request');
+  },
+};
+export const onRequestTrailers = {
+  handle({ http }) {
+    log('info', `on-request-trailers: x-sum ${decode(get(http, 'request-trailers', 'x-sum'))}`);
+    return 'continue';
+  },
+};
+export const onResponseTrailers = {
+  handle({ http }) {
+    log('info', `on-response-trailers: x-sum ${decode(get(http, 'response-trailers', 'x-sum'))}`);
+    return 'continue';
+  },
+};

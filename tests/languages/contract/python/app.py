@@ -1,0 +1,97 @@
+"""Calls every function for HTTP calls, timers, queues, foreign functions, plugin properties and log levels once, and logs what it gets.
+The plugins in JavaScript and Go do the same.
+"""
+
+from componentize_py_types import Err
+from wit_world import exports
+from wit_world.imports import foreign_functions, http_calls, http_fields, logging, stream_control, timers
+from wit_world.imports.http_call_types import Outcome_Reset, Outcome_Response, Request
+from wit_world.imports.http_fields import FieldMap
+from wit_world.imports.logging import Level
+from wit_world.imports.shared_queues import Queue
+from wit_world.imports.types import Action, Direction, Error
+
+
+def request(cluster):
+    headers = [(":method", b"POST"), (":path", b"/"), (":authority", cluster.encode()), ("x-contract", b"1")]
+    return Request(headers, b"hello", [])
+
+
+def describe(outcome):
+    match outcome:
+        case Outcome_Response(response):
+            status = dict(response.headers)[":status"]
+            return f"{status.decode()} {response.body.decode()}"
+        case Outcome_Reset():
+            return "reset"
+
+
+def log(message):
+    logging.log(Level.INFO, message)
+
+
+class Plugin(exports.Plugin):
+    pass
+
+
+class HttpFilter(exports.HttpFilter):
+    pass
+
+
+class OnRequestHeaders(exports.OnRequestHeaders):
+    def handle(self, filter, end_of_stream):
+        # A request with a body is there for its trailers.
+        if not end_of_stream:
+            return Action.CONTINUE
+        is_lowest = logging.lowest() == Level.TRACE
+        log(f"on-request-headers: the lowest level is trace: {str(is_lowest).lower()}")
+        with Queue.register("contract") as queue:
+            queue.enqueue(b"hello")
+        result = foreign_functions.call("clear_route_cache", b"")
+        log(f"on-request-headers: clear_route_cache returned {len(result)} bytes")
+        http_calls.send_for_stream(filter.http, "for-stream", request("for-stream"), 30000)
+        timers.set_period(20)
+        return Action.PAUSE
+
+
+class OnQueueReady(exports.OnQueueReady):
+    def handle(self, plugin, number):
+        with Queue.resolve("", "contract") as queue:
+            log(f"on-queue-ready: it is the queue: {str(queue.id() == number).lower()}")
+            log(f"on-queue-ready: {queue.dequeue().decode()}")
+            try:
+                queue.dequeue()
+            except Err as error:
+                log(f"on-queue-ready: it is empty: {str(error.value == Error.EMPTY).lower()}")
+
+
+class OnTick(exports.OnTick):
+    def handle(self, plugin):
+        timers.set_period(0)
+        http_calls.send_for_plugin("for-plugin", request("for-plugin"), 30000)
+
+
+class OnPluginHttpCallResponse(exports.OnPluginHttpCallResponse):
+    def handle(self, plugin, call, outcome):
+        log(f"on-plugin-http-call-response: {describe(outcome)}")
+
+
+class OnHttpCallResponse(exports.OnHttpCallResponse):
+    def handle(self, filter, call, outcome):
+        log(f"on-http-call-response: {describe(outcome)}")
+        http_fields.set(filter.http, FieldMap.REQUEST_HEADERS, "x-contract", outcome.value.body)
+        stream_control.resume(filter.http, Direction.REQUEST)
+
+
+class OnRequestTrailers(exports.OnRequestTrailers):
+    def handle(self, filter):
+        value = http_fields.get(filter.http, FieldMap.REQUEST_TRAILERS, "x-sum")
+        log(f"on-request-trailers: x-sum {value.decode()}")
+        return Action.CONTINUE
+
+
+class OnResponseTrailers(exports.OnResponseTrailers):
+    def handle(self, filter):
+        value = http_fields.get(filter.http, FieldMap.RESPONSE_TRAILERS, "x-sum")
+        log(f"on-response-trailers: x-sum {value.decode()}")
+        return Action.CONTINUE
