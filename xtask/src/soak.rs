@@ -36,6 +36,14 @@ const ALL: &[Soak] = &[
         },
     },
     Soak {
+        name: "events",
+        what: "100 000 requests with HTTP calls, timers and queues in both engines, and with calls from Go, JavaScript and Python: memory and descriptors stay flat",
+        run: |workspace| {
+            let count = ("TIDEGATE_EVENTS", "100000");
+            test(workspace, "tidegate-tests", "flat", &[], count)
+        },
+    },
+    Soak {
         name: "fuzz",
         what: "1 000 000 damaged components of every shape: the adapter neither panics nor contradicts itself",
         run: fuzz,

@@ -15,6 +15,7 @@ use xtask::shell;
 use xtask::workspace::Workspace;
 
 mod control_plane;
+mod events;
 mod namespaces;
 mod parts;
 mod process;
@@ -85,6 +86,7 @@ fn inside(workspace: &Workspace, parts: &Parts, bless: bool) -> Result<()> {
     ));
     story.tell(tutorial::STEPS)?;
     story.tell(symptoms::STEPS)?;
+    story.tell(events::STEPS)?;
     let told = story.end()?;
     quotes::check(workspace, &told)?;
     verdicts?;

@@ -142,21 +142,17 @@ fn check_prints_one_finding_per_line() {
 #[test]
 fn check_reports_hostcalls_that_run_does_not_implement() {
     let folder = Folder::new();
-    let import =
-        r#"(import "env" "proxy_register_shared_queue" (func (param i32 i32 i32) (result i32)))"#;
-    let plugin = folder.file("queue.wasm", module(import));
+    let import = r#"(import "env" "proxy_grpc_close" (func (param i32) (result i32)))"#;
+    let plugin = folder.file("grpc.wasm", module(import));
     let done = ship(["check", &plugin]);
     let said = String::from_utf8_lossy(done.succeeds()).into_owned();
     assert!(
-        said.contains("do not implement proxy_register_shared_queue") && said.contains("[run]"),
+        said.contains("do not implement proxy_grpc_close") && said.contains("[run]"),
         "{said}"
     );
     let done = ship(["inspect", &plugin]);
     let said = String::from_utf8_lossy(done.succeeds()).into_owned();
-    assert!(
-        said.contains("unsupported proxy_register_shared_queue"),
-        "{said}"
-    );
+    assert!(said.contains("unsupported proxy_grpc_close"), "{said}");
     // And every other.
     for name in tidegate_host::UNSUPPORTED_HOSTCALLS {
         let import = format!(r#"(import "env" "{name}" (func))"#);
@@ -167,12 +163,13 @@ fn check_reports_hostcalls_that_run_does_not_implement() {
     }
 }
 
-/// HTTP calls and timers run everywhere.
+/// HTTP calls, timers and queues run everywhere.
 #[test]
-fn check_reports_no_calls_or_timers() {
+fn check_reports_no_calls_timers_or_queues() {
     let folder = Folder::new();
     let imports = r#"
         (import "env" "proxy_set_tick_period_milliseconds" (func (param i32) (result i32)))
+        (import "env" "proxy_register_shared_queue" (func (param i32 i32 i32) (result i32)))
         (import "env" "proxy_http_call"
             (func (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))"#;
     let plugin = folder.file("caller.wasm", module(imports));

@@ -147,9 +147,10 @@ impl Parts {
         };
         write(&self.built(), told)?;
         // The tests' own, which nobody builds after the page.
-        let probe = guests::build(workspace, &["probe"])?;
-        let names = names.iter().chain(&["probe"]);
-        for (name, component) in names.zip(components.iter().chain(&probe)) {
+        let others = ["probe", "ext-auth"];
+        let built = guests::build(workspace, &others)?;
+        let names = names.iter().chain(&others);
+        for (name, component) in names.zip(components.iter().chain(&built)) {
             copy(component, &self.plugins.join(format!("{name}.wasm")))?;
         }
         Ok(())

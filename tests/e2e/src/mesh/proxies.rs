@@ -129,6 +129,16 @@ impl Proxy {
         Ok(answer.body)
     }
 
+    /// The value of a counter that a plugin defined. 0 if there is none.
+    pub fn counter(&self, name: &str) -> Result<u64> {
+        let admin = address(1, self.workload.admin);
+        let answer = http::get(admin, &format!("/stats?filter=^wasmcustom.{name}$"))?;
+        match answer.body.trim().rsplit_once(": ") {
+            Some((_, value)) => value.parse().with_context(|| format!("{name}: {value}")),
+            None => Ok(0),
+        }
+    }
+
     /// What agent and Envoy have written so far.
     pub fn log(&self) -> Result<String> {
         self.agent.log()

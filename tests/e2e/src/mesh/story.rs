@@ -30,7 +30,7 @@ pub struct Story<'a> {
     pub parts: &'a Parts,
     pub plane: &'a ControlPlane,
     pub gateway: Proxy,
-    _sidecar: Proxy,
+    pub sidecar: Proxy,
     transcript: Transcript,
     steps: usize,
     /// Where commands are run.
@@ -46,12 +46,17 @@ impl<'a> Story<'a> {
     pub fn begin(parts: &'a Parts, plane: &'a ControlPlane) -> Result<Story<'a>> {
         proxies::start_application()?;
         let folder = PathBuf::from(SHARED);
-        for plugin in ["istio-tutorial.wasm", "headers.wasm", "probe.wasm"] {
+        for plugin in [
+            "istio-tutorial.wasm",
+            "headers.wasm",
+            "probe.wasm",
+            "ext-auth.wasm",
+        ] {
             parts::copy(&parts.plugins.join(plugin), &folder.join(plugin))?;
         }
         Ok(Story {
             gateway: Proxy::start(&GATEWAY, parts, plane)?,
-            _sidecar: Proxy::start(&SIDECAR, parts, plane)?,
+            sidecar: Proxy::start(&SIDECAR, parts, plane)?,
             parts,
             plane,
             transcript: Transcript::begin(parts.folder.join("transcript.md")),

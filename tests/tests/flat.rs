@@ -1,0 +1,257 @@
+//! HTTP calls, timers and queues leave the memory of instances and the file descriptors of the proxy as they were.
+//!
+//! Each case makes some hundred requests; `cargo xtask soak events` makes many more, and adds plugins in Go, JavaScript and Python.
+//! All of it is one test, because file descriptors are counted for the whole process.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use bytes::Bytes;
+use tidegate_components::guests::{self, Shape};
+use tidegate_components::languages::{self, Language};
+use tidegate_components::{go, workspace};
+use tidegate_host::{
+    Cluster, Clusters, LogLine, LogSink, PluginSpec, Server, ServerConfig, SystemClock, Upstream,
+};
+
+/// Requests of one case. `cargo xtask soak events` sets a higher number in `TIDEGATE_EVENTS`.
+const REQUESTS: usize = 400;
+
+/// How long a response may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+struct NoLogs;
+
+impl LogSink for NoLogs {
+    fn line(&self, _: &LogLine<'_>) {}
+}
+
+/// A plugin, and what it is configured with.
+struct Case {
+    name: String,
+    module: Bytes,
+    configuration: &'static str,
+}
+
+const CALLS: &str =
+    r#"{ "cluster": "service", "timeout-ms": 30000, "remember-ms": 0, "refresh-ms": 1 }"#;
+
+/// Each request starts the timer, and adds a value to a queue, which the listener removes.
+const EVENTS: &str = r#"{
+    "configure": [{ "do": "shared-queues.queue.register", "name": "flat" }],
+    "on-request-headers": [
+        { "do": "timers.set-period", "by": 1 },
+        { "do": "keep", "name": "last" },
+        { "do": "shared-queues.queue.enqueue", "name": "flat", "data": "value" }
+    ],
+    "on-tick": [{ "do": "timers.set-period", "by": 0 }, { "do": "stream-control.resume", "of": "last" }],
+    "on-queue-ready": [{ "do": "shared-queues.queue.dequeue", "name": "flat" }]
+}"#;
+
+const GREETER: &str = r#"{ "cluster": "service" }"#;
+
+#[test]
+fn events_leave_memory_and_descriptors_flat() -> Result<()> {
+    let requests = match std::env::var("TIDEGATE_EVENTS") {
+        Ok(requests) => requests.parse().context("TIDEGATE_EVENTS is no number")?,
+        Err(_) => REQUESTS,
+    };
+    let mut cases = Vec::new();
+    for (guest, configuration) in [("ext-auth", CALLS), ("probe", EVENTS)] {
+        let built = guests::build(guest, Shape::Wasip2)?;
+        for (engine, module) in [("component", built.component), ("module", built.module)] {
+            cases.push(Case {
+                name: format!("{guest}, {engine}"),
+                module,
+                configuration,
+            });
+        }
+    }
+    if requests > REQUESTS {
+        cases.extend(in_other_languages()?);
+    }
+    for case in cases {
+        let name = case.name.clone();
+        is_flat(case, requests).context(name)?;
+    }
+    Ok(())
+}
+
+/// The greeter in the languages whose tools are there.
+fn in_other_languages() -> Result<Vec<Case>> {
+    let mut components = Vec::new();
+    if go::is_there() {
+        let target = workspace::target().join("languages");
+        components.push(("Go", Bytes::from(go::build("greeter", &target)?)));
+    }
+    for (name, language) in [
+        ("JavaScript", Language::JavaScript),
+        ("Python", Language::Python),
+    ] {
+        match languages::build(language)? {
+            Ok(component) => components.push((name, component)),
+            Err(missing) => eprintln!("SKIPPED: {name}: {missing}"),
+        }
+    }
+    let case = |(name, module): (&str, Bytes)| Case {
+        name: name.to_owned(),
+        module,
+        configuration: GREETER,
+    };
+    Ok(components.into_iter().map(case).collect())
+}
+
+/// Sends requests, and compares after the first half with after the second.
+fn is_flat(case: Case, requests: usize) -> Result<()> {
+    let server = start(case.module, case.configuration, service()?)?;
+    let address = server.local_addr();
+    let admin = server.admin_addr().context("the admin listener")?;
+    let mut client = Client::connect(address)?;
+    let mut measure = |count: usize| -> Result<(u64, usize)> {
+        for _ in 0..count {
+            let status = client.get("/")?;
+            ensure!(status == 200, "the proxy responds with {status}");
+        }
+        Ok((memory(admin)?, descriptors()))
+    };
+    // The first requests open connections and fill buffers.
+    measure(requests / 2)?;
+    let half = measure(requests / 4)?;
+    let whole = measure(requests / 4)?;
+    println!("{requests} requests: {half:?}, then {whole:?} (bytes, descriptors)");
+    ensure!(
+        whole.0 <= half.0 + half.0 / 10,
+        "memory grows from {} to {} bytes",
+        half.0,
+        whole.0
+    );
+    // The number of pooled connections depends on how many calls meet.
+    ensure!(
+        whole.1 <= half.1 + 16,
+        "descriptors grow from {} to {}",
+        half.1,
+        whole.1
+    );
+    server.shutdown(Duration::ZERO);
+    Ok(())
+}
+
+fn start(module: Bytes, configuration: &str, service: SocketAddr) -> Result<Server> {
+    let mut clusters = Clusters::default();
+    let service = Cluster::new(&service.ip().to_string(), service.port())?;
+    clusters.insert("service", service);
+    let plugin = PluginSpec {
+        configuration: configuration.as_bytes().to_vec(),
+        ..PluginSpec::new("flat".to_owned(), module)
+    };
+    Ok(Server::start(ServerConfig {
+        listen: any_port(),
+        admin: Some(any_port()),
+        upstream: Upstream::Echo,
+        workers: 1,
+        plugins: vec![plugin],
+        clock: Arc::new(SystemClock),
+        logs: Arc::new(NoLogs),
+        shared_data: Arc::default(),
+        queues: Arc::default(),
+        metrics: Arc::default(),
+        clusters,
+        attributes: Arc::default(),
+        observer: None,
+        code: None,
+        code_cache_dir: None,
+    })?)
+}
+
+fn any_port() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 0))
+}
+
+/// A service that answers every request with 200 and two bytes. It ends with the process.
+fn service() -> Result<SocketAddr> {
+    let listener = TcpListener::bind(any_port())?;
+    let address = listener.local_addr()?;
+    std::thread::spawn(move || {
+        for connection in listener.incoming().flatten() {
+            std::thread::spawn(move || serve(connection));
+        }
+    });
+    Ok(address)
+}
+
+/// Requests without a body, until the proxy closes the connection.
+fn serve(mut connection: TcpStream) -> Result<()> {
+    connection.set_nodelay(true)?;
+    let mut lines = BufReader::new(connection.try_clone()?);
+    let mut line = String::new();
+    while lines.read_line(&mut line)? > 0 {
+        if line == "\r\n" {
+            connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")?;
+        }
+        line.clear();
+    }
+    Ok(())
+}
+
+/// The linear memory of the plugin's instance, in bytes.
+fn memory(admin: SocketAddr) -> Result<u64> {
+    let mut stream = TcpStream::connect(admin)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n")?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text)?;
+    let line = text
+        .lines()
+        .find(|line| line.starts_with("tidegate_plugin_memory_bytes{"))
+        .with_context(|| format!("no memory in {text}"))?;
+    let (_, value) = line.rsplit_once(' ').context("a value")?;
+    Ok(value.parse()?)
+}
+
+/// The open file descriptors of this process, where the system tells them.
+fn descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
+}
+
+/// A connection that is kept.
+struct Client {
+    stream: BufReader<TcpStream>,
+}
+
+impl Client {
+    fn connect(address: SocketAddr) -> Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_nodelay(true)?;
+        Ok(Self {
+            stream: BufReader::new(stream),
+        })
+    }
+
+    /// Sends a request, and returns the status of its response.
+    fn get(&mut self, path: &str) -> Result<u16> {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: flat.test\r\n\r\n");
+        self.stream.get_mut().write_all(request.as_bytes())?;
+        let mut line = String::new();
+        self.stream.read_line(&mut line)?;
+        let status = line.split(' ').nth(1).context("a status")?.parse()?;
+        let mut length = 0;
+        loop {
+            line.clear();
+            self.stream.read_line(&mut line)?;
+            let header = line.trim_end().to_ascii_lowercase();
+            if header.is_empty() {
+                break;
+            }
+            if let Some(value) = header.strip_prefix("content-length:") {
+                length = value.trim().parse()?;
+            }
+        }
+        let mut body = vec![0; length];
+        self.stream.read_exact(&mut body)?;
+        Ok(status)
+    }
+}
