@@ -70,7 +70,7 @@ impl Plugin for ExtAuth {
     fn on_plugin_http_call_response(&self, _: CallId, outcome: Outcome) {
         match outcome {
             Outcome::Response(response) if response.status() == Some(200) => {
-                self.key.replace(response.into_body());
+                self.key.replace(response.body().trim_ascii().to_vec());
                 log::info!("the key was refreshed");
             }
             _ => log::warn!("the key was not refreshed"),
