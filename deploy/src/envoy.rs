@@ -40,6 +40,11 @@ pub struct Bootstrap {
     pub plugins: Vec<Plugin>,
     /// How much Envoy adds to messages on its own.
     pub profile: Profile,
+    /// The file from which Envoy reads the listener, and with it the plugins: see [`listener_to_json`](Self::listener_to_json). When
+    /// another file is renamed to this path, Envoy replaces the listener. Streams in progress end with the plugins with which they
+    /// started, within Envoy's drain time. The extension of the path must be `.json`. The default is `None`: the listener is part of the
+    /// bootstrap, and never changes.
+    pub listener_file: Option<PathBuf>,
 }
 
 /// The upstream server. Envoy connects to it with HTTP/1.1.
@@ -62,10 +67,10 @@ pub struct Cluster {
 
 /// A deployed plugin.
 ///
-/// On each worker, Envoy runs plugins that have the same module bytes, environment and `vm_id` in one virtual machine, with
-/// a separate plugin context for each plugin. This crate never sets `vm_id`, and neither does Istio. A module that is
-/// listed twice therefore shares its globals and its shared data, and a trap in one plugin affects both, in this bootstrap
-/// as in a mesh.
+/// On each worker, Envoy runs plugins that have the same module bytes, environment, `vm_configuration` and `vm_id` in one
+/// virtual machine, with a separate plugin context for each plugin. This crate never sets `vm_id`, and neither does Istio. A
+/// module that is listed twice therefore shares its globals and its shared data, and a trap in one plugin affects both, in
+/// this bootstrap as in a mesh.
 #[derive(Debug, Clone)]
 pub struct Plugin {
     /// The plugin's name in logs, statistics and properties, and its root ID. Must be unique among the plugins: Envoy would
@@ -81,6 +86,9 @@ pub struct Plugin {
     /// Environment variables that are visible to the plugin. They are part of the virtual machine: the same module with
     /// different variables runs in a different virtual machine.
     pub environment: Vec<(String, String)>,
+    /// The configuration of the virtual machine, which adapted modules do not read. If Envoy is given another listener while it runs,
+    /// plugins that have not changed keep their virtual machines and plugin contexts. With another value here, they are started again.
+    pub vm_configuration: Option<String>,
     /// The functions that the module may import and the callbacks that may be invoked on it, as in
     /// [`Facts::capabilities`](crate::module::Facts::capabilities). `None` allows everything.
     pub capabilities: Option<BTreeSet<String>>,
@@ -133,6 +141,7 @@ impl Bootstrap {
             admin: None,
             plugins: Vec::new(),
             profile: Profile::default(),
+            listener_file: None,
         }
     }
 
@@ -147,6 +156,11 @@ impl Bootstrap {
         // harder.
         let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
         serde_saphyr::to_string_with_options(&self.to_json(), options).map_err(YamlError)
+    }
+
+    /// Returns the contents of [`listener_file`](Self::listener_file) in JSON.
+    pub fn listener_to_json(&self) -> serde_json::Value {
+        render::listener_file(self)
     }
 }
 
@@ -183,6 +197,7 @@ impl Plugin {
             configuration: None,
             failure_policy: FailurePolicy::default(),
             environment: Vec::new(),
+            vm_configuration: None,
             capabilities: None,
         }
     }

@@ -102,6 +102,39 @@ fn clusters_for_calls_follow_the_upstream() {
 }
 
 #[test]
+fn listener_is_in_the_bootstrap_or_in_a_file() {
+    let mut dynamic = bootstrap(Upstream::new("127.0.0.1", 9000), vec![plugin("plugin")]);
+    let document = dynamic.to_json();
+    let listener = &document["static_resources"]["listeners"][0];
+    assert_eq!(document.get("dynamic_resources"), None);
+    assert_eq!(document.get("node"), None);
+
+    dynamic.listener_file = Some("/run/listener.json".into());
+    let other = dynamic.to_json();
+    assert_eq!(other["static_resources"].get("listeners"), None);
+    assert_eq!(
+        other["static_resources"]["clusters"],
+        document["static_resources"]["clusters"]
+    );
+    assert_eq!(
+        other["dynamic_resources"]["lds_config"]["path_config_source"],
+        json!({ "path": "/run/listener.json" })
+    );
+    // Without these, Envoy rejects the bootstrap.
+    assert!(other["node"]["id"].is_string() && other["node"]["cluster"].is_string());
+
+    let mut file = dynamic.listener_to_json();
+    let resource = file["resources"][0].as_object_mut().expect("a listener");
+    assert_eq!(
+        resource.remove("@type"),
+        Some(json!(
+            "type.googleapis.com/envoy.config.listener.v3.Listener"
+        ))
+    );
+    assert_eq!(&file["resources"], &json!([listener]));
+}
+
+#[test]
 fn module_is_inline_or_a_file() {
     let mut file = plugin("file");
     file.module = Module::File("/plugins/file.wasm".into());
@@ -160,6 +193,23 @@ fn environment_is_set_in_the_vm_config() {
         config(&document, 1)["vm_config"].get("environment_variables"),
         None
     );
+}
+
+#[test]
+fn configuration_of_the_virtual_machine_is_separate() {
+    let mut with = plugin("with");
+    with.vm_configuration = Some("2".into());
+    let document = bootstrap(
+        Upstream::new("127.0.0.1", 9000),
+        vec![with, plugin("without")],
+    )
+    .to_json();
+    assert_eq!(
+        config(&document, 0)["vm_config"]["configuration"],
+        json!({ "@type": "type.googleapis.com/google.protobuf.StringValue", "value": "2" })
+    );
+    assert_eq!(config(&document, 0).get("configuration"), None);
+    assert_eq!(config(&document, 1)["vm_config"].get("configuration"), None);
 }
 
 #[test]

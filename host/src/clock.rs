@@ -23,7 +23,11 @@ pub trait Clock: Send + Sync {
     /// Waits until [`monotonic`](Self::monotonic) returns at least `deadline`. The future is polled in a tokio runtime.
     fn sleep_until(&self, deadline: u64) -> Pin<Box<dyn Future<Output = ()>>> {
         let duration = Duration::from_nanos(deadline.saturating_sub(self.monotonic()));
-        Box::pin(async move { tokio::time::sleep(duration).await })
+        let begun = Instant::now();
+        Box::pin(async move {
+            let left = duration.saturating_sub(begun.elapsed());
+            tokio::time::sleep(left).await;
+        })
     }
 }
 

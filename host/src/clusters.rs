@@ -1,6 +1,7 @@
 //! The clusters that plugins can send HTTP calls to.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use http::uri::Authority;
 
@@ -53,7 +54,13 @@ impl Clusters {
 impl Cluster {
     /// Creates a cluster of one service, at a host name or IP address and a TCP port.
     pub fn new(host: &str, port: u16) -> Result<Self, InvalidCluster> {
-        let authority = authority(host, port).ok_or_else(|| InvalidCluster {
+        let is_address = host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+        let is_name = !host.is_empty()
+            && host
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
+        let authority = (is_address || is_name).then(|| authority(host, port));
+        let authority = authority.flatten().ok_or_else(|| InvalidCluster {
             host: host.to_owned(),
         })?;
         Ok(Self {
@@ -115,6 +122,16 @@ mod tests {
         assert_eq!(port("outbound|81||auth.ns"), None);
         for unknown in ["", "auth", "outbound|80", "inbound|80||auth.ns"] {
             assert!(clusters.get(unknown).is_none(), "{unknown}");
+        }
+    }
+
+    #[test]
+    fn cluster_has_a_name_or_an_address() {
+        for host in ["localhost", "a_b.example", "127.0.0.1", "::1", "[::1]"] {
+            assert!(Cluster::new(host, 80).is_ok(), "{host}");
+        }
+        for host in ["", "user@host", "a b", "a:b", "h/path"] {
+            assert!(Cluster::new(host, 80).is_err(), "{host}");
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use bytes::Bytes;
 use http::uri::Authority;
 
 use crate::fields::Fields;
+use crate::shared_queues::EventPermit;
 
 /// The worker, from the point of view of an instance.
 pub(crate) trait Port {
@@ -29,7 +30,7 @@ pub(crate) trait Port {
 }
 
 /// What is called when a value has been added to a queue, with the index of the plugin that listens and the ID of the queue.
-pub(crate) type QueueListener = Arc<dyn Fn(usize, u32) + Send + Sync>;
+pub(crate) type QueueListener = Arc<dyn Fn(usize, u32, EventPermit) + Send + Sync>;
 
 /// The port of a worker that serves streams without a proxy. Calls are never answered, and timers never fire.
 pub(crate) struct NoPort;
@@ -60,40 +61,43 @@ pub(crate) struct CallResponse {
     pub(crate) trailers: Fields,
 }
 
-/// A request to the port.
-pub(crate) enum Output {
-    /// Send the request of a call that has been registered.
-    Call { id: u32, call: HttpCall },
-    /// Set the period of a plugin's timer, from a time of [`Clock::monotonic`](crate::Clock::monotonic). A period of zero stops it.
-    SetTimer {
-        plugin: usize,
-        period: Duration,
-        from: u64,
-    },
+/// A new period of a plugin's timer.
+pub(crate) struct TimerSetting {
+    pub(crate) plugin: usize,
+    /// Zero stops the timer.
+    pub(crate) period: Duration,
+    /// The time of [`Clock::monotonic`](crate::Clock::monotonic) at which it begins.
+    pub(crate) from: u64,
 }
 
 /// What an instance has requested, and its calls in progress.
 #[derive(Default)]
 pub(crate) struct Outbox {
-    queued: RefCell<Vec<Output>>,
+    /// Calls that the port has not got yet, with their IDs.
+    queued: RefCell<Vec<(u32, HttpCall)>>,
+    /// The last setting of each plugin's timer that the port has not got yet, by the plugin's index.
+    timers: RefCell<BTreeMap<usize, TimerSetting>>,
     calls: RefCell<HashMap<u32, CallInProgress>>,
     last_id: Cell<u32>,
-    /// The total size of the bodies of the calls in progress, in bytes.
-    body_bytes: Cell<usize>,
+    /// The approximate size of the requests of the calls in progress, in bytes.
+    bytes: Cell<usize>,
 }
 
 struct CallInProgress {
     /// The ID of the context that receives the outcome.
     receiver: u32,
-    body_bytes: usize,
+    bytes: usize,
     pending: Option<Pending>,
 }
 
 /// The maximum number of calls that an instance has in progress. Envoy's default limit is the same, for each cluster.
 const MAX_CALLS: usize = 1024;
 
-/// The maximum total size of the bodies of these calls, in bytes.
-const MAX_CALL_BODY_BYTES: usize = 64 << 20;
+/// The maximum total size of the requests of these calls, in bytes.
+const MAX_CALL_BYTES: usize = 64 << 20;
+
+/// The approximate overhead of a header, in bytes.
+const HEADER_OVERHEAD: usize = 64;
 
 /// As in Envoy, the numbers of HTTP calls are multiples of four.
 const ID_STEP: u32 = 4;
@@ -115,7 +119,7 @@ impl Port for NoPort {
     }
 
     fn listen(&self, _: Box<dyn Fn(usize, u32)>) -> (QueueListener, Pending) {
-        (Arc::new(|_, _| ()), Pending::new(()))
+        (Arc::new(|_, _, _| ()), Pending::new(()))
     }
 }
 
@@ -123,11 +127,12 @@ impl Port for NoPort {
 
 impl Outbox {
     /// Queues a call whose outcome the context `receiver` gets, and returns its ID. Returns `None` if too many calls are in progress.
-    pub(crate) fn send(&self, receiver: u32, call: HttpCall) -> Option<u32> {
+    pub(crate) fn queue_call(&self, receiver: u32, call: HttpCall) -> Option<u32> {
         let mut calls = self.calls.borrow_mut();
-        let body_bytes = call.body.len();
-        let total = self.body_bytes.get().checked_add(body_bytes)?;
-        if calls.len() >= MAX_CALLS || total > MAX_CALL_BODY_BYTES {
+        let headers = call.headers.byte_size() + call.headers.len() * HEADER_OVERHEAD;
+        let bytes = call.body.len().checked_add(headers)?;
+        let total = self.bytes.get().checked_add(bytes)?;
+        if calls.len() >= MAX_CALLS || total > MAX_CALL_BYTES {
             return None;
         }
         let mut id = self.last_id.get();
@@ -139,32 +144,35 @@ impl Outbox {
             }
         }
         self.last_id.set(id);
-        self.body_bytes.set(total);
+        self.bytes.set(total);
         let in_progress = CallInProgress {
             receiver,
-            body_bytes,
+            bytes,
             pending: None,
         };
         calls.insert(id, in_progress);
-        self.queued.borrow_mut().push(Output::Call { id, call });
+        self.queued.borrow_mut().push((id, call));
         Some(id)
     }
 
-    /// Queues a change of a plugin's timer.
-    pub(crate) fn set_timer(&self, plugin: usize, period: Duration, from: u64) {
-        self.queued.borrow_mut().push(Output::SetTimer {
-            plugin,
-            period,
-            from,
-        });
+    /// Queues a change of a plugin's timer. Only the last one counts.
+    pub(crate) fn set_timer(&self, setting: TimerSetting) {
+        self.timers.borrow_mut().insert(setting.plugin, setting);
     }
 
-    /// Returns what has been queued since the last call.
-    pub(crate) fn take_queued(&self) -> Vec<Output> {
-        if self.queued.borrow().is_empty() {
-            return Vec::new();
-        }
+    /// Returns the calls that have been queued since the last time.
+    pub(crate) fn take_calls(&self) -> Vec<(u32, HttpCall)> {
         self.queued.take()
+    }
+
+    /// Returns the settings of timers that have been queued since the last time.
+    pub(crate) fn take_timers(&self) -> BTreeMap<usize, TimerSetting> {
+        self.timers.take()
+    }
+
+    /// Returns whether nothing is queued.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queued.borrow().is_empty() && self.timers.borrow().is_empty()
     }
 
     /// Keeps what cancels a call.
@@ -177,8 +185,8 @@ impl Outbox {
     /// Removes a call that has ended. Returns the ID of the context that receives the outcome.
     pub(crate) fn call_ended(&self, id: u32) -> Option<u32> {
         let call = self.calls.borrow_mut().remove(&id)?;
-        let left = self.body_bytes.get().saturating_sub(call.body_bytes);
-        self.body_bytes.set(left);
+        let left = self.bytes.get().saturating_sub(call.bytes);
+        self.bytes.set(left);
         Some(call.receiver)
     }
 
@@ -186,7 +194,8 @@ impl Outbox {
     pub(crate) fn cancel_all(&self) {
         let queued = self.queued.take();
         let calls = self.calls.take();
-        self.body_bytes.set(0);
+        self.timers.take();
+        self.bytes.set(0);
         drop((queued, calls));
     }
 }
@@ -207,26 +216,42 @@ mod tests {
     #[test]
     fn call_ids_skip_those_in_use() {
         let outbox = Outbox::default();
-        assert_eq!(outbox.send(1, call(0)), Some(4));
+        assert_eq!(outbox.queue_call(1, call(0)), Some(4));
         outbox.last_id.set(u32::MAX - 3);
-        assert_eq!(outbox.send(2, call(0)), Some(8));
+        assert_eq!(outbox.queue_call(2, call(0)), Some(8));
         assert_eq!(outbox.call_ended(4), Some(1));
         assert_eq!(outbox.call_ended(4), None);
-        assert_eq!(outbox.take_queued().len(), 2);
-        assert_eq!(outbox.take_queued().len(), 0);
+        assert_eq!(outbox.take_calls().len(), 2);
+        assert_eq!(outbox.take_calls().len(), 0);
     }
 
     #[test]
     fn calls_in_progress_are_limited() {
         let outbox = Outbox::default();
-        assert!(outbox.send(1, call(MAX_CALL_BODY_BYTES)).is_some());
-        assert_eq!(outbox.send(1, call(1)), None);
+        assert!(outbox.queue_call(1, call(MAX_CALL_BYTES)).is_some());
+        assert_eq!(outbox.queue_call(1, call(1)), None);
         outbox.call_ended(4);
         for _ in 0..MAX_CALLS {
-            assert!(outbox.send(1, call(1)).is_some());
+            assert!(outbox.queue_call(1, call(1)).is_some());
         }
-        assert_eq!(outbox.send(1, call(0)), None);
+        assert_eq!(outbox.queue_call(1, call(0)), None);
         outbox.cancel_all();
-        assert!(outbox.send(1, call(MAX_CALL_BODY_BYTES)).is_some());
+        assert!(outbox.queue_call(1, call(MAX_CALL_BYTES)).is_some());
+    }
+
+    #[test]
+    fn only_the_last_setting_of_a_timer_is_kept() {
+        let outbox = Outbox::default();
+        for number in 0..1_000_000 {
+            outbox.set_timer(TimerSetting {
+                plugin: 1,
+                period: Duration::from_millis(number),
+                from: 0,
+            });
+        }
+        let settings = outbox.take_timers();
+        assert_eq!(settings.len(), 1);
+        assert_eq!(settings[&1].period, Duration::from_millis(999_999));
+        assert!(outbox.is_empty());
     }
 }

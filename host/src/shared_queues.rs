@@ -4,6 +4,7 @@
 //! event to the listener's worker. The queues are protected by a lock, which is not held during that call.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -14,6 +15,12 @@ pub const MAX_QUEUED: usize = 64 << 20;
 /// The maximum number of queues.
 const MAX_QUEUES: usize = 10_000;
 
+/// The maximum number of events that listeners have not got yet. A value can be removed before its event has arrived.
+const MAX_EVENTS: usize = 100_000;
+
+/// The number of values for which an empty queue keeps memory.
+const MIN_CAPACITY: usize = 64;
+
 /// The approximate overhead of a value in a queue, in bytes.
 const VALUE_OVERHEAD: usize = 64;
 
@@ -21,10 +28,17 @@ const VALUE_OVERHEAD: usize = 64;
 #[derive(Default)]
 pub struct SharedQueues {
     queues: Mutex<Queues>,
+    /// The number of events that listeners have not got yet.
+    events: Arc<AtomicUsize>,
 }
 
 /// What is called when a value has been added to a queue, with the ID of the queue.
-pub(crate) type Listener = Arc<dyn Fn(u32) + Send + Sync>;
+pub(crate) type Listener = Arc<dyn Fn(u32, EventPermit) + Send + Sync>;
+
+/// The right to pass on one event. The number of events that listeners have not got yet is limited by it.
+pub(crate) struct EventPermit {
+    events: Arc<AtomicUsize>,
+}
 
 /// The registration of a listener. Dropping it ends the registration, and the listener before it is called again.
 pub(crate) struct Registration {
@@ -107,12 +121,16 @@ impl SharedQueues {
         if size > MAX_QUEUED {
             return Err(QueueError::Full);
         }
-        found.values.push_back(value);
         let listener = found.listeners.last().map(|(_, listener)| listener.clone());
+        let event = match listener {
+            Some(listener) => Some((listener, self.permit().ok_or(QueueError::Full)?)),
+            None => None,
+        };
+        found.values.push_back(value);
         queues.size = size;
         drop(queues);
-        if let Some(listener) = listener {
-            listener(queue);
+        if let Some((listener, permit)) = event {
+            listener(queue, permit);
         }
         Ok(())
     }
@@ -120,15 +138,25 @@ impl SharedQueues {
     /// Removes the first value of a queue, if there is one.
     pub(crate) fn dequeue(&self, queue: u32) -> Result<Option<Bytes>, QueueError> {
         let mut queues = self.lock();
-        let value = queues
-            .queue(queue)
-            .ok_or(QueueError::Unknown)?
-            .values
-            .pop_front();
+        let values = &mut queues.queue(queue).ok_or(QueueError::Unknown)?.values;
+        let value = values.pop_front();
+        // A queue that was long does not keep its memory.
+        if values.capacity() > MIN_CAPACITY && values.len() < values.capacity() / 4 {
+            values.shrink_to(MIN_CAPACITY.max(values.len() * 2));
+        }
         if let Some(value) = &value {
             queues.size -= VALUE_OVERHEAD + value.len();
         }
         Ok(value)
+    }
+
+    fn permit(&self) -> Option<EventPermit> {
+        let events = self.events.fetch_add(1, Ordering::Relaxed);
+        // If it is one too many, dropping the permit takes it back.
+        let permit = EventPermit {
+            events: self.events.clone(),
+        };
+        (events < MAX_EVENTS).then_some(permit)
     }
 
     /// Locks the queues. A poisoned lock can be used, because a panic here leaves no update incomplete.
@@ -155,6 +183,12 @@ impl Queues {
     }
 }
 
+impl Drop for EventPermit {
+    fn drop(&mut self) {
+        self.events.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Drop for Registration {
     fn drop(&mut self) {
         let mut queues = self.queues.lock();
@@ -166,7 +200,7 @@ impl Drop for Registration {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::atomic::AtomicU32;
 
     use super::*;
 
@@ -213,7 +247,7 @@ mod tests {
         let listener = || {
             let called = Arc::new(AtomicU32::new(0));
             let count = called.clone();
-            let listener: Listener = Arc::new(move |queue| {
+            let listener: Listener = Arc::new(move |queue, _| {
                 assert_eq!(queue, 1);
                 count.fetch_add(1, Ordering::Relaxed);
             });
@@ -229,5 +263,42 @@ mod tests {
         drop(second);
         queues.enqueue(a, "".into()).expect("room");
         assert_eq!(calls(), (2, 1));
+    }
+
+    #[test]
+    fn events_that_have_not_arrived_are_limited() {
+        let queues = Arc::new(SharedQueues::default());
+        let a = queues.create(b"a").expect("a queue");
+        let arrived = Arc::new(Mutex::new(Vec::new()));
+        let kept = arrived.clone();
+        let listener: Listener =
+            Arc::new(move |_, permit| kept.lock().expect("a lock").push(permit));
+        let _registration = queues.register(a, listener);
+        for _ in 0..MAX_EVENTS {
+            queues.enqueue(a, "".into()).expect("room");
+            queues.dequeue(a).expect("a queue").expect("a value");
+        }
+        assert_eq!(queues.enqueue(a, "".into()), Err(QueueError::Full));
+        arrived.lock().expect("a lock").clear();
+        queues.enqueue(a, "".into()).expect("room");
+    }
+
+    #[test]
+    fn empty_queue_does_not_keep_the_memory_of_a_long_one() {
+        let queues = SharedQueues::default();
+        let a = queues.create(b"a").expect("a queue");
+        for _ in 0..100_000 {
+            queues.enqueue(a, "".into()).expect("room");
+        }
+        for _ in 0..100_000 {
+            queues.dequeue(a).expect("a queue").expect("a value");
+        }
+        let mut queues = queues.lock();
+        let values = &queues.queue(a).expect("a queue").values;
+        assert!(
+            values.capacity() <= 2 * MIN_CAPACITY,
+            "{}",
+            values.capacity()
+        );
     }
 }

@@ -165,10 +165,10 @@ impl State {
         at_end && phase == Some(direction.body_phase()) && self.map(map).is_none()
     }
 
-    /// Adds empty trailers, which the plugin can access.
-    pub(crate) fn add_trailers(&mut self, filter: usize, map: FieldMap) {
+    /// Adds trailers, which the plugin can access.
+    pub(crate) fn add_trailers(&mut self, filter: usize, map: FieldMap, trailers: Fields) {
         if let Some(slot) = self.maps.get_mut(map.index()) {
-            *slot = Some(Fields::new());
+            *slot = Some(trailers);
         }
         if let Some(filter) = self.filters.get_mut(filter) {
             filter.accessible_maps |= map.bit();

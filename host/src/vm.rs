@@ -19,7 +19,7 @@ use crate::engine::{Callback, Callbacks, Compiled, Instance, Trap};
 use crate::inconsistency;
 use crate::logs::Level;
 use crate::observe::{LineRecorder, Measured};
-use crate::port::{CallOutcome, Output, Pending, Port, QueueListener};
+use crate::port::{CallOutcome, Pending, Port, QueueListener, TimerSetting};
 
 /// One instance and its contexts.
 pub(crate) struct Vm {
@@ -169,24 +169,22 @@ impl Vm {
 
     /// Passes to the port what the callback that has returned has queued.
     fn send_queued(&self) {
-        for output in self.services.outbox.take_queued() {
-            match output {
-                Output::Call { id, call } => {
-                    let this = self.this.clone();
-                    let done = move |outcome| {
-                        if let Some(vm) = this.upgrade() {
-                            vm.call_ended(id, outcome);
-                        }
-                    };
-                    let pending = self.port.send(call, Box::new(done));
-                    self.services.outbox.call_started(id, pending);
+        let outbox = &self.services.outbox;
+        if outbox.is_empty() {
+            return;
+        }
+        for (id, call) in outbox.take_calls() {
+            let this = self.this.clone();
+            let done = move |outcome| {
+                if let Some(vm) = this.upgrade() {
+                    vm.call_ended(id, outcome);
                 }
-                Output::SetTimer {
-                    plugin,
-                    period,
-                    from,
-                } => self.set_timer(plugin, period, from),
-            }
+            };
+            let pending = self.port.send(call, Box::new(done));
+            outbox.call_started(id, pending);
+        }
+        for setting in outbox.take_timers().into_values() {
+            self.set_timer(&setting);
         }
     }
 
@@ -200,7 +198,12 @@ impl Vm {
         self.deliver(context.plugin, |instance| instance.call(&context, callback));
     }
 
-    fn set_timer(&self, plugin: usize, period: Duration, from: u64) {
+    fn set_timer(&self, setting: &TimerSetting) {
+        let TimerSetting {
+            plugin,
+            period,
+            from,
+        } = *setting;
         let mut timers = self.timers.borrow_mut();
         if timers.len() <= plugin {
             timers.resize_with(plugin + 1, Timer::default);

@@ -1,7 +1,7 @@
 //! A client that sends requests to the proxy, each on a separate connection.
 //!
-//! Header names and values are sent and reported unmodified, including duplicates and bytes that are not UTF-8. Every
-//! request has the same `host`, so that runtimes on different ports receive identical requests.
+//! Header names and values are sent and reported unmodified, including duplicates and bytes that are not UTF-8. Requests
+//! have the same `host` by default, so that runtimes on different ports receive identical requests.
 
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -21,7 +21,7 @@ use crate::logbook::STEP;
 use crate::octets::Octets;
 use crate::transcript::Seen;
 
-/// The `host` of every request.
+/// The `host` of a request whose headers contain none.
 pub const HOST: &str = "scenario.test";
 
 /// A request to send.
@@ -69,9 +69,12 @@ pub fn begin(proxy: SocketAddr, outgoing: Outgoing<'_>) -> Result<Call> {
     let name = format!("{} {}", outgoing.method, outgoing.path);
     let mut request = Request::builder()
         .method(outgoing.method)
-        .uri(outgoing.path)
-        .header("host", HOST);
-    for (name, value) in fields(outgoing.headers)?.iter() {
+        .uri(outgoing.path);
+    let headers = fields(outgoing.headers)?;
+    if !headers.contains_key("host") {
+        request = request.header("host", HOST);
+    }
+    for (name, value) in &headers {
         request = request.header(name, value);
     }
     let trailers = fields(outgoing.trailers)?;
@@ -283,5 +286,37 @@ impl Body for Sent {
             Sent::Whole(body) => body.size_hint(),
             Sent::Open(_) => hyper::body::SizeHint::default(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transcript::values;
+    use crate::upstream::Upstream;
+
+    #[test]
+    fn host_in_the_headers_replaces_the_default() {
+        let server = Upstream::start(&[]).expect("a server");
+        let other = vec![("Host".to_owned(), Octets(b"other.test".to_vec()))];
+        for headers in [Vec::new(), other] {
+            let request = Outgoing {
+                method: "GET",
+                path: "/",
+                headers: &headers,
+                body: OutgoingBody::None,
+                trailers: &[],
+            };
+            ask(server.address(), request).expect("a response");
+        }
+        let received = server.finish().expect("requests");
+        let hosts: Vec<Vec<String>> = received
+            .iter()
+            .map(|request| {
+                let hosts = values(&request.headers, "host").into_iter();
+                hosts.map(ToString::to_string).collect()
+            })
+            .collect();
+        assert_eq!(hosts, [["scenario.test"], ["other.test"]]);
     }
 }

@@ -1,6 +1,5 @@
 //! Lets steps wait for requests at a server, and holds the server's responses until a step releases them.
 
-use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -18,16 +17,18 @@ pub struct Gate {
 
 #[derive(Debug, Default)]
 struct State {
-    arrived: usize,
-    held: VecDeque<Held>,
+    /// The requests, in the order of arrival.
+    requests: Vec<Arrived>,
 }
 
-/// A held response.
+/// A complete request.
 #[derive(Debug)]
-struct Held {
-    /// The number of its request.
-    number: usize,
-    release: oneshot::Sender<()>,
+struct Arrived {
+    path: String,
+    /// Whether a step has waited for it.
+    is_awaited: bool,
+    /// Releases the response, if it is held.
+    release: Option<oneshot::Sender<()>>,
 }
 
 // === impl Gate ===
@@ -35,34 +36,40 @@ struct Held {
 impl Gate {
     /// Records that a complete request has arrived. If its response is to be held, returns a receiver that completes when
     /// the response is released. Dropping the receiver gives the response up.
-    pub fn arrive(&self, hold: bool) -> Option<oneshot::Receiver<()>> {
-        let mut state = self.locked();
-        state.arrived += 1;
-        let released = hold.then(|| {
-            let (release, released) = oneshot::channel();
-            let number = state.arrived;
-            state.held.push_back(Held { number, release });
-            released
+    pub fn arrive(&self, path: &str, hold: bool) -> Option<oneshot::Receiver<()>> {
+        let (release, released) = hold.then(oneshot::channel).unzip();
+        self.locked().requests.push(Arrived {
+            path: path.to_owned(),
+            is_awaited: false,
+            release,
         });
-        drop(state);
         self.changed.notify_all();
         released
     }
 
-    /// Waits until at least `count` requests have arrived.
-    pub fn wait_for(&self, count: usize) -> Result<()> {
+    /// Waits until a request has arrived that no step has waited for. With `path`, only requests for this path count.
+    pub fn wait_for(&self, path: Option<&str>) -> Result<()> {
         self.wait("no request arrived", |state| {
-            (state.arrived >= count).then_some(())
+            let mut requests = state.requests_for(path);
+            let request = requests.find(|request| !request.is_awaited)?;
+            request.is_awaited = true;
+            Some(())
         })
     }
 
-    /// Releases the response that has been held the longest, and waits until there is one. Returns the number of its
-    /// request: requests are counted from 1, in the order of arrival.
-    pub fn release(&self) -> Result<usize> {
+    /// Releases the response that has been held the longest, and waits until there is one. With `path`, only responses to
+    /// requests for this path count.
+    pub fn release(&self, path: Option<&str>) -> Result<()> {
         self.wait("no response was held", |state| {
             // Sending fails if the proxy has closed the connection in the meantime.
-            std::iter::from_fn(|| state.held.pop_front())
-                .find_map(|held| held.release.send(()).ok().map(|()| held.number))
+            let mut requests = state.requests_for(path);
+            let released = requests.find_map(|request| {
+                let sent = request.release.take()?.send(());
+                sent.is_ok().then_some(request)
+            })?;
+            // Waiting for the response includes waiting for its request.
+            released.is_awaited = true;
+            Some(())
         })
     }
 
@@ -88,6 +95,16 @@ impl Gate {
     }
 }
 
+// === impl State ===
+
+impl State {
+    /// Returns the requests for a path, or all requests.
+    fn requests_for(&mut self, path: Option<&str>) -> impl Iterator<Item = &mut Arrived> {
+        let requests = self.requests.iter_mut();
+        requests.filter(move |request| path.is_none_or(|path| request.path == path))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,32 +112,61 @@ mod tests {
     #[test]
     fn responses_are_released_in_the_order_of_arrival() {
         let gate = Gate::default();
-        assert!(gate.arrive(false).is_none());
-        let mut first = gate.arrive(true).expect("a held response");
-        let mut second = gate.arrive(true).expect("a held response");
-        assert_eq!(gate.release().expect("a release"), 2);
+        assert!(gate.arrive("/", false).is_none());
+        let mut first = gate.arrive("/", true).expect("a held response");
+        let mut second = gate.arrive("/", true).expect("a held response");
+        gate.release(None).expect("a release");
         assert!(first.try_recv().is_ok() && second.try_recv().is_err());
-        assert_eq!(gate.release().expect("a release"), 3);
+        gate.release(None).expect("a release");
         assert!(second.try_recv().is_ok());
+    }
+
+    #[test]
+    fn response_is_released_by_path() {
+        let gate = Gate::default();
+        let mut first = gate.arrive("/a", true).expect("a held response");
+        let mut second = gate.arrive("/b", true).expect("a held response");
+        gate.release(Some("/b")).expect("a release");
+        assert!(first.try_recv().is_err() && second.try_recv().is_ok());
+        gate.release(None).expect("a release");
+        assert!(first.try_recv().is_ok());
     }
 
     #[test]
     fn abandoned_response_is_not_released() {
         let gate = Gate::default();
-        drop(gate.arrive(true));
-        let mut held = gate.arrive(true).expect("a held response");
-        assert_eq!(gate.release().expect("a release"), 2);
+        drop(gate.arrive("/", true));
+        let mut held = gate.arrive("/", true).expect("a held response");
+        gate.release(None).expect("a release");
         assert!(held.try_recv().is_ok());
+    }
+
+    #[test]
+    fn request_satisfies_one_step() {
+        let gate = Gate::default();
+        for path in ["/a", "/b", "/a"] {
+            assert!(gate.arrive(path, false).is_none());
+        }
+        let _held = gate.arrive("/c", true).expect("a held response");
+        gate.wait_for(Some("/b")).expect("the second request");
+        gate.wait_for(None).expect("the first request");
+        gate.wait_for(Some("/a")).expect("the third request");
+        gate.release(Some("/c")).expect("the fourth request");
+        let are_awaited = |request: &Arrived| request.is_awaited;
+        assert!(gate.locked().requests.iter().all(are_awaited));
     }
 
     #[test]
     fn step_waits_for_a_request_on_another_thread() {
         let gate = Gate::default();
         std::thread::scope(|scope| {
-            scope.spawn(|| gate.arrive(false));
-            gate.wait_for(1).expect("a request");
-            scope.spawn(|| gate.arrive(true).map(oneshot::Receiver::blocking_recv));
-            assert_eq!(gate.release().expect("a release"), 2);
+            scope.spawn(|| gate.arrive("/", false));
+            gate.wait_for(None).expect("a request");
+            scope.spawn(|| {
+                let held = gate.arrive("/held", true);
+                held.map(oneshot::Receiver::blocking_recv)
+            });
+            gate.release(Some("/held")).expect("a release");
         });
     }
 }

@@ -4,7 +4,7 @@
 //! checking are separate, a transcript can be compared with that of another runtime even if both are wrong, and the
 //! failure report of a scenario can show everything that happened.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
@@ -19,8 +19,8 @@ use crate::envoy::Release;
 use crate::gate::Gate;
 use crate::logbook::shown;
 use crate::octets::Octets;
-use crate::runtimes::{self, Deployed, Runtime, RuntimeKind, Servers, Started};
-use crate::scenario::{Plugin, Scenario, Step};
+use crate::runtimes::{self, Deployed, Runtime, RuntimeKind, SentCall, Servers, Started};
+use crate::scenario::{Awaited, Plugin, Scenario, Step};
 use crate::transcript::{Received, Seen, Transcript};
 use crate::upstream::{Upstream, echoed};
 
@@ -75,11 +75,16 @@ impl Runner {
 
     /// Runs a scenario in a runtime.
     pub fn run(&self, scenario: &Scenario, kind: RuntimeKind) -> Result<Transcript> {
-        let plugins = scenario
-            .plugins
-            .iter()
-            .map(|plugin| self.deployed(scenario, plugin, kind))
-            .collect::<Result<Vec<_>>>()?;
+        let deployed = |plugins: &[Plugin]| -> Result<Vec<Deployed>> {
+            let plugins = plugins.iter();
+            plugins
+                .map(|plugin| self.deployed(scenario, plugin, kind))
+                .collect()
+        };
+        let plugins = deployed(&scenario.plugins)?;
+        // Before the proxy starts, because a plugin may have to be built first.
+        let reloads = scenario.reloads().map(deployed);
+        let reloads = reloads.collect::<Result<Vec<_>>>()?;
         let upstream = Upstream::start(&scenario.upstream)?;
         let clusters = Clusters::start(&scenario.clusters)?;
         let at = Servers {
@@ -95,7 +100,7 @@ impl Runner {
                 runtimes::envoy::start(&(self.envoys)(release)?, &plugins, &at, scenario)
             }
         };
-        let mut calls_apart = Vec::new();
+        let mut sent_calls = Vec::new();
         match started? {
             Started::Refused { lines, reason } => {
                 ensure!(
@@ -109,6 +114,7 @@ impl Runner {
             Started::Serving(mut runtime) => {
                 let steps = steps(
                     scenario,
+                    &reloads,
                     runtime.as_ref(),
                     &upstream,
                     &clusters,
@@ -126,12 +132,12 @@ impl Runner {
                 stopped.context("the proxy did not stop")?;
                 (transcript.start, transcript.lines) = (lines, after);
                 transcript.metrics = runtime.metrics();
-                calls_apart = runtime.calls_apart();
+                sent_calls = runtime.sent_calls();
             }
         }
         transcript.received = upstream.finish()?;
         transcript.calls = clusters.finish()?;
-        leave_out(&mut transcript.calls, &calls_apart);
+        leave_out(&mut transcript.calls, &sent_calls);
         transcript
             .exchanges
             .iter_mut()
@@ -160,9 +166,10 @@ impl Runner {
     }
 }
 
-/// Runs all steps in order.
+/// Runs all steps in order. `reloads` contains the plugins that each `reload` step starts.
 fn steps(
     scenario: &Scenario,
+    reloads: &[Vec<Deployed>],
     runtime: &dyn Runtime,
     upstream: &Upstream,
     clusters: &Clusters,
@@ -172,9 +179,9 @@ fn steps(
         runtime,
         upstream,
         clusters,
+        reloads: reloads.iter(),
         begun: HashMap::new(),
         awaited: runtime.start_lines(),
-        arrived: HashMap::new(),
         transcript,
     };
     for (number, step) in scenario.steps.iter().enumerate() {
@@ -192,12 +199,12 @@ struct Run<'a> {
     runtime: &'a dyn Runtime,
     upstream: &'a Upstream,
     clusters: &'a Clusters,
+    /// The plugins of the `reload` steps that follow.
+    reloads: std::slice::Iter<'a, Vec<Deployed>>,
     /// Requests that later steps refer to, with the numbers of the steps that began them.
     begun: HashMap<&'a str, (usize, Call)>,
     /// The number of the first log line that no step has waited for.
     awaited: usize,
-    /// The number of requests at the upstream and at each cluster that steps have waited for.
-    arrived: HashMap<&'a str, usize>,
     transcript: &'a mut Transcript,
 }
 
@@ -265,31 +272,30 @@ impl<'a> Run<'a> {
                 self.awaited = self.runtime.log().wait_for(pattern, self.awaited)?
             }
             Step::Advance(passing) => self.runtime.advance(passing.0),
-            Step::Arrived(server) => {
-                let count = self.arrived.get(server.as_str()).copied().unwrap_or(0) + 1;
-                let gate = self.gate(server)?;
-                gate.wait_for(count).with_context(|| awaited_at(server))?;
-                self.arrived.insert(server, count);
+            Step::Arrived(awaited) => {
+                let arrived = self.gate(awaited)?.wait_for(awaited.path());
+                arrived.with_context(|| format!("at {awaited}"))?;
             }
-            Step::Release(server) => {
-                let released = self.gate(server)?.release();
-                let number = released.with_context(|| awaited_at(server))?;
-                // Waiting for the response includes waiting for its request.
-                let arrived = self.arrived.entry(server).or_default();
-                *arrived = number.max(*arrived);
+            Step::Release(awaited) => {
+                let released = self.gate(awaited)?.release(awaited.path());
+                released.with_context(|| format!("at {awaited}"))?;
+            }
+            Step::Reload(_) => {
+                let plugins = self.reloads.next().context("there are no plugins for it")?;
+                self.runtime.reload(plugins)?;
             }
         }
         Ok(())
     }
 
     /// Returns the gate of the upstream or of a cluster.
-    fn gate(&self, server: &str) -> Result<&'a Gate> {
-        match server {
+    fn gate(&self, awaited: &Awaited) -> Result<&'a Gate> {
+        match awaited.cluster() {
             UPSTREAM_CLUSTER => Ok(self.upstream.gate()),
-            _ => self
+            cluster => self
                 .clusters
-                .gate(server)
-                .with_context(|| format!("no request can arrive at `{server}`")),
+                .gate(cluster)
+                .with_context(|| format!("no request can arrive at `{cluster}`")),
         }
     }
 
@@ -307,20 +313,30 @@ fn unknown(id: &str) -> String {
     format!("no request `{id}` is in progress: start it with a `begin` step")
 }
 
-fn awaited_at(server: &str) -> String {
-    format!("at `{server}`")
-}
-
-/// Removes calls of instances that serve no streams: for each, one call with this path. Which one does not matter as long as
-/// instances of the same plugin send the same calls.
-fn leave_out(calls: &mut BTreeMap<String, Vec<Received>>, apart: &[(String, String)]) {
-    for (cluster, path) in apart {
-        let Some(calls) = calls.get_mut(cluster) else {
-            continue;
-        };
-        if let Some(at) = calls.iter().rposition(|call| call.path == *path) {
-            calls.remove(at);
+/// Removes the calls of instances that serve no streams. Calls with the same cluster and path cannot be told apart. They are assumed to
+/// arrive in the order in which they were sent, except that two instances can send one each at the same time, from different threads:
+/// then the call that arrives first stays.
+fn leave_out(calls: &mut BTreeMap<String, Vec<Received>>, sent: &[SentCall]) {
+    for (cluster, received) in calls {
+        let sent = sent.iter().filter(|call| call.cluster == *cluster);
+        let mut sent: Vec<SentCall> = sent.cloned().collect();
+        let mut at = 0;
+        while let Some([first, second, ..]) = sent.get_mut(at..) {
+            at += 1;
+            if first.is_apart && !second.is_apart && first.path == second.path {
+                std::mem::swap(first, second);
+                at += 1;
+            }
         }
+        let mut are_apart: HashMap<&str, VecDeque<bool>> = HashMap::new();
+        for call in &sent {
+            let are_apart = are_apart.entry(&call.path).or_default();
+            are_apart.push_back(call.is_apart);
+        }
+        received.retain(|call| {
+            let are_apart = are_apart.get_mut(call.path.as_str());
+            are_apart.and_then(VecDeque::pop_front) != Some(true)
+        });
     }
 }
 
@@ -351,16 +367,45 @@ fn told(seen: &mut Seen, received: &[Received]) {
 mod tests {
     use super::*;
 
+    /// Returns the calls that are left of those with the paths `received`, if `sent` were sent: `-/a` by an instance without streams.
+    fn left(received: &[&str], sent: &[&str]) -> Vec<String> {
+        let received = received.iter().map(|path| Received {
+            path: (*path).to_owned(),
+            ..Received::default()
+        });
+        let sent = sent.iter().map(|call| SentCall {
+            cluster: "x".to_owned(),
+            path: call.trim_start_matches('-').to_owned(),
+            is_apart: call.starts_with('-'),
+        });
+        let mut calls = BTreeMap::from([("x".to_owned(), received.collect())]);
+        leave_out(&mut calls, &sent.collect::<Vec<_>>());
+        let left = calls.remove("x").into_iter().flatten();
+        left.map(|call| call.path).collect()
+    }
+
     #[test]
     fn calls_of_instances_without_streams_are_left_out() {
-        let call = |path: &str| Received {
-            path: path.to_owned(),
-            ..Received::default()
-        };
-        let at = |cluster: &str, path: &str| (cluster.to_owned(), path.to_owned());
-        let received = vec![call("/a"), call("/b"), call("/a")];
-        let mut calls = BTreeMap::from([("x".to_owned(), received)]);
-        leave_out(&mut calls, &[at("x", "/a"), at("y", "/a"), at("x", "/c")]);
-        assert_eq!(calls["x"], [call("/a"), call("/b")]);
+        assert_eq!(left(&["/a", "/b"], &[]), ["/a", "/b"]);
+        assert_eq!(
+            left(&["/a", "/b", "/a"], &["/a", "/b", "-/a", "-/c"]),
+            ["/a", "/b"]
+        );
+        // One that has been sent has not arrived.
+        assert_eq!(left(&["/a"], &["/a", "-/a"]), ["/a"]);
+        // The call that was sent first arrives last.
+        assert_eq!(
+            left(&["/key", "/a", "/key"], &["-/key", "/key", "/a"]),
+            ["/key", "/a"]
+        );
+        // Both instances send a call when they start, and are started twice.
+        let received = ["/key", "/key", "/a", "/key", "/key"];
+        for sent in [
+            ["/key", "-/key", "/a", "/key", "-/key"],
+            ["/key", "-/key", "/a", "-/key", "/key"],
+            ["-/key", "/key", "/a", "/key", "-/key"],
+        ] {
+            assert_eq!(left(&received, &sent), ["/key", "/a", "/key"], "{sent:?}");
+        }
     }
 }

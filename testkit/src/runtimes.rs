@@ -56,6 +56,17 @@ pub struct Servers {
     pub clusters: Addresses,
 }
 
+/// A call that a plugin has sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SentCall {
+    /// The cluster that it was sent to.
+    pub cluster: String,
+    /// The path.
+    pub path: String,
+    /// Whether the instance that sent it serves no streams.
+    pub is_apart: bool,
+}
+
 /// A running proxy.
 pub trait Runtime {
     /// Returns the address on which the proxy listens.
@@ -63,6 +74,9 @@ pub trait Runtime {
 
     /// Advances the time.
     fn advance(&self, by: Duration);
+
+    /// Replaces the plugins. When this returns, new requests use the new plugins. Active streams keep the old ones.
+    fn reload(&self, plugins: &[Deployed]) -> Result<()>;
 
     /// Returns the plugins' log output on the worker. Lines are added while the proxy runs.
     fn log(&self) -> &LogBook;
@@ -76,8 +90,8 @@ pub trait Runtime {
     /// Returns the values of counters and gauges by name, if the scenario states any.
     fn metrics(&self) -> BTreeMap<String, Vec<u64>>;
 
-    /// Returns the calls that were sent by instances that serve no streams, as pairs of cluster and path.
-    fn calls_apart(&self) -> Vec<(String, String)> {
+    /// Returns all calls that plugins have sent, in order, in a runtime that also has instances that serve no streams.
+    fn sent_calls(&self) -> Vec<SentCall> {
         Vec::new()
     }
 }

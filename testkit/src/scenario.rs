@@ -18,7 +18,10 @@ use crate::source::{Location, Position, Source};
 use crate::surroundings::Property;
 use crate::verdict::Place;
 
+mod awaited;
 mod check;
+
+pub use awaited::{Awaited, AwaitedPath};
 
 /// A scenario.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -197,9 +200,11 @@ pub enum Step {
     /// Advances the clock of Tidegate's proxy. In Envoy, which uses the system clock, waits for the same time.
     Advance(Passing),
     /// Waits until a request has arrived at a cluster, or at `upstream`. Each request satisfies only one such step.
-    Arrived(String),
+    Arrived(Awaited),
     /// Sends the response that a cluster, or `upstream`, has held the longest. Waits until there is one.
-    Release(String),
+    Release(Awaited),
+    /// Replaces the plugins. Requests in progress keep the plugins with which they started.
+    Reload(Reload),
 }
 
 /// A request and the expected response.
@@ -212,7 +217,7 @@ pub struct Exchange {
     /// The path with its query, or `*` with the method `OPTIONS`.
     #[schemars(regex(pattern = r"^(/|\*$)"))]
     pub path: String,
-    /// The headers, in order. `host` and those that describe the body, such as `content-length`, are added.
+    /// The headers, in order. `host` is added if it is not listed, and so are those that describe the body, such as `content-length`.
     #[serde(default)]
     pub headers: Vec<(String, Octets)>,
     /// The body, with its length in `content-length`.
@@ -273,6 +278,14 @@ pub struct Finish {
     /// The expected response, and other effects of the request.
     #[serde(default)]
     pub expect: Expect,
+}
+
+/// The plugins that replace the current ones.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Reload {
+    /// The new plugins of the chain. Default: those of the scenario, which are started again.
+    pub plugins: Option<Vec<Plugin>>,
 }
 
 /// The expected response, and other effects of the request. What is not mentioned is not checked, but is still compared between
@@ -409,21 +422,21 @@ impl Scenario {
         is_implied: bool,
     ) -> Result<(), (Place, String)> {
         for (number, plugin) in self.plugins.iter_mut().enumerate() {
-            let Some(file) = &plugin.configuration_file else {
+            let place = match is_implied {
+                true => Place::default().key("configuration-file"),
+                false => Place::default().key("plugins").item(number),
+            };
+            plugin.read_configuration(folder, place)?;
+        }
+        for (number, step) in self.steps.iter_mut().enumerate() {
+            let Step::Reload(reload) = step else {
                 continue;
             };
-            let path = folder.join(file);
-            plugin.file_content = std::fs::read(&path).map_err(|error| {
-                let place = match is_implied {
-                    true => Place::default().key("configuration-file"),
-                    false => Place::default().key("plugins").item(number),
-                };
-                let wrong = format!(
-                    "cannot read `configuration-file` `{}`: {error}",
-                    path.display()
-                );
-                (place, wrong)
-            })?;
+            let place = Place::default().key("steps").item(number);
+            let place = place.key("reload").key("plugins");
+            for (number, plugin) in reload.plugins.iter_mut().flatten().enumerate() {
+                plugin.read_configuration(folder, place.clone().item(number))?;
+            }
         }
         Ok(())
     }
@@ -439,6 +452,19 @@ impl Scenario {
             ..serde_saphyr::from_str(text)?
         };
         Ok(scenario)
+    }
+
+    /// Returns the plugins that each `reload` step starts.
+    pub fn reloads(&self) -> impl Iterator<Item = &[Plugin]> {
+        self.steps.iter().filter_map(move |step| match step {
+            Step::Reload(reload) => Some(reload.plugins.as_deref().unwrap_or(&self.plugins)),
+            _ => None,
+        })
+    }
+
+    /// Returns all plugins: those of the chain, and those that `reload` steps start.
+    pub fn all_plugins(&self) -> impl Iterator<Item = &Plugin> {
+        self.plugins.iter().chain(self.reloads().flatten())
     }
 
     /// Returns whether the scenario runs in a runtime.
@@ -568,6 +594,21 @@ impl Plugin {
             .extension()
             .is_some_and(|extension| extension == "wasm");
         is_file.then_some(path)
+    }
+
+    /// Reads the configuration file, if there is one. Its path is relative to `folder`. `place` is where the scenario names it.
+    fn read_configuration(&mut self, folder: &Path, place: Place) -> Result<(), (Place, String)> {
+        if let Some(file) = &self.configuration_file {
+            let path = folder.join(file);
+            self.file_content = std::fs::read(&path).map_err(|error| {
+                let wrong = format!(
+                    "cannot read `configuration-file` `{}`: {error}",
+                    path.display()
+                );
+                (place, wrong)
+            })?;
+        }
+        Ok(())
     }
 
     /// Returns the bytes of the configuration. Empty if there is none.

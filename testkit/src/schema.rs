@@ -12,7 +12,9 @@ use tidegate_host::Level;
 
 use crate::octets::Octets;
 use crate::runtimes::RuntimeKind;
-use crate::scenario::{AtUpstream, LinePattern, Moment, Passing, Received, Scenario};
+use crate::scenario::{
+    AtUpstream, Awaited, AwaitedPath, LinePattern, Moment, Passing, Received, Scenario,
+};
 
 /// Returns the schema.
 pub fn scenario() -> serde_json::Value {
@@ -111,6 +113,20 @@ impl JsonSchema for AtUpstream {
     }
 }
 
+impl JsonSchema for Awaited {
+    fn schema_name() -> Cow<'static, str> {
+        "Awaited".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let path = generator.subschema_for::<AwaitedPath>();
+        json_schema!({
+            "description": "The name of a cluster, or `upstream`, or the same with a path.",
+            "anyOf": [{ "type": "string" }, path],
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
@@ -149,6 +165,8 @@ mod tests {
                 { "chunk": { "id": "a", "data": "x", "end": true } },
                 { "finish": { "id": "a", "expect": { "upstream": { "method": "GET", "path": "/", "headers": {}, "body": "x", "trailers": {} } } } },
                 { "hangup": "a" }, { "until": "p info y" }, { "advance": "1.5s" }, { "arrived": "a" }, { "release": "a" },
+                { "arrived": { "cluster": "a", "path": "/" } }, { "release": { "cluster": "a", "path": "/" } },
+                { "reload": {} }, { "reload": { "plugins": [{ "guest": "p" }] } },
             ],
         });
         assert_eq!(verdicts(&whole), (true, true));

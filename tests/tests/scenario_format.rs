@@ -34,7 +34,7 @@ fn examples_in_the_manual_are_valid_scenarios() {
         panic!("two examples");
     };
     let scenario: Scenario = serde_saphyr::from_str(whole).expect("a scenario");
-    assert_eq!((scenario.seed, scenario.steps.len()), (Some(7), 10));
+    assert_eq!((scenario.seed, scenario.steps.len()), (Some(7), 11));
     assert_eq!(
         (scenario.shared_data.len(), scenario.properties.len()),
         (1, 1)

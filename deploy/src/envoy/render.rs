@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -33,11 +34,35 @@ pub(super) fn bootstrap(of: &Bootstrap) -> Value {
     )];
     let called = of.clusters.iter();
     clusters.extend(called.map(|it| cluster(&it.name, &it.endpoints)));
-    root.insert(
-        "static_resources".into(),
-        json!({ "listeners": [listener(of)], "clusters": clusters }),
-    );
+    let mut resources = json!({ "clusters": clusters });
+    match &of.listener_file {
+        None => extend(&mut resources, json!({ "listeners": [listener(of)] })),
+        Some(path) => {
+            // Required for any configuration that does not come with the bootstrap. Nothing reads it here.
+            root.insert(
+                "node".into(),
+                json!({ "id": "tidegate", "cluster": "tidegate" }),
+            );
+            root.insert("dynamic_resources".into(), listener_source(path));
+        }
+    }
+    root.insert("static_resources".into(), resources);
     Value::Object(root)
+}
+
+fn listener_source(path: &Path) -> Value {
+    json!({
+        "lds_config": {
+            "path_config_source": { "path": path.to_string_lossy() },
+            "resource_api_version": "V3",
+        },
+    })
+}
+
+/// Renders the file that contains the listener: a response of the listener discovery service.
+pub(super) fn listener_file(of: &Bootstrap) -> Value {
+    let listener = typed("envoy.config.listener.v3.Listener", listener(of));
+    json!({ "resources": [listener] })
 }
 
 fn address(at: SocketAddr) -> Value {
@@ -175,6 +200,12 @@ fn vm_config(plugin: &Plugin) -> Value {
         "runtime": "envoy.wasm.runtime.v8",
         "code": { "local": code },
     });
+    if let Some(configuration) = &plugin.vm_configuration {
+        extend(
+            &mut config,
+            json!({ "configuration": any_bytes(configuration.as_bytes()) }),
+        );
+    }
     if !plugin.environment.is_empty() {
         let variables: Map<String, Value> = plugin
             .environment

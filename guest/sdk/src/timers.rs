@@ -71,7 +71,7 @@ use crate::duration::milliseconds;
 /// Starts the timer: [`on_tick`](crate::Plugin::on_tick) is called after each period.
 ///
 /// The period is rounded up to whole milliseconds, and is at least one. If the timer is running, it starts again with the new
-/// period. A period begins when `on_tick` returns, so a slow `on_tick` delays the next one.
+/// period. Periods that pass while `on_tick` runs are not made up for.
 ///
 /// Returns [`Error::InvalidArgument`] if the period is longer than `u32::MAX` milliseconds, about 49 days, and
 /// [`Error::NotPermitted`] if the deployment does not allow timers.

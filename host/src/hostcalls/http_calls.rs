@@ -9,6 +9,7 @@ use http::{HeaderName, HeaderValue, Method};
 use crate::clock::after;
 use crate::context::Services;
 use crate::fields::{Fields, Name, Pseudo};
+use crate::hostcalls::http_fields::resolve_alias;
 use crate::hostcalls::{Error, check_sizes};
 use crate::port::HttpCall;
 use crate::vocabulary::FieldMap;
@@ -54,7 +55,8 @@ pub(crate) fn send_any(services: &Services, plugin: usize, call: Call<'_>) -> Re
     let mut headers = Fields::with_capacity(call.headers.len() + 1);
     for (name, value) in &call.headers {
         // As in Envoy, other names are ignored.
-        if let (Some(name), Ok(value)) = (Name::parse(name), HeaderValue::from_bytes(value)) {
+        let name = Name::parse(resolve_alias(FieldMap::RequestHeaders, name));
+        if let (Some(name), Ok(value)) = (name, HeaderValue::from_bytes(value)) {
             let joins = name.is_inline(FieldMap::RequestHeaders);
             headers.append_or_join(&name, joins, value);
         }
@@ -114,7 +116,10 @@ fn queue(
         body,
         deadline,
     };
-    services.outbox.send(receiver, call).ok_or(Error::Internal)
+    services
+        .outbox
+        .queue_call(receiver, call)
+        .ok_or(Error::Internal)
 }
 
 /// Checks the headers of a request.

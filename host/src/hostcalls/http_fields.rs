@@ -93,7 +93,13 @@ fn change<R>(
 ) -> Result<R, Error> {
     let mut state = borrow_state(stream)?;
     if state.adds_trailers(stream.filter, map) {
-        state.add_trailers(stream.filter, map);
+        let mut trailers = Fields::new();
+        let result = change(&mut trailers);
+        // A change that failed adds nothing.
+        if !trailers.is_empty() {
+            state.add_trailers(stream.filter, map, trailers);
+        }
+        return Ok(result);
     }
     if state.filter(stream.filter).accessible_maps & map.bit() == 0 {
         return Err(Error::NotAvailable);
@@ -193,7 +199,7 @@ where
 }
 
 /// Returns the name of the field that `name` refers to. As in Envoy, `host` refers to `:authority` in request headers.
-fn resolve_alias(map: FieldMap, name: &[u8]) -> &[u8] {
+pub(crate) fn resolve_alias(map: FieldMap, name: &[u8]) -> &[u8] {
     if map == FieldMap::RequestHeaders && name.eq_ignore_ascii_case(b"host") {
         b":authority"
     } else {

@@ -11,15 +11,20 @@ pub(crate) fn get(
     plugin: usize,
     path: &[String],
 ) -> Result<Option<Bytes>, Error> {
-    let joined = properties::join_path(path)?;
+    let path = properties::join_path(path)?;
+    Ok(find(services, plugin, &path))
+}
+
+/// Returns the value at a path in Proxy-Wasm's format.
+pub(crate) fn find(services: &Services, plugin: usize, path: &[u8]) -> Option<Bytes> {
+    let path = path.strip_suffix(b"\0").unwrap_or(path);
     // Envoy reads other attributes through the stream, and does not always check that there is one.
-    let segments: Vec<&str> = path.iter().map(String::as_str).collect();
-    if !matches!(
-        segments[..],
-        ["plugin_name" | "plugin_root_id" | "plugin_vm_id"] | ["xds", "node", ..]
-    ) {
-        return Ok(None);
+    let is_known = matches!(path, b"plugin_name" | b"plugin_root_id" | b"plugin_vm_id")
+        || path == b"xds\0node"
+        || path.starts_with(b"xds\0node\0");
+    if !is_known {
+        return None;
     }
-    let stated = services.attributes.get(&joined).cloned();
-    Ok(stated.or_else(|| properties::plugin_attribute(services, plugin, &joined)))
+    let stated = services.attributes.get(path).cloned();
+    stated.or_else(|| properties::plugin_attribute(services, plugin, path))
 }

@@ -18,7 +18,7 @@ pub(crate) fn register(services: &Services, plugin: usize, name: &[u8]) -> Resul
     }
     let queue = services.queues.create(name).ok_or(Error::TooLarge)?;
     let events = services.queue_events.clone();
-    let listener = Arc::new(move |queue| events(plugin, queue));
+    let listener = Arc::new(move |queue, permit| events(plugin, queue, permit));
     let registration = services.queues.register(queue, listener);
     // A plugin that registers a queue again gets each event once.
     let mut registrations = services.registrations.borrow_mut();

@@ -3,10 +3,15 @@
 use std::time::Duration;
 
 use crate::context::Services;
+use crate::port::TimerSetting;
 
 /// Sets the period of a plugin's timer in milliseconds, after the current callback has returned. 0 stops the timer.
 pub(crate) fn set_period(services: &Services, plugin: usize, milliseconds: u32) {
     let period = Duration::from_millis(milliseconds.into());
     let now = services.clock.monotonic();
-    services.outbox.set_timer(plugin, period, now);
+    services.outbox.set_timer(TimerSetting {
+        plugin,
+        period,
+        from: now,
+    });
 }

@@ -226,6 +226,8 @@ impl Server {
             let (chain, authority, clock) = (chain.clone(), authority.clone(), clock.clone());
             let stop = server.stop.subscribe();
             server.spawn(format!("tidegate-worker-{worker}"), move |runtime| {
+                // Tasks that are dropped with the set may need the runtime.
+                let _inside = runtime.enter();
                 let tasks = Rc::new(LocalSet::new());
                 let port = Rc::new(WorkerPort::new(&tasks, clock));
                 let worker_chain = chain.start_worker_with(worker, port.clone());

@@ -8,10 +8,9 @@ use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
-use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderValue, Request, StatusCode};
-use http_body_util::{BodyExt, Full, Limited};
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -19,14 +18,22 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, LocalSet};
 
 use crate::clock::Clock;
-use crate::fields::{Fields, Pseudo, status_value};
+use crate::fields::Fields;
 use crate::port::{CallOutcome, CallResponse, HttpCall, Pending, Port, QueueListener};
 use crate::proxy::respond::Failure;
 use crate::proxy::{head, upstream};
+use crate::shared_queues::EventPermit;
+use crate::state::local_response::{LocalResponse, RequestKind};
 use crate::vocabulary::FieldMap;
 
 /// The maximum size of the body of a response, in bytes. It is Envoy's default.
 const MAX_RESPONSE_BODY: usize = 32 << 20;
+
+/// The maximum size of the bodies of all responses that a worker receives at the same time, in bytes.
+const MAX_RESPONSES: usize = 256 << 20;
+
+/// The maximum number of idle connections to one service.
+const MAX_IDLE_CONNECTIONS: usize = 32;
 
 /// The port of a worker of the proxy.
 pub(super) struct WorkerPort {
@@ -34,6 +41,8 @@ pub(super) struct WorkerPort {
     tasks: Weak<LocalSet>,
     clock: Arc<dyn Clock>,
     client: Client<HttpConnector, Full<Bytes>>,
+    /// How many bytes of responses can still be buffered.
+    response_budget: Rc<Cell<usize>>,
     /// Carries the events of queues from other threads to this one.
     events: mpsc::UnboundedSender<QueueEvent>,
     listeners: Rc<RefCell<Listeners>>,
@@ -44,6 +53,7 @@ struct QueueEvent {
     listener: u64,
     plugin: usize,
     queue: u32,
+    _permit: EventPermit,
 }
 
 /// The functions that are called for such events, by number.
@@ -72,7 +82,8 @@ impl WorkerPort {
         Self {
             tasks: Rc::downgrade(tasks),
             clock,
-            client: upstream::client(),
+            client: upstream::client(MAX_IDLE_CONNECTIONS),
+            response_budget: Rc::new(Cell::new(MAX_RESPONSES)),
             events,
             listeners,
         }
@@ -88,15 +99,16 @@ impl WorkerPort {
 
 impl Port for WorkerPort {
     fn send(&self, call: HttpCall, done: Box<dyn FnOnce(CallOutcome)>) -> Pending {
-        let client = self.client.clone();
+        let (client, budget) = (self.client.clone(), self.response_budget.clone());
         let deadline = call.deadline.map(|at| self.clock.sleep_until(at));
         self.spawn(async move {
             let begun = Cell::new(false);
+            let kind = RequestKind::from_headers(&call.headers);
             let outcome = tokio::select! {
-                outcome = exchange(client, call, &begun) => outcome,
+                outcome = exchange(client, call, kind, &begun, &budget) => outcome,
                 () = expired(deadline) => match begun.get() {
                     true => CallOutcome::Reset,
-                    false => timed_out(),
+                    false => timed_out(kind),
                 },
             };
             done(outcome);
@@ -117,12 +129,13 @@ impl Port for WorkerPort {
         let number = listeners.last;
         listeners.by_number.insert(number, ready.into());
         let events = self.events.clone();
-        let listener = move |plugin, queue| {
+        let listener = move |plugin, queue, permit| {
             // The worker may have stopped. Then nobody listens.
             let _ = events.send(QueueEvent {
                 listener: number,
                 plugin,
                 queue,
+                _permit: permit,
             });
         };
         let listeners = self.listeners.clone();
@@ -154,10 +167,13 @@ async fn dispatch(
             listener,
             plugin,
             queue,
+            _permit,
         } = event;
         let ready = listeners.borrow().by_number.get(&listener).cloned();
         if let Some(ready) = ready {
             ready(plugin, queue);
+            // The streams of the worker get their turn.
+            tokio::task::yield_now().await;
         }
     }
 }
@@ -173,7 +189,9 @@ async fn expired(deadline: Option<Pin<Box<dyn Future<Output = ()>>>>) {
 async fn exchange(
     client: Client<HttpConnector, Full<Bytes>>,
     call: HttpCall,
+    kind: RequestKind,
     begun: &Cell<bool>,
+    budget: &Rc<Cell<usize>>,
 ) -> CallOutcome {
     let HttpCall {
         authority,
@@ -183,21 +201,21 @@ async fn exchange(
     } = call;
     let head = match head::request_out(headers, body.is_empty()) {
         Ok(head) => upstream::address(head, authority),
-        Err(failure) => return failed(&failure),
+        Err(failure) => return failed(&failure, kind),
     };
     let response = match client
         .request(Request::from_parts(head, Full::new(body)))
         .await
     {
         Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-            return failed(&Failure::Protocol);
+            return failed(&Failure::Protocol, kind);
         }
         Ok(response) => response,
-        Err(error) => return failed(&Failure::from_upstream_error(&error)),
+        Err(error) => return failed(&Failure::from_upstream_error(&error), kind),
     };
     begun.set(true);
     let (headers, body) = head::response_in(response);
-    match receive(body).await {
+    match receive(body, budget).await {
         Some((body, trailers)) => CallOutcome::Response(CallResponse {
             headers,
             body,
@@ -208,40 +226,76 @@ async fn exchange(
 }
 
 /// Receives a whole body and the trailers. Returns `None` if it breaks off, or is too large.
-async fn receive(body: Incoming) -> Option<(Bytes, Fields)> {
-    let collected = match Limited::new(body, MAX_RESPONSE_BODY).collect().await {
-        Ok(collected) => collected,
-        Err(error) => {
-            tracing::debug!(error = &*error, "HTTP call reset");
-            return None;
-        }
+async fn receive(mut body: Incoming, budget: &Rc<Cell<usize>>) -> Option<(Bytes, Fields)> {
+    let mut data = BytesMut::new();
+    let mut reserved = Reserved {
+        budget: budget.clone(),
+        bytes: 0,
     };
-    let trailers = collected.trailers().cloned().unwrap_or_default();
+    let mut trailers = HeaderMap::new();
+    while let Some(frame) = body.frame().await {
+        let frame = match frame {
+            Ok(frame) => frame,
+            Err(error) => {
+                tracing::debug!(error = &error as &dyn std::error::Error, "HTTP call reset");
+                return None;
+            }
+        };
+        match frame.into_data() {
+            Ok(chunk) => {
+                if data.len() + chunk.len() > MAX_RESPONSE_BODY || !reserved.grow(chunk.len()) {
+                    tracing::debug!("the response to an HTTP call is too large");
+                    return None;
+                }
+                data.extend_from_slice(&chunk);
+            }
+            Err(frame) => trailers = frame.into_trailers().unwrap_or_default(),
+        }
+    }
     let trailers = Fields::from_trailers(trailers, FieldMap::ResponseTrailers);
-    Some((collected.to_bytes(), trailers))
+    Some((data.freeze(), trailers))
 }
 
-fn failed(failure: &Failure) -> CallOutcome {
+/// A part of the memory in which a worker buffers responses.
+struct Reserved {
+    budget: Rc<Cell<usize>>,
+    bytes: usize,
+}
+
+impl Reserved {
+    /// Reserves more. Returns `false` if nothing is left.
+    fn grow(&mut self, bytes: usize) -> bool {
+        let Some(left) = self.budget.get().checked_sub(bytes) else {
+            return false;
+        };
+        self.budget.set(left);
+        self.bytes += bytes;
+        true
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        self.budget.set(self.budget.get() + self.bytes);
+    }
+}
+
+/// Returns the response of the proxy to a request that failed. As in Envoy, it depends on the kind of the request.
+fn failed(failure: &Failure, kind: RequestKind) -> CallOutcome {
     tracing::debug!(
         error = failure as &dyn std::error::Error,
         "HTTP call failed"
     );
-    generated(failure.status(), failure.body())
+    generated(failure.status(), failure.body(), kind)
 }
 
-fn timed_out() -> CallOutcome {
+fn timed_out(kind: RequestKind) -> CallOutcome {
     let body = Bytes::from_static(b"upstream request timeout");
-    generated(StatusCode::GATEWAY_TIMEOUT, body)
+    generated(StatusCode::GATEWAY_TIMEOUT, body, kind)
 }
 
-/// Returns a response of the proxy itself. Its headers are those of Envoy.
-fn generated(status: StatusCode, body: Bytes) -> CallOutcome {
-    let mut headers = Fields::new();
-    headers.set_pseudo(Pseudo::Status, status_value(status));
-    if !body.is_empty() {
-        headers.append(CONTENT_LENGTH.into(), HeaderValue::from(body.len()));
-        headers.append(CONTENT_TYPE.into(), HeaderValue::from_static("text/plain"));
-    }
+fn generated(status: StatusCode, body: Bytes, kind: RequestKind) -> CallOutcome {
+    let (headers, body) = LocalResponse::from_proxy(status, body).into_message(kind);
     CallOutcome::Response(CallResponse {
         headers,
         body,

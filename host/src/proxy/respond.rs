@@ -1,4 +1,4 @@
-//! Converts errors into HTTP responses. This is the only place that does so.
+//! Converts errors into HTTP responses. The HTTP calls of plugins use the same ones.
 //!
 //! Statuses and texts are those of Envoy, so that a plugin's response callbacks see the same values in both proxies.
 //! The response to a plugin failure is determined by the stream, not here.

@@ -34,7 +34,7 @@ impl UpstreamClient {
     /// Creates a client for one server.
     pub(super) fn new(authority: Authority) -> Self {
         Self {
-            client: client(),
+            client: client(usize::MAX),
             authority,
         }
     }
@@ -46,8 +46,8 @@ impl UpstreamClient {
     }
 }
 
-/// Creates a client with a connection pool of its own.
-pub(super) fn client<B>() -> Client<HttpConnector, B>
+/// Creates a client with a connection pool of its own, and a maximum number of idle connections to each server.
+pub(super) fn client<B>(max_idle: usize) -> Client<HttpConnector, B>
 where
     B: Body + Send,
     B::Data: Send,
@@ -58,6 +58,7 @@ where
     Client::builder(TokioExecutor::new())
         .pool_idle_timeout(POOL_IDLE_TIMEOUT)
         .pool_timer(TokioTimer::new())
+        .pool_max_idle_per_host(max_idle)
         // The head contains the `host` field, which a plugin may have changed.
         .set_host(false)
         .build(connector)

@@ -147,7 +147,8 @@ impl State {
         if let Some(filter) = self.filters.get_mut(index) {
             filter.phase = Some(phase);
             filter.at_end = end;
-            filter.response_passed |= phase == Phase::ResponseBody;
+            filter.response_passed |=
+                matches!(phase, Phase::ResponseBody | Phase::ResponseTrailers);
             filter.accessible_maps |= map.map_or(0, FieldMap::bit);
         }
         let count = match (phase, map) {
@@ -180,7 +181,9 @@ impl State {
         };
         *current_phase = None;
         if action == Some(Action::Continue) {
-            *accessible_maps &= !map.map_or(0, FieldMap::bit);
+            // A body callback may have added trailers.
+            let map = map.unwrap_or(phase.direction_and_map().0.trailers());
+            *accessible_maps &= !map.bit();
             *response_passed |= phase == Phase::ResponseHeaders;
         }
         if let (Phase::RequestBody | Phase::ResponseBody, (direction, _)) =

@@ -113,6 +113,15 @@ impl Stream {
                         self.send_local_response(too_large_response(direction));
                         return None;
                     }
+                    if added.is_some_and(|added| added < position_in_order) {
+                        // The plugins before this one get the trailers first, so the body goes on alone.
+                        self.progress(direction, index).flow = Flow::Open;
+                        self.report_resume(direction, index);
+                        self.revoke_access(direction, index);
+                        let body = self.with_state(|it| it.buffered_mut(direction).take());
+                        self.with_state(|it| it.set_passing(direction, body.unwrap_or_default()));
+                        continue;
+                    }
                     self.resume(direction, index);
                     return None;
                 }

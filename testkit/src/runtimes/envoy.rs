@@ -6,25 +6,29 @@
 //!
 //! Envoy also runs each plugin on its main thread, where it serves no streams. The log lines and the calls of these
 //! instances are not part of the transcript.
+//!
+//! If a scenario replaces the plugins, Envoy reads its listener from a file. It replaces the filter chain of the listener
+//! whenever the file changes, and connections to the old filter chain stay open for the drain time, by default ten minutes.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use tempfile::TempDir;
 use tidegate_deploy::envoy::{
     Bootstrap, Cluster, FailurePolicy, Module, Plugin, Profile, Upstream,
 };
 use tidegate_deploy::module::Facts;
 
-use super::{Deployed, Runtime, Servers, Started};
+use super::{Deployed, Runtime, SentCall, Servers, Started};
 use crate::client::{self, Outgoing, OutgoingBody};
-use crate::logbook::{LogBook, PATIENCE, STEP};
+use crate::logbook::{LogBook, PATIENCE, STEP, shown};
 use crate::scenario::{self, Scenario};
 use crate::transcript::Line;
 
@@ -56,7 +60,15 @@ struct Envoy {
     start_lines: usize,
     /// The values of counters and gauges when the proxy was stopped. `None` if they are not wanted.
     metrics: Option<BTreeMap<String, Vec<u64>>>,
+    /// The file that contains the listener. `None` if the scenario does not replace the plugins.
+    listener: Option<ListenerFile>,
     _slot: Slot,
+}
+
+/// The file from which Envoy reads its listener, in a directory of its own.
+struct ListenerFile {
+    directory: TempDir,
+    servers: Servers,
 }
 
 /// The data read from Envoy's standard error.
@@ -76,9 +88,13 @@ struct Stage {
     admin: Option<SocketAddr>,
     /// The number of plugin log lines on the main thread before the workers started. Its timers start to run later.
     lines_before_workers: Option<usize>,
+    /// How often Envoy has taken a listener from a file.
+    listeners: usize,
+    /// Why Envoy has not taken a listener from a file.
+    rejected: Option<String>,
     ended: bool,
-    /// The calls that plugins sent on the main thread: clusters and paths.
-    main_thread_calls: Vec<(String, String)>,
+    /// The calls that plugins sent, on any thread.
+    calls: Vec<SentCall>,
     /// Envoy's own error messages, for use in errors.
     complaints: Vec<String>,
 }
@@ -91,12 +107,22 @@ pub fn start(
     scenario: &Scenario,
 ) -> Result<Started> {
     let slot = SLOTS.take();
-    let bootstrap = bootstrap(plugins, servers)?;
-    let levels = match servers.clusters.is_empty() {
-        true => LEVELS.to_owned(),
+    let mut levels = LEVELS.to_owned();
+    if !servers.clusters.is_empty() {
         // The router reports every call, with its thread.
-        false => format!("{LEVELS},router:debug"),
-    };
+        levels.push_str(",router:debug");
+    }
+    let mut bootstrap = bootstrap(plugins, servers)?;
+    let mut listener_file = None;
+    if scenario.reloads().next().is_some() {
+        let file = ListenerFile::new(servers)?;
+        file.write(&bootstrap)?;
+        bootstrap.listener_file = Some(file.path());
+        listener_file = Some(file);
+        // Envoy reports every listener that it takes from the file.
+        levels.push_str(",upstream:info");
+    }
+    let bootstrap = serde_json::to_vec(&bootstrap.to_json())?;
     let mut process = Command::new(binary)
         .args([
             // Too long for an argument, and nobody's business in a file.
@@ -138,6 +164,7 @@ pub fn start(
         reader: Some(reader),
         start_lines: 0,
         metrics: (!scenario.metrics.is_empty()).then(BTreeMap::new),
+        listener: listener_file,
         _slot: slot,
     };
     let Some((admin, twice)) = envoy.watch.wait_for_workers()? else {
@@ -148,6 +175,15 @@ pub fn start(
             reason: complaints,
         });
     };
+    // Without its listener, Envoy would continue to run.
+    if envoy.listener.is_some()
+        && let Err(error) = envoy.watch.wait_for_listener(1)
+    {
+        return Ok(Started::Refused {
+            lines: envoy.watch.main.lines(),
+            reason: format!("{error:#}"),
+        });
+    }
     envoy.admin = admin;
     envoy.address = listener(admin)?;
     ensure!(
@@ -158,8 +194,8 @@ pub fn start(
     Ok(Started::Serving(Box::new(envoy)))
 }
 
-/// Returns the bootstrap configuration in JSON.
-fn bootstrap(plugins: &[Deployed], servers: &Servers) -> Result<Vec<u8>> {
+/// Returns the bootstrap configuration.
+fn bootstrap(plugins: &[Deployed], servers: &Servers) -> Result<Bootstrap> {
     let any_port: SocketAddr = "127.0.0.1:0".parse()?;
     let server = |at: &SocketAddr| Upstream::new(at.ip().to_string(), at.port());
     let mut bootstrap = Bootstrap::new(any_port, server(&servers.upstream));
@@ -173,7 +209,7 @@ fn bootstrap(plugins: &[Deployed], servers: &Servers) -> Result<Vec<u8>> {
     bootstrap.admin = Some(any_port);
     bootstrap.profile = Profile::Comparable;
     bootstrap.plugins = plugins.iter().map(plugin).collect();
-    Ok(serde_json::to_vec(&bootstrap.to_json())?)
+    Ok(bootstrap)
 }
 
 fn plugin(plugin: &Deployed) -> Plugin {
@@ -268,7 +304,7 @@ impl Envoy {
         if let Some(reader) = self.reader.take() {
             reader
                 .join()
-                .map_err(|_| anyhow::anyhow!("the reader of Envoy's log panicked"))?;
+                .map_err(|_| anyhow!("the reader of Envoy's log panicked"))?;
         }
         Ok(())
     }
@@ -282,6 +318,28 @@ impl Runtime for Envoy {
     /// Envoy uses the system clock, so this waits for real time to pass. There is no other event to wait for.
     fn advance(&self, by: Duration) {
         std::thread::sleep(by);
+    }
+
+    fn reload(&self, plugins: &[Deployed]) -> Result<()> {
+        let file = self.listener.as_ref();
+        let file = file.context("Envoy was started with a listener that cannot be replaced")?;
+        let listeners = self.watch.locked().listeners;
+        let lines = self.watch.main.len();
+        let mut bootstrap = bootstrap(plugins, &file.servers)?;
+        for plugin in &mut bootstrap.plugins {
+            // Otherwise, the new filter chain would use the running instances of plugins that have not changed.
+            plugin.vm_configuration = Some(listeners.to_string());
+        }
+        file.write(&bootstrap)?;
+        if let Err(error) = self.watch.wait_for_listener(listeners + 1) {
+            let logged = self.watch.main.lines();
+            bail!(
+                "{error:#}\nplugins logged on Envoy's main thread:\n{}",
+                shown(logged.get(lines..).unwrap_or_default())
+            );
+        }
+        // The main thread has passed the listener to the worker.
+        wait_for_worker(self.address).context("Envoy's worker does not respond")
     }
 
     fn log(&self) -> &LogBook {
@@ -306,8 +364,8 @@ impl Runtime for Envoy {
         self.metrics.clone().unwrap_or_default()
     }
 
-    fn calls_apart(&self) -> Vec<(String, String)> {
-        self.watch.locked().main_thread_calls.clone()
+    fn sent_calls(&self) -> Vec<SentCall> {
+        self.watch.locked().calls.clone()
     }
 }
 
@@ -318,6 +376,30 @@ impl Drop for Envoy {
             let _ = self.process.kill();
             let _ = self.process.wait();
         }
+    }
+}
+
+// === impl ListenerFile ===
+
+impl ListenerFile {
+    fn new(servers: &Servers) -> Result<Self> {
+        Ok(Self {
+            directory: tempfile::tempdir().context("cannot create a directory for Envoy")?,
+            servers: servers.clone(),
+        })
+    }
+
+    fn path(&self) -> PathBuf {
+        self.directory.path().join("listener.json")
+    }
+
+    /// Replaces the contents. Envoy waits for a file to be renamed to the path, and would not notice one that is written.
+    fn write(&self, bootstrap: &Bootstrap) -> Result<()> {
+        let next = self.directory.path().join("next.json");
+        let listener = serde_json::to_vec(&bootstrap.listener_to_json())?;
+        std::fs::write(&next, listener)
+            .and_then(|()| std::fs::rename(&next, self.path()))
+            .with_context(|| format!("cannot write `{}`", self.path().display()))
     }
 }
 
@@ -349,8 +431,14 @@ impl Watch {
             };
         }
         if (logger, level) == ("router", "debug") {
-            if let (true, Some(call)) = (is_main, call_line(&message)) {
-                self.stage(|stage| stage.main_thread_calls.push(call));
+            if let Some((cluster, path)) = call_line(&message) {
+                self.stage(|stage| {
+                    stage.calls.push(SentCall {
+                        cluster,
+                        path,
+                        is_apart: is_main,
+                    });
+                });
             }
             return;
         }
@@ -363,6 +451,12 @@ impl Watch {
             }
             if message.contains("starting workers") && stage.lines_before_workers.is_none() {
                 stage.lines_before_workers = Some(self.main.len());
+            }
+            if message.starts_with("lds: add/update listener ") {
+                stage.listeners += 1;
+            }
+            if let Some(reason) = message.strip_prefix("Filesystem config update rejected: ") {
+                stage.rejected = Some(reason.trim_end().to_owned());
             }
             if ["error", "critical"].contains(&level) {
                 stage.complaints.push(message);
@@ -380,6 +474,18 @@ impl Watch {
                 _ => None,
             }
         })
+    }
+
+    /// Waits until Envoy has taken this number of listeners from a file. Fails if it has rejected one.
+    fn wait_for_listener(&self, number: usize) -> Result<()> {
+        let taken = self.wait("take its listener from a file", |stage| {
+            match &stage.rejected {
+                Some(reason) => Some(Err(format!("Envoy rejected the plugins: {reason}"))),
+                None if stage.listeners >= number => Some(Ok(())),
+                None => stage.ended.then(|| Err("Envoy has ended".to_owned())),
+            }
+        })?;
+        taken.map_err(|reason| anyhow!("{reason}\n{}", self.complaints()))
     }
 
     fn wait_for_end(&self) -> Result<()> {
@@ -469,7 +575,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn calls_on_the_main_thread_are_recorded_apart() {
+    fn calls_are_recorded_with_their_thread() {
         let watch = Watch::default();
         let line = |thread: &str, logger: &str, level: &str, message: &str| {
             watch.line(&format!("\x1f{thread}\x1f{level}\x1f{logger}\x1f{message}"));
@@ -489,10 +595,33 @@ mod tests {
         line("2", "wasm", "info", "wasm log plugin: tick");
         let stage = watch.locked();
         assert_eq!(stage.lines_before_workers, Some(1));
-        assert_eq!(
-            stage.main_thread_calls,
-            [("auth".to_owned(), "/check?a=".to_owned())]
-        );
+        let call = |is_apart| SentCall {
+            cluster: "auth".to_owned(),
+            path: "/check?a=".to_owned(),
+            is_apart,
+        };
+        assert_eq!(stage.calls, [call(true), call(false)]);
         assert_eq!((watch.main.len(), watch.worker.len()), (2, 1));
+    }
+
+    #[test]
+    fn listener_from_a_file_is_taken_or_rejected() {
+        let watch = Watch::default();
+        let line = |level: &str, logger: &str, message: &str| {
+            watch.line(&format!("\x1f1\x1f{level}\x1f{logger}\x1f{message}"));
+        };
+        line("info", "upstream", "lds: add/update listener 'listener'");
+        watch.wait_for_listener(1).expect("a listener");
+        line(
+            "warning",
+            "config",
+            r"Filesystem config update rejected: Error adding/updating listener(s) listener: x\n",
+        );
+        let error = watch.wait_for_listener(2).expect_err("no listener");
+        let error = error.to_string();
+        assert!(
+            error.starts_with("Envoy rejected the plugins: Error adding/updating listener(s)"),
+            "{error}"
+        );
     }
 }

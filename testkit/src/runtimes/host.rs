@@ -25,6 +25,7 @@ const BEGINNING: u64 = 1_767_225_600_000_000_000;
 struct Host {
     /// `None` after `stop`.
     server: Option<Server>,
+    engine: EngineKind,
     address: SocketAddr,
     clock: Arc<ManualClock>,
     log: Arc<LogBook>,
@@ -70,6 +71,7 @@ pub fn start(
         Ok(server) => Ok(Started::Serving(Box::new(Host {
             address: server.local_addr(),
             server: Some(server),
+            engine,
             clock,
             start_lines: log.len(),
             log,
@@ -119,6 +121,13 @@ impl Runtime for Host {
 
     fn advance(&self, by: Duration) {
         self.clock.advance(by);
+    }
+
+    fn reload(&self, plugins: &[Deployed]) -> Result<()> {
+        let server = self.server.as_ref().context("the proxy was stopped")?;
+        let plugins = plugins.iter().map(|plugin| spec(self.engine, plugin));
+        server.reload(&plugins.collect::<Vec<_>>())?;
+        Ok(())
     }
 
     fn log(&self) -> &LogBook {

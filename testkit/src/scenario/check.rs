@@ -7,7 +7,9 @@ use hyper::header::{HeaderName, HeaderValue};
 use hyper::http::uri::PathAndQuery;
 use tidegate_deploy::envoy::UPSTREAM_CLUSTER;
 
-use super::{Answer, AnswerPart, AtUpstream, Cluster, Expect, Received, Scenario, Step};
+use super::{
+    Answer, AnswerPart, AtUpstream, Awaited, Cluster, Expect, Plugin, Received, Scenario, Step,
+};
 use crate::octets::Octets;
 use crate::runtimes::RuntimeKind;
 use crate::verdict::Place;
@@ -48,20 +50,7 @@ impl Scenario {
             at("configuration-file"),
             "`configuration-file` cannot be combined with `plugins`: set it in the plugin",
         )?;
-        let mut names = BTreeSet::new();
-        for (number, plugin) in self.plugins.iter().enumerate() {
-            let name = plugin.name();
-            must(
-                plugin.configuration.is_none() || plugin.configuration_file.is_none(),
-                at("plugins").item(number),
-                "`configuration` cannot be combined with `configuration-file`: remove one of them",
-            )?;
-            must(
-                names.insert(name),
-                at("plugins").item(number),
-                &format!("two plugins have the name `{name}`; set another `name` for one of them"),
-            )?;
-        }
+        chain(&at("plugins"), &self.plugins)?;
         for (runtime, reason) in &self.not_in {
             let place = at("not-in").key(runtime);
             must(
@@ -102,7 +91,8 @@ impl Scenario {
         answers(&at("upstream"), &self.upstream)?;
         self.check_clusters()?;
         self.check_requests()?;
-        self.check_awaited()
+        self.check_awaited()?;
+        self.check_reloads()
     }
 
     fn check_clusters(&self) -> Result<(), Wrong> {
@@ -222,27 +212,67 @@ impl Scenario {
     fn check_awaited(&self) -> Result<(), Wrong> {
         for (number, step) in self.steps.iter().enumerate() {
             let place = at("steps").item(number);
-            let (name, place, is_release) = match step {
-                Step::Arrived(name) => (name, place.key("arrived"), false),
-                Step::Release(name) => (name, place.key("release"), true),
+            let (awaited, place, is_release) = match step {
+                Step::Arrived(awaited) => (awaited, place.key("arrived"), false),
+                Step::Release(awaited) => (awaited, place.key("release"), true),
                 _ => continue,
             };
-            let stated: &[Answer] = match self.clusters.get(name) {
-                _ if name == UPSTREAM_CLUSTER => &self.upstream,
-                Some(Cluster::Answers(stated)) => stated,
-                Some(Cluster::Echo) => &[],
-                Some(Cluster::Refused | Cluster::NoHosts) => {
-                    return Err((place, format!("no request can arrive at `{name}`")));
-                }
-                None => return Err((place, unknown(name))),
-            };
+            let stated = self
+                .responses(awaited)
+                .map_err(|wrong| (place.clone(), wrong))?;
+            let name = awaited.cluster();
+            let mut of_path = String::new();
+            let mut meant: Vec<&Answer> = stated.iter().collect();
+            if let Some(awaited_path) = awaited.path() {
+                path(&place, awaited_path)?;
+                of_path = format!(" for `{awaited_path}`");
+                meant.retain(|answer| answer.path == awaited_path);
+                must(
+                    // A server without responses echoes requests for any path.
+                    stated.is_empty() || !meant.is_empty(),
+                    place.clone().key("path"),
+                    &format!("`{name}` has no response{of_path}: add it, or correct the path"),
+                )?;
+            }
             must(
-                !is_release || stated.iter().any(|answer| answer.hold.is_some()),
+                !is_release || meant.iter().any(|answer| answer.hold.is_some()),
                 place,
                 &format!(
-                    "`{name}` has no response with `hold: head` or `hold: body` that could be released"
+                    "`{name}` has no response{of_path} with `hold: head` or `hold: body` that could be released"
                 ),
             )?;
+        }
+        Ok(())
+    }
+
+    /// Returns the responses of the server at which requests are awaited. There are none if it echoes requests.
+    fn responses(&self, awaited: &Awaited) -> Result<&[Answer], String> {
+        match (awaited.cluster(), self.clusters.get(awaited.cluster())) {
+            (UPSTREAM_CLUSTER, _) => Ok(&self.upstream),
+            (_, Some(Cluster::Answers(stated))) => Ok(stated),
+            (_, Some(Cluster::Echo)) => Ok(&[]),
+            (name, Some(Cluster::Refused | Cluster::NoHosts)) => {
+                Err(format!("no request can arrive at `{name}`"))
+            }
+            (name, None) => Err(unknown(name)),
+        }
+    }
+
+    fn check_reloads(&self) -> Result<(), Wrong> {
+        for (number, step) in self.steps.iter().enumerate() {
+            let Step::Reload(reload) = step else {
+                continue;
+            };
+            let Some(plugins) = &reload.plugins else {
+                continue;
+            };
+            let place = at("steps").item(number).key("reload").key("plugins");
+            must(
+                !plugins.is_empty(),
+                place.clone(),
+                "`plugins` is empty: add a plugin, or remove the key to start the same plugins again",
+            )?;
+            chain(&place, plugins)?;
         }
         Ok(())
     }
@@ -257,6 +287,26 @@ fn must(holds: bool, place: Place, wrong: &str) -> Result<(), Wrong> {
         true => Ok(()),
         false => Err((place, wrong.to_owned())),
     }
+}
+
+/// Checks the plugins of a chain.
+fn chain(place: &Place, plugins: &[Plugin]) -> Result<(), Wrong> {
+    let mut names = BTreeSet::new();
+    for (number, plugin) in plugins.iter().enumerate() {
+        let place = place.clone().item(number);
+        let name = plugin.name();
+        must(
+            plugin.configuration.is_none() || plugin.configuration_file.is_none(),
+            place.clone(),
+            "`configuration` cannot be combined with `configuration-file`: remove one of them",
+        )?;
+        must(
+            names.insert(name),
+            place,
+            &format!("two plugins have the name `{name}`; set another `name` for one of them"),
+        )?;
+    }
+    Ok(())
 }
 
 fn unknown(name: &str) -> String {

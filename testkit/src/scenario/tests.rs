@@ -134,9 +134,14 @@ fn cluster_answers_echoes_refuses_or_has_no_hosts() {
          \x20 a: { answers: [{path: /, body: x, hold: body, break: body}] }\n\
          \x20 b: echo\n\x20 c: refused\n\x20 d: no-hosts\n\
          calls: { b: [{path: /}], d: [] }\n\
-         steps:\n- arrived: b\n- release: a\n- arrived: upstream\n",
+         steps:\n- arrived: b\n- release: a\n- arrived: upstream\n\
+         - arrived: {cluster: b, path: /any}\n- release: {cluster: a, path: /}\n",
     );
     let scenario = scenario.expect("a scenario");
+    let Some(Step::Release(awaited)) = scenario.steps.last() else {
+        panic!("not a `release` step");
+    };
+    assert_eq!((awaited.cluster(), awaited.path()), ("a", Some("/")));
     let Some(Cluster::Answers(answers)) = scenario.clusters.get("a") else {
         panic!("not answers");
     };
@@ -159,7 +164,7 @@ fn invalid_cluster_is_rejected_with_a_precise_error() {
     };
     let step = |step: &str| {
         let text = format!(
-            "about: x\nplugins: [{{guest: probe}}]\nclusters: {{a: echo, b: refused}}\nsteps:\n- {step}\n"
+            "about: x\nplugins: [{{guest: probe}}]\nclusters: {{a: echo, b: refused, d: {{answers: [{{path: /}}, {{path: /h, hold: head}}]}}}}\nsteps:\n- {step}\n"
         );
         format!("{:#}", read(&text).expect_err("a mistake"))
     };
@@ -186,6 +191,58 @@ fn invalid_cluster_is_rejected_with_a_precise_error() {
         (step("arrived: c"), ":5:3: there is no cluster `c`"),
         (step("arrived: b"), "no request can arrive at `b`"),
         (step("release: a"), "`a` has no response with `hold: head`"),
+        (
+            step("arrived: {cluster: d, path: /x}"),
+            ":5:25: `d` has no response for `/x`: add it",
+        ),
+        (
+            step("arrived: {cluster: a, path: x}"),
+            ":5:25: `x` is not a valid path: it must start with `/`",
+        ),
+        (
+            step("release: {cluster: d, path: /}"),
+            ":5:3: `d` has no response for `/` with `hold: head`",
+        ),
+        (step("arrived: {cluster: d}"), "missing field `path`"),
+        (step("arrived: [d]"), "the name of a cluster, or a mapping"),
+    ] {
+        assert!(found.contains(expected), "{found}");
+    }
+}
+
+#[test]
+fn reload_starts_the_same_plugins_or_others() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("reload.yaml");
+    let text = "about: x\nplugins: [{guest: probe}, {guest: hello}]\nsteps:\n- reload: {}\n\
+        - reload: {plugins: [{guest: probe, configuration-file: key.pem}]}\n";
+    std::fs::write(&file, text).expect("a scenario");
+    std::fs::write(folder.path().join("key.pem"), "key").expect("a file");
+    let scenario = Scenario::read(folder.path(), &file, None).expect("a scenario");
+    let started: Vec<usize> = scenario.reloads().map(<[Plugin]>::len).collect();
+    assert_eq!(started, [2, 1]);
+    let plugin = scenario.all_plugins().last().expect("a plugin");
+    assert_eq!(plugin.configuration(), b"key");
+    assert_eq!(scenario.all_plugins().count(), 5);
+}
+
+#[test]
+fn invalid_reload_is_rejected_with_a_precise_error() {
+    let error = |reload: &str| {
+        let text = format!("about: x\nplugins: [{{guest: probe}}]\nsteps:\n- reload: {reload}\n");
+        format!("{:#}", read(&text).expect_err(reload))
+    };
+    for (found, expected) in [
+        (error("{plugins: []}"), ":4:12: `plugins` is empty"),
+        (
+            error("{plugins: [{guest: a}, {guest: a}]}"),
+            ":4:34: two plugins have the name `a`",
+        ),
+        (
+            error("{plugins: [{guest: a, configuration-file: b}]}"),
+            ":4:22: cannot read `configuration-file`",
+        ),
+        (error("{plugin: []}"), "unknown field `plugin`"),
     ] {
         assert!(found.contains(expected), "{found}");
     }

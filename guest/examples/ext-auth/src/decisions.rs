@@ -10,6 +10,9 @@ use crate::Question;
 /// The number of decisions from which on all are forgotten at once. Clients choose what is asked, so there has to be a limit.
 const MAX: usize = 10_000;
 
+/// The maximum length of a question that is remembered, in bytes.
+const MAX_LEN: usize = 4096;
+
 /// Decisions by question, each with the time in nanoseconds until which it holds.
 pub struct Decisions {
     by_question: HashMap<Question, (bool, u64)>,
@@ -43,6 +46,9 @@ impl Decisions {
     }
 
     pub fn remember(&mut self, question: Question, is_allowed: bool, now: u64) {
+        if question.iter().map(Vec::len).sum::<usize>() > MAX_LEN {
+            return;
+        }
         if self.by_question.len() >= MAX {
             self.by_question.clear();
         }
@@ -56,7 +62,7 @@ mod tests {
     use super::*;
 
     fn question(path: &str) -> Question {
-        [b"Bearer x".to_vec(), path.as_bytes().to_vec()]
+        ["Bearer x", "GET", path].map(|part| part.as_bytes().to_vec())
     }
 
     #[test]
@@ -77,5 +83,12 @@ mod tests {
             decisions.remember(question(&number.to_string()), true, 0);
         }
         assert_eq!(decisions.by_question.len(), 1);
+    }
+
+    #[test]
+    fn long_question_is_not_remembered() {
+        let mut decisions = Decisions::new(Duration::from_secs(1));
+        decisions.remember(question(&"a".repeat(MAX_LEN)), true, 0);
+        assert!(decisions.by_question.is_empty());
     }
 }

@@ -1,8 +1,7 @@
 //! Lets an authorization service decide about each request: HTTP calls, a timer and metrics.
 //!
-//! The service is asked once for each `authorization` header and path, and its decision is remembered for a while. It trusts
-//! requests that carry a key, which the plugin fetches from it and refreshes with a timer. If the service does not answer, requests
-//! are rejected.
+//! The service is asked once for each `authorization` header, method and path. Requests to it carry a key, which a timer refreshes. If
+//! it does not answer, requests are rejected.
 
 mod decisions;
 
@@ -18,13 +17,9 @@ use tidegate_guest::{metrics::Counter, timers};
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct Config {
-    /// The cluster of the authorization service.
     cluster: String,
-    /// How long to wait for the service.
     timeout_ms: u64,
-    /// How long to remember a decision.
     remember_ms: u64,
-    /// The time between two requests for the key.
     refresh_ms: u64,
 }
 
@@ -37,8 +32,8 @@ struct ExtAuth {
     failed: Counter,
 }
 
-/// What is asked: the `authorization` header and the path.
-type Question = [Vec<u8>; 2];
+/// What is asked: the `authorization` header, the method and the path.
+type Question = [Vec<u8>; 3];
 
 #[plugin]
 impl Plugin for ExtAuth {
@@ -63,8 +58,9 @@ impl Plugin for ExtAuth {
 
     fn on_tick(&self) {
         timers::every(Duration::from_millis(self.config.refresh_ms)).or_log("refresh the key");
-        let request = Request::get(&self.config.cluster, "/key");
-        http_calls::send(&self.config.cluster, request, self.timeout()).or_log("ask for the key");
+        let cluster = &self.config.cluster;
+        let request = Request::get(cluster, "/key");
+        http_calls::send(cluster, request, self.timeout()).or_log("ask for the key");
     }
 
     fn on_plugin_http_call_response(&self, _: CallId, outcome: Outcome) {
@@ -84,7 +80,8 @@ impl Plugin for ExtAuth {
         _: EndOfStream,
     ) -> Action {
         let header = |name| http.request_headers().get(name).ok().flatten();
-        let question = [header("authorization"), header(":path")].map(Option::unwrap_or_default);
+        let names = ["authorization", ":method", ":path"];
+        let question = names.map(|name| header(name).unwrap_or_default());
         match self.decisions.borrow().find(&question, clock::now()) {
             Some(true) => {
                 self.allowed.increment();
@@ -123,9 +120,13 @@ impl Plugin for ExtAuth {
 }
 
 impl ExtAuth {
-    fn ask(&self, http: &HttpStream, [credentials, path]: &Question) -> Result<CallId, Error> {
-        let path = String::from_utf8_lossy(path);
-        let request = Request::get(&self.config.cluster, &path)
+    fn ask(
+        &self,
+        http: &HttpStream,
+        [credentials, method, path]: &Question,
+    ) -> Result<CallId, Error> {
+        let [method, path] = [method, path].map(|it| String::from_utf8_lossy(it));
+        let request = Request::new(&method, &self.config.cluster, &path)
             .header("x-key", self.key.borrow().clone())
             .header("authorization", credentials.clone());
         http.call(&self.config.cluster, request, self.timeout())

@@ -70,7 +70,7 @@ impl Plugins {
             files: HashMap::new(),
         };
         for scenario in scenarios {
-            for plugin in &scenario.plugins {
+            for plugin in scenario.all_plugins() {
                 plugins.add(scenario, plugin, origin).with_context(|| {
                     format!("cannot load the plugin of {}", scenario.file.display())
                 })?;
@@ -144,7 +144,7 @@ impl Plugins {
             self.find(scenario, plugin)
                 .is_some_and(|wasm| wasm.component.is_none())
         };
-        let module = scenario.plugins.iter().find(is_module)?;
+        let module = scenario.all_plugins().find(is_module)?;
         (runtime == RuntimeKind::Component)
             .then(|| format!("`{}` is a Proxy-Wasm module, not a component", module.guest))
     }

@@ -7,7 +7,7 @@ use crate::engine::proxy_wasm::abi::Status;
 use crate::engine::proxy_wasm::guest::{
     Guest, copy_to_guest, memory, require_running, slice, status,
 };
-use crate::hostcalls::properties;
+use crate::hostcalls::{plugin_properties, properties};
 
 pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     linker.func_wrap("env", "proxy_get_property", get_property)?;
@@ -30,7 +30,7 @@ fn get_property(
         let Context { plugin, stream, .. } = guest.context().ok_or(Status::NotFound)?;
         let found = match stream {
             Some(stream) => properties::get(&guest.services, *plugin, stream, path)?,
-            None => properties::plugin_attribute(&guest.services, *plugin, path),
+            None => plugin_properties::find(&guest.services, *plugin, path),
         };
         found.ok_or(Status::NotFound)
     });

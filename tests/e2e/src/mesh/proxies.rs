@@ -133,8 +133,12 @@ impl Proxy {
     pub fn counter(&self, name: &str) -> Result<u64> {
         let admin = address(1, self.workload.admin);
         let answer = http::get(admin, &format!("/stats?filter=^wasmcustom.{name}$"))?;
-        match answer.body.trim().rsplit_once(": ") {
-            Some((_, value)) => value.parse().with_context(|| format!("{name}: {value}")),
+        let line = answer.body.lines().find_map(|line| line.rsplit_once(": "));
+        match line {
+            Some((_, value)) => {
+                let value = value.trim();
+                value.parse().with_context(|| format!("{name}: `{value}`"))
+            }
             None => Ok(0),
         }
     }
