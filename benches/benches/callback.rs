@@ -2,7 +2,8 @@
 //!
 //! `callback/*` goes through [`Stream`], with the engine's epoch checks on and the value copied out of the plugin; `none` is the state machine
 //! with no plugin. `hostcalls/*` is the plugin `headers` without anything to do, and with ten headers to append: a tenth of the
-//! difference is what a hostcall costs. `wasmtime/*` beside it is wasmtime alone, used as its documentation shows, doing the same
+//! difference is what a hostcall costs. `metrics/*` is a plugin that increments a counter, not at all and a hundred times, and the same
+//! by hand. `wasmtime/*` beside it is wasmtime alone, used as its documentation shows, doing the same
 //! append: what the engines are made of.
 
 use std::mem;
@@ -138,6 +139,32 @@ fn callback(criterion: &mut Criterion) {
             let chain = worker(Some((engine, module.to_vec())), &configuration);
             check(&chain, count);
             group.bench_function(format!("{engine}/{count}"), |bencher| {
+                bencher.iter_batched_ref(
+                    || (open(&chain, &request), messages::copy(&response)),
+                    |(stream, fields)| stream.response_headers(mem::take(fields), true),
+                    BATCH,
+                );
+            });
+        }
+    }
+    group.finish();
+
+    let metric = guests::build("bench-metric", Shape::Bare).expect("the component is built");
+    let mut group = criterion.benchmark_group("metrics");
+    for times in [0, 100] {
+        let by_hand = modules::metric_by_hand(times).expect("the text is well-formed");
+        for (name, engine, module) in [
+            ("by-hand", EngineKind::ProxyWasm, &by_hand),
+            ("adapted", EngineKind::ProxyWasm, &metric.module.to_vec()),
+            (
+                "component",
+                EngineKind::Component,
+                &metric.component.to_vec(),
+            ),
+        ] {
+            let chain = worker(Some((engine, module.clone())), &times.to_string());
+            check(&chain, 0);
+            group.bench_function(format!("{name}/{times}"), |bencher| {
                 bencher.iter_batched_ref(
                     || (open(&chain, &request), messages::copy(&response)),
                     |(stream, fields)| stream.response_headers(mem::take(fields), true),

@@ -67,6 +67,14 @@ pub fn append_by_hand() -> Result<Vec<u8>> {
     text(include_str!("../wat/append.wat"))
 }
 
+/// The hand-written module that increments a counter so many times in each response.
+pub fn metric_by_hand(times: u32) -> Result<Vec<u8>> {
+    text(
+        &include_str!("../wat/metric.wat")
+            .replace("(i32.const TIMES)", &format!("(i32.const {times})")),
+    )
+}
+
 fn floor(limit: u64) -> String {
     include_str!("../wat/floor.wat").replace("LIMIT", &limit.to_string())
 }

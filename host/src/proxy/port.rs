@@ -32,6 +32,9 @@ const MAX_RESPONSE_BODY: usize = 32 << 20;
 /// The maximum size of the bodies of all responses that a worker receives at the same time, in bytes.
 const MAX_RESPONSES: usize = 256 << 20;
 
+/// The number of events of queues after which other tasks of the worker run.
+const EVENTS_AT_ONCE: u64 = 16;
+
 /// The maximum number of idle connections to one service.
 const MAX_IDLE_CONNECTIONS: usize = 32;
 
@@ -162,6 +165,7 @@ async fn dispatch(
     mut arriving: mpsc::UnboundedReceiver<QueueEvent>,
     listeners: Rc<RefCell<Listeners>>,
 ) {
+    let mut run = 0_u64;
     while let Some(event) = arriving.recv().await {
         let QueueEvent {
             listener,
@@ -172,8 +176,11 @@ async fn dispatch(
         let ready = listeners.borrow().by_number.get(&listener).cloned();
         if let Some(ready) = ready {
             ready(plugin, queue);
-            // The streams of the worker get their turn.
-            tokio::task::yield_now().await;
+            // The streams of the worker get their turn, too.
+            run += 1;
+            if run.is_multiple_of(EVENTS_AT_ONCE) {
+                tokio::task::yield_now().await;
+            }
         }
     }
 }
