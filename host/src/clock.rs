@@ -50,7 +50,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that advances only on request. It wakes whoever [sleeps](Clock::sleep_until).
+/// A clock that advances only on request. It wakes tasks that wait in [`sleep_until`](Clock::sleep_until).
 #[derive(Debug)]
 pub struct ManualClock {
     now: watch::Sender<u64>,
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn manual_clock_wakes_whoever_sleeps() {
+    fn manual_clock_wakes_waiting_tasks() {
         let clock = ManualClock::new(7);
         let mut sleep = clock.sleep_until(12);
         let mut context = Context::from_waker(Waker::noop());

@@ -41,7 +41,7 @@ pub struct RuntimeConfig {
     /// A cache of code compiled by other runtimes. An observer that wants fuel needs a separate cache.
     pub code: Option<Arc<CodeCache>>,
     /// A directory in which compiled code is kept for later runs. It is created if necessary, and limits its own size. The code in it is
-    /// trusted: whoever can write to the directory can execute code in this process. Not used if code comes from `code`.
+    /// trusted: a user who can write to the directory can execute code in this process. Not used if code comes from `code`.
     pub code_cache_dir: Option<PathBuf>,
 }
 

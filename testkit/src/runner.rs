@@ -59,7 +59,7 @@ impl Runner {
         }
     }
 
-    /// Keeps compiled code in a directory for later runs. Whoever can write to it can execute code in this process.
+    /// Keeps compiled code in a directory for later runs. A user who can write to it can execute code in this process.
     pub fn code_cache_dir(mut self, directory: Option<PathBuf>) -> Self {
         self.code_cache_dir = directory;
         self

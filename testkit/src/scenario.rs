@@ -611,7 +611,7 @@ impl Plugin {
         Ok(())
     }
 
-    /// Returns the bytes of the configuration. Empty if there is none.
+    /// Returns the bytes of the configuration, or an empty vector if the scenario has no configuration.
     pub fn configuration(&self) -> Vec<u8> {
         match &self.configuration {
             None => self.file_content.clone(),

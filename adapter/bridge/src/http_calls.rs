@@ -90,7 +90,7 @@ fn store(ret: RetPtr, sent: Result<u32, Error>) {
     }
 }
 
-/// Sends a request for a stream, or for the plugin if there is none.
+/// Sends a request for a stream or, without one, for the plugin.
 #[inline(never)]
 fn send(stream: Option<u32>, request: &Request<'_>) -> Result<u32, Error> {
     let state = state();

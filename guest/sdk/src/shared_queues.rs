@@ -136,7 +136,7 @@ impl Queue {
     }
 }
 
-/// An empty queue is the usual case for plugins that remove values until there are none, and not a failure.
+/// Maps the error for an empty queue to `None`: plugins usually remove values until the queue is empty.
 fn none_if_empty(removed: Result<Vec<u8>, Error>) -> Result<Option<Vec<u8>>, Error> {
     match removed {
         Ok(value) => Ok(Some(value)),

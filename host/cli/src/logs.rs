@@ -102,7 +102,7 @@ pub fn complain(error: &anyhow::Error) {
     put(&format!("error: {}\n", described(error)));
 }
 
-/// Says something to whoever watches a command that writes its result elsewhere.
+/// Prints a message to standard error, for commands that write their result elsewhere.
 pub fn note(line: &str) {
     if output::is_quiet() {
         return;

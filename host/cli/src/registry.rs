@@ -130,7 +130,7 @@ impl RegistryArgs {
         let password = file::read("-".as_ref())?;
         let password =
             String::from_utf8(password).context("the password on stdin is not valid UTF-8")?;
-        // Whoever pipes a line in means what is on it.
+        // A line piped in ends with a newline that is not part of the password.
         let password = password.strip_suffix('\n').unwrap_or(&password);
         let password = password.strip_suffix('\r').unwrap_or(password);
         if password.is_empty() {

@@ -59,7 +59,7 @@ impl Testing<'_> {
                         let number = next.fetch_add(1, Ordering::Relaxed);
                         scenarios.get(number).map(|scenario| (number, scenario))
                     } {
-                        // Whoever listened has gone: there is nobody to work for.
+                        // The receiver was dropped, so the results are no longer needed.
                         if sender.send((number, self.scenario(scenario))).is_err() {
                             return;
                         }

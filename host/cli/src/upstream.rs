@@ -26,7 +26,7 @@ pub struct ClusterArg {
 // === impl UpstreamUrl ===
 
 impl UpstreamUrl {
-    /// Reads a URL; the error is for whoever typed it.
+    /// Parses a URL. The error message is shown to the user.
     pub fn parse(text: &str) -> Result<Self, String> {
         Self::parse_for(text, "an upstream", "the upstream")
     }
@@ -84,7 +84,7 @@ impl UpstreamUrl {
 // === impl ClusterArg ===
 
 impl ClusterArg {
-    /// Reads a name and a URL; the error is for whoever typed them.
+    /// Parses `NAME=URL`. The error message is shown to the user.
     pub fn parse(text: &str) -> Result<Self, String> {
         // A URL that is valid here contains no `=`.
         let (name, url) = match text.split_once('=') {

@@ -45,7 +45,7 @@ pub(crate) fn send_for_plugin(
     send(services, services.contexts.plugin_id(plugin), call)
 }
 
-/// Sends a request by Proxy-Wasm's rules, under which a timeout of zero is none. The outcome is passed to the plugin.
+/// Sends a request by Proxy-Wasm's rules: a timeout of zero means no timeout. The outcome is passed to the plugin.
 pub(crate) fn send_any(services: &Services, plugin: usize, call: Call<'_>) -> Result<u32, Error> {
     let timeout = match call.timeout_ms {
         0 => None,

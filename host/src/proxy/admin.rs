@@ -1,6 +1,6 @@
 //! The admin listener: `/metrics` for Prometheus, and `/ready` for health checks.
 //!
-//! It has its own thread, and workers do nothing for it except count. Whoever can connect may be slow or send anything, so the number of
+//! It has its own thread, and workers do nothing for it except count. A client may be slow or send anything, so the number of
 //! connections, their duration and the size of requests and responses are limited. A connection serves one request.
 
 use std::convert::Infallible;

@@ -133,7 +133,7 @@ impl Port for WorkerPort {
         listeners.by_number.insert(number, ready.into());
         let events = self.events.clone();
         let listener = move |plugin, queue, permit| {
-            // The worker may have stopped. Then nobody listens.
+            // If the worker has stopped, the event is dropped.
             let _ = events.send(QueueEvent {
                 listener: number,
                 plugin,

@@ -245,7 +245,7 @@ impl Scenario {
         Ok(())
     }
 
-    /// Returns the responses of the server at which requests are awaited. There are none if it echoes requests.
+    /// Returns the responses of the server that should receive the requests. The list is empty if it echoes requests.
     fn responses(&self, awaited: &Awaited) -> Result<&[Answer], String> {
         match (awaited.cluster(), self.clusters.get(awaited.cluster())) {
             (UPSTREAM_CLUSTER, _) => Ok(&self.upstream),

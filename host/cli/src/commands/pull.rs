@@ -55,7 +55,7 @@ impl Pull {
         }
         let pulled = self.registry.pull(&self.reference, self.sha256.as_ref())?;
         self.write(&pulled.module, "proxy.wasm", &pulled.digest)?;
-        // It is what was asked for, and whoever asked may not know what it is.
+        // The user asked for this reference, but may not know what it refers to.
         if tidegate_adapter::check(&pulled.module) == [VerifyError::Component] {
             logs::note("it is a component: Istio passes it on, but Envoy does not load it");
         }

@@ -268,7 +268,7 @@ impl Test {
         let colour = self.colour();
         let mut out = self.people();
         Ok(testing.run(scenarios, jobs, |outcome| {
-            // Whoever does not read has the exit code.
+            // If the output cannot be written, the exit code still reports the result.
             let _ = writeln!(out, "{}", human::line(outcome, colour));
         }))
     }
@@ -303,7 +303,7 @@ impl Test {
                 human::summary(outcomes, took)
             )
         };
-        // Whoever does not read has the exit code.
+        // If the output cannot be written, the exit code still reports the result.
         let _ = self.people().write_all(text(self.colour()).as_bytes());
         let (machine, output) = match (self.format, &self.output) {
             (Format::Text, None) => (None, Path::new("-")),

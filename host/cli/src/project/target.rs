@@ -61,7 +61,7 @@ pub fn ensure(target: &str, yes: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Asks whoever sits at the terminal; nobody does where there is none.
+/// Prompts the user if standard input is a terminal.
 fn asked(target: &str) -> anyhow::Result<bool> {
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return Ok(false);
