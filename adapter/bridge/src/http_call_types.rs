@@ -67,11 +67,15 @@ pub(crate) struct Sizes {
 
 /// An `outcome`, flattened.
 pub(crate) struct Outcome {
-    pub(crate) case: u32,
-    pub(crate) headers: List,
-    pub(crate) body: List,
-    pub(crate) trailers: List,
+    case: u32,
+    headers: List,
+    body: List,
+    trailers: List,
 }
+
+/// A callback of the component that receives an outcome: its own receiver, the call, and the outcome.
+pub(crate) type Callback =
+    unsafe extern "C" fn(u32, u32, u32, *const u8, usize, *const u8, usize, *const u8, usize);
 
 /// `outcome.response`
 const RESPONSE: u32 = 0;
@@ -96,6 +100,34 @@ impl Outcome {
             headers: none,
             body: none,
             trailers: none,
+        }
+    }
+
+    /// Passes the outcome to a callback, which owns the lists from then on.
+    ///
+    /// # Safety
+    /// The outcome was read for this callback, and `receiver` is a handle of the type that the callback takes.
+    #[inline(always)]
+    pub(crate) unsafe fn pass(self, callback: Callback, receiver: u32, call: u32) {
+        let Outcome {
+            case,
+            headers,
+            body,
+            trailers,
+        } = self;
+        // SAFETY: guaranteed by the caller.
+        unsafe {
+            callback(
+                receiver,
+                call,
+                case,
+                headers.start,
+                headers.len,
+                body.start,
+                body.len,
+                trailers.start,
+                trailers.len,
+            );
         }
     }
 }

@@ -25,6 +25,32 @@ struct Request<'a> {
     timeout_ms: u32,
 }
 
+impl Request<'_> {
+    /// Takes strings and lists that the guest passed, each by address and length. Traps if one violates its type.
+    ///
+    /// # Safety
+    /// They stay there, unchanged, for the lifetime of the request.
+    #[inline(always)]
+    unsafe fn lift(
+        cluster: (*const u8, usize),
+        headers: (*const Entry, usize),
+        body: (*const u8, usize),
+        trailers: (*const Entry, usize),
+        timeout_ms: u32,
+    ) -> Self {
+        // SAFETY: guaranteed by the caller.
+        unsafe {
+            Request {
+                cluster: string(cluster.0, cluster.1),
+                headers: pairs::lift(headers.0, headers.1),
+                body: bytes(body.0, body.1),
+                trailers: pairs::lift(trailers.0, trailers.1),
+                timeout_ms,
+            }
+        }
+    }
+}
+
 #[unsafe(export_name = "http-calls#send-for-stream")]
 extern "C" fn send_for_stream(
     http: u32,
@@ -41,13 +67,13 @@ extern "C" fn send_for_stream(
 ) {
     // SAFETY: strings and lists belong to the guest and are valid for the duration of the call.
     let request = unsafe {
-        Request {
-            cluster: string(cluster, cluster_len),
-            headers: pairs::lift(headers, headers_len),
-            body: bytes(body, body_len),
-            trailers: pairs::lift(trailers, trailers_len),
+        Request::lift(
+            (cluster, cluster_len),
+            (headers, headers_len),
+            (body, body_len),
+            (trailers, trailers_len),
             timeout_ms,
-        }
+        )
     };
     // SAFETY: the caller provides space for a `result<call-id, error>`.
     store(unsafe { RetPtr::new(ret) }, send(Some(http), &request));
@@ -68,13 +94,13 @@ extern "C" fn send_for_plugin(
 ) {
     // SAFETY: strings and lists belong to the guest and are valid for the duration of the call.
     let request = unsafe {
-        Request {
-            cluster: string(cluster, cluster_len),
-            headers: pairs::lift(headers, headers_len),
-            body: bytes(body, body_len),
-            trailers: pairs::lift(trailers, trailers_len),
+        Request::lift(
+            (cluster, cluster_len),
+            (headers, headers_len),
+            (body, body_len),
+            (trailers, trailers_len),
             timeout_ms,
-        }
+        )
     };
     // SAFETY: the caller provides space for a `result<call-id, error>`.
     store(unsafe { RetPtr::new(ret) }, send(None, &request));

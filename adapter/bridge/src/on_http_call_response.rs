@@ -58,26 +58,9 @@ fn handle(root: u32, stream: u32, call: u32, sizes: Sizes) {
         return;
     }
     http_filter::run_event(root, stream, |state, filter| {
-        let Outcome {
-            case,
-            headers,
-            body,
-            trailers,
-        } = Outcome::read(state, Receiver::Filter, sizes);
-        // SAFETY: the guest owns the lists from here on.
-        unsafe {
-            guest::handle(
-                filter,
-                call,
-                case,
-                headers.start,
-                headers.len,
-                body.start,
-                body.len,
-                trailers.start,
-                trailers.len,
-            );
-        }
+        let outcome = Outcome::read(state, Receiver::Filter, sizes);
+        // SAFETY: the outcome was read for this callback, and the handle is of its receiver.
+        unsafe { outcome.pass(guest::handle, filter, call) };
         guest::handle_post();
     });
 }

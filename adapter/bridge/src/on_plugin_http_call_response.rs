@@ -36,26 +36,9 @@ pub(crate) fn handle(root: u32, call: u32, sizes: Sizes) {
         return;
     }
     plugin::run_event(root, |state, plugin| {
-        let Outcome {
-            case,
-            headers,
-            body,
-            trailers,
-        } = Outcome::read(state, Receiver::Plugin, sizes);
-        // SAFETY: the guest owns the lists from here on.
-        unsafe {
-            guest::handle(
-                plugin,
-                call,
-                case,
-                headers.start,
-                headers.len,
-                body.start,
-                body.len,
-                trailers.start,
-                trailers.len,
-            );
-        }
+        let outcome = Outcome::read(state, Receiver::Plugin, sizes);
+        // SAFETY: the outcome was read for this callback, and the handle is of its receiver.
+        unsafe { outcome.pass(guest::handle, plugin, call) };
         guest::handle_post();
     });
 }
