@@ -14,7 +14,8 @@ use tidegate_components::guests::{self, Shape};
 use tidegate_components::languages::{self, Language};
 use tidegate_components::{go, workspace};
 use tidegate_host::{
-    Cluster, Clusters, LogLine, LogSink, PluginSpec, Server, ServerConfig, SystemClock, Upstream,
+    Cluster, Clusters, Level, LogLine, LogSink, PluginSpec, Server, ServerConfig, SystemClock,
+    Upstream,
 };
 
 /// Requests of one case. `cargo xtask soak events` sets a higher number in `TIDEGATE_EVENTS`.
@@ -23,10 +24,15 @@ const REQUESTS: usize = 400;
 /// How long a response may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-struct NoLogs;
+/// Prints errors, which are the cause of a response other than 200.
+struct Errors;
 
-impl LogSink for NoLogs {
-    fn line(&self, _: &LogLine<'_>) {}
+impl LogSink for Errors {
+    fn line(&self, line: &LogLine<'_>) {
+        if line.level >= Level::Error {
+            eprintln!("{}: {}", line.plugin, line.message);
+        }
+    }
 }
 
 /// A plugin, and what it is configured with.
@@ -154,7 +160,7 @@ fn start(module: Bytes, configuration: &str, service: SocketAddr) -> Result<Serv
         workers: 1,
         plugins: vec![plugin],
         clock: Arc::new(SystemClock),
-        logs: Arc::new(NoLogs),
+        logs: Arc::new(Errors),
         shared_data: Arc::default(),
         queues: Arc::default(),
         metrics: Arc::default(),
