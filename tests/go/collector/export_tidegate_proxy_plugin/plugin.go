@@ -1,4 +1,5 @@
-// Package export_tidegate_proxy_plugin is a plugin that has Go's collector run in every tenth callback.
+// Package export_tidegate_proxy_plugin is a plugin that reads large values, and for half of its callbacks has Go's
+// collector run in every tenth.
 package export_tidegate_proxy_plugin
 
 import (
@@ -6,6 +7,14 @@ import (
 	"runtime"
 
 	witTypes "go.bytecodealliance.org/pkg/wit/types"
+
+	"wit_component/tidegate_proxy_shared_data"
+)
+
+// key and size of the value that every callback reads. Its copies make the heap outgrow its goal where the proxy allocates.
+const (
+	key  = "collector"
+	size = 512 << 10
 )
 
 // PluginContext counts the streams.
@@ -22,10 +31,14 @@ func (p *PluginContext) OnDrop() {}
 
 // PluginContextConfigure takes any configuration.
 func PluginContextConfigure(configuration []uint8) witTypes.Result[*PluginContext, string] {
+	stored := tidegate_proxy_shared_data.Set(key, make([]byte, size), tidegate_proxy_shared_data.MakeConditionAlways())
+	if stored.IsErr() {
+		return witTypes.Err[*PluginContext, string]("failed to store the value")
+	}
 	return witTypes.Ok[*PluginContext, string](&PluginContext{})
 }
 
-// Greet makes garbage, has the collector run in every tenth call, and checks that nothing that is alive was overwritten. It
+// Greet makes garbage, has the collector run in some calls, and checks that nothing that is alive was overwritten. It
 // returns a greeting and how often the collector has run.
 func (p *PluginContext) Greet() (string, uint32) {
 	if old := p.greetings[p.streams%64]; old != "" && old != fmt.Sprintf("hello %d", p.streams-64) {
@@ -34,7 +47,10 @@ func (p *PluginContext) Greet() (string, uint32) {
 	greeting := fmt.Sprintf("hello %d", p.streams)
 	p.greetings[p.streams%64] = greeting
 	p.streams++
-	if p.streams%10 == 0 {
+	if stored := tidegate_proxy_shared_data.Get(key); len(stored.Ok().Some().Value) != size {
+		panic("the value has changed")
+	}
+	if p.streams%10 == 0 && p.streams/100%2 == 0 {
 		runtime.GC()
 	}
 	var stats runtime.MemStats
