@@ -126,6 +126,8 @@ pub enum Profile {
     /// Disables Envoy's own additions as far as Envoy allows, so that a transcript can be compared with that of another
     /// proxy: no `x-request-id`, no `x-envoy-*` headers, `server` as sent by the upstream, and no `x-forwarded-proto` to
     /// the upstream (plugins still see it). A plugin that has trapped is reloaded on the next request, without a delay.
+    /// Whenever the admin interface is asked for statistics, Envoy updates histograms for the next response. By default, it
+    /// does so every five seconds.
     Comparable,
 }
 

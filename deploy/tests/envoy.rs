@@ -239,6 +239,8 @@ fn serving_profile_keeps_envoy_defaults() {
     };
     assert_eq!(manager(&serving.to_json()).get("generate_request_id"), None);
     assert_eq!(manager(&comparable.to_json())["generate_request_id"], false);
+    assert_eq!(serving.to_json().get("stats_flush_on_admin"), None);
+    assert_eq!(comparable.to_json()["stats_flush_on_admin"], true);
     assert_eq!(
         config(&serving.to_json(), 0)["reload_config"]["backoff"]["base_interval"],
         "1s"

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use crate::clusters::Addresses;
 use crate::envoy::Release;
 use crate::logbook::LogBook;
-use crate::scenario::FailurePolicy;
+use crate::scenario::{FailurePolicy, MetricValue};
 use crate::transcript::Line;
 
 pub mod envoy;
@@ -87,8 +87,8 @@ pub trait Runtime {
     /// Stops the proxy gracefully. The log and the following are complete afterwards.
     fn stop(&mut self) -> Result<()>;
 
-    /// Returns the values of counters and gauges by name, if the scenario states any.
-    fn metrics(&self) -> BTreeMap<String, Vec<u64>>;
+    /// Returns the values of metrics by name, if the scenario states any.
+    fn metrics(&self) -> BTreeMap<String, Vec<MetricValue>>;
 
     /// Returns all calls that plugins have sent, in order, in a runtime that also has instances that serve no streams.
     fn sent_calls(&self) -> Vec<SentCall> {

@@ -20,8 +20,10 @@ use crate::verdict::Place;
 
 mod awaited;
 mod check;
+mod metric;
 
 pub use awaited::{Awaited, AwaitedPath};
+pub use metric::{Histogram, MetricValue};
 
 /// A scenario.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -67,9 +69,9 @@ pub struct Scenario {
     /// All calls that each cluster must receive, by the name of the cluster, in the order of arrival.
     #[serde(default)]
     pub calls: BTreeMap<String, Vec<Received>>,
-    /// The expected values of counters and gauges at the end, by name.
+    /// The expected values of metrics at the end, by name.
     #[serde(default)]
-    pub metrics: BTreeMap<String, u64>,
+    pub metrics: BTreeMap<String, MetricValue>,
     /// The path of the file relative to the scenario folder, without the extension: `http-fields/get`.
     #[serde(skip)]
     pub name: String,

@@ -157,7 +157,7 @@ mod tests {
             },
             "start": { "refused": false, "logs": ["p info x"] },
             "calls": { "a": [{ "method": "GET", "headers": { "a": ["b"] } }], "b": [] },
-            "metrics": { "a": 1 },
+            "metrics": { "a": 1, "b": { "count": 2 } },
             "steps": [
                 { "request": { "path": "/", "method": "GET", "headers": [["a", "b"]], "body": "x", "times": 2, "trailers": [["a", "b"]],
                     "expect": { "status": 200, "headers": { "a": ["b"] }, "body": "x", "trailers": {}, "broken": false, "upstream": "none", "logs": [] } } },

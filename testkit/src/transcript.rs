@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use crate::octets::Octets;
+use crate::scenario::MetricValue;
 
 /// The transcript of one run of a scenario.
 #[derive(Debug, Default)]
@@ -21,8 +22,8 @@ pub struct Transcript {
     pub received: Vec<Received>,
     /// The calls received by each cluster, in the order of arrival.
     pub calls: BTreeMap<String, Vec<Received>>,
-    /// The values of counters and gauges at the end, if the scenario states any. The two kinds have separate names.
-    pub metrics: BTreeMap<String, Vec<u64>>,
+    /// The values of metrics at the end, if the scenario states any. The kinds have separate names.
+    pub metrics: BTreeMap<String, Vec<MetricValue>>,
 }
 
 /// A line of a plugin's log.

@@ -4,13 +4,15 @@
 //! expectations are changed. An `expect` that is present but empty is filled in. A mismatch that no expectation can fix
 //! is an error: a plugin that should have rejected its configuration, or a request that reached the upstream twice.
 
+use std::mem::discriminant;
+
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::octets::Octets;
 use crate::rewrite;
 use crate::runner::ECHOED;
-use crate::scenario::{self, AtUpstream, Expect, LinePattern, Scenario, Step};
+use crate::scenario::{self, AtUpstream, Expect, LinePattern, MetricValue, Scenario, Step};
 use crate::source::Source;
 use crate::transcript::{Line, Received, Seen, Transcript, values};
 use crate::verdict::{self, Place};
@@ -76,9 +78,12 @@ fn changes(scenario: &Scenario, transcript: &Transcript, source: &Source) -> Vec
         stated.push((place.clone().key("logs"), Some(logs)));
     }
     of_calls(&mut stated, scenario, transcript);
-    for name in scenario.metrics.keys() {
-        let values = transcript.metrics.get(name);
-        let value = values.and_then(|values| values.first());
+    for (name, expected) in &scenario.metrics {
+        let values = transcript.metrics.get(name).map(Vec::as_slice);
+        let values = values.unwrap_or_default();
+        // A histogram and a counter can have the same name.
+        let has_form = |value: &&MetricValue| discriminant(*value) == discriminant(expected);
+        let value = values.iter().find(has_form).or(values.first());
         stated.push((
             Place::default().key("metrics").key(name),
             value.map(|value| json!(value)),
@@ -307,6 +312,7 @@ fn likeness(pattern: &LinePattern, line: &Line) -> (bool, bool, usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scenario::Histogram;
 
     fn line(plugin: &str, message: &str) -> Line {
         Line {
@@ -404,7 +410,7 @@ calls:
   two:
   - { path: /a, headers: { x-a: [b] } }   # first
   - { method: GET }
-metrics: { count: 1, gone: 2 }
+metrics: { count: 1, gone: 2, sizes: { count: 3 } }
 steps:
 - request: { path: / }
 ";
@@ -415,6 +421,7 @@ steps:
             complete: true,
             ..Received::default()
         };
+        let histogram = MetricValue::Histogram(Histogram { count: 4 });
         let transcript = Transcript {
             exchanges: vec![seen(1, 200, b"")],
             calls: [
@@ -422,14 +429,19 @@ steps:
                 ("two".to_owned(), vec![call("/a")]),
             ]
             .into(),
-            metrics: [("count".to_owned(), vec![3])].into(),
+            metrics: [
+                ("count".to_owned(), vec![MetricValue::Number(3)]),
+                ("sizes".to_owned(), vec![MetricValue::Number(1), histogram]),
+            ]
+            .into(),
             ..Transcript::default()
         };
         let expected = text
             .replace("one: []", "one: [{ method: GET, path: /one }]")
             .replace("x-a: [b]", "x-a: [c]")
             .replace("  - { method: GET }\n", "")
-            .replace("count: 1, gone: 2", "count: 3");
+            .replace("count: 1, gone: 2", "count: 3")
+            .replace("sizes: { count: 3 }", "sizes: { count: 4 }");
         let once = updated(text, &transcript).expect("an update");
         assert_eq!(once, expected);
         assert_eq!(updated(&once, &transcript).expect("another"), once);

@@ -6,7 +6,7 @@ use std::fmt;
 use anyhow::{Result, bail};
 
 use crate::octets::Octets;
-use crate::scenario::{self, AtUpstream, Expect, LinePattern, Scenario, Step};
+use crate::scenario::{self, AtUpstream, Expect, LinePattern, MetricValue, Scenario, Step};
 use crate::transcript::{Line, Received, Seen, Transcript, values};
 
 /// A single mismatch between an expectation and the transcript.
@@ -274,8 +274,8 @@ fn calls(
 
 fn metrics(
     wrong: &mut Vec<Mismatch>,
-    stated: &BTreeMap<String, u64>,
-    seen: &BTreeMap<String, Vec<u64>>,
+    stated: &BTreeMap<String, MetricValue>,
+    seen: &BTreeMap<String, Vec<MetricValue>>,
 ) {
     for (name, value) in stated {
         let values = seen.get(name).map(Vec::as_slice).unwrap_or_default();
@@ -288,8 +288,8 @@ fn metrics(
                 seen: match values {
                     [] => "absent".to_owned(),
                     values => {
-                        let values: Vec<String> = values.iter().map(u64::to_string).collect();
-                        values.join(", ")
+                        let values = values.iter().map(MetricValue::to_string);
+                        values.collect::<Vec<_>>().join(", ")
                     }
                 },
             });
@@ -501,6 +501,7 @@ pub(crate) fn at(parts: &[&str]) -> Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scenario::Histogram;
 
     fn scenario(step: &str) -> Scenario {
         serde_saphyr::from_str(&format!(
@@ -561,9 +562,17 @@ mod tests {
             complete: true,
             ..Received::default()
         };
+        let histogram = MetricValue::Histogram(Histogram { count: 2 });
         let transcript = Transcript {
             calls: [("auth".to_owned(), vec![call("/a"), call("/b")])].into(),
-            metrics: [("count".to_owned(), vec![3, 0])].into(),
+            metrics: [
+                (
+                    "count".to_owned(),
+                    vec![MetricValue::Number(3), MetricValue::Number(0)],
+                ),
+                ("sizes".to_owned(), vec![MetricValue::Number(1), histogram]),
+            ]
+            .into(),
             ..Transcript::default()
         };
         let wrong = |stated: &str| -> Vec<String> {
@@ -573,12 +582,13 @@ mod tests {
             let shown = |it: &Mismatch| format!("{}: {it}", it.place);
             wrong.iter().map(shown).collect()
         };
-        let right = "calls: {auth: [{path: /a}, {}], other: []}\nmetrics: {count: 3}";
+        let right =
+            "calls: {auth: [{path: /a}, {}], other: []}\nmetrics: {count: 3, sizes: {count: 2}}";
         assert_eq!(wrong(right), Vec::<String>::new());
         assert_eq!(wrong("metrics: {count: 0}"), Vec::<String>::new());
         assert_eq!(
             wrong(
-                "calls: {auth: [{method: POST}, {path: /a}], other: [{}]}\nmetrics: {count: 4, more: 1}"
+                "calls: {auth: [{method: POST}, {path: /a}], other: [{}]}\nmetrics: {count: 4, more: 1, sizes: {count: 1}}"
             ),
             [
                 "calls.auth[0].method: call 1, at cluster auth: method: expected POST, got GET",
@@ -586,6 +596,7 @@ mod tests {
                 "calls.other: calls, at cluster other: number: expected 1, got 0",
                 "metrics.count: metrics: count: expected 4, got 3, 0",
                 "metrics.more: metrics: more: expected 1, got absent",
+                "metrics.sizes: metrics: sizes: expected count 1, got 1, count 2",
             ]
         );
         assert_eq!(

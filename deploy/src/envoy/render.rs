@@ -28,6 +28,11 @@ pub(super) fn bootstrap(of: &Bootstrap) -> Value {
     if let Some(admin) = of.admin {
         root.insert("admin".into(), json!({ "address": address(admin) }));
     }
+    if of.profile == Profile::Comparable {
+        // By default, Envoy collects the values of histograms from its workers every five seconds. With this setting, it does so
+        // when the admin interface is asked for statistics.
+        root.insert("stats_flush_on_admin".into(), json!(true));
+    }
     let mut clusters = vec![cluster(
         UPSTREAM_CLUSTER,
         std::slice::from_ref(&of.upstream),

@@ -29,7 +29,7 @@ use tidegate_deploy::module::Facts;
 use super::{Deployed, Runtime, SentCall, Servers, Started};
 use crate::client::{self, Outgoing, OutgoingBody};
 use crate::logbook::{LogBook, PATIENCE, STEP, shown};
-use crate::scenario::{self, Scenario};
+use crate::scenario::{self, Histogram, MetricValue, Scenario};
 use crate::transcript::Line;
 
 /// Thread, level, logger, message.
@@ -37,6 +37,10 @@ const FORMAT: &str = "\x1f%t\x1f%l\x1f%n\x1f%j";
 
 /// The log levels of Envoy's components.
 const LEVELS: &str = "main:info,admin:info,config:info,wasm:trace";
+
+/// The path of the admin interface that reports the metrics of plugins. Detailed buckets contain all values of a
+/// histogram, also those that exceed the largest of Envoy's usual buckets.
+const STATISTICS: &str = "/stats?format=json&filter=wasmcustom&histogram_buckets=detailed";
 
 /// Limits the number of concurrent Envoys, so that a machine with two cores does not start forty.
 struct Slots {
@@ -58,8 +62,8 @@ struct Envoy {
     watch: Arc<Watch>,
     reader: Option<JoinHandle<()>>,
     start_lines: usize,
-    /// The values of counters and gauges when the proxy was stopped. `None` if they are not wanted.
-    metrics: Option<BTreeMap<String, Vec<u64>>>,
+    /// The values of metrics when the proxy was stopped. `None` if they are not wanted.
+    metrics: Option<BTreeMap<String, Vec<MetricValue>>>,
     /// The file that contains the listener. `None` if the scenario does not replace the plugins.
     listener: Option<ListenerFile>,
     _slot: Slot,
@@ -246,23 +250,37 @@ fn listener(admin: SocketAddr) -> Result<SocketAddr> {
     Ok(SocketAddr::new(admin.ip(), u16::try_from(port)?))
 }
 
-/// Returns the values of the counters and gauges that plugins defined, as reported by the admin interface.
-fn metrics(admin: SocketAddr) -> Result<BTreeMap<String, Vec<u64>>> {
-    let body = call_admin(admin, "GET", "/stats?format=json&filter=wasmcustom")?;
-    let stats: serde_json::Value =
-        serde_json::from_slice(&body).context("Envoy's statistics are not JSON")?;
-    let mut values: BTreeMap<String, Vec<u64>> = BTreeMap::new();
-    for stat in stats["stats"].as_array().into_iter().flatten() {
-        // Histograms are an entry without a name.
-        let name = stat["name"].as_str();
-        if let (Some(name), Some(value)) = (
-            name.and_then(|name| name.strip_prefix("wasmcustom.")),
-            stat["value"].as_u64(),
-        ) {
+/// Returns the values of the metrics that plugins defined, as reported by the admin interface.
+fn metrics(statistics: &[u8]) -> Result<BTreeMap<String, Vec<MetricValue>>> {
+    let statistics: serde_json::Value =
+        serde_json::from_slice(statistics).context("Envoy's statistics are not JSON")?;
+    let mut values: BTreeMap<String, Vec<MetricValue>> = BTreeMap::new();
+    let mut add = |name: &serde_json::Value, value| {
+        let name = name.as_str();
+        if let Some(name) = name.and_then(|name| name.strip_prefix("wasmcustom.")) {
             values.entry(name.to_owned()).or_default().push(value);
+        }
+    };
+    for entry in items(&statistics["stats"]) {
+        if let Some(value) = entry["value"].as_u64() {
+            add(&entry["name"], MetricValue::Number(value));
+        }
+        // A single entry contains all histograms.
+        for histogram in items(&entry["histograms"]["details"]) {
+            let counts = items(&histogram["totals"]).filter_map(|bucket| bucket["count"].as_u64());
+            let count = counts.sum();
+            add(
+                &histogram["name"],
+                MetricValue::Histogram(Histogram { count }),
+            );
         }
     }
     Ok(values)
+}
+
+/// Returns the items of a list. A value that is not a list has none.
+fn items(list: &serde_json::Value) -> impl Iterator<Item = &serde_json::Value> {
+    list.as_array().into_iter().flatten()
 }
 
 /// Waits until the worker has finished what it is doing: it handles events in order, and closes a connection on which
@@ -354,13 +372,17 @@ impl Runtime for Envoy {
         if let Some(values) = &mut self.metrics {
             // The client of the last request may have its response while `on-log` is still to come.
             wait_for_worker(self.address).context("Envoy's worker does not respond")?;
-            *values = metrics(self.admin)?;
+            // Envoy asks the worker for new values of histograms, and responds without them. They are part of the next response, once
+            // the worker has passed them on.
+            call_admin(self.admin, "GET", STATISTICS)?;
+            wait_for_worker(self.address).context("Envoy's worker does not respond")?;
+            *values = metrics(&call_admin(self.admin, "GET", STATISTICS)?)?;
         }
         call_admin(self.admin, "POST", "/quitquitquit")?;
         self.join()
     }
 
-    fn metrics(&self) -> BTreeMap<String, Vec<u64>> {
+    fn metrics(&self) -> BTreeMap<String, Vec<MetricValue>> {
         self.metrics.clone().unwrap_or_default()
     }
 
@@ -602,6 +624,25 @@ mod tests {
         };
         assert_eq!(stage.calls, [call(true), call(false)]);
         assert_eq!((watch.main.len(), watch.worker.len()), (2, 1));
+    }
+
+    #[test]
+    fn all_kinds_of_metrics_are_read() {
+        let statistics = br#"{"stats":[
+            {"name":"wasmcustom.a","value":9},
+            {"name":"other.b","value":1},
+            {"histograms":{"supported_percentiles":[0,100],"details":[
+                {"name":"wasmcustom.a","totals":[{"lower_bound":-1,"width":0.1,"count":2},{"lower_bound":1e+12,"width":1e+11,"count":3}],
+                    "intervals":[],"percentiles":[{"cumulative":null,"interval":null}]},
+                {"name":"wasmcustom.never","totals":[],"intervals":[],"percentiles":[]}]}}]}"#;
+        let histogram = |count| MetricValue::Histogram(Histogram { count });
+        assert_eq!(
+            metrics(statistics).expect("metrics"),
+            BTreeMap::from([
+                ("a".to_owned(), vec![MetricValue::Number(9), histogram(5)]),
+                ("never".to_owned(), vec![histogram(0)]),
+            ])
+        );
     }
 
     #[test]

@@ -15,7 +15,7 @@ use tidegate_host::{
 use super::{Deployed, Runtime, Servers, Started};
 use crate::clusters::Addresses;
 use crate::logbook::{LogBook, PATIENCE};
-use crate::scenario::{self, Moment, Scenario};
+use crate::scenario::{self, Histogram, MetricValue, Moment, Scenario};
 use crate::surroundings;
 
 /// The default start time of a scenario, in nanoseconds: a moment in 2026. Any nonzero time would do; plugins interpret
@@ -145,13 +145,17 @@ impl Runtime for Host {
         Ok(())
     }
 
-    fn metrics(&self) -> BTreeMap<String, Vec<u64>> {
-        let mut values: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    fn metrics(&self) -> BTreeMap<String, Vec<MetricValue>> {
+        let mut values: BTreeMap<String, Vec<MetricValue>> = BTreeMap::new();
         for (name, metric) in self.metrics.all() {
-            if metric.kind() != MetricKind::Histogram {
-                let name = String::from_utf8_lossy(&name).into_owned();
-                values.entry(name).or_default().push(metric.value());
-            }
+            let value = match metric.kind() {
+                MetricKind::Counter | MetricKind::Gauge => MetricValue::Number(metric.value()),
+                MetricKind::Histogram => MetricValue::Histogram(Histogram {
+                    count: metric.count(),
+                }),
+            };
+            let name = String::from_utf8_lossy(&name).into_owned();
+            values.entry(name).or_default().push(value);
         }
         values
     }

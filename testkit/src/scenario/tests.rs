@@ -65,6 +65,13 @@ fn invalid_scenario_is_rejected_with_a_precise_error() {
         path.contains("log.yaml:4:3: `a.` has a segment that is empty"),
         "{path}"
     );
+    let metric = error(
+        "about: x\nplugins: [{guest: probe}]\nmetrics: {a: {sum: 1}}\nsteps:\n- request: {path: /}\n",
+    );
+    assert!(
+        metric.contains("log.yaml:3:14: `a`: expected a non-negative integer or, for a histogram,"),
+        "{metric}"
+    );
     let any = error("about: x\nplugins: [{guest: probe}]\nstart: {refused: true}\n");
     assert!(
         any.contains("log.yaml:3:1: ") && any.contains("to `start.logs`"),
