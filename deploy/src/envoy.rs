@@ -18,6 +18,8 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
+use serde_json::{Map, Value};
+
 mod render;
 
 pub(crate) use render::{CAPABILITIES, any_bytes, capabilities};
@@ -38,6 +40,12 @@ pub struct Bootstrap {
     pub admin: Option<SocketAddr>,
     /// The plugins, in the order in which they process requests. Responses are processed in reverse order.
     pub plugins: Vec<Plugin>,
+    /// The metadata of the only route: an object for each namespace. Plugins read it as the properties
+    /// `xds.route_metadata.filter_metadata.NAMESPACE.KEY`.
+    pub route_metadata: Map<String, Value>,
+    /// Dynamic metadata that a filter before the plugins sets on each stream: an object for each namespace. Plugins read it as the
+    /// properties `metadata.filter_metadata.NAMESPACE.KEY`.
+    pub dynamic_metadata: Map<String, Value>,
     /// How much Envoy adds to messages on its own.
     pub profile: Profile,
     /// The file from which Envoy reads the listener, and with it the plugins: see [`listener_to_json`](Self::listener_to_json). When
@@ -134,7 +142,7 @@ pub enum Profile {
 // === impl Bootstrap ===
 
 impl Bootstrap {
-    /// Creates a bootstrap without plugins, without clusters for calls and without an admin interface.
+    /// Creates a bootstrap without plugins, without clusters for calls, without metadata and without an admin interface.
     pub fn new(listen: SocketAddr, upstream: Upstream) -> Self {
         Self {
             listen,
@@ -142,13 +150,15 @@ impl Bootstrap {
             clusters: Vec::new(),
             admin: None,
             plugins: Vec::new(),
+            route_metadata: Map::new(),
+            dynamic_metadata: Map::new(),
             profile: Profile::default(),
             listener_file: None,
         }
     }
 
     /// Returns the bootstrap as the JSON document that Envoy reads.
-    pub fn to_json(&self) -> serde_json::Value {
+    pub fn to_json(&self) -> Value {
         render::bootstrap(self)
     }
 
@@ -161,7 +171,7 @@ impl Bootstrap {
     }
 
     /// Returns the contents of [`listener_file`](Self::listener_file) in JSON.
-    pub fn listener_to_json(&self) -> serde_json::Value {
+    pub fn listener_to_json(&self) -> Value {
         render::listener_file(self)
     }
 }

@@ -1,6 +1,6 @@
 //! What the bootstrap says, part by part. Whether Envoy agrees is for the scenario runner, which starts real ones.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tidegate_deploy::envoy::{
     Bootstrap, Cluster, FailurePolicy, Module, Plugin, Profile, Upstream,
 };
@@ -42,6 +42,32 @@ fn plugins_keep_their_order_and_the_router_is_last() {
     assert_eq!(names, ["first", "second", "envoy.filters.http.router"]);
     assert_eq!(config(&document, 0)["root_id"], "first");
     assert_eq!(config(&document, 1)["root_id"], "second");
+}
+
+#[test]
+fn metadata_is_set_on_the_route_and_before_the_plugins() {
+    let mut with = bootstrap(Upstream::new("127.0.0.1", 9000), vec![plugin("plugin")]);
+    let route = |document: &Value| {
+        manager(document)["route_config"]["virtual_hosts"][0]["routes"][0].clone()
+    };
+    let document = with.to_json();
+    assert_eq!(route(&document).get("metadata"), None);
+    assert_eq!(manager(&document)["http_filters"][0]["name"], "plugin");
+
+    let contents = json!({ "key": "value", "nested": { "number": 5.0 } });
+    with.route_metadata = Map::from_iter([("of.route".to_owned(), contents.clone())]);
+    with.dynamic_metadata = Map::from_iter([("of.stream".to_owned(), contents.clone())]);
+    let document = with.to_json();
+    assert_eq!(
+        route(&document)["metadata"],
+        json!({ "filter_metadata": { "of.route": contents } })
+    );
+    let filters = &manager(&document)["http_filters"];
+    assert_eq!(
+        filters[0]["typed_config"]["metadata"],
+        json!([{ "metadata_namespace": "of.stream", "value": contents }])
+    );
+    assert_eq!(filters[1]["name"], "plugin");
 }
 
 #[test]

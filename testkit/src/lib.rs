@@ -6,8 +6,8 @@
 //! [`update`] rewrites the expectations. The [`runtimes`] are a component in Tidegate's proxy, the adapted module in
 //! Tidegate's proxy, and the adapted module in a real Envoy.
 //!
-//! [`surroundings`] defines the shared data and properties that plugins find when a scenario begins. Supporting
-//! modules: [`envoy`] downloads Envoy, [`client`] sends requests to the proxy, [`upstream`] is the server that the
+//! [`surroundings`] defines the shared data and properties that plugins find when a scenario begins, and [`metadata`] the
+//! metadata of route and streams. Supporting modules: [`envoy`] downloads Envoy, [`client`] sends requests to the proxy, [`upstream`] is the server that the
 //! proxy forwards to, [`clusters`] are the services that plugins call, [`gate`] holds their responses, [`ledger`]
 //! matches upstream requests with client requests, and [`logbook`] collects the log output of plugins.
 
@@ -16,6 +16,8 @@ pub mod scenario;
 pub mod octets;
 
 pub mod surroundings;
+
+pub mod metadata;
 
 pub mod source;
 

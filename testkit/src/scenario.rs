@@ -11,6 +11,7 @@ use anyhow::{Context, Result, anyhow};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, de};
 
+use crate::metadata::Metadata;
 use crate::octets::Octets;
 use crate::runtimes::RuntimeKind;
 use crate::schema;
@@ -50,6 +51,9 @@ pub struct Scenario {
     /// Envoy.
     #[serde(default)]
     pub properties: Vec<Property>,
+    /// Metadata of the route, and dynamic metadata of every stream.
+    #[serde(default)]
+    pub metadata: Metadata,
     /// The responses of the upstream, by path. Default: the upstream echoes requests.
     #[serde(default)]
     pub upstream: Vec<Answer>,

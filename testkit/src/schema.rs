@@ -149,6 +149,7 @@ mod tests {
             "about": "x", "plugins": [{ "guest": "p", "name": "q", "configuration-file": "c.pem", "failure-policy": "open", "environment": { "A": "b" } }],
             "clock": "2026-01-01T00:00:00Z", "seed": 7, "shared-data": { "a": "b" },
             "properties": [{ "path": ["a", "b"], "value": "x" }, { "path": ["a"], "value": 5 }, { "path": ["c"], "value": 0.5 }, { "path": ["d"], "value": true }],
+            "metadata": { "route": { "a": { "b": "x", "c": 1, "d": true } }, "dynamic": { "a": { "b": { "c": 0.5 } } } },
             "not-in": { "envoy": "far" },
             "upstream": [{ "path": "/", "status": 200, "headers": [["a", "b"]], "chunks": ["x"], "trailers": [["c", "d"]] }],
             "clusters": {

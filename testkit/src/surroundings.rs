@@ -1,7 +1,8 @@
 //! The initial environment of a scenario apart from the request: shared data and properties.
 //!
 //! Neither can be set in Envoy from outside, so scenarios that use them are skipped there. See `host/src/shared_data.rs`
-//! and `host/src/attributes.rs` for details.
+//! and `host/src/attributes.rs` for details. [`metadata`](crate::metadata) can be set in Envoy. In Tidegate's proxy, it consists of
+//! attributes, too.
 
 use std::collections::BTreeMap;
 
@@ -10,6 +11,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tidegate_host::{Attributes, SharedData};
 
+use crate::metadata::Metadata;
 use crate::octets::Octets;
 
 /// A property of every stream.
@@ -46,10 +48,10 @@ pub fn shared_data(stated: &BTreeMap<String, Octets>) -> Result<SharedData> {
     Ok(data)
 }
 
-/// Creates the attributes that a scenario defines for every stream.
-pub fn attributes(stated: &[Property]) -> Attributes {
+/// Creates the attributes that a scenario defines for every stream. Properties take precedence over metadata.
+pub fn attributes(metadata: &Metadata, properties: &[Property]) -> Attributes {
     let mut attributes = Attributes::default();
-    for Property { path, value } in stated {
+    for Property { path, value } in metadata.properties().iter().chain(properties) {
         let path = path.iter().map(String::as_str);
         attributes.insert(path, value.bytes().into());
     }

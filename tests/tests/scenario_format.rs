@@ -39,6 +39,8 @@ fn examples_in_the_manual_are_valid_scenarios() {
         (scenario.shared_data.len(), scenario.properties.len()),
         (1, 1)
     );
+    let metadata = &scenario.metadata;
+    assert_eq!((metadata.route.len(), metadata.dynamic.len()), (1, 1));
     assert_eq!(scenario.metrics.len(), 2);
     let chain = format!("about: x\nsteps:\n- request: {{path: /}}\n{plugins}");
     let chain: Scenario = serde_saphyr::from_str(&chain).expect("a scenario");

@@ -92,11 +92,12 @@ fn listener(of: &Bootstrap) -> Value {
 }
 
 fn connection_manager(of: &Bootstrap) -> Value {
-    let mut filters: Vec<Value> = of
-        .plugins
-        .iter()
-        .map(|plugin| wasm_filter(plugin, of.profile))
-        .collect();
+    let mut filters = Vec::new();
+    if !of.dynamic_metadata.is_empty() {
+        filters.push(set_metadata(&of.dynamic_metadata));
+    }
+    let plugins = of.plugins.iter();
+    filters.extend(plugins.map(|plugin| wasm_filter(plugin, of.profile)));
     filters.push(router(of.profile));
 
     let mut manager = typed(
@@ -106,7 +107,7 @@ fn connection_manager(of: &Bootstrap) -> Value {
             // Envoy drops HTTP/1.1 trailers by default, but a plugin's streams have trailers in every runtime.
             "http_protocol_options": { "enable_trailers": true },
             "http_filters": filters,
-            "route_config": routes(of.profile),
+            "route_config": routes(of),
         }),
     );
     if of.profile == Profile::Comparable {
@@ -121,23 +122,44 @@ fn connection_manager(of: &Bootstrap) -> Value {
     manager
 }
 
-fn routes(profile: Profile) -> Value {
+fn routes(of: &Bootstrap) -> Value {
+    let mut route = json!({
+        "match": { "prefix": "/" },
+        // By default, Envoy aborts a response after fifteen seconds, even if it is still streaming.
+        "route": { "cluster": UPSTREAM_CLUSTER, "timeout": "0s" },
+    });
+    if !of.route_metadata.is_empty() {
+        extend(
+            &mut route,
+            json!({ "metadata": { "filter_metadata": of.route_metadata } }),
+        );
+    }
     let mut all = json!({
         "name": "all",
         "domains": ["*"],
-        "routes": [{
-            "match": { "prefix": "/" },
-            // By default, Envoy aborts a response after fifteen seconds, even if it is still streaming.
-            "route": { "cluster": UPSTREAM_CLUSTER, "timeout": "0s" },
-        }],
+        "routes": [route],
     });
-    if profile == Profile::Comparable {
+    if of.profile == Profile::Comparable {
         extend(
             &mut all,
             json!({ "request_headers_to_remove": ["x-forwarded-proto"] }),
         );
     }
     json!({ "virtual_hosts": [all] })
+}
+
+fn set_metadata(namespaces: &Map<String, Value>) -> Value {
+    let metadata: Vec<Value> = namespaces
+        .iter()
+        .map(|(name, value)| json!({ "metadata_namespace": name, "value": value }))
+        .collect();
+    json!({
+        "name": "envoy.filters.http.set_metadata",
+        "typed_config": typed(
+            "envoy.extensions.filters.http.set_metadata.v3.Config",
+            json!({ "metadata": metadata }),
+        ),
+    })
 }
 
 fn router(profile: Profile) -> Value {

@@ -29,6 +29,7 @@ use tidegate_deploy::module::Facts;
 use super::{Deployed, Runtime, SentCall, Servers, Started};
 use crate::client::{self, Outgoing, OutgoingBody};
 use crate::logbook::{LogBook, PATIENCE, STEP, shown};
+use crate::metadata::{self, Metadata};
 use crate::scenario::{self, Histogram, MetricValue, Scenario};
 use crate::transcript::Line;
 
@@ -73,6 +74,7 @@ struct Envoy {
 struct ListenerFile {
     directory: TempDir,
     servers: Servers,
+    metadata: Metadata,
 }
 
 /// The data read from Envoy's standard error.
@@ -116,10 +118,10 @@ pub fn start(
         // The router reports every call, with its thread.
         levels.push_str(",router:debug");
     }
-    let mut bootstrap = bootstrap(plugins, servers)?;
+    let mut bootstrap = bootstrap(plugins, servers, &scenario.metadata)?;
     let mut listener_file = None;
     if scenario.reloads().next().is_some() {
-        let file = ListenerFile::new(servers)?;
+        let file = ListenerFile::new(servers, &scenario.metadata)?;
         file.write(&bootstrap)?;
         bootstrap.listener_file = Some(file.path());
         listener_file = Some(file);
@@ -199,7 +201,7 @@ pub fn start(
 }
 
 /// Returns the bootstrap configuration.
-fn bootstrap(plugins: &[Deployed], servers: &Servers) -> Result<Bootstrap> {
+fn bootstrap(plugins: &[Deployed], servers: &Servers, metadata: &Metadata) -> Result<Bootstrap> {
     let any_port: SocketAddr = "127.0.0.1:0".parse()?;
     let server = |at: &SocketAddr| Upstream::new(at.ip().to_string(), at.port());
     let mut bootstrap = Bootstrap::new(any_port, server(&servers.upstream));
@@ -211,6 +213,8 @@ fn bootstrap(plugins: &[Deployed], servers: &Servers) -> Result<Bootstrap> {
         })
         .collect();
     bootstrap.admin = Some(any_port);
+    bootstrap.route_metadata = metadata::to_json(&metadata.route)?;
+    bootstrap.dynamic_metadata = metadata::to_json(&metadata.dynamic)?;
     bootstrap.profile = Profile::Comparable;
     bootstrap.plugins = plugins.iter().map(plugin).collect();
     Ok(bootstrap)
@@ -343,7 +347,7 @@ impl Runtime for Envoy {
         let file = file.context("Envoy was started with a listener that cannot be replaced")?;
         let listeners = self.watch.locked().listeners;
         let lines = self.watch.main.len();
-        let mut bootstrap = bootstrap(plugins, &file.servers)?;
+        let mut bootstrap = bootstrap(plugins, &file.servers, &file.metadata)?;
         for plugin in &mut bootstrap.plugins {
             // Otherwise, the new filter chain would use the running instances of plugins that have not changed.
             plugin.vm_configuration = Some(listeners.to_string());
@@ -404,10 +408,11 @@ impl Drop for Envoy {
 // === impl ListenerFile ===
 
 impl ListenerFile {
-    fn new(servers: &Servers) -> Result<Self> {
+    fn new(servers: &Servers, metadata: &Metadata) -> Result<Self> {
         Ok(Self {
             directory: tempfile::tempdir().context("cannot create a directory for Envoy")?,
             servers: servers.clone(),
+            metadata: metadata.clone(),
         })
     }
 

@@ -62,7 +62,10 @@ pub fn start(
         queues: Arc::default(),
         metrics: metrics.clone(),
         clusters: clusters(&servers.clusters)?,
-        attributes: Arc::new(surroundings::attributes(&scenario.properties)),
+        attributes: Arc::new(surroundings::attributes(
+            &scenario.metadata,
+            &scenario.properties,
+        )),
         observer: None,
         code: Some(code.clone()),
         code_cache_dir: None,

@@ -10,6 +10,7 @@ use tidegate_deploy::envoy::UPSTREAM_CLUSTER;
 use super::{
     Answer, AnswerPart, AtUpstream, Awaited, Cluster, Expect, Plugin, Received, Scenario, Step,
 };
+use crate::metadata::{Fields, Metadata, MetadataValue};
 use crate::octets::Octets;
 use crate::runtimes::RuntimeKind;
 use crate::verdict::Place;
@@ -73,6 +74,7 @@ impl Scenario {
             let wrong = |error: anyhow::Error| (at("properties").item(number), error.to_string());
             property.check().map_err(wrong)?;
         }
+        self.check_metadata()?;
         must(
             self.start.refused || !self.steps.is_empty(),
             at("steps"),
@@ -93,6 +95,19 @@ impl Scenario {
         self.check_requests()?;
         self.check_awaited()?;
         self.check_reloads()
+    }
+
+    /// Checks that plugins can name each value in a path.
+    fn check_metadata(&self) -> Result<(), Wrong> {
+        let Metadata { route, dynamic } = &self.metadata;
+        for (key, namespaces) in [("route", route), ("dynamic", dynamic)] {
+            for (namespace, fields) in namespaces {
+                let place = at("metadata").key(key).key(namespace);
+                metadata_key(&place, namespace)?;
+                metadata_keys(&place, fields)?;
+            }
+        }
+        Ok(())
     }
 
     fn check_clusters(&self) -> Result<(), Wrong> {
@@ -307,6 +322,27 @@ fn chain(place: &Place, plugins: &[Plugin]) -> Result<(), Wrong> {
         )?;
     }
     Ok(())
+}
+
+/// Checks the keys of a mapping in metadata, and those of the mappings in it.
+fn metadata_keys(place: &Place, fields: &Fields) -> Result<(), Wrong> {
+    for (key, value) in fields {
+        let place = place.clone().key(key);
+        metadata_key(&place, key)?;
+        if let MetadataValue::Mapping(fields) = value {
+            metadata_keys(&place, fields)?;
+        }
+    }
+    Ok(())
+}
+
+/// Checks a key or namespace, which is a segment of the paths of properties.
+fn metadata_key(place: &Place, key: &str) -> Result<(), Wrong> {
+    must(
+        !key.is_empty() && !key.contains('\0'),
+        place.clone(),
+        "a key in `metadata` is empty or has a zero byte",
+    )
 }
 
 fn unknown(name: &str) -> String {

@@ -65,6 +65,24 @@ fn invalid_scenario_is_rejected_with_a_precise_error() {
         path.contains("log.yaml:4:3: `a.` has a segment that is empty"),
         "{path}"
     );
+    let metadata = |stated: &str| {
+        error(&format!(
+            "about: x\nplugins: [{{guest: probe}}]\nmetadata: {stated}\nsteps:\n- request: {{path: /}}\n"
+        ))
+    };
+    let list = metadata("{route: {a: {b: [c]}}}");
+    assert!(
+        list.contains("log.yaml:3:27: `b`: expected a string, a number, a boolean or a mapping")
+            && list.contains("lists and `null` are not supported"),
+        "{list}"
+    );
+    let null = metadata("{dynamic: {a: {b: {c: null}}}}");
+    assert!(null.contains("`null` are not supported"), "{null}");
+    let key = metadata("{dynamic: {a: {'': c}}}");
+    assert!(
+        key.contains("log.yaml:3:26: a key in `metadata` is empty"),
+        "{key}"
+    );
     let metric = error(
         "about: x\nplugins: [{guest: probe}]\nmetrics: {a: {sum: 1}}\nsteps:\n- request: {path: /}\n",
     );
