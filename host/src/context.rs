@@ -12,7 +12,7 @@ use crate::clusters::Clusters;
 use crate::limits::Limits;
 use crate::logs::{Level, LogLine, LogSink};
 use crate::metrics::{DefinedMetrics, Metrics};
-use crate::observe::LineRecorder;
+use crate::observe::{LineRecorder, Observer};
 use crate::plugin_stats::InstanceStats;
 use crate::port::{Outbox, QueueListener};
 use crate::random::Random;
@@ -47,7 +47,9 @@ pub(crate) struct Services {
     pub(crate) plugins: Vec<String>,
     /// Whether the running callback belongs to no phase of a stream.
     pub(crate) in_event: Cell<bool>,
-    /// Records log lines for an observer, if there is one.
+    /// Receives what is not reported with a stream, if there is an observer.
+    pub(crate) observer: Option<Arc<dyn Observer>>,
+    /// Records log lines for the observer, if there is one.
     pub(crate) recorder: Option<LineRecorder>,
     pub(crate) contexts: Contexts,
 }

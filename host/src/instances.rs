@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 
 use crate::config::RuntimeConfig;
 use crate::context::{Contexts, Services};
-use crate::engine::{Compiled, Trap};
+use crate::engine::{Compiled, Instance, Trap};
 use crate::error::StartError;
 use crate::logs::Level;
 use crate::metrics::DefinedMetrics;
-use crate::observe::{LineRecorder, Observer};
+use crate::observe::{LineRecorder, Observer, PluginOccasion};
 use crate::plugin::{EngineKind, FailurePolicy, PluginSpec};
 use crate::port::{Outbox, Port};
 use crate::random::Random;
@@ -227,6 +227,7 @@ fn start_instance(
         in_event: Cell::new(false),
         attributes: config.attributes.clone(),
         plugins: names,
+        observer: config.observer.clone(),
         recorder: config.observer.as_ref().map(|_| LineRecorder::default()),
         contexts: Contexts::default(),
     };
@@ -238,19 +239,23 @@ fn start_instance(
     )?;
     for (index_in_module, LoadedPlugin { spec, .. }) in plugins.iter().enumerate() {
         let context = vm.services().contexts.add(index_in_module, None);
+        let configure = |instance: &mut dyn Instance| {
+            let result = instance.configure(&context, &spec.configuration)?;
+            // By the contract, the proxy logs the reason. A Proxy-Wasm module has logged it itself.
+            if let Err(reason) = &result
+                && *engine == EngineKind::Component
+            {
+                let line = format!("configuration refused: {reason}");
+                vm.services().log(index_in_module, Level::Error, &line);
+            }
+            Ok::<_, Trap>(result)
+        };
         // `Vm::enter` logs the trap. The error only reports that it occurred.
-        match vm.enter(index_in_module, |instance| {
-            instance.configure(&context, &spec.configuration)
-        }) {
+        match vm.enter_for_plugin(index_in_module, PluginOccasion::Start, configure) {
             Some(Ok(())) => {}
             Some(Err(reason)) => {
                 // A plugin that was not created must not be ended.
                 vm.services().contexts.remove(context.id);
-                // By the contract, the proxy logs the reason. A Proxy-Wasm module has logged it itself.
-                if *engine == EngineKind::Component {
-                    let line = format!("configuration refused: {reason}");
-                    vm.services().log(index_in_module, Level::Error, &line);
-                }
                 return Err(StartError::Refused {
                     plugin: spec.name.clone(),
                     reason,

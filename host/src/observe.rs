@@ -1,7 +1,8 @@
-//! Observation of streams: which callbacks were called, what each of them saw and changed, and its cost.
+//! Observation of plugins: which callbacks were called, what each of them saw and changed, and its cost.
 //!
 //! This module is for users who want to see what their plugins do. Without an observer, no events are created. `stream`
-//! generates the events, together with the semantics that they describe; engines only count fuel.
+//! generates the events of streams, together with the semantics that they describe. `vm` generates those of plugins, and
+//! reports the outcomes of HTTP calls. Engines only count fuel.
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -10,11 +11,15 @@ use crate::fields::Fields;
 use crate::logs::Level;
 pub use crate::vocabulary::{Action, Direction, FieldMap, Phase};
 
-/// Receives the events of streams. It is called concurrently by all workers.
+/// Receives the events of streams and plugins. It is called concurrently by all workers.
 pub trait Observer: Send + Sync {
     /// Receives an event of a stream. This function is called on the worker's thread, between callbacks, and should not
     /// block. `stream` is a number that is unique within this process.
     fn event(&self, stream: u64, event: Event);
+
+    /// Receives an event of a plugin that belongs to no stream. Like `event`, this function is called on the worker's thread,
+    /// between callbacks, and should not block.
+    fn plugin_event(&self, _event: PluginEvent) {}
 
     /// Returns whether to count fuel. Fuel measures the amount of work independently of the machine. Counting it slows
     /// plugins down.
@@ -80,7 +85,8 @@ pub struct Call {
     pub fields: Vec<Seen>,
     /// The size of the body that the callback is for.
     pub body: Option<BodySize>,
-    /// The action that the plugin returned, or the error message if its instance failed.
+    /// The action that the plugin returned, or the error message if its instance failed. If the plugin returns no action, it
+    /// is `Continue`.
     pub outcome: Result<Action, String>,
     /// The log lines that the plugin wrote.
     pub lines: Lines,
@@ -95,10 +101,58 @@ pub struct Call {
 pub enum Occasion {
     /// The plugin creates its per-stream state. Reported only if it logged something or failed.
     Open,
-    /// A callback.
+    /// A callback for a phase.
     Callback(Phase),
+    /// An HTTP call that was sent for the stream has ended.
+    HttpCallResponse(EndedCall),
     /// The plugin drops its per-stream state. Reported only if it logged something or failed.
     Close,
+}
+
+/// One execution of a plugin's code that belongs to no stream.
+#[derive(Clone, Debug)]
+pub struct PluginEvent {
+    /// The name of the plugin.
+    pub plugin: String,
+    /// The worker whose instance of the plugin ran.
+    pub worker: usize,
+    /// The reason for the execution.
+    pub occasion: PluginOccasion,
+    /// The error message if the instance failed.
+    pub trap: Option<String>,
+    /// The log lines that the plugin wrote.
+    pub lines: Lines,
+    /// The elapsed time, including hostcalls.
+    pub time: Duration,
+    /// The consumed fuel, about one unit for each instruction. `None` if fuel is not counted.
+    pub fuel: Option<u64>,
+}
+
+/// The reason for an execution of a plugin's code that belongs to no stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PluginOccasion {
+    /// The plugin is configured. Reported only if it logged something or failed.
+    Start,
+    /// A period of the plugin's timer has passed.
+    Tick,
+    /// A value has been added to a queue that the plugin has registered.
+    QueueReady {
+        /// The ID of the queue.
+        queue: u32,
+    },
+    /// An HTTP call that was sent for the plugin has ended.
+    HttpCallResponse(EndedCall),
+    /// The plugin ends. Reported only if it logged something or failed.
+    End,
+}
+
+/// An HTTP call of a plugin that has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EndedCall {
+    /// The number of the call.
+    pub id: u32,
+    /// The status of the response. `None` if the call was reset.
+    pub status: Option<u16>,
 }
 
 /// Fields before and after a callback.
@@ -155,6 +209,9 @@ pub(crate) struct Measured {
 #[derive(Default)]
 pub(crate) struct LineRecorder(RefCell<Lines>);
 
+/// The field maps of a stream, by [`FieldMap::index`].
+type Maps = [Option<Fields>; 4];
+
 /// The maximum number of lines recorded for one execution, and their maximum total size in bytes. A guest can log until
 /// its deadline expires.
 const MOST_LINES: usize = 1_000;
@@ -174,6 +231,15 @@ impl Lines {
     }
 }
 
+// === impl Measured ===
+
+impl Measured {
+    /// Returns whether the code has neither logged anything nor failed.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.trap.is_none() && self.lines.kept.is_empty() && self.lines.left_out == 0
+    }
+}
+
 // === impl LineRecorder ===
 
 impl LineRecorder {
@@ -187,6 +253,24 @@ impl LineRecorder {
     pub(crate) fn take(&self) -> Lines {
         self.0.take()
     }
+}
+
+/// Returns the fields that differ before and after a callback. The fields of `own`, which the callback is for, come first, whether changed
+/// or not.
+pub(crate) fn compare_maps(before: Maps, after: &Maps, own: Option<FieldMap>) -> Vec<Seen> {
+    let mut fields = Vec::new();
+    for ((map, before), after) in FieldMap::ALL.into_iter().zip(before).zip(after) {
+        let (Some(before), Some(after)) = (before, after.as_ref()) else {
+            continue;
+        };
+        if own == Some(map) || before != *after {
+            let after = after.clone();
+            let seen = Seen { map, before, after };
+            let at = if own == Some(map) { 0 } else { fields.len() };
+            fields.insert(at, seen);
+        }
+    }
+    fields
 }
 
 #[cfg(test)]

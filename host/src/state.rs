@@ -34,6 +34,8 @@ pub(crate) struct SharedStream {
     pub(crate) running: Cell<bool>,
     /// Whether a command was queued, or an instance died, while the stream was not running.
     pub(crate) notified: Cell<bool>,
+    /// The number under which the observer knows the stream, if there is an observer.
+    pub(crate) observed_as: Option<u64>,
     wake: Rc<dyn Fn()>,
 }
 
@@ -80,7 +82,7 @@ pub(crate) struct FilterState {
 }
 
 impl SharedStream {
-    pub(crate) fn new(filters: usize, wake: Rc<dyn Fn()>) -> Self {
+    pub(crate) fn new(filters: usize, wake: Rc<dyn Fn()>, observed_as: Option<u64>) -> Self {
         let state = State {
             filters: vec![FilterState::default(); filters],
             ..State::default()
@@ -89,6 +91,7 @@ impl SharedStream {
             state: RefCell::new(state),
             running: Cell::new(false),
             notified: Cell::new(false),
+            observed_as,
             wake,
         }
     }

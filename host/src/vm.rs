@@ -5,20 +5,22 @@
 //! is never entered twice.
 //!
 //! What hostcalls have queued for the worker is passed to its [`Port`] when a callback has returned. The outcomes of calls and the
-//! ticks of timers come back here, and are dropped if the instance has trapped. `counting` counts callbacks, if there are statistics.
+//! ticks of timers come back here, and are dropped if the instance has trapped. `counting` counts callbacks, if there are statistics, and
+//! `reporting` reports them to the observer, if there is one.
 
 mod counting;
+mod reporting;
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
 
 use crate::clock::after;
-use crate::context::Services;
+use crate::context::{Context, Services};
 use crate::engine::{Callback, Callbacks, Compiled, Instance, Trap};
 use crate::inconsistency;
 use crate::logs::Level;
-use crate::observe::{LineRecorder, Measured};
+use crate::observe::{LineRecorder, Measured, PluginOccasion};
 use crate::port::{CallOutcome, Pending, Port, QueueListener, TimerSetting};
 
 /// One instance and its contexts.
@@ -194,8 +196,9 @@ impl Vm {
         let Some(context) = receiver.and_then(|it| self.services.contexts.find(it)) else {
             return;
         };
+        let ended = reporting::describe_end(id, &outcome);
         let callback = Callback::HttpCallResponse { call: id, outcome };
-        self.deliver(context.plugin, |instance| instance.call(&context, callback));
+        self.deliver(&context, PluginOccasion::HttpCallResponse(ended), callback);
     }
 
     fn set_timer(&self, setting: &TimerSetting) {
@@ -218,8 +221,8 @@ impl Vm {
     /// Calls a plugin because a value has been added to its queue.
     fn queue_ready(&self, plugin: usize, queue: u32) {
         if let Some(context) = self.services.contexts.plugin_context(plugin) {
-            let callback = Callback::QueueReady { queue };
-            self.deliver(plugin, |instance| instance.call(&context, callback));
+            let occasion = PluginOccasion::QueueReady { queue };
+            self.deliver(&context, occasion, Callback::QueueReady { queue });
         }
     }
 
@@ -243,7 +246,7 @@ impl Vm {
         }
         // The next period begins now. In Envoy, it begins when the callback has returned.
         let begun = self.services.clock.monotonic();
-        self.deliver(plugin, |instance| instance.call(&context, Callback::Tick));
+        self.deliver(&context, PluginOccasion::Tick, Callback::Tick);
         let mut timers = self.timers.borrow_mut();
         if let Some(timer) = timers.get_mut(plugin)
             && timer.pending.is_none()
@@ -255,21 +258,19 @@ impl Vm {
     }
 
     /// Runs a callback that belongs to no phase of a stream.
-    fn deliver<R>(&self, plugin: usize, call: impl FnOnce(&mut dyn Instance) -> Result<R, Trap>) {
+    fn deliver(&self, context: &Context, occasion: PluginOccasion, callback: Callback) {
         self.services.in_event.set(true);
-        let _: Option<R> = self.enter(plugin, call);
+        self.call_reported(context, occasion, callback);
         self.services.in_event.set(false);
-        // Only lines that are logged in a callback of a stream are reported to the observer.
-        if let Some(recorder) = &self.services.recorder {
-            recorder.take();
-        }
     }
 
     /// Ends the plugins that were configured, in order, unless the instance has trapped.
     fn end_plugins(&self) {
         for plugin in 0..self.services.plugins.len() {
             if let Some(context) = self.services.contexts.plugin_context(plugin) {
-                self.enter(plugin, |instance| instance.shut_down(&context));
+                self.enter_for_plugin(plugin, PluginOccasion::End, |instance| {
+                    instance.shut_down(&context)
+                });
                 self.services.contexts.remove(context.id);
             }
         }

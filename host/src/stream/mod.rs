@@ -162,8 +162,10 @@ struct DirectionState {
 impl Stream {
     pub(crate) fn new(chain: Rc<ChainInstances>, wake: Rc<dyn Fn()>) -> Self {
         let count = chain.plugin_count();
+        let reporter = chain.observer().map(Reporter::new);
+        let observed_as = reporter.as_ref().map(Reporter::stream_id);
         Self {
-            shared: Rc::new(SharedStream::new(count, wake)),
+            shared: Rc::new(SharedStream::new(count, wake, observed_as)),
             filters: (0..count)
                 .map(|_| Filter {
                     binding: Binding::Unbound,
@@ -177,7 +179,7 @@ impl Stream {
             response_complete: false,
             reset: false,
             placeholder_progress: Progress::default(),
-            reporter: chain.observer().map(Reporter::new),
+            reporter,
             chain,
         }
     }

@@ -1,4 +1,4 @@
-//! Reports the events of a stream to the observer.
+//! Reports the events of a stream to the observer. Outcomes of HTTP calls are callbacks that `vm` calls, and reports.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::context::Context;
 use crate::engine::{self, Trap};
 use crate::fields::Fields;
-use crate::observe::{BodySize, Call, Event, Measured, Observer, Occasion, Seen};
+use crate::observe::{BodySize, Call, Event, Observer, Occasion, Seen, compare_maps};
 use crate::state::{SharedStream, State};
 use crate::vm::Vm;
-use crate::vocabulary::{Action, Direction, FieldMap, Phase};
+use crate::vocabulary::{Action, Direction, Phase};
 
 /// The observer of a stream, and the number under which it knows the stream.
 pub(super) struct Reporter {
@@ -42,6 +42,10 @@ impl Reporter {
         }
     }
 
+    pub(super) fn stream_id(&self) -> u64 {
+        self.stream_id
+    }
+
     pub(super) fn report(&self, event: Event) {
         self.observer.event(self.stream_id, event);
     }
@@ -64,18 +68,12 @@ impl Reporter {
         let before = shared.change(|state| Snapshot::take(state, index, phase));
         let (action, measured) = vm.enter_measured(context.plugin, run);
         let (fields, body) = shared.change(|state| before.compare(state, index, phase));
+        let occasion = Occasion::Callback(phase);
         let call = Call {
             fields,
             body,
             end,
-            ..new_call(
-                vm,
-                context,
-                index,
-                Occasion::Callback(phase),
-                action,
-                measured,
-            )
+            ..vm.describe_call(context, index, occasion, action, measured)
         };
         self.report(Event::Called(Box::new(call)));
         action
@@ -91,43 +89,12 @@ impl Reporter {
         run: impl FnOnce(&mut dyn engine::Instance) -> Result<R, Trap>,
     ) -> Option<R> {
         let (result, measured) = vm.enter_measured(context.plugin, run);
-        let silent = measured.lines.kept.is_empty() && measured.lines.left_out == 0;
-        if !silent || measured.trap.is_some() {
+        if !measured.is_silent() {
             let action = result.is_some().then_some(Action::Continue);
-            let call = new_call(vm, context, index, occasion, action, measured);
+            let call = vm.describe_call(context, index, occasion, action, measured);
             self.report(Event::Called(Box::new(call)));
         }
         result
-    }
-}
-
-fn new_call(
-    vm: &Vm,
-    context: &Context,
-    position: usize,
-    occasion: Occasion,
-    action: Option<Action>,
-    measured: Measured,
-) -> Call {
-    let Measured {
-        time,
-        fuel,
-        trap,
-        lines,
-    } = measured;
-    let plugin = vm.services().plugins.get(context.plugin).cloned();
-    Call {
-        plugin: plugin.unwrap_or_default(),
-        position,
-        occasion,
-        end: false,
-        fields: Vec::new(),
-        body: None,
-        outcome: action
-            .ok_or_else(|| trap.unwrap_or_else(|| "its instance had already failed".to_owned())),
-        lines,
-        time,
-        fuel,
     }
 }
 
@@ -146,23 +113,7 @@ impl Snapshot {
         phase: Phase,
     ) -> (Vec<Seen>, Option<BodySize>) {
         let (_, own_map) = phase.direction_and_map();
-        let mut fields = Vec::new();
-        for (map, before) in FieldMap::ALL.into_iter().zip(self.maps) {
-            let (Some(before), Some(after)) = (before, state.map(map)) else {
-                continue;
-            };
-            if own_map == Some(map) || before != *after {
-                let after = after.clone();
-                let seen = Seen { map, before, after };
-                // The fields that the callback is for come first.
-                let at = if own_map == Some(map) {
-                    0
-                } else {
-                    fields.len()
-                };
-                fields.insert(at, seen);
-            }
-        }
+        let fields = compare_maps(self.maps, &state.maps, own_map);
         let after = body_len(state, index, phase);
         let body = self.body.zip(after).map(|(before, after)| BodySize {
             seen: before,

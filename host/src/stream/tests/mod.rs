@@ -3,6 +3,7 @@
 mod answers;
 mod failures;
 mod observed;
+mod observed_events;
 mod passing;
 mod phases;
 
@@ -32,10 +33,16 @@ use crate::vocabulary::Action;
 /// The behaviour of a plugin in one callback.
 type Behaviour = Box<dyn FnMut(&Context) -> Result<Action, Trap> + Send>;
 
+/// The behaviour of all plugins in events, and when they end.
+type EventBehaviour = Box<dyn FnMut(&Services, &Context) -> Result<(), Trap> + Send>;
+
 /// The behaviour of a test's plugins, and a record of their callbacks: `plugin:phase[:size][:end]`.
 #[derive(Default)]
 struct Script {
     behaviours: Vec<(usize, Phase, Behaviour)>,
+    event_behaviour: Option<EventBehaviour>,
+    /// How many times code has run whose cost was measured.
+    measured: usize,
     seen: Vec<String>,
     instances: usize,
     configuration_error: Option<String>,
@@ -43,6 +50,12 @@ struct Script {
 
 #[derive(Clone, Default)]
 struct Scripted(Arc<Mutex<Script>>);
+
+/// An instance of the plugins.
+struct ScriptedInstance {
+    script: Scripted,
+    services: Rc<Services>,
+}
 
 impl Scripted {
     fn on(
@@ -72,6 +85,14 @@ impl Scripted {
         })
     }
 
+    fn on_event(
+        self,
+        behaviour: impl FnMut(&Services, &Context) -> Result<(), Trap> + Send + 'static,
+    ) -> Self {
+        self.0.lock().unwrap().event_behaviour = Some(Box::new(behaviour));
+        self
+    }
+
     fn seen(&self) -> Vec<String> {
         std::mem::take(&mut self.0.lock().unwrap().seen)
     }
@@ -97,6 +118,16 @@ impl Scripted {
             .push((plugin, phase, behaviour));
         result
     }
+
+    fn run_event(&self, services: &Services, context: &Context) -> Result<(), Trap> {
+        let behaviour = self.0.lock().unwrap().event_behaviour.take();
+        let Some(mut behaviour) = behaviour else {
+            return Ok(());
+        };
+        let result = behaviour(services, context);
+        self.0.lock().unwrap().event_behaviour = Some(behaviour);
+        result
+    }
 }
 
 impl engine::Compiled for Scripted {
@@ -115,15 +146,19 @@ impl engine::Compiled for Scripted {
         .fold(Callbacks::default(), Callbacks::with)
     }
 
-    fn instantiate(&self, _: &Rc<Services>) -> Result<Box<dyn engine::Instance>, Trap> {
+    fn instantiate(&self, services: &Rc<Services>) -> Result<Box<dyn engine::Instance>, Trap> {
         self.0.lock().unwrap().instances += 1;
-        Ok(Box::new(self.clone()))
+        Ok(Box::new(ScriptedInstance {
+            script: self.clone(),
+            services: services.clone(),
+        }))
     }
 }
 
-impl engine::Instance for Scripted {
+impl engine::Instance for ScriptedInstance {
     fn configure(&mut self, _: &Context, _: &[u8]) -> Result<Result<(), String>, Trap> {
         Ok(self
+            .script
             .0
             .lock()
             .unwrap()
@@ -133,7 +168,8 @@ impl engine::Instance for Scripted {
     }
 
     fn open_stream(&mut self, context: &Context) -> Result<usize, Trap> {
-        self.0
+        self.script
+            .0
             .lock()
             .unwrap()
             .seen
@@ -168,14 +204,18 @@ impl engine::Instance for Scripted {
             }
             Callback::Log => (Phase::Log, "log".to_owned()),
             Callback::HttpCallResponse { .. } | Callback::Tick | Callback::QueueReady { .. } => {
+                let seen = format!("{}:event", context.plugin);
+                self.script.0.lock().unwrap().seen.push(seen);
+                self.script.run_event(&self.services, context)?;
                 return Ok(Action::Continue);
             }
         };
-        self.run(context, phase, what)
+        self.script.run(context, phase, what)
     }
 
     fn close_stream(&mut self, context: &Context) -> Result<(), Trap> {
-        self.0
+        self.script
+            .0
             .lock()
             .unwrap()
             .seen
@@ -183,8 +223,12 @@ impl engine::Instance for Scripted {
         Ok(())
     }
 
-    fn shut_down(&mut self, _: &Context) -> Result<(), Trap> {
-        Ok(())
+    fn shut_down(&mut self, context: &Context) -> Result<(), Trap> {
+        self.script.run_event(&self.services, context)
+    }
+
+    fn refuel(&mut self) {
+        self.script.0.lock().unwrap().measured += 1;
     }
 }
 

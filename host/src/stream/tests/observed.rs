@@ -1,24 +1,39 @@
 //! Tests of the events that an observer receives.
 
 use super::*;
-use crate::observe::{BodySize, Call, Event, Observer, Occasion, Seen};
+use crate::observe::{
+    BodySize, Call, EndedCall, Event, Lines, Observer, Occasion, PluginEvent, PluginOccasion, Seen,
+};
 
 #[derive(Default)]
-struct RecordingObserver(Mutex<Vec<(u64, Event)>>);
+pub(super) struct RecordingObserver {
+    events: Mutex<Vec<(u64, Event)>>,
+    plugin_events: Mutex<Vec<PluginEvent>>,
+}
 
 impl Observer for RecordingObserver {
     fn event(&self, stream: u64, event: Event) {
-        self.0.lock().unwrap().push((stream, event));
+        self.events.lock().unwrap().push((stream, event));
+    }
+
+    fn plugin_event(&self, event: PluginEvent) {
+        self.plugin_events.lock().unwrap().push(event);
     }
 }
 
 impl RecordingObserver {
     fn take(&self) -> Vec<(u64, Event)> {
-        std::mem::take(&mut self.0.lock().unwrap())
+        std::mem::take(&mut self.events.lock().unwrap())
+    }
+
+    /// Takes the events of plugins, and returns them as text.
+    pub(super) fn plugin_event_texts(&self) -> Vec<String> {
+        let events = std::mem::take(&mut *self.plugin_events.lock().unwrap());
+        events.iter().map(plugin_event_text).collect()
     }
 
     /// Takes the events, which must belong to a single stream, and returns them as text.
-    fn event_texts(&self) -> Vec<String> {
+    pub(super) fn event_texts(&self) -> Vec<String> {
         let events = self.take();
         assert!(
             events
@@ -43,6 +58,7 @@ fn event_text(event: &Event) -> String {
             let occasion = match occasion {
                 Occasion::Open => "open".to_owned(),
                 Occasion::Callback(phase) => format!("{phase:?}"),
+                Occasion::HttpCallResponse(ended) => call_text(*ended),
                 Occasion::Close => "close".to_owned(),
             };
             let end = if call.end { ":end" } else { "" };
@@ -53,9 +69,7 @@ fn event_text(event: &Event) -> String {
             if let Some(BodySize { seen, left }) = call.body {
                 word += &format!(" body {seen}>{left}");
             }
-            for (level, line) in &call.lines.kept {
-                word += &format!(" {level}:{line}");
-            }
+            word += &line_texts(&call.lines);
             match outcome {
                 Ok(action) => word + &format!(" {action:?}"),
                 Err(trap) => word + &format!(" died: {trap}"),
@@ -77,6 +91,40 @@ fn event_text(event: &Event) -> String {
         Event::Reset => "reset".to_owned(),
         Event::Ended => "ended".to_owned(),
     }
+}
+
+fn plugin_event_text(event: &PluginEvent) -> String {
+    let PluginEvent {
+        plugin,
+        worker,
+        occasion,
+        trap,
+        lines,
+        ..
+    } = event;
+    let occasion = match occasion {
+        PluginOccasion::QueueReady { queue } => format!("queue {queue} ready"),
+        PluginOccasion::HttpCallResponse(ended) => call_text(*ended),
+        other => format!("{other:?}"),
+    };
+    let died = trap.as_ref().map(|trap| format!(" died: {trap}"));
+    let (lines, died) = (line_texts(lines), died.unwrap_or_default());
+    format!("{plugin}#{worker} {occasion}{lines}{died}")
+}
+
+fn call_text(ended: EndedCall) -> String {
+    let EndedCall { id, status } = ended;
+    match status {
+        Some(status) => format!("call {id}: {status}"),
+        None => format!("call {id}: reset"),
+    }
+}
+
+fn line_texts(lines: &Lines) -> String {
+    let lines = lines.kept.iter();
+    lines
+        .map(|(level, line)| format!(" {level}:{line}"))
+        .collect()
 }
 
 /// Starts a chain with an observer.
