@@ -1,10 +1,11 @@
-//! `--dashboard`: a page on loopback that shows what each plugin saw and changed of the latest requests.
+//! `--dashboard`: a page on loopback that shows what each plugin saw and changed of the latest requests, and the latest events.
 //!
 //! Workers only hand events over, and never wait: what the dashboard is too slow for is counted and dropped. Everything else is
-//! on the dashboard's own thread: `ring` keeps the latest requests, `record` is one of them, `changes` compares fields,
-//! `secrets` masks, `view` makes JSON of it all, `server` serves that and the page, `page.html`.
+//! on the dashboard's own thread: `ring` keeps the latest requests, `record` is one of them, `events` keeps what plugins did outside
+//! of requests, `changes` compares fields, `secrets` masks, `view` makes JSON of it all, `server` serves that and the page, `page.html`.
 
 mod changes;
+mod events;
 mod record;
 mod ring;
 mod secrets;
@@ -19,7 +20,7 @@ use std::time::{Instant, SystemTime};
 use anyhow::Context as _;
 use clap::Args;
 use tidegate_host::Observer;
-use tidegate_host::observe::Event;
+use tidegate_host::observe::{Event, PluginEvent};
 use tokio::sync::{mpsc, oneshot};
 
 /// Whether, where and how a dashboard is wanted: for every command that serves.
@@ -51,7 +52,7 @@ pub struct Dashboard {
 
 /// Hands events over to the dashboard's thread.
 struct Teller {
-    events: mpsc::UnboundedSender<Told>,
+    messages: mpsc::UnboundedSender<Message>,
     backlog: Arc<Backlog>,
 }
 
@@ -62,11 +63,24 @@ struct Backlog {
     lost: AtomicU64,
 }
 
-/// An event, and when it happened.
+/// What is handed over.
+enum Message {
+    Stream(Told),
+    Plugin(PluginTold),
+}
+
+/// An event of a stream, and when it happened.
 struct Told {
     stream: u64,
     event: Event,
     at: Instant,
+    time: SystemTime,
+    weight: usize,
+}
+
+/// An event of a plugin that belongs to no stream, and when it happened.
+struct PluginTold {
+    event: PluginEvent,
     time: SystemTime,
     weight: usize,
 }
@@ -112,7 +126,7 @@ impl Dashboard {
             .enable_all()
             .build()
             .context("cannot start the dashboard")?;
-        let (events, inbox) = mpsc::unbounded_channel();
+        let (messages, inbox) = mpsc::unbounded_channel();
         let backlog = Arc::new(Backlog::default());
         let (stop, stopped) = oneshot::channel();
         let keeper = server::Keeper::new(inbox, backlog.clone(), secrets);
@@ -122,7 +136,7 @@ impl Dashboard {
             .context("cannot start the dashboard")?;
         Ok(Self {
             address,
-            teller: Arc::new(Teller { events, backlog }),
+            teller: Arc::new(Teller { messages, backlog }),
             _stop: stop,
         })
     }
@@ -132,13 +146,24 @@ impl Dashboard {
         self.address
     }
 
-    /// What is to be told of streams.
+    /// What is to be told of streams and plugins.
     pub fn observer(&self) -> Arc<dyn Observer> {
         self.teller.clone()
     }
 }
 
 // === impl Teller ===
+
+impl Teller {
+    /// Hands a message over, unless more than `most` bytes wait already.
+    fn hand_over(&self, message: Message, weight: usize, most: usize) {
+        let waiting = self.backlog.bytes.fetch_add(weight, Ordering::Relaxed);
+        if waiting.saturating_add(weight) > most || self.messages.send(message).is_err() {
+            self.backlog.bytes.fetch_sub(weight, Ordering::Relaxed);
+            self.backlog.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
 
 impl Observer for Teller {
     fn event(&self, stream: u64, event: Event) {
@@ -148,7 +173,6 @@ impl Observer for Teller {
             Event::Ended => 2 * MOST_WAITING,
             _ => MOST_WAITING,
         };
-        let waiting = self.backlog.bytes.fetch_add(weight, Ordering::Relaxed);
         let told = Told {
             stream,
             event,
@@ -156,10 +180,18 @@ impl Observer for Teller {
             time: SystemTime::now(),
             weight,
         };
-        if waiting.saturating_add(weight) > most || self.events.send(told).is_err() {
-            self.backlog.bytes.fetch_sub(weight, Ordering::Relaxed);
-            self.backlog.lost.fetch_add(1, Ordering::Relaxed);
-        }
+        self.hand_over(Message::Stream(told), weight, most);
+    }
+
+    fn plugin_event(&self, event: PluginEvent) {
+        let weight = events::weight(&event);
+        let time = SystemTime::now();
+        let told = PluginTold {
+            event,
+            time,
+            weight,
+        };
+        self.hand_over(Message::Plugin(told), weight, MOST_WAITING);
     }
 
     fn wants_fuel(&self) -> bool {
@@ -188,18 +220,24 @@ mod tests {
 
     #[test]
     fn full_backlog_drops_all_events_but_ended() {
-        let (events, mut inbox) = mpsc::unbounded_channel();
+        let (messages, mut inbox) = mpsc::unbounded_channel();
         let backlog = Arc::new(Backlog::default());
         let teller = Teller {
-            events,
+            messages,
             backlog: backlog.clone(),
         };
         backlog.bytes.store(MOST_WAITING, Ordering::Relaxed);
         teller.event(1, Event::Reset);
         assert!(inbox.try_recv().is_err());
         assert_eq!(backlog.lost.load(Ordering::Relaxed), 1);
+        teller.plugin_event(events::tests::event());
+        assert!(inbox.try_recv().is_err());
+        assert_eq!(backlog.lost.load(Ordering::Relaxed), 2);
         teller.event(1, Event::Ended);
-        assert!(matches!(inbox.try_recv().unwrap().event, Event::Ended));
-        assert_eq!(backlog.lost.load(Ordering::Relaxed), 1);
+        let Message::Stream(told) = inbox.try_recv().unwrap() else {
+            panic!("an event of a plugin");
+        };
+        assert!(matches!(told.event, Event::Ended));
+        assert_eq!(backlog.lost.load(Ordering::Relaxed), 2);
     }
 }

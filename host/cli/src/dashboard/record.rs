@@ -258,7 +258,7 @@ impl More {
 }
 
 /// What an event takes when it carries nothing.
-const BASE: usize = 200;
+pub const BASE: usize = 200;
 
 /// About what an event takes.
 pub fn weight(event: &Event) -> usize {
@@ -268,14 +268,16 @@ pub fn weight(event: &Event) -> usize {
         | Event::Passed { fields, .. } => size(fields),
         Event::Called(call) => {
             let fields = call.fields.iter();
-            let lines = call.lines.kept.iter();
-            fields
-                .map(|it| size(&it.before) + size(&it.after))
-                .chain(lines.map(|(_, line)| 32 + line.len()))
-                .sum()
+            let fields = fields.map(|it| size(&it.before) + size(&it.after));
+            fields.sum::<usize>() + lines_weight(&call.lines)
         }
         Event::Resumed { .. } | Event::Reset | Event::Ended => 0,
     }
+}
+
+/// About what log lines take.
+pub fn lines_weight(lines: &Lines) -> usize {
+    lines.kept.iter().map(|(_, line)| 32 + line.len()).sum()
 }
 
 fn size(fields: &Fields) -> usize {

@@ -1,4 +1,4 @@
-//! Serves the page, the requests as JSON, and what is new as server-sent events.
+//! Serves the page, the requests and events as JSON, and what is new as server-sent events.
 //!
 //! Only this machine's browsers are to see it. The socket is on loopback; a page of some site whose name was made to point
 //! here (DNS rebinding) is told from ours by the `Host` that its browser sends; other sites' scripts cannot read what is here,
@@ -35,9 +35,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::MissedTickBehavior;
 
+use crate::dashboard::events::{Events, MOST_EVENTS};
 use crate::dashboard::ring::{MOST_RECORDS, Ring};
-use crate::dashboard::view::View;
-use crate::dashboard::{Backlog, Told};
+use crate::dashboard::view::{View, plugin_event};
+use crate::dashboard::{Backlog, Message};
 
 /// The page, its style and its script.
 const PAGE: &str = include_str!("page.html");
@@ -81,18 +82,21 @@ static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
 
 /// What the dashboard's thread keeps.
 pub struct Keeper {
-    inbox: mpsc::UnboundedReceiver<Told>,
+    inbox: mpsc::UnboundedReceiver<Message>,
     board: Board,
 }
 
 /// What connections see of it.
 struct Board {
     ring: Ring,
+    events: Events,
     view: View,
     backlog: Arc<Backlog>,
     readers: Vec<mpsc::Sender<Bytes>>,
     /// The requests that readers have not been told of yet.
     changed: BTreeSet<u64>,
+    /// The number of the last event that readers have been told of.
+    last_told: u64,
 }
 
 /// A body: all of it, or events as they come.
@@ -104,17 +108,13 @@ enum Reply {
 // === impl Keeper ===
 
 impl Keeper {
-    pub fn new(inbox: mpsc::UnboundedReceiver<Told>, backlog: Arc<Backlog>, secrets: bool) -> Self {
-        Self {
-            inbox,
-            board: Board {
-                ring: Ring::default(),
-                view: View { secrets },
-                backlog,
-                readers: Vec::new(),
-                changed: BTreeSet::new(),
-            },
-        }
+    pub fn new(
+        inbox: mpsc::UnboundedReceiver<Message>,
+        backlog: Arc<Backlog>,
+        secrets: bool,
+    ) -> Self {
+        let board = Board::new(backlog, secrets);
+        Self { inbox, board }
     }
 }
 
@@ -137,7 +137,7 @@ pub fn run(
 }
 
 /// Takes what is told, and passes it on to who reads.
-async fn keep(mut inbox: mpsc::UnboundedReceiver<Told>, board: &RefCell<Board>) {
+async fn keep(mut inbox: mpsc::UnboundedReceiver<Message>, board: &RefCell<Board>) {
     let mut batch = Vec::with_capacity(BATCH);
     let mut turns = tokio::time::interval(TURN);
     turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -237,6 +237,7 @@ fn route<B>(board: &RefCell<Board>, request: &Request<B>) -> Response<Reply> {
             Reply::Whole(Bytes::from_static(PAGE.as_bytes())),
         ),
         "/api/requests" => json_reply(&board.borrow().requests()),
+        "/api/plugin-events" => json_reply(&board.borrow().plugin_events()),
         "/api/events" => match board.borrow_mut().read() {
             Some(events) => reply("text/event-stream", Reply::Events(events)),
             None => text(
@@ -256,7 +257,7 @@ fn route<B>(board: &RefCell<Board>, request: &Request<B>) -> Response<Reply> {
                 },
                 None => text(
                     StatusCode::NOT_FOUND,
-                    "There are /, /api/requests, /api/requests/ID and /api/events.\n",
+                    "There are /, /api/requests, /api/requests/ID, /api/plugin-events and /api/events.\n",
                 ),
             }
         }
@@ -297,22 +298,45 @@ fn text(status: StatusCode, text: &'static str) -> Response<Reply> {
 // === impl Board ===
 
 impl Board {
-    /// Takes events, and notes which requests they are about.
-    fn take(&mut self, batch: impl Iterator<Item = Told>) {
-        for told in batch {
-            self.backlog.bytes.fetch_sub(told.weight, Ordering::Relaxed);
-            let id = told.stream;
-            if self.ring.take(told) && !self.readers.is_empty() {
-                self.changed.insert(id);
-            }
+    fn new(backlog: Arc<Backlog>, secrets: bool) -> Self {
+        Self {
+            ring: Ring::default(),
+            events: Events::default(),
+            view: View { secrets },
+            backlog,
+            readers: Vec::new(),
+            changed: BTreeSet::new(),
+            last_told: 0,
         }
     }
 
-    /// Tells readers of the requests that have changed.
+    /// Takes messages, and notes which requests they are about.
+    fn take(&mut self, batch: impl Iterator<Item = Message>) {
+        for message in batch {
+            let weight = match message {
+                Message::Stream(told) => {
+                    let (id, weight) = (told.stream, told.weight);
+                    if self.ring.take(told) && !self.readers.is_empty() {
+                        self.changed.insert(id);
+                    }
+                    weight
+                }
+                Message::Plugin(told) => {
+                    let weight = told.weight;
+                    self.events.add(told);
+                    weight
+                }
+            };
+            self.backlog.bytes.fetch_sub(weight, Ordering::Relaxed);
+        }
+    }
+
+    /// Tells readers of the requests that have changed, and of new events.
     fn tell(&mut self) {
         let changed = std::mem::take(&mut self.changed);
+        let last_told = std::mem::replace(&mut self.last_told, self.events.last);
         self.readers.retain(|it| !it.is_closed());
-        if changed.is_empty() || self.readers.is_empty() {
+        if self.readers.is_empty() {
             return;
         }
         let mut events = String::new();
@@ -322,6 +346,13 @@ impl Board {
                 "lost": self.backlog.lost.load(Ordering::Relaxed),
             });
             events += &format!("event: request\ndata: {data}\n\n");
+        }
+        for kept in self.events.after(last_told) {
+            let data = json!({
+                "event": plugin_event(kept),
+                "lost": self.backlog.lost.load(Ordering::Relaxed),
+            });
+            events += &format!("event: plugin-event\ndata: {data}\n\n");
         }
         if events.is_empty() {
             return;
@@ -347,6 +378,16 @@ impl Board {
         })
     }
 
+    /// All events in the list, oldest first.
+    fn plugin_events(&self) -> Value {
+        json!({
+            "events": self.events.after(0).map(plugin_event).collect::<Vec<_>>(),
+            "most": MOST_EVENTS,
+            "gone": self.events.gone(),
+            "lost": self.backlog.lost.load(Ordering::Relaxed),
+        })
+    }
+
     fn request(&self, id: u64) -> Option<Value> {
         let record = self.ring.find(id)?;
         Some(self.view.detail(&self.ring, record))
@@ -360,7 +401,9 @@ impl Board {
             return None;
         }
         let (sender, receiver) = mpsc::channel(MOST_WAITING);
-        let hello = format!("retry: 500\nevent: hello\ndata: {}\n\n", self.requests());
+        let mut hello = self.requests();
+        hello["plugin_events"] = self.plugin_events();
+        let hello = format!("retry: 500\nevent: hello\ndata: {hello}\n\n");
         sender.try_send(hello.into()).ok()?;
         self.readers.push(sender);
         Some(receiver)
@@ -406,6 +449,7 @@ mod tests {
     use tidegate_host::observe::Event;
 
     use super::*;
+    use crate::dashboard::{Told, events};
 
     #[test]
     fn host_header_must_be_a_loopback_name() {
@@ -444,22 +488,18 @@ mod tests {
 
     #[test]
     fn slow_reader_is_disconnected() {
-        let mut board = Board {
-            ring: Ring::default(),
-            view: View { secrets: false },
-            backlog: Arc::default(),
-            readers: Vec::new(),
-            changed: BTreeSet::new(),
-        };
-        let told = |stream| Told {
-            stream,
-            event: Event::Begun {
-                worker: 0,
-                fields: Fields::new(),
-            },
-            at: Instant::now(),
-            time: SystemTime::now(),
-            weight: 0,
+        let mut board = Board::new(Arc::default(), false);
+        let told = |stream| {
+            Message::Stream(Told {
+                stream,
+                event: Event::Begun {
+                    worker: 0,
+                    fields: Fields::new(),
+                },
+                at: Instant::now(),
+                time: SystemTime::now(),
+                weight: 0,
+            })
         };
         let mut slow = board.read().unwrap();
         let mut quick = board.read().unwrap();
@@ -481,5 +521,29 @@ mod tests {
         }
         assert_eq!(taken, MOST_WAITING);
         assert!(slow.is_closed(), "it is told that there is no more");
+    }
+
+    #[test]
+    fn readers_are_told_of_each_event_once() {
+        let mut board = Board::new(Arc::default(), false);
+        let told = || {
+            let mut told = events::tests::told(events::tests::event());
+            told.weight = 0;
+            Message::Plugin(told)
+        };
+        let text = |message: Bytes| String::from_utf8(message.to_vec()).unwrap();
+        board.take([told()].into_iter());
+        board.tell();
+        let mut reader = board.read().unwrap();
+        let hello = text(reader.try_recv().unwrap());
+        assert_eq!(hello.matches("on-tick").count(), 1, "{hello}");
+        board.tell();
+        assert!(reader.try_recv().is_err(), "there is nothing new");
+        board.take([told(), told()].into_iter());
+        board.tell();
+        let both = text(reader.try_recv().unwrap());
+        assert_eq!(both.matches("event: plugin-event\n").count(), 2, "{both}");
+        board.tell();
+        assert!(reader.try_recv().is_err(), "there is nothing new");
     }
 }

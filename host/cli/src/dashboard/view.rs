@@ -1,14 +1,16 @@
-//! What is kept of requests, as JSON. All text in it has been masked and escaped, so that the page only has to show it.
+//! What is kept of requests and events, as JSON. All text in it has been masked and escaped, so that the page only has to show it.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use tidegate_host::observe::{
-    Action, BodySize, Direction, FieldMap, Occasion, Origin, Phase, Seen,
+    Action, BodySize, Direction, EndedCall, FieldMap, Lines, Occasion, Origin, Phase,
+    PluginOccasion, Seen,
 };
 use tidegate_host::{Fields, Pseudo};
 
 use crate::dashboard::changes::{Change, changes};
+use crate::dashboard::events::Kept;
 use crate::dashboard::record::{Answer, Called, Record, Step};
 use crate::dashboard::ring::Ring;
 use crate::dashboard::secrets::Shower;
@@ -55,12 +57,43 @@ impl View {
     }
 }
 
+/// An event. It belongs to no request, so there are no secrets that could be masked.
+pub fn plugin_event(kept: &Kept) -> Value {
+    let Kept {
+        id, event, time, ..
+    } = kept;
+    let shower = Shower::open();
+    let (callback, queue, call) = match event.occasion {
+        PluginOccasion::Start => ("starts", None, None),
+        PluginOccasion::Tick => ("on-tick", None, None),
+        PluginOccasion::QueueReady { queue } => ("on-queue-ready", Some(queue), None),
+        PluginOccasion::HttpCallResponse(ended) => {
+            ("on-plugin-http-call-response", None, Some(ended))
+        }
+        PluginOccasion::End => ("ends", None, None),
+    };
+    let trap = event.trap.as_ref();
+    json!({
+        "id": id,
+        "time": millis(*time),
+        "worker": event.worker,
+        "plugin": event.plugin,
+        "callback": callback,
+        "queue": queue,
+        "call": call.map(ended_call),
+        "trap": trap.map(|it| shower.text(it.as_bytes())),
+        "time_ns": nanos(event.time),
+        "fuel": event.fuel,
+        "lines": lines(&event.lines, trap, &shower),
+        "lines_left_out": event.lines.left_out,
+    })
+}
+
 fn summary(ring: &Ring, record: &Record, shower: &Shower) -> Value {
     let pseudo = |pseudo| {
         let value = record.request.pseudo(pseudo);
         shower.text(value.map_or(&b""[..], |it| it.as_bytes()))
     };
-    let since = record.time.duration_since(UNIX_EPOCH).unwrap_or_default();
     let status = record.response.as_ref().and_then(|it| it.status().ok());
     let by = match (&record.origin, &record.response) {
         (Some(origin), _) => whose(ring, *origin),
@@ -69,7 +102,7 @@ fn summary(ring: &Ring, record: &Record, shower: &Shower) -> Value {
     };
     json!({
         "id": record.id,
-        "time": u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
+        "time": millis(record.time),
         "worker": record.worker,
         "method": pseudo(Pseudo::Method),
         "path": pseudo(Pseudo::Path),
@@ -116,15 +149,12 @@ fn call(ring: &Ring, called: &Called, shower: &Shower) -> Value {
         more,
         cut,
     } = called;
-    let lines: Vec<Value> = call
-        .lines
-        .kept
-        .iter()
-        // How an instance died is its last line too.
-        .filter(|(_, line)| call.outcome.as_ref().err() != Some(line))
-        .map(|(level, line)| json!({ "level": level.name(), "text": shower.text(line.as_bytes()) }))
-        .collect();
+    let ended = match call.occasion {
+        Occasion::HttpCallResponse(ended) => Some(ended_call(ended)),
+        _ => None,
+    };
     let (outcome, trap) = match &call.outcome {
+        Ok(_) if ended.is_some() => ("returned", None),
         Ok(action) => (self::action(*action), None),
         Err(trap) => ("trapped", Some(shower.text(trap.as_bytes()))),
     };
@@ -133,6 +163,7 @@ fn call(ring: &Ring, called: &Called, shower: &Shower) -> Value {
         "plugin": call.plugin,
         "position": call.position,
         "callback": occasion(call.occasion),
+        "call": ended,
         "end": call.end,
         "outcome": outcome,
         "trap": trap,
@@ -140,7 +171,7 @@ fn call(ring: &Ring, called: &Called, shower: &Shower) -> Value {
         "fuel": call.fuel,
         "body": call.body.map(|BodySize { seen, left }| json!({ "seen": seen, "left": left })),
         "fields": call.fields.iter().map(|it| seen(it, shower)).collect::<Vec<_>>(),
-        "lines": lines,
+        "lines": lines(&call.lines, call.outcome.as_ref().err(), shower),
         "lines_left_out": call.lines.left_out,
         "answer": own.as_ref().map(|it| answer(ring, it, shower)),
         "more": (more.calls > 0).then(|| json!({
@@ -153,6 +184,18 @@ fn call(ring: &Ring, called: &Called, shower: &Shower) -> Value {
         })),
         "cut": cut,
     })
+}
+
+fn lines(lines: &Lines, trap: Option<&String>, shower: &Shower) -> Vec<Value> {
+    let kept = lines.kept.iter();
+    // How an instance died is its last line too.
+    kept.filter(|(_, line)| trap != Some(line))
+        .map(|(level, line)| json!({ "level": level.name(), "text": shower.text(line.as_bytes()) }))
+        .collect()
+}
+
+fn ended_call(ended: EndedCall) -> Value {
+    json!({ "id": ended.id, "status": ended.status })
 }
 
 fn answer(ring: &Ring, answer: &Answer, shower: &Shower) -> Value {
@@ -210,6 +253,7 @@ fn occasion(occasion: Occasion) -> &'static str {
         Occasion::Callback(Phase::ResponseBody) => "on-response-body",
         Occasion::Callback(Phase::ResponseTrailers) => "on-response-trailers",
         Occasion::Callback(Phase::Log) => "on-log",
+        Occasion::HttpCallResponse(_) => "on-http-call-response",
         Occasion::Close => "closes",
     }
 }
@@ -224,6 +268,97 @@ fn action(action: Action) -> &'static str {
     }
 }
 
+fn millis(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
 fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use http::HeaderValue;
+    use tidegate_host::observe::{Call, Event};
+    use tidegate_host::{Level, Name};
+
+    use super::*;
+    use crate::dashboard::Told;
+    use crate::dashboard::events::{Events, tests};
+
+    #[test]
+    fn outcome_of_a_call_is_a_step_of_its_request() {
+        let secret = (
+            Name::parse(b"authorization").unwrap(),
+            HeaderValue::from_static("open-sesame"),
+        );
+        let mut lines = Lines::default();
+        let line = (Level::Info, "it is open-sesame".to_owned());
+        lines.kept.push(line);
+        let call = Call {
+            plugin: "p".to_owned(),
+            position: 0,
+            occasion: Occasion::HttpCallResponse(EndedCall {
+                id: 4,
+                status: Some(204),
+            }),
+            end: false,
+            fields: Vec::new(),
+            body: None,
+            outcome: Ok(Action::Continue),
+            lines,
+            time: Duration::from_nanos(5),
+            fuel: None,
+        };
+        let begun = Event::Begun {
+            worker: 0,
+            fields: [secret].into_iter().collect(),
+        };
+        let mut ring = Ring::default();
+        for event in [begun, Event::Called(Box::new(call))] {
+            ring.take(Told {
+                stream: 1,
+                event,
+                at: Instant::now(),
+                time: SystemTime::now(),
+                weight: 0,
+            });
+        }
+        let view = View { secrets: false };
+        let detail = view.detail(&ring, ring.find(1).unwrap());
+        let step = &detail["steps"][0];
+        assert_eq!(step["callback"], "on-http-call-response");
+        assert_eq!(step["call"], json!({ "id": 4, "status": 204 }));
+        assert_eq!(step["outcome"], "returned");
+        assert_eq!(step["lines"][0]["text"]["text"], "it is [masked]");
+    }
+
+    #[test]
+    fn event_says_what_it_is_about() {
+        let mut events = Events::default();
+        let reset = EndedCall {
+            id: 8,
+            status: None,
+        };
+        for occasion in [
+            PluginOccasion::QueueReady { queue: 3 },
+            PluginOccasion::HttpCallResponse(reset),
+        ] {
+            let mut event = tests::event();
+            event.occasion = occasion;
+            event.trap = Some("oh\u{1b}".to_owned());
+            events.add(tests::told(event));
+        }
+        let events: Vec<Value> = events.after(0).map(plugin_event).collect();
+        assert_eq!(events[0]["callback"], "on-queue-ready");
+        assert_eq!(events[0]["queue"], 3);
+        assert_eq!(events[0]["call"], Value::Null);
+        assert_eq!(events[1]["callback"], "on-plugin-http-call-response");
+        assert_eq!(events[1]["queue"], Value::Null);
+        assert_eq!(events[1]["call"], json!({ "id": 8, "status": null }));
+        assert_eq!(events[1]["trap"], "oh\\u{1b}");
+    }
 }

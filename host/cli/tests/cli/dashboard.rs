@@ -1,4 +1,4 @@
-//! `run --dashboard` over plain HTTP: who may ask, what is answered, what is masked, what is kept.
+//! `run --dashboard` over plain HTTP: who may ask, what is answered, what is masked, what is kept, and which events there are.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -24,6 +24,29 @@ const NOSY: &str = r#"(module
     (drop (call $log (i32.const 3) (i32.const 64) (i32.const 64)))
     (drop (call $set (i32.const 0) (i32.const 29) (i32.const 6) (i32.const 35) (i32.const 3)))
     i32.const 0))"#;
+
+/// Logs at the first tick of its timer, and traps at the second one, which ends the timer.
+const TICKING: &str = r#"(module
+  (import "env" "proxy_log" (func $log (param i32 i32 i32) (result i32)))
+  (import "env" "proxy_set_tick_period_milliseconds" (func $set_period (param i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 16) "<b>tick")
+  (global $ticked (mut i32) (i32.const 0))
+  (func (export "proxy_abi_version_0_2_1"))
+  (func (export "proxy_on_memory_allocate") (param i32) (result i32) i32.const 4096)
+  (func (export "proxy_on_context_create") (param i32 i32))
+  (func (export "proxy_on_configure") (param i32 i32) (result i32)
+    (drop (call $set_period (i32.const 10)))
+    i32.const 1)
+  (func (export "proxy_on_tick") (param i32)
+    (if (global.get $ticked) (then (unreachable)))
+    (global.set $ticked (i32.const 1))
+    (drop (call $log (i32.const 3) (i32.const 16) (i32.const 7)))))"#;
+
+/// The plugin with a timer as a file in the folder.
+pub fn ticking(folder: &Folder) -> String {
+    folder.file("ticking.wasm", wat::parse_str(TICKING).expect("a module"))
+}
 
 /// The plugin as a file in the folder.
 pub fn nosy(folder: &Folder) -> String {
@@ -86,6 +109,18 @@ fn requests(address: SocketAddr, count: usize) -> Value {
         }
     }
     panic!("{count} requests do not come to be listed");
+}
+
+/// The list of events, once there are so many.
+fn events(address: SocketAddr, count: usize) -> Value {
+    let begun = std::time::Instant::now();
+    while begun.elapsed() < PATIENCE {
+        let list = json(&get(address, "/api/plugin-events"));
+        if list["events"].as_array().expect("a list").len() == count {
+            return list;
+        }
+    }
+    panic!("{count} events do not come to be listed");
 }
 
 #[test]
@@ -250,6 +285,32 @@ fn dashboard_shows_how_a_plugin_failed() {
     assert_eq!(step["lines"], Value::Array(Vec::new()), "it is said once");
     assert_eq!(step["answer"]["status"], 503);
     assert!(detail["upstream"].is_null());
+}
+
+#[test]
+fn dashboard_shows_events() {
+    let folder = Folder::new();
+    let (_serving, address) = serve_with_dashboard(&[&ticking(&folder)]);
+    let list = events(address, 2);
+    assert_eq!(list["gone"], 0);
+    assert_eq!(list["lost"], 0);
+    let (first, second) = (&list["events"][0], &list["events"][1]);
+    for event in [first, second] {
+        assert_eq!(event["plugin"], "ticking");
+        assert_eq!(event["callback"], "on-tick");
+        assert_eq!(event["worker"], 0);
+        assert!(event["fuel"].as_u64().expect("fuel") > 0);
+        assert!(event["time_ns"].as_u64().expect("a time") > 0);
+    }
+    assert_eq!(first["trap"], Value::Null);
+    assert_eq!(first["lines"][0]["level"], "warn");
+    assert_eq!(first["lines"][0]["text"], "<b>tick");
+    let trap = second["trap"].as_str().expect("a trap");
+    assert!(
+        trap.starts_with("`proxy_on_tick` failed: wasm trap:"),
+        "{trap}"
+    );
+    assert_eq!(second["lines"], Value::Array(Vec::new()), "it is said once");
 }
 
 const SECRETS: &str = "GET /token/open-sesame-1 HTTP/1.1\r\nhost: h\r\nauthorization: Bearer open-sesame-1\r\n\

@@ -6,7 +6,7 @@ use serde_json::Value;
 use tidegate_components::guests::{self, Shape};
 
 use crate::browser::Browser;
-use crate::dashboard::{ask, nosy, serve_with_dashboard};
+use crate::dashboard::{ask, nosy, serve_with_dashboard, ticking};
 use crate::tool::Folder;
 
 const LIVE: &str = "document.getElementById('state').textContent === 'Live'";
@@ -299,6 +299,29 @@ fn page_is_legible_in_light_and_dark_mode_needs_chromium() {
         grounds.push(result["ground"].clone());
     }
     assert_ne!(grounds[0], grounds[1], "both schemes look the same");
+    browser.is_content();
+}
+
+#[test]
+#[ignore = "needs chromium"]
+fn page_shows_events_needs_chromium() {
+    let mut browser = Browser::start();
+    let folder = Folder::new();
+    let (_serving, dashboard) = serve_with_dashboard(&[&ticking(&folder)]);
+    for scheme in ["light", "dark"] {
+        browser.prefer(scheme);
+        browser.open(&url(dashboard), LIVE);
+        browser.wait("document.querySelectorAll('#event-rows > li').length === 2");
+        let newest = browser.text("document.querySelector('#event-rows > li').innerText");
+        for part in ["ticking on-tick", "trapped", "fuel", "wasm trap"] {
+            assert!(newest.contains(part), "no `{part}` in:\n{newest}");
+        }
+        let first = browser.text("document.querySelector('#event-rows > li:last-child').innerText");
+        assert!(first.contains("<b>tick"), "{first}");
+        assert!(!first.contains("trapped"), "{first}");
+        let result = browser.eval(FAINT);
+        assert_eq!(result["found"], Value::Array(Vec::new()), "{scheme}");
+    }
     browser.is_content();
 }
 
