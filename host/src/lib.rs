@@ -10,7 +10,7 @@
 //! instantiates it for one worker thread, and [`WorkerChain::open`] returns the [`Stream`] for one request, which
 //! consumes events and produces [`Effect`]s.
 //!
-//! [`observe`] reports what plugins do with a stream. Without an observer, none of this data is collected.
+//! [`observe`] reports what plugins do. Without an observer, none of this data is collected.
 //!
 //! This library does not print or parse command lines; `host/cli` does. The only files that it reads and writes are
 //! compiled code, in a [directory](RuntimeConfig::code_cache_dir) that the caller names. It treats adapted modules like any
