@@ -41,6 +41,10 @@ pub const FILES: &[(&str, &str)] = &[
     ),
     ("on-log.wit", include_str!("../wit/on-log.wit")),
     (
+        "on-plugin-done.wit",
+        include_str!("../wit/on-plugin-done.wit"),
+    ),
+    (
         "on-plugin-http-call-response.wit",
         include_str!("../wit/on-plugin-http-call-response.wit"),
     ),
@@ -74,6 +78,10 @@ pub const FILES: &[(&str, &str)] = &[
     ),
     ("on-tick.wit", include_str!("../wit/on-tick.wit")),
     (
+        "plugin-lifecycle.wit",
+        include_str!("../wit/plugin-lifecycle.wit"),
+    ),
+    (
         "plugin-properties.wit",
         include_str!("../wit/plugin-properties.wit"),
     ),
@@ -90,6 +98,10 @@ pub const FILES: &[(&str, &str)] = &[
     ),
     ("timers.wit", include_str!("../wit/timers.wit")),
     ("types.wit", include_str!("../wit/types.wit")),
+    (
+        "vm-configuration.wit",
+        include_str!("../wit/vm-configuration.wit"),
+    ),
     ("worlds.wit", include_str!("../wit/worlds.wit")),
 ];
 
