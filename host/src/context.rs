@@ -1,10 +1,12 @@
 //! What hostcalls can access besides a stream: the services of the host, and the contexts of an instance by ID.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::rc::Rc;
 use std::sync::Arc;
+
+use bytes::Bytes;
 
 use crate::attributes::Attributes;
 use crate::clock::Clock;
@@ -28,6 +30,8 @@ pub(crate) struct Services {
     pub(crate) logs: Arc<dyn LogSink>,
     pub(crate) limits: Limits,
     pub(crate) environment: Vec<(String, String)>,
+    /// The configuration of the instance, which Envoy calls a virtual machine.
+    pub(crate) vm_configuration: Bytes,
     pub(crate) random: Random,
     pub(crate) shared_data: Arc<SharedData>,
     pub(crate) queues: Arc<SharedQueues>,
@@ -52,6 +56,15 @@ pub(crate) struct Services {
     /// Records log lines for the observer, if there is one.
     pub(crate) recorder: Option<LineRecorder>,
     pub(crate) contexts: Contexts,
+    pub(crate) ending: Ending,
+}
+
+/// The plugins of an instance that are about to be dropped, and that the proxy waits for, by index.
+#[derive(Default)]
+pub(crate) struct Ending {
+    waiting: RefCell<BTreeSet<usize>>,
+    /// Those that have reported, in the running callback, that they are done.
+    done: RefCell<Vec<usize>>,
 }
 
 /// The contexts of an instance.
@@ -109,6 +122,40 @@ impl Services {
         if let Some(stats) = &self.stats {
             stats.add_trap(plugin);
         }
+    }
+}
+
+// === impl Ending ===
+
+impl Ending {
+    /// Records that the proxy waits for a plugin.
+    pub(crate) fn wait_for(&self, plugin: usize) {
+        self.waiting.borrow_mut().insert(plugin);
+    }
+
+    /// Returns the plugins that the proxy waits for.
+    pub(crate) fn waiting(&self) -> Vec<usize> {
+        self.waiting.borrow().iter().copied().collect()
+    }
+
+    /// Records that a plugin is done. Returns `false` if the proxy does not wait for it.
+    pub(crate) fn report_done(&self, plugin: usize) -> bool {
+        let was_waiting = self.waiting.borrow_mut().remove(&plugin);
+        if was_waiting {
+            self.done.borrow_mut().push(plugin);
+        }
+        was_waiting
+    }
+
+    /// Returns the plugins that have become done since the last time.
+    pub(crate) fn take_done(&self) -> Vec<usize> {
+        self.done.take()
+    }
+
+    /// Waits for no plugin any more.
+    pub(crate) fn clear(&self) {
+        self.waiting.take();
+        self.done.take();
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::config::RuntimeConfig;
-use crate::context::{Contexts, Services};
+use crate::context::{Contexts, Ending, Services};
 use crate::engine::{Compiled, Instance, Trap};
 use crate::error::StartError;
 use crate::logs::Level;
@@ -17,7 +17,7 @@ use crate::observe::{LineRecorder, Observer, PluginOccasion};
 use crate::plugin::{EngineKind, FailurePolicy, PluginSpec};
 use crate::port::{Outbox, Port};
 use crate::random::Random;
-use crate::vm::{QueueEvents, Vm};
+use crate::vm::{QueueEvents, VmHandle};
 use crate::vocabulary::Phase;
 
 /// The compiled plugins of a chain, shared by all workers.
@@ -57,7 +57,7 @@ pub(crate) struct ChainInstances {
 
 /// An instance that can be replaced by a new one.
 struct Renewable {
-    vm: RefCell<Rc<Vm>>,
+    vm: RefCell<Rc<VmHandle>>,
     /// The earliest time to retry after a failed replacement.
     retry_at: Cell<Option<Instant>>,
 }
@@ -128,7 +128,7 @@ impl ChainInstances {
 
     /// Returns the instance for a new stream, and the number of the plugin in it. Returns `None` if the plugin has
     /// failed permanently, or cannot be restarted yet.
-    pub(crate) fn instance(&self, plugin: usize) -> Option<(Rc<Vm>, usize)> {
+    pub(crate) fn instance(&self, plugin: usize) -> Option<(Rc<VmHandle>, usize)> {
         let LoadedPlugin {
             module,
             index_in_module,
@@ -190,7 +190,7 @@ fn start_instance(
     module: &LoadedModule,
     worker: usize,
     port: &Rc<dyn Port>,
-) -> Result<Rc<Vm>, StartError> {
+) -> Result<Rc<VmHandle>, StartError> {
     let plugins: Vec<&LoadedPlugin> = module
         .plugins
         .iter()
@@ -214,6 +214,7 @@ fn start_instance(
         logs: config.logs.clone(),
         limits: first.limits,
         environment: first.environment.clone(),
+        vm_configuration: first.vm_configuration.clone().into(),
         random: Random::new(first.seed),
         shared_data: config.shared_data.clone(),
         queues: config.queues.clone(),
@@ -230,8 +231,9 @@ fn start_instance(
         observer: config.observer.clone(),
         recorder: config.observer.as_ref().map(|_| LineRecorder::default()),
         contexts: Contexts::default(),
+        ending: Ending::default(),
     };
-    let vm = Vm::start(&*module.compiled, services, port.clone(), queue_events).map_err(
+    let vm = VmHandle::start(&*module.compiled, services, port.clone(), queue_events).map_err(
         |Trap { message }| StartError::Trapped {
             plugin: first.name.clone(),
             message,

@@ -10,12 +10,14 @@ pub struct PluginSpec {
     /// The name of the plugin in logs and errors.
     pub name: String,
     /// The component or Proxy-Wasm module. As in Envoy, plugins with identical bytes share one instance in each worker.
-    /// This does not apply if their environments or seeds differ.
+    /// This does not apply if their environments, VM configurations or seeds differ.
     pub module: Bytes,
     /// The engine that runs the plugin. If `None`, it is detected from the bytes.
     pub engine: Option<EngineKind>,
     /// The configuration that is passed to the plugin's `configure`.
     pub configuration: Vec<u8>,
+    /// The configuration of the instance, which Envoy calls a virtual machine.
+    pub vm_configuration: Vec<u8>,
     /// The policy for streams after the plugin has failed.
     pub failure_policy: FailurePolicy,
     /// Environment variables that are visible to the plugin. The host's own environment is not inherited.
@@ -36,6 +38,7 @@ impl PluginSpec {
             module: module.into(),
             engine: None,
             configuration: Vec::new(),
+            vm_configuration: Vec::new(),
             failure_policy: FailurePolicy::default(),
             environment: Vec::new(),
             seed: None,

@@ -58,11 +58,12 @@ impl Runtime {
         };
         for (index, spec) in plugins.iter().enumerate() {
             let engine = select_engine(spec)?;
-            // As in Envoy 1.40, plugins with different environments do not share an instance.
+            // As in Envoy 1.40, plugins with different environments or VM configurations do not share an instance.
             let shares_instance = |other: &LoadedPlugin| {
                 other.engine == engine
                     && other.spec.module == spec.module
                     && other.spec.environment == spec.environment
+                    && other.spec.vm_configuration == spec.vm_configuration
                     && other.spec.seed == spec.seed
             };
             let (module, index_in_module) = match loaded

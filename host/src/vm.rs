@@ -7,11 +7,15 @@
 //! What hostcalls have queued for the worker is passed to its [`Port`] when a callback has returned. The outcomes of calls and the
 //! ticks of timers come back here, and are dropped if the instance has trapped. `counting` counts callbacks, if there are statistics, and
 //! `reporting` reports them to the observer, if there is one.
+//!
+//! Chains and streams use an instance through a [`VmHandle`]. When the last of them has ended, the plugins of the instance are asked
+//! whether they are done, and dropped. If one is not, a task of the port owns the instance until it is, for a limited time.
 
 mod counting;
 mod reporting;
 
 use std::cell::{Cell, OnceCell, RefCell};
+use std::ops::Deref;
 use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
 
@@ -22,6 +26,15 @@ use crate::inconsistency;
 use crate::logs::Level;
 use crate::observe::{LineRecorder, Measured, PluginOccasion};
 use crate::port::{CallOutcome, Pending, Port, QueueListener, TimerSetting};
+use crate::vocabulary::Action;
+
+/// How long an instance that is no longer in use is kept for plugins that are not done.
+const END_LIMIT: Duration = Duration::from_secs(60);
+
+/// An instance that is in use. When the last reference to this value is dropped, the instance's plugins end.
+pub(crate) struct VmHandle {
+    vm: Rc<Vm>,
+}
 
 /// One instance and its contexts.
 pub(crate) struct Vm {
@@ -36,6 +49,8 @@ pub(crate) struct Vm {
     _queue_events: Pending,
     /// A reference to this value for what the port calls later, so that it does not keep an old instance alive.
     this: Weak<Vm>,
+    /// The task of the port that owns this value while it waits for plugins that are not done. Dropping it ends the wait.
+    wait: RefCell<Option<Pending>>,
 }
 
 /// The events of the queues that an instance's plugins listen to. They exist before the instance, whose start-up code may register queues.
@@ -73,9 +88,9 @@ impl QueueEvents {
     }
 }
 
-// === impl Vm ===
+// === impl VmHandle ===
 
-impl Vm {
+impl VmHandle {
     /// Creates an instance and runs its start-up code.
     pub(crate) fn start(
         compiled: &dyn Compiled,
@@ -94,7 +109,7 @@ impl Vm {
             pending,
             ..
         } = events;
-        let vm = Rc::new_cyclic(|this| Self {
+        let vm = Rc::new_cyclic(|this| Vm {
             instance: RefCell::new(Some(instance)),
             callbacks: compiled.callbacks(),
             services,
@@ -103,12 +118,40 @@ impl Vm {
             timers: RefCell::default(),
             _queue_events: pending,
             this: this.clone(),
+            wait: RefCell::default(),
         });
         // It is set only here.
         let _ = target.set(Rc::downgrade(&vm));
-        Ok(vm)
+        Ok(Rc::new(Self { vm }))
     }
+}
 
+impl Deref for VmHandle {
+    type Target = Vm;
+
+    fn deref(&self) -> &Vm {
+        &self.vm
+    }
+}
+
+/// The plugins end after the proxy has stopped, or has switched to other plugins, and the last stream has ended.
+impl Drop for VmHandle {
+    fn drop(&mut self) {
+        self.vm.end_plugins();
+        if self.vm.services.ending.waiting().is_empty() {
+            return;
+        }
+        let at = after(self.vm.services.clock.monotonic(), END_LIMIT);
+        let kept = self.vm.clone();
+        // A port that has stopped drops the function, and the instance with it.
+        let wait = self.vm.port.schedule(at, Box::new(move || kept.give_up()));
+        self.vm.wait.replace(Some(wait));
+    }
+}
+
+// === impl Vm ===
+
+impl Vm {
     pub(crate) fn callbacks(&self) -> Callbacks {
         self.callbacks
     }
@@ -257,22 +300,67 @@ impl Vm {
         }
     }
 
-    /// Runs a callback that belongs to no phase of a stream.
-    fn deliver(&self, context: &Context, occasion: PluginOccasion, callback: Callback) {
+    /// Runs a callback that belongs to no phase of a stream. Then drops the plugins that it has reported to be done.
+    fn deliver(
+        &self,
+        context: &Context,
+        occasion: PluginOccasion,
+        callback: Callback,
+    ) -> Option<Action> {
         self.services.in_event.set(true);
-        self.call_reported(context, occasion, callback);
+        let action = self.call_reported(context, occasion, callback);
         self.services.in_event.set(false);
+        self.drop_done_plugins();
+        action
     }
 
-    /// Ends the plugins that were configured, in order, unless the instance has trapped.
+    /// Ends the plugins that were configured, in order, unless the instance has trapped. Those that are not done stay.
     fn end_plugins(&self) {
         for plugin in 0..self.services.plugins.len() {
-            if let Some(context) = self.services.contexts.plugin_context(plugin) {
-                self.enter_for_plugin(plugin, PluginOccasion::End, |instance| {
-                    instance.shut_down(&context)
-                });
-                self.services.contexts.remove(context.id);
+            let Some(context) = self.services.contexts.plugin_context(plugin) else {
+                continue;
+            };
+            match self.deliver(&context, PluginOccasion::End, Callback::PluginDone) {
+                Some(Action::Continue) => self.drop_plugin(plugin),
+                Some(_) => self.services.ending.wait_for(plugin),
+                None => {}
             }
+        }
+    }
+
+    /// Drops the plugins that have reported that they are done. If they were the last ones, the wait for them ends.
+    fn drop_done_plugins(&self) {
+        let done = self.services.ending.take_done();
+        if done.is_empty() {
+            return;
+        }
+        for plugin in done {
+            self.drop_plugin(plugin);
+        }
+        if self.services.ending.waiting().is_empty() {
+            self.wait.take();
+        }
+    }
+
+    fn drop_plugin(&self, plugin: usize) {
+        let Some(context) = self.services.contexts.plugin_context(plugin) else {
+            return;
+        };
+        self.enter_for_plugin(plugin, PluginOccasion::End, |instance| {
+            instance.shut_down(&context)
+        });
+        self.services.contexts.remove(context.id);
+        if let Some(timer) = self.timers.borrow_mut().get_mut(plugin) {
+            *timer = Timer::default();
+        }
+    }
+
+    /// Reports that plugins have not become done in time. They end with the instance, when the caller drops it.
+    fn give_up(&self) {
+        for plugin in self.services.ending.waiting() {
+            let seconds = END_LIMIT.as_secs();
+            let line = format!("stopped: it was not done within {seconds} s");
+            self.services.log(plugin, Level::Warn, &line);
         }
     }
 
@@ -283,17 +371,12 @@ impl Vm {
         self.services.outbox.cancel_all();
         self.timers.take();
         self.services.registrations.take();
+        self.services.ending.clear();
+        self.wait.take();
         for context in self.services.contexts.drain() {
             if let Some(stream) = context.stream {
                 stream.shared.notify();
             }
         }
-    }
-}
-
-/// A plugin ends after the proxy has stopped, or has switched to other plugins, and its last stream has ended.
-impl Drop for Vm {
-    fn drop(&mut self) {
-        self.end_plugins();
     }
 }

@@ -44,13 +44,14 @@ pub(crate) trait Instance {
     fn open_stream(&mut self, context: &Context) -> Result<usize, Trap>;
 
     /// Runs a callback of a stream or of a plugin, depending on the context. The result is [`Action::Continue`] if the plugin does not
-    /// export the callback, or if the callback returns no action.
+    /// export the callback, or if the callback returns no action. For [`Callback::PluginDone`], it is [`Action::Pause`] if the plugin has
+    /// something left to do.
     fn call(&mut self, context: &Context, callback: Callback) -> Result<Action, Trap>;
 
     /// Drops the plugin's state for a stream.
     fn close_stream(&mut self, context: &Context) -> Result<(), Trap>;
 
-    /// Shuts down one of the instance's plugins. It is called when no stream is left.
+    /// Drops one of the instance's plugins. It is called when no stream is left, and the plugin is done.
     fn shut_down(&mut self, context: &Context) -> Result<(), Trap>;
 
     /// Refills the fuel, if fuel is counted. A guest is never stopped for lack of fuel.
@@ -98,6 +99,8 @@ pub(crate) enum Callback {
     QueueReady {
         queue: u32,
     },
+    /// The plugin is about to be dropped.
+    PluginDone,
 }
 
 /// The reason why an instance has failed. Its message is written to the plugin's log.

@@ -18,6 +18,7 @@ pub(crate) mod http_streams;
 pub(crate) mod local_responses;
 pub(crate) mod logging;
 pub(crate) mod metrics;
+pub(crate) mod plugin_lifecycle;
 pub(crate) mod plugin_properties;
 pub(crate) mod properties;
 pub(crate) mod shared_data;
@@ -26,6 +27,7 @@ pub(crate) mod stream_control;
 #[cfg(test)]
 mod tests;
 pub(crate) mod timers;
+pub(crate) mod vm_configuration;
 
 /// The error of a rejected hostcall: the cases of the contract's `error` that this host uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@
 //! or shared. A worker receives only connections, new plugins and the stop signal from outside.
 //!
 //! A stream keeps the chain with which it began. Requests that arrive after a reload use the new chain, also on
-//! existing connections. The old instances are dropped with the last of their streams.
+//! existing connections. The plugins of the old instances end after the last of their streams.
 
 use std::cell::RefCell;
 use std::net::SocketAddr;

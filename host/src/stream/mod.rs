@@ -26,7 +26,7 @@ use crate::state::body::Body;
 use crate::state::local_response::{LocalResponse, RequestKind};
 use crate::state::{SharedStream, State};
 use crate::stream::reporter::Reporter;
-use crate::vm::Vm;
+use crate::vm::VmHandle;
 use crate::vocabulary::{Direction, FieldMap, Phase};
 
 /// The state machine of one HTTP stream, without I/O. It consumes events and produces effects.
@@ -117,7 +117,7 @@ enum Binding {
     /// No callback has been called yet.
     Unbound,
     /// The plugin has a context.
-    Bound { vm: Rc<Vm>, context: Context },
+    Bound { vm: Rc<VmHandle>, context: Context },
     /// The instance has died, and the stream has failed or bypasses the plugin; or the stream has ended.
     Detached,
 }

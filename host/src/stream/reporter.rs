@@ -1,6 +1,5 @@
 //! Reports the events of a stream to the observer. Outcomes of HTTP calls are callbacks that `vm` calls, and reports.
 
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -54,7 +53,7 @@ impl Reporter {
     /// the body.
     pub(super) fn callback(
         &self,
-        vm: &Rc<Vm>,
+        vm: &Vm,
         context: &Context,
         site: CallbackSite<'_>,
         run: impl FnOnce(&mut dyn engine::Instance) -> Result<Action, Trap>,
@@ -82,7 +81,7 @@ impl Reporter {
     /// Creates or drops the plugin's state for the stream. Reports it only if the plugin logged something or trapped.
     pub(super) fn lifecycle_call<R>(
         &self,
-        vm: &Rc<Vm>,
+        vm: &Vm,
         context: &Context,
         index: usize,
         occasion: Occasion,

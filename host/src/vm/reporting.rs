@@ -82,15 +82,13 @@ impl Vm {
         context: &Context,
         occasion: PluginOccasion,
         callback: Callback,
-    ) {
+    ) -> Option<Action> {
         let call = |instance: &mut dyn Instance| instance.call(context, callback);
         match (&context.stream, occasion) {
             (Some(stream), PluginOccasion::HttpCallResponse(ended)) => {
-                self.enter_for_stream(context, stream, ended, call);
+                self.enter_for_stream(context, stream, ended, call)
             }
-            _ => {
-                self.enter_for_plugin(context.plugin, occasion, call);
-            }
+            _ => self.enter_for_plugin(context.plugin, occasion, call),
         }
     }
 
@@ -101,13 +99,12 @@ impl Vm {
         stream: &StreamContext,
         ended: EndedCall,
         call: impl FnOnce(&mut dyn Instance) -> Result<Action, Trap>,
-    ) {
+    ) -> Option<Action> {
         let plugin = context.plugin;
         let StreamContext { shared, filter, .. } = stream;
         let (Some(observer), Some(stream_id)) = (&self.services.observer, shared.observed_as)
         else {
-            self.enter(plugin, call);
-            return;
+            return self.enter(plugin, call);
         };
         let before = shared.read(|state| state.maps.clone());
         let (action, measured) = self.enter_measured(plugin, call);
@@ -119,6 +116,7 @@ impl Vm {
             ..self.describe_call(context, *filter, occasion, action, measured)
         };
         observer.event(stream_id, Event::Called(Box::new(call)));
+        action
     }
 
     fn plugin_name(&self, plugin: usize) -> String {

@@ -289,15 +289,56 @@ fn reload_releases_replaced_plugins() {
         assert_eq!(asked(&mut client, GET), next % 2);
     }
     // The stream of the last response may end slightly after the client has received its last byte.
+    wait_for_references(&logs, at_start);
+    drop(server);
+    assert_eq!(Arc::strong_count(&logs), 1);
+}
+
+fn wait_for_references(logs: &Arc<dyn LogSink>, expected: usize) {
     let begun = Instant::now();
-    while Arc::strong_count(&logs) != at_start {
+    while Arc::strong_count(logs) != expected {
         assert!(
             begun.elapsed() < PATIENCE,
-            "{} are held, {at_start} were",
-            Arc::strong_count(&logs)
+            "{} are held, {expected} were",
+            Arc::strong_count(logs)
         );
         std::thread::yield_now();
     }
+}
+
+#[test]
+fn pending_plugins_are_released_when_they_are_done_or_the_proxy_stops() {
+    // Each plugin is done after its timer has run, but for the last ones, whose timer never runs.
+    let pending = |period: u32| {
+        let module = format!(
+            r#"(module
+              (import "env" "proxy_done" (func $done (result i32)))
+              (import "env" "proxy_set_tick_period_milliseconds" (func $period (param i32) (result i32)))
+              (memory (export "memory") 1)
+              (func (export "proxy_abi_version_0_2_1"))
+              (func (export "proxy_on_memory_allocate") (param i32) (result i32) i32.const 4096)
+              ;; 0 says that the plugin is not done. It is also the status of the hostcall.
+              (func (export "proxy_on_done") (param i32) (result i32)
+                (call $period (i32.const {period})))
+              (func (export "proxy_on_tick") (param i32)
+                (if (call $done) (then unreachable))))"#
+        );
+        PluginSpec::new("pending", wat::parse_str(module).expect("a module"))
+    };
+    let logs: Arc<dyn LogSink> = Arc::new(NoLogs);
+    let mut config = config(Upstream::Echo);
+    config.workers = 2;
+    config.plugins = vec![pending(1)];
+    config.logs = Arc::clone(&logs);
+    let server = Server::start(config).expect("a proxy");
+    let at_start = Arc::strong_count(&logs);
+    for _ in 0..20 {
+        server.reload(&[pending(1)]).expect("a reload");
+    }
+    wait_for_references(&logs, at_start);
+    server.reload(&[pending(1_000_000)]).expect("a reload");
+    server.reload(&[version(1)]).expect("a reload");
+    assert!(Arc::strong_count(&logs) > at_start);
     drop(server);
     assert_eq!(Arc::strong_count(&logs), 1);
 }

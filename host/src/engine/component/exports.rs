@@ -115,6 +115,7 @@ callbacks! {
     on_plugin_http_call_response "on-plugin-http-call-response": (Plugin, U32, Outcome);
     on_tick "on-tick": (Plugin);
     on_queue_ready "on-queue-ready": (Plugin, U32);
+    on_plugin_done "on-plugin-done": (Plugin) -> Completion;
 }
 
 /// The types that occur in these functions.
@@ -128,6 +129,8 @@ enum ExpectedType {
     Plugin,
     /// `enum { continue, pause }`
     Action,
+    /// `enum { done, pending }`
+    Completion,
     /// `result<own, string>`
     ConfigureResult,
     /// `variant { response(record { headers, body, trailers }), reset }`
@@ -203,6 +206,7 @@ impl ExpectedType {
             | (ExpectedType::Filter | ExpectedType::Plugin, Type::Borrow(_)) => true,
             (ExpectedType::Bytes, Type::List(list)) => matches!(list.ty(), Type::U8),
             (ExpectedType::Action, Type::Enum(cases)) => cases.names().eq(["continue", "pause"]),
+            (ExpectedType::Completion, Type::Enum(cases)) => cases.names().eq(["done", "pending"]),
             (ExpectedType::ConfigureResult, Type::Result(result)) => {
                 matches!(result.ok(), Some(Type::Own(_)))
                     && matches!(result.err(), Some(Type::String))
@@ -254,6 +258,7 @@ impl std::fmt::Display for ExpectedType {
             ExpectedType::Filter => "borrow<filter>",
             ExpectedType::Plugin => "borrow<plugin-context>",
             ExpectedType::Action => "action",
+            ExpectedType::Completion => "completion",
             ExpectedType::ConfigureResult => "result<plugin-context, string>",
             ExpectedType::Outcome => "outcome",
         })

@@ -5,8 +5,8 @@ use wasmtime::component::{HasSelf, Linker, Resource};
 
 use crate::bindings::tidegate::proxy::{
     clock, foreign_functions, http_bodies, http_call_types, http_calls, http_streams,
-    local_responses, logging, metrics, plugin_properties, properties, shared_data, shared_queues,
-    stream_control, timers, types,
+    local_responses, logging, metrics, plugin_lifecycle, plugin_properties, properties,
+    shared_data, shared_queues, stream_control, timers, types, vm_configuration,
 };
 use crate::bindings::{Counter, Gauge, Histogram, HttpStream};
 use crate::engine::component::guest::Guest;
@@ -28,13 +28,15 @@ pub(crate) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     local_responses::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
     logging::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
     metrics::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
+    plugin_lifecycle::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
     plugin_properties::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
     properties::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
     shared_data::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
     shared_queues::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
     stream_control::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
     timers::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
-    types::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)
+    types::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
+    vm_configuration::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)
 }
 
 type Http = Resource<HttpStream>;
@@ -239,6 +241,15 @@ impl foreign_functions::Host for Guest {
     }
 }
 
+impl plugin_lifecycle::Host for Guest {
+    fn done(&mut self) -> HostcallResult<()> {
+        Ok(hostcalls::plugin_lifecycle::done(
+            &self.services,
+            self.plugin(),
+        )?)
+    }
+}
+
 impl plugin_properties::Host for Guest {
     fn get(&mut self, path: Vec<String>) -> HostcallResult<Option<Vec<u8>>> {
         let (services, plugin) = (&self.services, self.plugin());
@@ -309,6 +320,12 @@ impl stream_control::Host for Guest {
 
     fn reset(&mut self, http: Http) -> HostcallResult<()> {
         Ok(self.stream(http.rep(), hostcalls::stream_control::reset)?)
+    }
+}
+
+impl vm_configuration::Host for Guest {
+    fn get(&mut self) -> Vec<u8> {
+        hostcalls::vm_configuration::get(&self.services).to_vec()
     }
 }
 

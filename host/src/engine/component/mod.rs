@@ -242,6 +242,12 @@ impl engine::Instance for Instance {
             Callback::QueueReady { queue } => {
                 call!(on_queue_ready, "on-queue-ready", queue).map(|_| Action::Continue)
             }
+            Callback::PluginDone => {
+                call!(on_plugin_done, "on-plugin-done").map(|completion| match completion {
+                    None | Some(types::Completion::Done) => Action::Continue,
+                    Some(types::Completion::Pending) => Action::Pause,
+                })
+            }
         }
     }
 

@@ -240,6 +240,34 @@ fn plugin_is_configured_and_called() {
 }
 
 #[test]
+fn vm_configuration_is_readable() {
+    let imports =
+        r#"(import "tidegate:proxy/vm-configuration@0.1.0" "get" (func $get (param i32)))"#;
+    let body = r#"
+        (call $get (i32.const 64))
+        (call $say (i32.load (i32.const 64)) (i32.load (i32.const 68)))"#;
+    let spec = PluginSpec {
+        vm_configuration: b"shared".to_vec(),
+        ..plugin("", imports, body)
+    };
+    let (_, lines) = start(spec).unwrap().request();
+    assert_eq!(lines, ["info shared"]);
+}
+
+#[test]
+fn plugin_that_is_not_pending_cannot_become_done() {
+    let imports =
+        r#"(import "tidegate:proxy/plugin-lifecycle@0.1.0" "done" (func $done (param i32)))"#;
+    let body = r#"
+        (call $done (i32.const 64))
+        (call $digit (i32.load8_u (i32.const 64)))
+        (call $digit (i32.load8_u (i32.const 65)))"#;
+    let (_, lines) = start(plugin("", imports, body)).unwrap().request();
+    // An error with its second case, `not-available`.
+    assert_eq!(lines, ["info 1", "info 1"]);
+}
+
+#[test]
 fn rejected_configuration_reports_the_reason() {
     let spec = PluginSpec {
         configuration: b"no".to_vec(),

@@ -88,8 +88,8 @@ impl Map {
 pub(crate) enum Buffer {
     Body(Direction),
     PluginConfiguration,
-    /// A buffer that exists in Envoy and is always empty here: the VM's configuration, or one that only TCP, gRPC or
-    /// foreign functions fill.
+    VmConfiguration,
+    /// A buffer that exists in Envoy and is always empty here: one that only TCP, gRPC or foreign functions fill.
     Empty,
     /// The body of the response to an HTTP call, in its callback.
     CallBody,
@@ -101,8 +101,9 @@ impl Buffer {
             0 => Ok(Buffer::Body(Direction::Request)),
             1 => Ok(Buffer::Body(Direction::Response)),
             4 => Ok(Buffer::CallBody),
+            6 => Ok(Buffer::VmConfiguration),
             7 => Ok(Buffer::PluginConfiguration),
-            2 | 3 | 5 | 6 | 8 => Ok(Buffer::Empty),
+            2 | 3 | 5 | 8 => Ok(Buffer::Empty),
             _ => Err(Status::BadArgument),
         }
     }

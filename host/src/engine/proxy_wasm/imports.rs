@@ -15,7 +15,8 @@ use crate::engine::proxy_wasm::guest::{
 use crate::engine::proxy_wasm::pairs;
 use crate::fields::Fields;
 use crate::hostcalls::{
-    Error, clock, http_bodies, http_fields, local_responses, logging, stream_control,
+    Error, clock, http_bodies, http_fields, local_responses, logging, plugin_lifecycle,
+    stream_control, vm_configuration,
 };
 use crate::logs::Level;
 use crate::state::body::Body;
@@ -312,6 +313,7 @@ fn buffer_size(guest: &Guest, buffer: Buffer) -> MemoryResult<usize> {
             .as_ref()
             .map(Bytes::len)
             .ok_or(Status::NotFound),
+        Buffer::VmConfiguration => Ok(vm_configuration::get(&guest.services).len()),
         Buffer::CallBody => guest
             .call_response
             .as_ref()
@@ -364,6 +366,10 @@ fn get_buffer_bytes(
                 .unwrap_or(false),
                 Buffer::PluginConfiguration => {
                     copy_slice(guest.configuration.as_ref(), start, destination)
+                }
+                Buffer::VmConfiguration => {
+                    let configuration = vm_configuration::get(&guest.services);
+                    copy_slice(Some(configuration), start, destination)
                 }
                 Buffer::CallBody => {
                     let body = guest.call_response.as_ref().map(|it| &it.body);
@@ -426,9 +432,10 @@ fn set_buffer_bytes(
                 return Err(Status::NotFound);
             }
             Buffer::CallBody if guest.call_response.is_none() => return Err(Status::NotFound),
-            Buffer::PluginConfiguration | Buffer::CallBody | Buffer::Empty => {
-                return Err(Status::BadArgument);
-            }
+            Buffer::PluginConfiguration
+            | Buffer::VmConfiguration
+            | Buffer::CallBody
+            | Buffer::Empty => return Err(Status::BadArgument),
         };
         let data = slice(memory, data, data_size)?;
         let (start, size) = (start as usize, size as usize);
@@ -537,11 +544,12 @@ fn set_effective_context(mut host: Host<'_>, id: u32) -> wasmtime::Result<u32> {
     }
 }
 
-/// Returns `NotFound`: only a plugin that is being shut down can wait for this call, and this host shuts none down
-/// before its streams have ended.
+/// Reports that a plugin is done whose `proxy_on_done` has returned 0. As in Envoy, it is not found if nobody waits for it.
 fn done(host: Host<'_>) -> wasmtime::Result<u32> {
     require_running(&host, "proxy_done")?;
-    Ok(Status::NotFound as u32)
+    let guest = host.data();
+    let done = plugin_lifecycle::done(&guest.services, guest.plugin());
+    Ok(done.map_or(Status::NotFound, |()| Status::Ok) as u32)
 }
 
 /// Returns the status of the last HTTP call that ended without a response.

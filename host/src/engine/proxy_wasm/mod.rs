@@ -34,6 +34,7 @@ use crate::engine::proxy_wasm::abi::{Abi, body_action, headers_action, trailers_
 use crate::engine::proxy_wasm::guest::{Guest, Mode};
 use crate::engine::{self, Callback, Callbacks, Trap, refuel};
 use crate::error::LoadError;
+use crate::hostcalls::vm_configuration;
 use crate::limits::TimeLimit;
 use crate::plugin::PluginSpec;
 use crate::port::{CallOutcome, CallResponse};
@@ -456,8 +457,10 @@ impl engine::Instance for Instance {
         configuration: &[u8],
     ) -> Result<Result<(), String>, Trap> {
         let id = context.id;
-        let size = u32::try_from(configuration.len()).unwrap_or(u32::MAX);
+        let length = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        let size = length(configuration);
         let guest = self.store.data_mut();
+        let vm_size = length(vm_configuration::get(&guest.services));
         guest.configuration = Some(Bytes::copy_from_slice(configuration));
         let limits = guest.services.limits;
         self.time_limit = limits.for_start();
@@ -468,7 +471,8 @@ impl engine::Instance for Instance {
             "proxy_on_context_create",
             (id, 0)
         );
-        if call!(self, context, on_vm_start, "proxy_on_vm_start", (id, 0)) == Some(0) {
+        let arguments = (id, vm_size);
+        if call!(self, context, on_vm_start, "proxy_on_vm_start", arguments) == Some(0) {
             return Ok(Err(
                 "`proxy_on_vm_start` returned false; the plugin's log may say why".to_owned(),
             ));
@@ -553,15 +557,20 @@ impl engine::Instance for Instance {
                 call!(self, context, on_queue_ready, name, (id, queue));
                 Action::Continue
             }
+            Callback::PluginDone => match call!(self, context, on_done, "proxy_on_done", id) {
+                Some(0) => Action::Pause,
+                _ => Action::Continue,
+            },
         })
     }
 
     fn close_stream(&mut self, context: &Context) -> Result<(), Trap> {
+        // As in Envoy, a stream is deleted in any case.
+        call!(self, context, on_done, "proxy_on_done", context.id);
         self.shut_down(context)
     }
 
     fn shut_down(&mut self, context: &Context) -> Result<(), Trap> {
-        call!(self, context, on_done, "proxy_on_done", context.id);
         call!(self, context, on_delete, "proxy_on_delete", context.id);
         Ok(())
     }

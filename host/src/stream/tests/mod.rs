@@ -203,7 +203,10 @@ impl engine::Instance for ScriptedInstance {
                 (Phase::ResponseTrailers, "response-trailers".to_owned())
             }
             Callback::Log => (Phase::Log, "log".to_owned()),
-            Callback::HttpCallResponse { .. } | Callback::Tick | Callback::QueueReady { .. } => {
+            Callback::HttpCallResponse { .. }
+            | Callback::Tick
+            | Callback::QueueReady { .. }
+            | Callback::PluginDone => {
                 let seen = format!("{}:event", context.plugin);
                 self.script.0.lock().unwrap().seen.push(seen);
                 self.script.run_event(&self.services, context)?;

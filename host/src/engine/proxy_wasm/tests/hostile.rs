@@ -259,6 +259,11 @@ fn identical_modules_share_an_instance_per_worker() {
             name: "again".to_owned(),
             ..plugin(&text)
         },
+        PluginSpec {
+            name: "apart".to_owned(),
+            vm_configuration: b"apart".to_vec(),
+            ..plugin(&text)
+        },
     ];
     let chain = runtime.load(&specs).unwrap();
     for worker in 0..2 {
@@ -266,6 +271,7 @@ fn identical_modules_share_an_instance_per_worker() {
         let mut stream = chain.open(Rc::new(|| ()));
         stream.request_headers(request(), true);
     }
-    // The two plugins share an instance, and each worker has its own.
-    assert_eq!(lines.take(), ["info 01", "info 02", "info 01", "info 02"]);
+    // The first two plugins share an instance. The third has another VM configuration. Each worker has its own instances.
+    let of_worker = ["info 01", "info 02", "info 01"];
+    assert_eq!(lines.take(), [of_worker, of_worker].concat());
 }

@@ -1,6 +1,7 @@
 //! Tests of the engine with modules in text form: which load, which are rejected, and how hostile ones are contained.
 
 mod calls;
+mod ending;
 mod hostile;
 mod starting;
 

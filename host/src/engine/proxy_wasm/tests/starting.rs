@@ -276,3 +276,24 @@ fn configuration_is_readable_only_during_on_configure() {
         [Effect::RequestHeaders { end: true, .. }]
     ));
 }
+
+#[test]
+fn vm_configuration_is_readable_at_any_time() {
+    let text = module(
+        r#"(import "env" "proxy_get_buffer_bytes" (func $get (param i32 i32 i32 i32 i32) (result i32)))
+           (import "env" "proxy_log" (func $log (param i32 i32 i32) (result i32)))
+           (func (export "proxy_on_vm_start") (param i32 i32) (result i32)
+               (i32.eq (local.get 1) (i32.const 3)))
+           (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+               (drop (call $get (i32.const 6) (i32.const 1) (i32.const 100) (i32.const 0) (i32.const 4)))
+               (drop (call $log (i32.const 2) (i32.load (i32.const 0)) (i32.load (i32.const 4))))
+               (i32.const 0))"#,
+    );
+    let fixture = start(PluginSpec {
+        vm_configuration: b"abc".to_vec(),
+        ..plugin(&text)
+    });
+    assert_eq!(fixture.request().1, ["info bc"]);
+    let refused = try_start(plugin(&text)).map(|_| ()).unwrap_err();
+    assert!(matches!(refused, StartError::Refused { .. }), "{refused}");
+}

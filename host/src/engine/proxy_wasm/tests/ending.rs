@@ -1,0 +1,252 @@
+//! The end of plugins: which of them the host waits for, and what ends the wait.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::Clock;
+use crate::port::{CallOutcome, HttpCall, NoPort, Pending, Port, QueueListener};
+
+/// A port whose timers run when the test advances the clock.
+#[derive(Default)]
+struct TestPort {
+    timers: Rc<Timers>,
+    last: Cell<u64>,
+}
+
+/// The times at which functions are called, with the functions, by number.
+type Timers = RefCell<BTreeMap<u64, (u64, Box<dyn FnOnce()>)>>;
+
+/// Removes a timer when it is dropped.
+struct RemoveOnDrop {
+    timers: Rc<Timers>,
+    number: u64,
+}
+
+impl Port for TestPort {
+    fn send(&self, _: HttpCall, _: Box<dyn FnOnce(CallOutcome)>) -> Pending {
+        Pending::new(())
+    }
+
+    fn schedule(&self, at: u64, fire: Box<dyn FnOnce()>) -> Pending {
+        let number = self.last.get() + 1;
+        self.last.set(number);
+        self.timers.borrow_mut().insert(number, (at, fire));
+        let timers = self.timers.clone();
+        Pending::new(RemoveOnDrop { timers, number })
+    }
+
+    fn listen(&self, _: Box<dyn Fn(usize, u32)>) -> (QueueListener, Pending) {
+        (Arc::new(|_, _, _| ()), Pending::new(()))
+    }
+}
+
+impl TestPort {
+    /// Calls the functions whose time has come.
+    fn run_until(&self, time: u64) {
+        loop {
+            let mut timers = self.timers.borrow_mut();
+            let due = timers.iter().filter(|(_, (at, _))| *at <= time);
+            let due = due.min_by_key(|(_, (at, _))| *at).map(|(it, _)| *it);
+            let Some((_, fire)) = due.and_then(|it| timers.remove(&it)) else {
+                return;
+            };
+            drop(timers);
+            fire();
+        }
+    }
+}
+
+impl Drop for RemoveOnDrop {
+    fn drop(&mut self) {
+        let removed = self.timers.borrow_mut().remove(&self.number);
+        drop(removed);
+    }
+}
+
+/// A worker with one or two plugins in one instance.
+struct Worker {
+    chain: Option<WorkerChain>,
+    lines: Arc<LogCapture>,
+    clock: Arc<ManualClock>,
+    port: Rc<TestPort>,
+}
+
+impl Worker {
+    fn start(plugins: &[PluginSpec]) -> Self {
+        let lines = Arc::new(LogCapture::default());
+        let clock = Arc::new(ManualClock::new(0));
+        let config = RuntimeConfig {
+            clock: clock.clone(),
+            ..RuntimeConfig::new(lines.clone())
+        };
+        let port = Rc::new(TestPort::default());
+        let chain = Runtime::new(config).unwrap().load(plugins).unwrap();
+        let chain = chain.start_worker_with(0, port.clone()).unwrap();
+        Self {
+            chain: Some(chain),
+            lines,
+            clock,
+            port,
+        }
+    }
+
+    /// Stops using the instance, and returns what it has logged.
+    fn end(&mut self) -> Vec<String> {
+        self.chain = None;
+        self.lines.take()
+    }
+
+    /// Lets time pass, and returns what the instance has logged.
+    fn advance(&self, by: Duration) -> Vec<String> {
+        self.clock.advance(by);
+        self.port.run_until(self.clock.now());
+        self.lines.take()
+    }
+
+    /// Returns whether the instance still exists. It holds a reference to its log.
+    fn has_instance(&self) -> bool {
+        Arc::strong_count(&self.lines) > 1
+    }
+}
+
+/// Returns a plugin that logs the callbacks for its end and its timer by a letter and the number of the context, and the results of
+/// `$finish`, which calls `proxy_done`. The parameters are the bodies of `proxy_on_done` and `proxy_on_tick`.
+fn ending(done: &str, tick: &str) -> PluginSpec {
+    plugin(&module(&format!(
+        r#"(import "env" "proxy_log" (func $log (param i32 i32 i32) (result i32)))
+           (import "env" "proxy_done" (func $proxy_done (result i32)))
+           (import "env" "proxy_set_tick_period_milliseconds" (func $period (param i32) (result i32)))
+           (func $say (param $letter i32) (param $number i32)
+               (i32.store8 (i32.const 0) (local.get $letter))
+               (i32.store8 (i32.const 1) (i32.add (i32.const 0x30) (local.get $number)))
+               (drop (call $log (i32.const 2) (i32.const 0) (i32.const 2))))
+           (func $finish (call $say (i32.const 0x66) (call $proxy_done)))
+           (func (export "proxy_on_done") (param $context i32) (result i32)
+               (call $say (i32.const 0x64) (local.get $context))
+               {done})
+           (func (export "proxy_on_tick") (param $context i32)
+               (call $say (i32.const 0x74) (local.get $context))
+               {tick})
+           (func (export "proxy_on_delete") (param $context i32)
+               (call $say (i32.const 0x78) (local.get $context)))"#
+    )))
+}
+
+/// Is not done, and starts the timer.
+const PENDING: &str = "(call $finish) (drop (call $period (i32.const 40))) (i32.const 0)";
+
+/// Stops the timer, and is done, which it can report once.
+const FINISH: &str = "(drop (call $period (i32.const 0))) (call $finish) (call $finish)";
+
+const PERIOD: Duration = Duration::from_millis(40);
+
+#[test]
+fn plugin_that_is_done_is_deleted_at_once() {
+    let mut worker = Worker::start(&[ending("(i32.const 1)", "")]);
+    assert!(worker.has_instance());
+    assert_eq!(worker.end(), ["info d1", "info x1"]);
+    assert!(!worker.has_instance());
+}
+
+#[test]
+fn pending_plugin_is_kept_until_it_is_done() {
+    let mut worker = Worker::start(&[ending(PENDING, FINISH)]);
+    // Within the callback, nobody waits yet.
+    assert_eq!(worker.end(), ["info d1", "info f1"]);
+    assert!(worker.has_instance());
+    let lines = worker.advance(PERIOD);
+    assert_eq!(lines, ["info t1", "info f0", "info f1", "info x1"]);
+    assert!(!worker.has_instance());
+    assert_eq!(worker.advance(Duration::from_secs(120)), [""; 0]);
+}
+
+#[test]
+fn wait_for_a_pending_plugin_is_limited() {
+    let mut worker = Worker::start(&[ending("(i32.const 0)", "")]);
+    assert_eq!(worker.end(), ["info d1"]);
+    assert_eq!(worker.advance(Duration::from_secs(59)), [""; 0]);
+    assert!(worker.has_instance());
+    let lines = worker.advance(Duration::from_secs(1));
+    assert_eq!(lines, ["warn stopped: it was not done within 60 s"]);
+    assert!(!worker.has_instance());
+}
+
+#[test]
+fn trap_ends_the_wait_for_a_pending_plugin() {
+    let mut worker = Worker::start(&[ending(PENDING, "unreachable")]);
+    worker.end();
+    let lines = worker.advance(PERIOD);
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(
+        lines[1].starts_with("critical `proxy_on_tick` failed: "),
+        "{lines:?}"
+    );
+    assert!(!worker.has_instance());
+}
+
+#[test]
+fn trap_when_asked_ends_all_plugins_of_the_instance() {
+    let trapping = ending("unreachable", "");
+    let again = PluginSpec {
+        name: "again".to_owned(),
+        ..trapping.clone()
+    };
+    let mut worker = Worker::start(&[trapping, again]);
+    let lines = worker.end();
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(!worker.has_instance());
+}
+
+#[test]
+fn pending_plugin_does_not_keep_another_one_of_its_instance() {
+    // The plugins' contexts are 1 and 2.
+    let first = ending(
+        "(drop (call $period (i32.const 40))) (i32.eq (local.get $context) (i32.const 2))",
+        FINISH,
+    );
+    let second = PluginSpec {
+        name: "second".to_owned(),
+        ..first.clone()
+    };
+    let mut worker = Worker::start(&[first, second]);
+    assert_eq!(worker.end(), ["info d1", "info d2", "info x2"]);
+    assert!(worker.has_instance());
+    let lines = worker.advance(PERIOD);
+    assert_eq!(lines, ["info t1", "info f0", "info f1", "info x1"]);
+    assert!(!worker.has_instance());
+}
+
+#[test]
+fn plugin_ends_after_its_last_stream() {
+    let mut worker = Worker::start(&[ending("(i32.const 0)", "")]);
+    let mut stream = worker.chain.as_ref().unwrap().open(Rc::new(|| ()));
+    stream.request_headers(request(), true);
+    assert_eq!(worker.end(), [""; 0]);
+    stream.finish();
+    // A stream is deleted whatever `proxy_on_done` returns.
+    assert_eq!(worker.lines.take(), ["info d2", "info x2", "info d1"]);
+}
+
+#[test]
+fn port_that_has_stopped_does_not_wait() {
+    let lines = Arc::new(LogCapture::default());
+    let chain = Runtime::new(RuntimeConfig::new(lines.clone()))
+        .unwrap()
+        .load(&[ending(PENDING, FINISH)])
+        .unwrap();
+    drop(chain.start_worker_with(0, Rc::new(NoPort)).unwrap());
+    drop(chain);
+    assert_eq!(lines.take(), ["info d1", "info f1"]);
+    assert_eq!(Arc::strong_count(&lines), 1);
+}
+
+#[test]
+fn plugin_that_is_not_pending_cannot_become_done() {
+    let text = callback(
+        r#"(import "env" "proxy_done" (func $done (result i32)))"#,
+        "(call $status (call $done))",
+    );
+    let (_, lines) = super::start(plugin(&text)).request();
+    assert_eq!(lines, ["info 01"]);
+}
