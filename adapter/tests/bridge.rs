@@ -279,13 +279,15 @@ fn artefact_exports_match_its_contract() -> Result<()> {
     let artefact = artefact()?;
     let world = World::read()?;
     let hostcalls = world.hostcalls();
+    let callbacks = world.callbacks();
+    let callbacks: BTreeSet<_> = callbacks.keys().map(|it| host_callback(it)).collect();
     for name in artefact.exports.keys() {
         let known = ALWAYS_EXPORTED.contains(&name.as_str())
             || name == "state#allocate"
             || hostcalls.contains_key(name)
             || name.starts_with("wasi:")
             || name.starts_with("wasi_snapshot_preview1#")
-            || world.callbacks().contains_key(&callback_interface(name));
+            || callbacks.contains(name);
         ensure!(
             known,
             "adapter/bridge/README.md does not know the export `{name}`"
@@ -305,16 +307,13 @@ fn artefact_exports_match_its_contract() -> Result<()> {
     Ok(())
 }
 
-/// The interface that a callback of the host is for: `on-log` for `proxy_on_log`.
-fn callback_interface(export: &str) -> String {
-    export.trim_start_matches(PROXY).replace('_', "-")
-}
-
-/// The callback of the host that delivers a callback of the component.
+/// The callback of the host that delivers a callback of the component: `proxy_on_log` for `on-log`.
 fn host_callback(interface: &str) -> String {
     let interface = match interface {
         // The host has one callback for the calls of streams and of plugins.
         "on-plugin-http-call-response" => "on-http-call-response",
+        // The host calls it for streams, too.
+        "on-plugin-done" => "on-done",
         interface => interface,
     };
     format!("{PROXY}{}", interface.replace('-', "_"))

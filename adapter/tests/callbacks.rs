@@ -6,7 +6,7 @@ use tidegate_adapter::{Options, adapt, inspect, verify};
 use tidegate_components::Recipe;
 
 /// Callbacks of the component, each with the callback of the proxy that delivers it.
-const CALLBACKS: [(&str, &str); 7] = [
+const CALLBACKS: [(&str, &str); 8] = [
     ("on-request-headers", "proxy_on_request_headers"),
     ("on-response-trailers", "proxy_on_response_trailers"),
     ("on-log", "proxy_on_log"),
@@ -17,6 +17,7 @@ const CALLBACKS: [(&str, &str); 7] = [
     ),
     ("on-tick", "proxy_on_tick"),
     ("on-queue-ready", "proxy_on_queue_ready"),
+    ("on-plugin-done", "proxy_on_done"),
 ];
 
 /// Callbacks of the proxy that every module has.

@@ -38,6 +38,8 @@ pub(crate) const UNIMPLEMENTED: Status = 12;
 pub(crate) const BUFFER_REQUEST_BODY: u32 = 0;
 /// The body of the response to an HTTP call, in the callback of that call.
 pub(crate) const BUFFER_CALL_RESPONSE_BODY: u32 = 4;
+/// The configuration of the virtual machine, which several plugins may share.
+pub(crate) const BUFFER_VM_CONFIGURATION: u32 = 6;
 /// The configuration that the plugin was deployed with.
 pub(crate) const BUFFER_PLUGIN_CONFIGURATION: u32 = 7;
 
@@ -63,6 +65,7 @@ unsafe extern "C" {
     pub(crate) fn proxy_log(level: u32, message: *const u8, message_len: usize) -> Status;
     pub(crate) fn proxy_get_log_level(level: *mut u32) -> Status;
     pub(crate) safe fn proxy_set_effective_context(context: u32) -> Status;
+    pub(crate) safe fn proxy_done() -> Status;
 
     pub(crate) fn proxy_get_header_map_value(
         map: u32,

@@ -13,8 +13,8 @@ pub(crate) enum Phase {
     ResponseBody,
     ResponseTrailers,
     Log,
-    /// A timer, a value in a queue, or an HTTP call that has ended. No stream is selected, even if the callback is that
-    /// of a filter.
+    /// A timer, a value in a queue, an HTTP call that has ended, or the end of a plugin. No stream is selected, even if
+    /// the callback is that of a filter.
     Event,
 }
 

@@ -43,12 +43,14 @@ mod http_streams;
 mod local_responses;
 mod logging;
 mod metrics;
+mod plugin_lifecycle;
 mod plugin_properties;
 mod properties;
 mod shared_data;
 mod shared_queues;
 mod stream_control;
 mod timers;
+mod vm_configuration;
 
 // The world's exports.
 mod callback;
@@ -56,6 +58,7 @@ mod http_filter;
 mod lifecycle;
 mod on_http_call_response;
 mod on_log;
+mod on_plugin_done;
 mod on_plugin_http_call_response;
 mod on_queue_ready;
 mod on_request_body;

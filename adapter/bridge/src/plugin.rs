@@ -35,17 +35,17 @@ unsafe extern "C" {
     fn configure_post(result: *const Configured);
 }
 
-/// Runs a callback of the plugin whose root context is `root`. Nothing is run if the plugin refused its configuration.
+/// Runs a callback of the plugin whose root context is `root`. Nothing is run if the plugin refused its configuration, or if the context
+/// is not that of a plugin.
 #[inline(always)]
-pub(crate) fn run_event(root: u32, callback: impl FnOnce(&State, u32)) {
+pub(crate) fn run_event<R>(root: u32, callback: impl FnOnce(&State, u32) -> R) -> Option<R> {
     let state = state();
-    let Some(plugin) = state.plugins.find(root) else {
-        return;
-    };
+    let plugin = state.plugins.find(root)?;
     let saved = SavedCall::save(&state.call);
     contexts::begin(state, root, 0, Phase::Event);
-    callback(state, plugin);
+    let result = callback(state, plugin);
     saved.restore(&state.call);
+    Some(result)
 }
 
 /// Drops a plugin context.
