@@ -38,6 +38,8 @@ pub enum Shape {
     Outcome,
     /// The ID of a queue. No return value.
     Queue,
+    /// No parameters. Returns whether the plugin is done.
+    Completion,
     /// No parameters and no return value.
     Empty,
 }
@@ -110,6 +112,12 @@ pub const CALLBACKS: &[Callback] = &[
         interface: "on-queue-ready",
         receiver: Receiver::PluginContext,
         shape: Shape::Queue,
+    },
+    Callback {
+        method: "on_plugin_done",
+        interface: "on-plugin-done",
+        receiver: Receiver::PluginContext,
+        shape: Shape::Completion,
     },
 ];
 

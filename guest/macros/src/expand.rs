@@ -154,7 +154,12 @@ fn shared_interfaces(callbacks: &[&Callback]) -> impl Iterator<Item = &'static s
         ("http-streams", true),
         (
             "types",
-            has(&[Shape::Headers, Shape::Body, Shape::Trailers]),
+            has(&[
+                Shape::Headers,
+                Shape::Body,
+                Shape::Trailers,
+                Shape::Completion,
+            ]),
         ),
         ("http-call-types", has(&[Shape::Outcome])),
     ];
@@ -194,6 +199,11 @@ fn export_of(callback: &Callback) -> TokenStream {
             quote!(call, outcome),
         ),
         Shape::Queue => (quote!(, queue: u32), quote!(), quote!(queue)),
+        Shape::Completion => (
+            quote!(),
+            quote!(-> __tidegate_exports::#module::Completion),
+            quote!(),
+        ),
         Shape::Empty => (quote!(), quote!(), quote!()),
     };
     quote! {
@@ -272,6 +282,7 @@ mod tests {
                     fn on_http_call_response(&self, _: &mut (), _: &mut HttpStream, _: CallId, _: Outcome) {}
                     fn on_tick(&self) {}
                     fn on_queue_ready(&self, _: QueueId) {}
+                    fn on_plugin_done(&self) -> Completion { Completion::Done }
                 }
             },
         )
@@ -286,6 +297,9 @@ mod tests {
             "get :: < __TidegateContext > () . on_tick ()",
             "__tidegate_exports :: on_queue_ready :: PluginContextBorrow",
             "get :: < __TidegateContext > () . on_queue_ready (queue)",
+            "__tidegate_exports :: on_plugin_done :: PluginContextBorrow",
+            "-> __tidegate_exports :: on_plugin_done :: Completion",
+            "get :: < __TidegateContext > () . on_plugin_done ()",
         ] {
             assert!(expanded.contains(part), "`{part}` is not in {expanded}");
         }
@@ -301,6 +315,7 @@ mod tests {
         assert_eq!(shared(&["on_log"]), ["http-streams"]);
         assert_eq!(shared(&["on_tick"]), ["http-streams"]);
         assert_eq!(shared(&["on_queue_ready"]), ["http-streams"]);
+        assert_eq!(shared(&["on_plugin_done"]), ["http-streams", "types"]);
         assert_eq!(shared(&["on_response_trailers"]), ["http-streams", "types"]);
         assert_eq!(
             shared(&["on_log", "on_request_body"]),

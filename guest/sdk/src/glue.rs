@@ -8,7 +8,7 @@
 use std::{cell::RefCell, rc::Rc};
 
 use crate::{
-    Action, ConfigError, HttpStream, Plugin,
+    Action, Completion, ConfigError, HttpStream, Plugin,
     bindings::{http_call_types, http_streams},
     config,
     http_calls::{CallId, Outcome},
@@ -80,6 +80,12 @@ impl<P: Plugin> Context<P> {
     #[inline]
     pub fn on_queue_ready(&self, queue: u32) {
         self.0.on_queue_ready(QueueId::new(queue));
+    }
+
+    /// Calls the author's `on_plugin_done` callback.
+    #[inline]
+    pub fn on_plugin_done(&self) -> Completion {
+        self.0.on_plugin_done()
     }
 }
 
@@ -247,6 +253,13 @@ mod tests {
         fn on_queue_ready(&self, queue: QueueId) {
             self.ready.set(Some(queue));
         }
+
+        fn on_plugin_done(&self) -> Completion {
+            match self.ticks.get() {
+                0 => Completion::Done,
+                _ => Completion::Pending,
+            }
+        }
     }
 
     fn response(status: &str) -> http_call_types::Outcome {
@@ -333,6 +346,14 @@ mod tests {
         one.on_queue_ready(7);
         assert_eq!(one.0.ready.get(), Some(QueueId::new(7)));
         assert_eq!(other.0.ready.get(), None);
+    }
+
+    #[test]
+    fn plugins_say_whether_they_are_done() {
+        let (one, other) = (context(b"0"), context(b"0"));
+        one.on_tick();
+        assert_eq!(one.on_plugin_done(), Completion::Pending);
+        assert_eq!(other.on_plugin_done(), Completion::Done);
     }
 
     #[test]

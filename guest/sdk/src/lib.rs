@@ -165,6 +165,7 @@
 //! ```
 //!
 //! [`plugin_properties`] exposes the name of the plugin and other attributes that need no stream, also in `configure`.
+//! [`vm_configuration`] is a second configuration, which all plugins in an instance share.
 //!
 //! # Local responses, pausing and bodies
 //!
@@ -303,6 +304,12 @@
 //! [`http_calls::send`] sends a request that belongs to no stream. With [`timers`], a plugin can do so regularly, and
 //! refresh data before requests need them.
 //!
+//! # The end of a plugin
+//!
+//! [`on_plugin_done`](Plugin::on_plugin_done) is called when the proxy is about to drop the plugin, for example because another
+//! configuration has replaced it. A plugin that has something left to do can ask the proxy to wait, and reports with
+//! [`plugin_lifecycle::done`] that it is done.
+//!
 //! # Functions of the proxy
 //!
 //! [`foreign_functions`] calls functions that Envoy provides beyond this crate, for example to select the route of a request
@@ -344,11 +351,13 @@ pub mod log;
 pub mod metrics;
 mod or_log;
 mod plugin;
+pub mod plugin_lifecycle;
 pub mod plugin_properties;
 mod property;
 pub mod shared_data;
 pub mod shared_queues;
 pub mod timers;
+pub mod vm_configuration;
 
 pub use bindings::types::Error;
 pub use body::Body;
@@ -358,7 +367,7 @@ pub use fields::Fields;
 pub use http_stream::{Direction, HttpStream};
 pub use local_response::LocalResponse;
 pub use or_log::OrLog;
-pub use plugin::{Action, EndOfStream, Plugin};
+pub use plugin::{Action, Completion, EndOfStream, Plugin};
 pub use tidegate_guest_macros::plugin;
 
 /// Re-exports everything that a plugin needs, for a single `use`.
@@ -366,9 +375,10 @@ pub mod prelude {
     pub use crate::http_calls::{CallId, Outcome};
     pub use crate::shared_queues::QueueId;
     pub use crate::{
-        Action, Body, ConfigError, Direction, EndOfStream, Error, FieldName, FieldValue, Fields,
-        HttpStream, LocalResponse, OrLog, Plugin, clock, foreign_functions, http_calls, log,
-        metrics, plugin, plugin_properties, shared_data, shared_queues, timers,
+        Action, Body, Completion, ConfigError, Direction, EndOfStream, Error, FieldName,
+        FieldValue, Fields, HttpStream, LocalResponse, OrLog, Plugin, clock, foreign_functions,
+        http_calls, log, metrics, plugin, plugin_lifecycle, plugin_properties, shared_data,
+        shared_queues, timers, vm_configuration,
     };
 }
 

@@ -1,4 +1,4 @@
-//! [`Plugin`], the trait that plugin authors implement, and the two small types that most of its callbacks use.
+//! [`Plugin`], the trait that plugin authors implement, and the small types that most of its callbacks use.
 //!
 //! The trait is independent of WebAssembly. The `#[plugin]` attribute on the impl block turns an implementation into a
 //! component.
@@ -11,7 +11,7 @@ use crate::{
     shared_queues::QueueId,
 };
 
-pub use crate::bindings::types::Action;
+pub use crate::bindings::types::{Action, Completion};
 
 /// A proxy plugin.
 ///
@@ -152,6 +152,19 @@ pub trait Plugin: Sized + 'static {
     /// [`dequeue`](crate::shared_queues::Queue::dequeue) may have removed the value already.
     fn on_queue_ready(&self, queue: QueueId) {
         let _ = queue;
+    }
+
+    /// Called once, when the proxy is about to drop this value: after another configuration has replaced it and its last stream
+    /// has ended, and when the proxy stops.
+    ///
+    /// With [`Completion::Pending`], the proxy keeps the value until [`plugin_lifecycle::done`](crate::plugin_lifecycle::done) is
+    /// called. Until then, the timer, calls and queues work as before. Do not rely on it: a proxy that stops does not wait, and
+    /// the time is limited. Envoy waits only as long as another plugin with the same module and the same
+    /// [VM configuration](crate::vm_configuration) is deployed. A value that the proxy does not wait for is not dropped.
+    ///
+    /// Envoy also runs each plugin on its main thread, which serves no streams, and calls this function there as well.
+    fn on_plugin_done(&self) -> Completion {
+        Completion::Done
     }
 }
 
