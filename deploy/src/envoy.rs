@@ -94,9 +94,10 @@ pub struct Plugin {
     /// Environment variables that are visible to the plugin. They are part of the virtual machine: the same module with
     /// different variables runs in a different virtual machine.
     pub environment: Vec<(String, String)>,
-    /// The configuration of the virtual machine, which adapted modules do not read. If Envoy is given another listener while it runs,
-    /// plugins that have not changed keep their virtual machines and plugin contexts. With another value here, they are started again.
-    pub vm_configuration: Option<String>,
+    /// The configuration of the virtual machine. The same module with different ones runs in different virtual machines. If Envoy is
+    /// given another listener while it runs, plugins that have not changed keep their virtual machines and plugin contexts. With another
+    /// value here, they are started again.
+    pub vm_configuration: Option<Vec<u8>>,
     /// The functions that the module may import and the callbacks that may be invoked on it, as in
     /// [`Facts::capabilities`](crate::module::Facts::capabilities). `None` allows everything.
     pub capabilities: Option<BTreeSet<String>>,

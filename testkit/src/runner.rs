@@ -155,6 +155,7 @@ impl Runner {
             name: plugin.name().to_owned(),
             wasm: (self.wasm)(scenario, plugin, kind)?,
             configuration: plugin.configuration(),
+            vm_configuration: plugin.vm_configuration(),
             failure_policy: plugin.failure_policy,
             seed: scenario.seed,
             environment: plugin

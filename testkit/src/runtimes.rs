@@ -39,6 +39,8 @@ pub struct Deployed {
     pub wasm: Bytes,
     /// The configuration.
     pub configuration: Vec<u8>,
+    /// The configuration of the virtual machine.
+    pub vm_configuration: Vec<u8>,
     /// The policy for streams after the plugin traps.
     pub failure_policy: FailurePolicy,
     /// The seed of the plugin's random numbers, in Tidegate's proxy.

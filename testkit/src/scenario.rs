@@ -99,6 +99,8 @@ pub struct Plugin {
     /// The contents of `configuration_file`.
     #[serde(skip)]
     pub file_content: Vec<u8>,
+    /// The configuration of the plugin's virtual machine. A string is passed unchanged, any other value as JSON.
+    pub vm_configuration: Option<serde_json::Value>,
     /// How streams are handled after the plugin has trapped.
     #[serde(default)]
     pub failure_policy: FailurePolicy,
@@ -405,6 +407,7 @@ impl Scenario {
                 configuration: scenario.configuration.take(),
                 configuration_file: scenario.configuration_file.take(),
                 file_content: Vec::new(),
+                vm_configuration: None,
                 failure_policy: FailurePolicy::default(),
                 environment: BTreeMap::new(),
             });
@@ -465,6 +468,20 @@ impl Scenario {
         self.steps.iter().filter_map(move |step| match step {
             Step::Reload(reload) => Some(reload.plugins.as_deref().unwrap_or(&self.plugins)),
             _ => None,
+        })
+    }
+
+    /// Returns whether a request is in progress during a `reload` step.
+    pub fn has_request_across_reload(&self) -> bool {
+        let mut in_progress = 0_usize;
+        self.steps.iter().any(|step| {
+            match step {
+                Step::Begin(_) => in_progress += 1,
+                Step::Finish(_) | Step::Hangup(_) => in_progress = in_progress.saturating_sub(1),
+                Step::Reload(_) => return in_progress > 0,
+                _ => {}
+            }
+            false
         })
     }
 
@@ -621,9 +638,24 @@ impl Plugin {
     pub fn configuration(&self) -> Vec<u8> {
         match &self.configuration {
             None => self.file_content.clone(),
-            Some(serde_json::Value::String(text)) => text.clone().into_bytes(),
-            Some(value) => value.to_string().into_bytes(),
+            Some(value) => bytes(value),
         }
+    }
+
+    /// Returns the bytes of the configuration of the virtual machine, or an empty vector if the scenario has none.
+    pub fn vm_configuration(&self) -> Vec<u8> {
+        self.vm_configuration
+            .as_ref()
+            .map(bytes)
+            .unwrap_or_default()
+    }
+}
+
+/// Returns a string unchanged, and any other value as JSON.
+fn bytes(value: &serde_json::Value) -> Vec<u8> {
+    match value {
+        serde_json::Value::String(text) => text.clone().into_bytes(),
+        value => value.to_string().into_bytes(),
     }
 }
 

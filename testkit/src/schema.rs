@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn schema_and_parser_reject_the_same_scenarios() {
         let whole = json!({
-            "about": "x", "plugins": [{ "guest": "p", "name": "q", "configuration-file": "c.pem", "failure-policy": "open", "environment": { "A": "b" } }],
+            "about": "x", "plugins": [{ "guest": "p", "name": "q", "configuration-file": "c.pem", "vm-configuration": "x", "failure-policy": "open", "environment": { "A": "b" } }],
             "clock": "2026-01-01T00:00:00Z", "seed": 7, "shared-data": { "a": "b" },
             "properties": [{ "path": ["a", "b"], "value": "x" }, { "path": ["a"], "value": 5 }, { "path": ["c"], "value": 0.5 }, { "path": ["d"], "value": true }],
             "metadata": { "route": { "a": { "b": "x", "c": 1, "d": true } }, "dynamic": { "a": { "b": { "c": 0.5 } } } },

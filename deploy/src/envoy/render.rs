@@ -230,7 +230,7 @@ fn vm_config(plugin: &Plugin) -> Value {
     if let Some(configuration) = &plugin.vm_configuration {
         extend(
             &mut config,
-            json!({ "configuration": any_bytes(configuration.as_bytes()) }),
+            json!({ "configuration": any_bytes(configuration) }),
         );
     }
     if !plugin.environment.is_empty() {

@@ -8,7 +8,7 @@
 //! instances are not part of the transcript.
 //!
 //! If a scenario replaces the plugins, Envoy reads its listener from a file. It replaces the filter chain of the listener
-//! whenever the file changes, and connections to the old filter chain stay open for the drain time, by default ten minutes.
+//! whenever the file changes. Connections to the old filter chain stay open for the drain time, and then its plugins end.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read as _, Write as _};
@@ -137,6 +137,8 @@ pub fn start(
             "--concurrency",
             "1",
             "--disable-hot-restart",
+            "--drain-time-s",
+            drain_time(scenario),
             "--log-format",
             FORMAT,
         ])
@@ -200,6 +202,14 @@ pub fn start(
     Ok(Started::Serving(Box::new(envoy)))
 }
 
+/// Returns the drain time in seconds. It is short, unless a request would be aborted then.
+fn drain_time(scenario: &Scenario) -> &'static str {
+    match scenario.has_request_across_reload() {
+        true => "600",
+        false => "1",
+    }
+}
+
 /// Returns the bootstrap configuration.
 fn bootstrap(plugins: &[Deployed], servers: &Servers, metadata: &Metadata) -> Result<Bootstrap> {
     let any_port: SocketAddr = "127.0.0.1:0".parse()?;
@@ -222,7 +232,9 @@ fn bootstrap(plugins: &[Deployed], servers: &Servers, metadata: &Metadata) -> Re
 
 fn plugin(plugin: &Deployed) -> Plugin {
     let mut deployed = Plugin::new(plugin.name.clone(), Module::Inline(plugin.wasm.to_vec()));
-    deployed.configuration = Some(plugin.configuration.clone()).filter(|bytes| !bytes.is_empty());
+    let if_any = |bytes: &Vec<u8>| Some(bytes.clone()).filter(|bytes| !bytes.is_empty());
+    deployed.configuration = if_any(&plugin.configuration);
+    deployed.vm_configuration = if_any(&plugin.vm_configuration);
     deployed.environment = plugin.environment.clone();
     deployed.failure_policy = match plugin.failure_policy {
         scenario::FailurePolicy::Reload => FailurePolicy::Reload,
@@ -349,8 +361,11 @@ impl Runtime for Envoy {
         let lines = self.watch.main.len();
         let mut bootstrap = bootstrap(plugins, &file.servers, &file.metadata)?;
         for plugin in &mut bootstrap.plugins {
-            // Otherwise, the new filter chain would use the running instances of plugins that have not changed.
-            plugin.vm_configuration = Some(listeners.to_string());
+            // Otherwise, the new filter chain would use the running instances of plugins that have not changed. If the scenario states
+            // a VM configuration, it decides.
+            if plugin.vm_configuration.is_none() {
+                plugin.vm_configuration = Some(listeners.to_string().into_bytes());
+            }
         }
         file.write(&bootstrap)?;
         if let Err(error) = self.watch.wait_for_listener(listeners + 1) {

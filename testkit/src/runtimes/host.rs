@@ -106,6 +106,7 @@ fn spec(engine: EngineKind, plugin: &Deployed) -> PluginSpec {
     PluginSpec {
         engine: Some(engine),
         configuration: plugin.configuration.clone(),
+        vm_configuration: plugin.vm_configuration.clone(),
         failure_policy: match plugin.failure_policy {
             scenario::FailurePolicy::Reload => FailurePolicy::Reload,
             scenario::FailurePolicy::Closed => FailurePolicy::Closed,

@@ -252,6 +252,33 @@ fn reload_starts_the_same_plugins_or_others() {
 }
 
 #[test]
+fn requests_across_reloads_are_recognized() {
+    let has = |steps: [&str; 3]| {
+        let steps = steps.join("\n");
+        let scenario = read(&format!(
+            "about: x\nplugins: [{{guest: probe}}]\nsteps:\n{steps}\n"
+        ));
+        scenario.expect("a scenario").has_request_across_reload()
+    };
+    let (begin, finish) = ("- begin: {id: a, path: /}", "- finish: {id: a}");
+    assert!(has([begin, "- reload: {}", finish]));
+    assert!(has([begin, "- reload: {}", "- hangup: a"]));
+    assert!(!has([begin, finish, "- reload: {}"]));
+    assert!(!has(["- reload: {}", begin, finish]));
+}
+
+#[test]
+fn vm_configuration_is_text_or_json() {
+    let scenario = read(
+        "about: x\nplugins: [{guest: probe, vm-configuration: text}, {guest: a, vm-configuration: {b: 1}}, {guest: c}]\n\
+         steps:\n- request: {path: /}\n",
+    );
+    let plugins = scenario.expect("a scenario").plugins;
+    let configurations: Vec<Vec<u8>> = plugins.iter().map(Plugin::vm_configuration).collect();
+    assert_eq!(configurations, [&b"text"[..], b"{\"b\":1}", b""]);
+}
+
+#[test]
 fn invalid_reload_is_rejected_with_a_precise_error() {
     let error = |reload: &str| {
         let text = format!("about: x\nplugins: [{{guest: probe}}]\nsteps:\n- reload: {reload}\n");
