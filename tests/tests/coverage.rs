@@ -1,8 +1,9 @@
 //! Walks the contract and fails for every function that lacks one of its parts, naming the file to write.
 //!
 //! `wit/` is the one list from which everything else follows: a function that the world imports has a meaning in
-//! `host/src/hostcalls`, a bridge in `adapter/bridge/src` and a scenario; one that it exports has a caller in both engines, a
-//! bridge and a scenario. Each file has the stem of the WIT interface. Whether what is there is right, the scenarios say.
+//! `host/src/hostcalls`, a bridge in `adapter/bridge/src`, a scenario and an operation of the probe; one that it exports has a caller in
+//! both engines, a bridge, a scenario and a method in the SDK. Each file has the stem of the WIT interface. Whether what is there is right,
+//! the scenarios say.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -113,6 +114,8 @@ fn every_export_has_a_caller_in_both_engines() {
             "http-filter" => "on_context_create",
             // One callback of Proxy-Wasm is for the calls of streams and of plugins.
             "on-plugin-http-call-response" => "on_http_call_response",
+            // Proxy-Wasm calls it for streams, too.
+            "on-plugin-done" => "on_done",
             _ => &interface,
         };
         // `call!(self, context, on_log, …)`, but for those that have two signatures.
@@ -129,6 +132,51 @@ fn every_export_has_a_caller_in_both_engines() {
     assert!(
         lacking.is_empty(),
         "callbacks that no engine calls:\n{}",
+        lacking.join("\n")
+    );
+}
+
+#[test]
+fn every_hostcall_is_an_operation_of_the_probe() {
+    let file = workspace::root().join("tests/guests/probe/src/script.rs");
+    let lacking: Vec<String> = parts()
+        .iter()
+        .filter(|part| part.imported)
+        .filter_map(|part| {
+            let (interface, name) = (&part.interface, &part.name);
+            // With its resource, where an interface has several: `metrics.counter.add`.
+            let item = part.symbol.rsplit(['#', ']']).next().unwrap_or_default();
+            let names = [
+                format!("\"{interface}.{name}\""),
+                format!("\"{interface}.{item}\""),
+            ];
+            let what = format!("add the operation `{interface}.{name}`");
+            lacks(&file, &names, &what)
+        })
+        .collect();
+    assert!(
+        lacking.is_empty(),
+        "hostcalls that no scenario can make:\n{}",
+        lacking.join("\n")
+    );
+}
+
+#[test]
+fn every_callback_is_a_method_in_the_sdk() {
+    let mut lacking = Vec::new();
+    let callbacks = parts();
+    let callbacks = callbacks.iter().filter(|part| part.name == "handle");
+    for interface in callbacks.map(|part| snake(&part.interface)) {
+        // The author's method, and the one that calls it.
+        for file in ["guest/sdk/src/plugin.rs", "guest/sdk/src/glue.rs"] {
+            let start = format!("fn {interface}(");
+            let what = format!("write `fn {interface}`");
+            lacking.extend(lacks(&workspace::root().join(file), &[start], &what));
+        }
+    }
+    assert!(
+        lacking.is_empty(),
+        "callbacks that plugins in Rust cannot implement:\n{}",
         lacking.join("\n")
     );
 }

@@ -1,5 +1,6 @@
 // Package export_tidegate_proxy_plugin is a plugin that calls every function for HTTP calls, timers, queues, foreign functions, plugin
-// properties and log levels once, and logs what it gets. The plugins in tests/languages/contract do the same.
+// properties, the VM configuration, log levels and the end of a plugin once, and logs what it gets. The plugins in tests/languages/contract
+// do the same.
 package export_tidegate_proxy_plugin
 
 import (
@@ -11,21 +12,24 @@ import (
 	"wit_component/tidegate_proxy_http_call_types"
 	"wit_component/tidegate_proxy_logging"
 	"wit_component/tidegate_proxy_plugin_properties"
+	"wit_component/tidegate_proxy_vm_configuration"
 )
 
-// PluginContext keeps nothing.
+// PluginContext keeps whether the plugin ends.
 type PluginContext struct {
 	handle int32
 	pinner runtime.Pinner
+
+	IsEnding bool
 }
 
 // OnDrop is called when the proxy drops the plugin.
 func (p *PluginContext) OnDrop() {}
 
-// PluginContextConfigure logs the name of the plugin.
+// PluginContextConfigure logs the name of the plugin and the configuration of the virtual machine.
 func PluginContextConfigure(configuration []uint8) witTypes.Result[*PluginContext, string] {
 	name := tidegate_proxy_plugin_properties.Get([]string{"plugin_name"}).Ok()
-	Log("configure: plugin_name %s", name.Some())
+	Log("configure: plugin_name %s, VM configuration %s", name.Some(), tidegate_proxy_vm_configuration.Get())
 	return witTypes.Ok[*PluginContext, string](&PluginContext{})
 }
 

@@ -27,14 +27,14 @@ use bindings::exports::tidegate::proxy::http_filter::{
 };
 use bindings::exports::tidegate::proxy::plugin::{GuestPluginContext, PluginContext};
 use bindings::exports::tidegate::proxy::{
-    http_filter, on_http_call_response, on_log, on_plugin_http_call_response, on_queue_ready,
-    on_request_body, on_request_headers, on_request_trailers, on_response_body,
+    http_filter, on_http_call_response, on_log, on_plugin_done, on_plugin_http_call_response,
+    on_queue_ready, on_request_body, on_request_headers, on_request_trailers, on_response_body,
     on_response_headers, on_response_trailers, on_tick, plugin,
 };
 use bindings::tidegate::proxy::http_call_types::{CallId, Outcome};
 use bindings::tidegate::proxy::http_streams::HttpStream;
 use bindings::tidegate::proxy::logging::{self, Level};
-use bindings::tidegate::proxy::types::Action;
+use bindings::tidegate::proxy::types::{Action, Completion};
 use receiver::{Event, Filter, State};
 use script::Script;
 
@@ -208,6 +208,13 @@ impl on_queue_ready::Guest for Probe {
             |script| &script.on_queue_ready,
             Event::Queue(queue),
         );
+    }
+}
+
+impl on_plugin_done::Guest for Probe {
+    fn handle(plugin: PluginContextBorrow<'_>) -> Completion {
+        let state = &plugin.get::<Plugin>().0;
+        state.end()
     }
 }
 

@@ -16,8 +16,8 @@ use crate::bindings::tidegate::proxy::metrics::{Counter, Gauge, Histogram};
 use crate::bindings::tidegate::proxy::shared_data::{self, Condition, Stored};
 use crate::bindings::tidegate::proxy::types::{Action, Direction, Error};
 use crate::bindings::tidegate::proxy::{
-    clock, foreign_functions, http_bodies, http_calls, plugin_properties, properties,
-    stream_control, timers,
+    clock, foreign_functions, http_bodies, http_calls, plugin_lifecycle, plugin_properties,
+    properties, stream_control, timers, vm_configuration,
 };
 use crate::queues;
 use crate::receiver::{Event, Receiver, State};
@@ -47,7 +47,8 @@ pub fn run(
     let plugin = receiver.plugin;
     let say = |what: String| logging::log(logging::Level::Info, &format!("{callback}: {what}"));
     match step.operation {
-        Operation::Pause => *action = Action::Pause,
+        // `on-plugin-done` returns `pending` instead.
+        Operation::Pause | Operation::Pending => *action = Action::Pause,
         Operation::Log => logging::log(step.level.into(), &step.message.repeat(step.times)),
         Operation::LogLowest => say(format!("lowest = {}", level_name(logging::lowest()))),
         Operation::ClockNow => say(format!("clock.now = {}", clock_now(plugin))),
@@ -99,6 +100,11 @@ pub fn run(
         Operation::SetPeriod => say(set_period(step)),
         Operation::ForeignCall => say(foreign_call(step)),
         Operation::PluginPropertyGet => say(plugin_property(step)),
+        Operation::PluginDone => say(format!("done = {}", done(plugin_lifecycle::done()))),
+        Operation::VmConfigurationGet => say(format!(
+            "vm-configuration = {}",
+            quote(&vm_configuration::get())
+        )),
         Operation::QueueRegister
         | Operation::QueueResolve
         | Operation::QueueEnqueue

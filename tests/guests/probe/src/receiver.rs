@@ -12,7 +12,7 @@ use crate::bindings::tidegate::proxy::http_call_types::{CallId, Outcome};
 use crate::bindings::tidegate::proxy::http_fields::{self, FieldMap};
 use crate::bindings::tidegate::proxy::http_streams::HttpStream;
 use crate::bindings::tidegate::proxy::logging::{self, Level};
-use crate::bindings::tidegate::proxy::types::Action;
+use crate::bindings::tidegate::proxy::types::{Action, Completion};
 use crate::operations::{self, Metrics};
 use crate::queues::Queues;
 use crate::script::{Script, Step};
@@ -91,13 +91,31 @@ impl State {
         }
     }
 
-    /// Runs the steps of a callback that belongs to no stream.
-    pub fn run(&self, callback: &str, steps: impl Fn(&Script) -> &Vec<Step>, event: Event<'_>) {
+    /// Runs the steps of a callback that belongs to no stream, and says what it returns, if it returns something.
+    pub fn run(
+        &self,
+        callback: &str,
+        steps: impl Fn(&Script) -> &Vec<Step>,
+        event: Event<'_>,
+    ) -> Action {
         let receiver = Receiver {
             plugin: self,
             filter: None,
         };
-        receiver.run(callback, steps, event);
+        receiver.run(callback, steps, event)
+    }
+
+    /// Runs the steps for the end of the plugin.
+    pub fn end(&self) -> Completion {
+        let action = self.run(
+            "on-plugin-done",
+            |script| &script.on_plugin_done,
+            Event::Empty,
+        );
+        match action {
+            Action::Continue => Completion::Done,
+            Action::Pause => Completion::Pending,
+        }
     }
 
     /// The next tick.

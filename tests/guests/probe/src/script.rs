@@ -37,6 +37,7 @@ pub struct Script {
     /// The same holds for these.
     pub on_tick: Vec<Step>,
     pub on_queue_ready: Vec<Step>,
+    pub on_plugin_done: Vec<Step>,
 }
 
 /// One thing to do.
@@ -207,6 +208,8 @@ pub enum Operation {
     HistogramDefine,
     #[serde(rename = "metrics.histogram.observe")]
     HistogramObserve,
+    #[serde(rename = "plugin-lifecycle.done")]
+    PluginDone,
     #[serde(rename = "plugin-properties.get")]
     PluginPropertyGet,
     #[serde(rename = "properties.get")]
@@ -239,9 +242,14 @@ pub enum Operation {
     Reset,
     #[serde(rename = "timers.set-period")]
     SetPeriod,
+    #[serde(rename = "vm-configuration.get")]
+    VmConfigurationGet,
     /// Return `pause`.
     #[serde(rename = "pause")]
     Pause,
+    /// Return `pending`.
+    #[serde(rename = "pending")]
+    Pending,
     /// Log the callback's own arguments.
     #[serde(rename = "arguments")]
     Arguments,

@@ -43,6 +43,7 @@ mod bindings {
                 foreign_functions, logging, plugin_properties, shared_queues,
             };
             pub use tidegate_guest::__private::bindings::{http_streams, types};
+            pub use tidegate_guest::{plugin_lifecycle, vm_configuration};
         }
     }
 }
@@ -173,6 +174,10 @@ impl Plugin for Probe {
     fn on_queue_ready(&self, queue: QueueId) {
         let event = Event::Queue(queue);
         self.0.run("on-queue-ready", |it| &it.on_queue_ready, event);
+    }
+
+    fn on_plugin_done(&self) -> Completion {
+        self.0.end()
     }
 }
 

@@ -1,14 +1,16 @@
-// Calls every function for HTTP calls, timers, queues, foreign functions, plugin properties and log levels once, and logs what it gets.
-// The plugins in Python and Go do the same.
+// Calls every function for HTTP calls, timers, queues, foreign functions, plugin properties, the VM configuration, log levels and the end of
+// a plugin once, and logs what it gets. The plugins in Python and Go do the same.
 
 import { call } from 'tidegate:proxy/foreign-functions@0.1.0';
 import { sendForPlugin, sendForStream } from 'tidegate:proxy/http-calls@0.1.0';
 import { get, set } from 'tidegate:proxy/http-fields@0.1.0';
 import { log, lowest } from 'tidegate:proxy/logging@0.1.0';
+import { done } from 'tidegate:proxy/plugin-lifecycle@0.1.0';
 import { get as getProperty } from 'tidegate:proxy/plugin-properties@0.1.0';
 import { Queue } from 'tidegate:proxy/shared-queues@0.1.0';
 import { resume } from 'tidegate:proxy/stream-control@0.1.0';
 import { setPeriod } from 'tidegate:proxy/timers@0.1.0';
+import { get as getVmConfiguration } from 'tidegate:proxy/vm-configuration@0.1.0';
 
 const encode = (text) => new TextEncoder().encode(text);
 const decode = (bytes) => new TextDecoder().decode(bytes);
@@ -31,8 +33,11 @@ const describe = ({ tag, val }) => {
 };
 
 class PluginContext {
+  isEnding = false;
+
   static configure() {
-    log('info', `configure: plugin_name ${decode(getProperty(['plugin_name']))}`);
+    const name = decode(getProperty(['plugin_name']));
+    log('info', `configure: plugin_name ${name}, VM configuration ${decode(getVmConfiguration())}`);
     return new PluginContext();
   }
 }
@@ -72,8 +77,13 @@ export const onQueueReady = {
   },
 };
 export const onTick = {
-  handle() {
+  handle(plugin) {
     setPeriod(0);
+    if (plugin.isEnding) {
+      done();
+      log('info', 'on-tick: done');
+      return;
+    }
     sendForPlugin('for-plugin', request('for-plugin'), 30000);
   },
 };
@@ -99,5 +109,17 @@ export const onResponseTrailers = {
   handle({ http }) {
     log('info', `on-response-trailers: x-sum ${decode(get(http, 'response-trailers', 'x-sum'))}`);
     return 'continue';
+  },
+};
+export const onPluginDone = {
+  handle(plugin) {
+    try {
+      done();
+    } catch (error) {
+      log('info', `on-plugin-done: nobody waits yet: ${error.payload === 'not-available'}`);
+    }
+    plugin.isEnding = true;
+    setPeriod(20);
+    return 'pending';
   },
 };

@@ -1,15 +1,23 @@
-"""Calls every function for HTTP calls, timers, queues, foreign functions, plugin properties and log levels once, and logs what it gets.
-The plugins in JavaScript and Go do the same.
+"""Calls every function for HTTP calls, timers, queues, foreign functions, plugin properties, the VM configuration, log levels and the end of
+a plugin once, and logs what it gets. The plugins in JavaScript and Go do the same.
 """
 
 from componentize_py_types import Err
 from wit_world import exports
-from wit_world.imports import foreign_functions, http_calls, http_fields, logging, stream_control, timers
+from wit_world.imports import (
+    foreign_functions,
+    http_calls,
+    http_fields,
+    logging,
+    plugin_lifecycle,
+    stream_control,
+    timers,
+)
 from wit_world.imports.http_call_types import Outcome_Reset, Outcome_Response, Request
 from wit_world.imports.http_fields import FieldMap
 from wit_world.imports.logging import Level
 from wit_world.imports.shared_queues import Queue
-from wit_world.imports.types import Action, Direction, Error
+from wit_world.imports.types import Action, Completion, Direction, Error
 
 
 def request(cluster):
@@ -68,6 +76,10 @@ class OnQueueReady(exports.OnQueueReady):
 class OnTick(exports.OnTick):
     def handle(self, plugin):
         timers.set_period(0)
+        if plugin.is_ending:
+            plugin_lifecycle.done()
+            log("on-tick: done")
+            return
         http_calls.send_for_plugin("for-plugin", request("for-plugin"), 30000)
 
 
@@ -95,3 +107,14 @@ class OnResponseTrailers(exports.OnResponseTrailers):
         value = http_fields.get(filter.http, FieldMap.RESPONSE_TRAILERS, "x-sum")
         log(f"on-response-trailers: x-sum {value.decode()}")
         return Action.CONTINUE
+
+
+class OnPluginDone(exports.OnPluginDone):
+    def handle(self, plugin):
+        try:
+            plugin_lifecycle.done()
+        except Err as error:
+            log(f"on-plugin-done: nobody waits yet: {str(error.value == Error.NOT_AVAILABLE).lower()}")
+        plugin.is_ending = True
+        timers.set_period(20)
+        return Completion.PENDING
