@@ -1,11 +1,12 @@
 //! `http-call-types`: the outcome of an HTTP call, as one of two callbacks receives it.
 //!
-//! The whole response is read before the component's callback runs, into memory that the guest will own. Nothing is read
-//! for a callback that the component does not have, because nothing would free it.
+//! The whole response is read before the component's callback runs, into memory that the guest will own. Nothing is
+//! allocated there for a callback that the component does not have, or for a response that it does not get, because nothing
+//! would free it.
 
 use crate::abi;
 use crate::memory::{List, check_allocation, into_place, into_scratch, received};
-use crate::pairs;
+use crate::pairs::CheckedPairs;
 use crate::state::State;
 
 #[link(wasm_import_module = "guest-exports")]
@@ -137,27 +138,24 @@ fn response(state: &State, receiver: Receiver, sizes: Sizes) -> Option<Outcome> 
     if sizes.headers == 0 {
         return None;
     }
+    let headers = fields(state, abi::MAP_CALL_RESPONSE_HEADERS, sizes.headers)?;
+    // The headers stay in the scratch buffer while the trailers are read into another one.
+    state.scratch.swap(&state.second_scratch);
+    let trailers = fields(state, abi::MAP_CALL_RESPONSE_TRAILERS, sizes.trailers);
+    state.scratch.swap(&state.second_scratch);
+    let trailers = trailers?;
+    let body = body(state, receiver, sizes.body)?;
     Some(Outcome {
         case: RESPONSE,
-        headers: fields(
-            state,
-            receiver,
-            abi::MAP_CALL_RESPONSE_HEADERS,
-            sizes.headers,
-        )?,
-        body: body(state, receiver, sizes.body)?,
-        trailers: fields(
-            state,
-            receiver,
-            abi::MAP_CALL_RESPONSE_TRAILERS,
-            sizes.trailers,
-        )?,
+        headers: copied(headers, receiver),
+        body,
+        trailers: copied(trailers, receiver),
     })
 }
 
-/// Reads a map of `count` fields.
+/// Reads a map of `count` fields into the scratch buffer.
 #[inline(never)]
-fn fields(state: &State, receiver: Receiver, map: u32, count: u32) -> Option<List> {
+fn fields(state: &State, map: u32, count: u32) -> Option<CheckedPairs<'static>> {
     let mut data: &[u8] = &[];
     if count != 0 {
         let status = into_scratch(state, |data, size| {
@@ -169,23 +167,40 @@ fn fields(state: &State, receiver: Receiver, map: u32, count: u32) -> Option<Lis
         }
         data = received(state);
     }
-    pairs::copied(data, move |align, size| receiver.allocate(align, size)).ok()
+    CheckedPairs::read(data).ok()
+}
+
+/// Copies fields into memory that the guest will own.
+#[inline(never)]
+fn copied(fields: CheckedPairs<'_>, receiver: Receiver) -> List {
+    fields.copied(move |align, size| receiver.allocate(align, size))
 }
 
 /// Reads the body, which the host writes into the guest's memory itself.
 #[inline(always)]
 fn body(state: &State, receiver: Receiver, size: u32) -> Option<List> {
-    let len = size as usize;
-    let start = receiver.allocate(1, len);
-    if len != 0 {
-        let is_complete = into_place(state, start, len, |data, data_len| {
-            const BODY: u32 = abi::BUFFER_CALL_RESPONSE_BODY;
-            // SAFETY: both addresses point to cells of the state.
-            unsafe { abi::proxy_get_buffer_bytes(BODY, 0, size, data, data_len) }
-        });
-        if !is_complete {
-            return None;
-        }
+    // The last byte is read first. If the host does not let the plugin read it, nothing is allocated. If it does, it has
+    // the whole body.
+    let last = state.time.as_ptr().cast::<u8>();
+    if size != 0 && !read_body(state, size - 1, 1, last) {
+        return None;
     }
-    Some(List { start, len })
+    let start = receiver.allocate(1, size as usize);
+    if size != 0 && !read_body(state, 0, size, start) {
+        return None;
+    }
+    Some(List {
+        start,
+        len: size as usize,
+    })
+}
+
+/// Has the host write `len` bytes of the body, from `start` on, to `place`. Returns whether it did.
+#[inline(never)]
+fn read_body(state: &State, start: u32, len: u32, place: *mut u8) -> bool {
+    into_place(state, place, len as usize, |data, size| {
+        const BODY: u32 = abi::BUFFER_CALL_RESPONSE_BODY;
+        // SAFETY: both addresses point to cells of the state.
+        unsafe { abi::proxy_get_buffer_bytes(BODY, start, len, data, size) }
+    })
 }

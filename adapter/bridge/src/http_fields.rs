@@ -6,7 +6,7 @@
 use crate::abi::{self, Status};
 use crate::contexts;
 use crate::memory::{List, RetPtr, allocate, bytes, discriminant, into_scratch, received, string};
-use crate::pairs::{self, Entry, Names, Pairs};
+use crate::pairs::{self, CheckedPairs, Entry, Names, Pairs};
 use crate::state::{State, state};
 use crate::syntax;
 use crate::types::{self, Error};
@@ -133,7 +133,7 @@ extern "C" fn entries(http: u32, map: u32, ret: *mut u8) {
 
 fn every(state: &State, http: u32, map: u32) -> Result<List, Error> {
     all(state, http, map)?;
-    pairs::copied(received(state), allocate)
+    Ok(CheckedPairs::read(received(state))?.copied(allocate))
 }
 
 /// Has the host write all fields into the scratch buffer.

@@ -98,40 +98,53 @@ pub(crate) fn write(state: &State, entries: &[Entry], names: Names) -> Result<Li
     Ok(List { start, len: size })
 }
 
-/// Copies a list that the host wrote into memory from `allocate`: a `list<tuple<string, list<u8>>>` that the guest will
-/// own.
-#[inline(always)]
-pub(crate) fn copied(
-    data: &[u8],
-    allocate: impl Copy + Fn(usize, usize) -> *mut u8,
-) -> Result<List, Error> {
-    let Some(mut pairs) = Pairs::read(data) else {
-        return Err(Error::Malformed);
-    };
-    let len = pairs.count;
-    let start = allocate(4, len * size_of::<Entry>());
-    let mut next = start.cast::<Entry>();
-    for _ in 0..len {
-        let Some((name, value)) = pairs.next() else {
+/// A list that the host wrote and that a `list<tuple<string, list<u8>>>` can hold.
+///
+/// All of it has been checked, so that nothing is allocated for a list that the guest does not get: nobody would free it.
+#[derive(Clone, Copy)]
+pub(crate) struct CheckedPairs<'a>(Pairs<'a>);
+
+impl<'a> CheckedPairs<'a> {
+    /// Checks a list.
+    #[inline(always)]
+    pub(crate) fn read(data: &'a [u8]) -> Result<CheckedPairs<'a>, Error> {
+        let Some(pairs) = Pairs::read(data) else {
             return Err(Error::Malformed);
         };
-        // A name becomes a `string`, and hosts do not guarantee that their names are UTF-8.
-        if !name.is_ascii() {
-            return Err(Error::Malformed);
+        let mut rest = pairs;
+        for _ in 0..pairs.count {
+            // A name becomes a `string`, and hosts do not guarantee that their names are UTF-8.
+            match rest.next() {
+                Some((name, _)) if name.is_ascii() => {}
+                _ => return Err(Error::Malformed),
+            }
         }
-        // SAFETY: there is room for `len` fields.
-        unsafe {
-            next.write(Entry {
-                name: List::copied(name, allocate),
-                value: List::copied(value, allocate),
-            });
-            next = next.add(1);
-        }
+        Ok(CheckedPairs(pairs))
     }
-    Ok(List { start, len })
+
+    /// Copies the list into memory from `allocate`. The guest will own it.
+    #[inline(always)]
+    pub(crate) fn copied(self, allocate: impl Copy + Fn(usize, usize) -> *mut u8) -> List {
+        let CheckedPairs(mut pairs) = self;
+        let len = pairs.count;
+        let start = allocate(4, len * size_of::<Entry>());
+        let mut next = start.cast::<Entry>();
+        while let Some((name, value)) = pairs.next() {
+            // SAFETY: there is room for `len` fields, and `pairs` has no more.
+            unsafe {
+                next.write(Entry {
+                    name: List::copied(name, allocate),
+                    value: List::copied(value, allocate),
+                });
+                next = next.add(1);
+            }
+        }
+        List { start, len }
+    }
 }
 
 /// A list that the host wrote, read from front to back.
+#[derive(Clone, Copy)]
 pub(crate) struct Pairs<'a> {
     sizes: &'a [u8],
     text: &'a [u8],

@@ -1,0 +1,264 @@
+//! What the bridge does when the host fails. No proxy of the scenarios can be made to, so the adapted guest `allocations-counted`
+//! runs here with a host of a few functions.
+
+use anyhow::Context;
+use bytes::Bytes;
+use tidegate_components::Encoder;
+use tidegate_components::guests;
+use wasmtime::{
+    Caller, Engine, Extern, Instance, Linker, Memory, Module, Result, Store, WasmParams,
+    WasmResults, format_err,
+};
+
+const GUEST: &str = "allocations-counted";
+
+/// Where the guest stores what it has seen. Its source describes the values.
+const ALLOCATIONS: usize = 128;
+const ENTRIES: usize = 132;
+const OUTCOME: usize = 136;
+
+/// The cases of an outcome, plus one.
+const RESPONSE: u32 = 1;
+const RESET: u32 = 2;
+
+/// The number of an HTTP call.
+const CALL: u32 = 4;
+
+/// The number of the map that contains the trailers of the response to an HTTP call.
+const CALL_TRAILERS: u32 = 7;
+
+/// The status of a hostcall that the deployment does not allow.
+const INTERNAL_FAILURE: u32 = 10;
+
+/// What the host returns to the module.
+struct Host {
+    /// The headers of requests, and of responses to HTTP calls.
+    headers: Vec<u8>,
+    /// The trailers of responses to HTTP calls.
+    trailers: Vec<u8>,
+    /// Their body. `None` if the deployment does not allow that it is read.
+    body: Option<&'static [u8]>,
+}
+
+/// The module, with the host's end of it.
+struct Plugin {
+    store: Store<Host>,
+    instance: Instance,
+}
+
+// === impl Host ===
+
+impl Default for Host {
+    fn default() -> Self {
+        Host {
+            headers: serialized(&[(b":status", b"200")]),
+            trailers: serialized(&[(b"x", b"1")]),
+            body: Some(b"body"),
+        }
+    }
+}
+
+impl Host {
+    /// A host of which the second header has a name that is not UTF-8.
+    fn with_malformed_headers() -> Self {
+        Host {
+            headers: serialized(&[(b":status", b"200"), (b"\xff", b"1")]),
+            ..Host::default()
+        }
+    }
+}
+
+/// Returns Proxy-Wasm's serialization of fields.
+fn serialized(fields: &[(&[u8], &[u8])]) -> Vec<u8> {
+    let mut data = (fields.len() as u32).to_le_bytes().to_vec();
+    for (name, value) in fields {
+        data.extend((name.len() as u32).to_le_bytes());
+        data.extend((value.len() as u32).to_le_bytes());
+    }
+    for (name, value) in fields {
+        for part in [name, value] {
+            data.extend_from_slice(part);
+            data.push(0);
+        }
+    }
+    data
+}
+
+// === impl Plugin ===
+
+impl Plugin {
+    /// Starts and configures the plugin, whose root context is 1.
+    fn start(host: Host) -> Result<Plugin> {
+        let engine = Engine::default();
+        let module = module().map_err(|error| format_err!("{error:#}"))?;
+        let module = Module::from_binary(&engine, &module)?;
+        let mut linker = Linker::new(&engine);
+        linker.func_wrap("env", "proxy_get_header_map_pairs", get_header_map_pairs)?;
+        linker.func_wrap("env", "proxy_get_buffer_bytes", get_buffer_bytes)?;
+        linker.define_unknown_imports_as_traps(&module)?;
+        let mut store = Store::new(&engine, host);
+        let instance = linker.instantiate(&mut store, &module)?;
+        let mut plugin = Plugin { store, instance };
+        plugin.call::<(), ()>("_initialize", ())?;
+        plugin.configure(1)?;
+        Ok(plugin)
+    }
+
+    fn call<P: WasmParams, R: WasmResults>(&mut self, export: &str, arguments: P) -> Result<R> {
+        let export = self
+            .instance
+            .get_typed_func::<P, R>(&mut self.store, export)?;
+        export.call(&mut self.store, arguments)
+    }
+
+    /// Creates a root context, and configures the plugin for it.
+    fn configure(&mut self, root: u32) -> Result<()> {
+        self.call::<(u32, u32), ()>("proxy_on_context_create", (root, 0))?;
+        let accepted = self.call::<(u32, u32), u32>("proxy_on_configure", (root, 0))?;
+        assert_eq!(accepted, 1);
+        Ok(())
+    }
+
+    /// Creates the context of a stream, and passes its headers.
+    fn request(&mut self, context: u32, root: u32) -> Result<()> {
+        self.call::<(u32, u32), ()>("proxy_on_context_create", (context, root))?;
+        let arguments = (context, 1, 1);
+        self.call::<(u32, u32, u32), u32>("proxy_on_request_headers", arguments)?;
+        Ok(())
+    }
+
+    /// Reports that the HTTP call has ended with a response.
+    fn outcome(&mut self, root: u32) -> Result<()> {
+        let body = self.store.data().body.map_or(4, <[u8]>::len);
+        let arguments = (root, CALL, 1, body as u32, 1);
+        self.call::<(u32, u32, u32, u32, u32), ()>("proxy_on_http_call_response", arguments)
+    }
+
+    /// Reads a number from the guest's memory.
+    fn number(&mut self, at: usize) -> Result<u32> {
+        let memory = self.instance.get_memory(&mut self.store, "memory");
+        let memory = memory.ok_or_else(|| format_err!("there is no memory"))?;
+        let mut bytes = [0; 4];
+        memory.read(&self.store, at, &mut bytes)?;
+        Ok(u32::from_le_bytes(bytes))
+    }
+}
+
+/// The adapted guest.
+fn module() -> anyhow::Result<Bytes> {
+    let component = tidegate_components::guest(GUEST, Encoder::Newest)?;
+    let component = component.context("there is no such guest")?;
+    Ok(guests::adapted(GUEST, component)?.module)
+}
+
+// === The host's functions ===
+
+fn get_header_map_pairs(
+    mut caller: Caller<'_, Host>,
+    map: u32,
+    data_at: u32,
+    size_at: u32,
+) -> Result<u32> {
+    let host = caller.data();
+    let data = match map {
+        CALL_TRAILERS => host.trailers.clone(),
+        _ => host.headers.clone(),
+    };
+    give(&mut caller, &data, data_at, size_at)
+}
+
+fn get_buffer_bytes(
+    mut caller: Caller<'_, Host>,
+    _buffer: u32,
+    start: u32,
+    max: u32,
+    data_at: u32,
+    size_at: u32,
+) -> Result<u32> {
+    let Some(body) = caller.data().body else {
+        return Ok(INTERNAL_FAILURE);
+    };
+    let rest = body.get(start as usize..).unwrap_or_default();
+    let size = rest.len().min(max as usize);
+    give(&mut caller, &rest[..size], data_at, size_at)
+}
+
+/// Passes bytes to the module, in memory that the module allocates.
+fn give(caller: &mut Caller<'_, Host>, bytes: &[u8], data_at: u32, size_at: u32) -> Result<u32> {
+    let size = bytes.len() as u32;
+    let allocate = caller.get_export("proxy_on_memory_allocate");
+    let allocate = allocate
+        .and_then(Extern::into_func)
+        .ok_or_else(|| format_err!("there is no allocator"))?
+        .typed::<u32, u32>(&mut *caller)?;
+    let at = match size {
+        0 => 0,
+        _ => allocate.call(&mut *caller, size)?,
+    };
+    let memory = memory(caller)?;
+    memory.write(&mut *caller, at as usize, bytes)?;
+    memory.write(&mut *caller, data_at as usize, &at.to_le_bytes())?;
+    memory.write(&mut *caller, size_at as usize, &size.to_le_bytes())?;
+    Ok(0)
+}
+
+fn memory(caller: &mut Caller<'_, Host>) -> Result<Memory> {
+    let memory = caller.get_export("memory").and_then(Extern::into_memory);
+    memory.ok_or_else(|| format_err!("there is no memory"))
+}
+
+// === Tests ===
+
+#[test]
+fn response_to_a_call_is_allocated_once() -> Result<()> {
+    let mut plugin = Plugin::start(Host::default())?;
+    plugin.outcome(1)?;
+    let before = plugin.number(ALLOCATIONS)?;
+    plugin.outcome(1)?;
+    assert_eq!(plugin.number(OUTCOME)?, RESPONSE);
+    // Two lists of fields, each with one name and one value, and the body.
+    assert_eq!(plugin.number(ALLOCATIONS)?, before + 7);
+    Ok(())
+}
+
+#[test]
+fn response_that_cannot_be_read_allocates_nothing() -> Result<()> {
+    let hosts = [
+        Host::with_malformed_headers(),
+        Host {
+            body: None,
+            ..Host::default()
+        },
+        Host {
+            // There is no value.
+            trailers: b"\x01\0\0\0\x01\0\0\0\x01\0\0\0x\0".to_vec(),
+            ..Host::default()
+        },
+    ];
+    for host in hosts {
+        let mut plugin = Plugin::start(host)?;
+        // The buffers of the bridge grow at first.
+        plugin.outcome(1)?;
+        let before = plugin.number(ALLOCATIONS)?;
+        plugin.outcome(1)?;
+        assert_eq!(plugin.number(OUTCOME)?, RESET);
+        assert_eq!(plugin.number(ALLOCATIONS)?, before);
+    }
+    Ok(())
+}
+
+#[test]
+fn fields_that_cannot_be_read_allocate_nothing() -> Result<()> {
+    for (host, result, allocations) in [
+        (Host::default(), 0, 3),
+        (Host::with_malformed_headers(), 1, 0),
+    ] {
+        let mut plugin = Plugin::start(host)?;
+        plugin.request(2, 1)?;
+        let before = plugin.number(ALLOCATIONS)?;
+        plugin.request(3, 1)?;
+        assert_eq!(plugin.number(ENTRIES)?, result);
+        assert_eq!(plugin.number(ALLOCATIONS)?, before + allocations);
+    }
+    Ok(())
+}
