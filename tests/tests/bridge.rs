@@ -1,5 +1,5 @@
-//! What the bridge does when the host fails. No proxy of the scenarios can be made to, so the adapted guest `allocations-counted`
-//! runs here with a host of a few functions.
+//! What the bridge does when the host fails, or deletes a plugin. No proxy of the scenarios can be made to, so the adapted guest
+//! `allocations-counted` runs here with a host of a few functions.
 
 use anyhow::Context;
 use bytes::Bytes;
@@ -16,12 +16,13 @@ const GUEST: &str = "allocations-counted";
 const ALLOCATIONS: usize = 128;
 const ENTRIES: usize = 132;
 const OUTCOME: usize = 136;
+const SENT: usize = 140;
 
 /// The cases of an outcome, plus one.
 const RESPONSE: u32 = 1;
 const RESET: u32 = 2;
 
-/// The number of an HTTP call.
+/// The number of every HTTP call.
 const CALL: u32 = 4;
 
 /// The number of the map that contains the trailers of the response to an HTTP call.
@@ -95,6 +96,26 @@ impl Plugin {
         let mut linker = Linker::new(&engine);
         linker.func_wrap("env", "proxy_get_header_map_pairs", get_header_map_pairs)?;
         linker.func_wrap("env", "proxy_get_buffer_bytes", get_buffer_bytes)?;
+        linker.func_wrap(
+            "env",
+            "proxy_http_call",
+            |mut caller: Caller<'_, Host>,
+             _: u32,
+             _: u32,
+             _: u32,
+             _: u32,
+             _: u32,
+             _: u32,
+             _: u32,
+             _: u32,
+             _: u32,
+             call_at: u32|
+             -> Result<u32> {
+                let memory = memory(&mut caller)?;
+                memory.write(&mut caller, call_at as usize, &CALL.to_le_bytes())?;
+                Ok(0)
+            },
+        )?;
         linker.define_unknown_imports_as_traps(&module)?;
         let mut store = Store::new(&engine, host);
         let instance = linker.instantiate(&mut store, &module)?;
@@ -125,6 +146,11 @@ impl Plugin {
         let arguments = (context, 1, 1);
         self.call::<(u32, u32, u32), u32>("proxy_on_request_headers", arguments)?;
         Ok(())
+    }
+
+    /// Deletes the context of a plugin or of a stream.
+    fn delete(&mut self, context: u32) -> Result<()> {
+        self.call::<u32, ()>("proxy_on_delete", context)
     }
 
     /// Reports that the HTTP call has ended with a response.
@@ -260,5 +286,31 @@ fn fields_that_cannot_be_read_allocate_nothing() -> Result<()> {
         assert_eq!(plugin.number(ENTRIES)?, result);
         assert_eq!(plugin.number(ALLOCATIONS)?, before + allocations);
     }
+    Ok(())
+}
+
+#[test]
+fn calls_of_a_deleted_plugin_are_forgotten() -> Result<()> {
+    let mut plugin = Plugin::start(Host::default())?;
+    plugin.request(2, 1)?;
+    assert_eq!(plugin.number(SENT)?, 0);
+    plugin.delete(2)?;
+    plugin.delete(1)?;
+    // The host cancels the call without reporting it, and uses its number for another call, which is for the plugin.
+    plugin.configure(3)?;
+    plugin.outcome(3)?;
+    assert_eq!(plugin.number(OUTCOME)?, RESPONSE);
+    Ok(())
+}
+
+#[test]
+fn calls_of_other_plugins_are_kept() -> Result<()> {
+    let mut plugin = Plugin::start(Host::default())?;
+    plugin.configure(2)?;
+    plugin.request(3, 1)?;
+    plugin.delete(2)?;
+    // The outcome is for a stream, and the guest has no callback for it.
+    plugin.outcome(1)?;
+    assert_eq!(plugin.number(OUTCOME)?, 0);
     Ok(())
 }

@@ -9,7 +9,7 @@ use crate::contexts;
 use crate::http_call_types::Receiver;
 use crate::memory::{RetPtr, bytes, string};
 use crate::pairs::{self, Entry, Names};
-use crate::state::state;
+use crate::state::{CallingStream, state};
 use crate::syntax::{self, RequestHeader};
 use crate::types::{self, Error};
 
@@ -120,9 +120,16 @@ fn store(ret: RetPtr, sent: Result<u32, Error>) {
 #[inline(never)]
 fn send(stream: Option<u32>, request: &Request<'_>) -> Result<u32, Error> {
     let state = state();
-    if stream.is_some_and(|stream| state.streams.find(stream).is_none()) {
-        return Err(Error::Closed);
-    }
+    let calling = match stream {
+        None => None,
+        Some(id) => match state.streams.find(id) {
+            None => return Err(Error::Closed),
+            Some(stream) => Some(CallingStream {
+                id,
+                root: stream.root(),
+            }),
+        },
+    };
     // Envoy may not have its clusters yet when it configures a plugin, and cancels the calls of one that it deletes.
     if state.call.get().phase == Phase::Plugin {
         return Err(Error::NotAvailable);
@@ -169,10 +176,10 @@ fn send(stream: Option<u32>, request: &Request<'_>) -> Result<u32, Error> {
     let id = state.data.get();
     // Without either callback, the host does not report that the call has ended, and the entry would stay forever. With
     // one of them, calls for streams must be distinguished from calls for the plugin.
-    if let Some(stream) = stream
+    if let Some(calling) = calling
         && (Receiver::Filter.exists() || Receiver::Plugin.exists())
     {
-        state.calls.put(&state.arena, id, stream);
+        state.calls.put(&state.arena, id, calling);
     }
     Ok(id)
 }

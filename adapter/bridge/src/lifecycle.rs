@@ -35,6 +35,8 @@ extern "C" fn proxy_on_delete(context: u32) {
     } else if let Some(plugin) = state.plugins.remove(context) {
         plugin::drop(plugin);
         output::flush(state);
+        // The host cancels its calls without reporting it.
+        state.calls.remove_if(|stream| stream.root == context);
     }
     saved.restore(&state.call);
     contexts::close(state, context);

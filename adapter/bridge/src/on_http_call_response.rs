@@ -46,7 +46,7 @@ extern "C" fn proxy_on_http_call_response(
         trailers,
     };
     match state().calls.remove(call) {
-        Some(stream) => handle(root, stream, call, sizes),
+        Some(stream) => handle(root, stream.id, call, sizes),
         None => on_plugin_http_call_response::handle(root, call, sizes),
     }
 }

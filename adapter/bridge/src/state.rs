@@ -50,16 +50,25 @@ pub(crate) struct State {
 
     /// The configured plugins: their plugin contexts, by the ids of their root contexts. One module may be deployed
     /// several times, and a worker then runs all of them in one instance.
-    pub(crate) plugins: Map,
+    pub(crate) plugins: Map<u32>,
     pub(crate) streams: Streams,
 
     pub(crate) stdout: Lines,
     pub(crate) stderr: Lines,
 
     /// The HTTP calls in progress that were sent for streams: the streams, by the numbers of the calls.
-    pub(crate) calls: Map,
+    pub(crate) calls: Map<CallingStream>,
     /// A second buffer for bytes that are used within one hostcall.
     pub(crate) second_scratch: Buffer,
+}
+
+/// A stream for which an HTTP call was sent. It may have ended.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct CallingStream {
+    pub(crate) id: u32,
+    /// The root context of its plugin.
+    pub(crate) root: u32,
 }
 
 #[link(wasm_import_module = "state")]
