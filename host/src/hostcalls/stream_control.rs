@@ -29,15 +29,18 @@ pub(crate) fn resume(stream: &StreamContext, direction: Direction) -> Result<(),
     Ok(())
 }
 
-/// Resets the stream.
+/// Resets the stream. It has no effect if the stream already ends, by a reset or by a local response that has not been sent yet: Envoy
+/// would end it twice, and an adapted module does not ask for it.
 pub(crate) fn reset(stream: &StreamContext) -> Result<(), Error> {
     let mut state = borrow_state(stream)?;
     if state.filter(stream.filter).phase == Some(Phase::Log) {
         return Err(Error::NotAvailable);
     }
-    if !state.commands.iter().any(|it| matches!(it, Command::Reset)) {
-        state.commands.push(Command::Reset);
+    let ends = |it: &Command| matches!(it, Command::Reset | Command::SendLocalResponse(_));
+    if state.commands.iter().any(ends) {
+        return Ok(());
     }
+    state.commands.push(Command::Reset);
     // A stream that is about to be reset accepts no local response.
     state.rejects_local_response = true;
     drop(state);

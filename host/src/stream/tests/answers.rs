@@ -246,6 +246,40 @@ fn reset_skips_everything_but_log_and_close() {
     assert_eq!(script.seen()[3..], ["0:log", "0:close"]);
 }
 
+#[test]
+fn reset_in_the_callback_that_has_sent_a_local_response_has_no_effect() {
+    let script = Scripted::default().on(0, Phase::RequestHeaders, |context| {
+        let action = respond_with(403)(context);
+        assert_eq!(stream_control::reset(stream_of(context)), Ok(()));
+        action
+    });
+    let chain = chain(&script, &[RELOAD]);
+    let mut stream = open(&chain);
+    stream.request_headers(request(), true);
+    assert_eq!(
+        take_effects(&mut stream),
+        ["response-headers:403", "response-body:no:end"]
+    );
+}
+
+#[test]
+fn paused_local_response_can_be_reset() {
+    let script = Scripted::default()
+        .on(0, Phase::RequestHeaders, respond_with(403))
+        .returns(0, Phase::ResponseHeaders, &[Action::Pause]);
+    let chain = chain(&script, &[RELOAD]);
+    let mut stream = open(&chain);
+    stream.request_headers(request(), true);
+    assert_eq!(take_effects(&mut stream), [""; 0]);
+    let paused = StreamContext {
+        shared: stream.shared.clone(),
+        filter: 0,
+        slot: 0,
+    };
+    stream_control::reset(&paused).unwrap();
+    assert_eq!(take_effects(&mut stream), ["reset"]);
+}
+
 /// Pauses a response in the headers callback of plugin 1 until its trailers have arrived, and resumes it into the
 /// headers callback `behaviour` of plugin 0. Returns the effects and the callbacks that follow.
 fn after_resuming(
