@@ -3,6 +3,7 @@
 use crate::abi;
 use crate::call::{Call, Phase};
 use crate::state::State;
+use crate::streams::ANSWERING;
 use crate::types::Error;
 
 /// Records that a callback begins.
@@ -49,6 +50,16 @@ pub(crate) fn leave(state: &State, stream: u32) {
     let call = state.call.get();
     if stream != call.stream {
         abi::proxy_set_effective_context(call.context);
+    }
+}
+
+/// Records that an event ends. What it changed takes effect when the host gets control again.
+#[inline(always)]
+pub(crate) fn end_event(state: &State) {
+    while let Some(id) = state.answering.pop() {
+        if let Some(stream) = state.streams.find(id) {
+            stream.clear(ANSWERING);
+        }
     }
 }
 

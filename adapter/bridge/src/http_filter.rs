@@ -9,9 +9,7 @@ use crate::call::{Call, Phase, SavedCall};
 use crate::contexts;
 use crate::on_log;
 use crate::state::{State, state};
-use crate::streams::{
-    ANSWERED, ANSWERING, CONSTRUCTED, DELETED, ENDED, LOG_PENDING, PAUSED, Stream,
-};
+use crate::streams::{ANSWERED, CONSTRUCTED, DELETED, ENDED, LOG_PENDING, PAUSED, Stream};
 
 #[link(wasm_import_module = "guest")]
 unsafe extern "C" {
@@ -65,6 +63,7 @@ pub(crate) fn run_event(root: u32, context: u32, callback: impl FnOnce(&State, u
         // The stream's context is not the one in which the host made the call.
         abi::proxy_set_effective_context(context);
     });
+    contexts::end_event(state);
     saved.restore(&state.call);
     if deleted {
         contexts::close(state, context);
@@ -106,7 +105,6 @@ fn begin(state: &State, context: u32, phase: Phase) -> Option<&'static Stream> {
     } else {
         0
     };
-    stream.clear(ANSWERING);
     match phase {
         Phase::ResponseBody | Phase::ResponseTrailers => stream.mark(ANSWERED),
         Phase::Log => stream.mark(ANSWERED | ENDED),

@@ -22,6 +22,7 @@ mod arena;
 mod call;
 mod contexts;
 mod http_call_types;
+mod ids;
 mod lines;
 mod map;
 mod memory;

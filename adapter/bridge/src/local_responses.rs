@@ -88,6 +88,9 @@ fn answer(to: u32, response: &LocalResponse<'_>) -> Result<(), Error> {
     };
     contexts::leave(state, to);
     types::outcome(status)?;
+    if !is_own {
+        state.answering.push(&state.arena, to);
+    }
     if let Some(stream) = state.streams.find(to) {
         stream.mark(ANSWERED);
         if !is_own {

@@ -44,6 +44,7 @@ pub(crate) fn run_event<R>(root: u32, callback: impl FnOnce(&State, u32) -> R) -
     let saved = SavedCall::save(&state.call);
     contexts::begin(state, root, 0, Phase::Event);
     let result = callback(state, plugin);
+    contexts::end_event(state);
     saved.restore(&state.call);
     Some(result)
 }

@@ -2,13 +2,14 @@
 //!
 //! Rust cannot name a WebAssembly global, so the state's address is read and written by two imported functions, whose
 //! calls the linker turns into `global.get` and `global.set`. The parts of the state are described where they are
-//! defined: `arena`, `call`, `lines`, `map`, `streams`.
+//! defined: `arena`, `call`, `ids`, `lines`, `map`, `streams`.
 
 use core::cell::Cell;
 
 use crate::abi::trap;
 use crate::arena::{self, Arena, Buffer, FIRST_BLOCK};
 use crate::call::Call;
+use crate::ids::Ids;
 use crate::lines::Lines;
 use crate::map::Map;
 use crate::streams::Streams;
@@ -60,6 +61,9 @@ pub(crate) struct State {
     pub(crate) calls: Map<CallingStream>,
     /// A second buffer for bytes that are used within one hostcall.
     pub(crate) second_scratch: Buffer,
+
+    /// The streams to which the running event has sent a local response.
+    pub(crate) answering: Ids,
 }
 
 /// A stream for which an HTTP call was sent. It may have ended.

@@ -61,7 +61,7 @@ fn break_off(http: u32) -> Result<(), Error> {
         return Err(Error::NotAvailable);
     }
     let call = state.call.get();
-    // Envoy would destroy the stream a second time. A local response from the same callback also ends it.
+    // Envoy would destroy the stream a second time. A local response from the same callback or event also ends it.
     if stream.has(RESET | ANSWERING) || http == call.stream && call.stopped {
         return Ok(());
     }

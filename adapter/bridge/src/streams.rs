@@ -16,8 +16,7 @@ pub(crate) const CONSTRUCTED: u32 = 1;
 pub(crate) const PAUSED: u32 = 1 << 1;
 /// A response was sent, or its headers were passed on, so there can be no other.
 pub(crate) const ANSWERED: u32 = 1 << 5;
-/// A callback that is not one of the stream's own has sent a local response, which takes effect when that callback
-/// returns.
+/// The running event has sent a local response, which takes effect when the event returns.
 pub(crate) const ANSWERING: u32 = 1 << 6;
 /// The stream has ended, and nothing can be changed anymore.
 pub(crate) const ENDED: u32 = 1 << 7;
