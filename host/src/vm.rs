@@ -103,7 +103,7 @@ impl VmHandle {
         let instance = compiled
             .instantiate(&services)
             .inspect_err(|_| services.count_trap(0))?;
-        let instance = counting::count_callbacks(instance, &services);
+        let instance = counting::count_callbacks(instance, compiled.callbacks(), &services);
         let QueueEvents {
             instance: target,
             pending,

@@ -109,17 +109,60 @@ pub(crate) struct Trap {
     pub(crate) message: String,
 }
 
+/// A callback that belongs to no phase of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EventCallback {
+    /// An HTTP call that was sent for a stream has ended.
+    StreamCallResponse,
+    /// An HTTP call that was sent for the plugin has ended.
+    PluginCallResponse,
+    Tick,
+    QueueReady,
+    PluginDone,
+}
+
 /// The callbacks that a plugin exports.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Callbacks(u8);
+pub(crate) struct Callbacks(u16);
+
+/// The lowest bit of [`Callbacks`] for events. Those below are for phases.
+const FIRST_EVENT: u16 = 8;
 
 impl Callbacks {
     pub(crate) fn with(self, phase: Phase) -> Self {
-        Self(self.0 | 1 << phase as u8)
+        Self(self.0 | 1 << phase as u16)
     }
 
     pub(crate) fn has(self, phase: Phase) -> bool {
-        self.0 & 1 << phase as u8 != 0
+        self.0 & 1 << phase as u16 != 0
+    }
+
+    pub(crate) fn with_event(self, event: EventCallback) -> Self {
+        Self(self.0 | 1 << (FIRST_EVENT + event as u16))
+    }
+
+    fn has_event(self, event: EventCallback) -> bool {
+        self.0 & 1 << (FIRST_EVENT + event as u16) != 0
+    }
+
+    /// Returns whether the plugin exports the callback. `of_stream` means that a stream receives it, and not the plugin.
+    pub(crate) fn include(self, callback: &Callback, of_stream: bool) -> bool {
+        match callback {
+            Callback::RequestHeaders { .. } => self.has(Phase::RequestHeaders),
+            Callback::RequestBody { .. } => self.has(Phase::RequestBody),
+            Callback::RequestTrailers { .. } => self.has(Phase::RequestTrailers),
+            Callback::ResponseHeaders { .. } => self.has(Phase::ResponseHeaders),
+            Callback::ResponseBody { .. } => self.has(Phase::ResponseBody),
+            Callback::ResponseTrailers { .. } => self.has(Phase::ResponseTrailers),
+            Callback::Log => self.has(Phase::Log),
+            Callback::HttpCallResponse { .. } => self.has_event(match of_stream {
+                true => EventCallback::StreamCallResponse,
+                false => EventCallback::PluginCallResponse,
+            }),
+            Callback::Tick => self.has_event(EventCallback::Tick),
+            Callback::QueueReady { .. } => self.has_event(EventCallback::QueueReady),
+            Callback::PluginDone => self.has_event(EventCallback::PluginDone),
+        }
     }
 }
 
@@ -150,4 +193,28 @@ impl Trap {
 fn refuel<T>(store: &mut wasmtime::Store<T>) {
     // The only possible error is that fuel is not counted.
     let _ = store.set_fuel(u64::MAX);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_exported_callbacks_are_included() {
+        let exported = Callbacks::default()
+            .with(Phase::Log)
+            .with_event(EventCallback::PluginCallResponse)
+            .with_event(EventCallback::QueueReady);
+        let response = || Callback::HttpCallResponse {
+            call: 4,
+            outcome: CallOutcome::Reset,
+        };
+        assert!(exported.include(&Callback::Log, true));
+        assert!(!exported.include(&Callback::new(Phase::RequestHeaders, 1, true), true));
+        assert!(!exported.include(&Callback::new(Phase::ResponseTrailers, 1, true), true));
+        assert!(exported.include(&response(), false));
+        assert!(!exported.include(&response(), true));
+        assert!(exported.include(&Callback::QueueReady { queue: 1 }, false));
+        assert!(!exported.include(&Callback::Tick, false));
+    }
 }

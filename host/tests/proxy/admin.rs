@@ -20,6 +20,8 @@ fn plugin(name: &str, text: &str) -> PluginSpec {
           (import "env" "proxy_define_metric" (func $define (param i32 i32 i32 i32) (result i32)))
           (import "env" "proxy_increment_metric" (func $increment (param i32 i64) (result i32)))
           (import "env" "proxy_record_metric" (func $record (param i32 i64) (result i32)))
+          (import "env" "proxy_register_shared_queue" (func $register (param i32 i32 i32) (result i32)))
+          (import "env" "proxy_enqueue_shared_queue" (func $enqueue (param i32 i32 i32) (result i32)))
           (memory (export "memory") 1)
           (data (i32.const 16) "visitors.allvisitors.sizes")
           (func (export "proxy_abi_version_0_2_1"))
@@ -44,6 +46,15 @@ const COUNTING: &str = r#"
 /// A plugin that traps on each request.
 const TRAPPING: &str =
     r#"(func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) unreachable)"#;
+
+/// A plugin that adds a value to its queue on each request, and has no callback for it.
+const QUEUEING: &str = r#"
+  (func (export "proxy_on_configure") (param i32 i32) (result i32)
+    (drop (call $register (i32.const 16) (i32.const 8) (i32.const 0)))
+    i32.const 1)
+  (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+    (drop (call $enqueue (i32.load (i32.const 0)) (i32.const 16) (i32.const 1)))
+    i32.const 0)"#;
 
 /// A plugin whose memory grows by a page on each request.
 const GROWING: &str = r#"
@@ -166,6 +177,18 @@ fn callbacks_and_memory_are_counted_on_all_workers() {
         let series = format!(r#"tidegate_plugin_{counter}_total{{plugin="growing"}}"#);
         assert_eq!(value(&text, &series), "0");
     }
+}
+
+#[test]
+fn callbacks_that_a_plugin_does_not_export_are_not_counted() {
+    let server = serve(vec![plugin("queueing", QUEUEING)], 1);
+    let mut client = Peer::connect(&server);
+    // The event of a request has passed when the next request is processed.
+    for _ in 0..3 {
+        client.ask(GET);
+    }
+    let series = r#"tidegate_plugin_callbacks_total{plugin="queueing"}"#;
+    assert_eq!(value(&metrics(&server), series), "3");
 }
 
 #[test]

@@ -8,15 +8,15 @@ use wasmtime::component::types::{ComponentFunc, ComponentItem, Type};
 use wasmtime::component::{Component, Instance, InstancePre};
 
 use crate::bindings::exports::tidegate::proxy as world;
-use crate::engine::Callbacks;
 use crate::engine::component::WORLD;
 use crate::engine::component::guest::Guest;
+use crate::engine::{Callbacks, EventCallback};
 use crate::error::LoadError;
 use crate::vocabulary::Phase;
 
 /// Declares the callbacks: each has an interface of its own, which a component may lack, with one function `handle`.
 macro_rules! callbacks {
-    ($($module:ident $name:literal: ($($parameter:ident),*) $(-> $result:ident)? $(in $phase:ident)?;)*) => {
+    ($($module:ident $name:literal: ($($parameter:ident),*) $(-> $result:ident)? $(in $phase:ident)? $(event $event:ident)?;)*) => {
         /// The index of each exported interface in the component.
         pub(crate) struct Indices {
             plugin: world::plugin::GuestIndices,
@@ -74,11 +74,14 @@ macro_rules! callbacks {
                 })
             }
 
-            /// Returns the callbacks of a stream's phases that the component exports.
+            /// Returns the callbacks that the component exports.
             pub(crate) fn callbacks(&self) -> Callbacks {
                 let mut all = Callbacks::default();
                 $($(if self.$module.is_some() {
                     all = all.with(Phase::$phase);
+                })?)*
+                $($(if self.$module.is_some() {
+                    all = all.with_event(EventCallback::$event);
                 })?)*
                 all
             }
@@ -111,11 +114,11 @@ callbacks! {
     on_response_body "on-response-body": (Filter, U32, Bool) -> Action in ResponseBody;
     on_response_trailers "on-response-trailers": (Filter) -> Action in ResponseTrailers;
     on_log "on-log": (Filter) in Log;
-    on_http_call_response "on-http-call-response": (Filter, U32, Outcome);
-    on_plugin_http_call_response "on-plugin-http-call-response": (Plugin, U32, Outcome);
-    on_tick "on-tick": (Plugin);
-    on_queue_ready "on-queue-ready": (Plugin, U32);
-    on_plugin_done "on-plugin-done": (Plugin) -> Completion;
+    on_http_call_response "on-http-call-response": (Filter, U32, Outcome) event StreamCallResponse;
+    on_plugin_http_call_response "on-plugin-http-call-response": (Plugin, U32, Outcome) event PluginCallResponse;
+    on_tick "on-tick": (Plugin) event Tick;
+    on_queue_ready "on-queue-ready": (Plugin, U32) event QueueReady;
+    on_plugin_done "on-plugin-done": (Plugin) -> Completion event PluginDone;
 }
 
 /// The types that occur in these functions.

@@ -32,7 +32,7 @@ use wasmtime::{
 use crate::context::{Context, Services};
 use crate::engine::proxy_wasm::abi::{Abi, body_action, headers_action, trailers_action};
 use crate::engine::proxy_wasm::guest::{Guest, Mode};
-use crate::engine::{self, Callback, Callbacks, Trap, refuel};
+use crate::engine::{self, Callback, Callbacks, EventCallback, Trap, refuel};
 use crate::error::LoadError;
 use crate::hostcalls::vm_configuration;
 use crate::limits::TimeLimit;
@@ -107,7 +107,7 @@ const SIGNATURES: [(&str, usize, bool); 21] = [
     ("proxy_on_log", 1, false),
     ("proxy_on_done", 1, true),
     ("proxy_on_delete", 1, false),
-    ("proxy_on_http_call_response", 5, false),
+    (HTTP_CALL_RESPONSE, 5, false),
     ("proxy_on_tick", 1, false),
     ("proxy_on_queue_ready", 2, false),
 ];
@@ -117,6 +117,7 @@ const BROKEN_CONNECTION: (u32, &str) = (11, "reset");
 
 const REQUEST_HEADERS: &str = "proxy_on_request_headers";
 const RESPONSE_HEADERS: &str = "proxy_on_response_headers";
+const HTTP_CALL_RESPONSE: &str = "proxy_on_http_call_response";
 
 // === impl Compiled ===
 
@@ -183,6 +184,10 @@ impl Compiled {
             .into_iter()
             .filter(|(_, export)| module.get_export(export).is_some())
             .fold(Callbacks::default(), |all, (phase, _)| all.with(phase));
+        let callbacks = EVENT_CALLBACKS
+            .into_iter()
+            .filter(|(_, export)| module.get_export(export).is_some())
+            .fold(callbacks, |all, (event, _)| all.with_event(event));
         Ok(Self {
             pre,
             abi,
@@ -200,6 +205,15 @@ const STREAM_CALLBACKS: [(Phase, &str); 7] = [
     (Phase::ResponseBody, "proxy_on_response_body"),
     (Phase::ResponseTrailers, "proxy_on_response_trailers"),
     (Phase::Log, "proxy_on_log"),
+];
+
+/// The exports that are callbacks for events. One is for the HTTP calls of streams and of the plugin.
+const EVENT_CALLBACKS: [(EventCallback, &str); 5] = [
+    (EventCallback::StreamCallResponse, HTTP_CALL_RESPONSE),
+    (EventCallback::PluginCallResponse, HTTP_CALL_RESPONSE),
+    (EventCallback::Tick, "proxy_on_tick"),
+    (EventCallback::QueueReady, "proxy_on_queue_ready"),
+    (EventCallback::PluginDone, "proxy_on_done"),
 ];
 
 fn has_i32_signature(found: &FuncType, parameters: usize, result: bool) -> bool {
@@ -302,7 +316,7 @@ impl Exports {
             on_response_body: lookup.function("proxy_on_response_body"),
             on_response_trailers: lookup.function("proxy_on_response_trailers"),
             on_log: lookup.function("proxy_on_log"),
-            on_http_call_response: lookup.function("proxy_on_http_call_response"),
+            on_http_call_response: lookup.function(HTTP_CALL_RESPONSE),
             on_tick: lookup.function("proxy_on_tick"),
             on_queue_ready: lookup.function("proxy_on_queue_ready"),
             on_done: lookup.function("proxy_on_done"),
@@ -433,7 +447,7 @@ impl Instance {
             self,
             context,
             on_http_call_response,
-            "proxy_on_http_call_response",
+            HTTP_CALL_RESPONSE,
             (
                 context.id,
                 call,
