@@ -11,7 +11,12 @@
 
 use proc_macro2::{Literal, TokenStream};
 use quote::{format_ident, quote};
-use syn::{Ident, ItemImpl, LitStr, Result, parse2, spanned::Spanned};
+use syn::{
+    Ident, ItemImpl, ItemStruct, LitStr, Result, Type,
+    parse::{Parse, ParseStream},
+    parse2,
+    spanned::Spanned,
+};
 
 use crate::{
     callback::{Callback, Receiver, Shape},
@@ -31,22 +36,30 @@ pub fn plugin(arguments: TokenStream, item: TokenStream) -> Result<TokenStream> 
     })?;
     let declaration = declaration::read(item)?;
     let section = section(&metadata::of_current_crate(arguments.schema.as_ref())?);
-    let exports = subsets(&declaration.callbacks).map(|(condition, callbacks)| {
-        let exports = exports(&declaration, &callbacks);
-        quote! {
-            #[cfg(all(target_family = "wasm", #condition))]
-            const _: () = {
-                #exports
-                #section
-            };
-        }
-    });
-    let item = &declaration.item;
+    let Declaration {
+        item, callbacks, ..
+    } = &declaration;
     let plugin = &item.self_ty;
+    let configure = if declaration.takes_configuration {
+        "configure_from_json"
+    } else {
+        "configure_without"
+    };
+    let configure = Ident::new(configure, plugin.span());
+    let exports = if callbacks.iter().all(|it| it.conditions.is_empty()) {
+        let callbacks: Vec<_> = callbacks.iter().map(|it| it.callback).collect();
+        exports(plugin, &configure, &callbacks)
+    } else {
+        conditional_exports(plugin, &configure, callbacks)
+    };
     Ok(quote! {
         #item
 
-        #(#exports)*
+        #[cfg(target_family = "wasm")]
+        const _: () = {
+            #exports
+            #section
+        };
 
         // Where there is nothing to export to, the plugin is used all the same.
         #[cfg(not(target_family = "wasm"))]
@@ -54,35 +67,67 @@ pub fn plugin(arguments: TokenStream, item: TokenStream) -> Result<TokenStream> 
     })
 }
 
-/// Returns the sets of callbacks that a plugin can have, each with the condition under which it applies. An attribute
-/// cannot evaluate `#[cfg(…)]`, so there is one set for each combination.
-fn subsets(methods: &[Method]) -> impl Iterator<Item = (TokenStream, Vec<&'static Callback>)> {
-    let conditional = methods.iter().filter(|it| !it.conditions.is_empty());
-    let count = conditional.count();
-    (0..1_usize << count).map(move |subset| {
-        let mut bits = 0..count;
-        let (mut condition, mut callbacks) = (TokenStream::new(), Vec::new());
-        for method in methods {
-            let holds = match method.conditions.is_empty() {
-                true => true,
-                false => bits.next().is_some_and(|bit| subset >> bit & 1 == 1),
-            };
-            let predicates = &method.conditions;
-            match (method.conditions.is_empty(), holds) {
-                (true, _) => {}
-                (false, true) => condition.extend(quote!(#(#predicates,)*)),
-                (false, false) => condition.extend(quote!(not(all(#(#predicates),*)),)),
-            }
-            if holds {
-                callbacks.push(method.callback);
-            }
+/// Returns an item that exports the callbacks whose conditions hold.
+///
+/// An attribute macro cannot evaluate `#[cfg(…)]`. A derive macro receives its input when that has been done, so the list of callbacks
+/// is passed to one: [`export_plugin`].
+fn conditional_exports(plugin: &Type, configure: &Ident, methods: &[Method]) -> TokenStream {
+    let callbacks = methods.iter().map(|method| {
+        let name = format_ident!("{}", method.callback.method);
+        let conditions = &method.conditions;
+        match conditions.is_empty() {
+            true => quote!(#[tidegate_callback(#name)]),
+            false => quote!(#[cfg_attr(all(#(#conditions),*), tidegate_callback(#name))]),
         }
-        (condition, callbacks)
-    })
+    });
+    quote! {
+        #[derive(::tidegate_guest::__private::ExportPlugin)]
+        #[tidegate_plugin(#plugin, #configure)]
+        #(#callbacks)*
+        struct __TidegateCallbacks;
+    }
 }
 
-fn exports(declaration: &Declaration, callbacks: &[&'static Callback]) -> TokenStream {
-    let plugin = &declaration.item.self_ty;
+/// Expands the derive macro for the item of [`conditional_exports`].
+pub fn export_plugin(item: TokenStream) -> Result<TokenStream> {
+    let item: ItemStruct = parse2(item)?;
+    let mut exported = None;
+    let mut callbacks: Vec<&Callback> = Vec::new();
+    for attribute in &item.attrs {
+        if attribute.path().is_ident("tidegate_plugin") {
+            exported = Some(attribute.parse_args::<Exported>()?);
+        } else if attribute.path().is_ident("tidegate_callback") {
+            let method: Ident = attribute.parse_args()?;
+            callbacks.extend(Callback::named(&method.to_string()));
+        }
+    }
+    let Some(Exported { plugin, configure }) = exported else {
+        return Err(syn::Error::new(
+            item.span(),
+            "this macro is for the code that #[plugin] generates",
+        ));
+    };
+    Ok(exports(&plugin, &configure, &callbacks))
+}
+
+/// The arguments of `#[tidegate_plugin(…)]`.
+struct Exported {
+    plugin: Type,
+    /// The function of the SDK that configures it.
+    configure: Ident,
+}
+
+impl Parse for Exported {
+    fn parse(input: ParseStream<'_>) -> Result<Self> {
+        let plugin = input.parse()?;
+        input.parse::<syn::Token![,]>()?;
+        let configure = input.parse()?;
+        Ok(Exported { plugin, configure })
+    }
+}
+
+/// Returns the exports of a plugin with these callbacks.
+fn exports(plugin: &Type, configure: &Ident, callbacks: &[&Callback]) -> TokenStream {
     let wit = LitStr::new(&contract::world_with(callbacks), plugin.span());
     let (shared, modules): (Vec<_>, Vec<_>) = shared_interfaces(callbacks)
         .map(|name| {
@@ -92,12 +137,6 @@ fn exports(declaration: &Declaration, callbacks: &[&'static Callback]) -> TokenS
             )
         })
         .unzip();
-    let configure = if declaration.takes_configuration {
-        "configure_from_json"
-    } else {
-        "configure_without"
-    };
-    let configure = Ident::new(configure, plugin.span());
     let callbacks = callbacks.iter().map(|callback| export_of(callback));
     quote! {
         mod __tidegate_bindings {
@@ -233,9 +272,10 @@ fn section(metadata: &Metadata) -> TokenStream {
 
 #[cfg(test)]
 mod tests {
-    use syn::{Expr, Item, Stmt, UseTree};
+    use syn::{Expr, Item, Meta, Stmt, UseTree, parse_quote};
 
     use super::*;
+    use crate::callback::CALLBACKS;
 
     #[test]
     fn only_implemented_callbacks_are_exported() {
@@ -327,6 +367,48 @@ mod tests {
         );
     }
 
+    /// The item that the derive macro gets, with its attributes as they are before conditions are evaluated.
+    fn conditional_item(expanded: TokenStream) -> ItemStruct {
+        let file: syn::File = parse2(expanded).expect("the expansion is Rust");
+        let Some(Item::Const(exports)) = file.items.into_iter().nth(1) else {
+            panic!("the exports come after the block itself");
+        };
+        let Expr::Block(block) = *exports.expr else {
+            panic!("the exports are in a block");
+        };
+        match block.block.stmts.into_iter().next() {
+            Some(Stmt::Item(Item::Struct(item))) => item,
+            other => panic!("an item with the callbacks, not {}", quote!(#other)),
+        }
+    }
+
+    /// Expands the derive macro as if all conditions held, or none.
+    fn export_if(mut item: ItemStruct, holds: bool) -> String {
+        let mut attributes = Vec::new();
+        for attribute in item.attrs {
+            if attribute.path().is_ident("derive") {
+                continue;
+            }
+            if !attribute.path().is_ident("cfg_attr") {
+                attributes.push(attribute);
+                continue;
+            }
+            let parse = |input: ParseStream<'_>| {
+                input.parse::<Meta>()?;
+                input.parse::<syn::Token![,]>()?;
+                input.parse::<Meta>()
+            };
+            let meta = attribute.parse_args_with(parse).expect("two arguments");
+            if holds {
+                attributes.push(parse_quote!(#[#meta]));
+            }
+        }
+        item.attrs = attributes;
+        export_plugin(quote!(#item))
+            .expect("the item is as generated")
+            .to_string()
+    }
+
     #[test]
     fn conditional_callback_is_exported_only_if_its_cfg_holds() {
         let expanded = plugin(
@@ -343,20 +425,57 @@ mod tests {
             },
         )
         .expect("this is a plugin");
-        let file: syn::File = parse2(expanded).expect("the expansion is Rust");
-        let exports = file.items.iter().filter_map(|item| match item {
-            Item::Const(item) => Some((quote!(#item)).to_string()),
-            _ => None,
+        let item = conditional_item(expanded);
+        let attributes = quote!(#item).to_string();
+        assert!(
+            attributes.contains(
+                "cfg_attr (all (feature = \"bodies\") , tidegate_callback (on_request_body))"
+            ),
+            "{attributes}"
+        );
+        for holds in [false, true] {
+            let exports = export_if(item.clone(), holds);
+            assert_eq!(exports.contains("on_request_body :: Guest"), holds);
+            assert!(exports.contains("on_log :: Guest"), "{exports}");
+            assert!(exports.contains("configure_without"), "{exports}");
+            assert!(exports.contains("Context < Greeter >"), "{exports}");
+        }
+    }
+
+    #[test]
+    fn size_of_expansion_is_proportional_to_conditional_callbacks() {
+        let methods = CALLBACKS.iter().map(|callback| {
+            let method = format_ident!("{}", callback.method);
+            quote!(#[cfg(feature = "all")] fn #method(&self) {})
         });
-        let with = |condition: &str, callback: bool| {
-            let condition = format!("target_family = \"wasm\" , {condition}");
-            let found = exports.clone().find(|text| text.contains(&condition));
-            let found = found.expect("exports for this condition");
-            assert_eq!(found.contains("on_request_body :: Guest"), callback);
-            assert!(found.contains("on_log :: Guest"));
-        };
-        with("feature = \"bodies\"", true);
-        with("not (all (feature = \"bodies\"))", false);
+        let expanded = plugin(
+            TokenStream::new(),
+            quote! {
+                impl Plugin for Greeter {
+                    type Config = ();
+                    type Stream = ();
+                    fn configure(_: ()) -> Result<Self, ConfigError> { Ok(Greeter) }
+                    #(#methods)*
+                }
+            },
+        )
+        .expect("this is a plugin");
+        let size = expanded.to_string().len();
+        assert!(size < 10_000, "the expansion has {size} bytes");
+        let exports = export_if(conditional_item(expanded), true);
+        for callback in CALLBACKS {
+            let export = format!("{} :: Guest", callback.module());
+            assert!(exports.contains(&export), "`{export}` is not exported");
+        }
+    }
+
+    #[test]
+    fn derive_macro_rejects_other_items() {
+        let error = export_plugin(quote!(
+            struct Greeter;
+        ));
+        let error = error.expect_err("it is not generated");
+        assert!(error.to_string().contains("#[plugin]"), "{error}");
     }
 
     /// A plugin may be called `Filter`, `Context`, `Exports` or whatever else.

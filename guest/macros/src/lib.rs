@@ -11,7 +11,8 @@
 //! - `callback` is the list of callbacks.
 //! - `contract` contains the WIT text and generates the plugin's world.
 //! - `metadata` generates the custom section.
-//! - `expand` generates the exports.
+//! - `expand` generates the exports. Where a callback has a `#[cfg(…)]`, it leaves that to a derive macro, which sees the callbacks that
+//!   are left.
 
 mod callback;
 mod contract;
@@ -33,6 +34,15 @@ use proc_macro::TokenStream;
 #[proc_macro_attribute]
 pub fn plugin(arguments: TokenStream, item: TokenStream) -> TokenStream {
     expand::plugin(arguments.into(), item.into())
+        .unwrap_or_else(syn::Error::into_compile_error)
+        .into()
+}
+
+/// Exports the callbacks of a plugin of which some have a `#[cfg(…)]`. Only for the code that `#[plugin]` generates.
+#[doc(hidden)]
+#[proc_macro_derive(ExportPlugin, attributes(tidegate_plugin, tidegate_callback))]
+pub fn export_plugin(item: TokenStream) -> TokenStream {
+    expand::export_plugin(item.into())
         .unwrap_or_else(syn::Error::into_compile_error)
         .into()
 }

@@ -387,6 +387,7 @@ pub mod prelude {
 pub mod __private {
     pub use std::{result::Result, string::String, vec::Vec};
 
+    pub use tidegate_guest_macros::ExportPlugin;
     pub use wit_bindgen;
 
     pub use crate::glue::{Context, Filter, configure_from_json, configure_without, exported};
