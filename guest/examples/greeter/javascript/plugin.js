@@ -34,6 +34,11 @@ class Filter {
     this.greeted = plugin.greeted;
     this.http = http;
   }
+
+  // Called when the stream is over. Handles that a filter owns have to be released here: the collector of JavaScript does not do it.
+  [Symbol.dispose]() {
+    this.http[Symbol.dispose]();
+  }
 }
 
 export const plugin = { PluginContext };

@@ -46,6 +46,9 @@ class Filter {
   constructor(plugin, http) {
     this.http = http;
   }
+  [Symbol.dispose]() {
+    this.http[Symbol.dispose]();
+  }
 }
 
 export const plugin = { PluginContext };
