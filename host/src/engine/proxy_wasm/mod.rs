@@ -7,13 +7,17 @@
 mod abi;
 mod foreign_functions;
 mod guest;
+mod http_bodies;
 mod http_calls;
+mod http_fields;
 mod imports;
+mod local_responses;
 mod metrics;
 mod pairs;
 mod properties;
 mod shared_data;
 mod shared_queues;
+mod stream_control;
 #[cfg(test)]
 mod tests;
 mod unsupported;
