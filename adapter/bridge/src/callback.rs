@@ -18,7 +18,7 @@ macro_rules! callback {
 
         #[unsafe(export_name = $export)]
         extern "C" fn callback(context: u32, _fields: u32, end_of_stream: u32) -> u32 {
-            $crate::http_filter::run(context, $crate::call::Phase::$phase, |_, filter| {
+            $crate::http_filter::run(context, $crate::running::Phase::$phase, |_, filter| {
                 let action = handle(filter, (end_of_stream != 0) as u32);
                 handle_post(action);
                 action
@@ -40,8 +40,8 @@ macro_rules! callback {
 
         #[unsafe(export_name = $export)]
         extern "C" fn callback(context: u32, size: u32, end_of_stream: u32) -> u32 {
-            $crate::http_filter::run(context, $crate::call::Phase::$phase, |state, filter| {
-                state.update_call(|call| call.body_size = size);
+            $crate::http_filter::run(context, $crate::running::Phase::$phase, |state, filter| {
+                state.update_running(|running| running.body_size = size);
                 let action = handle(filter, size, (end_of_stream != 0) as u32);
                 handle_post(action);
                 action
@@ -63,7 +63,7 @@ macro_rules! callback {
 
         #[unsafe(export_name = $export)]
         extern "C" fn callback(context: u32, _fields: u32) -> u32 {
-            $crate::http_filter::run(context, $crate::call::Phase::$phase, |_, filter| {
+            $crate::http_filter::run(context, $crate::running::Phase::$phase, |_, filter| {
                 let action = handle(filter);
                 handle_post(action);
                 action

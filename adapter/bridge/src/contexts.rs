@@ -1,7 +1,7 @@
 //! Selects the stream that hostcalls apply to, and records which callback is running.
 
 use crate::abi;
-use crate::call::{Call, Phase};
+use crate::running::{Phase, RunningCallback};
 use crate::state::State;
 use crate::streams::ANSWERING;
 use crate::types::Error;
@@ -9,7 +9,7 @@ use crate::types::Error;
 /// Records that a callback begins.
 #[inline(always)]
 pub(crate) fn begin(state: &State, context: u32, stream: u32, phase: Phase) {
-    state.call.set(Call {
+    state.running.set(RunningCallback {
         context,
         stream,
         body_size: 0,
@@ -25,7 +25,7 @@ pub(crate) fn begin(state: &State, context: u32, stream: u32, phase: Phase) {
 /// The running callback's own stream is already selected. Any other stream costs a hostcall here and one in `leave`.
 #[inline(always)]
 pub(crate) fn enter(state: &State, stream: u32) -> Result<(), Error> {
-    if stream == state.call.get().stream && stream != 0 {
+    if stream == state.running.get().stream && stream != 0 {
         return Ok(());
     }
     enter_another(state, stream)
@@ -47,9 +47,9 @@ fn enter_another(state: &State, stream: u32) -> Result<(), Error> {
 /// Selects the running callback's own context again.
 #[inline(always)]
 pub(crate) fn leave(state: &State, stream: u32) {
-    let call = state.call.get();
-    if stream != call.stream {
-        abi::proxy_set_effective_context(call.context);
+    let running = state.running.get();
+    if stream != running.stream {
+        abi::proxy_set_effective_context(running.context);
     }
 }
 
@@ -66,9 +66,9 @@ pub(crate) fn end_event(state: &State) {
 /// Marks `stream` as closed for the running callback, if it is that callback's stream.
 #[inline(always)]
 pub(crate) fn close(state: &State, stream: u32) {
-    state.update_call(|call| {
-        if call.stream == stream {
-            call.stream = 0;
+    state.update_running(|running| {
+        if running.stream == stream {
+            running.stream = 0;
         }
     });
 }

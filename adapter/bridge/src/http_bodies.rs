@@ -3,8 +3,8 @@
 //! The size is known from the callback and is updated with every change, so `size` needs no hostcall.
 
 use crate::abi::{self, BUFFER_REQUEST_BODY, trap};
-use crate::call::Phase;
 use crate::memory::{RetPtr, bytes};
+use crate::running::Phase;
 use crate::state::{State, state};
 use crate::types::{self, Error};
 
@@ -19,8 +19,8 @@ fn check(state: &State, http: u32, body: u32) -> Result<(), Error> {
         // `direction` has two cases.
         _ => trap(),
     };
-    let call = state.call.get();
-    if http == call.stream && call.phase == phase {
+    let running = state.running.get();
+    if http == running.stream && running.phase == phase {
         Ok(())
     } else if state.streams.find(http).is_some() {
         Err(Error::NotAvailable)
@@ -38,7 +38,7 @@ extern "C" fn size(http: u32, body: u32, ret: *mut u8) {
         Err(error) => types::store_error(ret, 4, error),
         Ok(()) => {
             ret.byte(0, 0);
-            ret.word(4, state.call.get().body_size);
+            ret.word(4, state.running.get().body_size);
         }
     }
 }
@@ -53,7 +53,7 @@ extern "C" fn read(http: u32, body: u32, offset: u32, max: u32, ret: *mut u8) {
 
 fn copy_out(state: &State, http: u32, body: u32, offset: u32, max: u32) -> Result<(), Error> {
     check(state, http, body)?;
-    let max = max.min(state.call.get().body_size.saturating_sub(offset));
+    let max = max.min(state.running.get().body_size.saturating_sub(offset));
     if max == 0 {
         state.size.set(0);
         return Ok(());
@@ -72,7 +72,7 @@ fn copy_out(state: &State, http: u32, body: u32, offset: u32, max: u32) -> Resul
 
 #[unsafe(export_name = "http-bodies#replace")]
 extern "C" fn replace(http: u32, body: u32, data: *const u8, data_len: usize, ret: *mut u8) {
-    let size = state().call.get().body_size;
+    let size = state().running.get().body_size;
     store(http, body, 0, size, data, data_len, ret);
 }
 
@@ -104,8 +104,8 @@ fn store(
         types::outcome(unsafe {
             abi::proxy_set_buffer_bytes(buffer(body), start, removed, data.as_ptr(), data.len())
         })?;
-        let size = state.call.get().body_size.wrapping_sub(removed);
-        state.update_call(|call| call.body_size = size.wrapping_add(data.len() as u32));
+        let size = state.running.get().body_size.wrapping_sub(removed);
+        state.update_running(|running| running.body_size = size.wrapping_add(data.len() as u32));
         Ok(())
     });
     types::store(ret, outcome);

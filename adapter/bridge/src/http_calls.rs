@@ -4,11 +4,11 @@
 //! checked here.
 
 use crate::abi;
-use crate::call::Phase;
 use crate::contexts;
 use crate::http_call_types::Receiver;
 use crate::memory::{RetPtr, bytes, string};
 use crate::pairs::{self, Entry, Names};
+use crate::running::Phase;
 use crate::state::{CallingStream, state};
 use crate::syntax::{self, RequestHeader};
 use crate::types::{self, Error};
@@ -131,7 +131,7 @@ fn send(stream: Option<u32>, request: &Request<'_>) -> Result<u32, Error> {
         },
     };
     // Envoy may not have its clusters yet when it configures a plugin, and cancels the calls of one that it deletes.
-    if state.call.get().phase == Phase::Plugin {
+    if state.running.get().phase == Phase::Lifecycle {
         return Err(Error::NotAvailable);
     }
     if !(1..=MAX_TIMEOUT).contains(&request.timeout_ms) {
@@ -179,7 +179,7 @@ fn send(stream: Option<u32>, request: &Request<'_>) -> Result<u32, Error> {
     if let Some(calling) = calling
         && (Receiver::Filter.exists() || Receiver::Plugin.exists())
     {
-        state.calls.put(&state.arena, id, calling);
+        state.stream_calls.put(&state.arena, id, calling);
     }
     Ok(id)
 }

@@ -5,9 +5,9 @@
 //! sees the result of the callback that called them.
 
 use crate::abi::{self, trap};
-use crate::call::{Call, Phase, SavedCall};
 use crate::contexts;
 use crate::on_log;
+use crate::running::{Phase, RunningCallback, SavedCallback};
 use crate::state::{State, state};
 use crate::streams::{ANSWERED, CONSTRUCTED, DELETED, ENDED, LOG_PENDING, PAUSED, Stream};
 
@@ -35,7 +35,7 @@ unsafe extern "C" {
 #[inline(always)]
 pub(crate) fn run(context: u32, phase: Phase, callback: impl FnOnce(&State, u32) -> u32) -> u32 {
     let state = state();
-    let saved = SavedCall::save(&state.call);
+    let saved = SavedCallback::save(&state.running);
     let Some(stream) = begin(state, context, phase) else {
         return abi::ACTION_CONTINUE;
     };
@@ -55,7 +55,7 @@ pub(crate) fn run_event(root: u32, context: u32, callback: impl FnOnce(&State, u
     if !stream.has(CONSTRUCTED) || stream.has(ENDED) {
         return;
     }
-    let saved = SavedCall::save(&state.call);
+    let saved = SavedCallback::save(&state.running);
     stream.enter();
     contexts::begin(state, root, 0, Phase::Event);
     callback(state, stream.filter.get());
@@ -64,7 +64,7 @@ pub(crate) fn run_event(root: u32, context: u32, callback: impl FnOnce(&State, u
         abi::proxy_set_effective_context(context);
     });
     contexts::end_event(state);
-    saved.restore(&state.call);
+    saved.restore(&state.running);
     if deleted {
         contexts::close(state, context);
     }
@@ -123,20 +123,20 @@ fn begin(state: &State, context: u32, phase: Phase) -> Option<&'static Stream> {
     Some(stream)
 }
 
-/// Turns the result of a callback into the action for the host, and restores the previous call.
-fn end(state: &State, saved: SavedCall, action: u32) -> u32 {
+/// Turns the result of a callback into the action for the host, and restores the previous one.
+fn end(state: &State, saved: SavedCallback, action: u32) -> u32 {
     if action > abi::ACTION_PAUSE {
         trap()
     }
-    let Call {
+    let RunningCallback {
         context,
         phase,
         resumed,
         stopped,
         ..
-    } = state.call.get();
+    } = state.running.get();
     let deleted = leave(state, context, || {});
-    saved.restore(&state.call);
+    saved.restore(&state.running);
     if deleted {
         contexts::close(state, context);
     }
@@ -188,7 +188,7 @@ fn finish(state: &State, context: u32, deleted: bool) {
     }
     if deleted {
         // As in `proxy_on_delete`.
-        contexts::begin(state, context, 0, Phase::Plugin);
+        contexts::begin(state, context, 0, Phase::Lifecycle);
         forget(state, state.streams.running(context));
     }
 }

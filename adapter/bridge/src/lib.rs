@@ -19,7 +19,6 @@
 // Shared by everything else.
 mod abi;
 mod arena;
-mod call;
 mod contexts;
 mod http_call_types;
 mod ids;
@@ -28,6 +27,7 @@ mod map;
 mod memory;
 mod output;
 mod pairs;
+mod running;
 mod state;
 mod streams;
 mod syntax;

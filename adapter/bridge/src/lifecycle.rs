@@ -1,10 +1,10 @@
 //! The callbacks with which the host creates and deletes contexts.
 
-use crate::call::{Phase, SavedCall};
 use crate::contexts;
 use crate::http_filter;
 use crate::output;
 use crate::plugin;
+use crate::running::{Phase, SavedCallback};
 use crate::state::state;
 use crate::streams::DELETED;
 
@@ -24,8 +24,8 @@ extern "C" fn proxy_on_context_create(context: u32, parent: u32) {
 #[unsafe(export_name = "proxy_on_delete")]
 extern "C" fn proxy_on_delete(context: u32) {
     let state = state();
-    let saved = SavedCall::save(&state.call);
-    contexts::begin(state, context, 0, Phase::Plugin);
+    let saved = SavedCallback::save(&state.running);
+    contexts::begin(state, context, 0, Phase::Lifecycle);
     if let Some(stream) = state.streams.find(context) {
         if stream.is_running() {
             stream.mark(DELETED);
@@ -36,8 +36,10 @@ extern "C" fn proxy_on_delete(context: u32) {
         plugin::drop(plugin);
         output::flush(state);
         // The host cancels its calls without reporting it.
-        state.calls.remove_if(|stream| stream.root == context);
+        state
+            .stream_calls
+            .remove_if(|stream| stream.root == context);
     }
-    saved.restore(&state.call);
+    saved.restore(&state.running);
     contexts::close(state, context);
 }

@@ -1,10 +1,10 @@
 //! `local-responses`: answering a request without the upstream.
 
 use crate::abi;
-use crate::call::Phase;
 use crate::contexts;
 use crate::memory::{RetPtr, bytes, discriminant, string};
 use crate::pairs::{self, Entry, Names};
+use crate::running::Phase;
 use crate::state::state;
 use crate::streams::{ANSWERED, ANSWERING, PAUSED};
 use crate::types::{self, Error};
@@ -58,9 +58,9 @@ fn answer(to: u32, response: &LocalResponse<'_>) -> Result<(), Error> {
     // Envoy resets the stream if there has already been a response. When any stream is answered, Envoy also stops the
     // stream whose callback is running, so a stream whose callback answers another stream would hang forever. During an
     // event, no stream's callback is running for Envoy. In `on-log`, the stream has been answered.
-    let call = state.call.get();
-    let is_own = to == call.stream;
-    if stream.has(ANSWERED) || !is_own && call.phase != Phase::Event {
+    let running = state.running.get();
+    let is_own = to == running.stream;
+    if stream.has(ANSWERED) || !is_own && running.phase != Phase::Event {
         return Err(Error::NotAvailable);
     }
     let grpc_status = match response.grpc_status {
@@ -99,6 +99,6 @@ fn answer(to: u32, response: &LocalResponse<'_>) -> Result<(), Error> {
         // Envoy would continue a stream that the response has ended.
         stream.clear(PAUSED | PAUSED << 1);
     }
-    state.update_call(|call| call.stopped |= is_own);
+    state.update_running(|running| running.stopped |= is_own);
     Ok(())
 }

@@ -45,7 +45,7 @@ extern "C" fn proxy_on_http_call_response(
         body: body_size,
         trailers,
     };
-    match state().calls.remove(call) {
+    match state().stream_calls.remove(call) {
         Some(stream) => handle(root, stream.id, call, sizes),
         None => on_plugin_http_call_response::handle(root, call, sizes),
     }

@@ -2,9 +2,9 @@
 //! Callbacks that are not those of a stream run through here.
 
 use crate::abi::{self, BUFFER_PLUGIN_CONFIGURATION, LEVEL_ERROR, trap};
-use crate::call::{Phase, SavedCall};
 use crate::contexts;
 use crate::memory::{self, List, allocate_argument, discriminant, into_argument};
+use crate::running::{Phase, SavedCallback};
 use crate::state::{State, state};
 use crate::text::word;
 
@@ -41,11 +41,11 @@ unsafe extern "C" {
 pub(crate) fn run_event<R>(root: u32, callback: impl FnOnce(&State, u32) -> R) -> Option<R> {
     let state = state();
     let plugin = state.plugins.find(root)?;
-    let saved = SavedCall::save(&state.call);
+    let saved = SavedCallback::save(&state.running);
     contexts::begin(state, root, 0, Phase::Event);
     let result = callback(state, plugin);
     contexts::end_event(state);
-    saved.restore(&state.call);
+    saved.restore(&state.running);
     Some(result)
 }
 
@@ -58,7 +58,7 @@ pub(crate) fn drop(plugin: u32) {
 #[unsafe(export_name = "proxy_on_configure")]
 extern "C" fn proxy_on_configure(root: u32, size: u32) -> u32 {
     let state = state();
-    contexts::begin(state, root, 0, Phase::Plugin);
+    contexts::begin(state, root, 0, Phase::Lifecycle);
     let configuration = configuration(state, size);
     // SAFETY: the guest owns the list at this point, and the result is where the canonical ABI specifies.
     let result = unsafe { configure(configuration.start, configuration.len) };

@@ -3,9 +3,9 @@
 //! The host has one hostcall for these and for the properties of a stream, which `properties` contains.
 
 use crate::abi;
-use crate::call::Phase;
 use crate::memory::{List, RetPtr, bytes};
 use crate::properties;
+use crate::running::Phase;
 use crate::state::{State, state};
 use crate::syntax::number;
 use crate::types::{self, Error};
@@ -31,7 +31,7 @@ fn find(state: &State, path: &[List]) -> Result<bool, Error> {
     }
     let status = properties::ask(state, written);
     if root.is_some() {
-        abi::proxy_set_effective_context(state.call.get().context);
+        abi::proxy_set_effective_context(state.running.get().context);
     }
     properties::is_value(status)
 }
@@ -41,11 +41,11 @@ fn find(state: &State, path: &[List]) -> Result<bool, Error> {
 /// During the destructor of a filter the context of its stream stays selected, because the stream is no longer in the
 /// table.
 fn root(state: &State) -> Option<u32> {
-    let call = state.call.get();
-    match call.phase {
-        Phase::Plugin | Phase::Event => None,
+    let running = state.running.get();
+    match running.phase {
+        Phase::Lifecycle | Phase::Event => None,
         // The host may have ended the stream, but it stays in the table while its callback runs.
-        _ => Some(state.streams.running(call.context).root()),
+        _ => Some(state.streams.running(running.context).root()),
     }
 }
 

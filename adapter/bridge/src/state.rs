@@ -2,16 +2,16 @@
 //!
 //! Rust cannot name a WebAssembly global, so the state's address is read and written by two imported functions, whose
 //! calls the linker turns into `global.get` and `global.set`. The parts of the state are described where they are
-//! defined: `arena`, `call`, `ids`, `lines`, `map`, `streams`.
+//! defined: `arena`, `ids`, `lines`, `map`, `running`, `streams`.
 
 use core::cell::Cell;
 
 use crate::abi::trap;
 use crate::arena::{self, Arena, Buffer, FIRST_BLOCK};
-use crate::call::Call;
 use crate::ids::Ids;
 use crate::lines::Lines;
 use crate::map::Map;
+use crate::running::RunningCallback;
 use crate::streams::Streams;
 
 /// The size of the bridge's stack, in bytes. A frame takes fewer than 100, and few calls are nested: a callback, a
@@ -41,7 +41,7 @@ pub(crate) struct State {
     pub(crate) size: Cell<u32>,
 
     /// The callback that is running.
-    pub(crate) call: Cell<Call>,
+    pub(crate) running: Cell<RunningCallback>,
 
     /// Who will own what the host allocates next.
     pub(crate) owner: Cell<Owner>,
@@ -58,7 +58,7 @@ pub(crate) struct State {
     pub(crate) stderr: Lines,
 
     /// The HTTP calls in progress that were sent for streams: the streams, by the numbers of the calls.
-    pub(crate) calls: Map<CallingStream>,
+    pub(crate) stream_calls: Map<CallingStream>,
     /// A second buffer for bytes that are used within one hostcall.
     pub(crate) second_scratch: Buffer,
 
@@ -108,10 +108,10 @@ impl State {
 
     /// Updates the record of the running callback.
     #[inline(always)]
-    pub(crate) fn update_call(&self, change: impl FnOnce(&mut Call)) {
-        let mut call = self.call.get();
-        change(&mut call);
-        self.call.set(call);
+    pub(crate) fn update_running(&self, change: impl FnOnce(&mut RunningCallback)) {
+        let mut running = self.running.get();
+        change(&mut running);
+        self.running.set(running);
     }
 }
 

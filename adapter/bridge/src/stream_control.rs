@@ -25,9 +25,9 @@ fn continue_half(http: u32, half: u32) -> Result<(), Error> {
     let Some(stream) = state.streams.find(http) else {
         return Err(Error::Closed);
     };
-    let call = state.call.get();
-    if http == call.stream && call.phase.is_of(half) {
-        state.update_call(|call| call.resumed = true);
+    let running = state.running.get();
+    if http == running.stream && running.phase.is_of(half) {
+        state.update_running(|running| running.resumed = true);
         return Ok(());
     }
     if stream.has(ENDED) || !stream.has(PAUSED << half) {
@@ -60,9 +60,9 @@ fn break_off(http: u32) -> Result<(), Error> {
     if stream.has(ENDED) {
         return Err(Error::NotAvailable);
     }
-    let call = state.call.get();
+    let running = state.running.get();
     // Envoy would destroy the stream a second time. A local response from the same callback or event also ends it.
-    if stream.has(RESET | ANSWERING) || http == call.stream && call.stopped {
+    if stream.has(RESET | ANSWERING) || http == running.stream && running.stopped {
         return Ok(());
     }
     contexts::enter(state, http)?;
@@ -73,6 +73,6 @@ fn break_off(http: u32) -> Result<(), Error> {
         stream.clear(PAUSED | PAUSED << 1);
         stream.mark(ANSWERED | RESET);
     }
-    state.update_call(|call| call.stopped |= http == call.stream);
+    state.update_running(|running| running.stopped |= http == running.stream);
     Ok(())
 }

@@ -5,7 +5,7 @@
 #[repr(u8)]
 pub(crate) enum Phase {
     /// `configure`, a destructor, or the guest's start code.
-    Plugin,
+    Lifecycle,
     RequestHeaders,
     RequestBody,
     RequestTrailers,
@@ -25,16 +25,16 @@ impl Phase {
         match self {
             Phase::RequestHeaders | Phase::RequestBody | Phase::RequestTrailers => half == 0,
             Phase::ResponseHeaders | Phase::ResponseBody | Phase::ResponseTrailers => half == 1,
-            Phase::Plugin | Phase::Log | Phase::Event => false,
+            Phase::Lifecycle | Phase::Log | Phase::Event => false,
         }
     }
 }
 
-/// A call from the host into the module. The host may call again during a hostcall; the earlier call continues
+/// A callback that the host has called. The host may call another one during a hostcall; the earlier one continues
 /// afterwards.
 #[derive(Clone, Copy)]
 #[repr(C, align(8))]
-pub(crate) struct Call {
+pub(crate) struct RunningCallback {
     /// The context.
     pub(crate) context: u32,
     /// The stream whose callback is running. 0 if there is none, or if it has ended in the meantime.
@@ -50,29 +50,29 @@ pub(crate) struct Call {
     pub(crate) padding: u8,
 }
 
-const _: () = assert!(size_of::<Call>() == 2 * size_of::<u64>());
+const _: () = assert!(size_of::<RunningCallback>() == 2 * size_of::<u64>());
 
-/// A call as two numbers, which fit into locals, so saving it needs no stack.
+/// A callback as two numbers, which fit into locals, so saving it needs no stack.
 #[derive(Clone, Copy)]
-pub(crate) struct SavedCall(u64, u64);
+pub(crate) struct SavedCallback(u64, u64);
 
-impl SavedCall {
-    /// Saves the call that is running.
+impl SavedCallback {
+    /// Saves the callback that is running.
     #[inline(always)]
-    pub(crate) fn save(call: &core::cell::Cell<Call>) -> SavedCall {
-        let call = call.as_ptr().cast::<u64>();
-        // SAFETY: a call has the size and the alignment of two such numbers, and all its bytes are initialised.
-        unsafe { SavedCall(call.read(), call.add(1).read()) }
+    pub(crate) fn save(running: &core::cell::Cell<RunningCallback>) -> SavedCallback {
+        let running = running.as_ptr().cast::<u64>();
+        // SAFETY: a callback has the size and the alignment of two such numbers, and all its bytes are initialised.
+        unsafe { SavedCallback(running.read(), running.add(1).read()) }
     }
 
-    /// Makes it the running call again.
+    /// Makes it the running callback again.
     #[inline(always)]
-    pub(crate) fn restore(self, call: &core::cell::Cell<Call>) {
-        let call = call.as_ptr().cast::<u64>();
-        // SAFETY: see `save`; the numbers came from a call.
+    pub(crate) fn restore(self, running: &core::cell::Cell<RunningCallback>) {
+        let running = running.as_ptr().cast::<u64>();
+        // SAFETY: see `save`; the numbers came from a callback.
         unsafe {
-            call.write(self.0);
-            call.add(1).write(self.1);
+            running.write(self.0);
+            running.add(1).write(self.1);
         }
     }
 }
