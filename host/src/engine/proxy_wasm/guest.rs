@@ -29,9 +29,9 @@ pub(crate) struct Guest {
     /// The plugin's configuration, while it is being configured.
     pub(crate) configuration: Option<Bytes>,
     /// The response to an HTTP call, during its callback.
-    pub(crate) call_response: Option<CallResponse>,
+    pub(crate) http_call_response: Option<CallResponse>,
     /// The status of the last HTTP call that ended, with its message.
-    pub(crate) call_status: (u32, &'static str),
+    pub(crate) http_call_status: (u32, &'static str),
     /// The environment in WASI's format.
     pub(crate) environment: Vec<Vec<u8>>,
 }
@@ -68,8 +68,8 @@ impl Guest {
             current: None,
             effective: None,
             configuration: None,
-            call_response: None,
-            call_status: (0, ""),
+            http_call_response: None,
+            http_call_status: (0, ""),
             environment,
         }
     }

@@ -33,7 +33,7 @@ fn buffer_size(guest: &Guest, buffer: Buffer) -> MemoryResult<usize> {
             .ok_or(Status::NotFound),
         Buffer::VmConfiguration => Ok(vm_configuration::get(&guest.services).len()),
         Buffer::CallBody => guest
-            .call_response
+            .http_call_response
             .as_ref()
             .map(|response| response.body.len())
             .ok_or(Status::NotFound),
@@ -90,7 +90,7 @@ fn get_buffer_bytes(
                     copy_slice(Some(configuration), start, destination)
                 }
                 Buffer::CallBody => {
-                    let body = guest.call_response.as_ref().map(|it| &it.body);
+                    let body = guest.http_call_response.as_ref().map(|it| &it.body);
                     copy_slice(body, start, destination)
                 }
                 Buffer::Empty => false,
@@ -149,7 +149,7 @@ fn set_buffer_bytes(
             Buffer::PluginConfiguration if guest.configuration.is_none() => {
                 return Err(Status::NotFound);
             }
-            Buffer::CallBody if guest.call_response.is_none() => return Err(Status::NotFound),
+            Buffer::CallBody if guest.http_call_response.is_none() => return Err(Status::NotFound),
             Buffer::PluginConfiguration
             | Buffer::VmConfiguration
             | Buffer::CallBody

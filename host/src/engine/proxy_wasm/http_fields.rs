@@ -52,7 +52,7 @@ fn get_header_map_value(
                 http_fields::get(stream, map, name)?
             }
             map => {
-                let fields = call_fields(guest, map).ok_or(Status::BadArgument)?;
+                let fields = http_call_fields(guest, map).ok_or(Status::BadArgument)?;
                 fields.get(name).cloned()
             }
         };
@@ -90,8 +90,8 @@ fn readable_map(guest: &Guest, map: FieldMap) -> MemoryResult<(&StreamContext, F
 }
 
 /// Returns the fields of the response to an HTTP call, in its callback.
-fn call_fields(guest: &Guest, map: Map) -> Option<&Fields> {
-    let response = guest.call_response.as_ref()?;
+fn http_call_fields(guest: &Guest, map: Map) -> Option<&Fields> {
+    let response = guest.http_call_response.as_ref()?;
     match map {
         Map::CallHeaders => Some(&response.headers),
         Map::CallTrailers => Some(&response.trailers),
@@ -105,7 +105,7 @@ fn with_map<R: Default>(guest: &Guest, map: Map, read: impl FnOnce(&Fields) -> R
         Map::Stream(map) => readable_map(guest, map)
             .and_then(|(stream, map)| Ok(http_fields::entries(stream, map, read)?))
             .unwrap_or_default(),
-        map => call_fields(guest, map).map(read).unwrap_or_default(),
+        map => http_call_fields(guest, map).map(read).unwrap_or_default(),
     }
 }
 

@@ -104,7 +104,7 @@ fn get_status(
     size_at: u32,
 ) -> wasmtime::Result<u32> {
     require_running(&host, "proxy_get_status")?;
-    let (code, message) = host.data().call_status;
+    let (code, message) = host.data().http_call_status;
     let written = memory(&mut host).and_then(|(memory, _)| write_u32(memory, code_at, code));
     if let Err(error) = written {
         return Ok(error as u32);

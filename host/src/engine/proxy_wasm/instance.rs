@@ -121,7 +121,7 @@ macro_rules! call {
 
 impl Instance {
     /// Passes the outcome of an HTTP call to the plugin. As in Envoy, a call without a response has no headers.
-    fn call_ended(
+    fn http_call_ended(
         &mut self,
         context: &Context,
         call: u32,
@@ -135,11 +135,11 @@ impl Instance {
                     headers,
                     body,
                     trailers,
-                } = guest.call_response.insert(response);
+                } = guest.http_call_response.insert(response);
                 (headers.len(), body.len(), trailers.len())
             }
             CallOutcome::Reset => {
-                guest.call_status = BROKEN_CONNECTION;
+                guest.http_call_status = BROKEN_CONNECTION;
                 (0, 0, 0)
             }
         };
@@ -157,9 +157,9 @@ impl Instance {
             )
         );
         let guest = self.store.data_mut();
-        guest.call_response = None;
+        guest.http_call_response = None;
         // As in Envoy, the status stays, and its message does not.
-        guest.call_status.1 = "";
+        guest.http_call_status.1 = "";
         Ok(())
     }
 }
@@ -259,7 +259,7 @@ impl engine::Instance for Instance {
                 Action::Continue
             }
             Callback::HttpCallResponse { call, outcome } => {
-                self.call_ended(context, call, outcome)?;
+                self.http_call_ended(context, call, outcome)?;
                 Action::Continue
             }
             Callback::Tick => {
