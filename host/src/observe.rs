@@ -142,7 +142,9 @@ pub enum PluginOccasion {
     },
     /// An HTTP call that was sent for the plugin has ended.
     HttpCallResponse(EndedCall),
-    /// The plugin ends. Reported only if it logged something or failed.
+    /// The plugin is asked whether it is done. Reported only if it logged something or failed.
+    Done,
+    /// The plugin context is dropped. Reported only if it logged something or failed.
     End,
 }
 

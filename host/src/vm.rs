@@ -320,7 +320,7 @@ impl Vm {
             let Some(context) = self.services.contexts.plugin_context(plugin) else {
                 continue;
             };
-            match self.deliver(&context, PluginOccasion::End, Callback::PluginDone) {
+            match self.deliver(&context, PluginOccasion::Done, Callback::PluginDone) {
                 Some(Action::Continue) => self.drop_plugin(plugin),
                 Some(_) => self.services.ending.wait_for(plugin),
                 None => {}

@@ -24,7 +24,12 @@ impl Vm {
             return self.enter(plugin, call);
         };
         let (result, measured) = self.enter_measured(plugin, call);
-        let is_event = !matches!(occasion, PluginOccasion::Start | PluginOccasion::End);
+        let is_event = match occasion {
+            PluginOccasion::Start | PluginOccasion::Done | PluginOccasion::End => false,
+            PluginOccasion::Tick
+            | PluginOccasion::QueueReady { .. }
+            | PluginOccasion::HttpCallResponse(_) => true,
+        };
         if is_event || !measured.is_silent() {
             let Measured {
                 time,

@@ -70,6 +70,7 @@ pub fn plugin_event(kept: &Kept) -> Value {
         PluginOccasion::HttpCallResponse(ended) => {
             ("on-plugin-http-call-response", None, Some(ended))
         }
+        PluginOccasion::Done => ("on-plugin-done", None, None),
         PluginOccasion::End => ("ends", None, None),
     };
     let trap = event.trap.as_ref();

@@ -10,6 +10,7 @@ use crate::logs::Level;
 use crate::port::{
     CallOutcome, CallResponse, HttpCall, Pending, Port, QueueListener, TimerSetting,
 };
+use crate::vm::VmHandle;
 
 /// A port that keeps what plugins request until a test answers it.
 #[derive(Default)]
@@ -57,7 +58,7 @@ impl ManualPort {
 /// A worker with an instance of two plugins.
 struct Setup {
     chain: WorkerChain,
-    vm: Rc<Vm>,
+    vm: Rc<VmHandle>,
     port: Rc<ManualPort>,
 }
 
@@ -257,7 +258,12 @@ fn observer_sees_the_end_of_plugins_that_log() {
     drop(setup);
     assert_eq!(
         observer.plugin_event_texts(),
-        ["p0#3 End info:now", "p1#3 End info:now"]
+        [
+            "p0#3 Done info:now",
+            "p0#3 End info:now",
+            "p1#3 Done info:now",
+            "p1#3 End info:now"
+        ]
     );
     let (setup, observer) = Setup::observed(&Scripted::default());
     drop(setup);

@@ -247,6 +247,6 @@ fn plugin_that_is_not_pending_cannot_become_done() {
         r#"(import "env" "proxy_done" (func $done (result i32)))"#,
         "(call $status (call $done))",
     );
-    let (_, lines) = super::start(plugin(&text)).request();
+    let (_, lines) = start(plugin(&text)).request();
     assert_eq!(lines, ["info 01"]);
 }
