@@ -1,6 +1,7 @@
 //! HTTP calls, timers and queues leave the memory of instances and the file descriptors of the proxy as they were.
 //!
-//! Each case makes some hundred requests; `cargo xtask soak events` makes many more, and adds plugins in Go, JavaScript and Python.
+//! Each case makes some hundred requests; `cargo xtask soak events` makes many more, most of them with timers and queues, and adds plugins in
+//! Go, JavaScript and Python.
 //! All of it is one test, because file descriptors are counted for the whole process.
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -21,6 +22,9 @@ use tidegate_host::{
 /// Requests of one case. `cargo xtask soak events` sets a higher number in `TIDEGATE_EVENTS`.
 const REQUESTS: usize = 400;
 
+/// How many times as many requests there are with timers and queues as with HTTP calls, if there are more than that.
+const EVENTS_PER_CALL: usize = 10;
+
 /// How long a response may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -40,6 +44,7 @@ struct Case {
     name: String,
     module: Bytes,
     configuration: &'static str,
+    requests: usize,
 }
 
 const CALLS: &str =
@@ -65,29 +70,37 @@ fn events_leave_memory_and_descriptors_flat() -> Result<()> {
         Ok(requests) => requests.parse().context("TIDEGATE_EVENTS is no number")?,
         Err(_) => REQUESTS,
     };
+    let streams = match requests {
+        ..=REQUESTS => requests,
+        _ => requests * EVENTS_PER_CALL,
+    };
     let mut cases = Vec::new();
-    for (guest, configuration) in [("ext-auth", CALLS), ("probe", EVENTS)] {
+    for (guest, configuration, requests) in
+        [("ext-auth", CALLS, requests), ("probe", EVENTS, streams)]
+    {
         let built = guests::build(guest, Shape::Wasip2)?;
         for (engine, module) in [("component", built.component), ("module", built.module)] {
             cases.push(Case {
                 name: format!("{guest}, {engine}"),
                 module,
                 configuration,
+                requests,
             });
         }
     }
     if requests > REQUESTS {
-        cases.extend(in_other_languages()?);
+        cases.extend(in_other_languages(requests)?);
     }
     for case in cases {
         let name = case.name.clone();
-        is_flat(case, requests).context(name)?;
+        println!("{name}");
+        is_flat(case).context(name)?;
     }
     Ok(())
 }
 
 /// The greeter in the languages whose tools are there.
-fn in_other_languages() -> Result<Vec<Case>> {
+fn in_other_languages(requests: usize) -> Result<Vec<Case>> {
     let mut components = Vec::new();
     if go::is_there() {
         let target = workspace::target().join("languages");
@@ -106,12 +119,14 @@ fn in_other_languages() -> Result<Vec<Case>> {
         name: name.to_owned(),
         module,
         configuration: GREETER,
+        requests,
     };
     Ok(components.into_iter().map(case).collect())
 }
 
 /// Sends requests, and compares after the first half with after the second.
-fn is_flat(case: Case, requests: usize) -> Result<()> {
+fn is_flat(case: Case) -> Result<()> {
+    let requests = case.requests;
     let server = start(case.module, case.configuration, service()?)?;
     let address = server.local_addr();
     let admin = server.admin_addr().context("the admin listener")?;
