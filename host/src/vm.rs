@@ -326,16 +326,21 @@ impl Vm {
                 None => {}
             }
         }
+        self.drop_done_plugins();
     }
 
     /// Drops the plugins that have reported that they are done. If they were the last ones, the wait for them ends.
     fn drop_done_plugins(&self) {
-        let done = self.services.ending.take_done();
+        let mut done = self.services.ending.take_done();
         if done.is_empty() {
             return;
         }
-        for plugin in done {
-            self.drop_plugin(plugin);
+        while !done.is_empty() {
+            for plugin in done {
+                self.drop_plugin(plugin);
+            }
+            // A Proxy-Wasm module can report for another plugin while it drops one.
+            done = self.services.ending.take_done();
         }
         if self.services.ending.waiting().is_empty() {
             self.wait.take();

@@ -218,6 +218,32 @@ fn pending_plugin_does_not_keep_another_one_of_its_instance() {
 }
 
 #[test]
+fn plugin_can_become_done_while_another_one_is_dropped() {
+    // The plugins' contexts are 1 and 2. The second one reports for the first one when it is deleted.
+    let first = plugin(&module(
+        r#"(import "env" "proxy_log" (func $log (param i32 i32 i32) (result i32)))
+           (import "env" "proxy_done" (func $proxy_done (result i32)))
+           (import "env" "proxy_set_effective_context" (func $select (param i32) (result i32)))
+           (func (export "proxy_on_done") (param $context i32) (result i32)
+               (i32.eq (local.get $context) (i32.const 2)))
+           (func (export "proxy_on_delete") (param $context i32)
+               (i32.store8 (i32.const 0) (i32.add (i32.const 0x30) (local.get $context)))
+               (drop (call $log (i32.const 2) (i32.const 0) (i32.const 1)))
+               (if (i32.eq (local.get $context) (i32.const 2))
+                   (then
+                       (drop (call $select (i32.const 1)))
+                       (drop (call $proxy_done)))))"#,
+    ));
+    let second = PluginSpec {
+        name: "second".to_owned(),
+        ..first.clone()
+    };
+    let mut worker = Worker::start(&[first, second]);
+    assert_eq!(worker.end(), ["info 2", "info 1"]);
+    assert!(!worker.has_instance());
+}
+
+#[test]
 fn plugin_ends_after_its_last_stream() {
     let mut worker = Worker::start(&[ending("(i32.const 0)", "")]);
     let mut stream = worker.chain.as_ref().unwrap().open(Rc::new(|| ()));
