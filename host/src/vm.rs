@@ -358,6 +358,9 @@ impl Vm {
         if let Some(timer) = self.timers.borrow_mut().get_mut(plugin) {
             *timer = Timer::default();
         }
+        // The instance may stay for another plugin, but this one no longer listens to its queues.
+        let mut registrations = self.services.registrations.borrow_mut();
+        registrations.retain(|(listener, _), _| *listener != plugin);
     }
 
     /// Reports that plugins have not become done in time. They end with the instance, when the caller drops it.

@@ -4,14 +4,16 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::Clock;
 use crate::port::{CallOutcome, HttpCall, NoPort, Pending, Port, QueueListener};
+use crate::{Clock, SharedQueues};
 
 /// A port whose timers run when the test advances the clock.
 #[derive(Default)]
 struct TestPort {
     timers: Rc<Timers>,
     last: Cell<u64>,
+    /// The plugins that events of queues were for, by index.
+    queue_events: Arc<Mutex<Vec<usize>>>,
 }
 
 /// The times at which functions are called, with the functions, by number.
@@ -37,7 +39,11 @@ impl Port for TestPort {
     }
 
     fn listen(&self, _: Box<dyn Fn(usize, u32)>) -> (QueueListener, Pending) {
-        (Arc::new(|_, _, _| ()), Pending::new(()))
+        let events = self.queue_events.clone();
+        (
+            Arc::new(move |plugin, _, _| events.lock().unwrap().push(plugin)),
+            Pending::new(()),
+        )
     }
 }
 
@@ -69,6 +75,7 @@ struct Worker {
     chain: Option<WorkerChain>,
     lines: Arc<LogCapture>,
     clock: Arc<ManualClock>,
+    queues: Arc<SharedQueues>,
     port: Rc<TestPort>,
 }
 
@@ -80,6 +87,7 @@ impl Worker {
             clock: clock.clone(),
             ..RuntimeConfig::new(lines.clone())
         };
+        let queues = config.queues.clone();
         let port = Rc::new(TestPort::default());
         let chain = Runtime::new(config).unwrap().load(plugins).unwrap();
         let chain = chain.start_worker_with(0, port.clone()).unwrap();
@@ -87,6 +95,7 @@ impl Worker {
             chain: Some(chain),
             lines,
             clock,
+            queues,
             port,
         }
     }
@@ -102,6 +111,12 @@ impl Worker {
         self.clock.advance(by);
         self.port.run_until(self.clock.now());
         self.lines.take()
+    }
+
+    /// Adds a value to a queue, and returns the plugins that the event is for, by index.
+    fn enqueue(&self, queue: u32) -> Vec<usize> {
+        self.queues.enqueue(queue, Bytes::new()).unwrap();
+        std::mem::take(&mut *self.port.queue_events.lock().unwrap())
     }
 
     /// Returns whether the instance still exists. It holds a reference to its log.
@@ -215,6 +230,28 @@ fn pending_plugin_does_not_keep_another_one_of_its_instance() {
     let lines = worker.advance(PERIOD);
     assert_eq!(lines, ["info t1", "info f0", "info f1", "info x1"]);
     assert!(!worker.has_instance());
+}
+
+#[test]
+fn plugin_that_was_dropped_listens_to_no_queue() {
+    // The plugins' contexts are 1 and 2. Both register the queue, the second one last. The first one is not done.
+    let first = plugin(&module(
+        r#"(import "env" "proxy_register_shared_queue" (func $register (param i32 i32 i32) (result i32)))
+           (func (export "proxy_on_configure") (param i32 i32) (result i32)
+               (i32.eqz (call $register (i32.const 0) (i32.const 1) (i32.const 8))))
+           (func (export "proxy_on_done") (param $context i32) (result i32)
+               (i32.eq (local.get $context) (i32.const 2)))"#,
+    ));
+    let second = PluginSpec {
+        name: "second".to_owned(),
+        ..first.clone()
+    };
+    let mut worker = Worker::start(&[first, second]);
+    // It is the only queue.
+    assert_eq!(worker.enqueue(1), [1]);
+    worker.end();
+    assert!(worker.has_instance());
+    assert_eq!(worker.enqueue(1), [0]);
 }
 
 #[test]
