@@ -42,7 +42,8 @@ struct Counters {
     nanoseconds: AtomicU64,
     traps: AtomicU64,
     restarts: AtomicU64,
-    /// The sum over the plugin's instances. After a reload, the old instance exists until its last stream has ended.
+    /// The sum over the plugin's instances. After a reload, the old instance exists until its last stream has ended and its plugins are
+    /// done.
     memory: AtomicUsize,
 }
 

@@ -120,7 +120,8 @@ impl HttpStream {
     /// Returns [`Error::NotAvailable`] if the stream already has a response. A headers, body or trailers callback can respond
     /// only on its own stream. [`on_http_call_response`](crate::Plugin::on_http_call_response),
     /// [`on_plugin_http_call_response`](crate::Plugin::on_plugin_http_call_response),
-    /// [`on_tick`](crate::Plugin::on_tick) and [`on_queue_ready`](crate::Plugin::on_queue_ready) can respond on any stream.
+    /// [`on_tick`](crate::Plugin::on_tick), [`on_queue_ready`](crate::Plugin::on_queue_ready) and
+    /// [`on_plugin_done`](crate::Plugin::on_plugin_done) can respond on any stream.
     pub fn send_response(&self, response: LocalResponse) -> Result<(), Error> {
         local_responses::send(self.handle(), &response.into_inner())
     }
@@ -130,7 +131,8 @@ impl HttpStream {
         stream_control::resume(self.handle(), half)
     }
 
-    /// Resets the stream. The downstream client sees a reset and no response.
+    /// Resets the stream. The downstream client sees a reset and no response. It has no effect in a callback that has sent a
+    /// response to the stream.
     pub fn reset(&self) -> Result<(), Error> {
         stream_control::reset(self.handle())
     }

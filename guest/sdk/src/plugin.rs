@@ -157,6 +157,8 @@ pub trait Plugin: Sized + 'static {
     /// Called once, when the proxy is about to drop this value: after another configuration has replaced it and its last stream
     /// has ended, and when the proxy stops.
     ///
+    /// With [`Completion::Done`], calls in progress can be cancelled, including those that were sent in this callback.
+    ///
     /// With [`Completion::Pending`], the proxy keeps the value until [`plugin_lifecycle::done`](crate::plugin_lifecycle::done) is
     /// called. Until then, the timer, calls and queues work as before. Do not rely on it: a proxy that stops does not wait, and
     /// the time is limited. Envoy waits only as long as another plugin with the same module and the same
