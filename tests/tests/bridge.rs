@@ -1,5 +1,5 @@
-//! What the bridge does when the host fails, or deletes a plugin. No proxy of the scenarios can be made to, so the adapted guest
-//! `allocations-counted` runs here with a host of a few functions.
+//! What the bridge does when the host fails, or deletes a plugin. The proxies in which scenarios run cannot be made to do this, so the
+//! adapted guest `allocations-counted` runs here with a host of a few functions.
 
 use anyhow::Context;
 use bytes::Bytes;
