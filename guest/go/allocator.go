@@ -51,7 +51,8 @@ type generations struct {
 var results generations
 
 func (g *generations) keep(block []uint64) {
-	if g.collection.Value() == nil {
+	// During a collection, looking at what a weak pointer refers to would keep it alive.
+	if gcphase == 0 && g.collection.Value() == nil {
 		g.collection = weak.Make(new([4]uint64))
 		g.previous, g.current = g.current, nil
 	}
@@ -86,6 +87,11 @@ type gcTrigger struct {
 
 //go:linkname gcStart runtime.gcStart
 func gcStart(trigger gcTrigger)
+
+// gcphase is 0 unless a collection is running.
+//
+//go:linkname gcphase runtime.gcphase
+var gcphase uint32
 
 //go:linkname netpollinited runtime.netpollinited
 func netpollinited() bool

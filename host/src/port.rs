@@ -6,7 +6,8 @@
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::rc::Weak;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,13 +28,36 @@ pub(crate) trait Port {
     /// Returns a function that can be called on any thread, with the index of a plugin and the ID of a queue. It leads to a call of
     /// `ready` from the worker's event loop, unless what is pending is cancelled.
     fn listen(&self, ready: Box<dyn Fn(usize, u32)>) -> (QueueListener, Pending);
+
+    /// Returns the instances of the worker that are no longer in use, but are kept for plugins that are not done.
+    fn lingering(&self) -> &Lingering;
 }
+
+/// An instance that is kept for plugins that are not done.
+pub(crate) trait Linger {
+    /// Returns whether the instance is still kept.
+    fn is_kept(&self) -> bool;
+
+    /// Ends the instance.
+    fn give_up(&self, reason: &str);
+}
+
+/// The instances of a worker that are kept for plugins that are not done, oldest first. Their number is limited, because each replacement
+/// of plugins that are never done adds one.
+#[derive(Default)]
+pub(crate) struct Lingering(RefCell<VecDeque<Weak<dyn Linger>>>);
+
+/// The maximum number of instances that a worker keeps for plugins that are not done.
+const MAX_LINGERING: usize = 4;
 
 /// What is called when a value has been added to a queue, with the index of the plugin that listens and the ID of the queue.
 pub(crate) type QueueListener = Arc<dyn Fn(usize, u32, EventPermit) + Send + Sync>;
 
 /// The port of a worker that serves streams without a proxy. Calls are never answered, and timers never fire.
-pub(crate) struct NoPort;
+#[derive(Default)]
+pub(crate) struct NoPort {
+    lingering: Lingering,
+}
 
 /// Something that a port has not finished. Dropping it cancels it.
 pub(crate) struct Pending(#[expect(dead_code, reason = "it is only dropped")] Box<dyn Any>);
@@ -120,6 +144,30 @@ impl Port for NoPort {
 
     fn listen(&self, _: Box<dyn Fn(usize, u32)>) -> (QueueListener, Pending) {
         (Arc::new(|_, _, _| ()), Pending::new(()))
+    }
+
+    fn lingering(&self) -> &Lingering {
+        &self.lingering
+    }
+}
+
+// === impl Lingering ===
+
+impl Lingering {
+    /// Adds an instance, and ends the oldest if there are too many.
+    pub(crate) fn add(&self, instance: Weak<dyn Linger>) {
+        let mut kept = self.0.borrow_mut();
+        kept.retain(|it| it.upgrade().is_some_and(|it| it.is_kept()));
+        kept.push_back(instance);
+        let oldest = match kept.len() > MAX_LINGERING {
+            true => kept.pop_front(),
+            false => None,
+        };
+        drop(kept);
+        if let Some(oldest) = oldest.and_then(|it| it.upgrade()) {
+            let reason = format!("{MAX_LINGERING} more recent instances are not done either");
+            oldest.give_up(&reason);
+        }
     }
 }
 

@@ -119,7 +119,7 @@ impl Chain {
     ///
     /// Without a [`Server`](crate::Server), HTTP calls of plugins are never answered, and their timers never fire.
     pub fn start_worker(&self, worker: usize) -> Result<WorkerChain, StartError> {
-        self.start_worker_with(worker, Rc::new(NoPort))
+        self.start_worker_with(worker, Rc::new(NoPort::default()))
     }
 
     /// Like [`start_worker`](Self::start_worker), with the port through which plugins send HTTP calls and set timers.

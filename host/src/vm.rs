@@ -25,7 +25,7 @@ use crate::engine::{Callback, Callbacks, Compiled, Instance, Trap};
 use crate::inconsistency;
 use crate::logs::Level;
 use crate::observe::{LineRecorder, Measured, PluginOccasion};
-use crate::port::{CallOutcome, Pending, Port, QueueListener, TimerSetting};
+use crate::port::{CallOutcome, Linger, Pending, Port, QueueListener, TimerSetting};
 use crate::vocabulary::Action;
 
 /// How long an instance that is no longer in use is kept for plugins that are not done.
@@ -103,7 +103,7 @@ impl VmHandle {
         let instance = compiled
             .instantiate(&services)
             .inspect_err(|_| services.count_trap(0))?;
-        let instance = counting::count_callbacks(instance, compiled.callbacks(), &services);
+        let instance = counting::count_callbacks(instance, &services);
         let QueueEvents {
             instance: target,
             pending,
@@ -143,9 +143,29 @@ impl Drop for VmHandle {
         }
         let at = after(self.vm.services.clock.monotonic(), END_LIMIT);
         let kept = self.vm.clone();
+        let give_up = move || {
+            let seconds = END_LIMIT.as_secs();
+            kept.give_up(&format!("it was not done within {seconds} s"));
+        };
         // A port that has stopped drops the function, and the instance with it.
-        let wait = self.vm.port.schedule(at, Box::new(move || kept.give_up()));
+        let wait = self.vm.port.schedule(at, Box::new(give_up));
         self.vm.wait.replace(Some(wait));
+        self.vm.port.lingering().add(self.vm.this.clone());
+    }
+}
+
+impl Linger for Vm {
+    fn is_kept(&self) -> bool {
+        self.wait.borrow().is_some()
+    }
+
+    fn give_up(&self, reason: &str) {
+        for plugin in self.services.ending.waiting() {
+            let line = format!("stopped: {reason}");
+            self.services.log(plugin, Level::Warn, &line);
+        }
+        // This may drop the last reference to the instance but for the caller's.
+        self.wait.take();
     }
 }
 
@@ -307,6 +327,10 @@ impl Vm {
         occasion: PluginOccasion,
         callback: Callback,
     ) -> Option<Action> {
+        if !self.callbacks.include(&callback, context.stream.is_some()) {
+            // There is nothing to run, to count or to report.
+            return Some(Action::Continue);
+        }
         self.services.in_event.set(true);
         let action = self.call_reported(context, occasion, callback);
         self.services.in_event.set(false);
@@ -361,15 +385,6 @@ impl Vm {
         // The instance may stay for another plugin, but this one no longer listens to its queues.
         let mut registrations = self.services.registrations.borrow_mut();
         registrations.retain(|(listener, _), _| *listener != plugin);
-    }
-
-    /// Reports that plugins have not become done in time. They end with the instance, when the caller drops it.
-    fn give_up(&self) {
-        for plugin in self.services.ending.waiting() {
-            let seconds = END_LIMIT.as_secs();
-            let line = format!("stopped: it was not done within {seconds} s");
-            self.services.log(plugin, Level::Warn, &line);
-        }
     }
 
     fn handle_trap(&self, plugin: usize, trap: &Trap) {

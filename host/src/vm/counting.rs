@@ -1,32 +1,28 @@
 //! Counts the callbacks of an instance and measures their time. It is used only if there are statistics, so that nothing is measured
-//! otherwise. Events that the plugin has no callback for run no code, and are not counted.
+//! otherwise.
 
 use std::rc::Rc;
 use std::time::Instant;
 
 use crate::context::{Context, Services};
-use crate::engine::{Callback, Callbacks, Instance, Trap};
+use crate::engine::{Callback, Instance, Trap};
 use crate::vocabulary::Action;
 
 /// An instance whose callbacks are counted. Creating and ending plugins and streams are not callbacks.
 struct Counted {
     instance: Box<dyn Instance>,
-    /// The callbacks that its plugins export.
-    callbacks: Callbacks,
     services: Rc<Services>,
 }
 
 /// Returns the instance, and counts its callbacks if there are statistics.
 pub(super) fn count_callbacks(
     instance: Box<dyn Instance>,
-    callbacks: Callbacks,
     services: &Rc<Services>,
 ) -> Box<dyn Instance> {
     match services.stats {
         None => instance,
         Some(_) => Box::new(Counted {
             instance,
-            callbacks,
             services: services.clone(),
         }),
     }
@@ -46,9 +42,6 @@ impl Instance for Counted {
     }
 
     fn call(&mut self, context: &Context, callback: Callback) -> Result<Action, Trap> {
-        if !self.callbacks.include(&callback, context.stream.is_some()) {
-            return self.instance.call(context, callback);
-        }
         let begun = Instant::now();
         let result = self.instance.call(context, callback);
         if let Some(stats) = &self.services.stats {

@@ -19,7 +19,7 @@ use super::*;
 use crate::clock::ManualClock;
 use crate::config::RuntimeConfig;
 use crate::context::{Services, StreamContext};
-use crate::engine::{self, Callback, Callbacks, Trap};
+use crate::engine::{self, Callback, Callbacks, EventCallback, Trap};
 use crate::hostcalls::{http_bodies, http_fields, local_responses, stream_control};
 use crate::instances::{LoadedChain, LoadedModule, LoadedPlugin};
 use crate::logs::{LogLine, LogSink};
@@ -133,7 +133,14 @@ impl Scripted {
 impl engine::Compiled for Scripted {
     fn callbacks(&self) -> Callbacks {
         use Phase::*;
-        [
+        let events = [
+            EventCallback::StreamCallResponse,
+            EventCallback::PluginCallResponse,
+            EventCallback::Tick,
+            EventCallback::QueueReady,
+            EventCallback::PluginDone,
+        ];
+        let phases = [
             RequestHeaders,
             RequestBody,
             RequestTrailers,
@@ -141,9 +148,11 @@ impl engine::Compiled for Scripted {
             ResponseBody,
             ResponseTrailers,
             Log,
-        ]
-        .into_iter()
-        .fold(Callbacks::default(), Callbacks::with)
+        ];
+        let callbacks = events
+            .into_iter()
+            .fold(Callbacks::default(), Callbacks::with_event);
+        phases.into_iter().fold(callbacks, Callbacks::with)
     }
 
     fn instantiate(&self, services: &Rc<Services>) -> Result<Box<dyn engine::Instance>, Trap> {

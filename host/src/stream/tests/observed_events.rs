@@ -8,7 +8,7 @@ use super::observed::RecordingObserver;
 use super::*;
 use crate::logs::Level;
 use crate::port::{
-    CallOutcome, CallResponse, HttpCall, Pending, Port, QueueListener, TimerSetting,
+    CallOutcome, CallResponse, HttpCall, Lingering, Pending, Port, QueueListener, TimerSetting,
 };
 use crate::vm::VmHandle;
 
@@ -18,9 +18,14 @@ struct ManualPort {
     calls: RefCell<VecDeque<Box<dyn FnOnce(CallOutcome)>>>,
     timers: RefCell<VecDeque<Box<dyn FnOnce()>>>,
     queues: RefCell<Vec<Box<dyn Fn(usize, u32)>>>,
+    lingering: Lingering,
 }
 
 impl Port for ManualPort {
+    fn lingering(&self) -> &Lingering {
+        &self.lingering
+    }
+
     fn send(&self, _: HttpCall, done: Box<dyn FnOnce(CallOutcome)>) -> Pending {
         self.calls.borrow_mut().push_back(done);
         Pending::new(())

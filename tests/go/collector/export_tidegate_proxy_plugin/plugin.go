@@ -14,7 +14,7 @@ import (
 // key and size of the value that every callback reads. Its copies make the heap outgrow its goal where the proxy allocates.
 const (
 	key  = "collector"
-	size = 512 << 10
+	size = 128 << 10
 )
 
 // PluginContext counts the streams.
@@ -47,8 +47,10 @@ func (p *PluginContext) Greet() (string, uint32) {
 	greeting := fmt.Sprintf("hello %d", p.streams)
 	p.greetings[p.streams%64] = greeting
 	p.streams++
-	if stored := tidegate_proxy_shared_data.Get(key); len(stored.Ok().Some().Value) != size {
-		panic("the value has changed")
+	for range 4 {
+		if stored := tidegate_proxy_shared_data.Get(key); len(stored.Ok().Some().Value) != size {
+			panic("the value has changed")
+		}
 	}
 	if p.streams%10 == 0 && p.streams/100%2 == 0 {
 		runtime.GC()

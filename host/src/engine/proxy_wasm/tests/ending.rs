@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::port::{CallOutcome, HttpCall, NoPort, Pending, Port, QueueListener};
+use crate::port::{CallOutcome, HttpCall, Lingering, NoPort, Pending, Port, QueueListener};
 use crate::{Clock, SharedQueues};
 
 /// A port whose timers run when the test advances the clock.
@@ -14,6 +14,7 @@ struct TestPort {
     last: Cell<u64>,
     /// The plugins that events of queues were for, by index.
     queue_events: Arc<Mutex<Vec<usize>>>,
+    lingering: Lingering,
 }
 
 /// The times at which functions are called, with the functions, by number.
@@ -26,6 +27,10 @@ struct RemoveOnDrop {
 }
 
 impl Port for TestPort {
+    fn lingering(&self) -> &Lingering {
+        &self.lingering
+    }
+
     fn send(&self, _: HttpCall, _: Box<dyn FnOnce(CallOutcome)>) -> Pending {
         Pending::new(())
     }
@@ -81,6 +86,11 @@ struct Worker {
 
 impl Worker {
     fn start(plugins: &[PluginSpec]) -> Self {
+        Self::start_on(plugins, Rc::default())
+    }
+
+    /// Starts the plugins on a port that other plugins may have used before.
+    fn start_on(plugins: &[PluginSpec], port: Rc<TestPort>) -> Self {
         let lines = Arc::new(LogCapture::default());
         let clock = Arc::new(ManualClock::new(0));
         let config = RuntimeConfig {
@@ -88,7 +98,6 @@ impl Worker {
             ..RuntimeConfig::new(lines.clone())
         };
         let queues = config.queues.clone();
-        let port = Rc::new(TestPort::default());
         let chain = Runtime::new(config).unwrap().load(plugins).unwrap();
         let chain = chain.start_worker_with(0, port.clone()).unwrap();
         Self {
@@ -185,6 +194,22 @@ fn wait_for_a_pending_plugin_is_limited() {
     let lines = worker.advance(Duration::from_secs(1));
     assert_eq!(lines, ["warn stopped: it was not done within 60 s"]);
     assert!(!worker.has_instance());
+}
+
+#[test]
+fn number_of_instances_that_are_kept_is_limited() {
+    let plugins = [ending("(i32.const 0)", "")];
+    let mut first = Worker::start(&plugins);
+    first.end();
+    for number in 2..=5 {
+        assert!(first.has_instance());
+        let mut next = Worker::start_on(&plugins, first.port.clone());
+        assert_eq!(next.end(), ["info d1"]);
+        assert!(next.has_instance(), "{number}");
+    }
+    let reason = "warn stopped: 4 more recent instances are not done either";
+    assert_eq!(first.lines.take(), [reason]);
+    assert!(!first.has_instance());
 }
 
 #[test]
@@ -298,7 +323,11 @@ fn port_that_has_stopped_does_not_wait() {
         .unwrap()
         .load(&[ending(PENDING, FINISH)])
         .unwrap();
-    drop(chain.start_worker_with(0, Rc::new(NoPort)).unwrap());
+    drop(
+        chain
+            .start_worker_with(0, Rc::new(NoPort::default()))
+            .unwrap(),
+    );
     drop(chain);
     assert_eq!(lines.take(), ["info d1", "info f1"]);
     assert_eq!(Arc::strong_count(&lines), 1);
