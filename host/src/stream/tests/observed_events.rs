@@ -15,11 +15,17 @@ use crate::vm::VmHandle;
 /// A port that keeps what plugins request until a test answers it.
 #[derive(Default)]
 struct ManualPort {
-    calls: RefCell<VecDeque<Box<dyn FnOnce(CallOutcome)>>>,
+    calls: RefCell<VecDeque<Answered>>,
     timers: RefCell<VecDeque<Box<dyn FnOnce()>>>,
-    queues: RefCell<Vec<Box<dyn Fn(usize, u32)>>>,
+    queues: RefCell<Vec<QueueReady>>,
     lingering: Lingering,
 }
+
+/// What is called when a call has ended.
+type Answered = Box<dyn FnOnce(CallOutcome)>;
+
+/// What is called for the event of a queue.
+type QueueReady = Box<dyn Fn(usize, u32)>;
 
 impl Port for ManualPort {
     fn lingering(&self) -> &Lingering {
