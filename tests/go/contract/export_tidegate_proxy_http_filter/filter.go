@@ -13,6 +13,7 @@ type Filter struct {
 	pinner runtime.Pinner
 
 	Http *tidegate_proxy_http_streams.HttpStream
+	Id   uint32
 }
 
 // OnDrop is called when the stream is over.
@@ -20,5 +21,5 @@ func (f *Filter) OnDrop() { f.Http.Drop() }
 
 // MakeFilter is called before the first callback of a stream.
 func MakeFilter(plugin *PluginContext, http *tidegate_proxy_http_streams.HttpStream) *Filter {
-	return &Filter{Http: http}
+	return &Filter{Http: http, Id: http.Id()}
 }

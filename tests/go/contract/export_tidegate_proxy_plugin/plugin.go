@@ -1,6 +1,5 @@
-// Package export_tidegate_proxy_plugin is a plugin that calls every function for HTTP calls, timers, queues, foreign functions, plugin
-// properties, the VM configuration, log levels and the end of a plugin once, and logs what it gets. The plugins in tests/languages/contract
-// do the same.
+// Package export_tidegate_proxy_plugin is a plugin that uses, with the greeter, every interface of the contract, and logs what it gets. The
+// plugins in tests/languages/contract do the same.
 package export_tidegate_proxy_plugin
 
 import (

@@ -1,12 +1,17 @@
-// Calls every function for HTTP calls, timers, queues, foreign functions, plugin properties, the VM configuration, log levels and the end of
-// a plugin once, and logs what it gets. The plugins in Python and Go do the same.
+// Uses, with the greeter, every interface of the contract, and logs what it gets. The plugins in Python and Go do the same.
 
+import { now } from 'tidegate:proxy/clock@0.1.0';
 import { call } from 'tidegate:proxy/foreign-functions@0.1.0';
+import { append, prepend, read, replace, size } from 'tidegate:proxy/http-bodies@0.1.0';
 import { sendForPlugin, sendForStream } from 'tidegate:proxy/http-calls@0.1.0';
 import { get, set } from 'tidegate:proxy/http-fields@0.1.0';
+import { HttpStream } from 'tidegate:proxy/http-streams@0.1.0';
+import { send } from 'tidegate:proxy/local-responses@0.1.0';
 import { log, lowest } from 'tidegate:proxy/logging@0.1.0';
 import { done } from 'tidegate:proxy/plugin-lifecycle@0.1.0';
-import { get as getProperty } from 'tidegate:proxy/plugin-properties@0.1.0';
+import { get as getPluginProperty } from 'tidegate:proxy/plugin-properties@0.1.0';
+import { get as getProperty, set as setProperty } from 'tidegate:proxy/properties@0.1.0';
+import { get as getData, set as setData } from 'tidegate:proxy/shared-data@0.1.0';
 import { Queue } from 'tidegate:proxy/shared-queues@0.1.0';
 import { resume } from 'tidegate:proxy/stream-control@0.1.0';
 import { setPeriod } from 'tidegate:proxy/timers@0.1.0';
@@ -36,7 +41,7 @@ class PluginContext {
   isEnding = false;
 
   static configure() {
-    const name = decode(getProperty(['plugin_name']));
+    const name = decode(getPluginProperty(['plugin_name']));
     log('info', `configure: plugin_name ${name}, VM configuration ${decode(getVmConfiguration())}`);
     return new PluginContext();
   }
@@ -45,6 +50,7 @@ class PluginContext {
 class Filter {
   constructor(plugin, http) {
     this.http = http;
+    this.id = http.id();
   }
   [Symbol.dispose]() {
     this.http[Symbol.dispose]();
@@ -55,9 +61,21 @@ export const plugin = { PluginContext };
 export const httpFilter = { Filter };
 export const onRequestHeaders = {
   handle(filter, endOfStream) {
-    // A request with a body is there for its trailers.
+    const path = getProperty(filter.http, ['request', 'path']);
+    setProperty(filter.http, 'contract', path);
+    if (decode(path) === '/deny') {
+      const headers = [['x-contract', encode('1')]];
+      send(filter.http, { status: 403, headers, body: encode('denied'), grpcStatus: undefined, details: 'denied' });
+      return 'pause';
+    }
+    // A request with a body is there for its body and trailers.
     if (!endOfStream) return 'continue';
     log('info', `on-request-headers: the lowest level is trace: ${lowest() === 'trace'}`);
+    log('info', `on-request-headers: the clock has started: ${now() > 0n}`);
+    setData('contract', encode('one'), { tag: 'absent' });
+    const { value, version } = getData('contract');
+    setData('contract', encode('two'), { tag: 'version', val: version });
+    log('info', `on-request-headers: the shared data was ${decode(value)}, is ${decode(getData('contract').value)}`);
     const queue = Queue.register('contract');
     queue.enqueue(encode('hello'));
     const result = call('clear_route_cache', new Uint8Array());
@@ -102,6 +120,26 @@ export const onHttpCallResponse = {
     resume(http, 'request');
   },
 };
+export const onRequestBody = {
+  handle({ http }, length) {
+    // The end of the body may be empty.
+    if (!length) return 'continue';
+    log('info', `on-request-body: ${decode(read(http, 'request', 0, length))}`);
+    prepend(http, 'request', encode('<'));
+    append(http, 'request', encode('>'));
+    log('info', `on-request-body: it has 2 bytes more: ${size(http, 'request') === length + 2}`);
+    return 'continue';
+  },
+};
+export const onResponseBody = {
+  handle({ http }, length) {
+    if (!length) return 'continue';
+    const body = decode(read(http, 'response', 0, length));
+    log('info', `on-response-body: ${body}`);
+    replace(http, 'response', encode(body.toUpperCase()));
+    return 'continue';
+  },
+};
 export const onRequestTrailers = {
   handle({ http }) {
     log('info', `on-request-trailers: x-sum ${decode(get(http, 'request-trailers', 'x-sum'))}`);
@@ -112,6 +150,12 @@ export const onResponseTrailers = {
   handle({ http }) {
     log('info', `on-response-trailers: x-sum ${decode(get(http, 'response-trailers', 'x-sum'))}`);
     return 'continue';
+  },
+};
+export const onLog = {
+  handle({ http, id }) {
+    log('info', `on-log: the path was ${decode(getProperty(http, ['contract']))}`);
+    log('info', `on-log: it is the stream: ${http instanceof HttpStream && http.id() === id}`);
   },
 };
 export const onPluginDone = {

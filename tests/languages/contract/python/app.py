@@ -1,21 +1,26 @@
-"""Calls every function for HTTP calls, timers, queues, foreign functions, plugin properties, the VM configuration, log levels and the end of
-a plugin once, and logs what it gets. The plugins in JavaScript and Go do the same.
-"""
+"""Uses, with the greeter, every interface of the contract, and logs what it gets. The plugins in JavaScript and Go do the same."""
 
 from componentize_py_types import Err
 from wit_world import exports
 from wit_world.imports import (
+    clock,
     foreign_functions,
+    http_bodies,
     http_calls,
     http_fields,
+    local_responses,
     logging,
     plugin_lifecycle,
+    properties,
+    shared_data,
     stream_control,
     timers,
 )
 from wit_world.imports.http_call_types import Outcome_Reset, Outcome_Response, Request
 from wit_world.imports.http_fields import FieldMap
+from wit_world.imports.local_responses import LocalResponse
 from wit_world.imports.logging import Level
+from wit_world.imports.shared_data import Condition_Absent, Condition_Version
 from wit_world.imports.shared_queues import Queue
 from wit_world.imports.types import Action, Completion, Direction, Error
 
@@ -48,11 +53,22 @@ class HttpFilter(exports.HttpFilter):
 
 class OnRequestHeaders(exports.OnRequestHeaders):
     def handle(self, filter, end_of_stream):
-        # A request with a body is there for its trailers.
+        path = properties.get(filter.http, ["request", "path"])
+        properties.set(filter.http, "contract", path)
+        if path == b"/deny":
+            local_responses.send(filter.http, LocalResponse(403, [("x-contract", b"1")], b"denied", None, "denied"))
+            return Action.PAUSE
+        # A request with a body is there for its body and trailers.
         if not end_of_stream:
             return Action.CONTINUE
         is_lowest = logging.lowest() == Level.TRACE
         log(f"on-request-headers: the lowest level is trace: {str(is_lowest).lower()}")
+        log(f"on-request-headers: the clock has started: {str(clock.now() > 0).lower()}")
+        shared_data.set("contract", b"one", Condition_Absent())
+        stored = shared_data.get("contract")
+        shared_data.set("contract", b"two", Condition_Version(stored.version))
+        value = shared_data.get("contract").value
+        log(f"on-request-headers: the shared data was {stored.value.decode()}, is {value.decode()}")
         with Queue.register("contract") as queue:
             queue.enqueue(b"hello")
         result = foreign_functions.call("clear_route_cache", b"")
@@ -95,6 +111,29 @@ class OnHttpCallResponse(exports.OnHttpCallResponse):
         stream_control.resume(filter.http, Direction.REQUEST)
 
 
+class OnRequestBody(exports.OnRequestBody):
+    def handle(self, filter, size, end_of_stream):
+        # The end of the body may be empty.
+        if not size:
+            return Action.CONTINUE
+        log(f"on-request-body: {http_bodies.read(filter.http, Direction.REQUEST, 0, size).decode()}")
+        http_bodies.prepend(filter.http, Direction.REQUEST, b"<")
+        http_bodies.append(filter.http, Direction.REQUEST, b">")
+        is_larger = http_bodies.size(filter.http, Direction.REQUEST) == size + 2
+        log(f"on-request-body: it has 2 bytes more: {str(is_larger).lower()}")
+        return Action.CONTINUE
+
+
+class OnResponseBody(exports.OnResponseBody):
+    def handle(self, filter, size, end_of_stream):
+        if not size:
+            return Action.CONTINUE
+        body = http_bodies.read(filter.http, Direction.RESPONSE, 0, size)
+        log(f"on-response-body: {body.decode()}")
+        http_bodies.replace(filter.http, Direction.RESPONSE, body.upper())
+        return Action.CONTINUE
+
+
 class OnRequestTrailers(exports.OnRequestTrailers):
     def handle(self, filter):
         value = http_fields.get(filter.http, FieldMap.REQUEST_TRAILERS, "x-sum")
@@ -107,6 +146,12 @@ class OnResponseTrailers(exports.OnResponseTrailers):
         value = http_fields.get(filter.http, FieldMap.RESPONSE_TRAILERS, "x-sum")
         log(f"on-response-trailers: x-sum {value.decode()}")
         return Action.CONTINUE
+
+
+class OnLog(exports.OnLog):
+    def handle(self, filter):
+        log(f"on-log: the path was {properties.get(filter.http, ['contract']).decode()}")
+        log(f"on-log: it is the stream: {str(filter.http.id() == filter.id).lower()}")
 
 
 class OnPluginDone(exports.OnPluginDone):
