@@ -2,8 +2,8 @@
 //!
 //! `wit/` is the one list from which everything else follows: a function that the world imports has a meaning in
 //! `host/src/hostcalls`, a bridge in `adapter/bridge/src`, a scenario and an operation of the probe; one that it exports has a caller in
-//! both engines, a bridge, a scenario and a method in the SDK. Each file has the stem of the WIT interface. Whether what is there is right,
-//! the scenarios say.
+//! both engines, a bridge, a scenario and a method in the SDK. Each file has the stem of the WIT interface. Each interface has a user among
+//! the plugins in JavaScript, Python and Go. Whether what is there is right, the scenarios say.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -182,6 +182,68 @@ fn every_callback_is_a_method_in_the_sdk() {
 }
 
 #[test]
+fn every_interface_has_a_user_in_every_language() {
+    let read = |places: [&str; 2], extension| {
+        sources(
+            &places.map(|place| workspace::root().join(place)),
+            extension,
+        )
+    };
+    let javascript = [
+        "guest/examples/greeter/javascript/plugin.js",
+        "tests/languages/contract/javascript/plugin.js",
+    ];
+    let python = [
+        "guest/examples/greeter/python",
+        "tests/languages/contract/python",
+    ];
+    let (javascript, python) = (read(javascript, "js"), read(python, "py"));
+    let go = read(["guest/go", "tests/go"], "go");
+    let mut interfaces = parts();
+    interfaces.dedup_by(|part, previous| part.interface == previous.interface);
+    let mut lacking = Vec::new();
+    for part in &interfaces {
+        let interface = &part.interface;
+        let (snake, pascal) = (snake(interface), pascal(interface));
+        let camel = pascal[..1].to_lowercase() + &pascal[1..];
+        let package = format!("tidegate_proxy_{snake}");
+        let are_used = if part.imported {
+            [
+                javascript.contains(&format!("'tidegate:proxy/{interface}@")),
+                is_used_in_python(&python, &snake),
+                go.contains(&format!("\"wit_component/{package}\"")),
+            ]
+        } else {
+            [
+                javascript.contains(&format!("export const {camel} =")),
+                python.contains(&format!("class {pascal}(exports.{pascal})")),
+                go.contains(&format!("package export_{package}\n")),
+            ]
+        };
+        // A callback in Go is a package of its own.
+        let (what, callback) = match part.imported {
+            true => ("use", "on_request_headers"),
+            false => ("export", snake.as_str()),
+        };
+        let files = [
+            "JavaScript: tests/languages/contract/javascript/plugin.js".to_owned(),
+            "Python: tests/languages/contract/python/app.py".to_owned(),
+            format!("Go: tests/go/contract/export_tidegate_proxy_{callback}/handle.go"),
+        ];
+        for (file, is_used) in files.iter().zip(are_used) {
+            if !is_used {
+                lacking.push(format!("{file}: {what} `{interface}`"));
+            }
+        }
+    }
+    assert!(
+        lacking.is_empty(),
+        "interfaces of the world that no plugin in a language uses:\n{}",
+        lacking.join("\n")
+    );
+}
+
+#[test]
 fn every_hostcall_file_belongs_to_an_interface() {
     let stems: Vec<String> = parts().iter().map(|part| snake(&part.interface)).collect();
     let folder = workspace::root().join("host/src/hostcalls");
@@ -259,24 +321,41 @@ fn lacks(file: &Path, texts: &[String], what: &str) -> Option<String> {
 
 /// All Rust files at these places, one after the other, without the spaces that a formatter moves.
 fn calls(places: &[PathBuf]) -> String {
+    sources(places, "rs").split_whitespace().collect()
+}
+
+/// All files with an extension at these places, one after the other.
+fn sources(places: &[PathBuf], extension: &str) -> String {
     places
         .iter()
         .filter(|place| place.exists())
         .flat_map(walkdir::WalkDir::new)
         .map(|entry| entry.expect("an entry").into_path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .filter(|path| path.extension().is_some_and(|found| found == extension))
         .map(|path| fs::read_to_string(path).expect("a source file"))
-        .flat_map(|source| {
-            source
-                .split_whitespace()
-                .map(str::to_owned)
-                .collect::<Vec<_>>()
-        })
         .collect()
+}
+
+/// Whether a source in Python calls a function of an interface, or imports a type of it. The name alone may be a word of a comment.
+fn is_used_in_python(source: &str, interface: &str) -> bool {
+    source.match_indices(interface).any(|(at, name)| {
+        let (before, after) = (&source[..at], &source[at + name.len()..]);
+        let is_type = before.ends_with(" wit_world.imports.") && after.starts_with(" import ");
+        let is_name = !before.ends_with(|last: char| last.is_alphanumeric() || "_.".contains(last));
+        let function = after.strip_prefix('.').unwrap_or_default();
+        is_type || is_name && function.starts_with(char::is_alphabetic)
+    })
 }
 
 fn snake(name: &str) -> String {
     name.replace('-', "_")
+}
+
+/// `on-log` as the name of a class: `OnLog`.
+fn pascal(name: &str) -> String {
+    name.split('-')
+        .map(|word| word[..1].to_uppercase() + &word[1..])
+        .collect()
 }
 
 fn shown(path: &Path) -> String {
