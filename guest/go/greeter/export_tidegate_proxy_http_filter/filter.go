@@ -19,8 +19,12 @@ type Filter struct {
 	Http     *tidegate_proxy_http_streams.HttpStream
 }
 
-// OnDrop is called when the stream is over.
-func (f *Filter) OnDrop() { f.Http.Drop() }
+// OnDrop is called when the stream is over. Go's runtime cleans up what it has collected in goroutines, which run only when another one
+// gives way to them.
+func (f *Filter) OnDrop() {
+	f.Http.Drop()
+	runtime.Gosched()
+}
 
 // MakeFilter is called before the first callback of a stream. The plugin is borrowed, so what is needed of it is copied.
 func MakeFilter(plugin *PluginContext, http *tidegate_proxy_http_streams.HttpStream) *Filter {

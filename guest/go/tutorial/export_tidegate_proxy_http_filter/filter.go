@@ -17,7 +17,10 @@ type Filter struct {
 }
 
 // OnDrop is called when the stream is over.
-func (f *Filter) OnDrop() { f.Http.Drop() }
+func (f *Filter) OnDrop() {
+	f.Http.Drop()
+	runtime.Gosched()
+}
 
 // MakeFilter is called before the first callback of a stream. The handle of the plugin is borrowed; the Go value that it
 // refers to lives as long as something points to it.

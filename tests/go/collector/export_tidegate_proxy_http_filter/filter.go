@@ -17,7 +17,10 @@ type Filter struct {
 }
 
 // OnDrop is called when the stream is over.
-func (f *Filter) OnDrop() { f.Http.Drop() }
+func (f *Filter) OnDrop() {
+	f.Http.Drop()
+	runtime.Gosched()
+}
 
 // MakeFilter is called before the first callback of a stream.
 func MakeFilter(plugin *PluginContext, http *tidegate_proxy_http_streams.HttpStream) *Filter {
