@@ -54,12 +54,12 @@ pub(crate) fn leave(state: &State, stream: u32) {
 }
 
 /// Records that an event ends. What it changed takes effect when the host gets control again.
+///
+/// If the event has answered several streams, the others remain marked until their next callback.
 #[inline(always)]
 pub(crate) fn end_event(state: &State) {
-    while let Some(id) = state.answering.pop() {
-        if let Some(stream) = state.streams.find(id) {
-            stream.clear(ANSWERING);
-        }
+    if let Some(stream) = state.streams.find(state.answering.replace(0)) {
+        stream.clear(ANSWERING);
     }
 }
 

@@ -179,6 +179,11 @@ fn send(stream: Option<u32>, request: &Request<'_>) -> Result<u32, Error> {
     if let Some(calling) = calling
         && (Receiver::Filter.exists() || Receiver::Plugin.exists())
     {
+        if state.has_cancelled_calls.replace(false) {
+            state
+                .stream_calls
+                .remove_if(|it| state.plugins.find(it.root).is_none());
+        }
         state.stream_calls.put(&state.arena, id, calling);
     }
     Ok(id)

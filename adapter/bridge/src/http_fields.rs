@@ -9,7 +9,6 @@ use crate::memory::{List, RetPtr, allocate, bytes, discriminant, into_scratch, r
 use crate::pairs::{self, CheckedPairs, Entry, Names, Pairs};
 use crate::state::{State, state};
 use crate::syntax;
-use crate::text;
 use crate::types::{self, Error};
 
 /// `field-map.request-headers`, which has the same number in Proxy-Wasm.
@@ -189,7 +188,7 @@ extern "C" fn set(
     // SAFETY: the caller provides space for a `result<_, error>`; name and value are valid for the duration of the
     // call.
     unsafe {
-        let (name, value) = (bytes(name, name_len), bytes(value, value_len));
+        let (name, value) = (string(name, name_len), bytes(value, value_len));
         types::store(
             RetPtr::new(ret),
             change(
@@ -216,7 +215,7 @@ extern "C" fn append(
     // SAFETY: the caller provides space for a `result<_, error>`; name and value are valid for the duration of the
     // call.
     unsafe {
-        let (name, value) = (bytes(name, name_len), bytes(value, value_len));
+        let (name, value) = (string(name, name_len), bytes(value, value_len));
         types::store(
             RetPtr::new(ret),
             change(
@@ -230,7 +229,7 @@ extern "C" fn append(
     }
 }
 
-/// Checks a field, whose name is lifted here, and passes it to `store`, one of the two hostcalls that store a field.
+/// Checks a field and passes it to `store`, one of the two hostcalls that store a field.
 #[inline(always)]
 fn change(
     http: u32,
@@ -239,21 +238,14 @@ fn change(
     value: &[u8],
     store: unsafe extern "C" fn(u32, *const u8, usize, *const u8, usize) -> Status,
 ) -> Result<(), Error> {
-    let checked = syntax::check_name(name);
-    if checked.is_err() {
-        // A valid name is ASCII.
-        text::check(name);
-    }
     let state = state();
     contexts::enter(state, http)?;
-    let outcome = checked
-        .and_then(|()| syntax::check_value(value))
-        .and_then(|()| {
-            // SAFETY: name and value stay where they are while the host reads them.
-            types::outcome(unsafe {
-                store(map, name.as_ptr(), name.len(), value.as_ptr(), value.len())
-            })
-        });
+    let outcome = syntax::check_field(name, value).and_then(|()| {
+        // SAFETY: name and value stay where they are while the host reads them.
+        types::outcome(unsafe {
+            store(map, name.as_ptr(), name.len(), value.as_ptr(), value.len())
+        })
+    });
     contexts::leave(state, http);
     outcome
 }

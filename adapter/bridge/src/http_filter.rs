@@ -9,7 +9,9 @@ use crate::contexts;
 use crate::on_log;
 use crate::running::{Phase, RunningCallback, SavedCallback};
 use crate::state::{State, state};
-use crate::streams::{ANSWERED, CONSTRUCTED, DELETED, ENDED, LOG_PENDING, PAUSED, Stream};
+use crate::streams::{
+    ANSWERED, ANSWERING, CONSTRUCTED, DELETED, ENDED, LOG_PENDING, PAUSED, Stream,
+};
 
 #[link(wasm_import_module = "guest")]
 unsafe extern "C" {
@@ -105,6 +107,7 @@ fn begin(state: &State, context: u32, phase: Phase) -> Option<&'static Stream> {
     } else {
         0
     };
+    stream.clear(ANSWERING);
     match phase {
         Phase::ResponseBody | Phase::ResponseTrailers => stream.mark(ANSWERED),
         Phase::Log => stream.mark(ANSWERED | ENDED),

@@ -21,7 +21,6 @@ mod abi;
 mod arena;
 mod contexts;
 mod http_call_types;
-mod ids;
 mod lines;
 mod map;
 mod memory;

@@ -36,9 +36,7 @@ extern "C" fn proxy_on_delete(context: u32) {
         plugin::drop(plugin);
         output::flush(state);
         // The host cancels its calls without reporting it.
-        state
-            .stream_calls
-            .remove_if(|stream| stream.root == context);
+        state.has_cancelled_calls.set(true);
     }
     saved.restore(&state.running);
     contexts::close(state, context);

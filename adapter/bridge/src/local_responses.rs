@@ -88,13 +88,11 @@ fn answer(to: u32, response: &LocalResponse<'_>) -> Result<(), Error> {
     };
     contexts::leave(state, to);
     types::outcome(status)?;
-    if !is_own {
-        state.answering.push(&state.arena, to);
-    }
     if let Some(stream) = state.streams.find(to) {
         stream.mark(ANSWERED);
         if !is_own {
             stream.mark(ANSWERING);
+            state.answering.set(to);
         }
         // Envoy would continue a stream that the response has ended.
         stream.clear(PAUSED | PAUSED << 1);

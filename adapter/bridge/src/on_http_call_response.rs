@@ -46,8 +46,9 @@ extern "C" fn proxy_on_http_call_response(
         trailers,
     };
     match state().stream_calls.remove(call) {
-        Some(stream) => handle(root, stream.id, call, sizes),
-        None => on_plugin_http_call_response::handle(root, call, sizes),
+        Some(stream) if stream.root == root => handle(root, stream.id, call, sizes),
+        // The number may have belonged to a call of a plugin that was deleted.
+        _ => on_plugin_http_call_response::handle(root, call, sizes),
     }
 }
 

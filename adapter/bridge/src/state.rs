@@ -2,13 +2,12 @@
 //!
 //! Rust cannot name a WebAssembly global, so the state's address is read and written by two imported functions, whose
 //! calls the linker turns into `global.get` and `global.set`. The parts of the state are described where they are
-//! defined: `arena`, `ids`, `lines`, `map`, `running`, `streams`.
+//! defined: `arena`, `lines`, `map`, `running`, `streams`.
 
 use core::cell::Cell;
 
 use crate::abi::trap;
 use crate::arena::{self, Arena, Buffer, FIRST_BLOCK};
-use crate::ids::Ids;
 use crate::lines::Lines;
 use crate::map::Map;
 use crate::running::RunningCallback;
@@ -59,11 +58,13 @@ pub(crate) struct State {
 
     /// The HTTP calls in progress that were sent for streams: the streams, by the numbers of the calls.
     pub(crate) stream_calls: Map<CallingStream>,
+    /// Whether some of them may belong to plugins that were deleted.
+    pub(crate) has_cancelled_calls: Cell<bool>,
     /// A second buffer for bytes that are used within one hostcall.
     pub(crate) second_scratch: Buffer,
 
-    /// The streams to which the running event has sent a local response.
-    pub(crate) answering: Ids,
+    /// The last stream to which the running event has sent a local response, or 0.
+    pub(crate) answering: Cell<u32>,
 }
 
 /// A stream for which an HTTP call was sent. It may have ended.

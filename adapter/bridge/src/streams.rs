@@ -105,7 +105,10 @@ impl Streams {
         if self.shift.get() == 0 || id == 0 {
             return None;
         }
-        let stream = self.place(self.search(id));
+        let mut stream = self.place(self.start(id));
+        if stream.id.get() != id {
+            stream = self.place(self.search(id));
+        }
         (stream.id.get() == id && !stream.has(DELETED)).then_some(stream)
     }
 
@@ -155,28 +158,16 @@ impl Streams {
     }
 
     /// The place where `id` is, or would be inserted.
-    #[inline(always)]
-    fn search(&self, id: u32) -> u32 {
-        let at = self.start(id);
-        let found = self.place(at).id.get();
-        if found == id || found == 0 {
-            at
-        } else {
-            self.search_after(at, id)
-        }
-    }
-
-    /// The place after `at` where `id` is, or would be inserted.
-    #[cold]
     #[inline(never)]
-    fn search_after(&self, mut at: u32, id: u32) -> u32 {
+    fn search(&self, id: u32) -> u32 {
         let last = self.capacity() - 1;
+        let mut at = self.start(id);
         loop {
-            at = (at + 1) & last;
             let found = self.place(at).id.get();
             if found == id || found == 0 {
                 return at;
             }
+            at = (at + 1) & last;
         }
     }
 

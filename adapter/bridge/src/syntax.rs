@@ -10,12 +10,6 @@ const MAX_NAME: usize = 65_535;
 #[inline(always)]
 pub(crate) fn check_field(name: &[u8], value: &[u8]) -> Result<(), Error> {
     check_name(name)?;
-    check_value(value)
-}
-
-/// Checks that a field may have this value.
-#[inline(always)]
-pub(crate) fn check_value(value: &[u8]) -> Result<(), Error> {
     if is_good(value, Kind::Value) {
         Ok(())
     } else {

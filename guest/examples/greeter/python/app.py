@@ -46,7 +46,9 @@ class OnHttpCallResponse(exports.OnHttpCallResponse):
 
 class OnResponseHeaders(exports.OnResponseHeaders):
     def handle(self, filter, end_of_stream):
-        http_fields.append(filter.http, FieldMap.RESPONSE_HEADERS, "x-greeting", filter.greeting)
+        # Nothing is needed of the stream after this, so its handle is released. componentize-py does not release what a filter refers to.
+        with filter.http as http:
+            http_fields.append(http, FieldMap.RESPONSE_HEADERS, "x-greeting", filter.greeting)
         filter.greeted.add(1)
         logging.log(Level.DEBUG, f"greeted {filter.greeted.value()}")
         return Action.CONTINUE
