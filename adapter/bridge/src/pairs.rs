@@ -100,7 +100,7 @@ pub(crate) fn write(state: &State, entries: &[Entry], names: Names) -> Result<Li
 
 /// A list that the host wrote and that a `list<tuple<string, list<u8>>>` can hold.
 ///
-/// All of it has been checked, so that nothing is allocated for a list that the guest does not get: nobody would free it.
+/// All entries have been validated, so copying them cannot fail. A list that is not passed to the guest would never be freed.
 #[derive(Clone, Copy)]
 pub(crate) struct CheckedPairs<'a>(Pairs<'a>);
 

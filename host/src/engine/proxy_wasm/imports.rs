@@ -88,7 +88,7 @@ fn set_effective_context(mut host: Host<'_>, id: u32) -> wasmtime::Result<u32> {
     }
 }
 
-/// Reports that a plugin is done whose `proxy_on_done` has returned 0. As in Envoy, it is not found if nobody waits for it.
+/// Reports that a plugin is done after its `proxy_on_done` has returned 0. As in Envoy, returns `NotFound` if the plugin is not pending.
 fn done(host: Host<'_>) -> wasmtime::Result<u32> {
     require_running(&host, "proxy_done")?;
     let guest = host.data();

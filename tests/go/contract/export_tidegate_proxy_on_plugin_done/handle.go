@@ -11,7 +11,7 @@ import (
 // Handle is called when the proxy is about to drop the plugin.
 func Handle(context *PluginContext) tidegate_proxy_types.Completion {
 	isEarly := tidegate_proxy_plugin_lifecycle.Done().Err() == tidegate_proxy_types.Error_NotAvailable
-	plugin.Log("on-plugin-done: nobody waits yet: %t", isEarly)
+	plugin.Log("on-plugin-done: done is not available: %t", isEarly)
 	context.IsEnding = true
 	tidegate_proxy_timers.SetPeriod(20).Ok()
 	return tidegate_proxy_types.Completion_Pending

@@ -163,7 +163,7 @@ export const onPluginDone = {
     try {
       done();
     } catch (error) {
-      log('info', `on-plugin-done: nobody waits yet: ${error.payload === 'not-available'}`);
+      log('info', `on-plugin-done: done is not available: ${error.payload === 'not-available'}`);
     }
     plugin.isEnding = true;
     setPeriod(20);

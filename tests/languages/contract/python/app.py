@@ -159,7 +159,7 @@ class OnPluginDone(exports.OnPluginDone):
         try:
             plugin_lifecycle.done()
         except Err as error:
-            log(f"on-plugin-done: nobody waits yet: {str(error.value == Error.NOT_AVAILABLE).lower()}")
+            log(f"on-plugin-done: done is not available: {str(error.value == Error.NOT_AVAILABLE).lower()}")
         plugin.is_ending = True
         timers.set_period(20)
         return Completion.PENDING

@@ -176,7 +176,7 @@ fn plugin_that_is_done_is_deleted_at_once() {
 #[test]
 fn pending_plugin_is_kept_until_it_is_done() {
     let mut worker = Worker::start(&[ending(PENDING, FINISH)]);
-    // Within the callback, nobody waits yet.
+    // The plugin is not pending until the callback has returned.
     assert_eq!(worker.end(), ["info d1", "info f1"]);
     assert!(worker.has_instance());
     let lines = worker.advance(PERIOD);
