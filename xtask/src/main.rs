@@ -29,7 +29,7 @@ const USAGE: &str = "\
 Usage: cargo xtask <COMMAND>
 
 Commands:
-  setup                  Add the wasm targets, the dependencies' sources and cargo-component
+  setup [--targets]      Add the wasm targets, the dependencies' sources and cargo-component; --targets adds only the first
   demo [--once] [--port PORT]
                          Build the tutorial plugin, run it, send its three requests, keep serving
   test [ARGS...]         All set-up, then every test, Envoy's included; ARGS go to `cargo test` and run only that
@@ -48,7 +48,7 @@ Commands:
   package                Build every crate that is published from its own package; nothing is uploaded
   deny [CHECK...]        Licences, sources and advisories of all dependencies, by cargo-deny where it is installed
 
-The first demo or test does the set-up by itself.";
+`demo` and `test` do the set-up that they need.";
 
 fn main() -> ExitCode {
     // As a RUSTC_WRAPPER this binary is called with rustc's path and arguments, not with a command.
@@ -90,10 +90,11 @@ fn dispatch(arguments: &[String]) -> Result<()> {
     };
     let workspace = Workspace::find().context("failed to find the workspace")?;
     match command.as_str() {
-        "setup" => {
-            none(rest)?;
-            setup::run(&workspace)
-        }
+        "setup" => match rest {
+            [] => setup::run(&workspace),
+            [flag] if flag == "--targets" => setup::targets(&workspace),
+            _ => bail!("setup takes `--targets` or nothing"),
+        },
         "demo" => demo::run(&workspace, &demo::Options::parse(rest)?),
         "test" => test::run(&workspace, rest),
         "build-guests" => {

@@ -17,17 +17,14 @@ const PLUGIN_FOLDERS: [&str; 3] = ["guest", "tests/guests", "benches/guests"];
 
 /// Members that one cargo command builds for this machine.
 ///
-/// Cargo builds a dependency with the features that any member of the command asks for. The macros of plugins and criterion ask for
-/// features of what wasmtime depends on that the command line tool does not. In groups, the tests build wasmtime as the tool has it,
-/// and once.
+/// Cargo builds a dependency with the features that any member of the command asks for. The macros of plugins ask for features of what
+/// wasmtime depends on that the command line tool does not. In groups, the tests build wasmtime as the tool has it, and once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Group {
     /// The SDK, its macros, and the plugins with tests of their logic.
     Plugins,
-    /// The command line tool, the crates that it is made of, and their tests.
+    /// The command line tool, the crates that it consists of, their tests and the benches.
     Tool,
-    /// The benches.
-    Benches,
 }
 
 /// The workspace that this binary was built from.
@@ -181,7 +178,7 @@ fn cargo_path() -> PathBuf {
 
 impl Group {
     /// Every group.
-    pub const ALL: [Self; 3] = [Self::Plugins, Self::Tool, Self::Benches];
+    pub const ALL: [Self; 2] = [Self::Plugins, Self::Tool];
 }
 
 // === impl Package ===
@@ -197,8 +194,6 @@ impl Package {
         let is_below = |folder: &str| self.manifest_path.starts_with(root.join(folder));
         if PLUGIN_FOLDERS.into_iter().any(is_below) {
             Group::Plugins
-        } else if is_below("benches") {
-            Group::Benches
         } else {
             Group::Tool
         }
@@ -234,7 +229,7 @@ mod tests {
         assert_eq!(grouped, all);
         assert!(names(Group::Plugins).contains(&"tidegate-guest-macros"));
         assert!(names(Group::Tool).contains(&"tidegate-host"));
-        assert_eq!(names(Group::Benches), ["tidegate-benches"]);
+        assert!(names(Group::Tool).contains(&"tidegate-benches"));
     }
 
     #[test]
