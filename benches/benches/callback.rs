@@ -5,12 +5,17 @@
 //! difference is what a hostcall costs. `metrics/*` is a plugin that increments a counter, not at all and a hundred times, and the same
 //! by hand. `wasmtime/*` beside it is wasmtime alone, used as its documentation shows, doing the same
 //! append: what the engines are made of.
+//!
+//! After that, the ratios that have a target are measured again, in turn, and printed.
 
+use std::hint::black_box;
 use std::mem;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use tidegate_benches::paired::{Operation, Rounds};
 use tidegate_benches::{messages, modules};
 use tidegate_components::guests::{self, Shape};
 use tidegate_host::{
@@ -218,5 +223,137 @@ fn callback(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, callback);
+/// How many runs of an operation are timed at once, for the clock not to matter.
+const RUNS: u32 = 8;
+
+/// What a stream through a worker's chain costs: its response headers.
+fn through_chain<'a>(
+    name: &'static str,
+    chain: &'a WorkerChain,
+    request: &'a Fields,
+    response: &'a Fields,
+) -> Operation<'a> {
+    let run = move || {
+        let open = |_| (open(chain, request), messages::copy(response));
+        let mut streams: Vec<_> = (0..RUNS).map(open).collect();
+        let begun = Instant::now();
+        for (stream, fields) in &mut streams {
+            stream.response_headers(black_box(mem::take(fields)), true);
+        }
+        begun.elapsed() / RUNS
+    };
+    (name, Box::new(run))
+}
+
+/// What a call alone costs, with wasmtime's component API.
+fn through_wasmtime<'a>(
+    name: &'static str,
+    mut component: peer::Component,
+    response: &'a Fields,
+) -> Operation<'a> {
+    let run = move || {
+        let mut copies: Vec<_> = (0..RUNS).map(|_| messages::copy(response)).collect();
+        let begun = Instant::now();
+        for fields in &mut copies {
+            component
+                .call(black_box(fields))
+                .expect("the call succeeds");
+        }
+        begun.elapsed() / RUNS
+    };
+    (name, Box::new(run))
+}
+
+fn print_ratio(what: &str, ratio: f64, target: f64) {
+    let verdict = if ratio <= target { "met" } else { "missed" };
+    println!("{what}: {ratio:.2} (target {target}: {verdict})");
+}
+
+/// The ratios that have a target.
+fn ratios(_: &mut Criterion) {
+    // A test run only shows that it works.
+    let count = match std::env::args().any(|argument| argument == "--bench") {
+        true => 60,
+        false => 1,
+    };
+    let (request, response) = (messages::request(), messages::response());
+    let text = "the text is well-formed";
+    let [append, wasip2] = [Shape::Bare, Shape::Wasip2]
+        .map(|shape| guests::build("bench-append", shape).expect("the component is built"));
+    let metric = guests::build("bench-metric", Shape::Bare).expect("the component is built");
+    let sdk = guests::build_module("proxy-wasm-append").expect("the module is built");
+    let by_hand = modules::append_by_hand().expect(text);
+    let proxy_wasm = |module: &[u8], configuration: &str| {
+        worker(
+            Some((EngineKind::ProxyWasm, module.to_vec())),
+            configuration,
+        )
+    };
+    let component =
+        |component: &[u8]| worker(Some((EngineKind::Component, component.to_vec())), "");
+    let chains = [
+        ("by hand", proxy_wasm(&by_hand, "")),
+        ("rust-sdk", proxy_wasm(&sdk, "")),
+        ("adapted", proxy_wasm(&append.module, "")),
+        ("adapted, wasip2", proxy_wasm(&wasip2.module, "")),
+        ("component", component(&append.component)),
+        ("component, wasip2", component(&wasip2.component)),
+        (
+            "metric by hand",
+            proxy_wasm(&modules::metric_by_hand(0).expect(text), "0"),
+        ),
+        (
+            "metrics by hand",
+            proxy_wasm(&modules::metric_by_hand(100).expect(text), "100"),
+        ),
+        ("metric adapted", proxy_wasm(&metric.module, "0")),
+        ("metrics adapted", proxy_wasm(&metric.module, "100")),
+    ];
+    let mut operations: Vec<Operation<'_>> = chains
+        .iter()
+        .map(|(name, chain)| through_chain(name, chain, &request, &response))
+        .collect();
+    let raw =
+        peer::Component::new(&append.component, false).expect("the component is instantiated");
+    operations.push(through_wasmtime("raw component", raw, &response));
+    let rounds = Rounds::measure(operations, count);
+    let ratio =
+        |name: &'static str, base: &'static str| rounds.median(|time| time(name) / time(base));
+    println!("medians of {count} rounds, in each of which all are measured in turn:");
+    for name in ["adapted", "adapted, wasip2"] {
+        print_ratio(
+            &format!("callback, {name} / by hand"),
+            ratio(name, "by hand"),
+            1.53,
+        );
+        println!(
+            "callback, {name} / Rust SDK: {:.2}",
+            ratio(name, "rust-sdk")
+        );
+    }
+    for name in ["component", "component, wasip2"] {
+        print_ratio(
+            &format!("callback, {name} / raw component calls"),
+            ratio(name, "raw component"),
+            1.22,
+        );
+    }
+    let increment = rounds.median(|time| {
+        (time("metrics adapted") - time("metric adapted"))
+            / (time("metrics by hand") - time("metric by hand"))
+    });
+    print_ratio("metric increment, adapted / by hand", increment, 1.3);
+    for name in [
+        "by hand",
+        "adapted",
+        "adapted, wasip2",
+        "component",
+        "component, wasip2",
+        "raw component",
+    ] {
+        println!("{name}: {:.0} ns", rounds.median(|time| time(name)));
+    }
+}
+
+criterion_group!(benches, callback, ratios);
 criterion_main!(benches);

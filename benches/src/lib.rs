@@ -4,7 +4,7 @@
 //! servers and prints a table, and `reload` says how soon an edit is served. What is measured is built here from the same
 //! sources that the tests use, with `profile.plugin`, so that a figure is of what users ship.
 //!
-//! Without `--bench`, as `cargo test --benches` calls them, all of them run for a moment, to show that they still work.
+//! Without `--bench`, as `cargo test --bench '*'` calls them, all of them run for a moment, to show that they still work.
 
 #[cfg(target_os = "linux")]
 pub mod affinity;
@@ -13,6 +13,7 @@ pub mod candidate;
 pub mod load;
 pub mod messages;
 pub mod modules;
+pub mod paired;
 #[cfg(target_os = "linux")]
 pub mod process;
 pub mod statistics;

@@ -78,6 +78,18 @@ pub fn build_contract(language: Language) -> Result<Result<Bytes, Missing>> {
     read(&wasm).map(Ok)
 }
 
+/// Builds the smallest plugin in Python, or says why it cannot be built here.
+pub fn build_bare_python() -> Result<Result<Bytes, Missing>> {
+    if let Some(missing) = Language::Python.missing() {
+        return Ok(Err(missing));
+    }
+    let copy = place("bare-python");
+    let newest = mirror(&workspace::root().join("tests/languages/bare"), &copy)?;
+    let wasm =
+        python(&copy.join("python"), "bare", newest).context("failed to build `bare` in Python")?;
+    read(&wasm).map(Ok)
+}
+
 /// Returns the folder in which something is built.
 fn place(name: &str) -> PathBuf {
     workspace::target().join("languages").join(name)
