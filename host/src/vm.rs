@@ -260,7 +260,10 @@ impl Vm {
             return;
         };
         let ended = reporting::describe_end(id, &outcome);
-        let callback = Callback::HttpCallResponse { call: id, outcome };
+        let callback = Callback::HttpCallResponse {
+            call: id,
+            outcome: Box::new(outcome),
+        };
         self.deliver(&context, PluginOccasion::HttpCallResponse(ended), callback);
     }
 

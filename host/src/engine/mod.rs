@@ -91,7 +91,8 @@ pub(crate) enum Callback {
     /// An HTTP call has ended.
     HttpCallResponse {
         call: u32,
-        outcome: CallOutcome,
+        /// Boxed, so that the callbacks of a stream's phases, which are called most, are small and need no drop.
+        outcome: Box<CallOutcome>,
     },
     /// A period of the plugin's timer has passed.
     Tick,
@@ -207,7 +208,7 @@ mod tests {
             .with_event(EventCallback::QueueReady);
         let response = || Callback::HttpCallResponse {
             call: 4,
-            outcome: CallOutcome::Reset,
+            outcome: Box::new(CallOutcome::Reset),
         };
         assert!(exported.include(&Callback::Log, true));
         assert!(!exported.include(&Callback::new(Phase::RequestHeaders, 1, true), true));

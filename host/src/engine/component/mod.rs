@@ -221,7 +221,7 @@ impl engine::Instance for Instance {
             }
             Callback::Log => call!(on_log, "on-log").map(|_| Action::Continue),
             Callback::HttpCallResponse { call, outcome } => {
-                let outcome = &http_calls::to_guest(outcome);
+                let outcome = &http_calls::to_guest(*outcome);
                 match context.stream {
                     Some(_) => call!(
                         on_http_call_response,

@@ -259,7 +259,7 @@ impl engine::Instance for Instance {
                 Action::Continue
             }
             Callback::HttpCallResponse { call, outcome } => {
-                self.http_call_ended(context, call, outcome)?;
+                self.http_call_ended(context, call, *outcome)?;
                 Action::Continue
             }
             Callback::Tick => {
