@@ -17,6 +17,7 @@ use crate::observe::{LineRecorder, Observer, PluginOccasion};
 use crate::plugin::{EngineKind, FailurePolicy, PluginSpec};
 use crate::port::{Outbox, Port};
 use crate::random::Random;
+use crate::state::CallCounter;
 use crate::vm::{QueueEvents, VmHandle};
 use crate::vocabulary::Phase;
 
@@ -112,6 +113,11 @@ impl ChainInstances {
     /// Returns the number of the worker.
     pub(crate) fn worker(&self) -> usize {
         self.worker
+    }
+
+    /// Returns the counter of the calls to the worker's guests.
+    pub(crate) fn calls(&self) -> Rc<CallCounter> {
+        self.port.state().calls.clone()
     }
 
     /// Returns the observer of streams, if there is one.

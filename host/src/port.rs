@@ -7,7 +7,7 @@
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::rc::Weak;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use http::uri::Authority;
 
 use crate::fields::Fields;
 use crate::shared_queues::EventPermit;
+use crate::state::CallCounter;
 
 /// The worker, from the point of view of an instance.
 pub(crate) trait Port {
@@ -29,8 +30,17 @@ pub(crate) trait Port {
     /// `ready` from the worker's event loop, unless what is pending is cancelled.
     fn listen(&self, ready: Box<dyn Fn(usize, u32)>) -> (QueueListener, Pending);
 
-    /// Returns the instances of the worker that are no longer in use, but are kept for plugins that are not done.
-    fn lingering(&self) -> &Lingering;
+    /// Returns what the instances of the worker share.
+    fn state(&self) -> &PortState;
+}
+
+/// What the instances of a worker share. It belongs to the port because that is the same before and after a reload.
+#[derive(Default)]
+pub(crate) struct PortState {
+    /// The instances that are no longer in use, but are kept for plugins that are not done.
+    pub(crate) lingering: Lingering,
+    /// The calls to all guests.
+    pub(crate) calls: Rc<CallCounter>,
 }
 
 /// An instance that is kept for plugins that are not done.
@@ -56,7 +66,7 @@ pub(crate) type QueueListener = Arc<dyn Fn(usize, u32, EventPermit) + Send + Syn
 /// The port of a worker that serves streams without a proxy. Calls are never answered, and timers never fire.
 #[derive(Default)]
 pub(crate) struct NoPort {
-    lingering: Lingering,
+    state: PortState,
 }
 
 /// Something that a port has not finished. Dropping it cancels it.
@@ -146,8 +156,8 @@ impl Port for NoPort {
         (Arc::new(|_, _, _| ()), Pending::new(()))
     }
 
-    fn lingering(&self) -> &Lingering {
-        &self.lingering
+    fn state(&self) -> &PortState {
+        &self.state
     }
 }
 

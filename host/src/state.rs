@@ -36,8 +36,15 @@ pub(crate) struct SharedStream {
     pub(crate) notified: Cell<bool>,
     /// The number under which the observer knows the stream, if there is an observer.
     pub(crate) observed_as: Option<u64>,
+    /// The calls to the guests of the stream's worker.
+    pub(crate) calls: Rc<CallCounter>,
     wake: Rc<dyn Fn()>,
 }
+
+/// Numbers the calls to the guests of a worker. Commands of different calls can wait for the same stream, because it runs later than
+/// the calls return. The number tells whether two of them come from the same call.
+#[derive(Default)]
+pub(crate) struct CallCounter(Cell<u64>);
 
 /// The state that hostcalls can change.
 #[derive(Default)]
@@ -59,6 +66,8 @@ pub(crate) struct State {
     /// Whether `local-responses.send` is rejected: there is a local response already, or the stream was reset or is
     /// ending.
     pub(crate) rejects_local_response: bool,
+    /// The number of the call to a guest in which a plugin has sent a local response.
+    pub(crate) local_response_sent_in: Option<u64>,
     /// Whether the response headers have passed the chain.
     pub(crate) response_headers_sent: bool,
     /// Whether the stream has ended. Hostcalls then return `closed`.
@@ -82,7 +91,12 @@ pub(crate) struct FilterState {
 }
 
 impl SharedStream {
-    pub(crate) fn new(filters: usize, wake: Rc<dyn Fn()>, observed_as: Option<u64>) -> Self {
+    pub(crate) fn new(
+        filters: usize,
+        wake: Rc<dyn Fn()>,
+        observed_as: Option<u64>,
+        calls: Rc<CallCounter>,
+    ) -> Self {
         let state = State {
             filters: vec![FilterState::default(); filters],
             ..State::default()
@@ -92,6 +106,7 @@ impl SharedStream {
             running: Cell::new(false),
             notified: Cell::new(false),
             observed_as,
+            calls,
             wake,
         }
     }
@@ -124,6 +139,18 @@ impl SharedStream {
         if !self.running.get() && !self.notified.replace(true) {
             (self.wake)();
         }
+    }
+}
+
+impl CallCounter {
+    /// Returns the number of the running call.
+    pub(crate) fn current(&self) -> u64 {
+        self.0.get()
+    }
+
+    /// Records that a call has returned. What follows belongs to another one.
+    pub(crate) fn advance(&self) {
+        self.0.set(self.0.get().wrapping_add(1));
     }
 }
 

@@ -150,7 +150,7 @@ impl Drop for VmHandle {
         // A port that has stopped drops the function, and the instance with it.
         let wait = self.vm.port.schedule(at, Box::new(give_up));
         self.vm.wait.replace(Some(wait));
-        self.vm.port.lingering().add(self.vm.this.clone());
+        self.vm.port.state().lingering.add(self.vm.this.clone());
     }
 }
 
@@ -196,7 +196,9 @@ impl Vm {
             inconsistency::report("an instance is entered while its guest runs");
             return None;
         };
-        match call(borrowed.as_deref_mut()?) {
+        let result = call(borrowed.as_deref_mut()?);
+        self.port.state().calls.advance();
+        match result {
             Ok(result) => {
                 drop(borrowed);
                 self.send_queued();

@@ -134,6 +134,7 @@ fn queue_response(stream: &StreamContext, response: LocalResponse) -> Result<(),
         .try_borrow_mut()
         .map_err(|_| Error::Internal)?;
     state.rejects_local_response = true;
+    state.local_response_sent_in = Some(stream.shared.calls.current());
     state
         .commands
         .push(Command::SendLocalResponse(Box::new(response)));

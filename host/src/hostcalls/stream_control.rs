@@ -29,15 +29,17 @@ pub(crate) fn resume(stream: &StreamContext, direction: Direction) -> Result<(),
     Ok(())
 }
 
-/// Resets the stream. It has no effect if the stream already ends, by a reset or by a local response that has not been sent yet: Envoy
-/// would end it twice, and an adapted module does not ask for it.
+/// Resets the stream. It has no effect if the stream is about to be reset, or if the running callback or event has sent a local response to
+/// it: Envoy would end it twice, and an adapted module does not ask for it. After a local response of an earlier event, the stream is reset,
+/// even if it has not run since then. It sends the response first, and is reset only if a plugin has paused the response.
 pub(crate) fn reset(stream: &StreamContext) -> Result<(), Error> {
     let mut state = borrow_state(stream)?;
     if state.filter(stream.filter).phase == Some(Phase::Log) {
         return Err(Error::NotAvailable);
     }
-    let ends = |it: &Command| matches!(it, Command::Reset | Command::SendLocalResponse(_));
-    if state.commands.iter().any(ends) {
+    let has_responded = state.local_response_sent_in == Some(stream.shared.calls.current());
+    let is_reset = |it: &Command| matches!(it, Command::Reset);
+    if has_responded || state.commands.iter().any(is_reset) {
         return Ok(());
     }
     state.commands.push(Command::Reset);

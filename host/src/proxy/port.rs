@@ -19,7 +19,7 @@ use tokio::task::{AbortHandle, LocalSet};
 
 use crate::clock::Clock;
 use crate::fields::Fields;
-use crate::port::{CallOutcome, CallResponse, HttpCall, Lingering, Pending, Port, QueueListener};
+use crate::port::{CallOutcome, CallResponse, HttpCall, Pending, Port, PortState, QueueListener};
 use crate::proxy::respond::Failure;
 use crate::proxy::{head, upstream};
 use crate::shared_queues::EventPermit;
@@ -49,7 +49,7 @@ pub(super) struct WorkerPort {
     /// Carries the events of queues from other threads to this one.
     events: mpsc::UnboundedSender<QueueEvent>,
     listeners: Rc<RefCell<Listeners>>,
-    lingering: Lingering,
+    state: PortState,
 }
 
 /// A value has been added to a queue.
@@ -90,7 +90,7 @@ impl WorkerPort {
             response_budget: Rc::new(Cell::new(MAX_RESPONSES)),
             events,
             listeners,
-            lingering: Lingering::default(),
+            state: PortState::default(),
         }
     }
 
@@ -103,8 +103,8 @@ impl WorkerPort {
 }
 
 impl Port for WorkerPort {
-    fn lingering(&self) -> &Lingering {
-        &self.lingering
+    fn state(&self) -> &PortState {
+        &self.state
     }
 
     fn send(&self, call: HttpCall, done: Box<dyn FnOnce(CallOutcome)>) -> Pending {

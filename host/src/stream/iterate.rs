@@ -229,7 +229,7 @@ impl Stream {
     /// Sends a local response. As in Envoy, it passes the response callbacks if no response has begun, and bypasses
     /// them if one has begun but none of it has been forwarded. Otherwise, the stream can only be reset.
     pub(super) fn send_local_response(&mut self, response: LocalResponse) {
-        if self.reset {
+        if self.has_responded() {
             return;
         }
         self.ignores_upstream = true;
@@ -362,25 +362,32 @@ impl Stream {
         self.with_state(|it| it.commands.push(command));
     }
 
-    /// Resets the stream.
+    /// Resets the stream. If its response is complete, this has no effect: the client gets the whole response.
     pub(super) fn reset_stream(&mut self) {
-        if !std::mem::replace(&mut self.reset, true) {
-            self.ignores_upstream = true;
-            self.response_complete = true;
-            for state in &mut self.direction_states {
-                state.aborted = true;
-                state.output_ended = true;
-            }
-            self.with_state(|it| {
-                it.rejects_local_response = true;
-                it.buffered = Default::default();
-                it.passing = Default::default();
-            });
-            self.effects.push_back(QueuedEffect::Reset);
-            if let Some(reporter) = &self.reporter {
-                reporter.report(Event::Reset);
-            }
+        if self.has_responded() {
+            return;
         }
+        self.reset = true;
+        self.ignores_upstream = true;
+        self.response_complete = true;
+        for state in &mut self.direction_states {
+            state.aborted = true;
+            state.output_ended = true;
+        }
+        self.with_state(|it| {
+            it.rejects_local_response = true;
+            it.buffered = Default::default();
+            it.passing = Default::default();
+        });
+        self.effects.push_back(QueuedEffect::Reset);
+        if let Some(reporter) = &self.reporter {
+            reporter.report(Event::Reset);
+        }
+    }
+
+    /// Returns whether the response has passed all plugins to its end, or the stream has been reset. For Envoy, the stream has ended then.
+    fn has_responded(&mut self) -> bool {
+        self.direction_state(Direction::Response).output_ended
     }
 
     fn emit_headers(&mut self, direction: Direction, end: bool) {

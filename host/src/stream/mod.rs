@@ -165,7 +165,7 @@ impl Stream {
         let reporter = chain.observer().map(Reporter::new);
         let observed_as = reporter.as_ref().map(Reporter::stream_id);
         Self {
-            shared: Rc::new(SharedStream::new(count, wake, observed_as)),
+            shared: Rc::new(SharedStream::new(count, wake, observed_as, chain.calls())),
             filters: (0..count)
                 .map(|_| Filter {
                     binding: Binding::Unbound,

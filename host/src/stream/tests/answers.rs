@@ -280,6 +280,43 @@ fn paused_local_response_can_be_reset() {
     assert_eq!(take_effects(&mut stream), ["reset"]);
 }
 
+/// Sends a local response to a paused stream in one event and resets the stream in the next one, before the stream has run. Returns the
+/// effects. `on_response` is what the plugin returns for the headers of the response.
+fn reset_in_a_later_event(on_response: Action) -> Vec<String> {
+    let script = Scripted::default()
+        .returns(0, Phase::RequestHeaders, &[Action::Pause])
+        .returns(0, Phase::ResponseHeaders, &[on_response]);
+    let chain = chain(&script, &[RELOAD]);
+    let mut stream = open(&chain);
+    stream.request_headers(request(), true);
+    let kept = StreamContext {
+        shared: stream.shared.clone(),
+        filter: 0,
+        slot: 0,
+    };
+    let send = || local_responses::send(true, &kept, 403, [].into_iter(), bytes("no"), None);
+    assert_eq!(send(), Ok(()));
+    // Of the same event, so it has no effect.
+    assert_eq!(stream_control::reset(&kept), Ok(()));
+    kept.shared.calls.advance();
+    assert_eq!(send(), Err(crate::hostcalls::Error::NotAvailable));
+    assert_eq!(stream_control::reset(&kept), Ok(()));
+    take_effects(&mut stream)
+}
+
+#[test]
+fn reset_in_a_later_event_breaks_off_a_paused_response() {
+    assert_eq!(reset_in_a_later_event(Action::Pause), ["reset"]);
+}
+
+#[test]
+fn reset_in_a_later_event_does_not_break_off_a_complete_response() {
+    assert_eq!(
+        reset_in_a_later_event(Action::Continue),
+        ["response-headers:403", "response-body:no:end"]
+    );
+}
+
 /// Pauses a response in the headers callback of plugin 1 until its trailers have arrived, and resumes it into the
 /// headers callback `behaviour` of plugin 0. Returns the effects and the callbacks that follow.
 fn after_resuming(

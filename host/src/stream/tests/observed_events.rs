@@ -8,7 +8,7 @@ use super::observed::RecordingObserver;
 use super::*;
 use crate::logs::Level;
 use crate::port::{
-    CallOutcome, CallResponse, HttpCall, Lingering, Pending, Port, QueueListener, TimerSetting,
+    CallOutcome, CallResponse, HttpCall, Pending, Port, PortState, QueueListener, TimerSetting,
 };
 use crate::vm::VmHandle;
 
@@ -18,7 +18,7 @@ struct ManualPort {
     calls: RefCell<VecDeque<Answered>>,
     timers: RefCell<VecDeque<Box<dyn FnOnce()>>>,
     queues: RefCell<Vec<QueueReady>>,
-    lingering: Lingering,
+    state: PortState,
 }
 
 /// What is called when a call has ended.
@@ -28,8 +28,8 @@ type Answered = Box<dyn FnOnce(CallOutcome)>;
 type QueueReady = Box<dyn Fn(usize, u32)>;
 
 impl Port for ManualPort {
-    fn lingering(&self) -> &Lingering {
-        &self.lingering
+    fn state(&self) -> &PortState {
+        &self.state
     }
 
     fn send(&self, _: HttpCall, done: Box<dyn FnOnce(CallOutcome)>) -> Pending {

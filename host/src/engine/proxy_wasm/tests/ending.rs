@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::port::{CallOutcome, HttpCall, Lingering, NoPort, Pending, Port, QueueListener};
+use crate::port::{CallOutcome, HttpCall, NoPort, Pending, Port, PortState, QueueListener};
 use crate::{Clock, SharedQueues};
 
 /// A port whose timers run when the test advances the clock.
@@ -14,7 +14,7 @@ struct TestPort {
     last: Cell<u64>,
     /// The plugins that events of queues were for, by index.
     queue_events: Arc<Mutex<Vec<usize>>>,
-    lingering: Lingering,
+    state: PortState,
 }
 
 /// The times at which functions are called, with the functions, by number.
@@ -27,8 +27,8 @@ struct RemoveOnDrop {
 }
 
 impl Port for TestPort {
-    fn lingering(&self) -> &Lingering {
-        &self.lingering
+    fn state(&self) -> &PortState {
+        &self.state
     }
 
     fn send(&self, _: HttpCall, _: Box<dyn FnOnce(CallOutcome)>) -> Pending {
