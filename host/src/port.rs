@@ -4,6 +4,9 @@
 //! passes the outcomes back to the guest. Nothing runs in between, so an outcome never arrives while a guest runs. Whatever is
 //! pending belongs to one instance, and is cancelled with it.
 
+#[cfg(test)]
+pub(crate) mod manual;
+
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap, VecDeque};

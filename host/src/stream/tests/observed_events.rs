@@ -7,64 +7,9 @@ use http::uri::Authority;
 use super::observed::RecordingObserver;
 use super::*;
 use crate::logs::Level;
-use crate::port::{
-    CallOutcome, CallResponse, HttpCall, Pending, Port, PortState, QueueListener, TimerSetting,
-};
+use crate::port::manual::ManualPort;
+use crate::port::{CallOutcome, CallResponse, HttpCall, TimerSetting};
 use crate::vm::VmHandle;
-
-/// A port that keeps what plugins request until a test answers it.
-#[derive(Default)]
-struct ManualPort {
-    calls: RefCell<VecDeque<Answered>>,
-    timers: RefCell<VecDeque<Box<dyn FnOnce()>>>,
-    queues: RefCell<Vec<QueueReady>>,
-    state: PortState,
-}
-
-/// What is called when a call has ended.
-type Answered = Box<dyn FnOnce(CallOutcome)>;
-
-/// What is called for the event of a queue.
-type QueueReady = Box<dyn Fn(usize, u32)>;
-
-impl Port for ManualPort {
-    fn state(&self) -> &PortState {
-        &self.state
-    }
-
-    fn send(&self, _: HttpCall, done: Box<dyn FnOnce(CallOutcome)>) -> Pending {
-        self.calls.borrow_mut().push_back(done);
-        Pending::new(())
-    }
-
-    fn schedule(&self, _: u64, fire: Box<dyn FnOnce()>) -> Pending {
-        self.timers.borrow_mut().push_back(fire);
-        Pending::new(())
-    }
-
-    fn listen(&self, ready: Box<dyn Fn(usize, u32)>) -> (QueueListener, Pending) {
-        self.queues.borrow_mut().push(ready);
-        (Arc::new(|_, _, _| ()), Pending::new(()))
-    }
-}
-
-impl ManualPort {
-    /// Ends the oldest call.
-    fn end_call(&self, outcome: CallOutcome) {
-        let done = self.calls.borrow_mut().pop_front().unwrap();
-        done(outcome);
-    }
-
-    /// Lets the oldest timer fire.
-    fn tick(&self) {
-        let fire = self.timers.borrow_mut().pop_front().unwrap();
-        fire();
-    }
-
-    fn queue_ready(&self, plugin: usize, queue: u32) {
-        self.queues.borrow()[0](plugin, queue);
-    }
-}
 
 /// A worker with an instance of two plugins.
 struct Setup {
@@ -241,7 +186,7 @@ fn observer_sees_traps_in_events() {
         ["p0#3 Tick critical:oh died: oh"]
     );
     assert!(setup.vm.is_dead());
-    assert!(setup.port.timers.borrow().is_empty());
+    assert!(!setup.port.has_timers());
 }
 
 #[test]

@@ -1,79 +1,9 @@
 //! The end of plugins: which of them the host waits for, and what ends the wait.
 
-use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
-
 use super::*;
-use crate::port::{CallOutcome, HttpCall, NoPort, Pending, Port, PortState, QueueListener};
+use crate::port::NoPort;
+use crate::port::manual::ManualPort;
 use crate::{Clock, SharedQueues};
-
-/// A port whose timers run when the test advances the clock.
-#[derive(Default)]
-struct TestPort {
-    timers: Rc<Timers>,
-    last: Cell<u64>,
-    /// The plugins that events of queues were for, by index.
-    queue_events: Arc<Mutex<Vec<usize>>>,
-    state: PortState,
-}
-
-/// The times at which functions are called, with the functions, by number.
-type Timers = RefCell<BTreeMap<u64, (u64, Box<dyn FnOnce()>)>>;
-
-/// Removes a timer when it is dropped.
-struct RemoveOnDrop {
-    timers: Rc<Timers>,
-    number: u64,
-}
-
-impl Port for TestPort {
-    fn state(&self) -> &PortState {
-        &self.state
-    }
-
-    fn send(&self, _: HttpCall, _: Box<dyn FnOnce(CallOutcome)>) -> Pending {
-        Pending::new(())
-    }
-
-    fn schedule(&self, at: u64, fire: Box<dyn FnOnce()>) -> Pending {
-        let number = self.last.get() + 1;
-        self.last.set(number);
-        self.timers.borrow_mut().insert(number, (at, fire));
-        let timers = self.timers.clone();
-        Pending::new(RemoveOnDrop { timers, number })
-    }
-
-    fn listen(&self, _: Box<dyn Fn(usize, u32)>) -> (QueueListener, Pending) {
-        let events = self.queue_events.clone();
-        (
-            Arc::new(move |plugin, _, _| events.lock().unwrap().push(plugin)),
-            Pending::new(()),
-        )
-    }
-}
-
-impl TestPort {
-    /// Calls the functions whose time has come.
-    fn run_until(&self, time: u64) {
-        loop {
-            let mut timers = self.timers.borrow_mut();
-            let due = timers.iter().filter(|(_, (at, _))| *at <= time);
-            let due = due.min_by_key(|(_, (at, _))| *at).map(|(it, _)| *it);
-            let Some((_, fire)) = due.and_then(|it| timers.remove(&it)) else {
-                return;
-            };
-            drop(timers);
-            fire();
-        }
-    }
-}
-
-impl Drop for RemoveOnDrop {
-    fn drop(&mut self) {
-        let removed = self.timers.borrow_mut().remove(&self.number);
-        drop(removed);
-    }
-}
 
 /// A worker with one or two plugins in one instance.
 struct Worker {
@@ -81,7 +11,7 @@ struct Worker {
     lines: Arc<LogCapture>,
     clock: Arc<ManualClock>,
     queues: Arc<SharedQueues>,
-    port: Rc<TestPort>,
+    port: Rc<ManualPort>,
 }
 
 impl Worker {
@@ -90,7 +20,7 @@ impl Worker {
     }
 
     /// Starts the plugins on a port that other plugins may have used before.
-    fn start_on(plugins: &[PluginSpec], port: Rc<TestPort>) -> Self {
+    fn start_on(plugins: &[PluginSpec], port: Rc<ManualPort>) -> Self {
         let lines = Arc::new(LogCapture::default());
         let clock = Arc::new(ManualClock::new(0));
         let config = RuntimeConfig {
@@ -125,7 +55,7 @@ impl Worker {
     /// Adds a value to a queue, and returns the plugins that the event is for, by index.
     fn enqueue(&self, queue: u32) -> Vec<usize> {
         self.queues.enqueue(queue, Bytes::new()).unwrap();
-        std::mem::take(&mut *self.port.queue_events.lock().unwrap())
+        self.port.take_queue_events()
     }
 
     /// Returns whether the instance still exists. It holds a reference to its log.
