@@ -124,14 +124,14 @@ pub struct PluginEvent {
     pub lines: Lines,
     /// The elapsed time, including hostcalls.
     pub time: Duration,
-    /// The consumed fuel, about one unit for each instruction. `None` if fuel is not counted.
+    /// The consumed fuel, about one unit for each instruction. `None` if fuel is not counted, or if the instance could not be created.
     pub fuel: Option<u64>,
 }
 
 /// The reason for an execution of a plugin's code that belongs to no stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PluginOccasion {
-    /// The plugin is configured. Reported only if it logged something or failed.
+    /// The instance starts, for its first plugin, or the plugin is configured. Reported only if it logged something or failed.
     Start,
     /// A period of the plugin's timer has passed.
     Tick,

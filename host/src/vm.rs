@@ -100,9 +100,11 @@ impl VmHandle {
     ) -> Result<Rc<Self>, Trap> {
         let services = Rc::new(services);
         // The first plugin stands for all while the instance starts, as in the log.
-        let instance = compiled
-            .instantiate(&services)
-            .inspect_err(|_| services.count_trap(0))?;
+        let instance = reporting::report_failed_start(&services, || {
+            compiled
+                .instantiate(&services)
+                .inspect_err(|_| services.count_trap(0))
+        })?;
         let instance = counting::count_callbacks(instance, &services);
         let QueueEvents {
             instance: target,

@@ -3,10 +3,13 @@
 //! The outcome of an HTTP call that was sent for a stream is reported as an event of that stream, and everything else as an event of the
 //! plugin. `stream` reports the callbacks for phases. Without an observer, nothing is measured or copied.
 
-use crate::context::{Context, StreamContext};
+use std::time::Instant;
+
+use crate::context::{Context, Services, StreamContext};
 use crate::engine::{Callback, Instance, Trap};
 use crate::observe::{
-    Call, EndedCall, Event, Measured, Occasion, PluginEvent, PluginOccasion, compare_maps,
+    Call, EndedCall, Event, LineRecorder, Measured, Occasion, PluginEvent, PluginOccasion,
+    compare_maps,
 };
 use crate::port::CallOutcome;
 use crate::vm::Vm;
@@ -128,6 +131,31 @@ impl Vm {
         let name = self.services.plugins.get(plugin);
         name.cloned().unwrap_or_default()
     }
+}
+
+/// Runs the start-up code of an instance, and reports a trap in it as one of the instance's first plugin. Code that succeeds is not
+/// reported: its log lines are reported with the configuration of that plugin, which follows.
+pub(super) fn report_failed_start<R>(
+    services: &Services,
+    start: impl FnOnce() -> Result<R, Trap>,
+) -> Result<R, Trap> {
+    let Some(observer) = &services.observer else {
+        return start();
+    };
+    let begun = Instant::now();
+    start().inspect_err(|trap| {
+        let recorder = services.recorder.as_ref();
+        observer.plugin_event(PluginEvent {
+            plugin: services.plugins.first().cloned().unwrap_or_default(),
+            worker: services.worker,
+            occasion: PluginOccasion::Start,
+            trap: Some(trap.message.clone()),
+            lines: recorder.map(LineRecorder::take).unwrap_or_default(),
+            time: begun.elapsed(),
+            // The instance that has counted it does not exist any more.
+            fuel: None,
+        });
+    })
 }
 
 /// Describes how an HTTP call has ended.

@@ -22,7 +22,7 @@ use crate::context::{Services, StreamContext};
 use crate::engine::{self, Callback, Callbacks, EventCallback, Trap};
 use crate::hostcalls::{http_bodies, http_fields, local_responses, stream_control};
 use crate::instances::{LoadedChain, LoadedModule, LoadedPlugin};
-use crate::logs::{LogLine, LogSink};
+use crate::logs::{Level, LogLine, LogSink};
 use crate::observe::Observer;
 use crate::plugin::{EngineKind, FailurePolicy, PluginSpec};
 use crate::runtime::{Chain, WorkerChain};
@@ -45,6 +45,9 @@ struct Script {
     measured: usize,
     seen: Vec<String>,
     instances: usize,
+    /// Makes the start-up code of instances log something and trap.
+    start_trap: Option<String>,
+    configuration_trap: Option<String>,
     configuration_error: Option<String>,
 }
 
@@ -156,7 +159,13 @@ impl engine::Compiled for Scripted {
     }
 
     fn instantiate(&self, services: &Rc<Services>) -> Result<Box<dyn engine::Instance>, Trap> {
-        self.0.lock().unwrap().instances += 1;
+        let mut script = self.0.lock().unwrap();
+        script.instances += 1;
+        if let Some(trap) = &script.start_trap {
+            services.log(0, Level::Info, "starting");
+            return Err(Trap::new(trap.clone()));
+        }
+        drop(script);
         Ok(Box::new(ScriptedInstance {
             script: self.clone(),
             services: services.clone(),
@@ -166,14 +175,11 @@ impl engine::Compiled for Scripted {
 
 impl engine::Instance for ScriptedInstance {
     fn configure(&mut self, _: &Context, _: &[u8]) -> Result<Result<(), String>, Trap> {
-        Ok(self
-            .script
-            .0
-            .lock()
-            .unwrap()
-            .configuration_error
-            .clone()
-            .map_or(Ok(()), Err))
+        let script = self.script.0.lock().unwrap();
+        match &script.configuration_trap {
+            Some(trap) => Err(Trap::new(trap.clone())),
+            None => Ok(script.configuration_error.clone().map_or(Ok(()), Err)),
+        }
     }
 
     fn open_stream(&mut self, context: &Context) -> Result<usize, Trap> {

@@ -6,7 +6,6 @@ use http::uri::Authority;
 
 use super::observed::RecordingObserver;
 use super::*;
-use crate::logs::Level;
 use crate::port::manual::ManualPort;
 use crate::port::{CallOutcome, CallResponse, HttpCall, TimerSetting};
 use crate::vm::VmHandle;
@@ -187,6 +186,42 @@ fn observer_sees_traps_in_events() {
     );
     assert!(setup.vm.is_dead());
     assert!(!setup.port.has_timers());
+}
+
+/// Lets the instance trap in an event, and opens a stream, for which a new instance is started.
+fn restart(setup: &Setup) {
+    setup.port.queue_ready(0, 7);
+    open(&setup.chain).request_headers(request(), true);
+}
+
+#[test]
+fn observer_sees_traps_in_an_instance_that_starts_again() {
+    let script = Scripted::default().on_event(|_, _| Err(Trap::new("oh")));
+    let (setup, observer) = Setup::observed(&script);
+    script.0.lock().unwrap().start_trap = Some("no".to_owned());
+    restart(&setup);
+    assert_eq!(
+        observer.plugin_event_texts(),
+        [
+            "p0#3 queue 7 ready critical:oh died: oh",
+            "p0#3 Start info:starting died: no"
+        ]
+    );
+}
+
+#[test]
+fn observer_sees_traps_in_a_plugin_that_is_configured_again() {
+    let script = Scripted::default().on_event(|_, _| Err(Trap::new("oh")));
+    let (setup, observer) = Setup::observed(&script);
+    script.0.lock().unwrap().configuration_trap = Some("no".to_owned());
+    restart(&setup);
+    assert_eq!(
+        observer.plugin_event_texts(),
+        [
+            "p0#3 queue 7 ready critical:oh died: oh",
+            "p0#3 Start critical:no died: no"
+        ]
+    );
 }
 
 #[test]
