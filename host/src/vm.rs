@@ -162,6 +162,9 @@ impl Linger for Vm {
     }
 
     fn give_up(&self, reason: &str) {
+        // The instance ends first, so that the log contains what it has written without a line feed before the reason.
+        let instance = self.instance.try_borrow_mut().ok();
+        drop(instance.and_then(|mut it| it.take()));
         for plugin in self.services.ending.waiting() {
             let line = format!("stopped: {reason}");
             self.services.log(plugin, Level::Warn, &line);

@@ -23,6 +23,16 @@ pub(crate) struct Guest {
     pub(crate) table: ResourceTable,
     pub(crate) stdout: LineBuffer,
     pub(crate) stderr: LineBuffer,
+    /// The index of the plugin that has written to one of them last.
+    pub(crate) last_writer: usize,
+}
+
+/// However the instance ends, what it has written without a line feed is logged. A guest is not called again when the host stops waiting for
+/// its plugins.
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.flush();
+    }
 }
 
 impl Guest {
@@ -37,6 +47,7 @@ impl Guest {
             table: ResourceTable::new(),
             stdout: LineBuffer::new(Level::Info),
             stderr: LineBuffer::new(Level::Error),
+            last_writer: 0,
         }
     }
 
@@ -56,14 +67,14 @@ impl Guest {
 
     /// Logs output that does not end with a line feed. It is called when the guest will write no more.
     pub(crate) fn flush(&mut self) {
-        let plugin = self.plugin();
         let Self {
             stdout,
             stderr,
             services,
+            last_writer,
             ..
         } = self;
-        stdout.flush(|level, line| services.log(plugin, level, line));
-        stderr.flush(|level, line| services.log(plugin, level, line));
+        stdout.flush(|level, line| services.log(*last_writer, level, line));
+        stderr.flush(|level, line| services.log(*last_writer, level, line));
     }
 }

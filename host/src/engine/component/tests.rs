@@ -3,20 +3,22 @@
 
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use http::HeaderValue;
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
-use crate::ManualClock;
 use crate::config::RuntimeConfig;
 use crate::error::{LoadError, StartError};
 use crate::fields::{Fields, Name};
 use crate::limits::Limits;
 use crate::logs::{LogLine, LogSink};
 use crate::plugin::{EngineKind, FailurePolicy, PluginSpec};
+use crate::port::manual::ManualPort;
 use crate::runtime::{Runtime, WorkerChain};
 use crate::stream::Effect;
+use crate::{Clock, ManualClock};
 
 #[derive(Default)]
 struct LogCapture(Mutex<Vec<String>>);
@@ -473,6 +475,41 @@ fn exit_fails_the_instance_and_flushes_the_partial_line() {
     );
 }
 
+#[test]
+fn partial_line_of_a_plugin_that_is_not_done_is_logged_at_the_end() {
+    let world = "export tidegate:proxy/on-plugin-done@0.1.0;
+        import wasi:cli/stdout@0.2.6; import wasi:io/streams@0.2.6;";
+    let imports = r#"
+        (import "wasi:cli/stdout@0.2.6" "get-stdout" (func $stdout (result i32)))
+        (import "wasi:io/streams@0.2.6" "[method]output-stream.blocking-write-and-flush" (func $write (param i32 i32 i32 i32)))
+        (data (i32.const 0) "bye")
+        (func (export "tidegate:proxy/on-plugin-done@0.1.0#handle") (param $self i32) (result i32)
+            (call $write (call $stdout) (i32.const 0) (i32.const 3) (i32.const 64))
+            ;; It is pending.
+            (i32.const 1))"#;
+    let lines = Arc::new(LogCapture::default());
+    let clock = Arc::new(ManualClock::new(0));
+    let config = RuntimeConfig {
+        clock: clock.clone(),
+        ..RuntimeConfig::new(lines.clone())
+    };
+    let port = Rc::new(ManualPort::default());
+    let chain = Runtime::new(config)
+        .unwrap()
+        .load(&[plugin(world, imports, "")])
+        .unwrap()
+        .start_worker_with(0, port.clone())
+        .unwrap();
+    drop(chain);
+    assert_eq!(lines.take(), [""; 0]);
+    clock.advance(Duration::from_secs(60));
+    port.run_until(clock.now());
+    assert_eq!(
+        lines.take(),
+        ["info bye", "warn stopped: it was not done within 60 s"]
+    );
+}
+
 // === Hostile guests ===
 
 #[test]
@@ -565,7 +602,7 @@ fn out_of_bounds_or_non_utf8_strings_trap() {
 #[test]
 fn infinite_loop_and_recursion_are_terminated() {
     let limits = Limits {
-        callback: std::time::Duration::from_millis(20),
+        callback: Duration::from_millis(20),
         ..Limits::default()
     };
     let spec = PluginSpec {

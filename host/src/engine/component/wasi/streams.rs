@@ -188,6 +188,7 @@ fn ready_pollable() -> wasmtime::Result<(Resource<Pollable>,)> {
 fn write(mut store: Store<'_>, stream: &Resource<Output>, bytes: &[u8]) {
     let guest = store.data_mut();
     let plugin = guest.plugin();
+    guest.last_writer = plugin;
     let Guest {
         stdout,
         stderr,
