@@ -96,6 +96,14 @@ impl Browser {
         self.wait(until);
     }
 
+    /// Runs a script in each page before its own ones.
+    pub fn prepare(&mut self, script: &str) {
+        self.call(
+            "Page.addScriptToEvaluateOnNewDocument",
+            json!({ "source": script }),
+        );
+    }
+
     /// What an expression gives in the page.
     pub fn eval(&mut self, expression: &str) -> Value {
         let mut done = self.call(

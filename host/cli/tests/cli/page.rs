@@ -399,3 +399,60 @@ fn page_reconnects_after_the_proxy_restarts_needs_chromium() {
     browser.wait("document.querySelector('#rows').innerText.includes('/third')");
     browser.wait(&listed(1));
 }
+
+/// Keeps the connections for events of a page.
+const CONNECTIONS: &str = "window.connections = [];
+    window.EventSource = class extends EventSource { constructor(url) { super(url); connections.push(this); } };";
+
+/// Logs when it is configured, which is an event.
+const STARTING: &str = r#"(module
+  (import "env" "proxy_log" (func $log (param i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 16) "begun")
+  (func (export "proxy_abi_version_0_2_1"))
+  (func (export "proxy_on_memory_allocate") (param i32) (result i32) i32.const 4096)
+  (func (export "proxy_on_context_create") (param i32 i32))
+  (func (export "proxy_on_configure") (param i32 i32) (result i32)
+    (drop (call $log (i32.const 3) (i32.const 16) (i32.const 5)))
+    i32.const 1))"#;
+
+#[test]
+#[ignore = "needs chromium"]
+fn paused_page_counts_only_what_is_new_after_it_reconnects_needs_chromium() {
+    let mut browser = Browser::start();
+    let folder = Folder::new();
+    let plugin = wat::parse_str(STARTING).expect("a module");
+    let plugin = folder.file("starting.wasm", plugin);
+    let (serving, dashboard) = serve_with_dashboard(&[&plugin]);
+    browser.prepare(CONNECTIONS);
+    browser.open(&url(dashboard), LIVE);
+    get(serving.address, "/shown");
+    browser.wait("document.querySelector('#rows tr .took')?.textContent.endsWith('s')");
+    browser.wait("document.querySelectorAll('#event-rows > li').length === 1");
+    browser.press("p");
+    let reconnect = "(() => {
+        document.documentElement.dataset.hellos = 0;
+        const last = connections.at(-1);
+        last.close();
+        last.dispatchEvent(new Event('error'));
+    })()";
+    let reconnected = "document.documentElement.dataset.hellos === '1'";
+    browser.eval(reconnect);
+    browser.wait(reconnected);
+    assert_eq!(
+        browser.text("document.getElementById('state').textContent"),
+        "Paused"
+    );
+    get(serving.address, "/new");
+    browser.wait("document.getElementById('state').textContent === 'Paused, 1 request waiting'");
+    browser.eval(reconnect);
+    browser.wait(reconnected);
+    assert_eq!(
+        browser.text("document.getElementById('state').textContent"),
+        "Paused, 1 request waiting"
+    );
+    browser.press("p");
+    browser.wait(&listed(2));
+    browser.wait("document.querySelectorAll('#event-rows > li').length === 1");
+    browser.is_content();
+}
