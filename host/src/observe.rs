@@ -82,7 +82,7 @@ pub struct Call {
     /// Whether this is the end of the stream in this direction.
     pub end: bool,
     /// The fields that the callback is for, whether changed or not, and other fields that it changed.
-    pub fields: Vec<Seen>,
+    pub fields: Vec<ObservedFields>,
     /// The size of the body that the callback is for.
     pub body: Option<BodySize>,
     /// The action that the plugin returned, or the error message if its instance failed. If the plugin returns no action, it
@@ -159,7 +159,7 @@ pub struct EndedCall {
 
 /// Fields before and after a callback.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen {
+pub struct ObservedFields {
     /// The kind of fields.
     pub map: FieldMap,
     /// The fields before the callback.
@@ -259,7 +259,11 @@ impl LineRecorder {
 
 /// Returns the fields that differ before and after a callback. The fields of `own`, which the callback is for, come first, whether changed
 /// or not.
-pub(crate) fn compare_maps(before: Maps, after: &Maps, own: Option<FieldMap>) -> Vec<Seen> {
+pub(crate) fn compare_maps(
+    before: Maps,
+    after: &Maps,
+    own: Option<FieldMap>,
+) -> Vec<ObservedFields> {
     let mut fields = Vec::new();
     for ((map, before), after) in FieldMap::ALL.into_iter().zip(before).zip(after) {
         let (Some(before), Some(after)) = (before, after.as_ref()) else {
@@ -267,7 +271,7 @@ pub(crate) fn compare_maps(before: Maps, after: &Maps, own: Option<FieldMap>) ->
         };
         if own == Some(map) || before != *after {
             let after = after.clone();
-            let seen = Seen { map, before, after };
+            let seen = ObservedFields { map, before, after };
             let at = if own == Some(map) { 0 } else { fields.len() };
             fields.insert(at, seen);
         }

@@ -196,8 +196,8 @@ fn describe_request(head: &http::request::Parts, body: &[u8]) -> Option<Response
         .uri
         .path_and_query()
         .map_or("", http::uri::PathAndQuery::as_str);
-    let told = json!({ "method": head.method.as_str(), "path": path, "headers": headers, "body": escape_bytes(body) });
-    let mut response = Response::new(EchoBody::Full(Bytes::from(format!("{told:#}\n"))));
+    let description = json!({ "method": head.method.as_str(), "path": path, "headers": headers, "body": escape_bytes(body) });
+    let mut response = Response::new(EchoBody::Full(Bytes::from(format!("{description:#}\n"))));
     response
         .headers_mut()
         .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::context::Context;
 use crate::engine::{self, Trap};
 use crate::fields::Fields;
-use crate::observe::{BodySize, Call, Event, Observer, Occasion, Seen, compare_maps};
+use crate::observe::{BodySize, Call, Event, ObservedFields, Observer, Occasion, compare_maps};
 use crate::state::{SharedStream, State};
 use crate::vm::Vm;
 use crate::vocabulary::{Action, Direction, Phase};
@@ -110,7 +110,7 @@ impl Snapshot {
         state: &mut State,
         index: usize,
         phase: Phase,
-    ) -> (Vec<Seen>, Option<BodySize>) {
+    ) -> (Vec<ObservedFields>, Option<BodySize>) {
         let (_, own_map) = phase.direction_and_map();
         let fields = compare_maps(self.maps, &state.maps, own_map);
         let after = body_len(state, index, phase);

@@ -5,20 +5,20 @@ use std::time::SystemTime;
 
 use tidegate_host::observe::PluginEvent;
 
-use crate::dashboard::PluginTold;
+use crate::dashboard::PluginMessage;
 use crate::dashboard::record::{BASE, lines_weight};
 
 /// The latest events, oldest first.
 #[derive(Default)]
 pub struct Events {
-    kept: VecDeque<Kept>,
+    kept: VecDeque<StoredEvent>,
     bytes: usize,
     /// The number of events that have been added, which is the number of the last one.
     pub last: u64,
 }
 
 /// An event that is kept.
-pub struct Kept {
+pub struct StoredEvent {
     /// Events are numbered from 1.
     pub id: u64,
     pub event: PluginEvent,
@@ -39,15 +39,15 @@ const MOST_LINES: usize = 100;
 
 impl Events {
     /// Adds an event. If there are too many, the oldest ones are dropped.
-    pub fn add(&mut self, told: PluginTold) {
-        let PluginTold {
+    pub fn add(&mut self, message: PluginMessage) {
+        let PluginMessage {
             mut event, time, ..
-        } = told;
+        } = message;
         shorten(&mut event);
         let bytes = weight(&event);
         self.last += 1;
         self.bytes += bytes;
-        self.kept.push_back(Kept {
+        self.kept.push_back(StoredEvent {
             id: self.last,
             event,
             time,
@@ -61,7 +61,7 @@ impl Events {
     }
 
     /// Returns the events after the one with a number.
-    pub fn after(&self, id: u64) -> impl Iterator<Item = &Kept> {
+    pub fn after(&self, id: u64) -> impl Iterator<Item = &StoredEvent> {
         self.kept.iter().skip_while(move |it| it.id <= id)
     }
 
@@ -106,8 +106,8 @@ pub mod tests {
         }
     }
 
-    pub fn told(event: PluginEvent) -> PluginTold {
-        PluginTold {
+    pub fn message(event: PluginEvent) -> PluginMessage {
+        PluginMessage {
             weight: weight(&event),
             event,
             time: SystemTime::now(),
@@ -123,7 +123,7 @@ pub mod tests {
     fn events_are_bounded_in_number() {
         let mut events = Events::default();
         for _ in 0..MOST_EVENTS + 3 {
-            events.add(told(event()));
+            events.add(message(event()));
         }
         let ids: Vec<u64> = events.after(0).map(|it| it.id).collect();
         assert_eq!((ids.len(), ids[0], events.gone()), (MOST_EVENTS, 4, 3));
@@ -137,7 +137,7 @@ pub mod tests {
         for _ in 0..6 {
             let mut large = event();
             lines(&mut large, 1, MOST_BYTES / 4);
-            events.add(told(large));
+            events.add(message(large));
         }
         assert_eq!((events.after(0).count(), events.gone()), (3, 3));
         let kept: usize = events.after(0).map(|it| it.bytes).sum();
@@ -152,7 +152,7 @@ pub mod tests {
         lines(&mut trapped, MOST_LINES + 1, 1);
         let last = (Level::Critical, "oh".to_owned());
         trapped.lines.kept.push(last);
-        events.add(told(trapped));
+        events.add(message(trapped));
         let kept = events.after(0).next().unwrap();
         assert_eq!(kept.event.lines.kept.len(), MOST_LINES);
         assert_eq!(kept.event.lines.left_out, 1);

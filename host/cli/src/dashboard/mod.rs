@@ -46,12 +46,12 @@ pub struct DashboardArgs {
 /// A dashboard at work, until it is dropped.
 pub struct Dashboard {
     address: SocketAddr,
-    teller: Arc<Teller>,
+    sender: Arc<EventSender>,
     _stop: oneshot::Sender<()>,
 }
 
 /// Hands events over to the dashboard's thread.
-struct Teller {
+struct EventSender {
     messages: mpsc::UnboundedSender<Message>,
     backlog: Arc<Backlog>,
 }
@@ -65,12 +65,12 @@ struct Backlog {
 
 /// What is handed over.
 enum Message {
-    Stream(Told),
-    Plugin(PluginTold),
+    Stream(StreamMessage),
+    Plugin(PluginMessage),
 }
 
 /// An event of a stream, and when it happened.
-struct Told {
+struct StreamMessage {
     stream: u64,
     event: Event,
     at: Instant,
@@ -79,7 +79,7 @@ struct Told {
 }
 
 /// An event of a plugin that belongs to no stream, and when it happened.
-struct PluginTold {
+struct PluginMessage {
     event: PluginEvent,
     time: SystemTime,
     weight: usize,
@@ -129,14 +129,14 @@ impl Dashboard {
         let (messages, inbox) = mpsc::unbounded_channel();
         let backlog = Arc::new(Backlog::default());
         let (stop, stopped) = oneshot::channel();
-        let keeper = server::Keeper::new(inbox, backlog.clone(), secrets);
+        let collector = server::Collector::new(inbox, backlog.clone(), secrets);
         std::thread::Builder::new()
             .name("tidegate-dashboard".to_owned())
-            .spawn(move || server::run(&runtime, listener, keeper, stopped))
+            .spawn(move || server::run(&runtime, listener, collector, stopped))
             .context("cannot start the dashboard")?;
         Ok(Self {
             address,
-            teller: Arc::new(Teller { messages, backlog }),
+            sender: Arc::new(EventSender { messages, backlog }),
             _stop: stop,
         })
     }
@@ -146,15 +146,15 @@ impl Dashboard {
         self.address
     }
 
-    /// What is to be told of streams and plugins.
+    /// The observer that reports to it.
     pub fn observer(&self) -> Arc<dyn Observer> {
-        self.teller.clone()
+        self.sender.clone()
     }
 }
 
-// === impl Teller ===
+// === impl EventSender ===
 
-impl Teller {
+impl EventSender {
     /// Hands a message over, unless more than `most` bytes wait already.
     fn hand_over(&self, message: Message, weight: usize, most: usize) {
         let waiting = self.backlog.bytes.fetch_add(weight, Ordering::Relaxed);
@@ -165,7 +165,7 @@ impl Teller {
     }
 }
 
-impl Observer for Teller {
+impl Observer for EventSender {
     fn event(&self, stream: u64, event: Event) {
         let weight = record::weight(&event);
         // An end is small, and without it a request would stay under way for ever.
@@ -173,25 +173,25 @@ impl Observer for Teller {
             Event::Ended => 2 * MOST_WAITING,
             _ => MOST_WAITING,
         };
-        let told = Told {
+        let message = StreamMessage {
             stream,
             event,
             at: Instant::now(),
             time: SystemTime::now(),
             weight,
         };
-        self.hand_over(Message::Stream(told), weight, most);
+        self.hand_over(Message::Stream(message), weight, most);
     }
 
     fn plugin_event(&self, event: PluginEvent) {
         let weight = events::weight(&event);
         let time = SystemTime::now();
-        let told = PluginTold {
+        let message = PluginMessage {
             event,
             time,
             weight,
         };
-        self.hand_over(Message::Plugin(told), weight, MOST_WAITING);
+        self.hand_over(Message::Plugin(message), weight, MOST_WAITING);
     }
 
     fn wants_fuel(&self) -> bool {
@@ -222,22 +222,22 @@ mod tests {
     fn full_backlog_drops_all_events_but_ended() {
         let (messages, mut inbox) = mpsc::unbounded_channel();
         let backlog = Arc::new(Backlog::default());
-        let teller = Teller {
+        let sender = EventSender {
             messages,
             backlog: backlog.clone(),
         };
         backlog.bytes.store(MOST_WAITING, Ordering::Relaxed);
-        teller.event(1, Event::Reset);
+        sender.event(1, Event::Reset);
         assert!(inbox.try_recv().is_err());
         assert_eq!(backlog.lost.load(Ordering::Relaxed), 1);
-        teller.plugin_event(events::tests::event());
+        sender.plugin_event(events::tests::event());
         assert!(inbox.try_recv().is_err());
         assert_eq!(backlog.lost.load(Ordering::Relaxed), 2);
-        teller.event(1, Event::Ended);
-        let Message::Stream(told) = inbox.try_recv().unwrap() else {
+        sender.event(1, Event::Ended);
+        let Message::Stream(message) = inbox.try_recv().unwrap() else {
             panic!("an event of a plugin");
         };
-        assert!(matches!(told.event, Event::Ended));
+        assert!(matches!(message.event, Event::Ended));
         assert_eq!(backlog.lost.load(Ordering::Relaxed), 2);
     }
 }

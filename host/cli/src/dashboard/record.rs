@@ -1,4 +1,4 @@
-//! One request, as far as it has been told of.
+//! One request, as far as it is known.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -37,8 +37,8 @@ pub struct Record {
 
 /// One thing that happened.
 pub enum Step {
-    Call(Box<Called>),
-    Answer(Answer),
+    Call(Box<RecordedCall>),
+    LocalResponse(LocalResponse),
     Resumed {
         position: usize,
         direction: Direction,
@@ -47,17 +47,17 @@ pub enum Step {
 }
 
 /// A callback, and those after it that are not kept by themselves.
-pub struct Called {
+pub struct RecordedCall {
     pub call: Call,
     /// The local response that it asked for.
-    pub answer: Option<Answer>,
-    pub more: More,
+    pub local_response: Option<LocalResponse>,
+    pub more: Aggregate,
     /// Its fields and lines were too large to be kept.
     pub cut: bool,
 }
 
 /// A local response.
-pub struct Answer {
+pub struct LocalResponse {
     pub origin: Origin,
     pub fields: Fields,
     pub body: usize,
@@ -65,7 +65,7 @@ pub struct Answer {
 
 /// Further calls of a callback, together.
 #[derive(Default)]
-pub struct More {
+pub struct Aggregate {
     pub calls: usize,
     pub seen: usize,
     pub left: usize,
@@ -128,8 +128,8 @@ impl Record {
             } => {
                 self.origin = Some(origin);
                 self.secrets.learn(&fields);
-                self.note_answer(
-                    Answer {
+                self.note_local_response(
+                    LocalResponse {
                         origin,
                         fields,
                         body,
@@ -174,20 +174,20 @@ impl Record {
             self.secrets.learn(&seen.before);
             self.secrets.learn(&seen.after);
         }
-        let called = Called {
+        let called = RecordedCall {
             call,
-            answer: None,
-            more: More::default(),
+            local_response: None,
+            more: Aggregate::default(),
             cut,
         };
         self.push(Step::Call(Box::new(called)), weight);
     }
 
     /// A local response belongs to the callback that has just asked for it.
-    fn note_answer(&mut self, answer: Answer, weight: usize) {
-        let asked = match (answer.origin, self.steps.last_mut()) {
+    fn note_local_response(&mut self, response: LocalResponse, weight: usize) {
+        let asked = match (response.origin, self.steps.last_mut()) {
             (Origin::Plugin(position) | Origin::Failed(position), Some(Step::Call(called)))
-                if called.call.position == position && called.answer.is_none() =>
+                if called.call.position == position && called.local_response.is_none() =>
             {
                 Some(called)
             }
@@ -195,10 +195,10 @@ impl Record {
         };
         match asked {
             Some(called) => {
-                called.answer = Some(answer);
+                called.local_response = Some(response);
                 self.bytes += weight;
             }
-            None => self.push(Step::Answer(answer), weight),
+            None => self.push(Step::LocalResponse(response), weight),
         }
     }
 
@@ -224,14 +224,14 @@ impl Record {
     }
 
     /// The last call of its kind that is kept by itself.
-    fn first_of(&mut self, call: &Call) -> Option<&mut Called> {
+    fn first_of(&mut self, call: &Call) -> Option<&mut RecordedCall> {
         self.steps.iter_mut().rev().find_map(|step| match step {
             Step::Call(called) if called.is_like(call) => Some(&mut **called),
             _ => None,
         })
     }
 
-    pub fn calls(&self) -> impl Iterator<Item = &Called> {
+    pub fn calls(&self) -> impl Iterator<Item = &RecordedCall> {
         self.steps.iter().filter_map(|step| match step {
             Step::Call(called) => Some(&**called),
             _ => None,
@@ -239,13 +239,13 @@ impl Record {
     }
 }
 
-impl Called {
+impl RecordedCall {
     fn is_like(&self, other: &Call) -> bool {
         self.call.position == other.position && self.call.occasion == other.occasion
     }
 }
 
-impl More {
+impl Aggregate {
     fn add(&mut self, call: &Call) {
         let BodySize { seen, left } = call.body.unwrap_or(BodySize { seen: 0, left: 0 });
         self.calls += 1;

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use tidegate_host::observe::Event;
 
-use crate::dashboard::Told;
+use crate::dashboard::StreamMessage;
 use crate::dashboard::record::Record;
 
 /// The latest requests, oldest first, and the names of the chain's plugins.
@@ -29,15 +29,15 @@ const MOST_NAMES: usize = 1_000;
 // === impl Ring ===
 
 impl Ring {
-    /// Takes what has happened, and says whether that is about a request that is kept.
-    pub fn take(&mut self, told: Told) -> bool {
-        let Told {
+    /// Records what has happened. Returns whether that is about a request that is kept.
+    pub fn record(&mut self, message: StreamMessage) -> bool {
+        let StreamMessage {
             stream,
             event,
             at,
             time,
             weight,
-        } = told;
+        } = message;
         if let Event::Begun { worker, fields } = event {
             let record = Record::new(stream, worker, fields, time, at);
             self.bytes += record.bytes;
@@ -109,8 +109,8 @@ mod tests {
     use super::*;
     use crate::dashboard::record::{Step, weight};
 
-    fn tell(ring: &mut Ring, stream: u64, event: Event) -> bool {
-        ring.take(Told {
+    fn record(ring: &mut Ring, stream: u64, event: Event) -> bool {
+        ring.record(StreamMessage {
             stream,
             weight: weight(&event),
             event,
@@ -128,7 +128,7 @@ mod tests {
 
     fn begin(ring: &mut Ring, stream: u64, bytes: usize) {
         let fields = fields("x", &"a".repeat(bytes));
-        assert!(tell(ring, stream, Event::Begun { worker: 0, fields }));
+        assert!(record(ring, stream, Event::Begun { worker: 0, fields }));
     }
 
     fn call(phase: Phase) -> Call {
@@ -146,8 +146,8 @@ mod tests {
         }
     }
 
-    fn tell_call(ring: &mut Ring, call: Call) {
-        tell(ring, 1, Event::Called(Box::new(call)));
+    fn record_call(ring: &mut Ring, call: Call) {
+        record(ring, 1, Event::Called(Box::new(call)));
     }
 
     #[test]
@@ -158,7 +158,7 @@ mod tests {
         }
         assert_eq!((ring.iter().count(), ring.gone), (MOST_RECORDS, 3));
         assert!(ring.find(2).is_none() && ring.find(3).is_some());
-        assert!(!tell(&mut ring, 2, Event::Ended), "it is gone");
+        assert!(!record(&mut ring, 2, Event::Ended), "it is gone");
     }
 
     #[test]
@@ -177,12 +177,12 @@ mod tests {
         let mut ring = Ring::default();
         begin(&mut ring, 1, 1);
         for _ in 0..1_000 {
-            tell_call(&mut ring, call(Phase::RequestBody));
+            record_call(&mut ring, call(Phase::RequestBody));
         }
-        tell_call(&mut ring, call(Phase::ResponseBody));
+        record_call(&mut ring, call(Phase::ResponseBody));
         let mut last = call(Phase::RequestBody);
         last.outcome = Err("trap".to_owned());
-        tell_call(&mut ring, last);
+        record_call(&mut ring, last);
         let record = ring.find(1).unwrap();
         assert_eq!(record.steps.len(), 10);
         let more: Vec<_> = record.calls().map(|it| &it.more).collect();
@@ -201,12 +201,12 @@ mod tests {
         begin(&mut ring, 1, 1);
         for _ in 0..1_100 {
             let mut large = call(Phase::RequestHeaders);
-            large.fields = vec![tidegate_host::observe::Seen {
+            large.fields = vec![tidegate_host::observe::ObservedFields {
                 map: tidegate_host::observe::FieldMap::RequestHeaders,
                 before: Fields::new(),
                 after: fields("x", &"a".repeat(10_000)),
             }];
-            tell_call(&mut ring, large);
+            record_call(&mut ring, large);
         }
         let record = ring.find(1).unwrap();
         assert_eq!((record.steps.len(), record.left_out), (1_000, 100));
@@ -224,12 +224,12 @@ mod tests {
             fields: fields("x", "1"),
             body: 2,
         };
-        tell_call(&mut ring, call(Phase::RequestHeaders));
-        tell(&mut ring, 1, answer(Origin::Plugin(0)));
-        tell(&mut ring, 1, answer(Origin::Proxy));
+        record_call(&mut ring, call(Phase::RequestHeaders));
+        record(&mut ring, 1, answer(Origin::Plugin(0)));
+        record(&mut ring, 1, answer(Origin::Proxy));
         let record = ring.find(1).unwrap();
-        assert!(record.calls().next().unwrap().answer.is_some());
-        assert!(matches!(record.steps[1], Step::Answer(_)));
+        assert!(record.calls().next().unwrap().local_response.is_some());
+        assert!(matches!(record.steps[1], Step::LocalResponse(_)));
         assert_eq!(ring.name(0), "p");
         assert_eq!(ring.name(1), "plugin 2");
     }

@@ -19,7 +19,7 @@ pub struct Secrets {
 }
 
 /// Makes text of bytes, without secrets if they are to be masked.
-pub struct Shower {
+pub struct Masker {
     mask: bool,
     find: Find,
 }
@@ -86,11 +86,11 @@ impl Secrets {
     }
 }
 
-// === impl Shower ===
+// === impl Masker ===
 
-impl Shower {
+impl Masker {
     /// Shows everything.
-    pub fn open() -> Self {
+    pub fn unmasked() -> Self {
         Self {
             mask: false,
             find: Find::Nothing,
@@ -187,7 +187,7 @@ mod tests {
             ("set-cookie", "id=ABCDEFGH; Path=/somewhere; HttpOnly"),
             ("x-harmless", "Bearer"),
         ]);
-        let shower = Shower::masking(&secrets);
+        let masker = Masker::masking(&secrets);
         for (given, shown) in [
             ("token abc.def.ghi!", "token [masked]!"),
             ("Bearer abc.def.ghi", "[masked]"),
@@ -198,26 +198,26 @@ mod tests {
             ),
             ("Bearer a short", "Bearer a short"),
         ] {
-            assert_eq!(text(&shower.text(given.as_bytes())), shown);
+            assert_eq!(text(&masker.text(given.as_bytes())), shown);
         }
-        let cookie = shower.value("cookie", b"a=b");
+        let cookie = masker.value("cookie", b"a=b");
         assert_eq!(
             cookie,
             json!({ "text": "3 bytes", "cut": 0, "masked": true })
         );
-        assert_eq!(text(&shower.value("x", b"a=b")), "a=b");
-        assert_eq!(Shower::open().value("cookie", b"a=b"), "a=b");
+        assert_eq!(text(&masker.value("x", b"a=b")), "a=b");
+        assert_eq!(Masker::unmasked().value("cookie", b"a=b"), "a=b");
     }
 
     #[test]
     fn bytes_are_escaped_and_truncated() {
-        let shower = Shower::open();
+        let masker = Masker::unmasked();
         assert_eq!(
-            shower.text(b"<b>\n\n\xff\x1b[31m\n\r \xe2\x80\xae\xc3\xa9"),
+            masker.text(b"<b>\n\n\xff\x1b[31m\n\r \xe2\x80\xae\xc3\xa9"),
             "<b>\n\n\\xff\\u{1b}[31m\n\\r \\u{202e}\u{e9}"
         );
         let long = vec![b'a'; MOST + 3];
-        let shown = shower.text(&long);
+        let shown = masker.text(&long);
         assert_eq!(text(&shown).len(), MOST);
         assert_eq!(shown["cut"], 3);
     }
@@ -228,7 +228,7 @@ mod tests {
         let secrets = secrets(&[("authorization", "secret-secret-secret")]);
         let mut long = vec![b'a'; MOST - 5];
         long.extend(b"secret-secret-secret");
-        let shown = Shower::masking(&secrets).text(&long);
+        let shown = Masker::masking(&secrets).text(&long);
         assert!(!text(&shown).contains("secre"), "{shown}");
     }
 }

@@ -1,7 +1,7 @@
 //! Serves the page, the requests and events as JSON, and what is new as server-sent events.
 //!
 //! Only this machine's browsers are to see it. The socket is on loopback; a page of some site whose name was made to point
-//! here (DNS rebinding) is told from ours by the `Host` that its browser sends; other sites' scripts cannot read what is here,
+//! here (DNS rebinding) is distinguished from ours by the `Host` that its browser sends; other sites' scripts cannot read what is here,
 //! for nothing grants them that. One thread does it all, so what the requests are kept in needs no lock.
 
 use std::cell::RefCell;
@@ -49,7 +49,7 @@ const MOST_CONNECTIONS: usize = 64;
 /// Messages that may wait for a reader; one that is slower is dropped, and its browser connects again.
 const MOST_WAITING: usize = 16;
 
-/// How often readers are told. Requests that come and go in between, and there may be thousands, are not told of.
+/// How often readers get what is new. Requests that come and go in between, and there may be thousands, are left out.
 const TURN: Duration = Duration::from_millis(50);
 
 /// Events that are taken in one go.
@@ -80,23 +80,23 @@ static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
     HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
 });
 
-/// What the dashboard's thread keeps.
-pub struct Keeper {
+/// What the dashboard's thread works with.
+pub struct Collector {
     inbox: mpsc::UnboundedReceiver<Message>,
-    board: Board,
+    store: Store,
 }
 
 /// What connections see of it.
-struct Board {
+struct Store {
     ring: Ring,
     events: Events,
     view: View,
     backlog: Arc<Backlog>,
     readers: Vec<mpsc::Sender<Bytes>>,
-    /// The requests that readers have not been told of yet.
+    /// The requests that have changed since readers got what was new.
     changed: BTreeSet<u64>,
-    /// The number of the last event that readers have been told of.
-    last_told: u64,
+    /// The number of the last event that readers have got.
+    last_sent: u64,
 }
 
 /// A body: all of it, or events as they come.
@@ -105,60 +105,60 @@ enum Reply {
     Events(mpsc::Receiver<Bytes>),
 }
 
-// === impl Keeper ===
+// === impl Collector ===
 
-impl Keeper {
+impl Collector {
     pub fn new(
         inbox: mpsc::UnboundedReceiver<Message>,
         backlog: Arc<Backlog>,
         secrets: bool,
     ) -> Self {
-        let board = Board::new(backlog, secrets);
-        Self { inbox, board }
+        let store = Store::new(backlog, secrets);
+        Self { inbox, store }
     }
 }
 
-/// Keeps and serves until it is told to stop.
+/// Collects and serves until it is stopped.
 pub fn run(
     runtime: &tokio::runtime::Runtime,
     listener: TcpListener,
-    keeper: Keeper,
+    collector: Collector,
     stopped: oneshot::Receiver<()>,
 ) {
-    let Keeper { inbox, board } = keeper;
-    let board = Rc::new(RefCell::new(board));
+    let Collector { inbox, store } = collector;
+    let store = Rc::new(RefCell::new(store));
     LocalSet::new().block_on(runtime, async {
         tokio::select! {
             _ = stopped => {}
-            () = keep(inbox, &board) => {}
-            () = accept(listener, &board) => {}
+            () = collect(inbox, &store) => {}
+            () = accept(listener, &store) => {}
         }
     });
 }
 
-/// Takes what is told, and passes it on to who reads.
-async fn keep(mut inbox: mpsc::UnboundedReceiver<Message>, board: &RefCell<Board>) {
+/// Records messages, and passes on to readers what is new.
+async fn collect(mut inbox: mpsc::UnboundedReceiver<Message>, store: &RefCell<Store>) {
     let mut batch = Vec::with_capacity(BATCH);
     let mut turns = tokio::time::interval(TURN);
     turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             biased;
-            _ = turns.tick() => board.borrow_mut().tell(),
+            _ = turns.tick() => store.borrow_mut().notify_readers(),
             taken = inbox.recv_many(&mut batch, BATCH) => match taken {
                 // No worker is left, and what there was can still be looked at.
                 0 => break,
-                _ => board.borrow_mut().take(batch.drain(..)),
+                _ => store.borrow_mut().record(batch.drain(..)),
             },
         }
         // Connections are served in between, however many requests there are.
         tokio::task::yield_now().await;
     }
-    board.borrow_mut().tell();
+    store.borrow_mut().notify_readers();
     std::future::pending().await
 }
 
-async fn accept(listener: TcpListener, board: &Rc<RefCell<Board>>) {
+async fn accept(listener: TcpListener, store: &Rc<RefCell<Store>>) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => {
@@ -175,9 +175,9 @@ async fn accept(listener: TcpListener, board: &Rc<RefCell<Board>>) {
             tokio::time::sleep(EXHAUSTED).await;
             continue;
         };
-        let board = Rc::clone(board);
+        let store = Rc::clone(store);
         let service = service_fn(move |request: Request<Incoming>| {
-            let response = answer(&board, &request);
+            let response = answer(&store, &request);
             async move { Ok::<_, Infallible>(response) }
         });
         let connection = http1::Builder::new()
@@ -192,8 +192,8 @@ async fn accept(listener: TcpListener, board: &Rc<RefCell<Board>>) {
     }
 }
 
-fn answer<B>(board: &RefCell<Board>, request: &Request<B>) -> Response<Reply> {
-    let mut response = route(board, request);
+fn answer<B>(store: &RefCell<Store>, request: &Request<B>) -> Response<Reply> {
+    let mut response = route(store, request);
     let headers = response.headers_mut();
     let fixed = [
         (CACHE_CONTROL, HeaderValue::from_static("no-store")),
@@ -209,7 +209,7 @@ fn answer<B>(board: &RefCell<Board>, request: &Request<B>) -> Response<Reply> {
     response
 }
 
-fn route<B>(board: &RefCell<Board>, request: &Request<B>) -> Response<Reply> {
+fn route<B>(store: &RefCell<Store>, request: &Request<B>) -> Response<Reply> {
     let mut hosts = request.headers().get_all(HOST).iter();
     let host = match (hosts.next(), hosts.next()) {
         (Some(host), None) => host.as_bytes(),
@@ -236,9 +236,9 @@ fn route<B>(board: &RefCell<Board>, request: &Request<B>) -> Response<Reply> {
             "text/html; charset=utf-8",
             Reply::Whole(Bytes::from_static(PAGE.as_bytes())),
         ),
-        "/api/requests" => json_reply(&board.borrow().requests()),
-        "/api/plugin-events" => json_reply(&board.borrow().plugin_events()),
-        "/api/events" => match board.borrow_mut().read() {
+        "/api/requests" => json_reply(&store.borrow().requests()),
+        "/api/plugin-events" => json_reply(&store.borrow().plugin_events()),
+        "/api/events" => match store.borrow_mut().add_reader() {
             Some(events) => reply("text/event-stream", Reply::Events(events)),
             None => text(
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -248,7 +248,7 @@ fn route<B>(board: &RefCell<Board>, request: &Request<B>) -> Response<Reply> {
         path => {
             let id = path.strip_prefix("/api/requests/");
             match id.and_then(|id| id.parse().ok()) {
-                Some(id) => match board.borrow().request(id) {
+                Some(id) => match store.borrow().request(id) {
                     Some(request) => json_reply(&request),
                     None => text(
                         StatusCode::NOT_FOUND,
@@ -295,9 +295,9 @@ fn text(status: StatusCode, text: &'static str) -> Response<Reply> {
     response
 }
 
-// === impl Board ===
+// === impl Store ===
 
-impl Board {
+impl Store {
     fn new(backlog: Arc<Backlog>, secrets: bool) -> Self {
         Self {
             ring: Ring::default(),
@@ -306,24 +306,24 @@ impl Board {
             backlog,
             readers: Vec::new(),
             changed: BTreeSet::new(),
-            last_told: 0,
+            last_sent: 0,
         }
     }
 
-    /// Takes messages, and notes which requests they are about.
-    fn take(&mut self, batch: impl Iterator<Item = Message>) {
+    /// Records messages, and which requests they are about.
+    fn record(&mut self, batch: impl Iterator<Item = Message>) {
         for message in batch {
             let weight = match message {
-                Message::Stream(told) => {
-                    let (id, weight) = (told.stream, told.weight);
-                    if self.ring.take(told) && !self.readers.is_empty() {
+                Message::Stream(message) => {
+                    let (id, weight) = (message.stream, message.weight);
+                    if self.ring.record(message) && !self.readers.is_empty() {
                         self.changed.insert(id);
                     }
                     weight
                 }
-                Message::Plugin(told) => {
-                    let weight = told.weight;
-                    self.events.add(told);
+                Message::Plugin(message) => {
+                    let weight = message.weight;
+                    self.events.add(message);
                     weight
                 }
             };
@@ -331,10 +331,10 @@ impl Board {
         }
     }
 
-    /// Tells readers of the requests that have changed, and of new events.
-    fn tell(&mut self) {
+    /// Sends the requests that have changed, and new events, to the readers.
+    fn notify_readers(&mut self) {
         let changed = std::mem::take(&mut self.changed);
-        let last_told = std::mem::replace(&mut self.last_told, self.events.last);
+        let last_sent = std::mem::replace(&mut self.last_sent, self.events.last);
         self.readers.retain(|it| !it.is_closed());
         if self.readers.is_empty() {
             return;
@@ -347,7 +347,7 @@ impl Board {
             });
             events += &format!("event: request\ndata: {data}\n\n");
         }
-        for kept in self.events.after(last_told) {
+        for kept in self.events.after(last_sent) {
             let data = json!({
                 "event": plugin_event(kept),
                 "lost": self.backlog.lost.load(Ordering::Relaxed),
@@ -394,7 +394,7 @@ impl Board {
     }
 
     /// A new reader of events: first what there is, then what happens.
-    fn read(&mut self) -> Option<mpsc::Receiver<Bytes>> {
+    fn add_reader(&mut self) -> Option<mpsc::Receiver<Bytes>> {
         self.readers.retain(|it| !it.is_closed());
         // Some places are left for what pages ask beside.
         if self.readers.len() >= MOST_CONNECTIONS / 2 {
@@ -449,7 +449,7 @@ mod tests {
     use tidegate_host::observe::Event;
 
     use super::*;
-    use crate::dashboard::{Told, events};
+    use crate::dashboard::{StreamMessage, events};
 
     #[test]
     fn host_header_must_be_a_loopback_name() {
@@ -488,9 +488,9 @@ mod tests {
 
     #[test]
     fn slow_reader_is_disconnected() {
-        let mut board = Board::new(Arc::default(), false);
-        let told = |stream| {
-            Message::Stream(Told {
+        let mut store = Store::new(Arc::default(), false);
+        let message = |stream| {
+            Message::Stream(StreamMessage {
                 stream,
                 event: Event::Begun {
                     worker: 0,
@@ -501,8 +501,8 @@ mod tests {
                 weight: 0,
             })
         };
-        let mut slow = board.read().unwrap();
-        let mut quick = board.read().unwrap();
+        let mut slow = store.add_reader().unwrap();
+        let mut quick = store.add_reader().unwrap();
         assert!(
             quick
                 .try_recv()
@@ -510,40 +510,40 @@ mod tests {
                 .starts_with(b"retry: 500\nevent: hello\n")
         );
         for stream in 0..2 * MOST_WAITING as u64 {
-            board.take([told(stream)].into_iter());
-            board.tell();
+            store.record([message(stream)].into_iter());
+            store.notify_readers();
             assert!(quick.try_recv().unwrap().starts_with(b"event: request\n"));
         }
-        assert_eq!(board.readers.len(), 1);
+        assert_eq!(store.readers.len(), 1);
         let mut taken = 0;
         while slow.try_recv().is_ok() {
             taken += 1;
         }
         assert_eq!(taken, MOST_WAITING);
-        assert!(slow.is_closed(), "it is told that there is no more");
+        assert!(slow.is_closed(), "it sees that there is no more");
     }
 
     #[test]
     fn readers_are_told_of_each_event_once() {
-        let mut board = Board::new(Arc::default(), false);
-        let told = || {
-            let mut told = events::tests::told(events::tests::event());
-            told.weight = 0;
-            Message::Plugin(told)
+        let mut store = Store::new(Arc::default(), false);
+        let message = || {
+            let mut message = events::tests::message(events::tests::event());
+            message.weight = 0;
+            Message::Plugin(message)
         };
         let text = |message: Bytes| String::from_utf8(message.to_vec()).unwrap();
-        board.take([told()].into_iter());
-        board.tell();
-        let mut reader = board.read().unwrap();
+        store.record([message()].into_iter());
+        store.notify_readers();
+        let mut reader = store.add_reader().unwrap();
         let hello = text(reader.try_recv().unwrap());
         assert_eq!(hello.matches("on-tick").count(), 1, "{hello}");
-        board.tell();
+        store.notify_readers();
         assert!(reader.try_recv().is_err(), "there is nothing new");
-        board.take([told(), told()].into_iter());
-        board.tell();
+        store.record([message(), message()].into_iter());
+        store.notify_readers();
         let both = text(reader.try_recv().unwrap());
         assert_eq!(both.matches("event: plugin-event\n").count(), 2, "{both}");
-        board.tell();
+        store.notify_readers();
         assert!(reader.try_recv().is_err(), "there is nothing new");
     }
 }

@@ -4,16 +4,16 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use tidegate_host::observe::{
-    Action, BodySize, Direction, EndedCall, FieldMap, Lines, Occasion, Origin, Phase,
-    PluginOccasion, Seen,
+    Action, BodySize, Direction, EndedCall, FieldMap, Lines, ObservedFields, Occasion, Origin,
+    Phase, PluginOccasion,
 };
 use tidegate_host::{Fields, Pseudo};
 
 use crate::dashboard::changes::{Change, changes};
-use crate::dashboard::events::Kept;
-use crate::dashboard::record::{Answer, Called, Record, Step};
+use crate::dashboard::events::StoredEvent;
+use crate::dashboard::record::{LocalResponse, Record, RecordedCall, Step};
 use crate::dashboard::ring::Ring;
-use crate::dashboard::secrets::Shower;
+use crate::dashboard::secrets::Masker;
 
 /// Makes JSON of requests.
 pub struct View {
@@ -26,21 +26,21 @@ pub struct View {
 impl View {
     /// A request in the list.
     pub fn summary(&self, ring: &Ring, record: &Record) -> Value {
-        summary(ring, record, &self.shower(record))
+        summary(ring, record, &self.masker(record))
     }
 
     /// Everything that is known of a request.
     pub fn detail(&self, ring: &Ring, record: &Record) -> Value {
-        let shower = self.shower(record);
+        let masker = self.masker(record);
         let steps: Vec<Value> = record
             .steps
             .iter()
-            .map(|step| self::step(ring, step, &shower))
+            .map(|step| self::step(ring, step, &masker))
             .collect();
-        let list = |it: &Option<Fields>| it.as_ref().map(|it| fields(it, &shower));
+        let list = |it: &Option<Fields>| it.as_ref().map(|it| fields(it, &masker));
         json!({
-            "summary": summary(ring, record, &shower),
-            "request": fields(&record.request, &shower),
+            "summary": summary(ring, record, &masker),
+            "request": fields(&record.request, &masker),
             "upstream": list(&record.upstream),
             "response": list(&record.response),
             "steps": steps,
@@ -48,21 +48,21 @@ impl View {
         })
     }
 
-    fn shower(&self, record: &Record) -> Shower {
+    fn masker(&self, record: &Record) -> Masker {
         if self.secrets {
-            Shower::open()
+            Masker::unmasked()
         } else {
-            Shower::masking(&record.secrets)
+            Masker::masking(&record.secrets)
         }
     }
 }
 
 /// An event. It belongs to no request, so there are no secrets that could be masked.
-pub fn plugin_event(kept: &Kept) -> Value {
-    let Kept {
+pub fn plugin_event(kept: &StoredEvent) -> Value {
+    let StoredEvent {
         id, event, time, ..
     } = kept;
-    let shower = Shower::open();
+    let masker = Masker::unmasked();
     let (callback, queue, call) = match event.occasion {
         PluginOccasion::Start => ("starts", None, None),
         PluginOccasion::Tick => ("on-tick", None, None),
@@ -82,22 +82,22 @@ pub fn plugin_event(kept: &Kept) -> Value {
         "callback": callback,
         "queue": queue,
         "call": call.map(ended_call),
-        "trap": trap.map(|it| shower.text(it.as_bytes())),
+        "trap": trap.map(|it| masker.text(it.as_bytes())),
         "time_ns": nanos(event.time),
         "fuel": event.fuel,
-        "lines": lines(&event.lines, trap, &shower),
+        "lines": lines(&event.lines, trap, &masker),
         "lines_left_out": event.lines.left_out,
     })
 }
 
-fn summary(ring: &Ring, record: &Record, shower: &Shower) -> Value {
+fn summary(ring: &Ring, record: &Record, masker: &Masker) -> Value {
     let pseudo = |pseudo| {
         let value = record.request.pseudo(pseudo);
-        shower.text(value.map_or(&b""[..], |it| it.as_bytes()))
+        masker.text(value.map_or(&b""[..], |it| it.as_bytes()))
     };
     let status = record.response.as_ref().and_then(|it| it.status().ok());
     let by = match (&record.origin, &record.response) {
-        (Some(origin), _) => whose(ring, *origin),
+        (Some(origin), _) => origin_of(ring, *origin),
         (None, Some(_)) => json!({ "kind": "upstream" }),
         (None, None) => Value::Null,
     };
@@ -116,7 +116,7 @@ fn summary(ring: &Ring, record: &Record, shower: &Shower) -> Value {
     })
 }
 
-fn whose(ring: &Ring, origin: Origin) -> Value {
+fn origin_of(ring: &Ring, origin: Origin) -> Value {
     match origin {
         Origin::Plugin(position) => json!({ "kind": "plugin", "plugin": ring.name(position) }),
         Origin::Failed(position) => json!({ "kind": "failed", "plugin": ring.name(position) }),
@@ -124,10 +124,12 @@ fn whose(ring: &Ring, origin: Origin) -> Value {
     }
 }
 
-fn step(ring: &Ring, step: &Step, shower: &Shower) -> Value {
+fn step(ring: &Ring, step: &Step, masker: &Masker) -> Value {
     match step {
-        Step::Call(called) => call(ring, called, shower),
-        Step::Answer(it) => json!({ "kind": "answer", "answer": answer(ring, it, shower) }),
+        Step::Call(called) => call(ring, called, masker),
+        Step::LocalResponse(it) => {
+            json!({ "kind": "answer", "answer": local_response(ring, it, masker) })
+        }
         Step::Resumed {
             position,
             direction,
@@ -143,10 +145,10 @@ fn step(ring: &Ring, step: &Step, shower: &Shower) -> Value {
     }
 }
 
-fn call(ring: &Ring, called: &Called, shower: &Shower) -> Value {
-    let Called {
+fn call(ring: &Ring, called: &RecordedCall, masker: &Masker) -> Value {
+    let RecordedCall {
         call,
-        answer: own,
+        local_response: own,
         more,
         cut,
     } = called;
@@ -157,7 +159,7 @@ fn call(ring: &Ring, called: &Called, shower: &Shower) -> Value {
     let (outcome, trap) = match &call.outcome {
         Ok(_) if ended.is_some() => ("returned", None),
         Ok(action) => (self::action(*action), None),
-        Err(trap) => ("trapped", Some(shower.text(trap.as_bytes()))),
+        Err(trap) => ("trapped", Some(masker.text(trap.as_bytes()))),
     };
     json!({
         "kind": "call",
@@ -171,10 +173,10 @@ fn call(ring: &Ring, called: &Called, shower: &Shower) -> Value {
         "time_ns": nanos(call.time),
         "fuel": call.fuel,
         "body": call.body.map(|BodySize { seen, left }| json!({ "seen": seen, "left": left })),
-        "fields": call.fields.iter().map(|it| seen(it, shower)).collect::<Vec<_>>(),
-        "lines": lines(&call.lines, call.outcome.as_ref().err(), shower),
+        "fields": call.fields.iter().map(|it| seen(it, masker)).collect::<Vec<_>>(),
+        "lines": lines(&call.lines, call.outcome.as_ref().err(), masker),
         "lines_left_out": call.lines.left_out,
-        "answer": own.as_ref().map(|it| answer(ring, it, shower)),
+        "answer": own.as_ref().map(|it| local_response(ring, it, masker)),
         "more": (more.calls > 0).then(|| json!({
             "calls": more.calls,
             "seen": more.seen,
@@ -187,11 +189,11 @@ fn call(ring: &Ring, called: &Called, shower: &Shower) -> Value {
     })
 }
 
-fn lines(lines: &Lines, trap: Option<&String>, shower: &Shower) -> Vec<Value> {
+fn lines(lines: &Lines, trap: Option<&String>, masker: &Masker) -> Vec<Value> {
     let kept = lines.kept.iter();
     // How an instance died is its last line too.
     kept.filter(|(_, line)| trap != Some(line))
-        .map(|(level, line)| json!({ "level": level.name(), "text": shower.text(line.as_bytes()) }))
+        .map(|(level, line)| json!({ "level": level.name(), "text": masker.text(line.as_bytes()) }))
         .collect()
 }
 
@@ -199,28 +201,28 @@ fn ended_call(ended: EndedCall) -> Value {
     json!({ "id": ended.id, "status": ended.status })
 }
 
-fn answer(ring: &Ring, answer: &Answer, shower: &Shower) -> Value {
+fn local_response(ring: &Ring, response: &LocalResponse, masker: &Masker) -> Value {
     json!({
-        "by": whose(ring, answer.origin),
-        "status": answer.fields.status().ok().map(|it| it.as_u16()),
-        "fields": fields(&answer.fields, shower),
-        "body": answer.body,
+        "by": origin_of(ring, response.origin),
+        "status": response.fields.status().ok().map(|it| it.as_u16()),
+        "fields": fields(&response.fields, masker),
+        "body": response.body,
     })
 }
 
-fn fields(fields: &Fields, shower: &Shower) -> Value {
+fn fields(fields: &Fields, masker: &Masker) -> Value {
     let field = |(name, value): (&tidegate_host::Name, &http::HeaderValue)| {
         let name = name.as_str();
-        json!({ "name": name, "value": shower.value(name, value.as_bytes()) })
+        json!({ "name": name, "value": masker.value(name, value.as_bytes()) })
     };
     fields.iter().map(field).collect()
 }
 
-fn seen(seen: &Seen, shower: &Shower) -> Value {
+fn seen(seen: &ObservedFields, masker: &Masker) -> Value {
     let rows: Vec<Value> = changes(&seen.before, &seen.after)
         .into_iter()
         .map(|(name, change)| {
-            let show = |value| shower.value(name, value);
+            let show = |value| masker.value(name, value);
             match change {
                 Change::Same(value) => json!({ "is": "same", "name": name, "value": show(value) }),
                 Change::Added(value) => {
@@ -287,7 +289,7 @@ mod tests {
     use tidegate_host::{Level, Name};
 
     use super::*;
-    use crate::dashboard::Told;
+    use crate::dashboard::StreamMessage;
     use crate::dashboard::events::{Events, tests};
 
     #[test]
@@ -320,7 +322,7 @@ mod tests {
         };
         let mut ring = Ring::default();
         for event in [begun, Event::Called(Box::new(call))] {
-            ring.take(Told {
+            ring.record(StreamMessage {
                 stream: 1,
                 event,
                 at: Instant::now(),
@@ -351,7 +353,7 @@ mod tests {
             let mut event = tests::event();
             event.occasion = occasion;
             event.trap = Some("oh\u{1b}".to_owned());
-            events.add(tests::told(event));
+            events.add(tests::message(event));
         }
         let events: Vec<Value> = events.after(0).map(plugin_event).collect();
         assert_eq!(events[0]["callback"], "on-queue-ready");

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::observe::{
-    BodySize, Call, EndedCall, Event, Lines, Observer, Occasion, PluginEvent, PluginOccasion, Seen,
+    BodySize, Call, EndedCall, Event, Lines, ObservedFields, Observer, Occasion, PluginEvent,
+    PluginOccasion,
 };
 
 #[derive(Default)]
@@ -63,7 +64,7 @@ fn event_text(event: &Event) -> String {
             };
             let end = if call.end { ":end" } else { "" };
             let mut word = format!("{plugin} {occasion}{end}");
-            for Seen { map, before, after } in fields {
+            for ObservedFields { map, before, after } in fields {
                 word += &format!(" {map:?} {}>{}", before.len(), after.len());
             }
             if let Some(BodySize { seen, left }) = call.body {
