@@ -1,5 +1,10 @@
 //! Scenario files that are valid, and mistakes with their positions.
 
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::line_pattern::glob;
 use super::*;
 
 fn read(text: &str) -> Result<Scenario> {
