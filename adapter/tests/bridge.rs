@@ -5,8 +5,11 @@
 
 #[path = "../bridge/build_recipe.rs"]
 mod build_recipe;
+#[path = "support/host_callback.rs"]
+mod host_callback;
 
 use anyhow::{Context, Result, bail, ensure};
+use host_callback::host_callback;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -305,18 +308,6 @@ fn artefact_exports_match_its_contract() -> Result<()> {
         "the bridge exports globals {globals:?}"
     );
     Ok(())
-}
-
-/// The callback of the host that delivers a callback of the component: `proxy_on_log` for `on-log`.
-fn host_callback(interface: &str) -> String {
-    let interface = match interface {
-        // The host has one callback for the calls of streams and of plugins.
-        "on-plugin-http-call-response" => "on-http-call-response",
-        // The host calls it for streams, too.
-        "on-plugin-done" => "on-done",
-        interface => interface,
-    };
-    format!("{PROXY}{}", interface.replace('-', "_"))
 }
 
 /// The contract, read from `wit/`.
