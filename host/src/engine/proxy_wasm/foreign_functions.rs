@@ -1,10 +1,10 @@
 //! The hostcall of Proxy-Wasm for foreign functions.
 
-use wasmtime::{Caller, Linker};
+use wasmtime::Linker;
 
 use crate::engine::proxy_wasm::abi::Status;
 use crate::engine::proxy_wasm::guest::{
-    Guest, copy_to_guest, memory, require_running, slice, status,
+    Guest, Host, copy_to_guest, memory, require_running, slice, status,
 };
 use crate::hostcalls::foreign_functions;
 
@@ -14,7 +14,7 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
 }
 
 fn call(
-    mut host: Caller<'_, Guest>,
+    mut host: Host<'_>,
     name: u32,
     name_size: u32,
     arguments: u32,

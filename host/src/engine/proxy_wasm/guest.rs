@@ -47,6 +47,9 @@ pub(crate) enum Mode {
     Running,
 }
 
+/// What a hostcall receives from wasmtime: access to the instance that calls it.
+pub(crate) type Host<'a> = Caller<'a, Guest>;
+
 /// The result of an access to the guest's memory. The error is the status that the hostcall returns.
 pub(crate) type MemoryResult<T> = Result<T, Status>;
 
@@ -107,7 +110,7 @@ fn has_ended(stream: &StreamContext) -> bool {
 }
 
 /// Traps unless a callback is running: Envoy restricts this hostcall during startup and allocation.
-pub(crate) fn require_running(caller: &Caller<'_, Guest>, hostcall: &str) -> wasmtime::Result<()> {
+pub(crate) fn require_running(caller: &Host<'_>, hostcall: &str) -> wasmtime::Result<()> {
     match caller.data().mode {
         Mode::Running => Ok(()),
         Mode::Starting => {
@@ -122,10 +125,7 @@ pub(crate) fn require_running(caller: &Caller<'_, Guest>, hostcall: &str) -> was
 }
 
 /// Traps if the guest's allocator is running.
-pub(crate) fn require_not_allocating(
-    caller: &Caller<'_, Guest>,
-    hostcall: &str,
-) -> wasmtime::Result<()> {
+pub(crate) fn require_not_allocating(caller: &Host<'_>, hostcall: &str) -> wasmtime::Result<()> {
     match caller.data().mode {
         Mode::Allocating => {
             bail!("`{hostcall}` called by the allocator: only logging and the clock are available")
@@ -135,9 +135,7 @@ pub(crate) fn require_not_allocating(
 }
 
 /// Returns the guest's memory together with the rest of the store's data.
-pub(crate) fn memory<'a>(
-    caller: &'a mut Caller<'_, Guest>,
-) -> MemoryResult<(&'a mut [u8], &'a mut Guest)> {
+pub(crate) fn memory<'a>(caller: &'a mut Host<'_>) -> MemoryResult<(&'a mut [u8], &'a mut Guest)> {
     let memory = caller.data().memory.ok_or(Status::InvalidMemoryAccess)?;
     Ok(memory.data_and_store_mut(caller))
 }
@@ -177,7 +175,7 @@ pub(crate) fn write_u64(memory: &mut [u8], at: u32, value: u64) -> MemoryResult<
 /// Passes bytes to the guest: calls the guest's allocator, lets `fill` write the bytes, and stores their address and
 /// size through two pointers. The outer error is a trap in the allocator.
 pub(crate) fn allocate_and_fill(
-    caller: &mut Caller<'_, Guest>,
+    caller: &mut Host<'_>,
     size: usize,
     data_at: u32,
     size_at: u32,
@@ -206,7 +204,7 @@ pub(crate) fn allocate_and_fill(
 
 /// Passes bytes that the host holds to the guest, like `allocate_and_fill`.
 pub(crate) fn copy_to_guest(
-    caller: &mut Caller<'_, Guest>,
+    caller: &mut Host<'_>,
     bytes: &[u8],
     data_at: u32,
     size_at: u32,
@@ -217,7 +215,7 @@ pub(crate) fn copy_to_guest(
     })
 }
 
-fn allocate(caller: &mut Caller<'_, Guest>, size: u32) -> wasmtime::Result<u32> {
+fn allocate(caller: &mut Host<'_>, size: u32) -> wasmtime::Result<u32> {
     let Some(allocate) = caller.data().allocate.clone() else {
         return Ok(0);
     };

@@ -1,11 +1,11 @@
 //! The hostcalls of Proxy-Wasm for buffers: the bodies of a stream, the body of the response to an HTTP call, and the configurations.
 
 use bytes::Bytes;
-use wasmtime::{Caller, Linker};
+use wasmtime::Linker;
 
 use crate::engine::proxy_wasm::abi::{Buffer, Status};
 use crate::engine::proxy_wasm::guest::{
-    Guest, MemoryResult, allocate_and_fill, memory, require_running, slice, status, write_u32,
+    Guest, Host, MemoryResult, allocate_and_fill, memory, require_running, slice, status, write_u32,
 };
 use crate::hostcalls::{http_bodies, vm_configuration};
 use crate::state::body::Body;
@@ -17,8 +17,6 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     linker.func_wrap("env", "proxy_set_buffer_bytes", set_buffer_bytes)?;
     Ok(())
 }
-
-type Host<'a> = Caller<'a, Guest>;
 
 /// Returns the size of a buffer in bytes. An absent body is empty, as in Envoy.
 fn buffer_size(guest: &Guest, buffer: Buffer) -> MemoryResult<usize> {

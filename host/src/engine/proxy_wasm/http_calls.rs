@@ -1,11 +1,11 @@
 //! The hostcalls of Proxy-Wasm for HTTP calls and timers.
 
 use bytes::Bytes;
-use wasmtime::{Caller, Linker};
+use wasmtime::Linker;
 
 use crate::engine::proxy_wasm::abi::Status;
 use crate::engine::proxy_wasm::guest::{
-    Guest, MemoryResult, memory, require_running, slice, status, write_u32,
+    Guest, Host, MemoryResult, memory, require_running, slice, status, write_u32,
 };
 use crate::engine::proxy_wasm::pairs;
 use crate::hostcalls::http_calls::{self, Call};
@@ -20,8 +20,6 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     )?;
     Ok(())
 }
-
-type Host<'a> = Caller<'a, Guest>;
 
 #[expect(clippy::too_many_arguments, reason = "the ABI has them")]
 fn http_call(

@@ -1,12 +1,12 @@
 //! The hostcalls of Proxy-Wasm for header maps: those of a stream, and those of the response to an HTTP call.
 
-use wasmtime::{Caller, Linker};
+use wasmtime::Linker;
 
 use crate::context::StreamContext;
 use crate::engine::proxy_wasm::abi::{Abi, Map, Status};
 use crate::engine::proxy_wasm::guest::{
-    Guest, MemoryResult, allocate_and_fill, copy_to_guest, memory, require_running, slice, status,
-    write_u32,
+    Guest, Host, MemoryResult, allocate_and_fill, copy_to_guest, memory, require_running, slice,
+    status, write_u32,
 };
 use crate::engine::proxy_wasm::pairs;
 use crate::fields::Fields;
@@ -31,8 +31,6 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     linker.func_wrap("env", "proxy_get_header_map_size", get_header_map_size)?;
     Ok(())
 }
-
-type Host<'a> = Caller<'a, Guest>;
 
 fn get_header_map_value(
     mut host: Host<'_>,

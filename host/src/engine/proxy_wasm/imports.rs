@@ -4,11 +4,11 @@
 //! contract are in the file with its name, from `foreign_functions` to `stream_control`; `unsupported` contains those that have no
 //! counterpart in this host yet, and this file all others.
 
-use wasmtime::{Caller, Linker};
+use wasmtime::Linker;
 
 use crate::engine::proxy_wasm::abi::{Abi, Status};
 use crate::engine::proxy_wasm::guest::{
-    Guest, copy_to_guest, memory, require_running, slice, status, write_u32, write_u64,
+    Guest, Host, copy_to_guest, memory, require_running, slice, status, write_u32, write_u64,
 };
 use crate::hostcalls::{clock, logging, plugin_lifecycle};
 use crate::logs::Level;
@@ -44,8 +44,6 @@ pub(crate) fn link(linker: &mut Linker<Guest>, abi: Abi) -> wasmtime::Result<()>
     super::stream_control::link(linker, abi)?;
     super::unsupported::link(linker, abi)
 }
-
-type Host<'a> = Caller<'a, Guest>;
 
 fn log(mut host: Host<'_>, level: u32, data: u32, size: u32) -> u32 {
     status(memory(&mut host).and_then(|(memory, guest)| {

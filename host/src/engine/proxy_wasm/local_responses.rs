@@ -1,9 +1,9 @@
 //! The hostcall of Proxy-Wasm for local responses.
 
 use bytes::Bytes;
-use wasmtime::{Caller, Linker};
+use wasmtime::Linker;
 
-use crate::engine::proxy_wasm::guest::{Guest, memory, require_running, slice, status};
+use crate::engine::proxy_wasm::guest::{Guest, Host, memory, require_running, slice, status};
 use crate::engine::proxy_wasm::pairs;
 use crate::hostcalls::local_responses;
 
@@ -11,8 +11,6 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     linker.func_wrap("env", "proxy_send_local_response", send_local_response)?;
     Ok(())
 }
-
-type Host<'a> = Caller<'a, Guest>;
 
 #[expect(clippy::too_many_arguments, reason = "the ABI has them")]
 fn send_local_response(

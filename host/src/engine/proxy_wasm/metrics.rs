@@ -1,10 +1,10 @@
 //! The hostcalls of Proxy-Wasm for metrics.
 
-use wasmtime::{Caller, Linker};
+use wasmtime::Linker;
 
 use crate::engine::proxy_wasm::abi::Status;
 use crate::engine::proxy_wasm::guest::{
-    Guest, memory, require_running, slice, status, write_u32, write_u64,
+    Guest, Host, memory, require_running, slice, status, write_u32, write_u64,
 };
 use crate::hostcalls::metrics;
 use crate::metrics::MetricKind;
@@ -16,8 +16,6 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     linker.func_wrap("env", "proxy_get_metric", get_metric)?;
     Ok(())
 }
-
-type Host<'a> = Caller<'a, Guest>;
 
 fn define_metric(
     mut host: Host<'_>,

@@ -1,11 +1,11 @@
 //! The hostcalls of Proxy-Wasm for properties: information about a stream or a plugin other than fields and bodies.
 
-use wasmtime::{Caller, Linker};
+use wasmtime::Linker;
 
 use crate::context::Context;
 use crate::engine::proxy_wasm::abi::Status;
 use crate::engine::proxy_wasm::guest::{
-    Guest, copy_to_guest, memory, require_running, slice, status,
+    Guest, Host, copy_to_guest, memory, require_running, slice, status,
 };
 use crate::hostcalls::{plugin_properties, properties};
 
@@ -14,8 +14,6 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     linker.func_wrap("env", "proxy_set_property", set_property)?;
     Ok(())
 }
-
-type Host<'a> = Caller<'a, Guest>;
 
 fn get_property(
     mut host: Host<'_>,

@@ -1,11 +1,11 @@
 //! The hostcalls of Proxy-Wasm for data that the workers of a proxy share.
 
 use bytes::Bytes;
-use wasmtime::{Caller, Linker};
+use wasmtime::Linker;
 
 use crate::engine::proxy_wasm::abi::Status;
 use crate::engine::proxy_wasm::guest::{
-    Guest, copy_to_guest, memory, require_running, slice, status, write_u32,
+    Guest, Host, copy_to_guest, memory, require_running, slice, status, write_u32,
 };
 use crate::hostcalls::shared_data;
 
@@ -14,8 +14,6 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     linker.func_wrap("env", "proxy_set_shared_data", set_shared_data)?;
     Ok(())
 }
-
-type Host<'a> = Caller<'a, Guest>;
 
 fn get_shared_data(
     mut host: Host<'_>,

@@ -1,11 +1,11 @@
 //! The hostcalls of Proxy-Wasm for queues.
 
 use bytes::Bytes;
-use wasmtime::{Caller, Linker};
+use wasmtime::Linker;
 
 use crate::engine::proxy_wasm::abi::Status;
 use crate::engine::proxy_wasm::guest::{
-    Guest, copy_to_guest, memory, require_running, slice, status, write_u32,
+    Guest, Host, copy_to_guest, memory, require_running, slice, status, write_u32,
 };
 use crate::hostcalls::shared_queues;
 
@@ -16,8 +16,6 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     linker.func_wrap("env", "proxy_dequeue_shared_queue", dequeue)?;
     Ok(())
 }
-
-type Host<'a> = Caller<'a, Guest>;
 
 fn register(mut host: Host<'_>, name: u32, name_size: u32, queue_at: u32) -> wasmtime::Result<u32> {
     require_running(&host, "proxy_register_shared_queue")?;

@@ -1,29 +1,21 @@
 //! The hostcalls of Proxy-Wasm that resume and reset a stream.
 
-use wasmtime::{Caller, Linker};
+use wasmtime::Linker;
 
 use crate::engine::proxy_wasm::abi::{Abi, Status};
-use crate::engine::proxy_wasm::guest::{Guest, require_running};
+use crate::engine::proxy_wasm::guest::{Guest, Host, require_running};
 use crate::hostcalls::{Error, stream_control};
 use crate::vocabulary::Direction;
 
 pub(super) fn link(linker: &mut Linker<Guest>, abi: Abi) -> wasmtime::Result<()> {
     match abi {
         Abi::V0_1_0 => {
-            linker.func_wrap(
-                "env",
-                "proxy_continue_request",
-                |caller: Caller<'_, Guest>| {
-                    resume(&caller, "proxy_continue_request", Direction::Request)
-                },
-            )?;
-            linker.func_wrap(
-                "env",
-                "proxy_continue_response",
-                |caller: Caller<'_, Guest>| {
-                    resume(&caller, "proxy_continue_response", Direction::Response)
-                },
-            )?;
+            linker.func_wrap("env", "proxy_continue_request", |caller: Host<'_>| {
+                resume(&caller, "proxy_continue_request", Direction::Request)
+            })?;
+            linker.func_wrap("env", "proxy_continue_response", |caller: Host<'_>| {
+                resume(&caller, "proxy_continue_response", Direction::Response)
+            })?;
             // This host has no route cache, because it does not select routes.
             linker.func_wrap("env", "proxy_clear_route_cache", || Status::Ok as u32)?;
         }
@@ -34,8 +26,6 @@ pub(super) fn link(linker: &mut Linker<Guest>, abi: Abi) -> wasmtime::Result<()>
     }
     Ok(())
 }
-
-type Host<'a> = Caller<'a, Guest>;
 
 fn continue_stream(host: Host<'_>, kind: u32) -> wasmtime::Result<u32> {
     match kind {

@@ -7,10 +7,10 @@
 //! | `proxy_grpc_send`, `-cancel`, `-close` | bad argument: no such call |
 //! | `envoy_resolve_dns` | bad argument |
 
-use wasmtime::{Caller, Linker};
+use wasmtime::Linker;
 
 use crate::engine::proxy_wasm::abi::{Abi, Status};
-use crate::engine::proxy_wasm::guest::{Guest, require_running};
+use crate::engine::proxy_wasm::guest::{Guest, Host, require_running};
 
 /// The hostcalls that link but are not implemented.
 pub const UNSUPPORTED: &[&str] = &[
@@ -22,7 +22,6 @@ pub const UNSUPPORTED: &[&str] = &[
     "proxy_grpc_stream",
 ];
 
-type Host<'a> = Caller<'a, Guest>;
 type HostcallResult = wasmtime::Result<u32>;
 
 pub(super) fn link(linker: &mut Linker<Guest>, _: Abi) -> wasmtime::Result<()> {

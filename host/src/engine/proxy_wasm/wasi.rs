@@ -4,16 +4,16 @@
 //! It is written by hand because Envoy's is: a module that starts only with a complete WASI should not seem to work
 //! here. The functions are linked under both names by which modules import them.
 
-use wasmtime::{Caller, Linker};
+use wasmtime::Linker;
 
 use crate::engine::proxy_wasm::abi::Status;
 use crate::engine::proxy_wasm::guest::{
-    Guest, memory, require_not_allocating, require_running, slice, slice_mut, write_u32, write_u64,
+    Guest, Host, memory, require_not_allocating, require_running, slice, slice_mut, write_u32,
+    write_u64,
 };
 use crate::hostcalls::clock;
 use crate::logs::Level;
 
-type Host<'a> = Caller<'a, Guest>;
 type WasiResult = wasmtime::Result<u32>;
 
 /// The WASI error numbers that occur here.
