@@ -134,6 +134,22 @@ pub(crate) fn require_not_allocating(caller: &Host<'_>, hostcall: &str) -> wasmt
     }
 }
 
+/// Links functions that always return the same value. `$check` is called first, and decides whether they trap.
+macro_rules! link_constant {
+    ($linker:ident, $module:expr, $check:ident, $kind:ident, $($name:literal ($($argument:ty),*) => $value:ident;)*) => {$(
+        $linker.func_wrap(
+            $module,
+            $name,
+            |host: $crate::engine::proxy_wasm::guest::Host<'_>, $(_: $argument),*| -> wasmtime::Result<u32> {
+                $check(&host, $name)?;
+                Ok($kind::$value as u32)
+            },
+        )?;
+    )*};
+}
+
+pub(crate) use link_constant;
+
 /// Returns the guest's memory together with the rest of the store's data.
 pub(crate) fn memory<'a>(caller: &'a mut Host<'_>) -> MemoryResult<(&'a mut [u8], &'a mut Guest)> {
     let memory = caller.data().memory.ok_or(Status::InvalidMemoryAccess)?;

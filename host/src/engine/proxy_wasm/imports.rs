@@ -42,7 +42,7 @@ pub(crate) fn link(linker: &mut Linker<Guest>, abi: Abi) -> wasmtime::Result<()>
     super::shared_data::link(linker)?;
     super::shared_queues::link(linker)?;
     super::stream_control::link(linker, abi)?;
-    super::unsupported::link(linker, abi)
+    super::unsupported::link(linker)
 }
 
 fn log(mut host: Host<'_>, level: u32, data: u32, size: u32) -> u32 {

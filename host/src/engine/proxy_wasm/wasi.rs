@@ -8,8 +8,8 @@ use wasmtime::Linker;
 
 use crate::engine::proxy_wasm::abi::Status;
 use crate::engine::proxy_wasm::guest::{
-    Guest, Host, memory, require_not_allocating, require_running, slice, slice_mut, write_u32,
-    write_u64,
+    Guest, Host, link_constant, memory, require_not_allocating, require_running, slice, slice_mut,
+    write_u32, write_u64,
 };
 use crate::hostcalls::clock;
 use crate::logs::Level;
@@ -28,16 +28,6 @@ enum Errno {
     NoEntry = 44,
     NoSystemCall = 52,
     NotSupported = 58,
-}
-
-/// Links functions that always return the same value. They trap if the guest's allocator calls them.
-macro_rules! link_constant {
-    ($linker:ident, $module:ident, $($name:literal ($($argument:ty),*) => $errno:ident;)*) => {$(
-        $linker.func_wrap($module, $name, |host: Host<'_>, $(_: $argument),*| -> WasiResult {
-            require_not_allocating(&host, $name)?;
-            Ok(Errno::$errno as u32)
-        })?;
-    )*};
 }
 
 /// Links functions that succeed for standard output and standard error, and otherwise return `BadDescriptor`.
@@ -77,7 +67,7 @@ pub(crate) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         linker.func_wrap(module, "random_get", random_get)?;
         linker.func_wrap(module, "poll_oneoff", poll_oneoff)?;
         linker.func_wrap(module, "proc_exit", proc_exit)?;
-        link_constant! { linker, module,
+        link_constant! { linker, module, require_not_allocating, Errno,
             "args_get" (u32, u32) => Success;
             "fd_advise" (u32, u64, u64, u32) => Success;
             "fd_fdstat_set_flags" (u32, u32) => NoSystemCall;
@@ -111,36 +101,11 @@ pub(crate) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
             "fd_sync" ();
         }
         // Envoy does not provide these while a module starts.
-        linker.func_wrap(
-            module,
-            "fd_read",
-            |host: Host<'_>, _: u32, _: u32, _: u32, _: u32| -> WasiResult {
-                require_running(&host, "fd_read")?;
-                Ok(Errno::NoSystemCall as u32)
-            },
-        )?;
-        linker.func_wrap(
-            module,
-            "path_open",
-            |host: Host<'_>,
-             _: u32,
-             _: u32,
-             _: u32,
-             _: u32,
-             _: u32,
-             _: u64,
-             _: u64,
-             _: u32,
-             _: u32|
-             -> WasiResult {
-                require_running(&host, "path_open")?;
-                Ok(Errno::NoEntry as u32)
-            },
-        )?;
-        linker.func_wrap(module, "sched_yield", |host: Host<'_>| -> WasiResult {
-            require_running(&host, "sched_yield")?;
-            Ok(Errno::Success as u32)
-        })?;
+        link_constant! { linker, module, require_running, Errno,
+            "fd_read" (u32, u32, u32, u32) => NoSystemCall;
+            "path_open" (u32, u32, u32, u32, u32, u64, u64, u32, u32) => NoEntry;
+            "sched_yield" () => Success;
+        }
     }
     Ok(())
 }
