@@ -154,6 +154,14 @@ impl CallCounter {
     }
 }
 
+impl FilterState {
+    /// Returns whether the plugin sees the accumulated body of a direction.
+    pub(crate) fn accumulates(&self, direction: Direction) -> bool {
+        let accumulating = self.accumulating.get(direction.index());
+        accumulating.copied().unwrap_or(false)
+    }
+}
+
 impl State {
     pub(crate) fn map(&self, map: FieldMap) -> Option<&Fields> {
         self.maps.get(map.index()).and_then(Option::as_ref)
@@ -166,12 +174,7 @@ impl State {
     /// Returns the body that a filter sees: the buffered data if its last body callback paused, otherwise the data that
     /// is passing.
     pub(crate) fn body(&mut self, filter: usize, direction: Direction) -> &mut Body {
-        let accumulating = self
-            .filter(filter)
-            .accumulating
-            .get(direction.index())
-            .copied()
-            .unwrap_or(false);
+        let accumulates = self.filter(filter).accumulates(direction);
         let [request_buffered, response_buffered] = &mut self.buffered;
         let [request, response] = &mut self.passing;
         let (buffered, passing) = match direction {
@@ -179,7 +182,7 @@ impl State {
             Direction::Response => (response_buffered, response),
         };
         match buffered {
-            Some(buffered) if accumulating => buffered,
+            Some(buffered) if accumulates => buffered,
             _ => passing,
         }
     }

@@ -42,11 +42,7 @@ pub(crate) fn append(
     direction: Direction,
     data: Bytes,
 ) -> Result<(), Error> {
-    with_current_body(stream, direction, |body| {
-        check_room(body.len(), &data)?;
-        body.push_back(data);
-        Ok(())
-    })?
+    add(stream, direction, data, Body::push_back)
 }
 
 /// Adds bytes at the beginning.
@@ -55,9 +51,18 @@ pub(crate) fn prepend(
     direction: Direction,
     data: Bytes,
 ) -> Result<(), Error> {
+    add(stream, direction, data, Body::push_front)
+}
+
+fn add(
+    stream: &StreamContext,
+    direction: Direction,
+    data: Bytes,
+    push: impl FnOnce(&mut Body, Bytes),
+) -> Result<(), Error> {
     with_current_body(stream, direction, |body| {
         check_room(body.len(), &data)?;
-        body.push_front(data);
+        push(body, data);
         Ok(())
     })?
 }
@@ -93,12 +98,7 @@ pub(crate) fn with_current_or_paused_body<R>(
 ) -> Result<R, Error> {
     let mut state = borrow_state(stream)?;
     let filter = state.filter(stream.filter);
-    let paused = filter
-        .accumulating
-        .get(direction.index())
-        .copied()
-        .unwrap_or(false);
-    if filter.phase != Some(direction.body_phase()) && !paused {
+    if filter.phase != Some(direction.body_phase()) && !filter.accumulates(direction) {
         return Err(Error::NotAvailable);
     }
     Ok(call(state.body(stream.filter, direction)))

@@ -7,7 +7,9 @@ use http::HeaderValue;
 
 use crate::context::StreamContext;
 use crate::fields::{Fields, Name, ParsedName};
-use crate::hostcalls::{Error, MAX_CALL_FIELD_BYTES, MAX_MAP_FIELDS, borrow_state, check_sizes};
+use crate::hostcalls::{
+    Error, MAX_CALL_FIELD_BYTES, MAX_MAP_FIELDS, borrow_state, check_sizes, read_state,
+};
 use crate::vocabulary::{FieldMap, Phase};
 
 /// Returns the first value of a field.
@@ -48,14 +50,7 @@ fn read<R>(
     map: FieldMap,
     read: impl FnOnce(&Fields) -> R,
 ) -> Result<R, Error> {
-    let state = stream
-        .shared
-        .state
-        .try_borrow()
-        .map_err(|_| Error::Internal)?;
-    if state.ended {
-        return Err(Error::Closed);
-    }
+    let state = read_state(stream)?;
     let filter = state.filter(stream.filter);
     let is_logging = filter.phase == Some(Phase::Log);
     if filter.accessible_maps & map.bit() == 0 && !is_logging {

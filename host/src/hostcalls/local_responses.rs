@@ -1,11 +1,11 @@
 //! `local-responses`: local responses, which a plugin sends instead of the upstream.
 
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 
 use crate::context::StreamContext;
 use crate::fields::Name;
-use crate::hostcalls::{Error, check_sizes};
+use crate::hostcalls::{Error, check_sizes, read_state};
 use crate::observe::Origin;
 use crate::state::local_response::LocalResponse;
 use crate::state::{Command, FilterState};
@@ -25,14 +25,7 @@ where
     I: ExactSizeIterator<Item = (&'a [u8], &'a [u8])> + Clone,
 {
     {
-        let state = stream
-            .shared
-            .state
-            .try_borrow()
-            .map_err(|_| Error::Internal)?;
-        if state.ended {
-            return Err(Error::Closed);
-        }
+        let state = read_state(stream)?;
         let FilterState {
             phase,
             response_passed,
@@ -64,16 +57,7 @@ where
         )
         .collect::<Result<_, Error>>()?;
     let status = StatusCode::from_u16(status).map_err(|_| Error::InvalidArgument)?;
-    queue_response(
-        stream,
-        LocalResponse {
-            status,
-            headers,
-            body,
-            grpc_status,
-            origin: Origin::Plugin(stream.filter),
-        },
-    )
+    queue_response(stream, status, headers, body, grpc_status)
 }
 
 /// Like [`send`], but without the checks of the contract, as in Envoy for Proxy-Wasm modules. Invalid headers and gRPC
@@ -115,19 +99,23 @@ pub(crate) fn send_unchecked<'a>(
             return Ok(());
         }
     }
-    queue_response(
-        stream,
-        LocalResponse {
-            status,
-            headers,
-            body,
-            grpc_status,
-            origin: Origin::Plugin(stream.filter),
-        },
-    )
+    queue_response(stream, status, headers, body, grpc_status)
 }
 
-fn queue_response(stream: &StreamContext, response: LocalResponse) -> Result<(), Error> {
+fn queue_response(
+    stream: &StreamContext,
+    status: StatusCode,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    body: Bytes,
+    grpc_status: Option<u32>,
+) -> Result<(), Error> {
+    let response = LocalResponse {
+        status,
+        headers,
+        body,
+        grpc_status,
+        origin: Origin::Plugin(stream.filter),
+    };
     let mut state = stream
         .shared
         .state

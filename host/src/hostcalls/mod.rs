@@ -4,7 +4,7 @@
 //! The functions operate on streams and fields. They use neither wasmtime nor linear memory: the engines convert
 //! arguments and results. An engine adds what its ABI has beyond the contract, and documents it.
 
-use std::cell::RefMut;
+use std::cell::{Ref, RefMut};
 
 use crate::context::StreamContext;
 use crate::state::State;
@@ -57,7 +57,17 @@ pub(crate) const MAX_MAP_FIELDS: usize = 4096;
 /// through or is paused; paused data is limited by the stream's buffer limit.
 pub(crate) const MAX_BODY_BYTES: usize = 64 << 20;
 
-/// Borrows the state of a stream. Fails if the stream has ended.
+/// Borrows the state of a stream to read it. Fails if the stream has ended.
+pub(crate) fn read_state(stream: &StreamContext) -> Result<Ref<'_, State>, Error> {
+    let state = stream.shared.state.try_borrow();
+    let state = state.map_err(|_| Error::Internal)?;
+    match state.ended {
+        true => Err(Error::Closed),
+        false => Ok(state),
+    }
+}
+
+/// Borrows the state of a stream to change it. Fails if the stream has ended.
 pub(crate) fn borrow_state(stream: &StreamContext) -> Result<RefMut<'_, State>, Error> {
     let state = stream.shared.state.try_borrow_mut();
     let state = state.map_err(|_| Error::Internal)?;

@@ -12,7 +12,7 @@ use http::HeaderValue;
 
 use crate::attributes::number;
 use crate::context::{Services, StreamContext};
-use crate::hostcalls::{Error, borrow_state, http_fields};
+use crate::hostcalls::{Error, borrow_state, http_fields, read_state};
 use crate::vocabulary::FieldMap;
 
 /// The maximum size of a path, with one byte for the end of each segment, and of name and value together, in bytes.
@@ -112,14 +112,7 @@ pub(crate) fn get(
     if let Some(value) = header_attribute(stream, path)? {
         return Ok(Some(value));
     }
-    let state = stream
-        .shared
-        .state
-        .try_borrow()
-        .map_err(|_| Error::Internal)?;
-    if state.ended {
-        return Err(Error::Closed);
-    }
+    let state = read_state(stream)?;
     if ATTRIBUTE_GROUPS.contains(&path) {
         return Err(Error::Malformed);
     }

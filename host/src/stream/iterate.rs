@@ -453,13 +453,7 @@ impl Stream {
     }
 
     fn accumulates(&self, direction: Direction, index: usize) -> bool {
-        self.with_state(|it| {
-            it.filter(index)
-                .accumulating
-                .get(direction.index())
-                .copied()
-                .unwrap_or(false)
-        })
+        self.with_state(|it| it.filter(index).accumulates(direction))
     }
 
     /// Ends a plugin's access to the fields and to the buffered body of a direction.

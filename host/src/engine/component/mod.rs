@@ -114,11 +114,10 @@ impl Instance {
         self.store.set_epoch_deadline(self.time_limit.ticks);
         self.store.data_mut().current = Some(context.clone());
         let result = call(&self.exports, &mut self.store);
-        if let Err(error) = &result {
-            self.store.data_mut().flush();
-            return Err(Trap::from_error(name, error, self.time_limit.time));
+        match &result {
+            Ok(_) => self.store.data_mut().current = None,
+            Err(_) => self.store.data_mut().flush(),
         }
-        self.store.data_mut().current = None;
         result.map_err(|error| Trap::from_error(name, &error, self.time_limit.time))
     }
 

@@ -10,7 +10,7 @@ use crate::engine::proxy_wasm::guest::{
 };
 use crate::engine::proxy_wasm::pairs;
 use crate::fields::Fields;
-use crate::hostcalls::http_fields;
+use crate::hostcalls::{Error, http_fields};
 use crate::vocabulary::FieldMap;
 
 pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
@@ -124,14 +124,9 @@ fn add_header_map_value(
     value_size: u32,
 ) -> wasmtime::Result<u32> {
     require_running(&host, "proxy_add_header_map_value")?;
-    Ok(status(memory(&mut host).and_then(|(memory, guest)| {
-        let (name, value) = (
-            slice(memory, name, name_size)?,
-            slice(memory, value, value_size)?,
-        );
-        let (stream, map) = resolve_map(guest, map)?;
-        Ok(http_fields::append(stream, map, name, value)?)
-    })))
+    let (name, value) = ((name, name_size), (value, value_size));
+    let added = change_value(&mut host, map, name, value, http_fields::append);
+    Ok(status(added))
 }
 
 fn replace_header_map_value(
@@ -143,14 +138,24 @@ fn replace_header_map_value(
     value_size: u32,
 ) -> wasmtime::Result<u32> {
     require_running(&host, "proxy_replace_header_map_value")?;
-    Ok(status(memory(&mut host).and_then(|(memory, guest)| {
-        let (name, value) = (
-            slice(memory, name, name_size)?,
-            slice(memory, value, value_size)?,
-        );
-        let (stream, map) = resolve_map(guest, map)?;
-        Ok(http_fields::set(stream, map, name, value)?)
-    })))
+    let (name, value) = ((name, name_size), (value, value_size));
+    let replaced = change_value(&mut host, map, name, value, http_fields::set);
+    Ok(status(replaced))
+}
+
+/// Calls `change` with a name and a value, each of which the guest passes by address and size.
+fn change_value(
+    host: &mut Host<'_>,
+    map: u32,
+    name: (u32, u32),
+    value: (u32, u32),
+    change: impl FnOnce(&StreamContext, FieldMap, &[u8], &[u8]) -> Result<(), Error>,
+) -> MemoryResult<()> {
+    let (memory, guest) = memory(host)?;
+    let name = slice(memory, name.0, name.1)?;
+    let value = slice(memory, value.0, value.1)?;
+    let (stream, map) = resolve_map(guest, map)?;
+    Ok(change(stream, map, name, value)?)
 }
 
 fn remove_header_map_value(
