@@ -352,7 +352,7 @@ pub(crate) fn status_value(status: StatusCode) -> HeaderValue {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use proptest::prelude::*;
 
     use super::*;
@@ -365,7 +365,8 @@ mod tests {
         HeaderValue::from_str(value).unwrap()
     }
 
-    fn fields(list: &[(&str, &str)]) -> Fields {
+    /// Creates fields from names and values.
+    pub(crate) fn fields(list: &[(&str, &str)]) -> Fields {
         list.iter().map(|(n, v)| (name(n), value(v))).collect()
     }
 

@@ -73,3 +73,30 @@ impl std::fmt::Display for Level {
         f.pad(self.name())
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// Keeps lines, as `level message`.
+    #[derive(Default)]
+    pub(crate) struct LogCapture(Mutex<Vec<String>>);
+
+    impl LogSink for LogCapture {
+        fn line(&self, line: &LogLine<'_>) {
+            self.0
+                .lock()
+                .unwrap()
+                .push(format!("{} {}", line.level, line.message));
+        }
+    }
+
+    impl LogCapture {
+        /// Returns the lines since the last time.
+        pub(crate) fn take(&self) -> Vec<String> {
+            std::mem::take(&mut self.0.lock().unwrap())
+        }
+    }
+}

@@ -141,23 +141,12 @@ fn encode_grpc_message(message: &[u8]) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fields::tests::fields;
 
     fn list(fields: &Fields) -> Vec<(&str, &[u8])> {
         fields
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_bytes()))
-            .collect()
-    }
-
-    fn request(fields: &[(&str, &str)]) -> Fields {
-        fields
-            .iter()
-            .map(|(name, value)| {
-                (
-                    Name::parse(name.as_bytes()).unwrap(),
-                    HeaderValue::from_str(value).unwrap(),
-                )
-            })
             .collect()
     }
 
@@ -206,14 +195,14 @@ mod tests {
     fn head_response_keeps_content_length_without_a_body() {
         let response = LocalResponse::from_proxy(StatusCode::OK, Bytes::from_static(b"four"));
         let (fields, body) =
-            response.into_message(RequestKind::from_headers(&request(&[(":method", "HEAD")])));
+            response.into_message(RequestKind::from_headers(&fields(&[(":method", "HEAD")])));
         assert_eq!(fields.get("content-length").unwrap(), "4");
         assert!(body.is_empty());
     }
 
     #[test]
     fn grpc_request_gets_a_trailers_only_response() {
-        let request = request(&[
+        let request = fields(&[
             (":method", "POST"),
             ("content-type", "application/grpc+proto"),
         ]);

@@ -2,41 +2,22 @@
 //! hostile guests.
 
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderValue;
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
 use crate::config::RuntimeConfig;
 use crate::error::{LoadError, StartError};
-use crate::fields::{Fields, Name};
+use crate::fields::tests::fields;
 use crate::limits::Limits;
-use crate::logs::{LogLine, LogSink};
+use crate::logs::tests::LogCapture;
 use crate::plugin::{EngineKind, FailurePolicy, PluginSpec};
 use crate::port::manual::ManualPort;
 use crate::runtime::{Runtime, WorkerChain};
 use crate::stream::Effect;
 use crate::{Clock, ManualClock};
-
-#[derive(Default)]
-struct LogCapture(Mutex<Vec<String>>);
-
-impl LogSink for LogCapture {
-    fn line(&self, line: &LogLine<'_>) {
-        self.0
-            .lock()
-            .unwrap()
-            .push(format!("{} {}", line.level, line.message));
-    }
-}
-
-impl LogCapture {
-    fn take(&self) -> Vec<String> {
-        std::mem::take(&mut self.0.lock().unwrap())
-    }
-}
 
 /// The part of WASI that these tests use, in a version that some library may import. The types are WASI's, but the
 /// interfaces are incomplete.
@@ -205,15 +186,7 @@ fn load(spec: PluginSpec) -> Result<(), LoadError> {
 impl Fixture {
     fn request(&self) -> (Vec<Effect>, Vec<String>) {
         let mut stream = self.chain.open(Rc::new(|| ()));
-        let fields: Fields = [(":path", "/"), (":method", "GET")]
-            .into_iter()
-            .map(|(name, value)| {
-                (
-                    Name::parse(name.as_bytes()).unwrap(),
-                    HeaderValue::from_static(value),
-                )
-            })
-            .collect();
+        let fields = fields(&[(":path", "/"), (":method", "GET")]);
         stream.request_headers(fields, true);
         let effects = std::iter::from_fn(|| stream.next_effect()).collect();
         stream.finish();

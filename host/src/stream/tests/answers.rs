@@ -271,11 +271,7 @@ fn paused_local_response_can_be_reset() {
     let mut stream = open(&chain);
     stream.request_headers(request(), true);
     assert_eq!(take_effects(&mut stream), [""; 0]);
-    let paused = StreamContext {
-        shared: stream.shared.clone(),
-        filter: 0,
-        slot: 0,
-    };
+    let paused = context_of(&stream, 0);
     stream_control::reset(&paused).unwrap();
     assert_eq!(take_effects(&mut stream), ["reset"]);
 }
@@ -333,11 +329,7 @@ fn after_resuming(
     stream.response_trailers(fields(&[("t", "1")]));
     assert_eq!(take_effects(&mut stream), ["request-headers:end"]);
     script.seen();
-    let paused = StreamContext {
-        shared: stream.shared.clone(),
-        filter: 1,
-        slot: 0,
-    };
+    let paused = context_of(&stream, 1);
     stream_control::resume(&paused, Direction::Response).unwrap();
     (take_effects(&mut stream), script.seen())
 }

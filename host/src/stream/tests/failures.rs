@@ -34,11 +34,7 @@ fn callback_can_resume_and_wake_another_stream() {
     }));
     paused.request_headers(request(), true);
     assert_eq!(take_effects(&mut paused), [""; 0]);
-    FIRST.set(Some(StreamContext {
-        shared: paused.shared.clone(),
-        filter: 0,
-        slot: 0,
-    }));
+    FIRST.set(Some(context_of(&paused, 0)));
     let mut other = open(&chain);
     other.request_headers(request(), true);
     assert_eq!(take_effects(&mut other), ["request-headers:end"]);
@@ -53,11 +49,7 @@ fn calls_on_an_ended_stream_return_closed() {
     let chain = chain(&script, &[RELOAD]);
     let mut stream = open(&chain);
     stream.request_headers(request(), true);
-    let kept = StreamContext {
-        shared: stream.shared.clone(),
-        filter: 0,
-        slot: 0,
-    };
+    let kept = context_of(&stream, 0);
     stream.finish();
     let closed = Err(crate::hostcalls::Error::Closed);
     assert_eq!(

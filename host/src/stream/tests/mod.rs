@@ -13,13 +13,13 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use http::HeaderValue;
 
 use super::*;
 use crate::clock::ManualClock;
 use crate::config::RuntimeConfig;
 use crate::context::{Services, StreamContext};
 use crate::engine::{self, Callback, Callbacks, EventCallback, Trap};
+use crate::fields::tests::fields;
 use crate::hostcalls::{http_bodies, http_fields, local_responses, stream_control};
 use crate::instances::{LoadedChain, LoadedModule, LoadedPlugin};
 use crate::logs::{Level, LogLine, LogSink};
@@ -314,17 +314,6 @@ fn open(chain: &WorkerChain) -> Stream {
     chain.open(Rc::new(|| ()))
 }
 
-fn fields(list: &[(&str, &str)]) -> Fields {
-    list.iter()
-        .map(|(name, value)| {
-            (
-                crate::Name::parse(name.as_bytes()).unwrap(),
-                HeaderValue::from_str(value).unwrap(),
-            )
-        })
-        .collect()
-}
-
 fn request() -> Fields {
     fields(&[
         (":authority", "a"),
@@ -373,6 +362,15 @@ fn bytes(text: &'static str) -> Bytes {
 
 fn stream_of(context: &Context) -> &StreamContext {
     context.stream.as_ref().unwrap()
+}
+
+/// Returns the context in which hostcalls of a plugin apply to a stream.
+fn context_of(stream: &Stream, filter: usize) -> StreamContext {
+    StreamContext {
+        shared: stream.shared.clone(),
+        filter,
+        slot: 0,
+    }
 }
 
 fn respond_with(status: u16) -> impl FnMut(&Context) -> Result<Action, Trap> + Send + 'static {

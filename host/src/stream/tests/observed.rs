@@ -249,11 +249,7 @@ fn observer_sees_pause_and_resume() {
         ["begun on 3 4", "p0 RequestHeaders RequestHeaders 4>4 Pause"]
     );
     // A resume from outside the callback forwards the buffered data.
-    let context = StreamContext {
-        shared: stream.shared.clone(),
-        filter: 0,
-        slot: 0,
-    };
+    let context = context_of(&stream, 0);
     stream_control::resume(&context, Direction::Request).unwrap();
     take_effects(&mut stream);
     assert_eq!(

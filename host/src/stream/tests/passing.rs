@@ -112,11 +112,7 @@ fn pause_in_headers_stops_the_stream_until_resumed() {
 
 /// Resumes a direction, as a callback of another stream would.
 fn resume(stream: &mut Stream, filter: usize, direction: Direction) {
-    let context = StreamContext {
-        shared: stream.shared.clone(),
-        filter,
-        slot: 0,
-    };
+    let context = context_of(stream, filter);
     stream_control::resume(&context, direction).unwrap();
 }
 
@@ -293,11 +289,7 @@ fn resume_inside_pausing_trailers_callback_releases_them() {
     stream.response_headers(response(), false);
     stream.response_trailers(fields(&[("t", "1")]));
     // The trailers are paused at the next plugin, where the first one can no longer access them.
-    let first = StreamContext {
-        shared: stream.shared.clone(),
-        filter: 1,
-        slot: 0,
-    };
+    let first = context_of(&stream, 1);
     assert_eq!(
         http_fields::set(&first, FieldMap::ResponseTrailers, b"t", b"2"),
         Err(crate::hostcalls::Error::NotAvailable)

@@ -10,35 +10,17 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderValue;
 
 use crate::ManualClock;
 use crate::config::RuntimeConfig;
 use crate::error::{LoadError, StartError};
-use crate::fields::{Fields, Name};
+use crate::fields::Fields;
+use crate::fields::tests::fields;
 use crate::limits::Limits;
-use crate::logs::{LogLine, LogSink};
+use crate::logs::tests::LogCapture;
 use crate::plugin::PluginSpec;
 use crate::runtime::{Runtime, WorkerChain};
 use crate::stream::{Effect, Stream};
-
-#[derive(Default)]
-struct LogCapture(Mutex<Vec<String>>);
-
-impl LogSink for LogCapture {
-    fn line(&self, line: &LogLine<'_>) {
-        self.0
-            .lock()
-            .unwrap()
-            .push(format!("{} {}", line.level, line.message));
-    }
-}
-
-impl LogCapture {
-    fn take(&self) -> Vec<String> {
-        std::mem::take(&mut self.0.lock().unwrap())
-    }
-}
 
 /// A worker with one plugin, and the plugin's log.
 struct Fixture {
@@ -90,22 +72,14 @@ impl Fixture {
 }
 
 fn request() -> Fields {
-    let list = [
+    fields(&[
         (":authority", "a"),
         (":path", "/"),
         (":method", "GET"),
         (":scheme", "http"),
         ("x", "1"),
         ("x", "2"),
-    ];
-    list.into_iter()
-        .map(|(name, value)| {
-            (
-                Name::parse(name.as_bytes()).unwrap(),
-                HeaderValue::from_static(value),
-            )
-        })
-        .collect()
+    ])
 }
 
 fn status(effects: &[Effect]) -> Option<u16> {
