@@ -42,9 +42,7 @@ fn local_response_stops_the_phase_regardless_of_action() {
         respond_with(403)(context)?;
         Ok(Action::Continue)
     });
-    let chain = chain(&script, &[RELOAD, RELOAD]);
-    let mut stream = open(&chain);
-    stream.request_headers(request(), true);
+    let mut stream = request_on(&script, &[RELOAD, RELOAD], true);
     assert_eq!(
         take_effects(&mut stream),
         ["response-headers:403", "response-body:no:end"]
@@ -65,9 +63,7 @@ fn local_response_can_be_modified_by_response_callbacks() {
             .unwrap();
             Ok(Action::Continue)
         });
-    let chain = chain(&script, &[RELOAD]);
-    let mut stream = open(&chain);
-    stream.request_headers(request(), true);
+    let mut stream = request_on(&script, &[RELOAD], true);
     let Some(Effect::ResponseHeaders { fields, end: false }) = stream.next_effect() else {
         panic!("no head")
     };
@@ -81,9 +77,7 @@ fn local_response_can_be_modified_by_response_callbacks() {
 #[test]
 fn local_response_in_response_phase_skips_further_callbacks() {
     let script = Scripted::default().on(1, Phase::ResponseHeaders, respond_with(500));
-    let chain = chain(&script, &[RELOAD, RELOAD]);
-    let mut stream = open(&chain);
-    stream.request_headers(request(), true);
+    let mut stream = request_on(&script, &[RELOAD, RELOAD], true);
     stream.response_headers(response(), false);
     stream.response_body(bytes("upstream"), true);
     assert_eq!(
@@ -112,9 +106,7 @@ fn local_response_after_response_headers_were_sent_is_rejected() {
         assert_eq!(sent, Err(crate::hostcalls::Error::NotAvailable));
         Ok(Action::Continue)
     });
-    let chain = chain(&script, &[RELOAD]);
-    let mut stream = open(&chain);
-    stream.request_headers(request(), true);
+    let mut stream = request_on(&script, &[RELOAD], true);
     stream.response_headers(response(), false);
     stream.response_body(bytes("a"), true);
     assert_eq!(
@@ -140,9 +132,7 @@ fn late_unchecked_local_response_resets_the_stream() {
         .unwrap();
         Ok(Action::Continue)
     });
-    let chain = chain(&script, &[RELOAD]);
-    let mut stream = open(&chain);
-    stream.request_headers(request(), true);
+    let mut stream = request_on(&script, &[RELOAD], true);
     stream.response_headers(response(), false);
     stream.response_body(bytes("a"), true);
     assert_eq!(
@@ -167,9 +157,7 @@ fn second_local_response_is_rejected() {
             assert_eq!(again, Err(crate::hostcalls::Error::NotAvailable));
             Ok(Action::Continue)
         });
-    let chain = chain(&script, &[RELOAD]);
-    let mut stream = open(&chain);
-    stream.request_headers(request(), true);
+    let mut stream = request_on(&script, &[RELOAD], true);
     assert_eq!(
         take_effects(&mut stream),
         ["response-headers:403", "response-body:no:end"]
@@ -179,9 +167,7 @@ fn second_local_response_is_rejected() {
 #[test]
 fn upstream_failure_response_passes_response_callbacks() {
     let script = Scripted::default();
-    let chain = chain(&script, &[RELOAD]);
-    let mut stream = open(&chain);
-    stream.request_headers(request(), true);
+    let mut stream = request_on(&script, &[RELOAD], true);
     stream.fail_upstream(503, bytes("down"));
     stream.fail_upstream(503, bytes("again"));
     stream.response_headers(response(), true);
@@ -202,9 +188,7 @@ fn upstream_failure_response_passes_response_callbacks() {
 #[test]
 fn upstream_failure_during_a_response_resets() {
     let script = Scripted::default().returns(0, Phase::ResponseHeaders, &[Action::Pause]);
-    let chain = chain(&script, &[RELOAD]);
-    let mut stream = open(&chain);
-    stream.request_headers(request(), true);
+    let mut stream = request_on(&script, &[RELOAD], true);
     stream.response_headers(response(), false);
     stream.fail_upstream(502, bytes("broken"));
     assert_eq!(take_effects(&mut stream), ["request-headers:end", "reset"]);
@@ -216,9 +200,7 @@ fn response_without_status_becomes_502() {
         http_fields::remove(stream_of(context), FieldMap::ResponseHeaders, b":status").unwrap();
         Ok(Action::Continue)
     });
-    let chain = chain(&script, &[RELOAD]);
-    let mut stream = open(&chain);
-    stream.request_headers(request(), true);
+    let mut stream = request_on(&script, &[RELOAD], true);
     stream.response_headers(response(), true);
     assert_eq!(
         take_effects(&mut stream)[1..],
@@ -253,9 +235,7 @@ fn reset_in_the_callback_that_has_sent_a_local_response_has_no_effect() {
         assert_eq!(stream_control::reset(stream_of(context)), Ok(()));
         action
     });
-    let chain = chain(&script, &[RELOAD]);
-    let mut stream = open(&chain);
-    stream.request_headers(request(), true);
+    let mut stream = request_on(&script, &[RELOAD], true);
     assert_eq!(
         take_effects(&mut stream),
         ["response-headers:403", "response-body:no:end"]
@@ -267,9 +247,7 @@ fn paused_local_response_can_be_reset() {
     let script = Scripted::default()
         .on(0, Phase::RequestHeaders, respond_with(403))
         .returns(0, Phase::ResponseHeaders, &[Action::Pause]);
-    let chain = chain(&script, &[RELOAD]);
-    let mut stream = open(&chain);
-    stream.request_headers(request(), true);
+    let mut stream = request_on(&script, &[RELOAD], true);
     assert_eq!(take_effects(&mut stream), [""; 0]);
     let paused = context_of(&stream, 0);
     stream_control::reset(&paused).unwrap();
@@ -321,9 +299,7 @@ fn after_resuming(
     let script = Scripted::default()
         .returns(1, Phase::ResponseHeaders, &[Action::Pause])
         .on(0, Phase::ResponseHeaders, behaviour);
-    let chain = chain(&script, &[RELOAD, RELOAD]);
-    let mut stream = open(&chain);
-    stream.request_headers(request(), true);
+    let mut stream = request_on(&script, &[RELOAD, RELOAD], true);
     stream.response_headers(response(), false);
     stream.response_body(bytes("abc"), false);
     stream.response_trailers(fields(&[("t", "1")]));

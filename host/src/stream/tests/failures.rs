@@ -172,9 +172,7 @@ fn fail_closed_plugin_rejects_streams_after_a_trap() {
 #[test]
 fn trap_after_response_headers_resets_the_stream() {
     let script = Scripted::default().on(0, Phase::ResponseBody, trap);
-    let chain = chain(&script, &[RELOAD]);
-    let mut stream = open(&chain);
-    stream.request_headers(request(), true);
+    let mut stream = request_on(&script, &[RELOAD], true);
     stream.response_headers(response(), false);
     stream.response_body(bytes("a"), true);
     assert_eq!(

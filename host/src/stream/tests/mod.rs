@@ -314,6 +314,15 @@ fn open(chain: &WorkerChain) -> Stream {
     chain.open(Rc::new(|| ()))
 }
 
+/// Starts a chain with one plugin for each policy, and passes it the headers of a request. With `end`, the request has nothing else.
+/// The chain ends with the stream.
+fn request_on(script: &Scripted, policies: &[FailurePolicy], end: bool) -> Stream {
+    let chain = chain(script, policies);
+    let mut stream = open(&chain);
+    stream.request_headers(request(), end);
+    stream
+}
+
 fn request() -> Fields {
     fields(&[
         (":authority", "a"),

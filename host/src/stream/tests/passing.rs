@@ -66,9 +66,7 @@ fn empty_chain_passes_everything_through() {
 #[test]
 fn empty_end_of_stream_reaches_the_plugin() {
     let script = Scripted::default();
-    let chain = chain(&script, &[RELOAD]);
-    let mut stream = open(&chain);
-    stream.request_headers(request(), false);
+    let mut stream = request_on(&script, &[RELOAD], false);
     stream.request_body(Bytes::new(), false);
     stream.request_body(Bytes::new(), true);
     assert_eq!(
@@ -86,9 +84,7 @@ fn empty_end_of_stream_reaches_the_plugin() {
 #[test]
 fn pause_in_headers_stops_the_stream_until_resumed() {
     let script = Scripted::default().returns(0, Phase::RequestHeaders, &[Action::Pause]);
-    let chain = chain(&script, &[RELOAD, RELOAD]);
-    let mut stream = open(&chain);
-    stream.request_headers(request(), false);
+    let mut stream = request_on(&script, &[RELOAD, RELOAD], false);
     stream.request_body(bytes("abc"), false);
     stream.request_body(bytes("de"), true);
     assert_eq!(take_effects(&mut stream), [""; 0]);
@@ -119,9 +115,7 @@ fn resume(stream: &mut Stream, filter: usize, direction: Direction) {
 #[test]
 fn pause_in_headers_holds_end_of_stream() {
     let script = Scripted::default().returns(0, Phase::ResponseHeaders, &[Action::Pause]);
-    let chain = chain(&script, &[RELOAD]);
-    let mut stream = open(&chain);
-    stream.request_headers(request(), true);
+    let mut stream = request_on(&script, &[RELOAD], true);
     stream.response_headers(response(), true);
     assert_eq!(take_effects(&mut stream), ["request-headers:end"]);
     resume(&mut stream, 0, Direction::Response);
@@ -131,9 +125,7 @@ fn pause_in_headers_holds_end_of_stream() {
 #[test]
 fn pause_in_headers_holds_trailers() {
     let script = Scripted::default().returns(0, Phase::RequestHeaders, &[Action::Pause]);
-    let chain = chain(&script, &[RELOAD]);
-    let mut stream = open(&chain);
-    stream.request_headers(request(), false);
+    let mut stream = request_on(&script, &[RELOAD], false);
     stream.request_trailers(fields(&[("t", "1")]));
     assert_eq!(take_effects(&mut stream), [""; 0]);
     resume(&mut stream, 0, Direction::Request);
@@ -154,9 +146,7 @@ fn pause_in_body_buffers_data() {
         Phase::RequestBody,
         &[Action::Pause, Action::Pause, Action::Continue],
     );
-    let chain = chain(&script, &[RELOAD, RELOAD]);
-    let mut stream = open(&chain);
-    stream.request_headers(request(), false);
+    let mut stream = request_on(&script, &[RELOAD, RELOAD], false);
     for (text, end) in [("ab", false), ("c", false), ("de", true)] {
         stream.request_body(bytes(text), end);
     }
@@ -184,9 +174,7 @@ fn pause_in_body_buffers_data() {
 #[test]
 fn resumed_body_continues_at_the_next_plugin() {
     let script = Scripted::default().returns(0, Phase::RequestBody, &[Action::Pause]);
-    let chain = chain(&script, &[RELOAD, RELOAD]);
-    let mut stream = open(&chain);
-    stream.request_headers(request(), false);
+    let mut stream = request_on(&script, &[RELOAD, RELOAD], false);
     stream.request_body(bytes("abc"), true);
     assert_eq!(take_effects(&mut stream), ["request-headers"]);
     script.seen();
@@ -198,9 +186,7 @@ fn resumed_body_continues_at_the_next_plugin() {
 #[test]
 fn trailers_release_a_paused_body() {
     let script = Scripted::default().returns(0, Phase::ResponseBody, &[Action::Pause]);
-    let chain = chain(&script, &[RELOAD]);
-    let mut stream = open(&chain);
-    stream.request_headers(request(), true);
+    let mut stream = request_on(&script, &[RELOAD], true);
     stream.response_headers(response(), false);
     stream.response_body(bytes("abc"), false);
     stream.response_trailers(fields(&[("t", "1")]));
@@ -218,9 +204,7 @@ fn trailers_release_a_paused_body() {
 #[test]
 fn pause_in_trailers_holds_trailers() {
     let script = Scripted::default().returns(0, Phase::RequestTrailers, &[Action::Pause]);
-    let chain = chain(&script, &[RELOAD]);
-    let mut stream = open(&chain);
-    stream.request_headers(request(), false);
+    let mut stream = request_on(&script, &[RELOAD], false);
     stream.request_trailers(fields(&[("t", "1")]));
     assert_eq!(take_effects(&mut stream), ["request-headers"]);
     resume(&mut stream, 0, Direction::Request);
@@ -233,9 +217,7 @@ fn resume_inside_pausing_headers_callback_continues() {
         stream_control::resume(stream_of(context), Direction::Request).unwrap();
         Ok(Action::Pause)
     });
-    let chain = chain(&script, &[RELOAD]);
-    let mut stream = open(&chain);
-    stream.request_headers(request(), true);
+    let mut stream = request_on(&script, &[RELOAD], true);
     assert_eq!(take_effects(&mut stream), ["request-headers:end"]);
 }
 
@@ -249,9 +231,7 @@ fn resume_inside_pausing_body_callback_continues() {
         stream_control::resume(stream_of(context), Direction::Request).unwrap();
         Ok(Action::Pause)
     });
-    let chain = chain(&script, &[RELOAD]);
-    let mut stream = open(&chain);
-    stream.request_headers(request(), false);
+    let mut stream = request_on(&script, &[RELOAD], false);
     // No chunk is buffered, so the plugin sees each one separately.
     for (text, end) in [("ab", false), ("c", false), ("de", true)] {
         stream.request_body(bytes(text), end);
@@ -283,9 +263,7 @@ fn resume_inside_pausing_trailers_callback_releases_them() {
             Ok(Action::Pause)
         })
         .returns(0, Phase::ResponseTrailers, &[Action::Pause]);
-    let chain = chain(&script, &[RELOAD, RELOAD]);
-    let mut stream = open(&chain);
-    stream.request_headers(request(), true);
+    let mut stream = request_on(&script, &[RELOAD, RELOAD], true);
     stream.response_headers(response(), false);
     stream.response_trailers(fields(&[("t", "1")]));
     // The trailers are paused at the next plugin, where the first one can no longer access them.
@@ -308,9 +286,7 @@ fn resume_inside_pausing_trailers_callback_releases_them() {
 #[test]
 fn resume_of_an_unpaused_stream_does_nothing() {
     let script = Scripted::default();
-    let chain = chain(&script, &[RELOAD]);
-    let mut stream = open(&chain);
-    stream.request_headers(request(), false);
+    let mut stream = request_on(&script, &[RELOAD], false);
     resume(&mut stream, 0, Direction::Request);
     resume(&mut stream, 0, Direction::Response);
     stream.request_body(bytes("a"), true);
@@ -327,9 +303,7 @@ fn body_callback_can_drop_its_data() {
         Phase::RequestBody,
         &[Action::PauseDropping, Action::Continue],
     );
-    let chain = chain(&script, &[RELOAD]);
-    let mut stream = open(&chain);
-    stream.request_headers(request(), false);
+    let mut stream = request_on(&script, &[RELOAD], false);
     stream.request_body(bytes("dropped"), false);
     stream.request_body(bytes("kept"), true);
     assert_eq!(
@@ -343,9 +317,7 @@ fn body_callback_can_drop_its_data() {
 #[test]
 fn paused_headers_apply_backpressure() {
     let script = Scripted::default().returns(0, Phase::RequestHeaders, &[Action::Pause]);
-    let chain = chain(&script, &[RELOAD]);
-    let mut stream = open(&chain);
-    stream.request_headers(request(), false);
+    let mut stream = request_on(&script, &[RELOAD], false);
     stream.request_body(bytes("0123456789"), false);
     assert!(stream.wants_request_body());
     stream.request_body(bytes("x"), false);
@@ -365,9 +337,7 @@ fn paused_headers_apply_backpressure() {
 #[test]
 fn oversized_paused_request_body_returns_413() {
     let script = Scripted::default().returns(0, Phase::RequestBody, &[Action::Pause]);
-    let chain = chain(&script, &[RELOAD]);
-    let mut stream = open(&chain);
-    stream.request_headers(request(), false);
+    let mut stream = request_on(&script, &[RELOAD], false);
     stream.request_body(bytes("0123456789"), false);
     stream.request_body(bytes("x"), false);
     stream.request_body(bytes("late"), true);
@@ -395,9 +365,7 @@ fn oversized_paused_request_body_returns_413() {
 #[test]
 fn oversized_paused_response_body_resets() {
     let script = Scripted::default().returns(0, Phase::ResponseBody, &[Action::Pause]);
-    let chain = chain(&script, &[RELOAD]);
-    let mut stream = open(&chain);
-    stream.request_headers(request(), true);
+    let mut stream = request_on(&script, &[RELOAD], true);
     stream.response_headers(response(), false);
     stream.response_body(bytes("0123456789x"), false);
     assert_eq!(
@@ -412,9 +380,7 @@ fn oversized_paused_response_body_returns_500_if_headers_held() {
     let script = Scripted::default()
         .returns(0, Phase::ResponseHeaders, &[Action::Pause])
         .returns(1, Phase::ResponseBody, &[Action::Pause]);
-    let chain = chain(&script, &[RELOAD, RELOAD]);
-    let mut stream = open(&chain);
-    stream.request_headers(request(), true);
+    let mut stream = request_on(&script, &[RELOAD, RELOAD], true);
     stream.response_headers(response(), false);
     stream.response_body(bytes("0123456789x"), false);
     assert_eq!(
@@ -430,9 +396,7 @@ fn oversized_paused_response_body_returns_500_if_headers_held() {
 #[test]
 fn pause_buffering_in_headers_returns_413_for_large_request() {
     let script = Scripted::default().returns(0, Phase::RequestHeaders, &[Action::PauseBuffering]);
-    let chain = chain(&script, &[RELOAD]);
-    let mut stream = open(&chain);
-    stream.request_headers(request(), false);
+    let mut stream = request_on(&script, &[RELOAD], false);
     stream.request_body(bytes("0123456789"), false);
     assert_eq!(take_effects(&mut stream), [""; 0]);
     stream.request_body(bytes("x"), false);
@@ -461,9 +425,7 @@ fn pause_buffering_in_headers_returns_413_for_large_request() {
 #[test]
 fn pause_buffering_in_headers_returns_500_for_large_response() {
     let script = Scripted::default().returns(0, Phase::ResponseHeaders, &[Action::PauseBuffering]);
-    let chain = chain(&script, &[RELOAD]);
-    let mut stream = open(&chain);
-    stream.request_headers(request(), true);
+    let mut stream = request_on(&script, &[RELOAD], true);
     stream.response_headers(response(), false);
     stream.response_body(bytes("0123456789x"), false);
     assert_eq!(

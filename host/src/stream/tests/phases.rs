@@ -73,9 +73,7 @@ fn body_can_be_changed_in_its_callback() {
         );
         Ok(Action::Continue)
     });
-    let chain = chain(&script, &[RELOAD]);
-    let mut stream = open(&chain);
-    stream.request_headers(request(), true);
+    let mut stream = request_on(&script, &[RELOAD], true);
     stream.response_headers(response(), false);
     stream.response_body(bytes("abc"), true);
     assert_eq!(
