@@ -3,11 +3,12 @@
 
 use std::num::NonZero;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::OnceLock;
 
 use anyhow::{Result, anyhow, bail};
 use bytes::Bytes;
-use libtest_mimic::Arguments;
+use libtest_mimic::{Arguments, Trial};
 use tidegate_components::guests::{self, Shape};
 use tidegate_components::workspace;
 use tidegate_testkit::envoy::{NoWheel, Release, fetched};
@@ -43,6 +44,17 @@ pub fn waiting(mut arguments: Arguments) -> Arguments {
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     arguments.test_threads.get_or_insert(2 * cores);
     arguments
+}
+
+/// Runs the tests of a program, or says why it has none.
+pub fn run(arguments: &Arguments, trials: Result<Vec<Trial>>) -> ExitCode {
+    match trials {
+        Ok(trials) => libtest_mimic::run(arguments, trials).exit_code(),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// The Envoy binary of a release, or why there is none for this platform.

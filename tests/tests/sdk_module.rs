@@ -24,13 +24,7 @@ static EXAMPLES: LazyLock<Result<Bytes, String>> =
 
 fn main() -> ExitCode {
     let arguments = tidegate_tests::waiting(Arguments::from_args());
-    match trials() {
-        Ok(trials) => libtest_mimic::run(&arguments, trials).exit_code(),
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    tidegate_tests::run(&arguments, trials())
 }
 
 fn trials() -> Result<Vec<Trial>> {

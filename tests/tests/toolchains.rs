@@ -24,13 +24,7 @@ const BINDGEN: [&str; 2] = ["bare-bindgen-0-41", "bare-bindgen-0-63"];
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    match trials() {
-        Ok(trials) => libtest_mimic::run(&arguments, trials).exit_code(),
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    tidegate_tests::run(&arguments, trials())
 }
 
 fn trials() -> Result<Vec<Trial>> {

@@ -13,7 +13,7 @@ use tidegate_host::{
 /// How long any operation may take before a test fails.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-struct NoLogs;
+pub struct NoLogs;
 
 impl LogSink for NoLogs {
     fn line(&self, _: &LogLine<'_>) {}

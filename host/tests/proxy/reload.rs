@@ -6,10 +6,10 @@ use std::sync::{Arc, mpsc};
 use std::time::Instant;
 
 use tidegate_host::{
-    Clock, LoadError, LogLine, LogSink, PluginSpec, ServeError, Server, StartError, Upstream,
+    Clock, LoadError, LogSink, PluginSpec, ServeError, Server, StartError, Upstream,
 };
 
-use crate::peers::{Origin, PATIENCE, Peer, config, to};
+use crate::peers::{NoLogs, Origin, PATIENCE, Peer, config, to};
 
 /// The number of reloads under load. `cargo xtask soak reload` sets a higher one in `TIDEGATE_RELOADS`.
 const RELOADS: usize = 100;
@@ -265,12 +265,6 @@ fn reload_replaces_a_trapping_plugin() {
     }
     server.reload(&[version(2)]).expect("a reload");
     assert_eq!(asked(&mut client, GET), 2);
-}
-
-struct NoLogs;
-
-impl LogSink for NoLogs {
-    fn line(&self, _: &LogLine<'_>) {}
 }
 
 #[test]

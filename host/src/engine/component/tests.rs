@@ -194,6 +194,11 @@ impl Fixture {
     }
 }
 
+/// Starts a plugin and sends one request.
+fn request(spec: PluginSpec) -> (Vec<Effect>, Vec<String>) {
+    start(spec).unwrap().request()
+}
+
 fn passes(effects: &[Effect]) -> bool {
     matches!(effects, [Effect::RequestHeaders { end: true, .. }])
 }
@@ -225,7 +230,7 @@ fn vm_configuration_is_readable() {
         vm_configuration: b"shared".to_vec(),
         ..plugin("", imports, body)
     };
-    let (_, lines) = start(spec).unwrap().request();
+    let (_, lines) = request(spec);
     assert_eq!(lines, ["info shared"]);
 }
 
@@ -237,7 +242,7 @@ fn plugin_that_is_not_pending_cannot_become_done() {
         (call $done (i32.const 64))
         (call $digit (i32.load8_u (i32.const 64)))
         (call $digit (i32.load8_u (i32.const 65)))"#;
-    let (_, lines) = start(plugin("", imports, body)).unwrap().request();
+    let (_, lines) = request(plugin("", imports, body));
     // An error with its second case, `not-available`.
     assert_eq!(lines, ["info 1", "info 1"]);
 }
@@ -410,7 +415,7 @@ fn filesystem_is_empty_and_sockets_are_denied() {
         (call $digit (i32.load8_u (i32.const 64)))
         (call $digit (i32.load8_u (i32.const 68)))
         (call $digit (i32.ne (i32.const 0) (call $network)))"#;
-    let (effects, lines) = start(plugin(world, imports, body)).unwrap().request();
+    let (effects, lines) = request(plugin(world, imports, body));
     // No directories; an error, `access-denied`; a network that permits nothing.
     assert_eq!(lines, ["info 0", "info 1", "info 1", "info 1"]);
     assert!(passes(&effects));
@@ -421,9 +426,7 @@ fn oversized_random_request_traps() {
     let imports =
         r#"(import "wasi:random/random@0.2.6" "get-random-bytes" (func $random (param i64 i32)))"#;
     let body = "(call $random (i64.const 0x7fffffffffff) (i32.const 64))";
-    let (effects, _) = start(plugin("import wasi:random/random@0.2.6;", imports, body))
-        .unwrap()
-        .request();
+    let (effects, _) = request(plugin("import wasi:random/random@0.2.6;", imports, body));
     assert!(fails(&effects));
 }
 
@@ -439,7 +442,7 @@ fn exit_fails_the_instance_and_flushes_the_partial_line() {
     let body = r#"
         (call $write (call $stderr) (i32.const 0) (i32.const 3) (i32.const 64))
         (call $exit (i32.const 1))"#;
-    let (effects, lines) = start(plugin(world, imports, body)).unwrap().request();
+    let (effects, lines) = request(plugin(world, imports, body));
     assert!(fails(&effects));
     assert_eq!(lines[0], "error bye");
     assert!(
@@ -519,9 +522,7 @@ fn trapped_plugin_follows_its_failure_policy() {
 #[test]
 fn invalid_action_traps() {
     let core = core("", "(return (i32.const 2))");
-    let (effects, _) = start(PluginSpec::new("plugin", component(WORLD, &core)))
-        .unwrap()
-        .request();
+    let (effects, _) = request(PluginSpec::new("plugin", component(WORLD, &core)));
     assert!(fails(&effects));
 }
 
@@ -531,7 +532,7 @@ fn invalid_handle_traps() {
         r#"(import "tidegate:proxy/stream-control@0.1.0" "reset" (func $reset (param i32 i32)))"#;
     for handle in ["0", "99", "-1"] {
         let body = format!("(call $reset (i32.const {handle}) (i32.const 64))");
-        let (effects, _) = start(plugin("", imports, &body)).unwrap().request();
+        let (effects, _) = request(plugin("", imports, &body));
         assert!(fails(&effects), "{handle}");
     }
 }
@@ -559,17 +560,11 @@ fn handle_of_ended_stream_reports_closed() {
 fn out_of_bounds_or_non_utf8_strings_trap() {
     for (at, size) in [("0xfff0", "0x100"), ("-1", "-1"), ("0", "0x7fffffff")] {
         let body = format!("(call $log (i32.const 2) (i32.const {at}) (i32.const {size}))");
-        assert!(
-            fails(&start(plugin("", "", &body)).unwrap().request().0),
-            "{at} {size}"
-        );
+        assert!(fails(&request(plugin("", "", &body)).0), "{at} {size}");
     }
     let body =
         "(i32.store8 (i32.const 0) (i32.const 0xff)) (call $say (i32.const 0) (i32.const 1))";
-    assert!(
-        fails(&start(plugin("", "", body)).unwrap().request().0),
-        "no UTF-8"
-    );
+    assert!(fails(&request(plugin("", "", body)).0), "no UTF-8");
 }
 
 #[test]
@@ -582,15 +577,13 @@ fn infinite_loop_and_recursion_are_terminated() {
         limits,
         ..plugin("", "", "(loop $forever (br $forever))")
     };
-    let (effects, lines) = start(spec).unwrap().request();
+    let (effects, lines) = request(spec);
     assert!(fails(&effects));
     assert!(
         lines[0].contains("longer than its limit of 20ms"),
         "{lines:?}"
     );
-    let (effects, _) = start(plugin("", "(func $down (call $down))", "(call $down)"))
-        .unwrap()
-        .request();
+    let (effects, _) = request(plugin("", "(func $down (call $down))", "(call $down)"));
     assert!(fails(&effects));
 }
 
@@ -601,11 +594,9 @@ fn memory_is_capped() {
         ..Limits::default()
     };
     let body = r#"(call $digit (i32.eq (i32.const -1) (memory.grow (i32.const 5))))"#;
-    let (_, lines) = start(PluginSpec {
+    let (_, lines) = request(PluginSpec {
         limits,
         ..plugin("", "", body)
-    })
-    .unwrap()
-    .request();
+    });
     assert_eq!(lines, ["info 1"]);
 }
