@@ -6,8 +6,8 @@ use bytes::Bytes;
 use tidegate_components::Encoder;
 use tidegate_components::guests;
 use wasmtime::{
-    Caller, Engine, Extern, Instance, Linker, Memory, Module, Result, Store, WasmParams,
-    WasmResults, format_err,
+    Caller, Engine, Extern, FuncType, Instance, Linker, Memory, Module, Result, Store, Val,
+    ValType, WasmParams, WasmResults, format_err,
 };
 
 const GUEST: &str = "allocations-counted";
@@ -22,8 +22,9 @@ const SENT: usize = 140;
 const RESPONSE: u32 = 1;
 const RESET: u32 = 2;
 
-/// The number of every HTTP call.
-const CALL: u32 = 4;
+/// The numbers of the first two HTTP calls.
+const FIRST_CALL: u32 = 4;
+const SECOND_CALL: u32 = 8;
 
 /// The number of the map that contains the trailers of the response to an HTTP call.
 const CALL_TRAILERS: u32 = 7;
@@ -39,6 +40,8 @@ struct Host {
     trailers: Vec<u8>,
     /// Their body. `None` if the deployment does not allow that it is read.
     body: Option<&'static [u8]>,
+    /// The number of the last HTTP call, or 0.
+    last_call: u32,
 }
 
 /// The module, with the host's end of it.
@@ -55,6 +58,7 @@ impl Default for Host {
             headers: serialized(&[(b":status", b"200")]),
             trailers: serialized(&[(b"x", b"1")]),
             body: Some(b"body"),
+            last_call: 0,
         }
     }
 }
@@ -96,26 +100,9 @@ impl Plugin {
         let mut linker = Linker::new(&engine);
         linker.func_wrap("env", "proxy_get_header_map_pairs", get_header_map_pairs)?;
         linker.func_wrap("env", "proxy_get_buffer_bytes", get_buffer_bytes)?;
-        linker.func_wrap(
-            "env",
-            "proxy_http_call",
-            |mut caller: Caller<'_, Host>,
-             _: u32,
-             _: u32,
-             _: u32,
-             _: u32,
-             _: u32,
-             _: u32,
-             _: u32,
-             _: u32,
-             _: u32,
-             call_at: u32|
-             -> Result<u32> {
-                let memory = memory(&mut caller)?;
-                memory.write(&mut caller, call_at as usize, &CALL.to_le_bytes())?;
-                Ok(0)
-            },
-        )?;
+        let parameters = vec![ValType::I32; 10];
+        let type_of_call = FuncType::new(&engine, parameters, [ValType::I32]);
+        linker.func_new("env", "proxy_http_call", type_of_call, http_call)?;
         linker.define_unknown_imports_as_traps(&module)?;
         let mut store = Store::new(&engine, host);
         let instance = linker.instantiate(&mut store, &module)?;
@@ -153,10 +140,10 @@ impl Plugin {
         self.call::<u32, ()>("proxy_on_delete", context)
     }
 
-    /// Reports that the HTTP call has ended with a response.
-    fn outcome(&mut self, root: u32) -> Result<()> {
+    /// Reports that an HTTP call has ended with a response.
+    fn outcome(&mut self, root: u32, call: u32) -> Result<()> {
         let body = self.store.data().body.map_or(4, <[u8]>::len);
-        let arguments = (root, CALL, 1, body as u32, 1);
+        let arguments = (root, call, 1, body as u32, 1);
         self.call::<(u32, u32, u32, u32, u32), ()>("proxy_on_http_call_response", arguments)
     }
 
@@ -209,6 +196,20 @@ fn get_buffer_bytes(
     give(&mut caller, &rest[..size], data_at, size_at)
 }
 
+/// Returns the number of the call through the last parameter.
+fn http_call(mut caller: Caller<'_, Host>, parameters: &[Val], results: &mut [Val]) -> Result<()> {
+    let ([.., Val::I32(call_at)], [status]) = (parameters, results) else {
+        return Err(format_err!("the function has another type"));
+    };
+    let host = caller.data_mut();
+    host.last_call += FIRST_CALL;
+    let call = host.last_call;
+    let memory = memory(&mut caller)?;
+    memory.write(&mut caller, *call_at as usize, &call.to_le_bytes())?;
+    *status = Val::I32(0);
+    Ok(())
+}
+
 /// Passes bytes to the module, in memory that the module allocates.
 fn give(caller: &mut Caller<'_, Host>, bytes: &[u8], data_at: u32, size_at: u32) -> Result<u32> {
     let size = bytes.len() as u32;
@@ -238,9 +239,9 @@ fn memory(caller: &mut Caller<'_, Host>) -> Result<Memory> {
 #[test]
 fn response_to_a_call_is_allocated_once() -> Result<()> {
     let mut plugin = Plugin::start(Host::default())?;
-    plugin.outcome(1)?;
+    plugin.outcome(1, FIRST_CALL)?;
     let before = plugin.number(ALLOCATIONS)?;
-    plugin.outcome(1)?;
+    plugin.outcome(1, FIRST_CALL)?;
     assert_eq!(plugin.number(OUTCOME)?, RESPONSE);
     // Two lists of fields, each with one name and one value, and the body.
     assert_eq!(plugin.number(ALLOCATIONS)?, before + 7);
@@ -264,9 +265,9 @@ fn response_that_cannot_be_read_allocates_nothing() -> Result<()> {
     for host in hosts {
         let mut plugin = Plugin::start(host)?;
         // The buffers of the bridge grow at first.
-        plugin.outcome(1)?;
+        plugin.outcome(1, FIRST_CALL)?;
         let before = plugin.number(ALLOCATIONS)?;
-        plugin.outcome(1)?;
+        plugin.outcome(1, FIRST_CALL)?;
         assert_eq!(plugin.number(OUTCOME)?, RESET);
         assert_eq!(plugin.number(ALLOCATIONS)?, before);
     }
@@ -298,7 +299,7 @@ fn calls_of_a_deleted_plugin_are_forgotten() -> Result<()> {
     plugin.delete(1)?;
     // The host cancels the call without reporting it, and uses its number for another call, which is for the plugin.
     plugin.configure(3)?;
-    plugin.outcome(3)?;
+    plugin.outcome(3, FIRST_CALL)?;
     assert_eq!(plugin.number(OUTCOME)?, RESPONSE);
     Ok(())
 }
@@ -310,7 +311,25 @@ fn calls_of_other_plugins_are_kept() -> Result<()> {
     plugin.request(3, 1)?;
     plugin.delete(2)?;
     // The outcome is for a stream, and the guest has no callback for it.
-    plugin.outcome(1)?;
+    plugin.outcome(1, FIRST_CALL)?;
     assert_eq!(plugin.number(OUTCOME)?, 0);
+    Ok(())
+}
+
+#[test]
+fn next_call_forgets_only_those_of_deleted_plugins() -> Result<()> {
+    let mut plugin = Plugin::start(Host::default())?;
+    plugin.configure(2)?;
+    plugin.request(3, 2)?;
+    plugin.delete(3)?;
+    plugin.delete(2)?;
+    plugin.request(4, 1)?;
+    // The call is still known to be for a stream, and the guest has no callback for it.
+    plugin.outcome(1, SECOND_CALL)?;
+    assert_eq!(plugin.number(OUTCOME)?, 0);
+    // The host uses the numbers of the plugin and of its call again, for a call that is for the plugin.
+    plugin.configure(2)?;
+    plugin.outcome(2, FIRST_CALL)?;
+    assert_eq!(plugin.number(OUTCOME)?, RESPONSE);
     Ok(())
 }
