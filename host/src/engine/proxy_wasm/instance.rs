@@ -120,6 +120,34 @@ macro_rules! call {
 }
 
 impl Instance {
+    /// Creates the context of a plugin and configures it. The inner error is the reason why the plugin is refused.
+    fn start_plugin(
+        &mut self,
+        context: &Context,
+        configuration: &[u8],
+    ) -> Result<Result<(), String>, Trap> {
+        let id = context.id;
+        let length = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        let size = length(configuration);
+        let vm_size = length(vm_configuration::get(&self.store.data().services));
+        call!(
+            self,
+            context,
+            on_context_create,
+            "proxy_on_context_create",
+            (id, 0)
+        );
+        let name = "proxy_on_vm_start";
+        if call!(self, context, on_vm_start, name, (id, vm_size)) == Some(0) {
+            return Ok(Err(returned_false(name)));
+        }
+        let name = "proxy_on_configure";
+        if call!(self, context, on_configure, name, (id, size)) == Some(0) {
+            return Ok(Err(returned_false(name)));
+        }
+        Ok(Ok(()))
+    }
+
     /// Passes the outcome of an HTTP call to the plugin. As in Envoy, a call without a response has no headers.
     fn http_call_ended(
         &mut self,
@@ -164,48 +192,25 @@ impl Instance {
     }
 }
 
+fn returned_false(export: &str) -> String {
+    format!("`{export}` returned false; the plugin's log may say why")
+}
+
 impl engine::Instance for Instance {
     fn configure(
         &mut self,
         context: &Context,
         configuration: &[u8],
     ) -> Result<Result<(), String>, Trap> {
-        let id = context.id;
-        let length = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-        let size = length(configuration);
         let guest = self.store.data_mut();
-        let vm_size = length(vm_configuration::get(&guest.services));
         guest.configuration = Some(Bytes::copy_from_slice(configuration));
         let limits = guest.services.limits;
         self.time_limit = limits.for_start();
-        call!(
-            self,
-            context,
-            on_context_create,
-            "proxy_on_context_create",
-            (id, 0)
-        );
-        let arguments = (id, vm_size);
-        if call!(self, context, on_vm_start, "proxy_on_vm_start", arguments) == Some(0) {
-            return Ok(Err(
-                "`proxy_on_vm_start` returned false; the plugin's log may say why".to_owned(),
-            ));
-        }
-        let accepted = call!(
-            self,
-            context,
-            on_configure,
-            "proxy_on_configure",
-            (id, size)
-        );
+        let configured = self.start_plugin(context, configuration);
+        // A plugin that is refused may share the instance with others, which end now.
         self.store.data_mut().configuration = None;
         self.time_limit = limits.for_callback();
-        Ok(match accepted {
-            Some(0) => {
-                Err("`proxy_on_configure` returned false; the plugin's log may say why".to_owned())
-            }
-            _ => Ok(()),
-        })
+        configured
     }
 
     fn open_stream(&mut self, context: &Context) -> Result<usize, Trap> {

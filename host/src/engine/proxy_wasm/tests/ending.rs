@@ -236,6 +236,38 @@ fn plugin_can_become_done_while_another_one_is_dropped() {
 }
 
 #[test]
+fn configuration_of_a_refused_plugin_is_not_readable() {
+    // The plugins' contexts are 1 and 2. The second one does not start, and then the first one ends.
+    let first = PluginSpec {
+        configuration: b"own".to_vec(),
+        ..plugin(&module(
+            r#"(import "env" "proxy_log" (func $log (param i32 i32 i32) (result i32)))
+               (import "env" "proxy_get_buffer_bytes" (func $get (param i32 i32 i32 i32 i32) (result i32)))
+               (func (export "proxy_on_vm_start") (param $context i32) (param i32) (result i32)
+                   (i32.eq (local.get $context) (i32.const 1)))
+               (func (export "proxy_on_delete") (param i32)
+                   (i32.store8 (i32.const 0) (i32.add
+                       (i32.const 0x30)
+                       (call $get (i32.const 7) (i32.const 0) (i32.const 100) (i32.const 16) (i32.const 20))))
+                   (drop (call $log (i32.const 2) (i32.const 0) (i32.const 1))))"#,
+        ))
+    };
+    let second = PluginSpec {
+        name: "second".to_owned(),
+        ..first.clone()
+    };
+    let lines = Arc::new(LogCapture::default());
+    let chain = Runtime::new(RuntimeConfig::new(lines.clone()))
+        .unwrap()
+        .load(&[first, second])
+        .unwrap();
+    let refused = chain.start_worker(0).map(|_| ()).unwrap_err();
+    assert!(matches!(refused, StartError::Refused { .. }), "{refused}");
+    // `NotFound`
+    assert_eq!(lines.take(), ["info 1"]);
+}
+
+#[test]
 fn plugin_ends_after_its_last_stream() {
     let mut worker = Worker::start(&[ending("(i32.const 0)", "")]);
     let mut stream = worker.chain.as_ref().unwrap().open(Rc::new(|| ()));
