@@ -263,7 +263,7 @@ fn start_instance(
             Some(Ok(())) => {}
             Some(Err(reason)) => {
                 // A plugin that was not created must not be ended.
-                vm.services().contexts.remove(context.id);
+                vm.forget_plugin(&context);
                 return Err(StartError::Refused {
                     plugin: spec.name.clone(),
                     reason,

@@ -388,11 +388,16 @@ impl Vm {
         self.enter_for_plugin(plugin, PluginOccasion::End, |instance| {
             instance.shut_down(&context)
         });
+        self.forget_plugin(&context);
+    }
+
+    /// Removes a plugin that was dropped, or that was not created. The instance may stay for another plugin.
+    pub(crate) fn forget_plugin(&self, context: &Context) {
+        let plugin = context.plugin;
         self.services.contexts.remove(context.id);
         if let Some(timer) = self.timers.borrow_mut().get_mut(plugin) {
             *timer = Timer::default();
         }
-        // The instance may stay for another plugin, but this one no longer listens to its queues.
         let mut registrations = self.services.registrations.borrow_mut();
         registrations.retain(|(listener, _), _| *listener != plugin);
     }

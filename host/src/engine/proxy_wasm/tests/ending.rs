@@ -236,6 +236,38 @@ fn plugin_can_become_done_while_another_one_is_dropped() {
 }
 
 #[test]
+fn refused_plugin_listens_to_no_queue() {
+    // The plugins' contexts are 1 and 2. The second one registers a queue and is refused. The first one is not done.
+    let first = plugin(&module(
+        r#"(import "env" "proxy_register_shared_queue" (func $register (param i32 i32 i32) (result i32)))
+           (func (export "proxy_on_configure") (param $context i32) (param i32) (result i32)
+               (if (i32.eq (local.get $context) (i32.const 2))
+                   (then (drop (call $register (i32.const 0) (i32.const 1) (i32.const 8)))))
+               (i32.eq (local.get $context) (i32.const 1)))
+           (func (export "proxy_on_done") (param i32) (result i32)
+               (i32.const 0))"#,
+    ));
+    let second = PluginSpec {
+        name: "second".to_owned(),
+        ..first.clone()
+    };
+    let config = RuntimeConfig::new(Arc::new(LogCapture::default()));
+    let queues = config.queues.clone();
+    let port = Rc::new(TestPort::default());
+    let chain = Runtime::new(config)
+        .unwrap()
+        .load(&[first, second])
+        .unwrap();
+    let refused = chain.start_worker_with(0, port.clone()).map(|_| ());
+    assert!(matches!(refused, Err(StartError::Refused { .. })));
+    // The instance waits for the first plugin.
+    assert_eq!(port.timers.borrow().len(), 1);
+    // It is the only queue.
+    queues.enqueue(1, Bytes::new()).unwrap();
+    assert_eq!(*port.queue_events.lock().unwrap(), [0; 0]);
+}
+
+#[test]
 fn configuration_of_a_refused_plugin_is_not_readable() {
     // The plugins' contexts are 1 and 2. The second one does not start, and then the first one ends.
     let first = PluginSpec {
