@@ -49,7 +49,7 @@ pub use attributes::Attributes;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use clusters::{Cluster, Clusters, InvalidCluster};
 pub use config::RuntimeConfig;
-pub use engine::{CodeCache, UNSUPPORTED as UNSUPPORTED_HOSTCALLS};
+pub use engine::{CodeCache, CodeCacheStats, UNSUPPORTED as UNSUPPORTED_HOSTCALLS};
 pub use error::{LoadError, StartError};
 pub use fields::{Fields, Name, Pseudo};
 pub use limits::Limits;

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::config::RuntimeConfig;
-use crate::engine::{CodeCache, Compiled, Compiler};
+use crate::engine::{CodeCache, CodeCacheStats, Compiled, Compiler};
 use crate::error::{LoadError, StartError};
 use crate::instances::{ChainInstances, LoadedChain, LoadedModule, LoadedPlugin};
 use crate::plugin::{EngineKind, PluginSpec};
@@ -47,6 +47,14 @@ impl Runtime {
             ),
         };
         Ok(Runtime { config, code })
+    }
+
+    /// Returns how the [directory of compiled code](RuntimeConfig::code_cache_dir) was used, if there is one.
+    pub fn code_cache_stats(&self) -> Option<CodeCacheStats> {
+        match &self.code {
+            CodeSource::Own(compiler) => compiler.disk_stats(),
+            CodeSource::Shared(cache) => cache.disk_stats(),
+        }
     }
 
     /// Compiles plugins. No plugin code runs yet.

@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use bytes::Bytes;
 use tidegate_deploy::envoy::UPSTREAM_CLUSTER;
-use tidegate_host::{CodeCache, EngineKind};
+use tidegate_host::{CodeCache, CodeCacheStats, EngineKind};
 
 use crate::client::{self, Call, Outgoing, OutgoingBody};
 use crate::clusters::Clusters;
@@ -63,6 +63,11 @@ impl Runner {
     pub fn code_cache_dir(mut self, directory: Option<PathBuf>) -> Self {
         self.code_cache_dir = directory;
         self
+    }
+
+    /// Returns how the directory of compiled code was used, if there is one and code was needed.
+    pub fn code_cache_stats(&self) -> Option<CodeCacheStats> {
+        self.code.get().and_then(|code| code.disk_stats())
     }
 
     fn code(&self) -> Result<&Arc<CodeCache>> {
@@ -120,7 +125,7 @@ impl Runner {
                     &clusters,
                     &mut transcript,
                 );
-                // Without the error of the steps nobody would look at that of a graceful stop.
+                // After a failed step, a graceful shutdown is not required: report only the error of the step.
                 let stopped = if steps.is_ok() {
                     runtime.stop()
                 } else {

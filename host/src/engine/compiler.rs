@@ -17,11 +17,13 @@ use crate::plugin::{EngineKind, PluginSpec};
 /// Compiles plugins.
 pub(crate) struct Compiler {
     engine: Engine,
+    /// The cache on disk, if there is one.
+    disk: Option<Cache>,
 }
 
 /// Compiled code that several servers share: of servers that start with the same plugins, only the first compiles them.
 ///
-/// It keeps all code that was ever asked of it.
+/// Code is never evicted.
 pub struct CodeCache {
     compiler: Compiler,
     /// A slot is locked while its code is compiled, so that others wait for that code and for no other.
@@ -29,6 +31,16 @@ pub struct CodeCache {
 }
 
 type Slot = Mutex<Option<Arc<dyn Compiled>>>;
+
+/// The number of modules and components whose code was found in the cache on disk, and of those that were compiled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CodeCacheStats {
+    /// Found in the cache.
+    pub hits: usize,
+    /// Not found, compiled and added to the cache.
+    pub misses: usize,
+}
 
 /// What a guest's stack may grow to.
 const STACK: usize = 512 << 10;
@@ -41,8 +53,9 @@ impl Compiler {
         directory: Option<&Path>,
     ) -> Result<Self, Box<dyn Error + Send + Sync>> {
         let mut config = Config::new();
-        config.cache(directory.and_then(on_disk));
-        // Without it a call into a component costs half: the plugins' world is synchronous.
+        let disk = directory.and_then(on_disk);
+        config.cache(disk.clone());
+        // The world of plugins is synchronous, and calls into a component take half the time without this.
         config.concurrency_support(false);
         config.epoch_interruption(true);
         config.consume_fuel(fuel);
@@ -53,7 +66,7 @@ impl Compiler {
         config.wasm_component_model_implements(true);
         // `compiler_inlining` stays off: it takes a twelfth off a callback, and leaves the process 85 MB larger with one plugin.
         let engine = Engine::new(&config)?;
-        // The thread ends by itself, at the first tick after the last chain is gone.
+        // The thread ends at the first tick after the last chain has been dropped.
         let weak = engine.weak();
         std::thread::Builder::new()
             .name("tidegate-epoch".to_owned())
@@ -66,7 +79,15 @@ impl Compiler {
                     }
                 }
             })?;
-        Ok(Self { engine })
+        Ok(Self { engine, disk })
+    }
+
+    /// Returns how the cache on disk was used, if there is one.
+    pub(crate) fn disk_stats(&self) -> Option<CodeCacheStats> {
+        self.disk.as_ref().map(|cache| CodeCacheStats {
+            hits: cache.cache_hits(),
+            misses: cache.cache_misses(),
+        })
     }
 
     pub(crate) fn compile(
@@ -128,7 +149,12 @@ impl CodeCache {
         })
     }
 
-    /// The code of a plugin's module, compiled if it is not there.
+    /// Returns how the cache on disk was used, if there is one.
+    pub fn disk_stats(&self) -> Option<CodeCacheStats> {
+        self.compiler.disk_stats()
+    }
+
+    /// Returns the code of a plugin's module. Compiles it if it is not in the cache.
     pub(crate) fn code(
         &self,
         plugin: &PluginSpec,
@@ -208,17 +234,19 @@ mod tests {
             let cache = CodeCache::new(Some(directory.path())).expect("a compiler");
             let code = cache.code(&plugin("one", text), EngineKind::ProxyWasm);
             assert!(code.is_ok());
-            files(directory.path())
+            let stats = cache.disk_stats().expect("a cache on disk");
+            (files(directory.path()), (stats.hits, stats.misses))
         };
-        let first = load(MODULE);
+        let (first, stats) = load(MODULE);
         assert_eq!(first.len(), 1, "{first:?}");
-        assert_eq!(load(MODULE), first);
+        assert_eq!(stats, (0, 1));
+        assert_eq!(load(MODULE), (first.clone(), (1, 0)));
         // A truncated file is replaced.
         fs::write(&first[0], b"").expect("a file");
-        assert_eq!(load(MODULE), first);
+        assert_eq!(load(MODULE).0, first);
         assert_ne!(fs::read(&first[0]).expect("a file"), b"");
         let other = MODULE.replace("i32.const 0", "i32.const 8");
-        assert_eq!(load(&other).len(), 2);
+        assert_eq!(load(&other).0.len(), 2);
     }
 
     #[test]
@@ -227,5 +255,6 @@ mod tests {
         let cache = CodeCache::new(Some(file.path())).expect("a compiler");
         let code = cache.code(&plugin("one", MODULE), EngineKind::ProxyWasm);
         assert!(code.is_ok());
+        assert_eq!(cache.disk_stats(), None);
     }
 }

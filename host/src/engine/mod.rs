@@ -12,8 +12,8 @@ mod trap;
 
 use std::rc::Rc;
 
-pub use self::compiler::CodeCache;
 pub(crate) use self::compiler::Compiler;
+pub use self::compiler::{CodeCache, CodeCacheStats};
 pub use self::proxy_wasm::UNSUPPORTED;
 
 use crate::context::{Context, Services};

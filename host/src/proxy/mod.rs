@@ -27,7 +27,7 @@ use crate::attributes::Attributes;
 use crate::clock::Clock;
 use crate::clusters::{self, Clusters};
 use crate::config::RuntimeConfig;
-use crate::engine::CodeCache;
+use crate::engine::{CodeCache, CodeCacheStats};
 use crate::error::{LoadError, StartError};
 use crate::logs::LogSink;
 use crate::metrics::Metrics;
@@ -278,6 +278,11 @@ impl Server {
     /// Returns the address on which the proxy serves metrics and its readiness, if it does.
     pub fn admin_addr(&self) -> Option<SocketAddr> {
         self.admin_address
+    }
+
+    /// Returns how the directory of compiled code was used, if there is one.
+    pub fn code_cache_stats(&self) -> Option<CodeCacheStats> {
+        self.runtime.code_cache_stats()
     }
 
     /// Replaces the plugins on every worker or, if an error occurs, on none. When this function returns, no new request
