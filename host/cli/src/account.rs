@@ -1,31 +1,32 @@
-//! What a component is in a few lines: its sizes, its callbacks, its capabilities; and how two differ.
+//! A summary of a component: its sizes, its callbacks and its capabilities; and the differences between two summaries.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
-use tidegate_adapter::{Mapping, Options, adapt, inspect};
-
+use tidegate_adapter::{Mapping, Options, inspect};
 use tidegate_testkit::report::terminal::escaped;
 
-/// What there is to say of a component.
+use crate::plugin::adapt;
+
+/// A summary of a component.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
     /// The component's size in bytes.
     pub component: usize,
     /// The size of the Proxy-Wasm module that it is adapted to, in bytes.
     pub module: usize,
-    /// What the proxy calls.
+    /// The callbacks that it implements.
     pub callbacks: BTreeSet<String>,
-    /// What it may call: hostcalls, and interfaces of WASI.
+    /// Its imports: hostcalls, and interfaces of WASI.
     pub capabilities: BTreeSet<String>,
-    /// Functions of WASI that fail or trap when they are called.
+    /// The WASI functions that it imports and that fail or trap when they are called.
     pub refused: BTreeSet<String>,
 }
 
 // === impl Account ===
 
 impl Account {
-    /// Adapts the component, so that what Envoy could not run is known at once.
+    /// Summarizes a component. Fails if it cannot be adapted, and therefore cannot run in Envoy.
     pub fn of(component: &[u8]) -> anyhow::Result<Self> {
         let module = adapt(component, &Options::default())?;
         let inspection = inspect(component)?;
@@ -34,7 +35,7 @@ impl Account {
             .wasi
             .into_iter()
             .partition(|wasi| is_refused(wasi.how));
-        // `wasi:cli/stdout.get-stdout`: a dozen functions that come with a language say no more than their interfaces.
+        // `wasi:cli/stdout.get-stdout`: the interfaces are listed, not their functions, because language runtimes import dozens.
         let interface = |function: String| match function.find(".[").or_else(|| function.rfind('.'))
         {
             Some(end) => function[..end].to_owned(),
@@ -50,7 +51,7 @@ impl Account {
         })
     }
 
-    /// What is another than before, a line each; none if all is the same.
+    /// The differences from an older summary, one per line.
     pub fn since(&self, before: &Self) -> Vec<String> {
         let mut lines = Vec::new();
         for (what, now, then) in [

@@ -1,10 +1,10 @@
-//! Source that the binary carries along, so that it needs neither a repository nor a network: the contract, the SDK, and the greeter in
-//! other languages.
+//! Source files that are embedded in the binary, so that it needs neither the repository nor a network: the contract, the SDK, and the
+//! greeter in other languages.
 
-/// The files, by their path below `carried/`, in order. `build.rs` lists them.
+/// The files with their paths in `carried/`, sorted. `build.rs` lists them.
 ///
-/// What is there are symbolic links, so that it is in the crate's package; `manifest.toml` is a `Cargo.toml`, whose folder cargo would
-/// leave out. Of the greeter each file is linked, since builds write into its folders.
+/// `carried/` contains symbolic links, so that the files are part of the crate's package. `manifest.toml` is a `Cargo.toml`: cargo would
+/// omit its directory under that name. The files of the greeter are linked one by one, because builds write to its directories.
 const FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/carried.rs"));
 
 /// The manifest of the workspace that the SDK belongs to.
@@ -16,14 +16,14 @@ const MANIFEST: &str = "/manifest.toml";
 /// The crates among the files.
 const CRATES: [&str; 2] = ["guest/macros", "guest/sdk"];
 
-/// The files of the contract, by their names.
+/// The files of the contract, with their names.
 pub fn contract() -> impl Iterator<Item = (&'static str, &'static str)> {
     FILES
         .iter()
         .filter_map(|&(path, text)| Some((path.strip_prefix("wit/")?, text)))
 }
 
-/// The greeter in another language: its files, with its world, by their path in that language's folder.
+/// The files of the greeter in another language and its world, with their paths in the directory of that language.
 pub fn greeter(language: &str) -> impl Iterator<Item = (&'static str, &'static str)> {
     FILES.iter().filter_map(move |&(path, text)| {
         let path = path.strip_prefix("languages/")?.strip_prefix(language)?;
@@ -31,7 +31,7 @@ pub fn greeter(language: &str) -> impl Iterator<Item = (&'static str, &'static s
     })
 }
 
-/// The SDK as a workspace of its own: its files, with the contract, and a manifest that has what they inherit.
+/// The SDK as a separate workspace: its files, the contract, and a manifest with the values that its crates inherit.
 pub fn sdk() -> Vec<(String, String)> {
     let mut files = vec![("Cargo.toml".to_owned(), manifest())];
     for folder in CRATES {
@@ -47,10 +47,10 @@ pub fn sdk() -> Vec<(String, String)> {
     files
 }
 
-/// Where the SDK's crate is in that workspace.
+/// The directory of the SDK's crate in that workspace.
 pub const SDK: &str = "guest/sdk";
 
-/// Of the workspace's manifest what the SDK's crates inherit.
+/// The part of the workspace's manifest that the SDK's crates inherit.
 fn manifest() -> String {
     let inherited: Vec<&str> = FILES
         .iter()
@@ -60,7 +60,7 @@ fn manifest() -> String {
         .collect();
     let members: Vec<String> = CRATES.iter().map(|path| format!("{path:?}")).collect();
     let mut text = format!(
-        "# The SDK of Tidegate, as the command `tidegate` brought it along.\n\
+        "# Tidegate's SDK, copied by `tidegate new`.\n\
          [workspace]\nresolver = \"3\"\nmembers = [{}]\n",
         members.join(", ")
     );

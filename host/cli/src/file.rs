@@ -1,6 +1,6 @@
-//! Whole files in and out, `-` for stdin and stdout.
+//! Reads and writes whole files; `-` denotes stdin and stdout.
 //!
-//! What is written appears at once and whole, or not at all: it is written beside its place and then moved there.
+//! Files are replaced atomically: a temporary file in the same directory is written and then renamed.
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
@@ -11,8 +11,17 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use tempfile::Builder;
 
+use crate::logs;
+
 /// Reads a file, or stdin.
 pub fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let bytes = read_secret(path)?;
+    logs::detail(|| format!("read {}: {} bytes", quoted(path), bytes.len()));
+    Ok(bytes)
+}
+
+/// Reads a file, or stdin. `--verbose` does not print the length.
+pub fn read_secret(path: &Path) -> anyhow::Result<Vec<u8>> {
     if is_stdio(path) {
         let mut bytes = Vec::new();
         io::stdin()
@@ -41,10 +50,12 @@ pub fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
             ),
             _ => without_temporary_name(error),
         })
-        .with_context(|| format!("cannot write `{}`", path.display()))
+        .with_context(|| format!("cannot write `{}`", path.display()))?;
+    logs::detail(|| format!("wrote `{}`: {} bytes", path.display(), bytes.len()));
+    Ok(())
 }
 
-/// Writes a binary, but not into a terminal.
+/// Writes a binary. Fails if stdout is a terminal.
 pub fn write_binary(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     if is_stdio(path) && io::stdout().is_terminal() {
         bail!("refusing to write a binary to a terminal: specify a file, or redirect stdout");
@@ -62,7 +73,7 @@ pub fn without_temporary_name(error: io::Error) -> io::Error {
     }
 }
 
-/// Whether the path stands for stdin or stdout.
+/// Whether the path denotes stdin or stdout.
 pub fn is_stdio(path: &Path) -> bool {
     path.as_os_str() == OsStr::new("-")
 }
@@ -85,9 +96,9 @@ pub fn quoted(path: &Path) -> String {
 
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let target = match fs::metadata(path) {
-        // A device or a pipe is written to; moving a file there would put the file in its place.
+        // A device or a pipe is written to. Renaming a file would replace it.
         Ok(there) if !there.is_file() && !there.is_dir() => return fs::write(path, bytes),
-        // A link stays one, and what it points to is replaced.
+        // The target of a symbolic link is replaced, not the link.
         Ok(_) => fs::canonicalize(path)?,
         Err(_) => path.to_owned(),
     };
@@ -100,7 +111,7 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;
-        // Who may read it is the umask's to say, as with any file that a tool makes.
+        // The permissions of the file are determined by the umask, like those of other files.
         builder.permissions(fs::Permissions::from_mode(0o666));
     }
     let mut file = builder.tempfile_in(folder)?;

@@ -1,5 +1,5 @@
-//! The languages that `tidegate new` makes a plugin in. In Rust it is one of the templates in `template`; in another language it is the
-//! greeter that is `carried` along, with its world, the contract, a scenario, and what is in `templates/languages/`.
+//! The languages in which `tidegate new` creates plugins. For Rust, the templates are in `template`. For another language, the plugin is
+//! the greeter in `carried`, with its world, the contract, a scenario, and the files in `templates/languages/`.
 
 use clap::ValueEnum;
 
@@ -23,13 +23,13 @@ pub enum Language {
 
 /// The greeter in one language.
 pub struct Greeter {
-    /// The folder of its source, among what is carried along.
+    /// The directory of its source among the embedded files.
     folder: &'static str,
     readme: &'static str,
     ignored: &'static str,
 }
 
-/// What the greeter does is the same in every language.
+/// The scenario. The greeter behaves in the same way in every language.
 const SCENARIO: &str = include_str!("../templates/http/scenarios/greeting.yaml");
 
 // === impl Language ===
@@ -66,11 +66,11 @@ impl Language {
 // === impl Greeter ===
 
 impl Greeter {
-    /// The plugin's files, by their path in its folder.
+    /// The plugin's files, with their paths in its directory.
     pub fn files(&self, name: &str) -> Vec<(String, String)> {
         let wasm = format!("{name}.wasm");
         let package = format!("\"name\": \"{name}\"");
-        // In the repository, JavaScript and Python share a world, in a folder beside their own.
+        // In the repository, JavaScript and Python share a world, in a directory next to theirs.
         let source = carried::greeter(self.folder).map(|(path, text)| {
             let text = text
                 .replace("../wit", "wit")
@@ -90,7 +90,7 @@ impl Greeter {
         source.chain(contract).chain(others).collect()
     }
 
-    /// The commands that its README begins with: they build, test and run it.
+    /// The commands at the start of its README, which build, test and run it.
     pub fn commands(&self, name: &str) -> Vec<String> {
         let readme = self.readme(name);
         let block = readme

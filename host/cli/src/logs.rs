@@ -1,9 +1,9 @@
-//! What goes to stderr: plugins' log lines, the proxy's own, and the error that ends a command.
+//! Everything that is written to stderr: log lines of plugins and of the proxy, notes, and the error with which a command fails.
 //!
-//! A plugin's text is not trusted: control characters are shown, not sent to the terminal. A stderr that nobody reads any more
-//! is no reason to stop serving, so failures to write are ignored.
+//! Text from plugins is not trusted, so control characters are escaped. Errors when writing to stderr are ignored: a proxy keeps
+//! serving if its stderr is closed.
 //!
-//! On a terminal there may be one line more, below all others: what the command is at.
+//! On a terminal, a status line below all others shows the current activity.
 
 use std::fmt::{self, Write as _};
 use std::io::{self, Write as _};
@@ -16,20 +16,20 @@ use tidegate_testkit::report::terminal::{escape, escaped};
 
 use crate::output;
 
-/// Writes plugins' lines to stderr, with plugin, worker and level.
+/// Writes log lines of plugins to stderr, with the level, the plugin and the worker.
 pub struct Stderr {
     least: Least,
 }
 
-/// The least level that is shown, as `--log-level` says it.
+/// The minimum log level: the value of `--log-level`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Least(pub Level);
 
-/// Why a command ends with 1 although it has done all it was asked for: what it printed says what is wrong.
+/// The error of a command that has printed its findings already. The exit code is 1, and no further message is printed.
 #[derive(Debug)]
 pub struct Reported;
 
-/// Why a command cannot do its work on this machine: a program that it needs is not there.
+/// The error of a command that needs a program which is not installed.
 #[derive(Debug)]
 pub struct Unavailable(pub String);
 
@@ -56,7 +56,8 @@ impl std::error::Error for Reported {}
 // === impl Stderr ===
 
 impl Stderr {
-    /// A sink that keeps lines of this level and above. The proxy's own lines go the same way from now on.
+    /// Creates a sink for lines of this level and above. From now on, log lines of the proxy are written to stderr, too, with `--verbose`
+    /// from level debug.
     pub fn install(least: Least) -> Self {
         let proxy = match least.0 {
             Level::Trace => tracing_subscriber::filter::LevelFilter::TRACE,
@@ -65,13 +66,17 @@ impl Stderr {
             Level::Warn => tracing_subscriber::filter::LevelFilter::WARN,
             Level::Error | Level::Critical => tracing_subscriber::filter::LevelFilter::ERROR,
         };
+        let proxy = match output::is_verbose() {
+            true => proxy.max(tracing_subscriber::filter::LevelFilter::DEBUG),
+            false => proxy,
+        };
         let subscriber = tracing_subscriber::fmt()
             .with_max_level(proxy)
             .with_writer(|| Lines)
             .with_ansi(false)
             .without_time()
             .with_target(false);
-        // Only the first can be installed, and this is called once.
+        // This fails only if a subscriber is installed already.
         let _ = subscriber.try_init();
         Self { least }
     }
@@ -82,7 +87,7 @@ impl LogSink for Stderr {
         if line.level < self.level() {
             return;
         }
-        // One write for each line, so that workers' lines do not mix.
+        // One write for each message, so that the lines of different workers are not interleaved.
         let mut text = String::with_capacity(line.message.len() + 32);
         for part in line.message.split('\n') {
             let _ = write!(text, "{:>8} {}#{}: ", line.level, line.plugin, line.worker);
@@ -97,12 +102,12 @@ impl LogSink for Stderr {
     }
 }
 
-/// Says why a command failed, with what caused it.
+/// Prints an error with its causes.
 pub fn complain(error: &anyhow::Error) {
     put(&format!("error: {}\n", described(error)));
 }
 
-/// Prints a message to standard error, for commands that write their result elsewhere.
+/// Prints a note or a warning, unless `--quiet` is given.
 pub fn note(line: &str) {
     if output::is_quiet() {
         return;
@@ -113,14 +118,15 @@ pub fn note(line: &str) {
     put(&text);
 }
 
-/// Prints a detail if `--verbose` is given.
-pub fn detail(line: &str) {
+/// Prints a detail if `--verbose` is given, with the time since the start: `[0.012s] read `a.wasm`: 8 bytes`.
+pub fn detail(text: impl FnOnce() -> String) {
     if output::is_verbose() {
-        note(line);
+        let seconds = output::elapsed().as_secs_f64();
+        note(&format!("[{seconds:.3}s] {}", text()));
     }
 }
 
-/// Says on a terminal what goes on, until something else does; nothing if the text is empty. Elsewhere it is not shown.
+/// Sets the status line, or removes it if the text is empty. It is shown only on a terminal.
 pub fn status(text: &str) {
     if output::is_quiet() {
         return;
@@ -138,10 +144,10 @@ pub fn status(text: &str) {
     }
 }
 
-/// The line below all others.
+/// The status line.
 static STATUS: OnceLock<ProgressBar> = OnceLock::new();
 
-/// Writes whole lines, above the status.
+/// Writes whole lines, above the status line.
 fn put(text: &str) {
     let write = || io::stderr().lock().write_all(text.as_bytes());
     let _ = match STATUS.get() {
@@ -150,7 +156,7 @@ fn put(text: &str) {
     };
 }
 
-/// The proxy's own lines.
+/// Writes log lines of the proxy.
 struct Lines;
 
 impl io::Write for Lines {
@@ -164,13 +170,13 @@ impl io::Write for Lines {
     }
 }
 
-/// An error and its causes in one line. Some causes are in a plugin's own words, or name what its file says.
+/// An error and its causes in one line. Causes can contain text from plugins, so control characters are escaped.
 fn described(error: &anyhow::Error) -> String {
     let mut text = String::new();
     let mut last = String::new();
     for cause in error.chain() {
         let cause = cause.to_string();
-        // Some errors say their cause themselves.
+        // Some errors include their cause.
         if last.ends_with(&cause) {
             continue;
         }

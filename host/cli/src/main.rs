@@ -1,20 +1,20 @@
-//! The command line tool `tidegate`.
+//! The command-line tool `tidegate`.
 //!
 //! This file parses and dispatches; each subcommand is a file in `commands/`.
 //!
-//! For authors: `project` is a plugin's source and its build, `dev` watches it, `template` is what new ones are made of, in other
-//! languages than Rust `language`; `carried` is the source that the binary brings along. `account` is what a component is in a few
-//! lines. `testing` runs scenarios. `cache` is the folder for what is fetched.
+//! Developing plugins: `project` builds a plugin, `dev` watches its files, `template` and `language` contain the templates of new plugins,
+//! `carried` the embedded source files. `account` summarizes a component. `testing` runs scenarios. `cache` is the cache directory.
 //!
-//! For serving: `serve` is how, `stop` how that ends, `dashboard` the page beside it, `plugin` the one syntax for plugins, `place`
-//! where they are read from, `upstream` the one syntax for upstreams and clusters.
+//! Serving: `serve` contains the common options, `stop` the graceful shutdown, `dashboard` the web page, `plugin` the syntax of plugins,
+//! `place` their location, `upstream` the syntax of upstreams and clusters.
 //!
-//! For shipping: `registry` is what the commands that speak to one have in common, `progress` their bar, `manifests` the files of
-//! those that look at manifests.
+//! Deploying: `registry` contains the options of commands that access a registry, `progress` their progress bar, `manifests` reads
+//! manifests.
 //!
-//! `file` reads and writes whole files, `format` is the option of that name, `output` those that all commands have, `logs` writes plugins' lines to stderr. `renamed` knows what
-//! commands and options were called before.
-//! Nothing else in Tidegate prints, reads arguments or ends the process.
+//! `file` reads and writes whole files, `format` is the option `--format`, `output` contains the global options, `logs` writes to stderr,
+//! and `renamed` contains old names of commands and options.
+//!
+//! No other crate of Tidegate prints, reads arguments or ends the process.
 
 use std::process::ExitCode;
 
@@ -86,7 +86,7 @@ a registry or a required program is not available.
 
 Run `tidegate help COMMAND` for details and more examples.";
 
-/// Every plugin is compiled by this wasmtime and written against this contract, so both are part of what a version is.
+/// The version, with those of wasmtime, which compiles plugins, and of the contract.
 static VERSION: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| {
     format!(
         "{} (wasmtime {}, {})",
@@ -99,6 +99,7 @@ static VERSION: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| {
 fn main() -> ExitCode {
     let cli = Cli::try_parse().unwrap_or_else(|error| renamed::explain(error).exit());
     cli.output.choose();
+    logs::detail(|| format!("tidegate {}", *VERSION));
     let done = match cli.command {
         Command::New(new) => new.execute(),
         Command::Build(build) => build.execute(),
@@ -120,7 +121,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Arguments that do not go together are found late, and are a matter of usage all the same.
+            // Some conflicts between arguments are detected only now. They are usage errors, too.
             if let Some(usage) = error.downcast_ref::<clap::Error>() {
                 usage.exit();
             }
@@ -136,7 +137,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether a command failed because of files, the network, a registry or a missing program, and not because of what it was given.
+/// Whether a command failed because of files, the network, a registry or a missing program, and not because of its input.
 fn is_of_environment(error: &anyhow::Error) -> bool {
     // `chain` does not give access to the type of a context, but `is` does.
     let is_unavailable = error.is::<logs::Unavailable>();
@@ -144,14 +145,14 @@ fn is_of_environment(error: &anyhow::Error) -> bool {
         || error.chain().any(|cause| {
             let io = cause.downcast_ref::<std::io::Error>();
             let oci = cause.downcast_ref::<tidegate_oci::Error>();
-            // The contents of a file, and what the agent decides about a registry, are findings.
+            // Invalid contents of a file, and decisions of Istio's agent about a registry, are findings.
             io.is_some_and(|it| it.kind() != std::io::ErrorKind::InvalidData)
                 || oci.is_some_and(|it| !is_of_the_agent(it))
                 || cause.is::<tidegate_oci::CredentialsError>()
         })
 }
 
-/// Whether Istio's agent decides this about a registry.
+/// Whether the error is a decision of Istio's agent about a registry.
 fn is_of_the_agent(error: &tidegate_oci::Error) -> bool {
     use tidegate_oci::Error::{InnerRedirect, LinkLocal};
     matches!(error, InnerRedirect { .. } | LinkLocal { .. })
@@ -203,7 +204,7 @@ mod tests {
                 _ if quote == Some(char) => quote = None,
                 '\'' | '"' if quote.is_none() => {
                     quote = Some(char);
-                    // It is a word even if nothing is within the quotes.
+                    // Empty quotes are a word, too.
                     word = Some(word.unwrap_or_default());
                 }
                 '#' if quote.is_none() && word.is_none() => break,
@@ -300,7 +301,7 @@ mod tests {
                 count += 1;
             }
         }
-        assert!(count > 40, "{count} commands: are the pages read right?");
+        assert!(count > 40, "only {count} commands were found");
     }
 
     /// In running text, arguments may be missing.
@@ -337,11 +338,14 @@ mod tests {
         for (name, page) in pages() {
             let has = |language: &str| blocks(&page).any(|(it, _)| it == language);
             if has("sh") && name != "host/cli/README.md" {
-                assert!(page.contains("are examples"), "{name} does not say so");
+                assert!(
+                    page.contains("are examples"),
+                    "{name} does not mark its commands as examples"
+                );
             }
             assert!(
                 !has("console") || name == "docs/tutorial.md",
-                "{name}: nothing runs its `console`"
+                "{name}: its `console` blocks are not tested"
             );
         }
     }

@@ -1,4 +1,4 @@
-//! The manifests that a command is to look at: files, what folders hold, and stdin. What is in them is the command's matter.
+//! Reads the manifests that a command is given: files, directories, and stdin.
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -9,7 +9,7 @@ use clap::Args;
 use crate::file;
 use crate::plugin::stdin_once;
 
-/// Where manifests are.
+/// The manifests that a command is given.
 #[derive(Args)]
 pub struct ManifestArgs {
     /// Manifests in YAML or JSON; `-` for stdin. Directories are searched recursively for .yaml, .yml and .json files
@@ -19,19 +19,19 @@ pub struct ManifestArgs {
 
 /// A file with manifests.
 pub struct ManifestFile {
-    /// What it is called in messages.
+    /// Its name in messages.
     pub name: String,
-    /// What it holds, which need not be text.
+    /// Its contents, which are not necessarily text.
     pub bytes: Vec<u8>,
 }
 
-/// How deep folders are looked into.
+/// The maximum depth of directories.
 const MOST_FOLDERS: usize = 32;
 
 // === impl ManifestArgs ===
 
 impl ManifestArgs {
-    /// The files in the order in which they were named, those of a folder in the order of their names.
+    /// Reads the files in the order of the arguments. The files of a directory are sorted by name.
     pub fn read(&self) -> anyhow::Result<Vec<ManifestFile>> {
         stdin_once(self.files.iter().filter(|it| file::is_stdio(it)).count())?;
         let mut files = Vec::new();

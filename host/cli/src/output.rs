@@ -1,6 +1,7 @@
-//! How much is printed, and whether in colours: the options that every command has.
+//! The options that every command has: how much is printed, and whether in color.
 
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 
@@ -12,7 +13,7 @@ pub struct OutputArgs {
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     quiet: bool,
 
-    /// Also print the build command and each registry that is contacted
+    /// Also print details to stderr, such as files, digests, programs, cache hits and times
     #[arg(short, long, global = true)]
     verbose: bool,
 
@@ -33,49 +34,56 @@ pub enum Color {
     Never,
 }
 
-/// What this process was told.
-static CHOSEN: OnceLock<OutputArgs> = OnceLock::new();
+/// The options of this process, and when it started.
+static CHOSEN: OnceLock<(OutputArgs, Instant)> = OnceLock::new();
 
 // === impl OutputArgs ===
 
 impl OutputArgs {
-    /// Makes it the choice of this process.
+    /// Sets the options of this process.
     pub fn choose(self) {
-        let _ = CHOSEN.set(self);
+        let _ = CHOSEN.set((self, Instant::now()));
     }
 }
 
-/// Whether notes, warnings and progress are unwanted.
+/// Whether notes, warnings and progress are suppressed.
 pub fn is_quiet() -> bool {
-    CHOSEN.get().is_some_and(|it| it.quiet)
+    CHOSEN.get().is_some_and(|(it, _)| it.quiet)
 }
 
-/// Whether details are wanted.
+/// Whether details are printed.
 pub fn is_verbose() -> bool {
-    CHOSEN.get().is_some_and(|it| it.verbose)
+    CHOSEN.get().is_some_and(|(it, _)| it.verbose)
 }
 
-/// Whether to use colors on something that is a terminal or not.
+/// The time since the process started.
+pub fn elapsed() -> Duration {
+    CHOSEN
+        .get()
+        .map_or(Duration::ZERO, |(_, start)| start.elapsed())
+}
+
+/// Whether to use colors for output that goes to a terminal, or to something else.
 pub fn has_color(is_terminal: bool) -> bool {
     match color() {
         Color::Always => true,
         Color::Never => false,
         Color::Auto => {
-            let is_unwanted = std::env::var_os("NO_COLOR").is_some_and(|it| !it.is_empty());
-            is_terminal && !is_unwanted
+            let is_disabled = std::env::var_os("NO_COLOR").is_some_and(|it| !it.is_empty());
+            is_terminal && !is_disabled
         }
     }
 }
 
-/// When colors are used, in the word that cargo takes too.
+/// When colors are used.
 pub fn color() -> Color {
-    CHOSEN.get().map_or(Color::Auto, |it| it.color)
+    CHOSEN.get().map_or(Color::Auto, |(it, _)| it.color)
 }
 
 // === impl Color ===
 
 impl Color {
-    /// The word for it.
+    /// The name of the value, which cargo accepts too.
     pub fn name(self) -> &'static str {
         match self {
             Self::Auto => "auto",

@@ -1,4 +1,4 @@
-//! Where a component or module is: a file, stdin, or an image in a registry.
+//! The location of a component or module: a file, stdin, or an image in a registry.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ pub enum Place {
     Image(Reference),
 }
 
-/// What a place holds.
+/// A component or module that has been read or pulled.
 pub struct Fetched {
     /// The bytes of the component or module.
     pub bytes: Vec<u8>,
@@ -26,7 +26,7 @@ pub struct Fetched {
     pub image: Option<Reference>,
 }
 
-/// How the reference of an image begins.
+/// The scheme of references to images.
 const SCHEME: &str = "oci://";
 
 // === impl Place ===
@@ -41,7 +41,7 @@ impl Place {
             }),
             Self::Image(reference) => {
                 let registry = RegistryArgs::default();
-                // Of what `push --with-component` pushed beside the module.
+                // An image that `push --with-component` pushed contains the component.
                 if let Ok(Some(Component { digest, wasm })) = registry.component(reference) {
                     return Ok(Fetched {
                         bytes: wasm,
@@ -77,7 +77,7 @@ impl Place {
     }
 }
 
-/// The error with what to do if it advises an option that only commands about registries have.
+/// Adds a hint to an error that suggests an option which only `push`, `pull` and `check` have.
 fn advised(error: anyhow::Error, reference: &Reference) -> anyhow::Error {
     let said = format!("{error:#}");
     match ["--plain-http", "--username"]

@@ -1,48 +1,50 @@
-//! The one syntax for plugins: `FILE[=CONFIG]` or `oci://REFERENCE[=CONFIG]`.
+//! The syntax for plugins: `FILE[=CONFIG]` or `oci://REFERENCE[=CONFIG]`.
 //!
-//! CONFIG is the configuration itself, or `@FILE`. It may be any bytes and reaches the plugin unchanged, byte for byte. Where the plugin
-//! contains a JSON Schema, the configuration is validated against it. File names may contain `=`: the part before the first `=` that is
-//! the name of a file is the plugin.
+//! CONFIG is the configuration itself, or `@FILE`. It can be arbitrary bytes, and is passed to the plugin unchanged. If the plugin
+//! contains a JSON Schema, the configuration is validated against it. File names can contain `=`: the shortest prefix before a `=` that
+//! is the name of an existing file is the plugin.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Instant;
 
 use anyhow::{Context as _, bail, ensure};
 use bytes::Bytes;
 use clap::error::ErrorKind;
-use tidegate_adapter::inspect;
+use tidegate_adapter::{AdaptError, Options, inspect};
 use tidegate_deploy::configuration::{self, Configuration};
 use tidegate_host::EngineKind;
-use tidegate_oci::Reference;
+use tidegate_oci::{Digest, Reference};
 
+use crate::logs;
 use crate::place::{Fetched, Place};
 
 /// The syntax of a plugin, as help texts show it.
 pub const SYNTAX: &str = "PLUGIN[=CONFIG]";
 
-/// A plugin as it was named on the command line.
+/// A plugin argument on the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PluginArg {
     place: Place,
     configuration: Option<String>,
 }
 
-/// A plugin, read.
+/// A plugin that has been read.
 pub struct Plugin {
-    /// The file's name without its ending, or the last segment of the repository's name; other plugins' names differ.
+    /// The name of the file without its extension, or the last segment of the repository name. It is unique among the plugins.
     pub name: String,
-    /// Where it was read from.
+    /// The file or image.
     pub place: Place,
     /// The image that it was pulled from, with the digest of its manifest.
     pub image: Option<Reference>,
     /// Its bytes.
     pub bytes: Bytes,
-    /// What they are.
+    /// Whether it is a component or a module.
     pub kind: EngineKind,
     /// The configuration, empty if there is none.
     pub configuration: Vec<u8>,
-    /// The file that the configuration was read from, if it was.
+    /// The file that the configuration was read from, if any.
     pub configuration_file: Option<PathBuf>,
 }
 
@@ -65,7 +67,7 @@ impl FromStr for PluginArg {
     }
 }
 
-/// The plugin's place and, if there is one, its configuration.
+/// Splits an argument into the plugin and the configuration.
 fn split(text: &str) -> (&str, Option<&str>) {
     let is_file = |text: &str| Path::new(text).is_file();
     if is_file(text) {
@@ -82,7 +84,7 @@ fn split(text: &str) -> (&str, Option<&str>) {
     })
 }
 
-/// Reads plugins and their configurations. There is a name for each, or none at all.
+/// Reads plugins and their configurations. `names` contains a name for each plugin, or none.
 pub fn read(args: &[PluginArg], names: &[String]) -> anyhow::Result<Vec<Plugin>> {
     if !names.is_empty() && names.len() != args.len() {
         return Err(usage(format!(
@@ -105,7 +107,7 @@ pub fn read(args: &[PluginArg], names: &[String]) -> anyhow::Result<Vec<Plugin>>
             None => (Vec::new(), None),
             Some(text) => configured(text, &place.to_string())?,
         };
-        plugins.push(Plugin {
+        let plugin = Plugin {
             name: match names.get(index) {
                 None => unused_name(&place.stem(), &plugins),
                 Some(name) if plugins.iter().any(|it| it.name == *name) => {
@@ -119,12 +121,46 @@ pub fn read(args: &[PluginArg], names: &[String]) -> anyhow::Result<Vec<Plugin>>
             kind,
             configuration,
             configuration_file,
+        };
+        logs::detail(|| {
+            format!(
+                "plugin `{}`: {place}, {}, configuration of {} bytes",
+                plugin.name,
+                description(&plugin.bytes),
+                plugin.configuration.len()
+            )
         });
+        plugins.push(plugin);
     }
     Ok(plugins)
 }
 
-/// Arguments that do not go together.
+/// Adapts a component to a Proxy-Wasm module.
+pub fn adapt(component: &[u8], options: &Options) -> Result<Vec<u8>, AdaptError> {
+    let begun = Instant::now();
+    let module = tidegate_adapter::adapt(component, options)?;
+    logs::detail(|| {
+        format!(
+            "adapted a component of {} bytes in {} ms: {}",
+            component.len(),
+            begun.elapsed().as_millis(),
+            description(&module)
+        )
+    });
+    Ok(module)
+}
+
+/// The type, the size and the digest of a binary.
+pub fn description(bytes: &[u8]) -> String {
+    let kind = match EngineKind::detect(bytes) {
+        Some(EngineKind::Component) => "component",
+        Some(EngineKind::ProxyWasm) => "module",
+        None => "not WebAssembly",
+    };
+    format!("{kind}, {} bytes, {}", bytes.len(), Digest::of(bytes))
+}
+
+/// The error for arguments that conflict with each other.
 pub fn usage(message: String) -> anyhow::Error {
     clap::Error::raw(ErrorKind::ArgumentConflict, message + "\n").into()
 }
@@ -139,15 +175,16 @@ pub fn stdin_once(inputs: usize) -> anyhow::Result<()> {
     }
 }
 
-/// A plugin's configuration, and the file that it is in if it is in one.
+/// Reads a plugin's configuration. Also returns the file that contains it, if any.
 pub fn configured(text: &str, plugin: &str) -> anyhow::Result<(Vec<u8>, Option<PathBuf>)> {
     if let Some(file) = file_of(text) {
         let bytes = fs::read(file).with_context(|| {
             format!("cannot read the configuration of `{plugin}` from `{file}`")
         })?;
+        logs::detail(|| format!("read `{file}`: {} bytes", bytes.len()));
         return Ok((bytes, Some(PathBuf::from(file))));
     }
-    // That was the syntax before 0.1.0, and no plugin is configured by the name of a file.
+    // This was the syntax before 0.1.0.
     ensure!(
         !Path::new(text).is_file(),
         "`{text}` is a file, but it was passed as the configuration itself: to read the file, write `{plugin}=@{text}`"
@@ -160,9 +197,9 @@ pub fn file_of(configuration: &str) -> Option<&str> {
     configuration.strip_prefix('@')
 }
 
-/// Validates a configuration against the schema of a component or module, if it has one.
+/// Validates a configuration against the schema of a component or module, if there is one.
 pub fn validate(module: &[u8], configuration: &[u8]) -> anyhow::Result<()> {
-    // What cannot be inspected is somebody else's matter: it may run all the same.
+    // A plugin that cannot be inspected may still run. If it does not, the error is reported when it is loaded.
     let Some(schema) = inspect(module).ok().and_then(|it| it.schema) else {
         return Ok(());
     };
@@ -171,22 +208,23 @@ pub fn validate(module: &[u8], configuration: &[u8]) -> anyhow::Result<()> {
         bytes => Some(Configuration::new(bytes).json()?),
     };
     configuration::check(given.as_ref(), &schema)?;
+    logs::detail(|| "the configuration satisfies the schema of the plugin".to_owned());
     Ok(())
 }
 
-/// Those of a plugin's hostcalls that Tidegate's proxy links and does not implement: it starts, and may wait forever.
+/// The hostcalls of a plugin that Tidegate's proxy does not implement. The plugin starts, but these calls fail.
 pub fn unsupported(hostcalls: &[String]) -> Vec<&str> {
     let is_unsupported = |name: &&str| tidegate_host::UNSUPPORTED_HOSTCALLS.contains(name);
     let names = hostcalls.iter().map(String::as_str);
     names.filter(is_unsupported).collect()
 }
 
-/// Whether a module can send HTTP calls. They need clusters.
+/// Whether a module can send HTTP calls, which require clusters.
 pub fn sends_calls(hostcalls: &[String]) -> bool {
     hostcalls.iter().any(|name| name == "proxy_http_call")
 }
 
-/// A name for the plugin that no other has: proxies and logs tell plugins apart by it.
+/// A unique name for a plugin. Proxies and logs identify plugins by their names.
 fn unused_name(stem: &str, others: &[Plugin]) -> String {
     let mut name = stem.to_string();
     let mut number = 1;

@@ -1,21 +1,21 @@
-//! How far a blob has come on its way to a registry or from it, in a line that goes away by itself.
+//! A progress bar for pushing and pulling blobs, which is removed at the end.
 
 use std::cell::RefCell;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
 use tidegate_oci::{Digest, Direction, Transfer};
 
-/// A bar for whatever blob is on its way.
+/// A progress bar for the blob that is being transferred.
 pub struct Bar<T> {
     target: T,
-    /// The blob that is on its way, and the bar that shows it.
+    /// The blob that is being transferred, and its bar.
     shown: RefCell<Option<(Digest, ProgressBar)>>,
 }
 
 // === impl Bar ===
 
 impl<T: Fn() -> ProgressDrawTarget> Bar<T> {
-    /// A bar that is drawn there.
+    /// Creates a bar that is drawn to this target.
     pub fn on(target: T) -> Self {
         Self {
             target,
@@ -23,13 +23,13 @@ impl<T: Fn() -> ProgressDrawTarget> Bar<T> {
         }
     }
 
-    /// Shows how far this one is.
+    /// Shows the progress of a transfer.
     pub fn show(&self, transfer: Transfer<'_>) {
         let mut shown = self.shown.borrow_mut();
         let bar = match shown.take_if(|(digest, _)| digest == transfer.digest) {
             Some((_, bar)) => bar,
             None => {
-                // The one before it goes first.
+                // Remove the previous bar first.
                 *shown = None;
                 self.begin(&transfer)
             }
@@ -38,7 +38,7 @@ impl<T: Fn() -> ProgressDrawTarget> Bar<T> {
         *shown = Some((transfer.digest.clone(), bar));
     }
 
-    /// A bar that says all there is to say from its first frame on: one that is told bit by bit draws each.
+    /// Creates a bar with message and length set, so that the first frame is complete.
     fn begin(&self, transfer: &Transfer<'_>) -> ProgressBar {
         let deed = match transfer.direction {
             Direction::Up => "pushing",
@@ -64,7 +64,7 @@ mod tests {
 
     use super::*;
 
-    /// A terminal that keeps its frames.
+    /// A terminal that records its frames.
     #[derive(Debug, Clone, Default)]
     struct Frames(Arc<Mutex<Vec<String>>>);
 
@@ -114,13 +114,13 @@ mod tests {
         }
     }
 
-    /// A registry that has nothing, and takes everything.
+    /// An empty registry that accepts everything.
     fn registry() -> String {
         use std::io::{BufRead as _, BufReader, Read as _, Write as _};
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address").to_string();
         std::thread::spawn(move || {
-            // A question, a beginning and an end for each of three blobs, and the manifest.
+            // Three requests for each of three blobs, and one for the manifest.
             for stream in listener.incoming().take(10) {
                 let mut reader = BufReader::new(stream.expect("a stream"));
                 let (mut head, mut length) = (String::new(), 0);

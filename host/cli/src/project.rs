@@ -1,13 +1,15 @@
-//! A plugin's source: the cargo package that it is, and its build.
+//! The cargo package of a plugin, and its build.
 //!
-//! Cargo does all of it: it says which packages there are and what depends on what, and it builds, with its own messages on
-//! stderr. [`target`] sees to the WebAssembly target before that.
+//! Cargo determines the packages and their dependencies, and builds them. Its messages go to stderr. [`target`] ensures first that the
+//! WebAssembly target is installed.
 
 use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use anyhow::{Context as _, anyhow, bail};
 use bytes::Bytes;
@@ -16,10 +18,11 @@ use clap::{Args, ValueEnum};
 
 use crate::logs;
 use crate::output::{self, Color};
+use crate::plugin::description;
 
 pub mod target;
 
-/// Which package of which workspace is meant.
+/// The options that select a package.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Which {
     /// Path to the plugin's `Cargo.toml`. Default: searched for in this directory and its parents
@@ -31,7 +34,7 @@ pub struct Which {
     pub package: Option<String>,
 }
 
-/// How a plugin is built.
+/// The options for building a plugin.
 #[derive(Args, Clone, Debug, Default)]
 pub struct How {
     /// Build without optimizations and with debug information
@@ -57,7 +60,7 @@ pub struct Project {
 pub struct Built {
     /// The file.
     pub path: PathBuf,
-    /// What is in it.
+    /// Its contents.
     pub bytes: Bytes,
 }
 
@@ -70,6 +73,7 @@ impl Project {
         if let Some(path) = &which.manifest_path {
             command.manifest_path(path);
         }
+        let begun = Instant::now();
         let metadata = command.exec().map_err(|error| match error {
             cargo_metadata::Error::CargoMetadata { stderr } => {
                 let said = stderr.trim().trim_start_matches("error: ").to_owned();
@@ -89,6 +93,15 @@ impl Project {
             }
         })?;
         let package = package(&metadata, which.package.as_deref())?.clone();
+        logs::detail(|| {
+            format!(
+                "read the package `{}` {} from `{}` with `cargo metadata` in {} ms",
+                package.name.as_str(),
+                package.version,
+                package.manifest_path,
+                begun.elapsed().as_millis()
+            )
+        });
         Ok(Self { metadata, package })
     }
 
@@ -113,13 +126,13 @@ impl Project {
             .map_or(Path::new("."), |folder| folder.as_std_path())
     }
 
-    /// Where cargo builds. What happens there is no change of the source.
+    /// The target directory. Changes there are not changes of the source.
     pub fn target_folder(&self) -> &Path {
         self.metadata.target_directory.as_std_path()
     }
 
-    /// The folders of the packages here whose source is part of the plugin: its own, and those that it depends on by path; then
-    /// the workspace's own folder, where manifest and lock file are.
+    /// The directories of the plugin's package and of its path dependencies, and the directory of the workspace, which contains the
+    /// manifest and the lock file.
     pub fn sources(&self) -> Sources {
         let by_path: Vec<&Package> = self
             .metadata
@@ -154,7 +167,7 @@ impl Project {
         }
     }
 
-    /// Builds the component. Cargo's messages go to stderr as they are.
+    /// Builds the component. Cargo's messages go to stderr.
     pub fn build(&self, how: &How) -> anyhow::Result<Built> {
         let tool = how.tool;
         target::ensure(tool.target(), how.yes)?;
@@ -175,7 +188,11 @@ impl Project {
         if output::is_quiet() {
             command.arg("--quiet");
         }
-        logs::detail(&format!("running {command:?}"));
+        for program in [target::rustc(), cargo()] {
+            logs::detail(|| format!("using {}", version(&program)));
+        }
+        logs::detail(|| format!("running {command:?}"));
+        let begun = Instant::now();
         let mut child = command
             .spawn()
             .with_context(|| format!("cannot run `{}`", tool.name()))?;
@@ -198,7 +215,7 @@ impl Project {
         }
         let status = child.wait().context("cannot wait for cargo")?;
         if !status.success() {
-            // It has said why.
+            // Cargo has printed the reason.
             if tool == Tool::CargoComponent && !Tool::has_cargo_component() {
                 let message = "cargo-component is not installed; install it with `cargo install --locked cargo-component`";
                 return Err(logs::Unavailable(message.to_owned()).into());
@@ -212,6 +229,14 @@ impl Project {
             )
         })?;
         let bytes = fs::read(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
+        logs::detail(|| {
+            format!(
+                "built `{}` in {} ms: {}",
+                path.display(),
+                begun.elapsed().as_millis(),
+                description(&bytes)
+            )
+        });
         Ok(Built {
             path,
             bytes: bytes.into(),
@@ -219,16 +244,16 @@ impl Project {
     }
 }
 
-/// Where a plugin's source is.
+/// The directories that contain the source of a plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sources {
     /// The folders of packages.
     pub folders: BTreeSet<PathBuf>,
-    /// The folder of the workspace: of its `Cargo.toml` and `Cargo.lock`.
+    /// The directory of the workspace, with its `Cargo.toml` and `Cargo.lock`.
     pub workspace: PathBuf,
 }
 
-/// The package that is named, else that of the current folder, else the only plugin of the workspace.
+/// The package with this name. Without a name, the package in the current directory, or the only plugin of the workspace.
 fn package<'a>(metadata: &'a Metadata, name: Option<&str>) -> anyhow::Result<&'a Package> {
     let members = metadata.workspace_packages();
     if let Some(name) = name {
@@ -281,7 +306,7 @@ fn is_plugin(package: &Package) -> bool {
     kinds.any(|kind| *kind == cargo_metadata::CrateType::CDyLib)
 }
 
-/// What makes components.
+/// The tool that builds components.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Tool {
     /// Run `cargo build --target wasm32-wasip2`, which produces a component
@@ -313,7 +338,7 @@ impl Tool {
     /// The target that it builds for.
     pub fn target(self) -> &'static str {
         match self {
-            // It makes components of modules for preview 1.
+            // It converts modules for WASI Preview 1 into components.
             Self::CargoComponent => "wasm32-wasip1",
             Self::Cargo => "wasm32-wasip2",
         }
@@ -329,7 +354,20 @@ impl Tool {
     }
 }
 
-/// Cargo, or what `CARGO` names.
-pub fn cargo() -> std::ffi::OsString {
+/// Cargo: the program that `CARGO` specifies, or `cargo`.
+pub fn cargo() -> OsString {
     std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+}
+
+/// The version that a program prints, with the program itself.
+fn version(program: &OsStr) -> String {
+    let output = Command::new(program)
+        .arg("--version")
+        .stdin(Stdio::null())
+        .output();
+    let version = output.map_or_else(
+        |error| error.to_string(),
+        |output| String::from_utf8_lossy(&output.stdout).trim().to_owned(),
+    );
+    format!("`{}`: {version}", program.display())
 }

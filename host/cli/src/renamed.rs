@@ -1,4 +1,4 @@
-//! What commands and options were called before 0.1.0: an error that names the new spelling, and nothing else.
+//! Commands and options that were renamed before 0.1.0. Using an old name is an error that names the new one.
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
@@ -18,7 +18,7 @@ pub const RENAMED: &[(&str, &str)] = &[
     ),
 ];
 
-/// The same error, or one that names the new spelling if an old one caused it.
+/// Replaces the error for an old spelling by one that names the new spelling.
 pub fn explain(error: clap::Error) -> clap::Error {
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.as_str()),
@@ -53,7 +53,7 @@ pub fn explain(error: clap::Error) -> clap::Error {
     }
 }
 
-/// Whether the command is `manifest`, whose kinds are commands to clap.
+/// Whether the command is `manifest`, whose kinds are subcommands.
 fn is_manifest() -> bool {
     let mut words = std::env::args()
         .skip(1)

@@ -1,8 +1,9 @@
-//! How to serve: what `run` and `dev` are told alike.
+//! The options for serving, which `run` and `dev` share.
 
 use std::net::SocketAddr;
 use std::num::NonZero;
 use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
@@ -11,13 +12,13 @@ use tidegate_host::{
     SystemClock, Upstream,
 };
 
-use crate::cache;
 use crate::dashboard::{Dashboard, DashboardArgs};
 use crate::logs::{Least, Stderr};
 use crate::plugin::{self, Plugin};
 use crate::upstream::{ClusterArg, UpstreamUrl};
+use crate::{cache, logs};
 
-/// Where to listen, what is behind, and what runs the plugins.
+/// The addresses of the proxy and its upstream, and how plugins run.
 #[derive(Args)]
 pub struct ServeArgs {
     /// Address to listen on. Port 0 chooses a free port
@@ -81,7 +82,7 @@ enum Engine {
     ProxyWasm,
 }
 
-/// What a server is made of, without plugins.
+/// The configuration of a server, without plugins.
 pub struct Serving {
     config: ServerConfig,
     clusters: Vec<ClusterArg>,
@@ -91,7 +92,7 @@ pub struct Serving {
 // === impl ServeArgs ===
 
 impl ServeArgs {
-    /// The plugin as the server takes it, with a configuration that satisfies its schema.
+    /// The plugin as the server expects it. Fails if the configuration does not satisfy the plugin's schema.
     pub fn spec(&self, plugin: &Plugin) -> anyhow::Result<PluginSpec> {
         plugin::validate(&plugin.bytes, &plugin.configuration)
             .with_context(|| format!("the configuration of `{}`", plugin.place))?;
@@ -117,7 +118,8 @@ impl ServeArgs {
         Ok(spec)
     }
 
-    /// What will serve. From now on plugins' lines, and the proxy's own, go to stderr, and the dashboard is there if it is wanted.
+    /// Prepares to serve. From now on, log lines of plugins and the proxy are written to stderr, and the dashboard is served if it is
+    /// enabled.
     pub fn open(&self) -> anyhow::Result<Serving> {
         ClusterArg::distinct(&self.clusters)?;
         let mut clusters = Clusters::default();
@@ -153,15 +155,27 @@ impl ServeArgs {
 // === impl Serving ===
 
 impl Serving {
-    /// Starts to serve with plugins.
+    /// Starts a server with these plugins.
     pub fn start(&self, plugins: Vec<PluginSpec>) -> Result<Server, ServeError> {
-        Server::start(ServerConfig {
+        let begun = Instant::now();
+        let server = Server::start(ServerConfig {
             plugins,
             ..self.config.clone()
-        })
+        })?;
+        logs::detail(|| {
+            format!(
+                "compiled and started the plugins in {} ms; {}",
+                begun.elapsed().as_millis(),
+                cache::usage(
+                    self.config.code_cache_dir.as_deref(),
+                    server.code_cache_stats()
+                )
+            )
+        });
+        Ok(server)
     }
 
-    /// What there is to know before the first request.
+    /// The lines that describe the server before it starts.
     pub fn introduction(&self, plugins: &[Plugin], specs: &[PluginSpec]) -> String {
         let workers = match self.config.workers {
             1 => "1 worker".to_owned(),
@@ -211,7 +225,7 @@ impl Plugin {
         match self.kind {
             EngineKind::ProxyWasm => Ok(self.bytes.clone()),
             EngineKind::Component => {
-                tidegate_adapter::adapt(&self.bytes, &tidegate_adapter::Options::default())
+                plugin::adapt(&self.bytes, &tidegate_adapter::Options::default())
                     .map(Into::into)
                     .with_context(|| format!("cannot adapt `{}`", self.place))
             }
@@ -219,7 +233,7 @@ impl Plugin {
     }
 }
 
-/// The lines that name the addresses on which a server listens. The last one means that requests can come.
+/// The lines with the addresses on which a server listens. The last one means that it accepts requests.
 pub fn addresses(server: &Server) -> String {
     let mut text = String::new();
     if let Some(admin) = server.admin_addr() {
@@ -229,7 +243,7 @@ pub fn addresses(server: &Server) -> String {
     text
 }
 
-/// Reads an address to listen on.
+/// Parses an address to listen on.
 pub fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse()
         .map_err(|_| "expected IP:PORT, such as 127.0.0.1:8080".to_owned())
@@ -242,7 +256,7 @@ fn variable(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// How many threads can run at once, or one if the system will not say.
+/// The number of threads that can run in parallel, or 1 if it is unknown.
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, NonZero::get)
 }

@@ -1,4 +1,4 @@
-//! How what serves is told to stop, and stops.
+//! Graceful shutdown on a signal.
 
 use std::process::exit;
 use std::time::Duration;
@@ -8,22 +8,22 @@ use tidegate_host::Server;
 
 use crate::logs::note;
 
-/// How long requests that are under way may take when the proxy is told to stop.
+/// The time that requests in flight have to finish.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// The wish that the proxy stop: ctrl-c, or what a supervisor sends. From when it is there, neither ends the process by itself.
+/// Ctrl-C, or the signal that a supervisor sends. Once this exists, these signals no longer end the process immediately.
 pub struct StopSignal {
     runtime: tokio::runtime::Runtime,
     #[cfg(unix)]
     signals: [tokio::signal::unix::Signal; 2],
 }
 
-/// Stops when the first wish has come; at once with the next.
+/// Stops the server after the first signal. The next signal ends the process immediately.
 pub fn stop(server: Server, mut signal: StopSignal) {
     note("stopping: waiting for requests in flight; press Ctrl-C again to stop immediately");
     std::thread::spawn(move || {
         signal.wait();
-        // What a shell reports of a program that was interrupted.
+        // The exit code that a shell reports for an interrupted program.
         exit(130);
     });
     server.shutdown(GRACE);
@@ -33,7 +33,7 @@ pub fn stop(server: Server, mut signal: StopSignal) {
 
 #[cfg(unix)]
 impl StopSignal {
-    /// Begins to listen.
+    /// Starts to listen for signals.
     pub fn new() -> anyhow::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         let runtime = runtime()?;
@@ -48,7 +48,7 @@ impl StopSignal {
         Ok(Self { runtime, signals })
     }
 
-    /// Waits for the next.
+    /// Waits for the next signal.
     pub fn wait(&mut self) {
         let [interrupt, terminate] = &mut self.signals;
         self.runtime.block_on(async {
@@ -62,16 +62,16 @@ impl StopSignal {
 
 #[cfg(not(unix))]
 impl StopSignal {
-    /// Begins to listen.
+    /// Starts to listen for signals.
     pub fn new() -> anyhow::Result<Self> {
         Ok(Self {
             runtime: runtime()?,
         })
     }
 
-    /// Waits for the next.
+    /// Waits for the next signal.
     pub fn wait(&mut self) {
-        // Without a way to listen there is none to stop politely either; the process is ended from outside.
+        // If signals cannot be received, only the system can end the process.
         if self.runtime.block_on(tokio::signal::ctrl_c()).is_err() {
             self.runtime.block_on(std::future::pending::<()>());
         }

@@ -1,9 +1,9 @@
-//! What `tidegate new` makes a plugin in Rust of: the files in `templates/`, with a few places to fill in. `language` has the others.
+//! The templates for plugins in Rust: files in `templates/` with placeholders. `language` contains those for other languages.
 
 use clap::ValueEnum;
 use tidegate_testkit::schema;
 
-/// What the new plugin is to do at first.
+/// A template for a plugin in Rust.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Template {
     /// Adds a greeting to every response; a minimal plugin
@@ -15,20 +15,20 @@ pub enum Template {
     Headers,
 }
 
-/// What is filled in.
+/// The values of the placeholders.
 pub struct Places<'a> {
     /// The package's name.
     pub name: &'a str,
     /// The SDK as a dependency, in TOML.
     pub sdk: &'a str,
-    /// Whether the SDK lies in `vendor/`.
+    /// Whether the SDK is in `vendor/`.
     pub is_vendored: bool,
 }
 
 // === impl Template ===
 
 impl Template {
-    /// The plugin's files, by their path in its folder.
+    /// The plugin's files, with their paths in its directory.
     pub fn files(self, places: &Places<'_>) -> Vec<(&'static str, String)> {
         let own = self.own();
         let has = |path: &str| own.iter().any(|(name, _)| *name == path);
@@ -132,13 +132,13 @@ impl Template {
     }
 }
 
-/// The schema that each scenario names in its first line, for editors, and its path in a plugin's folder.
+/// The JSON Schema that the first line of each scenario refers to, for editors, with its path in a plugin's directory.
 pub fn scenario_schema() -> (&'static str, String) {
     let text = format!("{:#}\n", schema::scenario());
     ("scenarios/.schema.json", text)
 }
 
-/// What every plugin has.
+/// The files of every plugin.
 const COMMON: &[(&str, &str)] = &[
     (
         "Cargo.toml",

@@ -1,7 +1,7 @@
-//! Runs scenarios in runtimes, several at once.
+//! Runs scenarios in runtimes, several in parallel.
 //!
-//! The runner itself is the library `tidegate-testkit`, which this project's own tests use too. Here it gets its plugins
-//! ([`plugins`]) and its Envoy ([`envoy`]), and its results become [`Outcome`]s.
+//! The runner is in the library `tidegate-testkit`, which the tests of this repository use, too. This module provides its plugins
+//! ([`plugins`]) and its Envoy ([`envoy`]), and converts its results to [`Outcome`]s.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,23 +16,23 @@ use tidegate_testkit::report::{AGREE, Finding, Outcome};
 pub mod envoy;
 pub mod plugins;
 
-/// A runtime to run in, and what it is called here.
+/// A runtime, and its name in the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Runtime {
     pub kind: RuntimeKind,
     pub name: &'static str,
 }
 
-/// What scenarios are run with.
+/// Everything that is needed to run scenarios.
 pub struct Testing<'a> {
     pub runner: Runner,
     pub runtimes: &'a [Runtime],
     pub owned: Owned,
-    /// Why a scenario cannot be run in a runtime, beside what the scenario says itself.
+    /// Returns the reason why a scenario cannot run in a runtime, in addition to the scenario's own `not-in`.
     pub unfit: &'a (dyn Fn(&Scenario, RuntimeKind) -> Option<String> + Sync),
 }
 
-/// A scenario's outcomes, with what was seen in each runtime that it ran in.
+/// The outcomes of a scenario, with the transcript of each runtime that it ran in.
 pub struct Tested {
     pub outcomes: Vec<Outcome>,
     pub seen: Vec<(&'static str, Transcript)>,
@@ -41,7 +41,7 @@ pub struct Tested {
 // === impl Testing ===
 
 impl Testing<'_> {
-    /// Runs all of them, `jobs` at once. `ended` is told of each as it ends; what is returned is in the order of the scenarios.
+    /// Runs scenarios, `jobs` in parallel. Calls `ended` with each outcome. The result is in the order of the scenarios.
     pub fn run(
         &self,
         scenarios: &[Scenario],
@@ -77,7 +77,7 @@ impl Testing<'_> {
         tested.into_iter().flatten().collect()
     }
 
-    /// One scenario in each runtime, and the runtimes against each other.
+    /// Runs a scenario in each runtime, and compares the runtimes.
     fn scenario(&self, scenario: &Scenario) -> Tested {
         let mut outcomes = Vec::new();
         let mut seen: Vec<(&'static str, Transcript)> = Vec::new();
@@ -132,7 +132,7 @@ impl Testing<'_> {
         Tested { outcomes, seen }
     }
 
-    /// A run. A mistake of the runner's own ends this scenario, not the others.
+    /// Runs a scenario in one runtime. A panic of the runner fails only this scenario.
     fn runtime(&self, scenario: &Scenario, runtime: RuntimeKind) -> Result<Transcript, String> {
         match catch_unwind(AssertUnwindSafe(|| self.runner.run(scenario, runtime))) {
             Ok(ran) => ran.map_err(|error| format!("{error:#}")),
@@ -144,7 +144,7 @@ impl Testing<'_> {
 // === impl Tested ===
 
 impl Tested {
-    /// Judges what was seen by what the scenario states now.
+    /// Checks the transcripts against the updated scenario.
     pub fn judge_again(&mut self, scenario: &Scenario) {
         for (runtime, transcript) in &self.seen {
             let of_runtime = self.outcomes.iter_mut().find(|it| it.runtime == *runtime);

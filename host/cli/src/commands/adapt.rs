@@ -1,11 +1,12 @@
-//! `tidegate adapt`: a component becomes a Proxy-Wasm module.
+//! `tidegate adapt`: converts a component into a Proxy-Wasm module.
 
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
-use tidegate_adapter::{Mapping, Options, adapt, inspect};
+use tidegate_adapter::{Mapping, Options, inspect};
 
+use crate::plugin::adapt;
 use crate::{file, logs};
 
 /// Convert a component into a Proxy-Wasm module for Envoy and Istio
@@ -64,7 +65,8 @@ impl Adapt {
     }
 }
 
-/// Names the functions of WASI that will not do what they should. The module works without them, so this is no failure.
+/// Lists the WASI functions that fail or trap, and the exports that are dropped. The module works without them, so this is not an
+/// error.
 pub fn note_refusals(component: &[u8]) {
     let inspection = match inspect(component) {
         Ok(inspection) => inspection,

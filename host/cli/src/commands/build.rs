@@ -1,4 +1,4 @@
-//! `tidegate build`: from a plugin's source to a component, and what that is.
+//! `tidegate build`: builds a plugin, and prints a summary of the component.
 
 use std::path::{Path, PathBuf};
 

@@ -1,6 +1,6 @@
-//! `tidegate chain`: which plugins a workload gets, in which order, and why.
+//! `tidegate chain`: shows which plugins run in a workload, in which order, and why.
 //!
-//! The rules are `tidegate-deploy`'s; this file draws the table.
+//! The rules are in `tidegate-deploy`; this file prints the table.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -63,7 +63,7 @@ The waypoint of a Service or ServiceEntry is determined by its labels `istio.io/
 files lack the service or its Namespace, the service is assumed to use the waypoints of its namespace. A waypoint that is not in the \
 files is assumed to accept services from all namespaces.";
 
-/// What stands in for a number that is not there.
+/// The text for a missing number.
 const NONE: &str = "-";
 
 // === impl ChainArgs ===
@@ -76,6 +76,7 @@ impl ChainArgs {
                 let location = Location::new(&name, Some(error.position));
                 anyhow!("{location}: {}", error.message)
             })?;
+            logs::detail(|| format!("`{name}`: {} documents", documents.len()));
             texts.push((name, documents));
         }
         let files: Vec<_> = texts
@@ -88,6 +89,16 @@ impl ChainArgs {
             workloads: self.workload,
         };
         let answer = order::order(&files, &options)?;
+        logs::detail(|| {
+            let chains = answer.workloads.iter().map(|it| it.chains.len());
+            format!(
+                "{} workloads with {} chains, {} unused plugins, root namespace `{}`",
+                answer.workloads.len(),
+                chains.sum::<usize>(),
+                answer.unused.len(),
+                options.root_namespace
+            )
+        });
         let text = if self.format.is_json() {
             let answer =
                 serde_json::to_value(&answer).context("cannot write the chains as JSON")?;
@@ -146,7 +157,7 @@ fn has_plugin(chain: &Chain) -> bool {
     steps.any(|step| matches!(step, Step::Plugin { .. }))
 }
 
-/// Chains with the same filters, or without any plugin, which need to be shown once.
+/// Groups chains that are shown once: those with the same filters, and those without any plugin.
 fn grouped(chains: &[Chain]) -> Vec<Vec<&Chain>> {
     let mut groups: Vec<Vec<&Chain>> = Vec::new();
     for chain in chains {
@@ -164,7 +175,7 @@ fn grouped(chains: &[Chain]) -> Vec<Vec<&Chain>> {
     groups
 }
 
-/// What chains of one layer and service are chains of.
+/// The title of a group of chains.
 fn title(group: &[&Chain]) -> String {
     let traffics: Vec<_> = group
         .iter()
@@ -188,7 +199,7 @@ fn title(group: &[&Chain]) -> String {
     }
 }
 
-/// One line for each filter, plugins with their number, phase, priority, ports and the reason.
+/// Writes one line for each filter; for plugins with the number, phase, priority, ports and reason.
 fn rows(text: &mut String, chain: &Chain) {
     let mut rows = vec![["#", "PHASE", "PRIORITY", "FILTER", "WHY"].map(str::to_owned)];
     let mut number = 0;
@@ -237,7 +248,7 @@ fn rows(text: &mut String, chain: &Chain) {
     }
 }
 
-/// A line without control characters: names come from files, and a terminal would obey them.
+/// Writes a line with control characters escaped: names come from files, and a terminal would interpret control characters in them.
 fn line(text: &mut String, line: &str) {
     terminal::escape(line.trim_end(), text);
     let _ = writeln!(text);

@@ -1,6 +1,6 @@
 //! `tidegate check`: would this be accepted?
 //!
-//! `check/wasm.rs` looks at modules, components and images, `check/manifests.rs` at YAML, `check/report.rs` says what they found.
+//! `check/wasm.rs` checks modules, components and images, `check/manifests.rs` YAML, and `check/report.rs` reports the findings.
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ use crate::manifests::within;
 use crate::place::Place;
 use crate::plugin::{stdin_once, usage};
 use crate::registry::{RegistryArgs, sha256};
-use crate::{file, logs};
+use crate::{file, logs, plugin};
 
 mod manifests;
 mod report;
@@ -72,14 +72,14 @@ RULE are part of the line. An error means that the API server, istiod's webhook,
 (rule `adapt`) would reject the input. Only WasmPlugins and TrafficExtensions are \
 validated; documents of other kinds are skipped. Images are pulled as Istio's agent pulls them. Components are adapted first.";
 
-/// What is asked of an input.
+/// What inputs are checked against.
 struct Question<'a> {
     args: &'a Check,
     /// The SHA-256 of the module that manifests refer to.
     module: Option<String>,
 }
 
-/// What an input is.
+/// The type of an input.
 enum Input {
     Manifests,
     Wasm,
@@ -96,7 +96,7 @@ impl Check {
             module,
         };
         let mut report = Report::new(self.istio.unwrap_or_default(), self.envoy);
-        // What can be checked is, whatever cannot be read.
+        // If an input cannot be read, the others are checked all the same.
         let mut unread = None;
         for place in &self.inputs {
             if let Err(error) = question.place(place, &mut report) {
@@ -125,7 +125,7 @@ impl Check {
         }
     }
 
-    /// Refuses options that are about inputs which are not there.
+    /// Rejects options that apply only to other types of input.
     fn refuse_without_effect(&self, report: &Report) -> anyhow::Result<()> {
         let (manifests, plugins) = (report.has_manifests(), report.has_plugins());
         let is_image = |place: &Place| matches!(place, Place::Image(_));
@@ -152,6 +152,7 @@ impl Check {
         }
     }
 
+    /// Rejects options that have no effect, or conflict with each other, before any input is read.
     fn refuse_useless(&self) -> anyhow::Result<()> {
         if self.sha256.is_some() && self.inputs.len() > 1 {
             return Err(usage(
@@ -191,7 +192,15 @@ impl Question<'_> {
     fn file(&self, path: &Path, report: &mut Report) -> anyhow::Result<()> {
         let bytes = file::read(path)?;
         let name = Place::File(path.to_owned()).to_string();
-        match Input::of(path, &bytes) {
+        let input = Input::of(path, &bytes);
+        logs::detail(|| {
+            let what = match input {
+                Input::Wasm => plugin::description(&bytes),
+                Input::Manifests => "manifests".to_owned(),
+            };
+            format!("`{name}`: {what}")
+        });
+        match input {
             Input::Wasm => wasm::file(&name, &bytes, self, report),
             Input::Manifests => manifests::check(&name, &bytes, self, report),
         }
@@ -202,7 +211,7 @@ impl Question<'_> {
 // === impl Input ===
 
 impl Input {
-    /// By the contents; a file that is named like WebAssembly is meant to be, whatever is in it.
+    /// Detects the type from the contents. A file with the extension `.wasm` is always treated as WebAssembly.
     fn of(path: &Path, bytes: &[u8]) -> Self {
         let is_named_wasm = path.extension().is_some_and(|it| it == "wasm");
         match bytes.starts_with(b"\0asm") || is_named_wasm {

@@ -1,4 +1,4 @@
-//! `tidegate dev`: build, run, and serve every edit.
+//! `tidegate dev`: builds and serves a plugin, and reloads it on every change.
 
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -9,11 +9,11 @@ use clap::Args;
 use tidegate_host::{ServeError, Server};
 
 use crate::dev::{Author, News, Version};
-use crate::file;
-use crate::logs::{complain, note, status};
+use crate::logs::{complain, detail, note, status};
 use crate::project::{How, Which};
 use crate::serve::{self, ServeArgs, Serving};
 use crate::stop::{StopSignal, stop};
+use crate::{cache, file};
 
 /// Run an HTTP proxy with the plugin in this directory, and rebuild and reload it on every change
 #[derive(Args)]
@@ -49,10 +49,10 @@ previous version keeps serving. Requests in flight finish with the version with 
 
 Press Ctrl-C to stop. Requests in flight have ten seconds to finish.";
 
-/// The server and what it serves with.
+/// The server and the version that it serves.
 struct Stage {
     serving: Serving,
-    /// None before the first version works.
+    /// `None` until a version has started.
     now: Option<(Server, Box<Version>)>,
 }
 
@@ -65,15 +65,15 @@ impl Dev {
             serving: self.serve.open()?,
             now: None,
         };
-        let (teller, news) = channel();
-        let builder = teller.clone();
+        let (sender, news) = channel();
+        let builder = sender.clone();
         note(&format!("building {}", author.plugin()));
-        // It ends with the process: nothing need wait for a build that nobody will see.
+        // The thread ends with the process, without waiting for an active build.
         thread::Builder::new()
             .name("tidegate-author".into())
             .spawn(move || author.work(&builder))
             .context("cannot start a thread")?;
-        stage.run(&self.serve, &news, &teller)
+        stage.run(&self.serve, &news, &sender)
     }
 }
 
@@ -84,11 +84,11 @@ impl Stage {
         mut self,
         args: &ServeArgs,
         news: &Receiver<News>,
-        teller: &Sender<News>,
+        sender: &Sender<News>,
     ) -> anyhow::Result<()> {
         for news in news {
             match news {
-                News::Version(version) => self.take(args, version, teller)?,
+                News::Version(version) => self.take(args, version, sender)?,
                 News::Failed(error) => self.keep(&error),
                 News::Stop(signal) => {
                     status("");
@@ -109,12 +109,12 @@ impl Stage {
         Ok(())
     }
 
-    /// Serves a version, if it lets itself be.
+    /// Serves a version if it starts, and otherwise keeps the previous one.
     fn take(
         &mut self,
         args: &ServeArgs,
         version: Box<Version>,
-        teller: &Sender<News>,
+        sender: &Sender<News>,
     ) -> anyhow::Result<()> {
         if let Some((_, before)) = &self.now
             && before.plugin.bytes == version.plugin.bytes
@@ -137,11 +137,11 @@ impl Stage {
                         .serving
                         .introduction(std::slice::from_ref(&version.plugin), &[spec]);
                     // Before the address is printed: a supervisor may send the signal as soon as it reads the address.
-                    listen(teller)?;
+                    listen(sender)?;
                     introduce(&server, &introduction, &version);
                     self.now = Some((server, version));
                 }
-                // A change may fix these.
+                // A change of the plugin can fix these errors.
                 Err(error @ (ServeError::Load(_) | ServeError::Start(_))) => {
                     self.keep(&error.into());
                 }
@@ -152,6 +152,10 @@ impl Stage {
         match server.reload(&[spec]) {
             Ok(()) => {
                 let took = version.since.elapsed().as_millis();
+                detail(|| {
+                    let cache = cache::code();
+                    cache::usage(cache.as_deref(), server.code_cache_stats())
+                });
                 note(&format!(
                     "reloaded in {took} ms: {}",
                     changes(before, &version)
@@ -163,7 +167,7 @@ impl Stage {
         Ok(())
     }
 
-    /// Says why there is no other version.
+    /// Prints the reason why the version does not change.
     fn keep(&self, error: &anyhow::Error) {
         complain(error);
         note(match self.now {
@@ -173,7 +177,7 @@ impl Stage {
     }
 }
 
-/// Says that requests can come. Whatever started the command reads it on stdout.
+/// Prints the addresses to stdout, for users and for programs that have started the command.
 fn introduce(server: &Server, introduction: &str, version: &Version) {
     let addresses = serve::addresses(server);
     let text = format!("{introduction}{}{addresses}", version.account);
@@ -181,21 +185,22 @@ fn introduce(server: &Server, introduction: &str, version: &Version) {
     let _ = file::write(Path::new("-"), text.as_bytes());
 }
 
-/// Has the signal told like all else. Not before there are requests to wait for: until then it ends the process at once.
-fn listen(teller: &Sender<News>) -> anyhow::Result<()> {
+/// Sends a message when a signal arrives. While there are no requests to wait for, this is not called, and a signal ends the process
+/// immediately.
+fn listen(sender: &Sender<News>) -> anyhow::Result<()> {
     let mut signal = StopSignal::new()?;
-    let teller = teller.clone();
+    let sender = sender.clone();
     thread::Builder::new()
         .name("tidegate-signal".into())
         .spawn(move || {
             signal.wait();
-            let _ = teller.send(News::Stop(signal));
+            let _ = sender.send(News::Stop(signal));
         })
         .context("cannot start a thread")?;
     Ok(())
 }
 
-/// What is another than before, in one line.
+/// The differences between two versions, in one line.
 fn changes(before: &Version, version: &Version) -> String {
     let mut changes = version.account.since(&before.account);
     if before.plugin.configuration != version.plugin.configuration {

@@ -1,6 +1,6 @@
-//! `tidegate doctor`: what this machine lacks to make plugins, and the commands that fix it.
+//! `tidegate doctor`: checks the build requirements, and prints the commands that install missing ones.
 //!
-//! What is looked at is in [`checks`], what a machine's own tools say in [`machine`].
+//! [`checks`] contains the requirements; [`machine`] runs the tools of this machine.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -104,7 +104,7 @@ fn json(checks: &[Check]) -> serde_json::Value {
     })
 }
 
-/// The commands that fix these, in order. One may fix several, and is run once.
+/// The commands that fix these checks, in order. A command that fixes several of them is listed once.
 fn fix<'a>(checks: impl Iterator<Item = &'a Check>) -> Vec<&'a str> {
     let mut commands = Vec::new();
     for check in checks {

@@ -1,4 +1,4 @@
-//! `tidegate inspect`: what is in a component or a module.
+//! `tidegate inspect`: shows the contents of a component or a module.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use tidegate_adapter::{Inspection, inspect};
 use tidegate_testkit::report::terminal;
 
-use crate::file;
 use crate::format::FormatArgs;
 use crate::place::Place;
-use crate::plugin::unsupported;
+use crate::plugin::{description, unsupported};
+use crate::{file, logs};
 
 /// Show what a component or module contains: kind, callbacks, hostcalls, WASI functions, metadata, sizes
 #[derive(Args)]
@@ -38,6 +38,7 @@ Examples:
 impl Inspect {
     pub fn execute(self) -> anyhow::Result<()> {
         let bytes = self.plugin.fetch()?.bytes;
+        logs::detail(|| format!("`{}`: {}", self.plugin, description(&bytes)));
         let inspection = inspect(&bytes).with_context(|| match &self.plugin {
             Place::File(path) => format!("cannot inspect {}", file::quoted(path)),
             Place::Image(reference) => format!("cannot inspect `{reference}`"),
@@ -61,14 +62,14 @@ impl Inspect {
                     "unsupported {name} (not implemented by `tidegate run`)"
                 );
             }
-            // Names come from the file, and a terminal would obey them.
+            // Names come from the file, and a terminal would interpret control characters in them.
             terminal::escaped_lines(&text)
         };
         file::write(Path::new("-"), text.as_bytes())
     }
 }
 
-/// The same with control characters shown: a name with a line end in it would look like lines of ours.
+/// Escapes control characters. A name that contains a line break could imitate a line of the output.
 fn harmless(mut inspection: Inspection) -> Inspection {
     let texts = [
         &mut inspection.world,

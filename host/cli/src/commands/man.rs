@@ -46,7 +46,7 @@ impl Man {
 /// Each page with the name of its file.
 fn pages(command: Command) -> std::io::Result<Vec<(String, Vec<u8>)>> {
     let mut command = command.disable_help_subcommand(true);
-    // Only now do the subcommands have their full names.
+    // This sets the full names of the subcommands.
     command.build();
     let mut pages = Vec::new();
     let mut open = vec![command];
@@ -71,7 +71,7 @@ fn pages(command: Command) -> std::io::Result<Vec<(String, Vec<u8>)>> {
     Ok(pages)
 }
 
-/// What follows the options in a help text. There it begins with `Examples:`, and what is indented keeps its lines.
+/// The text after the options of a help text. It begins with `Examples:`; indented lines are not filled.
 fn examples(command: &Command) -> Roff {
     let help = command.get_after_help().map(ToString::to_string);
     let mut roff = Roff::new();

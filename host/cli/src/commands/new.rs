@@ -1,4 +1,4 @@
-//! `tidegate new`: a plugin that compiles and passes its own scenarios.
+//! `tidegate new`: creates a plugin that compiles and passes its scenarios.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 
 use crate::language::Language;
-use crate::logs::note;
+use crate::logs::{detail, note};
 use crate::plugin::usage;
 use crate::template::{Places, Template};
 use crate::{carried, file};
@@ -43,10 +43,10 @@ Examples:
 
 It prints the commands to run next. The README.md in the new directory explains them.";
 
-/// Where the SDK's copy goes, in the plugin's folder.
+/// The directory of the copy of the SDK, in the plugin's directory.
 const VENDOR: &str = "vendor/tidegate";
 
-/// Names that Rust or cargo keeps for itself, and those of the crates that a plugin names.
+/// Names that are reserved by Rust or cargo, or that are the names of crates which a plugin uses.
 const TAKEN: &[&str] = &[
     "abstract",
     "alloc",
@@ -128,7 +128,7 @@ impl New {
             Some(greeter) => greeter.files(&name),
         };
 
-        // Made beside its place and moved there, so that it is there whole or not at all.
+        // Created in a temporary directory and renamed, so that it is complete or does not exist.
         let parent = parent(&self.folder);
         fs::create_dir_all(parent)
             .with_context(|| format!("cannot create the directory `{}`", parent.display()))?;
@@ -141,16 +141,21 @@ impl New {
         for (within, text) in files {
             let path = place.join(&within);
             let folder = self::parent(&path);
+            let size = text.len();
             fs::create_dir_all(folder)
                 .and_then(|()| fs::write(&path, text))
-                // The user knows the place that it is moved to.
+                // The final path, which the user knows.
                 .with_context(|| {
                     format!("cannot write `{}`", self.folder.join(&within).display())
                 })?;
+            detail(|| {
+                let path = self.folder.join(&within);
+                format!("wrote `{}`: {size} bytes", path.display())
+            });
         }
         fs::rename(&place, &self.folder)
             .with_context(|| format!("cannot create the directory `{}`", self.folder.display()))?;
-        // Cargo must not find it when it looks for members.
+        // Otherwise cargo would find it when it searches for workspace members.
         drop(made);
         if self.language == Language::Rust
             && let Some(root) = workspace_that_takes_it(&self.folder)
@@ -181,7 +186,7 @@ impl New {
         file::write(Path::new("-"), text.as_bytes())
     }
 
-    /// Refuses what only Rust has.
+    /// Rejects options that apply only to Rust.
     fn check_options(&self) -> anyhow::Result<()> {
         let given = [
             ("--template", self.template.is_some()),
@@ -195,7 +200,7 @@ impl New {
         }
     }
 
-    /// The files of a package in Rust, by their path in its folder.
+    /// The files of a package in Rust, with their paths in its directory.
     fn rust(&self, name: &str) -> anyhow::Result<Vec<(String, String)>> {
         let sdk = self.sdk(name)?;
         let is_vendored = self.sdk.is_none();
@@ -266,7 +271,7 @@ impl New {
     }
 }
 
-/// The name of the plugin that a folder's name gives.
+/// The name of the plugin: the last component of the path.
 fn name(folder: &Path, language: Language) -> anyhow::Result<String> {
     let name = folder
         .file_name()
@@ -302,10 +307,11 @@ fn is_empty_folder(path: &Path) -> anyhow::Result<bool> {
     Ok(entries.next().is_none())
 }
 
-/// The manifest of the cargo workspace around a plugin, if it can no longer be read since the plugin is there: a pattern in its
-/// `members` may take in the plugin's folder. Without cargo there is nobody whom that would trouble.
+/// The manifest of the surrounding cargo workspace, if cargo rejects it because of the new plugin: a pattern in its `members` may match
+/// the plugin's directory. `None` if cargo is not installed.
 fn workspace_that_takes_it(plugin: &Path) -> Option<PathBuf> {
     let cargo = |arguments: &[&str]| {
+        detail(|| format!("running `cargo {}`", arguments.join(" ")));
         Command::new("cargo")
             .args(arguments)
             .current_dir(parent(plugin))
@@ -326,13 +332,13 @@ fn workspace_that_takes_it(plugin: &Path) -> Option<PathBuf> {
         "1",
     ])?;
     let error = String::from_utf8_lossy(&read.stderr);
-    // Whatever it stumbles over first, it names the member.
+    // The message contains the path of the member, whatever the error is.
     let named = fs::canonicalize(plugin).ok()?;
     (!read.status.success() && error.contains(named.to_str()?))
         .then(|| PathBuf::from(root.trim_end()))
 }
 
-/// The folder that something is in.
+/// The parent directory.
 fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,

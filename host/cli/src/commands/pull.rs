@@ -1,11 +1,11 @@
-//! `tidegate pull`: a plugin comes from a registry, by the way that Istio's agent goes.
+//! `tidegate pull`: pulls a plugin from a registry, as Istio's agent does.
 
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
 use tidegate_adapter::VerifyError;
-use tidegate_oci::{Digest, Reference, component};
+use tidegate_oci::{Digest, Reference};
 
 use crate::place::last_segment;
 use crate::plugin::usage;
@@ -55,7 +55,7 @@ impl Pull {
         }
         let pulled = self.registry.pull(&self.reference, self.sha256.as_ref())?;
         self.write(&pulled.module, "proxy.wasm", &pulled.digest)?;
-        // The user asked for this reference, but may not know what it refers to.
+        // The user may not know what the reference refers to.
         if tidegate_adapter::check(&pulled.module) == [VerifyError::Component] {
             logs::note("it is a component: Istio passes it on, but Envoy does not load it");
         }
@@ -77,10 +77,7 @@ impl Pull {
         };
         let reference = self.reference.with_tag(&format!("{tag}-component"))?;
         let failed = || format!("cannot pull `{reference}`");
-        let mut registry = self.registry.open(&reference).with_context(failed)?;
-        let found = component(&mut registry, &reference).with_context(failed)?;
-        // This removes its progress bar before anything is printed.
-        drop(registry);
+        let found = self.registry.component(&reference).with_context(failed)?;
         let found = found.with_context(|| format!("`{reference}` contains no component"))?;
         self.write(&found.wasm, "wasm", &found.digest)
     }

@@ -1,17 +1,17 @@
-//! `tidegate push`: a plugin goes to a registry, laid out as Istio's agent takes it.
+//! `tidegate push`: pushes a plugin to a registry, in a layout that Istio's agent accepts.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use serde_json::json;
-use tidegate_adapter::{Inspection, Kind, Options, adapt, check, inspect, interfaces};
+use tidegate_adapter::{Inspection, Kind, Options, check, inspect, interfaces};
 use tidegate_deploy::module::Facts;
 use tidegate_oci::{Digest, Image, Interfaces, Labels, Reference, push};
 
 use crate::commands::adapt::note_refusals;
 use crate::format::FormatArgs;
-use crate::plugin::usage;
+use crate::plugin::{self, usage};
 use crate::registry::RegistryArgs;
 use crate::{file, logs};
 
@@ -78,7 +78,7 @@ containers/auth.json in XDG_RUNTIME_DIR or XDG_CONFIG_HOME), and their credentia
 /// What is pushed.
 struct Plugin {
     module: Vec<u8>,
-    /// What it was made from, if it was.
+    /// The component that it was adapted from, if any.
     component: Option<Vec<u8>>,
     labels: Labels,
 }
@@ -111,7 +111,7 @@ impl Push {
         };
         let failed = || format!("cannot push to `{}`", self.reference);
         let mut registry = self.registry.open(&self.reference).with_context(failed)?;
-        // The component first: where the plugin is, it is too.
+        // The component first, so that it exists whenever the module exists.
         let beside = match beside {
             Some((reference, image)) => {
                 let tag = reference.tag().unwrap_or_default();
@@ -124,6 +124,14 @@ impl Push {
         let digest = push(&mut registry, &image, tag).with_context(failed)?;
         // This removes its progress bar before anything is printed.
         drop(registry);
+        logs::detail(|| {
+            let blobs: Vec<_> = image.blobs.iter().map(|it| it.digest.to_string()).collect();
+            format!(
+                "pushed `{}`: image {digest}, blobs {}",
+                self.reference,
+                blobs.join(", ")
+            )
+        });
         let pinned = self.reference.pinned(digest.clone());
         let text = if self.format.is_json() {
             let mut result = json!({
@@ -137,7 +145,7 @@ impl Push {
             }
             format!("{result:#}\n")
         } else {
-            // As it goes into YAML, where digits alone would become a number.
+            // Quoted for YAML, in which digits alone are a number.
             let mut text = format!("url: {pinned}\nsha256: \"{}\"\n", digest.hex());
             if let Some(beside) = beside {
                 text.push_str(&format!("component: {beside}\n"));
@@ -147,14 +155,18 @@ impl Push {
         file::write(Path::new("-"), text.as_bytes())
     }
 
-    /// Reads the plugin, and makes it what Envoy loads.
+    /// Reads the plugin, and adapts it if it is a component.
     fn read(&self) -> anyhow::Result<Plugin> {
         let bytes = file::read(&self.plugin)?;
+        logs::detail(|| {
+            let name = file::quoted(&self.plugin);
+            format!("{name}: {}", plugin::description(&bytes))
+        });
         let about = inspect(&bytes)
             .with_context(|| format!("cannot push {}", file::quoted(&self.plugin)))?;
         let (module, component) = match about.kind {
             Kind::Component => {
-                let module = adapt(&bytes, &Options::default())
+                let module = plugin::adapt(&bytes, &Options::default())
                     .with_context(|| format!("cannot adapt {}", file::quoted(&self.plugin)))?;
                 note_refusals(&bytes);
                 let (from, to) = (bytes.len(), module.len());
@@ -183,7 +195,7 @@ impl Push {
     }
 
     fn labels(&self, about: Inspection, module: &[u8]) -> anyhow::Result<Labels> {
-        // What Envoy sees. The annotation is all that it has to be told to allow, as in the manifests that restrict a plugin.
+        // The capabilities of the module, which are the ones that manifests allow.
         let seen = inspect(module).context("the module cannot be read again")?;
         let facts = Facts {
             callbacks: seen.callbacks,
@@ -202,7 +214,7 @@ impl Push {
         })
     }
 
-    /// The component as an image of its own, and where that goes.
+    /// The image of the component, and its reference.
     fn beside(
         &self,
         component: &[u8],
@@ -212,7 +224,7 @@ impl Push {
         let reference = self.reference.with_tag(&format!("{tag}-component"))?;
         let tidegate_adapter::Interfaces { imports, exports } = interfaces(component);
         let interfaces = Interfaces { exports, imports };
-        // What it calls by its own names is among its imports.
+        // The capabilities of a component are its imports.
         let labels = Labels {
             capabilities: Vec::new(),
             ..labels.clone()
@@ -221,7 +233,7 @@ impl Push {
     }
 }
 
-/// A reference under which something can be put.
+/// Parses a reference that can be pushed to.
 fn place(text: &str) -> Result<Reference, String> {
     let reference: Reference = text.parse().map_err(|error| format!("{error}"))?;
     match (reference.tag(), reference.digest()) {

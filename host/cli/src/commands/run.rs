@@ -1,4 +1,4 @@
-//! `tidegate run`: serve with plugins.
+//! `tidegate run`: runs a proxy with plugins.
 
 use std::path::Path;
 
@@ -64,7 +64,7 @@ impl Run {
                 started?
             }
         };
-        // Not earlier: until there are requests to wait for, a signal ends the process at once, as it does by itself.
+        // Not earlier: while there are no requests to wait for, a signal ends the process immediately.
         let mut signal = StopSignal::new()?;
         let listening = introduction + &serve::addresses(&server);
         // A closed stdout is no reason not to serve.
@@ -75,7 +75,8 @@ impl Run {
     }
 }
 
-/// Says what a plugin needs and this proxy does not have: a module that waits for a gRPC response would only seem to hang.
+/// Warns about hostcalls that this proxy does not implement. Without the warning, a module that waits for a gRPC response would
+/// just hang.
 fn note_unsupported(plugin: &Plugin) {
     let hostcalls =
         tidegate_adapter::inspect(&plugin.bytes).map_or_else(|_| Vec::new(), |it| it.hostcalls);
@@ -89,16 +90,16 @@ fn note_unsupported(plugin: &Plugin) {
     }
 }
 
-/// Why Envoy would refuse a plugin that this proxy may run.
+/// The reason why Envoy would reject a plugin, which this proxy can possibly run.
 struct Refusal {
     /// The plugin's name.
     plugin: String,
     message: String,
-    /// Whether it is a component's, and so in the words of `adapt`.
+    /// Whether the plugin is a component, and the reason is the error of `adapt`.
     is_of_component: bool,
 }
 
-/// What Envoy would refuse.
+/// The reasons why Envoy would reject plugins.
 fn refusals(plugins: &[Plugin]) -> Vec<Refusal> {
     let mut refusals = Vec::new();
     for plugin in plugins {
@@ -127,7 +128,7 @@ fn refusals(plugins: &[Plugin]) -> Vec<Refusal> {
     refusals
 }
 
-/// Why plugins cannot be loaded. Of a component that cannot be adapted either, `run` says the same as `adapt` does.
+/// The error for plugins that cannot be loaded. If a component cannot be adapted either, this is the error of `adapt`.
 fn explained(error: ServeError, refusals: &[Refusal]) -> anyhow::Error {
     let failed = match &error {
         ServeError::Load(error) => error.plugin(),

@@ -1,4 +1,4 @@
-//! `tidegate test`: scenarios, in our host and in Envoy.
+//! `tidegate test`: runs scenarios in Tidegate's proxy and in Envoy.
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _};
@@ -19,7 +19,7 @@ use crate::place::Place;
 use crate::project::{How, Project, Which};
 use crate::testing::plugins::{Given, Origin, Plugins};
 use crate::testing::{Runtime, Tested, Testing, envoy};
-use crate::{cache, file, output};
+use crate::{cache, file, logs, output};
 
 /// Build the plugin in this directory and run its test scenarios
 #[derive(Args)]
@@ -111,7 +111,7 @@ fn is_path(argument: &str) -> bool {
     argument.ends_with(".yaml") || argument.starts_with('.') || Path::new(argument).is_absolute()
 }
 
-/// Where a project has its scenarios.
+/// The directory of a project's scenarios.
 const FOLDER: &str = "scenarios";
 
 // === impl Test ===
@@ -141,6 +141,13 @@ impl Test {
             None => FOLDER.into(),
         };
         let scenarios = self.select(&folder, own)?;
+        logs::detail(|| {
+            let files: Vec<_> = scenarios
+                .iter()
+                .map(|it| it.file.display().to_string())
+                .collect();
+            format!("{} scenarios: {}", files.len(), files.join(", "))
+        });
         if self.list {
             let names = scenarios
                 .iter()
@@ -164,7 +171,7 @@ impl Test {
         self.end(&outcomes, took, &notes)
     }
 
-    /// The scenarios that are asked for.
+    /// The scenarios that the arguments select.
     fn select(&self, folder: &Path, own: &str) -> anyhow::Result<Vec<Scenario>> {
         let (paths, filters): (Vec<_>, Vec<_>) = self
             .scenarios
@@ -227,7 +234,7 @@ impl Test {
                     kind: RuntimeKind::ProxyWasm,
                     name: "proxy-wasm",
                 },
-                // Which release it is was said; to scenarios it is Envoy.
+                // The binary may be another release. Scenarios do not depend on the release.
                 RuntimeArg::Envoy => Runtime {
                     kind: RuntimeKind::Envoy(Release::ALL[0]),
                     name: "envoy",
@@ -250,6 +257,9 @@ impl Test {
             true => Some(envoy::binary(self.envoy.as_deref())?),
             false => None,
         };
+        if let Some(binary) = &binary {
+            logs::detail(|| format!("Envoy: `{}`", binary.display()));
+        }
         let own = plugins.clone();
         let runner = Runner::new(
             move |scenario, plugin, runtime| own.bytes(scenario, plugin, runtime),
@@ -267,13 +277,23 @@ impl Test {
         );
         let colour = self.colour();
         let mut out = self.people();
-        Ok(testing.run(scenarios, jobs, |outcome| {
+        logs::detail(|| format!("running up to {jobs} scenarios in parallel"));
+        let tested = testing.run(scenarios, jobs, |outcome| {
             // If the output cannot be written, the exit code still reports the result.
             let _ = writeln!(out, "{}", human::line(outcome, colour));
-        }))
+            logs::detail(|| {
+                let took = outcome.took.as_millis();
+                format!("{} in {}: {took} ms", outcome.scenario, outcome.runtime)
+            });
+        });
+        logs::detail(|| {
+            let stats = testing.runner.code_cache_stats();
+            cache::usage(cache::code().as_deref(), stats)
+        });
+        Ok(tested)
     }
 
-    /// Writes what the first runtime showed into the scenarios, and says of how many it did.
+    /// Updates the scenarios with the results of the first runtime. Returns the number of updated scenarios and errors as text.
     fn write_what_came(scenarios: &[Scenario], tested: &mut [Tested]) -> String {
         let mut notes = String::new();
         let mut updated = 0;
@@ -294,7 +314,7 @@ impl Test {
         notes
     }
 
-    /// Reports, and fails if anything failed.
+    /// Reports the results. Fails if a test failed.
     fn end(&self, outcomes: &[Outcome], took: Duration, notes: &str) -> anyhow::Result<()> {
         let text = |colour| {
             format!(
@@ -325,7 +345,7 @@ impl Test {
         }
     }
 
-    /// Where lines for people go: out of the way of what is for programs.
+    /// The stream for human-readable text: stderr if a report is written to stdout.
     fn people(&self) -> Box<dyn std::io::Write> {
         match (self.format, &self.output) {
             (Format::Junit | Format::Json, None) => Box::new(std::io::stderr()),
@@ -342,7 +362,7 @@ impl Test {
     }
 }
 
-/// Whether the scenario's file is another now.
+/// Updates the file of a scenario. Returns whether it has changed.
 fn update_one(scenario: &Scenario, tested: &mut Tested) -> anyhow::Result<bool> {
     let Some((_, transcript)) = tested.seen.first() else {
         return Ok(false);
@@ -361,7 +381,7 @@ fn or_stdout(output: &Option<PathBuf>) -> &Path {
     output.as_deref().unwrap_or(Path::new("-"))
 }
 
-/// The path as seen from the current folder, if it is below that.
+/// The path relative to the current directory, if it is inside.
 fn from_here(path: &Path) -> PathBuf {
     let here = std::env::current_dir().unwrap_or_default();
     path.strip_prefix(here).unwrap_or(path).to_owned()

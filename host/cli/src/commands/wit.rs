@@ -1,4 +1,4 @@
-//! `tidegate wit`: the contract, for other languages' tools.
+//! `tidegate wit`: writes the WIT package, for bindings generators.
 
 use std::fs;
 use std::path::PathBuf;

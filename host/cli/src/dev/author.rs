@@ -1,4 +1,4 @@
-//! The author's side of `dev`, on a thread of its own: what has changed is built, and what came of it is handed on.
+//! Watches the files of a plugin and builds it on every change, on a separate thread.
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Sender;
@@ -10,48 +10,49 @@ use tidegate_host::EngineKind;
 
 use crate::account::Account;
 use crate::dev::snapshot::{Difference, Snapshot};
-use crate::logs::{note, status};
+use crate::logs::{detail, note, status};
 use crate::place::Place;
 use crate::plugin::{self, Plugin};
 use crate::project::{Built, How, Project, Which};
 use crate::stop::StopSignal;
 
-/// Whoever edits, as seen from the files.
+/// Watches and builds a plugin.
 pub struct Author {
     which: Which,
     how: How,
-    /// The plugin's name, if it is not to be that of the package.
+    /// The plugin's name. Default: the name of the package.
     name: Option<String>,
-    /// JSON, or the name of a file that it is in.
+    /// The configuration, or `@FILE`.
     configuration: Option<String>,
     configuration_file: Option<PathBuf>,
     project: Project,
 }
 
-/// A plugin as it is to be served from now on.
+/// A version of the plugin.
 pub struct Version {
     /// The component, and the configuration.
     pub plugin: Plugin,
-    /// What is in the component.
+    /// The summary of the component.
     pub account: Account,
-    /// When cargo was through with it or, where there was nothing to build, when the change was seen.
+    /// When the build ended or, if nothing had to be built, when the change was detected.
     pub since: Instant,
 }
 
-/// What the server hears.
+/// A message to the thread that serves.
 pub enum News {
-    /// There is another version.
+    /// There is a new version.
     Version(Box<Version>),
-    /// There is none: the source does not build, or the configuration cannot be read.
+    /// The plugin cannot be built, or the configuration cannot be read.
     Failed(anyhow::Error),
-    /// The signal has come.
+    /// A signal has arrived.
     Stop(StopSignal),
 }
 
-/// How often the files are looked at. A change counts once two looks see the same: an editor may be about to write more.
+/// The interval at which the files are examined. A change is reported when two successive snapshots are equal, because an editor may
+/// write several times.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// A look may take this part of the time: where there are very many files, they are looked at less often.
+/// Taking a snapshot uses at most this fraction of the time, 1 / `SHARE`. If there are very many files, the interval is longer.
 const SHARE: u32 = 20;
 
 // === impl Author ===
@@ -86,11 +87,11 @@ impl Author {
         self.name.as_deref().unwrap_or_else(|| self.project.name())
     }
 
-    /// Builds, and again whenever something has changed, until nobody listens any more.
+    /// Builds the plugin, and rebuilds it on every change, until the receiver is dropped.
     pub fn work(mut self, news: &Sender<News>) {
         let mut built = None;
         let mut difference = Difference::default();
-        // Taken before the build: what changes meanwhile is a change.
+        // Before the build, so that changes during the build are detected.
         let mut seen = self.look();
         loop {
             let came = self.version(&mut built, &difference);
@@ -110,11 +111,14 @@ impl Author {
                 0 | 1 => note(&format!("changed: {shown}")),
                 count => note(&format!("changed: {shown} and {} more", count - 1)),
             }
+            for path in difference.files.iter().skip(1) {
+                detail(|| format!("changed: {}", self.relative(path)));
+            }
         }
     }
 
-    /// What is to be served now. Cargo is only asked if source has changed, or there is nothing built yet. If source does not
-    /// build, a change of the configuration alone still gets what was built last.
+    /// The current version. Cargo runs only if the source has changed, or if nothing has been built yet. After a failed build, a change of
+    /// only the configuration yields the component that was built last.
     fn version(
         &mut self,
         last: &mut Option<(Built, Account)>,
@@ -162,7 +166,7 @@ impl Author {
         )
     }
 
-    /// Waits until the files are others, and then stay as they are for a moment.
+    /// Waits until files have changed and two successive snapshots are equal.
     fn change(&self, seen: &Snapshot) -> (Snapshot, Difference) {
         let mut last: Option<Snapshot> = None;
         loop {

@@ -1,7 +1,7 @@
-//! What `tidegate dev` does beside serving: it watches a plugin's source and configuration, and builds.
+//! Watches the source and the configuration of a plugin, and builds it, for `tidegate dev`.
 //!
-//! `snapshot` is what the files are at one moment; `author` compares two of them, has cargo build what has changed, and hands
-//! on what came of it. Serving, and what becomes of a version, is in `commands/dev.rs`.
+//! `snapshot` records the state of the files; `author` compares snapshots, builds the plugin with cargo, and sends each version to
+//! `commands/dev.rs`, which serves it.
 
 mod author;
 mod snapshot;

@@ -1,8 +1,8 @@
-//! What a plugin's files are at one moment.
+//! Snapshots of a plugin's files.
 //!
-//! They are looked at again and again, not listened for: what counts is how the files differ from those that were built last, and
-//! that is the same however an editor saves, on every file system, network and containers' ones included, and when a change
-//! comes while cargo runs. A plugin has few files, so a look takes a millisecond or less.
+//! Files are polled, because the result depends only on how they differ from those that were built last. This works with every editor,
+//! on every file system, including network file systems and those of containers, and for changes while cargo runs. A plugin has few
+//! files, so a snapshot takes at most a millisecond.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,24 +13,24 @@ use walkdir::{DirEntry, WalkDir};
 
 use crate::project::Sources;
 
-/// Files, and what tells whether they have changed.
+/// The state of a plugin's files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
     files: BTreeMap<PathBuf, State>,
-    /// Cargo writes it by itself, so that it changes while it builds.
+    /// The lock file, which cargo writes during a build.
     lock: Option<State>,
     lock_path: PathBuf,
     configuration: Option<Vec<u8>>,
 }
 
-/// A file's size, and when it was written. Cargo goes by the latter, too.
+/// The size and the modification time of a file. Cargo uses the modification time, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct State {
     size: u64,
     modified: Option<SystemTime>,
 }
 
-/// What is another in one of two snapshots.
+/// The differences between two snapshots.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Difference {
     /// Files of the source.
@@ -39,7 +39,7 @@ pub struct Difference {
     pub configuration: bool,
 }
 
-/// What in the workspace's own folder has a say in how it is built, besides packages' own folders.
+/// The files in the directory of the workspace that affect a build, besides the directories of packages.
 const WORKSPACE: [&str; 5] = [
     "Cargo.toml",
     "rust-toolchain.toml",
@@ -48,13 +48,13 @@ const WORKSPACE: [&str; 5] = [
     ".cargo/config",
 ];
 
-/// How deep source folders are followed.
+/// The maximum depth of source directories.
 const DEPTH: usize = 32;
 
 // === impl Snapshot ===
 
 impl Snapshot {
-    /// Looks at the files.
+    /// Takes a snapshot.
     pub fn of(sources: &Sources, target: &Path, configuration: Option<&Path>) -> Self {
         let lock_path = sources.workspace.join("Cargo.lock");
         let mut files = BTreeMap::new();
@@ -65,7 +65,7 @@ impl Snapshot {
                 .filter_entry(|entry| {
                     entry.depth() == 0 || is_source(entry, target, configuration)
                 });
-            // What goes away under the eyes is not there, and what cannot be read cannot be built either: cargo will say so.
+            // Files that disappear during the walk are ignored. For files that cannot be read, cargo reports an error.
             for entry in entries
                 .flatten()
                 .filter(|entry| !entry.file_type().is_dir())
@@ -90,7 +90,7 @@ impl Snapshot {
         }
     }
 
-    /// The same, but with the lock file as it is now: it was cargo that wrote it.
+    /// The same snapshot with the current lock file, which cargo has written.
     pub fn with_lock(self) -> Self {
         Self {
             lock: State::of(&self.lock_path),
@@ -98,7 +98,7 @@ impl Snapshot {
         }
     }
 
-    /// In what the two differ.
+    /// The differences from an older snapshot.
     pub fn since(&self, before: &Self) -> Difference {
         let mut files: Vec<PathBuf> = Vec::new();
         for (path, state) in &self.files {
@@ -121,13 +121,13 @@ impl Snapshot {
     }
 }
 
-/// Whether an entry is source, or leads to some: not what is built, what tools keep for themselves, what editors leave for a
-/// moment, or the configuration, which is looked at by itself.
+/// Whether an entry is a source file, or a directory that can contain some. Build output, hidden files, temporary files of editors and
+/// the configuration, which is compared separately, are not.
 fn is_source(entry: &DirEntry, target: &Path, configuration: Option<&Path>) -> bool {
     let name = entry.file_name().to_string_lossy();
     let passing = name.starts_with(['.', '#']) || name.ends_with('~') || name == "4913";
     if entry.file_type().is_dir() {
-        // Every folder that cargo builds in has one.
+        // Cargo creates this file in every target directory.
         let built = || entry.path() == target || entry.path().join("CACHEDIR.TAG").is_file();
         return !passing && !built();
     }
@@ -154,7 +154,7 @@ impl Difference {
         self.files.is_empty() && !self.configuration
     }
 
-    /// Whether packages may be others, or others be part of the plugin.
+    /// Whether manifests have changed, and therefore the packages that the plugin consists of.
     pub fn of_manifests(&self) -> bool {
         self.files.iter().any(|path| {
             path.file_name()

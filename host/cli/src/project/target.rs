@@ -1,4 +1,4 @@
-//! The WebAssembly target of the toolchain: whether it is there, and how it comes.
+//! Checks whether the toolchain has the WebAssembly target, and installs it.
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -7,9 +7,9 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail};
 
-use crate::logs::{Unavailable, note};
+use crate::logs::{Unavailable, detail, note};
 
-/// Whether the toolchain has the target. rustc is asked, not rustup: a distribution's toolchain may have it too.
+/// Whether the toolchain has the target. This runs rustc and not rustup, which does not know toolchains of distributions.
 pub fn is_there(target: &str) -> anyhow::Result<bool> {
     let output = Command::new(rustc())
         .args(["--print", "target-libdir", "--target", target])
@@ -19,15 +19,20 @@ pub fn is_there(target: &str) -> anyhow::Result<bool> {
             "cannot run rustc; install it from https://rustup.rs, and see `tidegate doctor`",
         )?;
     let folder = String::from_utf8_lossy(&output.stdout);
-    Ok(output.status.success() && Path::new(folder.trim()).is_dir())
+    let is_there = output.status.success() && Path::new(folder.trim()).is_dir();
+    detail(|| match is_there {
+        true => format!("target {target}: `{}`", folder.trim()),
+        false => format!("target {target}: not installed"),
+    });
+    Ok(is_there)
 }
 
-/// The compiler, or what `RUSTC` names.
+/// The compiler: the program that `RUSTC` specifies, or `rustc`.
 pub fn rustc() -> OsString {
     std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into())
 }
 
-/// Adds the target if it is missing and rustup is there. On a terminal it asks first, elsewhere it needs `yes`.
+/// Installs the target with rustup if it is missing. Prompts first on a terminal; otherwise, `yes` is required.
 pub fn ensure(target: &str, yes: bool) -> anyhow::Result<()> {
     if is_there(target)? {
         return Ok(());
@@ -77,7 +82,7 @@ fn asked(target: &str) -> anyhow::Result<bool> {
     let read = io::stdin()
         .read_line(&mut answer)
         .context("cannot read the answer")?;
-    // Who ends the input has not said yes, even if that is all that there is to say.
+    // The end of the input is not consent, although an empty line is.
     let consents = matches!(
         answer.trim().to_ascii_lowercase().as_str(),
         "" | "y" | "yes"

@@ -1,4 +1,4 @@
-//! The Envoy that scenarios run in: one that is named, or a release that is fetched into the cache.
+//! The Envoy in which scenarios run: a binary, or a release that is downloaded to the cache directory.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use tidegate_testkit::envoy::{Release, fetched};
 
 use crate::{cache, logs};
 
-/// The binary that `--envoy` means; the newest release that plugins are proven against, if it says nothing.
+/// The binary that `--envoy` specifies. Default: the newest release that Tidegate is tested with.
 pub fn binary(named: Option<&str>) -> anyhow::Result<PathBuf> {
     let newest = Release::ALL[0];
     let release = match named {

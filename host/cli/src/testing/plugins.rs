@@ -1,4 +1,4 @@
-//! The plugins that scenarios name: the project's own, others of its workspace, and files.
+//! The plugins that scenarios refer to: those of the workspace, and files.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -11,34 +11,35 @@ use tidegate_host::EngineKind;
 use tidegate_testkit::scenario::Plugin;
 use tidegate_testkit::{RuntimeKind, Scenario};
 
-use crate::file;
 use crate::place::Place;
+use crate::plugin::{self, description};
 use crate::project::{How, Project};
+use crate::{file, logs};
 
-/// What scenarios name, ready to run.
+/// The plugins that scenarios refer to, ready to run.
 pub struct Plugins {
     wasm: HashMap<String, Wasm>,
     files: HashMap<PathBuf, Wasm>,
 }
 
-/// A plugin in the forms that runtimes take.
+/// A plugin in the formats that runtimes load.
 struct Wasm {
-    /// None where it came as a Proxy-Wasm module.
+    /// `None` if the plugin is a Proxy-Wasm module.
     component: Option<Bytes>,
     module: Bytes,
 }
 
-/// Where plugins come from that are named and no files.
+/// The origin of plugins that are not files.
 pub enum Origin<'a> {
-    /// They are packages, and built.
+    /// Packages of a workspace, which are built.
     Project(&'a Project, &'a How),
-    /// There is this one.
+    /// The plugin under test.
     Given(&'a Given),
 }
 
-/// A plugin that is not built here.
+/// A plugin that is not built by this command.
 pub struct Given {
-    /// The name that it has itself, or that of the file or image.
+    /// The name in its metadata, or that of the file or image.
     pub name: String,
     place: Place,
     bytes: Bytes,
@@ -63,7 +64,7 @@ impl Given {
 // === impl Plugins ===
 
 impl Plugins {
-    /// Builds and reads all that these scenarios name, so that cargo's messages come before the tests'.
+    /// Builds and reads all plugins that these scenarios refer to, so that cargo's messages precede the results of tests.
     pub fn of(scenarios: &[Scenario], origin: &Origin<'_>) -> anyhow::Result<Self> {
         let mut plugins = Self {
             wasm: HashMap::new(),
@@ -138,7 +139,7 @@ impl Plugins {
         }
     }
 
-    /// Why a scenario's plugins cannot run in a runtime.
+    /// The reason why a scenario's plugins cannot run in a runtime.
     pub fn unfit(&self, scenario: &Scenario, runtime: RuntimeKind) -> Option<String> {
         let is_module = |plugin: &&Plugin| {
             self.find(scenario, plugin)
@@ -157,7 +158,7 @@ impl Plugins {
     }
 }
 
-/// The file that a scenario names, from where we are.
+/// The path of the file that a scenario refers to.
 fn path(scenario: &Scenario, plugin: &Plugin) -> Option<PathBuf> {
     let folder = scenario.file.parent().unwrap_or(Path::new("."));
     plugin.file().map(|file| folder.join(file))
@@ -167,13 +168,14 @@ fn path(scenario: &Scenario, plugin: &Plugin) -> Option<PathBuf> {
 
 impl Wasm {
     fn new(bytes: Bytes, place: impl fmt::Display) -> anyhow::Result<Self> {
+        logs::detail(|| format!("plugin `{place}`: {}", description(&bytes)));
         match EngineKind::detect(&bytes) {
             Some(EngineKind::ProxyWasm) => Ok(Self {
                 component: None,
                 module: bytes,
             }),
             Some(EngineKind::Component) => {
-                let module = tidegate_adapter::adapt(&bytes, &tidegate_adapter::Options::default())
+                let module = plugin::adapt(&bytes, &tidegate_adapter::Options::default())
                     .with_context(|| format!("cannot adapt `{place}`"))?;
                 Ok(Self {
                     component: Some(bytes),

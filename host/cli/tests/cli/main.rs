@@ -1,6 +1,6 @@
-//! The command line tool as it is run: exit codes, what goes to which stream, what is left on disk.
+//! Tests of the command-line tool: exit codes, output streams, files.
 //!
-//! Nothing here sleeps: a server is ready when it says so, and every wait has an end.
+//! No test sleeps: a server prints a line when it is ready, and every wait has a time limit.
 
 mod adapt;
 mod author;
@@ -37,3 +37,4 @@ mod snapshots;
 mod target;
 mod tool;
 mod usage;
+mod verbose;

@@ -1,10 +1,11 @@
-//! Manifests: what the API server and istiod would make of them.
+//! Checks manifests as the API server and istiod would.
 
 use tidegate_deploy::istio::validate::{Options, Severity, validate};
 use tidegate_deploy::yaml;
 
 use super::Question;
 use super::report::{Counts, Found, Report};
+use crate::logs;
 
 pub(super) fn check(name: &str, bytes: &[u8], question: &Question<'_>, report: &mut Report) {
     let options = Options {
@@ -19,6 +20,12 @@ pub(super) fn check(name: &str, bytes: &[u8], question: &Question<'_>, report: &
                 errors: found.errors,
                 warnings: found.warnings,
             };
+            logs::detail(|| {
+                format!(
+                    "`{name}`: {} documents checked with the rules of Istio {}, {} skipped",
+                    counts.documents, options.release, counts.skipped
+                )
+            });
             let findings = found.findings.into_iter().map(|finding| Found {
                 position: Some(finding.position),
                 severity: finding.severity,

@@ -1,4 +1,4 @@
-//! What was found in all inputs, and its forms: text and JSON.
+//! The findings in all inputs, as text and as JSON.
 
 use std::fmt::Write as _;
 
@@ -9,7 +9,7 @@ use tidegate_deploy::istio::validate::Severity;
 use tidegate_deploy::yaml::{Location, Position};
 use tidegate_testkit::report::terminal;
 
-/// What was found.
+/// The findings in all inputs.
 pub struct Report {
     istio: Istio,
     envoy: Option<Envoy>,
@@ -20,18 +20,18 @@ pub struct Report {
     warnings: usize,
 }
 
-/// What an input is.
+/// An input with its findings.
 struct Input {
     name: String,
     kind: &'static str,
-    /// What is good to know of it.
+    /// Facts about it, such as its digest.
     facts: Map<String, Value>,
     findings: Vec<Found>,
 }
 
-/// A finding, and where it belongs.
+/// A finding with its position.
 pub struct Found {
-    /// The position in a text.
+    /// The position in a manifest.
     pub position: Option<Position>,
     pub severity: Severity,
     pub rule: String,
@@ -41,7 +41,7 @@ pub struct Found {
     pub message: String,
 }
 
-/// What is counted in a text.
+/// Counts for a file of manifests.
 pub struct Counts {
     pub documents: usize,
     pub skipped: usize,
@@ -49,7 +49,7 @@ pub struct Counts {
     pub warnings: usize,
 }
 
-/// The kind of a file with documents.
+/// The kind of an input that contains manifests.
 const MANIFESTS: &str = "manifests";
 
 // === impl Report ===
@@ -67,7 +67,7 @@ impl Report {
         }
     }
 
-    /// An input that is no text, with the facts about it.
+    /// Adds a plugin or an image, with facts about it.
     pub fn add_input(&mut self, name: &str, kind: &'static str, facts: Map<String, Value>) {
         self.inputs.push(Input {
             name: name.to_owned(),
@@ -77,7 +77,7 @@ impl Report {
         });
     }
 
-    /// A text, with what was counted in it; its findings may be fewer.
+    /// Adds a file of manifests. There can be fewer findings than `counts` contains.
     pub fn add_text(&mut self, name: &str, counts: &Counts, findings: Vec<Found>) {
         self.add_input(name, MANIFESTS, Map::new());
         self.documents += counts.documents;
@@ -89,10 +89,10 @@ impl Report {
         }
     }
 
-    /// A finding about the input that was added last, if that is no text.
+    /// Adds a finding about the plugin or image that was added last.
     pub fn add(&mut self, severity: Severity, rule: &str, message: String) {
         let Some(input) = self.inputs.last_mut() else {
-            debug_assert!(false, "a finding about no input");
+            debug_assert!(false, "a finding without an input");
             return;
         };
         match severity {
@@ -126,7 +126,7 @@ impl Report {
         self.errors > 0 || (strict && self.warnings > 0)
     }
 
-    /// One line for each finding, and one for what is known of an input that is no text.
+    /// The text output: one line for each finding, and one with facts for each plugin and image.
     pub fn text(&self) -> String {
         let mut text = String::new();
         for input in &self.inputs {
@@ -181,7 +181,7 @@ impl Report {
         })
     }
 
-    /// What was checked, by which releases, and what came of it.
+    /// The summary: what was checked, against which releases, and the number of findings.
     pub fn summary(&self) -> String {
         let others = self.inputs.iter().filter(|it| it.kind != MANIFESTS).count();
         let mut checked = Vec::new();
@@ -219,7 +219,7 @@ impl Report {
 // === impl Input ===
 
 impl Input {
-    /// What is known of an input that is no text.
+    /// The line with the facts about a plugin or an image.
     fn line(&self) -> Option<String> {
         if self.facts.is_empty() {
             return None;

@@ -1,19 +1,19 @@
-//! Modules, components and images: what Istio's agent and Envoy would make of them.
+//! Checks modules, components and images as Istio's agent and Envoy would.
 
 use std::borrow::Cow;
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use serde_json::{Map, Value, json};
-use tidegate_adapter::{Options, adapt, check, check_for, inspect};
+use tidegate_adapter::{Options, check, check_for, inspect};
 use tidegate_deploy::istio::validate::Severity;
 use tidegate_host::EngineKind;
-use tidegate_oci::{Digest, Error, Examined, Reference, Refusal, examine};
+use tidegate_oci::{Digest, Error, Examined, Reference, Refusal};
 
 use super::Question;
 use super::report::Report;
-use crate::file;
-use crate::plugin::unsupported;
+use crate::plugin::{adapt, unsupported};
+use crate::{file, logs};
 
 const AGENT: &str = "agent";
 const ENVOY: &str = "envoy";
@@ -71,18 +71,18 @@ pub(super) fn image(
     let name = reference.to_string();
     let failed = || format!("cannot check `{reference}`");
     let args = question.args;
-    let mut registry = args.registry.open(reference).with_context(failed)?;
-    let examined = match examine(&mut registry, reference, args.sha256.as_ref()) {
-        // That is the agent's decision, and not a failure of the registry.
-        Err(error @ (Error::InnerRedirect { .. } | Error::LinkLocal { .. })) => {
-            report.add_input(&name, "image", Map::new());
-            report.add(Severity::Error, AGENT, error.to_string());
-            return Ok(());
-        }
-        examined => examined.with_context(failed)?,
+    let examined = match args.registry.examine(reference, args.sha256.as_ref()) {
+        Ok(examined) => examined,
+        Err(error) => match error.downcast_ref::<Error>() {
+            // This is a decision of the agent, and not a failure of the registry.
+            Some(error @ (Error::InnerRedirect { .. } | Error::LinkLocal { .. })) => {
+                report.add_input(&name, "image", Map::new());
+                report.add(Severity::Error, AGENT, error.to_string());
+                return Ok(());
+            }
+            _ => return Err(error.context(failed())),
+        },
     };
-    // This removes its progress bar before anything is printed.
-    drop(registry);
     let Examined {
         digest,
         index,
@@ -101,7 +101,7 @@ pub(super) fn image(
     if let Some(layout) = layout {
         facts.insert("layout".to_owned(), json!(layout));
     }
-    // What the agent refuses as no WebAssembly does not reach Envoy.
+    // Envoy does not receive a file that the agent rejects because it is not WebAssembly.
     let is_wasm = |it: &Refusal| !matches!(it, Refusal::NotWasm { .. });
     let wasm = wasm.filter(|_| refusals.iter().all(is_wasm));
     if let Some(wasm) = &wasm {
@@ -134,8 +134,12 @@ fn of_module(module: &[u8], facts: &mut Map<String, Value>) {
     }
 }
 
-/// Whether Envoy loads a module, and what Tidegate's own proxy does not have for it.
+/// Checks whether Envoy loads a module, and which of its hostcalls Tidegate's proxy does not implement.
 fn loads(module: &[u8], question: &Question<'_>, report: &mut Report) {
+    logs::detail(|| match question.args.envoy {
+        Some(release) => format!("checking the module against Envoy {release}"),
+        None => "checking the module against all supported Envoy releases".to_owned(),
+    });
     let errors = match question.args.envoy {
         Some(release) => check_for(module, release),
         None => check(module),

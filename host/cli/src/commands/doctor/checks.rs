@@ -1,4 +1,4 @@
-//! What a machine must have to make plugins, and what it may have, in the order in which it is fixed.
+//! The requirements for building plugins, and optional ones, in the order in which they are fixed.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -10,7 +10,7 @@ use super::machine::{Rust, installation, output, python, rust, rustup};
 use crate::project::{Tool, cargo, target};
 use crate::{cache, file};
 
-/// One thing that was looked at.
+/// A requirement that was checked.
 pub struct Check {
     pub name: String,
     /// Whether plugins cannot be built without it.
@@ -18,11 +18,11 @@ pub struct Check {
     pub state: State,
 }
 
-/// What was found.
+/// The result of a check.
 pub enum State {
-    /// It is there; which one.
+    /// The requirement is met. Contains the version or the location.
     Found(String),
-    /// It is not there, or not good enough.
+    /// The requirement is missing or unsuitable.
     Lacks {
         why: String,
         /// The commands that fix it, in order.
@@ -30,10 +30,10 @@ pub enum State {
     },
 }
 
-/// The oldest Rust that builds plugins: the SDK needs what this tool needs.
+/// The oldest version of Rust that builds plugins. It is the same for the SDK and this tool.
 const OLDEST: &str = env!("CARGO_PKG_RUST_VERSION");
 
-/// How rustup comes.
+/// The commands that install rustup.
 const GET_RUSTUP: &[&str] = if cfg!(windows) {
     &["winget install --id Rustlang.Rustup"]
 } else {
@@ -43,12 +43,12 @@ const GET_RUSTUP: &[&str] = if cfg!(windows) {
     ]
 };
 
-/// Looks at everything.
+/// Checks all requirements.
 pub fn all() -> Vec<Check> {
     let (cache, folder) = cache();
     let rustup = rustup();
     let rust = rust();
-    // Both are tried by building something, where that is possible.
+    // The linker and the target are tested by building something, if possible.
     let trial = match (&folder, &rust) {
         (Some(folder), Ok(_)) => Some(folder.path()),
         _ => None,
@@ -67,7 +67,7 @@ pub fn all() -> Vec<Check> {
     checks
 }
 
-/// The cache folder, with a folder in it for this command.
+/// Checks the cache directory, and creates a temporary directory in it for this command.
 fn cache() -> (Check, Option<TempDir>) {
     let made = cache::folder().and_then(|folder| {
         fs::create_dir_all(&folder)?;
@@ -101,7 +101,7 @@ fn cache() -> (Check, Option<TempDir>) {
     (check("cache folder", state), folder)
 }
 
-/// cargo and rustc, and whether they are new enough.
+/// Checks whether cargo and rustc are installed and recent enough.
 fn toolchain(rust: &Result<Rust, String>, rustup: bool) -> Check {
     let state = match rust {
         Ok(rust) if rust.is_at_least(OLDEST) => State::Found(rust.version.clone()),
@@ -112,7 +112,7 @@ fn toolchain(rust: &Result<Rust, String>, rustup: bool) -> Check {
         Err(why) => State::Lacks {
             why: why.clone(),
             fix: match rustup {
-                // A toolchain file names one that rustup has not got.
+                // A toolchain file specifies a toolchain that is not installed.
                 true if why.contains("is not installed") => commands(&["rustup toolchain install"]),
                 true => commands(&["rustup default stable"]),
                 false => commands(GET_RUSTUP),
@@ -122,7 +122,7 @@ fn toolchain(rust: &Result<Rust, String>, rustup: bool) -> Check {
     check("Rust", state)
 }
 
-/// The commands that make the toolchain of this folder a newer one: rustup says why it is this one.
+/// The commands that update the toolchain of this directory. They depend on why rustup has selected it.
 fn newer(rustup: bool) -> Vec<String> {
     if !rustup {
         return commands(GET_RUSTUP);
@@ -139,7 +139,7 @@ fn newer(rustup: bool) -> Vec<String> {
     }
 }
 
-/// What links build scripts and macros. Without Rust, it is only seen whether there is one.
+/// Checks the linker for build scripts and macros. Without Rust, only checks whether a C compiler is installed.
 fn linker(rust: &Result<Rust, String>, trial: Option<&Path>) -> Check {
     let tried = match (rust, trial) {
         (Ok(rust), Some(folder)) => {
@@ -161,7 +161,7 @@ fn linker(rust: &Result<Rust, String>, trial: Option<&Path>) -> Check {
     check("C linker", state)
 }
 
-/// The target that plugins are compiled for.
+/// Checks the target for which plugins are compiled.
 fn wasm(target: &str, has_rust: bool, rustup: bool, trial: Option<&Path>) -> Check {
     let mut fix = if rustup {
         Vec::new()
@@ -210,13 +210,13 @@ fn python_for_envoy() -> Check {
     optional("Python 3", state)
 }
 
-/// Whether a build failed for want of a linker or a target. Cargo may have another reason, such as its own configuration, which
-/// no installation fixes.
+/// Whether a build failed because the linker or the target is missing. Installing something does not fix other errors, such as those in
+/// cargo's configuration.
 fn is_of_toolchain(why: &str) -> bool {
     why.contains("link") || why.contains("can't find crate")
 }
 
-/// Builds a program that does nothing, as cargo would build here: its configuration counts.
+/// Builds an empty program with the cargo configuration of this directory.
 fn builds(folder: &Path, target: &str) -> Result<(), String> {
     let (manifest, built) = (folder.join("Cargo.toml"), folder.join("target"));
     let text =

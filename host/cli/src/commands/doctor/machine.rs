@@ -1,26 +1,28 @@
-//! What the machine's own tools say, by running them; and how more of them are installed here.
+//! Runs the tools of this machine, and determines how others are installed.
 
 use std::ffi::OsStr;
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
+use crate::logs;
 use crate::project::{cargo, target};
 
 /// A Rust toolchain.
 pub struct Rust {
     /// Such as `1.95.0`.
     pub version: String,
-    /// The target that is this machine.
+    /// The target of this machine.
     pub host: String,
 }
 
 /// How a system installs its packages.
 pub struct Installation {
-    /// What a command begins with if it needs root and this user is not.
+    /// The prefix of commands that require root: empty if this user is root.
     as_root: &'static str,
     manager: Option<&'static Manager>,
 }
 
-/// A package manager: its program, what comes before an installation, what installs, and the packages.
+/// A package manager: its program, the commands that refresh its index and install packages, and the names of packages.
 struct Manager {
     program: &'static str,
     refresh: Option<&'static str>,
@@ -67,25 +69,35 @@ const MANAGERS: [Manager; 5] = [
     },
 ];
 
-/// Runs a tool: what it printed, or why it failed, in a line.
+/// Runs a tool. Returns its output, or the reason why it failed, in one line.
 pub fn output<S: AsRef<OsStr>>(
     program: impl AsRef<OsStr>,
     args: impl IntoIterator<Item = S>,
 ) -> Result<String, String> {
     let program = program.as_ref();
-    let output = Command::new(program)
+    let mut command = Command::new(program);
+    command
         .args(args)
-        // A toolchain that is named and not there is a finding, not to be fetched meanwhile.
+        // A toolchain that is specified but not installed is a finding, and must not be installed now.
         .env("RUSTUP_AUTO_INSTALL", "0")
         .env("CARGO_TERM_COLOR", "never")
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| format!("cannot run `{}`: {error}", program.display()))?;
+        .stdin(Stdio::null());
+    let begun = Instant::now();
+    let output = command.output();
+    logs::detail(|| {
+        let result = match &output {
+            Ok(output) => output.status.to_string(),
+            Err(error) => error.to_string(),
+        };
+        let took = begun.elapsed().as_millis();
+        format!("ran {command:?} in {took} ms: {result}")
+    });
+    let output = output.map_err(|error| format!("cannot run `{}`: {error}", program.display()))?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    // Rust's tools say what is wrong first; Python says it last, after how it came about.
+    // Rust's tools print the error first; Python prints it last, after the traceback.
     let line = said
         .lines()
         .find(|line| line.starts_with("error"))
@@ -115,12 +127,12 @@ pub fn rust() -> Result<Rust, String> {
     }
 }
 
-/// Whether rustup is there.
+/// Whether rustup is installed.
 pub fn rustup() -> bool {
     output("rustup", ["--version"]).is_ok()
 }
 
-/// Python's version, if it has what is used of it. pip is taken where it is there, and nothing is lost without.
+/// The version of Python, if it has the modules that are used. pip is used if it is installed, but is not required.
 pub fn python() -> Result<String, String> {
     const USED: &str = "import hashlib, json, ssl, sys, urllib.request, zipfile\n\
                         print('%d.%d.%d' % sys.version_info[:3])";
@@ -180,7 +192,7 @@ impl Installation {
     }
 
     fn packages(&self, package: fn(&Manager) -> &'static str, what: &str) -> Vec<String> {
-        // Apple's own tools have both.
+        // Apple's developer tools contain both.
         if cfg!(target_os = "macos") {
             return vec!["xcode-select --install".to_owned()];
         }
