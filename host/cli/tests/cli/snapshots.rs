@@ -1,7 +1,6 @@
-//! What the tool says, word for word: the help of every command, and an error of every kind that users meet. The help is also a page
-//! of the documentation, `docs/cli.md`.
+//! Snapshots of the help text of every command, and of representative errors. `docs/cli.md` contains the help texts, too.
 //!
-//! `BLESS=1` writes the snapshots. They are read in a review as code is, and never change in a commit that changes what the tool does.
+//! `BLESS=1` writes the snapshots. They are reviewed like code, and are never updated in a commit that changes behavior.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -215,6 +214,12 @@ const INTRODUCTION: &str = "\
 
 The help texts of all commands, as `tidegate help` prints them. This page is generated from them: a test fails if it differs, and
 `BLESS=1 cargo xtask test -p tidegate --test cli snapshots` writes it.
+
+With `--verbose`, every command prints details to stderr: the files that it reads and writes, the detected type, size and digest of each
+plugin, registries, the programs that it runs and their versions, hits of the code cache, and the duration of long operations. Each line
+starts with the time since the start of the command: `[0.012s] adapted a component of 92346 bytes in 9 ms: module, …`. The wording can
+change between releases. `run` and `dev` also print the proxy's own log lines from level `debug`; `--log-level` applies to the log
+lines of plugins.
 
 ";
 
