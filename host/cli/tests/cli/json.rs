@@ -24,7 +24,7 @@ spec: {url: \"oci://h.io/aa/b:1\", priority: x, selector: {matchLabels: {app: ot
 const MAPS: [&str; 3] = ["labels", "annotations", "schema"];
 
 /// The keys in a document, at any depth.
-fn keys(value: &Value, into: &mut BTreeSet<String>) {
+pub fn keys(value: &Value, into: &mut BTreeSet<String>) {
     match value {
         Value::Object(members) => {
             for (key, value) in members {

@@ -27,6 +27,7 @@ mod order;
 mod page;
 mod pull;
 mod push;
+mod renamed;
 mod reproducible;
 mod run;
 mod scenarios;
