@@ -1,6 +1,6 @@
-//! Lists the files that the binary carries along: the contract, the SDK's source, and the greeter in other languages.
+//! Lists the files that are embedded in the binary: the contract, the SDK's source, and the greeter in other languages.
 //!
-//! A list by hand would be a file short one day. `tidegate wit` writes the contract, `tidegate new` all of them.
+//! The list is generated so that no file can be forgotten. `tidegate wit` writes the contract, `tidegate new` all of the files.
 
 use std::env;
 use std::error::Error;
@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The folder of what is carried, below the package's.
+/// The directory of the embedded files, in the package.
 const CARRIED: &str = "carried";
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -35,7 +35,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Box<dyn Error>> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        // Cargo does not follow the links in a folder that it is told to watch.
+        // Cargo does not follow symbolic links in a directory that it watches.
         println!("cargo::rerun-if-changed={}", path.canonicalize()?.display());
         if path.is_dir() {
             walk(&path, files)?;

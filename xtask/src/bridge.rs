@@ -1,6 +1,6 @@
-//! `cargo xtask bridge`: builds the bridge's artefact, which is checked in among the adapter's sources.
+//! `cargo xtask bridge`: builds the bridge's module, which is checked in with the adapter's sources.
 //!
-//! How it is built is the adapter's business: the recipe lies there and its test uses the same.
+//! The build recipe is in the adapter, whose test uses it, too.
 
 use std::fs;
 
@@ -12,7 +12,7 @@ use xtask::workspace::Workspace;
 #[path = "../../adapter/bridge/build_recipe.rs"]
 mod build_recipe;
 
-/// Builds it; with `check`, only compares it with what is checked in.
+/// Builds the module. With `check`, only compares it with the one that is checked in.
 pub fn run(workspace: &Workspace, check: bool) -> Result<()> {
     let folder = workspace.root.join("adapter/bridge");
     let output = workspace.target.join("bridge");

@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: the tutorial plugin, built and running, in one command.
+//! `cargo xtask demo`: builds and runs the tutorial's plugin.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -8,11 +8,11 @@ use crate::tutorial::{self, Server};
 use xtask::workspace::Workspace;
 use xtask::{guests, setup, shell};
 
-/// What the command line says.
+/// The arguments.
 pub struct Options {
     /// Stop after the three requests.
     once: bool,
-    /// Where to listen on loopback; any free port when it is 0.
+    /// The loopback port to listen on; 0 for any free port.
     port: u16,
 }
 
@@ -36,7 +36,7 @@ impl Options {
                 unknown => bail!("demo takes `--once` and `--port PORT`, not `{unknown}`"),
             }
         }
-        // A server that goes on needs an address that the reader can type; one that stops must not meet another's.
+        // A server that keeps running needs an address that is easy to type. One that stops uses a free port, to avoid conflicts.
         Ok(Options {
             once,
             port: port.unwrap_or(if once { 0 } else { 8080 }),
@@ -44,7 +44,7 @@ impl Options {
     }
 }
 
-/// Set-up, build, run, three requests.
+/// Set-up, build, start, three requests.
 pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     setup::targets(workspace)?;
     workspace.build_tool()?;

@@ -1,4 +1,4 @@
-//! cargo-deny: licences, sources and known vulnerabilities of every dependency, as `deny.toml` has them.
+//! cargo-deny: checks the licenses, sources and known vulnerabilities of all dependencies, as configured in `deny.toml`.
 
 use std::process::Command;
 
@@ -7,8 +7,8 @@ use anyhow::Result;
 use xtask::shell;
 use xtask::workspace::Workspace;
 
-/// Runs cargo-deny where it is installed, or says that it is not. `arguments` go to `cargo deny check`; without any it
-/// checks everything, which needs a network for the advisories.
+/// Runs cargo-deny if it is installed; otherwise, prints a note. `arguments` are passed to `cargo deny check`. Without arguments, it checks
+/// everything, and needs a network for the advisories.
 pub fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     let is_there = shell::read(Command::new("cargo-deny").arg("--version")).is_ok();
     if !is_there {

@@ -1,11 +1,11 @@
-//! `cargo xtask doc`: the documentation of every crate but the bridge.
+//! `cargo xtask doc`: the documentation of every crate except the bridge.
 
 use anyhow::Result;
 
 use xtask::shell;
 use xtask::workspace::{BRIDGE, Group, Workspace};
 
-/// A broken link or a missing comment is an error here.
+/// Broken links and missing comments are errors.
 pub fn run(workspace: &Workspace) -> Result<()> {
     for group in Group::ALL {
         let mut command = workspace.cargo();

@@ -1,4 +1,4 @@
-//! Building plugins and examples as components: straight with rustc's wasm32-wasip2 target, or with cargo-component.
+//! Builds plugins and examples as components: with rustc's target wasm32-wasip2, or with cargo-component.
 
 use std::path::PathBuf;
 
@@ -10,17 +10,17 @@ use crate::{setup, shell};
 /// The target whose output is a component.
 pub const TARGET: &str = "wasm32-wasip2";
 
-/// The target that cargo-component makes components of.
+/// The target from which cargo-component creates components.
 const COMPONENT_TARGET: &str = "wasm32-wasip1";
 
-/// The profile that plugins are shipped with; see the root manifest.
+/// The profile with which plugins are shipped; see the root manifest.
 const PROFILE: &str = "plugin";
 
-/// Every plugin of the workspace that is a component: products, examples, and those that tests are made of.
+/// All plugins of the workspace that are components: complete plugins, examples, and test plugins.
 pub fn build_all(workspace: &Workspace) -> Result<()> {
     let names: Vec<&str> = workspace
         .plugins()
-        // Modules made with Proxy-Wasm's own SDK are no components.
+        // Modules built with a Proxy-Wasm SDK are not components.
         .filter(|package| !package.name.starts_with("proxy-wasm-") && package.name != "sdk-twins")
         .map(|package| package.name.as_str())
         .collect();
@@ -30,7 +30,7 @@ pub fn build_all(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// Builds the named packages and gives their components, in the same order.
+/// Builds packages, and returns their components in the same order.
 pub fn build(workspace: &Workspace, names: &[&str]) -> Result<Vec<PathBuf>> {
     let mut command = workspace.cargo();
     command.args([
@@ -48,8 +48,8 @@ pub fn build(workspace: &Workspace, names: &[&str]) -> Result<Vec<PathBuf>> {
     made(workspace, TARGET, names)
 }
 
-/// Builds the named packages as `cargo component build` does, and gives the command line and their components, in the same
-/// order; none where there is no cargo-component.
+/// Builds packages with `cargo component build`. Returns the command line, and the components in the same order; `None` if cargo-component
+/// is not installed.
 pub fn build_with_cargo_component(
     workspace: &Workspace,
     names: &[&str],
@@ -66,7 +66,7 @@ pub fn build_with_cargo_component(
     Ok(Some((line, made(workspace, COMPONENT_TARGET, names)?)))
 }
 
-/// What a build left, in the order of the names.
+/// The output of a build, in the order of the names.
 fn made(workspace: &Workspace, target: &str, names: &[&str]) -> Result<Vec<PathBuf>> {
     let folder = workspace.target.join(target).join(PROFILE);
     names

@@ -1,4 +1,4 @@
-//! Just enough of HTTP/1 to ask servers on loopback that we know: one request on a connection of its own.
+//! A minimal HTTP/1 client for known servers on loopback: one request per connection.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -8,17 +8,17 @@ use anyhow::{Context, Result, ensure};
 
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
-/// What a server answered.
+/// A response.
 pub struct Answer {
     /// Its status.
     pub status: u16,
     /// Its headers, names in lower case.
     pub headers: Vec<(String, String)>,
-    /// All of its body.
+    /// Its complete body.
     pub body: String,
 }
 
-/// Asks for a path.
+/// Sends a GET request.
 pub fn get(address: SocketAddr, path: &str) -> Result<Answer> {
     send(
         address,
@@ -26,7 +26,7 @@ pub fn get(address: SocketAddr, path: &str) -> Result<Answer> {
     )
 }
 
-/// Sends a whole request that asks for the connection to be closed, so that at the latest the body ends with it.
+/// Sends a complete request with `connection: close`, so that the body ends at the latest when the connection is closed.
 pub fn send(address: SocketAddr, request: &str) -> Result<Answer> {
     let mut stream =
         TcpStream::connect(address).with_context(|| format!("failed to connect to {address}"))?;
@@ -41,14 +41,14 @@ pub fn send(address: SocketAddr, request: &str) -> Result<Answer> {
             .read(&mut chunk)
             .context("failed to read the answer")?;
         bytes.extend_from_slice(&chunk[..read]);
-        // Envoy keeps a connection open for a second after an answer of its own.
+        // Envoy keeps a connection open for a second after a local response.
         if read == 0 || is_complete(&bytes) {
             return Answer::parse(&String::from_utf8_lossy(&bytes));
         }
     }
 }
 
-/// Whether the body is as long as the headers say, if they do.
+/// Whether the body has the length in the headers, if there is one.
 fn is_complete(bytes: &[u8]) -> bool {
     let Some(head) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else {
         return false;
@@ -65,7 +65,7 @@ fn is_complete(bytes: &[u8]) -> bool {
 // === impl Answer ===
 
 impl Answer {
-    /// The body is taken as it comes: servers send no chunks to these requests.
+    /// Returns the body unchanged: servers do not use chunked encoding for these requests.
     fn parse(text: &str) -> Result<Answer> {
         let (head, body) = text
             .split_once("\r\n\r\n")
@@ -94,7 +94,7 @@ impl Answer {
             .map(|(_, value)| value.as_str())
     }
 
-    /// Fails unless a header has one value, this one.
+    /// Fails unless the header has exactly this value.
     pub fn expect(&self, name: &str, value: &str) -> Result<()> {
         let found: Vec<&str> = self.values(name).collect();
         ensure!(

@@ -1,4 +1,4 @@
-//! `cargo install --locked --path host/cli`, and then `adapt` and `run` with what it installed.
+//! Runs `cargo install --locked --path host/cli`, and then `adapt` and `run` with the installed binary.
 
 use std::env;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -11,7 +11,7 @@ use crate::tutorial::{self, Server};
 use xtask::workspace::Workspace;
 use xtask::{guests, shell};
 
-/// Installs into the target folder, then adapts and runs the tutorial with what was installed. Gives the folder that it is in.
+/// Installs the binary into the target directory, then adapts and runs the tutorial with it. Returns the directory of the binary.
 pub fn check(workspace: &Workspace) -> Result<PathBuf> {
     shell::say("installing the command line tool");
     let root = workspace.target.join("installed");

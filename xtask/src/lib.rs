@@ -1,4 +1,4 @@
-//! Running programs, building plugins and asking servers: what `cargo xtask` and the end-to-end tests share.
+//! Runs programs, builds plugins and sends requests, for `cargo xtask` and the end-to-end tests.
 
 pub mod guests;
 pub mod http;

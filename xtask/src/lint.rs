@@ -1,4 +1,4 @@
-//! `cargo xtask lint`: formatting and clippy, each crate for the targets that it is built for.
+//! `cargo xtask lint`: formatting and clippy, for each crate with the targets for which it is built.
 
 use std::env;
 use std::process::Command;
@@ -8,7 +8,7 @@ use anyhow::Result;
 use xtask::workspace::{BRIDGE, Group, Workspace};
 use xtask::{guests, shell};
 
-/// Warnings are errors here, and here only: while one writes they are warnings.
+/// Warnings are errors only here; in other builds, they remain warnings.
 pub fn run(workspace: &Workspace) -> Result<()> {
     shell::run(workspace.cargo().args(["fmt", "--all", "--check"]))?;
 
@@ -39,10 +39,10 @@ pub fn run(workspace: &Workspace) -> Result<()> {
     workflows(workspace)
 }
 
-/// actionlint, which `go run` builds.
+/// actionlint, which is built by `go run`.
 const ACTIONLINT: &str = "github.com/rhysd/actionlint/cmd/actionlint@v1.7.12";
 
-/// Checks `.github/workflows` where there is Go.
+/// Checks `.github/workflows` if Go is installed.
 fn workflows(workspace: &Workspace) -> Result<()> {
     if shell::read(Command::new("go").arg("version")).is_err() {
         println!("SKIPPED: actionlint on .github/workflows: there is no `go` on PATH");
@@ -57,7 +57,7 @@ fn workflows(workspace: &Workspace) -> Result<()> {
     command
         .args(["run", ACTIONLINT, "-shellcheck="])
         .args(files)
-        // No module of ours is about it.
+        // Outside of any Go module of this repository.
         .current_dir(env::temp_dir())
         .env("GOFLAGS", "-mod=mod");
     shell::run(&mut command)

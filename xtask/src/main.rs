@@ -1,7 +1,7 @@
-//! `cargo xtask`: what `cargo` alone cannot do, and nothing else.
+//! `cargo xtask`: development tasks that `cargo` cannot do alone.
 //!
-//! This file only parses and dispatches; each command has a file of its own. Few dependencies, so that the first
-//! command on a fresh machine starts in seconds. What is checked by a test lives in `tests/`, not here.
+//! This file parses and dispatches; each command has its own file. There are few dependencies, so that the first command on a new machine
+//! starts quickly. Requirements are checked by tests in `tests/`, not here.
 
 use std::env;
 use std::process::ExitCode;
@@ -51,7 +51,7 @@ Commands:
 `demo` and `test` do the set-up that they need.";
 
 fn main() -> ExitCode {
-    // As a RUSTC_WRAPPER this binary is called with rustc's path and arguments, not with a command.
+    // When this binary is used as RUSTC_WRAPPER, it is called with rustc's path and arguments instead of a command.
     if env::var_os(package::REFUSE_WASM).is_some() {
         return package::refuse_wasm(env::args_os().skip(1));
     }

@@ -1,9 +1,9 @@
-//! README's "Quickstart", followed to the letter by somebody who has never seen Tidegate.
+//! Runs the "Quickstart" section of README as a new user would.
 //!
-//! The commands are read from the page, so the page cannot promise what does not work. They run in an empty folder, with a
-//! home folder of their own, without network, and with nothing on the path but what the page says that one needs: rustup's
-//! toolchain, a C compiler to link with, Python 3, and a shell. At the end nothing may have been written but the project and the
-//! cache folder. Cargo builds in a folder that is kept, or it would build all dependencies each time.
+//! The commands are read from the page, so that the page cannot contain commands that do not work. They run in an empty directory, with a
+//! separate home directory, without network, and with only the documented tools on PATH: rustup's toolchain, a C compiler for linking,
+//! Python 3, and a shell. At the end, only the project and the cache directory may have been written. The target directory is kept, because
+//! building all dependencies each time would take too long.
 
 use std::ffi::OsString;
 use std::fs;
@@ -22,45 +22,45 @@ use xtask::{http, shell};
 
 const SECTION: &str = "## Quickstart";
 
-/// What the page says that installs the command. It is installed when this runs.
+/// The command on the page that installs `tidegate`. It has been run before.
 const INSTALL: &str = "cargo install --locked --path host/cli";
 
-/// Where `tidegate dev` listens if it is not told to listen elsewhere.
+/// The default address of `tidegate dev`.
 const ADDRESS: &str = "127.0.0.1:8080";
 
-/// Long enough for a plugin and its dependencies to be built on a busy machine.
+/// The time limit for building a plugin and its dependencies on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// A line of the page: a command and, behind `#`, what the page says of it.
+/// A line of the page: a command, and the comment after `#`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Line<'a> {
     command: &'a str,
     remark: &'a str,
 }
 
-/// Somebody at a terminal.
+/// A user at a terminal.
 struct Newcomer {
-    /// Where they are.
+    /// The current directory.
     folder: PathBuf,
     path: OsString,
     home: PathBuf,
-    /// For temporary files: the linker has some.
+    /// The directory for temporary files, which the linker needs.
     temporary: PathBuf,
-    /// Where the crates are that cargo has fetched.
+    /// The directory of the crates that cargo has downloaded.
     cargo_home: PathBuf,
     rustup_home: PathBuf,
-    /// Where the tests of the command line build plugins, too, so that dependencies are not built for each run.
+    /// The target directory, shared with the tests of the command line so that dependencies are not built again.
     target: PathBuf,
 }
 
-/// `tidegate dev` in the other terminal, ended when dropped.
+/// `tidegate dev` in another terminal. It is killed when dropped.
 struct Dev {
     child: Child,
     lines: Receiver<String>,
     address: SocketAddr,
 }
 
-/// Follows the page with the `tidegate` that was installed in `bin`.
+/// Runs the commands of the page with the `tidegate` that is installed in `bin`.
 pub fn check(workspace: &Workspace, bin: &Path) -> Result<()> {
     shell::say("following README's five minutes in an empty folder, offline");
     let page =
@@ -90,12 +90,12 @@ pub fn check(workspace: &Workspace, bin: &Path) -> Result<()> {
     newcomer.left_nothing_behind(place.path())
 }
 
-/// What somebody with rustup, a C compiler and Python 3 has, and what the page's commands are written in.
+/// The tools of a user with rustup, a C compiler and Python 3, and those that the page's commands use.
 const TOOLS: [&str; 9] = [
     "as", "cargo", "cc", "ld", "python3", "rustc", "rustup", "sed", "sh",
 ];
 
-/// Puts the tools that this machine has into a folder, by links.
+/// Creates a directory with links to these tools on this machine.
 fn offer(tools: &Path) -> Result<()> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     for tool in TOOLS {
@@ -167,7 +167,7 @@ impl Newcomer {
         })
     }
 
-    /// Does what a line says; `cd` stays.
+    /// Runs a line. `cd` affects the following lines.
     fn run(&mut self, command: &str) -> Result<()> {
         eprintln!("$ {command}");
         for part in command.split(" && ") {
@@ -190,7 +190,7 @@ impl Newcomer {
             command == "tidegate dev",
             "README's first block does not end with `tidegate dev`"
         );
-        // The one thing that is not as on the page: its port may be taken here.
+        // The only difference from the page: the port, which may be in use on this machine.
         let command = format!("exec {command} --listen 127.0.0.1:0");
         eprintln!("$ {command}");
         let mut child = self
@@ -203,7 +203,7 @@ impl Newcomer {
         thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
                 println!("{line}");
-                // Nobody listens any more once the test is over.
+                // The receiver is dropped at the end of the test.
                 _ = found.send(line);
             }
         });
@@ -229,7 +229,7 @@ impl Newcomer {
             .env("CARGO_NET_OFFLINE", "true")
             .env("CARGO_TARGET_DIR", &self.target)
             .stdin(Stdio::null());
-        // What this very run was told is not meant for a project elsewhere.
+        // Settings of this process do not apply to a project elsewhere.
         for name in [
             "CARGO_ENCODED_RUSTFLAGS",
             "RUSTFLAGS",
@@ -241,7 +241,7 @@ impl Newcomer {
         shell
     }
 
-    /// The project, and the cache folder: nothing else was written.
+    /// Checks that only the project and the cache directory were written.
     fn left_nothing_behind(&self, place: &Path) -> Result<()> {
         let project = self
             .folder
@@ -312,8 +312,7 @@ impl Dev {
         }
     }
 
-    /// Does what `curl -i` does until the answer has the header that the page says it has: what was edited is built first. No
-    /// request may fail meanwhile.
+    /// Repeats `curl -i` until the response has the header that the page shows, because the change is built first. No request may fail.
     fn ask(&self, url: &str, header: &str) -> Result<()> {
         let path = url.strip_prefix(ADDRESS).with_context(|| {
             format!("README asks `{url}`, and `tidegate dev` listens on {ADDRESS}")
@@ -334,7 +333,7 @@ impl Dev {
                 "README says `{header}`, but {name} is {:?}",
                 answer.values(name).collect::<Vec<_>>()
             );
-            // Nothing tells from outside that a new version serves, but the answer.
+            // Only the response shows that the new version is served.
             thread::sleep(Duration::from_millis(50));
         }
     }
@@ -342,7 +341,7 @@ impl Dev {
 
 impl Drop for Dev {
     fn drop(&mut self) {
-        // Nothing to report to if it has ended already.
+        // This fails if the process has already exited.
         _ = self.child.kill();
         _ = self.child.wait();
     }

@@ -1,12 +1,12 @@
-//! `cargo xtask package`: every crate that is published builds from its own package, with the others from theirs, and on a toolchain
-//! without wasm targets.
+//! `cargo xtask package`: builds every published crate from its own package, with the other crates from their packages, and with a
+//! toolchain without wasm targets.
 //!
-//! `cargo package` can verify packages by itself, but builds each with its own features of the dependencies: wasmtime a second time, and
-//! everything again for each run. Here the packages become a workspace. Each is checked alone, with the features that it asks for;
-//! then all are built together, and share the builds of dependencies with the rest of the project.
+//! `cargo package` can verify packages, but builds each with its own dependency features: it builds wasmtime a second time, and everything
+//! again in each run. Here, the packages are combined into a workspace. Each package is checked alone, with the features that it requests.
+//! Then all are built together, and share the builds of dependencies with the rest of the project.
 //!
-//! A second toolchain would be a large download for one question: does anything of ours compile for a wasm target on the way? So our
-//! own binary stands in for rustc as RUSTC_WRAPPER and refuses to.
+//! Instead of downloading a second toolchain to find out whether the build compiles anything for a wasm target, this binary acts as
+//! RUSTC_WRAPPER and rejects such targets.
 
 use std::env;
 use std::ffi::OsString;
@@ -20,10 +20,10 @@ use anyhow::{Context, Result, ensure};
 use xtask::shell;
 use xtask::workspace::{Group, Workspace};
 
-/// Set in the environment of the wrapper.
+/// The environment variable that marks the wrapper.
 pub const REFUSE_WASM: &str = "XTASK_REFUSE_WASM";
 
-/// Packs and builds them. Nothing is uploaded.
+/// Packages the crates and builds the packages. Nothing is uploaded.
 pub fn run(workspace: &Workspace) -> Result<()> {
     let published = |group| {
         let packages = workspace.group(group).filter(|it| it.is_published());
@@ -38,7 +38,7 @@ pub fn run(workspace: &Workspace) -> Result<()> {
 
     let folder = workspace.target.join("package");
     let mut command = workspace.cargo();
-    // What is packed is the working copy, committed or not.
+    // The working copy is packaged, including uncommitted changes.
     command.args(["package", "--locked", "--allow-dirty", "--no-verify"]);
     for name in &names {
         command.args(["--package", name]);
@@ -54,7 +54,7 @@ pub fn run(workspace: &Workspace) -> Result<()> {
             .env("CARGO_TARGET_DIR", &workspace.target)
             .env("RUSTC_WRAPPER", &wrapper)
             .env(REFUSE_WASM, "1")
-            // The lock file is the project's, which names more packages.
+            // The lock file of the project, which contains more packages.
             .args([subcommand, "--offline"]);
         command
     };
@@ -71,7 +71,7 @@ pub fn run(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// Makes a workspace of packages, in which they depend on each other, and gives its folder.
+/// Creates a workspace of packages that depend on each other, and returns its directory.
 fn unpack(workspace: &Workspace, folder: &Path, names: &[&String]) -> Result<PathBuf> {
     let version = env!("CARGO_PKG_VERSION");
     let temporary = tempfile::tempdir_in(folder).context("failed to make a folder")?;
@@ -99,7 +99,8 @@ fn unpack(workspace: &Workspace, folder: &Path, names: &[&String]) -> Result<Pat
     Ok(packages)
 }
 
-/// Makes a folder the same as another. Files with the same content keep their time, so that cargo builds what has changed.
+/// Makes a directory identical to another. The modification times of unchanged files are kept, so that cargo rebuilds only what has
+/// changed.
 fn update(from: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(to)? {
@@ -127,7 +128,7 @@ fn update(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What this binary does as a RUSTC_WRAPPER: rustc's path and arguments come in, and go on unless they name wasm.
+/// Acts as RUSTC_WRAPPER: runs rustc with its arguments, unless they specify a wasm target.
 pub fn refuse_wasm(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.collect();
     let Some((rustc, rest)) = arguments.split_first() else {
@@ -151,7 +152,7 @@ pub fn refuse_wasm(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// `--target wasm32-wasip2` and `--target=wasm32-wasip2` alike.
+/// Both `--target wasm32-wasip2` and `--target=wasm32-wasip2`.
 fn names_wasm(arguments: &[OsString]) -> bool {
     let mut after_target = false;
     arguments.iter().any(|argument| {

@@ -1,7 +1,6 @@
-//! What must be on a machine before anything is built: the toolchain's wasm targets, the dependencies' sources, and
-//! cargo-component.
+//! Installs what a build requires: the toolchain's wasm targets, the sources of dependencies, and cargo-component.
 //!
-//! Envoy is not fetched here: the tests that need it fetch it.
+//! Envoy is downloaded by the tests that need it.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -12,21 +11,21 @@ use anyhow::{Context, Result, bail};
 use crate::shell;
 use crate::workspace::Workspace;
 
-/// The targets of the three build shapes: a component straight from rustc, a preview1 module for cargo-component,
-/// a bare module for `wit-component` and the bridge.
+/// The targets of the three build shapes: a component directly from rustc, a preview 1 module for cargo-component, and a bare module for
+/// `wit-component` and the bridge.
 const TARGETS: [&str; 3] = ["wasm32-unknown-unknown", "wasm32-wasip1", "wasm32-wasip2"];
 
-/// The release of cargo-component whose output the adapter's tests take as input.
+/// The release of cargo-component whose output the adapter's tests use as input.
 const CARGO_COMPONENT: &str = "0.21.1";
 
-/// All of it.
+/// Installs everything.
 pub fn run(workspace: &Workspace) -> Result<()> {
     targets(workspace)?;
     sources(workspace)?;
     cargo_component(workspace)
 }
 
-/// Adds the wasm targets that the pinned toolchain lacks.
+/// Installs the wasm targets that the pinned toolchain lacks.
 pub fn targets(workspace: &Workspace) -> Result<()> {
     let missing: Vec<&str> = TARGETS
         .into_iter()
@@ -35,7 +34,7 @@ pub fn targets(workspace: &Workspace) -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    // rustup names the toolchain in use; it may be another than the pinned one (`cargo +stable xtask ...`).
+    // rustup names the active toolchain, which may be another than the pinned one (`cargo +stable xtask ...`).
     let toolchain = env::var("RUSTUP_TOOLCHAIN").map_or_else(|_| workspace.toolchain(), Ok)?;
     shell::say(&format!(
         "adding {} to toolchain {toolchain}",
@@ -54,14 +53,14 @@ pub fn targets(workspace: &Workspace) -> Result<()> {
     })
 }
 
-/// Asks rustc, not rustup: a distribution's toolchain may have the targets too.
+/// Runs rustc and not rustup, which does not know toolchains of distributions.
 fn has_target(target: &str) -> bool {
     let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     shell::read(Command::new(rustc).args(["--print", "target-libdir", "--target", target]))
         .is_ok_and(|folder| Path::new(folder.trim()).is_dir())
 }
 
-/// Downloads what the lock file names, for every platform, so that `cargo xtask deny` can read all manifests offline.
+/// Downloads the packages in the lock file for all platforms, so that `cargo xtask deny` can read all manifests offline.
 fn sources(workspace: &Workspace) -> Result<()> {
     let fetched = shell::run(workspace.cargo().args(["fetch", "--locked", "--quiet"]));
     match fetched {
@@ -75,7 +74,7 @@ fn sources(workspace: &Workspace) -> Result<()> {
     }
 }
 
-/// Installs cargo-component into the target folder. Tests that need it look there.
+/// Installs cargo-component into the target directory, where tests search for it.
 fn cargo_component(workspace: &Workspace) -> Result<()> {
     let root = workspace.target.join("tools");
     let binary = binary(&root);
@@ -93,7 +92,7 @@ fn cargo_component(workspace: &Workspace) -> Result<()> {
         return Ok(());
     }
     shell::say(&format!("installing {name} into {}", root.display()));
-    // An unoptimised build is made in a third of the time, and componentising a plugin with it still takes a moment.
+    // An unoptimized build takes a third of the time, and is still fast enough.
     shell::run(
         workspace
             .cargo()
@@ -116,7 +115,7 @@ fn cargo_component(workspace: &Workspace) -> Result<()> {
     }
 }
 
-/// `cargo component` in the root folder, if it is here: the one that was installed into the target folder, or one on the path.
+/// The command `cargo component` in the root directory, if it is installed in the target directory or on PATH.
 pub fn cargo_with_component(workspace: &Workspace) -> Option<Command> {
     let tools = workspace.target.join("tools/bin");
     let path = env::var_os("PATH").unwrap_or_default();
@@ -135,7 +134,7 @@ fn binary(root: &Path) -> PathBuf {
         .join(format!("cargo-component{}", env::consts::EXE_SUFFIX))
 }
 
-/// `cargo-component-component 0.21.1 (…)`: the second word.
+/// Parses `cargo-component-component 0.21.1 (…)`: the version is the second word.
 fn version_of(binary: &Path) -> Option<String> {
     let text = shell::read(Command::new(binary).args(["component", "--version"])).ok()?;
     text.split_whitespace().nth(1).map(str::to_owned)

@@ -1,15 +1,15 @@
-//! Running other programs, visibly.
+//! Runs other programs and shows their commands.
 
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-/// Says what is being done, so that a long silence has a name.
+/// Prints the current activity.
 pub fn say(line: &str) {
     eprintln!("xtask: {line}");
 }
 
-/// Shows the command, runs it with our own standard streams, and fails unless it succeeds.
+/// Shows the command, and runs it with inherited standard streams. Fails unless it succeeds.
 pub fn run(command: &mut Command) -> Result<()> {
     let shown = show(command);
     eprintln!("$ {shown}");
@@ -23,7 +23,7 @@ pub fn run(command: &mut Command) -> Result<()> {
     }
 }
 
-/// Runs a command silently and gives what it wrote to standard output.
+/// Runs a command silently, and returns its standard output.
 pub fn read(command: &mut Command) -> Result<String> {
     let shown = show(command);
     let output = command
@@ -40,7 +40,7 @@ pub fn read(command: &mut Command) -> Result<String> {
         .with_context(|| format!("`{shown}` wrote something that is not UTF-8"))
 }
 
-/// A command as it is typed.
+/// Formats a command as it would be typed.
 pub fn show(command: &Command) -> String {
     let program = command.get_program().to_string_lossy();
     let name = program.rsplit('/').next().unwrap_or(&program).to_owned();

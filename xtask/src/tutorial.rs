@@ -1,4 +1,4 @@
-//! The tutorial's three requests: two pass with two added headers, the third is over the limit.
+//! The tutorial's three requests: two are allowed and get two headers, the third exceeds the limit.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
@@ -11,19 +11,19 @@ use anyhow::{Context, Result, bail, ensure};
 
 use xtask::http;
 
-/// Long enough for a debug build of Cranelift to compile a plugin on a busy machine.
+/// The time limit for compiling a plugin with a debug build of Cranelift on a busy machine.
 const READY_WITHIN: Duration = Duration::from_secs(120);
 
-/// A running `tidegate run`, ended when dropped.
+/// A running `tidegate run`. It is killed when dropped.
 pub struct Server {
     child: Child,
-    /// Where it listens.
+    /// The address on which it listens.
     pub address: SocketAddr,
 }
 
 impl Server {
-    /// Starts `tidegate run PLUGIN` with one worker, because the tutorial counts requests in one, before the built-in
-    /// upstream, and waits until it says where it listens.
+    /// Starts `tidegate run PLUGIN` with the built-in upstream and with one worker, because the tutorial counts the requests of one
+    /// worker. Waits until it prints its address.
     pub fn start(
         tidegate: &Path,
         plugin: &Path,
@@ -54,7 +54,7 @@ impl Server {
         Ok(server)
     }
 
-    /// Waits until the server ends: on Ctrl-C, which reaches it as well as us.
+    /// Waits until the server exits: on Ctrl-C, which both processes receive.
     pub fn wait(mut self) -> Result<()> {
         let status = self.child.wait().context("failed to wait for the server")?;
         ensure!(status.success(), "the server ended with {status}");
@@ -64,13 +64,13 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Nothing to report to if it has ended already.
+        // This fails if the process has already exited.
         _ = self.child.kill();
         _ = self.child.wait();
     }
 }
 
-/// Reads lines until one ends in `http://ADDRESS`, shows them all, and goes on showing them afterwards.
+/// Reads and shows lines until one ends in `http://ADDRESS`, and continues to show lines after that.
 fn ready(stdout: impl Read + Send + 'static, child: &mut Child) -> Result<SocketAddr> {
     let (found, listening) = std::sync::mpsc::channel();
     thread::spawn(move || {
@@ -80,7 +80,7 @@ fn ready(stdout: impl Read + Send + 'static, child: &mut Child) -> Result<Socket
                 .split_whitespace()
                 .find_map(|word| word.strip_prefix("http://")?.parse().ok());
             if let Some(address) = address {
-                // The receiver is gone once it has an address.
+                // The receiver is dropped once it has the address.
                 _ = found.send(address);
             }
         }
@@ -97,7 +97,7 @@ fn ready(stdout: impl Read + Send + 'static, child: &mut Child) -> Result<Socket
     }
 }
 
-/// Sends the three requests, shows each answer, and fails unless they are what the tutorial says.
+/// Sends the three requests, shows the responses, and fails unless they are as documented.
 pub fn send_three(address: SocketAddr) -> Result<()> {
     for (number, expected) in [200, 200, 403].into_iter().enumerate() {
         let answer =

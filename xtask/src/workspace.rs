@@ -1,4 +1,4 @@
-//! Where things are: the workspace, its target folder, its packages, its toolchain.
+//! The locations of the workspace, its target directory, its packages and its toolchain.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -9,29 +9,30 @@ use serde::Deserialize;
 
 use crate::shell;
 
-/// The one member that is built for `wasm32-unknown-unknown` alone.
+/// The only member that is built just for `wasm32-unknown-unknown`.
 pub const BRIDGE: &str = "tidegate-bridge";
 
-/// The folders of the plugins and of what they are written with.
+/// The directories of plugins, the SDK and its macros.
 const PLUGIN_FOLDERS: [&str; 3] = ["guest", "tests/guests", "benches/guests"];
 
-/// Members that one cargo command builds for this machine.
+/// Members that are built by one cargo command for this machine.
 ///
-/// Cargo builds a dependency with the features that any member of the command asks for. The macros of plugins ask for features of what
-/// wasmtime depends on that the command line tool does not. In groups, the tests build wasmtime as the tool has it, and once.
+/// Cargo builds a dependency with the features that any member of the command requires. The macros of plugins and criterion require
+/// features of wasmtime's dependencies that the command-line tool does not. With groups, the tests build wasmtime only once, with the same
+/// features as the tool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Group {
-    /// The SDK, its macros, and the plugins with tests of their logic.
+    /// The SDK, its macros, and the plugins with unit tests of their logic.
     Plugins,
-    /// The command line tool, the crates that it consists of, their tests and the benches.
+    /// The command-line tool, the crates that it consists of, and their tests.
     Tool,
 }
 
-/// The workspace that this binary was built from.
+/// The workspace of this binary.
 pub struct Workspace {
-    /// The folder of the root manifest.
+    /// The root directory.
     pub root: PathBuf,
-    /// Where cargo builds, `target/` unless the user has another.
+    /// The target directory: `target/` unless configured otherwise.
     pub target: PathBuf,
     /// Its members.
     pub packages: Vec<Package>,
@@ -40,23 +41,23 @@ pub struct Workspace {
 /// A member of the workspace.
 #[derive(Deserialize)]
 pub struct Package {
-    /// What `-p` takes.
+    /// The name that `-p` accepts.
     pub name: String,
     targets: Vec<Target>,
     manifest_path: PathBuf,
-    /// The registries that it may go to; none named is any, an empty list none.
+    /// The registries to which it can be published: any if `None`, none if empty.
     publish: Option<Vec<String>>,
 }
 
 #[derive(Deserialize)]
 struct Target {
     crate_types: Vec<String>,
-    /// Whether `cargo test` builds it as a test.
+    /// Whether `cargo test` builds it.
     test: bool,
 }
 
 impl Workspace {
-    /// Asks cargo.
+    /// Runs `cargo metadata`.
     pub fn find() -> Result<Workspace> {
         #[derive(Deserialize)]
         struct Metadata {
@@ -85,14 +86,14 @@ impl Workspace {
         })
     }
 
-    /// Cargo, of the pinned toolchain, in the root folder.
+    /// A cargo command with the pinned toolchain, in the root directory.
     pub fn cargo(&self) -> Command {
         let mut command = Command::new(cargo_path());
         command.current_dir(&self.root);
-        // What tests compile and download belongs below the target folder, not into the user's cache.
+        // Tests store what they compile and download in the target directory, not in the user's cache.
         command.env("TIDEGATE_CACHE", self.target.join("tmp/tidegate-cache"));
-        // What the cargo that started us says of our own package. Build scripts of dependencies run again when it changes, and so
-        // would ring's whenever another program of this workspace had built last.
+        // Variables that cargo sets for this package. If they changed, build scripts of dependencies, such as that of ring, would
+        // run again after another program of this workspace was built.
         for (name, _) in env::vars_os() {
             if is_about_a_package(&name.to_string_lossy()) {
                 command.env_remove(name);
@@ -101,8 +102,8 @@ impl Workspace {
         command
     }
 
-    /// Members that are built for wasm and for nothing else: they are cdylibs, whose imports nothing here could link, and
-    /// their manifests say `test = false`. A plugin with tests of its logic is not among them.
+    /// Members that are built only for wasm: cdylibs whose imports cannot be linked for this machine. Their manifests contain `test =
+    /// false`. Plugins with unit tests of their logic are not among them.
     pub fn wasm_only(&self) -> impl Iterator<Item = &Package> {
         self.packages.iter().filter(|it| it.is_wasm_only())
     }
@@ -114,14 +115,14 @@ impl Workspace {
             .filter(move |package| !package.is_wasm_only() && package.group(&self.root) == group)
     }
 
-    /// Has a cargo command work on the members of a group.
+    /// Applies a cargo command to the members of a group.
     pub fn select(&self, group: Group, command: &mut Command) {
         for package in self.group(group) {
             command.args(["--package", &package.name]);
         }
     }
 
-    /// Members that are plugins: built for wasm, and perhaps for this machine too, where their logic is tested.
+    /// Members that are plugins. Some are also built for this machine, to test their logic.
     pub fn plugins(&self) -> impl Iterator<Item = &Package> {
         self.packages.iter().filter(|package| {
             package.name != BRIDGE
@@ -132,7 +133,7 @@ impl Workspace {
         })
     }
 
-    /// The toolchain that `rust-toolchain.toml` pins.
+    /// The toolchain in `rust-toolchain.toml`.
     pub fn toolchain(&self) -> Result<String> {
         #[derive(Deserialize)]
         struct File {
@@ -150,7 +151,7 @@ impl Workspace {
         Ok(file.toolchain.channel)
     }
 
-    /// Makes a dev build of the command line tool, which [`Self::dev_binary`] then names.
+    /// Builds the command-line tool with the profile `dev`; [`Self::dev_binary`] is its path.
     pub fn build_tool(&self) -> Result<()> {
         let mut cargo = self.cargo();
         shell::run(cargo.args(["build", "--locked", "--package", "tidegate"]))

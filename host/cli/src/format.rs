@@ -1,8 +1,8 @@
-//! `--format text|json`, which means the same in every command that prints results.
+//! `--format text|json`, which has the same meaning in every command that prints results.
 
 use clap::{Args, ValueEnum};
 
-/// How results are printed.
+/// The format of results.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct FormatArgs {
     /// Output format
@@ -21,7 +21,7 @@ enum Format {
 // === impl FormatArgs ===
 
 impl FormatArgs {
-    /// Whether JSON is wanted.
+    /// Whether the format is JSON.
     pub fn is_json(self) -> bool {
         self.format == Format::Json
     }

@@ -1,11 +1,11 @@
-//! The one syntax for upstreams, `http://HOST[:PORT]`, and that for clusters, `NAME=http://HOST[:PORT]`.
+//! The syntax of upstreams, `http://HOST[:PORT]`, and of clusters, `NAME=http://HOST[:PORT]`.
 
 use http::Uri;
 use tidegate_deploy::envoy::UPSTREAM_CLUSTER;
 
 use crate::plugin;
 
-/// A server behind the proxy.
+/// An upstream server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamUrl {
     /// A name or an IP address, without brackets.
@@ -17,9 +17,9 @@ pub struct UpstreamUrl {
 /// A cluster that plugins can send HTTP calls to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterArg {
-    /// What plugins call it.
+    /// The name that plugins use.
     pub name: String,
-    /// The only server of it.
+    /// Its only server.
     pub url: UpstreamUrl,
 }
 
@@ -31,7 +31,7 @@ impl UpstreamUrl {
         Self::parse_for(text, "an upstream", "the upstream")
     }
 
-    /// The same for a server that messages call `a`, and where they mean this one `the`.
+    /// Parses a URL of a server that messages call `a`, or `the` if they refer to this one.
     fn parse_for(text: &str, a: &str, the: &str) -> Result<Self, String> {
         let uri: Uri = text
             .parse()
@@ -59,7 +59,7 @@ impl UpstreamUrl {
                 "{a} must not have a username: use http://HOST[:PORT]"
             ));
         }
-        // A port that is no number is not a port to `http`, and not there at all.
+        // The `http` crate treats a port that is not a number as absent.
         let port = match authority.as_str().strip_prefix(authority.host()) {
             None | Some("") => 80,
             Some(port) => authority
@@ -102,7 +102,7 @@ impl ClusterArg {
         })
     }
 
-    /// Makes sure that all have different names.
+    /// Checks that all names are different.
     pub fn distinct(clusters: &[Self]) -> anyhow::Result<()> {
         for (index, cluster) in clusters.iter().enumerate() {
             let name = &cluster.name;

@@ -1,4 +1,4 @@
-//! `tidegate completions`: what shells need to complete Tidegate's command line.
+//! `tidegate completions`: prints a shell completion script.
 
 use std::path::Path;
 

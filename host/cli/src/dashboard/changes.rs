@@ -1,10 +1,10 @@
-//! What became of fields: name by name, value by value.
+//! Compares the fields before and after a callback, by name and value.
 
 use std::collections::HashSet;
 
 use tidegate_host::Fields;
 
-/// One value, and what became of it.
+/// A value, and whether it was added, removed or changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change<'a> {
     Same(&'a [u8]),
@@ -13,7 +13,7 @@ pub enum Change<'a> {
     Changed(&'a [u8], &'a [u8]),
 }
 
-/// Compares fields. Names come in the order in which they were, new ones last; where only the order differs, nothing has changed.
+/// Compares fields. Names are in their original order, followed by new ones. A different order alone is not a change.
 pub fn changes<'a>(before: &'a Fields, after: &'a Fields) -> Vec<(&'a str, Change<'a>)> {
     let mut rows = Vec::new();
     let mut done = HashSet::new();

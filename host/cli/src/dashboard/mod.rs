@@ -1,8 +1,10 @@
-//! `--dashboard`: a page on loopback that shows what each plugin saw and changed of the latest requests, and the latest events.
+//! `--dashboard`: a web page on a loopback address that shows what each plugin received and changed in the latest requests, and the latest
+//! events.
 //!
-//! Workers only hand events over, and never wait: what the dashboard is too slow for is counted and dropped. Everything else is
-//! on the dashboard's own thread: `ring` keeps the latest requests, `record` is one of them, `events` keeps what plugins did outside
-//! of requests, `changes` compares fields, `secrets` masks, `view` makes JSON of it all, `server` serves that and the page, `page.html`.
+//! Workers only pass events on and never wait: events that the dashboard cannot process in time are dropped and counted. Everything else
+//! runs on the dashboard's thread: `ring` keeps the latest requests, `record` is one request, `events` keeps callbacks outside of requests,
+//! `changes` compares fields, `secrets` masks them, `view` converts everything to JSON, and `server` serves that JSON and the page,
+//! `page.html`.
 
 mod changes;
 mod events;
@@ -23,7 +25,7 @@ use tidegate_host::Observer;
 use tidegate_host::observe::{Event, PluginEvent};
 use tokio::sync::{mpsc, oneshot};
 
-/// Whether, where and how a dashboard is wanted: for every command that serves.
+/// The dashboard options of all commands that serve.
 #[derive(Args, Clone, Debug)]
 pub struct DashboardArgs {
     /// Serve a web page, on a loopback address [default: 127.0.0.1:8081], that shows what each plugin receives and changes.
@@ -43,33 +45,33 @@ pub struct DashboardArgs {
     dashboard_secrets: bool,
 }
 
-/// A dashboard at work, until it is dropped.
+/// A running dashboard. Dropping it stops it.
 pub struct Dashboard {
     address: SocketAddr,
     sender: Arc<EventSender>,
     _stop: oneshot::Sender<()>,
 }
 
-/// Hands events over to the dashboard's thread.
+/// Passes events to the dashboard's thread.
 struct EventSender {
     messages: mpsc::UnboundedSender<Message>,
     backlog: Arc<Backlog>,
 }
 
-/// What waits to be taken by the dashboard, and what was dropped.
+/// The backlog: the size of the messages that the dashboard has not processed yet, and the number of dropped ones.
 #[derive(Default)]
 struct Backlog {
     bytes: AtomicUsize,
     lost: AtomicU64,
 }
 
-/// What is handed over.
+/// A message to the dashboard's thread.
 enum Message {
     Stream(StreamMessage),
     Plugin(PluginMessage),
 }
 
-/// An event of a stream, and when it happened.
+/// An event of a stream, with its time.
 struct StreamMessage {
     stream: u64,
     event: Event,
@@ -78,20 +80,20 @@ struct StreamMessage {
     weight: usize,
 }
 
-/// An event of a plugin that belongs to no stream, and when it happened.
+/// An event of a plugin that belongs to no stream, with its time.
 struct PluginMessage {
     event: PluginEvent,
     time: SystemTime,
     weight: usize,
 }
 
-/// Bytes that may wait for the dashboard.
+/// The maximum size of the backlog, in bytes.
 const MOST_WAITING: usize = 16 << 20;
 
 // === impl DashboardArgs ===
 
 impl DashboardArgs {
-    /// Starts the dashboard, if one is wanted.
+    /// Starts the dashboard, if it is enabled.
     pub fn start(&self) -> anyhow::Result<Option<Dashboard>> {
         let Some(address) = self.dashboard else {
             return Ok(None);
@@ -100,7 +102,7 @@ impl DashboardArgs {
     }
 }
 
-/// Reads an address, which must be one of this machine's own.
+/// Parses an address, which must be a loopback address.
 fn loopback(text: &str) -> Result<SocketAddr, String> {
     let address: SocketAddr = text.parse().map_err(|_| {
         "expected an address IP:PORT, such as 127.0.0.1:8081 or [::1]:8081".to_owned()
@@ -141,12 +143,12 @@ impl Dashboard {
         })
     }
 
-    /// Where it is served.
+    /// The address on which it is served.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The observer that reports to it.
+    /// The observer that receives events of streams and plugins.
     pub fn observer(&self) -> Arc<dyn Observer> {
         self.sender.clone()
     }
@@ -155,7 +157,7 @@ impl Dashboard {
 // === impl EventSender ===
 
 impl EventSender {
-    /// Hands a message over, unless more than `most` bytes wait already.
+    /// Sends a message, unless the backlog is larger than `most` bytes.
     fn hand_over(&self, message: Message, weight: usize, most: usize) {
         let waiting = self.backlog.bytes.fetch_add(weight, Ordering::Relaxed);
         if waiting.saturating_add(weight) > most || self.messages.send(message).is_err() {
@@ -168,7 +170,7 @@ impl EventSender {
 impl Observer for EventSender {
     fn event(&self, stream: u64, event: Event) {
         let weight = record::weight(&event);
-        // An end is small, and without it a request would stay under way for ever.
+        // The end of a request is small, and without it the request would be shown as in progress forever.
         let most = match event {
             Event::Ended => 2 * MOST_WAITING,
             _ => MOST_WAITING,

@@ -1,4 +1,4 @@
-//! One request, as far as it is known.
+//! One request, and the events that have been recorded for it.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -9,33 +9,33 @@ use tidegate_host::observe::{
 
 use crate::dashboard::secrets::Secrets;
 
-/// A request and what happened to it.
+/// A request with its events.
 pub struct Record {
     pub id: u64,
     pub worker: usize,
     pub time: SystemTime,
     begun: Instant,
-    /// As it came.
+    /// The request as received.
     pub request: Fields,
-    /// As it went upstream.
+    /// The request as sent to the upstream.
     pub upstream: Option<Fields>,
-    /// The response as it went downstream.
+    /// The response as sent downstream.
     pub response: Option<Fields>,
-    /// Who answered, if not upstream.
+    /// The sender of the response, if it is not the upstream.
     pub origin: Option<Origin>,
     pub steps: Vec<Step>,
-    /// There is no more room for what calls saw and logged.
+    /// Whether the limit has been reached, so that fields and log lines are no longer recorded.
     full: bool,
-    /// How many steps there was no room for.
+    /// The number of steps that were omitted because of the limit.
     pub left_out: usize,
     pub reset: bool,
     pub took: Option<Duration>,
     pub secrets: Secrets,
-    /// About what it takes.
+    /// The approximate size, in bytes.
     pub bytes: usize,
 }
 
-/// One thing that happened.
+/// A step of the request.
 pub enum Step {
     Call(Box<RecordedCall>),
     LocalResponse(LocalResponse),
@@ -46,13 +46,13 @@ pub enum Step {
     Reset,
 }
 
-/// A callback, and those after it that are not kept by themselves.
+/// A callback, and the following calls that are aggregated with it.
 pub struct RecordedCall {
     pub call: Call,
-    /// The local response that it asked for.
+    /// The local response that it sent.
     pub local_response: Option<LocalResponse>,
     pub more: Aggregate,
-    /// Its fields and lines were too large to be kept.
+    /// Whether its fields and lines were too large to be kept.
     pub cut: bool,
 }
 
@@ -63,7 +63,7 @@ pub struct LocalResponse {
     pub body: usize,
 }
 
-/// Further calls of a callback, together.
+/// Further calls of a callback, aggregated.
 #[derive(Default)]
 pub struct Aggregate {
     pub calls: usize,
@@ -74,10 +74,10 @@ pub struct Aggregate {
     pub lines: usize,
 }
 
-/// Calls of one body callback of one plugin that are kept by themselves; a long body has thousands.
+/// The number of calls of one body callback of one plugin that are kept separately. A long body has thousands.
 const MOST_PIECES: usize = 8;
 
-/// What one request may take.
+/// The maximum size of one request, in bytes.
 const MOST_BYTES: usize = 1 << 20;
 const MOST_STEPS: usize = 1_000;
 
@@ -106,7 +106,7 @@ impl Record {
         }
     }
 
-    /// Notes what has happened.
+    /// Records an event.
     pub fn note(&mut self, event: Event, weight: usize, at: Instant) {
         match event {
             Event::Begun { .. } => {}
@@ -161,7 +161,8 @@ impl Record {
             first.more.add(&call);
             return;
         }
-        // Once something is left out so is all that follows: its secrets are not known, and it may have been logged.
+        // Once something is omitted, everything that follows is omitted, too: its secrets are not known, and a plugin may have
+        // logged them.
         self.full |=
             self.bytes.saturating_add(weight) > MOST_BYTES || self.steps.len() >= MOST_STEPS;
         let cut = self.full;
@@ -183,7 +184,7 @@ impl Record {
         self.push(Step::Call(Box::new(called)), weight);
     }
 
-    /// A local response belongs to the callback that has just asked for it.
+    /// A local response belongs to the last callback.
     fn note_local_response(&mut self, response: LocalResponse, weight: usize) {
         let asked = match (response.origin, self.steps.last_mut()) {
             (Origin::Plugin(position) | Origin::Failed(position), Some(Step::Call(called)))
@@ -211,7 +212,7 @@ impl Record {
         self.steps.push(step);
     }
 
-    /// Whether it is a further piece of a body, about which there is nothing to say by itself.
+    /// Whether it is another chunk of a body for which there is nothing to show.
     fn is_one_of_many(&self, call: &Call) -> bool {
         let is_body = matches!(
             call.occasion,
@@ -223,7 +224,7 @@ impl Record {
             && self.calls().filter(|it| it.is_like(call)).count() >= MOST_PIECES
     }
 
-    /// The last call of its kind that is kept by itself.
+    /// The last separate call of this kind.
     fn first_of(&mut self, call: &Call) -> Option<&mut RecordedCall> {
         self.steps.iter_mut().rev().find_map(|step| match step {
             Step::Call(called) if called.is_like(call) => Some(&mut **called),
@@ -257,10 +258,10 @@ impl Aggregate {
     }
 }
 
-/// What an event takes when it carries nothing.
+/// The size of an event without data.
 pub const BASE: usize = 200;
 
-/// About what an event takes.
+/// The approximate size of an event.
 pub fn weight(event: &Event) -> usize {
     BASE + match event {
         Event::Begun { fields, .. }
@@ -275,7 +276,7 @@ pub fn weight(event: &Event) -> usize {
     }
 }
 
-/// About what log lines take.
+/// The approximate size of log lines.
 pub fn lines_weight(lines: &Lines) -> usize {
     lines.kept.iter().map(|(_, line)| 32 + line.len()).sum()
 }

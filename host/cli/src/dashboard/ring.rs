@@ -1,4 +1,4 @@
-//! The latest requests: bounded in number, and in what they take together.
+//! The latest requests, with limits on their number and their total size.
 
 use std::collections::VecDeque;
 
@@ -13,23 +13,23 @@ pub struct Ring {
     records: VecDeque<Record>,
     bytes: usize,
     names: Vec<Option<String>>,
-    /// How many requests have been let go of.
+    /// The number of requests that were dropped.
     pub gone: u64,
 }
 
-/// How many requests are kept.
+/// The maximum number of requests.
 pub const MOST_RECORDS: usize = 200;
 
-/// Bytes that they may take together.
+/// The maximum total size, in bytes.
 const MOST_BYTES: usize = 32 << 20;
 
-/// Places of a chain whose names are kept.
+/// The number of positions in a chain whose names are kept.
 const MOST_NAMES: usize = 1_000;
 
 // === impl Ring ===
 
 impl Ring {
-    /// Records what has happened. Returns whether that is about a request that is kept.
+    /// Records an event. Returns whether it belongs to a request that is kept.
     pub fn record(&mut self, message: StreamMessage) -> bool {
         let StreamMessage {
             stream,
@@ -48,7 +48,7 @@ impl Ring {
         if let Event::Called(call) = &event {
             self.learn_name(call.position, &call.plugin);
         }
-        // It is one of the latest mostly.
+        // Usually it is one of the latest.
         let record = self.records.iter_mut().rev().find(|it| it.id == stream);
         let Some(record) = record else {
             return false;
@@ -68,7 +68,7 @@ impl Ring {
         self.records.iter()
     }
 
-    /// What the plugin at a position of the chain is called.
+    /// The name of the plugin at a position of the chain.
     pub fn name(&self, position: usize) -> String {
         let name = self.names.get(position).and_then(Option::as_ref);
         name.map_or_else(|| format!("plugin {}", position + 1), String::clone)

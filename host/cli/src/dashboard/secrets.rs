@@ -1,8 +1,8 @@
-//! What is not shown: credentials and cookies, wherever they occur word for word; and how bytes are shown at all.
+//! Masks credentials and cookies, wherever they occur literally, and converts bytes to text.
 //!
-//! Values of the fields that hold secrets are masked whole. So is every other occurrence of such a value, of the credentials
-//! in it or of one cookie's value: in other fields, paths, log lines. What a plugin made of a secret (decoded, hashed, split)
-//! is not recognised, nor is one of fewer bytes than `LEAST`, which would hide half of everything.
+//! The values of fields that contain secrets are masked completely. So is every other occurrence of such a value, of the credentials in it,
+//! or of the value of a cookie: in other fields, paths and log lines. Values that a plugin derived from a secret (decoded, hashed, split)
+//! are not recognized, and neither are values with fewer than `LEAST` bytes, because masking these would hide unrelated text.
 
 use std::collections::BTreeSet;
 
@@ -12,24 +12,24 @@ use tidegate_host::Fields;
 
 use tidegate_testkit::report::terminal::escape;
 
-/// The secrets of one request, as they become known.
+/// The known secrets of a request.
 #[derive(Default)]
 pub struct Secrets {
     values: BTreeSet<Vec<u8>>,
 }
 
-/// Makes text of bytes, without secrets if they are to be masked.
+/// Converts bytes to text, with secrets masked if required.
 pub struct Masker {
     mask: bool,
     find: Find,
 }
 
-/// What looks for secrets in a text.
+/// The search for secrets in a text.
 enum Find {
-    /// There are none, or they may be shown.
+    /// There are no secrets, or they are shown.
     Nothing,
     Secrets(AhoCorasick),
-    /// They cannot be looked for, so every text may have them.
+    /// Secrets cannot be searched for, so that every text may contain them.
     Anything,
 }
 
@@ -41,10 +41,10 @@ const FIELDS: [&str; 4] = [
     "set-cookie",
 ];
 
-/// Bytes that a secret has at least to be looked for elsewhere.
+/// The minimum length of secrets that are searched for in other places.
 const LEAST: usize = 6;
 
-/// Bytes of a text that are shown.
+/// The maximum number of bytes of a text that are shown.
 const MOST: usize = 4096;
 
 const MASK: &str = "[masked]";
@@ -52,7 +52,7 @@ const MASK: &str = "[masked]";
 // === impl Secrets ===
 
 impl Secrets {
-    /// Learns what these fields say.
+    /// Records the secrets in these fields.
     pub fn learn(&mut self, fields: &Fields) {
         for name in FIELDS {
             for value in fields.values(name) {
@@ -64,13 +64,13 @@ impl Secrets {
     fn learn_value(&mut self, name: &str, value: &[u8]) {
         self.add(value);
         if name.ends_with("authorization") {
-            // The credentials after the scheme.
+            // The credentials, without the scheme.
             let mut words = value.splitn(2, |byte| *byte == b' ');
             self.add(words.nth(1).unwrap_or_default());
             return;
         }
         let cookies = value.split(|byte| *byte == b';');
-        // What follows the first in `set-cookie` are attributes.
+        // In `set-cookie`, the first pair is the cookie, and the others are attributes.
         let count = if name == "cookie" { usize::MAX } else { 1 };
         for cookie in cookies.take(count) {
             let mut parts = cookie.splitn(2, |byte| *byte == b'=');
@@ -97,7 +97,7 @@ impl Masker {
         }
     }
 
-    /// Shows everything but these.
+    /// Shows everything except these secrets.
     pub fn masking(secrets: &Secrets) -> Self {
         let find = if secrets.values.is_empty() {
             Find::Nothing
@@ -110,7 +110,7 @@ impl Masker {
         Self { mask: true, find }
     }
 
-    /// A text: a string, or an object if something of it is not shown.
+    /// A text: a string, or an object if a part of it is omitted or masked.
     pub fn text(&self, bytes: &[u8]) -> Value {
         let masked;
         let (bytes, is_masked) = match &self.find {
@@ -144,7 +144,7 @@ impl Masker {
     }
 }
 
-/// Shows control characters but line breaks, those that turn the direction of text, and bytes that are no UTF-8, as escapes.
+/// Escapes control characters except line breaks, bidirectional formatting characters, and bytes that are not UTF-8.
 fn escape_bytes(bytes: &[u8], into: &mut String) {
     for chunk in bytes.utf8_chunks() {
         for line in chunk.valid().split_inclusive('\n') {
@@ -222,7 +222,7 @@ mod tests {
         assert_eq!(shown["cut"], 3);
     }
 
-    /// Cutting first would leave the beginning of a secret.
+    /// Truncating first would leave the beginning of a secret.
     #[test]
     fn secret_at_the_truncation_point_is_fully_masked() {
         let secrets = secrets(&[("authorization", "secret-secret-secret")]);

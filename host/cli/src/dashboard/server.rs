@@ -1,8 +1,8 @@
-//! Serves the page, the requests and events as JSON, and what is new as server-sent events.
+//! Serves the page, the requests and events as JSON, and updates as server-sent events.
 //!
-//! Only this machine's browsers are to see it. The socket is on loopback; a page of some site whose name was made to point
-//! here (DNS rebinding) is distinguished from ours by the `Host` that its browser sends; other sites' scripts cannot read what is here,
-//! for nothing grants them that. One thread does it all, so what the requests are kept in needs no lock.
+//! Only browsers on this machine have access. The socket is on a loopback address. A page of another site whose name resolves to this
+//! machine (DNS rebinding) is rejected because of the `Host` header that its browser sends. Scripts of other sites cannot read responses,
+//! because there are no CORS headers. Everything runs on one thread, so that the data needs no lock.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -43,25 +43,26 @@ use crate::dashboard::{Backlog, Message};
 /// The page, its style and its script.
 const PAGE: &str = include_str!("page.html");
 
-/// Connections at a time. A page has two or three.
+/// The maximum number of connections. A page uses two or three.
 const MOST_CONNECTIONS: usize = 64;
 
-/// Messages that may wait for a reader; one that is slower is dropped, and its browser connects again.
+/// The number of messages that can wait for a reader. A slower reader is disconnected, and its browser reconnects.
 const MOST_WAITING: usize = 16;
 
-/// How often readers get what is new. Requests that come and go in between, and there may be thousands, are left out.
+/// The interval at which readers are notified. Requests that are added and dropped within an interval, possibly thousands, are not
+/// reported.
 const TURN: Duration = Duration::from_millis(50);
 
-/// Events that are taken in one go.
+/// The number of events that are processed in one batch.
 const BATCH: usize = 256;
 
-/// How long a connection may say nothing, or half a request.
+/// The idle timeout of connections, also while a request is incomplete.
 const HEAD: Duration = Duration::from_secs(30);
 
-/// How long to wait when the process has no more file descriptors.
+/// The delay after the process has run out of file descriptors.
 const EXHAUSTED: Duration = Duration::from_millis(50);
 
-/// Nothing but what the page brings with it, and its own API.
+/// The content security policy allows only what the page contains, and its API.
 static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
     let hash = |tag: &str| {
         let text = PAGE
@@ -76,30 +77,30 @@ static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
         hash("script"),
         hash("style")
     );
-    // It is ASCII without control characters.
+    // The header is ASCII without control characters.
     HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
 });
 
-/// What the dashboard's thread works with.
+/// The data of the dashboard's thread.
 pub struct Collector {
     inbox: mpsc::UnboundedReceiver<Message>,
     store: Store,
 }
 
-/// What connections see of it.
+/// The data that connections can access.
 struct Store {
     ring: Ring,
     events: Events,
     view: View,
     backlog: Arc<Backlog>,
     readers: Vec<mpsc::Sender<Bytes>>,
-    /// The requests that have changed since readers got what was new.
+    /// The requests that have changed since readers were last notified.
     changed: BTreeSet<u64>,
-    /// The number of the last event that readers have got.
+    /// The number of the last event of which readers were notified.
     last_sent: u64,
 }
 
-/// A body: all of it, or events as they come.
+/// A response body: complete, or a stream of events.
 enum Reply {
     Whole(Bytes),
     Events(mpsc::Receiver<Bytes>),
@@ -118,7 +119,7 @@ impl Collector {
     }
 }
 
-/// Collects and serves until it is stopped.
+/// Records and serves until it is stopped.
 pub fn run(
     runtime: &tokio::runtime::Runtime,
     listener: TcpListener,
@@ -136,7 +137,7 @@ pub fn run(
     });
 }
 
-/// Records messages, and passes on to readers what is new.
+/// Records messages, and notifies readers.
 async fn collect(mut inbox: mpsc::UnboundedReceiver<Message>, store: &RefCell<Store>) {
     let mut batch = Vec::with_capacity(BATCH);
     let mut turns = tokio::time::interval(TURN);
@@ -146,12 +147,12 @@ async fn collect(mut inbox: mpsc::UnboundedReceiver<Message>, store: &RefCell<St
             biased;
             _ = turns.tick() => store.borrow_mut().notify_readers(),
             taken = inbox.recv_many(&mut batch, BATCH) => match taken {
-                // No worker is left, and what there was can still be looked at.
+                // All workers have ended. The recorded data remains accessible.
                 0 => break,
                 _ => store.borrow_mut().record(batch.drain(..)),
             },
         }
-        // Connections are served in between, however many requests there are.
+        // Connections are served in between, even if there are many messages.
         tokio::task::yield_now().await;
     }
     store.borrow_mut().notify_readers();
@@ -185,7 +186,7 @@ async fn accept(listener: TcpListener, store: &Rc<RefCell<Store>>) {
             .header_read_timeout(HEAD)
             .serve_connection(TokioIo::new(stream), service);
         spawn_local(async move {
-            // A browser that goes away in the middle is none of our affair.
+            // A browser that disconnects is not an error.
             let _ = connection.await;
             drop(place);
         });
@@ -264,7 +265,7 @@ fn route<B>(store: &RefCell<Store>, request: &Request<B>) -> Response<Reply> {
     }
 }
 
-/// Whether a `Host` names this machine as itself.
+/// Whether a `Host` header is a loopback name or address.
 fn is_loopback(host: &[u8]) -> bool {
     let Ok(authority) = http::uri::Authority::try_from(host) else {
         return false;
@@ -310,7 +311,7 @@ impl Store {
         }
     }
 
-    /// Records messages, and which requests they are about.
+    /// Records messages, and remembers which requests have changed.
     fn record(&mut self, batch: impl Iterator<Item = Message>) {
         for message in batch {
             let weight = match message {
@@ -331,7 +332,7 @@ impl Store {
         }
     }
 
-    /// Sends the requests that have changed, and new events, to the readers.
+    /// Notifies readers of requests that have changed, and of new events.
     fn notify_readers(&mut self) {
         let changed = std::mem::take(&mut self.changed);
         let last_sent = std::mem::replace(&mut self.last_sent, self.events.last);
@@ -393,10 +394,10 @@ impl Store {
         Some(self.view.detail(&self.ring, record))
     }
 
-    /// A new reader of events: first what there is, then what happens.
+    /// Adds a reader of events. It first receives the current state, then updates.
     fn add_reader(&mut self) -> Option<mpsc::Receiver<Bytes>> {
         self.readers.retain(|it| !it.is_closed());
-        // Some places are left for what pages ask beside.
+        // Some connections are reserved for other requests of pages.
         if self.readers.len() >= MOST_CONNECTIONS / 2 {
             return None;
         }

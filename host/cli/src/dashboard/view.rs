@@ -1,4 +1,4 @@
-//! What is kept of requests and events, as JSON. All text in it has been masked and escaped, so that the page only has to show it.
+//! Converts requests and events to JSON. All text has been masked and escaped, so that the page can show it unchanged.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -15,7 +15,7 @@ use crate::dashboard::record::{LocalResponse, Record, RecordedCall, Step};
 use crate::dashboard::ring::Ring;
 use crate::dashboard::secrets::Masker;
 
-/// Makes JSON of requests.
+/// Converts requests to JSON.
 pub struct View {
     /// Whether secrets are shown.
     pub secrets: bool,
@@ -29,7 +29,7 @@ impl View {
         summary(ring, record, &self.masker(record))
     }
 
-    /// Everything that is known of a request.
+    /// All details of a request.
     pub fn detail(&self, ring: &Ring, record: &Record) -> Value {
         let masker = self.masker(record);
         let steps: Vec<Value> = record

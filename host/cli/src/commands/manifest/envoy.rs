@@ -1,4 +1,4 @@
-//! A bootstrap of a plain Envoy, with the modules in it or in files beside it.
+//! The bootstrap of a standalone Envoy, with modules inlined or in separate files.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -93,7 +93,7 @@ impl EnvoyArgs {
             endpoints: vec![envoy::Upstream::new(&it.url.host, it.url.port)],
         });
         bootstrap.clusters = clusters.collect();
-        // Nothing is written before everything is known to be good: half a folder is of no use.
+        // Nothing is written until everything has been validated, so that no incomplete output is left.
         let ready = plugins
             .iter()
             .map(|plugin| Ready::new(plugin, Way::Bytes))
@@ -105,7 +105,7 @@ impl EnvoyArgs {
             let module = match &folder {
                 None => Module::Inline(ready.module.to_vec()),
                 Some(folder) => {
-                    // Not `.wasm` alone: the folder may be the one that the component lies in.
+                    // Not just `.wasm`: the directory may contain the component.
                     let path = folder.join(format!("{}.proxy.wasm", plugin.name));
                     refuse_input(&path, plugins)?;
                     files.push((path.clone(), ready.module));
@@ -138,9 +138,9 @@ impl EnvoyArgs {
     }
 }
 
-/// Refuses to write over a file that was read.
+/// Fails if the output would overwrite an input.
 fn refuse_input(path: &Path, plugins: &[Plugin]) -> anyhow::Result<()> {
-    // What is not there yet cannot have been read.
+    // A file that does not exist was not an input.
     let Ok(target) = fs::canonicalize(path) else {
         return Ok(());
     };
@@ -162,7 +162,7 @@ fn refuse_input(path: &Path, plugins: &[Plugin]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The folder, made if it is not there, as a path that holds wherever the proxy is started.
+/// Creates the directory if it does not exist. Returns its absolute path, which is valid wherever the proxy is started.
 fn folder(path: &Path) -> anyhow::Result<PathBuf> {
     fs::create_dir_all(path)
         .with_context(|| format!("cannot create the directory `{}`", path.display()))?;

@@ -1,4 +1,4 @@
-//! Istio's EnvoyFilter, which carries a configuration unchanged and restricts the plugin to the capabilities that it needs.
+//! Istio's EnvoyFilter, which passes the configuration unchanged, and restricts the plugin to the capabilities that it needs.
 
 use clap::Args;
 use tidegate_deploy::configuration::Way;

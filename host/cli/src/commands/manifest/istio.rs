@@ -1,4 +1,4 @@
-//! Istio's WasmPlugin and TrafficExtension, which say the same in different fields.
+//! Istio's WasmPlugin and TrafficExtension, which have the same contents in different fields.
 
 use anyhow::bail;
 use clap::Args;
@@ -103,14 +103,14 @@ impl IstioArgs {
     }
 }
 
-/// What would make requests pass by a plugin that is to fail closed, or never reach it, is no warning here.
+/// Warnings of `tidegate check` that are errors here: requests would bypass a plugin that should fail closed, or never reach it.
 const FATAL: [&str; 3] = [
     "url.dropped",
     "sha256.of-module",
     "vmConfig.env.name.reserved",
 ];
 
-/// Holds a manifest against the rules of `tidegate check`: what the API server would refuse is not written.
+/// Validates a manifest with the rules of `tidegate check`. A manifest that the API server would reject is not written.
 fn judge(yaml: &str, module: String) -> anyhow::Result<()> {
     let options = validate::Options {
         module_sha256: Some(module),
@@ -131,7 +131,7 @@ fn judge(yaml: &str, module: String) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Rules are named by what they are about and, in front, by where that is.
+/// The name of a rule can have a prefix, which is its location.
 fn is_listed(rule: &str) -> bool {
     FATAL.iter().any(|fatal| rule.ends_with(fatal))
 }

@@ -1,4 +1,4 @@
-//! What all Kubernetes resources have in common: the module and where it is, a name, a namespace.
+//! The common parts of all Kubernetes resources: the module with its URL, the name, the namespace.
 
 use std::path::PathBuf;
 
@@ -61,7 +61,7 @@ pub(super) struct ImageArgs {
     pub image_pull_policy: Option<PullPolicy>,
 }
 
-/// What a resource of Istio applies to.
+/// The workloads that a resource of Istio applies to.
 #[derive(Args)]
 pub(super) struct ScopeArgs {
     /// Apply only to pods with this label. Repeat the option, or separate labels with commas: pods must have all of them
@@ -79,7 +79,7 @@ pub(super) struct ScopeArgs {
     target_ref: Vec<TargetRef>,
 }
 
-/// The module of a resource, and what the resource says of it.
+/// The module of a resource, with its metadata and its source.
 pub(super) struct Module {
     pub ready: Ready,
     pub metadata: Metadata,
@@ -89,7 +89,7 @@ pub(super) struct Module {
 // === impl ResourceArgs ===
 
 impl ResourceArgs {
-    /// Reads the plugin, whose configuration arrives in this way.
+    /// Reads the plugin. `way` determines how its configuration is passed.
     pub fn module(&self, way: Way) -> anyhow::Result<Module> {
         let plugins = plugin::read(std::slice::from_ref(&self.plugin), &[])?;
         let plugin = plugins.first().context("no plugin was read")?;
@@ -146,7 +146,7 @@ impl ResourceArgs {
 // === impl ImageArgs ===
 
 impl ImageArgs {
-    /// The secret with which the module is pulled from there.
+    /// The pull secret, if the module is an image.
     pub fn pull_secret(&self, source: &Source) -> anyhow::Result<Option<String>> {
         if self.image_pull_secret.is_some() && !matches!(source, Source::Image { .. }) {
             return Err(usage(format!(
@@ -177,7 +177,7 @@ impl ScopeArgs {
     }
 }
 
-/// Where the module is. An image's reference is read as `push` and `check` read it.
+/// The source of the module. References to images are parsed as in `push` and `check`.
 fn source(url: &str, sha256: Option<&Digest>, module: &str) -> anyhow::Result<Source> {
     let given = sha256.map(|digest| digest.hex().to_owned());
     if !url.starts_with("oci://") {
