@@ -1,7 +1,7 @@
-//! How long adapting takes, and how large what comes of it is.
+//! The duration of adapting, and the size of the result.
 //!
-//! The tutorial's plugin in the shapes that components come in, and any other component: TIDEGATE_BENCH_COMPONENT names a file, for
-//! what other languages' tools make.
+//! Measures the tutorial's plugin in the shapes in which components are built, and any other component: TIDEGATE_BENCH_COMPONENT names a
+//! file, for components from other languages.
 
 use std::time::Duration;
 use std::{env, fs};
@@ -56,7 +56,7 @@ fn adapting(criterion: &mut Criterion) {
     println!("{sizes}");
 }
 
-/// What a module consists of. Sections' heads count as the rest.
+/// The parts of a module. Section headers count as the rest.
 fn parts(name: &str, component: Option<usize>, module: &[u8]) -> Vec<String> {
     let size = inspect(module).expect("a Proxy-Wasm module").size;
     let component = component.map_or("-".to_owned(), |bytes| bytes.to_string());

@@ -1,12 +1,9 @@
-//! One callback with one header append, from the host's state machine and back, on a real map of twelve headers.
+//! One callback that appends one header, from the host's state machine and back, with a map of twelve headers.
 //!
-//! `callback/*` goes through [`Stream`], with the engine's epoch checks on and the value copied out of the plugin; `none` is the state machine
-//! with no plugin. `hostcalls/*` is the plugin `headers` without anything to do, and with ten headers to append: a tenth of the
-//! difference is what a hostcall costs. `metrics/*` is a plugin that increments a counter, not at all and a hundred times, and the same
-//! by hand. `wasmtime/*` beside it is wasmtime alone, used as its documentation shows, doing the same
-//! append: what the engines are made of.
-//!
-//! After that, the ratios that have a target are measured again, in turn, and printed.
+//! `callback/*` uses [`Stream`], with the engine's epoch checks enabled and the value copied from the plugin; `none` is the state machine
+//! without a plugin. `hostcalls/*` is the plugin `headers` with nothing to do, and with ten headers to append: a tenth of the difference is
+//! the cost of a hostcall. `metrics/*` is a plugin that increments a counter zero or a hundred times, as a component and handwritten.
+//! `wasmtime/*` is wasmtime alone, used as documented, with the same callback: the lower bound for the engines.
 
 use std::hint::black_box;
 use std::mem;
@@ -24,10 +21,10 @@ use tidegate_host::{
 
 mod peer;
 
-/// Few enough to stay in the nearest cache, as the stream that a proxy is at work on does; enough for the clock not to matter.
+/// Few enough to fit in the L1 cache, as for a proxy's current stream; enough to make the resolution of the clock irrelevant.
 const BATCH: BatchSize = BatchSize::NumIterations(8);
 
-/// A sink that fails the bench: no plugin here logs, unless something is wrong.
+/// A sink that fails the bench: plugins log only if something is wrong.
 struct Unexpected;
 
 impl LogSink for Unexpected {
@@ -54,7 +51,7 @@ fn worker(plugin: Option<(EngineKind, Vec<u8>)>, configuration: &str) -> WorkerC
         .expect("the plugin starts")
 }
 
-/// A stream whose request has gone through, so that filters exist.
+/// A stream whose request has been processed, so that filters exist.
 fn open(chain: &WorkerChain, request: &Fields) -> Stream {
     let mut stream = chain.open(Rc::new(|| ()));
     stream.request_headers(messages::copy(request), true);
@@ -62,7 +59,7 @@ fn open(chain: &WorkerChain, request: &Fields) -> Stream {
     stream
 }
 
-/// What is measured, once, looked at: so many headers have to be there.
+/// Runs the callback once, and checks the number of headers.
 fn check(chain: &WorkerChain, appended: usize) {
     let mut stream = open(chain, &messages::request());
     stream.response_headers(messages::response(), true);
@@ -86,7 +83,7 @@ fn callback(criterion: &mut Criterion) {
     let wasip2 = guests::build("bench-append", Shape::Wasip2).expect("the component is built");
     let sdk = guests::build_module("proxy-wasm-append").expect("the module is built");
     let by_hand = modules::append_by_hand().expect("the text is well-formed");
-    // Copied for each stream, since making them anew would leave less in the caches than a proxy's own work does.
+    // Copied for each stream, because building them again would evict more from the caches than a proxy does.
     let (request, response) = (messages::request(), messages::response());
     let mut group = criterion.benchmark_group("callback");
     for (name, plugin) in [
@@ -181,7 +178,7 @@ fn callback(criterion: &mut Criterion) {
     group.finish();
 
     let mut group = criterion.benchmark_group("wasmtime");
-    // What a call alone costs: there is no hostcall in it.
+    // The cost of a call without a hostcall.
     let mut empty = peer::Module::new(&modules::empty().expect("the text is well-formed"))
         .expect("the module is instantiated");
     group.bench_function("core-module-empty", |bencher| {

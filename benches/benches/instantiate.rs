@@ -1,4 +1,4 @@
-//! From compiled plugin to one that is configured and can take streams, as after a trap or for another worker.
+//! Instantiates and configures a compiled plugin, as after a trap or for another worker.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use tidegate_benches::candidate::{OUT_OF_REACH, configuration};
 use tidegate_components::guests::{self, Shape};
 use tidegate_host::{EngineKind, LogLine, LogSink, PluginSpec, Runtime, RuntimeConfig};
 
-/// A sink that drops lines: what a plugin says at its start is no part of what is measured.
+/// A sink that drops lines: logging is not measured.
 struct Silent;
 
 impl LogSink for Silent {

@@ -1,7 +1,7 @@
-//! How long it takes until a module is in a registry: laid out, compressed, asked for, sent.
+//! The time to push a module to a registry: building the image, compressing it, requests, uploads.
 //!
-//! Against CNCF Distribution on this machine. Each module is another, so that everything is sent each time; what a push costs
-//! of which nothing is new is measured beside it.
+//! The registry is CNCF Distribution on this machine. Each module is different, so that everything is uploaded each time. A push without
+//! any new blob is measured, too.
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use tidegate_oci::{Access, Image, Labels, Layout, Reference, Registry, push};
@@ -14,7 +14,7 @@ use tidegate_oci::{Access, Image, Labels, Layout, Reference, Registry, push};
 )]
 mod registries;
 
-/// What an adapted plugin of some substance has.
+/// The size of a typical adapted plugin.
 const SIZE: usize = 20 * 1024;
 
 fn pushing(criterion: &mut Criterion) {
@@ -30,7 +30,7 @@ fn pushing(criterion: &mut Criterion) {
     let reference: Reference = reference.parse().expect("a reference");
     let send = |wasm: Vec<u8>| {
         let image = Image::plugin(&wasm, Layout::Compat, &Labels::default());
-        // A connection of its own too, as the command has it.
+        // With a new connection each time, as in the command.
         let mut registry = Registry::open(&reference, Access::default());
         push(&mut registry, &image, "v1").expect("a push")
     };
@@ -50,11 +50,11 @@ fn pushing(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Bytes that compress as code does, by about half, and differ by their number.
+/// Bytes that compress by about half, like code, and depend on a number.
 fn module(number: u64) -> Vec<u8> {
     let mut state = number.wrapping_add(1);
     let mut next = || {
-        // Marsaglia's xorshift.
+        // Marsaglia's xorshift generator.
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;

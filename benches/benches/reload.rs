@@ -1,8 +1,8 @@
-//! How long it takes from cargo's last word until a request is answered by the new version.
+//! The time from the end of a build to the first response of the new version.
 //!
-//! It is what `tidegate dev` does between the two: adapt the component, look into it, compile it, start it on every worker, change
-//! over. Each round brings another component, so that all of it is done each time, and another configuration, so that the
-//! answer tells the versions apart. The median is shown beside its target.
+//! This is what `tidegate dev` does in between: it adapts the component, inspects it, compiles it, starts it on every worker, and switches.
+//! Each round uses a different component, so that nothing is cached, and a different configuration, so that the response identifies the
+//! version. The median is shown with its target.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use tidegate_host::{
     Clusters, EngineKind, LogLine, LogSink, PluginSpec, Server, ServerConfig, SystemClock, Upstream,
 };
 
-/// Milliseconds from cargo's end to the first answer: the target.
+/// The target: milliseconds from the end of the build to the first response.
 const TARGET: f64 = 1000.0;
 
 const WORKERS: usize = 2;
@@ -31,7 +31,7 @@ impl LogSink for NoLogs {
 fn main() -> Result<()> {
     let rounds = match std::env::args().any(|argument| argument == "--bench") {
         true => 100,
-        // Shows that it works.
+        // Only shows that it works.
         false => 4,
     };
     let component = guests::component("istio-tutorial", Shape::Wasip2)?;
@@ -110,7 +110,7 @@ fn measure(component: &[u8], engine: EngineKind, rounds: u8) -> Result<()> {
         median(reloads),
         median(answers),
     );
-    // The first reloads fill what is kept for the next.
+    // The first reloads warm up.
     if let (Some(half), Some(last)) = (memory.get(memory.len() / 2), memory.last()) {
         println!(
             "reload/{engine}: {} KiB resident more after the last than halfway",
@@ -125,14 +125,14 @@ fn measure(component: &[u8], engine: EngineKind, rounds: u8) -> Result<()> {
     Ok(())
 }
 
-/// The component with a custom section of its own.
+/// The component with an additional custom section.
 fn another(component: &[u8], round: u8) -> Vec<u8> {
     let mut bytes = component.to_vec();
     bytes.extend([0, 3, 1, b'n', round]);
     bytes
 }
 
-/// KiB of memory that the process holds, where the system tells.
+/// The resident memory of the process in KiB, if the system reports it.
 fn resident() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status

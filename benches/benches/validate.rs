@@ -1,6 +1,6 @@
-//! How long a thousand documents take to be judged: small ones as people write them, and Istio's fixtures, which break rules.
+//! The time to validate a thousand documents: small ones as users write them, and Istio's fixtures, which violate rules.
 //!
-//! The aim is 200 ms for a thousand.
+//! The target is 200 ms.
 
 use std::fmt::Write as _;
 use std::hint::black_box;
@@ -11,7 +11,7 @@ use tidegate_deploy::istio::validate::{Options, validate};
 
 const DOCUMENTS: usize = 1000;
 
-/// Plugins with what most have: a selector, a pinned image, a configuration.
+/// Typical plugins: a selector, a pinned image, a configuration.
 fn written() -> String {
     let mut text = String::new();
     for number in 0..DOCUMENTS {
@@ -54,7 +54,7 @@ spec:
     text
 }
 
-/// The fixtures over and over, but the few that are long on purpose.
+/// The fixtures, repeated, except for the few that are long on purpose.
 fn fixtures() -> String {
     let fixtures = tidegate_istio_fixtures::fixtures().expect("fixtures");
     let documents = fixtures

@@ -1,4 +1,4 @@
-//! Which core a process runs on: the server on one, the load generator on another.
+//! Pins processes to cores: the server to one, the load generator to another.
 
 use std::io;
 use std::mem;
@@ -8,14 +8,14 @@ use anyhow::{Context, Result, ensure};
 /// Two cores of this machine.
 #[derive(Clone, Copy, Debug)]
 pub struct Cores {
-    /// For the server that is measured.
+    /// For the measured server.
     pub server: usize,
-    /// For the load generator, and for the upstream where there is one.
+    /// For the load generator, and for the upstream, if there is one.
     pub load: usize,
 }
 
 impl Cores {
-    /// The first two that this process may use. Fails where there is only one: what is measured there would mean nothing.
+    /// The first two cores that this process may use. Fails if there is only one, because the results would be meaningless.
     pub fn choose() -> Result<Cores> {
         let allowed = allowed().context("failed to ask which cores this process may use")?;
         let cores: Vec<usize> = (0..libc::CPU_SETSIZE as usize)
@@ -33,7 +33,7 @@ impl Cores {
     }
 }
 
-/// Moves the calling thread, and what it will start, to one core.
+/// Moves the calling thread, and processes that it will start, to one core.
 pub fn pin(core: usize) -> io::Result<()> {
     let mut set = empty();
     // SAFETY: `set` is a valid set, and CPU_SET checks the index against its size.

@@ -1,7 +1,7 @@
-//! What the load comparison compares: one way of doing the tutorial's work, and how a server is started that does it.
+//! The candidates of the load comparison: ways to do the tutorial's work, each with a server.
 //!
-//! All do the same: let requests pass up to a limit in each second, answer the others with 403 and `powered-by`, add two headers to every
-//! response. `plain` and `empty` do nothing and show what a server, and the presence of a plugin, cost by themselves.
+//! All do the same: they let requests pass up to a limit per second, respond to the others with 403 and `powered-by`, and add two headers
+//! to every response. `plain` and `empty` do nothing, and show the cost of the server and of an empty plugin.
 
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -17,33 +17,33 @@ use crate::affinity::Cores;
 use crate::modules::Modules;
 use crate::process::{Says, Server};
 
-/// A limit that no load reaches.
+/// A limit that the load never reaches.
 pub const OUT_OF_REACH: u64 = 1_000_000_000;
 
-/// One row of the table.
+/// A row of the table.
 pub struct Candidate {
-    /// Its name there.
+    /// Its name in the table.
     pub name: &'static str,
-    /// Which rows it is compared with.
+    /// The rows that it is compared with.
     pub family: Family,
-    /// The plugin's bytes, where there is one.
+    /// The plugin, if there is one.
     pub module: Option<Vec<u8>>,
     /// Whether it limits and adds headers, so that it can be verified.
     pub works: bool,
     kind: Kind,
 }
 
-/// Rows are compared within a family: they have the same proxy under them and the same upstream behind.
+/// Rows are compared within a family, which has the same proxy and the same upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
-    /// Envoy, which answers by itself: a `direct_response` route instead of an upstream.
+    /// Envoy with a `direct_response` route instead of an upstream.
     Envoy,
-    /// `tidegate run`, before an upstream on the load generator's core.
+    /// `tidegate run`, with an upstream on the load generator's core.
     Host,
 }
 
 enum Kind {
-    /// Envoy with these filters of its own before the router; given a limit.
+    /// Envoy with native filters before the router, which are created for a limit.
     Filters(fn(u64) -> Vec<Value>),
     /// Envoy with a Wasm filter.
     Wasm(fn(&Modules, u64) -> Result<Vec<u8>>),
@@ -51,26 +51,26 @@ enum Kind {
     Run(&'static str, fn(&Modules) -> Result<Vec<u8>>),
 }
 
-/// What candidates are started with.
+/// The environment in which candidates are started.
 pub struct Environment {
-    /// Where they run.
+    /// The cores.
     pub cores: Cores,
-    /// Plugins, built.
+    /// The plugins.
     pub modules: Modules,
-    /// Envoy's binary, where there is one for this platform.
+    /// The binary of Envoy, if there is one for this platform.
     pub envoy: Option<PathBuf>,
-    /// The command line tool.
+    /// The command-line tool.
     pub tidegate: PathBuf,
-    /// An upstream for those that need one.
+    /// The upstream for candidates that need one.
     pub upstream: SocketAddr,
-    /// For files that a server reads.
+    /// The directory for files that servers read.
     pub folder: TempDir,
 }
 
 // === impl Candidate ===
 
 impl Candidate {
-    /// All of them, in the table's order; Envoy's only where there is an Envoy. The first of each family is its base.
+    /// All candidates, in the order of the table; those with Envoy only if there is an Envoy. The first of each family is its base.
     pub fn all(environment: &Environment) -> Result<Vec<Candidate>> {
         let modules = &environment.modules;
         let mut all = Vec::new();
@@ -197,7 +197,7 @@ impl Candidate {
         })
     }
 
-    /// Starts a server with one worker that lets `limit` requests pass in a second.
+    /// Starts a server with one worker that lets `limit` requests per second pass.
     pub fn start(&self, environment: &Environment, limit: u64) -> Result<Server> {
         match &self.kind {
             Kind::Filters(filters) => envoy(environment, filters(limit), None),
@@ -219,12 +219,12 @@ impl Candidate {
     }
 }
 
-/// What the plugins are configured with: this limit, and no log line for each request.
+/// The plugins' configuration: this limit, and no log line for each request.
 pub fn configuration(limit: u64) -> String {
     json!({ "requests_per_second": limit, "log": false }).to_string()
 }
 
-/// Starts `tidegate run` with one plugin before the environment's upstream.
+/// Starts `tidegate run` with one plugin and the environment's upstream.
 pub fn run(
     environment: &Environment,
     engine: &str,
@@ -255,12 +255,12 @@ pub fn run(
         "--listen",
         "127.0.0.1:0",
     ]);
-    // The plugin is read before the server is ready; the file may go then.
+    // The plugin has been read when the server is ready, so the file can be removed.
     Server::start(command, environment.cores, Says::Address)
 }
 
 fn envoy(environment: &Environment, filters: Vec<Value>, plugin: Option<Plugin>) -> Result<Server> {
-    // Envoy would tell which port it was given only through its admin interface; one that was free a moment ago will do.
+    // Envoy would report its port only through the admin interface. Instead, a port that was free just now is used.
     let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
     let mut bootstrap = Bootstrap::new(address, Upstream::new("127.0.0.1", 1));
     bootstrap.plugins.extend(plugin);
@@ -310,7 +310,7 @@ fn envoy(environment: &Environment, filters: Vec<Value>, plugin: Option<Plugin>)
     )
 }
 
-/// The two filters of Envoy's own that do the tutorial's work between them.
+/// The two native filters of Envoy that do the tutorial's work together.
 fn native(limit: u64) -> Vec<Value> {
     let always = json!({ "default_value": { "numerator": 100, "denominator": "HUNDRED" } });
     let added = |name: &str, value: &str| json!({ "append": { "header": { "key": name, "value": value }, "append_action": "APPEND_IF_EXISTS_OR_ADD" } });
@@ -339,7 +339,7 @@ fn native(limit: u64) -> Vec<Value> {
     ]
 }
 
-/// The body of the native rate limit's answer, which is the connection manager's to say.
+/// The body of the response of the native rate limit, which the connection manager sets.
 fn refusal() -> Value {
     json!({
         "mappers": [{

@@ -1,10 +1,10 @@
-//! What the benches share: plugins to measure, a head of twelve headers, and the machinery of the load comparison.
+//! Shared code of the benches: the plugins that are measured, a head with twelve headers, and the load comparison.
 //!
-//! The benches themselves are in `benches/`: `callback`, `instantiate` and `adapt` are criterion's; `rps` puts load on whole
-//! servers and prints a table, and `reload` says how soon an edit is served. What is measured is built here from the same
-//! sources that the tests use, with `profile.plugin`, so that a figure is of what users ship.
+//! The benches are in `benches/`: `callback`, `instantiate` and `adapt` use criterion; `rps` puts load on whole servers and prints a table;
+//! `reload` measures how soon a change is served. Plugins are built from the sources that the tests use, with `profile.plugin`, so that the
+//! figures apply to what users ship.
 //!
-//! Without `--bench`, as `cargo test --bench '*'` calls them, all of them run for a moment, to show that they still work.
+//! Without `--bench`, as in `cargo test --benches`, each bench runs briefly to show that it works.
 
 #[cfg(target_os = "linux")]
 pub mod affinity;

@@ -1,8 +1,8 @@
-//! The load generator: a closed loop over a few kept-alive HTTP/1.1 connections, on one thread.
+//! The load generator: a closed loop over a few persistent HTTP/1.1 connections, on one thread.
 //!
-//! Each connection has one request under way. The thread takes the connections in turn, reads an answer and sends the next
-//! request, so that the server always has the others' requests before it and never waits for the load. No HTTP library: what it
-//! would cost is more than what some of the candidates cost.
+//! Each connection has one request in progress. The thread serves the connections in turn: it reads a response and sends the next request,
+//! so that the server always has other requests waiting and never waits for the load generator. No HTTP library is used, because it would
+//! cost more than some of the candidates.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -12,10 +12,10 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::messages;
 
-/// How long one answer may take before the run is given up.
+/// The time limit for a response.
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 
-/// Connections to one server.
+/// The number of connections to a server.
 pub struct Load {
     connections: Vec<Connection>,
     request: Vec<u8>,
@@ -24,14 +24,14 @@ pub struct Load {
 /// When to stop sending.
 #[derive(Clone, Copy)]
 pub enum Until {
-    /// When this much time has passed.
+    /// After this time.
     Elapsed(Duration),
-    /// When so many requests have been sent.
+    /// After this number of requests.
     Requests(u64),
 }
 
 impl Load {
-    /// Opens the connections and sends one request over each.
+    /// Opens the connections and sends one request on each.
     pub fn connect(server: SocketAddr, connections: usize) -> Result<Load> {
         let connections = (0..connections)
             .map(|_| Connection::open(server))
@@ -44,8 +44,8 @@ impl Load {
         Ok(load)
     }
 
-    /// Sends requests and gives how many were answered; all that were sent have been by then. An answer other than 200 is
-    /// an error: the server would be measured at something else.
+    /// Sends requests and returns the number of responses. On return, all requests have been answered. A status other than 200 is an
+    /// error, because the server would not do the measured work.
     pub fn run(&mut self, until: Until) -> Result<u64> {
         let begun = Instant::now();
         let mut sent = 0;
@@ -86,7 +86,7 @@ impl Load {
     }
 }
 
-/// One kept-alive connection.
+/// A persistent connection.
 pub struct Connection {
     stream: TcpStream,
     buffer: Vec<u8>,
@@ -114,7 +114,7 @@ impl Connection {
             .context("failed to send a request")
     }
 
-    /// Reads one answer, body included.
+    /// Reads a response with its body.
     pub fn receive(&mut self) -> Result<Received<'_>> {
         loop {
             if let Some(head) = find(&self.buffer[..self.filled], b"\r\n\r\n") {
@@ -161,7 +161,7 @@ impl Connection {
     }
 }
 
-/// What came back, as long as nothing else is read.
+/// A response, valid until the next one is read.
 pub struct Received<'a> {
     /// HTTP status.
     pub status: u16,
@@ -171,7 +171,7 @@ pub struct Received<'a> {
     pub body: &'a [u8],
 }
 
-/// A request with the headers of [`messages`].
+/// A request with the headers from [`messages`].
 pub fn request(path: &str) -> Vec<u8> {
     let mut text = format!("GET {path} HTTP/1.1\r\nhost: shop.example.com\r\n");
     for (name, value) in messages::REQUEST {

@@ -1,9 +1,9 @@
-//! Heads of messages as proxies meet them: twelve headers.
+//! Typical heads of messages, with twelve headers.
 
 use http::header::{HeaderName, HeaderValue};
 use tidegate_host::{Fields, Name, Pseudo};
 
-/// What a browser sends, as the host sees it.
+/// A browser's request, as the host sees it.
 pub fn request() -> Fields {
     let mut fields = Fields::with_capacity(16);
     for (pseudo, value) in [
@@ -23,7 +23,7 @@ pub fn request() -> Fields {
     fields
 }
 
-/// What an application answers: twelve headers beside the status.
+/// An application's response: twelve headers and the status.
 pub fn response() -> Fields {
     let mut fields = Fields::with_capacity(16);
     fields.set_pseudo(Pseudo::Status, HeaderValue::from_static("200"));
@@ -36,8 +36,8 @@ pub fn response() -> Fields {
     fields
 }
 
-/// Another head like this one, with the room to spare that the host leaves when it reads a head off a connection. A clone has
-/// none, so that the first header that a plugin adds would move all the others.
+/// A copy of this head with the spare capacity that the host reserves when it reads a head from a connection. A clone has none, so that the
+/// first header that a plugin adds would move all others.
 pub fn copy(head: &Fields) -> Fields {
     let mut fields = Fields::with_capacity(head.len() + 4);
     for (name, value) in head.iter() {
@@ -46,7 +46,7 @@ pub fn copy(head: &Fields) -> Fields {
     fields
 }
 
-/// A request's headers, for the host's state machine and for the load generator alike; `host` is not among them.
+/// A request's headers, for both the host's state machine and the load generator. `host` is not among them.
 pub const REQUEST: [(&str, &str); 11] = [
     (
         "user-agent",

@@ -4,17 +4,17 @@ use anyhow::{Context, Result};
 use tidegate_components::guests::{self, Shape};
 use tidegate_components::{languages, workspace};
 
-/// The tutorial's plugin in every form, and what it is held against.
+/// The tutorial's plugin in every form, and the modules that it is compared with.
 pub struct Modules {
-    /// The component, straight from rustc.
+    /// The component, built by rustc.
     pub component: Vec<u8>,
-    /// What the adapter makes of it.
+    /// The adapted module.
     pub adapted: Vec<u8>,
-    /// What it makes of the component built for `wasm32-unknown-unknown`, which has no WASI and no libc.
+    /// The adapted module of the component built for `wasm32-unknown-unknown`, which has no WASI and no libc.
     pub adapted_bare: Vec<u8>,
     /// The same plugin written with the Proxy-Wasm Rust SDK.
     pub twin: Vec<u8>,
-    /// The same plugin written with the Proxy-Wasm Go SDK, where there is Go.
+    /// The same plugin written with the Proxy-Wasm Go SDK, if Go is installed.
     pub go_twin: Option<Vec<u8>>,
     /// A module that does nothing.
     pub empty: Vec<u8>,
@@ -43,13 +43,13 @@ impl Modules {
         })
     }
 
-    /// The hand-written module, with this limit.
+    /// The handwritten module, with this limit.
     pub fn floor(&self, limit: u64) -> Result<Vec<u8>> {
         text(&floor(limit))
     }
 
-    /// The same with the two callbacks that whoever keeps something for each stream cannot do without: one tells whose the
-    /// stream is, the other that it has ended. Here they do nothing.
+    /// The same module with the two callbacks that are required to keep state for each stream: one associates the stream with a
+    /// context, the other reports its end. Here they do nothing.
     pub fn floor_with_contexts(&self, limit: u64) -> Result<Vec<u8>> {
         let contexts = r#"(func (export "proxy_on_context_create") (param i32 i32))
             (func (export "proxy_on_delete") (param i32))"#;
@@ -62,12 +62,12 @@ pub fn empty() -> Result<Vec<u8>> {
     text(include_str!("../wat/empty.wat"))
 }
 
-/// The hand-written module that appends one header to each response.
+/// The handwritten module that appends one header to each response.
 pub fn append_by_hand() -> Result<Vec<u8>> {
     text(include_str!("../wat/append.wat"))
 }
 
-/// The hand-written module that increments a counter so many times in each response.
+/// The handwritten module that increments a counter this many times in each response.
 pub fn metric_by_hand(times: u32) -> Result<Vec<u8>> {
     text(
         &include_str!("../wat/metric.wat")

@@ -1,4 +1,4 @@
-//! Servers as processes: started on their core, watched from outside, ended when dropped.
+//! Server processes: started on a core, measured from outside, killed when dropped.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -13,27 +13,27 @@ use anyhow::{Context, Result, bail};
 
 use crate::affinity::{self, Cores};
 
-/// Compiling a plugin, and Envoy's own start, on a busy machine.
+/// The time limit for compiling a plugin and for starting Envoy on a busy machine.
 const READY_WITHIN: Duration = Duration::from_secs(120);
 
 /// A running server.
 pub struct Server {
     child: Child,
-    /// Where it listens.
+    /// The address on which it listens.
     pub address: SocketAddr,
 }
 
-/// Where a server says that it is ready.
+/// How a server reports that it is ready.
 #[derive(Clone, Copy)]
 pub enum Says {
-    /// On standard output: the first word that begins with `http://` is the address.
+    /// On standard output: the first word that starts with `http://` is the address.
     Address,
-    /// On standard error, once this is part of a line; the address was chosen before.
+    /// On standard error, when a line contains this text. The address is fixed in advance.
     Words(&'static str, SocketAddr),
 }
 
 impl Server {
-    /// Starts a server on its core and waits until it is ready.
+    /// Starts a server on a core and waits until it is ready.
     pub fn start(mut command: Command, cores: Cores, says: Says) -> Result<Server> {
         let program = command.get_program().to_string_lossy().into_owned();
         command.stdin(Stdio::null());
@@ -41,7 +41,7 @@ impl Server {
             Says::Address => command.stdout(Stdio::piped()).stderr(Stdio::null()),
             Says::Words(..) => command.stdout(Stdio::null()).stderr(Stdio::piped()),
         };
-        // A child runs where its parent ran when it was started, and so do all its threads.
+        // A child process and its threads run on the cores that its parent had when it was started.
         affinity::pin(cores.server)?;
         let child = command.spawn();
         affinity::pin(cores.load)?;
@@ -50,7 +50,7 @@ impl Server {
             Says::Address => child.stdout.take().map(|pipe| Box::new(pipe) as _),
             Says::Words(..) => child.stderr.take().map(|pipe| Box::new(pipe) as _),
         };
-        // From here on the child is ended when we fail.
+        // From here on, the child is killed if an error occurs.
         let mut server = Server {
             child,
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -60,7 +60,7 @@ impl Server {
         Ok(server)
     }
 
-    /// Processor time that the process has used so far, all its threads together.
+    /// The processor time that the process has used so far, in all threads.
     pub fn cpu(&self) -> Result<Duration> {
         let mut clock = MaybeUninit::<libc::clockid_t>::uninit();
         let pid = libc::pid_t::try_from(self.child.id()).context("not a process id")?;
@@ -107,13 +107,13 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Nothing to report to if it has ended already.
+        // This fails if the process has already exited.
         _ = self.child.kill();
         _ = self.child.wait();
     }
 }
 
-/// Waits for the line, and goes on reading afterwards, so that the server never writes into a full pipe.
+/// Waits for the line, and continues to read, so that the server never blocks on a full pipe.
 fn ready(output: Box<dyn Read + Send>, says: Says) -> Result<SocketAddr> {
     let (found, listening) = mpsc::channel();
     thread::spawn(move || {
@@ -125,7 +125,7 @@ fn ready(output: Box<dyn Read + Send>, says: Says) -> Result<SocketAddr> {
                 Says::Words(words, address) => line.contains(words).then_some(address),
             };
             if let Some(address) = address {
-                // The receiver is gone once it has an address.
+                // The receiver is dropped once it has the address.
                 _ = found.send(address);
             }
         }

@@ -1,23 +1,23 @@
-//! What is made of the slices: minimum, median, and the median of paired differences.
+//! Statistics of slices: minimum, median, and the median of paired differences.
 //!
-//! Throughput on a shared machine swings by a fifth from one second to the next, and all candidates swing with it. So
-//! slices are taken in rounds, one of each candidate, and differences are taken within a round before a median is.
+//! Throughput on a shared machine varies by a fifth from one second to the next, for all candidates alike. Slices are therefore taken in
+//! rounds, one of each candidate, and differences are computed within a round before the median is.
 
 use std::time::Duration;
 
 /// One candidate in one slice.
 #[derive(Clone, Copy, Debug)]
 pub struct Slice {
-    /// Requests that were answered.
+    /// The number of responses.
     pub requests: u64,
-    /// How long that took.
+    /// The duration.
     pub time: Duration,
-    /// Processor time that the server used meanwhile.
+    /// The processor time that the server used.
     pub cpu: Duration,
 }
 
 impl Slice {
-    /// Answers per second.
+    /// Responses per second.
     pub fn rate(&self) -> f64 {
         self.requests as f64 / self.time.as_secs_f64()
     }
@@ -28,12 +28,12 @@ impl Slice {
     }
 }
 
-/// The least value; not a number where there is none.
+/// The minimum, or NaN if there are no values.
 pub fn minimum(values: impl IntoIterator<Item = f64>) -> f64 {
     values.into_iter().fold(f64::NAN, f64::min)
 }
 
-/// The middle value, or the mean of the two in the middle; not a number where there is none.
+/// The median, or NaN if there are no values.
 pub fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     let mut sorted: Vec<f64> = values.into_iter().collect();
     sorted.sort_by(f64::total_cmp);
@@ -47,7 +47,7 @@ pub fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     }
 }
 
-/// Median over the rounds of what each request cost more than it cost `base` in the same round.
+/// The median over the rounds of the additional cost of a request compared with `base`, in the same round.
 pub fn overhead(slices: &[Slice], base: &[Slice]) -> f64 {
     median(
         slices
@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn overhead_is_the_median_of_paired_differences() {
-        // Both slow down threefold in the second round; the difference stays.
+        // Both are three times slower in the second round; the difference is the same.
         let base = [slice(100, 1000), slice(100, 3000), slice(100, 1000)];
         let more = [slice(100, 1200), slice(100, 3200), slice(100, 1200)];
         assert!((overhead(&more, &base) - 2.0).abs() < 1e-9);

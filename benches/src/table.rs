@@ -1,8 +1,8 @@
-//! A table in plain text: names to the left, figures to the right.
+//! A table in plain text, with names left-aligned and figures right-aligned.
 
 use std::fmt;
 
-/// Rows of cells, the first of them the heading.
+/// Rows of cells; the first row contains the headings.
 #[derive(Default)]
 pub struct Table {
     rows: Vec<Vec<String>>,
@@ -48,7 +48,7 @@ impl fmt::Display for Table {
     }
 }
 
-/// A figure, or a dash where there is none.
+/// Formats a figure, or a dash for NaN.
 pub fn figure(value: f64, decimals: usize) -> String {
     if value.is_finite() {
         format!("{value:.decimals$}")

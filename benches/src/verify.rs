@@ -1,11 +1,11 @@
-//! Whether a candidate does the work that it is measured at: the tutorial's three requests against a limit of two.
+//! Checks that a candidate does the measured work: the tutorial's three requests with a limit of two.
 
 use anyhow::{Context, Result, ensure};
 
 use crate::candidate::{Candidate, Environment};
 use crate::load::{self, Connection};
 
-/// Starts the candidate with a limit of two and sends three requests. One that does nothing answers all of them.
+/// Starts the candidate with a limit of two and sends three requests. A candidate that does nothing must respond to all of them.
 pub fn verify(candidate: &Candidate, environment: &Environment) -> Result<()> {
     let server = candidate.start(environment, 2)?;
     let mut connection = Connection::open(server.address)?;

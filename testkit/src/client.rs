@@ -113,7 +113,7 @@ pub fn begin(proxy: SocketAddr, outgoing: Outgoing<'_>) -> Result<Call> {
             let exchange = tokio::time::timeout(STEP, exchange(proxy, request, seen));
             tokio::select! {
                 seen = exchange => seen.map_err(|_| anyhow!("no complete response within {STEP:?}"))?,
-                // A sender that was dropped unused is no hang-up: then this branch is out and the response is awaited.
+                // If the sender is dropped without a message, this branch is disabled, and the response is awaited.
                 Ok(()) = hung_up => Ok(Seen { broken: true, ..Seen::default() }),
             }
         })
@@ -157,7 +157,7 @@ async fn exchange(proxy: SocketAddr, request: Request<Sent>, mut seen: Seen) -> 
         .context("failed to set TCP_NODELAY")?;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    // Its error is that of the request or of the body, which are looked at below.
+    // The error of the connection is also that of the request or the body, which are handled below.
     let connection = tokio::spawn(async move { drop(connection.await) });
     let response = match sender.send_request(request).await {
         Ok(response) => response,
@@ -186,7 +186,7 @@ async fn exchange(proxy: SocketAddr, request: Request<Sent>, mut seen: Seen) -> 
             }
         }
     }
-    // Closing the connection before the next request is what keeps runs alike.
+    // Closing the connection before the next request makes runs deterministic.
     drop(sender);
     connection.await.context("the connection's task failed")?;
     Ok(seen)
@@ -237,7 +237,7 @@ impl Call {
     /// Closes the connection, regardless of the state of the exchange.
     pub fn hang_up(mut self) -> Result<()> {
         if let Some(hangup) = self.hangup.take() {
-            // A call that has ended by itself needs no telling.
+            // This fails if the call has already ended.
             let _ = hangup.send(());
         }
         self.join().map(drop)

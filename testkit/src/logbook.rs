@@ -87,7 +87,7 @@ pub fn shown(lines: &[Line]) -> String {
 
 impl tidegate_host::LogSink for LogBook {
     fn line(&self, line: &tidegate_host::LogLine<'_>) {
-        // That a callback failed is the host's word, not the plugin's; Envoy says it outside plugins' logs, in its own words.
+        // Failed callbacks are reported by the host. Envoy reports them in its own words, outside of plugins' logs.
         if line.level == tidegate_host::Level::Critical
             && line.message.starts_with('`')
             && line.message.contains("` failed: ")

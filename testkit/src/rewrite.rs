@@ -229,7 +229,7 @@ fn add(text: &str, node: &Node, around: Around, part: &Part, value: &Value) -> O
                 (None, None) => None,
             }
         }
-        // What says nothing yet may become anything.
+        // An empty expectation can be replaced by any value.
         (Kind::Scalar(said, ScalarStyle::Plain), Part::Key(_))
             if said.is_empty() || said == "~" || said == "null" =>
         {
@@ -279,7 +279,7 @@ fn remove(text: &str, node: &Node, around: Around, part: &Part) -> Option<Edit> 
         (None, None) => return Some(put(text, node, around, empty.to_owned())),
         (Some(before), _) if flow => before.end..own.end,
         (None, Some(after)) if flow => own.start..after.start,
-        // The line that it begins on is its own: from the end of the one above to its own end.
+        // The whole line belongs to it, from the end of the previous line to its own end.
         (Some(_), _) => {
             let line = text.get(..own.start)?.rfind('\n')?;
             line..line_end(text, own.end)
@@ -686,7 +686,7 @@ mod tests {
             prop_assert_eq!(&read(&text)?["v"], &before);
             let changed = set(&text, &at(&["v"]), Some(&after));
             let changed = changed.ok_or_else(|| TestCaseError::fail("it cannot be changed"))?;
-            // A plain `200` is as good as text where text is wanted, so that it stays.
+            // A plain `200` is accepted where a string is expected, so it is kept.
             prop_assert_eq!(said(&read(&changed)?["v"]), said(&after), "{}", changed);
             prop_assert_eq!(said(&read(&changed)?["y"]), json!(["2"]), "{}", changed);
             prop_assert!(changed.starts_with("x: 1 # one\n") && changed.ends_with("\n# end\ny: [2]\n"));

@@ -189,7 +189,7 @@ fn of_upstream(stated: &mut Vec<Change>, place: &Place, expect: &Expect, receive
                 &one.trailers,
             );
         }
-        // Two requests of one step cannot be stated, and what is not stated stays so.
+        // Two requests of one step cannot be expressed, so the expectation is not changed.
         _ => {}
     }
 }

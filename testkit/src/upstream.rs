@@ -139,7 +139,7 @@ impl Upstream {
     /// it sent can still be unread at that time.
     pub fn finish(mut self) -> Result<Vec<Received>> {
         if let Some(stop) = self.stop.take() {
-            // Without its thread, joining that says what is wrong.
+            // If the thread cannot be stopped, joining it returns the reason.
             let _ = stop.send(());
         }
         if let Some(thread) = self.thread.take() {
@@ -155,7 +155,7 @@ impl Drop for Upstream {
     fn drop(&mut self) {
         self.stop.take();
         if let Some(thread) = self.thread.take() {
-            // The run has failed already.
+            // The run has already failed.
             let _ = thread.join();
         }
     }
@@ -224,15 +224,15 @@ async fn serve(
             let service =
                 service_fn(move |request| answer(request, answers.clone(), requests.clone()));
             let connection = hyper::server::conn::http1::Builder::new()
-                // The date is nobody's business here, and no answer's.
+                // A date would differ between runs.
                 .auto_date_header(false)
                 .serve_connection(TokioIo::new(stream), service);
-            // A proxy may break a connection off; the client's side of it is what a scenario looks at.
+            // The proxy may abort a connection. The scenario checks the client's side.
             connections.spawn(async move { drop(connection.await) });
         }
     };
     let told = tokio::select! {
-        // In this order: a connection that waits to be accepted is one that was made before.
+        // In this order, because a connection in the accept queue was made before the stop.
         biased;
         () = accept => bail!("upstream cannot accept connections"),
         told = stopped => told,
@@ -301,7 +301,7 @@ async fn ask(echo: SocketAddr, head: Parts, body: Vec<u8>) -> Result<Reply> {
     let stream = tokio::net::TcpStream::connect(echo).await?;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    // Its error is that of the response's body.
+    // The error of the connection is also that of the body.
     tokio::spawn(async move { drop(connection.await) });
     let request = Request::from_parts(head, Full::new(Bytes::from(body)));
     Ok(sender.send_request(request).await?.map(Given::Echo))

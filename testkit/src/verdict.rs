@@ -400,7 +400,7 @@ fn lines(bytes: &Octets) -> String {
             let lines = bytes.0.split_inclusive(|byte| *byte == b'\n');
             lines
                 .map(|line| match line.strip_suffix(b"\n") {
-                    // What ends the line is seen, so that its absence is.
+                    // The end of the line is shown, so that a missing line break is visible.
                     Some(line) => format!("{}\\n\n", line.escape_ascii()),
                     None => line.escape_ascii().to_string(),
                 })
@@ -431,7 +431,7 @@ fn logs(
                     expected: pattern.to_string(),
                     seen: match &rest[..] {
                         [] => "no more lines".to_owned(),
-                        // Each line by itself, whatever is in it.
+                        // Each line separately, whatever it contains.
                         rest => rest
                             .iter()
                             .map(|line| line.escape_debug().to_string())

@@ -17,14 +17,14 @@ const PLUGIN_FOLDERS: [&str; 3] = ["guest", "tests/guests", "benches/guests"];
 
 /// Members that are built by one cargo command for this machine.
 ///
-/// Cargo builds a dependency with the features that any member of the command requires. The macros of plugins and criterion require
+/// Cargo builds a dependency with the features that any member of the command requires. The macros of plugins require
 /// features of wasmtime's dependencies that the command-line tool does not. With groups, the tests build wasmtime only once, with the same
 /// features as the tool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Group {
     /// The SDK, its macros, and the plugins with unit tests of their logic.
     Plugins,
-    /// The command-line tool, the crates that it consists of, and their tests.
+    /// The command-line tool, the crates that it consists of, their tests and the benches.
     Tool,
 }
 

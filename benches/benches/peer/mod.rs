@@ -1,5 +1,4 @@
-//! wasmtime alone, doing what one callback with one header append needs, as its documentation shows: what Tidegate's engines
-//! are held against.
+//! wasmtime alone, used as documented, with what one callback that appends one header needs: the lower bound for Tidegate's engines.
 
 use std::mem;
 
@@ -11,19 +10,19 @@ use wasmtime::component::{
 };
 use wasmtime::{Caller, Config, Engine, Extern, Linker, Result, Store, TypedFunc, bail};
 
-/// Far enough away never to come; the checks are made all the same.
+/// A deadline that is never reached; the checks are performed all the same.
 const DEADLINE: u64 = 1 << 40;
 
-/// What the store holds.
+/// The data in the store.
 #[derive(Default)]
 struct Message {
     fields: Fields,
-    /// The name that was appended last. The engines remember names, too.
+    /// The name that was appended last. The engines cache names, too.
     known: Option<HeaderName>,
 }
 
 impl Message {
-    /// The hostcall's meaning: name and value are checked, and copied.
+    /// The semantics of the hostcall: name and value are validated and copied.
     fn append(&mut self, name: &[u8], value: &[u8]) -> Option<()> {
         let name = match &self.known {
             Some(known) if known.as_str().as_bytes() == name => known.clone(),
@@ -81,7 +80,7 @@ impl Module {
         Ok(Module { store, callback })
     }
 
-    /// One callback, on these fields.
+    /// Runs one callback on these fields.
     pub fn call(&mut self, fields: &mut Fields) -> Result<()> {
         mem::swap(&mut self.store.data_mut().fields, fields);
         self.callback.call(&mut self.store, (1, 13, 1))?;
@@ -90,7 +89,7 @@ impl Module {
     }
 }
 
-/// A component of our world.
+/// A component for the world `all`.
 pub struct Component {
     store: Store<Message>,
     callback: ComponentFunc<(ResourceAny, bool), (Action,)>,
@@ -156,7 +155,7 @@ enum Error {
 }
 
 impl Component {
-    /// Compiles and instantiates the component, configures it and makes a filter.
+    /// Compiles and instantiates the component, configures it and creates a filter.
     pub fn new(component: &[u8], concurrency: bool) -> Result<Component> {
         let mut config = Config::new();
         config
@@ -215,7 +214,7 @@ impl Component {
         })
     }
 
-    /// One callback, on these fields.
+    /// Runs one callback on these fields.
     pub fn call(&mut self, fields: &mut Fields) -> Result<()> {
         mem::swap(&mut self.store.data_mut().fields, fields);
         self.callback.call(&mut self.store, (self.filter, true))?;

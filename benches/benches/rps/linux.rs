@@ -1,12 +1,11 @@
-//! Load on whole servers: what a request costs through Envoy and through `tidegate run`, with each way of doing the tutorial's work.
+//! Load on whole servers: the cost of a request in Envoy and in `tidegate run`, for each implementation of the tutorial's work.
 //!
 //! `cargo bench --bench rps [-- --starts N] [--slices N] [--slice MILLISECONDS] [--only TEXT,…] [--million]`
 //!
-//! Servers share one core and take turns, the load generator has another. Slices are taken in rounds, one of each candidate, and
-//! what is compared is the server's processor time for each request: requests per second beside it tell how busy the machine was.
-//! The same server started twice can differ by more than what is compared, so every candidate is started several times, and the
-//! median over the starts is shown.
-//! `--million` instead sends a million requests through `tidegate run` with two workers and watches its memory.
+//! Servers share one core and take turns; the load generator uses another core. Slices are taken in rounds, one of each candidate. The
+//! server's processor time per request is compared; requests per second show how busy the machine was. Two runs of the same server can
+//! differ by more than the differences of interest, so every candidate is started several times, and the median over the starts is shown.
+//! Instead, `--million` sends a million requests to `tidegate run` with two workers, and measures its memory.
 
 use std::env;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -27,18 +26,18 @@ use tidegate_components::workspace;
 use tidegate_host::EchoServer;
 use tidegate_testkit::envoy::Release;
 
-/// Enough that a server always has a next request before it, few enough to be cheap.
+/// Enough that the server always has another request waiting, and few enough to be cheap.
 const CONNECTIONS: usize = 8;
 
 struct Options {
-    /// Only show that everything works: each candidate is measured for a moment.
+    /// Only shows that everything works: each candidate is measured briefly.
     smoke: bool,
-    /// How often each candidate is started.
+    /// The number of times each candidate is started.
     starts: usize,
-    /// Slices of each candidate in each start.
+    /// The number of slices of each candidate in each start.
     rounds: usize,
     slice: Duration,
-    /// Part of the names of the candidates to measure, beside the first of each family.
+    /// Substrings of the names of the candidates to measure, in addition to the first of each family.
     only: Option<String>,
     million: bool,
 }
@@ -115,7 +114,7 @@ fn run(options: &Options) -> Result<()> {
         }
     };
     let tidegate = command_line_tool(options.smoke)?;
-    // What this process starts from here on runs on the load's core, the upstream included.
+    // Processes that are started from here on run on the load generator's core, including the upstream.
     affinity::pin(cores.load).context("failed to choose a core")?;
     let upstream = EchoServer::start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
     let environment = Environment {
@@ -134,7 +133,7 @@ fn run(options: &Options) -> Result<()> {
     compare(&environment, options)
 }
 
-/// `tidegate`, built with the profile that users install, or as the tests have it already.
+/// `tidegate`, built with the profile that users install or, without `--bench`, that of the tests.
 fn command_line_tool(smoke: bool) -> Result<PathBuf> {
     let profile = if smoke {
         ("dev", "debug")
@@ -154,9 +153,9 @@ fn command_line_tool(smoke: bool) -> Result<PathBuf> {
 
 struct Row {
     candidate: Candidate,
-    /// For each start, the slices taken from it.
+    /// The slices of each start.
     starts: Vec<Vec<Slice>>,
-    /// Bytes that are resident at the end.
+    /// The resident memory at the end, in bytes.
     resident: u64,
 }
 
@@ -194,7 +193,7 @@ fn compare(environment: &Environment, options: &Options) -> Result<()> {
             .collect::<Result<Vec<_>>>()?;
         let count = all.len();
         for round in 0..options.rounds {
-            // Each round begins with another candidate, so that none always follows the same neighbour.
+            // Each round starts with another candidate, so that none always runs after the same one.
             for turn in 0..count {
                 let Some(started) = all.get_mut((round + turn) % count) else {
                     continue;
@@ -291,7 +290,7 @@ fn table(rows: &[Row]) -> Table {
     table
 }
 
-/// Memory of `tidegate run` with one plugin and two workers, in each engine, as requests go through.
+/// Measures the memory of `tidegate run` with one plugin and two workers, in each engine, while requests are served.
 fn million(environment: &Environment, requests: u64) -> Result<()> {
     let mut table = Table::new([
         "memory of `tidegate run`, two workers",

@@ -1,5 +1,5 @@
-//! Load on whole servers: what a request costs through Envoy and through `tidegate run`. `linux` is all of it: a process is pinned to
-//! a core, and its time is read, by calls that other systems do not have.
+//! Load on whole servers: the cost of a request in Envoy and in `tidegate run`. `linux` contains the bench: other systems lack the system
+//! calls that pin a process to a core and read its processor time.
 
 use std::process::ExitCode;
 

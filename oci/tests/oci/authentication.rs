@@ -1,4 +1,4 @@
-//! Who asks: by name and password, by token, by docker's configuration; and that nobody else hears of it.
+//! Authentication: with a password, with a token, with Docker's configuration. Credentials are sent to no other server.
 
 use tidegate_oci::{Credentials, Error, Image, Labels, Layout, examine, push};
 
@@ -26,7 +26,7 @@ fn password_authenticates_to_registry_needs_docker_registry() {
     push(&mut open_as(&reference, right.clone()), &image(), "v1").expect("a push");
     let examined = examine(&mut open_as(&reference, right), &reference, None).expect("an image");
     assert_eq!(examined.wasm, Some(module("")));
-    // Newer agents take that for where they are to go.
+    // Newer agents interpret the realm as the location of a token service.
     assert_eq!(examined.unsafe_realm.as_deref(), Some("a realm, \\"));
 
     for wrong in [password(USER, "no"), password("nobody", PASSWORD)] {
@@ -43,7 +43,7 @@ fn password_authenticates_to_registry_needs_docker_registry() {
             assert!(!text.contains(PASSWORD), "{text}");
         }
     }
-    // An identity token is nothing for a registry that wants a password.
+    // A registry that requires a password does not accept an identity token.
     for none in [
         Credentials::Anonymous,
         Credentials::IdentityToken("x".to_owned()),
@@ -59,7 +59,7 @@ fn password_authenticates_to_registry_needs_docker_registry() {
     }
 }
 
-/// A registry that wants a token from another server, and that server. The token is good for what was asked.
+/// A registry that requires a token from another server, and that server. The token is valid for the requested scope.
 fn with_tokens(grant: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> (Scripted, Scripted) {
     let tokens = Scripted::start(grant);
     let realm = format!("http://{}/token", tokens.address);
@@ -120,7 +120,7 @@ fn push_requests_a_token_with_push_scope() {
     let (registry, tokens) = with_tokens(granted);
     let reference = reference(&registry.address, "pp:v1");
     let mut open = open_as(&reference, Credentials::Anonymous);
-    // It has everything, and takes nothing more.
+    // The registry has every blob, so that nothing is uploaded.
     let error = push(&mut open, &image(), "v2").expect_err("it is read-only");
     assert!(
         matches!(error, Error::Status { status: 404, .. }),
@@ -163,7 +163,7 @@ fn unusable_token_is_an_error() {
             .contains("rejects the credentials of `mate`"),
         "{error}"
     );
-    // A token that does not do is not fetched again and again.
+    // A token that is not accepted is not requested repeatedly.
     let (registry, tokens) = with_tokens(|_| Reply::ok(&[], r#"{"token":"another"}"#));
     let reference = self::reference(&registry.address, "pp:v1");
     examine(

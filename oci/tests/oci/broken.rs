@@ -1,5 +1,5 @@
-//! A push that breaks anywhere leaves the tag as it was, or whole: shown by a way to a real registry that breaks at each
-//! request, before it, within it and behind it.
+//! A push that is interrupted leaves the tag unchanged or complete. A forwarder in front of a real registry fails before, within or after
+//! each request.
 
 use std::io::Write as _;
 use std::net::TcpStream;
@@ -10,18 +10,18 @@ use tidegate_oci::{Error, Image, Labels, Layout, examine, push};
 use crate::registries::{Distribution, Reply, Request, Scripted, forward, module};
 use crate::{open, reference};
 
-/// How a request breaks.
+/// How a request fails.
 #[derive(Clone, Copy, Debug)]
 enum Break {
-    /// It does not arrive.
+    /// It is not forwarded.
     Before,
-    /// Half of it arrives.
+    /// Half of it is forwarded.
     Within,
-    /// It is done, and nobody hears of it.
+    /// It is forwarded, but the response is lost.
     Behind,
 }
 
-/// A first push has a layer and a configuration, each with a question, a beginning and an end, and the manifest.
+/// A first push has a layer and a configuration, each with three requests (`HEAD`, `POST`, `PUT`), and the manifest.
 const REQUESTS: usize = 7;
 
 #[test]
@@ -36,7 +36,7 @@ fn interrupted_push_is_atomic_needs_docker_registry() {
     let image = |wasm: &[u8]| Image::plugin(wasm, Layout::Compat, &labels);
     std::thread::scope(|scope| {
         for breaks in [Break::Before, Break::Within, Break::Behind] {
-            // The last is one beyond, so that this counts right.
+            // One more than there are requests, to check the number.
             for at in 0..=REQUESTS {
                 for before in [Some(&old), None] {
                     let case = format!(
@@ -51,7 +51,7 @@ fn interrupted_push_is_atomic_needs_docker_registry() {
     });
 }
 
-/// Pushes by a way that breaks at one request, and looks what is there then.
+/// Pushes through a forwarder that fails at one request, and examines what the registry contains then.
 fn breaks_at(
     breaks: Break,
     at: usize,
@@ -85,7 +85,7 @@ fn breaks_at(
         Err(Error::Connection { .. }) => assert!(!is_whole, "{case}"),
         Err(error) => panic!("{case}: {error}"),
     }
-    // Only the last request makes a tag.
+    // Only the last request creates a tag.
     let is_new = is_whole || (matches!(breaks, Break::Behind) && at + 1 == REQUESTS);
     let expected = if is_new {
         Some(new)
@@ -102,7 +102,7 @@ fn breaks_at(
     }
 }
 
-/// Sends half of a request, and goes away.
+/// Forwards half of a request, and closes the connection.
 fn part(to: &str, request: &Request) {
     let mut stream = TcpStream::connect(to).expect("a connection");
     let head = format!(

@@ -1,5 +1,5 @@
-//! The agent's way to a module, and each place on it where it turns back. That the agent itself takes and refuses the same is
-//! shown by `cargo xtask e2e istio`.
+//! How a module is found in an image, and each reason to reject an image. `cargo xtask e2e istio` shows that Istio's agent has the same
+//! results.
 
 use serde_json::{Value, json};
 use tidegate_oci::{Digest, Examined, Image, Labels, Layout, examine};
@@ -44,7 +44,7 @@ fn is_refused(examined: &Examined, parts: &[&str]) {
     }
 }
 
-/// An image with one layer of each of these types, of which the last, or the first, has the plugin.
+/// An image with layers of these types. The last layer, or the first, contains the plugin.
 fn image(manifest: &str, types: &[&str], content: &[u8]) -> Shelf {
     let mut shelf = Shelf::default();
     let layers: Vec<Value> = types.iter().map(|it| shelf.blob(it, content)).collect();
@@ -61,7 +61,7 @@ fn layouts_are_tried_in_the_agents_order() {
         &image(DOCKER_MANIFEST, &[DOCKER_LAYER], &plugin),
         Layout::Docker,
     );
-    // A type that nobody knows, or none, counts as OCI's.
+    // An unknown or missing media type is treated as OCI's.
     takes(&image("", &[OCI_LAYER], &plugin), Layout::Compat);
     takes(
         &image(OCI_MANIFEST, &["x", "y", OCI_LAYER], &plugin),
@@ -75,7 +75,7 @@ fn layouts_are_tried_in_the_agents_order() {
         &image(OCI_MANIFEST, &[WASM_LAYER, "anything"], &wasm),
         Layout::Artifact,
     );
-    // The last layer is a tar without a plugin, so the other kind is tried.
+    // The last layer is a tar without a plugin, so the other layout is tried.
     let mut shelf = Shelf::default();
     let bare = shelf.blob(WASM_LAYER, &wasm);
     let empty = shelf.blob(OCI_LAYER, &layer(&[("x", b"")]));
@@ -159,7 +159,7 @@ fn layer_without_a_plugin_is_rejected() {
         &of(&layer(&[("plugin.wasm", b"")])),
         &["not a WebAssembly binary", "nothing"],
     );
-    // In the first of two layers, where the agent does not look.
+    // In the first of two layers, which the agent does not examine.
     let mut shelf = Shelf::default();
     let first = shelf.blob(OCI_LAYER, &layer(&[("plugin.wasm", &wasm)]));
     let last = shelf.blob(OCI_LAYER, &layer(&[("README", b"x")]));
@@ -183,7 +183,7 @@ fn component_in_plugin_layout_is_accepted() {
     assert_eq!(examined.wasm.as_deref(), Some(component.as_slice()));
 }
 
-/// An index of one image for each of these platforms; the digests of the index and the images.
+/// An index with an image for each of these platforms. Returns the digests of the index and of the images.
 fn index(platforms: &[Option<(&str, &str)>]) -> (Shelf, Digest, Vec<Digest>) {
     let (mut shelf, mut children, mut digests) = (Shelf::default(), Vec::new(), Vec::new());
     for (i, platform) in platforms.iter().enumerate() {
@@ -246,7 +246,7 @@ fn index_without_the_agents_platform_is_rejected() {
     );
     let (shelf, ..) = index(&[]);
     refuses(&shelf, &["no image for linux/amd64", "nothing"]);
-    // An index in an index is gone through; a tower of them is not.
+    // A nested index is resolved, but not many levels of them.
     for (height, is_taken) in [(2, true), (9, false)] {
         let (mut shelf, ..) = index(&[None]);
         for i in 0..height {
@@ -296,7 +296,7 @@ fn mismatched_digest_is_rejected_and_identified() {
             &right,
         ],
     );
-    // What else is wrong is said too.
+    // Other problems are reported, too.
     let shelf = self::image(OCI_MANIFEST, &["x"], &wasm);
     let both = examined(&shelf, "pp:v1", Some(&other));
     assert_eq!(both.refusals.len(), 2);

@@ -1,5 +1,4 @@
-//! A registry that lies, breaks off, says nothing or says too much: one clear error each, and never more held than there
-//! may be.
+//! A registry that returns wrong, truncated, excessive or no data: each case has one clear error, and memory usage stays within the limits.
 
 use std::sync::{Mutex, mpsc};
 use std::time::{Duration, Instant};
@@ -17,7 +16,7 @@ fn image() -> Image {
     Image::plugin(&module(""), Layout::Compat, &Labels::default())
 }
 
-/// What comes of fetching an image from a registry that lies.
+/// The result of fetching an image from a hostile registry.
 fn lied(
     lie: impl Fn(&Request, usize) -> Option<Reply> + Send + Sync + 'static,
 ) -> (Error, Vec<String>) {
@@ -70,7 +69,7 @@ fn invalid_manifest_is_an_error() {
 
 #[test]
 fn oversized_manifest_is_an_error() {
-    // It says so, or it does not; in the one case nothing of it is read.
+    // With or without a Content-Length header. With the header, the body is not read.
     let head = "HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\n";
     let (error, asked) = lied(move |_, _| Some(Reply::Raw(head.into())));
     says(&error, &["more than 4194304 bytes", "`pp` at `v1`"]);
@@ -98,7 +97,7 @@ fn content_with_the_wrong_digest_is_an_error() {
             &Digest::of(&vec![7; size]).to_string(),
         ],
     );
-    // The same for a manifest that is asked for by its digest.
+    // The same for a manifest that is requested by digest.
     let pinned = image().digest();
     let registry = Scripted::start(|_| Reply::ok(&[], "{}"));
     let reference = reference(&registry.address, &format!("pp@{pinned}"));
@@ -116,7 +115,7 @@ fn blob_with_the_wrong_size_is_an_error() {
         assert!(matches!(error, Error::Size { .. }), "{error}");
         says(&error, &[&format!("sent {found} bytes"), &by_manifest]);
         assert_eq!(asked.len(), 2);
-        // Without saying how much it will be.
+        // Without a Content-Length header.
         let (error, _) = lied(move |request, _| {
             is_blob(request).then(|| {
                 let mut bytes = b"HTTP/1.1 200 OK\r\n\r\n".to_vec();
@@ -147,14 +146,14 @@ fn oversized_descriptor_is_not_followed() {
 
 #[test]
 fn gzip_bomb_is_not_unpacked() {
-    // A file before the plugin that goes on for ever: never more than its header in memory.
+    // A file before the plugin that never ends: only its header is ever in memory.
     let mut header = tar::Header::new_gnu();
     header.set_path("first").expect("a name");
     header.set_size(300 << 20);
     header.set_cksum();
     let mut bomb = gzip(header.as_bytes());
     let zeros = gzip(&vec![0; 1 << 20]);
-    // Members of a gzip behind each other are one file.
+    // Concatenated members of a gzip file are one file.
     for _ in 0..300 {
         bomb.extend_from_slice(&zeros);
     }
@@ -236,7 +235,7 @@ fn permanent_failure_is_not_retried() {
         says(&error, &[part]);
         assert_eq!(asked.len(), 1, "{status}");
     }
-    // However much a registry has to say, no more than a line of it is passed on.
+    // Only one line of a registry's message is included in the error.
     let (error, _) = lied(|_, _| Some(Reply::Whole(400, Vec::new(), vec![b'x'; 10 << 20])));
     assert!(error.to_string().len() < 1000);
     let (error, _) = lied(|_, _| Some(Reply::Whole(400, Vec::new(), "<html>no</html>".into())));
@@ -299,7 +298,7 @@ fn blob_redirects_are_followed_up_to_a_limit() {
     }
 }
 
-/// The agent takes a name for public, whatever it resolves to, and an address for what it is.
+/// The agent treats every name as public, even if it resolves to a private address.
 #[test]
 fn redirect_to_non_public_address_is_not_followed() {
     let elsewhere = Shelf::of(&image(), "v1").serve();
@@ -356,7 +355,7 @@ fn unresponsive_registry_times_out() {
     drop(end);
 }
 
-/// What comes of pushing to a registry that answers uploads so.
+/// The result of pushing to a registry that responds to uploads in this way.
 fn pushed(location: Option<String>, kept: &'static str) -> (Result<Digest, Error>, Scripted) {
     let registry = Scripted::start(move |request| match request.method.as_str() {
         "HEAD" => Reply::status(404),

@@ -1,4 +1,4 @@
-//! Against registries: what is pushed comes back, and what a registry does wrong has one clear error.
+//! Tests with registries: what is pushed can be pulled, and each fault of a registry has one clear error.
 
 mod authentication;
 mod broken;

@@ -1,4 +1,4 @@
-//! A registry that is busy says when to come back, and is not asked before.
+//! A busy registry specifies when to retry, and no request is sent before.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -7,7 +7,7 @@ use tidegate_oci::{Digest, Error, Image, Labels, Layout, push};
 use crate::registries::{Reply, Request, Scripted};
 use crate::{open, reference};
 
-/// Pushes to a registry that has every blob, and whose first answers to the manifest are these.
+/// Pushes to a registry that has every blob, and whose first responses to the manifest are these.
 fn pushed(busy: Vec<Reply>) -> (Result<Digest, Error>, usize, Duration) {
     let busy = std::sync::Mutex::new(busy.into_iter());
     let registry = Scripted::start(move |request: &Request| {
@@ -40,7 +40,7 @@ fn push_waits_for_the_retry_after_delay() {
     let (result, puts, took) = pushed(vec![busy(429, "1")]);
     result.expect("a push");
     assert_eq!(puts, 2);
-    // Without the header it would have been a fifth of that.
+    // Without the header, the delay would be a fifth of this.
     assert!(took >= Duration::from_secs(1), "{took:?}");
 }
 

@@ -1,4 +1,4 @@
-//! What is pushed to a real registry, in each layout, comes back by the agent's way, byte for byte.
+//! Plugins that are pushed to a real registry in each layout are pulled unchanged.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -145,8 +145,8 @@ fn repeated_push_uploads_no_blob_needs_docker_registry() {
     assert_eq!(sent[1], []);
 }
 
-/// A change of this digest means that images made by another version of Tidegate have other digests. That may have to be,
-/// with a new version of the compressor; it is to be known.
+/// If this digest changes, images of another version of Tidegate have other digests. This can be necessary, for example with a new version
+/// of the compressor, but must be intended.
 #[test]
 fn image_digests_match_the_recorded_ones() {
     let digests =

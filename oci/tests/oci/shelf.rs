@@ -1,4 +1,4 @@
-//! A registry that has what a test puts there, whatever sense it makes, and that a test can make lie.
+//! A registry with arbitrary contents, which a test can make return wrong data.
 
 use std::collections::HashMap;
 use std::io::Read as _;
@@ -12,7 +12,7 @@ pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 pub const OCI_LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
-/// What is there, by path, as what.
+/// The contents by path, with their media types.
 #[derive(Default, Clone)]
 pub struct Shelf(HashMap<String, (String, Vec<u8>)>);
 
@@ -29,7 +29,7 @@ impl Shelf {
         shelf
     }
 
-    /// Puts a blob there, and gives its descriptor.
+    /// Adds a blob, and returns its descriptor.
     pub fn blob(&mut self, media_type: &str, bytes: &[u8]) -> Value {
         let digest = Digest::of(bytes);
         let content = ("application/octet-stream".to_owned(), bytes.to_vec());
@@ -37,7 +37,7 @@ impl Shelf {
         json!({ "mediaType": media_type, "digest": digest, "size": bytes.len() })
     }
 
-    /// Puts a manifest there, under a tag and its digest, and gives its descriptor.
+    /// Adds a manifest under a tag and its digest, and returns its descriptor.
     pub fn manifest(&mut self, tag: &str, media_type: &str, bytes: &[u8]) -> Value {
         let digest = Digest::of(bytes);
         for name in [tag, &digest.to_string()] {
@@ -47,7 +47,7 @@ impl Shelf {
         json!({ "mediaType": media_type, "digest": digest, "size": bytes.len() })
     }
 
-    /// Puts an image of these layers there as `v1`.
+    /// Adds an image with these layers as `v1`.
     pub fn image(&mut self, media_type: &str, layers: &[Value]) -> Digest {
         let config = self.blob("application/vnd.oci.image.config.v1+json", b"{}");
         let manifest = json!({
@@ -65,8 +65,7 @@ impl Shelf {
         self.serve_but(|_, _| None)
     }
 
-    /// Serves what is there, but for what the test does itself. The count begins with 0 and is that of earlier requests for
-    /// the same.
+    /// Serves the contents, except for requests that the test handles. The number is that of previous requests for the same path.
     pub fn serve_but(
         self,
         lie: impl Fn(&Request, usize) -> Option<Reply> + Send + Sync + 'static,
@@ -91,7 +90,7 @@ impl Shelf {
     }
 }
 
-/// A tar with these files, compressed.
+/// A compressed tar with these files.
 pub fn layer(files: &[(&str, &[u8])]) -> Vec<u8> {
     gzip(&tar(files))
 }

@@ -131,7 +131,7 @@ pub fn start(
     let bootstrap = serde_json::to_vec(&bootstrap.to_json())?;
     let mut process = Command::new(binary)
         .args([
-            // Too long for an argument, and nobody's business in a file.
+            // It is too long for an argument, and is not written to a file.
             "--config-path",
             "/dev/fd/0",
             "--concurrency",
@@ -142,7 +142,7 @@ pub fn start(
             "--log-format",
             FORMAT,
         ])
-        // Plugins' lines of every level, and of Envoy's own what tells how far it is and what it complains of.
+        // Log lines of plugins at every level, and those of Envoy that show its state and its errors.
         .args(["--log-level", "warning", "--component-log-level", &levels])
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
@@ -153,7 +153,7 @@ pub fn start(
         .stdin
         .take()
         .context("Envoy has no standard input")?;
-    // One that ends before it has read all of it says why by itself.
+    // If Envoy exits before it has read everything, its error is reported.
     std::thread::spawn(move || _ = stdin.write_all(&bootstrap));
     let watch = Arc::new(Watch::default());
     let stderr = process
@@ -241,7 +241,7 @@ fn plugin(plugin: &Deployed) -> Plugin {
         scenario::FailurePolicy::Closed => FailurePolicy::Closed,
         scenario::FailurePolicy::Open => FailurePolicy::Open,
     };
-    // As it is shipped: with no more capabilities than its module shows that it uses.
+    // As deployed: with only the capabilities that its module uses.
     if let Ok(inspection) = tidegate_adapter::inspect(&plugin.wasm) {
         let facts = Facts {
             callbacks: inspection.callbacks,
@@ -413,7 +413,7 @@ impl Runtime for Envoy {
 impl Drop for Envoy {
     fn drop(&mut self) {
         if self.reader.is_some() {
-            // Only a failing scenario comes here; its own error is what matters.
+            // This runs only if the scenario has failed, and its error is the relevant one.
             let _ = self.process.kill();
             let _ = self.process.wait();
         }

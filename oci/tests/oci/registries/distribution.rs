@@ -1,4 +1,4 @@
-//! CNCF Distribution as Debian packages it, on loopback, with a folder of its own.
+//! CNCF Distribution, as packaged by Debian, on loopback, with its own directory.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-/// Who may use one that requires credentials. The password has what headers and helpers could stumble over.
+/// The credentials of a registry that requires them. The password contains characters that are special in headers and helpers.
 pub const USER: &str = "mate";
 pub const PASSWORD: &str = "s3cret pass:word";
 const HASH: &str = "$2y$05$abcdefghijklmnopqrstuuWqE.ZbojV4lW1JhHwMXr3EQklLDUc6y";
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A running registry, which ends with its test.
+/// A running registry. It is killed when dropped.
 pub struct Distribution {
     child: Child,
     /// `127.0.0.1:PORT`.
@@ -35,18 +35,18 @@ impl Default for Folder {
 // === impl Distribution ===
 
 impl Distribution {
-    /// One that lets everyone in.
+    /// Starts a registry without access control.
     pub fn open() -> Self {
         Self::start(Arc::default(), "")
     }
 
-    /// The same once more, over TLS with this certificate and its key.
+    /// The same over TLS, with this certificate and key.
     pub fn over_tls(&self, certificate: &str, key: &str) -> Self {
         let more = format!("  tls: {{certificate: {certificate}, key: {key}}}\n");
         Self::start(self.folder.clone(), &more)
     }
 
-    /// One that wants to know who asks.
+    /// Starts a registry that requires credentials.
     pub fn locked() -> Self {
         Self::start(
             Arc::default(),
@@ -77,7 +77,7 @@ impl Distribution {
         let log = child.stderr.take().expect("a log");
         let (found, address) = mpsc::channel();
         std::thread::spawn(move || {
-            // To its end, since a registry that cannot log does not go on.
+            // Read to the end, because a registry that cannot log stops.
             for line in BufReader::new(log).lines().map_while(Result::ok) {
                 if let Some((_, rest)) = line.split_once("listening on ") {
                     let address = rest.split(['"', ',']).next().unwrap_or_default().to_owned();
@@ -99,7 +99,7 @@ impl Distribution {
 
 impl Drop for Distribution {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // This fails if the process has already exited.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,6 +1,6 @@
-//! Registries to test against: a real one, and one that does what a test tells it to.
+//! Registries for tests: a real one, and one that is scripted by a test.
 //!
-//! The command line tool's tests use this folder too.
+//! The tests of the command-line tool use this directory, too.
 
 mod distribution;
 mod scripted;
@@ -8,7 +8,7 @@ mod scripted;
 pub use distribution::{Distribution, PASSWORD, USER};
 pub use scripted::{Reply, Request, Scripted, forward};
 
-/// A module that Envoy takes: it has the marker, an allocator and a memory, and imports what is wanted.
+/// A module that Envoy accepts: it has the ABI marker, an allocator and a memory, and the given imports.
 pub fn module(imports: &str) -> Vec<u8> {
     let text = format!(
         r#"(module {imports}

@@ -1,4 +1,4 @@
-//! A server that answers as a test tells it to, lies, cuts and silence included, and remembers what it was asked.
+//! A server that responds as scripted by a test, including wrong, truncated and missing responses, and records requests.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -6,27 +6,27 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-/// What it was asked.
+/// A recorded request.
 #[derive(Clone)]
 pub struct Request {
     pub method: String,
-    /// With its query.
+    /// The path with the query.
     pub path: String,
     pub head: String,
     pub body: Vec<u8>,
 }
 
-/// What it answers. Each connection has one answer.
+/// A response. Each connection gets one.
 pub enum Reply {
-    /// A status, lines of headers, and a body of which it tells the length.
+    /// A status, header lines, and a body with its length.
     Whole(u16, Vec<String>, Vec<u8>),
-    /// These bytes, whatever they are.
+    /// These bytes, unchanged.
     Raw(Vec<u8>),
-    /// The end of the connection.
+    /// The connection is closed.
     Cut,
 }
 
-/// A running server, which ends with its test.
+/// A running server. It stops when dropped.
 pub struct Scripted {
     pub address: String,
     asked: Arc<Mutex<Vec<Request>>>,
@@ -67,14 +67,14 @@ impl Scripted {
         }
     }
 
-    /// What it was asked until now, each as `METHOD PATH`.
+    /// The requests until now, as `METHOD PATH`.
     pub fn asked(&self) -> Vec<String> {
         let asked = self.asked.lock().expect("the log");
         let lines = asked.iter().map(|it| format!("{} {}", it.method, it.path));
         lines.collect()
     }
 
-    /// The same, whole.
+    /// The complete requests until now.
     pub fn requests(&self) -> Vec<Request> {
         self.asked.lock().expect("the log").clone()
     }
@@ -83,7 +83,7 @@ impl Scripted {
 impl Drop for Scripted {
     fn drop(&mut self) {
         self.is_over.store(true, Ordering::SeqCst);
-        // It waits for one more.
+        // The server waits for another connection.
         let _ = TcpStream::connect(&self.address);
         if let Some(serving) = self.serving.take() {
             let _ = serving.join();
@@ -104,7 +104,7 @@ impl Reply {
     }
 }
 
-/// Passes a request on and gives what comes back.
+/// Forwards a request, and returns the response.
 pub fn forward(to: &str, request: &Request) -> Reply {
     let mut stream = TcpStream::connect(to).expect("a connection");
     let head = format!(
@@ -163,7 +163,7 @@ fn answer(mut stream: TcpStream, reply: Reply) {
             bytes
         }
     };
-    // Who asked may have heard enough.
+    // The client may have closed the connection.
     let _ = stream.write_all(&bytes);
     let _ = stream.shutdown(Shutdown::Both);
 }
