@@ -131,7 +131,7 @@ pub fn start(
     let bootstrap = serde_json::to_vec(&bootstrap.to_json())?;
     let mut process = Command::new(binary)
         .args([
-            // It is too long for an argument, and is not written to a file.
+            // Passed on stdin, because it is too long for an argument.
             "--config-path",
             "/dev/fd/0",
             "--concurrency",
