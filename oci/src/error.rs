@@ -56,7 +56,7 @@ pub enum Error {
     },
     /// The response has an error status or an unexpected status.
     #[error(
-        "`{host}` answers {status} to {action}{}{}",
+        "`{host}` returned {status} for {action}{}{}",
         said(message),
         later(retry_after)
     )]

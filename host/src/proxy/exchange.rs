@@ -40,7 +40,7 @@ pub(super) struct WorkerState {
 
 /// The response is incomplete: the stream was reset, or upstream or downstream disconnected. hyper closes the connection.
 #[derive(Debug, thiserror::Error)]
-#[error("the stream was broken off")]
+#[error("the stream was aborted")]
 pub(super) struct StreamReset;
 
 /// The body of a response, as hyper's server consumes it.
@@ -340,10 +340,7 @@ impl Exchange {
                 stream.request_body(Bytes::new(), true);
             }
             Poll::Ready(Some(Err(error))) => {
-                tracing::debug!(
-                    error = &error as &dyn std::error::Error,
-                    "request broken off"
-                );
+                tracing::debug!(error = &error as &dyn std::error::Error, "request aborted");
                 self.reset = true;
             }
         }

@@ -39,7 +39,7 @@ pub(super) struct ReaderDropped;
 
 /// The request was aborted downstream, so the request upstream is aborted too.
 #[derive(Debug, thiserror::Error)]
-#[error("the request was broken off before its end")]
+#[error("the request was aborted before its end")]
 pub(super) struct RequestAborted;
 
 enum Source {

@@ -19,8 +19,8 @@ pub(super) enum Failure {
     /// The request has more than one `host`.
     #[error("the request has more than one `host`")]
     MultipleHosts,
-    /// The request asks for another protocol on its connection.
-    #[error("the request asks for an upgrade of its connection, which this proxy does not do")]
+    /// The request upgrades its connection to another protocol.
+    #[error("connection upgrades are not supported")]
     Upgrade,
     /// The target of the request is not a path.
     #[error("the request's target is not a path")]
@@ -32,13 +32,13 @@ pub(super) enum Failure {
     #[error("the response cannot be sent downstream")]
     ResponseHead(#[source] FieldsError),
     /// There is no connection to upstream.
-    #[error("cannot connect upstream")]
+    #[error("cannot connect to the upstream")]
     Connect,
     /// The connection closed before the response head arrived.
-    #[error("upstream closed the connection before it answered")]
+    #[error("the upstream closed the connection before it responded")]
     Disconnect,
     /// The response of upstream is not HTTP.
-    #[error("upstream's answer is not HTTP")]
+    #[error("the upstream's response is not valid HTTP")]
     Protocol,
 }
 

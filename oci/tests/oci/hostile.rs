@@ -212,7 +212,7 @@ fn transient_failure_is_retried() {
     says(
         &error,
         &[
-            "answers 503",
+            "returned 503",
             "come back later (UNAVAILABLE)",
             "`pp` at `v1`",
         ],
@@ -223,13 +223,13 @@ fn transient_failure_is_retried() {
 #[test]
 fn permanent_failure_is_not_retried() {
     for (status, part) in [
-        (400, "answers 400"),
-        (403, "answers 403"),
+        (400, "returned 400"),
+        (403, "returned 403"),
         (404, "has no `pp` at `v1`"),
-        (418, "answers 418"),
-        (501, "answers 501"),
-        (204, "answers 204"),
-        (304, "answers 304"),
+        (418, "returned 418"),
+        (501, "returned 501"),
+        (204, "returned 204"),
+        (304, "returned 304"),
     ] {
         let (error, asked) = lied(move |_, _| Some(Reply::status(status)));
         says(&error, &[part]);

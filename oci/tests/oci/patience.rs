@@ -59,7 +59,7 @@ fn push_fails_and_reports_the_delay_if_retry_after_is_long() {
     for (retry_after, part) in [("3600", "after 3600 s"), (date.as_str(), "after 35")] {
         let (result, puts, _) = pushed(vec![busy(429, retry_after)]);
         let error = result.expect_err("no push").to_string();
-        assert!(error.contains("answers 429"), "{error}");
+        assert!(error.contains("returned 429"), "{error}");
         assert!(error.contains(part), "{error}");
         assert_eq!(puts, 1, "it was not asked again");
     }

@@ -474,7 +474,7 @@ fn push_escapes_control_characters_in_registry_errors() {
     });
     let place = format!("oci://{}/pp:v1", registry.address);
     ship(["push", &plugin, &place]).lacks(&[
-        "answers 400 to the upload",
+        "returned 400 for the upload",
         "\\u{1b}[2J no \\n error: none (X)",
     ]);
 }
