@@ -1,4 +1,4 @@
-//! `adapt` and `inspect`, as far as the files around them go. What adapting does is tested with the adapter.
+//! `adapt` and `inspect`: input and output files. Adapting itself is tested with the adapter.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use crate::tool::{
     Folder, PATIENCE, component, component_of, module, text, tidegate, tidegate_with,
 };
 
-/// What every core module begins with.
+/// The first bytes of every core module.
 const CORE_MODULE: &[u8] = b"\0asm\x01\0\0\0";
 
 #[test]
@@ -50,7 +50,7 @@ fn adapt_strip_names_shrinks_the_module() {
     assert!(without.succeeds().len() < with.succeeds().len());
 }
 
-/// A plugin that opens files is adapted, and whoever ships it is told that it will not get any.
+/// A plugin that opens files is adapted, with a warning that the calls will fail.
 #[test]
 fn adapt_warns_about_imports_proxies_do_not_provide() {
     let component = component_of(

@@ -1,4 +1,4 @@
-//! `tidegate new` and `tidegate build`: from nothing to a plugin, in a folder of its own.
+//! `tidegate new` and `tidegate build`, in a separate directory.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,8 +7,8 @@ use std::process::{Command, Stdio};
 use crate::binary;
 use crate::tool::{Done, Folder, text, tidegate};
 
-/// A tool run in a folder, offline: the crates are those that this workspace has. All plugins share a target folder, so that the
-/// SDK is built once.
+/// Runs a program in a directory, offline, with the crates that this workspace has downloaded. All plugins share a target directory, so
+/// that the SDK is built once.
 pub fn run_in(folder: &Path, program: &str, args: &[&str]) -> Done {
     let output = Command::new(program)
         .args(args)
@@ -30,24 +30,24 @@ pub fn run_in(folder: &Path, program: &str, args: &[&str]) -> Done {
     }
 }
 
-/// `tidegate` in a folder.
+/// Runs `tidegate` in a directory.
 pub fn tidegate_in(folder: &Path, args: &[&str]) -> Done {
     run_in(folder, binary::path(), args)
 }
 
-/// Where this workspace keeps cargo-component.
+/// The directory in which this workspace installs cargo-component.
 pub fn tools() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("../tools/bin")
 }
 
-/// The path, and before it those tools.
+/// PATH, preceded by the directory of those tools.
 fn path() -> std::ffi::OsString {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let all = [tools()].into_iter().chain(std::env::split_paths(&path));
     std::env::join_paths(all).expect("a path")
 }
 
-/// Where these plugins are built: beside what the workspace builds, and kept there.
+/// The target directory of these plugins, which is kept between runs.
 pub fn target() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("authors")
 }
@@ -98,7 +98,7 @@ fn every_template_passes_lints_and_reports_capabilities() {
             assert!(said.contains(part), "expected `{part}` in: {said}");
         }
         tidegate(["inspect".as_ref(), plugin.join("plugin.wasm").as_os_str()]).succeeds();
-        // Where cargo was told to build, and the project, are all that was written.
+        // Only the target directory and the project were written.
         assert_eq!(folder.names(), [format!("my-{template}")]);
         assert!(!plugin.join("target").exists());
     }
@@ -214,7 +214,7 @@ fn build_reports_project_errors() {
     );
     fs::write(plugin.join("Cargo.toml"), &manifest).expect("a manifest");
 
-    // Cargo says what is wrong with the source, and where.
+    // Cargo reports the error with its location.
     fs::write(plugin.join("src/lib.rs"), "fn broken( {").expect("a source");
     let done = tidegate_in(&plugin, &["build"]);
     assert_eq!(done.status.code(), Some(1));

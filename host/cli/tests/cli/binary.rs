@@ -1,10 +1,10 @@
-//! The command line tool that the tests run: a link to it that stays when cargo builds it anew at the same time.
+//! The command-line tool under test: a hard link, which remains valid if cargo rebuilds the tool.
 
 use std::fs;
 use std::path::Path;
 use std::sync::LazyLock;
 
-/// Its path.
+/// The path of the tool.
 pub fn path() -> &'static str {
     static LINK: LazyLock<String> = LazyLock::new(|| {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
@@ -16,7 +16,7 @@ pub fn path() -> &'static str {
         }
         let link = folder.join(name);
         fs::rename(&new, &link).expect("a place for the tool");
-        // Of two links to the same file, a rename removes none.
+        // If both are links to the same file, `rename` does nothing.
         let _ = fs::remove_file(&new);
         link.to_str().expect("a path in UTF-8").to_owned()
     });

@@ -1,7 +1,7 @@
 //! A headless Chromium, driven through the DevTools protocol over a pair of pipes.
 //!
-//! The pipes spare a port and a library for WebSockets: messages are JSON with a zero byte after each. Every wait polls a
-//! condition in the page, and ends.
+//! Pipes need neither a port nor a WebSocket library: messages are JSON, terminated by a zero byte. Every wait polls a condition in the
+//! page, and has a time limit.
 
 use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -21,20 +21,20 @@ pub struct Browser {
     from: Receiver<Value>,
     session: Option<String>,
     next: u64,
-    /// What the page has complained of: errors on the console, exceptions, violations of its policy.
+    /// Errors that the page has reported: on the console, exceptions, violations of its content security policy.
     complaints: VecDeque<String>,
     _profile: tempfile::TempDir,
 }
 
-/// What the browser may be called, in the order in which it is looked for.
+/// Possible names of the browser, in order of preference.
 const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "chrome"];
 
 impl Browser {
-    /// Starts the machine's browser.
+    /// Starts the browser.
     pub fn start() -> Self {
         let program = find().expect("`chromium` on PATH, which this test needs");
         let profile = tempfile::tempdir().expect("a folder");
-        // The protocol is on the descriptors 3 and 4.
+        // The protocol uses the descriptors 3 and 4.
         let mut child = Command::new("sh")
             .args(["-c", r#"exec "$@" 3<&0 4>&1 </dev/null >/dev/null"#, "sh"])
             .arg(program)
@@ -44,7 +44,7 @@ impl Browser {
                 "--disable-dev-shm-usage",
                 "--disable-background-networking",
                 "--no-first-run",
-                // Its sandbox is not to be had by root, nor in most containers; it opens our page alone.
+                // The sandbox is not available to root, and in most containers. The browser opens only our page.
                 "--no-sandbox",
                 "--remote-debugging-pipe",
                 "--window-size=1280,900",
@@ -118,7 +118,7 @@ impl Browser {
         done["result"]["value"].take()
     }
 
-    /// What an expression gives, as text.
+    /// Evaluates an expression that returns a string.
     pub fn text(&mut self, expression: &str) -> String {
         match self.eval(expression) {
             Value::String(text) => text,
@@ -130,14 +130,14 @@ impl Browser {
     #[track_caller]
     pub fn wait(&mut self, condition: &str) {
         let begun = Instant::now();
-        // While a page is being loaded there may be nothing that could be asked.
+        // While a page is loading, there may be no context.
         let guarded =
             format!("(() => {{ try {{ return !!({condition}) }} catch {{ return false }} }})()");
         while begun.elapsed() < PATIENCE {
             if self.eval(&guarded) == Value::Bool(true) {
                 return;
             }
-            // Answers come when the page has drawn once more.
+            // Responses arrive after the page has been rendered again.
             self.eval("new Promise(done => setTimeout(done, 20))");
         }
         let page = self.text("document.body.innerText");
@@ -168,7 +168,7 @@ impl Browser {
         self.call("Input.insertText", json!({ "text": text }));
     }
 
-    /// Has the page drawn as for a user who wants it `light` or `dark`.
+    /// Emulates the preference for a `light` or `dark` color scheme.
     pub fn prefer(&mut self, scheme: &str) {
         let features = json!([{ "name": "prefers-color-scheme", "value": scheme }, { "name": "prefers-reduced-motion", "value": "reduce" }]);
         self.call(
@@ -177,7 +177,7 @@ impl Browser {
         );
     }
 
-    /// Gives the page another size.
+    /// Resizes the page.
     pub fn resize(&mut self, width: u32, height: u32) {
         self.call(
             "Emulation.setDeviceMetricsOverride",
@@ -185,15 +185,15 @@ impl Browser {
         );
     }
 
-    /// Checks that the page has complained of nothing.
+    /// Asserts that the page has reported no errors.
     #[track_caller]
     pub fn is_content(&mut self) {
-        // What was reported before this answer has come by then.
+        // All earlier reports have arrived before this response.
         self.eval("0");
         assert!(self.complaints.is_empty(), "{:#?}", self.complaints);
     }
 
-    /// Whether the page has complained.
+    /// Whether the page has reported errors.
     pub fn complains(&mut self) -> bool {
         self.eval("0");
         !self.complaints.is_empty()
@@ -236,7 +236,7 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // Asked to, it takes its own children with it and leaves its profile alone.
+        // A graceful shutdown also ends its child processes.
         self.session = None;
         let _ = self
             .into

@@ -1,6 +1,6 @@
-//! Least privilege in real Envoys: a plugin works with the capabilities that `manifest` lists, and without any one of them it does not.
+//! Least privilege in real Envoys: a plugin works with the capabilities that `manifest` lists, and fails without any one of them.
 //!
-//! The plugin is the tutorial's, set to let nothing through, so that what it does depends on no clock.
+//! The plugin is that of the tutorial, configured to reject every request, so that the result does not depend on time.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -15,7 +15,7 @@ use tidegate_testkit::upstream::Upstream;
 use crate::envoy::{envoy, plugin};
 use crate::tool::{Folder, PATIENCE, text, tidegate};
 
-/// What the plugin needs, in words that a reader can check against its source.
+/// The capabilities that the plugin needs, which a reader can compare with its source.
 const NEEDED: &[&str] = &[
     "proxy_get_buffer_bytes",
     "proxy_log",
@@ -26,13 +26,13 @@ const NEEDED: &[&str] = &[
     "proxy_send_local_response",
 ];
 
-/// An Envoy that serves; it is stopped when dropped.
+/// A running Envoy. It is stopped when dropped.
 struct Serving {
     process: Child,
     address: SocketAddr,
 }
 
-/// The bootstrap that `manifest` writes for the plugin.
+/// The bootstrap from `manifest` for the plugin.
 fn bootstrap(folder: &Folder, upstream: SocketAddr) -> Value {
     let upstream = format!("http://{upstream}");
     let plugin = plugin(folder, "istio-tutorial");
@@ -62,12 +62,12 @@ fn allowed(bootstrap: &mut Value) -> &mut serde_json::Map<String, Value> {
         .expect("a list of capabilities")
 }
 
-/// Starts an Envoy and waits until it serves; none if it refuses its bootstrap.
+/// Starts an Envoy and waits until it serves. `None` if it rejects its bootstrap.
 fn start(release: Release, folder: &Folder, bootstrap: &Value) -> Option<Serving> {
     let binary = envoy(release);
     let config = folder.file("envoy.json", bootstrap.to_string());
     let admin = folder.path("admin");
-    // What another Envoy left there would be taken for this one's.
+    // Remove the file of another Envoy.
     let _ = fs::remove_file(&admin);
     let process = Command::new(binary)
         .args(["-c", &config, "--concurrency", "1", "--disable-hot-restart"])
@@ -92,7 +92,7 @@ fn start(release: Release, folder: &Folder, bootstrap: &Value) -> Option<Serving
             && let Some(listeners) = get(admin, "/listeners?format=json")
         {
             let (_, body) = listeners.split_once("\r\n\r\n").expect("a body");
-            // The answer is chunked, and one chunk.
+            // The response is a single chunk.
             let json = &body[body.find('{').expect("JSON")..=body.rfind('}').expect("JSON")];
             let listeners: Value = serde_json::from_str(json).expect("JSON");
             let port =
@@ -106,7 +106,7 @@ fn start(release: Release, folder: &Folder, bootstrap: &Value) -> Option<Serving
     panic!("Envoy does not start");
 }
 
-/// The response to `GET PATH`, head and body, if somebody listens.
+/// The response to `GET PATH`, if the connection succeeds.
 fn get(address: SocketAddr, path: &str) -> Option<String> {
     let mut stream = TcpStream::connect(address).ok()?;
     stream.set_read_timeout(Some(PATIENCE)).ok()?;
@@ -120,7 +120,7 @@ fn get(address: SocketAddr, path: &str) -> Option<String> {
     Some(response)
 }
 
-/// What a request meets: its status, and whether the plugin's header is on the response.
+/// The status of a request, and whether the response has the plugin's header.
 fn outcome(release: Release, folder: &Folder, bootstrap: &Value) -> Option<(String, bool)> {
     let serving = start(release, folder, bootstrap)?;
     let response = get(serving.address, "/").expect("a response");
@@ -143,7 +143,7 @@ fn needs_what_is_listed(release: Release) {
     assert_eq!(outcome(release, &folder, &listed), works);
 
     for (missing, expected) in [
-        // The hostcall fails, and the plugin lets the request through.
+        // The hostcall fails, and the plugin allows the request.
         ("proxy_send_local_response", Some(("200".to_owned(), true))),
         // The callback is never called.
         ("proxy_on_request_headers", Some(("200".to_owned(), true))),
@@ -157,7 +157,7 @@ fn needs_what_is_listed(release: Release) {
             "without {missing}"
         );
     }
-    // Envoy takes an empty list for no restriction, which is why none is ever written.
+    // Envoy treats an empty list as no restriction, so none is ever written.
     let mut empty = listed.clone();
     *allowed(&mut empty) = json!({}).as_object().expect("an object").clone();
     assert_eq!(outcome(release, &folder, &empty), works);
@@ -179,7 +179,7 @@ fn listed_capabilities_are_required_in_envoy_1_36_4_needs_envoy() {
 
 impl Drop for Serving {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // This fails if the process has already exited.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

@@ -1,6 +1,6 @@
-//! `tidegate check` of manifests: files, folders and stdin in; lines or JSON out; exit codes.
+//! `tidegate check` with manifests: files, directories and stdin; text and JSON; exit codes.
 //!
-//! Which documents are refused is tested beside the rules, in `deploy/tests/validate.rs`.
+//! The rules are tested in `deploy/tests/validate.rs`.
 
 use serde_json::Value;
 
@@ -88,7 +88,7 @@ fn module_digest_in_place_of_image_digest_is_reported() {
         "{}",
         stdout(&done)
     );
-    // Of a component, it is what is deployed of it.
+    // For a component, this is the digest of the adapted module.
     let bytes = component();
     let adapted = tidegate_adapter::adapt(&bytes, &Default::default()).expect("a module");
     let sum = tidegate_oci::Digest::of(&adapted);
@@ -148,7 +148,7 @@ fn invalid_yaml_is_located_and_does_not_stop_the_check() {
     let folder = Folder::new();
     let broken = folder.file("a.yaml", "kind: [WasmPlugin\nspec: }\n");
     let binary = folder.file("b.yaml", b"kind: \x07");
-    // As some shells write it.
+    // With CRLF line endings.
     let utf16: Vec<u8> = "\u{feff}"
         .encode_utf16()
         .chain(GOOD.encode_utf16())
@@ -285,7 +285,7 @@ fn findings_are_printed_despite_an_unreadable_input() {
     );
 }
 
-/// The second reader would find nothing, and nothing is wrong with nothing.
+/// The second input would be empty, and no error would be found in it.
 #[test]
 fn stdin_can_be_used_only_once() {
     let run = |arguments: &[&str]| tidegate_with(arguments.iter().copied(), GOOD.as_bytes());

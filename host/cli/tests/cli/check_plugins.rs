@@ -1,4 +1,4 @@
-//! `tidegate check` of modules, components and images, and whether stock Envoys load and refuse what it says that they do.
+//! `tidegate check` with modules, components and images, and whether Envoys load or reject what it reports.
 
 use std::process::Command;
 
@@ -42,13 +42,13 @@ fn check_verifies_image_digests_needs_docker_registry() {
         &ship(["check", &place, "--sha256", wrong]),
         &["error: ", "is the digest of the module", hex, "[agent]"],
     );
-    // And for a file it is the other way round.
+    // For a file, it is the digest of the module.
     ship(["check", &plugin, "--sha256", wrong]).succeeds();
     finds(
         &ship(["check", &plugin, "--sha256", hex]),
         &["is not the digest of this module"],
     );
-    // The same image is a plugin for other commands.
+    // Other commands accept the same image.
     let bytes = std::fs::read(&plugin).expect("the module");
     let inspected = ship(["inspect", &place, "--format", "json"]);
     let inspected: Value = serde_json::from_slice(inspected.succeeds()).expect("JSON");
@@ -57,7 +57,7 @@ fn check_verifies_image_digests_needs_docker_registry() {
     let manifest = String::from_utf8_lossy(manifest.succeeds()).into_owned();
     let pinned = format!("{place}@sha256:{hex}");
     assert!(manifest.contains(&pinned), "{manifest}");
-    // The component that lies beside it runs, and is not deployed.
+    // The component that was pushed with it can be run, but not deployed.
     let component = guests::component("hello", Shape::Wasip2).expect("a component");
     let component = folder.file("hello.wasm", component);
     let beside = format!("oci://{}/hello:v1", registry.address);
@@ -74,7 +74,7 @@ fn check_verifies_image_digests_needs_docker_registry() {
         .misses("`--url` cannot be used with");
 }
 
-/// Findings are on stdout, each in a line, and the exit code is 1.
+/// Findings are on stdout, one per line, and the exit code is 1.
 #[track_caller]
 fn finds(done: &Done, parts: &[&str]) {
     assert_eq!(done.status.code(), Some(1), "{}", done.stderr);
@@ -115,7 +115,7 @@ fn check_prints_one_finding_per_line() {
         json!(["1.36", "1.37", "1.38", "1.39", "1.40"])
     );
 
-    // What is deployed of a component is its module.
+    // The module of a component is checked.
     let component = guests::component("hello", Shape::Wasip2).expect("a component");
     let component = folder.file("component.wasm", component);
     let done = ship(["check", &component]);
@@ -138,7 +138,7 @@ fn check_prints_one_finding_per_line() {
     ship(["check", &wrong, "--envoy", "1.35"]).misses("use one of 1.36, 1.37");
 }
 
-/// A module that waits for what never comes would only seem to hang.
+/// A module that waits for an event that never occurs would just hang.
 #[test]
 fn check_reports_hostcalls_that_run_does_not_implement() {
     let folder = Folder::new();
@@ -153,7 +153,7 @@ fn check_reports_hostcalls_that_run_does_not_implement() {
     let done = ship(["inspect", &plugin]);
     let said = String::from_utf8_lossy(done.succeeds()).into_owned();
     assert!(said.contains("unsupported proxy_grpc_close"), "{said}");
-    // And every other.
+    // All others are not reported.
     for name in tidegate_host::UNSUPPORTED_HOSTCALLS {
         let import = format!(r#"(import "env" "{name}" (func))"#);
         let plugin = folder.file("other.wasm", module(&import));
@@ -163,7 +163,7 @@ fn check_reports_hostcalls_that_run_does_not_implement() {
     }
 }
 
-/// HTTP calls, timers and queues run everywhere.
+/// HTTP calls, timers and queues are implemented in all runtimes.
 #[test]
 fn check_reports_no_calls_timers_or_queues() {
     let folder = Folder::new();
@@ -181,7 +181,7 @@ fn check_reports_no_calls_timers_or_queues() {
     }
 }
 
-/// What a file calls itself is not a line of ours.
+/// A name in a file must not imitate a line of output.
 #[test]
 fn inspect_escapes_newlines_in_names() {
     let folder = Folder::new();
@@ -196,7 +196,7 @@ fn inspect_escapes_newlines_in_names() {
     );
 }
 
-/// The agent takes a realm for where it is to go, even where it is a name, and does not go there.
+/// The agent uses the realm as a URL, even if it is a name, and does not contact it.
 #[test]
 #[ignore = "needs docker-registry"]
 fn check_reports_realms_the_agent_ignores_needs_docker_registry() {
@@ -268,7 +268,7 @@ fn modules() -> Vec<(&'static str, String, Loads)> {
     let request = import("proxy_continue_request", "(result i32)");
     let preview1 =
         |name: &str, ty: &str| format!(r#"(import "wasi_snapshot_preview1" "{name}" (func {ty}))"#);
-    // All that 1.39 added.
+    // All functions that Envoy 1.39 added.
     let newer: String = [
         ("clock_res_get", "i32 i32"),
         ("fd_advise", "i32 i64 i64 i32"),
@@ -432,7 +432,7 @@ fn agrees(release: Release) {
         if name != "component" {
             let done = ship(["check", &plugin, "--envoy", ours]);
             assert_eq!(done.status.success(), is_loaded, "{name}: {}", done.stderr);
-            // Without the option, every release has to load it.
+            // Without the option, every release must load it.
             let done = ship(["check", &plugin]);
             let is_loaded = matches!(loads, Loads::All);
             assert_eq!(done.status.success(), is_loaded, "{name}: {}", done.stderr);
@@ -447,7 +447,7 @@ fn agrees(release: Release) {
     }
 }
 
-/// The least that makes Envoy load a module.
+/// The smallest module that Envoy loads.
 fn bootstrap(module: &str) -> Value {
     let ty = |name: &str| format!("type.googleapis.com/envoy.extensions.filters.{name}");
     json!({ "static_resources": { "listeners": [{

@@ -1,4 +1,4 @@
-//! `run --dashboard` over plain HTTP: who may ask, what is answered, what is masked, what is kept, and which events there are.
+//! `run --dashboard` over plain HTTP: access, contents, masking, limits, events.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::tool::{Folder, PATIENCE, Serving, serve, tidegate};
 
-/// Sets `x-seen`, and logs the request's `authorization`; then a text that is hostile to terminals and pages.
+/// Sets `x-seen`, and logs the request's `authorization`, then text that is dangerous for terminals and pages.
 const NOSY: &str = r#"(module
   (import "env" "proxy_log" (func $log (param i32 i32 i32) (result i32)))
   (import "env" "proxy_get_header_map_value" (func $get (param i32 i32 i32 i32 i32) (result i32)))
@@ -43,17 +43,17 @@ const TICKING: &str = r#"(module
     (global.set $ticked (i32.const 1))
     (drop (call $log (i32.const 3) (i32.const 16) (i32.const 7)))))"#;
 
-/// The plugin with a timer as a file in the folder.
+/// Writes the plugin with a timer to a file in the directory.
 pub fn ticking(folder: &Folder) -> String {
     folder.file("ticking.wasm", wat::parse_str(TICKING).expect("a module"))
 }
 
-/// The plugin as a file in the folder.
+/// Writes the plugin to a file in the directory.
 pub fn nosy(folder: &Folder) -> String {
     folder.file("nosy.wasm", wat::parse_str(NOSY).expect("a module"))
 }
 
-/// A proxy with one worker and a dashboard, and where that is.
+/// A proxy with one worker and a dashboard, and the dashboard's address.
 pub fn serve_with_dashboard(args: &[&str]) -> (Serving, SocketAddr) {
     let mut all = vec!["--workers", "1", "--log-level", "warn"];
     if !args.iter().any(|it| it.starts_with("--dashboard=")) {
@@ -71,7 +71,7 @@ pub fn serve_with_dashboard(args: &[&str]) -> (Serving, SocketAddr) {
     (serving, address)
 }
 
-/// What is answered to a request in these words, after which the connection ends.
+/// The response to this request, after which the connection is closed.
 pub fn ask(address: SocketAddr, request: impl AsRef<[u8]>) -> String {
     let mut stream = TcpStream::connect(address).expect("a connection");
     stream
@@ -96,7 +96,7 @@ fn json(response: &str) -> Value {
     serde_json::from_str(body).expect("JSON")
 }
 
-/// The list, once the last of so many requests is over. The proxy has answered by then; the dashboard is a moment behind.
+/// The list of requests, once this number of them has ended. The dashboard can be slightly behind the proxy.
 fn requests(address: SocketAddr, count: usize) -> Value {
     let begun = std::time::Instant::now();
     while begun.elapsed() < PATIENCE {
@@ -111,7 +111,7 @@ fn requests(address: SocketAddr, count: usize) -> Value {
     panic!("{count} requests do not come to be listed");
 }
 
-/// The list of events, once there are so many.
+/// The list of events, once it contains this number of them.
 fn events(address: SocketAddr, count: usize) -> Value {
     let begun = std::time::Instant::now();
     while begun.elapsed() < PATIENCE {
@@ -317,7 +317,7 @@ const SECRETS: &str = "GET /token/open-sesame-1 HTTP/1.1\r\nhost: h\r\nauthoriza
      cookie: session=open-sesame-2; a=b\r\nproxy-authorization: Basic open-sesame-3\r\nx-copy: open-sesame-2\r\n\
      connection: close\r\n\r\n";
 
-/// Everything that the dashboard says of one request, its first event included.
+/// Everything that the dashboard shows of one request, including its first server-sent event.
 fn everything(address: SocketAddr) -> String {
     let list = requests(address, 1);
     let id = &list["requests"][0]["id"];
@@ -350,7 +350,7 @@ fn secrets_are_masked_unless_dashboard_secrets_is_given() {
     let (serving, address) = serve_with_dashboard(&[&path]);
     ask(serving.address, SECRETS);
     let said = everything(address);
-    // In the path, in a field of another name, and in the plugin's log.
+    // In the path, in a field with another name, and in the plugin's log.
     assert!(said.contains("\"/token/[masked]\""), "{said}");
     assert_eq!(said.matches("\"text\":\"[masked]\"").count(), 4, "{said}");
     assert!(!said.contains("sesame"), "{said}");

@@ -1,6 +1,6 @@
-//! `dev`: from an edit to an answer, while requests go on.
+//! `dev`: from a change to a response, while requests continue.
 //!
-//! One long story, for what it needs is a process that runs and cargo that builds.
+//! One long test, because it needs a running process and builds with cargo.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -14,7 +14,7 @@ use crate::author::{target, tidegate_in};
 use crate::binary;
 use crate::tool::{Folder, Serving, launch, text};
 
-/// How long a build may take that waits for other tests' builds.
+/// The time limit of a build that waits for builds of other tests.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 const MANIFEST: &str = r#"[package]
@@ -72,7 +72,7 @@ fn main() {
 }
 "#;
 
-/// A plugin's folder, outside of any workspace.
+/// The directory of a plugin, outside of any workspace.
 struct Project {
     folder: Folder,
 }
@@ -90,7 +90,7 @@ impl Project {
             "Cargo.toml",
             format!("{MANIFEST}tidegate-guest = {{ path = '{sdk}' }}\n"),
         );
-        // The versions that are there offline.
+        // The versions that are available offline.
         fs::copy(workspace.join("Cargo.lock"), folder.path("Cargo.lock")).expect("a lock file");
         Self { folder }
     }
@@ -103,7 +103,7 @@ impl Project {
         self.folder.file(name, text);
     }
 
-    /// As editors save that write beside a file and then move.
+    /// Replaces a file like editors that write a temporary file and rename it.
     fn move_to(&self, name: &str, text: &str) {
         self.folder.file("src/.saving", text);
         fs::rename(self.path("src/.saving"), self.path(name)).expect("a move");
@@ -130,7 +130,7 @@ fn source(version: &str) -> String {
     SOURCE.replace("VERSION", version)
 }
 
-/// What the plugin told on a response.
+/// The value that the plugin has added to a response.
 fn told(serving: &Serving) -> String {
     let response = serving.get("/");
     assert!(response.starts_with("HTTP/1.1 200 OK\r\n"), "{response}");
@@ -141,7 +141,7 @@ fn told(serving: &Serving) -> String {
         .to_owned()
 }
 
-/// Asks over one connection until it is over, and gives how often. Every answer has to be whole, and marked once.
+/// Sends requests on one connection until stopped, and returns their number. Every response must be complete, and have the header once.
 fn load(address: SocketAddr, over: &AtomicBool) -> usize {
     let stream = TcpStream::connect(address).expect("a connection");
     stream
@@ -172,7 +172,7 @@ fn load(address: SocketAddr, over: &AtomicBool) -> usize {
         let mut body = vec![0; length];
         reader.read_exact(&mut body).expect("a body");
         count += 1;
-        // There are builds to leave room for.
+        // Leave time for builds.
         std::thread::park_timeout(Duration::from_millis(5));
     }
     count
@@ -206,7 +206,7 @@ fn dev_reloads_every_edit_without_failing_requests() {
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let load = scope.spawn(|| load(serving.address, &over));
-        // Whatever fails here must not leave the load running.
+        // The load must be stopped even if the test fails.
         let story = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             tell(&project, &serving);
         }));
@@ -218,7 +218,7 @@ fn dev_reloads_every_edit_without_failing_requests() {
         assert!(count > 100, "only {count} requests");
     });
 
-    // A build that does not end holds nobody up: its script waits until the test hangs up.
+    // A build that does not end blocks nothing: its build script waits until the test closes a connection.
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
     project.write(
@@ -232,7 +232,7 @@ fn dev_reloads_every_edit_without_failing_requests() {
     drop(build);
     fs::remove_file(project.path("build.rs")).expect("the build script");
 
-    // The same as Envoy would have it.
+    // The same configuration as in Envoy.
     project.write("src/lib.rs", &source("seven"));
     let inline = r#"{"greeting": "hello"}"#;
     let options = [
@@ -290,7 +290,7 @@ fn tell(project: &Project, serving: &Serving) {
     assert!(said.contains(&"changed: src/lib.rs".to_owned()), "{said:?}");
     assert_eq!(told(serving), "two hello");
 
-    // What does not compile leaves what serves.
+    // If a change does not compile, the previous version keeps serving.
     project.write("src/lib.rs", &source("three").replace("Ok(Self", "Oh(Self"));
     keeps("error[E0425]");
     assert_eq!(told(serving), "two hello");
@@ -298,7 +298,7 @@ fn tell(project: &Project, serving: &Serving) {
     reloaded("callback + on-request-headers");
     assert_eq!(told(serving), "three hello");
 
-    // The configuration needs no cargo.
+    // A change of the configuration needs no build.
     project.move_to("config.json", r#"{"greeting": "moin"}"#);
     let said = reloaded("the configuration has changed");
     assert!(!said.iter().any(builds), "{said:?}");
@@ -311,7 +311,7 @@ fn tell(project: &Project, serving: &Serving) {
     project.write("config.json", r#"{"greeting": "moin"}"#);
     serving.says_within(PATIENCE, "nothing to reload");
 
-    // So does what changes nothing.
+    // A change without effect keeps the version, too.
     let touched = fs::File::options()
         .append(true)
         .open(project.path("src/lib.rs"))
@@ -322,7 +322,7 @@ fn tell(project: &Project, serving: &Serving) {
     let said = serving.says_within(PATIENCE, "nothing to reload");
     assert!(said.iter().any(builds), "{said:?}");
 
-    // What is written while cargo runs is built after.
+    // Changes during a build are built after it.
     project.write("src/lib.rs", &source("four"));
     serving.says_within(PATIENCE, "Compiling story");
     project.write("src/lib.rs", &source("five"));

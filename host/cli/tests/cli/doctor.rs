@@ -1,4 +1,4 @@
-//! `tidegate doctor`: on this machine, on this machine without a linker, and on machines that are made up.
+//! `tidegate doctor`: on this machine, without a linker, and with simulated tools.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::binary;
 use crate::tool::{Done, Folder};
 
-/// What the tools of a made-up machine have in common: they are shell scripts, and fixes leave files in `$STATE`.
+/// The simulated tools are shell scripts. Fixes create files in `$STATE`.
 const RUSTUP: &str = r#"case "$*" in
     --version) echo 'rustup 1.29.0' ;;
     'show active-toolchain') echo 'stable-made-up (default)' ;;
@@ -40,7 +40,7 @@ const APT: &str = r#"case "$*" in
     *) exit 1 ;;
 esac"#;
 
-/// A machine that has these tools and no others.
+/// A machine that has only these tools.
 struct Machine {
     folder: Folder,
 }
@@ -59,7 +59,7 @@ impl Machine {
         Self { folder }
     }
 
-    /// A shell's command line run in the project's folder, with the tool as `$TIDEGATE`.
+    /// Runs a shell command in the project's directory, with the path of `tidegate` in `$TIDEGATE`.
     fn run(&self, line: &str) -> Done {
         let mut shell = Command::new("/bin/sh");
         shell
@@ -73,7 +73,7 @@ impl Machine {
     }
 }
 
-/// The command's end, without what a test has around it.
+/// The environment of the command, without that of the test.
 fn done(command: &mut Command) -> Done {
     for variable in ["CARGO", "RUSTC", "RUSTUP_TOOLCHAIN", "RUST_BACKTRACE"] {
         command.env_remove(variable);
@@ -95,7 +95,7 @@ fn parsed(done: &Done) -> Value {
     serde_json::from_slice(&done.stdout).expect("JSON")
 }
 
-/// What is said of one thing.
+/// The check with this name.
 #[track_caller]
 fn check<'a>(report: &'a Value, name: &str) -> &'a Value {
     let checks = report["checks"].as_array().expect("checks");
@@ -105,7 +105,7 @@ fn check<'a>(report: &'a Value, name: &str) -> &'a Value {
         .unwrap_or_else(|| panic!("no `{name}` in {report:#}"))
 }
 
-/// The names of what is required and not there.
+/// The names of requirements that are missing.
 fn lacking(report: &Value) -> Vec<&str> {
     let checks = report["checks"].as_array().expect("checks");
     checks
@@ -131,7 +131,7 @@ fn doctor_passes_on_this_machine() {
     assert_eq!(lacking(&report), [""; 0]);
     assert_eq!(check(&report, "cargo component")["required"], false);
     assert_eq!(check(&report, "Python 3")["required"], false);
-    // The folder stays, and nothing in it.
+    // The cache directory is kept, and is empty.
     let left = fs::read_dir(folder.path("deep/cache")).expect("the cache");
     assert_eq!(left.count(), 0);
 }
@@ -149,7 +149,7 @@ fn missing_linker_is_detected_with_the_real_toolchain() {
         return;
     }
     let folder = Folder::new();
-    // The toolchain's own cargo and rustc are there, and neither rustup nor a C compiler.
+    // The cargo and rustc of the toolchain are available, but neither rustup nor a C compiler.
     let mut doctor = Command::new(binary::path());
     doctor
         .args(["doctor", "--format", "json"])
@@ -179,7 +179,7 @@ fn suggested_commands_fix_everything_in_order() {
         ("apt-get", APT),
         ("id", "echo 0"),
     ]);
-    // A file where the cache's folder would be.
+    // A file in place of the cache directory.
     machine.folder.file("cache", "");
     let before = machine.run("exec $TIDEGATE doctor --format json");
     assert_eq!(before.status.code(), Some(1), "{}", before.stderr);
@@ -209,7 +209,7 @@ fn suggested_commands_fix_everything_in_order() {
         .filter_map(Value::as_str)
         .collect();
 
-    // With all but the last of them, what the last fixes is still lacking.
+    // After all fixes but the last one, the last requirement is still missing.
     let (last, first) = commands.split_last().expect("commands");
     let script = format!(
         "set -e\n{}\n$TIDEGATE doctor --format json > between.json && exit 7\n{last}\nexec $TIDEGATE doctor",

@@ -1,6 +1,6 @@
-//! Whether real Envoys take what `manifest` writes, in each way in which it can be handed to them.
+//! Whether real Envoys accept the output of `manifest`, in each way in which it can be passed to them.
 //!
-//! Envoy is asked to validate: it reads the configuration and starts the plugins as it would to serve, and ends.
+//! Envoy runs in validation mode: it reads the configuration, starts the plugins as when serving, and exits.
 
 use std::fs;
 use std::path::PathBuf;
@@ -54,7 +54,7 @@ fn validates(release: Release) {
     let manifest = manifest(&folder);
     let modules = text(&folder.path("modules"));
     for (file, options) in [
-        // Envoy goes by the ending, and takes a file without one for JSON.
+        // Envoy determines the format from the file extension, and treats a file without one as JSON.
         ("envoy", vec![]),
         ("envoy.json", vec![]),
         ("envoy.yaml", vec!["--format", "yaml"]),
@@ -73,7 +73,7 @@ fn validates(release: Release) {
         accepts(file, &output.expect("Envoy"));
     }
 
-    // As the help of `manifest` has it: from one program into the other, through `/dev/fd`.
+    // As in the help of `manifest`: from one process to the other, through `/dev/fd`.
     let output = Command::new("bash")
         .args([
             "-c",
@@ -98,7 +98,7 @@ fn manifest_is_accepted_by_envoy_1_36_4_needs_envoy() {
     validates(Release::V1_36_4);
 }
 
-/// Otherwise the tests above would say little about the plugins.
+/// Otherwise the tests above would not depend on the plugins.
 #[test]
 #[ignore = "needs envoy"]
 fn envoy_validation_starts_the_plugins_needs_envoy() {
@@ -109,7 +109,7 @@ fn envoy_validation_starts_the_plugins_needs_envoy() {
     let arguments = ["manifest", "envoy", "--upstream", "http://h"];
     let taken = format!("{plugin}={{\"request\": {{}}}}");
     tidegate(arguments.into_iter().chain([&*taken, "-o", &path])).succeeds();
-    // The manifest would not be written with a configuration that the plugin's schema refuses.
+    // `manifest` would reject a configuration that violates the plugin's schema.
     let manifest = fs::read_to_string(&path).expect("the manifest");
     let refused = manifest.replace("\\\"request\\\"", "\\\"requests\\\"");
     assert_ne!(manifest, refused);

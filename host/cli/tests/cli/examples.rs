@@ -1,8 +1,8 @@
-//! Every example of every help text is run, as bash runs it.
+//! Runs every example of every help text with bash.
 //!
-//! The examples are taken from the manual pages, where they are not folded. Instead of `127.0.0.1:5000` and `ghcr.io` there is a registry
-//! of the test's own, and servers listen on free ports. Programs that an example pipes to and that are not ours are scripts here. Envoy
-//! is left to other tests.
+//! The examples are taken from the man pages, where lines are not wrapped. A registry of the test replaces `127.0.0.1:5000` and `ghcr.io`,
+//! and servers listen on free ports. Other programs that examples use are replaced by scripts. Examples with Envoy are covered by other
+//! tests.
 #![cfg(target_os = "linux")]
 
 use std::collections::BTreeMap;
@@ -19,10 +19,10 @@ use crate::shipping::registries::Distribution;
 use crate::shipping::ship;
 use crate::tool::{Folder, launch, module, text, tidegate};
 
-/// Pages whose examples run before those of others, which need what they make.
+/// Pages whose examples run first, because others use their output.
 const FIRST: [&str; 3] = ["tidegate-build", "tidegate-adapt", "tidegate-push"];
 
-/// What is not ours: a program, and a script that reads what an example hands it.
+/// Other programs, and the scripts that replace them.
 const OTHERS: &[(&str, &str)] = &[
     (
         "kubectl",
@@ -50,7 +50,7 @@ spec:
     metadata: {labels: {app: web, version: v2}}
 ";
 
-/// A plugin's folder with all that examples name.
+/// The directory of a plugin, with all files that examples refer to.
 struct Place {
     folder: Folder,
     registry: Distribution,
@@ -125,7 +125,7 @@ impl Place {
         fs::write(path, bytes).expect("a file");
     }
 
-    /// What some pages mean by a name that others use as well.
+    /// Files that differ between the examples of pages.
     fn prepare(&self, page: &str) {
         let limits = match page {
             "tidegate-dev" => r#"{"greeting": "hi"}"#,
@@ -180,7 +180,7 @@ impl Place {
     fn run(&self, page: &str, number: usize, example: &str) {
         let line = self.adjusted(example);
         let folder = match page {
-            // Each in a folder where no plugin is yet.
+            // Each in a directory that contains no plugin yet.
             "tidegate-new" => {
                 let folder = self.folder.path(&format!("new-{number}"));
                 fs::create_dir_all(&folder).expect("a folder");

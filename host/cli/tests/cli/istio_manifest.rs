@@ -1,4 +1,4 @@
-//! `manifest` for the kinds of Kubernetes: from arguments to a document. What documents say is tested where they are made.
+//! `manifest` for Kubernetes resources: from arguments to a document. The contents of documents are tested in `deploy`.
 
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -38,7 +38,7 @@ fn limiter() -> Vec<u8> {
     .expect("a module")
 }
 
-/// `tidegate manifest` of the limiter.
+/// Runs `tidegate manifest` with the limiter.
 fn manifest(kind: &str, configuration: &str, more: &[&str]) -> Done {
     let folder = Folder::new();
     let plugin = folder.file("limiter.wasm", limiter());
@@ -244,7 +244,7 @@ fn manifest_validates_configuration_against_the_schema() {
         ],
     );
     refuses("", &["the plugin requires a configuration", "limit"]);
-    // What vanishes on the way is not there when the plugin looks.
+    // Values that would be removed are not validated as part of the configuration.
     let nothing = manifest(
         "wasm-plugin",
         r#"{"limit": null}"#,
@@ -275,14 +275,14 @@ fn manifest_validates_configuration_against_the_schema() {
     );
     tidegate(["manifest", "wasm-plugin", &plugin, "--url", "oci://h.io/a"])
         .fails_with(&["list.json", "is not a JSON object"]);
-    // What only JSON can carry is refused before it is deployed.
+    // A kind that can contain only JSON rejects other configurations before they are deployed.
     manifest(
         "wasm-plugin",
         "-----BEGIN PUBLIC KEY-----",
         &["--url", "oci://h.io/a"],
     )
     .fails_with(&["limiter.wasm", "the configuration is not JSON"]);
-    // A bootstrap carries the text as it is; the schema counts there too.
+    // A bootstrap contains the unchanged bytes, and the schema is enforced, too.
     manifest("envoy", r#"{"limit": 0}"#, &["--upstream", "http://h"]).fails_with(&["at `/limit`"]);
     manifest(
         "envoy",
@@ -311,7 +311,7 @@ fn manifest_pins_the_module() {
         &["--url", "127.0.0.1:5000/pp:v1", "--sha256", DIGEST],
     )
     .fails_with(&["has no scheme"]);
-    // Docker Hub keeps what has no owner under `library`, and proxies do not add it.
+    // On Docker Hub, repositories without an owner are in `library`. Proxies do not add that.
     let hub = document(&manifest(
         "wasm-plugin",
         config,

@@ -1,4 +1,4 @@
-//! `--format json`: every key of what commands print is on the page `docs/json.md`.
+//! `--format json`: `docs/json.md` documents every key of the output.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -20,7 +20,7 @@ metadata: {name: b, namespace: shop}
 spec: {url: \"oci://h.io/aa/b:1\", priority: x, selector: {matchLabels: {app: other}}}
 ";
 
-/// Keys whose members have names of the user's.
+/// Keys whose members have names that users choose.
 const MAPS: [&str; 3] = ["labels", "annotations", "schema"];
 
 /// The keys in a document, at any depth.
@@ -39,7 +39,7 @@ pub fn keys(value: &Value, into: &mut BTreeSet<String>) {
     }
 }
 
-/// Asserts that the page describes every key that a command printed, and counts them.
+/// Asserts that the page documents every key in the output of a command. Returns the number of keys.
 pub fn assert_documented(command: &str, document: &Value) -> usize {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/json.md");
     let page = fs::read_to_string(page).expect("docs/json.md");

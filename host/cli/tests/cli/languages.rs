@@ -1,7 +1,7 @@
-//! `tidegate new --language`: what is in the plugin of each language, and what that language's own tools make of it.
+//! `tidegate new --language`: the files in each language, and whether that language's tools build them.
 //!
-//! The builds are the commands of the plugin's README. Few machines have wit-bindgen and wasm-tools: for C and Go the libraries that
-//! these are made of stand in for them.
+//! The builds run the commands in the plugin's README. Few machines have wit-bindgen and wasm-tools: for C and Go, the libraries that these
+//! tools consist of replace them.
 
 use std::env;
 use std::fs;
@@ -14,7 +14,7 @@ use wit_parser::Resolve;
 use crate::author::tidegate_in;
 use crate::tool::{Folder, module, names, text, tidegate};
 
-/// Each language, its source, and how the first command of its build starts.
+/// Each language with its source file, and the beginning of the first build command.
 const LANGUAGES: &[(&str, &[&str], &str)] = &[
     (
         "go",
@@ -43,7 +43,7 @@ const LANGUAGES: &[(&str, &[&str], &str)] = &[
     ("c", &["Makefile", "plugin.c"], "make"),
 ];
 
-/// What the plugin of every language has, beside the contract.
+/// The files of every plugin, besides the contract.
 const OTHERS: [&str; 5] = [
     ".gitignore",
     "README.md",
@@ -52,7 +52,7 @@ const OTHERS: [&str; 5] = [
     "wit/world.wit",
 ];
 
-/// Makes the plugin `my-plugin`. Gives its folder, and what was said.
+/// Creates the plugin `my-plugin`. Returns its directory and the output.
 fn made(folder: &Folder, language: &str) -> (PathBuf, String) {
     let plugin = folder.path("my-plugin");
     let done = tidegate(["new", &text(&plugin), "--language", language]);
@@ -97,7 +97,7 @@ fn every_language_has_source_world_scenario_and_commands() {
         resolve
             .select_world(&[package], Some("greeter"))
             .expect("the world");
-        // Any plugin will do: nothing runs.
+        // Any plugin can be used, because nothing runs.
         fs::write(plugin.join("my-plugin.wasm"), module()).expect("a file");
         let listed = tidegate_in(&plugin, &["test", "--plugin", "my-plugin.wasm", "--list"]);
         let listed = String::from_utf8_lossy(listed.succeeds()).into_owned();
@@ -116,12 +116,12 @@ fn rust_only_options_are_rejected_for_other_languages() {
     let wrong = text(&folder.path("a.b"));
     tidegate(["new", &wrong, "--language", "python"]).fails_with(&["`a.b`", "contains '.'"]);
     assert_eq!(folder.names(), [""; 0]);
-    // Of Rust's words only Rust keeps plugins away.
+    // Names that are reserved in Rust are rejected only for Rust.
     tidegate(["new", &text(&folder.path("fn")), "--language", "python"]).succeeds();
     assert_eq!(folder.names(), ["fn"]);
 }
 
-/// The packages that npm installs are those of another test, linked. The last step of an installation, which builds, can be had alone.
+/// The packages of npm are linked from another test. The last step of the installation, which builds, can be run separately.
 #[cfg(unix)]
 #[test]
 #[ignore = "needs npm"]
@@ -187,8 +187,8 @@ fn passes(plugin: &Path) {
     assert!(said.contains("3 passed"), "{said}");
 }
 
-/// It adapts, and every Envoy takes it. The same source runs in `tests/languages.rs` and `tests/go.rs`: to compile a language's runtime
-/// takes ten seconds and more for each engine.
+/// It can be adapted, and every Envoy accepts it. The same source runs in `tests/languages.rs` and `tests/go.rs`: compiling a language's
+/// runtime takes at least ten seconds for each engine.
 #[track_caller]
 fn is_accepted(plugin: &Path) {
     let done = tidegate_in(plugin, &["check", "my-plugin.wasm"]);
@@ -197,7 +197,7 @@ fn is_accepted(plugin: &Path) {
     assert!(said.contains(": component, module sha256:"), "{said}");
 }
 
-/// The command of a plugin's README that starts like this.
+/// The command in a plugin's README that starts with this text.
 #[track_caller]
 fn command(plugin: &Path, start: &str) -> String {
     let readme = fs::read_to_string(plugin.join("README.md")).expect("a README");
@@ -209,7 +209,7 @@ fn world(plugin: &Path) -> String {
     fs::read_to_string(plugin.join("wit/world.wit")).expect("the world")
 }
 
-/// Runs a command in a plugin's folder, with the tools that pip installed in `tools`.
+/// Runs a command in a plugin's directory, with the tools that pip installed in `tools`.
 #[track_caller]
 fn run(plugin: &Path, command: &str, tools: Option<&Path>) {
     let mut shell = Command::new("sh");
@@ -236,7 +236,7 @@ fn run(plugin: &Path, command: &str, tools: Option<&Path>) {
     );
 }
 
-/// The files in a folder and below, in order.
+/// The files in a directory and its subdirectories, sorted.
 fn files(folder: &Path) -> Vec<String> {
     let mut files: Vec<String> = walkdir::WalkDir::new(folder)
         .into_iter()

@@ -1,4 +1,4 @@
-//! `manifest`: what is put together, and where it goes. Whether Envoy takes it is in `envoy`.
+//! `manifest envoy`: the contents and the files. Whether Envoy accepts them is tested in `envoy`.
 
 use std::fs;
 use std::path::Path;
@@ -133,7 +133,7 @@ fn manifest_references_modules_in_module_dir() {
     assert_eq!(fs::read(file).expect("the module"), module());
 }
 
-/// A folder that holds plugins may hold their modules too: nothing there is lost.
+/// A directory that contains plugins can also be the module directory: nothing is overwritten.
 #[test]
 fn manifest_keeps_components_in_module_dir() {
     let folder = Folder::new();
@@ -149,7 +149,7 @@ fn manifest_keeps_components_in_module_dir() {
             &text(&folder.path("")),
         ])
     };
-    // The second time it finds its own module there, and writes it anew.
+    // The second run replaces its own module.
     for _ in 0..2 {
         let plugins = plugins(manifest().succeeds());
         let file = plugins[0]["vm_config"]["code"]["local"]["filename"]
@@ -198,12 +198,12 @@ fn manifest_writes_all_modules_or_none() {
     assert_eq!(folder.names(), ["broken.wasm", "good.wasm"]);
 }
 
-/// The two formats are one document.
+/// Both formats contain the same document.
 #[test]
 fn manifest_yaml_is_equivalent_to_json() {
     let folder = Folder::new();
     let path = folder.module("headers.wasm");
-    // Words that YAML could take for something else, and more lines than one.
+    // Strings that YAML could interpret as other types, and strings with line breaks.
     let plugin = format!("{path}={{\"a\": \"yes\",\n\"b\": \"# 1:2\", \"c\": null}}");
     let manifest = |format: &str| {
         let done = tidegate([

@@ -1,4 +1,4 @@
-//! `order`: files and folders in, the table and the JSON out. The rules are tested where they are.
+//! `chain`: files and directories as input, table and JSON as output. The rules are tested in `deploy`.
 
 use serde_json::Value;
 
@@ -90,7 +90,7 @@ fn chain_prints_json() {
     let workloads = all["workloads"].as_array().expect("workloads");
     assert_eq!(all["envoy-filters"], 0);
     assert_eq!(done.stderr, "");
-    // Two selectors and the rest of their namespace, and what the root's plugin is for.
+    // Two selectors, the rest of their namespace, and the workloads of the root namespace's plugin.
     assert_eq!(workloads.len(), 4, "{all:#}");
     assert_eq!(workloads[1]["labels"]["app"], "web");
     let steps = workloads[1]["chains"][0]["steps"]
@@ -130,7 +130,7 @@ fn chain_reads_directories_and_stdin() {
     tidegate(["chain", "-f", &nested]).fails_with(&["contains no .yaml"]);
 }
 
-/// Those that `manifest` prints too: a chain that says nothing of them must say that it does not.
+/// EnvoyFilters, which `manifest` can generate, are not evaluated, and this is reported.
 #[test]
 fn chain_reports_ignored_envoy_filters() {
     let folder = Folder::new();
@@ -169,7 +169,7 @@ fn chain_reports_ignored_envoy_filters() {
     ]);
 }
 
-/// What `kubectl get … -o yaml` prints, with the Gateway's class beside it.
+/// The output of `kubectl get … -o yaml`, with the Gateway's class.
 #[test]
 fn chain_finds_workloads_in_lists() {
     let folder = Folder::new();
@@ -206,7 +206,7 @@ items:
     }
 }
 
-/// By its labels a service uses a waypoint elsewhere, or none, and then its plugins have no effect.
+/// Labels of a service select a waypoint in another namespace, or none, so that its plugins have no effect.
 #[test]
 fn chain_follows_waypoint_labels_of_services() {
     let folder = Folder::new();

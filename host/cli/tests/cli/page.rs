@@ -1,4 +1,4 @@
-//! The dashboard's page in a real browser: live, by keyboard alone, against hostile data, in both colour schemes.
+//! The dashboard's page in a real browser: live updates, keyboard operation, hostile data, both color schemes.
 
 use std::net::SocketAddr;
 
@@ -11,7 +11,7 @@ use crate::tool::Folder;
 
 const LIVE: &str = "document.getElementById('state').textContent === 'Live'";
 
-/// The tutorial's plugin: it marks every response, logs, and lets two requests a second through.
+/// The tutorial's plugin: it adds a header to every response, logs, and allows two requests per second.
 fn tutorial(folder: &Folder) -> String {
     let component = guests::component("istio-tutorial", Shape::Wasip2).expect("a component");
     folder.file("tutorial.wasm", component)
@@ -28,17 +28,17 @@ fn url(dashboard: SocketAddr) -> String {
     format!("http://{dashboard}/")
 }
 
-/// How many requests are listed.
+/// The number of listed requests.
 fn listed(count: usize) -> String {
     format!("document.querySelectorAll('#rows tr:not([hidden])').length === {count}")
 }
 
-/// That a request has the focus.
+/// Whether a request has the focus.
 fn focused(words: &str) -> String {
     format!("document.activeElement.textContent === '{words}'")
 }
 
-/// That the detail is of a request, and whole.
+/// Whether all details of a request are shown.
 fn shows(words: &str) -> String {
     format!(
         "document.activeElement.id === 'title' && document.activeElement.textContent === '{words}' \
@@ -76,7 +76,7 @@ fn page_is_live_and_keyboard_operable_needs_chromium() {
             .contains("plugin tutorial")
     );
 
-    // The first key brings the focus to the newest.
+    // The first key moves the focus to the newest request.
     browser.press("j");
     browser.wait(&focused("GET /three"));
     browser.press("Enter");
@@ -94,7 +94,7 @@ fn page_is_live_and_keyboard_operable_needs_chromium() {
         assert!(refused.contains(part), "no `{part}` in:\n{refused}");
     }
 
-    // Away, two down, one up, by either kind of keys.
+    // Close, move down twice and up once, with both sets of keys.
     browser.press("Escape");
     browser.wait(&focused("GET /three"));
     assert_eq!(
@@ -119,7 +119,7 @@ fn page_is_live_and_keyboard_operable_needs_chromium() {
         "+ added\twho-am-i\twasm-extension\n+ added\tinjected-by\tistio-api!"
     );
 
-    // The filter, and a pause.
+    // The filter, and pausing.
     browser.press("/");
     browser.wait("document.activeElement.id === 'filter'");
     browser.type_in("/t");
@@ -142,7 +142,7 @@ fn page_masks_secrets_unless_enabled_needs_chromium() {
     let mut browser = Browser::start();
     let folder = Folder::new();
     let path = nosy(&folder);
-    // A proxy that ends under its page would be complained of.
+    // If the proxy ended first, the page would report an error.
     let mut serving_still = Vec::new();
     for (flag, is_shown) in [(None, false), (Some("--dashboard-secrets"), true)] {
         let args: Vec<&str> = [path.as_str()].into_iter().chain(flag).collect();
@@ -163,7 +163,7 @@ fn page_masks_secrets_unless_enabled_needs_chromium() {
     browser.is_content();
 }
 
-/// Opens the one request that there is, and unfolds everything.
+/// Opens the only request, and expands everything.
 fn open_first(browser: &mut Browser) {
     browser.wait("document.querySelector('#rows tr .took')?.textContent.endsWith('s')");
     browser.press("j");
@@ -179,7 +179,7 @@ fn page_escapes_hostile_data_needs_chromium() {
     let folder = Folder::new();
     let (serving, dashboard) = serve_with_dashboard(&[&nosy(&folder)]);
     browser.open(&url(dashboard), LIVE);
-    // HTTP has no angle brackets in paths; what reads like them afterwards is there.
+    // Angle brackets are not allowed in HTTP paths, but their encoded form is.
     let mut request = b"GET /%3Cscript%3Epwned=1%3C/script%3E/'\"&lt;img&gt;".to_vec();
     request.extend([b'a'; 20_000]);
     request.extend(b" HTTP/1.1\r\nhost: h\r\nx-markup: </td><img src=x onerror=pwned=1><script>pwned=1</script>\r\n");
@@ -219,7 +219,7 @@ fn page_escapes_hostile_data_needs_chromium() {
         browser.wait(fits);
     }
     browser.is_content();
-    // Were one to forget that data is text, the page's policy would stop it, and this test would hear of it.
+    // If data was treated as HTML, the content security policy would block it, and this test would detect the report.
     assert_eq!(
         browser.text("try { document.body.innerHTML = '<img>'; } catch (error) { error.name }"),
         "TypeError"
@@ -228,7 +228,7 @@ fn page_escapes_hostile_data_needs_chromium() {
     assert!(browser.complains(), "a violation goes unheard");
 }
 
-/// The contrast of every text with what is behind it, after WCAG 2: those that have less than 4.5.
+/// Texts whose contrast with their background, according to WCAG 2, is less than 4.5.
 const FAINT: &str = r#"(() => {
   const channels = text => (text.match(/[\d.]+/g) || []).map(Number);
   const light = ([r, g, b]) => [r, g, b].map(it => it / 255).map(it => it <= .03928 ? it / 12.92 : ((it + .055) / 1.055) ** 2.4)
@@ -281,7 +281,7 @@ fn page_is_legible_in_light_and_dark_mode_needs_chromium() {
         browser.open(&url(dashboard), LIVE);
         browser.wait(&listed(3));
         open_first(&mut browser);
-        // Signs and words, not colour alone.
+        // Signs and words, not only colors.
         let changes = browser.text(
             "[...document.querySelectorAll('tr[data-is] .is')].map(it => it.textContent).join()",
         );
@@ -334,7 +334,7 @@ fn page_has_accessible_names_and_focus_order_needs_chromium() {
     browser.open(&url(dashboard), LIVE);
     get(serving.address, "/a");
     browser.wait(&listed(1));
-    // The first stop leads past the bar, the list is one stop, and each stop can be seen.
+    // The focus order: first a link past the bar; the list is one stop; each stop is visible.
     let mut stops = Vec::new();
     for _ in 0..4 {
         browser.press("Tab");
@@ -372,7 +372,7 @@ fn page_reconnects_after_the_proxy_restarts_needs_chromium() {
     serving.signal("TERM");
     assert!(serving.end().success());
     browser.wait("document.getElementById('state').textContent.startsWith('Not connected')");
-    // What was there can still be read.
+    // Recorded requests remain readable.
     assert_eq!(browser.eval(&listed(1)), true);
     let (serving, again) = serve_with_dashboard(&[&path, &format!("--dashboard={dashboard}")]);
     assert_eq!(again, dashboard);
@@ -386,7 +386,7 @@ fn page_reconnects_after_the_proxy_restarts_needs_chromium() {
     browser.press("Enter");
     browser.wait(&shows("GET /after"));
 
-    // The same while the page is paused: it catches up when it goes on.
+    // The same while the page is paused: it catches up when it is resumed.
     browser.press("p");
     serving.signal("TERM");
     assert!(serving.end().success());

@@ -1,4 +1,4 @@
-//! `tidegate pull` as it is run: what it writes, and that it writes nothing where something is wrong.
+//! `tidegate pull`: what it writes, and that it writes nothing if an error occurs.
 
 use crate::author::tidegate_in;
 use crate::binary;
@@ -6,7 +6,7 @@ use crate::shipping::registries::{Distribution, Reply, Scripted, module};
 use crate::shipping::ship;
 use crate::tool::{Folder, component, text};
 
-/// A real registry with a plugin in it, and the plugin's place.
+/// A real registry with a plugin, and the plugin's reference.
 fn pushed(folder: &Folder) -> (Distribution, String) {
     let registry = Distribution::open();
     let place = format!("oci://{}/pp:v1", registry.address);
@@ -50,7 +50,7 @@ fn pull_fetches_components_to_default_paths_needs_docker_registry() {
     pull(&["pull", &place]).succeeds();
     let module = std::fs::read(folder.path("greeter.proxy.wasm")).expect("the module");
     assert!(pull(&["adapt", "greeter.wasm", "-o", "-"]).succeeds() == module);
-    // Beside the component, where nothing else is said.
+    // Next to the component's image, without an explicit reference.
     pull(&["adapt", "plugin.wasm"]).succeeds();
     let adapted = std::fs::read(folder.path("plugin.proxy.wasm")).expect("the module");
     assert!(adapted == module);
@@ -91,7 +91,7 @@ fn pull_failure_writes_nothing_needs_docker_registry() {
     assert_eq!(others, 2, "something is left behind");
 }
 
-/// Writing fails as on a full disk, whole or not at all.
+/// An error while writing, as on a full disk.
 #[cfg(target_os = "linux")]
 #[test]
 #[ignore = "needs docker-registry"]
@@ -102,7 +102,7 @@ fn pull_to_full_disk_reports_one_error_needs_docker_registry() {
     ship(["pull", &place, "-o", "/proc/none/x.wasm"]).lacks(&["cannot write `/proc/none/x.wasm`"]);
 }
 
-/// The same on the way by which files are replaced: what was there stays, and nothing is left beside it.
+/// The same when an existing file is replaced: the old file is kept, and no temporary file remains.
 #[cfg(target_os = "linux")]
 #[test]
 #[ignore = "needs docker-registry"]
@@ -111,7 +111,7 @@ fn pull_write_failure_keeps_existing_file_needs_docker_registry() {
     let folder = Folder::new();
     let (_registry, place) = pushed(&folder);
     let output = folder.file("back.wasm", "what was there");
-    // Whoever writes past the limit gets a signal, which ends it unless it is ignored.
+    // Writing beyond the limit raises a signal, which ends the process unless it is ignored.
     let done = Command::new("sh")
         .args(["-c", r#"trap '' XFSZ; ulimit -f 0; exec "$@""#, "sh"])
         .args([binary::path(), "pull", &place, "-o"])
@@ -131,7 +131,7 @@ fn pull_write_failure_keeps_existing_file_needs_docker_registry() {
     assert_eq!(others, 2, "something is left behind");
 }
 
-/// Bytes that changed on the registry's own disk.
+/// A blob that was corrupted on the registry's disk.
 #[test]
 #[ignore = "needs docker-registry"]
 fn pull_rejects_a_corrupt_blob_needs_docker_registry() {
@@ -156,8 +156,7 @@ fn pull_rejects_a_corrupt_blob_needs_docker_registry() {
     assert!(!folder.path("back.wasm").exists());
 }
 
-/// Over TLS, which on this machine only a redirect leads to: with a certificate that is trusted, with one that is not, and to
-/// someone who does not speak it.
+/// Over TLS, to which a redirect leads on this machine: with a trusted certificate, with an untrusted one, and to a server without TLS.
 #[cfg(target_os = "linux")]
 #[test]
 #[ignore = "needs openssl and docker-registry"]

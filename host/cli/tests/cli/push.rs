@@ -1,4 +1,4 @@
-//! `tidegate push` as it is run: against a real registry, with each way to say who asks, and cut off at each moment.
+//! `tidegate push` with a real registry, with each source of credentials, and interrupted at each request.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -110,7 +110,7 @@ fn push_adapts_and_annotates_a_component_needs_docker_registry() {
     let capabilities = says["dev.tidegate.capabilities"]
         .as_str()
         .expect("capabilities");
-    // All that Envoy has to be told to allow: a list without the callbacks would silence the plugin.
+    // All capabilities that Envoy must allow: without the callbacks in the list, the plugin would not be called.
     let names = |kind: &str| seen[kind].as_array().expect("a list").clone();
     let wasi = names("wasi").into_iter().map(|it| it["function"].clone());
     let needed: BTreeSet<String> = names("callbacks")
@@ -126,7 +126,7 @@ fn push_adapts_and_annotates_a_component_needs_docker_registry() {
         needed.iter().collect::<Vec<_>>()
     );
 
-    // The component is beside it, for others.
+    // The component was pushed, too.
     let beside = result["component"]["url"].as_str().expect("a url");
     assert!(beside.starts_with(&format!(
         "oci://{}/headers:v1-component@sha256:",
@@ -172,7 +172,7 @@ fn push_digest_is_independent_of_location_needs_docker_registry() {
 #[test]
 fn push_rejects_modules_envoy_would_reject() {
     let folder = Folder::new();
-    // Nothing is sent, so nobody has to be there.
+    // Nothing is sent, so no registry is needed.
     let place = "oci://127.0.0.1:1/pp:v1";
     let plugin =
         |name: &str, text: &str| folder.file(name, wat::parse_str(text).expect("a module"));
@@ -276,7 +276,7 @@ fn push_uses_flag_and_docker_credentials_needs_docker_registry() {
     .lacks(&["cannot run", "`docker-credential-tidegate-is-not-there`"]);
 }
 
-/// Podman keeps its credentials in a file of its own.
+/// Podman stores its credentials in a separate file.
 #[cfg(unix)]
 #[test]
 #[ignore = "needs docker-registry"]
@@ -326,7 +326,7 @@ fn push_reads_podman_credentials_needs_docker_registry() {
     }
 }
 
-/// A credential helper is a program of docker's naming that is asked on stdin and answers on stdout.
+/// A credential helper is a program named `docker-credential-…` that reads the registry from stdin and prints the credentials.
 #[cfg(unix)]
 #[test]
 #[ignore = "needs docker-registry"]
@@ -395,7 +395,7 @@ fn push_asks_credential_helpers_needs_docker_registry() {
     }
 }
 
-/// Kills the tool while a registry has each of its requests, and hears of it or not.
+/// Kills the tool at each of its requests, before or after the registry has received it.
 #[test]
 #[ignore = "needs docker-registry"]
 fn push_is_atomic_when_killed_needs_docker_registry() {
@@ -406,7 +406,7 @@ fn push_is_atomic_when_killed_needs_docker_registry() {
         "new.wasm",
         module(r#"(import "env" "proxy_done" (func (result i32)))"#),
     );
-    // A question, a beginning and an end for each of two blobs, and the manifest.
+    // Three requests for each of two blobs, and one for the manifest.
     const REQUESTS: usize = 7;
     for at in 0..REQUESTS {
         for is_done in [false, true] {

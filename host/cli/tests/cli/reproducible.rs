@@ -1,4 +1,4 @@
-//! The same source gives the same digest, wherever it is checked out: a plugin is really built in two folders, and pushed.
+//! The same source yields the same digest in any directory: a plugin is built in two directories and pushed.
 
 use std::path::{Path, PathBuf};
 
@@ -14,9 +14,9 @@ const PLUGIN: &str = "istio-tutorial";
 #[test]
 #[ignore = "needs docker-registry"]
 fn push_gives_the_same_digest_from_two_checkouts_needs_docker_registry() {
-    // Kept between runs, for the builds of dependencies.
+    // Kept between runs, to reuse the builds of dependencies.
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("reproducible");
-    // Of different depth and length, so that a path that gets into a plugin changes its size as well.
+    // Paths of different depth and length, so that a path in a plugin would also change its size.
     let places = ["a", "another/checkout/that-is-deeper"].map(|place| folder.join(place));
     let components = std::thread::scope(|scope| {
         let builds = places.each_ref().map(|place| scope.spawn(|| build(place)));
@@ -62,7 +62,7 @@ fn push_gives_the_same_digest_from_two_checkouts_needs_docker_registry() {
     assert_eq!(digests[0], digests[1]);
 }
 
-/// Checks the workspace out into a folder, and builds the plugin there by its documented command.
+/// Copies the workspace to a directory, and builds the plugin with the documented command.
 fn build(place: &Path) -> PathBuf {
     remove_checkout(place);
     check_out(&workspace::root(), place);
@@ -77,7 +77,7 @@ fn build(place: &Path) -> PathBuf {
         ])
         .args(["--target", "wasm32-wasip2", "--package", PLUGIN])
         .current_dir(place)
-        // Each with a target folder of its own, and without the flags of the build that this test is part of.
+        // Each with its own target directory, and without the compiler flags of this build.
         .env_remove("CARGO_TARGET_DIR")
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .env_remove("RUSTFLAGS")
@@ -91,7 +91,7 @@ fn build(place: &Path) -> PathBuf {
     place.join("target/wasm32-wasip2/plugin/istio_tutorial.wasm")
 }
 
-/// Removes the checkout of an earlier run, and leaves what was built in it.
+/// Removes the checkout of an earlier run, except for its target directory.
 fn remove_checkout(place: &Path) {
     let Ok(entries) = std::fs::read_dir(place) else {
         return;
@@ -106,7 +106,7 @@ fn remove_checkout(place: &Path) {
     }
 }
 
-/// Copies what belongs to a checkout, with what its links point to: all but what tools leave in it.
+/// Copies the files of a checkout with the targets of its links, without files that tools have created.
 fn check_out(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("a folder");
     for entry in std::fs::read_dir(from).expect("a folder") {

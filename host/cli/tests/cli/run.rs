@@ -1,4 +1,4 @@
-//! `run`: what it says, what it does, how it stops.
+//! `run`: output, behavior, and shutdown.
 
 use std::net::TcpListener;
 
@@ -6,7 +6,7 @@ use tidegate_components::{Encoder, Recipe, Strings};
 
 use crate::tool::{Folder, component, serve, start, tidegate};
 
-/// A module that says that it is being configured, and then never comes back.
+/// A module that logs that it is being configured, and then never returns.
 const SLOW: &str = r#"(module
   (import "env" "proxy_log" (func $log (param i32 i32 i32) (result i32)))
   (memory (export "memory") 1)
@@ -66,7 +66,7 @@ fn run_applies_environment_and_failure_policy() {
         ]);
         serving.says("info trapping#0: A=b");
         serving.get("/");
-        // What is left of the plugin after its first trap.
+        // The response after the plugin has trapped once.
         let response = serving.get("/");
         assert!(
             response.starts_with(&format!("HTTP/1.1 {second} ")),
@@ -189,7 +189,7 @@ fn run_stops_on_sigint_and_sigterm() {
     }
 }
 
-/// A plugin that takes its time to start holds nobody up who wants to stop.
+/// A signal ends the process even while a plugin is starting.
 #[cfg(unix)]
 #[test]
 fn run_stops_immediately_during_startup() {
@@ -197,7 +197,7 @@ fn run_stops_immediately_during_startup() {
 
     let folder = Folder::new();
     let path = folder.file("slow.wasm", wat::parse_str(SLOW).expect("a module"));
-    // Not INT, which whoever runs the tests in the background may have them ignore.
+    // Not SIGINT, which can be ignored if the tests run in the background.
     let starting = start([&path]);
     starting.says("configuring");
     starting.signal("TERM");
@@ -250,7 +250,7 @@ fn run_reports_why_it_cannot_start() {
     .fails_with(&["empty"]);
 }
 
-/// A component that calls what neither this proxy nor Envoy has is refused in the same words by all who look at it.
+/// `run` and `adapt` report the same error for a component with an import that no proxy provides.
 #[test]
 fn run_and_adapt_report_the_same_unsupported_import() {
     let folder = Folder::new();
@@ -291,7 +291,7 @@ fn run_and_adapt_report_the_same_unsupported_import() {
     }
 }
 
-/// What this proxy runs and Envoy does not is announced before it serves.
+/// A warning is printed for a component that this proxy runs and Envoy does not.
 #[test]
 fn run_warns_about_components_adapt_would_reject() {
     let folder = Folder::new();
@@ -313,6 +313,6 @@ fn run_warns_about_components_adapt_would_reject() {
         "{}",
         done.stderr
     );
-    // Its functions are made up and trap, so it does not start: for a reason of its own.
+    // The functions of this component trap, so it fails to start, for another reason.
     assert!(done.stderr.contains("failed to start"), "{}", done.stderr);
 }

@@ -1,6 +1,6 @@
-//! `tidegate test`: what it runs, what it says, what it writes.
+//! `tidegate test`: selection, output, and updates.
 //!
-//! Most of it is asked with a small Proxy-Wasm module, which needs no compiler; a component of ours shows both engines.
+//! Most tests use a small Proxy-Wasm module, which needs no compiler. A component tests both engines.
 
 use std::fs;
 use std::path::Path;
@@ -38,7 +38,7 @@ steps:
       upstream: none
 ";
 
-/// A folder with a plugin and scenarios of these names and texts.
+/// A directory with a plugin and these scenarios.
 fn project(scenarios: &[(&str, &str)]) -> Folder {
     let folder = Folder::new();
     folder.module("plugin.wasm");
@@ -70,7 +70,7 @@ fn scenario_that_cannot_be_run_is_reported_as_an_error() {
     assert!(test["error"].is_string(), "{report:#}");
 }
 
-/// What was written, without how long things took.
+/// The output without durations.
 fn timeless(text: &[u8]) -> String {
     let text = String::from_utf8(text.to_vec()).expect("text");
     let is_unit = |word: &str| ["ms", "s", "ms:", "s:"].contains(&word);
@@ -200,7 +200,7 @@ fn scenario_error_reports_its_location() {
 #[test]
 fn binary_does_not_contain_build_paths() {
     let tool = fs::read(binary::path()).expect("the tool");
-    // Where the guests of this repository are is for its own tests to know.
+    // Only the tests of this repository use the location of the guests.
     let folder = text(&workspace::root().join("tests"));
     let is_told = tool
         .windows(folder.len())
@@ -312,7 +312,7 @@ steps:
 - request: { path: /now, expect: { logs: ['std-guest info now 1767323047'] } }
 ";
 
-/// A folder with components of ours.
+/// A directory with components.
 fn components() -> Folder {
     let folder = project(&[]);
     fs::rename(plugin(&folder, "probe"), folder.path("plugin.wasm")).expect("a plugin");
@@ -329,7 +329,7 @@ fn clock_and_seed_are_the_same_in_both_engines() {
     let folder = components();
     let file = folder.path("scenarios/fixed.yaml");
     fs::write(&file, FIXED).expect("a scenario");
-    // What the seed gives is not known here; that it is the same in another run is.
+    // The random value is unknown here, but it must be the same in another run.
     let updated = test(&folder, &["--update", "--runtime", "component"]);
     assert!(
         updated.status.success(),
@@ -384,7 +384,7 @@ fn scenarios_run_in_a_real_envoy_needs_envoy() {
     let none = test(&folder, &["--runtime", "envoy", "--envoy", "0.1.0"]);
     none.misses("`--envoy 0.1.0` is neither a file nor a supported release: 1.40.0");
 
-    // Neither Envoy nor the Python that it is fetched with.
+    // Neither Envoy nor the Python that downloads it is available.
     let output = Command::new(binary::path())
         .args(["--quiet", "test", "--plugin", "plugin.wasm"])
         .args(["--runtime", "envoy"])

@@ -1,4 +1,4 @@
-//! `tidegate completions` and `tidegate man`: what shells and `man` make of them.
+//! `tidegate completions` and `tidegate man`: tested with shells and `man`.
 
 use std::fs;
 use std::path::Path;
@@ -41,7 +41,7 @@ fn bash_completes_commands_options_and_values_needs_bash() {
         ("tidegate adapt --out", "--output"),
         ("tidegate completions z", "zsh"),
     ] {
-        // What bash does when the tab key is pressed at the end.
+        // What bash does when the tab key is pressed at the end of the line.
         let complete = r#"
             source "$1"
             COMP_WORDS=($2)
@@ -161,7 +161,7 @@ fn every_man_page_renders_needs_groff() {
             "{name}: {error}"
         );
         let shown = String::from_utf8_lossy(&output.stdout);
-        // An example keeps its line.
+        // An example keeps its line breaks.
         let example = shown
             .lines()
             .find(|line| line.trim_start().starts_with(&command) && line.starts_with("         "));

@@ -1,4 +1,4 @@
-//! What the tests of `push`, `pull` and `check` have in common: the tool without anybody's docker configuration, and registries.
+//! Helpers for tests of `push`, `pull` and `check`: the tool without the user's Docker configuration, and registries.
 
 use std::ffi::OsStr;
 use std::io::Write as _;
@@ -16,7 +16,7 @@ use crate::tool::Done;
 #[path = "../../../../oci/tests/oci/registries/mod.rs"]
 pub mod registries;
 
-/// Starts the tool with a docker configuration of the test's own, or none, and something on its stdin.
+/// Starts the tool with a Docker configuration of the test, or none, and with input.
 pub fn start<S: AsRef<OsStr>>(
     args: impl IntoIterator<Item = S>,
     docker: Option<&Path>,
@@ -32,12 +32,12 @@ pub fn start<S: AsRef<OsStr>>(
         .stderr(Stdio::piped())
         .spawn()
         .expect("the tool");
-    // A pipe holds more than any of these, and a tool that does not read it is right to.
+    // The input fits in a pipe. The tool need not read it.
     let _ = child.stdin.take().expect("a stdin").write_all(stdin);
     child
 }
 
-/// Runs the tool to its end.
+/// Runs the tool until it exits.
 pub fn run<S: AsRef<OsStr>>(
     args: impl IntoIterator<Item = S>,
     docker: Option<&Path>,
@@ -53,7 +53,7 @@ pub fn run<S: AsRef<OsStr>>(
     }
 }
 
-/// Runs the tool with nothing special around it.
+/// Runs the tool without configuration and input.
 pub fn ship<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Done {
     run(args, None, b"")
 }

@@ -1,7 +1,7 @@
-//! `tidegate build` on a toolchain without WebAssembly: when it adds the target, and whom it asks.
+//! `tidegate build` with a toolchain that lacks the WebAssembly target: when it installs the target, and when it prompts.
 //!
-//! rustup would fetch from the net, so a script stands in its place; the compiler is the real one behind a script that does not
-//! know the target until rustup has added it.
+//! A script replaces rustup, which would download the target. A script wraps rustc, and reports the target as missing until it has been
+//! added.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -20,13 +20,13 @@ struct Lacking {
     plugin: PathBuf,
 }
 
-/// How `tidegate build` ended on a terminal, and what the terminal showed.
+/// The exit status of `tidegate build` on a terminal, and the output.
 struct Shown {
     code: Option<i32>,
     screen: String,
 }
 
-/// Runs its arguments on a terminal that is connected to its own input and output.
+/// Runs a command on a terminal that is connected to standard input and output.
 const TERMINAL: &str =
     "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
 
@@ -74,12 +74,12 @@ impl Lacking {
         command
     }
 
-    /// What rustup was asked for.
+    /// The arguments with which rustup was called.
     fn asked(&self) -> String {
         fs::read_to_string(self.folder.path("bin/asked")).unwrap_or_default()
     }
 
-    /// Builds on a terminal on which somebody types this, once the question is there.
+    /// Builds on a terminal, and types this text after the prompt.
     fn typed(&self, answer: &str) -> Shown {
         let build = self.build(&[]);
         let mut command = Command::new("python3");
@@ -116,7 +116,7 @@ impl Lacking {
                         .expect("a key that is heard");
                 }
             }
-            // The test may have given up.
+            // The receiver may have been dropped.
             let _ = send.send(String::from_utf8_lossy(&screen).into_owned());
         });
         let screen = screen.recv_timeout(PATIENCE).unwrap_or_else(|_| {
@@ -130,14 +130,14 @@ impl Lacking {
     }
 }
 
-/// A script that runs in its own folder.
+/// A script that runs in its directory.
 fn script(path: &Path, text: &str) {
     let text = format!("#!/bin/sh\nhere=$(pwd)\ncd \"$(dirname \"$0\")\"\n{text}");
     fs::write(path, text).expect("a script");
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("a script that runs");
 }
 
-/// What rustup is asked for.
+/// The expected arguments of rustup.
 const ADD: &str = "target add wasm32-wasip2\n";
 
 #[test]
@@ -161,7 +161,7 @@ fn target_is_added_without_a_terminal_only_with_yes() {
     );
     assert_eq!(lacking.asked(), ADD);
 
-    // Once it is there nobody is asked again.
+    // Once the target is installed, there is no prompt.
     let again = lacking.build(&["--yes"]).output().expect("the tool");
     assert!(again.status.success());
     assert_eq!(lacking.asked(), ADD);
@@ -186,7 +186,7 @@ fn rustup_failure_is_reported() {
 #[test]
 fn build_asks_before_adding_target_on_a_terminal() {
     let lacking = Lacking::new();
-    // What ends a terminal's input is no consent.
+    // The end of the input is not consent.
     for no in ["n\n", "no\n", "what?\n", "\u{4}"] {
         let Shown { code, screen } = lacking.typed(no);
         assert_eq!(code, Some(1), "{no:?}: {screen}");

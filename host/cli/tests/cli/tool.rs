@@ -1,4 +1,4 @@
-//! Runs the tool, and makes the files that it is run on.
+//! Runs the tool, and creates its input files.
 
 use crate::binary;
 use std::ffi::OsStr;
@@ -10,7 +10,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-/// How long anything may take before a test fails.
+/// The time limit of every wait.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A small Proxy-Wasm module: it adds `x-plugin: here` to responses, and logs its configuration and the ends of bodies.
@@ -34,36 +34,36 @@ const MODULE: &str = r#"(module
     (if (local.get 2) (then (drop (call $log (i32.const 2) (i32.const 28) (i32.const 10)))))
     i32.const 0))"#;
 
-/// What the tool has done.
+/// The result of running the tool.
 pub struct Done {
     pub status: ExitStatus,
     pub stdout: Vec<u8>,
     pub stderr: String,
 }
 
-/// A `tidegate run`, ready or not.
+/// A running `tidegate run`.
 pub struct Running {
     child: Child,
     stdout: BufReader<ChildStdout>,
     stderr: Receiver<String>,
 }
 
-/// A `tidegate run` that is ready.
+/// A `tidegate run` that is ready to serve.
 pub struct Serving {
     running: Running,
-    /// What it said before it was ready.
+    /// The lines before the address.
     pub introduction: Vec<String>,
     pub address: SocketAddr,
 }
 
-/// A folder of the test's own.
+/// A temporary directory.
 pub struct Folder(tempfile::TempDir);
 
 pub fn tidegate<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Done {
     tidegate_with(args, b"")
 }
 
-/// Runs the tool with something on its stdin.
+/// Runs the tool with this input.
 pub fn tidegate_with<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>, stdin: &[u8]) -> Done {
     let mut child = command(args)
         .stdin(Stdio::piped())
@@ -82,7 +82,7 @@ pub fn tidegate_with<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>, stdin: 
 }
 
 fn feed(mut pipe: ChildStdin, bytes: &[u8]) {
-    // A tool that does not read its stdin closes it, and is right to.
+    // The tool may close its stdin without reading it.
     let _ = pipe.write_all(bytes);
 }
 
@@ -103,7 +103,7 @@ pub fn start<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Running {
     launch(command)
 }
 
-/// Starts a tool that will serve.
+/// Starts a command that serves.
 pub fn launch(mut command: Command) -> Running {
     let mut child = command
         .stdout(Stdio::piped())
@@ -129,7 +129,7 @@ fn lines(from: impl std::io::Read + Send + 'static) -> Receiver<String> {
     let (sender, receiver) = channel();
     std::thread::spawn(move || {
         for line in BufReader::new(from).lines().map_while(Result::ok) {
-            // The test may have seen enough.
+            // The receiver may have been dropped.
             let _ = sender.send(line);
         }
     });
@@ -137,14 +137,14 @@ fn lines(from: impl std::io::Read + Send + 'static) -> Receiver<String> {
 }
 
 impl Done {
-    /// Checks that the tool failed as tools should because of what it was given: one line that contains all of these parts, and nothing
+    /// Asserts that the tool failed because of its input: exit code 1, one line on stderr that contains all of these parts, and nothing
     /// on stdout.
     #[track_caller]
     pub fn fails_with(&self, parts: &[&str]) {
         self.ends_with(1, parts);
     }
 
-    /// The same, because of a file, the network or a program that is missing.
+    /// The same with exit code 3: because of a file, the network or a missing program.
     #[track_caller]
     pub fn lacks(&self, parts: &[&str]) {
         self.ends_with(3, parts);
@@ -165,7 +165,7 @@ impl Done {
         }
     }
 
-    /// Checks that the tool was called wrongly, and says what with.
+    /// Asserts that the arguments are invalid: exit code 2, and this part on stderr.
     #[track_caller]
     pub fn misses(&self, part: &str) {
         assert_eq!(self.status.code(), Some(2), "{}", self.stderr);
@@ -200,7 +200,7 @@ impl Serving {
         response
     }
 
-    /// Waits for its end.
+    /// Waits until it exits.
     pub fn end(self) -> ExitStatus {
         self.running.end()
     }
@@ -250,7 +250,7 @@ impl Running {
         self.says_within(PATIENCE, part);
     }
 
-    /// Waits for a line on stderr, and gives what was there until then, that line included.
+    /// Waits for a line on stderr, and returns all lines up to it.
     #[track_caller]
     pub fn says_within(&self, patience: Duration, part: &str) -> Vec<String> {
         let begun = Instant::now();
@@ -276,7 +276,7 @@ impl Running {
         assert!(sent.expect("the command `kill`").success());
     }
 
-    /// Waits for its end.
+    /// Waits until it exits.
     pub fn end(mut self) -> ExitStatus {
         let begun = Instant::now();
         while begun.elapsed() < PATIENCE {
@@ -291,7 +291,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // This fails if the process has already exited.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -306,25 +306,25 @@ impl Folder {
         self.0.path().join(name)
     }
 
-    /// A file in the folder, and its name as an argument.
+    /// Writes a file to the directory, and returns its path as an argument.
     pub fn file(&self, name: &str, bytes: impl AsRef<[u8]>) -> String {
         let path = self.path(name);
         std::fs::write(&path, bytes).expect("a file");
         text(&path)
     }
 
-    /// A Proxy-Wasm module in the folder.
+    /// Writes the Proxy-Wasm module to the directory.
     pub fn module(&self, name: &str) -> String {
         self.file(name, module())
     }
 
-    /// What is in the folder.
+    /// The names of the files in the directory.
     pub fn names(&self) -> Vec<String> {
         names(self.0.path())
     }
 }
 
-/// What is in a folder, in order.
+/// The names of the files in a directory, sorted.
 pub fn names(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).expect("the folder");
     let mut names: Vec<_> = entries
@@ -342,12 +342,12 @@ pub fn module() -> Vec<u8> {
     wat::parse_str(MODULE).expect("a module")
 }
 
-/// A component of the contract's world `all`. Its functions are of the right types and trap.
+/// A component of the contract's world `all`. Its functions have the right types, and trap.
 pub fn component() -> Vec<u8> {
     component_of("package cli:test; world plugin { include tidegate:proxy/all@0.1.0; }")
 }
 
-/// A component of the one world in this WIT. Its functions are of the right types and trap.
+/// A component of the only world in this WIT. Its functions have the right types, and trap.
 pub fn component_of(wit: &str) -> Vec<u8> {
     use wit_component::{ComponentEncoder, StringEncoding, dummy_module, embed_component_metadata};
     use wit_parser::{LiftLowerAbi, ManglingAndAbi, Resolve};
@@ -373,7 +373,7 @@ pub fn text(path: &Path) -> String {
     path.to_str().expect("a path in UTF-8").to_owned()
 }
 
-/// The commands that the help lists, each before those within it, such as `manifest envoy`; without `help`.
+/// The commands in the help, each before its subcommands, such as `manifest envoy`; without `help`.
 pub fn commands() -> Vec<String> {
     let mut commands = Vec::new();
     for command in listed(&["--help"]) {
@@ -393,7 +393,7 @@ fn listed(arguments: &[&str]) -> Vec<String> {
         .skip_while(|line| !["Commands:", "Kinds:"].contains(line))
         .skip(1);
     let names = list.take_while(|line| !line.is_empty());
-    // What a command is may need a second line, which is indented further.
+    // The second line of a description is indented further.
     names
         .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
         .filter_map(|line| line.split_whitespace().next())

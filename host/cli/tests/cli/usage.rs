@@ -1,4 +1,4 @@
-//! Help, versions, and arguments that are wrong.
+//! Help, versions, and invalid arguments.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -63,7 +63,7 @@ fn invalid_arguments_exit_with_code_2() {
     tidegate(manifest.iter().chain(&twice)).misses("--cluster auth is given twice");
 }
 
-/// The second reader would find nothing.
+/// The second input would be empty.
 #[test]
 fn stdin_is_read_only_once() {
     let manifest = ["manifest", "envoy", "--upstream", "http://h"];
@@ -111,7 +111,7 @@ fn wit_writes_the_contract() {
     assert_eq!(files(&output), contract);
 }
 
-/// What a folder holds, by its names.
+/// The files in a directory, by name.
 fn files(folder: &Path) -> BTreeMap<String, String> {
     let entries = std::fs::read_dir(folder).expect("a folder");
     let files = entries.map(|entry| {
