@@ -1,9 +1,9 @@
-//! `cargo xtask e2e gateway`: Envoy Gateway's own translator judges what `tidegate manifest envoy-extension-policy` prints.
+//! `cargo xtask e2e gateway`: compares the output of `tidegate manifest envoy-extension-policy` with Envoy Gateway's own translator.
 //!
-//! A Go program (`tests/gateway/judge`) links the translator. It gets policies with what they are attached to
-//! (`tests/gateway/resources.yaml`), fetches the plugins from a registry, and says what Envoy would be told;
-//! `tests/gateway/cases.json` has the policies and the answers. Whether the API server admits whatever flags are given is
-//! `e2e istio`'s matter. Not part of CI: the judge builds for six minutes the first time.
+//! A Go program (`tests/gateway/judge`) links the translator. It receives policies with the resources that they are attached to
+//! (`tests/gateway/resources.yaml`), fetches the plugins from a registry, and returns the configuration that Envoy would receive.
+//! `tests/gateway/cases.json` contains the policies and the expected results. `e2e istio` tests whether the API server admits the policies.
+//! This is not part of CI, because the first build takes six minutes.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -24,36 +24,36 @@ use crate::istio::tidegate::Tidegate;
 use crate::istio::toolchain::{self, Readiness};
 use crate::istio::{Plugin, Report};
 
-/// Plugins, and how they are pushed. All but the tutorial take any configuration.
+/// Plugins, and how they are pushed. All except the tutorial accept any configuration.
 const PLUGINS: [(&str, &str); 3] = [
     ("istio-tutorial", "compat"),
     ("hello", "docker"),
     ("visitors", "artifact"),
 ];
 
-/// A policy, and what Envoy is to be told of it.
+/// A policy, and the expected configuration of Envoy.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Case {
-    /// What it is about.
+    /// A description.
     what: String,
-    /// Of [`PLUGINS`].
+    /// One of [`PLUGINS`].
     plugin: String,
     configuration: Option<Value>,
-    /// With which the policy `child` is printed.
+    /// The arguments with which the policy `child` is printed.
     flags: String,
-    /// With which there is another policy, `parent`.
+    /// The arguments with which another policy, `parent`, is printed.
     parent: Option<String>,
-    /// What is then replaced in the documents, and by what. `DIGEST` is the image's.
+    /// Replacements in the documents. `DIGEST` is that of the image.
     #[serde(default)]
     replaced: Vec<(String, String)>,
     /// The conditions of each policy.
     policies: Value,
-    /// The extensions of each route that has some, or the status that Envoy answers with.
+    /// The extensions of each route that has some, or the status of the direct response.
     routes: Value,
-    /// The configuration of each plugin, as far as it is not the usual.
+    /// The configuration of each plugin that is not the default.
     plugins: BTreeMap<String, Map<String, Value>>,
-    /// Where the answer is to differ from that, in a case that shows that the judge sees a difference.
+    /// How the result must differ, in a case that shows that differences are detected.
     #[serde(default)]
     differs: Vec<String>,
 }
@@ -61,13 +61,13 @@ struct Case {
 /// A plugin in the registry.
 struct Image {
     reference: String,
-    /// Of the manifest.
+    /// The digest of the manifest.
     digest: String,
-    /// The SHA-256 of the module.
+    /// The SHA-256 digest of the module.
     module: String,
 }
 
-/// Builds the judge and asks it about every case, or says in one line why that cannot be done here.
+/// Builds the judge and runs every case. Prints one line with the reason if that is not possible on this machine.
 pub fn run(workspace: &Workspace) -> Result<()> {
     let skipped = |reason: &str| {
         println!(
@@ -133,7 +133,7 @@ fn read(path: &Path) -> Result<String> {
 // === impl Case ===
 
 impl Case {
-    /// The policies, as they are printed and then changed.
+    /// The policies, as printed and then changed.
     fn print(&self, image: &Image, tidegate: &Tidegate) -> Result<String> {
         let plugin = match &self.configuration {
             Some(configuration) => format!("{}={configuration}", image.reference),
@@ -176,7 +176,7 @@ impl Case {
         Ok(printed.stdout)
     }
 
-    /// Where the answer is not as it should be.
+    /// The differences from the expected result.
     fn difference(&self, image: &Image, answer: &Value) -> Option<String> {
         let mut plugins = Map::new();
         for (filter, unusual) in &self.plugins {
@@ -186,7 +186,7 @@ impl Case {
                 "configuration": self.configuration,
                 "environment": [],
                 "failOpen": false,
-                // As `failOpen` says.
+                // Determined by `failOpen`.
                 "failurePolicy": "UNSPECIFIED",
                 "sha256": image.module,
             });

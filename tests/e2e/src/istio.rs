@@ -1,11 +1,10 @@
-//! `cargo xtask e2e istio`: Istio's own code judges what Tidegate says, prints and pushes.
+//! `cargo xtask e2e istio`: compares Tidegate with Istio's own code.
 //!
-//! A Go program (`tests/istio/judge`) links the packages that istiod, the API server and the agent are made of. This file
-//! strings the parts together: `rules` (have the CRDs changed?), `documents` (does `tidegate check` agree?), `releases` (does it with
-//! `--istio`?), `manifests` (is
-//! what `tidegate manifest` prints admitted?), `gateway` (the same for Envoy Gateway's kind), `orders` (does istiod give each
-//! workload the plugins that `tidegate chain` says?) and `images` (does the agent take what `tidegate push` pushes, and does
-//! `tidegate check` agree about what others push?). Every difference is listed before the command fails.
+//! A Go program (`tests/istio/judge`) links the packages of istiod, the API server and the agent. This file runs the parts: `rules` (have
+//! the CRDs changed?), `documents` (does `tidegate check` agree?), `releases` (does it agree with `--istio`?), `manifests` (is the output
+//! of `tidegate manifest` admitted?), `gateway` (the same for Envoy Gateway's kind), `orders` (do istiod and `tidegate chain` agree on the
+//! plugins of each workload?) and `images` (does the agent accept what `tidegate push` pushes, and does `tidegate check` agree about other
+//! images?). All differences are listed before the command fails.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -35,45 +34,45 @@ use judge::Judge;
 use tidegate::Tidegate;
 use toolchain::Readiness;
 
-/// What a part found.
+/// The result of a part.
 pub struct Report {
-    /// What it compared, with their number.
+    /// A description of what was compared, with the number.
     pub compared: String,
-    /// Where the two sides differ, in words.
+    /// The differences, as text.
     pub differences: Vec<String>,
 }
 
-/// Both sides, and what they talk about.
+/// Both sides, and their common inputs.
 pub struct Setup {
     /// Istio's side.
     pub judge: Judge,
-    /// Its program.
+    /// The judge.
     pub judge_binary: PathBuf,
     /// Ours.
     pub tidegate: Tidegate,
-    /// A plugin that takes no configuration.
+    /// A plugin that accepts no configuration.
     pub tutorial: Plugin,
-    /// A plugin whose configuration has numbers and any text.
+    /// A plugin whose configuration contains numbers and arbitrary strings.
     pub rate_limit: Plugin,
-    /// Why the judge has no definition of Envoy Gateway's policy, if it has none.
+    /// Why the judge has no definition of Envoy Gateway's policy, if so.
     pub gateway_missing: Option<String>,
     /// The workspace's folder.
     pub root: PathBuf,
-    /// The folder of the Go module.
+    /// The directory of the Go module.
     pub module: PathBuf,
-    /// A folder that goes with this run.
+    /// A temporary directory for this run.
     pub scratch: TempDir,
 }
 
-/// A plugin that is pushed and that manifests are made for.
+/// A plugin that is pushed and for which manifests are generated.
 pub struct Plugin {
-    /// As it was written.
+    /// The component.
     pub component: PathBuf,
-    /// As Envoy runs it.
+    /// The adapted module.
     pub module: PathBuf,
 }
 
-/// In the order in which one wants to hear of differences.
+/// The parts, in the order in which differences are most useful.
 const PARTS: [fn(&mut Setup) -> Result<Report>; 12] = [
     rules::compare,
     documents::compare_fixtures,
@@ -89,7 +88,7 @@ const PARTS: [fn(&mut Setup) -> Result<Report>; 12] = [
     images::compare,
 ];
 
-/// Builds the judge and asks it about everything, or says in one line why it cannot be built here.
+/// Builds the judge and runs all parts. Prints one line with the reason if it cannot be built on this machine.
 pub fn run(workspace: &Workspace) -> Result<()> {
     let module = workspace.root.join("tests/istio");
     if let Readiness::Lacking(reason) = toolchain::readiness(&module)? {
@@ -168,7 +167,7 @@ impl Plugin {
 // === impl Report ===
 
 impl Report {
-    /// In a line.
+    /// Formats the report as one line.
     pub fn words(&self, took: Duration) -> String {
         let differences = match self.differences.len() {
             0 => "no difference".to_owned(),

@@ -1,4 +1,4 @@
-//! `cargo xtask e2e`: Tidegate against the real thing, which is more than `cargo test` can ask for on every machine.
+//! `cargo xtask e2e`: end-to-end tests with other projects' software, which `cargo test` cannot run on every machine.
 
 use std::env;
 use std::process::ExitCode;

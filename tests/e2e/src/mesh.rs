@@ -1,9 +1,9 @@
-//! `cargo xtask e2e mesh`: the tutorial told with Tidegate on a real mesh, and the API server's verdict on every fixture.
+//! `cargo xtask e2e mesh`: runs the tutorial in a real mesh, and checks every fixture with a real API server.
 //!
-//! Kubernetes' API server with its store, Istio's control plane, Istio's agent with Envoy as a gateway and as a sidecar, and a
-//! registry: none is simulated, and all of it runs on loopback in namespaces of its own. `parts` builds, `namespaces` shuts
-//! in, `control_plane` and `proxies` start, `story` tells `tutorial` and `symptoms`, `verdicts` asks for the fixtures, `quotes`
-//! holds docs/ against what was told. It is not part of CI.
+//! Kubernetes' API server and store, Istio's control plane, Istio's agent with Envoy as a gateway and as a sidecar, and a registry: all of
+//! them are real, and run on loopback in separate namespaces. `parts` builds, `namespaces` isolates, `control_plane` and `proxies` start
+//! processes, `story` runs the steps of `tutorial` and `symptoms`, `verdicts` checks the fixtures, and `quotes` compares docs/ with the
+//! transcript. This is not part of CI.
 
 use std::env;
 use std::fs;
@@ -31,10 +31,10 @@ use control_plane::ControlPlane;
 use parts::Parts;
 use story::Story;
 
-/// What we are called with inside the namespaces.
+/// The command with which this program is called inside the namespaces.
 const INSIDE: &str = "--inside";
 
-/// `[--bless]`: write the verdicts down instead of comparing them.
+/// `[--bless]`: writes the verdicts instead of comparing them.
 pub fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     let parts = Parts::of(workspace);
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
@@ -46,11 +46,11 @@ pub fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     }
 }
 
-/// Where there is a network: builds, then goes inside.
+/// Outside, where there is a network: builds, then continues inside.
 fn outside(workspace: &Workspace, parts: &Parts, again: &[&str]) -> Result<()> {
     parts::require_tools()?;
     namespaces::require()?;
-    // Now, since the builds take minutes, and this program may be built anew in the meantime.
+    // Copied now, because the builds take minutes, and this program can be rebuilt in the meantime.
     let us = parts.bin.join("e2e");
     fs::create_dir_all(&parts.bin)
         .with_context(|| format!("failed to make {}", parts.bin.display()))?;
@@ -59,7 +59,7 @@ fn outside(workspace: &Workspace, parts: &Parts, again: &[&str]) -> Result<()> {
         &us,
     )?;
     parts.build(workspace)?;
-    // What the last run left was for looking at.
+    // The logs of the last run.
     for folder in [parts.run(), parts.logs()] {
         _ = fs::remove_dir_all(folder);
     }
@@ -77,7 +77,7 @@ fn inside(workspace: &Workspace, parts: &Parts, bless: bool) -> Result<()> {
         "the control plane is up after {:.1} s",
         begun.elapsed().as_secs_f32()
     ));
-    // A fixture that is wrong does not stop the story.
+    // A wrong fixture does not stop the tutorial.
     let verdicts = verdicts::check(parts, &plane, bless);
     let mut story = Story::begin(parts, &plane)?;
     shell::say(&format!(

@@ -20,7 +20,10 @@ steps:
 
 /// The details in the output, without the times at their beginning.
 fn details(done: &Done) -> Vec<&str> {
-    let is_time = |text: &str| text.ends_with('s') && text[..text.len() - 1].parse::<f64>().is_ok();
+    let is_time = |text: &str| {
+        let seconds = text.strip_suffix('s');
+        seconds.is_some_and(|it| it.parse::<f64>().is_ok())
+    };
     let lines = done.stderr.lines();
     lines
         .filter_map(|line| line.strip_prefix('[')?.split_once("] "))

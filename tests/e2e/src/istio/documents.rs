@@ -1,7 +1,7 @@
-//! Documents: Istio admits what `tidegate check` lets pass, and nothing else.
+//! Documents: Istio admits exactly what `tidegate check` accepts.
 //!
-//! Three verdicts on each fixture have to be one: that in its table, Istio's and ours. On variations of whole documents (see
-//! `variations`) and on texts that are hard to read (see `texts` and `spoilt`) two have to be.
+//! For each fixture, three verdicts must agree: that in its table, Istio's and ours. For variations of whole documents (see `variations`)
+//! and for texts that are hard to parse (see `texts` and `spoilt`), two must agree.
 
 use std::collections::BTreeMap;
 use std::fs;

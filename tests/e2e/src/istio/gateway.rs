@@ -1,7 +1,7 @@
-//! Envoy Gateway: whatever flags `tidegate manifest` is given, the API server admits the policy that it prints.
+//! Envoy Gateway: with any flags, the API server admits the policy that `tidegate manifest` prints.
 //!
-//! Its definition comes out of Envoy Gateway's module, and the code that holds it against a document is the API server's, as for
-//! Istio's kinds. What the gateway itself makes of a policy that is admitted, `e2e gateway` asks the gateway's own code.
+//! The definition comes from Envoy Gateway's module, and the documents are validated by the API server's code, as for Istio's kinds. `e2e
+//! gateway` tests how Envoy Gateway translates an admitted policy.
 
 use anyhow::Result;
 

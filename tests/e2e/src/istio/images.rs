@@ -1,7 +1,7 @@
-//! Images: the agent takes what `tidegate push` pushes, and `tidegate check` says of any image what the agent and Envoy do.
+//! Images: the agent accepts what `tidegate push` pushes, and `tidegate check` agrees with the agent and Envoy about any image.
 //!
-//! Everything goes through a real registry. What we push is fetched by Istio's own fetcher and has to be the module, byte for byte;
-//! what others push in every shape that they are known to is put to both, and the verdicts are compared.
+//! All images are in a real registry. Istio's own fetcher must get exactly the module that was pushed. Images in all known layouts of other
+//! tools are checked by both sides, and the verdicts are compared.
 
 use std::fs;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! A judge as a process: one JSON object a line each way (`tests/istio/judge/main.go` is the other side). `e2e gateway` asks its own
-//! judge in the same way.
+//! A judge as a process: one JSON object per line in each direction (`tests/istio/judge/main.go` is the other side). `e2e gateway` uses its
+//! own judge in the same way.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;

@@ -1,4 +1,4 @@
-//! Manifests: whatever flags `tidegate manifest` is given, Istio admits what it prints, and `tidegate check` has nothing to say.
+//! Manifests: with any flags, Istio admits the output of `tidegate manifest`, and `tidegate check` reports nothing.
 
 use std::fs;
 

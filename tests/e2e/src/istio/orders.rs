@@ -1,8 +1,8 @@
-//! Orders: whether `tidegate chain` and istiod give each workload the same plugins, one after the other.
+//! Orders: whether `tidegate chain` and istiod run the same plugins in each workload, in the same order.
 //!
-//! `tests/istio/orders` has a folder for each case. `tidegate chain` says whose chains there are; istiod's own code is then asked
-//! about each of these proxies, for every traffic, port and service by which the plugins could differ, and for the listeners that it
-//! would send to Envoy, where its own filters stand between.
+//! `tests/istio/orders` contains a directory for each case. `tidegate chain` lists the chains. istiod's own code is then called for each of
+//! these proxies, for every combination of traffic, port and service in which the plugins could differ, and for the listeners that it would
+//! send to Envoy, which contain its own filters.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,4 +1,4 @@
-//! A real registry: CNCF Distribution, as Debian packages it, on loopback.
+//! A real registry: CNCF Distribution, as packaged by Debian, on loopback.
 
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind};

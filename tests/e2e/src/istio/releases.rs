@@ -1,7 +1,7 @@
-//! Releases: `tidegate check --istio RELEASE` admits what the API server with that release's CRDs does, and nothing else.
+//! Releases: `tidegate check --istio RELEASE` admits exactly what the API server admits with that release's CRDs.
 //!
-//! The CRDs come from `istio.io/api`, which has a version for every release. istiod's webhook is that of the judge: its rules for these
-//! kinds are the same in all of them.
+//! The CRDs come from `istio.io/api`, which has a version for every release. istiod's webhook is that of the judge, because its rules for
+//! these kinds are the same in all releases.
 
 use std::path::Path;
 

@@ -1,8 +1,8 @@
-//! Drift: whether Istio's CRDs still hold the rules that `tidegate check` was written from.
+//! Drift: whether Istio's CRDs still contain the rules on which `tidegate check` is based.
 //!
-//! `crds.txt` lists them, one a line: kind, version, path, keyword, value. The judge reads the same list out of Istio's module.
-//! `BLESS=1` writes it anew, and with it most of the table that `validate` judges by. What a CEL rule says, a person has to read
-//! and write into `checks.rs` and `table.rs`: a test there fails until somebody does.
+//! `crds.txt` lists them, one per line: kind, version, path, keyword, value. The judge generates the same list from Istio's module.
+//! `BLESS=1` updates the file, and with it most of the table that `validate` uses. CEL rules must be implemented by hand in `checks.rs` and
+//! `table.rs`: a test there reports missing ones.
 
 use std::collections::BTreeSet;
 use std::fs;

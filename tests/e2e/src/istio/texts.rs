@@ -1,7 +1,7 @@
-//! Manifests as text: what YAML and JSON can do to a document before anyone looks at its fields.
+//! Manifests as text: unusual YAML and JSON.
 //!
-//! `kubectl` reads YAML 1.1 with Go's library and cuts a stream into documents before that. `tidegate check` reads by its own
-//! reader, so each text here is put to both. What `kubectl` does to scalars is in `tests/istio/tables`.
+//! `kubectl` reads YAML 1.1 with Go's library, after it has split the stream into documents. `tidegate check` has its own parser, so both
+//! read each of these texts. The results of `kubectl` for scalars are in `tests/istio/tables`.
 
 use std::iter;
 

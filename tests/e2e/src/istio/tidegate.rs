@@ -1,4 +1,4 @@
-//! The command line tool as a user runs it, with no credentials but those it is given.
+//! Runs the command-line tool like a user, with only the given credentials.
 
 use std::fs;
 use std::io::Write;

@@ -1,4 +1,4 @@
-//! Go: whether it is here with all that the judge needs, and building the judge.
+//! Go: checks whether it is installed with everything that the judge needs, and builds the judge.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,7 @@
-//! Documents by the thousand: whole ones with one thing changed, so that every field meets every kind of value.
+//! Thousands of documents: whole documents with one change each, so that every field gets every kind of value.
 //!
-//! The fixtures have a document for each rule; here nobody has thought of which rule a document breaks. What a field is given
-//! lies around the bounds that Istio's definitions have, and around what differs between characters and bytes, absent and null,
-//! whole numbers and others.
+//! The fixtures contain a document for each rule. Here, documents are not written for specific rules: values are near the limits in Istio's
+//! definitions, and near the differences between characters and bytes, absent and null, integers and other numbers.
 
 use serde_json::{Value, json};
 

@@ -1,6 +1,6 @@
-//! What stands where a cluster is: a registry, Kubernetes' store and API server, and Istio's control plane.
+//! The control plane: a registry, Kubernetes' store and API server, and istiod.
 //!
-//! There is no kubelet and no controller of Kubernetes' own; nothing here needs them. `proxies` has what they would start.
+//! There is no kubelet, and there are no controllers of Kubernetes, which are not needed. `proxies` contains what they would start.
 
 use std::fs;
 use std::net::SocketAddr;

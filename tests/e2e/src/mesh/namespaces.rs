@@ -1,9 +1,8 @@
-//! Namespaces of our own, by util-linux's `unshare`, so that the rig meets nothing on the machine and leaves nothing behind.
+//! Isolates the processes in separate namespaces, with `unshare` from util-linux.
 //!
-//! A network namespace has every port free, and nothing listens on the machine's own addresses. In a mount namespace each
-//! proxy has its own `/var/lib`, where Istio's agent keeps its modules. A process namespace ends with its first process,
-//! which is us: the kernel kills whatever runs in it, however we end. And in a user namespace none of this needs root,
-//! where the system lets users make them.
+//! In a network namespace, every port is free, and nothing listens on the machine's own addresses. In a mount namespace, each proxy has its
+//! own `/var/lib`, in which Istio's agent stores modules. A process namespace ends with its first process, which is this program: the
+//! kernel then kills all processes in it. In a user namespace, none of this requires root, if the system allows users to create one.
 
 use std::path::Path;
 use std::process::Command;

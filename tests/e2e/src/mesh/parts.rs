@@ -1,7 +1,7 @@
-//! The real parts: where each comes from, and building what has to be built.
+//! The parts of the mesh: their origin, and how they are built.
 //!
-//! Istio's and Kubernetes' are built from their Go modules, with Go's own cache: ten minutes the first time on two cores,
-//! seconds afterwards. Nothing here runs a part; this is the only file of the rig that needs a network.
+//! Istio and Kubernetes are built from their Go modules with Go's build cache: ten minutes the first time with two cores, then seconds.
+//! Nothing is started here, and only this file needs a network.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
-//! The rig's processes: started with a log each, waited for with a deadline.
+//! The processes of the mesh: started with a log, awaited with a time limit.
 //!
-//! None is stopped at the end: they live in a process namespace that ends with us (see `namespaces`).
+//! They are not stopped at the end: they run in a process namespace that ends with this program (see `namespaces`).
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

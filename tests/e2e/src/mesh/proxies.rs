@@ -1,4 +1,4 @@
-//! The workloads: Istio's agent with Envoy, as a gateway and as a sidecar, and the application behind both.
+//! The workloads: Istio's agent with Envoy, as a gateway and as a sidecar, and the application.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};

@@ -1,4 +1,4 @@
-//! What docs/ quotes of the story has to be what was just told.
+//! Compares the output that docs/ quotes with the transcript.
 
 use std::fs;
 

@@ -1,5 +1,5 @@
-//! How the story is told: steps of commands as a user types them, and of requests whose answers must come to be as the step
-//! says. All of it goes into the transcript. The steps are in `tutorial` and `symptoms`.
+//! Runs steps: commands as a user types them, and requests that are repeated until the responses are as expected. Everything is recorded in
+//! the transcript. The steps are in `tutorial` and `symptoms`.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

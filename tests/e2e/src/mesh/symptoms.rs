@@ -1,6 +1,6 @@
-//! What goes wrong, as `docs/troubleshooting.md` tells it: each symptom is produced here, by the cause that the page names.
+//! The symptoms in `docs/troubleshooting.md`: each is reproduced by a cause that the page lists.
 //!
-//! Tidegate prints no manifest that does this, so these are written by hand.
+//! Tidegate generates no such manifests, so these are written by hand.
 
 use anyhow::{Context, Result};
 

@@ -1,4 +1,4 @@
-//! What was done and what came back, on the terminal and as a page of Markdown that docs/ can quote.
+//! The transcript: printed to the terminal, and written as a page of Markdown that docs/ can quote.
 
 use std::path::PathBuf;
 

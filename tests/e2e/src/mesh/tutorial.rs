@@ -1,4 +1,4 @@
-//! The tutorial, from a component to a mesh that answers 403, and a plugin's life after that.
+//! The tutorial: from a component to a mesh that responds with 403, and updates of the plugin.
 
 use std::fs;
 

@@ -1,9 +1,9 @@
-//! What the API server says of every fixture of `tidegate check`, compared with the fixture's table and with
-//! `tests/istio/VERDICTS`, which says who refused it too.
+//! The API server's verdict on every fixture of `tidegate check`, compared with the fixture's table and with `tests/istio/VERDICTS`, which
+//! also contains the rejecting component.
 //!
-//! Each document is created as `kubectl apply` does, with strict field validation, and applied as `kubectl apply --server-side`
-//! does; neither stores anything. The first is what its table tells of, and where the second differs, that is written down.
-//! The whole path judges: decoding, the definition's schema, its CEL rules, istiod's webhook.
+//! Each document is created as by `kubectl apply`, with strict field validation, and applied as by `kubectl apply --server-side`, in both
+//! cases without storing anything. The table applies to the former; differences of the latter are recorded. The whole path is tested:
+//! decoding, the schema, CEL rules, istiod's webhook.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
