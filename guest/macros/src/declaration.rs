@@ -18,30 +18,48 @@ use crate::callback::{self, Callback};
 pub struct Arguments {
     /// The path of the file with the JSON Schema of the configuration, relative to the crate's manifest.
     pub schema: Option<LitStr>,
+    /// Whether streams continue after a callback has returned an error.
+    pub continues_on_error: bool,
 }
 
 impl Parse for Arguments {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
         let mut arguments = Arguments::default();
+        let (mut schema, mut on_error) = (None, None::<LitStr>);
         while !input.is_empty() {
             let name: syn::Ident = input.parse()?;
-            if name != "schema" {
-                return Err(Error::new(
-                    name.span(),
-                    format!(
-                        "`{name}` is not an argument of #[plugin]; there is `schema = \"config.schema.json\"`"
-                    ),
-                ));
-            }
-            if arguments.schema.is_some() {
-                return Err(Error::new(name.span(), "`schema` is given twice"));
+            let argument = match name.to_string().as_str() {
+                "schema" => &mut schema,
+                "on_error" => &mut on_error,
+                _ => {
+                    return Err(Error::new(
+                        name.span(),
+                        format!(
+                            "`{name}` is not an argument of #[plugin]; there are `schema = \"config.schema.json\"` and \
+                             `on_error = \"continue\"`"
+                        ),
+                    ));
+                }
+            };
+            if argument.is_some() {
+                return Err(Error::new(name.span(), format!("`{name}` is given twice")));
             }
             input.parse::<syn::Token![=]>()?;
-            arguments.schema = Some(input.parse()?);
+            *argument = Some(input.parse()?);
             if !input.is_empty() {
                 input.parse::<syn::Token![,]>()?;
             }
         }
+        if let Some(on_error) = &on_error
+            && on_error.value() != "continue"
+        {
+            return Err(Error::new(
+                on_error.span(),
+                "there is only `on_error = \"continue\"`; without it, streams end with status 503 if a callback returns an error",
+            ));
+        }
+        arguments.schema = schema;
+        arguments.continues_on_error = on_error.is_some();
         Ok(arguments)
     }
 }
@@ -51,6 +69,10 @@ impl Parse for Arguments {
 pub struct Declaration {
     /// The impl block, unchanged.
     pub item: ItemImpl,
+    /// The type of the state of a stream.
+    pub stream: Type,
+    /// The constructors of this state, if the block defines any, each with the predicates of its `#[cfg(…)]` attributes.
+    pub constructors: Vec<Vec<TokenStream>>,
     /// The callbacks that it defines.
     pub callbacks: Vec<Method>,
     /// Whether the plugin has a configuration: false if the block contains literally `type Config = ()`.
@@ -92,15 +114,19 @@ pub fn read(item: ItemImpl) -> Result<Declaration> {
     }
 
     let mut callbacks = Vec::new();
-    let (mut config, mut stream, mut configure) = (None, false, false);
+    let mut constructors = Vec::new();
+    let (mut config, mut stream, mut configure) = (None, None, false);
     for member in &item.items {
         match member {
             ImplItem::Type(member) if member.ident == "Config" => config = Some(&member.ty),
-            ImplItem::Type(member) if member.ident == "Stream" => stream = true,
+            ImplItem::Type(member) if member.ident == "Stream" => stream = Some(&member.ty),
             ImplItem::Type(member) => {
                 complaints.add(&member.ident, &format!("`{}` is not a type of `Plugin`, which has `Config` and `Stream`", member.ident));
             }
             ImplItem::Fn(member) if member.sig.ident == "configure" => configure = true,
+            ImplItem::Fn(member) if member.sig.ident == "on_stream" => {
+                constructors.push(conditions(&member.attrs));
+            }
             ImplItem::Fn(member) => match Callback::named(&member.sig.ident.to_string()) {
                 Some(callback) => callbacks.push(Method {
                     callback,
@@ -109,7 +135,7 @@ pub fn read(item: ItemImpl) -> Result<Declaration> {
                 None => complaints.add(
                     &member.sig.ident,
                     &format!(
-                        "`{}` is not a method of `Plugin`, which has `configure` and the callbacks {}; \
+                        "`{}` is not a method of `Plugin`, which has `configure`, `on_stream` and the callbacks {}; \
                          put your own functions into an `impl` block of their own",
                         member.sig.ident,
                         callback::names()
@@ -125,7 +151,7 @@ pub fn read(item: ItemImpl) -> Result<Declaration> {
             "`type Config` is missing: the serde type of the configuration, or `type Config = ();` for a plugin that takes none",
         );
     }
-    if !stream {
+    if stream.is_none() {
         complaints.add(
             &item.self_ty,
             "`type Stream` is missing: what is kept for each HTTP stream, or `type Stream = ();` for nothing",
@@ -148,9 +174,15 @@ pub fn read(item: ItemImpl) -> Result<Declaration> {
     }
     complaints.into_result()?;
 
+    // It is there, or this would be an error.
+    let stream = stream
+        .cloned()
+        .unwrap_or_else(|| item.self_ty.as_ref().clone());
     let takes_configuration = !matches!(config, Some(Type::Tuple(tuple)) if tuple.elems.is_empty());
     Ok(Declaration {
         takes_configuration,
+        stream,
+        constructors,
         callbacks,
         item,
     })
@@ -282,12 +314,40 @@ mod tests {
     }
 
     #[test]
+    fn constructors_of_streams_are_found() {
+        let declaration = read(parse_quote! {
+            impl Plugin for Greeter {
+                type Config = ();
+                type Stream = Began;
+                fn configure(_: ()) -> Result<Self, ConfigError> { Ok(Greeter) }
+                #[cfg(unix)]
+                fn on_stream(&self, _: &HttpStream) -> Began { Began }
+                fn on_log(&self, _: &mut Began, _: &mut HttpStream) {}
+            }
+        })
+        .expect("this is a plugin");
+        let stream: Type = parse_quote!(Began);
+        assert_eq!(declaration.stream, stream);
+        assert_eq!(declaration.constructors.len(), 1);
+        assert_eq!(declaration.constructors[0].len(), 1);
+        assert_eq!(declaration.callbacks.len(), 1, "on_stream is no callback");
+    }
+
+    #[test]
     fn attribute_arguments_are_parsed() {
         let arguments: Arguments = parse_quote!(schema = "config.schema.json");
         assert_eq!(
-            arguments.schema.map(|path| path.value()).as_deref(),
+            arguments.schema.as_ref().map(LitStr::value).as_deref(),
             Some("config.schema.json")
         );
+        assert!(!arguments.continues_on_error);
+        let arguments: Arguments = parse_quote!(on_error = "continue", schema = "s.json");
+        assert!(arguments.continues_on_error && arguments.schema.is_some());
+        let error = syn::parse_str::<Arguments>("on_error = \"respond\"")
+            .err()
+            .expect("unknown")
+            .to_string();
+        assert!(error.contains("only `on_error = \"continue\"`"), "{error}");
         let error = syn::parse_str::<Arguments>("scheme = \"x\"")
             .err()
             .expect("unknown")

@@ -10,11 +10,11 @@
 //! not use.
 
 use proc_macro2::{Literal, TokenStream};
-use quote::{format_ident, quote};
+use quote::{format_ident, quote, quote_spanned};
 use syn::{
     Ident, ItemImpl, ItemStruct, LitStr, Result, Type,
     parse::{Parse, ParseStream},
-    parse2,
+    parse_quote, parse2,
     spanned::Spanned,
 };
 
@@ -52,8 +52,9 @@ pub fn plugin(arguments: TokenStream, item: TokenStream) -> Result<TokenStream> 
     } else {
         conditional_exports(plugin, &configure, callbacks)
     };
+    let block = block(&declaration, arguments.continues_on_error);
     Ok(quote! {
-        #item
+        #block
 
         #[cfg(target_family = "wasm")]
         const _: () = {
@@ -65,6 +66,38 @@ pub fn plugin(arguments: TokenStream, item: TokenStream) -> Result<TokenStream> 
         #[cfg(not(target_family = "wasm"))]
         const _: () = ::tidegate_guest::__private::exported::<#plugin>();
     })
+}
+
+/// Returns the impl block with what its author has left out.
+///
+/// Callbacks of the trait return `impl CallbackResult<…>`, and those of the block one type, which is what authors want.
+fn block(declaration: &Declaration, continues_on_error: bool) -> TokenStream {
+    let mut item = declaration.item.clone();
+    item.attrs.push(parse_quote!(#[allow(refining_impl_trait)]));
+    let constructors = &declaration.constructors;
+    if constructors.iter().all(|conditions| !conditions.is_empty()) {
+        let stream = &declaration.stream;
+        let condition = (!constructors.is_empty()).then(|| {
+            let conditions = constructors.iter();
+            let conditions = conditions.map(|conditions| quote!(all(#(#conditions),*)));
+            quote!(#[cfg(not(any(#(#conditions),*)))])
+        });
+        // Errors about the type are reported where the author has written it.
+        item.items
+            .push(syn::ImplItem::Verbatim(quote_spanned! {stream.span()=>
+                #condition
+                #[inline]
+                fn on_stream(&self, _: &::tidegate_guest::HttpStream) -> #stream {
+                    <#stream as ::tidegate_guest::__private::DefaultStream>::default_stream()
+                }
+            }));
+    }
+    if continues_on_error {
+        item.items.push(parse_quote!(
+            const CONTINUES_ON_ERROR: bool = true;
+        ));
+    }
+    quote!(#item)
 }
 
 /// Returns an item that exports the callbacks whose conditions hold.
@@ -272,7 +305,7 @@ fn section(metadata: &Metadata) -> TokenStream {
 
 #[cfg(test)]
 mod tests {
-    use syn::{Expr, Item, Meta, Stmt, UseTree, parse_quote};
+    use syn::{Expr, Item, Meta, Stmt, UseTree};
 
     use super::*;
     use crate::callback::CALLBACKS;
@@ -307,6 +340,60 @@ mod tests {
             "{expanded}"
         );
         assert!(expanded.contains("configure_without"), "{expanded}");
+    }
+
+    /// The impl block of an expansion, for a plugin with this constructor.
+    fn expanded_block(arguments: TokenStream, constructor: TokenStream) -> String {
+        let block = quote! {
+            impl Plugin for Greeter {
+                type Config = ();
+                type Stream = Began;
+                fn configure(_: ()) -> Result<Self, ConfigError> { Ok(Greeter) }
+                #constructor
+                fn on_log(&self, _: &mut Began, _: &mut HttpStream) {}
+            }
+        };
+        let expanded = plugin(arguments, block).expect("this is a plugin");
+        let file: syn::File = parse2(expanded).expect("the expansion is Rust");
+        let Some(Item::Impl(block)) = file.items.first() else {
+            panic!("the block comes first");
+        };
+        quote!(#block).to_string()
+    }
+
+    #[test]
+    fn stream_has_its_default_unless_there_is_a_constructor() {
+        let block = expanded_block(TokenStream::new(), TokenStream::new());
+        assert!(block.contains("fn on_stream"), "{block}");
+        assert!(block.contains("< Began as"), "{block}");
+        let constructor = quote!(
+            fn on_stream(&self, _: &HttpStream) -> Began {
+                Began
+            }
+        );
+        let block = expanded_block(TokenStream::new(), constructor.clone());
+        assert_eq!(block.matches("fn on_stream").count(), 1, "{block}");
+        let block = expanded_block(TokenStream::new(), quote!(#[cfg(unix)] #constructor));
+        assert_eq!(block.matches("fn on_stream").count(), 2, "{block}");
+        assert!(block.contains("cfg (not (any (all (unix))))"), "{block}");
+    }
+
+    #[test]
+    fn callbacks_may_name_their_types() {
+        let block = expanded_block(TokenStream::new(), TokenStream::new());
+        assert!(
+            block.starts_with("# [allow (refining_impl_trait)]"),
+            "{block}"
+        );
+    }
+
+    #[test]
+    fn streams_continue_after_errors_if_asked_for() {
+        let constant = "const CONTINUES_ON_ERROR : bool = true ;";
+        let block = expanded_block(quote!(on_error = "continue"), TokenStream::new());
+        assert!(block.contains(constant), "{block}");
+        let block = expanded_block(TokenStream::new(), TokenStream::new());
+        assert!(!block.contains("CONTINUES_ON_ERROR"), "{block}");
     }
 
     #[test]

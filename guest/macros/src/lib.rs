@@ -27,10 +27,12 @@ use proc_macro::TokenStream;
 /// ```text
 /// #[plugin]                                      // no schema
 /// #[plugin(schema = "config.schema.json")]       // path from the crate's Cargo.toml
+/// #[plugin(on_error = "continue")]               // streams continue after a callback has returned an error
 /// impl Plugin for Greeter { … }
 /// ```
 ///
-/// Only the callbacks that the block defines are exported. See the documentation of `tidegate-guest`.
+/// Only the callbacks that the block defines are exported. If the block has no `on_stream`, the state of a stream is the default of
+/// its type. See the documentation of `tidegate-guest`.
 #[proc_macro_attribute]
 pub fn plugin(arguments: TokenStream, item: TokenStream) -> TokenStream {
     expand::plugin(arguments.into(), item.into())

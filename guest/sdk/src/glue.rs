@@ -8,9 +8,9 @@
 use std::{cell::RefCell, rc::Rc};
 
 use crate::{
-    Action, Completion, ConfigError, HttpStream, Plugin,
+    Action, CallbackResult, Completion, ConfigError, HttpStream, Plugin,
     bindings::{http_call_types, http_streams},
-    config,
+    config, failure,
     http_calls::{CallId, Outcome},
     shared_queues::QueueId,
 };
@@ -39,6 +39,24 @@ pub fn configure_without<P: Plugin<Config = ()>>(
     P::configure(())
         .map(Context::new)
         .map_err(ConfigError::into_string)
+}
+
+/// The state of a stream whose plugin has no constructor for it. `#[plugin]` uses it.
+#[diagnostic::on_unimplemented(
+    message = "the state of a stream, `{Self}`, has no default",
+    label = "derive `Default`, or write `fn on_stream(&self, http: &HttpStream) -> Self::Stream`"
+)]
+pub trait DefaultStream {
+    /// Returns the default.
+    fn default_stream() -> Self;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Default> DefaultStream for T {
+    #[inline(always)]
+    fn default_stream() -> T {
+        T::default()
+    }
 }
 
 /// Stands in for the exports on other targets, so that rustc does not report a plugin as dead code in its own tests.
@@ -94,47 +112,72 @@ impl<P: Plugin> Context<P> {
 impl<P: Plugin> Filter<P> {
     /// Starts a stream.
     pub fn create(context: &Context<P>, http: http_streams::HttpStream) -> Self {
-        let stream = RefCell::new((P::Stream::default(), HttpStream::new(http)));
+        let http = HttpStream::new(http);
+        let stream = context.0.on_stream(&http);
         Filter {
             plugin: Rc::clone(&context.0),
-            stream,
+            stream: RefCell::new((stream, http)),
         }
     }
 
     /// Calls the author's `on_request_headers` callback.
     #[inline]
     pub fn on_request_headers(&self, end: bool) -> Action {
-        self.call(|plugin, stream, http| plugin.on_request_headers(stream, http, end.into()))
+        self.call(|plugin, stream, http| {
+            plugin
+                .on_request_headers(stream, http, end.into())
+                .or_report("on_request_headers")
+        })
     }
 
     /// Calls the author's `on_request_body` callback.
     #[inline]
     pub fn on_request_body(&self, size: u32, end: bool) -> Action {
-        self.call(|plugin, stream, http| plugin.on_request_body(stream, http, size, end.into()))
+        self.call(|plugin, stream, http| {
+            plugin
+                .on_request_body(stream, http, size, end.into())
+                .or_report("on_request_body")
+        })
     }
 
     /// Calls the author's `on_request_trailers` callback.
     #[inline]
     pub fn on_request_trailers(&self) -> Action {
-        self.call(P::on_request_trailers)
+        self.call(|plugin, stream, http| {
+            plugin
+                .on_request_trailers(stream, http)
+                .or_report("on_request_trailers")
+        })
     }
 
     /// Calls the author's `on_response_headers` callback.
     #[inline]
     pub fn on_response_headers(&self, end: bool) -> Action {
-        self.call(|plugin, stream, http| plugin.on_response_headers(stream, http, end.into()))
+        self.call(|plugin, stream, http| {
+            plugin
+                .on_response_headers(stream, http, end.into())
+                .or_report("on_response_headers")
+        })
     }
 
     /// Calls the author's `on_response_body` callback.
     #[inline]
     pub fn on_response_body(&self, size: u32, end: bool) -> Action {
-        self.call(|plugin, stream, http| plugin.on_response_body(stream, http, size, end.into()))
+        self.call(|plugin, stream, http| {
+            plugin
+                .on_response_body(stream, http, size, end.into())
+                .or_report("on_response_body")
+        })
     }
 
     /// Calls the author's `on_response_trailers` callback.
     #[inline]
     pub fn on_response_trailers(&self) -> Action {
-        self.call(P::on_response_trailers)
+        self.call(|plugin, stream, http| {
+            plugin
+                .on_response_trailers(stream, http)
+                .or_report("on_response_trailers")
+        })
     }
 
     /// Calls the author's `on_log` callback.
@@ -156,17 +199,29 @@ impl<P: Plugin> Filter<P> {
         if let Ok(mut stream) = self.stream.try_borrow_mut() {
             let (stream, http) = &mut *stream;
             let (call, outcome) = (CallId::new(call), Outcome::new(outcome));
-            self.plugin
-                .on_http_call_response(stream, http, call, outcome);
+            let done = self
+                .plugin
+                .on_http_call_response(stream, http, call, outcome)
+                .or_report("on_http_call_response");
+            if done.is_none() {
+                failure::call(http, P::CONTINUES_ON_ERROR);
+            }
         }
     }
 
+    /// Calls a callback, which returns nothing if it fails.
     #[inline]
-    fn call(&self, callback: impl FnOnce(&P, &mut P::Stream, &mut HttpStream) -> Action) -> Action {
+    fn call(
+        &self,
+        callback: impl FnOnce(&P, &mut P::Stream, &mut HttpStream) -> Option<Action>,
+    ) -> Action {
         match self.stream.try_borrow_mut() {
             Ok(mut stream) => {
                 let (stream, http) = &mut *stream;
-                callback(&self.plugin, stream, http)
+                match callback(&self.plugin, stream, http) {
+                    Some(action) => action,
+                    None => failure::action(http, P::CONTINUES_ON_ERROR),
+                }
             }
             Err(_) => Action::Continue,
         }
@@ -175,10 +230,10 @@ impl<P: Plugin> Filter<P> {
 
 #[cfg(test)]
 mod tests {
-    use std::{cell::Cell, mem};
+    use std::{cell::Cell, fmt, mem};
 
     use super::*;
-    use crate::EndOfStream;
+    use crate::{EndOfStream, Error, failure::recorder};
 
     /// Pauses each request, counted in the plugin and in the stream. Counts outcomes and trailers in the stream, and ticks in
     /// the plugin.
@@ -189,9 +244,14 @@ mod tests {
         refreshed: Cell<Option<(CallId, u16)>>,
     }
 
+    #[expect(refining_impl_trait, reason = "`#[plugin]` does this for authors")]
     impl Plugin for Pausing {
         type Config = u32;
         type Stream = u32;
+
+        fn on_stream(&self, _: &HttpStream) -> u32 {
+            0
+        }
 
         fn configure(begin: u32) -> Result<Self, ConfigError> {
             if begin > 9 {
@@ -354,6 +414,116 @@ mod tests {
         one.on_tick();
         assert_eq!(one.on_plugin_done(), Completion::Pending);
         assert_eq!(other.on_plugin_done(), Completion::Done);
+    }
+
+    /// Fails in each callback that may. With `CONTINUES`, it lets streams continue.
+    struct Failing<const CONTINUES: bool>;
+
+    #[expect(refining_impl_trait, reason = "`#[plugin]` does this for authors")]
+    impl<const CONTINUES: bool> Plugin for Failing<CONTINUES> {
+        type Config = ();
+        type Stream = ();
+
+        const CONTINUES_ON_ERROR: bool = CONTINUES;
+
+        fn configure(_: ()) -> Result<Self, ConfigError> {
+            Ok(Failing)
+        }
+
+        fn on_stream(&self, _: &HttpStream) {}
+
+        fn on_request_headers(
+            &self,
+            _: &mut (),
+            http: &mut HttpStream,
+            end: EndOfStream,
+        ) -> Result<Action, Borrowing<'static>> {
+            let _ = (http, end);
+            Err(Borrowing("a reason"))
+        }
+
+        fn on_response_body(
+            &self,
+            _: &mut (),
+            _: &mut HttpStream,
+            _: u32,
+            end: EndOfStream,
+        ) -> Result<Action, Error> {
+            match end {
+                EndOfStream::No => Ok(Action::Pause),
+                EndOfStream::Yes => Err(Error::TooLarge),
+            }
+        }
+
+        fn on_http_call_response(
+            &self,
+            _: &mut (),
+            _: &mut HttpStream,
+            _: CallId,
+            _: Outcome,
+        ) -> Result<(), Error> {
+            Err(Error::NotFound)
+        }
+    }
+
+    /// An error of the author's.
+    struct Borrowing<'a>(&'a str);
+
+    impl fmt::Display for Borrowing<'_> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(self.0)
+        }
+    }
+
+    fn failing<const CONTINUES: bool>() -> mem::ManuallyDrop<Filter<Failing<CONTINUES>>> {
+        let context = configure_without(b"").expect("no configuration");
+        // SAFETY: as in `filter`.
+        let handle = unsafe { http_streams::HttpStream::from_handle(1) };
+        mem::ManuallyDrop::new(Filter::create(&context, handle))
+    }
+
+    #[test]
+    fn errors_end_the_stream() {
+        let filter = failing::<false>();
+        assert_eq!(filter.on_response_body(1, false), Action::Pause);
+        assert!(recorder::take().is_empty(), "nothing has failed");
+        assert_eq!(filter.on_request_headers(true), Action::Pause);
+        assert_eq!(
+            recorder::take(),
+            ["log on_request_headers failed: a reason", "respond"]
+        );
+        filter.on_http_call_response(1, response("200"));
+        assert_eq!(
+            recorder::take(),
+            ["log on_http_call_response failed: not-found", "respond"]
+        );
+        recorder::set_has_response(true);
+        assert_eq!(filter.on_response_body(1, true), Action::Pause);
+        assert_eq!(
+            recorder::take(),
+            ["log on_response_body failed: too-large", "respond", "reset"]
+        );
+    }
+
+    #[test]
+    fn streams_continue_after_errors_if_asked_for() {
+        let filter = failing::<true>();
+        assert_eq!(filter.on_request_headers(true), Action::Continue);
+        assert_eq!(
+            recorder::take(),
+            ["log on_request_headers failed: a reason"]
+        );
+        assert_eq!(filter.on_response_body(1, true), Action::Continue);
+        assert_eq!(recorder::take().len(), 1);
+        filter.on_http_call_response(1, response("200"));
+        assert_eq!(
+            recorder::take(),
+            [
+                "log on_http_call_response failed: not-found",
+                "resume Direction::Request",
+                "resume Direction::Response"
+            ]
+        );
     }
 
     #[test]

@@ -5,7 +5,7 @@
 use std::{rc::Rc, time::Duration};
 
 use crate::{
-    Body, Error, Fields, LocalResponse,
+    Action, Body, Error, Fields, LocalResponse,
     bindings::{
         http_calls, http_fields::FieldMap, http_streams, local_responses, properties,
         stream_control,
@@ -124,6 +124,33 @@ impl HttpStream {
     /// [`on_plugin_done`](crate::Plugin::on_plugin_done) can respond on any stream.
     pub fn send_response(&self, response: LocalResponse) -> Result<(), Error> {
         local_responses::send(self.handle(), &response.into_inner())
+    }
+
+    /// Sends a response, like [`send_response`](HttpStream::send_response), and returns [`Action::Pause`], so that a callback can end
+    /// with it:
+    ///
+    /// ```
+    /// use tidegate_guest::prelude::*;
+    ///
+    /// struct Closed;
+    ///
+    /// #[plugin]
+    /// impl Plugin for Closed {
+    ///     type Config = ();
+    ///     type Stream = ();
+    ///
+    ///     fn configure(_: ()) -> Result<Self, ConfigError> {
+    ///         Ok(Closed)
+    ///     }
+    ///
+    ///     fn on_request_headers(&self, _: &mut (), http: &mut HttpStream, _: EndOfStream) -> Result<Action, Error> {
+    ///         http.respond(LocalResponse::new(503).body("closed today"))
+    ///     }
+    /// }
+    /// ```
+    pub fn respond(&self, response: LocalResponse) -> Result<Action, Error> {
+        self.send_response(response)?;
+        Ok(Action::Pause)
     }
 
     /// Resumes a half of the stream that a callback paused. Does nothing if it is not paused.

@@ -337,9 +337,11 @@
 
 mod bindings;
 mod body;
+mod callback_result;
 pub mod clock;
 mod config;
 mod duration;
+mod failure;
 mod field;
 mod fields;
 pub mod foreign_functions;
@@ -361,6 +363,7 @@ pub mod vm_configuration;
 
 pub use bindings::types::Error;
 pub use body::Body;
+pub use callback_result::CallbackResult;
 pub use config::{ConfigError, read_config};
 pub use field::{FieldName, FieldValue};
 pub use fields::Fields;
@@ -390,7 +393,9 @@ pub mod __private {
     pub use tidegate_guest_macros::ExportPlugin;
     pub use wit_bindgen;
 
-    pub use crate::glue::{Context, Filter, configure_from_json, configure_without, exported};
+    pub use crate::glue::{
+        Context, DefaultStream, Filter, configure_from_json, configure_without, exported,
+    };
 
     pub use crate::http_stream::{handle, stream};
 

@@ -6,7 +6,7 @@
 use serde::de::DeserializeOwned;
 
 use crate::{
-    ConfigError, HttpStream,
+    CallbackResult, ConfigError, HttpStream,
     http_calls::{CallId, Outcome},
     shared_queues::QueueId,
 };
@@ -22,12 +22,20 @@ pub use crate::bindings::types::{Action, Completion};
 ///
 /// Every callback has a default implementation, which lets the stream continue or does nothing. `#[plugin]` exports only the
 /// callbacks that the impl block defines, and the proxy calls no others.
+///
+/// A callback that returns an action may return [`Action`] or [`Result<Action, E>`](Result), where `E` implements
+/// [`Display`](std::fmt::Display). [`on_http_call_response`](Plugin::on_http_call_response) may return nothing or `Result<(), E>`. See
+/// [errors](crate#errors).
 pub trait Plugin: Sized + 'static {
     /// The configuration type: a serde type, or `()` if the plugin has no configuration.
     type Config: DeserializeOwned;
 
     /// The state of one HTTP stream, from its first callback to its end. Use `()` if there is none.
-    type Stream: Default + 'static;
+    type Stream: 'static;
+
+    /// Whether streams continue after a callback has returned an error. Set by `#[plugin(on_error = "continue")]`.
+    #[doc(hidden)]
+    const CONTINUES_ON_ERROR: bool = false;
 
     /// Creates the plugin from its configuration.
     ///
@@ -35,6 +43,12 @@ pub trait Plugin: Sized + 'static {
     /// [`ConfigError::at`] to report errors that serde cannot detect. The proxy does not serve traffic with a rejected
     /// configuration.
     fn configure(config: Self::Config) -> Result<Self, ConfigError>;
+
+    /// Creates the state of a stream, immediately before its first callback.
+    ///
+    /// The headers that this callback can read can be read here, too. If the impl block does not define this function, `#[plugin]` adds
+    /// one that returns the [default](Default) of [`Stream`](Plugin::Stream).
+    fn on_stream(&self, http: &HttpStream) -> Self::Stream;
 
     /// Called when the request headers have been received.
     ///
@@ -45,7 +59,7 @@ pub trait Plugin: Sized + 'static {
         stream: &mut Self::Stream,
         http: &mut HttpStream,
         end: EndOfStream,
-    ) -> Action {
+    ) -> impl CallbackResult<Action> {
         let _ = (stream, http, end);
         Action::Continue
     }
@@ -63,7 +77,7 @@ pub trait Plugin: Sized + 'static {
         http: &mut HttpStream,
         size: u32,
         end: EndOfStream,
-    ) -> Action {
+    ) -> impl CallbackResult<Action> {
         let _ = (stream, http, size, end);
         Action::Continue
     }
@@ -76,7 +90,11 @@ pub trait Plugin: Sized + 'static {
     /// this callback.
     ///
     /// It is not called for trailers that the plugin has added itself.
-    fn on_request_trailers(&self, stream: &mut Self::Stream, http: &mut HttpStream) -> Action {
+    fn on_request_trailers(
+        &self,
+        stream: &mut Self::Stream,
+        http: &mut HttpStream,
+    ) -> impl CallbackResult<Action> {
         let _ = (stream, http);
         Action::Continue
     }
@@ -88,7 +106,7 @@ pub trait Plugin: Sized + 'static {
         stream: &mut Self::Stream,
         http: &mut HttpStream,
         end: EndOfStream,
-    ) -> Action {
+    ) -> impl CallbackResult<Action> {
         let _ = (stream, http, end);
         Action::Continue
     }
@@ -100,7 +118,7 @@ pub trait Plugin: Sized + 'static {
         http: &mut HttpStream,
         size: u32,
         end: EndOfStream,
-    ) -> Action {
+    ) -> impl CallbackResult<Action> {
         let _ = (stream, http, size, end);
         Action::Continue
     }
@@ -109,7 +127,11 @@ pub trait Plugin: Sized + 'static {
     /// [`on_request_trailers`](Plugin::on_request_trailers).
     ///
     /// The trailers of a gRPC response contain the status of the call, in `grpc-status`.
-    fn on_response_trailers(&self, stream: &mut Self::Stream, http: &mut HttpStream) -> Action {
+    fn on_response_trailers(
+        &self,
+        stream: &mut Self::Stream,
+        http: &mut HttpStream,
+    ) -> impl CallbackResult<Action> {
         let _ = (stream, http);
         Action::Continue
     }
@@ -130,7 +152,7 @@ pub trait Plugin: Sized + 'static {
         http: &mut HttpStream,
         call: CallId,
         outcome: Outcome,
-    ) {
+    ) -> impl CallbackResult<()> {
         let _ = (stream, http, call, outcome);
     }
 
