@@ -2,7 +2,7 @@
 //!
 //! The accessors do not make hostcalls; the methods of [`Fields`] and [`Body`] do.
 
-use std::{rc::Rc, time::Duration};
+use std::{net::IpAddr, rc::Rc, time::Duration};
 
 use crate::{
     Action, Body, Error, Fields, LocalResponse,
@@ -10,9 +10,10 @@ use crate::{
         http_calls, http_fields::FieldMap, http_streams, local_responses, properties,
         stream_control,
     },
+    cookies,
     duration::milliseconds,
     http_calls::{CallId, Request},
-    property,
+    ip_address, property, query,
 };
 
 pub use crate::bindings::types::Direction;
@@ -46,6 +47,59 @@ impl HttpStream {
     /// Returns an ID that is unique among the active streams of this worker. Use it in log messages.
     pub fn id(&self) -> u32 {
         self.handle().id()
+    }
+
+    /// Returns the method of the request, such as `GET`. The errors of this and the following methods are those of [`Fields::get_str`].
+    pub fn method(&self) -> Result<Option<String>, Error> {
+        self.request_headers().get_str(":method")
+    }
+
+    /// Returns the path of the request with its query, such as `/search?q=a`.
+    pub fn path(&self) -> Result<Option<String>, Error> {
+        self.request_headers().get_str(":path")
+    }
+
+    /// Returns the host that the client asked for, with its port if the client has sent one. HTTP/1.1 calls it `host`.
+    pub fn authority(&self) -> Result<Option<String>, Error> {
+        self.request_headers().get_str(":authority")
+    }
+
+    /// Returns `http` or `https`.
+    pub fn scheme(&self) -> Result<Option<String>, Error> {
+        self.request_headers().get_str(":scheme")
+    }
+
+    /// Returns the status of the response. Returns [`Error::NotAvailable`] before there is a response, and [`Error::Malformed`] if the
+    /// status is not a number.
+    pub fn status(&self) -> Result<Option<u16>, Error> {
+        let status = self.response_headers().get_str(":status")?;
+        let status = status.map(|status| status.parse()).transpose();
+        status.map_err(|_| Error::Malformed)
+    }
+
+    /// Returns the value of the first query parameter with a name: decoded, with `+` as a space. A parameter without `=` has an empty
+    /// value. Returns [`Error::Malformed`] if the path or the value is not valid UTF-8.
+    pub fn query(&self, name: &str) -> Result<Option<String>, Error> {
+        match self.path()? {
+            Some(path) => query::parameter(&path, name),
+            None => Ok(None),
+        }
+    }
+
+    /// Returns the value of the first cookie of the request with a name. Quotes around the value are not part of it. Returns
+    /// [`Error::Malformed`] if the value is not valid UTF-8.
+    pub fn cookie(&self, name: &str) -> Result<Option<String>, Error> {
+        cookies::cookie(&self.request_headers().values("cookie")?, name)
+    }
+
+    /// Returns the IP address from which the request came: that of the attribute `source.address`, without its port.
+    ///
+    /// If the connection is that of another proxy, so is the address. Envoy replaces it by one of `x-forwarded-for`, if its configuration
+    /// says so. An IPv4 address that is mapped to IPv6 is returned as IPv4. Returns `None` if there is no IP address, as for a Unix
+    /// domain socket.
+    pub fn client_address(&self) -> Result<Option<IpAddr>, Error> {
+        let address = self.property_str(&["source", "address"])?;
+        Ok(address.and_then(|address| ip_address::parse(&address)))
     }
 
     /// Returns the request headers, including `:method`, `:path`, `:authority` and `:scheme`.

@@ -335,11 +335,13 @@
 //! instance. Prefer `get` to indexing and `?` to `unwrap`; this also makes modules smaller. The SDK code between the
 //! proxy and the plugin does not panic.
 
+pub mod attributes;
 mod bindings;
 mod body;
 mod callback_result;
 pub mod clock;
 mod config;
+mod cookies;
 mod duration;
 mod failure;
 mod field;
@@ -348,6 +350,7 @@ pub mod foreign_functions;
 mod glue;
 pub mod http_calls;
 mod http_stream;
+mod ip_address;
 mod local_response;
 pub mod log;
 pub mod metrics;
@@ -356,6 +359,7 @@ mod plugin;
 pub mod plugin_lifecycle;
 pub mod plugin_properties;
 mod property;
+mod query;
 pub mod shared_data;
 pub mod shared_queues;
 pub mod timers;
@@ -379,9 +383,9 @@ pub mod prelude {
     pub use crate::shared_queues::QueueId;
     pub use crate::{
         Action, Body, Completion, ConfigError, Direction, EndOfStream, Error, FieldName,
-        FieldValue, Fields, HttpStream, LocalResponse, OrLog, Plugin, clock, foreign_functions,
-        http_calls, log, metrics, plugin, plugin_lifecycle, plugin_properties, shared_data,
-        shared_queues, timers, vm_configuration,
+        FieldValue, Fields, HttpStream, LocalResponse, OrLog, Plugin, attributes, clock,
+        foreign_functions, http_calls, log, metrics, plugin, plugin_lifecycle, plugin_properties,
+        shared_data, shared_queues, timers, vm_configuration,
     };
 }
 

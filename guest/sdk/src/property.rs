@@ -20,6 +20,14 @@ pub(crate) fn integer(value: Vec<u8>) -> Result<i64, Error> {
     }
 }
 
+/// Returns the value of a boolean property. Returns [`Error::Malformed`] if its size is not one byte.
+pub(crate) fn boolean(value: Vec<u8>) -> Result<bool, Error> {
+    match value.as_slice() {
+        [byte] => Ok(*byte != 0),
+        _ => Err(Error::Malformed),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -38,5 +46,13 @@ mod tests {
         for length in [0, 1, 7, 9] {
             assert_eq!(integer(vec![0; length]), Err(Error::Malformed), "{length}");
         }
+    }
+
+    #[test]
+    fn booleans_have_one_byte() {
+        assert_eq!(boolean(vec![1]), Ok(true));
+        assert_eq!(boolean(vec![0]), Ok(false));
+        assert_eq!(boolean(Vec::new()), Err(Error::Malformed));
+        assert_eq!(boolean(vec![0; 8]), Err(Error::Malformed));
     }
 }
