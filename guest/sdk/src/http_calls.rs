@@ -245,7 +245,7 @@ impl Request {
         for (name, value) in entries {
             let mut existing = headers.iter().take(existing);
             let is_excluded = name.starts_with(':')
-                || SET_BY_PROXY.contains(&name.as_str())
+                || is_set_by_proxy(&name)
                 || existing.any(|(other, _)| other.eq_ignore_ascii_case(&name));
             if !is_excluded {
                 headers.push((name, value));
@@ -294,6 +294,11 @@ impl Response {
     pub fn trailers(&self) -> impl Iterator<Item = (&str, &[u8])> {
         pairs(&self.0.trailers)
     }
+}
+
+/// Returns whether a request must not contain a header. The name is lowercase.
+pub(crate) fn is_set_by_proxy(name: &str) -> bool {
+    SET_BY_PROXY.contains(&name)
 }
 
 fn pairs(fields: &[(String, Vec<u8>)]) -> impl Iterator<Item = (&str, &[u8])> {

@@ -349,6 +349,8 @@ mod fields;
 pub mod foreign_functions;
 mod glue;
 pub mod http_calls;
+#[cfg(feature = "http")]
+mod http_crate;
 mod http_stream;
 mod ip_address;
 mod local_response;

@@ -6,10 +6,18 @@
 //! The proxy does not keep messages of every level. `log::trace!` and `log::debug!` ask it first, with [`is_kept`]: if the
 //! message would not be kept, its arguments are not evaluated, and nothing is formatted. The other macros do not ask, so
 //! that a plugin that uses only those does not import the hostcall.
+//!
+//! With the cargo feature `log`, `install` passes on the messages of the `log` crate, which many libraries use.
 
 use std::fmt;
 
 use crate::bindings::logging;
+
+#[cfg(feature = "log")]
+mod facade;
+
+#[cfg(feature = "log")]
+pub use facade::{ProxyLogger, install};
 
 pub use crate::{
     __log_critical as critical, __log_debug as debug, __log_error as error, __log_info as info,
