@@ -37,20 +37,23 @@
 //!         Ok(Authorization)
 //!     }
 //!
-//!     fn on_request_headers(&self, _: &mut (), http: &mut HttpStream, _: EndOfStream) -> Action {
-//!         if ask(http).or_log("ask the authorization service").is_none() {
-//!             http.send_response(LocalResponse::new(503)).or_log("reject a request");
-//!         }
-//!         Action::Pause
+//!     fn on_request_headers(&self, _: &mut (), http: &mut HttpStream, _: EndOfStream) -> Result<Action, Error> {
+//!         let method = http.method()?.unwrap_or_default();
+//!         let path = http.path()?.unwrap_or_default();
+//!         let request = Request::new(&method, "auth.internal", &path).headers_from(http.request_headers())?;
+//!         http.call("auth", request, Duration::from_millis(500))?;
+//!         Ok(Action::Pause)
 //!     }
 //!
-//!     fn on_http_call_response(&self, _: &mut (), http: &mut HttpStream, _: CallId, outcome: Outcome) {
+//!     fn on_http_call_response(
+//!         &self,
+//!         _: &mut (),
+//!         http: &mut HttpStream,
+//!         _: CallId,
+//!         outcome: Outcome,
+//!     ) -> Result<(), Error> {
 //!         match outcome {
-//!             Outcome::Response(response) if response.status() == Some(200) => {
-//!                 if pass(http, &response).or_log("let a request pass").is_none() {
-//!                     http.send_response(LocalResponse::new(503)).or_log("reject a request");
-//!                 }
-//!             }
+//!             Outcome::Response(response) if response.status() == Some(200) => pass(http, &response),
 //!             Outcome::Response(response) => {
 //!                 let mut denial = LocalResponse::new(response.status().unwrap_or(503));
 //!                 for (name, value) in response.headers() {
@@ -58,22 +61,11 @@
 //!                         denial = denial.header(name, value);
 //!                     }
 //!                 }
-//!                 http.send_response(denial.body(response.into_body())).or_log("reject a request");
+//!                 http.send_response(denial.body(response.into_body()))
 //!             }
-//!             Outcome::Reset => {
-//!                 http.send_response(LocalResponse::new(503)).or_log("reject a request");
-//!             }
+//!             Outcome::Reset => http.send_response(LocalResponse::new(503)),
 //!         }
 //!     }
-//! }
-//!
-//! /// Sends the headers of a request to the authorization service.
-//! fn ask(http: &HttpStream) -> Result<CallId, Error> {
-//!     let headers = http.request_headers();
-//!     let method = headers.get_str(":method")?.unwrap_or_default();
-//!     let path = headers.get_str(":path")?.unwrap_or_default();
-//!     let request = Request::new(&method, "auth.internal", &path).headers_from(headers)?;
-//!     http.call("auth", request, Duration::from_millis(500))
 //! }
 //!
 //! /// Continues with a request that the authorization service allows.
@@ -86,6 +78,8 @@
 //!     http.resume(Direction::Request)
 //! }
 //! ```
+//!
+//! If anything fails here, the request [ends with status 503](crate#errors).
 
 use std::{fmt, time::Duration};
 

@@ -96,7 +96,8 @@
 //!
 //! A single plugin value handles all streams of a worker, one callback at a time. Callbacks borrow it immutably, so
 //! mutable state belongs in a [`Cell`](std::cell::Cell) or [`RefCell`](std::cell::RefCell). Per-stream state belongs in
-//! [`Stream`](Plugin::Stream), which callbacks receive as a mutable reference. Do not store either in a `static`: if a
+//! [`Stream`](Plugin::Stream), which callbacks receive as a mutable reference. It is the default of its type, unless the impl block
+//! defines [`on_stream`](Plugin::on_stream), which creates it immediately before the first callback of the stream. Do not store either in a `static`: if a
 //! plugin is deployed twice with different configurations, both can run in the same instance.
 //!
 //! ```
@@ -108,7 +109,6 @@
 //!     slowest: Cell<u64>,
 //! }
 //!
-//! #[derive(Default)]
 //! struct Began(u64);
 //!
 //! #[plugin]
@@ -120,8 +120,11 @@
 //!         Ok(Timer::default())
 //!     }
 //!
-//!     fn on_request_headers(&self, began: &mut Began, _: &mut HttpStream, _: EndOfStream) -> Action {
-//!         began.0 = clock::now();
+//!     fn on_stream(&self, _: &HttpStream) -> Began {
+//!         Began(clock::now())
+//!     }
+//!
+//!     fn on_request_headers(&self, _: &mut Began, _: &mut HttpStream, _: EndOfStream) -> Action {
 //!         Action::Continue
 //!     }
 //!
@@ -129,17 +132,19 @@
 //!         let took = clock::now().saturating_sub(began.0);
 //!         if took > self.slowest.get() {
 //!             self.slowest.set(took);
-//!             let path = http.request_headers().get_str(":path").ok().flatten().unwrap_or_default();
+//!             let path = http.path().ok().flatten().unwrap_or_default();
 //!             log::info!("{path} took {took} ns, the longest so far");
 //!         }
 //!     }
 //! }
 //! ```
 //!
+//! The callback for the request's headers is here so that the time is that of the beginning.
+//!
 //! Use [`shared_data`] to share data between workers, [`shared_queues`] to pass data from all workers to one of them, and
 //! [`metrics`] for counters, gauges and histograms of the whole proxy. Use
 //! [stream properties](HttpStream::set_property) to pass per-stream data to later plugins in the chain. Stream properties
-//! also expose proxy attributes other than headers and body:
+//! also expose proxy attributes other than headers and body, and [`attributes`] reads the most common of them:
 //!
 //! ```
 //! use tidegate_guest::prelude::*;
@@ -155,11 +160,11 @@
 //!         Ok(Mark)
 //!     }
 //!
-//!     fn on_request_headers(&self, _: &mut (), http: &mut HttpStream, _: EndOfStream) -> Action {
-//!         if let Ok(Some(client)) = http.property_str(&["source", "address"]) {
-//!             http.set_property("mark.client", client).or_log("mark the stream");
+//!     fn on_request_headers(&self, _: &mut (), http: &mut HttpStream, _: EndOfStream) -> Result<Action, Error> {
+//!         if let Some(client) = attributes::source_address(http)? {
+//!             http.set_property("mark.client", client)?;
 //!         }
-//!         Action::Continue
+//!         Ok(Action::Continue)
 //!     }
 //! }
 //! ```
@@ -169,7 +174,7 @@
 //!
 //! # Local responses, pausing and bodies
 //!
-//! [`HttpStream::send_response`] responds to the request without contacting the upstream. [`Action::Pause`] pauses the
+//! [`HttpStream::respond`] responds to the request without contacting the upstream. [`Action::Pause`] pauses the
 //! stream until [`HttpStream::resume`] is called. When a body callback returns it, the body is buffered.
 //!
 //! This plugin passes a body on when it is complete. It searches everything that has been received in each callback, and not
@@ -189,14 +194,19 @@
 //!         Ok(NoSecrets)
 //!     }
 //!
-//!     fn on_request_body(&self, _: &mut (), http: &mut HttpStream, _: u32, end: EndOfStream) -> Action {
-//!         let body = http.request_body().read_all().unwrap_or_default();
+//!     fn on_request_body(
+//!         &self,
+//!         _: &mut (),
+//!         http: &mut HttpStream,
+//!         _: u32,
+//!         end: EndOfStream,
+//!     ) -> Result<Action, Error> {
+//!         let body = http.request_body().read_all()?;
 //!         if body.windows(6).any(|word| word == b"secret") {
 //!             let refusal = LocalResponse::new(403).body("no secrets, please").details("secret");
-//!             http.send_response(refusal).or_log("reject a request");
-//!             return Action::Pause;
+//!             return http.respond(refusal);
 //!         }
-//!         if end.is_end() { Action::Continue } else { Action::Pause }
+//!         Ok(if end.is_end() { Action::Continue } else { Action::Pause })
 //!     }
 //! }
 //! ```
@@ -275,30 +285,29 @@
 //!         Ok(Authorization)
 //!     }
 //!
-//!     fn on_request_headers(&self, _: &mut (), http: &mut HttpStream, _: EndOfStream) -> Action {
-//!         let request = Request::get("auth.internal", "/check").headers_from(http.request_headers());
-//!         let call = request.and_then(|request| http.call("auth", request, Duration::from_millis(500)));
-//!         if call.or_log("ask the authorization service").is_none() {
-//!             http.send_response(LocalResponse::new(503)).or_log("reject a request");
-//!         }
-//!         Action::Pause
+//!     fn on_request_headers(&self, _: &mut (), http: &mut HttpStream, _: EndOfStream) -> Result<Action, Error> {
+//!         let request = Request::get("auth.internal", "/check").headers_from(http.request_headers())?;
+//!         http.call("auth", request, Duration::from_millis(500))?;
+//!         Ok(Action::Pause)
 //!     }
 //!
-//!     fn on_http_call_response(&self, _: &mut (), http: &mut HttpStream, _: CallId, outcome: Outcome) {
+//!     fn on_http_call_response(
+//!         &self,
+//!         _: &mut (),
+//!         http: &mut HttpStream,
+//!         _: CallId,
+//!         outcome: Outcome,
+//!     ) -> Result<(), Error> {
 //!         match outcome {
-//!             Outcome::Response(response) if response.status() == Some(200) => {
-//!                 http.resume(Direction::Request).or_log("let a request pass");
-//!             }
-//!             _ => {
-//!                 http.send_response(LocalResponse::new(403)).or_log("reject a request");
-//!             }
+//!             Outcome::Response(response) if response.status() == Some(200) => http.resume(Direction::Request),
+//!             _ => http.send_response(LocalResponse::new(403)),
 //!         }
 //!     }
 //! }
 //! ```
 //!
-//! If a call cannot be sent, no outcome follows, so the plugin must not leave the stream paused. A service that cannot be
-//! reached is reported as a response with status 503. [`http_calls`] describes the outcomes, and has an example that
+//! If a call cannot be sent, no outcome follows, so the plugin must not leave the stream paused. Here, `?` [ends it](#errors). A service
+//! that cannot be reached is reported as a response with status 503. [`http_calls`] describes the outcomes, and has an example that
 //! passes headers of the service on.
 //!
 //! [`http_calls::send`] sends a request that belongs to no stream. With [`timers`], a plugin can do so regularly, and
@@ -318,8 +327,40 @@
 //! # Errors
 //!
 //! Hostcalls return a [`Result`] whose [`Error`] gives the reason for a failure. A hostcall never terminates the plugin
-//! because it was called at the wrong time or with the wrong target. Use [`OrLog::or_log`] where a failure can only be
-//! logged.
+//! because it was called at the wrong time or with the wrong target.
+//!
+//! A callback that returns an action may return [`Action`] or [`Result<Action, E>`](Result), where `E` is [`Error`] or any other type
+//! that implements [`Display`](std::fmt::Display). [`on_http_call_response`](Plugin::on_http_call_response) may return nothing or
+//! `Result<(), E>`. If a callback returns an error, it is logged once, at level error, with the name of the callback. Then the stream
+//! ends with a response with status 503, whose details in access logs are `plugin_error`. If a response has begun, the stream is reset.
+//!
+//! With `#[plugin(on_error = "continue")]`, the stream continues instead, and after `on_http_call_response` it is resumed. Use this if a
+//! request may pass without the plugin. A plugin that decides whether a request is allowed must not use it.
+//!
+//! ```
+//! use tidegate_guest::prelude::*;
+//!
+//! struct Search;
+//!
+//! #[plugin(on_error = "continue")]
+//! impl Plugin for Search {
+//!     type Config = ();
+//!     type Stream = ();
+//!
+//!     fn configure(_: ()) -> Result<Self, ConfigError> {
+//!         Ok(Search)
+//!     }
+//!
+//!     fn on_request_headers(&self, _: &mut (), http: &mut HttpStream, _: EndOfStream) -> Result<Action, Error> {
+//!         if let Some(term) = http.query("q")? {
+//!             http.request_headers().set("x-search-term", term)?;
+//!         }
+//!         Ok(Action::Continue)
+//!     }
+//! }
+//! ```
+//!
+//! Use [`OrLog::or_log`] for failures after which the callback continues, and in the other callbacks, where a failure can only be logged.
 //!
 //! # Tests
 //!
@@ -328,6 +369,12 @@
 //! decision. That module can be unit-tested like any other; see `guest/plugins/rate-limit` for an example.
 //! [`read_config`] parses a configuration in a test exactly as in a proxy. Test the rest in a proxy: run
 //! `tidegate run --upstream echo` and send requests to it.
+//!
+//! # Features
+//!
+//! * `http`: conversions from and to the types of the `http` crate. [`HttpStream`] has the methods `http_method`, `uri` and
+//!   `status_code`, [`Fields`] has `header_map` and `replace_headers`, and requests and responses are converted with `into`.
+//! * `log`: the function `log::install` passes messages of the `log` crate to the proxy.
 //!
 //! # Panics
 //!

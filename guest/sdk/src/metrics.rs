@@ -40,8 +40,7 @@
 //!     duration: Histogram,
 //! }
 //!
-//! #[derive(Default)]
-//! struct Began(Option<u64>);
+//! struct Began(u64);
 //!
 //! #[plugin]
 //! impl Plugin for Meter {
@@ -57,18 +56,19 @@
 //!         })
 //!     }
 //!
-//!     fn on_request_headers(&self, began: &mut Began, _: &mut HttpStream, _: EndOfStream) -> Action {
-//!         began.0 = Some(clock::now());
+//!     fn on_stream(&self, _: &HttpStream) -> Began {
 //!         self.requests.increment();
 //!         self.active.add(1);
+//!         Began(clock::now())
+//!     }
+//!
+//!     fn on_request_headers(&self, _: &mut Began, _: &mut HttpStream, _: EndOfStream) -> Action {
 //!         Action::Continue
 //!     }
 //!
 //!     fn on_log(&self, began: &mut Began, _: &mut HttpStream) {
-//!         if let Some(began) = began.0 {
-//!             self.active.add(-1);
-//!             self.duration.observe(clock::now().saturating_sub(began) / 1_000_000);
-//!         }
+//!         self.active.add(-1);
+//!         self.duration.observe(clock::now().saturating_sub(began.0) / 1_000_000);
 //!     }
 //! }
 //! ```

@@ -33,8 +33,7 @@
 //!     }
 //!
 //!     fn on_log(&self, _: &mut (), http: &mut HttpStream) {
-//!         let status = http.response_headers().get_str(":status").ok().flatten();
-//!         if status.is_some_and(|status| status.starts_with('5')) {
+//!         if http.status().ok().flatten().is_some_and(|status| status >= 500) {
 //!             let path = http.request_headers().get(":path").ok().flatten();
 //!             self.queue.enqueue(path.unwrap_or_default()).or_log("report a failure");
 //!         }

@@ -49,15 +49,14 @@
 //!         }
 //!     }
 //!
-//!     fn on_request_headers(&self, _: &mut (), http: &mut HttpStream, _: EndOfStream) -> Action {
-//!         let client = http.request_headers().get("x-client-id").or_log("read the client's name").flatten();
+//!     fn on_request_headers(&self, _: &mut (), http: &mut HttpStream, _: EndOfStream) -> Result<Action, Error> {
+//!         let client = http.request_headers().get("x-client-id")?;
 //!         let clients = self.clients.borrow();
 //!         let is_blocked = |client: Vec<u8>| clients.split(|byte| *byte == b'\n').any(|line| line == client);
 //!         if client.is_some_and(is_blocked) {
-//!             http.send_response(LocalResponse::new(403)).or_log("reject a request");
-//!             return Action::Pause;
+//!             return http.respond(LocalResponse::new(403));
 //!         }
-//!         Action::Continue
+//!         Ok(Action::Continue)
 //!     }
 //! }
 //! ```

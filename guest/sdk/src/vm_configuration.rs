@@ -20,9 +20,9 @@
 //!         Ok(Tag { zone: vm_configuration::get() })
 //!     }
 //!
-//!     fn on_request_headers(&self, _: &mut (), http: &mut HttpStream, _: EndOfStream) -> Action {
-//!         http.request_headers().set("x-zone", &self.zone).or_log("tag a request");
-//!         Action::Continue
+//!     fn on_request_headers(&self, _: &mut (), http: &mut HttpStream, _: EndOfStream) -> Result<Action, Error> {
+//!         http.request_headers().set("x-zone", &self.zone)?;
+//!         Ok(Action::Continue)
 //!     }
 //! }
 //! ```

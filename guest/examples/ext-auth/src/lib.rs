@@ -78,22 +78,24 @@ impl Plugin for ExtAuth {
         asked: &mut Option<Question>,
         http: &mut HttpStream,
         _: EndOfStream,
-    ) -> Action {
-        let header = |name| http.request_headers().get(name).ok().flatten();
+    ) -> Result<Action, Error> {
+        let header = |name| http.request_headers().get(name);
         let names = ["authorization", ":method", ":path"];
-        let question = names.map(|name| header(name).unwrap_or_default());
+        let [credentials, method, path] = names.map(header);
+        let question = [credentials?, method?, path?].map(Option::unwrap_or_default);
         match self.decisions.borrow().find(&question, clock::now()) {
             Some(true) => {
                 self.allowed.increment();
-                return Action::Continue;
+                return Ok(Action::Continue);
             }
-            Some(false) => self.deny(http, 403),
-            None => match self.ask(http, &question).or_log("ask about a request") {
-                Some(_) => *asked = Some(question),
-                None => self.deny(http, 503),
-            },
+            Some(false) => self.deny(http, 403)?,
+            None => {
+                let call = self.ask(http, &question);
+                call.inspect_err(|_| self.failed.increment())?;
+                *asked = Some(question);
+            }
         }
-        Action::Pause
+        Ok(Action::Pause)
     }
 
     fn on_http_call_response(
@@ -102,7 +104,7 @@ impl Plugin for ExtAuth {
         http: &mut HttpStream,
         _: CallId,
         outcome: Outcome,
-    ) {
+    ) -> Result<(), Error> {
         let Some(is_allowed) = decisions::read(&outcome) else {
             return self.deny(http, 503);
         };
@@ -112,9 +114,9 @@ impl Plugin for ExtAuth {
         }
         if is_allowed {
             self.allowed.increment();
-            http.resume(Direction::Request).or_log("let a request pass");
+            http.resume(Direction::Request)
         } else {
-            self.deny(http, 403);
+            self.deny(http, 403)
         }
     }
 }
@@ -132,13 +134,13 @@ impl ExtAuth {
         http.call(&self.config.cluster, request, self.timeout())
     }
 
-    fn deny(&self, http: &HttpStream, status: u16) {
+    fn deny(&self, http: &HttpStream, status: u16) -> Result<(), Error> {
         match status {
             403 => self.denied.increment(),
             _ => self.failed.increment(),
         }
         let response = LocalResponse::new(status).details("ext_auth");
-        http.send_response(response).or_log("reject a request");
+        http.send_response(response)
     }
 
     fn timeout(&self) -> Duration {

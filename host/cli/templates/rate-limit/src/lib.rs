@@ -40,19 +40,21 @@ impl Plugin for RateLimit {
         })
     }
 
-    fn on_request_headers(&self, _: &mut (), http: &mut HttpStream, _: EndOfStream) -> Action {
+    fn on_request_headers(
+        &self,
+        _: &mut (),
+        http: &mut HttpStream,
+        _: EndOfStream,
+    ) -> Result<Action, Error> {
         let mut bucket = self.bucket.get();
         let passes = bucket.take(clock::now());
         self.bucket.set(bucket);
         if passes {
-            return Action::Continue;
+            return Ok(Action::Continue);
         }
         let refusal = LocalResponse::new(429)
             .header("retry-after", "1")
             .body("too many requests\n");
-        match http.send_response(refusal).or_log("reject a request") {
-            Some(()) => Action::Pause,
-            None => Action::Continue,
-        }
+        http.respond(refusal)
     }
 }
