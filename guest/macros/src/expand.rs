@@ -87,7 +87,7 @@ fn block(declaration: &Declaration, continues_on_error: bool) -> TokenStream {
             .push(syn::ImplItem::Verbatim(quote_spanned! {stream.span()=>
                 #condition
                 #[inline]
-                fn on_stream(&self, _: &::tidegate_guest::HttpStream) -> #stream {
+                fn on_stream(&self, _: &::tidegate_guest::HttpStream) -> Self::Stream {
                     <#stream as ::tidegate_guest::__private::DefaultStream>::default_stream()
                 }
             }));
