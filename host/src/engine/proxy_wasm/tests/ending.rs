@@ -253,7 +253,7 @@ fn refused_plugin_listens_to_no_queue() {
     };
     let config = RuntimeConfig::new(Arc::new(LogCapture::default()));
     let queues = config.queues.clone();
-    let port = Rc::new(TestPort::default());
+    let port = Rc::new(ManualPort::default());
     let chain = Runtime::new(config)
         .unwrap()
         .load(&[first, second])
@@ -261,10 +261,10 @@ fn refused_plugin_listens_to_no_queue() {
     let refused = chain.start_worker_with(0, port.clone()).map(|_| ());
     assert!(matches!(refused, Err(StartError::Refused { .. })));
     // The instance waits for the first plugin.
-    assert_eq!(port.timers.borrow().len(), 1);
+    assert!(port.has_timers());
     // It is the only queue.
     queues.enqueue(1, Bytes::new()).unwrap();
-    assert_eq!(*port.queue_events.lock().unwrap(), [0; 0]);
+    assert_eq!(port.take_queue_events(), [0; 0]);
 }
 
 #[test]
