@@ -86,14 +86,27 @@ impl ChainInstances {
             .modules
             .iter()
             .any(|it| it.compiled.callbacks().has(Phase::Log));
-        Ok(Self {
+        let this = Self {
             worker,
             loaded,
             port,
             instances,
             permanently_failed,
             has_log_callback,
-        })
+        };
+        this.set_in_service(true);
+        Ok(this)
+    }
+
+    /// Ends instances that have never served a stream, without waiting for plugins that are not done.
+    pub(crate) fn discard(&self) {
+        self.set_in_service(false);
+    }
+
+    fn set_in_service(&self, in_service: bool) {
+        for renewable in &self.instances {
+            renewable.vm.borrow().set_in_service(in_service);
+        }
     }
 
     pub(crate) fn plugin_count(&self) -> usize {
@@ -168,6 +181,7 @@ impl ChainInstances {
         }
         match start_instance(&self.loaded, module, self.worker, &self.port) {
             Ok(fresh) => {
+                fresh.set_in_service(true);
                 if let Some(stats) = &fresh.services().stats {
                     stats.add_restart();
                 }

@@ -155,6 +155,11 @@ impl WorkerChain {
     pub fn open(&self, wake: Rc<dyn Fn()>) -> Stream {
         Stream::new(self.instances.clone(), wake)
     }
+
+    /// Drops a chain that has not been used. Its plugins are told that they end, but the proxy does not wait for them.
+    pub(crate) fn discard(self) {
+        self.instances.discard();
+    }
 }
 
 /// Returns the engine for a plugin. Fails if the requested engine cannot run the binary.

@@ -42,6 +42,8 @@ pub(crate) struct Vm {
     callbacks: Callbacks,
     services: Rc<Services>,
     dead: Cell<bool>,
+    /// Whether the instance serves streams. Only then is there anything to wait for when its plugins end.
+    in_service: Cell<bool>,
     port: Rc<dyn Port>,
     /// The plugins' timers, by the plugin's index.
     timers: RefCell<Vec<Timer>>,
@@ -116,6 +118,7 @@ impl VmHandle {
             callbacks: compiled.callbacks(),
             services,
             dead: Cell::new(false),
+            in_service: Cell::new(false),
             port,
             timers: RefCell::default(),
             _queue_events: pending,
@@ -140,7 +143,7 @@ impl Deref for VmHandle {
 impl Drop for VmHandle {
     fn drop(&mut self) {
         self.vm.end_plugins();
-        if self.vm.services.ending.waiting().is_empty() {
+        if !self.vm.in_service.get() || self.vm.services.ending.waiting().is_empty() {
             return;
         }
         let at = after(self.vm.services.clock.monotonic(), END_LIMIT);
@@ -183,6 +186,11 @@ impl Vm {
 
     pub(crate) fn services(&self) -> &Rc<Services> {
         &self.services
+    }
+
+    /// Records whether the instance serves streams: once its chain has started, and until the chain is discarded.
+    pub(crate) fn set_in_service(&self, in_service: bool) {
+        self.in_service.set(in_service);
     }
 
     /// Returns whether the instance has trapped.

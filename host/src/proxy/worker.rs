@@ -106,7 +106,7 @@ impl Worker {
                 spawn_connection(&self.state, stream, peer, id, connections);
             }
             WorkerMessage::Prepare { chain, answer } => {
-                self.prepared = None;
+                self.discard_prepared();
                 let started = chain.start_worker_with(self.number, self.port.clone());
                 let _ = answer.send(started.map(|chain| self.prepared = Some(chain)));
             }
@@ -116,7 +116,13 @@ impl Worker {
                 }
                 let _ = done.send(());
             }
-            WorkerMessage::DropPrepared => self.prepared = None,
+            WorkerMessage::DropPrepared => self.discard_prepared(),
+        }
+    }
+
+    fn discard_prepared(&mut self) {
+        if let Some(chain) = self.prepared.take() {
+            chain.discard();
         }
     }
 }

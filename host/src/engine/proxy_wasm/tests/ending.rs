@@ -236,6 +236,23 @@ fn plugin_can_become_done_while_another_one_is_dropped() {
 }
 
 #[test]
+fn discarded_chain_is_not_kept() {
+    let pending = plugin(&module(
+        r#"(import "env" "proxy_log" (func $log (param i32 i32 i32) (result i32)))
+           (func (export "proxy_on_done") (param i32) (result i32)
+               (i32.store8 (i32.const 0) (i32.const 0x64))
+               (drop (call $log (i32.const 2) (i32.const 0) (i32.const 1)))
+               (i32.const 0))"#,
+    ));
+    let mut worker = Worker::start(std::slice::from_ref(&pending));
+    worker.chain.take().unwrap().discard();
+    // It was asked, and is not waited for.
+    assert_eq!(worker.lines.take(), ["info d"]);
+    assert!(!worker.has_instance());
+    assert!(!worker.port.has_timers());
+}
+
+#[test]
 fn refused_plugin_listens_to_no_queue() {
     // The plugins' contexts are 1 and 2. The second one registers a queue and is refused. The first one is not done.
     let first = plugin(&module(
@@ -260,8 +277,8 @@ fn refused_plugin_listens_to_no_queue() {
         .unwrap();
     let refused = chain.start_worker_with(0, port.clone()).map(|_| ());
     assert!(matches!(refused, Err(StartError::Refused { .. })));
-    // The instance waits for the first plugin.
-    assert!(port.has_timers());
+    // The first plugin is not done, but it has never served a stream.
+    assert!(!port.has_timers());
     // It is the only queue.
     queues.enqueue(1, Bytes::new()).unwrap();
     assert_eq!(port.take_queue_events(), [0; 0]);
