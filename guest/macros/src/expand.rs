@@ -288,7 +288,7 @@ fn export_of(callback: &Callback) -> TokenStream {
 }
 
 fn section(metadata: &Metadata) -> TokenStream {
-    // One by one: a byte string would leave a second copy of itself among the module's data.
+    // One by one, and without `#[used]`: either a byte string or the attribute would leave a second copy among the module's data.
     let bytes = metadata
         .json
         .iter()
@@ -296,7 +296,6 @@ fn section(metadata: &Metadata) -> TokenStream {
     let length = Literal::usize_unsuffixed(metadata.json.len());
     let watched = metadata.schema_file.iter();
     quote! {
-        #[used]
         #[unsafe(link_section = #SECTION)]
         static __TIDEGATE_METADATA: [u8; #length] = [#(#bytes),*];
         #(const _: &[u8] = include_bytes!(#watched);)*
