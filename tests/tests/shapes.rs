@@ -47,8 +47,9 @@ fn crates() -> Result<Vec<String>> {
             .with_context(|| format!("failed to read {}", folder.display()))?
         {
             let path = entry?.path();
-            // The gallery holds other languages too, which cargo does not build.
-            if path.join("Cargo.toml").is_file() {
+            // The gallery holds other languages too, which cargo does not build, and the plugins share a library.
+            let manifest = std::fs::read_to_string(path.join("Cargo.toml")).unwrap_or_default();
+            if manifest.contains("cdylib") {
                 names.extend(
                     path.file_name()
                         .map(|name| name.to_string_lossy().into_owned()),

@@ -1,0 +1,30 @@
+//! What the plugins `rate-limit` and `headers` match requests with: strings, paths, addresses, and [`Condition`], which combines
+//! them.
+//!
+//! The types are parts of a plugin's configuration. They are checked and compiled when they are deserialized, so that an error
+//! has the path of the invalid value, and matching cannot fail. Names and semantics are those of Envoy where Envoy has the same.
+//!
+//! Matching reads a request through the trait [`Request`], so it can be tested without a proxy.
+
+mod cidr;
+mod client_address;
+mod condition;
+mod cookie;
+mod path;
+mod path_matcher;
+mod regex;
+mod request;
+mod string_matcher;
+
+pub use cidr::Cidr;
+pub use client_address::{address_of, client_address};
+pub use condition::{Condition, HeaderMatcher, PropertyMatcher, QueryParameterMatcher};
+pub use cookie::cookie;
+pub use path::{path_of, percent_decode, query_parameter};
+pub use path_matcher::PathMatcher;
+pub use regex::Regex;
+pub use request::Request;
+pub use string_matcher::StringMatcher;
+
+#[cfg(test)]
+mod tests;
