@@ -2,24 +2,29 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use serde::Deserialize;
+use crate::read::{Read, Shape, Value, Wrong};
 
 /// A range of addresses, written as `10.0.0.0/8`, `2001:db8::/32`, or as a single address.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "schema", schemars(with = "String"))]
-#[serde(try_from = "String")]
 pub struct Cidr {
     network: IpAddr,
-    prefix: u8,
+    prefix: u32,
 }
 
-impl TryFrom<String> for Cidr {
-    type Error = &'static str;
+impl Read for Cidr {
+    const SHAPE: &'static Shape = &Shape::Text;
 
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        Cidr::parse(&text)
-            .ok_or("expected an IP address, or a range of addresses such as 10.0.0.0/8")
+    fn read(value: Value, wrong: &mut Wrong) -> Self {
+        let text = String::read(value, wrong);
+        Cidr::parse(&text).unwrap_or_else(|| {
+            wrong.note("expected an IP address, or a range of addresses such as 10.0.0.0/8");
+            Cidr {
+                network: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+                prefix: 0,
+            }
+        })
     }
 }
 
@@ -49,14 +54,14 @@ impl Cidr {
 }
 
 /// Returns the first `prefix` bits of an address, followed by zeros. A longer prefix than the address is all of it.
-pub(crate) fn masked(address: IpAddr, prefix: u8) -> IpAddr {
+pub fn masked(address: IpAddr, prefix: u32) -> IpAddr {
     match address {
         IpAddr::V4(address) => {
-            let host = u32::MAX.checked_shr(prefix.into()).unwrap_or(0);
+            let host = u32::MAX.checked_shr(prefix).unwrap_or(0);
             IpAddr::V4(Ipv4Addr::from(u32::from(address) & !host))
         }
         IpAddr::V6(address) => {
-            let host = u128::MAX.checked_shr(prefix.into()).unwrap_or(0);
+            let host = u128::MAX.checked_shr(prefix).unwrap_or(0);
             IpAddr::V6(Ipv6Addr::from(u128::from(address) & !host))
         }
     }

@@ -37,7 +37,7 @@ fn nth_forwarded(forwarded: &[u8], source: IpAddr, trusted_hops: u32) -> Option<
 
 /// Parses an address, with or without a port: `192.0.2.7`, `192.0.2.7:80`, `2001:db8::1`, `[2001:db8::1]` or `[2001:db8::1]:80`.
 pub fn address_of(text: &[u8]) -> Option<IpAddr> {
-    let text = std::str::from_utf8(text).ok()?.trim();
+    let text = std::str::from_utf8(text.trim_ascii()).ok()?;
     let address = if let Some(rest) = text.strip_prefix('[') {
         rest.split_once(']')?.0
     } else {

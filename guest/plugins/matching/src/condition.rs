@@ -1,14 +1,14 @@
 //! [`Condition`]: which requests something applies to.
 
-use serde::Deserialize;
-use tidegate_guest::FieldName;
+use crate::{
+    Cidr, HeaderName, PathMatcher, Request, StringMatcher, client_address, path_of, query_parameter,
+};
 
-use crate::{Cidr, PathMatcher, Request, StringMatcher, client_address, path_of, query_parameter};
-
+crate::readable! {
 /// Which requests something applies to: those for which all given fields match. An empty condition matches every request.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "schema", schemars(default, deny_unknown_fields))]
 pub struct Condition {
     /// The host of the request, in lowercase and without its port.
     pub host: Option<StringMatcher>,
@@ -24,33 +24,36 @@ pub struct Condition {
     pub source_cidr: Vec<Cidr>,
     /// How many proxies in front of this one are trusted to have appended to `x-forwarded-for`, for `source_cidr`. With 0, the
     /// client's address is the attribute `source.address`.
-    pub trusted_hops: u32,
+    pub trusted_hops: u32 = 0,
     /// All of these properties.
     pub properties: Vec<PropertyMatcher>,
 }
+}
 
+crate::readable! {
 /// Matches a header. Without `string_match` and `present_match`, the header must be present.
-#[derive(Debug, Deserialize)]
+#[derive(Debug)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", schemars(deny_unknown_fields))]
 pub struct HeaderMatcher {
     /// The name of the header.
-    #[cfg_attr(feature = "schema", schemars(with = "String"))]
-    pub name: FieldName,
+    pub name: HeaderName,
     /// What its value matches. Several values are joined with `,`. An absent header does not match, even if inverted.
     pub string_match: Option<StringMatcher>,
     /// Whether the header is present.
     pub present_match: Option<bool>,
     /// Whether the result is inverted.
-    #[serde(default)]
-    pub invert_match: bool,
+    #[cfg_attr(feature = "schema", schemars(default))]
+    pub invert_match: bool = false,
+}
 }
 
+crate::readable! {
 /// Matches a query parameter by its first value, which is percent-decoded. Without `string_match` and `present_match`, the parameter
 /// must be present.
-#[derive(Debug, Deserialize)]
+#[derive(Debug)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", schemars(deny_unknown_fields))]
 pub struct QueryParameterMatcher {
     /// The name of the parameter.
     pub name: String,
@@ -59,19 +62,22 @@ pub struct QueryParameterMatcher {
     /// Whether the parameter is present.
     pub present_match: Option<bool>,
 }
+}
 
+crate::readable! {
 /// Matches a property of the stream. Without `string_match`, the property must be present.
-#[derive(Debug, Deserialize)]
+#[derive(Debug)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", schemars(deny_unknown_fields))]
 pub struct PropertyMatcher {
     /// The path of the property, such as `["xds", "route_name"]`.
     pub path: Vec<String>,
     /// What its value matches, as bytes.
     pub string_match: Option<StringMatcher>,
     /// Whether the result is inverted.
-    #[serde(default)]
-    pub invert_match: bool,
+    #[cfg_attr(feature = "schema", schemars(default))]
+    pub invert_match: bool = false,
+}
 }
 
 impl Condition {
@@ -85,16 +91,17 @@ impl Condition {
         }
         if self.path.is_some() || !self.query_parameters.is_empty() {
             let path = request.header(":path").unwrap_or_default();
-            let path = String::from_utf8_lossy(&path);
+            // A path that is not UTF-8 is as an empty one.
+            let path = std::str::from_utf8(&path).unwrap_or_default();
             if let Some(matcher) = &self.path
-                && !matcher.matches(path_of(&path))
+                && !matcher.matches(path_of(path))
             {
                 return false;
             }
             if !self
                 .query_parameters
                 .iter()
-                .all(|parameter| parameter.matches(&path))
+                .all(|parameter| parameter.matches(path))
             {
                 return false;
             }
@@ -179,3 +186,14 @@ fn host_of(mut authority: Vec<u8>) -> Vec<u8> {
     authority.make_ascii_lowercase();
     authority
 }
+
+crate::deserialize_by_shape!(
+    Condition,
+    HeaderMatcher,
+    PropertyMatcher,
+    QueryParameterMatcher,
+    Cidr,
+    PathMatcher,
+    crate::Regex,
+    StringMatcher
+);

@@ -2,7 +2,8 @@
 
 /// Returns a path without its query and fragment.
 pub fn path_of(path: &str) -> &str {
-    path.split(['?', '#']).next().unwrap_or(path)
+    let end = path.bytes().position(|byte| matches!(byte, b'?' | b'#'));
+    end.and_then(|end| path.get(..end)).unwrap_or(path)
 }
 
 /// Returns the first value of a parameter in the query of a path, percent-decoded. A parameter without `=` is empty.

@@ -1,30 +1,30 @@
 //! [`PathMatcher`]: the path of a request, without its query.
 
-use serde::Deserialize;
-
 use crate::Regex;
+use crate::read::{Read, Shape, Value, Wrong};
 
+crate::choice! {
 /// Matches a path without its query, in one of four ways.
-#[derive(Debug, Deserialize)]
+#[derive(Debug)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", schemars(rename_all = "snake_case"))]
 pub enum PathMatcher {
     /// The whole path.
-    Exact(String),
+    Exact(String) = "exact",
     /// The beginning of the path.
-    Prefix(String),
+    Prefix(String) = "prefix",
     /// A regular expression, which has to match the whole path.
-    SafeRegex(Regex),
+    SafeRegex(Regex) = "safe_regex",
     /// A template such as `/users/{id}/orders/**`. `{name}` and `*` stand for one segment, which is not empty, and `**` at the end
     /// for the rest of the path.
-    Template(Template),
+    Template(Template) = "template",
+}
 }
 
 /// A path template.
-#[derive(Debug, Deserialize)]
+#[derive(Debug)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "schema", schemars(with = "String"))]
-#[serde(try_from = "String")]
 pub struct Template {
     segments: Vec<Segment>,
     /// Whether any number of segments may follow.
@@ -35,6 +35,21 @@ pub struct Template {
 enum Segment {
     Literal(String),
     Any,
+}
+
+impl Read for Template {
+    const SHAPE: &'static Shape = &Shape::Text;
+
+    fn read(value: Value, wrong: &mut Wrong) -> Self {
+        let text = String::read(value, wrong);
+        Template::try_from(text).unwrap_or_else(|reason| {
+            wrong.note(reason);
+            Template {
+                segments: Vec::new(),
+                open: false,
+            }
+        })
+    }
 }
 
 impl TryFrom<String> for Template {

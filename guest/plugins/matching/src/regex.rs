@@ -1,39 +1,52 @@
 //! [`Regex`]: a regular expression that matches in linear time. Without the feature `regex`, there are none.
 
-use serde::Deserialize;
+use crate::read::{Read, Shape, Value, Wrong};
 
 /// A regular expression that has to match a whole text, as Envoy's `safe_regex` does. The syntax is that of the crate
 /// `regex-lite`: similar to RE2, without Unicode classes, backreferences and look-around.
-#[derive(Debug, Deserialize)]
+#[derive(Debug)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "schema", schemars(with = "RegexFields"))]
-#[serde(try_from = "RegexFields")]
 pub struct Regex {
     #[cfg(feature = "regex")]
-    compiled: regex_lite::Regex,
+    /// `None` if it was invalid, after which no configuration is accepted.
+    compiled: Option<regex_lite::Regex>,
 }
 
+crate::readable! {
 /// A regular expression.
-#[derive(Deserialize)]
+#[derive(Debug)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "schema", schemars(rename = "Regex"))]
-#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", schemars(deny_unknown_fields))]
 struct RegexFields {
     /// It has to match the whole text. Syntax as in RE2, without Unicode classes.
     regex: String,
 }
+}
 
-impl TryFrom<RegexFields> for Regex {
-    type Error = &'static str;
+impl Read for Regex {
+    const SHAPE: &'static Shape = RegexFields::SHAPE;
 
+    fn read(value: Value, wrong: &mut Wrong) -> Self {
+        let fields = RegexFields::read(value, wrong);
+        Regex::new(fields).unwrap_or_else(|reason| {
+            wrong.note(reason);
+            Regex::never()
+        })
+    }
+}
+
+impl Regex {
     #[cfg(feature = "regex")]
-    fn try_from(RegexFields { regex }: RegexFields) -> Result<Self, Self::Error> {
-        let compiled = compile(&regex)?;
+    fn new(RegexFields { regex }: RegexFields) -> Result<Self, &'static str> {
+        let compiled = Some(compile(&regex)?);
         Ok(Regex { compiled })
     }
 
     #[cfg(not(feature = "regex"))]
-    fn try_from(_: RegexFields) -> Result<Self, Self::Error> {
+    fn new(RegexFields { regex }: RegexFields) -> Result<Self, &'static str> {
+        drop(regex);
         Err(
             "this plugin was built without regular expressions, its cargo feature `regex` adds them",
         )
@@ -62,10 +75,17 @@ fn compile(regex: &str) -> Result<regex_lite::Regex, &'static str> {
 }
 
 impl Regex {
+    fn never() -> Self {
+        Regex {
+            #[cfg(feature = "regex")]
+            compiled: None,
+        }
+    }
+
     /// Returns whether the whole text matches.
     pub fn matches(&self, text: &str) -> bool {
         #[cfg(feature = "regex")]
-        return self.compiled.is_match(text);
+        return self.compiled.as_ref().is_some_and(|it| it.is_match(text));
         #[cfg(not(feature = "regex"))]
         {
             let _ = text;

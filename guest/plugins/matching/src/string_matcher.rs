@@ -1,16 +1,14 @@
 //! [`StringMatcher`]: Envoy's matcher of strings.
 
-use serde::Deserialize;
-
 use crate::Regex;
+use crate::read::{Read, Shape, Value, Wrong};
 
 /// Matches a string, in one of five ways. The fields are those of Envoy's `StringMatcher`.
 ///
 /// Values that are not UTF-8 match by their bytes, except that no regular expression matches them.
-#[derive(Debug, Deserialize)]
+#[derive(Debug)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "schema", schemars(with = "StringMatcherFields"))]
-#[serde(try_from = "StringMatcherFields")]
 pub struct StringMatcher {
     kind: Kind,
     ignore_case: bool,
@@ -25,11 +23,12 @@ enum Kind {
     SafeRegex(Regex),
 }
 
+crate::readable! {
 /// Matches a string in exactly one way.
-#[derive(Deserialize)]
+#[derive(Debug)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "schema", schemars(rename = "StringMatcher"))]
-#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", schemars(deny_unknown_fields))]
 struct StringMatcherFields {
     /// The whole string.
     exact: Option<String>,
@@ -42,14 +41,31 @@ struct StringMatcherFields {
     /// A regular expression, which has to match the whole string.
     safe_regex: Option<Regex>,
     /// Whether the case of ASCII letters is ignored. It has no effect on `safe_regex`.
-    #[serde(default)]
-    ignore_case: bool,
+    #[cfg_attr(feature = "schema", schemars(default))]
+    ignore_case: bool = false,
+}
 }
 
-impl TryFrom<StringMatcherFields> for StringMatcher {
-    type Error = &'static str;
+impl Read for StringMatcher {
+    const SHAPE: &'static Shape = StringMatcherFields::SHAPE;
 
-    fn try_from(fields: StringMatcherFields) -> Result<Self, Self::Error> {
+    fn read(value: Value, wrong: &mut Wrong) -> Self {
+        let fields = StringMatcherFields::read(value, wrong);
+        StringMatcher::new(fields).unwrap_or_else(|| {
+            wrong.note(
+                "expected exactly one of `exact`, `prefix`, `suffix`, `contains` and `safe_regex`",
+            );
+            StringMatcher {
+                kind: Kind::Exact(String::new()),
+                ignore_case: false,
+            }
+        })
+    }
+}
+
+impl StringMatcher {
+    /// Returns `None` unless there is exactly one kind.
+    fn new(fields: StringMatcherFields) -> Option<Self> {
         let StringMatcherFields {
             exact,
             prefix,
@@ -64,11 +80,7 @@ impl TryFrom<StringMatcherFields> for StringMatcher {
             (None, None, Some(text), None, None) => Kind::Suffix(text),
             (None, None, None, Some(text), None) => Kind::Contains(text),
             (None, None, None, None, Some(regex)) => Kind::SafeRegex(regex),
-            _ => {
-                return Err(
-                    "expected exactly one of `exact`, `prefix`, `suffix`, `contains` and `safe_regex`",
-                );
-            }
+            _ => return None,
         };
         if ignore_case
             && let Kind::Exact(text)
@@ -78,7 +90,7 @@ impl TryFrom<StringMatcherFields> for StringMatcher {
         {
             text.make_ascii_lowercase();
         }
-        Ok(StringMatcher { kind, ignore_case })
+        Some(StringMatcher { kind, ignore_case })
     }
 }
 

@@ -1,139 +1,381 @@
-//! What an operator may configure.
+//! What an operator may configure. The names are those of Envoy's `local_ratelimit` where it has the same; `docs/rate-limit.md` lists the
+//! differences.
 
-use std::num::NonZeroU32;
+use plugin_matching::{Condition, HeaderName, HeaderValue, choice, deserialize_by_shape, readable};
 
-use serde::Deserialize;
-use tidegate_guest::{ConfigError, FieldName, FieldValue, LocalResponse};
+use crate::text::{Nanoseconds, Rate};
 
-use crate::limiter::{FixedWindow, Limiter, TokenBucket};
-
-/// How many requests pass, and what the others are answered.
-#[derive(Debug, Deserialize)]
+readable! {
+/// Rules that requests have to pass, and what the others are answered.
+#[derive(Debug)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
 pub struct Config {
-    /// How many requests pass in the time that `per` gives.
-    pub rate: NonZeroU32,
-    /// The time that `rate` is for.
-    #[serde(default)]
-    pub per: Period,
-    /// How many requests pass at once after a quiet time; as many as `rate` if absent. For `token_bucket` only.
-    #[serde(default)]
-    pub burst: Option<NonZeroU32>,
-    /// How requests are counted.
-    #[serde(default)]
-    pub algorithm: Algorithm,
-    /// The status of the response to a rejected request, 200 to 599.
-    #[serde(default = "default_status")]
-    #[cfg_attr(test, schemars(range(min = 200, max = 599)))]
-    pub status: u16,
-    /// The body of the response to a rejected request.
-    #[serde(default = "default_body")]
-    pub body: String,
-    /// Headers of the response to a rejected request.
-    #[serde(default)]
-    pub headers: Vec<Header>,
+    /// A request has to pass all rules that apply to it. They are checked in this order, until one rejects it. A rejected request is not
+    /// counted by the rules before.
+    #[cfg_attr(test, schemars(length(min = 1)))]
+    pub rules: Vec<RuleConfig>,
+    /// The response to a rejected request, and headers of other responses.
+    #[cfg_attr(test, schemars(default))]
+    pub response: ResponseConfig = ResponseConfig::default(),
+    /// The first part of the names of metrics and shared data. Metrics have the names
+    /// `STAT_PREFIX.http_local_rate_limit.RULE.NAME`, with the names `enabled`, `ok`, `rate_limited`, `enforced` and `near_limit`.
+    #[cfg_attr(test, schemars(default = "default_stat_prefix"))]
+    pub stat_prefix: String = default_stat_prefix(),
+    /// Headers of requests that a rule limits but does not reject, because of `shadow_mode` or `filter_enforced`.
+    #[cfg_attr(test, schemars(default))]
+    pub request_headers_to_add_when_not_enforced: Vec<HeaderConfig>,
+}
+replaced {
+    "rate" => "replaced by `limit` of a rule, as in {\"rules\":[{\"name\":\"all\",\"limit\":\"10/s\"}]}",
+    "per" => "replaced by `limit` of a rule, as in {\"rules\":[{\"name\":\"all\",\"limit\":\"10/m\"}]}",
+    "burst" => "replaced by `rules[].burst`",
+    "algorithm" => "replaced by `rules[].algorithm`",
+    "status" => "replaced by `response.status`",
+    "body" => "replaced by `response.body`",
+    "headers" => "replaced by `response.response_headers_to_add`",
+}
 }
 
-/// A time that requests are counted in.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+readable! {
+/// A rule: which requests it applies to, what it tells apart, and how many pass.
+#[derive(Debug)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum Period {
-    /// A second.
-    #[default]
-    Second,
-    /// A minute.
-    Minute,
-    /// An hour.
-    Hour,
+#[cfg_attr(test, schemars(deny_unknown_fields))]
+pub struct RuleConfig {
+    /// The name, in metrics and in `RateLimit` headers: letters, digits, `_`, `-` and `.`.
+    #[cfg_attr(test, schemars(regex(pattern = "^[A-Za-z0-9_.-]+$")))]
+    pub name: String,
+    /// How many requests pass in an interval, such as `10/s`, `1000/1h` or `5/100ms`, with the units `ms`, `s`, `m`, `h` and `d`. For
+    /// `concurrency`, how many are in progress at the same time, such as `100`.
+    #[cfg_attr(
+        test,
+        schemars(with = "String", regex(pattern = "^[0-9]+(/[0-9]*(ms|s|m|h|d))?$"))
+    )]
+    pub limit: Rate,
+    /// How many requests pass at once after a quiet time; as many as the limit if absent. For `token_bucket` only.
+    #[cfg_attr(test, schemars(range(min = 1)))]
+    pub burst: Option<u32>,
+    /// How requests are counted; `token_bucket` if absent.
+    #[cfg_attr(test, schemars(default))]
+    pub algorithm: AlgorithmConfig = AlgorithmConfig::TokenBucket,
+    /// For `concurrency` only: how long a request is counted at least if its end is not reported, because the plugin was terminated. It is
+    /// not counted for more than twice as long. The default is `1h`.
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
+    pub lease: Option<Nanoseconds>,
+    /// What requests have in common that are counted together. All requests if empty.
+    #[cfg_attr(test, schemars(default))]
+    pub key: Vec<KeyPart>,
+    /// Which requests the rule applies to. All if absent.
+    #[cfg_attr(test, schemars(default, rename = "match"))]
+    pub condition ["match"]: Condition = Condition::default(),
+    /// The rule does not apply to requests that match one of these conditions.
+    #[cfg_attr(test, schemars(default))]
+    pub exempt: Vec<Condition>,
+    /// Other limits for some requests. The first one that matches is used.
+    #[cfg_attr(test, schemars(default))]
+    pub overrides: Vec<OverrideConfig>,
+    /// What a request costs; 1 if absent.
+    pub cost: Option<Cost>,
+    /// Whether each worker counts for itself, which is so if absent.
+    #[cfg_attr(test, schemars(default))]
+    pub scope: Scope = Scope::Worker,
+    /// How many different keys have a bucket of their own. A table takes about 38 bytes for each, in each worker. If there are more keys
+    /// whose buckets are in use, the others share buckets.
+    #[cfg_attr(test, schemars(default = "default_max_dynamic_descriptors"))]
+    #[cfg_attr(test, schemars(range(min = 1, max = 10_000_000)))]
+    pub max_dynamic_descriptors: u32 = default_max_dynamic_descriptors(),
+    /// The share of requests that the rule is checked for; all if absent.
+    pub filter_enabled: Option<FractionalPercent>,
+    /// The share of limited requests that are rejected; all if absent.
+    pub filter_enforced: Option<FractionalPercent>,
+    /// Whether the rule only counts, and rejects nothing.
+    #[cfg_attr(test, schemars(default))]
+    pub shadow_mode: bool = false,
+}
 }
 
+choice! {
 /// A way to count requests.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum Algorithm {
-    /// Tokens come in evenly, and each request takes one: no more than `burst` at once, and `rate` in the long run.
+#[cfg_attr(test, schemars(rename_all = "snake_case"))]
+pub enum AlgorithmConfig {
+    /// Tokens come in evenly, and each request takes one. In any time t, no more than `burst` and what came in during t pass.
     #[default]
-    TokenBucket,
-    /// `rate` requests in each window; the next one begins with the first request after it.
-    FixedWindow,
+    TokenBucket = "token_bucket",
+    /// The requests of the current window, and those of the window before in proportion to how much of it is within the last interval.
+    SlidingWindow = "sliding_window",
+    /// The requests of a window. A window begins with its first request.
+    FixedWindow = "fixed_window",
+    /// The requests that are in progress.
+    Concurrency = "concurrency",
+}
 }
 
-/// A header.
-#[derive(Debug, Deserialize)]
+choice! {
+/// A part of a key. Requests without it are counted together.
+#[derive(Debug)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct Header {
-    /// Its name.
-    #[cfg_attr(test, schemars(with = "String"))]
-    pub name: FieldName,
-    /// Its value.
-    #[cfg_attr(test, schemars(with = "String"))]
-    pub value: FieldValue,
+#[cfg_attr(test, schemars(rename_all = "snake_case"))]
+pub enum KeyPart {
+    /// The address of the client.
+    ClientAddress(ClientAddress) = "client_address",
+    /// The value of a header. Several values are joined with `,`.
+    Header(HeaderName) = "header",
+    /// The value of a cookie.
+    Cookie(String) = "cookie",
+    /// The first value of a query parameter, percent-decoded.
+    QueryParameter(String) = "query_parameter",
+    /// The path, without the query.
+    Path = "path",
+    /// The method.
+    Method = "method",
+    /// The host, as the client sent it.
+    Host = "host",
+    /// A claim of a token that Envoy has verified.
+    JwtClaim(JwtClaim) = "jwt_claim",
+    /// A claim of a token that nobody has verified. Clients can choose it.
+    UnverifiedJwtClaim(UnverifiedJwtClaim) = "unverified_jwt_claim",
+    /// A property of the stream, such as `["xds", "route_name"]`.
+    Property(Vec<String>) = "property",
+    /// A text that is the same for all requests.
+    Constant(String) = "constant",
+}
 }
 
-fn default_status() -> u16 {
-    429
+readable! {
+/// The address of the client.
+#[derive(Debug)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(default, deny_unknown_fields))]
+pub struct ClientAddress {
+    /// How many proxies in front of this one are trusted to have appended to `x-forwarded-for`. With 0, the address is the attribute
+    /// `source.address`, which Envoy determines itself if `xff_num_trusted_hops` is set there.
+    pub trusted_hops: u32 = 0,
+    /// How many bits of an IPv4 address are used.
+    #[cfg_attr(test, schemars(range(max = 32)))]
+    pub ipv4_prefix: u32 = 32,
+    /// How many bits of an IPv6 address are used. Clients usually have a whole /64.
+    #[cfg_attr(test, schemars(range(max = 128)))]
+    pub ipv6_prefix: u32 = 64,
+}
+}
+
+readable! {
+/// A claim in the dynamic metadata of Envoy's filter `envoy.filters.http.jwt_authn`.
+#[derive(Debug)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
+pub struct JwtClaim {
+    /// The key that the payload has in the metadata, as in the configuration of the filter. In Istio, it is `payload`.
+    #[cfg_attr(test, schemars(default = "default_payload"))]
+    pub payload_in_metadata: String = default_payload(),
+    /// The claim, such as `sub`.
+    pub claim: String,
+}
+}
+
+readable! {
+/// A claim in the payload of a token that a header carries.
+#[derive(Debug)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
+pub struct UnverifiedJwtClaim {
+    /// The header; `authorization` if absent. A scheme such as `Bearer` is skipped.
+    pub header: Option<HeaderName>,
+    /// The claim, such as `sub`, which is a string or a number.
+    pub claim: String,
+}
+}
+
+readable! {
+/// Another limit for some requests. They have their own buckets.
+#[derive(Debug)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
+pub struct OverrideConfig {
+    /// Which requests it is for.
+    #[cfg_attr(test, schemars(rename = "match"))]
+    pub condition ["match"]: Condition,
+    /// Their limit.
+    #[cfg_attr(
+        test,
+        schemars(with = "String", regex(pattern = "^[0-9]+(/[0-9]*(ms|s|m|h|d))?$"))
+    )]
+    pub limit: Rate,
+    /// Their burst. For `token_bucket` only.
+    #[cfg_attr(test, schemars(range(min = 1)))]
+    pub burst: Option<u32>,
+}
+}
+
+choice! {
+/// What a request costs. A request passes if its cost is left. With a cost of 0, at least 1 has to be left.
+#[derive(Debug)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename_all = "snake_case"))]
+pub enum Cost {
+    /// A number.
+    Number(u32) = "number",
+    /// The number in a header of the request, which clients must not be able to choose. 1 if the header is absent or not a number.
+    RequestHeader(HeaderName) = "request_header",
+    /// 1 for each begun number of bytes of the response body. It is charged when the stream ends, even if less is left, and has to be made
+    /// up for before the next request passes.
+    ResponseBytes(#[cfg_attr(test, schemars(range(min = 1)))] u32) = "response_bytes",
+}
+}
+
+choice! {
+/// Where requests are counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename_all = "snake_case"))]
+pub enum Scope {
+    /// In each worker: the limit of the whole proxy is the limit times the number of its workers.
+    #[default]
+    Worker = "worker",
+    /// For all workers of the proxy together, in its shared data. A decision takes longer.
+    Proxy = "proxy",
+}
+}
+
+readable! {
+/// A share of requests. They are spread evenly over all requests.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
+pub struct FractionalPercent {
+    /// The numerator.
+    pub numerator: u32,
+    /// The denominator; `HUNDRED` if absent.
+    #[cfg_attr(test, schemars(default))]
+    pub denominator: Denominator = Denominator::Hundred,
+}
+}
+
+choice! {
+/// A denominator.
+#[derive(Clone, Copy, Debug, Default)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename_all = "SCREAMING_SNAKE_CASE"))]
+pub enum Denominator {
+    /// 100
+    #[default]
+    Hundred = "HUNDRED",
+    /// 10000
+    TenThousand = "TEN_THOUSAND",
+    /// 1000000
+    Million = "MILLION",
+}
+}
+
+readable! {
+/// The response to a rejected request, and headers of other responses.
+#[derive(Debug)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(default, deny_unknown_fields))]
+pub struct ResponseConfig {
+    /// The status of the response to a rejected request.
+    #[cfg_attr(test, schemars(range(min = 200, max = 599)))]
+    pub status: u32 = 429,
+    /// The body of the response to a rejected request.
+    pub body: String = default_body(),
+    /// Headers of the response to a rejected request.
+    pub response_headers_to_add: Vec<HeaderConfig>,
+    /// Headers of responses to requests that pass when at least 80 % of a limit are used.
+    pub response_headers_to_add_when_near_limit: Vec<HeaderConfig>,
+    /// Whether a rejected gRPC request gets the status `RESOURCE_EXHAUSTED` instead of `UNAVAILABLE`.
+    pub rate_limited_as_resource_exhausted: bool = false,
+    /// Whether responses have the headers `X-RateLimit-Limit`, `X-RateLimit-Remaining` and `X-RateLimit-Reset`, of the rule that has the
+    /// least left.
+    pub enable_x_ratelimit_headers: XRateLimitHeaders = XRateLimitHeaders::Off,
+    /// Whether responses have the headers `RateLimit` and `RateLimit-Policy`, of all rules that apply.
+    pub enable_ratelimit_headers: bool = false,
+    /// Whether the response to a rejected request has the header `Retry-After`, in seconds.
+    pub enable_retry_after_header: bool = false,
+}
+}
+
+choice! {
+/// Headers that tell clients what is left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename_all = "SCREAMING_SNAKE_CASE"))]
+pub enum XRateLimitHeaders {
+    /// None.
+    #[default]
+    Off = "OFF",
+    /// Those of the third draft of `RateLimit Header Fields for HTTP`.
+    #[cfg_attr(test, schemars(rename = "DRAFT_VERSION_03"))]
+    DraftVersion03 = "DRAFT_VERSION_03",
+}
+}
+
+readable! {
+/// A header. An existing one with the same name is kept.
+#[derive(Debug)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(deny_unknown_fields))]
+pub struct HeaderConfig {
+    /// Its name.
+    pub name: HeaderName,
+    /// Its value.
+    pub value: HeaderValue,
+}
+}
+
+fn default_stat_prefix() -> String {
+    "rate_limit".to_owned()
 }
 
 fn default_body() -> String {
     "rate limited\n".to_owned()
 }
 
-impl Config {
-    /// The limiter that is configured.
-    pub fn limiter(&self) -> Result<Limiter, ConfigError> {
-        let period = self.per.nanoseconds();
-        match (self.algorithm, self.burst) {
-            (Algorithm::TokenBucket, burst) => Ok(Limiter::TokenBucket(TokenBucket::new(
-                self.rate,
-                period,
-                burst.unwrap_or(self.rate),
-            ))),
-            (Algorithm::FixedWindow, None) => {
-                Ok(Limiter::FixedWindow(FixedWindow::new(self.rate, period)))
-            }
-            (Algorithm::FixedWindow, Some(_)) => Err(ConfigError::at(
-                "burst",
-                "goes with the algorithm `token_bucket`, a fixed window has none",
-            )),
-        }
-    }
+fn default_payload() -> String {
+    "payload".to_owned()
+}
 
-    /// What a request is answered that does not pass.
-    pub fn into_refusal(self) -> Result<LocalResponse, ConfigError> {
-        if !(200..=599).contains(&self.status) {
-            return Err(ConfigError::at(
-                "status",
-                format!("expected 200 to 599, got {}", self.status),
-            ));
+fn default_max_dynamic_descriptors() -> u32 {
+    8192
+}
+
+impl Default for ClientAddress {
+    fn default() -> Self {
+        ClientAddress {
+            trusted_hops: 0,
+            ipv4_prefix: 32,
+            ipv6_prefix: 64,
         }
-        let mut refusal = LocalResponse::new(self.status)
-            .body(self.body)
-            .details("rate_limited");
-        for (index, Header { name, value }) in self.headers.into_iter().enumerate() {
-            if name.is_pseudo() {
-                let reason = format!(
-                    "expected a header name, got \"{}\": the status has a field of its own",
-                    &*name
-                );
-                return Err(ConfigError::at(format!("headers[{index}].name"), reason));
-            }
-            refusal = refusal.header(name, value);
-        }
-        Ok(refusal)
     }
 }
 
-impl Period {
-    fn nanoseconds(self) -> u64 {
-        let seconds = match self {
-            Period::Second => 1,
-            Period::Minute => 60,
-            Period::Hour => 3600,
+impl Default for ResponseConfig {
+    fn default() -> Self {
+        ResponseConfig {
+            status: 429,
+            body: default_body(),
+            response_headers_to_add: Vec::new(),
+            response_headers_to_add_when_near_limit: Vec::new(),
+            rate_limited_as_resource_exhausted: false,
+            enable_x_ratelimit_headers: XRateLimitHeaders::Off,
+            enable_ratelimit_headers: false,
+            enable_retry_after_header: false,
+        }
+    }
+}
+
+impl FractionalPercent {
+    /// Returns the share in millionths.
+    pub fn millionths(self) -> u32 {
+        let factor = match self.denominator {
+            Denominator::Hundred => 10_000,
+            Denominator::TenThousand => 100,
+            Denominator::Million => 1,
         };
-        seconds * 1_000_000_000
+        self.numerator.saturating_mul(factor).min(1_000_000)
     }
 }
+
+deserialize_by_shape!(Config);

@@ -129,7 +129,7 @@ impl Place {
     fn prepare(&self, page: &str) {
         let limits = match page {
             "tidegate-dev" => r#"{"greeting": "hi"}"#,
-            _ => r#"{"rate": 10}"#,
+            _ => r#"{"rules": [{"name": "all", "limit": "10/s"}]}"#,
         };
         self.file("limits.json", limits);
         let source = self.greeter().join("greeter.wasm");

@@ -136,8 +136,9 @@ pub fn compare_flags(setup: &mut Setup) -> Result<Report> {
     let commands: Vec<String> = commands.map(|arguments| fill(&arguments)).collect();
     let tutorial = setup.tutorial.module.to_string_lossy().into_owned();
     let rate_limit = setup.rate_limit.module.to_string_lossy();
-    let configured =
-        format!(r#"{rate_limit}={{"rate":4294967295,"body":"{{}}: yes","burst":null}}"#);
+    let configured = format!(
+        r#"{rate_limit}={{"rules":[{{"name":"all","limit":"1/s","burst":4294967295}}],"stat_prefix":null,"response":{{"body":"{{}}: yes"}}}}"#
+    );
     let mut differences = Vec::new();
     for arguments in &commands {
         let words: Vec<&str> = arguments.split_whitespace().collect();

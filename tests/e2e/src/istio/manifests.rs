@@ -285,10 +285,15 @@ fn configurations() -> Vec<Configuration> {
     let whole = texts
         .into_iter()
         .chain([long.as_str()])
-        .map(|text| json!({ "rate": 5, "body": text, "headers": [{ "name": "x-text", "value": "a" }] }))
+        .map(|text| {
+            json!({
+                "rules": [{ "name": "all", "limit": "5/s" }],
+                "response": { "body": text, "response_headers_to_add": [{ "name": "x-text", "value": "a" }] },
+            })
+        })
         .chain([
-            json!({ "rate": 1 }),
-            json!({ "rate": 1000, "status": 503, "burst": 10 }),
+            json!({ "rules": [{ "name": "all", "limit": "1/s" }] }),
+            json!({ "rules": [{ "name": "all", "limit": "1000/s", "burst": 10 }], "response": { "status": 503 } }),
         ])
         .map(|given| Configuration {
             arrives: given.clone(),
@@ -297,12 +302,12 @@ fn configurations() -> Vec<Configuration> {
     // Fields that are null are left out of a manifest: `kubectl apply` would take them away, `kubectl create` would not.
     let nulls = [
         (
-            json!({ "rate": 4_294_967_295_u32, "burst": null }),
-            json!({ "rate": 4_294_967_295_u32 }),
+            json!({ "rules": [{ "name": "all", "limit": "1/s", "burst": 4_294_967_295_u32 }], "response": null }),
+            json!({ "rules": [{ "name": "all", "limit": "1/s", "burst": 4_294_967_295_u32 }] }),
         ),
         (
-            json!({ "rate": 1, "body": null, "headers": null, "status": 503 }),
-            json!({ "rate": 1, "status": 503 }),
+            json!({ "rules": [{ "name": "all", "limit": "1/s" }], "response": { "body": null, "status": 503 }, "stat_prefix": null }),
+            json!({ "rules": [{ "name": "all", "limit": "1/s" }], "response": { "status": 503 } }),
         ),
     ]
     .map(|(given, arrives)| Configuration { given, arrives });
