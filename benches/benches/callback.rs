@@ -133,9 +133,9 @@ fn callback(criterion: &mut Criterion) {
         (EngineKind::Component, &headers.component),
     ] {
         for count in [0, 10] {
-            let header = r#"{"name": "x-appended", "value": "by the bench"}"#;
+            let header = r#"{"append": {"name": "x-appended", "value": "by the bench"}}"#;
             let configuration = format!(
-                r#"{{"response": {{"append": [{}]}}}}"#,
+                r#"{{"rules": [{{"response": [{}]}}]}}"#,
                 vec![header; count].join(", ")
             );
             let chain = worker(Some((engine, module.to_vec())), &configuration);

@@ -90,7 +90,7 @@
 //!
 //! `#[plugin(schema = "config.schema.json")]` embeds a JSON Schema in the plugin. The path is relative to the directory
 //! of `Cargo.toml`. A test can generate the file from the configuration type with the `schemars` crate, as in
-//! `guest/plugins/headers`.
+//! `guest/plugins/rate-limit`.
 //!
 //! # State
 //!

@@ -1,71 +1,128 @@
-//! A plugin that adds, sets, appends and removes headers, of requests and of responses.
+//! A plugin that changes headers, trailers, cookies, paths and query parameters, and answers CORS preflights. `docs/headers.md`
+//! describes its configuration.
 //!
-//! Which operations there are, and in which order they are done, is in [`edits`], which knows no proxy: it is handed
-//! something that has fields. Here it is handed a stream's.
+//! A configuration is read by the tables in `fields` into a tree (`shape`), from which `config` builds a plan. `stream` applies
+//! the plan to messages, which it knows as traits: `edit::Target` is edited, and `source::Source` has the values of operators. In
+//! a proxy, `live` implements both.
 
-pub mod edits;
+mod config;
+mod cookie;
+mod cors;
+mod decimal;
+mod edit;
+mod fields;
+mod format;
+mod guard;
+mod live;
+mod object;
+mod operators;
+mod place;
+mod query;
+#[cfg(test)]
+mod schema;
+mod security;
+mod shape;
+mod source;
+mod stream;
+mod time;
 
-use serde::Deserialize;
+use tidegate_guest::metrics::Counter;
 use tidegate_guest::prelude::*;
 
-use edits::{Edits, Half, Target};
-
-/// What is done to the headers of both halves of a stream.
-#[derive(Debug, Default, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(default, deny_unknown_fields)]
-pub struct Config {
-    /// What is done to requests, before upstream sees them.
-    pub request: Edits,
-    /// What is done to responses, those that a plugin made among them, before downstream sees them.
-    pub response: Edits,
-}
+use config::{Config, Plan};
+use cors::Decision;
+use live::Live;
+use stream::{State, Trailers};
 
 /// The plugin.
 pub struct Headers {
-    config: Config,
+    plan: Plan,
+    /// The metrics `cors.origin_valid` and `cors.origin_invalid`, if CORS is configured.
+    origins: Option<(Counter, Counter)>,
 }
 
 #[plugin(schema = "config.schema.json")]
 impl Plugin for Headers {
     type Config = Config;
-    type Stream = ();
+    type Stream = State;
 
     fn configure(config: Config) -> Result<Self, ConfigError> {
-        config.request.check(Half::Request)?;
-        config.response.check(Half::Response)?;
-        Ok(Headers { config })
+        let plan = config.build()?;
+        let mut origins = None;
+        if plan.cors.is_some() {
+            let define =
+                |name| Counter::define(name).map_err(|error| ConfigError::at("cors", error.name()));
+            origins = Some((define("cors.origin_valid")?, define("cors.origin_invalid")?));
+        }
+        Ok(Headers { plan, origins })
     }
 
-    fn on_request_headers(&self, _: &mut (), http: &mut HttpStream, _: EndOfStream) -> Action {
-        self.config.request.apply(&Live(http.request_headers()));
+    fn on_request_headers(
+        &self,
+        state: &mut State,
+        http: &mut HttpStream,
+        _: EndOfStream,
+    ) -> Action {
+        let decision = self.plan.cors(state, &Live::request(http));
+        if let (Some((valid, invalid)), Decision::Pass(origin) | Decision::Answer(_, origin)) =
+            (&self.origins, &decision)
+        {
+            if origin.is_some() {
+                valid.increment()
+            } else {
+                invalid.increment()
+            }
+        }
+        if let Decision::Answer(headers, _) = decision {
+            self.plan.answered(state, &Live::request(http));
+            let mut response = LocalResponse::new(200).details("cors_response");
+            for (name, value) in headers {
+                response = response.header(name, value);
+            }
+            http.send_response(response).or_log("answer a preflight");
+            return Action::Pause;
+        }
+        if self.plan.request(state, &Live::request(http)) {
+            foreign_functions::clear_route_cache().or_log("clear the route cache");
+        }
         Action::Continue
     }
 
-    fn on_response_headers(&self, _: &mut (), http: &mut HttpStream, _: EndOfStream) -> Action {
-        self.config.response.apply(&Live(http.response_headers()));
+    fn on_request_trailers(&self, state: &mut State, http: &mut HttpStream) -> Action {
+        let message = Live::later(
+            http,
+            http.request_trailers(),
+            &self.plan.saved,
+            &state.saved,
+        );
+        self.plan.trailers(state, Trailers::Request, &message);
         Action::Continue
     }
-}
 
-/// The headers of a stream in a proxy. What cannot be done there is logged, and the rest is done all the same.
-struct Live<'a>(Fields<'a>);
-
-impl Target for Live<'_> {
-    fn has(&self, name: &FieldName) -> bool {
-        matches!(self.0.get(name).or_log("read a header"), Some(Some(_)))
+    fn on_response_headers(
+        &self,
+        state: &mut State,
+        http: &mut HttpStream,
+        _: EndOfStream,
+    ) -> Action {
+        let saved = std::mem::take(&mut state.saved);
+        self.plan.response(
+            state,
+            &Live::later(http, http.response_headers(), &self.plan.saved, &saved),
+        );
+        state.saved = saved;
+        Action::Continue
     }
 
-    fn set(&self, name: &FieldName, value: &FieldValue) {
-        self.0.set(name, value).or_log("set a header");
-    }
-
-    fn append(&self, name: &FieldName, value: &FieldValue) {
-        self.0.append(name, value).or_log("append a header");
-    }
-
-    fn remove(&self, name: &FieldName) {
-        self.0.remove(name).or_log("remove a header");
+    fn on_response_trailers(&self, state: &mut State, http: &mut HttpStream) -> Action {
+        let message = Live::later(
+            http,
+            http.response_trailers(),
+            &self.plan.saved,
+            &state.saved,
+        );
+        self.plan.trailers(state, Trailers::Response, &message);
+        Action::Continue
     }
 }
 

@@ -1,165 +1,123 @@
-//! Edits on a set of fields of our own, configurations, and the schema.
+//! Configurations, the schema and the reference page, and messages without a proxy.
 
-use std::cell::RefCell;
+mod config;
+mod cors;
+mod edits;
+mod format;
+mod message;
+mod rewrites;
 
-use serde_json::json;
-use tidegate_guest::{ConfigError, FieldName, FieldValue, Plugin, read_config};
+use crate::schema;
 
-use crate::{Config, Headers, edits::Target};
-
-/// Fields without a proxy.
-struct Listed(RefCell<Vec<(String, String)>>);
-
-impl Target for Listed {
-    fn has(&self, name: &FieldName) -> bool {
-        self.0.borrow().iter().any(|(field, _)| **field == **name)
-    }
-
-    fn set(&self, name: &FieldName, value: &FieldValue) {
-        self.remove(name);
-        self.append(name, value);
-    }
-
-    fn append(&self, name: &FieldName, value: &FieldValue) {
-        self.0
-            .borrow_mut()
-            .push((name.to_string(), value.to_string()));
-    }
-
-    fn remove(&self, name: &FieldName) {
-        self.0.borrow_mut().retain(|(field, _)| **field != **name);
-    }
-}
-
-fn configured(config: serde_json::Value) -> Result<Config, ConfigError> {
-    let config = config.to_string();
-    Headers::configure(read_config(config.as_bytes())?)?;
-    read_config(config.as_bytes())
-}
-
-#[test]
-fn edits_apply_as_remove_set_append_add() {
-    let config = configured(json!({ "response": {
-        "add": [{ "name": "x-new", "value": "1" }, { "name": "x-old", "value": "no" }, { "name": "x-gone", "value": "back" }],
-        "append": [{ "name": "x-old", "value": "2" }, { "name": "x-old", "value": "3" }],
-        "set": [{ "name": "X-Set", "value": "only" }],
-        "remove": ["x-gone"],
-    }}))
-    .expect("a good configuration");
-    let fields = [
-        ("x-old", "1"),
-        ("x-set", "a"),
-        ("x-set", "b"),
-        ("x-gone", "1"),
-    ];
-    let fields = fields.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let target = Listed(RefCell::new(fields.to_vec()));
-    config.response.apply(&target);
-    let after = target.0.into_inner();
-    let after: Vec<String> = after
-        .iter()
-        .map(|(name, value)| format!("{name}: {value}"))
-        .collect();
-    assert_eq!(
-        after,
-        [
-            "x-old: 1",
-            "x-set: only",
-            "x-old: 2",
-            "x-old: 3",
-            "x-new: 1",
-            "x-gone: back"
-        ]
-    );
-}
-
-#[test]
-fn empty_configuration_changes_nothing() {
-    let target = Listed(RefCell::new(vec![("a".to_owned(), "b".to_owned())]));
-    configured(json!({}))
-        .expect("an empty configuration")
-        .request
-        .apply(&target);
-    assert_eq!(target.0.into_inner(), [("a".to_owned(), "b".to_owned())]);
-}
-
-#[test]
-fn invalid_configurations_are_rejected_with_their_path() {
-    for (config, reason) in [
-        (
-            json!({ "requests": {} }),
-            "requests: unknown field, expected `request` or `response`",
-        ),
-        (
-            json!({ "request": { "set": [{ "name": "a b", "value": "" }] } }),
-            "request.set[0].name: expected a header name, got \"a b\"",
-        ),
-        (
-            json!({ "response": { "append": [{ "name": "a", "value": "b\n" }] } }),
-            "response.append[0].value: expected a header value, which has no control characters, got \"b \"",
-        ),
-        (
-            json!({ "request": { "set": [{ "name": "a" }] } }),
-            "request.set[0].value: missing",
-        ),
-        (
-            json!({ "request": { "remove": ["x", ":path"] } }),
-            "request.remove[1]: `:path` can be set, and nothing else",
-        ),
-        (
-            json!({ "response": { "add": [{ "name": ":status", "value": "200" }] } }),
-            "response.add[0].name: `:status` can be set, and nothing else",
-        ),
-        (
-            json!({ "response": { "set": [{ "name": "a", "value": "" }, { "name": ":path", "value": "/" }] } }),
-            "response.set[1].name: a response has no `:path`, it has `:status`",
-        ),
-        (
-            json!({ "request": { "set": [{ "name": ":status", "value": "200" }] } }),
-            "request.set[0].name: a request has no `:status`, it has `:method`, `:path`, `:authority` and `:scheme`",
-        ),
-        (
-            json!({ "request": { "remove": ["Host"] } }),
-            "request.remove[0]: `host` can be set, and nothing else",
-        ),
-        (
-            json!({ "request": { "append": [{ "name": "host", "value": "a" }] } }),
-            "request.append[0].name: `host` can be set, and nothing else",
-        ),
-        (
-            json!({ "request": { "add": [{ "name": "host", "value": "a" }] } }),
-            "request.add[0].name: `host` can be set, and nothing else",
-        ),
-    ] {
-        let error = configured(config).expect_err(reason);
-        assert_eq!(error.to_string(), reason);
-    }
-}
-
-#[test]
-fn pseudo_headers_can_be_set_on_their_own_side() {
-    for name in [":method", ":path", ":authority", ":scheme", "host"] {
-        configured(json!({ "request": { "set": [{ "name": name, "value": "a" }] } })).expect(name);
-    }
-    configured(json!({ "response": { "set": [{ "name": ":status", "value": "204" }] } }))
-        .expect(":status may be set");
-    // To a response it is a header like any other.
-    configured(json!({ "response": { "remove": ["host"] } })).expect("host may be removed");
-}
-
-/// `BLESS=1 cargo test -p headers` writes the schema that `#[plugin]` puts into the plugin.
+/// `BLESS=1 cargo test -p headers` writes the schema that `#[plugin]` puts into the plugin, and the reference page.
 #[test]
 fn schema_file_is_up_to_date() {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/config.schema.json");
-    let schema = serde_json::to_string_pretty(&schemars::schema_for!(Config))
-        .expect("a schema is JSON")
-        + "\n";
+    let schema = serde_json::to_string_pretty(&schema::schema()).expect("a schema is JSON") + "\n";
+    check(file, schema);
+}
+
+#[test]
+fn reference_page_is_up_to_date() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../docs/headers.md");
+    let page = std::fs::read_to_string(file).expect("the page");
+    let begin =
+        "<!-- The rest of the page is generated by `BLESS=1 cargo test -p headers`. -->\n\n";
+    let (head, _) = page
+        .split_once(begin)
+        .expect("the mark before what is generated");
+    check(
+        file,
+        format!("{head}{begin}{}\n", schema::reference().trim_end()),
+    );
+}
+
+/// Each recipe of the page is a scenario with the same configuration, and every scenario of a recipe is on the page.
+#[test]
+fn recipes_are_scenarios() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../..");
+    let page = std::fs::read_to_string(format!("{root}/docs/headers.md")).expect("the page");
+    let mut recipes = 0;
+    for manifest in page.split("```yaml\n").skip(1) {
+        let (manifest, _) = manifest.split_once("```").expect("the end of a block");
+        let (start, configuration) = manifest
+            .split_once("  pluginConfig:\n")
+            .expect("a configuration");
+        let (_, name) = start.split_once("metadata: { name: ").expect("a name");
+        let (name, _) = name.split_once(',').expect("a name");
+        let scenario =
+            std::fs::read_to_string(format!("{root}/tests/scenarios/plugins/{name}.yaml"))
+                .expect(name);
+        assert!(
+            scenario.contains(&format!("  configuration:\n{configuration}")),
+            "{name}"
+        );
+        recipes += 1;
+    }
+    assert_eq!(recipes, 10);
+}
+
+/// The rows of the comparison with other proxies that the plugin has to have, by how they begin on the page.
+const FEATURES: [&str; 13] = [
+    "Set, add and remove",
+    "The four append actions",
+    "Remove by pattern",
+    "Trailers",
+    "Query parameters",
+    "Conditions",
+    "Dynamic values",
+    "Rename, copy, rewrite",
+    "Host and path rewrite",
+    "`set-cookie`",
+    "Protected headers",
+    "CORS",
+    "Security headers",
+];
+
+#[test]
+fn features_name_tests_that_exist() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../..");
+    let page = std::fs::read_to_string(format!("{root}/docs/headers.md")).expect("the page");
+    let (_, table) = page.split_once("| Feature | Tests |").expect("the table");
+    let (table, _) = table.split_once("\n\n").expect("its end");
+    let sources = concat!(
+        include_str!("tests/config.rs"),
+        include_str!("tests/cors.rs"),
+        include_str!("tests/edits.rs")
+    )
+    .to_owned()
+        + include_str!("tests/format.rs")
+        + include_str!("tests/rewrites.rs");
+    let rows: Vec<&str> = table.lines().skip(2).collect();
+    assert_eq!(rows.len(), FEATURES.len());
+    for feature in FEATURES {
+        let row = rows
+            .iter()
+            .find(|row| row.starts_with(&format!("| {feature}")))
+            .expect(feature);
+        let (_, tests) = row
+            .trim_end_matches(" |")
+            .rsplit_once(" | ")
+            .expect("tests");
+        for test in tests.split(", ").map(|test| test.trim_matches('`')) {
+            let exists = match test.strip_prefix("unit:") {
+                Some(unit) => sources.contains(&format!("fn {unit}()")),
+                None => std::fs::exists(format!("{root}/tests/scenarios/plugins/{test}.yaml"))
+                    .expect("a file"),
+            };
+            assert!(exists, "{feature}: {test}");
+        }
+    }
+}
+
+#[track_caller]
+fn check(file: &str, expected: String) {
     if std::env::var_os("BLESS").is_some() {
-        std::fs::write(file, &schema).expect("the schema can be written");
+        std::fs::write(file, &expected).expect("the file can be written");
     }
     let written = std::fs::read_to_string(file).unwrap_or_default();
-    assert_eq!(
-        written, schema,
-        "BLESS=1 cargo test -p headers writes config.schema.json anew"
+    assert!(
+        written == expected,
+        "BLESS=1 cargo test -p headers writes {file} anew"
     );
 }

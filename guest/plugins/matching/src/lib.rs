@@ -16,6 +16,7 @@ mod path_matcher;
 pub mod read;
 mod regex;
 mod request;
+mod rewrite;
 mod string_matcher;
 
 pub use cidr::{Cidr, masked};
@@ -27,6 +28,7 @@ pub use path::{path_of, percent_decode, query_parameter};
 pub use path_matcher::PathMatcher;
 pub use regex::Regex;
 pub use request::Request;
+pub use rewrite::Rewrite;
 pub use string_matcher::StringMatcher;
 
 #[cfg(test)]

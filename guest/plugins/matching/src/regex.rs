@@ -47,25 +47,31 @@ impl Regex {
     #[cfg(not(feature = "regex"))]
     fn new(RegexFields { regex }: RegexFields) -> Result<Self, &'static str> {
         drop(regex);
-        Err(
-            "this plugin was built without regular expressions, its cargo feature `regex` adds them",
-        )
+        Err(ABSENT)
     }
 }
+
+/// Why there are no regular expressions.
+#[cfg(not(feature = "regex"))]
+pub(crate) const ABSENT: &str =
+    "this plugin was built without regular expressions, its cargo feature `regex` adds them";
 
 /// The largest compiled expression, in bytes. A worker keeps each of them.
 #[cfg(feature = "regex")]
 const LARGEST: usize = 1 << 20;
 
+/// Compiles an expression.
+#[cfg(feature = "regex")]
+pub(crate) fn build(regex: &str) -> Result<regex_lite::Regex, &'static str> {
+    regex_lite::RegexBuilder::new(regex)
+        .size_limit(LARGEST)
+        .build()
+        .map_err(|_| "expected a regular expression of at most 1 MiB when compiled, with the syntax of RE2")
+}
+
 /// Compiles an expression that has to match the whole text.
 #[cfg(feature = "regex")]
 fn compile(regex: &str) -> Result<regex_lite::Regex, &'static str> {
-    let build = |regex: &str| {
-        regex_lite::RegexBuilder::new(regex)
-            .size_limit(LARGEST)
-            .build()
-            .map_err(|_| "expected a regular expression of at most 1 MiB when compiled, with the syntax of RE2")
-    };
     // Alone first, so that `a)|(b` is refused.
     build(regex)?;
     let mut anchored = String::from("^(?:");

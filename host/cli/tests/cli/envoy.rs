@@ -29,7 +29,8 @@ pub fn plugin(folder: &Folder, name: &str) -> String {
 /// `tidegate manifest` of two plugins, the second of which has a configuration.
 fn manifest(folder: &Folder) -> Vec<String> {
     let configured = plugin(folder, "headers");
-    let configuration = r#"{"response": {"set": [{"name": "x-a", "value": "b: #c"}]}}"#;
+    let configuration =
+        r#"{"rules": [{"response": [{"set": {"name": "x-a", "value": "b: #c"}}]}]}"#;
     vec![
         "manifest".to_owned(),
         "envoy".to_owned(),
@@ -107,11 +108,11 @@ fn envoy_validation_starts_the_plugins_needs_envoy() {
     let path = text(&folder.path("envoy.json"));
     let plugin = plugin(&folder, "headers");
     let arguments = ["manifest", "envoy", "--upstream", "http://h"];
-    let taken = format!("{plugin}={{\"request\": {{}}}}");
+    let taken = format!("{plugin}={{\"rules\": []}}");
     tidegate(arguments.into_iter().chain([&*taken, "-o", &path])).succeeds();
     // `manifest` would reject a configuration that violates the plugin's schema.
     let manifest = fs::read_to_string(&path).expect("the manifest");
-    let refused = manifest.replace("\\\"request\\\"", "\\\"requests\\\"");
+    let refused = manifest.replace("\\\"rules\\\"", "\\\"rule\\\"");
     assert_ne!(manifest, refused);
     fs::write(&path, refused).expect("a manifest");
     let output = Command::new(envoy)
@@ -120,5 +121,5 @@ fn envoy_validation_starts_the_plugins_needs_envoy() {
         .expect("Envoy");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success(), "{said}");
-    assert!(said.contains("requests: unknown field"), "{said}");
+    assert!(said.contains("rule: unknown field"), "{said}");
 }

@@ -266,7 +266,7 @@ fn page_is_legible_in_light_and_dark_mode_needs_chromium() {
     let headers = guests::component("headers", Shape::Wasip2).expect("a component");
     let headers = folder.file("headers.wasm", headers);
     let headers = format!(
-        r#"{headers}={{"request": {{"set": [{{"name": "x-a", "value": "2"}}], "remove": ["x-b"]}}}}"#
+        r#"{headers}={{"rules": [{{"request": [{{"set": {{"name": "x-a", "value": "2"}}}}, {{"remove": "x-b"}}]}}]}}"#
     );
     let (serving, dashboard) = serve_with_dashboard(&[&headers, &tutorial(&folder)]);
     for _ in 0..3 {

@@ -188,7 +188,10 @@ fn test_report_has_new_keys() {
 
     // A component whose functions trap: both engines refuse to start it.
     folder.file("plugin.wasm", component());
-    folder.file("scenarios/a.yaml", "about: x\nstart: { refused: true, logs: [\"plugin critical *\"] }\n");
+    folder.file(
+        "scenarios/a.yaml",
+        "about: x\nstart: { refused: true, logs: [\"plugin critical *\"] }\n",
+    );
     let (found, document) = report(&folder, &call);
     assert_keys(&found, &["runtime"], &["home"]);
     let tests = document["tests"].as_array().expect("tests");

@@ -69,7 +69,7 @@ fn sidecar(story: &mut Story) -> Result<()> {
 
 /// The refusal passes the plugins that saw the request, and no others; a response passes them backwards.
 fn second_plugin(story: &mut Story) -> Result<()> {
-    let config = r#"{ "response": { "append": [{ "name": "seen-by", "value": "headers" }] } }"#;
+    let config = r#"{ "rules": [{ "response": [{ "append": { "name": "seen-by", "value": "headers" } }] }] }"#;
     story.file("headers.json", config)?;
     story.apply(
         "wasm-plugin",

@@ -1,0 +1,298 @@
+//! The fields of the configuration: their names, what they may be, and what they mean. The descriptions end up in the JSON Schema
+//! and in `docs/headers.md`, not in the plugin.
+
+use crate::shape::{Field, Fields, Shape};
+
+/// Makes the fields of an object. `(required)` after the name marks a field that must be given.
+macro_rules! fields {
+    ($title:literal, former $former:expr, $($(#[doc = $about:literal])+ $name:literal $(($required:ident))? => $shape:expr),+ $(,)?) => {
+        Fields {
+            #[cfg(test)]
+            title: $title,
+            fields: &[$(Field {
+                name: $name,
+                shape: &$shape,
+                #[cfg(test)]
+                about: concat!($($about),+),
+                #[cfg(test)]
+                required: { let marks: &[&str] = &[$(stringify!($required))?]; !marks.is_empty() },
+            }),+],
+            former: $former,
+        }
+    };
+    ($title:literal, $($rest:tt)+) => { fields!($title, former &[], $($rest)+) };
+}
+
+const TEXTS: Shape = Shape::List(&Shape::Text);
+
+/// Of the whole configuration.
+pub static CONFIG: Shape = Shape::Object(&fields!("Config",
+    former &[
+        ("request", "moved to `rules[].request`, a list of edits in the order in which they are done, as in {\"rules\": [{\"request\": [{\"set\": {\"name\": \"x-a\", \"value\": \"b\"}}]}]}"),
+        ("response", "moved to `rules[].response`, a list of edits in the order in which they are done, as in {\"rules\": [{\"response\": [{\"set\": {\"name\": \"x-a\", \"value\": \"b\"}}]}]}"),
+    ],
+    /// What is done to which streams, in this order.
+    "rules" => Shape::List(&RULE),
+    /// Whether all rules that match are applied, or only the first. With `first_match`, the first rule without `match_response`
+    /// whose `match` holds applies to a request, and the first rule whose `match` and `match_response` hold to its response. The
+    /// default is `all`.
+    "mode" => Shape::Word(&["all", "first_match"]),
+    /// Names of fields that no rule can change. A `*` at the end stands for any rest. The default is `connection`,
+    /// `content-length`, `keep-alive`, `proxy-connection`, `te`, `transfer-encoding` and `upgrade`; a list replaces it.
+    "protected" => TEXTS,
+    /// Answers CORS preflights, and adds CORS headers to responses. The fields are those of Envoy's `CorsPolicy`.
+    "cors" => CORS,
+    /// Sets headers that make browsers more careful. Rules come later, so they can change these headers.
+    "security_headers" => SECURITY_HEADERS,
+));
+
+static RULE: Shape = Shape::Object(&fields!("Rule",
+    /// To which requests, and to their responses, the rule applies. Conditions see the request as it arrived, before any rule
+    /// changes it. Without it, the rule applies to all.
+    "match" => Shape::Condition,
+    /// To which responses the rule applies. A rule with this field can only change responses and their trailers.
+    "match_response" => MATCH_RESPONSE,
+    /// Edits of the headers of the request, in this order. They come before `path`, `query_parameters` and `host`.
+    "request" => Shape::List(&EDIT),
+    /// Edits of the headers of the response, in this order.
+    "response" => Shape::List(&RESPONSE_EDIT),
+    /// Edits of the trailers of the request, if it has trailers.
+    "request_trailers" => Shape::List(&EDIT),
+    /// Edits of the trailers of the response, if it has trailers.
+    "response_trailers" => Shape::List(&EDIT),
+    /// Rewrites the path. The query stays as it is.
+    "path" => PATH,
+    /// Edits of the query, in this order. Parameters that are not edited keep their place and their encoding.
+    "query_parameters" => Shape::List(&PARAMETER_EDIT),
+    /// Rewrites the host: `:authority`, or `host` in HTTP/1.1. The value can contain operators; if it is empty, nothing changes.
+    "host" => Shape::Text,
+));
+
+static MATCH_RESPONSE: Shape = Shape::Object(&fields!("MatchResponse",
+    /// The status is one of these, or in one of `status_classes`. Any status if both are empty.
+    "status_codes" => Shape::List(&Shape::Integer),
+    /// The status is in one of these classes.
+    "status_classes" => Shape::List(&Shape::Word(&["1xx", "2xx", "3xx", "4xx", "5xx"])),
+    /// The media type in `content-type`, in lowercase and without parameters, matches one of these.
+    "content_type" => Shape::List(&Shape::Matcher),
+    /// All of these headers of the response match.
+    "headers" => Shape::List(&RESPONSE_HEADER),
+));
+
+static RESPONSE_HEADER: Shape = Shape::Object(&fields!("ResponseHeaderMatcher",
+    /// The name of the header.
+    "name" (required) => Shape::Text,
+    /// What its first value matches. Without it, the header must be present.
+    "string_match" => Shape::Matcher,
+    /// Whether the result is inverted. An absent header does not match a string, even if inverted.
+    "invert_match" => Shape::Bool,
+));
+
+/// Makes the fields of edits, with more of them at the end.
+macro_rules! edits {
+    ($title:literal, $($more:tt)*) => { Shape::OneOf(&fields!($title,
+        former &[
+            ("add", "renamed to `add_if_absent`, because in Envoy and Istio, `add` means to append"),
+        ],
+        /// Replaces all values by one, or adds the header. Envoy: `OVERWRITE_IF_EXISTS_OR_ADD`.
+        "set" => HEADER_VALUE,
+        /// Adds a value, beside those that the header has. Envoy: `APPEND_IF_EXISTS_OR_ADD`.
+        "append" => HEADER_VALUE,
+        /// Adds the header if there is none. Envoy: `ADD_IF_ABSENT`.
+        "add_if_absent" => HEADER_VALUE,
+        /// Replaces all values by one, if there is the header. Envoy: `OVERWRITE_IF_EXISTS`.
+        "overwrite_if_exists" => HEADER_VALUE,
+        /// Removes the header of this name, with all its values.
+        "remove" => Shape::Text,
+        /// Removes all headers whose names match, except protected ones and pseudo-headers.
+        "remove_on_match" => REMOVE_ON_MATCH,
+        /// Gives the values of a header to another name, whose former values are lost. Does nothing if there is no such header.
+        "rename" => FROM_TO,
+        /// Copies the values of a header to another one, whose former values are lost. Does nothing if there is no such header.
+        "copy" => FROM_TO,
+        /// Replaces every match of a regular expression in each value of a header.
+        "regex_rewrite" => HEADER_REWRITE,
+        $($more)*
+    )) };
+}
+
+static EDIT: Shape = edits!("Edit",);
+
+static RESPONSE_EDIT: Shape = edits!("ResponseEdit",
+    /// Sets a cookie: replaces the `set-cookie` headers for this name, or adds one.
+    "set_cookie" => SET_COOKIE,
+    /// Removes the `set-cookie` headers for the cookie of this name.
+    "remove_cookie" => Shape::Text,
+    /// Changes attributes of cookies that the response sets.
+    "cookie_attributes" => COOKIE_ATTRIBUTES,
+);
+
+static HEADER_VALUE: Shape = Shape::Object(&fields!("HeaderValue",
+    /// The name of the header. Pseudo-headers and `host` of a request can be set, and nothing else.
+    "name" (required) => Shape::Text,
+    /// Its value. It can contain operators such as `%REQ(x-name)%`; `%%` stands for a percent sign.
+    "value" (required) => Shape::Text,
+    /// Whether the edit is done if the value is empty, for example because an operator has no value. The default is `false`.
+    "keep_empty_value" => Shape::Bool,
+));
+
+static REMOVE_ON_MATCH: Shape = Shape::Object(&fields!("RemoveOnMatch",
+    /// Matches the name of the header, in lowercase.
+    "key_matcher" (required) => Shape::Matcher,
+));
+
+static FROM_TO: Shape = Shape::Object(&fields!("FromTo",
+    /// The name of the header that has the values.
+    "from" (required) => Shape::Text,
+    /// The name of the header that gets them.
+    "to" (required) => Shape::Text,
+));
+
+static PATTERN: Shape = Shape::Object(&fields!("Pattern",
+    /// A regular expression, which need not match the whole text.
+    "regex" (required) => Shape::Text,
+));
+
+static HEADER_REWRITE: Shape = Shape::Object(&fields!("HeaderRewrite",
+    /// The name of the header.
+    "name" (required) => Shape::Text,
+    /// What is replaced.
+    "pattern" (required) => PATTERN,
+    /// What replaces it. `\\1` stands for the first group, and `\\0` for the whole match.
+    "substitution" (required) => Shape::Text,
+));
+
+const SAME_SITE: Shape = Shape::Word(&["Strict", "Lax", "None"]);
+
+static SET_COOKIE: Shape = Shape::Object(&fields!("SetCookie",
+    /// The name of the cookie.
+    "name" (required) => Shape::Text,
+    /// Its value. It can contain operators.
+    "value" (required) => Shape::Text,
+    /// The attribute `Path`.
+    "path" => Shape::Text,
+    /// The attribute `Domain`.
+    "domain" => Shape::Text,
+    /// The attribute `Max-Age`, in seconds.
+    "max_age" => Shape::Integer,
+    /// The attribute `Secure`.
+    "secure" => Shape::Bool,
+    /// The attribute `HttpOnly`.
+    "http_only" => Shape::Bool,
+    /// The attribute `SameSite`.
+    "same_site" => SAME_SITE,
+    /// The attribute `Partitioned`.
+    "partitioned" => Shape::Bool,
+));
+
+static COOKIE_ATTRIBUTES: Shape = Shape::Object(&fields!("CookieAttributes",
+    /// The name of the cookie. Without it, all cookies that the response sets are changed.
+    "name" => Shape::Text,
+    /// The attribute `Path`.
+    "path" => Shape::Text,
+    /// The attribute `Domain`.
+    "domain" => Shape::Text,
+    /// The attribute `Max-Age`, in seconds.
+    "max_age" => Shape::Integer,
+    /// The attribute `Secure`: `true` adds it, `false` removes it.
+    "secure" => Shape::Bool,
+    /// The attribute `HttpOnly`: `true` adds it, `false` removes it.
+    "http_only" => Shape::Bool,
+    /// The attribute `SameSite`.
+    "same_site" => SAME_SITE,
+    /// The attribute `Partitioned`: `true` adds it, `false` removes it.
+    "partitioned" => Shape::Bool,
+));
+
+static PATH: Shape = Shape::OneOf(&fields!("Path",
+    /// The new path. It can contain operators; if it is empty, nothing changes.
+    "set" => Shape::Text,
+    /// Replaces the beginning of the path.
+    "prefix_rewrite" => Shape::Object(&fields!("PrefixRewrite",
+        /// The beginning of the path. Another path does not change.
+        "prefix" (required) => Shape::Text,
+        /// What replaces it. It can be empty; a path always begins with `/`.
+        "substitution" (required) => Shape::Text,
+    )),
+    /// Replaces every match of a regular expression.
+    "regex_rewrite" => Shape::Object(&fields!("PathRegexRewrite",
+        /// What is replaced.
+        "pattern" (required) => PATTERN,
+        /// What replaces it. `\\1` stands for the first group, and `\\0` for the whole match.
+        "substitution" (required) => Shape::Text,
+    )),
+));
+
+static PARAMETER_EDIT: Shape = Shape::OneOf(&fields!("ParameterEdit",
+    /// Replaces all values by one, or adds the parameter. Envoy: `OVERWRITE_IF_EXISTS_OR_ADD`.
+    "set" => PARAMETER,
+    /// Adds a value, beside those that the parameter has. Envoy: `APPEND_IF_EXISTS_OR_ADD`.
+    "append" => PARAMETER,
+    /// Adds the parameter if there is none. Envoy: `ADD_IF_ABSENT`.
+    "add_if_absent" => PARAMETER,
+    /// Replaces all values by one, if there is the parameter. Envoy: `OVERWRITE_IF_EXISTS`.
+    "overwrite_if_exists" => PARAMETER,
+    /// Removes the parameter of this name, with all its values.
+    "remove" => Shape::Text,
+));
+
+static PARAMETER: Shape = Shape::Object(&fields!("Parameter",
+    /// The name of the parameter, decoded.
+    "name" (required) => Shape::Text,
+    /// Its value, which is encoded. It can contain operators, and it can be empty.
+    "value" (required) => Shape::Text,
+));
+
+static CORS: Shape = Shape::Object(&fields!("Cors",
+    /// Matches origins that are allowed, such as `https://example.com`. A matcher that matches `*` allows every origin.
+    "allow_origin_string_match" (required) => Shape::List(&Shape::Matcher),
+    /// The header `access-control-allow-methods` of a preflight's response. `*` stands for the requested method.
+    "allow_methods" => Shape::Text,
+    /// The header `access-control-allow-headers` of a preflight's response. `*` stands for the requested headers.
+    "allow_headers" => Shape::Text,
+    /// The header `access-control-expose-headers` of responses.
+    "expose_headers" => Shape::Text,
+    /// The header `access-control-max-age` of a preflight's response, in seconds.
+    "max_age" => Shape::Text,
+    /// Whether `access-control-allow-credentials: true` is set.
+    "allow_credentials" => Shape::Bool,
+    /// Whether `access-control-allow-private-network: true` is set, if a preflight asks for it.
+    "allow_private_network_access" => Shape::Bool,
+    /// Whether preflights from other origins are passed on. Otherwise they are answered with 200 and without
+    /// `access-control-allow-origin`. The default is `true`.
+    "forward_not_matching_preflights" => Shape::Bool,
+    /// Whether origins are only counted, in the metrics `cors.origin_valid` and `cors.origin_invalid`. In Envoy, this field has an
+    /// effect only if `filter_enabled` is 0%.
+    "shadow_enabled" => Shape::Bool,
+));
+
+static SECURITY_HEADERS: Shape = Shape::Object(&fields!("SecurityHeaders",
+    /// `recommended` sets `strict-transport-security: max-age=31536000; includeSubDomains`, `x-content-type-options: nosniff`,
+    /// `x-frame-options: SAMEORIGIN` and `referrer-policy: strict-origin-when-cross-origin`, unless other fields set them.
+    "preset" => Shape::Word(&["recommended"]),
+    /// Whether headers that the upstream has set are replaced. The default is `true`.
+    "overwrite" => Shape::Bool,
+    /// The header `strict-transport-security`. It is sent only in responses to `https` requests.
+    "strict_transport_security" => Shape::Object(&fields!("StrictTransportSecurity",
+        /// How many seconds browsers remember to use only TLS.
+        "max_age" (required) => Shape::Integer,
+        /// Whether this applies to subdomains.
+        "include_subdomains" => Shape::Bool,
+        /// Whether browsers may include the host in their lists. Needs `include_subdomains` and a year.
+        "preload" => Shape::Bool,
+        /// Whether it is sent in all responses, for example because a load balancer terminates TLS.
+        "force" => Shape::Bool,
+    )),
+    /// The header `content-security-policy`.
+    "content_security_policy" => Shape::Text,
+    /// The header `content-security-policy-report-only`.
+    "content_security_policy_report_only" => Shape::Text,
+    /// The header `x-frame-options`.
+    "x_frame_options" => Shape::Word(&["DENY", "SAMEORIGIN"]),
+    /// The header `x-content-type-options`: `true` sets `nosniff`.
+    "x_content_type_options" => Shape::Bool,
+    /// The header `referrer-policy`.
+    "referrer_policy" => Shape::Text,
+    /// The header `permissions-policy`.
+    "permissions_policy" => Shape::Text,
+));

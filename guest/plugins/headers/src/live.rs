@@ -1,0 +1,117 @@
+//! The messages of a stream in a proxy. What cannot be done there is logged, and the rest is done all the same.
+
+use plugin_matching::Request;
+use tidegate_guest::prelude::*;
+
+use crate::edit::Target;
+use crate::source::{Message, Source};
+
+/// A message of a stream: the one whose callback is running.
+#[derive(Clone, Copy)]
+pub struct Live<'a> {
+    http: &'a HttpStream,
+    fields: Fields<'a>,
+    request: Headers<'a>,
+}
+
+/// The headers of the request.
+#[derive(Clone, Copy)]
+enum Headers<'a> {
+    /// Those of the message.
+    Here,
+    /// Names and values that were saved.
+    Saved(&'a [String], &'a [Option<Vec<u8>>]),
+}
+
+impl<'a> Live<'a> {
+    /// The headers of a request.
+    pub fn request(http: &'a HttpStream) -> Self {
+        Live {
+            http,
+            fields: http.request_headers(),
+            request: Headers::Here,
+        }
+    }
+
+    /// Other fields, and what was saved of the request.
+    pub fn later(
+        http: &'a HttpStream,
+        fields: Fields<'a>,
+        names: &'a [String],
+        values: &'a [Option<Vec<u8>>],
+    ) -> Self {
+        Live {
+            http,
+            fields,
+            request: Headers::Saved(names, values),
+        }
+    }
+
+    fn attribute(&self, path: &[&str]) -> Option<Vec<u8>> {
+        self.http.property(path).ok().flatten()
+    }
+}
+
+impl Target for Live<'_> {
+    fn values(&self, name: &str) -> Vec<Vec<u8>> {
+        self.fields
+            .values(name)
+            .or_log("read a field")
+            .unwrap_or_default()
+    }
+
+    fn names(&self) -> Vec<String> {
+        let entries = self
+            .fields
+            .entries()
+            .or_log("read fields")
+            .unwrap_or_default();
+        entries.into_iter().map(|(name, _)| name).collect()
+    }
+
+    fn set(&self, name: &str, value: &[u8]) {
+        self.fields.set(name, value).or_log("set a field");
+    }
+
+    fn append(&self, name: &str, value: &[u8]) {
+        self.fields.append(name, value).or_log("append a field");
+    }
+
+    fn remove(&self, name: &str) {
+        self.fields.remove(name).or_log("remove a field");
+    }
+}
+
+impl Source for Live<'_> {
+    fn field(&self, message: Message, name: &str) -> Option<Vec<u8>> {
+        match message {
+            Message::Request => match self.request {
+                Headers::Here => self.fields.get(name).ok().flatten(),
+                Headers::Saved(names, values) => {
+                    let index = names.iter().position(|saved| saved == name)?;
+                    values.get(index).cloned().flatten()
+                }
+            },
+            Message::Response => self.http.response_headers().get(name).ok().flatten(),
+            Message::ResponseTrailers => self.http.response_trailers().get(name).ok().flatten(),
+        }
+    }
+
+    fn property(&self, path: &[&str]) -> Option<Vec<u8>> {
+        self.attribute(path)
+    }
+
+    fn now(&self) -> u64 {
+        clock::now()
+    }
+}
+
+impl Request for Live<'_> {
+    fn header(&self, name: &str) -> Option<Vec<u8>> {
+        self.http.header(name)
+    }
+
+    fn property(&self, path: &[&str]) -> Option<Vec<u8>> {
+        self.attribute(path)
+    }
+}

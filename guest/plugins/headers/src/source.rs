@@ -1,0 +1,29 @@
+//! [`Source`]: what the operators in values read.
+
+/// What operators read.
+pub trait Source {
+    /// The first value of a field of the request, the response, or the response's trailers. Pseudo-headers are fields.
+    fn field(&self, message: Message, name: &str) -> Option<Vec<u8>>;
+    /// An attribute of the proxy. Numbers are eight bytes in little-endian order, booleans one byte.
+    fn property(&self, path: &[&str]) -> Option<Vec<u8>>;
+    /// The current time in nanoseconds since 1970-01-01 00:00 UTC.
+    fn now(&self) -> u64;
+}
+
+/// Where an operator looks for a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// In the headers of the request.
+    Request,
+    /// In the headers of the response.
+    Response,
+    /// In the trailers of the response.
+    ResponseTrailers,
+}
+
+/// Adds a name, unless it is there.
+pub fn add_name(names: &mut Vec<String>, name: &str) {
+    if !names.iter().any(|other| other == name) {
+        names.push(name.to_owned());
+    }
+}
