@@ -29,7 +29,7 @@ impl Plugin for Greeter {
         })
     }
 
-    // The proxy calls only the callbacks that are implemented here. There are callbacks for requests, bodies and the log, too.
+    // The proxy calls only the callbacks that are implemented here. There are also callbacks for requests, bodies and logging.
     fn on_response_headers(&self, _: &mut (), http: &mut HttpStream, _: EndOfStream) -> Action {
         http.response_headers()
             .set("x-greeting", &self.greeting)
