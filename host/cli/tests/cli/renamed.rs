@@ -72,7 +72,15 @@ const HERE: &[(&str, &str)] = &[
         "doctor_report_has_new_keys",
     ),
     (
-        "in `verify --format json`, the keys `refusals` and `says`, and those that describe the input; in `validate --format json`, the key `file`",
+        "the keys `refusals` and `says` of `verify --format json`",
+        "check_report_has_new_keys",
+    ),
+    (
+        "the keys of `verify --format json` that describe the input",
+        "check_report_has_new_keys",
+    ),
+    (
+        "the key `file` of `validate --format json`",
         "check_report_has_new_keys",
     ),
     (
