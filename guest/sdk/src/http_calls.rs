@@ -128,7 +128,7 @@ pub enum Outcome {
     /// A complete response, from the service or from the proxy: status 503 if the proxy could not connect, and 504 if the
     /// response did not begin within the timeout.
     Response(Response),
-    /// The response began, but did not end: the service broke it off, the timeout was reached, or it is too large for the
+    /// The response began, but did not end: the service aborted it, the timeout was reached, or it is too large for the
     /// proxy.
     Reset,
 }

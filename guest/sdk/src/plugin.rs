@@ -141,7 +141,7 @@ pub trait Plugin: Sized + 'static {
         let _ = (stream, http);
     }
 
-    /// Called when a call that [`HttpStream::call`] sent for this stream has ended, unless the stream has ended before.
+    /// Called when a call that [`HttpStream::call`] sent for this stream has ended. Not called if the stream has ended by then.
     ///
     /// `call` is the ID that `HttpStream::call` returned. No other callback of the stream is running. The headers of the
     /// stream can be read and changed only while a callback has paused it. To let the stream continue, call
