@@ -97,7 +97,7 @@ fn check_world(component: &Component<'_>, contract: &Contract) -> Result<(), Ada
         // The tools accept a world that exports only a callback. The interface whose types the callback uses then
         // becomes an import.
         let extra = if component.imports.keys().any(|it| is_it(&it)) {
-            "; it is imported instead, as happens when callbacks are exported without it"
+            "; the component imports this interface instead, as happens if a world exports callbacks without including `http-plugin`"
         } else {
             ""
         };

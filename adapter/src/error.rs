@@ -107,7 +107,7 @@ pub enum AdaptError {
 
     /// A type that the adapter does not know.
     #[error(
-        "`{interface}` `{function}` uses `{ty}`, a component-model type that this version does not support"
+        "`{interface}` `{function}` uses `{ty}`, a component-model type that this release of tidegate does not support"
     )]
     UnsupportedType {
         /// The interface.
@@ -119,7 +119,7 @@ pub enum AdaptError {
     },
 
     /// Another version of the contract.
-    #[error("`{found}` is a different version of the plugin API than this release supports, {known}: {advice}", known = crate::name::WORLD)]
+    #[error("`{found}` belongs to a different version of the plugin API than {known}, which this release of tidegate supports: {advice}", known = crate::name::WORLD)]
     Version {
         /// The interface that was found.
         found: String,
@@ -157,7 +157,7 @@ pub enum AdaptError {
 
     /// No callback is exported.
     #[error(
-        "the component exports no callback: a proxy would never call it. Export at least one interface of {known}",
+        "the component exports no callback: a proxy would never call it. Export at least one of these interfaces: {known}",
         known = .known.join(", ")
     )]
     NoCallback {
@@ -209,8 +209,8 @@ pub enum AdaptError {
 
     /// The bridge's function has a different core type than the component's call.
     #[error(
-        "`{interface}` `{function}` is called as {found}, but the adapter provides it as {expected}: it is of another \
-         version of that interface"
+        "`{interface}` `{function}` is called as {found}, but the adapter provides it as {expected}: the \
+         component was built for a different version of that interface"
     )]
     Signature {
         /// The interface.
@@ -234,8 +234,8 @@ pub enum AdaptError {
 
     /// A guest whose garbage collector would reclaim the memory that the bridge keeps.
     #[error(
-        "the component was compiled from Go, whose garbage collector reclaims what `cabi_realloc` returns, and it does not \
-         export `{export}`: add that export, an allocator whose memory is never reclaimed; `guest/go/allocator.go` has one"
+        "the component was compiled from Go, but does not export `{export}`. Go's garbage collector reclaims the memory that \
+         `cabi_realloc` returns, so an allocator is required whose memory is never reclaimed: add the one in `guest/go/allocator.go`"
     )]
     NoKeptMemory {
         /// The export that is missing.
@@ -261,7 +261,7 @@ pub enum AdaptError {
     },
 
     /// The output is not a module that a proxy would load.
-    #[error("the adapted module would not load")]
+    #[error("proxies would not load the adapted module")]
     Verify(#[from] VerifyError),
 }
 

@@ -22,7 +22,9 @@ pub(crate) const MAX_PAGES: u64 = 16_384;
 #[non_exhaustive]
 pub enum VerifyError {
     /// Not a valid module, or one with features that not every engine has.
-    #[error("the module is not valid for every supported engine: {message} (at byte {offset:#x})")]
+    #[error(
+        "the module is invalid, or uses a WebAssembly feature that not every supported Envoy has: {message} (at byte {offset:#x})"
+    )]
     Invalid {
         /// The validator's message.
         message: String,

@@ -107,7 +107,7 @@ pub enum StartError {
         message: String,
     },
     /// A compiled module is not used by any plugin of the chain.
-    #[error("a module of the chain belongs to no plugin")]
+    #[error("a compiled module is not used by any plugin of the chain")]
     Unused,
 }
 

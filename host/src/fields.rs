@@ -29,7 +29,7 @@ pub struct Fields {
 pub enum FieldsError {
     /// A required pseudo-header is missing.
     #[error(
-        "the fields have no `{0}`; a plugin that replaces all of them must keep the pseudo-headers"
+        "the headers have no `{0}`; a plugin that replaces all headers must keep the pseudo-headers"
     )]
     Missing(&'static str),
     /// A pseudo-header has an invalid value.

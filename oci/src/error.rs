@@ -119,7 +119,9 @@ pub enum Error {
         challenge: String,
     },
     /// Credentials are not sent to the token service that the registry specifies.
-    #[error("`{host}` refers to `{realm}` for a token, {why}: credentials are not sent there")]
+    #[error(
+        "`{host}` refers to the token service `{realm}`, {why}: credentials are not sent there"
+    )]
     Realm {
         /// The host that specifies the token service.
         host: String,
@@ -175,7 +177,7 @@ pub enum Error {
         found: Option<u64>,
     },
     /// The received bytes do not match the requested digest.
-    #[error("`{host}` sent other content for {what}: its digest is {found}")]
+    #[error("`{host}` sent the wrong content for {what}: the digest of the content is {found}")]
     Corrupt {
         /// The host that sent the response.
         host: String,

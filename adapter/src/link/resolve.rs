@@ -126,7 +126,7 @@ fn check_type(
     Err(AdaptError::link(
         input.label.clone(),
         format!(
-            "{} is wanted as {} and provided as {}",
+            "{} is imported as {}, but provided as {}",
             import.map_or(String::new(), |it| format!("`{}` `{}`", it.module, it.name)),
             wanted.map(show).unwrap_or_default(),
             show(found)
@@ -190,7 +190,7 @@ impl<'a> Resolver<'a, '_> {
     /// Resolves a definition to a callee, through shims and imports.
     fn def(&mut self, def: &Def, depth: usize) -> Result<Callee, AdaptError> {
         if depth > MAX_CHAIN {
-            return Err(AdaptError::link("(all)", "an import stands for itself"));
+            return Err(AdaptError::link("(all)", "an import refers to itself"));
         }
         match def {
             Def::Item {

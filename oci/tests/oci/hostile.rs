@@ -92,7 +92,7 @@ fn content_with_the_wrong_digest_is_an_error() {
     says(
         &error,
         &[
-            "sent other content",
+            "sent the wrong content",
             &digest,
             &Digest::of(&vec![7; size]).to_string(),
         ],

@@ -196,7 +196,7 @@ pub fn start(
     envoy.address = listener(admin)?;
     ensure!(
         twice.is_multiple_of(2),
-        "plugins logged {twice} lines on Envoy's main thread, where each starts twice"
+        "plugins logged {twice} lines when they started on Envoy's main thread: expected an even number, because each plugin starts twice there"
     );
     envoy.start_lines = twice / 2;
     Ok(Started::Serving(Box::new(envoy)))

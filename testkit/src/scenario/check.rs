@@ -266,9 +266,9 @@ impl Scenario {
             (UPSTREAM_CLUSTER, _) => Ok(&self.upstream),
             (_, Some(Cluster::Answers(stated))) => Ok(stated),
             (_, Some(Cluster::Echo)) => Ok(&[]),
-            (name, Some(Cluster::Refused | Cluster::NoHosts)) => {
-                Err(format!("no request can arrive at `{name}`"))
-            }
+            (name, Some(Cluster::Refused | Cluster::NoHosts)) => Err(format!(
+                "no request can arrive at `{name}`, which is `refused` or `no-hosts`"
+            )),
             (name, None) => Err(unknown(name)),
         }
     }

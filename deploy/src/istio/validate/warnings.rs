@@ -219,7 +219,7 @@ impl<'a> Warnings<'a, '_> {
                 "negative",
                 priority,
                 format!(
-                    "a plugin with priority {value} runs before plugins without a priority, which run last, not as if they had priority 0: set a priority for those, too"
+                    "plugins without a priority run last, not as if they had priority 0, so this plugin with priority {value} runs before them: set a priority for those plugins, too"
                 ),
             );
         }
@@ -398,7 +398,7 @@ impl<'a> Warnings<'a, '_> {
                 "sha256",
                 "other-digest",
                 given,
-                "differs from the digest in the url: unless the url pins an index and this is the digest of its image for linux/amd64, the agent rejects it and every request gets 403; remove one of them"
+                "differs from the digest in the url: the agent rejects the image, and every request gets 403, unless the url pins an index and `sha256` is the digest of its image for linux/amd64; remove one of the two digests"
                     .into(),
             ),
             (Some(sum), Some(given)) if !is_image && module.is_some_and(|module| module != sum) => {

@@ -240,7 +240,7 @@ impl New {
         };
         if sdk.starts_with(|char: char| char.is_ascii_digit()) && !Path::new(sdk).exists() {
             note(
-                "warning: the SDK is not on crates.io yet: the plugin cannot be built before it is",
+                "warning: the SDK is not on crates.io yet: the plugin cannot be built until the SDK is published there",
             );
             return Ok(format!("{sdk:?}"));
         }

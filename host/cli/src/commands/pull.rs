@@ -57,7 +57,9 @@ impl Pull {
         self.write(&pulled.module, "proxy.wasm", &pulled.digest)?;
         // The user may not know what the reference refers to.
         if tidegate_adapter::check(&pulled.module) == [VerifyError::Component] {
-            logs::note("it is a component: Istio passes it on, but Envoy does not load it");
+            logs::note(
+                "the image contains a component: Istio passes it to Envoy, but Envoy does not load it",
+            );
         }
         Ok(())
     }

@@ -152,7 +152,7 @@ fn pull_rejects_a_corrupt_blob_needs_docker_registry() {
     });
     let output = text(&folder.path("back.wasm"));
     let by_way = place.replace(&registry.address, &way.address);
-    ship(["pull", &by_way, "-o", &output]).lacks(&["sent other content for the blob `sha256:"]);
+    ship(["pull", &by_way, "-o", &output]).lacks(&["sent the wrong content for the blob `sha256:"]);
     assert!(!folder.path("back.wasm").exists());
 }
 
