@@ -30,7 +30,8 @@ pub struct ServeArgs {
     upstream: Upstream,
 
     /// Cluster to which plugins can send HTTP calls: its name, and the URL of its server, `http://HOST[:PORT]`. Repeat the option for
-    /// several clusters. If NAME is `HOST` or `HOST:PORT`, plugins can also use the name in Istio, `outbound|PORT||HOST`
+    /// several clusters. If NAME is `HOST` or `HOST:PORT`, plugins can also use the name that the cluster has in Istio,
+    /// `outbound|PORT||HOST`
     #[arg(long = "cluster", value_name = "NAME=URL", value_parser = ClusterArg::parse)]
     clusters: Vec<ClusterArg>,
 

@@ -51,7 +51,7 @@ Examples:
   kubectl get wasmplugins,services,namespaces -A -o yaml | tidegate chain -f -
 
 WasmPlugins and TrafficExtensions are ordered; EnvoyFilters are only counted. Istio orders plugins of the same phase and \
-priority by creation time. Manifests without a creation time, which only a cluster sets, are ordered by name here.
+priority by creation time. Only a cluster sets the creation time; manifests without one are ordered by name here.
 
 Workloads with a label `istio=…gateway` and workloads that use the `gateway` injection template are treated as gateways; all \
 others are assumed to have a sidecar. Whether a Gateway is a \

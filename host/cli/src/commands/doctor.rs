@@ -1,4 +1,4 @@
-//! `tidegate doctor`: checks the build requirements, and prints the commands that install missing ones.
+//! `tidegate doctor`: checks the build requirements, and prints commands that install what is missing.
 //!
 //! [`checks`] contains the requirements; [`machine`] runs the tools of this machine.
 
@@ -18,7 +18,7 @@ mod machine;
 
 use checks::{Check, State};
 
-/// Check the build requirements on this machine, and print the commands that install missing ones
+/// Check whether this machine meets the build requirements, and print commands that install what is missing
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Doctor {
@@ -31,8 +31,8 @@ Examples:
   tidegate doctor
   tidegate doctor --format json | jq -r '.fix[]'
 
-It installs nothing. To test the toolchain, it builds two small programs in the cache directory, one for this machine and one for \
-WebAssembly. The exit code is 0 if all requirements are met.";
+The command installs nothing. To test the toolchain, it builds two small programs in the cache directory, one for this machine and one \
+for WebAssembly. The exit code is 0 if all requirements are met.";
 
 // === impl Doctor ===
 

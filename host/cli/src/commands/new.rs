@@ -41,7 +41,7 @@ Examples:
   tidegate new plugins/greeter --sdk ../tidegate/guest/sdk
   tidegate new greeter --language javascript
 
-It prints the commands to run next. The README.md in the new directory explains them.";
+The commands to run next are printed. The README.md in the new directory explains them.";
 
 /// The directory of the copy of the SDK, in the plugin's directory.
 const VENDOR: &str = "vendor/tidegate";

@@ -20,12 +20,12 @@ pub struct Pull {
     #[arg(value_name = "oci://REGISTRY/REPOSITORY[:TAG][@DIGEST]")]
     reference: Reference,
 
-    /// The file to write; `-` for stdout. Default: in this directory, the last segment of the repository name, with
-    /// the extension `.proxy.wasm`, or `.wasm` for a component
+    /// The file to write; `-` for stdout. Default: a file in this directory, named after the last segment of the repository
+    /// name, with the extension `.proxy.wasm`, or `.wasm` for a component
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
-    /// Pull the component, which `push --with-component` pushed with the tag `TAG-component`, instead of the module
+    /// Pull the component instead of the module. `push --with-component` pushes it with the tag `TAG-component`
     #[arg(long, conflicts_with = "sha256")]
     component: bool,
 

@@ -15,7 +15,7 @@ use crate::plugin::{self, usage};
 use crate::registry::RegistryArgs;
 use crate::{file, logs};
 
-/// Push a plugin to a registry, in a format that Istio pulls
+/// Push a plugin to a registry, in a format that Istio can pull
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Push {

@@ -8,7 +8,7 @@ use clap::Args;
 
 use crate::{carried, file, logs};
 
-/// Write the WIT package that plugins are written against, to generate bindings for any language
+/// Write the WIT package of the plugin API, from which bindings for any language can be generated
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Wit {

@@ -28,8 +28,8 @@ use tokio::sync::{mpsc, oneshot};
 /// The dashboard options of all commands that serve.
 #[derive(Args, Clone, Debug)]
 pub struct DashboardArgs {
-    /// Serve a web page, on a loopback address [default: 127.0.0.1:8081], that shows what each plugin receives and changes.
-    /// Plugins run more slowly, because their fuel consumption is measured
+    /// Serve a web page that shows what each plugin receives and changes, on a loopback address [default: 127.0.0.1:8081].
+    /// Plugins run more slowly, because the instructions that they execute are counted
     #[arg(
         long,
         value_name = "ADDRESS",

@@ -72,7 +72,7 @@ Examples:
   tidegate manifest envoy greeter.wasm --upstream http://127.0.0.1:9000 \\
       --cluster auth=http://127.0.0.1:9001
 
-A plugin that traps is restarted after about a second; until then, requests get 503. This requires Envoy 1.33 or newer.";
+A plugin that traps is restarted after about a second; until then, requests get 503. The bootstrap requires Envoy 1.33 or newer.";
 
 // === impl EnvoyArgs ===
 

@@ -20,8 +20,8 @@ pub struct ExtensionPolicyArgs {
     #[arg(long, required = true, value_name = "KIND/NAME", value_delimiter = ',')]
     target_ref: Vec<TargetRef>,
 
-    /// For routes: merge this policy into the policy for the ListenerSet or Gateway. Extensions of other kinds are inherited, but Wasm
-    /// plugins are replaced. Default: this policy replaces the other one
+    /// Only for routes: how to merge this policy into the policy for the ListenerSet or Gateway. Extensions of other kinds are inherited,
+    /// but Wasm plugins are replaced. Default: no merging; this policy replaces the other one
     #[arg(long, value_name = "TYPE", value_parser = word::<MergeType>())]
     merge_type: Option<MergeType>,
 

@@ -56,7 +56,7 @@ pub(super) struct ImageArgs {
     #[arg(long, value_name = "NAME")]
     image_pull_secret: Option<Name>,
 
-    /// When the image is pulled. No effect if it is pinned by digest and already cached
+    /// When to pull the image. Has no effect if the image is pinned by digest and already cached
     #[arg(long, value_name = "POLICY", value_parser = word::<PullPolicy>())]
     pub image_pull_policy: Option<PullPolicy>,
 }
