@@ -181,7 +181,7 @@ impl Test {
         if paths.is_empty() {
             if !folder.is_dir() {
                 bail!(
-                    "the directory `{}` does not exist; create a scenario there (`tidegate test --schema` prints their JSON Schema), or pass files",
+                    "the directory `{}` does not exist; create a scenario there (`tidegate test --schema` prints the JSON Schema of scenarios), or pass files",
                     folder.display()
                 );
             }
@@ -209,7 +209,7 @@ impl Test {
         }
         if scenarios.is_empty() && self.scenarios.is_empty() {
             bail!(
-                "the directory `{}` contains no scenario; create one there (`tidegate test --schema` prints their JSON Schema)",
+                "the directory `{}` contains no scenario; create one there (`tidegate test --schema` prints the JSON Schema of scenarios)",
                 folder.display()
             );
         }
