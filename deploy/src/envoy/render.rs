@@ -43,7 +43,7 @@ pub(super) fn bootstrap(of: &Bootstrap) -> Value {
     match &of.listener_file {
         None => extend(&mut resources, json!({ "listeners": [listener(of)] })),
         Some(path) => {
-            // Required for any configuration that does not come with the bootstrap. Nothing reads it here.
+            // Required for any configuration that does not come with the bootstrap. Envoy does not use it here.
             root.insert(
                 "node".into(),
                 json!({ "id": "tidegate", "cluster": "tidegate" }),

@@ -212,7 +212,8 @@ fn group(root: &Node) -> Option<&str> {
 }
 
 /// Returns the API group of a document whose kind has one of these names but does not belong to Istio, such as Higress'
-/// WasmPlugin. A group with nearly the same name as Istio's is not another one but a mistake, and the document is validated.
+/// WasmPlugin. A group whose name is nearly that of Istio's is treated as a spelling mistake: the document is
+/// validated.
 fn foreign_group(root: &Node) -> Option<&str> {
     named_kind(root)?;
     let group = group(root)?;

@@ -67,7 +67,7 @@ struct Image {
     module: String,
 }
 
-/// Builds the judge and runs every case. Prints one line with the reason if that is not possible on this machine.
+/// Builds the judge and runs every case. Prints one line with the reason if the judge cannot be built on this machine.
 pub fn run(workspace: &Workspace) -> Result<()> {
     let skipped = |reason: &str| {
         println!(
@@ -133,7 +133,7 @@ fn read(path: &Path) -> Result<String> {
 // === impl Case ===
 
 impl Case {
-    /// The policies, as printed and then changed.
+    /// Prints the policies and applies the replacements.
     fn print(&self, image: &Image, tidegate: &Tidegate) -> Result<String> {
         let plugin = match &self.configuration {
             Some(configuration) => format!("{}={configuration}", image.reference),
@@ -176,7 +176,7 @@ impl Case {
         Ok(printed.stdout)
     }
 
-    /// The differences from the expected result.
+    /// Returns the differences from the expected result.
     fn difference(&self, image: &Image, answer: &Value) -> Option<String> {
         let mut plugins = Map::new();
         for (filter, unusual) in &self.plugins {

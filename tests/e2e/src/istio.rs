@@ -42,21 +42,21 @@ pub struct Report {
     pub differences: Vec<String>,
 }
 
-/// Both sides, and their common inputs.
+/// The judge, the command-line tool, and the inputs that both receive.
 pub struct Setup {
-    /// Istio's side.
+    /// The running judge.
     pub judge: Judge,
-    /// The judge.
+    /// The path of the judge's binary.
     pub judge_binary: PathBuf,
-    /// Ours.
+    /// The command-line tool.
     pub tidegate: Tidegate,
     /// A plugin that accepts no configuration.
     pub tutorial: Plugin,
     /// A plugin whose configuration contains numbers and arbitrary strings.
     pub rate_limit: Plugin,
-    /// Why the judge has no definition of Envoy Gateway's policy, if so.
+    /// Why the judge has no definition of Envoy Gateway's policy, if it has none.
     pub gateway_missing: Option<String>,
-    /// The workspace's folder.
+    /// The workspace's root directory.
     pub root: PathBuf,
     /// The directory of the Go module.
     pub module: PathBuf,

@@ -46,11 +46,11 @@ pub fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     }
 }
 
-/// Outside, where there is a network: builds, then continues inside.
+/// Runs outside the namespaces, where there is a network: builds everything, then continues inside.
 fn outside(workspace: &Workspace, parts: &Parts, again: &[&str]) -> Result<()> {
     parts::require_tools()?;
     namespaces::require()?;
-    // Copied now, because the builds take minutes, and this program can be rebuilt in the meantime.
+    // The program copies itself before the builds, which take minutes, because it may be rebuilt in the meantime.
     let us = parts.bin.join("e2e");
     fs::create_dir_all(&parts.bin)
         .with_context(|| format!("failed to make {}", parts.bin.display()))?;
@@ -59,7 +59,7 @@ fn outside(workspace: &Workspace, parts: &Parts, again: &[&str]) -> Result<()> {
         &us,
     )?;
     parts.build(workspace)?;
-    // The logs of the last run.
+    // Remove the logs of the previous run.
     for folder in [parts.run(), parts.logs()] {
         _ = fs::remove_dir_all(folder);
     }
@@ -77,7 +77,7 @@ fn inside(workspace: &Workspace, parts: &Parts, bless: bool) -> Result<()> {
         "the control plane is up after {:.1} s",
         begun.elapsed().as_secs_f32()
     ));
-    // A wrong fixture does not stop the tutorial.
+    // Run the tutorial even if a verdict is wrong.
     let verdicts = verdicts::check(parts, &plane, bless);
     let mut story = Story::begin(parts, &plane)?;
     shell::say(&format!(

@@ -1,7 +1,7 @@
 //! Documents: Istio admits exactly what `tidegate check` accepts.
 //!
-//! For each fixture, three verdicts must agree: that in its table, Istio's and ours. For variations of whole documents (see `variations`)
-//! and for texts that are hard to parse (see `texts` and `spoilt`), two must agree.
+//! For each fixture, three verdicts must agree: the one in its table, Istio's and Tidegate's. For variations of whole documents (see
+//! `variations`) and for texts that are hard to parse (see `texts` and `spoilt`), the last two must agree.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,26 +15,26 @@ use super::tidegate::Finding;
 use super::variations::{self, Variation};
 use super::{Report, Setup, spoilt, texts};
 
-/// What Istio says of a text that is not YAML, and our rule for one.
+/// Istio's error for a text that is not YAML, and the rule that Tidegate reports for it.
 const NOT_YAML: &str = "error converting YAML to JSON: yaml: ";
 const SYNTAX: &str = "yaml.syntax";
 
-/// The smallest module there is: the fixtures know its checksum as that of theirs.
+/// The smallest valid module. The fixtures contain its checksum.
 const MODULE: &[u8] = b"\0asm\x01\0\0\0";
 
-/// How many variations go into one file.
+/// The number of variations in one file.
 const CHUNK: usize = 1000;
 
-/// How many differences of a kind are shown: they have few causes.
+/// The maximum number of differences of one kind that are shown. Many differences usually have few causes.
 const SHOWN: usize = 20;
 
-/// Of so many spoilt manifests, one may be read differently: `docs/istio.md` lists the classes.
+/// The inverse of the maximum share of spoilt manifests that may be parsed differently. `docs/istio.md` lists the known classes.
 const DIFFERENT: usize = 20;
 
-/// What breaks a line in YAML 1.1, and a mark of the encoding.
+/// The line breaks that only YAML 1.1 recognizes, and the byte order mark.
 const SEPARATORS: [char; 4] = ['\u{85}', '\u{2028}', '\u{2029}', '\u{feff}'];
 
-/// Every document of `tests/istio/rules`.
+/// Compares every document of `tests/istio/rules`.
 pub fn compare_fixtures(setup: &mut Setup) -> Result<Report> {
     let folder = setup.scratch.path().join("fixtures");
     let fixtures = fixtures()?;
@@ -84,8 +84,8 @@ pub fn compare_fixtures(setup: &mut Setup) -> Result<Report> {
     })
 }
 
-/// What a fixture is for that is not found: its rule is to be found where it is invalid, as an error and as the only one, where it
-/// is warned of as a warning, and not at all where it is valid.
+/// Returns a difference if the findings do not match the fixture. An invalid fixture must violate its rule and no other. A fixture with a
+/// warning must be reported for its rule. A valid fixture must not be reported for its rule.
 fn other_finding(fixture: &Fixture, findings: &[Finding]) -> Option<String> {
     fixture.kind?;
     let rule = fixture.rule.as_str();
@@ -104,18 +104,18 @@ fn other_finding(fixture: &Fixture, findings: &[Finding]) -> Option<String> {
     (!fits).then(|| format!("{}: tidegate finds {found:?}", fixture.name()))
 }
 
-/// Whether a fixture warns of what becomes of the plugin's configuration.
+/// Returns whether the fixture's rule warns about how the plugin's configuration is transformed.
 fn is_about_configuration(fixture: &Fixture) -> bool {
     fixture.rule.starts_with("pluginConfig.") || fixture.rule == "yaml.changed-key"
 }
 
-/// What a fixture says that the plugin gets: nothing, if it gets no configuration.
+/// Returns the configuration that the fixture expects the plugin to receive. An empty string means no configuration.
 fn arrives(text: &str) -> Option<&str> {
     let last = text.lines().last()?;
     last.strip_prefix("# arrives:").map(str::trim)
 }
 
-/// Every variation, many in a file: each is one line, and another separates it from the next.
+/// Compares every variation. A file contains many variations; each is one line, and lines are separated by `---`.
 pub fn compare_variations(setup: &mut Setup) -> Result<Report> {
     let all = variations::all();
     let mut differences = Vec::new();
@@ -135,7 +135,7 @@ pub fn compare_variations(setup: &mut Setup) -> Result<Report> {
         }
         for (index, (Variation { change, .. }, line)) in chunk.iter().zip(&lines).enumerate() {
             let findings = ours.remove(&index).unwrap_or_default();
-            // One by one: Kubernetes' decoder takes ever longer for the next document of a long stream.
+            // One document per request: Kubernetes' decoder becomes slower with each document of a stream.
             let verdicts = setup.judge.validate(line)?;
             match &verdicts[..] {
                 [istio] => differences.extend(difference(change, istio, &findings)),
@@ -154,19 +154,19 @@ pub fn compare_variations(setup: &mut Setup) -> Result<Report> {
     })
 }
 
-/// Texts that somebody thought of.
+/// Compares the handwritten texts.
 pub fn compare_texts(setup: &mut Setup) -> Result<Report> {
     let compared = compare_all(setup, "texts", &texts::all())?;
     Ok(compared.report("texts", Vec::new()))
 }
 
-/// Texts that nobody did.
+/// Compares the randomly damaged manifests.
 pub fn compare_spoilt(setup: &mut Setup) -> Result<Report> {
     let texts = spoilt::all();
     let mut compared = compare_all(setup, "spoilt manifests", &texts)?;
     let is_known = |it: &Difference| it.is_of_syntax || it.text.contains(SEPARATORS);
     let (known, mut unknown): (Vec<_>, Vec<_>) = compared.differences.drain(..).partition(is_known);
-    // More than usual is a fault of ours.
+    // If there are more differences than expected, Tidegate has a bug.
     if known.len() > texts.len() / DIFFERENT {
         unknown.extend(known);
         compared.differences = unknown;
@@ -177,23 +177,23 @@ pub fn compare_spoilt(setup: &mut Setup) -> Result<Report> {
     Ok(compared.report("spoilt manifests", vec![remark]))
 }
 
-/// What became of texts.
+/// The result of comparing texts.
 struct Compared {
     count: usize,
     admitted: usize,
     differences: Vec<Difference>,
 }
 
-/// A text that one side admits.
+/// A text that only one side admits.
 struct Difference {
     text: String,
-    /// Whether the other side does not take it for YAML.
+    /// Whether the side that rejects the text reports that it is not valid YAML.
     is_of_syntax: bool,
     istio: String,
     ours: String,
 }
 
-/// Every text, each a file of its own: admitted as a whole, or not.
+/// Compares all texts. Each text is a separate file, which is admitted as a whole or not at all.
 fn compare_all(setup: &mut Setup, what: &str, texts: &[String]) -> Result<Compared> {
     let folder = setup.scratch.path().join(what);
     fs::create_dir(&folder).with_context(|| format!("failed to make {}", folder.display()))?;
@@ -224,7 +224,7 @@ fn compare_all(setup: &mut Setup, what: &str, texts: &[String]) -> Result<Compar
             });
         }
     }
-    // Where nearly all are refused, or none, there is little to compare.
+    // If nearly all texts are rejected, or nearly none, the comparison tests little.
     ensure!(
         (texts.len() / 10..texts.len() * 9 / 10).contains(&admitted),
         "of {} {what} {admitted} are admitted, which shows little",
@@ -237,7 +237,7 @@ fn compare_all(setup: &mut Setup, what: &str, texts: &[String]) -> Result<Compar
     })
 }
 
-/// The first ones, and how many more there are.
+/// Returns the first differences, and the number of the others.
 fn first_of(mut differences: Vec<String>) -> Vec<String> {
     let more = differences.len().saturating_sub(SHOWN);
     differences.truncate(SHOWN);
@@ -258,7 +258,7 @@ fn difference(what: &str, istio: &Verdict, ours: &[Finding]) -> Option<String> {
     ))
 }
 
-/// The findings of each file.
+/// Groups the findings by file.
 pub fn by_file(findings: Vec<Finding>) -> BTreeMap<String, Vec<Finding>> {
     let mut files: BTreeMap<String, Vec<Finding>> = BTreeMap::new();
     for finding in findings {
@@ -267,7 +267,7 @@ pub fn by_file(findings: Vec<Finding>) -> BTreeMap<String, Vec<Finding>> {
     files
 }
 
-/// Those that refuse a document.
+/// Returns the findings that cause a document to be rejected.
 pub fn errors(findings: &[Finding]) -> Vec<&Finding> {
     findings
         .iter()
@@ -275,7 +275,7 @@ pub fn errors(findings: &[Finding]) -> Vec<&Finding> {
         .collect()
 }
 
-/// The verdict, in words.
+/// Formats the verdict.
 pub fn words(findings: &[Finding]) -> String {
     match errors(findings)[..] {
         [] => "admitted".to_owned(),

@@ -8,12 +8,12 @@ use anyhow::Result;
 use super::manifests::{admitted, fill, subcommand};
 use super::{Report, Setup};
 
-/// What stands between the kind and what a line is about.
+/// The kind that all commands in this file print.
 const KIND: &str = "EnvoyExtensionPolicy";
 
 const PINNED: &str = "--url oci://registry.example.com:5000/team/plugin:v1@sha256:DIGEST";
 
-/// What a policy can be given beside a url.
+/// The arguments in addition to the URL.
 const FLAGS: [&str; 19] = [
     "--target-ref Gateway/public",
     "--target-ref ListenerSet/extra",
@@ -37,7 +37,7 @@ const FLAGS: [&str; 19] = [
      --image-pull-secret registry --image-pull-policy IfNotPresent",
 ];
 
-/// Where a module may be, pinned.
+/// The URLs of modules, each with a digest.
 const URLS: [&str; 4] = [
     "--url oci://registry.example.com/plugin --sha256 DIGEST",
     "--url oci://registry.example.com/plugin:v1 --sha256 DIGITS",
@@ -45,7 +45,7 @@ const URLS: [&str; 4] = [
     "--url https://plugins.example.com/plugin.wasm",
 ];
 
-/// What is changed in a policy that is admitted, and who then refuses it and how.
+/// Replacements in an admitted policy, with the component that then rejects it and part of the message.
 const REFUSALS: [(&str, &str, &str, &str); 12] = [
     (
         "failOpen: false",
@@ -121,7 +121,7 @@ const REFUSALS: [(&str, &str, &str, &str); 12] = [
     ),
 ];
 
-/// Prints a policy for every line of flags and every url, with and without a configuration, and asks.
+/// Prints a policy for each set of flags and each URL, with and without a configuration, and checks that it is admitted.
 pub fn compare_flags(setup: &mut Setup) -> Result<Report> {
     if let Some(reason) = &setup.gateway_missing {
         println!("SKIPPED: Envoy Gateway's policies before the API server's code: {reason}");
@@ -157,7 +157,7 @@ pub fn compare_flags(setup: &mut Setup) -> Result<Report> {
     })
 }
 
-/// Spoils a policy in every way of the table, to see that it can be refused at all.
+/// Applies each replacement in the table to a policy, to check that invalid policies are rejected.
 pub fn compare_refusals(setup: &mut Setup) -> Result<Report> {
     let mut report = Report {
         compared: "0 spoilt policies".to_owned(),

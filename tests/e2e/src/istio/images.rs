@@ -15,10 +15,10 @@ use super::tidegate::Tidegate;
 use super::{Plugin, Report, Setup};
 use xtask::shell;
 
-/// The layouts that `push` knows.
+/// The layouts that `push` supports.
 const LAYOUTS: [&str; 3] = ["compat", "docker", "artifact"];
 
-/// Where registries send for authentication, and whether the agent lets itself be sent there. With Basic, nobody goes there.
+/// Authentication realms of registries, and whether the agent accepts them. With Basic authentication, no client contacts the realm.
 const REALMS: [(&str, bool); 9] = [
     (REALM, true),
     ("http://registry.example.com", true),
@@ -32,7 +32,7 @@ const REALMS: [(&str, bool); 9] = [
 ];
 const REALM: &str = "https://registry.example.com/token";
 
-/// Pushes, fetches, verifies.
+/// Pushes, fetches and compares all images.
 pub fn compare(setup: &mut Setup) -> Result<Report> {
     let scratch = setup.scratch.path();
     let Some(registry) = Registry::start(&scratch.join("registry"), None)? else {
@@ -76,14 +76,15 @@ struct Images<'a> {
     tidegate: &'a Tidegate,
     plugin: &'a Plugin,
     scratch: &'a Path,
-    /// The SHA-256 of the module that Envoy is to run.
+    /// The SHA-256 digest of the module that Envoy must run.
     module: String,
     compared: usize,
     differences: Vec<String>,
 }
 
 impl Images<'_> {
-    /// A layout of ours: fetched by tag, by digest and with the checksum that `push` prints; not with another one.
+    /// Tests an image in one of `push`'s layouts. It can be fetched by tag, by digest, and with the checksum that `push` prints, but not
+    /// with any other checksum.
     fn ours(&mut self, registry: &Registry, layout: &str) -> Result<()> {
         let repository = format!("oci://{}/tidegate/{layout}", registry.address);
         let tagged = format!("{repository}:v1");
@@ -94,7 +95,7 @@ impl Images<'_> {
             "the same component is pushed as {digest}, then as {again}"
         );
         let pinned = format!("{repository}@sha256:{digest}");
-        // What `push` prints.
+        // The format that `push` prints.
         let both = format!("{tagged}@sha256:{digest}");
         let name = format!("pushed with --layout {layout}");
         for url in [&tagged, &pinned, &both] {
@@ -119,13 +120,13 @@ impl Images<'_> {
             false,
         )?;
         self.pull(&name, &tagged)?;
-        // What `adapt` wrote is pushed as it is.
+        // An adapted module is pushed unchanged.
         let adapted = format!("{repository}:adapted");
         self.push(&self.plugin.module, &[&adapted, "--layout", layout])?;
         self.both(&name, &adapted, "", true, true)
     }
 
-    /// The component beside its module is for other tools than the agent.
+    /// The component that is pushed next to its module is intended for other tools, and the agent rejects it.
     fn component(&mut self, registry: &Registry) -> Result<()> {
         let tagged = format!("oci://{}/tidegate/both:v1", registry.address);
         self.push(&self.plugin.component, &[&tagged, "--with-component"])?;
@@ -134,7 +135,7 @@ impl Images<'_> {
         self.both("the component beside it", &component, "", false, false)
     }
 
-    /// What others push. An index is taken by its tag, and never by its own digest.
+    /// Tests images as other tools push them. An index can be fetched by its tag, but never by its own digest.
     fn others(&mut self, registry: &Registry) -> Result<()> {
         let images = self.judge.push(
             &registry.address,
@@ -153,7 +154,7 @@ impl Images<'_> {
             };
             let name = format!("{}, by digest", image.name);
             let of_child = format!("{repository}@{child}");
-            // By itself the manifest has no platform that could be wrong.
+            // Fetched directly, the manifest is not checked for its platform.
             self.both(&name, &of_child, "", true, true)?;
             self.both(&name, &pinned, "", false, false)?;
             self.both(&name, &tagged, bare(child), image.agent, image.envoy)?;
@@ -162,7 +163,8 @@ impl Images<'_> {
         Ok(())
     }
 
-    /// A registry that asks for credentials: the agent has them from a pull secret, we from options or from docker's file.
+    /// Tests a registry that requires credentials. The agent reads them from a pull secret, Tidegate from options or from Docker's
+    /// configuration file.
     fn credentials(&mut self) -> Result<()> {
         let folder = self.scratch.join("closed-registry");
         let registry = Registry::start(&folder, Some(REALM))?.context("docker-registry is gone")?;
@@ -233,7 +235,7 @@ impl Images<'_> {
         Ok(())
     }
 
-    /// A registry whose realm is this. The agent refuses some, whatever the credentials.
+    /// Tests a registry with the given realm. The agent rejects some realms, regardless of the credentials.
     fn realm(&mut self, realm: &str, accepted: bool) -> Result<()> {
         let folder = tempfile::tempdir_in(self.scratch).context("failed to make a folder")?;
         let registry =
@@ -269,7 +271,7 @@ impl Images<'_> {
         Ok(())
     }
 
-    /// `tidegate push`, and the digest that it prints.
+    /// Runs `tidegate push` and returns the digest that it prints.
     fn push(&self, plugin: &Path, arguments: &[&str]) -> Result<String> {
         let mut command = self.tidegate.command();
         command.arg("push").arg(plugin).args(arguments);
@@ -288,10 +290,10 @@ impl Images<'_> {
             .with_context(|| format!("`tidegate push` prints no digest: {}", pushed.stdout))
     }
 
-    /// `tidegate pull` gives what Envoy would be given.
+    /// Checks that `tidegate pull` writes the module that Envoy would receive.
     fn pull(&mut self, name: &str, url: &str) -> Result<()> {
         let output = self.scratch.join("pulled.wasm");
-        // Of another layout.
+        // Remove the file of the previous layout.
         _ = fs::remove_file(&output);
         let mut command = self.tidegate.command();
         command.args(["pull", url, "-o"]).arg(&output);
@@ -309,7 +311,8 @@ impl Images<'_> {
         Ok(())
     }
 
-    /// The agent's verdict and ours on one image. The agent's is known from Istio's source; another is a change in Istio.
+    /// Compares both verdicts on one image with the expected ones. The expected verdict of the agent is based on Istio's source code; if it
+    /// differs, Istio has changed.
     fn both(
         &mut self,
         name: &str,
@@ -369,7 +372,7 @@ impl Images<'_> {
     }
 }
 
-/// The content of a `kubernetes.io/dockerconfigjson`, which is docker's own file.
+/// Returns the content of a `kubernetes.io/dockerconfigjson` secret, which has the format of Docker's configuration file.
 fn secret(registry: &str, who: Option<(&str, &str)>) -> String {
     use base64::Engine as _;
     let auths = match who {
@@ -383,7 +386,7 @@ fn secret(registry: &str, who: Option<(&str, &str)>) -> String {
     serde_json::json!({ "auths": auths }).to_string()
 }
 
-/// `sha256:` is for references.
+/// Removes the prefix `sha256:`, which is valid only in references.
 fn bare(digest: &str) -> &str {
     digest.trim_start_matches("sha256:")
 }

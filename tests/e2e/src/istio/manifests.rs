@@ -9,13 +9,13 @@ use super::{Report, Setup};
 
 const DIGEST: &str = "5f1c3e2a5f1c3e2a5f1c3e2a5f1c3e2a5f1c3e2a5f1c3e2a5f1c3e2a5f1c3e2a";
 
-/// Digits alone, which YAML takes for a number unless they are quoted.
+/// A digest that consists only of digits, which YAML parses as a number unless it is quoted.
 const DIGITS: &str = "1234567890123456789012345678901234567890123456789012345678901234";
 
-/// The same with an exponent.
+/// A digest that looks like a number with an exponent.
 const EXPONENT: &str = "12345678901234567890123456789012345678901234567890123456789012e4";
 
-/// What both of Istio's kinds are given beside a url, each line by itself and then with others.
+/// The arguments for Istio's plugin kinds in addition to the URL: each alone, then in combinations.
 const FLAGS: [&str; 34] = [
     "",
     "--name other-name --namespace shop",
@@ -54,7 +54,7 @@ const FLAGS: [&str; 34] = [
     "--target-ref Gateway/public --phase STATS --priority 1 --fail-strategy FAIL_OPEN --match-mode CLIENT",
 ];
 
-/// Where a module may be, pinned.
+/// The URLs of modules, each with a digest.
 const URLS: [&str; 6] = [
     "--url oci://registry.example.com:5000/team/plugin:v1@sha256:DIGEST",
     "--url oci://registry.example.com/plugin --sha256 DIGEST",
@@ -64,7 +64,7 @@ const URLS: [&str; 6] = [
     "--url file:///opt/plugins/plugin.wasm",
 ];
 
-/// What an `EnvoyFilter` has of its own.
+/// Arguments that only `EnvoyFilter` supports.
 const FILTERS: [&str; 4] = [
     "--context SIDECAR_INBOUND",
     "--context SIDECAR_OUTBOUND --selector app=web --fail-strategy FAIL_OPEN --env A=1",
@@ -72,21 +72,21 @@ const FILTERS: [&str; 4] = [
     "--context GATEWAY --target-ref Gateway/public",
 ];
 
-/// Who asks for a negative priority is told what it means.
+/// The rule that warns about a negative priority.
 const WARNED: &str = "priority.negative";
 
-/// Of every `EnvoyFilter`, whatever is in it.
+/// The warning that istiod returns for every `EnvoyFilter`, regardless of its content.
 const ALWAYS_WARNED: &str = "EnvoyFilter exposes internal implementation details";
 
-/// What a plugin is configured with.
+/// A configuration, and the form in which the plugin receives it.
 struct Configuration {
-    /// The file.
+    /// The configuration in the file.
     given: Value,
-    /// What the plugin gets.
+    /// The configuration that the plugin receives.
     arrives: Value,
 }
 
-/// Prints a manifest for every line of flags, and asks.
+/// Prints a manifest for each set of flags, and checks that it is admitted.
 pub fn compare_flags(setup: &mut Setup) -> Result<Report> {
     let mut differences = Vec::new();
     let commands = commands();
@@ -110,7 +110,7 @@ pub fn compare_flags(setup: &mut Setup) -> Result<Report> {
     })
 }
 
-/// Prints a manifest for every configuration, and asks what the plugin would get.
+/// Prints a manifest for each configuration, and checks which configuration the plugin would receive.
 pub fn compare_configurations(setup: &mut Setup) -> Result<Report> {
     let mut differences = Vec::new();
     let configurations = configurations();
@@ -142,7 +142,7 @@ pub fn compare_configurations(setup: &mut Setup) -> Result<Report> {
     })
 }
 
-/// Prints a manifest, and gives the configuration that Istio takes from it, or what is wrong with it.
+/// Prints a manifest. Returns the configuration that Istio extracts from it, or why it is not admitted.
 pub fn admitted(
     setup: &mut Setup,
     arguments: &[&str],
@@ -196,7 +196,7 @@ pub fn admitted(
     )
 }
 
-/// The same with numbers as doubles, which is how Istio holds them. Nothing else is a matter of form: a null is one.
+/// Converts all numbers to doubles, as Istio does. All other values must be equal; a null is not equivalent to an absent field.
 fn as_doubles(given: &Value) -> Value {
     match given {
         Value::Number(number) => json!(number.as_f64()),
@@ -209,7 +209,7 @@ fn as_doubles(given: &Value) -> Value {
     }
 }
 
-/// A configuration for each text that YAML could take for something else, some with numbers, some with nulls.
+/// Returns a configuration for each text that YAML might parse as another type, and some with numbers and nulls.
 fn configurations() -> Vec<Configuration> {
     let texts = [
         "",
@@ -299,7 +299,7 @@ fn configurations() -> Vec<Configuration> {
             arrives: given.clone(),
             given,
         });
-    // Fields that are null are left out of a manifest: `kubectl apply` would take them away, `kubectl create` would not.
+    // Manifests omit null fields, because `kubectl apply` would remove them and `kubectl create` would not.
     let nulls = [
         (
             json!({ "rules": [{ "name": "all", "limit": "1/s", "burst": 4_294_967_295_u32 }], "response": null }),
@@ -314,7 +314,7 @@ fn configurations() -> Vec<Configuration> {
     whole.chain(nulls).collect()
 }
 
-/// Every flag with the first url, every url without flags, for each kind that takes them.
+/// Returns each set of flags with the first URL, and each URL without flags, for each kind that supports them.
 fn commands() -> Vec<(&'static str, String)> {
     let [pinned, ..] = URLS;
     let mut commands = Vec::new();
@@ -334,7 +334,7 @@ fn commands() -> Vec<(&'static str, String)> {
         .collect()
 }
 
-/// The subcommand of `tidegate manifest` that prints a kind.
+/// Returns the subcommand of `tidegate manifest` that prints the given kind.
 pub fn subcommand(kind: &str) -> &'static str {
     match kind {
         "WasmPlugin" => "wasm-plugin",
@@ -344,7 +344,7 @@ pub fn subcommand(kind: &str) -> &'static str {
     }
 }
 
-/// With digests in it.
+/// Replaces the placeholders with digests.
 pub fn fill(command: &str) -> String {
     command
         .replace("DIGEST", DIGEST)

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::judge::{Ordered as Istio, Place};
 use super::{Report, Setup};
 
-/// What `tidegate chain --format json` prints.
+/// The output of `tidegate chain --format json`.
 #[derive(Deserialize)]
 struct Answer {
     workloads: Vec<Workload>,
@@ -64,16 +64,16 @@ enum Step {
     },
 }
 
-/// Where requests begin in a chain; what is before it sees connections.
+/// The filter after which a chain processes requests. The filters before it process connections.
 const MANAGER: &str = "envoy.filters.network.http_connection_manager";
 
-/// The label that says who takes care of a Gateway's pods.
+/// The label that identifies the controller of a Gateway's pods.
 const MANAGED: &str = "gateway.istio.io/managed";
 
-/// What is compared of a step.
+/// Returns the part of a step that is compared.
 type OfStep = fn(&Step) -> Option<String>;
 
-/// Asks both about every case.
+/// Compares the chains of every case.
 pub fn compare(setup: &mut Setup) -> Result<Report> {
     let mut differences = Vec::new();
     let mut compared = 0;
@@ -108,7 +108,7 @@ pub fn compare(setup: &mut Setup) -> Result<Report> {
     })
 }
 
-/// The folders, sorted.
+/// Returns the directories of all cases, sorted.
 fn cases(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut cases = Vec::new();
     for entry in
@@ -121,7 +121,7 @@ fn cases(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(cases)
 }
 
-/// All files of a case as one stream.
+/// Returns all files of a case as one stream.
 fn documents(case: &Path) -> Result<String> {
     let mut stream = String::new();
     for entry in fs::read_dir(case).with_context(|| format!("failed to read {}", case.display()))? {
@@ -134,8 +134,8 @@ fn documents(case: &Path) -> Result<String> {
     Ok(stream)
 }
 
-/// A listener's filters before those for requests and these, without what `tidegate chain` does not tell of: the manager between the
-/// two, what a waypoint has for itself, and the rules beside the filter that asks somebody else.
+/// Splits a listener's filters into network filters and HTTP filters. Omits what `tidegate chain` does not list: the connection manager
+/// between them, filters that only waypoints have, and the RBAC filter that precedes an external authorization filter.
 fn parts(filters: &[String]) -> (Vec<String>, Vec<String>) {
     let mut told: Vec<String> = Vec::new();
     for filter in filters {
@@ -152,13 +152,13 @@ fn parts(filters: &[String]) -> (Vec<String>, Vec<String>) {
     }
 }
 
-/// A plugin that tidegate leaves out, as it ends where istiod names it.
+/// Formats a plugin that does not apply, in the form that istiod's names end with.
 fn id(left_out: &Value) -> String {
     let text = |field: &str| left_out[field].as_str().unwrap_or_default();
     format!(" {} {}/{}", text("kind"), text("namespace"), text("name"))
 }
 
-/// Filters of Istio's have no namespace.
+/// Returns whether this is a plugin. Istio's own filters have no namespace.
 fn is_plugin(filter: &str) -> bool {
     filter.contains('/')
 }
@@ -208,7 +208,7 @@ impl Answer {
                 Step::in_phase,
                 &judged.plugins,
             );
-            // Plugins for connections are before requests as well, but at a waypoint.
+            // Except at waypoints, network plugins also run before the HTTP filters.
             if judged.place.layer == "network" && judged.place.traffic != "waypoint" {
                 compare(
                     &judged.place,
@@ -228,7 +228,7 @@ impl Answer {
                         compare(place, "before http", Step::called, &before);
                     }
                 }
-                // What has no plugin is not told of.
+                // `tidegate chain` does not list chains without plugins.
                 _ if before.iter().any(|it| is_plugin(it)) => {
                     compare(place, "network", Step::called, &before);
                 }
@@ -240,7 +240,7 @@ impl Answer {
                 .chains
                 .iter()
                 .filter(|chain| chain.place.workload == index);
-            // What istiod has in any chain is not left out, and the other way round.
+            // A plugin that istiod has in a chain must not be listed as not applying.
             let is_in = |id: &str| {
                 judged
                     .clone()
@@ -255,7 +255,7 @@ impl Answer {
                     ));
                 }
             }
-            // A service that the waypoint does not handle has no chain.
+            // A service that the waypoint does not handle must not have a chain.
             for chain in workload.chains.iter().filter(|it| it.service.is_some()) {
                 let service = chain.service();
                 if !judged.clone().any(|it| it.place.service == service) {
@@ -285,7 +285,7 @@ impl Answer {
 // === impl Workload ===
 
 impl Workload {
-    /// As istiod is told of it.
+    /// Returns the proxy in the format of the judge's requests.
     fn proxy(&self) -> Value {
         json!({ "namespace": self.namespace, "labels": self.labels, "role": self.role })
     }
@@ -302,14 +302,15 @@ impl Workload {
         )
     }
 
-    /// What a chain of this says of the listener that istiod was asked about: of `http`, what is `before http`, or of `network`.
+    /// Returns the steps for a listener that the judge was asked about. `layer` is `http`, `before http` (the network filters before the
+    /// HTTP filters) or `network`.
     fn steps(&self, asked: &Place, layer: &str) -> impl Iterator<Item = &Step> {
         let of = |layer: &str, service: &str| {
             self.chains.iter().find(|chain| {
                 chain.traffic == asked.traffic && chain.layer == layer && chain.service() == service
             })
         };
-        // A service that no plugin is attached to has the chain of any other.
+        // Services without plugins share one chain.
         let has_own = |service: &str| self.chains.iter().any(|chain| chain.service() == service);
         let service = match has_own(&asked.service) {
             true => asked.service.as_str(),
@@ -319,7 +320,7 @@ impl Workload {
             "network" => "network",
             _ => "http",
         };
-        // A chain without plugins for connections is not told of.
+        // Network chains without plugins are not listed.
         let steps: &[Step] = of(kept, service).map_or(&[], |chain| &chain.steps);
         let at = steps.iter().position(Step::is_manager);
         let steps = match layer {
@@ -338,7 +339,7 @@ impl Workload {
 // === impl Chain ===
 
 impl Chain {
-    /// The service as the judge names it; empty where it is for all others.
+    /// Returns the service in the judge's format. Empty for the chain of all other services.
     fn service(&self) -> String {
         let named = |it: &Service| format!("{}/{} in {}", it.kind, it.name, it.namespace);
         self.service.as_ref().map(named).unwrap_or_default()
@@ -352,7 +353,7 @@ impl Step {
         matches!(self, Self::Istio { filter } if filter == MANAGER)
     }
 
-    /// A plugin with its phase.
+    /// Returns a plugin with its phase.
     fn in_phase(&self) -> Option<String> {
         match self {
             Self::Istio { .. } => None,
@@ -363,7 +364,7 @@ impl Step {
         }
     }
 
-    /// A plugin, or a filter of Istio's.
+    /// Returns the name of a plugin or of one of Istio's filters.
     fn called(&self) -> Option<String> {
         Some(match self {
             Self::Istio { filter } => filter.clone(),
@@ -381,7 +382,7 @@ impl Step {
 mod tests {
     use super::*;
 
-    /// What `tidegate chain` says of a gateway with two plugins, the second on port 80 alone.
+    /// The output of `tidegate chain` for a gateway with two plugins, the second of which applies only to port 80.
     fn ours() -> Answer {
         let plugin = |name: &str, ports: &[u16]| json!({ "by": "plugin", "phase": null, "kind": "WasmPlugin", "namespace": "shop", "name": name, "ports": ports });
         let own = |filter: &str| json!({ "by": "istio", "filter": filter, "what": "" });
@@ -445,7 +446,7 @@ mod tests {
             differences(label, &["a", "b"], &["a", "b"], &["net"]),
             "port 443: tidegate's chain of http",
         );
-        // Connections are in a chain of their own and before requests.
+        // Network plugins are in a separate chain, and also before the HTTP filters.
         assert_eq!(differences(label, &["a", "b"], &["a"], &[]).len(), 2);
         let found = differences(label, &["a", "b", "c"], &["a"], &["net"]);
         assert!(

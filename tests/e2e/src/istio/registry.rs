@@ -12,22 +12,22 @@ use anyhow::{Context, Result, bail};
 
 const READY_WITHIN: Duration = Duration::from_secs(20);
 
-/// Who may read and write where credentials are asked for, with the password and its bcrypt hash.
+/// The user with read and write access if credentials are required.
 pub const USER: &str = "mate";
 /// See [`USER`].
 pub const PASSWORD: &str = "tide-in";
 const HASH: &str = "$2y$05$abcdefghijklmnopqrstuuQtUPAlYtYXUHZL8wqMQo3QwLpzK/EmC";
 
-/// A running registry, ended when dropped.
+/// A running registry, which is stopped when dropped.
 pub struct Registry {
     child: Child,
-    /// `127.0.0.1:PORT`.
+    /// The address, as `127.0.0.1:PORT`.
     pub address: String,
 }
 
 impl Registry {
-    /// Starts one that keeps its data in a folder of its own, or gives none where `docker-registry` is not installed. With a
-    /// realm it asks for credentials.
+    /// Starts a registry that stores its data in a separate directory. Returns `None` if `docker-registry` is not installed. With a realm,
+    /// the registry requires credentials.
     pub fn start(folder: &Path, realm: Option<&str>) -> Result<Option<Registry>> {
         fs::create_dir_all(folder)
             .with_context(|| format!("failed to make {}", folder.display()))?;
@@ -70,7 +70,7 @@ impl Registry {
         Ok(Some(registry))
     }
 
-    /// It says where it listens, and keeps talking.
+    /// Waits until the registry has logged its address. The thread continues to read the log, so that the registry never blocks.
     fn ready(&mut self) -> Result<String> {
         let log = self
             .child
@@ -82,7 +82,7 @@ impl Registry {
         thread::spawn(move || {
             for line in BufReader::new(log).lines().map_while(Result::ok) {
                 if let Some(address) = listens(&line) {
-                    // The receivers are gone once there is an address.
+                    // The receiver is dropped once the address is known.
                     _ = found.send(address.to_owned());
                 }
                 _ = said.send(line);
@@ -103,13 +103,13 @@ impl Registry {
 
 impl Drop for Registry {
     fn drop(&mut self) {
-        // Nothing to report to if it has ended already.
+        // The registry may have ended already.
         _ = self.child.kill();
         _ = self.child.wait();
     }
 }
 
-/// `… msg="listening on 127.0.0.1:35563" …`
+/// Parses a line such as `… msg="listening on 127.0.0.1:35563" …`.
 fn listens(line: &str) -> Option<&str> {
     let (_, rest) = line.split_once("listening on ")?;
     rest.split('"').next()

@@ -11,7 +11,7 @@ use tidegate_istio_fixtures::fixtures;
 use super::judge::Judge;
 use super::{Report, Setup, documents, toolchain};
 
-/// Each release, the module that has its CRDs, and the sum that `go.sum` would have.
+/// Each release, the module that contains its CRDs, and the module's checksum as in `go.sum`.
 const RELEASES: [(&str, &str, &str); 4] = [
     (
         "1.28",
@@ -35,10 +35,10 @@ const RELEASES: [(&str, &str, &str); 4] = [
     ),
 ];
 
-/// Its CRDs.
+/// The path of the CRDs in the module.
 const DEFINITIONS: &str = "kubernetes/customresourcedefinitions.gen.yaml";
 
-/// Asks both sides about every fixture, as of every release.
+/// Compares both verdicts on every fixture for every release.
 pub fn compare(setup: &mut Setup) -> Result<Report> {
     let fixtures = fixtures()?;
     let folder = setup.scratch.path().join("fixtures-of-releases");
@@ -82,7 +82,7 @@ pub fn compare(setup: &mut Setup) -> Result<Report> {
         }
         admitted.push(count);
     }
-    // Otherwise the option would be one without effect.
+    // Otherwise the option would have no effect.
     ensure!(
         admitted.len() < RELEASES.len() || admitted.first() < admitted.last(),
         "every release admits the same: {admitted:?}"
@@ -93,7 +93,7 @@ pub fn compare(setup: &mut Setup) -> Result<Report> {
     })
 }
 
-/// The judge with other CRDs.
+/// Starts a judge with the CRDs of another release.
 fn judge(setup: &Setup, definitions: &Path) -> Result<Judge> {
     Judge::start(
         &setup.judge_binary,

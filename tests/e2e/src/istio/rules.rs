@@ -11,10 +11,10 @@ use anyhow::{Context, Result};
 
 use super::{Report, Setup};
 
-/// Below the workspace's root.
+/// The path below the workspace's root.
 const CRDS: &str = "deploy/src/istio/validate/crds.txt";
 
-/// The kinds that `tidegate check` knows.
+/// The kinds that `tidegate check` validates.
 const KINDS: [&str; 2] = ["TrafficExtension", "WasmPlugin"];
 
 /// Compares the two lists.
@@ -33,7 +33,7 @@ pub fn compare(setup: &mut Setup) -> Result<Report> {
     })
 }
 
-/// What was there and is not, and the other way round.
+/// Returns the lines that are only in one of the lists.
 fn drift<'a>(
     ours: impl Iterator<Item = &'a str>,
     istio: impl Iterator<Item = &'a str>,

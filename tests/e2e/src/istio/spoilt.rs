@@ -6,10 +6,10 @@ use sha2::{Digest, Sha256};
 
 const COUNT: u32 = 4000;
 
-/// What stands above it. Something of a kind that nobody knows is no manifest of ours.
+/// The first lines, which are not damaged. A document of an unknown kind would not be validated.
 const KIND: &str = "apiVersion: extensions.istio.io/v1alpha1\nkind: WasmPlugin\n";
 
-/// Into this, which has something of everything.
+/// The manifest to damage. It contains every kind of syntax.
 const MANIFEST: &str = "\
 metadata: {name: \"plugin\", labels: {a: 'b'}}
 spec:
@@ -115,7 +115,7 @@ const PIECES: [&str; 72] = [
     "=",
 ];
 
-/// All of them.
+/// Returns all damaged manifests.
 pub fn all() -> Vec<String> {
     (0..COUNT).map(spoilt).collect()
 }
@@ -131,7 +131,7 @@ fn spoilt(number: u32) -> String {
         let number = |at: usize| usize::from(u16::from_le_bytes([change[at], change[at + 1]]));
         let at = text.floor_char_boundary(number(0) % (text.len() + 1));
         let piece = PIECES[number(2) % PIECES.len()];
-        // Two of three are put in, and some signs are taken away or take another's place.
+        // Two thirds of the changes are insertions. The others remove characters or replace one.
         let end = match number(4) % 6 {
             0 => at + 1,
             1 => at + 3,
@@ -140,7 +140,8 @@ fn spoilt(number: u32) -> String {
         let end = text.floor_char_boundary(end.min(text.len())).max(at);
         text.replace_range(at..end, if end > at + 1 { "" } else { piece });
     }
-    // The library reads 512 bytes at once: of every other one the end of the first lies somewhere in the manifest.
+    // The library reads 512 bytes at a time. In every second text, the boundary of the first read is at a different position in the
+    // manifest.
     let before = match number % 2 {
         0 => String::new(),
         _ => format!("# {}\n", "x".repeat((number % 509) as usize)),

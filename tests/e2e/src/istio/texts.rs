@@ -5,7 +5,7 @@
 
 use std::iter;
 
-/// A plugin with one more line in its `spec`, or several.
+/// Lines that are added to the `spec` of a plugin.
 const IN_SPEC: &[&str] = &[
     "",
     "  pluginName: !!str 5",
@@ -92,7 +92,7 @@ const IN_SPEC: &[&str] = &[
     "  pluginConfig: {a: 18446744073709551615}",
     "  pluginConfig: {a: 1e400}",
     "...",
-    // What follows is nobody's.
+    // The text after the end of the document is ignored.
     "...\nnobody: [reads this",
     "....",
     "  pluginName: a\n...b: c",
@@ -101,12 +101,12 @@ const IN_SPEC: &[&str] = &[
     "%YAML\n]",
     "%WORD 1.1\n]",
     "  pluginName: \"a\n%YAML 1.1\n  b\"",
-    // Line breaks of YAML 1.1.
+    // Line breaks that only YAML 1.1 recognizes.
     "  # a comment\u{2029}  phase: AUTHN",
     "  phase: AUTHN\u{2028}  priority: x",
     "  pluginName: a\u{2028}",
     "  sha256: \"\u{85}\"",
-    // Within brackets, and tabs.
+    // Flow collections and tabs.
     "  pluginConfig: {a\n b: 1}",
     "  pluginConfig: {a\n b}",
     "  \tphase: AUTHN",
@@ -135,7 +135,7 @@ const IN_SPEC: &[&str] = &[
     "  pluginName: &a:b",
     "  pluginConfig: {a: &a x, b: *a:c}",
     "  ! <<: {phase: NOPE}",
-    // Tabs in lines that are blank otherwise, and blocks that have them.
+    // Tabs in otherwise blank lines and in block scalars.
     "  phase: AUTHN\n    \t\n  priority: 5",
     "  pluginName: |2\n    \ta",
     "  pluginName: |\n    a\n   \tb",
@@ -143,7 +143,7 @@ const IN_SPEC: &[&str] = &[
     "  pluginName:\n  a\n  |\n    b",
     "  # a comment\u{7}",
     "  pluginName: \"a\u{7f}b\"",
-    // What is overwritten may have no form in JSON, but has to be YAML.
+    // An overwritten value need not be representable in JSON, but must be valid YAML.
     "  pluginName: .inf\n  pluginName: a",
     "  pluginName: a\n  pluginName: .inf",
     "  pluginConfig: {~: a}\n  pluginConfig: {b: c}",
@@ -151,19 +151,19 @@ const IN_SPEC: &[&str] = &[
     "  pluginConfig: {18446744073709551615: a}\n  pluginConfig: {}",
     "  priority: !!int x\n  priority: 5",
     "  pluginConfig: [.nan]\n  <<: {pluginConfig: {a: b}}",
-    // Blocks whose indentation is odd.
+    // Block scalars with unusual indentation.
     "  pluginName: |\n    \n   #",
     "  pluginName: |\n    \n #",
     "  pluginName: |0\n    a",
     "  sha256: |\n    0000000000000000000000000000000000000000000000000000000000000000\u{2028}",
     "  pluginName: \"\u{2028}a\"",
     "  pluginName: '\u{2029}'",
-    // Marks of the encoding, and what is behind the end.
+    // Byte order marks, and text after the end of the document.
     "  \u{feff}phase: AUTHN",
     "\u{feff}  phase: AUTHN",
     "  phase: \u{feff}AUTHN",
     "...\n# a comment\u{7}",
-    // Tags that ask for something.
+    // Tags that require a certain format.
     "  pluginName: !!timestamp x",
     "  pluginName: !!timestamp 2026-02-29",
     "  pluginName: !!timestamp 2026-01-02T3:4:5Z",
@@ -179,7 +179,7 @@ const IN_SPEC: &[&str] = &[
     "  phase: AUTHN\r\r\n  priority: 5",
 ];
 
-/// Before and after a plugin's text.
+/// Text before and after a plugin's document.
 const AROUND: &[(&str, &str)] = &[
     ("\u{feff}", ""),
     ("---\n", "---\n"),
@@ -208,7 +208,7 @@ const AROUND: &[(&str, &str)] = &[
     ("", "...\n---\nkind: [\n"),
     ("---\n...\n---\n", ""),
     ("---\u{2028}", ""),
-    // What is no document of any kind.
+    // Documents that are not objects of any kind.
     ("", "---\napiVersion: v1\n"),
     ("", "---\nkind: null\n"),
     ("", "---\nkind: [Service]\n"),
@@ -221,19 +221,19 @@ const AROUND: &[(&str, &str)] = &[
     ("", "---\n5\n"),
     ("", "---\n{}\n"),
     ("", "---\napiVersion: ''\nkind: Service\n"),
-    // Marks of the encoding that are none.
+    // Byte order marks in places where they are not recognized.
     ("\u{feff}\u{feff}", ""),
     ("\u{feff}\u{feff}\u{feff}#", ""),
     ("\u{feff}--- x\n", ""),
     ("", "---\n\u{feff}kind: List\napiVersion: v1\nitems: []\n"),
     ("# a comment\n---\n\u{feff}", ""),
-    // Directives whose `---` kubectl does not see.
+    // Directives whose `---` is not recognized by kubectl.
     ("%YAML 1.1\r---\r", ""),
     ("%YAML 1.2\r---\r", ""),
     ("%TAG !e! x\r---\r", ""),
 ];
 
-/// Whole documents in JSON, or nearly.
+/// Complete documents in JSON, or almost in JSON.
 const JSON: &[&str] = &[
     r#"{"apiVersion":"extensions.istio.io/v1alpha1","kind":"WasmPlugin","metadata":{"name":"a"},"spec":{"url":"oci://h/p"}}"#,
     r#"{"apiVersion":"extensions.istio.io/v1alpha1","kind":"WasmPlugin","metadata":{"name":"a"},"spec":{"url":"ftp://h/p","url":"oci://h/p"}}"#,
@@ -254,10 +254,10 @@ const JSON: &[&str] = &[
     "{\"apiVersion\":\"v1\",\"kind\":\"List\",\"items\":[]}\n01: x\nkind: List\napiVersion: v1\nitems: []\n",
     "{a}",
     "{ab}",
-    // Streams, which need nothing between two values.
+    // Streams, in which no separator is required between two values.
     "{\"apiVersion\":\"extensions.istio.io/v1alpha1\",\"kind\":\"WasmPlugin\",\"metadata\":{\"name\":\"a\"},\"spec\":{\"url\":\"oci:\\/\\/h\"}}{\"a\":1}",
     "{\"apiVersion\":\"extensions.istio.io/v1alpha1\",\"kind\":\"WasmPlugin\",\"metadata\":{\"name\":\"a\"},\"spec\":{\"url\":\"oci:\\/\\/h\"}}\n]",
-    // Lists: whatever has items is one.
+    // Lists: any object with items is one.
     r#"{"apiVersion":"v1","kind":"List","items":null}"#,
     r#"{"apiVersion":"v1","kind":"List","items":5}"#,
     r#"{"apiVersion":"v1","kind":"List","items":["x"]}"#,
@@ -267,7 +267,7 @@ const JSON: &[&str] = &[
     r#"{"apiVersion":"extensions.istio.io/v1alpha1","kind":"WasmPluginList","items":[{"metadata":{"name":"a"},"spec":{"url":"ftp://h/p"}},{"apiVersion":"v1"}]}"#,
 ];
 
-/// All of them.
+/// Returns all texts.
 pub fn all() -> Vec<String> {
     let plugin = |line: &str| {
         format!(

@@ -10,35 +10,35 @@ use serde::Deserialize;
 
 use xtask::workspace::Workspace;
 
-/// Where it is, and what it sees of the machine.
+/// The command-line tool, and the Docker configuration that it uses.
 pub struct Tidegate {
     binary: PathBuf,
     docker_config: PathBuf,
 }
 
-/// What a command of it came to.
+/// The result of a command.
 pub struct Outcome {
-    /// Whether its exit code was 0.
+    /// Whether the exit code was 0.
     pub succeeded: bool,
-    /// What it printed.
+    /// The standard output.
     pub stdout: String,
-    /// What it said, without colours.
+    /// The standard error, without colors.
     pub stderr: String,
 }
 
-/// What `validate` says to a document.
+/// A finding of `check`.
 #[derive(Deserialize)]
 pub struct Finding {
-    /// Where it is.
+    /// The file.
     #[serde(rename = "input")]
     pub file: String,
-    /// Where in the file, counted from 1.
+    /// The line in the file, numbered from 1.
     pub line: usize,
     /// `error` or `warning`.
     pub severity: String,
     /// The rule's name.
     pub rule: String,
-    /// As people write it.
+    /// The path of the field.
     pub field: String,
     /// What is wrong.
     pub message: String,
@@ -47,7 +47,7 @@ pub struct Finding {
 // === impl Tidegate ===
 
 impl Tidegate {
-    /// A copy of the dev build, which has to be up to date: cargo may build another at the same time.
+    /// Copies the dev build, which must be up to date. It is copied because cargo may rebuild it in the meantime.
     pub fn new(workspace: &Workspace, scratch: &Path) -> Result<Tidegate> {
         let built = workspace.dev_binary("tidegate");
         let binary = scratch.join(built.file_name().unwrap_or_default());
@@ -58,7 +58,7 @@ impl Tidegate {
         })
     }
 
-    /// To be given arguments.
+    /// Returns a command without arguments.
     pub fn command(&self) -> Command {
         let mut command = Command::new(&self.binary);
         command
@@ -68,12 +68,12 @@ impl Tidegate {
         command
     }
 
-    /// Runs it to its end.
+    /// Runs a command and waits for it.
     pub fn run(&self, arguments: &[&str]) -> Result<Outcome> {
         self.outcome(self.command().args(arguments))
     }
 
-    /// What `check` finds in manifests. Its exit code says no more than the findings do.
+    /// Returns the findings of `check` in manifests. Its exit code contains no further information.
     pub fn validate(&self, arguments: &[&str]) -> Result<Vec<Finding>> {
         #[derive(Deserialize)]
         struct Report {
@@ -98,7 +98,7 @@ impl Tidegate {
         Ok(report.findings)
     }
 
-    /// Runs it with credentials as options.
+    /// Runs a command with credentials as options.
     pub fn run_as(&self, arguments: &[&str], who: Option<(&str, &str)>) -> Result<Outcome> {
         let mut command = self.command();
         command.args(arguments);
@@ -113,7 +113,7 @@ impl Tidegate {
             .spawn()
             .with_context(|| format!("failed to start {}", self.binary.display()))?;
         let mut stdin = child.stdin.take().context("tidegate has no input")?;
-        // It may have refused its arguments already, and then says so.
+        // If the tool has already rejected its arguments, it does not read the password, and reports the reason itself.
         _ = stdin.write_all(password.as_bytes());
         drop(stdin);
         Outcome::of(
@@ -123,7 +123,7 @@ impl Tidegate {
         )
     }
 
-    /// Runs it with credentials where docker keeps them.
+    /// Runs a command with credentials in Docker's configuration file.
     pub fn run_with_docker_config(&self, arguments: &[&str], config: &str) -> Result<Outcome> {
         let folder = tempfile::tempdir().context("failed to make a folder")?;
         fs::write(folder.path().join("config.json"), config)
@@ -135,7 +135,7 @@ impl Tidegate {
         )
     }
 
-    /// Runs a command of it to its end.
+    /// Runs a prepared command and waits for it.
     pub fn outcome(&self, command: &mut Command) -> Result<Outcome> {
         Outcome::of(
             command

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use xtask::shell;
 
-/// What `go` writes where a module is neither in its cache nor within reach; anything else is a fault of ours.
+/// Parts of the messages of `go` for modules that are neither cached nor reachable. Any other message is a bug.
 const UNREACHABLE: [&str; 5] = [
     "Get \"http",
     "reading http",
@@ -18,24 +18,24 @@ const UNREACHABLE: [&str; 5] = [
     "executable file not found",
 ];
 
-/// Envoy Gateway, the version that `tidegate manifest` writes for, with the sum that `tests/gateway/go.sum` has.
+/// Envoy Gateway's module in the version that `tidegate manifest` supports, with its checksum in `tests/gateway/go.sum`.
 const GATEWAY: (&str, &str) = (
     "github.com/envoyproxy/gateway@v1.9.1",
     "h1:vAVp6/AlBXJ1aOhp1mxL7fNEzVEfjADUguUhm2wzxQY=",
 );
 
-/// Its definition of a policy.
+/// The path of the policy's CRD in the module.
 const GATEWAY_DEFINITION: &str = "charts/gateway-helm/charts/crds/crds/generated/gateway.envoyproxy.io_envoyextensionpolicies.yaml";
 
 /// Whether the judge can be built on this machine.
 pub enum Readiness {
-    /// It can.
+    /// The judge can be built.
     Ready,
-    /// It cannot, for this reason.
+    /// The judge cannot be built, for this reason.
     Lacking(String),
 }
 
-/// Looks for Go and for the modules that the judge is made of; fetches those that are within reach.
+/// Checks for Go and for the judge's modules, and downloads the modules that are reachable.
 pub fn readiness(module: &Path) -> Result<Readiness> {
     let wanted = wanted_version(module)?;
     let output = match go(module).args(["env", "GOVERSION"]).output() {
@@ -74,14 +74,14 @@ pub fn readiness(module: &Path) -> Result<Readiness> {
     }
 }
 
-/// The line that says that a module is out of reach, if one does.
+/// Returns the line that reports an unreachable module, if there is one.
 fn unreachable(said: &str) -> Option<&str> {
     let mut lines = said.lines();
     let line = lines.find(|line| UNREACHABLE.iter().any(|sign| line.contains(sign)));
     line.map(str::trim)
 }
 
-/// Builds the judge, from Go's own cache where it can.
+/// Builds the judge, using Go's build cache.
 pub fn build(module: &Path, folder: &Path) -> Result<PathBuf> {
     shell::say(&format!(
         "building the judge in {} (minutes the first time, seconds afterwards)",
@@ -103,7 +103,7 @@ pub fn build(module: &Path, folder: &Path) -> Result<PathBuf> {
     Ok(binary)
 }
 
-/// That the Go here is formatted.
+/// Checks that the Go code is formatted.
 pub fn check_format(module: &Path) -> Result<()> {
     let unformatted = shell::read(Command::new("gofmt").current_dir(module).args(["-l", "."]))?;
     ensure!(
@@ -114,12 +114,12 @@ pub fn check_format(module: &Path) -> Result<()> {
     Ok(())
 }
 
-/// That Go and Kubernetes' libraries say what `tables/` says they do.
+/// Checks that Go and Kubernetes' libraries return the results in `tables/`.
 pub fn check_tables(module: &Path) -> Result<()> {
     shell::run(go(module).args(["test", "-mod=readonly", "-trimpath", "./tables"]))
 }
 
-/// Istio's custom resource definitions, out of the same module.
+/// Returns the path of Istio's CRDs, from the same module that the judge uses.
 pub fn definitions(module: &Path) -> Result<PathBuf> {
     let folder = shell::read(go(module).args([
         "list",
@@ -132,14 +132,14 @@ pub fn definitions(module: &Path) -> Result<PathBuf> {
     Ok(Path::new(folder.trim()).join("manifests/charts/base/files/crd-all.gen.yaml"))
 }
 
-/// The definition of Envoy Gateway's policy, out of its module, or why that is not here. Istio's judge is not built from it, so that
-/// the judge's module does not know it, and its requirements do not become Istio's.
+/// Returns the path of the CRD of Envoy Gateway's policy, or why it is not available. Its module is not a dependency of Istio's judge, so
+/// that its requirements do not affect the versions of Istio's dependencies.
 pub fn gateway_definition(scratch: &Path) -> Result<Result<PathBuf, String>> {
     let folder = download(scratch, GATEWAY.0, GATEWAY.1)?;
     Ok(folder.map(|folder| folder.join(GATEWAY_DEFINITION)))
 }
 
-/// The folder of a module that no `go.mod` here requires, with this sum, or why it is not here.
+/// Returns the directory of a module that no `go.mod` in this repository requires, with the given checksum, or why it is not available.
 pub fn download(scratch: &Path, module: &str, sum: &str) -> Result<Result<PathBuf, String>> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
@@ -173,14 +173,14 @@ pub fn download(scratch: &Path, module: &str, sum: &str) -> Result<Result<PathBu
     Ok(Ok(folder))
 }
 
-/// Go in a folder, as it is installed: a newer one is not fetched.
+/// Returns a `go` command for a directory. It uses the installed toolchain and does not download a newer one.
 fn go(folder: &Path) -> Command {
     let mut command = Command::new("go");
     command.current_dir(folder).env("GOTOOLCHAIN", "local");
     command
 }
 
-/// The `go` line of `go.mod`.
+/// Returns the version in the `go` line of `go.mod`.
 fn wanted_version(module: &Path) -> Result<String> {
     let path = module.join("go.mod");
     let text = std::fs::read_to_string(&path)
@@ -191,7 +191,7 @@ fn wanted_version(module: &Path) -> Result<String> {
         .with_context(|| format!("{} does not say which Go it wants", path.display()))
 }
 
-/// `1.9.2` is older than `1.26.0`. What is no number counts as 0, as in `1.27rc1`.
+/// Compares two versions by number, so that `1.9.2` is older than `1.26.0`. Parts that are not numbers count as 0, as in `1.27rc1`.
 fn older(found: &str, wanted: &str) -> bool {
     let numbers = |version: &str| -> Vec<u32> {
         version
@@ -211,7 +211,7 @@ fn older(found: &str, wanted: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// Otherwise one release admits a policy, and another says what becomes of it.
+    /// With different versions, one release would admit a policy and another would translate it.
     #[test]
     fn envoy_gateway_version_matches_go_sum() {
         let (module, sum) = GATEWAY;

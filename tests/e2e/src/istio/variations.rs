@@ -5,22 +5,23 @@
 
 use serde_json::{Value, json};
 
-/// A document, and what was changed in it.
+/// A document with one change.
 pub struct Variation {
-    /// For people.
+    /// A description of the change.
     pub change: String,
-    /// One of Istio's kinds.
+    /// A document of one of Istio's kinds.
     pub document: Value,
 }
 
-/// A document that has much, and what of it is changed.
+/// A complete document, and the parts of it that are changed.
 struct Whole {
     document: Value,
-    /// Pointers to these and to all below them. What another document has too is changed in one of them.
+    /// JSON pointers to the values that are changed, including all values below them. Parts that several documents have in common are
+    /// changed in only one of them.
     changed: &'static [&'static str],
 }
 
-/// The whole documents themselves, then all their variations.
+/// Returns the unchanged documents, followed by all variations.
 pub fn all() -> Vec<Variation> {
     let mut all = Vec::new();
     for Whole { document, changed } in whole() {
@@ -44,7 +45,7 @@ pub fn all() -> Vec<Variation> {
     all
 }
 
-/// Documents that have every field, for each way to select workloads, and one as `kubectl get` gives it.
+/// Returns documents that together have every field, one for each way to select workloads, and one as printed by `kubectl get`.
 fn whole() -> Vec<Whole> {
     let target = json!({ "group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "gateway", "namespace": "" });
     let service = json!({ "group": "", "kind": "Service", "name": "waypoint" });
@@ -172,10 +173,10 @@ fn object(kind: &str, parts: &[&Value]) -> Value {
     })
 }
 
-/// Pointers to everything below the root.
+/// Collects pointers to all values below the root.
 fn walk(value: &Value, place: String, places: &mut Vec<String>) {
     let mut below = |key: &str, value| {
-        // As RFC 6901 wants it.
+        // Escaped as specified in RFC 6901.
         let key = key.replace('~', "~0").replace('/', "~1");
         let place = format!("{place}/{key}");
         places.push(place.clone());
@@ -191,7 +192,7 @@ fn walk(value: &Value, place: String, places: &mut Vec<String>) {
     }
 }
 
-/// All that can be done at one place.
+/// Returns all changes at one place.
 fn changes(document: &Value, place: &str) -> Vec<(String, Value)> {
     let mut changed = Vec::new();
     let mut edit = |change: String, edit: &dyn Fn(&mut Value)| {
@@ -261,7 +262,7 @@ fn changes(document: &Value, place: &str) -> Vec<(String, Value)> {
     changed
 }
 
-/// The same item with another name and number, so that nothing is there twice.
+/// Returns a copy of an item with another name and number, so that it is unique.
 fn numbered(item: &Value, number: usize) -> Value {
     let mut item = item.clone();
     if let Some(fields) = item.as_object_mut() {
@@ -275,7 +276,7 @@ fn numbered(item: &Value, number: usize) -> Value {
     item
 }
 
-/// What is no word.
+/// Values that are not words.
 fn others() -> Vec<Value> {
     vec![
         json!(null),
@@ -310,7 +311,7 @@ fn others() -> Vec<Value> {
     ]
 }
 
-/// Words that mean something somewhere, and words that are no name.
+/// Words that have a meaning in some field, and words that are not valid names.
 fn words() -> impl Iterator<Item = Value> {
     [
         "",
@@ -377,7 +378,7 @@ fn words() -> impl Iterator<Item = Value> {
     .map(Value::from)
 }
 
-/// Strings around the bounds, in characters and in bytes: `ä` has two.
+/// Strings with lengths around the limits, in characters and in bytes: `ä` consists of two bytes.
 fn lengths(place: &str) -> impl Iterator<Item = Value> {
     let bounds: &[usize] = match place.ends_with("/inlineCode") {
         true => &[65536],
@@ -396,7 +397,7 @@ fn lengths(place: &str) -> impl Iterator<Item = Value> {
     })
 }
 
-/// A value as it is shown.
+/// Formats a value, shortened for display.
 fn short(value: &Value) -> String {
     let text = value.to_string();
     match text.char_indices().nth(80) {

@@ -14,27 +14,27 @@ use super::parts::{self, Parts};
 use super::process::Process;
 use xtask::{http, shell};
 
-/// Where the registry listens; `tests/mesh/registry.yaml` says the same.
+/// The address of the registry, which `tests/mesh/registry.yaml` also contains.
 pub const REGISTRY: &str = "127.0.0.1:5000";
 
 const ETCD: &str = "http://127.0.0.1:2379";
 const API: &str = "https://127.0.0.1:6443";
 const TOKEN: &str = "admin-token";
 
-/// Enough on a busy machine: a first start takes five seconds.
+/// Long enough for a busy machine. The first start takes five seconds.
 const READY_WITHIN: Duration = Duration::from_secs(120);
 
-/// Running, and ready for workloads.
+/// A running control plane that is ready for workloads.
 pub struct ControlPlane {
-    /// The API server on loopback without TLS and with an administrator's rights.
+    /// The address of the API server on loopback, without TLS and with administrator rights.
     pub api: SocketAddr,
-    /// Where its files are.
+    /// The directory of its files.
     run: PathBuf,
     kubectl: PathBuf,
 }
 
 impl ControlPlane {
-    /// Starts everything and waits for it.
+    /// Starts all processes and waits until they are ready.
     pub fn start(parts: &Parts) -> Result<ControlPlane> {
         let plane = ControlPlane {
             api: SocketAddr::from(([127, 0, 0, 1], 8001)),
@@ -47,12 +47,12 @@ impl ControlPlane {
         Ok(plane)
     }
 
-    /// `kubectl`, as the administrator.
+    /// Runs `kubectl` as administrator.
     pub fn kubectl(&self, arguments: &[&str]) -> Result<String> {
         shell::read(self.environment(Command::new(&self.kubectl).args(arguments)))
     }
 
-    /// What makes `kubectl` speak to this API server.
+    /// Sets the variables with which `kubectl` connects to this API server.
     pub fn environment<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         command
             .env("KUBECONFIG", self.run.join("kubeconfig"))
@@ -75,7 +75,7 @@ impl ControlPlane {
         Ok(())
     }
 
-    /// etcd, the API server, Istio's resource definitions and where its webhook is.
+    /// Starts etcd and the API server, and creates Istio's CRDs and its webhook configuration.
     fn start_api(&self, parts: &Parts) -> Result<()> {
         let peer = "http://127.0.0.1:2380";
         Process::start(
@@ -179,7 +179,7 @@ impl ControlPlane {
                     ("POD_NAME", "istiod-1"),
                     ("CLUSTER_ID", "Kubernetes"),
                     ("REVISION", "default"),
-                    // These filters are in Istio's own build of Envoy only.
+                    // Only Istio's own build of Envoy contains these filters.
                     ("PILOT_ENABLE_METADATA_EXCHANGE", "false"),
                     ("PILOT_ENABLE_ALPN_FILTER", "false"),
                 ])
@@ -229,7 +229,7 @@ impl ControlPlane {
         self.apply(parts, "workloads.yaml")
     }
 
-    /// Applies a file of `tests/mesh`.
+    /// Applies a file from `tests/mesh`.
     fn apply(&self, parts: &Parts, file: &str) -> Result<()> {
         let path = parts.configuration.join(file);
         self.kubectl(&["apply", "-f", &path.to_string_lossy()])?;
@@ -237,14 +237,14 @@ impl ControlPlane {
     }
 }
 
-/// Asks a server that answers 200 when it is ready.
+/// Returns an error unless a server responds with 200.
 pub fn answers(address: &str, path: &str) -> Result<()> {
     let status = http::get(address.parse().context("an address")?, path)?.status;
     ensure!(status == 200, "http://{address}{path} answers {status}");
     Ok(())
 }
 
-/// The certificate is one that the API server has just made for itself, on loopback.
+/// TLS verification is disabled, because the API server generates its own certificate for loopback.
 fn kubeconfig() -> String {
     format!(
         "\

@@ -7,7 +7,7 @@ use super::proxies::SIDECAR;
 use super::story::{SHOWS_WITHIN, Step, Story};
 use super::tutorial::PLAIN;
 
-/// After the tutorial, which leaves no plugin behind.
+/// Runs after the tutorial, which removes its plugins.
 pub const STEPS: &[Step] = &[("a call to a service of the mesh, and a metric", call)];
 
 /// The application answers everything with 200, so the plugin allows each request.

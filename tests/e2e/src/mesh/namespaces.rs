@@ -11,10 +11,10 @@ use anyhow::{Context, Result, bail};
 
 use xtask::shell;
 
-/// Where the folder given to [`run_inside`] is found there.
+/// The path of the shared directory in the namespaces, see [`run_inside`].
 pub const SHARED: &str = "/mnt";
 
-/// Fails with one line where they cannot be had.
+/// Returns an error if the namespaces cannot be created.
 pub fn require() -> Result<()> {
     shell::read(unshare().args(["ip", "link", "set", "lo", "up"])).context(
         "the mesh runs in namespaces of its own: run it as root, or let users make namespaces (in a container: CAP_SYS_ADMIN)",
@@ -22,7 +22,7 @@ pub fn require() -> Result<()> {
     Ok(())
 }
 
-/// Runs a program inside, with a folder at a path that says nothing of this machine.
+/// Runs a program in the namespaces. A directory is mounted at a path that does not depend on the machine.
 pub fn run_inside(program: &Path, arguments: &[&str], shared: &Path) -> Result<()> {
     let status = unshare()
         // The loopback interface of a new network namespace is down.
@@ -37,14 +37,14 @@ pub fn run_inside(program: &Path, arguments: &[&str], shared: &Path) -> Result<(
         .context("failed to start unshare")?;
     match status.code() {
         Some(0) => Ok(()),
-        // It has said why.
+        // The program has already printed the reason.
         Some(_) => bail!("the mesh failed; its parts' logs are in target/mesh/log"),
         None => bail!("the mesh ended with {status}"),
     }
 }
 
-/// A user namespace first, which makes the others possible. `setpriv` has the second `unshare` killed if we end before it,
-/// and that has its child killed, which is the process namespace's first process.
+/// The user namespace is created first, because it permits the others. With `setpriv`, the second `unshare` is killed if this program ends
+/// first; that in turn kills its child, the first process of the process namespace.
 fn unshare() -> Command {
     let mut command = Command::new("unshare");
     command

@@ -12,14 +12,14 @@ use anyhow::{Context, Result, bail};
 use xtask::workspace::Workspace;
 use xtask::{guests, setup, shell};
 
-/// The newest Envoy that plugins are proven in, as the scenarios' tests keep it under `target/envoy/`.
+/// The newest supported Envoy, which the scenario tests download to `target/envoy/`.
 const ENVOY: &str = "1.40.0";
 
-/// What the transcript says instead of a command where there is no cargo-component.
+/// The text in the transcript that replaces a command if cargo-component is not installed.
 pub const WITHOUT_CARGO_COMPONENT: &str =
     "# built with `cargo build --target wasm32-wasip2`, since there is no cargo-component here";
 
-/// Where Istio's module, and where Kubernetes' are required, and what is built there.
+/// The directories in which Istio's and Kubernetes' modules are required, and the programs to build.
 const GO: [(&str, &str, &str); 5] = [
     (
         ISTIO,
@@ -38,7 +38,7 @@ const GO: [(&str, &str, &str); 5] = [
 const ISTIO: &str = "tests/istio";
 const KUBE: &str = "tests/mesh/kube";
 
-/// Programs that must be there, and the Debian package that has each.
+/// Required programs, each with the Debian package that contains it.
 const TOOLS: [(&str, &str); 7] = [
     ("go", "golang, 1.26 or newer"),
     ("docker-registry", "docker-registry"),
@@ -49,26 +49,26 @@ const TOOLS: [(&str, &str); 7] = [
     ("setpriv", "util-linux"),
 ];
 
-/// What the rig is made of, by path.
+/// The paths of all parts of the mesh.
 pub struct Parts {
-    /// `tests/mesh`: configuration.
+    /// `tests/mesh`: the configuration.
     pub configuration: PathBuf,
-    /// `target/mesh`: everything that is built, kept or logged.
+    /// `target/mesh`: everything that is built, cached or logged.
     pub folder: PathBuf,
-    /// What Go built, and our command line tool.
+    /// The binaries that Go built, and the command-line tool.
     pub bin: PathBuf,
     /// The binary of a stock Envoy.
     pub envoy: PathBuf,
-    /// Istio's custom resource definitions.
+    /// Istio's CRDs.
     pub crds: PathBuf,
-    /// The bootstrap that Istio's agent fills in for Envoy.
+    /// The bootstrap template that Istio's agent completes for Envoy.
     pub bootstrap: PathBuf,
-    /// Plugins as components, by package.
+    /// The plugins as components, one file per package.
     pub plugins: PathBuf,
 }
 
 impl Parts {
-    /// Where they are, built or not.
+    /// Returns the paths, whether or not the parts have been built.
     pub fn of(workspace: &Workspace) -> Parts {
         let folder = workspace.target.join("mesh");
         Parts {
@@ -82,22 +82,22 @@ impl Parts {
         }
     }
 
-    /// Where each part writes its log.
+    /// The directory of the logs.
     pub fn logs(&self) -> PathBuf {
         self.folder.join("log")
     }
 
-    /// What a run writes and the next one throws away.
+    /// The directory of temporary files, which the next run removes.
     pub fn run(&self) -> PathBuf {
         self.folder.join("run")
     }
 
-    /// Where the story's commands are run.
+    /// The directory in which the commands are run.
     pub fn story(&self) -> PathBuf {
         self.run().join("story")
     }
 
-    /// Builds what is not there or not up to date.
+    /// Builds all parts that are missing or out of date.
     pub fn build(&self, workspace: &Workspace) -> Result<()> {
         fs::create_dir_all(&self.plugins)
             .with_context(|| format!("failed to make {}", self.plugins.display()))?;
@@ -120,11 +120,11 @@ impl Parts {
         self.take_from_istio(workspace)
     }
 
-    /// The command line tool, and the plugins.
+    /// Builds the command-line tool and the plugins.
     fn build_ours(&self, workspace: &Workspace) -> Result<()> {
         setup::targets(workspace)?;
         workspace.build_tool()?;
-        // A build in the meantime shall not change what the story is told with.
+        // The binary is copied, so that a build in the meantime does not affect this run.
         copy(
             &workspace.dev_binary("tidegate"),
             &self.bin.join("tidegate"),
@@ -132,7 +132,8 @@ impl Parts {
         self.build_plugins(workspace)
     }
 
-    /// With cargo-component, as the tutorial says; without it, by rustc alone, which the transcript then says.
+    /// Builds the plugins with cargo-component, as in the tutorial. Without it, they are built with rustc alone, which the transcript
+    /// mentions.
     fn build_plugins(&self, workspace: &Workspace) -> Result<()> {
         let names = ["istio-tutorial", "headers"];
         let (told, components) = match guests::build_with_cargo_component(workspace, &names)? {
@@ -146,7 +147,7 @@ impl Parts {
             }
         };
         write(&self.built(), told)?;
-        // The tests' own, which nobody builds after the page.
+        // Plugins of the tests, which the tutorial does not mention.
         let others = ["probe", "ext-auth"];
         let built = guests::build(workspace, &others)?;
         let names = names.iter().chain(&others);
@@ -156,12 +157,12 @@ impl Parts {
         Ok(())
     }
 
-    /// What the transcript says of how the plugins were built.
+    /// The file that contains how the plugins were built, for the transcript.
     pub fn built(&self) -> PathBuf {
         self.plugins.join("built")
     }
 
-    /// The tests know how; one that runs in it leaves it there.
+    /// Downloads Envoy by running a test that requires it.
     fn fetch_envoy(&self, workspace: &Workspace) -> Result<()> {
         if !self.envoy.is_file() {
             let test = format!("plugins/tutorial/envoy-{ENVOY}");
@@ -183,7 +184,7 @@ impl Parts {
         Ok(())
     }
 
-    /// Two files of the very version of Istio whose binaries were built.
+    /// Copies two files from exactly the version of Istio whose binaries were built.
     fn take_from_istio(&self, workspace: &Workspace) -> Result<()> {
         let listed = shell::read(
             Command::new("go")
@@ -200,7 +201,7 @@ impl Parts {
         let istio = Path::new(listed.trim());
         let crds = read(&istio.join("manifests/charts/base/files/crd-all.gen.yaml"))?;
         write(&self.crds, &crds)?;
-        // Its Prometheus listener is on every address; here nothing listens but on loopback.
+        // By default, the Prometheus listener listens on all addresses. Here it must listen on loopback only.
         let bootstrap = read(&istio.join("tools/packaging/common/envoy_bootstrap.json"))?;
         write(
             &self.bootstrap,
@@ -209,7 +210,7 @@ impl Parts {
     }
 }
 
-/// Fails with one line that names all that is missing.
+/// Returns one error that names all missing programs.
 pub fn require_tools() -> Result<()> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let missing: Vec<String> = TOOLS
@@ -227,17 +228,17 @@ pub fn require_tools() -> Result<()> {
     }
 }
 
-/// Reads text.
+/// Reads a text file.
 pub fn read(path: &Path) -> Result<String> {
     fs::read_to_string(path).with_context(|| format!("failed to read {}", path.display()))
 }
 
-/// Writes a file of the rig, whole.
+/// Writes a file.
 pub fn write(path: &Path, contents: impl AsRef<[u8]>) -> Result<()> {
     fs::write(path, contents).with_context(|| format!("failed to write {}", path.display()))
 }
 
-/// Copies a file of the rig.
+/// Copies a file.
 pub fn copy(from: &Path, to: &Path) -> Result<()> {
     fs::copy(from, to)
         .with_context(|| format!("failed to copy {} to {}", from.display(), to.display()))?;

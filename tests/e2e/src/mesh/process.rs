@@ -10,17 +10,17 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-/// How often something is asked again.
+/// The interval at which a condition is checked again.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// A running part.
+/// A running process.
 pub struct Process {
     name: &'static str,
     child: Child,
     log: PathBuf,
 }
 
-/// Asks until the answer is one, and fails with the last reason at the deadline.
+/// Repeats `ask` until it succeeds. At the deadline, returns its last error.
 pub fn eventually<T>(within: Duration, mut ask: impl FnMut() -> Result<T>) -> Result<T> {
     let deadline = Instant::now() + within;
     loop {
@@ -37,11 +37,11 @@ pub fn eventually<T>(within: Duration, mut ask: impl FnMut() -> Result<T>) -> Re
 // === impl Process ===
 
 impl Process {
-    /// Starts a part whose output goes to `logs/NAME.log`.
+    /// Starts a process whose output is written to `logs/NAME.log`.
     pub fn start(name: &'static str, command: &mut Command, logs: &Path) -> Result<Process> {
         fs::create_dir_all(logs).with_context(|| format!("failed to make {}", logs.display()))?;
         let path = logs.join(format!("{name}.log"));
-        // Envoy opens its standard output again by name, so it must not be written over.
+        // Envoy reopens its standard output by path. The log is opened in append mode, so that nothing is overwritten.
         let log = File::options()
             .create(true)
             .append(true)
@@ -60,10 +60,10 @@ impl Process {
         })
     }
 
-    /// Asks until the part answers, unless it ends before.
+    /// Waits until `ask` succeeds. Returns an error if the process ends before that.
     pub fn ready<T>(&mut self, within: Duration, mut ask: impl FnMut() -> Result<T>) -> Result<T> {
         let answer = eventually(within, || match self.child.try_wait()? {
-            // What is over will not answer: this is the answer.
+            // A process that has ended will not become ready, so stop waiting.
             Some(status) => Ok(Err(status)),
             None => ask().map(Ok),
         });
@@ -82,7 +82,7 @@ impl Process {
         }
     }
 
-    /// Waits until it has ended.
+    /// Waits until the process has ended.
     pub fn ended(&mut self, within: Duration) -> Result<()> {
         eventually(within, || match self.child.try_wait()? {
             Some(_) => Ok(()),
@@ -90,7 +90,7 @@ impl Process {
         })
     }
 
-    /// What it has written so far.
+    /// Returns the log so far.
     pub fn log(&self) -> Result<String> {
         let bytes = fs::read(&self.log)
             .with_context(|| format!("failed to read {}", self.log.display()))?;

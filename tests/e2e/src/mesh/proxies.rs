@@ -17,21 +17,21 @@ use xtask::http;
 
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
-/// What a proxy is called, and where it is.
+/// A workload and its addresses.
 pub struct Workload {
-    /// Its service account, and its log.
+    /// The name of the service account and of the log.
     pub name: &'static str,
-    /// As Istio's agent calls it.
+    /// The role, as Istio's agent names it.
     role: &'static str,
-    /// As JSON.
+    /// The labels as JSON.
     labels: &'static str,
-    /// Which address istiod knows it by, and where it listens.
+    /// The address at which the proxy listens, by which istiod identifies it.
     pub address: SocketAddr,
-    /// The admin interface; the agent's other ports follow it.
+    /// The port of the admin interface. The agent uses the ports that follow it.
     admin: u16,
 }
 
-/// In front of the mesh.
+/// The gateway, through which requests enter the mesh.
 pub const GATEWAY: Workload = Workload {
     name: "gateway",
     role: "router",
@@ -40,7 +40,7 @@ pub const GATEWAY: Workload = Workload {
     admin: 15000,
 };
 
-/// In front of the application.
+/// The sidecar of the application.
 pub const SIDECAR: Workload = Workload {
     name: "httpbin",
     role: "sidecar",
@@ -49,20 +49,20 @@ pub const SIDECAR: Workload = Workload {
     admin: 15100,
 };
 
-/// Where `tests/mesh/workloads.yaml` expects the application.
+/// The address of the application, as in `tests/mesh/workloads.yaml`.
 const APPLICATION: SocketAddr = address(1, 9000);
 
-/// An agent and its Envoy.
+/// A running agent and its Envoy.
 pub struct Proxy {
     workload: &'static Workload,
     agent: Process,
 }
 
-/// Answers every request with 200.
+/// Starts the application, which responds to every request with 200.
 pub fn start_application() -> Result<()> {
     let listener = TcpListener::bind(APPLICATION)
         .with_context(|| format!("failed to listen on {APPLICATION}"))?;
-    // It ends with the program.
+    // The thread ends with the program.
     thread::spawn(move || {
         for connection in listener.incoming().flatten() {
             thread::spawn(move || serve(connection));
@@ -71,7 +71,7 @@ pub fn start_application() -> Result<()> {
     Ok(())
 }
 
-/// Requests without a body, until the proxy closes the connection.
+/// Responds to requests without a body, until the proxy closes the connection.
 fn serve(mut connection: TcpStream) -> Result<()> {
     let mut lines = BufReader::new(connection.try_clone()?);
     let mut line = String::new();
@@ -94,7 +94,7 @@ const fn address(host: u8, port: u16) -> SocketAddr {
 // === impl Proxy ===
 
 impl Proxy {
-    /// Starts the agent, which starts Envoy, and waits until it is ready.
+    /// Starts the agent, which starts Envoy, and waits until Envoy is ready.
     pub fn start(
         workload: &'static Workload,
         parts: &Parts,
@@ -112,7 +112,7 @@ impl Proxy {
         Ok(Proxy { workload, agent })
     }
 
-    /// Ends Envoy; the agent ends after it.
+    /// Stops Envoy, and with it the agent.
     pub fn stop(&mut self) -> Result<()> {
         let admin = address(1, self.workload.admin);
         let quit =
@@ -122,7 +122,7 @@ impl Proxy {
         self.agent.ended(READY_WITHIN)
     }
 
-    /// What Envoy has been given for plugins, as JSON.
+    /// Returns the plugin configurations that Envoy has received, as JSON.
     pub fn plugins(&self) -> Result<String> {
         let admin = address(1, self.workload.admin);
         let answer = http::get(admin, "/config_dump?resource=ecds_filters")?;
@@ -143,13 +143,13 @@ impl Proxy {
         }
     }
 
-    /// What agent and Envoy have written so far.
+    /// Returns the log of the agent and Envoy so far.
     pub fn log(&self) -> Result<String> {
         self.agent.log()
     }
 }
 
-/// What Kubernetes would mount: a token that istiod's certificate authority takes, and its root certificate.
+/// Writes the files that Kubernetes would mount: a token that istiod's certificate authority accepts, and its root certificate.
 fn prepare(workload: &Workload, home: &Path, plane: &ControlPlane) -> Result<()> {
     let secrets = home.join("var/run/secrets");
     for folder in ["tokens", "istio"] {
@@ -157,7 +157,7 @@ fn prepare(workload: &Workload, home: &Path, plane: &ControlPlane) -> Result<()>
         fs::create_dir_all(&folder)
             .with_context(|| format!("failed to make {}", folder.display()))?;
     }
-    // There already, when a proxy is started again.
+    // The service account exists if the proxy is being restarted.
     if plane
         .kubectl(&["-n", "demo", "get", "serviceaccount", workload.name])
         .is_err()
@@ -186,8 +186,8 @@ fn prepare(workload: &Workload, home: &Path, plane: &ControlPlane) -> Result<()>
     parts::write(&secrets.join("istio/root-cert.pem"), root)
 }
 
-/// The agent as in a pod: its working directory is the root of its files, but for the constant `/var/lib/istio/data`, where it
-/// keeps modules and which is new with each start.
+/// Returns the command that starts the agent as in a pod. Its files are in the working directory, except for those in
+/// `/var/lib/istio/data`, a constant path where the agent stores modules. That directory is empty at each start.
 fn command(workload: &Workload, home: &Path, parts: &Parts) -> Command {
     let Workload {
         name,
@@ -227,7 +227,7 @@ fn command(workload: &Workload, home: &Path, parts: &Parts) -> Command {
         .env("ENVOY_PROMETHEUS_PORT", (admin + 90).to_string())
         .env(
             "PROXY_CONFIG",
-            // One worker, since the tutorial counts requests in each.
+            // One worker, because the tutorial's plugin counts requests per worker.
             format!(
                 "\
 binaryPath: {envoy}

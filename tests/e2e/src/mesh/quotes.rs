@@ -8,12 +8,12 @@ use super::parts::WITHOUT_CARGO_COMPONENT;
 use xtask::shell;
 use xtask::workspace::Workspace;
 
-/// The page that quotes, in blocks of `console`.
+/// The page whose `console` blocks are compared.
 const PAGE: &str = "docs/tutorial.md";
 
-/// Fails if the page shows anything that the transcript does not have. Where the plugins were built without cargo-component,
-/// their sizes differ, and nothing is compared. Digests change with every version of a plugin, and a long
-/// command may be written in several lines.
+/// Returns an error if the page contains output that the transcript does not contain. If the plugins were built without cargo-component,
+/// nothing is compared, because their sizes differ. Digests are not compared, because they change with every version of a plugin. Long
+/// commands may be split over several lines.
 pub fn check(workspace: &Workspace, transcript: &str) -> Result<()> {
     let path = workspace.root.join(PAGE);
     let page =
@@ -36,13 +36,13 @@ pub fn check(workspace: &Workspace, transcript: &str) -> Result<()> {
     Ok(())
 }
 
-/// The insides of the page's `console` blocks.
+/// Returns the contents of the page's `console` blocks.
 fn quotes(page: &str) -> Vec<&str> {
     let blocks = page.split("```console\n").skip(1);
     blocks.filter_map(|rest| rest.split("```").next()).collect()
 }
 
-/// A text with its lines joined where they go on, one space where there are several, and digests cut short.
+/// Normalizes a text: joins continued lines, collapses repeated spaces, and shortens digests.
 fn plain(text: &str) -> String {
     let joined = text.replace("\\\n", " ");
     let lines = joined.lines().map(|line| {
@@ -52,7 +52,7 @@ fn plain(text: &str) -> String {
     lines.map(|line| line + "\n").collect()
 }
 
-/// A word with its digest, if it has one, cut short.
+/// Shortens the digest in a word, if there is one.
 fn shortened(word: &str) -> String {
     const DIGITS: usize = 64;
     let mut short = String::new();

@@ -16,16 +16,16 @@ use super::proxies::{self, GATEWAY, Proxy, SIDECAR, Workload};
 use super::transcript::Transcript;
 use xtask::http::{self, Answer};
 
-/// How long what was applied may take to show.
+/// The maximum time until an applied change takes effect.
 pub const SHOWS_WITHIN: Duration = Duration::from_secs(30);
 
-/// Headers that the story's plugins set; every answer must have those that a step names, and no other of these.
+/// The headers that the plugins set. A response must have the headers that a step lists, and no others of these.
 const WATCHED: [&str; 4] = ["who-am-i", "injected-by", "powered-by", "seen-by"];
 
-/// A title, and what is done.
+/// The title of a step, and the function that runs it.
 pub type Step = (&'static str, fn(&mut Story) -> Result<()>);
 
-/// The mesh, and how far the story has come.
+/// The mesh, and the state of the run.
 pub struct Story<'a> {
     pub parts: &'a Parts,
     pub plane: &'a ControlPlane,
@@ -33,9 +33,9 @@ pub struct Story<'a> {
     pub sidecar: Proxy,
     transcript: Transcript,
     steps: usize,
-    /// Where commands are run.
+    /// The directory in which commands are run.
     folder: PathBuf,
-    /// What was pushed, by component.
+    /// The pinned references of the pushed components.
     pinned: BTreeMap<String, String>,
 }
 
@@ -66,7 +66,7 @@ impl<'a> Story<'a> {
         })
     }
 
-    /// Does the steps.
+    /// Runs the steps.
     pub fn tell(&mut self, steps: &[Step]) -> Result<()> {
         for (title, step) in steps {
             self.steps += 1;
@@ -76,31 +76,31 @@ impl<'a> Story<'a> {
         Ok(())
     }
 
-    /// Completes the page, and gives it.
+    /// Completes the transcript and returns it.
     pub fn end(self) -> Result<String> {
         self.transcript.end()
     }
 
-    /// Runs a line as typed into a shell, with `tidegate` and `kubectl` on its PATH, and gives what it printed.
+    /// Runs a line as typed into a shell, with `tidegate` and `kubectl` on the PATH, and returns its output.
     pub fn shell(&mut self, line: &str) -> Result<String> {
         let (status, said) = self.run(line)?;
         ensure!(status.success(), "`{line}` ended with {status}");
         Ok(said)
     }
 
-    /// Runs a line that is to succeed and to warn of something.
+    /// Runs a command that must succeed and print the given warning.
     pub fn warned(&mut self, line: &str, of: &str) -> Result<()> {
         let said = self.shell(line)?;
         ensure!(said.contains(of), "`{line}` should warn of `{of}`");
         Ok(())
     }
 
-    /// Runs a line that is to fail for a reason that it names.
+    /// Runs a command that must fail with the given reason.
     pub fn refused(&mut self, line: &str, reason: &str) -> Result<()> {
         self.fails(line, 1, reason)
     }
 
-    /// Runs a line that is to fail because a registry does not have what it names.
+    /// Runs a command that must fail because something does not exist in the registry.
     pub fn lacks(&mut self, line: &str, reason: &str) -> Result<()> {
         self.fails(line, 3, reason)
     }
@@ -127,42 +127,42 @@ impl<'a> Story<'a> {
             .environment(&mut bash)
             .output()
             .context("failed to start bash")?;
-        // Notes, on standard error, come while a command works; what it prints comes last.
+        // Notes on standard error are printed while a command runs; its result is printed last.
         let said = [output.stderr.as_slice(), &output.stdout].concat();
         let said = String::from_utf8_lossy(&said).into_owned();
         self.transcript.console(&format!("$ {line}\n{said}"))?;
         Ok((output.status, said))
     }
 
-    /// A line that no command printed.
+    /// Adds a note to the transcript.
     pub fn note(&mut self, text: &str) -> Result<()> {
         self.transcript.console(&format!("# {text}"))
     }
 
-    /// What was done before the story began, as it is to be shown.
+    /// Adds the description of what was done before the run.
     pub fn told(&mut self, text: &str) -> Result<()> {
         self.transcript.console(text)
     }
 
-    /// A file of the folder that commands are run in.
+    /// Returns the path of a file in the directory in which commands are run.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
 
-    /// Writes a file that a command will read, and shows it.
+    /// Writes a file for a command, and adds it to the transcript.
     pub fn file(&mut self, name: &str, contents: &str) -> Result<()> {
         parts::write(&self.folder.join(name), contents)?;
         self.transcript
             .console(&format!("$ cat {name}\n{contents}"))
     }
 
-    /// Sends as many requests as answers are expected, again and again until they are exactly these.
+    /// Sends one request per expected response, and repeats all of them until the responses are as expected.
     pub fn until(&mut self, workload: &Workload, expected: &[&str]) -> Result<()> {
         let exchanges: Vec<_> = expected.iter().map(|answer| ("/get", *answer)).collect();
         self.until_all(workload, &exchanges)
     }
 
-    /// The same with a path for each.
+    /// The same, with a path for each request.
     pub fn until_all(&mut self, workload: &Workload, exchanges: &[(&str, &str)]) -> Result<()> {
         let address = workload.address;
         eventually(SHOWS_WITHIN, || {
@@ -187,7 +187,7 @@ impl<'a> Story<'a> {
         Ok(())
     }
 
-    /// Pushes a component, and remembers its pinned reference.
+    /// Pushes a component, and stores its pinned reference.
     pub fn push(&mut self, component: &str, image: &str) -> Result<()> {
         let said = self.shell(&format!(
             "tidegate push {component} oci://{REGISTRY}/{image}"
@@ -200,7 +200,7 @@ impl<'a> Story<'a> {
         Ok(())
     }
 
-    /// Applies what `tidegate manifest` prints of a plugin that was pushed.
+    /// Applies the output of `tidegate manifest` for a plugin that was pushed.
     pub fn apply(&mut self, kind: &str, plugin: &str, flags: &str) -> Result<()> {
         let component = plugin.split('=').next().unwrap_or(plugin);
         let pinned = self
@@ -214,7 +214,7 @@ impl<'a> Story<'a> {
     }
 }
 
-/// An answer as the transcript has it: status, watched headers, body.
+/// Formats a response for the transcript: status, watched headers, body.
 fn show(answer: &Answer) -> String {
     let headers = answer
         .headers

@@ -11,7 +11,7 @@ use super::proxies::{GATEWAY, Proxy};
 use super::story::{SHOWS_WITHIN, Step, Story};
 use super::tutorial::{LIMITED, PASSED, PLAIN, TUTORIAL, second};
 
-/// In order; each begins and ends without a plugin.
+/// The steps, in order. Each starts and ends without a plugin.
 pub const STEPS: &[Step] = &[
     ("an image that cannot be fetched", unfetchable),
     ("a version that Envoy rejects", refused_version),
@@ -25,7 +25,7 @@ pub const STEPS: &[Step] = &[
     ("a plugin that traps", trap),
 ];
 
-/// What the agent puts in the place of a plugin that it cannot fetch, if it fails closed.
+/// The response of the filter that the agent inserts, under FAIL_CLOSE, for a plugin that cannot be fetched.
 const DENIED: &str = "403\n   RBAC: access denied";
 
 fn unfetchable(story: &mut Story) -> Result<()> {
@@ -41,7 +41,7 @@ fn unfetchable(story: &mut Story) -> Result<()> {
         "url: oci://{REGISTRY}/istio-tutorial:v404\n  failStrategy: FAIL_OPEN"
     ))?;
     story.until(&GATEWAY, &[PLAIN])?;
-    // Another layout.
+    // The image with the component, which is not a layout for proxies.
     let component = format!("oci://{REGISTRY}/istio-tutorial:v1-component");
     story.shell(&format!(
         "tidegate push istio-tutorial.wasm oci://{REGISTRY}/istio-tutorial:v1 --with-component"
@@ -53,7 +53,7 @@ fn unfetchable(story: &mut Story) -> Result<()> {
         "the layers have the media types",
     )?;
     story.delete()?;
-    // The module's checksum where the manifest's belongs.
+    // The checksum of the module instead of that of the manifest.
     let image = format!("oci://{REGISTRY}/istio-tutorial:v1");
     let said = story.shell(&format!("tidegate pull {image} -o - | sha256sum"))?;
     let module = said
@@ -70,7 +70,7 @@ fn unfetchable(story: &mut Story) -> Result<()> {
     story.delete()
 }
 
-/// A component begins as a core module does, so the agent lets it through.
+/// A component starts with the same bytes as a core module, so the agent accepts it.
 fn refused_version(story: &mut Story) -> Result<()> {
     story.apply("wasm-plugin", "istio-tutorial.wasm", TUTORIAL)?;
     story.until(&GATEWAY, &[PASSED, PASSED, LIMITED])?;
@@ -96,7 +96,7 @@ fn refused_on_fresh_proxy(story: &mut Story) -> Result<()> {
     story.gateway_logs("missing import", since)?;
     story.refused("tidegate check missing-import.wasm", "proxy_teleport")?;
     story.delete()?;
-    // A configuration that the plugin refuses.
+    // A configuration that the plugin rejects.
     let image = format!("oci://{REGISTRY}/istio-tutorial:v1");
     story.apply_by_hand(&format!(
         "url: {image}\n  pluginConfig: {{ requests_per_second: many }}\n  failStrategy: FAIL_OPEN"
@@ -114,7 +114,7 @@ fn refused_on_fresh_proxy(story: &mut Story) -> Result<()> {
     story.delete()
 }
 
-/// Envoy remembers the refusal by the object's name.
+/// Envoy associates the rejection with the name of the object.
 fn created_anew(story: &mut Story) -> Result<()> {
     let module = story.path("missing-import.wasm");
     story.apply_by_hand(&format!("url: file://{}", module.display()))?;
@@ -134,7 +134,7 @@ fn created_anew(story: &mut Story) -> Result<()> {
     story.delete()
 }
 
-/// It is admitted, and fails open in spite of FAIL_CLOSE.
+/// The manifest is admitted, and fails open in spite of FAIL_CLOSE.
 fn no_scheme(story: &mut Story) -> Result<()> {
     let url = format!("{REGISTRY}/istio-tutorial:v1\n  failStrategy: FAIL_CLOSE");
     story.apply_by_hand(&format!("url: oci://{url}"))?;
@@ -145,7 +145,7 @@ fn no_scheme(story: &mut Story) -> Result<()> {
     story.delete()
 }
 
-/// The agent looks at a tag once; that the new configuration arrives shows that there was an occasion to look again.
+/// The agent resolves a tag only once. The new configuration shows that the resource was updated without resolving it again.
 fn tag_pushed_again(story: &mut Story) -> Result<()> {
     let url = format!("url: oci://{REGISTRY}/istio-tutorial:stable");
     story.push("istio-tutorial.wasm", "istio-tutorial:stable")?;
@@ -165,7 +165,7 @@ fn tag_pushed_again(story: &mut Story) -> Result<()> {
     story.delete()
 }
 
-/// A header shows that the plugin is in force.
+/// A header shows that the plugin is active.
 fn trap(story: &mut Story) -> Result<()> {
     let config = r#"{
   "on-request-headers": [{ "do": "trap", "path": "/trap" }],
@@ -188,7 +188,7 @@ fn trap(story: &mut Story) -> Result<()> {
     };
     for (strategy, afterwards) in [("FAIL_CLOSE", "503"), ("FAIL_OPEN", PLAIN)] {
         apply(story, strategy)?;
-        // Together, since what istiod may still send starts the plugin afresh.
+        // Sent together, because an update from istiod in between would restart the plugin.
         let afterwards = ("/get", afterwards);
         story.until_all(&GATEWAY, &[trapped, afterwards, afterwards])?;
         story.delete()?;
@@ -199,20 +199,20 @@ fn trap(story: &mut Story) -> Result<()> {
     story.delete()
 }
 
-/// The smallest module with the ABI's marker and an import that no Envoy has.
+/// Returns a minimal module with the ABI's marker and an import that no Envoy version provides.
 fn missing_import() -> Vec<u8> {
     [
         &b"\0asm\x01\0\0\0"[..],
-        // One type, () -> ().
+        // Type section: the type `() -> ()`.
         b"\x01\x04\x01\x60\0\0",
-        // Imported with it, one function; and one of its own.
+        // Import section: one function. Function section: one function.
         b"\x02\x16\x01\x03env\x0eproxy_teleport\0\0",
         b"\x03\x02\x01\0",
-        // A memory of one page.
+        // Memory section: one page.
         b"\x05\x03\x01\0\x01",
-        // Both are exported.
+        // Export section: the memory and the function.
         b"\x07\x24\x02\x06memory\x02\0\x17proxy_abi_version_0_2_1\0\x01",
-        // The function is empty.
+        // Code section: the function is empty.
         b"\x0a\x04\x01\x02\0\x0b",
     ]
     .concat()
@@ -221,7 +221,7 @@ fn missing_import() -> Vec<u8> {
 // === impl Story ===
 
 impl Story<'_> {
-    /// Applies the tutorial's object with these lines of its `spec`.
+    /// Applies the tutorial's object with the given lines in its `spec`.
     fn apply_by_hand(&mut self, spec: &str) -> Result<()> {
         let manifest = format!(
             "\
@@ -245,7 +245,7 @@ spec:
         self.until(&GATEWAY, &[PLAIN])
     }
 
-    /// As after a pod's restart: no module is there yet, no version was ever good.
+    /// Restarts the gateway as if its pod had restarted: no module is stored, and no version has been accepted.
     fn restart_gateway(&mut self) -> Result<()> {
         self.note("the gateway is started again")?;
         self.gateway.stop()?;
@@ -253,7 +253,7 @@ spec:
         Ok(())
     }
 
-    /// Waits for a line of the gateway's log, from where it was `since` then, and shows it.
+    /// Waits for a line in the gateway's log after offset `since`, and adds its message to the transcript.
     fn gateway_logs(&mut self, text: &str, since: usize) -> Result<()> {
         let line = eventually(SHOWS_WITHIN, || {
             let log = self.gateway.log()?;
@@ -262,7 +262,7 @@ spec:
             line.map(str::to_owned)
                 .with_context(|| format!("the gateway's log has no line with `{text}`"))
         })?;
-        // What stands before and behind it is time, level, source and thread.
+        // The other fields are the time, level, source and thread.
         let message = line
             .split('\t')
             .find(|field| field.contains(text))
@@ -275,7 +275,7 @@ spec:
 mod tests {
     use super::*;
 
-    /// The page has `(step `…`)`, or `(steps `…` and `…`)`.
+    /// The page refers to steps as `(step `…`)` or `(steps `…` and `…`)`.
     #[test]
     fn steps_named_in_troubleshooting_page_exist() {
         let page = include_str!("../../../../docs/troubleshooting.md");

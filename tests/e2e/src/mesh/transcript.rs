@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::parts;
 
-/// Grows step by step, and is written after each.
+/// A transcript, which is written to its file after each step.
 pub struct Transcript {
     path: PathBuf,
     page: String,
@@ -17,7 +17,7 @@ pub struct Transcript {
 // === impl Transcript ===
 
 impl Transcript {
-    /// An empty page.
+    /// Creates an empty page.
     pub fn begin(path: PathBuf) -> Transcript {
         Transcript {
             path,
@@ -27,7 +27,7 @@ impl Transcript {
         }
     }
 
-    /// A heading.
+    /// Adds a heading.
     pub fn step(&mut self, number: usize, title: &str) -> Result<()> {
         self.close();
         println!("\n=== {number}. {title}");
@@ -35,7 +35,7 @@ impl Transcript {
         self.write()
     }
 
-    /// Lines of a terminal.
+    /// Adds lines of terminal output.
     pub fn console(&mut self, text: &str) -> Result<()> {
         if !self.console {
             self.page.push_str("\n```console\n");
@@ -48,7 +48,7 @@ impl Transcript {
         self.write()
     }
 
-    /// The last line; gives the page.
+    /// Completes the page and returns it.
     pub fn end(mut self) -> Result<String> {
         self.close();
         self.write()?;

@@ -8,7 +8,7 @@ use super::parts;
 use super::proxies::{GATEWAY, SIDECAR};
 use super::story::{Step, Story};
 
-/// In order; each goes on where the one before it ended.
+/// The steps, in order. Each starts in the state in which the previous one ended.
 pub const STEPS: &[Step] = &[
     ("build the components", build),
     ("push them", push),
@@ -26,24 +26,24 @@ pub const STEPS: &[Step] = &[
     ("delete", delete),
 ];
 
-/// The application's own answer.
+/// The application's response.
 pub const PLAIN: &str = "200\n   hello";
-/// The tutorial lets a request pass.
+/// The response if the tutorial's plugin lets a request pass.
 pub const PASSED: &str = "200\n   who-am-i: wasm-extension\n   injected-by: istio-api!\n   hello";
-/// The tutorial refuses one.
+/// The response if the tutorial's plugin rejects a request.
 pub const LIMITED: &str = "403\n   powered-by: proxy-wasm-go-sdk!!\n   who-am-i: wasm-extension\n   \
      injected-by: istio-api!\n   rate limited, wait and retry.";
 
-/// What most manifests say of the tutorial, and of the second plugin.
+/// The arguments of most manifests for the tutorial's plugin.
 pub const TUTORIAL: &str = "--name tutorial --namespace demo --selector app=gateway --phase AUTHZ";
 const HEADERS: &str = "--name headers --namespace demo --selector app=gateway";
 
-/// An answer of the tutorial's second version.
+/// Returns a response of the second version of the tutorial's plugin.
 pub fn second(answer: &str) -> String {
     answer.replace("istio-api!", "istio-api2")
 }
 
-/// Nothing is built inside, where there is no network: what was said of it outside is passed on.
+/// The plugins are built outside the namespaces, because there is no network inside. The output of the build is copied to the transcript.
 fn build(story: &mut Story) -> Result<()> {
     let told = parts::read(&story.parts.built())?;
     story.told(&told)
@@ -67,7 +67,7 @@ fn sidecar(story: &mut Story) -> Result<()> {
     story.until(&SIDECAR, &[PASSED, PASSED, LIMITED])
 }
 
-/// The refusal passes the plugins that saw the request, and no others; a response passes them backwards.
+/// A local response passes only the plugins that have processed the request. Responses pass the plugins in reverse order.
 fn second_plugin(story: &mut Story) -> Result<()> {
     let config = r#"{ "rules": [{ "response": [{ "append": { "name": "seen-by", "value": "headers" } }] }] }"#;
     story.file("headers.json", config)?;
@@ -121,7 +121,7 @@ fn traffic_extension(story: &mut Story) -> Result<()> {
     story.until(&GATEWAY, &[PASSED, PASSED, LIMITED])
 }
 
-/// What the plugin needs it may do, and no more: the limit is answered by the plugin itself, and it calls no one.
+/// The plugin has only the capabilities that it requires. It sends local responses, but no HTTP calls.
 fn envoy_filter(story: &mut Story) -> Result<()> {
     story.shell("kubectl --namespace demo delete trafficextension tutorial")?;
     story.until(&GATEWAY, &[PLAIN])?;
@@ -147,7 +147,7 @@ fn delete(story: &mut Story) -> Result<()> {
 // === impl Story ===
 
 impl Story<'_> {
-    /// Lets Tidegate tell the gateway's chain, in which these come one after the other.
+    /// Checks that `tidegate chain` lists both plugins in this order.
     fn order(&mut self, first: &str, second: &str) -> Result<()> {
         let said = self.shell(
             "kubectl get wasmplugins --all-namespaces -o yaml | \
@@ -161,7 +161,7 @@ impl Story<'_> {
         Ok(())
     }
 
-    /// The tutorial with another value for one of its headers.
+    /// Writes a second version of the tutorial's plugin, with another value for one of its headers.
     fn second_version(&mut self) -> Result<()> {
         let (first, changed) = (b"istio-api!", b"istio-api2");
         let mut bytes = fs::read(self.path("istio-tutorial.wasm"))?;

@@ -18,7 +18,7 @@ use super::control_plane::ControlPlane;
 use super::parts::{self, Parts};
 use xtask::{http, shell};
 
-/// Asks for every fixture. `bless` writes down what the API server says; it must agree with the fixtures' tables all the same.
+/// Compares the verdict on every fixture. `bless` writes the verdicts to the file; they must match the fixtures' tables nevertheless.
 pub fn check(parts: &Parts, plane: &ControlPlane, bless: bool) -> Result<()> {
     let judge = Judge {
         plane,
@@ -66,27 +66,27 @@ pub fn check(parts: &Parts, plane: &ControlPlane, bless: bool) -> Result<()> {
     Ok(())
 }
 
-/// Asks the API server.
+/// Requests verdicts from the API server.
 struct Judge<'a> {
     plane: &'a ControlPlane,
-    /// The messages of the definitions' CEL rules, by which the schema's are told from them.
+    /// The messages of the CRDs' CEL rules, which distinguish them from errors of the schema.
     rules: BTreeSet<String>,
 }
 
-/// What it said.
+/// The API server's verdict.
 enum Verdict {
     Admitted,
     Refused { by: &'static str, message: String },
 }
 
-/// As much as is looked at of Kubernetes' `Status`.
+/// The fields of Kubernetes' `Status` that are used.
 #[derive(Deserialize)]
 struct Status {
     message: String,
     reason: Option<String>,
 }
 
-/// A line for each case: what the API server says of it in both kinds, or in each where that differs or where there is one.
+/// Formats the verdicts: one line per case, or one line per kind if the case exists for only one kind or the verdicts differ.
 fn lines(verdicts: &BTreeMap<String, BTreeMap<String, String>>) -> String {
     let mut lines = String::new();
     for (case, kinds) in verdicts {
@@ -105,7 +105,7 @@ fn lines(verdicts: &BTreeMap<String, BTreeMap<String, String>>) -> String {
     lines
 }
 
-/// A cluster would have the namespaces that good documents name.
+/// Creates the namespaces of valid documents.
 fn make_namespaces(fixtures: &[Fixture], plane: &ControlPlane) -> Result<()> {
     let mut namespaces = BTreeSet::new();
     for fixture in fixtures.iter().filter(|fixture| is_good(fixture)) {
@@ -119,12 +119,12 @@ fn make_namespaces(fixtures: &[Fixture], plane: &ControlPlane) -> Result<()> {
     Ok(())
 }
 
-/// Whether it is to be admitted, perhaps with a warning of Tidegate's own.
+/// Returns whether the API server must admit the document. Tidegate may warn about it.
 fn is_good(fixture: &Fixture) -> bool {
     fixture.verdict != Expected::Invalid
 }
 
-/// Every message of a CEL rule stands on a line of its own.
+/// Returns the messages of all CEL rules. In the CRDs, each is on a separate line.
 fn cel_messages(crds: &str) -> BTreeSet<String> {
     crds.lines()
         .filter_map(|line| line.trim().strip_prefix("- message: "))
@@ -132,7 +132,7 @@ fn cel_messages(crds: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// Fails where what is written down is not what was found, unless it is to be written anew.
+/// Returns an error if the verdicts differ from those in the file. `bless` writes the file instead.
 fn compare(path: &Path, found: &str, bless: bool) -> Result<()> {
     let written = fs::read_to_string(path).unwrap_or_default();
     if bless {
@@ -153,7 +153,7 @@ fn compare(path: &Path, found: &str, bless: bool) -> Result<()> {
     Ok(())
 }
 
-/// Where a document goes, as far as it says so: it may be wrong in any way, and this is not what judges it.
+/// The URL components of a document, as far as they can be determined. The document may be invalid in any way.
 struct Target<'a> {
     kind: &'a str,
     namespace: &'a str,
@@ -163,7 +163,7 @@ struct Target<'a> {
 // === impl Judge ===
 
 impl Judge<'_> {
-    /// What is said of it created, and of it applied.
+    /// Returns the verdicts for creating and for applying the document.
     fn verdicts(&self, path: &Path) -> Result<(Verdict, Option<Verdict>)> {
         let document = &parts::read(path)?;
         let target = Target::of(document);
@@ -182,12 +182,12 @@ impl Judge<'_> {
             let object = format!("PATCH {collection}/{name}");
             self.ask(&object, "application/apply-patch+yaml", document)
         };
-        // Without a name, kubectl would not ask at all.
+        // Without a name, kubectl does not send a request.
         Ok((created, target.name.map(apply).transpose()?))
     }
 
-    /// The API server refuses a key that is there twice, and one that a merge brings. It hears of neither from kubectl,
-    /// which makes JSON of the document first.
+    /// The API server rejects duplicate keys, including those from a merge. kubectl does not send any, because it converts the document to
+    /// JSON first.
     fn ask_kubectl(&self, command: &[&str], path: &Path) -> Verdict {
         let path = path.to_string_lossy();
         let dry_run = ["--dry-run=server", "-f", &path];
@@ -201,7 +201,7 @@ impl Judge<'_> {
     }
 
     fn ask(&self, what: &str, content_type: &str, document: &str) -> Result<Verdict> {
-        // In HTTP/1.0 there are no chunks.
+        // HTTP/1.0 has no chunked encoding.
         let request = format!(
             "{what}?dryRun=All&fieldValidation=Strict&fieldManager=kubectl HTTP/1.0\r\nhost: {}\r\n\
              content-type: {content_type}\r\ncontent-length: {}\r\n\r\n{document}",
@@ -211,10 +211,10 @@ impl Judge<'_> {
         let answer = http::send(self.plane.api, &request)?;
         match answer.status {
             200 | 201 => Ok(Verdict::Admitted),
-            // It fits; it names another object's uid, and only an object that is there could have it.
+            // The document is valid. It contains a uid, which cannot match because the object does not exist.
             409 => Ok(Verdict::Admitted),
             400 | 403 | 404 | 422 => self.refused(&answer.body),
-            // Server-side apply says so of a document that the definition's schema does not fit.
+            // The response of server-side apply to a document that does not match the CRD's schema.
             500 if answer.body.contains("failed to create typed patch object") => {
                 self.refused(&answer.body)
             }
@@ -243,7 +243,7 @@ impl Judge<'_> {
 // === impl Target ===
 
 impl<'a> Target<'a> {
-    /// Fixtures have their `metadata` before their `spec`, and nothing in it is called like what is looked for here.
+    /// Reads the components from the text. In the fixtures, `metadata` precedes `spec` and contains no other fields with these names.
     fn of(document: &'a str) -> Target<'a> {
         let head = document
             .split_once("spec")
@@ -259,7 +259,7 @@ impl<'a> Target<'a> {
     }
 }
 
-/// What stands behind a key, in YAML or JSON.
+/// Returns the value of a key, in YAML or JSON.
 fn value<'a>(text: &'a str, key: &str) -> Option<&'a str> {
     let quotes = ['"', '\''];
     text.match_indices(key).find_map(|(at, _)| {
@@ -285,7 +285,7 @@ impl Verdict {
 }
 
 impl fmt::Display for Verdict {
-    /// The alternate form has the message.
+    /// The alternate form includes the message.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Admitted => f.write_str("admitted"),
@@ -317,7 +317,7 @@ mod tests {
             of(r#"{"kind": "WasmPlugin", "metadata": {"name": "b"}, "spec": {"url": "oci://d"}}"#),
             ("WasmPlugin", "default", Some("b"))
         );
-        // What stands in the spec is another's.
+        // Fields of the `spec` are ignored.
         assert_eq!(
             of("kind: []\nspec:\n  targetRefs:\n  - { name: b, namespace: c }\n"),
             ("WasmPlugin", "default", None)
