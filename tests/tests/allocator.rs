@@ -1,7 +1,7 @@
-//! A guest whose allocator gives random places with garbage in them sees the same in both engines, whatever is asked of it.
+//! A guest whose allocator returns random addresses, with garbage in the memory, behaves the same in both engines for any requests.
 //!
-//! Each run has a seed, which is printed and from which both the allocator's places and the requests follow: a failure is seen
-//! again with `TIDEGATE_SEED`. `TIDEGATE_SEQUENCES` says how many requests are made in all.
+//! Each run has a seed, which is printed and determines both the addresses and the requests. `TIDEGATE_SEED` repeats a run that failed, and
+//! `TIDEGATE_SEQUENCES` sets the total number of requests.
 
 use std::fmt::Write as _;
 
@@ -12,11 +12,11 @@ use tidegate_testkit::{Owned, RuntimeKind, Scenario, compare, verdict};
 
 const GUEST: &str = "allocator-random";
 
-/// Requests in all, and in one run of a proxy. `cargo xtask soak allocator` makes ten thousand.
+/// The total number of requests, and the number in one run of a proxy. `cargo xtask soak allocator` sends ten thousand.
 const SEQUENCES: usize = 400;
 const RUN: usize = 200;
 
-/// A small generator of numbers (SplitMix64).
+/// A small random number generator (SplitMix64).
 struct Random(u64);
 
 impl Random {
@@ -89,7 +89,7 @@ fn agree(seed: u64) -> Result<()> {
     Ok(())
 }
 
-/// Requests with none to six values of `x-in`, most of them short, and at times a body.
+/// Generates requests with zero to six values of `x-in`, most of them short, and some with a body.
 fn requests(random: &mut Random) -> String {
     let mut text = format!("about: random\nplugins:\n- {{ guest: {GUEST} }}\nsteps:\n");
     for _ in 0..RUN {

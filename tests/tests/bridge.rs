@@ -1,5 +1,5 @@
-//! What the bridge does when the host fails, or deletes a plugin. The proxies in which scenarios run cannot be made to do this, so the
-//! adapted guest `allocations-counted` runs here with a host of a few functions.
+//! Tests the bridge with a host that fails or deletes a plugin. The proxies that run scenarios cannot be made to do this, so the adapted
+//! guest `allocations-counted` runs here with a host that consists of a few functions.
 
 use anyhow::Context;
 use bytes::Bytes;
@@ -44,7 +44,7 @@ struct Host {
     last_call: u32,
 }
 
-/// The module, with the host's end of it.
+/// The module and its host.
 struct Plugin {
     store: Store<Host>,
     instance: Instance,

@@ -1,8 +1,7 @@
-//! HTTP calls, timers and queues leave the memory of instances and the file descriptors of the proxy as they were.
+//! HTTP calls, timers and queues do not increase the memory of instances or the number of the proxy's file descriptors.
 //!
-//! Each case makes some hundred requests; `cargo xtask soak events` makes many more, most of them with timers and queues, and adds plugins in
-//! Go, JavaScript and Python.
-//! All of it is one test, because file descriptors are counted for the whole process.
+//! Each case sends a few hundred requests. `cargo xtask soak events` sends many more, most of them with timers and queues, and adds plugins
+//! in Go, JavaScript and Python. There is a single test, because file descriptors are counted for the whole process.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -19,16 +18,16 @@ use tidegate_host::{
     Upstream,
 };
 
-/// Requests of one case. `cargo xtask soak events` sets a higher number in `TIDEGATE_EVENTS`.
+/// The number of requests in one case. `cargo xtask soak events` sets a higher number in `TIDEGATE_EVENTS`.
 const REQUESTS: usize = 400;
 
-/// How many times as many requests there are with timers and queues as with HTTP calls, if there are more than that.
+/// The ratio of requests with timers and queues to requests with HTTP calls, if the number of requests is not the default.
 const EVENTS_PER_CALL: usize = 10;
 
-/// How long a response may take.
+/// The timeout for a response.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Prints errors, which are the cause of a response other than 200.
+/// Prints errors, which are the cause of responses other than 200.
 struct Errors;
 
 impl LogSink for Errors {
@@ -39,18 +38,18 @@ impl LogSink for Errors {
     }
 }
 
-/// A plugin, and what it is configured with.
+/// A plugin and its configuration.
 struct Case {
     name: String,
     module: Bytes,
     configuration: &'static str,
     requests: usize,
-    /// How many bytes may remain allocated, beside a tenth of what there is.
+    /// The number of bytes that may remain allocated, in addition to a tenth of the memory.
     leak: u64,
 }
 
-/// How much more, in percent, the greeter in Python may leak than the smallest plugin in Python. componentize-py 0.25 releases no filter,
-/// and a filter with fields is larger than one without.
+/// How much more the greeter in Python may leak than the smallest plugin in Python, in percent. componentize-py 0.25 never releases
+/// filters, and a filter with fields is larger than one without.
 const LARGER_FILTER: u64 = 150;
 
 const CALLS: &str =
@@ -104,7 +103,7 @@ fn events_leave_memory_and_descriptors_flat() -> Result<()> {
     Ok(())
 }
 
-/// The greeter in the languages whose tools are there.
+/// Returns the cases for the greeter in other languages whose tools are installed.
 fn in_other_languages(requests: usize) -> Result<Vec<Case>> {
     let case = |name: &str, module, leak| Case {
         name: name.to_owned(),
@@ -141,10 +140,10 @@ fn in_other_languages(requests: usize) -> Result<Vec<Case>> {
     Ok(cases)
 }
 
-/// Memory of an instance, in bytes, and open file descriptors of this process.
+/// The memory of an instance in bytes, and the number of this process's open file descriptors.
 type Used = (u64, usize);
 
-/// What is used after three quarters of the requests, and after all.
+/// The usage after three quarters of the requests and after all of them.
 struct Growth {
     before: Used,
     after: Used,
@@ -166,7 +165,7 @@ fn is_flat(case: Case) -> Result<()> {
         before.0,
         after.0
     );
-    // The number of pooled connections depends on how many calls meet.
+    // The number of pooled connections depends on how many calls are in progress at the same time.
     ensure!(
         after.1 <= before.1 + 16,
         "{name}: descriptors grow from {} to {}",
@@ -176,7 +175,7 @@ fn is_flat(case: Case) -> Result<()> {
     Ok(())
 }
 
-/// Sends requests, and measures after the third quarter and after the last.
+/// Sends requests, and measures the usage after the third quarter and after the last one.
 fn growth(case: Case) -> Result<Growth> {
     let requests = case.requests;
     let server = start(case.module, case.configuration, service()?).context(case.name.clone())?;
@@ -237,7 +236,7 @@ fn any_port() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 0))
 }
 
-/// A service that answers every request with 200 and two bytes. It ends with the process.
+/// Starts a service that responds to every request with 200 and a body of two bytes. It ends with the process.
 fn service() -> Result<SocketAddr> {
     let listener = TcpListener::bind(any_port())?;
     let address = listener.local_addr()?;
@@ -249,7 +248,7 @@ fn service() -> Result<SocketAddr> {
     Ok(address)
 }
 
-/// Requests without a body, until the proxy closes the connection.
+/// Responds to requests without a body, until the proxy closes the connection.
 fn serve(mut connection: TcpStream) -> Result<()> {
     connection.set_nodelay(true)?;
     let mut lines = BufReader::new(connection.try_clone()?);
@@ -263,7 +262,7 @@ fn serve(mut connection: TcpStream) -> Result<()> {
     Ok(())
 }
 
-/// The linear memory of the plugin's instance, in bytes.
+/// Returns the size of the linear memory of the plugin's instance, in bytes.
 fn memory(admin: SocketAddr) -> Result<u64> {
     let mut stream = TcpStream::connect(admin)?;
     stream.set_read_timeout(Some(PATIENCE))?;
@@ -278,12 +277,12 @@ fn memory(admin: SocketAddr) -> Result<u64> {
     Ok(value.parse()?)
 }
 
-/// The open file descriptors of this process, where the system tells them.
+/// Returns the number of this process's open file descriptors, or 0 if the system does not report them.
 fn descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
 }
 
-/// A connection that is kept.
+/// A client with a persistent connection.
 struct Client {
     stream: BufReader<TcpStream>,
 }
@@ -298,7 +297,7 @@ impl Client {
         })
     }
 
-    /// Sends a request, and returns the status of its response.
+    /// Sends a request and returns the status of its response.
     fn get(&mut self, path: &str) -> Result<u16> {
         let request = format!("GET {path} HTTP/1.1\r\nhost: flat.test\r\n\r\n");
         self.stream.get_mut().write_all(request.as_bytes())?;

@@ -1,7 +1,7 @@
-//! The plugins of `guest/go`: the greeter and the tutorial behave as their Rust twins do, in both engines and both Envoys, and
-//! keep doing so while Go's collector runs. `contract`, in `tests/go`, calls the functions that they do not call.
+//! The plugins of `guest/go`: the greeter and the tutorial behave like their Rust counterparts, in both engines and in all Envoys, and
+//! continue to do so while Go's garbage collector runs. `contract`, in `tests/go`, calls the functions that they do not call.
 //!
-//! Where Go is not on the path the tests are ignored, and a line on standard error says so.
+//! If Go is not on the PATH, the tests are ignored and a message is printed to standard error.
 
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
@@ -15,19 +15,19 @@ use tidegate_components::workspace;
 use tidegate_testkit::envoy::Release;
 use tidegate_testkit::{Owned, Runner, RuntimeKind, Scenario, compare, verdict};
 
-/// Requests in one run of the collector's test. `cargo xtask soak` asks for more.
+/// The number of requests in one run of the garbage collector's test. `cargo xtask soak` sets a higher number.
 const REQUESTS: usize = 2000;
 
-/// The most requests to one proxy: a scenario is bounded.
+/// The maximum number of requests to one proxy, because the length of a scenario is limited.
 const MOST: usize = 10_000;
 
-/// A plugin and the names of its scenarios.
+/// A plugin and its scenarios.
 struct Plugin {
     name: &'static str,
-    /// Where the scenarios are.
+    /// The directory of the scenarios.
     folder: &'static str,
     ours: &'static [&'static str],
-    /// Envoy compiles the module for seconds, each time that it starts.
+    /// Fewer scenarios than in the host, because Envoy compiles the module for several seconds each time it starts.
     newest_envoy: &'static [&'static str],
     other_envoys: &'static [&'static str],
 }
@@ -56,7 +56,7 @@ const PLUGINS: [Plugin; 3] = [
     },
 ];
 
-/// A plugin's build, made once.
+/// A plugin's build, which is run once.
 type Build = Arc<OnceLock<Result<Built, String>>>;
 
 fn main() -> ExitCode {
@@ -141,7 +141,7 @@ fn runner(plugin: &'static str, build: &Build) -> Result<Runner> {
     ))
 }
 
-/// Each scenario of the Rust twin holds, and what is seen agrees with what the twin shows in our host.
+/// Each scenario of the Rust plugin passes, and the transcript agrees with that of the Rust plugin in Tidegate's host.
 fn passes(
     plugin: &'static str,
     build: &Build,
@@ -153,7 +153,7 @@ fn passes(
     let owned = Owned::known()?;
     let folder = workspace::root().join(folder);
     for name in scenarios {
-        // Refusals are worded by each language's JSON library.
+        // The wording of errors depends on the language's JSON library.
         let is_refusal = name.ends_with("misconfigured");
         let mut scenario = Scenario::read(&folder, &folder.join(format!("{name}.yaml")), None)?;
         if is_refusal {
@@ -178,7 +178,8 @@ fn passes(
     Ok(())
 }
 
-/// Every request is served while the collector runs: in every tenth of them for half of the time, and when Go starts it otherwise.
+/// Every request is served while the garbage collector runs: during half of the time in every tenth request, and whenever Go starts it
+/// otherwise.
 fn survives(build: &Build, runtime: RuntimeKind) -> Result<()> {
     let requests = match std::env::var("TIDEGATE_REQUESTS") {
         Ok(requests) => requests.parse().context("TIDEGATE_REQUESTS is no number")?,
@@ -194,7 +195,7 @@ fn survives(build: &Build, runtime: RuntimeKind) -> Result<()> {
     Ok(())
 }
 
-/// So many requests to one proxy.
+/// Sends the given number of requests to one proxy.
 fn serves(runner: &Runner, runtime: RuntimeKind, requests: usize) -> Result<()> {
     let mut text = String::from(
         "about: Go's collector runs while requests are served.\n\

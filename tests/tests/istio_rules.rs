@@ -1,8 +1,7 @@
-//! The rules of `tidegate check` and their fixtures: for every rule a document that breaks it and nothing else, and one that does
-//! not.
+//! The rules of `tidegate check` and their fixtures: for every rule, one document that violates only this rule, and one that satisfies it.
 //!
-//! The same fixtures go through Istio's own code in `cargo xtask e2e istio`, which is what makes the rules right; what is tested
-//! here is that they are complete.
+//! `cargo xtask e2e istio` checks the same fixtures with Istio's own code, which ensures that the rules are correct. The tests in this file
+//! ensure that the fixtures are complete.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -13,7 +12,7 @@ use tidegate_deploy::istio::validate::{
 };
 use tidegate_istio_fixtures::{Fixture, Verdict, fixtures};
 
-/// The SHA-256 of the smallest module, which the fixtures take for that of theirs.
+/// The SHA-256 digest of the smallest valid module, which the fixtures refer to.
 const MODULE: &str = "93a44bbb96c751218e4c00d479e4c14358122a389acca16205b1e4d0dc5f9476";
 
 fn judge(text: &str) -> Report {
@@ -32,7 +31,7 @@ fn errors(report: &Report) -> Vec<&Finding> {
         .collect()
 }
 
-/// Whether a document gets the verdict that its table has.
+/// Returns whether a document gets the verdict in its table.
 fn is_right(fixture: &Fixture, report: &Report) -> bool {
     let errors: Vec<&str> = errors(report).iter().map(|it| it.rule.as_str()).collect();
     let is_found = report.findings.iter().any(|it| it.rule == fixture.rule);
@@ -58,7 +57,7 @@ fn every_fixture_gets_its_expected_verdict() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// As (kind, rule), with what must be there.
+/// Collects the required and the existing verdicts by kind and rule.
 #[test]
 fn every_rule_has_fixtures_and_every_fixture_a_rule() {
     let mut wanted = BTreeMap::new();
@@ -89,7 +88,7 @@ fn every_rule_has_fixtures_and_every_fixture_a_rule() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
-    /// Documents with a few bytes changed never end the program, and always have places that are in the text.
+    /// Mutated documents never cause a panic, and all reported positions are in the text.
     #[test]
     fn mutated_fixtures_do_not_panic(
         which in 0usize..1000,

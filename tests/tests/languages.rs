@@ -1,9 +1,9 @@
-//! The greeter in other languages: the contract as JavaScript, Python and C see it, and a module of the Proxy-Wasm Go SDK. `contract`
-//! calls what the greeter does not call.
+//! The greeter in other languages: the contract in JavaScript, Python and C, and a module that was built with the Proxy-Wasm Go SDK.
+//! `contract` calls the functions that the greeter does not call.
 //!
-//! Where a language's tools are not on the path its tests are ignored, and a line on standard error says which and why. Envoy compiles
-//! a runtime of 12 or 18 MB for ten seconds and more: the greeter in JavaScript and Python is tried in the newest Envoy, and in the
-//! oldest where `TIDEGATE_EVERY_ENVOY` is set, as `cargo xtask soak languages` does.
+//! If a language's tools are not on the PATH, its tests are ignored, and a message on standard error gives the reason. Envoy takes ten
+//! seconds or more to compile a runtime of 12 or 18 MB. For this reason, the greeter in JavaScript and Python runs only in the newest
+//! Envoy, and in all Envoys if `TIDEGATE_EVERY_ENVOY` is set, as by `cargo xtask soak languages`.
 
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
@@ -16,15 +16,15 @@ use tidegate_components::workspace;
 use tidegate_testkit::envoy::Release;
 use tidegate_testkit::{RuntimeKind, Scenario, verdict};
 
-/// A plugin that is written in several languages.
+/// A plugin that exists in several languages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Plugin {
     Greeter,
-    /// Calls what the greeter does not call.
+    /// Calls the functions that the greeter does not call.
     Contract,
 }
 
-/// A plugin's build in a language, made once, or why there is none.
+/// A plugin's build in a language, which is run once, or why it cannot be built.
 type Build = Arc<OnceLock<Result<Result<Bytes, String>, String>>>;
 
 fn main() -> ExitCode {
@@ -62,7 +62,7 @@ fn of(plugin: Plugin, language: Language, runtimes: Vec<RuntimeKind>) -> Vec<Tri
             // In C, the configuration is the greeting itself. Neither this plugin nor the one made with the Go SDK sends HTTP calls.
             (_, Language::C, _) | (_, Language::Go, RuntimeKind::Envoy(_)) => &["default"],
             (_, Language::Go, _) => &["default", "configured", "misconfigured"],
-            // Envoy compiles the module for seconds, each time that it starts.
+            // A single scenario, because Envoy compiles the module for several seconds each time it starts.
             (_, _, RuntimeKind::Envoy(_)) => &["callout"],
             _ => &["default", "configured", "misconfigured", "callout"],
         };

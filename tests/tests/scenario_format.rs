@@ -1,4 +1,4 @@
-//! The scenarios of this workspace and the examples of the manual are what the test kit's schema and reader say.
+//! The scenarios of this workspace and the examples in the manual match the test kit's schema, and the test kit can parse them.
 
 use std::fs;
 

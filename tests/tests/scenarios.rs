@@ -1,9 +1,9 @@
-//! Every scenario in every runtime, and the runtimes against each other.
+//! Runs every scenario in every runtime, and compares the runtimes with each other.
 //!
-//! The folder `tests/scenarios` is walked; each file becomes one test for each runtime, `<interface>/<name>/<runtime>`, and one
-//! that compares the runtimes' transcripts, `<interface>/<name>/runtimes_agree`. A runtime's run is made once, by whichever test comes
-//! first. Scenarios in which a proxy may call a stream within one of its callbacks run with the probe that is made with the SDK, too:
-//! `<interface>/<name>/sdk/<runtime>`. `cargo test -p tidegate-tests --test scenarios -- http-fields/get` runs what belongs to one file.
+//! Each file in `tests/scenarios` becomes one test per runtime, `<interface>/<name>/<runtime>`, and one that compares the transcripts of
+//! the runtimes, `<interface>/<name>/runtimes_agree`. A scenario runs once in each runtime, in whichever test comes first. Scenarios in
+//! which a proxy may call a stream within one of its callbacks also run with the probe that is built with the SDK:
+//! `<interface>/<name>/sdk/<runtime>`. `cargo test -p tidegate-tests --test scenarios -- http-fields/get` runs the tests of one file.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -21,7 +21,7 @@ use tidegate_testkit::{
     Owned, Runner, RuntimeKind, Scenario, Transcript, compare, scenario, verdict,
 };
 
-/// A scenario with its runs so far.
+/// A scenario and its runs so far.
 struct Case {
     scenario: Scenario,
     runs: BTreeMap<RuntimeKind, OnceLock<Result<Transcript, String>>>,
@@ -56,11 +56,11 @@ fn trials() -> Result<Vec<Trial>> {
     Ok(trials)
 }
 
-/// The probe, and the one that is made with the SDK.
+/// The probe, and the probe that is built with the SDK.
 const PROBE: &str = "probe";
 const SDK_PROBE: &str = "sdk-probe";
 
-/// Folders of scenarios in which a hostcall may make the proxy call the same stream.
+/// The directories of scenarios in which a hostcall may cause the proxy to call the same stream.
 const NESTING: [&str; 4] = ["http-bodies/", "local-responses/", "on-", "stream-control/"];
 
 fn may_nest(scenario: &Scenario) -> bool {
@@ -71,7 +71,7 @@ fn may_nest(scenario: &Scenario) -> bool {
         && scenario.plugins.iter().any(is_there)
 }
 
-/// A scenario's tests; `variant` is part of their names.
+/// Returns the tests of a scenario. `variant` is part of their names.
 fn trials_of(
     variant: &str,
     scenario: Scenario,
@@ -103,7 +103,7 @@ fn trials_of(
     trials
 }
 
-/// A guest of this workspace: a crate, or a folder of `tests/wat`.
+/// Returns a guest of this workspace: a crate, or a directory in `tests/wat`.
 fn wasm(_: &Scenario, plugin: &Plugin, runtime: RuntimeKind) -> Result<Bytes> {
     let built = match tidegate_components::guest(&plugin.guest, Encoder::Newest)? {
         Some(component) => guests::adapted(&plugin.guest, component)?,
@@ -116,7 +116,7 @@ fn wasm(_: &Scenario, plugin: &Plugin, runtime: RuntimeKind) -> Result<Bytes> {
 }
 
 impl Case {
-    /// What the scenario states is what is seen.
+    /// The transcript satisfies the scenario's expectations.
     fn passes(&self, runtime: RuntimeKind) -> Result<Completion, Failed> {
         if let Some(reason) = missing(runtime) {
             return Ok(Completion::ignored_with(reason));
@@ -127,7 +127,7 @@ impl Case {
         Ok(Completion::Completed)
     }
 
-    /// What is seen in one runtime is seen in all.
+    /// The transcripts of all runtimes agree.
     fn runtimes_agree(&self, owned: &Owned) -> Result<Completion, Failed> {
         let runtimes: Vec<RuntimeKind> = self
             .runs
@@ -158,7 +158,7 @@ impl Case {
     }
 
     fn run(&self, runtime: RuntimeKind) -> &Result<Transcript, String> {
-        // The keys are the runtimes that tests were made for.
+        // The map contains every runtime for which a test was created.
         self.runs[&runtime].get_or_init(|| {
             self.runner
                 .run(&self.scenario, runtime)
@@ -167,7 +167,7 @@ impl Case {
     }
 }
 
-/// Why a runtime cannot be had on this platform. Said once on standard error, beside every test that it concerns.
+/// Returns why a runtime is not available on this platform. Printed once to standard error, because many tests have the same reason.
 fn missing(runtime: RuntimeKind) -> Option<String> {
     static MISSING: OnceLock<Option<String>> = OnceLock::new();
     let RuntimeKind::Envoy(_) = runtime else {
@@ -176,7 +176,7 @@ fn missing(runtime: RuntimeKind) -> Option<String> {
     let reason = MISSING.get_or_init(|| {
         let reason = match tidegate_tests::envoy(Release::ALL[0]) {
             Ok(Err(reason)) => reason.to_string(),
-            // That a download failed is for the tests that need it to say: they fail.
+            // A failed download is reported by the tests that need it, which fail.
             Ok(Ok(_)) | Err(_) => return None,
         };
         eprintln!("{reason}");

@@ -1,8 +1,8 @@
-//! The host runs modules that were made with SDKs for Proxy-Wasm as Envoy does.
+//! The host runs modules that were built with Proxy-Wasm SDKs like Envoy.
 //!
 //! The twin of the tutorial, written with the Rust SDK, passes the scenarios of the tutorial. The guest `sdk-twins` contains twins of
-//! examples of the Go SDK, and `tests/twins` a scenario for each of them. It becomes one test for each runtime, `<example>/<runtime>`; those
-//! in Envoy also compare the transcript with that of the host.
+//! examples of the Go SDK, and `tests/twins` a scenario for each of them. Each scenario becomes one test per runtime,
+//! `<example>/<runtime>`; the tests in Envoy also compare the transcript with that of the host.
 
 use std::process::ExitCode;
 use std::sync::{Arc, LazyLock};
@@ -18,7 +18,7 @@ use tidegate_testkit::{
 
 const TWIN: &str = "proxy-wasm-twin";
 
-/// The module with the examples, which all their tests share.
+/// The module with the examples, which all of their tests share.
 static EXAMPLES: LazyLock<Result<Bytes, String>> =
     LazyLock::new(|| guests::build_module("sdk-twins").map_err(|error| format!("{error:#}")));
 
@@ -79,13 +79,13 @@ fn tutorial(name: &str) -> Result<Scenario> {
     Scenario::read(&folder, &folder.join(format!("{name}.yaml")), None)
 }
 
-/// Runs a scenario of the tutorial with the twin in the tutorial's place.
+/// Runs a scenario of the tutorial with the twin instead of the tutorial.
 fn run(name: &str, runtime: RuntimeKind) -> Result<Transcript> {
     let twin = tidegate_tests::runner(|_, _, _| guests::build_module(TWIN));
     checked(&twin, &tutorial(name)?, runtime)
 }
 
-/// The tests of an example.
+/// Returns the tests of an example.
 fn of_example(scenario: Scenario, runner: &Arc<Runner>) -> Vec<Trial> {
     let scenario = Arc::new(scenario);
     let test = |runtime: RuntimeKind| {

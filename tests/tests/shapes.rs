@@ -1,8 +1,7 @@
-//! Every crate under `guest/plugins` and `guest/examples`, in each of the three shapes that a component comes in: it
-//! builds, it adapts, and it behaves.
+//! Every crate under `guest/plugins` and `guest/examples` is built with each of the three toolchains for components, adapted, and run.
 //!
-//! That the usual shape behaves in every runtime is for the scenarios; here the same scenarios are run in each shape. A crate
-//! without a scenario of its own fails.
+//! The scenario tests cover the default toolchain in every runtime. Here, the same scenarios run with each toolchain. A crate without a
+//! scenario is an error.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -38,7 +37,7 @@ fn trials() -> Result<Vec<Trial>> {
     Ok(trials)
 }
 
-/// The guests that people get.
+/// Returns the guests that are published.
 fn crates() -> Result<Vec<String>> {
     let mut names = Vec::new();
     for folder in ["guest/plugins", "guest/examples"] {
@@ -47,7 +46,7 @@ fn crates() -> Result<Vec<String>> {
             .with_context(|| format!("failed to read {}", folder.display()))?
         {
             let path = entry?.path();
-            // The gallery holds other languages too, which cargo does not build, and the plugins share a library.
+            // The gallery also contains plugins in other languages, which cargo does not build, and the plugins share a library.
             let manifest = std::fs::read_to_string(path.join("Cargo.toml")).unwrap_or_default();
             if manifest.contains("cdylib") {
                 names.extend(
@@ -64,7 +63,7 @@ fn crates() -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Runs every scenario of this guest alone; the same in this shape as in the usual one.
+/// Runs every scenario that consists of this guest alone.
 fn behaves(
     scenarios: &[Scenario],
     guest: &str,

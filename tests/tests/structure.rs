@@ -1,5 +1,5 @@
-//! Modules form no import cycle: data flows one way, and a module can be read after those that it uses. In the adapter and the
-//! bridge this holds for each file, in the host for each module of the crate's root with all that is below it.
+//! Modules do not import each other in cycles: data flows in one direction, and a module can be read after the modules that it uses. In the
+//! adapter and the bridge this applies to each file; in the host, to each module of the crate root together with its submodules.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -60,10 +60,10 @@ fn module_dependencies_are_parsed_from_source() {
     assert_eq!(outside.into_iter().collect::<Vec<_>>(), [ROOT]);
 }
 
-/// Which modules each module uses.
+/// The modules that each module uses.
 type Graph = BTreeMap<String, BTreeSet<String>>;
 
-/// The crate's root, which uses every module.
+/// The crate root, which uses every module.
 const ROOT: &str = "(the crate's root)";
 
 fn check(folder: &str, view: impl FnOnce(Graph) -> Graph) -> Result<()> {
@@ -95,7 +95,7 @@ fn check(folder: &str, view: impl FnOnce(Graph) -> Graph) -> Result<()> {
     }
 }
 
-/// The same with one node for each module of the root and all that is below it.
+/// Merges each module of the crate root with its submodules.
 fn top_level(graph: Graph) -> Graph {
     let top = |module: &str| module.split("::").next().unwrap_or_default().to_owned();
     let mut merged = Graph::new();
@@ -108,13 +108,13 @@ fn top_level(graph: Graph) -> Graph {
     merged
 }
 
-/// The sources of all modules but the root, by the modules' paths.
+/// Reads the sources of all modules except the crate root, by module path.
 fn read(folder: &Path, prefix: &str, sources: &mut BTreeMap<String, String>) -> Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         let stem = path.file_stem().and_then(|stem| stem.to_str());
         let stem = stem.context("a file without a name")?;
-        // Tests may look at whatever they like.
+        // Test modules may import any module.
         if stem == "tests" {
             continue;
         }
@@ -132,7 +132,7 @@ fn read(folder: &Path, prefix: &str, sources: &mut BTreeMap<String, String>) -> 
     Ok(())
 }
 
-/// The modules that a source names: by a path from the crate's root, and its own children.
+/// Returns the modules that a source names: by paths from the crate root, and its own children.
 fn uses(module: &str, source: &str, modules: &BTreeSet<String>) -> BTreeSet<String> {
     let code = source
         .lines()
@@ -174,7 +174,7 @@ fn uses(module: &str, source: &str, modules: &BTreeSet<String>) -> BTreeSet<Stri
     found
 }
 
-/// The module that a path leads to. What is in no module is in the root.
+/// Returns the module that a path leads to. A path to an item of the crate root leads to the root.
 fn target(path: &str, modules: &BTreeSet<String>) -> Option<String> {
     let end = path.find(|it: char| !(it.is_alphanumeric() || it == '_' || it == ':'));
     let mut path = path[..end.unwrap_or(path.len())].trim_end_matches(':');
@@ -192,7 +192,7 @@ fn target(path: &str, modules: &BTreeSet<String>) -> Option<String> {
     }
 }
 
-/// A cycle, if there is one.
+/// Returns a cycle, if there is one.
 fn cycle(graph: &Graph) -> Option<Vec<String>> {
     let mut done = BTreeSet::new();
     graph

@@ -1,4 +1,4 @@
-//! What holds the house: rules that no compiler knows, each as a test that says what to do.
+//! Checks project conventions that the compiler does not enforce. Each failure message says what to do.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -8,7 +8,7 @@ use std::process::Command;
 use tidegate_components::workspace;
 use wit_parser::{Docs, Resolve, Stability, TypeDefKind};
 
-/// More than a reader holds in mind; most files have a third of it.
+/// The maximum number of lines in a file. Most files have a third of it.
 const MOST_LINES: usize = 800;
 
 #[test]
@@ -32,38 +32,38 @@ fn crate_dependencies_follow_the_architecture() {
                 ["tidegate-host", "tidegate-adapter", "tidegate-deploy"]
                     .into_iter()
                     .any(sees),
-                "a plugin sees the contract and the SDK, nothing else of ours",
+                "a plugin may only depend on the contract and the SDK",
             );
         }
         forbid(
             package.is_published && package.dependencies.iter().any(|it| crates.is_private(it)),
-            "a crate that is published needs no crate that is not",
+            "a published crate must not depend on an unpublished one",
         );
         match package.folder.as_str() {
             "host" => forbid(
                 ["tidegate-adapter", "clap"].into_iter().any(sees),
-                "the host knows neither adapter nor clap",
+                "the host must not depend on the adapter or clap",
             ),
             "adapter" => {
                 forbid(
                     ["wasmtime", "wasmtime-wasi", "tidegate-host"]
                         .into_iter()
                         .any(sees),
-                    "the adapter runs nothing",
+                    "the adapter must not depend on a runtime",
                 );
             }
             "adapter/bridge" => forbid(
                 !package.dependencies.is_empty(),
-                "the bridge depends on `core` alone",
+                "the bridge may only depend on `core`",
             ),
             "deploy" | "oci" => forbid(
                 package.dependencies.iter().any(|name| tidegate(name)),
-                "deploy and the registries' client see none of ours",
+                "deploy and oci must not depend on other crates of the workspace",
             ),
             "host/cli" | "testkit" | "tests" | "benches" | "xtask" => {}
             _ => forbid(
                 sees("tidegate-host") && sees("tidegate-adapter"),
-                "only host/cli, testkit, tests and benches join these",
+                "only host/cli, testkit, tests, benches and xtask may depend on both the host and the adapter",
             ),
         }
     }
@@ -83,7 +83,7 @@ fn every_file_starts_with_a_module_doc_comment() {
         .collect();
     assert!(
         silent.is_empty(),
-        "files that do not open with `//!`: what, why, what is elsewhere:\n{}",
+        "files without a module doc comment (`//!`), which describes the purpose of the file:\n{}",
         silent.join("\n")
     );
 }
@@ -98,7 +98,7 @@ fn no_file_is_too_long() {
         .collect();
     assert!(
         long.is_empty(),
-        "files of more than {MOST_LINES} lines; split them by what they are about:\n{}",
+        "files of more than {MOST_LINES} lines; split them by subject:\n{}",
         long.join("\n")
     );
 }
@@ -121,7 +121,7 @@ fn no_file_has_a_catch_all_name() {
         .collect();
     assert!(
         found.is_empty(),
-        "files named after nothing in particular:\n{}",
+        "files with names that do not describe their contents:\n{}",
         found.join("\n")
     );
 }
@@ -131,12 +131,12 @@ fn no_unexpected_lock_file_exists() {
     let others: Vec<String> =
         files(|path| path.file_name().is_some_and(|name| name == "Cargo.lock"))
             .into_iter()
-            // The fuzz target is a workspace of its own: it needs another toolchain.
+            // The fuzz target is a separate workspace, because it requires another toolchain.
             .filter(|path| path != "Cargo.lock" && path != "adapter/fuzz/Cargo.lock")
             .collect();
     assert!(
         others.is_empty(),
-        "lock files beside the workspace's own:\n{}",
+        "lock files other than the workspace's own:\n{}",
         others.join("\n")
     );
 }
@@ -148,14 +148,14 @@ fn every_interface_has_its_own_file() {
         let name = interface
             .name
             .clone()
-            .expect("interfaces of a package have names");
+            .expect("interfaces in a package are named");
         let file = workspace::root().join(format!("wit/{name}.wit"));
         let text = fs::read_to_string(&file)
-            .unwrap_or_else(|_| panic!("interface `{name}` belongs into wit/{name}.wit"));
+            .unwrap_or_else(|_| panic!("interface `{name}` belongs in wit/{name}.wit"));
         assert_eq!(
             text.matches("\ninterface ").count(),
             1,
-            "wit/{name}.wit holds one interface, `{name}`"
+            "wit/{name}.wit must contain exactly one interface, `{name}`"
         );
     }
 }
@@ -199,24 +199,20 @@ fn every_contract_item_has_docs_and_since() {
         }
         for (type_name, id) in &interface.types {
             let ty = &resolve.types[*id];
-            // A `use` is said where the type is.
+            // The docs of a `use` are those of the original type.
             if !matches!(ty.kind, TypeDefKind::Type(_)) {
                 look(format!("{name}.{type_name}"), &ty.docs, &ty.stability);
             }
-            // A case or field is as old as its type: what exists never gets another.
+            // Cases and fields have no `@since`, because cases and fields are never added to an existing type.
             for (part, docs) in parts(&ty.kind) {
                 look(format!("{name}.{type_name}.{part}"), docs, &ty.stability);
             }
         }
     }
-    assert!(
-        silent.is_empty(),
-        "wit/ leaves unsaid:\n{}",
-        silent.join("\n")
-    );
+    assert!(silent.is_empty(), "missing in wit/:\n{}", silent.join("\n"));
 }
 
-/// The cases or fields of a type, with their docs.
+/// Returns the cases or fields of a type, with their docs.
 fn parts(kind: &TypeDefKind) -> Vec<(&str, &Docs)> {
     fn named<T>(parts: &[T], part: impl Fn(&T) -> (&str, &Docs)) -> Vec<(&str, &Docs)> {
         parts.iter().map(part).collect()
@@ -262,7 +258,7 @@ fn every_known_difference_names_its_test() {
     );
     assert!(
         rows > 0,
-        "docs/host-differences.md has no rows: is it read right?"
+        "docs/host-differences.md has no rows: does the parser still match the format?"
     );
 }
 
@@ -276,7 +272,10 @@ fn scenarios_named_in_events_exist() {
         .step_by(2)
         .filter(|it| it.split('/').count() == 2)
         .collect();
-    assert!(named.len() > 5, "{named:?}: is it read right?");
+    assert!(
+        named.len() > 5,
+        "{named:?}: does the parser still match the format?"
+    );
     let missing: Vec<_> = named.iter().filter(|it| !test_exists(it)).collect();
     assert!(missing.is_empty(), "docs/events.md: {missing:?}");
 }
@@ -287,7 +286,7 @@ fn readme_contains_the_http_template() {
     assert!(read("README.md").contains(&read("host/cli/templates/http/src/lib.rs")));
 }
 
-/// `interface/name` for a scenario, `path/file.rs::test` for a test in Rust.
+/// `interface/name` is a scenario, and `path/file.rs::test` a Rust test.
 fn test_exists(named: &str) -> bool {
     match named.split_once("::") {
         Some((file, test)) => fs::read_to_string(workspace::root().join(file))
@@ -305,11 +304,11 @@ fn contract() -> Resolve {
     let mut resolve = Resolve::default();
     resolve
         .push_dir(workspace::root().join("wit"))
-        .expect("wit/ is a package");
+        .expect("wit/ should be a valid package");
     resolve
 }
 
-/// The workspace's Rust files with their text, but what tools wrote.
+/// Returns the Rust files of the workspace and their contents, without generated files.
 fn rust_files() -> Vec<(String, String)> {
     files(|path| path.extension().is_some_and(|extension| extension == "rs"))
         .into_iter()
@@ -317,12 +316,12 @@ fn rust_files() -> Vec<(String, String)> {
             let source = fs::read_to_string(workspace::root().join(&path)).expect("a source file");
             (path, source)
         })
-        // `cargo component build` leaves its bindings in the sources; git does not see them either.
+        // `cargo component build` writes its bindings to the source directory. git ignores them too.
         .filter(|(_, source)| !source.starts_with("// Generated by `wit-bindgen`"))
         .collect()
 }
 
-/// Files of the workspace, relative to its root.
+/// Returns the files of the workspace, relative to its root.
 fn files(wanted: impl Fn(&Path) -> bool) -> Vec<String> {
     let root = workspace::root();
     let foreign = |path: &Path| {
@@ -348,15 +347,15 @@ fn files(wanted: impl Fn(&Path) -> bool) -> Vec<String> {
     found
 }
 
-/// The workspace's crates by name.
+/// The crates of the workspace, by name.
 struct Crates(BTreeMap<String, Package>);
 
 struct Package {
-    /// Below the root.
+    /// The crate's directory, relative to the workspace root.
     folder: String,
-    /// Whether it may go to a registry.
+    /// Whether the crate can be published to a registry.
     is_published: bool,
-    /// What its library or binary depends on; what its tests do is their affair.
+    /// The dependencies of the library or binary, without those of its tests.
     dependencies: BTreeSet<String>,
 }
 
@@ -407,14 +406,14 @@ impl Crates {
         Self(packages.collect())
     }
 
-    /// Whether a crate is ours and stays here.
+    /// Returns whether this is a crate of the workspace that is not published.
     fn is_private(&self, name: &str) -> bool {
         self.0
             .get(name)
             .is_some_and(|package| !package.is_published)
     }
 
-    /// Whether a crate depends on another, by itself or through our own.
+    /// Returns whether a crate depends on another, directly or through crates of the workspace.
     fn sees(&self, name: &str, other: &str) -> bool {
         let Some(package) = self.0.get(name) else {
             return false;
