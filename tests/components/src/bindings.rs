@@ -1,4 +1,4 @@
-//! What `wit-bindgen` generates for a world, without its command line.
+//! Generates the bindings for a world with `wit-bindgen`'s libraries.
 
 use anyhow::Result;
 use std::fs;
@@ -6,7 +6,7 @@ use std::path::Path;
 use wit_bindgen_core::wit_parser::Resolve;
 use wit_bindgen_core::{Files, WorldGenerator};
 
-/// Writes the bindings that `generator` makes for the world of the package `wit`.
+/// Writes the bindings that `generator` creates for the world of the package `wit`.
 pub fn generate(mut generator: Box<dyn WorldGenerator>, wit: &str, folder: &Path) -> Result<()> {
     let mut resolve = Resolve::default();
     resolve.push_dir(crate::workspace::root().join("wit"))?;

@@ -1,4 +1,5 @@
-//! Builds the greeter in C: bindings of the newest wit-bindgen, zig's compiler, and either release of wit-component.
+//! Builds the greeter in C with bindings from the newest wit-bindgen, zig's compiler, and either release of
+//! wit-component.
 
 use crate::{Encoder, bindings};
 use anyhow::{Context, Result, bail};
@@ -6,26 +7,26 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// Whether the plugin uses the C library's output, and so imports WASI.
+/// Whether the plugin writes output with the C library, and therefore imports WASI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// It does not.
+    /// The plugin writes no output.
     Without,
-    /// It prints a line when it starts.
+    /// The plugin prints a line when it starts.
     With,
 }
 
-/// A line on standard output, from start code.
+/// Code that prints a line to standard output when the plugin starts.
 const PRINTS: &str = r#"#include <stdio.h>
 __attribute__((constructor)) static void say(void) { printf("from C\n"); fflush(stdout); }
 "#;
 
-/// Writes the bindings for the world of the package `wit` into a folder, as `wit-bindgen c` does.
+/// Writes the bindings for the world of the package `wit` to a directory, like `wit-bindgen c`.
 pub fn bind(wit: &str, folder: &Path) -> Result<()> {
     bindings::generate(wit_bindgen_c::Opts::default().build(), wit, folder)
 }
 
-/// Builds it in `folder`. `zig` is the folder in which pip installed zig.
+/// Builds the plugin in `folder`. `zig` is the directory in which pip installed zig.
 pub fn build(zig: &Path, folder: &Path, output: Output, encoder: Encoder) -> Result<Vec<u8>> {
     let source = crate::workspace::root().join("guest/examples/greeter");
     fs::create_dir_all(folder)?;

@@ -1,4 +1,4 @@
-//! Builds plugins that are written in Go, as `guest/go/README.md` says by hand.
+//! Builds plugins written in Go, with the steps in `guest/go/README.md`.
 
 use crate::{ADAPTER_NAME, Encoder, Recipe, bindings};
 use anyhow::{Context, Result, bail};
@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Whether Go is on the path.
+/// Returns whether Go is on the PATH.
 pub fn is_there() -> bool {
     let version = Command::new("go")
         .arg("version")
@@ -16,7 +16,7 @@ pub fn is_there() -> bool {
     version.is_ok_and(|output| output.status.success())
 }
 
-/// Builds the plugin `guest/go/NAME`, or `tests/go/NAME`, in a folder under `target`.
+/// Builds the plugin `guest/go/NAME` or `tests/go/NAME` in a directory under `target`.
 pub fn build(name: &str, target: &Path) -> Result<Vec<u8>> {
     let sources = crate::workspace::root().join("guest/go");
     let places = [
@@ -33,7 +33,7 @@ pub fn build(name: &str, target: &Path) -> Result<Vec<u8>> {
     fs::create_dir_all(&folder)?;
     let wit = fs::read_to_string(source.join("world.wit"))?;
     bind(&wit, &folder)?;
-    // After the bindings, which bring a `go.mod` of their own.
+    // Copied after the bindings, which include a different `go.mod`.
     for file in ["allocator.go", "go.mod", "go.sum"] {
         fs::copy(sources.join(file), folder.join(file))?;
     }
@@ -42,12 +42,12 @@ pub fn build(name: &str, target: &Path) -> Result<Vec<u8>> {
     encode(&wit, fs::read(module)?)
 }
 
-/// Writes the bindings for the world of the package `wit` into a folder, as `wit-bindgen go` does.
+/// Writes the bindings for the world of the package `wit` to a directory, like `wit-bindgen go`.
 pub fn bind(wit: &str, folder: &Path) -> Result<()> {
     bindings::generate(wit_bindgen_go::Opts::default().build(), wit, folder)
 }
 
-/// Makes a component for that world of a module that Go compiled, as wasm-tools does.
+/// Creates a component for that world from a module that Go compiled, like wasm-tools.
 pub fn encode(wit: &str, module: Vec<u8>) -> Result<Vec<u8>> {
     let recipe = Recipe {
         wit,
@@ -61,7 +61,7 @@ pub fn encode(wit: &str, module: Vec<u8>) -> Result<Vec<u8>> {
         .with_context(|| format!("failed to make a component with {ADAPTER_NAME}"))
 }
 
-/// Copies a folder's files over those that are there.
+/// Copies the files of a directory, replacing existing ones.
 fn copy(from: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
@@ -82,7 +82,8 @@ fn compile(folder: &Path) -> Result<PathBuf> {
     let mut command = Command::new("go");
     command
         .args(["build", "-buildmode=c-shared"])
-        // The runtime package of the bindings reaches into Go's own; the others leave out what a module cannot use.
+        // The runtime package of the bindings uses internal functions of Go's runtime, which requires
+        // `-checklinkname=0`. `-s -w` omits debug information, which a module cannot use.
         .arg("-ldflags=-checklinkname=0 -s -w")
         .arg("-o")
         .arg(&module)

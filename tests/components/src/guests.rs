@@ -1,7 +1,7 @@
-//! Builds the plugins that scenarios run, from this workspace's own crates, in every shape that a component comes in.
+//! Builds the plugins that scenarios run from this workspace's crates, with each of the toolchains for components.
 //!
-//! Cargo does the work, a second time within `cargo test`; a guest is built once per process and only if a test wants it. The
-//! profile is `plugin`, what a plugin is shipped with.
+//! Cargo is run within `cargo test`. A guest is built once per process, and only if a test needs it. The profile is
+//! `plugin`, with which plugins are released.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -14,18 +14,18 @@ use bytes::Bytes;
 
 use crate::workspace;
 
-/// How a component was made.
+/// The toolchain that creates a component.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Shape {
     /// `cargo build --target wasm32-wasip2`.
     Wasip2,
-    /// `cargo build --target wasm32-unknown-unknown`, then componentised.
+    /// `cargo build --target wasm32-unknown-unknown`, followed by wit-component.
     Bare,
     /// `cargo component build`.
     CargoComponent,
 }
 
-/// A component and what the adapter makes of it.
+/// A component and the module that the adapter creates from it.
 #[derive(Debug, Clone)]
 pub struct Built {
     /// The component.
@@ -34,7 +34,7 @@ pub struct Built {
     pub module: Bytes,
 }
 
-/// Builds a guest crate, and adapts it.
+/// Builds a guest crate and adapts it.
 pub fn build(guest: &str, shape: Shape) -> Result<Built> {
     type Memo = Mutex<HashMap<(String, Shape), Arc<OnceLock<Result<Built, String>>>>>;
     static BUILT: LazyLock<Memo> = LazyLock::new(Memo::default);
@@ -62,7 +62,7 @@ pub fn adapted(guest: &str, component: Vec<u8>) -> Result<Built> {
     })
 }
 
-/// Builds a crate that is a Proxy-Wasm module by itself, made with an SDK of that world.
+/// Builds a crate that is a Proxy-Wasm module itself, because it uses a Proxy-Wasm SDK.
 pub fn build_module(guest: &str) -> Result<Bytes> {
     let file = cargo(guest, &["build", "--target", "wasm32-wasip1"], None)?;
     read(&file).map(Bytes::from)
@@ -100,11 +100,11 @@ fn read(file: &Path) -> Result<Vec<u8>> {
     fs::read(file).with_context(|| format!("failed to read {}", file.display()))
 }
 
-/// Runs cargo, or a program that takes its arguments, and tells which file it made.
+/// Runs cargo, or a program that accepts its arguments, and returns the path of the built file.
 fn cargo(guest: &str, arguments: &[&str], program: Option<&Path>) -> Result<PathBuf> {
     let target = workspace::target();
     fs::create_dir_all(&target).with_context(|| format!("failed to make {}", target.display()))?;
-    // Cargo's own lock does not cover cargo-component, which rewrites what cargo made.
+    // Cargo's own lock does not cover cargo-component, which rewrites cargo's output.
     let lock = File::create(target.join(".guests.lock")).context("failed to make a lock file")?;
     lock.lock().context("failed to lock")?;
 
@@ -124,7 +124,7 @@ fn cargo(guest: &str, arguments: &[&str], program: Option<&Path>) -> Result<Path
         .current_dir(workspace::root())
         .env("CARGO", &cargo)
         .env("CARGO_TARGET_DIR", &target)
-        // Flags of the build that these tests are part of are not meant for the guests.
+        // The flags with which these tests are built are not intended for the guests.
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .env_remove("RUSTFLAGS")
         .stdin(Stdio::null());
@@ -141,7 +141,7 @@ fn cargo(guest: &str, arguments: &[&str], program: Option<&Path>) -> Result<Path
     artifact(guest, &String::from_utf8_lossy(&output.stdout))
 }
 
-/// The `.wasm` among cargo's messages.
+/// Returns the path of the `.wasm` file in cargo's messages.
 fn artifact(guest: &str, messages: &str) -> Result<PathBuf> {
     let crate_name = guest.replace('-', "_");
     messages
@@ -163,7 +163,8 @@ fn artifact(guest: &str, messages: &str) -> Result<PathBuf> {
         .with_context(|| format!("cargo made no .wasm of `{guest}`; is its crate-type `cdylib`?"))
 }
 
-/// The `cargo-component` binary: the one that `TIDEGATE_CARGO_COMPONENT` names, that set-up installed, or that the path has.
+/// Returns the path of `cargo-component`: the one in `TIDEGATE_CARGO_COMPONENT`, the one that `cargo xtask setup`
+/// installed, or the one on the PATH.
 fn cargo_component() -> Result<PathBuf> {
     if let Some(named) = std::env::var_os("TIDEGATE_CARGO_COMPONENT") {
         return Ok(named.into());
@@ -187,7 +188,7 @@ fn cargo_component() -> Result<PathBuf> {
 // === impl Shape ===
 
 impl Shape {
-    /// Every shape.
+    /// All toolchains.
     pub const ALL: [Self; 3] = [Self::Wasip2, Self::Bare, Self::CargoComponent];
 }
 

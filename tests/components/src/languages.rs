@@ -1,8 +1,8 @@
-//! Builds the greeter in other languages than Rust, by the commands that its README gives, and the plugin `contract`, which calls the
-//! functions that the greeter does not call. [`go`](crate::go) builds both in Go.
+//! Builds the greeter in languages other than Rust, with the commands in its README, and the plugin `contract`, which
+//! calls the functions that the greeter does not call. [`go`](crate::go) builds both in Go.
 //!
-//! Their tools come from their own package registries and are large, so this is only tried where the tools that fetch them are on
-//! the path. What is fetched and built lies under `target/languages`.
+//! The languages' tools come from their own package registries and are large, so this is only done if the programs that
+//! download them are on the PATH. Downloads and builds are in `target/languages`.
 
 use std::fmt;
 use std::fs;
@@ -17,7 +17,7 @@ use bytes::Bytes;
 
 use crate::workspace;
 
-/// A language that the greeter is written in.
+/// A language in which the greeter is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Language {
     /// With componentize-js.
@@ -26,20 +26,21 @@ pub enum Language {
     Python,
     /// With wit-bindgen and zig's C compiler.
     C,
-    /// With the Proxy-Wasm Go SDK: a Proxy-Wasm module, no component.
+    /// With the Proxy-Wasm Go SDK. The result is a Proxy-Wasm module instead of a component.
     Go,
 }
 
-/// What is not there, and what would bring it.
+/// What is not installed, and how to install it.
 #[derive(Debug)]
 pub struct Missing(String);
 
-/// The package that has componentize-py.
+/// The Python package with componentize-py.
 pub const COMPONENTIZE_PY: &str = "componentize-py==0.25.1";
 
-/// Builds the greeter, or says why it cannot be built here.
+/// Builds the greeter, or returns why it cannot be built on this machine.
 pub fn build(language: Language) -> Result<Result<Bytes, Missing>> {
-    // Tests run in parallel, and `contract` in JavaScript has the greeter built, because it needs its packages.
+    // Tests run in parallel, and `contract` in JavaScript also builds the greeter, because it uses the greeter's
+    // packages.
     static JAVASCRIPT: Mutex<()> = Mutex::new(());
     if let Some(missing) = language.missing() {
         return Ok(Err(missing));
@@ -62,7 +63,8 @@ pub fn build(language: Language) -> Result<Result<Bytes, Missing>> {
     read(&wasm).map(Ok)
 }
 
-/// Builds the plugin `contract`, which is written in JavaScript and Python, or says why it cannot be built here.
+/// Builds the plugin `contract`, which exists in JavaScript and Python, or returns why it cannot be built on this
+/// machine.
 pub fn build_contract(language: Language) -> Result<Result<Bytes, Missing>> {
     if let Some(missing) = language.missing() {
         return Ok(Err(missing));
@@ -78,7 +80,7 @@ pub fn build_contract(language: Language) -> Result<Result<Bytes, Missing>> {
     read(&wasm).map(Ok)
 }
 
-/// Builds the smallest plugin in Python, or says why it cannot be built here.
+/// Builds the smallest plugin in Python, or returns why it cannot be built on this machine.
 pub fn build_bare_python() -> Result<Result<Bytes, Missing>> {
     if let Some(missing) = Language::Python.missing() {
         return Ok(Err(missing));
@@ -90,7 +92,7 @@ pub fn build_bare_python() -> Result<Result<Bytes, Missing>> {
     read(&wasm).map(Ok)
 }
 
-/// Returns the folder in which something is built.
+/// Returns the directory in which a plugin is built.
 fn place(name: &str) -> PathBuf {
     workspace::target().join("languages").join(name)
 }
@@ -110,8 +112,8 @@ fn javascript(folder: &Path, newest: SystemTime) -> Result<PathBuf> {
             .args(["--loglevel", "error"])
             .current_dir(folder))
     };
-    // npm 11 takes a package away again when it installs a second time what is there already. The installation's last step, which
-    // builds, can be had alone.
+    // If everything is already installed, npm 11 removes a package when it installs again. In that case only the last
+    // step of the installation, the build, is run.
     let done = folder.join("node_modules/.done");
     if is_newer(&wasm, newest, &done) {
         return Ok(wasm);
@@ -134,7 +136,7 @@ fn javascript(folder: &Path, newest: SystemTime) -> Result<PathBuf> {
     Ok(wasm)
 }
 
-/// Builds `contract` with the packages of the greeter, which are too large to be installed twice.
+/// Builds `contract` with the packages of the greeter, which are too large to install twice.
 fn javascript_contract(folder: &Path, newest: SystemTime) -> Result<PathBuf> {
     if let Err(missing) = build(Language::JavaScript)? {
         bail!("{missing}");
@@ -187,7 +189,7 @@ fn go(folder: &Path) -> Result<PathBuf> {
     Ok(wasm)
 }
 
-/// Builds a plugin made with the Proxy-Wasm Go SDK: a Proxy-Wasm module.
+/// Builds a plugin with the Proxy-Wasm Go SDK. The result is a Proxy-Wasm module.
 fn go_sdk(folder: &Path, wasm: &Path) -> Result<()> {
     run(Command::new("go")
         .args(["build", "-buildmode=c-shared", "-o"])
@@ -197,7 +199,8 @@ fn go_sdk(folder: &Path, wasm: &Path) -> Result<()> {
         .envs([("GOOS", "wasip1"), ("GOARCH", "wasm"), ("GOFLAGS", "")]))
 }
 
-/// Builds the plugin in a folder of this repository with the Proxy-Wasm Go SDK, or says why it cannot be built here.
+/// Builds the plugin in a directory of this repository with the Proxy-Wasm Go SDK, or returns why it cannot be built on
+/// this machine.
 pub fn build_go_sdk(source: &Path) -> Result<Result<Bytes, Missing>> {
     if let Some(missing) = absent("go", &["version"], "Go") {
         return Ok(Err(missing));
@@ -216,17 +219,18 @@ pub fn build_go_sdk(source: &Path) -> Result<Result<Bytes, Missing>> {
     Ok(Ok(bytes.into()))
 }
 
-/// The package that has zig, a C compiler for WebAssembly.
+/// The Python package with zig, which includes a C compiler for WebAssembly.
 pub const ZIG: &str = "ziglang==0.16.0";
 
-/// Whether `python3` and its pip are on the path.
+/// Returns whether `python3` with pip is on the PATH.
 pub fn has_pip() -> bool {
     absent("python3", &["-m", "pip", "--version"], "Python's pip").is_none()
 }
 
-/// Has pip put a package into a folder of its own, which a system's Python allows where it allows nothing else.
+/// Installs a Python package to a separate directory with pip. The Python of a Linux distribution often permits no
+/// other kind of installation.
 pub fn pip(requirement: &str) -> Result<PathBuf> {
-    // Tests run side by side, and one of them installs.
+    // Tests run in parallel, and only one of them may install.
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _installing = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = workspace::target()
@@ -243,7 +247,7 @@ pub fn pip(requirement: &str) -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// The path, and before it where this workspace keeps tools.
+/// Returns the PATH, preceded by the directory of this workspace's tools.
 fn path() -> Result<std::ffi::OsString> {
     let own = workspace::target().join("tools/bin");
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -252,7 +256,8 @@ fn path() -> Result<std::ffi::OsString> {
     )?)
 }
 
-/// Copies a folder, with what links in it point to; what was built there before stays. Gives the time of the newest copy.
+/// Copies a directory and follows its links. Files that exist only in the target are kept. Returns the modification
+/// time of the newest copy.
 fn mirror(from: &Path, to: &Path) -> Result<SystemTime> {
     let mut newest = SystemTime::UNIX_EPOCH;
     for entry in walkdir::WalkDir::new(from).follow_links(true) {
@@ -263,7 +268,7 @@ fn mirror(from: &Path, to: &Path) -> Result<SystemTime> {
                 .with_context(|| format!("failed to make {}", target.display()))?;
         } else {
             let bytes = fs::read(entry.path())?;
-            // What did not change keeps its time, so that make sees it.
+            // Unchanged files keep their modification time, so that make does not rebuild.
             if fs::read(&target).ok().as_deref() != Some(&bytes[..]) {
                 fs::write(&target, bytes)
                     .with_context(|| format!("failed to write {}", target.display()))?;
@@ -274,7 +279,7 @@ fn mirror(from: &Path, to: &Path) -> Result<SystemTime> {
     Ok(newest)
 }
 
-/// Removes what an earlier build made, so that a build which is interrupted leaves nothing that looks new.
+/// Removes the result of an earlier build, so that an interrupted build leaves nothing that seems up to date.
 fn remove(built: &Path) -> Result<()> {
     match fs::remove_file(built) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
@@ -284,7 +289,7 @@ fn remove(built: &Path) -> Result<()> {
     }
 }
 
-/// Whether what was built is newer than its sources and than the note that the tools are there.
+/// Returns whether the result is newer than its sources and than the file that records the installation of the tools.
 fn is_newer(built: &Path, sources: SystemTime, tools: &Path) -> bool {
     let modified = |path: &Path| fs::metadata(path).and_then(|metadata| metadata.modified());
     match (modified(built), modified(tools)) {
@@ -322,7 +327,7 @@ fn run(command: &mut Command) -> Result<()> {
 }
 
 impl Language {
-    /// Returns what is needed to build plugins in this language, but is not there.
+    /// Returns what is required to build plugins in this language but not installed.
     fn missing(self) -> Option<Missing> {
         match self {
             Self::JavaScript => absent("npm", &["--version"], "Node.js"),

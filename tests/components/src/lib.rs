@@ -1,6 +1,6 @@
-//! Makes the components that tests need. [`guests`] builds this workspace's plugins, [`languages`] and [`go`] those in other languages, and
-//! this file makes components of WIT and WebAssembly text, with an earlier and with the newest release of wit-component: what
-//! the two make differs, and authors have both.
+//! Creates the components that tests need. [`guests`] builds this workspace's plugins; [`languages`] and [`go`] build
+//! plugins in other languages. This file creates components from WIT and WebAssembly text, with an earlier and with the
+//! newest release of wit-component, because their output differs and plugin authors use both.
 
 mod bindings;
 pub mod c;
@@ -14,61 +14,62 @@ use std::borrow::Cow;
 use std::fs;
 use std::path::Path;
 
-/// The adapter that cargo-component 0.21 puts beside a main module for WASI preview 1.
+/// The adapter for WASI preview 1 that cargo-component 0.21 adds to a main module.
 pub use wasi_preview1_component_adapter_provider::{
     WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME as ADAPTER_NAME,
     WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER as ADAPTER,
 };
 
-/// Which release of wit-component makes a component.
+/// The release of wit-component that creates a component.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Encoder {
-    /// 0.254, of the same release as the parser of this workspace.
+    /// 0.254, the release that matches this workspace's parser.
     #[default]
     Wasmtime,
-    /// The newest that is tested.
+    /// The newest release that is tested.
     Newest,
 }
 
-/// How strings are passed.
+/// The encoding of strings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Strings {
     /// UTF-8.
     #[default]
     Utf8,
-    /// UTF-16, as MoonBit passes them.
+    /// UTF-16, which MoonBit uses.
     Utf16,
 }
 
-/// How to make a component.
+/// The parts and options of a component.
 #[derive(Clone, Default)]
 pub struct Recipe<'a> {
-    /// The package that has the world. It may hold its own `tidegate:proxy`; otherwise the real one is there.
+    /// The package that contains the world. It may contain its own version of `tidegate:proxy`; otherwise the real one
+    /// is added.
     pub wit: &'a str,
-    /// The main module. Without one it is made up: its functions have the right types, and trap.
+    /// The main module. If absent, a module with functions of the right types that trap is generated.
     pub module: Option<Vec<u8>>,
-    /// The adapter for WASI preview 1 that goes beside it.
+    /// The adapter for WASI preview 1.
     pub preview1: Option<Cow<'a, [u8]>>,
-    /// Other adapter modules beside it.
+    /// Other adapter modules.
     pub adapters: Vec<Module>,
-    /// Shared libraries. If there are any, there is no main module, and the first of them is for the world.
+    /// Shared libraries. If there are any, there is no main module, and the first library implements the world.
     pub libraries: Vec<Module>,
-    /// How strings are passed.
+    /// The encoding of strings.
     pub strings: Strings,
-    /// Whether to lift and lower asynchronously.
+    /// Whether functions are lifted and lowered asynchronously.
     pub is_async: bool,
-    /// What makes the component.
+    /// The release of wit-component.
     pub encoder: Encoder,
 }
 
-/// A core module beside a main module.
+/// A core module in addition to the main module.
 #[derive(Clone)]
 pub struct Module {
-    /// The name by which others import from it.
+    /// The name from which other modules import.
     pub name: String,
     /// The module.
     pub bytes: Vec<u8>,
-    /// The package that has its world, if it imports or exports interfaces.
+    /// The package that contains the module's world, if it imports or exports interfaces.
     pub wit: Option<String>,
 }
 
@@ -126,7 +127,7 @@ macro_rules! encoder {
                 Ok((resolve, world))
             }
 
-            // The earlier release's builders take themselves by value, the newest's by reference.
+            // The builders of the earlier release take `self` by value, those of the newest release by reference.
             fn link(libraries: Vec<Module>) -> Result<Vec<u8>> {
                 let mut linker = Linker::default();
                 for library in &libraries {
@@ -155,14 +156,14 @@ macro_rules! encoder {
     };
 }
 
-/// A step of a builder that is passed by value.
+/// A step of a builder that takes `self` by value.
 macro_rules! by_value {
     ($builder:ident = $step:expr) => {
         $builder = $step
     };
 }
 
-/// A step of a builder that is passed by reference.
+/// A step of a builder that takes `self` by reference.
 macro_rules! by_reference {
     ($builder:ident = $step:expr) => {
         $step
@@ -181,7 +182,7 @@ encoder!(
 // === impl Recipe ===
 
 impl Recipe<'_> {
-    /// Makes the component.
+    /// Creates the component.
     pub fn make(self) -> Result<Vec<u8>> {
         match self.encoder {
             Encoder::Wasmtime => wasmtime::make(self),
@@ -193,10 +194,10 @@ impl Recipe<'_> {
 // === impl Encoder ===
 
 impl Encoder {
-    /// All of them.
+    /// All releases.
     pub const ALL: [Encoder; 2] = [Encoder::Wasmtime, Encoder::Newest];
 
-    /// The adapter for WASI preview 1 of the same age.
+    /// Returns the adapter for WASI preview 1 of the same age.
     pub fn adapter(self) -> &'static [u8] {
         match self {
             Encoder::Wasmtime => ADAPTER,
@@ -204,7 +205,7 @@ impl Encoder {
         }
     }
 
-    /// Makes a component of a module that says itself which world it is for.
+    /// Creates a component from a module that contains its world.
     pub fn encode(self, module: &[u8], preview1: Option<&[u8]>) -> Result<Vec<u8>> {
         match self {
             Encoder::Wasmtime => wasmtime::encode(module, preview1, &[]),
@@ -213,19 +214,19 @@ impl Encoder {
     }
 }
 
-/// Makes the component of a guest of the folder `tests/wat`, which holds either
+/// Creates the component of a guest in the directory `tests/wat`, which contains either
 ///
 /// - `NAME/main.wat`, a main module, and `NAME/world.wit`,
 /// - `NAME/allocator.wat`, the allocator of the guest `allocator.wat`, or
-/// - `NAME/plugin.so.wat` and `NAME/world.wit`, with other libraries `NAME/LIBRARY.so.wat`.
+/// - `NAME/plugin.so.wat` and `NAME/world.wit`, and other libraries as `NAME/LIBRARY.so.wat`.
 ///
-/// Beside a main module there may be adapter modules, `NAME/ADAPTER.adapter.wat` and `.wit`. A module that imports WASI
-/// preview 1 gets that adapter. `None` if there is no such guest.
+/// In addition to a main module there may be adapter modules, `NAME/ADAPTER.adapter.wat` and `.wit`. If a module
+/// imports WASI preview 1, the adapter for it is added. Returns `None` if there is no such guest.
 pub fn guest(name: &str, encoder: Encoder) -> Result<Option<Vec<u8>>> {
     guest_with(name, encoder, |text| text)
 }
 
-/// The same, with the text of the module changed.
+/// The same, with a function that changes the text of the module.
 pub fn guest_with(
     name: &str,
     encoder: Encoder,
@@ -270,10 +271,11 @@ pub fn guest_with(
         .map(Some)
 }
 
-/// The shared library that is a plugin.
+/// The shared library that implements the plugin.
 const PLUGIN: &str = "plugin.so.wat";
 
-/// The modules of a guest's folder whose files end like this. A shared library's name keeps the `.so`.
+/// Returns the modules in a guest's directory whose file names end with `end`. The name of a shared library includes
+/// `.so`.
 pub fn beside(folder: &Path, end: &str) -> Result<Vec<Module>> {
     let mut modules = Vec::new();
     for entry in fs::read_dir(folder)? {

@@ -1,11 +1,11 @@
-//! Where things are in this workspace.
+//! Paths in this workspace.
 //!
-//! Tests run in the workspace that they were built in: they build that workspace's guests.
+//! Tests use the workspace in which they were built, because they build that workspace's guests.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-/// The workspace's root folder.
+/// Returns the workspace's root directory.
 pub fn root() -> PathBuf {
     let package = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     package
@@ -14,23 +14,25 @@ pub fn root() -> PathBuf {
         .map_or(package.clone(), PathBuf::from)
 }
 
-/// Where cargo puts what it builds: `CARGO_TARGET_DIR`, or the workspace's `target`.
+/// Returns cargo's target directory: `CARGO_TARGET_DIR`, or the workspace's `target`.
 pub fn target() -> PathBuf {
     match std::env::var_os("CARGO_TARGET_DIR") {
-        // Cargo takes a relative folder as relative to where it was called; tests run in their package's folder.
+        // Cargo resolves a relative path against the directory in which it was called, but tests run in the directory
+        // of their package.
         Some(folder) => root().join(folder),
         None => root().join("target"),
     }
 }
 
-/// The folder with the scenarios, one folder for each interface.
+/// Returns the directory with the scenarios, which has one subdirectory per interface.
 pub fn scenarios() -> PathBuf {
     root().join("tests/scenarios")
 }
 
-/// Cargo, of the toolchain that runs this test, in the root folder, with nothing to read.
+/// Returns a command for cargo of the toolchain that runs this test, in the root directory and without standard input.
 ///
-/// It is not told of which package this test is: build scripts of dependencies, of ring for one, run again when that changes.
+/// Variables that identify the test's package are removed, because build scripts of some dependencies, such as ring,
+/// run again when they change.
 pub fn cargo() -> Command {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);

@@ -1,4 +1,4 @@
-//! Builds the plugins of `guest/go` as components, into the folder that is named.
+//! Builds the plugins of `guest/go` as components, in the given directory.
 
 use anyhow::{Context, Result, ensure};
 use std::path::PathBuf;
