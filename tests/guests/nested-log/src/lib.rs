@@ -1,5 +1,6 @@
-//! Gathers the response, then adds a megabyte twice, past what proxies keep; says in `on_log` what it saw, and when the stream is
-//! dropped whether `on_log` was called. If it is configured so, it says which status `on_log` finds.
+//! Collects the response, then adds one megabyte twice, which exceeds what proxies buffer. Logs in `on_log` what it has
+//! seen, and when the stream is dropped whether `on_log` was called. If configured, it also logs the status that
+//! `on_log` reads.
 
 use serde::Deserialize;
 use tidegate_guest::prelude::*;
@@ -41,7 +42,7 @@ impl Plugin for Nested {
         })
     }
 
-    // One of the conditions holds. Callbacks of such a plugin are exported in another way than those of others.
+    // Exactly one of the two conditions holds. Plugins with conditional methods export their callbacks in a different way.
     #[cfg(target_family = "wasm")]
     fn on_response_headers(&self, _: &mut Seen, http: &mut HttpStream, _: EndOfStream) -> Action {
         http.response_headers()

@@ -1,11 +1,12 @@
-//! A plugin that does in each callback what its configuration lists, and logs what came of it.
+//! A plugin that executes the operations in its configuration in each callback, and logs the results.
 //!
-//! One operation for each function of the world, so that a scenario in YAML can try any hostcall in any phase, on its own
-//! stream or on one that it kept. It is made with wit-bindgen on the world `all`, without the SDK: a scenario tests
-//! hosts, bridge and contract, not the SDK. The configuration's form is in `script.rs`, what callbacks run on in `receiver.rs`,
-//! what an operation does and how its result is written in `operations.rs` and `queues.rs`.
+//! There is an operation for each function of the world, so that a scenario in YAML can call any hostcall in any phase,
+//! on its own stream or on one that it has kept. The plugin uses wit-bindgen with the world `all` and not the SDK,
+//! because scenarios test the hosts, the bridge and the contract. `script.rs` defines the format of the configuration,
+//! `receiver.rs` the context of callbacks, and `operations.rs` and `queues.rs` the operations and the format of their
+//! results.
 //!
-//! A byte of a header's value or a body is written as one character, U+0000 to U+00FF, here as in the scenarios.
+//! A byte of a header value or a body is written as one character, U+0000 to U+00FF, as in the scenarios.
 
 use std::rc::Rc;
 
@@ -17,7 +18,7 @@ mod script;
 mod bindings {
     wit_bindgen::generate!({ world: "all", path: "../../../wit", export_macro_name: "export_probe" });
 
-    /// What identifies a queue.
+    /// Identifies a queue.
     pub type QueueId = u32;
 }
 
@@ -38,10 +39,10 @@ use bindings::tidegate::proxy::types::{Action, Completion};
 use receiver::{Event, Filter, State};
 use script::Script;
 
-/// The whole plugin.
+/// The plugin.
 struct Probe;
 
-/// One configuration's plugin context.
+/// The plugin context.
 struct Plugin(Rc<State>);
 
 // === impl Plugin ===
@@ -56,7 +57,7 @@ impl GuestPluginContext for Plugin {
             logging::log(Level::Info, "configure: nothing given");
             Script::default()
         } else if let Some(rest) = configuration.strip_prefix(b"\xff") {
-            // No text begins with this byte.
+            // No valid UTF-8 begins with this byte.
             logging::log(
                 Level::Info,
                 &format!("configure: bytes {}", rest.escape_ascii()),

@@ -1,8 +1,8 @@
-//! What each step of the probe does, and how its result is written.
+//! Executes the steps of the probe, and formats their results.
 //!
-//! Every operation logs one line at level info, `<callback>: <operation> <what it was about> = <result>`, so that a scenario
-//! can state results and two runtimes can be compared by their logs. `logging.log` and what ends the plugin log nothing
-//! of their own.
+//! Every operation logs one line at level info, `<callback>: <operation> <argument> = <result>`, so that a scenario can
+//! state results, and the logs of two runtimes can be compared. `logging.log` and operations that end the plugin do not
+//! log a line.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -23,7 +23,7 @@ use crate::queues;
 use crate::receiver::{Event, Receiver, State};
 use crate::script::{self, Fields, Half, Level, Operation, Step};
 
-/// The longest name that is logged whole.
+/// The maximum length of a name that is logged completely.
 const LONGEST_NAME: usize = 64;
 
 /// The metrics that a plugin context has defined, by name.
@@ -36,7 +36,7 @@ pub struct Metrics {
 
 type Handles<T> = RefCell<BTreeMap<String, T>>;
 
-/// Does one step of a callback.
+/// Executes one step of a callback.
 pub fn run(
     receiver: Receiver<'_>,
     callback: &str,
@@ -47,7 +47,7 @@ pub fn run(
     let plugin = receiver.plugin;
     let say = |what: String| logging::log(logging::Level::Info, &format!("{callback}: {what}"));
     match step.operation {
-        // `on-plugin-done` returns `pending` instead.
+        // In `on-plugin-done`, this means that `pending` is returned.
         Operation::Pause | Operation::Pending => *action = Action::Pause,
         Operation::Log => logging::log(step.level.into(), &step.message.repeat(step.times)),
         Operation::LogLowest => say(format!("lowest = {}", level_name(logging::lowest()))),
@@ -128,7 +128,7 @@ pub fn run(
     }
 }
 
-/// Executes `unreachable`; where there is none, since the workspace is checked as a whole, it aborts.
+/// Executes `unreachable`. On targets without it, on which the workspace is only checked, it aborts.
 pub fn trap() -> ! {
     #[cfg(target_arch = "wasm32")]
     core::arch::wasm32::unreachable();
@@ -136,7 +136,7 @@ pub fn trap() -> ! {
     std::process::abort();
 }
 
-/// The operations that are about a stream, with their results.
+/// Executes an operation on a stream, and returns its result.
 fn on_stream(http: &HttpStream, step: &Step) -> String {
     let fields = FieldMap::from(step.fields);
     let map = name_of(step.fields);
@@ -262,12 +262,12 @@ fn on_stream(http: &HttpStream, step: &Step) -> String {
             done(stream_control::resume(http, body))
         ),
         Operation::Reset => format!("reset = {}", done(stream_control::reset(http))),
-        // The others are not about a stream; `run` took them.
+        // The other operations do not use a stream. `run` handles them.
         _ => String::new(),
     }
 }
 
-/// What is shared is shared by all streams.
+/// Executes an operation on shared data, which all streams share.
 fn on_shared_data(plugin: &State, step: &Step) -> String {
     let (key, read) = (&step.name, &plugin.read);
     if let Operation::SharedGet = step.operation {
@@ -297,7 +297,7 @@ fn on_shared_data(plugin: &State, step: &Step) -> String {
     )
 }
 
-/// Metrics belong to no stream; a step is about one that this plugin context has defined.
+/// Executes an operation on metrics. Only metrics that this plugin context has defined can be used.
 fn on_metrics(metrics: &Metrics, step: &Step) -> String {
     let Metrics {
         counters,
@@ -342,13 +342,13 @@ fn on_metrics(metrics: &Metrics, step: &Step) -> String {
             histogram.observe(amount);
             format!("histogram.observe {shown} {amount} = ok")
         }),
-        // The others are not about metrics; `run` took them.
+        // The other operations do not use metrics. `run` handles them.
         _ => Some(String::new()),
     };
     line.unwrap_or_else(|| "no metric".to_owned())
 }
 
-/// Keeps the handle of a metric that was defined, and drops the one that was kept before.
+/// Keeps the handle of a metric that was defined, and drops a handle that was kept under the same name.
 fn define<T>(handles: &Handles<T>, name: &str, defined: Result<T, Error>) -> String {
     result(defined, |handle| {
         drop(handles.borrow_mut().insert(name.to_owned(), handle));
@@ -356,18 +356,18 @@ fn define<T>(handles: &Handles<T>, name: &str, defined: Result<T, Error>) -> Str
     })
 }
 
-/// What comes of a metric that this plugin context has defined.
+/// Calls a function with a metric that this plugin context has defined.
 fn with<T>(handles: &Handles<T>, name: &str, call: impl FnOnce(&T) -> String) -> Option<String> {
     handles.borrow().get(name).map(call)
 }
 
-/// The timer of this plugin context.
+/// Sets the period of this plugin context's timer.
 fn set_period(step: &Step) -> String {
     let period = u32::try_from(step.by).unwrap_or(u32::MAX);
     format!("set-period {period} = {}", done(timers::set_period(period)))
 }
 
-/// Calls a function of the proxy.
+/// Calls a foreign function.
 fn foreign_call(step: &Step) -> String {
     let arguments = bytes(&step.data).repeat(step.times);
     let called = foreign_functions::call(&step.name, &arguments);
@@ -375,14 +375,15 @@ fn foreign_call(step: &Step) -> String {
     format!("call {} = {shown}", step.name)
 }
 
-/// Reads a property that needs no stream.
+/// Reads a property that does not require a stream.
 fn plugin_property(step: &Step) -> String {
     let got = plugin_properties::get(&step.segments);
     let shown = result(got, |value| property(step, value));
     format!("plugin property {} = {shown}", step.segments.join("."))
 }
 
-/// Sends a call. Its ID is not logged, since two proxies need not agree on it: the outcome is told by the call's number.
+/// Sends an HTTP call. Its ID is not logged, because proxies may use different IDs. Outcomes are logged with the number
+/// of the call instead.
 fn on_calls(receiver: Receiver<'_>, step: &Step) -> String {
     let (request, cluster, timeout) = (request(step), &step.cluster, step.timeout);
     let (function, sent) = if let Operation::SendForStream = step.operation {
@@ -402,7 +403,7 @@ fn on_calls(receiver: Receiver<'_>, step: &Step) -> String {
     format!("{function} {cluster} = {shown}")
 }
 
-/// The request of a call.
+/// Returns the request of an HTTP call.
 fn request(step: &Step) -> Request {
     let mut headers = if step.entries.is_empty() {
         let [method, path] = [(":method", "GET"), (":path", "/")]
@@ -423,7 +424,8 @@ fn request(step: &Step) -> Request {
     }
 }
 
-/// The outcome of a call. Of a response, status and body, and the headers and trailers that `name` selects.
+/// Formats the outcome of an HTTP call: for a response, the status, the body, and the headers and trailers that `name`
+/// selects.
 fn outcome(step: &Step, event: Event<'_>) -> String {
     let Event::Outcome { call, outcome } = event else {
         return "no outcome".to_owned();
@@ -465,7 +467,8 @@ fn call_name(call: Option<usize>) -> String {
     }
 }
 
-/// Whether it is that of the stream whose number was asked first: all that two proxies agree on.
+/// Returns whether this stream has the number of the stream that was asked first. The numbers themselves differ between
+/// proxies.
 fn stream_id(plugin: &State, http: &HttpStream) -> &'static str {
     let id = http.id();
     let first = plugin.first.get().unwrap_or(id);
@@ -477,7 +480,7 @@ fn stream_id(plugin: &State, http: &HttpStream) -> &'static str {
     }
 }
 
-/// Whole seconds since the plugin's first reading: what a stopped clock and a real one agree on.
+/// Returns the whole seconds since the plugin's first reading, which are the same for a stopped clock and a real one.
 fn clock_now(plugin: &State) -> String {
     let now = clock::now();
     let started = plugin.started.get().unwrap_or(now);
@@ -515,12 +518,12 @@ fn error_name(error: Error) -> &'static str {
     }
 }
 
-/// A value of a property, or none.
+/// Formats the value of a property, if there is one.
 fn property(step: &Step, value: Option<Vec<u8>>) -> String {
     value.map_or("none".to_owned(), |value| value_of(step, &value))
 }
 
-/// A value as a step wants it: its bytes, or how many they are.
+/// Formats a value as the step requires: the bytes or only their number.
 pub fn value_of(step: &Step, value: &[u8]) -> String {
     if step.length {
         format!("{} bytes", value.len())
@@ -529,7 +532,7 @@ pub fn value_of(step: &Step, value: &[u8]) -> String {
     }
 }
 
-/// A name, or how long it is if it is too long to be logged.
+/// Returns a name, or its length if it is too long to log.
 pub fn short(name: &str) -> String {
     match name.len() {
         0..=LONGEST_NAME => name.to_owned(),
@@ -537,12 +540,12 @@ pub fn short(name: &str) -> String {
     }
 }
 
-/// Bytes as they are logged: ASCII in quotes, the rest escaped.
+/// Formats bytes for the log: ASCII in quotes, other bytes escaped.
 fn quote(bytes: &[u8]) -> String {
     format!("\"{}\"", bytes.escape_ascii())
 }
 
-/// The fields whose names begin with a prefix.
+/// Formats the fields whose names begin with a prefix.
 fn chosen(fields: &[(String, Vec<u8>)], prefix: &str) -> String {
     let chosen = fields.iter().filter(|(name, _)| name.starts_with(prefix));
     list(chosen.map(|(name, value)| format!("{name}: {}", quote(value))))
@@ -552,7 +555,7 @@ fn list(items: impl Iterator<Item = String>) -> String {
     format!("[{}]", items.collect::<Vec<_>>().join(", "))
 }
 
-/// One byte for each character; a character beyond U+00FF has no byte, and shows as a question mark.
+/// Converts each character to one byte. Characters beyond U+00FF are replaced with a question mark.
 pub fn bytes(text: &str) -> Vec<u8> {
     text.chars()
         .map(|character| u8::try_from(u32::from(character)).unwrap_or(b'?'))
@@ -566,7 +569,7 @@ fn pairs(fields: &[(String, String)]) -> Vec<(String, Vec<u8>)> {
         .collect()
 }
 
-/// All fields, so many times over.
+/// Returns the fields, repeated the given number of times.
 fn repeated(fields: &[(String, String)], times: usize) -> Vec<(String, Vec<u8>)> {
     std::iter::repeat_n(pairs(fields), times)
         .flatten()

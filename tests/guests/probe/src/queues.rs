@@ -1,6 +1,6 @@
-//! What the probe does with queues. Their handles are kept by the name of the queue, as those of metrics are.
+//! The probe's operations on queues. Like the handles of metrics, the handles of queues are kept by name.
 //!
-//! `tests/guests/sdk-probe` is made of this file as well.
+//! This file is also part of `tests/guests/sdk-probe`.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ use crate::script::{Operation, Step};
 #[derive(Default)]
 pub struct Queues(RefCell<BTreeMap<String, Queue>>);
 
-/// Does a step that is about a queue.
+/// Executes an operation on a queue.
 pub fn run(queues: &Queues, step: &Step, event: Event<'_>) -> String {
     let name = &step.name;
     let line = match step.operation {
@@ -50,7 +50,7 @@ pub fn run(queues: &Queues, step: &Step, event: Event<'_>) -> String {
             };
             format!("queue.id {name} = {id}")
         }),
-        // The others are not about queues; `operations::run` took them.
+        // The other operations do not use queues. `operations::run` handles them.
         _ => Some(String::new()),
     };
     line.unwrap_or_else(|| "no queue".to_owned())
@@ -59,7 +59,7 @@ pub fn run(queues: &Queues, step: &Step, event: Event<'_>) -> String {
 // === impl Queues ===
 
 impl Queues {
-    /// The name of a queue by its ID, which two proxies need not agree on.
+    /// Returns the name of a queue by its ID, because proxies may use different IDs.
     pub fn name_of(&self, id: QueueId) -> Option<String> {
         let queues = self.0.borrow();
         let mut queues = queues.iter();
@@ -67,7 +67,7 @@ impl Queues {
         found.map(|(name, _)| name.clone())
     }
 
-    /// Keeps the handle of a queue, and drops the one that was kept before.
+    /// Keeps the handle of a queue, and drops a handle that was kept under the same name.
     fn keep(&self, name: &str, found: Result<Queue, Error>) -> String {
         result(found, |queue| {
             drop(self.0.borrow_mut().insert(name.to_owned(), queue));
@@ -75,7 +75,7 @@ impl Queues {
         })
     }
 
-    /// What comes of a queue whose handle is kept.
+    /// Calls a function with a queue whose handle is kept.
     fn with(&self, name: &str, call: impl FnOnce(&Queue) -> String) -> Option<String> {
         self.0.borrow().get(name).map(call)
     }

@@ -1,6 +1,7 @@
-//! What the steps of a callback run on: a plugin context and, if the callback belongs to a stream, its filter.
+//! The context in which the steps of a callback run: the plugin context and, if the callback belongs to a stream, its
+//! filter.
 //!
-//! `tests/guests/sdk-probe` is made of this file as well. How a proxy calls the two is in the `lib.rs` of each.
+//! This file is also part of `tests/guests/sdk-probe`. The `lib.rs` of each plugin implements the callbacks.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -17,18 +18,18 @@ use crate::operations::{self, Metrics};
 use crate::queues::Queues;
 use crate::script::{Script, Step};
 
-/// What filters share with their plugin context, which may be gone before they are.
+/// The state that filters share with their plugin context. They may outlive it.
 pub struct State {
     pub script: Script,
-    /// Handles that outlive their filters.
+    /// Handles that outlive their filters, by name.
     pub kept: RefCell<BTreeMap<String, Rc<HttpStream>>>,
     pub metrics: Metrics,
     pub queues: Queues,
     /// The HTTP calls that this plugin context has sent, in order.
     pub calls: RefCell<Vec<CallId>>,
-    /// The first reading of the clock, which later ones are told from.
+    /// The first reading of the clock. Later readings are logged relative to it.
     pub started: Cell<Option<u64>>,
-    /// The number of the first stream that was asked for it.
+    /// The number of the first stream whose number was read.
     pub first: Cell<Option<u32>>,
     /// The version of the shared value that was read last.
     pub read: Cell<u32>,
@@ -39,12 +40,12 @@ pub struct State {
 /// The state of one stream.
 pub struct Filter {
     pub plugin: Rc<State>,
-    /// The request's path when the filter was made; steps are chosen by it.
+    /// The request's path when the filter was created, by which steps are selected.
     path: String,
     pub http: RefCell<Option<Rc<HttpStream>>>,
 }
 
-/// What a callback is called on.
+/// The context of a callback.
 #[derive(Clone, Copy)]
 pub struct Receiver<'a> {
     pub plugin: &'a State,
@@ -52,25 +53,25 @@ pub struct Receiver<'a> {
     pub filter: Option<&'a Filter>,
 }
 
-/// What a callback is called with; steps are chosen by it.
+/// The arguments of a callback, by which steps are selected.
 #[derive(Clone, Copy)]
 pub enum Event<'a> {
     /// No arguments.
     Empty,
-    /// Headers, whose size is 0, or a part of a body.
+    /// Headers, with size 0, or a part of a body.
     Data { size: u32, end: bool },
     /// The number of a tick, from 1.
     Tick(u32),
     /// The ID of a queue.
     Queue(QueueId),
-    /// The number of a call, if this plugin context has sent it, and its outcome.
+    /// The outcome of an HTTP call, and the number of the call if this plugin context has sent it.
     Outcome {
         call: Option<usize>,
         outcome: &'a Outcome,
     },
 }
 
-/// What this instance counted, whichever its plugin context: instances are seen through it.
+/// A counter that all plugin contexts of this instance share. It reveals which plugin contexts share an instance.
 static COUNTED: AtomicU32 = AtomicU32::new(0);
 
 // === impl State ===
@@ -91,7 +92,7 @@ impl State {
         }
     }
 
-    /// Runs the steps of a callback that belongs to no stream, and says what it returns, if it returns something.
+    /// Runs the steps of a callback that belongs to no stream, and returns its action, if it has one.
     pub fn run(
         &self,
         callback: &str,
@@ -105,7 +106,7 @@ impl State {
         receiver.run(callback, steps, event)
     }
 
-    /// Runs the steps for the end of the plugin.
+    /// Runs the steps of `on-plugin-done`.
     pub fn end(&self) -> Completion {
         let action = self.run(
             "on-plugin-done",
@@ -118,21 +119,21 @@ impl State {
         }
     }
 
-    /// The next tick.
+    /// Returns the next tick.
     pub fn tick(&self) -> Event<'static> {
         self.ticks.set(self.ticks.get() + 1);
         Event::Tick(self.ticks.get())
     }
 
-    /// The outcome of a call, with the call's number: 1 for the first that this plugin context has sent.
+    /// Returns the outcome of a call, with the call's number: 1 for the first call that this plugin context has sent.
     pub fn outcome<'a>(&self, call: CallId, outcome: &'a Outcome) -> Event<'a> {
-        // A proxy may use the ID of a call that has ended again.
+        // A proxy may reuse the ID of a call that has ended.
         let at = self.calls.borrow().iter().rposition(|sent| *sent == call);
         let call = at.map(|at| at + 1);
         Event::Outcome { call, outcome }
     }
 
-    /// Counts for this plugin context and for the instance.
+    /// Increments the counters of this plugin context and of the instance.
     pub fn count(&self) -> (u32, u32) {
         self.counted.set(self.counted.get() + 1);
         (
@@ -145,7 +146,7 @@ impl State {
 // === impl Filter ===
 
 impl Filter {
-    /// Makes the filter of a stream and runs the steps of its constructor.
+    /// Creates the filter of a stream, and runs the steps of its constructor.
     pub fn create(plugin: Rc<State>, http: Rc<HttpStream>) -> Self {
         let path = match http_fields::get(&http, FieldMap::RequestHeaders, ":path") {
             Ok(Some(path)) => String::from_utf8_lossy(&path).into_owned(),
@@ -160,7 +161,7 @@ impl Filter {
         filter
     }
 
-    /// Runs the steps of a callback and says what it returns.
+    /// Runs the steps of a callback, and returns its action.
     pub fn run(
         &self,
         callback: &str,
@@ -201,13 +202,13 @@ impl Receiver<'_> {
         action
     }
 
-    /// Whether a step is for this stream.
+    /// Returns whether a step applies to this stream.
     fn is_for(self, step: &Step) -> bool {
         let has_path = |path: &String| self.filter.is_some_and(|filter| filter.path == *path);
         step.path.as_ref().is_none_or(has_path)
     }
 
-    /// The stream that a step is about, if there still is a handle.
+    /// Returns the stream that a step uses, if its handle still exists.
     pub fn stream(self, step: &Step) -> Option<Rc<HttpStream>> {
         match &step.of {
             Some(name) => self.plugin.kept.borrow().get(name).cloned(),
@@ -215,7 +216,7 @@ impl Receiver<'_> {
         }
     }
 
-    /// The filter's own stream, if it still has a handle.
+    /// Returns the filter's own stream, if its handle still exists.
     pub fn own_stream(self) -> Option<Rc<HttpStream>> {
         self.filter.and_then(|filter| filter.http.borrow().clone())
     }
@@ -224,7 +225,7 @@ impl Receiver<'_> {
 // === impl Event ===
 
 impl Event<'_> {
-    /// Whether a step is for a callback with these arguments.
+    /// Returns whether a step applies to a callback with these arguments.
     fn is_for(self, step: &Step) -> bool {
         let (end, tick, call) = match self {
             Event::Empty | Event::Queue(_) => (None, None, None),

@@ -1,29 +1,29 @@
 //! The configuration of the probe: a list of steps for each callback.
 //!
-//! A step is flat: what to do, when, on which stream, and the operation's arguments under their names in the WIT. What an
-//! operation does with them is in `operations.rs`.
+//! A step is a flat object: the operation, the conditions, the stream, and the operation's arguments, which have the
+//! same names as in the WIT files. `operations.rs` implements the operations.
 
 use serde::Deserialize;
 
-/// What to do in each callback.
+/// The steps of each callback.
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Script {
-    /// Logged by `configure`.
+    /// A line that `configure` logs.
     pub announce: Option<String>,
-    /// Logged when the plugin context is dropped.
+    /// A line that is logged when the plugin context is dropped.
     pub announce_end: Option<String>,
-    /// Whether a dropped filter is logged.
+    /// Whether the dropping of a filter is logged.
     pub announce_drop: bool,
-    /// Refuse the configuration for this reason.
+    /// The reason for which the configuration is rejected.
     pub refuse: Option<String>,
-    /// Trap instead of reading on.
+    /// Whether to trap after the above.
     pub trap: bool,
-    /// Steps for `configure`, on no stream, after all of the above.
+    /// Steps for `configure`, without a stream, after all of the above.
     pub configure: Vec<Step>,
     /// Steps for the constructor of the filter.
     pub constructor: Vec<Step>,
-    /// Steps for the callback of this name, as all that follow.
+    /// Steps for the callback of this name. The same applies to the following fields.
     pub on_request_headers: Vec<Step>,
     pub on_request_body: Vec<Step>,
     pub on_request_trailers: Vec<Step>,
@@ -32,30 +32,31 @@ pub struct Script {
     pub on_response_trailers: Vec<Step>,
     pub on_log: Vec<Step>,
     pub on_http_call_response: Vec<Step>,
-    /// The plugin context is called, so there is no own stream. Streams that were kept can be used: `of` names them.
+    /// These steps run on the plugin context, so there is no own stream. Streams that were kept can be used with `of`.
     pub on_plugin_http_call_response: Vec<Step>,
-    /// The same holds for these.
+    /// The same applies to these fields.
     pub on_tick: Vec<Step>,
     pub on_queue_ready: Vec<Step>,
     pub on_plugin_done: Vec<Step>,
 }
 
-/// One thing to do.
+/// A single step.
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Step {
-    /// What.
+    /// The operation.
     #[serde(rename = "do")]
     pub operation: Operation,
-    /// Only on requests for this path.
+    /// Restricts the step to requests for this path.
     pub path: Option<String>,
-    /// Only in calls whose `end-of-stream` is this.
+    /// Restricts the step to callbacks with this value of `end-of-stream`.
     pub end: Option<bool>,
-    /// Only in the tick of this number. The first of a plugin context is 1.
+    /// Restricts the step to the tick with this number. The first tick of a plugin context is 1.
     pub tick: Option<u32>,
-    /// Only for the outcome of this HTTP call. The first that a plugin context sends is 1, whether for a stream or for the plugin.
+    /// Restricts the step to the outcome of the HTTP call with this number. The first call that a plugin context sends
+    /// is 1, whether it belongs to a stream or to the plugin.
     pub call: Option<usize>,
-    /// On the stream kept under this name instead of the filter's own.
+    /// Uses the stream that was kept under this name instead of the filter's own.
     pub of: Option<String>,
 
     #[serde(default)]
@@ -64,22 +65,22 @@ pub struct Step {
     pub name: String,
     #[serde(default)]
     pub value: String,
-    /// New fields for `replace-all`; for `entries`, only fields whose names begin with `name` are logged.
+    /// The new fields for `replace-all`. For `entries`, only fields whose names begin with `name` are logged.
     ///
-    /// All headers of an HTTP call. Without any, the call is `GET /`, and its authority is the name of the cluster.
+    /// All headers of an HTTP call. If empty, the call is `GET /` with the name of the cluster as its authority.
     #[serde(default)]
     pub entries: Vec<(String, String)>,
 
-    /// Of a property's path.
+    /// The segments of a property's path.
     #[serde(default)]
     pub segments: Vec<String>,
-    /// Log how long a property's value, a queue's, a function's result, or the body of an outcome is instead of its bytes, which no
-    /// two proxies agree on or which are many.
+    /// Whether to log the length of the value of a property or queue, the result of a function or the body of an
+    /// outcome instead of its bytes. Used for bytes that differ between proxies and for long values.
     #[serde(default)]
     pub length: bool,
     #[serde(default)]
     pub condition: Condition,
-    /// For `condition: version`; without it, that of the value that was read last.
+    /// The version for `condition: version`. The default is the version of the value that was read last.
     pub version: Option<u32>,
 
     #[serde(default)]
@@ -90,17 +91,17 @@ pub struct Step {
     pub max: u32,
     #[serde(default)]
     pub data: String,
-    /// How many times `data` (or the one entry, or the `name` of a metric that is defined or a queue that is registered or
-    /// resolved) is repeated, for large arguments. Of an HTTP call, `data`, `trailers`, and the header `name` with `value`, which is
-    /// there if it has a name.
+    /// How many times `data` (or the single entry, or the `name` of a metric that is defined or of a queue that is
+    /// registered or resolved) is repeated, for large arguments. For an HTTP call: how many times `data`, `trailers`
+    /// and the header `name` with `value`, which is added if it has a name, are repeated.
     #[serde(default = "once")]
     pub times: usize,
 
-    /// The virtual machine of the plugin that has registered the queue `name`.
+    /// The virtual machine of the plugin that registered the queue `name`.
     #[serde(default)]
     pub vm: String,
 
-    /// Where an HTTP call is sent.
+    /// The destination of an HTTP call.
     #[serde(default)]
     pub cluster: String,
     /// The trailers of an HTTP call. Its body is `data`.
@@ -110,8 +111,8 @@ pub struct Step {
     #[serde(default = "long")]
     pub timeout: u32,
 
-    /// What is added to a metric, or set, or observed, or a timer's period. Where the contract has an unsigned number, -1 is the
-    /// largest.
+    /// The value that is added to a metric, set or observed, or the period of a timer. For unsigned parameters, -1
+    /// means the maximum.
     #[serde(default = "one")]
     pub by: i64,
 
@@ -145,12 +146,12 @@ fn long() -> u32 {
     5000
 }
 
-/// One variant for each function that the world imports, and what the probe does by itself.
+/// One variant for each function that the world imports, and operations of the probe itself.
 #[derive(Deserialize, Clone, Copy)]
 pub enum Operation {
     #[serde(rename = "clock.now")]
     ClockNow,
-    /// Call the function `name` with `data`.
+    /// Call the foreign function `name` with `data`.
     #[serde(rename = "foreign-functions.call")]
     ForeignCall,
     #[serde(rename = "http-bodies.size")]
@@ -189,7 +190,7 @@ pub enum Operation {
     Log,
     #[serde(rename = "logging.lowest")]
     LogLowest,
-    /// Keep the handle of the metric `name`, in place of an earlier one.
+    /// Keep the handle of the metric `name`, and drop an earlier one.
     #[serde(rename = "metrics.counter.define")]
     CounterDefine,
     #[serde(rename = "metrics.counter.add")]
@@ -216,24 +217,24 @@ pub enum Operation {
     PropertyGet,
     #[serde(rename = "properties.set")]
     PropertySet,
-    /// Set properties `name 0`, `name 1` and so on, `times` of them or until one is refused.
+    /// Set `times` properties named `name 0`, `name 1` and so on, or stop at the first one that is refused.
     #[serde(rename = "fill-properties")]
     PropertyFill,
     #[serde(rename = "shared-data.get")]
     SharedGet,
     #[serde(rename = "shared-data.set")]
     SharedSet,
-    /// Keep the handle of the queue `name`, in place of an earlier one.
+    /// Keep the handle of the queue `name`, and drop an earlier one.
     #[serde(rename = "shared-queues.queue.register")]
     QueueRegister,
-    /// The same.
+    /// The same, for a queue that already exists.
     #[serde(rename = "shared-queues.queue.resolve")]
     QueueResolve,
     #[serde(rename = "shared-queues.queue.enqueue")]
     QueueEnqueue,
     #[serde(rename = "shared-queues.queue.dequeue")]
     QueueDequeue,
-    /// Log whether the ID is the one that `on-queue-ready` was called with.
+    /// Log whether the queue's ID is the one that was passed to `on-queue-ready`.
     #[serde(rename = "shared-queues.queue.id")]
     QueueId,
     #[serde(rename = "stream-control.resume")]
@@ -250,16 +251,17 @@ pub enum Operation {
     /// Return `pending`.
     #[serde(rename = "pending")]
     Pending,
-    /// Log the callback's own arguments.
+    /// Log the arguments of the callback.
     #[serde(rename = "arguments")]
     Arguments,
-    /// Log the outcome of an HTTP call, with the headers and trailers whose names begin with `name`, or none if `name` is empty.
+    /// Log the outcome of an HTTP call, with the headers and trailers whose names begin with `name`, or with none if
+    /// `name` is empty.
     #[serde(rename = "outcome")]
     Outcome,
-    /// Log a count of this plugin context and one of the instance.
+    /// Increment and log the counters of this plugin context and of the instance.
     #[serde(rename = "count")]
     Count,
-    /// Keep the filter's handle under `name`, beyond the filter.
+    /// Keep the filter's handle under `name` after the filter is dropped.
     #[serde(rename = "keep")]
     Keep,
     /// Drop the handle kept under `name`.
@@ -277,7 +279,7 @@ pub enum Operation {
     /// Never return.
     #[serde(rename = "loop")]
     Loop,
-    /// Take `times` MiB of memory and touch them.
+    /// Allocate `times` MiB of memory and write to them.
     #[serde(rename = "allocate")]
     Allocate,
 }

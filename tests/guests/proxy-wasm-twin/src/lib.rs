@@ -1,7 +1,7 @@
-//! The Istio tutorial's plugin once more, written with the Proxy-Wasm Rust SDK as its users write.
+//! A twin of the plugin of the Istio tutorial, written with the Proxy-Wasm Rust SDK.
 //!
-//! The host has to run what that SDK makes, and `guest/examples/istio-tutorial` is measured against it: same
-//! behaviour, same configuration, same log line, and it passes the same scenario.
+//! The host must run modules that were built with that SDK. In addition, `guest/examples/istio-tutorial` is compared
+//! with this plugin: it has the same behavior, configuration and log line, and passes the same scenario.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -11,7 +11,7 @@ use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{Action, ContextType, LogLevel};
 use serde::Deserialize;
 
-/// The SDK's entry point is public and has no comment; a private module keeps that to itself.
+/// The SDK defines the entry point as a public function without a comment. In a private module, the lint accepts it.
 mod start {
     use super::{LogLevel, Root, RootContext};
 
@@ -21,7 +21,7 @@ mod start {
     }}
 }
 
-/// A second in the clock's unit.
+/// One second, in the unit of the clock.
 const SECOND: u64 = 1_000_000_000;
 
 #[derive(Deserialize, Clone, Copy)]
@@ -46,7 +46,7 @@ struct Root {
     window: Rc<Window>,
 }
 
-/// The fixed window that all streams of a worker share.
+/// The fixed window, which all streams of a worker share.
 #[derive(Default)]
 struct Window {
     remaining: Cell<u64>,
@@ -134,6 +134,6 @@ fn nanoseconds(time: SystemTime) -> u64 {
 }
 
 fn say(level: LogLevel, line: &str) {
-    // A line that cannot be logged cannot be complained of either.
+    // An error of the log could not be logged either.
     let _ = proxy_wasm::hostcalls::log(level, line);
 }

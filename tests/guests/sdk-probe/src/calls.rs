@@ -1,8 +1,8 @@
-//! HTTP calls and timers as the probe's operations see them, made with the SDK's functions.
+//! HTTP calls and timers for the probe's operations, implemented with the SDK.
 //!
-//! The functions here take the place of those that wit-bindgen makes, and have their parameters. The SDK rounds a timeout
-//! of 0 up, and adds `:method`, `:path` and `:authority` to a request that lacks them, so scenarios about the errors of these
-//! functions are not for this probe.
+//! The functions in this file replace those that wit-bindgen generates, and have the same parameters. The SDK rounds a
+//! timeout of 0 up, and adds `:method`, `:path` and `:authority` to a request that lacks them, so this probe does not
+//! run scenarios about the errors of these functions.
 
 use tidegate_guest::__private::bindings::http_call_types as contract;
 use tidegate_guest::http_calls as sdk;
@@ -13,7 +13,7 @@ pub mod http_call_types {
     pub use tidegate_guest::http_calls::CallId;
 }
 
-/// Sends calls.
+/// Functions that send calls.
 pub mod http_calls {
     use std::rc::Rc;
     use std::time::Duration;
@@ -44,7 +44,7 @@ pub mod http_calls {
     }
 }
 
-/// Sets the timer.
+/// Functions that set the timer.
 pub mod timers {
     use std::time::Duration;
 
@@ -58,7 +58,7 @@ pub mod timers {
     }
 }
 
-/// The SDK's request.
+/// Converts a request to the SDK's type.
 fn request(request: &contract::Request) -> sdk::Request {
     let value = |name: &str| {
         let found = request.headers.iter().find(|(it, _)| it == name);
@@ -82,7 +82,7 @@ fn request(request: &contract::Request) -> sdk::Request {
     made.body(request.body.clone())
 }
 
-/// The contract's outcome.
+/// Converts an outcome to the contract's type.
 pub fn outcome(outcome: sdk::Outcome) -> contract::Outcome {
     let owned = |(name, value): (&str, &[u8])| (name.to_owned(), value.to_vec());
     match outcome {

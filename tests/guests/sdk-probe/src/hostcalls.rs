@@ -1,11 +1,10 @@
-//! The log, queues, foreign functions and the plugin's properties as the probe's operations see them, made with the SDK's
-//! functions.
+//! Logging, queues, foreign functions and the plugin's properties for the probe's operations, implemented with the SDK.
 //!
-//! As in `calls.rs`, the functions here take the place of those that wit-bindgen makes, and have their parameters.
+//! As in `calls.rs`, the functions in this file replace those that wit-bindgen generates, and have the same parameters.
 
 use tidegate_guest::foreign_functions::LifeSpan;
 
-/// Writes to the log.
+/// Functions that write to the log.
 pub mod logging {
     pub use tidegate_guest::log::{Level, lowest, write as log};
 }
@@ -44,7 +43,7 @@ pub mod shared_queues {
     }
 }
 
-/// Calls functions of the proxy, those that the SDK knows through their own functions.
+/// Calls foreign functions. For those that have a function in the SDK, that function is used.
 pub mod foreign_functions {
     use tidegate_guest::{Error, foreign_functions};
 
@@ -65,7 +64,7 @@ pub mod foreign_functions {
     }
 }
 
-/// Reads properties of the plugin and of the proxy.
+/// Functions that read properties of the plugin and of the proxy.
 pub mod plugin_properties {
     use tidegate_guest::{Error, plugin_properties};
 
@@ -73,7 +72,7 @@ pub mod plugin_properties {
         let path: Vec<&str> = path.iter().map(String::as_str).collect();
         match plugin_properties::get_str(&path) {
             Ok(value) => Ok(value.map(String::into_bytes)),
-            // It is not a string, or a group of attributes.
+            // The value is not a string, or is a group of attributes.
             Err(Error::Malformed) => plugin_properties::get(&path),
             Err(error) => Err(error),
         }

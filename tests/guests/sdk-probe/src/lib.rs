@@ -1,7 +1,7 @@
-//! The probe, made with the SDK: its script and operations are those of `tests/guests/probe`.
+//! The probe, built with the SDK. Its script and operations are those of `tests/guests/probe`.
 //!
-//! The SDK lends a callback the stream's state, so it enters no stream twice. Scenarios that run with both probes show that
-//! no proxy calls a stream within a callback of the same stream.
+//! The SDK passes the state of the stream to callbacks by mutable reference, so a stream cannot be entered twice.
+//! Scenarios that run with both probes show that no proxy calls a stream within a callback of the same stream.
 
 use std::rc::Rc;
 
@@ -18,7 +18,7 @@ mod receiver;
 #[path = "../../probe/src/script.rs"]
 mod script;
 
-/// The hostcalls as the probe's operations see them, on the SDK's handles.
+/// The hostcalls for the probe's operations, implemented with the SDK's handles.
 mod bindings {
     mod generated {
         wit_bindgen::generate!({
@@ -54,7 +54,7 @@ use script::Script;
 
 struct Probe(Rc<State>);
 
-/// What is kept for a stream, from its first callback on.
+/// The state of a stream, created at its first callback.
 #[derive(Default)]
 struct Stream(Option<Filter>);
 
@@ -184,7 +184,7 @@ impl Plugin for Probe {
 // === impl Probe ===
 
 impl Probe {
-    /// The stream's filter, made at its first callback.
+    /// Returns the stream's filter, which is created at its first callback.
     fn filter<'s>(&self, stream: &'s mut Stream, http: &mut HttpStream) -> &'s Filter {
         stream.0.get_or_insert_with(|| {
             Filter::create(self.0.clone(), tidegate_guest::__private::handle(http))
@@ -200,7 +200,7 @@ impl Drop for Probe {
     }
 }
 
-/// What a headers or body callback is called with.
+/// Returns the arguments of a headers or body callback.
 fn data(size: u32, end: EndOfStream) -> Event<'static> {
     let end = end.is_end();
     Event::Data { size, end }

@@ -58,7 +58,7 @@ impl RootContext for Plugin {
             (":method", "GET"),
             (":path", *path),
             (":authority", CLUSTER),
-            // Servers do not send trailers to clients that do not ask for them.
+            // Servers send trailers only to clients that accept them.
             ("te", "trailers"),
         ];
         match self.dispatch_http_call(CLUSTER, headers, None, Vec::new(), TIMEOUT) {

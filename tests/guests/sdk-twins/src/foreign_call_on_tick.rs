@@ -1,7 +1,7 @@
 //! The example `foreign_call_on_tick`: a timer of 1 ms calls Envoy's foreign function `compress`.
 //!
-//! The original logs the compressed bytes, which depend on the implementation of zlib. Here, the plugin logs their number and what
-//! `uncompress` makes of them. The timer stops after some ticks.
+//! The original logs the compressed bytes, which depend on the implementation of zlib. Here, the plugin logs their
+//! number and the result of `uncompress`. The timer stops after some ticks.
 
 use std::time::Duration;
 

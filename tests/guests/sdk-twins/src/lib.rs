@@ -4,7 +4,7 @@
 //! `tests/tests/sdk_module.rs` compares the transcripts of the host and of Envoy. Each example has a file of its own. The plugin
 //! configuration selects it: it is either the name of the example, or a JSON object with the name and options.
 //!
-//! What an original chooses at random is fixed here, because otherwise two runs could not be compared.
+//! Values that an original chooses at random are fixed here, because otherwise two runs could not be compared.
 
 mod dispatch_call_on_tick;
 mod fields;

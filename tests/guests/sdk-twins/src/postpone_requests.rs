@@ -42,7 +42,7 @@ impl RootContext for Plugin {
     fn on_tick(&mut self) {
         for id in self.postponed.take() {
             if let Err(status) = resume(id) {
-                // The client has not waited.
+                // The client may have closed the connection.
                 critical(&format!("failed to resume a request: {status:?}"));
             }
         }

@@ -1,8 +1,8 @@
 //! The example `shared_queue`: one plugin sends the headers of requests and responses through two queues, and for each queue there is a
 //! plugin that receives them.
 //!
-//! In the original, the receivers have a VM ID, by which the sender finds their queues, and the sender also sends what it sees of TCP
-//! connections. Here, all plugins have the empty VM ID, and there is only HTTP.
+//! In the original, the receivers have a VM ID, by which the sender finds their queues, and the sender also sends data
+//! about TCP connections. Here, all plugins have the empty VM ID, and there is only HTTP.
 
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};

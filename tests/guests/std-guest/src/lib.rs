@@ -1,8 +1,8 @@
-//! A plugin that uses Rust's standard library as an unsuspecting author would: prints, a `HashMap` with its random seed, the
-//! time, the environment, a panic, an exit.
+//! A plugin that uses Rust's standard library without regard to the platform: output, a `HashMap` with its random seed,
+//! the time, the environment, a panic, an exit.
 //!
-//! The request's path says which. What the library does for each of these is WASI, which the hosts and the bridge map onto the
-//! proxy. It exports two callbacks only; `probe` exports all.
+//! The request's path selects one of these. The standard library implements all of them with WASI, which the hosts and
+//! the bridge map to the proxy. This plugin exports only two callbacks; `probe` exports all of them.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
@@ -100,7 +100,7 @@ impl on_response_headers::Guest for StdGuest {
     }
 }
 
-/// One line on each stream, a line in two pieces, and two lines in one piece.
+/// Prints one line on each stream, a line in two pieces, and two lines in one piece.
 fn print() {
     println!("to standard output");
     eprintln!("to standard error");
@@ -116,12 +116,13 @@ fn print() {
     }
 }
 
-/// What a `HashMap`'s random seed makes of a number: another in every instance, unless the host's random numbers are fixed.
+/// Hashes a number with the random seed of a `HashMap`. The result differs between instances, unless the host's random
+/// numbers are fixed.
 fn random() {
     println!("random {:016x}", RandomState::new().hash_one(1));
 }
 
-/// A `HashMap` asks for random bytes when it is made.
+/// Creates a `HashMap`, which requests random bytes.
 fn map() {
     let mut map = HashMap::new();
     for (number, word) in ["one", "two", "three"].into_iter().enumerate() {
@@ -130,9 +131,9 @@ fn map() {
     println!("three is {:?} of {}", map.get("three"), map.len());
 }
 
-/// Both clocks: one since the epoch, one that only runs forward.
+/// Reads both clocks: the time since the epoch, and the monotonic time.
 fn time() {
-    // The first second of 2024: any clock that was ever set is past it.
+    // The first second of 2024. Any clock that has been set is later.
     println!("the clock is set: {}", since_1970() > 1_704_067_200);
     let before = Instant::now();
     println!("time runs forward: {}", Instant::now() >= before);
