@@ -1,4 +1,4 @@
-//! What the bootstrap says, part by part. Whether Envoy agrees is for the scenario runner, which starts real ones.
+//! Tests the parts of the bootstrap. The scenario tests start real Envoys with it.
 
 use serde_json::{Map, Value, json};
 use tidegate_deploy::envoy::{
@@ -6,7 +6,7 @@ use tidegate_deploy::envoy::{
 };
 
 fn bootstrap(upstream: Upstream, plugins: Vec<Plugin>) -> Bootstrap {
-    let listen = "127.0.0.1:8080".parse().expect("a socket address");
+    let listen = "127.0.0.1:8080".parse().expect("valid socket address");
     Bootstrap {
         plugins,
         ..Bootstrap::new(listen, upstream)
@@ -21,7 +21,7 @@ fn manager(document: &Value) -> &Value {
     &document["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
 }
 
-/// The `PluginConfig` of the nth HTTP filter.
+/// Returns the `PluginConfig` of the HTTP filter at index `nth`.
 fn config(document: &Value, nth: usize) -> &Value {
     &manager(document)["http_filters"][nth]["typed_config"]["config"]
 }
@@ -35,9 +35,9 @@ fn plugins_keep_their_order_and_the_router_is_last() {
     .to_json();
     let names: Vec<_> = manager(&document)["http_filters"]
         .as_array()
-        .expect("a list of filters")
+        .expect("`http_filters` should be a list")
         .iter()
-        .map(|filter| filter["name"].as_str().expect("a name"))
+        .map(|filter| filter["name"].as_str().expect("valid name"))
         .collect();
     assert_eq!(names, ["first", "second", "envoy.filters.http.router"]);
     assert_eq!(config(&document, 0)["root_id"], "first");
@@ -103,7 +103,7 @@ fn clusters_for_calls_follow_the_upstream() {
     let document = with.to_json();
     let clusters = document["static_resources"]["clusters"]
         .as_array()
-        .expect("a list of clusters");
+        .expect("`clusters` should be a list");
     let seen: Vec<_> = clusters
         .iter()
         .map(|cluster| {
@@ -150,7 +150,9 @@ fn listener_is_in_the_bootstrap_or_in_a_file() {
     assert!(other["node"]["id"].is_string() && other["node"]["cluster"].is_string());
 
     let mut file = dynamic.listener_to_json();
-    let resource = file["resources"][0].as_object_mut().expect("a listener");
+    let resource = file["resources"][0]
+        .as_object_mut()
+        .expect("listener should be an object");
     assert_eq!(
         resource.remove("@type"),
         Some(json!(
@@ -281,7 +283,7 @@ fn serving_profile_keeps_envoy_defaults() {
 fn admin_is_present_only_when_configured() {
     let mut bootstrap = bootstrap(Upstream::new("127.0.0.1", 9000), vec![]);
     assert_eq!(bootstrap.to_json().get("admin"), None);
-    bootstrap.admin = Some("127.0.0.1:9901".parse().expect("a socket address"));
+    bootstrap.admin = Some("127.0.0.1:9901".parse().expect("valid socket address"));
     assert_eq!(
         bootstrap.to_json()["admin"]["address"]["socket_address"]["port_value"],
         9901
@@ -294,8 +296,10 @@ fn yaml_output_is_equivalent_to_json() {
     plugin.module = Module::Inline(vec![0x5a; 4096]);
     plugin.configuration = Some(b"{\n  \"text\": \"yes: # 'quoted' \\\"twice\\\"\"\n}\n".to_vec());
     let bootstrap = bootstrap(Upstream::new("localhost", 9000), vec![plugin]);
-    let yaml = bootstrap.to_yaml().expect("YAML");
-    let read: Value = serde_saphyr::from_str(&yaml).expect("readable YAML");
+    let yaml = bootstrap
+        .to_yaml()
+        .expect("bootstrap should serialize as YAML");
+    let read: Value = serde_saphyr::from_str(&yaml).expect("output should be valid YAML");
     assert_eq!(read, bootstrap.to_json());
 }
 

@@ -1,4 +1,4 @@
-//! The manifests as documents: whole ones as they are read by people, and as Kubernetes reads them.
+//! Tests the manifests, both as text and as parsed by Kubernetes.
 
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
@@ -23,13 +23,13 @@ fn image() -> Source {
         tag: Some("1.2.3".into()),
         digest: None,
     };
-    Source::image(reference, Some(DIGEST.into()), MODULE).expect("a source")
+    Source::image(reference, Some(DIGEST.into()), MODULE).expect("valid source")
 }
 
 fn metadata() -> Metadata {
     Metadata {
-        name: "greeter".parse().expect("a name"),
-        namespace: Some("shop".parse().expect("a name")),
+        name: "greeter".parse().expect("valid name"),
+        namespace: Some("shop".parse().expect("valid name")),
     }
 }
 
@@ -65,21 +65,21 @@ fn full() -> Deployment {
     }
 }
 
-/// The document as the API server gets it.
+/// Returns the document as the API server receives it.
 #[track_caller]
 fn read(text: &str) -> Value {
-    let documents = yaml::parse(text).expect("YAML");
+    let documents = yaml::parse(text).expect("valid YAML");
     assert_eq!(documents.len(), 1, "{text}");
     documents[0].root.to_json()
 }
 
-/// What Istio would say of a manifest, warnings included.
+/// Returns Istio's errors and warnings for a manifest.
 fn complaints(text: &str) -> Vec<String> {
     let options = validate::Options {
         module_sha256: Some(MODULE.into()),
         ..validate::Options::default()
     };
-    let report = validate::validate(text, &options).expect("YAML");
+    let report = validate::validate(text, &options).expect("valid YAML");
     assert_eq!(report.judged, 1, "{text}");
     let findings = report.findings.iter();
     findings
@@ -87,12 +87,12 @@ fn complaints(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// What is printed is what Istio admits and `validate` has nothing to say about.
+/// Istio admits every generated manifest, and `validate` reports nothing.
 #[test]
 fn manifests_pass_validation() {
     let plain = Deployment::new(metadata(), image());
-    let path = Source::parse("file:///plugins/a.wasm", None, MODULE).expect("a source");
-    let download = Source::parse("https://h.io/a.wasm", None, MODULE).expect("a source");
+    let path = Source::parse("file:///plugins/a.wasm", None, MODULE).expect("valid source");
+    let download = Source::parse("https://h.io/a.wasm", None, MODULE).expect("valid source");
     for deployment in [
         Deployment {
             priority: Some(5),
@@ -121,7 +121,9 @@ fn manifests_pass_validation() {
         },
     ] {
         for kind in [Kind::WasmPlugin, Kind::TrafficExtension] {
-            let text = deployment.to_yaml(kind).expect("a manifest");
+            let text = deployment
+                .to_yaml(kind)
+                .expect("manifest should be generated");
             assert_eq!(complaints(&text), [""; 0], "{text}");
         }
     }
@@ -133,13 +135,17 @@ fn manifests_pass_validation() {
         scope: targets(&["GatewayClass/istio-waypoint"]),
         ..plain
     };
-    let text = class.to_yaml(Kind::WasmPlugin).expect("a manifest");
+    let text = class
+        .to_yaml(Kind::WasmPlugin)
+        .expect("manifest should be generated");
     assert_eq!(complaints(&text), [""; 0], "{text}");
 }
 
 #[test]
 fn wasm_plugin_contains_every_option() {
-    let text = full().to_yaml(Kind::WasmPlugin).expect("a manifest");
+    let text = full()
+        .to_yaml(Kind::WasmPlugin)
+        .expect("manifest should be generated");
     let expected = format!(
         r#"apiVersion: extensions.istio.io/v1alpha1
 kind: WasmPlugin
@@ -180,13 +186,24 @@ spec:
 
 #[test]
 fn traffic_extension_is_equivalent_to_wasm_plugin() {
-    let plugin = read(&full().to_yaml(Kind::WasmPlugin).expect("a manifest"));
-    let extension = read(&full().to_yaml(Kind::TrafficExtension).expect("a manifest"));
+    let plugin = read(
+        &full()
+            .to_yaml(Kind::WasmPlugin)
+            .expect("manifest should be generated"),
+    );
+    let extension = read(
+        &full()
+            .to_yaml(Kind::TrafficExtension)
+            .expect("manifest should be generated"),
+    );
     assert_eq!(extension["kind"], "TrafficExtension");
     assert_eq!(extension["metadata"], plugin["metadata"]);
-    let mut spec = extension["spec"].as_object().expect("a spec").clone();
-    let wasm = spec.remove("wasm").expect("a plugin");
-    spec.extend(wasm.as_object().expect("a plugin").clone());
+    let mut spec = extension["spec"]
+        .as_object()
+        .expect("`spec` should be a mapping")
+        .clone();
+    let wasm = spec.remove("wasm").expect("`wasm` should exist");
+    spec.extend(wasm.as_object().expect("`wasm` should exist").clone());
     assert_eq!(Value::Object(spec), plugin["spec"]);
 }
 
@@ -197,7 +214,11 @@ fn minimal_wasm_plugin_contains_only_url_and_digest() {
         ..metadata()
     };
     let deployment = Deployment::new(metadata, image());
-    let document = read(&deployment.to_yaml(Kind::WasmPlugin).expect("a manifest"));
+    let document = read(
+        &deployment
+            .to_yaml(Kind::WasmPlugin)
+            .expect("manifest should be generated"),
+    );
     assert_eq!(
         document,
         json!({
@@ -218,7 +239,7 @@ fn target_refs_contain_their_api_group() {
     let document = read(
         &deployment
             .to_yaml(Kind::TrafficExtension)
-            .expect("a manifest"),
+            .expect("manifest should be generated"),
     );
     assert_eq!(
         document["spec"]["targetRefs"],
@@ -305,7 +326,7 @@ fn ineffective_or_invalid_options_are_rejected() {
     };
     connections
         .to_yaml(Kind::WasmPlugin)
-        .expect("connections have ports");
+        .expect("network plugins may have ports");
 }
 
 fn filter() -> EnvoyFilter {
@@ -326,7 +347,7 @@ fn filter() -> EnvoyFilter {
 
 #[test]
 fn envoy_filter_consists_of_two_patches() {
-    let text = filter().to_yaml().expect("a manifest");
+    let text = filter().to_yaml().expect("manifest should be generated");
     assert!(text.starts_with("# The first patch"), "{text}");
     let document = read(&text);
     assert_eq!(
@@ -335,7 +356,7 @@ fn envoy_filter_consists_of_two_patches() {
     );
     let [first, second] = document["spec"]["configPatches"]
         .as_array()
-        .expect("patches")
+        .expect("manifest should have patches")
         .as_slice()
     else {
         panic!("{document}");
@@ -378,7 +399,7 @@ fn envoy_filter_consists_of_two_patches() {
 
 #[test]
 fn envoy_filter_can_load_a_local_file() {
-    let source = Source::parse("file:///plugins/greeter.wasm", None, MODULE).expect("a source");
+    let source = Source::parse("file:///plugins/greeter.wasm", None, MODULE).expect("valid source");
     let filter = EnvoyFilter {
         source,
         scope: targets(&["Gateway/public"]),
@@ -386,7 +407,7 @@ fn envoy_filter_can_load_a_local_file() {
         configuration: None,
         ..filter()
     };
-    let document = read(&filter.to_yaml().expect("a manifest"));
+    let document = read(&filter.to_yaml().expect("manifest should be generated"));
     assert_eq!(document["spec"]["targetRefs"][0]["name"], "public");
     let config = &document["spec"]["configPatches"][1]["patch"]["value"]["typed_config"]["config"];
     assert_eq!(
@@ -415,7 +436,7 @@ fn envoy_filter_rejects_ineffective_targets() {
 }
 
 fn target(text: &str) -> TargetRef {
-    text.parse().expect("a reference")
+    text.parse().expect("valid reference")
 }
 
 fn policy() -> ExtensionPolicy {
@@ -435,7 +456,7 @@ fn policy() -> ExtensionPolicy {
 
 #[test]
 fn extension_policy_is_rendered_for_envoy_gateway() {
-    let text = policy().to_yaml().expect("a manifest");
+    let text = policy().to_yaml().expect("manifest should be generated");
     let expected = format!(
         r#"apiVersion: gateway.envoyproxy.io/v1alpha1
 kind: EnvoyExtensionPolicy
@@ -479,7 +500,7 @@ fn extension_policy_for_routes_sets_the_merge_type() {
             merge_type: Some(merge_type),
             ..policy()
         };
-        let text = merged.to_yaml().expect("a manifest");
+        let text = merged.to_yaml().expect("manifest should be generated");
         let expected = format!("    name: api\n  mergeType: {word}\n  wasm:\n");
         assert!(text.contains(&expected), "{text}");
     }
@@ -512,7 +533,7 @@ fn extension_policy_checks_target_kind_and_merge_type() {
 
 #[test]
 fn extension_policy_rejects_unsupported_targets_and_sources() {
-    let file = Source::parse("file:///p.wasm", None, MODULE).expect("a source");
+    let file = Source::parse("file:///p.wasm", None, MODULE).expect("valid source");
     for (policy, message) in [
         (
             ExtensionPolicy {
@@ -541,7 +562,7 @@ fn extension_policy_rejects_unsupported_targets_and_sources() {
     }
 }
 
-/// Texts that one version of YAML or the other reads as something else, and anything at all.
+/// Texts that YAML 1.1 or 1.2 could parse as another type, and arbitrary texts.
 fn text() -> impl Strategy<Value = String> {
     let words = prop::sample::select(vec![
         "y",
@@ -657,10 +678,10 @@ fn json_value() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Equal as Istio sees it, where all numbers are doubles.
+/// Converts all numbers to doubles, as Istio does.
 fn as_doubles(value: &Value) -> Value {
     match value {
-        // Zero has one sign less as an integer.
+        // As an integer, zero has no sign.
         Value::Number(number) => number
             .as_f64()
             .map_or(Value::Null, |it| Value::from(it + 0.0)),
@@ -678,34 +699,34 @@ fn as_doubles(value: &Value) -> Value {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
 
-    /// What is read of a manifest by the rules of YAML 1.1 is the configuration that was given, texts as texts.
+    /// A manifest that is parsed by the rules of YAML 1.1 contains the given configuration, and texts remain texts.
     #[test]
     fn configuration_round_trips_through_the_manifest(fields in prop::collection::btree_map(text(), json_value(), 1..4)) {
         let given = Value::Object(fields.into_iter().collect());
         let configuration = Configuration::new(given.to_string());
-        let arrives = configuration.arrival(Way::Istio).expect("no digits are lost").value;
+        let arrives = configuration.arrival(Way::Istio).expect("no digits should be lost").value;
         prop_assert_eq!(arrives.as_ref().map(as_doubles), Some(as_doubles(&given)));
         for kind in [Kind::WasmPlugin, Kind::TrafficExtension] {
             let deployment = Deployment { configuration: arrives.clone(), ..Deployment::new(metadata(), image()) };
-            let text = deployment.to_yaml(kind).expect("a manifest");
+            let text = deployment.to_yaml(kind).expect("manifest should be generated");
             let document = yaml::parse(&text).map_err(|error| TestCaseError::fail(format!("{error}\n{text}")))?[0].root.to_json();
             let spec = match kind {
                 Kind::WasmPlugin => &document["spec"],
                 Kind::TrafficExtension => &document["spec"]["wasm"],
             };
             prop_assert_eq!(as_doubles(&spec["pluginConfig"]), as_doubles(&given), "{}", text);
-            // Numbers with an exponent are spelt in more ways than one, which it says of each.
+            // There are several ways to write numbers with an exponent, and a warning is reported for each of them.
             let mut complaints = complaints(&text);
             complaints.retain(|it| !(it.contains("e+") || it.contains("e-")));
             prop_assert_eq!(complaints, [""; 0], "{}", text);
         }
     }
 
-    /// The same for a configuration as text.
+    /// The same for a configuration in text form.
     #[test]
     fn configuration_round_trips_through_the_envoy_filter(given in text()) {
         let filter = EnvoyFilter { configuration: Some(given.clone().into()), ..filter() };
-        let text = filter.to_yaml().expect("a manifest");
+        let text = filter.to_yaml().expect("manifest should be generated");
         let document = yaml::parse(&text).map_err(|error| TestCaseError::fail(format!("{error}\n{text}")))?[0].root.to_json();
         let config = &document["spec"]["configPatches"][1]["patch"]["value"]["typed_config"]["config"];
         prop_assert_eq!(&config["configuration"]["value"], &Value::from(given));

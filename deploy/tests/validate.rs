@@ -1,13 +1,13 @@
-//! What people get to read of a document that Istio would refuse.
+//! Tests the messages for documents that Istio would reject.
 
 use std::collections::BTreeSet;
 
 use tidegate_deploy::istio::validate::{Kind, Options, Report, rules, validate};
 
-/// The SHA-256 of the smallest module, which the fixtures take for that of theirs.
+/// The SHA-256 digest of the smallest valid module, which the fixtures refer to.
 const MODULE: &str = "93a44bbb96c751218e4c00d479e4c14358122a389acca16205b1e4d0dc5f9476";
 
-/// A plugin with more of these lines in its `spec`.
+/// Returns a plugin with additional lines in its `spec`.
 fn plugin(lines: &str) -> String {
     format!(
         "apiVersion: extensions.istio.io/v1alpha1\nkind: WasmPlugin\nmetadata:\n  name: greeter\nspec:\n  url: oci://h/p@sha256:1\n{lines}"
@@ -19,10 +19,10 @@ fn judge(text: &str) -> Report {
         module_sha256: Some(MODULE.into()),
         ..Options::default()
     };
-    validate(text, &options).expect("YAML")
+    validate(text, &options).expect("valid YAML")
 }
 
-/// The one thing that is wrong with a text, as a line.
+/// Returns the only finding in a text, as one line.
 fn only(text: &str) -> String {
     let findings = judge(text).findings;
     let [finding] = &findings[..] else {
@@ -55,7 +55,7 @@ fn rule_ids_are_unique_and_usable_as_file_names() {
     }
 }
 
-// --- What people read.
+// --- Messages.
 
 #[test]
 fn messages_contain_position_field_problem_and_fix() {
@@ -137,13 +137,14 @@ fn document_without_api_version_or_kind_is_rejected() {
         assert_eq!(only(text), told);
         assert_eq!(judge(text).findings[0].kind, None);
     }
-    // What a list says, its items need not say.
+    // Items inherit what their list specifies.
     let list = "apiVersion: extensions.istio.io/v1alpha1\nkind: WasmPluginList\nitems:\n- {metadata: {name: a}, spec: {url: ftp://h/x}}\n";
     let report = judge(list);
     assert_eq!((report.judged, report.errors), (1, 1), "{report:#?}");
 }
 
-/// A group that differs from Istio's in a letter or two is a mistake. Other vendors have kinds of the same name in their own groups.
+/// A group that differs from Istio's by one or two letters is a spelling mistake. Other vendors have kinds of the same
+/// name in their own groups.
 #[test]
 fn misspelled_api_group_is_an_error() {
     let of = |group: &str| judge(&plugin("").replace("extensions.istio.io", group));
@@ -168,7 +169,7 @@ fn misspelled_api_group_is_an_error() {
         assert_eq!((report.judged, report.errors), (0, 0), "{report:#?}");
         assert_eq!(report.findings[0].rule, "document.group");
     }
-    // The version may be wrong, too.
+    // The version may also be wrong.
     let text = plugin("").replace("istio.io/v1alpha1", "istio.com/v1");
     let report = judge(&text);
     assert_eq!(
@@ -181,7 +182,7 @@ fn misspelled_api_group_is_an_error() {
 fn module_checksum_warning_requires_a_known_module() {
     let text = plugin(&format!("  sha256: {MODULE}\n")).replace("@sha256:1", ":v1");
     assert_eq!(judge(&text).warnings, 1);
-    let report = validate(&text, &Options::default()).expect("YAML");
+    let report = validate(&text, &Options::default()).expect("valid YAML");
     assert_eq!(report.findings, []);
 }
 

@@ -1,13 +1,13 @@
-//! The tree of a YAML text: places, aliases, merges, keys that come twice, and the bounds.
+//! Tests the tree of a YAML text: positions, aliases, merges, duplicate keys, and limits.
 //!
-//! What a scalar is, is tested against the real library's verdicts beside its rules, in `deploy/src/yaml/scalar.rs`.
+//! Scalars are compared with the results of the real library in `deploy/src/yaml/scalar.rs`.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tidegate_deploy::yaml::{self, Document, MOST_BYTES, MOST_DEPTH, MOST_NODES, Node};
 
 fn root(text: &str) -> Node {
-    let mut documents = yaml::parse(text).expect("YAML");
+    let mut documents = yaml::parse(text).expect("valid YAML");
     assert_eq!(documents.len(), 1, "{documents:#?}");
     documents.remove(0).root
 }
@@ -16,7 +16,7 @@ fn json_of(text: &str) -> Value {
     root(text).to_json()
 }
 
-/// The place and the reason of an error, as one line.
+/// Returns the position and message of an error, as one line.
 fn error(text: &str) -> String {
     match yaml::parse(text) {
         Ok(documents) => panic!("read as {documents:#?}"),
@@ -29,27 +29,31 @@ fn nodes_and_keys_have_positions() {
     let root = root("# ü\nspec:\n  ports: [80, {number: 81}]\n  text: |\n    one\n");
     let spec = root
         .mapping()
-        .expect("a mapping")
+        .expect("root should be a mapping")
         .entry("spec")
-        .expect("spec");
+        .expect("`spec` should exist");
     assert_eq!(spec.key.position.to_string(), "2:1");
     assert_eq!(spec.value.position.to_string(), "3:3");
     let ports = spec
         .value
         .get("ports")
         .and_then(Node::items)
-        .expect("ports");
+        .expect("`ports` should exist");
     assert_eq!(ports[0].position.to_string(), "3:11");
     assert_eq!(
         ports[1]
             .get("number")
-            .expect("a number")
+            .expect("number should exist")
             .position
             .to_string(),
         "3:24"
     );
     assert_eq!(
-        spec.value.get("text").expect("a text").position.to_string(),
+        spec.value
+            .get("text")
+            .expect("text should exist")
+            .position
+            .to_string(),
         "4:9"
     );
 }
@@ -57,7 +61,7 @@ fn nodes_and_keys_have_positions() {
 #[test]
 fn source_text_is_kept_if_the_value_differs() {
     let root = root("on: 0x10\n\"on\": text\nport: \"80\"\n");
-    let entries = &root.mapping().expect("a mapping").entries;
+    let entries = &root.mapping().expect("root should be a mapping").entries;
     assert_eq!(entries[0].key.name, "true");
     assert_eq!(entries[0].key.written.as_deref(), Some("on"));
     assert_eq!(entries[0].value.written.as_deref(), Some("0x10"));
@@ -72,36 +76,45 @@ fn source_text_is_kept_if_the_value_differs() {
 fn omitted_values_have_a_position() {
     let place = |text: &str, name: &str| {
         let root = root(text);
-        root.get(name).expect("a field").position.to_string()
+        root.get(name)
+            .expect("field should exist")
+            .position
+            .to_string()
     };
     assert_eq!(place("a:\n\n# c\nb: 1\n", "a"), "1:2");
     assert_eq!(place("b: 1\n? a\n", "a"), "2:1");
     assert_eq!(place("{a, b: }\n", "a"), "1:2");
     assert_eq!(place("{a, b: }\n", "b"), "1:6");
     let root = root("-\n\n- 1\n");
-    assert_eq!(root.items().expect("a list")[0].position.to_string(), "1:1");
+    assert_eq!(
+        root.items().expect("root should be a list")[0]
+            .position
+            .to_string(),
+        "1:1"
+    );
 }
 
 #[test]
 fn text_can_contain_any_number_of_documents() {
-    let documents = yaml::parse("a: 1\n---\n# nothing\n--- # comment\nb: 2\n...\n").expect("YAML");
+    let documents =
+        yaml::parse("a: 1\n---\n# nothing\n--- # comment\nb: 2\n...\n").expect("valid YAML");
     let values: Vec<_> = documents
         .iter()
         .map(|Document { root }| root.to_json())
         .collect();
     assert_eq!(values, [json!({"a": 1}), Value::Null, json!({"b": 2})]);
-    assert_eq!(yaml::parse("").expect("nothing"), []);
+    assert_eq!(yaml::parse("").expect("empty text should be valid"), []);
 }
 
-/// Every document of a text as JSON.
+/// Returns every document of a text as JSON.
 fn all_of(text: &str) -> Vec<Value> {
-    let documents = yaml::parse(text).expect("YAML");
+    let documents = yaml::parse(text).expect("valid YAML");
     documents.iter().map(|it| it.root.to_json()).collect()
 }
 
 #[test]
 fn text_is_split_into_documents_before_parsing() {
-    // Of a piece the first document counts.
+    // Only the first document of a piece is read.
     assert_eq!(
         all_of("a: 1\n...\nc: 3\n---\nb: 2\n"),
         [json!({"a": 1}), json!({"b": 2})]
@@ -109,7 +122,7 @@ fn text_is_split_into_documents_before_parsing() {
     for text in ["%YAML 1.1\n---\na: 1\n", "a: 1\n%WORD\n"] {
         error(text);
     }
-    // JSON needs nothing between two values, and is what it is as long as it can be.
+    // JSON values need no separator. The text is a stream of JSON values as long as it can be parsed as one.
     assert_eq!(
         all_of(r#"{"a": "\/"} {"b": 2}"#),
         [json!({"a": "/"}), json!({"b": 2})]
@@ -119,7 +132,7 @@ fn text_is_split_into_documents_before_parsing() {
         [json!({"a": 1}), json!({"b": 2})]
     );
     assert!(error("{\"a\": 1}{\"b\": 2}\n]").starts_with("2:1: "));
-    // Behind JSON kubectl wants to see four bytes at least, and of two numbers it is one that begins with 0.
+    // After JSON, kubectl needs at least four bytes to look for YAML, and reads `01` as two numbers.
     error("{\"a\": 1}\nb:");
     assert_eq!(
         all_of("{\"a\": 1}\nb: "),
@@ -141,7 +154,7 @@ fn json_is_accepted() {
 #[test]
 fn aliases_resolve_to_their_anchors() {
     let text = "a: &one {x: 1}\nb: *one\n&key name: &two 5\n*key : *two\n";
-    // The key comes twice, and the last one counts.
+    // The last of two fields with the same name takes effect.
     assert_eq!(
         json_of(text),
         json!({"a": {"x": 1}, "b": {"x": 1}, "name": 5})
@@ -155,7 +168,7 @@ fn aliases_resolve_to_their_anchors() {
         error("a: &a [*a]\n"),
         "1:8: the anchor's value contains itself"
     );
-    // Documents do not share anchors.
+    // Anchors are not shared between documents.
     assert!(error("a: &a 1\n---\nb: *a\n").starts_with("3:4: "));
 }
 
@@ -164,7 +177,7 @@ fn merge_keys_apply_in_document_order() {
     let base = "base: &base {a: 1, b: 2}\nmore: &more {b: 3, c: 4}\n";
     let merged = |fields: &str| json_of(&format!("{base}it: {{{fields}}}\n"))["it"].clone();
     assert_eq!(merged("<<: *base, b: 5"), json!({"a": 1, "b": 5}));
-    // Kubernetes' library has the last one win, merged or not.
+    // In Kubernetes' library the last field takes effect, whether or not it comes from a merge.
     assert_eq!(merged("b: 5, <<: *base"), json!({"a": 1, "b": 2}));
     assert_eq!(
         merged("<<: [*base, *more]"),
@@ -178,7 +191,10 @@ fn merge_keys_apply_in_document_order() {
 fn last_duplicate_key_wins_and_the_others_are_recorded() {
     let root = root("a: 1\nb: 2\na: 3\n");
     assert_eq!(root.to_json(), json!({"a": 3, "b": 2}));
-    let overwritten = &root.mapping().expect("a mapping").overwritten;
+    let overwritten = &root
+        .mapping()
+        .expect("root should be a mapping")
+        .overwritten;
     assert_eq!(overwritten.len(), 1);
     assert_eq!(overwritten[0].position.to_string(), "1:1");
 }
@@ -234,7 +250,7 @@ fn unreadable_yaml_is_rejected_with_its_position() {
         );
         assert!(error.contains(part), "{text:?}: {error}");
     }
-    // In quotes and brackets a line may begin with a tab.
+    // Lines in quotes or brackets may begin with a tab.
     assert_eq!(json_of("a: \"b\n\tc\"\n"), json!({"a": "b c"}));
     assert_eq!(json_of("a: [b,\n\tc]\n"), json!({"a": ["b", "c"]}));
 }
@@ -266,7 +282,7 @@ fn nested_aliases_expand_to_a_bounded_number_of_nodes() {
 #[test]
 fn size_is_bounded() {
     let list = |items: usize| format!("[{}]\n", "a,".repeat(items));
-    yaml::parse(&list(MOST_NODES - 2)).expect("as many as there may be");
+    yaml::parse(&list(MOST_NODES - 2)).expect("limit should not be exceeded");
     assert!(error(&list(MOST_NODES)).contains("split it"));
     assert!(error(&"{}".repeat(MOST_NODES / 2 + 1)).contains("split it"));
     assert!(error(&"---\n".repeat(MOST_NODES + 2)).contains("split it"));
@@ -276,7 +292,7 @@ fn size_is_bounded() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
 
-    /// Pieces of YAML in any order never end the program, and errors have places.
+    /// Arbitrary pieces of YAML never cause a panic, and errors have positions.
     #[test]
     fn arbitrary_yaml_fragments_do_not_panic(pieces in prop::collection::vec(prop::sample::select(vec![
         "a", "- ", ": ", "\n", "\n  ", "\n    ", "[", "]", "{", "}", ",", "&a ", "*a", "!!str ", "!!int ", "!", "|", ">-", "\"", "'", "#",
@@ -291,7 +307,7 @@ proptest! {
         }
     }
 
-    /// What is written as JSON is read as the same.
+    /// A value that is written as JSON is parsed as the same value.
     #[test]
     fn json_round_trips(value in json_value()) {
         let text = value.to_string();
@@ -321,15 +337,16 @@ fn alias_expansion_is_bounded() {
     for text in [
         format!("- &a {long}\n{}", few(70)),
         format!("- &a {long}\n{}", "- {*a : 1}\n".repeat(70)),
-        // Keys that do not count, and keys whose name is shorter than what was written.
+        // Keys that are overwritten, and keys whose name is shorter than the original text.
         format!("- &a {{{}}}\n{}", "k: 1,".repeat(50_000), few(20)),
         format!("- &a {{? 0x{}1 : 1}}\n{}", "0".repeat(1 << 20), few(70)),
-        // Go's own rule: of many nodes no more than 99 in 100 come from aliases, and of very many fewer.
+        // Go's library permits that up to 99 percent of many nodes come from aliases, and a smaller share of very many
+        // nodes.
         format!("- &a [{}]\n{}", "x,".repeat(200), few(200)),
-        // And of all documents together.
+        // The limit also applies to all documents together.
         format!("- &a [{}]\n{}---\n", "x,".repeat(60), few(5000)).repeat(5),
     ] {
-        let error = yaml::parse(&text).expect_err("too much");
+        let error = yaml::parse(&text).expect_err("limit should be exceeded");
         assert!(error.message.contains("excessive aliasing"), "{error}");
     }
     let nested: String = (0..190).map(|nth| format!("&a{nth} [")).collect();
@@ -338,9 +355,9 @@ fn alias_expansion_is_bounded() {
         format!("- &a [{}]\n{}", "x,".repeat(90), few(100)),
         format!("- &a [{}]\n{}", "x,".repeat(60), few(5000)),
     ] {
-        yaml::parse(&text).expect("no more than Go takes");
+        yaml::parse(&text).expect("Go's library should accept the text");
     }
-    // A chain of aliases and one of merges are as deep as what lies in one another, and are read where the stack is small.
+    // A chain of aliases or merges is as deep as nested collections. It must be readable with a small stack.
     let chain = |length: usize| {
         let links = (1..length).map(|nth| format!("- &a{nth} {{x: *a{}}}\n", nth - 1));
         format!("- &a0 {{b: c}}\n{}", links.collect::<String>())
@@ -349,14 +366,17 @@ fn alias_expansion_is_bounded() {
     let read = std::thread::Builder::new()
         .stack_size(2 << 20)
         .spawn(move || yaml::parse(&deep).map(|it| it.len()))
-        .expect("a thread");
-    assert_eq!(read.join().expect("room on the stack"), Ok(1));
+        .expect("thread should start");
+    assert_eq!(
+        read.join().expect("parser should not overflow the stack"),
+        Ok(1)
+    );
     let chain = |length: usize| {
         let links = (1..length).map(|nth| format!("- &a{nth} {{<<: *a{}}}\n", nth - 1));
         format!("- &a0 {{b: c}}\n{}", links.collect::<String>())
     };
     assert_eq!(json_of(&chain(100))[99], json!({"b": "c"}));
-    let error = yaml::parse(&chain(2 * MOST_DEPTH)).expect_err("too much");
+    let error = yaml::parse(&chain(2 * MOST_DEPTH)).expect_err("limit should be exceeded");
     assert!(error.message.contains("excessive aliasing"), "{error}");
 }
 
@@ -401,7 +421,7 @@ fn block_scalar_chomping_and_indentation_are_applied() {
 
 #[test]
 fn byte_order_marks_are_handled_as_in_go() {
-    // One belongs to the file, and one to each document.
+    // The file and each document may begin with a byte order mark.
     for marks in ["", "\u{feff}", "\u{feff}\u{feff}"] {
         assert_eq!(
             json_of(&format!("{marks}a: b\n-c: d\n")),
@@ -412,7 +432,7 @@ fn byte_order_marks_are_handled_as_in_go() {
         all_of("\u{feff}{\"a\": \"\\/\"}{\"b\": 1}"),
         [json!({"a": "/"}), json!({"b": 1})]
     );
-    // Within a text one is text.
+    // Elsewhere it is an ordinary character.
     assert_eq!(
         json_of("a: b\n\u{feff}c: d\n"),
         json!({"a": "b", "\u{feff}c": "d"})
@@ -438,7 +458,7 @@ fn utf8_and_utf16_files_are_decoded_as_in_kubectl() {
         );
     }
     assert_eq!(yaml::decode(b"a: \xff\xe4b"), "a: \u{fffd}\u{fffd}b");
-    // A lone half of a pair, and a byte that is left over.
+    // An unpaired surrogate, and an incomplete code unit.
     assert_eq!(
         yaml::decode(b"\xff\xfe\x00\xd8a\0b"),
         "\u{feff}\u{fffd}a\u{fffd}"
@@ -469,7 +489,7 @@ fn block_scalar_position_is_that_of_its_indicator() {
         let root = root(text);
         let node = match root.items() {
             Some(items) => &items[0],
-            None => &root.mapping().expect("a mapping").entries[0].value,
+            None => &root.mapping().expect("root should be a mapping").entries[0].value,
         };
         assert_eq!(node.position.to_string(), place, "{text:?}");
     }
@@ -494,7 +514,7 @@ fn yaml_keys_are_limited_to_1024_characters() {
 
 #[test]
 fn tag_handles_and_yaml_directives_are_supported() {
-    // `---` behind a lone carriage return is none to kubectl, which would cut there.
+    // After a lone carriage return, kubectl does not recognize `---` as a separator. Otherwise it would split the text.
     let text = |handle: &str| format!("%TAG !e! tag:yaml.org,2002:\r---\r{handle}int 5\n");
     assert_eq!(json_of(&text("!e!")), json!(5));
     error(&text("!f!"));
@@ -541,7 +561,7 @@ fn timestamp_and_binary_tags_validate_their_value() {
         let error = error(&format!("a: !!timestamp {text}\n"));
         assert!(error.contains("as a timestamp"), "{text}: {error}");
     }
-    // Go looks at no bits that are left over, and makes a character of every byte that is none.
+    // Go ignores unused trailing bits, and replaces each invalid byte with a character.
     assert_eq!(json_of("a: !!binary aGVsbG9=\n"), json!({"a": "hello"}));
     assert_eq!(
         json_of("a: !!binary 5oI=\n"),
@@ -583,38 +603,38 @@ fn json_documents_follow_json_rules() {
     assert!(error(&deep(MOST_DEPTH + 1)).contains("levels deep"));
 }
 
-/// `docs/istio.md` lists by class what is read differently from Go's library. Here is one text of each class, with what
-/// we read; `None` is an error.
+/// `docs/istio.md` lists the classes of texts that are parsed differently from Go's library. Each row is a text of one
+/// class and the result of this library; `None` is an error.
 #[test]
 fn differences_from_go_are_as_documented() {
     for (text, read) in [
-        // Line breaks of YAML 1.1. Go: `1 b`.
+        // Line breaks that only YAML 1.1 recognizes. Go: `1 b`.
         ("a: 1\u{85}b\n", Some(json!({"a": "1\u{85}b"}))),
-        // Tabs. Go: an error, and for the last the value.
+        // Tabs. Go: an error, except for the last text, for which it returns the value.
         ("a: b\n\t\nc: d\n", Some(json!({"a": "b", "c": "d"}))),
         ("-\ta: b\n", Some(json!([{"a": "b"}]))),
         ("a: {\n\tb: 1\n}\nc: d\n", None),
-        // Escapes. Go: an error, and for the last `'`.
+        // Escapes. Go: an error, except for the last text, for which it returns `'`.
         ("a: \"\\/\"\n", Some(json!({"a": "/"}))),
         ("a: \"\\'\"\n", None),
-        // `?`, `:` and `-` in flow collections. Go: `a` for the first key, `b:` and `-` as texts.
+        // `?`, `:` and `-` in flow collections. Go: `a` for the first key, `b:` and `-` as strings.
         ("x: {?a: b}\n", Some(json!({"x": {"?a": "b"}}))),
         ("x: {a: b?c}\n", Some(json!({"x": {"a": "b?c"}}))),
         ("x: [b:]\n", Some(json!({"x": [{"b": null}]}))),
         ("x: [-]\n", None),
         // Keys on several lines in flow collections. Go: an error.
         ("x: {&a\n b: c}\n", Some(json!({"x": {"b": "c"}}))),
-        // Names of anchors and tags. Go: an error for the first, a value for the others.
+        // Names of anchors and tags. Go: an error for the first text, a value for the others.
         ("x: [&é a]\n", Some(json!({"x": ["a"]}))),
         ("x: [!!i!nt 5]\n", None),
         ("x: {a: &a 1, *a: c}\n", None),
-        // What follows a document up to the next `---`. Go ignores nearly all of it.
+        // Text after a document, up to the next `---`. Go ignores nearly all of it.
         ("a: 1\n%YAML 1.1\n", None),
         ("{a: b}}\n", None),
         ("a: 1\n...\n]\n", None),
-        // An end of a document that has not begun. Go: an error.
+        // The end marker of a document that has not begun. Go: an error.
         ("...\na: 1\n", Some(json!({"a": 1}))),
-        // Comments. Go: no text, and a text.
+        // Comments. Go: an empty string, and a string.
         ("a: |\n  \n #\n", None),
         ("a: |1-#\n  b\n", None),
         // JSON. Go: U+FFFD, the character, an error.
@@ -625,7 +645,7 @@ fn differences_from_go_are_as_documented() {
         let ours = yaml::parse(text).ok().map(|it| it[0].root.to_json());
         assert_eq!(ours, read, "{text:?}");
     }
-    // A last line of 4096 bytes without a line break is lost by kubectl.
+    // kubectl loses a last line of 4096 bytes without a line break.
     let last = format!("a: 1\nb: {}", "x".repeat(4093));
     assert!(json_of(&last)["b"].is_string());
 }

@@ -1,4 +1,4 @@
-//! Asks for orders, and says what comes of it in a line.
+//! Computes orders and formats the results as single lines.
 
 use tidegate_deploy::istio::order::{
     Answer, File, Layer, Options, OrderError, Ordered, Step, Traffic, order,
@@ -15,7 +15,7 @@ pub fn options(workloads: &[&str]) -> Options {
         namespace: "default".into(),
         workloads: workloads
             .iter()
-            .map(|text| text.parse().expect("a workload"))
+            .map(|text| text.parse().expect("valid workload"))
             .collect(),
     }
 }
@@ -25,7 +25,7 @@ pub fn ask(text: &str, workloads: &[&str]) -> Result<Vec<Ordered>, OrderError> {
 }
 
 pub fn answer(text: &str, workloads: &[&str]) -> Result<Answer, OrderError> {
-    let documents = yaml::parse(text).expect("YAML");
+    let documents = yaml::parse(text).expect("valid YAML");
     let file = File {
         name: "plugins.yaml",
         documents: &documents,
@@ -33,7 +33,7 @@ pub fn answer(text: &str, workloads: &[&str]) -> Result<Answer, OrderError> {
     order(&[file], &options(workloads))
 }
 
-/// A WasmPlugin of a namespace; the rest is the inside of its `spec`.
+/// Returns a WasmPlugin in a namespace. `spec` is the content of its `spec`.
 pub fn plugin(name: &str, namespace: &str, spec: &str) -> String {
     format!(
         "---\napiVersion: extensions.istio.io/v1alpha1\nkind: WasmPlugin\nmetadata: {{name: {name}, namespace: {namespace}}}\nspec: {{url: 'oci://h.io/a:1', {spec}}}\n"
@@ -46,7 +46,7 @@ pub fn extension(name: &str, namespace: &str, spec: &str) -> String {
     )
 }
 
-/// The plugins of a chain by name, with `|` where filters of Istio's stand between them.
+/// Returns the names of the plugins in a chain, with `|` in place of Istio's own filters.
 pub fn names(steps: &[Step]) -> String {
     let mut names: Vec<&str> = Vec::new();
     for step in steps {
@@ -62,7 +62,7 @@ pub fn names(steps: &[Step]) -> String {
     names.join(" ")
 }
 
-/// The chains of a workload, as `TRAFFIC: NAMES`, those of connections with `tcp`.
+/// Returns the chains of a workload as `TRAFFIC: NAMES`. Network chains are marked with `tcp`.
 pub fn chains(ordered: &Ordered) -> Vec<String> {
     let chains = ordered.chains.iter().map(|chain| {
         let traffic = match chain.traffic {
@@ -88,14 +88,14 @@ pub fn chains(ordered: &Ordered) -> Vec<String> {
 
 #[track_caller]
 pub fn gives(text: &str, workload: &str, expected: &[&str]) {
-    let ordered = ask(text, &[workload]).expect("an order");
+    let ordered = ask(text, &[workload]).expect("order should be computed");
     assert_eq!(chains(&ordered[0]), expected, "{workload}\n{text}");
 }
 
-/// The reason that is given for a plugin in the first chain.
+/// Returns the reason for a plugin in the first chain.
 #[track_caller]
 pub fn why(text: &str, workload: &str, name: &str) -> String {
-    let ordered = ask(text, &[workload]).expect("an order");
+    let ordered = ask(text, &[workload]).expect("order should be computed");
     let mut steps = ordered[0].chains[0].steps.iter();
     let found = steps.find_map(|step| match step {
         Step::Plugin { id, why, .. } if id.name == name => Some(why.clone()),
@@ -106,7 +106,7 @@ pub fn why(text: &str, workload: &str, name: &str) -> String {
 
 #[track_caller]
 pub fn left_out(text: &str, workload: &str) -> Vec<String> {
-    let ordered = ask(text, &[workload]).expect("an order");
+    let ordered = ask(text, &[workload]).expect("order should be computed");
     let plugins = ordered[0].left_out.iter();
     plugins
         .map(|it| format!("{}: {}", it.id.name, it.why))

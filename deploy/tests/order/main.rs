@@ -1,5 +1,5 @@
-//! Who gets which plugins in which order: rows of resources and what becomes of them. `workloads.rs` has who they are, `waypoints.rs`
-//! which waypoint handles which service, `ask.rs` how they are asked about.
+//! Tests which plugins apply to a workload, and in which order. `workloads.rs` tests how workloads are read,
+//! `waypoints.rs` which waypoint handles a service, and `ask.rs` contains the functions that all tests use.
 
 mod ask;
 mod waypoints;
@@ -19,14 +19,14 @@ fn istio_filters_run_between_the_phases() {
         plugin("unspecified", "shop", "phase: UNSPECIFIED_PHASE"),
     ]
     .concat();
-    // After the authorization nothing of Istio's stands between the last two phases.
+    // None of Istio's filters are between the last two phases.
     let chain = "authn | authz | stats none unspecified";
     gives(
         &text,
         "shop",
         &[
             &format!("in: {chain}"),
-            // Istio neither authenticates nor authorizes what a sidecar sends.
+            // Istio performs neither authentication nor authorization for outbound requests of a sidecar.
             "out: authn authz stats none unspecified",
         ],
     );
@@ -35,7 +35,7 @@ fn istio_filters_run_between_the_phases() {
         "shop/istio=ingressgateway",
         &[&format!("gateway: {chain}")],
     );
-    let ordered = ask(&text, &["shop"]).expect("an order");
+    let ordered = ask(&text, &["shop"]).expect("order should be computed");
     let filters = |nth: usize| -> Vec<&str> {
         let steps = ordered[0].chains[nth].steps.iter();
         let own = steps.filter_map(|step| match step {
@@ -135,7 +135,7 @@ fn ties_are_broken_by_age_only_if_all_ages_are_known() {
         why(&text, "shop", "a")
             .ends_with("after WasmPlugin shop/b: neither has a priority, and the older runs first")
     );
-    // One unknown age, and none of them says anything.
+    // If one age is unknown, no age is taken into account.
     let text = format!("{text}{}", plugin("c", "shop", ""));
     gives(&text, "shop", &["in: a b c", "out: a b c"]);
     let text = [
@@ -149,7 +149,7 @@ fn ties_are_broken_by_age_only_if_all_ages_are_known() {
     );
 }
 
-/// istiod compares names after it has made a TrafficExtension of each WasmPlugin, whose name is then longer.
+/// istiod compares names after it has converted each WasmPlugin to a TrafficExtension, which has a longer name.
 #[test]
 fn ties_by_name_compare_the_translated_names() {
     let text = [
@@ -161,7 +161,7 @@ fn ties_by_name_compare_the_translated_names() {
     gives(&text, "shop", &["in: a-2 a b", "out: a-2 a b"]);
 }
 
-/// Two kinds can share a name, so that a reason names the kind.
+/// Objects of different kinds may have the same name, so reasons include the kind.
 #[test]
 fn reasons_include_the_resource_kind() {
     let text = [
@@ -174,7 +174,7 @@ fn reasons_include_the_resource_kind() {
         why(&text, "shop", "b"),
         "for the whole namespace; after WasmPlugin shop/a: a plugin without a priority runs after those with one"
     );
-    let ordered = ask(&text, &["shop"]).expect("an order");
+    let ordered = ask(&text, &["shop"]).expect("order should be computed");
     let reasons: Vec<_> = ordered[0].chains[0]
         .steps
         .iter()
@@ -189,7 +189,7 @@ fn reasons_include_the_resource_kind() {
     );
 }
 
-/// Admitted, and then nobody gets them: `validate` has a rule for it, `url.dropped`.
+/// The plugins are admitted, but apply to no workload. `validate` has the rule `url.dropped` for this.
 #[test]
 fn plugins_that_istiod_drops_are_left_out() {
     let reason = "istiod cannot parse its url (the first path segment contains a colon) and drops it; \
@@ -209,7 +209,7 @@ fn plugins_that_istiod_drops_are_left_out() {
     gives(&text, "shop/app=api", &["in: a d", "out: a d"]);
     let dropped = [format!("b: {reason}"), format!("c: {reason}")];
     assert_eq!(left_out(&text, "shop/app=api"), dropped);
-    // What is dropped gives its service no chain of its own.
+    // A dropped plugin does not result in a separate chain for its service.
     let workload = format!("shop/{WAYPOINT}");
     gives(&text, &workload, &["waypoint: "]);
     assert!(left_out(&text, &workload).contains(&dropped[1]));
@@ -219,7 +219,7 @@ fn plugins_that_istiod_drops_are_left_out() {
 fn envoy_filters_are_counted() {
     let filter = "---\napiVersion: networking.istio.io/v1alpha3\nkind: EnvoyFilter\nmetadata: {name: f, namespace: shop}\nspec: {}\n";
     let said = |text: &str| {
-        let answer = answer(text, &["shop"]).expect("an order");
+        let answer = answer(text, &["shop"]).expect("order should be computed");
         let names = names(&answer.workloads[0].chains[0].steps);
         (names, answer.envoy_filters.to_string())
     };
@@ -231,10 +231,13 @@ fn envoy_filters_are_counted() {
         ("a".into(), "2 EnvoyFilters are ignored".into())
     );
     let other = "---\napiVersion: networking.istio.io/v1\nkind: Sidecar\n---\napiVersion: example.com/v1\nkind: EnvoyFilter\n";
-    let answer = answer(&format!("{}{other}", plugin("a", "shop", "")), &[]).expect("an order");
+    let answer = answer(&format!("{}{other}", plugin("a", "shop", "")), &[])
+        .expect("order should be computed");
     assert!(!answer.envoy_filters.any());
     assert_eq!(
-        ask(filter, &[]).expect_err("no plugins").to_string(),
+        ask(filter, &[])
+            .expect_err("files without plugins should be rejected")
+            .to_string(),
         "found no WasmPlugin and no TrafficExtension in plugins.yaml, and 1 EnvoyFilter is ignored"
     );
 }
@@ -300,7 +303,7 @@ fn match_modes_and_ports_restrict_the_chain() {
         ]
     );
     assert!(left_out(&text, "shop").is_empty());
-    let ordered = ask(&text, &["shop"]).expect("an order");
+    let ordered = ask(&text, &["shop"]).expect("order should be computed");
     let mut steps = ordered[0].chains[0].steps.iter();
     let confined = steps.find_map(|step| match step {
         Step::Plugin { id, ports, .. } if id.name == "ports" => Some(ports.clone()),
@@ -309,7 +312,8 @@ fn match_modes_and_ports_restrict_the_chain() {
     assert_eq!(confined, Some(vec![80, 8080]));
 }
 
-/// istiod holds a port against a listener's only if it is not 0, and an entry that names ports is confined to them all the same.
+/// istiod compares a port with that of a listener only if it is not 0. An entry that lists ports is restricted to them
+/// nevertheless.
 #[test]
 fn port_0_never_matches() {
     let text = [
@@ -336,7 +340,7 @@ fn port_0_never_matches() {
     );
     let left_out = left_out(&text, &format!("shop/{WAYPOINT}"));
     assert!(left_out.iter().any(|it| it == why), "{left_out:?}");
-    let ordered = ask(&text, &["shop"]).expect("an order");
+    let ordered = ask(&text, &["shop"]).expect("order should be computed");
     let mut steps = ordered[0].chains[0].steps.iter();
     let confined = steps.find_map(|step| match step {
         Step::Plugin { id, ports, .. } if id.name == "both" => Some(ports.clone()),
@@ -366,7 +370,7 @@ fn network_plugins_run_before_http_plugins() {
         &[
             &format!("in: {requests}"),
             &format!("in tcp: {connections}"),
-            // Between those for requests nothing of Istio's stands in this direction.
+            // In this direction, none of Istio's filters are between the HTTP plugins.
             "out: net-authz wasm net | http lua",
             "out tcp: net-authz wasm net",
         ],
@@ -441,7 +445,11 @@ fn waypoints_match_by_target_ref_only() {
 
 #[test]
 fn invalid_input_is_rejected_with_a_reason() {
-    let of = |text: &str| ask(text, &[]).expect_err("a fault").to_string();
+    let of = |text: &str| {
+        ask(text, &[])
+            .expect_err("text should be rejected")
+            .to_string()
+    };
     for (spec, message) in [
         (
             "priority: high",

@@ -1,8 +1,9 @@
-//! Which waypoint handles requests to which service: labels, and what the waypoint allows.
+//! Tests which waypoint handles requests to a service, based on labels and on what the waypoint allows.
 
 use crate::ask::{answer, ask, chains, plugin};
 
-/// `Gateway/NAME` of the namespace `infra`, a waypoint; the rest is what its listener's `namespaces` has.
+/// Returns the waypoint `Gateway/NAME` in the namespace `infra`. `namespaces` is the content of that field of its
+/// listener.
 fn waypoint(name: &str, labels: &str, namespaces: &str) -> String {
     format!(
         "---\napiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {{name: {name}, namespace: infra, labels: {{{labels}}}}}\nspec: {{gatewayClassName: istio-waypoint, listeners: [{{name: mesh, protocol: HBONE, port: 15008, allowedRoutes: {{namespaces: {{{namespaces}}}}}}}]}}\n"
@@ -24,15 +25,15 @@ fn namespace(name: &str, labels: &str) -> String {
 const WAY: &str = "istio.io/use-waypoint: way, istio.io/use-waypoint-namespace: infra";
 const NONE: &str = "istio.io/use-waypoint: none";
 
-/// A plugin that is attached to `Service/reviews` in `shop`.
+/// Returns a plugin that is attached to `Service/reviews` in `shop`.
 fn of_reviews() -> String {
     plugin("p", "shop", "targetRefs: [{kind: Service, name: reviews}]")
 }
 
-/// What the waypoint `infra/way` handles that plugins are attached to, and why a plugin has no effect.
+/// Returns the services with plugins that the waypoint `infra/way` handles, and why a plugin has no effect.
 fn handled(text: &str) -> (Vec<String>, Vec<String>) {
     let text = format!("{}{text}", waypoint("way", "", "from: All"));
-    let answer = answer(&text, &[]).expect("an order");
+    let answer = answer(&text, &[]).expect("order should be computed");
     let handled = chains(&answer.workloads[0]).into_iter().skip(1).collect();
     let unused = answer.unused.into_iter().map(|it| it.why).collect();
     (handled, unused)
@@ -71,7 +72,7 @@ fn service_labels_take_precedence_over_namespace_labels() {
         &[service("reviews", "shop", ""), namespace("shop", "")],
         "uses no waypoint: neither it nor its namespace has the label istio.io/use-waypoint",
     );
-    // A waypoint that is not there is not replaced by the namespace's.
+    // A waypoint that does not exist is not replaced by that of the namespace.
     is_not_handled(
         &[
             service("reviews", "shop", "istio.io/use-waypoint: way"),
@@ -79,7 +80,7 @@ fn service_labels_take_precedence_over_namespace_labels() {
         ],
         "uses Gateway/way in shop, and that is not in the files",
     );
-    // The namespace of a waypoint alone names none.
+    // The namespace of a waypoint has no effect without its name.
     is_not_handled(
         &[
             service("reviews", "shop", "istio.io/use-waypoint-namespace: infra"),
@@ -100,7 +101,7 @@ fn external_name_and_gateway_services_use_no_waypoint() {
     );
 }
 
-/// Where the files leave it open, a service uses the waypoints of its namespace.
+/// If the files do not determine the waypoint of a service, the service uses the waypoints in its namespace.
 #[test]
 fn namespace_waypoint_is_assumed_if_labels_are_unknown() {
     let of = |documents: &[String]| {
@@ -124,7 +125,7 @@ fn waypoints_restrict_namespaces_and_traffic_types() {
             service("reviews", "shop", WAY),
             namespace("shop", own)
         );
-        let answer = answer(&text, &[]).expect("an order");
+        let answer = answer(&text, &[]).expect("order should be computed");
         answer.unused.into_iter().next().map(|it| it.why)
     };
     let team = "matchLabels: {team: a}";
@@ -171,7 +172,7 @@ fn waypoints_restrict_namespaces_and_traffic_types() {
     }
     for handles in ["workload", "none"] {
         let labels = format!("istio.io/waypoint-for: {handles}");
-        let why = why(&labels, "from: All", "").expect("a reason");
+        let why = why(&labels, "from: All", "").expect("plugin should be reported");
         let end = format!("and that handles no services: its istio.io/waypoint-for is `{handles}`");
         assert!(why.ends_with(&end), "{why}");
     }
@@ -181,7 +182,7 @@ fn waypoints_restrict_namespaces_and_traffic_types() {
         of_reviews(),
         service("reviews", "shop", WAY)
     );
-    let unused = answer(&text, &[]).expect("an order").unused;
+    let unused = answer(&text, &[]).expect("order should be computed").unused;
     assert!(
         unused[0]
             .why
@@ -190,12 +191,19 @@ fn waypoints_restrict_namespaces_and_traffic_types() {
     );
 }
 
-/// Only a listener for tunnels says who may use a waypoint; a namespace that is not in the files may.
+/// Only the HBONE listener restricts which namespaces may use a waypoint. Namespaces that are not in the files may use
+/// it.
 #[test]
 fn only_the_hbone_listener_restricts_waypoint_namespaces() {
     let http = waypoint("way", "", "from: All").replace("HBONE", "HTTP");
     let text = format!("{http}{}{}", of_reviews(), service("reviews", "shop", WAY));
-    assert_eq!(answer(&text, &[]).expect("an order").unused.len(), 1);
+    assert_eq!(
+        answer(&text, &[])
+            .expect("order should be computed")
+            .unused
+            .len(),
+        1
+    );
     let selected = waypoint(
         "way",
         "",
@@ -206,13 +214,18 @@ fn only_the_hbone_listener_restricts_waypoint_namespaces() {
         of_reviews(),
         service("reviews", "shop", WAY)
     );
-    assert!(answer(&text, &[]).expect("an order").unused.is_empty());
+    assert!(
+        answer(&text, &[])
+            .expect("order should be computed")
+            .unused
+            .is_empty()
+    );
     let wrong = waypoint(
         "way",
         "",
         "from: Selector, selector: {matchExpressions: [{key: a, operator: Is}]}",
     );
-    let error = ask(&format!("{wrong}{}", of_reviews()), &[]).expect_err("a fault");
+    let error = ask(&format!("{wrong}{}", of_reviews()), &[]).expect_err("text should be rejected");
     let error = error.to_string();
     assert!(
         error.contains("unknown `operator` `Is`: expected one of In, NotIn"),
@@ -220,7 +233,7 @@ fn only_the_hbone_listener_restricts_waypoint_namespaces() {
     );
 }
 
-/// The waypoint's namespace first, then the root's, then the service's.
+/// The waypoint's namespace comes first, then the root namespace, then that of the service.
 #[test]
 fn waypoint_runs_own_then_root_then_service_plugins() {
     let class = "targetRefs: [{group: gateway.networking.k8s.io, kind: GatewayClass, name: istio-waypoint}]";
@@ -238,7 +251,7 @@ fn waypoint_runs_own_then_root_then_service_plugins() {
             "shop",
             "priority: 1, targetRefs: [{kind: Service, name: reviews}]",
         ),
-        // The Service of the plugin's own namespace, which is another.
+        // Attached to the Service in the plugin's own namespace, which is a different Service.
         plugin(
             "other",
             "infra",
@@ -249,7 +262,7 @@ fn waypoint_runs_own_then_root_then_service_plugins() {
         service("reviews", "infra", NONE),
     ]
     .concat();
-    let answer = answer(&text, &[]).expect("an order");
+    let answer = answer(&text, &[]).expect("order should be computed");
     let way = &answer.workloads[0];
     assert_eq!(
         chains(way),
@@ -261,7 +274,7 @@ fn waypoint_runs_own_then_root_then_service_plugins() {
     let left_out: Vec<_> = way.left_out.iter().map(|it| it.id.name.as_str()).collect();
     assert_eq!(left_out, ["other", "whole"]);
     assert_eq!(answer.unused[0].id.name, "other");
-    let p = serde_json::to_string(way).expect("JSON");
+    let p = serde_json::to_string(way).expect("valid JSON");
     assert!(
         p.contains("neither has a priority, and plugins of the root namespace run first"),
         "{p}"
@@ -272,7 +285,7 @@ fn waypoint_runs_own_then_root_then_service_plugins() {
 fn waypoints_are_inferred_from_labels_without_workloads() {
     let workloads = |documents: &[String]| {
         let text = format!("{}{}", of_reviews(), documents.concat());
-        let ordered = ask(&text, &[]).expect("an order");
+        let ordered = ask(&text, &[]).expect("order should be computed");
         let workloads = ordered.iter().map(|it| it.workload.to_string());
         workloads.collect::<Vec<_>>()
     };

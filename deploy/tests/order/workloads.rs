@@ -1,4 +1,4 @@
-//! Whose chains they are: workloads as documents have them, or as plugins tell of them.
+//! Tests how workloads are read from documents or derived from plugins.
 
 use crate::ask::{ask, chains, gives, plugin};
 
@@ -8,7 +8,7 @@ fn workloads_are_read_from_the_files() {
         "{}---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: web, namespace: shop}}\nspec: {{template: {{metadata: {{labels: {{app: web}}}}}}}}\n---\napiVersion: v1\nkind: List\nitems:\n- {{apiVersion: v1, kind: Pod, metadata: {{name: p, labels: {{app: p}}}}}}\n- {{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, metadata: {{name: way, namespace: shop}}, spec: {{gatewayClassName: istio-waypoint}}}}\n",
         plugin("a", "shop", "")
     );
-    let ordered = ask(&text, &[]).expect("an order");
+    let ordered = ask(&text, &[]).expect("order should be computed");
     let workloads: Vec<_> = ordered.iter().map(|it| it.workload.to_string()).collect();
     assert_eq!(
         workloads,
@@ -22,7 +22,7 @@ fn workloads_are_read_from_the_files() {
 
 fn workloads(text: &str) -> Vec<String> {
     let text = format!("{}{text}", plugin("a", "shop", ""));
-    let ordered = ask(&text, &[]).expect("an order");
+    let ordered = ask(&text, &[]).expect("order should be computed");
     ordered.iter().map(|it| it.workload.to_string()).collect()
 }
 
@@ -34,7 +34,7 @@ fn every_pod_creating_kind_is_a_workload() {
             "---\napiVersion: {api}\nkind: {kind}\nmetadata: {{name: web, namespace: shop}}\nspec: {{{spec}}}\n"
         );
         let plugins = plugin("a", "shop", "selector: {matchLabels: {app: web}}");
-        let ordered = ask(&format!("{plugins}{text}"), &[]).expect("an order");
+        let ordered = ask(&format!("{plugins}{text}"), &[]).expect("order should be computed");
         assert_eq!(
             ordered[0].workload.to_string(),
             format!("workload {kind}/web in shop")
@@ -57,13 +57,15 @@ fn every_pod_creating_kind_is_a_workload() {
         "CronJob",
         &format!("jobTemplate: {{spec: {{{pods}}}}}"),
     );
-    // The Deployment that it names tells of the pods; other groups' kinds are other things.
+    // The Deployment that the Rollout references describes the pods. A Rollout in another API group is a different
+    // kind.
     let others = "---\napiVersion: argoproj.io/v1alpha1\nkind: Rollout\nmetadata: {name: r}\nspec: {workloadRef: {kind: Deployment, name: web}}\n\
                   ---\napiVersion: example.com/v1\nkind: Deployment\nmetadata: {name: d}\nspec: {template: {}}\n";
     assert_eq!(workloads(others), ["any other workload in shop"]);
 }
 
-/// Istio's own chart labels the gateway of the release `istio-ingress` with `istio: ingress`; what is injected tells.
+/// Istio's chart labels the gateway of the release `istio-ingress` with `istio: ingress`. The injection template
+/// identifies it.
 #[test]
 fn injection_template_identifies_a_gateway() {
     let of = |templates: &str| {
@@ -79,7 +81,7 @@ fn injection_template_identifies_a_gateway() {
     }
 }
 
-/// kubectl knows a list by its items and not by its name, and opens none within another.
+/// kubectl recognizes a list by its items, regardless of its kind, and does not expand nested lists.
 #[test]
 fn lists_are_expanded_and_nested_lists_are_rejected() {
     let pod = |name: &str| format!("{{apiVersion: v1, kind: Pod, metadata: {{name: {name}}}}}");
@@ -88,23 +90,25 @@ fn lists_are_expanded_and_nested_lists_are_rejected() {
     let expected = ["a", "b", "c"].map(|name| format!("workload Pod/{name} in default"));
     assert_eq!(workloads(&format!("---\n{many}\n")), expected);
     let nested = list(&[pod("a"), list(&pod("b"))].join(", "));
-    let refused = ask(&format!("{nested}\n"), &[]).expect_err("a list within a list");
+    let refused = ask(&format!("{nested}\n"), &[]).expect_err("nested lists should be rejected");
     let refused = refused.to_string();
     assert!(
         refused.contains(":1:") && refused.contains("a List inside a List"),
         "{refused}"
     );
-    // A typed list says once what its items are.
+    // In a typed list, the kind of the list implies that of its items.
     let typed = "---\n{apiVersion: apps/v1, kind: DeploymentList, items: [{metadata: {name: a}, spec: {template: {}}}]}\n";
     assert_eq!(workloads(typed), ["workload Deployment/a in default"]);
-    // By its name alone nothing is one: this is a plugin's allow list and somebody's resource.
+    // The name of a kind does not make an object a list. The first document is one because it has items; the
+    // `AllowList` has none.
     let text = "---\napiVersion: extensions.istio.io/v1alpha1\nkind: WasmPluginList\nitems:\n\
                 - metadata: {name: inherits, namespace: shop}\n  spec: {url: 'oci://h.io/a:1'}\n\
                 ---\napiVersion: example.com/v1\nkind: AllowList\nmetadata: {name: x}\nspec: {items: [1]}\n";
     gives(text, "shop", &["in: inherits", "out: inherits"]);
 }
 
-/// A class's controller decides, as it does for istiod, and only without one its name.
+/// The controller of the class determines the role, as in istiod. The name of the class matters only if the class is
+/// unknown.
 #[test]
 fn gateway_class_distinguishes_gateways_from_waypoints() {
     let gateway = |class: &str, more: &str| {
@@ -133,7 +137,7 @@ fn gateway_class_distinguishes_gateways_from_waypoints() {
     ] {
         assert_eq!(workloads(&gateway(class, "")), none, "{class}");
     }
-    // A class may come after its gateways.
+    // A class may follow the gateways that refer to it.
     let ours = class("ours", "istio.io/mesh-controller", "");
     assert_eq!(
         workloads(&format!("{}{ours}", gateway("ours", ""))),
@@ -152,7 +156,7 @@ fn gateway_class_distinguishes_gateways_from_waypoints() {
 
     let service = plugin("s", "shop", "targetRefs: [{kind: Service, name: reviews}]");
     let with = |text: &str| {
-        let ordered = ask(&format!("{service}{text}"), &[]).expect("an order");
+        let ordered = ask(&format!("{service}{text}"), &[]).expect("order should be computed");
         let left_out: Vec<_> = ordered[0]
             .left_out
             .iter()
@@ -185,7 +189,7 @@ fn gateway_class_distinguishes_gateways_from_waypoints() {
         let labels = format!(", labels: {{istio.io/waypoint-for: {handles}}}");
         assert_eq!(with(&gateway("istio-waypoint", &labels)), not(handles));
     }
-    // The class says it for those that do not.
+    // The class provides the value for gateways that do not specify one.
     let ours = class(
         "ours",
         "istio.io/mesh-controller",
@@ -199,7 +203,7 @@ fn gateway_class_distinguishes_gateways_from_waypoints() {
     assert_eq!(with(&format!("{ours}{}", gateway("ours", labels))), served);
 }
 
-/// The pods of a Gateway have its labels, or those that it chooses for them.
+/// The pods of a Gateway have its labels, or the labels in its `infrastructure`.
 #[test]
 fn gateway_labels_are_passed_to_its_pods() {
     let text = [
@@ -210,7 +214,7 @@ fn gateway_labels_are_passed_to_its_pods() {
         "---\napiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: b, namespace: shop, labels: {app: edge}}\nspec: {gatewayClassName: istio, infrastructure: {labels: {tier: front}}}\n".into(),
     ]
     .concat();
-    let ordered = ask(&text, &[]).expect("an order");
+    let ordered = ask(&text, &[]).expect("order should be computed");
     assert_eq!(chains(&ordered[0]), ["gateway: app managed"]);
     assert_eq!(
         ordered[0].workload.labels["gateway.networking.k8s.io/gateway-name"],
@@ -231,7 +235,7 @@ fn workloads_are_inferred_from_plugins_if_files_have_none() {
         ),
     ]
     .concat();
-    let ordered = ask(&text, &[]).expect("an order");
+    let ordered = ask(&text, &[]).expect("order should be computed");
     let workloads: Vec<_> = ordered
         .iter()
         .map(|it| format!("{}: {}", it.workload, chains(it).join(", ")))
