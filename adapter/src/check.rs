@@ -27,8 +27,8 @@ pub fn check_for(bytes: &[u8], release: Envoy) -> Vec<VerifyError> {
     errors(bytes, release, release)
 }
 
-/// What keeps the releases in this range from loading a module. Each release provides all that the older ones do, and looks for all
-/// exports that they look for.
+/// Returns what keeps the releases in this range from loading a module. Each release provides everything that older
+/// ones provide, and looks for all exports that older ones look for.
 fn errors(bytes: &[u8], oldest: Envoy, newest: Envoy) -> Vec<VerifyError> {
     if !bytes.starts_with(b"\0asm") {
         return vec![VerifyError::NotWasm];

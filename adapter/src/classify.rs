@@ -318,8 +318,8 @@ mod tests {
     use crate::contract::FILES;
     use tidegate_components::Recipe;
 
-    /// The contract of a later release: a function more in an interface that plugins import and in one that they export, and
-    /// a new interface.
+    /// Returns the contract of a later release, with an additional function in an imported and in an exported
+    /// interface, and with a new interface.
     fn later() -> Contract {
         let texts: Vec<(&str, String)> = FILES
             .iter()
@@ -336,7 +336,7 @@ mod tests {
             })
             .collect();
         let texts = texts.iter().map(|(name, text)| (*name, text.as_str()));
-        Contract::read(texts).expect("the later contract parses")
+        Contract::read(texts).expect("later contract should parse")
     }
 
     #[test]
@@ -346,13 +346,14 @@ mod tests {
             wit,
             ..Recipe::default()
         };
-        let bytes = recipe.make().expect("a component");
-        let component = crate::parse::parse(&bytes).expect("it parses");
-        let bridge = Bridge::read(crate::bridge::BYTES).expect("the bridge");
+        let bytes = recipe.make().expect("valid component");
+        let component = crate::parse::parse(&bytes).expect("component should parse");
+        let bridge = Bridge::read(crate::bridge::BYTES).expect("bridge should parse");
         let contract = later();
         assert_eq!(contract.version.to_string(), "0.1.1");
         assert!(contract.imports["logging"].contains_key("flush"));
-        let classes = classify(&component, &contract, &bridge).expect("it is a plugin");
+        let classes =
+            classify(&component, &contract, &bridge).expect("component should be a plugin");
         assert!(classes.exports.contains_key("on-log#handle"));
         assert!(!classes.exports.contains_key("on-log#flush"));
     }

@@ -390,13 +390,13 @@ mod tests {
     fn every_wit_file_is_embedded() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../wit");
         let mut on_disk: Vec<_> = std::fs::read_dir(folder)
-            .expect("the folder `wit`")
+            .expect("failed to read `wit`")
             .map(|entry| {
                 entry
-                    .expect("an entry of `wit`")
+                    .expect("failed to read an entry of `wit`")
                     .file_name()
                     .into_string()
-                    .expect("a UTF-8 name")
+                    .expect("file name should be UTF-8")
             })
             .collect();
         on_disk.sort();
@@ -407,11 +407,13 @@ mod tests {
         );
     }
 
-    /// Filesystems and sockets are refused, whatever the type: nothing gives a handle.
+    /// Functions of filesystems and sockets are refused regardless of their types, because no function returns a handle
+    /// to one.
     #[test]
     fn every_bridged_wasi_function_has_a_type() {
-        let contract = Contract::load().expect("the package parses");
-        let bridge = crate::bridge::Bridge::read(crate::bridge::BYTES).expect("the bridge");
+        let contract = Contract::load().expect("contract should parse");
+        let bridge =
+            crate::bridge::Bridge::read(crate::bridge::BYTES).expect("bridge should parse");
         let mapped = ["cli", "clocks", "io", "random"].map(|name| format!("wasi:{name}/"));
         for export in bridge.exports.keys() {
             let Some((interface, function)) = export.split_once('#') else {
@@ -434,7 +436,7 @@ mod tests {
 
     #[test]
     fn contract_matches_the_advertised_world() {
-        let contract = Contract::load().expect("the package parses");
+        let contract = Contract::load().expect("contract should parse");
         assert_eq!(
             format!(
                 "{}@{}",
@@ -451,7 +453,7 @@ mod tests {
     #[test]
     fn version_compatibility_follows_component_runtimes() {
         let compatible = |one: &str, other: &str| {
-            let version = |text| Version::parse(text).expect("a version");
+            let version = |text| Version::parse(text).expect("valid version");
             are_compatible(&version(one), &version(other))
         };
         assert!(compatible("0.1.0", "0.1.9") && compatible("1.2.0", "1.0.3"));

@@ -418,7 +418,7 @@ fn component_size(wasm: &[u8]) -> Size {
         total: wasm.len(),
         ..Size::default()
     };
-    // What cannot be read counts as other; `parse` reports what is wrong with it.
+    // Sections that cannot be read are counted as other; `parse` reports the error.
     for payload in Parser::new(0).parse_all(wasm).map_while(Result::ok) {
         match payload {
             Payload::CodeSectionStart { range, .. } => size.code += range.len(),

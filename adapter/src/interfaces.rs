@@ -51,7 +51,7 @@ mod tests {
             (core module (func (export "core")))
             (import "f" (func))
             (export "d:e/f" (func 0)))"#;
-        let component = wat::parse_str(text).expect("a component");
+        let component = wat::parse_str(text).expect("valid component");
         let Interfaces { imports, exports } = interfaces(&component);
         assert_eq!(imports, ["a:b/c@1.0.0", "f"]);
         assert_eq!(exports, ["d:e/f"]);

@@ -1,6 +1,7 @@
-//! `plugin-lifecycle`: the end of a plugin that the host waits for.
+//! `plugin-lifecycle`: ends a plugin whose deletion the host has deferred.
 //!
-//! The host knows the plugin by the selected context, which is that of the running callback. It finds no plugin that is not pending.
+//! The host identifies the plugin by the selected context, which is that of the running callback. It finds only plugins
+//! that are pending.
 
 use crate::abi;
 use crate::memory::RetPtr;

@@ -223,7 +223,7 @@ mod tests {
     use super::*;
 
     fn refusal(text: &str) -> Option<String> {
-        let bytes = wat::parse_str(text).expect("the text is well-formed");
+        let bytes = wat::parse_str(text).expect("valid text");
         check(&bytes).err().map(|error| error.to_string())
     }
 
@@ -237,7 +237,7 @@ mod tests {
             ))
         };
         assert_eq!(of(100), None);
-        let refusal = of(900).expect("that is too much");
+        let refusal = of(900).expect("component should exceed the limit");
         assert!(refusal.contains("millions of functions"), "{refusal}");
     }
 
