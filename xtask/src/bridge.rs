@@ -1,6 +1,6 @@
 //! `cargo xtask bridge`: builds the bridge's module, which is checked in with the adapter's sources.
 //!
-//! The build recipe is in the adapter, whose test uses it, too.
+//! The build recipe is part of the adapter, whose test also uses it.
 
 use std::fs;
 
@@ -16,10 +16,11 @@ mod build_recipe;
 pub fn run(workspace: &Workspace, check: bool) -> Result<()> {
     let folder = workspace.root.join("adapter/bridge");
     let output = workspace.target.join("bridge");
-    fs::create_dir_all(&output).with_context(|| format!("failed to make {}", output.display()))?;
+    fs::create_dir_all(&output)
+        .with_context(|| format!("failed to create {}", output.display()))?;
     shell::run(&mut build_recipe::command(&folder, &output))?;
     let built =
-        fs::read(output.join(build_recipe::ARTEFACT)).context("the recipe made no artefact")?;
+        fs::read(output.join(build_recipe::ARTEFACT)).context("the build created no module")?;
     let path = workspace
         .root
         .join("adapter/src")
@@ -30,7 +31,7 @@ pub fn run(workspace: &Workspace, check: bool) -> Result<()> {
     }
     if check {
         bail!(
-            "{} is not what its source gives; run `cargo xtask bridge`",
+            "{} differs from the build of its source; run `cargo xtask bridge`",
             path.display()
         );
     }

@@ -10,7 +10,7 @@ use xtask::{guests, setup, shell};
 
 /// The arguments.
 pub struct Options {
-    /// Stop after the three requests.
+    /// Whether to stop after the three requests.
     once: bool,
     /// The loopback port to listen on; 0 for any free port.
     port: u16,
@@ -26,7 +26,7 @@ impl Options {
             match argument.as_str() {
                 "--once" => once = true,
                 "--port" => {
-                    let value = rest.next().context("--port takes a number")?;
+                    let value = rest.next().context("--port requires a value")?;
                     port = Some(
                         value
                             .parse()
@@ -44,14 +44,14 @@ impl Options {
     }
 }
 
-/// Set-up, build, start, three requests.
+/// Runs the setup, builds the plugin, starts the server and sends the three requests.
 pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     setup::targets(workspace)?;
     workspace.build_tool()?;
     let [plugin] = guests::build(workspace, &["istio-tutorial"])?
         .try_into()
         .ok()
-        .context("one component expected")?;
+        .context("expected one component")?;
     let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, options.port));
     let server = Server::start(&workspace.dev_binary("tidegate"), &plugin, None, listen)?;
     tutorial::send_three(server.address)?;

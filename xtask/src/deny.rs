@@ -13,7 +13,7 @@ pub fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     let is_there = shell::read(Command::new("cargo-deny").arg("--version")).is_ok();
     if !is_there {
         println!(
-            "SKIPPED: licences, sources and advisories of dependencies: there is no `cargo-deny`; `cargo install cargo-deny --locked`"
+            "SKIPPED: licenses, sources and advisories of dependencies: `cargo-deny` is not installed; run `cargo install cargo-deny --locked`"
         );
         return Ok(());
     }

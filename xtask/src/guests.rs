@@ -66,7 +66,7 @@ pub fn build_with_cargo_component(
     Ok(Some((line, made(workspace, COMPONENT_TARGET, names)?)))
 }
 
-/// The output of a build, in the order of the names.
+/// Returns the paths of the built files, in the order of the names.
 fn made(workspace: &Workspace, target: &str, names: &[&str]) -> Result<Vec<PathBuf>> {
     let folder = workspace.target.join(target).join(PROFILE);
     names
@@ -76,7 +76,7 @@ fn made(workspace: &Workspace, target: &str, names: &[&str]) -> Result<Vec<PathB
             if path.is_file() {
                 Ok(path)
             } else {
-                bail!("building `{name}` left no {}", path.display())
+                bail!("building `{name}` did not create {}", path.display())
             }
         })
         .collect()

@@ -39,7 +39,7 @@ pub fn send(address: SocketAddr, request: &str) -> Result<Answer> {
     loop {
         let read = stream
             .read(&mut chunk)
-            .context("failed to read the answer")?;
+            .context("failed to read the response")?;
         bytes.extend_from_slice(&chunk[..read]);
         // Envoy keeps a connection open for a second after a local response.
         if read == 0 || is_complete(&bytes) {
@@ -69,7 +69,7 @@ impl Answer {
     fn parse(text: &str) -> Result<Answer> {
         let (head, body) = text
             .split_once("\r\n\r\n")
-            .context("the answer has no end of headers")?;
+            .context("the headers of the response are incomplete")?;
         let mut lines = head.split("\r\n");
         let status = lines
             .next()
@@ -80,7 +80,7 @@ impl Answer {
             .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
             .collect();
         Ok(Answer {
-            status: status.context("the answer has no status")?,
+            status: status.context("the response has no status")?,
             headers,
             body: body.to_owned(),
         })
@@ -99,7 +99,7 @@ impl Answer {
         let found: Vec<&str> = self.values(name).collect();
         ensure!(
             found == [value],
-            "`{name}` should be `{value}`, got {found:?}"
+            "expected `{name}: {value}`, got {found:?}"
         );
         Ok(())
     }

@@ -13,7 +13,7 @@ use xtask::{guests, shell};
 
 /// Installs the binary into the target directory, then adapts and runs the tutorial with it. Returns the directory of the binary.
 pub fn check(workspace: &Workspace) -> Result<PathBuf> {
-    shell::say("installing the command line tool");
+    shell::say("installing the command-line tool");
     let root = workspace.target.join("installed");
     shell::run(
         workspace
@@ -31,7 +31,7 @@ pub fn check(workspace: &Workspace) -> Result<PathBuf> {
     let [component] = guests::build(workspace, &["istio-tutorial"])?
         .try_into()
         .ok()
-        .context("one component expected")?;
+        .context("expected one component")?;
     let adapted = root.join("istio-tutorial.wasm");
     shell::run(
         Command::new(&tidegate)

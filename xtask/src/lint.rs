@@ -45,7 +45,7 @@ const ACTIONLINT: &str = "github.com/rhysd/actionlint/cmd/actionlint@v1.7.12";
 /// Checks `.github/workflows` if Go is installed.
 fn workflows(workspace: &Workspace) -> Result<()> {
     if shell::read(Command::new("go").arg("version")).is_err() {
-        println!("SKIPPED: actionlint on .github/workflows: there is no `go` on PATH");
+        println!("SKIPPED: actionlint on .github/workflows: `go` is not on PATH");
         return Ok(());
     }
     let folder = workspace.root.join(".github/workflows");

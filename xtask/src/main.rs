@@ -29,26 +29,27 @@ const USAGE: &str = "\
 Usage: cargo xtask <COMMAND>
 
 Commands:
-  setup [--targets]      Add the wasm targets, the dependencies' sources and cargo-component; --targets adds only the first
+  setup [--targets]      Install the wasm targets, dependency sources and cargo-component; --targets: only the targets
   demo [--once] [--port PORT]
-                         Build the tutorial plugin, run it, send its three requests, keep serving
-  test [ARGS...]         All set-up, then every test, Envoy's included; ARGS go to `cargo test` and run only that
+                         Build the tutorial plugin, run it, send its three requests, and keep serving
+  test [ARGS...]         Install what the tests need, then run all tests, including those in Envoy; with ARGS, run only
+                         `cargo test ARGS`
   build-guests           Build every plugin and example as a component
-  bridge [--check]       Build the bridge into adapter/; --check compares with what is checked in
-  e2e istio              Istio's own code judges every fixture of `check`, every manifest and every image; needs Go,
-                         and docker-registry for the images
-  e2e gateway            Envoy Gateway's own translator judges what `manifest envoy-extension-policy` prints; needs Go and
-                         docker-registry. Builds for six minutes the first time
-  e2e mesh [--bless]     The tutorial on a real Kubernetes API server, Istio and Envoy, and the API server's verdict on
-                         every fixture; --bless writes the verdicts down. Builds for ten minutes the first time
-  soak [NAME...]         The tests that take longer than a test run, each with a bound; all unless named:
+  bridge [--check]       Build the bridge and write it to adapter/; --check compares it with the checked-in file
+  e2e istio              Check all fixtures of `check`, all manifests and all images with Istio's own code; needs Go, and
+                         docker-registry for the images
+  e2e gateway            Translate the output of `manifest envoy-extension-policy` with Envoy Gateway's own code; needs Go
+                         and docker-registry. The first build takes six minutes
+  e2e mesh [--bless]     Run the tutorial with a real Kubernetes API server, Istio and Envoy, and check all fixtures with
+                         the API server; --bless writes its verdicts to the repository. The first build takes ten minutes
+  soak [NAME...]         Run the tests that take longer than a test run, each with a limit; the default is all of them:
 {SOAK}
-  lint                   Formatting and clippy, warnings as errors; plugins and the bridge for their own targets
-  doc                    The documentation of every crate but the bridge, warnings as errors
-  package                Build every crate that is published from its own package; nothing is uploaded
-  deny [CHECK...]        Licences, sources and advisories of all dependencies, by cargo-deny where it is installed
+  lint                   Check formatting and run clippy, with warnings as errors; plugins and the bridge for their targets
+  doc                    Build the documentation of every crate except the bridge, with warnings as errors
+  package                Build every published crate from its own package; nothing is uploaded
+  deny [CHECK...]        Check licenses, sources and advisories of all dependencies with cargo-deny, if it is installed
 
-`demo` and `test` do the set-up that they need.";
+`demo` and `test` run the part of `setup` that they need.";
 
 fn main() -> ExitCode {
     // When this binary is used as RUSTC_WRAPPER, it is called with rustc's path and arguments instead of a command.

@@ -62,11 +62,11 @@ struct Dev {
 
 /// Runs the commands of the page with the `tidegate` that is installed in `bin`.
 pub fn check(workspace: &Workspace, bin: &Path) -> Result<()> {
-    shell::say("following README's five minutes in an empty folder, offline");
+    shell::say("running the commands of README's Quickstart in an empty directory, offline");
     let page =
         fs::read_to_string(workspace.root.join("README.md")).context("failed to read README.md")?;
     let [first, second] = blocks(&page)?;
-    let place = tempfile::tempdir().context("failed to make a folder")?;
+    let place = tempfile::tempdir().context("failed to create a temporary directory")?;
     let mut newcomer = Newcomer::new(place.path(), bin, workspace.target.join("tmp/authors"))?;
 
     let (&last, before) = first
@@ -105,9 +105,12 @@ fn offer(tools: &Path) -> Result<()> {
         let Some(found) = found else { continue };
         #[cfg(unix)]
         std::os::unix::fs::symlink(&found, tools.join(tool))
-            .with_context(|| format!("failed to offer {}", found.display()))?;
+            .with_context(|| format!("failed to create a link to {}", found.display()))?;
         #[cfg(not(unix))]
-        bail!("{} cannot be offered by a link here", found.display());
+        bail!(
+            "cannot create a link to {} on this platform",
+            found.display()
+        );
     }
     Ok(())
 }
@@ -127,7 +130,7 @@ fn blocks(page: &str) -> Result<[Vec<Line<'_>>; 2]> {
     blocks
         .try_into()
         .ok()
-        .context("README's section has not two blocks of `sh`, one for each terminal")
+        .context("README's section must have two `sh` blocks, one for each terminal")
 }
 
 // === impl Line ===
@@ -144,7 +147,7 @@ impl<'a> Line<'a> {
 
 impl Newcomer {
     fn new(place: &Path, bin: &Path, target: PathBuf) -> Result<Self> {
-        let old_home = std::env::home_dir().context("there is no home folder")?;
+        let old_home = std::env::home_dir().context("failed to determine the home directory")?;
         let named = |name: &str, below: &str| {
             std::env::var_os(name).map_or_else(|| old_home.join(below), PathBuf::from)
         };
@@ -158,7 +161,7 @@ impl Newcomer {
         offer(&tools)?;
         Ok(Self {
             folder,
-            path: std::env::join_paths([bin, &tools]).context("a PATH")?,
+            path: std::env::join_paths([bin, &tools]).context("failed to build PATH")?,
             home,
             temporary,
             cargo_home: named("CARGO_HOME", ".cargo"),
@@ -198,7 +201,10 @@ impl Newcomer {
             .stdout(Stdio::piped())
             .spawn()
             .with_context(|| format!("failed to start `{command}`"))?;
-        let stdout = child.stdout.take().context("it has no standard output")?;
+        let stdout = child
+            .stdout
+            .take()
+            .context("`tidegate dev` has no standard output")?;
         let (found, lines) = mpsc::channel();
         thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
@@ -246,16 +252,16 @@ impl Newcomer {
         let project = self
             .folder
             .file_name()
-            .context("a project's folder")?
+            .context("failed to determine the project directory")?
             .to_owned();
         ensure!(
             names(&place.join("work"))? == [project],
-            "something beside the project was written"
+            "files outside the project were written"
         );
         let temporary = names(&self.temporary)?;
         ensure!(
             temporary.is_empty(),
-            "temporary files were left: {temporary:?}"
+            "temporary files were not removed: {temporary:?}"
         );
         let mut strays = names(&self.home)?;
         if let Some(at) = strays
@@ -272,7 +278,7 @@ impl Newcomer {
         }
         ensure!(
             strays.is_empty(),
-            "in the home folder was written: {strays:?}"
+            "files were written to the home directory: {strays:?}"
         );
         Ok(())
     }
@@ -303,7 +309,7 @@ impl Dev {
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => {
-                    bail!("`tidegate dev` does not listen within {PATIENCE:?}")
+                    bail!("`tidegate dev` is not listening after {PATIENCE:?}")
                 }
                 Err(RecvTimeoutError::Disconnected) => {
                     bail!("`tidegate dev` ended with {}", self.child.wait()?)
@@ -315,10 +321,10 @@ impl Dev {
     /// Repeats `curl -i` until the response has the header that the page shows, because the change is built first. No request may fail.
     fn ask(&self, url: &str, header: &str) -> Result<()> {
         let path = url.strip_prefix(ADDRESS).with_context(|| {
-            format!("README asks `{url}`, and `tidegate dev` listens on {ADDRESS}")
+            format!("README sends a request to `{url}`, but `tidegate dev` listens on {ADDRESS}")
         })?;
         let (name, value) = header.split_once(": ").with_context(|| {
-            format!("README does not say which header `curl -i http://{url}` shows")
+            format!("README does not state the header that `curl -i http://{url}` prints")
         })?;
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -330,7 +336,7 @@ impl Dev {
             }
             ensure!(
                 Instant::now() < deadline,
-                "README says `{header}`, but {name} is {:?}",
+                "README states `{header}`, but the values of {name} are {:?}",
                 answer.values(name).collect::<Vec<_>>()
             );
             // Only the response shows that the new version is served.
@@ -354,7 +360,7 @@ mod tests {
     #[test]
     fn quickstart_is_parsed_as_two_shell_blocks() {
         let page = "# T\n## Quickstart\ntext\n```sh\na b   # why\n\ncd c && d\n```\nthen\n```sh\ncurl -i http://x/ # n: v\n```\n## Next\n```sh\nno\n```\n";
-        let [first, second] = blocks(page).expect("two blocks");
+        let [first, second] = blocks(page).expect("section should have two blocks");
         let line = |command, remark| Line { command, remark };
         assert_eq!(first, [line("a b", "why"), line("cd c && d", "")]);
         assert_eq!(second, [line("curl -i http://x/", "n: v")]);

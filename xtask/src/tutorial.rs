@@ -111,7 +111,7 @@ pub fn send_three(address: SocketAddr) -> Result<()> {
         println!("   {}", answer.body.trim_end().replace('\n', "\n   "));
         ensure!(
             answer.status == expected,
-            "request {} should get {expected}, got {}",
+            "expected status {expected} for request {}, got {}",
             number + 1,
             answer.status
         );
@@ -121,7 +121,7 @@ pub fn send_three(address: SocketAddr) -> Result<()> {
             answer.expect("powered-by", "proxy-wasm-go-sdk!!")?;
             ensure!(
                 answer.body == "rate limited, wait and retry.",
-                "an unexpected body: `{}`",
+                "unexpected body: `{}`",
                 answer.body
             );
         }

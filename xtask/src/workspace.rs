@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::shell;
 
-/// The only member that is built just for `wasm32-unknown-unknown`.
+/// The only member that is built only for `wasm32-unknown-unknown`.
 pub const BRIDGE: &str = "tidegate-bridge";
 
 /// The directories of plugins, the SDK and its macros.
@@ -34,7 +34,7 @@ pub struct Workspace {
     pub root: PathBuf,
     /// The target directory: `target/` unless configured otherwise.
     pub target: PathBuf,
-    /// Its members.
+    /// The workspace's members.
     pub packages: Vec<Package>,
 }
 
@@ -57,7 +57,7 @@ struct Target {
 }
 
 impl Workspace {
-    /// Runs `cargo metadata`.
+    /// Finds the workspace with `cargo metadata`.
     pub fn find() -> Result<Workspace> {
         #[derive(Deserialize)]
         struct Metadata {
@@ -77,8 +77,8 @@ impl Workspace {
                 ])
                 .arg(manifest),
         )?;
-        let metadata: Metadata =
-            serde_json::from_str(&text).context("`cargo metadata` gave something unexpected")?;
+        let metadata: Metadata = serde_json::from_str(&text)
+            .context("failed to parse the output of `cargo metadata`")?;
         Ok(Workspace {
             root: metadata.workspace_root,
             target: metadata.target_directory,
@@ -86,7 +86,7 @@ impl Workspace {
         })
     }
 
-    /// A cargo command with the pinned toolchain, in the root directory.
+    /// Returns a cargo command with the pinned toolchain, in the root directory.
     pub fn cargo(&self) -> Command {
         let mut command = Command::new(cargo_path());
         command.current_dir(&self.root);
@@ -102,13 +102,13 @@ impl Workspace {
         command
     }
 
-    /// Members that are built only for wasm: cdylibs whose imports cannot be linked for this machine. Their manifests contain `test =
-    /// false`. Plugins with unit tests of their logic are not among them.
+    /// Returns the members that are built only for wasm: cdylibs whose imports cannot be linked for this machine. Their manifests contain
+    /// `test = false`. Plugins with unit tests of their logic are not among them.
     pub fn wasm_only(&self) -> impl Iterator<Item = &Package> {
         self.packages.iter().filter(|it| it.is_wasm_only())
     }
 
-    /// The members of a group.
+    /// Returns the members of a group.
     pub fn group(&self, group: Group) -> impl Iterator<Item = &Package> {
         self.packages
             .iter()
@@ -122,7 +122,7 @@ impl Workspace {
         }
     }
 
-    /// Members that are plugins. Some are also built for this machine, to test their logic.
+    /// Returns the members that are plugins. Some are also built for this machine, to test their logic.
     pub fn plugins(&self) -> impl Iterator<Item = &Package> {
         self.packages.iter().filter(|package| {
             package.name != BRIDGE
@@ -133,7 +133,7 @@ impl Workspace {
         })
     }
 
-    /// The toolchain in `rust-toolchain.toml`.
+    /// Returns the toolchain in `rust-toolchain.toml`.
     pub fn toolchain(&self) -> Result<String> {
         #[derive(Deserialize)]
         struct File {
@@ -157,7 +157,7 @@ impl Workspace {
         shell::run(cargo.args(["build", "--locked", "--package", "tidegate"]))
     }
 
-    /// A binary that a dev build of this workspace made.
+    /// Returns the path of a binary in the dev build of this workspace.
     pub fn dev_binary(&self, name: &str) -> PathBuf {
         self.target
             .join("debug")
@@ -165,12 +165,12 @@ impl Workspace {
     }
 }
 
-/// Whether cargo sets this variable for the program that it runs.
+/// Returns whether cargo sets this variable for the programs that it runs.
 fn is_about_a_package(variable: &str) -> bool {
     variable.starts_with("CARGO_PKG_") || variable.starts_with("CARGO_MANIFEST_")
 }
 
-/// The cargo that started us: the same toolchain, whatever the folder.
+/// Returns the path of the cargo that started this process. It belongs to the same toolchain in any directory.
 fn cargo_path() -> PathBuf {
     env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from)
 }
@@ -200,7 +200,7 @@ impl Package {
         }
     }
 
-    /// Whether it goes to a registry.
+    /// Returns whether the package can be published.
     pub fn is_published(&self) -> bool {
         self.publish
             .as_ref()
@@ -214,7 +214,7 @@ mod tests {
 
     #[test]
     fn every_native_member_is_in_one_group() {
-        let workspace = Workspace::find().expect("the workspace");
+        let workspace = Workspace::find().expect("failed to find the workspace");
         let names = |group| -> Vec<&str> {
             workspace
                 .group(group)
@@ -235,7 +235,7 @@ mod tests {
 
     #[test]
     fn plugins_with_tests_are_not_wasm_only() {
-        let workspace = Workspace::find().expect("the workspace");
+        let workspace = Workspace::find().expect("failed to find the workspace");
         let wasm_only: Vec<&str> = workspace
             .wasm_only()
             .map(|package| package.name.as_str())
