@@ -1,7 +1,7 @@
 //! The duration of adapting, and the size of the result.
 //!
-//! Measures the tutorial's plugin in the shapes in which components are built, and any other component: TIDEGATE_BENCH_COMPONENT names a
-//! file, for components from other languages.
+//! Measures the tutorial's plugin with each toolchain for components, and any other component: `TIDEGATE_BENCH_COMPONENT` is the path of
+//! a component, for example from another language.
 
 use std::time::Duration;
 use std::{env, fs};
@@ -15,14 +15,14 @@ fn adapting(criterion: &mut Criterion) {
     let mut components: Vec<(String, Vec<u8>)> = Vec::new();
     for guest in ["bench-append", "istio-tutorial"] {
         for shape in [Shape::Bare, Shape::Wasip2] {
-            let component = guests::component(guest, shape).expect("the component is built");
+            let component = guests::component(guest, shape).expect("component should build");
             components.push((format!("{guest}/{shape}"), component));
         }
     }
     if let Some(path) = env::var_os("TIDEGATE_BENCH_COMPONENT") {
         components.push((
             "given".into(),
-            fs::read(path).expect("TIDEGATE_BENCH_COMPONENT names a file"),
+            fs::read(path).expect("failed to read the file in TIDEGATE_BENCH_COMPONENT"),
         ));
     }
     let mut sizes = Table::new([
@@ -39,7 +39,7 @@ fn adapting(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("adapt");
     group.warm_up_time(Duration::from_secs(1));
     for (name, component) in &components {
-        let module = adapt(component, &Options::default()).expect("the component is adapted");
+        let module = adapt(component, &Options::default()).expect("component should be adapted");
         sizes.row(parts(name, Some(component.len()), &module));
         group.throughput(Throughput::Bytes(component.len() as u64));
         if component.len() > 1 << 20 {
@@ -51,14 +51,14 @@ fn adapting(criterion: &mut Criterion) {
     }
     group.finish();
 
-    let twin = guests::build_module("proxy-wasm-twin").expect("the module is built");
+    let twin = guests::build_module("proxy-wasm-twin").expect("module should build");
     sizes.row(parts("proxy-wasm-twin, as built", None, &twin));
     println!("{sizes}");
 }
 
-/// The parts of a module. Section headers count as the rest.
+/// Formats the sizes of the parts of a module. Section headers are included in the rest.
 fn parts(name: &str, component: Option<usize>, module: &[u8]) -> Vec<String> {
-    let size = inspect(module).expect("a Proxy-Wasm module").size;
+    let size = inspect(module).expect("valid Proxy-Wasm module").size;
     let component = component.map_or("-".to_owned(), |bytes| bytes.to_string());
     let without_names = size.total - size.names;
     let parts = [

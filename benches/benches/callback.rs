@@ -1,7 +1,7 @@
-//! One callback that appends one header, from the host's state machine and back, with a map of twelve headers.
+//! One callback that appends one header, including the host's state machine, with a map of twelve headers.
 //!
 //! `callback/*` uses [`Stream`], with the engine's epoch checks enabled and the value copied from the plugin; `none` is the state machine
-//! without a plugin. `hostcalls/*` is the plugin `headers` with nothing to do, and with ten headers to append: a tenth of the difference is
+//! without a plugin. `hostcalls/*` is the plugin `headers` without a task and with ten headers to append: a tenth of the difference is
 //! the cost of a hostcall. `metrics/*` is a plugin that increments a counter zero or a hundred times, as a component and handwritten.
 //! `wasmtime/*` is wasmtime alone, used as documented, with the same callback: the lower bound for the engines.
 
@@ -21,10 +21,10 @@ use tidegate_host::{
 
 mod peer;
 
-/// Few enough to fit in the L1 cache, as for a proxy's current stream; enough to make the resolution of the clock irrelevant.
+/// Small enough to fit in the L1 cache, like a proxy's current stream, and large enough to make the resolution of the clock irrelevant.
 const BATCH: BatchSize = BatchSize::NumIterations(8);
 
-/// A sink that fails the bench: plugins log only if something is wrong.
+/// A sink that fails the bench. Plugins log only if something is wrong.
 struct Unexpected;
 
 impl LogSink for Unexpected {
@@ -34,7 +34,8 @@ impl LogSink for Unexpected {
 }
 
 fn worker(plugin: Option<(EngineKind, Vec<u8>)>, configuration: &str) -> WorkerChain {
-    let runtime = Runtime::new(RuntimeConfig::new(Arc::new(Unexpected))).expect("a runtime");
+    let runtime = Runtime::new(RuntimeConfig::new(Arc::new(Unexpected)))
+        .expect("failed to create the runtime");
     let specs: Vec<PluginSpec> = plugin
         .into_iter()
         .map(|(engine, module)| {
@@ -46,9 +47,9 @@ fn worker(plugin: Option<(EngineKind, Vec<u8>)>, configuration: &str) -> WorkerC
         .collect();
     runtime
         .load(&specs)
-        .expect("the plugin loads")
+        .expect("plugin should load")
         .start_worker(0)
-        .expect("the plugin starts")
+        .expect("plugin should start")
 }
 
 /// A stream whose request has been processed, so that filters exist.
@@ -68,7 +69,7 @@ fn check(chain: &WorkerChain, appended: usize) {
             assert_eq!(has_appended(&fields), appended > 0);
             assert_eq!(fields.len(), 13 + appended, "a status and twelve headers");
         }
-        _ => panic!("the response's headers should come through"),
+        _ => panic!("response headers should be passed on"),
     }
 }
 
@@ -79,10 +80,10 @@ fn has_appended(fields: &Fields) -> bool {
 }
 
 fn callback(criterion: &mut Criterion) {
-    let append = guests::build("bench-append", Shape::Bare).expect("the component is built");
-    let wasip2 = guests::build("bench-append", Shape::Wasip2).expect("the component is built");
-    let sdk = guests::build_module("proxy-wasm-append").expect("the module is built");
-    let by_hand = modules::append_by_hand().expect("the text is well-formed");
+    let append = guests::build("bench-append", Shape::Bare).expect("component should build");
+    let wasip2 = guests::build("bench-append", Shape::Wasip2).expect("component should build");
+    let sdk = guests::build_module("proxy-wasm-append").expect("module should build");
+    let by_hand = modules::append_by_hand().expect("valid text");
     // Copied for each stream, because building them again would evict more from the caches than a proxy does.
     let (request, response) = (messages::request(), messages::response());
     let mut group = criterion.benchmark_group("callback");
@@ -126,7 +127,7 @@ fn callback(criterion: &mut Criterion) {
     }
     group.finish();
 
-    let headers = guests::build("headers", Shape::Bare).expect("the component is built");
+    let headers = guests::build("headers", Shape::Bare).expect("component should build");
     let mut group = criterion.benchmark_group("hostcalls");
     for (engine, module) in [
         (EngineKind::ProxyWasm, &headers.module),
@@ -151,10 +152,10 @@ fn callback(criterion: &mut Criterion) {
     }
     group.finish();
 
-    let metric = guests::build("bench-metric", Shape::Bare).expect("the component is built");
+    let metric = guests::build("bench-metric", Shape::Bare).expect("component should build");
     let mut group = criterion.benchmark_group("metrics");
     for times in [0, 100] {
-        let by_hand = modules::metric_by_hand(times).expect("the text is well-formed");
+        let by_hand = modules::metric_by_hand(times).expect("valid text");
         for (name, engine, module) in [
             ("by-hand", EngineKind::ProxyWasm, &by_hand),
             ("adapted", EngineKind::ProxyWasm, &metric.module.to_vec()),
@@ -179,23 +180,23 @@ fn callback(criterion: &mut Criterion) {
 
     let mut group = criterion.benchmark_group("wasmtime");
     // The cost of a call without a hostcall.
-    let mut empty = peer::Module::new(&modules::empty().expect("the text is well-formed"))
-        .expect("the module is instantiated");
+    let mut empty = peer::Module::new(&modules::empty().expect("valid text"))
+        .expect("module should be instantiated");
     group.bench_function("core-module-empty", |bencher| {
         bencher.iter_batched_ref(
             || messages::copy(&response),
-            |fields| empty.call(fields).expect("the call succeeds"),
+            |fields| empty.call(fields).expect("call should succeed"),
             BATCH,
         );
     });
-    let mut module = peer::Module::new(&by_hand).expect("the module is instantiated");
+    let mut module = peer::Module::new(&by_hand).expect("module should be instantiated");
     let mut fields = messages::response();
-    module.call(&mut fields).expect("the call succeeds");
+    module.call(&mut fields).expect("call should succeed");
     assert!(has_appended(&fields));
     group.bench_function("core-module", |bencher| {
         bencher.iter_batched_ref(
             || messages::copy(&response),
-            |fields| module.call(fields).expect("the call succeeds"),
+            |fields| module.call(fields).expect("call should succeed"),
             BATCH,
         );
     });
@@ -205,14 +206,14 @@ fn callback(criterion: &mut Criterion) {
         .chain([("component-no-concurrency", false)])
     {
         let mut component = peer::Component::new(&append.component, concurrency)
-            .expect("the component is instantiated");
+            .expect("component should be instantiated");
         let mut fields = messages::response();
-        component.call(&mut fields).expect("the call succeeds");
+        component.call(&mut fields).expect("call should succeed");
         assert!(has_appended(&fields));
         group.bench_function(name, |bencher| {
             bencher.iter_batched_ref(
                 || messages::copy(&response),
-                |fields| component.call(fields).expect("the call succeeds"),
+                |fields| component.call(fields).expect("call should succeed"),
                 BATCH,
             );
         });
@@ -220,10 +221,10 @@ fn callback(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// How many runs of an operation are timed at once, for the clock not to matter.
+/// The number of runs that are timed together, so that the resolution of the clock is irrelevant.
 const RUNS: u32 = 8;
 
-/// What a stream through a worker's chain costs: its response headers.
+/// Measures the response headers of a stream in a worker's chain.
 fn through_chain<'a>(
     name: &'static str,
     chain: &'a WorkerChain,
@@ -242,7 +243,7 @@ fn through_chain<'a>(
     (name, Box::new(run))
 }
 
-/// What a call alone costs, with wasmtime's component API.
+/// Measures a single call with wasmtime's component API.
 fn through_wasmtime<'a>(
     name: &'static str,
     mut component: peer::Component,
@@ -254,7 +255,7 @@ fn through_wasmtime<'a>(
         for fields in &mut copies {
             component
                 .call(black_box(fields))
-                .expect("the call succeeds");
+                .expect("call should succeed");
         }
         begun.elapsed() / RUNS
     };
@@ -266,9 +267,9 @@ fn print_ratio(what: &str, ratio: f64, target: f64) {
     println!("{what}: {ratio:.2} (target {target}: {verdict})");
 }
 
-/// The ratios that have a target.
+/// Prints the ratios that have a target.
 fn ratios(_: &mut Criterion) {
-    // A test run only shows that it works.
+    // Without `--bench`, the bench only checks that everything works.
     let count = match std::env::args().any(|argument| argument == "--bench") {
         true => 60,
         false => 1,
@@ -276,9 +277,9 @@ fn ratios(_: &mut Criterion) {
     let (request, response) = (messages::request(), messages::response());
     let text = "the text is well-formed";
     let [append, wasip2] = [Shape::Bare, Shape::Wasip2]
-        .map(|shape| guests::build("bench-append", shape).expect("the component is built"));
-    let metric = guests::build("bench-metric", Shape::Bare).expect("the component is built");
-    let sdk = guests::build_module("proxy-wasm-append").expect("the module is built");
+        .map(|shape| guests::build("bench-append", shape).expect("component should build"));
+    let metric = guests::build("bench-metric", Shape::Bare).expect("component should build");
+    let sdk = guests::build_module("proxy-wasm-append").expect("module should build");
     let by_hand = modules::append_by_hand().expect(text);
     let proxy_wasm = |module: &[u8], configuration: &str| {
         worker(
@@ -311,7 +312,7 @@ fn ratios(_: &mut Criterion) {
         .map(|(name, chain)| through_chain(name, chain, &request, &response))
         .collect();
     let raw =
-        peer::Component::new(&append.component, false).expect("the component is instantiated");
+        peer::Component::new(&append.component, false).expect("component should be instantiated");
     operations.push(through_wasmtime("raw component", raw, &response));
     let rounds = Rounds::measure(operations, count);
     let ratio =

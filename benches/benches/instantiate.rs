@@ -15,11 +15,12 @@ impl LogSink for Silent {
 }
 
 fn instantiate(criterion: &mut Criterion) {
-    let append = guests::build("bench-append", Shape::Bare).expect("the component is built");
-    let tutorial = guests::build("istio-tutorial", Shape::Wasip2).expect("the component is built");
-    let twin = guests::build_module("proxy-wasm-twin").expect("the module is built");
+    let append = guests::build("bench-append", Shape::Bare).expect("component should build");
+    let tutorial = guests::build("istio-tutorial", Shape::Wasip2).expect("component should build");
+    let twin = guests::build_module("proxy-wasm-twin").expect("module should build");
     let configuration = configuration(OUT_OF_REACH);
-    let runtime = Runtime::new(RuntimeConfig::new(Arc::new(Silent))).expect("a runtime");
+    let runtime =
+        Runtime::new(RuntimeConfig::new(Arc::new(Silent))).expect("failed to create the runtime");
     let mut group = criterion.benchmark_group("instantiate");
     for (name, engine, module, configuration) in [
         (
@@ -56,9 +57,9 @@ fn instantiate(criterion: &mut Criterion) {
         let mut spec = PluginSpec::new(name, module);
         spec.engine = Some(engine);
         spec.configuration = configuration.as_bytes().to_vec();
-        let chain = runtime.load(&[spec]).expect("the plugin loads");
+        let chain = runtime.load(&[spec]).expect("plugin should load");
         group.bench_function(name, |bencher| {
-            bencher.iter_with_large_drop(|| chain.start_worker(0).expect("the plugin starts"));
+            bencher.iter_with_large_drop(|| chain.start_worker(0).expect("plugin should start"));
         });
     }
     group.finish();

@@ -1,7 +1,7 @@
 //! The time to push a module to a registry: building the image, compressing it, requests, uploads.
 //!
 //! The registry is CNCF Distribution on this machine. Each module is different, so that everything is uploaded each time. A push without
-//! any new blob is measured, too.
+//! any new blob is measured as well.
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use tidegate_oci::{Access, Image, Labels, Layout, Reference, Registry, push};
@@ -27,12 +27,12 @@ fn pushing(criterion: &mut Criterion) {
     }
     let registry = registries::Distribution::open();
     let reference = format!("oci://{}/bench:v1", registry.address);
-    let reference: Reference = reference.parse().expect("a reference");
+    let reference: Reference = reference.parse().expect("valid reference");
     let send = |wasm: Vec<u8>| {
         let image = Image::plugin(&wasm, Layout::Compat, &Labels::default());
-        // With a new connection each time, as in the command.
+        // A new connection each time, as in the command-line tool.
         let mut registry = Registry::open(&reference, Access::default());
-        push(&mut registry, &image, "v1").expect("a push")
+        push(&mut registry, &image, "v1").expect("push should succeed")
     };
     let mut group = criterion.benchmark_group("push");
     group.sample_size(20);
@@ -50,7 +50,7 @@ fn pushing(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Bytes that compress by about half, like code, and depend on a number.
+/// Returns bytes that depend on a number and compress by about half, like code.
 fn module(number: u64) -> Vec<u8> {
     let mut state = number.wrapping_add(1);
     let mut next = || {

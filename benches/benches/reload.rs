@@ -31,7 +31,7 @@ impl LogSink for NoLogs {
 fn main() -> Result<()> {
     let rounds = match std::env::args().any(|argument| argument == "--bench") {
         true => 100,
-        // Only shows that it works.
+        // Without `--bench`, the bench only checks that everything works.
         false => 4,
     };
     let component = guests::component("istio-tutorial", Shape::Wasip2)?;
@@ -97,7 +97,7 @@ fn measure(component: &[u8], engine: EngineKind, rounds: u8) -> Result<()> {
         wholes.push(ended.elapsed().as_secs_f64() * 1e3);
         ensure!(
             status == expected,
-            "round {round} was answered {status} by the old version, not {expected}"
+            "round {round}: the old version responded with {status}, expected {expected}"
         );
         memory.extend(resident());
     }
@@ -125,14 +125,14 @@ fn measure(component: &[u8], engine: EngineKind, rounds: u8) -> Result<()> {
     Ok(())
 }
 
-/// The component with an additional custom section.
+/// Returns the component with an additional custom section.
 fn another(component: &[u8], round: u8) -> Vec<u8> {
     let mut bytes = component.to_vec();
     bytes.extend([0, 3, 1, b'n', round]);
     bytes
 }
 
-/// The resident memory of the process in KiB, if the system reports it.
+/// Returns the resident memory of the process in KiB, if the system reports it.
 fn resident() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status

@@ -11,7 +11,7 @@ use tidegate_deploy::istio::validate::{Options, validate};
 
 const DOCUMENTS: usize = 1000;
 
-/// Typical plugins: a selector, a pinned image, a configuration.
+/// Returns typical plugins: a selector, a pinned image, a configuration.
 fn written() -> String {
     let mut text = String::new();
     for number in 0..DOCUMENTS {
@@ -54,9 +54,9 @@ spec:
     text
 }
 
-/// The fixtures, repeated, except for the few that are long on purpose.
+/// Returns the fixtures, repeated, except for the few that are intentionally long.
 fn fixtures() -> String {
-    let fixtures = tidegate_istio_fixtures::fixtures().expect("fixtures");
+    let fixtures = tidegate_istio_fixtures::fixtures().expect("failed to read the fixtures");
     let documents = fixtures
         .into_iter()
         .filter(|fixture| fixture.kind.is_some() && fixture.text.len() < 8 << 10)
@@ -75,7 +75,7 @@ fn validating(criterion: &mut Criterion) {
     group.warm_up_time(Duration::from_secs(1));
     group.measurement_time(Duration::from_secs(3));
     for (name, text) in [("written", written()), ("fixtures", fixtures())] {
-        let report = validate(&text, &Options::default()).expect("YAML");
+        let report = validate(&text, &Options::default()).expect("valid YAML");
         assert_eq!(report.judged, DOCUMENTS);
         assert_eq!(report.errors > 0, name == "fixtures");
         group.throughput(Throughput::Elements(DOCUMENTS as u64));

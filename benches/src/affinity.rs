@@ -8,14 +8,14 @@ use anyhow::{Context, Result, ensure};
 /// Two cores of this machine.
 #[derive(Clone, Copy, Debug)]
 pub struct Cores {
-    /// For the measured server.
+    /// The core for the measured server.
     pub server: usize,
-    /// For the load generator, and for the upstream, if there is one.
+    /// The core for the load generator and the upstream.
     pub load: usize,
 }
 
 impl Cores {
-    /// The first two cores that this process may use. Fails if there is only one, because the results would be meaningless.
+    /// Returns the first two cores that this process may use. Fails if there is only one, because the results would be meaningless.
     pub fn choose() -> Result<Cores> {
         let allowed = allowed().context("failed to ask which cores this process may use")?;
         let cores: Vec<usize> = (0..libc::CPU_SETSIZE as usize)
@@ -24,7 +24,7 @@ impl Cores {
             .collect();
         ensure!(
             cores.len() == 2,
-            "the load comparison needs two cores, one for the server and one for the load"
+            "the load comparison requires two cores, one for the server and one for the load generator"
         );
         Ok(Cores {
             server: cores[0],
@@ -33,7 +33,7 @@ impl Cores {
     }
 }
 
-/// Moves the calling thread, and processes that it will start, to one core.
+/// Moves the calling thread, and processes that it starts later, to one core.
 pub fn pin(core: usize) -> io::Result<()> {
     let mut set = empty();
     // SAFETY: `set` is a valid set, and CPU_SET checks the index against its size.

@@ -1,7 +1,7 @@
-//! The candidates of the load comparison: ways to do the tutorial's work, each with a server.
+//! The candidates of the load comparison: several implementations of the tutorial's work, each with a server.
 //!
-//! All do the same: they let requests pass up to a limit per second, respond to the others with 403 and `powered-by`, and add two headers
-//! to every response. `plain` and `empty` do nothing, and show the cost of the server and of an empty plugin.
+//! All candidates let requests pass up to a limit per second, respond to the others with 403 and `powered-by`, and add two headers to
+//! every response. `plain` and `empty` do nothing, and show the cost of the server and of an empty plugin.
 
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -17,7 +17,7 @@ use crate::affinity::Cores;
 use crate::modules::Modules;
 use crate::process::{Says, Server};
 
-/// A limit that the load never reaches.
+/// A limit that is never reached under load.
 pub const OUT_OF_REACH: u64 = 1_000_000_000;
 
 /// A row of the table.
@@ -28,12 +28,12 @@ pub struct Candidate {
     pub family: Family,
     /// The plugin, if there is one.
     pub module: Option<Vec<u8>>,
-    /// Whether it limits and adds headers, so that it can be verified.
+    /// Whether the candidate limits requests and adds headers, so that it can be verified.
     pub works: bool,
     kind: Kind,
 }
 
-/// Rows are compared within a family, which has the same proxy and the same upstream.
+/// A family of candidates that have the same proxy and upstream, and are compared with each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
     /// Envoy with a `direct_response` route instead of an upstream.
@@ -70,7 +70,8 @@ pub struct Environment {
 // === impl Candidate ===
 
 impl Candidate {
-    /// All candidates, in the order of the table; those with Envoy only if there is an Envoy. The first of each family is its base.
+    /// Returns all candidates, in the order of the table. Those with Envoy are included only if there is an Envoy. The first candidate of
+    /// each family is its baseline.
     pub fn all(environment: &Environment) -> Result<Vec<Candidate>> {
         let modules = &environment.modules;
         let mut all = Vec::new();
@@ -219,7 +220,7 @@ impl Candidate {
     }
 }
 
-/// The plugins' configuration: this limit, and no log line for each request.
+/// Returns the plugins' configuration: the limit, and no log line for each request.
 pub fn configuration(limit: u64) -> String {
     json!({ "requests_per_second": limit, "log": false }).to_string()
 }
@@ -260,7 +261,7 @@ pub fn run(
 }
 
 fn envoy(environment: &Environment, filters: Vec<Value>, plugin: Option<Plugin>) -> Result<Server> {
-    // Envoy would report its port only through the admin interface. Instead, a port that was free just now is used.
+    // Envoy reports its port only through the admin interface. Instead, a port is chosen that is currently free.
     let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
     let mut bootstrap = Bootstrap::new(address, Upstream::new("127.0.0.1", 1));
     bootstrap.plugins.extend(plugin);
@@ -310,7 +311,7 @@ fn envoy(environment: &Environment, filters: Vec<Value>, plugin: Option<Plugin>)
     )
 }
 
-/// The two native filters of Envoy that do the tutorial's work together.
+/// Returns the two native filters of Envoy that together do the tutorial's work.
 fn native(limit: u64) -> Vec<Value> {
     let always = json!({ "default_value": { "numerator": 100, "denominator": "HUNDRED" } });
     let added = |name: &str, value: &str| json!({ "append": { "header": { "key": name, "value": value }, "append_action": "APPEND_IF_EXISTS_OR_ADD" } });
@@ -339,7 +340,7 @@ fn native(limit: u64) -> Vec<Value> {
     ]
 }
 
-/// The body of the response of the native rate limit, which the connection manager sets.
+/// Returns the body of the response of the native rate limit, which the connection manager sets.
 fn refusal() -> Value {
     json!({
         "mappers": [{

@@ -1,10 +1,10 @@
-//! Shared code of the benches: the plugins that are measured, a head with twelve headers, and the load comparison.
+//! Shared code of the benches: the plugins that are measured, messages with twelve headers, and the load comparison.
 //!
-//! The benches are in `benches/`: `callback`, `instantiate` and `adapt` use criterion; `rps` puts load on whole servers and prints a table;
-//! `reload` measures how soon a change is served. Plugins are built from the sources that the tests use, with `profile.plugin`, so that the
-//! figures apply to what users ship.
+//! The benches are in `benches/`: `callback`, `instantiate` and `adapt` use criterion; `rps` measures whole servers under load and prints
+//! a table; `reload` measures the time until a change is served. Plugins are built from the sources that the tests use, with
+//! `profile.plugin`, so that the results apply to released plugins.
 //!
-//! Without `--bench`, as in `cargo test --benches`, each bench runs briefly to show that it works.
+//! Without `--bench`, as in `cargo test --benches`, each bench runs briefly to check that it works.
 
 #[cfg(target_os = "linux")]
 pub mod affinity;

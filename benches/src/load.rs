@@ -15,7 +15,7 @@ use crate::messages;
 /// The time limit for a response.
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 
-/// The number of connections to a server.
+/// Connections to a server.
 pub struct Load {
     connections: Vec<Connection>,
     request: Vec<u8>,
@@ -74,7 +74,10 @@ impl Load {
                 .filter(|(_, waits)| **waits)
             {
                 let status = connection.receive()?.status;
-                ensure!(status == 200, "the server answered {status} under load");
+                ensure!(
+                    status == 200,
+                    "the server responded with {status} under load"
+                );
                 answered += 1;
                 *waits = !over();
                 if *waits {
@@ -123,14 +126,14 @@ impl Connection {
                 let whole = head + length;
                 ensure!(
                     whole <= self.buffer.len(),
-                    "an answer of {whole} bytes is more than the load expects"
+                    "a response of {whole} bytes is too large"
                 );
                 while self.filled < whole {
                     self.fill()?;
                 }
                 ensure!(
                     self.filled == whole,
-                    "the server sent more than it was asked for"
+                    "the server sent more data than requested"
                 );
                 self.filled = 0;
                 let status = status(&self.buffer[..head])?;
@@ -147,14 +150,14 @@ impl Connection {
     fn fill(&mut self) -> Result<()> {
         ensure!(
             self.filled < self.buffer.len(),
-            "the head of an answer is more than the load expects"
+            "the headers of a response are too large"
         );
         let read = self
             .stream
             .read(&mut self.buffer[self.filled..])
             .context("failed to read an answer")?;
         if read == 0 {
-            bail!("the server closed a connection that it should have kept");
+            bail!("the server closed a persistent connection");
         }
         self.filled += read;
         Ok(())
@@ -163,15 +166,15 @@ impl Connection {
 
 /// A response, valid until the next one is read.
 pub struct Received<'a> {
-    /// HTTP status.
+    /// The HTTP status.
     pub status: u16,
-    /// Bytes of status line and headers.
+    /// The bytes of the status line and the headers.
     pub head: &'a [u8],
-    /// Bytes of the body.
+    /// The bytes of the body.
     pub body: &'a [u8],
 }
 
-/// A request with the headers from [`messages`].
+/// Returns a request with the headers from [`messages`].
 pub fn request(path: &str) -> Vec<u8> {
     let mut text = format!("GET {path} HTTP/1.1\r\nhost: shop.example.com\r\n");
     for (name, value) in messages::REQUEST {
@@ -208,7 +211,7 @@ fn content_length(head: &[u8]) -> Result<usize> {
                 .context("`content-length` is no number");
         }
     }
-    bail!("an answer without `content-length`; the load reads no other")
+    bail!("a response has no `content-length`, which the load generator requires")
 }
 
 #[cfg(test)]
@@ -219,8 +222,8 @@ mod tests {
     fn response_head_is_parsed() {
         let head = b"HTTP/1.1 403 Forbidden\r\nserver: x\r\nContent-Length: 12\r\n\r\n";
         assert_eq!(find(head, b"\r\n\r\n"), Some(head.len() - 4));
-        assert_eq!(status(head).expect("a status"), 403);
-        assert_eq!(content_length(head).expect("a length"), 12);
+        assert_eq!(status(head).expect("valid status"), 403);
+        assert_eq!(content_length(head).expect("valid length"), 12);
         assert!(content_length(b"HTTP/1.1 200 OK\r\n\r\n").is_err());
     }
 

@@ -1,9 +1,9 @@
-//! Typical heads of messages, with twelve headers.
+//! Typical headers of messages, with twelve fields.
 
 use http::header::{HeaderName, HeaderValue};
 use tidegate_host::{Fields, Name, Pseudo};
 
-/// A browser's request, as the host sees it.
+/// Returns the headers of a browser's request, as the host sees them.
 pub fn request() -> Fields {
     let mut fields = Fields::with_capacity(16);
     for (pseudo, value) in [
@@ -23,7 +23,7 @@ pub fn request() -> Fields {
     fields
 }
 
-/// An application's response: twelve headers and the status.
+/// Returns the headers of an application's response: twelve headers and the status.
 pub fn response() -> Fields {
     let mut fields = Fields::with_capacity(16);
     fields.set_pseudo(Pseudo::Status, HeaderValue::from_static("200"));
@@ -36,7 +36,7 @@ pub fn response() -> Fields {
     fields
 }
 
-/// A copy of this head with the spare capacity that the host reserves when it reads a head from a connection. A clone has none, so that the
+/// Returns a copy with the spare capacity that the host reserves when it reads headers from a connection. A clone has none, so that the
 /// first header that a plugin adds would move all others.
 pub fn copy(head: &Fields) -> Fields {
     let mut fields = Fields::with_capacity(head.len() + 4);
@@ -46,7 +46,7 @@ pub fn copy(head: &Fields) -> Fields {
     fields
 }
 
-/// A request's headers, for both the host's state machine and the load generator. `host` is not among them.
+/// The headers of a request without `host`, for the host's state machine and the load generator.
 pub const REQUEST: [(&str, &str); 11] = [
     (
         "user-agent",

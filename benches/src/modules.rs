@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use tidegate_components::guests::{self, Shape};
 use tidegate_components::{languages, workspace};
 
-/// The tutorial's plugin in every form, and the modules that it is compared with.
+/// All forms of the tutorial's plugin, and the modules that it is compared with.
 pub struct Modules {
     /// The component, built by rustc.
     pub component: Vec<u8>,
@@ -21,7 +21,7 @@ pub struct Modules {
 }
 
 impl Modules {
-    /// Builds all of them.
+    /// Builds all modules.
     pub fn build() -> Result<Modules> {
         let wasip2 = guests::build("istio-tutorial", Shape::Wasip2)?;
         let bare = guests::build("istio-tutorial", Shape::Bare)?;
@@ -43,12 +43,12 @@ impl Modules {
         })
     }
 
-    /// The handwritten module, with this limit.
+    /// Returns the handwritten module, with the given limit.
     pub fn floor(&self, limit: u64) -> Result<Vec<u8>> {
         text(&floor(limit))
     }
 
-    /// The same module with the two callbacks that are required to keep state for each stream: one associates the stream with a
+    /// Returns the same module with the two callbacks that are required to keep state for each stream: one associates the stream with a
     /// context, the other reports its end. Here they do nothing.
     pub fn floor_with_contexts(&self, limit: u64) -> Result<Vec<u8>> {
         let contexts = r#"(func (export "proxy_on_context_create") (param i32 i32))
@@ -57,17 +57,17 @@ impl Modules {
     }
 }
 
-/// The module that does nothing, with both headers callbacks.
+/// Returns the module that does nothing, with both headers callbacks.
 pub fn empty() -> Result<Vec<u8>> {
     text(include_str!("../wat/empty.wat"))
 }
 
-/// The handwritten module that appends one header to each response.
+/// Returns the handwritten module that appends one header to each response.
 pub fn append_by_hand() -> Result<Vec<u8>> {
     text(include_str!("../wat/append.wat"))
 }
 
-/// The handwritten module that increments a counter this many times in each response.
+/// Returns the handwritten module that increments a counter `times` times in each response.
 pub fn metric_by_hand(times: u32) -> Result<Vec<u8>> {
     text(
         &include_str!("../wat/metric.wat")

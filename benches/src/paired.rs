@@ -1,23 +1,23 @@
-//! Operations of less than a microsecond, measured in turn, so that what slows the machine down for a while slows all of them down.
+//! Measures operations of less than a microsecond in alternation, so that a temporary slowdown of the machine affects all of them.
 
 use std::time::Duration;
 
 use crate::statistics::median;
 
-/// How often the operation is repeated in each round, before the next one has its turn.
+/// How often an operation is called in each round before the next operation.
 const BATCHES: usize = 300;
 
-/// An operation, by what it is called. It is run some times in each call, and says how long one run took.
+/// An operation and its name. A call runs it several times and returns the duration of one run.
 pub type Operation<'a> = (&'static str, Box<dyn FnMut() -> Duration + 'a>);
 
-/// Nanoseconds of each operation, in each round.
+/// The durations of each operation in nanoseconds, one per round.
 pub struct Rounds {
     names: Vec<&'static str>,
     rounds: Vec<Vec<f64>>,
 }
 
 impl Rounds {
-    /// Measures all operations in each of some rounds.
+    /// Measures all operations in each of the given number of rounds.
     pub fn measure(mut operations: Vec<Operation<'_>>, rounds: usize) -> Rounds {
         let names = operations.iter().map(|(name, _)| *name).collect();
         let round = |_| {
@@ -32,7 +32,7 @@ impl Rounds {
         }
     }
 
-    /// The median of what `figure` makes of the times of a round, which it gets by name. Not a number if there is no such operation.
+    /// Returns the median over the rounds of `figure`, a function of the durations in a round by name. NaN if there is no such operation.
     pub fn median(&self, figure: impl Fn(&dyn Fn(&str) -> f64) -> f64) -> f64 {
         median(self.rounds.iter().map(|round| {
             figure(&|name| {

@@ -60,11 +60,11 @@ impl Server {
         Ok(server)
     }
 
-    /// The processor time that the process has used so far, in all threads.
+    /// Returns the processor time that the process has used so far, in all threads.
     pub fn cpu(&self) -> Result<Duration> {
         let mut clock = MaybeUninit::<libc::clockid_t>::uninit();
         let pid = libc::pid_t::try_from(self.child.id()).context("not a process id")?;
-        // SAFETY: `clock` is a place for one clock id.
+        // SAFETY: `clock` has space for one clock ID.
         let result = unsafe { libc::clock_getcpuclockid(pid, clock.as_mut_ptr()) };
         if result != 0 {
             bail!(
@@ -73,13 +73,13 @@ impl Server {
             );
         }
         let mut time = MaybeUninit::<libc::timespec>::uninit();
-        // SAFETY: the call above wrote the clock's id, since it succeeded; `time` is a place for one time.
+        // SAFETY: the call above succeeded, so it has written the clock's ID; `time` has space for one time.
         let result = unsafe { libc::clock_gettime(clock.assume_init(), time.as_mut_ptr()) };
         if result != 0 {
             return Err(std::io::Error::last_os_error())
                 .context("failed to read a process's clock");
         }
-        // SAFETY: the call above wrote it, since it succeeded.
+        // SAFETY: the call above succeeded, so it has written the time.
         let time = unsafe { time.assume_init() };
         Ok(Duration::new(
             u64::try_from(time.tv_sec)?,
@@ -87,7 +87,7 @@ impl Server {
         ))
     }
 
-    /// Resident memory in bytes.
+    /// Returns the resident memory in bytes.
     pub fn resident(&self) -> Result<u64> {
         let path = format!("/proc/{}/status", self.child.id());
         let text = fs::read_to_string(&path).with_context(|| format!("failed to read {path}"))?;
@@ -113,7 +113,7 @@ impl Drop for Server {
     }
 }
 
-/// Waits for the line, and continues to read, so that the server never blocks on a full pipe.
+/// Waits for the line. The thread continues to read, so that the server never blocks on a full pipe.
 fn ready(output: Box<dyn Read + Send>, says: Says) -> Result<SocketAddr> {
     let (found, listening) = mpsc::channel();
     thread::spawn(move || {

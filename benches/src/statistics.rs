@@ -1,11 +1,11 @@
 //! Statistics of slices: minimum, median, and the median of paired differences.
 //!
 //! Throughput on a shared machine varies by a fifth from one second to the next, for all candidates alike. Slices are therefore taken in
-//! rounds, one of each candidate, and differences are computed within a round before the median is.
+//! rounds, one of each candidate, and differences are computed within a round before the median is taken.
 
 use std::time::Duration;
 
-/// One candidate in one slice.
+/// The measurements of one candidate in one slice.
 #[derive(Clone, Copy, Debug)]
 pub struct Slice {
     /// The number of responses.
@@ -17,23 +17,23 @@ pub struct Slice {
 }
 
 impl Slice {
-    /// Responses per second.
+    /// Returns the responses per second.
     pub fn rate(&self) -> f64 {
         self.requests as f64 / self.time.as_secs_f64()
     }
 
-    /// Microseconds of the server's processor time for each request.
+    /// Returns the server's processor time per request, in microseconds.
     pub fn cost(&self) -> f64 {
         self.cpu.as_secs_f64() * 1e6 / self.requests as f64
     }
 }
 
-/// The minimum, or NaN if there are no values.
+/// Returns the minimum, or NaN if there are no values.
 pub fn minimum(values: impl IntoIterator<Item = f64>) -> f64 {
     values.into_iter().fold(f64::NAN, f64::min)
 }
 
-/// The median, or NaN if there are no values.
+/// Returns the median, or NaN if there are no values.
 pub fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     let mut sorted: Vec<f64> = values.into_iter().collect();
     sorted.sort_by(f64::total_cmp);
@@ -47,7 +47,7 @@ pub fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     }
 }
 
-/// The median over the rounds of the additional cost of a request compared with `base`, in the same round.
+/// Returns the median over the rounds of the additional cost of a request compared with `base` in the same round.
 pub fn overhead(slices: &[Slice], base: &[Slice]) -> f64 {
     median(
         slices

@@ -9,7 +9,7 @@ pub struct Table {
 }
 
 impl Table {
-    /// A table with these headings.
+    /// Creates a table with the given headings.
     pub fn new<const N: usize>(headings: [&str; N]) -> Self {
         Table {
             rows: vec![headings.map(str::to_owned).to_vec()],

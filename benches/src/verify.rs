@@ -5,7 +5,7 @@ use anyhow::{Context, Result, ensure};
 use crate::candidate::{Candidate, Environment};
 use crate::load::{self, Connection};
 
-/// Starts the candidate with a limit of two and sends three requests. A candidate that does nothing must respond to all of them.
+/// Starts the candidate with a limit of two and sends three requests. A candidate that does nothing must respond with 200 to all of them.
 pub fn verify(candidate: &Candidate, environment: &Environment) -> Result<()> {
     let server = candidate.start(environment, 2)?;
     let mut connection = Connection::open(server.address)?;
@@ -21,7 +21,7 @@ pub fn verify(candidate: &Candidate, environment: &Environment) -> Result<()> {
             .with_context(|| format!("`{}`, request {}", candidate.name, number + 1))?;
         ensure!(
             answer.status == expected,
-            "`{}` answers request {} with {} instead of {expected}",
+            "`{}` responded to request {} with {}, expected {expected}",
             candidate.name,
             number + 1,
             answer.status
@@ -31,20 +31,20 @@ pub fn verify(candidate: &Candidate, environment: &Environment) -> Result<()> {
             head.contains("who-am-i: wasm-extension") && head.contains("injected-by: istio-api!");
         ensure!(
             adds == candidate.works,
-            "`{}`, request {}: not the expected headers:\n{head}",
+            "`{}`, request {}: unexpected headers:\n{head}",
             candidate.name,
             number + 1
         );
         ensure!(
             expected != 403 || answer.body == b"rate limited, wait and retry.",
-            "`{}`, request {}: an unexpected body: {}",
+            "`{}`, request {}: unexpected body: {}",
             candidate.name,
             number + 1,
             String::from_utf8_lossy(answer.body)
         );
         ensure!(
             head.contains("powered-by: proxy-wasm-go-sdk!!") == (expected == 403),
-            "`{}`, request {}: `powered-by` belongs to 403:\n{head}",
+            "`{}`, request {}: `powered-by` must be set on 403 only:\n{head}",
             candidate.name,
             number + 1
         );

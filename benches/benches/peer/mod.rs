@@ -1,4 +1,5 @@
-//! wasmtime alone, used as documented, with what one callback that appends one header needs: the lower bound for Tidegate's engines.
+//! wasmtime alone, used as documented, with only the functions that a callback which appends one header needs: the lower bound for
+//! Tidegate's engines.
 
 use std::mem;
 
@@ -10,19 +11,19 @@ use wasmtime::component::{
 };
 use wasmtime::{Caller, Config, Engine, Extern, Linker, Result, Store, TypedFunc, bail};
 
-/// A deadline that is never reached; the checks are performed all the same.
+/// A deadline that is never reached. The checks are performed nevertheless.
 const DEADLINE: u64 = 1 << 40;
 
 /// The data in the store.
 #[derive(Default)]
 struct Message {
     fields: Fields,
-    /// The name that was appended last. The engines cache names, too.
+    /// The name that was appended last. The engines also cache names.
     known: Option<HeaderName>,
 }
 
 impl Message {
-    /// The semantics of the hostcall: name and value are validated and copied.
+    /// The semantics of the hostcall: the name and the value are validated and copied.
     fn append(&mut self, name: &[u8], value: &[u8]) -> Option<()> {
         let name = match &self.known {
             Some(known) if known.as_str().as_bytes() == name => known.clone(),
@@ -61,7 +62,7 @@ impl Module {
              value_size: u32|
              -> Result<i32> {
                 let Some(Extern::Memory(memory)) = caller.get_export("memory") else {
-                    bail!("no memory")
+                    bail!("the module exports no memory")
                 };
                 let (bytes, message) = memory.data_and_store_mut(&mut caller);
                 let slice = |at: u32, size: u32| {
@@ -194,12 +195,12 @@ impl Component {
             find("http-filter", "[constructor]filter"),
             find("on-response-headers", "handle"),
         ) else {
-            bail!("not a component of our world")
+            bail!("not a component of the expected world")
         };
         let configure = instance
             .get_typed_func::<(&[u8],), (Result<ResourceAny, String>,)>(&mut store, configure)?;
         let (Ok(plugin),) = configure.call(&mut store, (&[],))? else {
-            bail!("the plugin refuses to be configured")
+            bail!("the plugin rejected its configuration")
         };
         let create = instance
             .get_typed_func::<(ResourceAny, Resource<HttpStream>), (ResourceAny,)>(

@@ -26,11 +26,11 @@ use tidegate_components::workspace;
 use tidegate_host::EchoServer;
 use tidegate_testkit::envoy::Release;
 
-/// Enough that the server always has another request waiting, and few enough to be cheap.
+/// Large enough that the server always has another request waiting, and small enough to be cheap.
 const CONNECTIONS: usize = 8;
 
 struct Options {
-    /// Only shows that everything works: each candidate is measured briefly.
+    /// Whether to only check that everything works. Each candidate is then measured briefly.
     smoke: bool,
     /// The number of times each candidate is started.
     starts: usize,
@@ -114,7 +114,7 @@ fn run(options: &Options) -> Result<()> {
         }
     };
     let tidegate = command_line_tool(options.smoke)?;
-    // Processes that are started from here on run on the load generator's core, including the upstream.
+    // Processes that are started after this, including the upstream, run on the load generator's core.
     affinity::pin(cores.load).context("failed to choose a core")?;
     let upstream = EchoServer::start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
     let environment = Environment {
@@ -133,7 +133,7 @@ fn run(options: &Options) -> Result<()> {
     compare(&environment, options)
 }
 
-/// `tidegate`, built with the profile that users install or, without `--bench`, that of the tests.
+/// Returns the path of `tidegate`, built with the profile of releases or, without `--bench`, with that of the tests.
 fn command_line_tool(smoke: bool) -> Result<PathBuf> {
     let profile = if smoke {
         ("dev", "debug")

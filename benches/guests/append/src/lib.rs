@@ -1,6 +1,6 @@
-//! Appends one header to each response: the least that a plugin can do with a hostcall.
+//! Appends one header to each response, which is the minimal plugin with a hostcall.
 //!
-//! The request's callback is there so that the filter exists by the time that the response's is measured.
+//! The request callback is defined so that the filter exists before the response callback is measured.
 
 use tidegate_guest::prelude::*;
 

@@ -1,6 +1,6 @@
-//! Increments a counter in each response, as often as its configuration says.
+//! Increments a counter in each response. The configuration is the number of increments.
 //!
-//! The request's callback is there so that the filter exists by the time that the response's is measured.
+//! The request callback is defined so that the filter exists before the response callback is measured.
 
 use tidegate_guest::metrics::Counter;
 use tidegate_guest::prelude::*;

@@ -1,9 +1,9 @@
-//! `guests/append` once more, written with the Proxy-Wasm Rust SDK.
+//! A twin of `guests/append`, written with the Proxy-Wasm Rust SDK.
 
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{Action, ContextType};
 
-/// The SDK's entry point is public and has no comment; a private module keeps that to itself.
+/// The SDK defines the entry point as a public function without a comment. In a private module, the lint accepts it.
 mod start {
     use super::{Root, RootContext};
 
