@@ -387,26 +387,31 @@ mod tests {
     #[test]
     fn null_fields_are_dropped_and_reported_for_istio() {
         let given = r#"{"a": null, "b": {"c": null}, "d": [null, {"e": null}]}"#;
-        let arrives = arrival(Way::Istio, given).expect("an arrival");
+        let arrives = arrival(Way::Istio, given).expect("configuration should be deployable");
         assert_eq!(arrives.value, Some(json!({ "b": {}, "d": [null, {}] })));
         let nulls: Vec<_> = arrives.nulls.iter().map(Pointer::to_string).collect();
         assert_eq!(nulls, ["`/a`", "`/b/c`", "`/d/1/e`"]);
-        let text = arrival(Way::Bytes, given).expect("an arrival");
+        let text = arrival(Way::Bytes, given).expect("configuration should be deployable");
         assert_eq!(text.value, serde_json::from_str(given).ok());
     }
 
     #[test]
     fn only_istio_drops_an_empty_object() {
         for given in ["{}", r#"{"a": null}"#] {
-            assert_eq!(arrival(Way::Istio, given).expect("an arrival").value, None);
+            assert_eq!(
+                arrival(Way::Istio, given)
+                    .expect("configuration should be deployable")
+                    .value,
+                None
+            );
         }
-        let gateway = arrival(Way::Gateway, "{}").expect("an arrival");
+        let gateway = arrival(Way::Gateway, "{}").expect("configuration should be deployable");
         assert_eq!(gateway.value, Some(json!({})));
     }
 
     #[test]
     fn only_istio_requires_an_object() {
-        let error = arrival(Way::Istio, "[1]").expect_err("an array");
+        let error = arrival(Way::Istio, "[1]").expect_err("arrays should be rejected");
         assert!(error.contains("not a JSON object"), "{error}");
         assert!(arrival(Way::Gateway, "[1]").is_ok());
         assert!(arrival(Way::Bytes, "1").is_ok());
@@ -415,9 +420,14 @@ mod tests {
     #[test]
     fn bytes_need_not_be_json() {
         let key = "-----BEGIN PUBLIC KEY-----";
-        assert_eq!(arrival(Way::Bytes, key).expect("an arrival").value, None);
+        assert_eq!(
+            arrival(Way::Bytes, key)
+                .expect("configuration should be deployable")
+                .value,
+            None
+        );
         for way in [Way::Istio, Way::Gateway] {
-            let error = arrival(way, key).expect_err("no JSON");
+            let error = arrival(way, key).expect_err("text should not be JSON");
             assert!(error.contains("not JSON"), "{error}");
         }
     }
@@ -430,10 +440,10 @@ mod tests {
             "additionalProperties": false,
             "properties": { "limit": { "type": "integer", "minimum": 1 } },
         });
-        check(Some(&json!({ "limit": 3 })), &schema).expect("a good configuration");
+        check(Some(&json!({ "limit": 3 })), &schema).expect("configuration should be accepted");
         let refused = |arrives: Option<Value>| {
             check(arrives.as_ref(), &schema)
-                .expect_err("a bad configuration")
+                .expect_err("configuration should be rejected")
                 .to_string()
         };
         let error = refused(Some(json!({ "limit": 0, "other": 1 })));
@@ -460,14 +470,14 @@ mod tests {
             )),
             &schema,
         );
-        let error = error.expect_err("a list").to_string();
+        let error = error.expect_err("lists should be rejected").to_string();
         assert!(error.len() < 1000 && error.ends_with('…'), "{error}");
     }
 
     #[test]
     fn remote_schema_reference_is_an_error() {
         let schema = json!({ "$ref": "https://example.com/schema.json" });
-        let error = check(None, &schema).expect_err("a schema elsewhere");
+        let error = check(None, &schema).expect_err("external schemas should be rejected");
         assert!(matches!(error, ConfigurationError::Schema(_)), "{error}");
     }
 }

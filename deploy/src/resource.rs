@@ -256,7 +256,7 @@ mod tests {
             assert!(bad.parse::<Name>().is_err(), "{bad}");
         }
         assert_eq!(
-            Name::like("Rate_Limit").expect("a name").as_str(),
+            Name::like("Rate_Limit").expect("valid name").as_str(),
             "rate-limit"
         );
         assert!(Name::like("rate limit").is_err());
@@ -277,7 +277,7 @@ mod tests {
 
     #[test]
     fn labels_are_parsed_as_key_and_value() {
-        let label: Label = "app.kubernetes.io/name=Web_1".parse().expect("a label");
+        let label: Label = "app.kubernetes.io/name=Web_1".parse().expect("valid label");
         assert_eq!(
             (&*label.key, &*label.value),
             ("app.kubernetes.io/name", "Web_1")

@@ -238,7 +238,7 @@ mod tests {
             (Some(DIGEST), None),
             (Some(DIGEST), Some(DIGEST)),
         ] {
-            let source = image(in_reference, given).expect("a source");
+            let source = image(in_reference, given).expect("valid source");
             assert_eq!(
                 source.url(),
                 format!("oci://127.0.0.1:5000/a/b:v1@sha256:{DIGEST}")
@@ -257,7 +257,7 @@ mod tests {
 
     #[test]
     fn downloads_are_pinned_by_the_module_digest() {
-        let source = Source::parse("https://h/p.wasm", None, MODULE).expect("a download");
+        let source = Source::parse("https://h/p.wasm", None, MODULE).expect("valid source");
         assert_eq!(source.sha256(), Some(MODULE));
         assert_eq!(source.url(), "https://h/p.wasm");
         assert!(Source::parse("http://h:1/p.wasm", Some(MODULE.into()), MODULE).is_ok());

@@ -54,7 +54,7 @@ fn number(name: &str) -> Result<Option<u64>> {
     match std::env::var(name) {
         Ok(text) => Ok(Some(
             text.parse()
-                .with_context(|| format!("{name} is no number"))?,
+                .with_context(|| format!("{name} is not a number"))?,
         )),
         Err(_) => Ok(None),
     }
@@ -65,7 +65,7 @@ fn agree(seed: u64) -> Result<()> {
     let component = tidegate_components::guest_with(GUEST, Encoder::Newest, |text| {
         text.replace("(global $random (mut i32) (i32.const 1))", &start)
     })?;
-    let built = guests::adapted(GUEST, component.context("there is no such guest")?)?;
+    let built = guests::adapted(GUEST, component.context("no such guest")?)?;
     let runner = tidegate_tests::runner(move |_, _, runtime| {
         Ok(match runtime {
             RuntimeKind::Component => built.component.clone(),
@@ -82,7 +82,7 @@ fn agree(seed: u64) -> Result<()> {
     verdict::check(&scenario, &module)?;
     ensure!(
         component.received.len() == RUN,
-        "not every request came upstream"
+        "not every request reached the upstream"
     );
     let found = compare::differences(&Owned::known()?, &component, &module);
     ensure!(found.is_empty(), "{}", found.join("\n"));

@@ -160,7 +160,7 @@ impl Plugin {
 /// The adapted guest.
 fn module() -> anyhow::Result<Bytes> {
     let component = tidegate_components::guest(GUEST, Encoder::Newest)?;
-    let component = component.context("there is no such guest")?;
+    let component = component.context("no such guest")?;
     Ok(guests::adapted(GUEST, component)?.module)
 }
 

@@ -72,7 +72,9 @@ const GREETER: &str = r#"{ "cluster": "service" }"#;
 #[test]
 fn events_leave_memory_and_descriptors_flat() -> Result<()> {
     let requests = match std::env::var("TIDEGATE_EVENTS") {
-        Ok(requests) => requests.parse().context("TIDEGATE_EVENTS is no number")?,
+        Ok(requests) => requests
+            .parse()
+            .context("TIDEGATE_EVENTS is not a number")?,
         Err(_) => REQUESTS,
     };
     let streams = match requests {
@@ -161,7 +163,7 @@ fn is_flat(case: Case) -> Result<()> {
     let (before, after) = (growth.before, growth.after);
     ensure!(
         growth.bytes() <= before.0 / 10 + leak,
-        "{name}: memory grows from {} to {} bytes, {leak} of which are known to leak",
+        "{name}: memory grows from {} to {} bytes; the known leak is {leak} bytes",
         before.0,
         after.0
     );
@@ -180,7 +182,7 @@ fn growth(case: Case) -> Result<Growth> {
     let requests = case.requests;
     let server = start(case.module, case.configuration, service()?).context(case.name.clone())?;
     let address = server.local_addr();
-    let admin = server.admin_addr().context("the admin listener")?;
+    let admin = server.admin_addr().context("no admin listener")?;
     let mut client = Client::connect(address)?;
     let mut measure = |count: usize| -> Result<Used> {
         for _ in 0..count {
@@ -273,7 +275,7 @@ fn memory(admin: SocketAddr) -> Result<u64> {
         .lines()
         .find(|line| line.starts_with("tidegate_plugin_memory_bytes{"))
         .with_context(|| format!("no memory in {text}"))?;
-    let (_, value) = line.rsplit_once(' ').context("a value")?;
+    let (_, value) = line.rsplit_once(' ').context("the metric has no value")?;
     Ok(value.parse()?)
 }
 
@@ -303,7 +305,11 @@ impl Client {
         self.stream.get_mut().write_all(request.as_bytes())?;
         let mut line = String::new();
         self.stream.read_line(&mut line)?;
-        let status = line.split(' ').nth(1).context("a status")?.parse()?;
+        let status = line
+            .split(' ')
+            .nth(1)
+            .context("the response has no status")?
+            .parse()?;
         let mut length = 0;
         loop {
             line.clear();

@@ -62,7 +62,7 @@ type Build = Arc<OnceLock<Result<Built, String>>>;
 fn main() -> ExitCode {
     let arguments = tidegate_tests::waiting(Arguments::from_args());
     if !go::is_there() {
-        eprintln!("SKIPPED: the plugins in Go: there is no `go` on the path");
+        eprintln!("SKIPPED: the plugins in Go: `go` is not on PATH");
     }
     let mut trials = Vec::new();
     for plugin in PLUGINS {
@@ -109,7 +109,7 @@ fn trial(
 ) -> Trial {
     Trial::ignorable_test(name, move || {
         if !go::is_there() {
-            return Ok(Completion::ignored_with("there is no `go` on the path"));
+            return Ok(Completion::ignored_with("`go` is not on PATH"));
         }
         let run = || -> Result<Completion> {
             if let RuntimeKind::Envoy(release) = runtime
@@ -182,7 +182,9 @@ fn passes(
 /// otherwise.
 fn survives(build: &Build, runtime: RuntimeKind) -> Result<()> {
     let requests = match std::env::var("TIDEGATE_REQUESTS") {
-        Ok(requests) => requests.parse().context("TIDEGATE_REQUESTS is no number")?,
+        Ok(requests) => requests
+            .parse()
+            .context("TIDEGATE_REQUESTS is not a number")?,
         Err(_) => REQUESTS,
     };
     let runner = runner("collector", build)?;
@@ -215,7 +217,7 @@ fn serves(runner: &Runner, runtime: RuntimeKind, requests: usize) -> Result<()> 
     verdict::check(&scenario, &transcript)?;
     let last = transcript.exchanges.last().context("no request was made")?;
     let cycles = last.headers.iter().find(|(name, _)| name == "x-cycles");
-    let (_, cycles) = cycles.context("the number of collections is not there")?;
+    let (_, cycles) = cycles.context("the response has no number of collections")?;
     let cycles: usize = cycles.to_string().trim_matches('"').parse()?;
     ensure!(
         cycles >= requests / 20,

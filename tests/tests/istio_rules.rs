@@ -20,7 +20,7 @@ fn judge(text: &str) -> Report {
         module_sha256: Some(MODULE.into()),
         ..Options::default()
     };
-    validate(text, &options).expect("YAML")
+    validate(text, &options).expect("valid YAML")
 }
 
 fn errors(report: &Report) -> Vec<&Finding> {
@@ -47,7 +47,7 @@ fn is_right(fixture: &Fixture, report: &Report) -> bool {
 #[test]
 fn every_fixture_gets_its_expected_verdict() {
     let wrong: Vec<String> = fixtures()
-        .expect("fixtures")
+        .expect("failed to read the fixtures")
         .iter()
         .filter_map(|fixture| {
             let report = judge(&fixture.text);
@@ -72,7 +72,7 @@ fn every_rule_has_fixtures_and_every_fixture_a_rule() {
         );
     }
     let mut have: BTreeMap<(String, String), Vec<Verdict>> = BTreeMap::new();
-    for fixture in fixtures().expect("fixtures") {
+    for fixture in fixtures().expect("failed to read the fixtures") {
         if let Some(kind) = fixture.kind {
             have.entry((format!("{kind:?}"), fixture.rule))
                 .or_default()
@@ -94,7 +94,7 @@ proptest! {
         which in 0usize..1000,
         edits in prop::collection::vec((0usize..4000, prop::sample::select(b"\0\t\n -:#&*!|>'\"%@`{}[],?<~0123456789.e_ynABC\xc3\xbc\x80".to_vec())), 0..12),
     ) {
-        static FIXTURES: LazyLock<Vec<Fixture>> = LazyLock::new(|| fixtures().expect("fixtures"));
+        static FIXTURES: LazyLock<Vec<Fixture>> = LazyLock::new(|| fixtures().expect("failed to read the fixtures"));
         let fixtures = &*FIXTURES;
         let mut bytes = fixtures[which % fixtures.len()].text.clone().into_bytes();
         bytes.truncate(4000);

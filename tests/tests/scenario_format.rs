@@ -8,12 +8,12 @@ use tidegate_testkit::{Scenario, scenario, schema};
 
 #[test]
 fn every_scenario_matches_the_schema() {
-    let validator = jsonschema::draft7::new(&schema::scenario()).expect("a schema");
-    let files = scenario::files(&workspace::scenarios()).expect("scenarios");
+    let validator = jsonschema::draft7::new(&schema::scenario()).expect("valid schema");
+    let files = scenario::files(&workspace::scenarios()).expect("failed to find the scenarios");
     assert!(files.len() > 50, "{} scenarios", files.len());
     for file in files {
-        let text = fs::read_to_string(&file).expect("a scenario");
-        let value: Value = serde_saphyr::from_str(&text).expect("YAML");
+        let text = fs::read_to_string(&file).expect("valid scenario");
+        let value: Value = serde_saphyr::from_str(&text).expect("valid YAML");
         let wrong: Vec<String> = validator
             .iter_errors(&value)
             .map(|error| format!("{}: {error}", error.instance_path()))
@@ -24,8 +24,8 @@ fn every_scenario_matches_the_schema() {
 
 #[test]
 fn examples_in_the_manual_are_valid_scenarios() {
-    let manual =
-        fs::read_to_string(workspace::root().join("docs/testing.md")).expect("docs/testing.md");
+    let manual = fs::read_to_string(workspace::root().join("docs/testing.md"))
+        .expect("failed to read docs/testing.md");
     let shown = manual
         .split("```yaml\n")
         .skip(1)
@@ -33,7 +33,7 @@ fn examples_in_the_manual_are_valid_scenarios() {
     let [whole, plugins] = shown.collect::<Vec<_>>()[..] else {
         panic!("two examples");
     };
-    let scenario: Scenario = serde_saphyr::from_str(whole).expect("a scenario");
+    let scenario: Scenario = serde_saphyr::from_str(whole).expect("valid scenario");
     assert_eq!((scenario.seed, scenario.steps.len()), (Some(7), 11));
     assert_eq!(
         (scenario.shared_data.len(), scenario.properties.len()),
@@ -43,6 +43,6 @@ fn examples_in_the_manual_are_valid_scenarios() {
     assert_eq!((metadata.route.len(), metadata.dynamic.len()), (1, 1));
     assert_eq!(scenario.metrics.len(), 2);
     let chain = format!("about: x\nsteps:\n- request: {{path: /}}\n{plugins}");
-    let chain: Scenario = serde_saphyr::from_str(&chain).expect("a scenario");
+    let chain: Scenario = serde_saphyr::from_str(&chain).expect("valid scenario");
     assert_eq!(chain.plugins.len(), 2);
 }

@@ -36,7 +36,7 @@ fn main() -> ExitCode {
 fn trials() -> Result<Vec<Trial>> {
     let folder = workspace::scenarios();
     let owned = Arc::new(Owned::known()?);
-    let scenarios = scenario::walk(&folder, None).context("the scenarios cannot be read")?;
+    let scenarios = scenario::walk(&folder, None).context("failed to read the scenarios")?;
     let runner = Arc::new(tidegate_tests::runner(wasm));
     let with_sdk = Arc::new(tidegate_tests::runner(|scenario, plugin, runtime| {
         let mut plugin = plugin.clone();
@@ -136,7 +136,7 @@ impl Case {
             .filter(|runtime| missing(*runtime).is_none())
             .collect();
         let [first, others @ ..] = &runtimes[..] else {
-            return Ok(Completion::ignored_with("there is one runtime only"));
+            return Ok(Completion::ignored_with("there is only one runtime"));
         };
         let left = self.run(*first).as_ref().map_err(Failed::from)?;
         let mut found = Vec::new();

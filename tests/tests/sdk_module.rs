@@ -62,7 +62,7 @@ fn trials() -> Result<Vec<Trial>> {
         EXAMPLES.clone().map_err(|error| anyhow!(error))
     }));
     let folder = workspace::root().join("tests/twins");
-    for scenario in scenario::walk(&folder, None).context("the scenarios cannot be read")? {
+    for scenario in scenario::walk(&folder, None).context("failed to read the scenarios")? {
         trials.extend(of_example(scenario, &runner));
     }
     Ok(trials)

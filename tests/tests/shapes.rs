@@ -97,7 +97,7 @@ fn behaves(
     }
     if ran == 0 {
         return Err(format!(
-            "no scenario has `{guest}` alone; write one under tests/scenarios/plugins"
+            "no scenario uses `{guest}` alone; add one in tests/scenarios/plugins"
         )
         .into());
     }

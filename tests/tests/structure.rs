@@ -72,7 +72,7 @@ fn check(folder: &str, view: impl FnOnce(Graph) -> Graph) -> Result<()> {
     read(&root, "", &mut sources)?;
     ensure!(
         sources.len() > 20,
-        "{folder} has {} modules only",
+        "{folder} has only {} modules",
         sources.len()
     );
     let modules: BTreeSet<String> = sources.keys().cloned().collect();
@@ -113,7 +113,7 @@ fn read(folder: &Path, prefix: &str, sources: &mut BTreeMap<String, String>) -> 
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         let stem = path.file_stem().and_then(|stem| stem.to_str());
-        let stem = stem.context("a file without a name")?;
+        let stem = stem.context("the file has no name")?;
         // Test modules may import any module.
         if stem == "tests" {
             continue;

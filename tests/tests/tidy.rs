@@ -229,7 +229,7 @@ fn parts(kind: &TypeDefKind) -> Vec<(&str, &Docs)> {
 #[test]
 fn every_known_difference_names_its_test() {
     let text = fs::read_to_string(workspace::root().join("docs/host-differences.md"))
-        .expect("docs/host-differences.md");
+        .expect("failed to read docs/host-differences.md");
     let mut wrong = Vec::new();
     let mut rows = 0;
     for row in text
@@ -264,8 +264,8 @@ fn every_known_difference_names_its_test() {
 
 #[test]
 fn scenarios_named_in_events_exist() {
-    let text =
-        fs::read_to_string(workspace::root().join("docs/events.md")).expect("docs/events.md");
+    let text = fs::read_to_string(workspace::root().join("docs/events.md"))
+        .expect("failed to read docs/events.md");
     let named: Vec<&str> = text
         .split('`')
         .skip(1)
@@ -313,7 +313,8 @@ fn rust_files() -> Vec<(String, String)> {
     files(|path| path.extension().is_some_and(|extension| extension == "rs"))
         .into_iter()
         .map(|path| {
-            let source = fs::read_to_string(workspace::root().join(&path)).expect("a source file");
+            let source = fs::read_to_string(workspace::root().join(&path))
+                .expect("failed to read a source file");
             (path, source)
         })
         // `cargo component build` writes its bindings to the source directory. git ignores them too.
@@ -334,11 +335,11 @@ fn files(wanted: impl Fn(&Path) -> bool) -> Vec<String> {
     let mut found: Vec<String> = walkdir::WalkDir::new(&root)
         .into_iter()
         .filter_entry(|entry| !foreign(entry.path()))
-        .map(|entry| entry.expect("an entry").into_path())
+        .map(|entry| entry.expect("failed to read a directory entry").into_path())
         .filter(|path| path.is_file() && wanted(path))
         .map(|path| {
             path.strip_prefix(&root)
-                .expect("a path below the root")
+                .expect("path should be below the root")
                 .to_string_lossy()
                 .into_owned()
         })
@@ -366,22 +367,25 @@ impl Crates {
             .args(["metadata", "--no-deps", "--format-version", "1"])
             .current_dir(workspace::root())
             .output()
-            .expect("cargo metadata");
+            .expect("failed to run `cargo metadata`");
         assert!(
             output.status.success(),
             "{}",
             String::from_utf8_lossy(&output.stderr)
         );
-        let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
-        let text = |value: &serde_json::Value| value.as_str().expect("a string").to_owned();
+        let metadata: serde_json::Value =
+            serde_json::from_slice(&output.stdout).expect("valid JSON");
+        let text = |value: &serde_json::Value| {
+            value.as_str().expect("value should be a string").to_owned()
+        };
         let packages = metadata["packages"]
             .as_array()
-            .expect("a list of packages")
+            .expect("`packages` should be a list")
             .iter()
             .map(|package| {
                 let dependencies = package["dependencies"]
                     .as_array()
-                    .expect("a list of dependencies")
+                    .expect("`dependencies` should be a list")
                     .iter();
                 let manifest = PathBuf::from(text(&package["manifest_path"]));
                 let folder = manifest
@@ -393,7 +397,7 @@ impl Crates {
                 let package_of = Package {
                     is_published,
                     folder: folder
-                        .expect("a crate below the root")
+                        .expect("crate should be below the root")
                         .to_string_lossy()
                         .into_owned(),
                     dependencies: dependencies

@@ -40,10 +40,10 @@ fn trials() -> Result<Vec<Trial>> {
                 let guest = &scenario.plugins[0].guest;
                 // This version of the adapter lacks a function that the guest imports from it.
                 if guest == "clock-paused" && encoder == Encoder::Wasmtime {
-                    return Ok(Completion::ignored_with("its adapter came later"));
+                    return Ok(Completion::ignored_with("this adapter lacks a function"));
                 }
                 let component = tidegate_components::guest(guest, encoder)?;
-                let component = component.context("there is no such guest")?;
+                let component = component.context("no such guest")?;
                 let built = guests::adapted(guest, component)?;
                 tidegate_adapter::verify(&built.module)?;
                 passes(&scenario, &built)
@@ -64,7 +64,7 @@ fn trials() -> Result<Vec<Trial>> {
                 format!("c/{output:?}Output/{encoder:?}"),
                 move || {
                     if !languages::has_pip() {
-                        return Ok(Completion::ignored_with("there is no Python with pip"));
+                        return Ok(Completion::ignored_with("Python with pip is not installed"));
                     }
                     let folder =
                         workspace::target().join(format!("languages/c-{output:?}-{encoder:?}"));

@@ -291,7 +291,7 @@ mod tests {
     fn scalars_resolve_as_in_go() {
         // Allows a longer table than the one in the repository to be tested.
         let longer = std::env::var_os("TIDEGATE_SCALAR_VERDICTS")
-            .map(|path| std::fs::read_to_string(path).expect("a table of verdicts"));
+            .map(|path| std::fs::read_to_string(path).expect("failed to read the table"));
         let table = longer.as_deref().unwrap_or(VERDICTS);
         let mut wrong = Vec::new();
         for line in table.lines() {
@@ -299,7 +299,14 @@ mod tests {
                 panic!("no row of three: {line}");
             };
             let ours = yaml::parse(&format!("v: {written}\n"))
-                .map(|documents| documents[0].root.get("v").expect("a value").value.clone())
+                .map(|documents| {
+                    documents[0]
+                        .root
+                        .get("v")
+                        .expect("valid value")
+                        .value
+                        .clone()
+                })
                 .ok();
             if ours != value_of(value) {
                 wrong.push(format!("value {written}: Go has {value}, we {ours:?}"));
@@ -325,7 +332,7 @@ mod tests {
         if let Ok(integer) = json.parse() {
             return Some(Value::Integer(integer));
         }
-        Some(match serde_json::from_str(json).expect("JSON") {
+        Some(match serde_json::from_str(json).expect("valid JSON") {
             serde_json::Value::Null => Value::Null,
             serde_json::Value::Bool(value) => Value::Bool(value),
             serde_json::Value::String(value) => Value::String(value),

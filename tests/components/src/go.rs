@@ -58,7 +58,7 @@ pub fn encode(wit: &str, module: Vec<u8>) -> Result<Vec<u8>> {
     };
     recipe
         .make()
-        .with_context(|| format!("failed to make a component with {ADAPTER_NAME}"))
+        .with_context(|| format!("failed to create a component with {ADAPTER_NAME}"))
 }
 
 /// Copies the files of a directory, replacing existing ones.

@@ -86,7 +86,7 @@ pub fn component(guest: &str, shape: Shape) -> Result<Vec<u8>> {
                 .validate(true)
                 .module(&module)
                 .and_then(|mut encoder| encoder.encode())
-                .with_context(|| format!("failed to componentise `{guest}`"))
+                .with_context(|| format!("failed to create a component from `{guest}`"))
         }
         Shape::CargoComponent => read(&cargo(
             guest,
@@ -103,10 +103,12 @@ fn read(file: &Path) -> Result<Vec<u8>> {
 /// Runs cargo, or a program that accepts its arguments, and returns the path of the built file.
 fn cargo(guest: &str, arguments: &[&str], program: Option<&Path>) -> Result<PathBuf> {
     let target = workspace::target();
-    fs::create_dir_all(&target).with_context(|| format!("failed to make {}", target.display()))?;
+    fs::create_dir_all(&target)
+        .with_context(|| format!("failed to create {}", target.display()))?;
     // Cargo's own lock does not cover cargo-component, which rewrites cargo's output.
-    let lock = File::create(target.join(".guests.lock")).context("failed to make a lock file")?;
-    lock.lock().context("failed to lock")?;
+    let lock =
+        File::create(target.join(".guests.lock")).context("failed to create the lock file")?;
+    lock.lock().context("failed to lock the lock file")?;
 
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(program.map_or(Path::new(&cargo), |program| program));
@@ -133,7 +135,7 @@ fn cargo(guest: &str, arguments: &[&str], program: Option<&Path>) -> Result<Path
         .with_context(|| format!("failed to run {command:?}"))?;
     if !output.status.success() {
         bail!(
-            "failed to build `{guest}` with `{}` (are the wasm targets there? `cargo xtask setup` adds them):\n{}",
+            "failed to build `{guest}` with `{}` (are the wasm targets installed? Run `cargo xtask setup`):\n{}",
             arguments.join(" "),
             String::from_utf8_lossy(&output.stderr).trim_end()
         );
@@ -160,7 +162,9 @@ fn artifact(guest: &str, messages: &str) -> Result<PathBuf> {
             file.extension()
                 .is_some_and(|extension| extension == "wasm")
         })
-        .with_context(|| format!("cargo made no .wasm of `{guest}`; is its crate-type `cdylib`?"))
+        .with_context(|| {
+            format!("cargo created no .wasm file for `{guest}`; is its crate-type `cdylib`?")
+        })
 }
 
 /// Returns the path of `cargo-component`: the one in `TIDEGATE_CARGO_COMPONENT`, the one that `cargo xtask setup`
@@ -180,7 +184,7 @@ fn cargo_component() -> Result<PathBuf> {
         .is_ok_and(|output| output.status.success());
     ensure!(
         found,
-        "there is no cargo-component; `cargo xtask setup` installs it"
+        "cargo-component is not installed; run `cargo xtask setup`"
     );
     Ok(name.into())
 }

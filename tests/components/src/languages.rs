@@ -74,7 +74,7 @@ pub fn build_contract(language: Language) -> Result<Result<Bytes, Missing>> {
     let wasm = match language {
         Language::JavaScript => javascript_contract(&copy.join("javascript"), newest),
         Language::Python => python(&copy.join("python"), "contract", newest),
-        Language::C | Language::Go => bail!("`contract` is not written in {language} here"),
+        Language::C | Language::Go => bail!("`contract` does not exist in {language}"),
     }
     .with_context(|| format!("failed to build `contract` in {language}"))?;
     read(&wasm).map(Ok)
@@ -125,13 +125,14 @@ fn javascript(folder: &Path, newest: SystemTime) -> Result<PathBuf> {
         for stale in ["node_modules", "package-lock.json"] {
             let stale = folder.join(stale);
             if stale.is_dir() {
-                fs::remove_dir_all(&stale).context("failed to remove what an installation left")?;
+                fs::remove_dir_all(&stale)
+                    .context("failed to remove an incomplete installation")?;
             } else if stale.is_file() {
-                fs::remove_file(&stale).context("failed to remove what an installation left")?;
+                fs::remove_file(&stale).context("failed to remove an incomplete installation")?;
             }
         }
         npm(&["install", "--no-audit", "--no-fund"])?;
-        fs::write(done, "").context("failed to note that it is there")?;
+        fs::write(done, "").context("failed to record the installation")?;
     }
     Ok(wasm)
 }
@@ -205,14 +206,14 @@ pub fn build_go_sdk(source: &Path) -> Result<Result<Bytes, Missing>> {
     if let Some(missing) = absent("go", &["version"], "Go") {
         return Ok(Err(missing));
     }
-    let name = source.file_name().context("a folder without a name")?;
+    let name = source.file_name().context("the directory has no name")?;
     let wasm = workspace::target()
         .join("languages")
         .join(name)
         .with_extension("wasm");
     if let Some(folder) = wasm.parent() {
         fs::create_dir_all(folder)
-            .with_context(|| format!("failed to make {}", folder.display()))?;
+            .with_context(|| format!("failed to create {}", folder.display()))?;
     }
     go_sdk(source, &wasm)?;
     let bytes = fs::read(&wasm).with_context(|| format!("failed to read {}", wasm.display()))?;
@@ -242,7 +243,7 @@ pub fn pip(requirement: &str) -> Result<PathBuf> {
             .args(["--disable-pip-version-check", "--upgrade", "--target"])
             .arg(&folder)
             .arg(requirement))?;
-        fs::write(folder.join("done"), "").context("failed to note that it is there")?;
+        fs::write(folder.join("done"), "").context("failed to record the installation")?;
     }
     Ok(folder)
 }
@@ -265,7 +266,7 @@ fn mirror(from: &Path, to: &Path) -> Result<SystemTime> {
         let target = to.join(entry.path().strip_prefix(from)?);
         if entry.file_type().is_dir() {
             fs::create_dir_all(&target)
-                .with_context(|| format!("failed to make {}", target.display()))?;
+                .with_context(|| format!("failed to create {}", target.display()))?;
         } else {
             let bytes = fs::read(entry.path())?;
             // Unchanged files keep their modification time, so that make does not rebuild.
@@ -307,7 +308,11 @@ fn absent(program: &str, arguments: &[&str], what: &str) -> Option<Missing> {
             .output()
             .is_ok_and(|output| output.status.success())
     });
-    (!found).then(|| Missing(format!("there is no `{program}`; it comes with {what}")))
+    (!found).then(|| {
+        Missing(format!(
+            "`{program}` is not on PATH; it is provided by {what}"
+        ))
+    })
 }
 
 fn run(command: &mut Command) -> Result<()> {

@@ -267,7 +267,7 @@ pub fn guest_with(
     };
     let component = make();
     component
-        .with_context(|| format!("failed to make a component of {}", folder.display()))
+        .with_context(|| format!("failed to create a component of {}", folder.display()))
         .map(Some)
 }
 

@@ -79,7 +79,7 @@ pub fn run(workspace: &Workspace) -> Result<()> {
     if let Readiness::Lacking(reason) = toolchain::readiness(&module)? {
         return skipped(&reason);
     }
-    let scratch = tempfile::tempdir().context("failed to make a folder for this run")?;
+    let scratch = tempfile::tempdir().context("failed to create a temporary directory")?;
     let Some(registry) = Registry::start(&scratch.path().join("registry"), None)? else {
         return skipped(
             "no `docker-registry` on PATH; install it (Debian's package has that name)",

@@ -118,7 +118,7 @@ impl Setup {
     fn make(workspace: &Workspace, module: PathBuf) -> Result<Setup> {
         toolchain::check_format(&module)?;
         toolchain::check_tables(&module)?;
-        let scratch = tempfile::tempdir().context("failed to make a folder for this run")?;
+        let scratch = tempfile::tempdir().context("failed to create a temporary directory")?;
         let judge_binary = toolchain::build(&module, &workspace.target.join("istio"))?;
         let mut definitions = vec![toolchain::definitions(&module)?];
         let gateway = toolchain::gateway_definition(scratch.path())?;
@@ -130,7 +130,7 @@ impl Setup {
         let [tutorial, rate_limit] = guests::build(workspace, &["istio-tutorial", "rate-limit"])?
             .try_into()
             .ok()
-            .context("two components expected")?;
+            .context("expected two components")?;
         Ok(Setup {
             judge,
             judge_binary,
@@ -150,7 +150,9 @@ impl Setup {
 impl Plugin {
     /// Adapts a component.
     pub fn adapt(component: PathBuf, tidegate: &Tidegate, folder: &Path) -> Result<Plugin> {
-        let name = component.file_name().context("a component has a name")?;
+        let name = component
+            .file_name()
+            .context("the component has no file name")?;
         let module = folder.join(name);
         shell::run(
             tidegate

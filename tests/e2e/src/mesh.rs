@@ -53,7 +53,7 @@ fn outside(workspace: &Workspace, parts: &Parts, again: &[&str]) -> Result<()> {
     // The program copies itself before the builds, which take minutes, because it may be rebuilt in the meantime.
     let us = parts.bin.join("e2e");
     fs::create_dir_all(&parts.bin)
-        .with_context(|| format!("failed to make {}", parts.bin.display()))?;
+        .with_context(|| format!("failed to create {}", parts.bin.display()))?;
     parts::copy(
         &env::current_exe().context("failed to find our own binary")?,
         &us,
@@ -65,7 +65,7 @@ fn outside(workspace: &Workspace, parts: &Parts, again: &[&str]) -> Result<()> {
     }
     for folder in [parts.story(), parts.logs()] {
         fs::create_dir_all(&folder)
-            .with_context(|| format!("failed to make {}", folder.display()))?;
+            .with_context(|| format!("failed to create {}", folder.display()))?;
     }
     namespaces::run_inside(&us, again, &parts.story())
 }

@@ -242,12 +242,11 @@ mod tests {
     fn url_verdicts_match_go() {
         // Allows a longer table than the one in the repository to be tested.
         let longer = std::env::var_os("TIDEGATE_URL_VERDICTS")
-            .map(|path| std::fs::read_to_string(path).expect("a table of verdicts"));
+            .map(|path| std::fs::read_to_string(path).expect("failed to read the table"));
         let table = longer.as_deref().unwrap_or(VERDICTS);
         let mut wrong = Vec::new();
         for line in table.lines() {
-            let (url, admitted): (String, bool) =
-                serde_json::from_str(line).expect("a URL and a verdict");
+            let (url, admitted): (String, bool) = serde_json::from_str(line).expect("valid row");
             if admit(&url).is_ok() != admitted {
                 wrong.push(format!("{url:?}: Go says {admitted}, we {:?}", admit(&url)));
             }

@@ -6,8 +6,11 @@ use tidegate_components::go;
 
 fn main() -> Result<()> {
     let target = std::env::args_os().nth(1);
-    let target = PathBuf::from(target.context("which folder do they go to?")?);
-    ensure!(go::is_there(), "there is no `go`; install Go 1.25 or later");
+    let target = PathBuf::from(target.context("expected the output directory as argument")?);
+    ensure!(
+        go::is_there(),
+        "`go` is not on PATH; install Go 1.25 or later"
+    );
     for name in std::env::args()
         .skip(2)
         .chain(["greeter".to_owned(), "tutorial".to_owned()])

@@ -53,10 +53,7 @@ pub fn compare_fixtures(setup: &mut Setup) -> Result<Report> {
         let refused = fixture.verdict == Expected::Invalid;
         let verdicts = setup.judge.validate(&fixture.text)?;
         let [istio] = &verdicts[..] else {
-            differences.push(format!(
-                "{name}: Istio sees {} documents in it",
-                verdicts.len()
-            ));
+            differences.push(format!("{name}: Istio reads {} documents", verdicts.len()));
             continue;
         };
         let findings = ours.remove(file).unwrap_or_default();
@@ -71,8 +68,8 @@ pub fn compare_fixtures(setup: &mut Setup) -> Result<Report> {
             let told = arrives(&fixture.text);
             if told != Some(istio.configuration.as_str()) {
                 differences.push(format!(
-                    "{name}: says that {} arrives, and istiod hands on `{}`",
-                    told.map_or("nobody knows what".to_owned(), |told| format!("`{told}`")),
+                    "{name}: expected the configuration {}, but istiod passes `{}`",
+                    told.map_or("(not stated)".to_owned(), |told| format!("`{told}`")),
                     istio.configuration
                 ));
             }
@@ -139,12 +136,12 @@ pub fn compare_variations(setup: &mut Setup) -> Result<Report> {
             let verdicts = setup.judge.validate(line)?;
             match &verdicts[..] {
                 [istio] => differences.extend(difference(change, istio, &findings)),
-                several => bail!("{change} is {} documents to Istio", several.len()),
+                several => bail!("{change}: Istio reads {} documents", several.len()),
             }
         }
         ensure!(
             ours.is_empty(),
-            "`tidegate check` finds something where no document is: in lines {:?}",
+            "`tidegate check` reports findings outside of all documents, in lines {:?}",
             ours.keys()
         );
     }
@@ -196,7 +193,7 @@ struct Difference {
 /// Compares all texts. Each text is a separate file, which is admitted as a whole or not at all.
 fn compare_all(setup: &mut Setup, what: &str, texts: &[String]) -> Result<Compared> {
     let folder = setup.scratch.path().join(what);
-    fs::create_dir(&folder).with_context(|| format!("failed to make {}", folder.display()))?;
+    fs::create_dir(&folder).with_context(|| format!("failed to create {}", folder.display()))?;
     let mut files = Vec::new();
     for (index, text) in texts.iter().enumerate() {
         let file = folder.join(format!("{index:04}.yaml"));
@@ -227,7 +224,7 @@ fn compare_all(setup: &mut Setup, what: &str, texts: &[String]) -> Result<Compar
     // If nearly all texts are rejected, or nearly none, the comparison tests little.
     ensure!(
         (texts.len() / 10..texts.len() * 9 / 10).contains(&admitted),
-        "of {} {what} {admitted} are admitted, which shows little",
+        "{admitted} of {} {what} are admitted",
         texts.len()
     );
     Ok(Compared {

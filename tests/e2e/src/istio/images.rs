@@ -92,7 +92,7 @@ impl Images<'_> {
         let again = self.push(&self.plugin.component, &[&tagged, "--layout", layout])?;
         ensure!(
             digest == again,
-            "the same component is pushed as {digest}, then as {again}"
+            "the same component was pushed with two digests, {digest} and {again}"
         );
         let pinned = format!("{repository}@sha256:{digest}");
         // The format that `push` prints.
@@ -111,9 +111,9 @@ impl Images<'_> {
             self.both(&name, &tagged, sha256, false, false)?;
         }
         let absent = format!("{repository}@sha256:{nothing}");
-        self.both("a digest that nobody pushed", &absent, "", false, false)?;
+        self.both("a digest that was not pushed", &absent, "", false, false)?;
         self.both(
-            "a tag that nobody pushed",
+            "a tag that was not pushed",
             &format!("{repository}:v2"),
             "",
             false,
@@ -132,7 +132,13 @@ impl Images<'_> {
         self.push(&self.plugin.component, &[&tagged, "--with-component"])?;
         self.both("pushed with --with-component", &tagged, "", true, true)?;
         let component = format!("{tagged}-component");
-        self.both("the component beside it", &component, "", false, false)
+        self.both(
+            "the component that was pushed next to it",
+            &component,
+            "",
+            false,
+            false,
+        )
     }
 
     /// Tests images as other tools push them. An index can be fetched by its tag, but never by its own digest.
@@ -146,7 +152,9 @@ impl Images<'_> {
         for image in images {
             let tagged = format!("oci://{}", image.reference);
             self.both(&image.name, &tagged, "", image.agent, image.envoy)?;
-            let (repository, _) = tagged.rsplit_once(':').context("a reference with a tag")?;
+            let (repository, _) = tagged
+                .rsplit_once(':')
+                .context("the reference has no tag")?;
             let pinned = format!("{repository}@{}", image.digest);
             let Some(child) = &image.child else {
                 self.both(&image.name, &pinned, "", image.agent, image.envoy)?;
@@ -167,7 +175,8 @@ impl Images<'_> {
     /// configuration file.
     fn credentials(&mut self) -> Result<()> {
         let folder = self.scratch.join("closed-registry");
-        let registry = Registry::start(&folder, Some(REALM))?.context("docker-registry is gone")?;
+        let registry =
+            Registry::start(&folder, Some(REALM))?.context("docker-registry is not installed")?;
         for layout in LAYOUTS {
             let output = folder.join(format!("{layout}.wasm"));
             self.credentials_of(&registry, layout, &output.to_string_lossy())
@@ -237,9 +246,10 @@ impl Images<'_> {
 
     /// Tests a registry with the given realm. The agent rejects some realms, regardless of the credentials.
     fn realm(&mut self, realm: &str, accepted: bool) -> Result<()> {
-        let folder = tempfile::tempdir_in(self.scratch).context("failed to make a folder")?;
-        let registry =
-            Registry::start(folder.path(), Some(realm))?.context("docker-registry is gone")?;
+        let folder =
+            tempfile::tempdir_in(self.scratch).context("failed to create a temporary directory")?;
+        let registry = Registry::start(folder.path(), Some(realm))?
+            .context("docker-registry is not installed")?;
         let tagged = format!("oci://{}/plugin:v1", registry.address);
         let who = Some((USER, PASSWORD));
         let module = self.plugin.module.to_string_lossy();
@@ -304,7 +314,7 @@ impl Images<'_> {
             .unwrap_or_default();
         if !pulled.succeeded || found != self.module {
             self.differences.push(format!(
-                "`tidegate pull` of an image {name} does not give the module: {}",
+                "`tidegate pull` of an image {name} does not write the module: {}",
                 pulled.stderr
             ));
         }
@@ -342,7 +352,7 @@ impl Images<'_> {
         );
         if agent && envoy && refusal.is_empty() && found != self.module {
             self.differences.push(format!(
-                "{place}: the agent hands {size} bytes of SHA-256 {found} to Envoy, and the module has {}",
+                "{place}: the agent passes {size} bytes with the SHA-256 digest {found} to Envoy, expected {}",
                 self.module
             ));
         }
@@ -368,7 +378,7 @@ impl Images<'_> {
         }
         let outcome = if accepted { "accepted" } else { "refused" };
         self.differences
-            .push(format!("{what} is {outcome}, but should not be: {said}"));
+            .push(format!("{what} is unexpectedly {outcome}: {said}"));
     }
 }
 

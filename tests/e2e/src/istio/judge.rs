@@ -197,22 +197,25 @@ impl Judge {
         let asked = request
             .as_object()
             .and_then(|fields| fields.keys().next().cloned())
-            .context("a request has one field")?;
-        let requests = self.requests.as_mut().context("the judge is at work")?;
-        writeln!(requests, "{request}").context("failed to ask the judge")?;
+            .context("the request has no field")?;
+        let requests = self
+            .requests
+            .as_mut()
+            .context("the judge has been stopped")?;
+        writeln!(requests, "{request}").context("failed to send a request to the judge")?;
         let mut line = String::new();
         self.answers
             .read_line(&mut line)
-            .context("failed to read the judge's answer")?;
-        ensure!(!line.is_empty(), "the judge ended without an answer");
+            .context("failed to read the judge's response")?;
+        ensure!(!line.is_empty(), "the judge ended without a response");
         let mut answer: Value =
-            serde_json::from_str(&line).context("the judge's answer is no JSON")?;
+            serde_json::from_str(&line).context("the judge's response is not JSON")?;
         if let Some(error) = answer.get("error").and_then(Value::as_str) {
-            bail!("the judge cannot answer `{asked}`: {error}");
+            bail!("the judge failed to handle `{asked}`: {error}");
         }
         let answer = answer.get_mut(&asked).map(Value::take);
         serde_json::from_value(answer.unwrap_or_else(|| json!([])))
-            .with_context(|| format!("the judge answers `{asked}` with something else: {line}"))
+            .with_context(|| format!("unexpected response of the judge to `{asked}`: {line}"))
     }
 }
 

@@ -89,14 +89,14 @@ pub fn compare(setup: &mut Setup) -> Result<Report> {
             printed.stderr
         );
         let ours: Answer = serde_json::from_str(&printed.stdout)
-            .with_context(|| format!("`tidegate chain -f {folder}` prints something else"))?;
+            .with_context(|| format!("unexpected output of `tidegate chain -f {folder}`"))?;
         let proxies: Vec<Value> = ours.workloads.iter().map(Workload::proxy).collect();
         let istio = setup.judge.order(&documents(case)?, &proxies)?;
         let name = case.file_name().unwrap_or_default().to_string_lossy();
         let chains = istio.chains.len() + istio.filters.len();
         ensure!(
             istio.chains.iter().any(|chain| !chain.plugins.is_empty()),
-            "no workload of the case `{name}` gets a plugin, so that it shows nothing"
+            "no plugin applies to any workload of the case `{name}`"
         );
         compared += chains;
         let found = ours.differences(&istio);
@@ -402,7 +402,7 @@ mod tests {
             "chains": [{ "traffic": "gateway", "layer": "http", "steps": steps }, network],
             "left-out": [{ "kind": "WasmPlugin", "namespace": "shop", "name": "c", "why": "" }],
         }], "unused": [{ "kind": "WasmPlugin", "namespace": "bank", "name": "d", "why": "" }] }))
-        .expect("an answer")
+        .expect("valid answer")
     }
 
     fn differences(
@@ -423,7 +423,7 @@ mod tests {
             "filters": [],
             "chains": [chain("http", 80, at_80), chain("http", 443, at_443), chain("network", 80, connections)],
         });
-        ours().differences(&serde_json::from_value(istio).expect("an answer"))
+        ours().differences(&serde_json::from_value(istio).expect("valid answer"))
     }
 
     #[test]
@@ -466,14 +466,14 @@ mod tests {
         });
         ours.workloads[0]
             .chains
-            .push(serde_json::from_value(chain).expect("a chain"));
+            .push(serde_json::from_value(chain).expect("valid chain"));
         let of = |service: &str, plugins: &[&str]| {
             let judged = json!({
                 "gateways": {},
                 "filters": [],
                 "chains": [{ "workload": 0, "traffic": "waypoint", "layer": "http", "service": service, "port": 0, "plugins": plugins }],
             });
-            ours.differences(&serde_json::from_value(judged).expect("an answer"))
+            ours.differences(&serde_json::from_value(judged).expect("valid answer"))
         };
         assert!(of("Service/a in bank", &[]).is_empty());
         let found = of("Service/b in bank", &[]);

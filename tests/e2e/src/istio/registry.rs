@@ -30,7 +30,7 @@ impl Registry {
     /// the registry requires credentials.
     pub fn start(folder: &Path, realm: Option<&str>) -> Result<Option<Registry>> {
         fs::create_dir_all(folder)
-            .with_context(|| format!("failed to make {}", folder.display()))?;
+            .with_context(|| format!("failed to create {}", folder.display()))?;
         let mut configuration = format!(
             "version: 0.1\n\
              log: {{level: info, accesslog: {{disabled: true}}}}\n\
@@ -93,7 +93,7 @@ impl Registry {
             Err(_) => {
                 let log: Vec<String> = heard.try_iter().collect();
                 bail!(
-                    "docker-registry does not say where it listens:\n{}",
+                    "docker-registry did not log its address:\n{}",
                     log.join("\n")
                 )
             }

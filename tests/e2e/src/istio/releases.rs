@@ -85,7 +85,7 @@ pub fn compare(setup: &mut Setup) -> Result<Report> {
     // Otherwise the option would have no effect.
     ensure!(
         admitted.len() < RELEASES.len() || admitted.first() < admitted.last(),
-        "every release admits the same: {admitted:?}"
+        "all releases admit the same documents: {admitted:?}"
     );
     Ok(Report {
         compared: format!("{compared} verdicts of {} releases", admitted.len()),

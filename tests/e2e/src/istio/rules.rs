@@ -44,7 +44,7 @@ fn drift<'a>(
         .difference(&istio)
         .map(|rule| format!("Istio's CRDs no longer have the rule\n  {rule}"));
     let came = istio.difference(&ours).map(|rule| {
-        format!("Istio's CRDs have a rule that `validate` was not written for\n  {rule}")
+        format!("Istio's CRDs have a rule that `validate` does not implement\n  {rule}")
     });
     gone.chain(came).collect()
 }

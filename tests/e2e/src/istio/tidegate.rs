@@ -85,14 +85,14 @@ impl Tidegate {
                 .args(arguments),
         )?;
         let report: Report = serde_json::from_str(&outcome.stdout)
-            .with_context(|| format!("`tidegate check` reports nothing: {}", outcome.stderr))?;
+            .with_context(|| format!("`tidegate check` printed no report: {}", outcome.stderr))?;
         let failed = report
             .findings
             .iter()
             .any(|finding| finding.severity == "error");
         ensure!(
             failed != outcome.succeeded,
-            "the exit code of `tidegate check` is not about its findings: {}",
+            "the exit code of `tidegate check` does not match its findings: {}",
             outcome.stderr
         );
         Ok(report.findings)
@@ -112,7 +112,10 @@ impl Tidegate {
             .stderr(Stdio::piped())
             .spawn()
             .with_context(|| format!("failed to start {}", self.binary.display()))?;
-        let mut stdin = child.stdin.take().context("tidegate has no input")?;
+        let mut stdin = child
+            .stdin
+            .take()
+            .context("tidegate has no standard input")?;
         // If the tool has already rejected its arguments, it does not read the password, and reports the reason itself.
         _ = stdin.write_all(password.as_bytes());
         drop(stdin);
@@ -125,7 +128,7 @@ impl Tidegate {
 
     /// Runs a command with credentials in Docker's configuration file.
     pub fn run_with_docker_config(&self, arguments: &[&str], config: &str) -> Result<Outcome> {
-        let folder = tempfile::tempdir().context("failed to make a folder")?;
+        let folder = tempfile::tempdir().context("failed to create a temporary directory")?;
         fs::write(folder.path().join("config.json"), config)
             .context("failed to write docker's file")?;
         self.outcome(
@@ -152,7 +155,7 @@ impl Outcome {
         Ok(Outcome {
             succeeded: output.status.success(),
             stdout: String::from_utf8(output.stdout)
-                .context("tidegate prints what is not UTF-8")?,
+                .context("the output of tidegate is not UTF-8")?,
             stderr: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
         })
     }

@@ -167,7 +167,8 @@ impl ControlPlane {
 
     fn start_istiod(&self, parts: &Parts) -> Result<()> {
         let home = self.run.join("istiod");
-        fs::create_dir_all(&home).with_context(|| format!("failed to make {}", home.display()))?;
+        fs::create_dir_all(&home)
+            .with_context(|| format!("failed to create {}", home.display()))?;
         let mut istiod = Process::start(
             "istiod",
             Command::new(parts.bin.join("pilot-discovery"))
@@ -239,8 +240,11 @@ impl ControlPlane {
 
 /// Returns an error unless a server responds with 200.
 pub fn answers(address: &str, path: &str) -> Result<()> {
-    let status = http::get(address.parse().context("an address")?, path)?.status;
-    ensure!(status == 200, "http://{address}{path} answers {status}");
+    let status = http::get(address.parse().context("invalid address")?, path)?.status;
+    ensure!(
+        status == 200,
+        "http://{address}{path} responded with {status}"
+    );
     Ok(())
 }
 

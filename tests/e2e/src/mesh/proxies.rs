@@ -118,7 +118,11 @@ impl Proxy {
         let quit =
             format!("POST /quitquitquit HTTP/1.1\r\nhost: {admin}\r\nconnection: close\r\n\r\n");
         let answer = http::send(admin, &quit)?;
-        ensure!(answer.status == 200, "Envoy will not quit: {}", answer.body);
+        ensure!(
+            answer.status == 200,
+            "Envoy failed to quit: {}",
+            answer.body
+        );
         self.agent.ended(READY_WITHIN)
     }
 
@@ -155,7 +159,7 @@ fn prepare(workload: &Workload, home: &Path, plane: &ControlPlane) -> Result<()>
     for folder in ["tokens", "istio"] {
         let folder = secrets.join(folder);
         fs::create_dir_all(&folder)
-            .with_context(|| format!("failed to make {}", folder.display()))?;
+            .with_context(|| format!("failed to create {}", folder.display()))?;
     }
     // The service account exists if the proxy is being restarted.
     if plane

@@ -20,17 +20,17 @@ pub fn check(workspace: &Workspace, transcript: &str) -> Result<()> {
         fs::read_to_string(&path).with_context(|| format!("failed to read {}", path.display()))?;
     if transcript.contains(WITHOUT_CARGO_COMPONENT) {
         shell::say(&format!(
-            "SKIPPED: {PAGE} quotes a story of components that cargo-component made, and it is not here; `cargo xtask setup` installs it"
+            "SKIPPED: {PAGE} contains output for components that were built with cargo-component, which is not installed; run `cargo xtask setup`"
         ));
         return Ok(());
     }
     let told = plain(transcript);
     let quotes = quotes(&page);
-    ensure!(!quotes.is_empty(), "{PAGE} quotes nothing of the story");
+    ensure!(!quotes.is_empty(), "{PAGE} has no `console` blocks");
     for quote in quotes {
         ensure!(
             told.contains(&plain(quote)),
-            "{PAGE} quotes what was not told this time; compare with target/mesh/transcript.md:\n{quote}"
+            "{PAGE} contains output that is not in target/mesh/transcript.md:\n{quote}"
         );
     }
     Ok(())

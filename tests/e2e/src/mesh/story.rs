@@ -91,7 +91,10 @@ impl<'a> Story<'a> {
     /// Runs a command that must succeed and print the given warning.
     pub fn warned(&mut self, line: &str, of: &str) -> Result<()> {
         let said = self.shell(line)?;
-        ensure!(said.contains(of), "`{line}` should warn of `{of}`");
+        ensure!(
+            said.contains(of),
+            "`{line}` should print the warning `{of}`"
+        );
         Ok(())
     }
 
@@ -109,9 +112,12 @@ impl<'a> Story<'a> {
         let (status, said) = self.run(line)?;
         ensure!(
             status.code() == Some(code),
-            "`{line}` ended with {status}, not with {code}"
+            "`{line}` ended with {status}, expected {code}"
         );
-        ensure!(said.contains(reason), "`{line}` should name `{reason}`");
+        ensure!(
+            said.contains(reason),
+            "`{line}` should print the reason `{reason}`"
+        );
         Ok(())
     }
 
@@ -173,7 +179,7 @@ impl<'a> Story<'a> {
             let expected: Vec<_> = exchanges.iter().map(|(_, answer)| *answer).collect();
             ensure!(
                 answers == expected,
-                "the {} answers\n{}\nand should answer\n{}",
+                "the {} responded with\n{}\nexpected\n{}",
                 workload.name,
                 answers.join("\n"),
                 expected.join("\n")
@@ -195,7 +201,7 @@ impl<'a> Story<'a> {
         let pinned = said
             .split_whitespace()
             .find(|word| word.starts_with("oci://") && word.contains("@sha256:"))
-            .with_context(|| format!("push named no pinned reference of {component}"))?;
+            .with_context(|| format!("push printed no pinned reference of {component}"))?;
         self.pinned.insert(component.to_owned(), pinned.to_owned());
         Ok(())
     }

@@ -26,7 +26,7 @@ pub fn check(parts: &Parts, plane: &ControlPlane, bless: bool) -> Result<()> {
     };
     let fixtures = tidegate_istio_fixtures::fixtures()?;
     make_namespaces(&fixtures, plane)?;
-    let folder = tempfile::tempdir().context("failed to make a folder")?;
+    let folder = tempfile::tempdir().context("failed to create a temporary directory")?;
     let mut verdicts: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
     let mut wrong = Vec::new();
     for fixture in &fixtures {
@@ -55,7 +55,7 @@ pub fn check(parts: &Parts, plane: &ControlPlane, bless: bool) -> Result<()> {
     );
     ensure!(
         wrong.is_empty(),
-        "the API server does not agree with the tables on\n{}",
+        "the API server disagrees with the tables on\n{}",
         wrong.join("\n")
     );
     written?;
@@ -146,7 +146,7 @@ fn compare(path: &Path, found: &str, bless: bool) -> Result<()> {
     let drift = [only(&written, found, '-'), only(found, &written, '+')].concat();
     ensure!(
         drift.is_empty(),
-        "the API server's verdicts are not those in {} (`cargo xtask e2e mesh --bless` writes them anew):\n{}",
+        "the API server's verdicts differ from {} (`cargo xtask e2e mesh --bless` updates the file):\n{}",
         path.display(),
         drift.join("\n")
     );
@@ -218,13 +218,13 @@ impl Judge<'_> {
             500 if answer.body.contains("failed to create typed patch object") => {
                 self.refused(&answer.body)
             }
-            status => bail!("the API server answers {status}: {}", answer.body),
+            status => bail!("the API server responded with {status}: {}", answer.body),
         }
     }
 
     fn refused(&self, body: &str) -> Result<Verdict> {
-        let Status { message, reason } =
-            serde_json::from_str(body).with_context(|| format!("no Status: {body}"))?;
+        let Status { message, reason } = serde_json::from_str(body)
+            .with_context(|| format!("the response is not a Status: {body}"))?;
         let by = if message.contains("admission webhook") {
             "webhook"
         } else if reason.as_deref() == Some("NotFound") {
