@@ -206,7 +206,7 @@ impl Images<'_> {
         for (what, who, accepted) in [
             ("without credentials", None, false),
             ("with a wrong password", Some((USER, "tide-out")), false),
-            ("as somebody else", Some(("pilot", PASSWORD)), false),
+            ("as another user", Some(("pilot", PASSWORD)), false),
             ("with credentials", Some((USER, PASSWORD)), true),
         ] {
             let secret = secret(&registry.address, who);

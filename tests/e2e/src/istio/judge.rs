@@ -11,135 +11,135 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// A running judge, ended when dropped.
+/// A running judge, which is stopped when dropped.
 pub struct Judge {
     child: Child,
     requests: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
 }
 
-/// What the API server and istiod's webhook say to one document.
+/// The verdict of the API server and istiod's webhook on one document.
 #[derive(Deserialize)]
 pub struct Verdict {
-    /// As the document says.
+    /// The document's kind.
     pub kind: String,
-    /// As the document says.
+    /// The document's name.
     pub name: String,
-    /// Empty where it is admitted.
+    /// The reasons for the rejection. Empty if the document is admitted.
     #[serde(default)]
     pub refusals: Vec<Refusal>,
-    /// What istiod says to an object that it admits.
+    /// istiod's warnings about an admitted object.
     #[serde(default)]
     pub warnings: Vec<String>,
-    /// What istiod tells the plugin; nothing where there is no configuration.
+    /// The configuration that istiod passes to the plugin. Empty if there is none.
     #[serde(default)]
     pub configuration: String,
 }
 
-/// Who refuses, and why.
+/// A reason for a rejection.
 #[derive(Deserialize)]
 pub struct Refusal {
-    /// `decode`, `schema`, `cel` or `webhook`.
+    /// The rejecting component: `decode`, `schema`, `cel` or `webhook`.
     pub by: String,
-    /// In their words.
+    /// The component's error message.
     pub message: String,
 }
 
-/// What the agent is told.
+/// The input of the agent's fetcher.
 #[derive(Default)]
 pub struct Fetch<'a> {
-    /// With its scheme.
+    /// The URL with its scheme.
     pub url: &'a str,
-    /// As in a manifest; empty for none.
+    /// The checksum as in a manifest. Empty if there is none.
     pub sha256: &'a str,
     /// The content of a pull secret.
     pub pull_secret: Option<&'a str>,
 }
 
-/// What the agent hands to Envoy, or why it does not.
+/// The module that the agent passes to Envoy, or why it rejects the image.
 #[derive(Deserialize)]
 pub struct Fetched {
-    /// Of the module's bytes, in hex.
+    /// The SHA-256 digest of the module, in hexadecimal.
     #[serde(default)]
     pub sha256: String,
-    /// Of the module.
+    /// The size of the module in bytes.
     #[serde(default)]
     pub size: u64,
-    /// Empty where it was fetched.
+    /// The reason for the rejection. Empty if the module was fetched.
     #[serde(default)]
     pub refusal: String,
 }
 
-/// An image that no tool of ours makes.
+/// An image in a layout that Tidegate does not create.
 #[derive(Deserialize)]
 pub struct Pushed {
-    /// What is special about it.
+    /// A description of the layout.
     pub name: String,
-    /// With a tag, without a scheme.
+    /// The reference with a tag and without a scheme.
     pub reference: String,
-    /// Of what the tag names.
+    /// The digest that the tag refers to.
     pub digest: String,
-    /// Of the manifest, where the tag names an index.
+    /// The digest of the manifest, if the tag refers to an index.
     #[serde(default)]
     pub child: Option<String>,
-    /// Whether the agent is to take it.
+    /// Whether the agent must accept the image.
     pub agent: bool,
-    /// Whether Envoy then runs it.
+    /// Whether Envoy can run the module.
     pub envoy: bool,
 }
 
-/// What istiod makes of plugins.
+/// The chains that istiod computes.
 #[derive(Deserialize)]
 pub struct Ordered {
-    /// The Gateways of the Gateway API, as `namespace/name`, with the label of their pods by which istiod knows its own.
+    /// The Gateways of the Gateway API, as `namespace/name`, with the label of their pods that identifies the controller.
     pub gateways: BTreeMap<String, String>,
-    /// Of every proxy that was asked about.
+    /// The plugins in the chains of every requested proxy.
     pub chains: Vec<Chain>,
-    /// The same where all of Istio's own filters are in use.
+    /// All filters in the chains, with all of Istio's own filters enabled.
     pub filters: Vec<Filters>,
 }
 
-/// A listener, as far as plugins can tell it from others.
+/// The properties of a listener that determine its plugins.
 #[derive(Deserialize)]
 pub struct Place {
-    /// Which of those that were asked about.
+    /// The index of the proxy in the request.
     pub workload: usize,
     /// `inbound`, `outbound`, `gateway` or `waypoint`.
     pub traffic: String,
     /// `http` or `network`.
     pub layer: String,
-    /// As `KIND/NAME in NAMESPACE`; empty for all to which no plugin is attached.
+    /// The service, as `KIND/NAME in NAMESPACE`. Empty for all services without attached plugins.
     #[serde(default)]
     pub service: String,
-    /// 0 where there is none.
+    /// The port, or 0 if there is none.
     pub port: u16,
 }
 
 /// The plugins of a listener.
 #[derive(Deserialize)]
 pub struct Chain {
-    /// Which.
+    /// The listener.
     #[serde(flatten)]
     pub place: Place,
-    /// Phase, kind, namespace and name, in order.
+    /// The phase, kind, namespace and name of each plugin, in order.
     pub plugins: Vec<String>,
 }
 
-/// All that Envoy is told of a listener.
+/// All filters of a listener, as sent to Envoy.
 #[derive(Deserialize)]
 pub struct Filters {
-    /// Which.
+    /// The listener.
     #[serde(flatten)]
     pub place: Place,
-    /// By name, plugins by kind, namespace and name.
+    /// The names of the filters. Plugins are represented by kind, namespace and name.
     pub filters: Vec<String>,
 }
 
 // === impl Judge ===
 
 impl Judge {
-    /// Starts it with the files of definitions. It finds no credentials but those it is told, and its istiod has ambient mode on, as
-    /// waypoints want it.
+    /// Starts a judge with the given CRDs. It has no credentials except those in requests, and ambient mode is enabled in its istiod, which
+    /// waypoints require.
     pub fn start(binary: &Path, definitions: &[PathBuf], scratch: &Path) -> Result<Judge> {
         let definitions = definitions.iter();
         let mut child = Command::new(binary)
@@ -159,17 +159,17 @@ impl Judge {
         })
     }
 
-    /// Every rule in the definitions of some kinds, sorted.
+    /// Returns every rule in the CRDs of the given kinds, sorted.
     pub fn rules(&mut self, kinds: &[&str]) -> Result<Vec<String>> {
         self.ask(json!({ "rules": { "kinds": kinds } }))
     }
 
-    /// The verdict on each document of a stream.
+    /// Returns the verdict on each document of a stream.
     pub fn validate(&mut self, documents: &str) -> Result<Vec<Verdict>> {
         self.ask(json!({ "validate": { "documents": documents } }))
     }
 
-    /// What the agent of a fresh pod does.
+    /// Fetches a module like the agent of a new pod.
     pub fn fetch(&mut self, what: &Fetch) -> Result<Fetched> {
         use base64::Engine as _;
         let secret = what
@@ -180,19 +180,19 @@ impl Judge {
         )
     }
 
-    /// What istiod gives some proxies of the plugins in a stream.
+    /// Returns the chains that istiod computes for the given proxies from the plugins in a stream.
     pub fn order(&mut self, documents: &str, workloads: &[Value]) -> Result<Ordered> {
         self.ask(json!({ "order": { "documents": documents, "workloads": workloads } }))
     }
 
-    /// Pushes images of every shape.
+    /// Pushes images in every layout.
     pub fn push(&mut self, registry: &str, module: &Path, component: &Path) -> Result<Vec<Pushed>> {
         self.ask(
             json!({ "push": { "registry": registry, "module": module, "component": component } }),
         )
     }
 
-    /// The answer has the field that the request has.
+    /// Sends a request, and returns the field of the response with the same name as that of the request.
     pub fn ask<T: for<'de> Deserialize<'de>>(&mut self, request: Value) -> Result<T> {
         let asked = request
             .as_object()
@@ -221,7 +221,7 @@ impl Judge {
 
 impl Drop for Judge {
     fn drop(&mut self) {
-        // It ends when there are no more requests; nobody is left to hear how.
+        // The process ends when its standard input is closed. Its exit status is not needed.
         self.requests = None;
         _ = self.child.wait();
     }
@@ -230,12 +230,12 @@ impl Drop for Judge {
 // === impl Verdict ===
 
 impl Verdict {
-    /// Whether nobody refuses it.
+    /// Returns whether the document is admitted.
     pub fn admitted(&self) -> bool {
         self.refusals.is_empty()
     }
 
-    /// `admitted`, or who refuses it and why.
+    /// Formats the verdict: `admitted`, or the rejecting components and their reasons.
     pub fn words(&self) -> String {
         if self.admitted() {
             return "admitted".to_owned();

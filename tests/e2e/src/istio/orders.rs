@@ -266,7 +266,7 @@ impl Answer {
                 }
             }
             if judged.next().is_none() {
-                differences.push(format!("istiod says nothing of {}", workload.words()));
+                differences.push(format!("istiod returned no chain for {}", workload.words()));
             }
         }
         for unused in &self.unused {

@@ -154,7 +154,7 @@ pub fn download(scratch: &Path, module: &str, sum: &str) -> Result<Result<PathBu
         .context("failed to start `go mod download`")?;
     let downloaded: Downloaded = serde_json::from_slice(&output.stdout).with_context(|| {
         let said = String::from_utf8_lossy(&output.stderr);
-        format!("`go mod download {module}` says nothing: {said}")
+        format!("`go mod download {module}` printed no JSON: {said}")
     })?;
     if let Some(error) = downloaded.error {
         let Some(line) = unreachable(&error) else {
