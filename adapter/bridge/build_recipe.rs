@@ -1,10 +1,10 @@
 //! The command that builds the bridge's artefact. `cargo xtask bridge` and the adapter's test both include this file,
 //! so that they build it the same way.
 //!
-//! The build is reproducible: every checkout produces the same bytes, whatever its path. For that, rustc is invoked
-//! directly and not through cargo, whose metadata, configuration and flags from the environment all affect symbol
-//! names. The toolchain is the one that `rust-toolchain.toml` pins; it needs the target `wasm32-unknown-unknown`.
-//! `README.md` describes what the artefact may contain.
+//! The build is reproducible: every checkout produces the same bytes, regardless of its path. For this reason, rustc
+//! is invoked directly and not through cargo, whose metadata, configuration and flags from the environment all affect
+//! symbol names. The toolchain is the one that `rust-toolchain.toml` pins; it requires the target
+//! `wasm32-unknown-unknown`. `README.md` describes what the artefact may contain.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -41,8 +41,8 @@ const FLAGS: &[&str] = &[
     "-Clink-arg=--keep-section=name",
 ];
 
-/// Returns the command that builds the bridge in the folder `bridge` and writes [`ARTEFACT`] to the folder `output`,
-/// which must be an absolute path. The file name is part of the name section, so it is fixed.
+/// Returns the command that builds the bridge in the directory `bridge` and writes [`ARTEFACT`] to the directory
+/// `output`, which must be an absolute path. The file name is part of the name section, so it is fixed.
 pub fn command(bridge: &Path, output: &Path) -> Command {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| OsString::from("rustc"));
     let mut command = Command::new(rustc);

@@ -1,7 +1,7 @@
-//! The bridge's artefact: it is what its source builds, it holds what its contract says, and nothing of the world is
-//! missing from it.
+//! The bridge's artefact is what its source builds, satisfies the contract with the linker, and contains every
+//! function of the world.
 //!
-//! What its functions do is seen by the scenarios, in Envoy and in our own host.
+//! The scenarios test the behavior of its functions, in Envoy and in Tidegate's own host.
 
 #[path = "../bridge/build_recipe.rs"]
 mod build_recipe;
@@ -20,7 +20,7 @@ use wit_parser::{Function, Resolve, TypeDefKind, WorldItem};
 
 const PROXY: &str = "proxy_";
 
-/// Functions of WASI preview 1 that every supported Envoy has.
+/// The functions of WASI preview 1 that every supported Envoy has.
 const PREVIEW1: &[&str] = &[
     "clock_time_get",
     "environ_get",
@@ -39,7 +39,7 @@ fn bridge() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("bridge")
 }
 
-/// Builds the bridge whose folder is `source`, into a folder of its own.
+/// Builds the bridge in the directory `source`, in a separate output directory.
 fn build(source: &Path, name: &str) -> Result<Vec<u8>> {
     let output = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     fs::create_dir_all(&output)?;
@@ -48,7 +48,7 @@ fn build(source: &Path, name: &str) -> Result<Vec<u8>> {
         .context("failed to run rustc")?;
     ensure!(
         status.success(),
-        "the bridge was not built; it needs `rustup target add wasm32-unknown-unknown`, which `cargo xtask test` does"
+        "failed to build the bridge; it requires the target wasm32-unknown-unknown, which `cargo xtask test` installs"
     );
     Ok(fs::read(output.join(build_recipe::ARTEFACT))?)
 }
@@ -58,14 +58,14 @@ fn artefact_matches_its_source() -> Result<()> {
     let checked_in = fs::read(checked_in())?;
     if build(&bridge(), "bridge-here")? != checked_in {
         bail!(
-            "adapter/src/{} is not what adapter/bridge/src builds: run `cargo xtask bridge` and commit it",
+            "adapter/src/{} differs from the build of adapter/bridge/src: run `cargo xtask bridge` and commit the file",
             build_recipe::ARTEFACT
         );
     }
     Ok(())
 }
 
-/// Nobody checks the repository out where we do.
+/// Otherwise checkouts in other directories would build another artefact.
 #[test]
 fn artefact_does_not_depend_on_the_build_directory() -> Result<()> {
     let elsewhere = Path::new(env!("CARGO_TARGET_TMPDIR")).join("elsewhere/quite/deep");
@@ -73,12 +73,12 @@ fn artefact_does_not_depend_on_the_build_directory() -> Result<()> {
         fs::remove_dir_all(&elsewhere)?;
     }
     copy(&bridge().join("src"), &elsewhere.join("bridge/src"))?;
-    // The toolchain is found by the file that pins it.
+    // rustup finds the toolchain by this file.
     let pin = Path::new(env!("CARGO_MANIFEST_DIR")).join("../rust-toolchain.toml");
     fs::copy(pin, elsewhere.join("rust-toolchain.toml"))?;
     ensure!(
         build(&bridge(), "bridge-first")? == build(&elsewhere.join("bridge"), "bridge-second")?,
-        "two checkouts build two bridges"
+        "two checkouts build different bridges"
     );
     Ok(())
 }
@@ -97,21 +97,21 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The artefact, read.
+/// The contents of the artefact.
 #[derive(Default)]
 struct Artefact {
-    /// Imported functions by module and name.
+    /// The imported functions, by module and name.
     imports: BTreeMap<(String, String), FuncType>,
-    /// Exported functions.
+    /// The exported functions.
     exports: BTreeMap<String, FuncType>,
-    /// Names of exported globals, with what they hold.
+    /// The names and values of the exported globals.
     globals: BTreeMap<String, i32>,
-    /// Names of sections that it may not have.
+    /// The names of sections that are not permitted.
     forbidden: Vec<&'static str>,
     custom_sections: Vec<String>,
-    /// Whether memory is imported, and only so.
+    /// Whether memory is imported and none is defined.
     imports_memory: bool,
-    /// Uses of the stack pointer in `_initialize` and `state#allocate`.
+    /// The number of uses of the stack pointer in `_initialize` and `state#allocate`.
     early_stack_uses: usize,
     grows_memory: bool,
     calls_indirectly: bool,
@@ -121,7 +121,7 @@ fn read(bytes: &[u8]) -> Result<Artefact> {
     wasmparser::Validator::new().validate_all(bytes)?;
     let mut artefact = Artefact::default();
     let mut types = Vec::new();
-    // Type of each function, imported ones first.
+    // The type of each function, imported ones first.
     let mut functions: Vec<FuncType> = Vec::new();
     let mut imported = 0;
     let mut without_stack = Vec::new();
@@ -162,7 +162,7 @@ fn read(bytes: &[u8]) -> Result<Artefact> {
                     let mut instructions = global?.init_expr.get_operators_reader();
                     constants.push(match instructions.read()? {
                         Operator::I32Const { value } => value,
-                        other => bail!("a global begins as {other:?}"),
+                        other => bail!("unsupported initial value of a global: {other:?}"),
                     });
                 }
             }
@@ -234,12 +234,12 @@ fn artefact_does_not_interfere_with_guest_memory() -> Result<()> {
     );
     ensure!(
         artefact.globals.get("__data_end") == Some(&0),
-        "a `static` of the bridge lies over the guest's address 0: {:?}",
+        "a `static` of the bridge is at address 0 of the guest's memory: {:?}",
         artefact.globals
     );
     ensure!(
         !artefact.grows_memory,
-        "the bridge grows memory, which some guests believe their own"
+        "the bridge grows memory, which some guests assume that only they do"
     );
     ensure!(
         !artefact.calls_indirectly,
@@ -247,11 +247,11 @@ fn artefact_does_not_interfere_with_guest_memory() -> Result<()> {
     );
     ensure!(
         artefact.early_stack_uses == 0,
-        "`_initialize` or `state#allocate` uses a stack before there is one"
+        "`_initialize` or `state#allocate` uses the stack before it is allocated"
     );
     ensure!(
         artefact.custom_sections == ["name"],
-        "the bridge has sections {:?}, not names alone",
+        "the bridge has the custom sections {:?}, expected only names",
         artefact.custom_sections
     );
     Ok(())
@@ -265,13 +265,13 @@ fn artefact_imports_only_known_functions() -> Result<()> {
             "wasi_snapshot_preview1" => PREVIEW1.contains(&name.as_str()),
             "state" => ["get", "set", "set-stack"].contains(&name.as_str()),
             "cabi" => ["import-realloc", "keep", "start"].contains(&name.as_str()),
-            // Compared with the world below.
+            // These are compared with the world below.
             "guest" | "guest-dtor" | "guest-exports" | "guest-post" | "guest-realloc" => true,
             callback => callback.starts_with("proxy_on_"),
         };
         ensure!(
             known,
-            "adapter/bridge/README.md does not know the import `{module}` `{name}`"
+            "adapter/bridge/README.md does not list the import `{module}` `{name}`"
         );
     }
     Ok(())
@@ -293,7 +293,7 @@ fn artefact_exports_match_its_contract() -> Result<()> {
             || callbacks.contains(name);
         ensure!(
             known,
-            "adapter/bridge/README.md does not know the export `{name}`"
+            "adapter/bridge/README.md does not list the export `{name}`"
         );
     }
     for name in ALWAYS_EXPORTED {
@@ -310,7 +310,7 @@ fn artefact_exports_match_its_contract() -> Result<()> {
     Ok(())
 }
 
-/// The contract, read from `wit/`.
+/// The contract in `wit/`.
 struct World {
     resolve: Resolve,
     id: wit_parser::WorldId,
@@ -325,7 +325,7 @@ impl World {
         Ok(World { resolve, id })
     }
 
-    /// Core functions that the bridge has to have for the imports, with their interface.
+    /// Returns the core functions that the bridge must have for the imports, with their interfaces.
     fn hostcalls(&self) -> BTreeMap<String, (String, FuncType)> {
         let mut hostcalls = BTreeMap::new();
         self.each(&self.resolve.worlds[self.id].imports, |interface, item| {
@@ -344,7 +344,7 @@ impl World {
         hostcalls
     }
 
-    /// Core functions that a component lifts for its exports, by interface.
+    /// Returns the core functions that a component lifts for its exports, by interface.
     fn callbacks(&self) -> BTreeMap<String, BTreeMap<String, FuncType>> {
         let mut callbacks: BTreeMap<String, BTreeMap<String, FuncType>> = BTreeMap::new();
         self.each(&self.resolve.worlds[self.id].exports, |interface, item| {
@@ -363,7 +363,7 @@ impl World {
         callbacks
     }
 
-    /// The exported functions whose arguments are allocated in the guest.
+    /// Returns the exported functions whose arguments are allocated in the guest.
     fn allocating(&self) -> BTreeSet<String> {
         let mut allocating = BTreeSet::new();
         self.each(&self.resolve.worlds[self.id].exports, |interface, item| {
@@ -424,7 +424,7 @@ fn core(ty: &WasmType) -> ValType {
     }
 }
 
-/// The source file of an interface.
+/// Returns the source file of an interface.
 fn file(interface: &str) -> String {
     format!("adapter/bridge/src/{}.rs", interface.replace('-', "_"))
 }
@@ -479,7 +479,7 @@ fn every_callback_is_called_by_the_bridge() -> Result<()> {
                     "{file}: `{name}` of `{module}` is not called; it is {ty:?}"
                 )),
             }
-            // Some languages abort at their next call if a post-return was left out.
+            // Some languages abort at the next call if a post-return is omitted.
             let post = FuncType::new(ty.results().to_vec(), []);
             if !is_dtor && import("guest-post") != Some(&post) {
                 wrong.push(format!(
@@ -511,7 +511,7 @@ fn every_callback_is_called_by_the_bridge() -> Result<()> {
                 "the bridge calls `{name}`, which the world does not export"
             ));
         }
-        // The linker replaces these calls by a constant.
+        // The linker replaces these calls with constants.
         if module == "guest-exports" && *ty != FuncType::new([], [ValType::I32]) {
             wrong.push(format!("`{name}` of `{module}` is {ty:?}"));
         }

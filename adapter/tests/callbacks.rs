@@ -1,4 +1,4 @@
-//! A module exports a callback of the proxy exactly if the component has a callback that it delivers.
+//! A module exports a callback of the proxy if and only if the component has a callback that it delivers.
 
 #[path = "support/host_callback.rs"]
 mod host_callback;
@@ -11,14 +11,14 @@ use tidegate_adapter::{Options, adapt, inspect, verify};
 use tidegate_components::Recipe;
 use wit_parser::{Resolve, WorldItem};
 
-/// Callbacks of the proxy that every module has.
+/// The callbacks of the proxy that every module has.
 const ALWAYS: [&str; 3] = [
     "proxy_on_configure",
     "proxy_on_context_create",
     "proxy_on_delete",
 ];
 
-/// The callbacks of the contract, each with the callback of the proxy that delivers it.
+/// Returns the callbacks of the contract, each with the callback of the proxy that delivers it.
 fn callbacks() -> Result<Vec<(String, String)>> {
     let mut resolve = Resolve::default();
     let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit");
@@ -38,7 +38,7 @@ fn callbacks() -> Result<Vec<(String, String)>> {
         .collect())
 }
 
-/// Up to three callbacks, all of them, and all but one. All sets would take minutes.
+/// Tests sets of up to three callbacks, all callbacks, and all but one. Testing all sets would take minutes.
 #[test]
 fn sets_of_callbacks_are_adapted() -> Result<()> {
     let callbacks = callbacks()?;

@@ -1,19 +1,20 @@
-//! Golden tests: each folder of `cases/` is a component, and what the adapter says to it.
+//! Golden tests: each directory in `cases/` contains a component and the expected output of the adapter.
 //!
-//! A folder holds what the component is made of:
+//! The component consists of these files:
 //!
-//! - `world.wit`, a package with one world, which may hold packages of its own. A first line `// with: …` asks for
-//!   `preview1` (WASI's adapter beside the main module), `utf16` (strings), `async` (lifts and lowers) or `newest` (the
-//!   newest release of wit-component).
-//! - `main.wat`, its main module. Without one a module is made up of the world.
-//! - `adapter.wat`, where there is one, what is beside the main module for WASI's first preview.
-//! - `NAME.adapter.wat`, and `NAME.adapter.wit` with its world: another adapter module beside the main module.
-//! - or, instead of both, `input.wat` or `input.txt`: the file itself.
+//! - `world.wit`, a package with one world, which may contain nested packages. A first line `// with: …` enables
+//!   `preview1` (the WASI adapter), `utf16` (strings), `async` (lifts and lowers) or `newest` (the newest release of
+//!   wit-component).
+//! - `main.wat`, its main module. If absent, a module is generated from the world.
+//! - `adapter.wat`, another adapter for WASI preview 1, if present.
+//! - `NAME.adapter.wat`, and `NAME.adapter.wit` with its world: another adapter module.
+//! - instead of all of these, `input.wat` or `input.txt`: the file itself.
 //!
-//! and what is expected, which `BLESS=1 cargo test -p tidegate-adapter --test cases` writes:
+//! The expected output, which `BLESS=1 cargo test -p tidegate-adapter --test cases` writes, consists of these files:
 //!
-//! - `plan.txt`: what is linked to what. `module.txt`, where there is a `main.wat`: what is in the module.
-//! - `error.txt`, in folders that begin with `error-`: why it is refused. Others must not be refused.
+//! - `plan.txt`: the bindings of imports. `module.txt`, if there is a `main.wat`: the contents of the module.
+//! - `error.txt`, in directories whose names begin with `error-`: the error. In all other directories, an error fails
+//!   the test.
 
 mod support;
 
@@ -33,8 +34,12 @@ fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
     let mut cases: Vec<PathBuf> = fs::read_dir(folder)
-        .expect("the folder `tests/cases`")
-        .map(|entry| entry.expect("an entry of `tests/cases`").path())
+        .expect("failed to read `tests/cases`")
+        .map(|entry| {
+            entry
+                .expect("failed to read an entry of `tests/cases`")
+                .path()
+        })
         .collect();
     cases.sort();
     let trials = cases.into_iter().map(|case| {
@@ -54,12 +59,12 @@ fn run(case: &Path) -> Result<()> {
         .is_some_and(|name| name.to_string_lossy().starts_with("error-"));
     let input = input(case)?;
     match adapt(&input, &Options::default()) {
-        Ok(_) if must_fail => bail!("it was adapted, though its name says that it must be refused"),
+        Ok(_) if must_fail => bail!("it was adapted, but an error is expected because of its name"),
         Ok(output) => {
             verify(&output)?;
             ensure!(
                 inspect(&input)?.rejection.is_none(),
-                "`inspect` says that it is refused"
+                "`inspect` reports an error"
             );
             compare(&case.join("plan.txt"), &explain(&input)?)?;
             if case.join("main.wat").exists() {
@@ -68,21 +73,21 @@ fn run(case: &Path) -> Result<()> {
             Ok(())
         }
         Err(error) if must_fail => {
-            // Whoever asks first what it is must be told the same.
+            // `inspect` must report the same error.
             match inspect(&input) {
                 Ok(inspection) if inspection.kind != Kind::Component => {}
                 Ok(inspection) => ensure!(
                     inspection.rejection == Some(error.to_string()),
-                    "`inspect` differs"
+                    "`inspect` reports another error"
                 ),
                 Err(inspected) => ensure!(
                     inspected.to_string() == error.to_string(),
-                    "`inspect` differs"
+                    "`inspect` reports another error"
                 ),
             }
             compare(&case.join("error.txt"), &format!("{error}\n"))
         }
-        Err(error) => Err(error).context("it was refused"),
+        Err(error) => Err(error).context("it was rejected"),
     }
 }
 
@@ -94,8 +99,7 @@ fn input(case: &Path) -> Result<Vec<u8>> {
     if let Some(text) = read("input.wat") {
         return Ok(wat::parse_str(text)?);
     }
-    let wit = read("world.wit")
-        .context("it holds neither `world.wit` nor `input.wat` nor `input.txt`")?;
+    let wit = read("world.wit").context("there is no `world.wit`, `input.wat` or `input.txt`")?;
     let with = wit
         .lines()
         .next()
@@ -135,13 +139,13 @@ fn compare(file: &Path, actual: &str) -> Result<()> {
         .replace("\r\n", "\n");
     ensure!(
         expected == actual,
-        "{} differs; `BLESS=1 cargo test -p tidegate-adapter --test cases` accepts what is now.\nexpected:\n{expected}\nactual:\n{actual}",
+        "{} differs; `BLESS=1 cargo test -p tidegate-adapter --test cases` updates the file.\nexpected:\n{expected}\nactual:\n{actual}",
         file.display()
     );
     Ok(())
 }
 
-/// What is in a module, without what changes with every change of the bridge.
+/// Summarizes the contents of a module, without those that change with every change of the bridge.
 fn summary(module: &[u8], case: &Path) -> Result<String> {
     let mut source = fs::read_to_string(case.join("main.wat"))?;
     source += &fs::read_to_string(case.join("adapter.wat")).unwrap_or_default();
@@ -207,7 +211,7 @@ fn summary(module: &[u8], case: &Path) -> Result<String> {
             }
             Payload::CustomSection(section) if section.name() == "name" => {
                 let wasmparser::KnownCustom::Name(names) = section.as_known() else {
-                    bail!("no names")
+                    bail!("the name section is malformed")
                 };
                 for name in names {
                     let wasmparser::Name::Function(functions) = name? else {

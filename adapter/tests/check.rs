@@ -1,5 +1,5 @@
-//! What `check` finds in modules that others made. That stock Envoys load and refuse the same is shown by the command line
-//! tool's tests.
+//! Tests which problems `check` finds in modules from other tools. The tests of the command-line tool show that stock
+//! Envoys load and reject the same modules.
 
 use anyhow::{Result, ensure};
 use tidegate_adapter::{VerifyError, check};
@@ -45,7 +45,7 @@ fn module_that_envoy_loads_passes() -> Result<()> {
             "(func $s) (start $s)",
             "(func $t (result i32) return_call $t)",
         ],
-        // Nothing that Envoy calls.
+        // No export that Envoy calls.
         &[MEMORY, ALLOCATOR, MARKER, r#"(func (export "main"))"#],
         &[
             MEMORY,
@@ -112,7 +112,7 @@ fn abi_version_determines_the_valid_signatures() -> Result<()> {
             ensure!(errors.len() == count, "{version} {parts}: {errors:?}");
         }
     }
-    // The first that Envoy knows counts.
+    // The first version that Envoy knows determines the ABI.
     let unknown = r#"(func (export "proxy_abi_version_0_3_0"))"#;
     ensure!(found(&[MEMORY, ALLOCATOR, unknown])? == [VerifyError::NoAbi]);
     ensure!(found(&[MEMORY, ALLOCATOR, unknown, MARKER])?.is_empty());
@@ -157,7 +157,7 @@ fn non_module_yields_a_single_error() {
     }
 }
 
-/// Every byte turned in each way that tells, and every length.
+/// Changes every byte in several ways, and truncates the module at every length.
 #[test]
 fn corrupted_module_does_not_panic() -> Result<()> {
     let good = wat::parse_str(format!(
@@ -171,7 +171,10 @@ fn corrupted_module_does_not_panic() -> Result<()> {
     ensure!(check(&good).is_empty());
     for at in 0..good.len() {
         let cut = check(&good[..at]);
-        ensure!(!cut.is_empty(), "{at} bytes are taken for a module");
+        ensure!(
+            !cut.is_empty(),
+            "the first {at} bytes are accepted as a module"
+        );
         for turned in (0..8)
             .map(|bit| good[at] ^ (1 << bit))
             .chain([0, 0x7f, 0x80, 0xff])

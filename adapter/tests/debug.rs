@@ -1,4 +1,4 @@
-//! Debug information that is kept says where the code is now, not where it was.
+//! Debug information that is kept contains the new addresses of the code.
 
 mod support;
 
@@ -16,12 +16,12 @@ const KEEP_DEBUG: Options = Options {
     keep_debug: true,
 };
 
-/// What the tests compare debug information with.
+/// The properties of the code that debug information is compared with.
 #[derive(Default)]
 struct Code {
-    /// Offsets in the code section, of the beginning and end of each function by name.
+    /// The offsets of the beginning and end of each function in the code section, by name.
     functions: HashMap<String, (u64, u64)>,
-    /// Offsets of everything that an address may point to.
+    /// The offsets of everything that an address may point to.
     points: BTreeSet<u64>,
     sections: HashMap<String, Vec<u8>>,
 }
@@ -108,7 +108,7 @@ fn function_address_ranges_match_the_code() -> Result<()> {
                 let Some((begin, end)) = code.functions.get(&name) else {
                     continue;
                 };
-                let high = high.udata_value().context("a length")?;
+                let high = high.udata_value().context("no length")?;
                 ensure!(
                     (low, low + high) == (*begin, *end),
                     "{shape:?}: {name} is at {begin}..{end}, not {low}+{high}"
@@ -199,22 +199,22 @@ fn debug_info_is_kept_only_on_request() -> Result<()> {
         .filter(|name| name.starts_with(".debug"))
         .collect();
     ensure!(kept.is_empty(), "{kept:?}");
-    // Asking for it where there is none is no mistake.
+    // Requesting debug information that does not exist is not an error.
     let code = Code::read(&adapt(&Shape::Bare.build()?, &KEEP_DEBUG)?)?;
     ensure!(
         !code.sections.contains_key(".debug_info"),
-        "there is debug information from nowhere"
+        "there is unexpected debug information"
     );
     Ok(())
 }
 
-/// A component whose only debug information is one unit with these bytes behind its first entry.
+/// Returns a component whose only debug information is one unit with these bytes after its first entry.
 fn with_unit(entries: &[u8]) -> Result<Vec<u8>> {
     // A unit and a block, both with children, and a variable that has a location.
     const ABBREVIATIONS: &[u8] = &[
         1, 0x11, 1, 0, 0, 2, 0x0b, 1, 0, 0, 3, 0x34, 0, 0x02, 0x18, 0, 0, 0,
     ];
-    // Version 4, its abbreviations at 0, addresses of four bytes.
+    // Version 4, abbreviations at offset 0, addresses of four bytes.
     let mut unit = vec![4, 0, 0, 0, 0, 0, 4, 1];
     unit.extend(entries);
     unit.push(0);
@@ -252,7 +252,7 @@ fn nested_expressions(count: usize) -> Vec<u8> {
         bytes.push(value as u8);
         bytes
     };
-    // `DW_OP_lit0` in as many `DW_OP_entry_value`, written back to front.
+    // `DW_OP_lit0` nested in `DW_OP_entry_value`, written in reverse order.
     let mut reversed = vec![0x30];
     for _ in 0..count {
         let len = leb(reversed.len());
@@ -266,13 +266,13 @@ fn nested_expressions(count: usize) -> Vec<u8> {
     variable
 }
 
-/// What is nested is written by recursion, which a small file could make run out of the stack.
+/// Nested entries are written recursively, so a small file could overflow the stack.
 #[test]
 fn deeply_nested_debug_info_is_rejected() -> Result<()> {
     for of in [nested_blocks, nested_expressions] {
         let module = adapt(&with_unit(&of(5))?, &KEEP_DEBUG)?;
         let kept = Code::read(&module)?.sections.contains_key(".debug_info");
-        ensure!(kept, "what is right is not kept");
+        ensure!(kept, "valid debug information is not kept");
         match adapt(&with_unit(&of(100_000))?, &KEEP_DEBUG) {
             Err(AdaptError::DebugInfo { message, .. }) => {
                 ensure!(message.ends_with("nested too deep"), "{message}");

@@ -1,10 +1,10 @@
-//! No file makes the adapter panic, and what it accepts is what it would make of a good one: a module that verifies.
+//! No input makes the adapter panic, and every input that it accepts becomes a module that verifies.
 //!
-//! The inputs are the example plugin in the three shapes that build tools give it, cut off at every length and changed
-//! in five thousand ways that are the same on every run; its debug information is changed as well. The guests of `tests/wat`
-//! are changed too, as made by two releases of wit-component.
+//! The inputs are the example plugin built with each of the three toolchains, truncated at every length and changed
+//! in five thousand ways that are the same in every run. Its debug information is also changed, and so are the guests
+//! of `tests/wat`, as created by two releases of wit-component.
 //!
-//! `cargo xtask soak fuzz` runs the same judgement on a million inputs, other languages' components included.
+//! `cargo xtask soak fuzz` performs the same checks on a million inputs, including components from other languages.
 
 mod support;
 
@@ -18,10 +18,10 @@ use tidegate_adapter::{AdaptError, Options, adapt, inspect, verify};
 use wasmparser::{Parser, Payload};
 
 const MUTATIONS: u64 = 5_000;
-/// Each is of a large file, and takes its time.
+/// Fewer than for other inputs, because each run processes a large file.
 const DEBUG_MUTATIONS: u64 = 2_000;
 
-/// A small generator of numbers (SplitMix64): the tests need the same ones everywhere, and nothing else of them.
+/// A small random number generator (SplitMix64), which returns the same numbers on all platforms.
 struct Random(u64);
 
 impl Random {
@@ -74,27 +74,27 @@ fn truncated_component_is_rejected() -> Result<()> {
             let cut = &input[..len];
             let result = catch_unwind(|| adapt(cut, &Options::default()));
             let result =
-                result.map_err(|_| anyhow::anyhow!("{shape:?} cut off at {len} panics"))?;
+                result.map_err(|_| anyhow::anyhow!("{shape:?} truncated at {len} panics"))?;
             let error = match result {
-                // What is behind the last section that matters only says who made the file.
+                // The sections at the end only describe the tools that created the file.
                 Ok(output) if output == whole => continue,
-                Ok(_) => anyhow::bail!("{shape:?} cut off at {len} is adapted to something else"),
+                Ok(_) => anyhow::bail!("{shape:?} truncated at {len} is adapted to another module"),
                 Err(error) => error,
             };
-            // Between two sections it may be a component of another world. It is none of ours.
+            // If the file ends between two sections, it may be a valid component of another world.
             let is_right = matches!(
                 error,
                 AdaptError::Truncated { .. }
                     | AdaptError::NotAPlugin { .. }
                     | AdaptError::NoCallback { .. }
             );
-            ensure!(is_right, "{shape:?} cut off at {len}: {error}");
+            ensure!(is_right, "{shape:?} truncated at {len}: {error}");
         }
     }
     Ok(())
 }
 
-/// The largest index there is, where a module that is not valid can have one.
+/// The maximum index, in each position that is read before the module has been validated.
 #[test]
 fn maximum_indices_are_rejected() {
     const HEADER: &[u8] = b"\0asm\x01\0\0\0";
@@ -124,7 +124,7 @@ fn mutated_bare_component_does_not_panic() -> Result<()> {
     mutate(&Shape::Bare.build()?)
 }
 
-/// What runtimes of other languages look like, in a few lines: most changes hit what is particular to each.
+/// Small guests with the characteristics of other languages' runtimes. Most changes affect these characteristics.
 #[test]
 fn mutated_wat_guests_do_not_panic() -> Result<()> {
     let mut inputs = 0;
@@ -138,11 +138,11 @@ fn mutated_wat_guests_do_not_panic() -> Result<()> {
             }
         }
     }
-    ensure!(inputs > 15, "there are {inputs} guests only");
+    ensure!(inputs > 15, "there are only {inputs} guests");
     Ok(())
 }
 
-/// Small, so most changes hit the component's own sections and not code.
+/// The plugin is small, so most changes affect the component's own sections and not code.
 #[test]
 fn mutated_synthetic_plugin_does_not_panic() -> Result<()> {
     let wit = "package test:made-up; world plugin { include tidegate:proxy/all@0.1.0; }";
@@ -155,7 +155,7 @@ fn mutated_synthetic_plugin_does_not_panic() -> Result<()> {
     )
 }
 
-/// What debug information says is hostile until it has been looked at.
+/// Debug information is not validated before it is converted.
 #[test]
 fn mutated_debug_info_does_not_panic() -> Result<()> {
     let input = Shape::Bare.build_with_debug()?;
@@ -169,7 +169,7 @@ fn mutated_debug_info_does_not_panic() -> Result<()> {
         let mut mutant = input.clone();
         for _ in 0..=random.below(6) {
             let (name, place) = &places[random.below(places.len())];
-            // Headers and tables of what is to come are where a change tells most.
+            // Changes in headers and tables at the beginning of a section have the largest effect.
             let len = match random.below(3) {
                 0 => place.len(),
                 1 => place.len().min(64),
@@ -194,7 +194,7 @@ fn mutated_debug_info_does_not_panic() -> Result<()> {
     })
 }
 
-/// Where the sections with debug information are in a file, by name.
+/// Returns the positions of the sections with debug information, by name.
 fn debug_sections(bytes: &[u8]) -> Result<Vec<(String, Range<usize>)>> {
     let mut places = Vec::new();
     for payload in Parser::new(0).parse_all(bytes) {
@@ -249,7 +249,7 @@ fn try_one(input: &[u8], seed: u64) -> Result<()> {
     }
 }
 
-/// `input` with one to four changes: bits flipped, bytes set, copied, inserted or removed.
+/// Returns `input` with one to four changes: bits are flipped, or bytes set, copied, inserted or removed.
 fn mutant(input: &[u8], seed: u64) -> Vec<u8> {
     let mut random = Random(seed);
     let mut bytes = input.to_vec();

@@ -1,10 +1,10 @@
-//! What `verify` refuses: for each of its errors a module that is right but for that.
+//! Tests the errors of `verify`: for each error, a module that is valid except for that error.
 
 use anyhow::{Context, Result, ensure};
 use std::collections::BTreeSet;
 use tidegate_adapter::{ALWAYS_EXPORTED, VerifyError, verify};
 
-/// Exports that every module needs, and the memory.
+/// The memory and the exports that every module requires.
 const NEEDED: &str = r#"
     (func (export "proxy_abi_version_0_2_1"))
     (func (export "_initialize"))
@@ -16,7 +16,7 @@ const MEMORY: &str = r#"(memory (export "memory") 1)"#;
 
 fn refusal(imports: &str, rest: &str) -> Result<VerifyError> {
     let module = wat::parse_str(format!("(module {imports} {rest})"))?;
-    verify(&module).err().context("it is not refused")
+    verify(&module).err().context("the module is accepted")
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn each_violation_is_rejected_with_its_error() -> Result<()> {
     for (imports, rest, expected) in cases.into_iter().chain(missing) {
         let found = refusal(&imports, &rest)
             .with_context(|| format!("for {expected:?}: {imports} {rest}"))?;
-        ensure!(found == expected, "{found:?} instead of {expected:?}");
+        ensure!(found == expected, "expected {expected:?}, got {found:?}");
     }
     Ok(())
 }
@@ -125,7 +125,7 @@ fn each_violation_is_rejected_with_its_error() -> Result<()> {
 fn invalid_code_and_newer_wasm_features_are_rejected() -> Result<()> {
     let invalid = [
         "(func (result i32))",
-        // Tail calls, a second memory, exceptions and garbage collection came after what the oldest engine has.
+        // Tail calls, a second memory, exceptions and garbage collection are not supported by the oldest engine.
         "(func $f (return_call $f))",
         "(memory 1)",
         "(tag (param i32))",
@@ -146,8 +146,8 @@ fn invalid_code_and_newer_wasm_features_are_rejected() -> Result<()> {
 fn truncated_module_is_rejected() -> Result<()> {
     let module = wat::parse_str(format!("(module {MEMORY} {NEEDED})"))?;
     for len in 0..module.len() {
-        let cut = module.get(..len).context("a cut")?;
-        ensure!(verify(cut).is_err(), "cut off at {len} it passes");
+        let cut = module.get(..len).context("module too short")?;
+        ensure!(verify(cut).is_err(), "accepted when truncated at {len}");
     }
     Ok(())
 }

@@ -1,10 +1,12 @@
-//! Damages components of every shape, and judges what the adapter makes of them.
+//! Damages components from every toolchain, and checks the adapter with the results.
 //!
-//! What the fuzzer varies is not a component but a list of edits of one: a component of a few megabytes would otherwise be
-//! varied in its code alone, which the validator refuses at once. Two bytes choose the component, one the options; each edit
-//! is a byte that says what is done and where, four that place it, and one value.
+//! The fuzzer's input is not a component but a list of edits. The fuzzer would otherwise mostly vary the code of a
+//! component of several megabytes, which the validator rejects at once. Two bytes select the component and one the
+//! options. Each edit consists of one byte for the kind and the region, four bytes for the position, and one for the
+//! value.
 //!
-//! `TIDEGATE_FUZZ_INPUTS` is the folder of the components. What was done is written to standard error every 100 000 runs.
+//! `TIDEGATE_FUZZ_INPUTS` is the directory of the components. Statistics are written to standard error every 100 000
+//! runs.
 
 #![no_main]
 
@@ -21,19 +23,19 @@ use std::time::Instant;
 use tidegate_adapter::Options;
 use wasmparser::{Parser, Payload};
 
-/// The most edits of one input, and how many bytes describe one.
+/// The maximum number of edits of one input, and the number of bytes that describe an edit.
 const EDITS: usize = 8;
 const EDIT: usize = 6;
 
-/// An input of more bytes than this is large, and one of so many runs that chose one gets it.
+/// Inputs with more bytes than this are large. Of the runs that select a large input, only one in `LARGE_SHARE` uses it.
 const LARGE: usize = 1_000_000;
 const LARGE_SHARE: usize = 64;
 
-/// A component that is damaged.
+/// A component to damage.
 struct Input {
     name: String,
     bytes: Vec<u8>,
-    /// Where it is neither code nor data.
+    /// The ranges that contain neither code nor data.
     structure: Vec<Range<usize>>,
     runs: AtomicU64,
     adapted: AtomicU64,
@@ -74,9 +76,13 @@ impl Inputs {
         let folder = std::env::var_os("TIDEGATE_FUZZ_INPUTS")
             .expect("TIDEGATE_FUZZ_INPUTS is not set; `cargo xtask soak fuzz` sets it");
         let folder = Path::new(&folder);
-        let entries = fs::read_dir(folder).expect("the folder of inputs can be read");
+        let entries = fs::read_dir(folder).expect("failed to read the directory of inputs");
         let mut inputs: Vec<Input> = entries
-            .map(|entry| entry.expect("the folder of inputs can be read").path())
+            .map(|entry| {
+                entry
+                    .expect("failed to read the directory of inputs")
+                    .path()
+            })
             .filter(|path| path.extension().is_some_and(|end| end == "wasm"))
             .map(|path| Input::read(&path))
             .collect();
@@ -89,8 +95,8 @@ impl Inputs {
         }
     }
 
-    /// The input of a number. Large inputs reach more code, so the fuzzer would soon choose little else: of the runs with
-    /// one, most get a small input instead.
+    /// Returns the input with the given number. Large inputs reach more code, so the fuzzer would soon select little
+    /// else. For this reason, most runs that select a large input use a small one instead.
     fn chosen(&self, number: u16, edits: &[u8]) -> &Input {
         let input = &self.inputs[usize::from(number) % self.inputs.len()];
         let sum = edits.iter().fold(0_usize, |sum, byte| {
@@ -131,17 +137,17 @@ impl Inputs {
 
 impl Input {
     fn read(path: &Path) -> Input {
-        let bytes = fs::read(path).expect("an input can be read");
+        let bytes = fs::read(path).expect("failed to read an input");
         let mut structure = Vec::new();
         let mut end = 0;
         for payload in Parser::new(0).parse_all(&bytes) {
-            let skipped = match payload.expect("an input is well-formed") {
+            let skipped = match payload.expect("inputs should be well-formed") {
                 Payload::CodeSectionStart { range, .. } => range,
                 Payload::DataSection(section) => section.range(),
                 Payload::CustomSection(section) if section.data().len() > 4096 => section.range(),
                 _ => continue,
             };
-            // The first bytes tell how many there are, and what comes first.
+            // The first bytes of a section contain the number of items and the first items.
             let first = skipped.end.min(skipped.start + 64);
             if first > end {
                 structure.push(end..first);
@@ -160,7 +166,7 @@ impl Input {
         }
     }
 
-    /// The component after the edits.
+    /// Returns the component after the edits.
     fn damaged(&self, edits: &[u8]) -> Vec<u8> {
         let mut bytes = self.bytes.clone();
         for edit in edits.chunks_exact(EDIT).take(EDITS) {
@@ -170,7 +176,7 @@ impl Input {
             let place = place
                 .iter()
                 .fold(0, |sum, byte| sum << 8 | usize::from(*byte));
-            // Mostly where the component says what it is.
+            // Most edits are in the structure of the component.
             let at = match kind >> 6 {
                 0 => place % bytes.len().max(1),
                 _ => self.in_structure(place).min(bytes.len().saturating_sub(1)),

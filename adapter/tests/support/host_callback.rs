@@ -1,11 +1,11 @@
 //! The callbacks of the proxy that deliver those of a component.
 
-/// The callback of the proxy that delivers a callback of the component: `proxy_on_log` for `on-log`.
+/// Returns the callback of the proxy that delivers a callback of the component: `proxy_on_log` for `on-log`.
 pub fn host_callback(interface: &str) -> String {
     let interface = match interface {
         // The host has one callback for the calls of streams and of plugins.
         "on-plugin-http-call-response" => "on-http-call-response",
-        // The host calls it for streams, too.
+        // The host also calls it for streams.
         "on-plugin-done" => "on-done",
         interface => interface,
     };

@@ -1,5 +1,5 @@
-//! Makes components: of a world and a few lines of WebAssembly text, and of the example plugin in each shape that build
-//! tools give it.
+//! Creates components from a world and WebAssembly text, and from the example plugin with each toolchain for
+//! components.
 
 #![allow(
     dead_code,
@@ -14,26 +14,26 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 pub use tidegate_components::{ADAPTER, Encoder, Recipe};
 
-/// Makes a component of a module that says itself which world it is for.
+/// Creates a component from a module that contains its world.
 pub fn encode(module: &[u8], preview1: Option<&[u8]>) -> Result<Vec<u8>> {
     Encoder::default().encode(module, preview1)
 }
 
-/// The shapes in which build tools give a component.
+/// The toolchains that create a component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
     /// `cargo build --target wasm32-wasip2`.
     Wasip2,
-    /// `cargo component build`: a module for `wasm32-wasip1` with an adapter beside it.
+    /// `cargo component build`: a module for `wasm32-wasip1` with an adapter.
     Preview1,
-    /// A module for `wasm32-unknown-unknown`, made a component.
+    /// A module for `wasm32-unknown-unknown`, converted with wit-component.
     Bare,
 }
 
 // === impl Shape ===
 
 impl Shape {
-    /// All of them.
+    /// All toolchains.
     pub const ALL: [Shape; 3] = [Shape::Wasip2, Shape::Preview1, Shape::Bare];
 
     fn target(self) -> &'static str {
@@ -44,12 +44,12 @@ impl Shape {
         }
     }
 
-    /// The example plugin `bare` in this shape.
+    /// Builds the example plugin `bare`.
     pub fn build(self) -> Result<Vec<u8>> {
         self.build_in(&target_dir(), &[])
     }
 
-    /// The same with debug information.
+    /// The same, with debug information.
     pub fn build_with_debug(self) -> Result<Vec<u8>> {
         let target = target_dir().join("with-debug");
         self.build_in(&target, &["--config", "profile.plugin.debug=true"])
@@ -73,14 +73,14 @@ impl Shape {
             .args(arguments)
             .current_dir(workspace())
             .env("CARGO_TARGET_DIR", target)
-            // Flags of the build that these tests are part of are not meant for the guests.
+            // The flags with which these tests are built are not intended for the guests.
             .env_remove("CARGO_ENCODED_RUSTFLAGS")
             .env_remove("RUSTFLAGS")
             .stdin(Stdio::null());
         let output = command.output().context("failed to run cargo")?;
         if !output.status.success() {
             bail!(
-                "failed to build `{GUEST}`; it needs `rustup target add {}`, which `cargo xtask setup` does:\n{}",
+                "failed to build `{GUEST}`; it requires the target {}, which `cargo xtask setup` installs:\n{}",
                 self.target(),
                 String::from_utf8_lossy(&output.stderr)
             );
@@ -99,12 +99,12 @@ impl Shape {
     }
 }
 
-/// The workspace that these tests belong to.
+/// Returns the root directory of the workspace that contains these tests.
 pub fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// Where this build's files are, and the guests' too.
+/// Returns the target directory of this build, which the guests share.
 fn target_dir() -> PathBuf {
     let tmp = Path::new(env!("CARGO_TARGET_TMPDIR"));
     tmp.parent().unwrap_or(tmp).to_owned()
