@@ -12,11 +12,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use http::{HeaderName, HeaderValue};
 use tidegate_benches::paired::{Operation, Rounds};
 use tidegate_benches::{messages, modules};
 use tidegate_components::guests::{self, Shape};
 use tidegate_host::{
-    EngineKind, Fields, LogLine, LogSink, PluginSpec, Runtime, RuntimeConfig, Stream, WorkerChain,
+    EngineKind, Fields, LogLine, LogSink, Name, PluginSpec, Runtime, RuntimeConfig, Stream,
+    WorkerChain,
 };
 
 mod peer;
@@ -267,6 +269,29 @@ fn print_ratio(what: &str, ratio: f64, target: f64) {
     println!("{what}: {ratio:.2} (target {target}: {verdict})");
 }
 
+/// Returns an operation that measures the cost of a stream's request headers in a worker's chain. This includes the filter's start.
+fn request_through_chain<'a>(
+    name: &'static str,
+    chain: &'a WorkerChain,
+    request: &'a Fields,
+) -> Operation<'a> {
+    let run = move || {
+        let open = |_| (chain.open(Rc::new(|| ())), messages::copy(request));
+        let mut streams: Vec<_> = (0..RUNS).map(open).collect();
+        let begun = Instant::now();
+        for (stream, fields) in &mut streams {
+            stream.request_headers(black_box(mem::take(fields)), true);
+        }
+        begun.elapsed() / RUNS
+    };
+    (name, Box::new(run))
+}
+
+/// One rule of the plugin `rate-limit`, by the address of the client, which no request exceeds.
+const RATE_LIMIT: &str = r#"{ "rules": [
+    { "name": "client", "limit": "1000000000/s", "key": [{ "client_address": { "trusted_hops": 1 } }] }
+] }"#;
+
 /// Prints the ratios that have a target.
 fn ratios(_: &mut Criterion) {
     // Without `--bench`, the bench only checks that everything works.
@@ -289,6 +314,19 @@ fn ratios(_: &mut Criterion) {
     };
     let component =
         |component: &[u8]| worker(Some((EngineKind::Component, component.to_vec())), "");
+    let [tutorial, rate_limit] = ["istio-tutorial", "rate-limit"]
+        .map(|name| guests::build(name, Shape::Bare).expect("component should build"));
+    let forwarded = (
+        Name::Header(HeaderName::from_static("x-forwarded-for")),
+        HeaderValue::from_static("192.0.2.7"),
+    );
+    let mut forwarded_request = messages::copy(&request);
+    forwarded_request.append(forwarded.0, forwarded.1);
+    let tutorial = proxy_wasm(
+        &tutorial.module,
+        r#"{ "requests_per_second": 100000000, "log": false }"#,
+    );
+    let rate_limit = proxy_wasm(&rate_limit.module, RATE_LIMIT);
     let chains = [
         ("by hand", proxy_wasm(&by_hand, "")),
         ("rust-sdk", proxy_wasm(&sdk, "")),
@@ -314,6 +352,16 @@ fn ratios(_: &mut Criterion) {
     let raw =
         peer::Component::new(&append.component, false).expect("component should be instantiated");
     operations.push(through_wasmtime("raw component", raw, &response));
+    operations.push(request_through_chain(
+        "tutorial",
+        &tutorial,
+        &forwarded_request,
+    ));
+    operations.push(request_through_chain(
+        "rate-limit",
+        &rate_limit,
+        &forwarded_request,
+    ));
     let rounds = Rounds::measure(operations, count);
     let ratio =
         |name: &'static str, base: &'static str| rounds.median(|time| time(name) / time(base));
@@ -341,6 +389,11 @@ fn ratios(_: &mut Criterion) {
             / (time("metrics by hand") - time("metric by hand"))
     });
     print_ratio("metric increment, adapted / by hand", increment, 1.3);
+    print_ratio(
+        "request, rate-limit with one rule by client address / tutorial",
+        ratio("rate-limit", "tutorial"),
+        1.3,
+    );
     for name in [
         "by hand",
         "adapted",
@@ -348,6 +401,8 @@ fn ratios(_: &mut Criterion) {
         "component",
         "component, wasip2",
         "raw component",
+        "tutorial",
+        "rate-limit",
     ] {
         println!("{name}: {:.0} ns", rounds.median(|time| time(name)));
     }

@@ -29,7 +29,17 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "`manifest --kind WasmPlugin`, `TrafficExtension`, `EnvoyFilter`, `EnvoyExtensionPolicy`, `envoy`",
         USAGE,
     ),
+    (
+        "the fields `request` and `response` of the plugin `headers`",
+        HEADERS,
+    ),
+    (
+        "`add` in the configuration of the plugin `headers`",
+        HEADERS,
+    ),
 ];
+
+const HEADERS: &str = "guest/plugins/headers/src/tests/config.rs";
 
 const USAGE: &str = "usage.rs: renamed_commands_and_options_report_the_new_name";
 

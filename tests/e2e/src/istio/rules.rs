@@ -43,9 +43,9 @@ fn drift<'a>(
     let gone = ours
         .difference(&istio)
         .map(|rule| format!("Istio's CRDs no longer have the rule\n  {rule}"));
-    let came = istio.difference(&ours).map(|rule| {
-        format!("Istio's CRDs have a rule that `validate` does not implement\n  {rule}")
-    });
+    let came = istio
+        .difference(&ours)
+        .map(|rule| format!("Istio's CRDs have a rule that `check` does not implement\n  {rule}"));
     gone.chain(came).collect()
 }
 
@@ -61,7 +61,8 @@ mod tests {
         assert_eq!(differences.len(), 2, "{differences:?}");
         assert!(differences[0].contains("no longer") && differences[0].ends_with("minLength 1"));
         assert!(
-            differences[1].contains("not written for") && differences[1].ends_with("minLength 2")
+            differences[1].contains("does not implement")
+                && differences[1].ends_with("minLength 2")
         );
         assert!(drift(ours.into_iter(), ours.into_iter()).is_empty());
     }
