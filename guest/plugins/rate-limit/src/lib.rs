@@ -62,7 +62,7 @@ struct Counters {
 #[derive(Debug)]
 pub struct ProxyData;
 
-#[plugin(schema = "config.schema.json")]
+#[plugin(schema = "config.schema.json", on_error = "continue")]
 impl Plugin for RateLimit {
     type Config = Config;
     type Stream = Stream;
@@ -93,7 +93,7 @@ impl Plugin for RateLimit {
         stream: &mut Stream,
         http: &mut HttpStream,
         _: EndOfStream,
-    ) -> Action {
+    ) -> Result<Action, Error> {
         let states = self.response.enable_ratelimit_headers
             || self.response.enable_x_ratelimit_headers != XRateLimitHeaders::Off;
         let outcome = self
@@ -112,15 +112,9 @@ impl Plugin for RateLimit {
         if outcome.is_not_enforced {
             add(http.request_headers(), &self.not_enforced);
         }
-        if outcome.rejected.is_none() {
-            return Action::Continue;
-        }
-        match http
-            .send_response(self.rejection.clone())
-            .or_log("reject a request")
-        {
-            Some(()) => Action::Pause,
-            None => Action::Continue,
+        match outcome.rejected {
+            Some(_) => http.respond(self.rejection.clone()),
+            None => Ok(Action::Continue),
         }
     }
 
