@@ -4,7 +4,7 @@
 //! advance it. Deadlines for guest code do not use this clock, because they must work while it is stopped.
 
 use std::pin::Pin;
-use std::sync::OnceLock;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch;
@@ -16,8 +16,7 @@ pub trait Clock: Send + Sync {
 
     /// Returns the time in nanoseconds since an unspecified moment. It never decreases.
     fn monotonic(&self) -> u64 {
-        static START: OnceLock<Instant> = OnceLock::new();
-        u64::try_from(START.get_or_init(Instant::now).elapsed().as_nanos()).unwrap_or(u64::MAX)
+        tidegate_semantics::clock::system_monotonic()
     }
 
     /// Waits until [`monotonic`](Self::monotonic) returns at least `deadline`. The future is polled in a tokio runtime.
@@ -31,9 +30,19 @@ pub trait Clock: Send + Sync {
     }
 }
 
-/// Returns the time after a duration, in nanoseconds.
-pub(crate) fn after(time: u64, duration: Duration) -> u64 {
-    time.saturating_add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
+/// A clock as hostcalls see it. They do not wait.
+pub(crate) struct PluginClock(pub(crate) Arc<dyn Clock>);
+
+impl tidegate_semantics::clock::Clock for PluginClock {
+    #[inline]
+    fn now(&self) -> u64 {
+        self.0.now()
+    }
+
+    #[inline]
+    fn monotonic(&self) -> u64 {
+        self.0.monotonic()
+    }
 }
 
 /// The system clock.

@@ -3,16 +3,18 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::attributes::Attributes;
-use crate::clock::{Clock, SystemClock};
-use crate::clusters::Clusters;
+use tidegate_semantics::attributes::Attributes;
+use tidegate_semantics::clusters::Clusters;
+use tidegate_semantics::instances::ChainConfig;
+use tidegate_semantics::logs::LogSink;
+use tidegate_semantics::metrics::Metrics;
+use tidegate_semantics::observe::Observer;
+use tidegate_semantics::plugin_stats::PluginStats;
+use tidegate_semantics::shared_data::SharedData;
+use tidegate_semantics::shared_queues::SharedQueues;
+
+use crate::clock::{Clock, PluginClock, SystemClock};
 use crate::engine::CodeCache;
-use crate::logs::LogSink;
-use crate::metrics::Metrics;
-use crate::observe::Observer;
-use crate::plugin_stats::PluginStats;
-use crate::shared_data::SharedData;
-use crate::shared_queues::SharedQueues;
 
 /// The configuration of a [`Runtime`](crate::Runtime).
 #[derive(Clone)]
@@ -64,6 +66,21 @@ impl RuntimeConfig {
             observer: None,
             code: None,
             code_cache_dir: None,
+        }
+    }
+    /// Returns what the plugins of a chain share.
+    pub(crate) fn chain(&self) -> ChainConfig {
+        ChainConfig {
+            clock: Arc::new(PluginClock(self.clock.clone())),
+            logs: self.logs.clone(),
+            buffer: self.buffer,
+            shared_data: self.shared_data.clone(),
+            queues: self.queues.clone(),
+            metrics: self.metrics.clone(),
+            stats: self.stats.clone(),
+            clusters: self.clusters.clone(),
+            attributes: self.attributes.clone(),
+            observer: self.observer.clone(),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Errors of loading and of starting plugins.
 
-use crate::plugin::EngineKind;
+use tidegate_semantics::plugin::EngineKind;
+
+pub use tidegate_semantics::error::StartError;
 
 /// The error for plugins that cannot be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -84,31 +86,6 @@ pub enum LoadError {
         /// The name of the plugin.
         plugin: String,
     },
-}
-
-/// The error for a chain that cannot be started.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// The plugin rejected its configuration.
-    #[error("plugin `{plugin}` rejects its configuration: {reason}")]
-    Refused {
-        /// The name of the plugin.
-        plugin: String,
-        /// The plugin's error message: what is invalid, and where.
-        reason: String,
-    },
-    /// The plugin's code failed during startup or configuration.
-    #[error("plugin `{plugin}` failed to start: {message}")]
-    Trapped {
-        /// The name of the plugin.
-        plugin: String,
-        /// The error message.
-        message: String,
-    },
-    /// A compiled module is not used by any plugin of the chain.
-    #[error("a compiled module is not used by any plugin of the chain")]
-    Unused,
 }
 
 // === impl LoadError ===

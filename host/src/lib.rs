@@ -1,10 +1,9 @@
 //! Tidegate's host: a reverse proxy that runs plugins with wasmtime.
 //!
-//! The semantics of an HTTP stream (phases, buffers, pause and resume, local responses, the order of the chain) are
-//! implemented once in [`stream`], without any I/O. The semantics of the hostcalls are in `hostcalls`, with one file
-//! for each WIT interface. Two thin front ends use them: `engine::component` runs components of the world
-//! `tidegate:proxy/http-plugin`, and `engine::proxy_wasm` runs Proxy-Wasm core modules. `proxy` connects streams to
-//! HTTP.
+//! The semantics of an HTTP stream (phases, buffers, pause and resume, local responses, the order of the chain) and those of the hostcalls
+//! are in the crate `tidegate-semantics`, without any I/O, so that the SDK's tests of plugins use them, too. Two thin front ends use them
+//! here: `engine::component` runs components of the world `tidegate:proxy/http-plugin`, and `engine::proxy_wasm` runs Proxy-Wasm core
+//! modules. `proxy` connects streams to HTTP.
 //!
 //! The typical call sequence: [`Runtime::load`] compiles [`PluginSpec`]s into a [`Chain`], [`Chain::start_worker`]
 //! instantiates it for one worker thread, and [`WorkerChain::open`] returns the [`Stream`] for one request, which
@@ -16,34 +15,21 @@
 //! compiled code, in a [directory](RuntimeConfig::code_cache_dir) that the caller names. It treats adapted modules like any
 //! other Proxy-Wasm module and does not depend on the adapter.
 
-pub mod attributes;
 mod bindings;
 pub mod clock;
-pub mod clusters;
 pub mod config;
-mod context;
 mod engine;
 pub mod error;
-pub mod fields;
-mod hostcalls;
-mod inconsistency;
-mod instances;
-pub mod limits;
-pub mod logs;
-pub mod metrics;
-pub mod observe;
-pub mod plugin;
-pub mod plugin_stats;
-mod port;
 pub mod proxy;
-mod random;
 pub mod runtime;
-pub mod shared_data;
-pub mod shared_queues;
-mod state;
-pub mod stream;
-mod vm;
-mod vocabulary;
+#[cfg(test)]
+mod test_support;
+
+#[doc(inline)]
+pub use tidegate_semantics::{
+    attributes, clusters, fields, limits, logs, metrics, observe, plugin, plugin_stats,
+    shared_data, shared_queues, stream,
+};
 
 pub use attributes::Attributes;
 pub use clock::{Clock, ManualClock, SystemClock};

@@ -3,13 +3,14 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use tidegate_semantics::instances::{ChainInstances, LoadedChain, LoadedModule, LoadedPlugin};
+use tidegate_semantics::plugin::{EngineKind, PluginSpec};
+use tidegate_semantics::port::{NoPort, Port};
+use tidegate_semantics::stream::Stream;
+
 use crate::config::RuntimeConfig;
 use crate::engine::{CodeCache, CodeCacheStats, Compiled, Compiler};
 use crate::error::{LoadError, StartError};
-use crate::instances::{ChainInstances, LoadedChain, LoadedModule, LoadedPlugin};
-use crate::plugin::{EngineKind, PluginSpec};
-use crate::port::{NoPort, Port};
-use crate::stream::Stream;
 
 /// The state shared by all plugins: the compiler, the clock and the log.
 pub struct Runtime {
@@ -60,7 +61,7 @@ impl Runtime {
     /// Compiles plugins. No plugin code runs yet.
     pub fn load(&self, plugins: &[PluginSpec]) -> Result<Chain, LoadError> {
         let mut loaded = LoadedChain {
-            config: self.config.clone(),
+            config: self.config.chain(),
             plugins: Vec::new(),
             modules: Vec::<LoadedModule>::new(),
         };
@@ -139,13 +140,6 @@ impl Chain {
         Ok(WorkerChain {
             instances: Rc::new(ChainInstances::start(self.loaded.clone(), worker, port)?),
         })
-    }
-
-    #[cfg(test)]
-    pub(crate) fn from_loaded(loaded: LoadedChain) -> Self {
-        Self {
-            loaded: Arc::new(loaded),
-        }
     }
 }
 

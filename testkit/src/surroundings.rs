@@ -1,7 +1,7 @@
 //! The initial environment of a scenario apart from the request: shared data and properties.
 //!
-//! Neither can be set in Envoy from outside, so scenarios that use them are skipped there. See `host/src/shared_data.rs`
-//! and `host/src/attributes.rs` for details. [`metadata`](crate::metadata) can be set in Envoy. In Tidegate's proxy, it consists of
+//! Neither can be set in Envoy from outside, so scenarios that use them are skipped there. See `host/semantics/src/shared_data.rs`
+//! and `host/semantics/src/attributes.rs` for details. [`metadata`](crate::metadata) can be set in Envoy. In Tidegate's proxy, it consists of
 //! attributes, too.
 
 use std::collections::BTreeMap;

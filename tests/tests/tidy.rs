@@ -52,6 +52,11 @@ fn crate_dependencies_follow_the_architecture() {
                     "the adapter must not depend on a runtime",
                 );
             }
+            "host/semantics" => forbid(
+                package.dependencies.iter().any(|name| tidegate(name))
+                    || ["wasmtime", "tokio", "hyper"].into_iter().any(sees),
+                "what plugins can observe needs none of ours, no WebAssembly and no I/O",
+            ),
             "adapter/bridge" => forbid(
                 !package.dependencies.is_empty(),
                 "the bridge may only depend on `core`",

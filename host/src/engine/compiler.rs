@@ -7,12 +7,12 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use tidegate_semantics::limits::Limits;
+use tidegate_semantics::plugin::{EngineKind, PluginSpec};
 use wasmtime::{Cache, CacheConfig, Config, Engine};
 
 use crate::engine::{Compiled, component, proxy_wasm};
 use crate::error::LoadError;
-use crate::limits::Limits;
-use crate::plugin::{EngineKind, PluginSpec};
 
 /// Compiles plugins.
 pub(crate) struct Compiler {

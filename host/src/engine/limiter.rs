@@ -2,10 +2,9 @@
 //!
 //! wasmtime's own limits apply to each memory and each table, and a component may have thousands of either.
 
+use tidegate_semantics::context::Services;
+use tidegate_semantics::plugin_stats::{InstanceMemory, InstanceStats};
 use wasmtime::{ResourceLimiter, Result};
-
-use crate::context::Services;
-use crate::plugin_stats::{InstanceMemory, InstanceStats};
 
 /// The maximum number of elements in all tables together. Modules compiled from Go have tables of tens of thousands.
 const MAX_TABLE_ELEMENTS: usize = 1 << 20;
@@ -99,7 +98,7 @@ impl ResourceLimiter for Limiter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plugin_stats::PluginStats;
+    use tidegate_semantics::plugin_stats::PluginStats;
 
     #[test]
     fn memories_share_one_limit() {

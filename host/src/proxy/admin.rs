@@ -17,10 +17,10 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tidegate_semantics::metrics::Metrics;
+use tidegate_semantics::plugin_stats::PluginStats;
 use tokio::sync::Semaphore;
 
-use crate::metrics::Metrics;
-use crate::plugin_stats::PluginStats;
 use crate::proxy::prometheus;
 use crate::proxy::worker::{StopSignal, wait_for_stop};
 

@@ -19,17 +19,17 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::ResponseFuture;
+use tidegate_semantics::attributes::Connection;
+use tidegate_semantics::fields::Fields;
+use tidegate_semantics::stream::{Effect, Stream};
+use tidegate_semantics::vocabulary::FieldMap;
 
-use crate::attributes::Connection;
-use crate::fields::Fields;
 use crate::proxy::head;
 use crate::proxy::linger::UnreadRequest;
 use crate::proxy::pipe::{PipeBody, Writer, pipe};
 use crate::proxy::respond::Failure;
 use crate::proxy::upstream::UpstreamClient;
 use crate::runtime::WorkerChain;
-use crate::stream::{Effect, Stream};
-use crate::vocabulary::FieldMap;
 
 /// The state that the streams of one worker share.
 pub(super) struct WorkerState {

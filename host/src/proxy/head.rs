@@ -10,8 +10,8 @@ use http::header::{
     UPGRADE,
 };
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
+use tidegate_semantics::fields::{Fields, FieldsError, Name, Pseudo};
 
-use crate::fields::{Fields, FieldsError, Name, Pseudo};
 use crate::proxy::respond::Failure;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");

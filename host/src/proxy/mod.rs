@@ -7,7 +7,7 @@
 //! `respond` turns errors into responses. [`echo`] is an upstream for trying out plugins. `admin` serves metrics, which `prometheus`
 //! writes, and the readiness of the proxy.
 //!
-//! The semantics of plugin callbacks are in [`crate::stream`]. HTTP/2 would be another way to serve a connection in
+//! The semantics of plugin callbacks are in [`tidegate_semantics::stream`]. HTTP/2 would be another way to serve a connection in
 //! `worker` and to connect in `upstream`; an exchange does not depend on the protocol version.
 
 use std::io;
@@ -20,27 +20,27 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use tidegate_semantics::attributes::Attributes;
+use tidegate_semantics::clusters::{self, Clusters};
+use tidegate_semantics::logs::LogSink;
+use tidegate_semantics::metrics::Metrics;
+use tidegate_semantics::observe::Observer;
+use tidegate_semantics::plugin::PluginSpec;
+use tidegate_semantics::plugin_stats::PluginStats;
+use tidegate_semantics::shared_data::SharedData;
+use tidegate_semantics::shared_queues::SharedQueues;
 use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
 
-use crate::attributes::Attributes;
 use crate::clock::Clock;
-use crate::clusters::{self, Clusters};
 use crate::config::RuntimeConfig;
 use crate::engine::{CodeCache, CodeCacheStats};
 use crate::error::{LoadError, StartError};
-use crate::logs::LogSink;
-use crate::metrics::Metrics;
-use crate::observe::Observer;
-use crate::plugin::PluginSpec;
-use crate::plugin_stats::PluginStats;
 use crate::proxy::admin::Admin;
 use crate::proxy::port::WorkerPort;
 use crate::proxy::upstream::UpstreamClient;
 use crate::proxy::worker::{Worker, WorkerMessage};
 use crate::runtime::{Chain, Runtime};
-use crate::shared_data::SharedData;
-use crate::shared_queues::SharedQueues;
 
 mod accept;
 mod admin;
@@ -403,7 +403,7 @@ impl Drop for Server {
 mod tests {
     use super::*;
     use crate::clock::SystemClock;
-    use crate::logs::LogLine;
+    use tidegate_semantics::logs::LogLine;
 
     struct NoLogs;
 

@@ -14,17 +14,19 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
+use tidegate_semantics::fields::Fields;
+use tidegate_semantics::port::{
+    CallOutcome, CallResponse, HttpCall, Pending, Port, PortState, QueueListener,
+};
+use tidegate_semantics::shared_queues::EventPermit;
+use tidegate_semantics::state::local_response::RequestKind;
+use tidegate_semantics::vocabulary::FieldMap;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, LocalSet};
 
 use crate::clock::Clock;
-use crate::fields::Fields;
-use crate::port::{CallOutcome, CallResponse, HttpCall, Pending, Port, PortState, QueueListener};
 use crate::proxy::respond::Failure;
 use crate::proxy::{head, upstream};
-use crate::shared_queues::EventPermit;
-use crate::state::local_response::{LocalResponse, RequestKind};
-use crate::vocabulary::FieldMap;
 
 /// The maximum size of the body of a response, in bytes. It is Envoy's default.
 const MAX_RESPONSE_BODY: usize = 32 << 20;
@@ -117,7 +119,7 @@ impl Port for WorkerPort {
                 outcome = exchange(client, call, kind, &begun, &budget) => outcome,
                 () = expired(deadline) => match begun.get() {
                     true => CallOutcome::Reset,
-                    false => timed_out(kind),
+                    false => CallOutcome::timed_out(kind),
                 },
             };
             done(outcome);
@@ -299,19 +301,5 @@ fn failed(failure: &Failure, kind: RequestKind) -> CallOutcome {
         error = failure as &dyn std::error::Error,
         "HTTP call failed"
     );
-    generated(failure.status(), failure.body(), kind)
-}
-
-fn timed_out(kind: RequestKind) -> CallOutcome {
-    let body = Bytes::from_static(b"upstream request timeout");
-    generated(StatusCode::GATEWAY_TIMEOUT, body, kind)
-}
-
-fn generated(status: StatusCode, body: Bytes, kind: RequestKind) -> CallOutcome {
-    let (headers, body) = LocalResponse::from_proxy(status, body).into_message(kind);
-    CallOutcome::Response(CallResponse {
-        headers,
-        body,
-        trailers: Fields::new(),
-    })
+    CallOutcome::from_proxy(failure.status(), failure.body(), kind)
 }

@@ -8,8 +8,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::metrics::{Metric, MetricKind};
-use crate::plugin_stats::PluginSnapshot;
+use tidegate_semantics::metrics::{Metric, MetricKind};
+use tidegate_semantics::plugin_stats::PluginSnapshot;
 
 /// The media type of the format.
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -204,7 +204,7 @@ impl Sample {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::Metrics;
+    use tidegate_semantics::metrics::Metrics;
 
     /// Returns the output for metrics in which a value was recorded once.
     fn rendered(defined: &[(MetricKind, &str, u64)]) -> String {

@@ -7,8 +7,8 @@ use std::error::Error;
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
-
-use crate::fields::FieldsError;
+use tidegate_semantics::fields::FieldsError;
+use tidegate_semantics::port::upstream_error_body;
 
 /// The reason why the proxy generates a response by itself.
 #[derive(Debug, thiserror::Error)]
@@ -105,10 +105,4 @@ impl Failure {
         *response.body_mut() = body;
         response
     }
-}
-
-fn upstream_error_body(reason: &str) -> Bytes {
-    Bytes::from(format!(
-        "upstream connect error or disconnect/reset before headers. reset reason: {reason}"
-    ))
 }

@@ -17,11 +17,11 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioTimer;
 use hyper_util::server::graceful::GracefulShutdown;
+use tidegate_semantics::attributes::Connection;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{LocalSet, spawn_local};
 
-use crate::attributes::Connection;
 use crate::error::StartError;
 use crate::proxy::exchange::{self, WorkerState};
 use crate::proxy::linger::{LingeringStream, UnreadRequest};

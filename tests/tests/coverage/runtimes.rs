@@ -32,7 +32,7 @@ fn every_function_has_a_bridge() {
 
 #[test]
 fn every_import_is_implemented_by_the_host() {
-    let folder = workspace::root().join("host/src/hostcalls");
+    let folder = workspace::root().join("host/semantics/src/hostcalls");
     let mut lacking = Vec::new();
     for part in parts().iter().filter(|part| part.imported) {
         let (module, function) = (snake(&part.interface), snake(&part.name));
@@ -216,8 +216,8 @@ fn every_callback_is_in_the_lists_of_exports_of_proxy_wasm() {
 #[test]
 fn every_hostcall_file_belongs_to_an_interface() {
     let stems: Vec<String> = parts().iter().map(|part| snake(&part.interface)).collect();
-    let folder = workspace::root().join("host/src/hostcalls");
-    for entry in fs::read_dir(&folder).expect("host/src/hostcalls") {
+    let folder = workspace::root().join("host/semantics/src/hostcalls");
+    for entry in fs::read_dir(&folder).expect("host/semantics/src/hostcalls") {
         let path = entry.expect("an entry").path();
         let stem = path
             .file_stem()

@@ -3,6 +3,7 @@
 //! The code that wasmtime generates requires every export of its world, and compares types only after instantiation.
 //! Here an absent callback is `None`, and one with a wrong type is an error that names it.
 
+use tidegate_semantics::vocabulary::Phase;
 use wasmtime::Store;
 use wasmtime::component::types::{ComponentFunc, ComponentItem, Type};
 use wasmtime::component::{Component, Instance, InstancePre};
@@ -12,7 +13,6 @@ use crate::engine::component::WORLD;
 use crate::engine::component::guest::Guest;
 use crate::engine::{Callbacks, EventCallback};
 use crate::error::LoadError;
-use crate::vocabulary::Phase;
 
 /// Declares the callbacks: each has an interface of its own, which a component may lack, with one function `handle`.
 macro_rules! callbacks {

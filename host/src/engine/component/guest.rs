@@ -2,14 +2,14 @@
 
 use std::rc::Rc;
 
+use tidegate_semantics::context::{Context, Services, StreamContext};
+use tidegate_semantics::hostcalls::{Error, http_streams};
+use tidegate_semantics::logs::Level;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::WasiCtx;
 
-use crate::context::{Context, Services, StreamContext};
 use crate::engine::component::wasi::{self, LineBuffer};
 use crate::engine::limiter::Limiter;
-use crate::hostcalls::{Error, http_streams};
-use crate::logs::Level;
 
 /// The data of an instance's store.
 pub(crate) struct Guest {

@@ -1,14 +1,14 @@
 //! `http-calls` and `timers` for components.
 
+use tidegate_semantics::fields::Fields;
+use tidegate_semantics::hostcalls::http_calls::Call;
+use tidegate_semantics::hostcalls::{self, Error};
+use tidegate_semantics::port::CallOutcome;
 use wasmtime::component::Resource;
 
 use crate::bindings::HttpStream;
 use crate::bindings::tidegate::proxy::{http_call_types, http_calls, timers, types};
 use crate::engine::component::guest::Guest;
-use crate::fields::Fields;
-use crate::hostcalls::http_calls::Call;
-use crate::hostcalls::{self, Error};
-use crate::port::CallOutcome;
 
 type GuestFields = Vec<(String, Vec<u8>)>;
 

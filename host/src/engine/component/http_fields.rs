@@ -4,15 +4,15 @@
 //! call, in the hostcalls that are called most. Only `replace-all` still copies its argument. The other interfaces use
 //! their generated traits, in `imports`.
 
+use tidegate_semantics::context::StreamContext;
+use tidegate_semantics::hostcalls::{self, Error};
+use tidegate_semantics::vocabulary::FieldMap;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, Resource, WasmList, WasmStr};
 
 use crate::bindings::HttpStream;
 use crate::bindings::tidegate::proxy::{http_fields, types};
-use crate::context::StreamContext;
 use crate::engine::component::guest::Guest;
-use crate::hostcalls::{self, Error};
-use crate::vocabulary::FieldMap;
 
 type Store<'a> = StoreContextMut<'a, Guest>;
 type Http = Resource<HttpStream>;

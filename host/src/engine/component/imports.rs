@@ -1,6 +1,11 @@
 //! The contract's hostcalls for components: implementations of the generated traits, in which each function calls its
 //! counterpart in `hostcalls`. `http_fields`, `http_calls` and `shared_queues` contain those of their interfaces.
 
+use tidegate_semantics::hostcalls;
+use tidegate_semantics::hostcalls::shared_data::Condition;
+use tidegate_semantics::logs::Level;
+use tidegate_semantics::metrics::MetricKind;
+use tidegate_semantics::vocabulary::Direction;
 use wasmtime::component::{HasSelf, Linker, Resource};
 
 use crate::bindings::tidegate::proxy::{
@@ -11,11 +16,6 @@ use crate::bindings::tidegate::proxy::{
 use crate::bindings::{Counter, Gauge, Histogram, HttpStream};
 use crate::engine::component::guest::Guest;
 use crate::engine::component::http_fields;
-use crate::hostcalls;
-use crate::hostcalls::shared_data::Condition;
-use crate::logs::Level;
-use crate::metrics::MetricKind;
-use crate::vocabulary::Direction;
 
 pub(crate) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     clock::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;

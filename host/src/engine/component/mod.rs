@@ -15,18 +15,18 @@ pub(crate) mod wasi;
 
 use std::rc::Rc;
 
+use tidegate_semantics::context::{Context, Services};
+use tidegate_semantics::limits::TimeLimit;
+use tidegate_semantics::plugin::PluginSpec;
+use tidegate_semantics::vocabulary::Action;
 use wasmtime::component::{Component, InstancePre, Linker, Resource, ResourceAny};
 use wasmtime::{Engine, Store};
 
 use crate::bindings::tidegate::proxy::types;
-use crate::context::{Context, Services};
 use crate::engine::component::exports::{Exports, Indices};
 use crate::engine::component::guest::Guest;
-use crate::engine::{self, Callback, Callbacks, Trap, refuel};
+use crate::engine::{self, Callback, Callbacks, Trap, refuel, trap};
 use crate::error::LoadError;
-use crate::limits::TimeLimit;
-use crate::plugin::PluginSpec;
-use crate::vocabulary::Action;
 
 /// A compiled and linked component.
 pub(crate) struct Compiled {
@@ -74,7 +74,7 @@ impl engine::Compiled for Compiled {
         let instance = self
             .pre
             .instantiate(&mut store)
-            .map_err(|error| Trap::from_error("instantiation", &error, time_limit.time))?;
+            .map_err(|error| trap::from_error("instantiation", &error, time_limit.time))?;
         let exports = Exports::load(&self.indices, &mut store, &instance).map_err(|error| {
             Trap::new(format!(
                 "an export has a different type than in {WORLD}: {error:#}"
@@ -118,7 +118,7 @@ impl Instance {
             Ok(_) => self.store.data_mut().current = None,
             Err(_) => self.store.data_mut().flush(),
         }
-        result.map_err(|error| Trap::from_error(name, &error, self.time_limit.time))
+        result.map_err(|error| trap::from_error(name, &error, self.time_limit.time))
     }
 
     /// Runs guest code that creates or ends something, in which calls cannot be sent.

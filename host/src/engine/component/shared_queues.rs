@@ -1,11 +1,11 @@
 //! `shared-queues` for components. A handle is the ID of the queue, so there is nothing to release.
 
+use tidegate_semantics::hostcalls;
 use wasmtime::component::Resource;
 
 use crate::bindings::Queue;
 use crate::bindings::tidegate::proxy::{shared_queues, types};
 use crate::engine::component::guest::Guest;
-use crate::hostcalls;
 
 impl shared_queues::Host for Guest {}
 

@@ -5,18 +5,18 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tidegate_semantics::limits::Limits;
+use tidegate_semantics::plugin::{EngineKind, FailurePolicy, PluginSpec};
+use tidegate_semantics::port::manual::ManualPort;
+use tidegate_semantics::stream::Effect;
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
 use crate::config::RuntimeConfig;
 use crate::error::{LoadError, StartError};
-use crate::fields::tests::fields;
-use crate::limits::Limits;
-use crate::logs::tests::LogCapture;
-use crate::plugin::{EngineKind, FailurePolicy, PluginSpec};
-use crate::port::manual::ManualPort;
 use crate::runtime::{Runtime, WorkerChain};
-use crate::stream::Effect;
+use crate::test_support::LogCapture;
+use crate::test_support::fields;
 use crate::{Clock, ManualClock};
 
 /// The part of WASI that these tests use, in a version that some library may import. The types are WASI's, but the

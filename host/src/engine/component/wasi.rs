@@ -15,6 +15,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tidegate_semantics::clock::Clock;
+use tidegate_semantics::context::Services;
+use tidegate_semantics::logs::Level;
 use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 use wasmtime_wasi::cli::{WasiCli, WasiCliCtxView};
@@ -22,10 +25,7 @@ use wasmtime_wasi::clocks::{HostMonotonicClock, HostWallClock, WasiClocks, WasiC
 use wasmtime_wasi::p2::bindings::{cli, clocks};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder};
 
-use crate::clock::Clock;
-use crate::context::Services;
 use crate::engine::component::guest::Guest;
-use crate::logs::Level;
 
 /// Creates a context without authority: it has a clock and the plugin's own environment.
 pub(crate) fn context(services: &Rc<Services>) -> WasiCtx {

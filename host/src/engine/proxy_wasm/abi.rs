@@ -1,7 +1,7 @@
 //! The constants of Proxy-Wasm: the three versions of the ABI, status codes and enumerations.
 
-use crate::hostcalls::Error;
-use crate::vocabulary::{Action, Direction, FieldMap};
+use tidegate_semantics::hostcalls::Error;
+use tidegate_semantics::vocabulary::{Action, Direction, FieldMap};
 
 /// A version of the ABI. A module declares it by exporting a marker function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

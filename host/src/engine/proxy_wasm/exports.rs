@@ -1,11 +1,11 @@
 //! The exports of a module: their types, and the functions that the host calls.
 
+use tidegate_semantics::vocabulary::Phase;
 use wasmtime::{FuncType, Store, TypedFunc, ValType, WasmParams, WasmResults};
 
 use crate::engine::EventCallback;
 use crate::engine::proxy_wasm::abi::Abi;
 use crate::engine::proxy_wasm::guest::Guest;
-use crate::vocabulary::Phase;
 
 /// The exports that the host calls. All of them are optional.
 #[derive(Default)]

@@ -1,12 +1,12 @@
 //! The hostcall of Proxy-Wasm for foreign functions.
 
+use tidegate_semantics::hostcalls::foreign_functions;
 use wasmtime::Linker;
 
 use crate::engine::proxy_wasm::abi::Status;
 use crate::engine::proxy_wasm::guest::{
     Guest, Host, copy_to_guest, memory, require_running, slice, status,
 };
-use crate::hostcalls::foreign_functions;
 
 pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     linker.func_wrap("env", "proxy_call_foreign_function", call)?;

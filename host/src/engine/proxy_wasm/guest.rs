@@ -6,13 +6,13 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
+use tidegate_semantics::context::{Context, Services, StreamContext};
+use tidegate_semantics::logs::Level;
+use tidegate_semantics::port::CallResponse;
 use wasmtime::{Caller, Memory, TypedFunc, bail};
 
-use crate::context::{Context, Services, StreamContext};
 use crate::engine::limiter::Limiter;
 use crate::engine::proxy_wasm::abi::{Abi, Status};
-use crate::logs::Level;
-use crate::port::CallResponse;
 
 /// The data of an instance's store.
 pub(crate) struct Guest {

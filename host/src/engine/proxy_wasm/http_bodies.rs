@@ -1,15 +1,15 @@
 //! The hostcalls of Proxy-Wasm for buffers: the bodies of a stream, the body of the response to an HTTP call, and the configurations.
 
 use bytes::Bytes;
+use tidegate_semantics::hostcalls::{http_bodies, vm_configuration};
+use tidegate_semantics::state::body::Body;
+use tidegate_semantics::vocabulary::Direction;
 use wasmtime::Linker;
 
 use crate::engine::proxy_wasm::abi::{Buffer, Status};
 use crate::engine::proxy_wasm::guest::{
     Guest, Host, MemoryResult, allocate_and_fill, memory, require_running, slice, status, write_u32,
 };
-use crate::hostcalls::{http_bodies, vm_configuration};
-use crate::state::body::Body;
-use crate::vocabulary::Direction;
 
 pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     linker.func_wrap("env", "proxy_get_buffer_bytes", get_buffer_bytes)?;

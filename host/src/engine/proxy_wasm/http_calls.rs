@@ -1,6 +1,8 @@
 //! The hostcalls of Proxy-Wasm for HTTP calls and timers.
 
 use bytes::Bytes;
+use tidegate_semantics::hostcalls::http_calls::{self, Call};
+use tidegate_semantics::hostcalls::{Error, timers};
 use wasmtime::Linker;
 
 use crate::engine::proxy_wasm::abi::Status;
@@ -8,8 +10,6 @@ use crate::engine::proxy_wasm::guest::{
     Guest, Host, MemoryResult, memory, require_running, slice, status, write_u32,
 };
 use crate::engine::proxy_wasm::pairs;
-use crate::hostcalls::http_calls::{self, Call};
-use crate::hostcalls::{Error, timers};
 
 pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     linker.func_wrap("env", "proxy_http_call", http_call)?;

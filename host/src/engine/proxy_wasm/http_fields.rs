@@ -1,17 +1,17 @@
 //! The hostcalls of Proxy-Wasm for header maps: those of a stream, and those of the response to an HTTP call.
 
+use tidegate_semantics::context::StreamContext;
+use tidegate_semantics::fields::Fields;
+use tidegate_semantics::hostcalls::{Error, http_fields};
+use tidegate_semantics::vocabulary::FieldMap;
 use wasmtime::Linker;
 
-use crate::context::StreamContext;
 use crate::engine::proxy_wasm::abi::{Abi, Map, Status};
 use crate::engine::proxy_wasm::guest::{
     Guest, Host, MemoryResult, allocate_and_fill, copy_to_guest, memory, require_running, slice,
     status, write_u32,
 };
 use crate::engine::proxy_wasm::pairs;
-use crate::fields::Fields;
-use crate::hostcalls::{Error, http_fields};
-use crate::vocabulary::FieldMap;
 
 pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     linker.func_wrap("env", "proxy_get_header_map_value", get_header_map_value)?;

@@ -4,14 +4,14 @@
 //! contract are in the file with its name, from `foreign_functions` to `stream_control`; `unsupported` contains those that have no
 //! counterpart in this host yet, and this file all others.
 
+use tidegate_semantics::hostcalls::{clock, logging, plugin_lifecycle};
+use tidegate_semantics::logs::Level;
 use wasmtime::Linker;
 
 use crate::engine::proxy_wasm::abi::{Abi, Status};
 use crate::engine::proxy_wasm::guest::{
     Guest, Host, copy_to_guest, memory, require_running, slice, status, write_u32, write_u64,
 };
-use crate::hostcalls::{clock, logging, plugin_lifecycle};
-use crate::logs::Level;
 
 /// Links the imports that a module of this ABI may have. Those that only another version has are missing, as in Envoy.
 pub(crate) fn link(linker: &mut Linker<Guest>, abi: Abi) -> wasmtime::Result<()> {

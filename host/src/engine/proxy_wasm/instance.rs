@@ -1,19 +1,19 @@
 //! An instance of a module, and the calls of its callbacks.
 
 use bytes::Bytes;
+use tidegate_semantics::context::Context;
+use tidegate_semantics::hostcalls::vm_configuration;
+use tidegate_semantics::limits::TimeLimit;
+use tidegate_semantics::port::{CallOutcome, CallResponse};
+use tidegate_semantics::vocabulary::{Action, Direction};
 use wasmtime::{Store, TypedFunc, WasmParams, WasmResults};
 
-use crate::context::Context;
 use crate::engine::proxy_wasm::abi::{body_action, headers_action, trailers_action};
 use crate::engine::proxy_wasm::exports::{
     Exports, HTTP_CALL_RESPONSE, OnHeaders, REQUEST_HEADERS, RESPONSE_HEADERS,
 };
 use crate::engine::proxy_wasm::guest::Guest;
-use crate::engine::{self, Callback, Trap, refuel};
-use crate::hostcalls::vm_configuration;
-use crate::limits::TimeLimit;
-use crate::port::{CallOutcome, CallResponse};
-use crate::vocabulary::{Action, Direction};
+use crate::engine::{self, Callback, Trap, refuel, trap};
 
 /// An instance, and the exports of it that are called.
 pub(super) struct Instance {
@@ -87,7 +87,7 @@ fn call_export<P: WasmParams, R: WasmResults>(
 ) -> Result<R, Trap> {
     store.set_epoch_deadline(time_limit.ticks);
     let result = function.call(&mut *store, arguments);
-    result.map_err(|error| Trap::from_error(name, &error, time_limit.time))
+    result.map_err(|error| trap::from_error(name, &error, time_limit.time))
 }
 
 /// Calls one of an instance's exports for a context, if the module has it.

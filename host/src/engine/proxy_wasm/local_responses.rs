@@ -1,11 +1,11 @@
 //! The hostcall of Proxy-Wasm for local responses.
 
 use bytes::Bytes;
+use tidegate_semantics::hostcalls::local_responses;
 use wasmtime::Linker;
 
 use crate::engine::proxy_wasm::guest::{Guest, Host, memory, require_running, slice, status};
 use crate::engine::proxy_wasm::pairs;
-use crate::hostcalls::local_responses;
 
 pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     linker.func_wrap("env", "proxy_send_local_response", send_local_response)?;

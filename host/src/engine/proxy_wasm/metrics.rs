@@ -1,13 +1,13 @@
 //! The hostcalls of Proxy-Wasm for metrics.
 
+use tidegate_semantics::hostcalls::metrics;
+use tidegate_semantics::metrics::MetricKind;
 use wasmtime::Linker;
 
 use crate::engine::proxy_wasm::abi::Status;
 use crate::engine::proxy_wasm::guest::{
     Guest, Host, memory, require_running, slice, status, write_u32, write_u64,
 };
-use crate::hostcalls::metrics;
-use crate::metrics::MetricKind;
 
 pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     linker.func_wrap("env", "proxy_define_metric", define_metric)?;

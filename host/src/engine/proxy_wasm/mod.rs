@@ -29,9 +29,10 @@ pub use unsupported::UNSUPPORTED;
 
 use std::rc::Rc;
 
+use tidegate_semantics::context::Services;
+use tidegate_semantics::plugin::PluginSpec;
 use wasmtime::{Engine, ExternType, InstancePre, Linker, Module, Store};
 
-use crate::context::Services;
 use crate::engine::proxy_wasm::abi::Abi;
 use crate::engine::proxy_wasm::exports::{
     EVENT_CALLBACKS, ExportLookup, Exports, REQUEST_HEADERS, RESPONSE_HEADERS, SIGNATURES,
@@ -39,9 +40,8 @@ use crate::engine::proxy_wasm::exports::{
 };
 use crate::engine::proxy_wasm::guest::{Guest, Mode};
 use crate::engine::proxy_wasm::instance::Instance;
-use crate::engine::{self, Callbacks, Trap, refuel};
+use crate::engine::{self, Callbacks, Trap, refuel, trap};
 use crate::error::LoadError;
-use crate::plugin::PluginSpec;
 
 /// A compiled and linked module.
 pub(crate) struct Compiled {
@@ -144,7 +144,7 @@ impl engine::Compiled for Compiled {
         let instance = self
             .pre
             .instantiate(&mut store)
-            .map_err(|error| Trap::from_error("instantiation", &error, time_limit.time))?;
+            .map_err(|error| trap::from_error("instantiation", &error, time_limit.time))?;
         let memory = self
             .pre
             .module()

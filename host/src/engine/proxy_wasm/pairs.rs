@@ -3,8 +3,8 @@
 //! A count; for each pair the lengths of name and value; for each pair name and value, each followed by a zero byte. All
 //! integers have 32 bits and are little-endian. Malformed input from a guest counts as an empty map, as in Envoy.
 
-use crate::fields::Fields;
-use crate::hostcalls::{MAX_CALL_FIELD_BYTES, MAX_CALL_FIELDS};
+use tidegate_semantics::fields::Fields;
+use tidegate_semantics::hostcalls::{MAX_CALL_FIELD_BYTES, MAX_CALL_FIELDS};
 
 /// Returns the serialized size of fields in bytes. It is zero if there are no fields.
 pub(crate) fn serialized_size(fields: &Fields) -> usize {
@@ -84,7 +84,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::fields::Name;
+    use tidegate_semantics::fields::Name;
 
     #[test]
     fn encoding_matches_the_specification() {

@@ -1,13 +1,13 @@
 //! The hostcalls of Proxy-Wasm for properties: information about a stream or a plugin other than fields and bodies.
 
+use tidegate_semantics::context::Context;
+use tidegate_semantics::hostcalls::{plugin_properties, properties};
 use wasmtime::Linker;
 
-use crate::context::Context;
 use crate::engine::proxy_wasm::abi::Status;
 use crate::engine::proxy_wasm::guest::{
     Guest, Host, copy_to_guest, memory, require_running, slice, status,
 };
-use crate::hostcalls::{plugin_properties, properties};
 
 pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     linker.func_wrap("env", "proxy_get_property", get_property)?;

@@ -1,13 +1,13 @@
 //! The hostcalls of Proxy-Wasm for data that the workers of a proxy share.
 
 use bytes::Bytes;
+use tidegate_semantics::hostcalls::shared_data;
 use wasmtime::Linker;
 
 use crate::engine::proxy_wasm::abi::Status;
 use crate::engine::proxy_wasm::guest::{
     Guest, Host, copy_to_guest, memory, require_running, slice, status, write_u32,
 };
-use crate::hostcalls::shared_data;
 
 pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     linker.func_wrap("env", "proxy_get_shared_data", get_shared_data)?;

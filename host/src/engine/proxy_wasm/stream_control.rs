@@ -1,11 +1,11 @@
 //! The hostcalls of Proxy-Wasm that resume and reset a stream.
 
+use tidegate_semantics::hostcalls::{Error, stream_control};
+use tidegate_semantics::vocabulary::Direction;
 use wasmtime::Linker;
 
 use crate::engine::proxy_wasm::abi::{Abi, Status};
 use crate::engine::proxy_wasm::guest::{Guest, Host, require_running};
-use crate::hostcalls::{Error, stream_control};
-use crate::vocabulary::Direction;
 
 pub(super) fn link(linker: &mut Linker<Guest>, abi: Abi) -> wasmtime::Result<()> {
     match abi {

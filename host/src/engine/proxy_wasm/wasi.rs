@@ -4,6 +4,8 @@
 //! It is written by hand because Envoy's is: a module that starts only with a complete WASI should not seem to work
 //! here. The functions are linked under both names by which modules import them.
 
+use tidegate_semantics::hostcalls::clock;
+use tidegate_semantics::logs::Level;
 use wasmtime::Linker;
 
 use crate::engine::proxy_wasm::abi::Status;
@@ -11,8 +13,6 @@ use crate::engine::proxy_wasm::guest::{
     Guest, Host, link_constant, memory, require_not_allocating, require_running, slice, slice_mut,
     write_u32, write_u64,
 };
-use crate::hostcalls::clock;
-use crate::logs::Level;
 
 type WasiResult = wasmtime::Result<u32>;
 

@@ -1,8 +1,9 @@
 //! The end of plugins: which of them the host waits for, and what ends the wait.
 
+use tidegate_semantics::port::NoPort;
+use tidegate_semantics::port::manual::ManualPort;
+
 use super::*;
-use crate::port::NoPort;
-use crate::port::manual::ManualPort;
 use crate::{Clock, SharedQueues};
 
 /// A worker with one or two plugins in one instance.

@@ -10,17 +10,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tidegate_semantics::fields::Fields;
+use tidegate_semantics::limits::Limits;
+use tidegate_semantics::plugin::PluginSpec;
+use tidegate_semantics::stream::{Effect, Stream};
 
 use crate::ManualClock;
 use crate::config::RuntimeConfig;
 use crate::error::{LoadError, StartError};
-use crate::fields::Fields;
-use crate::fields::tests::fields;
-use crate::limits::Limits;
-use crate::logs::tests::LogCapture;
-use crate::plugin::PluginSpec;
 use crate::runtime::{Runtime, WorkerChain};
-use crate::stream::{Effect, Stream};
+use crate::test_support::LogCapture;
+use crate::test_support::fields;
 
 /// A worker with one plugin, and the plugin's log.
 struct Fixture {
