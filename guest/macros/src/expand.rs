@@ -92,6 +92,21 @@ fn block(declaration: &Declaration, continues_on_error: bool) -> TokenStream {
                 }
             }));
     }
+    let names = declaration.callbacks.iter().map(|method| {
+        let name = method.callback.method;
+        let conditions = &method.conditions;
+        match conditions.is_empty() {
+            true => quote!(#name),
+            false => quote!(#[cfg(all(#(#conditions),*))] #name),
+        }
+    });
+    let takes_configuration = declaration.takes_configuration;
+    item.items.push(parse_quote!(
+        const EXPORTS: ::tidegate_guest::__private::Exports = ::tidegate_guest::__private::Exports {
+            callbacks: ::core::option::Option::Some(&[#(#names),*]),
+            takes_configuration: #takes_configuration,
+        };
+    ));
     if continues_on_error {
         item.items.push(parse_quote!(
             const CONTINUES_ON_ERROR: bool = true;

@@ -21,6 +21,9 @@ use crate::{
 /// through reference counting.
 pub struct Context<P>(Rc<P>);
 
+/// The reason for which a plugin without a configuration refuses one.
+pub(crate) const NO_CONFIGURATION: &str = "this plugin takes no configuration";
+
 /// Creates a plugin from the bytes of its configuration.
 pub fn configure_from_json<P: Plugin>(configuration: &[u8]) -> Result<Context<P>, String> {
     config::read_config(configuration)
@@ -34,7 +37,7 @@ pub fn configure_without<P: Plugin<Config = ()>>(
     configuration: &[u8],
 ) -> Result<Context<P>, String> {
     if !config::is_none(configuration) {
-        return Err(String::from("this plugin takes no configuration"));
+        return Err(String::from(NO_CONFIGURATION));
     }
     P::configure(())
         .map(Context::new)
@@ -71,7 +74,7 @@ pub struct Filter<P: Plugin> {
 // === impl Context ===
 
 impl<P> Context<P> {
-    fn new(plugin: P) -> Self {
+    pub(crate) fn new(plugin: P) -> Self {
         Context(Rc::new(plugin))
     }
 }

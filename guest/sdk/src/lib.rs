@@ -411,6 +411,8 @@ mod property;
 mod query;
 pub mod shared_data;
 pub mod shared_queues;
+#[cfg(all(feature = "testing", not(target_family = "wasm")))]
+pub mod testing;
 pub mod timers;
 pub mod vm_configuration;
 
@@ -449,6 +451,7 @@ pub mod __private {
     pub use crate::glue::{
         Context, DefaultStream, Filter, configure_from_json, configure_without, exported,
     };
+    pub use crate::plugin::Exports;
 
     pub use crate::http_stream::{handle, stream};
 

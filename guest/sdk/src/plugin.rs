@@ -37,6 +37,10 @@ pub trait Plugin: Sized + 'static {
     #[doc(hidden)]
     const CONTINUES_ON_ERROR: bool = false;
 
+    /// What the impl block defines. Set by `#[plugin]`. Only tests read it: a component has these exports.
+    #[doc(hidden)]
+    const EXPORTS: Exports = Exports::ALL;
+
     /// Creates the plugin from its configuration.
     ///
     /// This function is not called for a configuration that cannot be deserialized into [`Config`](Plugin::Config). Use
@@ -190,6 +194,23 @@ pub trait Plugin: Sized + 'static {
     fn on_plugin_done(&self) -> Completion {
         Completion::Done
     }
+}
+
+/// What the impl block of a plugin defines.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub struct Exports {
+    /// The names of the callbacks. All if `None`.
+    pub callbacks: Option<&'static [&'static str]>,
+    /// Whether the plugin has a configuration.
+    pub takes_configuration: bool,
+}
+
+impl Exports {
+    const ALL: Exports = Exports {
+        callbacks: None,
+        takes_configuration: true,
+    };
 }
 
 /// Indicates whether the data passed to a callback is the last of its half of the stream.

@@ -14,7 +14,10 @@ const WORKSPACE: &str = include_str!("../carried/workspace.toml");
 const MANIFEST: &str = "/manifest.toml";
 
 /// The crates among the files.
-const CRATES: [&str; 2] = ["guest/macros", "guest/sdk"];
+const CRATES: [&str; 3] = ["guest/macros", "guest/sdk", "host/semantics"];
+
+/// Those of them that contain the contract.
+const GUEST: &str = "guest/";
 
 /// The files of the contract, with their names.
 pub fn contract() -> impl Iterator<Item = (&'static str, &'static str)> {
@@ -40,9 +43,11 @@ pub fn sdk() -> Vec<(String, String)> {
             Some(folder) => (format!("{folder}/Cargo.toml"), text.to_owned()),
             None => (path.to_owned(), text.to_owned()),
         }));
-        files.extend(
-            contract().map(|(name, text)| (format!("{folder}/wit/{name}"), text.to_owned())),
-        );
+        if folder.starts_with(GUEST) {
+            files.extend(
+                contract().map(|(name, text)| (format!("{folder}/wit/{name}"), text.to_owned())),
+            );
+        }
     }
     files
 }
@@ -101,10 +106,12 @@ mod tests {
     fn manifest_contains_only_what_crates_inherit() {
         let text = manifest();
         for wanted in [
-            "members = [\"guest/macros\", \"guest/sdk\"]",
+            "members = [\"guest/macros\", \"guest/sdk\", \"host/semantics\"]",
             "edition = ",
             "\nwit-bindgen = ",
             "\ntidegate-guest-macros = { path = \"guest/macros\"",
+            "\ntidegate-semantics = { path = \"host/semantics\"",
+            "\nrand_chacha = ",
             "\nproptest = ",
             "missing_docs = ",
         ] {
