@@ -4,6 +4,8 @@
 //! it does not answer, requests are rejected.
 
 mod decisions;
+#[cfg(test)]
+mod tests;
 
 use std::cell::RefCell;
 use std::time::Duration;
