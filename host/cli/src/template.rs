@@ -19,7 +19,7 @@ pub enum Template {
 pub struct Places<'a> {
     /// The package's name.
     pub name: &'a str,
-    /// The SDK as a dependency, in TOML.
+    /// Where the SDK comes from: a key and a value of a dependency, in TOML.
     pub sdk: &'a str,
     /// Whether the SDK is in `vendor/`.
     pub is_vendored: bool,
@@ -39,9 +39,10 @@ impl Template {
         };
         let logic = own
             .iter()
-            .find_map(|(name, _)| name.strip_prefix("src/").filter(|name| *name != "lib.rs"))
+            .filter_map(|(name, _)| name.strip_prefix("src/"))
+            .find(|name| !["lib.rs", "tests.rs"].contains(name))
             .map_or_else(String::new, |file| {
-                format!("; `src/{file}` contains its logic, which does not depend on a proxy and has a unit test (`cargo test`)")
+                format!("; `src/{file}` contains its logic, which does not depend on a proxy and has a unit test")
             });
         let vendor = if places.is_vendored {
             "\n* `vendor/` is the SDK, which is not on crates.io yet. Keep it under version control."
@@ -76,6 +77,10 @@ impl Template {
             Self::Http => &[
                 ("src/lib.rs", include_str!("../templates/http/src/lib.rs")),
                 (
+                    "src/tests.rs",
+                    include_str!("../templates/http/src/tests.rs"),
+                ),
+                (
                     "scenarios/greeting.yaml",
                     include_str!("../templates/http/scenarios/greeting.yaml"),
                 ),
@@ -88,6 +93,10 @@ impl Template {
                 (
                     "src/lib.rs",
                     include_str!("../templates/rate-limit/src/lib.rs"),
+                ),
+                (
+                    "src/tests.rs",
+                    include_str!("../templates/rate-limit/src/tests.rs"),
                 ),
                 (
                     "src/bucket.rs",
@@ -110,6 +119,10 @@ impl Template {
                 (
                     "src/lib.rs",
                     include_str!("../templates/headers/src/lib.rs"),
+                ),
+                (
+                    "src/tests.rs",
+                    include_str!("../templates/headers/src/tests.rs"),
                 ),
                 (
                     "src/edits.rs",

@@ -230,19 +230,16 @@ impl New {
         vec!["tidegate test".to_owned(), format!("tidegate dev{config}")]
     }
 
-    /// The dependency, in TOML.
+    /// Where the dependency comes from, in TOML.
     fn sdk(&self, name: &str) -> anyhow::Result<String> {
         let Some(sdk) = &self.sdk else {
-            return Ok(format!(
-                "{{ path = {:?} }}",
-                format!("{VENDOR}/{}", carried::SDK)
-            ));
+            return Ok(format!("path = {:?}", format!("{VENDOR}/{}", carried::SDK)));
         };
         if sdk.starts_with(|char: char| char.is_ascii_digit()) && !Path::new(sdk).exists() {
             note(
                 "warning: the SDK is not on crates.io yet: the plugin cannot be built until the SDK is published there",
             );
-            return Ok(format!("{sdk:?}"));
+            return Ok(format!("version = {sdk:?}"));
         }
         let manifest = Path::new(sdk).join("Cargo.toml");
         let text = fs::read_to_string(&manifest).with_context(|| {
@@ -267,7 +264,7 @@ impl New {
                 folder.display()
             )
         })?;
-        Ok(format!("{{ path = {folder:?} }}"))
+        Ok(format!("path = {folder:?}"))
     }
 }
 

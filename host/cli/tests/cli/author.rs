@@ -128,7 +128,7 @@ fn new_uses_the_specified_sdk() {
     let plugin = made(&folder, "later", &["--sdk", "0.1.0"]);
     let manifest = fs::read_to_string(plugin.join("Cargo.toml")).expect("a manifest");
     assert!(
-        manifest.contains("tidegate-guest = \"0.1.0\""),
+        manifest.contains("tidegate-guest = { version = \"0.1.0\" }"),
         "{manifest}"
     );
 

@@ -3,6 +3,8 @@
 //! [`edits`] defines and validates the configuration. It does not depend on a proxy.
 
 mod edits;
+#[cfg(test)]
+mod tests;
 
 use tidegate_guest::prelude::*;
 

@@ -1,5 +1,8 @@
 //! Adds a greeting to every response.
 
+#[cfg(test)]
+mod tests;
+
 use serde::Deserialize;
 use tidegate_guest::prelude::*;
 

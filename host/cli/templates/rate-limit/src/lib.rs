@@ -3,6 +3,8 @@
 //! [`bucket`] decides whether a request passes. It does not depend on a proxy. Each worker of the proxy has its own count.
 
 mod bucket;
+#[cfg(test)]
+mod tests;
 
 use std::cell::Cell;
 use std::num::NonZeroU32;
