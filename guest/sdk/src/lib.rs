@@ -364,17 +364,66 @@
 //!
 //! # Tests
 //!
-//! Hostcalls are available only inside a proxy and panic under `cargo test`. Keep the plugin type thin and put its
-//! logic into a separate module that receives its inputs as arguments (the time, a header value) and returns a
-//! decision. That module can be unit-tested like any other; see `guest/plugins/rate-limit` for an example.
-//! [`read_config`] parses a configuration in a test exactly as in a proxy. Test the rest in a proxy: run
-//! `tidegate run --upstream echo` and send requests to it.
+//! With the feature `testing`, `cargo test` calls the callbacks of a plugin without a proxy. Add it to the development dependencies, so that
+//! it is not a feature of the plugin itself:
+//!
+//! ```toml
+//! [dev-dependencies]
+//! tidegate-guest = { path = "../tidegate/guest/sdk", features = ["testing"] }
+//! ```
+//!
+//! `testing::Proxy` configures the plugin and passes it requests and responses:
+//!
+#![cfg_attr(feature = "testing", doc = "```")]
+#![cfg_attr(not(feature = "testing"), doc = "```ignore")]
+//! use tidegate_guest::prelude::*;
+//! use tidegate_guest::testing::{Message, Proxy, Refused};
+//!
+//! struct NoDelete;
+//!
+//! #[plugin]
+//! impl Plugin for NoDelete {
+//!     type Config = ();
+//!     type Stream = ();
+//!
+//!     fn configure(_: ()) -> Result<Self, ConfigError> {
+//!         Ok(NoDelete)
+//!     }
+//!
+//!     fn on_request_headers(&self, _: &mut (), http: &mut HttpStream, _: EndOfStream) -> Result<Action, Error> {
+//!         match http.method()?.as_deref() {
+//!             Some("DELETE") => http.respond(LocalResponse::new(405)),
+//!             _ => Ok(Action::Continue),
+//!         }
+//!     }
+//! }
+//!
+//! # /*
+//! #[test]
+//! # */
+//! fn nothing_can_be_deleted() -> Result<(), Refused> {
+//!     let proxy = Proxy::<NoDelete>::new("")?;
+//!     let stream = proxy.request(Message::request("DELETE", "/orders/7"));
+//!     assert_eq!(stream.request(), None, "nothing reaches the upstream");
+//!     assert_eq!(stream.response().and_then(|it| it.status()), Some(405));
+//!     Ok(())
+//! }
+//! # nothing_can_be_deleted().unwrap();
+//! ```
+//!
+//! The hostcalls are the code of Tidegate's own proxy. A test also answers HTTP calls, lets time pass, fills queues, and reads log lines and
+//! metrics: the module `testing` has examples, and `guest/examples/ext-auth` tests a plugin that calls a service.
+//!
+//! Without the feature, hostcalls panic under `cargo test`. Logic that needs no proxy is best in a separate module that receives its inputs
+//! as arguments, for example the time or the value of a header, and returns a decision; see `guest/plugins/rate-limit`. [`read_config`] parses
+//! a configuration in a test exactly as in a proxy. Scenarios (`tidegate test`) run the compiled plugin in Tidegate's proxy and in Envoy.
 //!
 //! # Features
 //!
 //! * `http`: conversions from and to the types of the `http` crate. [`HttpStream`] has the methods `http_method`, `uri` and
 //!   `status_code`, [`Fields`] has `header_map` and `replace_headers`, and requests and responses are converted with `into`.
 //! * `log`: the function `log::install` passes messages of the `log` crate to the proxy.
+//! * `testing`: the module `testing`, a proxy for unit tests. It does not exist on wasm.
 //!
 //! # Panics
 //!
