@@ -11,6 +11,7 @@ use crate::engine::Trap;
 const MAX_FRAMES: usize = 20;
 
 /// Creates the trap for a failure of the guest code that `call` ran. `limit` is the time that it was allowed to take.
+#[cold]
 pub(crate) fn from_error(call: &str, error: &wasmtime::Error, limit: Duration) -> Trap {
     let mut message = format!("`{call}` failed: ");
     match error.downcast_ref::<wasmtime::Trap>() {

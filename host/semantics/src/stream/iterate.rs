@@ -392,14 +392,19 @@ impl Stream {
 
     fn emit_headers(&mut self, direction: Direction, end: bool) {
         if direction == Direction::Response {
-            let code = self.with_state(|it| it.map(direction.headers())?.status().ok());
-            let Some(code) = code else {
-                return self.send_local_response(missing_status_response());
-            };
-            self.with_state(|it| {
-                it.response_headers_sent = true;
-                it.response_status = Some(code.as_u16());
+            let has_status = self.with_state(|it| {
+                let code = it
+                    .map(direction.headers())
+                    .and_then(|fields| fields.status().ok());
+                if let Some(code) = code {
+                    it.response_headers_sent = true;
+                    it.response_status = Some(code.as_u16());
+                }
+                code.is_some()
             });
+            if !has_status {
+                return self.send_local_response(missing_status_response());
+            }
         }
         if let Some(reporter) = &self.reporter {
             let map = direction.headers();

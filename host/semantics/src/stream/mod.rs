@@ -352,14 +352,17 @@ impl Stream {
                     let fields = fields.clone();
                     reporter.report(Event::Begun { worker, fields });
                 }
+                self.with_state(|it| it.set_map(direction.headers(), fields));
             }
             Direction::Response => {
                 self.response_complete |= end;
                 let code = fields.status().ok().map(|status| status.as_u16());
-                self.with_state(|it| it.response_status = code);
+                self.with_state(|it| {
+                    it.response_status = code;
+                    it.set_map(direction.headers(), fields);
+                });
             }
         }
-        self.with_state(|it| it.set_map(direction.headers(), fields));
         self.run(|it| it.pass_headers(direction, 0, end));
     }
 
