@@ -146,7 +146,10 @@ pub fn export_plugin(item: TokenStream) -> Result<TokenStream> {
             exported = Some(attribute.parse_args::<Exported>()?);
         } else if attribute.path().is_ident("tidegate_callback") {
             let method: Ident = attribute.parse_args()?;
-            callbacks.extend(Callback::named(&method.to_string()));
+            let callback = Callback::named(&method.to_string());
+            callbacks.push(callback.ok_or_else(|| {
+                syn::Error::new(method.span(), format!("there is no callback `{method}`"))
+            })?);
         }
     }
     let Some(Exported { plugin, configure }) = exported else {
