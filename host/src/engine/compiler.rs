@@ -111,7 +111,8 @@ fn on_disk(directory: &Path) -> Option<Cache> {
         create_private(&directory)?;
         let probe = directory.join(format!("probe-{}", std::process::id()));
         fs::write(&probe, [])?;
-        fs::remove_file(&probe)?;
+        // Fails if another cache in this directory has removed the file, as it does with files that it does not know.
+        drop(fs::remove_file(&probe));
         let mut config = CacheConfig::new();
         config.with_directory(directory);
         Ok(Cache::new(config)?)
@@ -247,6 +248,21 @@ mod tests {
         assert_ne!(fs::read(&first[0]).expect("a file"), b"");
         let other = MODULE.replace("i32.const 0", "i32.const 8");
         assert_eq!(load(&other).0.len(), 2);
+    }
+
+    /// wasmtime's cache removes files that it does not know, also the file with which another cache tries whether it can write.
+    #[test]
+    fn caches_share_a_directory() {
+        for _ in 0..16 {
+            let directory = tempfile::tempdir().expect("a directory");
+            std::thread::scope(|scope| {
+                let open = || (0..4).all(|_| on_disk(directory.path()).is_some());
+                let threads = [(); 4].map(|()| scope.spawn(open));
+                for thread in threads {
+                    assert!(thread.join().expect("no panic"));
+                }
+            });
+        }
     }
 
     #[test]
