@@ -148,7 +148,7 @@ impl Parts {
         };
         write(&self.built(), told)?;
         // Plugins of the tests, which the tutorial does not mention.
-        let others = ["probe", "ext-auth"];
+        let others = ["probe", "ext-auth", "rate-limit"];
         let built = guests::build(workspace, &others)?;
         let names = names.iter().chain(&others);
         for (name, component) in names.zip(components.iter().chain(&built)) {

@@ -51,6 +51,7 @@ impl<'a> Story<'a> {
             "headers.wasm",
             "probe.wasm",
             "ext-auth.wasm",
+            "rate-limit.wasm",
         ] {
             parts::copy(&parts.plugins.join(plugin), &folder.join(plugin))?;
         }
