@@ -244,13 +244,13 @@ fn edit(
             return Err(place.refuse("expected a header name"));
         };
         if guard.protects(&name) {
-            return Err(place.refuse("the header is protected, see `protected`"));
+            return Err(place.refuse("the header is protected: see `protected`"));
         }
         if name.is_pseudo() && !kind.owns(&name) {
             return Err(place.refuse("the message has no such pseudo-header"));
         }
         if kind.owns(&name) && !can_be_set {
-            return Err(place.refuse("the header can be set, and nothing else"));
+            return Err(place.refuse("this header can only be set"));
         }
         Ok(name)
     };
@@ -321,7 +321,7 @@ fn edit(
     let keep_empty = flag(&mut fields, "keep_empty_value").unwrap_or(false);
     if value.is_empty() && !keep_empty {
         let reason =
-            "with an empty value, the edit is never done, unless `keep_empty_value` is true";
+            "an edit with an empty value is never applied, unless `keep_empty_value` is true";
         return Err(place.field("value").refuse(reason));
     }
     if keep_empty && kind.owns(&name) {

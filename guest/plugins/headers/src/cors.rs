@@ -2,7 +2,7 @@
 
 use plugin_matching::StringMatcher;
 
-/// Which origins may use responses, and what preflights are told.
+/// Which origins are allowed, and what is sent to them.
 #[derive(Debug)]
 pub struct Cors {
     /// Origins that are allowed.
@@ -28,7 +28,7 @@ pub struct Cors {
 /// What is decided about a request.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// It is none of CORS's, or has no origin.
+    /// CORS does not concern the request, or it has no origin.
     None,
     /// The request is passed on. Its response is for this origin, if it is allowed.
     Pass(Option<Vec<u8>>),

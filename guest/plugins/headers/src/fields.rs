@@ -1,4 +1,4 @@
-//! The fields of the configuration: their names, what they may be, and what they mean. The descriptions end up in the JSON Schema
+//! The fields of the configuration: their names, types and descriptions. The descriptions are written to the JSON Schema
 //! and in `docs/headers.md`, not in the plugin.
 
 use crate::shape::{Field, Fields, Shape};
@@ -25,32 +25,32 @@ macro_rules! fields {
 
 const TEXTS: Shape = Shape::List(&Shape::Text);
 
-/// Of the whole configuration.
+/// The whole configuration.
 pub static CONFIG: Shape = Shape::Object(&fields!("Config",
     former &[
         ("request", "moved to `rules[].request`, a list of edits in the order in which they are done, as in {\"rules\": [{\"request\": [{\"set\": {\"name\": \"x-a\", \"value\": \"b\"}}]}]}"),
         ("response", "moved to `rules[].response`, a list of edits in the order in which they are done, as in {\"rules\": [{\"response\": [{\"set\": {\"name\": \"x-a\", \"value\": \"b\"}}]}]}"),
     ],
-    /// What is done to which streams, in this order.
+    /// The rules, in the order in which they are applied.
     "rules" => Shape::List(&RULE),
-    /// Whether all rules that match are applied, or only the first. With `first_match`, the first rule without `match_response`
-    /// whose `match` holds applies to a request, and the first rule whose `match` and `match_response` hold to its response. The
-    /// default is `all`.
+    /// `all` (the default) applies all rules that match, and `first_match` only the first one. With `first_match`, a request is
+    /// changed by the first rule without `match_response` that matches it, and a response by the first rule whose `match` and
+    /// `match_response` both match.
     "mode" => Shape::Word(&["all", "first_match"]),
-    /// Names of fields that no rule can change. A `*` at the end stands for any rest. The default is `connection`,
-    /// `content-length`, `keep-alive`, `proxy-connection`, `te`, `transfer-encoding` and `upgrade`; a list replaces it.
+    /// Names of headers and trailers that no rule can change. A name can end with `*`, as in `x-envoy-*`. The default is `connection`,
+    /// `content-length`, `keep-alive`, `proxy-connection`, `te`, `transfer-encoding` and `upgrade`. A list replaces the default.
     "protected" => TEXTS,
     /// Answers CORS preflights, and adds CORS headers to responses. The fields are those of Envoy's `CorsPolicy`.
     "cors" => CORS,
-    /// Sets headers that make browsers more careful. Rules come later, so they can change these headers.
+    /// Sets security headers for browsers. Rules are applied later, so they can change these headers.
     "security_headers" => SECURITY_HEADERS,
 ));
 
 static RULE: Shape = Shape::Object(&fields!("Rule",
-    /// To which requests, and to their responses, the rule applies. Conditions see the request as it arrived, before any rule
-    /// changes it. Without it, the rule applies to all.
+    /// The requests to which the rule applies, together with their responses. The condition is evaluated on the request as it
+    /// arrived, before any rule changes it. Without a condition, the rule applies to all requests.
     "match" => Shape::Condition,
-    /// To which responses the rule applies. A rule with this field can only change responses and their trailers.
+    /// The responses to which the rule applies. A rule with this field can only change responses and their trailers.
     "match_response" => MATCH_RESPONSE,
     /// Edits of the headers of the request, in this order. They come before `path`, `query_parameters` and `host`.
     "request" => Shape::List(&EDIT),
@@ -82,7 +82,7 @@ static MATCH_RESPONSE: Shape = Shape::Object(&fields!("MatchResponse",
 static RESPONSE_HEADER: Shape = Shape::Object(&fields!("ResponseHeaderMatcher",
     /// The name of the header.
     "name" (required) => Shape::Text,
-    /// What its first value matches. Without it, the header must be present.
+    /// The matcher for its first value. Without a matcher, the header must be present.
     "string_match" => Shape::Matcher,
     /// Whether the result is inverted. An absent header does not match a string, even if inverted.
     "invert_match" => Shape::Bool,
@@ -94,21 +94,21 @@ macro_rules! edits {
         former &[
             ("add", "renamed to `add_if_absent`, because in Envoy and Istio, `add` means to append"),
         ],
-        /// Replaces all values by one, or adds the header. Envoy: `OVERWRITE_IF_EXISTS_OR_ADD`.
+        /// Replaces all values with one, or adds the header. Envoy: `OVERWRITE_IF_EXISTS_OR_ADD`.
         "set" => HEADER_VALUE,
-        /// Adds a value, beside those that the header has. Envoy: `APPEND_IF_EXISTS_OR_ADD`.
+        /// Adds a value, and keeps the existing ones. Envoy: `APPEND_IF_EXISTS_OR_ADD`.
         "append" => HEADER_VALUE,
-        /// Adds the header if there is none. Envoy: `ADD_IF_ABSENT`.
+        /// Adds the header if it is absent. Envoy: `ADD_IF_ABSENT`.
         "add_if_absent" => HEADER_VALUE,
-        /// Replaces all values by one, if there is the header. Envoy: `OVERWRITE_IF_EXISTS`.
+        /// Replaces all values with one if the header exists. Envoy: `OVERWRITE_IF_EXISTS`.
         "overwrite_if_exists" => HEADER_VALUE,
         /// Removes the header of this name, with all its values.
         "remove" => Shape::Text,
         /// Removes all headers whose names match, except protected ones and pseudo-headers.
         "remove_on_match" => REMOVE_ON_MATCH,
-        /// Gives the values of a header to another name, whose former values are lost. Does nothing if there is no such header.
+        /// Renames a header. A header that has the new name is replaced. Does nothing if the header to rename is absent.
         "rename" => FROM_TO,
-        /// Copies the values of a header to another one, whose former values are lost. Does nothing if there is no such header.
+        /// Copies the values of a header to another header, and replaces its values. Does nothing if the header to copy is absent.
         "copy" => FROM_TO,
         /// Replaces every match of a regular expression in each value of a header.
         "regex_rewrite" => HEADER_REWRITE,
@@ -119,7 +119,7 @@ macro_rules! edits {
 static EDIT: Shape = edits!("Edit",);
 
 static RESPONSE_EDIT: Shape = edits!("ResponseEdit",
-    /// Sets a cookie: replaces the `set-cookie` headers for this name, or adds one.
+    /// Sets a cookie: replaces the `set-cookie` headers of this cookie, or adds one.
     "set_cookie" => SET_COOKIE,
     /// Removes the `set-cookie` headers for the cookie of this name.
     "remove_cookie" => Shape::Text,
@@ -128,11 +128,11 @@ static RESPONSE_EDIT: Shape = edits!("ResponseEdit",
 );
 
 static HEADER_VALUE: Shape = Shape::Object(&fields!("HeaderValue",
-    /// The name of the header. Pseudo-headers and `host` of a request can be set, and nothing else.
+    /// The name of the header. Pseudo-headers and `host` of a request can only be set.
     "name" (required) => Shape::Text,
     /// Its value. It can contain operators such as `%REQ(x-name)%`; `%%` stands for a percent sign.
     "value" (required) => Shape::Text,
-    /// Whether the edit is done if the value is empty, for example because an operator has no value. The default is `false`.
+    /// Whether the edit is applied even if the value is empty, for example because an operator has no value. The default is `false`.
     "keep_empty_value" => Shape::Bool,
 ));
 
@@ -142,9 +142,9 @@ static REMOVE_ON_MATCH: Shape = Shape::Object(&fields!("RemoveOnMatch",
 ));
 
 static FROM_TO: Shape = Shape::Object(&fields!("FromTo",
-    /// The name of the header that has the values.
+    /// The name of the header whose values are used.
     "from" (required) => Shape::Text,
-    /// The name of the header that gets them.
+    /// The new name, or the name of the header to copy to.
     "to" (required) => Shape::Text,
 ));
 
@@ -156,9 +156,9 @@ static PATTERN: Shape = Shape::Object(&fields!("Pattern",
 static HEADER_REWRITE: Shape = Shape::Object(&fields!("HeaderRewrite",
     /// The name of the header.
     "name" (required) => Shape::Text,
-    /// What is replaced.
+    /// The text to replace.
     "pattern" (required) => PATTERN,
-    /// What replaces it. `\\1` stands for the first group, and `\\0` for the whole match.
+    /// The replacement. `\1` stands for the first group, `\0` for the whole match, and `\\` for a backslash.
     "substitution" (required) => Shape::Text,
 ));
 
@@ -209,28 +209,28 @@ static PATH: Shape = Shape::OneOf(&fields!("Path",
     "set" => Shape::Text,
     /// Replaces the beginning of the path.
     "prefix_rewrite" => Shape::Object(&fields!("PrefixRewrite",
-        /// The beginning of the path. Another path does not change.
+        /// The prefix to replace. Paths without this prefix are not changed.
         "prefix" (required) => Shape::Text,
-        /// What replaces it. It can be empty; a path always begins with `/`.
+        /// The replacement, which can be empty. If the new path does not begin with `/`, a `/` is added.
         "substitution" (required) => Shape::Text,
     )),
     /// Replaces every match of a regular expression.
     "regex_rewrite" => Shape::Object(&fields!("PathRegexRewrite",
-        /// What is replaced.
+        /// The text to replace.
         "pattern" (required) => PATTERN,
-        /// What replaces it. `\\1` stands for the first group, and `\\0` for the whole match.
+        /// The replacement. `\1` stands for the first group, `\0` for the whole match, and `\\` for a backslash.
         "substitution" (required) => Shape::Text,
     )),
 ));
 
 static PARAMETER_EDIT: Shape = Shape::OneOf(&fields!("ParameterEdit",
-    /// Replaces all values by one, or adds the parameter. Envoy: `OVERWRITE_IF_EXISTS_OR_ADD`.
+    /// Replaces all values with one, or adds the parameter. Envoy: `OVERWRITE_IF_EXISTS_OR_ADD`.
     "set" => PARAMETER,
-    /// Adds a value, beside those that the parameter has. Envoy: `APPEND_IF_EXISTS_OR_ADD`.
+    /// Adds a value, and keeps the existing ones. Envoy: `APPEND_IF_EXISTS_OR_ADD`.
     "append" => PARAMETER,
-    /// Adds the parameter if there is none. Envoy: `ADD_IF_ABSENT`.
+    /// Adds the parameter if it is absent. Envoy: `ADD_IF_ABSENT`.
     "add_if_absent" => PARAMETER,
-    /// Replaces all values by one, if there is the parameter. Envoy: `OVERWRITE_IF_EXISTS`.
+    /// Replaces all values with one if the parameter exists. Envoy: `OVERWRITE_IF_EXISTS`.
     "overwrite_if_exists" => PARAMETER,
     /// Removes the parameter of this name, with all its values.
     "remove" => Shape::Text,
@@ -239,7 +239,7 @@ static PARAMETER_EDIT: Shape = Shape::OneOf(&fields!("ParameterEdit",
 static PARAMETER: Shape = Shape::Object(&fields!("Parameter",
     /// The name of the parameter, decoded.
     "name" (required) => Shape::Text,
-    /// Its value, which is encoded. It can contain operators, and it can be empty.
+    /// Its value, which the plugin encodes. It can contain operators, and it can be empty.
     "value" (required) => Shape::Text,
 ));
 
@@ -274,13 +274,13 @@ static SECURITY_HEADERS: Shape = Shape::Object(&fields!("SecurityHeaders",
     "overwrite" => Shape::Bool,
     /// The header `strict-transport-security`. It is sent only in responses to `https` requests.
     "strict_transport_security" => Shape::Object(&fields!("StrictTransportSecurity",
-        /// How many seconds browsers remember to use only TLS.
+        /// For how many seconds browsers use only TLS for this host.
         "max_age" (required) => Shape::Integer,
-        /// Whether this applies to subdomains.
+        /// Whether this also applies to subdomains.
         "include_subdomains" => Shape::Bool,
-        /// Whether browsers may include the host in their lists. Needs `include_subdomains` and a year.
+        /// Whether browsers may add the host to their preload lists. Needs `include_subdomains` and a `max_age` of at least a year.
         "preload" => Shape::Bool,
-        /// Whether it is sent in all responses, for example because a load balancer terminates TLS.
+        /// Whether the header is sent in all responses, for example because a load balancer terminates TLS.
         "force" => Shape::Bool,
     )),
     /// The header `content-security-policy`.

@@ -39,7 +39,7 @@ impl Format {
         }
         literal.push_str(rest);
         if literal.bytes().any(is_control) {
-            return Err("a header value has no control characters".to_owned());
+            return Err("expected a header value without control characters".to_owned());
         }
         if !literal.is_empty() {
             segments.push(Segment::Literal(literal));
@@ -48,7 +48,7 @@ impl Format {
             if let Segment::Literal(literal) = segment
                 && literal.bytes().any(is_control)
             {
-                return Err("a header value has no control characters".to_owned());
+                return Err("expected a header value without control characters".to_owned());
             }
         }
         Ok(Format(segments))

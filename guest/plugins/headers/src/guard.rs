@@ -1,10 +1,10 @@
-//! Fields that no rule can change, because a message would not be what its receiver takes it for.
+//! Fields that no rule can change, because a change would make receivers misread the message.
 
 /// Names, some of which end in `*`.
 #[derive(Debug)]
 pub struct Guard(Vec<String>);
 
-/// What is protected if the configuration does not say it: fields that say where a message ends, or that belong to a connection.
+/// The fields that are protected by default: those that determine where a message ends, or that belong to a connection.
 const DEFAULT: [&str; 7] = [
     "connection",
     "content-length",

@@ -1,4 +1,4 @@
-//! The messages of a stream in a proxy. What cannot be done there is logged, and the rest is done all the same.
+//! The messages of a stream in a proxy. If an edit fails there, the error is logged, and the remaining edits are applied.
 
 use plugin_matching::Request;
 use tidegate_guest::prelude::*;

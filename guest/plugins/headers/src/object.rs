@@ -55,7 +55,7 @@ pub fn plain(
     match text(fields, name) {
         Some(text) if FieldValue::new(&text).is_none() => Err(place
             .field(name)
-            .refuse("a header value has no control characters")),
+            .refuse("expected a header value without control characters")),
         text => Ok(text),
     }
 }

@@ -1,4 +1,4 @@
-//! Headers that make browsers more careful.
+//! Security headers for browsers.
 
 use tidegate_guest::ConfigError;
 

@@ -1,4 +1,4 @@
-//! What the plugin does with the messages of a stream, whatever the proxy is. [`live`](crate::live) connects it to one.
+//! What the plugin does with the messages of a stream. It does not depend on a proxy; [`live`](crate::live) connects it to one.
 
 use plugin_matching::Request;
 

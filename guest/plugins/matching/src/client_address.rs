@@ -1,4 +1,4 @@
-//! [`client_address`]: who sent a request, behind proxies that are trusted.
+//! [`client_address`]: the address of the client that sent a request, possibly through trusted proxies.
 
 use std::net::IpAddr;
 
@@ -6,13 +6,13 @@ use crate::Request;
 
 /// Returns the address of the client, where `trusted_hops` proxies in front of this one append to `x-forwarded-for` and are trusted.
 ///
-/// With 0, it is the attribute `source.address`. Otherwise the addresses of `x-forwarded-for` and the source address are one list, and
-/// the result is the address that is `trusted_hops` before its last one. Some proxies have already appended the source address
+/// With 0, it is the attribute `source.address`. Otherwise, the addresses of `x-forwarded-for` and the source address form one list, and
+/// the result is the address that is `trusted_hops` entries before the last one. Some proxies have already appended the source address
 /// to the header, and others have not; it is counted once. If the list is too short, or the entry is not an address, the request has
 /// not passed through these proxies, and the result is the source address.
 ///
-/// Envoy determines `source.address` in the same way by itself if `xff_num_trusted_hops` (in Istio `numTrustedProxies`) is set.
-/// In that case, 0 is right here.
+/// If `xff_num_trusted_hops` (in Istio `numTrustedProxies`) is set, Envoy determines `source.address` in the same way. In that
+/// case, use 0 here.
 pub fn client_address(request: &impl Request, trusted_hops: u32) -> Option<IpAddr> {
     let source = address_of(&request.property(&["source", "address"])?)?;
     if trusted_hops == 0 {

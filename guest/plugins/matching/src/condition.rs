@@ -1,11 +1,11 @@
-//! [`Condition`]: which requests something applies to.
+//! [`Condition`]: a condition on requests.
 
 use crate::{
     Cidr, HeaderName, PathMatcher, Request, StringMatcher, client_address, path_of, query_parameter,
 };
 
 crate::readable! {
-/// Which requests something applies to: those for which all given fields match. An empty condition matches every request.
+/// A condition on requests. It matches a request if all given fields match. An empty condition matches every request.
 #[derive(Debug, Default)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "schema", schemars(default, deny_unknown_fields))]
@@ -16,16 +16,16 @@ pub struct Condition {
     pub path: Option<PathMatcher>,
     /// One of these methods, in uppercase. Any method if empty.
     pub methods: Vec<String>,
-    /// All of these headers.
+    /// All of these headers match.
     pub headers: Vec<HeaderMatcher>,
-    /// All of these query parameters.
+    /// All of these query parameters match.
     pub query_parameters: Vec<QueryParameterMatcher>,
     /// The client's address is in one of these ranges. Any address if empty.
     pub source_cidr: Vec<Cidr>,
-    /// How many proxies in front of this one are trusted to have appended to `x-forwarded-for`, for `source_cidr`. With 0, the
+    /// For `source_cidr`: the number of trusted proxies in front of this one that append to `x-forwarded-for`. With 0, the
     /// client's address is the attribute `source.address`.
     pub trusted_hops: u32 = 0,
-    /// All of these properties.
+    /// All of these properties match.
     pub properties: Vec<PropertyMatcher>,
 }
 }
@@ -38,7 +38,7 @@ crate::readable! {
 pub struct HeaderMatcher {
     /// The name of the header.
     pub name: HeaderName,
-    /// What its value matches. Several values are joined with `,`. An absent header does not match, even if inverted.
+    /// The matcher for its value. Several values are joined with `,`. An absent header does not match, even if inverted.
     pub string_match: Option<StringMatcher>,
     /// Whether the header is present.
     pub present_match: Option<bool>,
@@ -57,7 +57,7 @@ crate::readable! {
 pub struct QueryParameterMatcher {
     /// The name of the parameter.
     pub name: String,
-    /// What its value matches.
+    /// The matcher for its value.
     pub string_match: Option<StringMatcher>,
     /// Whether the parameter is present.
     pub present_match: Option<bool>,
@@ -72,7 +72,7 @@ crate::readable! {
 pub struct PropertyMatcher {
     /// The path of the property, such as `["xds", "route_name"]`.
     pub path: Vec<String>,
-    /// What its value matches, as bytes.
+    /// The matcher for its value, which is compared as bytes.
     pub string_match: Option<StringMatcher>,
     /// Whether the result is inverted.
     #[cfg_attr(feature = "schema", schemars(default))]

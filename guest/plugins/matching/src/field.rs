@@ -45,7 +45,7 @@ impl Read for HeaderValue {
     fn read(value: Value, wrong: &mut Wrong) -> Self {
         let text = String::read(value, wrong);
         if FieldValue::new(&text).is_none() {
-            wrong.note("expected a header value, which has no control characters");
+            wrong.note("expected a header value without control characters");
         }
         HeaderValue(text)
     }

@@ -1,8 +1,8 @@
-//! What the plugins `rate-limit` and `headers` match requests with: strings, paths, addresses, and [`Condition`], which combines
-//! them.
+//! How the plugins `rate-limit` and `headers` match requests: matchers of strings, paths and addresses, and [`Condition`], which
+//! combines them.
 //!
 //! The types are parts of a plugin's configuration. They are checked and compiled when they are deserialized, so that an error
-//! has the path of the invalid value, and matching cannot fail. Names and semantics are those of Envoy where Envoy has the same.
+//! has the path of the invalid value, and matching cannot fail. Names and semantics are those of Envoy if Envoy has the same matcher.
 //!
 //! Matching reads a request through the trait [`Request`], so it can be tested without a proxy.
 

@@ -15,7 +15,7 @@ pub enum PathMatcher {
     Prefix(String) = "prefix",
     /// A regular expression, which has to match the whole path.
     SafeRegex(Regex) = "safe_regex",
-    /// A template such as `/users/{id}/orders/**`. `{name}` and `*` stand for one segment, which is not empty, and `**` at the end
+    /// A template such as `/users/{id}/orders/**`. `{name}` and `*` stand for one segment that is not empty. `**` at the end stands
     /// for the rest of the path.
     Template(Template) = "template",
 }
@@ -57,7 +57,7 @@ impl TryFrom<String> for Template {
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
         let Some(text) = text.strip_prefix('/') else {
-            return Err("expected a path template, which begins with `/`");
+            return Err("expected a path template that begins with `/`");
         };
         let mut template = Template {
             segments: Vec::new(),
@@ -65,7 +65,7 @@ impl TryFrom<String> for Template {
         };
         for part in text.split('/') {
             if template.open {
-                return Err("`**` is possible only at the end of a path template");
+                return Err("`**` is allowed only at the end of a path template");
             }
             let inner = part
                 .strip_prefix('{')

@@ -54,7 +54,7 @@ impl Regex {
 /// Why there are no regular expressions.
 #[cfg(not(feature = "regex"))]
 pub(crate) const ABSENT: &str =
-    "this plugin was built without regular expressions, its cargo feature `regex` adds them";
+    "this plugin was built without regular expressions: build it with the cargo feature `regex`";
 
 /// The largest compiled expression, in bytes. A worker keeps each of them.
 #[cfg(feature = "regex")]

@@ -5,7 +5,7 @@ use crate::read::{Read, Shape, Value, Wrong};
 
 /// Matches a string, in one of five ways. The fields are those of Envoy's `StringMatcher`.
 ///
-/// Values that are not UTF-8 match by their bytes, except that no regular expression matches them.
+/// Values that are not UTF-8 are compared as bytes. No regular expression matches them.
 #[derive(Debug)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "schema", schemars(with = "StringMatcherFields"))]

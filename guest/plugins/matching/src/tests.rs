@@ -110,7 +110,7 @@ fn errors_have_paths() {
         ),
         (
             json!({ "path": { "template": "/a/**/b" } }),
-            "path.template: `**` is possible only at the end of a path template",
+            "path.template: `**` is allowed only at the end of a path template",
         ),
         (
             json!({ "path": { "template": "/a{b}" } }),

@@ -1,4 +1,4 @@
-//! What an operator may configure. The names are those of Envoy's `local_ratelimit` where it has the same; `docs/rate-limit.md` lists the
+//! What an operator may configure. Fields that Envoy's `local_ratelimit` also has have the same names; `docs/rate-limit.md` lists the
 //! differences.
 
 use plugin_matching::{Condition, HeaderName, HeaderValue, choice, deserialize_by_shape, readable};
@@ -6,13 +6,13 @@ use plugin_matching::{Condition, HeaderName, HeaderValue, choice, deserialize_by
 use crate::text::{Nanoseconds, Rate};
 
 readable! {
-/// Rules that requests have to pass, and what the others are answered.
+/// Rules that requests have to pass, and the response to requests that do not.
 #[derive(Debug)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[cfg_attr(test, schemars(deny_unknown_fields))]
 pub struct Config {
-    /// A request has to pass all rules that apply to it. They are checked in this order, until one rejects it. A rejected request is not
-    /// counted by the rules before.
+    /// A request has to pass all rules that apply to it. The rules are checked in this order, until one rejects the request. A rejected
+    /// request does not use up the limit of any rule.
     #[cfg_attr(test, schemars(length(min = 1)))]
     pub rules: Vec<RuleConfig>,
     /// The response to a rejected request, and headers of other responses.
@@ -38,7 +38,7 @@ replaced {
 }
 
 readable! {
-/// A rule: which requests it applies to, what it tells apart, and how many pass.
+/// A rule: which requests it applies to, which of them are counted together, and how many pass.
 #[derive(Debug)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[cfg_attr(test, schemars(deny_unknown_fields))]
@@ -53,17 +53,17 @@ pub struct RuleConfig {
         schemars(with = "String", regex(pattern = "^[0-9]+(/[0-9]*(ms|s|m|h|d))?$"))
     )]
     pub limit: Rate,
-    /// How many requests pass at once after a quiet time; as many as the limit if absent. For `token_bucket` only.
+    /// The maximum number of requests that pass at once. The default is the number in `limit`. For `token_bucket` only.
     #[cfg_attr(test, schemars(range(min = 1)))]
     pub burst: Option<u32>,
     /// How requests are counted; `token_bucket` if absent.
     #[cfg_attr(test, schemars(default))]
     pub algorithm: AlgorithmConfig = AlgorithmConfig::TokenBucket,
-    /// For `concurrency` only: how long a request is counted at least if its end is not reported, because the plugin was terminated. It is
-    /// not counted for more than twice as long. The default is `1h`.
+    /// For `concurrency` only. If the plugin is terminated while a request is in progress, the end of the request is not reported. The
+    /// request is then counted for at least this time, and for at most twice this time. The default is `1h`.
     #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub lease: Option<Nanoseconds>,
-    /// What requests have in common that are counted together. All requests if empty.
+    /// The parts of the key. Requests with the same key are counted together. If empty, all requests are.
     #[cfg_attr(test, schemars(default))]
     pub key: Vec<KeyPart>,
     /// Which requests the rule applies to. All if absent.
@@ -72,16 +72,16 @@ pub struct RuleConfig {
     /// The rule does not apply to requests that match one of these conditions.
     #[cfg_attr(test, schemars(default))]
     pub exempt: Vec<Condition>,
-    /// Other limits for some requests. The first one that matches is used.
+    /// Different limits for some requests. The first one that matches is used.
     #[cfg_attr(test, schemars(default))]
     pub overrides: Vec<OverrideConfig>,
     /// What a request costs; 1 if absent.
     pub cost: Option<Cost>,
-    /// Whether each worker counts for itself, which is so if absent.
+    /// Where requests are counted; `worker` if absent.
     #[cfg_attr(test, schemars(default))]
     pub scope: Scope = Scope::Worker,
-    /// How many different keys have a bucket of their own. A table takes about 38 bytes for each, in each worker. If there are more keys
-    /// whose buckets are in use, the others share buckets.
+    /// How many keys have a bucket of their own. The table takes about 38 bytes for each of them, in each worker. If more keys are in use,
+    /// the others share buckets.
     #[cfg_attr(test, schemars(default = "default_max_dynamic_descriptors"))]
     #[cfg_attr(test, schemars(range(min = 1, max = 10_000_000)))]
     pub max_dynamic_descriptors: u32 = default_max_dynamic_descriptors(),
@@ -89,7 +89,7 @@ pub struct RuleConfig {
     pub filter_enabled: Option<FractionalPercent>,
     /// The share of limited requests that are rejected; all if absent.
     pub filter_enforced: Option<FractionalPercent>,
-    /// Whether the rule only counts, and rejects nothing.
+    /// Whether the rule only counts requests, and never rejects them.
     #[cfg_attr(test, schemars(default))]
     pub shadow_mode: bool = false,
 }
@@ -101,20 +101,20 @@ choice! {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[cfg_attr(test, schemars(rename_all = "snake_case"))]
 pub enum AlgorithmConfig {
-    /// Tokens come in evenly, and each request takes one. In any time t, no more than `burst` and what came in during t pass.
+    /// Tokens are added at a constant rate, and each request takes one. Up to `burst` tokens are kept for later requests.
     #[default]
     TokenBucket = "token_bucket",
-    /// The requests of the current window, and those of the window before in proportion to how much of it is within the last interval.
+    /// Counts the requests of the current window, plus a share of those of the previous one: the share of it that is in the last interval.
     SlidingWindow = "sliding_window",
-    /// The requests of a window. A window begins with its first request.
+    /// Counts the requests of a window. A window begins with its first request.
     FixedWindow = "fixed_window",
-    /// The requests that are in progress.
+    /// Counts the requests that are in progress.
     Concurrency = "concurrency",
 }
 }
 
 choice! {
-/// A part of a key. Requests without it are counted together.
+/// A part of a key. Requests that do not have it are counted together.
 #[derive(Debug)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[cfg_attr(test, schemars(rename_all = "snake_case"))]
@@ -150,13 +150,13 @@ readable! {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[cfg_attr(test, schemars(default, deny_unknown_fields))]
 pub struct ClientAddress {
-    /// How many proxies in front of this one are trusted to have appended to `x-forwarded-for`. With 0, the address is the attribute
-    /// `source.address`, which Envoy determines itself if `xff_num_trusted_hops` is set there.
+    /// The number of trusted proxies in front of this one that append to `x-forwarded-for`. With 0, the address is the attribute
+    /// `source.address`. If `xff_num_trusted_hops` is set in Envoy, that attribute is already the client's address.
     pub trusted_hops: u32 = 0,
-    /// How many bits of an IPv4 address are used.
+    /// How many leading bits of an IPv4 address are used.
     #[cfg_attr(test, schemars(range(max = 32)))]
     pub ipv4_prefix: u32 = 32,
-    /// How many bits of an IPv6 address are used. Clients usually have a whole /64.
+    /// How many leading bits of an IPv6 address are used. A client usually has a whole /64.
     #[cfg_attr(test, schemars(range(max = 128)))]
     pub ipv6_prefix: u32 = 64,
 }
@@ -168,7 +168,7 @@ readable! {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[cfg_attr(test, schemars(deny_unknown_fields))]
 pub struct JwtClaim {
-    /// The key that the payload has in the metadata, as in the configuration of the filter. In Istio, it is `payload`.
+    /// The key of the payload in the metadata, as in the configuration of that filter. In Istio, it is `payload`.
     #[cfg_attr(test, schemars(default = "default_payload"))]
     pub payload_in_metadata: String = default_payload(),
     /// The claim, such as `sub`.
@@ -184,44 +184,44 @@ readable! {
 pub struct UnverifiedJwtClaim {
     /// The header; `authorization` if absent. A scheme such as `Bearer` is skipped.
     pub header: Option<HeaderName>,
-    /// The claim, such as `sub`, which is a string or a number.
+    /// The claim, such as `sub`. Its value must be a string, a number or a boolean.
     pub claim: String,
 }
 }
 
 readable! {
-/// Another limit for some requests. They have their own buckets.
+/// A different limit for some requests. They are counted in buckets of their own.
 #[derive(Debug)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[cfg_attr(test, schemars(deny_unknown_fields))]
 pub struct OverrideConfig {
-    /// Which requests it is for.
+    /// Which requests the override applies to.
     #[cfg_attr(test, schemars(rename = "match"))]
     pub condition ["match"]: Condition,
-    /// Their limit.
+    /// The limit for these requests.
     #[cfg_attr(
         test,
         schemars(with = "String", regex(pattern = "^[0-9]+(/[0-9]*(ms|s|m|h|d))?$"))
     )]
     pub limit: Rate,
-    /// Their burst. For `token_bucket` only.
+    /// The burst for these requests. For `token_bucket` only.
     #[cfg_attr(test, schemars(range(min = 1)))]
     pub burst: Option<u32>,
 }
 }
 
 choice! {
-/// What a request costs. A request passes if its cost is left. With a cost of 0, at least 1 has to be left.
+/// What a request costs. A request passes if at least its cost is left. If the cost is 0, at least 1 has to be left.
 #[derive(Debug)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[cfg_attr(test, schemars(rename_all = "snake_case"))]
 pub enum Cost {
-    /// A number.
+    /// The same cost for each request.
     Number(u32) = "number",
-    /// The number in a header of the request, which clients must not be able to choose. 1 if the header is absent or not a number.
+    /// The number in a request header; 1 if the header is absent or not a number. Clients must not be able to set this header.
     RequestHeader(HeaderName) = "request_header",
-    /// 1 for each begun number of bytes of the response body. It is charged when the stream ends, even if less is left, and has to be made
-    /// up for before the next request passes.
+    /// The size of the response body, in units of this many bytes, rounded up. It is charged when the stream ends, even if less is left.
+    /// In that case, requests are rejected until the limit has recovered.
     ResponseBytes(#[cfg_attr(test, schemars(range(min = 1)))] u32) = "response_bytes",
 }
 }
@@ -241,7 +241,7 @@ pub enum Scope {
 }
 
 readable! {
-/// A share of requests. They are spread evenly over all requests.
+/// A share of requests. The chosen requests are spread evenly over all requests.
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[cfg_attr(test, schemars(deny_unknown_fields))]
@@ -287,10 +287,10 @@ pub struct ResponseConfig {
     pub response_headers_to_add_when_near_limit: Vec<HeaderConfig>,
     /// Whether a rejected gRPC request gets the status `RESOURCE_EXHAUSTED` instead of `UNAVAILABLE`.
     pub rate_limited_as_resource_exhausted: bool = false,
-    /// Whether responses have the headers `X-RateLimit-Limit`, `X-RateLimit-Remaining` and `X-RateLimit-Reset`, of the rule that has the
-    /// least left.
+    /// Whether responses have the headers `X-RateLimit-Limit`, `X-RateLimit-Remaining` and `X-RateLimit-Reset`. They are about the rule that
+    /// rejects the request or, if none does, about the rule that has the least left.
     pub enable_x_ratelimit_headers: XRateLimitHeaders = XRateLimitHeaders::Off,
-    /// Whether responses have the headers `RateLimit` and `RateLimit-Policy`, of all rules that apply.
+    /// Whether responses have the headers `RateLimit` and `RateLimit-Policy`. They list all rules that were checked for the request.
     pub enable_ratelimit_headers: bool = false,
     /// Whether the response to a rejected request has the header `Retry-After`, in seconds.
     pub enable_retry_after_header: bool = false,
@@ -298,7 +298,7 @@ pub struct ResponseConfig {
 }
 
 choice! {
-/// Headers that tell clients what is left.
+/// Headers that tell clients how much of a limit is left.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[cfg_attr(test, schemars(rename_all = "SCREAMING_SNAKE_CASE"))]
@@ -313,7 +313,7 @@ pub enum XRateLimitHeaders {
 }
 
 readable! {
-/// A header. An existing one with the same name is kept.
+/// A header to add. Existing headers with the same name are kept.
 #[derive(Debug)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[cfg_attr(test, schemars(deny_unknown_fields))]

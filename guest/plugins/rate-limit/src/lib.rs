@@ -1,7 +1,7 @@
-//! A plugin that limits how many requests pass in a time, or are in progress at the same time.
+//! A plugin that limits how many requests pass in an interval, or are in progress at the same time.
 //!
-//! What may be configured is in [`config`], and `docs/rate-limit.md` documents it. Here is what the proxy sees of the plugin. Whether a
-//! request passes is decided by modules that know no proxy, from the outside to the inside:
+//! [`config`] defines the configuration, and `docs/rate-limit.md` documents it. This file contains the callbacks. The following modules
+//! decide whether a request passes, and do not depend on a proxy. Each uses the ones after it:
 //!
 //! * [`engine`] checks a request against all rules, and [`rule`] is one of them.
 //! * [`table`] has the buckets of a worker, and [`shared`] those that all workers share. Both consist of sets ([`set`]).
@@ -104,7 +104,9 @@ impl Plugin for RateLimit {
                 }
             });
         if self.engine.has_failed() {
-            log::error!("shared data cannot be used, a request is not limited");
+            log::error!(
+                "failed to use shared data: a request was not limited by a rule with the scope `proxy`"
+            );
         }
         stream.headers = headers_of(&self.engine, &self.response, &outcome);
         stream.is_near = outcome.is_near && outcome.rejected.is_none();
@@ -177,7 +179,7 @@ fn rules(configs: Vec<config::RuleConfig>) -> Result<Vec<Rule>, ConfigError> {
     Ok(rules)
 }
 
-/// Returns what a rejected request is answered.
+/// Returns the response to a rejected request.
 fn rejection(config: &ResponseConfig) -> Result<LocalResponse, ConfigError> {
     let status = u16::try_from(config.status).unwrap_or(0);
     if !(200..=599).contains(&status) {

@@ -1,4 +1,4 @@
-//! [`Rule`]: a rule as it is checked, made from its configuration.
+//! [`Rule`]: a rule, made from its configuration.
 
 use std::cell::Cell;
 
@@ -25,7 +25,7 @@ pub struct Rule {
     pub name: String,
     /// Its limit, followed by those of its overrides.
     pub limits: Vec<Limit>,
-    /// How many keys it tells apart.
+    /// The size of its table of keys.
     pub size: Size,
     /// Where it counts.
     pub scope: Scope,
@@ -66,10 +66,10 @@ impl Rule {
             return Err(at("name", "expected letters, digits, `_`, `-` and `.`"));
         }
         if config.lease.is_some() && config.algorithm != AlgorithmConfig::Concurrency {
-            return Err(at("lease", "goes with the algorithm `concurrency`"));
+            return Err(at("lease", "is only for the algorithm `concurrency`"));
         }
         if config.cost.is_some() && config.algorithm == AlgorithmConfig::Concurrency {
-            return Err(at("cost", "does not go with the algorithm `concurrency`"));
+            return Err(at("cost", "is not for the algorithm `concurrency`"));
         }
         if let Some(Cost::ResponseBytes(0)) = config.cost {
             return Err(at("cost.response_bytes", "expected at least 1"));
@@ -193,7 +193,7 @@ fn limit_of(
         AlgorithmConfig::Concurrency => Algorithm::Concurrency,
     };
     if burst.is_some() && algorithm != Algorithm::TokenBucket {
-        return Err(("burst", "goes with the algorithm `token_bucket`"));
+        return Err(("burst", "is only for the algorithm `token_bucket`"));
     }
     if burst == Some(0) {
         return Err(("burst", "expected at least 1"));

@@ -1,10 +1,10 @@
-//! A set: the buckets of the keys whose hashes fall into it, and one that the others share.
+//! A set: buckets of the keys whose hashes belong to it, and an overflow bucket that the remaining keys share.
 //!
-//! A table has a fixed number of sets, and a key belongs to one of them. A set has a fixed number of entries. A key takes an entry
-//! that is empty, or whose bucket is idle: as if it had not been used. Only such a bucket is forgotten, so forgetting never lets
-//! anyone through. If no entry is free, the key uses the last one, the overflow bucket, together with all other keys that find none.
-//! When an entry becomes free, it begins with what has been used of the overflow bucket. So no key ever gets more than its limit by
-//! changing from one to the other.
+//! A table has a fixed number of sets, and a key belongs to one of them. A set has a fixed number of entries. A key takes an entry that
+//! is empty, or whose bucket is idle: as if it had not been used. Only such a bucket is forgotten, so forgetting never lets a request
+//! through that would have been rejected. If no entry is free, the key uses the last one, the overflow bucket, together with all other
+//! keys that find none. When an entry becomes free, it begins with what has been used of the overflow bucket. So no key ever gets more
+//! than its limit by changing from one to the other.
 
 use crate::limit::{Algorithm, Bucket, Limit};
 

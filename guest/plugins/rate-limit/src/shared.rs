@@ -5,11 +5,11 @@
 //! deleted, so there are as many values as sets, and never more.
 //!
 //! **Over-admission.** None, under any contention: a request passes only if its worker has stored the set with this request counted, and
-//! then it is counted in all later decisions. What is refused is not stored. An attempt fails only if another worker's has succeeded.
-//! After [`TRIES`] failed attempts in a row, the request is refused. What is given back or charged would be lost, a lease until it expires, and
-//! is tried [`MORE_TRIES`] times.
+//! then it is counted in all later decisions. A refusal is not stored. An attempt fails only if another worker's attempt has succeeded.
+//! After [`TRIES`] failed attempts in a row, the request is refused. To give back or to charge something is tried [`MORE_TRIES`] times,
+//! because it would otherwise be lost; a lease would be counted until it expires.
 //!
-//! A value begins with a fingerprint of the limits. With other limits, numbers mean something else, and the set begins anew.
+//! A value begins with a fingerprint of the limits. If the limits have changed, the numbers have another meaning, and the set starts empty.
 
 use crate::key::KeyHasher;
 use crate::limit::{Bucket, Limit};

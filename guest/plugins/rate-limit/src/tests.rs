@@ -506,7 +506,7 @@ fn invalid_configurations_are_rejected_with_their_path() {
         ),
         (
             rule(json!({ "algorithm": "fixed_window", "burst": 2 })),
-            "rules[0].burst: goes with the algorithm `token_bucket`",
+            "rules[0].burst: is only for the algorithm `token_bucket`",
         ),
         (
             rule(json!({ "algorithm": "leaky" })),
@@ -518,7 +518,7 @@ fn invalid_configurations_are_rejected_with_their_path() {
         ),
         (
             rule(json!({ "lease": "1h" })),
-            "rules[0].lease: goes with the algorithm `concurrency`",
+            "rules[0].lease: is only for the algorithm `concurrency`",
         ),
         (
             rule(json!({ "cost": { "response_bytes": 0 } })),

@@ -1,4 +1,4 @@
-//! Numbers and durations that a configuration has as text: `10/s`, `1000/1h`, `1.5` is neither.
+//! Limits and durations that a configuration contains as text, such as `10/s`, `1000/1h` and `30s`. Fractions are not allowed.
 
 use plugin_matching::read::{Read, Shape, Value, Wrong};
 

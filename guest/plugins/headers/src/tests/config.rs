@@ -63,7 +63,7 @@ fn invalid_configurations_are_refused_with_their_path() {
         ),
         (
             request(json!({ "remove": "Host" })),
-            "rules[1].request[1].remove: the header can be set, and nothing else",
+            "rules[1].request[1].remove: this header can only be set",
         ),
         (
             request(json!({ "append": { "name": ":path", "value": "b" } })),
@@ -155,7 +155,7 @@ fn invalid_configurations_are_refused_with_their_path() {
         ),
         (
             json!({ "security_headers": { "referrer_policy": "a\nb" } }),
-            "security_headers.referrer_policy: a header value has no control",
+            "security_headers.referrer_policy: expected a header value without control",
         ),
         (
             json!({ "security_headers": { "strict_transport_security": { "max_age": 1, "preload": true } } }),
@@ -191,7 +191,7 @@ fn protected_headers_are_configurable() {
     let error = plan(remove("x-keep-a")).expect_err("protected").to_string();
     assert_eq!(
         error,
-        "rules[0].response[0].remove: the header is protected, see `protected`"
+        "rules[0].response[0].remove: the header is protected: see `protected`"
     );
 }
 
