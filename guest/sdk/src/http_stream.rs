@@ -94,8 +94,8 @@ impl HttpStream {
 
     /// Returns the IP address from which the request came: that of the attribute `source.address`, without its port.
     ///
-    /// If the connection is that of another proxy, so is the address. Envoy replaces it by one of `x-forwarded-for`, if its configuration
-    /// says so. An IPv4 address that is mapped to IPv6 is returned as IPv4. Returns `None` if there is no IP address, as for a Unix
+    /// If another proxy has opened the connection, it is the address of that proxy. Envoy can be configured to take the address from
+    /// `x-forwarded-for` instead. An IPv4 address that is mapped to IPv6 is returned as IPv4. Returns `None` if there is no IP address, as for a Unix
     /// domain socket.
     pub fn client_address(&self) -> Result<Option<IpAddr>, Error> {
         let address = self.property_str(&["source", "address"])?;

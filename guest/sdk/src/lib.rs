@@ -96,9 +96,9 @@
 //!
 //! A single plugin value handles all streams of a worker, one callback at a time. Callbacks borrow it immutably, so
 //! mutable state belongs in a [`Cell`](std::cell::Cell) or [`RefCell`](std::cell::RefCell). Per-stream state belongs in
-//! [`Stream`](Plugin::Stream), which callbacks receive as a mutable reference. It is the default of its type, unless the impl block
-//! defines [`on_stream`](Plugin::on_stream), which creates it immediately before the first callback of the stream. Do not store either in a `static`: if a
-//! plugin is deployed twice with different configurations, both can run in the same instance.
+//! [`Stream`](Plugin::Stream), which callbacks receive as a mutable reference. Its initial value is the default of its type, or the value
+//! that [`on_stream`](Plugin::on_stream) returns, which is called immediately before the first callback of the stream. Do not keep state in
+//! a `static`: if a plugin is deployed twice with different configurations, both can run in the same instance.
 //!
 //! ```
 //! use std::cell::Cell;
@@ -139,7 +139,7 @@
 //! }
 //! ```
 //!
-//! The callback for the request's headers is here so that the time is that of the beginning.
+//! The plugin implements `on_request_headers` so that its stream state, with the time, is created when the request begins.
 //!
 //! Use [`shared_data`] to share data between workers, [`shared_queues`] to pass data from all workers to one of them, and
 //! [`metrics`] for counters, gauges and histograms of the whole proxy. Use
@@ -175,10 +175,10 @@
 //! # Local responses, pausing and bodies
 //!
 //! [`HttpStream::respond`] responds to the request without contacting the upstream. [`Action::Pause`] pauses the
-//! stream until [`HttpStream::resume`] is called. When a body callback returns it, the body is buffered.
+//! stream until [`HttpStream::resume`] is called. If a body callback pauses, the body is buffered.
 //!
-//! This plugin passes a body on when it is complete. It searches everything that has been received in each callback, and not
-//! only at the end, because no body callback has [`EndOfStream::Yes`] if trailers follow.
+//! This plugin passes a body on when it is complete. Each callback searches everything that has been received so far. It is not enough to
+//! search at the end, because no body callback has [`EndOfStream::Yes`] if trailers follow.
 //!
 //! ```
 //! use tidegate_guest::prelude::*;
@@ -308,7 +308,7 @@
 //!
 //! If a call cannot be sent, no outcome follows, so the plugin must not leave the stream paused. Here, `?` [ends it](#errors). A service
 //! that cannot be reached is reported as a response with status 503. [`http_calls`] describes the outcomes, and has an example that
-//! passes headers of the service on.
+//! passes on headers of the service's response.
 //!
 //! [`http_calls::send`] sends a request that belongs to no stream. With [`timers`], a plugin can do so regularly, and
 //! refresh data before requests need them.
@@ -411,11 +411,11 @@
 //! # nothing_can_be_deleted().unwrap();
 //! ```
 //!
-//! The hostcalls are the code of Tidegate's own proxy. A test also answers HTTP calls, lets time pass, fills queues, and reads log lines and
-//! metrics: the module `testing` has examples, and `guest/examples/ext-auth` tests a plugin that calls a service.
+//! The hostcalls are implemented by the code of Tidegate's own proxy. A test can also answer HTTP calls, advance the clock, add values to
+//! queues, and read log lines and metrics: the module `testing` has examples, and `guest/examples/ext-auth` tests a plugin that calls a service.
 //!
-//! Without the feature, hostcalls panic under `cargo test`. Logic that needs no proxy is best in a separate module that receives its inputs
-//! as arguments, for example the time or the value of a header, and returns a decision; see `guest/plugins/rate-limit`. [`read_config`] parses
+//! Without the feature, hostcalls panic under `cargo test`. Put logic that needs no proxy into a separate module. It receives its inputs as
+//! arguments, for example the time or the value of a header, and returns a decision; see `guest/plugins/rate-limit`. [`read_config`] parses
 //! a configuration in a test exactly as in a proxy. Scenarios (`tidegate test`) run the compiled plugin in Tidegate's proxy and in Envoy.
 //!
 //! # Features
@@ -423,7 +423,7 @@
 //! * `http`: conversions from and to the types of the `http` crate. [`HttpStream`] has the methods `http_method`, `uri` and
 //!   `status_code`, [`Fields`] has `header_map` and `replace_headers`, and requests and responses are converted with `into`.
 //! * `log`: the function `log::install` passes messages of the `log` crate to the proxy.
-//! * `testing`: the module `testing`, a proxy for unit tests. It does not exist on wasm.
+//! * `testing`: the module `testing`, a proxy for unit tests. It does not exist on WebAssembly targets.
 //!
 //! # Panics
 //!

@@ -1,10 +1,10 @@
 //! A proxy for a plugin's tests: `cargo test` runs the plugin's callbacks on this machine.
 //!
-//! [`Proxy`] configures a plugin and passes it requests, responses, and events. The hostcalls are the code of Tidegate's own proxy, so a
-//! callback that is called at the wrong time, a field that can no longer be changed and a body that is too large behave in a test as they do
-//! there. What a real proxy gets from outside comes from the test: the upstream's responses, the answers of services, and the time.
+//! [`Proxy`] configures a plugin and passes it requests, responses and events. The hostcalls are implemented by the code of Tidegate's own
+//! proxy. They therefore return the same errors as there, for example if a field can no longer be changed or a body is too large. The test
+//! provides what a real proxy receives from outside: the upstream's responses, the responses of other services, and the time.
 //!
-//! The module exists with the feature `testing`, on other targets than wasm. Add it to the development dependencies:
+//! The module requires the feature `testing`. It does not exist on WebAssembly targets. Add the feature to the development dependencies:
 //!
 //! ```toml
 //! [dev-dependencies]
@@ -48,7 +48,7 @@
 //!
 //! [`Proxy::request`] passes a whole request to the plugin, and [`Stream::respond`] a whole response of the upstream. [`Proxy::open`] and the
 //! methods of [`Stream`] that have the names of callbacks pass one part at a time. [`Stream::request`] is what the upstream has received so
-//! far, and [`Stream::response`] what the client has received. A paused stream has passed on nothing:
+//! far, and [`Stream::response`] what the client has received. While a callback pauses the stream, nothing is passed on:
 //!
 //! ```
 //! # use tidegate_guest::prelude::*;
@@ -81,8 +81,8 @@
 //!
 //! # Services and time
 //!
-//! [`Proxy::builder`] names the services that the plugin can call, each with a function that answers. Time stands still, until
-//! [`Proxy::advance`] lets it pass: timers fire, and calls that no service has answered reach their timeouts.
+//! [`Proxy::builder`] defines the services that the plugin can call, each with a function that answers calls. The clock does not run by
+//! itself. [`Proxy::advance`] advances it: timers fire, and calls that no service has answered reach their timeouts.
 //!
 //! ```
 //! use std::time::Duration;
@@ -125,9 +125,9 @@
 //!
 //! # What is not tested here
 //!
-//! The plugin is compiled for this machine, and not run with WebAssembly: there is no limit on memory or on the duration of a callback, the
-//! standard library's clock and environment are those of the machine, and a panic fails the test instead of ending the instance. Run
-//! scenarios for these: `tidegate test` runs them in Tidegate's proxy and in Envoy.
+//! The plugin is compiled to native code, not to WebAssembly. There is no limit on memory or on the duration of a callback, the standard
+//! library's clock and environment are those of the machine, and a panic fails the test instead of ending the instance. Use scenarios to
+//! test these: `tidegate test` runs them in Tidegate's proxy and in Envoy.
 
 mod builder;
 mod engine;

@@ -1,4 +1,4 @@
-//! [`Builder`]: what a proxy has before its plugin is configured.
+//! [`Builder`]: sets what a proxy has before its plugin is configured.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -21,7 +21,7 @@ use crate::{
     testing::{Answer, Message, Proxy, Refused, log::LogBook, services::Services},
 };
 
-/// What a [`Proxy`] has before its plugin is configured: services, the time, properties.
+/// Sets what a [`Proxy`] has before its plugin is configured, such as services, the time and properties.
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
@@ -90,10 +90,10 @@ impl<P: Plugin> Builder<P> {
         }
     }
 
-    /// Adds a service that the plugin can call, by the name of its cluster. The function answers each request, when the callback that has
+    /// Adds a service that the plugin can call, by the name of its cluster. The function answers each request after the callback that
     /// sent it has returned.
     ///
-    /// Without a service of this name, a call returns [`Error::NotFound`](crate::Error::NotFound).
+    /// A call to a cluster that was not added returns [`Error::NotFound`](crate::Error::NotFound).
     pub fn service(
         mut self,
         cluster: &str,
@@ -130,15 +130,15 @@ impl<P: Plugin> Builder<P> {
         self
     }
 
-    /// Sets a property of every stream, or of the plugin. The value has the encoding of Envoy: strings as they are, integers as eight bytes
-    /// in little-endian order, booleans as one byte.
+    /// Sets a property of every stream, or of the plugin (`plugin_…`, or a path that begins with `xds` and `node`). The value has Envoy's
+    /// encoding: strings as they are, integers as eight bytes in little-endian order, booleans as one byte.
     pub fn property(mut self, path: &[&str], value: impl Into<Vec<u8>>) -> Self {
         let value = Bytes::from(value.into());
         self.parts.attributes.insert(path.iter().copied(), value);
         self
     }
 
-    /// Sets the name of the plugin, which [`plugin_properties`](crate::plugin_properties) contain. The default is `plugin`.
+    /// Sets the name of the plugin: the property `plugin_name` of [`plugin_properties`](crate::plugin_properties). The default is `plugin`.
     pub fn name(mut self, name: &str) -> Self {
         name.clone_into(&mut self.parts.spec.name);
         self
@@ -150,14 +150,14 @@ impl<P: Plugin> Builder<P> {
         self
     }
 
-    /// Sets the lowest level of which log lines are kept. By default, all are kept.
+    /// Sets the lowest log level that is kept. By default, all levels are kept.
     pub fn log_level(mut self, level: Level) -> Self {
         self.parts.level = level;
         self
     }
 
-    /// Sets how many bytes of a paused body are buffered. The default is 1 MiB, as in Envoy. The client gets status 413 for a request that is
-    /// larger, and 500 for a response.
+    /// Sets how many bytes of a paused body are buffered. The default is 1 MiB, as in Envoy. The client gets status 413 if the body of a
+    /// request is larger, and status 500 if the body of a response is larger.
     pub fn buffer(mut self, bytes: usize) -> Self {
         self.parts.buffer = bytes;
         self

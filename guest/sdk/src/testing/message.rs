@@ -82,7 +82,7 @@ impl Message {
         self
     }
 
-    /// Adds a chunk to the body. Each chunk is received by itself.
+    /// Adds a chunk to the body. The plugin receives each chunk separately.
     #[must_use]
     pub fn chunk(mut self, chunk: impl Into<Vec<u8>>) -> Self {
         self.chunks.push(chunk.into());
@@ -195,7 +195,7 @@ impl Message {
 
 /// # Panics
 ///
-/// Panics if a name or a value is not valid: no proxy would pass it on.
+/// Panics if a name or a value is not valid. No proxy would pass it on.
 #[track_caller]
 fn fields(entries: &[(String, Vec<u8>)]) -> Fields {
     let mut fields = Fields::with_capacity(entries.len());

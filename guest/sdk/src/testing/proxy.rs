@@ -34,13 +34,13 @@ use crate::{
 
 /// One worker of a proxy, with one plugin.
 ///
-/// Dropping it ends the plugin, as soon as its last [`Stream`] has been dropped. See the [module](super) for examples.
+/// Dropping the proxy ends the plugin, as soon as the last [`Stream`] has been dropped. See the [module](super) for examples.
 pub struct Proxy<P> {
     worker: Rc<Worker>,
     plugin: PhantomData<fn() -> P>,
 }
 
-/// The plugin has refused its configuration. The message is the reason.
+/// The plugin has rejected its configuration. The message is the reason.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Refused {
     reason: String,
@@ -54,20 +54,20 @@ pub(super) struct Worker {
     config: ChainConfig,
     log: Arc<LogBook>,
     services: Services,
-    /// The calls that the plugin has sent since the last time the test has asked for them.
+    /// The calls that the plugin has sent since the test last took them.
     calls: RefCell<Vec<Message>>,
     streams: RefCell<Vec<Weak<Exchange>>>,
     client: SocketAddr,
     last_connection: Cell<u64>,
 }
 
-/// The number of events after which a plugin that causes another event in each is reported.
+/// The maximum number of events in a row, each of which causes the next one. More of them are an endless loop.
 const MAX_EVENTS: usize = 100_000;
 
 // === impl Proxy ===
 
 impl<P: Plugin> Proxy<P> {
-    /// Starts a proxy whose plugin has this configuration, and can call no services. Use a [`builder`](Self::builder) for more.
+    /// Starts a proxy whose plugin has this configuration. The plugin can call no services; a [`builder`](Self::builder) can define some.
     ///
     /// ```
     /// use tidegate_guest::prelude::*;
@@ -103,7 +103,7 @@ impl<P: Plugin> Proxy<P> {
         Self::builder().build(configuration)
     }
 
-    /// Returns what a proxy can have before its plugin is configured.
+    /// Returns a builder, for services and other things that the proxy has before its plugin is configured.
     pub fn builder() -> Builder<P> {
         Builder::new(Self::start)
     }
@@ -172,23 +172,23 @@ impl<P: Plugin> Proxy<P> {
         SystemTime::UNIX_EPOCH + Duration::from_nanos(self.worker.clock.now())
     }
 
-    /// Lets time pass: timers fire, calls are answered, and calls without an answer reach their timeouts, in order.
+    /// Advances the clock. Timers fire, calls are answered, and calls without an answer reach their timeouts, in order.
     pub fn advance(&self, time: Duration) {
         self.worker.advance(time);
     }
 
-    /// Sets the time of day, as an administrator would. No time passes.
+    /// Sets the system time, as an administrator would. The monotonic time does not change, so no timers fire.
     pub fn set_time(&self, time: SystemTime) {
         self.worker.clock.set_now(nanoseconds(time));
     }
 
-    /// Returns the log lines that the plugin has written since the last time. A refused configuration is an error of
-    /// [`new`](Self::new) instead.
+    /// Returns the log lines that the plugin has written since the last call. The reason why a configuration is rejected is not among them:
+    /// [`new`](Self::new) returns it as an error.
     pub fn take_log(&self) -> Vec<LogLine> {
         self.worker.log.take()
     }
 
-    /// Returns the calls that the plugin has sent since the last time, in order.
+    /// Returns the HTTP calls that the plugin has sent since the last call of this method, in order.
     pub fn take_calls(&self) -> Vec<Message> {
         self.worker.calls.take()
     }
@@ -224,8 +224,8 @@ impl<P: Plugin> Proxy<P> {
         stored.is_ok()
     }
 
-    /// Adds a value to a [queue](crate::shared_queues), as another worker would. The queue is created, unless it exists. Returns `false` if
-    /// the queues are full.
+    /// Adds a value to a [queue](crate::shared_queues), as another worker would. The queue is created if it does not exist. Returns `false`
+    /// if the queues are full.
     pub fn enqueue(&self, queue: &str, value: impl Into<Vec<u8>>) -> bool {
         let queues = &self.worker.config.queues;
         let queue = queues.create(queue.as_bytes());
@@ -241,7 +241,8 @@ impl<P: Plugin> Proxy<P> {
         queues.dequeue(queue).ok().flatten().map(Vec::from)
     }
 
-    /// Ends the plugin, and returns the log lines that it has written since the last time. Streams that are still open keep it alive.
+    /// Ends the plugin, and returns the log lines that it has written since the last [`take_log`](Self::take_log). A plugin with open streams
+    /// does not end before they do.
     ///
     /// A proxy that stops does not wait for a plugin whose [`on_plugin_done`](Plugin::on_plugin_done) returns
     /// [`Completion::Pending`](crate::Completion::Pending).
@@ -292,7 +293,7 @@ impl Worker {
             }
         }
         panic!(
-            "the plugin has caused another event in each of {MAX_EVENTS} events, without a pause"
+            "each of {MAX_EVENTS} events in a row has caused another event: the plugin seems to be in an endless loop"
         );
     }
 
@@ -390,7 +391,7 @@ impl fmt::Debug for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "the plugin has refused its configuration: {}",
+            "the plugin has rejected its configuration: {}",
             self.reason
         )
     }

@@ -19,11 +19,11 @@ pub enum Answer {
     Response(Message),
     /// The proxy cannot connect to the service. The plugin gets a response with status 503.
     Unreachable,
-    /// The response breaks off.
+    /// The connection is closed before the response is complete.
     Reset,
     /// The service does not answer, so the call reaches its timeout. The plugin then gets a response with status 504.
     Never,
-    /// The service answers when a time has passed. If the timeout is earlier, the plugin gets a response with status 504.
+    /// The service answers after a time. If the timeout is reached before, the plugin gets a response with status 504.
     After(Duration, Box<Answer>),
 }
 
@@ -46,7 +46,7 @@ type Ending = (Box<dyn FnOnce(CallOutcome)>, CallOutcome);
 // === impl Answer ===
 
 impl Answer {
-    /// Returns an answer that comes when a time has passed.
+    /// Returns an answer that the service sends after a time.
     pub fn after(time: Duration, answer: impl Into<Answer>) -> Self {
         Answer::After(time, Box::new(answer.into()))
     }

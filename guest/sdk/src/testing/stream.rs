@@ -23,7 +23,7 @@ use crate::{
 
 /// A request and its response, from the point of view of the client and of the upstream.
 ///
-/// Dropping it ends the stream, after which the plugin's [`on_log`](crate::Plugin::on_log) is called.
+/// Dropping it ends the stream. Then the plugin's [`on_log`](crate::Plugin::on_log) is called.
 pub struct Stream {
     exchange: Rc<Exchange>,
     worker: Rc<Worker>,
@@ -61,7 +61,7 @@ impl Stream {
         Stream { exchange, worker }
     }
 
-    /// Sets the address of the client. It is that of [`Builder::client`](super::Builder::client) otherwise.
+    /// Sets the address of the client. The default is that of [`Builder::client`](super::Builder::client).
     pub fn set_client(&self, address: SocketAddr) {
         let connection = connection(&self.worker, address);
         self.run(|stream| stream.set_connection(connection));
@@ -135,7 +135,7 @@ impl Stream {
         self.run(|stream| stream.response_trailers(fields));
     }
 
-    /// Passes the upstream's response to the plugin. It is ignored if the client has a response already.
+    /// Passes the upstream's response to the plugin. It is ignored if the client already has a response.
     #[track_caller]
     pub fn respond(&self, response: Message) {
         let has_trailers = !response.trailers().is_empty();
@@ -151,18 +151,18 @@ impl Stream {
         }
     }
 
-    /// Reports that the upstream has failed: the client gets a response of the proxy, which passes the plugin first.
+    /// Reports that the upstream has failed. The proxy generates a response with this status, which passes through the plugin.
     #[track_caller]
     pub fn fail_upstream(&self, status: u16) {
         self.run(|stream| stream.fail_upstream(status, Bytes::new()));
     }
 
-    /// Returns the part of the request that the upstream has received. `None` if the plugin has not passed the headers on.
+    /// Returns the part of the request that the upstream has received. Returns `None` if the upstream has not received the headers.
     pub fn request(&self) -> Option<Message> {
         self.exchange.received.borrow().request.clone()
     }
 
-    /// Returns the part of the response that the client has received, from the upstream, the plugin or the proxy.
+    /// Returns the part of the response that the client has received, whether it is from the upstream, the plugin or the proxy.
     pub fn response(&self) -> Option<Message> {
         self.exchange.received.borrow().response.clone()
     }
