@@ -217,7 +217,7 @@ impl<'a> Component<'a> {
         match defs.all(is_known) && modules.all(|id| self.modules.is_valid(id)) {
             true => Ok(()),
             false => Err(AdaptError::Internal {
-                message: "the component refers to a part that it does not have".to_owned(),
+                message: "the component refers to an item that it does not define".to_owned(),
             }),
         }
     }

@@ -497,7 +497,7 @@ impl Reading<'_> {
         let resource = |table: &TypeResourceTableIndex| match &self.types[*table] {
             TypeResourceTable::Concrete { ty, .. } => Ok(*ty),
             TypeResourceTable::Abstract(_) => Err(AdaptError::Translate {
-                message: "it makes use of a resource that nothing defines".to_owned(),
+                message: "it uses a resource that is not defined".to_owned(),
             }),
         };
         let defined = |index: ResourceIndex| match self.component().defined_resource_index(index) {

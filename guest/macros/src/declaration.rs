@@ -35,7 +35,7 @@ impl Parse for Arguments {
                     return Err(Error::new(
                         name.span(),
                         format!(
-                            "`{name}` is not an argument of #[plugin]; there are `schema = \"config.schema.json\"` and \
+                            "`{name}` is not an argument of #[plugin]; expected `schema = \"config.schema.json\"` or \
                              `on_error = \"continue\"`"
                         ),
                     ));
@@ -55,7 +55,7 @@ impl Parse for Arguments {
         {
             return Err(Error::new(
                 on_error.span(),
-                "there is only `on_error = \"continue\"`; without it, streams end with status 503 if a callback returns an error",
+                "expected `on_error = \"continue\"`; without `on_error`, streams end with status 503 if a callback returns an error",
             ));
         }
         arguments.schema = schema;
@@ -136,25 +136,25 @@ pub fn read(item: ItemImpl) -> Result<Declaration> {
                     &member.sig.ident,
                     &format!(
                         "`{}` is not a method of `Plugin`, which has `configure`, `on_stream` and the callbacks {}; \
-                         put your own functions into an `impl` block of their own",
+                         put your own functions into a separate `impl` block",
                         member.sig.ident,
                         callback::names()
                     ),
                 ),
             },
-            other => complaints.add(other, "`Plugin` has types and methods only"),
+            other => complaints.add(other, "`Plugin` has only types and methods"),
         }
     }
     if config.is_none() {
         complaints.add(
             &item.self_ty,
-            "`type Config` is missing: the serde type of the configuration, or `type Config = ();` for a plugin that takes none",
+            "`type Config` is missing: the serde type of the configuration, or `type Config = ();` for a plugin without configuration",
         );
     }
     if stream.is_none() {
         complaints.add(
             &item.self_ty,
-            "`type Stream` is missing: what is kept for each HTTP stream, or `type Stream = ();` for nothing",
+            "`type Stream` is missing: the type of the state of each HTTP stream, or `type Stream = ();` for a plugin without such state",
         );
     }
     if !configure {
@@ -167,7 +167,7 @@ pub fn read(item: ItemImpl) -> Result<Declaration> {
         complaints.add(
             &item.self_ty,
             &format!(
-                "this plugin has no callback, it would never be called; there are {}",
+                "this plugin has no callback and would never be called; the callbacks are {}",
                 callback::names()
             ),
         );
@@ -347,7 +347,10 @@ mod tests {
             .err()
             .expect("unknown")
             .to_string();
-        assert!(error.contains("only `on_error = \"continue\"`"), "{error}");
+        assert!(
+            error.contains("expected `on_error = \"continue\"`"),
+            "{error}"
+        );
         let error = syn::parse_str::<Arguments>("scheme = \"x\"")
             .err()
             .expect("unknown")

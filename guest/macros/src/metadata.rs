@@ -48,7 +48,9 @@ pub fn of_current_crate(schema: Option<&LitStr>) -> syn::Result<Metadata> {
 fn parse_schema(text: &[u8]) -> Result<Value, String> {
     match serde_json::from_slice(text) {
         Ok(Value::Object(schema)) => Ok(Value::Object(schema)),
-        Ok(_) => Err("a JSON Schema is a JSON object, this file holds something else".to_owned()),
+        Ok(_) => Err(
+            "a JSON Schema must be a JSON object, but the file contains another value".to_owned(),
+        ),
         Err(error) => Err(format!("the schema is not JSON: {error}")),
     }
 }
@@ -57,7 +59,7 @@ fn variable(name: &str) -> syn::Result<String> {
     env::var(name).map_err(|_| {
         syn::Error::new(
             proc_macro2::Span::call_site(),
-            format!("`{name}` is not set: #[plugin] needs cargo"),
+            format!("`{name}` is not set: build plugins with cargo"),
         )
     })
 }

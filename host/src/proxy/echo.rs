@@ -135,7 +135,7 @@ async fn handle_request(
             while body.frame().await.transpose()?.is_some() {}
             return Ok(error_response(
                 StatusCode::PAYLOAD_TOO_LARGE,
-                b"the echo server does not keep that much\n",
+                b"the request is too large for the echo server\n",
             ));
         }
         Err(error) => return Err(error),

@@ -188,7 +188,7 @@ fn log_no_op(host: &Host<'_>, function: &str, fd: u32) -> WasiResult {
     require_running(host, function)?;
     host.data().log(
         Level::Error,
-        &format!("`{function}` of descriptor {fd} does nothing"),
+        &format!("`{function}` of descriptor {fd} is ignored"),
     );
     Ok(Errno::Success as u32)
 }
