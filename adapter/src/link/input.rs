@@ -358,7 +358,7 @@ impl<'a> LinkInput<'a> {
             };
         }
         let message = format!(
-            "it calls `{}` `{}`, which nothing provides",
+            "it calls `{}` `{}`, which is not provided",
             import.module, import.name
         );
         AdaptError::link(self.label.clone(), message)

@@ -115,7 +115,10 @@ impl Admin {
     fn respond<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
         let path = request.uri().path();
         if !matches!(path, "/metrics" | "/ready") {
-            return text(StatusCode::NOT_FOUND, "there are /metrics and /ready\n");
+            return text(
+                StatusCode::NOT_FOUND,
+                "not found: the paths are /metrics and /ready\n",
+            );
         }
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "expected GET\n");

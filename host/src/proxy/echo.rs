@@ -151,7 +151,10 @@ async fn handle_request(
         describe_request(&head, &body)
     };
     Ok(answer.unwrap_or_else(|| {
-        error_response(StatusCode::BAD_REQUEST, b"the echo server cannot do that\n")
+        error_response(
+            StatusCode::BAD_REQUEST,
+            b"invalid request for the echo server: a value is not valid or too large\n",
+        )
     }))
 }
 

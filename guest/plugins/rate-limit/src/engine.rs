@@ -70,7 +70,7 @@ pub struct Outcome {
     pub is_near: bool,
     /// What has to be settled when the stream ends.
     pub held: Vec<Taken>,
-    /// If asked for, what is left of each rule that has been checked.
+    /// What is left of each rule that has been checked, if [`Engine::check`] was asked for it.
     pub states: Vec<State>,
 }
 
@@ -86,8 +86,8 @@ pub struct State {
 }
 
 impl<S: Store> Engine<S> {
-    /// Creates an engine. `shared` gives the shared data for a rule, and its first part of keys; each rule that counts for the proxy
-    /// calls it once. `seed` is unknown to clients.
+    /// Creates an engine. `shared` is called once for each rule with the scope `proxy`. It returns the shared data and the prefix of the
+    /// rule's keys there. `seed` is unknown to clients.
     pub fn new(
         rules: Vec<Rule>,
         seed: u64,

@@ -1,4 +1,4 @@
-//! [`KeyHasher`]: from the parts of a key to 64 bits, with a seed that clients do not know.
+//! [`KeyHasher`]: hashes the parts of a key to 64 bits, with a seed that clients do not know.
 //!
 //! A table stores no keys, only their hashes. Two keys share a bucket if 55 bits of their hashes are the same: among a million keys, the
 //! probability that any two do is about 1 in 70000.

@@ -1,7 +1,7 @@
-//! [`Limit`]: the four algorithms, over a [`Bucket`] of 16 bytes. Pure: every method is handed the time, in nanoseconds since any
-//! fixed moment.
+//! [`Limit`]: the four algorithms, over a [`Bucket`] of 16 bytes. Methods are pure: they take the time as an argument, in nanoseconds
+//! since any fixed moment.
 //!
-//! A clock may be set back. No algorithm then keeps requests waiting for the time to come round again, for more than a second.
+//! If the clock is set back, no algorithm rejects requests until the earlier time is reached again, except for at most a second.
 
 /// How requests are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +67,7 @@ const DEEPEST: u64 = 1 << 62;
 /// otherwise tokens would come in twice. An earlier time than that means that the clock has been set back.
 const SKEW: u64 = 1_000_000_000;
 
-/// From this share of the quota on, in percent, the limit is near. As in Envoy's rate limit service.
+/// The limit is near if at least this share of the quota is used, in percent. Envoy's rate limit service uses the same share.
 const NEAR: u64 = 80;
 
 impl Limit {

@@ -20,7 +20,7 @@ pub struct Table {
 }
 
 impl Size {
-    /// Returns the size for a number of keys. Keys are not spread evenly over the sets, so there are half as many entries more.
+    /// Returns the size for a number of keys. Keys are not spread evenly over the sets, so the table has 50 % more entries than keys.
     pub fn for_keys(keys: u32) -> Self {
         match usize::try_from(keys) {
             Ok(keys) if keys <= WAYS => Size {

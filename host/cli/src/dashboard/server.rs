@@ -219,8 +219,7 @@ fn route<B>(store: &RefCell<Store>, request: &Request<B>) -> Response<Reply> {
     if !is_loopback(host) {
         return text(
             StatusCode::FORBIDDEN,
-            "The dashboard answers to `localhost` and loopback addresses only, so that no other site's name can be made to point \
-             here.\n",
+            "The dashboard accepts only requests for `localhost` or a loopback address, to prevent DNS rebinding.\n",
         );
     }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
@@ -258,7 +257,7 @@ fn route<B>(store: &RefCell<Store>, request: &Request<B>) -> Response<Reply> {
                 },
                 None => text(
                     StatusCode::NOT_FOUND,
-                    "There are /, /api/requests, /api/requests/ID, /api/plugin-events and /api/events.\n",
+                    "Not found. The paths are /, /api/requests, /api/requests/ID, /api/plugin-events and /api/events.\n",
                 ),
             }
         }
