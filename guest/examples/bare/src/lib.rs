@@ -1,6 +1,6 @@
-//! A plugin on the bare contract: wit-bindgen on `wit/`, and no SDK.
+//! A plugin without the SDK: it uses the bindings that wit-bindgen generates from `wit/`.
 //!
-//! This is what `#[plugin]` spares its users, and what an SDK for another language has to do: implement the two
+//! It shows what `#[plugin]` does for its users, and what an SDK for another language has to do: implement the two
 //! resources, export the callbacks that the world names, keep the plugin alive for as long as a stream has it.
 
 use std::rc::Rc;
@@ -20,7 +20,7 @@ mod bindings {
         inline: "
             package tidegate:bare;
 
-            /// A plugin that wants to see the headers of responses, and nothing else.
+            /// A plugin that receives only the headers of responses.
             world bare {
                 include tidegate:proxy/http-plugin@0.1.0;
                 export tidegate:proxy/on-response-headers@0.1.0;
@@ -32,14 +32,14 @@ mod bindings {
 
 struct Bare;
 
-/// What is kept for each configuration. It is counted: the contract lends it to a filter's constructor alone.
+/// The state of one configuration. It is reference-counted, because the contract lends it only to the constructor of a filter.
 struct Plugin {
     greeting: Vec<u8>,
 }
 
 struct Context(Rc<Plugin>);
 
-/// What is kept for each stream.
+/// The state of one stream.
 struct Filter {
     plugin: Rc<Plugin>,
     http: HttpStream,

@@ -1,4 +1,4 @@
-//! Decisions that are remembered for a while.
+//! [`Decisions`]: a cache of the service's decisions, which expire.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use tidegate_guest::http_calls::Outcome;
 
 use crate::Question;
 
-/// The number of decisions from which on all are forgotten at once. Clients choose what is asked, so there has to be a limit.
+/// The maximum number of decisions. If it is reached, all are forgotten. There has to be a limit, because clients choose the questions.
 const MAX: usize = 10_000;
 
 /// The maximum length of a question that is remembered, in bytes.

@@ -1,4 +1,4 @@
-//! Tests of the plugin in the proxy for tests.
+//! Unit tests of the plugin.
 
 use std::time::Duration;
 

@@ -9,7 +9,7 @@ use tidegate_guest::prelude::*;
 /// How long a window lasts, in nanoseconds.
 const WINDOW: u64 = 1_000_000_000;
 
-/// What an operator may set; the tutorial has no configuration and these defaults.
+/// What an operator may configure. Istio's tutorial has no configuration; its values are the defaults.
 #[derive(Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]

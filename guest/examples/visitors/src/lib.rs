@@ -1,11 +1,11 @@
-//! Numbers requests over all workers, in shared data, and carries the number along as a property of the stream.
+//! Numbers the requests of all workers with a count in shared data, and stores each number as a property of the stream.
 
 use tidegate_guest::prelude::*;
 
-/// Where the count is, for all workers.
+/// The key of the count in shared data, which all workers can read.
 const COUNT: &str = "visitors.count";
 
-/// Where a stream's number is, for every plugin further on.
+/// The name of the property with the number, which later plugins in the chain can read.
 const NUMBER: &str = "visitors.number";
 
 struct Visitors;
@@ -33,19 +33,19 @@ impl Plugin for Visitors {
     fn on_response_headers(&self, _: &mut (), http: &mut HttpStream, _: EndOfStream) -> Action {
         let headers = http.response_headers();
         if let Ok(Some(number)) = http.property_str(&[NUMBER]) {
-            headers.set("x-visitor", number).or_log("tell the number");
+            headers.set("x-visitor", number).or_log("set x-visitor");
         }
-        // What upstream said, whatever plugins make of it.
+        // The status that the upstream sent, even if a plugin has changed it.
         if let Ok(Some(code)) = http.property_i64(&["response", "code"]) {
             headers
                 .set("x-answered", code.to_string())
-                .or_log("tell the answer");
+                .or_log("set x-answered");
         }
         Action::Continue
     }
 }
 
-/// Whatever is no number counts as none: others may write under the same key.
+/// A value that is not a number counts as 0, because other plugins may write to the same key.
 fn number(stored: Option<&[u8]>) -> u64 {
     stored
         .and_then(|bytes| bytes.try_into().ok())
