@@ -63,7 +63,7 @@ pub struct RuleConfig {
     /// request is then counted for at least this time, and for at most twice this time. The default is `1h`.
     #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub lease: Option<Nanoseconds>,
-    /// The parts of the key. Requests with the same key are counted together. If empty, all requests are.
+    /// The parts of the key. Requests with the same key are counted together. Without a key, all requests are.
     #[cfg_attr(test, schemars(default))]
     pub key: Vec<KeyPart>,
     /// Which requests the rule applies to. All if absent.
@@ -104,7 +104,7 @@ pub enum AlgorithmConfig {
     /// Tokens are added at a constant rate, and each request takes one. Up to `burst` tokens are kept for later requests.
     #[default]
     TokenBucket = "token_bucket",
-    /// Counts the requests of the current window, plus a share of those of the previous one: the share of it that is in the last interval.
+    /// Counts the requests of the current window, plus those of the previous window, weighted by how much of it overlaps the last interval.
     SlidingWindow = "sliding_window",
     /// Counts the requests of a window. A window begins with its first request.
     FixedWindow = "fixed_window",
