@@ -47,7 +47,7 @@ fn invalid_configurations_are_refused_with_their_path() {
         ),
         (
             request(json!({ "set": { "name": "a", "value": "" } })),
-            "rules[1].request[1].set.value: with an empty value",
+            "rules[1].request[1].set.value: an edit with an empty value",
         ),
         (
             request(json!({ "set": { "name": ":path", "value": "a", "keep_empty_value": true } })),
