@@ -53,6 +53,8 @@ pub struct Decision {
     pub limit: usize,
     /// The bucket after the operation.
     pub bucket: Bucket,
+    /// Whether the clock has been set back since the bucket was last used, so that the bucket has to be kept even if nothing was taken.
+    pub is_set_back: bool,
 }
 
 impl Key {
@@ -86,6 +88,7 @@ pub fn apply(
     let entry = set.get_mut(index)?;
     let limit_index = if overflow { 0 } else { limit_of(key.0) };
     let limit = limits.get(limit_index)?;
+    let time = entry.bucket.time;
     let passes = match operation {
         Operation::Take(cost) => limit.take(&mut entry.bucket, now, cost),
         Operation::Charge(cost) => {
@@ -102,6 +105,7 @@ pub fn apply(
         overflow,
         limit: limit_index,
         bucket: entry.bucket,
+        is_set_back: entry.bucket.time < time,
     })
 }
 

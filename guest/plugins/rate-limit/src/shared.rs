@@ -5,9 +5,10 @@
 //! deleted, so there are as many values as sets, and never more.
 //!
 //! **Over-admission.** None, under any contention: a request passes only if its worker has stored the set with this request counted, and
-//! then it is counted in all later decisions. A refusal is not stored. An attempt fails only if another worker's attempt has succeeded.
-//! After [`TRIES`] failed attempts in a row, the request is refused. To give back or to charge something is tried [`MORE_TRIES`] times,
-//! because it would otherwise be lost; a lease would be counted until it expires.
+//! then it is counted in all later decisions. A refusal is not stored, unless the clock has been set back: otherwise, nothing would be added
+//! to the bucket until the former time. An attempt fails only if another worker's attempt has succeeded. After [`TRIES`] failed attempts in
+//! a row, the request is refused. To give back or to charge something is tried [`MORE_TRIES`] times, because it would otherwise be lost; a
+//! lease would be counted until it expires.
 //!
 //! A value begins with a fingerprint of the limits. If the limits have changed, the numbers have another meaning, and the set starts empty.
 
@@ -112,7 +113,7 @@ impl<S: Store> Shared<S> {
             }
             last = set::apply(set, limits, key, now, operation);
             match last {
-                Some(decision) if decision.passes => {}
+                Some(decision) if decision.passes || decision.is_set_back => {}
                 unchanged => return Ok(unchanged),
             }
             encode(&mut self.value, self.fingerprint, set);
