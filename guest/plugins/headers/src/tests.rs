@@ -5,6 +5,9 @@ mod cors;
 mod edits;
 mod format;
 mod message;
+mod proxy;
+#[path = "../../recipes.rs"]
+mod recipes;
 mod rewrites;
 
 use crate::schema;
@@ -35,26 +38,9 @@ fn reference_page_is_up_to_date() {
 /// Each recipe of the page is a scenario with the same configuration, and every scenario of a recipe is on the page.
 #[test]
 fn recipes_are_scenarios() {
-    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../..");
-    let page = std::fs::read_to_string(format!("{root}/docs/headers.md")).expect("the page");
-    let mut recipes = 0;
-    for manifest in page.split("```yaml\n").skip(1) {
-        let (manifest, _) = manifest.split_once("```").expect("the end of a block");
-        let (start, configuration) = manifest
-            .split_once("  pluginConfig:\n")
-            .expect("a configuration");
-        let (_, name) = start.split_once("metadata: { name: ").expect("a name");
-        let (name, _) = name.split_once(',').expect("a name");
-        let scenario =
-            std::fs::read_to_string(format!("{root}/tests/scenarios/plugins/{name}.yaml"))
-                .expect(name);
-        assert!(
-            scenario.contains(&format!("  configuration:\n{configuration}")),
-            "{name}"
-        );
-        recipes += 1;
-    }
-    assert_eq!(recipes, 10);
+    let mistakes = recipes::mistakes("headers");
+    assert!(mistakes.is_empty(), "{}", mistakes.join("\n"));
+    assert_eq!(recipes::of("headers").len(), 10);
 }
 
 /// The rows of the comparison with other proxies that the plugin has to have, by how they begin on the page.
@@ -102,8 +88,9 @@ fn features_name_tests_that_exist() {
         for test in tests.split(", ").map(|test| test.trim_matches('`')) {
             let exists = match test.strip_prefix("unit:") {
                 Some(unit) => sources.contains(&format!("fn {unit}()")),
-                None => std::fs::exists(format!("{root}/tests/scenarios/plugins/{test}.yaml"))
-                    .expect("a file"),
+                None => {
+                    std::fs::exists(format!("{root}/tests/scenarios/{test}.yaml")).expect("a file")
+                }
             };
             assert!(exists, "{feature}: {test}");
         }

@@ -1,6 +1,10 @@
 //! Configurations, and requests checked against them without a proxy. The counting is tested where it is done.
 
 mod features;
+mod proxy;
+#[path = "../../recipes.rs"]
+mod recipes;
+mod recipes_in_numbers;
 mod reference;
 
 use std::cell::RefCell;

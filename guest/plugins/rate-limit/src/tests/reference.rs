@@ -1,10 +1,10 @@
-//! The page `docs/rate-limit.md`: its reference is generated from the types, and its recipes are good configurations.
+//! The page `docs/rate-limit.md`: its reference is generated from the types, and its recipes are scenarios.
 
 use std::fmt::Write;
 
 use serde_json::Value;
 
-use super::{checked, schema};
+use super::{checked, recipes, schema};
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../docs/rate-limit.md");
 const MARK: &str =
@@ -119,18 +119,14 @@ fn reference_is_that_of_the_types() {
     );
 }
 
+/// Each recipe is a good configuration and a scenario with it, and every scenario of a recipe is on the page.
 #[test]
-fn recipes_are_good_configurations() {
-    let page = std::fs::read_to_string(PAGE).expect("the page");
-    let recipes: Vec<&str> = page
-        .split("```yaml\n")
-        .skip(1)
-        .filter_map(|rest| rest.split("```").next())
-        .collect();
-    assert!(recipes.len() >= 10);
+fn recipes_are_scenarios() {
+    let recipes = recipes::of("rate-limit");
+    assert_eq!(recipes.len(), 10);
     for recipe in recipes {
-        let resource: Value = serde_saphyr::from_str(recipe).expect(recipe);
-        assert_eq!(resource["kind"], "WasmPlugin", "{recipe}");
-        checked(&resource["spec"]["pluginConfig"]).expect(recipe);
+        checked(&recipe.configuration).expect(&recipe.heading);
     }
+    let mistakes = recipes::mistakes("rate-limit");
+    assert!(mistakes.is_empty(), "{}", mistakes.join("\n"));
 }
