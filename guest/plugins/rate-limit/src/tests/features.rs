@@ -14,6 +14,10 @@ const FEATURES: &[(&str, &str)] = &[
     ("windows: bounds", "fn windows_keep_their_bounds"),
     ("concurrency", "rate-limit-concurrency.yaml"),
     (
+        "concurrency: released however a stream ends",
+        "rate-limit-concurrency-ends.yaml",
+    ),
+    (
         "concurrency: leases expire",
         "fn leases_end_when_they_are_given_back_or_expire",
     ),
