@@ -139,9 +139,12 @@ fn clock_that_is_set_does_not_keep_requests_waiting() {
 
 // === Requests in progress ===
 
+/// Ends a stream.
+type End = fn(Stream);
+
 #[test]
 fn concurrency_is_released_however_a_stream_ends() {
-    let ends: [(&str, fn(Stream)); 6] = [
+    let ends: [(&str, End); 6] = [
         ("the client disconnects while it waits", Stream::finish),
         ("the response is complete", |stream| {
             stream.respond(Message::response(200).body("content"));

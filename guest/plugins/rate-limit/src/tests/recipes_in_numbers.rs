@@ -11,8 +11,11 @@ use super::proxy::{has_passed, header, milliseconds, passing, proxy};
 use super::recipes;
 use crate::RateLimit;
 
-/// The recipes by their headings, and what they limit.
-const RECIPES: [(&str, fn(&Value)); 10] = [
+/// A test of a recipe, which gets its configuration.
+type Test = fn(&Value);
+
+/// The recipes by their headings.
+const RECIPES: [(&str, Test); 10] = [
     ("One limit for a service", service),
     ("A limit for each client at a gateway", client),
     (
