@@ -1,8 +1,8 @@
 //! The recipes of a plugin's page, and the scenarios that run them. The tests of the plugins include this file.
 //!
 //! A recipe is a section below `## Recipes` with a WasmPlugin. Its scenarios are in `tests/scenarios/recipes/PLUGIN`, and have the name of
-//! the heading's anchor: `Few attempts to log in` is `few-attempts-to-log-in.yaml`, which runs in all runtimes. What cannot be shown in
-//! Envoy, whose clock no scenario sets, is in `few-attempts-to-log-in-limited.yaml`.
+//! the heading's anchor: `A limit for login attempts` is `a-limit-for-login-attempts.yaml`, which runs in all runtimes. What cannot be shown in
+//! Envoy, whose clock no scenario sets, is in `a-limit-for-login-attempts-limited.yaml`.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -67,7 +67,7 @@ fn invalid_configurations_are_refused_with_their_path() {
         ),
         (
             request(json!({ "append": { "name": ":path", "value": "b" } })),
-            "rules[1].request[1].append.name: the header can be set",
+            "rules[1].request[1].append.name: this header can only be set",
         ),
         (
             request(json!({ "set": { "name": "Content-Length", "value": "1" } })),

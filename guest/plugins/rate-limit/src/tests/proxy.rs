@@ -383,7 +383,7 @@ fn requests_pass_and_errors_are_logged_while_shared_data_is_full() {
         }
     }
     assert_eq!(passing(&proxy, 2, &Message::get("/")), 2);
-    let line = "error shared data cannot be used, a request is not limited";
+    let line = "error failed to use shared data: a request was not limited by a rule with the scope `proxy`";
     assert_eq!(proxy.take_log(), [line, line]);
     assert_eq!(counters(&proxy, "all"), [2, 2, 0, 0, 0].map(Some));
 
@@ -506,7 +506,7 @@ fn wrong_configurations_are_refused() {
         (r#"{ "rules": [] }"#, "rules: expected at least one rule"),
         (
             r#"{ "rules": [{ "name": "a", "limit": "1/s", "lease": "1h" }] }"#,
-            "rules[0].lease: goes with the algorithm `concurrency`",
+            "rules[0].lease: is only for the algorithm `concurrency`",
         ),
         (
             r#"{ "rules": [{ "name": "a", "limit": "1/s" }], "response": { "status": 700 } }"#,

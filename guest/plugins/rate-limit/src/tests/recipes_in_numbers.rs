@@ -23,12 +23,12 @@ const RECIPES: [(&str, Test); 10] = [
         api_key,
     ),
     ("A limit for each authenticated user", user),
-    ("Few attempts to log in", login),
-    ("Limits for routes, and paths that are exempt", routes),
+    ("A limit for login attempts", login),
+    ("Limits for routes, and exempt paths", routes),
     ("A limit for requests in progress", in_progress),
     ("Costs and bandwidth", costs),
-    ("Trying a limit out", candidate),
-    ("Answers of your own, and for gRPC", answers),
+    ("Trying out a limit", candidate),
+    ("Custom responses, and responses to gRPC requests", answers),
 ];
 
 #[test]
