@@ -87,7 +87,7 @@ mod tests {
         assert!(
             parse_schema(b"[]")
                 .expect_err("an array is refused")
-                .contains("is a JSON object")
+                .contains("must be a JSON object")
         );
         assert!(
             parse_schema(b"{")
