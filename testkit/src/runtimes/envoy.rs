@@ -9,6 +9,8 @@
 //!
 //! If a scenario replaces the plugins, Envoy reads its listener from a file. It replaces the filter chain of the listener
 //! whenever the file changes. Connections to the old filter chain stay open for the drain time, and then its plugins end.
+//!
+//! [`Listeners`] starts an Envoy with any bootstrap instead of that of a scenario.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read as _, Write as _};
@@ -32,6 +34,10 @@ use crate::logbook::{LogBook, PATIENCE, STEP, shown};
 use crate::metadata::{self, Metadata};
 use crate::scenario::{self, Histogram, MetricValue, Scenario};
 use crate::transcript::Line;
+
+mod listeners;
+
+pub use listeners::Listeners;
 
 /// Thread, level, logger, message.
 const FORMAT: &str = "\x1f%t\x1f%l\x1f%n\x1f%j";
@@ -128,7 +134,52 @@ pub fn start(
         // Envoy reports every listener that it takes from the file.
         levels.push_str(",upstream:info");
     }
-    let bootstrap = serde_json::to_vec(&bootstrap.to_json())?;
+    let mut envoy = launch(
+        binary,
+        &bootstrap.to_json(),
+        &levels,
+        drain_time(scenario),
+        slot,
+    )?;
+    envoy.metrics = (!scenario.metrics.is_empty()).then(BTreeMap::new);
+    envoy.listener = listener_file;
+    let Some((admin, twice)) = envoy.watch.wait_for_workers()? else {
+        envoy.join()?;
+        let complaints = envoy.watch.complaints();
+        return Ok(Started::Refused {
+            lines: envoy.watch.main.lines(),
+            reason: complaints,
+        });
+    };
+    // Without its listener, Envoy would continue to run.
+    if envoy.listener.is_some()
+        && let Err(error) = envoy.watch.wait_for_listener(1)
+    {
+        return Ok(Started::Refused {
+            lines: envoy.watch.main.lines(),
+            reason: format!("{error:#}"),
+        });
+    }
+    envoy.admin = admin;
+    let addresses = listener_addresses(admin)?;
+    envoy.address = *addresses.values().next().context("Envoy has no listener")?;
+    ensure!(
+        twice.is_multiple_of(2),
+        "plugins logged {twice} lines when they started on Envoy's main thread: expected an even number, because each plugin starts twice there"
+    );
+    envoy.start_lines = twice / 2;
+    Ok(Started::Serving(Box::new(envoy)))
+}
+
+/// Starts the process, and reads its log from then on.
+fn launch(
+    binary: &Path,
+    bootstrap: &serde_json::Value,
+    levels: &str,
+    drain_time: &str,
+    slot: Slot,
+) -> Result<Envoy> {
+    let bootstrap = serde_json::to_vec(bootstrap)?;
     let mut process = Command::new(binary)
         .args([
             // Passed on stdin, because it is too long for an argument.
@@ -138,12 +189,12 @@ pub fn start(
             "1",
             "--disable-hot-restart",
             "--drain-time-s",
-            drain_time(scenario),
+            drain_time,
             "--log-format",
             FORMAT,
         ])
         // Log lines of plugins at every level, and those of Envoy that show its state and its errors.
-        .args(["--log-level", "warning", "--component-log-level", &levels])
+        .args(["--log-level", "warning", "--component-log-level", levels])
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
@@ -164,42 +215,17 @@ pub fn start(
         let watch = watch.clone();
         std::thread::spawn(move || watch.read(stderr))
     };
-    let mut envoy = Envoy {
+    Ok(Envoy {
         process,
         admin: SocketAddr::from(([127, 0, 0, 1], 0)),
         address: SocketAddr::from(([127, 0, 0, 1], 0)),
         watch,
         reader: Some(reader),
         start_lines: 0,
-        metrics: (!scenario.metrics.is_empty()).then(BTreeMap::new),
-        listener: listener_file,
+        metrics: None,
+        listener: None,
         _slot: slot,
-    };
-    let Some((admin, twice)) = envoy.watch.wait_for_workers()? else {
-        envoy.join()?;
-        let complaints = envoy.watch.complaints();
-        return Ok(Started::Refused {
-            lines: envoy.watch.main.lines(),
-            reason: complaints,
-        });
-    };
-    // Without its listener, Envoy would continue to run.
-    if envoy.listener.is_some()
-        && let Err(error) = envoy.watch.wait_for_listener(1)
-    {
-        return Ok(Started::Refused {
-            lines: envoy.watch.main.lines(),
-            reason: format!("{error:#}"),
-        });
-    }
-    envoy.admin = admin;
-    envoy.address = listener(admin)?;
-    ensure!(
-        twice.is_multiple_of(2),
-        "plugins logged {twice} lines when they started on Envoy's main thread: expected an even number, because each plugin starts twice there"
-    );
-    envoy.start_lines = twice / 2;
-    Ok(Started::Serving(Box::new(envoy)))
+    })
 }
 
 /// Returns the drain time in seconds. It is short, unless a request would be aborted then.
@@ -254,16 +280,21 @@ fn plugin(plugin: &Deployed) -> Plugin {
     deployed
 }
 
-/// Returns the address of the only listener, as reported by the admin interface.
-fn listener(admin: SocketAddr) -> Result<SocketAddr> {
+/// Returns the addresses of the listeners by name, as reported by the admin interface.
+fn listener_addresses(admin: SocketAddr) -> Result<BTreeMap<String, SocketAddr>> {
     let body = call_admin(admin, "GET", "/listeners?format=json")?;
     let listeners: serde_json::Value =
         serde_json::from_slice(&body).context("Envoy's list of listeners is not JSON")?;
-    let address = &listeners["listener_statuses"][0]["local_address"]["socket_address"];
-    let port = address["port_value"]
-        .as_u64()
-        .with_context(|| format!("no address in {listeners}"))?;
-    Ok(SocketAddr::new(admin.ip(), u16::try_from(port)?))
+    let address = |listener: &serde_json::Value| -> Result<_> {
+        let port = listener["local_address"]["socket_address"]["port_value"]
+            .as_u64()
+            .with_context(|| format!("no address in {listener}"))?;
+        let name = listener["name"].as_str().unwrap_or_default().to_owned();
+        Ok((name, SocketAddr::new(admin.ip(), u16::try_from(port)?)))
+    };
+    items(&listeners["listener_statuses"])
+        .map(address)
+        .collect()
 }
 
 /// Returns the values of the metrics that plugins defined, as reported by the admin interface.
@@ -413,7 +444,7 @@ impl Runtime for Envoy {
 impl Drop for Envoy {
     fn drop(&mut self) {
         if self.reader.is_some() {
-            // This runs only if the scenario has failed, and its error is the relevant one.
+            // The scenario has failed, and its error is the relevant one; or the process was not started for a scenario.
             let _ = self.process.kill();
             let _ = self.process.wait();
         }
