@@ -143,7 +143,7 @@ impl HttpStream {
     /// Envoy's documentation lists its attributes. Not every attribute is available in every proxy and every phase; an
     /// unavailable attribute yields `None`.
     pub fn property(&self, path: &[&str]) -> Result<Option<Vec<u8>>, Error> {
-        properties::get(self.handle(), &property::owned(path))
+        property::get(self.handle(), path)
     }
 
     /// Returns a string property. Returns [`Error::Malformed`] if it is not valid UTF-8.
