@@ -54,11 +54,10 @@ fn increment_metric(mut host: Host<'_>, id: u32, by: i64) -> wasmtime::Result<u3
     })))
 }
 
-fn record_metric(mut host: Host<'_>, id: u32, value: u64) -> wasmtime::Result<u32> {
+fn record_metric(host: Host<'_>, id: u32, value: u64) -> wasmtime::Result<u32> {
     require_running(&host, "proxy_record_metric")?;
-    Ok(status(memory(&mut host).and_then(|(_, guest)| {
-        Ok(metrics::record(&guest.services, id, value)?)
-    })))
+    let recorded = metrics::record(&host.data().services, id, value);
+    Ok(status(recorded.map_err(Status::from)))
 }
 
 fn get_metric(mut host: Host<'_>, id: u32, value_at: u32) -> wasmtime::Result<u32> {
