@@ -1,6 +1,6 @@
 //! [`client_address`]: the address of the client that sent a request, possibly through trusted proxies.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use crate::Request;
 
@@ -37,6 +37,13 @@ fn nth_forwarded(forwarded: &[u8], source: IpAddr, trusted_hops: u32) -> Option<
 
 /// Parses an address, with or without a port: `192.0.2.7`, `192.0.2.7:80`, `2001:db8::1`, `[2001:db8::1]` or `[2001:db8::1]:80`.
 pub fn address_of(text: &[u8]) -> Option<IpAddr> {
+    match ipv4_with_port(text) {
+        Some(address) => Some(IpAddr::V4(address)),
+        None => any_address_of(text),
+    }
+}
+
+fn any_address_of(text: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(text.trim_ascii()).ok()?;
     let address = if let Some(rest) = text.strip_prefix('[') {
         rest.split_once(']')?.0
@@ -52,4 +59,83 @@ pub fn address_of(text: &[u8]) -> Option<IpAddr> {
         .map_or(address, |(address, _)| address);
     let address: IpAddr = address.parse().ok()?;
     Some(address.to_canonical())
+}
+
+/// Parses the form in which proxies report most clients, `192.0.2.7:80`, in one pass. Returns `None` for all other forms, whether they are
+/// addresses or not.
+fn ipv4_with_port(text: &[u8]) -> Option<Ipv4Addr> {
+    let mut address = 0;
+    let mut bytes = text.iter();
+    for end in *b"...:" {
+        let mut part: Option<u32> = None;
+        loop {
+            let byte = *bytes.next()?;
+            match (byte.wrapping_sub(b'0'), part) {
+                // A part has no leading zeros.
+                (0..=9, Some(0)) => return None,
+                (digit @ 0..=9, _) => {
+                    let number = part.unwrap_or(0) * 10 + u32::from(digit);
+                    part = (number <= 255).then_some(number);
+                    part?;
+                }
+                _ if byte == end => break,
+                _ => return None,
+            }
+        }
+        address = address << 8 | part?;
+    }
+    bytes
+        .all(u8::is_ascii_digit)
+        .then_some(Ipv4Addr::from(address))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn common_form_is_parsed_in_one_pass() {
+        for (text, address) in [
+            ("192.0.2.7:80", [192, 0, 2, 7]),
+            ("0.0.0.0:0", [0; 4]),
+            ("255.255.255.255:65535", [255; 4]),
+            ("10.20.30.40:", [10, 20, 30, 40]),
+        ] {
+            assert_eq!(
+                ipv4_with_port(text.as_bytes()),
+                Some(address.into()),
+                "{text}"
+            );
+        }
+        for text in [
+            "",
+            "192.0.2.7",
+            "192.0.2:80",
+            "192.0.2.7.1:80",
+            "192.0.2.256:80",
+            "192.0.2.4294967303:80",
+            "192.0.02.7:80",
+            "192.0.2.:80",
+            ".0.2.7:80",
+            " 192.0.2.7:80",
+            "192.0.2.7:80 ",
+            "192.0.2.7:8:0",
+            "192.0.2.7%1:80",
+            "[::1]:80",
+        ] {
+            assert_eq!(ipv4_with_port(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    proptest! {
+        /// The fast way never differs from the other one, so it changes no result.
+        #[test]
+        fn both_ways_agree(text in "[0-3]{0,4}[.][0-9]{1,3}[.][0-9]{1,3}[.%:][0-9]{1,3}[:.%]?[0-9a: ]{0,4}") {
+            if let Some(address) = ipv4_with_port(text.as_bytes()) {
+                prop_assert_eq!(any_address_of(text.as_bytes()), Some(IpAddr::V4(address)));
+            }
+        }
+    }
 }
