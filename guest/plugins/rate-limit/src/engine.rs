@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use plugin_matching::Request;
 
 use crate::config::{Cost, Scope};
+use crate::key::KeyHasher;
 use crate::limit::Quota;
 use crate::rule::Rule;
 use crate::set::{Decision, Key, Operation};
@@ -24,7 +25,8 @@ pub struct Engine<S> {
 #[derive(Debug)]
 struct Counted<S> {
     rule: Rule,
-    seed: u64,
+    /// Begins each of its keys.
+    key: KeyHasher,
     buckets: RefCell<Buckets<S>>,
 }
 
@@ -106,7 +108,7 @@ impl<S: Store> Engine<S> {
             };
             counted.push(Counted {
                 rule,
-                seed,
+                key: KeyHasher::new(seed),
                 buckets: RefCell::new(buckets),
             });
         }
@@ -137,13 +139,14 @@ impl<S: Store> Engine<S> {
     ) -> Outcome {
         let mut outcome = Outcome::default();
         let mut all_taken = self.taken.take();
+        let last = self.rules.len().saturating_sub(1);
         for (index, counted) in self.rules.iter().enumerate() {
             let rule = &counted.rule;
             if !rule.applies(request) || !rule.enabled.chooses() {
                 continue;
             }
             count(index, Event::Enabled);
-            let (key, cost) = (rule.key(request, counted.seed), rule.cost(request));
+            let (key, cost) = (rule.key(request, counted.key), rule.cost(request));
             let Some(decision) = self.apply(counted, key, now, Operation::Take(cost)) else {
                 count(index, Event::Ok);
                 continue;
@@ -162,13 +165,16 @@ impl<S: Store> Engine<S> {
                     outcome.is_near = true;
                     count(index, Event::NearLimit);
                 }
-                all_taken.push(Taken {
-                    rule: index,
-                    key,
-                    at: now,
-                    cost,
-                    overflow: decision.overflow,
-                });
+                // After the last rule, no other one can reject the request.
+                if index < last || rule.ends_with_stream() {
+                    all_taken.push(Taken {
+                        rule: index,
+                        key,
+                        at: now,
+                        cost,
+                        overflow: decision.overflow,
+                    });
+                }
                 continue;
             }
             count(index, Event::RateLimited);

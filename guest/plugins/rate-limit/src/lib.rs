@@ -75,7 +75,8 @@ impl Plugin for RateLimit {
             let defined = Counters::define(&config.stat_prefix, &rule.name);
             counters.push(defined.map_err(|error| failed("define a metric", error))?);
         }
-        let seed = RandomState::new().hash_one(0);
+        // Without WASI, all instances of a module have the same `RandomState`.
+        let seed = RandomState::new().hash_one(clock::now());
         let engine = Engine::new(rules, seed, |rule| {
             (ProxyData, shared_prefix(&config.stat_prefix, &rule.name))
         });

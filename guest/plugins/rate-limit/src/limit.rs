@@ -35,6 +35,8 @@ pub struct Limit {
     token: u64,
     gain: u64,
     capacity: u64,
+    /// From how many missing parts on the limit is near.
+    near: u64,
     /// By how many bits times are shortened, so that an interval fits into 32 bits.
     shift: u32,
 }
@@ -90,6 +92,7 @@ impl Limit {
             token,
             gain: u64::from(count) / divisor,
             capacity,
+            near: capacity / 100 * NEAR,
             shift: 32_u32.saturating_sub(interval.leading_zeros()),
         })
     }
@@ -168,7 +171,7 @@ impl Limit {
     #[inline]
     pub fn is_near(&self, bucket: &Bucket, now: u64) -> bool {
         match self.algorithm {
-            Algorithm::TokenBucket => bucket.used / NEAR >= self.capacity / 100,
+            Algorithm::TokenBucket => bucket.used >= self.near,
             _ => self.counted(bucket, now) * 100 >= u64::from(self.count) * NEAR,
         }
     }
@@ -258,7 +261,7 @@ impl Limit {
         let elapsed = now.saturating_sub(bucket.time);
         match self.algorithm {
             Algorithm::TokenBucket => {
-                let gained = elapsed.saturating_mul(self.gain);
+                let gained = times(elapsed, self.gain);
                 bucket.used = bucket.used.saturating_sub(gained);
                 bucket.time = now;
             }
@@ -289,7 +292,7 @@ impl Limit {
     fn passes(&self, bucket: &Bucket, now: u64, cost: u32) -> bool {
         match self.algorithm {
             Algorithm::TokenBucket => {
-                let needed = self.token.saturating_mul(cost.into());
+                let needed = times(self.token, cost.into());
                 bucket.used.saturating_add(needed) <= self.capacity
             }
             _ => self.counted(bucket, now) + u64::from(cost) <= self.count.into(),
@@ -300,7 +303,7 @@ impl Limit {
     fn add(&self, bucket: &mut Bucket, cost: u32) {
         bucket.used = match self.algorithm {
             Algorithm::TokenBucket => {
-                let parts = self.token.saturating_mul(cost.into());
+                let parts = times(self.token, cost.into());
                 bucket.used.saturating_add(parts).min(DEEPEST)
             }
             _ => {
@@ -333,6 +336,16 @@ fn greatest_common_divisor(mut a: u64, mut b: u64) -> u64 {
         (a, b) = (b, a % b);
     }
     a
+}
+
+/// Multiplies, or returns the largest number. Most factors are 1, and WebAssembly has no instruction that detects an overflow.
+#[inline]
+fn times(number: u64, factor: u64) -> u64 {
+    if factor == 1 {
+        number
+    } else {
+        number.saturating_mul(factor)
+    }
 }
 
 fn halves(used: u64) -> (u32, u32) {

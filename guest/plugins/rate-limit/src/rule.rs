@@ -141,14 +141,13 @@ impl Rule {
         self.condition.matches(request) && !self.exempt.iter().any(|exempt| exempt.matches(request))
     }
 
-    /// Returns the key of a request, with the limit that is for it.
-    pub fn key(&self, request: &impl Request, seed: u64) -> Key {
+    /// Returns the key of a request, with the limit that is for it. `hasher` has just begun a key.
+    pub fn key(&self, request: &impl Request, mut hasher: KeyHasher) -> Key {
         let limit = self
             .overrides
             .iter()
             .position(|it| it.matches(request))
             .map_or(0, |index| index + 1) as u8;
-        let mut hasher = KeyHasher::new(seed);
         for part in &self.key {
             part.hash(request, &mut hasher);
         }
