@@ -4,15 +4,19 @@
 //! without a plugin. `hostcalls/*` is the plugin `headers` without a task and with ten headers to append: a tenth of the difference is
 //! the cost of a hostcall. `metrics/*` is a plugin that increments a counter zero or a hundred times, as a component and handwritten.
 //! `wasmtime/*` is wasmtime alone, used as documented, with the same callback: the lower bound for the engines.
+//!
+//! At the end, the ratios that have a target are printed, and how long the plugin `rate-limit` takes with a million clients. With a filter
+//! that matches nothing, only these are measured: `cargo bench -p tidegate-benches --bench callback -- NONE`.
 
 use std::hint::black_box;
 use std::mem;
+use std::net::Ipv4Addr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, Version};
 use tidegate_benches::paired::{Operation, Rounds};
 use tidegate_benches::{messages, modules};
 use tidegate_components::guests::{self, Shape};
@@ -20,7 +24,9 @@ use tidegate_host::{
     EngineKind, Fields, LogLine, LogSink, Name, PluginSpec, Runtime, RuntimeConfig, Stream,
     WorkerChain,
 };
+use tidegate_semantics::attributes::Connection;
 
+mod clients;
 mod peer;
 
 /// Small enough to fit in the L1 cache, like a proxy's current stream, and large enough to make the resolution of the clock irrelevant.
@@ -269,6 +275,18 @@ fn print_ratio(what: &str, ratio: f64, target: f64) {
     println!("{what}: {ratio:.2} (target {target}: {verdict})");
 }
 
+/// Opens a stream of a client.
+fn open_from(chain: &WorkerChain, client: Ipv4Addr) -> Stream {
+    let mut stream = chain.open(Rc::new(|| ()));
+    stream.set_connection(Connection {
+        id: 1,
+        source: (client, 43210).into(),
+        destination: (Ipv4Addr::LOCALHOST, 8080).into(),
+        version: Version::HTTP_11,
+    });
+    stream
+}
+
 /// Returns an operation that measures the cost of a stream's request headers in a worker's chain. This includes the filter's start.
 fn request_through_chain<'a>(
     name: &'static str,
@@ -276,7 +294,7 @@ fn request_through_chain<'a>(
     request: &'a Fields,
 ) -> Operation<'a> {
     let run = move || {
-        let open = |_| (chain.open(Rc::new(|| ())), messages::copy(request));
+        let open = |_| (open_from(chain, CLIENT), messages::copy(request));
         let mut streams: Vec<_> = (0..RUNS).map(open).collect();
         let begun = Instant::now();
         for (stream, fields) in &mut streams {
@@ -287,10 +305,19 @@ fn request_through_chain<'a>(
     (name, Box::new(run))
 }
 
+/// The client of all requests.
+const CLIENT: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 7);
+
 /// One rule of the plugin `rate-limit`, by the address of the client, which no request exceeds.
-const RATE_LIMIT: &str = r#"{ "rules": [
+const RATE_LIMIT: &str = r#"{ "rules": [{ "name": "client", "limit": "1000000000/s", "key": [{ "client_address": {} }] }] }"#;
+
+/// The same behind a proxy.
+const RATE_LIMIT_FORWARDED: &str = r#"{ "rules": [
     { "name": "client", "limit": "1000000000/s", "key": [{ "client_address": { "trusted_hops": 1 } }] }
 ] }"#;
+
+/// The limit of a request callback, as a multiple of the tutorial's.
+const RATE_LIMIT_TARGET: f64 = 1.3;
 
 /// Prints the ratios that have a target.
 fn ratios(_: &mut Criterion) {
@@ -314,11 +341,11 @@ fn ratios(_: &mut Criterion) {
     };
     let component =
         |component: &[u8]| worker(Some((EngineKind::Component, component.to_vec())), "");
-    let [tutorial, rate_limit] = ["istio-tutorial", "rate-limit"]
+    let [tutorial, limiter] = ["istio-tutorial", "rate-limit"]
         .map(|name| guests::build(name, Shape::Bare).expect("component should build"));
     let forwarded = (
         Name::Header(HeaderName::from_static("x-forwarded-for")),
-        HeaderValue::from_static("192.0.2.7"),
+        HeaderValue::from_static("198.51.100.9"),
     );
     let mut forwarded_request = messages::copy(&request);
     forwarded_request.append(forwarded.0, forwarded.1);
@@ -326,7 +353,10 @@ fn ratios(_: &mut Criterion) {
         &tutorial.module,
         r#"{ "requests_per_second": 100000000, "log": false }"#,
     );
-    let rate_limit = proxy_wasm(&rate_limit.module, RATE_LIMIT);
+    let rate_limit = proxy_wasm(&limiter.module, RATE_LIMIT);
+    let rate_limit_forwarded = proxy_wasm(&limiter.module, RATE_LIMIT_FORWARDED);
+    let time_by_hand = proxy_wasm(&modules::limit_by_hand(false).expect(text), "");
+    let limit_by_hand = proxy_wasm(&modules::limit_by_hand(true).expect(text), "");
     let chains = [
         ("by hand", proxy_wasm(&by_hand, "")),
         ("rust-sdk", proxy_wasm(&sdk, "")),
@@ -352,16 +382,23 @@ fn ratios(_: &mut Criterion) {
     let raw =
         peer::Component::new(&append.component, false).expect("component should be instantiated");
     operations.push(through_wasmtime("raw component", raw, &response));
-    operations.push(request_through_chain(
-        "tutorial",
-        &tutorial,
-        &forwarded_request,
-    ));
-    operations.push(request_through_chain(
-        "rate-limit",
-        &rate_limit,
-        &forwarded_request,
-    ));
+    for (name, chain, request) in [
+        ("tutorial", &tutorial, &request),
+        ("rate-limit", &rate_limit, &request),
+        (
+            "rate-limit, forwarded",
+            &rate_limit_forwarded,
+            &forwarded_request,
+        ),
+        ("time by hand", &time_by_hand, &request),
+        (
+            "time, address and counters by hand",
+            &limit_by_hand,
+            &request,
+        ),
+    ] {
+        operations.push(request_through_chain(name, chain, request));
+    }
     let rounds = Rounds::measure(operations, count);
     let ratio =
         |name: &'static str, base: &'static str| rounds.median(|time| time(name) / time(base));
@@ -392,7 +429,18 @@ fn ratios(_: &mut Criterion) {
     print_ratio(
         "request, rate-limit with one rule by client address / tutorial",
         ratio("rate-limit", "tutorial"),
-        1.3,
+        RATE_LIMIT_TARGET,
+    );
+    println!(
+        "request, rate-limit behind a trusted proxy / tutorial: {:.2}",
+        ratio("rate-limit, forwarded", "tutorial")
+    );
+    let hostcalls = rounds.median(|time| {
+        let more = time("time, address and counters by hand") - time("time by hand");
+        (time("tutorial") + more) / time("tutorial")
+    });
+    println!(
+        "request, tutorial with the address of the client and two counters, by hand / tutorial: {hostcalls:.2} (a lower bound)"
     );
     for name in [
         "by hand",
@@ -403,10 +451,13 @@ fn ratios(_: &mut Criterion) {
         "raw component",
         "tutorial",
         "rate-limit",
+        "rate-limit, forwarded",
+        "time by hand",
+        "time, address and counters by hand",
     ] {
         println!("{name}: {:.0} ns", rounds.median(|time| time(name)));
     }
 }
 
-criterion_group!(benches, callback, ratios);
+criterion_group!(benches, callback, ratios, clients::longest);
 criterion_main!(benches);

@@ -75,6 +75,12 @@ pub fn metric_by_hand(times: u32) -> Result<Vec<u8>> {
     )
 }
 
+/// Returns the handwritten module that makes the hostcalls of a rate limit by client address, or only asks for the time.
+pub fn limit_by_hand(more: bool) -> Result<Vec<u8>> {
+    let more = format!("(i32.const {})", u8::from(more));
+    text(&include_str!("../wat/limit.wat").replace("(i32.const MORE)", &more))
+}
+
 fn floor(limit: u64) -> String {
     include_str!("../wat/floor.wat").replace("LIMIT", &limit.to_string())
 }
