@@ -64,25 +64,32 @@ fn any_address_of(text: &[u8]) -> Option<IpAddr> {
 /// Parses the form in which proxies report most clients, `192.0.2.7:80`, in one pass. Returns `None` for all other forms, whether they are
 /// addresses or not.
 fn ipv4_with_port(text: &[u8]) -> Option<Ipv4Addr> {
-    let mut address = 0;
+    let (mut address, mut dots) = (0, 0);
+    // The digits of a part with a 1 before them, so that leading zeros count.
+    let mut part = 1;
     let mut bytes = text.iter();
-    for end in *b"...:" {
-        let mut part: Option<u32> = None;
-        loop {
-            let byte = *bytes.next()?;
-            match (byte.wrapping_sub(b'0'), part) {
-                // A part has no leading zeros.
-                (0..=9, Some(0)) => return None,
-                (digit @ 0..=9, _) => {
-                    let number = part.unwrap_or(0) * 10 + u32::from(digit);
-                    part = (number <= 255).then_some(number);
-                    part?;
-                }
-                _ if byte == end => break,
-                _ => return None,
+    loop {
+        let byte = *bytes.next()?;
+        let digit = u32::from(byte.wrapping_sub(b'0'));
+        if digit <= 9 {
+            part = part * 10 + digit;
+            if part > 1255 {
+                return None;
             }
+            continue;
         }
-        address = address << 8 | part?;
+        let number = match part {
+            10..20 => part - 10,
+            110..200 => part - 100,
+            1100.. => part - 1000,
+            _ => return None,
+        };
+        (address, part) = (address << 8 | number, 1);
+        match (byte, dots) {
+            (b'.', 0..3) => dots += 1,
+            (b':', 3) => break,
+            _ => return None,
+        }
     }
     bytes
         .all(u8::is_ascii_digit)

@@ -16,6 +16,9 @@ use crate::table::Table;
 #[derive(Debug)]
 pub struct Engine<S> {
     rules: Vec<Counted<S>>,
+    /// Whether what a request takes may have to be given back or charged later. That of a single rule does not, unless it ends with the
+    /// stream.
+    may_give_back: bool,
     /// What the current request has taken. Kept, so that a request allocates nothing.
     taken: RefCell<Vec<Taken>>,
     failed: Cell<bool>,
@@ -112,8 +115,11 @@ impl<S: Store> Engine<S> {
                 buckets: RefCell::new(buckets),
             });
         }
+        let may_give_back =
+            counted.len() > 1 || counted.iter().any(|it| it.rule.ends_with_stream());
         Ok(Engine {
             rules: counted,
+            may_give_back,
             taken: RefCell::default(),
             failed: Cell::new(false),
         })
@@ -138,8 +144,11 @@ impl<S: Store> Engine<S> {
         count: impl Fn(usize, Event),
     ) -> Outcome {
         let mut outcome = Outcome::default();
-        let mut all_taken = self.taken.take();
-        let last = self.rules.len().saturating_sub(1);
+        let mut all_taken = if self.may_give_back {
+            self.taken.take()
+        } else {
+            Vec::new()
+        };
         for (index, counted) in self.rules.iter().enumerate() {
             let rule = &counted.rule;
             if !rule.applies(request) || !rule.enabled.chooses() {
@@ -165,8 +174,7 @@ impl<S: Store> Engine<S> {
                     outcome.is_near = true;
                     count(index, Event::NearLimit);
                 }
-                // After the last rule, no other one can reject the request.
-                if index < last || rule.ends_with_stream() {
+                if self.may_give_back {
                     all_taken.push(Taken {
                         rule: index,
                         key,
@@ -186,6 +194,9 @@ impl<S: Store> Engine<S> {
             let retry = limit.map_or(0, |limit| limit.quota(&decision.bucket, now, cost).retry);
             outcome.rejected = Some((index, retry));
             break;
+        }
+        if !self.may_give_back {
+            return outcome;
         }
         for taken in all_taken.drain(..) {
             let Some(counted) = self.rules.get(taken.rule) else {

@@ -109,7 +109,9 @@ impl Plugin for RateLimit {
                 "failed to use shared data: a request was not limited by a rule with the scope `proxy`"
             );
         }
-        stream.headers = headers_of(&self.engine, &self.response, &outcome);
+        if states || outcome.rejected.is_some() {
+            stream.headers = headers_of(&self.engine, &self.response, &outcome);
+        }
         stream.is_near = outcome.is_near && outcome.rejected.is_none();
         stream.held = outcome.held;
         if outcome.is_not_enforced {
