@@ -1,7 +1,9 @@
-//! The candidates of the load comparison: several implementations of the tutorial's work, each with a server.
+//! The candidates of the load comparison: several implementations of the tutorial's work, each with a server, and two of the work of the
+//! plugin `rate-limit`.
 //!
-//! All candidates let requests pass up to a limit per second, respond to the others with 403 and `powered-by`, and add two headers to
-//! every response. `plain` and `empty` do nothing, and show the cost of the server and of an empty plugin.
+//! The candidates for the tutorial let requests pass up to a limit per second, respond to the others with 403 and `powered-by`, and add two
+//! headers to every response. Those for `rate-limit` let requests of each client address pass up to a limit per minute, respond to the
+//! others with 429 and `retry-after`, and count both. `plain` and `empty` do nothing, and show the cost of the server and of an empty plugin.
 
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -28,7 +30,7 @@ pub struct Candidate {
     pub family: Family,
     /// The plugin, if there is one.
     pub module: Option<Vec<u8>>,
-    /// Whether the candidate limits requests and adds headers, so that it can be verified.
+    /// Whether the candidate does the work of its family, so that it can be verified.
     pub works: bool,
     kind: Kind,
 }
@@ -40,6 +42,8 @@ pub enum Family {
     Envoy,
     /// `tidegate run`, with an upstream on the load generator's core.
     Host,
+    /// Envoy as in the first family, with the plugin `rate-limit` or its twin.
+    RateLimit,
 }
 
 enum Kind {
@@ -59,8 +63,8 @@ pub struct Environment {
     pub modules: Modules,
     /// The binary of Envoy, if there is one for this platform.
     pub envoy: Option<PathBuf>,
-    /// The command-line tool.
-    pub tidegate: PathBuf,
+    /// The command-line tool, if a candidate needs it.
+    pub tidegate: Option<PathBuf>,
     /// The upstream for candidates that need one.
     pub upstream: SocketAddr,
     /// The directory for files that servers read.
@@ -72,10 +76,9 @@ pub struct Environment {
 impl Candidate {
     /// Returns all candidates, in the order of the table. Those with Envoy are included only if there is an Envoy. The first candidate of
     /// each family is its baseline.
-    pub fn all(environment: &Environment) -> Result<Vec<Candidate>> {
-        let modules = &environment.modules;
+    pub fn all(modules: &Modules, has_envoy: bool) -> Result<Vec<Candidate>> {
         let mut all = Vec::new();
-        if environment.envoy.is_some() {
+        if has_envoy {
             all.push(Candidate::filters("envoy, plain", |_| Vec::new(), false));
             all.push(Candidate::wasm(
                 "envoy, empty Wasm filter",
@@ -152,7 +155,33 @@ impl Candidate {
             true,
             modules,
         )?);
+        if has_envoy {
+            all.extend(Candidate::of_rate_limit(modules)?);
+        }
         Ok(all)
+    }
+
+    fn of_rate_limit(modules: &Modules) -> Result<[Candidate; 4]> {
+        let plain = Candidate::filters("rate-limit, plain", |_| Vec::new(), false);
+        let wasm = |name, module: fn(&Modules, u64) -> Result<Vec<u8>>| {
+            Candidate::wasm(name, module, true, modules)
+        };
+        let all = [
+            plain,
+            wasm("rate-limit, twin (Rust)", |modules, _| {
+                Ok(modules.rate_limit_twin.clone())
+            })?,
+            wasm("rate-limit, plugin", |modules, _| {
+                Ok(modules.rate_limit.clone())
+            })?,
+            wasm("rate-limit, plugin (bare target)", |modules, _| {
+                Ok(modules.rate_limit_bare.clone())
+            })?,
+        ];
+        Ok(all.map(|candidate| Candidate {
+            family: Family::RateLimit,
+            ..candidate
+        }))
     }
 
     fn filters(name: &'static str, filters: fn(u64) -> Vec<Value>, works: bool) -> Candidate {
@@ -198,7 +227,7 @@ impl Candidate {
         })
     }
 
-    /// Starts a server with one worker that lets `limit` requests per second pass.
+    /// Starts a server with one worker that lets `limit` requests pass, each second or, in the family `RateLimit`, each minute.
     pub fn start(&self, environment: &Environment, limit: u64) -> Result<Server> {
         match &self.kind {
             Kind::Filters(filters) => envoy(environment, filters(limit), None),
@@ -207,7 +236,13 @@ impl Candidate {
                     "bench",
                     Module::Inline(module(&environment.modules, limit)?),
                 );
-                plugin.configuration = self.works.then(|| configuration(limit).into_bytes());
+                plugin.configuration = self.works.then(|| {
+                    let configuration = match self.family {
+                        Family::Envoy | Family::Host => configuration(limit),
+                        Family::RateLimit => rate_limit_configuration(limit),
+                    };
+                    configuration.into_bytes()
+                });
                 envoy(environment, Vec::new(), Some(plugin))
             }
             Kind::Run(engine, module) => {
@@ -220,9 +255,15 @@ impl Candidate {
     }
 }
 
-/// Returns the plugins' configuration: the limit, and no log line for each request.
+/// Returns the configuration of the tutorial's plugins: the limit, and no log line for each request.
 pub fn configuration(limit: u64) -> String {
     json!({ "requests_per_second": limit, "log": false }).to_string()
+}
+
+/// Returns the configuration of `rate-limit` and of its twin: a limit for each client, as in the recipe in `docs/rate-limit.md`.
+fn rate_limit_configuration(limit: u64) -> String {
+    let rule = json!({ "name": "per-client", "limit": format!("{limit}/m"), "key": [{ "client_address": {} }] });
+    json!({ "rules": [rule], "response": { "enable_retry_after_header": true } }).to_string()
 }
 
 /// Starts `tidegate run` with one plugin and the environment's upstream.
@@ -241,7 +282,12 @@ pub fn run(
         Some(configuration) => format!("{}={configuration}", file.path().display()),
         None => file.path().display().to_string(),
     };
-    let mut command = Command::new(&environment.tidegate);
+    let mut command = Command::new(
+        environment
+            .tidegate
+            .as_ref()
+            .context("the command-line tool has not been built")?,
+    );
     command.args([
         "run",
         &plugin,

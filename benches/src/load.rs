@@ -5,10 +5,11 @@
 //! cost more than some of the candidates.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use socket2::{Domain, Socket, Type};
 
 use crate::messages;
 
@@ -101,6 +102,23 @@ impl Connection {
     pub fn open(server: SocketAddr) -> Result<Connection> {
         let stream =
             TcpStream::connect(server).with_context(|| format!("failed to connect to {server}"))?;
+        Connection::new(stream)
+    }
+
+    /// Connects from an address of this machine, so that the server sees another client.
+    pub fn open_from(client: IpAddr, server: SocketAddr) -> Result<Connection> {
+        let connect = || {
+            let socket = Socket::new(Domain::for_address(server), Type::STREAM, None)?;
+            socket.bind(&SocketAddr::from((client, 0)).into())?;
+            socket.connect(&server.into())?;
+            Ok::<_, std::io::Error>(socket.into())
+        };
+        let stream =
+            connect().with_context(|| format!("failed to connect to {server} from {client}"))?;
+        Connection::new(stream)
+    }
+
+    fn new(stream: TcpStream) -> Result<Connection> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(ANSWER_WITHIN))?;
         Ok(Connection {

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use tidegate_components::guests::{self, Shape};
 use tidegate_components::{languages, workspace};
 
-/// All forms of the tutorial's plugin, and the modules that it is compared with.
+/// All forms of the tutorial's plugin and of the plugin `rate-limit`, and the modules that they are compared with.
 pub struct Modules {
     /// The component, built by rustc.
     pub component: Vec<u8>,
@@ -16,6 +16,12 @@ pub struct Modules {
     pub twin: Vec<u8>,
     /// The same plugin written with the Proxy-Wasm Go SDK, if Go is installed.
     pub go_twin: Option<Vec<u8>>,
+    /// The plugin `rate-limit`, adapted.
+    pub rate_limit: Vec<u8>,
+    /// The same, of the component built for `wasm32-unknown-unknown`.
+    pub rate_limit_bare: Vec<u8>,
+    /// One of its rules, written with the Proxy-Wasm Rust SDK.
+    pub rate_limit_twin: Vec<u8>,
     /// A module that does nothing.
     pub empty: Vec<u8>,
 }
@@ -39,6 +45,9 @@ impl Modules {
             adapted_bare: bare.module.to_vec(),
             twin: guests::build_module("proxy-wasm-twin")?.to_vec(),
             go_twin,
+            rate_limit: guests::build("rate-limit", Shape::Wasip2)?.module.to_vec(),
+            rate_limit_bare: guests::build("rate-limit", Shape::Bare)?.module.to_vec(),
+            rate_limit_twin: guests::build_module("proxy-wasm-rate-limit")?.to_vec(),
             empty: empty()?,
         })
     }

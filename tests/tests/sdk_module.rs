@@ -1,8 +1,8 @@
 //! The host runs modules that were built with Proxy-Wasm SDKs like Envoy.
 //!
-//! The twin of the tutorial, written with the Rust SDK, passes the scenarios of the tutorial. The guest `sdk-twins` contains twins of
-//! examples of the Go SDK, and `tests/twins` a scenario for each of them. Each scenario becomes one test per runtime,
-//! `<example>/<runtime>`; the tests in Envoy also compare the transcript with that of the host.
+//! The twins of the tutorial and of the plugin `rate-limit`, written with the Rust SDK, pass scenarios of these plugins, and have the same
+//! transcripts. The guest `sdk-twins` contains twins of examples of the Go SDK, and `tests/twins` a scenario for each of them. Each scenario
+//! becomes one test per runtime, `<example>/<runtime>`; the tests in Envoy also compare the transcript with that of the host.
 
 use std::process::ExitCode;
 use std::sync::{Arc, LazyLock};
@@ -16,7 +16,12 @@ use tidegate_testkit::{
     Owned, Runner, RuntimeKind, Scenario, Transcript, compare, scenario, verdict,
 };
 
+/// The twin of the tutorial.
 const TWIN: &str = "proxy-wasm-twin";
+
+/// The twin of a rule of `rate-limit`, which the benches compare with it, and its scenario.
+const RATE_LIMIT_TWIN: &str = "proxy-wasm-rate-limit";
+const RATE_LIMIT: &str = "plugins/rate-limit-twin";
 
 /// The module with the examples, which all of their tests share.
 static EXAMPLES: LazyLock<Result<Bytes, String>> =
@@ -30,17 +35,29 @@ fn main() -> ExitCode {
 fn trials() -> Result<Vec<Trial>> {
     let mut trials = vec![
         trial("twin_passes_the_tutorial_in_our_host", || {
-            run("plugins/tutorial", RuntimeKind::ProxyWasm)?;
-            run("plugins/tutorial-configured", RuntimeKind::ProxyWasm)?;
-            run("plugins/tutorial-misconfigured", RuntimeKind::ProxyWasm)?;
+            run(TWIN, "plugins/tutorial", RuntimeKind::ProxyWasm)?;
+            run(TWIN, "plugins/tutorial-configured", RuntimeKind::ProxyWasm)?;
+            run(
+                TWIN,
+                "plugins/tutorial-misconfigured",
+                RuntimeKind::ProxyWasm,
+            )?;
             Ok(Completion::Completed)
         }),
         trial("twin_is_the_tutorial", || {
             let component = tidegate_tests::guests()
-                .run(&tutorial("plugins/tutorial")?, RuntimeKind::Component)?;
+                .run(&named("plugins/tutorial")?, RuntimeKind::Component)?;
             agrees(
                 &component,
-                &run("plugins/tutorial", RuntimeKind::ProxyWasm)?,
+                &run(TWIN, "plugins/tutorial", RuntimeKind::ProxyWasm)?,
+            )
+        }),
+        trial("rate_limit_twin_is_the_plugin_in_our_host", || {
+            let plugin =
+                tidegate_tests::guests().run(&named(RATE_LIMIT)?, RuntimeKind::ProxyWasm)?;
+            agrees(
+                &plugin,
+                &run(RATE_LIMIT_TWIN, RATE_LIMIT, RuntimeKind::ProxyWasm)?,
             )
         }),
     ];
@@ -51,10 +68,10 @@ fn trials() -> Result<Vec<Trial>> {
             if let Err(reason) = tidegate_tests::envoy(release)? {
                 return Ok(Completion::ignored_with(reason));
             }
-            let ours = run("plugins/tutorial", RuntimeKind::ProxyWasm)?;
+            let ours = run(TWIN, "plugins/tutorial", RuntimeKind::ProxyWasm)?;
             agrees(
                 &ours,
-                &run("plugins/tutorial", RuntimeKind::Envoy(release))?,
+                &run(TWIN, "plugins/tutorial", RuntimeKind::Envoy(release))?,
             )
         })
     }));
@@ -74,15 +91,15 @@ fn trial(name: &str, test: impl FnOnce() -> Result<Completion> + Send + 'static)
     })
 }
 
-fn tutorial(name: &str) -> Result<Scenario> {
+fn named(name: &str) -> Result<Scenario> {
     let folder = workspace::scenarios();
     Scenario::read(&folder, &folder.join(format!("{name}.yaml")), None)
 }
 
-/// Runs a scenario of the tutorial with the twin instead of the tutorial.
-fn run(name: &str, runtime: RuntimeKind) -> Result<Transcript> {
-    let twin = tidegate_tests::runner(|_, _, _| guests::build_module(TWIN));
-    checked(&twin, &tutorial(name)?, runtime)
+/// Runs a scenario of a plugin with a twin instead of the plugin.
+fn run(twin: &'static str, name: &str, runtime: RuntimeKind) -> Result<Transcript> {
+    let runner = tidegate_tests::runner(move |_, _, _| guests::build_module(twin));
+    checked(&runner, &named(name)?, runtime)
 }
 
 /// Returns the tests of an example.

@@ -1,4 +1,5 @@
-//! Load on whole servers: the cost of a request in Envoy and in `tidegate run`, for each implementation of the tutorial's work.
+//! Load on whole servers: the cost of a request in Envoy and in `tidegate run`, for each implementation of the tutorial's work, and in
+//! Envoy for the plugin `rate-limit` and its twin.
 //!
 //! `cargo bench --bench rps [-- --starts N] [--slices N] [--slice MILLISECONDS] [--only TEXT,…] [--million]`
 //!
@@ -37,7 +38,7 @@ struct Options {
     /// The number of slices of each candidate in each start.
     rounds: usize,
     slice: Duration,
-    /// Substrings of the names of the candidates to measure, in addition to the first of each family.
+    /// Substrings of the names of the candidates to measure, in addition to the first of their families.
     only: Option<String>,
     million: bool,
 }
@@ -113,7 +114,19 @@ fn run(options: &Options) -> Result<()> {
             None
         }
     };
-    let tidegate = command_line_tool(options.smoke)?;
+    let candidates = selected(
+        Candidate::all(&modules, envoy.is_some())?,
+        options.only.as_deref(),
+    )?;
+    // It takes minutes to build.
+    let needs_tool = options.smoke
+        || options.million
+        || candidates
+            .iter()
+            .any(|candidate| candidate.family == Family::Host);
+    let tidegate = needs_tool
+        .then(|| command_line_tool(options.smoke))
+        .transpose()?;
     // Processes that are started after this, including the upstream, run on the load generator's core.
     affinity::pin(cores.load).context("failed to choose a core")?;
     let upstream = EchoServer::start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
@@ -130,7 +143,30 @@ fn run(options: &Options) -> Result<()> {
     } else if options.million {
         return million(&environment, 1_000_000);
     }
-    compare(&environment, options)
+    compare(&environment, candidates, options)
+}
+
+/// Returns the candidates that `--only` names, and the baselines of their families.
+fn selected(all: Vec<Candidate>, only: Option<&str>) -> Result<Vec<Candidate>> {
+    let Some(only) = only else { return Ok(all) };
+    let is_named =
+        |candidate: &Candidate| only.split(',').any(|part| candidate.name.contains(part));
+    let named: Vec<Family> = all
+        .iter()
+        .filter(|candidate| is_named(candidate))
+        .map(|candidate| candidate.family)
+        .collect();
+    ensure!(
+        !named.is_empty(),
+        "--only: no candidate has a name that contains `{only}`"
+    );
+    let mut families = Vec::new();
+    let wanted = all.into_iter().filter(|candidate| {
+        let is_base = !families.contains(&candidate.family);
+        families.push(candidate.family);
+        named.contains(&candidate.family) && (is_base || is_named(candidate))
+    });
+    Ok(wanted.collect())
 }
 
 /// Returns the path of `tidegate`, built with the profile of releases or, without `--bench`, with that of the tests.
@@ -166,19 +202,9 @@ struct Started {
     slices: Vec<Slice>,
 }
 
-fn compare(environment: &Environment, options: &Options) -> Result<()> {
-    let mut rows = Vec::new();
-    let mut families = Vec::new();
-    for candidate in Candidate::all(environment)? {
-        let base = !families.contains(&candidate.family);
-        let wanted = options
-            .only
-            .as_ref()
-            .is_none_or(|parts| parts.split(',').any(|part| candidate.name.contains(part)));
-        if !base && !wanted {
-            continue;
-        }
-        families.push(candidate.family);
+fn compare(environment: &Environment, candidates: Vec<Candidate>, options: &Options) -> Result<()> {
+    let mut rows = Vec::with_capacity(candidates.len());
+    for candidate in candidates {
         verify(&candidate, environment)?;
         rows.push(Row {
             candidate,
