@@ -144,8 +144,7 @@ mod tests {
             "[::1]:443",
             "[2001:db8::7]:10000",
         ] {
-            let address = text.parse().expect("an address");
-            assert_eq!(super::address(address), text);
+            assert_eq!(address(text.parse().expect("an address")), text);
         }
     }
 }
