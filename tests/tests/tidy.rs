@@ -252,7 +252,7 @@ fn every_known_difference_names_its_test() {
             .to_owned();
         if !test_exists(&named) {
             wrong.push(format!(
-                "{row}\n  names no test: `{named}` is neither a scenario nor `file.rs::test`"
+                "{row}\n  names no test: `{named}` is neither a scenario nor `edge/kind/case` nor `file.rs::test`"
             ));
         }
     }
@@ -291,8 +291,17 @@ fn readme_contains_the_http_template() {
     assert!(read("README.md").contains(&read("host/cli/templates/http/src/lib.rs")));
 }
 
-/// `interface/name` is a scenario, and `path/file.rs::test` a Rust test.
+/// `interface/name` is a scenario, `edge/kind/name` a case in `tests/edge`, and `path/file.rs::test` a Rust test.
 fn test_exists(named: &str) -> bool {
+    if let Some((kind, case)) = named
+        .strip_prefix("edge/")
+        .and_then(|it| it.split_once('/'))
+    {
+        let file = workspace::root().join(format!("tests/edge/{kind}.yaml"));
+        let start = format!("- name: {case}");
+        return fs::read_to_string(file)
+            .is_ok_and(|source| source.lines().any(|line| line == start));
+    }
     match named.split_once("::") {
         Some((file, test)) => fs::read_to_string(workspace::root().join(file))
             .is_ok_and(|source| source.contains(&format!("fn {test}("))),
