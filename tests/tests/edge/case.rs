@@ -193,7 +193,7 @@ fn recorded(part: &str, outcomes: &Outcomes) -> String {
     let (Some(envoy), Some(oldest)) =
         (outcome(Proxy::Envoy(newest)), outcome(Proxy::Envoy(oldest)))
     else {
-        return part.to_owned();
+        return format!("{}\n", part.trim_end());
     };
     let tidegate = outcome(Proxy::Tidegate).filter(|it| *it != envoy);
     let mut text = String::new();
