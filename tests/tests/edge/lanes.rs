@@ -24,10 +24,10 @@ use crate::{client, trace};
 pub const COUNT: usize = 8;
 
 /// The timeout for everything that is expected to happen. Only a failing case waits this long.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How long a client waits if the recorded outcome is that nothing happens.
-const SILENCE: Duration = Duration::from_millis(500);
+/// How long a client waits for more if the recorded outcome is that nothing more happens.
+const SILENCE: Duration = Duration::from_secs(2);
 
 /// A proxy that cases run in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,7 +124,7 @@ impl Lanes {
             .expected(proxy)
             .is_ok_and(|outcome| outcome.ends_with("< waits\n"));
         let patience = if is_silent { SILENCE } else { PATIENCE };
-        upstream.begin(case);
+        upstream.begin(case, PATIENCE)?;
         let received = client::run(address, &case.request, patience);
         // In any case, because the next case needs the lane.
         let requests = upstream.finish(PATIENCE)?;

@@ -34,6 +34,8 @@ struct State {
     requests: Vec<Option<Message>>,
     /// The number of requests that are not complete, or not answered.
     in_progress: usize,
+    /// Whether no case uses the upstream, so that a connection that a proxy opens late is closed.
+    is_closing: bool,
     /// The open connections.
     connections: Vec<TcpStream>,
     /// The number of threads that serve them.
@@ -81,8 +83,8 @@ impl Upstream {
         self.address
     }
 
-    /// Starts to respond as a case says.
-    pub fn begin(&self, case: &Case) {
+    /// Starts to respond as a case says, once no connection is left from the case before.
+    pub fn begin(&self, case: &Case, patience: Duration) -> Result<()> {
         let steps = case.response.iter().filter_map(|step| match step {
             Step::Send(bytes) => Some(Action::Send(bytes.0.clone())),
             Step::HalfClose => Some(Action::HalfClose),
@@ -93,12 +95,17 @@ impl Upstream {
             steps: steps.collect(),
             is_early: case.early,
         });
-        let mut state = self.shared.locked();
+        let mut state = self
+            .shared
+            .wait(patience, |state| state.threads == 0)
+            .context("the proxy did not close a connection that the upstream had closed")?;
         state.script = script;
         state.requests.clear();
+        state.is_closing = false;
+        Ok(())
     }
 
-    /// Waits until no request is in progress, closes the connections, and returns the requests that were complete.
+    /// Waits until no request is in progress, starts to close the connections, and returns the requests that were complete.
     pub fn finish(&self, patience: Duration) -> Result<Vec<Message>> {
         let idle = self.shared.wait(patience, |state| state.in_progress == 0);
         let how = match idle {
@@ -108,16 +115,14 @@ impl Upstream {
         };
         let idle = idle.map(drop);
         let mut state = self.shared.locked();
+        state.is_closing = true;
         for connection in state.connections.drain(..) {
             // Fails only if the proxy has closed it.
             let _ = connection.shutdown(how);
         }
         let requests = std::mem::take(&mut state.requests);
         drop(state);
-        let closed = self.shared.wait(patience, |state| state.threads == 0);
-        let closed = closed.map(drop);
         idle.context("a request to the upstream did not end")?;
-        closed.context("the proxy did not close a connection that the upstream had closed")?;
         Ok(requests.into_iter().flatten().collect())
     }
 }
@@ -126,7 +131,11 @@ impl Upstream {
 fn serve(stream: TcpStream, shared: &Arc<Shared>) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let mut state = shared.locked();
-    state.connections.push(stream.try_clone()?);
+    if state.is_closing {
+        stream.shutdown(Shutdown::Write)?;
+    } else {
+        state.connections.push(stream.try_clone()?);
+    }
     state.threads += 1;
     drop(state);
     let mut connection = Connection {
@@ -159,9 +168,9 @@ impl Connection {
                 }
             }
         };
-        let probe = format!("GET {PROBE_TARGET} HTTP/1.1");
-        let is_probe = head.start.starts_with(&probe.as_bytes()[..probe.len() - 3]);
-        if is_probe && head.start == probe.as_bytes() {
+        // A probe that the proxy has changed, or has put behind other bytes, is part of the outcome.
+        let is_probe = message::find(&head.start, PROBE_TARGET.as_bytes()).is_some();
+        if head.start == format!("GET {PROBE_TARGET} HTTP/1.1").as_bytes() {
             self.take_request()?;
             return self.answer_probe();
         }
@@ -191,7 +200,6 @@ impl Connection {
             }
         });
         match is_probe {
-            // A probe that the proxy has changed is part of the outcome.
             true => self.answer_probe(),
             false if script.is_early => Some(()),
             false => self.respond(script),
