@@ -1,7 +1,6 @@
 //! Edits of the fields of a message.
 
-use plugin_matching::{Rewrite, StringMatcher};
-use tidegate_guest::FieldName;
+use plugin_matching::{HeaderName, Rewrite, StringMatcher};
 
 use crate::cookie;
 use crate::format::Format;
@@ -30,27 +29,27 @@ pub enum Edit {
         /// When, and what becomes of other values.
         action: Action,
         /// The field.
-        name: FieldName,
+        name: HeaderName,
         /// The value.
         value: Format,
         /// Whether it is done if the value is empty.
         keep_empty: bool,
     },
     /// Removes a field.
-    Remove(FieldName),
+    Remove(HeaderName),
     /// Removes all fields whose names match.
     RemoveOnMatch(StringMatcher),
     /// Copies values.
     Copy {
         /// The field that has them.
-        from: FieldName,
+        from: HeaderName,
         /// The field that gets them.
-        to: FieldName,
+        to: HeaderName,
         /// Whether they are removed from the first.
         moves: bool,
     },
     /// Rewrites each value of a field.
-    Rewrite(FieldName, Rewrite),
+    Rewrite(HeaderName, Rewrite),
     /// Sets a cookie.
     SetCookie {
         /// Its name.
@@ -130,7 +129,7 @@ impl Edit {
                 }
             }
             Edit::Rewrite(name, rewrite) => {
-                rewrite_values(target, name, |value| {
+                rewrite_values(target, name, &|value| {
                     rewrite.apply(&value).map_or(Some(value), Some)
                 });
             }
@@ -153,7 +152,7 @@ impl Edit {
             }
             Edit::RemoveCookie(name) => remove_cookie(target, name),
             Edit::CookieAttributes(name, attributes) => {
-                rewrite_values(target, SET_COOKIE, |value| {
+                rewrite_values(target, SET_COOKIE, &|value| {
                     let is_it = name
                         .as_ref()
                         .is_none_or(|name| cookie::name_of(&value) == name.as_bytes());
@@ -169,13 +168,13 @@ impl Edit {
 }
 
 fn remove_cookie(target: &impl Target, name: &str) {
-    rewrite_values(target, SET_COOKIE, |value| {
+    rewrite_values(target, SET_COOKIE, &|value| {
         (cookie::name_of(&value) != name.as_bytes()).then_some(value)
     });
 }
 
 /// Replaces each value of a field by another one, or removes it. A field that stays as it is is not touched.
-fn rewrite_values(target: &impl Target, name: &str, rewrite: impl Fn(Vec<u8>) -> Option<Vec<u8>>) {
+fn rewrite_values(target: &impl Target, name: &str, rewrite: &dyn Fn(Vec<u8>) -> Option<Vec<u8>>) {
     let values = target.values(name);
     let rewritten: Vec<Vec<u8>> = values.iter().cloned().filter_map(rewrite).collect();
     if rewritten != values {

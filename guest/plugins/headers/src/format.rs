@@ -3,6 +3,8 @@
 //! Which operators there are is in [`operators`](crate::operators). As in Envoy's header mutations, an operator without a
 //! value yields nothing; in access logs, it yields `-`.
 
+use plugin_matching::read::{Read, Reason, Shape, Value};
+
 use crate::operators::{Operator, parse_operator};
 use crate::source::Source;
 
@@ -17,9 +19,21 @@ enum Segment {
     Operator(Operator, usize),
 }
 
+impl Read for Format {
+    const SHAPE: &'static Shape =
+        &Shape::Checked(&Shape::Text, |value| Format::parse(value.text()).map(drop));
+
+    fn read(value: &Value) -> Self {
+        Format::parse(value.text()).unwrap_or_default()
+    }
+}
+
 impl Format {
     /// Parses a value. `%%` stands for `%`. An error says what is wrong with the text.
-    pub fn parse(text: &str) -> Result<Format, String> {
+    pub fn parse(text: &str) -> Result<Format, Reason> {
+        if text.bytes().any(is_control) {
+            return Err("expected a header value without control characters".into());
+        }
         let mut segments = Vec::new();
         let mut literal = String::new();
         let mut rest = text;
@@ -38,18 +52,8 @@ impl Format {
             rest = after;
         }
         literal.push_str(rest);
-        if literal.bytes().any(is_control) {
-            return Err("expected a header value without control characters".to_owned());
-        }
         if !literal.is_empty() {
             segments.push(Segment::Literal(literal));
-        }
-        for segment in &segments {
-            if let Segment::Literal(literal) = segment
-                && literal.bytes().any(is_control)
-            {
-                return Err("expected a header value without control characters".to_owned());
-            }
         }
         Ok(Format(segments))
     }
@@ -97,7 +101,7 @@ fn is_control(byte: u8) -> bool {
 }
 
 /// Parses what follows a `%`, such as `REQ(x-a?x-b):12%`. Returns the operator, its limit and what follows.
-fn command(text: &str) -> Result<(Operator, usize, &str), String> {
+fn command(text: &str) -> Result<(Operator, usize, &str), Reason> {
     const UNENDED: &str =
         "expected an operator such as `%REQ(x-name)%` after `%`; a percent sign is written `%%`";
     let end = text
@@ -105,12 +109,12 @@ fn command(text: &str) -> Result<(Operator, usize, &str), String> {
         .position(|byte| !(byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_'));
     let (name, mut rest) = match end.and_then(|end| text.split_at_checked(end)) {
         Some((name, rest)) if !name.is_empty() => (name, rest),
-        _ => return Err(UNENDED.to_owned()),
+        _ => return Err(UNENDED.into()),
     };
     let mut arguments = None;
     if let Some(inside) = rest.strip_prefix('(') {
         let Some((inside, after)) = inside.split_once(')') else {
-            return Err(UNENDED.to_owned());
+            return Err(UNENDED.into());
         };
         arguments = Some(inside);
         rest = after;
@@ -119,16 +123,16 @@ fn command(text: &str) -> Result<(Operator, usize, &str), String> {
     if let Some(after) = rest.strip_prefix(':') {
         let end = after.bytes().position(|byte| !byte.is_ascii_digit());
         let Some((digits, after)) = end.and_then(|end| after.split_at_checked(end)) else {
-            return Err(UNENDED.to_owned());
+            return Err(UNENDED.into());
         };
         let Ok(number) = digits.parse::<u32>() else {
-            return Err("expected a length after `:`".to_owned());
+            return Err("expected a length after `:`".into());
         };
         limit = usize::try_from(number).ok();
         rest = after;
     }
     let Some(rest) = rest.strip_prefix('%') else {
-        return Err(UNENDED.to_owned());
+        return Err(UNENDED.into());
     };
     let operator = parse_operator(name, arguments, limit.is_some())?;
     Ok((operator, limit.unwrap_or(usize::MAX), rest))

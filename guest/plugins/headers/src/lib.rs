@@ -1,10 +1,12 @@
 //! A plugin that changes headers, trailers, cookies, paths and query parameters, and answers CORS preflights. `docs/headers.md`
 //! describes its configuration.
 //!
-//! A configuration is read by the tables in `fields` into a tree (`shape`), from which `config` builds a plan. `stream` applies
+//! A configuration is read by the tables in `fields`, from which `config` and `builder` make a plan. `stream` applies
 //! the plan to messages, which it knows as traits: `edit::Target` is edited, and `source::Source` has the values of operators. In
 //! a proxy, `live` implements both.
 
+mod builder;
+mod checks;
 mod config;
 mod cookie;
 mod cors;
@@ -14,14 +16,12 @@ mod fields;
 mod format;
 mod guard;
 mod live;
-mod object;
 mod operators;
 mod place;
 mod query;
 #[cfg(test)]
 mod schema;
 mod security;
-mod shape;
 mod source;
 mod stream;
 mod time;

@@ -1,10 +1,10 @@
 //! Envoy's `%…%` operators that a plugin can evaluate, and the attributes from which they are evaluated.
 
+use plugin_matching::read::push_names;
 use tidegate_guest::FieldName;
 
 use crate::decimal::{metadata_number, push_decimal};
 use crate::query;
-use crate::shape::push_names;
 use crate::source::{Message, Source, add_name};
 use crate::time::TimeFormat;
 
@@ -157,25 +157,70 @@ pub const ATTRIBUTES: &[Attribute] = &[
 ];
 
 /// The operators that take arguments.
-pub const WITH_ARGUMENTS: &[&str] = &[
-    "REQ",
-    "REQUEST_HEADER",
-    "RESP",
-    "RESPONSE_HEADER",
-    "TRAILER",
-    "RESPONSE_TRAILER",
-    "DYNAMIC_METADATA",
-    "CLUSTER_METADATA",
-    "UPSTREAM_METADATA",
-    "METADATA",
-    "FILTER_STATE",
-    "PATH",
-    "QUERY_PARAM",
-    "START_TIME",
+pub const WITH_ARGUMENTS: &[(&str, Arguments)] = &[
+    ("REQ", Arguments::Names(Message::Request)),
+    ("REQUEST_HEADER", Arguments::Names(Message::Request)),
+    ("RESP", Arguments::Names(Message::Response)),
+    ("RESPONSE_HEADER", Arguments::Names(Message::Response)),
+    ("TRAILER", Arguments::Names(Message::ResponseTrailers)),
+    (
+        "RESPONSE_TRAILER",
+        Arguments::Names(Message::ResponseTrailers),
+    ),
+    ("DYNAMIC_METADATA", Arguments::Keys(Some("DYNAMIC"))),
+    ("CLUSTER_METADATA", Arguments::Keys(Some("CLUSTER"))),
+    ("UPSTREAM_METADATA", Arguments::Keys(Some("UPSTREAM_HOST"))),
+    ("METADATA", Arguments::Keys(None)),
+    ("FILTER_STATE", Arguments::Object),
+    ("PATH", Arguments::Path),
+    ("QUERY_PARAM", Arguments::Parameter),
+    ("START_TIME", Arguments::Time),
+];
+
+/// What an operator takes in parentheses.
+#[derive(Clone, Copy, Debug)]
+pub enum Arguments {
+    /// The name of a field of a message, and perhaps of an alternative one.
+    Names(Message),
+    /// The namespace and the keys of metadata of this kind, or of the kind that stands before them.
+    Keys(Option<&'static str>),
+    /// The key of an object of the filter state.
+    Object,
+    /// Which path it is.
+    Path,
+    /// The name of a query parameter.
+    Parameter,
+    /// A format.
+    Time,
+}
+
+/// The kinds of metadata, and where their attributes are.
+const METADATA: [(&str, &[&str]); 4] = [
+    ("DYNAMIC", &["metadata"]),
+    ("CLUSTER", &["xds", "cluster_metadata"]),
+    ("UPSTREAM_HOST", &["xds", "upstream_host_metadata"]),
+    ("ROUTE", &["xds", "route_metadata"]),
+];
+
+/// What the first argument of `PATH` says: whether the query is part of it.
+const QUERIES: [(&str, bool); 3] = [("", true), ("WQ", true), ("NQ", false)];
+
+/// What the second argument of `PATH` says: whether the original path counts, and whether the current one does.
+const PATHS: [(&str, (bool, bool)); 4] = [
+    ("", (true, true)),
+    ("ORIG_OR_PATH", (true, true)),
+    ("ORIG", (true, false)),
+    ("PATH", (false, true)),
 ];
 
 const fn attribute(name: &'static str, path: [&'static str; 2], part: Part) -> Attribute {
     Attribute { name, path, part }
+}
+
+/// Returns what a table has under a name.
+fn find<T: Copy>(table: &[(&str, T)], name: &str) -> Option<T> {
+    let mut rows = table.iter();
+    rows.find(|(other, _)| *other == name).map(|(_, it)| *it)
 }
 
 /// Finds an operator by its name. An error says what is wrong, with all names if there is no such operator.
@@ -184,116 +229,92 @@ pub fn parse_operator(
     arguments: Option<&str>,
     limited: bool,
 ) -> Result<Operator, String> {
-    if let Some(attribute) = ATTRIBUTES.iter().find(|attribute| attribute.name == name) {
-        if arguments.is_some() || limited {
-            return Err(about(name, "takes no arguments and no length"));
-        }
-        return Ok(Operator::Attribute(attribute));
-    }
-    if !WITH_ARGUMENTS.contains(&name) {
-        let mut reason = about(name, "is not supported, expected ");
-        push_names(&mut reason, WITH_ARGUMENTS.iter());
-        reason.push_str(" with arguments, or ");
-        push_names(
-            &mut reason,
-            ATTRIBUTES.iter().map(|attribute| &attribute.name),
-        );
-        return Err(reason);
-    }
-    let given = arguments.unwrap_or_default();
-    let message = match name {
-        "REQ" | "REQUEST_HEADER" => Some(Message::Request),
-        "RESP" | "RESPONSE_HEADER" => Some(Message::Response),
-        "TRAILER" | "RESPONSE_TRAILER" => Some(Message::ResponseTrailers),
-        _ => None,
+    let operator = match ATTRIBUTES.iter().find(|attribute| attribute.name == name) {
+        Some(_) if arguments.is_some() || limited => Err("takes no arguments and no length"),
+        Some(attribute) => Ok(Operator::Attribute(attribute)),
+        None => match find(WITH_ARGUMENTS, name) {
+            Some(kind) => parse_arguments(kind, arguments.unwrap_or_default(), limited),
+            None => return Err(unsupported(name)),
+        },
     };
-    if let Some(message) = message {
-        let (main, alternative) = match given.split_once('?') {
-            Some((main, alternative)) => (main, Some(alternative)),
-            None => (given, None),
-        };
-        let named = |text: &str| {
+    operator.map_err(|reason| about(name, reason))
+}
+
+fn parse_arguments(kind: Arguments, given: &str, limited: bool) -> Result<Operator, &'static str> {
+    let separator = match kind {
+        Arguments::Names(_) => '?',
+        _ => ':',
+    };
+    let (first, second) = match given.split_once(separator) {
+        Some((first, second)) => (first, Some(second)),
+        None => (given, None),
+    };
+    match kind {
+        Arguments::Names(message) => {
             // Envoy takes pseudo-headers in any case.
-            FieldName::new(&text.to_ascii_lowercase()).ok_or_else(|| {
-                about(
-                    name,
-                    "expects the name of a header, or two of them as in `X?Y`",
-                )
-            })
-        };
-        return Ok(Operator::Field(
-            message,
-            named(main)?,
-            alternative.map(named).transpose()?,
-        ));
-    }
-    match name {
-        "PATH" => {
-            let (query, source) = given.split_once(':').unwrap_or((given, ""));
-            let query = match query {
-                "" | "WQ" => true,
-                "NQ" => false,
-                _ => return Err(about(name, "expects `WQ` or `NQ` first")),
-            };
-            let (original, current) = match source {
-                "" | "ORIG_OR_PATH" => (true, true),
-                "ORIG" => (true, false),
-                "PATH" => (false, true),
-                _ => {
-                    return Err(about(
-                        name,
-                        "expects `ORIG`, `PATH` or `ORIG_OR_PATH` second",
-                    ));
+            let named = |text: &str| FieldName::new(&text.to_ascii_lowercase());
+            match (named(first), second.map(named)) {
+                (Some(main), None) => Ok(Operator::Field(message, main, None)),
+                (Some(main), Some(Some(alternative))) => {
+                    Ok(Operator::Field(message, main, Some(alternative)))
                 }
-            };
+                _ => Err("expects the name of a header, or two of them as in `X?Y`"),
+            }
+        }
+        Arguments::Path => {
+            let query = find(&QUERIES, first).ok_or("expects `WQ` or `NQ` first")?;
+            let (original, current) = find(&PATHS, second.unwrap_or_default())
+                .ok_or("expects `ORIG`, `PATH` or `ORIG_OR_PATH` second")?;
             Ok(Operator::Path {
                 original,
                 current,
                 query,
             })
         }
-        "START_TIME" => {
-            if limited {
-                return Err(about(name, "takes no length"));
-            }
-            TimeFormat::parse(given)
-                .map(Operator::StartTime)
-                .map_err(|reason| about(name, &reason))
+        Arguments::Time if limited => Err("takes no length"),
+        Arguments::Time => TimeFormat::parse(given).map(Operator::StartTime),
+        Arguments::Parameter if given.is_empty() => Err("expects an argument"),
+        Arguments::Parameter => Ok(Operator::QueryParameter(given.to_owned())),
+        Arguments::Object if second == Some("PLAIN") && !first.is_empty() => {
+            Ok(Operator::FilterState(first.to_owned()))
         }
-        "QUERY_PARAM" if !given.is_empty() => Ok(Operator::QueryParameter(given.to_owned())),
-        "FILTER_STATE" => match given.split_once(':') {
-            Some((key, "PLAIN")) if !key.is_empty() => Ok(Operator::FilterState(key.to_owned())),
-            _ => Err(about(
-                name,
-                "is supported in the form `FILTER_STATE(key:PLAIN)`",
-            )),
-        },
-        "DYNAMIC_METADATA" | "CLUSTER_METADATA" | "UPSTREAM_METADATA" | "METADATA" => {
-            let (kind, given) = match name {
-                "METADATA" => given.split_once(':').unwrap_or((given, "")),
-                _ => (name, given),
+        Arguments::Object => Err("is supported in the form `FILTER_STATE(key:PLAIN)`"),
+        Arguments::Keys(kind) => {
+            let (kind, keys) = match kind {
+                Some(kind) => (kind, given),
+                None => (first, second.unwrap_or_default()),
             };
-            let root: &[&str] = match kind {
-                "DYNAMIC_METADATA" | "DYNAMIC" => &["metadata"],
-                "CLUSTER_METADATA" | "CLUSTER" => &["xds", "cluster_metadata"],
-                "UPSTREAM_METADATA" | "UPSTREAM_HOST" => &["xds", "upstream_host_metadata"],
-                "ROUTE" => &["xds", "route_metadata"],
-                _ => {
-                    return Err(about(
-                        name,
-                        "expects `DYNAMIC`, `CLUSTER`, `UPSTREAM_HOST` or `ROUTE` first",
-                    ));
+            let root = find(&METADATA, kind)
+                .ok_or("expects `DYNAMIC`, `CLUSTER`, `UPSTREAM_HOST` or `ROUTE` first")?;
+            let mut path: Vec<String> = Vec::new();
+            for key in root.iter().copied().chain(["filter_metadata"]) {
+                path.push(key.to_owned());
+            }
+            let fixed = path.len();
+            for key in keys.split(':') {
+                if key.is_empty() {
+                    return Err("expects a namespace and a key");
                 }
-            };
-            let keys = given.split(':');
-            if given.is_empty() || keys.clone().count() < 2 || keys.clone().any(str::is_empty) {
-                return Err(about(name, "expects a namespace and a key"));
+                path.push(key.to_owned());
             }
-            let path = root.iter().copied().chain(["filter_metadata"]).chain(keys);
-            Ok(Operator::Metadata(path.map(str::to_owned).collect()))
+            if path.len() < fixed + 2 {
+                return Err("expects a namespace and a key");
+            }
+            Ok(Operator::Metadata(path))
         }
-        _ => Err(about(name, "expects an argument")),
     }
+}
+
+/// Why there is no operator of this name.
+fn unsupported(name: &str) -> String {
+    let mut reason = about(name, "is not supported, expected ");
+    push_names(&mut reason, WITH_ARGUMENTS.iter().map(|(name, _)| *name));
+    reason.push_str(" with arguments, or ");
+    push_names(
+        &mut reason,
+        ATTRIBUTES.iter().map(|attribute| attribute.name),
+    );
+    reason
 }
 
 /// An error about an operator.

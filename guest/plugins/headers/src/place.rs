@@ -45,11 +45,6 @@ impl Place<'_> {
         ConfigError::at(path, reason)
     }
 
-    /// The error that there is no value here.
-    pub fn missing(&self) -> ConfigError {
-        self.refuse("missing")
-    }
-
     fn write(&self, path: &mut String) {
         if let Some(parent) = self.parent {
             parent.write(path);

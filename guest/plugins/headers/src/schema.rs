@@ -1,11 +1,11 @@
 //! The JSON Schema and the reference page, from the tables in [`fields`](crate::fields).
 
+use plugin_matching::read::{Object, Shape};
 use plugin_matching::{Condition, StringMatcher};
 use schemars::SchemaGenerator;
 use serde_json::{Map, Value, json};
 
 use crate::fields::CONFIG;
-use crate::shape::{Fields, Shape};
 
 /// The JSON Schema of the configuration.
 pub fn schema() -> Value {
@@ -32,13 +32,19 @@ fn of(
     match shape {
         Shape::Text => json!({ "type": "string" }),
         Shape::Word(words) => json!({ "type": "string", "enum": words }),
-        Shape::Integer => json!({ "type": "integer", "minimum": 0 }),
+        Shape::Number => json!({ "type": "integer", "minimum": 0 }),
         Shape::Bool => json!({ "type": "boolean" }),
         Shape::List(element) => {
             json!({ "type": "array", "items": of(element, generator, definitions) })
         }
-        Shape::Condition => generator.subschema_for::<Condition>().to_value(),
-        Shape::Matcher => generator.subschema_for::<StringMatcher>().to_value(),
+        Shape::Nothing | Shape::Choice(_) => unreachable!("no field has such a shape"),
+        Shape::Object(fields) if fields.title == "Condition" => {
+            generator.subschema_for::<Condition>().to_value()
+        }
+        Shape::Object(fields) if fields.title == "StringMatcherFields" => {
+            generator.subschema_for::<StringMatcher>().to_value()
+        }
+        Shape::Checked(shape, _) => of(shape, generator, definitions),
         Shape::Object(fields) if fields.title == "Config" => object(fields, generator, definitions),
         Shape::Object(fields) | Shape::OneOf(fields) => {
             if !definitions.contains_key(fields.title) {
@@ -55,7 +61,7 @@ fn of(
 }
 
 fn object(
-    fields: &Fields,
+    fields: &Object,
     generator: &mut SchemaGenerator,
     definitions: &mut Map<String, Value>,
 ) -> Value {
@@ -70,7 +76,7 @@ fn object(
     let required: Vec<&str> = fields
         .fields
         .iter()
-        .filter(|field| field.required)
+        .filter(|field| field.is_required)
         .map(|field| field.name)
         .collect();
     let mut schema =

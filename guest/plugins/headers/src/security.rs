@@ -1,10 +1,9 @@
 //! Security headers for browsers.
 
-use tidegate_guest::ConfigError;
+use plugin_matching::read::{Value, push_number};
 
-use crate::object::{Object, flag, object, plain, take, text};
+use crate::builder::Builder;
 use crate::place::Place;
-use crate::shape::Tree;
 
 /// Headers of all responses.
 #[derive(Debug, Default)]
@@ -27,29 +26,23 @@ pub const SCHEME: &str = ":scheme";
 const YEAR: u64 = 31_536_000;
 
 /// Checks a configuration.
-pub fn build(mut fields: Object, place: &Place<'_>) -> Result<SecurityHeaders, ConfigError> {
-    let recommended = text(&mut fields, "preset").is_some();
+pub fn build(value: &Value, builder: &mut Builder) -> SecurityHeaders {
+    let recommended = value.has("preset");
     let mut security = SecurityHeaders {
-        overwrite: flag(&mut fields, "overwrite").unwrap_or(true),
-        ..SecurityHeaders::default()
+        headers: Vec::new(),
+        strict_transport: None,
+        overwrite: value.get_or("overwrite", true),
     };
-    match take(&mut fields, "strict_transport_security") {
-        Some(tree) => {
-            let place = place.field("strict_transport_security");
-            security.strict_transport = Some(strict_transport(object(tree), &place)?);
-        }
-        None if recommended => {
-            security.strict_transport =
-                Some(("max-age=31536000; includeSubDomains".to_owned(), false));
-        }
-        None => {}
+    if value.has("strict_transport_security") {
+        let value = value.field("strict_transport_security");
+        security.strict_transport = Some(strict_transport(value, builder));
+    } else if recommended {
+        let value = "max-age=31536000; includeSubDomains".to_owned();
+        security.strict_transport = Some((value, false));
     }
-    match flag(&mut fields, "x_content_type_options") {
-        Some(false) => {}
-        None if !recommended => {}
-        _ => security
-            .headers
-            .push(("x-content-type-options", "nosniff".to_owned())),
+    if value.get_or("x_content_type_options", recommended) {
+        let header = ("x-content-type-options", "nosniff".to_owned());
+        security.headers.push(header);
     }
     for (field, name, preset) in [
         ("content_security_policy", "content-security-policy", ""),
@@ -67,31 +60,34 @@ pub fn build(mut fields: Object, place: &Place<'_>) -> Result<SecurityHeaders, C
         ("permissions_policy", "permissions-policy", ""),
     ] {
         let preset = if recommended { preset } else { "" };
-        let value = plain(&mut fields, field, place)?.unwrap_or_else(|| preset.to_owned());
-        if !value.is_empty() {
-            security.headers.push((name, value));
+        let header: Option<String> = value.get(field);
+        let header = header.unwrap_or_else(|| preset.to_owned());
+        if !header.is_empty() {
+            security.headers.push((name, header));
         }
     }
-    Ok(security)
+    security
 }
 
-fn strict_transport(mut fields: Object, place: &Place<'_>) -> Result<(String, bool), ConfigError> {
-    let Some(Tree::Integer(max_age)) = take(&mut fields, "max_age") else {
-        return Err(place.field("max_age").missing());
-    };
-    let mut value = String::from("max-age=");
-    value.push_str(&max_age.to_string());
-    let subdomains = flag(&mut fields, "include_subdomains").unwrap_or(false);
+fn strict_transport(value: &Value, builder: &mut Builder) -> (String, bool) {
+    let max_age: u64 = value.get("max_age");
+    let subdomains: bool = value.get("include_subdomains");
+    let mut header = String::from("max-age=");
+    push_number(&mut header, max_age);
     if subdomains {
-        value.push_str("; includeSubDomains");
+        header.push_str("; includeSubDomains");
     }
-    if flag(&mut fields, "preload").unwrap_or(false) {
+    if value.get::<bool>("preload") {
         if !subdomains || max_age < YEAR {
-            return Err(place
-                .field("preload")
-                .refuse("needs `include_subdomains` and a `max_age` of at least 31536000"));
+            builder.refuse(
+                &Place::ROOT
+                    .field("security_headers")
+                    .field("strict_transport_security")
+                    .field("preload"),
+                "needs `include_subdomains` and a `max_age` of at least 31536000",
+            );
         }
-        value.push_str("; preload");
+        header.push_str("; preload");
     }
-    Ok((value, flag(&mut fields, "force").unwrap_or(false)))
+    (header, value.get("force"))
 }

@@ -189,8 +189,9 @@ impl Rule {
                     path = rewritten;
                 }
             }
-            for (change, name, value) in &self.parameters {
-                path = query::change(&path, *change, name.as_bytes(), &value.render(message));
+            for edit in &self.parameters {
+                let value = edit.value.render(message);
+                path = query::change(&path, edit.change, edit.name.as_bytes(), &value);
             }
             if path != former && !path.is_empty() {
                 message.set(":path", &path);
@@ -272,10 +273,10 @@ impl ResponseCondition {
         }
         self.headers
             .iter()
-            .all(|(name, matcher, invert)| match (matcher, first(name)) {
-                (Some(matcher), Some(value)) => matcher.matches(&value) != *invert,
+            .all(|it| match (&it.matcher, first(&it.name)) {
+                (Some(matcher), Some(value)) => matcher.matches(&value) != it.invert,
                 (Some(_), None) => false,
-                (None, value) => value.is_some() != *invert,
+                (None, value) => value.is_some() != it.invert,
             })
     }
 }

@@ -20,7 +20,7 @@ const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
 
 impl TimeFormat {
     /// Parses a format. An empty one stands for `%Y-%m-%dT%H:%M:%S.%3fZ`, as in Envoy. An error says what is wrong.
-    pub fn parse(text: &str) -> Result<TimeFormat, String> {
+    pub fn parse(text: &str) -> Result<TimeFormat, &'static str> {
         let mut characters = match text {
             "" => "%Y-%m-%dT%H:%M:%S.%3fZ",
             _ => text,
@@ -43,8 +43,7 @@ impl TimeFormat {
                 }
                 _ => {
                     return Err(
-                        "supports %Y %m %d %H %M %S %s %f %3f %j %y %e %b %a %F %T %z %Z and %%"
-                            .to_owned(),
+                        "supports %Y %m %d %H %M %S %s %f %3f %j %y %e %b %a %F %T %z %Z and %%",
                     );
                 }
             }

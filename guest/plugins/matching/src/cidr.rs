@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::read::{Read, Shape, Value, Wrong};
+use crate::read::{Read, Shape, Value};
 
 /// A range of addresses, written as `10.0.0.0/8`, `2001:db8::/32`, or as a single address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,16 +14,15 @@ pub struct Cidr {
 }
 
 impl Read for Cidr {
-    const SHAPE: &'static Shape = &Shape::Text;
+    const SHAPE: &'static Shape = &Shape::Checked(&Shape::Text, |value| {
+        let reason = "expected an IP address, or a range of addresses such as 10.0.0.0/8";
+        Cidr::parse(value.text()).map(drop).ok_or(reason.into())
+    });
 
-    fn read(value: Value, wrong: &mut Wrong) -> Self {
-        let text = String::read(value, wrong);
-        Cidr::parse(&text).unwrap_or_else(|| {
-            wrong.note("expected an IP address, or a range of addresses such as 10.0.0.0/8");
-            Cidr {
-                network: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-                prefix: 0,
-            }
+    fn read(value: &Value) -> Self {
+        Cidr::parse(value.text()).unwrap_or(Cidr {
+            network: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            prefix: 0,
         })
     }
 }

@@ -4,7 +4,7 @@ use std::ops::Deref;
 
 use tidegate_guest::{FieldName, FieldValue};
 
-use crate::read::{Read, Shape, Value, Wrong};
+use crate::read::{Read, Shape, Value};
 
 /// A lowercase header name, or a pseudo-header.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +19,11 @@ pub struct HeaderName(String);
 pub struct HeaderValue(String);
 
 impl HeaderName {
+    /// Creates a name from a string in any case. Returns `None` if it is invalid.
+    pub fn new(name: &str) -> Option<Self> {
+        FieldName::new(name).map(|name| HeaderName(name.into()))
+    }
+
     /// Returns whether the name is a pseudo-header.
     pub fn is_pseudo(&self) -> bool {
         self.0.starts_with(':')
@@ -26,28 +31,25 @@ impl HeaderName {
 }
 
 impl Read for HeaderName {
-    const SHAPE: &'static Shape = &Shape::Text;
+    const SHAPE: &'static Shape = &Shape::Checked(&Shape::Text, |value| {
+        let name = HeaderName::new(value.text()).ok_or("expected a header name")?;
+        *value = Value::Text(name.0);
+        Ok(())
+    });
 
-    #[inline(never)]
-    fn read(value: Value, wrong: &mut Wrong) -> Self {
-        let name = FieldName::new(&String::read(value, wrong));
-        if name.is_none() {
-            wrong.note("expected a header name");
-        }
-        HeaderName(name.map(String::from).unwrap_or_default())
+    fn read(value: &Value) -> Self {
+        HeaderName(String::read(value))
     }
 }
 
 impl Read for HeaderValue {
-    const SHAPE: &'static Shape = &Shape::Text;
+    const SHAPE: &'static Shape = &Shape::Checked(&Shape::Text, |value| {
+        let reason = "expected a header value without control characters";
+        FieldValue::new(value.text()).map(drop).ok_or(reason.into())
+    });
 
-    #[inline(never)]
-    fn read(value: Value, wrong: &mut Wrong) -> Self {
-        let text = String::read(value, wrong);
-        if FieldValue::new(&text).is_none() {
-            wrong.note("expected a header value without control characters");
-        }
-        HeaderValue(text)
+    fn read(value: &Value) -> Self {
+        HeaderValue(String::read(value))
     }
 }
 

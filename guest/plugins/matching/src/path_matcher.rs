@@ -1,7 +1,7 @@
 //! [`PathMatcher`]: the path of a request, without its query.
 
 use crate::Regex;
-use crate::read::{Read, Shape, Value, Wrong};
+use crate::read::{Read, Reason, Shape, Value};
 
 crate::choice! {
 /// Matches a path without its query, in one of four ways.
@@ -22,7 +22,7 @@ pub enum PathMatcher {
 }
 
 /// A path template.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "schema", schemars(with = "String"))]
 pub struct Template {
@@ -38,24 +38,20 @@ enum Segment {
 }
 
 impl Read for Template {
-    const SHAPE: &'static Shape = &Shape::Text;
+    const SHAPE: &'static Shape = &Shape::Checked(&Shape::Text, |value| {
+        Template::parse(value.text())
+            .map(drop)
+            .map_err(Reason::from)
+    });
 
-    fn read(value: Value, wrong: &mut Wrong) -> Self {
-        let text = String::read(value, wrong);
-        Template::try_from(text).unwrap_or_else(|reason| {
-            wrong.note(reason);
-            Template {
-                segments: Vec::new(),
-                open: false,
-            }
-        })
+    fn read(value: &Value) -> Self {
+        Template::parse(value.text()).unwrap_or_default()
     }
 }
 
-impl TryFrom<String> for Template {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
+impl Template {
+    /// Parses a template. An error says what is wrong.
+    fn parse(text: &str) -> Result<Self, &'static str> {
         let Some(text) = text.strip_prefix('/') else {
             return Err("expected a path template that begins with `/`");
         };

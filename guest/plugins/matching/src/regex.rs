@@ -1,15 +1,15 @@
 //! [`Regex`]: a regular expression that matches in linear time. Without the feature `regex`, there are none.
 
-use crate::read::{Read, Shape, Value, Wrong};
+use crate::read::{Read, Shape, Value};
 
 /// A regular expression that has to match a whole text, as Envoy's `safe_regex` does. The syntax is that of the crate
 /// `regex-lite`: similar to RE2, without Unicode classes, backreferences and look-around.
-#[derive(Debug)]
+#[derive(Clone, Debug, Default)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "schema", schemars(with = "RegexFields"))]
 pub struct Regex {
     #[cfg(feature = "regex")]
-    /// `None` if it was invalid, after which no configuration is accepted.
+    /// `None` matches nothing.
     compiled: Option<regex_lite::Regex>,
 }
 
@@ -26,14 +26,14 @@ struct RegexFields {
 }
 
 impl Read for Regex {
-    const SHAPE: &'static Shape = RegexFields::SHAPE;
+    const SHAPE: &'static Shape = &Shape::Checked(RegexFields::SHAPE, |value| {
+        let regex = Regex::new(RegexFields::read(value))?;
+        *value = Value::made(regex);
+        Ok(())
+    });
 
-    fn read(value: Value, wrong: &mut Wrong) -> Self {
-        let fields = RegexFields::read(value, wrong);
-        Regex::new(fields).unwrap_or_else(|reason| {
-            wrong.note(reason);
-            Regex::never()
-        })
+    fn read(value: &Value) -> Self {
+        value.unmade().unwrap_or_default()
     }
 }
 
@@ -81,13 +81,6 @@ fn compile(regex: &str) -> Result<regex_lite::Regex, &'static str> {
 }
 
 impl Regex {
-    fn never() -> Self {
-        Regex {
-            #[cfg(feature = "regex")]
-            compiled: None,
-        }
-    }
-
     /// Returns whether the whole text matches.
     pub fn matches(&self, text: &str) -> bool {
         #[cfg(feature = "regex")]

@@ -1,7 +1,7 @@
 //! [`StringMatcher`]: Envoy's matcher of strings.
 
 use crate::Regex;
-use crate::read::{Read, Shape, Value, Wrong};
+use crate::read::{Read, Shape, Value};
 
 /// Matches a string, in one of five ways. The fields are those of Envoy's `StringMatcher`.
 ///
@@ -11,17 +11,28 @@ use crate::read::{Read, Shape, Value, Wrong};
 #[cfg_attr(feature = "schema", schemars(with = "StringMatcherFields"))]
 pub struct StringMatcher {
     kind: Kind,
+    text: String,
+    regex: Regex,
     ignore_case: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Kind {
-    Exact(String),
-    Prefix(String),
-    Suffix(String),
-    Contains(String),
-    SafeRegex(Regex),
+    Exact,
+    Prefix,
+    Suffix,
+    Contains,
+    SafeRegex,
 }
+
+/// The fields of which one must be given.
+const KINDS: [(&str, Kind); 5] = [
+    ("exact", Kind::Exact),
+    ("prefix", Kind::Prefix),
+    ("suffix", Kind::Suffix),
+    ("contains", Kind::Contains),
+    ("safe_regex", Kind::SafeRegex),
+];
 
 crate::readable! {
 /// Matches a string in exactly one way.
@@ -47,81 +58,56 @@ struct StringMatcherFields {
 }
 
 impl Read for StringMatcher {
-    const SHAPE: &'static Shape = StringMatcherFields::SHAPE;
-
-    fn read(value: Value, wrong: &mut Wrong) -> Self {
-        let fields = StringMatcherFields::read(value, wrong);
-        StringMatcher::new(fields).unwrap_or_else(|| {
-            wrong.note(
-                "expected exactly one of `exact`, `prefix`, `suffix`, `contains` and `safe_regex`",
-            );
-            StringMatcher {
-                kind: Kind::Exact(String::new()),
-                ignore_case: false,
-            }
-        })
-    }
-}
-
-impl StringMatcher {
-    /// Returns `None` unless there is exactly one kind.
-    fn new(fields: StringMatcherFields) -> Option<Self> {
-        let StringMatcherFields {
-            exact,
-            prefix,
-            suffix,
-            contains,
-            safe_regex,
-            ignore_case,
-        } = fields;
-        let mut kind = match (exact, prefix, suffix, contains, safe_regex) {
-            (Some(text), None, None, None, None) => Kind::Exact(text),
-            (None, Some(text), None, None, None) => Kind::Prefix(text),
-            (None, None, Some(text), None, None) => Kind::Suffix(text),
-            (None, None, None, Some(text), None) => Kind::Contains(text),
-            (None, None, None, None, Some(regex)) => Kind::SafeRegex(regex),
-            _ => return None,
-        };
-        if ignore_case
-            && let Kind::Exact(text)
-            | Kind::Prefix(text)
-            | Kind::Suffix(text)
-            | Kind::Contains(text) = &mut kind
-        {
-            text.make_ascii_lowercase();
+    const SHAPE: &'static Shape = &Shape::Checked(StringMatcherFields::SHAPE, |value| {
+        let given = KINDS.iter().filter(|(name, _)| value.has(name));
+        match given.count() {
+            1 => Ok(()),
+            _ => Err(
+                "expected exactly one of `exact`, `prefix`, `suffix`, `contains` and `safe_regex`"
+                    .into(),
+            ),
         }
-        Some(StringMatcher { kind, ignore_case })
+    });
+
+    #[inline(never)]
+    fn read(value: &Value) -> Self {
+        let fields = StringMatcherFields::read(value);
+        let texts = [fields.exact, fields.prefix, fields.suffix, fields.contains];
+        let mut matcher = StringMatcher {
+            kind: Kind::SafeRegex,
+            text: String::new(),
+            regex: fields.safe_regex.unwrap_or_default(),
+            ignore_case: fields.ignore_case,
+        };
+        for ((_, kind), text) in KINDS.into_iter().zip(texts) {
+            if let Some(text) = text {
+                (matcher.kind, matcher.text) = (kind, text);
+            }
+        }
+        if matcher.ignore_case {
+            matcher.text.make_ascii_lowercase();
+        }
+        matcher
     }
 }
 
 impl StringMatcher {
     /// Returns whether a value matches.
     pub fn matches(&self, value: &[u8]) -> bool {
-        if !self.ignore_case {
-            return self.kind.matches(value);
-        }
-        match &self.kind {
-            Kind::SafeRegex(_) => self.kind.matches(value),
-            kind => kind.matches(&value.to_ascii_lowercase()),
-        }
-    }
-}
-
-impl Kind {
-    fn matches(&self, value: &[u8]) -> bool {
-        match self {
-            Kind::Exact(text) => value == text.as_bytes(),
-            Kind::Prefix(text) => value.starts_with(text.as_bytes()),
-            Kind::Suffix(text) => value.ends_with(text.as_bytes()),
-            Kind::Contains(text) => {
-                text.is_empty()
-                    || value
-                        .windows(text.len())
-                        .any(|part| part == text.as_bytes())
-            }
-            Kind::SafeRegex(regex) => {
-                std::str::from_utf8(value).is_ok_and(|text| regex.matches(text))
-            }
+        let text = self.text.as_bytes();
+        let lowered;
+        let value = if self.ignore_case && !matches!(self.kind, Kind::SafeRegex) {
+            lowered = value.to_ascii_lowercase();
+            &lowered
+        } else {
+            value
+        };
+        match self.kind {
+            Kind::Exact => value == text,
+            Kind::Prefix => value.starts_with(text),
+            Kind::Suffix => value.ends_with(text),
+            Kind::Contains => text.is_empty() || value.windows(text.len()).any(|part| part == text),
+            Kind::SafeRegex => std::str::from_utf8(value).is_ok_and(|it| self.regex.matches(it)),
         }
     }
 }

@@ -120,10 +120,132 @@ fn errors_have_paths() {
             json!({ "path": { "suffix": "/a" } }),
             "path.suffix: expected `exact`, `prefix`, `safe_regex` or `template`, got \"suffix\"",
         ),
+        (
+            json!({ "path": { "exact": null } }),
+            "path.exact: expected a value, got null",
+        ),
+        (
+            json!({ "path": "exact" }),
+            "path: expected an object with this field",
+        ),
+        (
+            json!({ "path": "exactly" }),
+            "path: expected `exact`, `prefix`, `safe_regex` or `template`, got \"exactly\"",
+        ),
+        (
+            json!({ "path": {} }),
+            "path: expected exactly one of the fields `exact`, `prefix`, `safe_regex` or `template`",
+        ),
+        (
+            json!({ "path": 1 }),
+            "path: expected a name, or an object with one field, got 1",
+        ),
+        (
+            json!({ "headers": [{ "present_match": true }] }),
+            "headers[0].name: missing",
+        ),
+        (
+            json!({ "headers": [{ "name": null }] }),
+            "headers[0].name: missing",
+        ),
+        (
+            json!({ "methods": [1] }),
+            "methods[0]: expected a string, got 1",
+        ),
+        (
+            json!({ "trusted_hops": -20 }),
+            "trusted_hops: expected a non-negative integer, got -20",
+        ),
+        (
+            json!({ "trusted_hops": 4_294_967_296_u64 }),
+            "trusted_hops: expected at most 4294967295",
+        ),
     ] {
         assert_eq!(
             parsed::<Condition>(condition).err().as_deref(),
             Some(reason)
+        );
+    }
+}
+
+#[test]
+fn fields_are_given_once() {
+    let error = read_config::<Condition>(br#"{ "methods": [], "methods": ["GET"] }"#);
+    assert_eq!(
+        error.expect_err("refused").to_string(),
+        "methods: given twice"
+    );
+}
+
+/// Types of a plugin, of which one has every shape that a condition does not have.
+#[test]
+fn names_and_objects_are_read_by_their_shapes() {
+    crate::choice! {
+        #[derive(Debug, PartialEq, Eq)]
+        enum Word {
+            One = "one",
+            Two = "two",
+        }
+    }
+    crate::choice! {
+        #[derive(Debug, PartialEq, Eq)]
+        enum Choice {
+            Alone = "alone",
+            Text(String) = "text",
+        }
+    }
+    crate::readable! {
+        #[derive(Debug, PartialEq, Eq)]
+        struct Both {
+            word: Word = Word::Two,
+            choice: Option<Choice>,
+            number: u64 = 7,
+        }
+        replaced {
+            "name" => "renamed to `word`",
+        }
+    }
+    crate::deserialize_by_shape!(Both);
+    let both = |word, choice, number| Both {
+        word,
+        choice,
+        number,
+    };
+    for (config, expected) in [
+        (json!({}), Ok(both(Word::Two, None, 7))),
+        (json!({ "word": "one" }), Ok(both(Word::One, None, 7))),
+        (
+            json!({ "choice": "alone", "number": u64::MAX }),
+            Ok(both(Word::Two, Some(Choice::Alone), u64::MAX)),
+        ),
+        // YAML without a value.
+        (
+            json!({ "choice": { "alone": null } }),
+            Ok(both(Word::Two, Some(Choice::Alone), 7)),
+        ),
+        (
+            json!({ "choice": { "text": "a" } }),
+            Ok(both(Word::Two, Some(Choice::Text("a".to_owned())), 7)),
+        ),
+        (
+            json!({ "choice": { "alone": {} } }),
+            Err("choice.alone: expected no value"),
+        ),
+        (
+            json!({ "word": "three" }),
+            Err("word: expected `one` or `two`, got \"three\""),
+        ),
+        (json!({ "name": "one" }), Err("name: renamed to `word`")),
+        (
+            json!({ "size": 1 }),
+            Err("size: unknown field, expected `word`, `choice` or `number`"),
+        ),
+    ] {
+        let read = parsed::<Both>(config.clone());
+        assert_eq!(
+            read.as_ref().map_err(String::as_str),
+            expected.as_ref().map_err(|it| *it),
+            "{config}"
         );
     }
 }

@@ -598,18 +598,38 @@ fn shapes_have_the_fields_of_the_schema() {
         }
         match shape {
             Shape::List(element) => compare(&schema["items"], root, element, path),
-            Shape::Object { names, shapes, .. } => {
+            Shape::Checked(shape, _) => compare(schema, root, shape, path),
+            Shape::Object(object) => {
                 let properties = schema["properties"].as_object().expect(path);
                 let mut expected: Vec<&str> = properties.keys().map(String::as_str).collect();
-                let mut names_sorted = names.to_vec();
+                let mut names: Vec<&str> = object.fields.iter().map(|field| field.name).collect();
                 expected.sort_unstable();
-                names_sorted.sort_unstable();
-                assert_eq!(names_sorted, expected, "{path}");
-                for (name, shape) in names.iter().zip(*shapes) {
-                    compare(&properties[*name], root, shape, &format!("{path}.{name}"));
+                names.sort_unstable();
+                assert_eq!(names, expected, "{path}");
+                let required = schema["required"].as_array();
+                for field in object.fields {
+                    let name = field.name;
+                    let is_required = required.is_some_and(|it| it.iter().any(|it| it == name));
+                    // An absent list is empty, which the check of the configuration refuses where the schema does.
+                    let is_list = matches!(field.shape, Shape::List(_));
+                    assert!(is_list || is_required == field.is_required, "{path}.{name}");
+                    compare(
+                        &properties[name],
+                        root,
+                        field.shape,
+                        &format!("{path}.{name}"),
+                    );
                 }
             }
-            Shape::Choice { names, shapes } => {
+            Shape::Word(_) | Shape::Choice(_) => {
+                let (names, shapes): (Vec<&str>, Vec<&Shape>) = match shape {
+                    Shape::Choice(object) => {
+                        let fields = object.fields.iter();
+                        fields.map(|field| (field.name, field.shape)).unzip()
+                    }
+                    Shape::Word(words) => (words.to_vec(), Vec::new()),
+                    _ => unreachable!("only these are matched"),
+                };
                 let choices = schema["oneOf"]
                     .as_array()
                     .cloned()
@@ -634,6 +654,7 @@ fn shapes_have_the_fields_of_the_schema() {
                 expected.sort_unstable();
                 assert_eq!(found, expected, "{path}");
             }
+            Shape::OneOf(_) => panic!("{path}: no type has such a shape"),
             Shape::Nothing | Shape::Bool | Shape::Number | Shape::Text => {}
         }
     }

@@ -1,6 +1,6 @@
 //! Limits and durations that a configuration contains as text, such as `10/s`, `1000/1h` and `30s`. Fractions are not allowed.
 
-use plugin_matching::read::{Read, Shape, Value, Wrong};
+use plugin_matching::read::{Read, Shape, Value};
 
 /// A number of requests in an interval, such as `10/s`, `1000/1h` or `5/100ms`. Without an interval, a number of requests in progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,29 +16,28 @@ pub struct Rate {
 pub struct Nanoseconds(pub u64);
 
 impl Read for Rate {
-    const SHAPE: &'static Shape = &Shape::Text;
+    const SHAPE: &'static Shape = &Shape::Checked(&Shape::Text, |value| {
+        let reason = "expected a limit such as 10/s, 1000/1h or 5/100ms";
+        Rate::parse(value.text()).map(drop).ok_or(reason.into())
+    });
 
-    fn read(value: Value, wrong: &mut Wrong) -> Self {
-        let text = String::read(value, wrong);
-        Rate::parse(&text).unwrap_or_else(|| {
-            wrong.note("expected a limit such as 10/s, 1000/1h or 5/100ms");
-            Rate {
-                count: 1,
-                interval: None,
-            }
+    fn read(value: &Value) -> Self {
+        Rate::parse(value.text()).unwrap_or(Rate {
+            count: 1,
+            interval: None,
         })
     }
 }
 
 impl Read for Nanoseconds {
-    const SHAPE: &'static Shape = &Shape::Text;
+    const SHAPE: &'static Shape = &Shape::Checked(&Shape::Text, |value| {
+        let duration = duration(value.text());
+        *value = Value::Number(duration.ok_or("expected a duration such as 500ms, 30s or 1h")?);
+        Ok(())
+    });
 
-    fn read(value: Value, wrong: &mut Wrong) -> Self {
-        let text = String::read(value, wrong);
-        Nanoseconds(duration(&text).unwrap_or_else(|| {
-            wrong.note("expected a duration such as 500ms, 30s or 1h");
-            1
-        }))
+    fn read(value: &Value) -> Self {
+        Nanoseconds(u64::read(value))
     }
 }
 

@@ -100,7 +100,17 @@ impl<'de> Deserializer<'de> for Json<'de> {
         deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64
     }
 
-    text! { deserialize_char deserialize_str deserialize_string deserialize_identifier }
+    text! { deserialize_char deserialize_str deserialize_string }
+
+    /// Also accepts an object: a visitor that asks for a name can take one that stands before a value. With `deserialize_enum`, it would
+    /// need much more code.
+    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ConfigError> {
+        match self.0 {
+            Value::String(text) => visit_text(text, visitor),
+            Value::Object(entries) => visit_entries(entries, visitor),
+            _ => Err(self.refused(&visitor)),
+        }
+    }
 
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ConfigError> {
         match self.0 {

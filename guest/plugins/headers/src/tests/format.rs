@@ -133,11 +133,8 @@ fn wrong_values_are_refused() {
         assert!(Format::parse(text).is_err(), "{text}");
     }
     let error = Format::parse("%HOSTNAME%").expect_err("unknown");
-    for name in WITH_ARGUMENTS
-        .iter()
-        .copied()
-        .chain(ATTRIBUTES.iter().map(|attribute| attribute.name))
-    {
+    let with_arguments = WITH_ARGUMENTS.iter().map(|(name, _)| *name);
+    for name in with_arguments.chain(ATTRIBUTES.iter().map(|attribute| attribute.name)) {
         assert!(error.contains(&format!("`{name}`")), "{name}: {error}");
     }
     assert!(
