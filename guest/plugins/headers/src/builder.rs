@@ -138,7 +138,7 @@ impl Builder {
         let keep_empty: bool = value.get("keep_empty_value");
         if format.is_empty() && !keep_empty {
             let reason =
-                "with an empty value, the edit is never done, unless `keep_empty_value` is true";
+                "an edit with an empty value is never applied, unless `keep_empty_value` is true";
             self.refuse(&place.field("value"), reason);
         }
         if keep_empty && kind.owns(&name) {
@@ -157,11 +157,11 @@ impl Builder {
     #[inline(never)]
     fn check(&mut self, name: &HeaderName, place: &Place<'_>, kind: Kind, can_be_set: bool) {
         let reason = if self.guard.protects(name) {
-            "the header is protected, see `protected`"
+            "the header is protected: see `protected`"
         } else if name.is_pseudo() && !kind.owns(name) {
             "the message has no such pseudo-header"
         } else if kind.owns(name) && !can_be_set {
-            "the header can be set, and nothing else"
+            "this header can only be set"
         } else {
             return;
         };
