@@ -319,13 +319,15 @@ const RATE_LIMIT_FORWARDED: &str = r#"{ "rules": [
 /// The limit of a request callback, as a multiple of the tutorial's.
 const RATE_LIMIT_TARGET: f64 = 1.3;
 
+/// Returns whether times are measured. Without `--bench`, code is not optimised, and the bench only checks that everything works.
+fn is_bench() -> bool {
+    std::env::args().any(|argument| argument == "--bench")
+}
+
 /// Prints the ratios that have a target.
 fn ratios(_: &mut Criterion) {
-    // Without `--bench`, the bench only checks that everything works.
-    let count = match std::env::args().any(|argument| argument == "--bench") {
-        true => 60,
-        false => 1,
-    };
+    let is_bench = is_bench();
+    let count = if is_bench { 60 } else { 1 };
     let (request, response) = (messages::request(), messages::response());
     let text = "the text is well-formed";
     let [append, wasip2] = [Shape::Bare, Shape::Wasip2]
@@ -400,6 +402,9 @@ fn ratios(_: &mut Criterion) {
         operations.push(request_through_chain(name, chain, request));
     }
     let rounds = Rounds::measure(operations, count);
+    if !is_bench {
+        return;
+    }
     let ratio =
         |name: &'static str, base: &'static str| rounds.median(|time| time(name) / time(base));
     println!("medians of {count} rounds, in each of which all are measured in turn:");

@@ -10,7 +10,7 @@ use tidegate_benches::messages;
 use tidegate_components::guests::{self, Shape};
 use tidegate_host::{ManualClock, PluginSpec, Runtime, RuntimeConfig, WorkerChain};
 
-use crate::{Unexpected, open_from};
+use crate::{Unexpected, is_bench, open_from};
 
 /// A million clients have buckets of their own. Each is idle after a second.
 const CONFIGURATION: &str = r#"{ "rules": [{
@@ -30,10 +30,8 @@ const START: u64 = 1_700_000_000_000_000_000;
 
 /// Prints the times.
 pub(crate) fn longest(_: &mut Criterion) {
-    let clients: u32 = match std::env::args().any(|argument| argument == "--bench") {
-        true => 1_000_000,
-        false => 1000,
-    };
+    let is_bench = is_bench();
+    let clients: u32 = if is_bench { 1_000_000 } else { 1000 };
     let module = guests::build("rate-limit", Shape::Bare)
         .expect("component should build")
         .module;
@@ -56,6 +54,9 @@ pub(crate) fn longest(_: &mut Criterion) {
         // All buckets are idle now.
         clock.advance(Duration::from_secs(2));
         send(&chain, clients, &mut others);
+    }
+    if !is_bench {
+        return;
     }
     println!(
         "rate-limit in an instance of {} MiB, fastest of {PASSES} passes:",
