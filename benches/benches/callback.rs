@@ -311,7 +311,7 @@ const CLIENT: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 7);
 /// One rule of the plugin `rate-limit`, by the address of the client, which no request exceeds.
 const RATE_LIMIT: &str = r#"{ "rules": [{ "name": "client", "limit": "1000000000/s", "key": [{ "client_address": {} }] }] }"#;
 
-/// The same behind a proxy.
+/// The same, with the address from `x-forwarded-for`.
 const RATE_LIMIT_FORWARDED: &str = r#"{ "rules": [
     { "name": "client", "limit": "1000000000/s", "key": [{ "client_address": { "trusted_hops": 1 } }] }
 ] }"#;
@@ -437,7 +437,7 @@ fn ratios(_: &mut Criterion) {
         RATE_LIMIT_TARGET,
     );
     println!(
-        "request, rate-limit behind a trusted proxy / tutorial: {:.2}",
+        "request, rate-limit with one rule by x-forwarded-for / tutorial: {:.2}",
         ratio("rate-limit, forwarded", "tutorial")
     );
     let hostcalls = rounds.median(|time| {

@@ -1,6 +1,7 @@
 //! Selects the tests that need a program which is not available on every machine.
 //!
-//! These tests are `#[ignore = "needs PROGRAM"]`, so that `cargo test` reports them as ignored, and their names end in `needs_PROGRAM`.
+//! These tests have the attribute `ignore` with the reason `needs PROGRAM`, so that `cargo test` reports them as ignored, and their names
+//! end in `needs_PROGRAM`.
 //! `cargo xtask test` runs those whose program is installed, and lists the others.
 
 use std::env;

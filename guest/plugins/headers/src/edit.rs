@@ -108,7 +108,7 @@ impl Edit {
             Edit::Remove(name) => target.remove(name),
             Edit::RemoveOnMatch(matcher) => {
                 for name in target.names() {
-                    // A name that stands there twice is removed twice, which does nothing.
+                    // Removing a name again, if it occurs more than once, has no effect.
                     let is_removed = matcher.matches(name.as_bytes());
                     if is_removed
                         && !name.starts_with(':')

@@ -305,7 +305,7 @@ fn parse_arguments(kind: Arguments, given: &str, limited: bool) -> Result<Operat
     }
 }
 
-/// Why there is no operator of this name.
+/// Returns the error for an operator that is not supported.
 fn unsupported(name: &str) -> String {
     let mut reason = about(name, "is not supported, expected ");
     push_names(&mut reason, WITH_ARGUMENTS.iter().map(|(name, _)| *name));

@@ -13,13 +13,13 @@ pub fn first_value(path: &[u8], name: &[u8]) -> Option<Vec<u8>> {
 /// What is done to a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// Replaces all values by one, or adds the parameter.
+    /// Replaces all values with one, or adds the parameter.
     Set,
     /// Adds a value.
     Append,
-    /// Adds the parameter if there is none.
+    /// Adds the parameter if it is absent.
     AddIfAbsent,
-    /// Replaces all values by one, if there is the parameter.
+    /// Replaces all values with one if the parameter exists.
     OverwriteIfExists,
     /// Removes the parameter.
     Remove,

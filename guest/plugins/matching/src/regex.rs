@@ -1,4 +1,4 @@
-//! [`Regex`]: a regular expression that matches in linear time. Without the feature `regex`, there are none.
+//! [`Regex`]: a regular expression that matches in linear time. Without the cargo feature `regex`, configurations that contain one are rejected.
 
 use crate::read::{Read, Shape, Value};
 

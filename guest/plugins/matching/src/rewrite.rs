@@ -1,4 +1,4 @@
-//! [`Rewrite`]: Envoy's `RegexMatchAndSubstitute`. Without the cargo feature `regex`, there are none.
+//! [`Rewrite`]: Envoy's `RegexMatchAndSubstitute`. Without the cargo feature `regex`, configurations that contain one are rejected.
 
 /// Replaces every match of a regular expression, which need not match the whole text.
 #[derive(Debug)]

@@ -135,7 +135,7 @@ pub enum KeyPart {
     Host = "host",
     /// A claim of a token that Envoy has verified.
     JwtClaim(JwtClaim) = "jwt_claim",
-    /// A claim of a token that nobody has verified. Clients can choose it.
+    /// A claim of a token whose signature is not verified. Clients can forge it.
     UnverifiedJwtClaim(UnverifiedJwtClaim) = "unverified_jwt_claim",
     /// A property of the stream, such as `["xds", "route_name"]`.
     Property(Vec<String>) = "property",

@@ -189,7 +189,7 @@ impl Visitor<'_> for Name<'_> {
 }
 
 impl Shape {
-    /// Why there is no field of this name.
+    /// Returns the error for an unknown field.
     fn unknown(&self, object: &Object, name: &str) -> String {
         let mut replaced = object.replaced.iter();
         match (replaced.find(|(old, _)| *old == name), self) {
@@ -199,7 +199,7 @@ impl Shape {
         }
     }
 
-    /// Why this name is refused.
+    /// Returns the error for a string that is not one of the accepted names.
     fn refused(&self, name: &str) -> String {
         let mut reason = self.with_names("expected ");
         reason.push_str(", got \"");
