@@ -9,15 +9,12 @@ mod inline;
 mod name;
 
 use bytes::Bytes;
-use http::header::{HOST, HeaderName, HeaderValue};
-use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use http::StatusCode;
+use http::header::HeaderValue;
 
 #[doc(hidden)]
 pub use self::name::ParsedName;
 pub use self::name::{Name, Pseudo};
-
-use crate::vocabulary::FieldMap;
 
 /// An ordered list of fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -164,89 +161,6 @@ impl Fields {
         self.list.clear();
     }
 
-    /// Converts the head of a request to fields in Envoy's order: authority, path, method, scheme, then the rest.
-    /// `host` becomes `:authority`.
-    pub fn from_request<B>(request: Request<B>, scheme: &'static str) -> (Self, B) {
-        let (parts, body) = request.into_parts();
-        let path = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
-        let path = HeaderValue::from_str(path).unwrap_or_else(|_| HeaderValue::from_static("/"));
-        let mut fields = Self::with_capacity(parts.headers.len() + 8);
-        fields.list.push((Name::Pseudo(Pseudo::Path), path));
-        fields
-            .list
-            .push((Name::Pseudo(Pseudo::Method), method_value(&parts.method)));
-        fields.list.push((
-            Name::Pseudo(Pseudo::Scheme),
-            HeaderValue::from_static(scheme),
-        ));
-        let host = fields.extend_from(parts.headers, FieldMap::RequestHeaders, Some(&HOST));
-        let authority = match parts.uri.authority() {
-            Some(authority) => HeaderValue::from_str(authority.as_str()).ok(),
-            None => host,
-        };
-        if let Some(authority) = authority {
-            fields
-                .list
-                .insert(0, (Name::Pseudo(Pseudo::Authority), authority));
-        }
-        (fields, body)
-    }
-
-    /// Converts the fields to the head of a request in origin form: the URI is the path only, and the authority is in
-    /// `host`, which is the first header.
-    pub fn into_request(self) -> Result<Request<()>, FieldsError> {
-        let mut request = Request::new(());
-        let mut headers = HeaderMap::with_capacity(self.list.len());
-        let (mut method, mut path) = (None, None);
-        for (name, value) in self.list {
-            match name {
-                Name::Pseudo(Pseudo::Method) => method = Some(value),
-                Name::Pseudo(Pseudo::Path) => path = Some(value),
-                Name::Pseudo(Pseudo::Authority) => _ = headers.insert(HOST, value),
-                Name::Pseudo(Pseudo::Scheme | Pseudo::Status) => {}
-                Name::Header(name) => _ = headers.append(name, value),
-            }
-        }
-        let method = method.ok_or(FieldsError::Missing(Pseudo::Method.as_str()))?;
-        let path = path.ok_or(FieldsError::Missing(Pseudo::Path.as_str()))?;
-        *request.method_mut() =
-            Method::from_bytes(method.as_bytes()).map_err(|_| FieldsError::Invalid {
-                name: Pseudo::Method.as_str(),
-                value: method,
-            })?;
-        *request.uri_mut() = match PathAndQuery::try_from(path.as_bytes()) {
-            Ok(path) => Uri::from(path),
-            Err(_) => {
-                return Err(FieldsError::Invalid {
-                    name: Pseudo::Path.as_str(),
-                    value: path,
-                });
-            }
-        };
-        *request.headers_mut() = headers;
-        Ok(request)
-    }
-
-    /// Converts the head of a response to fields: the status, then the rest.
-    pub fn from_response<B>(response: Response<B>) -> (Self, B) {
-        let (parts, body) = response.into_parts();
-        let mut fields = Self::with_capacity(parts.headers.len() + 4);
-        fields
-            .list
-            .push((Name::Pseudo(Pseudo::Status), status_value(parts.status)));
-        fields.extend_from(parts.headers, FieldMap::ResponseHeaders, None);
-        (fields, body)
-    }
-
-    /// Converts the fields to the head of a response.
-    pub fn into_response(self) -> Result<Response<()>, FieldsError> {
-        let status = self.status()?;
-        let mut response = Response::new(());
-        *response.status_mut() = status;
-        *response.headers_mut() = self.into_header_map();
-        Ok(response)
-    }
-
     /// Returns the status of a response.
     pub fn status(&self) -> Result<StatusCode, FieldsError> {
         let value = self
@@ -256,58 +170,6 @@ impl Fields {
             name: Pseudo::Status.as_str(),
             value: value.clone(),
         })
-    }
-
-    /// Converts trailers to fields, which have no pseudo-headers.
-    #[doc(hidden)]
-    pub fn from_trailers(trailers: HeaderMap, map: FieldMap) -> Self {
-        let mut fields = Self::with_capacity(trailers.len());
-        fields.extend_from(trailers, map, None);
-        fields
-    }
-
-    /// Converts the fields to a header map without pseudo-headers.
-    pub fn into_header_map(self) -> HeaderMap {
-        let mut headers = HeaderMap::with_capacity(self.list.len());
-        for (name, value) in self.list {
-            if let Name::Header(name) = name {
-                headers.append(name, value);
-            }
-        }
-        headers
-    }
-
-    /// Adds the fields of a header map in its order, except the field `excluded`. Returns the first value of that field.
-    fn extend_from(
-        &mut self,
-        headers: HeaderMap,
-        map: FieldMap,
-        excluded: Option<&HeaderName>,
-    ) -> Option<HeaderValue> {
-        let mut last = None;
-        let mut excluded_value = None;
-        for (name, value) in headers {
-            // `HeaderMap` yields a name only with its first value.
-            let repeated = name.is_none();
-            if !repeated {
-                last = name;
-            }
-            match &last {
-                Some(name) if Some(name) == excluded => {
-                    excluded_value = excluded_value.or(Some(value))
-                }
-                Some(name) => {
-                    let name = Name::Header(name.clone());
-                    let joins = repeated && name.is_inline(map);
-                    match self.list.last_mut() {
-                        Some((_, old)) if joins => join_values(old, value),
-                        _ => self.list.push((name, value)),
-                    }
-                }
-                None => {}
-            }
-        }
-        excluded_value
     }
 }
 
@@ -337,15 +199,6 @@ impl FromIterator<(Name, HeaderValue)> for Fields {
     }
 }
 
-fn method_value(method: &Method) -> HeaderValue {
-    match *method {
-        Method::GET => HeaderValue::from_static("GET"),
-        Method::POST => HeaderValue::from_static("POST"),
-        _ => HeaderValue::from_str(method.as_str())
-            .unwrap_or_else(|_| HeaderValue::from_static("GET")),
-    }
-}
-
 /// Returns the value of `:status` for a status.
 #[doc(hidden)]
 pub fn status_value(status: StatusCode) -> HeaderValue {
@@ -360,6 +213,7 @@ pub(crate) mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::vocabulary::FieldMap;
 
     fn name(name: &str) -> Name {
         Name::parse(name.as_bytes()).unwrap()
@@ -435,96 +289,10 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn received_values_of_inline_headers_are_joined() {
-        let response = Response::builder()
-            .header("vary", "a")
-            .header("set-cookie", "a")
-            .header("vary", "b")
-            .header("set-cookie", "b")
-            .header("user-agent", "a")
-            .header("user-agent", "b")
-            .body(())
-            .unwrap();
-        let (fields, ()) = Fields::from_response(response);
-        assert_eq!(
-            list(&fields),
-            [
-                (":status", "200"),
-                ("vary", "a,b"),
-                ("set-cookie", "a"),
-                ("set-cookie", "b"),
-                ("user-agent", "a"),
-                ("user-agent", "b")
-            ]
-        );
-    }
-
-    #[test]
-    fn request_round_trips() {
-        let request = Request::builder()
-            .method("PUT")
-            .uri("/p?q=1")
-            .header("host", "example.org")
-            .header("b", "1")
-            .header("a", "2")
-            .header("b", "3")
-            .body("body")
-            .unwrap();
-        let (fields, body) = Fields::from_request(request, "http");
-        assert_eq!(body, "body");
-        assert_eq!(
-            list(&fields),
-            [
-                (":authority", "example.org"),
-                (":path", "/p?q=1"),
-                (":method", "PUT"),
-                (":scheme", "http"),
-                ("b", "1"),
-                ("b", "3"),
-                ("a", "2")
-            ]
-        );
-        let back = fields.into_request().unwrap();
-        assert_eq!(
-            (back.method().as_str(), back.uri()),
-            ("PUT", &Uri::from_static("/p?q=1"))
-        );
-        let headers: Vec<_> = back
-            .headers()
-            .iter()
-            .map(|(n, v)| (n.as_str(), v.to_str().unwrap()))
-            .collect();
-        assert_eq!(
-            headers,
-            [("host", "example.org"), ("b", "1"), ("b", "3"), ("a", "2")]
-        );
-    }
-
-    #[test]
-    fn uri_authority_takes_precedence_over_host() {
-        let request = Request::builder()
-            .uri("http://uri.example/x")
-            .header("host", "other.example")
-            .body(())
-            .unwrap();
-        let (fields, ()) = Fields::from_request(request, "http");
-        assert_eq!(fields.pseudo(Pseudo::Authority).unwrap(), "uri.example");
-    }
-
-    #[test]
-    fn missing_or_invalid_pseudo_header_is_named_in_the_error() {
-        let missing = fields(&[(":path", "/")]).into_request().unwrap_err();
-        assert_eq!(missing, FieldsError::Missing(":method"));
-        let invalid = fields(&[(":path", "no path"), (":method", "GET")])
-            .into_request()
-            .unwrap_err();
-        assert_eq!(
-            invalid.to_string(),
-            "\"no path\" is not a valid value of `:path`"
-        );
-        let invalid = fields(&[(":status", "two hundred")])
-            .into_response()
-            .unwrap_err();
+    fn missing_or_invalid_status_is_named_in_the_error() {
+        let missing = fields(&[("a", "1")]).status().unwrap_err();
+        assert_eq!(missing, FieldsError::Missing(":status"));
+        let invalid = fields(&[(":status", "two hundred")]).status().unwrap_err();
         assert_eq!(
             invalid.to_string(),
             "\"two hundred\" is not a valid value of `:status`"

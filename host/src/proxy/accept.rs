@@ -7,7 +7,7 @@
 //! request.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
@@ -52,10 +52,11 @@ pub(super) fn run(
             }
         };
         let mut round_robin = workers.iter().cycle();
-        for id in 1.. {
+        let mut id = 0;
+        loop {
             let accepted = tokio::select! {
                 biased;
-                _ = wait_for_stop(&mut stop) => return,
+                _ = wait_for_stop(&mut stop) => break,
                 accepted = listener.accept() => accepted,
             };
             let (stream, peer) = match accepted.and_then(|(stream, peer)| {
@@ -72,11 +73,30 @@ pub(super) fn run(
                 }
             };
             if let Some(worker) = round_robin.next() {
+                id += 1;
                 // A worker ends only when all have to stop, and then this loop is about to receive the stop signal too.
                 let _ = worker.send(WorkerMessage::Connection { stream, peer, id });
             }
         }
+        // For the clients, the connections that the kernel has queued are established, and they may have sent a request.
+        let Ok(listener) = listener.into_std() else {
+            return;
+        };
+        while let Ok((stream, peer)) = take_queued(&listener) {
+            if let Some(worker) = round_robin.next() {
+                id += 1;
+                let _ = worker.send(WorkerMessage::Connection { stream, peer, id });
+            }
+        }
     });
+}
+
+/// Returns a connection that is waiting to be accepted. The listener does not block.
+fn take_queued(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+    let (stream, peer) = listener.accept()?;
+    stream.set_nodelay(true)?;
+    stream.set_nonblocking(true)?;
+    Ok((stream, peer))
 }
 
 /// Returns whether only the connection failed, and not the listener.

@@ -1,14 +1,14 @@
-//! The HTTP/1.1 proxy, built on hyper.
+//! The HTTP/1.1 proxy.
 //!
 //! `accept` distributes connections to workers. A `worker` is a thread with its own plugin instances, which
-//! [`Server::reload`] replaces. `exchange` handles one request and its response, with `head` for message heads, `pipe`
-//! for request bodies sent upstream, `upstream` for the client and `linger` for closing connections gracefully. `port`
-//! sends the HTTP calls of plugins and runs their timers.
-//! `respond` turns errors into responses. [`echo`] is an upstream for trying out plugins. `admin` serves metrics, which `prometheus`
-//! writes, and the readiness of the proxy.
+//! [`Server::reload`] replaces; `worker_state` is what its connections share. `connection` serves a downstream connection.
+//! `exchange` handles one request and its response, with `head` for the rules about message heads, and `upstream` for the
+//! client. `http1` is the codec, `socket` a TCP connection with its buffers, and `alarm` a timer. `port` sends the HTTP
+//! calls of plugins and runs their timers. `respond` turns errors into responses. [`echo`] is an upstream for trying out
+//! plugins. `admin` serves metrics, which `prometheus` writes, and the readiness of the proxy.
 //!
-//! The semantics of plugin callbacks are in [`tidegate_semantics::stream`]. HTTP/2 would be another way to serve a connection in
-//! `worker` and to connect in `upstream`; an exchange does not depend on the protocol version.
+//! The semantics of plugin callbacks are in [`tidegate_semantics::stream`]. HTTP/2 would be another codec beside `http1`,
+//! another way to serve a connection, and another client; the semantics do not depend on the protocol version.
 
 use std::io;
 use std::net::SocketAddr;
@@ -38,22 +38,25 @@ use crate::engine::{CodeCache, CodeCacheStats};
 use crate::error::{LoadError, StartError};
 use crate::proxy::admin::Admin;
 use crate::proxy::port::WorkerPort;
-use crate::proxy::upstream::UpstreamClient;
+use crate::proxy::upstream::Pool;
 use crate::proxy::worker::{Worker, WorkerMessage};
 use crate::runtime::{Chain, Runtime};
 
 mod accept;
 mod admin;
+mod alarm;
+mod connection;
 pub mod echo;
 mod exchange;
 mod head;
-mod linger;
-mod pipe;
+mod http1;
 mod port;
 mod prometheus;
 mod respond;
+mod socket;
 mod upstream;
 mod worker;
+mod worker_state;
 
 pub use echo::EchoServer;
 
@@ -236,7 +239,7 @@ impl Server {
                 match worker_chain {
                     Ok(chain) => {
                         let _ = started.send(Ok(()));
-                        let upstream = UpstreamClient::new(authority);
+                        let upstream = Pool::new(authority, usize::MAX);
                         let worker = Worker::new(worker, chain, upstream, port);
                         worker.run(runtime, &tasks, inbox, stop);
                     }
@@ -359,6 +362,9 @@ impl Server {
     }
 
     fn stop_and_join(&mut self, deadline: Instant) {
+        // When the listener drops the other senders, the workers know that no connection follows.
+        let workers = self.workers.get_mut();
+        workers.unwrap_or_else(PoisonError::into_inner).clear();
         self.stop.send_replace(Some(deadline));
         self.join();
     }

@@ -9,24 +9,20 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Request, StatusCode};
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use tidegate_semantics::fields::Fields;
+use http::uri::Authority;
+use tidegate_semantics::fields::{Fields, Pseudo};
 use tidegate_semantics::port::{
     CallOutcome, CallResponse, HttpCall, Pending, Port, PortState, QueueListener,
 };
 use tidegate_semantics::shared_queues::EventPermit;
 use tidegate_semantics::state::local_response::RequestKind;
-use tidegate_semantics::vocabulary::FieldMap;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, LocalSet};
 
 use crate::clock::Clock;
+use crate::proxy::head;
 use crate::proxy::respond::Failure;
-use crate::proxy::{head, upstream};
+use crate::proxy::upstream::{Part, Pool, ResponseError, UpstreamRequest};
 
 /// The maximum size of the body of a response, in bytes. It is Envoy's default.
 const MAX_RESPONSE_BODY: usize = 32 << 20;
@@ -45,13 +41,19 @@ pub(super) struct WorkerPort {
     /// Gone when the worker has stopped. What plugins request then is dropped.
     tasks: Weak<LocalSet>,
     clock: Arc<dyn Clock>,
-    client: Client<HttpConnector, Full<Bytes>>,
+    pools: Rc<Pools>,
     /// How many bytes of responses can still be buffered.
     response_budget: Rc<Cell<usize>>,
     /// Carries the events of queues from other threads to this one.
     events: mpsc::UnboundedSender<QueueEvent>,
     listeners: Rc<RefCell<Listeners>>,
     state: PortState,
+}
+
+/// The connections to the services that plugins call. Only clusters that are configured can be called.
+#[derive(Default)]
+struct Pools {
+    by_authority: RefCell<HashMap<Authority, Rc<Pool>>>,
 }
 
 /// A value has been added to a queue.
@@ -88,7 +90,7 @@ impl WorkerPort {
         Self {
             tasks: Rc::downgrade(tasks),
             clock,
-            client: upstream::client(MAX_IDLE_CONNECTIONS),
+            pools: Rc::default(),
             response_budget: Rc::new(Cell::new(MAX_RESPONSES)),
             events,
             listeners,
@@ -104,19 +106,31 @@ impl WorkerPort {
     }
 }
 
+// === impl Pools ===
+
+impl Pools {
+    fn get(&self, authority: Authority) -> Rc<Pool> {
+        self.by_authority
+            .borrow_mut()
+            .entry(authority)
+            .or_insert_with_key(|authority| Pool::new(authority.clone(), MAX_IDLE_CONNECTIONS))
+            .clone()
+    }
+}
+
 impl Port for WorkerPort {
     fn state(&self) -> &PortState {
         &self.state
     }
 
     fn send(&self, call: HttpCall, done: Box<dyn FnOnce(CallOutcome)>) -> Pending {
-        let (client, budget) = (self.client.clone(), self.response_budget.clone());
+        let (pools, budget) = (self.pools.clone(), self.response_budget.clone());
         let deadline = call.deadline.map(|at| self.clock.sleep_until(at));
         self.spawn(async move {
             let begun = Cell::new(false);
             let kind = RequestKind::from_headers(&call.headers);
             let outcome = tokio::select! {
-                outcome = exchange(client, call, kind, &begun, &budget) => outcome,
+                outcome = exchange(&pools, call, kind, &begun, &budget) => outcome,
                 () = expired(deadline) => match begun.get() {
                     true => CallOutcome::Reset,
                     false => CallOutcome::timed_out(kind),
@@ -202,7 +216,7 @@ async fn expired(deadline: Option<Pin<Box<dyn Future<Output = ()>>>>) {
 
 /// Sends a request and receives its response. Sets `begun` when the response has begun.
 async fn exchange(
-    client: Client<HttpConnector, Full<Bytes>>,
+    pools: &Pools,
     call: HttpCall,
     kind: RequestKind,
     begun: &Cell<bool>,
@@ -214,23 +228,30 @@ async fn exchange(
         body,
         deadline: _,
     } = call;
-    let head = match head::request_out(headers, body.is_empty()) {
-        Ok(head) => upstream::address(head, authority),
+    let pool = pools.get(authority);
+    let is_head = headers
+        .pseudo(Pseudo::Method)
+        .is_some_and(|it| it == "HEAD");
+    let sent = head::check_route(&headers).and_then(|()| {
+        pool.request(&headers, body.is_empty(), is_head)
+            .map_err(Failure::RequestHead)
+    });
+    let mut request = match sent {
+        Ok(request) => request,
         Err(failure) => return failed(&failure, kind),
     };
-    let response = match client
-        .request(Request::from_parts(head, Full::new(body)))
-        .await
-    {
-        Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-            return failed(&Failure::Protocol, kind);
-        }
-        Ok(response) => response,
-        Err(error) => return failed(&Failure::from_upstream_error(&error), kind),
+    request.write_data(body, true);
+    let (headers, end) = match next_part(&mut request).await {
+        Ok(Part::Head { fields, end }) => (fields, end),
+        Ok(_) | Err(ResponseError::Incomplete) => return CallOutcome::Reset,
+        Err(ResponseError::Failed(failure)) => return failed(&failure, kind),
     };
     begun.set(true);
-    let (headers, body) = head::response_in(response);
-    match receive(body, budget).await {
+    let received = match end {
+        true => Some((Bytes::new(), Fields::new())),
+        false => receive(&mut request, budget).await,
+    };
+    match received {
         Some((body, trailers)) => CallOutcome::Response(CallResponse {
             headers,
             body,
@@ -240,35 +261,40 @@ async fn exchange(
     }
 }
 
+/// Sends what is left of a request, and receives the next part of the response.
+async fn next_part(request: &mut UpstreamRequest) -> Result<Part, ResponseError> {
+    std::future::poll_fn(|cx| {
+        request.poll_send(cx)?;
+        request.poll_part(cx)
+    })
+    .await
+}
+
 /// Receives a whole body and the trailers. Returns `None` if it breaks off, or is too large.
-async fn receive(mut body: Incoming, budget: &Rc<Cell<usize>>) -> Option<(Bytes, Fields)> {
+async fn receive(
+    request: &mut UpstreamRequest,
+    budget: &Rc<Cell<usize>>,
+) -> Option<(Bytes, Fields)> {
     let mut data = BytesMut::new();
     let mut reserved = Reserved {
         budget: budget.clone(),
         bytes: 0,
     };
-    let mut trailers = HeaderMap::new();
-    while let Some(frame) = body.frame().await {
-        let frame = match frame {
-            Ok(frame) => frame,
-            Err(error) => {
-                tracing::debug!(error = &error as &dyn std::error::Error, "HTTP call reset");
-                return None;
-            }
-        };
-        match frame.into_data() {
-            Ok(chunk) => {
+    loop {
+        match next_part(request).await.ok()? {
+            Part::Data(chunk) => {
                 if data.len() + chunk.len() > MAX_RESPONSE_BODY || !reserved.grow(chunk.len()) {
                     tracing::debug!("the response to an HTTP call is too large");
                     return None;
                 }
                 data.extend_from_slice(&chunk);
             }
-            Err(frame) => trailers = frame.into_trailers().unwrap_or_default(),
+            Part::End => return Some((data.freeze(), Fields::new())),
+            Part::Trailers(trailers) => return Some((data.freeze(), trailers)),
+            // A response has one head.
+            Part::Head { .. } => return None,
         }
     }
-    let trailers = Fields::from_trailers(trailers, FieldMap::ResponseTrailers);
-    Some((data.freeze(), trailers))
 }
 
 /// A part of the memory in which a worker buffers responses.

@@ -3,22 +3,31 @@
 //! Statuses and texts are those of Envoy, so that a plugin's response callbacks see the same values in both proxies.
 //! The response to a plugin failure is determined by the stream, not here.
 
-use std::error::Error;
-
 use bytes::Bytes;
-use http::{Response, StatusCode};
-use tidegate_semantics::fields::FieldsError;
+use http::{HeaderValue, StatusCode};
+use tidegate_semantics::fields::{Fields, FieldsError, Pseudo, status_value};
 use tidegate_semantics::port::upstream_error_body;
+
+use crate::proxy::http1::HeadError;
 
 /// The reason why the proxy generates a response by itself.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
+    /// The head, the chunks or the trailers of the request are invalid.
+    #[error("the request is invalid")]
+    Request(#[source] HeadError),
+    /// The version is not HTTP/1.1.
+    #[error("the request's HTTP version is not 1.1")]
+    Version,
     /// The request has no `host`.
     #[error("the request has no `host`")]
     MissingHost,
-    /// The request has more than one `host`.
-    #[error("the request has more than one `host`")]
-    MultipleHosts,
+    /// `host` contains a character that does not occur in an authority.
+    #[error("the request's `host` contains an invalid character")]
+    InvalidHost,
+    /// The target contains a `#`.
+    #[error("the request's target contains a fragment")]
+    Fragment,
     /// The request upgrades its connection to another protocol.
     #[error("connection upgrades are not supported")]
     Upgrade,
@@ -45,27 +54,11 @@ pub(super) enum Failure {
 // === impl Failure ===
 
 impl Failure {
-    /// Determines why a request that was sent upstream failed.
-    pub(super) fn from_upstream_error(error: &hyper_util::client::legacy::Error) -> Self {
-        if error.is_connect() {
-            return Self::Connect;
-        }
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            if error
-                .downcast_ref::<hyper::Error>()
-                .is_some_and(hyper::Error::is_parse)
-            {
-                return Self::Protocol;
-            }
-            cause = error.source();
-        }
-        Self::Disconnect
-    }
-
     pub(super) fn status(&self) -> StatusCode {
         match self {
-            Self::MissingHost | Self::MultipleHosts => StatusCode::BAD_REQUEST,
+            Self::Request(error) => error.status(),
+            Self::Version => StatusCode::UPGRADE_REQUIRED,
+            Self::MissingHost | Self::InvalidHost | Self::Fragment => StatusCode::BAD_REQUEST,
             Self::Upgrade => StatusCode::FORBIDDEN,
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::ResponseHead(_) | Self::Protocol => StatusCode::BAD_GATEWAY,
@@ -77,7 +70,15 @@ impl Failure {
 
     pub(super) fn body(&self) -> Bytes {
         match self {
-            Self::MissingHost | Self::MultipleHosts | Self::Upgrade | Self::NoRoute => Bytes::new(),
+            Self::Request(error) => {
+                Bytes::from_static(error.status().canonical_reason().unwrap_or("").as_bytes())
+            }
+            Self::Version
+            | Self::MissingHost
+            | Self::InvalidHost
+            | Self::Fragment
+            | Self::Upgrade
+            | Self::NoRoute => Bytes::new(),
             Self::RequestHead(error) | Self::ResponseHead(error) => Bytes::from(error.to_string()),
             Self::Connect => upstream_error_body("remote connection failure"),
             Self::Disconnect => upstream_error_body("connection termination"),
@@ -85,24 +86,21 @@ impl Failure {
         }
     }
 
-    /// Creates the response for a failure that no stream can carry.
-    pub(super) fn response(&self) -> Response<Bytes> {
+    /// Creates the response for a failure that no stream can carry. The connection has to be closed after it.
+    pub(super) fn response(&self) -> (Fields, Bytes) {
         let body = self.body();
-        let mut response = Response::new(Bytes::new());
-        *response.status_mut() = self.status();
-        let headers = response.headers_mut();
+        let mut fields = Fields::new();
+        fields.set_pseudo(Pseudo::Status, status_value(self.status()));
         if !body.is_empty() {
-            headers.insert(
-                http::header::CONTENT_TYPE,
-                http::HeaderValue::from_static("text/plain"),
+            fields.append(
+                http::header::CONTENT_LENGTH.into(),
+                HeaderValue::from(body.len()),
+            );
+            fields.append(
+                http::header::CONTENT_TYPE.into(),
+                HeaderValue::from_static("text/plain"),
             );
         }
-        // Further input on this connection may belong to the protocol that the client asked for.
-        headers.insert(
-            http::header::CONNECTION,
-            http::HeaderValue::from_static("close"),
-        );
-        *response.body_mut() = body;
-        response
+        (fields, body)
     }
 }

@@ -6,34 +6,24 @@
 //! A stream keeps the chain with which it began. Requests that arrive after a reload use the new chain, also on
 //! existing connections. The plugins of the old instances end after the last of their streams.
 
-use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::mpsc::SyncSender;
 use std::time::Instant;
 
 use http::Version;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioTimer;
-use hyper_util::server::graceful::GracefulShutdown;
 use tidegate_semantics::attributes::Connection;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
-use tokio::task::{LocalSet, spawn_local};
+use tokio::task::{JoinSet, LocalSet};
 
 use crate::error::StartError;
-use crate::proxy::exchange::{self, WorkerState};
-use crate::proxy::linger::{LingeringStream, UnreadRequest};
+use crate::proxy::connection;
 use crate::proxy::port::WorkerPort;
-use crate::proxy::upstream::UpstreamClient;
+use crate::proxy::socket::Socket;
+use crate::proxy::upstream::Pool;
+use crate::proxy::worker_state::WorkerState;
 use crate::runtime::{Chain, WorkerChain};
-
-/// The maximum time to receive a request head, including the idle time before it.
-const HEAD_READ_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(300);
-
-/// The maximum size of a request head in bytes. It is Envoy's limit.
-const MAX_HEAD_SIZE: usize = 60 * 1024;
 
 /// The stop signal: `None` until it is sent, and then the deadline at which active requests are aborted.
 pub(super) type StopSignal = watch::Receiver<Option<Instant>>;
@@ -76,13 +66,12 @@ impl Worker {
     pub(super) fn new(
         number: usize,
         chain: WorkerChain,
-        upstream: UpstreamClient,
+        upstream: Rc<Pool>,
         port: Rc<WorkerPort>,
     ) -> Self {
-        let chain = RefCell::new(chain);
         Self {
             number,
-            state: Rc::new(WorkerState { chain, upstream }),
+            state: Rc::new(WorkerState::new(chain, upstream)),
             prepared: None,
             port,
         }
@@ -100,7 +89,7 @@ impl Worker {
         tasks.block_on(runtime, serve(self, inbox, stop));
     }
 
-    fn handle_message(&mut self, message: WorkerMessage, connections: &GracefulShutdown) {
+    fn handle_message(&mut self, message: WorkerMessage, connections: &mut JoinSet<()>) {
         match message {
             WorkerMessage::Connection { stream, peer, id } => {
                 spawn_connection(&self.state, stream, peer, id, connections);
@@ -128,23 +117,30 @@ impl Worker {
 }
 
 async fn serve(mut worker: Worker, mut inbox: Inbox, mut stop: StopSignal) {
-    let connections = GracefulShutdown::new();
+    let mut connections = JoinSet::new();
     let deadline = loop {
         tokio::select! {
             biased;
             deadline = wait_for_stop(&mut stop) => break deadline,
             message = inbox.recv() => match message {
-                Some(message) => worker.handle_message(message, &connections),
+                Some(message) => worker.handle_message(message, &mut connections),
                 // All senders are gone. The stop signal follows.
                 None => break wait_for_stop(&mut stop).await,
             },
+            Some(_) = connections.join_next() => {}
         }
     };
-    // Idle connections close now, the others after their current response.
-    tokio::select! {
-        () = connections.shutdown() => {}
-        () = tokio::time::sleep_until(deadline.into()) => {}
-    }
+    // Idle connections close soon, the others after their current response.
+    worker.state.drain();
+    let rest = async {
+        // Connections that were accepted before the listener closed are served.
+        while let Some(message) = inbox.recv().await {
+            worker.handle_message(message, &mut connections);
+        }
+        while connections.join_next().await.is_some() {}
+    };
+    // Connections that are still open at the deadline are dropped.
+    _ = tokio::time::timeout_at(deadline.into(), rest).await;
 }
 
 /// Waits for the stop signal, and returns its deadline.
@@ -161,7 +157,7 @@ fn spawn_connection(
     stream: std::net::TcpStream,
     peer: SocketAddr,
     id: u64,
-    connections: &GracefulShutdown,
+    connections: &mut JoinSet<()>,
 ) {
     let opened = TcpStream::from_std(stream).and_then(|stream| {
         let connection = Connection {
@@ -179,23 +175,10 @@ fn spawn_connection(
             return;
         }
     };
-    let unread = UnreadRequest::default();
-    let service = service_fn({
-        let (state, unread) = (Rc::clone(state), unread.clone());
-        move |request| exchange::serve(Rc::clone(&state), connection, unread.clone(), request)
-    });
-    let served = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_READ_TIMEOUT)
-        .max_header_size(MAX_HEAD_SIZE)
-        .serve_connection(LingeringStream::new(stream, unread), service);
-    let served = connections.watch(served);
-    spawn_local(async move {
-        if let Err(error) = served.await {
-            tracing::debug!(
-                error = &error as &dyn std::error::Error,
-                "connection closed"
-            );
-        }
+    let (waker, registration) = state.register(id);
+    let served = connection::serve(state.clone(), Socket::new(stream), connection, waker);
+    connections.spawn_local(async move {
+        served.await;
+        drop(registration);
     });
 }

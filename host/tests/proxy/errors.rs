@@ -88,13 +88,10 @@ fn invalid_or_unsupported_requests_are_rejected() {
             "GET /a HTTP/1.1\r\nhost: h\r\nconnection: upgrade\r\nupgrade: h2c, websocket\r\n\r\n",
             "403 Forbidden",
         ),
+        ("GET /a HTTP/1.1\r\nhost: a b\r\n\r\n", "400 Bad Request"),
         (
-            "GET /a HTTP/1.1\r\nhost: h\r\nhost: h\r\n\r\n",
-            "400 Bad Request",
-        ),
-        (
-            "GET http://h/a HTTP/1.0\r\nhost: h\r\nhost: i\r\n\r\n",
-            "400 Bad Request",
+            "GET http://h/a HTTP/1.0\r\nhost: h\r\n\r\n",
+            "426 Upgrade Required",
         ),
         (
             "CONNECT h:80 HTTP/1.1\r\nhost: h:80\r\n\r\n",

@@ -130,6 +130,11 @@ impl Peer {
         Self { stream, reader }
     }
 
+    /// Returns another handle for the same connection.
+    pub fn second_handle(&self) -> Self {
+        Self::new(self.stream.try_clone().expect("a second handle"))
+    }
+
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream
             .write_all(bytes.as_ref())

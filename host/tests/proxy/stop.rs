@@ -59,6 +59,24 @@ fn shutdown_waits_for_requests_in_progress() {
 }
 
 #[test]
+fn shutdown_serves_connections_that_were_queued() {
+    let server = before_echo();
+    let mut clients: Vec<_> = (0..200)
+        .map(|_| {
+            let mut client = Peer::connect(&server);
+            client.send("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
+            client
+        })
+        .collect();
+    let stopping = std::thread::spawn(move || server.shutdown(PATIENCE));
+    for client in &mut clients {
+        let head = client.head().expect("a response");
+        assert_eq!(head.first, "HTTP/1.1 200 OK");
+    }
+    stopping.join().expect("a stop that ends");
+}
+
+#[test]
 fn shutdown_aborts_requests_after_the_timeout() {
     let (asked, wait) = mpsc::channel();
     let origin = Origin::new(move |mut peer| {

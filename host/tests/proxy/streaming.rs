@@ -63,6 +63,37 @@ fn response_body_is_streamed_chunk_by_chunk() {
 }
 
 #[test]
+fn request_is_read_although_the_client_does_not_read_the_response() {
+    const REQUEST: usize = 64 << 20;
+    const RESPONSE: usize = 24 << 20;
+    let (sent, received) = mpsc::channel();
+    let origin = Origin::new(move |mut peer| {
+        peer.head().expect("a request");
+        let mut writer = peer.second_handle();
+        let writing = std::thread::spawn(move || {
+            writer.send(format!(
+                "HTTP/1.1 200 OK\r\ncontent-length: {RESPONSE}\r\n\r\n"
+            ));
+            writer.send(vec![b'y'; RESPONSE]);
+        });
+        assert!(peer.bytes(REQUEST).iter().all(|byte| *byte == b'x'));
+        sent.send(()).expect("a test that listens");
+        writing.join().expect("a response that is read");
+    });
+    let server = before(&origin);
+    let mut client = Peer::connect(&server);
+    client.send(format!(
+        "POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: {REQUEST}\r\n\r\n"
+    ));
+    client.send(vec![b'x'; REQUEST]);
+    received
+        .recv_timeout(PATIENCE)
+        .expect("the whole request upstream");
+    let head = client.head().expect("a response");
+    assert_eq!(client.body(&head).len(), RESPONSE);
+}
+
+#[test]
 fn large_bodies_are_forwarded_completely() {
     let server = before_echo();
     let mut client = Peer::connect(&server);

@@ -1,0 +1,202 @@
+//! A downstream connection: reads requests, one after the other, and closes the connection in such a way that the last
+//! response arrives.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tidegate_semantics::attributes;
+use tidegate_semantics::fields::{Fields, Pseudo};
+use tokio::time::{Instant, timeout};
+
+use crate::proxy::alarm::Alarm;
+use crate::proxy::exchange::{Exchange, Next, write_failure};
+use crate::proxy::head::{self, Accepted};
+use crate::proxy::http1::request::{self, RequestHead};
+use crate::proxy::http1::{HeadError, HeadScanner, encode};
+use crate::proxy::respond::Failure;
+use crate::proxy::socket::Socket;
+use crate::proxy::worker_state::{TaskWaker, WorkerState};
+
+/// The maximum time to receive a request head, including the idle time before it.
+const HEAD_READ_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// How long a connection must have been idle to be closed when the worker stops. A client that has just received a
+/// response may send its next request at this moment, and would have to send it again.
+const DRAIN_IDLE_TIME: Duration = Duration::from_millis(500);
+
+/// How long a client may continue to send after the last response. Envoy uses the same delay.
+const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long a client may take to read what is queued when the connection is closed.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Serves a connection until it is closed.
+pub(super) async fn serve(
+    state: Rc<WorkerState>,
+    socket: Socket,
+    info: attributes::Connection,
+    waker: Rc<TaskWaker>,
+) {
+    let wake: Rc<dyn Fn()> = {
+        let waker = waker.clone();
+        Rc::new(move || waker.wake())
+    };
+    let mut connection = Connection {
+        state,
+        socket,
+        info,
+        waker,
+        wake,
+        alarm: Alarm::default(),
+    };
+    while connection.serve_request().await == Next::Request {}
+}
+
+struct Connection {
+    state: Rc<WorkerState>,
+    socket: Socket,
+    info: attributes::Connection,
+    waker: Rc<TaskWaker>,
+    wake: Rc<dyn Fn()>,
+    alarm: Alarm,
+}
+
+/// What was received before a request.
+enum Received {
+    Request(RequestHead),
+    Invalid(HeadError),
+    /// The client has closed the connection, or the proxy has to.
+    Nothing,
+}
+
+// === impl Connection ===
+
+impl Connection {
+    async fn serve_request(&mut self) -> Next {
+        let mut head = match self.receive_head().await {
+            Received::Request(head) => head,
+            Received::Invalid(error) => {
+                tracing::debug!(error = &error as &dyn std::error::Error, "invalid request");
+                write_failure(&mut self.socket, &Failure::Request(error), false);
+                self.close().await;
+                return Next::Close;
+            }
+            Received::Nothing => return Next::Gone,
+        };
+        let next = match head::request_in(&mut head) {
+            Ok(accepted) => self.exchange(head, accepted).await,
+            Err(failure) => {
+                tracing::debug!(
+                    error = &failure as &dyn std::error::Error,
+                    "request rejected"
+                );
+                self.reject(head, &failure);
+                Next::Close
+            }
+        };
+        if next == Next::Close {
+            self.close().await;
+        }
+        next
+    }
+
+    /// Receives a request head. Sends what is left of the response before.
+    async fn receive_head(&mut self) -> Received {
+        let mut scanner = HeadScanner::default();
+        let began = Instant::now();
+        poll_fn(|cx| self.poll_head(cx, &mut scanner, began)).await
+    }
+
+    fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        scanner: &mut HeadScanner,
+        began: Instant,
+    ) -> Poll<Received> {
+        self.waker.register(cx);
+        loop {
+            match request::decode(&mut self.socket.input, scanner) {
+                Ok(Some(head)) => return Poll::Ready(Received::Request(head)),
+                Ok(None) => {}
+                Err(error) => return Poll::Ready(Received::Invalid(error)),
+            }
+            let flushed = self.socket.poll_flush(cx);
+            if let Poll::Ready(Err(_)) = flushed {
+                return Poll::Ready(Received::Nothing);
+            }
+            match self.socket.poll_read(cx) {
+                Poll::Ready(Ok(1..)) => {}
+                Poll::Ready(_) => return Poll::Ready(Received::Nothing),
+                Poll::Pending => {
+                    let is_idle = self.socket.input.is_empty() && flushed.is_ready();
+                    let limit = match is_idle && self.state.is_draining() {
+                        true => DRAIN_IDLE_TIME,
+                        false => HEAD_READ_TIMEOUT,
+                    };
+                    self.socket.release_buffers();
+                    return self
+                        .alarm
+                        .poll(cx, began + limit)
+                        .map(|()| Received::Nothing);
+                }
+            }
+        }
+    }
+
+    async fn exchange(&mut self, head: RequestHead, accepted: Accepted) -> Next {
+        if accepted.expects_continue {
+            encode::continue_response(&mut self.socket.output);
+        }
+        let chain = self.state.chain.borrow().clone();
+        let mut exchange = Box::new(Exchange::open(
+            self.state.upstream.clone(),
+            &chain,
+            self.wake.clone(),
+            self.info,
+            head,
+            accepted.closes,
+        ));
+        drop(chain);
+        poll_fn(|cx| {
+            self.waker.register(cx);
+            exchange.poll(cx, &mut self.socket, self.state.is_draining())
+        })
+        .await
+    }
+
+    /// Responds to a request that no plugin sees, except in its log callback.
+    fn reject(&mut self, head: RequestHead, failure: &Failure) {
+        let method = head.fields.pseudo(Pseudo::Method);
+        let to_head_request = method.is_some_and(|method| method == "HEAD");
+        write_failure(&mut self.socket, failure, to_head_request);
+        let mut stream = self.state.chain.borrow().clone().open(Rc::new(|| ()));
+        stream.set_connection(attributes::Connection {
+            version: head.version,
+            ..self.info
+        });
+        let (response, _): (Fields, _) = failure.response();
+        stream.record_rejection(head.fields, response);
+        stream.finish();
+    }
+
+    /// Sends what is queued, and closes the connection.
+    ///
+    /// Closing a socket with unread input resets the connection. A client that is still sending, because the response
+    /// arrived before the request was complete, might then never see that response. The connection is therefore closed in
+    /// two steps: the write side is shut down, and further input is discarded until the client closes the connection or
+    /// a timeout expires.
+    async fn close(&mut self) {
+        let flushed = timeout(FLUSH_TIMEOUT, poll_fn(|cx| self.socket.poll_flush(cx))).await;
+        if !matches!(flushed, Ok(Ok(()))) {
+            return;
+        }
+        if poll_fn(|cx| self.socket.poll_shutdown(cx)).await.is_ok() {
+            let discarded = pin!(poll_fn(|cx| self.socket.poll_discard(cx)));
+            // Either way, the connection is closed now.
+            _ = timeout(LINGER_TIMEOUT, discarded).await;
+        }
+    }
+}
