@@ -14,7 +14,8 @@ use tidegate_benches::load::{Connection, request};
 use tidegate_benches::statistics::median;
 use tidegate_components::guests::{self, Shape};
 use tidegate_host::{
-    Clusters, EngineKind, LogLine, LogSink, PluginSpec, Server, ServerConfig, SystemClock, Upstream,
+    Clusters, EngineKind, LogLine, LogSink, PluginSpec, Server, ServerConfig, SystemClock,
+    Timeouts, Upstream,
 };
 
 /// The target: milliseconds from the end of the build to the first response.
@@ -47,6 +48,7 @@ fn measure(component: &[u8], engine: EngineKind, rounds: u8) -> Result<()> {
         admin: None,
         upstream: Upstream::Echo,
         workers: WORKERS,
+        timeouts: Timeouts::default(),
         plugins: Vec::new(),
         clock: Arc::new(SystemClock),
         logs: Arc::new(NoLogs),

@@ -44,7 +44,7 @@ pub use metrics::Metrics;
 pub use observe::Observer;
 pub use plugin::{EngineKind, FailurePolicy, PluginSpec};
 pub use plugin_stats::PluginStats;
-pub use proxy::{EchoServer, ServeError, Server, ServerConfig, Upstream};
+pub use proxy::{EchoServer, ServeError, Server, ServerConfig, Timeouts, Upstream};
 pub use runtime::{Chain, Runtime, WorkerChain};
 pub use shared_data::SharedData;
 pub use shared_queues::SharedQueues;

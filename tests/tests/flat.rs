@@ -15,7 +15,7 @@ use tidegate_components::languages::{self, Language};
 use tidegate_components::{go, workspace};
 use tidegate_host::{
     Cluster, Clusters, Level, LogLine, LogSink, PluginSpec, Server, ServerConfig, SystemClock,
-    Upstream,
+    Timeouts, Upstream,
 };
 
 /// The number of requests in one case. `cargo xtask soak events` sets a higher number in `TIDEGATE_EVENTS`.
@@ -220,6 +220,7 @@ fn start(module: Bytes, configuration: &str, service: SocketAddr) -> Result<Serv
         admin: Some(any_port()),
         upstream: Upstream::Echo,
         workers: 1,
+        timeouts: Timeouts::default(),
         plugins: vec![plugin],
         clock: Arc::new(SystemClock),
         logs: Arc::new(Errors),

@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use tidegate_host::{
     Cluster, Clusters, EngineKind, FailurePolicy, PluginSpec, ServeError, Server, ServerConfig,
-    SystemClock, Upstream,
+    SystemClock, Timeouts, Upstream,
 };
 
 use crate::dashboard::{Dashboard, DashboardArgs};
@@ -133,6 +133,7 @@ impl ServeArgs {
             admin: self.admin,
             upstream: self.upstream.clone(),
             workers: self.workers.map_or_else(cores, usize::from),
+            timeouts: Timeouts::default(),
             plugins: Vec::new(),
             clock: Arc::new(SystemClock),
             logs: Arc::new(Stderr::install(self.log_level)),

@@ -2,33 +2,28 @@
 //! response arrives.
 
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tidegate_semantics::attributes;
 use tidegate_semantics::fields::{Fields, Pseudo};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use crate::proxy::alarm::Alarm;
 use crate::proxy::exchange::{Exchange, Next, write_failure};
 use crate::proxy::head::{self, Accepted};
 use crate::proxy::http1::request::{self, RequestHead};
-use crate::proxy::http1::{HeadError, HeadScanner, encode};
+use crate::proxy::http1::{HeadScanner, encode};
 use crate::proxy::respond::Failure;
 use crate::proxy::socket::Socket;
+use crate::proxy::timeouts::nanoseconds;
 use crate::proxy::worker_state::{TaskWaker, WorkerState};
-
-/// The maximum time to receive a request head, including the idle time before it.
-const HEAD_READ_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// How long a connection must have been idle to be closed when the worker stops. A client that has just received a
 /// response may send its next request at this moment, and would have to send it again.
 const DRAIN_IDLE_TIME: Duration = Duration::from_millis(500);
-
-/// How long a client may continue to send after the last response. Envoy uses the same delay.
-const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long a client may take to read what is queued when the connection is closed.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(60);
@@ -51,6 +46,7 @@ pub(super) async fn serve(
         waker,
         wake,
         alarm: Alarm::default(),
+        drain: None,
     };
     while connection.serve_request().await == Next::Request {}
 }
@@ -62,14 +58,27 @@ struct Connection {
     waker: Rc<TaskWaker>,
     wake: Rc<dyn Fn()>,
     alarm: Alarm,
+    /// Fires when an idle connection is closed because the worker stops.
+    drain: Option<Pin<Box<Sleep>>>,
 }
 
 /// What was received before a request.
 enum Received {
     Request(RequestHead),
-    Invalid(HeadError),
+    /// The request has to be rejected.
+    Invalid(Failure),
     /// The client has closed the connection, or the proxy has to.
     Nothing,
+}
+
+/// When the wait for a request began.
+struct Began {
+    /// In real time, which passes while the worker stops.
+    idle: Instant,
+    /// On the clock of the proxy, as all that follows.
+    waiting: u64,
+    /// When a part of the head was received.
+    head: Option<u64>,
 }
 
 // === impl Connection ===
@@ -78,9 +87,12 @@ impl Connection {
     async fn serve_request(&mut self) -> Next {
         let mut head = match self.receive_head().await {
             Received::Request(head) => head,
-            Received::Invalid(error) => {
-                tracing::debug!(error = &error as &dyn std::error::Error, "invalid request");
-                write_failure(&mut self.socket, &Failure::Request(error), false);
+            Received::Invalid(failure) => {
+                tracing::debug!(
+                    error = &failure as &dyn std::error::Error,
+                    "invalid request"
+                );
+                write_failure(&mut self.socket, &failure, false);
                 self.close().await;
                 return Next::Close;
             }
@@ -106,22 +118,26 @@ impl Connection {
     /// Receives a request head. Sends what is left of the response before.
     async fn receive_head(&mut self) -> Received {
         let mut scanner = HeadScanner::default();
-        let began = Instant::now();
-        poll_fn(|cx| self.poll_head(cx, &mut scanner, began)).await
+        let mut began = Began {
+            idle: Instant::now(),
+            waiting: self.state.clock.monotonic(),
+            head: None,
+        };
+        poll_fn(|cx| self.poll_head(cx, &mut scanner, &mut began)).await
     }
 
     fn poll_head(
         &mut self,
         cx: &mut Context<'_>,
         scanner: &mut HeadScanner,
-        began: Instant,
+        began: &mut Began,
     ) -> Poll<Received> {
         self.waker.register(cx);
         loop {
             match request::decode(&mut self.socket.input, scanner) {
                 Ok(Some(head)) => return Poll::Ready(Received::Request(head)),
                 Ok(None) => {}
-                Err(error) => return Poll::Ready(Received::Invalid(error)),
+                Err(error) => return Poll::Ready(Received::Invalid(Failure::Request(error))),
             }
             let flushed = self.socket.poll_flush(cx);
             if let Poll::Ready(Err(_)) = flushed {
@@ -132,18 +148,47 @@ impl Connection {
                 Poll::Ready(_) => return Poll::Ready(Received::Nothing),
                 Poll::Pending => {
                     let is_idle = self.socket.input.is_empty() && flushed.is_ready();
-                    let limit = match is_idle && self.state.is_draining() {
-                        true => DRAIN_IDLE_TIME,
-                        false => HEAD_READ_TIMEOUT,
-                    };
                     self.socket.release_buffers();
-                    return self
-                        .alarm
-                        .poll(cx, began + limit)
-                        .map(|()| Received::Nothing);
+                    return match is_idle {
+                        true => self.poll_idle(cx, began).map(|()| Received::Nothing),
+                        false => self
+                            .poll_incomplete(cx, began)
+                            .map(|()| Received::Invalid(Failure::RequestIdle)),
+                    };
                 }
             }
         }
+    }
+
+    /// Waits until an idle connection has to be closed.
+    fn poll_idle(&mut self, cx: &mut Context<'_>, began: &Began) -> Poll<()> {
+        if self.state.is_draining() {
+            let at = began.idle + DRAIN_IDLE_TIME;
+            let drain = self.drain.get_or_insert_with(|| Box::pin(sleep_until(at)));
+            if drain.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(());
+            }
+        }
+        match self.state.timeouts.idle_timeout {
+            Some(limit) => self.poll_alarm(cx, began.waiting, limit),
+            None => Poll::Pending,
+        }
+    }
+
+    /// Waits until the rest of a head takes too long.
+    fn poll_incomplete(&mut self, cx: &mut Context<'_>, began: &mut Began) -> Poll<()> {
+        let since = *began
+            .head
+            .get_or_insert_with(|| self.state.clock.monotonic());
+        match self.state.timeouts.stream_idle_timeout {
+            Some(limit) => self.poll_alarm(cx, since, limit),
+            None => Poll::Pending,
+        }
+    }
+
+    fn poll_alarm(&mut self, cx: &mut Context<'_>, since: u64, limit: Duration) -> Poll<()> {
+        let at = since.saturating_add(nanoseconds(limit));
+        self.alarm.poll(cx, &*self.state.clock, at)
     }
 
     async fn exchange(&mut self, head: RequestHead, accepted: Accepted) -> Next {
@@ -152,7 +197,7 @@ impl Connection {
         }
         let chain = self.state.chain.borrow().clone();
         let mut exchange = Box::new(Exchange::open(
-            self.state.upstream.clone(),
+            &self.state,
             &chain,
             self.wake.clone(),
             self.info,
@@ -162,7 +207,7 @@ impl Connection {
         drop(chain);
         poll_fn(|cx| {
             self.waker.register(cx);
-            exchange.poll(cx, &mut self.socket, self.state.is_draining())
+            exchange.poll(cx, &mut self.socket, &self.state, &mut self.alarm)
         })
         .await
     }
@@ -196,7 +241,7 @@ impl Connection {
         if poll_fn(|cx| self.socket.poll_shutdown(cx)).await.is_ok() {
             let discarded = pin!(poll_fn(|cx| self.socket.poll_discard(cx)));
             // Either way, the connection is closed now.
-            _ = timeout(LINGER_TIMEOUT, discarded).await;
+            _ = timeout(self.state.timeouts.delayed_close_timeout, discarded).await;
         }
     }
 }

@@ -7,6 +7,7 @@
 
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tidegate_semantics::attributes::Connection;
@@ -14,6 +15,7 @@ use tidegate_semantics::fields::{Fields, Pseudo};
 use tidegate_semantics::stream::{Effect, Stream};
 use tidegate_semantics::vocabulary::FieldMap;
 
+use crate::proxy::alarm::Alarm;
 use crate::proxy::head;
 use crate::proxy::http1::body::{BodyDecoder, Decoded, End};
 use crate::proxy::http1::encode::{self, BodyEncoder, ResponseOptions};
@@ -21,7 +23,9 @@ use crate::proxy::http1::request::RequestHead;
 use crate::proxy::http1::{Framing, HeadError};
 use crate::proxy::respond::Failure;
 use crate::proxy::socket::{OUTPUT_LIMIT, Socket};
+use crate::proxy::timeouts::nanoseconds;
 use crate::proxy::upstream::{Part, Pool, ResponseError, UpstreamRequest};
+use crate::proxy::worker_state::WorkerState;
 use crate::runtime::WorkerChain;
 
 /// How much a client may send of its next requests before the response to the current one is complete.
@@ -41,6 +45,12 @@ pub(super) enum Next {
 /// A request and its response in progress.
 pub(super) struct Exchange {
     pool: Rc<Pool>,
+    /// When something was received or sent for the last time.
+    last_activity: u64,
+    /// When the request was passed on to its end.
+    request_ended: Option<u64>,
+    /// Whether a timeout has expired. The next one resets the stream.
+    has_timed_out: bool,
     /// `None` once the response has been forwarded to its end, or has been aborted.
     stream: Option<Stream>,
     request: RequestBody,
@@ -75,7 +85,7 @@ enum Response {
 impl Exchange {
     /// Begins a request. `closes` means that the connection is closed after the response.
     pub(super) fn open(
-        pool: Rc<Pool>,
+        state: &WorkerState,
         chain: &WorkerChain,
         wake: Rc<dyn Fn()>,
         connection: Connection,
@@ -94,7 +104,10 @@ impl Exchange {
         });
         stream.request_headers(head.fields, end);
         Self {
-            pool,
+            pool: state.upstream.clone(),
+            last_activity: state.clock.monotonic(),
+            request_ended: None,
+            has_timed_out: false,
             stream: Some(stream),
             request: RequestBody {
                 decoder: BodyDecoder::new(head.framing),
@@ -117,9 +130,11 @@ impl Exchange {
         &mut self,
         cx: &mut Context<'_>,
         downstream: &mut Socket,
-        is_draining: bool,
+        state: &WorkerState,
+        alarm: &mut Alarm,
     ) -> Poll<Next> {
-        self.options.close |= is_draining;
+        self.options.close |= state.is_draining();
+        let mut is_active = false;
         loop {
             self.apply_effects(downstream);
             if let Response::Finished = self.response {
@@ -143,19 +158,70 @@ impl Exchange {
             };
             progressed |= self.poll_upstream(cx, downstream.output.len());
             if progressed {
+                is_active = true;
                 continue;
             }
-            let was_full = downstream.output.len() >= OUTPUT_LIMIT;
+            let queued = downstream.output.len();
             match downstream.poll_flush(cx) {
-                Poll::Ready(Ok(())) if was_full => {}
+                // There is room again.
+                Poll::Ready(Ok(())) if queued >= OUTPUT_LIMIT => continue,
                 Poll::Ready(Err(_)) => {
                     self.finish();
                     return Poll::Ready(Next::Gone);
                 }
-                // What was not full can be sent later.
-                Poll::Ready(Ok(())) | Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(())) | Poll::Pending => {}
             }
+            is_active |= downstream.output.len() < queued;
+            std::task::ready!(self.poll_timeout(cx, state, alarm, is_active));
         }
+    }
+
+    /// Waits until the request takes too long, and then responds, or resets the stream. `is_active` means that something
+    /// has been received or sent.
+    fn poll_timeout(
+        &mut self,
+        cx: &mut Context<'_>,
+        state: &WorkerState,
+        alarm: &mut Alarm,
+        is_active: bool,
+    ) -> Poll<()> {
+        let now = state.clock.monotonic();
+        if is_active {
+            self.last_activity = now;
+        }
+        let has_ended = self
+            .upstream
+            .as_ref()
+            .is_some_and(UpstreamRequest::has_been_sent);
+        if has_ended && self.request_ended.is_none() {
+            self.request_ended = Some(now);
+        }
+        let after = |since: u64, limit: Duration| since.saturating_add(nanoseconds(limit));
+        let limits = &state.timeouts;
+        let idle_at = limits
+            .stream_idle_timeout
+            .map(|limit| after(self.last_activity, limit));
+        let route_at = self
+            .request_ended
+            .filter(|_| self.upstream.is_some())
+            .zip(limits.route_timeout)
+            .map(|(since, limit)| after(since, limit));
+        let Some(at) = idle_at.into_iter().chain(route_at).min() else {
+            return Poll::Pending;
+        };
+        std::task::ready!(alarm.poll(cx, &*state.clock, at));
+        let failure = match route_at {
+            Some(route_at) if route_at <= at => Failure::RouteTimeout,
+            _ if self.request.is_complete => Failure::ResponseIdle,
+            _ => Failure::RequestIdle,
+        };
+        self.last_activity = at;
+        if std::mem::replace(&mut self.has_timed_out, true) {
+            self.is_reset = true;
+        } else {
+            self.respond_with_failure(&failure);
+        }
+        Poll::Ready(())
     }
 
     /// Applies the effects of the stream.
@@ -199,11 +265,8 @@ impl Exchange {
 
     /// Sends the request head upstream.
     fn send_request_head(&mut self, fields: &Fields, end: bool) {
-        let request = head::check_route(fields).and_then(|()| {
-            self.pool
-                .request(fields, end, self.options.to_head_request)
-                .map_err(Failure::RequestHead)
-        });
+        let request = head::check_route(fields)
+            .and_then(|()| self.pool.request(fields, end, self.options.to_head_request));
         match request {
             Ok(request) => self.upstream = Some(request),
             Err(failure) => self.respond_with_failure(&failure),

@@ -40,6 +40,7 @@ use crate::proxy::admin::Admin;
 use crate::proxy::port::WorkerPort;
 use crate::proxy::upstream::Pool;
 use crate::proxy::worker::{Worker, WorkerMessage};
+use crate::proxy::worker_state::WorkerState;
 use crate::runtime::{Chain, Runtime};
 
 mod accept;
@@ -54,11 +55,13 @@ mod port;
 mod prometheus;
 mod respond;
 mod socket;
+mod timeouts;
 mod upstream;
 mod worker;
 mod worker_state;
 
 pub use echo::EchoServer;
+pub use timeouts::Timeouts;
 
 /// The longest grace period. Clocks and timers do not support every duration that a caller may pass.
 const MAX_GRACE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -88,6 +91,8 @@ pub struct ServerConfig {
     pub upstream: Upstream,
     /// The number of worker threads, at least one. Each has its own plugin instances, which share no state.
     pub workers: usize,
+    /// How long to wait for clients and for the upstream.
+    pub timeouts: Timeouts,
     /// The plugins, in the order in which requests pass through them.
     pub plugins: Vec<PluginSpec>,
     /// The clock that plugins see.
@@ -187,6 +192,7 @@ impl Server {
             ..RuntimeConfig::new(config.logs)
         })?;
         let chain = runtime.load(&config.plugins)?;
+        let timeouts = config.timeouts;
         let (echo, host, port) = match config.upstream {
             Upstream::Http { host, port } => (None, host, port),
             Upstream::Echo => {
@@ -232,15 +238,16 @@ impl Server {
                 // Tasks that are dropped with the set may need the runtime.
                 let _inside = runtime.enter();
                 let tasks = Rc::new(LocalSet::new());
-                let port = Rc::new(WorkerPort::new(&tasks, clock));
+                let port = Rc::new(WorkerPort::new(&tasks, clock.clone()));
                 let worker_chain = chain.start_worker_with(worker, port.clone());
                 // A reload may replace the worker's chain, and then this thread must not keep the old one alive.
                 drop(chain);
                 match worker_chain {
                     Ok(chain) => {
                         let _ = started.send(Ok(()));
-                        let upstream = Pool::new(authority, usize::MAX);
-                        let worker = Worker::new(worker, chain, upstream, port);
+                        let upstream = Pool::new(authority, usize::MAX, timeouts.connect_timeout);
+                        let state = WorkerState::new(chain, upstream, clock, timeouts);
+                        let worker = Worker::new(worker, state, port);
                         worker.run(runtime, &tasks, inbox, stop);
                     }
                     Err(error) => _ = started.send(Err(error)),
@@ -425,6 +432,7 @@ mod tests {
             admin: None,
             upstream: Upstream::Echo,
             workers: 1,
+            timeouts: Timeouts::default(),
             plugins: Vec::new(),
             clock: Arc::new(SystemClock),
             logs: Arc::new(NoLogs),

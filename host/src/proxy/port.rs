@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::uri::Authority;
@@ -29,6 +30,9 @@ const MAX_RESPONSE_BODY: usize = 32 << 20;
 
 /// The maximum size of the bodies of all responses that a worker receives at the same time, in bytes.
 const MAX_RESPONSES: usize = 256 << 20;
+
+/// The maximum time for establishing a connection. It is Envoy's default.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The number of events of queues after which other tasks of the worker run.
 const EVENTS_AT_ONCE: u64 = 16;
@@ -113,7 +117,9 @@ impl Pools {
         self.by_authority
             .borrow_mut()
             .entry(authority)
-            .or_insert_with_key(|authority| Pool::new(authority.clone(), MAX_IDLE_CONNECTIONS))
+            .or_insert_with_key(|authority| {
+                Pool::new(authority.clone(), MAX_IDLE_CONNECTIONS, CONNECT_TIMEOUT)
+            })
             .clone()
     }
 }
@@ -232,10 +238,8 @@ async fn exchange(
     let is_head = headers
         .pseudo(Pseudo::Method)
         .is_some_and(|it| it == "HEAD");
-    let sent = head::check_route(&headers).and_then(|()| {
-        pool.request(&headers, body.is_empty(), is_head)
-            .map_err(Failure::RequestHead)
-    });
+    let sent =
+        head::check_route(&headers).and_then(|()| pool.request(&headers, body.is_empty(), is_head));
     let mut request = match sent {
         Ok(request) => request,
         Err(failure) => return failed(&failure, kind),

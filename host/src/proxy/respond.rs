@@ -43,6 +43,21 @@ pub(super) enum Failure {
     /// There is no connection to upstream.
     #[error("cannot connect to the upstream")]
     Connect,
+    /// The connection to upstream took too long.
+    #[error("cannot connect to the upstream in time")]
+    ConnectTimeout,
+    /// Too many requests to upstream are in progress.
+    #[error("too many requests to the upstream are in progress")]
+    Overflow,
+    /// The response of upstream took too long.
+    #[error("the upstream did not respond in time")]
+    RouteTimeout,
+    /// Nothing happened for too long, although the request was complete.
+    #[error("the stream was idle for too long")]
+    ResponseIdle,
+    /// Nothing happened for too long, and the request was not complete.
+    #[error("the client did not send the whole request in time")]
+    RequestIdle,
     /// The connection closed before the response head arrived.
     #[error("the upstream closed the connection before it responded")]
     Disconnect,
@@ -62,9 +77,13 @@ impl Failure {
             Self::Upgrade => StatusCode::FORBIDDEN,
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::ResponseHead(_) | Self::Protocol => StatusCode::BAD_GATEWAY,
-            Self::RequestHead(_) | Self::Connect | Self::Disconnect => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::RequestHead(_)
+            | Self::Connect
+            | Self::ConnectTimeout
+            | Self::Overflow
+            | Self::Disconnect => StatusCode::SERVICE_UNAVAILABLE,
+            Self::RouteTimeout | Self::ResponseIdle => StatusCode::GATEWAY_TIMEOUT,
+            Self::RequestIdle => StatusCode::REQUEST_TIMEOUT,
         }
     }
 
@@ -81,6 +100,10 @@ impl Failure {
             | Self::NoRoute => Bytes::new(),
             Self::RequestHead(error) | Self::ResponseHead(error) => Bytes::from(error.to_string()),
             Self::Connect => upstream_error_body("remote connection failure"),
+            Self::ConnectTimeout => upstream_error_body("connection timeout"),
+            Self::Overflow => upstream_error_body("overflow"),
+            Self::RouteTimeout => Bytes::from_static(b"upstream request timeout"),
+            Self::ResponseIdle | Self::RequestIdle => Bytes::from_static(b"stream timeout"),
             Self::Disconnect => upstream_error_body("connection termination"),
             Self::Protocol => upstream_error_body("protocol error"),
         }

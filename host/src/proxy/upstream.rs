@@ -4,7 +4,7 @@
 //! belongs to. All idle connections of a pool are watched by one task, which closes those that the server has closed, and
 //! those that were not used for some time.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
@@ -15,12 +15,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::StatusCode;
 use http::uri::Authority;
-use tidegate_semantics::fields::{Fields, FieldsError};
+use tidegate_semantics::fields::Fields;
 use tidegate_semantics::vocabulary::FieldMap;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use crate::proxy::alarm::Alarm;
 use crate::proxy::head;
 use crate::proxy::http1::body::{BodyDecoder, Decoded, End};
 use crate::proxy::http1::encode::{self, BodyEncoder};
@@ -28,8 +27,9 @@ use crate::proxy::http1::{Framing, HeadError, HeadScanner, response};
 use crate::proxy::respond::Failure;
 use crate::proxy::socket::Socket;
 
-/// The maximum time for establishing a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The maximum number of requests to one server that are in progress. It is the default of Envoy's circuit breaker, which
+/// counts the requests of all workers.
+const MAX_REQUESTS: usize = 1024;
 
 /// How long an idle connection is kept. It is shorter than what common servers allow, so that a request does not meet a
 /// connection that is being closed.
@@ -42,8 +42,11 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
 pub(super) struct Pool {
     authority: Authority,
     max_idle: usize,
+    connect_timeout: Duration,
     /// The connection that was used last is at the end.
     idle: RefCell<VecDeque<Idle>>,
+    /// The number of requests in progress.
+    active: Cell<usize>,
     /// Wakes the task that watches the idle connections. `None` if it does not run.
     watcher: RefCell<Option<Waker>>,
 }
@@ -115,11 +118,17 @@ pub(super) enum ResponseError {
 // === impl Pool ===
 
 impl Pool {
-    /// Creates a pool for one server, with a maximum number of idle connections.
-    pub(super) fn new(authority: Authority, max_idle: usize) -> Rc<Self> {
+    /// Creates a pool for one server, with a maximum number of idle connections, and for establishing one a maximum time.
+    pub(super) fn new(
+        authority: Authority,
+        max_idle: usize,
+        connect_timeout: Duration,
+    ) -> Rc<Self> {
         Rc::new(Self {
             authority,
             max_idle,
+            connect_timeout,
+            active: Cell::new(0),
             idle: RefCell::default(),
             watcher: RefCell::default(),
         })
@@ -131,11 +140,14 @@ impl Pool {
         fields: &Fields,
         end: bool,
         is_head_request: bool,
-    ) -> Result<UpstreamRequest, FieldsError> {
+    ) -> Result<UpstreamRequest, Failure> {
+        if self.active.get() >= MAX_REQUESTS {
+            return Err(Failure::Overflow);
+        }
         let mut connection = match self.take() {
             Some(socket) => Connection::Open(socket),
             None => Connection::Connecting(
-                Box::pin(connect(self.authority.clone())),
+                Box::pin(connect(self.authority.clone(), self.connect_timeout)),
                 PendingOutput::default(),
             ),
         };
@@ -144,7 +156,8 @@ impl Pool {
             Connection::Connecting(_, output) => output,
             Connection::Closed => &mut PendingOutput::default(),
         };
-        let body = encode::request(output, fields, end)?;
+        let body = encode::request(output, fields, end).map_err(Failure::RequestHead)?;
+        self.active.set(self.active.get() + 1);
         Ok(UpstreamRequest {
             pool: self.clone(),
             connection,
@@ -211,21 +224,21 @@ impl Pool {
 
 /// Watches the idle connections until none are left.
 async fn watch(pool: Weak<Pool>) {
-    let mut alarm = Alarm::default();
+    let mut interval = tokio::time::interval(SWEEP_INTERVAL);
     std::future::poll_fn(|cx| {
         loop {
             let any_left = pool.upgrade().is_some_and(|pool| pool.sweep(cx));
             if !any_left {
                 return Poll::Ready(());
             }
-            ready!(alarm.poll(cx, Instant::now() + SWEEP_INTERVAL));
+            ready!(interval.poll_tick(cx));
         }
     })
     .await;
 }
 
 /// Connects to a server. Tries all of its addresses.
-async fn connect(authority: Authority) -> io::Result<TcpStream> {
+async fn connect(authority: Authority, limit: Duration) -> io::Result<TcpStream> {
     let host = authority.host().trim_matches(['[', ']']);
     let port = authority.port_u16().unwrap_or(80);
     let connecting = async {
@@ -238,7 +251,9 @@ async fn connect(authority: Authority) -> io::Result<TcpStream> {
         }
         Err(failure.unwrap_or_else(|| io::ErrorKind::NotFound.into()))
     };
-    let stream = tokio::time::timeout(CONNECT_TIMEOUT, connecting).await??;
+    let stream = tokio::time::timeout(limit, connecting)
+        .await
+        .map_err(|_| io::ErrorKind::TimedOut)??;
     stream.set_nodelay(true)?;
     Ok(stream)
 }
@@ -268,6 +283,11 @@ impl UpstreamRequest {
         self.body.wrong_length()
     }
 
+    /// Returns whether the request has been written to its end.
+    pub(super) fn has_been_sent(&self) -> bool {
+        self.body.has_ended()
+    }
+
     /// Returns how many bytes wait to be sent.
     pub(super) fn queued(&self) -> usize {
         match &self.connection {
@@ -290,7 +310,10 @@ impl UpstreamRequest {
                 Poll::Ready(Err(error)) => {
                     tracing::debug!(error = &error as &dyn std::error::Error, "cannot connect");
                     self.close();
-                    return Err(ResponseError::Failed(Failure::Connect));
+                    return Err(ResponseError::Failed(match error.kind() {
+                        io::ErrorKind::TimedOut => Failure::ConnectTimeout,
+                        _ => Failure::Connect,
+                    }));
                 }
             }
         }
@@ -452,6 +475,13 @@ impl UpstreamRequest {
     }
 }
 
+impl Drop for UpstreamRequest {
+    fn drop(&mut self) {
+        let active = &self.pool.active;
+        active.set(active.get().saturating_sub(1));
+    }
+}
+
 // === impl Connection ===
 
 impl Connection {
@@ -462,5 +492,27 @@ impl Connection {
             Self::Open(socket) => Some(&mut socket.output),
             Self::Closed => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+    use tidegate_semantics::fields::Pseudo;
+
+    use super::*;
+
+    #[test]
+    fn requests_in_progress_are_limited() {
+        let pool = Pool::new(Authority::from_static("127.0.0.1:1"), 1, Duration::ZERO);
+        let mut fields = Fields::new();
+        fields.set_pseudo(Pseudo::Method, HeaderValue::from_static("GET"));
+        fields.set_pseudo(Pseudo::Path, HeaderValue::from_static("/"));
+        let request = || pool.request(&fields, true, false);
+        let mut requests: Vec<_> = (0..MAX_REQUESTS).map(|_| request()).collect();
+        assert!(requests.iter().all(Result::is_ok));
+        assert!(matches!(request(), Err(Failure::Overflow)));
+        requests.pop();
+        assert!(request().is_ok());
     }
 }

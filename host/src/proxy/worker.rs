@@ -21,7 +21,6 @@ use crate::error::StartError;
 use crate::proxy::connection;
 use crate::proxy::port::WorkerPort;
 use crate::proxy::socket::Socket;
-use crate::proxy::upstream::Pool;
 use crate::proxy::worker_state::WorkerState;
 use crate::runtime::{Chain, WorkerChain};
 
@@ -63,15 +62,10 @@ pub(super) struct Worker {
 // === impl Worker ===
 
 impl Worker {
-    pub(super) fn new(
-        number: usize,
-        chain: WorkerChain,
-        upstream: Rc<Pool>,
-        port: Rc<WorkerPort>,
-    ) -> Self {
+    pub(super) fn new(number: usize, state: WorkerState, port: Rc<WorkerPort>) -> Self {
         Self {
             number,
-            state: Rc::new(WorkerState::new(chain, upstream)),
+            state: Rc::new(state),
             prepared: None,
             port,
         }

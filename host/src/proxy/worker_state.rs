@@ -3,8 +3,11 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Waker};
 
+use crate::clock::Clock;
+use crate::proxy::timeouts::Timeouts;
 use crate::proxy::upstream::Pool;
 use crate::runtime::WorkerChain;
 
@@ -13,6 +16,8 @@ pub(super) struct WorkerState {
     /// The chain for new streams. Active streams keep the chain with which they began.
     pub(super) chain: RefCell<WorkerChain>,
     pub(super) upstream: Rc<Pool>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) timeouts: Timeouts,
     is_draining: Cell<bool>,
     /// The wakers of all connections, by the ID of the connection.
     wakers: RefCell<HashMap<u64, Rc<TaskWaker>>>,
@@ -33,10 +38,17 @@ pub(super) struct Registration {
 // === impl WorkerState ===
 
 impl WorkerState {
-    pub(super) fn new(chain: WorkerChain, upstream: Rc<Pool>) -> Self {
+    pub(super) fn new(
+        chain: WorkerChain,
+        upstream: Rc<Pool>,
+        clock: Arc<dyn Clock>,
+        timeouts: Timeouts,
+    ) -> Self {
         Self {
             chain: RefCell::new(chain),
             upstream,
+            clock,
+            timeouts,
             is_draining: Cell::new(false),
             wakers: RefCell::default(),
         }

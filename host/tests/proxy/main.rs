@@ -13,3 +13,4 @@ mod reload;
 mod shared;
 mod stop;
 mod streaming;
+mod timeouts;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tidegate_host::{
-    Clusters, LogLine, LogSink, ServeError, Server, ServerConfig, SystemClock, Upstream,
+    Clusters, LogLine, LogSink, ServeError, Server, ServerConfig, SystemClock, Timeouts, Upstream,
 };
 
 /// How long any operation may take before a test fails.
@@ -25,6 +25,7 @@ pub fn config(upstream: Upstream) -> ServerConfig {
         admin: None,
         upstream,
         workers: 1,
+        timeouts: Timeouts::default(),
         plugins: Vec::new(),
         clock: Arc::new(SystemClock),
         logs: Arc::new(NoLogs),

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use tidegate_host::metrics::MetricKind;
 use tidegate_host::{
     Cluster, Clusters, CodeCache, EngineKind, FailurePolicy, ManualClock, Metrics, PluginSpec,
-    Server, ServerConfig, Upstream,
+    Server, ServerConfig, Timeouts, Upstream,
 };
 
 use super::{Deployed, Runtime, Servers, Started};
@@ -55,6 +55,7 @@ pub fn start(
             port: servers.upstream.port(),
         },
         workers: 1,
+        timeouts: Timeouts::default(),
         plugins: plugins.iter().map(|plugin| spec(engine, plugin)).collect(),
         clock: clock.clone(),
         logs: log.clone(),

@@ -11,7 +11,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Value, json};
 use tidegate_deploy::envoy::{Bootstrap, UPSTREAM_CLUSTER, Upstream as BootstrapUpstream};
-use tidegate_host::{Clusters, ManualClock, Server, ServerConfig, Upstream as HostUpstream};
+use tidegate_host::{
+    Clusters, ManualClock, Server, ServerConfig, Timeouts, Upstream as HostUpstream,
+};
 use tidegate_testkit::client::{self as http, Outgoing, OutgoingBody};
 use tidegate_testkit::envoy::Release;
 use tidegate_testkit::logbook::LogBook;
@@ -180,6 +182,7 @@ fn start_server(upstream: SocketAddr) -> Result<Server> {
             port: upstream.port(),
         },
         workers: 1,
+        timeouts: Timeouts::default(),
         plugins: Vec::new(),
         clock: Arc::new(ManualClock::new(1)),
         logs: Arc::new(LogBook::default()),
