@@ -19,6 +19,8 @@ pub const STEP: Duration = Duration::from_secs(30);
 #[derive(Debug, Default)]
 pub struct LogBook {
     lines: Mutex<Vec<Line>>,
+    /// What the proxy reports about plugins.
+    mistakes: Mutex<Vec<Line>>,
     grown: Condvar,
 }
 
@@ -42,6 +44,12 @@ impl LogBook {
     /// Returns all lines recorded so far.
     pub fn lines(&self) -> Vec<Line> {
         self.locked().clone()
+    }
+
+    /// Returns the mistakes of plugins that the proxy has reported.
+    pub fn mistakes(&self) -> Vec<Line> {
+        let mistakes = self.mistakes.lock();
+        mistakes.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Waits until a line with number `from` or higher matches `pattern`. Returns the number of the line after it.
@@ -94,10 +102,21 @@ impl tidegate_host::LogSink for LogBook {
         {
             return;
         }
-        self.push(Line {
-            plugin: line.plugin.to_owned(),
-            level: line.level.name().to_owned(),
-            message: line.message.to_owned(),
-        });
+        self.push(copied(line));
+    }
+
+    fn mistake(&self, line: &tidegate_host::LogLine<'_>) {
+        let mistakes = self.mistakes.lock();
+        mistakes
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(copied(line));
+    }
+}
+
+fn copied(line: &tidegate_host::LogLine<'_>) -> Line {
+    Line {
+        plugin: line.plugin.to_owned(),
+        level: line.level.name().to_owned(),
+        message: line.message.to_owned(),
     }
 }

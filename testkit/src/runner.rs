@@ -133,6 +133,13 @@ impl Runner {
                 };
                 let mut lines = runtime.log().lines();
                 let after = lines.split_off(runtime.start_lines().min(lines.len()));
+                // A step that failed may be a consequence.
+                let mistakes = runtime.log().mistakes();
+                ensure!(
+                    mistakes.is_empty(),
+                    "a plugin made a mistake:\n{}",
+                    shown(&mistakes)
+                );
                 steps.map_err(|error| anyhow!("{error:#}\nplugins logged:\n{}", shown(&after)))?;
                 stopped.context("the proxy did not stop")?;
                 (transcript.start, transcript.lines) = (lines, after);

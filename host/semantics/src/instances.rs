@@ -13,7 +13,7 @@ use crate::clusters::Clusters;
 use crate::context::{Contexts, Ending, Services};
 use crate::engine::{Compiled, Instance, Trap};
 use crate::error::StartError;
-use crate::logs::{Level, LogSink};
+use crate::logs::{Level, LogLine, LogSink};
 use crate::metrics::{DefinedMetrics, Metrics};
 use crate::observe::{LineRecorder, Observer, PluginOccasion};
 use crate::plugin::{EngineKind, FailurePolicy, PluginSpec};
@@ -166,6 +166,18 @@ impl ChainInstances {
     /// Returns the maximum number of bytes buffered for one direction of a paused stream.
     pub fn buffer_limit(&self) -> usize {
         self.loaded.config.buffer
+    }
+
+    /// Logs a mistake of a plugin. It is not known which plugin of the chain made it.
+    pub fn report_mistake(&self, message: &str) {
+        let names = self.loaded.plugins.iter();
+        let names: Vec<_> = names.map(|plugin| plugin.spec.name.as_str()).collect();
+        self.loaded.config.logs.mistake(&LogLine {
+            plugin: &names.join(", "),
+            worker: self.worker,
+            level: Level::Error,
+            message,
+        });
     }
 
     /// Returns the number of the worker.

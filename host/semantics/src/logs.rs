@@ -8,6 +8,12 @@ pub trait LogSink: Send + Sync {
     /// Receives one line. This function is called on the worker's thread, inside a callback, and should not block.
     fn line(&self, line: &LogLine<'_>);
 
+    /// Receives a line that the proxy writes about a mistake of a plugin which callbacks and responses do not show, such as a
+    /// body that does not have the announced size. By default, it is handled like a line of the plugin.
+    fn mistake(&self, line: &LogLine<'_>) {
+        self.line(line);
+    }
+
     /// Returns the minimum level. Lines below it are discarded before they are created. Plugins can query it.
     fn level(&self) -> Level {
         Level::Trace

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use tidegate_semantics::attributes::Connection;
 use tidegate_semantics::fields::{Fields, Pseudo};
 use tidegate_semantics::stream::{Effect, Stream};
-use tidegate_semantics::vocabulary::FieldMap;
+use tidegate_semantics::vocabulary::{Direction, FieldMap};
 
 use crate::proxy::alarm::Alarm;
 use crate::proxy::head;
@@ -232,14 +232,14 @@ impl Exchange {
                 Effect::RequestBody { data, end } => {
                     if let Some(upstream) = &mut self.upstream {
                         upstream.write_data(data, end);
-                        warn_about_length("request", upstream.wrong_length());
                     }
+                    self.check_end_of_request();
                 }
                 Effect::RequestTrailers(fields) => {
                     if let Some(upstream) = &mut self.upstream {
                         upstream.write_trailers(&fields);
-                        warn_about_length("request", upstream.wrong_length());
                     }
+                    self.check_end_of_request();
                 }
                 Effect::ResponseHeaders { fields, end } => {
                     self.write_response_head(downstream, &fields, end);
@@ -302,11 +302,29 @@ impl Exchange {
         if let Response::Body(encoder) = &self.response
             && encoder.has_ended()
         {
-            let wrong_length = encoder.wrong_length();
-            warn_about_length("response", wrong_length);
-            // The client cannot find the start of another response.
-            self.options.close |= wrong_length.is_some();
+            if let Some((announced, sent)) = encoder.wrong_length() {
+                // The client cannot find the start of another response.
+                self.options.close = true;
+                self.report_wrong_length(Direction::Response, announced, sent);
+            }
             self.response = Response::Finished;
+        }
+    }
+
+    /// Notices a request whose body does not have the announced size.
+    fn check_end_of_request(&self) {
+        let wrong_length = self
+            .upstream
+            .as_ref()
+            .and_then(UpstreamRequest::wrong_length);
+        if let Some((announced, sent)) = wrong_length {
+            self.report_wrong_length(Direction::Request, announced, sent);
+        }
+    }
+
+    fn report_wrong_length(&self, direction: Direction, announced: u64, sent: u64) {
+        if let Some(stream) = &self.stream {
+            stream.report_wrong_length(direction, announced, sent);
         }
     }
 
@@ -458,18 +476,6 @@ fn detect_close(cx: &mut Context<'_>, downstream: &mut Socket) -> Poll<Result<bo
         }
     }
     Poll::Ready(Ok(false))
-}
-
-/// Logs that a plugin has changed a body, but not the length before it.
-fn warn_about_length(message: &'static str, wrong_length: Option<(u64, u64)>) {
-    if let Some((announced, written)) = wrong_length {
-        tracing::warn!(
-            message,
-            announced,
-            written,
-            "a plugin changed the size of a body and kept `content-length`; it has to remove or replace the field"
-        );
-    }
 }
 
 /// Writes the response to a request that has no stream, or whose stream cannot respond.

@@ -1,8 +1,8 @@
 //! Operations of plugins that need a proxy: responding early, resetting, and resuming another stream.
 
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 
-use tidegate_host::{PluginSpec, Server};
+use tidegate_host::{LogLine, LogSink, PluginSpec, Server};
 
 use crate::peers::{Origin, PATIENCE, Peer, to};
 
@@ -176,5 +176,70 @@ fn request_plugin_can_remove_content_length() {
             saw.recv_timeout(PATIENCE).expect("a request upstream"),
             (format!("{method} /a HTTP/1.1"), b"hello".to_vec())
         );
+    }
+}
+
+/// Collects what the proxy reports about plugins.
+#[derive(Default)]
+struct Mistakes(Mutex<Vec<String>>);
+
+impl LogSink for Mistakes {
+    fn line(&self, _: &LogLine<'_>) {}
+
+    fn mistake(&self, line: &LogLine<'_>) {
+        let text = format!("{}: {}", line.plugin, line.message);
+        self.0.lock().expect("a lock").push(text);
+    }
+}
+
+#[test]
+fn body_that_does_not_have_the_announced_size_is_sent_and_reported() {
+    let module = wat::parse_str(
+        r#"(module
+          (import "env" "proxy_set_buffer_bytes"
+            (func $append (param i32 i32 i32 i32 i32) (result i32)))
+          (memory (export "memory") 1)
+          (data (i32.const 0) "more")
+          (func (export "proxy_abi_version_0_2_1"))
+          (func (export "proxy_on_memory_allocate") (param i32) (result i32) i32.const 4096)
+          (func (export "proxy_on_context_create") (param i32 i32))
+          (func (export "proxy_on_request_body") (param i32 i32 i32) (result i32)
+            (if (local.get 2) (then
+              (drop (call $append (i32.const 0) (local.get 1) (i32.const 0) (i32.const 0) (i32.const 4)))))
+            i32.const 0)
+          (func (export "proxy_on_response_body") (param i32 i32 i32) (result i32)
+            (if (local.get 2) (then
+              (drop (call $append (i32.const 1) (local.get 1) (i32.const 0) (i32.const 0) (i32.const 4)))))
+            i32.const 0))"#,
+    );
+    let (sent, received) = mpsc::channel();
+    let origin = Origin::new(move |mut peer| {
+        while peer.head().is_some() {
+            sent.send(peer.bytes("hello, more".len()))
+                .expect("a test that listens");
+            peer.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi");
+        }
+    });
+    let mistakes = Arc::new(Mistakes::default());
+    let mut config = to(origin.address);
+    config.plugins = vec![PluginSpec::new("grows", module.expect("a module"))];
+    config.logs = mistakes.clone();
+    let server = Server::start(config).expect("a proxy");
+    let mut client = Peer::connect(&server);
+    client.send("POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: 7\r\n\r\nhello, ");
+    assert_eq!(
+        received.recv_timeout(PATIENCE).expect("a request upstream"),
+        b"hello, more"
+    );
+    let head = client.head().expect("a response");
+    assert_eq!(head.get("content-length").as_deref(), Some("2"));
+    // The client cannot find another response on this connection, so it is closed.
+    assert_eq!(client.rest(), b"himore");
+    let reported = mistakes.0.lock().expect("a lock").join("\n");
+    for part in [
+        "grows: `content-length` of the request is 7, but 11 bytes",
+        "grows: `content-length` of the response is 2, but 6 bytes",
+    ] {
+        assert!(reported.contains(part), "{reported}");
     }
 }

@@ -70,6 +70,42 @@ fn scenario_that_cannot_be_run_is_reported_as_an_error() {
     assert!(test["error"].is_string(), "{report:#}");
 }
 
+/// A response that does not have the announced size would otherwise be reported as a failed request.
+#[test]
+fn body_of_the_wrong_size_is_the_reason_of_the_failure() {
+    let folder = project(&[(
+        "grows",
+        "about: A body grows.
+upstream: [{ path: /, headers: [[content-length, \"2\"]], body: hi }]
+steps:
+- request: { path: /, expect: { status: 200 } }
+",
+    )]);
+    let module = wat::parse_str(
+        r#"(module
+          (import "env" "proxy_set_buffer_bytes"
+            (func $append (param i32 i32 i32 i32 i32) (result i32)))
+          (memory (export "memory") 1)
+          (data (i32.const 0) "more")
+          (func (export "proxy_abi_version_0_2_1"))
+          (func (export "proxy_on_memory_allocate") (param i32) (result i32) i32.const 4096)
+          (func (export "proxy_on_context_create") (param i32 i32))
+          (func (export "proxy_on_response_body") (param i32 i32 i32) (result i32)
+            (if (local.get 2) (then
+              (drop (call $append (i32.const 1) (local.get 1) (i32.const 0) (i32.const 0) (i32.const 4)))))
+            i32.const 0))"#,
+    );
+    folder.file("plugin.wasm", module.expect("a module"));
+    let done = test(&folder, &["--runtime", "proxy-wasm"]);
+    assert_eq!(done.status.code(), Some(1), "{}", done.stderr);
+    let told = text(&done.stdout);
+    assert!(told.contains("a plugin made a mistake"), "{told}");
+    assert!(
+        told.contains("`content-length` of the response is 2"),
+        "{told}"
+    );
+}
+
 /// The output without durations.
 fn timeless(text: &[u8]) -> String {
     let text = String::from_utf8(text.to_vec()).expect("text");

@@ -322,6 +322,19 @@ impl Stream {
         });
     }
 
+    /// Reports that a plugin has changed the size of a body, but not `content-length`, which has been sent already. The
+    /// recipient cuts the body, or waits for the rest.
+    pub fn report_wrong_length(&self, direction: Direction, announced: u64, sent: u64) {
+        let message = match direction {
+            Direction::Request => "request",
+            Direction::Response => "response",
+        };
+        self.chain.report_mistake(&format!(
+            "`content-length` of the {message} is {announced}, but {sent} bytes of the body were sent; a plugin that changes the size of a body \
+             has to remove or replace the header in the headers callback"
+        ));
+    }
+
     /// Ends the stream, whether or not it is complete: calls the log callbacks, then drops the filters. Dropping the
     /// stream has the same effect.
     pub fn finish(self) {}
