@@ -105,6 +105,20 @@ const ALL: &[Soak] = &[
             )
         },
     },
+    Soak {
+        name: "restart",
+        what: "100 restarts under the load of 16 clients: no request may fail",
+        run: |workspace| {
+            let count = ("TIDEGATE_RESTARTS", "100");
+            test(
+                workspace,
+                "tidegate-host",
+                "proxy",
+                &["restart_under_load"],
+                count,
+            )
+        },
+    },
 ];
 
 /// The number of damaged inputs that the fuzzer generates.

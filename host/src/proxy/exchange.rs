@@ -133,7 +133,10 @@ impl Exchange {
         state: &WorkerState,
         alarm: &mut Alarm,
     ) -> Poll<Next> {
-        self.options.close |= state.is_draining();
+        // Once the head has been written, the client may already be sending its next request.
+        if let Response::NotStarted = self.response {
+            self.options.close |= state.is_draining();
+        }
         let mut is_active = false;
         loop {
             self.apply_effects(downstream);

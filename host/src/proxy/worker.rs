@@ -112,29 +112,23 @@ impl Worker {
 
 async fn serve(mut worker: Worker, mut inbox: Inbox, mut stop: StopSignal) {
     let mut connections = JoinSet::new();
-    let deadline = loop {
+    // The channel is closed once the listener is closed, and all connections that were queued there have been received.
+    // Clients whose connections are closed from then on cannot reconnect to this proxy in vain.
+    loop {
         tokio::select! {
-            biased;
-            deadline = wait_for_stop(&mut stop) => break deadline,
             message = inbox.recv() => match message {
                 Some(message) => worker.handle_message(message, &mut connections),
-                // All senders are gone. The stop signal follows.
-                None => break wait_for_stop(&mut stop).await,
+                None => break,
             },
             Some(_) = connections.join_next() => {}
         }
-    };
+    }
+    let deadline = wait_for_stop(&mut stop).await;
     // Idle connections close soon, the others after their current response.
     worker.state.drain();
-    let rest = async {
-        // Connections that were accepted before the listener closed are served.
-        while let Some(message) = inbox.recv().await {
-            worker.handle_message(message, &mut connections);
-        }
-        while connections.join_next().await.is_some() {}
-    };
+    let all_closed = async { while connections.join_next().await.is_some() {} };
     // Connections that are still open at the deadline are dropped.
-    _ = tokio::time::timeout_at(deadline.into(), rest).await;
+    _ = tokio::time::timeout_at(deadline.into(), all_closed).await;
 }
 
 /// Waits for the stop signal, and returns its deadline.

@@ -10,6 +10,7 @@ mod forward;
 mod peers;
 mod plugins;
 mod reload;
+mod restart;
 mod shared;
 mod stop;
 mod streaming;
