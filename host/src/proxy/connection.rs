@@ -23,7 +23,7 @@ use crate::proxy::worker_state::{TaskWaker, WorkerState};
 
 /// How long a connection must have been idle to be closed when the worker stops. A client that has just received a
 /// response may send its next request at this moment, and would have to send it again.
-const DRAIN_IDLE_TIME: Duration = Duration::from_millis(500);
+const DRAIN_IDLE_TIME: Duration = Duration::from_secs(1);
 
 /// How long a client may take to read what is queued when the connection is closed.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(60);
