@@ -4,22 +4,17 @@
 //! advance it. Deadlines for guest code do not use this clock, because they must work while it is stopped.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch;
 
-/// A source of time for plugins.
-pub trait Clock: Send + Sync {
-    /// Returns the time in nanoseconds since 1970-01-01 00:00 UTC.
-    fn now(&self) -> u64;
+/// A source of time for plugins. Their hostcalls do not wait.
+#[doc(inline)]
+pub use tidegate_semantics::clock::Clock as PluginClock;
 
-    /// Returns the time in nanoseconds since an unspecified moment. It never decreases.
-    fn monotonic(&self) -> u64 {
-        tidegate_semantics::clock::system_monotonic()
-    }
-
-    /// Waits until [`monotonic`](Self::monotonic) returns at least `deadline`. The future is polled in a tokio runtime.
+/// A source of time for plugins, which the proxy can wait for.
+pub trait Clock: PluginClock {
+    /// Waits until [`monotonic`](PluginClock::monotonic) returns at least `deadline`. The future is polled in a tokio runtime.
     fn sleep_until(&self, deadline: u64) -> Pin<Box<dyn Future<Output = ()>>> {
         let duration = Duration::from_nanos(deadline.saturating_sub(self.monotonic()));
         let begun = Instant::now();
@@ -30,26 +25,11 @@ pub trait Clock: Send + Sync {
     }
 }
 
-/// A clock as hostcalls see it. They do not wait.
-pub(crate) struct PluginClock(pub(crate) Arc<dyn Clock>);
-
-impl tidegate_semantics::clock::Clock for PluginClock {
-    #[inline]
-    fn now(&self) -> u64 {
-        self.0.now()
-    }
-
-    #[inline]
-    fn monotonic(&self) -> u64 {
-        self.0.monotonic()
-    }
-}
-
 /// The system clock.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
-impl Clock for SystemClock {
+impl PluginClock for SystemClock {
     fn now(&self) -> u64 {
         SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -58,6 +38,8 @@ impl Clock for SystemClock {
             })
     }
 }
+
+impl Clock for SystemClock {}
 
 /// A clock that advances only on request. It wakes tasks that wait in [`sleep_until`](Clock::sleep_until).
 #[derive(Debug)]
@@ -80,7 +62,7 @@ impl ManualClock {
     }
 }
 
-impl Clock for ManualClock {
+impl PluginClock for ManualClock {
     fn now(&self) -> u64 {
         *self.now.borrow()
     }
@@ -88,7 +70,9 @@ impl Clock for ManualClock {
     fn monotonic(&self) -> u64 {
         self.now()
     }
+}
 
+impl Clock for ManualClock {
     fn sleep_until(&self, deadline: u64) -> Pin<Box<dyn Future<Output = ()>>> {
         let mut now = self.now.subscribe();
         Box::pin(async move {

@@ -32,7 +32,7 @@ pub use tidegate_semantics::{
 };
 
 pub use attributes::Attributes;
-pub use clock::{Clock, ManualClock, SystemClock};
+pub use clock::{Clock, ManualClock, PluginClock, SystemClock};
 pub use clusters::{Cluster, Clusters, InvalidCluster};
 pub use config::RuntimeConfig;
 pub use engine::{CodeCache, CodeCacheStats, UNSUPPORTED as UNSUPPORTED_HOSTCALLS};
@@ -49,3 +49,4 @@ pub use runtime::{Chain, Runtime, WorkerChain};
 pub use shared_data::SharedData;
 pub use shared_queues::SharedQueues;
 pub use stream::{Effect, Stream};
+pub use tidegate_semantics::instances::ChainConfig;

@@ -39,7 +39,11 @@ pub struct WorkerChain {
 impl Runtime {
     /// Creates a runtime without plugins.
     pub fn new(config: RuntimeConfig) -> Result<Runtime, LoadError> {
-        let fuel = config.observer.as_ref().is_some_and(|it| it.wants_fuel());
+        let fuel = config
+            .chain
+            .observer
+            .as_ref()
+            .is_some_and(|it| it.wants_fuel());
         let code = match &config.code {
             Some(shared) if !fuel => CodeSource::Shared(shared.clone()),
             _ => CodeSource::Own(
@@ -61,7 +65,7 @@ impl Runtime {
     /// Compiles plugins. No plugin code runs yet.
     pub fn load(&self, plugins: &[PluginSpec]) -> Result<Chain, LoadError> {
         let mut loaded = LoadedChain {
-            config: self.config.chain(),
+            config: self.config.chain.clone(),
             plugins: Vec::new(),
             modules: Vec::<LoadedModule>::new(),
         };

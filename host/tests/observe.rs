@@ -164,10 +164,8 @@ fn chain(make: fn(&Callbacks) -> Vec<u8>, fuel: bool) -> (WorkerChain, Arc<Seer>
         fuel,
         events: Mutex::default(),
     });
-    let config = RuntimeConfig {
-        observer: Some(seer.clone()),
-        ..RuntimeConfig::new(Arc::new(NoLogs))
-    };
+    let mut config = RuntimeConfig::new(Arc::new(NoLogs));
+    config.chain.observer = Some(seer.clone());
     let plugins = [("first", &FIRST), ("second", &SECOND)];
     let plugins = plugins.map(|(name, callbacks)| PluginSpec::new(name, make(callbacks)));
     let chain = Runtime::new(config)
@@ -319,10 +317,8 @@ fn callback_deadline_applies_when_fuel_is_counted() {
             fuel: true,
             events: Mutex::default(),
         });
-        let config = RuntimeConfig {
-            observer: Some(seer.clone()),
-            ..RuntimeConfig::new(Arc::new(NoLogs))
-        };
+        let mut config = RuntimeConfig::new(Arc::new(NoLogs));
+        config.chain.observer = Some(seer.clone());
         let mut plugin = PluginSpec::new("endless", make(&endless));
         plugin.limits.callback = Duration::from_millis(30);
         let chain = Runtime::new(config)

@@ -40,7 +40,7 @@ pub(crate) fn longest(_: &mut Criterion) {
     for _ in 0..PASSES {
         let clock = Arc::new(ManualClock::new(START));
         let mut config = RuntimeConfig::new(Arc::new(Unexpected));
-        config.clock = clock.clone();
+        config.chain.clock = clock.clone();
         let mut spec = PluginSpec::new("rate-limit", module.to_vec());
         spec.configuration = CONFIGURATION.into();
         spec.limits.memory = MEMORY;

@@ -13,7 +13,9 @@ pub trait Clock: Send + Sync {
     fn now(&self) -> u64;
 
     /// Returns the time in nanoseconds since an unspecified moment. It never decreases.
-    fn monotonic(&self) -> u64;
+    fn monotonic(&self) -> u64 {
+        system_monotonic()
+    }
 }
 
 /// Returns the time in nanoseconds since an unspecified moment, from the system. It never decreases.

@@ -26,21 +26,29 @@ use crate::state::CallCounter;
 use crate::vm::{QueueEvents, VmHandle};
 use crate::vocabulary::Phase;
 
-/// What the plugins of a chain share, on all workers. The configuration of a runtime in the crate `tidegate-host` documents the fields.
+/// What the plugins of a chain share, on all workers.
 #[derive(Clone)]
 pub struct ChainConfig {
+    /// The clock that plugins see.
     pub clock: Arc<dyn Clock>,
+    /// The destination of plugin log lines.
     pub logs: Arc<dyn LogSink>,
-    /// The maximum number of bytes buffered for one direction of a stream while a plugin pauses it.
+    /// The maximum number of bytes buffered for one direction of a stream while a plugin pauses it. Envoy's default is
+    /// 1 MiB.
     pub buffer: usize,
+    /// Data shared by the plugins of all workers.
     pub shared_data: Arc<SharedData>,
+    /// Queues shared by the plugins of all workers.
     pub queues: Arc<SharedQueues>,
+    /// Metrics that plugins define.
     pub metrics: Arc<Metrics>,
-    /// If `None`, nothing is counted.
+    /// Statistics of the plugins. If `None`, nothing is counted.
     pub stats: Option<Arc<PluginStats>>,
+    /// The clusters that plugins can send HTTP calls to.
     pub clusters: Arc<Clusters>,
+    /// Attributes that add to, or override, those that the host provides for a stream.
     pub attributes: Arc<Attributes>,
-    /// If `None`, nothing is measured.
+    /// Receives what plugins see and change. If `None`, nothing is measured.
     pub observer: Option<Arc<dyn Observer>>,
 }
 
@@ -92,7 +100,8 @@ const RETRY_DELAY: Duration = Duration::from_secs(1);
 // === impl ChainConfig ===
 
 impl ChainConfig {
-    /// Creates a configuration with a buffer of 1 MiB, and nothing else but a clock and a destination of log lines.
+    /// Creates a configuration with the given clock and log sink, a buffer of 1 MiB, empty shared data, no statistics, no clusters, no
+    /// attributes and no observer.
     pub fn new(clock: Arc<dyn Clock>, logs: Arc<dyn LogSink>) -> Self {
         Self {
             clock,

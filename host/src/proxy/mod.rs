@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 
 use tidegate_semantics::attributes::Attributes;
 use tidegate_semantics::clusters::{self, Clusters};
+use tidegate_semantics::instances::ChainConfig;
 use tidegate_semantics::logs::LogSink;
 use tidegate_semantics::metrics::Metrics;
 use tidegate_semantics::observe::Observer;
@@ -179,17 +180,18 @@ impl Server {
         let clock = config.clock;
         let stats = config.admin.map(|_| Arc::<PluginStats>::default());
         let runtime = Runtime::new(RuntimeConfig {
-            clock: clock.clone(),
-            shared_data: config.shared_data,
-            queues: config.queues,
-            metrics: config.metrics.clone(),
-            stats: stats.clone(),
-            clusters: Arc::new(config.clusters),
-            attributes: config.attributes,
-            observer: config.observer,
+            chain: ChainConfig {
+                shared_data: config.shared_data,
+                queues: config.queues,
+                metrics: config.metrics.clone(),
+                stats: stats.clone(),
+                clusters: Arc::new(config.clusters),
+                attributes: config.attributes,
+                observer: config.observer,
+                ..ChainConfig::new(clock.clone(), config.logs)
+            },
             code: config.code,
             code_cache_dir: config.code_cache_dir,
-            ..RuntimeConfig::new(config.logs)
         })?;
         let chain = runtime.load(&config.plugins)?;
         let timeouts = config.timeouts;

@@ -6,7 +6,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Instant;
 
 use tidegate_host::{
-    Clock, LoadError, LogSink, PluginSpec, ServeError, Server, StartError, Upstream,
+    Clock, LoadError, LogSink, PluginClock, PluginSpec, ServeError, Server, StartError, Upstream,
 };
 
 use crate::peers::{NoLogs, Origin, PATIENCE, Peer, config, to};
@@ -223,11 +223,13 @@ fn failed_reload_keeps_the_old_plugins() {
 /// A clock that returns a different time for every reading.
 struct Counting(AtomicU64);
 
-impl Clock for Counting {
+impl PluginClock for Counting {
     fn now(&self) -> u64 {
         self.0.fetch_add(1, Ordering::SeqCst)
     }
 }
+
+impl Clock for Counting {}
 
 #[test]
 fn reload_failing_on_one_worker_changes_no_worker() {

@@ -17,7 +17,7 @@ use crate::error::{LoadError, StartError};
 use crate::runtime::{Runtime, WorkerChain};
 use crate::test_support::LogCapture;
 use crate::test_support::fields;
-use crate::{Clock, ManualClock};
+use crate::{ChainConfig, ManualClock, PluginClock};
 
 /// The part of WASI that these tests use, in a version that some library may import. The types are WASI's, but the
 /// interfaces are incomplete.
@@ -162,11 +162,8 @@ struct Fixture {
 
 fn start(spec: PluginSpec) -> Result<Fixture, StartError> {
     let lines = Arc::new(LogCapture::default());
-    let config = RuntimeConfig {
-        clock: Arc::new(ManualClock::new(7)),
-        ..RuntimeConfig::new(lines.clone())
-    };
-    let runtime = Runtime::new(config).unwrap();
+    let config = ChainConfig::new(Arc::new(ManualClock::new(7)), lines.clone());
+    let runtime = Runtime::new(config.into()).unwrap();
     let chain = runtime
         .load(&[spec])
         .unwrap_or_else(|error| panic!("{error}: {:?}", std::error::Error::source(&error)));
@@ -465,12 +462,9 @@ fn partial_line_of_a_plugin_that_is_not_done_is_logged_at_the_end() {
             (i32.const 1))"#;
     let lines = Arc::new(LogCapture::default());
     let clock = Arc::new(ManualClock::new(0));
-    let config = RuntimeConfig {
-        clock: clock.clone(),
-        ..RuntimeConfig::new(lines.clone())
-    };
+    let config = ChainConfig::new(clock.clone(), lines.clone());
     let port = Rc::new(ManualPort::default());
-    let chain = Runtime::new(config)
+    let chain = Runtime::new(config.into())
         .unwrap()
         .load(&[plugin(world, imports, "")])
         .unwrap()

@@ -4,7 +4,7 @@ use tidegate_semantics::port::NoPort;
 use tidegate_semantics::port::manual::ManualPort;
 
 use super::*;
-use crate::{Clock, SharedQueues};
+use crate::{PluginClock, SharedQueues};
 
 /// A worker with one or two plugins in one instance.
 struct Worker {
@@ -24,12 +24,9 @@ impl Worker {
     fn start_on(plugins: &[PluginSpec], port: Rc<ManualPort>) -> Self {
         let lines = Arc::new(LogCapture::default());
         let clock = Arc::new(ManualClock::new(0));
-        let config = RuntimeConfig {
-            clock: clock.clone(),
-            ..RuntimeConfig::new(lines.clone())
-        };
+        let config = ChainConfig::new(clock.clone(), lines.clone());
         let queues = config.queues.clone();
-        let chain = Runtime::new(config).unwrap().load(plugins).unwrap();
+        let chain = Runtime::new(config.into()).unwrap().load(plugins).unwrap();
         let chain = chain.start_worker_with(0, port.clone()).unwrap();
         Self {
             chain: Some(chain),
@@ -270,7 +267,7 @@ fn refused_plugin_listens_to_no_queue() {
         ..first.clone()
     };
     let config = RuntimeConfig::new(Arc::new(LogCapture::default()));
-    let queues = config.queues.clone();
+    let queues = config.chain.queues.clone();
     let port = Rc::new(ManualPort::default());
     let chain = Runtime::new(config)
         .unwrap()

@@ -15,12 +15,12 @@ use tidegate_semantics::limits::Limits;
 use tidegate_semantics::plugin::PluginSpec;
 use tidegate_semantics::stream::{Effect, Stream};
 
-use crate::ManualClock;
 use crate::config::RuntimeConfig;
 use crate::error::{LoadError, StartError};
 use crate::runtime::{Runtime, WorkerChain};
 use crate::test_support::LogCapture;
 use crate::test_support::fields;
+use crate::{ChainConfig, ManualClock};
 
 /// A worker with one plugin, and the plugin's log.
 struct Fixture {
@@ -40,11 +40,8 @@ fn load(spec: PluginSpec) -> Result<crate::Chain, LoadError> {
 
 fn try_start(spec: PluginSpec) -> Result<Fixture, StartError> {
     let lines = Arc::new(LogCapture::default());
-    let config = RuntimeConfig {
-        clock: Arc::new(ManualClock::new(42)),
-        ..RuntimeConfig::new(lines.clone())
-    };
-    let chain = Runtime::new(config)
+    let config = ChainConfig::new(Arc::new(ManualClock::new(42)), lines.clone());
+    let chain = Runtime::new(config.into())
         .unwrap()
         .load(&[spec])
         .unwrap()
