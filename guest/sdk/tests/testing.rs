@@ -96,6 +96,9 @@ impl Plugin for Scripted {
             log::info!("{route:?} {user:?} {address:?}");
             http.set_property("answered", "yes")?;
         }
+        if script == "/time" {
+            log::info!("{:?}", attributes::request_time(http)?);
+        }
         Ok(Action::Continue)
     }
 
@@ -245,6 +248,23 @@ fn properties_come_from_the_test_and_from_the_plugin() -> Result<(), Refused> {
     );
     assert_eq!(proxy.take_log(), [&*line]);
     assert_eq!(stream.property("answered").as_deref(), Some(&b"yes"[..]));
+    Ok(())
+}
+
+#[test]
+fn request_time_is_when_the_stream_began() -> Result<(), Refused> {
+    let began = SystemTime::UNIX_EPOCH + Duration::from_nanos(1_767_225_600_123_456_789);
+    let builder = Proxy::<Scripted>::builder().time(began);
+    let proxy = builder.log_level(log::Level::Info).build("")?;
+    let first = proxy.request(Message::get("/time"));
+    proxy.advance(Duration::from_nanos(1));
+    let second = proxy.request(Message::get("/time"));
+    proxy.advance(Duration::from_secs(5));
+    first.respond(Message::response(200));
+    second.respond(Message::response(200));
+    let line = |time: SystemTime| format!("info {:?}", Some(time));
+    let lines = [began, began + Duration::from_nanos(1)].map(line);
+    assert_eq!(proxy.take_log(), lines.each_ref().map(String::as_str));
     Ok(())
 }
 

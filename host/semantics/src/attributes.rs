@@ -1,6 +1,6 @@
 //! Attributes: stream information other than headers and bodies that plugins can query, under Envoy's names.
 //!
-//! Attributes derived from headers are in `hostcalls::properties`. This module provides attributes of the connection
+//! Attributes of a request and a response are in `hostcalls::properties`. This module provides attributes of the connection
 //! and attributes that are set from outside, for example by a test that simulates a service mesh.
 
 use std::collections::HashMap;
@@ -29,7 +29,8 @@ pub struct Connection {
     pub version: Version,
 }
 
-/// Encodes an integer in the form in which plugins receive it: eight bytes, little-endian.
+/// Encodes an integer in the form in which plugins receive it: eight bytes, little-endian. A time is the number of nanoseconds since
+/// 1970-01-01 00:00 UTC.
 pub fn number(number: u64) -> Bytes {
     Bytes::copy_from_slice(&number.to_le_bytes())
 }

@@ -189,6 +189,11 @@ impl ChainInstances {
         });
     }
 
+    /// Returns the clock that plugins see.
+    pub fn clock(&self) -> &dyn Clock {
+        &*self.loaded.config.clock
+    }
+
     /// Returns the number of the worker.
     pub fn worker(&self) -> usize {
         self.worker

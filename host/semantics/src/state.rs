@@ -30,6 +30,8 @@ pub enum Command {
 /// The part of a stream that the hostcalls of its plugins can access.
 pub struct SharedStream {
     pub state: RefCell<State>,
+    /// When the stream began, in nanoseconds since 1970-01-01 00:00 UTC.
+    pub began: u64,
     /// Whether the stream's state machine is running. It handles new commands itself, so that no wake is needed.
     pub running: Cell<bool>,
     /// Whether a command was queued, or an instance died, while the stream was not running.
@@ -93,6 +95,7 @@ pub struct FilterState {
 impl SharedStream {
     pub fn new(
         filters: usize,
+        began: u64,
         wake: Rc<dyn Fn()>,
         observed_as: Option<u64>,
         calls: Rc<CallCounter>,
@@ -103,6 +106,7 @@ impl SharedStream {
         };
         Self {
             state: RefCell::new(state),
+            began,
             running: Cell::new(false),
             notified: Cell::new(false),
             observed_as,

@@ -100,10 +100,6 @@ impl Source for Live<'_> {
     fn property(&self, path: &[&str]) -> Option<Vec<u8>> {
         self.attribute(path)
     }
-
-    fn now(&self) -> u64 {
-        clock::now()
-    }
 }
 
 impl Request for Live<'_> {

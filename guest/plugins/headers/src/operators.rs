@@ -383,14 +383,10 @@ impl Operator {
                 query::first_value(&path, name.as_bytes())
             }
             Operator::StartTime(format) => {
-                let start = source
-                    .property(&["request", "time"])
-                    .and_then(|bytes| bytes.try_into().ok());
+                let time = source.property(&["request", "time"])?;
+                let time = u64::from_le_bytes(time.try_into().ok()?);
                 let mut value = Vec::new();
-                format.render(
-                    start.map_or_else(|| source.now(), u64::from_le_bytes),
-                    &mut value,
-                );
+                format.render(time, &mut value);
                 Some(value)
             }
         }

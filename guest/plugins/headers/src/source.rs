@@ -6,8 +6,6 @@ pub trait Source {
     fn field(&self, message: Message, name: &str) -> Option<Vec<u8>>;
     /// An attribute of the proxy. Numbers are eight bytes in little-endian order, booleans one byte.
     fn property(&self, path: &[&str]) -> Option<Vec<u8>>;
-    /// The current time in nanoseconds since 1970-01-01 00:00 UTC.
-    fn now(&self) -> u64;
 }
 
 /// Where an operator looks for a field.

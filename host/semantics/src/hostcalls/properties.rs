@@ -116,6 +116,9 @@ pub fn get(
     if ATTRIBUTE_GROUPS.contains(&path) {
         return Err(Error::Malformed);
     }
+    if path == b"request\0time" {
+        return Ok(Some(number(stream.shared.began)));
+    }
     if let Some(value) = state.connection.and_then(|it| it.attribute(path)) {
         return Ok(Some(value));
     }

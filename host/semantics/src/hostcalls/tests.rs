@@ -16,7 +16,7 @@ const MAP: FieldMap = FieldMap::RequestHeaders;
 
 /// Creates a stream whose request headers can be changed.
 fn stream() -> StreamContext {
-    let shared = SharedStream::new(1, Rc::new(|| ()), None, Rc::default());
+    let shared = SharedStream::new(1, 0, Rc::new(|| ()), None, Rc::default());
     {
         let mut state = shared.state.borrow_mut();
         state.maps[MAP.index()] = Some(Fields::from_iter([(

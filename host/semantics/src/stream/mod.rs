@@ -160,14 +160,20 @@ struct DirectionState {
 }
 
 impl Stream {
-    /// Creates a stream that has received nothing yet.
+    /// Creates a stream that has received nothing yet. It begins now, by the clock that plugins see.
     #[doc(hidden)]
     pub fn new(chain: Rc<ChainInstances>, wake: Rc<dyn Fn()>) -> Self {
         let count = chain.plugin_count();
         let reporter = chain.observer().map(Reporter::new);
         let observed_as = reporter.as_ref().map(Reporter::stream_id);
         Self {
-            shared: Rc::new(SharedStream::new(count, wake, observed_as, chain.calls())),
+            shared: Rc::new(SharedStream::new(
+                count,
+                chain.clock().now(),
+                wake,
+                observed_as,
+                chain.calls(),
+            )),
             filters: (0..count)
                 .map(|_| Filter {
                     binding: Binding::Unbound,

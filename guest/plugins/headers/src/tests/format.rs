@@ -25,6 +25,7 @@ fn stream() -> Listed {
     .with("source.address", "192.0.2.7:4711")
     .with("destination.address", "[2001:db8::1]:80")
     .with("request.protocol", "HTTP/1.1")
+    .with("request.time", 1_792_232_430_123_456_789_u64.to_le_bytes())
     .with("response.code", 503_i64.to_le_bytes())
     .with("response.code_details", "via upstream")
     .with("connection.id", 12_i64.to_le_bytes())

@@ -125,10 +125,6 @@ impl Source for Listed {
     fn property(&self, path: &[&str]) -> Option<Vec<u8>> {
         first(&self.properties, &path.join("."))
     }
-
-    fn now(&self) -> u64 {
-        1_792_232_430_123_456_789
-    }
 }
 
 impl Request for Listed {
