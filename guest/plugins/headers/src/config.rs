@@ -13,7 +13,7 @@ use crate::guard::Guard;
 use crate::place::Place;
 use crate::query::Change;
 use crate::security::{self, SCHEME, SecurityHeaders};
-use crate::source::add_name;
+use crate::source::{Message, Saved, add_name};
 
 /// A configuration, or what is wrong with it that no shape tells.
 #[derive(Debug)]
@@ -32,8 +32,8 @@ pub struct Plan {
     pub cors: Option<Cors>,
     /// Headers of all responses.
     pub security: SecurityHeaders,
-    /// The fields of requests that are read later. Proxies have them only until the request has been passed on.
-    pub saved: Vec<String>,
+    /// The names of the headers that are read after the message has been passed on.
+    pub saved: Saved<String>,
 }
 
 /// A rule.
@@ -209,7 +209,7 @@ fn plan(value: &Value) -> Result<Plan, ConfigError> {
         cors: value.get("cors"),
         security: security::build(value.field("security_headers"), &mut builder),
         guard: Guard::default(),
-        saved: Vec::new(),
+        saved: Saved::default(),
     };
     plan.guard = builder.finish()?;
     for rule in &plan.rules {
@@ -218,15 +218,23 @@ fn plan(value: &Value) -> Result<Plan, ConfigError> {
             &rule.request_trailers,
             &rule.response_trailers,
         ] {
-            for edit in edits {
-                if let Edit::Value { value, .. } | Edit::SetCookie { value, .. } = edit {
-                    value.request_fields(&mut plan.saved);
-                }
-            }
+            add_fields(edits, Message::Request, &mut plan.saved.request);
         }
+        let names = &mut plan.saved.response;
+        add_fields(&rule.response_trailers, Message::Response, names);
     }
     if plan.security.strict_transport.is_some() {
-        add_name(&mut plan.saved, SCHEME);
+        add_name(&mut plan.saved.request, SCHEME);
     }
     Ok(plan)
+}
+
+/// Adds the names of the fields of a message that edits read.
+#[inline(never)]
+fn add_fields(edits: &[Edit], of: Message, names: &mut Vec<String>) {
+    for edit in edits {
+        if let Edit::Value { value, .. } | Edit::SetCookie { value, .. } = edit {
+            value.fields(of, names);
+        }
+    }
 }

@@ -6,7 +6,7 @@
 use plugin_matching::read::{Read, Reason, Shape, Value};
 
 use crate::operators::{Operator, parse_operator};
-use crate::source::Source;
+use crate::source::{Message, Source};
 
 /// A parsed value.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -58,11 +58,11 @@ impl Format {
         Ok(Format(segments))
     }
 
-    /// Adds the names of the request's fields that operators read.
-    pub fn request_fields(&self, names: &mut Vec<String>) {
+    /// Adds the names of the fields of a message that operators read.
+    pub fn fields(&self, of: Message, names: &mut Vec<String>) {
         for segment in &self.0 {
             if let Segment::Operator(operator, _) = segment {
-                operator.request_fields(names);
+                operator.fields(of, names);
             }
         }
     }

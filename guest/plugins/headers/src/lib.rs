@@ -110,7 +110,7 @@ impl Plugin for Headers {
             state,
             &Live::later(http, http.response_headers(), &self.plan.saved, &saved),
         );
-        state.saved = saved;
+        state.saved.request = saved.request;
         Action::Continue
     }
 

@@ -4,23 +4,15 @@ use plugin_matching::Request;
 use tidegate_guest::prelude::*;
 
 use crate::edit::Target;
-use crate::source::{Message, Source};
+use crate::source::{Message, Saved, Source};
 
 /// A message of a stream: the one whose callback is running.
 #[derive(Clone, Copy)]
 pub struct Live<'a> {
     http: &'a HttpStream,
     fields: Fields<'a>,
-    request: Headers<'a>,
-}
-
-/// The headers of the request.
-#[derive(Clone, Copy)]
-enum Headers<'a> {
-    /// Those of the message.
-    Here,
-    /// Names and values that were saved.
-    Saved(&'a [String], &'a [Option<Vec<u8>>]),
+    /// Names and values that were saved, unless this is the request.
+    saved: Option<(&'a Saved<String>, &'a Saved<Option<Vec<u8>>>)>,
 }
 
 impl<'a> Live<'a> {
@@ -29,21 +21,21 @@ impl<'a> Live<'a> {
         Live {
             http,
             fields: http.request_headers(),
-            request: Headers::Here,
+            saved: None,
         }
     }
 
-    /// Other fields, and what was saved of the request.
+    /// Other fields, and what was saved of the messages before.
     pub fn later(
         http: &'a HttpStream,
         fields: Fields<'a>,
-        names: &'a [String],
-        values: &'a [Option<Vec<u8>>],
+        names: &'a Saved<String>,
+        values: &'a Saved<Option<Vec<u8>>>,
     ) -> Self {
         Live {
             http,
             fields,
-            request: Headers::Saved(names, values),
+            saved: Some((names, values)),
         }
     }
 
@@ -84,16 +76,21 @@ impl Target for Live<'_> {
 
 impl Source for Live<'_> {
     fn field(&self, message: Message, name: &str) -> Option<Vec<u8>> {
-        match message {
-            Message::Request => match self.request {
-                Headers::Here => self.fields.get(name).ok().flatten(),
-                Headers::Saved(names, values) => {
-                    let index = names.iter().position(|saved| saved == name)?;
-                    values.get(index).cloned().flatten()
-                }
-            },
-            Message::Response => self.http.response_headers().get(name).ok().flatten(),
-            Message::ResponseTrailers => self.http.response_trailers().get(name).ok().flatten(),
+        // An error says that the proxy does not have the message in this callback.
+        match (message, self.saved) {
+            (Message::Request, Some((names, values))) => {
+                find(&names.request, &values.request, name)
+            }
+            (Message::Request, None) => self.fields.get(name).ok().flatten(),
+            (Message::Response, saved) => {
+                self.http.response_headers().get(name).unwrap_or_else(|_| {
+                    let (names, values) = saved?;
+                    find(&names.response, &values.response, name)
+                })
+            }
+            (Message::ResponseTrailers, _) => {
+                self.http.response_trailers().get(name).ok().flatten()
+            }
         }
     }
 
@@ -110,4 +107,10 @@ impl Request for Live<'_> {
     fn property(&self, path: &[&str]) -> Option<Vec<u8>> {
         self.attribute(path)
     }
+}
+
+/// Returns a value that was saved.
+fn find(names: &[String], values: &[Option<Vec<u8>>], name: &str) -> Option<Vec<u8>> {
+    let index = names.iter().position(|saved| saved == name)?;
+    values.get(index)?.clone()
 }

@@ -327,15 +327,15 @@ fn about(name: &str, reason: &str) -> String {
 }
 
 impl Operator {
-    /// Adds the names of the request's fields that it reads.
-    pub fn request_fields(&self, names: &mut Vec<String>) {
+    /// Adds the names of the fields of a message that it reads.
+    pub fn fields(&self, of: Message, names: &mut Vec<String>) {
         match self {
-            Operator::Field(Message::Request, name, alternative) => {
+            Operator::Field(message, name, alternative) if *message == of => {
                 for name in [Some(name), alternative.as_ref()].into_iter().flatten() {
                     add_name(names, name);
                 }
             }
-            Operator::Path { .. } | Operator::QueryParameter(_) => {
+            Operator::Path { .. } | Operator::QueryParameter(_) if of == Message::Request => {
                 add_name(names, ":path");
                 add_name(names, ORIGINAL_PATH);
             }

@@ -19,6 +19,16 @@ pub enum Message {
     ResponseTrailers,
 }
 
+/// What is saved of the headers of a request and a response, because proxies do not have them any more when they are read: names or
+/// values.
+#[derive(Debug, Default)]
+pub struct Saved<T> {
+    /// Of the request.
+    pub request: Vec<T>,
+    /// Of the response.
+    pub response: Vec<T>,
+}
+
 /// Adds a name, unless it is there.
 pub fn add_name(names: &mut Vec<String>, name: &str) {
     if !names.iter().any(|other| other == name) {

@@ -7,7 +7,7 @@ use crate::cors::Decision;
 use crate::edit::{Edit, Target};
 use crate::query;
 use crate::security::{SCHEME, STRICT_TRANSPORT};
-use crate::source::{Message, Source};
+use crate::source::{Message, Saved, Source};
 
 /// What is known about a stream.
 #[derive(Debug, Default)]
@@ -18,8 +18,8 @@ pub struct State {
     chosen: Option<Vec<bool>>,
     /// The origin, if it is allowed.
     origin: Option<Vec<u8>>,
-    /// The values of [`Plan::saved`], if the plugin has seen the request.
-    pub saved: Vec<Option<Vec<u8>>>,
+    /// The values of [`Plan::saved`]: of the messages that the plugin has passed on.
+    pub saved: Saved<Option<Vec<u8>>>,
 }
 
 /// Which trailers.
@@ -56,22 +56,14 @@ impl Plan {
             self.edit(&rule.request, message);
             rewritten |= rule.rewrite(message);
         }
-        self.save(state, message);
+        state.saved.request = values(&self.saved.request, Message::Request, message);
         rewritten
     }
 
     /// Sees a request that is not passed on, because CORS answers it: rules apply to its response.
     pub fn answered<T: Source + Request>(&self, state: &mut State, message: &T) {
         self.evaluate(state, message);
-        self.save(state, message);
-    }
-
-    /// Keeps what is read later.
-    fn save(&self, state: &mut State, message: &impl Source) {
-        let names = self.saved.iter();
-        state.saved = names
-            .map(|name| message.field(Message::Request, name))
-            .collect();
+        state.saved.request = values(&self.saved.request, Message::Request, message);
     }
 
     /// Changes the headers of a response.
@@ -106,6 +98,7 @@ impl Plan {
         for rule in self.applying(state.chosen.as_deref().or(state.holds.as_deref()), |_| true) {
             self.edit(&rule.response, message);
         }
+        state.saved.response = values(&self.saved.response, Message::Response, message);
     }
 
     /// Changes trailers.
@@ -161,6 +154,12 @@ impl Plan {
             message.set(name, value.as_bytes());
         }
     }
+}
+
+/// The values of fields that are read later.
+#[inline(never)]
+fn values(names: &[String], of: Message, message: &impl Source) -> Vec<Option<Vec<u8>>> {
+    names.iter().map(|name| message.field(of, name)).collect()
 }
 
 /// Whether a rule is one of those that hold. If the plugin has not seen the request, because another one has answered it, rules with

@@ -206,20 +206,26 @@ fn rules_with_conditions_do_not_apply_without_the_request() {
 }
 
 #[test]
-fn headers_of_requests_are_saved_for_later() {
+fn headers_are_saved_for_later() {
     let plan = good(json!({ "rules": [
         { "request": [{ "set": { "name": "x-a", "value": "%REQ(x-now)%" } }],
           "response": [{ "set": { "name": "x-a", "value": "%REQ(x-b?x-a)%%PATH%%RESP(x-c)%" } }] },
-        { "response": [{ "set_cookie": { "name": "a", "value": "%REQ(x-b)%" } }] },
+        { "response": [{ "set_cookie": { "name": "a", "value": "%REQ(x-b)%" } }],
+          "response_trailers": [{ "set": { "name": "x-a", "value": "%RESP(x-d?x-a)%%TRAILER(x-c)%" } }] },
     ], "security_headers": { "preset": "recommended" } }));
     assert_eq!(
-        plan.saved,
+        plan.saved.request,
         ["x-b", "x-a", ":path", "x-envoy-original-path", ":scheme"]
     );
+    assert_eq!(plan.saved.response, ["x-d", "x-a"]);
     let mut state = State::default();
     plan.request(&mut state, &request(&[(":path", "/"), ("x-now", "1")]));
     let one = |text: &str| Some(text.as_bytes().to_vec());
-    assert_eq!(state.saved, [None, one("1"), one("/"), None, None]);
+    let saved = [None, one("1"), one("/"), None, None];
+    assert_eq!(state.saved.request, saved);
+    plan.response(&mut state, &response(&[], &[("x-d", "2")]));
+    assert_eq!(state.saved.response, [one("2"), None]);
+    assert_eq!(state.saved.request, saved);
 }
 
 #[test]

@@ -82,11 +82,34 @@ fn bodies_pass_in_chunks_between_edited_headers_and_trailers() {
         .iter()
         .filter(|(name, _)| name == "x-sum");
     let sums: Vec<&[u8]> = sums.map(|(_, value)| &**value).collect();
-    assert_eq!(
-        sums,
-        [&b"8"[..], b"/a?b 9"],
-        "response headers are not available any more"
-    );
+    assert_eq!(sums, [&b"8"[..], b"/a?b 2019"]);
+    assert_eq!(proxy.take_log().len(), 0);
+}
+
+#[test]
+fn trailers_have_the_values_of_their_response_after_its_rules() {
+    let proxy = proxy(json!({ "rules": [
+        {
+            "response": [set("x-set", "%RESP(x-id)%"), { "remove": "x-gone" }],
+            "response_trailers": [set("x-copy", "%RESP(x-set)%,%RESP(x-gone)%,%RESP(x-gone?x-id)%,%RESP(:status):1%")],
+        },
+        { "match_response": { "status_codes": [404] }, "response_trailers": [set("x-missing", "%RESP(:status)%")] },
+    ] }));
+    let head = |status, id: &str| {
+        let head = Message::response(status).header("x-id", id);
+        head.header("x-gone", "gone")
+    };
+    let trailers = || Message::response(200).trailer("x-copy", "?");
+    let first = proxy.request(Message::get("/"));
+    let second = proxy.request(Message::get("/"));
+    second.response_headers(head(404, "2"), EndOfStream::No);
+    first.response_headers(head(200, "1"), EndOfStream::No);
+    for (stream, copy, missing) in [(&first, "1,,1,2", None), (&second, "2,,2,4", Some("404"))] {
+        stream.response_trailers(trailers());
+        let response = stream.response().expect("a response");
+        assert_eq!(response.trailer_value("x-copy"), Some(copy));
+        assert_eq!(response.trailer_value("x-missing"), missing);
+    }
     assert_eq!(proxy.take_log().len(), 0);
 }
 
