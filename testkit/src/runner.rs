@@ -19,6 +19,7 @@ use crate::envoy::Release;
 use crate::gate::Gate;
 use crate::logbook::shown;
 use crate::octets::Octets;
+use crate::runtimes::envoy::Reused;
 use crate::runtimes::{self, Deployed, Runtime, RuntimeKind, SentCall, Servers, Started};
 use crate::scenario::{Awaited, Plugin, Scenario, Step};
 use crate::transcript::{Received, Seen, Transcript};
@@ -37,6 +38,7 @@ pub const ECHOED: &str = "(the request as received by the upstream)";
 pub struct Runner {
     wasm: Box<Wasm>,
     envoys: Box<Envoys>,
+    reused: Reused,
     /// Compiled code, shared because scenarios start many proxies with the same plugins.
     code: OnceLock<Arc<CodeCache>>,
     code_cache_dir: Option<PathBuf>,
@@ -54,6 +56,7 @@ impl Runner {
         Self {
             wasm: Box::new(wasm),
             envoys: Box::new(envoys),
+            reused: Reused::default(),
             code: OnceLock::new(),
             code_cache_dir: None,
         }
@@ -102,7 +105,8 @@ impl Runner {
             RuntimeKind::Component => in_host(EngineKind::Component),
             RuntimeKind::ProxyWasm => in_host(EngineKind::ProxyWasm),
             RuntimeKind::Envoy(release) => {
-                runtimes::envoy::start(&(self.envoys)(release)?, &plugins, &at, scenario)
+                let binary = (self.envoys)(release)?;
+                self.reused.start(&binary, &plugins, &at, scenario)
             }
         };
         let mut sent_calls = Vec::new();

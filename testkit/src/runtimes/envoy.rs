@@ -10,7 +10,8 @@
 //! If a scenario replaces the plugins, Envoy reads its listener from a file. It replaces the filter chain of the listener
 //! whenever the file changes. Connections to the old filter chain stay open for the drain time, and then its plugins end.
 //!
-//! [`Listeners`] starts an Envoy with any bootstrap instead of that of a scenario.
+//! [`Reused`] runs most scenarios one after another in the same Envoys. [`Listeners`] starts an Envoy with any bootstrap instead of that of
+//! a scenario.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read as _, Write as _};
@@ -36,8 +37,10 @@ use crate::scenario::{self, Histogram, MetricValue, Scenario};
 use crate::transcript::Line;
 
 mod listeners;
+mod reused;
 
 pub use listeners::Listeners;
+pub use reused::Reused;
 
 /// Thread, level, logger, message.
 const FORMAT: &str = "\x1f%t\x1f%l\x1f%n\x1f%j";
@@ -49,7 +52,7 @@ const LEVELS: &str = "main:info,admin:info,config:info,wasm:trace";
 /// histogram, also those that exceed the largest of Envoy's usual buckets.
 const STATISTICS: &str = "/stats?format=json&filter=wasmcustom&histogram_buckets=detailed";
 
-/// Limits the number of concurrent Envoys, so that a machine with two cores does not start forty.
+/// Limits the number of Envoys in which a scenario runs at once, so that a machine with two cores does not start forty.
 struct Slots {
     free: Mutex<usize>,
     freed: Condvar,
@@ -67,13 +70,15 @@ struct Envoy {
     admin: SocketAddr,
     address: SocketAddr,
     watch: Arc<Watch>,
+    lines: Arc<Lines>,
     reader: Option<JoinHandle<()>>,
     start_lines: usize,
     /// The values of metrics when the proxy was stopped. `None` if they are not wanted.
     metrics: Option<BTreeMap<String, Vec<MetricValue>>>,
     /// The file that contains the listener. `None` if the scenario does not replace the plugins.
     listener: Option<ListenerFile>,
-    _slot: Slot,
+    /// `None` if scenarios run in it one after another. Then each of them has a slot.
+    _slot: Option<Slot>,
 }
 
 /// The file from which Envoy reads its listener, in a directory of its own.
@@ -86,12 +91,18 @@ struct ListenerFile {
 /// The data read from Envoy's standard error.
 #[derive(Default)]
 struct Watch {
-    /// Plugin log lines on the worker thread.
-    worker: LogBook,
-    /// Plugin log lines on the main thread. Each plugin starts there twice: once for validation and once permanently.
-    main: LogBook,
+    lines: Mutex<Arc<Lines>>,
     stage: Mutex<Stage>,
     moved: Condvar,
+}
+
+/// The log lines of a scenario's plugins.
+#[derive(Default)]
+struct Lines {
+    /// Those on the worker thread.
+    worker: LogBook,
+    /// Those on the main thread. Each plugin starts there twice: once for validation and once permanently.
+    main: LogBook,
 }
 
 #[derive(Default)]
@@ -102,8 +113,14 @@ struct Stage {
     lines_before_workers: Option<usize>,
     /// How often Envoy has taken a listener from a file.
     listeners: usize,
-    /// Why Envoy has not taken a listener from a file.
+    /// The number of plugin log lines on the main thread before Envoy took its last listener from a file.
+    lines_before_listener: usize,
+    /// How often Envoy has taken the clusters from a file.
+    clusters: usize,
+    /// Why Envoy has not taken a listener or the clusters from a file.
     rejected: Option<String>,
+    /// The number of virtual machines: for each module one that is only compiled, and one on each thread.
+    machines: usize,
     ended: bool,
     /// The calls that plugins sent, on any thread.
     calls: Vec<SentCall>,
@@ -139,7 +156,7 @@ pub fn start(
         &bootstrap.to_json(),
         &levels,
         drain_time(scenario),
-        slot,
+        Some(slot),
     )?;
     envoy.metrics = (!scenario.metrics.is_empty()).then(BTreeMap::new);
     envoy.listener = listener_file;
@@ -147,7 +164,7 @@ pub fn start(
         envoy.join()?;
         let complaints = envoy.watch.complaints();
         return Ok(Started::Refused {
-            lines: envoy.watch.main.lines(),
+            lines: envoy.lines.main.lines(),
             reason: complaints,
         });
     };
@@ -156,19 +173,24 @@ pub fn start(
         && let Err(error) = envoy.watch.wait_for_listener(1)
     {
         return Ok(Started::Refused {
-            lines: envoy.watch.main.lines(),
+            lines: envoy.lines.main.lines(),
             reason: format!("{error:#}"),
         });
     }
     envoy.admin = admin;
     let addresses = listener_addresses(admin)?;
     envoy.address = *addresses.values().next().context("Envoy has no listener")?;
-    ensure!(
-        twice.is_multiple_of(2),
-        "plugins logged {twice} lines when they started on Envoy's main thread: expected an even number, because each plugin starts twice there"
-    );
-    envoy.start_lines = twice / 2;
+    envoy.start_lines = start_lines(twice)?;
     Ok(Started::Serving(Box::new(envoy)))
+}
+
+/// Returns the number of lines that plugins log when they start on a thread.
+fn start_lines(on_main_thread: usize) -> Result<usize> {
+    ensure!(
+        on_main_thread.is_multiple_of(2),
+        "plugins logged {on_main_thread} lines when they started on Envoy's main thread: expected an even number, because each plugin starts twice there"
+    );
+    Ok(on_main_thread / 2)
 }
 
 /// Starts the process, and reads its log from then on.
@@ -177,7 +199,7 @@ fn launch(
     bootstrap: &serde_json::Value,
     levels: &str,
     drain_time: &str,
-    slot: Slot,
+    slot: Option<Slot>,
 ) -> Result<Envoy> {
     let bootstrap = serde_json::to_vec(bootstrap)?;
     let mut process = Command::new(binary)
@@ -219,6 +241,7 @@ fn launch(
         process,
         admin: SocketAddr::from(([127, 0, 0, 1], 0)),
         address: SocketAddr::from(([127, 0, 0, 1], 0)),
+        lines: watch.lines(),
         watch,
         reader: Some(reader),
         start_lines: 0,
@@ -325,6 +348,15 @@ fn metrics(statistics: &[u8]) -> Result<BTreeMap<String, Vec<MetricValue>>> {
     Ok(values)
 }
 
+/// Replaces the contents of a file from which Envoy reads its configuration. Envoy waits for a file to be renamed to the path, and would
+/// not notice one that is written.
+fn replace(path: &Path, contents: &serde_json::Value) -> Result<()> {
+    let next = path.with_extension("next");
+    std::fs::write(&next, serde_json::to_vec(contents)?)
+        .and_then(|()| std::fs::rename(&next, path))
+        .with_context(|| format!("cannot write `{}`", path.display()))
+}
+
 /// Returns the items of a list. A value that is not a list has none.
 fn items(list: &serde_json::Value) -> impl Iterator<Item = &serde_json::Value> {
     list.as_array().into_iter().flatten()
@@ -389,7 +421,7 @@ impl Runtime for Envoy {
         let file = self.listener.as_ref();
         let file = file.context("Envoy was started with a listener that cannot be replaced")?;
         let listeners = self.watch.locked().listeners;
-        let lines = self.watch.main.len();
+        let lines = self.lines.main.len();
         let mut bootstrap = bootstrap(plugins, &file.servers, &file.metadata)?;
         for plugin in &mut bootstrap.plugins {
             // Otherwise, the new filter chain would use the running instances of plugins that have not changed. If the scenario states
@@ -400,7 +432,7 @@ impl Runtime for Envoy {
         }
         file.write(&bootstrap)?;
         if let Err(error) = self.watch.wait_for_listener(listeners + 1) {
-            let logged = self.watch.main.lines();
+            let logged = self.lines.main.lines();
             bail!(
                 "{error:#}\nplugins logged on Envoy's main thread:\n{}",
                 shown(logged.get(lines..).unwrap_or_default())
@@ -411,7 +443,7 @@ impl Runtime for Envoy {
     }
 
     fn log(&self) -> &LogBook {
-        &self.watch.worker
+        &self.lines.worker
     }
 
     fn start_lines(&self) -> usize {
@@ -466,13 +498,8 @@ impl ListenerFile {
         self.directory.path().join("listener.json")
     }
 
-    /// Replaces the contents. Envoy waits for a file to be renamed to the path, and would not notice one that is written.
     fn write(&self, bootstrap: &Bootstrap) -> Result<()> {
-        let next = self.directory.path().join("next.json");
-        let listener = serde_json::to_vec(&bootstrap.listener_to_json())?;
-        std::fs::write(&next, listener)
-            .and_then(|()| std::fs::rename(&next, self.path()))
-            .with_context(|| format!("cannot write `{}`", self.path().display()))
+        replace(&self.path(), &bootstrap.listener_to_json())
     }
 }
 
@@ -497,11 +524,18 @@ impl Watch {
             serde_json::from_str(&format!("\"{message}\"")).unwrap_or_else(|_| message.to_owned());
         let is_main = self.locked().main_thread.as_deref() == Some(thread);
         if let ("wasm", Some(line)) = (logger, plugin_line(level, &message)) {
+            let lines = self.lines();
             return if is_main {
-                self.main.push(line)
+                lines.main.push(line)
             } else {
-                self.worker.push(line)
+                lines.worker.push(line)
             };
+        }
+        if let ("wasm", Some(is_new)) = (logger, machine_line(&message)) {
+            return self.stage(|stage| match is_new {
+                true => stage.machines += 1,
+                false => stage.machines = stage.machines.saturating_sub(1),
+            });
         }
         if (logger, level) == ("router", "debug") {
             if let Some((cluster, path)) = call_line(&message) {
@@ -523,10 +557,14 @@ impl Watch {
                 stage.admin = address.parse().ok();
             }
             if message.contains("starting workers") && stage.lines_before_workers.is_none() {
-                stage.lines_before_workers = Some(self.main.len());
+                stage.lines_before_workers = Some(self.lines().main.len());
             }
             if message.starts_with("lds: add/update listener ") {
                 stage.listeners += 1;
+                stage.lines_before_listener = self.lines().main.len();
+            }
+            if message.starts_with("cds: added/updated ") {
+                stage.clusters += 1;
             }
             if let Some(reason) = message.strip_prefix("Filesystem config update rejected: ") {
                 stage.rejected = Some(reason.trim_end().to_owned());
@@ -561,6 +599,28 @@ impl Watch {
         taken.map_err(|reason| anyhow!("{reason}\n{}", self.complaints()))
     }
 
+    /// Waits until Envoy has taken the clusters from a file this number of times.
+    fn wait_for_clusters(&self, number: usize) -> Result<()> {
+        let taken = self.wait("take its clusters from a file", |stage| {
+            match &stage.rejected {
+                Some(reason) => Some(Err(format!("Envoy rejected the clusters: {reason}"))),
+                None if stage.clusters >= number => Some(Ok(())),
+                None => stage.ended.then(|| Err("Envoy has ended".to_owned())),
+            }
+        })?;
+        taken.map_err(|reason| anyhow!("{reason}\n{}", self.complaints()))
+    }
+
+    /// Waits until this number of virtual machines is left. Then, everything that the others logged has been read.
+    fn wait_for_machines(&self, number: usize) -> Result<()> {
+        let are_left = self.wait("end the plugins", |stage| match stage.machines {
+            machines if machines == number => Some(true),
+            _ => stage.ended.then_some(false),
+        })?;
+        ensure!(are_left, "Envoy has ended\n{}", self.complaints());
+        Ok(())
+    }
+
     fn wait_for_end(&self) -> Result<()> {
         self.wait("end", |stage| stage.ended.then_some(()))
     }
@@ -584,6 +644,22 @@ impl Watch {
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
         }
+    }
+
+    fn lines(&self) -> Arc<Lines> {
+        let lines = self.lines.lock();
+        lines.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Starts to record the lines and calls of another scenario. The plugins of the previous one must have ended.
+    fn begin(&self) -> Arc<Lines> {
+        let lines = Arc::<Lines>::default();
+        lines.clone_into(&mut self.lines.lock().unwrap_or_else(PoisonError::into_inner));
+        self.stage(|stage| {
+            stage.calls.clear();
+            stage.complaints.clear();
+        });
+        lines
     }
 
     fn complaints(&self) -> String {
@@ -611,6 +687,18 @@ fn plugin_line(level: &str, message: &str) -> Option<Line> {
         level: level.to_owned(),
         message: message.to_owned(),
     })
+}
+
+/// Parses `Base Wasm created 1 now active`, `Thread-Local Wasm created 2 now active` and `~Wasm 1 remaining active`. Returns whether a
+/// virtual machine was created. The numbers of different threads are not in order.
+fn machine_line(message: &str) -> Option<bool> {
+    if message.ends_with(" now active") && message.contains("Wasm created ") {
+        Some(true)
+    } else if message.starts_with("~Wasm ") && message.ends_with(" remaining active") {
+        Some(false)
+    } else {
+        None
+    }
 }
 
 /// Parses `… cluster 'NAME' match for URL 'PATH'`, which Envoy's router logs for every request.
@@ -674,7 +762,35 @@ mod tests {
             is_apart,
         };
         assert_eq!(stage.calls, [call(true), call(false)]);
-        assert_eq!((watch.main.len(), watch.worker.len()), (2, 1));
+        let lines = watch.lines();
+        assert_eq!((lines.main.len(), lines.worker.len()), (2, 1));
+    }
+
+    #[test]
+    fn scenarios_in_one_envoy_have_their_own_lines_and_calls() {
+        let watch = Watch::default();
+        let line = |logger: &str, level: &str, message: &str| {
+            watch.line(&format!("\x1f1\x1f{level}\x1f{logger}\x1f{message}"));
+        };
+        line("main", "info", "initializing");
+        let first = watch.lines();
+        line("wasm", "info", "wasm log plugin: configured");
+        line("upstream", "info", "lds: add/update listener 'listener'");
+        line("router", "debug", "cluster 'auth' match for URL '/'");
+        line("wasm", "debug", "Base Wasm created 1 now active");
+        line("wasm", "debug", "Thread-Local Wasm created 2 now active");
+        line("wasm", "debug", "~Wasm 1 remaining active");
+        watch.wait_for_machines(1).expect("one virtual machine");
+        assert_eq!(watch.locked().lines_before_listener, 1);
+        let second = watch.begin();
+        line("wasm", "info", "wasm log plugin: configured again");
+        assert!(watch.locked().calls.is_empty());
+        let messages = |lines: &Lines| -> Vec<String> {
+            let lines = lines.main.lines().into_iter();
+            lines.map(|line| line.message).collect()
+        };
+        assert_eq!(messages(&first), ["configured"]);
+        assert_eq!(messages(&second), ["configured again"]);
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub struct Listeners {
 impl Listeners {
     /// Starts Envoy and waits until it serves. The bootstrap must have an admin interface. Listeners can have port 0.
     pub fn start(binary: &Path, bootstrap: &Value) -> Result<Self> {
-        let mut envoy = launch(binary, bootstrap, LEVELS, "1", SLOTS.take())?;
+        let mut envoy = launch(binary, bootstrap, LEVELS, "1", Some(SLOTS.take()))?;
         let Some((admin, _)) = envoy.watch.wait_for_workers()? else {
             envoy.join()?;
             // Envoy repeats a bootstrap that it cannot parse, as one line.
@@ -35,7 +35,7 @@ impl Listeners {
             bail!(
                 "Envoy did not start: {}\nplugins logged:\n{}",
                 complaints.collect::<Vec<_>>().join("\n"),
-                shown(&envoy.watch.main.lines())
+                shown(&envoy.lines.main.lines())
             );
         };
         Ok(Self {
