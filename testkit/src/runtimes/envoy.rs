@@ -320,6 +320,20 @@ fn listener_addresses(admin: SocketAddr) -> Result<BTreeMap<String, SocketAddr>>
         .collect()
 }
 
+/// Returns the values of metrics after everything that the worker was asked to do. `address` is that of any listener.
+fn final_metrics(
+    admin: SocketAddr,
+    address: SocketAddr,
+) -> Result<BTreeMap<String, Vec<MetricValue>>> {
+    // The client of the last request may have its response while `on-log` is still to come.
+    wait_for_worker(address).context("Envoy's worker does not respond")?;
+    // Envoy asks the worker for new values of histograms, and responds without them. They are part of the next response, once the
+    // worker has passed them on.
+    call_admin(admin, "GET", STATISTICS)?;
+    wait_for_worker(address).context("Envoy's worker does not respond")?;
+    metrics(&call_admin(admin, "GET", STATISTICS)?)
+}
+
 /// Returns the values of the metrics that plugins defined, as reported by the admin interface.
 fn metrics(statistics: &[u8]) -> Result<BTreeMap<String, Vec<MetricValue>>> {
     let statistics: serde_json::Value =
@@ -452,13 +466,7 @@ impl Runtime for Envoy {
 
     fn stop(&mut self) -> Result<()> {
         if let Some(values) = &mut self.metrics {
-            // The client of the last request may have its response while `on-log` is still to come.
-            wait_for_worker(self.address).context("Envoy's worker does not respond")?;
-            // Envoy asks the worker for new values of histograms, and responds without them. They are part of the next response, once
-            // the worker has passed them on.
-            call_admin(self.admin, "GET", STATISTICS)?;
-            wait_for_worker(self.address).context("Envoy's worker does not respond")?;
-            *values = metrics(&call_admin(self.admin, "GET", STATISTICS)?)?;
+            *values = final_metrics(self.admin, self.address)?;
         }
         call_admin(self.admin, "POST", "/quitquitquit")?;
         self.join()

@@ -5,9 +5,11 @@
 //! scenarios with these modules run in further ones.
 //!
 //! A scenario has its own listener, clusters and virtual machines, with an ID of their own, so that shared data and queues are empty. Envoy
-//! reads the listener and the clusters from files, and ends them before the next scenario. Metrics outlast plugins, so a scenario that
-//! states metrics has an Envoy of its own. So has a scenario with reloads, one in which the start fails, and one whose plugin is
-//! configured with the name of the property that contains the ID. An Envoy in which a scenario has failed is not used again.
+//! reads the listener and the clusters from files, and ends them before the next scenario. Metrics outlast plugins: counters are set to
+//! zero after a scenario, and an Envoy in which another metric is not zero is not used again. Neither is one in which a scenario has failed.
+//!
+//! A scenario has an Envoy of its own if it contains reloads, if its start fails, or if a plugin is configured with the name of the
+//! property that contains the ID.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -23,8 +25,8 @@ use tempfile::TempDir;
 use tidegate_deploy::envoy::{Bootstrap, Module, Plugin, Profile, Upstream};
 
 use super::{
-    Envoy, LEVELS, Lines, SLOTS, STATISTICS, Slot, bootstrap, call_admin, items, launch,
-    listener_addresses, metrics, replace, start, start_lines, wait_for_worker,
+    Envoy, LEVELS, Lines, SLOTS, Slot, bootstrap, call_admin, final_metrics, items, launch,
+    listener_addresses, replace, start, start_lines, wait_for_worker,
 };
 use crate::logbook::LogBook;
 use crate::runtimes::{Deployed, Runtime, SentCall, Servers, Started};
@@ -38,9 +40,6 @@ const KEPT_MACHINES: usize = 3;
 
 /// A name that can be allowed without effect, since a set without names allows everything.
 const NO_CALLBACK: &str = "proxy_on_memory_allocate";
-
-/// The hostcall with which a plugin can see what another one counted.
-const READ_METRIC: &str = "proxy_get_metric";
 
 /// The property that contains the ID of the virtual machine.
 const MACHINE_ID: &str = "plugin_vm_id";
@@ -83,8 +82,8 @@ struct Run {
     start_lines: usize,
     /// The calls that plugins sent, after `stop`.
     calls: Vec<SentCall>,
-    /// Whether plugins can read metrics.
-    reads_metrics: bool,
+    /// The values of metrics, after `stop`. `None` if they are not wanted.
+    metrics: Option<BTreeMap<String, Vec<MetricValue>>>,
     _slot: Slot,
 }
 
@@ -117,10 +116,6 @@ impl Reused {
         let number = self.scenarios.fetch_add(1, Ordering::Relaxed);
         let lines = process.envoy.watch.begin();
         let bootstrap = bootstrap(plugins, servers, &scenario.metadata)?;
-        let reads_metrics = bootstrap.plugins.iter().any(|plugin| {
-            let names = plugin.capabilities.as_ref();
-            names.is_none_or(|names| names.contains(READ_METRIC))
-        });
         let machine = format!("scenario-{number}");
         if let Err(error) = process.add(&bootstrap, &machine) {
             return Ok(Started::Refused {
@@ -135,7 +130,7 @@ impl Reused {
             waiting: self.waiting.clone(),
             lines,
             calls: Vec::new(),
-            reads_metrics,
+            metrics: (!scenario.metrics.is_empty()).then(BTreeMap::new),
             _slot: slot,
         })))
     }
@@ -150,7 +145,6 @@ fn is_suitable(scenario: &Scenario, plugins: &[Deployed]) -> bool {
     };
     !scenario.start.refused
         && scenario.reloads().next().is_none()
-        && scenario.metrics.is_empty()
         && !plugins.iter().any(names_machine)
 }
 
@@ -193,6 +187,8 @@ impl Process {
             .map(|(number, module)| kept_listener(number, module))
             .collect::<Result<Vec<_>>>()?;
         let bootstrap = json!({
+            // Otherwise, Envoy would collect the values of histograms from its worker every five seconds.
+            "stats_flush_on_admin": true,
             "admin": { "address": { "socket_address": { "address": "127.0.0.1", "port_value": 0 } } },
             // Required for any configuration that does not come with the bootstrap.
             "node": { "id": "tidegate", "cluster": "tidegate" },
@@ -261,10 +257,15 @@ impl Process {
         start_lines(self.envoy.watch.locked().lines_before_listener)
     }
 
-    /// Whether plugins have defined metrics.
-    fn has_metrics(&self) -> Result<bool> {
-        let statistics = call_admin(self.envoy.admin, "GET", STATISTICS)?;
-        Ok(!metrics(&statistics)?.is_empty())
+    /// Sets all counters to zero. Returns whether all metrics are zero, as if plugins had just defined them.
+    fn reset_metrics(&self) -> Result<bool> {
+        let is_zero = |value: &MetricValue| match value {
+            MetricValue::Number(value) => *value == 0,
+            MetricValue::Histogram(histogram) => histogram.count == 0,
+        };
+        call_admin(self.envoy.admin, "POST", "/reset_counters")?;
+        let values = final_metrics(self.envoy.admin, self.kept)?;
+        Ok(values.values().flatten().all(is_zero))
     }
 }
 
@@ -370,17 +371,19 @@ impl Runtime for Run {
 
     fn stop(&mut self) -> Result<()> {
         let process = self.process.take().context("the proxy was stopped")?;
+        if let Some(values) = &mut self.metrics {
+            *values = final_metrics(process.envoy.admin, self.address)?;
+        }
         process.remove()?;
         self.calls.clone_from(&process.envoy.watch.locked().calls);
-        // The next scenario's plugins would find metrics that they have not counted.
-        if !(self.reads_metrics && process.has_metrics()?) {
+        if process.reset_metrics()? {
             self.waiting.add(process);
         }
         Ok(())
     }
 
     fn metrics(&self) -> BTreeMap<String, Vec<MetricValue>> {
-        BTreeMap::new()
+        self.metrics.clone().unwrap_or_default()
     }
 
     fn sent_calls(&self) -> Vec<SentCall> {
