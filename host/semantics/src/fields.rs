@@ -114,6 +114,28 @@ impl Fields {
         self.append(name, value);
     }
 
+    /// Replaces all values of a field with one value, at the place of the first one, or adds the field. Envoy does so when it changes
+    /// fields itself.
+    #[doc(hidden)]
+    pub fn replace(&mut self, name: &Name, value: HeaderValue) {
+        let mut value = Some(value);
+        self.list.retain_mut(|(it, old)| {
+            if it != name {
+                return true;
+            }
+            match value.take() {
+                Some(new) => {
+                    *old = new;
+                    true
+                }
+                None => false,
+            }
+        });
+        if let Some(value) = value {
+            self.append(name.clone(), value);
+        }
+    }
+
     /// Adds a value to a field and keeps its existing values. A pseudo-header has only one value, which is replaced.
     pub fn append(&mut self, name: Name, value: HeaderValue) {
         match name {
@@ -242,6 +264,15 @@ pub(crate) mod tests {
         assert_eq!(list(&it), [("b", "2"), ("c", "4"), ("a", "5")]);
         it.set(name("d"), value("6"));
         assert_eq!(list(&it), [("b", "2"), ("c", "4"), ("a", "5"), ("d", "6")]);
+    }
+
+    #[test]
+    fn replace_keeps_the_place_of_the_first_value() {
+        let mut it = fields(&[("a", "1"), ("b", "2"), ("A", "3")]);
+        it.replace(&name("a"), value("5"));
+        assert_eq!(list(&it), [("a", "5"), ("b", "2")]);
+        it.replace(&name("c"), value("6"));
+        assert_eq!(list(&it), [("a", "5"), ("b", "2"), ("c", "6")]);
     }
 
     #[test]

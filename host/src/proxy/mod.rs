@@ -53,6 +53,7 @@ mod exchange;
 mod head;
 mod http1;
 mod port;
+pub mod profile;
 mod prometheus;
 mod respond;
 mod socket;

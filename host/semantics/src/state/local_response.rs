@@ -109,6 +109,11 @@ impl RequestKind {
             is_grpc: request.get(CONTENT_TYPE.as_str()).is_some_and(grpc),
         }
     }
+
+    /// Returns whether the request is a gRPC request.
+    pub fn is_grpc(self) -> bool {
+        self.is_grpc
+    }
 }
 
 /// Returns the gRPC status that corresponds to an HTTP status.
