@@ -2,7 +2,7 @@
 //! plugins call.
 //!
 //! This file defines the model; `envoy/render.rs` renders it to the JSON that Envoy reads and documents the reason for each
-//! setting. Envoy accepts the document as JSON or YAML and chooses the parser by file extension. A path without an
+//! setting. `envoy/profile.rs` has the settings of control planes. Envoy accepts the document as JSON or YAML and chooses the parser by file extension. A path without an
 //! extension, such as `/dev/fd/63`, is parsed as JSON.
 //!
 //! ```
@@ -20,8 +20,10 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value};
 
+mod profile;
 mod render;
 
+pub use profile::Profile;
 pub(crate) use render::{CAPABILITIES, any_bytes, capabilities};
 
 /// The name of the upstream's cluster, to which the route refers.
@@ -46,8 +48,10 @@ pub struct Bootstrap {
     /// Dynamic metadata that a filter before the plugins sets on each stream: an object for each namespace. Plugins read it as the
     /// properties `metadata.filter_metadata.NAMESPACE.KEY`.
     pub dynamic_metadata: Map<String, Value>,
-    /// How much Envoy adds to messages on its own.
+    /// The control plane whose settings Envoy is given.
     pub profile: Profile,
+    /// What Envoy is started for.
+    pub purpose: Purpose,
     /// The file from which Envoy reads the listener, and with it the plugins: see [`listener_to_json`](Self::listener_to_json). When
     /// another file is renamed to this path, Envoy replaces the listener. Streams in progress end with the plugins with which they
     /// started, within Envoy's drain time. The extension of the path must be `.json`. The default is `None`: the listener is part of the
@@ -126,24 +130,26 @@ pub enum FailurePolicy {
     Open,
 }
 
-/// How much Envoy adds to messages on its own.
+/// What Envoy is started for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Profile {
-    /// Envoy's default behavior.
+pub enum Purpose {
+    /// To serve requests.
     #[default]
     Serving,
-    /// Disables Envoy's own additions as far as Envoy allows, so that a transcript can be compared with that of another
-    /// proxy: no `x-request-id`, no `x-envoy-*` headers, `server` as sent by the upstream, and no `x-forwarded-proto` to
-    /// the upstream (plugins still see it). A plugin that has trapped is reloaded on the next request, without a delay.
+    /// To compare a transcript with that of another proxy. A plugin that has trapped is reloaded on the next request, without a delay.
     /// Whenever the admin interface is asked for statistics, Envoy updates histograms for the next response. By default, it
     /// does so every five seconds.
-    Comparable,
+    ///
+    /// The router adds no `x-envoy-*` headers. With [`Profile::Envoy`], Envoy's other additions are disabled, too, as far as Envoy
+    /// allows: no `x-request-id`, `server` as sent by the upstream, and no `x-forwarded-proto` to the upstream (plugins still see it).
+    Comparing,
 }
 
 // === impl Bootstrap ===
 
 impl Bootstrap {
-    /// Creates a bootstrap without plugins, without clusters for calls, without metadata and without an admin interface.
+    /// Creates a bootstrap without plugins, without clusters for calls, without metadata and without an admin interface, with
+    /// Envoy's default settings.
     pub fn new(listen: SocketAddr, upstream: Upstream) -> Self {
         Self {
             listen,
@@ -154,6 +160,7 @@ impl Bootstrap {
             route_metadata: Map::new(),
             dynamic_metadata: Map::new(),
             profile: Profile::default(),
+            purpose: Purpose::default(),
             listener_file: None,
         }
     }

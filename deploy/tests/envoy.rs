@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 use tidegate_deploy::envoy::{
-    Bootstrap, Cluster, FailurePolicy, Module, Plugin, Profile, Upstream,
+    Bootstrap, Cluster, FailurePolicy, Module, Plugin, Profile, Purpose, Upstream,
 };
 
 fn bootstrap(upstream: Upstream, plugins: Vec<Plugin>) -> Bootstrap {
@@ -259,10 +259,10 @@ fn fail_policies_map_to_envoy_names() {
 }
 
 #[test]
-fn serving_profile_keeps_envoy_defaults() {
+fn bootstrap_for_serving_keeps_envoy_defaults() {
     let serving = bootstrap(Upstream::new("127.0.0.1", 9000), vec![plugin("plugin")]);
     let comparable = Bootstrap {
-        profile: Profile::Comparable,
+        purpose: Purpose::Comparing,
         ..serving.clone()
     };
     assert_eq!(manager(&serving.to_json()).get("generate_request_id"), None);
@@ -277,6 +277,72 @@ fn serving_profile_keeps_envoy_defaults() {
         config(&comparable.to_json(), 0)["reload_config"]["backoff"]["base_interval"],
         "0.002s"
     );
+}
+
+#[test]
+fn profile_determines_the_settings_of_the_connection_manager() {
+    let document = |profile, purpose| {
+        let bootstrap = Bootstrap {
+            profile,
+            purpose,
+            ..bootstrap(Upstream::new("127.0.0.1", 9000), vec![])
+        };
+        bootstrap.to_json()
+    };
+    let settings = [
+        "normalize_path",
+        "merge_slashes",
+        "path_with_escaped_slashes_action",
+        "use_remote_address",
+        "server_name",
+        "server_header_transformation",
+        "common_http_protocol_options",
+    ];
+    let of = |profile, purpose| {
+        let document = document(profile, purpose);
+        settings.map(|name| manager(&document)[name].clone())
+    };
+    assert_eq!(
+        of(Profile::Envoy, Purpose::Serving),
+        [const { Value::Null }; 7]
+    );
+    for purpose in [Purpose::Serving, Purpose::Comparing] {
+        assert_eq!(
+            of(Profile::Istio, purpose),
+            [
+                json!(true),
+                Value::Null,
+                json!("KEEP_UNCHANGED"),
+                json!(false),
+                json!("istio-envoy"),
+                json!("OVERWRITE"),
+                Value::Null,
+            ]
+        );
+        assert_eq!(
+            of(Profile::EnvoyGateway, purpose),
+            [
+                json!(true),
+                json!(true),
+                json!("UNESCAPE_AND_REDIRECT"),
+                json!(true),
+                Value::Null,
+                json!("PASS_THROUGH"),
+                json!({ "headers_with_underscores_action": "REJECT_REQUEST" }),
+            ]
+        );
+        let istio = document(Profile::Istio, purpose);
+        assert_eq!(
+            istio["layered_runtime"]["layers"][0]["static_layer"],
+            json!({ "envoy.reloadable_features.http_reject_path_with_fragment": false })
+        );
+        for other in [Profile::Envoy, Profile::EnvoyGateway] {
+            assert_eq!(document(other, purpose).get("layered_runtime"), None);
+        }
+    }
+    let gateway = document(Profile::EnvoyGateway, Purpose::Serving);
+    let router = &manager(&gateway)["http_filters"][0]["typed_config"];
+    assert_eq!(router["suppress_envoy_headers"], true);
 }
 
 #[test]

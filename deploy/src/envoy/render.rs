@@ -11,7 +11,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
-use super::{Bootstrap, FailurePolicy, Module, Plugin, Profile, UPSTREAM_CLUSTER, Upstream};
+use super::{
+    Bootstrap, FailurePolicy, Module, Plugin, Profile, Purpose, UPSTREAM_CLUSTER, Upstream,
+};
 
 /// The field that lists a plugin's capabilities. Newer Envoy releases prefer the field of this name in `vm_config`, to
 /// which they copy this one. Older releases, down to the oldest supported one, know only this one.
@@ -28,7 +30,7 @@ pub(super) fn bootstrap(of: &Bootstrap) -> Value {
     if let Some(admin) = of.admin {
         root.insert("admin".into(), json!({ "address": address(admin) }));
     }
-    if of.profile == Profile::Comparable {
+    if of.purpose == Purpose::Comparing {
         // By default, Envoy collects the values of histograms from its workers every five seconds. With this setting, it does so
         // when the admin interface is asked for statistics.
         root.insert("stats_flush_on_admin".into(), json!(true));
@@ -52,7 +54,9 @@ pub(super) fn bootstrap(of: &Bootstrap) -> Value {
         }
     }
     root.insert("static_resources".into(), resources);
-    Value::Object(root)
+    let mut root = Value::Object(root);
+    extend(&mut root, of.profile.bootstrap());
+    root
 }
 
 fn listener_source(path: &Path) -> Value {
@@ -97,8 +101,8 @@ fn connection_manager(of: &Bootstrap) -> Value {
         filters.push(set_metadata(&of.dynamic_metadata));
     }
     let plugins = of.plugins.iter();
-    filters.extend(plugins.map(|plugin| wasm_filter(plugin, of.profile)));
-    filters.push(router(of.profile));
+    filters.extend(plugins.map(|plugin| wasm_filter(plugin, of.purpose)));
+    filters.push(router(of));
 
     let mut manager = typed(
         "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
@@ -110,7 +114,8 @@ fn connection_manager(of: &Bootstrap) -> Value {
             "route_config": routes(of),
         }),
     );
-    if of.profile == Profile::Comparable {
+    extend(&mut manager, of.profile.connection_manager());
+    if adds_nothing(of) {
         extend(
             &mut manager,
             json!({
@@ -120,6 +125,11 @@ fn connection_manager(of: &Bootstrap) -> Value {
         );
     }
     manager
+}
+
+/// Returns whether Envoy's additions are disabled.
+fn adds_nothing(of: &Bootstrap) -> bool {
+    of.purpose == Purpose::Comparing && of.profile == Profile::Envoy
 }
 
 fn routes(of: &Bootstrap) -> Value {
@@ -139,7 +149,7 @@ fn routes(of: &Bootstrap) -> Value {
         "domains": ["*"],
         "routes": [route],
     });
-    if of.profile == Profile::Comparable {
+    if adds_nothing(of) {
         extend(
             &mut all,
             json!({ "request_headers_to_remove": ["x-forwarded-proto"] }),
@@ -162,24 +172,24 @@ fn set_metadata(namespaces: &Map<String, Value>) -> Value {
     })
 }
 
-fn router(profile: Profile) -> Value {
-    let options = match profile {
-        Profile::Serving => json!({}),
-        Profile::Comparable => json!({ "suppress_envoy_headers": true }),
-    };
+fn router(of: &Bootstrap) -> Value {
+    let mut options = of.profile.router();
+    if of.purpose == Purpose::Comparing {
+        extend(&mut options, json!({ "suppress_envoy_headers": true }));
+    }
     json!({
         "name": "envoy.filters.http.router",
         "typed_config": typed("envoy.extensions.filters.http.router.v3.Router", options),
     })
 }
 
-fn wasm_filter(plugin: &Plugin, profile: Profile) -> Value {
+fn wasm_filter(plugin: &Plugin, purpose: Purpose) -> Value {
     let mut config = json!({
         "name": plugin.name,
         "root_id": plugin.name,
         "vm_config": vm_config(plugin),
     });
-    extend(&mut config, failure(plugin.failure_policy, profile));
+    extend(&mut config, failure(plugin.failure_policy, purpose));
     if let Some(names) = &plugin.capabilities {
         extend(&mut config, json!({ CAPABILITIES: capabilities(names) }));
     }
@@ -199,14 +209,14 @@ fn wasm_filter(plugin: &Plugin, profile: Profile) -> Value {
     })
 }
 
-fn failure(policy: FailurePolicy, profile: Profile) -> Value {
+fn failure(policy: FailurePolicy, purpose: Purpose) -> Value {
     match policy {
         // One second is Envoy's own default. It is set explicitly because it determines how long clients receive 503. A
         // transcript cannot wait that long. Two milliseconds is the minimum: with one, Envoy 1.36 to 1.40 divide by zero.
         FailurePolicy::Reload => {
-            let base = match profile {
-                Profile::Serving => "1s",
-                Profile::Comparable => "0.002s",
+            let base = match purpose {
+                Purpose::Serving => "1s",
+                Purpose::Comparing => "0.002s",
             };
             json!({
                 "failure_policy": "FAIL_RELOAD",

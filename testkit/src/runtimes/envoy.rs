@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use tempfile::TempDir;
 use tidegate_deploy::envoy::{
-    Bootstrap, Cluster, FailurePolicy, Module, Plugin, Profile, Upstream,
+    Bootstrap, Cluster, FailurePolicy, Module, Plugin, Purpose, Upstream,
 };
 use tidegate_deploy::module::Facts;
 
@@ -274,7 +274,7 @@ fn bootstrap(plugins: &[Deployed], servers: &Servers, metadata: &Metadata) -> Re
     bootstrap.admin = Some(any_port);
     bootstrap.route_metadata = metadata::to_json(&metadata.route)?;
     bootstrap.dynamic_metadata = metadata::to_json(&metadata.dynamic)?;
-    bootstrap.profile = Profile::Comparable;
+    bootstrap.purpose = Purpose::Comparing;
     bootstrap.plugins = plugins.iter().map(plugin).collect();
     Ok(bootstrap)
 }

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 use tidegate_components::guests::{self, Shape};
-use tidegate_deploy::envoy::{self, Bootstrap, Module, Plugin, Profile};
+use tidegate_deploy::envoy::{self, Bootstrap, Module, Plugin, Purpose};
 use tidegate_testkit::runtimes::envoy::Listeners;
 use tidegate_testkit::upstream::Upstream;
 
@@ -87,7 +87,7 @@ fn bootstrap(case: &Case, side: Side, upstream: SocketAddr, modules: &Path) -> R
     let server = envoy::Upstream::new(upstream.ip().to_string(), upstream.port());
     let mut bootstrap = Bootstrap::new(any_port, server);
     bootstrap.admin = Some(any_port);
-    bootstrap.profile = Profile::Comparable;
+    bootstrap.purpose = Purpose::Comparing;
     bootstrap.dynamic_metadata = case.dynamic_metadata.clone();
     if side == Side::Plugin {
         let guest = case.kind.plugin();

@@ -21,7 +21,7 @@ const EXTERNAL_ADDRESS: HeaderName = HeaderName::from_static("x-envoy-external-a
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Fields with which a client could control Envoy. They are removed from every request.
-const CONTROL: [&str; 16] = [
+const CONTROL: [&str; 17] = [
     "x-envoy-internal",
     "x-envoy-retriable-status-codes",
     "x-envoy-retriable-header-names",
@@ -32,6 +32,8 @@ const CONTROL: [&str; 16] = [
     "x-envoy-upstream-rq-timeout-ms",
     "x-envoy-upstream-rq-per-try-timeout-ms",
     "x-envoy-upstream-rq-timeout-alt-response",
+    // Releases of Envoy before 1.40 let plugins see this one.
+    "x-envoy-upstream-stream-duration-ms",
     "x-envoy-expected-rq-timeout-ms",
     "x-envoy-force-trace",
     "x-envoy-ip-tags",
@@ -40,11 +42,13 @@ const CONTROL: [&str; 16] = [
     "x-forwarded-client-cert",
 ];
 
-/// Fields with which proxies describe themselves. They are removed if the peer is the client.
-const IDENTITY: [&str; 3] = [
+/// Fields with which proxies describe themselves and what they have changed. They are removed if the peer is the client.
+const FROM_PROXIES: [&str; 5] = [
     "x-envoy-decorator-operation",
     "x-envoy-downstream-service-cluster",
     "x-envoy-downstream-service-node",
+    "x-envoy-original-host",
+    "x-envoy-original-path",
 ];
 
 /// The origin of a request.
@@ -173,7 +177,7 @@ fn forward(
     CONTROL.iter().for_each(|name| fields.remove(name));
     let is_edge = forwarding == Forwarding::PeerIsClient;
     if is_edge {
-        IDENTITY.iter().for_each(|name| fields.remove(name));
+        FROM_PROXIES.iter().for_each(|name| fields.remove(name));
         if let Some(peer) = address_value(peer) {
             fields.replace(&EXTERNAL_ADDRESS.into(), peer);
         }

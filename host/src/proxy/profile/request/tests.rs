@@ -78,6 +78,7 @@ fn sidecar_trusts_its_peer() {
             ("x-request-id", "a"),
             ("x-envoy-downstream-service-node", "b"),
             ("x-envoy-max-retries", "3"),
+            ("x-envoy-upstream-stream-duration-ms", "5"),
             ("x-envoy-attempt-count", "1"),
         ],
         &[
