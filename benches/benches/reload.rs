@@ -14,7 +14,7 @@ use tidegate_benches::load::{Connection, request};
 use tidegate_benches::statistics::median;
 use tidegate_components::guests::{self, Shape};
 use tidegate_host::{
-    Clusters, EngineKind, LogLine, LogSink, PluginSpec, Server, ServerConfig, SystemClock,
+    Clusters, EngineKind, LogLine, LogSink, PluginSpec, Profile, Server, ServerConfig, SystemClock,
     Timeouts, Upstream,
 };
 
@@ -49,6 +49,7 @@ fn measure(component: &[u8], engine: EngineKind, rounds: u8) -> Result<()> {
         upstream: Upstream::Echo,
         workers: WORKERS,
         timeouts: Timeouts::default(),
+        profile: Profile::default(),
         plugins: Vec::new(),
         clock: Arc::new(SystemClock),
         logs: Arc::new(NoLogs),

@@ -44,6 +44,7 @@ pub use metrics::Metrics;
 pub use observe::Observer;
 pub use plugin::{EngineKind, FailurePolicy, PluginSpec};
 pub use plugin_stats::PluginStats;
+pub use proxy::profile::Profile;
 pub use proxy::{EchoServer, ServeError, Server, ServerConfig, Timeouts, Upstream};
 pub use runtime::{Chain, Runtime, WorkerChain};
 pub use shared_data::SharedData;

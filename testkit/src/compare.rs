@@ -8,20 +8,24 @@
 //! the upstream or a cluster, and how much of it, is ignored, because this depends on timing.
 //! Metrics are not compared: plugins that Envoy runs on its main thread change them, too.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail};
 
 use crate::octets::Octets;
+use crate::scenario::{Profile, Scenario};
 use crate::transcript::{Line, Received, Seen, Transcript};
 
 /// The fields that belong to the proxy.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Owned {
     request: Vec<String>,
     response: Vec<String>,
     /// Those of `request`, and more.
     call: Vec<String>,
+    /// Those that are added to `request` for a profile other than `envoy`.
+    profile: Vec<String>,
 }
 
 /// Returns the differences, one entry each. The list is empty if the runtimes agree.
@@ -78,7 +82,17 @@ impl Owned {
             .context("proxy-owned-fields.txt cannot be read")
     }
 
-    /// Parses a list with `request NAME`, `response NAME` or `call NAME` on each line. A name that ends in `*` stands for
+    /// Returns the fields for a scenario.
+    pub fn of(&self, scenario: &Scenario) -> Cow<'_, Self> {
+        if matches!(scenario.profile, None | Some(Profile::Envoy)) {
+            return Cow::Borrowed(self);
+        }
+        let mut owned = self.clone();
+        owned.request.extend_from_slice(&self.profile);
+        Cow::Owned(owned)
+    }
+
+    /// Parses a list with `request NAME`, `response NAME`, `call NAME` or `profile NAME` on each line. A name that ends in `*` stands for
     /// all names that begin like it. `#` starts a comment.
     fn parse(text: &str) -> Result<Self> {
         let mut owned = Self::default();
@@ -92,8 +106,9 @@ impl Owned {
                 }
                 ["response", name] => owned.response.push(name.to_owned()),
                 ["call", name] => owned.call.push(name.to_owned()),
+                ["profile", name] => owned.profile.push(name.to_owned()),
                 _ => bail!(
-                    "line {}: `{line}` is not `request NAME`, `response NAME` or `call NAME`",
+                    "line {}: `{line}` is not `request NAME`, `response NAME`, `call NAME` or `profile NAME`",
                     number + 1
                 ),
             }

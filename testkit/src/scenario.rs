@@ -22,6 +22,7 @@ mod expectation;
 mod line_pattern;
 mod metric;
 mod plugin;
+mod profile;
 mod read;
 mod server;
 mod step;
@@ -34,6 +35,7 @@ pub use expectation::{AtUpstream, Expect, Received, Start};
 pub use line_pattern::LinePattern;
 pub use metric::{Histogram, MetricValue};
 pub use plugin::{FailurePolicy, Plugin};
+pub use profile::Profile;
 pub use read::{files, walk};
 pub use server::{Answer, AnswerPart, Cluster};
 pub use step::{Begin, Chunk, Exchange, Finish, Reload, Step};
@@ -53,6 +55,8 @@ pub struct Scenario {
     pub configuration: Option<serde_json::Value>,
     /// The file that contains the configuration, relative to the scenario file. The plugin receives its bytes unchanged.
     pub configuration_file: Option<PathBuf>,
+    /// The proxy that is imitated: it determines how paths are normalized, and which fields are added. Default: `envoy`.
+    pub profile: Option<Profile>,
     /// The time at which the scenario starts. Scenarios with `clock` are skipped in Envoy, which uses the system clock.
     pub clock: Option<Moment>,
     /// The seed of the plugins' random numbers. Scenarios with `seed` are skipped in Envoy, whose random numbers cannot be seeded.

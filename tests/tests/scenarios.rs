@@ -142,7 +142,7 @@ impl Case {
         let mut found = Vec::new();
         for runtime in others {
             let right = self.run(*runtime).as_ref().map_err(Failed::from)?;
-            for difference in compare::differences(owned, left, right) {
+            for difference in compare::differences(&owned.of(&self.scenario), left, right) {
                 found.push(format!(
                     "{} versus {}: {difference}",
                     first.name(),

@@ -34,6 +34,7 @@ mod manifests;
 mod output;
 mod place;
 mod plugin;
+mod profile;
 mod progress;
 mod project;
 mod registry;

@@ -8,13 +8,14 @@ use std::time::Instant;
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use tidegate_host::{
-    Cluster, Clusters, EngineKind, FailurePolicy, PluginSpec, ServeError, Server, ServerConfig,
-    SystemClock, Timeouts, Upstream,
+    Cluster, Clusters, EngineKind, FailurePolicy, PluginSpec, Profile, ServeError, Server,
+    ServerConfig, SystemClock, Timeouts, Upstream,
 };
 
 use crate::dashboard::{Dashboard, DashboardArgs};
 use crate::logs::{Least, Stderr};
 use crate::plugin::{self, Plugin};
+use crate::profile::ProfileArg;
 use crate::upstream::{ClusterArg, UpstreamUrl};
 use crate::{cache, logs};
 
@@ -43,6 +44,11 @@ pub struct ServeArgs {
     /// metrics are common to all. Default: the number of cores
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     workers: Option<u16>,
+
+    /// Imitate a proxy: normalize paths, add and remove fields before plugins see a request, and set `server` in responses, as this proxy
+    /// does by default
+    #[arg(long, default_value = "envoy")]
+    profile: ProfileArg,
 
     /// Minimum log level
     #[arg(long, value_name = "LEVEL", default_value = "info")]
@@ -134,6 +140,7 @@ impl ServeArgs {
             upstream: self.upstream.clone(),
             workers: self.workers.map_or_else(cores, usize::from),
             timeouts: Timeouts::default(),
+            profile: self.profile.into(),
             plugins: Vec::new(),
             clock: Arc::new(SystemClock),
             logs: Arc::new(Stderr::install(self.log_level)),
@@ -208,6 +215,9 @@ impl Serving {
             Upstream::Http { host, port } => {
                 text.push_str(&format!("upstream: {host} port {port}\n"))
             }
+        }
+        if self.config.profile != Profile::default() {
+            text.push_str(&format!("profile: {}\n", self.config.profile));
         }
         for ClusterArg { name, url } in &self.clusters {
             text.push_str(&format!("cluster {name}: {} port {}\n", url.host, url.port));

@@ -112,7 +112,7 @@ impl Testing<'_> {
             let differences: Vec<String> = others
                 .iter()
                 .flat_map(|(other, right)| {
-                    let found = compare::differences(&self.owned, left, right);
+                    let found = compare::differences(&self.owned.of(scenario), left, right);
                     found
                         .into_iter()
                         .map(move |it| format!("{first} versus {other}: {it}"))

@@ -7,15 +7,18 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tidegate_semantics::attributes;
 use tidegate_semantics::fields::{Fields, Pseudo};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use crate::proxy::alarm::Alarm;
-use crate::proxy::exchange::{Exchange, Next, write_failure};
+use crate::proxy::exchange::{Exchange, Next, write_response};
 use crate::proxy::head::{self, Accepted};
+use crate::proxy::http1::encode::{self, ResponseOptions};
 use crate::proxy::http1::request::{self, RequestHead};
-use crate::proxy::http1::{HeadScanner, encode};
+use crate::proxy::http1::{Framing, HeadScanner};
+use crate::proxy::profile::{Downstream, random_id};
 use crate::proxy::respond::Failure;
 use crate::proxy::socket::Socket;
 use crate::proxy::timeouts::nanoseconds;
@@ -92,7 +95,8 @@ impl Connection {
                     error = &failure as &dyn std::error::Error,
                     "invalid request"
                 );
-                write_failure(&mut self.socket, &failure, false);
+                let (fields, body) = failure.response();
+                self.write_response(fields, body, false, true);
                 self.close().await;
                 return Next::Close;
             }
@@ -105,8 +109,8 @@ impl Connection {
                     error = &failure as &dyn std::error::Error,
                     "request rejected"
                 );
-                self.reject(head, &failure);
-                Next::Close
+                let response = failure.response();
+                self.reject(head, response, true)
             }
         };
         if next == Next::Close {
@@ -191,7 +195,27 @@ impl Connection {
         self.alarm.poll(cx, &*self.state.clock, at)
     }
 
-    async fn exchange(&mut self, head: RequestHead, accepted: Accepted) -> Next {
+    async fn exchange(&mut self, mut head: RequestHead, accepted: Accepted) -> Next {
+        let downstream = Downstream {
+            peer: self.info.source,
+            has_absolute_target: head.has_absolute_target,
+        };
+        let edge = self.state.edge;
+        let source = match edge.on_request(&mut head.fields, &downstream, random_id) {
+            Ok(source) => source,
+            Err(rejection) => {
+                tracing::debug!(
+                    error = &rejection as &dyn std::error::Error,
+                    "request rejected"
+                );
+                let response = rejection.response(&head.fields);
+                return self.reject(head, response, accepted.closes || rejection.closes());
+            }
+        };
+        let info = attributes::Connection {
+            source,
+            ..self.info
+        };
         if accepted.expects_continue {
             encode::continue_response(&mut self.socket.output);
         }
@@ -200,7 +224,7 @@ impl Connection {
             &self.state,
             &chain,
             self.wake.clone(),
-            self.info,
+            info,
             head,
             accepted.closes,
         ));
@@ -213,18 +237,41 @@ impl Connection {
     }
 
     /// Responds to a request that no plugin sees, except in its log callback.
-    fn reject(&mut self, head: RequestHead, failure: &Failure) {
+    fn reject(&mut self, head: RequestHead, response: (Fields, Bytes), closes: bool) -> Next {
+        let (fields, body) = response;
         let method = head.fields.pseudo(Pseudo::Method);
-        let to_head_request = method.is_some_and(|method| method == "HEAD");
-        write_failure(&mut self.socket, failure, to_head_request);
+        let is_head_request = method.is_some_and(|method| method == "HEAD");
+        // The rest of the request is not read.
+        let closes = closes || head.framing != Framing::None;
+        let sent = self.write_response(fields, body, is_head_request, closes);
         let mut stream = self.state.chain.borrow().clone().open(Rc::new(|| ()));
         stream.set_connection(attributes::Connection {
             version: head.version,
             ..self.info
         });
-        let (response, _): (Fields, _) = failure.response();
-        stream.record_rejection(head.fields, response);
+        stream.record_rejection(head.fields, sent);
         stream.finish();
+        match closes {
+            true => Next::Close,
+            false => Next::Request,
+        }
+    }
+
+    /// Writes a response of the proxy. Returns its fields.
+    fn write_response(
+        &mut self,
+        mut fields: Fields,
+        body: Bytes,
+        to_head_request: bool,
+        close: bool,
+    ) -> Fields {
+        self.state.edge.on_response(&mut fields);
+        let options = ResponseOptions {
+            to_head_request,
+            close,
+        };
+        write_response(&mut self.socket, &fields, body, options);
+        fields
     }
 
     /// Sends what is queued, and closes the connection.

@@ -21,6 +21,7 @@ use crate::proxy::http1::body::{BodyDecoder, Decoded, End};
 use crate::proxy::http1::encode::{self, BodyEncoder, ResponseOptions};
 use crate::proxy::http1::request::RequestHead;
 use crate::proxy::http1::{Framing, HeadError};
+use crate::proxy::profile::EdgeSettings;
 use crate::proxy::respond::Failure;
 use crate::proxy::socket::{OUTPUT_LIMIT, Socket};
 use crate::proxy::timeouts::nanoseconds;
@@ -45,6 +46,7 @@ pub(super) enum Next {
 /// A request and its response in progress.
 pub(super) struct Exchange {
     pool: Rc<Pool>,
+    edge: EdgeSettings,
     /// When something was received or sent for the last time.
     last_activity: u64,
     /// When the request was passed on to its end.
@@ -105,6 +107,7 @@ impl Exchange {
         stream.request_headers(head.fields, end);
         Self {
             pool: state.upstream.clone(),
+            edge: state.edge,
             last_activity: state.clock.monotonic(),
             request_ended: None,
             has_timed_out: false,
@@ -245,7 +248,7 @@ impl Exchange {
                     self.check_end_of_request();
                 }
                 Effect::ResponseHeaders { fields, end } => {
-                    self.write_response_head(downstream, &fields, end);
+                    self.write_response_head(downstream, fields, end);
                 }
                 Effect::ResponseBody { data, end } => {
                     if let Response::Body(encoder) = &mut self.response {
@@ -276,7 +279,7 @@ impl Exchange {
         }
     }
 
-    fn write_response_head(&mut self, downstream: &mut Socket, fields: &Fields, end: bool) {
+    fn write_response_head(&mut self, downstream: &mut Socket, mut fields: Fields, end: bool) {
         if let Some(upstream) = &self.upstream
             && upstream.awaits_head()
         {
@@ -285,7 +288,8 @@ impl Exchange {
         }
         // As in Envoy, the rest of the request is not waited for.
         self.options.close |= !self.request.is_complete;
-        match encode::response(&mut downstream.output, fields, end, self.options) {
+        self.edge.on_response(&mut fields);
+        match encode::response(&mut downstream.output, &fields, end, self.options) {
             Ok(encoder) => self.response = Response::Body(encoder),
             Err(error) => {
                 let failure = Failure::ResponseHead(error);
@@ -294,7 +298,9 @@ impl Exchange {
                     "response rejected"
                 );
                 self.options.close = true;
-                write_failure(downstream, &failure, self.options.to_head_request);
+                let (mut fields, body) = failure.response();
+                self.edge.on_response(&mut fields);
+                write_response(downstream, &fields, body, self.options);
                 self.response = Response::Finished;
             }
         }
@@ -482,15 +488,15 @@ fn detect_close(cx: &mut Context<'_>, downstream: &mut Socket) -> Poll<Result<bo
 }
 
 /// Writes the response to a request that has no stream, or whose stream cannot respond.
-pub(super) fn write_failure(downstream: &mut Socket, failure: &Failure, to_head_request: bool) {
-    let (fields, body) = failure.response();
-    let options = ResponseOptions {
-        to_head_request,
-        close: true,
-    };
+pub(super) fn write_response(
+    downstream: &mut Socket,
+    fields: &Fields,
+    body: Bytes,
+    options: ResponseOptions,
+) {
     // The fields are the proxy's own, so they can be written.
     if let Ok(mut encoder) =
-        encode::response(&mut downstream.output, &fields, body.is_empty(), options)
+        encode::response(&mut downstream.output, fields, body.is_empty(), options)
     {
         encoder.data(&mut downstream.output, body);
         encoder.end(&mut downstream.output, None);

@@ -69,10 +69,6 @@ pub(super) fn request_in(head: &mut RequestHead) -> Result<Accepted, Failure> {
     if !is_authority(authority.as_bytes()) {
         return Err(Failure::InvalidHost);
     }
-    let path = fields.pseudo(Pseudo::Path);
-    if path.is_some_and(|path| path.as_bytes().contains(&b'#')) {
-        return Err(Failure::Fragment);
-    }
     if options.upgrade == Some(Upgrade::Other) {
         return Err(Failure::Upgrade);
     }

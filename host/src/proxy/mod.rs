@@ -4,7 +4,7 @@
 //! [`Server::reload`] replaces; `worker_state` is what its connections share. `connection` serves a downstream connection.
 //! `exchange` handles one request and its response, with `head` for the rules about message heads, and `upstream` for the
 //! client. `http1` is the codec, `socket` a TCP connection with its buffers, and `alarm` a timer. `port` sends the HTTP
-//! calls of plugins and runs their timers. `respond` turns errors into responses. [`echo`] is an upstream for trying out
+//! calls of plugins and runs their timers. `respond` turns errors into responses, and [`profile`] imitates the proxies of control planes. [`echo`] is an upstream for trying out
 //! plugins. `admin` serves metrics, which `prometheus` writes, and the readiness of the proxy.
 //!
 //! The semantics of plugin callbacks are in [`tidegate_semantics::stream`]. HTTP/2 would be another codec beside `http1`,
@@ -39,6 +39,7 @@ use crate::engine::{CodeCache, CodeCacheStats};
 use crate::error::{LoadError, StartError};
 use crate::proxy::admin::Admin;
 use crate::proxy::port::WorkerPort;
+use crate::proxy::profile::Profile;
 use crate::proxy::upstream::Pool;
 use crate::proxy::worker::{Worker, WorkerMessage};
 use crate::proxy::worker_state::WorkerState;
@@ -95,6 +96,8 @@ pub struct ServerConfig {
     pub workers: usize,
     /// How long to wait for clients and for the upstream.
     pub timeouts: Timeouts,
+    /// The proxy that is imitated. It determines how paths are normalized, and which fields are added and removed.
+    pub profile: Profile,
     /// The plugins, in the order in which requests pass through them.
     pub plugins: Vec<PluginSpec>,
     /// The clock that plugins see.
@@ -196,6 +199,7 @@ impl Server {
         })?;
         let chain = runtime.load(&config.plugins)?;
         let timeouts = config.timeouts;
+        let edge = config.profile.settings();
         let (echo, host, port) = match config.upstream {
             Upstream::Http { host, port } => (None, host, port),
             Upstream::Echo => {
@@ -249,7 +253,7 @@ impl Server {
                     Ok(chain) => {
                         let _ = started.send(Ok(()));
                         let upstream = Pool::new(authority, usize::MAX, timeouts.connect_timeout);
-                        let state = WorkerState::new(chain, upstream, clock, timeouts);
+                        let state = WorkerState::new(chain, upstream, clock, timeouts, edge);
                         let worker = Worker::new(worker, state, port);
                         worker.run(runtime, &tasks, inbox, stop);
                     }
@@ -436,6 +440,7 @@ mod tests {
             upstream: Upstream::Echo,
             workers: 1,
             timeouts: Timeouts::default(),
+            profile: Profile::default(),
             plugins: Vec::new(),
             clock: Arc::new(SystemClock),
             logs: Arc::new(NoLogs),

@@ -25,9 +25,6 @@ pub(super) enum Failure {
     /// `host` contains a character that does not occur in an authority.
     #[error("the request's `host` contains an invalid character")]
     InvalidHost,
-    /// The target contains a `#`.
-    #[error("the request's target contains a fragment")]
-    Fragment,
     /// The request upgrades its connection to another protocol.
     #[error("connection upgrades are not supported")]
     Upgrade,
@@ -73,7 +70,7 @@ impl Failure {
         match self {
             Self::Request(error) => error.status(),
             Self::Version => StatusCode::UPGRADE_REQUIRED,
-            Self::MissingHost | Self::InvalidHost | Self::Fragment => StatusCode::BAD_REQUEST,
+            Self::MissingHost | Self::InvalidHost => StatusCode::BAD_REQUEST,
             Self::Upgrade => StatusCode::FORBIDDEN,
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::ResponseHead(_) | Self::Protocol => StatusCode::BAD_GATEWAY,
@@ -95,7 +92,6 @@ impl Failure {
             Self::Version
             | Self::MissingHost
             | Self::InvalidHost
-            | Self::Fragment
             | Self::Upgrade
             | Self::NoRoute => Bytes::new(),
             Self::RequestHead(error) | Self::ResponseHead(error) => Bytes::from(error.to_string()),

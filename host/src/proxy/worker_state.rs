@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use crate::clock::Clock;
+use crate::proxy::profile::EdgeSettings;
 use crate::proxy::timeouts::Timeouts;
 use crate::proxy::upstream::Pool;
 use crate::runtime::WorkerChain;
@@ -18,6 +19,7 @@ pub(super) struct WorkerState {
     pub(super) upstream: Rc<Pool>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) timeouts: Timeouts,
+    pub(super) edge: EdgeSettings,
     is_draining: Cell<bool>,
     /// The wakers of all connections, by the ID of the connection.
     wakers: RefCell<HashMap<u64, Rc<TaskWaker>>>,
@@ -43,12 +45,14 @@ impl WorkerState {
         upstream: Rc<Pool>,
         clock: Arc<dyn Clock>,
         timeouts: Timeouts,
+        edge: EdgeSettings,
     ) -> Self {
         Self {
             chain: RefCell::new(chain),
             upstream,
             clock,
             timeouts,
+            edge,
             is_draining: Cell::new(false),
             wakers: RefCell::default(),
         }

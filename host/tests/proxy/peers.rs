@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tidegate_host::{
-    Clusters, LogLine, LogSink, ServeError, Server, ServerConfig, SystemClock, Timeouts, Upstream,
+    Clusters, LogLine, LogSink, Profile, ServeError, Server, ServerConfig, SystemClock, Timeouts,
+    Upstream,
 };
 
 /// How long any operation may take before a test fails.
@@ -26,6 +27,7 @@ pub fn config(upstream: Upstream) -> ServerConfig {
         upstream,
         workers: 1,
         timeouts: Timeouts::default(),
+        profile: Profile::default(),
         plugins: Vec::new(),
         clock: Arc::new(SystemClock),
         logs: Arc::new(NoLogs),

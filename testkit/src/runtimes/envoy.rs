@@ -33,7 +33,7 @@ use super::{Deployed, Runtime, SentCall, Servers, Started};
 use crate::client::{self, Outgoing, OutgoingBody};
 use crate::logbook::{LogBook, PATIENCE, STEP, shown};
 use crate::metadata::{self, Metadata};
-use crate::scenario::{self, Histogram, MetricValue, Scenario};
+use crate::scenario::{self, Histogram, MetricValue, Profile, Scenario};
 use crate::transcript::Line;
 
 mod listeners;
@@ -86,6 +86,7 @@ struct ListenerFile {
     directory: TempDir,
     servers: Servers,
     metadata: Metadata,
+    profile: Profile,
 }
 
 /// The data read from Envoy's standard error.
@@ -136,15 +137,16 @@ pub fn start(
     scenario: &Scenario,
 ) -> Result<Started> {
     let slot = SLOTS.take();
+    let profile = scenario.profile.unwrap_or_default();
     let mut levels = LEVELS.to_owned();
     if !servers.clusters.is_empty() {
         // The router reports every call, with its thread.
         levels.push_str(",router:debug");
     }
-    let mut bootstrap = bootstrap(plugins, servers, &scenario.metadata)?;
+    let mut bootstrap = bootstrap(plugins, servers, &scenario.metadata, profile)?;
     let mut listener_file = None;
     if scenario.reloads().next().is_some() {
-        let file = ListenerFile::new(servers, &scenario.metadata)?;
+        let file = ListenerFile::new(servers, &scenario.metadata, profile)?;
         file.write(&bootstrap)?;
         bootstrap.listener_file = Some(file.path());
         listener_file = Some(file);
@@ -260,7 +262,12 @@ fn drain_time(scenario: &Scenario) -> &'static str {
 }
 
 /// Returns the bootstrap configuration.
-fn bootstrap(plugins: &[Deployed], servers: &Servers, metadata: &Metadata) -> Result<Bootstrap> {
+fn bootstrap(
+    plugins: &[Deployed],
+    servers: &Servers,
+    metadata: &Metadata,
+    profile: Profile,
+) -> Result<Bootstrap> {
     let any_port: SocketAddr = "127.0.0.1:0".parse()?;
     let server = |at: &SocketAddr| Upstream::new(at.ip().to_string(), at.port());
     let mut bootstrap = Bootstrap::new(any_port, server(&servers.upstream));
@@ -274,6 +281,7 @@ fn bootstrap(plugins: &[Deployed], servers: &Servers, metadata: &Metadata) -> Re
     bootstrap.admin = Some(any_port);
     bootstrap.route_metadata = metadata::to_json(&metadata.route)?;
     bootstrap.dynamic_metadata = metadata::to_json(&metadata.dynamic)?;
+    bootstrap.profile = profile.into();
     bootstrap.purpose = Purpose::Comparing;
     bootstrap.plugins = plugins.iter().map(plugin).collect();
     Ok(bootstrap)
@@ -436,7 +444,7 @@ impl Runtime for Envoy {
         let file = file.context("Envoy was started with a listener that cannot be replaced")?;
         let listeners = self.watch.locked().listeners;
         let lines = self.lines.main.len();
-        let mut bootstrap = bootstrap(plugins, &file.servers, &file.metadata)?;
+        let mut bootstrap = bootstrap(plugins, &file.servers, &file.metadata, file.profile)?;
         for plugin in &mut bootstrap.plugins {
             // Otherwise, the new filter chain would use the running instances of plugins that have not changed. If the scenario states
             // a VM configuration, it decides.
@@ -494,11 +502,12 @@ impl Drop for Envoy {
 // === impl ListenerFile ===
 
 impl ListenerFile {
-    fn new(servers: &Servers, metadata: &Metadata) -> Result<Self> {
+    fn new(servers: &Servers, metadata: &Metadata, profile: Profile) -> Result<Self> {
         Ok(Self {
             directory: tempfile::tempdir().context("cannot create a directory for Envoy")?,
             servers: servers.clone(),
             metadata: metadata.clone(),
+            profile,
         })
     }
 

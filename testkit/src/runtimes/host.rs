@@ -56,6 +56,7 @@ pub fn start(
         },
         workers: 1,
         timeouts: Timeouts::default(),
+        profile: scenario.profile.unwrap_or_default().into(),
         plugins: plugins.iter().map(|plugin| spec(engine, plugin)).collect(),
         clock: clock.clone(),
         logs: log.clone(),

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Value, json};
 use tidegate_deploy::envoy::{Bootstrap, UPSTREAM_CLUSTER, Upstream as BootstrapUpstream};
 use tidegate_host::{
-    Clusters, ManualClock, Server, ServerConfig, Timeouts, Upstream as HostUpstream,
+    Clusters, ManualClock, Profile, Server, ServerConfig, Timeouts, Upstream as HostUpstream,
 };
 use tidegate_testkit::client::{self as http, Outgoing, OutgoingBody};
 use tidegate_testkit::envoy::Release;
@@ -183,6 +183,7 @@ fn start_server(upstream: SocketAddr) -> Result<Server> {
         },
         workers: 1,
         timeouts: Timeouts::default(),
+        profile: Profile::default(),
         plugins: Vec::new(),
         clock: Arc::new(ManualClock::new(1)),
         logs: Arc::new(LogBook::default()),

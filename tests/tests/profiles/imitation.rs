@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 
 use anyhow::{Context, Result};
-use http::{HeaderValue, Request, Response};
+use http::header::{CONNECTION, SERVER};
+use http::{HeaderValue, Uri};
 use tidegate_host::proxy::profile::{Downstream, Profile, Rejection, random_id};
 use tidegate_host::{Fields, Name, Pseudo};
 
@@ -21,11 +22,11 @@ pub fn path(profile: Profile, target: &str) -> String {
     match outcome {
         Ok(_) => text(fields.pseudo(Pseudo::Path)),
         Err(rejection) => {
-            let response = rejection.response(&fields);
-            let status = response.status().as_u16();
-            match response.headers().get("location") {
+            let (response, _) = rejection.response(&fields);
+            let status = text(response.pseudo(Pseudo::Status));
+            match response.get("location") {
                 Some(location) => format!("{status} {}", text(Some(location))),
-                None => status.to_string(),
+                None => status,
             }
         }
     }
@@ -47,7 +48,10 @@ pub fn fields(profile: Profile, request: &str) -> Result<String> {
                 })?)
         }
         Err(rejection) => {
-            let (mut response, _) = Fields::from_response(rejection.response(&fields));
+            let (mut response, _) = rejection.response(&fields);
+            if rejection.closes() {
+                response.append(CONNECTION.into(), HeaderValue::from_static("close"));
+            }
             settings.on_response(&mut response);
             described(&response)
         }
@@ -77,17 +81,33 @@ fn on_request(
 /// Returns the fields of a request as the proxy receives them, and whether its target is a URI.
 fn received(request: &str) -> Result<(Fields, bool)> {
     let head = Head::parse(request)?;
-    let mut received = Request::builder().uri(head.target());
-    for (name, value) in &head.fields {
-        received = received.header(name, value);
-    }
-    let received = received.body(()).context("the request is not valid")?;
-    let is_absolute = received.uri().scheme().is_some();
-    let scheme = match received.uri().scheme_str() {
-        Some("https") => "https",
-        _ => "http",
+    let target: Uri = head.target().parse().context("the target is not valid")?;
+    let path = match target.scheme() {
+        Some(_) => target.path_and_query().map_or("/", |path| path.as_str()),
+        None => head.target(),
     };
-    Ok((Fields::from_request(received, scheme).0, is_absolute))
+    let scheme = target.scheme_str().unwrap_or("http");
+    let mut received = Fields::new();
+    received.set_pseudo(Pseudo::Path, HeaderValue::from_str(path)?);
+    received.set_pseudo(Pseudo::Method, HeaderValue::from_static("GET"));
+    received.set_pseudo(Pseudo::Scheme, HeaderValue::from_str(scheme)?);
+    for (name, value) in &head.fields {
+        let value = HeaderValue::from_str(value)?;
+        match name.as_str() {
+            "host" => received.set_pseudo(Pseudo::Authority, value),
+            name => {
+                let name = Name::parse(name.as_bytes()).context("a name is not valid")?;
+                received.append(name, value);
+            }
+        }
+    }
+    if let Some(authority) = target.authority() {
+        received.set_pseudo(
+            Pseudo::Authority,
+            HeaderValue::from_str(authority.as_str())?,
+        );
+    }
+    Ok((received, target.scheme().is_some()))
 }
 
 /// Returns the lines for a request that is passed on.
@@ -98,11 +118,11 @@ fn passed(request: &str, fields: &Fields, source: &str) -> Result<String> {
 
 /// Returns the lines for the upstream's response to a request.
 fn from_upstream(request: &str, change: impl FnOnce(&mut Fields)) -> Result<String> {
-    let mut response = Response::builder();
+    let mut response = Fields::new();
+    response.set_pseudo(Pseudo::Status, HeaderValue::from_static("200"));
     if request.starts_with("GET /server ") {
-        response = response.header("server", "upstream");
+        response.append(SERVER.into(), HeaderValue::from_static("upstream"));
     }
-    let (mut response, ()) = Fields::from_response(response.body(())?);
     change(&mut response);
     described(&response)
 }

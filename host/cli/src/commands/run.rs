@@ -37,6 +37,7 @@ Examples:
   tidegate run greeter.wasm --engine proxy-wasm --log-level debug
   tidegate run oci://127.0.0.1:5000/greeter:1.0.0 --name greeter --env LOG=verbose
   tidegate run greeter.wasm --cluster auth=http://127.0.0.1:9001
+  tidegate run greeter.wasm --profile istio
   tidegate run greeter.wasm --dashboard
   tidegate run greeter.wasm --admin 127.0.0.1:9901
 

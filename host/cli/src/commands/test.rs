@@ -16,6 +16,7 @@ use tidegate_testkit::report::{Outcome, json, junit};
 use tidegate_testkit::{Owned, Runner, RuntimeKind, Scenario, scenario, schema, update};
 
 use crate::place::Place;
+use crate::profile::ProfileArg;
 use crate::project::{How, Project, Which};
 use crate::testing::plugins::{Given, Origin, Plugins};
 use crate::testing::{Runtime, Tested, Testing, envoy};
@@ -41,6 +42,10 @@ pub struct Test {
     /// Envoy for the `envoy` runtime: a release to download, or the path of a binary. Default: the newest release that Tidegate is tested with
     #[arg(long, value_name = "VERSION|PATH")]
     envoy: Option<String>,
+
+    /// Imitate this proxy, in all runtimes, in scenarios without a `profile`
+    #[arg(long, default_value = "envoy")]
+    profile: ProfileArg,
 
     /// Test this component or Proxy-Wasm module (a file, or an `oci://` reference), written in any language, instead of building one
     #[arg(long, value_name = "PLUGIN", conflicts_with_all = ["manifest_path", "package", "debug", "yes", "tool"])]
@@ -102,6 +107,7 @@ Examples:
   tidegate test
   tidegate test limit --runtime component,proxy-wasm,envoy
   tidegate test --plugin greeter.wasm scenarios/greeting.yaml
+  tidegate test --profile istio --runtime component,proxy-wasm,envoy
   tidegate test --format junit -o junit.xml
   tidegate test --update
   tidegate test --schema -o scenarios/.schema.json";
@@ -140,7 +146,10 @@ impl Test {
             Some(project) => from_here(&project.folder().join(FOLDER)),
             None => FOLDER.into(),
         };
-        let scenarios = self.select(&folder, own)?;
+        let mut scenarios = self.select(&folder, own)?;
+        for scenario in &mut scenarios {
+            scenario.profile.get_or_insert(self.profile.into());
+        }
         logs::detail(|| {
             let files: Vec<_> = scenarios
                 .iter()

@@ -78,6 +78,25 @@ fn manifest_envoy_supports_arbitrary_configuration() {
 }
 
 #[test]
+fn manifest_envoy_has_the_settings_of_the_profile() {
+    let folder = Folder::new();
+    let path = folder.module("guard.wasm");
+    for (profile, normalizes, server) in [
+        ("envoy", Value::Null, Value::Null),
+        ("istio", true.into(), "istio-envoy".into()),
+        ("envoy-gateway", true.into(), Value::Null),
+    ] {
+        let command = ["manifest", "envoy", "--upstream", "http://h", &path];
+        let done = tidegate(command.iter().chain(&["--profile", profile]));
+        let bootstrap: Value = serde_json::from_slice(done.succeeds()).expect("JSON");
+        let listener = &bootstrap["static_resources"]["listeners"][0];
+        let manager = &listener["filter_chains"][0]["filters"][0]["typed_config"];
+        assert_eq!(manager["normalize_path"], normalizes, "{profile}");
+        assert_eq!(manager["server_name"], server, "{profile}");
+    }
+}
+
+#[test]
 fn manifest_envoy_has_clusters_for_calls() {
     let folder = Folder::new();
     let import = r#"(import "env" "proxy_http_call"

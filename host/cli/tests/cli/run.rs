@@ -51,6 +51,25 @@ fn run_passes_arbitrary_configuration_to_plugins() {
 }
 
 #[test]
+fn run_imitates_the_proxy_of_the_profile() {
+    let folder = Folder::new();
+    let path = folder.module("greeter.wasm");
+    for (profile, received, server) in [
+        ("envoy", "/x/../%61", None),
+        ("istio", "/a", Some("server: istio-envoy")),
+    ] {
+        let serving = serve([&path, "--profile", profile, "--workers", "1"]);
+        let response = serving.get("/x/../%61");
+        assert!(
+            response.contains(&format!("\"path\": \"{received}\"")),
+            "{response}"
+        );
+        let named = response.lines().find(|line| line.starts_with("server:"));
+        assert_eq!(named, server, "{response}");
+    }
+}
+
+#[test]
 fn run_applies_environment_and_failure_policy() {
     let folder = Folder::new();
     let path = folder.file("trapping.wasm", wat::parse_str(TRAPPING).expect("a module"));

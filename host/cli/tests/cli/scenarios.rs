@@ -57,6 +57,23 @@ fn test(folder: &Folder, more: &[&str]) -> Done {
     tidegate_in(&folder.path(""), &args)
 }
 
+/// `--profile` is for scenarios without a `profile`.
+#[test]
+fn profile_of_a_scenario_takes_precedence() {
+    let steps = "steps: [{ request: { path: /x/../a, expect: { upstream: { path: /a } } } }]";
+    let folder = project(&[
+        ("default", &format!("about: x\n{steps}\n")),
+        ("own", &format!("about: x\nprofile: istio\n{steps}\n")),
+    ]);
+    for (profile, passed) in [("envoy", ["failed", "passed"]), ("istio", ["passed"; 2])] {
+        let arguments = ["--format", "json", "--runtime", "proxy-wasm"];
+        let done = test(&folder, &[&arguments[..], &["--profile", profile]].concat());
+        let report: Value = serde_json::from_slice(&done.stdout).expect("JSON");
+        let results = [0, 1].map(|number| &report["tests"][number]["result"]);
+        assert_eq!(results, passed, "{profile}: {report:#}");
+    }
+}
+
 /// A scenario that cannot be run: the plugin cannot be loaded.
 #[test]
 fn scenario_that_cannot_be_run_is_reported_as_an_error() {

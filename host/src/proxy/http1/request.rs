@@ -56,6 +56,8 @@ pub(in crate::proxy) struct RequestHead {
     pub(in crate::proxy) framing: Framing,
     /// The version. `HTTP_09` stands for all versions other than 1.0 and 1.1, and for a missing one.
     pub(in crate::proxy) version: Version,
+    /// Whether the target is a URI.
+    pub(in crate::proxy) has_absolute_target: bool,
     /// Whether a field occurs that concerns only this connection.
     pub(in crate::proxy) has_connection_fields: bool,
 }
@@ -98,7 +100,9 @@ fn parse(head: Bytes) -> Result<RequestHead, HeadError> {
     let mut fields = Fields::with_capacity(24);
     // A placeholder, so that the authority comes first.
     fields.set_pseudo(Pseudo::Authority, HeaderValue::from_static(""));
-    fields.set_pseudo(Pseudo::Path, target.path);
+    if let Some(path) = target.path {
+        fields.set_pseudo(Pseudo::Path, path);
+    }
     fields.set_pseudo(Pseudo::Method, method_value(method, &line)?);
     fields.set_pseudo(Pseudo::Scheme, HeaderValue::from_static(target.scheme));
 
@@ -140,6 +144,7 @@ fn parse(head: Bytes) -> Result<RequestHead, HeadError> {
             return Err(HeadError::TooManyFields);
         }
     }
+    let has_absolute_target = target.authority.is_some();
     match target.authority.or(host) {
         Some(authority) => fields.set_pseudo(Pseudo::Authority, authority),
         None => fields.remove(Pseudo::Authority.as_str()),
@@ -149,6 +154,7 @@ fn parse(head: Bytes) -> Result<RequestHead, HeadError> {
         fields,
         framing,
         version,
+        has_absolute_target,
         has_connection_fields,
     })
 }
@@ -161,8 +167,8 @@ struct RequestLine<'a> {
 
 /// The target of a request (RFC 9112, section 3.2).
 struct Target {
-    /// The path with the query, or `*`. For `CONNECT`, it is the authority.
-    path: HeaderValue,
+    /// The path with the query, or `*`. `CONNECT` has none.
+    path: Option<HeaderValue>,
     scheme: &'static str,
     /// The authority, if the target contains one.
     authority: Option<HeaderValue>,
@@ -205,7 +211,6 @@ fn parse_target(method: &[u8], line: &Bytes, target: &[u8]) -> Result<Target, He
     let value =
         |part: &[u8]| HeaderValue::from_maybe_shared(line.slice_ref(part)).map_err(|_| INVALID);
     if method == b"CONNECT" {
-        let authority = value(target)?;
         let port = target.rsplit(|byte| *byte == b':').next();
         let has_port = target.contains(&b':')
             && port.is_some_and(|port| !port.is_empty() && port.iter().all(u8::is_ascii_digit));
@@ -213,14 +218,14 @@ fn parse_target(method: &[u8], line: &Bytes, target: &[u8]) -> Result<Target, He
             return Err(INVALID);
         }
         return Ok(Target {
-            path: authority.clone(),
+            path: None,
             scheme: "http",
-            authority: Some(authority),
+            authority: Some(value(target)?),
         });
     }
     if target.starts_with(b"/") || (target == b"*" && method == b"OPTIONS") {
         return Ok(Target {
-            path: value(target)?,
+            path: Some(value(target)?),
             scheme: "http",
             authority: None,
         });
@@ -249,10 +254,10 @@ fn parse_target(method: &[u8], line: &Bytes, target: &[u8]) -> Result<Target, He
         return Err(INVALID);
     }
     Ok(Target {
-        path: match path {
+        path: Some(match path {
             [] => HeaderValue::from_static("/"),
             path => value(path)?,
-        },
+        }),
         scheme,
         authority: Some(value(host)?),
     })

@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
-use http::header::{CONNECTION, HeaderName, HeaderValue, LOCATION};
-use http::{Response, StatusCode};
+use http::StatusCode;
+use http::header::{HeaderName, HeaderValue, LOCATION};
 use tidegate_semantics::fields::{Fields, Pseudo};
 use tidegate_semantics::random::Random;
 use tidegate_semantics::state::local_response::{LocalResponse, RequestKind};
@@ -232,7 +232,7 @@ fn request_id(random: u128) -> Option<HeaderValue> {
 impl Rejection {
     /// Creates the response to a request with these fields. It does not contain `server`, which
     /// [`on_response`](EdgeSettings::on_response) adds.
-    pub fn response(&self, request: &Fields) -> Response<Bytes> {
+    pub fn response(&self, request: &Fields) -> (Fields, Bytes) {
         let (status, body) = match self {
             Self::Path => (StatusCode::BAD_REQUEST, ""),
             Self::Underscore => (StatusCode::BAD_REQUEST, "Bad Request"),
@@ -240,17 +240,16 @@ impl Rejection {
             Self::Redirect(_) => (StatusCode::TEMPORARY_REDIRECT, ""),
         };
         let local = LocalResponse::from_proxy(status, Bytes::from_static(body.as_bytes()));
-        let (fields, body) = local.into_message(RequestKind::from_headers(request));
-        let mut response = Response::new(body);
-        *response.status_mut() = fields.status().unwrap_or(status);
-        *response.headers_mut() = fields.into_header_map();
-        let headers = response.headers_mut();
-        match self {
-            Self::Redirect(location) => headers.insert(LOCATION, location.clone()),
-            // As in Envoy, the connection is not used again.
-            _ => headers.insert(CONNECTION, HeaderValue::from_static("close")),
-        };
-        response
+        let (mut fields, body) = local.into_message(RequestKind::from_headers(request));
+        if let Self::Redirect(location) = self {
+            fields.append(LOCATION.into(), location.clone());
+        }
+        (fields, body)
+    }
+
+    /// Returns whether the connection cannot be used for another request.
+    pub fn closes(&self) -> bool {
+        !matches!(self, Self::Redirect(_))
     }
 }
 

@@ -22,7 +22,7 @@ use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tidegate_deploy::envoy::{Bootstrap, Module, Plugin, Profile, Upstream};
+use tidegate_deploy::envoy::{Bootstrap, Module, Plugin, Purpose, Upstream};
 
 use super::{
     Envoy, LEVELS, Lines, SLOTS, Slot, bootstrap, call_admin, final_metrics, items, launch,
@@ -30,7 +30,7 @@ use super::{
 };
 use crate::logbook::LogBook;
 use crate::runtimes::{Deployed, Runtime, SentCall, Servers, Started};
-use crate::scenario::{MetricValue, Scenario};
+use crate::scenario::{MetricValue, Profile, Scenario};
 
 /// The number of Envoys that wait for another scenario. Each takes about 100 MB.
 const WAITING: usize = 4;
@@ -115,7 +115,7 @@ impl Reused {
         };
         let number = self.scenarios.fetch_add(1, Ordering::Relaxed);
         let lines = process.envoy.watch.begin();
-        let bootstrap = bootstrap(plugins, servers, &scenario.metadata)?;
+        let bootstrap = bootstrap(plugins, servers, &scenario.metadata, Profile::default())?;
         let machine = format!("scenario-{number}");
         if let Err(error) = process.add(&bootstrap, &machine) {
             return Ok(Started::Refused {
@@ -143,7 +143,10 @@ fn is_suitable(scenario: &Scenario, plugins: &[Deployed]) -> bool {
         let mut parts = configuration.windows(MACHINE_ID.len());
         parts.any(|part| part == MACHINE_ID.as_bytes())
     };
-    !scenario.start.refused
+    // Some settings of a profile apply to the whole process.
+    let has_default_profile = scenario.profile.unwrap_or_default() == Profile::default();
+    has_default_profile
+        && !scenario.start.refused
         && scenario.reloads().next().is_none()
         && !plugins.iter().any(names_machine)
 }
@@ -273,7 +276,7 @@ impl Process {
 fn kept_listener(number: usize, module: &Bytes) -> Result<Value> {
     let any_port: SocketAddr = "127.0.0.1:0".parse()?;
     let mut bootstrap = Bootstrap::new(any_port, Upstream::new("127.0.0.1", 1));
-    bootstrap.profile = Profile::Comparable;
+    bootstrap.purpose = Purpose::Comparing;
     let name = format!("kept-{number}");
     let mut plugin = Plugin::new(name.clone(), Module::Inline(module.to_vec()));
     plugin.capabilities = Some([NO_CALLBACK.to_owned()].into());

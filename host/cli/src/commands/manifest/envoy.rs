@@ -14,6 +14,7 @@ use crate::file;
 use crate::logs;
 use crate::place::Place;
 use crate::plugin::{self, Plugin, PluginArg};
+use crate::profile::ProfileArg;
 use crate::serve::address;
 use crate::upstream::{ClusterArg, UpstreamUrl};
 
@@ -43,6 +44,11 @@ pub struct EnvoyArgs {
     #[arg(long, value_name = "ADDRESS", value_parser = address)]
     admin: Option<SocketAddr>,
 
+    /// Configure Envoy as this proxy is configured by default: path normalization, fields that are added and removed, and `server` in
+    /// responses
+    #[arg(long, default_value = "envoy")]
+    profile: ProfileArg,
+
     /// Format of the bootstrap. Envoy determines the format from the file extension, and reads files without one as JSON
     #[arg(long, value_name = "FORMAT", default_value = "json")]
     format: Format,
@@ -71,6 +77,7 @@ Examples:
       --format yaml --module-dir modules
   tidegate manifest envoy greeter.wasm --upstream http://127.0.0.1:9000 \\
       --cluster auth=http://127.0.0.1:9001
+  tidegate manifest envoy greeter.wasm --upstream http://127.0.0.1:9000 --profile istio
 
 A plugin that traps is restarted after about a second; until then, requests get 503. The bootstrap requires Envoy 1.33 or newer.";
 
@@ -88,6 +95,7 @@ impl EnvoyArgs {
         let upstream = envoy::Upstream::new(&self.upstream.host, self.upstream.port);
         let mut bootstrap = Bootstrap::new(self.listen, upstream);
         bootstrap.admin = self.admin;
+        bootstrap.profile = self.profile.into();
         let clusters = self.clusters.iter().map(|it| envoy::Cluster {
             name: it.name.clone(),
             endpoints: vec![envoy::Upstream::new(&it.url.host, it.url.port)],

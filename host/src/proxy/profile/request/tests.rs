@@ -154,12 +154,12 @@ fn rejected_requests_get_the_responses_of_envoy() {
         let mut received = request(path, list);
         let rejection = receive(Profile::EnvoyGateway, &mut received);
         let rejection = rejection.expect_err("a request that is rejected");
-        let response = rejection.response(&received);
+        let (response, _) = rejection.response(&received);
         let value = |name: &str| {
-            let value = response.headers().get(name);
+            let value = response.get(name);
             value.map(|value| value.to_str().expect("ASCII").to_owned())
         };
-        let status = response.status().as_u16();
+        let status = response.status().expect("a status").as_u16();
         (status, value("location"), value("grpc-status"))
     };
     let location = Some("/a/b?%2F".to_owned());
