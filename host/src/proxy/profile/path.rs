@@ -4,7 +4,7 @@
 //! query is never changed.
 //!
 //! The canonical form is that of the URL library which Envoy uses. It differs from RFC 3986 in a few points: backslashes are slashes, some
-//! characters are escaped, `%00` is an error, and hexadecimal digits keep their case. The tests in `tests/tests/edge` compare it with
+//! characters are escaped, `%00` is an error, and hexadecimal digits keep their case. The tests in `tests/tests/profiles` compare it with
 //! Envoy.
 
 use super::{EdgeSettings, EscapedSlashes, Fragment};

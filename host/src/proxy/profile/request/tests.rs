@@ -98,7 +98,7 @@ fn sidecar_trusts_its_peer() {
 }
 
 #[test]
-fn gateway_trusts_nobody() {
+fn gateway_does_not_trust_its_peer() {
     assert_received(
         Profile::EnvoyGateway,
         &[
