@@ -96,8 +96,13 @@ fn received(request: &str) -> Result<(Fields, bool)> {
         match name.as_str() {
             "host" => received.set_pseudo(Pseudo::Authority, value),
             name => {
+                // The fields that occur twice are those whose values are joined.
+                let joined = match received.get(name) {
+                    Some(first) => [first.as_bytes(), b",", value.as_bytes()].concat(),
+                    None => value.as_bytes().to_vec(),
+                };
                 let name = Name::parse(name.as_bytes()).context("a name is not valid")?;
-                received.append(name, value);
+                received.set(name, HeaderValue::from_bytes(&joined)?);
             }
         }
     }

@@ -12,8 +12,11 @@ pub struct Live<'a> {
     http: &'a HttpStream,
     fields: Fields<'a>,
     /// Names and values that were saved, unless this is the request.
-    saved: Option<(&'a Saved<String>, &'a Saved<Option<Vec<u8>>>)>,
+    saved: Option<SavedParts<'a>>,
 }
+
+/// The saved names, and the saved values.
+type SavedParts<'a> = (&'a Saved<String>, &'a Saved<Option<Vec<u8>>>);
 
 impl<'a> Live<'a> {
     /// The headers of a request.
