@@ -4,7 +4,7 @@ use plugin_matching::Request;
 use tidegate_guest::prelude::*;
 
 use crate::edit::Target;
-use crate::source::{Message, Saved, Source};
+use crate::source::{Message, Saved, SavedValues, Source};
 
 /// A message of a stream: the one whose callback is running.
 #[derive(Clone, Copy)]
@@ -12,11 +12,8 @@ pub struct Live<'a> {
     http: &'a HttpStream,
     fields: Fields<'a>,
     /// Names and values that were saved, unless this is the request.
-    saved: Option<SavedParts<'a>>,
+    saved: Option<(&'a Saved<String>, &'a SavedValues)>,
 }
-
-/// The saved names, and the saved values.
-type SavedParts<'a> = (&'a Saved<String>, &'a Saved<Option<Vec<u8>>>);
 
 impl<'a> Live<'a> {
     /// The headers of a request.
@@ -33,7 +30,7 @@ impl<'a> Live<'a> {
         http: &'a HttpStream,
         fields: Fields<'a>,
         names: &'a Saved<String>,
-        values: &'a Saved<Option<Vec<u8>>>,
+        values: &'a SavedValues,
     ) -> Self {
         Live {
             http,

@@ -29,6 +29,9 @@ pub struct Saved<T> {
     pub response: Vec<T>,
 }
 
+/// The values of what is saved. A message may lack a header.
+pub type SavedValues = Saved<Option<Vec<u8>>>;
+
 /// Adds a name, unless it is there.
 pub fn add_name(names: &mut Vec<String>, name: &str) {
     if !names.iter().any(|other| other == name) {

@@ -7,7 +7,7 @@ use crate::cors::Decision;
 use crate::edit::{Edit, Target};
 use crate::query;
 use crate::security::{SCHEME, STRICT_TRANSPORT};
-use crate::source::{Message, Saved, Source};
+use crate::source::{Message, SavedValues, Source};
 
 /// What is known about a stream.
 #[derive(Debug, Default)]
@@ -19,7 +19,7 @@ pub struct State {
     /// The origin, if it is allowed.
     origin: Option<Vec<u8>>,
     /// The values of [`Plan::saved`]: of the messages that the plugin has passed on.
-    pub saved: Saved<Option<Vec<u8>>>,
+    pub saved: SavedValues,
 }
 
 /// Which trailers.
