@@ -24,8 +24,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tidegate_deploy::envoy::{Bootstrap, Module, Plugin, Purpose, Upstream};
 
+use super::watch::Lines;
 use super::{
-    Envoy, LEVELS, Lines, SLOTS, Slot, bootstrap, call_admin, final_metrics, items, launch,
+    Envoy, LEVELS, SLOTS, Slot, bootstrap, call_admin, final_metrics, items, launch,
     listener_addresses, replace, start, start_lines, wait_for_worker,
 };
 use crate::logbook::LogBook;
