@@ -1,11 +1,11 @@
 //! A TCP connection with a buffer for each direction.
 
 use std::io::{self, IoSlice};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
-use tokio::io::AsyncWrite as _;
+use tokio::io::{AsyncReadExt as _, AsyncWrite as _};
 use tokio::net::TcpStream;
 
 use crate::proxy::http1::output::Output;
@@ -46,20 +46,15 @@ impl Socket {
 
     /// Receives more bytes. Returns 0 if the other side has closed the connection.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        loop {
-            ready!(self.stream.poll_read_ready(cx))?;
-            self.input.reserve(self.read_size);
-            match self.stream.try_read_buf(&mut self.input) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Ok(count) => {
-                    if count >= self.read_size {
-                        self.read_size = (self.read_size * 2).min(MAX_READ);
-                    }
-                    return Poll::Ready(Ok(count));
-                }
-                Err(error) => return Poll::Ready(Err(error)),
-            }
+        // The buffer is allocated when there is something to read.
+        ready!(self.stream.poll_read_ready(cx))?;
+        self.input.reserve(self.read_size);
+        // Unlike `try_read_buf`, it knows after a short read that nothing is left, so that the next call makes no system call.
+        let count = ready!(pin!(self.stream.read_buf(&mut self.input)).poll(cx))?;
+        if count >= self.read_size {
+            self.read_size = (self.read_size * 2).min(MAX_READ);
         }
+        Poll::Ready(Ok(count))
     }
 
     /// Sends what is in `output`.
