@@ -20,7 +20,7 @@ use crate::proxy::http1::request::{self, RequestHead};
 use crate::proxy::http1::{Framing, HeadScanner};
 use crate::proxy::profile::{Downstream, random_id};
 use crate::proxy::respond::Failure;
-use crate::proxy::socket::Socket;
+use crate::proxy::socket::{OUTPUT_LIMIT, Socket};
 use crate::proxy::timeouts::nanoseconds;
 use crate::proxy::worker_state::{TaskWaker, WorkerState};
 
@@ -51,7 +51,10 @@ pub(super) async fn serve(
         alarm: Alarm::default(),
         drain: None,
     };
-    while connection.serve_request().await == Next::Request {}
+    while connection.serve_request().await == Next::Request {
+        // Requests that are answered without waiting must not keep the other connections waiting.
+        tokio::task::coop::consume_budget().await;
+    }
 }
 
 struct Connection {
@@ -82,6 +85,10 @@ struct Began {
     waiting: u64,
     /// When a part of the head was received.
     head: Option<u64>,
+    /// When the client read something of what is queued for it.
+    flushing: u64,
+    /// The number of bytes that were queued then.
+    queued: usize,
 }
 
 // === impl Connection ===
@@ -122,10 +129,13 @@ impl Connection {
     /// Receives a request head. Sends what is left of the response before.
     async fn receive_head(&mut self) -> Received {
         let mut scanner = HeadScanner::default();
+        let now = self.state.clock.monotonic();
         let mut began = Began {
             idle: Instant::now(),
-            waiting: self.state.clock.monotonic(),
+            waiting: now,
             head: None,
+            flushing: now,
+            queued: usize::MAX,
         };
         poll_fn(|cx| self.poll_head(cx, &mut scanner, &mut began)).await
     }
@@ -138,26 +148,36 @@ impl Connection {
     ) -> Poll<Received> {
         self.waker.register(cx);
         loop {
+            // A client that does not read its responses gets no further ones.
+            let flushed = self.socket.poll_flush(cx);
+            if let Poll::Ready(Err(_)) = flushed {
+                return Poll::Ready(Received::Nothing);
+            }
+            let queued = self.socket.output.len();
+            if queued < began.queued {
+                began.flushing = self.state.clock.monotonic();
+            }
+            began.queued = queued;
+            if queued >= OUTPUT_LIMIT {
+                return self.poll_unread(cx, began).map(|()| Received::Nothing);
+            }
             match request::decode(&mut self.socket.input, scanner) {
                 Ok(Some(head)) => return Poll::Ready(Received::Request(head)),
                 Ok(None) => {}
                 Err(error) => return Poll::Ready(Received::Invalid(Failure::Request(error))),
             }
-            let flushed = self.socket.poll_flush(cx);
-            if let Poll::Ready(Err(_)) = flushed {
-                return Poll::Ready(Received::Nothing);
-            }
             match self.socket.poll_read(cx) {
                 Poll::Ready(Ok(1..)) => {}
                 Poll::Ready(_) => return Poll::Ready(Received::Nothing),
                 Poll::Pending => {
-                    let is_idle = self.socket.input.is_empty() && flushed.is_ready();
                     self.socket.release_buffers();
-                    return match is_idle {
-                        true => self.poll_idle(cx, began).map(|()| Received::Nothing),
-                        false => self
-                            .poll_incomplete(cx, began)
-                            .map(|()| Received::Invalid(Failure::RequestIdle)),
+                    return if !self.socket.input.is_empty() {
+                        self.poll_incomplete(cx, began)
+                            .map(|()| Received::Invalid(Failure::RequestIdle))
+                    } else if flushed.is_pending() {
+                        self.poll_unread(cx, began).map(|()| Received::Nothing)
+                    } else {
+                        self.poll_idle(cx, began).map(|()| Received::Nothing)
                     };
                 }
             }
@@ -175,6 +195,14 @@ impl Connection {
         }
         match self.state.timeouts.idle_timeout {
             Some(limit) => self.poll_alarm(cx, began.waiting, limit),
+            None => Poll::Pending,
+        }
+    }
+
+    /// Waits until the client takes too long to read what is queued.
+    fn poll_unread(&mut self, cx: &mut Context<'_>, began: &Began) -> Poll<()> {
+        match self.state.timeouts.stream_idle_timeout {
+            Some(limit) => self.poll_alarm(cx, began.flushing, limit),
             None => Poll::Pending,
         }
     }
@@ -242,7 +270,7 @@ impl Connection {
         let method = head.fields.pseudo(Pseudo::Method);
         let is_head_request = method.is_some_and(|method| method == "HEAD");
         // The rest of the request is not read.
-        let closes = closes || head.framing != Framing::None;
+        let closes = closes || self.state.is_draining() || head.framing != Framing::None;
         let sent = self.write_response(fields, body, is_head_request, closes);
         let mut stream = self.state.chain.borrow().clone().open(Rc::new(|| ()));
         stream.set_connection(attributes::Connection {
@@ -281,9 +309,14 @@ impl Connection {
     /// two steps: the write side is shut down, and further input is discarded until the client closes the connection or
     /// a timeout expires.
     async fn close(&mut self) {
-        let flushed = timeout(FLUSH_TIMEOUT, poll_fn(|cx| self.socket.poll_flush(cx))).await;
-        if !matches!(flushed, Ok(Ok(()))) {
-            return;
+        while !self.socket.output.is_empty() {
+            let queued = self.socket.output.len();
+            // The client has as long as that for each part.
+            let flushed = timeout(FLUSH_TIMEOUT, poll_fn(|cx| self.socket.poll_flush(cx))).await;
+            let has_progressed = self.socket.output.len() < queued;
+            if matches!(flushed, Ok(Err(_))) || !has_progressed {
+                return;
+            }
         }
         if poll_fn(|cx| self.socket.poll_shutdown(cx)).await.is_ok() {
             let discarded = pin!(poll_fn(|cx| self.socket.poll_discard(cx)));

@@ -221,7 +221,7 @@ impl Exchange {
             _ if self.request.is_complete => Failure::ResponseIdle,
             _ => Failure::RequestIdle,
         };
-        self.last_activity = at;
+        self.last_activity = state.clock.monotonic();
         if std::mem::replace(&mut self.has_timed_out, true) {
             self.is_reset = true;
         } else {
@@ -271,8 +271,7 @@ impl Exchange {
 
     /// Sends the request head upstream.
     fn send_request_head(&mut self, fields: &Fields, end: bool) {
-        let request = head::check_route(fields)
-            .and_then(|()| self.pool.request(fields, end, self.options.to_head_request));
+        let request = head::check_route(fields).and_then(|()| self.pool.request(fields, end));
         match request {
             Ok(request) => self.upstream = Some(request),
             Err(failure) => self.respond_with_failure(&failure),
@@ -457,8 +456,8 @@ impl Exchange {
             ResponseError::Incomplete => {
                 // The head has been sent, so only closing the connection can signal that the rest will not arrive.
                 tracing::debug!("the response of the upstream breaks off");
-                self.upstream = None;
-                self.is_reset = true;
+                // Resets the stream, unless a plugin has responded in the meantime.
+                self.respond_with_failure(&Failure::Protocol);
             }
         }
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::uri::Authority;
-use tidegate_semantics::fields::{Fields, Pseudo};
+use tidegate_semantics::fields::Fields;
 use tidegate_semantics::port::{
     CallOutcome, CallResponse, HttpCall, Pending, Port, PortState, QueueListener,
 };
@@ -235,11 +235,7 @@ async fn exchange(
         deadline: _,
     } = call;
     let pool = pools.get(authority);
-    let is_head = headers
-        .pseudo(Pseudo::Method)
-        .is_some_and(|it| it == "HEAD");
-    let sent =
-        head::check_route(&headers).and_then(|()| pool.request(&headers, body.is_empty(), is_head));
+    let sent = head::check_route(&headers).and_then(|()| pool.request(&headers, body.is_empty()));
     let mut request = match sent {
         Ok(request) => request,
         Err(failure) => return failed(&failure, kind),

@@ -78,16 +78,21 @@ impl Socket {
     /// Returns whether nothing has been received on an idle connection, and the other side has not closed it. When this
     /// changes, the task is woken.
     pub(super) fn poll_idle(&mut self, cx: &mut Context<'_>) -> bool {
-        let would_block = |result: io::Result<usize>| {
-            result.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
-        };
         loop {
             match self.stream.poll_read_ready(cx) {
+                // Also if the task has used up its budget, so the connection is checked again when it is used.
                 Poll::Pending => return self.input.is_empty(),
-                Poll::Ready(Ok(())) if would_block(self.stream.try_read(&mut [0; 1])) => {}
+                Poll::Ready(Ok(())) if self.is_idle() => {}
                 Poll::Ready(_) => return false,
             }
         }
+    }
+
+    /// Like [`poll_idle`](Self::poll_idle), but no task is woken.
+    pub(super) fn is_idle(&self) -> bool {
+        let result = self.stream.try_read(&mut [0; 1]);
+        self.input.is_empty()
+            && result.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 
     /// Releases the buffers of a connection that waits for the other side.

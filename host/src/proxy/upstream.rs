@@ -15,7 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::StatusCode;
 use http::uri::Authority;
-use tidegate_semantics::fields::Fields;
+use tidegate_semantics::fields::{Fields, Pseudo};
 use tidegate_semantics::vocabulary::FieldMap;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -63,6 +63,8 @@ pub(super) struct UpstreamRequest {
     body: BodyEncoder,
     response: ResponseState,
     is_head_request: bool,
+    /// Whether a part of the request could not be sent.
+    is_broken: bool,
 }
 
 enum Connection {
@@ -139,7 +141,6 @@ impl Pool {
         self: &Rc<Self>,
         fields: &Fields,
         end: bool,
-        is_head_request: bool,
     ) -> Result<UpstreamRequest, Failure> {
         if self.active.get() >= MAX_REQUESTS {
             return Err(Failure::Overflow);
@@ -166,17 +167,19 @@ impl Pool {
                 scanner: HeadScanner::default(),
                 began: false,
             },
-            is_head_request,
+            // The method that is sent decides, and not the one that the client sent: plugins can change it.
+            is_head_request: fields
+                .pseudo(Pseudo::Method)
+                .is_some_and(|method| method == "HEAD"),
+            is_broken: false,
         })
     }
 
     /// Takes an idle connection that is still open.
     fn take(&self) -> Option<Socket> {
         let mut idle = self.idle.borrow_mut();
-        // The task that takes the connection is going to wait for it.
-        let mut cx = Context::from_waker(Waker::noop());
-        while let Some(Idle { mut socket, .. }) = idle.pop_back() {
-            if socket.poll_idle(&mut cx) {
+        while let Some(Idle { socket, .. }) = idle.pop_back() {
+            if socket.is_idle() {
                 return Some(socket);
             }
         }
@@ -323,6 +326,7 @@ impl UpstreamRequest {
             // The server may have responded before it closed the connection, so the response is still read.
             tracing::debug!(error = &error as &dyn std::error::Error, "cannot send");
             socket.output.clear();
+            self.is_broken = true;
         }
         Ok(())
     }
@@ -432,6 +436,7 @@ impl UpstreamRequest {
         {
             // What follows the response was not asked for. An unfinished request cannot be followed by another one.
             let reusable = keeps_alive
+                && !self.is_broken
                 && socket.input.is_empty()
                 && socket.output.is_empty()
                 && self.body.has_ended()
@@ -498,7 +503,6 @@ impl Connection {
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
-    use tidegate_semantics::fields::Pseudo;
 
     use super::*;
 
@@ -508,7 +512,7 @@ mod tests {
         let mut fields = Fields::new();
         fields.set_pseudo(Pseudo::Method, HeaderValue::from_static("GET"));
         fields.set_pseudo(Pseudo::Path, HeaderValue::from_static("/"));
-        let request = || pool.request(&fields, true, false);
+        let request = || pool.request(&fields, true);
         let mut requests: Vec<_> = (0..MAX_REQUESTS).map(|_| request()).collect();
         assert!(requests.iter().all(Result::is_ok));
         assert!(matches!(request(), Err(Failure::Overflow)));

@@ -146,13 +146,18 @@ impl Peer {
 
     /// Sends until the other side accepts no more for a while, and returns the number of bytes sent.
     pub fn send_until_full(&mut self, limit: usize) -> usize {
+        self.send_until_full_with(b"x", limit)
+    }
+
+    /// Sends the same bytes again and again, until the other side accepts no more for a while. Returns the number of bytes sent.
+    pub fn send_until_full_with(&mut self, bytes: &[u8], limit: usize) -> usize {
         self.stream
             .set_write_timeout(Some(Duration::from_millis(500)))
             .expect("a write timeout");
-        let block = [b'x'; 64 * 1024];
+        let block = bytes.repeat(64 * 1024 / bytes.len());
         let mut sent = 0;
         while sent < limit {
-            match self.stream.write(&block) {
+            match self.stream.write(&block[sent % block.len()..]) {
                 Ok(count) => sent += count,
                 Err(error)
                     if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) =>

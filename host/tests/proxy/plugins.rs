@@ -243,3 +243,60 @@ fn body_that_does_not_have_the_announced_size_is_sent_and_reported() {
         assert!(reported.contains(part), "{reported}");
     }
 }
+
+/// Whether a response has a body depends on the request that the upstream received.
+#[test]
+fn method_that_a_plugin_changes_decides_about_the_body_from_upstream() {
+    let module = |method: &str| {
+        let text = format!(
+            r#"(module
+              (import "env" "proxy_replace_header_map_value"
+                (func $set (param i32 i32 i32 i32 i32) (result i32)))
+              (memory (export "memory") 1)
+              (data (i32.const 0) ":method{method}")
+              (func (export "proxy_abi_version_0_2_1"))
+              (func (export "proxy_on_memory_allocate") (param i32) (result i32) i32.const 4096)
+              (func (export "proxy_on_context_create") (param i32 i32))
+              (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+                (drop (call $set (i32.const 0) (i32.const 0) (i32.const 7) (i32.const 7) (i32.const {})))
+                i32.const 0))"#,
+            method.len()
+        );
+        PluginSpec::new("method", wat::parse_str(text).expect("a module"))
+    };
+    let origin = Origin::new(|mut peer| {
+        while let Some(head) = peer.head() {
+            peer.send("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n");
+            if head.first.starts_with("GET") {
+                peer.send("hello");
+            }
+        }
+    });
+    for (sent, received) in [("HEAD", "GET"), ("GET", "HEAD")] {
+        let mut config = to(origin.address);
+        config.plugins = vec![module(received)];
+        let server = Server::start(config).expect("a proxy");
+        for _ in 0..3 {
+            let mut client = Peer::connect(&server);
+            client.send(format!(
+                "{sent} /a HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n"
+            ));
+            let head = client.head().expect("a response");
+            assert_eq!(head.first, "HTTP/1.1 200 OK", "{sent} as {received}");
+            assert_eq!(client.rest(), b"", "{sent} as {received}");
+        }
+    }
+}
+
+#[test]
+fn pipelined_requests_are_not_served_faster_than_responses_are_read() {
+    let origin = Origin::answering(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+    let plugin = format!(
+        r#"(func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) {ANSWER} i32.const 1)"#
+    );
+    let server = with_plugin(&origin, &plugin);
+    let mut client = Peer::connect(&server);
+    const LIMIT: usize = 64 << 20;
+    let request = b"GET / HTTP/1.1\r\nhost: h\r\n\r\n";
+    assert!(client.send_until_full_with(request, LIMIT) < LIMIT);
+}

@@ -4,6 +4,9 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+/// Chunks are joined up to this size.
+const JOINED_SIZE: usize = 1024;
+
 /// The chunks of a body, in order. No chunk is empty.
 #[derive(Clone, Debug, Default)]
 pub struct Body {
@@ -26,9 +29,16 @@ impl Body {
 
     /// Adds bytes at the end.
     pub fn push_back(&mut self, chunk: Bytes) {
-        if !chunk.is_empty() {
-            self.len += chunk.len();
-            self.chunks.push_back(chunk);
+        if chunk.is_empty() {
+            return;
+        }
+        self.len += chunk.len();
+        // A sender that sends single bytes would otherwise use much more memory than the limit of a body.
+        match self.chunks.back_mut() {
+            Some(last) if last.len() + chunk.len() <= JOINED_SIZE => {
+                *last = Bytes::from([&last[..], &chunk[..]].concat());
+            }
+            _ => self.chunks.push_back(chunk),
         }
     }
 

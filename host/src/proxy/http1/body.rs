@@ -11,6 +11,9 @@ use tidegate_semantics::vocabulary::FieldMap;
 use super::lines::{HeadScanner, Lines};
 use super::{Framing, HeadError, MAX_FIELDS, framing};
 
+/// Shorter data is copied. Otherwise, a few bytes that a plugin holds back would keep a whole buffer in memory.
+const COPIED_SIZE: usize = 1024;
+
 /// Decodes one body.
 #[derive(Debug)]
 pub(in crate::proxy) struct BodyDecoder {
@@ -93,7 +96,7 @@ impl BodyDecoder {
         match &mut self.state {
             State::Ended => Ok(Decoded::default()),
             State::UntilClose => Ok(Decoded {
-                data: input.split().freeze(),
+                data: take(input, &mut { u64::MAX }),
                 end: None,
             }),
             State::Length(left) => {
@@ -274,8 +277,14 @@ fn take(input: &mut BytesMut, left: &mut u64) -> Bytes {
     let count = available.min(*left);
     *left -= count;
     // `count` is at most the length of the buffer.
-    let count = usize::try_from(count).unwrap_or(input.len());
-    input.split_to(count.min(input.len())).freeze()
+    let count = usize::try_from(count)
+        .unwrap_or(input.len())
+        .min(input.len());
+    let data = input.split_to(count);
+    match count <= COPIED_SIZE {
+        true => Bytes::copy_from_slice(&data),
+        false => data.freeze(),
+    }
 }
 
 /// The data of one or more chunks. A single one is not copied.
